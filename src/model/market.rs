@@ -1,0 +1,160 @@
+//! A market: the exchange's `code`, `QUOTE-BASE`, such as `KRW-BTC`. Held inline, so it is `Copy` and never allocates.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::str::FromStr;
+
+/// A market code such as `KRW-BTC`: upper case, quote currency first, at most [`Market::MAX_LEN`] bytes.
+///
+/// The exchange silently ignores codes in any other spelling, so a `Market` cannot hold one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(C, align(8))]
+pub struct Market {
+    // Zero-padded, so that equality and hashing may look at all bytes. ASCII only.
+    bytes: [u8; Market::MAX_LEN],
+    len: u8,
+}
+
+/// Why a text is not a market code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InvalidMarket {
+    /// Nothing there.
+    Empty,
+    /// Longer than [`Market::MAX_LEN`] bytes.
+    TooLong,
+    /// Not of the form `QUOTE-BASE` with both halves present.
+    NotAPair,
+    /// A byte other than `A-Z`, `0-9` and the one `-`. Lower-case codes are ignored by the exchange.
+    Character,
+}
+
+impl fmt::Display for InvalidMarket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "the market code is empty",
+            Self::TooLong => "the market code is longer than 23 bytes",
+            Self::NotAPair => "a market code has the form QUOTE-BASE, for example KRW-BTC",
+            Self::Character => "a market code holds only A-Z, 0-9 and one '-'; the exchange ignores lower case",
+        })
+    }
+}
+
+impl std::error::Error for InvalidMarket {}
+
+impl Market {
+    /// The longest code that fits, in bytes. The longest real one known is 11.
+    pub const MAX_LEN: usize = 23;
+
+    /// Reads a code from the bytes of a frame or of a request.
+    pub fn from_bytes(code: &[u8]) -> Result<Self, InvalidMarket> {
+        if code.is_empty() {
+            return Err(InvalidMarket::Empty);
+        }
+        if code.len() > Self::MAX_LEN {
+            return Err(InvalidMarket::TooLong);
+        }
+        let mut dashes = 0;
+        for &byte in code {
+            match byte {
+                b'A'..=b'Z' | b'0'..=b'9' => {}
+                b'-' => dashes += 1,
+                _ => return Err(InvalidMarket::Character),
+            }
+        }
+        if dashes != 1 || code[0] == b'-' || code[code.len() - 1] == b'-' {
+            return Err(InvalidMarket::NotAPair);
+        }
+        let mut bytes = [0; Self::MAX_LEN];
+        bytes[..code.len()].copy_from_slice(code);
+        Ok(Self { bytes, len: code.len() as u8 })
+    }
+
+    /// The code as the exchange writes it.
+    pub fn as_str(&self) -> &str {
+        // Only ASCII gets in, so this cannot fail; the empty string is unreachable.
+        std::str::from_utf8(&self.bytes[..usize::from(self.len)]).unwrap_or_default()
+    }
+
+    /// The quote currency: what prices are counted in, `KRW` of `KRW-BTC`.
+    pub fn quote(&self) -> &str {
+        self.as_str().split_once('-').map_or("", |(quote, _)| quote)
+    }
+
+    /// The base currency: what sizes are counted in, `BTC` of `KRW-BTC`.
+    pub fn base(&self) -> &str {
+        self.as_str().split_once('-').map_or("", |(_, base)| base)
+    }
+
+    /// All bytes as three words, for hashing.
+    fn words(&self) -> [u64; 3] {
+        let word = |i: usize| {
+            let mut w = [0; 8];
+            for (to, from) in w.iter_mut().zip(self.bytes[i * 8..].iter()) {
+                *to = *from;
+            }
+            u64::from_le_bytes(w)
+        };
+        [word(0), word(1), word(2)]
+    }
+}
+
+impl Hash for Market {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        for word in self.words() {
+            state.write_u64(word);
+        }
+    }
+}
+
+impl FromStr for Market {
+    type Err = InvalidMarket;
+    fn from_str(code: &str) -> Result<Self, InvalidMarket> {
+        Self::from_bytes(code.as_bytes())
+    }
+}
+
+impl TryFrom<&str> for Market {
+    type Error = InvalidMarket;
+    fn try_from(code: &str) -> Result<Self, InvalidMarket> {
+        code.parse()
+    }
+}
+
+impl fmt::Display for Market {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for Market {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_market_splits_into_quote_and_base() {
+        let market: Market = "USDT-BTC".parse().unwrap();
+        assert_eq!((market.quote(), market.base()), ("USDT", "BTC"));
+        assert_eq!(market.to_string(), "USDT-BTC");
+        assert_eq!(size_of::<Market>(), 24);
+    }
+
+    #[test]
+    fn spellings_that_the_exchange_ignores_are_refused_with_the_reason() {
+        let reason = |code: &str| code.parse::<Market>().unwrap_err();
+        assert_eq!(reason(""), InvalidMarket::Empty);
+        assert_eq!(reason("krw-btc"), InvalidMarket::Character);
+        assert_eq!(reason("KRW-BTC.5"), InvalidMarket::Character);
+        assert_eq!(reason("KRWBTC"), InvalidMarket::NotAPair);
+        assert_eq!(reason("KRW-"), InvalidMarket::NotAPair);
+        assert_eq!(reason("-BTC"), InvalidMarket::NotAPair);
+        assert_eq!(reason("KRW-B-C"), InvalidMarket::NotAPair);
+        assert_eq!(reason("KRW-AAAAAAAAAAAAAAAAAAAA"), InvalidMarket::TooLong);
+        assert!("KRW-AAAAAAAAAAAAAAAAAAA".parse::<Market>().is_ok());
+    }
+}

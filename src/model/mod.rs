@@ -1,0 +1,24 @@
+//! The nouns of a market: what a frame says once it has been read. No parsing, no clock, no thread.
+
+mod candle;
+mod market;
+
+mod orderbook;
+mod side;
+mod sink;
+mod stamp;
+mod stream;
+mod ticker;
+mod trade;
+mod when;
+
+pub use candle::Candle;
+pub use market::{InvalidMarket, Market};
+pub use orderbook::{Level, Levels, MAX_LEVELS, Orderbook, Unit};
+pub use side::Side;
+pub use sink::{Receipt, Sink};
+pub use stamp::{Clock, ConnectionId, Epoch, Nanos, Stamps};
+pub use stream::{DataType, Format, Interval, StreamKey, StreamType};
+pub use ticker::{Change, MarketState, MarketWarning, Ticker};
+pub use trade::Trade;
+pub use when::{Date, DateTime, InvalidTime, Time};

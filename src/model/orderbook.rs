@@ -1,0 +1,145 @@
+//! Orderbook: the whole visible book of a market. Every frame replaces the one before; there are no deltas.
+
+use std::fmt;
+use std::ops::Deref;
+
+use super::{Market, StreamType};
+
+/// The most levels that the exchange sends per side.
+pub const MAX_LEVELS: usize = 30;
+
+/// The visible book of a market. Prices are in the quote currency, sizes in the base currency.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Orderbook {
+    /// The market; `code` of the exchange, without a `.n` suffix.
+    pub market: Market,
+    /// Time of the last change of the book, Unix ms: the ordering key. A quiet book's snapshot carries an old one.
+    pub timestamp: u64,
+    /// Sum of the ask sizes over the whole window, also when fewer units are sent.
+    pub total_ask_size: f64,
+    /// Sum of the bid sizes over the whole window.
+    pub total_bid_size: f64,
+    /// Offers to sell, best (lowest) first.
+    pub asks: Levels,
+    /// Offers to buy, best (highest) first.
+    pub bids: Levels,
+    /// Snapshot or realtime. A frame may be either; the shape is the same.
+    pub stream_type: StreamType,
+    /// Price grouping in the quote currency, 0 for none. Absent outside Korea and before 2024.
+    pub level: Option<f64>,
+}
+
+/// One price level of one side.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Level {
+    /// Price.
+    pub price: f64,
+    /// Size.
+    pub size: f64,
+}
+
+/// The i-th best ask beside the i-th best bid, as the exchange sends them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Unit {
+    /// The ask, where that side is deep enough.
+    pub ask: Option<Level>,
+    /// The bid, where that side is deep enough.
+    pub bid: Option<Level>,
+}
+
+/// One side of a book, best level first, held inline. Dereferences to a slice.
+#[derive(Clone, Copy)]
+pub struct Levels {
+    levels: [Level; MAX_LEVELS],
+    len: u8,
+}
+
+impl Levels {
+    /// A side without offers.
+    pub const EMPTY: Self = Self { levels: [Level { price: 0.0, size: 0.0 }; MAX_LEVELS], len: 0 };
+
+    /// Appends a level; false when the side is full. Never allocates.
+    #[inline]
+    pub fn push(&mut self, level: Level) -> bool {
+        let Some(slot) = self.levels.get_mut(usize::from(self.len)) else { return false };
+        *slot = level;
+        self.len += 1;
+        true
+    }
+
+    /// Drops all levels.
+    #[inline]
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+}
+
+impl Orderbook {
+    /// The lowest ask, if anybody sells.
+    pub fn best_ask(&self) -> Option<Level> {
+        self.asks.first().copied()
+    }
+
+    /// The highest bid, if anybody buys.
+    pub fn best_bid(&self) -> Option<Level> {
+        self.bids.first().copied()
+    }
+
+    /// Best ask minus best bid, in the quote currency.
+    pub fn spread(&self) -> Option<f64> {
+        Some(self.best_ask()?.price - self.best_bid()?.price)
+    }
+
+    /// Both sides beside each other, best first.
+    pub fn units(&self) -> impl Iterator<Item = Unit> + '_ {
+        let depth = self.asks.len().max(self.bids.len());
+        (0..depth).map(|i| Unit { ask: self.asks.get(i).copied(), bid: self.bids.get(i).copied() })
+    }
+}
+
+impl Deref for Levels {
+    type Target = [Level];
+    #[inline]
+    fn deref(&self) -> &[Level] {
+        &self.levels[..usize::from(self.len)]
+    }
+}
+
+/// Compares what is there, not what an earlier book left behind the end.
+impl PartialEq for Levels {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl fmt::Debug for Levels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_side_holds_thirty_levels_and_says_when_it_is_full() {
+        let mut side = Levels::EMPTY;
+        for i in 0..MAX_LEVELS {
+            assert!(side.push(Level { price: i as f64, size: 1.0 }));
+        }
+        assert!(!side.push(Level::default()));
+        assert_eq!(side.len(), MAX_LEVELS);
+    }
+
+    #[test]
+    fn what_lies_behind_the_end_does_not_count() {
+        let (mut a, mut b) = (Levels::EMPTY, Levels::EMPTY);
+        a.push(Level { price: 1.0, size: 1.0 });
+        a.push(Level { price: 2.0, size: 2.0 });
+        a.clear();
+        assert_eq!(a, b);
+        b.push(Level { price: 3.0, size: 3.0 });
+        assert_ne!(a, b);
+    }
+}

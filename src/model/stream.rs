@@ -1,0 +1,157 @@
+//! What can be asked for and how it arrives: data types, candle intervals, wire formats.
+
+use std::fmt;
+
+use super::Market;
+
+/// A kind of message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum DataType {
+    /// Last price and the day's statistics of a market.
+    Ticker,
+    /// Single executions.
+    Trade,
+    /// The whole visible order book, best levels first.
+    Orderbook,
+    /// Open, high, low, close and volume of one interval.
+    Candle(Interval),
+}
+
+impl DataType {
+    /// Every data type, in a fixed order.
+    pub const ALL: [Self; 12] = [
+        Self::Ticker,
+        Self::Trade,
+        Self::Orderbook,
+        Self::Candle(Interval::Second1),
+        Self::Candle(Interval::Minute1),
+        Self::Candle(Interval::Minute3),
+        Self::Candle(Interval::Minute5),
+        Self::Candle(Interval::Minute10),
+        Self::Candle(Interval::Minute15),
+        Self::Candle(Interval::Minute30),
+        Self::Candle(Interval::Minute60),
+        Self::Candle(Interval::Minute240),
+    ];
+
+    /// The exchange's name, as requests and frames spell it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ticker => "ticker",
+            Self::Trade => "trade",
+            Self::Orderbook => "orderbook",
+            Self::Candle(Interval::Second1) => "candle.1s",
+            Self::Candle(Interval::Minute1) => "candle.1m",
+            Self::Candle(Interval::Minute3) => "candle.3m",
+            Self::Candle(Interval::Minute5) => "candle.5m",
+            Self::Candle(Interval::Minute10) => "candle.10m",
+            Self::Candle(Interval::Minute15) => "candle.15m",
+            Self::Candle(Interval::Minute30) => "candle.30m",
+            Self::Candle(Interval::Minute60) => "candle.60m",
+            Self::Candle(Interval::Minute240) => "candle.240m",
+        }
+    }
+
+    /// Reads the exchange's name. Case matters, as it does to the exchange.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|t| t.as_str() == name)
+    }
+}
+
+impl fmt::Display for DataType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// The length of a candle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Interval {
+    Second1,
+    Minute1,
+    Minute3,
+    Minute5,
+    Minute10,
+    Minute15,
+    Minute30,
+    Minute60,
+    Minute240,
+}
+
+impl Interval {
+    /// Length in seconds.
+    pub const fn seconds(self) -> u32 {
+        match self {
+            Self::Second1 => 1,
+            Self::Minute1 => 60,
+            Self::Minute3 => 180,
+            Self::Minute5 => 300,
+            Self::Minute10 => 600,
+            Self::Minute15 => 900,
+            Self::Minute30 => 1_800,
+            Self::Minute60 => 3_600,
+            Self::Minute240 => 14_400,
+        }
+    }
+}
+
+/// Whether a message answers a request or reports a change: `stream_type` of the exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StreamType {
+    /// `SNAPSHOT`: the state at the time of the request.
+    Snapshot,
+    /// `REALTIME`: something changed.
+    Realtime,
+}
+
+impl StreamType {
+    /// The exchange's spelling.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Snapshot => "SNAPSHOT",
+            Self::Realtime => "REALTIME",
+        }
+    }
+}
+
+/// How the exchange writes messages on one connection. The values read are the same in all four.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Format {
+    /// One object, long keys.
+    #[default]
+    Default,
+    /// One object, short keys: about a third fewer bytes.
+    Simple,
+    /// A list of objects with long keys.
+    JsonList,
+    /// A list of objects with short keys.
+    SimpleList,
+}
+
+impl Format {
+    /// The exchange's spelling, as requests carry it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Default => "DEFAULT",
+            Self::Simple => "SIMPLE",
+            Self::JsonList => "JSON_LIST",
+            Self::SimpleList => "SIMPLE_LIST",
+        }
+    }
+}
+
+/// Names one stream: a data type of a market.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamKey {
+    /// What.
+    pub data_type: DataType,
+    /// Of which market.
+    pub market: Market,
+}
+
+impl fmt::Display for StreamKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.data_type, self.market)
+    }
+}

@@ -1,0 +1,144 @@
+//! Ticker: the last price of a market and the statistics of its day. A day starts at 00:00 UTC on Upbit.
+
+use super::{Date, Market, Side, StreamType, Time};
+
+/// Last price and statistics of a market. Field names are the exchange's; prices are in the quote currency (KRW for
+/// `KRW-BTC`), volumes in the base currency (BTC), rates are fractions (0.01 is 1 %), timestamps are Unix ms.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ticker {
+    /// The market; `code` of the exchange.
+    pub market: Market,
+    /// Open of the day.
+    pub opening_price: f64,
+    /// High of the day.
+    pub high_price: f64,
+    /// Low of the day.
+    pub low_price: f64,
+    /// The last price.
+    pub trade_price: f64,
+    /// Close of the day before.
+    pub prev_closing_price: f64,
+    /// Turnover of the day, in the quote currency.
+    pub acc_trade_price: f64,
+    /// Direction against `prev_closing_price`.
+    pub change: Change,
+    /// Absolute change against `prev_closing_price`.
+    pub change_price: f64,
+    /// The same with a sign.
+    pub signed_change_price: f64,
+    /// Absolute change as a fraction.
+    pub change_rate: f64,
+    /// The same with a sign.
+    pub signed_change_rate: f64,
+    /// Taker side of the last trade.
+    pub ask_bid: Side,
+    /// Size of the last trade.
+    pub trade_volume: f64,
+    /// Volume of the day.
+    pub acc_trade_volume: f64,
+    /// Date of the last trade, UTC.
+    pub trade_date: Date,
+    /// Time of the last trade, UTC.
+    pub trade_time: Time,
+    /// Time of the last trade, ms.
+    pub trade_timestamp: u64,
+    /// Volume sold by takers since the day began.
+    pub acc_ask_volume: f64,
+    /// Volume bought by takers since the day began.
+    pub acc_bid_volume: f64,
+    /// Highest price of 52 weeks.
+    pub highest_52_week_price: f64,
+    /// Its date.
+    pub highest_52_week_date: Date,
+    /// Lowest price of 52 weeks.
+    pub lowest_52_week_price: f64,
+    /// Its date.
+    pub lowest_52_week_date: Date,
+    /// Where the market is in its life.
+    pub market_state: MarketState,
+    /// Trading is halted.
+    pub is_trading_suspended: bool,
+    /// End of trading, where one is announced.
+    pub delisting_date: Option<Date>,
+    /// The exchange's warning flag.
+    pub market_warning: MarketWarning,
+    /// Event time, ms: the ordering key. Where a frame has none (seen in 2022), `trade_timestamp` stands in.
+    pub timestamp: u64,
+    /// Turnover of the last 24 hours, in the quote currency.
+    pub acc_trade_price_24h: f64,
+    /// Volume of the last 24 hours.
+    pub acc_trade_volume_24h: f64,
+    /// Snapshot or realtime.
+    pub stream_type: StreamType,
+}
+
+/// Direction of the price against the previous close.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Change {
+    /// Above.
+    Rise,
+    /// Equal.
+    Even,
+    /// Below.
+    Fall,
+}
+
+impl Change {
+    /// The exchange's spelling.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rise => "RISE",
+            Self::Even => "EVEN",
+            Self::Fall => "FALL",
+        }
+    }
+}
+
+/// Where a market is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum MarketState {
+    /// Announced, not yet trading.
+    Preview,
+    /// Trading.
+    Active,
+    /// No longer trading.
+    Delisted,
+    /// A word this version does not know. Counted as schema drift, never fatal.
+    Unknown,
+}
+
+impl MarketState {
+    /// The exchange's spelling.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Preview => "PREVIEW",
+            Self::Active => "ACTIVE",
+            Self::Delisted => "DELISTED",
+            Self::Unknown => "UNKNOWN",
+        }
+    }
+}
+
+/// The exchange's warning flag of a market.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum MarketWarning {
+    /// None.
+    None,
+    /// Investors are told to take care.
+    Caution,
+    /// A word this version does not know. Counted as schema drift, never fatal.
+    Unknown,
+}
+
+impl MarketWarning {
+    /// The exchange's spelling.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "NONE",
+            Self::Caution => "CAUTION",
+            Self::Unknown => "UNKNOWN",
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Trade: one execution.
+
+use super::{Change, Date, Market, Side, StreamType, Time};
+
+/// One execution. Prices are in the quote currency, sizes in the base currency, timestamps are Unix ms.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Trade {
+    /// The market; `code` of the exchange.
+    pub market: Market,
+    /// Event time, ms: the ordering key. Tens of ms after the trade, up to a second in old captures.
+    pub timestamp: u64,
+    /// Date of the trade, UTC.
+    pub trade_date: Date,
+    /// Time of the trade, UTC.
+    pub trade_time: Time,
+    /// Time of the trade, ms. Whole seconds until about 2022.
+    pub trade_timestamp: u64,
+    /// Price.
+    pub trade_price: f64,
+    /// Size.
+    pub trade_volume: f64,
+    /// Taker side.
+    pub ask_bid: Side,
+    /// Close of the day before.
+    pub prev_closing_price: f64,
+    /// Direction against `prev_closing_price`.
+    pub change: Change,
+    /// Absolute change against `prev_closing_price`.
+    pub change_price: f64,
+    /// Unique within its market only, and not an order: a late trade has a smaller one than the trade before it.
+    pub sequential_id: u64,
+    /// Best ask at that time. Absent before 2024-11-27 and on Bithumb, like the three below.
+    pub best_ask_price: Option<f64>,
+    /// Size at the best ask.
+    pub best_ask_size: Option<f64>,
+    /// Best bid at that time.
+    pub best_bid_price: Option<f64>,
+    /// Size at the best bid.
+    pub best_bid_size: Option<f64>,
+    /// Snapshot (the most recent trade) or realtime.
+    pub stream_type: StreamType,
+}

@@ -1,0 +1,2 @@
+//! The `hoga` command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! A simulated Upbit exchange. Shares no code with the library it tests.
