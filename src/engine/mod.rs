@@ -1,0 +1,1 @@
+//! Builder, engine and connection threads: the only room that knows all others.

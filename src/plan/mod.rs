@@ -1,0 +1,1 @@
+//! Turns demand into one request per connection. Knows Upbit's overwrite rule; sends nothing itself.

@@ -1,0 +1,1 @@
+//! The newest value of every stream, read from any thread in nanoseconds, with the proof of how fresh it is.

@@ -1,0 +1,1 @@
+//! Lock-free parts, and all unsafe code of the library.
