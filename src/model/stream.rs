@@ -34,6 +34,9 @@ impl DataType {
         Self::Candle(Interval::Minute240),
     ];
 
+    /// How many candle intervals there are.
+    pub const CANDLES: usize = 9;
+
     /// The exchange's name, as requests and frames spell it.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,1 +1,16 @@
 //! All system calls: the event loop, sockets, TLS, name resolution, the clock. Decides nothing.
+
+mod affinity;
+mod clock;
+mod entropy;
+mod reactor;
+mod resolve;
+mod tls;
+mod transport;
+
+pub use affinity::{is_available, pin};
+pub use clock::SystemClock;
+pub use entropy::SystemEntropy;
+pub use reactor::{Handler, Reactor, Remote};
+pub use resolve::{Resolve, SystemResolver};
+pub use tls::{InvalidRoots, TlsConfig};

@@ -1,1 +1,30 @@
 //! The life of one connection, sans-IO: what happened goes in, what to do comes out. No clock, no socket, no thread.
+//!
+//! The contract: *after each `handle_*` (and `set_streams`, `stop`), drain `poll_action`, `poll_event` and
+//! `poll_transmit`, then come back no later than `poll_timeout`.*
+//!
+//! [`State`] draws the life. A [`Session`] dials until it has a socket, opens the WebSocket, sends the one request that
+//! makes the socket carry exactly the wanted streams, hands every decoded message to a [`Sink`](crate::model::Sink),
+//! notices when the peer falls silent or mute, and starts over, for ever, no faster than the exchange allows.
+
+mod budget;
+mod connection;
+mod counters;
+mod entropy;
+mod event;
+mod liveness;
+mod loss;
+mod outbox;
+mod retry;
+mod state;
+#[cfg(test)]
+mod testing;
+
+pub use budget::{Budget, MARGIN, Rate};
+pub use connection::{Config, Session};
+pub use counters::Counters;
+pub use entropy::Entropy;
+pub use event::{Action, Closed, Event};
+pub use loss::{Loss, Stage};
+pub use retry::Retry;
+pub use state::State;

@@ -1,0 +1,381 @@
+//! What may be tuned: meaning, default, and the cost of going either way. A leaf: it knows nothing of the rooms.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// Where the exchange is. Public market data needs no key on any of them.
+///
+/// Verification of the server's certificate can never be turned off; a private test exchange is reached by adding its
+/// root certificate explicitly. Plain `ws://` is accepted for loopback addresses only.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    host: String,
+    port: u16,
+    path: String,
+    secure: bool,
+}
+
+/// Why a text is not an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidEndpoint {
+    /// Neither `wss://` nor `ws://`.
+    Scheme,
+    /// No host, or one with characters that no host name has.
+    Host,
+    /// A user name or password in the address. Credentials never travel in an address.
+    UserInfo,
+    /// The port is not a number from 1 to 65535.
+    Port,
+    /// Control characters, spaces or a fragment in the path.
+    Path,
+    /// Plain `ws://` to something that is not a loopback address literal.
+    PlainOffLoopback,
+}
+
+impl fmt::Display for InvalidEndpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Scheme => "the endpoint must start with wss:// (or ws:// for a loopback address)",
+            Self::Host => "the endpoint has no valid host name or address",
+            Self::UserInfo => "the endpoint must not hold a user name or password",
+            Self::Port => "the endpoint's port must be a number from 1 to 65535",
+            Self::Path => "the endpoint's path must not hold spaces, control characters or '#'",
+            Self::PlainOffLoopback => {
+                "plain ws:// is allowed for loopback addresses only (127.0.0.0/8 or [::1]); use wss://"
+            }
+        })
+    }
+}
+
+impl std::error::Error for InvalidEndpoint {}
+
+impl Endpoint {
+    /// Upbit Korea: KRW, BTC and USDT markets.
+    pub fn korea() -> Self {
+        Self::upbit("api.upbit.com")
+    }
+
+    /// Upbit Singapore.
+    pub fn singapore() -> Self {
+        Self::upbit("sg-api.upbit.com")
+    }
+
+    /// Upbit Indonesia.
+    pub fn indonesia() -> Self {
+        Self::upbit("id-api.upbit.com")
+    }
+
+    /// Upbit Thailand.
+    pub fn thailand() -> Self {
+        Self::upbit("th-api.upbit.com")
+    }
+
+    fn upbit(host: &str) -> Self {
+        Self { host: host.to_owned(), port: 443, path: "/websocket/v1".to_owned(), secure: true }
+    }
+
+    /// Any other server that speaks the protocol: `wss://host[:port][/path]`, or `ws://` for a loopback address.
+    pub fn custom(url: &str) -> Result<Self, InvalidEndpoint> {
+        let (secure, rest) = match (url.strip_prefix("wss://"), url.strip_prefix("ws://")) {
+            (Some(rest), _) => (true, rest),
+            (None, Some(rest)) => (false, rest),
+            (None, None) => return Err(InvalidEndpoint::Scheme),
+        };
+        let (authority, path) = match rest.find(['/', '?', '#']) {
+            Some(at) => rest.split_at(at),
+            None => (rest, ""),
+        };
+        if authority.contains('@') {
+            return Err(InvalidEndpoint::UserInfo);
+        }
+        let (host, port) = split_port(authority)?;
+        let port = match port {
+            None if secure => 443,
+            None => 80,
+            Some(text) if !text.bytes().all(|b| b.is_ascii_digit()) => return Err(InvalidEndpoint::Port),
+            Some(text) => text.parse().ok().filter(|&p| p != 0).ok_or(InvalidEndpoint::Port)?,
+        };
+        if path.bytes().any(|b| !b.is_ascii_graphic() || b == b'#') {
+            return Err(InvalidEndpoint::Path);
+        }
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+        let endpoint = Self { host: host.to_owned(), port, path, secure };
+        if !secure && !endpoint.address().is_some_and(|ip| ip.to_canonical().is_loopback()) {
+            return Err(InvalidEndpoint::PlainOffLoopback);
+        }
+        Ok(endpoint)
+    }
+
+    /// Host name or address literal, without brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// TCP port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Path and query of the opening request.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Whether the connection runs over TLS.
+    pub fn is_secure(&self) -> bool {
+        self.secure
+    }
+
+    /// The host, where it is an address literal and needs no resolver.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.host.parse().ok()
+    }
+
+    /// What goes into the `Host` header.
+    pub fn authority(&self) -> String {
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        match (self.secure, self.port) {
+            (true, 443) | (false, 80) => host,
+            (_, port) => format!("{host}:{port}"),
+        }
+    }
+}
+
+/// Splits `host`, `host:port`, `[v6]` or `[v6]:port`.
+fn split_port(authority: &str) -> Result<(&str, Option<&str>), InvalidEndpoint> {
+    if let Some(rest) = authority.strip_prefix('[') {
+        let (host, tail) = rest.split_once(']').ok_or(InvalidEndpoint::Host)?;
+        host.parse::<std::net::Ipv6Addr>().map_err(|_| InvalidEndpoint::Host)?;
+        return match tail.strip_prefix(':') {
+            Some(port) => Ok((host, Some(port))),
+            None if tail.is_empty() => Ok((host, None)),
+            None => Err(InvalidEndpoint::Host),
+        };
+    }
+    let (host, port) = match authority.split_once(':') {
+        Some((host, port)) => (host, Some(port)),
+        None => (authority, None),
+    };
+    let label = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.' || b == b'_';
+    if host.is_empty() || host.len() > 253 || !host.bytes().all(label) {
+        return Err(InvalidEndpoint::Host);
+    }
+    Ok((host, port))
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.secure { "wss" } else { "ws" };
+        write!(f, "{scheme}://{}{}", self.authority(), self.path)
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// How a connection's thread waits for the socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Wait {
+    /// Sleeps in the kernel until something happens. Costs tens of microseconds of wake-up, uses no CPU when idle.
+    #[default]
+    Park,
+    /// Never sleeps. The lowest latency, and one whole core: use it with a pinned core that nobody else needs.
+    Spin,
+    /// Spins this long after the last traffic, then sleeps.
+    SpinThenPark(Duration),
+}
+
+/// Every deadline of a connection. All are measured on a clock that never steps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Longest name look-up. Default 5 s. A hanging resolver blocks nothing but the next dial.
+    pub resolve: Duration,
+    /// Longest TCP connect to one address; the next address follows. Default 3 s.
+    pub connect: Duration,
+    /// Longest TLS handshake. Default 5 s.
+    pub tls: Duration,
+    /// Longest opening handshake, request to 101. Default 5 s.
+    pub upgrade: Duration,
+    /// Silence from the server after which we ping. Default 2 s. The server closes after 60 s without traffic, so more
+    /// than 20 s is refused. Shorter finds a dead peer sooner at the price of a few bytes.
+    pub ping_after: Duration,
+    /// Silence after which the connection counts as dead. Default 4.5 s. Must leave a ping time to be answered:
+    /// shorter finds half-open sockets sooner, too short reconnects on a lossy path for nothing.
+    pub silent_after: Duration,
+    /// Time without a data message (pings answered) after which the subscription is sent again: a live exchange answers
+    /// with snapshots even where nobody trades. Default 10 s. Costs one request of the budget each time.
+    pub quiet_after: Duration,
+    /// How long the answer to that may take before the connection is replaced. Default 5 s.
+    pub probe: Duration,
+    /// How long a closing handshake may take. Default 1 s.
+    pub close: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            resolve: Duration::from_secs(5),
+            connect: Duration::from_secs(3),
+            tls: Duration::from_secs(5),
+            upgrade: Duration::from_secs(5),
+            ping_after: Duration::from_secs(2),
+            silent_after: Duration::from_millis(4500),
+            quiet_after: Duration::from_secs(10),
+            probe: Duration::from_secs(5),
+            close: Duration::from_secs(1),
+        }
+    }
+}
+
+impl Timeouts {
+    /// The longest silence between our pings that keeps the server from closing an idle socket.
+    pub const PING_AFTER_MAX: Duration = Duration::from_secs(20);
+
+    /// Everything that is wrong with these deadlines.
+    pub(crate) fn problems(&self) -> impl Iterator<Item = String> + '_ {
+        let zero = [
+            ("resolve", self.resolve),
+            ("connect", self.connect),
+            ("tls", self.tls),
+            ("upgrade", self.upgrade),
+            ("ping_after", self.ping_after),
+            ("silent_after", self.silent_after),
+            ("quiet_after", self.quiet_after),
+            ("probe", self.probe),
+            ("close", self.close),
+        ]
+        .into_iter()
+        .filter(|(_, d)| d.is_zero())
+        .map(|(name, _)| format!("timeouts.{name} must be longer than zero"));
+        let ping = (self.ping_after > Self::PING_AFTER_MAX)
+            .then(|| "timeouts.ping_after must be at most 20 s: the exchange closes idle sockets".to_owned());
+        let silent = (self.silent_after <= self.ping_after)
+            .then(|| "timeouts.silent_after must be longer than timeouts.ping_after".to_owned());
+        zero.chain(ping).chain(silent)
+    }
+}
+
+/// How often to try again after a connection was lost or could not be made. Tries never end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backoff {
+    /// Upper bound of the first random delay. Default 250 ms. (After a connection that worked, the first try is at once.)
+    pub base: Duration,
+    /// Upper bound of all delays: the bound doubles until here. Default 30 s.
+    pub cap: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { base: Duration::from_millis(250), cap: Duration::from_secs(30) }
+    }
+}
+
+/// What the exchange rations, as exact sliding windows. Configuration, because exchanges change it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Connects per second and address. Default 5, the exchange's documented limit.
+    pub connects_per_second: u32,
+    /// Requests per second and connection. Default 5.
+    pub requests_per_second: u32,
+    /// Requests per minute and connection. Default 100.
+    pub requests_per_minute: u32,
+    /// The largest message accepted, in bytes. Default 1 MiB. A longer one ends the connection with close code 1009.
+    pub message_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connects_per_second: 5, requests_per_second: 5, requests_per_minute: 100, message_bytes: 1 << 20 }
+    }
+}
+
+impl Limits {
+    /// Everything that is wrong with these limits.
+    pub(crate) fn problems(&self) -> impl Iterator<Item = String> {
+        let zero = [
+            ("connects_per_second", self.connects_per_second),
+            ("requests_per_second", self.requests_per_second),
+            ("requests_per_minute", self.requests_per_minute),
+        ]
+        .into_iter()
+        .filter(|&(_, n)| n == 0)
+        .map(|(name, _)| format!("limits.{name} must be at least 1"));
+        let bytes = (self.message_bytes < 4096)
+            .then(|| "limits.message_bytes must be at least 4096: a 30-level book has about 2700".to_owned());
+        zero.chain(bytes)
+    }
+}
+
+/// How to keep a quiet socket open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KeepAlive {
+    /// WebSocket pings. Their answer proves that the peer still reads.
+    #[default]
+    Ping,
+    /// Pings, and the text `PING` once per socket, after which the exchange sends `{"status":"UP"}` every 10 s.
+    PingAndStatus,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_taken_apart_as_written() {
+        let e = Endpoint::custom("wss://127.0.0.1:9443/websocket/v1").unwrap();
+        assert_eq!((e.host(), e.port(), e.path(), e.is_secure()), ("127.0.0.1", 9443, "/websocket/v1", true));
+        assert_eq!(e.to_string(), "wss://127.0.0.1:9443/websocket/v1");
+        assert_eq!(Endpoint::custom("wss://[::1]:1/x").unwrap().authority(), "[::1]:1");
+        assert_eq!(Endpoint::custom("wss://host").unwrap().to_string(), "wss://host/");
+        assert_eq!(Endpoint::korea().to_string(), "wss://api.upbit.com/websocket/v1");
+    }
+
+    #[test]
+    fn plain_text_is_for_loopback_literals_only() {
+        for ok in ["ws://127.0.0.1:80/", "ws://127.9.9.9", "ws://[::1]:9/", "ws://[::ffff:127.0.0.1]/"] {
+            assert!(Endpoint::custom(ok).is_ok(), "{ok}");
+        }
+        // Names are refused although they usually mean loopback: a resolver decides what they mean.
+        for no in ["ws://api.upbit.com/", "ws://localhost/", "ws://localhost.evil/", "ws://10.0.0.1/", "ws://0.0.0.0/"]
+        {
+            assert_eq!(Endpoint::custom(no), Err(InvalidEndpoint::PlainOffLoopback), "{no}");
+        }
+        assert_eq!(Endpoint::custom("ws://127.0.0.1@evil/"), Err(InvalidEndpoint::UserInfo));
+    }
+
+    #[test]
+    fn malformed_addresses_are_refused_with_the_reason() {
+        for (url, why) in [
+            ("https://x/", InvalidEndpoint::Scheme),
+            ("wss://", InvalidEndpoint::Host),
+            ("wss://a b/", InvalidEndpoint::Host),
+            ("wss://[::1/", InvalidEndpoint::Host),
+            ("wss://h:0/", InvalidEndpoint::Port),
+            ("wss://h:65536/", InvalidEndpoint::Port),
+            ("wss://h:+1/", InvalidEndpoint::Port),
+            ("wss://h/a b", InvalidEndpoint::Path),
+            ("wss://h/a\r\nX: y", InvalidEndpoint::Path),
+            ("wss://h/#f", InvalidEndpoint::Path),
+        ] {
+            assert_eq!(Endpoint::custom(url), Err(why), "{url}");
+        }
+    }
+
+    #[test]
+    fn deadlines_that_contradict_each_other_are_all_named() {
+        assert_eq!(Timeouts::default().problems().count(), 0);
+        let bad = Timeouts {
+            ping_after: Duration::from_secs(21),
+            silent_after: Duration::from_secs(3),
+            close: Duration::ZERO,
+            ..Timeouts::default()
+        };
+        assert_eq!(bad.problems().count(), 3);
+        assert_eq!(Limits { requests_per_second: 0, message_bytes: 1, ..Limits::default() }.problems().count(), 2);
+    }
+}

@@ -1,0 +1,225 @@
+//! The engine while it runs.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::connection::{Connection, Mailbox, SharedStatus};
+use super::control::Control;
+use super::lifecycle::{Lifecycle, Watchers};
+use super::router::Router;
+use super::threads::Thread;
+use super::{Builder, ConnectionStatus, EngineState, Feed, ShutdownReport, Subscribed, builder::Settings};
+use crate::error::{Error, Result};
+use crate::feed;
+use crate::model::{Clock, ConnectionId, DataType, Nanos, StreamKey};
+use crate::net::{Reactor, SystemClock, SystemEntropy, TlsConfig};
+use crate::plan::Subscription;
+use crate::pool::{DataPool, Health, Link, PoolError};
+use crate::session::{self, Session};
+
+/// How long a dropped engine waits for its threads.
+const DROP_DEADLINE: Duration = Duration::from_secs(2);
+
+/// A running engine: one thread with one connection, a pool to read, and handles that hold demand.
+///
+/// Everything here is for the control path and may lock. Strategies read through [`pool`](Self::pool) handles and
+/// [`feed`](Self::feed)s, which do not.
+pub struct Engine {
+    control: Arc<Control>,
+    clock: SystemClock,
+    status: Arc<SharedStatus>,
+    watchers: Arc<Watchers>,
+    thread: Option<Thread>,
+    /// What the builder subscribed to lives as long as the engine.
+    initial: Option<Subscribed>,
+}
+
+impl Engine {
+    /// Items a feed holds before it drops the newest, unless said otherwise.
+    pub const FEED_CAPACITY: usize = 4096;
+
+    /// Says what an engine shall do.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(super) fn start(settings: Settings, tls: TlsConfig, keys: &[StreamKey]) -> Result<Self> {
+        let id = ConnectionId(0);
+        let clock = SystemClock::new();
+        let pool = DataPool::with_stale_after(Arc::new(clock), settings.stale_after);
+        let link = Arc::new(Link::new(clock.now()));
+        let (mailbox, watchers) = (Arc::<Mailbox>::default(), Arc::<Watchers>::default());
+        let status = Arc::new(SharedStatus::new(id, clock.now()));
+
+        let session = Session::new(session_config(id, &settings), Box::new(SystemEntropy::new()));
+        let reactor = Reactor::new(session, settings.endpoint, tls, settings.resolver, settings.wait, clock)
+            .map_err(|source| Error::Start { what: "event queue", source })?;
+        let control = Arc::new(Control::new(pool, link.clone(), mailbox.clone(), reactor.remote()));
+        let connection = Connection {
+            id,
+            router: Router::new(clock),
+            link,
+            mailbox,
+            status: status.clone(),
+            watchers: watchers.clone(),
+            data_seen: 0,
+        };
+        let thread = Thread::start(reactor, connection, settings.pin)
+            .map_err(|source| Error::Start { what: "connection thread", source })?;
+
+        let mut engine = Self { control, clock, status, watchers, thread: Some(thread), initial: None };
+        if !keys.is_empty() {
+            engine.initial = Some(Subscribed::new(engine.control.clone(), keys.to_vec(), None)?);
+        }
+        Ok(engine)
+    }
+
+    /// The newest value of every stream. Cheap to clone, readable from any thread.
+    pub fn pool(&self) -> &DataPool {
+        &self.control.pool
+    }
+
+    /// Puts streams on the wire for as long as the returned handle, or another that wants them, lives.
+    ///
+    /// # Errors
+    /// [`Error::Subscription`] names every offender, and nothing was changed. [`Error::Stopped`] after a shutdown.
+    pub fn subscribe(&self, subscription: Subscription) -> Result<Subscribed> {
+        Subscribed::new(self.control.clone(), subscription.keys()?, None)
+    }
+
+    /// Every event of these streams in order, from now on, through a ring of [`FEED_CAPACITY`](Self::FEED_CAPACITY)
+    /// items. When it is full, the newest are dropped and counted, and a gap says so in band.
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe).
+    pub fn feed(&self, subscription: Subscription) -> Result<Feed> {
+        self.feed_with_capacity(subscription, Self::FEED_CAPACITY)
+    }
+
+    /// The same with another capacity. An item has about 1.2 KiB, whatever it carries.
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe).
+    pub fn feed_with_capacity(&self, subscription: Subscription, capacity: usize) -> Result<Feed> {
+        let (writer, items) = feed::feed(capacity);
+        let subscribed = Subscribed::new(self.control.clone(), subscription.keys()?, Some(writer))?;
+        Ok(Feed::new(items, subscribed))
+    }
+
+    /// Waits until every subscribed stream has a value of its current socket.
+    ///
+    /// # Errors
+    /// [`Error::NotReady`] names the streams that have none when the time is over. Unknown markets never get one: the
+    /// exchange ignores them silently.
+    pub fn wait_ready(&self, timeout: Duration) -> Result<()> {
+        let deadline = self.clock.now() + timeout;
+        let missing: Vec<_> =
+            self.control.wanted().into_iter().filter(|&key| !self.becomes_ready(key, deadline)).collect();
+        if missing.is_empty() { Ok(()) } else { Err(Error::NotReady(missing)) }
+    }
+
+    /// True until the engine is shut down or one of its threads has panicked. A lost connection does not end it.
+    pub fn is_running(&self) -> bool {
+        !matches!(self.state(), EngineState::Stopped | EngineState::Failed)
+    }
+
+    /// The engine as a whole.
+    pub fn state(&self) -> EngineState {
+        match &self.thread {
+            _ if self.control.is_stopped() => EngineState::Stopped,
+            None => EngineState::Stopped,
+            Some(thread) if thread.is_finished() => EngineState::Failed,
+            Some(_) => EngineState::of(self.status.read().state),
+        }
+    }
+
+    /// Each connection as it is now.
+    pub fn connections(&self) -> Vec<ConnectionStatus> {
+        vec![self.status.read()]
+    }
+
+    /// What happens to the connections from now on.
+    pub fn lifecycle(&self) -> Lifecycle {
+        self.watchers.watch()
+    }
+
+    /// The engine's clock: comparable with every stamp it makes.
+    pub fn now(&self) -> Nanos {
+        self.clock.now()
+    }
+
+    /// Says goodbye to the exchange and waits for the threads, at most `deadline`.
+    pub fn shutdown(mut self, deadline: Duration) -> ShutdownReport {
+        self.stop(deadline)
+    }
+
+    fn stop(&mut self, deadline: Duration) -> ShutdownReport {
+        let mut report = ShutdownReport::default();
+        let deadline = self.clock.now() + deadline;
+        self.control.stop();
+        if let Some(thread) = self.thread.take() {
+            thread.join(&self.clock, deadline, &mut report);
+        }
+        report
+    }
+
+    fn becomes_ready(&self, key: StreamKey, deadline: Nanos) -> bool {
+        let ready = match key.data_type {
+            DataType::Ticker => self.control.pool.ticker(key.market).map(|h| self.waits(&h, deadline)),
+            DataType::Trade => self.control.pool.trade(key.market).map(|h| self.waits(&h, deadline)),
+            DataType::Orderbook => self.control.pool.orderbook(key.market).map(|h| self.waits(&h, deadline)),
+            DataType::Candle(interval) => {
+                self.control.pool.candle(interval, key.market).map(|h| self.waits(&h, deadline))
+            }
+        };
+        // Dropped while we waited: nobody needs it.
+        ready.unwrap_or_else(|PoolError::NotSubscribed(_) | PoolError::InvalidMarket { .. }| true)
+    }
+
+    /// Waits until the handle's value is current.
+    fn waits<T: crate::pool::Value>(&self, handle: &crate::pool::Handle<T>, deadline: Nanos) -> bool {
+        loop {
+            let reading = handle.load();
+            if matches!(reading.health(), Health::Live | Health::NotSubscribed) {
+                return true;
+            }
+            let (version, left) = (reading.version(), deadline.since(self.clock.now()));
+            drop(reading);
+            // A value confirmed after a reconnect renews no version: look again now and then.
+            if left.is_zero() {
+                return false;
+            }
+            handle.wait_newer(version, left.min(Duration::from_millis(10)));
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if self.thread.is_some()
+            && let Err(error) = self.stop(DROP_DEADLINE).into_result()
+        {
+            tracing::error!("{error}");
+        }
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("state", &self.state()).field("pool", self.pool()).finish()
+    }
+}
+
+fn session_config(id: ConnectionId, settings: &Settings) -> session::Config {
+    session::Config {
+        id,
+        endpoint: settings.endpoint.clone(),
+        format: settings.format,
+        timeouts: settings.timeouts.clone(),
+        backoff: settings.backoff,
+        limits: settings.limits,
+        keep_alive: settings.keep_alive,
+        receive_bytes: settings.receive_bytes,
+    }
+}

@@ -1,0 +1,31 @@
+//! What a shutdown found.
+
+use crate::error::{Error, Result};
+
+/// Which threads ended and which did not.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[must_use]
+pub struct ShutdownReport {
+    /// Threads that ended in time.
+    pub joined: Vec<String>,
+    /// Threads that still ran at the deadline.
+    pub running: Vec<String>,
+    /// Threads that had panicked.
+    pub panicked: Vec<String>,
+    /// Name look-ups that still hang in the operating system's resolver, which nobody can interrupt. Their threads end
+    /// when it answers; they hold nothing of the engine.
+    pub hanging_lookups: usize,
+}
+
+impl ShutdownReport {
+    /// An error if a thread panicked or did not end in time.
+    pub fn into_result(self) -> Result<()> {
+        if let Some(thread) = self.panicked.into_iter().next() {
+            return Err(Error::ThreadPanicked(thread));
+        }
+        if !self.running.is_empty() {
+            return Err(Error::ShutdownTimedOut(self.running));
+        }
+        Ok(())
+    }
+}

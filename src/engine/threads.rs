@@ -1,0 +1,78 @@
+//! The engine's threads: how they start, and how they are waited for.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, bounded};
+
+use super::connection::Connection;
+use super::shutdown::ShutdownReport;
+use crate::model::{Clock, Nanos};
+use crate::net::{Reactor, SystemClock, pin};
+
+/// How a connection's thread ended.
+enum End {
+    /// As it was told to; so many look-ups still hang.
+    Stopped { hanging_lookups: usize },
+    /// It panicked.
+    Panicked,
+}
+
+/// A running connection thread.
+pub(super) struct Thread {
+    name: String,
+    handle: JoinHandle<()>,
+    end: Receiver<End>,
+}
+
+impl Thread {
+    /// Starts the thread of a connection.
+    pub fn start(reactor: Reactor, connection: Connection, core: Option<usize>) -> io::Result<Self> {
+        let name = format!("hoga-conn-{}", connection.id);
+        let (ended, end) = bounded(1);
+        let handle = thread::Builder::new().name(name.clone()).spawn(move || {
+            if let Some(core) = core
+                && !pin(core)
+            {
+                tracing::warn!("the system refused to pin this thread to core {core}");
+            }
+            // The connection is dropped while unwinding: its publishers then say that the link is down.
+            let run = AssertUnwindSafe(move || {
+                let mut connection = connection;
+                reactor.run(&mut connection)
+            });
+            let how = match catch_unwind(run) {
+                Ok(hanging_lookups) => End::Stopped { hanging_lookups },
+                Err(_) => End::Panicked,
+            };
+            // Nobody waits any more if the engine gave up on its deadline.
+            let _ = ended.try_send(how);
+        })?;
+        Ok(Self { name, handle, end })
+    }
+
+    /// It has ended although nobody told it to.
+    pub fn is_finished(&self) -> bool {
+        self.handle.is_finished()
+    }
+
+    /// Waits until `deadline` for the thread to end, and notes how it did.
+    pub fn join(self, clock: &SystemClock, deadline: Nanos, report: &mut ShutdownReport) {
+        let time_left = deadline.since(clock.now()).max(Duration::from_millis(1));
+        match self.end.recv_timeout(time_left) {
+            Ok(end) => {
+                // The thread's last act was to say so.
+                let _ = self.handle.join();
+                if let End::Stopped { hanging_lookups } = end {
+                    report.hanging_lookups += hanging_lookups;
+                    report.joined.push(self.name);
+                } else {
+                    report.panicked.push(self.name);
+                }
+            }
+            Err(_) => report.running.push(self.name),
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Errors say what to do: each has a code, a severity and a way to recover.
+
+use std::fmt;
+use std::io;
+
+use crate::model::StreamKey;
+use crate::plan::InvalidSubscription;
+use crate::pool::PoolError;
+
+/// What a call of the engine can end in. Full, empty, stale and not-yet are values elsewhere, not errors.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The configuration contradicts itself or the machine: every problem found, before any thread was started.
+    Configuration(Vec<String>),
+    /// The call asks for something that cannot be subscribed. Nothing was changed.
+    Subscription(InvalidSubscription),
+    /// The pool has no such stream.
+    Pool(PoolError),
+    /// The system refused something the engine needs to start. Whatever had been started was stopped again.
+    Start {
+        /// What was being done.
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// These streams had no current data when the time was over.
+    NotReady(Vec<StreamKey>),
+    /// The engine has stopped.
+    Stopped,
+    /// Some threads did not end in time; they are named.
+    ShutdownTimedOut(Vec<String>),
+    /// A thread of the engine panicked. That is a bug in hoga.
+    ThreadPanicked(String),
+}
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// One call had no effect.
+    Low,
+    /// Something is missing for now.
+    Medium,
+    /// The engine does not work, or no longer.
+    High,
+}
+
+/// What the caller can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recovery {
+    /// Change the call.
+    FixCall,
+    /// Change the configuration, then start again.
+    FixConfiguration,
+    /// Ask again later; the engine goes on trying by itself.
+    Wait,
+    /// Start a new engine.
+    Restart,
+    /// Nothing; report it.
+    Report,
+}
+
+impl Error {
+    /// A short, stable word for logs and scripts.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Configuration(_) => "CONFIGURATION",
+            Self::Subscription(_) => "SUBSCRIPTION",
+            Self::Pool(_) => "NO_SUCH_STREAM",
+            Self::Start { .. } => "START",
+            Self::NotReady(_) => "NOT_READY",
+            Self::Stopped => "STOPPED",
+            Self::ShutdownTimedOut(_) => "SHUTDOWN_TIMED_OUT",
+            Self::ThreadPanicked(_) => "THREAD_PANICKED",
+        }
+    }
+
+    /// How bad it is.
+    pub const fn severity(&self) -> Severity {
+        match self {
+            Self::Subscription(_) | Self::Pool(_) => Severity::Low,
+            Self::NotReady(_) | Self::ShutdownTimedOut(_) => Severity::Medium,
+            Self::Configuration(_) | Self::Start { .. } | Self::Stopped | Self::ThreadPanicked(_) => Severity::High,
+        }
+    }
+
+    /// What the caller can do.
+    pub const fn recovery(&self) -> Recovery {
+        match self {
+            Self::Configuration(_) => Recovery::FixConfiguration,
+            Self::Subscription(_) | Self::Pool(_) => Recovery::FixCall,
+            Self::NotReady(_) => Recovery::Wait,
+            Self::Start { .. } | Self::Stopped => Recovery::Restart,
+            Self::ShutdownTimedOut(_) | Self::ThreadPanicked(_) => Recovery::Report,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Configuration(problems) => write!(f, "the configuration cannot work: {}", problems.join("; ")),
+            Self::Subscription(invalid) => write!(f, "the subscription was refused: {invalid}"),
+            Self::Pool(error) => error.fmt(f),
+            Self::Start { what, source } => write!(f, "the engine could not start: {what}: {source}"),
+            Self::NotReady(missing) => {
+                f.write_str("no current data yet for ")?;
+                list(f, missing)
+            }
+            Self::Stopped => f.write_str("the engine has stopped; start a new one"),
+            Self::ShutdownTimedOut(threads) => write!(f, "still running at the deadline: {}", threads.join(", ")),
+            Self::ThreadPanicked(thread) => write!(f, "the thread {thread} panicked; this is a bug in hoga"),
+        }
+    }
+}
+
+/// The first few by name, the rest by number: with a thousand streams the message stays readable.
+fn list(f: &mut fmt::Formatter<'_>, keys: &[StreamKey]) -> fmt::Result {
+    const SHOWN: usize = 10;
+    for (i, key) in keys.iter().take(SHOWN).enumerate() {
+        let separator = if i == 0 { "" } else { ", " };
+        write!(f, "{separator}{key}")?;
+    }
+    match keys.len().saturating_sub(SHOWN) {
+        0 => Ok(()),
+        more => write!(f, " and {more} more"),
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Start { source, .. } => Some(source),
+            Self::Subscription(invalid) => Some(invalid),
+            Self::Pool(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<InvalidSubscription> for Error {
+    fn from(invalid: InvalidSubscription) -> Self {
+        Self::Subscription(invalid)
+    }
+}
+
+impl From<PoolError> for Error {
+    fn from(error: PoolError) -> Self {
+        Self::Pool(error)
+    }
+}
+
+/// A result of the engine.
+pub type Result<T> = std::result::Result<T, Error>;

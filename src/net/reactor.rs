@@ -1,0 +1,349 @@
+//! The event loop of one connection's thread: waits, reads, and does what the session says.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use mio::{Events, Poll, Token, Waker};
+
+use super::clock::SystemClock;
+use super::resolve::{Lookups, Resolve};
+use super::tls::TlsConfig;
+use super::transport::Transport;
+use crate::config::{Endpoint, Wait};
+use crate::model::{Clock, Nanos, Sink};
+use crate::session::{Action, Closed, Event, Session};
+
+const SOCKET: Token = Token(0);
+const WAKER: Token = Token(1);
+
+/// Reads between two looks at commands and deadlines: under a flood, both still get their turn.
+const READS_PER_TURN: usize = 16;
+
+/// What the thread's owner does with a connection.
+pub trait Handler: Sink {
+    /// Somebody called [`Remote::wake`]: apply what they want.
+    fn commands(&mut self, now: Nanos, session: &mut Session);
+    /// Something happened that a watcher may care about.
+    fn event(&mut self, event: Event);
+    /// The session was given something and everything that followed from it was handled.
+    fn batch_done(&mut self, now: Nanos, session: &Session);
+}
+
+/// Wakes a reactor from other threads.
+#[derive(Clone)]
+pub struct Remote {
+    waker: Arc<Waker>,
+    called: Arc<AtomicBool>,
+}
+
+impl Remote {
+    /// Makes the reactor call [`Handler::commands`] soon. Calls that come before it does are one call.
+    pub fn wake(&self) {
+        // CALLED: Release, pairs with the Acquire in `take`: whoever sees the call sees what was left for it to do.
+        if !self.called.swap(true, Ordering::Release) {
+            // Can only fail when the kernel refuses a write to an eventfd it gave us; the reactor still looks at
+            // `called` whenever its next deadline passes.
+            let _ = self.waker.wake();
+        }
+    }
+
+    fn take(&self) -> bool {
+        // A plain load first: while spinning, nobody else's cache line is touched.
+        self.called.load(Ordering::Relaxed) && self.called.swap(false, Ordering::Acquire)
+    }
+}
+
+/// The event loop of one connection.
+pub struct Reactor {
+    poll: Poll,
+    events: Events,
+    remote: Remote,
+    clock: SystemClock,
+    wait: Wait,
+    endpoint: Endpoint,
+    tls: TlsConfig,
+    lookups: Lookups,
+    session: Session,
+    link: Link,
+    /// When the last bytes came.
+    traffic_at: Nanos,
+}
+
+/// How far the socket is.
+enum Link {
+    None,
+    Connecting(Transport),
+    Securing(Transport),
+    Open(Transport),
+}
+
+impl Link {
+    fn transport(&mut self) -> Option<&mut Transport> {
+        match self {
+            Self::None => None,
+            Self::Connecting(transport) | Self::Securing(transport) | Self::Open(transport) => Some(transport),
+        }
+    }
+}
+
+impl Reactor {
+    /// A loop that has not started. Fails if the system has no event queue to give.
+    pub fn new(
+        session: Session,
+        endpoint: Endpoint,
+        tls: TlsConfig,
+        resolver: Arc<dyn Resolve>,
+        wait: Wait,
+        clock: SystemClock,
+    ) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        let remote = Remote { waker, called: Arc::new(AtomicBool::new(false)) };
+        Ok(Self {
+            poll,
+            events: Events::with_capacity(16),
+            lookups: Lookups::new(resolver, remote.clone()),
+            remote,
+            clock,
+            wait,
+            endpoint,
+            tls,
+            session,
+            link: Link::None,
+            traffic_at: Nanos::default(),
+        })
+    }
+
+    /// Wakes this loop from other threads.
+    pub fn remote(&self) -> Remote {
+        self.remote.clone()
+    }
+
+    /// Runs until the session has stopped. Gives the number of look-ups that still hang in the system's resolver.
+    pub fn run(mut self, handler: &mut impl Handler) -> usize {
+        loop {
+            let now = self.clock.now();
+            let called = self.remote.take();
+            if called {
+                handler.commands(now, &mut self.session);
+                if let Some(answer) = self.lookups.poll() {
+                    self.session.handle_resolved(now, answer);
+                }
+            }
+            let due = now >= self.session.poll_timeout();
+            if due {
+                self.session.handle_timeout(now);
+            }
+            if called || due {
+                self.settle(now, handler);
+            }
+            if self.session.is_stopped() {
+                return self.lookups.reap();
+            }
+            self.wait_for_news(now);
+            self.progress(handler);
+            self.read(handler);
+        }
+    }
+
+    /// Does what the session asks for, until it asks for nothing more.
+    fn settle(&mut self, now: Nanos, handler: &mut impl Handler) {
+        loop {
+            while let Some(event) = self.session.poll_event() {
+                handler.event(event);
+            }
+            match self.session.poll_action() {
+                Some(action) => self.act(action),
+                None if self.transmit() => break,
+                None => {}
+            }
+        }
+        handler.batch_done(now, &self.session);
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Resolve => {
+                if let Err(why) = self.lookups.start(self.endpoint.host(), self.endpoint.port()) {
+                    self.session.handle_resolved(self.clock.now(), Err(why));
+                }
+            }
+            Action::Connect(address) => match Transport::connect(address, self.poll.registry(), SOCKET) {
+                Ok(transport) => self.link = Link::Connecting(transport),
+                Err(e) => self.session.handle_closed(self.clock.now(), Closed::Io(e.kind())),
+            },
+            Action::StartTls => self.start_tls(),
+            Action::Disconnect => self.disconnect(),
+        }
+    }
+
+    fn start_tls(&mut self) {
+        let Link::Open(mut transport) = std::mem::replace(&mut self.link, Link::None) else { return };
+        match transport.start_tls(&self.tls, self.endpoint.host()) {
+            Ok(()) => {
+                self.link = Link::Securing(transport);
+                // The first flight goes out now; no event of the socket will ask for it.
+                if let Err(how) = self.try_progress() {
+                    self.session.handle_closed(self.clock.now(), how);
+                }
+            }
+            Err(why) => self.session.handle_closed(self.clock.now(), Closed::Tls(why)),
+        }
+    }
+
+    /// Sends what goes at once, then drops the socket.
+    fn disconnect(&mut self) {
+        self.transmit();
+        if let Some(transport) = std::mem::replace(&mut self.link, Link::None).into_transport() {
+            transport.close(self.poll.registry());
+        }
+    }
+
+    /// Sends what the session has to say. True if nothing new happened by it.
+    fn transmit(&mut self) -> bool {
+        let Link::Open(transport) = &mut self.link else { return true };
+        let result = loop {
+            let pending = self.session.poll_transmit();
+            if pending.is_empty() {
+                break transport.flush();
+            }
+            match transport.write(pending) {
+                Ok(n) => self.session.transmitted(n),
+                Err(e) => break Err(e),
+            }
+        };
+        match result {
+            Err(e) if !is_temporary(&e) => {
+                self.link = Link::None;
+                self.session.handle_closed(self.clock.now(), Closed::Io(e.kind()));
+                false
+            }
+            // What could not be sent goes out when the socket says that it is writable.
+            _ => true,
+        }
+    }
+
+    fn wait_for_news(&mut self, now: Nanos) {
+        let timeout = self.timeout(now);
+        if let Err(e) = self.poll.poll(&mut self.events, timeout) {
+            // A signal: the loop looks at everything anyway. Nothing else is possible on a valid queue.
+            debug_assert_eq!(e.kind(), io::ErrorKind::Interrupted);
+            return;
+        }
+        for event in &self.events {
+            if event.token() != SOCKET {
+                continue;
+            }
+            if let Some(transport) = self.link.transport()
+                && (event.is_readable() || event.is_read_closed() || event.is_error())
+            {
+                transport.set_readable(event.is_read_closed() || event.is_error());
+            }
+        }
+    }
+
+    /// How long the loop may sleep; `None`: until somebody wakes it.
+    fn timeout(&mut self, now: Nanos) -> Option<Duration> {
+        let has_work = matches!(&self.link, Link::Open(transport) if transport.is_readable());
+        let spins = match self.wait {
+            Wait::Park => false,
+            Wait::Spin => true,
+            Wait::SpinThenPark(time) => now.since(self.traffic_at) < time,
+        };
+        if has_work || spins {
+            return Some(Duration::ZERO);
+        }
+        let deadline = self.session.poll_timeout();
+        (deadline != Nanos::NEVER).then(|| deadline.since(now))
+    }
+
+    /// Takes an opening socket on, and sends what an open one would not take before.
+    fn progress(&mut self, handler: &mut impl Handler) {
+        match self.try_progress() {
+            Ok(false) => {}
+            Ok(true) => self.settle(self.clock.now(), handler),
+            Err(how) => self.broken(how, handler),
+        }
+    }
+
+    /// True if the session was given something.
+    fn try_progress(&mut self) -> Result<bool, Closed> {
+        match std::mem::replace(&mut self.link, Link::None) {
+            Link::Connecting(mut transport) => {
+                let open = transport.finish_connect().map_err(|e| Closed::Io(e.kind()))?;
+                self.link = if open { Link::Open(transport) } else { Link::Connecting(transport) };
+                if open {
+                    self.session.handle_connected(self.clock.now());
+                }
+                Ok(open)
+            }
+            Link::Securing(mut transport) => match transport.handshake() {
+                Ok(()) => {
+                    self.link = Link::Open(transport);
+                    self.session.handle_secured(self.clock.now());
+                    Ok(true)
+                }
+                Err(e) if is_temporary(&e) => {
+                    self.link = Link::Securing(transport);
+                    Ok(false)
+                }
+                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Err(Closed::Eof),
+                Err(e) => Err(how_it_ended(&e)),
+            },
+            link => {
+                self.link = link;
+                Ok(!self.transmit())
+            }
+        }
+    }
+
+    fn broken(&mut self, how: Closed, handler: &mut impl Handler) {
+        self.link = Link::None;
+        let now = self.clock.now();
+        self.session.handle_closed(now, how);
+        self.settle(now, handler);
+    }
+
+    /// Reads what came and hands it to the session.
+    fn read(&mut self, handler: &mut impl Handler) {
+        for _ in 0..READS_PER_TURN {
+            let Link::Open(transport) = &mut self.link else { return };
+            if !transport.is_readable() {
+                return;
+            }
+            match transport.read(self.session.spare()) {
+                Ok(0) => return self.broken(Closed::Eof, handler),
+                Ok(n) => {
+                    self.traffic_at = self.clock.now();
+                    self.session.handle_received(self.traffic_at, n, handler);
+                    self.settle(self.traffic_at, handler);
+                }
+                Err(e) if is_temporary(&e) => {}
+                Err(e) => return self.broken(how_it_ended(&e), handler),
+            }
+        }
+    }
+}
+
+impl Link {
+    fn into_transport(self) -> Option<Transport> {
+        match self {
+            Self::None => None,
+            Self::Connecting(transport) | Self::Securing(transport) | Self::Open(transport) => Some(transport),
+        }
+    }
+}
+
+fn is_temporary(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+/// rustls reports what it refuses as invalid data; all else is the network's.
+fn how_it_ended(error: &io::Error) -> Closed {
+    match error.kind() {
+        io::ErrorKind::InvalidData => Closed::Tls(error.to_string()),
+        kind => Closed::Io(kind),
+    }
+}

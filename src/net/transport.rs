@@ -1,0 +1,126 @@
+//! One non-blocking socket, plain or under TLS.
+
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+
+use super::tls::{Tls, TlsConfig};
+
+/// An opening or open connection to the exchange.
+pub struct Transport {
+    socket: TcpStream,
+    tls: Option<Tls>,
+    /// As far as we know, the socket holds bytes (or its end) that were not read yet.
+    readable: bool,
+    /// The peer has closed its side, so an end waits behind the last bytes.
+    ended: bool,
+}
+
+impl Transport {
+    /// Starts to open TCP. Ready, or failed, when the socket becomes writable.
+    pub fn connect(address: SocketAddr, registry: &Registry, token: Token) -> io::Result<Self> {
+        let mut socket = TcpStream::connect(address)?;
+        registry.register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
+        Ok(Self { socket, tls: None, readable: false, ended: false })
+    }
+
+    /// Whether TCP is open by now. `Ok(false)`: not yet.
+    pub fn finish_connect(&mut self) -> io::Result<bool> {
+        if let Some(error) = self.socket.take_error()? {
+            return Err(error);
+        }
+        match self.socket.peer_addr() {
+            Ok(_) => {
+                // Requests and pongs are small and must not wait for each other.
+                self.socket.set_nodelay(true)?;
+                Ok(true)
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotConnected => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// From here on, everything is encrypted.
+    pub fn start_tls(&mut self, config: &TlsConfig, host: &str) -> Result<(), String> {
+        self.tls = Some(Tls::new(config, host)?);
+        Ok(())
+    }
+
+    /// TLS is still being agreed.
+    pub fn is_handshaking(&self) -> bool {
+        self.tls.as_ref().is_some_and(Tls::is_handshaking)
+    }
+
+    /// Takes the TLS handshake on as far as the socket allows; `WouldBlock` when it does not.
+    pub fn handshake(&mut self) -> io::Result<()> {
+        match &mut self.tls {
+            Some(tls) => tls.handshake(&mut self.socket),
+            None => Ok(()),
+        }
+    }
+
+    /// The event loop saw the socket become readable; `ended`: the peer has closed its side.
+    pub fn set_readable(&mut self, ended: bool) {
+        self.readable = true;
+        self.ended |= ended;
+        if let Some(tls) = &mut self.tls {
+            tls.readable(ended);
+        }
+    }
+
+    /// Whether a [`read`](Self::read) may give something.
+    pub fn is_readable(&self) -> bool {
+        self.readable
+    }
+
+    /// Reads what came, decrypted. `Ok(0)` is the end. `WouldBlock`: nothing until the loop sees news.
+    #[inline]
+    pub fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let result = match &mut self.tls {
+            Some(tls) => tls.read(&mut self.socket, into),
+            None => {
+                let room = into.len();
+                let result = self.socket.read(into);
+                // Less than there was room for: the socket is empty, and asking again would only cost a system call.
+                // An end that waits behind the bytes is not announced a second time.
+                self.readable = self.ended || !matches!(&result, Ok(n) if *n < room);
+                result
+            }
+        };
+        if matches!(&result, Err(e) if e.kind() == io::ErrorKind::WouldBlock) {
+            self.readable = false;
+        }
+        result
+    }
+
+    /// Sends some of `bytes`; tells how many were taken. `WouldBlock` when the socket takes none.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Some(tls) = &mut self.tls else { return self.socket.write(bytes) };
+        tls.flush(&mut self.socket)?;
+        let taken = tls.write(bytes)?;
+        match tls.flush(&mut self.socket) {
+            // What was taken is rustls' to send now; it goes out with the next call.
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(taken),
+            other => other.map(|()| taken),
+        }
+    }
+
+    /// Sends what TLS still holds.
+    pub fn flush(&mut self) -> io::Result<()> {
+        match &mut self.tls {
+            Some(tls) => tls.flush(&mut self.socket),
+            None => Ok(()),
+        }
+    }
+
+    /// Says that nothing more comes, as far as that goes at once.
+    pub fn close(mut self, registry: &Registry) {
+        if let Some(tls) = &mut self.tls {
+            tls.close();
+            let _ = tls.flush(&mut self.socket);
+        }
+        let _ = registry.deregister(&mut self.socket);
+    }
+}

@@ -1,0 +1,102 @@
+//! A rate limit as an exact sliding window: who asks is told yes, or when to ask again. Nobody blocks.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::model::Nanos;
+
+/// At most `count` acquisitions in any stretch of `window`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// How many.
+    pub count: u32,
+    /// In how long.
+    pub window: Duration,
+}
+
+/// The network may deliver what was sent evenly a little bunched. The exchange counts arrivals, so every window is
+/// kept this much longer than it asks for.
+pub const MARGIN: Duration = Duration::from_millis(50);
+
+/// One or more rates that all must hold, kept as a log of the acquisitions of the longest window.
+#[derive(Debug, Clone)]
+pub struct Budget {
+    rates: Vec<Rate>,
+    log: VecDeque<Nanos>,
+}
+
+impl Budget {
+    /// A budget that nobody has used yet.
+    pub fn new(rates: impl Into<Vec<Rate>>) -> Self {
+        let rates = rates.into();
+        let longest = rates.iter().map(|r| r.count as usize).max().unwrap_or(0);
+        Self { rates, log: VecDeque::with_capacity(longest) }
+    }
+
+    /// Takes one acquisition, or says from when on one may be had. A refusal costs nothing.
+    pub fn try_acquire(&mut self, now: Nanos) -> Result<(), Nanos> {
+        let free_at = self.rates.iter().map(|rate| self.free_at(*rate)).max().unwrap_or_default();
+        if free_at > now {
+            return Err(free_at);
+        }
+        let longest = self.rates.iter().map(|r| r.count as usize).max().unwrap_or(0);
+        if self.log.len() >= longest {
+            self.log.pop_front();
+        }
+        self.log.push_back(now);
+        Ok(())
+    }
+
+    /// When the acquisition that stands `rate.count` back leaves the window.
+    fn free_at(&self, rate: Rate) -> Nanos {
+        let count = rate.count as usize;
+        match self.log.len().checked_sub(count) {
+            Some(back) => self.log[back] + rate.window + MARGIN,
+            None => Nanos::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn at(ms: u64) -> Nanos {
+        Nanos::from_millis(1_000_000 + ms)
+    }
+
+    #[test]
+    fn the_sixth_in_a_second_waits_until_the_first_is_a_second_old() {
+        let mut budget = Budget::new([Rate { count: 5, window: SECOND }]);
+        for i in 0..5 {
+            assert_eq!(budget.try_acquire(at(i * 10)), Ok(()));
+        }
+        let free = at(0) + SECOND + MARGIN;
+        assert_eq!(budget.try_acquire(at(500)), Err(free));
+        assert_eq!(budget.try_acquire(Nanos(free.0 - 1)), Err(free));
+        assert_eq!(budget.try_acquire(free), Ok(()));
+        assert_eq!(budget.try_acquire(free), Err(at(10) + SECOND + MARGIN));
+    }
+
+    proptest! {
+        #[test]
+        fn no_window_ever_holds_more_than_its_count(gaps in prop::collection::vec(0u64..400, 1..400)) {
+            let rates = [Rate { count: 5, window: SECOND }, Rate { count: 20, window: 10 * SECOND }];
+            let mut budget = Budget::new(rates);
+            let (mut now, mut granted) = (at(0), Vec::new());
+            for gap in gaps {
+                now = now + Duration::from_millis(gap);
+                if budget.try_acquire(now).is_ok() { granted.push(now); }
+            }
+            for rate in rates {
+                for (i, first) in granted.iter().enumerate() {
+                    let in_window = granted[i..].iter().take_while(|t| t.since(*first) < rate.window).count();
+                    prop_assert!(in_window <= rate.count as usize);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,646 @@
+//! The state machine itself.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::entropy::{Entropy, EntropyExt};
+use super::liveness::{Due, Liveness};
+use super::outbox::Outbox;
+use super::retry::Retry;
+use super::{Action, Budget, Closed, Counters, Event, Loss, Rate, Stage, State};
+use crate::config::{Backoff, Endpoint, KeepAlive, Limits, Timeouts};
+use crate::model::{ConnectionId, Epoch, Format, Nanos, Receipt, Sink};
+use crate::plan::{self, StreamSet};
+use crate::wire::{Decoder, Message};
+use crate::ws::{self, CloseCode, FrameReader, Handshake, HandshakeError, Incoming, Progress, ReceiveBuffer, Violation};
+
+/// Reports kept until somebody drains them; more are dropped and counted.
+const EVENTS_MAX: usize = 256;
+/// Addresses tried per look-up. The exchange's name has about six.
+const ADDRESSES_MAX: usize = 16;
+
+/// What one connection needs to know.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Its number within the engine.
+    pub id: ConnectionId,
+    /// Where to.
+    pub endpoint: Endpoint,
+    /// How the exchange shall write.
+    pub format: Format,
+    /// Deadlines.
+    pub timeouts: Timeouts,
+    /// Pause between tries.
+    pub backoff: Backoff,
+    /// What the exchange rations.
+    pub limits: Limits,
+    /// How a quiet socket is kept open.
+    pub keep_alive: KeepAlive,
+    /// Room for one read from the socket, in bytes.
+    pub receive_bytes: usize,
+}
+
+/// One connection, from the first dial to the last goodbye. See the module for the contract.
+pub struct Session {
+    config: Config,
+    state: State,
+    /// When the state's own deadline passes: the look-up, the dial, the handshakes, the next try, the goodbye.
+    deadline: Nanos,
+    stopping: bool,
+
+    retry: Retry,
+    connects: Budget,
+    /// Addresses of the last look-up that were not tried yet.
+    addresses: VecDeque<SocketAddr>,
+    resolving: bool,
+    /// Data came on this socket.
+    worked: bool,
+
+    epoch: Epoch,
+    buffer: ReceiveBuffer,
+    frames: FrameReader,
+    decoder: Decoder,
+    handshake: Option<Handshake>,
+    liveness: Liveness,
+    outbox: Outbox,
+    requests: Budget,
+
+    wanted: StreamSet,
+    /// Counts the changes of `wanted`.
+    revision: u64,
+    /// The revision that this socket carries; `None` before its first request.
+    sent: Option<u64>,
+    /// Data has come since `wanted` last changed, on whatever socket.
+    answered: bool,
+    probe_due: bool,
+
+    actions: VecDeque<Action>,
+    events: VecDeque<Event>,
+    counters: Counters,
+}
+
+impl Session {
+    /// A connection that wants nothing yet.
+    pub fn new(config: Config, entropy: Box<dyn Entropy>) -> Self {
+        let limits = config.limits;
+        let second = Duration::from_secs(1);
+        let frame_limits = ws::Limits { max_message: limits.message_bytes, ..ws::Limits::default() };
+        Self {
+            state: State::Disconnected,
+            deadline: Nanos::NEVER,
+            stopping: false,
+            retry: Retry::new(config.backoff),
+            connects: Budget::new([Rate { count: limits.connects_per_second, window: second }]),
+            addresses: VecDeque::new(),
+            resolving: false,
+            worked: false,
+            epoch: Epoch::default(),
+            buffer: ReceiveBuffer::new(config.receive_bytes),
+            frames: FrameReader::new(frame_limits),
+            decoder: Decoder::new(),
+            handshake: None,
+            liveness: Liveness::new(config.timeouts.clone(), Nanos::default()),
+            outbox: Outbox::new(entropy),
+            requests: request_budget(limits),
+            wanted: StreamSet::default(),
+            revision: 0,
+            sent: None,
+            answered: false,
+            probe_due: false,
+            actions: VecDeque::new(),
+            events: VecDeque::new(),
+            counters: Counters::default(),
+            config,
+        }
+    }
+
+    // ---- what is wanted ----
+
+    /// The streams this connection shall carry from now on: all of them, and nothing else. Gives the revision that
+    /// [`Event::Requested`] will name.
+    pub fn set_streams(&mut self, now: Nanos, wanted: StreamSet) -> u64 {
+        if wanted == self.wanted {
+            return self.revision;
+        }
+        self.wanted = wanted;
+        self.revision += 1;
+        self.answered = false;
+        match self.state {
+            _ if self.wanted.is_empty() => self.leave(now, Loss::Unwanted),
+            State::Disconnected if !self.stopping => self.dial(now),
+            state if state.is_open() => self.request_if_due(now),
+            _ => {}
+        }
+        self.revision
+    }
+
+    /// Says goodbye and stays disconnected.
+    pub fn stop(&mut self, now: Nanos) {
+        self.stopping = true;
+        self.leave(now, Loss::Stopped);
+    }
+
+    // ---- what happened ----
+
+    /// The look-up asked for by [`Action::Resolve`] ended.
+    pub fn handle_resolved(&mut self, now: Nanos, result: Result<Vec<SocketAddr>, String>) {
+        if !self.resolving {
+            return; // its deadline passed, or nobody wants it any more
+        }
+        self.resolving = false;
+        match result {
+            Ok(addresses) if !addresses.is_empty() => {
+                self.addresses = addresses.into_iter().take(ADDRESSES_MAX).collect();
+                self.connect_next(now, Loss::Connect(std::io::ErrorKind::AddrNotAvailable));
+            }
+            Ok(_) => self.lose(now, Loss::Resolve("the name has no address".into())),
+            Err(why) => self.lose(now, Loss::Resolve(bounded(&why))),
+        }
+    }
+
+    /// TCP is open.
+    pub fn handle_connected(&mut self, now: Nanos) {
+        if self.state != State::Connecting {
+            return;
+        }
+        self.open_socket();
+        if self.config.endpoint.is_secure() {
+            self.enter(now, State::TlsHandshake);
+            self.deadline = now + self.config.timeouts.tls;
+            self.actions.push_back(Action::StartTls);
+        } else {
+            self.upgrade(now);
+        }
+    }
+
+    /// TLS is agreed and the certificate verified.
+    pub fn handle_secured(&mut self, now: Nanos) {
+        if self.state == State::TlsHandshake {
+            self.upgrade(now);
+        }
+    }
+
+    /// Room to receive into. Fill some of it, then call [`handle_received`](Self::handle_received).
+    #[inline]
+    pub fn spare(&mut self) -> &mut [u8] {
+        self.buffer.spare()
+    }
+
+    /// `n` bytes of [`spare`](Self::spare) were filled at `now`. Messages in them go to `sink`.
+    pub fn handle_received(&mut self, now: Nanos, n: usize, sink: &mut impl Sink) {
+        self.buffer.advance(n);
+        self.counters.bytes += n as u64;
+        if self.state == State::Upgrading {
+            self.handle_upgrade(now);
+        }
+        if self.state.is_open() {
+            self.read_frames(now, sink);
+        } else if self.state == State::Closing {
+            self.read_goodbye(now);
+        }
+    }
+
+    /// The transport ended, or could not be opened.
+    pub fn handle_closed(&mut self, now: Nanos, how: Closed) {
+        match (self.state, how) {
+            (State::Disconnected | State::Reconnecting, _) => {}
+            (State::Closing, _) => self.goodbye_done(now),
+            (State::Connecting, Closed::Io(kind)) => self.connect_next(now, Loss::Connect(kind)),
+            // A server that refuses may mark the end of its answer by closing, with or without TLS's own goodbye.
+            (State::Upgrading, Closed::Eof | Closed::Io(std::io::ErrorKind::UnexpectedEof)) => self.upgrade_eof(now),
+            (_, Closed::Eof) => self.lose(now, Loss::Eof),
+            (_, Closed::Io(kind)) => self.lose(now, Loss::Io(kind)),
+            (_, Closed::Tls(why)) => self.lose(now, Loss::Tls(bounded(&why))),
+        }
+    }
+
+    /// Time passed.
+    pub fn handle_timeout(&mut self, now: Nanos) {
+        if self.state.is_open() {
+            self.check_liveness(now);
+            self.request_if_due(now);
+        } else if now >= self.deadline {
+            self.deadline_passed(now);
+        }
+    }
+
+    // ---- what to do next ----
+
+    /// The next thing to do.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// The next report.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Bytes to send. Say with [`transmitted`](Self::transmitted) how many went.
+    pub fn poll_transmit(&self) -> &[u8] {
+        self.outbox.pending()
+    }
+
+    /// `n` bytes of [`poll_transmit`](Self::poll_transmit) were sent.
+    pub fn transmitted(&mut self, n: usize) {
+        self.outbox.advance(n);
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout) at the latest.
+    pub fn poll_timeout(&self) -> Nanos {
+        if !self.state.is_open() {
+            return self.deadline;
+        }
+        let life = self.liveness.deadline(self.expects_data());
+        if self.request_waits() { life.min(self.deadline) } else { life }
+    }
+
+    // ---- what may be asked ----
+
+    /// Where in its life it is.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// It was told to stop and has.
+    pub fn is_stopped(&self) -> bool {
+        self.stopping && self.state == State::Disconnected
+    }
+
+    /// Which socket of this life, counted from 1; 0 before the first.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Data objects received since the start.
+    #[inline]
+    pub fn data_received(&self) -> u64 {
+        self.counters.data
+    }
+
+    /// Exact counts since the start.
+    pub fn counters(&self) -> Counters {
+        Counters { decode: self.decoder.counters(), round_trip: self.liveness.round_trip(), ..self.counters }
+    }
+
+    // ---- dialing ----
+
+    fn dial(&mut self, now: Nanos) {
+        self.enter(now, State::Connecting);
+        let endpoint = &self.config.endpoint;
+        match endpoint.address() {
+            Some(ip) => {
+                self.addresses = [SocketAddr::new(ip, endpoint.port())].into();
+                self.connect_next(now, Loss::Connect(std::io::ErrorKind::AddrNotAvailable));
+            }
+            None => {
+                self.resolving = true;
+                self.deadline = now + self.config.timeouts.resolve;
+                self.actions.push_back(Action::Resolve);
+            }
+        }
+    }
+
+    /// Tries the next address; `failure` is why the one before did not do.
+    fn connect_next(&mut self, now: Nanos, failure: Loss) {
+        let Some(&address) = self.addresses.front() else {
+            return self.lose(now, failure);
+        };
+        if let Err(free_at) = self.connects.try_acquire(now) {
+            // Stay as we are; the deadline brings us back here.
+            self.deadline = free_at;
+            return;
+        }
+        self.addresses.pop_front();
+        self.counters.dials += 1;
+        self.deadline = now + self.config.timeouts.connect;
+        self.actions.push_back(Action::Connect(address));
+    }
+
+    fn deadline_passed(&mut self, now: Nanos) {
+        self.deadline = Nanos::NEVER;
+        match self.state {
+            State::Reconnecting => self.dial(now),
+            State::Connecting if self.resolving => {
+                self.resolving = false;
+                self.lose(now, Loss::Timeout(Stage::Resolve));
+            }
+            State::Connecting => {
+                // Either an attempt took too long or the budget made us wait; dropping no attempt does no harm.
+                self.actions.push_back(Action::Disconnect);
+                self.connect_next(now, Loss::Timeout(Stage::Connect));
+            }
+            State::TlsHandshake => self.lose(now, Loss::Timeout(Stage::Tls)),
+            State::Upgrading => self.upgrade_late(now),
+            State::Closing => self.goodbye_done(now),
+            State::Disconnected | State::Connected | State::Subscribing | State::Active => {}
+        }
+    }
+
+    /// Everything that a new socket starts without.
+    fn open_socket(&mut self) {
+        self.epoch = self.epoch.next();
+        self.worked = false;
+        self.addresses.clear();
+        self.buffer.clear();
+        self.frames.clear();
+        self.outbox.clear();
+        self.sent = None;
+        self.probe_due = false;
+        self.requests = request_budget(self.config.limits);
+    }
+
+    // ---- the opening handshake ----
+
+    fn upgrade(&mut self, now: Nanos) {
+        self.enter(now, State::Upgrading);
+        self.deadline = now + self.config.timeouts.upgrade;
+        let endpoint = &self.config.endpoint;
+        let key = self.outbox.entropy().bytes();
+        match Handshake::start(endpoint.host(), endpoint.port(), endpoint.path(), endpoint.is_secure(), &[], key) {
+            Ok((handshake, request)) => {
+                self.handshake = Some(handshake);
+                self.outbox.raw(&request);
+            }
+            Err(error) => self.upgrade_failed(now, error),
+        }
+    }
+
+    fn handle_upgrade(&mut self, now: Nanos) {
+        let Some(handshake) = &mut self.handshake else { return };
+        match handshake.handle(&mut self.buffer) {
+            Ok(Progress::NeedMore) => {}
+            Ok(Progress::Done) => self.opened(now),
+            Err(error) => self.upgrade_failed(now, error),
+        }
+    }
+
+    fn upgrade_eof(&mut self, now: Nanos) {
+        match self.handshake.take().map(|mut handshake| handshake.handle_eof(&mut self.buffer)) {
+            Some(error) => self.upgrade_failed(now, error),
+            None => self.lose(now, Loss::Eof),
+        }
+    }
+
+    /// A refusal whose body never ends is a refusal all the same.
+    fn upgrade_late(&mut self, now: Nanos) {
+        match self.handshake.take().map(|mut handshake| handshake.handle_eof(&mut self.buffer)) {
+            Some(rejected @ HandshakeError::Rejected(_)) => self.upgrade_failed(now, rejected),
+            _ => self.lose(now, Loss::Timeout(Stage::Upgrade)),
+        }
+    }
+
+    fn upgrade_failed(&mut self, now: Nanos, error: HandshakeError) {
+        let loss = match error {
+            HandshakeError::Rejected(rejection) => Loss::Rejected(rejection),
+            other => Loss::Handshake(bounded(&other.to_string())),
+        };
+        self.lose(now, loss);
+    }
+
+    fn opened(&mut self, now: Nanos) {
+        self.handshake = None;
+        self.counters.opened += 1;
+        self.enter(now, State::Connected);
+        self.liveness = Liveness::new(self.config.timeouts.clone(), now);
+        self.request_if_due(now);
+        if self.config.keep_alive == KeepAlive::PingAndStatus {
+            self.outbox.text("PING");
+        }
+    }
+
+    // ---- requests ----
+
+    /// The wire carries another revision than the one wanted, or is to be asked again.
+    fn request_waits(&self) -> bool {
+        self.probe_due || self.sent != Some(self.revision)
+    }
+
+    /// Sends the request that is due, as soon as the budget allows. Only ever the newest one.
+    fn request_if_due(&mut self, now: Nanos) {
+        if !self.state.is_open() || !self.request_waits() {
+            return;
+        }
+        if let Err(free_at) = self.requests.try_acquire(now) {
+            self.deadline = free_at;
+            return;
+        }
+        let again = self.sent == Some(self.revision);
+        let ticket = self.outbox.entropy().ticket();
+        self.outbox.text(&plan::request(&ticket, &self.wanted, self.config.format));
+        self.sent = Some(self.revision);
+        self.probe_due = false;
+        self.counters.requests += 1;
+        if again {
+            self.liveness.probed(now);
+        } else {
+            self.liveness.requested(now);
+        }
+        self.report(Event::Requested { at: now, revision: self.revision, again });
+        if self.state == State::Connected {
+            self.enter(now, State::Subscribing);
+        }
+    }
+
+    // ---- life ----
+
+    /// A request is on the wire whose answer has a deadline. While the budget holds the next one back, none has.
+    fn expects_data(&self) -> bool {
+        self.sent.is_some() && !self.probe_due
+    }
+
+    fn check_liveness(&mut self, now: Nanos) {
+        match self.liveness.due(now, self.expects_data()) {
+            Due::Nothing => {}
+            Due::Ping => {
+                let payload = self.outbox.ping();
+                self.liveness.pinged(now, payload);
+            }
+            Due::Probe => self.probe_due = true,
+            Due::Mute(time) if self.answered => self.lose_open(now, CloseCode::Normal, Loss::Mute(time)),
+            Due::Mute(_) => self.liveness.be_patient(now),
+            Due::Silent(time) => self.lose(now, Loss::Silent(time)),
+        }
+    }
+
+    // ---- frames ----
+
+    fn read_frames(&mut self, now: Nanos, sink: &mut impl Sink) {
+        let receipt = Receipt { connection: self.config.id, epoch: self.epoch, received: now };
+        loop {
+            let payload = match self.frames.next(&mut self.buffer) {
+                Ok(Some(Incoming::Binary(payload))) => payload,
+                Ok(Some(Incoming::Text(payload))) => {
+                    self.counters.text_messages += 1;
+                    payload
+                }
+                Ok(None) => return,
+                Ok(Some(Incoming::Ping(payload))) => {
+                    self.counters.pings_received += 1;
+                    self.counters.pings_unanswered += u64::from(!self.outbox.pong(payload));
+                    self.liveness.alive(now);
+                    continue;
+                }
+                Ok(Some(Incoming::Pong(payload))) => {
+                    self.liveness.pong(now, payload);
+                    continue;
+                }
+                Ok(Some(Incoming::Close(close))) => {
+                    let (code, reason) = close.map_or((1005, ""), |(code, reason)| (code.into(), reason));
+                    let loss = Loss::ClosedByPeer { code, reason: reason.into() };
+                    return self.lose_open(now, CloseCode::Normal, loss);
+                }
+                Err(violation) => return self.violated(now, violation),
+            };
+            self.counters.messages += 1;
+            let (bytes, len) = payload.padded();
+            match self.decoder.decode(bytes, len, receipt, sink) {
+                Ok(Message::Data { count }) => {
+                    self.counters.data += u64::from(count);
+                    self.liveness.data(now);
+                    if !self.worked {
+                        self.first_data(now);
+                    }
+                    self.answered = true;
+                }
+                other => self.handle_other(now, other),
+            }
+        }
+    }
+
+    #[cold]
+    fn first_data(&mut self, now: Nanos) {
+        // Data before our request would be somebody else's; the state says Active only for what we asked for.
+        if self.state == State::Subscribing {
+            self.worked = true;
+            self.retry.succeeded();
+            self.enter(now, State::Active);
+        }
+    }
+
+    #[cold]
+    fn handle_other(&mut self, now: Nanos, message: Result<Message, crate::wire::DecodeError>) {
+        match message {
+            Ok(Message::Status(_)) => {
+                self.counters.status_messages += 1;
+                self.liveness.alive(now);
+            }
+            Ok(Message::Error(error)) => {
+                self.counters.server_errors += 1;
+                self.liveness.alive(now);
+                self.report(Event::ServerError(*error));
+            }
+            Ok(Message::Subscriptions(list)) => {
+                self.liveness.alive(now);
+                self.report(Event::Subscriptions(*list));
+            }
+            Ok(_) => self.counters.other_messages += 1,
+            Err(error) => {
+                self.counters.malformed += 1;
+                self.report(Event::Malformed(error));
+            }
+        }
+    }
+
+    #[cold]
+    fn violated(&mut self, now: Nanos, violation: Violation) {
+        self.lose_open(now, violation.close_code(), Loss::Violation(violation));
+    }
+
+    // ---- endings ----
+
+    /// Ends an open WebSocket with a close frame that nobody waits for.
+    #[cold]
+    fn lose_open(&mut self, now: Nanos, code: CloseCode, loss: Loss) {
+        self.outbox.close(code);
+        self.lose(now, loss);
+    }
+
+    /// The socket, or the try to get one, is over. Another try follows, for ever.
+    #[cold]
+    fn lose(&mut self, now: Nanos, loss: Loss) {
+        let delay = self.retry.delay(&loss, self.worked, self.outbox.entropy());
+        self.counters.losses += 1;
+        self.drop_socket();
+        let retry_at = now + delay;
+        self.report(Event::Lost { at: now, loss, epoch: self.epoch, retry_at: Some(retry_at) });
+        self.enter(now, State::Reconnecting);
+        self.deadline = retry_at;
+    }
+
+    /// Nobody wants this connection any more: says goodbye if there is anybody to say it to.
+    fn leave(&mut self, now: Nanos, why: Loss) {
+        match self.state {
+            State::Disconnected | State::Closing => {}
+            state if state.is_open() => {
+                self.outbox.close(CloseCode::Normal);
+                self.enter(now, State::Closing);
+                self.deadline = now + self.config.timeouts.close;
+                self.report(Event::Lost { at: now, loss: why, epoch: self.epoch, retry_at: None });
+            }
+            _ => {
+                self.drop_socket();
+                self.report(Event::Lost { at: now, loss: why, epoch: self.epoch, retry_at: None });
+                self.enter(now, State::Disconnected);
+                self.deadline = Nanos::NEVER;
+            }
+        }
+    }
+
+    /// While closing, only the peer's close frame matters; data that was under way is nobody's any more.
+    fn read_goodbye(&mut self, now: Nanos) {
+        loop {
+            match self.frames.next(&mut self.buffer) {
+                Ok(Some(Incoming::Close(_))) | Err(_) => return self.goodbye_done(now),
+                Ok(Some(_)) => {}
+                Ok(None) => return,
+            }
+        }
+    }
+
+    fn goodbye_done(&mut self, now: Nanos) {
+        self.drop_socket();
+        self.enter(now, State::Disconnected);
+        self.deadline = Nanos::NEVER;
+        if !self.stopping && !self.wanted.is_empty() {
+            self.dial(now);
+        }
+    }
+
+    fn drop_socket(&mut self) {
+        self.worked = false;
+        self.resolving = false;
+        self.handshake = None;
+        self.sent = None;
+        self.addresses.clear();
+        self.actions.push_back(Action::Disconnect);
+    }
+
+    fn enter(&mut self, now: Nanos, next: State) {
+        debug_assert!(self.state.may_become(next), "{} -> {next}", self.state);
+        let from = std::mem::replace(&mut self.state, next);
+        self.report(Event::State { at: now, from, to: next, epoch: self.epoch });
+    }
+
+    #[cold]
+    fn report(&mut self, event: Event) {
+        if self.events.len() < EVENTS_MAX {
+            self.events.push_back(event);
+        } else {
+            self.counters.events_dropped += 1;
+        }
+    }
+}
+
+fn request_budget(limits: Limits) -> Budget {
+    Budget::new([
+        Rate { count: limits.requests_per_second, window: Duration::from_secs(1) },
+        Rate { count: limits.requests_per_minute, window: Duration::from_secs(60) },
+    ])
+}
+
+/// Text from outside, cut to a length that may stand in a report.
+fn bounded(text: &str) -> Box<str> {
+    text.chars().take(200).collect::<String>().into()
+}

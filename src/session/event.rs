@@ -1,0 +1,74 @@
+//! What a session reports and what it asks for.
+
+use std::net::SocketAddr;
+
+use super::{Loss, State};
+use crate::model::{Epoch, Nanos};
+use crate::wire::{DecodeError, ServerError, SubscriptionList};
+
+/// What the caller should do next. Drain with `poll_action` after each `handle_*`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Look the endpoint's host up, elsewhere than on this thread; answer with `handle_resolved`.
+    Resolve,
+    /// Open TCP to this address; answer with `handle_connected` or `handle_closed`.
+    Connect(SocketAddr),
+    /// Agree TLS on the open socket; answer with `handle_secured` or `handle_closed`.
+    StartTls,
+    /// Send what `poll_transmit` still holds if that goes at once, then drop the socket (or the attempt to open one).
+    Disconnect,
+}
+
+/// What happened, for whoever watches. Drain with `poll_event` after each `handle_*`. Never on the data path.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The connection went from one state to another.
+    State {
+        /// When.
+        at: Nanos,
+        /// From.
+        from: State,
+        /// To.
+        to: State,
+        /// The epoch of the newest socket.
+        epoch: Epoch,
+    },
+    /// A socket, or the try to get one, ended.
+    Lost {
+        /// When.
+        at: Nanos,
+        /// Why.
+        loss: Loss,
+        /// The epoch of the socket that ended; of the newest one before, if none was opened.
+        epoch: Epoch,
+        /// When the next try will be made; `None` if none will.
+        retry_at: Option<Nanos>,
+    },
+    /// A subscription request went out: the socket carries this revision of the wanted streams from here on.
+    Requested {
+        /// When.
+        at: Nanos,
+        /// Which revision, counted by `set_streams`.
+        revision: u64,
+        /// The same request was sent before on this socket, to provoke an answer.
+        again: bool,
+    },
+    /// The exchange answered with an error object. It closes the socket after that.
+    ServerError(ServerError),
+    /// The exchange answered a LIST_SUBSCRIPTIONS request.
+    Subscriptions(SubscriptionList),
+    /// A message could not be read. Counted; the connection goes on.
+    Malformed(DecodeError),
+}
+
+/// How the transport ended, as the caller saw it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Closed {
+    /// The peer closed its side.
+    Eof,
+    /// A system call failed.
+    Io(std::io::ErrorKind),
+    /// TLS was refused or broken; says why.
+    Tls(String),
+}

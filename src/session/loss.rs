@@ -1,0 +1,119 @@
+//! Why a connection ended, or was never made.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use crate::ws::{Rejection, Violation};
+
+/// A step of making or ending a connection that has its own deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Stage {
+    Resolve,
+    Connect,
+    Tls,
+    Upgrade,
+}
+
+impl Stage {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Resolve => "resolve",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Upgrade => "upgrade",
+        }
+    }
+}
+
+/// Why a connection ended, or was never made. Every one is followed by another try, except the last two.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Loss {
+    /// The name has no address, or could not be looked up.
+    Resolve(Box<str>),
+    /// TCP could not be opened.
+    Connect(io::ErrorKind),
+    /// The TLS handshake or the certificate was refused. Verification is never relaxed.
+    Tls(Box<str>),
+    /// The server answered the opening request with another status than 101.
+    Rejected(Box<Rejection>),
+    /// The server's opening answer breaks the protocol.
+    Handshake(Box<str>),
+    /// A step took longer than its deadline.
+    Timeout(Stage),
+    /// The peer sent a close frame.
+    ClosedByPeer {
+        /// Its close code; 1005 stands for none.
+        code: u16,
+        /// What it said, bounded.
+        reason: Box<str>,
+    },
+    /// The peer closed TCP without a close frame.
+    Eof,
+    /// The network broke the connection.
+    Io(io::ErrorKind),
+    /// The peer broke the WebSocket protocol.
+    Violation(Violation),
+    /// Nothing arrived, not even the answer to a ping.
+    Silent(Duration),
+    /// Pings were answered, but no data came, not even snapshots after the subscription was sent again.
+    Mute(Duration),
+    /// Nobody wants a stream of this connection any more.
+    Unwanted,
+    /// The engine was told to stop.
+    Stopped,
+}
+
+impl Loss {
+    /// A short, stable word for logs and scripts.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Resolve(_) => "dns_failed",
+            Self::Connect(io::ErrorKind::ConnectionRefused) => "connect_refused",
+            Self::Connect(_) => "connect_failed",
+            Self::Tls(_) => "tls_failed",
+            Self::Rejected(_) => "upgrade_rejected",
+            Self::Handshake(_) => "handshake_failed",
+            Self::Timeout(Stage::Resolve) => "dns_timeout",
+            Self::Timeout(Stage::Connect) => "connect_timeout",
+            Self::Timeout(Stage::Tls) => "tls_timeout",
+            Self::Timeout(Stage::Upgrade) => "upgrade_timeout",
+            Self::ClosedByPeer { .. } => "closed_by_peer",
+            Self::Eof => "eof",
+            Self::Io(io::ErrorKind::ConnectionReset) => "reset",
+            Self::Io(io::ErrorKind::UnexpectedEof) => "truncated",
+            Self::Io(_) => "io_failed",
+            Self::Violation(_) => "protocol_error",
+            Self::Silent(_) => "silent",
+            Self::Mute(_) => "mute",
+            Self::Unwanted => "unwanted",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Resolve(why) => write!(f, "the name could not be looked up: {why}"),
+            Self::Connect(kind) => write!(f, "TCP could not be opened: {kind}"),
+            Self::Tls(why) => write!(f, "TLS failed: {why}"),
+            Self::Rejected(rejection) => write!(f, "the exchange refused the connection: {rejection}"),
+            Self::Handshake(why) => write!(f, "the opening handshake failed: {why}"),
+            Self::Timeout(stage) => write!(f, "the {} step took too long", stage.as_str()),
+            Self::ClosedByPeer { code, reason } if reason.is_empty() => write!(f, "the exchange closed with code {code}"),
+            Self::ClosedByPeer { code, reason } => {
+                write!(f, "the exchange closed with code {code}: {}", reason.escape_debug())
+            }
+            Self::Eof => f.write_str("the exchange closed the socket without a close frame"),
+            Self::Io(kind) => write!(f, "the network broke the connection: {kind}"),
+            Self::Violation(violation) => write!(f, "the exchange broke the WebSocket protocol: {violation}"),
+            Self::Silent(time) => write!(f, "nothing arrived for {time:?}, not even the answer to a ping"),
+            Self::Mute(time) => write!(f, "no data for {time:?}, although the socket answers"),
+            Self::Unwanted => f.write_str("nothing is subscribed on this connection"),
+            Self::Stopped => f.write_str("the engine stops"),
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Bytes waiting to be sent, and the masked frames appended to them.
+
+use super::entropy::{Entropy, EntropyExt};
+use crate::ws::{self, CloseCode};
+
+/// While more than this waits to be sent, pings are not answered: a peer that floods and does not read must not make us
+/// hold its pongs. 16 KiB is more than a hundred of the longest pongs.
+const PONG_BACKLOG: usize = 16 * 1024;
+
+/// Outgoing bytes of one socket.
+pub(super) struct Outbox {
+    bytes: Vec<u8>,
+    sent: usize,
+    entropy: Box<dyn Entropy>,
+}
+
+impl Outbox {
+    pub fn new(entropy: Box<dyn Entropy>) -> Self {
+        Self { bytes: Vec::with_capacity(4096), sent: 0, entropy }
+    }
+
+    /// What waits to be sent.
+    pub fn pending(&self) -> &[u8] {
+        &self.bytes[self.sent..]
+    }
+
+    /// `n` bytes of [`pending`](Self::pending) were sent.
+    pub fn advance(&mut self, n: usize) {
+        self.sent += n;
+        if self.sent >= self.bytes.len() {
+            self.clear();
+        }
+    }
+
+    /// Forgets everything: the socket is gone.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.sent = 0;
+    }
+
+    pub fn entropy(&mut self) -> &mut dyn Entropy {
+        &mut *self.entropy
+    }
+
+    /// Appends bytes as they are: the opening request.
+    pub fn raw(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    pub fn text(&mut self, text: &str) {
+        let mask = self.entropy.bytes();
+        ws::write_text(&mut self.bytes, text, mask);
+    }
+
+    /// Appends a ping with a random payload, and gives the payload.
+    pub fn ping(&mut self) -> [u8; 8] {
+        let payload = self.entropy.bytes();
+        let mask = self.entropy.bytes();
+        ws::write_ping(&mut self.bytes, &payload, mask);
+        payload
+    }
+
+    /// Answers a ping; false if the backlog is too long to.
+    pub fn pong(&mut self, payload: &[u8]) -> bool {
+        if self.pending().len() > PONG_BACKLOG {
+            return false;
+        }
+        let mask = self.entropy.bytes();
+        ws::write_pong(&mut self.bytes, payload, mask);
+        true
+    }
+
+    pub fn close(&mut self, code: CloseCode) {
+        let mask = self.entropy.bytes();
+        ws::write_close(&mut self.bytes, Some((code, "")), mask);
+    }
+}

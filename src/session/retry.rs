@@ -1,0 +1,87 @@
+//! When to dial again: full-jitter exponential backoff, and what the exchange told us to wait.
+
+use std::time::Duration;
+
+use super::Loss;
+use super::entropy::{Entropy, EntropyExt};
+use crate::config::Backoff;
+use crate::ws::RejectionKind;
+
+/// What a ban lasts when the exchange does not say.
+const BAN: Duration = Duration::from_secs(60);
+/// The least pause after HTTP 429 when the exchange does not say.
+const TOO_MANY: Duration = Duration::from_secs(1);
+
+/// The longest wait that we let a server tell us: a mistyped header must not end the engine's life.
+const TOLD_MAX: Duration = Duration::from_secs(3600);
+
+/// Counts failed tries in a row. Never gives up.
+#[derive(Debug, Clone)]
+pub struct Retry {
+    backoff: Backoff,
+    attempt: u32,
+}
+
+impl Retry {
+    /// No failure yet.
+    pub fn new(backoff: Backoff) -> Self {
+        Self { backoff, attempt: 0 }
+    }
+
+    /// The connection delivered data: whatever comes next starts from the beginning.
+    pub fn succeeded(&mut self) {
+        self.attempt = 0;
+    }
+
+    /// How long to wait after `loss`. The first try after a connection that had worked is at once; after that a
+    /// uniformly random delay up to a bound that doubles, but never less than the exchange asked for.
+    pub fn delay(&mut self, loss: &Loss, had_worked: bool, entropy: &mut dyn Entropy) -> Duration {
+        if had_worked {
+            return Duration::ZERO;
+        }
+        let told = told_to_wait(loss, self.attempt);
+        let bound = self.backoff.base.saturating_mul(1 << self.attempt.min(20)).min(self.backoff.cap);
+        self.attempt += 1;
+        let jitter = Duration::from_nanos(entropy.up_to(u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX)));
+        told + jitter
+    }
+}
+
+/// The least wait that the exchange asked for. Without a number, it grows with each refusal, as the exchange's does.
+fn told_to_wait(loss: &Loss, attempt: u32) -> Duration {
+    let Loss::Rejected(rejection) = loss else { return Duration::ZERO };
+    let unsaid = match rejection.kind {
+        RejectionKind::Banned => BAN,
+        RejectionKind::TooManyRequests => TOO_MANY,
+        _ => Duration::ZERO,
+    };
+    rejection.retry_after.unwrap_or(unsaid.saturating_mul(1 << attempt.min(6))).min(TOLD_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::testing::SeededEntropy;
+
+    #[test]
+    fn the_first_try_after_a_working_connection_is_at_once() {
+        let mut retry = Retry::new(Backoff::default());
+        assert_eq!(retry.delay(&Loss::Eof, true, &mut SeededEntropy::new(1)), Duration::ZERO);
+    }
+
+    #[test]
+    fn delays_fill_the_whole_range_up_to_a_doubling_bound() {
+        let backoff = Backoff { base: Duration::from_millis(100), cap: Duration::from_secs(2) };
+        let mut entropy = SeededEntropy::new(7);
+        for attempt in 0..8 {
+            let bound = (backoff.base * (1 << attempt)).min(backoff.cap);
+            let delays: Vec<_> = (0..10_000)
+                .map(|_| Retry { backoff, attempt }.delay(&Loss::Eof, false, &mut entropy).as_secs_f64())
+                .collect();
+            let (mean, max) = (delays.iter().sum::<f64>() / 1e4, delays.iter().copied().fold(0.0, f64::max));
+            // Full jitter: uniform, so the mean is half the bound and the maximum close to it, also at the cap.
+            assert!((mean / bound.as_secs_f64() - 0.5).abs() < 0.02, "attempt {attempt}: mean {mean}");
+            assert!(max <= bound.as_secs_f64() && max > 0.99 * bound.as_secs_f64(), "attempt {attempt}: max {max}");
+        }
+    }
+}
