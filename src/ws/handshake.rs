@@ -93,7 +93,9 @@ impl Handshake {
         let authority = authority(host, port, secure);
         let scheme = if secure { "wss" } else { "ws" };
         let uri: Uri = format!("{scheme}://{authority}{path}").parse().map_err(invalid_request)?;
-        if !path.starts_with('/') || uri.authority().is_none_or(|parsed| parsed.as_str() != authority) {
+        // The parsed authority differs if part of the host was taken for a path, or part of the path for a host.
+        let is_whole = uri.authority().is_some_and(|parsed| parsed.as_str() == authority && !authority.contains('@'));
+        if !is_whole || !path.starts_with('/') {
             return Err(invalid_request("the host or the path is not one"));
         }
         let request = Request::builder()
