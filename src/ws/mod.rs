@@ -1,1 +1,46 @@
 //! RFC 6455, pure: frames in place over a byte buffer, and the opening handshake. No socket, no clock.
+//!
+//! Received bytes wait in a [`ReceiveBuffer`]; a [`Handshake`] reads the answer to the upgrade out of it, then a
+//! [`FrameReader`] reads frames out of the same buffer, so bytes that came with the 101 are not lost. What goes out
+//! is appended to a `Vec<u8>` by the `write_*` functions.
+//!
+//! ```
+//! use hoga::ws::{FrameReader, Incoming, Limits, ReceiveBuffer};
+//!
+//! let mut buffer = ReceiveBuffer::new(64 * 1024);
+//! let mut frames = FrameReader::new(Limits::default());
+//!
+//! let received = b"\x82\x02{}"; // what `recv` would have put there
+//! buffer.spare()[..received.len()].copy_from_slice(received);
+//! buffer.advance(received.len());
+//!
+//! while let Some(incoming) = frames.next(&mut buffer)? {
+//!     match incoming {
+//!         Incoming::Text(payload) | Incoming::Binary(payload) => assert_eq!(payload.bytes(), b"{}"),
+//!         Incoming::Ping(_) | Incoming::Pong(_) | Incoming::Close(_) => {}
+//!     }
+//! }
+//! # Ok::<(), hoga::ws::Violation>(())
+//! ```
+//!
+//! No extension is ever offered, permessage-deflate included: inflating costs more time than the bytes it saves on
+//! a link that is not full, and a client that never inflates cannot be handed a deflate bomb.
+
+mod buffer;
+mod close;
+mod handshake;
+mod header;
+mod incoming;
+mod reader;
+mod rejection;
+mod violation;
+mod writer;
+
+pub use buffer::{ReceiveBuffer, SLACK};
+pub use handshake::{Handshake, HandshakeError, MAX_HEADER_BYTES, Progress};
+pub use incoming::{Incoming, Payload};
+pub use reader::{FrameReader, Limits};
+pub use rejection::{MAX_BODY_BYTES, Rejection, RejectionKind};
+pub use tungstenite::protocol::frame::coding::CloseCode;
+pub use violation::Violation;
+pub use writer::{write_binary, write_close, write_ping, write_pong, write_text};

@@ -1,0 +1,80 @@
+//! How a server can break RFC 6455, and the close code that answers it.
+
+use super::CloseCode;
+use std::fmt;
+
+/// The server broke the protocol, or a limit. The connection cannot go on: send a close frame with
+/// [`close_code`](Self::close_code) and end it (RFC 6455 section 7.1.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Violation {
+    /// A server's frame is masked (section 5.1).
+    Masked,
+    /// A reserved bit is set, and no extension was negotiated (section 5.2).
+    ReservedBits,
+    /// An opcode that means nothing yet (section 5.2).
+    ReservedOpcode(u8),
+    /// A length is not in its shortest spelling (section 5.2).
+    NonMinimalLength,
+    /// A control frame is one of several fragments (section 5.5).
+    FragmentedControl,
+    /// A control frame has more than 125 bytes (section 5.5).
+    LongControl,
+    /// A continuation frame, and no message to continue (section 5.4).
+    LoneContinuation,
+    /// A new message began inside a fragmented one (section 5.4).
+    InterruptedMessage,
+    /// A message is larger than the limit. Known from the header; nothing of that size was allocated.
+    TooBig {
+        /// Bytes the message would have had so far.
+        size: u64,
+        /// Bytes it may have.
+        limit: usize,
+    },
+    /// A message came in more fragments than the limit allows.
+    TooManyFragments {
+        /// Fragments it may have.
+        limit: u32,
+    },
+    /// A text message is not UTF-8 (section 8.1).
+    InvalidUtf8,
+    /// A close frame with one byte, half a code (section 5.5.1).
+    ShortClose,
+    /// A close code that must not be sent (section 7.4).
+    InvalidCloseCode(u16),
+    /// The reason in a close frame is not UTF-8 (section 5.5.1).
+    InvalidCloseReason,
+}
+
+impl Violation {
+    /// The code to close the connection with: 1009 for size, 1007 for bad text, 1002 for all else (section 7.4.1).
+    pub fn close_code(&self) -> CloseCode {
+        match self {
+            Self::TooBig { .. } | Self::TooManyFragments { .. } => CloseCode::Size,
+            Self::InvalidUtf8 | Self::InvalidCloseReason => CloseCode::Invalid,
+            _ => CloseCode::Protocol,
+        }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Masked => f.write_str("a server's frame is masked"),
+            Self::ReservedBits => f.write_str("a reserved bit is set"),
+            Self::ReservedOpcode(opcode) => write!(f, "opcode {opcode} is reserved"),
+            Self::NonMinimalLength => f.write_str("a length is not in its shortest form"),
+            Self::FragmentedControl => f.write_str("a control frame is fragmented"),
+            Self::LongControl => f.write_str("a control frame has more than 125 bytes"),
+            Self::LoneContinuation => f.write_str("a continuation frame continues nothing"),
+            Self::InterruptedMessage => f.write_str("a message began inside a fragmented message"),
+            Self::TooBig { size, limit } => write!(f, "a message of at least {size} bytes; the limit is {limit}"),
+            Self::TooManyFragments { limit } => write!(f, "a message in more than {limit} fragments"),
+            Self::InvalidUtf8 => f.write_str("a text message is not UTF-8"),
+            Self::ShortClose => f.write_str("a close frame has half a code"),
+            Self::InvalidCloseCode(code) => write!(f, "close code {code} must not be sent"),
+            Self::InvalidCloseReason => f.write_str("the reason in a close frame is not UTF-8"),
+        }
+    }
+}
+
+impl std::error::Error for Violation {}

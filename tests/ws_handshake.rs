@@ -1,0 +1,329 @@
+//! The opening handshake, as dialogues: what the server answers to the upgrade, and what we make of it.
+
+use hoga::ws::*;
+use std::time::Duration;
+
+const KEY: [u8; 16] = *b"the sample nonce";
+/// The answer to [`KEY`] (RFC 6455 section 1.3).
+const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+const TOKEN: (&str, &str) = ("Authorization", "Bearer canary-secret");
+
+/// A handshake under way.
+struct Dialogue {
+    handshake: Handshake,
+    buffer: ReceiveBuffer,
+}
+
+impl Dialogue {
+    fn start() -> Self {
+        let (handshake, _) = Handshake::start("api.upbit.com", 443, "/websocket/v1", true, &[TOKEN], KEY).unwrap();
+        Self { handshake, buffer: ReceiveBuffer::new(64) }
+    }
+
+    /// The server sends these bytes; handles after each read until something comes of it.
+    fn answer(&mut self, mut bytes: &[u8]) -> Result<Progress, HandshakeError> {
+        loop {
+            let spare = self.buffer.spare();
+            let n = spare.len().min(bytes.len());
+            spare[..n].copy_from_slice(&bytes[..n]);
+            self.buffer.advance(n);
+            bytes = &bytes[n..];
+            let progress = self.handshake.handle(&mut self.buffer);
+            if progress != Ok(Progress::NeedMore) || bytes.is_empty() {
+                // What is left of this read is in the socket, not in the buffer.
+                self.receive(bytes);
+                return progress;
+            }
+        }
+    }
+
+    fn receive(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let spare = self.buffer.spare();
+            let n = spare.len().min(bytes.len());
+            spare[..n].copy_from_slice(&bytes[..n]);
+            self.buffer.advance(n);
+            bytes = &bytes[n..];
+        }
+    }
+
+    #[track_caller]
+    fn rejected(&mut self, answer: &[u8]) -> Rejection {
+        match self.answer(answer) {
+            Err(HandshakeError::Rejected(rejection)) => *rejection,
+            other => panic!("not rejected: {other:?}"),
+        }
+    }
+
+    fn eof(&mut self) -> HandshakeError {
+        self.handshake.handle_eof(&mut self.buffer)
+    }
+}
+
+/// A good answer, with these lines added.
+fn accepted(lines: &str) -> String {
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {ACCEPT}\r\n{lines}\r\n"
+    )
+}
+
+#[track_caller]
+fn refused(answer: &str, why: &str) {
+    let mut dialogue = Dialogue::start();
+    match dialogue.answer(answer.as_bytes()) {
+        Err(HandshakeError::Protocol(text)) => assert!(text.contains(why), "{text}"),
+        other => panic!("not refused: {other:?}"),
+    }
+    assert!(dialogue.answer(b"").is_err(), "a handshake that has failed stays so");
+}
+
+#[test]
+fn the_request_has_what_the_rfc_asks_for_and_nothing_that_we_never_send() {
+    let (_, request) = Handshake::start("127.0.0.1", 8080, "/websocket/v1", false, &[TOKEN], KEY).unwrap();
+    assert_eq!(
+        String::from_utf8(request).unwrap(),
+        "GET /websocket/v1 HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         Authorization: Bearer canary-secret\r\n\r\n"
+    );
+}
+
+#[test]
+fn a_request_that_would_not_be_what_it_seems_is_not_written() {
+    let start = |host, path, headers: &[(&str, &str)]| match Handshake::start(host, 443, path, true, headers, KEY) {
+        Err(HandshakeError::InvalidRequest(why)) => why,
+        _ => panic!("accepted {host} {path} {headers:?}"),
+    };
+    for host in ["", "a b", "a\r\nX: y", "user@host", "a/b", "a?b"] {
+        start(host, "/", &[]);
+    }
+    for path in ["", "x", "/a b", "/\r\nX: y"] {
+        start("host", path, &[]);
+    }
+    for name in ["Origin", "origin", "Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol", "Host", "a b", "", "X\r\nY"]
+    {
+        start("host", "/", &[(name, "value")]);
+    }
+    for value in ["canary\r\nX: y", "canary\0", "canary\n"] {
+        let why = start("host", "/", &[("Authorization", value)]);
+        assert!(!why.contains("canary"), "{why}");
+    }
+}
+
+#[test]
+fn a_good_answer_opens_the_connection() {
+    let mut dialogue = Dialogue::start();
+    let headers = "remaining-req: group=websocket; min=300; sec=3\r\nlimit-by-ip: Yes\r\n";
+    assert_eq!(dialogue.answer(accepted(headers).as_bytes()), Ok(Progress::Done));
+    assert!(dialogue.buffer.unparsed().is_empty());
+    assert_eq!(dialogue.answer(b""), Ok(Progress::Done), "and stays open");
+}
+
+#[test]
+fn frames_in_the_same_bytes_as_the_answer_are_read_wherever_the_bytes_are_cut() {
+    for line_end in ["\r\n", "\n"] {
+        let answer = accepted("").replace("\r\n", line_end);
+        let stream = [answer.as_bytes(), b"\x82\x02{}", b"\x89\x00"].concat();
+        for cut in 0..stream.len() {
+            let mut dialogue = Dialogue::start();
+            let first = dialogue.answer(&stream[..cut]);
+            assert_eq!(first == Ok(Progress::Done), cut >= answer.len(), "cut after byte {cut}");
+            assert_eq!(dialogue.answer(&stream[cut..]), Ok(Progress::Done), "cut after byte {cut}");
+            let mut frames = FrameReader::new(Limits::default());
+            match frames.next(&mut dialogue.buffer) {
+                Ok(Some(Incoming::Binary(payload))) => assert_eq!(payload.bytes(), b"{}"),
+                other => panic!("{other:?}, cut after byte {cut}"),
+            }
+            assert_eq!(frames.next(&mut dialogue.buffer), Ok(Some(Incoming::Ping(b""))));
+            assert_eq!(frames.next(&mut dialogue.buffer), Ok(None));
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_comes_byte_by_byte_opens_the_connection() {
+    // Longer than tungstenite's own check for small packets allows.
+    let answer = accepted(&format!("X-Filler: {}\r\n", "x".repeat(3000)));
+    let mut dialogue = Dialogue::start();
+    let (last, before) = answer.as_bytes().split_last().unwrap();
+    for byte in before {
+        assert_eq!(dialogue.answer(&[*byte]), Ok(Progress::NeedMore));
+    }
+    assert_eq!(dialogue.answer(&[*last]), Ok(Progress::Done));
+}
+
+#[test]
+fn each_status_says_what_to_do_next() {
+    use RejectionKind::*;
+    for (status, kind) in [
+        (200, Other),
+        (204, Other),
+        (301, Redirect),
+        (302, Redirect),
+        (307, Redirect),
+        (400, Other),
+        (401, Unauthorized),
+        (403, Unauthorized),
+        (404, Other),
+        (418, Banned),
+        (426, Other),
+        (429, TooManyRequests),
+        (500, ServerError),
+        (502, ServerError),
+        (503, ServerError),
+    ] {
+        for version in ["1.1", "1.0"] {
+            let answer =
+                format!("HTTP/{version} {status} Whatever\r\nContent-Length: 0\r\nLocation: wss://evil/\r\n\r\n");
+            let rejection = Dialogue::start().rejected(answer.as_bytes());
+            assert_eq!((rejection.status, rejection.kind), (status, kind));
+            assert_eq!((rejection.retry_after, &*rejection.body), (None, ""));
+        }
+    }
+}
+
+#[test]
+fn a_ban_brings_its_body_and_its_wait_however_it_is_cut() {
+    let answer =
+        "HTTP/1.1 418 I'm a teapot\r\nRetry-After: 30\r\nContent-Length: 24\r\n\r\nblocked for 30 seconds\r\nnot ours";
+    for cut in 0..answer.len() {
+        let (a, b) = answer.as_bytes().split_at(cut);
+        let mut dialogue = Dialogue::start();
+        let rejection = match dialogue.answer(a) {
+            Ok(_) => dialogue.rejected(b),
+            Err(HandshakeError::Rejected(rejection)) => *rejection,
+            Err(error) => panic!("{error}, cut after byte {cut}"),
+        };
+        assert_eq!(rejection.kind, RejectionKind::Banned);
+        assert_eq!(rejection.retry_after, Some(Duration::from_secs(30)));
+        assert_eq!(&*rejection.body, "blocked for 30 seconds\\r\\n");
+    }
+}
+
+#[test]
+fn a_date_to_retry_after_is_kept_as_text() {
+    let date = "Wed, 21 Oct 2026 07:28:00 GMT";
+    let answer = format!("HTTP/1.1 429 Too Many Requests\r\nRetry-After: {date}\r\nContent-Length: 0\r\n\r\n");
+    let rejection = Dialogue::start().rejected(answer.as_bytes());
+    assert_eq!(rejection.kind, RejectionKind::TooManyRequests);
+    assert_eq!(rejection.retry_after, None);
+    assert_eq!(rejection.retry_after_text.as_deref(), Some(date));
+}
+
+#[test]
+fn a_chunked_body_ends_with_its_last_chunk() {
+    let answer = "HTTP/1.1 401 Unauthorized\r\nTransfer-Encoding: chunked\r\n\r\n\
+                  7\r\n{\"error\r\n4\r\n\":1}\r\n0\r\n\r\n";
+    let rejection = Dialogue::start().rejected(answer.as_bytes());
+    assert_eq!(rejection.kind, RejectionKind::Unauthorized);
+    assert_eq!(&*rejection.body, "{\"error\":1}");
+}
+
+#[test]
+fn a_body_without_a_length_ends_with_the_connection_or_at_our_bound() {
+    let header = "HTTP/1.1 503 Service Unavailable\r\n\r\n";
+    let mut dialogue = Dialogue::start();
+    assert_eq!(dialogue.answer(header.as_bytes()), Ok(Progress::NeedMore));
+    assert_eq!(dialogue.answer(b"over"), Ok(Progress::NeedMore));
+    assert_eq!(dialogue.answer(b"loaded"), Ok(Progress::NeedMore));
+    let HandshakeError::Rejected(rejection) = dialogue.eof() else { panic!("not rejected") };
+    assert_eq!((rejection.status, &*rejection.body), (503, "overloaded"));
+
+    for length in ["", "Content-Length: 999999999\r\n", "Content-Length: -1\r\n"] {
+        let endless = format!("HTTP/1.1 503 Service Unavailable\r\n{length}\r\n{}", "x".repeat(3 * MAX_BODY_BYTES));
+        let mut dialogue = Dialogue::start();
+        assert_eq!(dialogue.rejected(endless.as_bytes()).body.len(), MAX_BODY_BYTES);
+    }
+}
+
+#[test]
+fn an_answer_that_breaks_the_handshake_is_refused() {
+    refused(&accepted("").replace("s3pP", "AAAA"), "Sec-WebSocket-Accept");
+    refused(&accepted("").replace("Sec-WebSocket-Accept", "X-Accept"), "Sec-WebSocket-Accept");
+    refused(&accepted("").replace("Upgrade: websocket", "Upgrade: h2c"), "Upgrade");
+    refused(&accepted("").replace("Connection: Upgrade", "Connection: close"), "Connection");
+    refused(&accepted("Sec-WebSocket-Protocol: graphql-ws\r\n"), "SubProtocol");
+    refused(&accepted("Sec-WebSocket-Extensions: permessage-deflate\r\n"), "extension");
+    refused(&accepted("Sec-WebSocket-Extensions:\r\nSec-WebSocket-Extensions: x\r\n"), "extension");
+    refused(&accepted("").replace("HTTP/1.1", "HTTP/1.0"), "version");
+    refused(&accepted("no colon\r\n"), "httparse");
+    refused("HTTP/1.1 abc\r\n\r\n", "httparse");
+}
+
+#[test]
+fn what_is_not_http_is_refused_at_its_first_wrong_byte() {
+    refused("SSH-2.0-OpenSSH_9.6", "not HTTP");
+    refused("HTTX", "not HTTP");
+    refused("\r\nHTTP/1.1 101", "not HTTP");
+    refused("\x15\x03\x01\x00\x02\x02\x46", "not HTTP");
+}
+
+#[test]
+fn a_header_of_any_size_is_bounded() {
+    let mut dialogue = Dialogue::start();
+    let endless = format!("HTTP/1.1 101 Switching Protocols\r\nX: {}", "x".repeat(1 << 20));
+    assert_eq!(dialogue.answer(&endless.as_bytes()[..MAX_HEADER_BYTES - 1]), Ok(Progress::NeedMore));
+    assert_eq!(dialogue.answer(b"x"), Err(HandshakeError::TooLarge));
+    assert_eq!(Dialogue::start().answer(endless.as_bytes()), Err(HandshakeError::TooLarge));
+
+    let fits = accepted(&"X: y\r\n".repeat(120));
+    assert_eq!(Dialogue::start().answer(fits.as_bytes()), Ok(Progress::Done));
+    let flood = accepted(&"X: y\r\n".repeat(125));
+    assert_eq!(Dialogue::start().answer(flood.as_bytes()), Err(HandshakeError::TooLarge));
+    let flood = accepted(&"X: y\r\n".repeat(10_000));
+    assert_eq!(Dialogue::start().answer(flood.as_bytes()), Err(HandshakeError::TooLarge));
+}
+
+#[test]
+fn an_end_of_file_before_the_answer_is_complete_is_a_close() {
+    let answer = accepted("");
+    for cut in 0..answer.len() {
+        let mut dialogue = Dialogue::start();
+        assert_eq!(dialogue.answer(&answer.as_bytes()[..cut]), Ok(Progress::NeedMore));
+        assert_eq!(dialogue.eof(), HandshakeError::Closed);
+    }
+}
+
+#[test]
+fn nothing_that_is_printed_holds_the_token_or_a_control_character() {
+    let answer = b"HTTP/1.1 418 x\r\nRetry-After: soon \xff\r\nContent-Length: 5\r\n\r\n\x1b[2J\n";
+    let rejection = Dialogue::start().rejected(answer);
+    let printed = format!("{rejection} {rejection:?}");
+    assert!(!printed.contains("canary") && !printed.contains('\x1b'), "{printed}");
+}
+
+mod any_bytes {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_mutated_answer_never_panics_nor_is_read_differently_when_cut(
+            mutations in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+            cut in any::<prop::sample::Index>(),
+            rejected in any::<bool>(),
+        ) {
+            let mut answer = if rejected {
+                b"HTTP/1.1 429 Slow\r\nTransfer-Encoding: chunked\r\nRetry-After: 2\r\n\r\n5\r\nhello\r\n0\r\n\r\n".to_vec()
+            } else {
+                accepted("X: y\r\n").into_bytes()
+            };
+            for (at, byte) in mutations {
+                let at = at.index(answer.len());
+                answer[at] = byte;
+            }
+            let mut dialogue = Dialogue::start();
+            let whole = dialogue.answer(&answer);
+            let (a, b) = answer.split_at(cut.index(answer.len()));
+            let mut dialogue = Dialogue::start();
+            let parts = match dialogue.answer(a) {
+                Ok(Progress::NeedMore) => dialogue.answer(b),
+                other => other,
+            };
+            prop_assert_eq!(parts, whole);
+        }
+    }
+}
