@@ -45,6 +45,9 @@ impl Market {
     /// The longest code that fits, in bytes. The longest real one known is 11.
     pub const MAX_LEN: usize = 23;
 
+    /// No market: what a decoder's memory holds before the first message. Never handed out.
+    pub(crate) const BLANK: Self = Self { bytes: [0; Self::MAX_LEN], len: 0 };
+
     /// Reads a code from the bytes of a frame or of a request.
     pub fn from_bytes(code: &[u8]) -> Result<Self, InvalidMarket> {
         if code.is_empty() {

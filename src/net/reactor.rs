@@ -270,6 +270,9 @@ impl Reactor {
 
     /// True if the session was given something.
     fn try_progress(&mut self) -> Result<bool, Closed> {
+        if matches!(self.link, Link::Open(_)) {
+            return Ok(!self.transmit());
+        }
         match std::mem::replace(&mut self.link, Link::None) {
             Link::Connecting(mut transport) => {
                 let open = transport.finish_connect().map_err(|e| Closed::Io(e.kind()))?;
@@ -292,10 +295,7 @@ impl Reactor {
                 Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Err(Closed::Eof),
                 Err(e) => Err(how_it_ended(&e)),
             },
-            link => {
-                self.link = link;
-                Ok(!self.transmit())
-            }
+            Link::None | Link::Open(_) => Ok(false),
         }
     }
 

@@ -1,0 +1,110 @@
+//! Wire: one JSON value on simd-json's tape. Skipping a value costs nothing, however deep it is.
+
+use simd_json::{Node, StaticNode};
+
+/// A value: its node and, for lists and objects, the nodes of what is inside.
+#[derive(Clone, Copy)]
+pub(super) struct Json<'t> {
+    nodes: &'t [Node<'t>],
+}
+
+/// The values of a list.
+pub(super) struct Elements<'t> {
+    nodes: &'t [Node<'t>],
+}
+
+/// The keys and values of an object, in order, duplicates included.
+#[derive(Clone)]
+pub(super) struct Members<'t> {
+    nodes: &'t [Node<'t>],
+}
+
+impl<'t> Json<'t> {
+    /// The value that a tape begins with.
+    pub(super) fn new(nodes: &'t [Node<'t>]) -> Self {
+        Self { nodes }
+    }
+
+    pub(super) fn is_null(self) -> bool {
+        matches!(self.nodes.first(), Some(Node::Static(StaticNode::Null)))
+    }
+
+    pub(super) fn as_bool(self) -> Option<bool> {
+        match self.nodes.first() {
+            Some(Node::Static(StaticNode::Bool(value))) => Some(*value),
+            _ => None,
+        }
+    }
+
+    pub(super) fn as_str(self) -> Option<&'t str> {
+        match self.nodes.first() {
+            Some(Node::String(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// A number as an `f64`: finite, correctly rounded and never a negative zero.
+    pub(super) fn as_f64(self) -> Option<f64> {
+        let value = match self.nodes.first() {
+            Some(Node::Static(StaticNode::F64(value))) => f64::from(*value),
+            Some(Node::Static(StaticNode::U64(value))) => *value as f64,
+            Some(Node::Static(StaticNode::I64(value))) => *value as f64,
+            _ => return None,
+        };
+        value.is_finite().then_some(value + 0.0) // + 0.0 turns a negative zero
+    }
+
+    /// A whole number without a sign, exactly.
+    pub(super) fn as_u64(self) -> Option<u64> {
+        match self.nodes.first() {
+            Some(Node::Static(StaticNode::U64(value))) => Some(*value),
+            _ => None,
+        }
+    }
+
+    pub(super) fn elements(self) -> Option<Elements<'t>> {
+        match self.nodes.first() {
+            Some(Node::Array { count, .. }) => Some(Elements { nodes: self.nodes.get(1..=*count)? }),
+            _ => None,
+        }
+    }
+
+    pub(super) fn members(self) -> Option<Members<'t>> {
+        match self.nodes.first() {
+            Some(Node::Object { count, .. }) => Some(Members { nodes: self.nodes.get(1..=*count)? }),
+            _ => None,
+        }
+    }
+
+    /// The last member with one of two names: where a key is repeated, the last one counts.
+    pub(super) fn member(self, long: &str, short: &str) -> Option<Json<'t>> {
+        self.members()?.filter(|(key, _)| *key == long || *key == short).last().map(|(_, value)| value)
+    }
+}
+
+impl<'t> Iterator for Elements<'t> {
+    type Item = Json<'t>;
+    fn next(&mut self) -> Option<Json<'t>> {
+        split_value(&mut self.nodes)
+    }
+}
+
+impl<'t> Iterator for Members<'t> {
+    type Item = (&'t str, Json<'t>);
+    fn next(&mut self) -> Option<Self::Item> {
+        let (Node::String(key), rest) = self.nodes.split_first()? else { return None };
+        self.nodes = rest;
+        Some((key, split_value(&mut self.nodes)?))
+    }
+}
+
+/// Takes the value that `nodes` begin with off their front.
+fn split_value<'t>(nodes: &mut &'t [Node<'t>]) -> Option<Json<'t>> {
+    let inside = match nodes.first()? {
+        Node::Object { count, .. } | Node::Array { count, .. } => *count,
+        _ => 0,
+    };
+    let (value, rest) = nodes.split_at_checked(inside + 1)?;
+    *nodes = rest;
+    Some(Json { nodes: value })
+}

@@ -1,0 +1,217 @@
+//! Wire: numbers of a message, read where they stand. Eight digits per step; every `f64` is correctly rounded.
+
+use super::cursor::Cursor;
+
+/// Whole numbers up to here are exact in an `f64`.
+const EXACT: u64 = 1 << 53;
+
+/// Digits that always fit a `u64`.
+const DIGITS_MAX: usize = 19;
+
+const POW10: [u64; DIGITS_MAX + 1] = {
+    let mut powers = [1; DIGITS_MAX + 1];
+    let mut i = 1;
+    while i <= DIGITS_MAX {
+        powers[i] = powers[i - 1] * 10;
+        i += 1;
+    }
+    powers
+};
+
+/// The powers of ten that an `f64` holds exactly.
+const POW10_F64: [f64; 23] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20,
+    1e21, 1e22,
+];
+
+/// A run of digits. `value` is meaningless for more than [`DIGITS_MAX`] of them.
+#[derive(Clone, Copy)]
+struct Digits {
+    value: u64,
+    count: usize,
+}
+
+/// Steps over a JSON number; `None` where there is none, or one too large for an `f64`. Never gives a negative zero.
+#[inline(always)]
+pub(super) fn number(cursor: &mut Cursor<'_>) -> Option<f64> {
+    let start = *cursor;
+    let negative = cursor.eat(b"-");
+    let whole = whole_digits(cursor)?;
+    let mut mantissa = whole.value;
+    let mut fits = whole.count <= DIGITS_MAX;
+    let mut scale = 0;
+    if cursor.eat(b".") {
+        let fraction = digits(cursor)?;
+        if fraction.count == 0 {
+            return None;
+        }
+        // Most prices end in `.00000000`; their fraction says nothing.
+        if fraction.value != 0 || fraction.count > DIGITS_MAX {
+            (mantissa, scale, fits) = join(whole, fraction);
+        }
+    }
+    if cursor.peek() | 0x20 == b'e' {
+        return exponent(cursor, start, negative, mantissa, scale, fits);
+    }
+    if !fits || mantissa > EXACT {
+        return by_text(cursor, start);
+    }
+    // Both operands are exact, so the one division rounds correctly.
+    let magnitude = mantissa as i64 as f64 / POW10_F64[scale];
+    Some(if negative { 0.0 - magnitude } else { magnitude })
+}
+
+/// Steps over a whole number of at most 19 digits without a sign.
+#[inline(always)]
+pub(super) fn whole(cursor: &mut Cursor<'_>) -> Option<u64> {
+    let run = whole_digits(cursor)?;
+    (run.count <= DIGITS_MAX).then_some(run.value)
+}
+
+/// The digits before the point: at least one, and no zero in front, as JSON demands.
+#[inline(always)]
+fn whole_digits(cursor: &mut Cursor<'_>) -> Option<Digits> {
+    let zero = cursor.peek() == b'0';
+    let run = digits(cursor)?;
+    (run.count == 1 || (run.count > 1 && !zero)).then_some(run)
+}
+
+/// One mantissa from the digits around the point, its number of decimals, and whether it can be used.
+#[inline(always)]
+fn join(whole: Digits, fraction: Digits) -> (u64, usize, bool) {
+    if whole.count + fraction.count <= DIGITS_MAX {
+        let mantissa = whole.value * POW10[fraction.count] + fraction.value;
+        if mantissa <= EXACT {
+            return (mantissa, fraction.count, true);
+        }
+    }
+    join_stripped(whole, fraction)
+}
+
+/// As [`join`], for a fraction such as `.2538100000000000`: its last zeros are what makes it long.
+#[inline(never)]
+fn join_stripped(whole: Digits, mut fraction: Digits) -> (u64, usize, bool) {
+    if fraction.count > DIGITS_MAX || whole.count > DIGITS_MAX {
+        return (0, 0, false);
+    }
+    for (zeros, power) in [(8, 100_000_000), (4, 10_000), (2, 100), (1, 10)] {
+        if fraction.value % power == 0 {
+            fraction = Digits { value: fraction.value / power, count: fraction.count - zeros };
+        }
+    }
+    if whole.count + fraction.count > DIGITS_MAX {
+        return (0, 0, false);
+    }
+    (whole.value * POW10[fraction.count] + fraction.value, fraction.count, true)
+}
+
+/// The rest of a number with an exponent, `E8` of `1.16539E8`: the usual spelling of book prices.
+#[inline(always)]
+fn exponent<'a>(
+    cursor: &mut Cursor<'a>,
+    start: Cursor<'a>,
+    negative: bool,
+    mantissa: u64,
+    scale: usize,
+    fits: bool,
+) -> Option<f64> {
+    cursor.skip(1)?;
+    let down = cursor.eat(b"-");
+    if !down {
+        cursor.eat(b"+");
+    }
+    let power = digits(cursor)?;
+    if !fits || mantissa > EXACT || power.count == 0 || power.count > 2 {
+        return by_text(cursor, start);
+    }
+    let power = if down { -(power.value as i64) } else { power.value as i64 } - scale as i64;
+    let mantissa = mantissa as i64 as f64;
+    let magnitude = match (usize::try_from(power), usize::try_from(-power)) {
+        (Ok(up @ 0..=22), _) => mantissa * POW10_F64[up],
+        (_, Ok(down @ 0..=22)) => mantissa / POW10_F64[down],
+        _ => return by_text(cursor, start),
+    };
+    Some(if negative { 0.0 - magnitude } else { magnitude })
+}
+
+/// The slow and always right way: finds the end of the number at `start` and lets `std` read it.
+#[cold]
+#[inline(never)]
+fn by_text<'a>(cursor: &mut Cursor<'a>, start: Cursor<'a>) -> Option<f64> {
+    let text = &start.rest()[..text_len(start.rest())?];
+    let value: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
+    *cursor = start;
+    cursor.skip(text.len())?;
+    value.is_finite().then_some(value + 0.0) // + 0.0 turns a negative zero
+}
+
+/// Length of the JSON number that `bytes` begin with.
+fn text_len(bytes: &[u8]) -> Option<usize> {
+    let run = |from: usize| bytes[from..].iter().take_while(|b| b.is_ascii_digit()).count();
+    let sign = |at: usize, signs: &[u8]| usize::from(bytes.get(at).is_some_and(|b| signs.contains(b)));
+    let mut at = sign(0, b"-");
+    match run(at) {
+        0 => return None,
+        more if more > 1 && bytes[at] == b'0' => return None,
+        count => at += count,
+    }
+    if bytes.get(at) == Some(&b'.') {
+        let count = run(at + 1);
+        if count == 0 {
+            return None;
+        }
+        at += 1 + count;
+    }
+    if matches!(bytes.get(at), Some(b'e' | b'E')) {
+        at += 1 + sign(at + 1, b"+-");
+        let count = run(at);
+        if count == 0 {
+            return None;
+        }
+        at += count;
+    }
+    Some(at)
+}
+
+/// Steps over all digits that follow.
+#[inline(always)]
+fn digits(cursor: &mut Cursor<'_>) -> Option<Digits> {
+    let mut run = Digits { value: 0, count: 0 };
+    loop {
+        let word = u64::from_le_bytes(*cursor.chunk::<8>()?);
+        let count = leading_digits(word);
+        if count < 8 {
+            if count > 0 {
+                // Shifting drops what follows the digits and fills up with zeros in front.
+                let value = eight_digits((word & 0x0F0F_0F0F_0F0F_0F0F) << (64 - 8 * count));
+                run.value = run.value.wrapping_mul(POW10[count]).wrapping_add(value);
+                run.count += count;
+                cursor.skip(count)?;
+            }
+            return Some(run);
+        }
+        run.value = run.value.wrapping_mul(100_000_000).wrapping_add(eight_digits(word & 0x0F0F_0F0F_0F0F_0F0F));
+        run.count += 8;
+        cursor.skip(8)?;
+    }
+}
+
+/// How many of eight bytes, the first in the lowest place, are digits before the first other byte.
+#[inline(always)]
+pub(super) fn leading_digits(word: u64) -> usize {
+    // '0'..='9' become 0..=9; adding 0x76 sets the top bit of anything above 9. A carry can only spoil bytes behind
+    // the first non-digit, since a byte that carries is one itself.
+    let word = word ^ 0x3030_3030_3030_3030;
+    let others = (word.wrapping_add(0x7676_7676_7676_7676) | word) & 0x8080_8080_8080_8080;
+    (others.trailing_zeros() >> 3) as usize
+}
+
+/// Eight digit values, the most significant in the lowest byte, as one number: pairs, then fours, then eight.
+#[inline(always)]
+pub(super) fn eight_digits(values: u64) -> u64 {
+    const MASK: u64 = 0x0000_00FF_0000_00FF;
+    let pairs = values.wrapping_mul(10).wrapping_add(values >> 8);
+    let high = (pairs & MASK).wrapping_mul(100 + (1_000_000 << 32));
+    let low = ((pairs >> 16) & MASK).wrapping_mul(1 + (10_000 << 32));
+    high.wrapping_add(low) >> 32
+}

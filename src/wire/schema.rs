@@ -1,0 +1,285 @@
+//! Wire: the one table of what Upbit sends, field by field in wire order. Both readers are made from it: the scanner,
+//! which expects exactly this order, and the tape walk, which does not care.
+
+use crate::model::{
+    Candle, Change, Date, DateTime, Interval, Levels, Market, MarketState, MarketWarning, Orderbook, Side, StreamType,
+    Ticker, Time, Trade,
+};
+
+use super::cursor::Cursor;
+use super::error::Fault;
+use super::json::Json;
+use super::kind::{
+    Code, ColonTime, CompactDate, CompactTime, DashedDate, Flag, Id, IsoTime, Kind, MaybeDate, MaybeNumber, Millis,
+    Number, Units,
+};
+use super::tape::Walk;
+
+/// A field's two names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Names {
+    /// In formats `DEFAULT` and `JSON_LIST`.
+    pub long: &'static str,
+    /// In formats `SIMPLE` and `SIMPLE_LIST`.
+    pub short: &'static str,
+}
+
+/// The type of a message: the first field of every one.
+pub const TYPE: Names = Names { long: "type", short: "ty" };
+
+/// A struct that is read from an object, by a table.
+pub(super) trait Record: Sized + 'static {
+    /// In wire order, without the type.
+    const FIELDS: &'static [Field<Self>];
+    /// Something to start from; no value of it is ever delivered.
+    const BLANK: Self;
+    /// Reads the fields in wire order up to and over the closing brace. `opened`: the brace, which stands before the
+    /// first key in place of a comma, has been read.
+    fn scan<const SHORT: bool>(&mut self, cursor: &mut Cursor<'_>, opened: bool) -> Option<()>;
+}
+
+/// One field, as the tape walk uses it.
+pub(super) struct Field<R> {
+    pub(super) names: Names,
+    /// Reads the value into the record.
+    pub(super) read: fn(Json<'_>, &mut R, &mut Walk) -> Result<(), Fault>,
+    /// Puts in what stands for an absent field; false if it may not be absent.
+    pub(super) absent: fn(&mut R) -> bool,
+}
+
+/// Declares records: `place: Kind = long / short`, in wire order. A field is required unless `optional` (absent is
+/// `None`) or `or other` (absent is a copy of an earlier field) follows.
+macro_rules! schema {
+    ($($names:ident: $record:ident $(with $extra:ident)? {
+        $($place:ident $(+ $more:ident)*: $kind:ty = $long:literal / $short:literal $($presence:ident $($other:ident)?)?;)*
+    })*) => { $(
+        /// The fields in wire order, without the type.
+        pub const $names: &[Names] = &[$(Names { long: $long, short: $short }),*];
+
+        impl Record for $record {
+            const FIELDS: &'static [Field<Self>] = &[$(Field {
+                names: Names { long: $long, short: $short },
+                read: |json, record, walk| {
+                    <$kind as Kind>::walk(json, (&mut record.$place $(, &mut record.$more)*), walk)
+                },
+                absent: |record| absent!(record $place $($presence $($other)?)?),
+            }),*];
+
+            const BLANK: Self = Self {
+                $($extra: Blank::BLANK,)?
+                $($place: Blank::BLANK, $($more: Blank::BLANK,)*)*
+            };
+
+            #[inline(always)]
+            fn scan<const SHORT: bool>(&mut self, cursor: &mut Cursor<'_>, opened: bool) -> Option<()> {
+                let skip = usize::from(opened);
+                $(
+                    let key = if SHORT { concat!(",\"", $short, "\":") } else { concat!(",\"", $long, "\":") };
+                    if cursor.eat(&key.as_bytes()[skip..]) {
+                        <$kind as Kind>::scan::<SHORT>(cursor, (&mut self.$place $(, &mut self.$more)*))?;
+                    } else if !absent!(self $place $($presence $($other)?)?) {
+                        return None;
+                    }
+                    let skip = 0;
+                )*
+                let _ = skip;
+                cursor.eat(b"}").then_some(())
+            }
+        }
+    )* };
+}
+
+/// What `schema!` does about an absent field.
+macro_rules! absent {
+    ($record:ident $place:ident) => {{
+        let _ = &$record.$place;
+        false
+    }};
+    ($record:ident $place:ident optional) => {{
+        $record.$place = None;
+        true
+    }};
+    ($record:ident $place:ident or $other:ident) => {{
+        $record.$place = $record.$other;
+        true
+    }};
+}
+
+/// One level of a book on the wire: the i-th best ask beside the i-th best bid.
+pub(super) struct Quote {
+    pub(super) ask_price: f64,
+    pub(super) bid_price: f64,
+    pub(super) ask_size: f64,
+    pub(super) bid_size: f64,
+}
+
+schema! {
+    TICKER: Ticker {
+        market: Code = "code" / "cd";
+        opening_price: Number = "opening_price" / "op";
+        high_price: Number = "high_price" / "hp";
+        low_price: Number = "low_price" / "lp";
+        trade_price: Number = "trade_price" / "tp";
+        prev_closing_price: Number = "prev_closing_price" / "pcp";
+        acc_trade_price: Number = "acc_trade_price" / "atp";
+        change: Change = "change" / "c";
+        change_price: Number = "change_price" / "cp";
+        signed_change_price: Number = "signed_change_price" / "scp";
+        change_rate: Number = "change_rate" / "cr";
+        signed_change_rate: Number = "signed_change_rate" / "scr";
+        ask_bid: Side = "ask_bid" / "ab";
+        trade_volume: Number = "trade_volume" / "tv";
+        acc_trade_volume: Number = "acc_trade_volume" / "atv";
+        trade_date: CompactDate = "trade_date" / "tdt";
+        trade_time: CompactTime = "trade_time" / "ttm";
+        trade_timestamp: Millis = "trade_timestamp" / "ttms";
+        acc_ask_volume: Number = "acc_ask_volume" / "aav";
+        acc_bid_volume: Number = "acc_bid_volume" / "abv";
+        highest_52_week_price: Number = "highest_52_week_price" / "h52wp";
+        highest_52_week_date: DashedDate = "highest_52_week_date" / "h52wdt";
+        lowest_52_week_price: Number = "lowest_52_week_price" / "l52wp";
+        lowest_52_week_date: DashedDate = "lowest_52_week_date" / "l52wdt";
+        market_state: MarketState = "market_state" / "ms";
+        is_trading_suspended: Flag = "is_trading_suspended" / "its";
+        delisting_date: MaybeDate = "delisting_date" / "dd" optional;
+        market_warning: MarketWarning = "market_warning" / "mw";
+        timestamp: Millis = "timestamp" / "tms" or trade_timestamp;
+        acc_trade_price_24h: Number = "acc_trade_price_24h" / "atp24h";
+        acc_trade_volume_24h: Number = "acc_trade_volume_24h" / "atv24h";
+        stream_type: StreamType = "stream_type" / "st";
+    }
+    TRADE: Trade {
+        market: Code = "code" / "cd";
+        timestamp: Millis = "timestamp" / "tms";
+        // `td`, where a ticker has `tdt`, and another spelling of date and time.
+        trade_date: DashedDate = "trade_date" / "td";
+        trade_time: ColonTime = "trade_time" / "ttm";
+        trade_timestamp: Millis = "trade_timestamp" / "ttms";
+        trade_price: Number = "trade_price" / "tp";
+        trade_volume: Number = "trade_volume" / "tv";
+        ask_bid: Side = "ask_bid" / "ab";
+        prev_closing_price: Number = "prev_closing_price" / "pcp";
+        change: Change = "change" / "c";
+        change_price: Number = "change_price" / "cp";
+        sequential_id: Id = "sequential_id" / "sid";
+        best_ask_price: MaybeNumber = "best_ask_price" / "bap" optional;
+        best_ask_size: MaybeNumber = "best_ask_size" / "bas" optional;
+        best_bid_price: MaybeNumber = "best_bid_price" / "bbp" optional;
+        best_bid_size: MaybeNumber = "best_bid_size" / "bbs" optional;
+        stream_type: StreamType = "stream_type" / "st";
+    }
+    ORDERBOOK: Orderbook {
+        market: Code = "code" / "cd";
+        timestamp: Millis = "timestamp" / "tms";
+        total_ask_size: Number = "total_ask_size" / "tas";
+        total_bid_size: Number = "total_bid_size" / "tbs";
+        asks + bids: Units = "orderbook_units" / "obu";
+        stream_type: StreamType = "stream_type" / "st";
+        level: MaybeNumber = "level" / "lv" optional;
+    }
+    ORDERBOOK_UNIT: Quote {
+        ask_price: Number = "ask_price" / "ap";
+        bid_price: Number = "bid_price" / "bp";
+        ask_size: Number = "ask_size" / "as";
+        bid_size: Number = "bid_size" / "bs";
+    }
+    CANDLE: Candle with interval {
+        market: Code = "code" / "cd";
+        candle_date_time_utc: IsoTime = "candle_date_time_utc" / "cdttmu";
+        candle_date_time_kst: IsoTime = "candle_date_time_kst" / "cdttmk";
+        opening_price: Number = "opening_price" / "op";
+        high_price: Number = "high_price" / "hp";
+        low_price: Number = "low_price" / "lp";
+        trade_price: Number = "trade_price" / "tp";
+        candle_acc_trade_volume: Number = "candle_acc_trade_volume" / "catv";
+        candle_acc_trade_price: Number = "candle_acc_trade_price" / "catp";
+        timestamp: Millis = "timestamp" / "tms";
+        stream_type: StreamType = "stream_type" / "st";
+    }
+}
+
+/// Declares the names of types that have no struct yet.
+macro_rules! names {
+    ($($(#[$doc:meta])* $names:ident { $($long:literal / $short:literal)* })*) => { $(
+        $(#[$doc])*
+        pub const $names: &[Names] = &[$(Names { long: $long, short: $short }),*];
+    )* };
+}
+
+names! {
+    /// Fields of `myOrder`, without the type.
+    MY_ORDER {
+        "code" / "cd" "uuid" / "uid" "ask_bid" / "ab" "order_type" / "ot" "state" / "s" "trade_uuid" / "tuid"
+        "price" / "p" "avg_price" / "ap" "volume" / "v" "remaining_volume" / "rv" "executed_volume" / "ev"
+        "trades_count" / "tc" "reserved_fee" / "rsf" "remaining_fee" / "rmf" "paid_fee" / "pf" "locked" / "l"
+        "executed_funds" / "ef" "time_in_force" / "tif" "trade_fee" / "tf" "is_maker" / "im" "identifier" / "id"
+        "smp_type" / "smpt" "prevented_volume" / "pv" "prevented_locked" / "pl" "trade_timestamp" / "ttms"
+        "order_timestamp" / "otms" "timestamp" / "tms" "stream_type" / "st"
+    }
+    /// Fields of `myAsset`, without the type.
+    MY_ASSET {
+        "asset_uuid" / "astuid" "assets" / "ast" "asset_timestamp" / "asttms" "timestamp" / "tms" "stream_type" / "st"
+    }
+    /// Fields of each element of `assets`.
+    MY_ASSET_ENTRY { "currency" / "cu" "balance" / "b" "locked" / "l" }
+    /// Fields of `announcement`, without the type.
+    ANNOUNCEMENT {
+        "event_type" / "et" "uuid" / "uid" "title" / "tt" "category" / "cat" "url" / "url" "first_listed_at" / "flat"
+        "listed_at" / "lat" "timestamp" / "tms" "stream_type" / "st" "body" / "bd"
+    }
+    /// Fields of `indicator` and `indicator_signal`, without the type.
+    INDICATOR {
+        "code" / "cd" "timeframe" / "tf" "indicator" / "ind" "params" / "p" "trigger" / "tr" "event_params" / "ep"
+        "candle_date_time_utc" / "cdttmu" "value" / "v" "timestamp" / "tms" "stream_type" / "st"
+    }
+    /// Fields of `params` of an indicator.
+    INDICATOR_PARAMS {
+        "period" / "p" "type" / "t" "short_period" / "shp" "long_period" / "lop" "multiplier" / "m" "fast_period" / "f"
+        "slow_period" / "s" "signal_period" / "sgp"
+    }
+    /// Fields of `event_params` of a signal.
+    INDICATOR_EVENT { "threshold" / "th" "multiplier" / "mul" }
+    /// Fields of `value` of an indicator.
+    INDICATOR_VALUE {
+        "volume" / "vol" "avg_volume" / "av" "ratio" / "rto" "rsi" / "rsi" "value" / "value" "ma_short" / "mas"
+        "ma_long" / "mal" "bb_upper" / "bbu" "bb_middle" / "bbm" "bb_lower" / "bbl" "macd" / "macd"
+        "macd_signal" / "macds" "histogram" / "hist"
+    }
+    /// Fields of the answer to `LIST_SUBSCRIPTIONS`, which has no type.
+    SUBSCRIPTIONS { "method" / "mthd" "result" / "rslt" "ticket" / "tckt" }
+    /// Fields of each element of `result`.
+    SUBSCRIPTIONS_ENTRY { "type" / "ty" "codes" / "cds" "level" / "lv" }
+}
+
+/// A value to start from.
+trait Blank {
+    const BLANK: Self;
+}
+
+macro_rules! blank {
+    ($($type:ty = $value:expr;)*) => { $(impl Blank for $type { const BLANK: Self = $value; })* };
+}
+
+const DATE: Date = Date { year: 0, month: 1, day: 1 };
+const TIME: Time = Time { hour: 0, minute: 0, second: 0 };
+
+blank! {
+    f64 = 0.0;
+    u64 = 0;
+    bool = false;
+    Market = Market::BLANK;
+    Date = DATE;
+    Time = TIME;
+    DateTime = DateTime { date: DATE, time: TIME };
+    Change = Change::Even;
+    Side = Side::Ask;
+    StreamType = StreamType::Snapshot;
+    MarketState = MarketState::Unknown;
+    MarketWarning = MarketWarning::Unknown;
+    Interval = Interval::Second1;
+    Levels = Levels::EMPTY;
+}
+
+impl<T> Blank for Option<T> {
+    const BLANK: Self = None;
+}

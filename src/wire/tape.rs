@@ -1,0 +1,195 @@
+//! Wire: the general reader. Takes what simd-json has read, in any key order, with any unknown fields, and has the last
+//! word on what is right.
+
+use simd_json::Node;
+
+use crate::model::{DataType, Receipt, Sink};
+
+use super::decoder::DecodeCounters;
+use super::error::DecodeError;
+use super::json::{Json, Members};
+use super::message::{
+    ErrorName, Message, OtherType, ServerError, Status, SubscriptionEntry, SubscriptionList, bounded,
+};
+use super::records::{Found, Records};
+use super::schema::{Field, Record, TYPE};
+
+/// What the walk of one object needs to know, and counts.
+pub(super) struct Walk {
+    /// The object has short keys.
+    pub(super) short: bool,
+    pub(super) counters: DecodeCounters,
+}
+
+/// Reads one message. A list is read element by element: what comes before a bad element has been delivered, what
+/// comes behind it is lost. The first element that is no data decides what the message was.
+pub(super) fn walk_message(
+    nodes: &[Node<'_>],
+    records: &mut Records,
+    counters: &mut DecodeCounters,
+    receipt: Receipt,
+    sink: &mut impl Sink,
+) -> Result<Message, DecodeError> {
+    let json = Json::new(nodes);
+    let Some(elements) = json.elements() else { return walk_object(json, records, counters, receipt, sink) };
+    let mut count = 0;
+    let mut other = None;
+    for element in elements {
+        match walk_object(element, records, counters, receipt, sink)? {
+            Message::Data { .. } => count += 1,
+            message => other = other.or(Some(message)),
+        }
+    }
+    match other {
+        Some(message) => Ok(message),
+        None if count == 0 => Err(DecodeError::NotAMessage),
+        None => Ok(Message::Data { count }),
+    }
+}
+
+/// Reads one object by what it calls itself.
+fn walk_object(
+    json: Json<'_>,
+    records: &mut Records,
+    counters: &mut DecodeCounters,
+    receipt: Receipt,
+    sink: &mut impl Sink,
+) -> Result<Message, DecodeError> {
+    let members = json.members().ok_or(DecodeError::NotAMessage)?;
+    let Some((name, short)) = type_of(members.clone()) else { return control(json) };
+    let name = name.as_str().ok_or(DecodeError::WrongType(TYPE.long))?;
+    let Some(data_type) = DataType::from_name(name) else {
+        counters.skipped += 1;
+        return Ok(Message::Other(OtherType::from_name(name)));
+    };
+    let mut walk = Walk { short, counters: *counters };
+    let found = match data_type {
+        DataType::Ticker => walk_record(members, &mut records.ticker, &mut walk).map(|()| Found::Ticker),
+        DataType::Trade => walk_record(members, &mut records.trade, &mut walk).map(|()| Found::Trade),
+        DataType::Orderbook => walk_record(members, &mut records.orderbook, &mut walk).map(|()| Found::Orderbook),
+        DataType::Candle(interval) => {
+            records.candle.interval = interval;
+            walk_record(members, &mut records.candle, &mut walk).map(|()| Found::Candle)
+        }
+    };
+    *counters = walk.counters;
+    records.deliver(found?, receipt, sink);
+    Ok(Message::Data { count: 1 })
+}
+
+/// The type's value and whether its key is the short one. A long key decides over a short one, the last of equals.
+fn type_of(members: Members<'_>) -> Option<(Json<'_>, bool)> {
+    let mut found: Option<(Json<'_>, bool)> = None;
+    for (key, value) in members {
+        if key == TYPE.long {
+            found = Some((value, false));
+        } else if key == TYPE.short && found.is_none_or(|(_, short)| short) {
+            found = Some((value, true));
+        }
+    }
+    found
+}
+
+/// Reads an object into `record`. Where a key is repeated the last one counts, right or wrong.
+pub(super) fn walk_record<R: Record>(members: Members<'_>, record: &mut R, walk: &mut Walk) -> Result<(), DecodeError> {
+    let (mut seen, mut bad) = (0u64, 0u64);
+    let mut expected = 0;
+    for (key, value) in members.clone() {
+        let Some(index) = find::<R>(key, walk.short, expected) else {
+            walk.counters.unknown_keys += u64::from(key != TYPE.long && key != TYPE.short);
+            continue;
+        };
+        expected = index + 1;
+        let bit = 1 << index;
+        seen |= bit;
+        match (R::FIELDS[index].read)(value, record, walk) {
+            Ok(()) => bad &= !bit,
+            Err(_) => bad |= bit,
+        }
+    }
+    for (index, field) in R::FIELDS.iter().enumerate() {
+        let bit = 1 << index;
+        if bad & bit != 0 {
+            return Err(error_of(members, field, record, walk.short));
+        }
+        if seen & bit == 0 && !(field.absent)(record) {
+            return Err(DecodeError::MissingField(field.names.long));
+        }
+    }
+    Ok(())
+}
+
+/// Which field `key` is. Tries the `expected` one first: keys mostly come in the table's order.
+fn find<R: Record>(key: &str, short: bool, expected: usize) -> Option<usize> {
+    let is = |field: &Field<R>| key == if short { field.names.short } else { field.names.long };
+    if R::FIELDS.get(expected).is_some_and(is) {
+        return Some(expected);
+    }
+    R::FIELDS.iter().position(is)
+}
+
+/// Reads the bad field once more, for its error.
+#[cold]
+fn error_of<R: Record>(members: Members<'_>, field: &Field<R>, record: &mut R, short: bool) -> DecodeError {
+    let name = if short { field.names.short } else { field.names.long };
+    let mut walk = Walk { short, counters: DecodeCounters::default() };
+    let last = members.filter(|(key, _)| *key == name).last();
+    match last.map(|(_, value)| (field.read)(value, record, &mut walk)) {
+        Some(Err(fault)) => fault.at(field.names.long),
+        _ => DecodeError::WrongType(field.names.long),
+    }
+}
+
+/// Reads an object without a type: an error, a status or the answer to `LIST_SUBSCRIPTIONS`.
+#[cold]
+fn control(json: Json<'_>) -> Result<Message, DecodeError> {
+    if let Some(error) = json.member("error", "error") {
+        return server_error(error).map(|error| Message::Error(Box::new(error)));
+    }
+    if let Some(status) = json.member("status", "status") {
+        let word = status.as_str().ok_or(DecodeError::WrongType("status"))?;
+        return Ok(Message::Status(if word == "UP" { Status::Up } else { Status::Unknown }));
+    }
+    if json.member("method", "mthd").is_some() {
+        return subscriptions(json).map(|list| Message::Subscriptions(Box::new(list)));
+    }
+    Err(DecodeError::NotAMessage)
+}
+
+/// An error without a name or a message is still an error: the connection is about to be closed.
+fn server_error(json: Json<'_>) -> Result<ServerError, DecodeError> {
+    json.members().ok_or(DecodeError::WrongType("error"))?;
+    let text = |key| json.member(key, key).and_then(Json::as_str).unwrap_or_default();
+    Ok(ServerError {
+        name: ErrorName::from_name(text("name")),
+        raw_name: bounded(text("name"), ServerError::NAME_MAX),
+        message: bounded(text("message"), ServerError::MESSAGE_MAX),
+    })
+}
+
+/// The most characters of a ticket, a type name or a code that are kept.
+const LABEL_MAX: usize = 64;
+
+fn subscriptions(json: Json<'_>) -> Result<SubscriptionList, DecodeError> {
+    let result = json.member("result", "rslt").ok_or(DecodeError::MissingField("result"))?;
+    let entries = result.elements().ok_or(DecodeError::WrongType("result"))?;
+    let ticket = json.member("ticket", "tckt").and_then(Json::as_str).unwrap_or_default();
+    Ok(SubscriptionList {
+        ticket: bounded(ticket, LABEL_MAX),
+        entries: entries.map(subscription).collect::<Result<_, _>>()?,
+    })
+}
+
+fn subscription(json: Json<'_>) -> Result<SubscriptionEntry, DecodeError> {
+    let label = |json: Json<'_>| json.as_str().map(|text| bounded(text, LABEL_MAX));
+    let type_name = json.member(TYPE.long, TYPE.short).ok_or(DecodeError::MissingField(TYPE.long))?;
+    let codes = match json.member("codes", "cds").filter(|codes| !codes.is_null()) {
+        Some(codes) => codes.elements().and_then(|codes| codes.map(label).collect()),
+        None => Some(Vec::new()),
+    };
+    Ok(SubscriptionEntry {
+        type_name: label(type_name).ok_or(DecodeError::WrongType(TYPE.long))?,
+        codes: codes.ok_or(DecodeError::WrongType("codes"))?,
+        level: json.member("level", "lv").and_then(Json::as_f64),
+    })
+}
