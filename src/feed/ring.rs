@@ -1,0 +1,208 @@
+//! A feed: an own ring from the connection's thread to one reader. When it is full the newest are dropped, counted, and
+//! seen by the reader as a gap in the place where they are missing.
+//!
+//! # Synchronization
+//!
+//! * The ring is rtrb's: single producer, single consumer, Release and Acquire on its own indices.
+//! * `received` and `dropped` are written by the [`FeedWriter`] alone. `dropped` is stored after every push before that
+//!   drop (DROP-AFTER-PUSH, Release) and loaded before the reader looks whether the ring is empty (Acquire): a ring
+//!   found empty after that load held nothing that came before the drop, so the gap is at its end.
+//! * Each slot carries the number of drops before it, so a gap in the middle needs no slot and no message of its own.
+//! * `delivered` is written by the [`Feed`] alone.
+//! * `closed` is stored after the writer's last push (LAST-PUSH, Release) and loaded before the reader looks whether the
+//!   ring is empty (Acquire).
+//! * Sleeping readers and the writer meet in `sync::signal`: ring, `dropped` and `closed` are the data, `flush` notifies.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::Duration;
+
+use crossbeam_utils::CachePadded;
+use rtrb::{Consumer, Producer, RingBuffer};
+
+use super::{Item, Update};
+use crate::sync::signal::Signal;
+
+/// A feed and its writing end. The ring holds `capacity` updates of about 1.1 KB each, allocated here and never after.
+///
+/// # Panics
+///
+/// If `capacity` is 0.
+pub fn feed(capacity: usize) -> (FeedWriter, Feed) {
+    assert!(capacity > 0, "a feed without room for an update would drop everything");
+    let (ring, queued) = RingBuffer::new(capacity);
+    let shared = Arc::new(Shared::default());
+    let writer = FeedWriter { ring, shared: shared.clone(), received: 0, dropped: 0, unflushed: false };
+    (writer, Feed { ring: queued, shared, delivered: 0, reported: 0 })
+}
+
+#[derive(Default)]
+struct Shared {
+    written: CachePadded<Written>,
+    delivered: CachePadded<AtomicU64>,
+    signal: CachePadded<Signal>,
+}
+
+/// The writer's side, on a line of its own.
+#[derive(Default)]
+struct Written {
+    received: AtomicU64,
+    dropped: AtomicU64,
+    closed: AtomicBool,
+}
+
+struct Slot {
+    update: Update,
+    // All updates dropped before this one.
+    dropped_before: u64,
+}
+
+/// The writing end of a feed, on the connection's thread.
+pub struct FeedWriter {
+    ring: Producer<Slot>,
+    shared: Arc<Shared>,
+    // The writer's own copies of `Written`.
+    received: u64,
+    dropped: u64,
+    // Something happened since the last flush that a sleeping reader waits for.
+    unflushed: bool,
+}
+
+impl FeedWriter {
+    /// Appends an update, or counts it as dropped if the reader has not kept up. Never blocks and wakes nobody: call
+    /// [`flush`](Self::flush) after each batch.
+    #[inline]
+    pub fn push(&mut self, update: Update) {
+        self.unflushed = true;
+        self.received += 1;
+        // Before the push and the drop, so that no reader counts more out than came in.
+        self.shared.written.received.store(self.received, Relaxed);
+        if self.ring.is_full() {
+            return self.drop_newest();
+        }
+        let pushed = self.ring.push(Slot { update, dropped_before: self.dropped });
+        debug_assert!(pushed.is_ok(), "only this end fills the ring");
+    }
+
+    /// Wakes the reader if it sleeps and anything was pushed since the last flush. A fence and a load otherwise.
+    #[inline]
+    pub fn flush(&mut self) {
+        if std::mem::take(&mut self.unflushed) {
+            self.shared.signal.notify();
+        }
+    }
+
+    /// The reader is gone; nothing pushed will be seen.
+    pub fn is_abandoned(&self) -> bool {
+        self.ring.is_abandoned()
+    }
+
+    /// What came in and what became of it, see [`Feed::counts`].
+    pub fn counts(&self) -> FeedCounts {
+        self.shared.counts()
+    }
+
+    fn drop_newest(&mut self) {
+        self.dropped += 1;
+        // DROP-AFTER-PUSH: Release, pairs with the Acquire in `Feed::gap_at_the_end` and in `Shared::counts`.
+        self.shared.written.dropped.store(self.dropped, Release);
+    }
+}
+
+impl Drop for FeedWriter {
+    fn drop(&mut self) {
+        // LAST-PUSH: Release, pairs with the Acquire in `Feed::is_closed` and `Feed::wait`.
+        self.shared.written.closed.store(true, Release);
+        self.shared.signal.notify();
+    }
+}
+
+/// The reading end of a feed. Belongs to one thread at a time.
+pub struct Feed {
+    ring: Consumer<Slot>,
+    shared: Arc<Shared>,
+    // The reader's own copy of `Shared::delivered`.
+    delivered: u64,
+    // Drops that the reader has been told of.
+    reported: u64,
+}
+
+impl Feed {
+    /// The next item, if there is one. Never waits.
+    #[inline]
+    pub fn pop(&mut self) -> Option<Item> {
+        let Ok(next) = self.ring.peek() else { return self.gap_at_the_end() };
+        let dropped = next.dropped_before;
+        if dropped > self.reported {
+            return Some(self.gap(dropped));
+        }
+        let update = self.ring.pop().ok()?.update;
+        self.delivered += 1;
+        // Release, pairs with the Acquire in `Shared::counts`: who counts it out finds it counted in.
+        self.shared.delivered.store(self.delivered, Release);
+        Some(Item::Data(update))
+    }
+
+    /// Sleeps until there is something to pop or the feed is closed, at most `timeout`; true if so. Never spins.
+    pub fn wait(&self, timeout: Duration) -> bool {
+        self.shared.signal.wait_until(timeout, || {
+            let written = &self.shared.written;
+            // Acquire, pairs with LAST-PUSH in `FeedWriter::drop`.
+            !self.ring.is_empty() || written.dropped.load(Relaxed) > self.reported || written.closed.load(Acquire)
+        })
+    }
+
+    /// Nothing will come any more: the writer is gone and everything was popped.
+    pub fn is_closed(&self) -> bool {
+        let written = &self.shared.written;
+        // Acquire, pairs with LAST-PUSH in `FeedWriter::drop`: then the ring and `dropped` are final.
+        written.closed.load(Acquire) && self.ring.is_empty() && written.dropped.load(Relaxed) == self.reported
+    }
+
+    /// What came in and what became of it.
+    pub fn counts(&self) -> FeedCounts {
+        self.shared.counts()
+    }
+
+    #[cold]
+    fn gap_at_the_end(&mut self) -> Option<Item> {
+        // Acquire, pairs with DROP-AFTER-PUSH in `FeedWriter::drop_newest`: pushes before these drops are visible below.
+        let dropped = self.shared.written.dropped.load(Acquire);
+        if dropped == self.reported {
+            return None;
+        }
+        // An update that came in meanwhile may belong before the gap: let it go first, it knows.
+        if self.ring.is_empty() { Some(self.gap(dropped)) } else { self.pop() }
+    }
+
+    fn gap(&mut self, dropped: u64) -> Item {
+        let missed = dropped - self.reported;
+        self.reported = dropped;
+        Item::Gap { missed }
+    }
+}
+
+/// What came into a feed and what became of it. `received = delivered + dropped + queued`, always and exactly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FeedCounts {
+    /// Updates that the engine pushed.
+    pub received: u64,
+    /// Updates that the reader popped.
+    pub delivered: u64,
+    /// Updates that found the ring full.
+    pub dropped: u64,
+    /// Updates in the ring.
+    pub queued: u64,
+}
+
+impl Shared {
+    /// Outgoing is loaded before incoming, so `queued` never counts below zero.
+    fn counts(&self) -> FeedCounts {
+        // Acquire, pairs with the Release in `Feed::pop` and with DROP-AFTER-PUSH: what was counted out is counted in.
+        let delivered = self.delivered.load(Acquire);
+        let dropped = self.written.dropped.load(Acquire);
+        let received = self.written.received.load(Relaxed);
+        FeedCounts { received, delivered, dropped, queued: received - delivered - dropped }
+    }
+}

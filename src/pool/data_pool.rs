@@ -1,0 +1,208 @@
+//! The pool: which streams there are. Finding one is the control path; reading one is the handle's.
+//!
+//! # Synchronization
+//!
+//! `streams` is locked to find, add or list streams, never to read or publish a value. Streams are never removed, so a
+//! handle cannot outlive what it reads.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use super::gate::Gate;
+use super::publisher::Desk;
+use super::slot::Slot;
+use super::{AsMarket, Batch, Handle, Link, PoolError, Publisher, StreamStatus, Value};
+use crate::model::{Candle, Clock, DataType, Interval, Orderbook, StreamKey, Ticker, Trade};
+use crate::sync::latest;
+
+/// The newest value of every stream. Cheap to clone; all clones are one pool.
+#[derive(Clone)]
+pub struct DataPool {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    clock: Arc<dyn Clock>,
+    stale_after: Duration,
+    streams: RwLock<HashMap<StreamKey, Stream>>,
+}
+
+/// The handle of a stream of any type. Public in name only: [`Value`] speaks of it.
+pub enum Stream {
+    Ticker(Handle<Ticker>),
+    Trade(Handle<Trade>),
+    Orderbook(Handle<Orderbook>),
+    Candle(Handle<Candle>),
+}
+
+impl DataPool {
+    /// Default silence of a connection after which its values count as stale.
+    pub const STALE_AFTER: Duration = Duration::from_secs(10);
+
+    /// An empty pool. Ages and health are judged by `clock`.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self::with_stale_after(clock, Self::STALE_AFTER)
+    }
+
+    /// The same with another limit of silence: the longest time without data on a connection during which its values
+    /// count as live. Default: [`STALE_AFTER`](Self::STALE_AFTER).
+    ///
+    /// Shorter notices a mute connection sooner; below the pause that a connection's quietest hour has by itself, live
+    /// values are called stale.
+    pub fn with_stale_after(clock: Arc<dyn Clock>, stale_after: Duration) -> Self {
+        Self { shared: Arc::new(Shared { clock, stale_after, streams: RwLock::default() }) }
+    }
+
+    /// The ticker of a market.
+    pub fn ticker(&self, market: impl AsMarket) -> Result<Handle<Ticker>, PoolError> {
+        self.handle(DataType::Ticker, market)
+    }
+
+    /// The newest trade of a market.
+    pub fn trade(&self, market: impl AsMarket) -> Result<Handle<Trade>, PoolError> {
+        self.handle(DataType::Trade, market)
+    }
+
+    /// The order book of a market.
+    pub fn orderbook(&self, market: impl AsMarket) -> Result<Handle<Orderbook>, PoolError> {
+        self.handle(DataType::Orderbook, market)
+    }
+
+    /// The current candle of a market.
+    pub fn candle(&self, interval: Interval, market: impl AsMarket) -> Result<Handle<Candle>, PoolError> {
+        self.handle(DataType::Candle(interval), market)
+    }
+
+    /// The tickers of many markets, to be read in one call. The first market without a stream is the error.
+    pub fn tickers<M: AsMarket>(&self, markets: impl IntoIterator<Item = M>) -> Result<Batch<Ticker>, PoolError> {
+        self.batch(DataType::Ticker, markets)
+    }
+
+    /// The newest trades of many markets, see [`tickers`](Self::tickers).
+    pub fn trades<M: AsMarket>(&self, markets: impl IntoIterator<Item = M>) -> Result<Batch<Trade>, PoolError> {
+        self.batch(DataType::Trade, markets)
+    }
+
+    /// The order books of many markets, see [`tickers`](Self::tickers).
+    pub fn orderbooks<M: AsMarket>(&self, markets: impl IntoIterator<Item = M>) -> Result<Batch<Orderbook>, PoolError> {
+        self.batch(DataType::Orderbook, markets)
+    }
+
+    /// The current candles of many markets, see [`tickers`](Self::tickers).
+    pub fn candles<M: AsMarket>(
+        &self,
+        interval: Interval,
+        markets: impl IntoIterator<Item = M>,
+    ) -> Result<Batch<Candle>, PoolError> {
+        self.batch(DataType::Candle(interval), markets)
+    }
+
+    /// Every stream there ever was, sorted by key, as of now. For the control path: locks, allocates and sorts.
+    pub fn streams(&self) -> Vec<StreamStatus> {
+        let mut all: Vec<_> = self.read().values().map(Stream::status).collect();
+        all.sort_unstable_by_key(|status| status.key);
+        all
+    }
+
+    /// Opens the writing side of a stream for the thread that owns `link`, and marks the stream subscribed.
+    ///
+    /// A stream whose publisher was dropped may be opened again, also on another connection: handles stay valid,
+    /// versions go on, trades seen stay seen, and the old value is stale until the new subscription brings one.
+    ///
+    /// # Panics
+    ///
+    /// If `key` is not of type `T`, or if the stream's publisher is still alive: a cell has one writer.
+    #[doc(hidden)]
+    #[track_caller]
+    pub fn open<T: Value>(&self, key: StreamKey, link: Arc<Link>) -> Publisher<T> {
+        assert!(T::comes_as(key.data_type), "{key} does not carry this type of value");
+        let mut streams = self.write();
+        let stream = streams.entry(key).or_insert_with(|| T::stream(self.new_handle(key, link.clone())));
+        let slot = T::handle(stream).expect("the key settles the type").slot.clone();
+        drop(streams);
+
+        let desk = slot.desk().take();
+        let Some(mut desk) = desk else { panic!("{key} has a publisher already: a cell has one writer") };
+        if !Arc::ptr_eq(&link, &slot.link.load()) {
+            desk.gate.reopen();
+            slot.link.store(link);
+        }
+        slot.set_subscribed(true);
+        Publisher::new(slot, desk)
+    }
+
+    /// Says whether anybody asks for a stream. False makes its readings `NotSubscribed` at once; true again makes them
+    /// `Stale` until data arrives. Unknown streams are not subscribed and stay so.
+    #[doc(hidden)]
+    pub fn set_subscribed(&self, key: StreamKey, subscribed: bool) {
+        if let Some(stream) = self.read().get(&key) {
+            stream.set_subscribed(subscribed);
+        }
+    }
+
+    fn handle<T: Value>(&self, data_type: DataType, market: impl AsMarket) -> Result<Handle<T>, PoolError> {
+        find(&self.read(), data_type, market)
+    }
+
+    fn batch<T: Value, M: AsMarket>(
+        &self,
+        data_type: DataType,
+        markets: impl IntoIterator<Item = M>,
+    ) -> Result<Batch<T>, PoolError> {
+        let streams = self.read();
+        markets.into_iter().map(|market| find(&streams, data_type, market)).collect::<Result<_, _>>().map(Batch::new)
+    }
+
+    fn new_handle<T: Value>(&self, key: StreamKey, link: Arc<Link>) -> Handle<T> {
+        let (writer, latest) = latest::cell();
+        let desk = Desk { writer, gate: Gate::new() };
+        let slot = Slot::new(key, link, self.shared.clock.clone(), self.shared.stale_after, desk);
+        Handle { latest, slot: Arc::new(slot) }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<StreamKey, Stream>> {
+        self.shared.streams.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<StreamKey, Stream>> {
+        self.shared.streams.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for DataPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DataPool({} streams)", self.read().len())
+    }
+}
+
+impl Stream {
+    fn status(&self) -> StreamStatus {
+        match self {
+            Self::Ticker(handle) => handle.status(),
+            Self::Trade(handle) => handle.status(),
+            Self::Orderbook(handle) => handle.status(),
+            Self::Candle(handle) => handle.status(),
+        }
+    }
+
+    fn set_subscribed(&self, subscribed: bool) {
+        match self {
+            Self::Ticker(handle) => handle.slot.set_subscribed(subscribed),
+            Self::Trade(handle) => handle.slot.set_subscribed(subscribed),
+            Self::Orderbook(handle) => handle.slot.set_subscribed(subscribed),
+            Self::Candle(handle) => handle.slot.set_subscribed(subscribed),
+        }
+    }
+}
+
+fn find<T: Value>(
+    streams: &HashMap<StreamKey, Stream>,
+    data_type: DataType,
+    market: impl AsMarket,
+) -> Result<Handle<T>, PoolError> {
+    let key = StreamKey { data_type, market: market.as_market()? };
+    let handle = streams.get(&key).and_then(T::handle).filter(|handle| handle.slot.is_subscribed());
+    handle.cloned().ok_or(PoolError::NotSubscribed(key))
+}

@@ -1,0 +1,101 @@
+//! Decides which arrival is newest and which is refused. Pure: no cell, no clock.
+//!
+//! The rules, in order:
+//! 1. An older epoch is refused (`OldEpoch`): its socket is gone, whatever the kernel or TLS still had buffered.
+//! 2. An event whose id was seen is refused (`Duplicate`), across epochs: after a reconnect the exchange repeats the
+//!    most recent trade as a snapshot. It is no news, but it is proof of freshness; the publisher renews epoch and
+//!    stamps of the value it has, and its version stays. The duplicate's place in the order opens the new epoch.
+//! 3. The first arrival of a newer epoch wins, whatever its place in the order: an exchange whose clock was set back
+//!    must not freeze the stream.
+//! 4. Inside an epoch an older place in the order is refused (`Late`); an equal one wins, because states change within
+//!    a millisecond.
+
+use super::Value;
+use super::publisher::Verdict;
+use crate::model::Epoch;
+
+/// The order gate of one stream.
+pub(super) struct Gate<T: Value> {
+    epoch: Epoch,
+    // The newest place in the order of this epoch.
+    newest: Option<T::Order>,
+    // Boxed: streams of states have none, and it is larger than the rest together.
+    seen: Option<Box<Seen>>,
+}
+
+impl<T: Value> Gate<T> {
+    pub fn new() -> Self {
+        Self { epoch: Epoch::default(), newest: None, seen: T::EVENT.then(Box::default) }
+    }
+
+    /// Judges an arrival and remembers it.
+    #[inline]
+    pub fn judge(&mut self, epoch: Epoch, value: &T) -> Verdict {
+        if epoch < self.epoch {
+            return Verdict::OldEpoch;
+        }
+        let order = value.order();
+        let duplicate = self.has_seen(value);
+        let opens = epoch > self.epoch;
+        let newer = self.newest.is_none_or(|newest| order >= newest);
+        if opens || (newer && !duplicate) {
+            (self.epoch, self.newest) = (epoch, Some(order));
+        }
+        match (duplicate, opens || newer) {
+            (true, _) => Verdict::Duplicate,
+            (false, true) => Verdict::Published,
+            (false, false) => Verdict::Late,
+        }
+    }
+
+    /// The stream moves to another connection, whose epochs count anew. Ids that were seen stay seen.
+    pub fn reopen(&mut self) {
+        (self.epoch, self.newest) = (Epoch::default(), None);
+    }
+
+    #[inline]
+    fn has_seen(&mut self, value: &T) -> bool {
+        match (value.event_id(), &mut self.seen) {
+            (Some(id), Some(seen)) => !seen.insert(id),
+            _ => false,
+        }
+    }
+}
+
+/// The last [`Seen::LEN`] different ids of a stream.
+///
+/// Ids nearly always rise, and one above all before is new at once; only others are searched for.
+struct Seen {
+    ids: [u64; Seen::LEN],
+    // How many were inserted; the next one goes to `count % LEN`.
+    count: usize,
+    highest: u64,
+}
+
+impl Seen {
+    /// Enough to span what a reconnect can repeat (one snapshot) and what an exchange delivers twice in a burst.
+    const LEN: usize = 256;
+
+    /// False if the id is among the last ones.
+    #[inline]
+    fn insert(&mut self, id: u64) -> bool {
+        if self.count > 0 && id <= self.highest && self.holds(id) {
+            return false;
+        }
+        self.ids[self.count % Self::LEN] = id;
+        self.count += 1;
+        self.highest = self.highest.max(id);
+        true
+    }
+
+    #[cold]
+    fn holds(&self, id: u64) -> bool {
+        self.ids[..self.count.min(Self::LEN)].contains(&id)
+    }
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self { ids: [0; Self::LEN], count: 0, highest: 0 }
+    }
+}

@@ -1,0 +1,174 @@
+//! How far a reading may be trusted: the rule, as a pure function of the evidence. No clock, no atomics.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::link::LinkState;
+use crate::model::{Epoch, Nanos};
+
+/// How far a reading may be trusted, judged when it was asked for. The first that applies, from the top:
+///
+/// | health | when |
+/// | --- | --- |
+/// | `NotSubscribed` | nobody asks for the stream any more; a value left over is history |
+/// | `Disconnected` | its connection has no socket |
+/// | `NoData` | connected and subscribed, and nothing has arrived yet |
+/// | `Stale` | the value is from before the stream was last subscribed, or from an older socket, or the connection has brought no data for longer than the pool's `stale_after` |
+/// | `Live` | none of these |
+///
+/// A quiet market on a connection that brings others' data is live: no news is what the exchange says about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Health {
+    /// Connected and subscribed, and nothing has arrived yet.
+    NoData,
+    /// The newest value of a stream that is connected, subscribed and heard.
+    Live,
+    /// There is a value and a connection, and nothing says that the value still holds.
+    Stale {
+        /// When it was last known to hold: the loss of its socket, the end of its subscription, or the connection's
+        /// last data.
+        since: Nanos,
+    },
+    /// The connection is down.
+    Disconnected {
+        /// When it was lost; if it never was up, when it was made.
+        since: Nanos,
+    },
+    /// Nobody asks for this stream any more.
+    NotSubscribed,
+}
+
+impl Health {
+    /// The value may be traded on.
+    #[inline]
+    pub fn is_live(self) -> bool {
+        self == Self::Live
+    }
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::NoData => "no data",
+            Self::Live => "live",
+            Self::Stale { .. } => "stale",
+            Self::Disconnected { .. } => "disconnected",
+            Self::NotSubscribed => "not subscribed",
+        })
+    }
+}
+
+/// What the verdict rests on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Evidence {
+    pub demand: Demand,
+    pub link: LinkState,
+    /// Epoch and receive time of the value, if there is one.
+    pub value: Option<(Epoch, Nanos)>,
+    pub stale_after: Duration,
+}
+
+/// Whether somebody asks for a stream, and since when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Demand {
+    pub subscribed: bool,
+    /// When it was last asked for again. Zero: never dropped so far.
+    pub renewed: Nanos,
+    /// When it was last dropped. Zero: never.
+    pub dropped: Nanos,
+}
+
+impl Evidence {
+    /// Judges. `now` is called at most once, and only for a value that is not ruled out before.
+    pub fn judge(&self, now: impl FnOnce() -> Nanos) -> Health {
+        if !self.demand.subscribed {
+            return Health::NotSubscribed;
+        }
+        if !self.link.up {
+            return Health::Disconnected { since: self.link.lost };
+        }
+        let Some((epoch, received)) = self.value else { return Health::NoData };
+        // Before the epochs are compared: a stream may have moved to another connection, which counts its own.
+        if received < self.demand.renewed {
+            return Health::Stale { since: self.demand.dropped };
+        }
+        if epoch < self.link.epoch {
+            return Health::Stale { since: self.link.lost };
+        }
+        // The value itself was heard too, perhaps a moment before the link was told.
+        let heard = self.link.heard.max(received);
+        if now().since(heard) > self.stale_after {
+            return Health::Stale { since: heard };
+        }
+        Health::Live
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    const STALE_AFTER: Duration = Duration::from_nanos(10);
+
+    fn link(up: bool, epoch: u32, lost: u64, heard: u64) -> LinkState {
+        LinkState { up, epoch: Epoch(epoch), lost: Nanos(lost), heard: Nanos(heard) }
+    }
+
+    fn demand(subscribed: bool, dropped: u64, renewed: u64) -> Demand {
+        Demand { subscribed, dropped: Nanos(dropped), renewed: Nanos(renewed) }
+    }
+
+    #[test]
+    fn the_verdict_follows_the_table() {
+        let (on, off, again) = (demand(true, 0, 0), demand(false, 95, 0), demand(true, 70, 80));
+        let stale = |since| Health::Stale { since: Nanos(since) };
+        let down = |since| Health::Disconnected { since: Nanos(since) };
+        // demand, link (up, epoch, lost, heard), value (epoch, received), now, verdict
+        let table = [
+            // Not subscribed comes before everything.
+            (off, link(true, 1, 0, 99), Some((1, 99)), 100, Health::NotSubscribed),
+            (off, link(false, 1, 50, 40), Some((1, 40)), 100, Health::NotSubscribed),
+            (off, link(false, 0, 5, 0), None, 100, Health::NotSubscribed),
+            // Then the link, with a value or without.
+            (on, link(false, 0, 5, 0), None, 100, down(5)),
+            (on, link(false, 1, 50, 49), Some((1, 49)), 51, down(50)),
+            (again, link(false, 1, 90, 60), Some((1, 60)), 100, down(90)),
+            // Then whether there is anything.
+            (on, link(true, 1, 5, 0), None, 100, Health::NoData),
+            (on, link(true, 1, 5, 99), None, 100, Health::NoData),
+            // A value from before the stream was asked for again, whatever its epoch.
+            (again, link(true, 1, 5, 99), Some((1, 79)), 100, stale(70)),
+            (again, link(true, 2, 5, 99), Some((7, 60)), 100, stale(70)),
+            (again, link(true, 1, 5, 99), Some((1, 80)), 100, Health::Live),
+            // A value from the socket before, however fresh the link.
+            (on, link(true, 2, 60, 99), Some((1, 59)), 100, stale(60)),
+            (on, link(true, 2, 60, 99), Some((2, 99)), 100, Health::Live),
+            (on, link(true, 1, 60, 99), Some((2, 99)), 100, Health::Live),
+            // Silence: up to the limit is live, one more is not.
+            (on, link(true, 1, 5, 90), Some((1, 20)), 100, Health::Live),
+            (on, link(true, 1, 5, 89), Some((1, 20)), 100, stale(89)),
+            // The value counts as heard, also if the link has not been told or was never heard.
+            (on, link(true, 1, 5, 80), Some((1, 95)), 100, Health::Live),
+            (on, link(true, 1, 5, 0), Some((1, 89)), 100, stale(89)),
+            // A reader's clock a little behind the receive stamp is no reason to doubt.
+            (on, link(true, 1, 5, 101), Some((1, 101)), 100, Health::Live),
+        ];
+        for (row, (demand, link, value, now, verdict)) in table.into_iter().enumerate() {
+            let value = value.map(|(epoch, received)| (Epoch(epoch), Nanos(received)));
+            let evidence = Evidence { demand, link, value, stale_after: STALE_AFTER };
+            assert_eq!(evidence.judge(|| Nanos(now)), verdict, "row {row}: {evidence:?}");
+        }
+    }
+
+    #[test]
+    fn only_live_is_live() {
+        let since = Nanos(1);
+        assert!(Health::Live.is_live());
+        for health in
+            [Health::NoData, Health::NotSubscribed, Health::Stale { since }, Health::Disconnected { since }]
+        {
+            assert!(!health.is_live(), "{health}");
+        }
+    }
+}

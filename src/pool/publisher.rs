@@ -1,0 +1,99 @@
+//! The writing side of one stream, used by the engine on the connection's thread.
+
+use std::sync::Arc;
+use std::thread;
+
+use super::Value;
+use super::gate::Gate;
+use super::slot::Slot;
+use crate::model::{Nanos, Receipt, StreamKey};
+use crate::sync::latest::Writer;
+
+/// What became of an arrival.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// It is the newest value now.
+    Published,
+    /// An older place in the order than the newest. The pool keeps the newest; see [`Publisher::is_news`].
+    Late,
+    /// An event seen before. It only renewed the proof of freshness of the value that is there.
+    Duplicate,
+    /// From a socket that has been replaced. Refused.
+    OldEpoch,
+}
+
+/// The one writer of a stream. Stays with its connection's thread; made by [`DataPool::open`](super::DataPool::open).
+///
+/// Dropping it hands the writing end back to the pool and marks the stream not subscribed; if its thread panics, it
+/// takes the link down instead, because the demand is still there and the connection is not.
+pub struct Publisher<T: Value> {
+    slot: Arc<Slot<T>>,
+    // Always there; taken only in `drop`.
+    desk: Option<Desk<T>>,
+}
+
+/// What a publisher works with and the pool keeps between two of them.
+pub(super) struct Desk<T: Value> {
+    pub writer: Writer<T>,
+    pub gate: Gate<T>,
+}
+
+impl<T: Value> Publisher<T> {
+    pub(super) fn new(slot: Arc<Slot<T>>, desk: Desk<T>) -> Self {
+        Self { slot, desk: Some(desk) }
+    }
+
+    /// Offers an arrival to the gate, publishes it if it is the newest, and wakes whoever waits for it.
+    ///
+    /// `published` is asked for the time just before readers can see the value, and only if they will. No lock, no
+    /// allocation after warm-up, no log; a system call only if a reader sleeps in `wait_newer`.
+    #[inline]
+    pub fn publish(&mut self, receipt: &Receipt, value: &T, published: impl FnOnce() -> Nanos) -> Verdict {
+        let Some(Desk { writer, gate }) = &mut self.desk else { unreachable!("taken only in drop") };
+        let verdict = gate.judge(receipt.epoch, value);
+        match verdict {
+            Verdict::Published => {
+                writer.publish(value, value.exchange_ms(), receipt, published());
+                self.slot.signal.notify();
+            }
+            // Nobody is woken: there is no new version.
+            Verdict::Duplicate => writer.confirm(receipt, published()),
+            Verdict::Late | Verdict::OldEpoch => {}
+        }
+        self.slot.counts.add(verdict);
+        verdict
+    }
+
+    /// Whether feeds deliver an arrival with this verdict: what was published, and late trades, which did happen. Late
+    /// states are history.
+    #[inline]
+    pub fn is_news(verdict: Verdict) -> bool {
+        match verdict {
+            Verdict::Published => true,
+            Verdict::Late => T::EVENT,
+            Verdict::Duplicate | Verdict::OldEpoch => false,
+        }
+    }
+
+    /// The version of the newest value; 0 for none yet.
+    #[inline]
+    pub fn version(&self) -> u64 {
+        self.desk.as_ref().map_or(0, |desk| desk.writer.version())
+    }
+
+    /// The stream.
+    pub fn key(&self) -> StreamKey {
+        self.slot.key
+    }
+}
+
+impl<T: Value> Drop for Publisher<T> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.slot.link.load().down(self.slot.clock.now());
+        } else {
+            self.slot.set_subscribed(false);
+        }
+        *self.slot.desk() = self.desk.take();
+    }
+}

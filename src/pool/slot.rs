@@ -1,0 +1,119 @@
+//! What the handles and the publisher of one stream share beside the value.
+//!
+//! # Synchronization
+//!
+//! * The value has its own cell (`sync::latest`), the sleepers their own signal (`sync::signal`).
+//! * `subscribed` is stored by the control path after `renewed` or `dropped` (DEMAND-TIMES, Release) and loaded by
+//!   readers before them (Acquire): whoever sees a stream subscribed again knows which values are from before.
+//! * `link` is replaced only when a publisher is opened on another connection.
+//! * `counts` has one writer, the publisher; readers take each for itself (Relaxed).
+//! * `desk` is locked when a publisher is opened or dropped, never between.
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use crossbeam_utils::CachePadded;
+
+use super::health::{Demand, Evidence, Health};
+use super::link::Link;
+use super::publisher::{Desk, Verdict};
+use super::status::VerdictCounts;
+use super::Value;
+use crate::model::{Clock, Nanos, StreamKey};
+use crate::sync::latest::Version;
+use crate::sync::signal::Signal;
+
+pub(super) struct Slot<T: Value> {
+    pub key: StreamKey,
+    pub clock: Arc<dyn Clock>,
+    pub signal: Signal,
+    pub link: ArcSwap<Link>,
+    pub counts: Counts,
+    /// The writing end, while no publisher has it. So there is one writer for the life of the cell.
+    desk: Mutex<Option<Desk<T>>>,
+    stale_after: Duration,
+    subscribed: AtomicBool,
+    renewed: AtomicU64,
+    dropped: AtomicU64,
+}
+
+impl<T: Value> Slot<T> {
+    pub fn new(key: StreamKey, link: Arc<Link>, clock: Arc<dyn Clock>, stale_after: Duration, desk: Desk<T>) -> Self {
+        Self {
+            key,
+            clock,
+            signal: Signal::new(),
+            link: ArcSwap::new(link),
+            counts: Counts::default(),
+            desk: Mutex::new(Some(desk)),
+            stale_after,
+            subscribed: AtomicBool::new(true),
+            renewed: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+        }
+    }
+
+    /// The writing end, if no publisher has it.
+    pub fn desk(&self) -> MutexGuard<'_, Option<Desk<T>>> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn is_subscribed(&self) -> bool {
+        self.subscribed.load(Relaxed)
+    }
+
+    /// Called on the control path, and by a publisher that goes.
+    pub fn set_subscribed(&self, subscribed: bool) {
+        if subscribed == self.is_subscribed() {
+            return;
+        }
+        let changed = if subscribed { &self.renewed } else { &self.dropped };
+        changed.store(self.clock.now().0, Relaxed);
+        // DEMAND-TIMES: Release, pairs with the Acquire in `demand`.
+        self.subscribed.store(subscribed, Release);
+    }
+
+    /// Judges what was loaded. Reads the clock at most once.
+    pub fn health(&self, version: Option<&Version<T>>) -> Health {
+        let evidence = Evidence {
+            demand: self.demand(),
+            link: self.link.load().state(),
+            value: version.map(|v| (v.epoch, v.stamps.received)),
+            stale_after: self.stale_after,
+        };
+        evidence.judge(|| self.clock.now())
+    }
+
+    fn demand(&self) -> Demand {
+        // Acquire, pairs with DEMAND-TIMES in `set_subscribed`.
+        let subscribed = self.subscribed.load(Acquire);
+        let time = |at: &AtomicU64| Nanos(at.load(Relaxed));
+        Demand { subscribed, renewed: time(&self.renewed), dropped: time(&self.dropped) }
+    }
+}
+
+/// How often the gate said what. On a line of their own: each publish stores one.
+#[derive(Default)]
+pub(super) struct Counts(CachePadded<[AtomicU64; 4]>);
+
+impl Counts {
+    /// Counts one verdict. Only the publisher calls this, so a load and a store do for an addition.
+    #[inline]
+    pub fn add(&self, verdict: Verdict) {
+        let count = &self.0[verdict as usize];
+        count.store(count.load(Relaxed) + 1, Relaxed);
+    }
+
+    pub fn read(&self) -> VerdictCounts {
+        let count = |verdict: Verdict| self.0[verdict as usize].load(Relaxed);
+        VerdictCounts {
+            published: count(Verdict::Published),
+            late: count(Verdict::Late),
+            duplicate: count(Verdict::Duplicate),
+            old_epoch: count(Verdict::OldEpoch),
+        }
+    }
+}

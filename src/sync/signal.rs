@@ -1,0 +1,264 @@
+//! Signal: readers sleep until something changes; the writer pays a fence and a load while nobody sleeps.
+//!
+//! # Synchronization
+//!
+//! The data is not here. The writer stores it, then calls [`Signal::notify`]; the reader's `ready` loads it.
+//! * `waiters` is raised and lowered by readers and read by the writer. It and the data form a Dekker pair: the writer
+//!   stores data, then loads `waiters`; a reader raises `waiters`, then loads data. The sequentially consistent fences
+//!   DATA-THEN-WAITERS and WAITER-THEN-DATA forbid that both loads miss the other's store. So either the writer sees
+//!   the reader and wakes it, or the reader sees the data and does not sleep.
+//! * `gate` closes the window between the reader's last look and its sleep. The reader looks with `gate` held and
+//!   `Condvar` releases it as it falls asleep; the writer passes through `gate` before it wakes. So a writer that saw
+//!   the reader wakes it after it fell asleep, or the reader's look comes after the data.
+//!
+//! Remove either fence and both loads may miss: the reader sleeps on data that is there. The loom models below show
+//! that the protocol has no such run, and that the variant without the writer's fence has one.
+
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::time::Duration;
+
+use super::prim::{self, AtomicUsize, Condvar, Mutex, fence};
+
+/// Wakes readers that wait for a change.
+///
+/// Costs the writer a fence and a relaxed load (a few ns) while nobody waits. With sleepers it costs a short lock and a
+/// wake-up system call, some µs: a thread that must not cause that polls instead. Never spins.
+#[derive(Debug)]
+pub struct Signal {
+    waiters: AtomicUsize,
+    gate: Mutex<()>,
+    wake: Condvar,
+}
+
+impl Signal {
+    /// A signal that nobody waits for.
+    pub fn new() -> Self {
+        Self { waiters: AtomicUsize::new(0), gate: Mutex::new(()), wake: Condvar::new() }
+    }
+
+    /// Wakes everybody who waits. Call it after the change is stored; any atomic store will do.
+    #[inline]
+    pub fn notify(&self) {
+        // DATA-THEN-WAITERS: pairs with WAITER-THEN-DATA in `wait_until`. The data stored before this fence is seen by
+        // every reader whose raised `waiters` the load below misses.
+        fence(SeqCst);
+        self.wake_waiters();
+    }
+
+    /// Sleeps until `ready` says yes, at most `timeout`; true if it did. A zero timeout only asks.
+    ///
+    /// `ready` is called at least once, perhaps often, and with a lock held that the writer may wait for: it should
+    /// load an atomic and return.
+    pub fn wait_until(&self, timeout: Duration, mut ready: impl FnMut() -> bool) -> bool {
+        if ready() {
+            return true;
+        }
+        if timeout.is_zero() {
+            return false;
+        }
+        let _waiter = Waiter::raise(&self.waiters);
+        // WAITER-THEN-DATA: pairs with DATA-THEN-WAITERS in `notify`. A writer that misses our raised `waiters` has
+        // stored its data before, and `ready` sees it from here on.
+        fence(SeqCst);
+        let mut arrived = false;
+        prim::sleep_while(&self.wake, prim::lock(&self.gate), timeout, || {
+            arrived = ready();
+            !arrived
+        });
+        arrived
+    }
+
+    #[inline]
+    fn wake_waiters(&self) {
+        if self.waiters.load(Relaxed) > 0 {
+            self.wake_all();
+        }
+    }
+
+    #[cold]
+    fn wake_all(&self) {
+        // Through the gate: whoever looked before the data was there is asleep once we get it.
+        drop(prim::lock(&self.gate));
+        self.wake.notify_all();
+    }
+}
+
+impl Default for Signal {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// One raised `waiters`, lowered on every way out, a panic in `ready` included.
+struct Waiter<'a>(&'a AtomicUsize);
+
+impl<'a> Waiter<'a> {
+    fn raise(waiters: &'a AtomicUsize) -> Self {
+        // Relaxed: ordered by the fence WAITER-THEN-DATA that follows.
+        waiters.fetch_add(1, Relaxed);
+        Self(waiters)
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        // Relaxed: a writer that still sees us wakes nobody, which costs it time and nothing else.
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(all(test, loom))]
+mod models {
+    use super::*;
+    use crate::sync::prim::AtomicU64;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    /// The pool's use: a value, the version that counts it, the signal.
+    struct Shared {
+        value: AtomicU64,
+        version: AtomicU64,
+        signal: Signal,
+    }
+
+    impl Shared {
+        fn new() -> Arc<Self> {
+            Arc::new(Self { value: AtomicU64::new(0), version: AtomicU64::new(0), signal: Signal::new() })
+        }
+
+        fn publish(&self, version: u64) {
+            use std::sync::atomic::Ordering::Release;
+            self.value.store(version, Relaxed);
+            self.version.store(version, Release);
+        }
+
+        fn version(&self) -> u64 {
+            self.version.load(std::sync::atomic::Ordering::Acquire)
+        }
+
+        fn wait_newer(&self, version: u64) -> u64 {
+            assert!(self.signal.wait_until(Duration::MAX, || self.version() > version));
+            let (seen, value) = (self.version(), self.value.load(Relaxed));
+            assert!(value >= seen, "version {seen} was visible before its value {value}");
+            seen
+        }
+    }
+
+    #[test]
+    fn a_waiting_reader_is_always_woken() {
+        loom::model(|| {
+            let shared = Shared::new();
+            let reader = thread::spawn({
+                let shared = shared.clone();
+                move || assert_eq!(shared.wait_newer(0), 1)
+            });
+            shared.publish(1);
+            shared.signal.notify();
+            reader.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn two_waiting_readers_are_both_woken() {
+        let mut bounded = loom::model::Builder::new();
+        bounded.preemption_bound = Some(3);
+        bounded.check(|| {
+            let shared = Shared::new();
+            let reader = |shared: Arc<Shared>| thread::spawn(move || assert_eq!(shared.wait_newer(0), 1));
+            let readers = [reader(shared.clone()), reader(shared.clone())];
+            shared.publish(1);
+            shared.signal.notify();
+            for reader in readers {
+                reader.join().unwrap();
+            }
+        });
+    }
+
+    #[test]
+    fn a_reader_that_waits_twice_misses_neither_change() {
+        loom::model(|| {
+            let shared = Shared::new();
+            let reader = thread::spawn({
+                let shared = shared.clone();
+                move || {
+                    let first = shared.wait_newer(0);
+                    if first == 1 {
+                        assert_eq!(shared.wait_newer(first), 2);
+                    }
+                }
+            });
+            for version in 1..=2 {
+                shared.publish(version);
+                shared.signal.notify();
+            }
+            reader.join().unwrap();
+        });
+    }
+
+    /// The planted bug: without DATA-THEN-WAITERS the store of the data may sink below the load of `waiters`.
+    #[test]
+    #[should_panic(expected = "deadlock")]
+    fn without_the_writers_fence_a_wake_up_is_lost() {
+        loom::model(|| {
+            let shared = Shared::new();
+            let reader = thread::spawn({
+                let shared = shared.clone();
+                move || shared.wait_newer(0)
+            });
+            shared.publish(1);
+            shared.signal.wake_waiters();
+            reader.join().unwrap();
+        });
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicU64;
+    use std::thread;
+
+    #[test]
+    fn a_wait_that_is_not_answered_ends_at_its_timeout() {
+        let signal = Signal::new();
+        assert!(!signal.wait_until(Duration::from_millis(5), || false));
+        assert!(!signal.wait_until(Duration::ZERO, || false));
+        assert!(signal.wait_until(Duration::ZERO, || true));
+    }
+
+    #[test]
+    fn a_panic_while_looking_leaves_no_waiter_behind() {
+        let signal = Signal::new();
+        let mut looks = 0;
+        let look = std::panic::AssertUnwindSafe(|| {
+            signal.wait_until(Duration::from_secs(1), || {
+                looks += 1;
+                assert!(looks < 2, "planted");
+                false
+            })
+        });
+        assert!(std::panic::catch_unwind(look).is_err());
+        assert_eq!(signal.waiters.load(Relaxed), 0);
+        signal.notify();
+        assert!(!signal.wait_until(Duration::from_millis(1), || false));
+    }
+
+    #[test]
+    fn ping_pong_between_two_sleepers_never_stalls() {
+        const ROUNDS: u64 = 2_000;
+        let (ball, signal) = (AtomicU64::new(0), Signal::new());
+        let play = |side: u64| {
+            for round in 0..ROUNDS {
+                let mine = 2 * round + side;
+                assert!(signal.wait_until(Duration::from_secs(20), || ball.load(Relaxed) == mine), "stalled at {mine}");
+                ball.store(mine + 1, Relaxed);
+                signal.notify();
+            }
+        };
+        thread::scope(|s| {
+            s.spawn(|| play(0));
+            s.spawn(|| play(1));
+        });
+        assert_eq!(ball.into_inner(), 2 * ROUNDS);
+    }
+}
