@@ -1,13 +1,75 @@
-//! hoga (호가, the quote): a market-data engine for the Upbit WebSocket API.
+//! hoga (호가, the quote): a market-data engine for the Upbit WebSocket API, to be linked into latency-sensitive
+//! strategy code.
+//!
+//! ```no_run
+//! use hoga::prelude::*;
+//! use std::time::Duration;
+//!
+//! fn main() -> hoga::Result<()> {
+//!     let engine = Engine::builder()
+//!         .ticker(["KRW-BTC", "KRW-ETH"])
+//!         .orderbook(["KRW-BTC"])
+//!         .start()?; // every configuration error at once, before any thread
+//!     let btc = engine.pool().ticker("KRW-BTC")?; // resolved once; no string on the hot path
+//!     engine.wait_ready(Duration::from_secs(5))?; // every stream has data, or the error names those that have not
+//!     while engine.is_running() {
+//!         let t = btc.load(); // lock-free
+//!         if t.health().is_live() {
+//!             println!("{} age {:?}", t.trade_price, t.age());
+//!         }
+//!         btc.wait_newer(t.version(), Duration::from_millis(100));
+//!     }
+//!     engine.shutdown(Duration::from_secs(2)).into_result()
+//! }
+//! ```
+//!
+//! # Threads
+//!
+//! ```text
+//!  strategy threads (yours)                 engine thread, one per connection
+//!  ┌───────────────┐   load()      ┌─────────────────────────────────────────────────────┐
+//!  │ poll the pool │◄──────────────┤ pool   one arc-swap cell per (type, market)         │
+//!  │ drain a feed  │◄──────────────┤ feed   one SPSC ring per feed                       │
+//!  └──────┬────────┘   pop()       │   ▲ publish: no lock, no allocation, no log         │
+//!         │ subscribe / drop       │   │                                                 │
+//!         └───────────────────────►│ socket → TLS → WebSocket frame → decode → publish   │
+//!              wakes the thread    │ session: sans-IO life of the connection             │
+//!                                  └─────────────────────────────────────────────────────┘
+//! ```
+//!
+//! A frame goes one way, on one thread, from `recv` to publish. There is no async runtime. Reading the pool never waits
+//! for that thread, and nothing a reader does can slow it.
+//!
+//! # Rooms
+//!
+//! [`model`] holds the nouns. [`wire`] reads Upbit's JSON, [`ws`] reads frames, [`plan`] turns demand into requests,
+//! [`session`] lives the life of a connection; all of these are pure. [`net`] makes the system calls, [`sync`] holds the
+//! lock-free parts, [`pool`] and [`feed`] are what readers read, and [`engine`] puts all together.
+//!
+//! The library installs no logger, panic hook or signal handler. Diagnostics go through `tracing`, never on the way of
+//! a frame.
 
 pub mod config;
 pub mod engine;
+pub mod error;
 pub mod feed;
 pub mod model;
-mod net;
+pub mod net;
 pub mod plan;
 pub mod pool;
 pub mod session;
 pub mod sync;
 pub mod wire;
 pub mod ws;
+
+pub use error::{Error, Result};
+
+/// What most programs need.
+pub mod prelude {
+    pub use crate::config::{Endpoint, Wait};
+    pub use crate::engine::{Engine, EngineState, Feed, Subscribed};
+    pub use crate::feed::{Event, Item, Update};
+    pub use crate::model::{Candle, DataType, Format, Interval, Market, Orderbook, StreamKey, Ticker, Trade};
+    pub use crate::plan::{Subscription, candle, orderbook, ticker, trade};
+    pub use crate::pool::{DataPool, Handle, Health, Reading};
+}

@@ -14,9 +14,9 @@ mod subscribed;
 mod threads;
 
 pub use builder::Builder;
-pub use running::Engine;
 pub use feed::Feed;
 pub use lifecycle::{Lifecycle, LifecycleEvent};
+pub use running::Engine;
 pub use shutdown::ShutdownReport;
 pub use status::{ConnectionStatus, EngineState};
 pub use subscribed::Subscribed;

@@ -20,6 +20,17 @@ pub(super) enum AnyPublisher {
     Candle(Publisher<Candle>),
 }
 
+impl AnyPublisher {
+    fn key(&self) -> StreamKey {
+        match self {
+            Self::Ticker(publisher) => publisher.key(),
+            Self::Trade(publisher) => publisher.key(),
+            Self::Orderbook(publisher) => publisher.key(),
+            Self::Candle(publisher) => publisher.key(),
+        }
+    }
+}
+
 /// Who reads one stream.
 struct Route<T: Value> {
     publisher: Publisher<T>,
@@ -59,16 +70,16 @@ impl Router {
 
     /// Adds a stream that this connection may carry from now on.
     pub fn add_stream(&mut self, publisher: AnyPublisher) {
-        match publisher {
-            AnyPublisher::Ticker(p) => self.market(p.key()).ticker = Some(Route::new(p)),
-            AnyPublisher::Trade(p) => self.market(p.key()).trade = Some(Route::new(p)),
-            AnyPublisher::Orderbook(p) => self.market(p.key()).orderbook = Some(Route::new(p)),
-            AnyPublisher::Candle(p) => {
-                let key = p.key();
-                if let DataType::Candle(interval) = key.data_type {
-                    self.market(key).candles[interval as usize] = Some(Route::new(p));
-                }
+        let key = publisher.key();
+        let routes = self.markets.entry(key.market).or_default();
+        match (publisher, key.data_type) {
+            (AnyPublisher::Ticker(p), _) => routes.ticker = Some(Route::new(p)),
+            (AnyPublisher::Trade(p), _) => routes.trade = Some(Route::new(p)),
+            (AnyPublisher::Orderbook(p), _) => routes.orderbook = Some(Route::new(p)),
+            (AnyPublisher::Candle(p), DataType::Candle(interval)) => {
+                routes.candles[interval as usize] = Some(Route::new(p));
             }
+            (AnyPublisher::Candle(_), _) => unreachable!("the pool opens candles for candle streams only"),
         }
     }
 
@@ -124,10 +135,6 @@ impl Router {
                 }
             }
         }
-    }
-
-    fn market(&mut self, key: StreamKey) -> &mut Routes {
-        self.markets.entry(key.market).or_default()
     }
 }
 

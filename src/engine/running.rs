@@ -15,7 +15,7 @@ use crate::feed;
 use crate::model::{Clock, ConnectionId, DataType, Nanos, StreamKey};
 use crate::net::{Reactor, SystemClock, SystemEntropy, TlsConfig};
 use crate::plan::Subscription;
-use crate::pool::{DataPool, Health, Link, PoolError};
+use crate::pool::{DataPool, Handle, Health, Link, Value};
 use crate::session::{self, Session};
 
 /// How long a dropped engine waits for its threads.
@@ -174,11 +174,11 @@ impl Engine {
             }
         };
         // Dropped while we waited: nobody needs it.
-        ready.unwrap_or_else(|PoolError::NotSubscribed(_) | PoolError::InvalidMarket { .. }| true)
+        ready.unwrap_or(true)
     }
 
     /// Waits until the handle's value is current.
-    fn waits<T: crate::pool::Value>(&self, handle: &crate::pool::Handle<T>, deadline: Nanos) -> bool {
+    fn waits<T: Value>(&self, handle: &Handle<T>, deadline: Nanos) -> bool {
         loop {
             let reading = handle.load();
             if matches!(reading.health(), Health::Live | Health::NotSubscribed) {

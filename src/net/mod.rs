@@ -13,4 +13,4 @@ pub use clock::SystemClock;
 pub use entropy::SystemEntropy;
 pub use reactor::{Handler, Reactor, Remote};
 pub use resolve::{Resolve, SystemResolver};
-pub use tls::{InvalidRoots, TlsConfig};
+pub use tls::TlsConfig;

@@ -75,11 +75,13 @@ impl Tls {
     pub fn new(config: &TlsConfig, host: &str) -> Result<Self, String> {
         let name = ServerName::try_from(host.to_owned()).map_err(|e| format!("\"{host}\" cannot be verified: {e}"))?;
         let connection = ClientConnection::new(config.0.clone(), name).map_err(|e| e.to_string())?;
-        Ok(Self { connection, ciphertext: vec![0; CIPHERTEXT_BYTES].into(), pending: 0..0, drained: false, ended: false })
-    }
-
-    pub fn is_handshaking(&self) -> bool {
-        self.connection.is_handshaking()
+        Ok(Self {
+            connection,
+            ciphertext: vec![0; CIPHERTEXT_BYTES].into(),
+            pending: 0..0,
+            drained: false,
+            ended: false,
+        })
     }
 
     /// The socket has news: it holds bytes again, or its end (`ended`).

@@ -48,11 +48,6 @@ impl Transport {
         Ok(())
     }
 
-    /// TLS is still being agreed.
-    pub fn is_handshaking(&self) -> bool {
-        self.tls.as_ref().is_some_and(Tls::is_handshaking)
-    }
-
     /// Takes the TLS handshake on as far as the socket allows; `WouldBlock` when it does not.
     pub fn handshake(&mut self) -> io::Result<()> {
         match &mut self.tls {

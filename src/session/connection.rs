@@ -13,7 +13,9 @@ use crate::config::{Backoff, Endpoint, KeepAlive, Limits, Timeouts};
 use crate::model::{ConnectionId, Epoch, Format, Nanos, Receipt, Sink};
 use crate::plan::{self, StreamSet};
 use crate::wire::{Decoder, Message};
-use crate::ws::{self, CloseCode, FrameReader, Handshake, HandshakeError, Incoming, Progress, ReceiveBuffer, Violation};
+use crate::ws::{
+    self, CloseCode, FrameReader, Handshake, HandshakeError, Incoming, Progress, ReceiveBuffer, Violation,
+};
 
 /// Reports kept until somebody drains them; more are dropped and counted.
 const EVENTS_MAX: usize = 256;

@@ -103,7 +103,9 @@ impl fmt::Display for Loss {
             Self::Rejected(rejection) => write!(f, "the exchange refused the connection: {rejection}"),
             Self::Handshake(why) => write!(f, "the opening handshake failed: {why}"),
             Self::Timeout(stage) => write!(f, "the {} step took too long", stage.as_str()),
-            Self::ClosedByPeer { code, reason } if reason.is_empty() => write!(f, "the exchange closed with code {code}"),
+            Self::ClosedByPeer { code, reason } if reason.is_empty() => {
+                write!(f, "the exchange closed with code {code}")
+            }
             Self::ClosedByPeer { code, reason } => {
                 write!(f, "the exchange closed with code {code}: {}", reason.escape_debug())
             }
