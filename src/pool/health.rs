@@ -165,9 +165,7 @@ mod tests {
     fn only_live_is_live() {
         let since = Nanos(1);
         assert!(Health::Live.is_live());
-        for health in
-            [Health::NoData, Health::NotSubscribed, Health::Stale { since }, Health::Disconnected { since }]
-        {
+        for health in [Health::NoData, Health::NotSubscribed, Health::Stale { since }, Health::Disconnected { since }] {
             assert!(!health.is_live(), "{health}");
         }
     }

@@ -17,11 +17,11 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use crossbeam_utils::CachePadded;
 
+use super::Value;
 use super::health::{Demand, Evidence, Health};
 use super::link::Link;
 use super::publisher::{Desk, Verdict};
 use super::status::VerdictCounts;
-use super::Value;
 use crate::model::{Clock, Nanos, StreamKey};
 use crate::sync::latest::Version;
 use crate::sync::signal::Signal;

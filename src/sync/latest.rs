@@ -45,10 +45,8 @@ pub struct Version<T> {
 
 /// An empty cell, as its one writer and its first reader. Allocates the little it needs to grow without moving.
 pub fn cell<T>() -> (Writer<T>, Reader<T>) {
-    let cell = Shared(Arc::new(CachePadded::new(Cell {
-        newest: ArcSwapOption::const_empty(),
-        version: AtomicU64::new(0),
-    })));
+    let cell =
+        Shared(Arc::new(CachePadded::new(Cell { newest: ArcSwapOption::const_empty(), version: AtomicU64::new(0) })));
     let retired = VecDeque::with_capacity(RETIRED_MAX + 1);
     (Writer { cell: cell.clone(), retired, version: 0 }, Reader { cell })
 }
