@@ -20,12 +20,12 @@ use hoga::sync::latest;
 use pool_samples::*;
 
 /// Runs `rival` on a thread of its own, over and over, while `measured` runs here.
-fn against(mut rival: impl FnMut() + Send, measured: impl FnOnce()) {
+fn against<R>(mut rival: impl FnMut() -> R + Send, measured: impl FnOnce()) {
     let stop = AtomicBool::new(false);
     thread::scope(|s| {
         s.spawn(|| {
             while !stop.load(Relaxed) {
-                rival();
+                black_box(rival());
                 spin_loop();
             }
         });
@@ -93,29 +93,29 @@ fn store_against_a_reader(c: &mut Criterion) {
     let mut group = c.benchmark_group("store_against_a_reader");
     let value = ticker(1, 1.0);
 
-    let (mut writer, reader) = latest::cell();
-    let load = || drop(black_box(reader.load().get().map(|v| v.value.trade_price)));
+    let (mut writer, reader) = latest::cell::<Ticker>();
+    let load = || reader.load().get().map(|v| v.value.trade_price);
     against(load, || {
         group.bench_function("cell/ticker", |b| b.iter(|| writer.publish(&value, 1, &receipt(1, 1), Nanos(1))));
     });
     let mut cached = reader.cached();
-    let load = || drop(black_box(cached.load().map(|v| v.value.trade_price)));
+    let load = || cached.load().map(|v| v.value.trade_price);
     against(load, || {
         group.bench_function("cell/ticker/cached", |b| b.iter(|| writer.publish(&value, 1, &receipt(1, 1), Nanos(1))));
     });
     let mut source = Source::new();
     let handle = source.handle.clone();
-    let load = || drop(black_box(handle.load().trade_price));
+    let load = || handle.load().trade_price;
     against(load, || {
         group.bench_function("publisher/ticker", |b| b.iter(|| source.publish()));
     });
     let swap = ArcSwap::from_pointee(value);
-    let load = || drop(black_box(swap.load().trade_price));
+    let load = || swap.load().trade_price;
     against(load, || {
         group.bench_function("arc_swap/ticker", |b| b.iter(|| swap.store(Arc::new(value))));
     });
     let lock = RwLock::new(value);
-    let load = || drop(black_box(lock.read().unwrap().trade_price));
+    let load = || lock.read().unwrap().trade_price;
     against(load, || {
         group.bench_function("rwlock/ticker", |b| b.iter(|| *lock.write().unwrap() = value));
     });

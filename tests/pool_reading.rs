@@ -188,7 +188,7 @@ fn a_batch_is_read_in_one_call_and_shows_which_markets_have_data() {
     assert_eq!(read, [("KRW-ETH".into(), Health::NoData, 0), ("KRW-BTC".into(), Health::Live, 1)]);
     assert_eq!((batch.len(), batch.load().len(), batch.is_empty()), (2, 2, false));
 
-    let missing = pool.tickers(&[market("KRW-BTC"), market("KRW-XRP")]).unwrap_err();
+    let missing = pool.tickers([market("KRW-BTC"), market("KRW-XRP")].iter()).unwrap_err();
     assert_eq!(missing, PoolError::NotSubscribed(key("KRW-XRP")));
     assert!(pool.trades(["KRW-BTC"]).is_err() && pool.orderbooks(vec![String::from("KRW-BTC")]).is_err());
     assert!(pool.candles(Interval::Minute1, [market("KRW-BTC")]).is_err());
