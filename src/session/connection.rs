@@ -395,7 +395,7 @@ impl Session {
 
     fn upgrade_failed(&mut self, now: Nanos, error: HandshakeError) {
         let loss = match error {
-            HandshakeError::Rejected(rejection) => Loss::Rejected(rejection),
+            HandshakeError::Rejected(rejection) => Loss::Rejected(Box::new(rejection)),
             other => Loss::Handshake(bounded(&other.to_string())),
         };
         self.lose(now, loss);
