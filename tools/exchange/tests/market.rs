@@ -87,6 +87,9 @@ fn trades_have_ids_of_their_own_and_some_are_late() {
 fn a_ticker_accumulates_exactly_the_trades() {
     let mut link = Link::with(Config { speed: 20.0, ..Config::default() });
     link.say(&request(r#"{"type":"ticker","codes":["KRW-ETH"]},{"type":"trade","codes":["KRW-ETH"]}"#, "DEFAULT"));
+    // The second snapshot is later than the first: from here on both streams are complete.
+    link.advance(200 * MS);
+    link.take();
     link.advance(30 * SECOND);
     let (mut volume, mut turnover, mut checked) = (None, None, 0);
     let mut traded = (0, 0);
@@ -183,6 +186,13 @@ fn a_busy_market_is_about_as_busy_as_the_real_one() {
     let rate = |kind: &str| run(5, kind, &["KRW-BTC"], 1.0, 100).len() as f64 / 100.0;
     let (trades, books) = (rate("trade"), rate("orderbook"));
     assert!((3.5..5.5).contains(&trades) && (7.0..9.5).contains(&books), "{trades} {books}");
+}
+
+#[test]
+fn a_hundred_venues_are_cheap_to_run() {
+    // A thousand of these are meant to fit in a minute; the run time of this test says whether they do.
+    let frames: usize = (0..100).map(|seed| run(seed, "orderbook", &CODES, 1.0, 30).len()).sum();
+    assert!(frames > 10_000);
 }
 
 #[test]
