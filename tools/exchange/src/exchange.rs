@@ -47,7 +47,7 @@ pub trait Observer: Send {
 
 /// Payload bytes a replay queues at most on one connection.
 const REPLAY_WINDOW: usize = 64 * 1024;
-/// Bytes kept of a connection during [`Fault::Stall`].
+/// Bytes kept of a connection during [`Fault::Stall`]; a client that sends more loses the rest.
 const STALLED_INPUT_MAX: usize = 1 << 20;
 /// How long frames of a replaced subscription can still come.
 const STALE_FOR: Duration = Duration::from_millis(100);
@@ -144,6 +144,9 @@ impl Exchange {
         if self.switches.stall {
             let room = STALLED_INPUT_MAX.saturating_sub(connection.inbox.len());
             return connection.inbox.extend_from_slice(&bytes[..room.min(bytes.len())]);
+        }
+        if matches!(connection.state, State::Finished(_)) {
+            return;
         }
         if connection.state != State::Upgrading {
             connection.reader.feed(bytes);
