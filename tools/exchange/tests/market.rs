@@ -202,6 +202,26 @@ fn a_hundred_venues_are_cheap_to_run() {
 }
 
 #[test]
+fn a_full_venue_runs_and_sends_about_as_much_as_the_real_one() {
+    let config = Config { markets: 855, output_limit: usize::MAX, ..Config::default() };
+    let codes: Vec<String> = hoga_exchange::Exchange::new(config.clone(), START).markets().map(str::to_owned).collect();
+    let codes: Vec<&str> = codes.iter().map(String::as_str).collect();
+    let frames_per_second = |kinds: &[&str], speed: f64| {
+        let mut link = Link::with(Config { speed, ..config.clone() });
+        let list = serde_json::to_string(&codes).unwrap();
+        let types: Vec<String> = kinds.iter().map(|kind| format!(r#"{{"type":"{kind}","codes":{list}}}"#)).collect();
+        link.say(&request(&types.join(","), "SIMPLE"));
+        link.advance(20 * SECOND);
+        link.take().len() / 20
+    };
+    let books = frames_per_second(&["orderbook"], 1.0);
+    assert!((100..1_500).contains(&books), "{books}");
+    let all = frames_per_second(&["ticker", "trade", "orderbook", "candle.1s", "candle.240m"], 50.0);
+    assert!(all > books, "{all}");
+    println!("{books} books per second, {all} of all types at 50 times the speed");
+}
+
+#[test]
 fn a_new_day_closes_the_one_before() {
     let mut link = Link::with(Config { speed: 2.0, ..Config::default() });
     link.say(&subscribe("ticker", &["KRW-ETH"]));
