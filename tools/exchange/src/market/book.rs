@@ -25,7 +25,7 @@ pub(crate) enum Side {
     Bid,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Book {
     quote: Quote,
     depth: usize,
