@@ -106,6 +106,23 @@ fn handles_share_streams_and_the_wire_carries_their_union() {
     engine.shutdown(PATIENCE).into_result().unwrap();
 }
 
+/// Dropped and taken again so fast that the wire never sees it gone, a stream that nobody trades would wait for its next
+/// message and stay stale: the snapshot has to be asked for.
+#[test]
+fn a_stream_dropped_and_taken_again_at_once_is_live_again() {
+    let mut config = ServerConfig { plain: true, ..ServerConfig::default() };
+    config.exchange.speed = 1e-6; // nobody trades
+    let server = Server::start(config).unwrap();
+    let engine = builder(&server).ticker("KRW-BTC").start().unwrap();
+    engine.wait_ready(PATIENCE).unwrap();
+    for _ in 0..3 {
+        drop(engine.subscribe(ticker("KRW-ETH")).unwrap());
+        let _held = engine.subscribe(ticker("KRW-ETH")).unwrap();
+        engine.wait_ready(PATIENCE).unwrap();
+    }
+    engine.shutdown(PATIENCE).into_result().unwrap();
+}
+
 #[test]
 fn a_feed_brings_every_event_of_what_it_asked_for_and_nothing_else() {
     let server = exchange(true);

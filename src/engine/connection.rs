@@ -19,6 +19,8 @@ pub(super) struct Mailbox(Mutex<Letters>);
 #[derive(Default)]
 pub(super) struct Letters {
     pub wanted: Option<StreamSet>,
+    /// A stream was dropped and is wanted again. Its value counts as stale until a new one comes.
+    pub renewed: bool,
     pub streams: Vec<AnyPublisher>,
     pub feeds: Vec<(Vec<StreamKey>, FeedWriter)>,
     pub stop: bool,
@@ -92,6 +94,9 @@ impl Handler for Connection {
         if let Some(wanted) = letters.wanted {
             self.router.set_wanted(&wanted);
             session.set_streams(now, wanted);
+        }
+        if letters.renewed {
+            session.renew(now);
         }
         if letters.stop {
             session.stop(now);

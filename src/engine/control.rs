@@ -41,12 +41,14 @@ impl Control {
         if state.stopped {
             return Err(Error::Stopped);
         }
+        let mut renewed = false;
         for key in state.demand.add(keys) {
             if state.opened.insert(key) {
                 let publisher = self.open(key);
                 self.mailbox.leave(|letters| letters.streams.push(publisher));
             } else {
                 self.pool.set_subscribed(key, true);
+                renewed = true;
             }
         }
         let wanted = state.demand.streams();
@@ -54,6 +56,7 @@ impl Control {
         self.mailbox.leave(|letters| {
             letters.feeds.extend(feed.map(|writer| (keys.to_vec(), writer)));
             letters.wanted = Some(wanted);
+            letters.renewed |= renewed;
         });
         drop(state);
         self.remote.wake();

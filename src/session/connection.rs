@@ -73,6 +73,8 @@ pub struct Session {
     revision: u64,
     /// The revision that this socket carries; `None` before its first request.
     sent: Option<u64>,
+    /// When that request was written.
+    asked_at: Nanos,
     /// Data has come since `wanted` last changed, on whatever socket.
     answered: bool,
     probe_due: bool,
@@ -108,6 +110,7 @@ impl Session {
             wanted: StreamSet::default(),
             revision: 0,
             sent: None,
+            asked_at: Nanos::default(),
             answered: false,
             probe_due: false,
             actions: VecDeque::new(),
@@ -135,6 +138,15 @@ impl Session {
             _ => {}
         }
         self.revision
+    }
+
+    /// Asks for the same streams once more, for their snapshots: one of them was dropped and is wanted again, and perhaps
+    /// [`set_streams`](Self::set_streams) never saw it gone. Nothing happens if a request is under way anyway.
+    pub fn renew(&mut self, now: Nanos) {
+        if self.state.is_open() && !self.request_waits() && self.asked_at < now {
+            self.revision += 1;
+            self.request_if_due(now);
+        }
     }
 
     /// Says goodbye and stays disconnected.
@@ -433,6 +445,7 @@ impl Session {
         let ticket = self.outbox.entropy().ticket();
         self.outbox.text(&plan::request(&ticket, &self.wanted, self.config.format));
         self.sent = Some(self.revision);
+        self.asked_at = now;
         self.probe_due = false;
         self.counters.requests += 1;
         if again {

@@ -94,11 +94,20 @@ impl<T: Copy> Writer<T> {
         let mut next = self.unshared();
         match next.as_mut().and_then(Arc::get_mut) {
             Some(old) => *old = fresh,
-            None => next = Some(Arc::new(fresh)),
+            None => next = Some(self.allocate(fresh)),
         }
         if let Some(replaced) = self.cell.0.newest.swap(next) {
             self.retire(replaced);
         }
+    }
+
+    /// The first value comes with the version that takes turns with it, so that warm-up is one value long.
+    #[cold]
+    fn allocate(&mut self, fresh: Version<T>) -> Arc<Version<T>> {
+        if self.cell.0.newest.load().is_none() {
+            self.retired.push_back(Arc::new(fresh));
+        }
+        Arc::new(fresh)
     }
 
     /// A retired version that no reader holds. The versions looked at and found held go to the end of the queue.

@@ -1,0 +1,92 @@
+//! The way of a frame allocates nothing after warm-up: counted on the connection's thread of a running engine, from the
+//! socket through frames and decoding to pool and feeds.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use hoga::prelude::*;
+use hoga_exchange::{Server, ServerConfig};
+
+/// Counts the allocations of the thread whose name starts like this.
+const COUNTED: &[u8] = b"hoga-conn";
+const WARM_UP: u64 = 3_000;
+const MEASURED: u64 = 10_000;
+
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+fn count() {
+    let mut name = [0u8; 16];
+    // SAFETY: PR_GET_NAME writes at most 16 bytes, terminator included, to the buffer it is given.
+    unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
+    if name.starts_with(COUNTED) {
+        ALLOCATIONS.fetch_add(1, Relaxed);
+    }
+}
+
+// SAFETY: hands every call on to the system's allocator unchanged; counting touches no memory of the caller.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promise is passed on; `at` came from `System`.
+        unsafe { System.realloc(at, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise is passed on; `at` came from `System`.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Reads the feed until the engine has received `more` messages; gives how many it had.
+fn receive(engine: &Engine, feed: &mut Feed, more: u64) -> u64 {
+    let received = || engine.connections()[0].counters.data;
+    let target = received() + more;
+    for _ in 0..2_000 {
+        if received() >= target {
+            return received();
+        }
+        feed.wait(Duration::from_millis(20));
+        while feed.pop().is_some() {}
+    }
+    panic!("only {} of {target} messages came", received());
+}
+
+// One test in this file: another one's connections would be counted too.
+#[test]
+fn from_socket_to_pool_and_feed_nothing_is_allocated_after_warm_up() {
+    let mut config = ServerConfig { plain: true, ..ServerConfig::default() };
+    config.exchange.speed = 400.0;
+    let server = Server::start(config).unwrap();
+    let markets = ["KRW-BTC", "KRW-ETH", "KRW-XRP", "KRW-SOL"];
+    for format in [Format::Default, Format::SimpleList] {
+        let engine = Engine::builder()
+            .endpoint(Endpoint::custom(&server.url()).unwrap())
+            .format(format)
+            .ticker(markets)
+            .trade(markets)
+            .orderbook(markets)
+            .candle(Interval::Second1, markets)
+            .start()
+            .unwrap();
+        let mut feed = engine.feed(trade(markets).and(ticker(markets)).and(orderbook(markets))).unwrap();
+        engine.wait_ready(Duration::from_secs(20)).unwrap();
+        receive(&engine, &mut feed, WARM_UP);
+        let before = ALLOCATIONS.load(Relaxed);
+        assert!(before > 0, "starting up allocates, so the count works");
+        receive(&engine, &mut feed, MEASURED);
+        assert_eq!(ALLOCATIONS.load(Relaxed) - before, 0, "allocations during {MEASURED} messages in {format:?}");
+        engine.shutdown(Duration::from_secs(5)).into_result().unwrap();
+    }
+}

@@ -1,0 +1,65 @@
+//! Engines come and go and leave nothing behind: threads and descriptors are counted around them.
+
+use std::time::Duration;
+
+use hoga::prelude::*;
+use hoga_exchange::{Server, ServerConfig};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn entries(directory: &str) -> usize {
+    std::fs::read_dir(directory).unwrap().count()
+}
+
+/// Threads and open files of this process.
+fn resources() -> (usize, usize) {
+    (entries("/proc/self/task"), entries("/proc/self/fd"))
+}
+
+/// The exchange closes its ends a moment after the engine has.
+#[track_caller]
+fn settle_at(expected: (usize, usize)) {
+    for _ in 0..500 {
+        if resources() == expected {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(resources(), expected);
+}
+
+// One test in this file: another one's threads would be counted too.
+#[test]
+fn engines_leave_no_thread_and_no_socket_behind() {
+    let server = Server::start(ServerConfig::default()).unwrap();
+    let before = resources();
+    let builder = || {
+        let endpoint = Endpoint::custom(&server.url()).unwrap();
+        Engine::builder().endpoint(endpoint).root_certificates(server.ca_pem())
+    };
+    for wait in [Wait::Park, Wait::SpinThenPark(Duration::from_micros(200)), Wait::Spin] {
+        let engine = builder().ticker("KRW-BTC").wait(wait).pin([0]).start().unwrap();
+        engine.wait_ready(PATIENCE).unwrap();
+        engine.shutdown(PATIENCE).into_result().unwrap();
+        settle_at(before);
+    }
+    // Dropped instead of shut down, while it connects.
+    drop(builder().ticker("KRW-BTC").start().unwrap());
+    settle_at(before);
+    // Nothing was ever subscribed.
+    builder().start().unwrap().shutdown(PATIENCE).into_result().unwrap();
+    settle_at(before);
+    // A refused start.
+    assert!(builder().ticker("nonsense").start().is_err());
+    settle_at(before);
+    // Many subscriptions on one engine.
+    let engine = builder().ticker("KRW-BTC").start().unwrap();
+    engine.wait_ready(PATIENCE).unwrap();
+    let running = resources();
+    for _ in 0..2_000 {
+        drop(engine.subscribe(trade(["KRW-ETH", "KRW-XRP"])).unwrap());
+    }
+    settle_at(running);
+    engine.shutdown(PATIENCE).into_result().unwrap();
+    settle_at(before);
+}
