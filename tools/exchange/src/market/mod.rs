@@ -241,8 +241,8 @@ fn on_grid_after(now: u64, grid: u64, phase: u64) -> u64 {
 /// What a usual order is worth in the quote currency.
 fn usual_notional(quote: Quote) -> i64 {
     match quote {
-        Quote::Krw | Quote::KrwStable => 3_000_000 * ONE,
-        Quote::Btc => ONE / 40,
-        Quote::Usdt => 2_000 * ONE,
+        Quote::Krw | Quote::KrwStable => 10_000_000 * ONE,
+        Quote::Btc => ONE / 12,
+        Quote::Usdt => 7_000 * ONE,
     }
 }
