@@ -222,6 +222,19 @@ fn a_full_venue_runs_and_sends_about_as_much_as_the_real_one() {
 }
 
 #[test]
+fn a_clock_that_starts_at_zero_is_no_reason_to_panic() {
+    let mut exchange = hoga_exchange::Exchange::new(Config::default(), 0);
+    let conn = exchange.connect(0, HOME);
+    exchange.receive(0, conn, upgrade("/websocket/v1", "").as_bytes());
+    exchange.receive(0, conn, &masked(1, subscribe("trade", &CODES).as_bytes()));
+    for second in 0..30 {
+        exchange.handle_timeout(second * SECOND);
+        exchange.poll_transmit(second * SECOND, conn, &mut Vec::new());
+    }
+    assert!(exchange.stats().data_frames > 50);
+}
+
+#[test]
 fn a_new_day_closes_the_one_before() {
     let mut link = Link::with(Config { speed: 2.0, ..Config::default() });
     link.say(&subscribe("ticker", &["KRW-ETH"]));
