@@ -82,6 +82,13 @@ impl Connection {
         self.state == State::Open
     }
 
+    pub fn flow(&self) -> Flow {
+        match self.state {
+            State::Finished(flow) => flow,
+            _ => Flow::Open,
+        }
+    }
+
     /// Ends the connection: after the queue is flushed, or with nothing more sent.
     pub fn finish(&mut self, flow: Flow) {
         self.state = State::Finished(flow);

@@ -35,7 +35,7 @@ const CODES: [&str; 7] = ["KRW-BTC", "KRW-XRP", "KRW-SHIB", "KRW-USDT", "BTC-ETH
 
 #[test]
 fn tickers_add_up() {
-    for seed in 0..20 {
+    for seed in 0..8 {
         for t in run(seed, "ticker", &CODES, 10.0, 20) {
             let n = |key: &str| exact(&t[key]);
             assert_eq!(n("acc_ask_volume") + n("acc_bid_volume"), n("acc_trade_volume"));
@@ -58,7 +58,7 @@ fn tickers_add_up() {
 #[test]
 fn trades_have_ids_of_their_own_and_some_are_late() {
     let (mut late, mut count, mut ids_of_all) = (0, 0, HashMap::<String, HashSet<String>>::new());
-    for seed in 0..10 {
+    for seed in 0..6 {
         let (mut seen, mut newest, mut published) = (HashSet::new(), HashMap::new(), HashMap::new());
         for t in run(seed, "trade", &CODES, 20.0, 20) {
             if t["stream_type"] == "SNAPSHOT" {
@@ -79,7 +79,7 @@ fn trades_have_ids_of_their_own_and_some_are_late() {
         }
     }
     let share = late as f64 / count as f64;
-    assert!(count > 10_000 && (0.01..0.03).contains(&share), "{late} of {count}");
+    assert!(count > 5_000 && (0.01..0.03).contains(&share), "{late} of {count}");
     assert!(ids_of_all.values().any(|codes| codes.len() > 1), "no id was shared by two markets");
 }
 
@@ -112,7 +112,7 @@ fn a_ticker_accumulates_exactly_the_trades() {
 #[test]
 fn books_are_sorted_add_up_and_keep_to_their_grid() {
     let mut padded = 0;
-    for seed in 0..10 {
+    for seed in 0..6 {
         let mut phase = HashMap::new();
         let mut last = HashMap::new();
         for book in run(seed, "orderbook", &CODES, 5.0, 20) {
@@ -211,14 +211,27 @@ fn a_full_venue_runs_and_sends_about_as_much_as_the_real_one() {
         let list = serde_json::to_string(&codes).unwrap();
         let types: Vec<String> = kinds.iter().map(|kind| format!(r#"{{"type":"{kind}","codes":{list}}}"#)).collect();
         link.say(&request(&types.join(","), "SIMPLE"));
-        link.advance(20 * SECOND);
-        link.take().len() / 20
+        link.advance(5 * SECOND);
+        link.take().len() / 5
     };
     let books = frames_per_second(&["orderbook"], 1.0);
     assert!((100..1_500).contains(&books), "{books}");
     let all = frames_per_second(&["ticker", "trade", "orderbook", "candle.1s", "candle.240m"], 50.0);
     assert!(all > books, "{all}");
     println!("{books} books per second, {all} of all types at 50 times the speed");
+}
+
+#[test]
+fn a_clock_that_starts_at_zero_is_no_reason_to_panic() {
+    let mut exchange = hoga_exchange::Exchange::new(Config::default(), 0);
+    let conn = exchange.connect(0, HOME);
+    exchange.receive(0, conn, upgrade("/websocket/v1", "").as_bytes());
+    exchange.receive(0, conn, &masked(1, subscribe("trade", &CODES).as_bytes()));
+    for second in 0..30 {
+        exchange.handle_timeout(second * SECOND);
+        exchange.poll_transmit(second * SECOND, conn, &mut Vec::new());
+    }
+    assert!(exchange.stats().data_frames > 50);
 }
 
 #[test]

@@ -99,6 +99,26 @@ fn a_stalled_server_keeps_tcp_open_and_comes_back() {
 }
 
 #[test]
+fn a_reader_that_does_not_read_is_cut_off() {
+    let exchange = Config { speed: 50.0, output_limit: 64 * 1024, ..Config::default() };
+    let codes: Vec<String> = hoga_exchange::Exchange::new(exchange.clone(), 0).markets().map(str::to_owned).collect();
+    let server = Server::start(ServerConfig { exchange, ..fast(true) }).unwrap();
+    let mut socket = connect(&server);
+    let codes = serde_json::to_string(&codes).unwrap();
+    socket.send(Message::text(format!(r#"[{{"ticket":"t"}},{{"type":"orderbook","codes":{codes}}}]"#))).unwrap();
+    for _ in 0..300 {
+        std::thread::sleep(Duration::from_millis(100));
+        if server.stats().slow_readers > 0 {
+            break;
+        }
+    }
+    assert_eq!(server.stats().slow_readers, 1);
+    while let Ok(message) = socket.read() {
+        assert!(!message.is_close());
+    }
+}
+
+#[test]
 fn dropping_the_server_closes_its_connections() {
     let server = Server::start(fast(true)).unwrap();
     let mut socket = connect(&server);

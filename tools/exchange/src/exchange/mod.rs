@@ -178,10 +178,13 @@ impl Exchange {
                 observer.sent(now, conn, payload);
             }
         });
-        match connection.state {
-            State::Finished(flow) => flow,
-            _ => Flow::Open,
-        }
+        connection.flow()
+    }
+
+    /// What is to become of a connection, for a caller that cannot send and so does not call
+    /// [`poll_transmit`](Self::poll_transmit).
+    pub fn flow(&self, conn: ConnId) -> Flow {
+        self.connections.get(&conn).map_or(Flow::Drop, Connection::flow)
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is due; `u64::MAX` for never. In the past when it is due at once.

@@ -32,7 +32,7 @@ impl Day {
         // A fifth of all days start where the market still is: their first tickers say EVEN.
         let previous_close = if rng.chance(0.2) { price } else { snap(price + near(3, rng) - near(3, rng)) };
         let (open, high, low) = (previous_close, price + near(2, rng), price - near(2, rng));
-        let date = |days: u64| Moment::utc(now_ms - days * DAY_MS).date();
+        let date = |days: u64| Moment::utc(now_ms.saturating_sub(days * DAY_MS)).date();
         Self {
             number: now_ms / DAY_MS,
             open,

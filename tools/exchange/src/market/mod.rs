@@ -90,7 +90,8 @@ impl Market {
         let book = Book::new(quote, price, listing.depth, usual_size, &mut rng);
         // The last trade lies as far back as the market is quiet, but no more than some hours.
         let now_ms = now / MS;
-        let last_ms = now_ms - rng.wait_ns(listing.trades_per_second).min(7_200 * SECOND) / MS - 60;
+        let quiet_ms = rng.wait_ns(listing.trades_per_second).min(7_200 * SECOND) / MS + 60;
+        let last_ms = now_ms.saturating_sub(quiet_ms);
         let daily_volume = i128::from(usual_size) * (listing.trades_per_second * 20_000.0 + 10.0) as i128;
         let day = Day::in_progress(now_ms, price, daily_volume, |price| quote.snap(price), &mut rng);
         let trade = Trade {
@@ -212,10 +213,10 @@ impl Market {
         if self.rng.chance(LATE) {
             // The upper half of the counter is for late trades: no id is ever used twice in a market.
             self.late_trades += 1;
-            let trade_ms = newest_ms - self.rng.between(1, 200);
+            let trade_ms = newest_ms.saturating_sub(self.rng.between(1, 200));
             return (trade_ms, trade_ms * 10_000 + 5_000 + self.late_trades % 5_000);
         }
-        let trade_ms = (now / MS - self.rng.between(24, 60)).max(newest_ms);
+        let trade_ms = (now / MS).saturating_sub(self.rng.between(24, 60)).max(newest_ms);
         let first = trade_ms * 10_000;
         (trade_ms, first.max(self.newest_trade.sequential_id + 1))
     }
@@ -241,8 +242,8 @@ fn on_grid_after(now: u64, grid: u64, phase: u64) -> u64 {
 /// What a usual order is worth in the quote currency.
 fn usual_notional(quote: Quote) -> i64 {
     match quote {
-        Quote::Krw | Quote::KrwStable => 3_000_000 * ONE,
-        Quote::Btc => ONE / 40,
-        Quote::Usdt => 2_000 * ONE,
+        Quote::Krw | Quote::KrwStable => 10_000_000 * ONE,
+        Quote::Btc => ONE / 12,
+        Quote::Usdt => 7_000 * ONE,
     }
 }

@@ -159,10 +159,19 @@ impl Reactor {
     }
 
     fn write(&mut self, conn: ConnId, socket: &mut Socket) -> Result<bool> {
+        socket.flush()?;
         if let Some(until) = socket.linger_until {
             return Ok(self.clock.now() < until);
         }
-        socket.flush()?;
+        if socket.has_unsent() {
+            // Nothing is asked for now, so the end has to be looked for: a reader cut off never takes the rest.
+            match self.exchange.flow(conn) {
+                Flow::Open => {}
+                Flow::Close => socket.linger_until = Some(self.clock.now() + LINGER),
+                Flow::Drop => return Ok(false),
+            }
+            return Ok(true);
+        }
         let mut bytes = Vec::new();
         // What the kernel does not take stays in the exchange, which bounds it.
         while !socket.has_unsent() {
