@@ -215,3 +215,128 @@ pub(super) fn eight_digits(values: u64) -> u64 {
     let low = ((pairs >> 16) & MASK).wrapping_mul(1 + (10_000 << 32));
     high.wrapping_add(low) >> 32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `text` with something behind it, read to its end.
+    fn read(text: &str) -> Option<f64> {
+        let bytes = [text.as_bytes(), b",\"st\":1234567890123456789012345"].concat();
+        let mut cursor = Cursor::new(&bytes);
+        let value = number(&mut cursor)?;
+        (bytes.len() - cursor.rest().len() == text.len()).then_some(value)
+    }
+
+    /// What `std` makes of it, which rounds correctly.
+    fn expected(text: &str) -> f64 {
+        text.parse::<f64>().unwrap() + 0.0
+    }
+
+    #[test]
+    fn every_spelling_of_the_exchange_is_read() {
+        for text in [
+            "122720000.00000000",
+            "49190000.0000",
+            "19699800600.2538100000000000",
+            "12747895025.205850000000",
+            "67648718116.20854000",
+            "331187169240.21526",
+            "0E-8",
+            "0",
+            "0.02100531",
+            "109867000",
+            "1.16539E8",
+            "4.912E7",
+            "7.9276E-4",
+            "5.0E-4",
+            "127.0",
+            "9.9E-7",
+            "6E-8",
+            "2.1E-7",
+            "1.55141E9",
+            "-0.0022780433",
+            "1e5",
+            "1E+5",
+            "860743.5307100000000000",
+            "756858030743.69320000",
+            "1386929.37231066771348207123",
+            "1e22",
+            "1e23",
+            "1e-22",
+            "9007199254740992",
+            "9007199254740993",
+            "9007199254740993.00000000",
+            "99999999999999999999999999999",
+            "0.000000000000000000000000000001",
+            "1e300",
+            "4.9E-324",
+            "1e-999",
+            "12345678901234567890.5e-5",
+            "0.1e1",
+        ] {
+            assert_eq!(read(text).map(f64::to_bits), Some(expected(text).to_bits()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused() {
+        for text in
+            ["", "-", "+1", ".5", "1.", "01", "-01", "00", "1e", "1e+", "1.e5", "e5", "--1", "NaN", "1e999", "-1e999"]
+        {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_zero_has_no_sign() {
+        for text in ["-0", "-0.0", "-0E-8", "-0.00000000", "-1e-999", "-0.0000000000000000000000000000"] {
+            assert_eq!(read(text).map(f64::to_bits), Some(0), "{text}");
+        }
+    }
+
+    #[test]
+    fn whole_numbers_are_exact_up_to_nineteen_digits() {
+        let read = |text: &str| whole(&mut Cursor::new(format!("{text},        ").as_bytes()));
+        assert_eq!(read("17877285547970001"), Some(17_877_285_547_970_001));
+        assert_eq!(read("9999999999999999999"), Some(9_999_999_999_999_999_999));
+        assert_eq!(read("0"), Some(0));
+        for text in ["", "-1", "007", "10000000000000000000", "x"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_million_numbers_are_rounded_as_std_rounds_them() {
+        let mut seed = 42u64;
+        let mut random = move |end: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) % end
+        };
+        let mut text = String::new();
+        for i in 0..1_000_000 {
+            text.clear();
+            if random(8) == 0 {
+                text.push('-');
+            }
+            // Short and long, plain and with an exponent, many with zeros at the end.
+            let whole = random(if i % 16 == 0 { 22 } else { 12 });
+            text.push(char::from(b'0' + if whole == 0 { 0 } else { 1 + random(9) as u8 }));
+            (1..whole).for_each(|_| text.push(char::from(b'0' + random(10) as u8)));
+            let decimals = random(if i % 8 == 0 { 24 } else { 10 });
+            if decimals > 0 {
+                text.push('.');
+                (0..decimals).for_each(|_| text.push(char::from(b'0' + random(10) as u8)));
+                (0..random(3) * random(6)).for_each(|_| text.push('0'));
+            }
+            if random(4) == 0 {
+                let span = if i % 32 == 0 { 300 } else { 25 };
+                let sign = ["", "-", "+"][random(3) as usize];
+                text.push_str(&format!("{}{sign}{}", if random(2) == 0 { 'e' } else { 'E' }, random(span)));
+            }
+            let expected = expected(&text);
+            let expected = expected.is_finite().then(|| expected.to_bits());
+            assert_eq!(read(&text).map(f64::to_bits), expected, "{text}");
+        }
+    }
+}
