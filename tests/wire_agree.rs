@@ -149,7 +149,7 @@ fn write(members: &[(String, String)], rng: &mut Rng) -> String {
         let comma = if i == 0 { "" } else { "," };
         text += &format!("{comma}{}\"{key}\"{}:{}{value}", rng.pick(spaces), rng.pick(spaces), rng.pick(spaces));
     }
-    text + rng.pick(spaces) + "}"
+    text + *rng.pick(spaces) + "}"
 }
 
 /// One change to the members of an object.
@@ -177,7 +177,7 @@ fn change_members(members: &mut Vec<(String, String)>, rng: &mut Rng) {
         }
         6 => members[at].1 = members[at].1.replacen('"', "\"\\u0041", 1),
         7 => members.rotate_left(at),
-        _ => members.insert(at, ("x".into(), "[".repeat(at) + rng.pick(VALUES) + &"]".repeat(at))),
+        _ => members.insert(at, ("x".into(), "[".repeat(at) + *rng.pick(VALUES) + &"]".repeat(at))),
     }
 }
 
@@ -192,7 +192,7 @@ fn change_bytes(bytes: &mut Vec<u8>, rng: &mut Rng) {
         1 => bytes[at] = *rng.pick(b"0123456789.-+eE\"{}[]:, \\\x00\x1f\x80\xc3\xff,null"),
         2 => drop(bytes.remove(at)),
         3 => bytes.insert(at, *rng.pick(b"0123456789.-eE\"{}[]:, \\\xf0\xe2")),
-        4 => bytes.extend_from_slice(rng.pick(&[&b" "[..], b"}", b",", b"{}", b"\0", b"\n\t", b"]", b"7"])),
+        4 => bytes.extend_from_slice(*rng.pick(&[&b" "[..], b"}", b",", b"{}", b"\0", b"\n\t", b"]", b"7"])),
         _ => bytes[at] ^= 1 << rng.below(8),
     }
 }

@@ -7,7 +7,7 @@ use hoga::model::{
 use hoga::wire::DecodeError;
 use serde_json::{Map, Value};
 
-use super::Data;
+use crate::wire_support::Data;
 
 /// The data that must be delivered, and the error or the number of data objects that must be returned. `Ok(None)` is a
 /// message that is no data.
@@ -19,7 +19,7 @@ pub fn read(message: &[u8]) -> (Result<Option<u32>, DecodeError>, Vec<Data>) {
 
 fn read_into(message: &[u8], data: &mut Vec<Data>) -> Result<Option<u32>, DecodeError> {
     let value: Value = serde_json::from_slice(message).map_err(|_| DecodeError::NotJson)?;
-    if !all_finite(&value) {
+    if !all_finite(message) {
         return Err(DecodeError::BadNumber);
     }
     let Value::Array(elements) = &value else { return object(&value, data) };
@@ -34,13 +34,12 @@ fn read_into(message: &[u8], data: &mut Vec<Data>) -> Result<Option<u32>, Decode
     }
 }
 
-fn all_finite(value: &Value) -> bool {
-    match value {
-        Value::Number(number) => number.as_str().parse::<f64>().unwrap().is_finite(),
-        Value::Array(values) => values.iter().all(all_finite),
-        Value::Object(map) => map.values().all(all_finite),
-        _ => true,
-    }
+/// Looks at the text, since the value has forgotten what a repeated key said first.
+fn all_finite(message: &[u8]) -> bool {
+    message
+        .split(|byte| !b"0123456789+-.eE".contains(byte))
+        .filter_map(|token| std::str::from_utf8(token).ok()?.parse::<f64>().ok())
+        .all(f64::is_finite)
 }
 
 fn object(value: &Value, data: &mut Vec<Data>) -> Result<Option<u32>, DecodeError> {
