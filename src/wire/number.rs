@@ -53,11 +53,14 @@ pub(super) fn number(cursor: &mut Cursor<'_>) -> Option<f64> {
     if cursor.peek() | 0x20 == b'e' {
         return exponent(cursor, start, negative, mantissa, scale, fits);
     }
-    if !fits || mantissa > EXACT {
+    let magnitude = if fits && mantissa <= EXACT {
+        // Both operands are exact, so the one division rounds correctly.
+        mantissa as i64 as f64 / POW10_F64[scale]
+    } else if fits && scale < DIGITS_MAX {
+        divide(mantissa, scale)
+    } else {
         return by_text(cursor, start);
-    }
-    // Both operands are exact, so the one division rounds correctly.
-    let magnitude = mantissa as i64 as f64 / POW10_F64[scale];
+    };
     Some(if negative { 0.0 - magnitude } else { magnitude })
 }
 
@@ -105,6 +108,19 @@ fn join_stripped(whole: Digits, mut fraction: Digits) -> (u64, usize, bool) {
     (whole.value * POW10[fraction.count] + fraction.value, fraction.count, true)
 }
 
+/// `mantissa / 10^scale`, correctly rounded, for a mantissa above [`EXACT`]: the turnover of a large market.
+///
+/// The quotient has 64 binary places, so at least 57 bits; a remainder only matters as "a little more", which its
+/// lowest bit can say. The conversion then rounds once, and the last factor is a power of two.
+#[inline(never)]
+fn divide(mantissa: u64, scale: usize) -> f64 {
+    let numerator = u128::from(mantissa) << 64;
+    let divisor = u128::from(POW10[scale]);
+    let quotient = numerator / divisor;
+    let inexact = quotient * divisor != numerator;
+    (quotient | u128::from(inexact)) as f64 / (1u128 << 64) as f64
+}
+
 /// The rest of a number with an exponent, `E8` of `1.16539E8`: the usual spelling of book prices.
 #[inline(always)]
 fn exponent<'a>(
@@ -135,14 +151,21 @@ fn exponent<'a>(
 }
 
 /// The slow and always right way: finds the end of the number at `start` and lets `std` read it.
+#[inline(always)]
+fn by_text<'a>(cursor: &mut Cursor<'a>, start: Cursor<'a>) -> Option<f64> {
+    let (value, after) = std_number(start)?;
+    *cursor = after;
+    Some(value)
+}
+
+/// Takes and gives its place by value: a reference passed to a call would force the caller's cursor out of registers.
 #[cold]
 #[inline(never)]
-fn by_text<'a>(cursor: &mut Cursor<'a>, start: Cursor<'a>) -> Option<f64> {
-    let text = &start.rest()[..text_len(start.rest())?];
+fn std_number(mut cursor: Cursor<'_>) -> Option<(f64, Cursor<'_>)> {
+    let text = &cursor.rest()[..text_len(cursor.rest())?];
     let value: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
-    *cursor = start;
     cursor.skip(text.len())?;
-    value.is_finite().then_some(value + 0.0) // + 0.0 turns a negative zero
+    value.is_finite().then_some((value + 0.0, cursor)) // + 0.0 turns a negative zero
 }
 
 /// Length of the JSON number that `bytes` begin with.
