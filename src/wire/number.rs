@@ -64,6 +64,28 @@ pub(super) fn number(cursor: &mut Cursor<'_>) -> Option<f64> {
     Some(if negative { 0.0 - magnitude } else { magnitude })
 }
 
+/// As [`number`], but one copy for all callers. Inlined into each of a ticker's many fields it would outgrow the
+/// instruction cache. The pair comes back in registers, which an `Option` would not.
+#[inline(always)]
+pub(super) fn shared_number(cursor: &mut Cursor<'_>) -> Option<f64> {
+    let (value, len) = number_at(cursor.rest());
+    if len == 0 {
+        return None;
+    }
+    cursor.skip(len)?;
+    Some(value)
+}
+
+/// The number that `bytes` begin with, and its length; length 0 for none.
+#[inline(never)]
+fn number_at(bytes: &[u8]) -> (f64, usize) {
+    let mut cursor = Cursor::new(bytes);
+    match number(&mut cursor) {
+        Some(value) => (value, bytes.len() - cursor.rest().len()),
+        None => (0.0, 0),
+    }
+}
+
 /// Steps over a whole number of at most 19 digits without a sign.
 #[inline(always)]
 pub(super) fn whole(cursor: &mut Cursor<'_>) -> Option<u64> {
@@ -131,12 +153,21 @@ fn exponent<'a>(
     scale: usize,
     fits: bool,
 ) -> Option<f64> {
-    cursor.skip(1)?;
-    let down = cursor.eat(b"-");
-    if !down {
-        cursor.eat(b"+");
-    }
-    let power = digits(cursor)?;
+    // Nearly always one digit: `E8`.
+    let (down, power) = match cursor.chunk()? {
+        &[_, digit @ b'0'..=b'9', next] if !next.is_ascii_digit() => {
+            cursor.skip(2)?;
+            (false, Digits { value: u64::from(digit - b'0'), count: 1 })
+        }
+        _ => {
+            cursor.skip(1)?;
+            let down = cursor.eat(b"-");
+            if !down {
+                cursor.eat(b"+");
+            }
+            (down, digits(cursor)?)
+        }
+    };
     if !fits || mantissa > EXACT || power.count == 0 || power.count > 2 {
         return by_text(cursor, start);
     }
