@@ -1,1 +1,241 @@
-fn main() {}
+//! How long does a message take from bytes to a struct? Per type and format: the scanner, the library's own general
+//! reader (simd-json's tape), and from outside simd-json through serde, serde_json and sonic-rs into a struct of the
+//! same fields. `baseline` walks the messages and reads nothing.
+//!
+//! The outside rows keep codes and dates as borrowed text, which costs them less than the library's checked types.
+//! `serde_json` runs with `float_roundtrip`, since without it one ticker in five is not rounded correctly.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
+use hoga::model::{Candle, Orderbook, Receipt, Sink, Ticker, Trade};
+use hoga::wire::{Decoder, Message};
+use serde::Deserialize;
+
+#[path = "../tests/wire_support/mod.rs"]
+mod support;
+use support::{Draft, RECEIPT, Rng, padded};
+
+/// Messages per round: more than the branch predictor learns by heart.
+const ROUND: usize = 256;
+
+/// Takes one price of each message, so that none of it can be optimised away.
+#[derive(Default)]
+struct Sum(f64);
+
+impl Sink for Sum {
+    fn ticker(&mut self, _: Receipt, ticker: &Ticker) {
+        self.0 += black_box(ticker).trade_price;
+    }
+    fn trade(&mut self, _: Receipt, trade: &Trade) {
+        self.0 += black_box(trade).trade_price;
+    }
+    fn orderbook(&mut self, _: Receipt, orderbook: &Orderbook) {
+        self.0 += black_box(orderbook).asks.last().map_or(0.0, |level| level.price);
+    }
+    fn candle(&mut self, _: Receipt, candle: &Candle) {
+        self.0 += black_box(candle).trade_price;
+    }
+}
+
+/// Declares a struct that serde fills from either key set.
+macro_rules! yardstick {
+    ($name:ident<'a> { $($field:ident / $short:literal: $type:ty,)* }) => {
+        #[derive(Deserialize)]
+        #[allow(dead_code, reason = "reading is the point")]
+        struct $name<'a> { $(#[serde(alias = $short)] $field: $type,)* }
+    };
+}
+
+yardstick! { SerdeTicker<'a> {
+    code / "cd": &'a str, opening_price / "op": f64, high_price / "hp": f64, low_price / "lp": f64,
+    trade_price / "tp": f64, prev_closing_price / "pcp": f64, acc_trade_price / "atp": f64, change / "c": &'a str,
+    change_price / "cp": f64, signed_change_price / "scp": f64, change_rate / "cr": f64,
+    signed_change_rate / "scr": f64, ask_bid / "ab": &'a str, trade_volume / "tv": f64, acc_trade_volume / "atv": f64,
+    trade_date / "tdt": &'a str, trade_time / "ttm": &'a str, trade_timestamp / "ttms": u64,
+    acc_ask_volume / "aav": f64, acc_bid_volume / "abv": f64, highest_52_week_price / "h52wp": f64,
+    highest_52_week_date / "h52wdt": &'a str, lowest_52_week_price / "l52wp": f64,
+    lowest_52_week_date / "l52wdt": &'a str, market_state / "ms": &'a str, is_trading_suspended / "its": bool,
+    delisting_date / "dd": Option<&'a str>, market_warning / "mw": &'a str, timestamp / "tms": u64,
+    acc_trade_price_24h / "atp24h": f64, acc_trade_volume_24h / "atv24h": f64, stream_type / "st": &'a str,
+} }
+
+yardstick! { SerdeTrade<'a> {
+    code / "cd": &'a str, timestamp / "tms": u64, trade_date / "td": &'a str, trade_time / "ttm": &'a str,
+    trade_timestamp / "ttms": u64, trade_price / "tp": f64, trade_volume / "tv": f64, ask_bid / "ab": &'a str,
+    prev_closing_price / "pcp": f64, change / "c": &'a str, change_price / "cp": f64, sequential_id / "sid": u64,
+    best_ask_price / "bap": f64, best_ask_size / "bas": f64, best_bid_price / "bbp": f64, best_bid_size / "bbs": f64,
+    stream_type / "st": &'a str,
+} }
+
+#[derive(Deserialize, Clone, Copy, Default)]
+#[allow(dead_code, reason = "reading is the point")]
+struct SerdeUnit {
+    #[serde(alias = "ap")]
+    ask_price: f64,
+    #[serde(alias = "bp")]
+    bid_price: f64,
+    #[serde(alias = "as")]
+    ask_size: f64,
+    #[serde(alias = "bs")]
+    bid_size: f64,
+}
+
+/// Units in place, without an allocation, as the library keeps them.
+struct SerdeUnits {
+    units: [SerdeUnit; 30],
+    len: usize,
+}
+
+impl<'de> Deserialize<'de> for SerdeUnits {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = SerdeUnits;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("units")
+            }
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<SerdeUnits, A::Error> {
+                let mut units = SerdeUnits { units: [SerdeUnit::default(); 30], len: 0 };
+                while let Some(unit) = seq.next_element()? {
+                    units.units[units.len] = unit;
+                    units.len += 1;
+                }
+                Ok(units)
+            }
+        }
+        deserializer.deserialize_seq(Visitor)
+    }
+}
+
+yardstick! { SerdeOrderbook<'a> {
+    code / "cd": &'a str, timestamp / "tms": u64, total_ask_size / "tas": f64, total_bid_size / "tbs": f64,
+    orderbook_units / "obu": SerdeUnits, stream_type / "st": &'a str, level / "lv": f64,
+} }
+
+yardstick! { SerdeCandle<'a> {
+    code / "cd": &'a str, candle_date_time_utc / "cdttmu": &'a str, candle_date_time_kst / "cdttmk": &'a str,
+    opening_price / "op": f64, high_price / "hp": f64, low_price / "lp": f64, trade_price / "tp": f64,
+    candle_acc_trade_volume / "catv": f64, candle_acc_trade_price / "catp": f64, timestamp / "tms": u64,
+    stream_type / "st": &'a str,
+} }
+
+/// What a yardstick has in common with [`Sum`].
+trait Yardstick {
+    fn price(&self) -> f64;
+}
+
+impl Yardstick for SerdeTicker<'_> {
+    fn price(&self) -> f64 {
+        self.trade_price
+    }
+}
+impl Yardstick for SerdeTrade<'_> {
+    fn price(&self) -> f64 {
+        self.trade_price
+    }
+}
+impl Yardstick for SerdeOrderbook<'_> {
+    fn price(&self) -> f64 {
+        self.orderbook_units.units[self.orderbook_units.len - 1].ask_price
+    }
+}
+impl Yardstick for SerdeCandle<'_> {
+    fn price(&self) -> f64 {
+        self.trade_price
+    }
+}
+
+fn messages(draft: impl Fn(&mut Rng) -> Draft, short: bool) -> Vec<String> {
+    let mut rng = Rng(7);
+    (0..ROUND).map(|_| draft(&mut rng).write(short)).collect()
+}
+
+/// Reads all messages once with the library and sums one price of each.
+fn read_all(decoder: &mut Decoder, messages: &[(Vec<u8>, usize)]) -> f64 {
+    let mut sum = Sum::default();
+    for (bytes, len) in messages {
+        let message = decoder.decode(bytes, *len, RECEIPT, &mut sum);
+        assert!(matches!(message, Ok(Message::Data { count: 1 })));
+    }
+    sum.0
+}
+
+fn own_rows(group: &mut BenchmarkGroup<'_, WallTime>, texts: &[String], expected: f64) {
+    let plain: Vec<_> = texts.iter().map(|text| (padded(text.as_bytes()), text.len())).collect();
+    // A space in front is all it takes to make the scanner give up.
+    let spaced: Vec<_> = texts.iter().map(|text| (padded(format!(" {text}").as_bytes()), text.len() + 1)).collect();
+    let mut decoder = Decoder::new();
+    assert_eq!(read_all(&mut decoder, &plain), expected);
+    assert_eq!(decoder.counters().fallbacks, 0);
+    assert_eq!(read_all(&mut decoder, &spaced), expected);
+    assert_eq!(decoder.counters().fallbacks, texts.len() as u64);
+
+    group.bench_function("baseline", |b| b.iter(|| plain.iter().map(|(bytes, len)| black_box(bytes)[*len]).max()));
+    group.bench_function("scanner", |b| b.iter(|| read_all(&mut decoder, black_box(&plain))));
+    group.bench_function("tape", |b| b.iter(|| read_all(&mut decoder, black_box(&spaced))));
+}
+
+/// A macro and not a function: a type that borrows from each message cannot be a parameter.
+macro_rules! outside_rows {
+    ($group:expr, $texts:expr, $expected:expr, $type:ident) => {{
+        let group = $group;
+        let texts: &[String] = $texts;
+        let serde_json = || -> f64 {
+            texts.iter().map(|text| black_box(serde_json::from_str::<$type>(text).expect("reads")).price()).sum()
+        };
+        assert_eq!(serde_json(), $expected);
+        group.bench_function("serde_json", |b| b.iter(serde_json));
+        let sonic = || -> f64 {
+            texts.iter().map(|text| black_box(sonic_rs::from_str::<$type>(text).expect("reads")).price()).sum()
+        };
+        assert_eq!(sonic(), $expected);
+        group.bench_function("sonic_rs", |b| b.iter(sonic));
+        let mut buffers = simd_json::Buffers::default();
+        let mut scratch = Vec::new();
+        let mut simd = || -> f64 {
+            let mut sum = 0.0;
+            for text in texts {
+                scratch.clear();
+                scratch.extend_from_slice(text.as_bytes());
+                let read: $type = simd_json::serde::from_slice_with_buffers(&mut scratch, &mut buffers).expect("reads");
+                sum += black_box(read).price();
+            }
+            sum
+        };
+        assert_eq!(simd(), $expected);
+        group.bench_function("simd_json_serde", |b| b.iter(&mut simd));
+    }};
+}
+
+macro_rules! question {
+    ($criterion:expr, $name:literal, $type:ident, $draft:expr) => {
+        for (format, short) in [("DEFAULT", false), ("SIMPLE", true)] {
+            let texts = messages(|rng| $draft(rng, short), short);
+            let expected: f64 =
+                texts.iter().map(|text| serde_json::from_str::<$type>(text).expect("reads").price()).sum();
+            let mut group = $criterion.benchmark_group(format!("{}/{format}", $name));
+            group.throughput(Throughput::Elements(ROUND as u64));
+            own_rows(&mut group, &texts, expected);
+            outside_rows!(&mut group, &texts, expected, $type);
+            group.finish();
+        }
+    };
+}
+
+fn decode(criterion: &mut Criterion) {
+    question!(criterion, "ticker", SerdeTicker, |rng: &mut Rng, _| support::ticker(rng));
+    question!(criterion, "trade", SerdeTrade, |rng: &mut Rng, _| support::trade(rng));
+    question!(criterion, "orderbook15", SerdeOrderbook, |rng: &mut Rng, short| support::orderbook(rng, 15, short));
+    question!(criterion, "orderbook30", SerdeOrderbook, |rng: &mut Rng, short| support::orderbook(rng, 30, short));
+    question!(criterion, "candle", SerdeCandle, |rng: &mut Rng, _| support::candle(rng));
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(1)).sample_size(30);
+    targets = decode
+}
+criterion_main!(benches);

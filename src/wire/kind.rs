@@ -36,6 +36,21 @@ impl Kind for Number {
     }
 }
 
+/// As [`Number`], for records of so many fields that inlining the reader into each would make them slower.
+pub(super) enum SharedNumber {}
+
+impl Kind for SharedNumber {
+    type Place<'a> = &'a mut f64;
+    #[inline(always)]
+    fn scan<const SHORT: bool>(cursor: &mut Cursor<'_>, place: &mut f64) -> Option<()> {
+        *place = number::shared_number(cursor)?;
+        Some(())
+    }
+    fn walk(json: Json<'_>, place: &mut f64, walk: &mut Walk) -> Result<(), Fault> {
+        Number::walk(json, place, walk)
+    }
+}
+
 /// A number or `null`.
 pub(super) enum MaybeNumber {}
 
