@@ -64,6 +64,11 @@ pub mod ws;
 
 pub use error::{Error, Result};
 
+/// Compiles the programs in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 /// What most programs need.
 pub mod prelude {
     pub use crate::config::{Endpoint, Wait};
