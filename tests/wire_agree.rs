@@ -158,7 +158,6 @@ fn change_members(members: &mut Vec<(String, String)>, rng: &mut Rng) {
         return;
     }
     let at = rng.below(members.len());
-    let value = || -> String { VALUES[at % VALUES.len()].to_owned() };
     match rng.below(9) {
         0 => members[at].1 = (*rng.pick(VALUES)).into(),
         1 => drop(members.remove(at)),
@@ -192,7 +191,7 @@ fn change_bytes(bytes: &mut Vec<u8>, rng: &mut Rng) {
         1 => bytes[at] = *rng.pick(b"0123456789.-+eE\"{}[]:, \\\x00\x1f\x80\xc3\xff,null"),
         2 => drop(bytes.remove(at)),
         3 => bytes.insert(at, *rng.pick(b"0123456789.-eE\"{}[]:, \\\xf0\xe2")),
-        4 => bytes.extend_from_slice(*rng.pick(&[&b" "[..], b"}", b",", b"{}", b"\0", b"\n\t", b"]", b"7"])),
+        4 => bytes.extend_from_slice(rng.pick::<&[u8]>(&[&b" "[..], b"}", b",", b"{}", b"\0", b"\n\t", b"]", b"7"])),
         _ => bytes[at] ^= 1 << rng.below(8),
     }
 }

@@ -46,7 +46,7 @@ impl<'t> Json<'t> {
     /// A number as an `f64`: finite, correctly rounded and never a negative zero.
     pub(super) fn as_f64(self) -> Option<f64> {
         let value = match self.nodes.first() {
-            Some(Node::Static(StaticNode::F64(value))) => f64::from(*value),
+            Some(Node::Static(StaticNode::F64(value))) => *value,
             Some(Node::Static(StaticNode::U64(value))) => *value as f64,
             Some(Node::Static(StaticNode::I64(value))) => *value as f64,
             _ => return None,
@@ -107,4 +107,36 @@ fn split_value<'t>(nodes: &mut &'t [Node<'t>]) -> Option<Json<'t>> {
     let (value, rest) = nodes.split_at_checked(inside + 1)?;
     *nodes = rest;
     Some(Json { nodes: value })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parser_rounds_every_number_as_std_does() {
+        let mut seed = 7u64;
+        let mut random = move |end: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) % end
+        };
+        for _ in 0..1000 {
+            let numbers: Vec<String> = (0..1000)
+                .map(|_| {
+                    let sign = if random(8) == 0 { "-" } else { "" };
+                    let whole: String = (0..random(30)).map(|_| char::from(b'0' + random(10) as u8)).collect();
+                    let fraction: String = (0..1 + random(30)).map(|_| char::from(b'0' + random(10) as u8)).collect();
+                    let fraction = if random(4) == 0 { String::new() } else { format!(".{fraction}") };
+                    let power = if random(4) == 0 { format!("E{}", random(560) as i64 - 300) } else { String::new() };
+                    format!("{sign}1{whole}{fraction}{power}")
+                })
+                .collect();
+            let mut text = format!("[{}]", numbers.join(",")).into_bytes();
+            let tape = simd_json::to_tape(&mut text).unwrap();
+            for (number, json) in numbers.iter().zip(Json::new(&tape.0).elements().unwrap()) {
+                let expected = number.parse::<f64>().unwrap() + 0.0;
+                assert_eq!(json.as_f64().map(f64::to_bits), Some(expected.to_bits()), "{number}");
+            }
+        }
+    }
 }

@@ -120,7 +120,7 @@ fn join_stripped(whole: Digits, mut fraction: Digits) -> (u64, usize, bool) {
         return (0, 0, false);
     }
     for (zeros, power) in [(8, 100_000_000), (4, 10_000), (2, 100), (1, 10)] {
-        if fraction.value % power == 0 {
+        if fraction.value.is_multiple_of(power) {
             fraction = Digits { value: fraction.value / power, count: fraction.count - zeros };
         }
     }
