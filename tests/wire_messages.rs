@@ -227,8 +227,7 @@ fn escapes_are_read_by_the_general_reader() {
 
 #[test]
 fn every_field_but_the_optional_ones_is_required() {
-    let optional =
-        ["delisting_date", "timestamp", "best_ask_price", "best_ask_size", "best_bid_price", "best_bid_size", "level"];
+    let optional = ["delisting_date", "best_ask_price", "best_ask_size", "best_bid_price", "best_bid_size", "level"];
     let mut rng = Rng(3);
     let drafts = [
         wire_support::ticker(&mut rng),
@@ -240,9 +239,14 @@ fn every_field_but_the_optional_ones_is_required() {
         for i in 1..draft.0.len() {
             let mut less = draft.clone();
             let (name, ..) = less.0.remove(i);
-            let is_ticker = less.0.len() > 30;
+            let (is_ticker, is_book) = (less.0.len() > 30, less.0.iter().any(|(name, ..)| *name == "orderbook_units"));
             let text = less.write(short);
-            if optional.contains(&name) && (name != "timestamp" || is_ticker) {
+            let absent = match name {
+                "timestamp" => is_ticker,
+                "stream_type" => is_book,
+                name => optional.contains(&name),
+            };
+            if absent {
                 one(&text);
             } else {
                 assert_eq!(error(text.as_bytes()), DecodeError::MissingField(name), "{text}");

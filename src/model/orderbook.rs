@@ -23,7 +23,7 @@ pub struct Orderbook {
     pub asks: Levels,
     /// Offers to buy, best (highest) first.
     pub bids: Levels,
-    /// Snapshot or realtime. A frame may be either; the shape is the same.
+    /// Snapshot or realtime; the shape is the same. A book that does not say (the documentation prints such) is realtime.
     pub stream_type: StreamType,
     /// Price grouping in the quote currency, 0 for none. Absent outside Korea and before 2024.
     pub level: Option<f64>,

@@ -48,7 +48,7 @@ pub(super) struct Field<R> {
 }
 
 /// Declares records: `place: Kind = long / short`, in wire order. A field is required unless `optional` (absent is
-/// `None`) or `or other` (absent is a copy of an earlier field) follows.
+/// `None`), `or other` (absent is a copy of an earlier field) or `realtime` (absent is that) follows.
 macro_rules! schema {
     ($($names:ident: $record:ident $(with $extra:ident)? {
         $($place:ident $(+ $more:ident)*: $kind:ty = $long:literal / $short:literal $($presence:ident $($other:ident)?)?;)*
@@ -97,6 +97,10 @@ macro_rules! absent {
     }};
     ($record:ident $place:ident optional) => {{
         $record.$place = None;
+        true
+    }};
+    ($record:ident $place:ident realtime) => {{
+        $record.$place = StreamType::Realtime;
         true
     }};
     ($record:ident $place:ident or $other:ident) => {{
@@ -174,7 +178,8 @@ schema! {
         total_ask_size: Number = "total_ask_size" / "tas";
         total_bid_size: Number = "total_bid_size" / "tbs";
         asks + bids: Units = "orderbook_units" / "obu";
-        stream_type: StreamType = "stream_type" / "st";
+        // Documentation prints books without it.
+        stream_type: StreamType = "stream_type" / "st" realtime;
         level: MaybeNumber = "level" / "lv" optional;
     }
     ORDERBOOK_UNIT: Quote {

@@ -240,7 +240,10 @@ impl Object<'_> {
         let total_ask_size = self.number("total_ask_size", "tas")?;
         let total_bid_size = self.number("total_bid_size", "tbs")?;
         let (asks, bids) = self.units()?;
-        let stream_type = self.stream_type()?;
+        let stream_type = match self.stream_type() {
+            Err(DecodeError::MissingField(_)) => StreamType::Realtime,
+            other => other?,
+        };
         let level = self.maybe_number("level", "lv")?;
         Ok(Orderbook { market, timestamp, total_ask_size, total_bid_size, asks, bids, stream_type, level })
     }
