@@ -1,1 +1,54 @@
-//! A simulated Upbit exchange. Shares no code with the library it tests.
+//! A simulated Upbit exchange, to test and show market-data clients against. Shares no code with `hoga`.
+//!
+//! [`Exchange`] is the venue itself: bytes and time go in, bytes and deadlines come out. It has no sockets, no clock
+//! and no threads, and a seed makes it repeat itself, so whole days can be run against a client under virtual time.
+//! [`Server`] puts it on a loopback port over TCP or TLS.
+//!
+//! ```no_run
+//! use hoga_exchange::{Fault, Server, ServerConfig};
+//!
+//! let server = Server::start(ServerConfig::default())?;
+//! println!("{} trusts {}", server.url(), server.ca_pem());
+//! server.inject(Fault::Mute(true));
+//! assert_eq!(server.stats().violations(), 0);
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! It behaves as measured on the real exchange where a measurement exists, and as documented elsewhere; guesses are
+//! marked where they are made. Not simulated: permessage-deflate (never negotiated, a client that offers it goes on
+//! without) and the authenticated endpoints, which answer 401.
+
+#![forbid(unsafe_code)]
+
+mod calendar;
+mod config;
+mod connection;
+mod exchange;
+mod fault;
+mod format;
+mod frame;
+mod limits;
+mod log;
+mod market;
+mod message;
+mod number;
+mod outbox;
+mod refusal;
+mod replay;
+mod request;
+mod rng;
+mod server;
+mod stats;
+mod subscription;
+mod upgrade;
+
+pub use config::{Config, Pace};
+pub use exchange::{ConnId, Exchange, Flow, Observer};
+pub use fault::Fault;
+pub use format::Format;
+pub use limits::Limits;
+pub use log::LogFile;
+pub use refusal::ErrorName;
+pub use replay::Replay;
+pub use server::{Server, ServerConfig};
+pub use stats::Stats;

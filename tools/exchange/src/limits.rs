@@ -1,0 +1,156 @@
+//! Rate limits as exact sliding logs: connects per address, requests per connection, Origin.
+
+use crate::calendar::SECOND;
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// At most `limit` events in any `window`.
+#[derive(Debug)]
+pub(crate) struct Log {
+    limit: usize,
+    window: u64,
+    times: VecDeque<u64>,
+}
+
+impl Log {
+    pub fn new(limit: usize, window: u64) -> Self {
+        Self { limit, window, times: VecDeque::new() }
+    }
+
+    /// How many more events are allowed now.
+    pub fn remaining(&mut self, now: u64) -> usize {
+        while self.times.front().is_some_and(|time| time + self.window <= now) {
+            self.times.pop_front();
+        }
+        self.limit.saturating_sub(self.times.len())
+    }
+
+    pub fn record(&mut self, now: u64) {
+        self.times.push_back(now);
+    }
+
+    fn try_record(&mut self, now: u64) -> bool {
+        let allowed = self.remaining(now) > 0;
+        if allowed {
+            self.record(now);
+        }
+        allowed
+    }
+}
+
+/// How much is allowed. The defaults are Upbit's.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Upgrades per second and address. Default: 5.
+    pub connects_per_second: usize,
+    /// Refused upgrades (429) that are one too many, within ten seconds: the address is blocked. Default: 5.
+    pub refusals_until_block: usize,
+    /// First block; each further one is twice as long. Default: 10 s. Upbit's value is not known.
+    pub first_block: Duration,
+    /// Requests per second and connection. Default: 5.
+    pub requests_per_second: usize,
+    /// Requests per minute and connection. Default: 100.
+    pub requests_per_minute: usize,
+    /// Between two upgrades with an `Origin` header from one address. Default: 10 s.
+    pub origin_interval: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connects_per_second: 5,
+            refusals_until_block: 5,
+            first_block: Duration::from_secs(10),
+            requests_per_second: 5,
+            requests_per_minute: 100,
+            origin_interval: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What the connect limit says about an upgrade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Come in; this many more this second.
+    Allowed { remaining: u64 },
+    /// 429.
+    TooMany,
+    /// 429, because of the `Origin` header.
+    OriginTooMany,
+    /// 418, for so long.
+    Blocked { for_ns: u64 },
+}
+
+/// Upgrades of one address.
+#[derive(Debug)]
+struct Address {
+    connects: Log,
+    origins: Log,
+    refusals: Log,
+    blocks: u32,
+    blocked_until: u64,
+}
+
+/// Upgrades of all addresses.
+#[derive(Debug, Default)]
+pub(crate) struct Connects(HashMap<IpAddr, Address>);
+
+impl Connects {
+    pub fn ask(&mut self, limits: &Limits, now: u64, ip: IpAddr, has_origin: bool) -> Verdict {
+        let address = self.0.entry(ip).or_insert_with(|| Address {
+            connects: Log::new(limits.connects_per_second, SECOND),
+            origins: Log::new(1, limits.origin_interval.as_nanos() as u64),
+            refusals: Log::new(limits.refusals_until_block, 10 * SECOND),
+            blocks: 0,
+            blocked_until: 0,
+        });
+        if now < address.blocked_until {
+            return Verdict::Blocked { for_ns: address.blocked_until - now };
+        }
+        if !address.connects.try_record(now) {
+            return address.refuse(limits, now, Verdict::TooMany);
+        }
+        if has_origin && !address.origins.try_record(now) {
+            return address.refuse(limits, now, Verdict::OriginTooMany);
+        }
+        Verdict::Allowed { remaining: address.connects.remaining(now) as u64 }
+    }
+}
+
+impl Address {
+    fn refuse(&mut self, limits: &Limits, now: u64, verdict: Verdict) -> Verdict {
+        if self.refusals.try_record(now) {
+            return verdict;
+        }
+        let for_ns = (limits.first_block.as_nanos() as u64) << self.blocks.min(10);
+        self.blocks += 1;
+        self.blocked_until = now + for_ns;
+        Verdict::Blocked { for_ns }
+    }
+}
+
+/// Requests of one connection.
+#[derive(Debug)]
+pub(crate) struct Requests {
+    second: Log,
+    minute: Log,
+}
+
+impl Requests {
+    pub fn new(limits: &Limits) -> Self {
+        Self {
+            second: Log::new(limits.requests_per_second, SECOND),
+            minute: Log::new(limits.requests_per_minute, 60 * SECOND),
+        }
+    }
+
+    pub fn try_record(&mut self, now: u64) -> bool {
+        let allowed = self.second.remaining(now) > 0 && self.minute.remaining(now) > 0;
+        if allowed {
+            self.second.record(now);
+            self.minute.record(now);
+        }
+        allowed
+    }
+}

@@ -1,0 +1,42 @@
+//! The ground-truth log as a file: one JSON line per data frame sent.
+
+use crate::exchange::{ConnId, Observer};
+use std::fs::File;
+use std::io::{LineWriter, Result, Write};
+use std::path::Path;
+
+/// Writes `{"sent_ns":..,"conn":..,"frame":<payload>}` per frame. A line is in the file once its frame was sent.
+#[derive(Debug)]
+pub struct LogFile {
+    file: LineWriter<File>,
+    failed: bool,
+}
+
+impl LogFile {
+    /// Creates the file, or empties it.
+    ///
+    /// # Errors
+    /// When it cannot be created.
+    pub fn create(path: impl AsRef<Path>) -> Result<Self> {
+        Ok(Self { file: LineWriter::with_capacity(64 * 1024, File::create(path)?), failed: false })
+    }
+
+    fn write(&mut self, sent_ns: u64, conn: ConnId, payload: &[u8]) -> Result<()> {
+        write!(self.file, "{{\"sent_ns\":{sent_ns},\"conn\":{},\"frame\":", conn.0)?;
+        self.file.write_all(payload)?;
+        self.file.write_all(b"}\n")
+    }
+}
+
+impl Observer for LogFile {
+    fn sent(&mut self, sent_ns: u64, conn: ConnId, payload: &[u8]) {
+        if self.failed {
+            return;
+        }
+        if let Err(error) = self.write(sent_ns, conn, payload) {
+            // Said once: a full disk must not stop the exchange, but a log with holes is no ground truth.
+            tracing::error!(%error, "the ground-truth log ends here");
+            self.failed = true;
+        }
+    }
+}

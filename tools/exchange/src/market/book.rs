@@ -1,0 +1,196 @@
+//! One order book: two sides of price levels that trades eat and other people's orders change.
+//!
+//! Invariants: bids strictly descend, asks strictly ascend, best bid < best ask, no size is zero, and each
+//! side keeps at least one level.
+
+use super::tick::Quote;
+use crate::number::ONE;
+use crate::rng::Rng;
+
+/// Levels per side in a frame; shorter sides are padded with zeros there, never here.
+pub(crate) const WINDOW: usize = 30;
+
+/// Orders resting at one price.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Level {
+    pub price: i64,
+    pub size: i64,
+    /// The JVM prints this size without trailing zeros: the scale of the order that made it.
+    pub stripped: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Ask,
+    Bid,
+}
+
+#[derive(Debug)]
+pub(crate) struct Book {
+    quote: Quote,
+    depth: usize,
+    /// Size of a usual order in the base asset.
+    unit: i64,
+    /// Best first.
+    pub asks: Vec<Level>,
+    pub bids: Vec<Level>,
+}
+
+impl Book {
+    pub fn new(quote: Quote, price: i64, depth: usize, unit: i64, rng: &mut Rng) -> Self {
+        let mut book = Self { quote, depth, unit: unit.max(10), asks: Vec::new(), bids: Vec::new() };
+        let ask = quote.above(price);
+        book.asks.push(book.level(ask, rng));
+        book.bids.push(book.level(price, rng));
+        for side in [Side::Ask, Side::Bid] {
+            while book.extend(side, rng) {}
+        }
+        book
+    }
+
+    pub fn best(&self, side: Side) -> Level {
+        match side {
+            Side::Ask => self.asks[0],
+            Side::Bid => self.bids[0],
+        }
+    }
+
+    /// Takes up to `size` off the best level of `side`; returns price and size traded.
+    pub fn take(&mut self, side: Side, size: i64, rng: &mut Rng) -> (i64, i64) {
+        let best = &mut self.side(side)[0];
+        let (price, traded) = (best.price, best.size.min(size));
+        best.size -= traded;
+        best.stripped = false;
+        if best.size == 0 {
+            self.remove(side, 0, rng);
+        }
+        (price, traded)
+    }
+
+    /// Something other than a trade happens. `pull` in `-1.0..=1.0` says which way the price should drift.
+    pub fn change(&mut self, pull: f64, rng: &mut Rng) {
+        match rng.below(10) {
+            0 => self.quote_inside(pull, rng),
+            1 => {
+                let side = if rng.chance(0.5 + pull / 2.0) { Side::Ask } else { Side::Bid };
+                self.remove(side, 0, rng);
+            }
+            _ => self.resize(rng),
+        }
+    }
+
+    /// A new best order between bid and ask, if a price is free there.
+    fn quote_inside(&mut self, pull: f64, rng: &mut Rng) {
+        let (bid, ask) = (self.bids[0].price, self.asks[0].price);
+        let (higher, lower) = (self.quote.above(bid), self.quote.below(ask));
+        if rng.chance(0.5 + pull / 2.0) && higher < ask {
+            let level = self.level(higher, rng);
+            self.bids.insert(0, level);
+        } else if lower > bid {
+            let level = self.level(lower, rng);
+            self.asks.insert(0, level);
+        } else {
+            self.resize(rng);
+        }
+        self.asks.truncate(self.depth);
+        self.bids.truncate(self.depth);
+    }
+
+    fn resize(&mut self, rng: &mut Rng) {
+        let side = if rng.chance(0.5) { Side::Ask } else { Side::Bid };
+        for _ in 0..rng.between(1, 3) {
+            // Most orders come and go near the top.
+            let index = (rng.unit().powi(2) * self.side(side).len() as f64) as usize;
+            let price = self.side(side)[index].price;
+            let level = self.level(price, rng);
+            self.side(side)[index] = level;
+        }
+    }
+
+    fn remove(&mut self, side: Side, index: usize, rng: &mut Rng) {
+        self.extend(side, rng);
+        if self.side(side).len() > 1 {
+            self.side(side).remove(index);
+        } else {
+            // The lowest bid there can be: someone else quotes the same price again.
+            let price = self.side(side)[0].price;
+            let level = self.level(price, rng);
+            self.side(side)[0] = level;
+        }
+    }
+
+    /// Adds one level behind the last; false when the side is full or no price is left.
+    fn extend(&mut self, side: Side, rng: &mut Rng) -> bool {
+        let quote = self.quote;
+        let levels = self.side(side);
+        let Some(last) = levels.last().copied() else { return false };
+        let mut price = last.price;
+        for _ in 0..rng.between(1, 3) {
+            price = match side {
+                Side::Ask => quote.above(price),
+                Side::Bid => quote.below(price),
+            };
+        }
+        if levels.len() > self.depth || price <= 0 {
+            return false;
+        }
+        let level = self.level(price, rng);
+        self.side(side).push(level);
+        self.side(side).len() < self.depth
+    }
+
+    fn side(&mut self, side: Side) -> &mut Vec<Level> {
+        match side {
+            Side::Ask => &mut self.asks,
+            Side::Bid => &mut self.bids,
+        }
+    }
+
+    fn level(&self, price: i64, rng: &mut Rng) -> Level {
+        // From a hundredth of the usual size to a few times it, as orders are.
+        let size = (self.unit as f64 * 10f64.powf(rng.unit() * 2.5 - 2.0)) as i64 + rng.below(10_000) as i64 + 1;
+        if rng.chance(0.2) && size > 20_000 {
+            return Level { price, size: size - size % 10_000, stripped: rng.chance(0.5) };
+        }
+        Level { price, size, stripped: false }
+    }
+}
+
+/// The printed window of a book: 30 units of (ask, bid), and the sums over them.
+#[derive(Debug, Clone)]
+pub(crate) struct Window {
+    pub asks: Vec<Level>,
+    pub bids: Vec<Level>,
+    pub total_ask_size: i128,
+    pub total_bid_size: i128,
+}
+
+impl Window {
+    /// The book grouped by `level`, zero for no grouping: asks round up, bids down.
+    pub fn of(book: &Book, level: i64) -> Self {
+        let asks = group(&book.asks, |price| if level == 0 { price } else { (price + level - 1) / level * level });
+        let bids = group(&book.bids, |price| if level == 0 { price } else { price / level * level });
+        let total = |levels: &[Level]| levels.iter().map(|level| i128::from(level.size)).sum();
+        Self { total_ask_size: total(&asks), total_bid_size: total(&bids), asks, bids }
+    }
+}
+
+fn group(levels: &[Level], to: impl Fn(i64) -> i64) -> Vec<Level> {
+    let mut grouped: Vec<Level> = Vec::with_capacity(WINDOW);
+    for level in levels.iter().take(WINDOW) {
+        let price = to(level.price);
+        match grouped.last_mut().filter(|last| last.price == price) {
+            Some(last) => *last = Level { price, size: last.size + level.size, stripped: false },
+            None => grouped.push(Level { price, ..*level }),
+        }
+    }
+    // A bid below the first level has no group to be in.
+    grouped.retain(|level| level.price > 0);
+    grouped
+}
+
+/// The usual order size of a market where that much of the quote currency changes hands.
+pub(crate) fn usual_size(notional: i64, price: i64) -> i64 {
+    let size = i128::from(notional) * i128::from(ONE) / i128::from(price.max(1));
+    size.clamp(10, i128::from(i64::MAX / 1_000)) as i64
+}

@@ -1,0 +1,85 @@
+//! The trading floor: which markets are awake, and which of them does something next.
+
+use super::listing::Listings;
+use super::{Event, Market};
+use crate::calendar::SECOND;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, HashSet};
+
+/// A market that is further behind than this goes on from the present instead of catching up.
+const LAG_MAX: u64 = 5 * SECOND;
+
+#[derive(Debug)]
+struct Slot {
+    market: Market,
+    awake: bool,
+    /// The one entry of `Floor::queue` that counts; older ones of this market are skipped.
+    scheduled: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Floor {
+    pub listings: Listings,
+    speed: f64,
+    slots: HashMap<usize, Slot>,
+    queue: BinaryHeap<Reverse<(u64, usize)>>,
+}
+
+impl Floor {
+    pub fn new(listings: Listings, speed: f64) -> Self {
+        Self { listings, speed, slots: HashMap::new(), queue: BinaryHeap::new() }
+    }
+
+    /// Makes a market go on; it is created when it is asked for the first time.
+    pub fn wake(&mut self, index: usize, now: u64) {
+        let slot = self.slots.entry(index).or_insert_with(|| {
+            let market = Market::new(self.listings.row(index), self.speed, now);
+            Slot { market, awake: false, scheduled: 0 }
+        });
+        if !slot.awake {
+            slot.awake = true;
+            slot.market.resume(now);
+            slot.scheduled = slot.market.next();
+            self.queue.push(Reverse((slot.scheduled, index)));
+        }
+    }
+
+    /// Lets every market sleep that is not wanted.
+    pub fn keep_only(&mut self, wanted: &HashSet<usize>) {
+        for (index, slot) in &mut self.slots {
+            slot.awake &= wanted.contains(index);
+        }
+        if !self.slots.values().any(|slot| slot.awake) {
+            self.queue.clear();
+        }
+    }
+
+    /// A market that was woken before.
+    pub fn market(&self, index: usize) -> Option<&Market> {
+        self.slots.get(&index).map(|slot| &slot.market)
+    }
+
+    /// When [`step`](Self::step) has something to do; possibly early, never late.
+    pub fn next(&self) -> u64 {
+        self.queue.peek().map_or(u64::MAX, |Reverse((due, _))| *due)
+    }
+
+    /// Lets the market that is due first, up to `now`, do one thing. `None` when none is due.
+    pub fn step(&mut self, now: u64) -> Option<(usize, Option<Event>)> {
+        while let Some(Reverse((due, index))) = self.queue.peek().copied().filter(|Reverse((due, _))| *due <= now) {
+            self.queue.pop();
+            let Some(slot) = self.slots.get_mut(&index).filter(|slot| slot.awake && slot.scheduled == due) else {
+                continue;
+            };
+            let late = due + LAG_MAX < now;
+            if late {
+                slot.market.resume(now);
+            }
+            let event = if late { None } else { slot.market.step() };
+            slot.scheduled = slot.market.next();
+            self.queue.push(Reverse((slot.scheduled, index)));
+            return Some((index, event));
+        }
+        None
+    }
+}

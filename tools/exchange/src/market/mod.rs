@@ -1,0 +1,236 @@
+//! One market as a sequence of events: trades, book changes on a 100 ms grid, candles on a 1 s cycle.
+//!
+//! Sans-IO: [`Market::next`] says when something happens, [`Market::step`] makes it happen. A market nobody
+//! subscribes to is never stepped and costs nothing; [`Market::resume`] takes it up again.
+
+pub(crate) mod book;
+pub(crate) mod candle;
+mod day;
+pub(crate) mod floor;
+pub(crate) mod listing;
+pub(crate) mod tick;
+
+pub(crate) use book::{Book, Side};
+pub(crate) use day::Day;
+
+use crate::calendar::{MS, SECOND};
+use crate::number::ONE;
+use crate::rng::Rng;
+use candle::{Candle, Candles};
+use listing::Listing;
+use tick::Quote;
+
+/// Book frames of one market keep this distance.
+const GRID: u64 = 100 * MS;
+/// Share of trades that are published after a newer one, as counted in a real capture.
+const LATE: f64 = 0.02;
+
+/// One deal. `taker` is the side that crossed the spread.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Trade {
+    pub timestamp_ms: u64,
+    pub trade_ms: u64,
+    pub price: i64,
+    pub volume: i64,
+    pub taker: Side,
+    pub sequential_id: u64,
+    pub best_ask: book::Level,
+    pub best_bid: book::Level,
+}
+
+impl Trade {
+    /// Price times volume, with twice the decimals.
+    pub fn turnover(&self) -> i128 {
+        i128::from(self.price) * i128::from(self.volume)
+    }
+}
+
+/// What subscribers are told about.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Trade(Trade),
+    Book,
+    Candles(Vec<(usize, Candle)>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Market {
+    pub code: String,
+    reference_price: i64,
+    trades_per_second: f64,
+    changes_per_second: f64,
+    usual_size: i64,
+    /// Where on the grid this market's book frames are, in nanoseconds.
+    phase: u64,
+    pub book: Book,
+    pub book_ms: u64,
+    pub day: Day,
+    pub candles: Candles,
+    /// The last trade to be published, which a trade snapshot shows.
+    pub last_trade: Trade,
+    /// The newest trade by its own time, which a ticker shows.
+    pub newest_trade: Trade,
+    late_trades: u64,
+    next_trade: u64,
+    next_change: u64,
+    book_due: Option<u64>,
+    candles_due: Option<u64>,
+    rng: Rng,
+}
+
+impl Market {
+    /// The market as it stands at `now`, with a history behind it. `speed` multiplies how much happens.
+    pub fn new(listing: &Listing, speed: f64, now: u64) -> Self {
+        let mut rng = Rng::new(listing.seed);
+        let quote = listing.quote;
+        let price = quote.snap(listing.reference_price);
+        let usual_size = book::usual_size(usual_notional(quote), price);
+        let book = Book::new(quote, price, listing.depth, usual_size, &mut rng);
+        // The last trade lies as far back as the market is quiet, but no more than some hours.
+        let now_ms = now / MS;
+        let last_ms = now_ms - rng.wait_ns(listing.trades_per_second).min(7_200 * SECOND) / MS - 60;
+        let daily_volume = i128::from(usual_size) * (listing.trades_per_second * 20_000.0 + 10.0) as i128;
+        let day = Day::in_progress(now_ms, price, daily_volume, |price| quote.snap(price), &mut rng);
+        let trade = Trade {
+            timestamp_ms: last_ms + 42,
+            trade_ms: last_ms,
+            price,
+            volume: usual_size,
+            taker: if rng.chance(0.5) { Side::Ask } else { Side::Bid },
+            sequential_id: last_ms * 10_000,
+            best_ask: book.best(Side::Ask),
+            best_bid: book.best(Side::Bid),
+        };
+        let mut candles = Candles::default();
+        candles.add(&trade);
+        candles.take_changed();
+        let mut market = Self {
+            code: listing.code.clone(),
+            reference_price: price,
+            trades_per_second: listing.trades_per_second * speed,
+            changes_per_second: listing.changes_per_second * speed,
+            usual_size,
+            phase: rng.below(GRID / MS) * MS,
+            book,
+            book_ms: last_ms + rng.below(60),
+            day,
+            candles,
+            last_trade: trade,
+            newest_trade: trade,
+            late_trades: 0,
+            next_trade: 0,
+            next_change: 0,
+            book_due: None,
+            candles_due: None,
+            rng,
+        };
+        market.resume(now);
+        market
+    }
+
+    /// Time went by without this market: nothing happened meanwhile, and it goes on from here.
+    pub fn resume(&mut self, now: u64) {
+        self.next_trade = now + self.rng.wait_ns(self.trades_per_second);
+        self.next_change = now + self.rng.wait_ns(self.changes_per_second);
+        self.book_due = self.book_due.map(|_| on_grid_after(now, GRID, self.phase));
+        self.candles_due = self.candles_due.map(|_| on_grid_after(now, SECOND, 0));
+    }
+
+    /// When the next [`step`](Self::step) is due.
+    pub fn next(&self) -> u64 {
+        let sent = self.book_due.unwrap_or(u64::MAX).min(self.candles_due.unwrap_or(u64::MAX));
+        self.next_trade.min(self.next_change).min(sent)
+    }
+
+    /// Does what is due first. `None` when it is nothing a subscriber sees yet.
+    pub fn step(&mut self) -> Option<Event> {
+        let due = self.next();
+        // Candles first: a trade in the same nanosecond belongs to the next window already.
+        if self.candles_due == Some(due) {
+            self.candles_due = None;
+            return Some(Event::Candles(self.candles.take_changed()));
+        }
+        if self.book_due == Some(due) {
+            self.book_due = None;
+            self.book_ms = due / MS;
+            return Some(Event::Book);
+        }
+        if self.next_change == due {
+            let pull = self.pull();
+            self.book.change(pull, &mut self.rng);
+            self.book_changed(due);
+            self.next_change = due + self.rng.wait_ns(self.changes_per_second);
+            return None;
+        }
+        let trade = self.trade(due);
+        self.next_trade = due + self.rng.wait_ns(self.trades_per_second);
+        Some(Event::Trade(trade))
+    }
+
+    fn trade(&mut self, now: u64) -> Trade {
+        let buy = self.rng.chance(0.5 + self.pull() / 2.0);
+        let (taker, maker) = if buy { (Side::Bid, Side::Ask) } else { (Side::Ask, Side::Bid) };
+        let size = (self.usual_size as f64 * 10f64.powf(self.rng.unit() * 3.0 - 2.5)) as i64 + 1;
+        let (price, volume) = self.book.take(maker, size, &mut self.rng);
+        let (trade_ms, sequential_id) = self.trade_time(now);
+        let trade = Trade {
+            timestamp_ms: now / MS,
+            trade_ms,
+            price,
+            volume,
+            taker,
+            sequential_id,
+            best_ask: self.book.best(Side::Ask),
+            best_bid: self.book.best(Side::Bid),
+        };
+        self.book_changed(now);
+        self.day.add(&trade, self.newest_trade.price);
+        self.candles.add(&trade);
+        self.candles_due.get_or_insert(on_grid_after(now, SECOND, 0));
+        self.last_trade = trade;
+        if sequential_id > self.newest_trade.sequential_id {
+            self.newest_trade = trade;
+        }
+        trade
+    }
+
+    /// When the deal was made, some tens of milliseconds before it is published, and its id: ms x 10000 + n.
+    fn trade_time(&mut self, now: u64) -> (u64, u64) {
+        let newest_ms = self.newest_trade.trade_ms;
+        if self.rng.chance(LATE) {
+            // The upper half of the counter is for late trades: no id is ever used twice in a market.
+            self.late_trades += 1;
+            let trade_ms = newest_ms - self.rng.between(1, 200);
+            return (trade_ms, trade_ms * 10_000 + 5_000 + self.late_trades % 5_000);
+        }
+        let trade_ms = (now / MS - self.rng.between(24, 60)).max(newest_ms);
+        let first = trade_ms * 10_000;
+        (trade_ms, first.max(self.newest_trade.sequential_id + 1))
+    }
+
+    fn book_changed(&mut self, now: u64) {
+        self.book_due.get_or_insert(on_grid_after(now, GRID, self.phase));
+    }
+
+    /// Draws a price that wandered off back to where it came from, so long runs stay realistic.
+    fn pull(&self) -> f64 {
+        let price = self.book.best(Side::Bid).price;
+        let away = (self.reference_price - price) as f64 / self.reference_price as f64;
+        (away * 20.0).clamp(-0.8, 0.8)
+    }
+}
+
+/// The first moment strictly after `now` that is `phase` past a multiple of `grid`.
+fn on_grid_after(now: u64, grid: u64, phase: u64) -> u64 {
+    let base = now - now % grid + phase;
+    if base > now { base } else { base + grid }
+}
+
+/// What a usual order is worth in the quote currency.
+fn usual_notional(quote: Quote) -> i64 {
+    match quote {
+        Quote::Krw | Quote::KrwStable => 3_000_000 * ONE,
+        Quote::Btc => ONE / 40,
+        Quote::Usdt => 2_000 * ONE,
+    }
+}

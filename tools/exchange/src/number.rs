@@ -1,0 +1,170 @@
+//! The spellings of numbers that Upbit's JVM prints. Pure text; which field uses which is `message`'s business.
+//!
+//! All values are fixed point: an integer and the number of its decimals, so sums stay exact.
+
+/// Decimals of every price and size in this crate.
+pub(crate) const SCALE: u32 = 8;
+/// One, at [`SCALE`].
+pub(crate) const ONE: i64 = 100_000_000;
+
+/// Java's `BigDecimal.toString`: `122720000.00000000`, `0E-8`, `9.9E-7`, `0.00000689`.
+pub(crate) fn big_decimal(out: &mut Vec<u8>, unscaled: i128, scale: u32) {
+    let digits = sign_and_digits(out, unscaled);
+    let adjusted = digits.len() as i64 - 1 - i64::from(scale);
+    if adjusted >= -6 {
+        return point(out, digits.as_bytes(), digits.len() as i64 - i64::from(scale));
+    }
+    scientific(out, digits.as_bytes(), adjusted, b"");
+}
+
+/// Java's `Double.toString` of a value with [`SCALE`] decimals: `1.16539E8`, `3426000.0`, `7.9276E-4`.
+pub(crate) fn double(out: &mut Vec<u8>, value: i128) {
+    if value == 0 {
+        return out.extend_from_slice(b"0.0");
+    }
+    let text = sign_and_digits(out, value);
+    let (digits, exponent) = shortest(&text);
+    let digits = digits.as_bytes();
+    if !(-3..7).contains(&exponent) {
+        return scientific(out, digits, exponent, b"0");
+    }
+    let whole = exponent + 1;
+    if whole < digits.len() as i64 {
+        return point(out, digits, whole);
+    }
+    out.extend_from_slice(digits);
+    out.extend(std::iter::repeat_n(b'0', whole as usize - digits.len()));
+    out.extend_from_slice(b".0");
+}
+
+/// A value with [`SCALE`] decimals, without exponent or trailing zeros: `116606000`, `0.00000853`.
+pub(crate) fn plain(out: &mut Vec<u8>, value: i128) {
+    let (mut value, mut scale) = (value, SCALE);
+    while scale > 0 && value % 10 == 0 {
+        value /= 10;
+        scale -= 1;
+    }
+    let digits = sign_and_digits(out, value);
+    point(out, digits.as_bytes(), digits.len() as i64 - i64::from(scale));
+}
+
+pub(crate) fn integer(out: &mut Vec<u8>, value: u64) {
+    out.extend_from_slice(value.to_string().as_bytes());
+}
+
+fn sign_and_digits(out: &mut Vec<u8>, value: i128) -> String {
+    if value < 0 {
+        out.push(b'-');
+    }
+    value.unsigned_abs().to_string()
+}
+
+/// Digits without trailing zeros and the decimal exponent of the first, as the shortest text of the f64 has them.
+fn shortest(text: &str) -> (String, i64) {
+    let exponent = text.len() as i64 - 1 - i64::from(SCALE);
+    let digits = text.trim_end_matches('0');
+    // Up to 15 digits survive the f64 unchanged, so they are its shortest text already.
+    if digits.len() <= 15 {
+        return (digits.to_owned(), exponent);
+    }
+    let value: f64 = format!("{text}e-{SCALE}").parse().expect("digits with an exponent are a number");
+    let text = format!("{value:e}");
+    let (mantissa, exponent) = text.split_once('e').expect("`{:e}` prints an exponent");
+    (mantissa.replace('.', ""), exponent.parse().expect("a small integer"))
+}
+
+/// `digits` with the decimal point after the first `whole` of them, zero-filled on the left.
+fn point(out: &mut Vec<u8>, digits: &[u8], whole: i64) {
+    if whole <= 0 {
+        out.extend_from_slice(b"0.");
+        out.extend(std::iter::repeat_n(b'0', -whole as usize));
+        return out.extend_from_slice(digits);
+    }
+    let (left, right) = digits.split_at((whole as usize).min(digits.len()));
+    out.extend_from_slice(left);
+    if !right.is_empty() {
+        out.push(b'.');
+        out.extend_from_slice(right);
+    }
+}
+
+/// `d.dddE±n`; `lone` follows the point when there is only one digit (Double prints `5.0E-4`, BigDecimal `5E-4`).
+fn scientific(out: &mut Vec<u8>, digits: &[u8], exponent: i64, lone: &[u8]) {
+    let rest = if digits.len() > 1 { &digits[1..] } else { lone };
+    out.push(digits[0]);
+    if !rest.is_empty() {
+        out.push(b'.');
+        out.extend_from_slice(rest);
+    }
+    out.extend_from_slice(format!("E{exponent}").as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(write: impl Fn(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn big_decimals_are_spelled_like_java() {
+        for (value, scale, expected) in [
+            (12_272_000_000_000_000, 8, "122720000.00000000"),
+            (0, 8, "0E-8"),
+            (0, 0, "0"),
+            (1, 8, "1E-8"),
+            (99, 8, "9.9E-7"),
+            (689, 8, "0.00000689"),
+            (3_600_000, 8, "0.03600000"),
+            (-11_200_000_000_000, 8, "-112000.00000000"),
+            (14_830_508, 10, "0.0014830508"),
+            (632, 10, "6.32E-8"),
+            (5, 0, "5"),
+            (399, 4, "0.0399"),
+        ] {
+            assert_eq!(text(|out| big_decimal(out, value, scale)), expected);
+        }
+    }
+
+    #[test]
+    fn doubles_are_spelled_like_java() {
+        for (value, expected) in [
+            (11_653_900_000_000_000, "1.16539E8"),
+            (4_912_000_000_000_000, "4.912E7"),
+            (342_600_000_000_000, "3426000.0"),
+            (1_000_000_000_000_000, "1.0E7"),
+            (999_999_900_000_000, "9999999.0"),
+            (689, "6.89E-6"),
+            (79_276, "7.9276E-4"),
+            (50_000, "5.0E-4"),
+            (100_000, "0.001"),
+            (224_034_130, "2.2403413"),
+            (0, "0.0"),
+            (1, "1.0E-8"),
+            (2_575_227_555_420_627, "2.575227555420627E7"),
+            (-12_700_000_000, "-127.0"),
+        ] {
+            assert_eq!(text(|out| double(out, value)), expected);
+        }
+    }
+
+    #[test]
+    fn plain_numbers_have_neither_exponent_nor_trailing_zeros() {
+        for (value, expected) in
+            [(11_660_600_000_000_000, "116606000"), (853, "0.00000853"), (8_717_033_000_000, "87170.33"), (0, "0")]
+        {
+            assert_eq!(text(|out| plain(out, value)), expected);
+        }
+    }
+
+    #[test]
+    fn a_double_reads_back_as_the_nearest_f64() {
+        for value in [1i128, 12_345_678_901_234_567_890, 75_685_803_074_369_320_000, 99_999_999_999_999_999] {
+            let exact: f64 = format!("{value}e-8").parse().unwrap();
+            assert_eq!(text(|out| double(out, value)).parse::<f64>().unwrap().to_bits(), exact.to_bits());
+        }
+    }
+}

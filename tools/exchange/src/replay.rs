@@ -1,0 +1,173 @@
+//! Recorded lines served byte for byte. Reads just enough of a line to know which stream it belongs to.
+
+use crate::calendar::MS;
+use crate::config::Pace;
+use crate::request::{Want, split_units};
+use serde_json::Value;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::fs;
+use std::io::{Error, ErrorKind, Result};
+use std::path::Path;
+
+/// Lines of recorded messages, in file order, grouped by (type, code).
+#[derive(Debug, Default)]
+pub struct Replay {
+    lines: Vec<Box<[u8]>>,
+    /// Line numbers of each stream, ascending.
+    streams: Vec<Vec<usize>>,
+    by_name: HashMap<(String, String), usize>,
+}
+
+impl Replay {
+    /// Reads JSONL files, one message per line, in any of the four formats. A list belongs to the stream of its
+    /// first element.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or a line has no type and code: the error names file, line and remedy.
+    pub fn load<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Result<Self> {
+        let mut replay = Self::default();
+        for path in paths {
+            let name = path.as_ref().display().to_string();
+            let text =
+                fs::read_to_string(&path).map_err(|error| Error::new(error.kind(), format!("{name}: {error}")))?;
+            replay.add(&name, &text)?;
+        }
+        Ok(replay)
+    }
+
+    /// Adds the lines of one file; `name` is only used in errors.
+    ///
+    /// # Errors
+    /// When a line has no type and code.
+    pub fn add(&mut self, name: &str, text: &str) -> Result<()> {
+        for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+            let key = stream_of(line).ok_or_else(|| {
+                let line = index + 1;
+                let remedy = "each line must be one message with a type (or ty) and a code (or cd); remove this line";
+                Error::new(ErrorKind::InvalidData, format!("{name}:{line}: no type and code found: {remedy}"))
+            })?;
+            let stream = *self.by_name.entry(key).or_insert(self.streams.len());
+            if stream == self.streams.len() {
+                self.streams.push(Vec::new());
+            }
+            self.streams[stream].push(self.lines.len());
+            self.lines.push(line.as_bytes().into());
+        }
+        Ok(())
+    }
+
+    /// How many lines there are.
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// The (type, code) pairs that can be subscribed, in no particular order.
+    pub fn streams(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.by_name.keys().map(|(kind, code)| (kind.as_str(), code.as_str()))
+    }
+
+    pub(crate) fn stream(&self, kind: &str, code: &str) -> Option<usize> {
+        self.by_name.get(&(kind.to_owned(), code.to_owned())).copied()
+    }
+}
+
+fn stream_of(line: &str) -> Option<(String, String)> {
+    let value: Value = serde_json::from_str(line).ok()?;
+    let object = value.as_array().map_or(Some(&value), |list| list.first())?.as_object()?;
+    let text = |long: &str, short: &str| object.get(long).or_else(|| object.get(short))?.as_str().map(str::to_owned);
+    Some((text("type", "ty")?, text("code", "cd")?))
+}
+
+/// How far behind its pace a replay may be and still make up for it.
+const CATCH_UP: u64 = 100 * MS;
+
+/// Where one connection is in the replay. Lines it had are not sent to it again, whatever it asks for next.
+#[derive(Debug, Default)]
+pub(crate) struct Cursor {
+    /// How many lines of each stream were delivered.
+    delivered: HashMap<usize, usize>,
+    /// The next line of each subscribed stream, lowest first: file order over all of them.
+    next: BinaryHeap<Reverse<(usize, usize)>>,
+    subscribed: Vec<usize>,
+    due: u64,
+}
+
+impl Cursor {
+    /// The streams of a new request that are replayed. Options of the request do not filter what was recorded.
+    pub fn subscribe(&mut self, replay: &Replay, wants: &[Want], now: u64) {
+        let codes = wants.iter().flat_map(|want| want.codes.iter().map(move |code| (want.kind, code)));
+        self.subscribed = codes.filter_map(|(kind, code)| replay.stream(kind.name(), split_units(code).0)).collect();
+        self.subscribed.sort_unstable();
+        self.subscribed.dedup();
+        self.due = self.due.max(now);
+        self.queue(replay);
+    }
+
+    fn queue(&mut self, replay: &Replay) {
+        let next_of = |stream: &usize| {
+            let delivered = self.delivered.get(stream).copied().unwrap_or(0);
+            replay.streams[*stream].get(delivered).map(|line| Reverse((*line, *stream)))
+        };
+        self.next = self.subscribed.iter().filter_map(next_of).collect();
+    }
+
+    /// When the next line may be sent; `None` when there is none.
+    pub fn due(&self) -> Option<u64> {
+        (!self.next.is_empty()).then_some(self.due)
+    }
+
+    /// The next line, if its time has come.
+    pub fn take<'a>(&mut self, replay: &'a Replay, pace: Pace, loops: bool, now: u64) -> Option<&'a [u8]> {
+        if self.due()? > now {
+            return None;
+        }
+        let Reverse((line, stream)) = self.next.pop()?;
+        let delivered = self.delivered.entry(stream).or_insert(0);
+        *delivered += 1;
+        if let Some(line) = replay.streams[stream].get(*delivered) {
+            self.next.push(Reverse((*line, stream)));
+        }
+        if self.next.is_empty() && loops {
+            self.delivered.clear();
+            self.queue(replay);
+        }
+        if let Pace::PerSecond(rate) = pace {
+            let step = (1e9 / rate.max(1e-3)) as u64;
+            // A late timer catches up, a reader that paused for longer does not: the pace holds from here.
+            self.due = self.due.max(now.saturating_sub(CATCH_UP.max(step))) + step;
+        }
+        Some(&replay.lines[line])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_any_format_are_grouped_by_type_and_code() {
+        let mut replay = Replay::default();
+        let text = concat!(
+            "{\"type\":\"trade\",\"code\":\"KRW-BTC\"}\n\n",
+            "[{\"ty\":\"trade\",\"cd\":\"KRW-BTC\"}]\n",
+            "{\"cd\":\"KRW-ETH\",\"ty\":\"orderbook\"}\n"
+        );
+        replay.add("x.jsonl", text).unwrap();
+        assert_eq!(replay.len(), 3);
+        assert_eq!(replay.streams[replay.stream("trade", "KRW-BTC").unwrap()], [0, 1]);
+        assert!(replay.stream("orderbook", "KRW-ETH").is_some() && replay.stream("ticker", "KRW-BTC").is_none());
+    }
+
+    #[test]
+    fn a_line_without_type_and_code_is_refused_with_its_place_and_a_remedy() {
+        let text = "{\"type\":\"trade\",\"code\":\"KRW-BTC\"}\n{\"status\":\"UP\"}\n";
+        let error = Replay::default().add("x.jsonl", text).unwrap_err().to_string();
+        assert!(error.starts_with("x.jsonl:2:") && error.contains("remove this line"), "{error}");
+    }
+}

@@ -1,0 +1,159 @@
+//! Reads one request message into what it asks for, or the error it earns. Knows no markets and sends nothing.
+
+use crate::format::Format;
+use crate::market::candle;
+use crate::number::ONE;
+use crate::refusal::{ErrorName, Refusal};
+use serde_json::{Map, Value};
+
+/// What a client asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Request {
+    /// Replaces the whole subscription.
+    Subscribe { ticket: String, wants: Vec<Want>, format: Format },
+    /// Asks what is subscribed; still sets the format.
+    List { ticket: String, format: Format },
+}
+
+/// One type object of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Want {
+    pub kind: Kind,
+    /// As written, suffix and all.
+    pub codes: Vec<String>,
+    /// Grouping of order books, fixed point; zero is none.
+    pub level: i64,
+    pub delivery: Delivery,
+}
+
+/// A public data type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    Ticker,
+    Trade,
+    Orderbook,
+    /// Index into [`candle::UNITS`].
+    Candle(usize),
+}
+
+/// Which parts of a stream are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    Both,
+    OnlySnapshot,
+    OnlyRealtime,
+}
+
+impl Kind {
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "ticker" => Some(Self::Ticker),
+            "trade" => Some(Self::Trade),
+            "orderbook" => Some(Self::Orderbook),
+            _ => candle::UNITS.iter().position(|(unit, _)| *unit == name).map(Self::Candle),
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ticker => "ticker",
+            Self::Trade => "trade",
+            Self::Orderbook => "orderbook",
+            Self::Candle(unit) => candle::UNITS[unit].0,
+        }
+    }
+}
+
+/// Types that exist, but on another endpoint.
+const PRIVATE: [&str; 5] = ["myOrder", "myAsset", "announcement", "indicator", "indicator_signal"];
+
+impl Request {
+    /// Reads a message that came in on the public endpoint.
+    ///
+    /// The order of the objects does not matter. What nobody recorded is decided here: an unknown format is
+    /// DEFAULT, empty `codes` are NO_CODES, private types are INVALID_AUTH.
+    pub fn parse(text: &[u8]) -> Result<Self, Refusal> {
+        let Ok(Value::Array(items)) = serde_json::from_slice(text) else { return Err(ErrorName::WrongFormat.into()) };
+        let (mut ticket, mut format, mut list, mut wants) = (None, Format::Default, false, Vec::new());
+        let mut objects = Vec::with_capacity(items.len());
+        for item in &items {
+            objects.push(item.as_object().ok_or(ErrorName::WrongFormat)?);
+        }
+        if let Some(value) = objects.iter().find_map(|object| object.get("ticket")) {
+            ticket = value.as_str();
+        }
+        let ticket = ticket.ok_or(ErrorName::NoTicket)?.to_owned();
+        for object in objects {
+            if object.contains_key("ticket") && object.len() == 1 {
+                continue;
+            }
+            if let Some(method) = object.get("method") {
+                let known = method.as_str() == Some("LIST_SUBSCRIPTIONS");
+                list |= known.then_some(true).ok_or(ErrorName::InvalidParam)?;
+            } else if let Some(value) = object.get("format").filter(|_| !object.contains_key("type")) {
+                format = Format::named(value.as_str().ok_or(ErrorName::WrongFormat)?);
+            } else {
+                wants.push(want(object)?);
+            }
+        }
+        match (list, wants.is_empty()) {
+            (true, _) => Ok(Self::List { ticket, format }),
+            (false, true) => Err(ErrorName::NoType.into()),
+            (false, false) => Ok(Self::Subscribe { ticket, wants, format }),
+        }
+    }
+}
+
+fn want(object: &Map<String, Value>) -> Result<Want, Refusal> {
+    let name = object.get("type").ok_or(ErrorName::NoType)?.as_str().ok_or(ErrorName::WrongFormat)?;
+    if PRIVATE.contains(&name) {
+        return Err(ErrorName::InvalidAuth.into());
+    }
+    let kind = Kind::named(name).ok_or_else(|| Refusal::unknown_type(name))?;
+    Ok(Want { kind, codes: codes(object)?, level: level(object)?, delivery: delivery(object)? })
+}
+
+fn codes(object: &Map<String, Value>) -> Result<Vec<String>, Refusal> {
+    let codes = object.get("codes").ok_or(ErrorName::NoCodes)?.as_array().ok_or(ErrorName::WrongFormat)?;
+    if codes.is_empty() {
+        return Err(ErrorName::NoCodes.into());
+    }
+    codes.iter().map(|code| Ok(code.as_str().ok_or(ErrorName::WrongFormat)?.to_owned())).collect()
+}
+
+/// The guide says string and its examples say number, so both are read.
+fn level(object: &Map<String, Value>) -> Result<i64, Refusal> {
+    let value = match object.get("level") {
+        None | Some(Value::Null) => return Ok(0),
+        Some(Value::Number(number)) => number.as_f64(),
+        Some(Value::String(text)) => text.parse().ok(),
+        Some(_) => None,
+    };
+    let value = value.filter(|value| (0.0..1e10).contains(value)).ok_or(ErrorName::WrongFormat)?;
+    Ok((value * ONE as f64).round() as i64)
+}
+
+/// Both spellings; with both flags set the snapshot wins.
+fn delivery(object: &Map<String, Value>) -> Result<Delivery, Refusal> {
+    let flag = |snake: &str, camel: &str| match object.get(snake).or_else(|| object.get(camel)) {
+        None | Some(Value::Null) => Ok(false),
+        Some(value) => value.as_bool().ok_or(ErrorName::WrongFormat),
+    };
+    let only_realtime = flag("is_only_realtime", "isOnlyRealtime")?;
+    Ok(match (flag("is_only_snapshot", "isOnlySnapshot")?, only_realtime) {
+        (true, _) => Delivery::OnlySnapshot,
+        (false, true) => Delivery::OnlyRealtime,
+        (false, false) => Delivery::Both,
+    })
+}
+
+/// A code without its `.n`, and how many units of a book it asks for: 1, 5, 15 or 30, anything else is 30.
+pub(crate) fn split_units(code: &str) -> (&str, usize) {
+    let Some((code, count)) = code.split_once('.') else { return (code, 30) };
+    match count {
+        "1" => (code, 1),
+        "5" => (code, 5),
+        "15" => (code, 15),
+        _ => (code, 30),
+    }
+}

@@ -1,0 +1,198 @@
+//! The exchange on a real port: starts and stops the thread, makes the certificates, passes faults in.
+
+mod certificate;
+mod clock;
+mod reactor;
+mod socket;
+
+use crate::config::Config;
+use crate::exchange::{Exchange, Observer};
+use crate::fault::Fault;
+use crate::log::LogFile;
+use crate::replay::Replay;
+use crate::stats::Stats;
+use certificate::Identity;
+use clock::Clock;
+use mio::net::TcpListener;
+use mio::{Interest, Poll, Token, Waker};
+use reactor::Reactor;
+use std::collections::BTreeMap;
+use std::io::{Error, ErrorKind, Result};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+const LISTENER: Token = Token(0);
+const WAKER: Token = Token(1);
+/// Tokens from here on are connections.
+const SOCKETS: usize = 2;
+/// A thread that does not answer for so long has died.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where and how a [`Server`] listens, and the venue it serves.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// Loopback address; port 0 takes a free one. Default: 127.0.0.1:0. Anything but loopback is refused.
+    pub listen: SocketAddr,
+    /// `ws://` instead of `wss://`. Default: no.
+    pub plain: bool,
+    /// The venue.
+    pub exchange: Config,
+    /// JSONL files to serve for the streams they hold; loaded into [`Config::replay`]. Default: none.
+    pub replay: Vec<PathBuf>,
+    /// File for the ground-truth log, see [`LogFile`]. Default: none.
+    pub log: Option<PathBuf>,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            plain: false,
+            exchange: Config::default(),
+            replay: Vec::new(),
+            log: None,
+        }
+    }
+}
+
+enum Command {
+    Inject(Fault, Sender<()>),
+    Shutdown,
+}
+
+/// A running exchange. Dropping it ends its thread and closes all connections.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    identity: Option<(String, Vec<u8>)>,
+    commands: Sender<Command>,
+    waker: Waker,
+    stats: Arc<Mutex<Stats>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Listens, then serves on a thread of its own.
+    ///
+    /// # Errors
+    /// When the address is not loopback or taken, a replay file is unreadable, or the log cannot be created.
+    pub fn start(config: ServerConfig) -> Result<Self> {
+        let log = config.log.as_ref().map(LogFile::create).transpose()?;
+        Self::launch(config, log.map(|log| Box::new(log) as Box<dyn Observer>))
+    }
+
+    /// As [`start`](Self::start), with an observer of every data frame instead of a log file. It is called on the
+    /// server's thread, right before the bytes go to the socket.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_observed(config: ServerConfig, observer: Box<dyn Observer>) -> Result<Self> {
+        Self::launch(config, Some(observer))
+    }
+
+    fn launch(mut config: ServerConfig, observer: Option<Box<dyn Observer>>) -> Result<Self> {
+        if !config.listen.ip().is_loopback() {
+            let message = format!("{} is not a loopback address: use 127.0.0.1 or ::1", config.listen.ip());
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        if !config.replay.is_empty() {
+            config.exchange.replay = Some(Arc::new(Replay::load(&config.replay)?));
+        }
+        let identity = if config.plain { None } else { Some(Identity::generate()?) };
+        let poll = Poll::new()?;
+        let mut listener = TcpListener::bind(config.listen)?;
+        let address = listener.local_addr()?;
+        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        let waker = Waker::new(poll.registry(), WAKER)?;
+
+        let clock = Clock::start();
+        let mut exchange = Exchange::new(config.exchange, clock.now());
+        if let Some(observer) = observer {
+            exchange.observe(observer);
+        }
+        let (sender, commands) = mpsc::channel();
+        let stats = Arc::new(Mutex::new(Stats::default()));
+        let tls = identity.as_ref().map(|identity| identity.tls.clone());
+        let (sockets, acceptable) = (BTreeMap::new(), false);
+        let reactor =
+            Reactor { poll, listener, tls, exchange, clock, commands, stats: stats.clone(), sockets, acceptable };
+        let thread = Builder::new().name("exchange".into()).spawn(move || reactor.run())?;
+        let identity = identity.map(|identity| (identity.ca_pem, identity.ca_der));
+        Ok(Self { address, identity, commands: sender, waker, stats, thread: Some(thread) })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What a client connects to: `wss://127.0.0.1:PORT/websocket/v1`, `ws://` when plain.
+    pub fn url(&self) -> String {
+        let scheme = if self.identity.is_some() { "wss" } else { "ws" };
+        // A socket address prints an IPv6 host in the brackets a URL wants.
+        format!("{scheme}://{}/websocket/v1", self.address)
+    }
+
+    /// The authority's certificate as PEM; empty when plain.
+    pub fn ca_pem(&self) -> &str {
+        self.identity.as_ref().map_or("", |(pem, _)| pem)
+    }
+
+    /// The authority's certificate as DER; empty when plain.
+    pub fn ca_der(&self) -> &[u8] {
+        self.identity.as_ref().map_or(&[], |(_, der)| der)
+    }
+
+    /// What was counted up to the last turn of the thread.
+    pub fn stats(&self) -> Stats {
+        self.stats.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Makes something go wrong; it does when this returns.
+    pub fn inject(&self, fault: Fault) {
+        let (done, wait) = mpsc::channel();
+        self.send(Command::Inject(fault, done));
+        if wait.recv_timeout(ANSWER_TIMEOUT).is_err() {
+            tracing::error!("the simulated exchange does not answer: the fault was not injected");
+        }
+    }
+
+    /// Ends the thread, closes everything and waits for that.
+    pub fn shutdown(mut self) {
+        self.stop();
+    }
+
+    /// Waits until the thread ends, which it only does by failing: for a process that does nothing else.
+    pub fn wait(mut self) {
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+
+    fn send(&self, command: Command) {
+        // Either fails only when the thread is gone, and then there is nothing to command.
+        let _ = self.commands.send(command);
+        let _ = self.waker.wake();
+    }
+
+    fn stop(&mut self) {
+        self.send(Command::Shutdown);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the simulated exchange panicked");
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.thread.is_some() {
+            self.stop();
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! The server's one thread: moves bytes between sockets and the exchange, and calls it when its time has come.
+
+use super::clock::Clock;
+use super::socket::Socket;
+use super::{Command, LISTENER, SOCKETS, WAKER};
+use crate::calendar::SECOND;
+use crate::exchange::{ConnId, Exchange, Flow};
+use crate::stats::Stats;
+use mio::net::TcpListener;
+use mio::{Events, Interest, Poll, Token};
+use rustls::ServerConfig;
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Result};
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long a connection whose writing side has ended waits for the peer.
+const LINGER: u64 = SECOND;
+/// Connections served at a time; further ones wait in the backlog of the listener.
+const SOCKETS_MAX: usize = 1024;
+/// Rest after the process ran out of file descriptors.
+const ACCEPT_RETRY: Duration = Duration::from_millis(10);
+
+pub(crate) struct Reactor {
+    pub poll: Poll,
+    pub listener: TcpListener,
+    pub tls: Option<Arc<ServerConfig>>,
+    pub exchange: Exchange,
+    pub clock: Clock,
+    pub commands: Receiver<Command>,
+    pub stats: Arc<Mutex<Stats>>,
+    pub sockets: BTreeMap<ConnId, Socket>,
+    pub acceptable: bool,
+}
+
+impl Reactor {
+    pub fn run(mut self) {
+        let mut events = Events::with_capacity(256);
+        loop {
+            let timeout = self.timeout();
+            if let Err(error) = self.poll.poll(&mut events, Some(timeout))
+                && error.kind() != ErrorKind::Interrupted
+            {
+                tracing::error!(%error, "the simulated exchange stops: poll failed");
+                return;
+            }
+            for event in &events {
+                self.note(event);
+            }
+            if !self.obey() {
+                return;
+            }
+            self.turn();
+        }
+    }
+
+    fn timeout(&self) -> Duration {
+        let lingering = self.sockets.values().filter_map(|socket| socket.linger_until).min();
+        let due = self.exchange.poll_timeout().min(lingering.unwrap_or(u64::MAX));
+        let idle = if self.acceptable && self.has_place() { ACCEPT_RETRY } else { Duration::from_secs(1) };
+        Duration::from_nanos(due.saturating_sub(self.clock.now())).min(idle)
+    }
+
+    fn note(&mut self, event: &mio::event::Event) {
+        match event.token() {
+            LISTENER => self.acceptable = true,
+            WAKER => {}
+            Token(token) => {
+                if let Some(socket) = self.sockets.get_mut(&ConnId((token - SOCKETS) as u64)) {
+                    socket.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+                }
+            }
+        }
+    }
+
+    /// Carries out what the handle asked for; false to stop.
+    fn obey(&mut self) -> bool {
+        while let Ok(command) = self.commands.try_recv() {
+            match command {
+                Command::Shutdown => return false,
+                Command::Inject(fault, done) => {
+                    self.exchange.inject(self.clock.now(), fault);
+                    // Whoever asked may have stopped waiting.
+                    let _ = done.send(());
+                }
+            }
+        }
+        true
+    }
+
+    fn turn(&mut self) {
+        self.accept();
+        if !self.exchange.is_stalled() {
+            self.each_socket(Self::read);
+            let now = self.clock.now();
+            if self.exchange.poll_timeout() <= now {
+                self.exchange.handle_timeout(now);
+            }
+            self.each_socket(Self::write);
+        }
+        self.stats.lock().unwrap_or_else(PoisonError::into_inner).clone_from(self.exchange.stats());
+    }
+
+    fn has_place(&self) -> bool {
+        self.sockets.len() < SOCKETS_MAX
+    }
+
+    fn accept(&mut self) {
+        while self.acceptable && self.has_place() {
+            match self.listener.accept() {
+                Ok((stream, peer)) => {
+                    let conn = self.exchange.connect(self.clock.now(), peer.ip());
+                    if let Err(error) = self.adopt(conn, stream) {
+                        tracing::warn!(%error, "a connection was accepted and lost");
+                        self.exchange.disconnected(self.clock.now(), conn);
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.acceptable = false,
+                Err(error)
+                    if error.kind() == ErrorKind::Interrupted || error.kind() == ErrorKind::ConnectionAborted => {}
+                Err(error) => return tracing::warn!(%error, "cannot accept for now"),
+            }
+        }
+    }
+
+    fn adopt(&mut self, conn: ConnId, stream: mio::net::TcpStream) -> Result<()> {
+        let mut socket = Socket::new(stream, self.tls.as_ref())?;
+        let token = Token(conn.0 as usize + SOCKETS);
+        self.poll.registry().register(&mut socket.stream, token, Interest::READABLE | Interest::WRITABLE)?;
+        self.sockets.insert(conn, socket);
+        Ok(())
+    }
+
+    /// Does something with every socket; those it fails for are gone.
+    fn each_socket(&mut self, act: fn(&mut Self, ConnId, &mut Socket) -> Result<bool>) {
+        for conn in self.sockets.keys().copied().collect::<Vec<ConnId>>() {
+            let Some(mut socket) = self.sockets.remove(&conn) else { continue };
+            match act(self, conn, &mut socket) {
+                Ok(true) => drop(self.sockets.insert(conn, socket)),
+                Ok(false) => self.exchange.disconnected(self.clock.now(), conn),
+                Err(error) => {
+                    tracing::debug!(conn = conn.0, %error, "a connection broke");
+                    self.exchange.disconnected(self.clock.now(), conn);
+                }
+            }
+        }
+    }
+
+    fn read(&mut self, conn: ConnId, socket: &mut Socket) -> Result<bool> {
+        let mut bytes = Vec::new();
+        let open = socket.read(&mut bytes);
+        if !bytes.is_empty() && socket.linger_until.is_none() {
+            self.exchange.receive(self.clock.now(), conn, &bytes);
+        }
+        open
+    }
+
+    fn write(&mut self, conn: ConnId, socket: &mut Socket) -> Result<bool> {
+        if let Some(until) = socket.linger_until {
+            return Ok(self.clock.now() < until);
+        }
+        socket.flush()?;
+        let mut bytes = Vec::new();
+        // What the kernel does not take stays in the exchange, which bounds it.
+        while !socket.has_unsent() {
+            bytes.clear();
+            let flow = self.exchange.poll_transmit(self.clock.now(), conn, &mut bytes);
+            if flow == Flow::Drop {
+                return Ok(false);
+            }
+            socket.send(&bytes)?;
+            if flow == Flow::Close && !socket.has_unsent() {
+                socket.finish(self.clock.now() + LINGER)?;
+                return Ok(true);
+            }
+            if bytes.is_empty() {
+                break;
+            }
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,99 @@
+//! What one connection is subscribed to: streams, and when each has its snapshot. Prints nothing itself.
+
+use crate::format::Format;
+use crate::market::listing::Listings;
+use crate::replay::Replay;
+use crate::request::{Delivery, Kind, Want, split_units};
+use std::collections::{HashMap, VecDeque};
+
+/// One (type, code, options).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stream {
+    pub kind: Kind,
+    pub units: usize,
+    pub level: i64,
+    /// False until the snapshot was sent: it always comes before realtime.
+    pub live: bool,
+    delivery: Delivery,
+}
+
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    pub format: Format,
+    /// As asked for, for LIST_SUBSCRIPTIONS.
+    pub wants: Vec<Want>,
+    streams: HashMap<usize, Vec<Stream>>,
+    /// Snapshots still to send: due time, market, index into its streams.
+    snapshots: VecDeque<(u64, usize, usize)>,
+}
+
+impl Subscription {
+    /// Unknown codes and unsupported levels are left out without a word. Replayed streams are not ours either.
+    pub fn new(
+        wants: Vec<Want>,
+        format: Format,
+        listings: &Listings,
+        replay: Option<&Replay>,
+        snapshots_at: [u64; 2],
+    ) -> Self {
+        let mut subscription = Self { format, wants: Vec::new(), streams: HashMap::new(), snapshots: VecDeque::new() };
+        let mut order = Vec::new();
+        for (want, code) in wants.iter().flat_map(|want| want.codes.iter().map(move |code| (want, code))) {
+            order.extend(subscription.add(want, code, listings, replay));
+        }
+        let (first, rest) = order.split_at(order.len().div_ceil(2));
+        for (at, burst) in snapshots_at.into_iter().zip([first, rest]) {
+            subscription.snapshots.extend(burst.iter().map(|(market, index)| (at, *market, *index)));
+        }
+        subscription.wants = wants;
+        subscription
+    }
+
+    /// Adds one stream; returns its place if it gets a snapshot.
+    fn add(&mut self, want: &Want, code: &str, listings: &Listings, replay: Option<&Replay>) -> Option<(usize, usize)> {
+        let (code, units) = if want.kind == Kind::Orderbook { split_units(code) } else { (code, 0) };
+        let market = listings.index(code)?;
+        let row = listings.row(market);
+        let is_replayed = replay.is_some_and(|replay| replay.stream(want.kind.name(), code).is_some());
+        if is_replayed || !row.quote.supports_level(want.level, row.reference_price) {
+            return None;
+        }
+        let level = if want.kind == Kind::Orderbook { want.level } else { 0 };
+        let live = want.delivery == Delivery::OnlyRealtime;
+        let stream = Stream { kind: want.kind, units, level, live, delivery: want.delivery };
+        let streams = self.streams.entry(market).or_default();
+        // The same stream twice in one request is served once.
+        if streams.contains(&stream) {
+            return None;
+        }
+        streams.push(stream);
+        (!live).then_some((market, streams.len() - 1))
+    }
+
+    pub fn markets(&self) -> impl Iterator<Item = usize> {
+        self.streams.keys().copied()
+    }
+
+    /// The live streams of `kind` in a market.
+    pub fn live(&self, market: usize, kind: Kind) -> impl Iterator<Item = &Stream> {
+        let streams = self.streams.get(&market).map_or(&[][..], Vec::as_slice);
+        streams.iter().filter(move |stream| stream.live && stream.kind == kind)
+    }
+
+    pub fn has(&self, market: usize, kind: Kind) -> bool {
+        self.streams.get(&market).is_some_and(|streams| streams.iter().any(|stream| stream.kind == kind))
+    }
+
+    /// When the next snapshot is due.
+    pub fn snapshot_due(&self) -> Option<u64> {
+        self.snapshots.front().map(|(due, ..)| *due)
+    }
+
+    /// The next snapshot that is due; its stream is live from here on, unless a snapshot is all it wanted.
+    pub fn take_snapshot(&mut self, now: u64) -> Option<(usize, Stream)> {
+        let (_, market, index) = self.snapshots.pop_front_if(|(due, ..)| *due <= now)?;
+        let stream = self.streams.get_mut(&market)?.get_mut(index)?;
+        stream.live = stream.delivery == Delivery::Both;
+        Some((market, *stream))
+    }
+}

@@ -1,0 +1,123 @@
+//! The opening handshake: reads an HTTP upgrade request, writes the replies. Decides nothing about limits.
+
+/// Longest request head taken.
+const HEAD_MAX: usize = 16 * 1024;
+
+/// A well-formed upgrade request.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Upgrade {
+    pub path: String,
+    /// `Sec-WebSocket-Key`.
+    pub key: String,
+    pub has_origin: bool,
+    /// Length of the head in bytes; what follows are frames.
+    pub length: usize,
+}
+
+/// An HTTP answer that ends the connection.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Rejection {
+    pub status: u16,
+    pub retry_after: Option<u32>,
+    pub body: String,
+}
+
+impl Rejection {
+    pub fn new(status: u16, name: &str, message: &str) -> Self {
+        let body = serde_json::json!({"error": {"name": name, "message": message}}).to_string();
+        Self { status, retry_after: None, body }
+    }
+
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
+        head += "Content-Type: application/json;charset=UTF-8\r\nConnection: close\r\nlimit-by-ip: Yes\r\n";
+        if let Some(seconds) = self.retry_after {
+            head += &format!("Retry-After: {seconds}\r\n");
+        }
+        head += &format!("Content-Length: {}\r\n\r\n", self.body.len());
+        out.extend_from_slice(head.as_bytes());
+        out.extend_from_slice(self.body.as_bytes());
+    }
+}
+
+fn reason(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        418 => "I'm a teapot",
+        426 => "Upgrade Required",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        _ => "Refused",
+    }
+}
+
+impl Upgrade {
+    /// `None` when the head is not complete yet.
+    pub fn parse(bytes: &[u8]) -> Result<Option<Self>, Rejection> {
+        let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
+            let too_long = bytes.len() > HEAD_MAX;
+            return if too_long { Err(bad(431, "the request head is too long")) } else { Ok(None) };
+        };
+        let head = std::str::from_utf8(&bytes[..end]).map_err(|_| bad(400, "the request head is not text"))?;
+        let mut lines = head.split("\r\n");
+        let path = path(lines.next().unwrap_or_default())?;
+        let headers: Vec<(String, &str)> = lines.filter_map(header).collect();
+        let value = |name: &str| headers.iter().find(|(key, _)| key == name).map(|(_, value)| *value);
+        let contains = |name: &str, token: &str| {
+            value(name).is_some_and(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token)))
+        };
+        if !contains("upgrade", "websocket") || !contains("connection", "upgrade") {
+            return Err(bad(400, "not a WebSocket upgrade"));
+        }
+        if value("sec-websocket-version") != Some("13") {
+            return Err(bad(426, "Sec-WebSocket-Version must be 13"));
+        }
+        let key = value("sec-websocket-key").filter(|key| is_key(key)).ok_or(bad(400, "bad Sec-WebSocket-Key"))?;
+        let has_origin = value("origin").is_some();
+        if value("host").is_none() {
+            return Err(bad(400, "Host is missing"));
+        }
+        Ok(Some(Self { path, key: key.to_owned(), has_origin, length: end + 4 }))
+    }
+
+    /// The 101 answer.
+    pub fn accept(&self, out: &mut Vec<u8>, remaining: u64) {
+        let accept = tungstenite::handshake::derive_accept_key(self.key.as_bytes());
+        let head = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Accept: {accept}\r\nremaining-req: group=websocket; min=300; sec={remaining}\r\n\
+             limit-by-ip: Yes\r\n\r\n"
+        );
+        out.extend_from_slice(head.as_bytes());
+    }
+}
+
+fn bad(status: u16, message: &str) -> Rejection {
+    Rejection::new(status, "bad_request", message)
+}
+
+fn path(request_line: &str) -> Result<String, Rejection> {
+    let mut words = request_line.split(' ');
+    let (Some("GET"), Some(target), Some("HTTP/1.1"), None) = (words.next(), words.next(), words.next(), words.next())
+    else {
+        return Err(bad(400, "expected GET with HTTP/1.1"));
+    };
+    Ok(target.split('?').next().unwrap_or_default().to_owned())
+}
+
+fn header(line: &str) -> Option<(String, &str)> {
+    let (name, value) = line.split_once(':')?;
+    Some((name.to_ascii_lowercase(), value.trim()))
+}
+
+/// Base64 of 16 bytes.
+fn is_key(key: &str) -> bool {
+    let (digits, padding) = key.split_at_checked(22).unwrap_or_default();
+    padding == "==" && digits.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/')
+}

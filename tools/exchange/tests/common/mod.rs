@@ -1,0 +1,186 @@
+//! A client for tests: one connection to an exchange in the same thread, under a clock the test owns.
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+use hoga_exchange::{Config, ConnId, Exchange, Flow};
+use serde_json::Value;
+use std::net::{IpAddr, Ipv4Addr};
+
+pub const MS: u64 = 1_000_000;
+pub const SECOND: u64 = 1_000 * MS;
+/// 2026-03-11T14:40:58Z
+pub const START: u64 = 1_773_240_058_000 * MS;
+pub const HOME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    pub at: u64,
+    pub opcode: u8,
+    pub fin: bool,
+    pub payload: Vec<u8>,
+}
+
+impl Frame {
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.payload).unwrap()
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.payload).unwrap()
+    }
+}
+
+pub struct Link {
+    pub exchange: Exchange,
+    pub conn: ConnId,
+    pub now: u64,
+    /// What came before the first frame.
+    pub head: String,
+    pub flow: Flow,
+    pub frames: Vec<Frame>,
+    unread: Vec<u8>,
+}
+
+impl Link {
+    /// An open connection to an exchange with the default configuration.
+    pub fn open() -> Self {
+        Self::with(Config::default())
+    }
+
+    pub fn with(config: Config) -> Self {
+        let mut link = Self::connected(config);
+        link.receive(upgrade("/websocket/v1", "").as_bytes());
+        assert!(link.head.starts_with("HTTP/1.1 101 "), "{}", link.head);
+        link
+    }
+
+    /// Connected, nothing sent yet.
+    pub fn connected(config: Config) -> Self {
+        let mut exchange = Exchange::new(config, START);
+        let conn = exchange.connect(START, HOME);
+        Self { exchange, conn, now: START, head: String::new(), flow: Flow::Open, frames: vec![], unread: vec![] }
+    }
+
+    /// Another connection of the same client; the old one stays open and is not polled.
+    pub fn reconnect(&mut self) {
+        self.conn = self.exchange.connect(self.now, HOME);
+        (self.head, self.flow) = (String::new(), Flow::Open);
+        self.frames.clear();
+        self.unread.clear();
+    }
+
+    pub fn receive(&mut self, bytes: &[u8]) {
+        self.exchange.receive(self.now, self.conn, bytes);
+        self.drain();
+    }
+
+    pub fn send(&mut self, opcode: u8, payload: &[u8]) {
+        self.receive(&masked(opcode, payload));
+    }
+
+    pub fn say(&mut self, text: &str) {
+        self.send(1, text.as_bytes());
+    }
+
+    /// Lets time pass, stopping at every deadline of the exchange.
+    pub fn advance(&mut self, by: u64) {
+        let end = self.now + by;
+        for _ in 0..10_000_000 {
+            let due = self.exchange.poll_timeout();
+            if due > end {
+                break;
+            }
+            self.now = due.max(self.now);
+            self.exchange.handle_timeout(self.now);
+            self.drain();
+        }
+        self.now = end;
+    }
+
+    pub fn drain(&mut self) {
+        loop {
+            let mut bytes = Vec::new();
+            self.flow = self.exchange.poll_transmit(self.now, self.conn, &mut bytes);
+            if bytes.is_empty() {
+                break;
+            }
+            self.unread.extend_from_slice(&bytes);
+        }
+        if self.head.is_empty() {
+            let Some(end) = self.unread.windows(4).position(|window| window == b"\r\n\r\n") else { return };
+            self.head = String::from_utf8(self.unread.drain(..end + 4).collect()).unwrap();
+            if !self.head.starts_with("HTTP/1.1 101 ") {
+                self.head += std::str::from_utf8(&self.unread).unwrap();
+                self.unread.clear();
+            }
+        }
+        while let Some((frame, length)) = parse(&self.unread, self.now) {
+            self.unread.drain(..length);
+            self.frames.push(frame);
+        }
+    }
+
+    /// The frames since the last call.
+    pub fn take(&mut self) -> Vec<Frame> {
+        std::mem::take(&mut self.frames)
+    }
+
+    /// The messages since the last call as JSON objects, lists unpacked.
+    pub fn objects(&mut self) -> Vec<Value> {
+        let messages = self.take().into_iter().filter(|frame| frame.opcode < 8).map(|frame| frame.json());
+        messages
+            .flat_map(|value| match value {
+                Value::Array(items) => items,
+                other => vec![other],
+            })
+            .collect()
+    }
+
+    /// The bytes that are no frame (yet).
+    pub fn unread(&self) -> &[u8] {
+        &self.unread
+    }
+}
+
+pub fn subscribe(kind: &str, codes: &[&str]) -> String {
+    request(&format!(r#"{{"type":"{kind}","codes":{}}}"#, serde_json::to_string(codes).unwrap()), "DEFAULT")
+}
+
+pub fn request(types: &str, format: &str) -> String {
+    format!(r#"[{{"ticket":"t"}},{types},{{"format":"{format}"}}]"#)
+}
+
+pub fn upgrade(path: &str, headers: &str) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
+    )
+}
+
+pub fn masked(opcode: u8, payload: &[u8]) -> Vec<u8> {
+    let mask = [7, 0, 255, 42];
+    let mut out = vec![0x80 | opcode];
+    match payload.len() {
+        length @ 0..126 => out.push(0x80 | length as u8),
+        length => {
+            out.push(0x80 | 126);
+            out.extend_from_slice(&u16::try_from(length).unwrap().to_be_bytes());
+        }
+    }
+    out.extend_from_slice(&mask);
+    out.extend(payload.iter().enumerate().map(|(index, byte)| byte ^ mask[index % 4]));
+    out
+}
+
+fn parse(bytes: &[u8], at: u64) -> Option<(Frame, usize)> {
+    let &[first, second, ..] = bytes else { return None };
+    let (start, length) = match second {
+        126 => (4, usize::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().unwrap()))),
+        127 => (10, u64::from_be_bytes(bytes.get(2..10)?.try_into().unwrap()) as usize),
+        length => (2, usize::from(length)),
+    };
+    if first & 0x70 != 0 {
+        return None;
+    }
+    let payload = bytes.get(start..start + length)?.to_vec();
+    Some((Frame { at, opcode: first & 15, fin: first & 128 != 0, payload }, start + length))
+}
