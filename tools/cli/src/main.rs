@@ -10,6 +10,8 @@ mod human;
 mod json;
 mod latency;
 mod lifecycle;
+mod line;
+mod object;
 mod screen;
 mod signals;
 mod table;

@@ -24,7 +24,10 @@ impl Interrupt {
         let signals = Signals::new([SIGINT, SIGTERM]).map_err(refused)?;
         let asked = Arc::new(AtomicBool::new(false));
         let (flag, caller) = (asked.clone(), thread::current());
-        thread::Builder::new().name("signals".into()).spawn(move || listen(signals, &flag, &caller)).map_err(refused)?;
+        thread::Builder::new()
+            .name("signals".into())
+            .spawn(move || listen(signals, &flag, &caller))
+            .map_err(refused)?;
         Ok(Self(asked))
     }
 
