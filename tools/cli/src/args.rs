@@ -32,7 +32,7 @@ pub struct Cli {
 
 impl Cli {
     /// The command; the demo if none was named.
-    pub fn command(self) -> Command {
+    pub fn chosen(self) -> Command {
         self.command.unwrap_or(Command::Demo(self.demo))
     }
 }
@@ -221,14 +221,14 @@ mod tests {
     #[test]
     fn without_a_command_it_is_the_demo() {
         let cli = Cli::parse_from(["hoga", "--duration", "500ms", "--seed", "7"]);
-        let Command::Demo(demo) = cli.command() else { panic!("not the demo") };
+        let Command::Demo(demo) = cli.chosen() else { panic!("not the demo") };
         assert_eq!((demo.duration, demo.seed, demo.markets), (Duration::from_millis(500), 7, 20));
     }
 
     #[test]
     fn lists_may_be_separated_by_commas_or_spaces() {
         let cli = Cli::parse_from(["hoga", "watch", "KRW-BTC,KRW-ETH", "KRW-XRP", "--types", "trade,candle.1m"]);
-        let Command::Watch(watch) = cli.command() else { panic!("not watch") };
+        let Command::Watch(watch) = cli.chosen() else { panic!("not watch") };
         assert_eq!((watch.codes.len(), watch.types.len()), (3, 2));
     }
 

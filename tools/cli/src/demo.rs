@@ -29,7 +29,7 @@ const PROGRESS: Duration = Duration::from_secs(1);
 const LAST_WORDS: Duration = Duration::from_secs(1);
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(3);
 /// Lines of the screen that are not rows of the table.
-const FURNITURE: usize = 5;
+const FURNITURE: usize = 6;
 
 /// Runs for as long as asked, then says what was received, lost and how long it took.
 pub fn run(args: &DemoArgs) -> Result<(), Failure> {
@@ -118,16 +118,17 @@ impl Demo {
         match &mut self.view {
             View::Nothing => Ok(()),
             View::Progress => {
-                let line = progress(&self.engine, &self.latencies, now.since(self.started));
+                let line = progress(&self.engine, now.since(self.started));
                 let mut out = io::stdout().lock();
-                writeln!(out, "{line}").and_then(|()| out.flush())
+                writeln!(out, "{line}  receive→publish {}", self.latencies.publish).and_then(|()| out.flush())
             }
             View::Table(screen) => {
                 let (_, height) = screen.size();
                 let mut lines = vec![format!("hoga demo: the engine on {}", self.server.url()), String::new()];
                 lines.extend(self.table.lines(now, height.saturating_sub(FURNITURE + 1)));
                 lines.push(String::new());
-                lines.push(progress(&self.engine, &self.latencies, now.since(self.started)));
+                lines.push(progress(&self.engine, now.since(self.started)));
+                lines.push(format!("receive→publish {}", self.latencies.publish));
                 screen.draw(&lines)
             }
         }
@@ -184,15 +185,14 @@ impl View {
     }
 }
 
-fn progress(engine: &Engine, latencies: &Latencies, time: Duration) -> String {
+fn progress(engine: &Engine, time: Duration) -> String {
     let (tally, live) = (Tally::of(engine), live_streams(engine));
     format!(
-        "{:>5.1} s  {}  {live}/{} streams live  {} messages  receive→publish {}",
+        "{:>5.1} s  {}  {live}/{} streams live  {} messages",
         time.as_secs_f64(),
         engine.state().as_str(),
         tally.streams,
         grouped(tally.messages as f64),
-        latencies.publish,
     )
 }
 

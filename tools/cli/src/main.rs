@@ -28,7 +28,7 @@ use args::{Cli, Command};
 fn main() -> ExitCode {
     let cli = Cli::parse();
     start_logging(cli.verbose);
-    let end = match cli.command() {
+    let end = match cli.chosen() {
         Command::Demo(args) => demo::run(&args),
         Command::Watch(args) => watch::run(args),
         Command::Exchange(args) => exchange::run(args),
