@@ -105,7 +105,7 @@ fn what_cannot_be_asked_for_is_refused_with_the_reason() {
         (&["demo", "--markets", "0"], "--markets"),
         (&["exchange", "--listen", "192.0.2.1:0"], "loopback"),
         (&["exchange", "--replay", "/no/such/file.jsonl"], "/no/such/file.jsonl"),
-        (&["exchange", "--replay", file!()], "No such file"),
+        (&["exchange", "--replay", "Cargo.toml"], "Cargo.toml:1: no type and code"),
         (&["exchange", "--log", "/no/such/folder/log.jsonl"], "--log /no/such/folder/log.jsonl"),
         (&["exchange", "--speed", "0"], "from 0.001"),
     ] {
