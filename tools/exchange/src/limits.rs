@@ -154,3 +154,28 @@ impl Requests {
         allowed
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    const HOME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    #[test]
+    fn a_log_allows_its_limit_in_every_window_and_not_one_more() {
+        let mut log = Log::new(2, 10);
+        assert!(log.try_record(100) && log.try_record(105) && !log.try_record(109));
+        assert!(log.try_record(110) && !log.try_record(114) && log.try_record(115));
+    }
+
+    #[test]
+    fn each_block_is_twice_as_long_and_addresses_do_not_share() {
+        let (limits, mut connects) = (Limits::default(), Connects::default());
+        let mut provoke = |now| (0..11).map(|_| connects.ask(&limits, now, HOME, false)).last().unwrap();
+        assert_eq!(provoke(0), Verdict::Blocked { for_ns: 10 * SECOND });
+        assert_eq!(provoke(20 * SECOND), Verdict::Blocked { for_ns: 20 * SECOND });
+        let elsewhere = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+        assert_eq!(connects.ask(&limits, 20 * SECOND, elsewhere, false), Verdict::Allowed { remaining: 4 });
+    }
+}

@@ -115,8 +115,8 @@ pub(crate) fn trade(print: Print, market: &Market, trade: &Trade) -> Vec<u8> {
 
 pub(crate) fn orderbook(print: Print, market: &Market, units: usize, level: i64) -> Vec<u8> {
     // Totals cover the whole window also when fewer units are printed.
-    let window = Window::of(&market.book, level);
-    let timestamp = if print.microseconds { market.book_ms * 1_000 } else { market.book_ms };
+    let window = Window::of(&market.shown, level);
+    let timestamp = if print.microseconds { market.shown_ms * 1_000 } else { market.shown_ms };
     print.message("orderbook", &market.code, |w| {
         w.integer(TIMESTAMP, timestamp);
         book_number(w, ("total_ask_size", "tas"), window.total_ask_size);

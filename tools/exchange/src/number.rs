@@ -2,6 +2,8 @@
 //!
 //! All values are fixed point: an integer and the number of its decimals, so sums stay exact.
 
+use std::borrow::Cow;
+
 /// Decimals of every price and size in this crate.
 pub(crate) const SCALE: u32 = 8;
 /// One, at [`SCALE`].
@@ -12,9 +14,9 @@ pub(crate) fn big_decimal(out: &mut Vec<u8>, unscaled: i128, scale: u32) {
     let digits = sign_and_digits(out, unscaled);
     let adjusted = digits.len() as i64 - 1 - i64::from(scale);
     if adjusted >= -6 {
-        return point(out, digits.as_bytes(), digits.len() as i64 - i64::from(scale));
+        return point(out, &digits, digits.len() as i64 - i64::from(scale));
     }
-    scientific(out, digits.as_bytes(), adjusted, b"");
+    scientific(out, &digits, adjusted, b"");
 }
 
 /// Java's `Double.toString` of a value with [`SCALE`] decimals: `1.16539E8`, `3426000.0`, `7.9276E-4`.
@@ -23,8 +25,8 @@ pub(crate) fn double(out: &mut Vec<u8>, value: i128) {
         return out.extend_from_slice(b"0.0");
     }
     let text = sign_and_digits(out, value);
-    let (digits, exponent) = shortest(&text);
-    let digits = digits.as_bytes();
+    let (rounded, exponent) = shortest(&text);
+    let digits = trim(&rounded);
     if !(-3..7).contains(&exponent) {
         return scientific(out, digits, exponent, b"0");
     }
@@ -45,32 +47,74 @@ pub(crate) fn plain(out: &mut Vec<u8>, value: i128) {
         scale -= 1;
     }
     let digits = sign_and_digits(out, value);
-    point(out, digits.as_bytes(), digits.len() as i64 - i64::from(scale));
+    point(out, &digits, digits.len() as i64 - i64::from(scale));
 }
 
 pub(crate) fn integer(out: &mut Vec<u8>, value: u64) {
-    out.extend_from_slice(value.to_string().as_bytes());
+    out.extend_from_slice(&Digits::of(value.into()));
 }
 
-fn sign_and_digits(out: &mut Vec<u8>, value: i128) -> String {
+/// Decimal digits on the stack: a book has 120 numbers, too many to allocate for each.
+struct Digits {
+    text: [u8; 39],
+    start: usize,
+}
+
+impl Digits {
+    fn of(mut value: u128) -> Self {
+        let mut digits = Self { text: [b'0'; 39], start: 39 };
+        while value > u128::from(u64::MAX) {
+            digits.push((value % 10) as u8);
+            value /= 10;
+        }
+        // Nearly all values fit, and their division is several times cheaper.
+        let mut value = value as u64;
+        loop {
+            digits.push((value % 10) as u8);
+            value /= 10;
+            if value == 0 {
+                return digits;
+            }
+        }
+    }
+
+    fn push(&mut self, digit: u8) {
+        self.start -= 1;
+        self.text[self.start] = b'0' + digit;
+    }
+}
+
+impl std::ops::Deref for Digits {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.text[self.start..]
+    }
+}
+
+fn sign_and_digits(out: &mut Vec<u8>, value: i128) -> Digits {
     if value < 0 {
         out.push(b'-');
     }
-    value.unsigned_abs().to_string()
+    Digits::of(value.unsigned_abs())
 }
 
-/// Digits without trailing zeros and the decimal exponent of the first, as the shortest text of the f64 has them.
-fn shortest(text: &str) -> (String, i64) {
-    let exponent = text.len() as i64 - 1 - i64::from(SCALE);
-    let digits = text.trim_end_matches('0');
+fn trim(digits: &[u8]) -> &[u8] {
+    let length = digits.iter().rposition(|digit| *digit != b'0').map_or(1, |last| last + 1);
+    &digits[..length]
+}
+
+/// The digits as the shortest text of the f64 has them, and the decimal exponent of the first.
+fn shortest(digits: &[u8]) -> (Cow<'_, [u8]>, i64) {
     // Up to 15 digits survive the f64 unchanged, so they are its shortest text already.
-    if digits.len() <= 15 {
-        return (digits.to_owned(), exponent);
+    if trim(digits).len() <= 15 {
+        return (Cow::Borrowed(digits), digits.len() as i64 - 1 - i64::from(SCALE));
     }
+    let text = str::from_utf8(digits).expect("digits are ASCII");
     let value: f64 = format!("{text}e-{SCALE}").parse().expect("digits with an exponent are a number");
     let text = format!("{value:e}");
     let (mantissa, exponent) = text.split_once('e').expect("`{:e}` prints an exponent");
-    (mantissa.replace('.', ""), exponent.parse().expect("a small integer"))
+    (Cow::Owned(mantissa.replace('.', "").into_bytes()), exponent.parse().expect("a small integer"))
 }
 
 /// `digits` with the decimal point after the first `whole` of them, zero-filled on the left.
@@ -96,7 +140,11 @@ fn scientific(out: &mut Vec<u8>, digits: &[u8], exponent: i64, lone: &[u8]) {
         out.push(b'.');
         out.extend_from_slice(rest);
     }
-    out.extend_from_slice(format!("E{exponent}").as_bytes());
+    out.push(b'E');
+    if exponent < 0 {
+        out.push(b'-');
+    }
+    integer(out, exponent.unsigned_abs());
 }
 
 #[cfg(test)]

@@ -157,3 +157,46 @@ pub(crate) fn split_units(code: &str) -> (&str, usize) {
         _ => (code, 30),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wants(types: &str) -> Result<Vec<Want>, ErrorName> {
+        let text = format!(r#"[{{"format":"SIMPLE"}},{types},{{"ticket":"t"}}]"#);
+        match Request::parse(text.as_bytes()) {
+            Ok(Request::Subscribe { wants, format: Format::Simple, .. }) => Ok(wants),
+            Ok(other) => panic!("{other:?}"),
+            Err(refusal) => Err(refusal.name),
+        }
+    }
+
+    #[test]
+    fn options_are_read_in_both_spellings() {
+        for (option, level, delivery) in [
+            (r#""level":"10000""#, 10_000 * ONE, Delivery::Both),
+            (r#""level":0.1"#, ONE / 10, Delivery::Both),
+            (r#""isOnlySnapshot":true"#, 0, Delivery::OnlySnapshot),
+            (r#""is_only_realtime":true"#, 0, Delivery::OnlyRealtime),
+        ] {
+            let want = wants(&format!(r#"{{"type":"orderbook","codes":["KRW-BTC"],{option}}}"#)).unwrap().remove(0);
+            assert_eq!((want.level, want.delivery), (level, delivery), "{option}");
+        }
+    }
+
+    #[test]
+    fn wrong_values_are_refused() {
+        for (object, name) in [
+            (r#"{"type":"orderbook","codes":["KRW-BTC"],"level":true}"#, ErrorName::WrongFormat),
+            (r#"{"type":"ticker","codes":["KRW-BTC"],"is_only_snapshot":1}"#, ErrorName::WrongFormat),
+            (r#"{"type":"ticker","codes":"KRW-BTC"}"#, ErrorName::WrongFormat),
+            (r#"{"type":"ticker","codes":[1]}"#, ErrorName::WrongFormat),
+            (r#"{"type":"ticker","codes":[]}"#, ErrorName::NoCodes),
+            (r#"{"type":"candle.2m","codes":["KRW-BTC"]}"#, ErrorName::InvalidParam),
+            (r#"{"type":"myAsset"}"#, ErrorName::InvalidAuth),
+            ("1", ErrorName::WrongFormat),
+        ] {
+            assert_eq!(wants(object), Err(name), "{object}");
+        }
+    }
+}

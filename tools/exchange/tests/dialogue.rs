@@ -238,11 +238,8 @@ fn keys_come_in_the_order_of_the_wire() {
 fn numbers_are_spelled_as_on_the_wire() {
     let spelled = |kind: &str, format: &str, key: &str| {
         let mut link = Link::open();
-        link.say(&request(
-            &format!(r#"{{"type":"{kind}","codes":["KRW-BTC.1"]}}"#)
-                .replace(".1\"]", if kind == "orderbook" { ".1\"]" } else { "\"]" }),
-            format,
-        ));
+        let code = if kind == "orderbook" { "KRW-BTC.1" } else { "KRW-BTC" };
+        link.say(&request(&format!(r#"{{"type":"{kind}","codes":["{code}"]}}"#), format));
         link.advance(50 * MS);
         let text = link.take()[0].text().to_owned();
         let start = text.find(&format!("\"{key}\":")).unwrap() + key.len() + 3;

@@ -25,7 +25,7 @@ pub(crate) enum Side {
     Bid,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Book {
     quote: Quote,
     depth: usize,
@@ -192,5 +192,6 @@ fn group(levels: &[Level], to: impl Fn(i64) -> i64) -> Vec<Level> {
 /// The usual order size of a market where that much of the quote currency changes hands.
 pub(crate) fn usual_size(notional: i64, price: i64) -> i64 {
     let size = i128::from(notional) * i128::from(ONE) / i128::from(price.max(1));
-    size.clamp(10, i128::from(i64::MAX / 1_000)) as i64
+    // Thirty levels of a few times this must still fit an i64 when they are grouped into one.
+    size.clamp(10, 400_000_000 * i128::from(ONE)) as i64
 }

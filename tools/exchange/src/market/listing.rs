@@ -129,7 +129,7 @@ impl Listing {
             quote,
             reference_price: quote.snap(((krw / per_quote * ONE as f64) as i64).max(1)),
             trades_per_second: 4.5 * share.powf(1.3) * quiet,
-            changes_per_second: 17.0 * share.powf(0.7) * if group == 0 { 1.0 } else { 0.1 },
+            changes_per_second: 17.0 * share.powf(0.6) * if group == 0 { 1.0 } else { 0.1 },
             depth: if group == 0 { 30 } else { rng.between(2, 36).min(30) as usize },
             seed: rng.next(),
         }

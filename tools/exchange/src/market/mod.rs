@@ -62,8 +62,10 @@ pub(crate) struct Market {
     usual_size: i64,
     /// Where on the grid this market's book frames are, in nanoseconds.
     phase: u64,
-    pub book: Book,
-    pub book_ms: u64,
+    book: Book,
+    /// The book as subscribers know it, and since when. The book itself may be ahead of it by less than a grid step.
+    pub shown: Book,
+    pub shown_ms: u64,
     pub day: Day,
     pub candles: Candles,
     /// The last trade to be published, which a trade snapshot shows.
@@ -111,8 +113,9 @@ impl Market {
             changes_per_second: listing.changes_per_second * speed,
             usual_size,
             phase: rng.below(GRID / MS) * MS,
+            shown: book.clone(),
+            shown_ms: last_ms + rng.below(60),
             book,
-            book_ms: last_ms + rng.below(60),
             day,
             candles,
             last_trade: trade,
@@ -152,8 +155,7 @@ impl Market {
         }
         if self.book_due == Some(due) {
             self.book_due = None;
-            self.book_ms = due / MS;
-            return Some(Event::Book);
+            return self.show_book(due);
         }
         if self.next_change == due {
             let pull = self.pull();
@@ -165,6 +167,16 @@ impl Market {
         let trade = self.trade(due);
         self.next_trade = due + self.rng.wait_ns(self.trades_per_second);
         Some(Event::Trade(trade))
+    }
+
+    /// Publishes the book, unless it changed back to what it was.
+    fn show_book(&mut self, now: u64) -> Option<Event> {
+        if self.shown == self.book {
+            return None;
+        }
+        self.shown.clone_from(&self.book);
+        self.shown_ms = now / MS;
+        Some(Event::Book)
     }
 
     fn trade(&mut self, now: u64) -> Trade {
@@ -229,8 +241,8 @@ fn on_grid_after(now: u64, grid: u64, phase: u64) -> u64 {
 /// What a usual order is worth in the quote currency.
 fn usual_notional(quote: Quote) -> i64 {
     match quote {
-        Quote::Krw | Quote::KrwStable => 3_000_000 * ONE,
-        Quote::Btc => ONE / 40,
-        Quote::Usdt => 2_000 * ONE,
+        Quote::Krw | Quote::KrwStable => 10_000_000 * ONE,
+        Quote::Btc => ONE / 12,
+        Quote::Usdt => 7_000 * ONE,
     }
 }

@@ -56,7 +56,9 @@ impl Reactor {
     }
 
     fn timeout(&self) -> Duration {
+        // During a stall nothing is due: sockets that linger do so until it ends.
         let lingering = self.sockets.values().filter_map(|socket| socket.linger_until).min();
+        let lingering = lingering.filter(|_| !self.exchange.is_stalled());
         let due = self.exchange.poll_timeout().min(lingering.unwrap_or(u64::MAX));
         let idle = if self.acceptable && self.has_place() { ACCEPT_RETRY } else { Duration::from_secs(1) };
         Duration::from_nanos(due.saturating_sub(self.clock.now())).min(idle)

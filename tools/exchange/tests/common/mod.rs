@@ -113,10 +113,12 @@ impl Link {
                 self.unread.clear();
             }
         }
-        while let Some((frame, length)) = parse(&self.unread, self.now) {
-            self.unread.drain(..length);
+        let mut read = 0;
+        while let Some((frame, length)) = parse(&self.unread[read..], self.now) {
+            read += length;
             self.frames.push(frame);
         }
+        self.unread.drain(..read);
     }
 
     /// The frames since the last call.
@@ -162,8 +164,8 @@ pub fn masked(opcode: u8, payload: &[u8]) -> Vec<u8> {
     match payload.len() {
         length @ 0..126 => out.push(0x80 | length as u8),
         length => {
-            out.push(0x80 | 126);
-            out.extend_from_slice(&u16::try_from(length).unwrap().to_be_bytes());
+            out.push(0x80 | 127);
+            out.extend_from_slice(&(length as u64).to_be_bytes());
         }
     }
     out.extend_from_slice(&mask);

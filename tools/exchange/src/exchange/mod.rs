@@ -1,0 +1,264 @@
+//! The whole venue without sockets, clocks or threads: bytes and time go in, bytes and deadlines come out.
+//!
+//! After each call that takes bytes, time or a fault, call [`Exchange::poll_transmit`] for every connection until it
+//! appends nothing, then sleep no later than [`Exchange::poll_timeout`].
+
+mod incoming;
+mod opening;
+mod outgoing;
+
+use crate::config::Config;
+use crate::connection::{Connection, State};
+use crate::fault::{Fault, Switches};
+use crate::limits::{Connects, Requests};
+use crate::market::floor::Floor;
+use crate::market::listing::Listings;
+use crate::rng::Rng;
+use crate::stats::Stats;
+use crate::subscription::Subscription;
+use crate::upgrade::Rejection;
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// A connection of this exchange, never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId(pub u64);
+
+/// What is to become of a connection after the bytes just handed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// It goes on.
+    Open,
+    /// Send the bytes, then close TCP. Tell [`Exchange::disconnected`].
+    Close,
+    /// Close TCP now, sending nothing more. Tell [`Exchange::disconnected`].
+    Drop,
+}
+
+/// Is told about every data frame as it leaves: the ground truth a client can be compared with.
+pub trait Observer: Send {
+    /// `payload` is the message without its frame header.
+    fn sent(&mut self, sent_ns: u64, conn: ConnId, payload: &[u8]);
+}
+
+/// Payload bytes a replay queues at most on one connection.
+const REPLAY_WINDOW: usize = 64 * 1024;
+/// Bytes kept of a connection during [`Fault::Stall`]; a client that sends more loses the rest.
+const STALLED_INPUT_MAX: usize = 1 << 20;
+/// The randomness of the venue itself, apart from that of its markets.
+const VENUE: u64 = u64::MAX - 1;
+
+const STATUS: &[u8] = br#"{"status":"UP"}"#;
+
+/// A simulated Upbit exchange.
+pub struct Exchange {
+    config: Config,
+    connections: BTreeMap<ConnId, Connection>,
+    next_id: u64,
+    connects: Connects,
+    floor: Floor,
+    /// A subscription went away: some market may be awake for nobody.
+    floor_is_stale: bool,
+    switches: Switches,
+    rejections: VecDeque<Rejection>,
+    observer: Option<Box<dyn Observer>>,
+    stats: Stats,
+    rng: Rng,
+    now: u64,
+}
+
+impl std::fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exchange")
+            .field("connections", &self.connections.len())
+            .field("stats", &self.stats)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Exchange {
+    /// A venue that opens at `now`, in nanoseconds since the Unix epoch, like every `now` here. It must not go back.
+    pub fn new(config: Config, now: u64) -> Self {
+        let listings = Listings::new(config.seed, config.markets);
+        Self {
+            floor: Floor::new(listings, config.speed),
+            rng: Rng::for_part(config.seed, VENUE),
+            config,
+            connections: BTreeMap::new(),
+            next_id: 1,
+            connects: Connects::default(),
+            floor_is_stale: false,
+            switches: Switches::default(),
+            rejections: VecDeque::new(),
+            observer: None,
+            stats: Stats::default(),
+            now,
+        }
+    }
+
+    /// Tells `observer` about every data frame from here on.
+    pub fn observe(&mut self, observer: Box<dyn Observer>) {
+        self.observer = Some(observer);
+    }
+
+    /// What was counted so far.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Codes of all markets, busiest of each quote first.
+    pub fn markets(&self) -> impl Iterator<Item = &str> {
+        self.floor.listings.codes()
+    }
+
+    /// Whether [`Fault::Stall`] is on: whoever owns sockets must not touch them then.
+    pub fn is_stalled(&self) -> bool {
+        self.switches.stall
+    }
+
+    /// A client's TCP connection was accepted; for TLS, this is its plaintext side.
+    pub fn connect(&mut self, now: u64, peer_ip: IpAddr) -> ConnId {
+        self.now = now;
+        let id = ConnId(self.next_id);
+        self.next_id += 1;
+        self.stats.connections += 1;
+        let mut connection = Connection::new(peer_ip, Requests::new(&self.config.limits), now);
+        if self.switches.refuse_connects {
+            connection.finish(Flow::Drop);
+        }
+        self.connections.insert(id, connection);
+        id
+    }
+
+    /// Bytes arrived. They may be cut anywhere.
+    pub fn receive(&mut self, now: u64, conn: ConnId, bytes: &[u8]) {
+        self.now = now;
+        let Some(connection) = self.connections.get_mut(&conn) else { return };
+        connection.last_traffic = now;
+        if self.switches.stall {
+            let room = STALLED_INPUT_MAX.saturating_sub(connection.inbox.len());
+            return connection.inbox.extend_from_slice(&bytes[..room.min(bytes.len())]);
+        }
+        if matches!(connection.state, State::Finished(_)) {
+            return;
+        }
+        if connection.state != State::Upgrading {
+            connection.reader.feed(bytes);
+            return self.read_frames(conn);
+        }
+        connection.inbox.extend_from_slice(bytes);
+        self.upgrade(conn);
+    }
+
+    /// The client's TCP connection is gone.
+    pub fn disconnected(&mut self, now: u64, conn: ConnId) {
+        self.now = now;
+        self.connections.remove(&conn);
+        self.floor_is_stale = true;
+    }
+
+    /// Appends what is to be sent on a connection at `now`. Call it until it appends nothing.
+    ///
+    /// A caller that cannot send should not call: what waits is bounded by [`Config::output_limit`].
+    pub fn poll_transmit(&mut self, now: u64, conn: ConnId, out: &mut Vec<u8>) -> Flow {
+        self.now = now;
+        if self.switches.stall {
+            return Flow::Open;
+        }
+        let Some(connection) = self.connections.get_mut(&conn) else { return Flow::Drop };
+        if !connection.outbox.is_empty() {
+            connection.last_traffic = now;
+        }
+        let (stats, observer) = (&mut self.stats, &mut self.observer);
+        connection.outbox.write(out, &self.switches, |payload| {
+            stats.data_frames += 1;
+            stats.data_bytes += payload.len() as u64;
+            if let Some(observer) = observer {
+                observer.sent(now, conn, payload);
+            }
+        });
+        match connection.state {
+            State::Finished(flow) => flow,
+            _ => Flow::Open,
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due; `u64::MAX` for never. In the past when it is due at once.
+    pub fn poll_timeout(&self) -> u64 {
+        if self.switches.stall {
+            return u64::MAX;
+        }
+        let idle_timeout = nanos(self.config.idle_timeout);
+        let connections = self.connections.values().map(|connection| {
+            let replay = connection.cursor.due().filter(|_| !self.switches.mute && has_room(connection));
+            connection.deadline(idle_timeout).min(replay.unwrap_or(u64::MAX))
+        });
+        connections.fold(self.floor.next(), u64::min)
+    }
+
+    /// Lets everything happen that is due by `now`.
+    pub fn handle_timeout(&mut self, now: u64) {
+        self.now = now;
+        if self.switches.stall {
+            return;
+        }
+        if std::mem::take(&mut self.floor_is_stale) {
+            let subscribed = self.connections.values().flat_map(|connection| {
+                let stale = connection.stale.iter().map(|stale| &stale.subscription);
+                connection.subscription.iter().chain(stale).flat_map(Subscription::markets)
+            });
+            self.floor.keep_only(&subscribed.collect::<HashSet<usize>>());
+        }
+        // Connections first: a snapshot that is due leaves before the events that come after it.
+        self.handle_connections();
+        while let Some((index, event)) = self.floor.step(now) {
+            if let Some(event) = event {
+                self.dispatch(index, &event);
+            }
+        }
+        self.cut_slow_readers();
+    }
+
+    /// Makes something go wrong.
+    pub fn inject(&mut self, now: u64, fault: Fault) {
+        self.now = now;
+        let was_stalled = self.switches.stall;
+        if self.switches.set(&fault) {
+            if was_stalled && !self.switches.stall {
+                self.end_stall();
+            }
+            return;
+        }
+        match fault {
+            Fault::DropAll => self.connections.values_mut().for_each(|connection| connection.finish(Flow::Drop)),
+            Fault::CloseAll(code) => self.for_each_open(|connection, now| connection.close(code, now)),
+            Fault::Garbage => {
+                let noise: Vec<u8> = (0..64).map(|_| self.rng.next() as u8).collect();
+                // A first byte with all reserved bits set can never begin a frame.
+                self.for_each_open(|connection, _| connection.outbox.push_raw([&[0xFF], &noise[..]].concat()));
+            }
+            Fault::RejectUpgrades { count, status, retry_after, body } => {
+                let rejection = |_| Rejection { status, retry_after, body: body.clone() };
+                self.rejections.extend((0..count).map(rejection));
+            }
+            Fault::ErrorNow(name) => {
+                let open = self.connections.iter().filter(|(_, connection)| connection.is_open()).map(|(id, _)| *id);
+                for id in open.collect::<Vec<ConnId>>() {
+                    self.fail(id, &name.into());
+                }
+            }
+            _ => unreachable!("switches were handled above"),
+        }
+        self.floor_is_stale = true;
+    }
+}
+
+/// Whether a replay may queue more on a connection.
+fn has_room(connection: &Connection) -> bool {
+    connection.is_open() && connection.outbox.len() < REPLAY_WINDOW
+}
+
+fn nanos(duration: Duration) -> u64 {
+    duration.as_nanos().try_into().unwrap_or(u64::MAX / 4).min(u64::MAX / 4)
+}

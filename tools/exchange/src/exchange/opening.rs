@@ -1,0 +1,124 @@
+//! How connections begin and end: the upgrade and its limits, errors, the end of a stall, slow readers.
+
+use super::{ConnId, Exchange, Flow, STATUS, nanos};
+use crate::connection::{Connection, State};
+use crate::limits::Verdict;
+use crate::refusal::Refusal;
+use crate::upgrade::{Rejection, Upgrade};
+use std::time::Duration;
+
+impl Exchange {
+    pub(super) fn upgrade(&mut self, conn: ConnId) {
+        let Some(connection) = self.connections.get_mut(&conn) else { return };
+        let parsed = Upgrade::parse(&connection.inbox);
+        let answer = match parsed {
+            Ok(None) => return,
+            Ok(Some(upgrade)) => self.judge(conn, &upgrade).map(|remaining| (upgrade, remaining)),
+            Err(rejection) => {
+                self.stats.malformed_upgrades += 1;
+                Err(rejection)
+            }
+        };
+        let Some(connection) = self.connections.get_mut(&conn) else { return };
+        let mut bytes = Vec::new();
+        match answer {
+            Err(rejection) => {
+                rejection.write(&mut bytes);
+                connection.outbox.push_raw(bytes);
+                connection.finish(Flow::Close);
+            }
+            Ok((upgrade, remaining)) => {
+                self.stats.upgrades += 1;
+                upgrade.accept(&mut bytes, remaining);
+                connection.outbox.push_raw(bytes);
+                if self.switches.early_data {
+                    connection.outbox.push_notice(STATUS.to_vec());
+                }
+                connection.state = State::Open;
+                let frames = connection.inbox.split_off(upgrade.length);
+                connection.inbox = Vec::new();
+                connection.reader.feed(&frames);
+                self.read_frames(conn);
+            }
+        }
+    }
+
+    /// Whether a well-formed upgrade is let in, and how many more would be this second.
+    fn judge(&mut self, conn: ConnId, upgrade: &Upgrade) -> Result<u64, Rejection> {
+        if let Some(rejection) = self.rejections.pop_front() {
+            self.stats.faulted_upgrades += 1;
+            return Err(rejection);
+        }
+        let ip = self.connections[&conn].ip;
+        let refused = |status, message: &str| Rejection::new(status, "too_many_requests", message);
+        match self.connects.ask(&self.config.limits, self.now, ip, upgrade.has_origin) {
+            Verdict::Allowed { remaining } => self.admit(&upgrade.path).map(|()| remaining),
+            Verdict::TooMany => {
+                self.stats.connects_over_limit += 1;
+                Err(refused(429, "Too many connection requests."))
+            }
+            Verdict::OriginTooMany => {
+                self.stats.origins_over_limit += 1;
+                Err(refused(429, "Too many requests with an Origin header."))
+            }
+            Verdict::Blocked { for_ns } => {
+                self.stats.connects_while_blocked += 1;
+                // That the body holds the block time is documented; its wording is not.
+                let seconds = Duration::from_nanos(for_ns).as_secs_f64().ceil();
+                Err(refused(418, &format!("Too many connection requests. Blocked for {seconds} seconds.")))
+            }
+        }
+    }
+
+    fn admit(&mut self, path: &str) -> Result<(), Rejection> {
+        match path {
+            "/websocket/v1" => Ok(()),
+            // Authenticated types are not simulated yet: every token is a wrong one.
+            "/websocket/v1/private" | "/websocket/v1/info" => {
+                Err(Rejection::new(401, "invalid_access_key", "잘못된 엑세스 키입니다."))
+            }
+            _ => {
+                self.stats.malformed_upgrades += 1;
+                Err(Rejection::new(404, "not_found", "no such path"))
+            }
+        }
+    }
+
+    pub(super) fn fail(&mut self, conn: ConnId, refusal: &Refusal) {
+        let Some(connection) = self.connections.get_mut(&conn) else { return };
+        self.stats.errors += 1;
+        self.floor_is_stale = true;
+        connection.fail(refusal, self.now + nanos(self.config.error_close_delay));
+    }
+
+    pub(super) fn for_each_open(&mut self, mut act: impl FnMut(&mut Connection, u64)) {
+        for connection in self.connections.values_mut().filter(|connection| connection.is_open()) {
+            act(connection, self.now);
+        }
+    }
+
+    pub(super) fn end_stall(&mut self) {
+        self.floor_is_stale = true;
+        for id in self.connections.keys().copied().collect::<Vec<ConnId>>() {
+            let Some(connection) = self.connections.get_mut(&id) else { continue };
+            connection.last_traffic = self.now;
+            if connection.state == State::Upgrading {
+                self.upgrade(id);
+            } else {
+                let held = std::mem::take(&mut connection.inbox);
+                connection.reader.feed(&held);
+                self.read_frames(id);
+            }
+        }
+    }
+
+    pub(super) fn cut_slow_readers(&mut self) {
+        for connection in self.connections.values_mut() {
+            if connection.outbox.len() > self.config.output_limit {
+                self.stats.slow_readers += 1;
+                self.floor_is_stale = true;
+                connection.finish(Flow::Drop);
+            }
+        }
+    }
+}

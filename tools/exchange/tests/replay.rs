@@ -1,0 +1,104 @@
+//! Replayed lines arrive byte for byte, once, in file order, to whoever subscribes to them.
+
+mod common;
+
+use common::*;
+use hoga_exchange::{Config, Exchange, Observer, Pace, Replay};
+use std::sync::{Arc, Mutex};
+
+fn line(kind: &str, code: &str, n: usize) -> String {
+    format!(r#"{{"type":"{kind}", "code":"{code}","n":{n}, "x":1.50E-8}}"#)
+}
+
+/// Thirty lines, alternately trades of two markets and a book.
+fn recorded() -> Vec<String> {
+    let streams = [("trade", "KRW-BTC"), ("trade", "KRW-ETH"), ("orderbook", "KRW-BTC")];
+    (0..30).map(|n| line(streams[n % 3].0, streams[n % 3].1, n)).collect()
+}
+
+fn link(pace: Pace) -> Link {
+    let mut replay = Replay::default();
+    replay.add("recorded", &recorded().join("\n")).unwrap();
+    Link::with(Config { replay: Some(Arc::new(replay)), pace, ..Config::default() })
+}
+
+fn texts(link: &mut Link) -> Vec<String> {
+    link.take().iter().map(|frame| frame.text().to_owned()).collect()
+}
+
+#[test]
+fn lines_come_byte_for_byte_in_file_order_at_the_pace() {
+    let mut link = link(Pace::PerSecond(10.0));
+    let types = r#"{"type":"orderbook","codes":["KRW-BTC.5"]},{"type":"trade","codes":["KRW-BTC"]}"#;
+    link.say(&request(types, "SIMPLE"));
+    link.advance(950 * MS);
+    let wanted: Vec<String> = recorded().into_iter().enumerate().filter(|(n, _)| n % 3 != 1).map(|(_, l)| l).collect();
+    assert_eq!(texts(&mut link), wanted[..10]);
+    link.advance(20 * SECOND);
+    assert_eq!(texts(&mut link), wanted[10..]);
+}
+
+#[test]
+fn nothing_comes_before_it_is_asked_for_and_nothing_twice() {
+    let mut link = link(Pace::Unlimited);
+    link.advance(5 * SECOND);
+    assert!(link.take().is_empty());
+    link.say(&subscribe("trade", &["KRW-BTC"]));
+    link.advance(SECOND);
+    assert_eq!(link.take().len(), 10);
+    link.say(&subscribe("trade", &["KRW-BTC", "KRW-ETH"]));
+    link.advance(SECOND);
+    let late = texts(&mut link);
+    assert!(late.len() == 10 && late.iter().all(|line| line.contains("KRW-ETH")));
+}
+
+#[test]
+fn streams_that_are_not_recorded_come_from_the_model() {
+    let mut link = link(Pace::Unlimited);
+    link.say(&subscribe("ticker", &["KRW-BTC"]));
+    link.advance(SECOND);
+    assert!(texts(&mut link).iter().all(|line| line.contains(r#""type":"ticker","code":"KRW-BTC","opening_price""#)));
+}
+
+#[test]
+fn an_unlimited_replay_waits_for_its_reader() {
+    let mut replay = Replay::default();
+    let big = line("trade", "KRW-BTC", 1).replace("1.50E-8", &format!("\"{}\"", "x".repeat(1_000)));
+    replay.add("big", &vec![big; 2_000].join("\n")).unwrap();
+    let mut link = Link::with(Config { replay: Some(Arc::new(replay)), pace: Pace::Unlimited, ..Config::default() });
+    let hello = masked(1, subscribe("trade", &["KRW-BTC"]).as_bytes());
+    link.exchange.receive(link.now, link.conn, &hello);
+    for _ in 0..100 {
+        link.exchange.handle_timeout(link.now);
+    }
+    link.drain();
+    let first = link.take().len();
+    assert!((50..80).contains(&first), "{first}");
+    link.advance(SECOND);
+    assert_eq!(first + link.take().len(), 2_000);
+}
+
+#[derive(Default, Clone)]
+struct Seen(Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl Observer for Seen {
+    fn sent(&mut self, _: u64, _: hoga_exchange::ConnId, payload: &[u8]) {
+        self.0.lock().unwrap().push(payload.to_vec());
+    }
+}
+
+#[test]
+fn the_observer_sees_exactly_the_data_that_was_sent() {
+    let mut link = Link::open();
+    let seen = Seen::default();
+    link.exchange.observe(Box::new(seen.clone()));
+    link.say("PING");
+    link.say(&subscribe("orderbook", &["KRW-BTC"]));
+    link.advance(20 * SECOND);
+    let sent: Vec<Vec<u8>> =
+        link.take().into_iter().map(|f| f.payload).filter(|payload| !payload.starts_with(b"{\"status\"")).collect();
+    assert!(sent.len() > 100);
+    assert_eq!(*seen.0.lock().unwrap(), sent);
+    let stats = Exchange::stats(&link.exchange);
+    assert_eq!((stats.data_frames as usize, stats.status_frames), (sent.len(), 2));
+}
