@@ -223,7 +223,9 @@ fn bad_close_frames_are_refused() {
 fn a_message_above_the_limit_is_refused_by_its_header_and_nothing_is_allocated_for_it() {
     let limits = Limits { max_message: 1000, ..Limits::default() };
     let exact = binary(&[7; 1000]);
-    assert_eq!(Client::with(256, limits).receive(&exact), [Binary(vec![7; 1000])]);
+    let mut client = Client::with(256, limits);
+    assert_eq!(client.receive(&exact.repeat(3)), vec![Binary(vec![7; 1000]); 3]);
+    assert!(client.buffer.footprint() <= bound(256, limits), "{}", client.buffer.footprint());
     for (header, size) in [
         (&b"\x82\x7e\x03\xe9"[..], 1001),
         (b"\x81\x7e\x03\xe9", 1001),

@@ -50,7 +50,7 @@ impl Dialogue {
     #[track_caller]
     fn rejected(&mut self, answer: &[u8]) -> Rejection {
         match self.answer(answer) {
-            Err(HandshakeError::Rejected(rejection)) => *rejection,
+            Err(HandshakeError::Rejected(rejection)) => rejection,
             other => panic!("not rejected: {other:?}"),
         }
     }
@@ -192,7 +192,7 @@ fn a_ban_brings_its_body_and_its_wait_however_it_is_cut() {
         let mut dialogue = Dialogue::start();
         let rejection = match dialogue.answer(a) {
             Ok(_) => dialogue.rejected(b),
-            Err(HandshakeError::Rejected(rejection)) => *rejection,
+            Err(HandshakeError::Rejected(rejection)) => rejection,
             Err(error) => panic!("{error}, cut after byte {cut}"),
         };
         assert_eq!(rejection.kind, RejectionKind::Banned);

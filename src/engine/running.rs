@@ -100,8 +100,11 @@ impl Engine {
     /// The same with another capacity. An item has about 1.2 KiB, whatever it carries.
     ///
     /// # Errors
-    /// As [`subscribe`](Self::subscribe).
+    /// As [`subscribe`](Self::subscribe); [`Error::Configuration`] if the capacity is zero.
     pub fn feed_with_capacity(&self, subscription: Subscription, capacity: usize) -> Result<Feed> {
+        if capacity == 0 {
+            return Err(Error::Configuration(vec!["a feed needs room for at least one item".to_owned()]));
+        }
         let (writer, items) = feed::feed(capacity);
         let subscribed = Subscribed::new(self.control.clone(), subscription.keys()?, Some(writer))?;
         Ok(Feed::new(items, subscribed))

@@ -395,7 +395,7 @@ impl Session {
 
     fn upgrade_failed(&mut self, now: Nanos, error: HandshakeError) {
         let loss = match error {
-            HandshakeError::Rejected(rejection) => Loss::Rejected(rejection),
+            HandshakeError::Rejected(rejection) => Loss::Rejected(Box::new(rejection)),
             other => Loss::Handshake(bounded(&other.to_string())),
         };
         self.lose(now, loss);
@@ -407,7 +407,8 @@ impl Session {
         self.enter(now, State::Connected);
         self.liveness = Liveness::new(self.config.timeouts.clone(), now);
         self.request_if_due(now);
-        if self.config.keep_alive == KeepAlive::PingAndStatus {
+        // Whether the exchange rations this text like a request is unknown, so it is taken from the same budget.
+        if self.config.keep_alive == KeepAlive::PingAndStatus && self.requests.try_acquire(now).is_ok() {
             self.outbox.text("PING");
         }
     }

@@ -10,6 +10,8 @@
 mod budget;
 mod connection;
 mod counters;
+#[cfg(test)]
+mod dialogues;
 mod entropy;
 mod event;
 mod liveness;

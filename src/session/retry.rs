@@ -20,17 +20,19 @@ const TOLD_MAX: Duration = Duration::from_secs(3600);
 pub struct Retry {
     backoff: Backoff,
     attempt: u32,
+    /// Of these, the refusals that ration connects: HTTP 429 and 418.
+    refusals: u32,
 }
 
 impl Retry {
     /// No failure yet.
     pub fn new(backoff: Backoff) -> Self {
-        Self { backoff, attempt: 0 }
+        Self { backoff, attempt: 0, refusals: 0 }
     }
 
     /// The connection delivered data: whatever comes next starts from the beginning.
     pub fn succeeded(&mut self) {
-        self.attempt = 0;
+        (self.attempt, self.refusals) = (0, 0);
     }
 
     /// How long to wait after `loss`. The first try after a connection that had worked is at once; after that a
@@ -39,23 +41,26 @@ impl Retry {
         if had_worked {
             return Duration::ZERO;
         }
-        let told = told_to_wait(loss, self.attempt);
+        let told = self.told_to_wait(loss);
         let bound = self.backoff.base.saturating_mul(1 << self.attempt.min(20)).min(self.backoff.cap);
         self.attempt += 1;
         let jitter = Duration::from_nanos(entropy.up_to(u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX)));
         told + jitter
     }
-}
 
-/// The least wait that the exchange asked for. Without a number, it grows with each refusal, as the exchange's does.
-fn told_to_wait(loss: &Loss, attempt: u32) -> Duration {
-    let Loss::Rejected(rejection) = loss else { return Duration::ZERO };
-    let unsaid = match rejection.kind {
-        RejectionKind::Banned => BAN,
-        RejectionKind::TooManyRequests => TOO_MANY,
-        _ => Duration::ZERO,
-    };
-    rejection.retry_after.unwrap_or(unsaid.saturating_mul(1 << attempt.min(6))).min(TOLD_MAX)
+    /// The least wait that the exchange asked for. Without a number, it doubles with each refusal in a row, as the
+    /// exchange's own does.
+    fn told_to_wait(&mut self, loss: &Loss) -> Duration {
+        let Loss::Rejected(rejection) = loss else { return Duration::ZERO };
+        let unsaid = match rejection.kind {
+            RejectionKind::Banned => BAN,
+            RejectionKind::TooManyRequests => TOO_MANY,
+            _ => return rejection.retry_after.unwrap_or_default().min(TOLD_MAX),
+        };
+        let doubled = unsaid.saturating_mul(1 << self.refusals.min(12));
+        self.refusals += 1;
+        rejection.retry_after.unwrap_or(doubled).min(TOLD_MAX)
+    }
 }
 
 #[cfg(test)]
@@ -76,7 +81,7 @@ mod tests {
         for attempt in 0..8 {
             let bound = (backoff.base * (1 << attempt)).min(backoff.cap);
             let delays: Vec<_> = (0..10_000)
-                .map(|_| Retry { backoff, attempt }.delay(&Loss::Eof, false, &mut entropy).as_secs_f64())
+                .map(|_| Retry { backoff, attempt, refusals: 0 }.delay(&Loss::Eof, false, &mut entropy).as_secs_f64())
                 .collect();
             let (mean, max) = (delays.iter().sum::<f64>() / 1e4, delays.iter().copied().fold(0.0, f64::max));
             // Full jitter: uniform, so the mean is half the bound and the maximum close to it, also at the cap.

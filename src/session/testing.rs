@@ -1,6 +1,16 @@
-//! Randomness from a seed, for the tests of this room.
+//! A session, a scripted peer and a clock that the test owns.
 
-use super::Entropy;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tungstenite::handshake::derive_accept_key;
+
+use super::{Action, Closed, Config, Entropy, Event, Loss, Session, State};
+use crate::config::{Backoff, Endpoint, KeepAlive, Limits, Timeouts};
+use crate::model::{
+    Candle, ConnectionId, DataType, Epoch, Format, Nanos, Orderbook, Receipt, Sink, StreamKey, Ticker, Trade,
+};
+use crate::plan::StreamSet;
 
 /// A repeatable source of bytes (splitmix64).
 pub(crate) struct SeededEntropy(u64);
@@ -19,6 +29,272 @@ impl Entropy for SeededEntropy {
             z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
             z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
             chunk.copy_from_slice(&(z ^ (z >> 31)).to_le_bytes()[..chunk.len()]);
+        }
+    }
+}
+
+/// Takes note of what was delivered.
+#[derive(Default)]
+pub(super) struct Delivered(pub Vec<(Epoch, StreamKey)>);
+
+impl Sink for Delivered {
+    fn ticker(&mut self, receipt: Receipt, t: &Ticker) {
+        self.0.push((receipt.epoch, StreamKey { data_type: DataType::Ticker, market: t.market }));
+    }
+    fn trade(&mut self, receipt: Receipt, t: &Trade) {
+        self.0.push((receipt.epoch, StreamKey { data_type: DataType::Trade, market: t.market }));
+    }
+    fn orderbook(&mut self, receipt: Receipt, o: &Orderbook) {
+        self.0.push((receipt.epoch, StreamKey { data_type: DataType::Orderbook, market: o.market }));
+    }
+    fn candle(&mut self, receipt: Receipt, c: &Candle) {
+        self.0.push((receipt.epoch, StreamKey { data_type: DataType::Candle(c.interval), market: c.market }));
+    }
+}
+
+/// A client frame as the peer reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Sent {
+    Text(String),
+    Ping(Vec<u8>),
+    Pong(Vec<u8>),
+    Close(u16),
+}
+
+/// A session with everything around it.
+pub(super) struct Life {
+    pub session: Session,
+    pub now: Nanos,
+    pub delivered: Delivered,
+    pub actions: Vec<Action>,
+    pub events: Vec<Event>,
+    unread: Vec<u8>,
+}
+
+pub(super) const START: Nanos = Nanos::from_millis(1_000_000_000_000);
+
+pub(super) fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+pub(super) fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+pub(super) fn trades(codes: &[&str]) -> StreamSet {
+    codes.iter().map(|code| StreamKey { data_type: DataType::Trade, market: code.parse().unwrap() }).collect()
+}
+
+/// A trade as the exchange wrote it in 2021, which is the shortest data message there is.
+pub(super) fn trade_message(code: &str, id: u64) -> String {
+    format!(
+        r#"{{"ty":"trade","cd":"{code}","tms":1618678262000,"td":"2021-04-17","ttm":"16:51:02","ttms":1618678262000,"tp":127.0,"tv":1.5,"ab":"BID","pcp":120.0,"c":"RISE","cp":7.0,"sid":{id},"st":"REALTIME"}}"#
+    )
+}
+
+/// One unmasked frame, as servers send them.
+pub(super) fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0x80 | opcode];
+    match payload.len() {
+        n @ 0..=125 => bytes.push(n as u8),
+        n => {
+            bytes.push(126);
+            bytes.extend_from_slice(&u16::try_from(n).unwrap().to_be_bytes());
+        }
+    }
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+pub(super) fn config() -> Config {
+    Config {
+        id: ConnectionId(0),
+        endpoint: Endpoint::custom("ws://127.0.0.1:9/websocket/v1").unwrap(),
+        format: Format::Simple,
+        timeouts: Timeouts::default(),
+        backoff: Backoff::default(),
+        limits: Limits::default(),
+        keep_alive: KeepAlive::Ping,
+        receive_bytes: 64 * 1024,
+    }
+}
+
+impl Life {
+    pub fn new(config: Config) -> Self {
+        let session = Session::new(config, Box::new(SeededEntropy::new(1)));
+        let delivered = Delivered::default();
+        Self { session, now: START, delivered, actions: Vec::new(), events: Vec::new(), unread: Vec::new() }
+    }
+
+    /// Wants `KRW-BTC` and has a socket on which its data has come.
+    pub fn active(config: Config) -> Self {
+        let mut life = Self::new(config);
+        life.want(&["KRW-BTC"]);
+        life.open();
+        life.data("KRW-BTC", 1);
+        assert_eq!(life.session.state(), State::Active);
+        life
+    }
+
+    pub fn want(&mut self, codes: &[&str]) {
+        self.session.set_streams(self.now, trades(codes));
+        self.settle();
+    }
+
+    /// Takes note of what the session asks for and reports.
+    pub fn settle(&mut self) {
+        while let Some(event) = self.session.poll_event() {
+            self.events.push(event);
+        }
+        while let Some(action) = self.session.poll_action() {
+            if action == Action::Disconnect {
+                self.transmit();
+            }
+            self.actions.push(action);
+        }
+        self.transmit();
+    }
+
+    fn transmit(&mut self) {
+        let pending = self.session.poll_transmit();
+        let n = pending.len();
+        self.unread.extend_from_slice(pending);
+        self.session.transmitted(n);
+    }
+
+    /// Lets time pass, waking the session whenever it asked to be.
+    #[track_caller]
+    pub fn advance(&mut self, time: Duration) {
+        let end = self.now + time;
+        for _ in 0..100_000 {
+            let next = self.session.poll_timeout();
+            if next > end {
+                self.now = end;
+                return;
+            }
+            self.now = next.max(self.now);
+            self.session.handle_timeout(self.now);
+            self.settle();
+        }
+        panic!("the session asks to be woken without end");
+    }
+
+    /// The addresses dialed since the last call.
+    pub fn dials(&mut self) -> Vec<SocketAddr> {
+        let dials = self.actions.iter().filter_map(|a| if let Action::Connect(to) = a { Some(*to) } else { None });
+        let dials = dials.collect();
+        self.actions.clear();
+        dials
+    }
+
+    /// TCP opens; the upgrade is not answered yet.
+    #[track_caller]
+    pub fn connect(&mut self) {
+        assert!(!self.dials().is_empty(), "nobody dialed");
+        self.connected();
+    }
+
+    /// TCP opens to the address that was dialed last.
+    pub fn connected(&mut self) {
+        self.unread.clear();
+        self.session.handle_connected(self.now);
+        self.settle();
+    }
+
+    /// TCP opens and the upgrade is answered with 101.
+    #[track_caller]
+    pub fn open(&mut self) {
+        self.connect();
+        let answer = self.switching_protocols();
+        self.receive(&answer);
+        assert!(self.session.state().is_open(), "{:?}", self.session.state());
+    }
+
+    /// The answer that the peer owes to the opening request it was sent.
+    #[track_caller]
+    pub fn switching_protocols(&mut self) -> Vec<u8> {
+        let request = String::from_utf8(std::mem::take(&mut self.unread)).unwrap();
+        let key = request.lines().find_map(|l| l.strip_prefix("Sec-WebSocket-Key: ")).expect("a key in the request");
+        let accept = derive_accept_key(key.trim().as_bytes());
+        format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+        )
+        .into_bytes()
+    }
+
+    /// Bytes arrive.
+    pub fn receive(&mut self, bytes: &[u8]) {
+        for piece in bytes.chunks(16 * 1024) {
+            self.session.spare()[..piece.len()].copy_from_slice(piece);
+            self.session.handle_received(self.now, piece.len(), &mut self.delivered);
+            self.settle();
+        }
+    }
+
+    pub fn message(&mut self, text: &str) {
+        self.receive(&frame(2, text.as_bytes()));
+    }
+
+    pub fn data(&mut self, code: &str, id: u64) {
+        self.message(&trade_message(code, id));
+    }
+
+    pub fn closed(&mut self, how: Closed) {
+        self.session.handle_closed(self.now, how);
+        self.settle();
+    }
+
+    /// The opening request as text, if that is what was sent last.
+    pub fn opening_request(&self) -> String {
+        String::from_utf8_lossy(&self.unread).into_owned()
+    }
+
+    /// The frames sent since the last call.
+    pub fn sent(&mut self) -> Vec<Sent> {
+        let bytes = std::mem::take(&mut self.unread);
+        let mut rest = &bytes[..];
+        let mut frames = Vec::new();
+        while let [first, second, tail @ ..] = rest {
+            assert_eq!(second & 0x80, 0x80, "a client masks every frame");
+            let (len, tail) = match second & 0x7f {
+                126 => (usize::from(u16::from_be_bytes([tail[0], tail[1]])), &tail[2..]),
+                127 => panic!("nothing this long is ever sent"),
+                len => (usize::from(len), tail),
+            };
+            let payload: Vec<u8> = (0..len).map(|i| tail[4 + i] ^ tail[i % 4]).collect();
+            rest = &tail[4 + len..];
+            frames.push(match first & 0x0f {
+                1 => Sent::Text(String::from_utf8(payload).unwrap()),
+                8 => Sent::Close(u16::from_be_bytes([payload[0], payload[1]])),
+                9 => Sent::Ping(payload),
+                10 => Sent::Pong(payload),
+                other => panic!("opcode {other}"),
+            });
+        }
+        frames
+    }
+
+    /// The subscription requests sent since the last call; other frames are passed over.
+    pub fn requests(&mut self) -> Vec<String> {
+        self.sent().into_iter().filter_map(|f| if let Sent::Text(text) = f { Some(text) } else { None }).collect()
+    }
+
+    /// Why sockets ended, since the last call.
+    pub fn losses(&mut self) -> Vec<Loss> {
+        let events = std::mem::take(&mut self.events);
+        events.into_iter().filter_map(|e| if let Event::Lost { loss, .. } = e { Some(loss) } else { None }).collect()
+    }
+
+    /// Answers every ping and stays otherwise quiet, for `time`.
+    pub fn answer_pings(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end && self.session.state().is_open() {
+            self.advance(ms(100).min(end.since(self.now)));
+            for sent in self.sent() {
+                if let Sent::Ping(payload) = sent {
+                    self.receive(&frame(10, &payload));
+                }
+            }
         }
     }
 }

@@ -12,7 +12,7 @@
 //!   the reader wakes it after it fell asleep, or the reader's look comes after the data.
 //!
 //! Remove either fence and both loads may miss: the reader sleeps on data that is there. The loom models below show
-//! that the protocol has no such run, and that the variant without the writer's fence has one.
+//! that the protocol has no such run, and that without either fence there is one.
 
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::Duration;
@@ -42,7 +42,9 @@ impl Signal {
         // DATA-THEN-WAITERS: pairs with WAITER-THEN-DATA in `wait_until`. The data stored before this fence is seen by
         // every reader whose raised `waiters` the load below misses.
         fence(SeqCst);
-        self.wake_waiters();
+        if self.waiters.load(Relaxed) > 0 {
+            self.wake_all();
+        }
     }
 
     /// Sleeps until `ready` says yes, at most `timeout`; true if it did. A zero timeout only asks.
@@ -66,13 +68,6 @@ impl Signal {
             !arrived
         });
         arrived
-    }
-
-    #[inline]
-    fn wake_waiters(&self) {
-        if self.waiters.load(Relaxed) > 0 {
-            self.wake_all();
-        }
     }
 
     #[cold]
@@ -161,7 +156,7 @@ mod models {
     #[test]
     fn two_waiting_readers_are_both_woken() {
         let mut bounded = loom::model::Builder::new();
-        bounded.preemption_bound = Some(3);
+        bounded.preemption_bound = Some(2);
         bounded.check(|| {
             let shared = Shared::new();
             let reader = |shared: Arc<Shared>| thread::spawn(move || assert_eq!(shared.wait_newer(0), 1));
@@ -195,20 +190,44 @@ mod models {
         });
     }
 
-    /// The planted bug: without DATA-THEN-WAITERS the store of the data may sink below the load of `waiters`.
-    #[test]
-    #[should_panic(expected = "deadlock")]
-    fn without_the_writers_fence_a_wake_up_is_lost() {
-        loom::model(|| {
+    /// The Dekker pair alone: one side stores data and looks for waiters, the other raises `waiters` and looks for data.
+    fn somebody_notices(writer_fence: bool, reader_fence: bool) {
+        loom::model(move || {
             let shared = Shared::new();
             let reader = thread::spawn({
                 let shared = shared.clone();
-                move || shared.wait_newer(0)
+                move || {
+                    std::mem::forget(Waiter::raise(&shared.signal.waiters));
+                    if reader_fence {
+                        fence(SeqCst);
+                    }
+                    shared.version() > 0
+                }
             });
             shared.publish(1);
-            shared.signal.wake_waiters();
-            reader.join().unwrap();
+            if writer_fence {
+                fence(SeqCst);
+            }
+            let writer_noticed = shared.signal.waiters.load(Relaxed) > 0;
+            assert!(reader.join().unwrap() || writer_noticed, "lost wake-up");
         });
+    }
+
+    #[test]
+    fn with_both_fences_somebody_notices() {
+        somebody_notices(true, true);
+    }
+
+    #[test]
+    #[should_panic(expected = "lost wake-up")]
+    fn planted_without_the_writers_fence_a_wake_up_is_lost() {
+        somebody_notices(false, true);
+    }
+
+    #[test]
+    #[should_panic(expected = "lost wake-up")]
+    fn planted_without_the_readers_fence_a_wake_up_is_lost() {
+        somebody_notices(true, false);
     }
 }
 

@@ -44,7 +44,7 @@ enum Stage {
     },
     /// The answer was no; its body is not complete.
     Body {
-        rejection: Box<Rejection>,
+        rejection: Rejection,
         framing: Framing,
     },
     Done,
@@ -69,7 +69,7 @@ pub enum HandshakeError {
     /// was sent.
     InvalidRequest(Box<str>),
     /// The server answered, and not with 101.
-    Rejected(Box<Rejection>),
+    Rejected(Rejection),
     /// The answer's header has more than [`MAX_HEADER_BYTES`] or more than 124 lines.
     TooLarge,
     /// The answer is not HTTP, or breaks the rules of the handshake.
@@ -164,7 +164,7 @@ impl Handshake {
             }
             Err(tungstenite::HandshakeError::Failure(tungstenite::Error::Http(response))) => {
                 let (status, headers) = (response.status().as_u16(), response.headers());
-                let rejection = Box::new(Rejection::new(status, headers));
+                let rejection = Rejection::new(status, headers);
                 self.stage = Stage::Body { rejection, framing: Framing::of(status, headers) };
                 Ok(())
             }

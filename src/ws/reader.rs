@@ -1,6 +1,6 @@
 //! Reads frames out of the receive buffer, in place, and puts fragmented messages together (RFC 6455 section 5).
 
-use super::header::{Header, Opcode};
+use super::header::{FIN, Header, Opcode};
 use super::{Incoming, Payload, ReceiveBuffer, SLACK, Violation, close};
 use std::ops::Range;
 
@@ -104,15 +104,44 @@ impl FrameReader {
     /// Costs a few nanoseconds a frame whatever its length, plus the UTF-8 check for text.
     #[inline]
     pub fn next<'a>(&'a mut self, buffer: &'a mut ReceiveBuffer) -> Result<Option<Incoming<'a>>, Violation> {
-        let found = match self.find(buffer) {
-            Ok(Some(found)) => found,
-            Ok(None) => return Ok(None),
-            Err(violation) => return Err(self.end(violation)),
+        if let Some(place) = self.find_binary(buffer) {
+            return Ok(Some(Incoming::Binary(Payload::new(buffer.padded(place)))));
+        }
+        self.next_slow(buffer)
+    }
+
+    /// The one case that matters: a whole binary message in one short frame, all of it here. Takes nothing that the
+    /// general way below would refuse or read otherwise.
+    #[inline]
+    fn find_binary(&self, buffer: &mut ReceiveBuffer) -> Option<Range<usize>> {
+        const BINARY: u8 = FIN | Opcode::Binary as u8;
+        let arrived = buffer.unparsed();
+        let (header, len) = match *arrived {
+            [BINARY, 126, high, low, ..] => (4, usize::from(u16::from_be_bytes([high, low]))),
+            [BINARY, len @ 0..=125, ..] => (2, usize::from(len)),
+            _ => return None,
         };
-        let (opcode, place) = match found {
-            Found::Frame(opcode, place) => (opcode, place),
-            Found::Assembled(Kind::Text) => return Ok(Some(Incoming::Text(Payload::new(&self.assembly)))),
-            Found::Assembled(Kind::Binary) => return Ok(Some(Incoming::Binary(Payload::new(&self.assembly)))),
+        let is_minimal = header == 2 || len > 125;
+        if self.state != State::Idle || !is_minimal || len > self.limits.max_message || arrived.len() < header + len {
+            return None;
+        }
+        let place = buffer.consume(header + len);
+        Some(place.start + header..place.end)
+    }
+
+    #[inline(never)]
+    fn next_slow<'a>(&'a mut self, buffer: &'a mut ReceiveBuffer) -> Result<Option<Incoming<'a>>, Violation> {
+        let (opcode, place) = match self.find(buffer) {
+            Ok(Some(Found::Frame(opcode, place))) => (opcode, place),
+            Ok(Some(Found::Assembled(Kind::Text))) => return Ok(Some(Incoming::Text(Payload::new(&self.assembly)))),
+            Ok(Some(Found::Assembled(Kind::Binary))) => {
+                return Ok(Some(Incoming::Binary(Payload::new(&self.assembly))));
+            }
+            Ok(None) => return Ok(None),
+            Err(violation) => {
+                self.state = State::Ended;
+                return Err(violation);
+            }
         };
         let payload = Payload::new(buffer.padded(place));
         Ok(Some(match opcode {
@@ -128,26 +157,7 @@ impl FrameReader {
         }))
     }
 
-    #[cold]
-    fn end(&mut self, violation: Violation) -> Violation {
-        self.state = State::Ended;
-        violation
-    }
-
-    #[inline]
     fn find(&mut self, buffer: &mut ReceiveBuffer) -> Result<Option<Found>, Violation> {
-        if self.state == State::Idle {
-            let Some(header) = Header::parse(buffer.unparsed())? else { return Ok(None) };
-            // The one case that matters: a whole message in one frame, all of it here.
-            if header.opcode == Opcode::Binary && header.last && header.len <= self.limits.max_message as u64 {
-                return Ok(whole(&header, buffer));
-            }
-        }
-        self.find_slow(buffer)
-    }
-
-    #[inline(never)]
-    fn find_slow(&mut self, buffer: &mut ReceiveBuffer) -> Result<Option<Found>, Violation> {
         loop {
             match self.state {
                 State::Idle | State::Between(_) => {

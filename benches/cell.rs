@@ -1,0 +1,226 @@
+//! What does the newest value cost its writer and its readers, alone and against each other?
+//!
+//! `cargo bench -p hoga --bench cell`. Two threads at most. Rows named `arc_swap` and `rwlock` are the yardsticks from
+//! outside: a fresh `Arc` for each store, and std's lock around a copy. `baseline` is the harness and one copy.
+
+#[path = "../tests/pool_samples/mod.rs"]
+mod pool_samples;
+
+use std::hint::{black_box, spin_loop};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, RwLock};
+use std::thread;
+
+use arc_swap::ArcSwap;
+use criterion::{Criterion, criterion_group, criterion_main};
+use hoga::feed::{Event, Update, feed};
+use hoga::model::*;
+use hoga::pool::{DataPool, Handle, Link, Publisher, Verdict};
+use hoga::sync::latest;
+use pool_samples::*;
+
+/// Runs `rival` on a thread of its own, over and over, while `measured` runs here.
+fn against<R>(mut rival: impl FnMut() -> R + Send, measured: impl FnOnce()) {
+    let stop = AtomicBool::new(false);
+    thread::scope(|s| {
+        s.spawn(|| {
+            while !stop.load(Relaxed) {
+                black_box(rival());
+                spin_loop();
+            }
+        });
+        measured();
+        stop.store(true, Relaxed);
+    });
+}
+
+/// A stream and the next values for it: each one new to the gate.
+struct Source {
+    pool: DataPool,
+    publisher: Publisher<Ticker>,
+    handle: Handle<Ticker>,
+    ticker: Ticker,
+}
+
+impl Source {
+    fn new() -> Self {
+        let (_clock, pool, _link, publisher) = open(DataType::Ticker);
+        let handle = pool.ticker("KRW-BTC").unwrap();
+        let mut source = Self { pool, publisher, handle, ticker: ticker(1, 1.0) };
+        source.publish();
+        assert_eq!((source.handle.version(), source.handle.load().timestamp), (1, 2));
+        source
+    }
+
+    fn publish(&mut self) {
+        self.ticker.timestamp += 1;
+        let verdict = self.publisher.publish(&receipt(1, self.ticker.timestamp), &self.ticker, || Nanos(1));
+        assert_eq!(verdict, Verdict::Published);
+    }
+}
+
+fn store(c: &mut Criterion) {
+    let mut group = c.benchmark_group("store");
+    let value = ticker(1, 1.0);
+    let mut target = value;
+    group.bench_function("baseline/ticker", |b| b.iter(|| target = black_box(value)));
+
+    let (mut writer, _reader) = latest::cell();
+    group.bench_function("cell/ticker", |b| b.iter(|| writer.publish(black_box(&value), 1, &receipt(1, 1), Nanos(1))));
+    let (mut books, _reader) = latest::cell();
+    let book = orderbook(1, 100.0);
+    group.bench_function("cell/orderbook", |b| b.iter(|| books.publish(black_box(&book), 1, &receipt(1, 1), Nanos(1))));
+
+    let mut source = Source::new();
+    group.bench_function("publisher/ticker", |b| b.iter(|| source.publish()));
+    let (_clock, _pool, _link, mut trades) = open(DataType::Trade);
+    let mut next = trade(1, 1);
+    group.bench_function("publisher/trade", |b| {
+        b.iter(|| {
+            next.sequential_id += 1;
+            trades.publish(&receipt(1, 1), &next, || Nanos(1))
+        })
+    });
+
+    let swap = ArcSwap::from_pointee(value);
+    group.bench_function("arc_swap/ticker", |b| b.iter(|| swap.store(Arc::new(black_box(value)))));
+    let lock = RwLock::new(value);
+    group.bench_function("rwlock/ticker", |b| b.iter(|| *lock.write().unwrap() = black_box(value)));
+    group.finish();
+}
+
+fn store_against_a_reader(c: &mut Criterion) {
+    let mut group = c.benchmark_group("store_against_a_reader");
+    let value = ticker(1, 1.0);
+
+    let (mut writer, reader) = latest::cell::<Ticker>();
+    let load = || reader.load().get().map(|v| v.value.trade_price);
+    against(load, || {
+        group.bench_function("cell/ticker", |b| b.iter(|| writer.publish(&value, 1, &receipt(1, 1), Nanos(1))));
+    });
+    let mut cached = reader.cached();
+    let load = || cached.load().map(|v| v.value.trade_price);
+    against(load, || {
+        group.bench_function("cell/ticker/cached", |b| b.iter(|| writer.publish(&value, 1, &receipt(1, 1), Nanos(1))));
+    });
+    let mut source = Source::new();
+    let handle = source.handle.clone();
+    let load = || handle.load().trade_price;
+    against(load, || {
+        group.bench_function("publisher/ticker", |b| b.iter(|| source.publish()));
+    });
+    let swap = ArcSwap::from_pointee(value);
+    let load = || swap.load().trade_price;
+    against(load, || {
+        group.bench_function("arc_swap/ticker", |b| b.iter(|| swap.store(Arc::new(value))));
+    });
+    let lock = RwLock::new(value);
+    let load = || lock.read().unwrap().trade_price;
+    against(load, || {
+        group.bench_function("rwlock/ticker", |b| b.iter(|| *lock.write().unwrap() = value));
+    });
+    group.finish();
+}
+
+fn load(c: &mut Criterion) {
+    let mut group = c.benchmark_group("load");
+    let source = Source::new();
+    let handle = &source.handle;
+    let mut cached = handle.cached();
+    group.bench_function("handle", |b| b.iter(|| handle.load().trade_price));
+    group.bench_function("handle/health", |b| b.iter(|| handle.load().health()));
+    group.bench_function("if_newer/unchanged", |b| b.iter(|| handle.load_if_newer(black_box(1)).is_some()));
+    group.bench_function("cached", |b| b.iter(|| cached.load().trade_price));
+    group.bench_function("cached/health", |b| b.iter(|| cached.load().health()));
+
+    let swap = ArcSwap::from_pointee(source.ticker);
+    group.bench_function("arc_swap", |b| b.iter(|| swap.load().trade_price));
+    let lock = RwLock::new(source.ticker);
+    group.bench_function("rwlock", |b| b.iter(|| lock.read().unwrap().trade_price));
+    group.finish();
+}
+
+fn load_against_a_writer(c: &mut Criterion) {
+    let mut group = c.benchmark_group("load_against_a_writer");
+    let mut source = Source::new();
+    let handle = source.handle.clone();
+    against(
+        || source.publish(),
+        || {
+            group.bench_function("handle", |b| b.iter(|| handle.load().trade_price));
+            let mut version = 0;
+            group.bench_function("if_newer", |b| {
+                b.iter(|| {
+                    if let Some(reading) = handle.load_if_newer(version) {
+                        version = reading.version();
+                    }
+                })
+            });
+            let mut cached = handle.cached();
+            group.bench_function("cached", |b| b.iter(|| cached.load().trade_price));
+        },
+    );
+    let value = ticker(1, 1.0);
+    let swap = ArcSwap::from_pointee(value);
+    against(
+        || swap.store(Arc::new(value)),
+        || {
+            group.bench_function("arc_swap", |b| b.iter(|| swap.load().trade_price));
+        },
+    );
+    let lock = RwLock::new(value);
+    against(
+        || *lock.write().unwrap() = value,
+        || {
+            group.bench_function("rwlock", |b| b.iter(|| lock.read().unwrap().trade_price));
+        },
+    );
+    group.finish();
+}
+
+fn batch(c: &mut Criterion) {
+    const MARKETS: usize = 1_000;
+    let pool = Source::new().pool;
+    let link = Arc::new(Link::new(Nanos(0)));
+    link.up(Epoch(1), Nanos(0));
+    let markets: Vec<_> = (0..MARKETS).map(|i| market(&format!("KRW-M{i}"))).collect();
+    let mut publishers: Vec<Publisher<Ticker>> = Vec::new();
+    for &market in &markets {
+        let mut publisher = pool.open(StreamKey { data_type: DataType::Ticker, market }, link.clone());
+        publisher.publish(&receipt(1, 1), &Ticker { market, ..ticker(1, 1.0) }, || Nanos(1));
+        publishers.push(publisher);
+    }
+    let batch = pool.tickers(&markets).unwrap();
+    let sum = || batch.load().map(|(_, reading)| reading.trade_price).sum::<f64>();
+    assert_eq!(sum(), MARKETS as f64);
+
+    let mut group = c.benchmark_group("batch");
+    group.throughput(criterion::Throughput::Elements(MARKETS as u64));
+    group.bench_function("1000_tickers", |b| b.iter(sum));
+    group.finish();
+}
+
+fn feed_push(c: &mut Criterion) {
+    let mut group = c.benchmark_group("feed");
+    let stamps = Stamps::default();
+    let update = |event| Update { event, stamps, connection: ConnectionId(0), epoch: Epoch(1), version: 1 };
+    for (name, event) in [("ticker", Event::Ticker(ticker(1, 1.0))), ("orderbook", Event::Orderbook(orderbook(1, 1.0)))]
+    {
+        let (mut writer, mut reader) = feed(64);
+        let update = update(event);
+        group.bench_function(format!("push_flush_pop/{name}"), |b| {
+            b.iter(|| {
+                writer.push(black_box(update));
+                writer.flush();
+                reader.pop().is_some()
+            })
+        });
+        let (mut full, _reader) = feed(1);
+        full.push(update);
+        group.bench_function(format!("push_full/{name}"), |b| b.iter(|| full.push(black_box(update))));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, store, store_against_a_reader, load, load_against_a_writer, batch, feed_push);
+criterion_main!(benches);

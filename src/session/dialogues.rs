@@ -1,0 +1,510 @@
+//! What a session promises, as dialogues with a scripted peer.
+
+use super::testing::{Life, START, Sent, config, frame, ms, secs, trade_message, trades};
+use super::{Action, Closed, Event, Loss, Stage, State};
+use crate::config::{Endpoint, KeepAlive, Timeouts};
+use crate::model::{Epoch, Nanos};
+use crate::ws::RejectionKind;
+use std::io::ErrorKind;
+use std::time::Duration;
+
+fn named(url: &str) -> super::Config {
+    super::Config { endpoint: Endpoint::custom(url).unwrap(), ..config() }
+}
+
+fn states(life: &Life) -> Vec<State> {
+    life.events.iter().filter_map(|e| if let Event::State { to, .. } = e { Some(*to) } else { None }).collect()
+}
+
+// ---- opening ----
+
+#[test]
+fn nothing_is_dialed_before_anything_is_wanted() {
+    let mut life = Life::new(config());
+    life.advance(secs(3600));
+    assert_eq!((life.session.state(), life.actions.len()), (State::Disconnected, 0));
+}
+
+#[test]
+fn a_connection_is_active_only_after_the_first_data() {
+    let mut life = Life::new(named("wss://example.test/websocket/v1"));
+    life.want(&["KRW-BTC"]);
+    assert_eq!(life.actions, [Action::Resolve]);
+    life.session.handle_resolved(life.now, Ok(vec!["192.0.2.1:443".parse().unwrap()]));
+    life.settle();
+    assert_eq!(life.dials(), ["192.0.2.1:443".parse().unwrap()]);
+    life.session.handle_connected(life.now);
+    life.settle();
+    assert_eq!(life.actions, [Action::StartTls]);
+    assert_eq!(life.opening_request(), "", "nothing is sent before TLS is agreed");
+    life.session.handle_secured(life.now);
+    life.settle();
+    assert!(life.opening_request().contains("\r\nHost: example.test\r\n"));
+    assert!(!life.opening_request().to_lowercase().contains("origin"));
+    let answer = life.switching_protocols();
+    life.receive(&answer);
+    life.message(r#"{"status":"UP"}"#);
+    assert_eq!(life.session.state(), State::Subscribing);
+    life.data("KRW-BTC", 1);
+    use State::*;
+    assert_eq!(states(&life), [Connecting, TlsHandshake, Upgrading, Connected, Subscribing, Active]);
+    assert_eq!(life.delivered.0.len(), 1);
+    assert_eq!(life.session.epoch(), Epoch(1));
+}
+
+#[test]
+fn one_request_carries_the_whole_set_in_the_wanted_format() {
+    let mut life = Life::new(config());
+    life.want(&["KRW-ETH", "KRW-BTC"]);
+    life.open();
+    let requests = life.requests();
+    assert_eq!(requests.len(), 1);
+    assert!(requests[0].contains(r#"{"type":"trade","codes":["KRW-BTC","KRW-ETH"]},{"format":"SIMPLE"}]"#));
+}
+
+#[test]
+fn bytes_that_come_with_the_101_are_read() {
+    let mut life = Life::new(config());
+    life.want(&["KRW-BTC"]);
+    life.connect();
+    let mut bytes = life.switching_protocols();
+    bytes.extend(frame(2, br#"{"status":"UP"}"#));
+    bytes.extend(frame(9, b"early"));
+    life.receive(&bytes);
+    assert_eq!(life.session.counters().status_messages, 1);
+    assert!(life.sent().contains(&Sent::Pong(b"early".to_vec())));
+}
+
+#[test]
+fn every_split_of_the_stream_delivers_the_same() {
+    let mut tail: Vec<u8> = [1, 2].iter().flat_map(|&id| frame(2, trade_message("KRW-BTC", id).as_bytes())).collect();
+    tail.extend(frame(9, b"?"));
+    for cut in 0..=tail.len() {
+        let mut life = Life::new(config());
+        life.want(&["KRW-BTC"]);
+        life.open();
+        life.sent();
+        life.receive(&tail[..cut]);
+        life.receive(&tail[cut..]);
+        assert_eq!(life.delivered.0.len(), 2, "cut after byte {cut}");
+        assert_eq!(life.sent(), [Sent::Pong(b"?".to_vec())], "cut after byte {cut}");
+    }
+}
+
+#[test]
+fn each_step_has_its_own_deadline() {
+    let t = Timeouts::default();
+    let mut life = Life::new(named("wss://example.test/"));
+    life.want(&["KRW-BTC"]);
+    life.advance(t.resolve);
+    assert_eq!(life.losses(), [Loss::Timeout(Stage::Resolve)]);
+
+    let mut life = Life::new(named("wss://127.0.0.1/"));
+    life.want(&["KRW-BTC"]);
+    life.advance(t.connect);
+    assert_eq!(life.losses(), [Loss::Timeout(Stage::Connect)]);
+
+    let mut life = Life::new(named("wss://127.0.0.1/"));
+    life.want(&["KRW-BTC"]);
+    life.connect();
+    life.advance(t.tls - ms(1));
+    assert_eq!(life.losses(), []);
+    life.advance(ms(1));
+    assert_eq!(life.losses(), [Loss::Timeout(Stage::Tls)]);
+
+    let mut life = Life::new(config());
+    life.want(&["KRW-BTC"]);
+    life.connect();
+    life.receive(b"HTTP/1.1 101 Switching Proto");
+    life.advance(t.upgrade);
+    assert_eq!(life.losses(), [Loss::Timeout(Stage::Upgrade)]);
+}
+
+#[test]
+fn an_answer_that_comes_after_its_deadline_changes_nothing() {
+    let mut life = Life::new(named("wss://example.test/"));
+    life.want(&["KRW-BTC"]);
+    life.advance(Timeouts::default().resolve);
+    let state = life.session.state();
+    life.session.handle_resolved(life.now, Ok(vec!["192.0.2.1:443".parse().unwrap()]));
+    life.session.handle_secured(life.now);
+    life.settle();
+    assert_eq!(life.session.state(), state);
+    assert_eq!(life.dials(), []);
+}
+
+#[test]
+fn addresses_are_tried_in_turn_and_looked_up_again_each_time() {
+    let mut life = Life::new(named("wss://example.test/"));
+    life.want(&["KRW-BTC"]);
+    let addresses: Vec<_> = (1..=3).map(|n| format!("192.0.2.{n}:443").parse().unwrap()).collect();
+    life.session.handle_resolved(life.now, Ok(addresses.clone()));
+    life.settle();
+    life.closed(Closed::Io(ErrorKind::ConnectionRefused));
+    life.advance(Timeouts::default().connect);
+    assert_eq!(life.dials(), addresses);
+    life.closed(Closed::Io(ErrorKind::ConnectionRefused));
+    assert_eq!(life.losses(), [Loss::Connect(ErrorKind::ConnectionRefused)]);
+    life.advance(secs(1));
+    assert_eq!(life.actions.last(), Some(&Action::Resolve));
+}
+
+// ---- refusals ----
+
+fn refuse(answer: &str) -> (Life, Loss) {
+    let mut life = Life::new(config());
+    life.want(&["KRW-BTC"]);
+    life.connect();
+    life.receive(answer.as_bytes());
+    let mut losses = life.losses();
+    assert_eq!(losses.len(), 1, "{answer}");
+    (life, losses.remove(0))
+}
+
+#[test]
+fn a_refusal_is_typed_and_its_wait_is_kept() {
+    let (mut life, loss) = refuse("HTTP/1.1 429 Too Many\r\nRetry-After: 7\r\nContent-Length: 4\r\n\r\nslow");
+    let Loss::Rejected(rejection) = loss else { panic!("{loss:?}") };
+    assert_eq!((rejection.kind, &*rejection.body), (RejectionKind::TooManyRequests, "slow"));
+    life.advance(secs(7) - ms(1));
+    assert_eq!(life.dials(), [], "not before it was told to");
+    life.advance(secs(1));
+    assert_eq!(life.dials().len(), 1);
+}
+
+#[test]
+fn a_ban_without_a_number_is_waited_out_for_longer_each_time() {
+    let (mut life, _) = refuse("HTTP/1.1 418 I'm a teapot\r\nContent-Length: 0\r\n\r\n");
+    life.advance(secs(60) - ms(1));
+    assert_eq!(life.dials(), []);
+    life.advance(secs(1));
+    life.session.handle_connected(life.now);
+    life.settle();
+    life.actions.clear();
+    life.receive(b"HTTP/1.1 418 I'm a teapot\r\nContent-Length: 0\r\n\r\n");
+    life.advance(secs(120) - ms(1));
+    assert_eq!(life.dials(), []);
+}
+
+#[test]
+fn redirects_are_reported_and_not_followed() {
+    let (mut life, loss) = refuse("HTTP/1.1 301 Moved\r\nLocation: wss://evil/\r\nContent-Length: 0\r\n\r\n");
+    assert!(matches!(loss, Loss::Rejected(r) if r.kind == RejectionKind::Redirect));
+    life.advance(secs(10));
+    assert!(life.dials().iter().all(|to| to.ip().is_loopback()));
+}
+
+#[test]
+fn a_refusal_that_ends_with_the_socket_is_still_a_refusal() {
+    let mut life = Life::new(config());
+    life.want(&["KRW-BTC"]);
+    life.connect();
+    life.receive(b"HTTP/1.1 503 Down\r\n\r\nmaintenance");
+    life.closed(Closed::Io(ErrorKind::UnexpectedEof));
+    let losses = life.losses();
+    assert!(matches!(&losses[..], [Loss::Rejected(r)] if r.status == 503 && &*r.body == "maintenance"), "{losses:?}");
+}
+
+// ---- losses and coming back ----
+
+#[test]
+fn after_a_clean_loss_the_first_try_is_at_once_and_everything_is_asked_for_again() {
+    let mut life = Life::active(config());
+    life.want(&["KRW-BTC", "KRW-XRP"]);
+    life.dials();
+    life.sent();
+    life.receive(&frame(8, &1000u16.to_be_bytes()));
+    assert_eq!(life.losses(), [Loss::ClosedByPeer { code: 1000, reason: "".into() }]);
+    assert_eq!(life.sent(), [Sent::Close(1000)], "a close frame is answered");
+    life.advance(Duration::ZERO);
+    life.open();
+    assert_eq!(life.session.epoch(), Epoch(2));
+    assert!(life.requests()[0].contains(r#"["KRW-BTC","KRW-XRP"]"#));
+    life.data("KRW-BTC", 2);
+    assert_eq!(life.delivered.0.last().map(|(epoch, _)| *epoch), Some(Epoch(2)));
+}
+
+#[test]
+fn a_server_that_accepts_and_closes_is_not_dialed_faster_than_the_exchange_allows() {
+    let mut life = Life::active(config());
+    life.closed(Closed::Eof);
+    let mut dialed: Vec<Nanos> = vec![];
+    while life.now < START + secs(60) {
+        life.advance(ms(1));
+        if life.dials().is_empty() {
+            continue;
+        }
+        dialed.push(life.now);
+        // It even sends data before it closes, so that every try looks like a success.
+        life.connected();
+        let answer = life.switching_protocols();
+        life.receive(&answer);
+        life.data("KRW-BTC", dialed.len() as u64 + 1);
+        life.closed(Closed::Io(ErrorKind::ConnectionReset));
+    }
+    assert!(dialed.len() > 100, "it does not give up: {} dials", dialed.len());
+    for (i, first) in dialed.iter().enumerate() {
+        assert!(dialed[i..].iter().take_while(|t| t.since(*first) < secs(1)).count() <= 5);
+    }
+}
+
+#[test]
+fn without_success_the_pauses_grow_and_never_end() {
+    let mut life = Life::new(config());
+    life.want(&["KRW-BTC"]);
+    let mut dials = 0;
+    while life.now < START + secs(3600) {
+        life.advance(secs(1));
+        let n = life.dials().len();
+        dials += n;
+        if n > 0 {
+            life.closed(Closed::Io(ErrorKind::ConnectionRefused));
+        }
+    }
+    assert!((120..600).contains(&dials), "an hour of refusals: {dials} dials");
+}
+
+#[test]
+fn silence_is_asked_about_and_then_ends_the_connection() {
+    let t = Timeouts::default();
+    let mut life = Life::active(config());
+    life.sent();
+    life.advance(t.ping_after);
+    assert!(matches!(life.sent()[..], [Sent::Ping(_)]));
+    life.advance(t.silent_after - t.ping_after - ms(1));
+    assert_eq!(life.losses(), []);
+    life.advance(ms(1));
+    assert_eq!(life.losses(), [Loss::Silent(t.silent_after)]);
+}
+
+#[test]
+fn bytes_that_trickle_are_no_sign_of_life() {
+    let mut life = Life::active(config());
+    let message = frame(2, trade_message("KRW-BTC", 9).as_bytes());
+    for byte in &message[..20] {
+        life.receive(std::slice::from_ref(byte));
+        life.advance(ms(500));
+    }
+    assert!(matches!(life.losses()[..], [Loss::Silent(_), ..]));
+}
+
+#[test]
+fn a_mute_exchange_is_asked_again_and_then_left() {
+    let mut life = Life::active(config());
+    life.requests();
+    life.answer_pings(secs(16));
+    assert!(matches!(life.losses()[..], [Loss::Mute(time)] if time >= secs(15)));
+    assert_eq!(life.session.counters().requests, 2, "the subscription was sent again before");
+}
+
+#[test]
+fn a_quiet_market_is_not_taken_for_a_mute_exchange() {
+    let mut life = Life::active(config());
+    life.requests();
+    let mut requests = 0;
+    while life.now < START + secs(600) {
+        life.advance(ms(100));
+        for sent in life.sent() {
+            match sent {
+                Sent::Ping(payload) => life.receive(&frame(10, &payload)),
+                // Nobody trades, so the snapshot is the same trade each time.
+                Sent::Text(_) => {
+                    requests += 1;
+                    life.data("KRW-BTC", 1);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert_eq!(life.losses(), []);
+    assert!((55..=60).contains(&requests), "one question each 10 s: {requests}");
+}
+
+#[test]
+fn codes_that_never_answer_do_not_cost_the_connection() {
+    let mut life = Life::new(config());
+    life.want(&["KRW-NOPE"]);
+    life.open();
+    life.answer_pings(secs(600));
+    assert_eq!(life.losses(), []);
+    assert!((10..=15).contains(&life.session.counters().requests), "asked with growing patience");
+}
+
+#[test]
+fn the_status_option_asks_once_and_up_is_no_data() {
+    let mut life = Life::new(super::Config { keep_alive: KeepAlive::PingAndStatus, ..config() });
+    life.want(&["KRW-BTC"]);
+    life.open();
+    assert_eq!(life.requests().last().map(String::as_str), Some("PING"));
+    life.data("KRW-BTC", 1);
+    for _ in 0..20 {
+        life.advance(secs(1));
+        life.message(r#"{"status":"UP"}"#);
+    }
+    assert!(matches!(life.losses()[..], [Loss::Mute(_), ..]), "UP keeps the socket alive and hides nothing");
+}
+
+#[test]
+fn a_name_that_does_not_resolve_is_tried_for_ever() {
+    let mut life = Life::new(named("wss://example.test/"));
+    life.want(&["KRW-BTC"]);
+    for answer in [Ok(vec![]), Err("no such host".to_owned())] {
+        life.session.handle_resolved(life.now, answer);
+        life.settle();
+        assert!(matches!(life.losses()[..], [Loss::Resolve(_)]));
+        life.advance(secs(40));
+        assert!(matches!(life.losses()[..], [] | [Loss::Timeout(Stage::Resolve), ..]));
+        life.session.handle_resolved(life.now, Err("again".to_owned()));
+        life.settle();
+        life.losses();
+        while life.session.state() != State::Connecting {
+            life.advance(ms(10));
+        }
+        life.losses();
+    }
+}
+
+// ---- protocol ----
+
+#[test]
+fn a_peer_that_breaks_the_protocol_is_told_so_and_left() {
+    let masked = [0x82, 0x80, 1, 2, 3, 4];
+    let reserved = [0xf2, 0x00];
+    let huge = [0x82, 127, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+    let bad_text = frame(1, &[0xff, 0xfe]);
+    for (bytes, code) in [(&masked[..], 1002), (&reserved, 1002), (&huge, 1009), (&bad_text, 1007)] {
+        let mut life = Life::active(config());
+        life.sent();
+        life.receive(bytes);
+        assert!(matches!(life.losses()[..], [Loss::Violation(_)]), "{bytes:?}");
+        assert_eq!(life.sent(), [Sent::Close(code)], "{bytes:?}");
+        assert_eq!(life.session.state(), State::Reconnecting);
+    }
+}
+
+#[test]
+fn messages_that_cannot_be_read_are_counted_and_cost_nothing_else() {
+    let mut life = Life::active(config());
+    for bad in ["", "null", "[]", "{", r#"{"type":"trade"}"#, "\u{0}", &"[".repeat(60_000)] {
+        life.message(bad);
+    }
+    life.data("KRW-BTC", 2);
+    assert_eq!(life.session.counters().malformed, 7);
+    assert_eq!((life.losses(), life.session.state(), life.delivered.0.len()), (vec![], State::Active, 2));
+}
+
+#[test]
+fn an_error_of_the_exchange_is_reported_and_its_close_is_not_met_with_a_storm() {
+    let mut life = Life::new(config());
+    life.want(&["KRW-BTC"]);
+    let mut dials = 0;
+    while life.now < START + secs(60) {
+        let n = life.dials().len();
+        dials += n;
+        if n > 0 {
+            life.connected();
+            let answer = life.switching_protocols();
+            life.receive(&answer);
+            life.message(r#"{"error":{"message":"Format","name":"WRONG_FORMAT"}}"#);
+            life.receive(&frame(8, &1000u16.to_be_bytes()));
+        }
+        life.advance(ms(10));
+    }
+    assert!(life.events.iter().any(|e| matches!(e, Event::ServerError(_))));
+    assert!((3..40).contains(&dials), "{dials} dials in a minute");
+}
+
+#[test]
+fn a_flood_of_pings_is_answered_only_as_far_as_the_answers_go_out() {
+    let mut life = Life::active(config());
+    let flood: Vec<u8> = (0..5000).flat_map(|_| frame(9, &[0; 100])).collect();
+    let mut fed = 0;
+    // Nothing is sent meanwhile: the peer does not read.
+    for piece in flood.chunks(16 * 1024) {
+        life.session.spare()[..piece.len()].copy_from_slice(piece);
+        life.session.handle_received(life.now, piece.len(), &mut life.delivered);
+        fed += 1;
+    }
+    assert!(fed > 30 && life.session.poll_transmit().len() < 32 * 1024);
+    let counters = life.session.counters();
+    assert_eq!(counters.pings_received, 5000);
+    assert!(counters.pings_unanswered > 4000);
+}
+
+// ---- changes of demand ----
+
+#[test]
+fn changes_in_a_rush_become_few_requests_and_the_last_one_is_the_newest() {
+    let mut life = Life::active(config());
+    life.requests();
+    let mut requests = vec![];
+    for n in 0..100 {
+        life.want(&["KRW-BTC", &format!("KRW-C{n}")]);
+        life.advance(ms(10));
+        requests.extend(life.requests());
+        life.data("KRW-BTC", n + 10);
+    }
+    life.advance(secs(1));
+    requests.extend(life.requests());
+    assert!(requests.len() <= 8, "{} requests for 100 changes in a second", requests.len());
+    assert!(requests.last().unwrap().contains("KRW-C99"));
+    assert_eq!(life.losses(), []);
+}
+
+#[test]
+fn the_same_wish_twice_is_one_request() {
+    let mut life = Life::active(config());
+    life.requests();
+    let revision = life.session.set_streams(life.now, trades(&["KRW-ETH"]));
+    assert_eq!(life.session.set_streams(life.now, trades(&["KRW-ETH"])), revision);
+    life.settle();
+    assert_eq!(life.requests().len(), 1);
+}
+
+#[test]
+fn when_nothing_is_wanted_any_more_it_says_goodbye_and_comes_back_on_demand() {
+    let mut life = Life::active(config());
+    life.sent();
+    life.want(&[]);
+    assert_eq!(life.session.state(), State::Closing);
+    assert_eq!(life.sent(), [Sent::Close(1000)]);
+    life.data("KRW-BTC", 5);
+    assert_eq!(life.delivered.0.len(), 1, "what was under way is nobody's");
+    life.want(&["KRW-ETH"]);
+    life.receive(&frame(8, &1000u16.to_be_bytes()));
+    assert_eq!(life.losses(), [Loss::Unwanted]);
+    life.open();
+    assert!(life.requests()[0].contains("KRW-ETH"));
+}
+
+#[test]
+fn stopping_waits_for_the_peers_goodbye_but_not_for_ever() {
+    let mut life = Life::active(config());
+    life.session.stop(life.now);
+    life.settle();
+    assert!(!life.session.is_stopped());
+    life.advance(Timeouts::default().close);
+    assert!(life.session.is_stopped());
+    life.want(&["KRW-ETH"]);
+    life.advance(secs(100));
+    assert!(life.session.is_stopped(), "stopped is for good");
+}
+
+#[test]
+fn stopping_ends_every_state() {
+    let mut opening = Life::new(named("wss://example.test/"));
+    opening.want(&["KRW-BTC"]);
+    let mut connecting = Life::new(config());
+    connecting.want(&["KRW-BTC"]);
+    let mut upgrading = Life::new(config());
+    upgrading.want(&["KRW-BTC"]);
+    upgrading.connect();
+    let mut reconnecting = Life::active(config());
+    reconnecting.closed(Closed::Eof);
+    for mut life in [Life::new(config()), opening, connecting, upgrading, reconnecting] {
+        life.session.stop(life.now);
+        life.settle();
+        assert!(life.session.is_stopped());
+        assert_eq!(life.session.poll_timeout(), Nanos::NEVER);
+    }
+}

@@ -1,0 +1,342 @@
+//! The engine against the simulated exchange, over real TCP and TLS.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use hoga::config::{Backoff, KeepAlive, Timeouts};
+use hoga::engine::{Builder, Lifecycle};
+use hoga::error::Error;
+use hoga::net::Resolve;
+use hoga::prelude::*;
+use hoga::session;
+use hoga_exchange::{Fault, Server, ServerConfig};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn exchange(plain: bool) -> Server {
+    let mut config = ServerConfig { plain, ..ServerConfig::default() };
+    config.exchange.speed = 20.0;
+    config.exchange.markets = 40;
+    Server::start(config).unwrap()
+}
+
+fn builder(server: &Server) -> Builder {
+    let builder = Engine::builder().endpoint(Endpoint::custom(&server.url()).unwrap());
+    if server.url().starts_with("wss") { builder.root_certificates(server.ca_pem()) } else { builder }
+}
+
+/// Looks until it is so.
+#[track_caller]
+fn eventually(what: &str, mut so: impl FnMut() -> bool) {
+    for _ in 0..2000 {
+        if so() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("never: {what}");
+}
+
+/// The next loss, by its code.
+#[track_caller]
+fn next_loss(lifecycle: &Lifecycle) -> &'static str {
+    while let Some(report) = lifecycle.next_within(PATIENCE) {
+        if let session::Event::Lost { loss, .. } = report.event {
+            return loss.code();
+        }
+    }
+    panic!("nothing was lost");
+}
+
+#[test]
+fn quotes_arrive_over_tls_in_every_format_and_type() {
+    let server = exchange(false);
+    for format in [Format::Default, Format::Simple, Format::JsonList, Format::SimpleList] {
+        let engine = builder(&server)
+            .format(format)
+            .ticker(["KRW-BTC", "KRW-ETH"])
+            .trade("KRW-BTC")
+            .orderbook("KRW-BTC")
+            .candle(Interval::Second1, "KRW-BTC")
+            .candle(Interval::Minute240, "KRW-BTC")
+            .start()
+            .unwrap();
+        engine.wait_ready(PATIENCE).unwrap();
+        let pool = engine.pool();
+        let ticker = pool.ticker("KRW-BTC").unwrap();
+        let reading = ticker.load();
+        assert!(reading.health().is_live() && reading.trade_price > 0.0);
+        let stamps = reading.stamps().unwrap();
+        assert!(stamps.published >= stamps.received && stamps.exchange_ms > 1_600_000_000_000);
+        assert!(ticker.wait_newer(reading.version(), PATIENCE).is_some(), "realtime follows the snapshot");
+        let book = pool.orderbook("KRW-BTC").unwrap();
+        let book = book.load();
+        assert!(book.asks.len() == 30 && book.spread().unwrap() > 0.0);
+        assert_eq!(pool.candle(Interval::Second1, "KRW-BTC").unwrap().load().interval, Interval::Second1);
+        assert!(engine.connections()[0].counters.malformed == 0);
+        engine.shutdown(PATIENCE).into_result().unwrap();
+    }
+    assert_eq!(server.stats().violations(), 0, "{:?}", server.stats());
+}
+
+#[test]
+fn handles_share_streams_and_the_wire_carries_their_union() {
+    let server = exchange(true);
+    let engine = builder(&server).ticker("KRW-BTC").start().unwrap();
+    engine.wait_ready(PATIENCE).unwrap();
+    let one = engine.subscribe(trade("KRW-ETH")).unwrap();
+    let two = engine.subscribe(trade("KRW-ETH").and(ticker("KRW-ETH"))).unwrap();
+    engine.wait_ready(PATIENCE).unwrap();
+    drop(two);
+    let trades = engine.pool().trade("KRW-ETH").unwrap();
+    assert!(trades.load().health().is_live(), "somebody else still wants it");
+    assert!(engine.pool().ticker("KRW-ETH").is_err());
+    drop(one);
+    assert_eq!(trades.load().health(), Health::NotSubscribed);
+    // Dropped and taken again from another thread: the same handle comes back to life.
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let again = engine.subscribe(trade("KRW-ETH")).unwrap();
+            eventually("trades come again", || trades.load().health().is_live());
+            drop(again);
+        });
+    });
+    assert_eq!(server.stats().connections, 1, "changes of demand cost no connection");
+    engine.shutdown(PATIENCE).into_result().unwrap();
+}
+
+#[test]
+fn a_feed_brings_every_event_of_what_it_asked_for_and_nothing_else() {
+    let server = exchange(true);
+    let engine = builder(&server).ticker("KRW-BTC").start().unwrap();
+    let mut feed = engine.feed(trade(["KRW-BTC", "KRW-ETH"])).unwrap();
+    let mut versions = [0, 0];
+    for _ in 0..100 {
+        assert!(feed.wait(PATIENCE));
+        while let Some(item) = feed.pop() {
+            let Item::Data(update) = item else { panic!("{item:?}") };
+            let Event::Trade(t) = update.event else { panic!("{update:?}") };
+            let last = &mut versions[usize::from(t.market.as_str() == "KRW-ETH")];
+            assert!(update.version >= *last, "in order");
+            *last = update.version;
+        }
+    }
+    drop(feed);
+    eventually("the demand is released", || engine.pool().trade("KRW-BTC").is_err());
+    engine.shutdown(PATIENCE).into_result().unwrap();
+}
+
+#[test]
+fn a_lost_socket_is_replaced_and_values_say_so_meanwhile() {
+    let server = exchange(false);
+    let engine = builder(&server).ticker("KRW-BTC").start().unwrap();
+    engine.wait_ready(PATIENCE).unwrap();
+    let lifecycle = engine.lifecycle();
+    let btc = engine.pool().ticker("KRW-BTC").unwrap();
+    for (round, fault) in [Fault::DropAll, Fault::CloseAll(1001), Fault::Garbage].into_iter().enumerate() {
+        let epoch = btc.load().epoch().unwrap();
+        server.inject(fault);
+        let code = next_loss(&lifecycle);
+        assert_eq!(code, ["truncated", "closed_by_peer", "protocol_error"][round]);
+        eventually("data of a higher epoch", || btc.load().epoch() > Some(epoch) && btc.load().health().is_live());
+    }
+    assert_eq!(engine.connections()[0].counters.losses, 3);
+    engine.shutdown(PATIENCE).into_result().unwrap();
+}
+
+#[test]
+fn a_stalled_exchange_is_noticed_by_its_silence() {
+    let server = exchange(true);
+    let engine = builder(&server)
+        .ticker("KRW-BTC")
+        .timeouts(Timeouts {
+            ping_after: Duration::from_millis(100),
+            silent_after: Duration::from_millis(400),
+            ..Timeouts::default()
+        })
+        .stale_after(Duration::from_millis(200))
+        .start()
+        .unwrap();
+    engine.wait_ready(PATIENCE).unwrap();
+    let lifecycle = engine.lifecycle();
+    let btc = engine.pool().ticker("KRW-BTC").unwrap();
+    server.inject(Fault::Stall(true));
+    eventually("stale before the loss is certain", || matches!(btc.load().health(), Health::Stale { .. }));
+    assert_eq!(next_loss(&lifecycle), "silent");
+    eventually("disconnected", || matches!(btc.load().health(), Health::Disconnected { .. }));
+    assert!(btc.load().value().is_some(), "the last value stays readable");
+    server.inject(Fault::Stall(false));
+    eventually("live again", || btc.load().health().is_live());
+    engine.shutdown(PATIENCE).into_result().unwrap();
+}
+
+#[test]
+fn a_mute_exchange_is_asked_again_and_then_replaced() {
+    let server = exchange(true);
+    let quiet = Duration::from_millis(300);
+    let engine = builder(&server)
+        .ticker("KRW-BTC")
+        .timeouts(Timeouts { quiet_after: quiet, probe: quiet, ..Timeouts::default() })
+        .stale_after(Duration::from_millis(200))
+        .start()
+        .unwrap();
+    engine.wait_ready(PATIENCE).unwrap();
+    let lifecycle = engine.lifecycle();
+    let btc = engine.pool().ticker("KRW-BTC").unwrap();
+    server.inject(Fault::Mute(true));
+    eventually("stale", || matches!(btc.load().health(), Health::Stale { .. }));
+    assert_eq!(next_loss(&lifecycle), "mute");
+    server.inject(Fault::Mute(false));
+    eventually("data of a higher epoch", || btc.load().health().is_live() && btc.load().epoch().unwrap().0 > 1);
+    engine.shutdown(PATIENCE).into_result().unwrap();
+}
+
+#[test]
+fn refusals_are_waited_out() {
+    let server = exchange(true);
+    for (status, retry_after) in [(429, Some(1)), (503, None), (301, None)] {
+        server.inject(Fault::RejectUpgrades { count: 1, status, retry_after, body: "wait".to_owned() });
+        let engine = builder(&server).ticker("KRW-BTC").start().unwrap();
+        engine.wait_ready(PATIENCE).unwrap();
+        let connection = &engine.connections()[0];
+        assert!(
+            matches!(&connection.last_loss, Some(session::Loss::Rejected(r)) if r.status == status && &*r.body == "wait"),
+            "{connection:?}"
+        );
+        engine.shutdown(PATIENCE).into_result().unwrap();
+    }
+}
+
+#[test]
+fn strange_but_legal_streams_change_nothing() {
+    let server = exchange(true);
+    server.inject(Fault::SendText(true));
+    server.inject(Fault::Fragment(true));
+    server.inject(Fault::UnknownKeys(true));
+    server.inject(Fault::EarlyData(true));
+    server.inject(Fault::MultiElementLists(true));
+    let engine = builder(&server)
+        .format(Format::SimpleList)
+        .keep_alive(KeepAlive::PingAndStatus)
+        .ticker(["KRW-BTC", "KRW-ETH"])
+        .orderbook("KRW-BTC")
+        .start()
+        .unwrap();
+    engine.wait_ready(PATIENCE).unwrap();
+    let counters = engine.connections()[0].counters;
+    assert_eq!((counters.malformed, counters.losses), (0, 0));
+    assert!(counters.status_messages >= 1, "what came with the 101 was not lost");
+    engine.shutdown(PATIENCE).into_result().unwrap();
+}
+
+#[test]
+fn a_certificate_that_nobody_vouches_for_is_refused() {
+    let server = exchange(false);
+    let endpoint = Endpoint::custom(&server.url()).unwrap();
+    let engine = Engine::builder().endpoint(endpoint).ticker("KRW-BTC").start().unwrap();
+    let lifecycle = engine.lifecycle();
+    assert_eq!(next_loss(&lifecycle), "tls_failed");
+    let error = engine.wait_ready(Duration::from_millis(100)).unwrap_err();
+    assert!(matches!(&error, Error::NotReady(missing) if missing.len() == 1), "{error}");
+    assert_eq!(server.stats().upgrades, 0);
+    engine.shutdown(PATIENCE).into_result().unwrap();
+}
+
+#[test]
+fn unknown_markets_are_named_and_block_nobody() {
+    let server = exchange(true);
+    let engine = builder(&server).ticker(["KRW-BTC", "KRW-NOPE"]).start().unwrap();
+    eventually("the known one is live", || engine.pool().ticker("KRW-BTC").unwrap().load().health().is_live());
+    let error = engine.wait_ready(Duration::from_millis(50)).unwrap_err();
+    assert_eq!(error.to_string(), "no current data yet for ticker KRW-NOPE");
+    assert_eq!(engine.pool().ticker("KRW-NOPE").unwrap().load().health(), Health::NoData);
+    engine.shutdown(PATIENCE).into_result().unwrap();
+}
+
+#[test]
+fn every_problem_of_the_configuration_is_reported_before_anything_starts() {
+    let error = Engine::builder()
+        .ticker("krw-btc")
+        .pin([9999])
+        .root_certificates("no pem")
+        .root_certificates_file("/does/not/exist.pem")
+        .timeouts(Timeouts { ping_after: Duration::from_secs(30), ..Timeouts::default() })
+        .backoff(Backoff { base: Duration::ZERO, cap: Duration::ZERO })
+        .receive_bytes(1)
+        .stale_after(Duration::ZERO)
+        .start()
+        .unwrap_err();
+    let Error::Configuration(problems) = &error else { panic!("{error}") };
+    for word in ["krw-btc", "9999", "PEM", "exist.pem", "ping_after", "backoff", "receive_bytes", "stale_after"] {
+        assert!(problems.iter().any(|p| p.contains(word)), "{word} is missing in {problems:#?}");
+    }
+}
+
+#[test]
+fn a_refused_subscription_changes_nothing() {
+    let server = exchange(true);
+    let engine = builder(&server).ticker("KRW-BTC").start().unwrap();
+    engine.wait_ready(PATIENCE).unwrap();
+    let error = engine.subscribe(ticker(["KRW-ETH", "eth"])).unwrap_err();
+    assert_eq!(error.code(), "SUBSCRIPTION");
+    assert!(engine.pool().ticker("KRW-ETH").is_err());
+    assert!(engine.feed_with_capacity(ticker("KRW-ETH"), 0).is_err());
+    engine.shutdown(PATIENCE).into_result().unwrap();
+}
+
+#[test]
+fn an_engine_can_be_started_and_stopped_again_and_again() {
+    let server = exchange(false);
+    for _ in 0..5 {
+        let engine = builder(&server).ticker("KRW-BTC").start().unwrap();
+        engine.wait_ready(PATIENCE).unwrap();
+        let report = engine.shutdown(PATIENCE);
+        assert_eq!((report.joined.len(), report.running.len(), report.hanging_lookups), (1, 0, 0));
+    }
+    assert_eq!(server.stats().connections, 5);
+    assert_eq!(server.stats().violations(), 0);
+}
+
+#[test]
+fn demand_after_the_end_is_refused() {
+    let server = exchange(true);
+    let engine = builder(&server).ticker("KRW-BTC").start().unwrap();
+    engine.wait_ready(PATIENCE).unwrap();
+    let held = engine.subscribe(trade("KRW-BTC")).unwrap();
+    let btc = engine.pool().ticker("KRW-BTC").unwrap();
+    engine.shutdown(PATIENCE).into_result().unwrap();
+    assert!(!btc.load().health().is_live());
+    drop(held); // a handle may outlive its engine
+}
+
+/// Hangs on the first look-up, like a resolver whose server is gone.
+struct Hanging(Arc<AtomicUsize>, std::net::SocketAddr);
+
+impl Resolve for Hanging {
+    fn resolve(&self, _: &str, _: u16) -> std::io::Result<Vec<std::net::SocketAddr>> {
+        if self.0.fetch_add(1, Ordering::Relaxed) == 0 {
+            std::thread::sleep(Duration::from_secs(3));
+        }
+        Ok(vec![self.1])
+    }
+}
+
+#[test]
+fn a_hanging_resolver_blocks_nothing() {
+    let server = exchange(false);
+    let calls = Arc::new(AtomicUsize::new(0));
+    let url = server.url().replace("127.0.0.1", "localhost");
+    let engine = Engine::builder()
+        .endpoint(Endpoint::custom(&url).unwrap())
+        .root_certificates(server.ca_pem())
+        .resolver(Hanging(calls.clone(), server.address()))
+        .timeouts(Timeouts { resolve: Duration::from_millis(200), ..Timeouts::default() })
+        .ticker("KRW-BTC")
+        .start()
+        .unwrap();
+    engine.wait_ready(PATIENCE).unwrap();
+    assert_eq!(calls.load(Ordering::Relaxed), 2, "the second look-up answered while the first still hung");
+    let report = engine.shutdown(Duration::from_secs(2));
+    assert_eq!(report.joined.len(), 1);
+}

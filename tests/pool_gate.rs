@@ -1,0 +1,262 @@
+//! The order gate, seen from outside: what the pool shows after arrivals in any order, and how each was judged.
+
+mod pool_samples;
+
+use std::collections::HashSet;
+
+use Verdict::{Duplicate, Late, OldEpoch, Published};
+use hoga::model::*;
+use hoga::pool::{Publisher, Value, Verdict};
+use pool_samples::*;
+use proptest::prelude::*;
+
+/// Publishes arrivals of (epoch, value) one after the other, received at 1, 2, 3, …
+#[track_caller]
+fn judged<T: Value>(publisher: &mut Publisher<T>, arrivals: &[(u32, T, Verdict)]) {
+    for (i, (epoch, value, expected)) in arrivals.iter().enumerate() {
+        let at = i as u64 + 1;
+        let verdict = publisher.publish(&receipt(*epoch, at), value, || Nanos(at));
+        assert_eq!(verdict, *expected, "arrival {i}");
+    }
+}
+
+#[test]
+fn an_older_ticker_does_not_replace_a_newer_one_and_an_equal_one_does() {
+    let (_clock, pool, _link, mut publisher) = open(DataType::Ticker);
+    let handle = pool.ticker("KRW-BTC").unwrap();
+    judged(
+        &mut publisher,
+        &[(1, ticker(100, 1.0), Published), (1, ticker(99, 2.0), Late), (1, ticker(100, 3.0), Published)],
+    );
+    assert_eq!((handle.load().trade_price, handle.version()), (3.0, 2));
+}
+
+#[test]
+fn an_older_book_does_not_replace_a_newer_one_and_an_equal_one_does() {
+    let (_clock, pool, _link, mut publisher) = open(DataType::Orderbook);
+    let handle = pool.orderbook("KRW-BTC").unwrap();
+    judged(
+        &mut publisher,
+        &[(1, orderbook(100, 1.0), Published), (1, orderbook(99, 2.0), Late), (1, orderbook(100, 3.0), Published)],
+    );
+    assert_eq!(handle.load().best_ask().unwrap().price, 3.0);
+}
+
+#[test]
+fn a_candle_is_ordered_by_its_start_and_then_by_its_timestamp() {
+    let (_clock, pool, _link, mut publisher) = open(DataType::Candle(Interval::Minute1));
+    let handle = pool.candle(Interval::Minute1, "KRW-BTC").unwrap();
+    judged(
+        &mut publisher,
+        &[
+            (1, candle(1, 100), Published),
+            (1, candle(1, 99), Late),
+            (1, candle(1, 100), Published),
+            // A new minute closes the one before, whatever the timestamps.
+            (1, candle(2, 50), Published),
+            (1, candle(1, 200), Late),
+            (1, candle(2, 51), Published),
+        ],
+    );
+    assert_eq!((handle.load().candle_date_time_utc.time.minute, handle.load().timestamp), (2, 51));
+}
+
+#[test]
+fn a_trade_is_ordered_by_its_timestamp_and_told_apart_by_its_id() {
+    let (_clock, pool, _link, mut publisher) = open(DataType::Trade);
+    let handle = pool.trade("KRW-BTC").unwrap();
+    judged(
+        &mut publisher,
+        &[
+            (1, trade(10, 100), Published),
+            // A trade of the second before: smaller id, later timestamp. Real and newest.
+            (1, trade(8, 101), Published),
+            // Real, but not the newest.
+            (1, trade(9, 99), Late),
+            // Each of the three again.
+            (1, trade(10, 100), Duplicate),
+            (1, trade(8, 101), Duplicate),
+            (1, trade(9, 99), Duplicate),
+            // Two trades of one millisecond are two trades.
+            (1, trade(11, 101), Published),
+        ],
+    );
+    assert_eq!((handle.load().sequential_id, handle.version()), (11, 3));
+    let counts = pool.streams()[0].verdicts;
+    assert_eq!((counts.published, counts.late, counts.duplicate, counts.old_epoch), (3, 1, 3, 0));
+    assert_eq!(counts.total(), 7);
+}
+
+#[test]
+fn a_late_trade_is_news_and_a_late_ticker_is_history() {
+    assert!(Publisher::<Trade>::is_news(Late) && !Publisher::<Ticker>::is_news(Late));
+    assert!(!Publisher::<Orderbook>::is_news(Late) && !Publisher::<Candle>::is_news(Late));
+    for verdict in [Duplicate, OldEpoch] {
+        assert!(!Publisher::<Trade>::is_news(verdict) && !Publisher::<Ticker>::is_news(verdict));
+    }
+    assert!(Publisher::<Ticker>::is_news(Published));
+}
+
+#[test]
+fn the_tail_of_an_old_socket_never_shows_after_the_new_one_has_spoken() {
+    let (_clock, pool, _link, mut publisher) = open(DataType::Ticker);
+    let handle = pool.ticker("KRW-BTC").unwrap();
+    judged(
+        &mut publisher,
+        &[
+            (1, ticker(100, 1.0), Published),
+            (2, ticker(101, 2.0), Published),
+            (1, ticker(102, 3.0), OldEpoch),
+            (1, ticker(103, 4.0), OldEpoch),
+        ],
+    );
+    assert_eq!((handle.load().trade_price, handle.load().epoch()), (2.0, Some(Epoch(2))));
+    assert_eq!(pool.streams()[0].verdicts.old_epoch, 2);
+}
+
+#[test]
+fn a_new_epoch_wins_whatever_its_clock_says() {
+    let (_clock, pool, _link, mut publisher) = open(DataType::Ticker);
+    let handle = pool.ticker("KRW-BTC").unwrap();
+    judged(
+        &mut publisher,
+        &[
+            (1, ticker(1_000_000, 1.0), Published),
+            // The exchange's clock was set back: the stream goes on, in the order of the new clock.
+            (2, ticker(5, 2.0), Published),
+            (2, ticker(4, 3.0), Late),
+            (2, ticker(6, 4.0), Published),
+        ],
+    );
+    assert_eq!(handle.load().trade_price, 4.0);
+}
+
+#[test]
+fn the_snapshot_trade_after_a_reconnect_proves_freshness_and_is_no_news() {
+    let (clock, pool, link, mut publisher) = open(DataType::Trade);
+    let handle = pool.trade("KRW-BTC").unwrap();
+    publisher.publish(&receipt(1, 10), &trade(7, 100), || Nanos(11));
+    link.down(Nanos(20));
+    link.up(Epoch(2), Nanos(30));
+    clock.set(35);
+    assert!(!handle.load().health().is_live());
+
+    let verdict = publisher.publish(&receipt(2, 40), &trade(7, 100), || Nanos(41));
+    clock.set(45);
+    assert_eq!(verdict, Duplicate);
+    let reading = handle.load();
+    assert!(reading.health().is_live());
+    assert_eq!((reading.version(), reading.epoch(), reading.sequential_id), (1, Some(Epoch(2)), 7));
+    let stamps = Stamps { exchange_ms: 100, received: Nanos(40), published: Nanos(41) };
+    assert_eq!(reading.stamps(), Some(stamps));
+    assert!(handle.load_if_newer(1).is_none());
+    assert_eq!(publisher.publish(&receipt(1, 50), &trade(8, 101), || Nanos(51)), OldEpoch);
+}
+
+#[test]
+fn an_older_duplicate_that_opens_an_epoch_keeps_the_newer_trade_and_sets_the_clock() {
+    let (_clock, pool, _link, mut publisher) = open(DataType::Trade);
+    let handle = pool.trade("KRW-BTC").unwrap();
+    judged(
+        &mut publisher,
+        &[
+            (1, trade(1, 50), Published),
+            (1, trade(2, 100), Published),
+            (2, trade(1, 50), Duplicate),
+            (2, trade(3, 49), Late),
+        ],
+    );
+    assert_eq!((handle.load().sequential_id, handle.load().epoch(), handle.version()), (2, Some(Epoch(2)), 2));
+    judged(&mut publisher, &[(2, trade(4, 60), Published)]);
+    assert_eq!(handle.load().sequential_id, 4, "the order of the new epoch counts, not that of the old");
+}
+
+#[test]
+fn the_last_256_trades_are_remembered_and_no_more() {
+    let (_clock, _pool, _link, mut publisher) = open(DataType::Trade);
+    let mut offer = |id| publisher.publish(&receipt(1, 1), &trade(id, 1), || Nanos(1));
+    for id in 1..=257 {
+        assert_eq!(offer(id), Published);
+    }
+    for id in 2..=257 {
+        assert_eq!(offer(id), Duplicate, "{id}");
+    }
+    assert_eq!(offer(1), Published, "256 trades later it is forgotten");
+    assert_eq!(offer(0), Published, "0 is an id like any other");
+    assert_eq!(offer(0), Duplicate);
+}
+
+/// The gate's rules, written the slow way: the whole history is kept and asked.
+#[derive(Default)]
+struct Naive {
+    epoch: u32,
+    in_epoch: Vec<u64>,
+    seen: HashSet<u64>,
+    shown: Option<(u64, u32)>,
+}
+
+impl Naive {
+    fn offer(&mut self, epoch: u32, id: u64, timestamp: u64) -> Verdict {
+        if epoch < self.epoch {
+            return OldEpoch;
+        }
+        if epoch > self.epoch {
+            self.in_epoch.clear();
+            self.epoch = epoch;
+        }
+        let first = self.in_epoch.is_empty();
+        let newest = self.in_epoch.iter().all(|earlier| timestamp >= *earlier);
+        if !self.seen.insert(id) {
+            if first {
+                self.in_epoch.push(timestamp);
+            }
+            self.shown = self.shown.map(|(id, _)| (id, epoch));
+            return Duplicate;
+        }
+        self.in_epoch.push(timestamp);
+        if newest {
+            self.shown = Some((id, epoch));
+        }
+        if newest { Published } else { Late }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_order_of_trades_is_judged_as_the_naive_model_does(
+        arrivals in prop::collection::vec((1u32..5, 0u64..60, 0u64..20), 0..200),
+    ) {
+        let (_clock, pool, _link, mut publisher) = open::<Trade>(DataType::Trade);
+        let handle = pool.trade("KRW-BTC").unwrap();
+        let (mut naive, mut published) = (Naive::default(), 0);
+        for (epoch, id, timestamp) in arrivals {
+            let verdict = publisher.publish(&receipt(epoch, 1), &trade(id, timestamp), || Nanos(1));
+            prop_assert_eq!(verdict, naive.offer(epoch, id, timestamp));
+            published += u64::from(verdict == Published);
+            let reading = handle.load();
+            let shown = reading.value().map(|trade| (trade.sequential_id, reading.epoch().unwrap().0));
+            prop_assert_eq!(shown, naive.shown);
+            prop_assert_eq!((reading.version(), handle.version(), publisher.version()), (published, published, published));
+        }
+    }
+
+    #[test]
+    fn any_order_of_tickers_leaves_the_newest_of_the_newest_epoch(
+        arrivals in prop::collection::vec((1u32..4, 0u64..20), 1..100),
+    ) {
+        let (_clock, pool, _link, mut publisher) = open::<Ticker>(DataType::Ticker);
+        let handle = pool.ticker("KRW-BTC").unwrap();
+        let mut newest = (0, 0);
+        for (epoch, timestamp) in arrivals {
+            let verdict = publisher.publish(&receipt(epoch, 1), &ticker(timestamp, 1.0), || Nanos(1));
+            let expected = match epoch {
+                _ if epoch < newest.0 => OldEpoch,
+                _ if (epoch, timestamp) >= newest => Published,
+                _ => Late,
+            };
+            prop_assert_eq!(verdict, expected);
+            newest = newest.max((epoch, timestamp));
+            prop_assert_eq!((handle.load().epoch().unwrap().0, handle.load().timestamp), newest);
+        }
+    }
+}

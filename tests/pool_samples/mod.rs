@@ -1,0 +1,149 @@
+//! Market nouns with the fields that matter set, and a clock that the test owns.
+#![allow(dead_code, reason = "each test crate uses its part")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+use hoga::model::*;
+use hoga::pool::{DataPool, Link, Publisher, Value};
+
+/// Time stands still until the test moves it. Ticks are nanoseconds.
+#[derive(Default)]
+pub struct ManualClock(AtomicU64);
+
+impl ManualClock {
+    pub fn at(now: u64) -> Arc<Self> {
+        Arc::new(Self(AtomicU64::new(now)))
+    }
+
+    pub fn set(&self, now: u64) {
+        self.0.store(now, SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Nanos {
+        Nanos(self.0.load(SeqCst))
+    }
+}
+
+pub fn market(code: &str) -> Market {
+    code.parse().unwrap()
+}
+
+pub fn btc(data_type: DataType) -> StreamKey {
+    StreamKey { data_type, market: market("KRW-BTC") }
+}
+
+/// A pool with one open stream of KRW-BTC on a link that is up since epoch 1.
+pub fn open<T: Value>(data_type: DataType) -> (Arc<ManualClock>, DataPool, Arc<Link>, Publisher<T>) {
+    let clock = ManualClock::at(0);
+    let pool = DataPool::new(clock.clone());
+    let link = Arc::new(Link::new(Nanos(0)));
+    link.up(Epoch(1), Nanos(0));
+    let publisher = pool.open(btc(data_type), link.clone());
+    (clock, pool, link, publisher)
+}
+
+pub fn receipt(epoch: u32, received: u64) -> Receipt {
+    Receipt { connection: ConnectionId(0), epoch: Epoch(epoch), received: Nanos(received) }
+}
+
+const DAY: Date = Date { year: 2026, month: 9, day: 23 };
+const NOON: Time = Time { hour: 12, minute: 0, second: 0 };
+
+pub fn ticker(timestamp: u64, trade_price: f64) -> Ticker {
+    Ticker {
+        market: market("KRW-BTC"),
+        opening_price: 1.0,
+        high_price: 2.0,
+        low_price: 0.5,
+        trade_price,
+        prev_closing_price: 1.0,
+        acc_trade_price: 10.0,
+        change: Change::Rise,
+        change_price: 0.5,
+        signed_change_price: 0.5,
+        change_rate: 0.5,
+        signed_change_rate: 0.5,
+        ask_bid: Side::Bid,
+        trade_volume: 1.0,
+        acc_trade_volume: 10.0,
+        trade_date: DAY,
+        trade_time: NOON,
+        trade_timestamp: timestamp,
+        acc_ask_volume: 5.0,
+        acc_bid_volume: 5.0,
+        highest_52_week_price: 3.0,
+        highest_52_week_date: DAY,
+        lowest_52_week_price: 0.1,
+        lowest_52_week_date: DAY,
+        market_state: MarketState::Active,
+        is_trading_suspended: false,
+        delisting_date: None,
+        market_warning: MarketWarning::None,
+        timestamp,
+        acc_trade_price_24h: 10.0,
+        acc_trade_volume_24h: 10.0,
+        stream_type: StreamType::Realtime,
+    }
+}
+
+pub fn trade(sequential_id: u64, timestamp: u64) -> Trade {
+    Trade {
+        market: market("KRW-BTC"),
+        timestamp,
+        trade_date: DAY,
+        trade_time: NOON,
+        trade_timestamp: timestamp,
+        trade_price: 1.0,
+        trade_volume: 1.0,
+        ask_bid: Side::Ask,
+        prev_closing_price: 1.0,
+        change: Change::Even,
+        change_price: 0.0,
+        sequential_id,
+        best_ask_price: None,
+        best_ask_size: None,
+        best_bid_price: None,
+        best_bid_size: None,
+        stream_type: StreamType::Realtime,
+    }
+}
+
+pub fn orderbook(timestamp: u64, best_ask: f64) -> Orderbook {
+    let mut asks = Levels::EMPTY;
+    let mut bids = Levels::EMPTY;
+    for i in 0..MAX_LEVELS {
+        asks.push(Level { price: best_ask + i as f64, size: 1.0 });
+        bids.push(Level { price: best_ask - 1.0 - i as f64, size: 1.0 });
+    }
+    Orderbook {
+        market: market("KRW-BTC"),
+        timestamp,
+        total_ask_size: 30.0,
+        total_bid_size: 30.0,
+        asks,
+        bids,
+        stream_type: StreamType::Realtime,
+        level: None,
+    }
+}
+
+pub fn candle(minute: u8, timestamp: u64) -> Candle {
+    let start = DateTime { date: DAY, time: Time { minute, ..NOON } };
+    Candle {
+        interval: Interval::Minute1,
+        market: market("KRW-BTC"),
+        candle_date_time_utc: start,
+        candle_date_time_kst: start,
+        opening_price: 1.0,
+        high_price: 1.0,
+        low_price: 1.0,
+        trade_price: 1.0,
+        candle_acc_trade_volume: 1.0,
+        candle_acc_trade_price: 1.0,
+        timestamp,
+        stream_type: StreamType::Realtime,
+    }
+}
