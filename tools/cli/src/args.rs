@@ -19,7 +19,8 @@ Exit codes:
 
 /// Market data of the Upbit exchange, fast. Without a command it runs the demo.
 #[derive(Debug, Parser)]
-#[command(name = "hoga", version, after_help = "Example: hoga watch KRW-BTC --types trade --count 10")]
+#[command(name = "hoga", version, args_conflicts_with_subcommands = true)]
+#[command(after_help = "Example: hoga watch KRW-BTC --types trade --count 10")]
 pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,

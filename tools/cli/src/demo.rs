@@ -284,7 +284,7 @@ impl Summary {
             ("losses", losses(&tally.losses(*missed))),
             ("receive→publish", latencies.publish.to_string()),
             ("publish→read", latencies.read.to_string()),
-            ("exchange→read", format!("{}  (the exchange stamps whole ms)", latencies.total)),
+            ("exchange→read", format!("{}  (its stamps: whole ms)", latencies.total)),
             ("CPU", cpu),
         ];
         let mut text = format!("\nSummary of {}\n", short(*duration));
