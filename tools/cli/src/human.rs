@@ -86,9 +86,10 @@ fn state(out: &mut String, turn: &Turn) -> fmt::Result {
 fn summary(out: &mut String, total: &Summary) -> fmt::Result {
     let types: Vec<_> = total.by_type.iter().map(|(data_type, count)| format!("{count} {data_type}")).collect();
     let of = if types.is_empty() { String::new() } else { format!(" ({})", types.join(", ")) };
-    writeln!(out, "-- {}: {} events{of} in {}", total.end, total.received(), short(total.duration))?;
+    writeln!(out, "-- {}: {} events{of} in {}", total.end.replace('_', " "), total.received(), short(total.duration))?;
     writeln!(out, "-- {}", losses(&total.tally.losses(total.missed)))?;
-    if !total.tally.silent.is_empty() {
+    // Where nothing came at all, the markets are not to blame.
+    if total.received() > 0 && !total.tally.silent.is_empty() {
         let silent: Vec<_> = total.tally.silent.iter().map(ToString::to_string).collect();
         writeln!(out, "-- nothing came for {}: does the market exist?", silent.join(", "))?;
     }
