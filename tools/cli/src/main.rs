@@ -1,2 +1,48 @@
-//! The `hoga` command.
-fn main() {}
+//! The `hoga` command: `demo`, `watch` and `exchange`. Reads arguments, sets logging up, turns the end into an exit code.
+
+mod args;
+mod cpu;
+mod demo;
+mod exchange;
+mod exit;
+mod health;
+mod human;
+mod json;
+mod latency;
+mod lifecycle;
+mod line;
+mod object;
+mod screen;
+mod signals;
+mod table;
+mod tally;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use args::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_logging(cli.verbose);
+    let end = match cli.chosen() {
+        Command::Demo(args) => demo::run(&args),
+        Command::Watch(args) => watch::run(args),
+        Command::Exchange(args) => exchange::run(args),
+    };
+    exit::code(end)
+}
+
+/// Logs go to stderr, and only when asked for: stdout belongs to the data.
+fn start_logging(verbose: u8) {
+    let default = match verbose {
+        0 => "off",
+        1 => "info",
+        _ => "debug",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

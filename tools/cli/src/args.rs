@@ -1,0 +1,244 @@
+//! What may be written behind `hoga`, and how each word is read. Decides nothing.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use hoga::config::{Endpoint, InvalidEndpoint};
+use hoga::model::{DataType, Format, InvalidMarket, Market};
+use hoga_exchange::Pace;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    finished as asked, or the reader of the output went away
+  1    the engine failed, or output could not be written
+  2    wrong arguments or configuration
+  3    nothing was received within --connect-timeout
+  130  interrupted by Ctrl-C or SIGTERM; a second one ends it at once";
+
+/// Market data of the Upbit exchange, fast. Without a command it runs the demo.
+#[derive(Debug, Parser)]
+#[command(name = "hoga", version, args_conflicts_with_subcommands = true)]
+#[command(after_help = "Example: hoga watch KRW-BTC --types trade --count 10")]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    demo: DemoArgs,
+    /// Logs to stderr; twice for more. RUST_LOG, where set, decides instead.
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub verbose: u8,
+}
+
+impl Cli {
+    /// The command; the demo if none was named.
+    pub fn chosen(self) -> Command {
+        self.command.unwrap_or(Command::Demo(self.demo))
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Shows the engine at work against a simulated exchange in this process, over TLS on loopback.
+    Demo(DemoArgs),
+    /// Prints every event of some streams.
+    Watch(WatchArgs),
+    /// Runs a simulated exchange on a loopback port until it is interrupted.
+    Exchange(ExchangeArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: hoga demo --duration 30s --markets 50")]
+pub struct DemoArgs {
+    /// How long it runs.
+    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
+    pub duration: Duration,
+    /// How many markets are subscribed: ticker, trade and orderbook of each.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=500))]
+    pub markets: u16,
+    /// Another seed makes another day on the exchange; the same one repeats it.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Prints the summary as one JSON object and nothing else.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = format!("Example: hoga watch KRW-BTC KRW-ETH --types ticker,trade --json\n\n{EXIT_CODES}"))]
+pub struct WatchArgs {
+    /// Markets, such as KRW-BTC.
+    #[arg(required = true, value_delimiter = ',', value_parser = market)]
+    pub codes: Vec<Market>,
+    /// Data types: ticker, trade, orderbook, candle.1s, candle.1m and so on.
+    #[arg(long, default_value = "ticker", value_delimiter = ',', value_parser = data_type)]
+    pub types: Vec<DataType>,
+    /// How the exchange shall write; what is printed is the same.
+    #[arg(long, value_enum, default_value = "default")]
+    pub format: FormatArg,
+    /// kr, sg, id, th, or an address: wss://…, or ws://… on loopback.
+    #[arg(long, default_value = "kr", value_parser = endpoint)]
+    pub endpoint: Endpoint,
+    /// Trusts the root certificates in this PEM file, besides the public ones.
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Ends after this time, such as 500ms, 10s, 2m, 1h. Default: when interrupted.
+    #[arg(long, value_parser = humantime::parse_duration)]
+    pub duration: Option<Duration>,
+    /// Ends after this many data events.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// Gives up if nothing at all was received within this time.
+    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
+    pub connect_timeout: Duration,
+    /// Events that may wait to be printed, 1.1 KB each; what does not fit is dropped and reported as a gap.
+    #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub capacity: u32,
+    /// Prints one JSON object per line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: hoga exchange --listen 127.0.0.1:9443 --replay day.jsonl --speed 10")]
+pub struct ExchangeArgs {
+    /// Loopback address; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub listen: SocketAddr,
+    /// ws:// instead of wss://.
+    #[arg(long)]
+    pub plain: bool,
+    /// Another seed makes another day; the same one repeats it.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// How many markets are listed.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u16).range(1..=2000))]
+    pub markets: u16,
+    /// Serves the lines of these files for the streams they hold, one message per line.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub replay: Vec<PathBuf>,
+    /// Multiplies the activity of the markets and the pace of a replay, which is 100 lines per second at 1. `max`
+    /// replays as fast as it is read.
+    #[arg(long, default_value = "1", value_name = "X", value_parser = speed)]
+    pub speed: Speed,
+    /// Writes every data frame that was sent to this file, with the time.
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+    /// Silence after which a connection is closed.
+    #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
+    pub idle_timeout: Duration,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum FormatArg {
+    Default,
+    Simple,
+    JsonList,
+    SimpleList,
+}
+
+impl From<FormatArg> for Format {
+    fn from(format: FormatArg) -> Self {
+        match format {
+            FormatArg::Default => Self::Default,
+            FormatArg::Simple => Self::Simple,
+            FormatArg::JsonList => Self::JsonList,
+            FormatArg::SimpleList => Self::SimpleList,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Speed {
+    Times(f64),
+    Max,
+}
+
+impl Speed {
+    /// Lines per second at speed 1.
+    const REPLAY_RATE: f64 = 100.0;
+
+    /// How fast a replay goes.
+    pub fn pace(self) -> Pace {
+        match self {
+            Self::Times(times) => Pace::PerSecond(times * Self::REPLAY_RATE),
+            Self::Max => Pace::Unlimited,
+        }
+    }
+
+    /// How fast the simulated markets go: `max` is about replays only.
+    pub fn times(self) -> f64 {
+        match self {
+            Self::Times(times) => times,
+            Self::Max => 1.0,
+        }
+    }
+}
+
+fn speed(text: &str) -> Result<Speed, &'static str> {
+    if text == "max" {
+        return Ok(Speed::Max);
+    }
+    match text.parse() {
+        // Beyond that the simulation only falls behind.
+        Ok(times) if (0.001..=1000.0).contains(&times) => Ok(Speed::Times(times)),
+        _ => Err("the speed is a number from 0.001 to 1000, or max"),
+    }
+}
+
+fn market(code: &str) -> Result<Market, InvalidMarket> {
+    code.parse()
+}
+
+fn data_type(name: &str) -> Result<DataType, String> {
+    DataType::from_name(name).ok_or_else(|| {
+        let names: Vec<_> = DataType::ALL.iter().map(|known| known.as_str()).collect();
+        format!("the data types are {}", names.join(", "))
+    })
+}
+
+fn endpoint(text: &str) -> Result<Endpoint, InvalidEndpoint> {
+    match text {
+        "kr" => Ok(Endpoint::korea()),
+        "sg" => Ok(Endpoint::singapore()),
+        "id" => Ok(Endpoint::indonesia()),
+        "th" => Ok(Endpoint::thailand()),
+        url => Endpoint::custom(url),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_commands_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn without_a_command_it_is_the_demo() {
+        let cli = Cli::parse_from(["hoga", "--duration", "500ms", "--seed", "7"]);
+        let Command::Demo(demo) = cli.chosen() else { panic!("not the demo") };
+        assert_eq!((demo.duration, demo.seed, demo.markets), (Duration::from_millis(500), 7, 20));
+    }
+
+    #[test]
+    fn lists_may_be_separated_by_commas_or_spaces() {
+        let cli = Cli::parse_from(["hoga", "watch", "KRW-BTC,KRW-ETH", "KRW-XRP", "--types", "trade,candle.1m"]);
+        let Command::Watch(watch) = cli.chosen() else { panic!("not watch") };
+        assert_eq!((watch.codes.len(), watch.types.len()), (3, 2));
+    }
+
+    #[test]
+    fn a_speed_is_a_number_in_range_or_max() {
+        assert_eq!(speed("2.5"), Ok(Speed::Times(2.5)));
+        assert_eq!(speed("max").unwrap().pace(), Pace::Unlimited);
+        for no in ["0", "-1", "nan", "inf", "fast"] {
+            assert!(speed(no).is_err(), "{no}");
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! `hoga demo`: the engine against the simulated exchange in one process, over TLS on loopback, and what came of it.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use hoga::config::Endpoint;
+use hoga::engine::{Engine, Feed};
+use hoga::feed::{Event, Item, Update};
+use hoga::model::{Market, Nanos, StreamType};
+use hoga::plan::{orderbook, ticker, trade};
+use hoga_exchange::{Config, Exchange, Fault, Server, ServerConfig};
+
+use crate::args::DemoArgs;
+use crate::cpu;
+use crate::exit::Failure;
+use crate::human::{grouped, losses};
+use crate::latency::{Latency, short};
+use crate::object::Object;
+use crate::screen::Screen;
+use crate::signals::Interrupt;
+use crate::table::Table;
+use crate::tally::Tally;
+
+/// How often the table is drawn.
+const FRAME: Duration = Duration::from_millis(250);
+/// How often progress is told where there is no terminal.
+const PROGRESS: Duration = Duration::from_secs(1);
+/// Longest wait at the end for what was sent and not yet read.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(3);
+/// Lines of the screen that are not rows of the table.
+const FURNITURE: usize = 6;
+
+/// Runs for as long as asked, then says what was received, lost and how long it took.
+pub fn run(args: &DemoArgs) -> Result<(), Failure> {
+    let interrupt = Interrupt::catch()?;
+    let config = Config { seed: args.seed, markets: usize::from(args.markets), ..Config::default() };
+    let markets = markets(&config)?;
+    let server = Server::start(ServerConfig { exchange: config, ..ServerConfig::default() })
+        .map_err(|e| Failure::Failed(format!("the simulated exchange could not start: {e}")))?;
+    let mut demo = Demo::start(args, server, &markets)?;
+    demo.follow(&interrupt)?;
+    let summary = demo.finish()?;
+    let text = if args.json { summary.json() } else { summary.text() };
+    let mut out = io::stdout().lock();
+    let printed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    if interrupt.is_asked() { Err(Failure::Interrupted) } else { Ok(printed?) }
+}
+
+/// The codes that an exchange with this configuration lists.
+fn markets(config: &Config) -> Result<Vec<Market>, Failure> {
+    let listed = Exchange::new(config.clone(), 0);
+    let codes = listed.markets().map(|code| code.parse());
+    codes
+        .collect::<Result<_, _>>()
+        .map_err(|e| Failure::Failed(format!("the simulated exchange lists a bad code: {e}")))
+}
+
+struct Demo {
+    server: Server,
+    engine: Engine,
+    feed: Feed,
+    table: Table,
+    view: View,
+    latencies: Latencies,
+    started: Nanos,
+    duration: Duration,
+    missed: u64,
+}
+
+impl Demo {
+    fn start(args: &DemoArgs, server: Server, markets: &[Market]) -> Result<Self, Failure> {
+        let endpoint = Endpoint::custom(&server.url()).map_err(|e| Failure::Failed(e.to_string()))?;
+        let engine = Engine::builder().endpoint(endpoint).root_certificates(server.ca_pem()).start()?;
+        let feed = engine.feed(ticker(markets).and(trade(markets)).and(orderbook(markets)))?;
+        let started = engine.now();
+        let table = Table::new(engine.pool(), markets, started).map_err(hoga::Error::from)?;
+        let view = View::choose(args.json)?;
+        let (latencies, duration) = (Latencies::new(), args.duration);
+        Ok(Self { server, engine, feed, table, view, latencies, started, duration, missed: 0 })
+    }
+
+    fn follow(&mut self, interrupt: &Interrupt) -> Result<(), Failure> {
+        let mut next_view = self.started + self.view.first();
+        loop {
+            self.read();
+            let now = self.engine.now();
+            if now >= next_view {
+                self.show(now)?;
+                next_view = now + self.view.every();
+            }
+            if !self.engine.is_running() {
+                return Err(Failure::Failed("the engine stopped by itself; run again with -v".to_owned()));
+            }
+            let left = self.duration.saturating_sub(now.since(self.started));
+            if left.is_zero() || interrupt.is_asked() {
+                return Ok(());
+            }
+            self.feed.wait(left.min(next_view.since(now)).min(FRAME));
+        }
+    }
+
+    /// Takes what has arrived.
+    fn read(&mut self) {
+        while let Some(item) = self.feed.pop() {
+            match item {
+                Item::Data(update) => {
+                    self.latencies.record(&update, self.engine.now());
+                    self.table.count(market(&update.event));
+                }
+                Item::Gap { missed } => self.missed += missed,
+                _ => {}
+            }
+        }
+    }
+
+    fn show(&mut self, now: Nanos) -> io::Result<()> {
+        match &mut self.view {
+            View::Nothing => Ok(()),
+            View::Progress => {
+                let line = progress(&self.engine, now.since(self.started));
+                let mut out = io::stdout().lock();
+                writeln!(out, "{line}  receive→publish {}", self.latencies.publish).and_then(|()| out.flush())
+            }
+            View::Table(screen) => {
+                let (_, height) = screen.size();
+                let mut lines = vec![format!("hoga demo: the engine on {}", self.server.url()), String::new()];
+                lines.extend(self.table.lines(now, height.saturating_sub(FURNITURE + 1)));
+                lines.push(String::new());
+                lines.push(progress(&self.engine, now.since(self.started)));
+                lines.push(format!("receive→publish {}", self.latencies.publish));
+                screen.draw(&lines)
+            }
+        }
+    }
+
+    /// Lets the exchange fall silent, reads what is under way, and adds up.
+    fn finish(mut self) -> Result<Summary, Failure> {
+        let duration = self.engine.now().since(self.started);
+        self.server.inject(Fault::Mute(true));
+        let deadline = self.engine.now() + LAST_WORDS;
+        while Tally::of(&self.engine).data < self.server.stats().data_frames && self.engine.now() < deadline {
+            self.feed.wait(Duration::from_millis(10));
+            self.read();
+        }
+        self.read();
+        let (tally, sent) = (Tally::of(&self.engine), self.server.stats().data_frames);
+        let live = live_streams(&self.engine);
+        let cpu = cpu::connection_thread();
+        let Self { server, engine, view, latencies, missed, .. } = self;
+        // The cursor comes back before anything else is printed.
+        drop(view);
+        engine.shutdown(SHUTDOWN_DEADLINE).into_result()?;
+        server.shutdown();
+        Ok(Summary { duration, sent, live, tally, missed, latencies, cpu })
+    }
+}
+
+/// How it is watched.
+enum View {
+    /// Only the summary counts.
+    Nothing,
+    /// stdout is a file or a pipe.
+    Progress,
+    /// stdout is a terminal.
+    Table(Screen),
+}
+
+impl View {
+    fn choose(json: bool) -> io::Result<Self> {
+        Ok(match io::stdout().is_terminal() {
+            _ if json => Self::Nothing,
+            true => Self::Table(Screen::open()?),
+            false => Self::Progress,
+        })
+    }
+
+    /// A table is there at once, progress has to be made first.
+    fn first(&self) -> Duration {
+        if matches!(self, Self::Table(_)) { Duration::ZERO } else { PROGRESS }
+    }
+
+    fn every(&self) -> Duration {
+        if matches!(self, Self::Table(_)) { FRAME } else { PROGRESS }
+    }
+}
+
+fn progress(engine: &Engine, time: Duration) -> String {
+    let (tally, live) = (Tally::of(engine), live_streams(engine));
+    format!(
+        "{:>5.1} s  {}  {live}/{} streams live  {} messages",
+        time.as_secs_f64(),
+        engine.state().as_str(),
+        tally.streams,
+        grouped(tally.messages as f64),
+    )
+}
+
+fn live_streams(engine: &Engine) -> usize {
+    engine.pool().streams().iter().filter(|stream| stream.health.is_live()).count()
+}
+
+fn market(event: &Event) -> Market {
+    match event {
+        Event::Ticker(value) => value.market,
+        Event::Trade(value) => value.market,
+        Event::Orderbook(value) => value.market,
+        Event::Candle(value) => value.market,
+    }
+}
+
+fn is_snapshot(event: &Event) -> bool {
+    let stream_type = match event {
+        Event::Ticker(value) => value.stream_type,
+        Event::Trade(value) => value.stream_type,
+        Event::Orderbook(value) => value.stream_type,
+        Event::Candle(value) => value.stream_type,
+    };
+    stream_type == StreamType::Snapshot
+}
+
+/// Where the time goes on the way of an event.
+struct Latencies {
+    /// Bytes read from the socket until readers can see the value.
+    publish: Latency,
+    /// From there until this program, which sleeps between events, has read it.
+    read: Latency,
+    /// From the exchange's time stamp, in whole ms, until then.
+    total: Latency,
+}
+
+impl Latencies {
+    fn new() -> Self {
+        Self { publish: Latency::new(), read: Latency::new(), total: Latency::new() }
+    }
+
+    fn record(&mut self, update: &Update, now: Nanos) {
+        let stamps = &update.stamps;
+        self.publish.record(stamps.published.since(stamps.received));
+        self.read.record(now.since(stamps.published));
+        // A snapshot carries the time of the last change, which may be long ago.
+        if !is_snapshot(&update.event) {
+            self.total.record(now.since(Nanos::from_millis(stamps.exchange_ms)));
+        }
+    }
+}
+
+/// What came of it.
+struct Summary {
+    duration: Duration,
+    /// Data messages that the exchange sent; what it counts, not what we do.
+    sent: u64,
+    live: usize,
+    tally: Tally,
+    missed: u64,
+    latencies: Latencies,
+    cpu: Option<Duration>,
+}
+
+impl Summary {
+    fn cpu_per_message(&self) -> Option<Duration> {
+        Some(self.cpu? / u32::try_from(self.tally.messages).ok().filter(|&count| count > 0)?)
+    }
+
+    fn text(&self) -> String {
+        let Self { duration, sent, live, tally, missed, latencies, .. } = self;
+        let cpu = match (self.cpu, self.cpu_per_message()) {
+            (Some(all), Some(each)) => {
+                format!("{} per message, {} in all: connection thread, TLS and start included", short(each), short(all))
+            }
+            _ => "unknown: the system does not tell it for each thread".to_owned(),
+        };
+        let rows = [
+            ("streams", format!("{}, {live} live at the end", tally.streams)),
+            (
+                "messages",
+                format!(
+                    "{} sent by the exchange, {} read, {} bytes",
+                    count(*sent),
+                    count(tally.data),
+                    count(tally.bytes)
+                ),
+            ),
+            ("losses", losses(&tally.losses(*missed))),
+            ("receive→publish", latencies.publish.to_string()),
+            ("publish→read", latencies.read.to_string()),
+            ("exchange→read", format!("{}  (its stamps: whole ms)", latencies.total)),
+            ("CPU", cpu),
+        ];
+        let mut text = format!("\nSummary of {}\n", short(*duration));
+        for (name, value) in rows {
+            text.push_str(&format!("  {name:<16} {value}\n"));
+        }
+        text
+    }
+
+    fn json(&self) -> String {
+        let mut text = String::new();
+        Object::line(&mut text, |object| {
+            object.plain("duration_ms", self.duration.as_millis()).plain("live", self.live).plain("sent", self.sent);
+            self.tally.fields(object, self.missed);
+            object
+                .object("receive_to_publish", |fields| self.latencies.publish.fields(fields))
+                .object("publish_to_read", |fields| self.latencies.read.fields(fields))
+                .object("exchange_to_read", |fields| self.latencies.total.fields(fields))
+                .optional("cpu_ns", self.cpu.map(|time| time.as_nanos()))
+                .optional("cpu_ns_per_message", self.cpu_per_message().map(|time| time.as_nanos()));
+        });
+        text
+    }
+}
+
+fn count(number: u64) -> String {
+    grouped(number as f64)
+}

@@ -1,0 +1,67 @@
+//! How the process ends: one enum, one exit code for each way, one line on stderr where there is something to say.
+
+use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
+
+/// Why a command did not finish as asked.
+#[derive(Debug)]
+pub enum Failure {
+    /// Arguments, files or configuration have to be changed.
+    Usage(String),
+    /// Nothing came in time.
+    NothingReceived(String),
+    /// SIGINT or SIGTERM.
+    Interrupted,
+    /// Whoever read our output has seen enough. No failure of ours: `hoga watch … | head -1` ends so.
+    ClosedPipe,
+    /// The engine or the system failed.
+    Failed(String),
+}
+
+impl Failure {
+    fn code(&self) -> u8 {
+        match self {
+            Self::ClosedPipe => 0,
+            Self::Failed(_) => 1,
+            Self::Usage(_) => 2,
+            Self::NothingReceived(_) => 3,
+            Self::Interrupted => 130,
+        }
+    }
+
+    fn message(&self) -> Option<&str> {
+        match self {
+            Self::Usage(message) | Self::NothingReceived(message) | Self::Failed(message) => Some(message),
+            Self::Interrupted | Self::ClosedPipe => None,
+        }
+    }
+}
+
+/// Only output is written through `io` without a better error of its own.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::BrokenPipe => Self::ClosedPipe,
+            _ => Self::Failed(format!("the output could not be written: {error}")),
+        }
+    }
+}
+
+impl From<hoga::Error> for Failure {
+    fn from(error: hoga::Error) -> Self {
+        match error {
+            hoga::Error::Configuration(_) | hoga::Error::Subscription(_) => Self::Usage(error.to_string()),
+            other => Self::Failed(other.to_string()),
+        }
+    }
+}
+
+/// Says what went wrong, if anything did, and with which code the process ends.
+pub fn code(end: Result<(), Failure>) -> ExitCode {
+    let Err(failure) = end else { return ExitCode::SUCCESS };
+    if let Some(message) = failure.message() {
+        // stderr may be closed as well; the exit code still tells.
+        let _ = writeln!(io::stderr(), "hoga: {message}");
+    }
+    ExitCode::from(failure.code())
+}

@@ -1,0 +1,146 @@
+//! Lines for people: aligned, times in UTC, numbers as the exchange means them.
+
+use std::fmt::{self, Display, Write};
+
+use hoga::feed::{Event, Update};
+use hoga::model::{Candle, Level, Market, Nanos, Orderbook, Ticker, Trade};
+
+use crate::latency::short;
+use crate::line::{Change, Line, Problem, Summary, Turn};
+
+/// Appends a line. A `String` never fails to grow, so writing cannot fail.
+pub fn write(out: &mut String, line: &Line) {
+    let _ = match line {
+        Line::Data(update) => data(out, update),
+        Line::State(turn) => state(out, turn),
+        Line::Error(Problem { connection, reason, message }) => {
+            writeln!(out, "{:12} -- connection {connection}: {reason}: {message}", "")
+        }
+        Line::Health(Change { stream, health, at }) => writeln!(out, "{} -- {stream} is {health}", time_of_day(*at)),
+        Line::Gap { missed } => {
+            writeln!(out, "{:12} -- {missed} events are missing here: output is too slow, see --capacity", "")
+        }
+        Line::Summary(total) => summary(out, total),
+    };
+}
+
+fn data(out: &mut String, update: &Update) -> fmt::Result {
+    write!(out, "{} ", time_of_day(update.stamps.received))?;
+    match &update.event {
+        Event::Ticker(value) => ticker(out, value),
+        Event::Trade(value) => trade(out, value),
+        Event::Orderbook(value) => orderbook(out, value),
+        Event::Candle(value) => candle(out, value),
+    }
+}
+
+fn name(out: &mut String, data_type: impl Display, market: Market) -> fmt::Result {
+    write!(out, "{data_type:<11} {market:<11} ")
+}
+
+fn ticker(out: &mut String, t: &Ticker) -> fmt::Result {
+    name(out, "ticker", t.market)?;
+    let (price, change, day) = (grouped(t.trade_price), percent(t.signed_change_rate), grouped(t.acc_trade_volume_24h));
+    writeln!(out, "{price:>14} {change:>8}  24h {day} {}", t.market.base())
+}
+
+fn trade(out: &mut String, t: &Trade) -> fmt::Result {
+    name(out, "trade", t.market)?;
+    writeln!(
+        out,
+        "{:>14} {:>8}  {} {}",
+        grouped(t.trade_price),
+        t.ask_bid.as_str(),
+        grouped(t.trade_volume),
+        t.market.base()
+    )
+}
+
+fn orderbook(out: &mut String, book: &Orderbook) -> fmt::Result {
+    name(out, "orderbook", book.market)?;
+    // A side may be empty.
+    let cells = |level: Option<Level>| level.map_or(("-".into(), "-".into()), |l| (grouped(l.price), grouped(l.size)));
+    let ((bid, bid_size), (ask, ask_size)) = (cells(book.best_bid()), cells(book.best_ask()));
+    writeln!(out, "{bid:>14} {:>8}  {bid_size} {base}, ask {ask}  {ask_size} {base}", "bid", base = book.market.base())
+}
+
+fn candle(out: &mut String, c: &Candle) -> fmt::Result {
+    name(out, hoga::model::DataType::Candle(c.interval), c.market)?;
+    let [open, high, low, close] = [c.opening_price, c.high_price, c.low_price, c.trade_price].map(grouped);
+    let (start, volume) = (c.candle_date_time_utc.time, grouped(c.candle_acc_trade_volume));
+    writeln!(out, "{close:>14} {start:>8}  open {open}, high {high}, low {low}, {volume} {}", c.market.base())
+}
+
+fn state(out: &mut String, turn: &Turn) -> fmt::Result {
+    let Turn { connection, epoch, from, to, at, lost } = turn;
+    write!(out, "{} -- connection {connection}, epoch {epoch}: {from} -> {to}", time_of_day(*at))?;
+    if let Some(lost) = lost {
+        write!(out, ": {}", lost.loss)?;
+        if let Some(retry_at) = lost.retry_at {
+            write!(out, "; next try in {}", short(retry_at.since(*at)))?;
+        }
+    }
+    writeln!(out)
+}
+
+fn summary(out: &mut String, total: &Summary) -> fmt::Result {
+    let types: Vec<_> = total.by_type.iter().map(|(data_type, count)| format!("{count} {data_type}")).collect();
+    let of = if types.is_empty() { String::new() } else { format!(" ({})", types.join(", ")) };
+    writeln!(out, "-- {}: {} events{of} in {}", total.end.replace('_', " "), total.received(), short(total.duration))?;
+    writeln!(out, "-- {}", losses(&total.tally.losses(total.missed)))?;
+    // Where nothing came at all, the markets are not to blame.
+    if total.received() > 0 && !total.tally.silent.is_empty() {
+        let silent: Vec<_> = total.tally.silent.iter().map(ToString::to_string).collect();
+        writeln!(out, "-- nothing came for {}: does the market exist?", silent.join(", "))?;
+    }
+    Ok(())
+}
+
+/// `gaps 0, malformed 0, …`
+pub fn losses(kinds: &[(&str, u64)]) -> String {
+    let kinds: Vec<_> = kinds.iter().map(|(kind, count)| format!("{} {count}", kind.replace('_', " "))).collect();
+    kinds.join(", ")
+}
+
+/// `+0.42%`
+pub fn percent(rate: f64) -> String {
+    format!("{:+.2}%", rate * 100.0)
+}
+
+/// All digits of a number, with a comma between thousands.
+pub fn grouped(value: f64) -> String {
+    let text = value.to_string();
+    let (sign, text) = text.strip_prefix('-').map_or(("", text.as_str()), |rest| ("-", rest));
+    let (whole, fraction) = text.split_at(text.find('.').unwrap_or(text.len()));
+    let mut out = sign.to_owned();
+    for (index, digit) in whole.chars().enumerate() {
+        if index > 0 && (whole.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out + fraction
+}
+
+/// `HH:mm:ss.mmm`, UTC.
+fn time_of_day(at: Nanos) -> String {
+    let ms = at.as_millis() % 86_400_000;
+    let (seconds, ms) = (ms / 1000, ms % 1000);
+    format!("{:02}:{:02}:{:02}.{ms:03}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_keep_all_their_digits() {
+        let texts = [116_539_000.0, -1234.5, 0.000_001_13, 999.0, 0.0].map(grouped);
+        assert_eq!(texts, ["116,539,000", "-1,234.5", "0.00000113", "999", "0"]);
+    }
+
+    #[test]
+    fn the_time_of_day_is_utc() {
+        assert_eq!(time_of_day(Nanos::from_millis(1_618_678_262_712)), "16:51:02.712");
+    }
+}

@@ -1,0 +1,199 @@
+//! Lines for scripts: one JSON object each. Data carries the exchange's DEFAULT names in its documented order, and our
+//! proof behind; everything else says in `_event` what it is.
+
+use hoga::feed::{Event, Update};
+use hoga::model::{Candle, DataType, Orderbook, Ticker, Trade, Unit};
+use hoga::pool::Health;
+
+use crate::line::{Change, Line, Problem, Summary, Turn};
+use crate::object::Object;
+
+/// Appends a line.
+pub fn write(out: &mut String, line: &Line) {
+    match line {
+        Line::Data(update) => data(out, update),
+        Line::State(turn) => Object::line(out, |object| state(object, turn)),
+        Line::Error(problem) => Object::line(out, |object| error(object, problem)),
+        Line::Health(change) => Object::line(out, |object| health(object, change)),
+        Line::Gap { missed } => Object::line(out, |object| {
+            object.word("_event", "gap").plain("missed", missed);
+        }),
+        Line::Summary(total) => Object::line(out, |object| summary(object, total)),
+    }
+}
+
+fn state(object: &mut Object, turn: &Turn) {
+    object
+        .word("_event", "state")
+        .plain("conn", turn.connection)
+        .plain("epoch", turn.epoch)
+        .word("from", turn.from)
+        .word("to", turn.to)
+        .plain("at_ns", turn.at.0);
+    if let Some(lost) = &turn.lost {
+        object.word("reason", lost.loss.code()).text("message", &lost.loss.to_string());
+        object.optional("retry_at_ns", lost.retry_at.map(|at| at.0));
+    }
+}
+
+fn error(object: &mut Object, problem: &Problem) {
+    object
+        .word("_event", "error")
+        .plain("conn", problem.connection)
+        .text("reason", &problem.reason)
+        .text("message", &problem.message);
+}
+
+fn health(object: &mut Object, change: &Change) {
+    object.word("_event", "health").word("stream", change.stream).word("health", health_code(change.health));
+    if let Health::Stale { since } | Health::Disconnected { since } = change.health {
+        object.plain("since_ns", since.0);
+    }
+    object.plain("at_ns", change.at.0);
+}
+
+/// A short, stable word for scripts.
+fn health_code(health: Health) -> &'static str {
+    match health {
+        Health::NoData => "no_data",
+        Health::Live => "live",
+        Health::Stale { .. } => "stale",
+        Health::Disconnected { .. } => "disconnected",
+        Health::NotSubscribed => "not_subscribed",
+        _ => "unknown",
+    }
+}
+
+fn summary(object: &mut Object, total: &Summary) {
+    object
+        .word("_event", "summary")
+        .word("end", total.end)
+        .plain("duration_ms", total.duration.as_millis())
+        .plain("received", total.received())
+        .object("by_type", |types| {
+            for (data_type, count) in &total.by_type {
+                types.plain(data_type.as_str(), count);
+            }
+        });
+    total.tally.fields(object, total.missed);
+}
+
+fn data(out: &mut String, update: &Update) {
+    Object::line(out, |object| {
+        match &update.event {
+            Event::Ticker(value) => ticker(object, value),
+            Event::Trade(value) => trade(object, value),
+            Event::Orderbook(value) => orderbook(object, value),
+            Event::Candle(value) => candle(object, value),
+        }
+        object.object("_hoga", |proof| {
+            proof
+                .plain("conn", update.connection)
+                .plain("epoch", update.epoch)
+                .plain("version", update.version)
+                .plain("recv_ns", update.stamps.received.0)
+                .plain("publish_ns", update.stamps.published.0);
+        });
+    });
+}
+
+fn ticker(object: &mut Object, t: &Ticker) {
+    object
+        .word("type", "ticker")
+        .word("code", t.market)
+        .plain("opening_price", t.opening_price)
+        .plain("high_price", t.high_price)
+        .plain("low_price", t.low_price)
+        .plain("trade_price", t.trade_price)
+        .plain("prev_closing_price", t.prev_closing_price)
+        .plain("acc_trade_price", t.acc_trade_price)
+        .word("change", t.change.as_str())
+        .plain("change_price", t.change_price)
+        .plain("signed_change_price", t.signed_change_price)
+        .plain("change_rate", t.change_rate)
+        .plain("signed_change_rate", t.signed_change_rate)
+        .word("ask_bid", t.ask_bid.as_str())
+        .plain("trade_volume", t.trade_volume)
+        .plain("acc_trade_volume", t.acc_trade_volume)
+        .word("trade_date", t.trade_date.compact())
+        .word("trade_time", t.trade_time.compact())
+        .plain("trade_timestamp", t.trade_timestamp)
+        .plain("acc_ask_volume", t.acc_ask_volume)
+        .plain("acc_bid_volume", t.acc_bid_volume)
+        .plain("highest_52_week_price", t.highest_52_week_price)
+        .word("highest_52_week_date", t.highest_52_week_date)
+        .plain("lowest_52_week_price", t.lowest_52_week_price)
+        .word("lowest_52_week_date", t.lowest_52_week_date)
+        .word("market_state", t.market_state.as_str())
+        .plain("is_trading_suspended", t.is_trading_suspended);
+    match t.delisting_date {
+        Some(date) => object.word("delisting_date", date),
+        None => object.plain("delisting_date", "null"),
+    };
+    object
+        .word("market_warning", t.market_warning.as_str())
+        .plain("timestamp", t.timestamp)
+        .plain("acc_trade_price_24h", t.acc_trade_price_24h)
+        .plain("acc_trade_volume_24h", t.acc_trade_volume_24h)
+        .word("stream_type", t.stream_type.as_str());
+}
+
+fn trade(object: &mut Object, t: &Trade) {
+    object
+        .word("type", "trade")
+        .word("code", t.market)
+        .plain("timestamp", t.timestamp)
+        .word("trade_date", t.trade_date)
+        .word("trade_time", t.trade_time)
+        .plain("trade_timestamp", t.trade_timestamp)
+        .plain("trade_price", t.trade_price)
+        .plain("trade_volume", t.trade_volume)
+        .word("ask_bid", t.ask_bid.as_str())
+        .plain("prev_closing_price", t.prev_closing_price)
+        .word("change", t.change.as_str())
+        .plain("change_price", t.change_price)
+        .plain("sequential_id", t.sequential_id)
+        .optional("best_ask_price", t.best_ask_price)
+        .optional("best_ask_size", t.best_ask_size)
+        .optional("best_bid_price", t.best_bid_price)
+        .optional("best_bid_size", t.best_bid_size)
+        .word("stream_type", t.stream_type.as_str());
+}
+
+fn orderbook(object: &mut Object, book: &Orderbook) {
+    object
+        .word("type", "orderbook")
+        .word("code", book.market)
+        .plain("timestamp", book.timestamp)
+        .plain("total_ask_size", book.total_ask_size)
+        .plain("total_bid_size", book.total_bid_size)
+        .objects("orderbook_units", book.units(), unit)
+        .word("stream_type", book.stream_type.as_str())
+        .optional("level", book.level);
+}
+
+/// The exchange pads the shorter side with zeros, and so do we.
+fn unit(object: &mut Object, unit: Unit) {
+    let (ask, bid) = (unit.ask.unwrap_or_default(), unit.bid.unwrap_or_default());
+    object
+        .plain("ask_price", ask.price)
+        .plain("bid_price", bid.price)
+        .plain("ask_size", ask.size)
+        .plain("bid_size", bid.size);
+}
+
+fn candle(object: &mut Object, c: &Candle) {
+    object
+        .word("type", DataType::Candle(c.interval))
+        .word("code", c.market)
+        .word("candle_date_time_utc", c.candle_date_time_utc)
+        .word("candle_date_time_kst", c.candle_date_time_kst)
+        .plain("opening_price", c.opening_price)
+        .plain("high_price", c.high_price)
+        .plain("low_price", c.low_price)
+        .plain("trade_price", c.trade_price)
+        .plain("candle_acc_trade_volume", c.candle_acc_trade_volume)
+        .plain("candle_acc_trade_price", c.candle_acc_trade_price)
+        .plain("timestamp", c.timestamp)
+        .word("stream_type", c.stream_type.as_str());
+}

@@ -1,0 +1,72 @@
+//! What `hoga watch` has to say, before it is put into words for people (`human`) or for scripts (`json`).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hoga::feed::Update;
+use hoga::model::{ConnectionId, DataType, Epoch, Nanos, StreamKey};
+use hoga::pool::Health;
+use hoga::session::{Loss, State};
+
+use crate::tally::Tally;
+
+/// One line of output.
+pub enum Line<'a> {
+    /// A message of the exchange.
+    Data(&'a Update),
+    /// A connection went from one state to another.
+    State(Turn),
+    /// The exchange complained, or sent what cannot be read.
+    Error(Problem),
+    /// A stream's values may no longer be trusted, or may be again.
+    Health(Change),
+    /// Events that were dropped here, because output was too slow.
+    Gap { missed: u64 },
+    /// The last line.
+    Summary(Summary),
+}
+
+pub struct Turn {
+    pub connection: ConnectionId,
+    pub epoch: Epoch,
+    pub from: State,
+    pub to: State,
+    pub at: Nanos,
+    /// Why, where a socket or the try to get one ended.
+    pub lost: Option<Lost>,
+}
+
+pub struct Lost {
+    pub loss: Loss,
+    pub retry_at: Option<Nanos>,
+}
+
+pub struct Problem {
+    pub connection: ConnectionId,
+    pub reason: String,
+    pub message: String,
+}
+
+pub struct Change {
+    pub stream: StreamKey,
+    pub health: Health,
+    /// When it was noticed.
+    pub at: Nanos,
+}
+
+pub struct Summary {
+    /// A short, stable word for what ended it.
+    pub end: &'static str,
+    pub duration: Duration,
+    pub by_type: BTreeMap<DataType, u64>,
+    /// Events dropped because output was too slow.
+    pub missed: u64,
+    pub tally: Tally,
+}
+
+impl Summary {
+    /// Events that were printed.
+    pub fn received(&self) -> u64 {
+        self.by_type.values().sum()
+    }
+}

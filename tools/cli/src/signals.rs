@@ -1,0 +1,62 @@
+//! SIGINT and SIGTERM: the first asks for a clean end, the second ends at once.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::process;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, Thread};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::exit::Failure;
+use crate::screen::SHOW_CURSOR;
+
+/// Whether the process was asked to end.
+#[derive(Debug, Clone)]
+pub struct Interrupt(Arc<AtomicBool>);
+
+impl Interrupt {
+    /// Catches the signals from now on. The calling thread is unparked by the first.
+    pub fn catch() -> Result<Self, Failure> {
+        let refused = |error: io::Error| Failure::Failed(format!("signals cannot be caught: {error}"));
+        let signals = Signals::new([SIGINT, SIGTERM]).map_err(refused)?;
+        let asked = Arc::new(AtomicBool::new(false));
+        let (flag, caller) = (asked.clone(), thread::current());
+        thread::Builder::new()
+            .name("signals".into())
+            .spawn(move || listen(signals, &flag, &caller))
+            .map_err(refused)?;
+        Ok(Self(asked))
+    }
+
+    /// Somebody asked.
+    pub fn is_asked(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Sleeps until somebody asks.
+    pub fn wait(&self) {
+        while !self.is_asked() {
+            thread::park();
+        }
+    }
+}
+
+fn listen(mut signals: Signals, asked: &AtomicBool, caller: &Thread) {
+    for _ in signals.forever() {
+        if asked.swap(true, Ordering::Relaxed) {
+            show_cursor();
+            process::exit(130);
+        }
+        caller.unpark();
+    }
+}
+
+/// The thread that hid the cursor may be the one that hangs. Without a terminal there is none to show.
+fn show_cursor() {
+    if let Ok(mut terminal) = OpenOptions::new().write(true).open("/dev/tty") {
+        let _ = terminal.write_all(SHOW_CURSOR.as_bytes());
+    }
+}

@@ -1,0 +1,91 @@
+//! The markets of the demo as rows: what a strategy would read from the pool, and how often it changes.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use hoga::model::{Market, Nanos, Orderbook, Ticker};
+use hoga::pool::{DataPool, Handle, Health, PoolError};
+
+use crate::human::{grouped, percent};
+use crate::latency::short;
+
+/// Time over which updates are counted for a rate.
+const RATE_WINDOW: Duration = Duration::from_secs(1);
+
+/// One row for each market, in the order they were given.
+pub struct Table {
+    rows: Vec<Row>,
+    index: HashMap<Market, usize>,
+    window_start: Nanos,
+}
+
+struct Row {
+    market: Market,
+    ticker: Handle<Ticker>,
+    orderbook: Handle<Orderbook>,
+    /// Updates in the window that is running.
+    updates: u32,
+    /// Of the last whole window.
+    per_second: Option<f64>,
+}
+
+impl Table {
+    /// Needs ticker and orderbook of each market to be subscribed.
+    pub fn new(pool: &DataPool, markets: &[Market], now: Nanos) -> Result<Self, PoolError> {
+        let row = |&market: &Market| {
+            let (ticker, orderbook) = (pool.ticker(market)?, pool.orderbook(market)?);
+            Ok(Row { market, ticker, orderbook, updates: 0, per_second: None })
+        };
+        let rows = markets.iter().map(row).collect::<Result<_, PoolError>>()?;
+        let index = markets.iter().enumerate().map(|(index, &market)| (market, index)).collect();
+        Ok(Self { rows, index, window_start: now })
+    }
+
+    /// Counts an update of a market.
+    pub fn count(&mut self, market: Market) {
+        if let Some(&index) = self.index.get(&market) {
+            self.rows[index].updates += 1;
+        }
+    }
+
+    /// The heading and as many rows as fit.
+    pub fn lines(&mut self, now: Nanos, rows: usize) -> Vec<String> {
+        self.roll(now);
+        let heading = format!(
+            "{:<11} {:>15} {:>8} {:>13} {:>8} {:>9}  {}",
+            "MARKET", "LAST PRICE", "CHANGE", "SPREAD", "AGE", "UPDATES/S", "HEALTH"
+        );
+        std::iter::once(heading).chain(self.rows.iter().take(rows).map(Row::line)).collect()
+    }
+
+    fn roll(&mut self, now: Nanos) {
+        let time = now.since(self.window_start);
+        if time < RATE_WINDOW {
+            return;
+        }
+        self.window_start = now;
+        for row in &mut self.rows {
+            row.per_second = Some(f64::from(std::mem::take(&mut row.updates)) / time.as_secs_f64());
+        }
+    }
+}
+
+impl Row {
+    fn line(&self) -> String {
+        let (ticker, orderbook) = (self.ticker.load(), self.orderbook.load());
+        let price = ticker.value().map(|t| grouped(t.trade_price));
+        let change = ticker.value().map(|t| percent(t.signed_change_rate));
+        // The difference of two prices has the digits of neither: 0.1 + 0.2 is a known story.
+        let spread = orderbook.value().and_then(Orderbook::spread).map(|spread| grouped((spread * 1e8).round() / 1e8));
+        let age = ticker.age().into_iter().chain(orderbook.age()).min().map(short);
+        let per_second = self.per_second.map(|rate| format!("{rate:.1}"));
+        let [price, change, spread, age, per_second] =
+            [price, change, spread, age, per_second].map(|cell| cell.unwrap_or_else(|| "-".to_owned()));
+        let health = worse(ticker.health(), orderbook.health());
+        format!("{:<11} {price:>15} {change:>8} {spread:>13} {age:>8} {per_second:>9}  {health}", self.market)
+    }
+}
+
+fn worse(one: Health, other: Health) -> Health {
+    if one.is_live() { other } else { one }
+}

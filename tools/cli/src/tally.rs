@@ -1,0 +1,82 @@
+//! What an engine has counted, gathered from its connections and its pool, with losses by kind.
+
+use hoga::engine::Engine;
+use hoga::model::StreamKey;
+
+use crate::object::Object;
+
+/// Everything counted since the engine started.
+#[derive(Debug, Clone, Default)]
+pub struct Tally {
+    pub streams: usize,
+    /// Streams that never had a value: most likely markets that do not exist.
+    pub silent: Vec<StreamKey>,
+    pub bytes: u64,
+    pub messages: u64,
+    pub data: u64,
+    /// Sockets that were opened: the epoch of the newest.
+    pub epochs: u32,
+    pub reconnects: u64,
+    pub malformed: u64,
+    pub server_errors: u64,
+    pub unrouted: u64,
+    pub late: u64,
+    pub duplicate: u64,
+    pub old_epoch: u64,
+}
+
+impl Tally {
+    /// Reads the counters as they are now.
+    pub fn of(engine: &Engine) -> Self {
+        let mut tally = Self::default();
+        for connection in engine.connections() {
+            let counters = &connection.counters;
+            tally.bytes += counters.bytes;
+            tally.messages += counters.messages;
+            tally.data += counters.data;
+            tally.malformed += counters.malformed;
+            tally.server_errors += counters.server_errors;
+            tally.reconnects += counters.opened.saturating_sub(1);
+            tally.epochs = tally.epochs.max(connection.epoch.0);
+            tally.unrouted += connection.unrouted;
+        }
+        for stream in engine.pool().streams() {
+            tally.streams += 1;
+            tally.late += stream.verdicts.late;
+            tally.duplicate += stream.verdicts.duplicate;
+            tally.old_epoch += stream.verdicts.old_epoch;
+            if stream.version == 0 {
+                tally.silent.push(stream.key);
+            }
+        }
+        tally
+    }
+
+    /// Losses by kind, for people and scripts alike. `gaps` are the events that found the feed full.
+    pub fn losses(&self, gaps: u64) -> [(&'static str, u64); 7] {
+        [
+            ("gaps", gaps),
+            ("malformed", self.malformed),
+            ("reconnects", self.reconnects),
+            ("unrouted", self.unrouted),
+            ("late", self.late),
+            ("duplicate", self.duplicate),
+            ("old_epoch", self.old_epoch),
+        ]
+    }
+
+    /// The fields of a summary.
+    pub fn fields(&self, object: &mut Object, gaps: u64) {
+        object
+            .plain("streams", self.streams)
+            .words("silent", self.silent.iter())
+            .plain("bytes", self.bytes)
+            .plain("messages", self.messages)
+            .plain("data", self.data)
+            .plain("epochs", self.epochs);
+        for (kind, count) in self.losses(gaps) {
+            object.plain(kind, count);
+        }
+        object.plain("server_errors", self.server_errors);
+    }
+}

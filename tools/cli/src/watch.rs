@@ -1,0 +1,294 @@
+//! `hoga watch`: every event of some streams as a line, and between them what happened to the connection.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufWriter, StdoutLock, Write};
+use std::time::Duration;
+
+use hoga::engine::{Engine, Feed, Lifecycle};
+use hoga::feed::{Event, Item, Update};
+use hoga::model::{DataType, Epoch, Nanos};
+use hoga::plan::Subscription;
+
+use crate::args::WatchArgs;
+use crate::exit::Failure;
+use crate::health::Healths;
+use crate::lifecycle::Reports;
+use crate::line::{Line, Summary};
+use crate::signals::Interrupt;
+use crate::tally::Tally;
+use crate::{human, json};
+
+/// Longest sleep while nothing comes: signals, reports and deadlines are looked at this often.
+const TURN: Duration = Duration::from_millis(100);
+/// How often the health of the streams is looked at.
+const HEALTH_EVERY: Duration = Duration::from_millis(200);
+/// Items printed before something else gets its turn.
+const BATCH: usize = 1024;
+const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(3);
+
+/// Prints until it is told to end, then says how it went.
+pub fn run(args: WatchArgs) -> Result<(), Failure> {
+    let interrupt = Interrupt::catch()?;
+    let mut builder = Engine::builder().endpoint(args.endpoint.clone()).format(args.format.into());
+    if let Some(ca) = &args.ca {
+        builder = builder.root_certificates_file(ca);
+    }
+    let engine = builder.start()?;
+    // Before the feed: nothing is connected until somebody wants something, so no report is missed.
+    let lifecycle = engine.lifecycle();
+    let feed = engine.feed_with_capacity(subscription(&args), args.capacity as usize)?;
+    let mut watch = Watch {
+        started: engine.now(),
+        checked: engine.now(),
+        args,
+        interrupt,
+        engine,
+        feed,
+        lifecycle,
+        reports: Reports::default(),
+        healths: Healths::default(),
+        printer: Printer::new(),
+        epoch: Epoch::default(),
+        by_type: BTreeMap::new(),
+        received: 0,
+        missed: 0,
+    };
+    let end = watch.follow()?;
+    watch.finish(end)
+}
+
+fn subscription(args: &WatchArgs) -> Subscription {
+    let all = args.types.iter().map(|&data_type| Subscription::of(data_type, &args.codes));
+    all.reduce(Subscription::and).unwrap_or_default()
+}
+
+/// What ended it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Count,
+    Duration,
+    Interrupted,
+    NothingReceived,
+    EngineFailed,
+}
+
+impl End {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Count => "count",
+            Self::Duration => "duration",
+            Self::Interrupted => "interrupted",
+            Self::NothingReceived => "nothing_received",
+            Self::EngineFailed => "engine_failed",
+        }
+    }
+}
+
+struct Watch {
+    args: WatchArgs,
+    interrupt: Interrupt,
+    engine: Engine,
+    feed: Feed,
+    lifecycle: Lifecycle,
+    reports: Reports,
+    healths: Healths,
+    printer: Printer,
+    started: Nanos,
+    /// When the health was last looked at.
+    checked: Nanos,
+    /// Of the newest data printed.
+    epoch: Epoch,
+    by_type: BTreeMap<DataType, u64>,
+    received: u64,
+    missed: u64,
+}
+
+impl Watch {
+    fn follow(&mut self) -> Result<End, Failure> {
+        loop {
+            self.print_reports()?;
+            let caught_up = self.print_items()?;
+            self.print_health()?;
+            if caught_up {
+                self.printer.flush()?;
+            }
+            if let Some(end) = self.end() {
+                return Ok(end);
+            }
+            if caught_up {
+                self.feed.wait(self.pause());
+            }
+        }
+    }
+
+    /// Prints what waits, within bounds; true if nothing is left.
+    fn print_items(&mut self) -> io::Result<bool> {
+        for _ in 0..BATCH {
+            if self.has_enough() {
+                return Ok(true);
+            }
+            match self.feed.pop() {
+                Some(Item::Data(update)) => self.print_data(&update)?,
+                Some(Item::Gap { missed }) => {
+                    self.missed += missed;
+                    self.print(&Line::Gap { missed })?;
+                }
+                Some(_) => {}
+                None => return Ok(true),
+            }
+        }
+        Ok(false)
+    }
+
+    fn print_data(&mut self, update: &Update) -> io::Result<()> {
+        if update.epoch != self.epoch {
+            // How the socket came to be is said before what it brought.
+            self.epoch = update.epoch;
+            self.print_reports()?;
+        }
+        self.received += 1;
+        *self.by_type.entry(data_type(&update.event)).or_default() += 1;
+        self.print(&Line::Data(update))
+    }
+
+    fn print_reports(&mut self) -> io::Result<()> {
+        while let Some(report) = self.lifecycle.try_next() {
+            if let Some(line) = self.reports.line(report) {
+                let is_state = matches!(line, Line::State(_));
+                self.print(&line)?;
+                if is_state {
+                    // Look at once: a short outage would be over at the next regular look.
+                    self.checked = Nanos::default();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn print_health(&mut self) -> io::Result<()> {
+        let now = self.engine.now();
+        if now.since(self.checked) < HEALTH_EVERY {
+            return Ok(());
+        }
+        self.checked = now;
+        for stream in self.engine.pool().streams() {
+            if let Some(change) = self.healths.change(&stream, now) {
+                self.print(&Line::Health(change))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn print(&mut self, line: &Line) -> io::Result<()> {
+        self.printer.print(line, self.args.json)
+    }
+
+    fn has_enough(&self) -> bool {
+        self.args.count.is_some_and(|count| self.received >= count)
+    }
+
+    fn end(&self) -> Option<End> {
+        let time = self.time();
+        if self.interrupt.is_asked() {
+            Some(End::Interrupted)
+        } else if self.has_enough() {
+            Some(End::Count)
+        } else if !self.engine.is_running() {
+            Some(End::EngineFailed)
+        } else if self.received == 0 && time >= self.patience() {
+            Some(End::NothingReceived)
+        } else if self.args.duration.is_some_and(|duration| time >= duration) {
+            Some(End::Duration)
+        } else {
+            None
+        }
+    }
+
+    /// How long nothing at all may come. Ending earlier with nothing in hand is no success either.
+    fn patience(&self) -> Duration {
+        self.args.duration.map_or(self.args.connect_timeout, |duration| duration.min(self.args.connect_timeout))
+    }
+
+    fn time(&self) -> Duration {
+        self.engine.now().since(self.started)
+    }
+
+    fn pause(&self) -> Duration {
+        self.args.duration.map_or(TURN, |duration| duration.saturating_sub(self.time()).min(TURN))
+    }
+
+    /// Stops the engine, prints the rest of its life and the summary.
+    fn finish(self, end: End) -> Result<(), Failure> {
+        let (duration, tally) = (self.time(), Tally::of(&self.engine));
+        let Self { args, engine, feed, lifecycle, mut reports, mut printer, by_type, missed, .. } = self;
+        let why_nothing = why_nothing(&engine, &args);
+        let stopped = engine.shutdown(SHUTDOWN_DEADLINE).into_result();
+        drop(feed);
+        let print_rest = || -> io::Result<()> {
+            while let Some(report) = lifecycle.try_next() {
+                if let Some(line) = reports.line(report) {
+                    printer.print(&line, args.json)?;
+                }
+            }
+            printer
+                .print(&Line::Summary(Summary { end: end.as_str(), duration, by_type, missed, tally }), args.json)?;
+            printer.flush()
+        };
+        let printed = print_rest();
+        match end {
+            // Ctrl-C ends the whole pipeline: that the reader is gone already is no news.
+            End::Interrupted => Err(Failure::Interrupted),
+            End::NothingReceived => Err(Failure::NothingReceived(why_nothing)),
+            End::Count | End::Duration | End::EngineFailed => Ok(stopped.map_err(Failure::from).and(Ok(printed?))?),
+        }
+    }
+}
+
+/// What is known about why nothing came, and what to do.
+fn why_nothing(engine: &Engine, args: &WatchArgs) -> String {
+    let loss = engine.connections().into_iter().find_map(|connection| connection.last_loss);
+    let why = match loss {
+        Some(loss) => format!("the last try failed: {loss}"),
+        None if engine.connections().iter().any(|connection| connection.state.is_open()) => {
+            "the exchange is connected and sends nothing; does the market exist?".to_owned()
+        }
+        None => "the server does not answer; check --endpoint and the network".to_owned(),
+    };
+    format!("nothing was received from {} in time: {why}", args.endpoint)
+}
+
+fn data_type(event: &Event) -> DataType {
+    match event {
+        Event::Ticker(_) => DataType::Ticker,
+        Event::Trade(_) => DataType::Trade,
+        Event::Orderbook(_) => DataType::Orderbook,
+        Event::Candle(candle) => DataType::Candle(candle.interval),
+    }
+}
+
+/// Writes lines to stdout in large pieces; what is live is flushed as soon as nothing more waits.
+struct Printer {
+    out: BufWriter<StdoutLock<'static>>,
+    /// Used again for every line.
+    text: String,
+}
+
+impl Printer {
+    fn new() -> Self {
+        Self { out: BufWriter::with_capacity(64 * 1024, io::stdout().lock()), text: String::new() }
+    }
+
+    fn print(&mut self, line: &Line, as_json: bool) -> io::Result<()> {
+        self.text.clear();
+        if as_json {
+            json::write(&mut self.text, line);
+        } else {
+            human::write(&mut self.text, line);
+        }
+        self.out.write_all(self.text.as_bytes())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}

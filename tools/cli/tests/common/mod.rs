@@ -1,0 +1,149 @@
+//! Runs the real binary, bounded in time, and ends it when the test ends.
+
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// Longest that anything here may take: generous, because the machine may be busy.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a finished run left behind.
+#[derive(Debug)]
+pub struct Output {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Output {
+    pub fn json_lines(&self) -> Vec<Value> {
+        self.stdout.lines().map(json).collect()
+    }
+}
+
+#[track_caller]
+pub fn json(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line:?}"))
+}
+
+/// Runs `hoga` to its end.
+#[track_caller]
+pub fn run(args: &[&str]) -> Output {
+    Hoga::start(args).finish()
+}
+
+/// A running `hoga`.
+pub struct Hoga {
+    child: Child,
+    lines: Receiver<String>,
+    seen: Vec<String>,
+    stderr: Option<JoinHandle<String>>,
+}
+
+impl Hoga {
+    pub fn start(args: &[&str]) -> Self {
+        let (mut child, stdout) = spawn(args);
+        let (to, lines) = channel();
+        thread::spawn(move || BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| to.send(line)));
+        let mut errors = child.stderr.take().expect("stderr is piped");
+        let stderr = thread::spawn(move || {
+            let mut text = String::new();
+            let _ = errors.read_to_string(&mut text);
+            text
+        });
+        Self { child, lines, seen: Vec::new(), stderr: Some(stderr) }
+    }
+
+    /// The next line of output.
+    #[track_caller]
+    pub fn line(&mut self) -> String {
+        let line = self.lines.recv_timeout(PATIENCE).unwrap_or_else(|error| {
+            panic!("no line came: {error}; seen before: {:#?}", self.seen);
+        });
+        self.seen.push(line.clone());
+        line
+    }
+
+    /// Reads JSON lines until one is as wanted.
+    #[track_caller]
+    pub fn until(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let value = json(&self.line());
+            if wanted(&value) {
+                return value;
+            }
+        }
+    }
+
+    /// Sends a signal by its name.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "the signal {name} was not sent");
+    }
+
+    /// Waits for the end; stdout is all that was not read before.
+    #[track_caller]
+    pub fn finish(mut self) -> Output {
+        let mut stdout = String::new();
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => stdout = stdout + &line + "\n",
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("it does not end; so far: {stdout}"),
+            }
+        }
+        let code = self.child.wait().expect("it can be waited for").code();
+        let stderr = self.stderr.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
+        Output { code, stdout, stderr }
+    }
+}
+
+impl Drop for Hoga {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Starts `hoga` and hands out its stdout raw.
+pub fn spawn(args: &[&str]) -> (Child, ChildStdout) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_hoga"))
+        .args(args)
+        .env_remove("RUST_LOG")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let stdout = child.stdout.take().expect("stdout is piped");
+    (child, stdout)
+}
+
+/// A running `hoga exchange`.
+pub struct Exchange {
+    pub process: Hoga,
+    pub url: String,
+    pub ca: Option<String>,
+}
+
+impl Exchange {
+    #[track_caller]
+    pub fn start(args: &[&str]) -> Self {
+        let mut process = Hoga::start(&[&["exchange"], args].concat());
+        let first = json(&process.line());
+        let text = |key: &str| first[key].as_str().map(str::to_owned);
+        Self { url: text("listening").expect("it says where it listens"), ca: text("ca"), process }
+    }
+
+    /// `127.0.0.1:PORT`, for the next exchange to listen on.
+    pub fn address(&self) -> String {
+        self.url.split('/').nth(2).expect("a URL has a host").to_owned()
+    }
+}

@@ -1,0 +1,31 @@
+//! `hoga demo` without a terminal.
+
+mod common;
+
+use common::{json, run};
+
+#[test]
+fn it_tells_its_progress_and_then_what_came_of_it() {
+    let output = run(&["demo", "--duration", "2s", "--markets", "8"]);
+    assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""), "{}", output.stdout);
+    let progress = output.stdout.lines().filter(|line| line.contains("streams live")).count();
+    assert!((1..=2).contains(&progress), "{}", output.stdout);
+    for word in ["Summary", "24 live", "sent by the exchange", "gaps 0", "receive→publish", "p99.9", "CPU"] {
+        assert!(output.stdout.contains(word), "{word} is missing in {}", output.stdout);
+    }
+    assert!(!output.stdout.contains('\u{1b}'), "no terminal, no escapes");
+}
+
+#[test]
+fn its_summary_as_json_is_all_there_is_on_stdout() {
+    // No command is the demo, too.
+    let output = run(&["--duration", "1s", "--markets", "5", "--json"]);
+    assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""));
+    let summary = json(&output.stdout);
+    assert_eq!(summary["streams"], 15);
+    assert_eq!(summary["sent"], summary["data"], "everything sent was read: {summary}");
+    for loss in ["gaps", "malformed", "reconnects", "unrouted", "late", "duplicate"] {
+        assert!(summary[loss].is_u64(), "{loss} in {summary}");
+    }
+    assert!(summary["receive_to_publish"]["p999_ns"].as_u64().is_some_and(|ns| ns > 0), "{summary}");
+}

@@ -1,0 +1,126 @@
+//! What `hoga watch` says and does when things go wrong or come to an end.
+
+mod common;
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+
+use common::{Exchange, Hoga, run, spawn};
+use serde_json::Value;
+
+fn is_state(line: &Value, to: &str) -> bool {
+    line["_event"] == "state" && line["to"] == to
+}
+
+fn is_health(line: &Value, health: &str) -> bool {
+    line["_event"] == "health" && line["health"] == health
+}
+
+fn epoch_of_data(line: &Value) -> Option<u64> {
+    line["_hoga"]["epoch"].as_u64()
+}
+
+#[test]
+fn an_exchange_that_dies_and_returns_is_told_and_followed() {
+    // Plain, because a new exchange has a new certificate.
+    let exchange = Exchange::start(&["--plain"]);
+    let address = exchange.address();
+    let mut watch = Hoga::start(&["watch", "KRW-BTC", "--types", "orderbook", "--json", "--endpoint", &exchange.url]);
+    let active = watch.until(|line| is_state(line, "active"));
+    assert_eq!((active["conn"].as_u64(), active["epoch"].as_u64()), (Some(0), Some(1)));
+    // Lost from here on is only what was seen live, and that is looked at a few times a second.
+    for _ in 0..8 {
+        watch.until(|line| epoch_of_data(line) == Some(1));
+    }
+
+    exchange.process.signal("KILL");
+    let lost = watch.until(|line| is_state(line, "reconnecting"));
+    assert_eq!(lost["from"], "active");
+    assert!(["eof", "reset", "truncated"].contains(&lost["reason"].as_str().unwrap_or_default()), "{lost}");
+    assert!(lost["message"].is_string() && lost["retry_at_ns"].is_u64(), "{lost}");
+    let down = watch.until(|line| is_health(line, "disconnected"));
+    assert_eq!(down["stream"], "orderbook KRW-BTC");
+    assert!(down["since_ns"].is_u64(), "{down}");
+    drop(exchange);
+
+    let _returned = Exchange::start(&["--plain", "--listen", &address]);
+    let again = watch.until(|line| epoch_of_data(line).is_some());
+    assert!(epoch_of_data(&again) > Some(1), "{again}");
+    watch.until(|line| is_health(line, "live"));
+
+    watch.signal("INT");
+    let output = watch.finish();
+    assert_eq!((output.code, output.stderr.as_str()), (Some(130), ""));
+    let summary = output.json_lines().pop().expect("a summary");
+    assert_eq!((&summary["_event"], &summary["end"]), (&"summary".into(), &"interrupted".into()));
+    assert!(summary["reconnects"].as_u64() >= Some(1), "{summary}");
+}
+
+#[test]
+fn sigterm_ends_it_as_ctrl_c_does() {
+    let exchange = Exchange::start(&["--plain"]);
+    let mut watch = Hoga::start(&["watch", "KRW-BTC", "KRW-NONE", "--endpoint", &exchange.url]);
+    while !watch.line().contains("ticker      KRW-BTC") {}
+    watch.signal("TERM");
+    let output = watch.finish();
+    assert_eq!(output.code, Some(130));
+    assert!(output.stdout.contains("-- interrupted: "), "{}", output.stdout);
+    assert!(output.stdout.contains("nothing came for ticker KRW-NONE"), "{}", output.stdout);
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_it_quietly() {
+    let exchange = Exchange::start(&["--plain"]);
+    let (mut watch, stdout) = spawn(&["watch", "KRW-BTC", "--types", "orderbook", "--endpoint", &exchange.url]);
+    let mut line = String::new();
+    BufReader::new(stdout).read_line(&mut line).expect("a line");
+    let code = watch.wait().expect("it can be waited for").code();
+    let mut stderr = String::new();
+    watch.stderr.take().expect("stderr is piped").read_to_string(&mut stderr).expect("text");
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_server_that_never_answers_is_given_up_after_the_timeout() {
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("ws://{}/", silent.local_addr().expect("an address"));
+    let output = run(&["watch", "KRW-BTC", "--endpoint", &url, "--connect-timeout", "500ms", "--json"]);
+    assert_eq!(output.code, Some(3));
+    assert!(output.stderr.starts_with("hoga: nothing was received from ws://127.0.0.1:"), "{}", output.stderr);
+    assert_eq!(output.json_lines().pop().expect("a summary")["end"], "nothing_received");
+}
+
+#[test]
+fn what_cannot_be_asked_for_is_refused_with_the_reason() {
+    let watch = ["watch", "KRW-BTC"];
+    for (args, reason) in [
+        (&["watch", "krw-btc"][..], "lower case"),
+        (&["watch"], "CODES"),
+        (&[&watch[..], &["--types", "quotes"]].concat(), "orderbook"),
+        (&[&watch[..], &["--endpoint", "ws://example.com"]].concat(), "loopback"),
+        (&[&watch[..], &["--endpoint", "https://example.com"]].concat(), "wss://"),
+        (&[&watch[..], &["--no-such-flag"]].concat(), "--no-such-flag"),
+        (&[&watch[..], &["--duration", "soon"]].concat(), "--duration"),
+        (&[&watch[..], &["--ca", "/no/such/file.pem"]].concat(), "/no/such/file.pem"),
+        (&["demo", "--markets", "0"], "--markets"),
+        (&["exchange", "--listen", "192.0.2.1:0"], "loopback"),
+        (&["exchange", "--replay", "/no/such/file.jsonl"], "/no/such/file.jsonl"),
+        (&["exchange", "--replay", "Cargo.toml"], "Cargo.toml:1: no type and code"),
+        (&["exchange", "--log", "/no/such/folder/log.jsonl"], "--log /no/such/folder/log.jsonl"),
+        (&["exchange", "--speed", "0"], "from 0.001"),
+    ] {
+        let output = run(args);
+        assert_eq!(output.code, Some(2), "{args:?}: {}", output.stderr);
+        assert!(output.stderr.contains(reason), "{args:?}: {}", output.stderr);
+        assert_eq!(output.stdout, "", "{args:?}");
+    }
+}
+
+#[test]
+fn every_command_explains_itself_with_an_example() {
+    for args in [&["--help"][..], &["demo", "--help"], &["watch", "--help"], &["exchange", "--help"]] {
+        let output = run(args);
+        assert_eq!(output.code, Some(0));
+        assert!(output.stdout.contains("Example: hoga"), "{args:?}");
+    }
+}
