@@ -152,3 +152,44 @@ impl From<PoolError> for Error {
 
 /// A result of the engine.
 pub type Result<T> = std::result::Result<T, Error>;
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::model::DataType;
+    use std::collections::HashSet;
+
+    fn every_error() -> Vec<Error> {
+        let key = StreamKey { data_type: DataType::Ticker, market: "KRW-BTC".parse().unwrap() };
+        vec![
+            Error::Configuration(vec!["one".to_owned(), "two".to_owned()]),
+            Error::Subscription(InvalidSubscription { offenders: vec![], empty_types: vec![DataType::Trade] }),
+            Error::Pool(PoolError::NotSubscribed(key)),
+            Error::Start { what: "thread", source: io::ErrorKind::OutOfMemory.into() },
+            Error::NotReady(vec![key; 1000]),
+            Error::Stopped,
+            Error::ShutdownTimedOut(vec!["hoga-conn-0".to_owned()]),
+            Error::ThreadPanicked("hoga-conn-0".to_owned()),
+        ]
+    }
+
+    #[test]
+    fn every_error_has_its_own_code_and_says_what_happened() {
+        let errors = every_error();
+        assert_eq!(errors.iter().map(Error::code).collect::<HashSet<_>>().len(), errors.len());
+        for error in errors {
+            let text = error.to_string();
+            assert!((20..400).contains(&text.len()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_only_the_caller_can_mend_is_never_left_to_waiting() {
+        for error in every_error() {
+            let callers = matches!(error.recovery(), Recovery::FixCall | Recovery::FixConfiguration);
+            let caused = matches!(error, Error::Configuration(_) | Error::Subscription(_) | Error::Pool(_));
+            assert_eq!(callers, caused, "{error}");
+            assert!(error.severity() >= Severity::Low);
+        }
+    }
+}

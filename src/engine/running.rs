@@ -164,6 +164,7 @@ impl Engine {
         if let Some(thread) = self.thread.take() {
             thread.join(&self.clock, deadline, &mut report);
         }
+        report.connections = self.connections();
         report
     }
 

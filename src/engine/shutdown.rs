@@ -1,9 +1,10 @@
 //! What a shutdown found.
 
+use super::ConnectionStatus;
 use crate::error::{Error, Result};
 
 /// Which threads ended and which did not.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 #[must_use]
 pub struct ShutdownReport {
     /// Threads that ended in time.
@@ -15,6 +16,8 @@ pub struct ShutdownReport {
     /// Name look-ups that still hang in the operating system's resolver, which nobody can interrupt. Their threads end
     /// when it answers; they hold nothing of the engine.
     pub hanging_lookups: usize,
+    /// Each connection as it was at the end: the counters are final.
+    pub connections: Vec<ConnectionStatus>,
 }
 
 impl ShutdownReport {

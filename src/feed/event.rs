@@ -1,6 +1,6 @@
 //! What a feed carries. Everything is inline: an event crosses threads without an allocation.
 
-use crate::model::{Candle, ConnectionId, Epoch, Orderbook, Stamps, Ticker, Trade};
+use crate::model::{Candle, ConnectionId, DataType, Epoch, Orderbook, Stamps, StreamKey, StreamType, Ticker, Trade};
 
 /// One message of the exchange.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -14,6 +14,29 @@ pub enum Event {
     Orderbook(Orderbook),
     /// A candle.
     Candle(Candle),
+}
+
+impl Event {
+    /// The stream it belongs to.
+    pub fn key(&self) -> StreamKey {
+        let (data_type, market) = match self {
+            Self::Ticker(value) => (DataType::Ticker, value.market),
+            Self::Trade(value) => (DataType::Trade, value.market),
+            Self::Orderbook(value) => (DataType::Orderbook, value.market),
+            Self::Candle(value) => (DataType::Candle(value.interval), value.market),
+        };
+        StreamKey { data_type, market }
+    }
+
+    /// Whether it answers a request or reports a change.
+    pub fn stream_type(&self) -> StreamType {
+        match self {
+            Self::Ticker(value) => value.stream_type,
+            Self::Trade(value) => value.stream_type,
+            Self::Orderbook(value) => value.stream_type,
+            Self::Candle(value) => value.stream_type,
+        }
+    }
 }
 
 /// A message and the proof of where and when it came from.

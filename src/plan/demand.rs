@@ -78,7 +78,7 @@ mod tests {
 
     fn key(n: u8) -> StreamKey {
         let market = format!("KRW-C{}", n / 2).parse().unwrap();
-        StreamKey { data_type: if n % 2 == 0 { DataType::Ticker } else { DataType::Trade }, market }
+        StreamKey { data_type: if n.is_multiple_of(2) { DataType::Ticker } else { DataType::Trade }, market }
     }
 
     #[test]

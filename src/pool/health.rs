@@ -45,6 +45,17 @@ impl Health {
     pub fn is_live(self) -> bool {
         self == Self::Live
     }
+
+    /// A short, stable word for logs and scripts.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoData => "no_data",
+            Self::Live => "live",
+            Self::Stale { .. } => "stale",
+            Self::Disconnected { .. } => "disconnected",
+            Self::NotSubscribed => "not_subscribed",
+        }
+    }
 }
 
 impl fmt::Display for Health {

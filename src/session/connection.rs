@@ -578,6 +578,7 @@ impl Session {
     fn lose(&mut self, now: Nanos, loss: Loss) {
         let delay = self.retry.delay(&loss, self.worked, self.outbox.entropy());
         self.counters.losses += 1;
+        self.counters.cut_off += u64::from(self.state.is_open() && self.frames.is_inside_message(&self.buffer));
         self.drop_socket();
         let retry_at = now + delay;
         self.report(Event::Lost { at: now, loss, epoch: self.epoch, retry_at: Some(retry_at) });

@@ -364,6 +364,20 @@ fn a_name_that_does_not_resolve_is_tried_for_ever() {
     }
 }
 
+#[test]
+fn a_message_cut_off_by_the_end_of_the_socket_is_counted_and_not_delivered() {
+    let mut life = Life::active(config());
+    let message = frame(2, trade_message("KRW-BTC", 2).as_bytes());
+    life.receive(&message[..message.len() - 1]);
+    life.closed(Closed::Eof);
+    life.advance(Duration::ZERO);
+    life.open();
+    life.data("KRW-BTC", 3);
+    assert_eq!((life.session.counters().cut_off, life.delivered.0.len()), (1, 2));
+    life.closed(Closed::Eof);
+    assert_eq!(life.session.counters().cut_off, 1, "between messages nothing is cut off");
+}
+
 // ---- protocol ----
 
 #[test]

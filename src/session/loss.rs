@@ -119,3 +119,52 @@ impl fmt::Display for Loss {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ws::RejectionKind;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_loss_has_its_own_word_and_a_sentence() {
+        let rejection = Rejection {
+            status: 503,
+            kind: RejectionKind::ServerError,
+            retry_after: None,
+            retry_after_text: None,
+            body: "down".into(),
+        };
+        let losses = [
+            Loss::Resolve("why".into()),
+            Loss::Connect(io::ErrorKind::ConnectionRefused),
+            Loss::Connect(io::ErrorKind::NetworkUnreachable),
+            Loss::Tls("why".into()),
+            Loss::Rejected(Box::new(rejection)),
+            Loss::Handshake("why".into()),
+            Loss::Timeout(Stage::Resolve),
+            Loss::Timeout(Stage::Connect),
+            Loss::Timeout(Stage::Tls),
+            Loss::Timeout(Stage::Upgrade),
+            Loss::ClosedByPeer { code: 1001, reason: "why".into() },
+            Loss::Eof,
+            Loss::Io(io::ErrorKind::ConnectionReset),
+            Loss::Io(io::ErrorKind::UnexpectedEof),
+            Loss::Io(io::ErrorKind::BrokenPipe),
+            Loss::Violation(Violation::Masked),
+            Loss::Silent(Duration::from_secs(1)),
+            Loss::Mute(Duration::from_secs(1)),
+            Loss::Unwanted,
+            Loss::Stopped,
+        ];
+        let codes: HashSet<_> = losses.iter().map(Loss::code).collect();
+        assert_eq!(codes.len(), losses.len());
+        assert!(losses.iter().all(|loss| loss.to_string().len() > 10));
+    }
+
+    #[test]
+    fn what_the_peer_says_cannot_drive_a_terminal() {
+        let loss = Loss::ClosedByPeer { code: 4000, reason: "\u{1b}[2J\n".into() };
+        assert!(!loss.to_string().contains(['\u{1b}', '\n']));
+    }
+}

@@ -24,6 +24,22 @@ pub enum DecodeError {
     TooManyLevels,
 }
 
+impl DecodeError {
+    /// A short, stable word for logs and scripts.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NotJson => "not_json",
+            Self::NotAMessage => "not_a_message",
+            Self::MissingField(_) => "missing_field",
+            Self::WrongType(_) => "wrong_type",
+            Self::BadValue(_) => "bad_value",
+            Self::BadMarket => "bad_market",
+            Self::BadNumber => "bad_number",
+            Self::TooManyLevels => "too_many_levels",
+        }
+    }
+}
+
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hoga::config::Endpoint;
 use hoga::engine::{Engine, Feed};
-use hoga::feed::{Event, Item, Update};
+use hoga::feed::{Item, Update};
 use hoga::model::{Market, Nanos, StreamType};
 use hoga::plan::{orderbook, ticker, trade};
 use hoga_exchange::{Config, Exchange, Fault, Server, ServerConfig};
@@ -106,7 +106,7 @@ impl Demo {
             match item {
                 Item::Data(update) => {
                     self.latencies.record(&update, self.engine.now());
-                    self.table.count(market(&update.event));
+                    self.table.count(update.event.key().market);
                 }
                 Item::Gap { missed } => self.missed += missed,
                 _ => {}
@@ -139,18 +139,20 @@ impl Demo {
         let duration = self.engine.now().since(self.started);
         self.server.inject(Fault::Mute(true));
         let deadline = self.engine.now() + LAST_WORDS;
-        while Tally::of(&self.engine).data < self.server.stats().data_frames && self.engine.now() < deadline {
+        while Tally::now(&self.engine).data < self.server.stats().data_frames && self.engine.now() < deadline {
             self.feed.wait(Duration::from_millis(10));
             self.read();
         }
         self.read();
-        let (tally, sent) = (Tally::of(&self.engine), self.server.stats().data_frames);
-        let live = live_streams(&self.engine);
+        let (sent, live) = (self.server.stats().data_frames, live_streams(&self.engine));
         let cpu = cpu::connection_thread();
         let Self { server, engine, view, latencies, missed, .. } = self;
         // The cursor comes back before anything else is printed.
         drop(view);
-        engine.shutdown(SHUTDOWN_DEADLINE).into_result()?;
+        let pool = engine.pool().clone();
+        let report = engine.shutdown(SHUTDOWN_DEADLINE);
+        let tally = Tally::of(&report.connections, &pool);
+        report.into_result()?;
         server.shutdown();
         Ok(Summary { duration, sent, live, tally, missed, latencies, cpu })
     }
@@ -186,7 +188,7 @@ impl View {
 }
 
 fn progress(engine: &Engine, time: Duration) -> String {
-    let (tally, live) = (Tally::of(engine), live_streams(engine));
+    let (tally, live) = (Tally::now(engine), live_streams(engine));
     format!(
         "{:>5.1} s  {}  {live}/{} streams live  {} messages",
         time.as_secs_f64(),
@@ -198,25 +200,6 @@ fn progress(engine: &Engine, time: Duration) -> String {
 
 fn live_streams(engine: &Engine) -> usize {
     engine.pool().streams().iter().filter(|stream| stream.health.is_live()).count()
-}
-
-fn market(event: &Event) -> Market {
-    match event {
-        Event::Ticker(value) => value.market,
-        Event::Trade(value) => value.market,
-        Event::Orderbook(value) => value.market,
-        Event::Candle(value) => value.market,
-    }
-}
-
-fn is_snapshot(event: &Event) -> bool {
-    let stream_type = match event {
-        Event::Ticker(value) => value.stream_type,
-        Event::Trade(value) => value.stream_type,
-        Event::Orderbook(value) => value.stream_type,
-        Event::Candle(value) => value.stream_type,
-    };
-    stream_type == StreamType::Snapshot
 }
 
 /// Where the time goes on the way of an event.
@@ -239,7 +222,7 @@ impl Latencies {
         self.publish.record(stamps.published.since(stamps.received));
         self.read.record(now.since(stamps.published));
         // A snapshot carries the time of the last change, which may be long ago.
-        if !is_snapshot(&update.event) {
+        if update.event.stream_type() == StreamType::Realtime {
             self.total.record(now.since(Nanos::from_millis(stamps.exchange_ms)));
         }
     }

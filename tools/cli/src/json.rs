@@ -45,23 +45,11 @@ fn error(object: &mut Object, problem: &Problem) {
 }
 
 fn health(object: &mut Object, change: &Change) {
-    object.word("_event", "health").word("stream", change.stream).word("health", health_code(change.health));
+    object.word("_event", "health").word("stream", change.stream).word("health", change.health.as_str());
     if let Health::Stale { since } | Health::Disconnected { since } = change.health {
         object.plain("since_ns", since.0);
     }
     object.plain("at_ns", change.at.0);
-}
-
-/// A short, stable word for scripts.
-fn health_code(health: Health) -> &'static str {
-    match health {
-        Health::NoData => "no_data",
-        Health::Live => "live",
-        Health::Stale { .. } => "stale",
-        Health::Disconnected { .. } => "disconnected",
-        Health::NotSubscribed => "not_subscribed",
-        _ => "unknown",
-    }
 }
 
 fn summary(object: &mut Object, total: &Summary) {

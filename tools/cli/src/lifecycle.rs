@@ -2,7 +2,7 @@
 
 use hoga::engine::LifecycleEvent;
 use hoga::session::Event;
-use hoga::wire::{DecodeError, ServerError};
+use hoga::wire::ServerError;
 
 use crate::line::{Line, Lost, Problem, Turn};
 
@@ -28,24 +28,9 @@ impl Reports {
                 Some(Line::Error(Problem { connection, reason: raw_name.into(), message: message.into() }))
             }
             Event::Malformed(error) => {
-                Some(Line::Error(Problem { connection, reason: code(error).into(), message: error.to_string() }))
+                Some(Line::Error(Problem { connection, reason: error.code().into(), message: error.to_string() }))
             }
             _ => None,
         }
-    }
-}
-
-/// A short, stable word for scripts.
-fn code(error: DecodeError) -> &'static str {
-    match error {
-        DecodeError::NotJson => "not_json",
-        DecodeError::NotAMessage => "not_a_message",
-        DecodeError::MissingField(_) => "missing_field",
-        DecodeError::WrongType(_) => "wrong_type",
-        DecodeError::BadValue(_) => "bad_value",
-        DecodeError::BadMarket => "bad_market",
-        DecodeError::BadNumber => "bad_number",
-        DecodeError::TooManyLevels => "too_many_levels",
-        _ => "malformed",
     }
 }

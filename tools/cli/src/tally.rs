@@ -1,7 +1,8 @@
 //! What an engine has counted, gathered from its connections and its pool, with losses by kind.
 
-use hoga::engine::Engine;
+use hoga::engine::{ConnectionStatus, Engine};
 use hoga::model::StreamKey;
+use hoga::pool::DataPool;
 
 use crate::object::Object;
 
@@ -26,10 +27,15 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Reads the counters as they are now.
-    pub fn of(engine: &Engine) -> Self {
+    /// Reads the counters of a running engine, which may be some ms behind.
+    pub fn now(engine: &Engine) -> Self {
+        Self::of(&engine.connections(), engine.pool())
+    }
+
+    /// Adds up; exact with the connections of a shutdown's report.
+    pub fn of(connections: &[ConnectionStatus], pool: &DataPool) -> Self {
         let mut tally = Self::default();
-        for connection in engine.connections() {
+        for connection in connections {
             let counters = &connection.counters;
             tally.bytes += counters.bytes;
             tally.messages += counters.messages;
@@ -40,7 +46,7 @@ impl Tally {
             tally.epochs = tally.epochs.max(connection.epoch.0);
             tally.unrouted += connection.unrouted;
         }
-        for stream in engine.pool().streams() {
+        for stream in pool.streams() {
             tally.streams += 1;
             tally.late += stream.verdicts.late;
             tally.duplicate += stream.verdicts.duplicate;

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, StdoutLock, Write};
 use std::time::Duration;
 
 use hoga::engine::{Engine, Feed, Lifecycle};
-use hoga::feed::{Event, Item, Update};
+use hoga::feed::{Item, Update};
 use hoga::model::{DataType, Epoch, Nanos};
 use hoga::plan::Subscription;
 
@@ -147,7 +147,7 @@ impl Watch {
             self.print_reports()?;
         }
         self.received += 1;
-        *self.by_type.entry(data_type(&update.event)).or_default() += 1;
+        *self.by_type.entry(update.event.key().data_type).or_default() += 1;
         self.print(&Line::Data(update))
     }
 
@@ -219,10 +219,12 @@ impl Watch {
 
     /// Stops the engine, prints the rest of its life and the summary.
     fn finish(self, end: End) -> Result<(), Failure> {
-        let (duration, tally) = (self.time(), Tally::of(&self.engine));
+        let duration = self.time();
         let Self { args, engine, feed, lifecycle, mut reports, mut printer, by_type, missed, .. } = self;
-        let why_nothing = why_nothing(&engine, &args);
-        let stopped = engine.shutdown(SHUTDOWN_DEADLINE).into_result();
+        let (why_nothing, pool) = (why_nothing(&engine, &args), engine.pool().clone());
+        let report = engine.shutdown(SHUTDOWN_DEADLINE);
+        let tally = Tally::of(&report.connections, &pool);
+        let stopped = report.into_result();
         drop(feed);
         let print_rest = || -> io::Result<()> {
             while let Some(report) = lifecycle.try_next() {
@@ -255,15 +257,6 @@ fn why_nothing(engine: &Engine, args: &WatchArgs) -> String {
         None => "the server does not answer; check --endpoint and the network".to_owned(),
     };
     format!("nothing was received from {} in time: {why}", args.endpoint)
-}
-
-fn data_type(event: &Event) -> DataType {
-    match event {
-        Event::Ticker(_) => DataType::Ticker,
-        Event::Trade(_) => DataType::Trade,
-        Event::Orderbook(_) => DataType::Orderbook,
-        Event::Candle(candle) => DataType::Candle(candle.interval),
-    }
 }
 
 /// Writes lines to stdout in large pieces; what is live is flushed as soon as nothing more waits.
