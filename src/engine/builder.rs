@@ -154,7 +154,9 @@ impl Builder {
         self
     }
 
-    /// Longest silence of the whole connection during which its values count as live. Default: 10 s.
+    /// Longest silence of the whole connection during which its values count as live. Default: 12 s, which is
+    /// [`Timeouts::quiet_after`] and time for the answer. Shorter notices a mute exchange sooner; not longer than
+    /// `quiet_after`, values of a connection where nobody trades are called stale until the exchange has answered.
     pub fn stale_after(mut self, time: Duration) -> Self {
         self.settings.stale_after = time;
         self

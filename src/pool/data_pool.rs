@@ -38,8 +38,9 @@ pub enum Stream {
 }
 
 impl DataPool {
-    /// Default silence of a connection after which its values count as stale.
-    pub const STALE_AFTER: Duration = Duration::from_secs(10);
+    /// Default silence of a connection after which its values count as stale: the 10 s after which a quiet connection is
+    /// asked for snapshots, and 2 s for the answer. So a market where nobody trades stays live.
+    pub const STALE_AFTER: Duration = Duration::from_secs(12);
 
     /// An empty pool. Ages and health are judged by `clock`.
     pub fn new(clock: Arc<dyn Clock>) -> Self {

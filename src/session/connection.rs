@@ -19,6 +19,8 @@ use crate::ws::{
 
 /// Reports kept until somebody drains them; more are dropped and counted.
 const EVENTS_MAX: usize = 256;
+/// How long frames of a replaced subscription may still come. Two at most were seen, within a round trip.
+const STALE_FRAMES: Duration = Duration::from_secs(1);
 /// Addresses tried per look-up. The exchange's name has about six.
 const ADDRESSES_MAX: usize = 16;
 
@@ -75,6 +77,8 @@ pub struct Session {
     sent: Option<u64>,
     /// When that request was written.
     asked_at: Nanos,
+    /// It took the place of another request on this socket, so old frames may still come.
+    replaced: bool,
     /// Data has come since `wanted` last changed, on whatever socket.
     answered: bool,
     probe_due: bool,
@@ -111,6 +115,7 @@ impl Session {
             revision: 0,
             sent: None,
             asked_at: Nanos::default(),
+            replaced: false,
             answered: false,
             probe_due: false,
             actions: VecDeque::new(),
@@ -442,6 +447,7 @@ impl Session {
             return;
         }
         let again = self.sent == Some(self.revision);
+        self.replaced = self.sent.is_some() && !again;
         let ticket = self.outbox.entropy().ticket();
         self.outbox.text(&plan::request(&ticket, &self.wanted, self.config.format));
         self.sent = Some(self.revision);
@@ -515,10 +521,9 @@ impl Session {
                 Ok(Message::Data { count }) => {
                     self.counters.data += u64::from(count);
                     self.liveness.data(now);
-                    if !self.worked {
+                    if !self.answered || !self.worked {
                         self.first_data(now);
                     }
-                    self.answered = true;
                 }
                 other => self.handle_other(now, other),
             }
@@ -527,6 +532,8 @@ impl Session {
 
     #[cold]
     fn first_data(&mut self, now: Nanos) {
+        // Frames of the subscription before are no answer to this one: it may ask for markets that do not exist.
+        self.answered |= !self.replaced || now.since(self.asked_at) > STALE_FRAMES;
         // Data before our request would be somebody else's; the state says Active only for what we asked for.
         if self.state == State::Subscribing {
             self.worked = true;

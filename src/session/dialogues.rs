@@ -330,6 +330,17 @@ fn codes_that_never_answer_do_not_cost_the_connection() {
     assert!((10..=15).contains(&life.session.counters().requests), "asked with growing patience");
 }
 
+/// Frames of the old set made the new one look answered, and the connection was replaced for ever.
+#[test]
+fn old_frames_do_not_answer_for_codes_that_never_will() {
+    let mut life = Life::active(config());
+    life.want(&["KRW-NOPE"]);
+    life.advance(ms(30));
+    life.data("KRW-BTC", 2);
+    life.answer_pings(secs(300));
+    assert_eq!(life.losses(), []);
+}
+
 #[test]
 fn the_status_option_asks_once_and_up_is_no_data() {
     let mut life = Life::new(super::Config { keep_alive: KeepAlive::PingAndStatus, ..config() });
