@@ -16,6 +16,9 @@ pub struct Endpoint {
     secure: bool,
 }
 
+/// Where public data is on every host of the exchange.
+const PUBLIC_PATH: &str = "/websocket/v1";
+
 /// Why a text is not an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -73,10 +76,11 @@ impl Endpoint {
     }
 
     fn upbit(host: &str) -> Self {
-        Self { host: host.to_owned(), port: 443, path: "/websocket/v1".to_owned(), secure: true }
+        Self { host: host.to_owned(), port: 443, path: PUBLIC_PATH.to_owned(), secure: true }
     }
 
-    /// Any other server that speaks the protocol: `wss://host[:port][/path]`, or `ws://` for a loopback address.
+    /// Any other server that speaks the protocol: `wss://host[:port][/path]`, or `ws://` for a loopback address. Without a
+    /// path it is the exchange's own, `/websocket/v1`.
     pub fn custom(url: &str) -> Result<Self, InvalidEndpoint> {
         let (secure, rest) = match (url.strip_prefix("wss://"), url.strip_prefix("ws://")) {
             (Some(rest), _) => (true, rest),
@@ -100,7 +104,11 @@ impl Endpoint {
         if path.bytes().any(|b| !b.is_ascii_graphic() || b == b'#') {
             return Err(InvalidEndpoint::Path);
         }
-        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+        let path = match path {
+            "" => PUBLIC_PATH.to_owned(),
+            path if path.starts_with('/') => path.to_owned(),
+            query => format!("/{query}"),
+        };
         let endpoint = Self { host: host.to_owned(), port, path, secure };
         if !secure && !endpoint.address().is_some_and(|ip| ip.to_canonical().is_loopback()) {
             return Err(InvalidEndpoint::PlainOffLoopback);
@@ -305,9 +313,18 @@ impl Limits {
         .into_iter()
         .filter(|&(_, n)| n == 0)
         .map(|(name, _)| format!("limits.{name} must be at least 1"));
-        let bytes = (self.message_bytes < 4096)
-            .then(|| "limits.message_bytes must be at least 4096: a 30-level book has about 2700".to_owned());
-        zero.chain(bytes)
+        // Each is a log of that many times; nobody rations by the ten thousand.
+        let large = [
+            ("connects_per_second", self.connects_per_second),
+            ("requests_per_second", self.requests_per_second),
+            ("requests_per_minute", self.requests_per_minute),
+        ]
+        .into_iter()
+        .filter(|&(_, n)| n > 10_000)
+        .map(|(name, _)| format!("limits.{name} must be at most 10000"));
+        let bytes = (!(4096..=1 << 26).contains(&self.message_bytes))
+            .then(|| "limits.message_bytes must be from 4096 (a 30-level book has about 2700) to 64 MiB".to_owned());
+        zero.chain(large).chain(bytes)
     }
 }
 
@@ -331,7 +348,8 @@ mod tests {
         assert_eq!((e.host(), e.port(), e.path(), e.is_secure()), ("127.0.0.1", 9443, "/websocket/v1", true));
         assert_eq!(e.to_string(), "wss://127.0.0.1:9443/websocket/v1");
         assert_eq!(Endpoint::custom("wss://[::1]:1/x").unwrap().authority(), "[::1]:1");
-        assert_eq!(Endpoint::custom("wss://host").unwrap().to_string(), "wss://host/");
+        assert_eq!(Endpoint::custom("wss://host").unwrap().to_string(), "wss://host/websocket/v1");
+        assert_eq!(Endpoint::custom("wss://host/").unwrap().path(), "/");
         assert_eq!(Endpoint::korea().to_string(), "wss://api.upbit.com/websocket/v1");
     }
 
@@ -377,5 +395,7 @@ mod tests {
         };
         assert_eq!(bad.problems().count(), 3);
         assert_eq!(Limits { requests_per_second: 0, message_bytes: 1, ..Limits::default() }.problems().count(), 2);
+        let endless = Limits { requests_per_minute: u32::MAX, message_bytes: usize::MAX, ..Limits::default() };
+        assert_eq!(endless.problems().count(), 2);
     }
 }

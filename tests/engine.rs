@@ -323,8 +323,13 @@ fn demand_after_the_end_is_refused() {
     let held = engine.subscribe(trade("KRW-BTC")).unwrap();
     let btc = engine.pool().ticker("KRW-BTC").unwrap();
     engine.shutdown(PATIENCE).into_result().unwrap();
-    assert!(!btc.load().health().is_live());
-    drop(held); // a handle may outlive its engine
+    assert_eq!((engine.state(), engine.is_running()), (EngineState::Stopped, false));
+    assert!(matches!(engine.subscribe(trade("KRW-BTC")), Err(Error::Stopped)));
+    assert!(matches!(engine.feed(trade("KRW-BTC")).err(), Some(Error::Stopped)));
+    assert_eq!(engine.shutdown(PATIENCE).joined.len(), 0, "there is nothing left to join");
+    drop(engine);
+    assert!(btc.load().value().is_some() && !btc.load().health().is_live(), "the last value outlives its engine");
+    drop(held); // so does a handle
 }
 
 /// Hangs on the first look-up, like a resolver whose server is gone.

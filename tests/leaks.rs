@@ -37,8 +37,9 @@ fn engines_leave_no_thread_and_no_socket_behind() {
         let endpoint = Endpoint::custom(&server.url()).unwrap();
         Engine::builder().endpoint(endpoint).root_certificates(server.ca_pem())
     };
+    let core = (0..1024).find(|&core| hoga::net::is_available(core)).unwrap();
     for wait in [Wait::Park, Wait::SpinThenPark(Duration::from_micros(200)), Wait::Spin] {
-        let engine = builder().ticker("KRW-BTC").wait(wait).pin([0]).start().unwrap();
+        let engine = builder().ticker("KRW-BTC").wait(wait).pin([core]).start().unwrap();
         engine.wait_ready(PATIENCE).unwrap();
         engine.shutdown(PATIENCE).into_result().unwrap();
         settle_at(before);

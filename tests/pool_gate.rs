@@ -88,13 +88,50 @@ fn a_trade_is_ordered_by_its_timestamp_and_told_apart_by_its_id() {
 }
 
 #[test]
-fn a_late_trade_is_news_and_a_late_ticker_is_history() {
-    assert!(Publisher::<Trade>::is_news(Late) && !Publisher::<Ticker>::is_news(Late));
-    assert!(!Publisher::<Orderbook>::is_news(Late) && !Publisher::<Candle>::is_news(Late));
-    for verdict in [Duplicate, OldEpoch] {
-        assert!(!Publisher::<Trade>::is_news(verdict) && !Publisher::<Ticker>::is_news(verdict));
+fn what_comes_late_is_news_if_it_happened_besides() {
+    let (_c, _p, _l, mut trades) = open(DataType::Trade);
+    let late = trade(9, 99);
+    judged(&mut trades, &[(1, trade(10, 100), Published), (1, late, Late)]);
+    assert!(trades.is_news(Late, &late), "a late trade did happen");
+    assert!(!trades.is_news(Duplicate, &late) && !trades.is_news(OldEpoch, &late));
+
+    let (_c, _p, _l, mut tickers) = open(DataType::Ticker);
+    let late = ticker(99, 1.0);
+    judged(&mut tickers, &[(1, ticker(100, 2.0), Published), (1, late, Late)]);
+    assert!(!tickers.is_news(Late, &late), "a late state is history");
+    assert!(tickers.is_news(Published, &late));
+
+    let (_c, _p, _l, mut candles) = open(DataType::Candle(Interval::Minute1));
+    let (other, same) = (candle(1, 60), candle(2, 50));
+    judged(&mut candles, &[(1, candle(2, 51), Published), (1, other, Late), (1, same, Late)]);
+    assert!(candles.is_news(Late, &other), "the last word on the candle before");
+    assert!(!candles.is_news(Late, &same), "an older state of the newest candle");
+}
+
+/// One time stamp from the future froze a stream, live to all appearance, until the next socket.
+#[test]
+fn a_wrong_time_stamp_does_not_freeze_a_stream() {
+    let (_clock, pool, _link, mut publisher) = open(DataType::Ticker);
+    publisher.publish(&receipt(1, 1), &ticker(3_600_000, 1.0), || Nanos(1));
+    let mut verdicts = Vec::new();
+    for n in 0..10 {
+        verdicts.push(publisher.publish(&receipt(1, 2), &ticker(100 + n, 2.0), || Nanos(2)));
     }
-    assert!(Publisher::<Ticker>::is_news(Published));
+    assert_eq!(verdicts[..7], [Late; 7]);
+    assert_eq!(verdicts[7..], [Published; 3]);
+    assert_eq!(pool.ticker("KRW-BTC").unwrap().load().timestamp, 109);
+}
+
+#[test]
+fn a_repetition_of_an_older_trade_proves_nothing_about_the_newest() {
+    let (_clock, pool, _link, mut publisher) = open(DataType::Trade);
+    let handle = pool.trade("KRW-BTC").unwrap();
+    publisher.publish(&receipt(1, 10), &trade(1, 100), || Nanos(10));
+    publisher.publish(&receipt(1, 20), &trade(2, 200), || Nanos(20));
+    assert_eq!(publisher.publish(&receipt(1, 30), &trade(1, 100), || Nanos(30)), Duplicate);
+    assert_eq!(handle.load().stamps().unwrap().received, Nanos(20));
+    assert_eq!(publisher.publish(&receipt(1, 40), &trade(2, 200), || Nanos(40)), Duplicate);
+    assert_eq!(handle.load().stamps().unwrap().received, Nanos(40));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Everything an engine is told before it starts, checked as a whole before anything is started.
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -247,9 +248,17 @@ impl Builder {
 }
 
 fn read_roots(path: &Path) -> std::result::Result<Vec<u8>, String> {
-    let size = fs::metadata(path).map_err(|e| e.to_string())?.len();
-    if size > ROOTS_FILE_MAX {
-        return Err(format!("{size} bytes are more than a certificate file has"));
+    // A device or a pipe may never end, and says nothing about its size.
+    if !fs::metadata(path).map_err(|e| e.to_string())?.is_file() {
+        return Err("this is not a file".to_owned());
     }
-    fs::read(path).map_err(|e| e.to_string())
+    let mut pem = Vec::new();
+    let file = fs::File::open(path).map_err(|e| e.to_string())?;
+    file.take(ROOTS_FILE_MAX + 1).read_to_end(&mut pem).map_err(|e| e.to_string())?;
+    if pem.len() as u64 > ROOTS_FILE_MAX {
+        return Err(format!("more than {ROOTS_FILE_MAX} bytes are no certificate file"));
+    }
+    // Here, where the file is known by name.
+    TlsConfig::new(std::slice::from_ref(&pem)).map_err(|e| e.to_string())?;
+    Ok(pem)
 }

@@ -1,6 +1,7 @@
 //! The demand side: who wants what, and the one place that tells the connection about it.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::connection::Mailbox;
@@ -18,6 +19,8 @@ pub(super) struct Control {
     pub link: Arc<Link>,
     pub mailbox: Arc<Mailbox>,
     pub remote: Remote,
+    /// False once the connection's thread has ended, however it did.
+    pub alive: Arc<AtomicBool>,
     state: Mutex<ControlState>,
 }
 
@@ -32,13 +35,14 @@ struct ControlState {
 
 impl Control {
     pub fn new(pool: DataPool, link: Arc<Link>, mailbox: Arc<Mailbox>, remote: Remote) -> Self {
-        Self { pool, link, mailbox, remote, state: Mutex::default() }
+        let alive = Arc::new(AtomicBool::new(true));
+        Self { pool, link, mailbox, remote, alive, state: Mutex::default() }
     }
 
     /// Adds demand, and a feed of it if one is given. Either everything happens or nothing.
     pub fn add(&self, keys: &[StreamKey], feed: Option<FeedWriter>) -> Result<()> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.stopped {
+        if state.stopped || !self.is_alive() {
             return Err(Error::Stopped);
         }
         let mut renewed = false;
@@ -85,6 +89,11 @@ impl Control {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).stopped = true;
         self.mailbox.leave(|letters| letters.stop = true);
         self.remote.wake();
+    }
+
+    pub fn is_alive(&self) -> bool {
+        // Relaxed: nothing is read on the strength of it.
+        self.alive.load(Relaxed)
     }
 
     pub fn is_stopped(&self) -> bool {

@@ -155,7 +155,7 @@ impl<T: Value> Route<T> {
     ) -> bool {
         let Some(route) = route.filter(|route| route.wanted) else { return false };
         let verdict = route.publisher.publish(&receipt, value, || published);
-        if !route.feeds.is_empty() && Publisher::<T>::is_news(verdict) {
+        if !route.feeds.is_empty() && route.publisher.is_news(verdict, value) {
             let update = Update {
                 event: event(),
                 stamps: Stamps { exchange_ms: value.exchange_ms(), received: receipt.received, published },

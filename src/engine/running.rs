@@ -1,7 +1,7 @@
 //! The engine while it runs.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::connection::{Connection, Mailbox, SharedStatus};
@@ -30,7 +30,8 @@ pub struct Engine {
     clock: SystemClock,
     status: Arc<SharedStatus>,
     watchers: Arc<Watchers>,
-    thread: Option<Thread>,
+    /// Taken by whoever shuts down.
+    thread: Mutex<Option<Thread>>,
     /// What the builder subscribed to lives as long as the engine.
     initial: Option<Subscribed>,
 }
@@ -38,6 +39,9 @@ pub struct Engine {
 impl Engine {
     /// Items a feed holds before it drops the newest, unless said otherwise.
     pub const FEED_CAPACITY: usize = 4096;
+
+    /// The most items a feed may hold, about 1.2 GB.
+    pub const FEED_CAPACITY_MAX: usize = 1 << 20;
 
     /// Says what an engine shall do.
     pub fn builder() -> Builder {
@@ -65,10 +69,10 @@ impl Engine {
             watchers: watchers.clone(),
             data_seen: 0,
         };
-        let thread = Thread::start(reactor, connection, settings.pin)
+        let thread = Thread::start(reactor, connection, settings.pin, control.alive.clone())
             .map_err(|source| Error::Start { what: "connection thread", source })?;
 
-        let mut engine = Self { control, clock, status, watchers, thread: Some(thread), initial: None };
+        let mut engine = Self { control, clock, status, watchers, thread: Mutex::new(Some(thread)), initial: None };
         if !keys.is_empty() {
             engine.initial = Some(Subscribed::new(engine.control.clone(), keys.to_vec(), None)?);
         }
@@ -100,10 +104,12 @@ impl Engine {
     /// The same with another capacity. An item has about 1.2 KiB, whatever it carries.
     ///
     /// # Errors
-    /// As [`subscribe`](Self::subscribe); [`Error::Configuration`] if the capacity is zero.
+    /// As [`subscribe`](Self::subscribe); [`Error::Configuration`] if the capacity is zero or more than
+    /// [`FEED_CAPACITY_MAX`](Self::FEED_CAPACITY_MAX).
     pub fn feed_with_capacity(&self, subscription: Subscription, capacity: usize) -> Result<Feed> {
-        if capacity == 0 {
-            return Err(Error::Configuration(vec!["a feed needs room for at least one item".to_owned()]));
+        if !(1..=Self::FEED_CAPACITY_MAX).contains(&capacity) {
+            let max = Self::FEED_CAPACITY_MAX;
+            return Err(Error::Configuration(vec![format!("a feed holds from 1 to {max} items")]));
         }
         let (writer, items) = feed::feed(capacity);
         let subscribed = Subscribed::new(self.control.clone(), subscription.keys()?, Some(writer))?;
@@ -129,11 +135,12 @@ impl Engine {
 
     /// The engine as a whole.
     pub fn state(&self) -> EngineState {
-        match &self.thread {
-            _ if self.control.is_stopped() => EngineState::Stopped,
-            None => EngineState::Stopped,
-            Some(thread) if thread.is_finished() => EngineState::Failed,
-            Some(_) => EngineState::of(self.status.read().state),
+        if self.control.is_stopped() {
+            EngineState::Stopped
+        } else if !self.control.is_alive() {
+            EngineState::Failed
+        } else {
+            EngineState::of(self.status.read().state)
         }
     }
 
@@ -152,16 +159,13 @@ impl Engine {
         self.clock.now()
     }
 
-    /// Says goodbye to the exchange and waits for the threads, at most `deadline`.
-    pub fn shutdown(mut self, deadline: Duration) -> ShutdownReport {
-        self.stop(deadline)
-    }
-
-    fn stop(&mut self, deadline: Duration) -> ShutdownReport {
+    /// Says goodbye to the exchange and waits for the threads, at most `deadline`. Values stay readable and say that
+    /// nobody asks for them any more; new demand is refused. A second call finds nothing left to join.
+    pub fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         let mut report = ShutdownReport::default();
         let deadline = self.clock.now() + deadline;
         self.control.stop();
-        if let Some(thread) = self.thread.take() {
+        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
             thread.join(&self.clock, deadline, &mut report);
         }
         report.connections = self.connections();
@@ -201,9 +205,7 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        if self.thread.is_some()
-            && let Err(error) = self.stop(DROP_DEADLINE).into_result()
-        {
+        if let Err(error) = self.shutdown(DROP_DEADLINE).into_result() {
             tracing::error!("{error}");
         }
     }

@@ -2,6 +2,8 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -29,7 +31,14 @@ pub(super) struct Thread {
 
 impl Thread {
     /// Starts the thread of a connection.
-    pub fn start(reactor: Reactor, connection: Connection, core: Option<usize>) -> io::Result<Self> {
+    ///
+    /// `alive` is false from its end on, however it ends.
+    pub fn start(
+        reactor: Reactor,
+        connection: Connection,
+        core: Option<usize>,
+        alive: Arc<AtomicBool>,
+    ) -> io::Result<Self> {
         let name = format!("hoga-conn-{}", connection.id);
         let (ended, end) = bounded(1);
         let handle = thread::Builder::new().name(name.clone()).spawn(move || {
@@ -47,15 +56,11 @@ impl Thread {
                 Ok(hanging_lookups) => End::Stopped { hanging_lookups },
                 Err(_) => End::Panicked,
             };
+            alive.store(false, Relaxed);
             // Nobody waits any more if the engine gave up on its deadline.
             let _ = ended.try_send(how);
         })?;
         Ok(Self { name, handle, end })
-    }
-
-    /// It has ended although nobody told it to.
-    pub fn is_finished(&self) -> bool {
-        self.handle.is_finished()
     }
 
     /// Waits until `deadline` for the thread to end, and notes how it did.

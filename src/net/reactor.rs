@@ -132,20 +132,28 @@ impl Reactor {
                     self.session.handle_resolved(now, answer);
                 }
             }
-            let due = now >= self.session.poll_timeout();
-            if due {
-                self.session.handle_timeout(now);
+            if called {
+                self.settle(now, handler);
             }
-            if called || due {
+            if now >= self.session.poll_timeout() {
+                // A pause of our own must not be taken for the peer's silence: what waits in the socket goes first.
+                self.look(Some(Duration::ZERO), handler);
+                self.session.handle_timeout(now);
                 self.settle(now, handler);
             }
             if self.session.is_stopped() {
                 return self.lookups.reap();
             }
-            self.wait_for_news(now);
-            self.progress(handler);
-            self.read(handler);
+            let timeout = self.timeout(now);
+            self.look(timeout, handler);
         }
+    }
+
+    /// Waits for news of the socket or of the waker, and takes what there is.
+    fn look(&mut self, timeout: Option<Duration>, handler: &mut impl Handler) {
+        self.wait_for_news(timeout);
+        self.progress(handler);
+        self.read(handler);
     }
 
     /// Does what the session asks for, until it asks for nothing more.
@@ -193,12 +201,15 @@ impl Reactor {
         }
     }
 
-    /// Sends what goes at once, then drops the socket.
+    /// Sends what goes at once, then drops the socket. Whether it went is nobody's concern any more.
     fn disconnect(&mut self) {
-        self.transmit();
-        if let Some(transport) = std::mem::replace(&mut self.link, Link::None).into_transport() {
-            transport.close(self.poll.registry());
+        let link = std::mem::replace(&mut self.link, Link::None);
+        let is_open = matches!(link, Link::Open(_));
+        let Some(mut transport) = link.into_transport() else { return };
+        if is_open && let Ok(n) = transport.write(self.session.poll_transmit()) {
+            self.session.transmitted(n);
         }
+        transport.close(self.poll.registry());
     }
 
     /// Sends what the session has to say. True if nothing new happened by it.
@@ -225,10 +236,9 @@ impl Reactor {
         }
     }
 
-    fn wait_for_news(&mut self, now: Nanos) {
-        let timeout = self.timeout(now);
+    fn wait_for_news(&mut self, timeout: Option<Duration>) {
         if let Err(e) = self.poll.poll(&mut self.events, timeout) {
-            // A signal: the loop looks at everything anyway. Nothing else is possible on a valid queue.
+            // A signal, and nothing else is possible on a valid queue. The news is still there when the loop comes back.
             debug_assert_eq!(e.kind(), io::ErrorKind::Interrupted);
             return;
         }

@@ -9,23 +9,29 @@
 //!    must not freeze the stream.
 //! 4. Inside an epoch an older place in the order is refused (`Late`); an equal one wins, because states change within
 //!    a millisecond.
+//! 5. The [`LATE_MAX`]th late arrival in a row wins all the same: one wrong time stamp from the future must not freeze
+//!    the stream.
 
 use super::Value;
 use super::publisher::Verdict;
 use crate::model::Epoch;
+
+/// The exchange was seen to send two frames late at most, and never twice in a row.
+const LATE_MAX: u32 = 8;
 
 /// The order gate of one stream.
 pub(super) struct Gate<T: Value> {
     epoch: Epoch,
     // The newest place in the order of this epoch.
     newest: Option<T::Order>,
+    late_in_a_row: u32,
     // Boxed: streams of states have none, and it is larger than the rest together.
     seen: Option<Box<Seen>>,
 }
 
 impl<T: Value> Gate<T> {
     pub fn new() -> Self {
-        Self { epoch: Epoch::default(), newest: None, seen: T::EVENT.then(Box::default) }
+        Self { epoch: Epoch::default(), newest: None, late_in_a_row: 0, seen: T::EVENT.then(Box::default) }
     }
 
     /// Judges an arrival and remembers it.
@@ -36,16 +42,24 @@ impl<T: Value> Gate<T> {
         }
         let order = value.order();
         let duplicate = self.has_seen(value);
+        let in_order = self.newest.is_none_or(|newest| order >= newest);
+        self.late_in_a_row = if in_order { 0 } else { self.late_in_a_row + 1 };
         let opens = epoch > self.epoch;
-        let newer = self.newest.is_none_or(|newest| order >= newest);
+        let newer = in_order || self.late_in_a_row >= LATE_MAX;
         if opens || (newer && !duplicate) {
-            (self.epoch, self.newest) = (epoch, Some(order));
+            (self.epoch, self.newest, self.late_in_a_row) = (epoch, Some(order), 0);
         }
         match (duplicate, opens || newer) {
             (true, _) => Verdict::Duplicate,
             (false, true) => Verdict::Published,
             (false, false) => Verdict::Late,
         }
+    }
+
+    /// What an arrival that was judged [`Verdict::Late`] or [`Verdict::Duplicate`] came too late for.
+    #[inline]
+    pub fn newest(&self) -> Option<T::Order> {
+        self.newest
     }
 
     /// The stream moves to another connection, whose epochs count anew. Ids that were seen stay seen.

@@ -56,21 +56,23 @@ impl<T: Value> Publisher<T> {
                 writer.publish(value, value.exchange_ms(), receipt, published());
                 self.slot.signal.notify();
             }
-            // Nobody is woken: there is no new version.
-            Verdict::Duplicate => writer.confirm(receipt, published()),
-            Verdict::Late | Verdict::OldEpoch => {}
+            // Nobody is woken: there is no new version. A repetition of an older event proves nothing about the newest.
+            Verdict::Duplicate if gate.newest() == Some(value.order()) => writer.confirm(receipt, published()),
+            Verdict::Duplicate | Verdict::Late | Verdict::OldEpoch => {}
         }
         self.slot.counts.add(verdict);
         verdict
     }
 
-    /// Whether feeds deliver an arrival with this verdict: what was published, and late trades, which did happen. Late
-    /// states are history.
+    /// Whether feeds deliver an arrival with this verdict: what was published, late trades, which did happen, and late
+    /// candles of another interval, which may be the last word on it. Other late states are history.
     #[inline]
-    pub fn is_news(verdict: Verdict) -> bool {
+    pub fn is_news(&self, verdict: Verdict, value: &T) -> bool {
         match verdict {
             Verdict::Published => true,
-            Verdict::Late => T::EVENT,
+            Verdict::Late => {
+                self.desk.as_ref().and_then(|desk| desk.gate.newest()).is_some_and(|newest| value.is_news_after(newest))
+            }
             Verdict::Duplicate | Verdict::OldEpoch => false,
         }
     }

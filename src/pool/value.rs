@@ -24,6 +24,11 @@ pub(crate) mod sealed {
         /// one is history.
         const EVENT: bool = false;
 
+        /// It still says something to those who have seen `newest`, which is later.
+        fn is_news_after(&self, _newest: Self::Order) -> bool {
+            Self::EVENT
+        }
+
         /// Its place in the order.
         fn order(&self) -> Self::Order;
 
@@ -115,6 +120,10 @@ impl sealed::Sealed for Orderbook {
 
 impl sealed::Sealed for Candle {
     type Order = (DateTime, u64);
+
+    fn is_news_after(&self, (newest_start, _): (DateTime, u64)) -> bool {
+        self.candle_date_time_utc != newest_start
+    }
 
     carried_by!(Candle, DataType::Candle(_));
 

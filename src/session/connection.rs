@@ -17,8 +17,12 @@ use crate::ws::{
     self, CloseCode, FrameReader, Handshake, HandshakeError, Incoming, Progress, ReceiveBuffer, Violation,
 };
 
-/// Reports kept until somebody drains them; more are dropped and counted.
-const EVENTS_MAX: usize = 256;
+/// Reports about single messages kept until somebody drains them; more are dropped and counted. A flood of unreadable
+/// messages must not make us hold a report of each. Reports about the connection itself are few, and never dropped.
+const MESSAGE_REPORTS_MAX: usize = 256;
+/// A connection that brought data for this long has worked: the next try is at once. One that sends a snapshot and
+/// closes has not, and is met with growing pauses.
+const PROVEN: Duration = Duration::from_millis(250);
 /// How long frames of a replaced subscription may still come. Two at most were seen, within a round trip.
 const STALE_FRAMES: Duration = Duration::from_secs(1);
 /// Addresses tried per look-up. The exchange's name has about six.
@@ -58,8 +62,8 @@ pub struct Session {
     /// Addresses of the last look-up that were not tried yet.
     addresses: VecDeque<SocketAddr>,
     resolving: bool,
-    /// Data came on this socket.
-    worked: bool,
+    /// When data first came on this socket.
+    active_at: Option<Nanos>,
 
     epoch: Epoch,
     buffer: ReceiveBuffer,
@@ -102,7 +106,7 @@ impl Session {
             connects: Budget::new([Rate { count: limits.connects_per_second, window: second }]),
             addresses: VecDeque::new(),
             resolving: false,
-            worked: false,
+            active_at: None,
             epoch: Epoch::default(),
             buffer: ReceiveBuffer::new(config.receive_bytes),
             frames: FrameReader::new(frame_limits),
@@ -171,6 +175,9 @@ impl Session {
         match result {
             Ok(addresses) if !addresses.is_empty() => {
                 self.addresses = addresses.into_iter().take(ADDRESSES_MAX).collect();
+                // An address that takes TCP and fails later would otherwise hide the ones behind it for ever.
+                let start = self.retry.failures() as usize % self.addresses.len();
+                self.addresses.rotate_left(start);
                 self.connect_next(now, Loss::Connect(std::io::ErrorKind::AddrNotAvailable));
             }
             Ok(_) => self.lose(now, Loss::Resolve("the name has no address".into())),
@@ -360,7 +367,7 @@ impl Session {
     /// Everything that a new socket starts without.
     fn open_socket(&mut self) {
         self.epoch = self.epoch.next();
-        self.worked = false;
+        self.active_at = None;
         self.addresses.clear();
         self.buffer.clear();
         self.frames.clear();
@@ -516,16 +523,17 @@ impl Session {
                 Err(violation) => return self.violated(now, violation),
             };
             self.counters.messages += 1;
+            self.liveness.alive(now);
             let (bytes, len) = payload.padded();
             match self.decoder.decode(bytes, len, receipt, sink) {
                 Ok(Message::Data { count }) => {
                     self.counters.data += u64::from(count);
                     self.liveness.data(now);
-                    if !self.answered || !self.worked {
+                    if !self.answered || self.active_at.is_none() {
                         self.first_data(now);
                     }
                 }
-                other => self.handle_other(now, other),
+                other => self.handle_other(other),
             }
         }
     }
@@ -536,32 +544,28 @@ impl Session {
         self.answered |= !self.replaced || now.since(self.asked_at) > STALE_FRAMES;
         // Data before our request would be somebody else's; the state says Active only for what we asked for.
         if self.state == State::Subscribing {
-            self.worked = true;
-            self.retry.succeeded();
+            self.active_at = Some(now);
             self.enter(now, State::Active);
         }
     }
 
     #[cold]
-    fn handle_other(&mut self, now: Nanos, message: Result<Message, crate::wire::DecodeError>) {
+    fn handle_other(&mut self, message: Result<Message, crate::wire::DecodeError>) {
         match message {
             Ok(Message::Status(_)) => {
                 self.counters.status_messages += 1;
-                self.liveness.alive(now);
             }
             Ok(Message::Error(error)) => {
                 self.counters.server_errors += 1;
-                self.liveness.alive(now);
-                self.report(Event::ServerError(*error));
+                self.report_message(Event::ServerError(*error));
             }
             Ok(Message::Subscriptions(list)) => {
-                self.liveness.alive(now);
-                self.report(Event::Subscriptions(*list));
+                self.report_message(Event::Subscriptions(*list));
             }
             Ok(_) => self.counters.other_messages += 1,
             Err(error) => {
                 self.counters.malformed += 1;
-                self.report(Event::Malformed(error));
+                self.report_message(Event::Malformed(error));
             }
         }
     }
@@ -583,7 +587,8 @@ impl Session {
     /// The socket, or the try to get one, is over. Another try follows, for ever.
     #[cold]
     fn lose(&mut self, now: Nanos, loss: Loss) {
-        let delay = self.retry.delay(&loss, self.worked, self.outbox.entropy());
+        let had_worked = self.active_at.is_some_and(|since| now.since(since) >= PROVEN);
+        let delay = self.retry.delay(&loss, had_worked, self.outbox.entropy());
         self.counters.losses += 1;
         self.counters.cut_off += u64::from(self.state.is_open() && self.frames.is_inside_message(&self.buffer));
         self.drop_socket();
@@ -633,7 +638,7 @@ impl Session {
     }
 
     fn drop_socket(&mut self) {
-        self.worked = false;
+        self.active_at = None;
         self.resolving = false;
         self.handshake = None;
         self.sent = None;
@@ -649,8 +654,13 @@ impl Session {
 
     #[cold]
     fn report(&mut self, event: Event) {
-        if self.events.len() < EVENTS_MAX {
-            self.events.push_back(event);
+        self.events.push_back(event);
+    }
+
+    #[cold]
+    fn report_message(&mut self, event: Event) {
+        if self.events.len() < MESSAGE_REPORTS_MAX {
+            self.report(event);
         } else {
             self.counters.events_dropped += 1;
         }

@@ -5,7 +5,9 @@ use super::{Action, Closed, Event, Loss, Stage, State};
 use crate::config::{Endpoint, KeepAlive, Timeouts};
 use crate::model::{Epoch, Nanos};
 use crate::ws::RejectionKind;
+use std::collections::HashSet;
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 fn named(url: &str) -> super::Config {
@@ -211,6 +213,7 @@ fn a_refusal_that_ends_with_the_socket_is_still_a_refusal() {
 fn after_a_clean_loss_the_first_try_is_at_once_and_everything_is_asked_for_again() {
     let mut life = Life::active(config());
     life.want(&["KRW-BTC", "KRW-XRP"]);
+    life.advance(ms(250));
     life.dials();
     life.sent();
     life.receive(&frame(8, &1000u16.to_be_bytes()));
@@ -235,17 +238,79 @@ fn a_server_that_accepts_and_closes_is_not_dialed_faster_than_the_exchange_allow
             continue;
         }
         dialed.push(life.now);
-        // It even sends data before it closes, so that every try looks like a success.
+        // It even sends data for a while before it closes, so that every try looks like a success.
         life.connected();
         let answer = life.switching_protocols();
         life.receive(&answer);
         life.data("KRW-BTC", dialed.len() as u64 + 1);
+        life.advance(ms(250));
         life.closed(Closed::Io(ErrorKind::ConnectionReset));
     }
     assert!(dialed.len() > 100, "it does not give up: {} dials", dialed.len());
     for (i, first) in dialed.iter().enumerate() {
         assert!(dialed[i..].iter().take_while(|t| t.since(*first) < secs(1)).count() <= 5);
     }
+}
+
+#[test]
+fn a_server_that_sends_a_snapshot_and_closes_is_met_with_growing_pauses() {
+    let mut life = Life::new(config());
+    life.want(&["KRW-BTC"]);
+    let mut dials = 0;
+    while life.now < START + secs(600) {
+        if !life.dials().is_empty() {
+            dials += 1;
+            life.connected();
+            let answer = life.switching_protocols();
+            life.receive(&answer);
+            life.data("KRW-BTC", dials);
+            life.closed(Closed::Eof);
+        }
+        life.advance(ms(10));
+    }
+    assert!((20..100).contains(&dials), "{dials} dials in ten minutes");
+}
+
+#[test]
+fn an_address_that_fails_after_tcp_does_not_hide_the_others() {
+    let mut life = Life::new(named("wss://example.test/"));
+    life.want(&["KRW-BTC"]);
+    let addresses: Vec<SocketAddr> = (1..=2).map(|n| format!("192.0.2.{n}:443").parse().unwrap()).collect();
+    let mut tried = HashSet::new();
+    for _ in 0..4 {
+        life.session.handle_resolved(life.now, Ok(addresses.clone()));
+        life.settle();
+        tried.extend(life.dials());
+        life.session.handle_connected(life.now);
+        life.closed(Closed::Tls("bad certificate".to_owned()));
+        while life.session.state() != State::Connecting {
+            life.advance(ms(10));
+        }
+    }
+    assert_eq!(tried.len(), 2);
+}
+
+/// A flood of reports about messages once pushed the report of the loss out of the queue: the link stayed up.
+#[test]
+fn a_flood_of_unreadable_messages_does_not_hide_the_loss_of_the_socket() {
+    let mut life = Life::active(config());
+    let mut bytes: Vec<u8> = (0..300).flat_map(|_| frame(2, b"{")).collect();
+    bytes.extend(frame(8, &1000u16.to_be_bytes()));
+    life.events.clear();
+    life.receive(&bytes);
+    assert_eq!(states(&life), [State::Reconnecting]);
+    assert!(matches!(life.losses()[..], [Loss::ClosedByPeer { .. }]));
+    assert!(life.session.counters().events_dropped > 0);
+}
+
+#[test]
+fn a_peer_that_sends_only_what_cannot_be_read_is_not_called_silent() {
+    let mut life = Life::active(config());
+    for _ in 0..9 {
+        life.advance(secs(1));
+        life.message(r#"{"type":"trade"}"#);
+    }
+    assert_eq!(life.losses(), []);
 }
 
 #[test]
@@ -381,7 +446,7 @@ fn a_message_cut_off_by_the_end_of_the_socket_is_counted_and_not_delivered() {
     let message = frame(2, trade_message("KRW-BTC", 2).as_bytes());
     life.receive(&message[..message.len() - 1]);
     life.closed(Closed::Eof);
-    life.advance(Duration::ZERO);
+    life.advance(secs(1));
     life.open();
     life.data("KRW-BTC", 3);
     assert_eq!((life.session.counters().cut_off, life.delivered.0.len()), (1, 2));

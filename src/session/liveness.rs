@@ -106,6 +106,9 @@ impl Liveness {
 
     /// What is due at `now`. `expects_data`: a subscription is on the wire.
     pub fn due(&self, now: Nanos, expects_data: bool) -> Due {
+        if now >= self.ping_at() {
+            return Due::Ping;
+        }
         if now >= self.silent_at() {
             return Due::Silent(now.since(self.alive_at));
         }
@@ -115,7 +118,7 @@ impl Liveness {
                 Some(_) => Due::Mute(now.since(self.data_at)),
             };
         }
-        if now >= self.ping_at() { Due::Ping } else { Due::Nothing }
+        Due::Nothing
     }
 
     /// When to ask `due` again.
@@ -124,8 +127,16 @@ impl Liveness {
         if expects_data { life.min(self.data_deadline()) } else { life }
     }
 
+    /// No peer is silent that was not asked: if we could not ping in time, because this process stood still, the ping
+    /// still gets the time it would have had.
     fn silent_at(&self) -> Nanos {
-        self.alive_at + self.timeouts.silent_after
+        match self.ping {
+            Some(ping) if ping.at >= self.alive_at => {
+                let answer_within = self.timeouts.silent_after.saturating_sub(self.timeouts.ping_after);
+                (self.alive_at + self.timeouts.silent_after).max(ping.at + answer_within)
+            }
+            _ => Nanos::NEVER,
+        }
     }
 
     /// One ping for each stretch of silence.
@@ -165,6 +176,15 @@ mod tests {
         l.pinged(at(2_000), [7; 8]);
         assert_eq!(l.due(at(4_499), false), Due::Nothing);
         assert_eq!(l.due(at(4_500), false), Due::Silent(Duration::from_millis(4_500)));
+    }
+
+    #[test]
+    fn our_own_pause_is_not_the_peers_silence() {
+        let mut l = live();
+        assert_eq!(l.due(at(60_000), false), Due::Ping, "first ask, then judge");
+        l.pinged(at(60_000), [7; 8]);
+        assert_eq!(l.due(at(62_499), false), Due::Nothing);
+        assert_eq!(l.due(at(62_500), false), Due::Silent(Duration::from_millis(62_500)));
     }
 
     #[test]

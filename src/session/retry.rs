@@ -30,20 +30,21 @@ impl Retry {
         Self { backoff, attempt: 0, refusals: 0 }
     }
 
-    /// The connection delivered data: whatever comes next starts from the beginning.
-    pub fn succeeded(&mut self) {
-        (self.attempt, self.refusals) = (0, 0);
+    /// Tries that failed since a connection last worked.
+    pub fn failures(&self) -> u32 {
+        self.attempt
     }
 
     /// How long to wait after `loss`. The first try after a connection that had worked is at once; after that a
     /// uniformly random delay up to a bound that doubles, but never less than the exchange asked for.
     pub fn delay(&mut self, loss: &Loss, had_worked: bool, entropy: &mut dyn Entropy) -> Duration {
         if had_worked {
+            (self.attempt, self.refusals) = (0, 0);
             return Duration::ZERO;
         }
         let told = self.told_to_wait(loss);
         let bound = self.backoff.base.saturating_mul(1 << self.attempt.min(20)).min(self.backoff.cap);
-        self.attempt += 1;
+        self.attempt = self.attempt.saturating_add(1);
         let jitter = Duration::from_nanos(entropy.up_to(u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX)));
         told + jitter
     }
