@@ -72,6 +72,32 @@ impl Market {
         Ok(Self { bytes, len: code.len() as u8 })
     }
 
+    /// Reads a code of at most 15 bytes up to the quote behind it, all bytes at once; also gives its length.
+    #[inline(always)]
+    pub(crate) fn from_quoted(text: &[u8; 16]) -> Option<(Self, usize)> {
+        let text = u128::from_le_bytes(*text);
+        // Meaningful up to the first quote.
+        let quotes = zeros(text ^ each(b'"'));
+        let bits = quotes.trailing_zeros() & !7;
+        if bits == 128 {
+            return None;
+        }
+        let inside = (1 << bits) - 1;
+        let code = text & inside;
+        let dash = zeros(code ^ each(b'-')) & inside;
+        let good = within(code, b'A', b'Z') | within(code, b'0', b'9') | dash;
+        let top = each(0x80);
+        // One dash, neither first nor last.
+        let pair = dash.is_power_of_two() && dash > 0x80 && dash << 8 < inside;
+        if code & top != 0 || good & top != inside & top || !pair {
+            return None;
+        }
+        let mut bytes = [0; Self::MAX_LEN];
+        bytes[..16].copy_from_slice(&code.to_le_bytes());
+        let len = bits as usize / 8;
+        Some((Self { bytes, len: len as u8 }, len))
+    }
+
     /// The code as the exchange writes it.
     pub fn as_str(&self) -> &str {
         // Only ASCII gets in, so this cannot fail; the empty string is unreachable.
@@ -99,6 +125,23 @@ impl Market {
         };
         [word(0), word(1), word(2)]
     }
+}
+
+/// Sixteen times the same byte.
+const fn each(byte: u8) -> u128 {
+    u128::from_ne_bytes([byte; 16])
+}
+
+/// The top bit of each byte that is zero, and of none before the first of them.
+#[inline(always)]
+fn zeros(bytes: u128) -> u128 {
+    bytes.wrapping_sub(each(1)) & !bytes & each(0x80)
+}
+
+/// The top bit of each byte from `first` to `last`, for bytes below 0x80.
+#[inline(always)]
+fn within(bytes: u128, first: u8, last: u8) -> u128 {
+    bytes.wrapping_add(each(0x80 - first)) & !bytes.wrapping_add(each(0x7F - last))
 }
 
 impl Hash for Market {
@@ -159,5 +202,31 @@ mod tests {
         assert_eq!(reason("KRW-B-C"), InvalidMarket::NotAPair);
         assert_eq!(reason("KRW-AAAAAAAAAAAAAAAAAAAA"), InvalidMarket::TooLong);
         assert!("KRW-AAAAAAAAAAAAAAAAAAA".parse::<Market>().is_ok());
+    }
+
+    #[test]
+    fn both_ways_of_reading_a_code_agree() {
+        let mut seed = 7u64;
+        let mut random = move |end: usize| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) as usize % end
+        };
+        let mut good = 0;
+        for _ in 0..200_000 {
+            let mut text = [0; 16];
+            text.fill_with(|| b"ABKRWZ0159"[random(10)]);
+            let len = random(16);
+            text[random(len + 1)] = b'-';
+            if random(2) == 0 {
+                text[random(16)] = random(256) as u8;
+            }
+            text[len] = b'"';
+            let len = text.iter().position(|&byte| byte == b'"').unwrap();
+            let expected = Market::from_bytes(&text[..len]).ok().map(|market| (market, len));
+            assert_eq!(Market::from_quoted(&text), expected, "{text:?}");
+            good += usize::from(expected.is_some());
+        }
+        assert!(good > 20_000, "{good}");
+        assert_eq!(Market::from_quoted(b"KRW-AAAAAAAAAAAA"), None);
     }
 }

@@ -55,26 +55,21 @@ impl Date {
     }
 
     /// Reads `yyyyMMdd`, the spelling of a ticker's `trade_date`.
+    #[inline]
     pub fn from_compact(text: &[u8]) -> Result<Self, InvalidTime> {
-        let text: &[u8; 8] = text.try_into().map_err(|_| InvalidTime)?;
-        Self::new(
-            pair(text[0], text[1])? * 100 + pair(text[2], text[3])?,
-            two(text[4], text[5])?,
-            two(text[6], text[7])?,
-        )
+        let text = text.try_into().map_err(|_| InvalidTime)?;
+        let [century, _, year, _, month, _, day, _] = pairs::<{ pattern(b"00000000") }>(text)?;
+        Self::new(u16::from(century) * 100 + u16::from(year), month, day)
     }
 
     /// Reads `yyyy-MM-dd`.
+    #[inline]
     pub fn from_dashed(text: &[u8]) -> Result<Self, InvalidTime> {
         let text: &[u8; 10] = text.try_into().map_err(|_| InvalidTime)?;
-        if text[4] != b'-' || text[7] != b'-' {
-            return Err(InvalidTime);
-        }
-        Self::new(
-            pair(text[0], text[1])? * 100 + pair(text[2], text[3])?,
-            two(text[5], text[6])?,
-            two(text[8], text[9])?,
-        )
+        let &[a, b, c, d, e, f, g, h, i, j] = text;
+        let [century, ..] = pairs::<{ pattern(b"0000-00-") }>([a, b, c, d, e, f, g, h])?;
+        let [year, _, _, month, _, _, day, _] = pairs::<{ pattern(b"00-00-00") }>([c, d, e, f, g, h, i, j])?;
+        Self::new(u16::from(century) * 100 + u16::from(year), month, day)
     }
 
     /// Prints `yyyyMMdd`.
@@ -93,18 +88,19 @@ impl Time {
     }
 
     /// Reads `HHmmss`, the spelling of a ticker's `trade_time`.
+    #[inline]
     pub fn from_compact(text: &[u8]) -> Result<Self, InvalidTime> {
-        let text: &[u8; 6] = text.try_into().map_err(|_| InvalidTime)?;
-        Self::new(two(text[0], text[1])?, two(text[2], text[3])?, two(text[4], text[5])?)
+        let &[a, b, c, d, e, f] = text else { return Err(InvalidTime) };
+        let [hour, _, minute, _, second, ..] = pairs::<{ pattern(b"00000000") }>([a, b, c, d, e, f, b'0', b'0'])?;
+        Self::new(hour, minute, second)
     }
 
     /// Reads `HH:mm:ss`.
+    #[inline]
     pub fn from_colons(text: &[u8]) -> Result<Self, InvalidTime> {
-        let text: &[u8; 8] = text.try_into().map_err(|_| InvalidTime)?;
-        if text[2] != b':' || text[5] != b':' {
-            return Err(InvalidTime);
-        }
-        Self::new(two(text[0], text[1])?, two(text[3], text[4])?, two(text[6], text[7])?)
+        let text = text.try_into().map_err(|_| InvalidTime)?;
+        let [hour, _, _, minute, _, _, second, _] = pairs::<{ pattern(b"00:00:00") }>(text)?;
+        Self::new(hour, minute, second)
     }
 
     /// Prints `HHmmss`.
@@ -115,6 +111,7 @@ impl Time {
 
 impl DateTime {
     /// Reads `yyyy-MM-ddTHH:mm:ss`, the spelling of a candle's start.
+    #[inline]
     pub fn from_iso(text: &[u8]) -> Result<Self, InvalidTime> {
         let text: &[u8; 19] = text.try_into().map_err(|_| InvalidTime)?;
         if text[10] != b'T' {
@@ -163,15 +160,34 @@ impl fmt::Debug for DateTime {
     }
 }
 
-fn two(tens: u8, ones: u8) -> Result<u8, InvalidTime> {
-    match (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0')) {
-        (tens @ 0..=9, ones @ 0..=9) => Ok(tens * 10 + ones),
-        _ => Err(InvalidTime),
-    }
+/// A spelling as a word, its first character in the lowest place.
+const fn pattern(text: &[u8; 8]) -> u64 {
+    u64::from_le_bytes(*text)
 }
 
-fn pair(tens: u8, ones: u8) -> Result<u16, InvalidTime> {
-    two(tens, ones).map(u16::from)
+/// Two-digit numbers in eight characters at once: the i-th begins at the i-th of them. `PATTERN` has `0` where a digit
+/// belongs and elsewhere what must be there.
+#[inline]
+fn pairs<const PATTERN: u64>(text: [u8; 8]) -> Result<[u8; 8], InvalidTime> {
+    let values = u64::from_le_bytes(text) ^ PATTERN;
+    // Adding sets the top bit of what is above 9, or above 0 in place of another character. A carry comes only from a
+    // byte that is wrong itself.
+    let wrong = (values.wrapping_add(const { limits(PATTERN) }) | values) & 0x8080_8080_8080_8080;
+    if wrong != 0 {
+        return Err(InvalidTime);
+    }
+    Ok((values.wrapping_mul(10).wrapping_add(values >> 8)).to_le_bytes())
+}
+
+/// What to add to each value for its top bit to say that it is too large.
+const fn limits(pattern: u64) -> u64 {
+    let mut limits = pattern.to_le_bytes();
+    let mut i = 0;
+    while i < 8 {
+        limits[i] = if limits[i] == b'0' { 0x76 } else { 0x7F };
+        i += 1;
+    }
+    u64::from_le_bytes(limits)
 }
 
 #[cfg(test)]
@@ -196,5 +212,41 @@ mod tests {
             assert_eq!(Time::from_colons(text.as_bytes()), Err(InvalidTime), "{text}");
         }
         assert_eq!(DateTime::from_iso(b"2026-07-30 07:50:00"), Err(InvalidTime));
+    }
+
+    #[test]
+    fn each_character_is_looked_at() {
+        // What the text says, digit by digit; `None` where a character does not fit the spelling.
+        fn numbers(text: &[u8], spelling: &[u8]) -> Option<Vec<u16>> {
+            let fits = |(&c, &s): (&u8, &u8)| if s == b'0' { c.is_ascii_digit() } else { c == s };
+            let digits: Vec<u16> = text.iter().filter(|c| c.is_ascii_digit()).map(|c| u16::from(c - b'0')).collect();
+            text.iter().zip(spelling).all(fits).then(|| digits.chunks(2).map(|pair| pair[0] * 10 + pair[1]).collect())
+        }
+        fn date(n: &[u16]) -> Option<Date> {
+            Date::new(n[0] * 100 + n[1], n[2] as u8, n[3] as u8).ok()
+        }
+        fn time(n: &[u16]) -> Option<Time> {
+            Time::new(n[0] as u8, n[1] as u8, n[2] as u8).ok()
+        }
+        for byte in 0..=255 {
+            for at in 0..8 {
+                let mut text = *b"20261123";
+                text[at] = byte;
+                assert_eq!(Date::from_compact(&text).ok(), numbers(&text, b"00000000").and_then(|n| date(&n)));
+                let mut text = *b"12:18:33";
+                text[at] = byte;
+                assert_eq!(Time::from_colons(&text).ok(), numbers(&text, b"00:00:00").and_then(|n| time(&n)));
+            }
+            for at in 0..10 {
+                let mut text = *b"2026-11-23";
+                text[at] = byte;
+                assert_eq!(Date::from_dashed(&text).ok(), numbers(&text, b"0000-00-00").and_then(|n| date(&n)));
+            }
+            for at in 0..6 {
+                let mut text = *b"121833";
+                text[at] = byte;
+                assert_eq!(Time::from_compact(&text).ok(), numbers(&text, b"000000").and_then(|n| time(&n)));
+            }
+        }
     }
 }

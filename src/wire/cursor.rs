@@ -35,12 +35,6 @@ impl<'a> Cursor<'a> {
         self.rest.first_chunk()
     }
 
-    /// The next byte; 0, which no number or string contains, at the end of the slack.
-    #[inline(always)]
-    pub(super) fn peek(&self) -> u8 {
-        self.rest.first().copied().unwrap_or(0)
-    }
-
     /// Steps over `count` bytes.
     #[inline(always)]
     pub(super) fn skip(&mut self, count: usize) -> Option<()> {

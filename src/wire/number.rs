@@ -1,6 +1,11 @@
 //! Wire: numbers of a message, read where they stand. Eight digits per step; every `f64` is correctly rounded.
+//!
+//! The usual spellings are read from a window of fixed size, so that no place in it needs a check; any other goes to
+//! `std`. Where the next field begins depends on the length of this one, and that chain is what costs time: what can be
+//! guessed (one digit, eight digits) is a branch, which the processor runs ahead of, and not arithmetic.
 
 use super::cursor::Cursor;
+use super::decoder::SLACK;
 
 /// Whole numbers up to here are exact in an `f64`.
 const EXACT: u64 = 1 << 53;
@@ -24,7 +29,10 @@ const POW10_F64: [f64; 23] = [
     1e21, 1e22,
 ];
 
-/// A run of digits. `value` is meaningless for more than [`DIGITS_MAX`] of them.
+/// What is looked at for one number: as many bytes as always follow a place in a message.
+const WINDOW: usize = SLACK;
+
+/// A run of at most 16 digits. Without any its `value` is garbage.
 #[derive(Clone, Copy)]
 struct Digits {
     value: u64,
@@ -34,80 +42,113 @@ struct Digits {
 /// Steps over a JSON number; `None` where there is none, or one too large for an `f64`. Never gives a negative zero.
 #[inline(always)]
 pub(super) fn number(cursor: &mut Cursor<'_>) -> Option<f64> {
-    let start = *cursor;
-    let negative = cursor.eat(b"-");
-    let whole = whole_digits(cursor)?;
-    let mut mantissa = whole.value;
-    let mut fits = whole.count <= DIGITS_MAX;
-    let mut scale = 0;
-    if cursor.eat(b".") {
-        let fraction = digits(cursor)?;
+    take(cursor, usual_number(cursor.chunk()?))
+}
+
+/// As [`number`], but one copy for all callers: inlined into each of a ticker's many fields it would outgrow the
+/// processor's memory of decoded instructions.
+#[inline(always)]
+pub(super) fn shared_number(cursor: &mut Cursor<'_>) -> Option<f64> {
+    /// The pair comes back in registers, which an `Option` would not; a length of 0 is `None`.
+    #[inline(never)]
+    fn shared(window: &[u8; WINDOW]) -> (f64, usize) {
+        usual_number(window).unwrap_or((0.0, 0))
+    }
+    let (value, len) = shared(cursor.chunk()?);
+    take(cursor, (len != 0).then_some((value, len)))
+}
+
+/// Steps over a number that has been read, or reads it the slow way.
+#[inline(always)]
+fn take(cursor: &mut Cursor<'_>, usual: Option<(f64, usize)>) -> Option<f64> {
+    match usual {
+        Some((value, len)) => {
+            cursor.skip(len)?;
+            Some(value)
+        }
+        None => by_text(cursor),
+    }
+}
+
+/// The number that `window` begins with, and its length. `None` for any but the usual spellings.
+#[inline(always)]
+fn usual_number(window: &[u8; WINDOW]) -> Option<(f64, usize)> {
+    let negative = window[0] == b'-';
+    let start = usize::from(negative);
+    let whole = whole_digits(window, start)?;
+    let mut end = start + whole.count;
+    let (mut mantissa, mut scale) = (whole.value, 0);
+    if *window.get(end)? == b'.' {
+        let fraction = digits(window, end + 1)?;
         if fraction.count == 0 {
             return None;
         }
+        end += 1 + fraction.count;
         // Most prices end in `.00000000`; their fraction says nothing.
-        if fraction.value != 0 || fraction.count > DIGITS_MAX {
-            (mantissa, scale, fits) = join(whole, fraction);
+        if fraction.value != 0 {
+            (mantissa, scale) = join(whole, fraction)?;
         }
     }
-    if cursor.peek() | 0x20 == b'e' {
-        return exponent(cursor, start, negative, mantissa, scale, fits);
+    match *window.get(end)? {
+        b',' | b'}' => {}
+        b'E' | b'e' => return exponent(window, end, negative, mantissa, scale),
+        // More digits than were looked at, or nothing that follows a number.
+        _ => return None,
     }
-    let magnitude = if fits && mantissa <= EXACT {
+    if mantissa <= EXACT {
         // Both operands are exact, so the one division rounds correctly.
-        mantissa as i64 as f64 / POW10_F64[scale]
-    } else if fits && scale < DIGITS_MAX {
-        divide(mantissa, scale)
-    } else {
-        return by_text(cursor, start);
-    };
-    Some(if negative { 0.0 - magnitude } else { magnitude })
+        return Some((signed(mantissa, negative) / POW10_F64.get(scale)?, end));
+    }
+    let magnitude = divide(mantissa, scale);
+    Some((if negative { -magnitude } else { magnitude }, end))
 }
 
-/// As [`number`], but one copy for all callers. Inlined into each of a ticker's many fields it would outgrow the
-/// instruction cache. The pair comes back in registers, which an `Option` would not.
+/// The digits before the point: at least one, and no zero in front, as JSON demands.
 #[inline(always)]
-pub(super) fn shared_number(cursor: &mut Cursor<'_>) -> Option<f64> {
-    let (value, len) = number_at(cursor.rest());
-    if len == 0 {
-        return None;
+fn whole_digits(window: &[u8; WINDOW], at: usize) -> Option<Digits> {
+    // Guessing a single digit lets the processor read on before it knows where the point is.
+    if window[at + 1] == b'.' {
+        let value = u64::from(window[at].wrapping_sub(b'0'));
+        return (value <= 9).then_some(Digits { value, count: 1 });
     }
-    cursor.skip(len)?;
-    Some(value)
+    let run = digits(window, at)?;
+    (run.count == 1 || (run.count > 1 && window[at] != b'0')).then_some(run)
 }
 
-/// The number that `bytes` begin with, and its length; length 0 for none.
-#[inline(never)]
-fn number_at(bytes: &[u8]) -> (f64, usize) {
-    let mut cursor = Cursor::new(bytes);
-    match number(&mut cursor) {
-        Some(value) => (value, bytes.len() - cursor.rest().len()),
-        None => (0.0, 0),
-    }
+/// At most [`EXACT`], with its sign, as an `f64`. The sign goes to the integer, which has no negative zero.
+#[inline(always)]
+fn signed(mantissa: u64, negative: bool) -> f64 {
+    let mantissa = mantissa as i64;
+    (if negative { -mantissa } else { mantissa }) as f64
 }
 
 /// Steps over a whole number of at most 19 digits without a sign.
 #[inline(always)]
 pub(super) fn whole(cursor: &mut Cursor<'_>) -> Option<u64> {
-    let run = whole_digits(cursor)?;
-    (run.count <= DIGITS_MAX).then_some(run.value)
+    let window = cursor.chunk()?;
+    let mut run = digits(window, 0)?;
+    if run.count == 16 {
+        // An id of 17 digits, or of 16.
+        let more = digits(window, 16)?;
+        if more.count > 0 {
+            run.value = run.value.wrapping_mul(POW10[more.count]).wrapping_add(more.value);
+            run.count += more.count;
+        }
+    }
+    if run.count == 0 || run.count > DIGITS_MAX || (run.count > 1 && window[0] == b'0') {
+        return None;
+    }
+    cursor.skip(run.count)?;
+    Some(run.value)
 }
 
-/// The digits before the point: at least one, and no zero in front, as JSON demands.
+/// One mantissa from the digits around the point, and its number of decimals; `None` if it is too long.
 #[inline(always)]
-fn whole_digits(cursor: &mut Cursor<'_>) -> Option<Digits> {
-    let zero = cursor.peek() == b'0';
-    let run = digits(cursor)?;
-    (run.count == 1 || (run.count > 1 && !zero)).then_some(run)
-}
-
-/// One mantissa from the digits around the point, its number of decimals, and whether it can be used.
-#[inline(always)]
-fn join(whole: Digits, fraction: Digits) -> (u64, usize, bool) {
+fn join(whole: Digits, fraction: Digits) -> Option<(u64, usize)> {
     if whole.count + fraction.count <= DIGITS_MAX {
         let mantissa = whole.value * POW10[fraction.count] + fraction.value;
         if mantissa <= EXACT {
-            return (mantissa, fraction.count, true);
+            return Some((mantissa, fraction.count));
         }
     }
     join_stripped(whole, fraction)
@@ -115,19 +156,14 @@ fn join(whole: Digits, fraction: Digits) -> (u64, usize, bool) {
 
 /// As [`join`], for a fraction such as `.2538100000000000`: its last zeros are what makes it long.
 #[inline(never)]
-fn join_stripped(whole: Digits, mut fraction: Digits) -> (u64, usize, bool) {
-    if fraction.count > DIGITS_MAX || whole.count > DIGITS_MAX {
-        return (0, 0, false);
-    }
+fn join_stripped(whole: Digits, mut fraction: Digits) -> Option<(u64, usize)> {
     for (zeros, power) in [(8, 100_000_000), (4, 10_000), (2, 100), (1, 10)] {
         if fraction.value.is_multiple_of(power) {
             fraction = Digits { value: fraction.value / power, count: fraction.count - zeros };
         }
     }
-    if whole.count + fraction.count > DIGITS_MAX {
-        return (0, 0, false);
-    }
-    (whole.value * POW10[fraction.count] + fraction.value, fraction.count, true)
+    (whole.count + fraction.count <= DIGITS_MAX)
+        .then(|| (whole.value * POW10[fraction.count] + fraction.value, fraction.count))
 }
 
 /// `mantissa / 10^scale`, correctly rounded, for a mantissa above [`EXACT`]: the turnover of a large market.
@@ -143,48 +179,31 @@ fn divide(mantissa: u64, scale: usize) -> f64 {
     (quotient | u128::from(inexact)) as f64 / (1u128 << 64) as f64
 }
 
-/// The rest of a number with an exponent, `E8` of `1.16539E8`: the usual spelling of book prices.
+/// The rest of a number with an exponent of one digit, `E8` of `1.16539E8`: the usual spelling of book prices.
 #[inline(always)]
-fn exponent<'a>(
-    cursor: &mut Cursor<'a>,
-    start: Cursor<'a>,
-    negative: bool,
-    mantissa: u64,
-    scale: usize,
-    fits: bool,
-) -> Option<f64> {
-    // Nearly always one digit: `E8`.
-    let (down, power) = match cursor.chunk()? {
-        &[_, digit @ b'0'..=b'9', next] if !next.is_ascii_digit() => {
-            cursor.skip(2)?;
-            (false, Digits { value: u64::from(digit - b'0'), count: 1 })
-        }
-        _ => {
-            cursor.skip(1)?;
-            let down = cursor.eat(b"-");
-            if !down {
-                cursor.eat(b"+");
-            }
-            (down, digits(cursor)?)
-        }
-    };
-    if !fits || mantissa > EXACT || power.count == 0 || power.count > 2 {
-        return by_text(cursor, start);
+fn exponent(window: &[u8; WINDOW], at: usize, negative: bool, mantissa: u64, scale: usize) -> Option<(f64, usize)> {
+    let down = *window.get(at + 1)? == b'-';
+    let end = at + 2 + usize::from(down);
+    let power = usize::from(window.get(end - 1)?.wrapping_sub(b'0'));
+    if power > 9 || !matches!(window.get(end)?, b',' | b'}') || mantissa > EXACT {
+        return None;
     }
-    let power = if down { -(power.value as i64) } else { power.value as i64 } - scale as i64;
-    let mantissa = mantissa as i64 as f64;
-    let magnitude = match (usize::try_from(power), usize::try_from(-power)) {
-        (Ok(up @ 0..=22), _) => mantissa * POW10_F64[up],
-        (_, Ok(down @ 0..=22)) => mantissa / POW10_F64[down],
-        _ => return by_text(cursor, start),
+    let mantissa = signed(mantissa, negative);
+    // Exact operands: one rounding. The digits of the fraction are at most 16.
+    let value = if down {
+        mantissa / POW10_F64.get(scale + power)?
+    } else if power >= scale {
+        mantissa * POW10_F64[power - scale]
+    } else {
+        mantissa / POW10_F64[scale - power]
     };
-    Some(if negative { 0.0 - magnitude } else { magnitude })
+    Some((value, end))
 }
 
-/// The slow and always right way: finds the end of the number at `start` and lets `std` read it.
+/// The slow and always right way: finds the end of the number and lets `std` read it.
 #[inline(always)]
-fn by_text<'a>(cursor: &mut Cursor<'a>, start: Cursor<'a>) -> Option<f64> {
-    let (value, after) = std_number(start)?;
+fn by_text(cursor: &mut Cursor<'_>) -> Option<f64> {
+    let (value, after) = std_number(*cursor)?;
     *cursor = after;
     Some(value)
 }
@@ -227,42 +246,43 @@ fn text_len(bytes: &[u8]) -> Option<usize> {
     Some(at)
 }
 
-/// Steps over all digits that follow.
+/// The digits from `at` on, but not more than 16.
 #[inline(always)]
-fn digits(cursor: &mut Cursor<'_>) -> Option<Digits> {
-    let mut run = Digits { value: 0, count: 0 };
-    loop {
-        let word = u64::from_le_bytes(*cursor.chunk::<8>()?);
-        let count = leading_digits(word);
-        if count < 8 {
-            if count > 0 {
-                // Shifting drops what follows the digits and fills up with zeros in front.
-                let value = eight_digits((word & 0x0F0F_0F0F_0F0F_0F0F) << (64 - 8 * count));
-                run.value = run.value.wrapping_mul(POW10[count]).wrapping_add(value);
-                run.count += count;
-                cursor.skip(count)?;
-            }
-            return Some(run);
-        }
-        run.value = run.value.wrapping_mul(100_000_000).wrapping_add(eight_digits(word & 0x0F0F_0F0F_0F0F_0F0F));
-        run.count += 8;
-        cursor.skip(8)?;
+fn digits(window: &[u8; WINDOW], at: usize) -> Option<Digits> {
+    let head = load(window, at)?;
+    let bits = digit_bits(head);
+    if bits < 64 {
+        // Shifting drops what follows the digits and fills up with zeros in front.
+        return Some(Digits { value: eight_digits(head.wrapping_shl(64 - bits)), count: bits as usize / 8 });
     }
+    let head = eight_digits(head);
+    let tail = load(window, at + 8)?;
+    let bits = digit_bits(tail);
+    if bits == 0 {
+        return Some(Digits { value: head, count: 8 });
+    }
+    let count = bits as usize / 8;
+    Some(Digits { value: head * POW10[count] + eight_digits(tail << (64 - bits)), count: 8 + count })
 }
 
-/// How many of eight bytes, the first in the lowest place, are digits before the first other byte.
+/// Eight bytes, the first in the lowest place, with digits as their values.
 #[inline(always)]
-pub(super) fn leading_digits(word: u64) -> usize {
-    // '0'..='9' become 0..=9; adding 0x76 sets the top bit of anything above 9. A carry can only spoil bytes behind
-    // the first non-digit, since a byte that carries is one itself.
-    let word = word ^ 0x3030_3030_3030_3030;
+fn load(window: &[u8; WINDOW], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(*window.get(at..at + 8)?.first_chunk()?) ^ 0x3030_3030_3030_3030)
+}
+
+/// How many bits, from the lowest on, belong to digits.
+#[inline(always)]
+fn digit_bits(word: u64) -> u32 {
+    // Adding 0x76 sets the top bit of anything above 9. A carry can only spoil bytes behind the first non-digit, since
+    // a byte that carries is one itself.
     let others = (word.wrapping_add(0x7676_7676_7676_7676) | word) & 0x8080_8080_8080_8080;
-    (others.trailing_zeros() >> 3) as usize
+    others.trailing_zeros() & !7
 }
 
 /// Eight digit values, the most significant in the lowest byte, as one number: pairs, then fours, then eight.
 #[inline(always)]
-pub(super) fn eight_digits(values: u64) -> u64 {
+fn eight_digits(values: u64) -> u64 {
     const MASK: u64 = 0x0000_00FF_0000_00FF;
     let pairs = values.wrapping_mul(10).wrapping_add(values >> 8);
     let high = (pairs & MASK).wrapping_mul(100 + (1_000_000 << 32));
@@ -276,7 +296,7 @@ mod tests {
 
     /// `text` with something behind it, read to its end.
     fn read(text: &str) -> Option<f64> {
-        let bytes = [text.as_bytes(), b",\"st\":1234567890123456789012345"].concat();
+        let bytes = [text.as_bytes(), b",\"st\":1234567890123456789012345", &[b' '; SLACK]].concat();
         let mut cursor = Cursor::new(&bytes);
         let value = number(&mut cursor)?;
         (bytes.len() - cursor.rest().len() == text.len()).then_some(value)
@@ -351,11 +371,12 @@ mod tests {
 
     #[test]
     fn whole_numbers_are_exact_up_to_nineteen_digits() {
-        let read = |text: &str| whole(&mut Cursor::new(format!("{text},        ").as_bytes()));
+        let read = |text: &str| whole(&mut Cursor::new(&[text.as_bytes(), b",", &[b'7'; SLACK]].concat()));
         assert_eq!(read("17877285547970001"), Some(17_877_285_547_970_001));
+        assert_eq!(read("1691530805062000"), Some(1_691_530_805_062_000));
         assert_eq!(read("9999999999999999999"), Some(9_999_999_999_999_999_999));
         assert_eq!(read("0"), Some(0));
-        for text in ["", "-1", "007", "10000000000000000000", "x"] {
+        for text in ["", "-1", "007", "10000000000000000000", "99999999999999999999999999999999", "x"] {
             assert_eq!(read(text), None, "{text}");
         }
     }
