@@ -302,12 +302,13 @@ impl Session {
     /// Data objects received since the start.
     #[inline]
     pub fn data_received(&self) -> u64 {
-        self.counters.data
+        self.decoder.delivered()
     }
 
     /// Exact counts since the start.
     pub fn counters(&self) -> Counters {
-        Counters { decode: self.decoder.counters(), round_trip: self.liveness.round_trip(), ..self.counters }
+        let decode = self.decoder.counters();
+        Counters { data: decode.delivered, decode, round_trip: self.liveness.round_trip(), ..self.counters }
     }
 
     // ---- dialing ----
@@ -525,15 +526,17 @@ impl Session {
             self.counters.messages += 1;
             self.liveness.alive(now);
             let (bytes, len) = payload.padded();
-            match self.decoder.decode(bytes, len, receipt, sink) {
-                Ok(Message::Data { count }) => {
-                    self.counters.data += u64::from(count);
-                    self.liveness.data(now);
-                    if !self.answered || self.active_at.is_none() {
-                        self.first_data(now);
-                    }
+            let before = self.decoder.delivered();
+            let message = self.decoder.decode(bytes, len, receipt, sink);
+            // A list may hold data beside what is none, or cannot be read.
+            if self.decoder.delivered() > before {
+                self.liveness.data(now);
+                if !self.answered || self.active_at.is_none() {
+                    self.first_data(now);
                 }
-                other => self.handle_other(other),
+            }
+            if !matches!(message, Ok(Message::Data { .. })) {
+                self.handle_other(message);
             }
         }
     }

@@ -314,6 +314,17 @@ fn a_peer_that_sends_only_what_cannot_be_read_is_not_called_silent() {
 }
 
 #[test]
+fn data_beside_a_bad_element_of_a_list_is_data() {
+    let mut life = Life::new(config());
+    life.want(&["KRW-BTC"]);
+    life.open();
+    life.message(&format!("[{},{{}},{}]", trade_message("KRW-BTC", 1), trade_message("KRW-BTC", 2)));
+    assert_eq!((life.session.state(), life.delivered.0.len()), (State::Active, 2));
+    let counters = life.session.counters();
+    assert_eq!((counters.data, counters.malformed), (2, 1));
+}
+
+#[test]
 fn without_success_the_pauses_grow_and_never_end() {
     let mut life = Life::new(config());
     life.want(&["KRW-BTC"]);

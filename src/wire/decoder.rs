@@ -32,10 +32,12 @@ pub struct Decoder {
     scratch: Vec<u8>,
 }
 
-/// What a [`Decoder`] has met. All but `scanned` should stand still while the exchange sends what it documents.
+/// What a [`Decoder`] has met. All but `delivered` and `scanned` should stand still while the exchange sends what it documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct DecodeCounters {
+    /// Data objects given to the sink.
+    pub delivered: u64,
     /// Data messages that the fast reader read.
     pub scanned: u64,
     /// Data messages that only the general reader could read: right, but not in the documented form. Rising means that
@@ -43,7 +45,7 @@ pub struct DecodeCounters {
     pub fallbacks: u64,
     /// Objects of types without a struct, dropped.
     pub skipped: u64,
-    /// Messages that were refused.
+    /// Messages that were refused, in whole or, of a list, in part.
     pub malformed: u64,
     /// Fields that no table knows, ignored.
     pub unknown_keys: u64,
@@ -79,8 +81,8 @@ impl Decoder {
     ///
     /// What stands behind `len` is slack of any content. With at least [`SLACK`] bytes of it the message is read in
     /// place, else it is copied first. A key that is repeated counts as its last occurrence. Of a list with a bad
-    /// element, the elements before that have been delivered when the error returns. Never panics; costs time and
-    /// memory in proportion to `len`, whatever the bytes.
+    /// element, the others have been delivered when the error returns; [`delivered`](Self::delivered) tells how many.
+    /// Never panics; costs time and memory in proportion to `len`, whatever the bytes.
     pub fn decode(
         &mut self,
         bytes: &[u8],
@@ -98,10 +100,17 @@ impl Decoder {
         match scanned {
             Some(count) => {
                 self.counters.scanned += 1;
+                self.counters.delivered += u64::from(count);
                 Ok(Message::Data { count })
             }
             None => self.fall_back(message, receipt, sink),
         }
+    }
+
+    /// Data objects given to sinks so far.
+    #[inline]
+    pub fn delivered(&self) -> u64 {
+        self.counters.delivered
     }
 
     /// What this decoder has met so far.

@@ -21,8 +21,9 @@ pub(super) struct Walk {
     pub(super) counters: DecodeCounters,
 }
 
-/// Reads one message. A list is read element by element: what comes before a bad element has been delivered, what
-/// comes behind it is lost. The first element that is no data decides what the message was.
+/// Reads one message. A list is read element by element, and a bad one costs nothing but itself: the others are
+/// delivered, and the first refusal is the answer. Without one, the first element that is no data decides what the
+/// message was.
 pub(super) fn walk_message(
     nodes: &[Node<'_>],
     records: &mut Records,
@@ -33,17 +34,19 @@ pub(super) fn walk_message(
     let json = Json::new(nodes);
     let Some(elements) = json.elements() else { return walk_object(json, records, counters, receipt, sink) };
     let mut count = 0;
-    let mut other = None;
+    let (mut refusal, mut other) = (None, None);
     for element in elements {
-        match walk_object(element, records, counters, receipt, sink)? {
-            Message::Data { .. } => count += 1,
-            message => other = other.or(Some(message)),
+        match walk_object(element, records, counters, receipt, sink) {
+            Ok(Message::Data { .. }) => count += 1,
+            Ok(message) => other = other.or(Some(message)),
+            Err(error) => refusal = refusal.or(Some(error)),
         }
     }
-    match other {
-        Some(message) => Ok(message),
-        None if count == 0 => Err(DecodeError::NotAMessage),
-        None => Ok(Message::Data { count }),
+    match (refusal, other) {
+        (Some(error), _) => Err(error),
+        (None, Some(message)) => Ok(message),
+        (None, None) if count == 0 => Err(DecodeError::NotAMessage),
+        (None, None) => Ok(Message::Data { count }),
     }
 }
 
@@ -74,6 +77,7 @@ fn walk_object(
     };
     *counters = walk.counters;
     records.deliver(found?, receipt, sink);
+    counters.delivered += 1;
     Ok(Message::Data { count: 1 })
 }
 

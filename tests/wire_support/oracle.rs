@@ -23,9 +23,15 @@ fn read_into(message: &[u8], data: &mut Vec<Data>) -> Result<Option<u32>, Decode
         return Err(DecodeError::BadNumber);
     }
     let Value::Array(elements) = &value else { return object(&value, data) };
-    let mut only_data = true;
+    let (mut only_data, mut refusal) = (true, None);
     for element in elements {
-        only_data &= object(element, data)?.is_some();
+        match object(element, data) {
+            Ok(found) => only_data &= found.is_some(),
+            Err(error) => refusal = refusal.or(Some(error)),
+        }
+    }
+    if let Some(error) = refusal {
+        return Err(error);
     }
     match (only_data, data.len()) {
         (true, 0) => Err(DecodeError::NotAMessage),
