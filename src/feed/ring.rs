@@ -4,11 +4,11 @@
 //! # Synchronization
 //!
 //! * The ring is rtrb's: single producer, single consumer, Release and Acquire on its own indices.
-//! * `received` and `dropped` are written by the [`FeedWriter`] alone. `dropped` is stored after every push before that
-//!   drop (DROP-AFTER-PUSH, Release) and loaded before the reader looks whether the ring is empty (Acquire): a ring
-//!   found empty after that load held nothing that came before the drop, so the gap is at its end.
+//! * `dropped` is written by the [`FeedWriter`] alone, after every push before that drop (DROP-AFTER-PUSH, Release), and
+//!   loaded before the reader looks into the ring (Acquire): a ring found empty after that load held nothing that came
+//!   before the drop, so the gap is at its end.
 //! * Each slot carries the number of drops before it, so a gap in the middle needs no slot and no message of its own.
-//! * `delivered` is written by the [`Feed`] alone.
+//! * Counts are not shared. Each end knows what it did itself and asks the ring, the only judge, how much is in it.
 //! * `closed` is stored after the writer's last push (LAST-PUSH, Release) and loaded before the reader looks whether the
 //!   ring is empty (Acquire).
 //! * Sleeping readers and the writer meet in `sync::signal`: ring, `dropped` and `closed` are the data, `flush` notifies.
@@ -33,21 +33,19 @@ pub fn feed(capacity: usize) -> (FeedWriter, Feed) {
     assert!(capacity > 0, "a feed without room for an update would drop everything");
     let (ring, queued) = RingBuffer::new(capacity);
     let shared = Arc::new(Shared::default());
-    let writer = FeedWriter { ring, shared: shared.clone(), received: 0, dropped: 0, unflushed: false };
+    let writer = FeedWriter { ring, shared: shared.clone(), pushed: 0, dropped: 0, unflushed: false };
     (writer, Feed { ring: queued, shared, delivered: 0, reported: 0 })
 }
 
 #[derive(Default)]
 struct Shared {
     written: CachePadded<Written>,
-    delivered: CachePadded<AtomicU64>,
     signal: CachePadded<Signal>,
 }
 
 /// The writer's side, on a line of its own.
 #[derive(Default)]
 struct Written {
-    received: AtomicU64,
     dropped: AtomicU64,
     closed: AtomicBool,
 }
@@ -62,8 +60,9 @@ struct Slot {
 pub struct FeedWriter {
     ring: Producer<Slot>,
     shared: Arc<Shared>,
-    // The writer's own copies of `Written`.
-    received: u64,
+    // What went into the ring.
+    pushed: u64,
+    // The writer's own copy of `Written::dropped`.
     dropped: u64,
     // Something happened since the last flush that a sleeping reader waits for.
     unflushed: bool,
@@ -75,14 +74,12 @@ impl FeedWriter {
     #[inline]
     pub fn push(&mut self, update: Update) {
         self.unflushed = true;
-        self.received += 1;
-        // Before the push and the drop, so that no reader counts more out than came in.
-        self.shared.written.received.store(self.received, Relaxed);
         if self.ring.is_full() {
             return self.drop_newest();
         }
         let pushed = self.ring.push(Slot { update, dropped_before: self.dropped });
         debug_assert!(pushed.is_ok(), "only this end fills the ring");
+        self.pushed += 1;
     }
 
     /// Wakes the reader if it sleeps and anything was pushed since the last flush. A fence and a load otherwise.
@@ -98,14 +95,16 @@ impl FeedWriter {
         self.ring.is_abandoned()
     }
 
-    /// What came in and what became of it, see [`Feed::counts`].
+    /// What came in and what became of it.
     pub fn counts(&self) -> FeedCounts {
-        self.shared.counts()
+        let queued = (self.ring.buffer().capacity() - self.ring.slots()) as u64;
+        let (delivered, dropped) = (self.pushed - queued, self.dropped);
+        FeedCounts { received: self.pushed + dropped, delivered, dropped, queued }
     }
 
     fn drop_newest(&mut self) {
         self.dropped += 1;
-        // DROP-AFTER-PUSH: Release, pairs with the Acquire in `Feed::gap_at_the_end` and in `Shared::counts`.
+        // DROP-AFTER-PUSH: Release, pairs with the Acquire in `Feed::gap_at_the_end` and `Feed::counts`.
         self.shared.written.dropped.store(self.dropped, Release);
     }
 }
@@ -122,7 +121,7 @@ impl Drop for FeedWriter {
 pub struct Feed {
     ring: Consumer<Slot>,
     shared: Arc<Shared>,
-    // The reader's own copy of `Shared::delivered`.
+    // What came out of the ring.
     delivered: u64,
     // Drops that the reader has been told of.
     reported: u64,
@@ -139,8 +138,6 @@ impl Feed {
         }
         let update = self.ring.pop().ok()?.update;
         self.delivered += 1;
-        // Release, pairs with the Acquire in `Shared::counts`: who counts it out finds it counted in.
-        self.shared.delivered.store(self.delivered, Release);
         Some(Item::Data(update))
     }
 
@@ -162,7 +159,10 @@ impl Feed {
 
     /// What came in and what became of it.
     pub fn counts(&self) -> FeedCounts {
-        self.shared.counts()
+        // Acquire, pairs with DROP-AFTER-PUSH in `FeedWriter::drop_newest`: pushes before these drops are counted below.
+        let dropped = self.shared.written.dropped.load(Acquire);
+        let (delivered, queued) = (self.delivered, self.ring.slots() as u64);
+        FeedCounts { received: delivered + queued + dropped, delivered, dropped, queued }
     }
 
     #[cold]
@@ -183,7 +183,8 @@ impl Feed {
     }
 }
 
-/// What came into a feed and what became of it. `received = delivered + dropped + queued`, always and exactly.
+/// What came into a feed and what became of it. `received = delivered + dropped + queued`, always and exactly; what the
+/// other end does at this moment may not be in it yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FeedCounts {
     /// Updates that the engine pushed.
@@ -194,15 +195,4 @@ pub struct FeedCounts {
     pub dropped: u64,
     /// Updates in the ring.
     pub queued: u64,
-}
-
-impl Shared {
-    /// Outgoing is loaded before incoming, so `queued` never counts below zero.
-    fn counts(&self) -> FeedCounts {
-        // Acquire, pairs with the Release in `Feed::pop` and with DROP-AFTER-PUSH: what was counted out is counted in.
-        let delivered = self.delivered.load(Acquire);
-        let dropped = self.written.dropped.load(Acquire);
-        let received = self.written.received.load(Relaxed);
-        FeedCounts { received, delivered, dropped, queued: received - delivered - dropped }
-    }
 }

@@ -101,7 +101,9 @@ pub struct WatchArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example: hoga exchange --listen 127.0.0.1:9443 --replay day.jsonl --speed 10")]
+#[command(after_help = "Example: hoga exchange --listen 127.0.0.1:9443 --replay day.jsonl --speed 10
+
+Runs until SIGINT or SIGTERM. SIGUSR1 mutes it (pings are answered, no data is sent), and ends that again.")]
 pub struct ExchangeArgs {
     /// Loopback address; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:0")]

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use hoga_exchange::{Config, Replay, Server, ServerConfig, Stats};
+use hoga_exchange::{Config, Fault, Replay, Server, ServerConfig, Stats};
 use tempfile::NamedTempFile;
 
 use crate::args::ExchangeArgs;
@@ -18,7 +18,12 @@ pub fn run(args: ExchangeArgs) -> Result<(), Failure> {
     let server = start(args)?;
     let ca = certificate(&server)?;
     announce(&server, ca.as_ref())?;
-    interrupt.wait();
+    let mut muted = false;
+    interrupt.wait(|| {
+        muted = !muted;
+        server.inject(Fault::Mute(muted));
+        let _ = writeln!(io::stderr(), "{}", if muted { "muted: no data is sent" } else { "data is sent again" });
+    })?;
     let stats = server.stats();
     server.shutdown();
     // stderr may be closed; nobody reads it then.

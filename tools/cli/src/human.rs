@@ -6,7 +6,7 @@ use hoga::feed::{Event, Update};
 use hoga::model::{Candle, Level, Market, Nanos, Orderbook, Ticker, Trade};
 
 use crate::latency::short;
-use crate::line::{Change, Line, Problem, Summary, Turn};
+use crate::line::{Change, Gap, Line, Problem, Summary, Turn};
 
 /// Appends a line. A `String` never fails to grow, so writing cannot fail.
 pub fn write(out: &mut String, line: &Line) {
@@ -17,9 +17,15 @@ pub fn write(out: &mut String, line: &Line) {
             writeln!(out, "{:12} -- connection {connection}: {reason}: {message}", "")
         }
         Line::Health(Change { stream, health, at }) => writeln!(out, "{} -- {stream} is {health}", time_of_day(*at)),
-        Line::Gap { missed } => {
+        Line::Gap(Gap::FeedFull { missed }) => {
             writeln!(out, "{:12} -- {missed} events are missing here: output is too slow, see --capacity", "")
         }
+        Line::Gap(Gap::NewSocket { connection, old, new, last, first }) => writeln!(
+            out,
+            "{} -- connection {connection}: epoch {new} takes over from {old} after {}; what was sent meanwhile is missing",
+            time_of_day(*first),
+            short(first.since(*last)),
+        ),
         Line::Summary(total) => summary(out, total),
     };
 }

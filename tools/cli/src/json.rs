@@ -5,7 +5,7 @@ use hoga::feed::{Event, Update};
 use hoga::model::{Candle, DataType, Orderbook, Ticker, Trade, Unit};
 use hoga::pool::Health;
 
-use crate::line::{Change, Line, Problem, Summary, Turn};
+use crate::line::{Change, Gap, Line, Problem, Summary, Turn};
 use crate::object::Object;
 
 /// Appends a line.
@@ -15,9 +15,7 @@ pub fn write(out: &mut String, line: &Line) {
         Line::State(turn) => Object::line(out, |object| state(object, turn)),
         Line::Error(problem) => Object::line(out, |object| error(object, problem)),
         Line::Health(change) => Object::line(out, |object| health(object, change)),
-        Line::Gap { missed } => Object::line(out, |object| {
-            object.word("_event", "gap").plain("missed", missed);
-        }),
+        Line::Gap(gap) => Object::line(out, |object| missing(object, gap)),
         Line::Summary(total) => Object::line(out, |object| summary(object, total)),
     }
 }
@@ -34,6 +32,20 @@ fn state(object: &mut Object, turn: &Turn) {
         object.word("reason", lost.loss.code()).text("message", &lost.loss.to_string());
         object.optional("retry_at_ns", lost.retry_at.map(|at| at.0));
     }
+}
+
+fn missing(object: &mut Object, gap: &Gap) {
+    object.word("_event", "gap");
+    match gap {
+        Gap::FeedFull { missed } => object.word("reason", "feed_full").plain("missed", missed),
+        Gap::NewSocket { connection, old, new, last, first } => object
+            .word("reason", "new_socket")
+            .plain("conn", connection)
+            .plain("old_epoch", old)
+            .plain("new_epoch", new)
+            .plain("last_recv_ns", last.0)
+            .plain("first_recv_ns", first.0),
+    };
 }
 
 fn error(object: &mut Object, problem: &Problem) {
@@ -63,6 +75,7 @@ fn summary(object: &mut Object, total: &Summary) {
                 types.plain(data_type.as_str(), count);
             }
         });
+    object.plain("unread", total.unread);
     total.tally.fields(object, total.missed);
 }
 

@@ -20,10 +20,17 @@ pub enum Line<'a> {
     Error(Problem),
     /// A stream's values may no longer be trusted, or may be again.
     Health(Change),
-    /// Events that were dropped here, because output was too slow.
-    Gap { missed: u64 },
+    /// Something may be missing here.
+    Gap(Gap),
     /// The last line.
     Summary(Summary),
+}
+
+pub enum Gap {
+    /// Events were dropped, because output was too slow.
+    FeedFull { missed: u64 },
+    /// One socket ended and another took its place. What the exchange sent in between nobody can count.
+    NewSocket { connection: ConnectionId, old: Epoch, new: Epoch, last: Nanos, first: Nanos },
 }
 
 pub struct Turn {
@@ -61,6 +68,8 @@ pub struct Summary {
     pub by_type: BTreeMap<DataType, u64>,
     /// Events dropped because output was too slow.
     pub missed: u64,
+    /// Events that had arrived and were not wanted any more.
+    pub unread: u64,
     pub tally: Tally,
 }
 

@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM: the first asks for a clean end, the second ends at once.
+//! SIGINT and SIGTERM: the first asks for a clean end, the second ends at once. SIGUSR1: whatever the command says.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, Thread};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
 use crate::exit::Failure;
@@ -20,7 +20,6 @@ pub struct Interrupt(Arc<AtomicBool>);
 impl Interrupt {
     /// Catches the signals from now on. The calling thread is unparked by the first.
     pub fn catch() -> Result<Self, Failure> {
-        let refused = |error: io::Error| Failure::Failed(format!("signals cannot be caught: {error}"));
         let signals = Signals::new([SIGINT, SIGTERM]).map_err(refused)?;
         let asked = Arc::new(AtomicBool::new(false));
         let (flag, caller) = (asked.clone(), thread::current());
@@ -36,12 +35,31 @@ impl Interrupt {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Sleeps until somebody asks.
-    pub fn wait(&self) {
+    /// Sleeps until somebody asks; meanwhile does `on_usr1` for each SIGUSR1.
+    pub fn wait(&self, mut on_usr1: impl FnMut()) -> Result<(), Failure> {
+        let usr1 = Arc::new(AtomicBool::new(false));
+        let caller = thread::current();
+        let flag = usr1.clone();
+        let mut signals = Signals::new([SIGUSR1]).map_err(refused)?;
+        let listen = move || {
+            for _ in signals.forever() {
+                flag.store(true, Ordering::Relaxed);
+                caller.unpark();
+            }
+        };
+        thread::Builder::new().name("usr1".into()).spawn(listen).map_err(refused)?;
         while !self.is_asked() {
+            if usr1.swap(false, Ordering::Relaxed) {
+                on_usr1();
+            }
             thread::park();
         }
+        Ok(())
     }
+}
+
+fn refused(error: io::Error) -> Failure {
+    Failure::Failed(format!("signals cannot be caught: {error}"))
 }
 
 fn listen(mut signals: Signals, asked: &AtomicBool, caller: &Thread) {

@@ -15,7 +15,7 @@ pub struct Tally {
     pub bytes: u64,
     pub messages: u64,
     pub data: u64,
-    /// Sockets that were opened: the epoch of the newest.
+    /// TCP connections made: the epoch of the newest.
     pub epochs: u32,
     pub reconnects: u64,
     pub malformed: u64,

@@ -13,7 +13,7 @@ use crate::args::WatchArgs;
 use crate::exit::Failure;
 use crate::health::Healths;
 use crate::lifecycle::Reports;
-use crate::line::{Line, Summary};
+use crate::line::{Gap, Line, Summary};
 use crate::signals::Interrupt;
 use crate::tally::Tally;
 use crate::{human, json};
@@ -48,7 +48,7 @@ pub fn run(args: WatchArgs) -> Result<(), Failure> {
         reports: Reports::default(),
         healths: Healths::default(),
         printer: Printer::new(),
-        epoch: Epoch::default(),
+        last: None,
         by_type: BTreeMap::new(),
         received: 0,
         missed: 0,
@@ -84,6 +84,13 @@ impl End {
     }
 }
 
+/// Where the newest data printed came from, and when.
+#[derive(Clone, Copy)]
+struct Last {
+    epoch: Epoch,
+    received: Nanos,
+}
+
 struct Watch {
     args: WatchArgs,
     interrupt: Interrupt,
@@ -96,8 +103,8 @@ struct Watch {
     started: Nanos,
     /// When the health was last looked at.
     checked: Nanos,
-    /// Of the newest data printed.
-    epoch: Epoch,
+    /// The newest data printed.
+    last: Option<Last>,
     by_type: BTreeMap<DataType, u64>,
     received: u64,
     missed: u64,
@@ -106,10 +113,11 @@ struct Watch {
 impl Watch {
     fn follow(&mut self) -> Result<End, Failure> {
         loop {
-            self.print_reports()?;
             let caught_up = self.print_items()?;
-            self.print_health()?;
             if caught_up {
+                // While data waits, so do reports: what a socket brought is said before how it ended.
+                self.print_reports()?;
+                self.print_health()?;
                 self.printer.flush()?;
             }
             if let Some(end) = self.end() {
@@ -131,7 +139,7 @@ impl Watch {
                 Some(Item::Data(update)) => self.print_data(&update)?,
                 Some(Item::Gap { missed }) => {
                     self.missed += missed;
-                    self.print(&Line::Gap { missed })?;
+                    self.print(&Line::Gap(Gap::FeedFull { missed }))?;
                 }
                 Some(_) => {}
                 None => return Ok(true),
@@ -141,14 +149,21 @@ impl Watch {
     }
 
     fn print_data(&mut self, update: &Update) -> io::Result<()> {
-        if update.epoch != self.epoch {
-            // How the socket came to be is said before what it brought.
-            self.epoch = update.epoch;
-            self.print_reports()?;
+        if self.last.is_none_or(|last| last.epoch != update.epoch) {
+            self.print_new_socket(update)?;
         }
+        self.last = Some(Last { epoch: update.epoch, received: update.stamps.received });
         self.received += 1;
         *self.by_type.entry(update.event.key().data_type).or_default() += 1;
         self.print(&Line::Data(update))
+    }
+
+    /// How a socket came to be is said before what it brought, and what may be missing before it.
+    fn print_new_socket(&mut self, update: &Update) -> io::Result<()> {
+        self.print_reports()?;
+        let Some(Last { epoch: old, received: last }) = self.last else { return Ok(()) };
+        let (connection, new, first) = (update.connection, update.epoch, update.stamps.received);
+        self.print(&Line::Gap(Gap::NewSocket { connection, old, new, last, first }))
     }
 
     fn print_reports(&mut self) -> io::Result<()> {
@@ -217,32 +232,30 @@ impl Watch {
         self.args.duration.map_or(TURN, |duration| duration.saturating_sub(self.time()).min(TURN))
     }
 
-    /// Stops the engine, prints the rest of its life and the summary.
-    fn finish(self, end: End) -> Result<(), Failure> {
-        let duration = self.time();
-        let Self { args, engine, feed, lifecycle, mut reports, mut printer, by_type, missed, .. } = self;
-        let (why_nothing, pool) = (why_nothing(&engine, &args), engine.pool().clone());
-        let report = engine.shutdown(SHUTDOWN_DEADLINE);
-        let tally = Tally::of(&report.connections, &pool);
+    /// Stops the engine, prints the rest of what it brought and of its life, and the summary.
+    fn finish(mut self, end: End) -> Result<(), Failure> {
+        let (duration, why_nothing) = (self.time(), why_nothing(&self.engine, &self.args));
+        let report = self.engine.shutdown(SHUTDOWN_DEADLINE);
+        let tally = Tally::of(&report.connections, self.engine.pool());
         let stopped = report.into_result();
-        drop(feed);
-        let print_rest = || -> io::Result<()> {
-            while let Some(report) = lifecycle.try_next() {
-                if let Some(line) = reports.line(report) {
-                    printer.print(&line, args.json)?;
-                }
-            }
-            printer
-                .print(&Line::Summary(Summary { end: end.as_str(), duration, by_type, missed, tally }), args.json)?;
-            printer.flush()
-        };
-        let printed = print_rest();
+        let printed = self.print_rest(end, duration, tally);
         match end {
             // Ctrl-C ends the whole pipeline: that the reader is gone already is no news.
             End::Interrupted => Err(Failure::Interrupted),
             End::NothingReceived => Err(Failure::NothingReceived(why_nothing)),
             End::Count | End::Duration | End::EngineFailed => Ok(stopped.map_err(Failure::from).and(Ok(printed?))?),
         }
+    }
+
+    fn print_rest(&mut self, end: End, duration: Duration, tally: Tally) -> io::Result<()> {
+        // Who asked for a number of events has had them; everybody else gets what had arrived when it ended.
+        while end != End::Count && !self.print_items()? {}
+        self.print_reports()?;
+        let unread = self.feed.counts();
+        let unread = unread.received - unread.delivered - self.missed;
+        let (by_type, missed) = (std::mem::take(&mut self.by_type), self.missed);
+        self.print(&Line::Summary(Summary { end: end.as_str(), duration, by_type, missed, unread, tally }))?;
+        self.printer.flush()
     }
 }
 

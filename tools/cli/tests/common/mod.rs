@@ -106,7 +106,14 @@ impl Hoga {
 
 impl Drop for Hoga {
     fn drop(&mut self) {
-        // It may have ended already.
+        // Asked first, so that it removes its files; it may have ended already.
+        let _ = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        for _ in 0..100 {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
