@@ -117,7 +117,8 @@ pub struct ExchangeArgs {
     /// How many markets are listed.
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u16).range(1..=2000))]
     pub markets: u16,
-    /// Serves the lines of these files for the streams they hold, one message per line.
+    /// Serves the lines of these files for the streams they hold, one message per line. Streams that are not in them
+    /// are simulated.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub replay: Vec<PathBuf>,
     /// Multiplies the activity of the markets and the pace of a replay, which is 100 lines per second at 1. `max`

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::thread;
 
 use hoga_exchange::{Config, Fault, Replay, Server, ServerConfig, Stats};
 use tempfile::NamedTempFile;
@@ -10,20 +11,23 @@ use tempfile::NamedTempFile;
 use crate::args::ExchangeArgs;
 use crate::exit::Failure;
 use crate::object::Object;
-use crate::signals::Interrupt;
+use crate::signals::{Interrupt, Usr1};
 
 /// Serves until a signal comes, then says on stderr what it served.
 pub fn run(args: ExchangeArgs) -> Result<(), Failure> {
-    let interrupt = Interrupt::catch()?;
+    let (interrupt, usr1) = (Interrupt::catch()?, Usr1::catch()?);
     let server = start(args)?;
     let ca = certificate(&server)?;
     announce(&server, ca.as_ref())?;
     let mut muted = false;
-    interrupt.wait(|| {
-        muted = !muted;
-        server.inject(Fault::Mute(muted));
-        let _ = writeln!(io::stderr(), "{}", if muted { "muted: no data is sent" } else { "data is sent again" });
-    })?;
+    while !interrupt.is_asked() {
+        if usr1.take() {
+            muted = !muted;
+            server.inject(Fault::Mute(muted));
+            let _ = writeln!(io::stderr(), "{}", if muted { "muted: no data is sent" } else { "data is sent again" });
+        }
+        thread::park();
+    }
     let stats = server.stats();
     server.shutdown();
     // stderr may be closed; nobody reads it then.

@@ -1,11 +1,11 @@
-//! SIGINT and SIGTERM: the first asks for a clean end, the second ends at once. SIGUSR1: whatever the command says.
+//! SIGINT and SIGTERM: the first asks for a clean end, the second ends at once. SIGUSR1 means what the command says.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, Thread};
+use std::thread;
 
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
@@ -20,13 +20,16 @@ pub struct Interrupt(Arc<AtomicBool>);
 impl Interrupt {
     /// Catches the signals from now on. The calling thread is unparked by the first.
     pub fn catch() -> Result<Self, Failure> {
-        let signals = Signals::new([SIGINT, SIGTERM]).map_err(refused)?;
         let asked = Arc::new(AtomicBool::new(false));
-        let (flag, caller) = (asked.clone(), thread::current());
-        thread::Builder::new()
-            .name("signals".into())
-            .spawn(move || listen(signals, &flag, &caller))
-            .map_err(refused)?;
+        let flag = asked.clone();
+        let caller = thread::current();
+        on_each(&[SIGINT, SIGTERM], move || {
+            if flag.swap(true, Ordering::Relaxed) {
+                show_cursor();
+                process::exit(130);
+            }
+            caller.unpark();
+        })?;
         Ok(Self(asked))
     }
 
@@ -34,42 +37,38 @@ impl Interrupt {
     pub fn is_asked(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
+}
 
-    /// Sleeps until somebody asks; meanwhile does `on_usr1` for each SIGUSR1.
-    pub fn wait(&self, mut on_usr1: impl FnMut()) -> Result<(), Failure> {
-        let usr1 = Arc::new(AtomicBool::new(false));
+/// Whether SIGUSR1 came.
+#[derive(Debug)]
+pub struct Usr1(Arc<AtomicBool>);
+
+impl Usr1 {
+    /// Catches the signal from now on. The calling thread is unparked by each.
+    pub fn catch() -> Result<Self, Failure> {
+        let came = Arc::new(AtomicBool::new(false));
+        let flag = came.clone();
         let caller = thread::current();
-        let flag = usr1.clone();
-        let mut signals = Signals::new([SIGUSR1]).map_err(refused)?;
-        let listen = move || {
-            for _ in signals.forever() {
-                flag.store(true, Ordering::Relaxed);
-                caller.unpark();
-            }
-        };
-        thread::Builder::new().name("usr1".into()).spawn(listen).map_err(refused)?;
-        while !self.is_asked() {
-            if usr1.swap(false, Ordering::Relaxed) {
-                on_usr1();
-            }
-            thread::park();
-        }
-        Ok(())
+        on_each(&[SIGUSR1], move || {
+            flag.store(true, Ordering::Relaxed);
+            caller.unpark();
+        })?;
+        Ok(Self(came))
+    }
+
+    /// It came since this was last called.
+    pub fn take(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
     }
 }
 
-fn refused(error: io::Error) -> Failure {
-    Failure::Failed(format!("signals cannot be caught: {error}"))
-}
-
-fn listen(mut signals: Signals, asked: &AtomicBool, caller: &Thread) {
-    for _ in signals.forever() {
-        if asked.swap(true, Ordering::Relaxed) {
-            show_cursor();
-            process::exit(130);
-        }
-        caller.unpark();
-    }
+/// Starts a thread that lives as long as the process.
+fn on_each(signals: &[i32], mut act: impl FnMut() + Send + 'static) -> Result<(), Failure> {
+    let refused = |error: io::Error| Failure::Failed(format!("signals cannot be caught: {error}"));
+    let mut signals = Signals::new(signals).map_err(refused)?;
+    let listen = move || signals.forever().for_each(|_| act());
+    thread::Builder::new().name("signals".into()).spawn(listen).map_err(refused)?;
+    Ok(())
 }
 
 /// The thread that hid the cursor may be the one that hangs. Without a terminal there is none to show.

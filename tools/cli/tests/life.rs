@@ -4,8 +4,11 @@ mod common;
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
-use common::{Exchange, Hoga, run, spawn};
+use common::{Exchange, Hoga, json, run, spawn};
 use serde_json::Value;
 
 fn is_state(line: &Value, to: &str) -> bool {
@@ -44,8 +47,12 @@ fn an_exchange_that_dies_and_returns_is_told_and_followed() {
     drop(exchange);
 
     let _returned = Exchange::start(&["--plain", "--listen", &address]);
+    let gap = watch.until(|line| line["_event"] == "gap");
+    assert_eq!((&gap["reason"], &gap["old_epoch"]), (&"new_socket".into(), &1.into()), "{gap}");
+    assert!(gap["first_recv_ns"].as_u64() > gap["last_recv_ns"].as_u64(), "{gap}");
     let again = watch.until(|line| epoch_of_data(line).is_some());
     assert!(epoch_of_data(&again) > Some(1), "{again}");
+    assert_eq!(again["_hoga"]["epoch"], gap["new_epoch"]);
     watch.until(|line| is_health(line, "live"));
 
     watch.signal("INT");
@@ -54,6 +61,54 @@ fn an_exchange_that_dies_and_returns_is_told_and_followed() {
     let summary = output.json_lines().pop().expect("a summary");
     assert_eq!((&summary["_event"], &summary["end"]), (&"summary".into(), &"interrupted".into()));
     assert!(summary["reconnects"].as_u64() >= Some(1), "{summary}");
+}
+
+#[test]
+fn an_exchange_that_falls_silent_is_told_and_left_for_another_socket() {
+    let exchange = Exchange::start(&["--plain"]);
+    let mut watch = Hoga::start(&["watch", "KRW-BTC", "--types", "orderbook", "--json", "--endpoint", &exchange.url]);
+    watch.until(|line| epoch_of_data(line) == Some(1));
+
+    exchange.process.signal("USR1");
+    watch.until(|line| is_health(line, "stale"));
+    let left = watch.until(|line| is_state(line, "reconnecting"));
+    assert_eq!(left["reason"], "mute");
+
+    exchange.process.signal("USR1");
+    let again = watch.until(|line| epoch_of_data(line) > Some(1));
+    assert_eq!(again["code"], "KRW-BTC");
+    watch.until(|line| is_health(line, "live"));
+}
+
+#[test]
+fn with_a_reader_that_cannot_keep_up_every_message_is_accounted_for() {
+    let exchange = Exchange::start(&["--plain", "--speed", "50"]);
+    let codes = "KRW-BTC,KRW-ETH,KRW-XRP,KRW-SOL,KRW-DOGE";
+    let types = "ticker,trade,orderbook";
+    let args = ["watch", codes, "--types", types, "--json", "--capacity", "8", "--endpoint", &exchange.url];
+    let (mut watch, stdout) = spawn(&args);
+    let mut lines = BufReader::new(stdout).lines().map(|line| json(&line.expect("text")));
+    lines.by_ref().find(|line| epoch_of_data(line).is_some()).expect("data");
+    // Nobody reads: the pipe fills, then the feed.
+    thread::sleep(Duration::from_secs(3));
+    let stop = Command::new("kill").args(["-INT", &watch.id().to_string()]).status();
+    assert!(stop.is_ok_and(|status| status.success()));
+
+    let (mut printed, mut missed, mut summary) = (1, 0, Value::Null);
+    for line in lines {
+        printed += u64::from(epoch_of_data(&line).is_some());
+        if line["_event"] == "gap" {
+            missed += line["missed"].as_u64().expect("a number");
+        }
+        summary = line;
+    }
+    assert_eq!(watch.wait().expect("it can be waited for").code(), Some(130));
+    assert!(missed > 0, "nothing was missed: {summary}");
+    assert_eq!(summary["_event"], "summary");
+    let count = |name: &str| summary[name].as_u64().unwrap_or_else(|| panic!("no {name} in {summary}"));
+    let kinds = ["gaps", "unread", "unrouted", "late", "duplicate", "old_epoch"];
+    assert_eq!(count("gaps"), missed, "{summary}");
+    assert_eq!(count("data"), printed + kinds.map(count).iter().sum::<u64>(), "{summary}");
 }
 
 #[test]
@@ -105,6 +160,7 @@ fn what_cannot_be_asked_for_is_refused_with_the_reason() {
         (&["demo", "--markets", "0"], "--markets"),
         (&["exchange", "--listen", "192.0.2.1:0"], "loopback"),
         (&["exchange", "--replay", "/no/such/file.jsonl"], "/no/such/file.jsonl"),
+        (&["exchange", "--replay", "/dev/zero"], "/dev/zero: this is not a file"),
         (&["exchange", "--replay", "Cargo.toml"], "Cargo.toml:1: no type and code"),
         (&["exchange", "--log", "/no/such/folder/log.jsonl"], "--log /no/such/folder/log.jsonl"),
         (&["exchange", "--speed", "0"], "from 0.001"),

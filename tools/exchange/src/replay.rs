@@ -8,6 +8,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::fs;
 use std::io::{Error, ErrorKind, Result};
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 /// Lines of recorded messages, in file order, grouped by (type, code).
@@ -29,8 +30,7 @@ impl Replay {
         let mut replay = Self::default();
         for path in paths {
             let name = path.as_ref().display().to_string();
-            let text =
-                fs::read_to_string(&path).map_err(|error| Error::new(error.kind(), format!("{name}: {error}")))?;
+            let text = read(path.as_ref()).map_err(|error| Error::new(error.kind(), format!("{name}: {error}")))?;
             replay.add(&name, &text)?;
         }
         Ok(replay)
@@ -75,6 +75,15 @@ impl Replay {
     pub(crate) fn stream(&self, kind: &str, code: &str) -> Option<usize> {
         self.by_name.get(&(kind.to_owned(), code.to_owned())).copied()
     }
+}
+
+/// The text of a file or a named pipe. A device may never end.
+fn read(path: &Path) -> Result<String> {
+    let kind = fs::metadata(path)?.file_type();
+    if !kind.is_file() && !kind.is_fifo() {
+        return Err(Error::new(ErrorKind::InvalidInput, "this is not a file"));
+    }
+    fs::read_to_string(path)
 }
 
 fn stream_of(line: &str) -> Option<(String, String)> {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 /// Longest that anything here may take: generous, because the machine may be busy.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a finished run left behind.
 #[derive(Debug)]
@@ -106,13 +106,13 @@ impl Hoga {
 
 impl Drop for Hoga {
     fn drop(&mut self) {
-        // Asked first, so that it removes its files; it may have ended already.
-        let _ = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        // Asked first, so that it removes its files.
         for _ in 0..100 {
             if !matches!(self.child.try_wait(), Ok(None)) {
                 return;
             }
-            std::thread::sleep(Duration::from_millis(20));
+            self.signal("TERM");
+            thread::sleep(Duration::from_millis(20));
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
