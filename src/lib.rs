@@ -49,6 +49,8 @@
 //! The library installs no logger, panic hook or signal handler. Diagnostics go through `tracing`, never on the way of
 //! a frame.
 
+#![forbid(unsafe_code)]
+
 pub mod config;
 pub mod engine;
 pub mod error;

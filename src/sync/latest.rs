@@ -158,7 +158,7 @@ impl<T> Reader<T> {
         self.cell.0.version.load(Acquire)
     }
 
-    /// A reader that remembers what it saw: about one ns while nothing changed. It keeps the version it saw last from
+    /// A reader that remembers what it saw: about three ns while nothing changed. It keeps the version it saw last from
     /// being used again, so hold one for each thread that reads often, not one for each place that may read.
     pub fn cached(&self) -> CachedReader<T> {
         CachedReader { cache: Cache::new(self.cell.clone()) }

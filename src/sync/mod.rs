@@ -1,4 +1,4 @@
-//! Lock-free parts, and all unsafe code of the library: so far none is needed.
+//! Lock-free parts, none of which needs unsafe code.
 
 pub mod latest;
 mod prim;
