@@ -3,7 +3,6 @@
 mod builder;
 mod connection;
 mod control;
-
 mod feed;
 mod lifecycle;
 mod router;
