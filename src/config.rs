@@ -292,13 +292,22 @@ pub struct Limits {
     pub requests_per_second: u32,
     /// Requests per minute and connection. Default 100.
     pub requests_per_minute: u32,
+    /// Streams that one connection may carry. Default 20,000. The exchange names no limit and serves all its markets on
+    /// one connection; more than this is refused.
+    pub streams_per_connection: usize,
     /// The largest message accepted, in bytes. Default 1 MiB. A longer one ends the connection with close code 1009.
     pub message_bytes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connects_per_second: 5, requests_per_second: 5, requests_per_minute: 100, message_bytes: 1 << 20 }
+        Self {
+            connects_per_second: 5,
+            requests_per_second: 5,
+            requests_per_minute: 100,
+            streams_per_connection: 20_000,
+            message_bytes: 1 << 20,
+        }
     }
 }
 
@@ -324,7 +333,9 @@ impl Limits {
         .map(|(name, _)| format!("limits.{name} must be at most 10000"));
         let bytes = (!(4096..=1 << 26).contains(&self.message_bytes))
             .then(|| "limits.message_bytes must be from 4096 (a 30-level book has about 2700) to 64 MiB".to_owned());
-        zero.chain(large).chain(bytes)
+        let streams =
+            (self.streams_per_connection == 0).then(|| "limits.streams_per_connection must be at least 1".to_owned());
+        zero.chain(large).chain(bytes).chain(streams)
     }
 }
 

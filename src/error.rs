@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use crate::model::StreamKey;
-use crate::plan::InvalidSubscription;
+use crate::plan::{InvalidSubscription, TooManyStreams};
 use crate::pool::PoolError;
 
 /// What a call of the engine can end in. Full, empty, stale and not-yet are values elsewhere, not errors.
@@ -15,6 +15,8 @@ pub enum Error {
     Configuration(Vec<String>),
     /// The call asks for something that cannot be subscribed. Nothing was changed.
     Subscription(InvalidSubscription),
+    /// More streams than the connections may carry. Nothing was changed.
+    TooManyStreams(TooManyStreams),
     /// The pool has no such stream.
     Pool(PoolError),
     /// The system refused something the engine needs to start. Whatever had been started was stopped again.
@@ -66,6 +68,7 @@ impl Error {
         match self {
             Self::Configuration(_) => "CONFIGURATION",
             Self::Subscription(_) => "SUBSCRIPTION",
+            Self::TooManyStreams(_) => "TOO_MANY_STREAMS",
             Self::Pool(_) => "NO_SUCH_STREAM",
             Self::Start { .. } => "START",
             Self::NotReady(_) => "NOT_READY",
@@ -78,7 +81,7 @@ impl Error {
     /// How bad it is.
     pub const fn severity(&self) -> Severity {
         match self {
-            Self::Subscription(_) | Self::Pool(_) => Severity::Low,
+            Self::Subscription(_) | Self::TooManyStreams(_) | Self::Pool(_) => Severity::Low,
             Self::NotReady(_) | Self::ShutdownTimedOut(_) => Severity::Medium,
             Self::Configuration(_) | Self::Start { .. } | Self::Stopped | Self::ThreadPanicked(_) => Severity::High,
         }
@@ -88,7 +91,7 @@ impl Error {
     pub const fn recovery(&self) -> Recovery {
         match self {
             Self::Configuration(_) => Recovery::FixConfiguration,
-            Self::Subscription(_) | Self::Pool(_) => Recovery::FixCall,
+            Self::Subscription(_) | Self::TooManyStreams(_) | Self::Pool(_) => Recovery::FixCall,
             Self::NotReady(_) => Recovery::Wait,
             Self::Start { .. } | Self::Stopped => Recovery::Restart,
             Self::ShutdownTimedOut(_) | Self::ThreadPanicked(_) => Recovery::Report,
@@ -101,6 +104,11 @@ impl fmt::Display for Error {
         match self {
             Self::Configuration(problems) => write!(f, "the configuration cannot work: {}", problems.join("; ")),
             Self::Subscription(invalid) => write!(f, "the subscription was refused: {invalid}"),
+            Self::TooManyStreams(TooManyStreams { streams, limit }) => write!(
+                f,
+                "{streams} streams are more than the {limit} that the connections may carry; \
+                 ask for fewer, use more connections or raise limits.streams_per_connection"
+            ),
             Self::Pool(error) => error.fmt(f),
             Self::Start { what, source } => write!(f, "the engine could not start: {what}: {source}"),
             Self::NotReady(missing) => {
@@ -144,6 +152,12 @@ impl From<InvalidSubscription> for Error {
     }
 }
 
+impl From<TooManyStreams> for Error {
+    fn from(refused: TooManyStreams) -> Self {
+        Self::TooManyStreams(refused)
+    }
+}
+
 impl From<PoolError> for Error {
     fn from(error: PoolError) -> Self {
         Self::Pool(error)
@@ -163,7 +177,12 @@ mod tests {
         let key = StreamKey { data_type: DataType::Ticker, market: "KRW-BTC".parse().unwrap() };
         vec![
             Error::Configuration(vec!["one".to_owned(), "two".to_owned()]),
-            Error::Subscription(InvalidSubscription { offenders: vec![], empty_types: vec![DataType::Trade] }),
+            Error::Subscription(InvalidSubscription {
+                offenders: vec![],
+                empty_types: vec![DataType::Trade],
+                options: vec![],
+            }),
+            Error::TooManyStreams(TooManyStreams { streams: 3, limit: 2 }),
             Error::Pool(PoolError::NotSubscribed(key)),
             Error::Start { what: "thread", source: io::ErrorKind::OutOfMemory.into() },
             Error::NotReady(vec![key; 1000]),
@@ -187,7 +206,10 @@ mod tests {
     fn what_only_the_caller_can_mend_is_never_left_to_waiting() {
         for error in every_error() {
             let callers = matches!(error.recovery(), Recovery::FixCall | Recovery::FixConfiguration);
-            let caused = matches!(error, Error::Configuration(_) | Error::Subscription(_) | Error::Pool(_));
+            let caused = matches!(
+                error,
+                Error::Configuration(_) | Error::Subscription(_) | Error::TooManyStreams(_) | Error::Pool(_)
+            );
             assert_eq!(callers, caused, "{error}");
             assert!(error.severity() >= Severity::Low);
         }

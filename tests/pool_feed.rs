@@ -55,9 +55,9 @@ fn a_gap_stands_where_updates_are_missing() {
     assert_eq!(feed.pop().map(short), Some(Seen::Data(1)));
     // Room again: the gap lies between 2 and 6, and is one item.
     push(&mut writer, 6..=7);
-    assert_eq!(feed.counts(), FeedCounts { received: 7, delivered: 1, dropped: 4, queued: 2 });
+    assert_eq!(feed.counts(), FeedCounts { received: 7, delivered: 1, dropped: 4, filtered: 0, queued: 2 });
     assert_eq!(drain(&mut feed), [Seen::Data(2), Seen::Gap(3), Seen::Data(6), Seen::Gap(1)]);
-    assert_eq!(writer.counts(), FeedCounts { received: 7, delivered: 3, dropped: 4, queued: 0 });
+    assert_eq!(writer.counts(), FeedCounts { received: 7, delivered: 3, dropped: 4, filtered: 0, queued: 0 });
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn the_writer_learns_that_its_reader_is_gone_and_goes_on_unharmed() {
     assert!(writer.is_abandoned());
     push(&mut writer, 1..100);
     writer.flush();
-    assert_eq!(writer.counts(), FeedCounts { received: 99, delivered: 0, dropped: 97, queued: 2 });
+    assert_eq!(writer.counts(), FeedCounts { received: 99, delivered: 0, dropped: 97, filtered: 0, queued: 2 });
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn under_overflow_between_threads_every_update_is_delivered_or_missed_in_its_pla
             }
         }
         assert_eq!(next, UPDATES + 1);
-        assert_eq!(feed.counts(), FeedCounts { received: UPDATES, delivered, dropped: missed, queued: 0 });
+        assert_eq!(feed.counts(), FeedCounts { received: UPDATES, delivered, dropped: missed, filtered: 0, queued: 0 });
     });
 }
 

@@ -12,7 +12,7 @@ use hoga::config::{Backoff, Endpoint, KeepAlive, Limits, Timeouts};
 use hoga::model::{
     Candle, ConnectionId, DataType, Epoch, Format, Nanos, Orderbook, Receipt, Sink, StreamKey, Ticker, Trade,
 };
-use hoga::plan::StreamSet;
+use hoga::plan::{StreamSet, Wish};
 use hoga::session::{Action, Closed, Config, Entropy, Event, Session, State};
 use hoga_exchange::{ConnId, ErrorName, Exchange, Fault, Flow, Observer};
 
@@ -167,6 +167,7 @@ struct World {
     reports: Vec<Event>,
     markets: Vec<String>,
     wanted: StreamSet,
+    wishes: u64,
 }
 
 impl World {
@@ -202,6 +203,7 @@ impl World {
             reports: Vec::new(),
             markets: exchange.markets().map(str::to_owned).collect(),
             wanted: StreamSet::default(),
+            wishes: 0,
             exchange,
             rng,
         }
@@ -378,8 +380,10 @@ impl World {
                 let market = &self.markets[self.rng.below(self.markets.len() as u64) as usize];
                 StreamKey { data_type: TYPES[self.rng.below(4) as usize], market: market.parse().unwrap() }
             })
-            .collect();
-        self.session.set_streams(self.now, self.wanted.clone());
+            .collect::<StreamSet>();
+        self.wishes += 1;
+        let (revision, streams) = (self.wishes, self.wanted.clone());
+        self.session.set_wish(self.now, Wish { revision, streams, ..Wish::default() });
     }
 
     /// Something goes wrong. `kinds` says what may.
@@ -440,9 +444,9 @@ impl World {
     fn missing(&self) -> Option<StreamKey> {
         let newest = self.delivered.0.iter().rev().take_while(|(epoch, _)| *epoch == self.session.epoch());
         let seen: HashSet<_> = newest.map(|(_, (kind, market, ..))| (kind.as_str(), market.as_str())).collect();
-        let mut wanted = self.wanted.keys().iter();
+        let mut wanted = self.wanted.keys();
         let active = self.session.state() == State::Active;
-        wanted.find(|key| !active || !seen.contains(&(key.data_type.as_str(), key.market.as_str()))).copied()
+        wanted.find(|key| !active || !seen.contains(&(key.data_type.as_str(), key.market.as_str())))
     }
 }
 

@@ -9,9 +9,9 @@ use std::time::Duration;
 use super::Engine;
 use crate::config::{Backoff, Endpoint, KeepAlive, Limits, Timeouts, Wait};
 use crate::error::{Error, Result};
-use crate::model::{Format, Interval, StreamKey};
+use crate::model::{Format, Interval};
 use crate::net::{Resolve, SystemResolver, TlsConfig, is_available};
-use crate::plan::{self, IntoMarkets, Subscription};
+use crate::plan::{self, IntoMarkets, Subscription, Want};
 use crate::pool::DataPool;
 
 /// The largest root certificate file that is read.
@@ -35,7 +35,11 @@ pub(super) struct Settings {
     pub endpoint: Endpoint,
     pub format: Format,
     pub wait: Wait,
-    pub pin: Option<usize>,
+    pub pin: Vec<usize>,
+    pub connections: usize,
+    pub window: Duration,
+    pub grace: Duration,
+    pub patience: Duration,
     pub timeouts: Timeouts,
     pub backoff: Backoff,
     pub limits: Limits,
@@ -52,7 +56,11 @@ impl Default for Builder {
                 endpoint: Endpoint::korea(),
                 format: Format::Default,
                 wait: Wait::Park,
-                pin: None,
+                pin: Vec::new(),
+                connections: 1,
+                window: Duration::from_millis(50),
+                grace: Duration::from_secs(5),
+                patience: Duration::from_secs(3),
                 timeouts: Timeouts::default(),
                 backoff: Backoff::default(),
                 limits: Limits::default(),
@@ -70,6 +78,9 @@ impl Default for Builder {
 }
 
 impl Builder {
+    /// The most connections. The exchange allows five new ones per second and address.
+    pub const CONNECTIONS_MAX: usize = 64;
+
     /// Subscribes to the tickers of markets from the start.
     pub fn ticker(self, markets: impl IntoMarkets) -> Self {
         self.subscribe(plan::ticker(markets))
@@ -119,15 +130,37 @@ impl Builder {
         self
     }
 
-    /// Pins the connection's thread to a core. Default: the scheduler decides. One core per connection; there is one
-    /// connection.
+    /// Spreads the streams over so many connections, each with a thread of its own. Default: 1, which carries all that
+    /// the exchange has. All streams of a market stay together. At most [`CONNECTIONS_MAX`](Self::CONNECTIONS_MAX).
+    pub fn connections(mut self, connections: usize) -> Self {
+        self.settings.connections = connections;
+        self
+    }
+
+    /// Pins the connections' threads to cores, one for each connection. Default: the scheduler decides.
     pub fn pin(mut self, cores: impl IntoIterator<Item = usize>) -> Self {
-        let cores: Vec<_> = cores.into_iter().collect();
-        if let [core] = cores[..] {
-            self.settings.pin = Some(core);
-        } else {
-            self.problems.push(format!("pin: {} cores were named for one connection", cores.len()));
-        }
+        self.settings.pin = cores.into_iter().collect();
+        self
+    }
+
+    /// Changes of demand within this time become one request. Default: 50 ms from the first change, and none while a
+    /// connection has not sent its first request. Longer saves requests, of which the exchange allows 100 per minute.
+    pub fn coalesce(mut self, window: Duration) -> Self {
+        self.settings.window = window;
+        self
+    }
+
+    /// How long a stream stays on the wire after the last who wanted it has left, so that asking again costs nothing.
+    /// Default: 5 s. It stays live for that long.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.settings.grace = grace;
+        self
+    }
+
+    /// How long a stream may bring nothing after it was asked for, before it is asked for once more, and again before it
+    /// counts as unconfirmed. Default: 3 s.
+    pub fn confirm_within(mut self, patience: Duration) -> Self {
+        self.settings.patience = patience;
         self
     }
 
@@ -193,7 +226,7 @@ impl Builder {
     /// [`Error::Configuration`] names every problem; nothing was started. [`Error::Start`] if the system refused a
     /// thread or an event queue; what had been started was stopped again.
     pub fn start(mut self) -> Result<Engine> {
-        let keys = self.checked_keys();
+        let wants = self.checked_wants();
         let tls = self.checked_tls();
         self.check_settings();
         if !self.problems.is_empty() {
@@ -201,13 +234,13 @@ impl Builder {
         }
         // Without a problem there are roots: the two go together.
         let Some(tls) = tls else { return Err(Error::Configuration(vec!["no root certificates".to_owned()])) };
-        Engine::start(self.settings, tls, &keys)
+        Engine::start(self.settings, tls, wants)
     }
 
-    fn checked_keys(&mut self) -> Vec<StreamKey> {
-        match self.subscription.take().map(Subscription::keys) {
+    fn checked_wants(&mut self) -> Vec<Want> {
+        match self.subscription.take().map(Subscription::wants) {
             None => Vec::new(),
-            Some(Ok(keys)) => keys,
+            Some(Ok(wants)) => wants,
             Some(Err(invalid)) => {
                 self.problems.push(format!("subscription: {invalid}"));
                 Vec::new()
@@ -239,10 +272,23 @@ impl Builder {
         if !(4096..=1 << 20).contains(&settings.receive_bytes) {
             self.problems.push("receive_bytes must be from 4 KiB to 1 MiB".to_owned());
         }
-        if let Some(core) = settings.pin
-            && !is_available(core)
-        {
-            self.problems.push(format!("pin: this process may not use core {core}"));
+        let (cores, connections) = (settings.pin.len(), settings.connections);
+        if !(1..=Self::CONNECTIONS_MAX).contains(&connections) {
+            self.problems.push(format!("connections must be from 1 to {}", Self::CONNECTIONS_MAX));
+        }
+        if cores != 0 && cores != connections {
+            self.problems.push(format!("pin: {cores} cores were named for {connections} connections"));
+        }
+        let taken = settings.pin.iter().filter(|core| !is_available(**core));
+        self.problems.extend(taken.map(|core| format!("pin: this process may not use core {core}")));
+        if settings.patience.is_zero() {
+            self.problems.push("confirm_within must be longer than zero".to_owned());
+        }
+        let longest = Duration::from_secs(60);
+        for (name, time) in [("coalesce", settings.window), ("grace", settings.grace)] {
+            if time > longest {
+                self.problems.push(format!("{name} must be at most {} s", longest.as_secs()));
+            }
         }
     }
 }

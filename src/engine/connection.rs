@@ -1,16 +1,24 @@
 //! What a connection's thread does besides the session: applies commands, keeps the status true, feeds the readers.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::Thread;
 
+use crossbeam_channel::Sender;
+
+use super::control::Report;
 use super::lifecycle::{LifecycleEvent, Watchers};
 use super::router::{AnyPublisher, Router};
-use super::status::ConnectionStatus;
+use super::status::SharedStatus;
 use crate::feed::FeedWriter;
-use crate::model::{Candle, ConnectionId, Epoch, Nanos, Orderbook, Receipt, Sink, StreamKey, Ticker, Trade};
+use crate::model::{
+    Candle, ConnectionId, DataType, Grouping, Market, Nanos, Orderbook, Receipt, Sink, StreamKey, Ticker, Trade,
+};
 use crate::net::Handler;
-use crate::plan::StreamSet;
+use crate::plan::{Want, Wish};
 use crate::pool::Link;
-use crate::session::{Counters, Event, Session, State};
+use crate::session::{Event, Session};
+use crate::wire::SubscriptionList;
 
 /// What the connection's thread shall do next. The newest wish replaces older ones, so it never grows with waiting.
 #[derive(Default)]
@@ -18,11 +26,10 @@ pub(super) struct Mailbox(Mutex<Letters>);
 
 #[derive(Default)]
 pub(super) struct Letters {
-    pub wanted: Option<StreamSet>,
-    /// A stream was dropped and is wanted again. Its value counts as stale until a new one comes.
-    pub renewed: bool,
+    pub wish: Option<Wish>,
+    pub list: bool,
     pub streams: Vec<AnyPublisher>,
-    pub feeds: Vec<(Vec<StreamKey>, FeedWriter)>,
+    pub feeds: Vec<(Vec<Want>, FeedWriter)>,
     pub stop: bool,
 }
 
@@ -37,39 +44,6 @@ impl Mailbox {
     }
 }
 
-/// The status of a connection as other threads see it.
-pub(super) struct SharedStatus(Mutex<ConnectionStatus>);
-
-impl SharedStatus {
-    pub fn new(id: ConnectionId, now: Nanos) -> Self {
-        Self(Mutex::new(ConnectionStatus {
-            id,
-            state: State::Disconnected,
-            since: now,
-            epoch: Epoch::default(),
-            last_loss: None,
-            counters: Counters::default(),
-            unrouted: 0,
-        }))
-    }
-
-    pub fn read(&self) -> ConnectionStatus {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// For changes that must not be lost and are rare.
-    fn change(&self, write: impl FnOnce(&mut ConnectionStatus)) {
-        write(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-
-    /// For the frequent counters: never waits. If somebody reads just now, the next batch brings them.
-    fn offer(&self, write: impl FnOnce(&mut ConnectionStatus)) {
-        if let Ok(mut status) = self.0.try_lock() {
-            write(&mut status);
-        }
-    }
-}
-
 /// The owner of a connection's session, on its thread.
 pub(super) struct Connection {
     pub id: ConnectionId,
@@ -78,8 +52,36 @@ pub(super) struct Connection {
     pub mailbox: Arc<Mailbox>,
     pub status: Arc<SharedStatus>,
     pub watchers: Arc<Watchers>,
+    /// To the control thread.
+    pub reports: Sender<(usize, Report)>,
+    pub control: Thread,
     /// Data messages that the link was told of.
     pub data_seen: u64,
+}
+
+impl Connection {
+    /// The control thread wakes on its own now and then; this makes it now.
+    fn tell(&self, report: Report) {
+        // Nobody listens any more when the engine has stopped.
+        let _ = self.reports.send((self.id.0 as usize, report));
+        self.control.unpark();
+    }
+}
+
+/// The streams of a list as far as they can be told. Codes may carry a depth.
+fn keys_of(list: &SubscriptionList) -> BTreeSet<StreamKey> {
+    let mut keys = BTreeSet::new();
+    for entry in &list.entries {
+        let Some(data_type) = DataType::from_name(&entry.type_name) else { continue };
+        let data_type = match entry.level.and_then(Grouping::krw) {
+            Some(step) if data_type == DataType::Orderbook => DataType::GroupedOrderbook(step),
+            _ => data_type,
+        };
+        let market = |code: &str| code.split('.').next().unwrap_or_default().parse::<Market>().ok();
+        let markets = entry.codes.iter().filter_map(|code| market(code));
+        keys.extend(markets.map(|market| StreamKey { data_type, market }));
+    }
+    keys
 }
 
 impl Handler for Connection {
@@ -88,15 +90,15 @@ impl Handler for Connection {
         for publisher in letters.streams {
             self.router.add_stream(publisher);
         }
-        for (keys, writer) in letters.feeds {
-            self.router.add_feed(keys, writer);
+        for (wants, writer) in letters.feeds {
+            self.router.add_feed(&wants, writer);
         }
-        if let Some(wanted) = letters.wanted {
-            self.router.set_wanted(&wanted);
-            session.set_streams(now, wanted);
+        if let Some(wish) = letters.wish {
+            self.router.set_wanted(&wish.streams);
+            session.set_wish(now, wish);
         }
-        if letters.renewed {
-            session.renew(now);
+        if letters.list {
+            session.list(now);
         }
         if letters.stop {
             session.stop(now);
@@ -108,8 +110,10 @@ impl Handler for Connection {
             Event::State { at, from, to, epoch } => {
                 if to.is_open() && !from.is_open() {
                     self.link.up(*epoch, *at);
+                    self.tell(Report::Opened(*epoch));
                 } else if from.is_open() && !to.is_open() {
                     self.link.down(*at);
+                    self.tell(Report::Lost);
                 }
                 self.status.change(|s| (s.state, s.since, s.epoch) = (*to, *at, *epoch));
                 tracing::debug!(connection = %self.id, %epoch, "{from} -> {to}");
@@ -118,9 +122,10 @@ impl Handler for Connection {
                 self.status.change(|s| s.last_loss = Some(loss.clone()));
                 tracing::info!(connection = %self.id, %epoch, reason = loss.code(), "{loss}");
             }
+            Event::Requested { at, revision, .. } => self.tell(Report::Requested { at: *at, revision: *revision }),
+            Event::Subscriptions(list) => self.tell(Report::Listed(keys_of(list))),
             Event::ServerError(error) => tracing::warn!(connection = %self.id, "the exchange answered {error}"),
             Event::Malformed(error) => tracing::debug!(connection = %self.id, "a message was refused: {error}"),
-            _ => {}
         }
         self.watchers.report(&LifecycleEvent { connection: self.id, event });
     }

@@ -1,112 +1,204 @@
-//! The demand side: who wants what, and the one place that tells the connection about it.
+//! The demand side: who wants what, and the one place that tells the connections about it.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::Thread;
 
 use super::connection::Mailbox;
 use super::router::AnyPublisher;
+use super::status::SharedStatus;
 use crate::error::{Error, Result};
 use crate::feed::FeedWriter;
-use crate::model::{DataType, StreamKey};
-use crate::net::Remote;
-use crate::plan::Demand;
+use crate::model::{Clock, DataType, Epoch, Nanos, StreamKey};
+use crate::net::{Remote, SystemClock};
+use crate::plan::{DemandId, Orders, Planner, Want};
 use crate::pool::{DataPool, Link};
 
-/// Shared by the engine and every handle that holds demand.
+/// Shared by the engine, its control thread and every handle that holds demand.
 pub(super) struct Control {
     pub pool: DataPool,
+    pub clock: SystemClock,
+    pub lines: Vec<Line>,
+    state: Mutex<ControlState>,
+    /// Woken when demand changed.
+    thread: OnceLock<Thread>,
+    /// False once the control thread has ended, however it did.
+    pub alive: Arc<AtomicBool>,
+}
+
+/// What is shared with one connection's thread.
+#[derive(Clone)]
+pub(super) struct Line {
     pub link: Arc<Link>,
     pub mailbox: Arc<Mailbox>,
     pub remote: Remote,
+    pub status: Arc<SharedStatus>,
     /// False once the connection's thread has ended, however it did.
     pub alive: Arc<AtomicBool>,
-    state: Mutex<ControlState>,
 }
 
-#[derive(Default)]
 struct ControlState {
-    demand: Demand,
-    /// Streams that have a publisher on the connection's thread. One writer for each cell, for life: a stream that
-    /// nobody wants keeps its own and is only marked.
-    opened: HashSet<StreamKey>,
+    planner: Planner,
+    /// Streams that have a publisher on a connection's thread. One writer for each cell, for life: a stream that is not
+    /// carried any more keeps its own and is only marked.
+    opened: BTreeSet<StreamKey>,
     stopped: bool,
 }
 
+/// What a connection's thread tells the control thread. A few for each reconnect or request, and the exchange rations
+/// both.
+#[derive(Debug)]
+pub(super) enum Report {
+    Opened(Epoch),
+    Lost,
+    Requested { at: Nanos, revision: u64 },
+    Listed(BTreeSet<StreamKey>),
+}
+
+/// Demand that was accepted.
+pub(super) struct Accepted {
+    pub id: DemandId,
+    pub revision: u64,
+}
+
 impl Control {
-    pub fn new(pool: DataPool, link: Arc<Link>, mailbox: Arc<Mailbox>, remote: Remote) -> Self {
-        let alive = Arc::new(AtomicBool::new(true));
-        Self { pool, link, mailbox, remote, alive, state: Mutex::default() }
+    pub fn new(pool: DataPool, clock: SystemClock, lines: Vec<Line>, planner: Planner) -> Self {
+        let state = Mutex::new(ControlState { planner, opened: BTreeSet::new(), stopped: false });
+        Self { pool, clock, lines, state, thread: OnceLock::new(), alive: Arc::new(AtomicBool::new(true)) }
     }
 
-    /// Adds demand, and a feed of it if one is given. Either everything happens or nothing.
-    pub fn add(&self, keys: &[StreamKey], feed: Option<FeedWriter>) -> Result<()> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Adds demand, and a feed of it if there is one: `feed` makes a writing end for each connection that carries some of
+    /// it. Either everything happens or nothing.
+    pub fn add(&self, wants: Vec<Want>, feed: impl FnOnce(usize) -> Vec<FeedWriter>) -> Result<Accepted> {
+        let mut state = self.lock();
         if state.stopped || !self.is_alive() {
             return Err(Error::Stopped);
         }
-        let mut renewed = false;
-        for key in state.demand.add(keys) {
+        let admitted = state.planner.add(self.clock.now(), wants)?;
+        for (key, home) in admitted.new {
             if state.opened.insert(key) {
-                let publisher = self.open(key);
-                self.mailbox.leave(|letters| letters.streams.push(publisher));
+                let publisher = self.open(key, home);
+                self.lines[home].mailbox.leave(|letters| letters.streams.push(publisher));
             } else {
                 self.pool.set_subscribed(key, true);
-                renewed = true;
             }
         }
-        let wanted = state.demand.streams();
-        // Under the lock: wishes arrive in the order in which demand changed.
-        self.mailbox.leave(|letters| {
-            letters.feeds.extend(feed.map(|writer| (keys.to_vec(), writer)));
-            letters.wanted = Some(wanted);
-            letters.renewed |= renewed;
-        });
+        let shares = shares(&state.planner, admitted.id, self.lines.len());
+        // Under the lock: the streams are there before the feeds that read them.
+        for ((home, wants), writer) in shares.iter().zip(feed(shares.len())) {
+            self.lines[*home].mailbox.leave(|letters| letters.feeds.push((wants.clone(), writer)));
+            self.lines[*home].remote.wake();
+        }
         drop(state);
-        self.remote.wake();
-        Ok(())
+        self.wake();
+        Ok(Accepted { id: admitted.id, revision: admitted.revision })
     }
 
-    /// Releases exactly what one `add` asked for.
-    pub fn remove(&self, keys: &[StreamKey]) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        for key in state.demand.remove(keys) {
-            self.pool.set_subscribed(key, false);
-        }
-        let wanted = state.demand.streams();
-        self.mailbox.leave(|letters| letters.wanted = Some(wanted));
-        drop(state);
-        self.remote.wake();
+    /// Releases exactly what one `add` asked for. The second time nothing happens.
+    pub fn remove(&self, id: DemandId) {
+        self.lock().planner.remove(self.clock.now(), id);
+        self.wake();
     }
 
     /// Everything that anybody wants now.
     pub fn wanted(&self) -> Vec<StreamKey> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).demand.streams().keys().to_vec()
+        self.with_planner(|planner| planner.wanted().collect())
     }
 
-    /// Refuses demand from now on and tells the thread to end.
+    /// Looks at the planner.
+    pub fn with_planner<R>(&self, look: impl FnOnce(&mut Planner) -> R) -> R {
+        look(&mut self.lock().planner)
+    }
+
+    // ---- the control thread ----
+
+    /// Who is woken when demand changes.
+    pub fn set_thread(&self, thread: Thread) {
+        let _ = self.thread.set(thread);
+    }
+
+    /// Lets the control thread look.
+    pub fn wake(&self) {
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+    }
+
+    /// Applies what connections report, and tells them what to do. Gives the time of the next turn.
+    pub fn turn(&self, reports: impl Iterator<Item = (usize, Report)>) -> Nanos {
+        let mut state = self.lock();
+        for (line, report) in reports {
+            match report {
+                Report::Opened(epoch) => state.planner.opened(line, epoch),
+                Report::Lost => state.planner.lost(line),
+                Report::Requested { at, revision } => state.planner.requested(line, at, revision),
+                Report::Listed(streams) => state.planner.listed(line, &streams),
+            }
+        }
+        let orders = state.planner.poll(self.clock.now(), |key| self.pool.heard(key));
+        // Under the lock: a stream that is wanted again at this moment is marked after this, not before.
+        self.carry_out(orders);
+        state.planner.next_poll()
+    }
+
+    fn carry_out(&self, orders: Orders) {
+        for key in orders.expired {
+            self.pool.set_subscribed(key, false);
+        }
+        for (line, wish) in orders.carry {
+            self.lines[line].mailbox.leave(|letters| letters.wish = Some(wish));
+            self.lines[line].remote.wake();
+        }
+        for line in orders.list {
+            self.lines[line].mailbox.leave(|letters| letters.list = true);
+            self.lines[line].remote.wake();
+        }
+        for key in orders.unconfirmed {
+            tracing::warn!("nothing came for {key}, asked for twice: an unknown or suspended market");
+        }
+    }
+
+    /// Refuses demand from now on and tells the threads to end.
     pub fn stop(&self) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).stopped = true;
-        self.mailbox.leave(|letters| letters.stop = true);
-        self.remote.wake();
+        self.lock().stopped = true;
+        for line in &self.lines {
+            line.mailbox.leave(|letters| letters.stop = true);
+            line.remote.wake();
+        }
+        self.wake();
     }
 
+    /// No thread has ended.
     pub fn is_alive(&self) -> bool {
         // Relaxed: nothing is read on the strength of it.
-        self.alive.load(Relaxed)
+        self.alive.load(Relaxed) && self.lines.iter().all(|line| line.alive.load(Relaxed))
     }
 
     pub fn is_stopped(&self) -> bool {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).stopped
+        self.lock().stopped
     }
 
-    fn open(&self, key: StreamKey) -> AnyPublisher {
-        let link = self.link.clone();
+    fn lock(&self) -> MutexGuard<'_, ControlState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self, key: StreamKey, home: usize) -> AnyPublisher {
+        let link = self.lines[home].link.clone();
         match key.data_type {
             DataType::Ticker => AnyPublisher::Ticker(self.pool.open(key, link)),
             DataType::Trade => AnyPublisher::Trade(self.pool.open(key, link)),
-            DataType::Orderbook => AnyPublisher::Orderbook(self.pool.open(key, link)),
+            DataType::Orderbook | DataType::GroupedOrderbook(_) => AnyPublisher::Orderbook(self.pool.open(key, link)),
             DataType::Candle(_) => AnyPublisher::Candle(self.pool.open(key, link)),
         }
     }
+}
+
+/// What a holder wants, by the connection that carries it.
+fn shares(planner: &Planner, id: DemandId, lines: usize) -> Vec<(usize, Vec<Want>)> {
+    let mut shares = vec![Vec::new(); lines];
+    for want in planner.held(id) {
+        shares[planner.home(want.key)].push(*want);
+    }
+    shares.into_iter().enumerate().filter(|(_, wants)| !wants.is_empty()).collect()
 }

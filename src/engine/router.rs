@@ -6,10 +6,11 @@ use foldhash::fast::FixedState;
 
 use crate::feed::{Event, FeedWriter, Update};
 use crate::model::{
-    Candle, Clock, DataType, Market, Nanos, Orderbook, Receipt, Sink, Stamps, StreamKey, Ticker, Trade,
+    Candle, Clock, DataType, Epoch, Grouping, Market, Nanos, Orderbook, Receipt, Sink, Stamps, StreamKey, StreamType,
+    Ticker, Trade,
 };
 use crate::net::SystemClock;
-use crate::plan::StreamSet;
+use crate::plan::{Mode, StreamSet, Want};
 use crate::pool::{Publisher, Value};
 
 /// The publisher of a stream of any type.
@@ -36,8 +37,27 @@ struct Route<T: Value> {
     publisher: Publisher<T>,
     /// Somebody wants it. What comes in spite of that was under way, and is counted.
     wanted: bool,
-    /// Indices into [`Router::feeds`].
-    feeds: Vec<usize>,
+    readers: Vec<Reader>,
+}
+
+/// A feed's interest in one stream.
+struct Reader {
+    /// Index into [`Router::feeds`].
+    feed: usize,
+    mode: Mode,
+    /// The socket whose snapshot it has had.
+    snapshot_of: Epoch,
+}
+
+impl Reader {
+    /// The feed asked for this. A snapshot that was sent for somebody else's sake is none of its business.
+    fn wants(&mut self, stream_type: StreamType, epoch: Epoch) -> bool {
+        match (stream_type, self.mode) {
+            (StreamType::Snapshot, Mode::RealtimeOnly) | (StreamType::Realtime, Mode::SnapshotOnly) => false,
+            (StreamType::Snapshot, _) => std::mem::replace(&mut self.snapshot_of, epoch) != epoch,
+            (StreamType::Realtime, _) => true,
+        }
+    }
 }
 
 /// The streams of one market.
@@ -46,20 +66,16 @@ struct Routes {
     ticker: Option<Route<Ticker>>,
     trade: Option<Route<Trade>>,
     orderbook: Option<Route<Orderbook>>,
+    grouped: Vec<(Grouping, Route<Orderbook>)>,
     candles: [Option<Route<Candle>>; DataType::CANDLES],
-}
-
-/// A feed and what it asked for.
-struct FeedRoute {
-    keys: Vec<StreamKey>,
-    writer: FeedWriter,
 }
 
 /// Publishes decoded messages: newest values to the pool, every event to the feeds that asked for it.
 pub(super) struct Router {
     clock: SystemClock,
     markets: HashMap<Market, Routes, FixedState>,
-    feeds: Vec<FeedRoute>,
+    /// A feed keeps its place; an empty one is taken by the next.
+    feeds: Vec<Option<FeedWriter>>,
     unrouted: u64,
 }
 
@@ -75,6 +91,9 @@ impl Router {
         match (publisher, key.data_type) {
             (AnyPublisher::Ticker(p), _) => routes.ticker = Some(Route::new(p)),
             (AnyPublisher::Trade(p), _) => routes.trade = Some(Route::new(p)),
+            (AnyPublisher::Orderbook(p), DataType::GroupedOrderbook(step)) => {
+                routes.grouped.push((step, Route::new(p)))
+            }
             (AnyPublisher::Orderbook(p), _) => routes.orderbook = Some(Route::new(p)),
             (AnyPublisher::Candle(p), DataType::Candle(interval)) => {
                 routes.candles[interval as usize] = Some(Route::new(p));
@@ -96,21 +115,36 @@ impl Router {
     }
 
     /// Adds a feed of some streams.
-    pub fn add_feed(&mut self, keys: Vec<StreamKey>, writer: FeedWriter) {
-        self.feeds.push(FeedRoute { keys, writer });
-        self.index_feeds();
+    pub fn add_feed(&mut self, wants: &[Want], writer: FeedWriter) {
+        let free = self.feeds.iter().position(Option::is_none);
+        let feed = free.unwrap_or_else(|| {
+            self.feeds.push(None);
+            self.feeds.len() - 1
+        });
+        self.feeds[feed] = Some(writer);
+        for want in wants {
+            let Some(routes) = self.markets.get_mut(&want.key.market) else { continue };
+            routes.each(|data_type, _, readers| {
+                if data_type == want.key.data_type {
+                    readers.push(Reader { feed, mode: want.mode, snapshot_of: Epoch::default() });
+                }
+            });
+        }
     }
 
     /// Hands over what was pushed since the last call, and forgets feeds that nobody reads any more.
     pub fn flush_feeds(&mut self) {
         let mut gone = false;
         for feed in &mut self.feeds {
-            feed.writer.flush();
-            gone |= feed.writer.is_abandoned();
+            if let Some(writer) = feed {
+                writer.flush();
+                if writer.is_abandoned() {
+                    (*feed, gone) = (None, true);
+                }
+            }
         }
         if gone {
-            self.feeds.retain(|feed| !feed.writer.is_abandoned());
-            self.index_feeds();
+            self.forget_readers();
         }
     }
 
@@ -120,34 +154,24 @@ impl Router {
     }
 
     #[cold]
-    fn index_feeds(&mut self) {
+    fn forget_readers(&mut self) {
+        let feeds = &self.feeds;
         for routes in self.markets.values_mut() {
-            routes.each(|_, _, feeds| feeds.clear());
-        }
-        for (index, feed) in self.feeds.iter().enumerate() {
-            for key in &feed.keys {
-                if let Some(routes) = self.markets.get_mut(&key.market) {
-                    routes.each(|data_type, _, feeds| {
-                        if data_type == key.data_type {
-                            feeds.push(index);
-                        }
-                    });
-                }
-            }
+            routes.each(|_, _, readers| readers.retain(|reader| feeds[reader.feed].is_some()));
         }
     }
 }
 
 impl<T: Value> Route<T> {
     fn new(publisher: Publisher<T>) -> Self {
-        Self { publisher, wanted: false, feeds: Vec::new() }
+        Self { publisher, wanted: false, readers: Vec::new() }
     }
 
     /// Publishes to the pool, then to the feeds. Both carry the same stamps. False if nobody wants the stream.
     #[inline]
     fn publish(
         route: Option<&mut Self>,
-        feeds: &mut [FeedRoute],
+        feeds: &mut [Option<FeedWriter>],
         published: Nanos,
         receipt: Receipt,
         value: &T,
@@ -155,7 +179,7 @@ impl<T: Value> Route<T> {
     ) -> bool {
         let Some(route) = route.filter(|route| route.wanted) else { return false };
         let verdict = route.publisher.publish(&receipt, value, || published);
-        if !route.feeds.is_empty() && route.publisher.is_news(verdict, value) {
+        if !route.readers.is_empty() && route.publisher.is_news(verdict, value) {
             let update = Update {
                 event: event(),
                 stamps: Stamps { exchange_ms: value.exchange_ms(), received: receipt.received, published },
@@ -163,8 +187,14 @@ impl<T: Value> Route<T> {
                 epoch: receipt.epoch,
                 version: route.publisher.version(),
             };
-            for &feed in &route.feeds {
-                feeds[feed].writer.push(update);
+            let stream_type = update.event.stream_type();
+            for reader in &mut route.readers {
+                let Some(writer) = &mut feeds[reader.feed] else { continue };
+                if reader.wants(stream_type, receipt.epoch) {
+                    writer.push(update);
+                } else {
+                    writer.filter();
+                }
             }
         }
         true
@@ -172,16 +202,31 @@ impl<T: Value> Route<T> {
 }
 
 impl Routes {
-    /// Visits every stream of the market: its type, whether it is wanted, its feeds.
-    fn each(&mut self, mut visit: impl FnMut(DataType, &mut bool, &mut Vec<usize>)) {
-        fn one<T: Value>(route: &mut Option<Route<T>>, visit: &mut impl FnMut(DataType, &mut bool, &mut Vec<usize>)) {
-            if let Some(route) = route {
-                visit(route.publisher.key().data_type, &mut route.wanted, &mut route.feeds);
+    /// The book as it is, or grouped.
+    #[inline]
+    fn book(&mut self, data_type: DataType) -> Option<&mut Route<Orderbook>> {
+        match data_type {
+            DataType::GroupedOrderbook(step) => {
+                self.grouped.iter_mut().find(|(s, _)| *s == step).map(|(_, route)| route)
+            }
+            _ => self.orderbook.as_mut(),
+        }
+    }
+
+    /// Visits every stream of the market: its type, whether it is wanted, its readers.
+    fn each(&mut self, mut visit: impl FnMut(DataType, &mut bool, &mut Vec<Reader>)) {
+        fn one<'a, T: Value>(
+            routes: impl IntoIterator<Item = &'a mut Route<T>>,
+            visit: &mut impl FnMut(DataType, &mut bool, &mut Vec<Reader>),
+        ) {
+            for route in routes {
+                visit(route.publisher.key().data_type, &mut route.wanted, &mut route.readers);
             }
         }
         one(&mut self.ticker, &mut visit);
         one(&mut self.trade, &mut visit);
         one(&mut self.orderbook, &mut visit);
+        one(self.grouped.iter_mut().map(|(_, route)| route), &mut visit);
         for candle in &mut self.candles {
             one(candle, &mut visit);
         }
@@ -205,7 +250,7 @@ impl Sink for Router {
     }
 
     fn orderbook(&mut self, receipt: Receipt, value: &Orderbook) {
-        let route = self.markets.get_mut(&value.market).and_then(|routes| routes.orderbook.as_mut());
+        let route = self.markets.get_mut(&value.market).and_then(|routes| routes.book(value.data_type()));
         let now = self.clock.now();
         let routed = Route::publish(route, &mut self.feeds, now, receipt, value, || Event::Orderbook(*value));
         self.unrouted += u64::from(!routed);

@@ -1,37 +1,37 @@
 //! The engine while it runs.
 
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::connection::{Connection, Mailbox, SharedStatus};
-use super::control::Control;
+use super::connection::Connection;
+use super::control::{Control, Line};
 use super::lifecycle::{Lifecycle, Watchers};
 use super::router::Router;
+use super::status::SharedStatus;
 use super::threads::Thread;
 use super::{Builder, ConnectionStatus, EngineState, Feed, ShutdownReport, Subscribed, builder::Settings};
 use crate::error::{Error, Result};
 use crate::feed;
 use crate::model::{Clock, ConnectionId, DataType, Nanos, StreamKey};
 use crate::net::{Reactor, SystemClock, SystemEntropy, TlsConfig};
-use crate::plan::Subscription;
+use crate::plan::{Conflict, PlanConfig, PlanStats, Planner, Revisions, Subscription, Want};
 use crate::pool::{DataPool, Handle, Health, Link, Value};
 use crate::session::{self, Session};
 
 /// How long a dropped engine waits for its threads.
 const DROP_DEADLINE: Duration = Duration::from_secs(2);
 
-/// A running engine: one thread with one connection, a pool to read, and handles that hold demand.
+/// A running engine: a thread for each connection, a control thread, a pool to read, and handles that hold demand.
 ///
 /// Everything here is for the control path and may lock. Strategies read through [`pool`](Self::pool) handles and
 /// [`feed`](Self::feed)s, which do not.
 pub struct Engine {
     control: Arc<Control>,
-    clock: SystemClock,
-    status: Arc<SharedStatus>,
     watchers: Arc<Watchers>,
     /// Taken by whoever shuts down.
-    thread: Mutex<Option<Thread>>,
+    threads: Mutex<Vec<Thread>>,
     /// What the builder subscribed to lives as long as the engine.
     initial: Option<Subscribed>,
 }
@@ -48,35 +48,62 @@ impl Engine {
         Builder::default()
     }
 
-    pub(super) fn start(settings: Settings, tls: TlsConfig, keys: &[StreamKey]) -> Result<Self> {
-        let id = ConnectionId(0);
+    pub(super) fn start(settings: Settings, tls: TlsConfig, wants: Vec<Want>) -> Result<Self> {
         let clock = SystemClock::new();
         let pool = DataPool::with_stale_after(Arc::new(clock), settings.stale_after);
-        let link = Arc::new(Link::new(clock.now()));
-        let (mailbox, watchers) = (Arc::<Mailbox>::default(), Arc::<Watchers>::default());
-        let status = Arc::new(SharedStatus::new(id, clock.now()));
-
-        let session = Session::new(session_config(id, &settings), Box::new(SystemEntropy::new()));
-        let reactor = Reactor::new(session, settings.endpoint, tls, settings.resolver, settings.wait, clock)
-            .map_err(|source| Error::Start { what: "event queue", source })?;
-        let control = Arc::new(Control::new(pool, link.clone(), mailbox.clone(), reactor.remote()));
-        let connection = Connection {
-            id,
-            router: Router::new(clock),
-            link,
-            mailbox,
-            status: status.clone(),
-            watchers: watchers.clone(),
-            data_seen: 0,
-        };
-        let thread = Thread::start(reactor, connection, settings.pin, control.alive.clone())
-            .map_err(|source| Error::Start { what: "connection thread", source })?;
-
-        let mut engine = Self { control, clock, status, watchers, thread: Mutex::new(Some(thread)), initial: None };
-        if !keys.is_empty() {
-            engine.initial = Some(Subscribed::new(engine.control.clone(), keys.to_vec(), None)?);
+        let watchers = Arc::<Watchers>::default();
+        let (mut lines, mut reactors) = (Vec::new(), Vec::new());
+        for id in (0..settings.connections as u16).map(ConnectionId) {
+            let session = Session::new(session_config(id, &settings), Box::new(SystemEntropy::new()));
+            let (endpoint, resolver) = (settings.endpoint.clone(), settings.resolver.clone());
+            let reactor = Reactor::new(session, endpoint, tls.clone(), resolver, settings.wait, clock)
+                .map_err(|source| Error::Start { what: "event queue", source })?;
+            lines.push(Line {
+                link: Arc::new(Link::new(clock.now())),
+                mailbox: Arc::default(),
+                remote: reactor.remote(),
+                status: Arc::new(SharedStatus::new(id, clock.now())),
+                alive: Arc::new(AtomicBool::new(true)),
+            });
+            reactors.push(reactor);
+        }
+        let planner = Planner::new(plan_config(&settings));
+        let control = Arc::new(Control::new(pool, clock, lines, planner));
+        // From here on, dropping the engine stops what was started.
+        let mut engine = Self { control, watchers, threads: Mutex::default(), initial: None };
+        engine.start_threads(reactors, &settings)?;
+        if !wants.is_empty() {
+            engine.initial = Some(Subscribed::new(engine.control.clone(), wants, |_| Vec::new())?);
         }
         Ok(engine)
+    }
+
+    fn start_threads(&self, reactors: Vec<Reactor>, settings: &Settings) -> Result<()> {
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let (tell, reports) = crossbeam_channel::unbounded();
+        let control = Thread::control(self.control.clone(), reports)
+            .map_err(|source| Error::Start { what: "control thread", source })?;
+        let control_thread = control.handle();
+        self.control.set_thread(control_thread.clone());
+        threads.push(control);
+        for (number, (reactor, line)) in reactors.into_iter().zip(&self.control.lines).enumerate() {
+            let connection = Connection {
+                id: line.status.read().id,
+                router: Router::new(self.control.clock),
+                link: line.link.clone(),
+                mailbox: line.mailbox.clone(),
+                status: line.status.clone(),
+                watchers: self.watchers.clone(),
+                reports: tell.clone(),
+                control: control_thread.clone(),
+                data_seen: 0,
+            };
+            let core = settings.pin.get(number).copied();
+            let thread = Thread::connection(reactor, connection, core, line.alive.clone())
+                .map_err(|source| Error::Start { what: "connection thread", source })?;
+            threads.push(thread);
+        }
+        Ok(())
     }
 
     /// The newest value of every stream. Cheap to clone, readable from any thread.
@@ -89,7 +116,7 @@ impl Engine {
     /// # Errors
     /// [`Error::Subscription`] names every offender, and nothing was changed. [`Error::Stopped`] after a shutdown.
     pub fn subscribe(&self, subscription: Subscription) -> Result<Subscribed> {
-        Subscribed::new(self.control.clone(), subscription.keys()?, None)
+        Subscribed::new(self.control.clone(), subscription.wants()?, |_| Vec::new())
     }
 
     /// Every event of these streams in order, from now on, through a ring of [`FEED_CAPACITY`](Self::FEED_CAPACITY)
@@ -101,7 +128,8 @@ impl Engine {
         self.feed_with_capacity(subscription, Self::FEED_CAPACITY)
     }
 
-    /// The same with another capacity. An item has about 1.2 KiB, whatever it carries.
+    /// The same with another capacity, for each connection that carries some of the streams. An item has about 1.2 KiB,
+    /// whatever it carries.
     ///
     /// # Errors
     /// As [`subscribe`](Self::subscribe); [`Error::Configuration`] if the capacity is zero or more than
@@ -111,9 +139,15 @@ impl Engine {
             let max = Self::FEED_CAPACITY_MAX;
             return Err(Error::Configuration(vec![format!("a feed holds from 1 to {max} items")]));
         }
-        let (writer, items) = feed::feed(capacity);
-        let subscribed = Subscribed::new(self.control.clone(), subscription.keys()?, Some(writer))?;
-        Ok(Feed::new(items, subscribed))
+        let mut items = None;
+        let rings = |connections| {
+            let (writers, feed) = feed::feed_of(connections, capacity);
+            items = Some(feed);
+            writers
+        };
+        let subscribed = Subscribed::new(self.control.clone(), subscription.wants()?, rings)?;
+        // Accepted demand made its rings.
+        items.map(|items| Feed::new(items, subscribed)).ok_or(Error::Stopped)
     }
 
     /// Waits until every subscribed stream has a value of its current socket.
@@ -122,7 +156,7 @@ impl Engine {
     /// [`Error::NotReady`] names the streams that have none when the time is over. Unknown markets never get one: the
     /// exchange ignores them silently.
     pub fn wait_ready(&self, timeout: Duration) -> Result<()> {
-        let deadline = self.clock.now() + timeout;
+        let deadline = self.control.clock.now() + timeout;
         let missing: Vec<_> =
             self.control.wanted().into_iter().filter(|&key| !self.becomes_ready(key, deadline)).collect();
         if missing.is_empty() { Ok(()) } else { Err(Error::NotReady(missing)) }
@@ -140,13 +174,29 @@ impl Engine {
         } else if !self.control.is_alive() {
             EngineState::Failed
         } else {
-            EngineState::of(self.status.read().state)
+            EngineState::of(self.control.lines.iter().map(|line| line.status.read().state))
         }
     }
 
     /// Each connection as it is now.
     pub fn connections(&self) -> Vec<ConnectionStatus> {
-        vec![self.status.read()]
+        self.control.lines.iter().map(|line| line.status.read()).collect()
+    }
+
+    /// How far what is wanted has got on its way: changed here, sent to the exchange, confirmed by data.
+    pub fn revisions(&self) -> Revisions {
+        self.control.with_planner(|planner| planner.revisions())
+    }
+
+    /// What is wanted, what is on the wire, and what it took. One consistent moment.
+    pub fn subscriptions(&self) -> PlanStats {
+        let now = self.now();
+        self.control.with_planner(|planner| planner.stats(now))
+    }
+
+    /// The newest conflicts between wishes, oldest first, each settled as its kind says.
+    pub fn conflicts(&self) -> Vec<Conflict> {
+        self.control.with_planner(|planner| planner.conflicts())
     }
 
     /// What happens to the connections from now on.
@@ -156,17 +206,18 @@ impl Engine {
 
     /// The engine's clock: comparable with every stamp it makes.
     pub fn now(&self) -> Nanos {
-        self.clock.now()
+        self.control.clock.now()
     }
 
     /// Says goodbye to the exchange and waits for the threads, at most `deadline`. Values stay readable and say that
     /// nobody asks for them any more; new demand is refused. A second call finds nothing left to join.
     pub fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         let mut report = ShutdownReport::default();
-        let deadline = self.clock.now() + deadline;
+        let deadline = self.control.clock.now() + deadline;
         self.control.stop();
-        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            thread.join(&self.clock, deadline, &mut report);
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            thread.join(&self.control.clock, deadline, &mut report);
         }
         report.connections = self.connections();
         report
@@ -177,6 +228,9 @@ impl Engine {
             DataType::Ticker => self.control.pool.ticker(key.market).map(|h| self.waits(&h, deadline)),
             DataType::Trade => self.control.pool.trade(key.market).map(|h| self.waits(&h, deadline)),
             DataType::Orderbook => self.control.pool.orderbook(key.market).map(|h| self.waits(&h, deadline)),
+            DataType::GroupedOrderbook(step) => {
+                self.control.pool.grouped_orderbook(step, key.market).map(|h| self.waits(&h, deadline))
+            }
             DataType::Candle(interval) => {
                 self.control.pool.candle(interval, key.market).map(|h| self.waits(&h, deadline))
             }
@@ -192,7 +246,7 @@ impl Engine {
             if matches!(reading.health(), Health::Live | Health::NotSubscribed) {
                 return true;
             }
-            let (version, left) = (reading.version(), deadline.since(self.clock.now()));
+            let (version, left) = (reading.version(), deadline.since(self.control.clock.now()));
             drop(reading);
             // A value confirmed after a reconnect renews no version: look again now and then.
             if left.is_zero() {
@@ -227,5 +281,15 @@ fn session_config(id: ConnectionId, settings: &Settings) -> session::Config {
         limits: settings.limits,
         keep_alive: settings.keep_alive,
         receive_bytes: settings.receive_bytes,
+    }
+}
+
+fn plan_config(settings: &Settings) -> PlanConfig {
+    PlanConfig {
+        connections: settings.connections,
+        window: settings.window,
+        grace: settings.grace,
+        patience: settings.patience,
+        streams_per_connection: settings.limits.streams_per_connection,
     }
 }

@@ -1,5 +1,7 @@
 //! What the engine says about itself.
 
+use std::sync::{Mutex, PoisonError};
+
 use crate::model::{ConnectionId, Epoch, Nanos};
 use crate::session::{Counters, Loss, State};
 
@@ -34,7 +36,18 @@ impl EngineState {
         }
     }
 
-    pub(super) fn of(state: State) -> Self {
+    /// Of several connections the one that is worst off speaks for all; those that carry nothing do not count.
+    pub(super) fn of(states: impl Iterator<Item = State>) -> Self {
+        let rank = |state: &Self| match state {
+            Self::Reconnecting => 3,
+            Self::Connecting => 2,
+            Self::Active => 1,
+            _ => 0,
+        };
+        states.map(Self::of_one).max_by_key(rank).unwrap_or(Self::Idle)
+    }
+
+    fn of_one(state: State) -> Self {
         match state {
             State::Disconnected | State::Closing => Self::Idle,
             State::Active => Self::Active,
@@ -62,4 +75,37 @@ pub struct ConnectionStatus {
     pub counters: Counters,
     /// Data messages of streams that nobody wants any more: what was under way when they were dropped.
     pub unrouted: u64,
+}
+
+/// The status of a connection as other threads see it.
+pub(super) struct SharedStatus(Mutex<ConnectionStatus>);
+
+impl SharedStatus {
+    pub fn new(id: ConnectionId, now: Nanos) -> Self {
+        Self(Mutex::new(ConnectionStatus {
+            id,
+            state: State::Disconnected,
+            since: now,
+            epoch: Epoch::default(),
+            last_loss: None,
+            counters: Counters::default(),
+            unrouted: 0,
+        }))
+    }
+
+    pub fn read(&self) -> ConnectionStatus {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// For changes that must not be lost and are rare.
+    pub fn change(&self, write: impl FnOnce(&mut ConnectionStatus)) {
+        write(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// For the frequent counters: never waits. If somebody reads just now, the next batch brings them.
+    pub fn offer(&self, write: impl FnOnce(&mut ConnectionStatus)) {
+        if let Ok(mut status) = self.0.try_lock() {
+            write(&mut status);
+        }
+    }
 }

@@ -2,35 +2,81 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::control::Control;
-use crate::error::Result;
+use super::control::{Accepted, Control};
+use crate::error::{Error, Result};
 use crate::feed::FeedWriter;
-use crate::model::StreamKey;
+use crate::model::{Clock, StreamKey};
+use crate::plan::{DemandId, Proof, Want};
 
-/// Holds demand for streams: they stay on the wire as long as this, or another that wants them, lives. Dropping it, from
-/// any thread, releases exactly what it asked for.
+/// How often a waiting thread looks.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// Holds demand for streams: they stay on the wire as long as this, or another that wants them, lives, and for the grace
+/// period after. Dropping it, from any thread, releases exactly what it asked for.
 #[must_use = "dropping it ends the subscription"]
 pub struct Subscribed {
     control: Arc<Control>,
+    id: DemandId,
+    revision: u64,
     keys: Vec<StreamKey>,
 }
 
 impl Subscribed {
-    pub(super) fn new(control: Arc<Control>, keys: Vec<StreamKey>, feed: Option<FeedWriter>) -> Result<Self> {
-        control.add(&keys, feed)?;
-        Ok(Self { control, keys })
+    pub(super) fn new(
+        control: Arc<Control>,
+        wants: Vec<Want>,
+        feed: impl FnOnce(usize) -> Vec<FeedWriter>,
+    ) -> Result<Self> {
+        let keys = wants.iter().map(|want| want.key).collect();
+        let Accepted { id, revision } = control.add(wants, feed)?;
+        Ok(Self { control, id, revision, keys })
     }
 
     /// The streams asked for.
     pub fn keys(&self) -> &[StreamKey] {
         &self.keys
     }
+
+    /// The revision of what is wanted that includes this, see [`Engine::revisions`](super::Engine::revisions).
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+}
+
+impl Subscribed {
+    /// Waits until each of its streams has brought data on the current socket, or is listed by the exchange.
+    ///
+    /// # Errors
+    /// [`Error::NotReady`] names the streams that are not confirmed when the time is over, or as soon as the engine has
+    /// asked twice for each of them in vain: most likely there are no such markets.
+    pub fn wait_confirmed(&self, timeout: Duration) -> Result<()> {
+        let deadline = self.control.clock.now() + timeout;
+        loop {
+            let open = self.open_streams();
+            if open.is_empty() {
+                return Ok(());
+            }
+            let hopeless = open.iter().all(|(_, proof)| *proof == Some(Proof::Unconfirmed));
+            if hopeless || self.control.clock.now() >= deadline || !self.control.is_alive() {
+                return Err(Error::NotReady(open.into_iter().map(|(key, _)| key).collect()));
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    fn open_streams(&self) -> Vec<(StreamKey, Option<Proof>)> {
+        let is_open = |proof: Option<Proof>| !matches!(proof, Some(Proof::Data | Proof::Listed));
+        self.control.with_planner(|planner| {
+            self.keys.iter().map(|key| (*key, planner.proof(*key))).filter(|(_, proof)| is_open(*proof)).collect()
+        })
+    }
 }
 
 impl Drop for Subscribed {
     fn drop(&mut self) {
-        self.control.remove(&self.keys);
+        self.control.remove(self.id);
     }
 }
 

@@ -10,11 +10,15 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, bounded};
 
 use super::connection::Connection;
+use super::control::{Control, Report};
 use super::shutdown::ShutdownReport;
 use crate::model::{Clock, Nanos};
 use crate::net::{Reactor, SystemClock, pin};
 
-/// How a connection's thread ended.
+/// The control thread looks at least this often, whatever it expects.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// How a thread ended.
 enum End {
     /// As it was told to; so many look-ups still hang.
     Stopped { hanging_lookups: usize },
@@ -22,7 +26,7 @@ enum End {
     Panicked,
 }
 
-/// A running connection thread.
+/// A running thread.
 pub(super) struct Thread {
     name: String,
     handle: JoinHandle<()>,
@@ -33,26 +37,47 @@ impl Thread {
     /// Starts the thread of a connection.
     ///
     /// `alive` is false from its end on, however it ends.
-    pub fn start(
+    pub fn connection(
         reactor: Reactor,
         connection: Connection,
         core: Option<usize>,
         alive: Arc<AtomicBool>,
     ) -> io::Result<Self> {
         let name = format!("hoga-conn-{}", connection.id);
-        let (ended, end) = bounded(1);
-        let handle = thread::Builder::new().name(name.clone()).spawn(move || {
+        Self::start(name, alive, move || {
             if let Some(core) = core
                 && !pin(core)
             {
                 tracing::warn!("the system refused to pin this thread to core {core}");
             }
             // The connection is dropped while unwinding: its publishers then say that the link is down.
-            let run = AssertUnwindSafe(move || {
-                let mut connection = connection;
-                reactor.run(&mut connection)
-            });
-            let how = match catch_unwind(run) {
+            let mut connection = connection;
+            reactor.run(&mut connection)
+        })
+    }
+
+    /// Starts the control thread.
+    pub fn control(control: Arc<Control>, reports: Receiver<(usize, Report)>) -> io::Result<Self> {
+        let alive = control.alive.clone();
+        Self::start("hoga-control".to_owned(), alive, move || {
+            while !control.is_stopped() {
+                let next = control.turn(reports.try_iter());
+                thread::park_timeout(next.since(control.clock.now()).min(IDLE));
+            }
+            0
+        })
+    }
+
+    /// Whom to wake.
+    pub fn handle(&self) -> thread::Thread {
+        self.handle.thread().clone()
+    }
+
+    /// `body` gives the number of look-ups that it left hanging.
+    fn start(name: String, alive: Arc<AtomicBool>, body: impl FnOnce() -> usize + Send + 'static) -> io::Result<Self> {
+        let (ended, end) = bounded(1);
+        let handle = thread::Builder::new().name(name.clone()).spawn(move || {
+            let how = match catch_unwind(AssertUnwindSafe(body)) {
                 Ok(hanging_lookups) => End::Stopped { hanging_lookups },
                 Err(_) => End::Panicked,
             };

@@ -22,7 +22,7 @@ impl Event {
         let (data_type, market) = match self {
             Self::Ticker(value) => (DataType::Ticker, value.market),
             Self::Trade(value) => (DataType::Trade, value.market),
-            Self::Orderbook(value) => (DataType::Orderbook, value.market),
+            Self::Orderbook(value) => (value.data_type(), value.market),
             Self::Candle(value) => (DataType::Candle(value.interval), value.market),
         };
         StreamKey { data_type, market }

@@ -4,4 +4,4 @@ mod event;
 mod ring;
 
 pub use event::{Event, Item, Update};
-pub use ring::{Feed, FeedCounts, FeedWriter, feed};
+pub use ring::{Feed, FeedCounts, FeedWriter, feed, feed_of};

@@ -18,7 +18,7 @@ pub use orderbook::{Level, Levels, MAX_LEVELS, Orderbook, Unit};
 pub use side::Side;
 pub use sink::{Receipt, Sink};
 pub use stamp::{Clock, ConnectionId, Epoch, Nanos, Stamps};
-pub use stream::{DataType, Format, Interval, StreamKey, StreamType};
+pub use stream::{DataType, Format, Grouping, Interval, StreamKey, StreamType};
 pub use ticker::{Change, MarketState, MarketWarning, Ticker};
 pub use trade::Trade;
 pub use when::{Date, DateTime, InvalidTime, Time};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Deref;
 
-use super::{Market, StreamType};
+use super::{DataType, Grouping, Market, StreamType};
 
 /// The most levels that the exchange sends per side.
 pub const MAX_LEVELS: usize = 30;
@@ -27,6 +27,14 @@ pub struct Orderbook {
     pub stream_type: StreamType,
     /// Price grouping in the quote currency, 0 for none. Absent outside Korea and before 2024.
     pub level: Option<f64>,
+}
+
+impl Orderbook {
+    /// A book as it is, or one with grouped prices.
+    #[inline]
+    pub fn data_type(&self) -> DataType {
+        self.level.and_then(Grouping::krw).map_or(DataType::Orderbook, DataType::GroupedOrderbook)
+    }
 }
 
 /// One price level of one side.

@@ -4,6 +4,39 @@ use std::fmt;
 
 use super::Market;
 
+/// The step of a grouped order book, in quote currency (KRW): levels whose prices share a step are added up.
+///
+/// Only KRW markets have grouped books; which steps a market has, the exchange says (`supported_levels` of its
+/// order-book instruments).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Grouping {
+    // In 1e-8 KRW: exact, comparable, and finer than any price.
+    units: u64,
+}
+
+impl Grouping {
+    const PER_KRW: f64 = 1e8;
+    const MAX: f64 = 1e10;
+
+    /// A step of so many KRW: more than 0 and at most 10 billion, at most 8 decimals.
+    pub fn krw(step: f64) -> Option<Self> {
+        let units = (step * Self::PER_KRW).round();
+        let exact = units / Self::PER_KRW == step;
+        (exact && step > 0.0 && step <= Self::MAX).then_some(Self { units: units as u64 })
+    }
+
+    /// In KRW.
+    pub fn to_krw(self) -> f64 {
+        self.units as f64 / Self::PER_KRW
+    }
+}
+
+impl fmt::Display for Grouping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.to_krw())
+    }
+}
+
 /// A kind of message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum DataType {
@@ -13,12 +46,14 @@ pub enum DataType {
     Trade,
     /// The whole visible order book, best levels first.
     Orderbook,
+    /// The same with prices grouped by a step.
+    GroupedOrderbook(Grouping),
     /// Open, high, low, close and volume of one interval.
     Candle(Interval),
 }
 
 impl DataType {
-    /// Every data type, in a fixed order.
+    /// Every data type that needs no number beside it, in a fixed order.
     pub const ALL: [Self; 12] = [
         Self::Ticker,
         Self::Trade,
@@ -42,7 +77,7 @@ impl DataType {
         match self {
             Self::Ticker => "ticker",
             Self::Trade => "trade",
-            Self::Orderbook => "orderbook",
+            Self::Orderbook | Self::GroupedOrderbook(_) => "orderbook",
             Self::Candle(Interval::Second1) => "candle.1s",
             Self::Candle(Interval::Minute1) => "candle.1m",
             Self::Candle(Interval::Minute3) => "candle.3m",
@@ -63,7 +98,10 @@ impl DataType {
 
 impl fmt::Display for DataType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
+        match self {
+            Self::GroupedOrderbook(step) => f.pad(&format!("orderbook@{step}")),
+            _ => f.pad(self.as_str()),
+        }
     }
 }
 
@@ -156,5 +194,20 @@ pub struct StreamKey {
 impl fmt::Display for StreamKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.data_type, self.market)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_is_exact_or_refused() {
+        for step in [0.00000001, 0.1, 1.0, 10_000.0, 100_000_000.0] {
+            assert_eq!(Grouping::krw(step).unwrap().to_krw(), step);
+        }
+        for bad in [0.0, -1.0, 1e-9, 0.000000015, 1e11, f64::NAN, f64::INFINITY] {
+            assert_eq!(Grouping::krw(bad), None, "{bad}");
+        }
     }
 }

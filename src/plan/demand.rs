@@ -1,72 +1,170 @@
 //! Who wants what, counted.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::model::StreamKey;
+use super::{Depth, Mode, Want};
+use crate::model::{Nanos, StreamKey};
 
-/// Reference-counted demand: a stream is on the wire as long as anybody wants it.
+/// Names one holder of demand for as long as it holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DemandId(pub(super) u64);
+
+/// Reference-counted demand: a stream is carried as long as anybody wants it, and for a grace period after.
 #[derive(Debug, Default)]
-pub struct Demand {
-    wanted: BTreeMap<StreamKey, u32>,
+pub(super) struct Demand {
+    holders: HashMap<DemandId, Vec<Want>>,
+    streams: BTreeMap<StreamKey, Interest>,
+    /// Streams that nobody wants any more, by the end of their grace.
+    leaving: BTreeSet<(Nanos, StreamKey)>,
+    last_id: u64,
 }
 
-/// What one connection shall carry: sorted, each stream once. Cheap to clone and to hand between threads.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct StreamSet(Arc<[StreamKey]>);
+/// All wishes for one stream.
+#[derive(Debug)]
+struct Interest {
+    /// Different ways in which it is wanted, counted.
+    ways: BTreeMap<(Mode, Depth), u32>,
+    /// What is carried for them: what serves all.
+    want: Want,
+    /// When it leaves the wire, if nobody wants it any more.
+    leaves_at: Option<Nanos>,
+}
+
+/// What an addition changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Added {
+    /// These are not carried yet.
+    pub new: Vec<StreamKey>,
+    /// These are carried, but not in a way that serves the newcomer too.
+    pub widened: Vec<StreamKey>,
+    /// These are carried, and the newcomer wants nothing but a snapshot of them.
+    pub snapshots: Vec<StreamKey>,
+}
+
+impl Added {
+    /// The wire has to change.
+    pub fn changes_wire(&self) -> bool {
+        *self != Self::default()
+    }
+}
 
 impl Demand {
-    /// Somebody wants these streams. Returns those that nobody wanted before.
-    pub fn add(&mut self, keys: &[StreamKey]) -> Vec<StreamKey> {
-        let mut first = Vec::new();
-        for &key in keys {
-            let count = self.wanted.entry(key).or_insert(0);
-            if *count == 0 {
-                first.push(key);
-            }
-            *count += 1;
+    /// Somebody wants these streams: different ones, each once.
+    pub fn add(&mut self, wants: Vec<Want>) -> (DemandId, Added) {
+        self.last_id += 1;
+        let id = DemandId(self.last_id);
+        let mut added = Added::default();
+        for &want in &wants {
+            self.add_one(want, &mut added);
         }
-        first
+        self.holders.insert(id, wants);
+        (id, added)
     }
 
-    /// The same somebody no longer wants them. Returns those that nobody wants any more.
-    pub fn remove(&mut self, keys: &[StreamKey]) -> Vec<StreamKey> {
-        let mut last = Vec::new();
-        for key in keys {
-            let Some(count) = self.wanted.get_mut(key) else { continue };
+    fn add_one(&mut self, want: Want, added: &mut Added) {
+        let Some(interest) = self.streams.get_mut(&want.key) else {
+            let ways = BTreeMap::from([((want.mode, want.depth), 1)]);
+            self.streams.insert(want.key, Interest { ways, want, leaves_at: None });
+            added.new.push(want.key);
+            return;
+        };
+        if let Some(leaves_at) = interest.leaves_at.take() {
+            self.leaving.remove(&(leaves_at, want.key));
+        }
+        *interest.ways.entry((want.mode, want.depth)).or_insert(0) += 1;
+        if interest.settle() {
+            added.widened.push(want.key);
+        }
+        if want.mode == Mode::SnapshotOnly {
+            added.snapshots.push(want.key);
+        }
+    }
+
+    /// The holder no longer wants anything; what nobody else wants leaves the wire at `leaves_at`. True if the wire has to
+    /// change before that. A holder that is gone already changes nothing.
+    pub fn remove(&mut self, id: DemandId, leaves_at: Nanos) -> bool {
+        let mut narrowed = false;
+        for want in self.holders.remove(&id).unwrap_or_default() {
+            let Some(interest) = self.streams.get_mut(&want.key) else { continue };
+            interest.leave((want.mode, want.depth));
+            if interest.ways.is_empty() {
+                interest.leaves_at = Some(leaves_at);
+                self.leaving.insert((leaves_at, want.key));
+            } else {
+                narrowed |= interest.settle();
+            }
+        }
+        narrowed
+    }
+
+    /// Takes the streams off whose grace has ended.
+    pub fn expire(&mut self, now: Nanos) -> Vec<StreamKey> {
+        let mut expired = Vec::new();
+        while let Some(&(leaves_at, key)) = self.leaving.first() {
+            if leaves_at > now {
+                break;
+            }
+            self.leaving.pop_first();
+            self.streams.remove(&key);
+            expired.push(key);
+        }
+        expired
+    }
+
+    /// When [`expire`](Self::expire) has something to do.
+    pub fn next_expiry(&self) -> Nanos {
+        self.leaving.first().map_or(Nanos::NEVER, |(at, _)| *at)
+    }
+
+    /// What shall be carried: wanted by somebody, or in its grace period.
+    pub fn carried(&self) -> impl Iterator<Item = Want> + '_ {
+        self.streams.values().map(|interest| interest.want)
+    }
+
+    /// How a stream is carried, if it is.
+    pub fn get(&self, key: StreamKey) -> Option<Want> {
+        self.streams.get(&key).map(|interest| interest.want)
+    }
+
+    /// Streams that somebody wants.
+    pub fn wanted(&self) -> impl Iterator<Item = StreamKey> + '_ {
+        self.streams.iter().filter(|(_, interest)| interest.leaves_at.is_none()).map(|(key, _)| *key)
+    }
+
+    /// What a holder wants.
+    pub fn held(&self, id: DemandId) -> &[Want] {
+        self.holders.get(&id).map_or(&[], Vec::as_slice)
+    }
+
+    /// Who holds demand.
+    pub fn holders(&self) -> usize {
+        self.holders.len()
+    }
+
+    /// All wishes of all holders.
+    pub fn wishes(&self) -> usize {
+        self.holders.values().map(Vec::len).sum()
+    }
+}
+
+impl Interest {
+    fn leave(&mut self, way: (Mode, Depth)) {
+        if let Some(count) = self.ways.get_mut(&way) {
             *count -= 1;
             if *count == 0 {
-                self.wanted.remove(key);
-                last.push(*key);
+                self.ways.remove(&way);
             }
         }
-        last
     }
 
-    /// The union: what the wire shall carry.
-    pub fn streams(&self) -> StreamSet {
-        StreamSet(self.wanted.keys().copied().collect())
-    }
-}
-
-impl StreamSet {
-    /// The streams, sorted by type, then market.
-    pub fn keys(&self) -> &[StreamKey] {
-        &self.0
-    }
-
-    /// Nothing is wanted.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl FromIterator<StreamKey> for StreamSet {
-    fn from_iter<I: IntoIterator<Item = StreamKey>>(keys: I) -> Self {
-        let mut keys: Vec<_> = keys.into_iter().collect();
-        keys.sort_unstable();
-        keys.dedup();
-        Self(keys.into())
+    /// Carries what serves all; true if that is something else than before.
+    fn settle(&mut self) -> bool {
+        let merge = |(mode, depth): (Mode, Depth), other: &(Mode, Depth)| (mode.and(other.0), depth.max(other.1));
+        let mut ways = self.ways.keys();
+        let Some(&first) = ways.next() else { return false };
+        let (mode, depth) = ways.fold(first, merge);
+        let want = Want { mode, depth, ..self.want };
+        std::mem::replace(&mut self.want, want) != want
     }
 }
 
@@ -78,31 +176,94 @@ mod tests {
 
     fn key(n: u8) -> StreamKey {
         let market = format!("KRW-C{}", n / 2).parse().unwrap();
-        StreamKey { data_type: if n.is_multiple_of(2) { DataType::Ticker } else { DataType::Trade }, market }
+        StreamKey { data_type: if n.is_multiple_of(2) { DataType::Orderbook } else { DataType::Trade }, market }
+    }
+
+    fn want(n: u8) -> Want {
+        Want::all(key(n))
+    }
+
+    fn carried(demand: &Demand) -> Vec<Want> {
+        demand.carried().collect()
     }
 
     #[test]
-    fn a_stream_stays_until_the_last_who_wants_it_leaves() {
+    fn a_stream_stays_until_the_last_who_wants_it_leaves_and_a_little_longer() {
         let mut demand = Demand::default();
-        assert_eq!(demand.add(&[key(0), key(1)]), [key(0), key(1)]);
-        assert_eq!(demand.add(&[key(1)]), []);
-        assert_eq!(demand.remove(&[key(1), key(0)]), [key(0)]);
-        assert_eq!(demand.streams().keys(), [key(1)]);
-        assert_eq!(demand.remove(&[key(1)]), [key(1)]);
-        assert!(demand.streams().is_empty());
+        let (both, added) = demand.add(vec![want(0), want(1)]);
+        assert_eq!(added.new.len(), 2);
+        let (one, added) = demand.add(vec![want(1)]);
+        assert_eq!(added, Added::default());
+
+        assert!(!demand.remove(both, Nanos(50)));
+        assert!(!demand.remove(both, Nanos(60)), "it is gone already");
+        assert_eq!(demand.wanted().collect::<Vec<_>>(), [key(1)]);
+        assert_eq!(carried(&demand).len(), 2);
+        assert_eq!((demand.next_expiry(), demand.expire(Nanos(49))), (Nanos(50), vec![]));
+
+        // Wanted again in time: it never left.
+        let (again, added) = demand.add(vec![want(0)]);
+        assert!(!added.changes_wire());
+        assert_eq!((demand.next_expiry(), demand.expire(Nanos(99))), (Nanos::NEVER, vec![]));
+
+        demand.remove(again, Nanos(100));
+        demand.remove(one, Nanos(200));
+        assert_eq!(demand.expire(Nanos(100)), [key(0)]);
+        assert_eq!(demand.expire(Nanos(200)), [key(1)]);
+        assert!(carried(&demand).is_empty() && demand.holders() == 0);
+    }
+
+    #[test]
+    fn what_serves_all_is_carried() {
+        let mut demand = Demand::default();
+        let way = |mode, depth| vec![Want { mode, depth, ..want(0) }];
+        let (_, added) = demand.add(way(Mode::RealtimeOnly, Depth::levels(5)));
+        assert!(added.changes_wire());
+        let (once, added) = demand.add(way(Mode::SnapshotOnly, Depth::levels(1)));
+        assert_eq!((added.widened, added.snapshots), (vec![key(0)], vec![key(0)]));
+        assert_eq!(carried(&demand), way(Mode::All, Depth::levels(5)));
+        let (deep, _) = demand.add(way(Mode::RealtimeOnly, Depth::ALL));
+        assert_eq!(carried(&demand), way(Mode::All, Depth::ALL));
+        assert!(demand.remove(deep, Nanos(0)));
+        let (_, added) = demand.add(way(Mode::SnapshotOnly, Depth::levels(1)));
+        assert_eq!((added.widened, added.snapshots), (vec![], vec![key(0)]));
+        assert!(!demand.remove(once, Nanos(0)));
+        assert_eq!(carried(&demand), way(Mode::All, Depth::levels(5)));
+    }
+
+    fn mode() -> impl Strategy<Value = Mode> {
+        prop_oneof![Just(Mode::All), Just(Mode::SnapshotOnly), Just(Mode::RealtimeOnly)]
+    }
+
+    fn depth() -> impl Strategy<Value = Depth> {
+        prop_oneof![Just(Depth::levels(1)), Just(Depth::levels(5)), Just(Depth::ALL)]
     }
 
     proptest! {
+        /// The union, whatever the order in which it came and went; adding and removing leaves nothing behind.
         #[test]
-        fn the_wire_is_the_union_whatever_the_order(subs in prop::collection::vec(
-            prop::collection::vec(0u8..12, 0..6), 0..10), kept in prop::collection::vec(any::<bool>(), 10))
-        {
+        fn the_wire_is_the_union_of_what_is_held(
+            subs in prop::collection::vec(prop::collection::btree_map(0u8..12, (mode(), depth()), 0..6), 0..10),
+            kept in prop::collection::vec(any::<bool>(), 10),
+        ) {
+            let wants = |sub: &BTreeMap<u8, (Mode, Depth)>| -> Vec<Want> {
+                sub.iter().map(|(n, (mode, depth))| Want { mode: *mode, depth: *depth, ..want(*n) }).collect()
+            };
             let mut demand = Demand::default();
-            let subs: Vec<Vec<_>> = subs.iter().map(|s| s.iter().map(|&n| key(n)).collect()).collect();
-            for sub in &subs { demand.add(sub); }
-            for (sub, keep) in subs.iter().zip(&kept) { if !keep { demand.remove(sub); } }
-            let left = subs.iter().zip(&kept).filter(|(_, keep)| **keep).flat_map(|(s, _)| s.iter().copied());
-            prop_assert_eq!(demand.streams(), left.collect::<StreamSet>());
+            let ids: Vec<_> = subs.iter().map(|sub| demand.add(wants(sub)).0).collect();
+            let mut union: BTreeMap<StreamKey, Want> = BTreeMap::new();
+            for ((sub, id), keep) in subs.iter().zip(ids).zip(&kept) {
+                if !keep {
+                    demand.remove(id, Nanos(0));
+                    continue;
+                }
+                for want in wants(sub) {
+                    let merged = union.entry(want.key).or_insert(want);
+                    (merged.mode, merged.depth) = (merged.mode.and(want.mode), merged.depth.max(want.depth));
+                }
+            }
+            demand.expire(Nanos(0));
+            prop_assert_eq!(carried(&demand), union.into_values().collect::<Vec<_>>());
         }
     }
 }

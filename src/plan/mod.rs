@@ -1,13 +1,32 @@
 //! Turns demand into one request per connection. Knows Upbit's overwrite rule; sends nothing itself.
 //!
-//! A request replaces everything that its connection carried before, so the only unit here is the whole connection:
-//! [`Demand`] counts who wants what, [`StreamSet`] is the union of it, and [`request`] is the one place that writes
+//! A request replaces everything that its connection carried before, so the only unit here is the whole connection. The
+//! [`Planner`] counts who wants what, gathers changes for a moment, and gives each connection a [`Wish`]: all that it
+//! shall carry, and what of that runs already and needs no new snapshot. [`request`] is the one place that writes
 //! request text.
 
+mod conflict;
 mod demand;
+mod line;
+mod placement;
+mod planner;
 mod request;
+mod stats;
+mod stream_set;
 mod subscription;
+mod want;
+mod wish;
 
-pub use demand::{Demand, StreamSet};
-pub use request::request;
-pub use subscription::{IntoMarkets, InvalidSubscription, Subscription, candle, orderbook, ticker, trade};
+pub use conflict::{Conflict, ConflictKind, ConflictLog, ConflictSubject};
+pub use demand::DemandId;
+pub use line::Proof;
+pub use placement::Placement;
+pub use planner::{Admitted, Orders, PlanConfig, Planner, TooManyStreams};
+pub use request::{list_request, request};
+pub use stats::{PlanStats, Revisions};
+pub use stream_set::StreamSet;
+pub use subscription::{
+    IntoMarkets, InvalidOption, InvalidSubscription, Subscription, candle, orderbook, ticker, trade,
+};
+pub use want::{Depth, Mode, Want};
+pub use wish::{Running, Wish};

@@ -1,58 +1,122 @@
-//! The text of a subscription request: ticket, one object per type, format.
+//! The text of a request: ticket, objects of one type and mode each, format.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::StreamSet;
-use crate::model::{DataType, Format};
+use super::{Mode, Running, StreamSet, Want};
+use crate::model::{DataType, Epoch, Format};
 
-/// Writes the request that makes a connection carry exactly `streams`, in `format`.
+/// Writes the request that makes the socket of `epoch` carry exactly `streams`, in `format`.
+///
+/// A request replaces everything that the socket carried, and the exchange answers it with a snapshot of each stream.
+/// Streams in `running` are asked for without one: they go on where they are.
 ///
 /// `ticket` labels the request and nothing else; it must not need JSON escapes. Market codes cannot need any.
-pub fn request(ticket: &str, streams: &StreamSet, format: Format) -> String {
-    let mut text = format!(r#"[{{"ticket":"{ticket}"}}"#);
-    let mut current: Option<DataType> = None;
-    for key in streams.keys() {
-        // The set is sorted by type, so each type opens one object.
-        let separator = if current == Some(key.data_type) {
-            ","
-        } else {
-            close_object(&mut text, current);
-            let _ = write!(text, r#",{{"type":"{}","codes":["#, key.data_type);
-            current = Some(key.data_type);
-            ""
-        };
-        let _ = write!(text, r#"{separator}"{}""#, key.market);
+pub fn request(ticket: &str, streams: &StreamSet, running: &Running, epoch: Epoch, format: Format) -> String {
+    let mut objects: BTreeMap<(DataType, Mode), Vec<&Want>> = BTreeMap::new();
+    for want in streams.wants() {
+        let is_running = want.mode == Mode::All && running.has(epoch, want.key);
+        let mode = if is_running { Mode::RealtimeOnly } else { want.mode };
+        objects.entry((want.key.data_type, mode)).or_default().push(want);
     }
-    close_object(&mut text, current);
+    let mut text = format!(r#"[{{"ticket":"{ticket}"}}"#);
+    for ((data_type, mode), wants) in objects {
+        object(&mut text, data_type, mode, &wants);
+    }
     let _ = write!(text, r#",{{"format":"{}"}}]"#, format.as_str());
     text
 }
 
-fn close_object(text: &mut String, open: Option<DataType>) {
-    if open.is_some() {
-        text.push_str("]}");
+/// Writes the question what the socket carries. It sets the format as every request does, so it must name it.
+pub fn list_request(ticket: &str, format: Format) -> String {
+    format!(r#"[{{"ticket":"{ticket}"}},{{"method":"LIST_SUBSCRIPTIONS"}},{{"format":"{}"}}]"#, format.as_str())
+}
+
+/// Writing to a `String` cannot fail.
+fn object(text: &mut String, data_type: DataType, mode: Mode, wants: &[&Want]) {
+    let _ = write!(text, r#",{{"type":"{}","codes":["#, data_type.as_str());
+    let mut separator = "";
+    for want in wants {
+        let _ = match want.depth.count() {
+            Some(levels) => write!(text, r#"{separator}"{}.{levels}""#, want.key.market),
+            None => write!(text, r#"{separator}"{}""#, want.key.market),
+        };
+        separator = ",";
     }
+    text.push(']');
+    if let DataType::GroupedOrderbook(step) = data_type {
+        let _ = write!(text, r#","level":{step}"#);
+    }
+    match mode {
+        Mode::All => {}
+        Mode::SnapshotOnly => text.push_str(r#","is_only_snapshot":true"#),
+        Mode::RealtimeOnly => text.push_str(r#","is_only_realtime":true"#),
+    }
+    text.push('}');
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::model::{Interval, StreamKey};
+    use crate::model::{Grouping, Interval, StreamKey};
+    use crate::plan::Depth;
+
+    fn want(data_type: DataType, code: &str) -> Want {
+        Want::all(StreamKey { data_type, market: code.parse().unwrap() })
+    }
+
+    fn text(wants: Vec<Want>, running: &Running, format: Format) -> String {
+        request("t-1", &wants.into_iter().collect(), running, Epoch(3), format)
+    }
 
     #[test]
     fn one_request_carries_everything_grouped_by_type() {
-        let key = |data_type, code: &str| StreamKey { data_type, market: code.parse().unwrap() };
-        let streams: StreamSet = [
-            key(DataType::Candle(Interval::Second1), "KRW-BTC"),
-            key(DataType::Ticker, "KRW-ETH"),
-            key(DataType::Ticker, "KRW-BTC"),
-            key(DataType::Ticker, "KRW-ETH"),
-        ]
-        .into_iter()
-        .collect();
+        let wants = vec![
+            want(DataType::Candle(Interval::Second1), "KRW-BTC"),
+            want(DataType::Ticker, "KRW-ETH"),
+            want(DataType::Ticker, "KRW-BTC"),
+            want(DataType::Ticker, "KRW-ETH"),
+        ];
         assert_eq!(
-            request("t-1", &streams, Format::SimpleList),
+            text(wants, &Running::default(), Format::SimpleList),
             r#"[{"ticket":"t-1"},{"type":"ticker","codes":["KRW-BTC","KRW-ETH"]},{"type":"candle.1s","codes":["KRW-BTC"]},{"format":"SIMPLE_LIST"}]"#
+        );
+    }
+
+    #[test]
+    fn what_runs_on_this_socket_is_asked_for_without_a_snapshot() {
+        let (old, new) = (want(DataType::Trade, "KRW-BTC"), want(DataType::Trade, "KRW-ETH"));
+        let once = Want { mode: Mode::SnapshotOnly, ..want(DataType::Trade, "KRW-XRP") };
+        let mut running = Running { epoch: Epoch(3), keys: Arc::new([old.key, once.key].into()) };
+        let wants = vec![old, new, once];
+        assert_eq!(
+            text(wants.clone(), &running, Format::Default),
+            concat!(
+                r#"[{"ticket":"t-1"},{"type":"trade","codes":["KRW-ETH"]},"#,
+                r#"{"type":"trade","codes":["KRW-XRP"],"is_only_snapshot":true},"#,
+                r#"{"type":"trade","codes":["KRW-BTC"],"is_only_realtime":true},{"format":"DEFAULT"}]"#
+            )
+        );
+        running.epoch = Epoch(2);
+        assert!(!text(wants, &running, Format::Default).contains("is_only_realtime"), "that was another socket");
+    }
+
+    #[test]
+    fn books_name_their_depth_and_their_step() {
+        let step = DataType::GroupedOrderbook(Grouping::krw(10_000.0).unwrap());
+        let shallow = Want { depth: Depth::levels(5), ..want(DataType::Orderbook, "KRW-BTC") };
+        assert_eq!(
+            text(vec![shallow, want(step, "KRW-BTC")], &Running::default(), Format::Default),
+            concat!(
+                r#"[{"ticket":"t-1"},{"type":"orderbook","codes":["KRW-BTC.5"]},"#,
+                r#"{"type":"orderbook","codes":["KRW-BTC"],"level":10000},{"format":"DEFAULT"}]"#
+            )
+        );
+        assert_eq!(
+            list_request("t", Format::Simple),
+            r#"[{"ticket":"t"},{"method":"LIST_SUBSCRIPTIONS"},{"format":"SIMPLE"}]"#
         );
     }
 }

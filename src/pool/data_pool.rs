@@ -14,7 +14,7 @@ use super::gate::Gate;
 use super::publisher::Desk;
 use super::slot::Slot;
 use super::{AsMarket, Batch, Handle, Link, PoolError, Publisher, StreamStatus, Value};
-use crate::model::{Candle, Clock, DataType, Interval, Orderbook, StreamKey, Ticker, Trade};
+use crate::model::{Candle, Clock, DataType, Epoch, Grouping, Interval, Nanos, Orderbook, StreamKey, Ticker, Trade};
 use crate::sync::latest;
 
 /// The newest value of every stream. Cheap to clone; all clones are one pool.
@@ -71,6 +71,11 @@ impl DataPool {
         self.handle(DataType::Orderbook, market)
     }
 
+    /// The order book of a market with prices grouped by a step.
+    pub fn grouped_orderbook(&self, step: Grouping, market: impl AsMarket) -> Result<Handle<Orderbook>, PoolError> {
+        self.handle(DataType::GroupedOrderbook(step), market)
+    }
+
     /// The current candle of a market.
     pub fn candle(&self, interval: Interval, market: impl AsMarket) -> Result<Handle<Candle>, PoolError> {
         self.handle(DataType::Candle(interval), market)
@@ -98,6 +103,13 @@ impl DataPool {
         markets: impl IntoIterator<Item = M>,
     ) -> Result<Batch<Candle>, PoolError> {
         self.batch(DataType::Candle(interval), markets)
+    }
+
+    /// When a stream's data last came, and on which socket of its connection.
+    #[doc(hidden)]
+    pub fn heard(&self, key: StreamKey) -> Option<(Epoch, Nanos)> {
+        let status = self.read().get(&key).map(Stream::status)?;
+        status.epoch.zip(status.stamps.map(|stamps| stamps.received))
     }
 
     /// Every stream there ever was, sorted by key, as of now. For the control path: locks, allocates and sorts.

@@ -110,7 +110,7 @@ impl sealed::Sealed for Trade {
 impl sealed::Sealed for Orderbook {
     type Order = u64;
 
-    carried_by!(Orderbook, DataType::Orderbook);
+    carried_by!(Orderbook, DataType::Orderbook | DataType::GroupedOrderbook(_));
 
     #[inline]
     fn order(&self) -> u64 {

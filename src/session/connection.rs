@@ -11,7 +11,7 @@ use super::retry::Retry;
 use super::{Action, Budget, Closed, Counters, Event, Loss, Rate, Stage, State};
 use crate::config::{Backoff, Endpoint, KeepAlive, Limits, Timeouts};
 use crate::model::{ConnectionId, Epoch, Format, Nanos, Receipt, Sink};
-use crate::plan::{self, StreamSet};
+use crate::plan::{self, Running, Wish};
 use crate::wire::{Decoder, Message};
 use crate::ws::{
     self, CloseCode, FrameReader, Handshake, HandshakeError, Incoming, Progress, ReceiveBuffer, Violation,
@@ -74,18 +74,17 @@ pub struct Session {
     outbox: Outbox,
     requests: Budget,
 
-    wanted: StreamSet,
-    /// Counts the changes of `wanted`.
-    revision: u64,
-    /// The revision that this socket carries; `None` before its first request.
+    wish: Wish,
+    /// The revision of the wish that this socket carries; `None` before its first request.
     sent: Option<u64>,
     /// When that request was written.
     asked_at: Nanos,
     /// It took the place of another request on this socket, so old frames may still come.
     replaced: bool,
-    /// Data has come since `wanted` last changed, on whatever socket.
+    /// Data has come for some stream of the wish, on whatever socket.
     answered: bool,
     probe_due: bool,
+    list_due: bool,
 
     actions: VecDeque<Action>,
     events: VecDeque<Event>,
@@ -115,13 +114,13 @@ impl Session {
             liveness: Liveness::new(config.timeouts.clone(), Nanos::default()),
             outbox: Outbox::new(entropy),
             requests: request_budget(limits),
-            wanted: StreamSet::default(),
-            revision: 0,
+            wish: Wish::default(),
             sent: None,
             asked_at: Nanos::default(),
             replaced: false,
             answered: false,
             probe_due: false,
+            list_due: false,
             actions: VecDeque::new(),
             events: VecDeque::new(),
             counters: Counters::default(),
@@ -131,31 +130,28 @@ impl Session {
 
     // ---- what is wanted ----
 
-    /// The streams this connection shall carry from now on: all of them, and nothing else. Gives the revision that
-    /// [`Event::Requested`] will name.
-    pub fn set_streams(&mut self, now: Nanos, wanted: StreamSet) -> u64 {
-        if wanted == self.wanted {
-            return self.revision;
+    /// The streams this connection shall carry from now on: all of them, and nothing else. [`Event::Requested`] will name
+    /// the revision of the wish. One that is known already changes nothing.
+    pub fn set_wish(&mut self, now: Nanos, wish: Wish) {
+        if wish.revision == self.wish.revision {
+            return;
         }
-        self.wanted = wanted;
-        self.revision += 1;
-        self.answered = false;
+        // Streams that go on have answered already.
+        self.answered &= wish.running.epoch == self.epoch && !wish.running.keys.is_empty();
+        self.wish = wish;
         match self.state {
-            _ if self.wanted.is_empty() => self.leave(now, Loss::Unwanted),
+            _ if self.wish.streams.is_empty() => self.leave(now, Loss::Unwanted),
             State::Disconnected if !self.stopping => self.dial(now),
             state if state.is_open() => self.request_if_due(now),
             _ => {}
         }
-        self.revision
     }
 
-    /// Asks for the same streams once more, for their snapshots: one of them was dropped and is wanted again, and perhaps
-    /// [`set_streams`](Self::set_streams) never saw it gone. Nothing happens if a request is under way anyway.
-    pub fn renew(&mut self, now: Nanos) {
-        if self.state.is_open() && !self.request_waits() && self.asked_at < now {
-            self.revision += 1;
-            self.request_if_due(now);
-        }
+    /// Asks the exchange what this socket carries, as soon as the budget allows. [`Event::Subscriptions`] brings the
+    /// answer. Without a request on the socket there is nothing to ask about.
+    pub fn list(&mut self, now: Nanos) {
+        self.list_due = self.sent.is_some();
+        self.request_if_due(now);
     }
 
     /// Says goodbye and stays disconnected.
@@ -375,6 +371,7 @@ impl Session {
         self.outbox.clear();
         self.sent = None;
         self.probe_due = false;
+        self.list_due = false;
         self.requests = request_budget(self.config.limits);
     }
 
@@ -440,9 +437,9 @@ impl Session {
 
     // ---- requests ----
 
-    /// The wire carries another revision than the one wanted, or is to be asked again.
+    /// Something waits to be asked.
     fn request_waits(&self) -> bool {
-        self.probe_due || self.sent != Some(self.revision)
+        self.probe_due || self.list_due || self.sent != Some(self.wish.revision)
     }
 
     /// Sends the request that is due, as soon as the budget allows. Only ever the newest one.
@@ -454,11 +451,17 @@ impl Session {
             self.deadline = free_at;
             return;
         }
-        let again = self.sent == Some(self.revision);
+        let again = self.sent == Some(self.wish.revision);
+        if again && !self.probe_due {
+            return self.send_list_request();
+        }
         self.replaced = self.sent.is_some() && !again;
         let ticket = self.outbox.entropy().ticket();
-        self.outbox.text(&plan::request(&ticket, &self.wanted, self.config.format));
-        self.sent = Some(self.revision);
+        // Asked again for the sake of an answer, everything owes a snapshot.
+        let running = if again { &Running::default() } else { &self.wish.running };
+        let format = self.config.format;
+        self.outbox.text(&plan::request(&ticket, &self.wish.streams, running, self.epoch, format));
+        self.sent = Some(self.wish.revision);
         self.asked_at = now;
         self.probe_due = false;
         self.counters.requests += 1;
@@ -467,10 +470,17 @@ impl Session {
         } else {
             self.liveness.requested(now);
         }
-        self.report(Event::Requested { at: now, revision: self.revision, again });
+        self.report(Event::Requested { at: now, revision: self.wish.revision, again });
         if self.state == State::Connected {
             self.enter(now, State::Subscribing);
         }
+    }
+
+    fn send_list_request(&mut self) {
+        let ticket = self.outbox.entropy().ticket();
+        self.outbox.text(&plan::list_request(&ticket, self.config.format));
+        self.list_due = false;
+        self.counters.requests += 1;
     }
 
     // ---- life ----
@@ -635,7 +645,7 @@ impl Session {
         self.drop_socket();
         self.enter(now, State::Disconnected);
         self.deadline = Nanos::NEVER;
-        if !self.stopping && !self.wanted.is_empty() {
+        if !self.stopping && !self.wish.streams.is_empty() {
             self.dial(now);
         }
     }

@@ -4,6 +4,7 @@ use super::testing::{Life, START, Sent, config, frame, ms, secs, trade_message, 
 use super::{Action, Closed, Event, Loss, Stage, State};
 use crate::config::{Endpoint, KeepAlive, Timeouts};
 use crate::model::{Epoch, Nanos};
+use crate::plan::Wish;
 use crate::ws::RejectionKind;
 use std::collections::HashSet;
 use std::io::ErrorKind;
@@ -556,8 +557,9 @@ fn changes_in_a_rush_become_few_requests_and_the_last_one_is_the_newest() {
 fn the_same_wish_twice_is_one_request() {
     let mut life = Life::active(config());
     life.requests();
-    let revision = life.session.set_streams(life.now, trades(&["KRW-ETH"]));
-    assert_eq!(life.session.set_streams(life.now, trades(&["KRW-ETH"])), revision);
+    let wish = Wish { revision: 99, streams: trades(&["KRW-ETH"]), ..Wish::default() };
+    life.session.set_wish(life.now, wish.clone());
+    life.session.set_wish(life.now, wish);
     life.settle();
     assert_eq!(life.requests().len(), 1);
 }

@@ -49,7 +49,7 @@ pub enum Event {
     Requested {
         /// When.
         at: Nanos,
-        /// Which revision, counted by `set_streams`.
+        /// The revision of the wish.
         revision: u64,
         /// The same request was sent before on this socket, to provoke an answer.
         again: bool,

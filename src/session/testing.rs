@@ -10,7 +10,7 @@ use crate::config::{Backoff, Endpoint, KeepAlive, Limits, Timeouts};
 use crate::model::{
     Candle, ConnectionId, DataType, Epoch, Format, Nanos, Orderbook, Receipt, Sink, StreamKey, Ticker, Trade,
 };
-use crate::plan::StreamSet;
+use crate::plan::{StreamSet, Wish};
 
 /// A repeatable source of bytes (splitmix64).
 pub(crate) struct SeededEntropy(u64);
@@ -68,6 +68,7 @@ pub(super) struct Life {
     pub delivered: Delivered,
     pub actions: Vec<Action>,
     pub events: Vec<Event>,
+    wishes: u64,
     unread: Vec<u8>,
 }
 
@@ -123,7 +124,7 @@ impl Life {
     pub fn new(config: Config) -> Self {
         let session = Session::new(config, Box::new(SeededEntropy::new(1)));
         let delivered = Delivered::default();
-        Self { session, now: START, delivered, actions: Vec::new(), events: Vec::new(), unread: Vec::new() }
+        Self { session, now: START, delivered, actions: Vec::new(), events: Vec::new(), wishes: 0, unread: Vec::new() }
     }
 
     /// Wants `KRW-BTC` and has a socket on which its data has come.
@@ -137,7 +138,8 @@ impl Life {
     }
 
     pub fn want(&mut self, codes: &[&str]) {
-        self.session.set_streams(self.now, trades(codes));
+        self.wishes += 1;
+        self.session.set_wish(self.now, Wish { revision: self.wishes, streams: trades(codes), ..Wish::default() });
         self.settle();
     }
 

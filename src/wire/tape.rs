@@ -69,7 +69,9 @@ fn walk_object(
     let found = match data_type {
         DataType::Ticker => walk_record(members, &mut records.ticker, &mut walk).map(|()| Found::Ticker),
         DataType::Trade => walk_record(members, &mut records.trade, &mut walk).map(|()| Found::Trade),
-        DataType::Orderbook => walk_record(members, &mut records.orderbook, &mut walk).map(|()| Found::Orderbook),
+        DataType::Orderbook | DataType::GroupedOrderbook(_) => {
+            walk_record(members, &mut records.orderbook, &mut walk).map(|()| Found::Orderbook)
+        }
         DataType::Candle(interval) => {
             records.candle.interval = interval;
             walk_record(members, &mut records.candle, &mut walk).map(|()| Found::Candle)

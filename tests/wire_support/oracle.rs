@@ -60,7 +60,7 @@ fn object(value: &Value, data: &mut Vec<Data>) -> Result<Option<u32>, DecodeErro
     data.push(match DataType::from_name(name) {
         Some(DataType::Ticker) => Data::Ticker(object.ticker()?),
         Some(DataType::Trade) => Data::Trade(object.trade()?),
-        Some(DataType::Orderbook) => Data::Orderbook(object.orderbook()?),
+        Some(DataType::Orderbook | DataType::GroupedOrderbook(_)) => Data::Orderbook(object.orderbook()?),
         Some(DataType::Candle(interval)) => Data::Candle(Candle { interval, ..object.candle()? }),
         None => return Ok(None),
     });

@@ -1,0 +1,256 @@
+//! What one connection was told, what it sent, and what has proved to run.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Mode, Running, StreamSet, Want, Wish};
+use crate::model::{Epoch, Nanos, StreamKey};
+
+/// How long after a request its snapshots may come. Upbit sends them within 200 ms, and none once the next request has
+/// come: until then that asks for them again.
+const SNAPSHOT_TIME: Duration = Duration::from_secs(1);
+
+/// What is known about a stream on the current socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// Asked for, and nothing has come yet.
+    Pending,
+    /// Its data has come.
+    Data,
+    /// The exchange says that it carries it. All there can be for changes of a market that does not change.
+    Listed,
+    /// Asked for twice, and nothing came: an unknown or suspended market.
+    Unconfirmed,
+}
+
+/// A stream on the current socket.
+#[derive(Debug, Clone, Copy)]
+struct Carried {
+    want: Want,
+    /// The wish that first asked for it without a break.
+    revision: u64,
+    asked_at: Nanos,
+    proof: Proof,
+    tries: Tries,
+    /// The first wish that must bring a snapshot of it; 0 for none.
+    snapshot_by: u64,
+}
+
+/// How often was looked after a stream that stays silent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tries {
+    Asked,
+    /// The exchange was asked what it carries.
+    Listed,
+    /// The request was sent again for its sake.
+    AskedAgain,
+}
+
+/// The planner's view of one connection.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    /// The newest wish.
+    wish: Wish,
+    /// Wishes that may be sent next, oldest first; the last is `wish`.
+    unsent: VecDeque<Wish>,
+    /// The socket, while it is open.
+    socket: Option<Epoch>,
+    /// The wish that the socket carries.
+    sent: Option<u64>,
+    /// Somebody wants a snapshot of a stream that runs.
+    wants_snapshot: bool,
+    carried: BTreeMap<StreamKey, Carried>,
+}
+
+/// What a check of silent streams calls for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Checked {
+    /// Ask the exchange what it carries.
+    pub list: bool,
+    /// Send the request again.
+    pub ask_again: bool,
+    /// These stay unconfirmed.
+    pub unconfirmed: Vec<StreamKey>,
+}
+
+impl Line {
+    /// The streams of the newest wish.
+    pub fn streams(&self) -> &StreamSet {
+        &self.wish.streams
+    }
+
+    /// A request is on the current socket.
+    pub fn has_sent(&self) -> bool {
+        self.sent.is_some()
+    }
+
+    /// Nothing newer than what the socket carries.
+    pub fn is_settled(&self) -> bool {
+        self.wish.streams.is_empty() || self.sent == Some(self.wish.revision)
+    }
+
+    /// The wish that the socket carries; 0 for none.
+    pub fn sent(&self) -> u64 {
+        self.sent.unwrap_or(0)
+    }
+
+    /// The first wish some stream of which is not confirmed yet.
+    pub fn first_pending(&self) -> Option<u64> {
+        self.carried.values().filter(|c| c.proof == Proof::Pending).map(|c| c.revision).min()
+    }
+
+    /// Somebody wants a snapshot of a stream that may run already.
+    pub fn want_snapshot(&mut self, key: StreamKey) {
+        if let Some(carried) = self.carried.get_mut(&key) {
+            carried.snapshot_by = self.wish.revision + 1;
+            self.wants_snapshot = true;
+        }
+    }
+
+    /// A snapshot is wanted that only another request brings.
+    pub fn wants_snapshot(&self) -> bool {
+        self.wants_snapshot
+    }
+
+    /// From now on this is wanted.
+    pub fn wish(&mut self, now: Nanos, revision: u64, streams: StreamSet) -> Wish {
+        let running = Running { epoch: self.socket.unwrap_or_default(), keys: Arc::new(self.running(now, &streams)) };
+        self.wish = Wish { revision, streams, running };
+        self.wants_snapshot = false;
+        self.unsent.push_back(self.wish.clone());
+        self.wish.clone()
+    }
+
+    /// Streams that go on as they are. Their data has come since they were asked for, nobody waits for a snapshot, none is
+    /// on its way, and every request that may still be sent before this one carries them.
+    fn running(&self, now: Nanos, streams: &StreamSet) -> BTreeSet<StreamKey> {
+        let runs = |want: &&Want| {
+            let has_snapshot = |c: &Carried| c.snapshot_by == 0 && now.since(c.asked_at) >= SNAPSHOT_TIME;
+            let is_up = |c: &&Carried| c.proof == Proof::Data && c.want.mode == Mode::All && has_snapshot(c);
+            let carried = self.carried.get(&want.key).filter(is_up);
+            want.mode == Mode::All
+                && carried.is_some_and(|c| continues(&c.want, want))
+                && self.unsent.iter().all(|wish| wish.streams.get(want.key).is_some_and(|other| continues(want, other)))
+        };
+        streams.wants().iter().filter(runs).map(|want| want.key).collect()
+    }
+
+    /// A socket was opened.
+    pub fn opened(&mut self, epoch: Epoch) {
+        self.lost();
+        self.socket = Some(epoch);
+    }
+
+    /// The socket is gone, and all that ran on it.
+    pub fn lost(&mut self) {
+        self.socket = None;
+        self.sent = None;
+        self.wants_snapshot = false;
+        self.carried.clear();
+    }
+
+    /// The request of a wish went out.
+    pub fn requested(&mut self, at: Nanos, revision: u64) {
+        let (Some(epoch), Some(wish)) = (self.socket, self.unsent.iter().find(|w| w.revision == revision).cloned())
+        else {
+            return;
+        };
+        // Sent again after a reconnect, so the newest one stays.
+        self.unsent.retain(|w| w.revision > revision || w.revision == self.wish.revision);
+        self.sent = Some(revision);
+        self.carried.retain(|key, _| wish.streams.get(*key).is_some());
+        for &want in wish.streams.wants() {
+            let new =
+                Carried { want, revision, asked_at: at, proof: Proof::Pending, tries: Tries::Asked, snapshot_by: 0 };
+            let carried = self.carried.entry(want.key).or_insert(new);
+            let goes_on = wish.running.has(epoch, want.key) || want.mode == Mode::RealtimeOnly;
+            if !goes_on || !continues(&carried.want, &want) {
+                // Who stayed silent is not looked after from the start for being asked for with others.
+                *carried = match carried.proof {
+                    Proof::Data | Proof::Listed => new,
+                    silent => Carried { proof: silent, tries: carried.tries, ..new },
+                };
+            }
+            carried.want = want;
+            if carried.snapshot_by <= revision {
+                carried.snapshot_by = 0;
+            }
+        }
+    }
+
+    /// The exchange lists these streams.
+    pub fn listed(&mut self, listed: &BTreeSet<StreamKey>) {
+        for (key, carried) in &mut self.carried {
+            if carried.proof == Proof::Pending && carried.want.mode == Mode::RealtimeOnly && listed.contains(key) {
+                carried.proof = Proof::Listed;
+            }
+        }
+    }
+
+    /// Looks after streams that are not confirmed. `heard` says when a stream's data last came on a socket.
+    pub fn check(
+        &mut self,
+        now: Nanos,
+        patience: Duration,
+        mut heard: impl FnMut(StreamKey) -> Option<(Epoch, Nanos)>,
+    ) -> Checked {
+        let mut checked = Checked::default();
+        let Some(epoch) = self.socket else { return checked };
+        for (key, carried) in &mut self.carried {
+            if carried.proof == Proof::Data {
+                continue;
+            }
+            if heard(*key).is_some_and(|(e, received)| e == epoch && received > carried.asked_at) {
+                carried.proof = Proof::Data;
+            } else if carried.proof == Proof::Pending && now.since(carried.asked_at) >= patience {
+                carried.lose_patience(now, &mut checked);
+            }
+        }
+        checked
+    }
+
+    /// Streams of the current socket and what is known about them.
+    pub fn proofs(&self) -> impl Iterator<Item = (StreamKey, Proof)> + '_ {
+        self.carried.iter().map(|(key, carried)| (*key, carried.proof))
+    }
+
+    /// What is known about a stream of the current socket.
+    pub fn proof(&self, key: StreamKey) -> Option<Proof> {
+        self.carried.get(&key).map(|carried| carried.proof)
+    }
+
+    /// Some stream is not confirmed, so that data or time will change what is known.
+    pub fn has_pending(&self) -> bool {
+        self.carried.values().any(|c| matches!(c.proof, Proof::Pending | Proof::Unconfirmed))
+    }
+}
+
+impl Carried {
+    fn lose_patience(&mut self, now: Nanos, checked: &mut Checked) {
+        let realtime_only = self.want.mode == Mode::RealtimeOnly;
+        self.tries = match self.tries {
+            Tries::Asked if realtime_only => {
+                checked.list = true;
+                Tries::Listed
+            }
+            Tries::Asked | Tries::Listed => {
+                checked.ask_again = true;
+                Tries::AskedAgain
+            }
+            Tries::AskedAgain => {
+                self.proof = Proof::Unconfirmed;
+                checked.unconfirmed.push(self.want.key);
+                return;
+            }
+        };
+        // Until it was sent, which says so itself, or answered.
+        self.asked_at = now;
+    }
+}
+
+/// A stream carried for `old` serves `new` without a snapshot.
+fn continues(old: &Want, new: &Want) -> bool {
+    let all = old.mode == Mode::All || (old.mode == Mode::RealtimeOnly && new.mode == Mode::RealtimeOnly);
+    old == new || (all && new.depth <= old.depth)
+}

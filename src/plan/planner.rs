@@ -1,0 +1,339 @@
+//! From demand to requests: what each connection shall carry, when it is told, and what came of it. Pure: time is an
+//! argument.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::demand::Demand;
+use super::line::Line;
+use super::stats::ChangeRate;
+use super::{
+    Conflict, ConflictKind, ConflictLog, ConflictSubject, DemandId, Placement, PlanStats, Proof, Revisions, StreamSet,
+    Want, Wish,
+};
+use crate::model::{Epoch, Nanos, StreamKey};
+
+/// How often streams are looked at that were asked for and have not come.
+const CHECK_EVERY: Duration = Duration::from_millis(20);
+
+/// What a planner needs to know.
+#[derive(Debug, Clone, Copy)]
+pub struct PlanConfig {
+    /// How many connections share the streams.
+    pub connections: usize,
+    /// Changes of demand within this time become one request. It starts with the first of them.
+    pub window: Duration,
+    /// How long a stream stays on the wire after the last who wanted it left.
+    pub grace: Duration,
+    /// How long a stream may stay silent before it is asked for again.
+    pub patience: Duration,
+    /// The most streams that one connection may carry.
+    pub streams_per_connection: usize,
+}
+
+/// More streams than the connections may carry. Nothing was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooManyStreams {
+    /// How many there would have been.
+    pub streams: usize,
+    /// How many there may be.
+    pub limit: usize,
+}
+
+/// What an addition of demand calls for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Admitted {
+    /// Give it back to [`Planner::remove`].
+    pub id: DemandId,
+    /// Streams that were not carried before, and the connection that will carry each.
+    pub new: Vec<(StreamKey, usize)>,
+    /// The desired revision that includes it.
+    pub revision: u64,
+}
+
+/// What to do now. Connections are numbered from 0.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Orders {
+    /// What a connection shall carry from now on.
+    pub carry: Vec<(usize, Wish)>,
+    /// Connections that shall ask the exchange what they carry.
+    pub list: Vec<usize>,
+    /// Streams whose grace has ended: they are not carried any more.
+    pub expired: Vec<StreamKey>,
+    /// Streams that were asked for twice and stay silent, each reported once for each socket.
+    pub unconfirmed: Vec<StreamKey>,
+}
+
+/// Keeps every connection's wire equal to the union of demand, with as few requests as that takes.
+#[derive(Debug)]
+pub struct Planner {
+    config: PlanConfig,
+    demand: Demand,
+    placement: Placement,
+    lines: Vec<Line>,
+    conflicts: ConflictLog,
+    rate: ChangeRate,
+    /// Counts changes of what the wire shall carry.
+    desired: u64,
+    /// All lines were told of changes up to this one.
+    told: u64,
+    /// The first change that the lines were not told of.
+    changed_at: Option<Nanos>,
+    requests: u64,
+    last_check: Nanos,
+}
+
+impl Planner {
+    /// Nothing is wanted yet.
+    pub fn new(config: PlanConfig) -> Self {
+        Self {
+            demand: Demand::default(),
+            placement: Placement::new(config.connections),
+            lines: (0..config.connections).map(|_| Line::default()).collect(),
+            conflicts: ConflictLog::default(),
+            rate: ChangeRate::default(),
+            desired: 0,
+            told: 0,
+            changed_at: None,
+            requests: 0,
+            last_check: Nanos::default(),
+            config,
+        }
+    }
+
+    // ---- demand ----
+
+    /// Somebody wants these streams: different ones, each once.
+    ///
+    /// # Errors
+    /// If the connections may not carry that many. Nothing was changed then.
+    pub fn add(&mut self, now: Nanos, wants: Vec<Want>) -> Result<Admitted, TooManyStreams> {
+        self.check_limit(now, &wants)?;
+        self.note_conflicts(now, &wants);
+        let (id, added) = self.demand.add(wants);
+        for key in &added.new {
+            self.placement.add(*key);
+        }
+        // A new stream may still run: its request without it may not have been sent yet.
+        for key in added.new.iter().chain(&added.snapshots) {
+            self.lines[self.placement.home(*key)].want_snapshot(*key);
+        }
+        self.rate.count(now);
+        if added.changes_wire() {
+            self.changed(now);
+        }
+        let new = added.new.into_iter().map(|key| (key, self.placement.home(key))).collect();
+        Ok(Admitted { id, new, revision: self.desired })
+    }
+
+    /// The holder no longer wants anything. What nobody else wants leaves the wire when its grace ends.
+    pub fn remove(&mut self, now: Nanos, id: DemandId) {
+        let narrowed = self.demand.remove(id, now + self.config.grace);
+        self.rate.count(now);
+        if narrowed {
+            self.changed(now);
+        }
+    }
+
+    /// What a holder wants.
+    pub fn held(&self, id: DemandId) -> &[Want] {
+        self.demand.held(id)
+    }
+
+    /// Streams that somebody wants.
+    pub fn wanted(&self) -> impl Iterator<Item = StreamKey> + '_ {
+        self.demand.wanted()
+    }
+
+    /// The connection that carries a stream, or would.
+    pub fn home(&self, key: StreamKey) -> usize {
+        self.placement.home(key)
+    }
+
+    /// Something else was refused because of a conflict.
+    pub fn record_conflict(&mut self, now: Nanos, kind: ConflictKind, about: ConflictSubject) {
+        self.conflicts.record(now, kind, about);
+    }
+
+    fn check_limit(&mut self, now: Nanos, wants: &[Want]) -> Result<(), TooManyStreams> {
+        let new: Vec<_> = wants.iter().filter(|want| self.demand.get(want.key).is_none()).collect();
+        let carried: usize = self.placement.streams().iter().sum();
+        let (streams, limit) = (carried + new.len(), self.config.streams_per_connection * self.lines.len());
+        let full = |want: &&&Want| {
+            self.placement.streams()[self.placement.home(want.key)] >= self.config.streams_per_connection
+        };
+        let offender = if streams > limit { new.first() } else { new.iter().find(full) };
+        let Some(offender) = offender else { return Ok(()) };
+        self.conflicts.record(now, ConflictKind::Limit, ConflictSubject::Stream(offender.key));
+        Err(TooManyStreams { streams, limit })
+    }
+
+    fn note_conflicts(&mut self, now: Nanos, wants: &[Want]) {
+        for want in wants {
+            let Some(carried) = self.demand.get(want.key) else { continue };
+            if carried.mode != want.mode {
+                self.conflicts.record(now, ConflictKind::Mode, ConflictSubject::Stream(want.key));
+            }
+            if carried.depth != want.depth {
+                self.conflicts.record(now, ConflictKind::Depth, ConflictSubject::Stream(want.key));
+            }
+        }
+    }
+
+    fn changed(&mut self, now: Nanos) {
+        self.desired += 1;
+        self.changed_at.get_or_insert(now);
+    }
+
+    // ---- what connections report ----
+
+    /// A connection has a socket that can carry requests.
+    pub fn opened(&mut self, connection: usize, epoch: Epoch) {
+        self.lines[connection].opened(epoch);
+    }
+
+    /// A connection's socket is gone.
+    pub fn lost(&mut self, connection: usize) {
+        self.lines[connection].lost();
+    }
+
+    /// A connection has sent the request of a wish.
+    pub fn requested(&mut self, connection: usize, at: Nanos, revision: u64) {
+        self.requests += 1;
+        self.lines[connection].requested(at, revision);
+    }
+
+    /// The exchange has said what a connection carries.
+    pub fn listed(&mut self, connection: usize, streams: &BTreeSet<StreamKey>) {
+        self.lines[connection].listed(streams);
+    }
+
+    // ---- what to do ----
+
+    /// What the connections shall be told now. `heard` says when a stream's data last came, and on which socket of its
+    /// connection.
+    pub fn poll(&mut self, now: Nanos, mut heard: impl FnMut(StreamKey) -> Option<(Epoch, Nanos)>) -> Orders {
+        let expired = self.demand.expire(now);
+        for key in &expired {
+            self.placement.remove(*key);
+        }
+        if !expired.is_empty() {
+            self.changed(now);
+        }
+        let mut orders = Orders { expired, ..Orders::default() };
+        let asked_again = self.check(now, &mut heard, &mut orders);
+        self.tell(now, &asked_again, &mut orders);
+        orders
+    }
+
+    /// When to call [`poll`](Self::poll) again, if nothing happens before.
+    pub fn next_poll(&self) -> Nanos {
+        let window = self.changed_at.map_or(Nanos::NEVER, |at| at + self.config.window);
+        let pending = self.lines.iter().any(Line::has_pending);
+        let check = if pending { self.last_check + CHECK_EVERY } else { Nanos::NEVER };
+        window.min(check).min(self.demand.next_expiry())
+    }
+
+    /// Looks after silent streams; gives the lines whose request is to be sent again.
+    fn check(
+        &mut self,
+        now: Nanos,
+        heard: &mut impl FnMut(StreamKey) -> Option<(Epoch, Nanos)>,
+        orders: &mut Orders,
+    ) -> BTreeSet<usize> {
+        let mut again = BTreeSet::new();
+        if now < self.last_check + CHECK_EVERY {
+            return again;
+        }
+        self.last_check = now;
+        for (connection, line) in self.lines.iter_mut().enumerate() {
+            let checked = line.check(now, self.config.patience, &mut *heard);
+            orders.unconfirmed.extend(checked.unconfirmed);
+            if checked.list {
+                orders.list.push(connection);
+            }
+            if checked.ask_again {
+                again.insert(connection);
+            }
+        }
+        again
+    }
+
+    /// Tells the lines what has changed: once the window is over, or at once where no request was sent yet.
+    fn tell(&mut self, now: Nanos, asked_again: &BTreeSet<usize>, orders: &mut Orders) {
+        let due = self.changed_at.is_some_and(|at| now >= at + self.config.window);
+        let any_early = self.changed_at.is_some() && self.lines.iter().any(|line| !line.has_sent());
+        if !due && !any_early && asked_again.is_empty() {
+            return;
+        }
+        if !asked_again.is_empty() {
+            self.desired += 1;
+        }
+        let mut all_told = true;
+        for (connection, streams) in self.shares().into_iter().enumerate() {
+            let line = &mut self.lines[connection];
+            let changed = line.wants_snapshot() || streams != *line.streams();
+            let now_or_never = due || !line.has_sent() || asked_again.contains(&connection);
+            if changed && !now_or_never {
+                all_told = false;
+            } else if changed || asked_again.contains(&connection) {
+                orders.carry.push((connection, line.wish(now, self.desired, streams)));
+            }
+        }
+        if all_told {
+            (self.changed_at, self.told) = (None, self.desired);
+        }
+    }
+
+    /// What each connection shall carry.
+    fn shares(&self) -> Vec<StreamSet> {
+        let mut shares = vec![Vec::new(); self.lines.len()];
+        for want in self.demand.carried() {
+            shares[self.placement.home(want.key)].push(want);
+        }
+        shares.into_iter().map(StreamSet::from_iter).collect()
+    }
+
+    // ---- what may be asked ----
+
+    /// How far what is wanted has got.
+    pub fn revisions(&self) -> Revisions {
+        let sent = self.lines.iter().map(|line| if line.is_settled() { self.told } else { line.sent() }).min();
+        let sent = sent.unwrap_or(0);
+        let pending = self.lines.iter().filter_map(Line::first_pending).min();
+        let confirmed = pending.map_or(sent, |first| sent.min(first.saturating_sub(1)));
+        Revisions { desired: self.desired, sent, confirmed }
+    }
+
+    /// What is known about each stream on its current socket.
+    pub fn proofs(&self) -> impl Iterator<Item = (StreamKey, Proof)> + '_ {
+        self.lines.iter().flat_map(Line::proofs)
+    }
+
+    /// What is known about a stream on its current socket; `None` before it was asked for there.
+    pub fn proof(&self, key: StreamKey) -> Option<Proof> {
+        self.lines[self.placement.home(key)].proof(key)
+    }
+
+    /// The newest conflicts, oldest first.
+    pub fn conflicts(&self) -> Vec<Conflict> {
+        self.conflicts.newest().cloned().collect()
+    }
+
+    /// Everything counted, as of now.
+    pub fn stats(&self, now: Nanos) -> PlanStats {
+        let wire_streams = self.lines.iter().map(|line| line.streams().wants().len()).sum();
+        PlanStats {
+            holders: self.demand.holders(),
+            wishes: self.demand.wishes(),
+            wire_streams,
+            streams_per_connection: self.placement.streams().to_vec(),
+            changes: self.rate.total(),
+            changes_per_second: self.rate.per_second(now),
+            requests: self.requests,
+            conflicts: ConflictKind::ALL.map(|kind| (kind, self.conflicts.count(kind))),
+            revisions: self.revisions(),
+            unconfirmed: self.proofs().filter(|(_, proof)| *proof == Proof::Unconfirmed).map(|(key, _)| key).collect(),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! One stream as somebody wants it.
+
+use crate::model::{Market, StreamKey};
+
+/// Which messages of a stream are wanted. The exchange's `is_only_snapshot` and `is_only_realtime`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub enum Mode {
+    /// The state at the start, then every change.
+    #[default]
+    All,
+    /// The state at the start of each socket, and nothing after it.
+    SnapshotOnly,
+    /// Changes only.
+    RealtimeOnly,
+}
+
+impl Mode {
+    /// What serves both: a mode for one of them if they agree, everything if they do not.
+    pub fn and(self, other: Self) -> Self {
+        if self == other { self } else { Self::All }
+    }
+}
+
+/// How many levels of an order book are wanted, at least. Other streams have none and ask for [`ALL`](Self::ALL).
+///
+/// The exchange sends a market's book once per connection, so the deepest wish decides and the others see more levels
+/// than they asked for. The totals are those of the whole book in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Depth(u8);
+
+impl Depth {
+    /// All that the exchange sends: 30 levels on Upbit.
+    pub const ALL: Self = Self(u8::MAX);
+
+    /// So many levels.
+    pub const fn levels(levels: u8) -> Self {
+        Self(levels)
+    }
+
+    /// How many; `None` for all.
+    pub fn count(self) -> Option<u8> {
+        (self != Self::ALL).then_some(self.0)
+    }
+}
+
+/// One stream and how it is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Want {
+    /// Which.
+    pub key: StreamKey,
+    /// Which of its messages.
+    pub mode: Mode,
+    /// Of order books: how many levels.
+    pub depth: Depth,
+}
+
+impl Want {
+    /// Everything of a stream.
+    pub fn all(key: StreamKey) -> Self {
+        Self { key, mode: Mode::All, depth: Depth::ALL }
+    }
+
+    /// Of which market.
+    pub fn market(&self) -> Market {
+        self.key.market
+    }
+}
