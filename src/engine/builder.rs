@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Engine;
-use crate::config::{Backoff, Endpoint, KeepAlive, Limits, Timeouts, Wait};
+use crate::config::{Backoff, ConnectLedger, Endpoint, KeepAlive, Limits, Pacing, Timeouts, Wait};
 use crate::error::{Error, Result};
 use crate::model::{Format, Interval, StreamKey};
 use crate::net::{Resolve, SystemResolver, TlsConfig, is_available};
@@ -39,6 +39,8 @@ pub(super) struct Settings {
     pub timeouts: Timeouts,
     pub backoff: Backoff,
     pub limits: Limits,
+    pub connect_ledger: ConnectLedger,
+    pub pacing: Pacing,
     pub keep_alive: KeepAlive,
     pub stale_after: Duration,
     pub receive_bytes: usize,
@@ -56,6 +58,8 @@ impl Default for Builder {
                 timeouts: Timeouts::default(),
                 backoff: Backoff::default(),
                 limits: Limits::default(),
+                connect_ledger: ConnectLedger::Host,
+                pacing: Pacing::Balanced,
                 keep_alive: KeepAlive::Ping,
                 stale_after: DataPool::STALE_AFTER,
                 receive_bytes: 64 * 1024,
@@ -146,6 +150,20 @@ impl Builder {
     /// What the exchange rations. Default: [`Limits::default`], Upbit's documented limits.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.settings.limits = limits;
+        self
+    }
+
+    /// Who shares the budget of connects. Default: [`ConnectLedger::Host`], all engines of this user on this host. The
+    /// exchange counts connects per address: narrower, several processes together may be refused or banned.
+    pub fn connect_ledger(mut self, ledger: ConnectLedger) -> Self {
+        self.settings.connect_ledger = ledger;
+        self
+    }
+
+    /// How hard to lean on the limits. Default: [`Pacing::Balanced`]. Slower shares the limits with others and forgives
+    /// an uneven network; faster brings changes of demand to the wire sooner.
+    pub fn pacing(mut self, pacing: Pacing) -> Self {
+        self.settings.pacing = pacing;
         self
     }
 

@@ -48,6 +48,7 @@ impl SharedStatus {
             since: now,
             epoch: Epoch::default(),
             last_loss: None,
+            blocked_until: None,
             counters: Counters::default(),
             unrouted: 0,
         }))
@@ -134,6 +135,7 @@ impl Handler for Connection {
         self.router.flush_feeds();
         let unrouted = self.router.unrouted();
         self.status.offer(|status| {
+            status.blocked_until = session.blocked_until(now);
             status.counters = session.counters();
             status.unrouted = unrouted;
         });

@@ -13,7 +13,7 @@ use super::{Builder, ConnectionStatus, EngineState, Feed, ShutdownReport, Subscr
 use crate::error::{Error, Result};
 use crate::feed;
 use crate::model::{Clock, ConnectionId, DataType, Nanos, StreamKey};
-use crate::net::{Reactor, SystemClock, SystemEntropy, TlsConfig};
+use crate::net::{DialLedger, Reactor, SystemClock, SystemEntropy, TlsConfig};
 use crate::plan::Subscription;
 use crate::pool::{DataPool, Handle, Health, Link, Value};
 use crate::session::{self, Session};
@@ -56,7 +56,9 @@ impl Engine {
         let (mailbox, watchers) = (Arc::<Mailbox>::default(), Arc::<Watchers>::default());
         let status = Arc::new(SharedStatus::new(id, clock.now()));
 
-        let session = Session::new(session_config(id, &settings), Box::new(SystemEntropy::new()));
+        let connects = DialLedger::new(&settings.connect_ledger, &settings.endpoint, settings.limits, settings.pacing);
+        let config = session_config(id, &settings);
+        let session = Session::new(config, Box::new(connects), Box::new(SystemEntropy::new()));
         let reactor = Reactor::new(session, settings.endpoint, tls, settings.resolver, settings.wait, clock)
             .map_err(|source| Error::Start { what: "event queue", source })?;
         let control = Arc::new(Control::new(pool, link.clone(), mailbox.clone(), reactor.remote()));
@@ -225,6 +227,7 @@ fn session_config(id: ConnectionId, settings: &Settings) -> session::Config {
         timeouts: settings.timeouts.clone(),
         backoff: settings.backoff,
         limits: settings.limits,
+        pacing: settings.pacing,
         keep_alive: settings.keep_alive,
         receive_bytes: settings.receive_bytes,
     }
