@@ -284,7 +284,8 @@ impl Default for Backoff {
     }
 }
 
-/// What the exchange rations, as exact sliding windows. Configuration, because exchanges change it.
+/// What the exchange rations, as exact sliding windows. Configuration, because exchanges change it. [`Pacing`] says how
+/// much of it is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Connects per second and address. Default 5, the exchange's documented limit. [`ConnectLedger`] says who shares it.

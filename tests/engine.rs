@@ -217,6 +217,9 @@ fn refusals_are_waited_out() {
     for (status, retry_after) in [(429, Some(1)), (503, None), (301, None)] {
         server.inject(Fault::RejectUpgrades { count: 1, status, retry_after, body: "wait".to_owned() });
         let engine = builder(&server).ticker("KRW-BTC").start().unwrap();
+        if status == 429 {
+            eventually("the block shows", || engine.connections()[0].blocked_until > Some(engine.now()));
+        }
         engine.wait_ready(PATIENCE).unwrap();
         let connection = &engine.connections()[0];
         assert!(

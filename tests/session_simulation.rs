@@ -406,7 +406,7 @@ impl World {
             10 => Fault::MultiElementLists(self.rng.chance(2)),
             11 => Fault::EarlyData(self.rng.chance(2)),
             12 => Fault::MicrosecondTimestamps(self.rng.chance(2)),
-            13 => Fault::ErrorNow(ErrorName::WrongFormat),
+            13 => Fault::ErrorNow([ErrorName::WrongFormat, ErrorName::TooManyRequest][self.rng.below(2) as usize]),
             _ => Fault::DuplicateTrades(self.rng.chance(2)),
         };
         self.exchange.inject(self.now.0, fault);

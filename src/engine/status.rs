@@ -58,7 +58,8 @@ pub struct ConnectionStatus {
     pub epoch: Epoch,
     /// Why the last socket, or the last try to get one, ended.
     pub last_loss: Option<Loss>,
-    /// Until when refusals of the exchange keep it from dialing or asking; what has passed no longer counts.
+    /// Until when refusals that the exchange gave this connection keep it from dialing or asking. What has passed no
+    /// longer counts.
     pub blocked_until: Option<Nanos>,
     /// Exact counts since the start, at most a few ms old.
     pub counters: Counters,

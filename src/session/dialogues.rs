@@ -151,6 +151,23 @@ fn addresses_are_tried_in_turn_and_looked_up_again_each_time() {
     assert_eq!(life.actions.last(), Some(&Action::Resolve));
 }
 
+#[test]
+fn a_dial_that_fails_is_charged_all_the_same() {
+    let mut life = Life::new(named("wss://example.test/"));
+    life.want(&["KRW-BTC"]);
+    let addresses = (1..=7).map(|n| format!("192.0.2.{n}:443").parse().unwrap()).collect();
+    life.session.handle_resolved(life.now, Ok(addresses));
+    life.settle();
+    for _ in 0..7 {
+        life.closed(Closed::Io(ErrorKind::ConnectionRefused));
+    }
+    assert_eq!(life.dials().len(), 5, "the exchange may have seen them");
+    life.advance(ms(1249));
+    assert_eq!(life.dials(), []);
+    life.advance(ms(1));
+    assert_eq!(life.dials().len(), 1);
+}
+
 // ---- refusals ----
 
 fn refuse(answer: &str) -> (Life, Loss) {
@@ -205,7 +222,7 @@ fn refusals_without_a_number_are_waited_out_for_longer_each_time_and_then_one_re
             life.advance(ms(50));
             let changes = life.now.as_millis() / 50;
             life.want(&["KRW-BTC", &format!("KRW-C{changes}")]);
-            if changes % 7 == 0 {
+            if changes.is_multiple_of(7) {
                 life.want(&[]);
             }
             assert_eq!(life.dials(), [], "blocked until {blocked_until:?}");

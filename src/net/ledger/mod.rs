@@ -13,12 +13,14 @@ use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::Duration;
 
 use self::file::{Directory, LedgerFile, Trouble};
-use self::record::{Limit, Record};
+use self::record::{KEEP, Limit, Record};
 use super::clock::since_boot;
 use crate::config::{ConnectLedger, Endpoint, Limits, Pacing};
 use crate::model::Nanos;
 use crate::session::{DialBudget, Rate};
 
+/// What the exchange counts connects in.
+const WINDOW: Duration = Duration::from_secs(1);
 /// When to ask again while somebody else is asking. A change of the file takes some ten microseconds.
 const BUSY: Duration = Duration::from_millis(3);
 /// How often a hold is tried to be written, while others use the file.
@@ -29,6 +31,9 @@ static PROCESS: Mutex<BTreeMap<Host, Arc<Mutex<Shared>>>> = Mutex::new(BTreeMap:
 
 /// Name and port.
 type Host = (String, u16);
+
+/// Nothing is forgotten that somebody still counts.
+const _: () = assert!(KEEP.as_millis() >= WINDOW.as_millis() + Pacing::Conservative.margin().as_millis());
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -54,7 +59,7 @@ impl DialLedger {
             ConnectLedger::Directory(path) => Some(Directory::Given(path.clone())),
             ConnectLedger::Process => None,
         };
-        let rate = Rate { count: limits.connects_per_second, window: Duration::from_secs(1) };
+        let rate = Rate { count: limits.connects_per_second, window: WINDOW };
         let mut process = PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
         Self {
             limit: Limit { rate, margin: pacing.margin() },
