@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Where the exchange is. Public market data needs no key on any of them.
@@ -283,10 +284,11 @@ impl Default for Backoff {
     }
 }
 
-/// What the exchange rations, as exact sliding windows. Configuration, because exchanges change it.
+/// What the exchange rations, as exact sliding windows. Configuration, because exchanges change it. [`Pacing`] says how
+/// much of it is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Connects per second and address. Default 5, the exchange's documented limit.
+    /// Connects per second and address. Default 5, the exchange's documented limit. [`ConnectLedger`] says who shares it.
     pub connects_per_second: u32,
     /// Requests per second and connection. Default 5.
     pub requests_per_second: u32,
@@ -339,6 +341,72 @@ impl Limits {
     }
 }
 
+/// How hard an engine leans on the exchange's limits. The limits themselves are [`Limits`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Pacing {
+    /// Gathers changes for 200 ms, uses 60 % of the request limits, and keeps every window 500 ms longer than the
+    /// exchange counts. For a path whose delay varies, or an address whose limits others use too. The newest demand is
+    /// on the wire latest.
+    Conservative,
+    /// Gathers changes for 50 ms, uses the limits in full, and keeps every window 250 ms longer.
+    #[default]
+    Balanced,
+    /// Gathers changes for 10 ms, uses the limits in full, and keeps every window 50 ms longer. For a path whose delay
+    /// varies by less than that: where it varies more, the exchange may count one too many and refuse. Changes that go on
+    /// for 20 s use the minute's requests up, and the next one waits.
+    Aggressive,
+}
+
+impl Pacing {
+    /// How long changes of demand are gathered into one request.
+    pub const fn window(self) -> Duration {
+        Duration::from_millis(match self {
+            Self::Conservative => 200,
+            Self::Balanced => 50,
+            Self::Aggressive => 10,
+        })
+    }
+
+    /// How much longer than the exchange's every window is kept. The exchange counts arrivals, and the network may
+    /// deliver bunched what was sent evenly.
+    pub const fn margin(self) -> Duration {
+        Duration::from_millis(match self {
+            Self::Conservative => 500,
+            Self::Balanced => 250,
+            Self::Aggressive => 50,
+        })
+    }
+
+    /// The part of a request limit that is used; at least 1.
+    pub const fn share_of(self, limit: u32) -> u32 {
+        match self {
+            // Rounded up, so that something is left of 1.
+            Self::Conservative => (limit * 3).div_ceil(5),
+            Self::Balanced | Self::Aggressive => limit,
+        }
+    }
+}
+
+/// Who shares the budget of connects. The exchange counts them per address, so all processes behind one address should
+/// ask one ledger. Each exchange, by host and port, has its own.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum ConnectLedger {
+    /// All engines of this user on this host: a small file in `$XDG_RUNTIME_DIR/hoga`, or in `hoga-<uid>` within the
+    /// temporary directory where that variable names no directory of this user. Processes with different environments
+    /// (a login session and a service, say) should be given a directory instead.
+    ///
+    /// A directory that others could write to is not used. Where the file cannot be used, the engine starts all the
+    /// same, warns once and shares the budget within the process.
+    #[default]
+    Host,
+    /// All engines on this host that name this directory, whoever runs them. It is made if it does not exist, and must
+    /// be writable for all of them; keep it on a local file system. The budget is as trustworthy as those who may write
+    /// there. Falls back as [`Host`](Self::Host) does.
+    Directory(PathBuf),
+    /// The engines of this process only. No file is written.
+    Process,
+}
+
 /// How to keep a quiet socket open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum KeepAlive {
@@ -352,6 +420,25 @@ pub enum KeepAlive {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_default_pacing_uses_the_documented_limits_in_full() {
+        let (pacing, limits) = (Pacing::default(), Limits::default());
+        assert_eq!(pacing.margin(), crate::session::MARGIN);
+        assert_eq!(pacing.share_of(limits.requests_per_second), 5);
+        assert_eq!(pacing.share_of(limits.requests_per_minute), 100);
+    }
+
+    #[test]
+    fn a_share_is_never_more_than_the_limit_nor_nothing() {
+        for limit in 1..=10_000 {
+            let share = Pacing::Conservative.share_of(limit);
+            assert!(
+                (1..=limit).contains(&share) && u64::from(share) * 5 < u64::from(limit) * 3 + 5,
+                "{share} of {limit}"
+            );
+        }
+    }
 
     #[test]
     fn addresses_are_taken_apart_as_written() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hoga::config::{Backoff, KeepAlive, Timeouts};
+use hoga::config::{Backoff, ConnectLedger, KeepAlive, Timeouts};
 use hoga::engine::{Builder, Lifecycle};
 use hoga::error::Error;
 use hoga::net::Resolve;
@@ -22,7 +22,9 @@ fn exchange(plain: bool) -> Server {
 }
 
 fn builder(server: &Server) -> Builder {
-    let builder = Engine::builder().endpoint(Endpoint::custom(&server.url()).unwrap());
+    // Each test has an exchange of its own, which no other process knows.
+    let builder =
+        Engine::builder().endpoint(Endpoint::custom(&server.url()).unwrap()).connect_ledger(ConnectLedger::Process);
     if server.url().starts_with("wss") { builder.root_certificates(server.ca_pem()) } else { builder }
 }
 
@@ -215,6 +217,9 @@ fn refusals_are_waited_out() {
     for (status, retry_after) in [(429, Some(1)), (503, None), (301, None)] {
         server.inject(Fault::RejectUpgrades { count: 1, status, retry_after, body: "wait".to_owned() });
         let engine = builder(&server).ticker("KRW-BTC").start().unwrap();
+        if status == 429 {
+            eventually("the block shows", || engine.connections()[0].blocked_until > Some(engine.now()));
+        }
         engine.wait_ready(PATIENCE).unwrap();
         let connection = &engine.connections()[0];
         assert!(
@@ -251,7 +256,8 @@ fn strange_but_legal_streams_change_nothing() {
 fn a_certificate_that_nobody_vouches_for_is_refused() {
     let server = exchange(false);
     let endpoint = Endpoint::custom(&server.url()).unwrap();
-    let engine = Engine::builder().endpoint(endpoint).ticker("KRW-BTC").start().unwrap();
+    let engine =
+        Engine::builder().endpoint(endpoint).connect_ledger(ConnectLedger::Process).ticker("KRW-BTC").start().unwrap();
     let lifecycle = engine.lifecycle();
     assert_eq!(next_loss(&lifecycle), "tls_failed");
     let error = engine.wait_ready(Duration::from_millis(100)).unwrap_err();
@@ -351,6 +357,7 @@ fn a_hanging_resolver_blocks_nothing() {
     let url = server.url().replace("127.0.0.1", "localhost");
     let engine = Engine::builder()
         .endpoint(Endpoint::custom(&url).unwrap())
+        .connect_ledger(ConnectLedger::Process)
         .root_certificates(server.ca_pem())
         .resolver(Hanging(calls.clone(), server.address()))
         .timeouts(Timeouts { resolve: Duration::from_millis(200), ..Timeouts::default() })

@@ -5,6 +5,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use hoga::config::ConnectLedger;
 use hoga::prelude::*;
 use hoga_exchange::{Server, ServerConfig};
 
@@ -73,6 +74,7 @@ fn from_socket_to_pool_and_feed_nothing_is_allocated_after_warm_up() {
     for format in [Format::Default, Format::SimpleList] {
         let engine = Engine::builder()
             .endpoint(Endpoint::custom(&server.url()).unwrap())
+            .connect_ledger(ConnectLedger::Process)
             .format(format)
             .ticker(markets)
             .trade(markets)

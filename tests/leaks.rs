@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hoga::config::ConnectLedger;
 use hoga::prelude::*;
 use hoga_exchange::{Server, ServerConfig};
 
@@ -35,7 +36,7 @@ fn engines_leave_no_thread_and_no_socket_behind() {
     let before = resources();
     let builder = || {
         let endpoint = Endpoint::custom(&server.url()).unwrap();
-        Engine::builder().endpoint(endpoint).root_certificates(server.ca_pem())
+        Engine::builder().endpoint(endpoint).connect_ledger(ConnectLedger::Process).root_certificates(server.ca_pem())
     };
     let core = (0..1024).find(|&core| hoga::net::is_available(core)).unwrap();
     for wait in [Wait::Park, Wait::SpinThenPark(Duration::from_micros(200)), Wait::Spin] {

@@ -8,12 +8,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hoga::config::{Backoff, Endpoint, KeepAlive, Limits, Timeouts};
+use hoga::config::{Backoff, Endpoint, KeepAlive, Limits, Pacing, Timeouts};
 use hoga::model::{
     Candle, ConnectionId, DataType, Epoch, Format, Nanos, Orderbook, Receipt, Sink, StreamKey, Ticker, Trade,
 };
 use hoga::plan::{StreamSet, Wish};
-use hoga::session::{Action, Closed, Config, Entropy, Event, Session, State};
+use hoga::session::{Action, Budget, Closed, Config, Entropy, Event, Rate, Session, State};
 use hoga_exchange::{ConnId, ErrorName, Exchange, Fault, Flow, Observer};
 
 const SEEDS: u64 = 1000;
@@ -185,11 +185,14 @@ impl World {
             timeouts: Timeouts::default(),
             backoff: Backoff::default(),
             limits: Limits::default(),
+            pacing: Pacing::default(),
             keep_alive: if rng.chance(2) { KeepAlive::Ping } else { KeepAlive::PingAndStatus },
             receive_bytes: 4096 << rng.below(5),
         };
+        let rate = Rate { count: config.limits.connects_per_second, window: Duration::from_secs(1) };
+        let connects = Budget::new([rate]);
         Self {
-            session: Session::new(config, Box::new(Rng(seed ^ 0xabcd))),
+            session: Session::new(config, Box::new(connects), Box::new(Rng(seed ^ 0xabcd))),
             now: START,
             truth,
             delivered: Delivered::default(),
@@ -407,7 +410,7 @@ impl World {
             10 => Fault::MultiElementLists(self.rng.chance(2)),
             11 => Fault::EarlyData(self.rng.chance(2)),
             12 => Fault::MicrosecondTimestamps(self.rng.chance(2)),
-            13 => Fault::ErrorNow(ErrorName::WrongFormat),
+            13 => Fault::ErrorNow([ErrorName::WrongFormat, ErrorName::TooManyRequest][self.rng.below(2) as usize]),
             _ => Fault::DuplicateTrades(self.rng.chance(2)),
         };
         self.exchange.inject(self.now.0, fault);

@@ -7,12 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Engine;
-use crate::config::{Backoff, Endpoint, KeepAlive, Limits, Timeouts, Wait};
+use crate::config::{Backoff, ConnectLedger, Endpoint, KeepAlive, Limits, Pacing, Timeouts, Wait};
 use crate::error::{Error, Result};
 use crate::model::{Format, Interval};
 use crate::net::{Resolve, SystemResolver, TlsConfig, is_available};
 use crate::plan::{self, IntoMarkets, Subscription, Want};
 use crate::pool::DataPool;
+
+/// A stream that nobody wants is not carried longer than this.
+const GRACE_MAX: Duration = Duration::from_secs(60);
 
 /// The largest root certificate file that is read.
 const ROOTS_FILE_MAX: u64 = 1 << 20;
@@ -37,12 +40,13 @@ pub(super) struct Settings {
     pub wait: Wait,
     pub pin: Vec<usize>,
     pub connections: usize,
-    pub window: Duration,
     pub grace: Duration,
     pub patience: Duration,
     pub timeouts: Timeouts,
     pub backoff: Backoff,
     pub limits: Limits,
+    pub connect_ledger: ConnectLedger,
+    pub pacing: Pacing,
     pub keep_alive: KeepAlive,
     pub stale_after: Duration,
     pub receive_bytes: usize,
@@ -58,12 +62,13 @@ impl Default for Builder {
                 wait: Wait::Park,
                 pin: Vec::new(),
                 connections: 1,
-                window: Duration::from_millis(50),
                 grace: Duration::from_secs(5),
                 patience: Duration::from_secs(3),
                 timeouts: Timeouts::default(),
                 backoff: Backoff::default(),
                 limits: Limits::default(),
+                connect_ledger: ConnectLedger::Host,
+                pacing: Pacing::Balanced,
                 keep_alive: KeepAlive::Ping,
                 stale_after: DataPool::STALE_AFTER,
                 receive_bytes: 64 * 1024,
@@ -143,13 +148,6 @@ impl Builder {
         self
     }
 
-    /// Changes of demand within this time become one request. Default: 50 ms from the first change, and none while a
-    /// connection has not sent its first request. Longer saves requests, of which the exchange allows 100 per minute.
-    pub fn coalesce(mut self, window: Duration) -> Self {
-        self.settings.window = window;
-        self
-    }
-
     /// How long a stream stays on the wire after the last who wanted it has left, so that asking again costs nothing.
     /// Default: 5 s. It stays live for that long.
     pub fn grace(mut self, grace: Duration) -> Self {
@@ -179,6 +177,20 @@ impl Builder {
     /// What the exchange rations. Default: [`Limits::default`], Upbit's documented limits.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.settings.limits = limits;
+        self
+    }
+
+    /// Who shares the budget of connects. Default: [`ConnectLedger::Host`], all engines of this user on this host. The
+    /// exchange counts connects per address: narrower, several processes together may be refused or banned.
+    pub fn connect_ledger(mut self, ledger: ConnectLedger) -> Self {
+        self.settings.connect_ledger = ledger;
+        self
+    }
+
+    /// How hard to lean on the limits. Default: [`Pacing::Balanced`]. Slower shares the limits with others and forgives
+    /// an uneven network; faster brings changes of demand to the wire sooner.
+    pub fn pacing(mut self, pacing: Pacing) -> Self {
+        self.settings.pacing = pacing;
         self
     }
 
@@ -284,11 +296,8 @@ impl Builder {
         if settings.patience.is_zero() {
             self.problems.push("confirm_within must be longer than zero".to_owned());
         }
-        let longest = Duration::from_secs(60);
-        for (name, time) in [("coalesce", settings.window), ("grace", settings.grace)] {
-            if time > longest {
-                self.problems.push(format!("{name} must be at most {} s", longest.as_secs()));
-            }
+        if settings.grace > GRACE_MAX {
+            self.problems.push(format!("grace must be at most {} s", GRACE_MAX.as_secs()));
         }
     }
 }

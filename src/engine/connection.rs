@@ -139,6 +139,7 @@ impl Handler for Connection {
         self.router.flush_feeds();
         let unrouted = self.router.unrouted();
         self.status.offer(|status| {
+            status.blocked_until = session.blocked_until(now);
             status.counters = session.counters();
             status.unrouted = unrouted;
         });

@@ -15,7 +15,7 @@ use super::{Builder, ConnectionStatus, EngineState, Feed, ShutdownReport, Subscr
 use crate::error::{Error, Result};
 use crate::feed;
 use crate::model::{Clock, ConnectionId, DataType, Nanos, StreamKey};
-use crate::net::{Reactor, SystemClock, SystemEntropy, TlsConfig};
+use crate::net::{DialLedger, Reactor, SystemClock, SystemEntropy, TlsConfig};
 use crate::plan::{Conflict, PlanConfig, PlanStats, Planner, Revisions, Subscription, Want};
 use crate::pool::{DataPool, Handle, Health, Link, Value};
 use crate::session::{self, Session};
@@ -54,7 +54,10 @@ impl Engine {
         let watchers = Arc::<Watchers>::default();
         let (mut lines, mut reactors) = (Vec::new(), Vec::new());
         for id in (0..settings.connections as u16).map(ConnectionId) {
-            let session = Session::new(session_config(id, &settings), Box::new(SystemEntropy::new()));
+            let connects =
+                DialLedger::new(&settings.connect_ledger, &settings.endpoint, settings.limits, settings.pacing);
+            let entropy = Box::new(SystemEntropy::new());
+            let session = Session::new(session_config(id, &settings), Box::new(connects), entropy);
             let (endpoint, resolver) = (settings.endpoint.clone(), settings.resolver.clone());
             let reactor = Reactor::new(session, endpoint, tls.clone(), resolver, settings.wait, clock)
                 .map_err(|source| Error::Start { what: "event queue", source })?;
@@ -279,6 +282,7 @@ fn session_config(id: ConnectionId, settings: &Settings) -> session::Config {
         timeouts: settings.timeouts.clone(),
         backoff: settings.backoff,
         limits: settings.limits,
+        pacing: settings.pacing,
         keep_alive: settings.keep_alive,
         receive_bytes: settings.receive_bytes,
     }
@@ -287,7 +291,7 @@ fn session_config(id: ConnectionId, settings: &Settings) -> session::Config {
 fn plan_config(settings: &Settings) -> PlanConfig {
     PlanConfig {
         connections: settings.connections,
-        window: settings.window,
+        window: settings.pacing.window(),
         grace: settings.grace,
         patience: settings.patience,
         streams_per_connection: settings.limits.streams_per_connection,

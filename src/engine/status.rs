@@ -71,6 +71,9 @@ pub struct ConnectionStatus {
     pub epoch: Epoch,
     /// Why the last socket, or the last try to get one, ended.
     pub last_loss: Option<Loss>,
+    /// Until when refusals that the exchange gave this connection keep it from dialing or asking. What has passed no
+    /// longer counts.
+    pub blocked_until: Option<Nanos>,
     /// Exact counts since the start, at most a few ms old.
     pub counters: Counters,
     /// Data messages of streams that nobody wants any more: what was under way when they were dropped.
@@ -88,6 +91,7 @@ impl SharedStatus {
             since: now,
             epoch: Epoch::default(),
             last_loss: None,
+            blocked_until: None,
             counters: Counters::default(),
             unrouted: 0,
         }))

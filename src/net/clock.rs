@@ -2,6 +2,8 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use rustix::time::{ClockId, clock_gettime};
+
 use crate::model::{Clock, Nanos};
 
 /// Wall time at the moment of its making, plus monotonic time since. A change of the wall clock moves nothing here.
@@ -32,6 +34,18 @@ impl Clock for SystemClock {
     fn now(&self) -> Nanos {
         Nanos(self.anchor_ns) + self.anchor.elapsed()
     }
+}
+
+/// Time since the machine was started, sleep included. Every process sees the same, nobody can set it, and it starts
+/// over with the machine: what processes tell each other about the last seconds is told in this.
+pub(super) fn since_boot() -> Nanos {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    const CLOCK: ClockId = ClockId::Boottime;
+    // Stands still while the machine sleeps, which makes waits longer and never shorter.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    const CLOCK: ClockId = ClockId::Monotonic;
+    let time = clock_gettime(CLOCK);
+    Nanos(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
-//! All system calls: the event loop, sockets, TLS, name resolution, the clock. Decides nothing.
+//! All system calls: the event loop, sockets, TLS, name resolution, the clock, the file that processes share. Decides nothing.
 
 mod affinity;
 mod clock;
 mod entropy;
+mod ledger;
 mod reactor;
 mod resolve;
 mod tls;
@@ -11,6 +12,7 @@ mod transport;
 pub use affinity::{is_available, pin};
 pub use clock::SystemClock;
 pub use entropy::SystemEntropy;
+pub use ledger::DialLedger;
 pub use reactor::{Handler, Reactor, Remote};
 pub use resolve::{Resolve, SystemResolver};
 pub use tls::TlsConfig;

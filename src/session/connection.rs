@@ -8,11 +8,12 @@ use super::entropy::{Entropy, EntropyExt};
 use super::liveness::{Due, Liveness};
 use super::outbox::Outbox;
 use super::retry::Retry;
-use super::{Action, Budget, Closed, Counters, Event, Loss, Rate, Stage, State};
-use crate::config::{Backoff, Endpoint, KeepAlive, Limits, Timeouts};
+use super::throttle::Throttle;
+use super::{Action, Budget, Closed, Counters, DialBudget, Event, Loss, Rate, Stage, State};
+use crate::config::{Backoff, Endpoint, KeepAlive, Limits, Pacing, Timeouts};
 use crate::model::{ConnectionId, Epoch, Format, Nanos, Receipt, Sink};
 use crate::plan::{self, Running, Wish};
-use crate::wire::{Decoder, Message};
+use crate::wire::{Decoder, ErrorName, Message};
 use crate::ws::{
     self, CloseCode, FrameReader, Handshake, HandshakeError, Incoming, Progress, ReceiveBuffer, Violation,
 };
@@ -43,6 +44,8 @@ pub struct Config {
     pub backoff: Backoff,
     /// What the exchange rations.
     pub limits: Limits,
+    /// How much of that is used.
+    pub pacing: Pacing,
     /// How a quiet socket is kept open.
     pub keep_alive: KeepAlive,
     /// Room for one read from the socket, in bytes.
@@ -58,7 +61,9 @@ pub struct Session {
     stopping: bool,
 
     retry: Retry,
-    connects: Budget,
+    connects: Box<dyn DialBudget>,
+    /// Until when the exchange told this connection not to dial.
+    barred_until: Nanos,
     /// Addresses of the last look-up that were not tried yet.
     addresses: VecDeque<SocketAddr>,
     resolving: bool,
@@ -73,6 +78,7 @@ pub struct Session {
     liveness: Liveness,
     outbox: Outbox,
     requests: Budget,
+    throttle: Throttle,
 
     wish: Wish,
     /// The revision of the wish that this socket carries; `None` before its first request.
@@ -92,17 +98,17 @@ pub struct Session {
 }
 
 impl Session {
-    /// A connection that wants nothing yet.
-    pub fn new(config: Config, entropy: Box<dyn Entropy>) -> Self {
+    /// A connection that wants nothing yet. `connects` grants its dials, and may be shared with others.
+    pub fn new(config: Config, connects: Box<dyn DialBudget>, entropy: Box<dyn Entropy>) -> Self {
         let limits = config.limits;
-        let second = Duration::from_secs(1);
         let frame_limits = ws::Limits { max_message: limits.message_bytes, ..ws::Limits::default() };
         Self {
             state: State::Disconnected,
             deadline: Nanos::NEVER,
             stopping: false,
             retry: Retry::new(config.backoff),
-            connects: Budget::new([Rate { count: limits.connects_per_second, window: second }]),
+            connects,
+            barred_until: Nanos::default(),
             addresses: VecDeque::new(),
             resolving: false,
             active_at: None,
@@ -113,7 +119,8 @@ impl Session {
             handshake: None,
             liveness: Liveness::new(config.timeouts.clone(), Nanos::default()),
             outbox: Outbox::new(entropy),
-            requests: request_budget(limits),
+            requests: request_budget(&config),
+            throttle: Throttle::new(config.pacing.margin()),
             wish: Wish::default(),
             sent: None,
             asked_at: Nanos::default(),
@@ -295,6 +302,13 @@ impl Session {
         self.epoch
     }
 
+    /// Until when the exchange's refusals keep this connection from dialing, or from asking on its open socket. `None`
+    /// once that is over.
+    pub fn blocked_until(&self, now: Nanos) -> Option<Nanos> {
+        let until = self.barred_until.max(self.throttle.until());
+        (until > now).then_some(until)
+    }
+
     /// Data objects received since the start.
     #[inline]
     pub fn data_received(&self) -> u64 {
@@ -372,7 +386,7 @@ impl Session {
         self.sent = None;
         self.probe_due = false;
         self.list_due = false;
-        self.requests = request_budget(self.config.limits);
+        self.requests = request_budget(&self.config);
     }
 
     // ---- the opening handshake ----
@@ -430,7 +444,7 @@ impl Session {
         self.liveness = Liveness::new(self.config.timeouts.clone(), now);
         self.request_if_due(now);
         // Whether the exchange rations this text like a request is unknown, so it is taken from the same budget.
-        if self.config.keep_alive == KeepAlive::PingAndStatus && self.requests.try_acquire(now).is_ok() {
+        if self.config.keep_alive == KeepAlive::PingAndStatus && self.may_request(now).is_ok() {
             self.outbox.text("PING");
         }
     }
@@ -447,7 +461,7 @@ impl Session {
         if !self.state.is_open() || !self.request_waits() {
             return;
         }
-        if let Err(free_at) = self.requests.try_acquire(now) {
+        if let Err(free_at) = self.may_request(now) {
             self.deadline = free_at;
             return;
         }
@@ -481,6 +495,12 @@ impl Session {
         self.outbox.text(&plan::list_request(&ticket, self.config.format));
         self.list_due = false;
         self.counters.requests += 1;
+    }
+
+    /// Takes one request, or says when to ask again. Each socket has its own budget; a refusal holds for all of them.
+    fn may_request(&mut self, now: Nanos) -> Result<(), Nanos> {
+        let blocked_until = self.throttle.until();
+        if blocked_until > now { Err(blocked_until) } else { self.requests.try_acquire(now) }
     }
 
     // ---- life ----
@@ -546,7 +566,7 @@ impl Session {
                 }
             }
             if !matches!(message, Ok(Message::Data { .. })) {
-                self.handle_other(message);
+                self.handle_other(now, message);
             }
         }
     }
@@ -555,6 +575,9 @@ impl Session {
     fn first_data(&mut self, now: Nanos) {
         // Frames of the subscription before are no answer to this one: it may ask for markets that do not exist.
         self.answered |= !self.replaced || now.since(self.asked_at) > STALE_FRAMES;
+        if self.sent.is_some() {
+            self.throttle.answered(self.asked_at);
+        }
         // Data before our request would be somebody else's; the state says Active only for what we asked for.
         if self.state == State::Subscribing {
             self.active_at = Some(now);
@@ -563,13 +586,16 @@ impl Session {
     }
 
     #[cold]
-    fn handle_other(&mut self, message: Result<Message, crate::wire::DecodeError>) {
+    fn handle_other(&mut self, now: Nanos, message: Result<Message, crate::wire::DecodeError>) {
         match message {
             Ok(Message::Status(_)) => {
                 self.counters.status_messages += 1;
             }
             Ok(Message::Error(error)) => {
                 self.counters.server_errors += 1;
+                if error.name == ErrorName::TooManyRequest {
+                    self.request_refused(now);
+                }
                 self.report_message(Event::ServerError(*error));
             }
             Ok(Message::Subscriptions(list)) => {
@@ -581,6 +607,14 @@ impl Session {
                 self.report_message(Event::Malformed(error));
             }
         }
+    }
+
+    /// The exchange closes the socket after this. Should it not, what it refused is asked for again after the block.
+    fn request_refused(&mut self, now: Nanos) {
+        self.counters.requests_refused += 1;
+        self.throttle.refused(now);
+        self.probe_due = self.sent.is_some();
+        self.deadline = self.throttle.until();
     }
 
     #[cold]
@@ -606,6 +640,10 @@ impl Session {
         self.counters.cut_off += u64::from(self.state.is_open() && self.frames.is_inside_message(&self.buffer));
         self.drop_socket();
         let retry_at = now + delay;
+        if loss.is_rationing() {
+            self.barred_until = retry_at;
+            self.connects.hold(now, retry_at);
+        }
         self.report(Event::Lost { at: now, loss, epoch: self.epoch, retry_at: Some(retry_at) });
         self.enter(now, State::Reconnecting);
         self.deadline = retry_at;
@@ -680,11 +718,13 @@ impl Session {
     }
 }
 
-fn request_budget(limits: Limits) -> Budget {
-    Budget::new([
-        Rate { count: limits.requests_per_second, window: Duration::from_secs(1) },
-        Rate { count: limits.requests_per_minute, window: Duration::from_secs(60) },
-    ])
+fn request_budget(config: &Config) -> Budget {
+    let (limits, pacing) = (config.limits, config.pacing);
+    let rates = [
+        Rate { count: pacing.share_of(limits.requests_per_second), window: Duration::from_secs(1) },
+        Rate { count: pacing.share_of(limits.requests_per_minute), window: Duration::from_secs(60) },
+    ];
+    Budget::with_margin(rates, pacing.margin())
 }
 
 /// Text from outside, cut to a length that may stand in a report.

@@ -26,6 +26,8 @@ pub struct Counters {
     pub other_messages: u64,
     /// Error objects of the exchange.
     pub server_errors: u64,
+    /// Of these, requests refused with TOO_MANY_REQUEST. Each keeps the connection from asking for a while.
+    pub requests_refused: u64,
     /// Pings received.
     pub pings_received: u64,
     /// Pings that were not answered because earlier answers still waited to be sent.

@@ -2,7 +2,7 @@
 
 use super::testing::{Life, START, Sent, config, frame, ms, secs, trade_message, trades};
 use super::{Action, Closed, Event, Loss, Stage, State};
-use crate::config::{Endpoint, KeepAlive, Timeouts};
+use crate::config::{Endpoint, KeepAlive, Pacing, Timeouts};
 use crate::model::{Epoch, Nanos};
 use crate::plan::Wish;
 use crate::ws::RejectionKind;
@@ -152,6 +152,23 @@ fn addresses_are_tried_in_turn_and_looked_up_again_each_time() {
     assert_eq!(life.actions.last(), Some(&Action::Resolve));
 }
 
+#[test]
+fn a_dial_that_fails_is_charged_all_the_same() {
+    let mut life = Life::new(named("wss://example.test/"));
+    life.want(&["KRW-BTC"]);
+    let addresses = (1..=7).map(|n| format!("192.0.2.{n}:443").parse().unwrap()).collect();
+    life.session.handle_resolved(life.now, Ok(addresses));
+    life.settle();
+    for _ in 0..7 {
+        life.closed(Closed::Io(ErrorKind::ConnectionRefused));
+    }
+    assert_eq!(life.dials().len(), 5, "the exchange may have seen them");
+    life.advance(ms(1249));
+    assert_eq!(life.dials(), []);
+    life.advance(ms(1));
+    assert_eq!(life.dials().len(), 1);
+}
+
 // ---- refusals ----
 
 fn refuse(answer: &str) -> (Life, Loss) {
@@ -187,6 +204,37 @@ fn a_ban_without_a_number_is_waited_out_for_longer_each_time() {
     life.receive(b"HTTP/1.1 418 I'm a teapot\r\nContent-Length: 0\r\n\r\n");
     life.advance(secs(120) - ms(1));
     assert_eq!(life.dials(), []);
+}
+
+#[test]
+fn refusals_without_a_number_are_waited_out_for_longer_each_time_and_then_one_request_carries_the_newest() {
+    let mut life = Life::new(config());
+    life.want(&["KRW-BTC"]);
+    for n in 0..4 {
+        life.connect();
+        life.receive(b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n");
+        let refused = life.now;
+        let blocked_until = life.session.blocked_until(life.now).unwrap();
+        assert!(blocked_until >= refused + secs(1 << n));
+        life.actions.clear();
+        life.opening_request();
+        // Demand changes all the time; it even goes away and comes back.
+        while life.now + ms(100) < blocked_until {
+            life.advance(ms(50));
+            let changes = life.now.as_millis() / 50;
+            life.want(&["KRW-BTC", &format!("KRW-C{changes}")]);
+            if changes.is_multiple_of(7) {
+                life.want(&[]);
+            }
+            assert_eq!(life.dials(), [], "blocked until {blocked_until:?}");
+        }
+        life.want(&["KRW-LAST"]);
+        life.advance(blocked_until.since(life.now));
+        assert_eq!(life.session.blocked_until(life.now), None);
+    }
+    life.open();
+    let requests = life.requests();
+    assert!(matches!(&requests[..], [one] if one.contains(r#"["KRW-LAST"]"#)), "{requests:?}");
 }
 
 #[test]
@@ -533,7 +581,126 @@ fn a_flood_of_pings_is_answered_only_as_far_as_the_answers_go_out() {
     assert!(counters.pings_unanswered > 4000);
 }
 
+// ---- refused requests ----
+
+const TOO_MANY: &str = r#"{"error":{"name":"TOO_MANY_REQUEST","message":"slow down"}}"#;
+
+/// The exchange refuses, then closes, as it does after every error.
+fn refuse_request(life: &mut Life) {
+    life.message(TOO_MANY);
+    life.advance(ms(150));
+    life.receive(&frame(8, &1000u16.to_be_bytes()));
+}
+
+#[test]
+fn a_refused_request_is_not_sent_again_by_way_of_a_new_socket() {
+    let mut life = Life::active(config());
+    life.advance(ms(250));
+    life.want(&["KRW-ETH"]);
+    let refused = life.now;
+    refuse_request(&mut life);
+    assert_eq!(life.session.counters().requests_refused, 1);
+    assert!(life.events.iter().any(|e| matches!(e, Event::ServerError(_))));
+    let blocked_until = life.session.blocked_until(life.now).unwrap();
+    assert_eq!(blocked_until, refused + secs(1) + Pacing::default().margin());
+
+    life.advance(Duration::ZERO);
+    life.open();
+    life.requests();
+    for n in 0..10 {
+        life.want(&["KRW-ETH", &format!("KRW-C{n}")]);
+        life.advance(ms(50));
+        assert_eq!(life.requests(), [] as [String; 0], "the block outlives the socket");
+    }
+    life.advance(blocked_until.since(life.now));
+    let requests = life.requests();
+    assert!(matches!(&requests[..], [one] if one.contains("KRW-C9")), "the newest, once: {requests:?}");
+    life.answer_pings(secs(5));
+    assert_eq!(life.requests(), [] as [String; 0]);
+}
+
+#[test]
+fn blocks_grow_with_each_refusal_in_a_row_and_are_forgotten_after_an_answer() {
+    let mut life = Life::new(config());
+    life.want(&["KRW-BTC"]);
+    let mut blocks = vec![];
+    for _ in 0..8 {
+        while life.dials().is_empty() {
+            life.advance(ms(10));
+        }
+        life.connected();
+        let answer = life.switching_protocols();
+        life.receive(&answer);
+        life.answer_pings(life.session.blocked_until(life.now).map_or(Duration::ZERO, |at| at.since(life.now)));
+        assert_eq!(life.session.state(), State::Subscribing, "asked as soon as the block was over");
+        let refused = life.now;
+        refuse_request(&mut life);
+        blocks.push(life.session.blocked_until(life.now).unwrap().since(refused) - Pacing::default().margin());
+    }
+    assert_eq!(blocks, [1, 2, 4, 8, 16, 32, 60, 60].map(secs));
+
+    while life.dials().is_empty() {
+        life.advance(ms(10));
+    }
+    life.connected();
+    let answer = life.switching_protocols();
+    life.receive(&answer);
+    life.answer_pings(secs(61));
+    life.data("KRW-BTC", 1);
+    life.message(TOO_MANY);
+    let block = life.session.blocked_until(life.now).unwrap().since(life.now);
+    assert_eq!(block, secs(1) + Pacing::default().margin());
+}
+
+#[test]
+fn should_the_exchange_not_close_what_it_refused_is_asked_for_again_on_the_same_socket() {
+    let mut life = Life::active(config());
+    life.want(&["KRW-ETH"]);
+    life.requests();
+    life.message(TOO_MANY);
+    life.advance(ms(1249));
+    assert_eq!(life.requests(), [] as [String; 0]);
+    life.advance(ms(1));
+    assert!(matches!(&life.requests()[..], [one] if one.contains("KRW-ETH")));
+    assert_eq!(life.losses(), []);
+}
+
 // ---- changes of demand ----
+
+/// What a change each millisecond for `length` costs: requests in all, and the time from the last change to the request
+/// that carries it. Whoever owns the demand gathers changes for the window of the pacing, from the first one on.
+fn storm(pacing: Pacing, length: Duration) -> (u64, Duration) {
+    let mut life = Life::active(super::Config { pacing, ..config() });
+    life.answer_pings(secs(2));
+    let before = life.session.counters().requests;
+    let last_change = life.now + length;
+    let mut window_ends = life.now + pacing.window();
+    while life.session.counters().requests == before || !life.requests().iter().any(|r| r.contains("KRW-LAST")) {
+        life.advance(ms(1));
+        let n = life.now.as_millis();
+        if life.now == window_ends {
+            let newest = if life.now < last_change { format!("KRW-C{n}") } else { "KRW-LAST".to_owned() };
+            life.want(&["KRW-BTC", &newest]);
+            window_ends = if life.now < last_change { life.now + ms(1) + pacing.window() } else { Nanos::NEVER };
+        }
+        life.data("KRW-BTC", n);
+    }
+    (life.session.counters().requests - before, life.now.since(last_change))
+}
+
+#[test]
+fn a_slower_pacing_spends_fewer_requests_and_a_faster_one_is_sooner_with_the_last_change() {
+    let pacings = [Pacing::Conservative, Pacing::Balanced, Pacing::Aggressive];
+    let [slow, balanced, fast] = pacings.map(|pacing| storm(pacing, secs(15)));
+    assert!((30..=33).contains(&slow.0), "three in each 1.5 s: {slow:?}");
+    assert!((60..=65).contains(&balanced.0), "five in each 1.25 s: {balanced:?}");
+    assert!((71..=76).contains(&fast.0), "five in each 1.05 s: {fast:?}");
+    for (pacing, (_, delay)) in pacings.iter().zip([slow, balanced, fast]) {
+        assert!(delay <= pacing.window() + secs(1) + pacing.margin(), "{pacing:?}: {delay:?}");
+    }
+    let gusts = pacings.map(|pacing| storm(pacing, ms(35)));
+    assert_eq!(gusts, [(1, ms(165)), (1, ms(15)), (4, ms(8))]);
+}
 
 #[test]
 fn changes_in_a_rush_become_few_requests_and_the_last_one_is_the_newest() {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use crate::ws::{Rejection, Violation};
+use crate::ws::{Rejection, RejectionKind, Violation};
 
 /// A step of making or ending a connection that has its own deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -67,6 +67,11 @@ pub enum Loss {
 }
 
 impl Loss {
+    /// The exchange counts the connects of this address and found too many: nobody here should dial.
+    pub(super) fn is_rationing(&self) -> bool {
+        matches!(self, Self::Rejected(r) if matches!(r.kind, RejectionKind::TooManyRequests | RejectionKind::Banned))
+    }
+
     /// A short, stable word for logs and scripts.
     pub const fn code(&self) -> &'static str {
         match self {
@@ -123,7 +128,6 @@ impl fmt::Display for Loss {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ws::RejectionKind;
     use std::collections::HashSet;
 
     #[test]

@@ -21,8 +21,9 @@ mod retry;
 mod state;
 #[cfg(test)]
 mod testing;
+mod throttle;
 
-pub use budget::{Budget, MARGIN, Rate};
+pub use budget::{Budget, DialBudget, MARGIN, Rate};
 pub use connection::{Config, Session};
 pub use counters::Counters;
 pub use entropy::Entropy;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tungstenite::handshake::derive_accept_key;
 
-use super::{Action, Closed, Config, Entropy, Event, Loss, Session, State};
-use crate::config::{Backoff, Endpoint, KeepAlive, Limits, Timeouts};
+use super::{Action, Budget, Closed, Config, Entropy, Event, Loss, Rate, Session, State};
+use crate::config::{Backoff, Endpoint, KeepAlive, Limits, Pacing, Timeouts};
 use crate::model::{
     Candle, ConnectionId, DataType, Epoch, Format, Nanos, Orderbook, Receipt, Sink, StreamKey, Ticker, Trade,
 };
@@ -115,6 +115,7 @@ pub(super) fn config() -> Config {
         timeouts: Timeouts::default(),
         backoff: Backoff::default(),
         limits: Limits::default(),
+        pacing: Pacing::default(),
         keep_alive: KeepAlive::Ping,
         receive_bytes: 64 * 1024,
     }
@@ -122,7 +123,8 @@ pub(super) fn config() -> Config {
 
 impl Life {
     pub fn new(config: Config) -> Self {
-        let session = Session::new(config, Box::new(SeededEntropy::new(1)));
+        let connects = Budget::new([Rate { count: config.limits.connects_per_second, window: secs(1) }]);
+        let session = Session::new(config, Box::new(connects), Box::new(SeededEntropy::new(1)));
         let delivered = Delivered::default();
         Self { session, now: START, delivered, actions: Vec::new(), events: Vec::new(), wishes: 0, unread: Vec::new() }
     }

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-use hoga::config::Endpoint;
+use hoga::config::{ConnectLedger, Endpoint};
 use hoga::engine::{Engine, Feed};
 use hoga::feed::{Item, Update};
 use hoga::model::{Market, Nanos, StreamType};
@@ -71,7 +71,12 @@ struct Demo {
 impl Demo {
     fn start(args: &DemoArgs, server: Server, markets: &[Market]) -> Result<Self, Failure> {
         let endpoint = Endpoint::custom(&server.url()).map_err(|e| Failure::Failed(e.to_string()))?;
-        let engine = Engine::builder().endpoint(endpoint).root_certificates(server.ca_pem()).start()?;
+        // The exchange is this process's own.
+        let engine = Engine::builder()
+            .endpoint(endpoint)
+            .connect_ledger(ConnectLedger::Process)
+            .root_certificates(server.ca_pem())
+            .start()?;
         let feed = engine.feed(ticker(markets).and(trade(markets)).and(orderbook(markets)))?;
         let started = engine.now();
         let table = Table::new(engine.pool(), markets, started).map_err(hoga::Error::from)?;

@@ -1,0 +1,178 @@
+//! The budget of connects that everybody behind this address shares, across connections, engines and processes.
+//!
+//! Each grant has to pass twice: this process's own record, which is always there, and the file that processes share.
+//! Where the file cannot be used, the first goes on alone. Times are the machine's own (`clock::since_boot`), because
+//! engines do not agree in their `now` once somebody has set the wall clock.
+
+mod file;
+mod record;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::time::Duration;
+
+use self::file::{Directory, LedgerFile, Trouble};
+use self::record::{KEEP, Limit, Record};
+use super::clock::since_boot;
+use crate::config::{ConnectLedger, Endpoint, Limits, Pacing};
+use crate::model::Nanos;
+use crate::session::{DialBudget, Rate};
+
+/// What the exchange counts connects in.
+const WINDOW: Duration = Duration::from_secs(1);
+/// When to ask again while somebody else is asking. A change of the file takes some ten microseconds.
+const BUSY: Duration = Duration::from_millis(3);
+/// How often a hold is tried to be written, while others use the file.
+const HOLD_TRIES: usize = 20;
+
+/// What the connections of this process know together about one exchange. Grows with the number of exchanges only.
+static PROCESS: Mutex<BTreeMap<Host, Arc<Mutex<Shared>>>> = Mutex::new(BTreeMap::new());
+
+/// Name and port.
+type Host = (String, u16);
+
+/// Nothing is forgotten that somebody still counts.
+const _: () = assert!(KEEP.as_millis() >= WINDOW.as_millis() + Pacing::Conservative.margin().as_millis());
+
+#[derive(Debug, Default)]
+struct Shared {
+    record: Record,
+    /// The file could not be used, and the log says so.
+    warned: bool,
+}
+
+/// One connection's access to the shared budget.
+#[derive(Debug)]
+pub struct DialLedger {
+    limit: Limit,
+    shared: Arc<Mutex<Shared>>,
+    file: Option<LedgerFile>,
+}
+
+impl DialLedger {
+    /// The budget for `endpoint`, shared as `ledger` says. Touches nothing before the first dial, and never fails.
+    pub fn new(ledger: &ConnectLedger, endpoint: &Endpoint, limits: Limits, pacing: Pacing) -> Self {
+        let (host, port) = (endpoint.host(), endpoint.port());
+        let directory = match ledger {
+            ConnectLedger::Host => Some(Directory::of_user()),
+            ConnectLedger::Directory(path) => Some(Directory::Given(path.clone())),
+            ConnectLedger::Process => None,
+        };
+        let rate = Rate { count: limits.connects_per_second, window: WINDOW };
+        let mut process = PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
+        Self {
+            limit: Limit { rate, margin: pacing.margin() },
+            shared: process.entry((host.to_ascii_lowercase(), port)).or_default().clone(),
+            file: directory.map(|directory| LedgerFile::new(directory, host, port)),
+        }
+    }
+
+    /// Takes one connect, or says how long to wait before asking again.
+    fn acquire(&self, shared: &mut Shared) -> Result<(), Duration> {
+        let now = since_boot();
+        let mut record = shared.record.clone();
+        record.try_acquire(now, self.limit).map_err(|free_at| free_at.since(now))?;
+        let answer = self
+            .in_file(shared, |now, record| record.try_acquire(now, self.limit).map_err(|free_at| free_at.since(now)));
+        answer.unwrap_or(Ok(()))?;
+        shared.record = record;
+        Ok(())
+    }
+
+    /// What `change` makes of the file's record; `None` if there is no file that can be used.
+    fn in_file<R>(
+        &self,
+        shared: &mut Shared,
+        change: impl FnOnce(Nanos, &mut Record) -> Result<R, Duration>,
+    ) -> Option<Result<R, Duration>> {
+        let file = self.file.as_ref()?;
+        match file.change(since_boot, change) {
+            Ok(answer) => Some(answer),
+            Err(Trouble::Busy) => Some(Err(BUSY)),
+            Err(Trouble::Io(error)) => {
+                shared.warn_once(file, &error);
+                None
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn warn_once(&mut self, file: &LedgerFile, error: &io::Error) {
+        if !std::mem::replace(&mut self.warned, true) {
+            let path = file.path();
+            tracing::warn!(path = %path.display(), "connects are counted for this process alone, not with others: {error}");
+        }
+    }
+}
+
+impl DialBudget for DialLedger {
+    fn try_acquire(&mut self, now: Nanos) -> Result<(), Nanos> {
+        let answer = match self.shared.try_lock() {
+            Ok(mut shared) => self.acquire(&mut shared),
+            Err(TryLockError::Poisoned(shared)) => self.acquire(&mut shared.into_inner()),
+            Err(TryLockError::WouldBlock) => Err(BUSY),
+        };
+        // Never `now` itself: who is told to come back at once would not let anybody else in.
+        answer.map_err(|wait| now + wait.max(Duration::from_millis(1)))
+    }
+
+    fn hold(&mut self, now: Nanos, until: Nanos) {
+        let wait = until.since(now);
+        // Nobody holds this longer than a change of the file takes.
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let booted = since_boot();
+        shared.record.hold(booted, booted + wait);
+        for _ in 0..HOLD_TRIES {
+            let answer = self.in_file(&mut shared, |now, record| {
+                record.hold(now, now + wait);
+                Ok(())
+            });
+            if !matches!(answer, Some(Err(_))) {
+                return;
+            }
+            // Should they all fail, the other processes learn it from their own refusal.
+            std::thread::yield_now();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Nanos = Nanos::from_millis(1_790_000_000_000);
+
+    fn ledger(kind: &ConnectLedger, port: u16) -> DialLedger {
+        let endpoint = Endpoint::custom(&format!("wss://ledger.test:{port}/")).unwrap();
+        DialLedger::new(kind, &endpoint, Limits::default(), Pacing::default())
+    }
+
+    #[test]
+    fn the_connections_of_a_process_share_one_budget_for_each_exchange() {
+        let mut ledgers: Vec<_> = (0..6).map(|_| ledger(&ConnectLedger::Process, 1)).collect();
+        let granted = ledgers.iter_mut().filter_map(|l| l.try_acquire(NOW).ok()).count();
+        assert_eq!(granted, 5);
+        let told = ledgers[5].try_acquire(NOW).unwrap_err();
+        assert!(told > NOW && told <= NOW + Duration::from_millis(1250), "in the asker's own time: {told:?}");
+        assert_eq!(ledger(&ConnectLedger::Process, 2).try_acquire(NOW), Ok(()));
+    }
+
+    #[test]
+    fn a_refusal_told_to_one_holds_all() {
+        let mut one = ledger(&ConnectLedger::Process, 3);
+        let mut two = ledger(&ConnectLedger::Process, 3);
+        one.hold(NOW, NOW + Duration::from_secs(60));
+        assert!(two.try_acquire(NOW).unwrap_err() > NOW + Duration::from_secs(59));
+    }
+
+    #[test]
+    fn without_a_usable_directory_the_process_goes_on_alone() {
+        let nowhere = ConnectLedger::Directory("/proc/no/such/place".into());
+        let mut ledgers: Vec<_> = (0..6).map(|_| ledger(&nowhere, 4)).collect();
+        let granted = ledgers.iter_mut().filter_map(|l| l.try_acquire(NOW).ok()).count();
+        assert_eq!(granted, 5);
+        assert!(ledgers[0].shared.lock().unwrap().warned);
+    }
+}

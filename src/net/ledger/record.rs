@@ -1,0 +1,184 @@
+//! What a ledger remembers: who connected lately, and how it is written down.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::model::Nanos;
+use crate::session::{Budget, Rate};
+
+/// How long a connect is remembered: the exchange's second and the widest margin, generously.
+pub(super) const KEEP: Duration = Duration::from_secs(2);
+/// A hold that lasts longer was never written by us.
+const HOLD_MAX: Duration = Duration::from_secs(2 * 3600);
+
+const TITLE: &str = "hoga-connects 1";
+const END: &str = "end";
+
+/// The limit as one asker keeps it. Others may keep the same record to another.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limit {
+    pub rate: Rate,
+    pub margin: Duration,
+}
+
+/// Connects of the last seconds, oldest first, and until when the exchange wants none. All times are since boot.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Record {
+    pub connects: Vec<Nanos>,
+    pub held_until: Nanos,
+}
+
+impl Record {
+    /// Of this record, only that nothing is known: whatever it held is over when this hold is.
+    pub fn unknown(now: Nanos) -> Self {
+        Self { connects: Vec::new(), held_until: now + KEEP }
+    }
+
+    /// Takes one connect, or says from when on one may be had.
+    pub fn try_acquire(&mut self, now: Nanos, limit: Limit) -> Result<(), Nanos> {
+        self.forget(now);
+        let mut budget = Budget::with_margin([limit.rate], limit.margin);
+        self.connects.iter().for_each(|&at| budget.record(at));
+        budget.hold(self.held_until);
+        budget.try_acquire(now)?;
+        self.connects.push(now);
+        Ok(())
+    }
+
+    /// Grants nothing before `until`. A longer hold stays.
+    pub fn hold(&mut self, now: Nanos, until: Nanos) {
+        self.forget(now);
+        self.held_until = self.held_until.max(until);
+    }
+
+    /// Drops what is over, and what has not been yet: only a clock that started over can have written that.
+    fn forget(&mut self, now: Nanos) {
+        self.connects.retain(|&at| at <= now && now.since(at) < KEEP);
+        if self.held_until.since(now) > HOLD_MAX {
+            self.held_until = Nanos::default();
+        }
+    }
+
+    /// As text. `boot` names this run of the machine: the times mean nothing to another.
+    pub fn to_text(&self, boot: &str) -> String {
+        let line = |at: Nanos| format!("{:020}\n", at.0);
+        let connects: String = self.connects.iter().map(|&at| line(at)).collect();
+        format!("{TITLE} {boot}\n{}{connects}{END}\n", line(self.held_until))
+    }
+
+    /// Reads [`to_text`](Self::to_text). A record of another run of the machine is empty; so is an empty text, which is
+    /// a file that was just made. What stands behind the end is the rest of a longer record before.
+    pub fn from_text(text: &str, boot: &str) -> Result<Self, Unreadable> {
+        if text.is_empty() {
+            return Ok(Self::default());
+        }
+        let mut lines = text.lines();
+        let written_in = lines.next().and_then(|title| title.strip_prefix(TITLE)).ok_or(Unreadable)?;
+        let mut times = Vec::new();
+        loop {
+            match lines.next() {
+                Some(END) => break,
+                Some(line) => times.push(Nanos(line.parse().map_err(|_| Unreadable)?)),
+                None => return Err(Unreadable),
+            }
+        }
+        if times.is_empty() || !times[1..].is_sorted() {
+            return Err(Unreadable);
+        }
+        if written_in.trim_start() != boot {
+            return Ok(Self::default());
+        }
+        Ok(Self { held_until: times.remove(0), connects: times })
+    }
+}
+
+/// This is not a record, or not a whole one.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unreadable;
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("it is cut off or was written by something else")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const LIMIT: Limit = Limit { rate: Rate { count: 5, window: SECOND }, margin: Duration::from_millis(250) };
+
+    fn at(ms: u64) -> Nanos {
+        Nanos::from_millis(1_000_000 + ms)
+    }
+
+    fn used_up() -> Record {
+        let mut record = Record::default();
+        (0..5).for_each(|i| record.try_acquire(at(i), LIMIT).unwrap());
+        record
+    }
+
+    #[test]
+    fn the_sixth_waits_for_the_first_to_leave_and_old_ones_are_forgotten() {
+        let mut record = used_up();
+        assert_eq!(record.try_acquire(at(500), LIMIT), Err(at(1250)));
+        assert_eq!(record.try_acquire(at(1250), LIMIT), Ok(()));
+        assert_eq!(record.try_acquire(at(10_000), LIMIT), Ok(()));
+        assert_eq!(record.connects, [at(10_000)]);
+    }
+
+    #[test]
+    fn each_asker_keeps_its_own_limit_over_the_same_record() {
+        let mut record = Record::default();
+        let strict = Limit { rate: Rate { count: 1, window: SECOND }, margin: Duration::from_millis(500) };
+        assert_eq!(record.try_acquire(at(0), LIMIT), Ok(()));
+        assert_eq!(record.try_acquire(at(1), strict), Err(at(1500)));
+        assert_eq!(record.try_acquire(at(1), LIMIT), Ok(()));
+    }
+
+    #[test]
+    fn what_has_not_been_yet_does_not_count() {
+        let mut record = used_up();
+        assert_eq!(record.try_acquire(Nanos::from_millis(10), LIMIT), Ok(()), "the clock started over");
+        record.held_until = at(0) + HOLD_MAX * 2;
+        assert_eq!(record.try_acquire(at(0), LIMIT), Ok(()));
+    }
+
+    #[test]
+    fn a_hold_is_kept_and_a_shorter_one_changes_nothing() {
+        let mut record = Record::default();
+        record.hold(at(0), at(7_000));
+        record.hold(at(0), at(3_000));
+        assert_eq!(record.try_acquire(at(6_999), LIMIT), Err(at(7_000)));
+        assert_eq!(record.try_acquire(at(7_000), LIMIT), Ok(()));
+    }
+
+    #[test]
+    fn what_is_written_is_what_is_read_and_only_in_the_same_run_of_the_machine() {
+        let mut record = used_up();
+        record.hold(at(5), at(9_000));
+        let text = record.to_text("this-boot");
+        assert_eq!(Record::from_text(&text, "this-boot"), Ok(record));
+        assert_eq!(Record::from_text(&text, "another"), Ok(Record::default()));
+        assert_eq!(Record::from_text(&Record::default().to_text(""), ""), Ok(Record::default()));
+        assert_eq!(Record::from_text("", "this-boot"), Ok(Record::default()));
+    }
+
+    #[test]
+    fn a_record_cut_off_anywhere_is_unreadable_and_a_longer_ones_rest_is_ignored() {
+        let text = used_up().to_text("boot");
+        for cut in 1..text.len() - 1 {
+            assert_eq!(Record::from_text(&text[..cut], "boot"), Err(Unreadable), "{:?}", &text[..cut]);
+        }
+        assert_eq!(Record::from_text(&format!("{text}00000000\nend\n"), "boot"), Ok(used_up()));
+        for wrong in [
+            "\n",
+            "hoga-connects 2 boot\n0\nend\n",
+            "hoga-connects 1 boot\nend\n",
+            "hoga-connects 1 boot\n0\n2\n1\nend\n",
+        ] {
+            assert_eq!(Record::from_text(wrong, "boot"), Err(Unreadable), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What the exchange taught us by refusing a request in band: TOO_MANY_REQUEST, then the end of the socket.
+
+use std::time::Duration;
+
+use crate::model::Nanos;
+
+/// The first block: the shortest window that the exchange counts requests in.
+const BLOCK: Duration = Duration::from_secs(1);
+/// The longest block: the longest such window.
+const BLOCK_MAX: Duration = Duration::from_secs(60);
+
+/// Holds requests back after refusals. Lives longer than a socket: a new one must not be the way around a refusal.
+#[derive(Debug)]
+pub(super) struct Throttle {
+    until: Nanos,
+    /// Refusals since a request was last answered.
+    refusals: u32,
+    /// Added to each block, for a request that overtakes.
+    margin: Duration,
+}
+
+impl Throttle {
+    /// Nothing was refused yet.
+    pub fn new(margin: Duration) -> Self {
+        Self { until: Nanos::default(), refusals: 0, margin }
+    }
+
+    /// The exchange refused a request. Each refusal in a row doubles the block; one that comes while a block lasts is
+    /// about a request that was under way before.
+    pub fn refused(&mut self, now: Nanos) {
+        if now < self.until {
+            return;
+        }
+        let block = BLOCK.saturating_mul(1 << self.refusals.min(6)).min(BLOCK_MAX);
+        self.refusals += 1;
+        self.until = now + block + self.margin;
+    }
+
+    /// Data came for the request sent at `asked_at`. If the block was over by then, it is forgotten.
+    pub fn answered(&mut self, asked_at: Nanos) {
+        if asked_at >= self.until {
+            self.refusals = 0;
+        }
+    }
+
+    /// No request goes out before.
+    pub fn until(&self) -> Nanos {
+        self.until
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(s: u64) -> Nanos {
+        Nanos::from_millis(1_000_000 + s * 1000)
+    }
+
+    #[test]
+    fn blocks_double_up_to_a_minute_and_success_forgets_them() {
+        let mut throttle = Throttle::new(Duration::ZERO);
+        let mut now = at(0);
+        for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
+            throttle.refused(now);
+            assert_eq!(throttle.until(), now + Duration::from_secs(seconds));
+            now = throttle.until();
+        }
+        throttle.answered(now - Duration::from_nanos(1));
+        assert_eq!(throttle.refusals, 8, "asked before the block ended: no proof that it has");
+        throttle.answered(now);
+        throttle.refused(now);
+        assert_eq!(throttle.until(), now + Duration::from_secs(1));
+    }
+
+    #[test]
+    fn refusals_during_a_block_do_not_prolong_it() {
+        let mut throttle = Throttle::new(Duration::ZERO);
+        throttle.refused(at(0));
+        throttle.refused(at(0) + Duration::from_millis(999));
+        assert_eq!(throttle.until(), at(1));
+    }
+}
