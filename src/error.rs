@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use crate::model::StreamKey;
-use crate::plan::{InvalidSubscription, TooManyStreams};
+use crate::plan::InvalidSubscription;
 use crate::pool::PoolError;
 
 /// What a call of the engine can end in. Full, empty, stale and not-yet are values elsewhere, not errors.
@@ -16,7 +16,16 @@ pub enum Error {
     /// The call asks for something that cannot be subscribed. Nothing was changed.
     Subscription(InvalidSubscription),
     /// More streams than the connections may carry. Nothing was changed.
-    TooManyStreams(TooManyStreams),
+    TooManyStreams {
+        /// How many there would have been.
+        streams: usize,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// There is a client of that name already.
+    NameTaken(Box<str>),
+    /// The client did not renew its lease in time, and everything it held was released.
+    LeaseExpired,
     /// The pool has no such stream.
     Pool(PoolError),
     /// The system refused something the engine needs to start. Whatever had been started was stopped again.
@@ -68,7 +77,9 @@ impl Error {
         match self {
             Self::Configuration(_) => "CONFIGURATION",
             Self::Subscription(_) => "SUBSCRIPTION",
-            Self::TooManyStreams(_) => "TOO_MANY_STREAMS",
+            Self::TooManyStreams { .. } => "TOO_MANY_STREAMS",
+            Self::NameTaken(_) => "NAME_TAKEN",
+            Self::LeaseExpired => "LEASE_EXPIRED",
             Self::Pool(_) => "NO_SUCH_STREAM",
             Self::Start { .. } => "START",
             Self::NotReady(_) => "NOT_READY",
@@ -81,8 +92,8 @@ impl Error {
     /// How bad it is.
     pub const fn severity(&self) -> Severity {
         match self {
-            Self::Subscription(_) | Self::TooManyStreams(_) | Self::Pool(_) => Severity::Low,
-            Self::NotReady(_) | Self::ShutdownTimedOut(_) => Severity::Medium,
+            Self::Subscription(_) | Self::TooManyStreams { .. } | Self::Pool(_) | Self::NameTaken(_) => Severity::Low,
+            Self::NotReady(_) | Self::ShutdownTimedOut(_) | Self::LeaseExpired => Severity::Medium,
             Self::Configuration(_) | Self::Start { .. } | Self::Stopped | Self::ThreadPanicked(_) => Severity::High,
         }
     }
@@ -91,7 +102,11 @@ impl Error {
     pub const fn recovery(&self) -> Recovery {
         match self {
             Self::Configuration(_) => Recovery::FixConfiguration,
-            Self::Subscription(_) | Self::TooManyStreams(_) | Self::Pool(_) => Recovery::FixCall,
+            Self::Subscription(_)
+            | Self::TooManyStreams { .. }
+            | Self::Pool(_)
+            | Self::NameTaken(_)
+            | Self::LeaseExpired => Recovery::FixCall,
             Self::NotReady(_) => Recovery::Wait,
             Self::Start { .. } | Self::Stopped => Recovery::Restart,
             Self::ShutdownTimedOut(_) | Self::ThreadPanicked(_) => Recovery::Report,
@@ -104,11 +119,19 @@ impl fmt::Display for Error {
         match self {
             Self::Configuration(problems) => write!(f, "the configuration cannot work: {}", problems.join("; ")),
             Self::Subscription(invalid) => write!(f, "the subscription was refused: {invalid}"),
-            Self::TooManyStreams(TooManyStreams { streams, limit }) => write!(
+            Self::TooManyStreams { streams, limit } => write!(
                 f,
                 "{streams} streams are more than the {limit} that the connections may carry; \
                  ask for fewer, use more connections or raise limits.streams_per_connection"
             ),
+            Self::NameTaken(name) => write!(
+                f,
+                "there is a client named \"{}\" already; choose another name, or drop that one first",
+                name.escape_debug()
+            ),
+            Self::LeaseExpired => {
+                f.write_str("the client did not renew its lease and lost what it held; open it again and call renew()")
+            }
             Self::Pool(error) => error.fmt(f),
             Self::Start { what, source } => write!(f, "the engine could not start: {what}: {source}"),
             Self::NotReady(missing) => {
@@ -152,12 +175,6 @@ impl From<InvalidSubscription> for Error {
     }
 }
 
-impl From<TooManyStreams> for Error {
-    fn from(refused: TooManyStreams) -> Self {
-        Self::TooManyStreams(refused)
-    }
-}
-
 impl From<PoolError> for Error {
     fn from(error: PoolError) -> Self {
         Self::Pool(error)
@@ -182,7 +199,9 @@ mod tests {
                 empty_types: vec![DataType::Trade],
                 options: vec![],
             }),
-            Error::TooManyStreams(TooManyStreams { streams: 3, limit: 2 }),
+            Error::TooManyStreams { streams: 3, limit: 2 },
+            Error::NameTaken("chart".into()),
+            Error::LeaseExpired,
             Error::Pool(PoolError::NotSubscribed(key)),
             Error::Start { what: "thread", source: io::ErrorKind::OutOfMemory.into() },
             Error::NotReady(vec![key; 1000]),
@@ -208,7 +227,12 @@ mod tests {
             let callers = matches!(error.recovery(), Recovery::FixCall | Recovery::FixConfiguration);
             let caused = matches!(
                 error,
-                Error::Configuration(_) | Error::Subscription(_) | Error::TooManyStreams(_) | Error::Pool(_)
+                Error::Configuration(_)
+                    | Error::Subscription(_)
+                    | Error::TooManyStreams { .. }
+                    | Error::NameTaken(_)
+                    | Error::LeaseExpired
+                    | Error::Pool(_)
             );
             assert_eq!(callers, caused, "{error}");
             assert!(error.severity() >= Severity::Low);

@@ -180,6 +180,7 @@ impl World {
             window: rng.ms(100),
             grace: Duration::from_millis(grace),
             patience: Duration::from_millis(500),
+            clean_up: Duration::from_secs(60),
             streams_per_connection: 100,
         };
         Self {
@@ -224,7 +225,7 @@ impl World {
             wants.insert(key, Want { key, mode, depth });
         }
         let wants: Vec<_> = wants.into_values().collect();
-        let admitted = self.planner.add(self.now, wants.clone()).unwrap();
+        let admitted = self.planner.add(self.now, None, wants.clone()).unwrap();
         self.held.push((admitted.id, self.now, wants));
     }
 

@@ -11,7 +11,7 @@ use crate::config::{Backoff, ConnectLedger, Endpoint, KeepAlive, Limits, Pacing,
 use crate::error::{Error, Result};
 use crate::model::{Format, Interval};
 use crate::net::{Resolve, SystemResolver, TlsConfig, is_available};
-use crate::plan::{self, IntoMarkets, Subscription, Want};
+use crate::plan::{self, IntoMarkets, Subscription};
 use crate::pool::DataPool;
 
 /// A stream that nobody wants is not carried longer than this.
@@ -42,6 +42,7 @@ pub(super) struct Settings {
     pub connections: usize,
     pub grace: Duration,
     pub patience: Duration,
+    pub clean_up: Duration,
     pub timeouts: Timeouts,
     pub backoff: Backoff,
     pub limits: Limits,
@@ -64,6 +65,7 @@ impl Default for Builder {
                 connections: 1,
                 grace: Duration::from_secs(5),
                 patience: Duration::from_secs(3),
+                clean_up: Duration::from_secs(60),
                 timeouts: Timeouts::default(),
                 backoff: Backoff::default(),
                 limits: Limits::default(),
@@ -155,6 +157,12 @@ impl Builder {
         self
     }
 
+    /// How often the leases of clients are looked at. Default: 60 s.
+    pub fn clean_up_every(mut self, time: Duration) -> Self {
+        self.settings.clean_up = time;
+        self
+    }
+
     /// How long a stream may bring nothing after it was asked for, before it is asked for once more, and again before it
     /// counts as unconfirmed. Default: 3 s.
     pub fn confirm_within(mut self, patience: Duration) -> Self {
@@ -238,7 +246,7 @@ impl Builder {
     /// [`Error::Configuration`] names every problem; nothing was started. [`Error::Start`] if the system refused a
     /// thread or an event queue; what had been started was stopped again.
     pub fn start(mut self) -> Result<Engine> {
-        let wants = self.checked_wants();
+        self.check_subscription();
         let tls = self.checked_tls();
         self.check_settings();
         if !self.problems.is_empty() {
@@ -246,17 +254,12 @@ impl Builder {
         }
         // Without a problem there are roots: the two go together.
         let Some(tls) = tls else { return Err(Error::Configuration(vec!["no root certificates".to_owned()])) };
-        Engine::start(self.settings, tls, wants)
+        Engine::start(self.settings, tls, self.subscription)
     }
 
-    fn checked_wants(&mut self) -> Vec<Want> {
-        match self.subscription.take().map(Subscription::wants) {
-            None => Vec::new(),
-            Some(Ok(wants)) => wants,
-            Some(Err(invalid)) => {
-                self.problems.push(format!("subscription: {invalid}"));
-                Vec::new()
-            }
+    fn check_subscription(&mut self) {
+        if let Some(Err(invalid)) = self.subscription.clone().map(Subscription::wants) {
+            self.problems.push(format!("subscription: {invalid}"));
         }
     }
 
@@ -293,8 +296,10 @@ impl Builder {
         }
         let taken = settings.pin.iter().filter(|core| !is_available(**core));
         self.problems.extend(taken.map(|core| format!("pin: this process may not use core {core}")));
-        if settings.patience.is_zero() {
-            self.problems.push("confirm_within must be longer than zero".to_owned());
+        for (name, time) in [("confirm_within", settings.patience), ("clean_up_every", settings.clean_up)] {
+            if time.is_zero() {
+                self.problems.push(format!("{name} must be longer than zero"));
+            }
         }
         if settings.grace > GRACE_MAX {
             self.problems.push(format!("grace must be at most {} s", GRACE_MAX.as_secs()));

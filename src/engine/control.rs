@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
+use std::time::Duration;
 
 use super::connection::Mailbox;
 use super::router::AnyPublisher;
@@ -12,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::feed::FeedWriter;
 use crate::model::{Clock, DataType, Epoch, Nanos, StreamKey};
 use crate::net::{Remote, SystemClock};
-use crate::plan::{DemandId, Orders, Planner, Want};
+use crate::plan::{ClientId, DemandId, Orders, Planner, Pulse, Refused, Want};
 use crate::pool::{DataPool, Link};
 
 /// Shared by the engine, its control thread and every handle that holds demand.
@@ -70,12 +71,17 @@ impl Control {
 
     /// Adds demand, and a feed of it if there is one: `feed` makes a writing end for each connection that carries some of
     /// it. Either everything happens or nothing.
-    pub fn add(&self, wants: Vec<Want>, feed: impl FnOnce(usize) -> Vec<FeedWriter>) -> Result<Accepted> {
+    pub fn add(
+        &self,
+        client: Option<ClientId>,
+        wants: Vec<Want>,
+        feed: impl FnOnce(usize) -> Vec<FeedWriter>,
+    ) -> Result<Accepted> {
         let mut state = self.lock();
         if state.stopped || !self.is_alive() {
             return Err(Error::Stopped);
         }
-        let admitted = state.planner.add(self.clock.now(), wants)?;
+        let admitted = state.planner.add(self.clock.now(), client, wants).map_err(refused)?;
         for (key, home) in admitted.new {
             if state.opened.insert(key) {
                 let publisher = self.open(key, home);
@@ -98,6 +104,21 @@ impl Control {
     /// Releases exactly what one `add` asked for. The second time nothing happens.
     pub fn remove(&self, id: DemandId) {
         self.lock().planner.remove(self.clock.now(), id);
+        self.wake();
+    }
+
+    /// A new component; its name must be free.
+    pub fn open_client(&self, name: &str, lease: Option<Duration>) -> Result<(ClientId, Arc<Pulse>)> {
+        let mut state = self.lock();
+        if state.stopped {
+            return Err(Error::Stopped);
+        }
+        state.planner.open_client(self.clock.now(), name, lease).map_err(|_| Error::NameTaken(name.into()))
+    }
+
+    /// Releases all that a component holds.
+    pub fn close_client(&self, id: ClientId) {
+        self.lock().planner.close_client(self.clock.now(), id);
         self.wake();
     }
 
@@ -154,6 +175,12 @@ impl Control {
             self.lines[line].mailbox.leave(|letters| letters.list = true);
             self.lines[line].remote.wake();
         }
+        for name in orders.overdue {
+            tracing::warn!("client \"{}\" did not renew its lease in time", name.escape_debug());
+        }
+        for name in orders.reaped {
+            tracing::warn!("client \"{}\" lost what it held: its lease has run out", name.escape_debug());
+        }
         for key in orders.unconfirmed {
             tracing::warn!("nothing came for {key}, asked for twice: an unknown or suspended market");
         }
@@ -191,6 +218,14 @@ impl Control {
             DataType::Orderbook | DataType::GroupedOrderbook(_) => AnyPublisher::Orderbook(self.pool.open(key, link)),
             DataType::Candle(_) => AnyPublisher::Candle(self.pool.open(key, link)),
         }
+    }
+}
+
+fn refused(refused: Refused) -> Error {
+    match refused {
+        Refused::TooManyStreams { streams, limit } => Error::TooManyStreams { streams, limit },
+        // Adding demand takes no name: the client is gone.
+        Refused::NameTaken | Refused::NoSuchClient => Error::LeaseExpired,
     }
 }
 

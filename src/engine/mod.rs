@@ -1,6 +1,7 @@
 //! Builder, engine and connection threads: the only room that knows all others.
 
 mod builder;
+mod client;
 mod connection;
 mod control;
 mod feed;
@@ -13,6 +14,7 @@ mod subscribed;
 mod threads;
 
 pub use builder::Builder;
+pub use client::Client;
 pub use feed::Feed;
 pub use lifecycle::{Lifecycle, LifecycleEvent};
 pub use running::Engine;

@@ -11,12 +11,11 @@ use super::lifecycle::{Lifecycle, Watchers};
 use super::router::Router;
 use super::status::SharedStatus;
 use super::threads::Thread;
-use super::{Builder, ConnectionStatus, EngineState, Feed, ShutdownReport, Subscribed, builder::Settings};
+use super::{Builder, Client, ConnectionStatus, EngineState, Feed, ShutdownReport, Subscribed, builder::Settings};
 use crate::error::{Error, Result};
-use crate::feed;
 use crate::model::{Clock, ConnectionId, DataType, Nanos, StreamKey};
 use crate::net::{DialLedger, Reactor, SystemClock, SystemEntropy, TlsConfig};
-use crate::plan::{Conflict, PlanConfig, PlanStats, Planner, Revisions, Subscription, Want};
+use crate::plan::{Conflict, PlanConfig, PlanStats, Planner, Revisions, Subscription};
 use crate::pool::{DataPool, Handle, Health, Link, Value};
 use crate::session::{self, Session};
 
@@ -37,18 +36,12 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Items a feed holds before it drops the newest, unless said otherwise.
-    pub const FEED_CAPACITY: usize = 4096;
-
-    /// The most items a feed may hold, about 1.2 GB.
-    pub const FEED_CAPACITY_MAX: usize = 1 << 20;
-
     /// Says what an engine shall do.
     pub fn builder() -> Builder {
         Builder::default()
     }
 
-    pub(super) fn start(settings: Settings, tls: TlsConfig, wants: Vec<Want>) -> Result<Self> {
+    pub(super) fn start(settings: Settings, tls: TlsConfig, initial: Option<Subscription>) -> Result<Self> {
         let clock = SystemClock::new();
         let pool = DataPool::with_stale_after(Arc::new(clock), settings.stale_after);
         let watchers = Arc::<Watchers>::default();
@@ -75,8 +68,8 @@ impl Engine {
         // From here on, dropping the engine stops what was started.
         let mut engine = Self { control, watchers, threads: Mutex::default(), initial: None };
         engine.start_threads(reactors, &settings)?;
-        if !wants.is_empty() {
-            engine.initial = Some(Subscribed::new(engine.control.clone(), wants, |_| Vec::new())?);
+        if let Some(subscription) = initial {
+            engine.initial = Some(engine.subscribe(subscription)?);
         }
         Ok(engine)
     }
@@ -119,16 +112,16 @@ impl Engine {
     /// # Errors
     /// [`Error::Subscription`] names every offender, and nothing was changed. [`Error::Stopped`] after a shutdown.
     pub fn subscribe(&self, subscription: Subscription) -> Result<Subscribed> {
-        Subscribed::new(self.control.clone(), subscription.wants()?, |_| Vec::new())
+        Subscribed::new(self.control.clone(), None, subscription, |_| Vec::new())
     }
 
-    /// Every event of these streams in order, from now on, through a ring of [`FEED_CAPACITY`](Self::FEED_CAPACITY)
+    /// Every event of these streams in order, from now on, through a ring of [`Feed::CAPACITY`]
     /// items. When it is full, the newest are dropped and counted, and a gap says so in band.
     ///
     /// # Errors
     /// As [`subscribe`](Self::subscribe).
     pub fn feed(&self, subscription: Subscription) -> Result<Feed> {
-        self.feed_with_capacity(subscription, Self::FEED_CAPACITY)
+        self.feed_with_capacity(subscription, Feed::CAPACITY)
     }
 
     /// The same with another capacity, for each connection that carries some of the streams. An item has about 1.2 KiB,
@@ -136,21 +129,31 @@ impl Engine {
     ///
     /// # Errors
     /// As [`subscribe`](Self::subscribe); [`Error::Configuration`] if the capacity is zero or more than
-    /// [`FEED_CAPACITY_MAX`](Self::FEED_CAPACITY_MAX).
+    /// [`Feed::CAPACITY_MAX`].
     pub fn feed_with_capacity(&self, subscription: Subscription, capacity: usize) -> Result<Feed> {
-        if !(1..=Self::FEED_CAPACITY_MAX).contains(&capacity) {
-            let max = Self::FEED_CAPACITY_MAX;
-            return Err(Error::Configuration(vec![format!("a feed holds from 1 to {max} items")]));
-        }
-        let mut items = None;
-        let rings = |connections| {
-            let (writers, feed) = feed::feed_of(connections, capacity);
-            items = Some(feed);
-            writers
-        };
-        let subscribed = Subscribed::new(self.control.clone(), subscription.wants()?, rings)?;
-        // Accepted demand made its rings.
-        items.map(|items| Feed::new(items, subscribed)).ok_or(Error::Stopped)
+        Feed::open(self.control.clone(), None, subscription, capacity)
+    }
+
+    /// A component of the program, by a name that no other has. It holds what is subscribed through it.
+    ///
+    /// # Errors
+    /// [`Error::NameTaken`]; [`Error::Stopped`] after a shutdown.
+    pub fn client(&self, name: &str) -> Result<Client> {
+        self.open_client(name, None)
+    }
+
+    /// The same with a lease: what it holds is released if it does not call [`Client::renew`] at least this often. That
+    /// is looked at at each clean-up; at the first the component is reported, at the second it loses what it holds.
+    ///
+    /// # Errors
+    /// As [`client`](Self::client).
+    pub fn client_with_lease(&self, name: &str, lease: Duration) -> Result<Client> {
+        self.open_client(name, Some(lease))
+    }
+
+    fn open_client(&self, name: &str, lease: Option<Duration>) -> Result<Client> {
+        let (id, pulse) = self.control.open_client(name, lease)?;
+        Ok(Client::new(self.control.clone(), id, name, pulse))
     }
 
     /// Waits until every subscribed stream has a value of its current socket.
@@ -294,6 +297,7 @@ fn plan_config(settings: &Settings) -> PlanConfig {
         window: settings.pacing.window(),
         grace: settings.grace,
         patience: settings.patience,
+        clean_up: settings.clean_up,
         streams_per_connection: settings.limits.streams_per_connection,
     }
 }

@@ -8,7 +8,7 @@ use super::control::{Accepted, Control};
 use crate::error::{Error, Result};
 use crate::feed::FeedWriter;
 use crate::model::{Clock, StreamKey};
-use crate::plan::{DemandId, Proof, Want};
+use crate::plan::{ClientId, DemandId, Proof, Subscription};
 
 /// How often a waiting thread looks.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -26,11 +26,13 @@ pub struct Subscribed {
 impl Subscribed {
     pub(super) fn new(
         control: Arc<Control>,
-        wants: Vec<Want>,
+        client: Option<ClientId>,
+        subscription: Subscription,
         feed: impl FnOnce(usize) -> Vec<FeedWriter>,
     ) -> Result<Self> {
+        let wants = subscription.wants()?;
         let keys = wants.iter().map(|want| want.key).collect();
-        let Accepted { id, revision } = control.add(wants, feed)?;
+        let Accepted { id, revision } = control.add(client, wants, feed)?;
         Ok(Self { control, id, revision, keys })
     }
 

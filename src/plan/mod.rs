@@ -5,6 +5,7 @@
 //! shall carry, and what of that runs already and needs no new snapshot. [`request`] is the one place that writes
 //! request text.
 
+mod client;
 mod conflict;
 mod demand;
 mod line;
@@ -17,11 +18,12 @@ mod subscription;
 mod want;
 mod wish;
 
+pub use client::{ClientId, ClientStatus, Pulse};
 pub use conflict::{Conflict, ConflictKind, ConflictLog, ConflictSubject};
 pub use demand::DemandId;
 pub use line::Proof;
 pub use placement::Placement;
-pub use planner::{Admitted, Orders, PlanConfig, Planner, TooManyStreams};
+pub use planner::{Admitted, Orders, PlanConfig, Planner, Refused};
 pub use request::{list_request, request};
 pub use stats::{PlanStats, Revisions};
 pub use stream_set::StreamSet;

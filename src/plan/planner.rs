@@ -2,14 +2,16 @@
 //! argument.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::client::Clients;
 use super::demand::Demand;
 use super::line::Line;
 use super::stats::ChangeRate;
 use super::{
-    Conflict, ConflictKind, ConflictLog, ConflictSubject, DemandId, Placement, PlanStats, Proof, Revisions, StreamSet,
-    Want, Wish,
+    ClientId, Conflict, ConflictKind, ConflictLog, ConflictSubject, DemandId, Placement, PlanStats, Proof, Pulse,
+    Revisions, StreamSet, Want, Wish,
 };
 use crate::model::{Epoch, Nanos, StreamKey};
 
@@ -27,17 +29,26 @@ pub struct PlanConfig {
     pub grace: Duration,
     /// How long a stream may stay silent before it is asked for again.
     pub patience: Duration,
+    /// How often leases are looked at.
+    pub clean_up: Duration,
     /// The most streams that one connection may carry.
     pub streams_per_connection: usize,
 }
 
-/// More streams than the connections may carry. Nothing was changed.
+/// Why something was refused. Nothing was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TooManyStreams {
-    /// How many there would have been.
-    pub streams: usize,
-    /// How many there may be.
-    pub limit: usize,
+pub enum Refused {
+    /// More streams than the connections may carry.
+    TooManyStreams {
+        /// How many there would have been.
+        streams: usize,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// There is a component of that name already.
+    NameTaken,
+    /// The component did not renew its lease in time, and everything it held was released.
+    NoSuchClient,
 }
 
 /// What an addition of demand calls for.
@@ -58,6 +69,10 @@ pub struct Orders {
     pub carry: Vec<(usize, Wish)>,
     /// Connections that shall ask the exchange what they carry.
     pub list: Vec<usize>,
+    /// Components that did not renew their leases in time.
+    pub overdue: Vec<Box<str>>,
+    /// Components that were overdue for longer: all they held was released.
+    pub reaped: Vec<Box<str>>,
     /// Streams whose grace has ended: they are not carried any more.
     pub expired: Vec<StreamKey>,
     /// Streams that were asked for twice and stay silent, each reported once for each socket.
@@ -69,6 +84,7 @@ pub struct Orders {
 pub struct Planner {
     config: PlanConfig,
     demand: Demand,
+    clients: Clients,
     placement: Placement,
     lines: Vec<Line>,
     conflicts: ConflictLog,
@@ -81,6 +97,8 @@ pub struct Planner {
     changed_at: Option<Nanos>,
     requests: u64,
     last_check: Nanos,
+    /// When leases are looked at next.
+    next_clean_up: Nanos,
 }
 
 impl Planner {
@@ -88,6 +106,7 @@ impl Planner {
     pub fn new(config: PlanConfig) -> Self {
         Self {
             demand: Demand::default(),
+            clients: Clients::default(),
             placement: Placement::new(config.connections),
             lines: (0..config.connections).map(|_| Line::default()).collect(),
             conflicts: ConflictLog::default(),
@@ -97,20 +116,27 @@ impl Planner {
             changed_at: None,
             requests: 0,
             last_check: Nanos::default(),
+            next_clean_up: Nanos::default(),
             config,
         }
     }
 
     // ---- demand ----
 
-    /// Somebody wants these streams: different ones, each once.
+    /// Somebody wants these streams: different ones, each once. A component may want them, or nobody in particular.
     ///
     /// # Errors
-    /// If the connections may not carry that many. Nothing was changed then.
-    pub fn add(&mut self, now: Nanos, wants: Vec<Want>) -> Result<Admitted, TooManyStreams> {
+    /// If the connections may not carry that many, or the component is gone. Nothing was changed then.
+    pub fn add(&mut self, now: Nanos, client: Option<ClientId>, wants: Vec<Want>) -> Result<Admitted, Refused> {
+        if client.is_some_and(|id| !self.clients.has(id)) {
+            return Err(Refused::NoSuchClient);
+        }
         self.check_limit(now, &wants)?;
         self.note_conflicts(now, &wants);
         let (id, added) = self.demand.add(wants);
+        if let Some(client) = client {
+            self.clients.hold(client, id);
+        }
         for key in &added.new {
             self.placement.add(*key);
         }
@@ -128,6 +154,14 @@ impl Planner {
 
     /// The holder no longer wants anything. What nobody else wants leaves the wire when its grace ends.
     pub fn remove(&mut self, now: Nanos, id: DemandId) {
+        if self.demand.held(id).is_empty() {
+            return; // released already, with the component that held it
+        }
+        self.clients.release(id);
+        self.release(now, id);
+    }
+
+    fn release(&mut self, now: Nanos, id: DemandId) {
         let narrowed = self.demand.remove(id, now + self.config.grace);
         self.rate.count(now);
         if narrowed {
@@ -150,12 +184,30 @@ impl Planner {
         self.placement.home(key)
     }
 
-    /// Something else was refused because of a conflict.
-    pub fn record_conflict(&mut self, now: Nanos, kind: ConflictKind, about: ConflictSubject) {
-        self.conflicts.record(now, kind, about);
+    /// A new component. With a lease, it must renew its pulse at least that often.
+    ///
+    /// # Errors
+    /// If there is one of that name already: it keeps the name.
+    pub fn open_client(
+        &mut self,
+        now: Nanos,
+        name: &str,
+        lease: Option<Duration>,
+    ) -> Result<(ClientId, Arc<Pulse>), Refused> {
+        self.clients.open(now, name, lease).ok_or_else(|| {
+            self.conflicts.record(now, ConflictKind::Identity, ConflictSubject::Client(name.into()));
+            Refused::NameTaken
+        })
     }
 
-    fn check_limit(&mut self, now: Nanos, wants: &[Want]) -> Result<(), TooManyStreams> {
+    /// A component is gone, and nobody holds what it held.
+    pub fn close_client(&mut self, now: Nanos, id: ClientId) {
+        for demand in self.clients.close(id) {
+            self.release(now, demand);
+        }
+    }
+
+    fn check_limit(&mut self, now: Nanos, wants: &[Want]) -> Result<(), Refused> {
         let new: Vec<_> = wants.iter().filter(|want| self.demand.get(want.key).is_none()).collect();
         let carried: usize = self.placement.streams().iter().sum();
         let (streams, limit) = (carried + new.len(), self.config.streams_per_connection * self.lines.len());
@@ -165,7 +217,7 @@ impl Planner {
         let offender = if streams > limit { new.first() } else { new.iter().find(full) };
         let Some(offender) = offender else { return Ok(()) };
         self.conflicts.record(now, ConflictKind::Limit, ConflictSubject::Stream(offender.key));
-        Err(TooManyStreams { streams, limit })
+        Err(Refused::TooManyStreams { streams, limit })
     }
 
     fn note_conflicts(&mut self, now: Nanos, wants: &[Want]) {
@@ -213,6 +265,8 @@ impl Planner {
     /// What the connections shall be told now. `heard` says when a stream's data last came, and on which socket of its
     /// connection.
     pub fn poll(&mut self, now: Nanos, mut heard: impl FnMut(StreamKey) -> Option<(Epoch, Nanos)>) -> Orders {
+        let mut orders = Orders::default();
+        self.clean_up(now, &mut orders);
         let expired = self.demand.expire(now);
         for key in &expired {
             self.placement.remove(*key);
@@ -220,7 +274,7 @@ impl Planner {
         if !expired.is_empty() {
             self.changed(now);
         }
-        let mut orders = Orders { expired, ..Orders::default() };
+        orders.expired = expired;
         let asked_again = self.check(now, &mut heard, &mut orders);
         self.tell(now, &asked_again, &mut orders);
         orders
@@ -231,7 +285,20 @@ impl Planner {
         let window = self.changed_at.map_or(Nanos::NEVER, |at| at + self.config.window);
         let pending = self.lines.iter().any(Line::has_pending);
         let check = if pending { self.last_check + CHECK_EVERY } else { Nanos::NEVER };
-        window.min(check).min(self.demand.next_expiry())
+        window.min(check).min(self.demand.next_expiry()).min(self.next_clean_up)
+    }
+
+    /// Looks at leases, once in a while.
+    fn clean_up(&mut self, now: Nanos, orders: &mut Orders) {
+        if now < self.next_clean_up {
+            return;
+        }
+        self.next_clean_up = now + self.config.clean_up;
+        let swept = self.clients.sweep(now);
+        (orders.overdue, orders.reaped) = (swept.overdue, swept.reaped);
+        for demand in swept.released {
+            self.release(now, demand);
+        }
     }
 
     /// Looks after silent streams; gives the lines whose request is to be sent again.
@@ -324,6 +391,7 @@ impl Planner {
     pub fn stats(&self, now: Nanos) -> PlanStats {
         let wire_streams = self.lines.iter().map(|line| line.streams().wants().len()).sum();
         PlanStats {
+            clients: self.clients.status(),
             holders: self.demand.holders(),
             wishes: self.demand.wishes(),
             wire_streams,

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::ConflictKind;
+use super::{ClientStatus, ConflictKind};
 use crate::model::{Nanos, StreamKey};
 
 /// How far what is wanted has got. All three count changes of what the wire shall carry.
@@ -20,6 +20,8 @@ pub struct Revisions {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct PlanStats {
+    /// Components, in the order in which they came.
+    pub clients: Vec<ClientStatus>,
     /// Holders of demand.
     pub holders: usize,
     /// Streams asked for by all holders together; the same stream counts for each.
