@@ -36,6 +36,7 @@ mod outbox;
 mod refusal;
 mod replay;
 mod request;
+mod rest;
 mod rng;
 mod server;
 mod stats;
