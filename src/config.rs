@@ -141,6 +141,13 @@ impl Endpoint {
         self.host.parse().ok()
     }
 
+    /// Where the same exchange answers plain requests: `https` where this is `wss`, `http` where this is `ws`. `path`
+    /// starts with a slash.
+    pub fn rest_url(&self, path: &str) -> String {
+        let scheme = if self.secure { "https" } else { "http" };
+        format!("{scheme}://{}{path}", self.authority())
+    }
+
     /// What goes into the `Host` header.
     pub fn authority(&self) -> String {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
@@ -351,6 +358,14 @@ mod tests {
         assert_eq!(Endpoint::custom("wss://host").unwrap().to_string(), "wss://host/websocket/v1");
         assert_eq!(Endpoint::custom("wss://host/").unwrap().path(), "/");
         assert_eq!(Endpoint::korea().to_string(), "wss://api.upbit.com/websocket/v1");
+    }
+
+    #[test]
+    fn plain_requests_go_to_the_same_host_and_port() {
+        let url = |endpoint: &str| Endpoint::custom(endpoint).unwrap().rest_url("/v1/market/all");
+        assert_eq!(Endpoint::korea().rest_url("/v1/market/all"), "https://api.upbit.com/v1/market/all");
+        assert_eq!(url("wss://127.0.0.1:9443/x?y"), "https://127.0.0.1:9443/v1/market/all");
+        assert_eq!(url("ws://[::1]:8080"), "http://[::1]:8080/v1/market/all");
     }
 
     #[test]
