@@ -36,6 +36,9 @@ pub struct Config {
     /// would make this exchange tell less than the truth; see [`Stats::slow_readers`](crate::Stats::slow_readers).
     /// Default: 4 MiB.
     pub output_limit: usize,
+    /// How many requests are kept for [`Exchange::received`](crate::Exchange::received), and no more than 16 MiB of them.
+    /// Default: 1,000.
+    pub received_kept: usize,
     /// Rate limits.
     pub limits: Limits,
     /// Lines to serve instead of the market model, for the streams they have. Default: none.
@@ -57,6 +60,7 @@ impl Default for Config {
             idle_timeout: Duration::from_secs(60),
             error_close_delay: Duration::from_millis(165),
             output_limit: 4 << 20,
+            received_kept: 1_000,
             limits: Limits::default(),
             replay: None,
             pace: Pace::PerSecond(100.0),

@@ -64,6 +64,17 @@ impl Kind {
     }
 }
 
+impl Delivery {
+    pub fn has_snapshot(self) -> bool {
+        self != Self::OnlyRealtime
+    }
+
+    /// What either of them asks for.
+    pub fn and(self, other: Self) -> Self {
+        if self == other { self } else { Self::Both }
+    }
+}
+
 /// Types that exist, but on another endpoint.
 const PRIVATE: [&str; 5] = ["myOrder", "myAsset", "announcement", "indicator", "indicator_signal"];
 

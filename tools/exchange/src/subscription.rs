@@ -6,8 +6,8 @@ use crate::replay::Replay;
 use crate::request::{Delivery, Kind, Want, split_units};
 use std::collections::{HashMap, VecDeque};
 
-/// One (type, code, options).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// One (type, code, units, level).
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Stream {
     pub kind: Kind,
     pub units: usize,
@@ -15,6 +15,12 @@ pub(crate) struct Stream {
     /// False until the snapshot was sent: it always comes before realtime.
     pub live: bool,
     delivery: Delivery,
+}
+
+impl Stream {
+    fn new(kind: Kind, units: usize, level: i64, delivery: Delivery) -> Self {
+        Self { kind, units, level, live: !delivery.has_snapshot(), delivery }
+    }
 }
 
 #[derive(Debug)]
@@ -49,7 +55,7 @@ impl Subscription {
         subscription
     }
 
-    /// Adds one stream; returns its place if it gets a snapshot.
+    /// Adds one stream, or widens the one there is; returns its place if that is what earns it a snapshot.
     fn add(&mut self, want: &Want, code: &str, listings: &Listings, replay: Option<&Replay>) -> Option<(usize, usize)> {
         let (code, units) = if want.kind == Kind::Orderbook { split_units(code) } else { (code, 0) };
         let market = listings.index(code)?;
@@ -59,15 +65,18 @@ impl Subscription {
             return None;
         }
         let level = if want.kind == Kind::Orderbook { want.level } else { 0 };
-        let live = want.delivery == Delivery::OnlyRealtime;
-        let stream = Stream { kind: want.kind, units, level, live, delivery: want.delivery };
         let streams = self.streams.entry(market).or_default();
-        // The same stream twice in one request is served once.
-        if streams.contains(&stream) {
-            return None;
-        }
-        streams.push(stream);
-        (!live).then_some((market, streams.len() - 1))
+        let same = |stream: &Stream| (stream.kind, stream.units, stream.level) == (want.kind, units, level);
+        let Some(index) = streams.iter().position(same) else {
+            streams.push(Stream::new(want.kind, units, level, want.delivery));
+            return want.delivery.has_snapshot().then_some((market, streams.len() - 1));
+        };
+        // Named twice in one request it is served once, with all that either object asks for. What Upbit does is not
+        // known.
+        let had_snapshot = streams[index].delivery.has_snapshot();
+        let delivery = streams[index].delivery.and(want.delivery);
+        streams[index] = Stream::new(want.kind, units, level, delivery);
+        (delivery.has_snapshot() && !had_snapshot).then_some((market, index))
     }
 
     pub fn markets(&self) -> impl Iterator<Item = usize> {

@@ -5,7 +5,8 @@ use crate::connection::{Stale, State};
 use crate::format::Format;
 use crate::frame::{self, Incoming, Violation};
 use crate::message;
-use crate::refusal::ErrorName;
+use crate::received::Received;
+use crate::refusal::{ErrorName, Refusal};
 use crate::request::{Request, Want};
 use crate::subscription::Subscription;
 use std::time::Duration;
@@ -58,18 +59,25 @@ impl Exchange {
             self.stats.text_pings += 1;
             return connection.start_status(self.now);
         }
-        if !connection.requests.try_record(self.now) {
-            self.stats.requests_over_limit += 1;
-            return self.fail(conn, &ErrorName::TooManyRequest.into());
-        }
-        match Request::parse(message) {
+        let request = match connection.requests.try_record(self.now) {
+            true => Request::parse(message).inspect_err(|_| self.stats.malformed_requests += 1),
+            false => {
+                self.stats.requests_over_limit += 1;
+                Err(ErrorName::TooManyRequest.into())
+            }
+        };
+        self.record(conn, message, request.as_ref().err());
+        match request {
             Ok(Request::List { ticket, format }) => self.list(conn, &ticket, format),
             Ok(Request::Subscribe { wants, format, .. }) => self.subscribe(conn, wants, format),
-            Err(refusal) => {
-                self.stats.malformed_requests += 1;
-                self.fail(conn, &refusal);
-            }
+            Err(refusal) => self.fail(conn, &refusal),
         }
+    }
+
+    fn record(&mut self, conn: ConnId, message: &[u8], refusal: Option<&Refusal>) {
+        let text = String::from_utf8_lossy(message).into_owned();
+        let refused = refusal.map(|refusal| refusal.name);
+        self.received.push(Received { at_ns: self.now, conn, text, refused }, self.config.received_kept);
     }
 
     fn list(&mut self, conn: ConnId, ticket: &str, format: Format) {

@@ -13,6 +13,7 @@ use crate::fault::{Fault, Switches};
 use crate::limits::{Connects, Requests};
 use crate::market::floor::Floor;
 use crate::market::listing::Listings;
+use crate::received::{Received, Record};
 use crate::rng::Rng;
 use crate::stats::Stats;
 use crate::subscription::Subscription;
@@ -64,6 +65,7 @@ pub struct Exchange {
     rejections: VecDeque<Answer>,
     observer: Option<Box<dyn Observer>>,
     stats: Stats,
+    received: Record,
     rng: Rng,
     now: u64,
 }
@@ -93,6 +95,7 @@ impl Exchange {
             rejections: VecDeque::new(),
             observer: None,
             stats: Stats::default(),
+            received: Record::default(),
             now,
         }
     }
@@ -105,6 +108,11 @@ impl Exchange {
     /// What was counted so far.
     pub fn stats(&self) -> &Stats {
         &self.stats
+    }
+
+    /// What clients asked for, on all connections, oldest first: the last [`Config::received_kept`] of it.
+    pub fn received(&self) -> impl Iterator<Item = &Received> {
+        self.received.iter()
     }
 
     /// Lists a market, or delists it. False when there is no such market to delist, or there can be none to list: a code

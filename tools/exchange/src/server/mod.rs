@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::exchange::{Exchange, Observer};
 use crate::fault::Fault;
 use crate::log::LogFile;
+use crate::received::Received;
 use crate::replay::Replay;
 use crate::stats::Stats;
 use certificate::Identity;
@@ -158,6 +159,11 @@ impl Server {
     /// Makes something go wrong; it does when this returns.
     pub fn inject(&self, fault: Fault) {
         self.ask(|exchange, now| exchange.inject(now, fault));
+    }
+
+    /// What clients asked for, on all connections, oldest first; see [`Exchange::received`].
+    pub fn received(&self) -> Vec<Received> {
+        self.ask(|exchange, _| exchange.received().cloned().collect()).unwrap_or_default()
     }
 
     /// Lists a market, or delists it; see [`Exchange::set_listed`]. It is done when this returns.
