@@ -16,7 +16,7 @@ use crate::model::Market;
 /// Upbit's list has about 100 KB, with details 400 KB.
 const BODY_BYTES_MAX: u64 = 8 << 20;
 
-/// `GET /v1/market/all` of an exchange, on the endpoint's own host and port.
+/// `GET /v1/market/all` of an exchange, at [`Endpoint::rest_url`].
 ///
 /// Certificates are always verified: against the web's public roots, and roots added on purpose. Redirects are not
 /// followed, proxies named in the environment are not used, and no `Origin` is sent. Nothing is kept open between two

@@ -5,12 +5,14 @@
 //! request text. A [`Pattern`] means markets, a [`Universe`] is those that exist.
 
 mod demand;
+mod dialect;
 mod pattern;
 mod request;
 mod subscription;
 mod universe;
 
 pub use demand::{Demand, StreamSet};
+pub use dialect::{BITHUMB, Dialect, UPBIT, UPBIT_INDONESIA};
 pub use pattern::{InvalidPattern, Pattern};
 pub use request::request;
 pub use subscription::{IntoMarkets, InvalidSubscription, Subscription, candle, orderbook, ticker, trade};
