@@ -1,5 +1,6 @@
 //! What may be tuned: meaning, default, cost. Defaults are Upbit's measured behaviour.
 
+use crate::dialect::Dialect;
 use crate::limits::Limits;
 use crate::replay::Replay;
 use std::sync::Arc;
@@ -17,6 +18,8 @@ pub enum Pace {
 /// Configuration of an [`Exchange`](crate::Exchange).
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// Which exchange it is, or nearly. Default: Upbit. The limits are apart: see [`Config::of`].
+    pub dialect: Dialect,
     /// The same seed and the same inputs at the same times give the same bytes. Default: 0.
     pub seed: u64,
     /// Number of markets: of ten, six are quoted in KRW, three in BTC, one in USDT; well-known names first.
@@ -49,9 +52,17 @@ pub struct Config {
     pub replay_loops: bool,
 }
 
+impl Config {
+    /// The defaults of one exchange, limits and all.
+    pub fn of(dialect: Dialect) -> Self {
+        Self { dialect, limits: dialect.limits(), ..Self::default() }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
+            dialect: Dialect::Upbit,
             seed: 0,
             markets: 300,
             speed: 1.0,

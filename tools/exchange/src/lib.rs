@@ -23,6 +23,7 @@
 mod calendar;
 mod config;
 mod connection;
+mod dialect;
 mod exchange;
 mod fault;
 mod format;
@@ -45,6 +46,7 @@ mod subscription;
 mod upgrade;
 
 pub use config::{Config, Pace};
+pub use dialect::Dialect;
 pub use exchange::{ConnId, Exchange, Flow, Observer};
 pub use fault::Fault;
 pub use format::Format;

@@ -1,9 +1,10 @@
 //! What one connection is subscribed to: streams, and when each has its snapshot. Prints nothing itself.
 
+use crate::dialect::Dialect;
 use crate::format::Format;
 use crate::market::listing::Listings;
 use crate::replay::Replay;
-use crate::request::{Delivery, Kind, Want, split_units};
+use crate::request::{Delivery, Kind, Want};
 use std::collections::{HashMap, VecDeque};
 
 /// One (type, code, units, level).
@@ -23,6 +24,13 @@ impl Stream {
     }
 }
 
+/// What a request is read against.
+pub(crate) struct Venue<'a> {
+    pub listings: &'a Listings,
+    pub replay: Option<&'a Replay>,
+    pub dialect: Dialect,
+}
+
 #[derive(Debug)]
 pub(crate) struct Subscription {
     pub format: Format,
@@ -35,17 +43,11 @@ pub(crate) struct Subscription {
 
 impl Subscription {
     /// Unknown codes and unsupported levels are left out without a word. Replayed streams are not ours either.
-    pub fn new(
-        wants: Vec<Want>,
-        format: Format,
-        listings: &Listings,
-        replay: Option<&Replay>,
-        snapshots_at: [u64; 2],
-    ) -> Self {
+    pub fn new(wants: Vec<Want>, format: Format, venue: &Venue<'_>, snapshots_at: [u64; 2]) -> Self {
         let mut subscription = Self { format, wants: Vec::new(), streams: HashMap::new(), snapshots: VecDeque::new() };
         let mut order = Vec::new();
         for (want, code) in wants.iter().flat_map(|want| want.codes.iter().map(move |code| (want, code))) {
-            order.extend(subscription.add(want, code, listings, replay));
+            order.extend(subscription.add(want, code, venue));
         }
         let (first, rest) = order.split_at(order.len().div_ceil(2));
         for (at, burst) in snapshots_at.into_iter().zip([first, rest]) {
@@ -56,11 +58,11 @@ impl Subscription {
     }
 
     /// Adds one stream, or widens the one there is; returns its place if that is what earns it a snapshot.
-    fn add(&mut self, want: &Want, code: &str, listings: &Listings, replay: Option<&Replay>) -> Option<(usize, usize)> {
-        let (code, units) = if want.kind == Kind::Orderbook { split_units(code) } else { (code, 0) };
-        let market = listings.index(code)?;
-        let row = listings.row(market);
-        let is_replayed = replay.is_some_and(|replay| replay.stream(want.kind.name(), code).is_some());
+    fn add(&mut self, want: &Want, code: &str, venue: &Venue<'_>) -> Option<(usize, usize)> {
+        let (code, units) = if want.kind == Kind::Orderbook { venue.dialect.split_units(code) } else { (code, 0) };
+        let market = venue.listings.index(code)?;
+        let row = venue.listings.row(market);
+        let is_replayed = venue.replay.is_some_and(|replay| replay.stream(want.kind.name(), code).is_some());
         if is_replayed || !row.quote.supports_level(want.level, row.reference_price) {
             return None;
         }

@@ -8,7 +8,7 @@ use crate::message;
 use crate::received::Received;
 use crate::refusal::{ErrorName, Refusal};
 use crate::request::{Request, Want};
-use crate::subscription::Subscription;
+use crate::subscription::{Subscription, Venue};
 use std::time::Duration;
 
 /// How long frames of a replaced subscription can still come.
@@ -60,7 +60,7 @@ impl Exchange {
             return connection.start_status(self.now);
         }
         let request = match connection.requests.try_record(self.now) {
-            true => Request::parse(message).inspect_err(|_| self.stats.malformed_requests += 1),
+            true => Request::parse(message, self.config.dialect).inspect_err(|_| self.stats.malformed_requests += 1),
             false => {
                 self.stats.requests_over_limit += 1;
                 Err(ErrorName::TooManyRequest.into())
@@ -88,7 +88,7 @@ impl Exchange {
             subscription.format = format;
             wants = &subscription.wants;
         }
-        connection.outbox.push_notice(message::subscriptions(format, wants, ticket));
+        connection.outbox.push_notice(message::subscriptions(format, wants, ticket, self.config.dialect));
     }
 
     fn subscribe(&mut self, conn: ConnId, wants: Vec<Want>, format: Format) {
@@ -100,7 +100,8 @@ impl Exchange {
             connection.cursor.subscribe(replay, &wants, self.now);
         }
         let snapshots_at = self.config.snapshot_delays.map(|delay| self.now + nanos(delay));
-        let subscription = Subscription::new(wants, format, &self.floor.listings, replay, snapshots_at);
+        let venue = Venue { listings: &self.floor.listings, replay, dialect: self.config.dialect };
+        let subscription = Subscription::new(wants, format, &venue, snapshots_at);
         // In the order of the request, so that the same inputs wake the markets in the same order.
         let mut markets: Vec<usize> = subscription.markets().collect();
         markets.sort_unstable();
