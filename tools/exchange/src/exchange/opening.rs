@@ -11,6 +11,7 @@ use std::time::Duration;
 impl Exchange {
     pub(super) fn open(&mut self, conn: ConnId) {
         let Some(connection) = self.connections.get_mut(&conn) else { return };
+        // What it goes on with, or the last it is told.
         let answer = match Opening::parse(&connection.inbox) {
             Ok(None) => return,
             Ok(Some(Opening::Upgrade(upgrade))) => self.judge(conn, &upgrade).map(|remaining| (upgrade, remaining)),
