@@ -1,9 +1,11 @@
-//! What may be tuned: meaning, default, and the cost of going either way. A leaf: it knows nothing of the rooms.
+//! What may be tuned: meaning, default, and the cost of going either way. A leaf: of the rooms it knows the dialects only.
 
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use crate::plan::{BITHUMB, Dialect, UPBIT, UPBIT_INDONESIA};
 
 /// Where the exchange is. Public market data needs no key on any of them.
 ///
@@ -15,6 +17,9 @@ pub struct Endpoint {
     port: u16,
     path: String,
     secure: bool,
+    dialect: Dialect,
+    /// Where plain requests go, if that is another host.
+    rest_host: Option<&'static str>,
 }
 
 /// Where public data is on every host of the exchange.
@@ -58,30 +63,36 @@ impl std::error::Error for InvalidEndpoint {}
 impl Endpoint {
     /// Upbit Korea: KRW, BTC and USDT markets.
     pub fn korea() -> Self {
-        Self::upbit("api.upbit.com")
+        Self::public("api.upbit.com", UPBIT)
     }
 
     /// Upbit Singapore.
     pub fn singapore() -> Self {
-        Self::upbit("sg-api.upbit.com")
+        Self::public("sg-api.upbit.com", UPBIT)
     }
 
     /// Upbit Indonesia.
     pub fn indonesia() -> Self {
-        Self::upbit("id-api.upbit.com")
+        Self::public("id-api.upbit.com", UPBIT_INDONESIA)
     }
 
     /// Upbit Thailand.
     pub fn thailand() -> Self {
-        Self::upbit("th-api.upbit.com")
+        Self::public("th-api.upbit.com", UPBIT)
     }
 
-    fn upbit(host: &str) -> Self {
-        Self { host: host.to_owned(), port: 443, path: PUBLIC_PATH.to_owned(), secure: true }
+    /// Bithumb: KRW and BTC markets, in a protocol that is nearly Upbit's.
+    pub fn bithumb() -> Self {
+        Self { rest_host: Some("api.bithumb.com"), ..Self::public("ws-api.bithumb.com", BITHUMB) }
+    }
+
+    fn public(host: &str, dialect: Dialect) -> Self {
+        let (host, path) = (host.to_owned(), PUBLIC_PATH.to_owned());
+        Self { host, port: 443, path, secure: true, dialect, rest_host: None }
     }
 
     /// Any other server that speaks the protocol: `wss://host[:port][/path]`, or `ws://` for a loopback address. Without a
-    /// path it is the exchange's own, `/websocket/v1`.
+    /// path it is the exchange's own, `/websocket/v1`. The dialect is Upbit's; see [`with_dialect`](Self::with_dialect).
     pub fn custom(url: &str) -> Result<Self, InvalidEndpoint> {
         let (secure, rest) = match (url.strip_prefix("wss://"), url.strip_prefix("ws://")) {
             (Some(rest), _) => (true, rest),
@@ -110,11 +121,24 @@ impl Endpoint {
             path if path.starts_with('/') => path.to_owned(),
             query => format!("/{query}"),
         };
-        let endpoint = Self { host: host.to_owned(), port, path, secure };
+        let endpoint = Self { host: host.to_owned(), port, path, secure, dialect: UPBIT, rest_host: None };
         if !secure && !endpoint.address().is_some_and(|ip| ip.to_canonical().is_loopback()) {
             return Err(InvalidEndpoint::PlainOffLoopback);
         }
         Ok(endpoint)
+    }
+
+    /// The same server, understood to speak `dialect`. A wrong one asks for what the server does not know, which it
+    /// ignores or answers with an error and a close.
+    #[must_use]
+    pub fn with_dialect(mut self, dialect: Dialect) -> Self {
+        self.dialect = dialect;
+        self
+    }
+
+    /// What this server understands.
+    pub fn dialect(&self) -> &Dialect {
+        &self.dialect
     }
 
     /// Host name or address literal, without brackets.
@@ -140,6 +164,14 @@ impl Endpoint {
     /// The host, where it is an address literal and needs no resolver.
     pub fn address(&self) -> Option<IpAddr> {
         self.host.parse().ok()
+    }
+
+    /// Where the same exchange answers plain requests: `https` where this is `wss`, `http` where this is `ws`, on the
+    /// same host and port unless the exchange has another host for them. `path` starts with a slash.
+    pub fn rest_url(&self, path: &str) -> String {
+        let scheme = if self.secure { "https" } else { "http" };
+        let authority = self.rest_host.map_or_else(|| self.authority(), str::to_owned);
+        format!("{scheme}://{authority}{path}")
     }
 
     /// What goes into the `Host` header.
@@ -449,6 +481,25 @@ mod tests {
         assert_eq!(Endpoint::custom("wss://host").unwrap().to_string(), "wss://host/websocket/v1");
         assert_eq!(Endpoint::custom("wss://host/").unwrap().path(), "/");
         assert_eq!(Endpoint::korea().to_string(), "wss://api.upbit.com/websocket/v1");
+    }
+
+    #[test]
+    fn plain_requests_go_to_the_same_host_and_port() {
+        let url = |endpoint: &str| Endpoint::custom(endpoint).unwrap().rest_url("/v1/market/all");
+        assert_eq!(Endpoint::korea().rest_url("/v1/market/all"), "https://api.upbit.com/v1/market/all");
+        assert_eq!(url("wss://127.0.0.1:9443/x?y"), "https://127.0.0.1:9443/v1/market/all");
+        assert_eq!(url("ws://[::1]:8080"), "http://[::1]:8080/v1/market/all");
+    }
+
+    #[test]
+    fn each_exchange_has_its_own_dialect() {
+        let bithumb = Endpoint::bithumb();
+        assert_eq!(bithumb.to_string(), "wss://ws-api.bithumb.com/websocket/v1");
+        assert_eq!(bithumb.rest_url("/v1/market/all"), "https://api.bithumb.com/v1/market/all");
+        assert_eq!((*bithumb.dialect(), *Endpoint::korea().dialect()), (BITHUMB, UPBIT));
+        assert!(!Endpoint::indonesia().dialect().has_levels);
+        let custom = Endpoint::custom("ws://127.0.0.1:1").unwrap();
+        assert_eq!((*custom.dialect(), *custom.with_dialect(BITHUMB).dialect()), (UPBIT, BITHUMB));
     }
 
     #[test]

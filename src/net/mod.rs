@@ -4,8 +4,11 @@ mod affinity;
 mod clock;
 mod entropy;
 mod ledger;
+mod markets;
 mod reactor;
 mod resolve;
+#[cfg(feature = "rest")]
+mod rest;
 mod tls;
 mod transport;
 
@@ -13,6 +16,9 @@ pub use affinity::{is_available, pin};
 pub use clock::SystemClock;
 pub use entropy::SystemEntropy;
 pub use ledger::DialLedger;
+pub use markets::{MarketSource, SourceError, SourceFailure};
 pub use reactor::{Handler, Reactor, Remote};
 pub use resolve::{Resolve, SystemResolver};
-pub use tls::TlsConfig;
+#[cfg(feature = "rest")]
+pub use rest::RestMarkets;
+pub use tls::{InvalidRoots, TlsConfig};

@@ -46,17 +46,20 @@ impl TlsConfig {
 }
 
 fn add_roots(roots: &mut RootCertStore, pem: &[u8]) -> Result<(), InvalidRoots> {
-    let mut found = 0;
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate =
-            certificate.map_err(|e| InvalidRoots(format!("a root certificate file is not valid PEM: {e}")))?;
+    for certificate in certificates(pem)? {
         roots.add(certificate).map_err(|e| InvalidRoots(format!("a root certificate is not usable: {e}")))?;
-        found += 1;
-    }
-    if found == 0 {
-        return Err(InvalidRoots("a root certificate file holds no PEM certificate".to_owned()));
     }
     Ok(())
+}
+
+/// The certificates in a PEM text: at least one.
+pub(super) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, InvalidRoots> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let found = found.map_err(|e| InvalidRoots(format!("a root certificate file is not valid PEM: {e}")))?;
+    if found.is_empty() {
+        return Err(InvalidRoots("a root certificate file holds no PEM certificate".to_owned()));
+    }
+    Ok(found)
 }
 
 /// TLS on one socket.

@@ -8,27 +8,15 @@
 mod client;
 mod conflict;
 mod demand;
+mod dialect;
 mod line;
+mod line;
+mod pattern;
 mod placement;
+mod placement;
+mod planner;
 mod planner;
 mod request;
 mod stats;
 mod stream_set;
 mod subscription;
-mod want;
-mod wish;
-
-pub use client::{ClientId, ClientStatus, Pulse};
-pub use conflict::{Conflict, ConflictKind, ConflictLog, ConflictSubject};
-pub use demand::DemandId;
-pub use line::Proof;
-pub use placement::Placement;
-pub use planner::{Admitted, Orders, PlanConfig, Planner, Refused};
-pub use request::{list_request, request};
-pub use stats::{PlanStats, Revisions};
-pub use stream_set::StreamSet;
-pub use subscription::{
-    IntoMarkets, InvalidOption, InvalidSubscription, Subscription, candle, orderbook, ticker, trade,
-};
-pub use want::{Depth, Mode, Want};
-pub use wish::{Running, Wish};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hoga::config::{Endpoint, InvalidEndpoint};
 use hoga::model::{DataType, Format, InvalidMarket, Market};
-use hoga_exchange::Pace;
+use hoga_exchange::{Dialect, Pace};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -111,6 +111,9 @@ pub struct ExchangeArgs {
     /// ws:// instead of wss://.
     #[arg(long)]
     pub plain: bool,
+    /// Which exchange it is, or nearly: its limits, and what requests and messages look like.
+    #[arg(long, value_enum, default_value = "upbit")]
+    pub dialect: DialectArg,
     /// Another seed makes another day; the same one repeats it.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
@@ -149,6 +152,21 @@ impl From<FormatArg> for Format {
             FormatArg::Simple => Self::Simple,
             FormatArg::JsonList => Self::JsonList,
             FormatArg::SimpleList => Self::SimpleList,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum DialectArg {
+    Upbit,
+    Bithumb,
+}
+
+impl From<DialectArg> for Dialect {
+    fn from(dialect: DialectArg) -> Self {
+        match dialect {
+            DialectArg::Upbit => Self::Upbit,
+            DialectArg::Bithumb => Self::Bithumb,
         }
     }
 }

@@ -56,7 +56,7 @@ fn config(args: ExchangeArgs, replay: Option<Replay>) -> ServerConfig {
         pace: args.speed.pace(),
         idle_timeout: args.idle_timeout,
         replay: replay.map(Arc::new),
-        ..Config::default()
+        ..Config::of(args.dialect.into())
     };
     ServerConfig { listen: args.listen, plain: args.plain, exchange, log: args.log, ..ServerConfig::default() }
 }

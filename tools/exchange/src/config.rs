@@ -1,5 +1,6 @@
 //! What may be tuned: meaning, default, cost. Defaults are Upbit's measured behaviour.
 
+use crate::dialect::Dialect;
 use crate::limits::Limits;
 use crate::replay::Replay;
 use std::sync::Arc;
@@ -17,6 +18,8 @@ pub enum Pace {
 /// Configuration of an [`Exchange`](crate::Exchange).
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// Which exchange it is, or nearly. Default: Upbit. The limits are apart: see [`Config::of`].
+    pub dialect: Dialect,
     /// The same seed and the same inputs at the same times give the same bytes. Default: 0.
     pub seed: u64,
     /// Number of markets: of ten, six are quoted in KRW, three in BTC, one in USDT; well-known names first.
@@ -36,6 +39,9 @@ pub struct Config {
     /// would make this exchange tell less than the truth; see [`Stats::slow_readers`](crate::Stats::slow_readers).
     /// Default: 4 MiB.
     pub output_limit: usize,
+    /// How many requests are kept for [`Exchange::received`](crate::Exchange::received), and no more than 16 MiB of them.
+    /// Default: 1,000.
+    pub received_kept: usize,
     /// Rate limits.
     pub limits: Limits,
     /// Lines to serve instead of the market model, for the streams they have. Default: none.
@@ -46,9 +52,17 @@ pub struct Config {
     pub replay_loops: bool,
 }
 
+impl Config {
+    /// The defaults of one exchange, limits and all.
+    pub fn of(dialect: Dialect) -> Self {
+        Self { dialect, limits: dialect.limits(), ..Self::default() }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
+            dialect: Dialect::Upbit,
             seed: 0,
             markets: 300,
             speed: 1.0,
@@ -57,6 +71,7 @@ impl Default for Config {
             idle_timeout: Duration::from_secs(60),
             error_close_delay: Duration::from_millis(165),
             output_limit: 4 << 20,
+            received_kept: 1_000,
             limits: Limits::default(),
             replay: None,
             pace: Pace::PerSecond(100.0),

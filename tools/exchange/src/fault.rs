@@ -67,7 +67,7 @@ pub(crate) struct Switches {
     pub unknown_keys: bool,
     /// Acts in `Outbox::push_data`.
     pub multi_element_lists: bool,
-    /// Acts in `Exchange::upgrade`.
+    /// Acts in `Exchange::open`.
     pub early_data: bool,
 }
 

@@ -1,6 +1,7 @@
 //! Prints data messages: which keys in which order, and how each number is spelled.
 
 use crate::calendar::Moment;
+use crate::dialect::Dialect;
 use crate::format::{Format, Key, Writer};
 use crate::market::book::{Level, WINDOW, Window};
 use crate::market::candle::{Candle, UNITS};
@@ -14,6 +15,7 @@ use std::cmp::Ordering;
 pub(crate) struct Print {
     pub format: Format,
     pub snapshot: bool,
+    pub dialect: Dialect,
     pub microseconds: bool,
     pub unknown_keys: bool,
 }
@@ -26,6 +28,7 @@ const HIGH_PRICE: Key = ("high_price", "hp");
 const LOW_PRICE: Key = ("low_price", "lp");
 const TRADE_PRICE: Key = ("trade_price", "tp");
 const PREV_CLOSING_PRICE: Key = ("prev_closing_price", "pcp");
+const LEVEL: Key = ("level", "lv");
 const CHANGE: Key = ("change", "c");
 const CHANGE_PRICE: Key = ("change_price", "cp");
 const ASK_BID: Key = ("ask_bid", "ab");
@@ -42,6 +45,10 @@ impl Print {
             fields(w);
         });
         writer.finish()
+    }
+
+    fn is_bithumb(self) -> bool {
+        self.dialect == Dialect::Bithumb
     }
 
     fn stream_type(self, w: &mut Writer) {
@@ -79,7 +86,7 @@ pub(crate) fn ticker(print: Print, market: &Market) -> Vec<u8> {
         w.text(("lowest_52_week_date", "l52wdt"), &day.low_52w.1);
         w.text(("market_state", "ms"), "ACTIVE");
         w.literal(("is_trading_suspended", "its"), "false");
-        w.literal(("delisting_date", "dd"), "null");
+        w.literal(("delisting_date", "dd"), if print.is_bithumb() { r#""""# } else { "null" });
         w.text(("market_warning", "mw"), "NONE");
         w.integer(TIMESTAMP, market.last_trade.timestamp_ms);
         turnover(w, ("acc_trade_price_24h", "atp24h"), day.turnover_24h);
@@ -95,7 +102,7 @@ pub(crate) fn trade(print: Print, market: &Market, trade: &Trade) -> Vec<u8> {
     print.message("trade", &market.code, |w| {
         w.integer(TIMESTAMP, trade.timestamp_ms);
         // `td` here, `tdt` in a ticker: Upbit's own inconsistency.
-        w.text(("trade_date", "td"), &traded_at.date());
+        w.text(("trade_date", if print.is_bithumb() { "tdt" } else { "td" }), &traded_at.date());
         w.text(TRADE_TIME, &traded_at.time());
         w.integer(TRADE_TIMESTAMP, trade.trade_ms);
         price(w, TRADE_PRICE, trade.price);
@@ -105,37 +112,56 @@ pub(crate) fn trade(print: Print, market: &Market, trade: &Trade) -> Vec<u8> {
         w.text(CHANGE, change_name(change));
         w.big_decimal(CHANGE_PRICE, change.abs(), SCALE);
         w.integer(("sequential_id", "sid"), trade.sequential_id);
-        w.plain(("best_ask_price", "bap"), trade.best_ask.price.into());
-        order_size(w, ("best_ask_size", "bas"), trade.best_ask);
-        w.plain(("best_bid_price", "bbp"), trade.best_bid.price.into());
-        order_size(w, ("best_bid_size", "bbs"), trade.best_bid);
+        if !print.is_bithumb() {
+            best_quotes(w, trade);
+        }
         print.stream_type(w);
     })
+}
+
+fn best_quotes(w: &mut Writer, trade: &Trade) {
+    w.plain(("best_ask_price", "bap"), trade.best_ask.price.into());
+    order_size(w, ("best_ask_size", "bas"), trade.best_ask);
+    w.plain(("best_bid_price", "bbp"), trade.best_bid.price.into());
+    order_size(w, ("best_bid_size", "bbs"), trade.best_bid);
 }
 
 pub(crate) fn orderbook(print: Print, market: &Market, units: usize, level: i64) -> Vec<u8> {
     // Totals cover the whole window also when fewer units are printed.
     let window = Window::of(&market.shown, level);
-    let timestamp = if print.microseconds { market.shown_ms * 1_000 } else { market.shown_ms };
+    let in_microseconds = print.microseconds || print.is_bithumb();
+    let timestamp = if in_microseconds { market.shown_ms * 1_000 } else { market.shown_ms };
+    let level = print.dialect.level(level).into();
     print.message("orderbook", &market.code, |w| {
-        w.integer(TIMESTAMP, timestamp);
-        book_number(w, ("total_ask_size", "tas"), window.total_ask_size);
-        book_number(w, ("total_bid_size", "tbs"), window.total_bid_size);
-        w.array(("orderbook_units", "obu"), |w| {
-            for index in 0..units.min(WINDOW) {
-                let ask = window.asks.get(index).copied().unwrap_or_default();
-                let bid = window.bids.get(index).copied().unwrap_or_default();
-                w.object(|w| {
-                    book_price(w, ("ask_price", "ap"), ask);
-                    book_price(w, ("bid_price", "bp"), bid);
-                    book_size(w, ("ask_size", "as"), ask);
-                    book_size(w, ("bid_size", "bs"), bid);
-                });
-            }
-        });
+        if !print.is_bithumb() {
+            w.integer(TIMESTAMP, timestamp);
+        }
+        book_units(w, &window, units);
+        if print.is_bithumb() {
+            w.plain(LEVEL, level);
+            w.integer(TIMESTAMP, timestamp);
+            return print.stream_type(w);
+        }
         print.stream_type(w);
-        w.plain(("level", "lv"), level.into());
+        w.plain(LEVEL, level);
     })
+}
+
+fn book_units(w: &mut Writer, window: &Window, units: usize) {
+    book_number(w, ("total_ask_size", "tas"), window.total_ask_size);
+    book_number(w, ("total_bid_size", "tbs"), window.total_bid_size);
+    w.array(("orderbook_units", "obu"), |w| {
+        for index in 0..units.min(WINDOW) {
+            let ask = window.asks.get(index).copied().unwrap_or_default();
+            let bid = window.bids.get(index).copied().unwrap_or_default();
+            w.object(|w| {
+                book_price(w, ("ask_price", "ap"), ask);
+                book_price(w, ("bid_price", "bp"), bid);
+                book_size(w, ("ask_size", "as"), ask);
+                book_size(w, ("bid_size", "bs"), bid);
+            });
+        }
+    });
 }
 
 pub(crate) fn candle(print: Print, market: &Market, unit: usize, candle: &Candle) -> Vec<u8> {
@@ -155,7 +181,7 @@ pub(crate) fn candle(print: Print, market: &Market, unit: usize, candle: &Candle
 
 /// The LIST_SUBSCRIPTIONS reply. Its ticket is the one of the asking request; codes are echoed as they were asked
 /// for. Both, and the list around it in list formats, are guesses: nobody recorded one.
-pub(crate) fn subscriptions(format: Format, wants: &[Want], ticket: &str) -> Vec<u8> {
+pub(crate) fn subscriptions(format: Format, wants: &[Want], ticket: &str, dialect: Dialect) -> Vec<u8> {
     let mut writer = Writer::new(format, false);
     writer.object(|w| {
         w.text(("method", "mthd"), "LIST_SUBSCRIPTIONS");
@@ -165,7 +191,7 @@ pub(crate) fn subscriptions(format: Format, wants: &[Want], ticket: &str) -> Vec
                     w.text(TYPE, want.kind.name());
                     w.array(("codes", "cds"), |w| want.codes.iter().for_each(|code| w.item(code)));
                     if want.kind == Kind::Orderbook {
-                        w.plain(("level", "lv"), want.level.into());
+                        w.plain(LEVEL, dialect.level(want.level).into());
                     }
                 });
             }

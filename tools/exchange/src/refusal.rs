@@ -76,6 +76,11 @@ impl Refusal {
         }
     }
 
+    /// As Bithumb words it.
+    pub fn empty_codes() -> Self {
+        Self { name: ErrorName::InvalidParam, message: Some("codes 필드가 비어 있습니다.".to_owned()) }
+    }
+
     /// The message on the wire: a bare object in every format.
     pub fn to_json(&self) -> Vec<u8> {
         let message = serde_json::Value::from(self.message.as_deref().unwrap_or(self.name.message()));

@@ -2,7 +2,7 @@
 
 use crate::calendar::MS;
 use crate::config::Pace;
-use crate::request::{Want, split_units};
+use crate::request::Want;
 use serde_json::Value;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -93,6 +93,11 @@ fn stream_of(line: &str) -> Option<(String, String)> {
     Some((text("type", "ty")?, text("code", "cd")?))
 }
 
+/// A code without the `.n` that asks for units.
+fn bare(code: &str) -> &str {
+    code.split('.').next().unwrap_or_default()
+}
+
 /// How far behind its pace a replay may be and still make up for it.
 const CATCH_UP: u64 = 100 * MS;
 
@@ -111,7 +116,7 @@ impl Cursor {
     /// The streams of a new request that are replayed. Options of the request do not filter what was recorded.
     pub fn subscribe(&mut self, replay: &Replay, wants: &[Want], now: u64) {
         let codes = wants.iter().flat_map(|want| want.codes.iter().map(move |code| (want.kind, code)));
-        self.subscribed = codes.filter_map(|(kind, code)| replay.stream(kind.name(), split_units(code).0)).collect();
+        self.subscribed = codes.filter_map(|(kind, code)| replay.stream(kind.name(), bare(code))).collect();
         self.subscribed.sort_unstable();
         self.subscribed.dedup();
         self.due = self.due.max(now);

@@ -1,5 +1,6 @@
 //! Reads one request message into what it asks for, or the error it earns. Knows no markets and sends nothing.
 
+use crate::dialect::Dialect;
 use crate::format::Format;
 use crate::market::candle;
 use crate::number::ONE;
@@ -64,6 +65,17 @@ impl Kind {
     }
 }
 
+impl Delivery {
+    pub fn has_snapshot(self) -> bool {
+        self != Self::OnlyRealtime
+    }
+
+    /// What either of them asks for.
+    pub fn and(self, other: Self) -> Self {
+        if self == other { self } else { Self::Both }
+    }
+}
+
 /// Types that exist, but on another endpoint.
 const PRIVATE: [&str; 5] = ["myOrder", "myAsset", "announcement", "indicator", "indicator_signal"];
 
@@ -72,7 +84,7 @@ impl Request {
     ///
     /// The order of the objects does not matter. What nobody recorded is decided here: an unknown format is
     /// DEFAULT, empty `codes` are NO_CODES, private types are INVALID_AUTH.
-    pub fn parse(text: &[u8]) -> Result<Self, Refusal> {
+    pub fn parse(text: &[u8], dialect: Dialect) -> Result<Self, Refusal> {
         let Ok(Value::Array(items)) = serde_json::from_slice(text) else { return Err(ErrorName::WrongFormat.into()) };
         let (mut ticket, mut format, mut list, mut wants) = (None, Format::Default, false, Vec::new());
         let mut objects = Vec::with_capacity(items.len());
@@ -91,71 +103,61 @@ impl Request {
                 let known = method.as_str() == Some("LIST_SUBSCRIPTIONS");
                 list |= known.then_some(true).ok_or(ErrorName::InvalidParam)?;
             } else if let Some(value) = object.get("format").filter(|_| !object.contains_key("type")) {
-                format = Format::named(value.as_str().ok_or(ErrorName::WrongFormat)?);
+                format = dialect.format(value.as_str().ok_or(ErrorName::WrongFormat)?);
             } else {
-                wants.push(want(object)?);
+                wants.push(want(object, dialect)?);
             }
         }
         match (list, wants.is_empty()) {
             (true, _) => Ok(Self::List { ticket, format }),
-            (false, true) => Err(ErrorName::NoType.into()),
+            (false, true) => Err(dialect.no_type()),
             (false, false) => Ok(Self::Subscribe { ticket, wants, format }),
         }
     }
 }
 
-fn want(object: &Map<String, Value>) -> Result<Want, Refusal> {
-    let name = object.get("type").ok_or(ErrorName::NoType)?.as_str().ok_or(ErrorName::WrongFormat)?;
+fn want(object: &Map<String, Value>, dialect: Dialect) -> Result<Want, Refusal> {
+    let name = object.get("type").ok_or_else(|| dialect.no_type())?.as_str().ok_or(ErrorName::WrongFormat)?;
     if PRIVATE.contains(&name) {
         return Err(ErrorName::InvalidAuth.into());
     }
-    let kind = Kind::named(name).ok_or_else(|| Refusal::unknown_type(name))?;
-    Ok(Want { kind, codes: codes(object)?, level: level(object)?, delivery: delivery(object)? })
+    let kind = dialect.kind(name).ok_or_else(|| Refusal::unknown_type(name))?;
+    let level = dialect.grouping(level(object)?).ok_or(ErrorName::WrongFormat)?;
+    Ok(Want { kind, codes: codes(object, dialect)?, level, delivery: delivery(object, dialect)? })
 }
 
-fn codes(object: &Map<String, Value>) -> Result<Vec<String>, Refusal> {
+fn codes(object: &Map<String, Value>, dialect: Dialect) -> Result<Vec<String>, Refusal> {
     let codes = object.get("codes").ok_or(ErrorName::NoCodes)?.as_array().ok_or(ErrorName::WrongFormat)?;
     if codes.is_empty() {
-        return Err(ErrorName::NoCodes.into());
+        return Err(dialect.no_codes());
     }
     codes.iter().map(|code| Ok(code.as_str().ok_or(ErrorName::WrongFormat)?.to_owned())).collect()
 }
 
 /// The guide says string and its examples say number, so both are read.
-fn level(object: &Map<String, Value>) -> Result<i64, Refusal> {
+fn level(object: &Map<String, Value>) -> Result<Option<i64>, Refusal> {
     let value = match object.get("level") {
-        None | Some(Value::Null) => return Ok(0),
+        None | Some(Value::Null) => return Ok(None),
         Some(Value::Number(number)) => number.as_f64(),
         Some(Value::String(text)) => text.parse().ok(),
         Some(_) => None,
     };
     let value = value.filter(|value| (0.0..1e10).contains(value)).ok_or(ErrorName::WrongFormat)?;
-    Ok((value * ONE as f64).round() as i64)
+    Ok(Some((value * ONE as f64).round() as i64))
 }
 
-/// Both spellings; with both flags set the snapshot wins.
-fn delivery(object: &Map<String, Value>) -> Result<Delivery, Refusal> {
-    let flag = |snake: &str, camel: &str| match object.get(snake).or_else(|| object.get(camel)) {
+/// With both flags set the snapshot wins.
+fn delivery(object: &Map<String, Value>, dialect: Dialect) -> Result<Delivery, Refusal> {
+    let flag = |names: &[&str]| match names.iter().find_map(|name| object.get(*name)) {
         None | Some(Value::Null) => Ok(false),
         Some(value) => value.as_bool().ok_or(ErrorName::WrongFormat),
     };
-    let only_realtime = flag("is_only_realtime", "isOnlyRealtime")?;
-    Ok(match (flag("is_only_snapshot", "isOnlySnapshot")?, only_realtime) {
+    let only_realtime = flag(dialect.only_realtime())?;
+    Ok(match (flag(dialect.only_snapshot())?, only_realtime) {
         (true, _) => Delivery::OnlySnapshot,
         (false, true) => Delivery::OnlyRealtime,
         (false, false) => Delivery::Both,
     })
-}
-
-/// A code without its `.n`, and how many units of a book it asks for: 1, 5, 15 or 30, anything else is 30.
-pub(crate) fn split_units(code: &str) -> (&str, usize) {
-    let Some((code, count)) = code.split_once('.') else { return (code, 30) };
-    match count {
-        "1" => (code, 1),
-        "5" => (code, 5),
-        "15" => (code, 15),
-        _ => (code, 30),
-    }
 }
 
 #[cfg(test)]
@@ -164,7 +166,7 @@ mod tests {
 
     fn wants(types: &str) -> Result<Vec<Want>, ErrorName> {
         let text = format!(r#"[{{"format":"SIMPLE"}},{types},{{"ticket":"t"}}]"#);
-        match Request::parse(text.as_bytes()) {
+        match Request::parse(text.as_bytes(), Dialect::Upbit) {
             Ok(Request::Subscribe { wants, format: Format::Simple, .. }) => Ok(wants),
             Ok(other) => panic!("{other:?}"),
             Err(refusal) => Err(refusal.name),

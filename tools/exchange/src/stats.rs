@@ -8,6 +8,8 @@ pub struct Stats {
     pub connections: u64,
     /// Upgrades answered with 101.
     pub upgrades: u64,
+    /// Plain HTTP requests, whatever the answer.
+    pub rest_requests: u64,
     /// Requests understood and served, LIST_SUBSCRIPTIONS included.
     pub requests: u64,
     /// Text `PING` messages.

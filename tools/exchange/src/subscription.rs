@@ -1,13 +1,14 @@
 //! What one connection is subscribed to: streams, and when each has its snapshot. Prints nothing itself.
 
+use crate::dialect::Dialect;
 use crate::format::Format;
 use crate::market::listing::Listings;
 use crate::replay::Replay;
-use crate::request::{Delivery, Kind, Want, split_units};
+use crate::request::{Delivery, Kind, Want};
 use std::collections::{HashMap, VecDeque};
 
-/// One (type, code, options).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// One (type, code, units, level).
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Stream {
     pub kind: Kind,
     pub units: usize,
@@ -15,6 +16,19 @@ pub(crate) struct Stream {
     /// False until the snapshot was sent: it always comes before realtime.
     pub live: bool,
     delivery: Delivery,
+}
+
+impl Stream {
+    fn new(kind: Kind, units: usize, level: i64, delivery: Delivery) -> Self {
+        Self { kind, units, level, live: !delivery.has_snapshot(), delivery }
+    }
+}
+
+/// What a request is read against.
+pub(crate) struct Venue<'a> {
+    pub listings: &'a Listings,
+    pub replay: Option<&'a Replay>,
+    pub dialect: Dialect,
 }
 
 #[derive(Debug)]
@@ -29,17 +43,11 @@ pub(crate) struct Subscription {
 
 impl Subscription {
     /// Unknown codes and unsupported levels are left out without a word. Replayed streams are not ours either.
-    pub fn new(
-        wants: Vec<Want>,
-        format: Format,
-        listings: &Listings,
-        replay: Option<&Replay>,
-        snapshots_at: [u64; 2],
-    ) -> Self {
+    pub fn new(wants: Vec<Want>, format: Format, venue: &Venue<'_>, snapshots_at: [u64; 2]) -> Self {
         let mut subscription = Self { format, wants: Vec::new(), streams: HashMap::new(), snapshots: VecDeque::new() };
         let mut order = Vec::new();
         for (want, code) in wants.iter().flat_map(|want| want.codes.iter().map(move |code| (want, code))) {
-            order.extend(subscription.add(want, code, listings, replay));
+            order.extend(subscription.add(want, code, venue));
         }
         let (first, rest) = order.split_at(order.len().div_ceil(2));
         for (at, burst) in snapshots_at.into_iter().zip([first, rest]) {
@@ -49,25 +57,28 @@ impl Subscription {
         subscription
     }
 
-    /// Adds one stream; returns its place if it gets a snapshot.
-    fn add(&mut self, want: &Want, code: &str, listings: &Listings, replay: Option<&Replay>) -> Option<(usize, usize)> {
-        let (code, units) = if want.kind == Kind::Orderbook { split_units(code) } else { (code, 0) };
-        let market = listings.index(code)?;
-        let row = listings.row(market);
-        let is_replayed = replay.is_some_and(|replay| replay.stream(want.kind.name(), code).is_some());
+    /// Adds one stream, or widens the one there is; returns its place if that is what earns it a snapshot.
+    fn add(&mut self, want: &Want, code: &str, venue: &Venue<'_>) -> Option<(usize, usize)> {
+        let (code, units) = if want.kind == Kind::Orderbook { venue.dialect.split_units(code) } else { (code, 0) };
+        let market = venue.listings.index(code)?;
+        let row = venue.listings.row(market);
+        let is_replayed = venue.replay.is_some_and(|replay| replay.stream(want.kind.name(), code).is_some());
         if is_replayed || !row.quote.supports_level(want.level, row.reference_price) {
             return None;
         }
         let level = if want.kind == Kind::Orderbook { want.level } else { 0 };
-        let live = want.delivery == Delivery::OnlyRealtime;
-        let stream = Stream { kind: want.kind, units, level, live, delivery: want.delivery };
         let streams = self.streams.entry(market).or_default();
-        // The same stream twice in one request is served once.
-        if streams.contains(&stream) {
-            return None;
-        }
-        streams.push(stream);
-        (!live).then_some((market, streams.len() - 1))
+        let same = |stream: &Stream| (stream.kind, stream.units, stream.level) == (want.kind, units, level);
+        let Some(index) = streams.iter().position(same) else {
+            streams.push(Stream::new(want.kind, units, level, want.delivery));
+            return want.delivery.has_snapshot().then_some((market, streams.len() - 1));
+        };
+        // Named twice in one request it is served once, with all that either object asks for. What Upbit does is not
+        // known.
+        let had_snapshot = streams[index].delivery.has_snapshot();
+        let delivery = streams[index].delivery.and(want.delivery);
+        streams[index] = Stream::new(want.kind, units, level, delivery);
+        (delivery.has_snapshot() && !had_snapshot).then_some((market, index))
     }
 
     pub fn markets(&self) -> impl Iterator<Item = usize> {

@@ -1,7 +1,16 @@
-//! The opening handshake: reads an HTTP upgrade request, writes the replies. Decides nothing about limits.
+//! How a connection opens: reads an HTTP request, an upgrade or a plain one, and writes the replies. Decides nothing
+//! about limits.
 
 /// Longest request head taken.
 const HEAD_MAX: usize = 16 * 1024;
+
+/// The first request of a connection.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Opening {
+    Upgrade(Upgrade),
+    /// A plain GET of this target, path and query.
+    Rest(String),
+}
 
 /// A well-formed upgrade request.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,15 +25,21 @@ pub(crate) struct Upgrade {
 
 /// An HTTP answer that ends the connection.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Rejection {
+pub(crate) struct Answer {
     pub status: u16,
     pub retry_after: Option<u32>,
     pub body: String,
 }
 
-impl Rejection {
-    pub fn new(status: u16, name: &str, message: &str) -> Self {
-        let body = serde_json::json!({"error": {"name": name, "message": message}}).to_string();
+impl Answer {
+    /// Something asked for.
+    pub fn ok(body: String) -> Self {
+        Self { status: 200, retry_after: None, body }
+    }
+
+    /// A refusal, in the exchange's shape of an error.
+    pub fn refuse(status: u16, name: impl Into<serde_json::Value>, message: &str) -> Self {
+        let body = serde_json::json!({"error": {"name": name.into(), "message": message}}).to_string();
         Self { status, retry_after: None, body }
     }
 
@@ -42,6 +57,7 @@ impl Rejection {
 
 fn reason(status: u16) -> &'static str {
     match status {
+        200 => "OK",
         400 => "Bad Request",
         401 => "Unauthorized",
         403 => "Forbidden",
@@ -57,17 +73,29 @@ fn reason(status: u16) -> &'static str {
     }
 }
 
-impl Upgrade {
+impl Opening {
     /// `None` when the head is not complete yet.
-    pub fn parse(bytes: &[u8]) -> Result<Option<Self>, Rejection> {
+    pub fn parse(bytes: &[u8]) -> Result<Option<Self>, Answer> {
         let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
             let too_long = bytes.len() > HEAD_MAX;
             return if too_long { Err(bad(431, "the request head is too long")) } else { Ok(None) };
         };
         let head = std::str::from_utf8(&bytes[..end]).map_err(|_| bad(400, "the request head is not text"))?;
         let mut lines = head.split("\r\n");
-        let path = path(lines.next().unwrap_or_default())?;
+        let target = target(lines.next().unwrap_or_default())?;
         let headers: Vec<(String, &str)> = lines.filter_map(header).collect();
+        // An upgrade that lacks its headers is still meant as one, and is told so.
+        let is_rest = !target.starts_with("/websocket") && !headers.iter().any(|(name, _)| name == "upgrade");
+        if is_rest {
+            return Ok(Some(Self::Rest(target.to_owned())));
+        }
+        Upgrade::check(target, &headers, end + 4).map(|upgrade| Some(Self::Upgrade(upgrade)))
+    }
+}
+
+impl Upgrade {
+    fn check(target: &str, headers: &[(String, &str)], length: usize) -> Result<Self, Answer> {
+        let path = target.split('?').next().unwrap_or_default().to_owned();
         let value = |name: &str| headers.iter().find(|(key, _)| key == name).map(|(_, value)| *value);
         let contains = |name: &str, token: &str| {
             value(name).is_some_and(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token)))
@@ -83,7 +111,7 @@ impl Upgrade {
         if value("host").is_none() {
             return Err(bad(400, "Host is missing"));
         }
-        Ok(Some(Self { path, key: key.to_owned(), has_origin, length: end + 4 }))
+        Ok(Self { path, key: key.to_owned(), has_origin, length })
     }
 
     /// The 101 answer.
@@ -98,17 +126,17 @@ impl Upgrade {
     }
 }
 
-fn bad(status: u16, message: &str) -> Rejection {
-    Rejection::new(status, "bad_request", message)
+fn bad(status: u16, message: &str) -> Answer {
+    Answer::refuse(status, "bad_request", message)
 }
 
-fn path(request_line: &str) -> Result<String, Rejection> {
+fn target(request_line: &str) -> Result<&str, Answer> {
     let mut words = request_line.split(' ');
     let (Some("GET"), Some(target), Some("HTTP/1.1"), None) = (words.next(), words.next(), words.next(), words.next())
     else {
         return Err(bad(400, "expected GET with HTTP/1.1"));
     };
-    Ok(target.split('?').next().unwrap_or_default().to_owned())
+    Ok(target)
 }
 
 fn header(line: &str) -> Option<(String, &str)> {

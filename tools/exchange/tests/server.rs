@@ -1,11 +1,11 @@
 //! The server over real loopback sockets, read by the `tungstenite` client.
 
+mod common;
+
+use common::encrypt;
 use hoga_exchange::{Config, Fault, Pace, Server, ServerConfig};
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::Arc;
 use std::time::Duration;
 use tungstenite::{Message, WebSocket};
 
@@ -25,18 +25,6 @@ fn connect(server: &Server) -> WebSocket<Box<dyn Stream>> {
     let (socket, response) = tungstenite::client(url, stream).map_err(|error| error.to_string()).unwrap();
     assert_eq!(response.headers()["limit-by-ip"], "Yes");
     socket
-}
-
-fn encrypt(server: &Server, stream: TcpStream) -> StreamOwned<ClientConnection, TcpStream> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from(server.ca_der().to_vec())).unwrap();
-    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let name = ServerName::from(server.address().ip());
-    StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), stream)
 }
 
 fn fast(plain: bool) -> ServerConfig {

@@ -5,9 +5,10 @@ use crate::connection::{Stale, State};
 use crate::format::Format;
 use crate::frame::{self, Incoming, Violation};
 use crate::message;
-use crate::refusal::ErrorName;
+use crate::received::Received;
+use crate::refusal::{ErrorName, Refusal};
 use crate::request::{Request, Want};
-use crate::subscription::Subscription;
+use crate::subscription::{Subscription, Venue};
 use std::time::Duration;
 
 /// How long frames of a replaced subscription can still come.
@@ -58,18 +59,25 @@ impl Exchange {
             self.stats.text_pings += 1;
             return connection.start_status(self.now);
         }
-        if !connection.requests.try_record(self.now) {
-            self.stats.requests_over_limit += 1;
-            return self.fail(conn, &ErrorName::TooManyRequest.into());
-        }
-        match Request::parse(message) {
+        let request = match connection.requests.try_record(self.now) {
+            true => Request::parse(message, self.config.dialect).inspect_err(|_| self.stats.malformed_requests += 1),
+            false => {
+                self.stats.requests_over_limit += 1;
+                Err(ErrorName::TooManyRequest.into())
+            }
+        };
+        self.record(conn, message, request.as_ref().err());
+        match request {
             Ok(Request::List { ticket, format }) => self.list(conn, &ticket, format),
             Ok(Request::Subscribe { wants, format, .. }) => self.subscribe(conn, wants, format),
-            Err(refusal) => {
-                self.stats.malformed_requests += 1;
-                self.fail(conn, &refusal);
-            }
+            Err(refusal) => self.fail(conn, &refusal),
         }
+    }
+
+    fn record(&mut self, conn: ConnId, message: &[u8], refusal: Option<&Refusal>) {
+        let text = String::from_utf8_lossy(message).into_owned();
+        let refused = refusal.map(|refusal| refusal.name);
+        self.received.push(Received { at_ns: self.now, conn, text, refused }, self.config.received_kept);
     }
 
     fn list(&mut self, conn: ConnId, ticket: &str, format: Format) {
@@ -80,7 +88,7 @@ impl Exchange {
             subscription.format = format;
             wants = &subscription.wants;
         }
-        connection.outbox.push_notice(message::subscriptions(format, wants, ticket));
+        connection.outbox.push_notice(message::subscriptions(format, wants, ticket, self.config.dialect));
     }
 
     fn subscribe(&mut self, conn: ConnId, wants: Vec<Want>, format: Format) {
@@ -92,7 +100,8 @@ impl Exchange {
             connection.cursor.subscribe(replay, &wants, self.now);
         }
         let snapshots_at = self.config.snapshot_delays.map(|delay| self.now + nanos(delay));
-        let subscription = Subscription::new(wants, format, &self.floor.listings, replay, snapshots_at);
+        let venue = Venue { listings: &self.floor.listings, replay, dialect: self.config.dialect };
+        let subscription = Subscription::new(wants, format, &venue, snapshots_at);
         // In the order of the request, so that the same inputs wake the markets in the same order.
         let mut markets: Vec<usize> = subscription.markets().collect();
         markets.sort_unstable();

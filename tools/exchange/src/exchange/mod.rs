@@ -13,10 +13,11 @@ use crate::fault::{Fault, Switches};
 use crate::limits::{Connects, Requests};
 use crate::market::floor::Floor;
 use crate::market::listing::Listings;
+use crate::received::{Received, Record};
 use crate::rng::Rng;
 use crate::stats::Stats;
 use crate::subscription::Subscription;
-use crate::upgrade::Rejection;
+use crate::upgrade::Answer;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -61,9 +62,10 @@ pub struct Exchange {
     /// A subscription went away: some market may be awake for nobody.
     floor_is_stale: bool,
     switches: Switches,
-    rejections: VecDeque<Rejection>,
+    rejections: VecDeque<Answer>,
     observer: Option<Box<dyn Observer>>,
     stats: Stats,
+    received: Record,
     rng: Rng,
     now: u64,
 }
@@ -93,6 +95,7 @@ impl Exchange {
             rejections: VecDeque::new(),
             observer: None,
             stats: Stats::default(),
+            received: Record::default(),
             now,
         }
     }
@@ -107,7 +110,22 @@ impl Exchange {
         &self.stats
     }
 
-    /// Codes of all markets, busiest of each quote first.
+    /// What clients asked for, on all connections, oldest first: the last [`Config::received_kept`] of it.
+    pub fn received(&self) -> impl Iterator<Item = &Received> {
+        self.received.iter()
+    }
+
+    /// Lists a market, or delists it. False when there is no such market to delist, or there can be none to list: a code
+    /// is `KRW-`, `BTC-` or `USDT-` and an asset.
+    ///
+    /// Of a delisted market nothing comes any more, without a word. One that was listed is served from the next request
+    /// on that names it. Replayed lines are not affected.
+    pub fn set_listed(&mut self, now: u64, code: &str, on: bool) -> bool {
+        self.now = now;
+        if on { self.floor.listings.list(code) } else { self.floor.delist(code) }
+    }
+
+    /// Codes of all listed markets, busiest of each quote first.
     pub fn markets(&self) -> impl Iterator<Item = &str> {
         self.floor.listings.codes()
     }
@@ -148,7 +166,7 @@ impl Exchange {
             return self.read_frames(conn);
         }
         connection.inbox.extend_from_slice(bytes);
-        self.upgrade(conn);
+        self.open(conn);
     }
 
     /// The client's TCP connection is gone.
@@ -242,7 +260,7 @@ impl Exchange {
                 self.for_each_open(|connection, _| connection.outbox.push_raw([&[0xFF], &noise[..]].concat()));
             }
             Fault::RejectUpgrades { count, status, retry_after, body } => {
-                let rejection = |_| Rejection { status, retry_after, body: body.clone() };
+                let rejection = |_| Answer { status, retry_after, body: body.clone() };
                 self.rejections.extend((0..count).map(rejection));
             }
             Fault::ErrorNow(name) => {

@@ -4,26 +4,31 @@ use super::{ConnId, Exchange, Flow, STATUS, nanos};
 use crate::connection::{Connection, State};
 use crate::limits::Verdict;
 use crate::refusal::Refusal;
-use crate::upgrade::{Rejection, Upgrade};
+use crate::rest;
+use crate::upgrade::{Answer, Opening, Upgrade};
 use std::time::Duration;
 
 impl Exchange {
-    pub(super) fn upgrade(&mut self, conn: ConnId) {
+    pub(super) fn open(&mut self, conn: ConnId) {
         let Some(connection) = self.connections.get_mut(&conn) else { return };
-        let parsed = Upgrade::parse(&connection.inbox);
-        let answer = match parsed {
+        // What it goes on with, or the last it is told.
+        let answer = match Opening::parse(&connection.inbox) {
             Ok(None) => return,
-            Ok(Some(upgrade)) => self.judge(conn, &upgrade).map(|remaining| (upgrade, remaining)),
-            Err(rejection) => {
+            Ok(Some(Opening::Upgrade(upgrade))) => self.judge(conn, &upgrade).map(|remaining| (upgrade, remaining)),
+            Ok(Some(Opening::Rest(target))) => {
+                self.stats.rest_requests += 1;
+                Err(rest::answer(&target, &self.floor.listings))
+            }
+            Err(refusal) => {
                 self.stats.malformed_upgrades += 1;
-                Err(rejection)
+                Err(refusal)
             }
         };
         let Some(connection) = self.connections.get_mut(&conn) else { return };
         let mut bytes = Vec::new();
         match answer {
-            Err(rejection) => {
-                rejection.write(&mut bytes);
+            Err(last) => {
+                last.write(&mut bytes);
                 connection.outbox.push_raw(bytes);
                 connection.finish(Flow::Close);
             }
@@ -44,13 +49,13 @@ impl Exchange {
     }
 
     /// Whether a well-formed upgrade is let in, and how many more would be this second.
-    fn judge(&mut self, conn: ConnId, upgrade: &Upgrade) -> Result<u64, Rejection> {
+    fn judge(&mut self, conn: ConnId, upgrade: &Upgrade) -> Result<u64, Answer> {
         if let Some(rejection) = self.rejections.pop_front() {
             self.stats.faulted_upgrades += 1;
             return Err(rejection);
         }
         let ip = self.connections[&conn].ip;
-        let refused = |status, message: &str| Rejection::new(status, "too_many_requests", message);
+        let refused = |status, message: &str| Answer::refuse(status, "too_many_requests", message);
         match self.connects.ask(&self.config.limits, self.now, ip, upgrade.has_origin) {
             Verdict::Allowed { remaining } => self.admit(&upgrade.path).map(|()| remaining),
             Verdict::TooMany => {
@@ -70,16 +75,16 @@ impl Exchange {
         }
     }
 
-    fn admit(&mut self, path: &str) -> Result<(), Rejection> {
+    fn admit(&mut self, path: &str) -> Result<(), Answer> {
         match path {
             "/websocket/v1" => Ok(()),
             // Authenticated types are not simulated yet: every token is a wrong one.
             "/websocket/v1/private" | "/websocket/v1/info" => {
-                Err(Rejection::new(401, "invalid_access_key", "잘못된 엑세스 키입니다."))
+                Err(Answer::refuse(401, "invalid_access_key", "잘못된 엑세스 키입니다."))
             }
             _ => {
                 self.stats.malformed_upgrades += 1;
-                Err(Rejection::new(404, "not_found", "no such path"))
+                Err(Answer::refuse(404, "not_found", "no such path"))
             }
         }
     }
@@ -103,7 +108,7 @@ impl Exchange {
             let Some(connection) = self.connections.get_mut(&id) else { continue };
             connection.last_traffic = self.now;
             if connection.state == State::Upgrading {
-                self.upgrade(id);
+                self.open(id);
             } else {
                 let held = std::mem::take(&mut connection.inbox);
                 connection.reader.feed(&held);

@@ -2,6 +2,7 @@
 
 use super::{ConnId, Exchange, Flow, STATUS, has_room, nanos};
 use crate::connection::{Connection, State};
+use crate::dialect::Dialect;
 use crate::fault::Switches;
 use crate::format::Format;
 use crate::market::{Event, Market};
@@ -47,7 +48,7 @@ impl Exchange {
         let Some(subscription) = &mut connection.subscription else { return };
         while let Some((index, stream)) = subscription.take_snapshot(self.now) {
             let Some(market) = self.floor.market(index).filter(|_| !self.switches.mute) else { continue };
-            let print = print(subscription.format, true, &self.switches);
+            let print = print(subscription.format, true, &self.switches, self.config.dialect);
             if let Some(payload) = snapshot(print, market, &stream) {
                 connection.outbox.push_data(payload, &self.switches);
             }
@@ -56,12 +57,12 @@ impl Exchange {
 
     pub(super) fn dispatch(&mut self, index: usize, event: &Event) {
         let Some(market) = self.floor.market(index).filter(|_| !self.switches.mute) else { return };
-        let duplicate_trades = self.switches.duplicate_trades;
+        let (duplicate_trades, dialect) = (self.switches.duplicate_trades, self.config.dialect);
         let copies = |kind| if duplicate_trades && kind == Kind::Trade { 2 } else { 1 };
         for connection in self.connections.values_mut().filter(|connection| connection.is_open()) {
             for kind in kinds(event) {
                 let Some(subscription) = subscription_for(connection, index, kind) else { continue };
-                let print = print(subscription.format, false, &self.switches);
+                let print = print(subscription.format, false, &self.switches, dialect);
                 let live = subscription.live(index, kind);
                 let payloads: Vec<Vec<u8>> = live.flat_map(|stream| realtime(print, market, event, stream)).collect();
                 for payload in payloads.iter().flat_map(|payload| iter::repeat_n(payload, copies(kind))) {
@@ -111,8 +112,9 @@ fn kinds(event: &Event) -> Vec<Kind> {
     }
 }
 
-fn print(format: Format, snapshot: bool, switches: &Switches) -> Print {
-    Print { format, snapshot, microseconds: switches.microseconds, unknown_keys: switches.unknown_keys }
+fn print(format: Format, snapshot: bool, switches: &Switches, dialect: Dialect) -> Print {
+    let (microseconds, unknown_keys) = (switches.microseconds, switches.unknown_keys);
+    Print { format, snapshot, dialect, microseconds, unknown_keys }
 }
 
 fn snapshot(print: Print, market: &Market, stream: &Stream) -> Option<Vec<u8>> {

@@ -54,9 +54,18 @@ impl Floor {
         }
     }
 
-    /// A market that was woken before.
+    /// Takes a market off the list and lets it sleep, whoever wants it. False when it was not on the list.
+    pub fn delist(&mut self, code: &str) -> bool {
+        let Some(index) = self.listings.delist(code) else { return false };
+        if let Some(slot) = self.slots.get_mut(&index) {
+            slot.awake = false;
+        }
+        true
+    }
+
+    /// A market that is awake.
     pub fn market(&self, index: usize) -> Option<&Market> {
-        self.slots.get(&index).map(|slot| &slot.market)
+        self.slots.get(&index).filter(|slot| slot.awake).map(|slot| &slot.market)
     }
 
     /// When [`step`](Self::step) has something to do; possibly early, never late.

@@ -1,4 +1,4 @@
-//! The list of markets: codes, reference prices and how busy each one is. No state that changes.
+//! The list of markets: codes, reference prices and how busy each one is. Rows stay; what changes is which are listed.
 
 use super::tick::Quote;
 use crate::number::ONE;
@@ -69,10 +69,12 @@ const ASSETS: [(&str, f64); 40] = [
 const KRW_OF_TEN: usize = 6;
 const BTC_OF_TEN: usize = 3;
 
-/// All markets of the venue, in the order of their index.
+/// All markets of the venue, in the order of their index. A delisted one keeps its row.
 #[derive(Debug)]
 pub(crate) struct Listings {
+    seed: u64,
     rows: Vec<Listing>,
+    /// Only those that are listed.
     by_code: HashMap<String, usize>,
 }
 
@@ -91,7 +93,7 @@ impl Listings {
             })
             .collect();
         let by_code = rows.iter().enumerate().map(|(index, row)| (row.code.clone(), index)).collect();
-        Self { rows, by_code }
+        Self { seed, rows, by_code }
     }
 
     pub fn index(&self, code: &str) -> Option<usize> {
@@ -102,10 +104,36 @@ impl Listings {
         &self.rows[index]
     }
 
+    /// Codes of all that are listed.
     pub fn codes(&self) -> impl Iterator<Item = &str> {
-        self.rows.iter().map(|row| row.code.as_str())
+        self.rows.iter().map(|row| row.code.as_str()).filter(|code| self.by_code.contains_key(*code))
+    }
+
+    /// Lists a market, new or delisted before. False when there can be no such market.
+    pub fn list(&mut self, code: &str) -> bool {
+        let known = self.rows.iter().position(|row| row.code == code);
+        let Some(index) = known.or_else(|| self.add(code)) else { return false };
+        self.by_code.insert(code.to_owned(), index);
+        true
+    }
+
+    fn add(&mut self, code: &str) -> Option<usize> {
+        let index = self.rows.len();
+        self.rows.push(Listing::newcomer(self.seed, index, code)?);
+        Some(index)
+    }
+
+    /// Takes a market off the list; its index, if it was on it.
+    pub fn delist(&mut self, code: &str) -> Option<usize> {
+        self.by_code.remove(code)
     }
 }
+
+/// The currencies of the quote groups, and what one of each is worth in KRW.
+const QUOTES: [(&str, Quote, f64); 3] =
+    [("KRW", Quote::Krw, 1.0), ("BTC", Quote::Btc, ASSETS[0].1), ("USDT", Quote::Usdt, 1_463.0)];
+/// How busy a newly listed market is: as the one of this rank.
+const NEWCOMER_RANK: usize = 5;
 
 impl Listing {
     /// The market of `rank` among those of its quote group: 0 KRW, 1 BTC, 2 USDT.
@@ -113,11 +141,24 @@ impl Listing {
         let mut rng = Rng::for_part(seed, index as u64);
         // A BTC market of BTC does not exist; a USDT market of BTC does.
         let (asset, krw) = asset(if group == 1 { rank + 1 } else { rank }, &mut rng);
-        let (prefix, mut quote, per_quote) = match group {
-            0 => ("KRW", Quote::Krw, 1.0),
-            1 => ("BTC", Quote::Btc, ASSETS[0].1),
-            _ => ("USDT", Quote::Usdt, 1_463.0),
-        };
+        Self::row(group, rank, &asset, krw, &mut rng)
+    }
+
+    /// A market listed at run time. `None` when the code is none, or in a currency that nothing is quoted in.
+    fn newcomer(seed: u64, index: usize, code: &str) -> Option<Self> {
+        let (prefix, asset) = code.split_once('-')?;
+        let group = QUOTES.iter().position(|(quote, ..)| *quote == prefix)?;
+        let is_code = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
+        if asset.is_empty() || asset == prefix || !asset.bytes().all(is_code) {
+            return None;
+        }
+        let known = ASSETS.iter().find(|(name, _)| *name == asset);
+        let mut rng = Rng::for_part(seed, index as u64);
+        Some(Self::row(group, NEWCOMER_RANK, asset, known.map_or(1_000.0, |(_, krw)| *krw), &mut rng))
+    }
+
+    fn row(group: usize, rank: usize, asset: &str, krw: f64, rng: &mut Rng) -> Self {
+        let (prefix, mut quote, per_quote) = QUOTES[group];
         if group == 0 && (asset == "USDT" || asset == "USDC") {
             quote = Quote::KrwStable;
         }
@@ -158,6 +199,21 @@ mod tests {
         assert!(listings.index("BTC-ETH").is_some() && listings.index("USDT-BTC").is_some());
         assert_eq!(listings.by_code.len(), 855);
         assert_eq!(listings.index("BTC-BTC"), None);
+    }
+
+    #[test]
+    fn markets_can_be_listed_delisted_and_listed_again() {
+        let mut listings = Listings::new(7, 10);
+        assert!(listings.list("KRW-NEW1") && listings.list("BTC-NEW1") && listings.list("KRW-BTC"));
+        assert_eq!(listings.codes().count(), 12);
+        assert_eq!(listings.row(10).quote, Quote::Krw);
+        let index = listings.delist("KRW-BTC");
+        assert_eq!((index, listings.delist("KRW-BTC"), listings.index("KRW-BTC")), (Some(0), None, None));
+        assert!(!listings.codes().any(|code| code == "KRW-BTC"));
+        assert!(listings.list("KRW-BTC") && listings.index("KRW-BTC") == Some(0));
+        for none in ["", "KRW", "KRW-", "-BTC", "krw-new", "KRW-new", "EUR-BTC", "KRW-A-B", "KRW-KRW", "KRW-*"] {
+            assert!(!listings.list(none), "{none}");
+        }
     }
 
     #[test]

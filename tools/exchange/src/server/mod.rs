@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::exchange::{Exchange, Observer};
 use crate::fault::Fault;
 use crate::log::LogFile;
+use crate::received::Received;
 use crate::replay::Replay;
 use crate::stats::Stats;
 use certificate::Identity;
@@ -59,8 +60,11 @@ impl Default for ServerConfig {
     }
 }
 
+/// Something to do with the exchange, now.
+type Act = Box<dyn FnOnce(&mut Exchange, u64) + Send>;
+
 enum Command {
-    Inject(Fault, Sender<()>),
+    Act(Act),
     Shutdown,
 }
 
@@ -154,11 +158,23 @@ impl Server {
 
     /// Makes something go wrong; it does when this returns.
     pub fn inject(&self, fault: Fault) {
-        let (done, wait) = mpsc::channel();
-        self.send(Command::Inject(fault, done));
-        if wait.recv_timeout(ANSWER_TIMEOUT).is_err() {
-            tracing::error!("the simulated exchange does not answer: the fault was not injected");
-        }
+        self.ask(|exchange, now| exchange.inject(now, fault));
+    }
+
+    /// What clients asked for, on all connections, oldest first; see [`Exchange::received`].
+    pub fn received(&self) -> Vec<Received> {
+        self.ask(|exchange, _| exchange.received().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Lists a market, or delists it; see [`Exchange::set_listed`]. It is done when this returns.
+    pub fn set_listed(&self, code: &str, on: bool) -> bool {
+        let code = code.to_owned();
+        self.ask(move |exchange, now| exchange.set_listed(now, &code, on)).unwrap_or(false)
+    }
+
+    /// Codes of all listed markets, busiest of each quote first.
+    pub fn markets(&self) -> Vec<String> {
+        self.ask(|exchange, _| exchange.markets().map(str::to_owned).collect()).unwrap_or_default()
     }
 
     /// Ends the thread, closes everything and waits for that.
@@ -171,6 +187,20 @@ impl Server {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+
+    /// Does something with the exchange on its thread, and waits for the answer.
+    fn ask<T: Send + 'static>(&self, act: impl FnOnce(&mut Exchange, u64) -> T + Send + 'static) -> Option<T> {
+        let (done, wait) = mpsc::channel();
+        self.send(Command::Act(Box::new(move |exchange, now| {
+            // Whoever asked may have stopped waiting.
+            let _ = done.send(act(exchange, now));
+        })));
+        let answer = wait.recv_timeout(ANSWER_TIMEOUT).ok();
+        if answer.is_none() {
+            tracing::error!("the simulated exchange does not answer");
+        }
+        answer
     }
 
     fn send(&self, command: Command) {

@@ -81,11 +81,7 @@ impl Reactor {
         while let Ok(command) = self.commands.try_recv() {
             match command {
                 Command::Shutdown => return false,
-                Command::Inject(fault, done) => {
-                    self.exchange.inject(self.clock.now(), fault);
-                    // Whoever asked may have stopped waiting.
-                    let _ = done.send(());
-                }
+                Command::Act(act) => act(&mut self.exchange, self.clock.now()),
             }
         }
         true

@@ -1,9 +1,12 @@
 //! A client for tests: one connection to an exchange in the same thread, under a clock the test owns.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
-use hoga_exchange::{Config, ConnId, Exchange, Flow};
+use hoga_exchange::{Config, ConnId, Exchange, Flow, Server};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::Value;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, TcpStream};
+use std::sync::Arc;
 
 pub const MS: u64 = 1_000_000;
 pub const SECOND: u64 = 1_000 * MS;
@@ -141,6 +144,19 @@ impl Link {
     pub fn unread(&self) -> &[u8] {
         &self.unread
     }
+}
+
+/// TLS to a server whose authority is trusted.
+pub fn encrypt(server: &Server, stream: TcpStream) -> StreamOwned<ClientConnection, TcpStream> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from(server.ca_der().to_vec())).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::from(server.address().ip());
+    StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), stream)
 }
 
 pub fn subscribe(kind: &str, codes: &[&str]) -> String {

@@ -1,0 +1,166 @@
+//! Which markets exist, asked of the exchange's REST interface: one blocking GET. Behind the feature `rest`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use simd_json::prelude::*;
+use simd_json::tape::Value;
+use ureq::tls::{Certificate, RootCerts, TlsConfig as UreqTls};
+use ureq::{Agent, Error};
+
+use super::markets::{MarketSource, SourceError, SourceFailure};
+use super::tls::{InvalidRoots, TlsConfig, certificates};
+use crate::config::Endpoint;
+use crate::model::Market;
+
+/// Upbit's list has about 100 KB, with details 400 KB.
+const BODY_BYTES_MAX: u64 = 8 << 20;
+
+/// `GET /v1/market/all` of an exchange, at [`Endpoint::rest_url`].
+///
+/// Certificates are always verified: against the web's public roots, and roots added on purpose. Redirects are not
+/// followed, proxies named in the environment are not used, and no `Origin` is sent. Nothing is kept open between two
+/// calls.
+pub struct RestMarkets {
+    agent: Agent,
+    url: String,
+    timeout: Duration,
+    skipped: u64,
+}
+
+impl RestMarkets {
+    /// The default deadline of one call.
+    pub const TIMEOUT: Duration = Duration::from_secs(5);
+
+    /// Asks the exchange behind `endpoint`, trusting the roots in each of `extra_pem` besides the public ones: the same
+    /// that the engine was given.
+    ///
+    /// # Errors
+    /// When a root certificate cannot be read or used. The network is not touched.
+    pub fn new(endpoint: &Endpoint, extra_pem: &[Vec<u8>]) -> Result<Self, InvalidRoots> {
+        // ureq passes over a root it cannot use; here each is used or named.
+        TlsConfig::new(extra_pem)?;
+        let tls = UreqTls::builder()
+            // Named here and not taken from the process: another crate may have installed another default.
+            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .root_certs(roots(extra_pem)?)
+            .build();
+        let agent = Agent::config_builder()
+            .tls_config(tls)
+            .https_only(endpoint.is_secure())
+            .proxy(None)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .http_status_as_error(false)
+            .max_idle_connections(0)
+            .user_agent(concat!("hoga/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .new_agent();
+        Ok(Self { agent, url: endpoint.rest_url("/v1/market/all"), timeout: Self::TIMEOUT, skipped: 0 })
+    }
+
+    /// The deadline of one call, from the look-up of the name to the last byte. Default: [`RestMarkets::TIMEOUT`], 5 s.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// How many entries of the last list had no market code that can be subscribed.
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    fn fetch(&self) -> Result<Vec<u8>, SourceFailure> {
+        let request = self.agent.get(&self.url).config().timeout_global(Some(self.timeout)).build();
+        let mut response = request.call().map_err(|error| self.failure(error))?;
+        if response.status() != 200 {
+            return Err(SourceFailure::Status(response.status().as_u16()));
+        }
+        let body = response.body_mut().with_config().limit(BODY_BYTES_MAX);
+        body.read_to_vec().map_err(|error| self.failure(error))
+    }
+
+    fn failure(&self, error: Error) -> SourceFailure {
+        match error {
+            Error::Timeout(_) => SourceFailure::Timeout(self.timeout),
+            Error::BodyExceedsLimit(limit_bytes) => SourceFailure::TooLarge { limit_bytes },
+            other => SourceFailure::Unreachable(other.to_string()),
+        }
+    }
+}
+
+impl MarketSource for RestMarkets {
+    fn markets(&mut self) -> Result<Vec<Market>, SourceError> {
+        let list = self.fetch().and_then(|mut body| read(&mut body).map_err(SourceFailure::Unreadable));
+        let list = list.map_err(|failure| SourceError { url: self.url.clone(), failure })?;
+        self.skipped = list.skipped;
+        if list.skipped > 0 {
+            tracing::warn!(skipped = list.skipped, url = self.url, "entries without a usable market code");
+        }
+        Ok(list.markets)
+    }
+}
+
+/// The public roots and those of ours, as whole certificates.
+fn roots(extra_pem: &[Vec<u8>]) -> Result<RootCerts, InvalidRoots> {
+    let mut roots: Vec<Certificate<'static>> =
+        webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|root| Certificate::from_der(root)).collect();
+    for pem in extra_pem {
+        roots.extend(certificates(pem)?.iter().map(|root| Certificate::from_der(root).to_owned()));
+    }
+    Ok(RootCerts::new_with_certs(&roots))
+}
+
+/// What an answer says.
+#[derive(Debug, PartialEq, Eq)]
+struct List {
+    markets: Vec<Market>,
+    skipped: u64,
+}
+
+/// Reads a list of objects that have a `market`, whatever else they have.
+fn read(body: &mut [u8]) -> Result<List, String> {
+    let tape = simd_json::to_tape(body).map_err(|error| format!("the answer is not JSON: {error}"))?;
+    let Some(entries) = tape.as_value().as_array() else { return Err("the answer is not a list".to_owned()) };
+    let markets: Vec<Market> = entries.iter().filter_map(market).collect();
+    // An exchange without a single market is no exchange, and believing it would end every stream.
+    if markets.is_empty() {
+        return Err("the answer holds no market".to_owned());
+    }
+    let skipped = (entries.len() - markets.len()) as u64;
+    Ok(List { markets, skipped })
+}
+
+fn market(entry: Value<'_, '_>) -> Option<Market> {
+    entry.as_object()?.get("market")?.as_str()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(text: &str) -> Result<(String, u64), String> {
+        let list = read(&mut text.as_bytes().to_vec())?;
+        let codes: Vec<String> = list.markets.iter().map(Market::to_string).collect();
+        Ok((codes.join(" "), list.skipped))
+    }
+
+    #[test]
+    fn unknown_fields_are_passed_over_and_bad_codes_counted() {
+        let text = r#"[
+            {"market":"KRW-BTC","korean_name":"비트코인","english_name":"Bitcoin"},
+            {"market_event":{"warning":false,"caution":{"A":[true]}},"market":"KRW-ETH"},
+            {"market":"krw-xrp"}, {"market":7}, {"english_name":"Nothing"}, null, []
+        ]"#;
+        assert_eq!(list(text), Ok(("KRW-BTC KRW-ETH".to_owned(), 5)));
+    }
+
+    #[test]
+    fn what_is_no_list_of_markets_is_refused() {
+        for text in ["", "x", "[", "{}", "7", "[]", r#"[{"market":""}]"#, r#"{"error":{"name":"x"}}"#] {
+            assert!(list(text).is_err(), "{text}");
+        }
+        assert!(list(&"[".repeat(1_000_000)).is_err());
+    }
+}

@@ -1,0 +1,180 @@
+//! Markets by pattern: `KRW-*`, `*-BTC`, `*`. Says which markets are meant, not which exist.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::model::{InvalidMarket, Market};
+
+/// All markets of one quote currency (`KRW-*`), of one base currency (`*-BTC`), or all there are (`*`).
+///
+/// A `*` stands for a whole currency, never for a part of one. It holds its text inline, so it is `Copy`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Pattern {
+    side: Side,
+    currency: Currency,
+}
+
+/// Which half of a market code is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Side {
+    /// Neither; the currency is empty.
+    Neither,
+    Quote,
+    Base,
+}
+
+/// One half of a market code, zero-padded. ASCII only.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Currency([u8; Market::MAX_LEN]);
+
+/// Why a text is not a pattern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidPattern {
+    /// No `*` in it: that is a market code, or nothing.
+    NoStar,
+    /// A `*` that is not a whole currency, or more than one of them.
+    Star,
+    /// The given currency cannot be part of a market code, for this reason.
+    Currency(InvalidMarket),
+}
+
+impl fmt::Display for InvalidPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoStar => f.write_str("a pattern holds a '*'; without one it is a market code"),
+            Self::Star => f.write_str("a '*' stands for a whole currency: write KRW-*, *-BTC or * alone"),
+            Self::Currency(reason) => write!(f, "the currency beside the '*' is not valid: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for InvalidPattern {}
+
+impl Pattern {
+    /// Every market.
+    pub const ALL: Self = Self { side: Side::Neither, currency: Currency([0; Market::MAX_LEN]) };
+
+    /// Whether this text means a pattern, good or bad, and not a market code.
+    pub fn is_meant(text: &str) -> bool {
+        text.contains('*')
+    }
+
+    /// Whether it means this market.
+    pub fn matches(&self, market: Market) -> bool {
+        match self.side {
+            Side::Neither => true,
+            Side::Quote => market.quote() == self.currency.as_str(),
+            Side::Base => market.base() == self.currency.as_str(),
+        }
+    }
+}
+
+impl Currency {
+    fn parse(text: &str) -> Result<Self, InvalidPattern> {
+        if text.contains('*') {
+            return Err(InvalidPattern::Star);
+        }
+        // The rules are those of a market: with the shortest other half it must be one.
+        let market: Market = format!("{text}-X").parse().map_err(InvalidPattern::Currency)?;
+        let mut bytes = [0; Market::MAX_LEN];
+        bytes[..text.len()].copy_from_slice(market.quote().as_bytes());
+        Ok(Self(bytes))
+    }
+
+    fn as_str(&self) -> &str {
+        let len = self.0.iter().position(|&byte| byte == 0).unwrap_or(self.0.len());
+        // Only ASCII gets in, so this cannot fail.
+        std::str::from_utf8(&self.0[..len]).unwrap_or_default()
+    }
+}
+
+impl FromStr for Pattern {
+    type Err = InvalidPattern;
+    fn from_str(text: &str) -> Result<Self, InvalidPattern> {
+        if !Self::is_meant(text) {
+            return Err(InvalidPattern::NoStar);
+        }
+        match text.split_once('-') {
+            None if text == "*" => Ok(Self::ALL),
+            Some((quote, "*")) => Ok(Self { side: Side::Quote, currency: Currency::parse(quote)? }),
+            Some(("*", base)) => Ok(Self { side: Side::Base, currency: Currency::parse(base)? }),
+            _ => Err(InvalidPattern::Star),
+        }
+    }
+}
+
+impl TryFrom<&str> for Pattern {
+    type Error = InvalidPattern;
+    fn try_from(text: &str) -> Result<Self, InvalidPattern> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let currency = self.currency.as_str();
+        match self.side {
+            Side::Neither => f.pad("*"),
+            Side::Quote => f.pad(&format!("{currency}-*")),
+            Side::Base => f.pad(&format!("*-{currency}")),
+        }
+    }
+}
+
+impl fmt::Debug for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matching(pattern: &str) -> Vec<&'static str> {
+        let pattern: Pattern = pattern.parse().unwrap();
+        let codes = ["KRW-BTC", "KRW-ETH", "BTC-ETH", "USDT-BTC", "KRWX-BTC"];
+        codes.into_iter().filter(|code| pattern.matches(code.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn a_star_is_a_whole_currency() {
+        assert_eq!(matching("KRW-*"), ["KRW-BTC", "KRW-ETH"]);
+        assert_eq!(matching("*-BTC"), ["KRW-BTC", "USDT-BTC", "KRWX-BTC"]);
+        assert_eq!(matching("*").len(), 5);
+        assert_eq!(matching("EUR-*").len(), 0);
+    }
+
+    #[test]
+    fn it_prints_as_it_was_written() {
+        for text in ["KRW-*", "*-BTC", "*", "*-1INCH", "AAAAAAAAAAAAAAAAAAAAA-*"] {
+            assert_eq!(text.parse::<Pattern>().unwrap().to_string(), text);
+        }
+        assert_eq!(format!("{:>6}|{:?}", Pattern::ALL, Pattern::ALL), "     *|*");
+    }
+
+    #[test]
+    fn anything_else_is_refused_with_the_reason() {
+        let reason = |text: &str| text.parse::<Pattern>().unwrap_err();
+        for star in ["KR*-BTC", "KRW-B*", "**", "*-*", "KRW-**", "K*-*", "KRW*", "*KRW", "KRW-BTC-*X", "a*"] {
+            assert_eq!(reason(star), InvalidPattern::Star, "{star}");
+        }
+        for plain in ["", "KRW-BTC", "KRW-", "krw"] {
+            assert_eq!(reason(plain), InvalidPattern::NoStar, "{plain}");
+        }
+        for (text, why) in [
+            ("krw-*", InvalidMarket::Character),
+            ("*-btc", InvalidMarket::Character),
+            (" -*", InvalidMarket::Character),
+            ("-*", InvalidMarket::NotAPair),
+            ("*-", InvalidMarket::NotAPair),
+            ("*-KRW-BTC", InvalidMarket::NotAPair),
+            ("*-AAAAAAAAAAAAAAAAAAAAAA", InvalidMarket::TooLong),
+        ] {
+            assert_eq!(reason(text), InvalidPattern::Currency(why), "{text}");
+        }
+        // The first dash divides, so here the star stands for a part.
+        assert_eq!(reason("KRW-BTC-*"), InvalidPattern::Star);
+    }
+}

@@ -1,0 +1,44 @@
+//! The REST interface beside the WebSocket: the list of markets and nothing else. Each answer ends its connection;
+//! Upbit's limits on REST requests are not kept.
+
+use crate::market::listing::Listings;
+use crate::upgrade::Answer;
+use serde_json::{Value, json};
+
+/// What a GET of `target`, path and query, is answered with.
+pub(crate) fn answer(target: &str, listings: &Listings) -> Answer {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    match path {
+        "/v1/market/all" => Answer::ok(markets(listings, wants_details(query))),
+        // That the name is a number here is Upbit's own inconsistency; the text is a guess.
+        _ => Answer::refuse(404, 404, "no such path"),
+    }
+}
+
+/// Both spellings are in use.
+fn wants_details(query: &str) -> bool {
+    query.split('&').any(|part| part == "is_details=true" || part == "isDetails=true")
+}
+
+fn markets(listings: &Listings, details: bool) -> String {
+    listings.codes().map(|code| market(code, details)).collect::<Value>().to_string()
+}
+
+fn market(code: &str, details: bool) -> Value {
+    // An asset has no name here but its code.
+    let name = code.split_once('-').map_or(code, |(_, base)| base);
+    let mut market = json!({"market": code, "korean_name": name, "english_name": name});
+    if details {
+        market["market_event"] = json!({
+            "warning": false,
+            "caution": {
+                "PRICE_FLUCTUATIONS": false,
+                "TRADING_VOLUME_SOARING": false,
+                "DEPOSIT_AMOUNT_SOARING": false,
+                "GLOBAL_PRICE_DIFFERENCES": false,
+                "CONCENTRATION_OF_SMALL_ACCOUNTS": false,
+            },
+        });
+    }
+    market
+}
