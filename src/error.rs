@@ -26,6 +26,8 @@ pub enum Error {
     NameTaken(Box<str>),
     /// The client did not renew its lease in time, and everything it held was released.
     LeaseExpired,
+    /// A pattern was asked for, and the engine is not told which markets exist.
+    NoUniverse,
     /// The pool has no such stream.
     Pool(PoolError),
     /// The system refused something the engine needs to start. Whatever had been started was stopped again.
@@ -80,6 +82,7 @@ impl Error {
             Self::TooManyStreams { .. } => "TOO_MANY_STREAMS",
             Self::NameTaken(_) => "NAME_TAKEN",
             Self::LeaseExpired => "LEASE_EXPIRED",
+            Self::NoUniverse => "NO_UNIVERSE",
             Self::Pool(_) => "NO_SUCH_STREAM",
             Self::Start { .. } => "START",
             Self::NotReady(_) => "NOT_READY",
@@ -92,7 +95,11 @@ impl Error {
     /// How bad it is.
     pub const fn severity(&self) -> Severity {
         match self {
-            Self::Subscription(_) | Self::TooManyStreams { .. } | Self::Pool(_) | Self::NameTaken(_) => Severity::Low,
+            Self::Subscription(_)
+            | Self::TooManyStreams { .. }
+            | Self::Pool(_)
+            | Self::NameTaken(_)
+            | Self::NoUniverse => Severity::Low,
             Self::NotReady(_) | Self::ShutdownTimedOut(_) | Self::LeaseExpired => Severity::Medium,
             Self::Configuration(_) | Self::Start { .. } | Self::Stopped | Self::ThreadPanicked(_) => Severity::High,
         }
@@ -106,7 +113,8 @@ impl Error {
             | Self::TooManyStreams { .. }
             | Self::Pool(_)
             | Self::NameTaken(_)
-            | Self::LeaseExpired => Recovery::FixCall,
+            | Self::LeaseExpired
+            | Self::NoUniverse => Recovery::FixCall,
             Self::NotReady(_) => Recovery::Wait,
             Self::Start { .. } | Self::Stopped => Recovery::Restart,
             Self::ShutdownTimedOut(_) | Self::ThreadPanicked(_) => Recovery::Report,
@@ -132,6 +140,9 @@ impl fmt::Display for Error {
             Self::LeaseExpired => {
                 f.write_str("the client did not renew its lease and lost what it held; open it again and call renew()")
             }
+            Self::NoUniverse => f.write_str(
+                "a pattern means the markets that exist; say which: Builder::universe or Builder::market_source",
+            ),
             Self::Pool(error) => error.fmt(f),
             Self::Start { what, source } => write!(f, "the engine could not start: {what}: {source}"),
             Self::NotReady(missing) => {
@@ -202,6 +213,7 @@ mod tests {
             Error::TooManyStreams { streams: 3, limit: 2 },
             Error::NameTaken("chart".into()),
             Error::LeaseExpired,
+            Error::NoUniverse,
             Error::Pool(PoolError::NotSubscribed(key)),
             Error::Start { what: "thread", source: io::ErrorKind::OutOfMemory.into() },
             Error::NotReady(vec![key; 1000]),
@@ -232,6 +244,7 @@ mod tests {
                     | Error::TooManyStreams { .. }
                     | Error::NameTaken(_)
                     | Error::LeaseExpired
+                    | Error::NoUniverse
                     | Error::Pool(_)
             );
             assert_eq!(callers, caused, "{error}");

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use hoga::model::{DataType, Epoch, Market, Nanos, StreamKey};
-use hoga::plan::{DemandId, Depth, Mode, PlanConfig, Planner, Want, Wish};
+use hoga::plan::{Checked, DemandId, Depth, Mode, PlanConfig, Planner, Want, Wish};
 use hoga::session::{Budget, Rate};
 
 const SCHEDULES: u64 = 100_000;
@@ -181,6 +181,7 @@ impl World {
             grace: Duration::from_millis(grace),
             patience: Duration::from_millis(500),
             clean_up: Duration::from_secs(60),
+            knows_markets: false,
             streams_per_connection: 100,
         };
         Self {
@@ -225,7 +226,8 @@ impl World {
             wants.insert(key, Want { key, mode, depth });
         }
         let wants: Vec<_> = wants.into_values().collect();
-        let admitted = self.planner.add(self.now, None, wants.clone()).unwrap();
+        let admitted =
+            self.planner.add(self.now, None, Checked { wants: wants.clone(), patterns: Vec::new() }).unwrap();
         self.held.push((admitted.id, self.now, wants));
     }
 

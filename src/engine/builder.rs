@@ -9,9 +9,11 @@ use std::time::Duration;
 use super::Engine;
 use crate::config::{Backoff, ConnectLedger, Endpoint, KeepAlive, Limits, Pacing, Timeouts, Wait};
 use crate::error::{Error, Result};
-use crate::model::{Format, Interval};
-use crate::net::{Resolve, SystemResolver, TlsConfig, is_available};
-use crate::plan::{self, IntoMarkets, Subscription};
+use crate::model::{Format, Interval, Market};
+#[cfg(feature = "rest")]
+use crate::net::RestMarkets;
+use crate::net::{MarketSource, Resolve, SystemResolver, TlsConfig, is_available};
+use crate::plan::{self, IntoMarkets, Subscription, Universe};
 use crate::pool::DataPool;
 
 /// A stream that nobody wants is not carried longer than this.
@@ -29,6 +31,9 @@ pub struct Builder {
     subscription: Option<Subscription>,
     roots: Vec<Vec<u8>>,
     roots_files: Vec<PathBuf>,
+    pub(super) source: Option<(Box<dyn MarketSource>, Duration)>,
+    #[cfg(feature = "rest")]
+    rest_every: Option<Duration>,
     problems: Vec<String>,
 }
 
@@ -43,6 +48,7 @@ pub(super) struct Settings {
     pub grace: Duration,
     pub patience: Duration,
     pub clean_up: Duration,
+    pub universe: Universe,
     pub timeouts: Timeouts,
     pub backoff: Backoff,
     pub limits: Limits,
@@ -66,6 +72,7 @@ impl Default for Builder {
                 grace: Duration::from_secs(5),
                 patience: Duration::from_secs(3),
                 clean_up: Duration::from_secs(60),
+                universe: Universe::default(),
                 timeouts: Timeouts::default(),
                 backoff: Backoff::default(),
                 limits: Limits::default(),
@@ -79,6 +86,9 @@ impl Default for Builder {
             subscription: None,
             roots: Vec::new(),
             roots_files: Vec::new(),
+            source: None,
+            #[cfg(feature = "rest")]
+            rest_every: None,
             problems: Vec::new(),
         }
     }
@@ -240,6 +250,27 @@ impl Builder {
         self
     }
 
+    /// The markets that exist, for patterns such as `KRW-*`. [`Engine::set_universe`] changes them.
+    pub fn universe(mut self, markets: impl IntoIterator<Item = Market>) -> Self {
+        self.settings.universe = markets.into_iter().collect();
+        self
+    }
+
+    /// Asks `source` which markets exist, at the start and then this often, on a thread of its own. What it cannot say is
+    /// logged and asked again, at least once a minute; what was known before still stands.
+    pub fn market_source(mut self, source: impl MarketSource + 'static, every: Duration) -> Self {
+        self.source = Some((Box::new(source), every));
+        self
+    }
+
+    /// Asks the exchange's REST interface which markets exist, see [`market_source`](Self::market_source). With the
+    /// engine's own root certificates.
+    #[cfg(feature = "rest")]
+    pub fn rest_markets(mut self, every: Duration) -> Self {
+        self.rest_every = Some(every);
+        self
+    }
+
     /// Checks everything, then starts the engine.
     ///
     /// # Errors
@@ -254,11 +285,12 @@ impl Builder {
         }
         // Without a problem there are roots: the two go together.
         let Some(tls) = tls else { return Err(Error::Configuration(vec!["no root certificates".to_owned()])) };
-        Engine::start(self.settings, tls, self.subscription)
+        Engine::start(self.settings, tls, self.subscription, self.source)
     }
 
     fn check_subscription(&mut self) {
-        if let Some(Err(invalid)) = self.subscription.clone().map(Subscription::wants) {
+        if let Some(Err(invalid)) = self.subscription.clone().map(|asked| asked.check(self.settings.endpoint.dialect()))
+        {
             self.problems.push(format!("subscription: {invalid}"));
         }
     }
@@ -271,11 +303,21 @@ impl Builder {
                 Err(why) => self.problems.push(format!("root certificates {}: {why}", path.display())),
             }
         }
+        #[cfg(feature = "rest")]
+        if let Some(every) = self.rest_every {
+            match RestMarkets::new(&self.settings.endpoint, &roots) {
+                Ok(source) => self.source = Some((Box::new(source), every)),
+                Err(e) => self.problems.push(format!("root certificates: {e}")),
+            }
+        }
         TlsConfig::new(&roots).map_err(|e| self.problems.push(format!("root certificates: {e}"))).ok()
     }
 
     fn check_settings(&mut self) {
         let settings = &self.settings;
+        if !settings.endpoint.dialect().formats.contains(&settings.format) {
+            self.problems.push(format!("format: {} does not write {:?}", settings.endpoint, settings.format));
+        }
         self.problems.extend(settings.timeouts.problems());
         self.problems.extend(settings.limits.problems());
         if settings.backoff.base.is_zero() || settings.backoff.cap < settings.backoff.base {
@@ -296,6 +338,9 @@ impl Builder {
         }
         let taken = settings.pin.iter().filter(|core| !is_available(**core));
         self.problems.extend(taken.map(|core| format!("pin: this process may not use core {core}")));
+        if self.source.as_ref().is_some_and(|(_, every)| every.is_zero()) {
+            self.problems.push("market_source: the pause between two questions must be longer than zero".to_owned());
+        }
         for (name, time) in [("confirm_within", settings.patience), ("clean_up_every", settings.clean_up)] {
             if time.is_zero() {
                 self.problems.push(format!("{name} must be longer than zero"));

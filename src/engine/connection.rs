@@ -15,7 +15,7 @@ use crate::model::{
     Candle, ConnectionId, DataType, Grouping, Market, Nanos, Orderbook, Receipt, Sink, StreamKey, Ticker, Trade,
 };
 use crate::net::Handler;
-use crate::plan::{Want, Wish};
+use crate::plan::{DemandId, Want, Wish};
 use crate::pool::Link;
 use crate::session::{Event, Session};
 use crate::wire::SubscriptionList;
@@ -29,8 +29,17 @@ pub(super) struct Letters {
     pub wish: Option<Wish>,
     pub list: bool,
     pub streams: Vec<AnyPublisher>,
-    pub feeds: Vec<(Vec<Want>, FeedWriter)>,
+    pub feeds: Vec<NewFeed>,
+    /// What holders want besides, because markets were listed.
+    pub more: Vec<(DemandId, Vec<Want>)>,
     pub stop: bool,
+}
+
+/// A feed's writing end for one connection, and what of its streams that connection carries.
+pub(super) struct NewFeed {
+    pub id: DemandId,
+    pub wants: Vec<Want>,
+    pub writer: FeedWriter,
 }
 
 impl Mailbox {
@@ -90,8 +99,11 @@ impl Handler for Connection {
         for publisher in letters.streams {
             self.router.add_stream(publisher);
         }
-        for (wants, writer) in letters.feeds {
-            self.router.add_feed(&wants, writer);
+        for feed in letters.feeds {
+            self.router.add_feed(feed);
+        }
+        for (id, wants) in letters.more {
+            self.router.extend_feed(id, &wants);
         }
         if let Some(wish) = letters.wish {
             self.router.set_wanted(&wish.streams);

@@ -6,20 +6,21 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
 
-use super::connection::Mailbox;
+use super::connection::{Mailbox, NewFeed};
 use super::router::AnyPublisher;
 use super::status::SharedStatus;
 use crate::error::{Error, Result};
 use crate::feed::FeedWriter;
 use crate::model::{Clock, DataType, Epoch, Nanos, StreamKey};
 use crate::net::{Remote, SystemClock};
-use crate::plan::{ClientId, DemandId, Orders, Planner, Pulse, Refused, Want};
+use crate::plan::{Checked, ClientId, DemandId, Dialect, Orders, Planner, Pulse, Refused, Universe, Want};
 use crate::pool::{DataPool, Link};
 
 /// Shared by the engine, its control thread and every handle that holds demand.
 pub(super) struct Control {
     pub pool: DataPool,
     pub clock: SystemClock,
+    pub dialect: Dialect,
     pub lines: Vec<Line>,
     state: Mutex<ControlState>,
     /// Woken when demand changed.
@@ -64,25 +65,56 @@ pub(super) struct Accepted {
 }
 
 impl Control {
-    pub fn new(pool: DataPool, clock: SystemClock, lines: Vec<Line>, planner: Planner) -> Self {
+    pub fn new(pool: DataPool, clock: SystemClock, dialect: Dialect, lines: Vec<Line>, planner: Planner) -> Self {
         let state = Mutex::new(ControlState { planner, opened: BTreeSet::new(), stopped: false });
-        Self { pool, clock, lines, state, thread: OnceLock::new(), alive: Arc::new(AtomicBool::new(true)) }
+        Self { pool, clock, dialect, lines, state, thread: OnceLock::new(), alive: Arc::new(AtomicBool::new(true)) }
     }
 
-    /// Adds demand, and a feed of it if there is one: `feed` makes a writing end for each connection that carries some of
-    /// it. Either everything happens or nothing.
+    /// Adds demand, and a feed of it if there is one: `feed` makes so many writing ends, one for each connection. Either everything happens or nothing.
     pub fn add(
         &self,
         client: Option<ClientId>,
-        wants: Vec<Want>,
+        checked: Checked,
         feed: impl FnOnce(usize) -> Vec<FeedWriter>,
     ) -> Result<Accepted> {
         let mut state = self.lock();
         if state.stopped || !self.is_alive() {
             return Err(Error::Stopped);
         }
-        let admitted = state.planner.add(self.clock.now(), client, wants).map_err(refused)?;
-        for (key, home) in admitted.new {
+        let may_grow = !checked.patterns.is_empty();
+        let admitted = state.planner.add(self.clock.now(), client, checked).map_err(refused)?;
+        self.open_streams(&mut state, admitted.new);
+        let shares = self.shares(&state.planner, state.planner.held(admitted.id));
+        // A ring for each connection that carries some of it, or may when markets are listed.
+        let shares: Vec<_> = self.lines.iter().zip(shares).filter(|(_, wants)| may_grow || !wants.is_empty()).collect();
+        // Under the lock: the streams are there before the feeds that read them.
+        for (writer, (line, wants)) in feed(shares.len()).into_iter().zip(shares) {
+            line.mailbox.leave(|letters| letters.feeds.push(NewFeed { id: admitted.id, wants, writer }));
+            line.remote.wake();
+        }
+        drop(state);
+        self.wake();
+        Ok(Accepted { id: admitted.id, revision: admitted.revision })
+    }
+
+    /// These markets exist now.
+    pub fn set_universe(&self, universe: Universe) {
+        let mut state = self.lock();
+        let relisted = state.planner.set_universe(self.clock.now(), universe);
+        self.open_streams(&mut state, relisted.new);
+        for (id, more) in relisted.more {
+            for (line, wants) in self.lines.iter().zip(self.shares(&state.planner, &more)) {
+                line.mailbox.leave(|letters| letters.more.push((id, wants)));
+                line.remote.wake();
+            }
+        }
+        drop(state);
+        self.wake();
+    }
+
+    /// Gives new streams a publisher on the thread that carries them.
+    fn open_streams(&self, state: &mut ControlState, new: Vec<(StreamKey, usize)>) {
+        for (key, home) in new {
             if state.opened.insert(key) {
                 let publisher = self.open(key, home);
                 self.lines[home].mailbox.leave(|letters| letters.streams.push(publisher));
@@ -90,15 +122,25 @@ impl Control {
                 self.pool.set_subscribed(key, true);
             }
         }
-        let shares = shares(&state.planner, admitted.id, self.lines.len());
-        // Under the lock: the streams are there before the feeds that read them.
-        for ((home, wants), writer) in shares.iter().zip(feed(shares.len())) {
-            self.lines[*home].mailbox.leave(|letters| letters.feeds.push((wants.clone(), writer)));
-            self.lines[*home].remote.wake();
+    }
+
+    /// These streams by the connection that carries them.
+    fn shares(&self, planner: &Planner, wants: &[Want]) -> Vec<Vec<Want>> {
+        let mut shares = vec![Vec::new(); self.lines.len()];
+        for want in wants {
+            shares[planner.home(want.key)].push(*want);
         }
-        drop(state);
-        self.wake();
-        Ok(Accepted { id: admitted.id, revision: admitted.revision })
+        shares
+    }
+
+    /// The markets that exist, as far as is known.
+    pub fn universe(&self) -> Universe {
+        self.with_planner(|planner| planner.universe().clone())
+    }
+
+    /// What each holder asks for now.
+    pub fn held(&self, id: DemandId) -> Vec<StreamKey> {
+        self.with_planner(|planner| planner.held(id).iter().map(|want| want.key).collect())
     }
 
     /// Releases exactly what one `add` asked for. The second time nothing happens.
@@ -224,16 +266,8 @@ impl Control {
 fn refused(refused: Refused) -> Error {
     match refused {
         Refused::TooManyStreams { streams, limit } => Error::TooManyStreams { streams, limit },
+        Refused::NoUniverse => Error::NoUniverse,
         // Adding demand takes no name: the client is gone.
         Refused::NameTaken | Refused::NoSuchClient => Error::LeaseExpired,
     }
-}
-
-/// What a holder wants, by the connection that carries it.
-fn shares(planner: &Planner, id: DemandId, lines: usize) -> Vec<(usize, Vec<Want>)> {
-    let mut shares = vec![Vec::new(); lines];
-    for want in planner.held(id) {
-        shares[planner.home(want.key)].push(*want);
-    }
-    shares.into_iter().enumerate().filter(|(_, wants)| !wants.is_empty()).collect()
 }

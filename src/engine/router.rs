@@ -4,13 +4,14 @@ use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
 
+use super::connection::NewFeed;
 use crate::feed::{Event, FeedWriter, Update};
 use crate::model::{
     Candle, Clock, DataType, Epoch, Grouping, Market, Nanos, Orderbook, Receipt, Sink, Stamps, StreamKey, StreamType,
     Ticker, Trade,
 };
 use crate::net::SystemClock;
-use crate::plan::{Mode, StreamSet, Want};
+use crate::plan::{DemandId, Mode, StreamSet, Want};
 use crate::pool::{Publisher, Value};
 
 /// The publisher of a stream of any type.
@@ -70,12 +71,18 @@ struct Routes {
     candles: [Option<Route<Candle>>; DataType::CANDLES],
 }
 
+/// A feed that somebody reads.
+struct OpenFeed {
+    id: DemandId,
+    writer: FeedWriter,
+}
+
 /// Publishes decoded messages: newest values to the pool, every event to the feeds that asked for it.
 pub(super) struct Router {
     clock: SystemClock,
     markets: HashMap<Market, Routes, FixedState>,
     /// A feed keeps its place; an empty one is taken by the next.
-    feeds: Vec<Option<FeedWriter>>,
+    feeds: Vec<Option<OpenFeed>>,
     unrouted: u64,
 }
 
@@ -115,17 +122,29 @@ impl Router {
     }
 
     /// Adds a feed of some streams.
-    pub fn add_feed(&mut self, wants: &[Want], writer: FeedWriter) {
+    pub fn add_feed(&mut self, NewFeed { id, wants, writer }: NewFeed) {
         let free = self.feeds.iter().position(Option::is_none);
-        let feed = free.unwrap_or_else(|| {
+        let place = free.unwrap_or_else(|| {
             self.feeds.push(None);
             self.feeds.len() - 1
         });
-        self.feeds[feed] = Some(writer);
+        self.feeds[place] = Some(OpenFeed { id, writer });
+        self.add_readers(place, &wants);
+    }
+
+    /// A feed, if there is one of that name, reads more streams.
+    pub fn extend_feed(&mut self, id: DemandId, wants: &[Want]) {
+        if let Some(place) = self.feeds.iter().position(|feed| feed.as_ref().is_some_and(|feed| feed.id == id)) {
+            self.add_readers(place, wants);
+        }
+    }
+
+    fn add_readers(&mut self, feed: usize, wants: &[Want]) {
         for want in wants {
             let Some(routes) = self.markets.get_mut(&want.key.market) else { continue };
             routes.each(|data_type, _, readers| {
-                if data_type == want.key.data_type {
+                // A market may be listed again, or a wish for it change.
+                if data_type == want.key.data_type && !readers.iter().any(|reader| reader.feed == feed) {
                     readers.push(Reader { feed, mode: want.mode, snapshot_of: Epoch::default() });
                 }
             });
@@ -136,7 +155,7 @@ impl Router {
     pub fn flush_feeds(&mut self) {
         let mut gone = false;
         for feed in &mut self.feeds {
-            if let Some(writer) = feed {
+            if let Some(OpenFeed { writer, .. }) = feed {
                 writer.flush();
                 if writer.is_abandoned() {
                     (*feed, gone) = (None, true);
@@ -171,7 +190,7 @@ impl<T: Value> Route<T> {
     #[inline]
     fn publish(
         route: Option<&mut Self>,
-        feeds: &mut [Option<FeedWriter>],
+        feeds: &mut [Option<OpenFeed>],
         published: Nanos,
         receipt: Receipt,
         value: &T,
@@ -189,7 +208,7 @@ impl<T: Value> Route<T> {
             };
             let stream_type = update.event.stream_type();
             for reader in &mut route.readers {
-                let Some(writer) = &mut feeds[reader.feed] else { continue };
+                let Some(OpenFeed { writer, .. }) = &mut feeds[reader.feed] else { continue };
                 if reader.wants(stream_type, receipt.epoch) {
                     writer.push(update);
                 } else {

@@ -13,9 +13,9 @@ use super::status::SharedStatus;
 use super::threads::Thread;
 use super::{Builder, Client, ConnectionStatus, EngineState, Feed, ShutdownReport, Subscribed, builder::Settings};
 use crate::error::{Error, Result};
-use crate::model::{Clock, ConnectionId, DataType, Nanos, StreamKey};
-use crate::net::{DialLedger, Reactor, SystemClock, SystemEntropy, TlsConfig};
-use crate::plan::{Conflict, PlanConfig, PlanStats, Planner, Revisions, Subscription};
+use crate::model::{Clock, ConnectionId, DataType, Market, Nanos, StreamKey};
+use crate::net::{DialLedger, MarketSource, Reactor, SystemClock, SystemEntropy, TlsConfig};
+use crate::plan::{Conflict, PlanConfig, PlanStats, Planner, Revisions, Subscription, Universe};
 use crate::pool::{DataPool, Handle, Health, Link, Value};
 use crate::session::{self, Session};
 
@@ -41,7 +41,12 @@ impl Engine {
         Builder::default()
     }
 
-    pub(super) fn start(settings: Settings, tls: TlsConfig, initial: Option<Subscription>) -> Result<Self> {
+    pub(super) fn start(
+        settings: Settings,
+        tls: TlsConfig,
+        initial: Option<Subscription>,
+        source: Option<(Box<dyn MarketSource>, Duration)>,
+    ) -> Result<Self> {
         let clock = SystemClock::new();
         let pool = DataPool::with_stale_after(Arc::new(clock), settings.stale_after);
         let watchers = Arc::<Watchers>::default();
@@ -63,15 +68,26 @@ impl Engine {
             });
             reactors.push(reactor);
         }
-        let planner = Planner::new(plan_config(&settings));
-        let control = Arc::new(Control::new(pool, clock, lines, planner));
+        let planner = Planner::new(plan_config(&settings, source.is_some()));
+        let control = Arc::new(Control::new(pool, clock, *settings.endpoint.dialect(), lines, planner));
         // From here on, dropping the engine stops what was started.
         let mut engine = Self { control, watchers, threads: Mutex::default(), initial: None };
         engine.start_threads(reactors, &settings)?;
+        engine.control.set_universe(settings.universe);
+        if let Some((source, every)) = source {
+            engine.start_source(source, every)?;
+        }
         if let Some(subscription) = initial {
             engine.initial = Some(engine.subscribe(subscription)?);
         }
         Ok(engine)
+    }
+
+    fn start_source(&self, source: Box<dyn MarketSource>, every: Duration) -> Result<()> {
+        let thread = Thread::markets(self.control.clone(), source, every)
+            .map_err(|source| Error::Start { what: "markets thread", source })?;
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+        Ok(())
     }
 
     fn start_threads(&self, reactors: Vec<Reactor>, settings: &Settings) -> Result<()> {
@@ -132,6 +148,17 @@ impl Engine {
     /// [`Feed::CAPACITY_MAX`].
     pub fn feed_with_capacity(&self, subscription: Subscription, capacity: usize) -> Result<Feed> {
         Feed::open(self.control.clone(), None, subscription, capacity)
+    }
+
+    /// These markets exist now. Streams that were asked for by patterns come and go with them; streams of markets that
+    /// stay are not touched.
+    pub fn set_universe(&self, markets: impl IntoIterator<Item = Market>) {
+        self.control.set_universe(markets.into_iter().collect());
+    }
+
+    /// The markets that exist, as far as the engine was told.
+    pub fn universe(&self) -> Universe {
+        self.control.universe()
     }
 
     /// A component of the program, by a name that no other has. It holds what is subscribed through it.
@@ -291,13 +318,14 @@ fn session_config(id: ConnectionId, settings: &Settings) -> session::Config {
     }
 }
 
-fn plan_config(settings: &Settings) -> PlanConfig {
+fn plan_config(settings: &Settings, knows_markets: bool) -> PlanConfig {
     PlanConfig {
         connections: settings.connections,
         window: settings.pacing.window(),
         grace: settings.grace,
         patience: settings.patience,
         clean_up: settings.clean_up,
+        knows_markets,
         streams_per_connection: settings.limits.streams_per_connection,
     }
 }

@@ -20,7 +20,6 @@ pub struct Subscribed {
     control: Arc<Control>,
     id: DemandId,
     revision: u64,
-    keys: Vec<StreamKey>,
 }
 
 impl Subscribed {
@@ -30,15 +29,14 @@ impl Subscribed {
         subscription: Subscription,
         feed: impl FnOnce(usize) -> Vec<FeedWriter>,
     ) -> Result<Self> {
-        let wants = subscription.wants()?;
-        let keys = wants.iter().map(|want| want.key).collect();
-        let Accepted { id, revision } = control.add(client, wants, feed)?;
-        Ok(Self { control, id, revision, keys })
+        let checked = subscription.check(&control.dialect)?;
+        let Accepted { id, revision } = control.add(client, checked, feed)?;
+        Ok(Self { control, id, revision })
     }
 
-    /// The streams asked for.
-    pub fn keys(&self) -> &[StreamKey] {
-        &self.keys
+    /// The streams asked for: with patterns, those of the markets that exist now.
+    pub fn keys(&self) -> Vec<StreamKey> {
+        self.control.held(self.id)
     }
 
     /// The revision of what is wanted that includes this, see [`Engine::revisions`](super::Engine::revisions).
@@ -71,7 +69,12 @@ impl Subscribed {
     fn open_streams(&self) -> Vec<(StreamKey, Option<Proof>)> {
         let is_open = |proof: Option<Proof>| !matches!(proof, Some(Proof::Data | Proof::Listed));
         self.control.with_planner(|planner| {
-            self.keys.iter().map(|key| (*key, planner.proof(*key))).filter(|(_, proof)| is_open(*proof)).collect()
+            planner
+                .held(self.id)
+                .iter()
+                .map(|want| (want.key, planner.proof(want.key)))
+                .filter(|(_, proof)| is_open(*proof))
+                .collect()
         })
     }
 }
@@ -84,6 +87,6 @@ impl Drop for Subscribed {
 
 impl fmt::Debug for Subscribed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Subscribed").field(&self.keys).finish()
+        f.debug_tuple("Subscribed").field(&self.keys()).finish()
     }
 }

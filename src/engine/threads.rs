@@ -13,10 +13,16 @@ use super::connection::Connection;
 use super::control::{Control, Report};
 use super::shutdown::ShutdownReport;
 use crate::model::{Clock, Nanos};
-use crate::net::{Reactor, SystemClock, pin};
+use crate::net::{MarketSource, Reactor, SystemClock, pin};
 
 /// The control thread looks at least this often, whatever it expects.
 const IDLE: Duration = Duration::from_secs(1);
+
+/// A source of markets that had no answer is asked again after this time at the latest.
+const SOURCE_RETRY: Duration = Duration::from_secs(60);
+
+/// How soon the thread that asks it notices that the engine has stopped.
+const SOURCE_LOOK: Duration = Duration::from_millis(50);
 
 /// How a thread ended.
 enum End {
@@ -63,6 +69,31 @@ impl Thread {
             while !control.is_stopped() {
                 let next = control.turn(reports.try_iter());
                 thread::park_timeout(next.since(control.clock.now()).min(IDLE));
+            }
+            0
+        })
+    }
+
+    /// Starts the thread that asks which markets exist.
+    pub fn markets(control: Arc<Control>, mut source: Box<dyn MarketSource>, every: Duration) -> io::Result<Self> {
+        // Whether it lives says nothing about the data.
+        let alive = Arc::new(AtomicBool::new(true));
+        Self::start("hoga-markets".to_owned(), alive, move || {
+            while !control.is_stopped() {
+                let pause = match source.markets() {
+                    Ok(markets) => {
+                        control.set_universe(markets.into_iter().collect());
+                        every
+                    }
+                    Err(error) => {
+                        tracing::warn!("{error}");
+                        every.min(SOURCE_RETRY)
+                    }
+                };
+                let until = control.clock.now() + pause;
+                while !control.is_stopped() && control.clock.now() < until {
+                    thread::park_timeout(until.since(control.clock.now()).min(SOURCE_LOOK));
+                }
             }
             0
         })

@@ -97,6 +97,21 @@ impl Demand {
         narrowed
     }
 
+    /// The holder wants something else from now on: as if it had left and come again, but what it wants in both cases is
+    /// not touched.
+    pub fn replace(&mut self, id: DemandId, wants: Vec<Want>, leaves_at: Nanos) -> (Added, bool) {
+        let before = self.holders.remove(&id).unwrap_or_default();
+        let mut added = Added::default();
+        for want in wants.iter().filter(|want| !before.contains(want)) {
+            self.add_one(*want, &mut added);
+        }
+        let gone = before.into_iter().filter(|want| !wants.contains(want)).collect();
+        self.holders.insert(id, gone);
+        let narrowed = self.remove(id, leaves_at);
+        self.holders.insert(id, wants);
+        (added, narrowed)
+    }
+
     /// Takes the streams off whose grace has ended.
     pub fn expire(&mut self, now: Nanos) -> Vec<StreamKey> {
         let mut expired = Vec::new();
@@ -134,6 +149,11 @@ impl Demand {
     /// What a holder wants.
     pub fn held(&self, id: DemandId) -> &[Want] {
         self.holders.get(&id).map_or(&[], Vec::as_slice)
+    }
+
+    /// The holder has not been removed.
+    pub fn is_held(&self, id: DemandId) -> bool {
+        self.holders.contains_key(&id)
     }
 
     /// Who holds demand.

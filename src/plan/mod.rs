@@ -3,20 +3,39 @@
 //! A request replaces everything that its connection carried before, so the only unit here is the whole connection. The
 //! [`Planner`] counts who wants what, gathers changes for a moment, and gives each connection a [`Wish`]: all that it
 //! shall carry, and what of that runs already and needs no new snapshot. [`request`] is the one place that writes
-//! request text.
+//! request text. A [`Pattern`] means markets, a [`Universe`] is those that exist.
 
 mod client;
 mod conflict;
 mod demand;
 mod dialect;
 mod line;
-mod line;
 mod pattern;
 mod placement;
-mod placement;
-mod planner;
 mod planner;
 mod request;
 mod stats;
 mod stream_set;
 mod subscription;
+mod universe;
+mod want;
+mod wish;
+
+pub use client::{ClientId, ClientStatus, Pulse};
+pub use conflict::{Conflict, ConflictKind, ConflictLog, ConflictSubject};
+pub use demand::DemandId;
+pub use dialect::{BITHUMB, Dialect, UPBIT, UPBIT_INDONESIA};
+pub use line::Proof;
+pub use pattern::{InvalidPattern, Pattern};
+pub use placement::Placement;
+pub use planner::{Admitted, Orders, PlanConfig, Planner, Refused, Relisted};
+pub use request::{list_request, request};
+pub use stats::{PlanStats, Revisions};
+pub use stream_set::StreamSet;
+pub use subscription::{
+    Checked, IntoMarkets, InvalidCode, InvalidOption, InvalidSubscription, PatternWant, Subscription, Target, candle,
+    orderbook, ticker, trade,
+};
+pub use universe::Universe;
+pub use want::{Depth, Mode, Want};
+pub use wish::{Running, Wish};

@@ -60,6 +60,11 @@ impl Pattern {
         text.contains('*')
     }
 
+    /// The quote currency, if it names one.
+    pub fn quote(&self) -> Option<&str> {
+        (self.side == Side::Quote).then(|| self.currency.as_str())
+    }
+
     /// Whether it means this market.
     pub fn matches(&self, market: Market) -> bool {
         match self.side {

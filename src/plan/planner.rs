@@ -1,17 +1,17 @@
 //! From demand to requests: what each connection shall carry, when it is told, and what came of it. Pure: time is an
 //! argument.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::client::Clients;
-use super::demand::Demand;
+use super::demand::{Added, Demand};
 use super::line::Line;
 use super::stats::ChangeRate;
 use super::{
-    ClientId, Conflict, ConflictKind, ConflictLog, ConflictSubject, DemandId, Placement, PlanStats, Proof, Pulse,
-    Revisions, StreamSet, Want, Wish,
+    Checked, ClientId, Conflict, ConflictKind, ConflictLog, ConflictSubject, DemandId, Placement, PlanStats, Proof,
+    Pulse, Revisions, StreamSet, Universe, Want, Wish,
 };
 use crate::model::{Epoch, Nanos, StreamKey};
 
@@ -31,6 +31,8 @@ pub struct PlanConfig {
     pub patience: Duration,
     /// How often leases are looked at.
     pub clean_up: Duration,
+    /// Somebody will say which markets exist.
+    pub knows_markets: bool,
     /// The most streams that one connection may carry.
     pub streams_per_connection: usize,
 }
@@ -47,6 +49,8 @@ pub enum Refused {
     },
     /// There is a component of that name already.
     NameTaken,
+    /// A pattern was asked for, and nobody will say which markets exist.
+    NoUniverse,
     /// The component did not renew its lease in time, and everything it held was released.
     NoSuchClient,
 }
@@ -60,6 +64,15 @@ pub struct Admitted {
     pub new: Vec<(StreamKey, usize)>,
     /// The desired revision that includes it.
     pub revision: u64,
+}
+
+/// What another set of markets changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Relisted {
+    /// Streams that were not carried before, and the connection that will carry each.
+    pub new: Vec<(StreamKey, usize)>,
+    /// What each holder wants besides what it wanted before.
+    pub more: Vec<(DemandId, Vec<Want>)>,
 }
 
 /// What to do now. Connections are numbered from 0.
@@ -84,6 +97,10 @@ pub struct Orders {
 pub struct Planner {
     config: PlanConfig,
     demand: Demand,
+    /// Markets that exist, as far as is known.
+    universe: Universe,
+    /// Holders that asked for patterns.
+    patterned: BTreeMap<DemandId, Checked>,
     clients: Clients,
     placement: Placement,
     lines: Vec<Line>,
@@ -106,6 +123,8 @@ impl Planner {
     pub fn new(config: PlanConfig) -> Self {
         Self {
             demand: Demand::default(),
+            universe: Universe::default(),
+            patterned: BTreeMap::new(),
             clients: Clients::default(),
             placement: Placement::new(config.connections),
             lines: (0..config.connections).map(|_| Line::default()).collect(),
@@ -127,16 +146,29 @@ impl Planner {
     ///
     /// # Errors
     /// If the connections may not carry that many, or the component is gone. Nothing was changed then.
-    pub fn add(&mut self, now: Nanos, client: Option<ClientId>, wants: Vec<Want>) -> Result<Admitted, Refused> {
+    pub fn add(&mut self, now: Nanos, client: Option<ClientId>, checked: Checked) -> Result<Admitted, Refused> {
         if client.is_some_and(|id| !self.clients.has(id)) {
             return Err(Refused::NoSuchClient);
         }
+        if !checked.patterns.is_empty() && !self.config.knows_markets && self.universe.is_empty() {
+            return Err(Refused::NoUniverse);
+        }
+        let wants = checked.wants_in(&self.universe);
         self.check_limit(now, &wants)?;
         self.note_conflicts(now, &wants);
         let (id, added) = self.demand.add(wants);
         if let Some(client) = client {
             self.clients.hold(client, id);
         }
+        if !checked.patterns.is_empty() {
+            self.patterned.insert(id, checked);
+        }
+        let new = self.admit(now, added);
+        Ok(Admitted { id, new, revision: self.desired })
+    }
+
+    /// Carries what was added; gives the streams that were not carried before, and who carries each.
+    fn admit(&mut self, now: Nanos, added: Added) -> Vec<(StreamKey, usize)> {
         for key in &added.new {
             self.placement.add(*key);
         }
@@ -148,13 +180,40 @@ impl Planner {
         if added.changes_wire() {
             self.changed(now);
         }
-        let new = added.new.into_iter().map(|key| (key, self.placement.home(key))).collect();
-        Ok(Admitted { id, new, revision: self.desired })
+        added.new.into_iter().map(|key| (key, self.placement.home(key))).collect()
+    }
+
+    /// These markets exist now. Streams that were asked for by patterns come and go with them.
+    ///
+    /// A holder whose new streams are more than the connections may carry keeps what it has; that is a conflict.
+    pub fn set_universe(&mut self, now: Nanos, universe: Universe) -> Relisted {
+        self.universe = universe;
+        let mut relisted = Relisted::default();
+        for (id, checked) in self.patterned.clone() {
+            let wants = checked.wants_in(&self.universe);
+            if wants == self.demand.held(id) || self.check_limit(now, &wants).is_err() {
+                continue;
+            }
+            let before = self.demand.held(id).to_vec();
+            let (added, narrowed) = self.demand.replace(id, wants.clone(), now + self.config.grace);
+            relisted.new.extend(self.admit(now, added));
+            if narrowed {
+                self.changed(now);
+            }
+            let more = wants.into_iter().filter(|want| !before.contains(want)).collect();
+            relisted.more.push((id, more));
+        }
+        relisted
+    }
+
+    /// The markets that exist, as far as is known.
+    pub fn universe(&self) -> &Universe {
+        &self.universe
     }
 
     /// The holder no longer wants anything. What nobody else wants leaves the wire when its grace ends.
     pub fn remove(&mut self, now: Nanos, id: DemandId) {
-        if self.demand.held(id).is_empty() {
+        if !self.demand.is_held(id) {
             return; // released already, with the component that held it
         }
         self.clients.release(id);
@@ -162,6 +221,7 @@ impl Planner {
     }
 
     fn release(&mut self, now: Nanos, id: DemandId) {
+        self.patterned.remove(&id);
         let narrowed = self.demand.remove(id, now + self.config.grace);
         self.rate.count(now);
         if narrowed {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::{Mode, Running, StreamSet, Want};
+use super::{Dialect, Mode, Running, StreamSet, Want};
 use crate::model::{DataType, Epoch, Format};
 
 /// Writes the request that makes the socket of `epoch` carry exactly `streams`, in `format`.
@@ -12,7 +12,14 @@ use crate::model::{DataType, Epoch, Format};
 /// Streams in `running` are asked for without one: they go on where they are.
 ///
 /// `ticket` labels the request and nothing else; it must not need JSON escapes. Market codes cannot need any.
-pub fn request(ticket: &str, streams: &StreamSet, running: &Running, epoch: Epoch, format: Format) -> String {
+pub fn request(
+    ticket: &str,
+    streams: &StreamSet,
+    running: &Running,
+    epoch: Epoch,
+    format: Format,
+    dialect: &Dialect,
+) -> String {
     let mut objects: BTreeMap<(DataType, Mode), Vec<&Want>> = BTreeMap::new();
     for want in streams.wants() {
         let is_running = want.mode == Mode::All && running.has(epoch, want.key);
@@ -21,7 +28,7 @@ pub fn request(ticket: &str, streams: &StreamSet, running: &Running, epoch: Epoc
     }
     let mut text = format!(r#"[{{"ticket":"{ticket}"}}"#);
     for ((data_type, mode), wants) in objects {
-        object(&mut text, data_type, mode, &wants);
+        object(&mut text, data_type, mode, &wants, dialect);
     }
     let _ = write!(text, r#",{{"format":"{}"}}]"#, format.as_str());
     text
@@ -33,7 +40,7 @@ pub fn list_request(ticket: &str, format: Format) -> String {
 }
 
 /// Writing to a `String` cannot fail.
-fn object(text: &mut String, data_type: DataType, mode: Mode, wants: &[&Want]) {
+fn object(text: &mut String, data_type: DataType, mode: Mode, wants: &[&Want], dialect: &Dialect) {
     let _ = write!(text, r#",{{"type":"{}","codes":["#, data_type.as_str());
     let mut separator = "";
     for want in wants {
@@ -47,10 +54,13 @@ fn object(text: &mut String, data_type: DataType, mode: Mode, wants: &[&Want]) {
     if let DataType::GroupedOrderbook(step) = data_type {
         let _ = write!(text, r#","level":{step}"#);
     }
-    match mode {
-        Mode::All => {}
-        Mode::SnapshotOnly => text.push_str(r#","is_only_snapshot":true"#),
-        Mode::RealtimeOnly => text.push_str(r#","is_only_realtime":true"#),
+    let flag = match mode {
+        Mode::All => None,
+        Mode::SnapshotOnly => Some(dialect.only_snapshot),
+        Mode::RealtimeOnly => Some(dialect.only_realtime),
+    };
+    if let Some(flag) = flag {
+        let _ = write!(text, r#","{flag}":true"#);
     }
     text.push('}');
 }
@@ -61,14 +71,14 @@ mod tests {
 
     use super::*;
     use crate::model::{Grouping, Interval, StreamKey};
-    use crate::plan::Depth;
+    use crate::plan::{Depth, UPBIT};
 
     fn want(data_type: DataType, code: &str) -> Want {
         Want::all(StreamKey { data_type, market: code.parse().unwrap() })
     }
 
     fn text(wants: Vec<Want>, running: &Running, format: Format) -> String {
-        request("t-1", &wants.into_iter().collect(), running, Epoch(3), format)
+        request("t-1", &wants.into_iter().collect(), running, Epoch(3), format, &UPBIT)
     }
 
     #[test]

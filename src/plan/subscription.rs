@@ -2,53 +2,137 @@
 
 use std::fmt;
 
-use super::{Depth, Mode, Want};
+use super::{Depth, Dialect, InvalidPattern, Mode, Pattern, Universe, Want};
 use crate::model::{DataType, Grouping, Interval, InvalidMarket, Market, StreamKey};
 
 /// Streams asked for together. Built with [`ticker`], [`trade`], [`orderbook`], [`candle`] and [`Subscription::and`].
+///
+/// Markets are named one by one (`KRW-BTC`) or by patterns (`KRW-*`, `*-BTC`, `*`), which mean the markets that exist,
+/// also those that will be listed later. Patterns need an engine that is told which markets there are.
 ///
 /// Problems are collected, not thrown: the call that takes a `Subscription` refuses it and names every offender.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[must_use]
 pub struct Subscription {
-    wants: Vec<Want>,
-    offenders: Vec<(String, InvalidMarket)>,
+    wanted: Vec<Wanted>,
+    offenders: Vec<(String, InvalidCode)>,
     empty_types: Vec<DataType>,
     options: Vec<InvalidOption>,
+}
+
+/// A market or a pattern, and how its streams are wanted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Wanted {
+    target: Target,
+    data_type: DataType,
+    mode: Mode,
+    levels: Option<u8>,
+}
+
+/// One market or several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// This one.
+    Market(Market),
+    /// All of these that exist.
+    Pattern(Pattern),
+}
+
+/// A subscription that was checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// Streams of markets that were named: sorted, each once.
+    pub wants: Vec<Want>,
+    /// Streams of markets that a pattern means.
+    pub patterns: Vec<PatternWant>,
+}
+
+/// Streams of all markets that a pattern means, and how they are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PatternWant {
+    pattern: Pattern,
+    data_type: DataType,
+    mode: Mode,
+    depth: Depth,
+}
+
+impl PatternWant {
+    /// The streams it means now.
+    fn wants(&self, universe: &Universe) -> impl Iterator<Item = Want> {
+        let Self { data_type, mode, depth, .. } = *self;
+        universe.matching(&self.pattern).map(move |market| Want { key: StreamKey { data_type, market }, mode, depth })
+    }
+}
+
+impl Checked {
+    /// The streams it means where these markets exist: sorted, each once.
+    pub fn wants_in(&self, universe: &Universe) -> Vec<Want> {
+        let patterns = self.patterns.iter().flat_map(|pattern| pattern.wants(universe));
+        merged(self.wants.iter().copied().chain(patterns).collect())
+    }
+}
+
+/// Why a text names no market.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InvalidCode {
+    /// It is not a market code.
+    Market(InvalidMarket),
+    /// It is not a pattern of them.
+    Pattern(InvalidPattern),
+}
+
+impl fmt::Display for InvalidCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Market(reason) => reason.fmt(f),
+            Self::Pattern(reason) => reason.fmt(f),
+        }
+    }
 }
 
 /// Why a subscription was refused. Nothing was changed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InvalidSubscription {
     /// Each refused code with its reason.
-    pub offenders: Vec<(String, InvalidMarket)>,
+    pub offenders: Vec<(String, InvalidCode)>,
     /// Data types that were asked for without any market.
     pub empty_types: Vec<DataType>,
-    /// Options that do not go with what they were given for.
+    /// What the exchange does not have.
     pub options: Vec<InvalidOption>,
 }
 
-/// An option that does not go with what it was given for.
+/// Something that the exchange does not have for what it was asked of.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum InvalidOption {
     /// Only order books have levels and steps.
     NotABook(DataType),
-    /// The exchange sends 1, 5, 15 or 30 levels, and takes any other number for 30.
-    Levels(u8),
+    /// The exchange takes any other number of levels for all.
+    Levels {
+        /// What was asked for.
+        levels: u8,
+        /// What there is.
+        known: &'static [u8],
+    },
     /// A step is a positive amount of KRW with at most 8 decimals.
     Step(f64),
     /// Only KRW markets have grouped books; others would stay silent.
-    NotInKrw(Market),
+    NotInKrw(String),
+    /// This exchange has no grouped books, and ends the connection of who asks.
+    NoSteps,
+    /// This exchange has no such data, and ends the connection of who asks.
+    NoSuchType(DataType),
 }
 
 impl fmt::Display for InvalidOption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotABook(data_type) => write!(f, "{data_type}: only order books have levels and steps"),
-            Self::Levels(levels) => write!(f, "{levels} levels: ask for 1, 5, 15 or 30"),
+            Self::Levels { levels, known } => write!(f, "{levels} levels: ask for one of {known:?}"),
             Self::Step(step) => write!(f, "a step of {step}: ask for a positive amount of KRW with at most 8 decimals"),
-            Self::NotInKrw(market) => write!(f, "{market}: only KRW markets have grouped order books"),
+            Self::NotInKrw(markets) => write!(f, "{markets}: only KRW markets have grouped order books"),
+            Self::NoSteps => f.write_str("this exchange has no grouped order books"),
+            Self::NoSuchType(data_type) => write!(f, "this exchange has no {data_type}"),
         }
     }
 }
@@ -102,10 +186,10 @@ impl Subscription {
     pub fn of(data_type: DataType, markets: impl IntoMarkets) -> Self {
         let mut subscription = Self::default();
         let mut named = false;
-        for market in markets.into_markets() {
+        for target in markets.into_markets() {
             named = true;
-            match market {
-                Ok(market) => subscription.wants.push(Want::all(StreamKey { data_type, market })),
+            match target {
+                Ok(target) => subscription.wanted.push(Wanted { target, data_type, mode: Mode::All, levels: None }),
                 Err((code, reason)) => {
                     // Bounded: a megabyte of garbage must not come back in an error.
                     subscription.offenders.push((code.chars().take(64).collect(), reason));
@@ -120,14 +204,15 @@ impl Subscription {
 
     /// These streams and those.
     pub fn and(mut self, other: Self) -> Self {
-        self.wants.extend(other.wants);
+        self.wanted.extend(other.wanted);
         self.offenders.extend(other.offenders);
         self.empty_types.extend(other.empty_types);
         self.options.extend(other.options);
         self
     }
 
-    /// Only the state at the start of each socket, of all streams named so far.
+    /// Only the state at the start of each socket, of all streams named so far. Such a value stays live for as long as
+    /// its connection: nothing says when it is outdated.
     pub fn only_snapshot(self) -> Self {
         self.in_mode(Mode::SnapshotOnly)
     }
@@ -137,17 +222,10 @@ impl Subscription {
         self.in_mode(Mode::RealtimeOnly)
     }
 
-    /// At least so many levels of all order books named so far: 1, 5, 15 or 30. Fewer are fewer bytes; see [`Depth`].
+    /// At least so many levels of all order books named so far: on Upbit 1, 5, 15 or 30, which is all. Fewer are fewer
+    /// bytes; see [`Depth`].
     pub fn levels(mut self, levels: u8) -> Self {
-        let depth = match levels {
-            30 => Depth::ALL,
-            1 | 5 | 15 => Depth::levels(levels),
-            _ => {
-                self.options.push(InvalidOption::Levels(levels));
-                return self;
-            }
-        };
-        self.for_books(|want| want.depth = depth);
+        self.for_books(|wanted| wanted.levels = Some(levels));
         self
     }
 
@@ -157,60 +235,119 @@ impl Subscription {
             self.options.push(InvalidOption::Step(krw));
             return self;
         };
-        let others = self.wants.iter().map(Want::market).filter(|market| !market.as_str().starts_with("KRW-"));
-        self.options.extend(others.map(InvalidOption::NotInKrw).collect::<Vec<_>>());
-        self.for_books(|want| want.key.data_type = DataType::GroupedOrderbook(step));
+        self.for_books(|wanted| wanted.data_type = DataType::GroupedOrderbook(step));
         self
     }
 
     fn in_mode(mut self, mode: Mode) -> Self {
-        self.wants.iter_mut().for_each(|want| want.mode = mode);
+        self.wanted.iter_mut().for_each(|wanted| wanted.mode = mode);
         self
     }
 
-    fn for_books(&mut self, mut change: impl FnMut(&mut Want)) {
-        for want in &mut self.wants {
-            match want.key.data_type {
-                DataType::Orderbook | DataType::GroupedOrderbook(_) => change(want),
+    fn for_books(&mut self, mut change: impl FnMut(&mut Wanted)) {
+        for wanted in &mut self.wanted {
+            match wanted.data_type {
+                DataType::Orderbook | DataType::GroupedOrderbook(_) => change(wanted),
                 other => self.options.push(InvalidOption::NotABook(other)),
             }
         }
     }
 
-    /// The streams asked for, sorted, each once; or everything that is wrong.
-    pub fn wants(mut self) -> Result<Vec<Want>, InvalidSubscription> {
-        let Self { offenders, empty_types, options, .. } = &self;
-        if self.wants.is_empty() || !offenders.is_empty() || !empty_types.is_empty() || !options.is_empty() {
-            let Self { offenders, empty_types, options, .. } = self;
+    /// What was asked for, as an exchange of this dialect understands it; or everything that is wrong.
+    pub fn check(self, dialect: &Dialect) -> Result<Checked, InvalidSubscription> {
+        let Self { wanted, offenders, empty_types, mut options } = self;
+        let (mut wants, mut patterns) = (Vec::new(), Vec::new());
+        for wanted in &wanted {
+            options.extend(wanted.problem(dialect));
+            let Wanted { target, data_type, mode, .. } = *wanted;
+            let depth = wanted.depth(dialect);
+            match target {
+                Target::Market(market) => wants.push(Want { key: StreamKey { data_type, market }, mode, depth }),
+                Target::Pattern(pattern) => patterns.push(PatternWant { pattern, data_type, mode, depth }),
+            }
+        }
+        if wanted.is_empty() || !offenders.is_empty() || !empty_types.is_empty() || !options.is_empty() {
             return Err(InvalidSubscription { offenders, empty_types, options });
         }
-        self.wants.sort_unstable();
-        // Named twice in different ways: what serves both.
-        self.wants.dedup_by(|other, want| {
-            let same = other.key == want.key;
-            if same {
-                (want.mode, want.depth) = (want.mode.and(other.mode), want.depth.max(other.depth));
-            }
-            same
-        });
-        Ok(self.wants)
+        Ok(Checked { wants: merged(wants), patterns })
     }
 }
 
-/// A market code or many, as text or as [`Market`].
+impl Wanted {
+    fn problem(&self, dialect: &Dialect) -> Option<InvalidOption> {
+        let in_krw = match self.target {
+            Target::Market(market) => market.quote() == "KRW",
+            Target::Pattern(pattern) => pattern.quote() == Some("KRW"),
+        };
+        match (self.data_type, self.levels) {
+            (DataType::Candle(_), _) if !dialect.has_candles => Some(InvalidOption::NoSuchType(self.data_type)),
+            (DataType::GroupedOrderbook(_), _) if !dialect.has_levels => Some(InvalidOption::NoSteps),
+            (DataType::GroupedOrderbook(_), _) if !in_krw => Some(InvalidOption::NotInKrw(self.target.to_string())),
+            (_, Some(levels)) if !dialect.unit_counts.contains(&levels) => {
+                Some(InvalidOption::Levels { levels, known: dialect.unit_counts })
+            }
+            _ => None,
+        }
+    }
+
+    fn depth(&self, dialect: &Dialect) -> Depth {
+        self.levels.filter(|levels| *levels != dialect.units_default).map_or(Depth::ALL, Depth::levels)
+    }
+}
+
+/// Sorted, each stream once: where it is named twice in different ways, as what serves both.
+fn merged(mut wants: Vec<Want>) -> Vec<Want> {
+    wants.sort_unstable();
+    wants.dedup_by(|other, want| {
+        let same = other.key == want.key;
+        if same {
+            (want.mode, want.depth) = (want.mode.and(other.mode), want.depth.max(other.depth));
+        }
+        same
+    });
+    wants
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Market(market) => market.fmt(f),
+            Self::Pattern(pattern) => pattern.fmt(f),
+        }
+    }
+}
+
+/// A market code, a pattern, or many of them, as text or as [`Market`] and [`Pattern`].
 pub trait IntoMarkets {
-    /// Each market, or its text and what is wrong with it.
-    fn into_markets(self) -> Vec<Result<Market, (String, InvalidMarket)>>;
+    /// Each market or pattern, or its text and what is wrong with it.
+    fn into_markets(self) -> Vec<Result<Target, (String, InvalidCode)>>;
 }
 
 impl IntoMarkets for &str {
-    fn into_markets(self) -> Vec<Result<Market, (String, InvalidMarket)>> {
-        vec![self.parse().map_err(|reason| (self.to_owned(), reason))]
+    fn into_markets(self) -> Vec<Result<Target, (String, InvalidCode)>> {
+        let target = if Pattern::is_meant(self) {
+            self.parse().map(Target::Pattern).map_err(InvalidCode::Pattern)
+        } else {
+            self.parse().map(Target::Market).map_err(InvalidCode::Market)
+        };
+        vec![target.map_err(|reason| (self.to_owned(), reason))]
     }
 }
 
 impl IntoMarkets for Market {
-    fn into_markets(self) -> Vec<Result<Market, (String, InvalidMarket)>> {
+    fn into_markets(self) -> Vec<Result<Target, (String, InvalidCode)>> {
+        vec![Ok(Target::Market(self))]
+    }
+}
+
+impl IntoMarkets for Pattern {
+    fn into_markets(self) -> Vec<Result<Target, (String, InvalidCode)>> {
+        vec![Ok(Target::Pattern(self))]
+    }
+}
+
+impl IntoMarkets for Target {
+    fn into_markets(self) -> Vec<Result<Target, (String, InvalidCode)>> {
         vec![Ok(self)]
     }
 }
@@ -219,7 +356,7 @@ impl IntoMarkets for Market {
 macro_rules! into_markets {
     ($([$($generics:tt)*] $type:ty: $self:ident => $each:expr;)*) => {$(
         impl<$($generics)*> IntoMarkets for $type {
-            fn into_markets($self) -> Vec<Result<Market, (String, InvalidMarket)>> {
+            fn into_markets($self) -> Vec<Result<Target, (String, InvalidCode)>> {
                 $each.into_iter().flat_map(IntoMarkets::into_markets).collect()
             }
         }
@@ -231,6 +368,7 @@ into_markets! {
     [] &String: self => [self.as_str()];
     [] &&str: self => [*self];
     [] &Market: self => [*self];
+    [] &Target: self => [*self];
     [T: IntoMarkets, const N: usize] [T; N]: self => self;
     [T: IntoMarkets] Vec<T>: self => self;
 }
@@ -239,7 +377,7 @@ impl<'a, T> IntoMarkets for &'a [T]
 where
     &'a T: IntoMarkets,
 {
-    fn into_markets(self) -> Vec<Result<Market, (String, InvalidMarket)>> {
+    fn into_markets(self) -> Vec<Result<Target, (String, InvalidCode)>> {
         self.iter().flat_map(IntoMarkets::into_markets).collect()
     }
 }
@@ -248,7 +386,7 @@ impl<'a, T> IntoMarkets for &'a Vec<T>
 where
     &'a T: IntoMarkets,
 {
-    fn into_markets(self) -> Vec<Result<Market, (String, InvalidMarket)>> {
+    fn into_markets(self) -> Vec<Result<Target, (String, InvalidCode)>> {
         self.as_slice().into_markets()
     }
 }
@@ -256,23 +394,24 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::{BITHUMB, UPBIT, UPBIT_INDONESIA};
 
     #[test]
     fn markets_may_be_written_in_any_usual_form() {
-        let one = ticker("KRW-BTC").wants().unwrap();
+        let one = ticker("KRW-BTC").check(&UPBIT).unwrap().wants;
         let market: Market = "KRW-BTC".parse().unwrap();
         let owned = vec!["KRW-BTC".to_owned()];
-        assert_eq!(ticker(["KRW-BTC", "KRW-BTC"]).wants().unwrap(), one);
-        assert_eq!(ticker(market).wants().unwrap(), one);
-        assert_eq!(ticker(&owned).wants().unwrap(), one);
-        assert_eq!(ticker(owned).wants().unwrap(), one);
-        assert_eq!(ticker(&["KRW-BTC"][..]).wants().unwrap(), one);
+        assert_eq!(ticker(["KRW-BTC", "KRW-BTC"]).check(&UPBIT).unwrap().wants, one);
+        assert_eq!(ticker(market).check(&UPBIT).unwrap().wants, one);
+        assert_eq!(ticker(&owned).check(&UPBIT).unwrap().wants, one);
+        assert_eq!(ticker(owned).check(&UPBIT).unwrap().wants, one);
+        assert_eq!(ticker(&["KRW-BTC"][..]).check(&UPBIT).unwrap().wants, one);
     }
 
     #[test]
     fn every_offender_is_named_and_nothing_else_happens() {
         let asked = ticker(["KRW-BTC", "krw-eth"]).and(trade("")).and(orderbook(Vec::<String>::new()));
-        let refused = asked.wants().unwrap_err();
+        let refused = asked.check(&UPBIT).unwrap_err();
         assert_eq!(refused.offenders.len(), 2);
         assert_eq!(refused.empty_types, [DataType::Orderbook]);
         let text = refused.to_string();
@@ -282,38 +421,69 @@ mod tests {
     #[test]
     fn options_belong_to_what_they_are_given_for() {
         let books = orderbook(["KRW-BTC", "KRW-ETH"]).levels(5).and(ticker("KRW-BTC").only_realtime());
-        let wants = books.wants().unwrap();
+        let wants = books.check(&UPBIT).unwrap().wants;
         let [ticker, btc, eth] = wants[..] else { panic!("{wants:?}") };
         assert_eq!((ticker.mode, ticker.depth), (Mode::RealtimeOnly, Depth::ALL));
         assert_eq!((btc.mode, btc.depth, eth.depth), (Mode::All, Depth::levels(5), Depth::levels(5)));
 
         let twice = orderbook("KRW-BTC").levels(5).only_snapshot().and(orderbook("KRW-BTC").levels(15).only_realtime());
         let serves_both = Want { depth: Depth::levels(15), ..Want::all(btc.key) };
-        assert_eq!(twice.wants().unwrap(), [serves_both]);
+        assert_eq!(twice.check(&UPBIT).unwrap().wants, [serves_both]);
 
-        let apart = orderbook("KRW-BTC").and(orderbook("KRW-BTC").grouped(10_000.0)).wants().unwrap();
+        let apart = orderbook("KRW-BTC").and(orderbook("KRW-BTC").grouped(10_000.0)).check(&UPBIT).unwrap().wants;
         assert_eq!(apart.len(), 2, "grouped books are streams of their own");
     }
 
     #[test]
     fn options_that_the_exchange_does_not_know_are_refused() {
-        let asked = orderbook("BTC-ETH").grouped(10.0).levels(7).and(ticker("KRW-BTC").levels(5));
-        let refused = asked.and(orderbook("KRW-BTC").grouped(-1.0)).wants().unwrap_err();
+        let asked = orderbook(["BTC-ETH", "*-ETH"]).grouped(10.0).and(orderbook("KRW-BTC").levels(7));
+        let asked = asked.and(ticker("KRW-BTC").levels(5));
+        let refused = asked.and(orderbook("KRW-BTC").grouped(-1.0)).check(&UPBIT).unwrap_err();
         assert_eq!(
             refused.options,
             [
-                InvalidOption::NotInKrw("BTC-ETH".parse().unwrap()),
-                InvalidOption::Levels(7),
                 InvalidOption::NotABook(DataType::Ticker),
                 InvalidOption::Step(-1.0),
+                InvalidOption::NotInKrw("BTC-ETH".to_owned()),
+                InvalidOption::NotInKrw("*-ETH".to_owned()),
+                InvalidOption::Levels { levels: 7, known: &[1, 5, 15, 30] },
             ]
         );
-        assert!(refused.to_string().contains("7 levels: ask for 1, 5, 15 or 30"), "{refused}");
+        assert!(refused.to_string().contains("7 levels: ask for one of [1, 5, 15, 30]"), "{refused}");
     }
 
     #[test]
     fn hostile_codes_come_back_escaped_and_short() {
-        let text = ticker("\u{1b}[2J".repeat(100_000)).wants().unwrap_err().to_string();
+        let text = ticker("\u{1b}[2J".repeat(100_000)).check(&UPBIT).unwrap_err().to_string();
         assert!(text.len() < 1000 && !text.contains('\u{1b}'), "{text}");
+    }
+
+    #[test]
+    fn each_exchange_is_asked_only_for_what_it_has() {
+        let candles = candle(Interval::Second1, "KRW-BTC").check(&BITHUMB).unwrap_err();
+        assert_eq!(candles.options, [InvalidOption::NoSuchType(DataType::Candle(Interval::Second1))]);
+        assert_eq!(
+            orderbook("KRW-BTC").grouped(10.0).check(&UPBIT_INDONESIA).unwrap_err().options,
+            [InvalidOption::NoSteps]
+        );
+        let depth = |levels: u8, dialect| orderbook("KRW-BTC").levels(levels).check(dialect).map(|c| c.wants[0].depth);
+        assert_eq!((depth(30, &UPBIT), depth(15, &BITHUMB)), (Ok(Depth::ALL), Ok(Depth::ALL)));
+        assert_eq!((depth(15, &UPBIT), depth(3, &BITHUMB)), (Ok(Depth::levels(15)), Ok(Depth::levels(3))));
+        assert!(depth(30, &BITHUMB).is_err());
+    }
+
+    #[test]
+    fn a_pattern_means_the_markets_that_exist() {
+        let universe: Universe =
+            ["KRW-BTC", "KRW-ETH", "BTC-ETH"].map(|code| code.parse::<Market>().unwrap()).into_iter().collect();
+        let checked = trade(["KRW-*", "KRW-NONE"]).and(trade("*-ETH").only_realtime()).check(&UPBIT).unwrap();
+        let wants = checked.wants_in(&universe);
+        let named: Vec<_> = wants.iter().map(|want| (want.key.market.to_string(), want.mode)).collect();
+        let all = |code: &str| (code.to_owned(), Mode::All);
+        let changes = ("BTC-ETH".to_owned(), Mode::RealtimeOnly);
+        assert_eq!(named, [changes, all("KRW-BTC"), all("KRW-ETH"), all("KRW-NONE")]);
+        assert_eq!(checked.wants_in(&Universe::default()).len(), 1);
+        let refused = ticker("KR*-BTC").check(&UPBIT).unwrap_err();
+        assert_eq!(refused.offenders, [("KR*-BTC".to_owned(), InvalidCode::Pattern(InvalidPattern::Star))]);
     }
 }

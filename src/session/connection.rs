@@ -474,7 +474,14 @@ impl Session {
         // Asked again for the sake of an answer, everything owes a snapshot.
         let running = if again { &Running::default() } else { &self.wish.running };
         let format = self.config.format;
-        self.outbox.text(&plan::request(&ticket, &self.wish.streams, running, self.epoch, format));
+        self.outbox.text(&plan::request(
+            &ticket,
+            &self.wish.streams,
+            running,
+            self.epoch,
+            format,
+            self.config.endpoint.dialect(),
+        ));
         self.sent = Some(self.wish.revision);
         self.asked_at = now;
         self.probe_due = false;

@@ -1,0 +1,113 @@
+//! Patterns over the markets that exist: given, asked for, and changed while the engine runs, without a reconnect.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use hoga::config::ConnectLedger;
+use hoga::engine::Builder;
+use hoga::error::Error;
+use hoga::model::Market;
+use hoga::net::{MarketSource, SourceError, SourceFailure};
+use hoga::prelude::*;
+use hoga_exchange::{Server, ServerConfig};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn exchange() -> Server {
+    let mut config = ServerConfig { plain: true, ..ServerConfig::default() };
+    config.exchange.markets = 12;
+    Server::start(config).unwrap()
+}
+
+fn builder(server: &Server) -> Builder {
+    let endpoint = Endpoint::custom(&server.url()).unwrap();
+    Engine::builder().endpoint(endpoint).connect_ledger(ConnectLedger::Process).grace(Duration::ZERO)
+}
+
+fn markets(server: &Server) -> Vec<Market> {
+    server.markets().iter().map(|code| code.parse().unwrap()).collect()
+}
+
+#[track_caller]
+fn eventually(what: &str, mut so: impl FnMut() -> bool) {
+    for _ in 0..6000 {
+        if so() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("never: {what}");
+}
+
+#[test]
+fn a_pattern_without_a_universe_is_refused_with_what_to_do() {
+    let server = exchange();
+    let engine = builder(&server).start().unwrap();
+    let refused = engine.subscribe(ticker("KRW-*")).unwrap_err();
+    assert!(matches!(refused, Error::NoUniverse), "{refused}");
+    assert!(matches!(builder(&server).ticker("KRW-*").start(), Err(Error::NoUniverse)));
+    assert!(matches!(builder(&server).ticker("KR*").start(), Err(Error::Configuration(_))));
+    assert_eq!(engine.subscriptions().holders, 0);
+}
+
+#[test]
+fn listed_markets_come_and_delisted_ones_go_and_the_others_are_not_touched() {
+    let server = exchange();
+    let all = markets(&server);
+    let (new, rest) = all.split_last().unwrap();
+    let engine = builder(&server).connections(2).universe(rest.iter().copied()).start().unwrap();
+    let mut feed = engine.feed(orderbook("*")).unwrap();
+    engine.wait_ready(PATIENCE).unwrap();
+    assert_eq!(feed.subscribed().keys().len(), rest.len());
+    let connects = server.stats().connections;
+
+    engine.set_universe(all.iter().copied());
+    assert_eq!(feed.subscribed().keys().len(), all.len());
+    engine.wait_ready(PATIENCE).unwrap();
+    let mut seen = BTreeSet::new();
+    eventually("the feed brings the new market", || {
+        while let Some(item) = feed.pop() {
+            if let Item::Data(update) = item {
+                seen.insert(update.event.key().market);
+            }
+        }
+        seen.contains(new)
+    });
+    assert_eq!(seen.len(), all.len());
+
+    engine.set_universe(rest.iter().copied());
+    eventually("the delisted market leaves", || engine.pool().orderbook(*new).is_err());
+    assert!(engine.pool().orderbook(rest[0]).unwrap().load().health().is_live());
+    assert_eq!(server.stats().connections, connects, "nothing reconnects");
+    assert_eq!(server.stats().violations(), 0);
+}
+
+/// Says what it was told to say, and fails at first.
+struct Told(Arc<Mutex<Vec<Market>>>, bool);
+
+impl MarketSource for Told {
+    fn markets(&mut self) -> Result<Vec<Market>, SourceError> {
+        if !std::mem::replace(&mut self.1, true) {
+            return Err(SourceError { url: "nowhere".to_owned(), failure: SourceFailure::Status(503) });
+        }
+        Ok(self.0.lock().unwrap().clone())
+    }
+}
+
+#[test]
+fn a_source_is_asked_again_and_again_and_its_failure_changes_nothing() {
+    let server = exchange();
+    let all = markets(&server);
+    let told = Arc::new(Mutex::new(all[..2].to_vec()));
+    let source = Told(told.clone(), false);
+    let engine = builder(&server).market_source(source, Duration::from_millis(50)).ticker("*").start().unwrap();
+    eventually("the source has answered", || engine.universe().len() == 2);
+    engine.wait_ready(PATIENCE).unwrap();
+    *told.lock().unwrap() = all[..3].to_vec();
+    eventually("the third market has come", || {
+        engine.pool().ticker(all[2]).is_ok_and(|ticker| ticker.load().health().is_live())
+    });
+    let report = engine.shutdown(PATIENCE);
+    assert_eq!(report.joined, ["hoga-control", "hoga-conn-0", "hoga-markets"]);
+}
