@@ -134,6 +134,8 @@ impl Handler for Connection {
                 self.status.change(|s| s.last_loss = Some(loss.clone()));
                 tracing::info!(connection = %self.id, %epoch, reason = loss.code(), "{loss}");
             }
+            // Asked again for a sign of life, nothing new is on the wire.
+            Event::Requested { again: true, .. } => {}
             Event::Requested { at, revision, .. } => self.tell(Report::Requested { at: *at, revision: *revision }),
             Event::Subscriptions(list) => self.tell(Report::Listed(keys_of(list))),
             Event::ServerError(error) => tracing::warn!(connection = %self.id, "the exchange answered {error}"),

@@ -1,6 +1,7 @@
 //! What somebody asks for: data types of markets, checked where it is written.
 
 use std::fmt;
+use std::str::FromStr;
 
 use super::{Depth, Dialect, InvalidPattern, Mode, Pattern, Universe, Want};
 use crate::model::{DataType, Grouping, Interval, InvalidMarket, Market, StreamKey};
@@ -89,6 +90,8 @@ impl fmt::Display for InvalidCode {
         }
     }
 }
+
+impl std::error::Error for InvalidCode {}
 
 /// Why a subscription was refused. Nothing was changed.
 #[derive(Debug, Clone, PartialEq)]
@@ -308,6 +311,17 @@ fn merged(mut wants: Vec<Want>) -> Vec<Want> {
     wants
 }
 
+impl FromStr for Target {
+    type Err = InvalidCode;
+    fn from_str(text: &str) -> Result<Self, InvalidCode> {
+        if Pattern::is_meant(text) {
+            text.parse().map(Self::Pattern).map_err(InvalidCode::Pattern)
+        } else {
+            text.parse().map(Self::Market).map_err(InvalidCode::Market)
+        }
+    }
+}
+
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -325,12 +339,7 @@ pub trait IntoMarkets {
 
 impl IntoMarkets for &str {
     fn into_markets(self) -> Vec<Result<Target, (String, InvalidCode)>> {
-        let target = if Pattern::is_meant(self) {
-            self.parse().map(Target::Pattern).map_err(InvalidCode::Pattern)
-        } else {
-            self.parse().map(Target::Market).map_err(InvalidCode::Market)
-        };
-        vec![target.map_err(|reason| (self.to_owned(), reason))]
+        vec![self.parse().map_err(|reason| (self.to_owned(), reason))]
     }
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hoga::config::{Endpoint, InvalidEndpoint};
-use hoga::model::{DataType, Format, InvalidMarket, Market};
+use hoga::model::{DataType, Format};
+use hoga::plan::{InvalidCode, Target};
 use hoga_exchange::{Dialect, Pace};
 
 const EXIT_CODES: &str = "\
@@ -68,16 +69,28 @@ pub struct DemoArgs {
 #[derive(Debug, Args)]
 #[command(after_help = format!("Example: hoga watch KRW-BTC KRW-ETH --types ticker,trade --json\n\n{EXIT_CODES}"))]
 pub struct WatchArgs {
-    /// Markets, such as KRW-BTC.
-    #[arg(required = true, value_delimiter = ',', value_parser = market)]
-    pub codes: Vec<Market>,
+    /// Markets, such as KRW-BTC, or all that match: 'KRW-*', '*-BTC', '*'.
+    #[arg(required = true, value_delimiter = ',', value_parser = target)]
+    pub codes: Vec<Target>,
     /// Data types: ticker, trade, orderbook, candle.1s, candle.1m and so on.
     #[arg(long, default_value = "ticker", value_delimiter = ',', value_parser = data_type)]
     pub types: Vec<DataType>,
+    /// Of order books: at least so many levels. Upbit has 1, 5, 15 and 30.
+    #[arg(long, value_name = "N")]
+    pub levels: Option<u8>,
+    /// Of order books: prices grouped by this step, in KRW.
+    #[arg(long, value_name = "KRW")]
+    pub group: Option<f64>,
+    /// Only the state at the start, or only changes.
+    #[arg(long, value_enum)]
+    pub only: Option<Only>,
+    /// Spreads the streams over so many connections.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub connections: usize,
     /// How the exchange shall write; what is printed is the same.
     #[arg(long, value_enum, default_value = "default")]
     pub format: FormatArg,
-    /// kr, sg, id, th, or an address: wss://…, or ws://… on loopback.
+    /// kr, sg, id, th, bithumb, or an address: wss://…, or ws://… on loopback.
     #[arg(long, default_value = "kr", value_parser = endpoint)]
     pub endpoint: Endpoint,
     /// Trusts the root certificates in this PEM file, besides the public ones.
@@ -171,6 +184,13 @@ impl From<DialectArg> for Dialect {
     }
 }
 
+/// Which messages of a stream are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Only {
+    Snapshot,
+    Realtime,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Speed {
     Times(f64),
@@ -209,7 +229,7 @@ fn speed(text: &str) -> Result<Speed, &'static str> {
     }
 }
 
-fn market(code: &str) -> Result<Market, InvalidMarket> {
+fn target(code: &str) -> Result<Target, InvalidCode> {
     code.parse()
 }
 
@@ -226,6 +246,7 @@ fn endpoint(text: &str) -> Result<Endpoint, InvalidEndpoint> {
         "sg" => Ok(Endpoint::singapore()),
         "id" => Ok(Endpoint::indonesia()),
         "th" => Ok(Endpoint::thailand()),
+        "bithumb" => Ok(Endpoint::bithumb()),
         url => Endpoint::custom(url),
     }
 }

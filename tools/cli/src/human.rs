@@ -94,6 +94,12 @@ fn summary(out: &mut String, total: &Summary) -> fmt::Result {
     let of = if types.is_empty() { String::new() } else { format!(" ({})", types.join(", ")) };
     writeln!(out, "-- {}: {} events{of} in {}", total.end.replace('_', " "), total.received(), short(total.duration))?;
     writeln!(out, "-- {}", losses(&total.tally.losses(total.missed)))?;
+    let plan = &total.plan;
+    writeln!(
+        out,
+        "-- {} streams on the wire for {} wishes, {} requests for {} changes",
+        plan.wire_streams, plan.wishes, plan.requests, plan.changes
+    )?;
     // Where nothing came at all, the markets are not to blame.
     if total.received() > 0 && !total.tally.silent.is_empty() {
         let silent: Vec<_> = total.tally.silent.iter().map(ToString::to_string).collect();

@@ -75,7 +75,21 @@ fn summary(object: &mut Object, total: &Summary) {
                 types.plain(data_type.as_str(), count);
             }
         });
-    object.plain("unread", total.unread);
+    object.plain("unread", total.unread).plain("filtered", total.filtered);
+    let plan = &total.plan;
+    object.object("subscriptions", |stats| {
+        stats
+            .plain("wishes", plan.wishes)
+            .plain("wire_streams", plan.wire_streams)
+            .plain("dedupe_ratio", plan.dedupe_ratio())
+            .plain("changes", plan.changes)
+            .plain("requests", plan.requests)
+            .plain("requests_saved", plan.requests_saved())
+            .words("unconfirmed", plan.unconfirmed.iter());
+        for (kind, count) in plan.conflicts {
+            stats.plain(&format!("conflicts_{}", kind.as_str()), count);
+        }
+    });
     total.tally.fields(object, total.missed);
 }
 

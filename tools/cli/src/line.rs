@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hoga::feed::Update;
 use hoga::model::{ConnectionId, DataType, Epoch, Nanos, StreamKey};
+use hoga::plan::PlanStats;
 use hoga::pool::Health;
 use hoga::session::{Loss, State};
 
@@ -23,7 +24,7 @@ pub enum Line<'a> {
     /// Something may be missing here.
     Gap(Gap),
     /// The last line.
-    Summary(Summary),
+    Summary(Box<Summary>),
 }
 
 pub enum Gap {
@@ -68,8 +69,12 @@ pub struct Summary {
     pub by_type: BTreeMap<DataType, u64>,
     /// Events dropped because output was too slow.
     pub missed: u64,
+    /// Snapshots and changes that were not asked for.
+    pub filtered: u64,
     /// Events that had arrived and were not wanted any more.
     pub unread: u64,
+    /// What was asked of the exchange.
+    pub plan: PlanStats,
     pub tally: Tally,
 }
 

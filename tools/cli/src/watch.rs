@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use hoga::engine::{Engine, Feed, Lifecycle};
 use hoga::feed::{Item, Update};
-use hoga::model::{DataType, Epoch, Nanos};
-use hoga::plan::Subscription;
+use hoga::model::{ConnectionId, DataType, Epoch, Nanos};
+use hoga::plan::{PlanStats, Subscription, Target};
 
-use crate::args::WatchArgs;
+use crate::args::{Only, WatchArgs};
 use crate::exit::Failure;
 use crate::health::Healths;
 use crate::lifecycle::Reports;
@@ -24,19 +24,26 @@ const TURN: Duration = Duration::from_millis(100);
 const HEALTH_EVERY: Duration = Duration::from_millis(200);
 /// Items printed before something else gets its turn.
 const BATCH: usize = 1024;
+/// How often the exchange is asked which markets exist, where a pattern was asked for.
+const MARKETS_EVERY: Duration = Duration::from_secs(60);
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(3);
 
 /// Prints until it is told to end, then says how it went.
 pub fn run(args: WatchArgs) -> Result<(), Failure> {
     let interrupt = Interrupt::catch()?;
+    let asked = subscription(&args)?;
     let mut builder = Engine::builder().endpoint(args.endpoint.clone()).format(args.format.into());
+    builder = builder.connections(args.connections);
+    if args.codes.iter().any(|code| matches!(code, Target::Pattern(_))) {
+        builder = builder.rest_markets(MARKETS_EVERY);
+    }
     if let Some(ca) = &args.ca {
         builder = builder.root_certificates_file(ca);
     }
     let engine = builder.start()?;
     // Before the feed: nothing is connected until somebody wants something, so no report is missed.
     let lifecycle = engine.lifecycle();
-    let feed = engine.feed_with_capacity(subscription(&args), args.capacity as usize)?;
+    let feed = engine.feed_with_capacity(asked, args.capacity as usize)?;
     let mut watch = Watch {
         started: engine.now(),
         checked: engine.now(),
@@ -48,7 +55,7 @@ pub fn run(args: WatchArgs) -> Result<(), Failure> {
         reports: Reports::default(),
         healths: Healths::default(),
         printer: Printer::new(),
-        last: None,
+        last: BTreeMap::new(),
         by_type: BTreeMap::new(),
         received: 0,
         missed: 0,
@@ -57,9 +64,30 @@ pub fn run(args: WatchArgs) -> Result<(), Failure> {
     watch.finish(end)
 }
 
-fn subscription(args: &WatchArgs) -> Subscription {
-    let all = args.types.iter().map(|&data_type| Subscription::of(data_type, &args.codes));
-    all.reduce(Subscription::and).unwrap_or_default()
+fn subscription(args: &WatchArgs) -> Result<Subscription, Failure> {
+    if (args.levels.is_some() || args.group.is_some()) && !args.types.contains(&DataType::Orderbook) {
+        return Err(Failure::Usage("--levels and --group are about order books; add --types orderbook".to_owned()));
+    }
+    let all = args.types.iter().map(|&data_type| of_type(args, data_type)).reduce(Subscription::and);
+    let all = all.unwrap_or_default();
+    Ok(match args.only {
+        None => all,
+        Some(Only::Snapshot) => all.only_snapshot(),
+        Some(Only::Realtime) => all.only_realtime(),
+    })
+}
+
+fn of_type(args: &WatchArgs, data_type: DataType) -> Subscription {
+    let mut asked = Subscription::of(data_type, &args.codes);
+    if data_type == DataType::Orderbook {
+        if let Some(levels) = args.levels {
+            asked = asked.levels(levels);
+        }
+        if let Some(step) = args.group {
+            asked = asked.grouped(step);
+        }
+    }
+    asked
 }
 
 /// What ended it.
@@ -103,8 +131,8 @@ struct Watch {
     started: Nanos,
     /// When the health was last looked at.
     checked: Nanos,
-    /// The newest data printed.
-    last: Option<Last>,
+    /// The newest data printed of each connection.
+    last: BTreeMap<ConnectionId, Last>,
     by_type: BTreeMap<DataType, u64>,
     received: u64,
     missed: u64,
@@ -149,19 +177,20 @@ impl Watch {
     }
 
     fn print_data(&mut self, update: &Update) -> io::Result<()> {
-        if self.last.is_none_or(|last| last.epoch != update.epoch) {
-            self.print_new_socket(update)?;
+        let now = Last { epoch: update.epoch, received: update.stamps.received };
+        let before = self.last.insert(update.connection, now);
+        if before.is_none_or(|last| last.epoch != update.epoch) {
+            self.print_new_socket(update, before)?;
         }
-        self.last = Some(Last { epoch: update.epoch, received: update.stamps.received });
         self.received += 1;
         *self.by_type.entry(update.event.key().data_type).or_default() += 1;
         self.print(&Line::Data(update))
     }
 
     /// How a socket came to be is said before what it brought, and what may be missing before it.
-    fn print_new_socket(&mut self, update: &Update) -> io::Result<()> {
+    fn print_new_socket(&mut self, update: &Update, before: Option<Last>) -> io::Result<()> {
         self.print_reports()?;
-        let Some(Last { epoch: old, received: last }) = self.last else { return Ok(()) };
+        let Some(Last { epoch: old, received: last }) = before else { return Ok(()) };
         let (connection, new, first) = (update.connection, update.epoch, update.stamps.received);
         self.print(&Line::Gap(Gap::NewSocket { connection, old, new, last, first }))
     }
@@ -235,10 +264,11 @@ impl Watch {
     /// Stops the engine, prints the rest of what it brought and of its life, and the summary.
     fn finish(mut self, end: End) -> Result<(), Failure> {
         let (duration, why_nothing) = (self.time(), why_nothing(&self.engine, &self.args));
+        let plan = self.engine.subscriptions();
         let report = self.engine.shutdown(SHUTDOWN_DEADLINE);
         let tally = Tally::of(&report.connections, self.engine.pool());
         let stopped = report.into_result();
-        let printed = self.print_rest(end, duration, tally);
+        let printed = self.print_rest(end, duration, plan, tally);
         match end {
             // Ctrl-C ends the whole pipeline: that the reader is gone already is no news.
             End::Interrupted => Err(Failure::Interrupted),
@@ -247,14 +277,22 @@ impl Watch {
         }
     }
 
-    fn print_rest(&mut self, end: End, duration: Duration, tally: Tally) -> io::Result<()> {
+    fn print_rest(&mut self, end: End, duration: Duration, plan: PlanStats, tally: Tally) -> io::Result<()> {
         // Who asked for a number of events has had them; everybody else gets what had arrived when it ended.
         while end != End::Count && !self.print_items()? {}
         self.print_reports()?;
-        let unread = self.feed.counts();
-        let unread = unread.received - unread.delivered - self.missed;
-        let (by_type, missed) = (std::mem::take(&mut self.by_type), self.missed);
-        self.print(&Line::Summary(Summary { end: end.as_str(), duration, by_type, missed, unread, tally }))?;
+        let counts = self.feed.counts();
+        let summary = Summary {
+            end: end.as_str(),
+            duration,
+            by_type: std::mem::take(&mut self.by_type),
+            missed: self.missed,
+            filtered: counts.filtered,
+            unread: counts.queued + counts.dropped - self.missed,
+            plan,
+            tally,
+        };
+        self.print(&Line::Summary(Box::new(summary)))?;
         self.printer.flush()
     }
 }

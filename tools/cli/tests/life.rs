@@ -106,7 +106,7 @@ fn with_a_reader_that_cannot_keep_up_every_message_is_accounted_for() {
     assert!(missed > 0, "nothing was missed: {summary}");
     assert_eq!(summary["_event"], "summary");
     let count = |name: &str| summary[name].as_u64().unwrap_or_else(|| panic!("no {name} in {summary}"));
-    let kinds = ["gaps", "unread", "unrouted", "late", "duplicate", "old_epoch"];
+    let kinds = ["gaps", "unread", "filtered", "unrouted", "late", "duplicate", "old_epoch"];
     assert_eq!(count("gaps"), missed, "{summary}");
     assert_eq!(count("data"), printed + kinds.map(count).iter().sum::<u64>(), "{summary}");
 }
