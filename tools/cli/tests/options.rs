@@ -1,0 +1,81 @@
+//! What may be asked for: patterns, levels, groups, modes, several connections.
+
+mod common;
+
+use std::collections::BTreeSet;
+
+use common::{Exchange, Output, run};
+use serde_json::Value;
+
+fn watch(exchange: &Exchange, args: &[&str]) -> Output {
+    run(&[&["watch", "--json", "--endpoint", &exchange.url], args].concat())
+}
+
+fn data(output: &Output) -> Vec<Value> {
+    let lines: Vec<_> = output.json_lines().into_iter().filter(|line| line["type"].is_string()).collect();
+    assert!(!lines.is_empty(), "no data: {} {}", output.stdout, output.stderr);
+    lines
+}
+
+#[test]
+fn a_pattern_means_every_market_that_the_exchange_lists() {
+    let exchange = Exchange::start(&["--plain", "--markets", "30"]);
+    let output = watch(&exchange, &["KRW-*", "BTC-*", "--connections", "2", "--duration", "3s"]);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    let lines = data(&output);
+    let text =
+        |key: &str| -> BTreeSet<String> { lines.iter().map(|line| line[key].as_str().unwrap().to_owned()).collect() };
+    let codes = text("code");
+    assert!(
+        codes.len() > 10 && codes.iter().all(|code| code.starts_with("KRW-") || code.starts_with("BTC-")),
+        "{codes:?}"
+    );
+    let connections: BTreeSet<_> = lines.iter().map(|line| line["_hoga"]["conn"].as_u64()).collect();
+    assert_eq!(connections.len(), 2);
+    let summary = output.json_lines().pop().unwrap();
+    assert_eq!(summary["subscriptions"]["wire_streams"].as_u64(), Some(codes.len() as u64));
+    assert_eq!(summary["subscriptions"]["unconfirmed"], Value::Array(vec![]));
+}
+
+#[test]
+fn books_come_as_deep_and_as_grouped_as_asked_for() {
+    let exchange = Exchange::start(&["--plain"]);
+    let books = ["KRW-BTC", "--types", "orderbook", "--count", "3"];
+    for book in data(&watch(&exchange, &[&books[..], &["--levels", "5"]].concat())) {
+        assert_eq!(book["orderbook_units"].as_array().map(Vec::len), Some(5), "{book}");
+    }
+    for book in data(&watch(&exchange, &[&books[..], &["--group", "10000"]].concat())) {
+        assert_eq!(book["level"].as_f64(), Some(10_000.0), "{book}");
+    }
+}
+
+#[test]
+fn only_what_was_asked_for_is_printed() {
+    let exchange = Exchange::start(&["--plain", "--speed", "20"]);
+    let books = ["KRW-BTC", "--types", "orderbook", "--duration", "2s"];
+    let kinds = |only: &str| -> Vec<Value> {
+        data(&watch(&exchange, &[&books[..], &["--only", only]].concat()))
+            .iter()
+            .map(|l| l["stream_type"].clone())
+            .collect()
+    };
+    assert_eq!(kinds("snapshot"), ["SNAPSHOT"]);
+    assert!(kinds("realtime").iter().all(|kind| kind == "REALTIME"));
+}
+
+#[test]
+fn what_cannot_be_asked_for_is_refused_with_the_reason() {
+    for (args, reason) in [
+        (&["KR*-BTC"][..], "whole currency"),
+        (&["KRW-BTC", "--levels", "5"], "add --types orderbook"),
+        (&["KRW-BTC", "--types", "orderbook", "--levels", "7"], "ask for one of [1, 5, 15, 30]"),
+        (&["BTC-ETH", "--types", "orderbook", "--group", "10"], "only KRW markets"),
+        (&["KRW-BTC", "--connections", "0"], "connections must be from 1"),
+        (&["KRW-BTC", "--types", "candle.1s", "--endpoint", "bithumb"], "has no candle.1s"),
+        (&["KRW-BTC", "--format", "json_list", "--endpoint", "bithumb"], "does not write"),
+    ] {
+        let output = run(&[&["watch"], args].concat());
+        assert_eq!((output.code, output.stdout.as_str()), (Some(2), ""), "{args:?}: {}", output.stderr);
+        assert!(output.stderr.contains(reason), "{args:?}: {}", output.stderr);
+    }
+}
