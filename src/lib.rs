@@ -74,7 +74,7 @@ struct Readme;
 /// What most programs need.
 pub mod prelude {
     pub use crate::config::{Endpoint, Wait};
-    pub use crate::engine::{Engine, EngineState, Feed, Subscribed};
+    pub use crate::engine::{Client, Engine, EngineState, Feed, Subscribed};
     pub use crate::feed::{Event, Item, Update};
     pub use crate::model::{Candle, DataType, Format, Interval, Market, Orderbook, StreamKey, Ticker, Trade};
     pub use crate::plan::{Subscription, candle, orderbook, ticker, trade};

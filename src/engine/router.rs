@@ -11,7 +11,7 @@ use crate::model::{
     Ticker, Trade,
 };
 use crate::net::SystemClock;
-use crate::plan::{DemandId, Mode, StreamSet, Want};
+use crate::plan::{DemandId, Dialect, Mode, StreamSet, Want};
 use crate::pool::{Publisher, Value};
 
 /// The publisher of a stream of any type.
@@ -84,11 +84,14 @@ pub(super) struct Router {
     /// A feed keeps its place; an empty one is taken by the next.
     feeds: Vec<Option<OpenFeed>>,
     unrouted: u64,
+    /// How the exchange writes that a book is not grouped, if not by 0 or by nothing.
+    plain_level: Option<f64>,
 }
 
 impl Router {
-    pub fn new(clock: SystemClock) -> Self {
-        Self { clock, markets: HashMap::default(), feeds: Vec::new(), unrouted: 0 }
+    pub fn new(clock: SystemClock, dialect: &Dialect) -> Self {
+        let plain_level = (dialect.level_default != 0).then(|| f64::from(dialect.level_default));
+        Self { plain_level, clock, markets: HashMap::default(), feeds: Vec::new(), unrouted: 0 }
     }
 
     /// Adds a stream that this connection may carry from now on.
@@ -269,6 +272,13 @@ impl Sink for Router {
     }
 
     fn orderbook(&mut self, receipt: Receipt, value: &Orderbook) {
+        let plain;
+        let value = if self.plain_level.is_some() && value.level == self.plain_level {
+            plain = Orderbook { level: None, ..*value };
+            &plain
+        } else {
+            value
+        };
         let route = self.markets.get_mut(&value.market).and_then(|routes| routes.book(value.data_type()));
         let now = self.clock.now();
         let routed = Route::publish(route, &mut self.feeds, now, receipt, value, || Event::Orderbook(*value));

@@ -101,7 +101,7 @@ impl Engine {
         for (number, (reactor, line)) in reactors.into_iter().zip(&self.control.lines).enumerate() {
             let connection = Connection {
                 id: line.status.read().id,
-                router: Router::new(self.control.clock),
+                router: Router::new(self.control.clock, &self.control.dialect),
                 link: line.link.clone(),
                 mailbox: line.mailbox.clone(),
                 status: line.status.clone(),

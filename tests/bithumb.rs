@@ -1,0 +1,38 @@
+//! The clone that spells its options otherwise, counts levels from 1 and has fewer types: all of it is data.
+
+use std::time::Duration;
+
+use hoga::config::ConnectLedger;
+use hoga::model::StreamType;
+use hoga::plan::BITHUMB;
+use hoga::prelude::*;
+use hoga_exchange::{Config, Dialect, Server, ServerConfig};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[test]
+fn a_clone_is_asked_in_its_own_words() {
+    let exchange = Config { markets: 12, ..Config::of(Dialect::Bithumb) };
+    let server = Server::start(ServerConfig { plain: true, exchange, ..ServerConfig::default() }).unwrap();
+    let endpoint = Endpoint::custom(&server.url()).unwrap().with_dialect(BITHUMB);
+    let engine = Engine::builder().endpoint(endpoint).connect_ledger(ConnectLedger::Process).start().unwrap();
+    let mut changes = engine.feed(orderbook("KRW-BTC").levels(3).only_realtime()).unwrap();
+    let _held = engine.subscribe(ticker("KRW-BTC").and(trade("KRW-BTC"))).unwrap();
+    let mut seen = 0;
+    while seen < 5 {
+        assert!(changes.wait(PATIENCE), "no books");
+        while let Some(item) = changes.pop() {
+            let Item::Data(update) = item else { continue };
+            let Event::Orderbook(book) = update.event else { panic!("{update:?}") };
+            assert_eq!((book.stream_type, book.level), (StreamType::Realtime, None));
+            assert!(book.asks.len() <= 3 && !book.asks.is_empty());
+            // Microseconds on the wire.
+            assert!(update.stamps.exchange_ms < 100_000_000_000_000, "{:?}", update.stamps);
+            seen += 1;
+        }
+    }
+    engine.wait_ready(PATIENCE).unwrap();
+    assert!(engine.pool().orderbook("KRW-BTC").unwrap().load().health().is_live());
+    assert_eq!(engine.connections()[0].unrouted, 0);
+    assert_eq!(server.stats().violations(), 0);
+}
