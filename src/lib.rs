@@ -32,9 +32,9 @@
 //!  │ drain a feed  │◄──────────────┤ feed   one SPSC ring per feed                       │
 //!  └──────┬────────┘   pop()       │   ▲ publish: no lock, no allocation, no log         │
 //!         │ subscribe / drop       │   │                                                 │
-//!         └───────────────────────►│ socket → TLS → WebSocket frame → decode → publish   │
-//!              wakes the thread    │ session: sans-IO life of the connection             │
-//!                                  └─────────────────────────────────────────────────────┘
+//!  ┌──────▼────────┐  one wish     │ socket → TLS → WebSocket frame → decode → publish   │
+//!  │ control thread├──────────────►│ session: sans-IO life of the connection             │
+//!  └───────────────┘               └─────────────────────────────────────────────────────┘
 //! ```
 //!
 //! A frame goes one way, on one thread, from `recv` to publish. There is no async runtime. Reading the pool never waits
