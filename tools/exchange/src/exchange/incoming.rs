@@ -58,6 +58,9 @@ impl Exchange {
             self.stats.text_pings += 1;
             return connection.start_status(self.now);
         }
+        if let Some(observer) = &mut self.observer {
+            observer.received(self.now, conn, message);
+        }
         if !connection.requests.try_record(self.now) {
             self.stats.requests_over_limit += 1;
             return self.fail(conn, &ErrorName::TooManyRequest.into());
