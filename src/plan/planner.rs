@@ -126,9 +126,12 @@ impl Planner {
         Ok(Admitted { id, new, revision: self.desired })
     }
 
-    /// The holder no longer wants anything. What nobody else wants leaves the wire when its grace ends.
+    /// The holder no longer wants anything. What nobody else wants leaves the wire when its grace ends; what no connection
+    /// was told of yet never comes there.
     pub fn remove(&mut self, now: Nanos, id: DemandId) {
-        let narrowed = self.demand.remove(id, now + self.config.grace);
+        let (placement, lines, grace) = (&self.placement, &self.lines, self.config.grace);
+        let is_told = |key| lines[placement.home(key)].streams().get(key).is_some();
+        let narrowed = self.demand.remove(id, |key| if is_told(key) { now + grace } else { now });
         self.rate.count(now);
         if narrowed {
             self.changed(now);
