@@ -4,21 +4,16 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::{Message, PATIENCE, Record, builder, drain, eventually, exchange, finish};
+use common::{Message, PATIENCE, Record, builder, drain, eventually, exchange, finish, markets};
 use hoga::prelude::*;
-use hoga_exchange::{ConnId, Exchange, Fault};
+use hoga_exchange::{ConnId, Fault};
 
 const MARKETS: usize = 100;
 const CONNECTIONS: usize = 4;
 
-fn markets() -> Vec<String> {
-    let config = hoga_exchange::Config { markets: MARKETS, ..Default::default() };
-    Exchange::new(config, 0).markets().map(str::to_owned).collect()
-}
-
 /// Everything of a market: 500 streams.
 fn everything() -> Subscription {
-    let all = markets();
+    let all = markets(MARKETS);
     ticker(&all)
         .and(trade(&all))
         .and(orderbook(&all).levels(5))
@@ -54,7 +49,7 @@ fn nothing_is_missing(got: &[Message], sent: &[Message], of: &BTreeSet<String>) 
 fn streams_are_spread_over_connections_and_the_loss_of_one_is_its_own() {
     let (server, record) = exchange(5.0, MARKETS);
     let engine = builder(&server).connections(CONNECTIONS).subscribe(everything()).start().unwrap();
-    let mut feed = engine.feed_with_capacity(trade(markets()), 16_384).unwrap();
+    let mut feed = engine.feed_with_capacity(trade(markets(MARKETS)), 16_384).unwrap();
     engine.wait_ready(PATIENCE).unwrap();
 
     let shares = carried(&record);

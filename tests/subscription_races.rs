@@ -27,11 +27,6 @@ impl Rng {
     }
 }
 
-fn markets(count: usize) -> Vec<String> {
-    let config = hoga_exchange::Config { markets: count, ..Default::default() };
-    hoga_exchange::Exchange::new(config, 0).markets().map(str::to_owned).collect()
-}
-
 /// One or two streams, in any mode and depth.
 fn any_subscription(rng: &mut Rng, markets: &[String]) -> Subscription {
     let first = any_stream(rng, markets);
@@ -80,7 +75,7 @@ fn whatever_sixteen_threads_do_the_wire_ends_as_what_is_held() {
     let (server, record) = exchange(1.0, 40);
     let engine = builder(&server).ticker("KRW-BTC").start().unwrap();
     engine.wait_ready(PATIENCE).unwrap();
-    let (markets, gate) = (markets(40), Barrier::new(THREADS as usize));
+    let (markets, gate) = (common::markets(40), Barrier::new(THREADS as usize));
     let kept: Vec<(Subscribed, Vec<Want>)> = std::thread::scope(|scope| {
         let work = |seed| {
             let (engine, markets, gate) = (&engine, &markets, &gate);
@@ -136,7 +131,7 @@ fn nothing_is_missing(feed: &mut Feed, sent: &[Message]) {
 fn components_that_come_and_go_interrupt_nobody() {
     let (server, record) = exchange(10.0, 40);
     let engine = builder(&server).start().unwrap();
-    let markets = markets(40);
+    let markets = common::markets(40);
     let (mine, others) = markets.split_at(10);
     let mut trades = engine.feed_with_capacity(trade(mine), 32_768).unwrap();
     let mut books = engine.feed_with_capacity(orderbook(mine), 32_768).unwrap();
