@@ -12,7 +12,7 @@ use crate::model::{
 };
 use crate::net::SystemClock;
 use crate::plan::{DemandId, Dialect, Mode, StreamSet, Want};
-use crate::pool::{Publisher, Value};
+use crate::pool::{Publisher, Value, Verdict};
 
 /// The publisher of a stream of any type.
 pub(super) enum AnyPublisher {
@@ -58,6 +58,12 @@ impl Reader {
             (StreamType::Snapshot, _) => std::mem::replace(&mut self.snapshot_of, epoch) != epoch,
             (StreamType::Realtime, _) => true,
         }
+    }
+
+    /// It waits for a snapshot, and this is one. That of a running trade stream is a trade long known: no news for the
+    /// others, but all that this one will get.
+    fn awaits(&self, stream_type: StreamType, epoch: Epoch) -> bool {
+        self.mode == Mode::SnapshotOnly && stream_type == StreamType::Snapshot && self.snapshot_of != epoch
     }
 }
 
@@ -201,7 +207,8 @@ impl<T: Value> Route<T> {
     ) -> bool {
         let Some(route) = route.filter(|route| route.wanted) else { return false };
         let verdict = route.publisher.publish(&receipt, value, || published);
-        if !route.readers.is_empty() && route.publisher.is_news(verdict, value) {
+        let is_news = !route.readers.is_empty() && route.publisher.is_news(verdict, value);
+        if is_news || route.may_be_awaited(verdict) {
             let update = Update {
                 event: event(),
                 stamps: Stamps { exchange_ms: value.exchange_ms(), received: receipt.received, published },
@@ -212,6 +219,9 @@ impl<T: Value> Route<T> {
             let stream_type = update.event.stream_type();
             for reader in &mut route.readers {
                 let Some(OpenFeed { writer, .. }) = &mut feeds[reader.feed] else { continue };
+                if !is_news && !reader.awaits(stream_type, receipt.epoch) {
+                    continue;
+                }
                 if reader.wants(stream_type, receipt.epoch) {
                     writer.push(update);
                 } else {
@@ -220,6 +230,11 @@ impl<T: Value> Route<T> {
             }
         }
         true
+    }
+
+    /// Somebody wants snapshots whatever they bring, and this may be one.
+    fn may_be_awaited(&self, verdict: Verdict) -> bool {
+        verdict != Verdict::OldEpoch && self.readers.iter().any(|reader| reader.mode == Mode::SnapshotOnly)
     }
 }
 

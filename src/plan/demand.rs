@@ -80,16 +80,17 @@ impl Demand {
         }
     }
 
-    /// The holder no longer wants anything; what nobody else wants leaves the wire at `leaves_at`. True if the wire has to
-    /// change before that. A holder that is gone already changes nothing.
-    pub fn remove(&mut self, id: DemandId, leaves_at: Nanos) -> bool {
+    /// The holder no longer wants anything; what nobody else wants leaves the wire when `leaves_at` says. True if the wire
+    /// has to change before that. A holder that is gone already changes nothing.
+    pub fn remove(&mut self, id: DemandId, leaves_at: impl Fn(StreamKey) -> Nanos) -> bool {
         let mut narrowed = false;
         for want in self.holders.remove(&id).unwrap_or_default() {
             let Some(interest) = self.streams.get_mut(&want.key) else { continue };
             interest.leave((want.mode, want.depth));
             if interest.ways.is_empty() {
-                interest.leaves_at = Some(leaves_at);
-                self.leaving.insert((leaves_at, want.key));
+                let at = leaves_at(want.key);
+                interest.leaves_at = Some(at);
+                self.leaving.insert((at, want.key));
             } else {
                 narrowed |= interest.settle();
             }
@@ -107,7 +108,7 @@ impl Demand {
         }
         let gone = before.into_iter().filter(|want| !wants.contains(want)).collect();
         self.holders.insert(id, gone);
-        let narrowed = self.remove(id, leaves_at);
+        let narrowed = self.remove(id, |_| leaves_at);
         self.holders.insert(id, wants);
         (added, narrowed)
     }
@@ -139,6 +140,11 @@ impl Demand {
     /// How a stream is carried, if it is.
     pub fn get(&self, key: StreamKey) -> Option<Want> {
         self.streams.get(&key).map(|interest| interest.want)
+    }
+
+    /// How a stream is carried for somebody who wants it now.
+    pub fn wanted_as(&self, key: StreamKey) -> Option<Want> {
+        self.streams.get(&key).filter(|interest| interest.leaves_at.is_none()).map(|interest| interest.want)
     }
 
     /// Streams that somebody wants.
@@ -215,8 +221,8 @@ mod tests {
         let (one, added) = demand.add(vec![want(1)]);
         assert_eq!(added, Added::default());
 
-        assert!(!demand.remove(both, Nanos(50)));
-        assert!(!demand.remove(both, Nanos(60)), "it is gone already");
+        assert!(!demand.remove(both, |_| Nanos(50)));
+        assert!(!demand.remove(both, |_| Nanos(60)), "it is gone already");
         assert_eq!(demand.wanted().collect::<Vec<_>>(), [key(1)]);
         assert_eq!(carried(&demand).len(), 2);
         assert_eq!((demand.next_expiry(), demand.expire(Nanos(49))), (Nanos(50), vec![]));
@@ -226,8 +232,8 @@ mod tests {
         assert!(!added.changes_wire());
         assert_eq!((demand.next_expiry(), demand.expire(Nanos(99))), (Nanos::NEVER, vec![]));
 
-        demand.remove(again, Nanos(100));
-        demand.remove(one, Nanos(200));
+        demand.remove(again, |_| Nanos(100));
+        demand.remove(one, |_| Nanos(200));
         assert_eq!(demand.expire(Nanos(100)), [key(0)]);
         assert_eq!(demand.expire(Nanos(200)), [key(1)]);
         assert!(carried(&demand).is_empty() && demand.holders() == 0);
@@ -244,10 +250,10 @@ mod tests {
         assert_eq!(carried(&demand), way(Mode::All, Depth::levels(5)));
         let (deep, _) = demand.add(way(Mode::RealtimeOnly, Depth::ALL));
         assert_eq!(carried(&demand), way(Mode::All, Depth::ALL));
-        assert!(demand.remove(deep, Nanos(0)));
+        assert!(demand.remove(deep, |_| Nanos(0)));
         let (_, added) = demand.add(way(Mode::SnapshotOnly, Depth::levels(1)));
         assert_eq!((added.widened, added.snapshots), (vec![], vec![key(0)]));
-        assert!(!demand.remove(once, Nanos(0)));
+        assert!(!demand.remove(once, |_| Nanos(0)));
         assert_eq!(carried(&demand), way(Mode::All, Depth::levels(5)));
     }
 
@@ -274,7 +280,7 @@ mod tests {
             let mut union: BTreeMap<StreamKey, Want> = BTreeMap::new();
             for ((sub, id), keep) in subs.iter().zip(ids).zip(&kept) {
                 if !keep {
-                    demand.remove(id, Nanos(0));
+                    demand.remove(id, |_| Nanos(0));
                     continue;
                 }
                 for want in wants(sub) {

@@ -12,7 +12,7 @@ use crate::model::{Epoch, Nanos, StreamKey};
 const SNAPSHOT_TIME: Duration = Duration::from_secs(1);
 
 /// What is known about a stream on the current socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Proof {
     /// Asked for, and nothing has come yet.
     Pending,
@@ -220,9 +220,9 @@ impl Line {
         self.carried.get(&key).map(|carried| carried.proof)
     }
 
-    /// Some stream is not confirmed, so that data or time will change what is known.
-    pub fn has_pending(&self) -> bool {
-        self.carried.values().any(|c| matches!(c.proof, Proof::Pending | Proof::Unconfirmed))
+    /// The least that is known about a stream, if data or time will change it.
+    pub fn restless(&self) -> Option<Proof> {
+        self.carried.values().map(|c| c.proof).filter(|proof| *proof != Proof::Data).min()
     }
 }
 

@@ -18,6 +18,9 @@ use crate::model::{Epoch, Nanos, StreamKey};
 /// How often streams are looked at that were asked for and have not come.
 const CHECK_EVERY: Duration = Duration::from_millis(20);
 
+/// The same for streams that stayed silent: they may come yet, when a market is listed or goes on.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// What a planner needs to know.
 #[derive(Debug, Clone, Copy)]
 pub struct PlanConfig {
@@ -195,7 +198,8 @@ impl Planner {
                 continue;
             }
             let before = self.demand.held(id).to_vec();
-            let (added, narrowed) = self.demand.replace(id, wants.clone(), now + self.config.grace);
+            let leaves_at = now + self.config.grace;
+            let (added, narrowed) = self.demand.replace(id, wants.clone(), leaves_at);
             relisted.new.extend(self.admit(now, added));
             if narrowed {
                 self.changed(now);
@@ -211,7 +215,8 @@ impl Planner {
         &self.universe
     }
 
-    /// The holder no longer wants anything. What nobody else wants leaves the wire when its grace ends.
+    /// The holder no longer wants anything. What nobody else wants leaves the wire when its grace ends; what no connection
+    /// was told of yet never comes there.
     pub fn remove(&mut self, now: Nanos, id: DemandId) {
         if !self.demand.is_held(id) {
             return; // released already, with the component that held it
@@ -222,7 +227,9 @@ impl Planner {
 
     fn release(&mut self, now: Nanos, id: DemandId) {
         self.patterned.remove(&id);
-        let narrowed = self.demand.remove(id, now + self.config.grace);
+        let (placement, lines, grace) = (&self.placement, &self.lines, self.config.grace);
+        let is_told = |key| lines[placement.home(key)].streams().get(key).is_some();
+        let narrowed = self.demand.remove(id, |key| if is_told(key) { now + grace } else { now });
         self.rate.count(now);
         if narrowed {
             self.changed(now);
@@ -282,7 +289,7 @@ impl Planner {
 
     fn note_conflicts(&mut self, now: Nanos, wants: &[Want]) {
         for want in wants {
-            let Some(carried) = self.demand.get(want.key) else { continue };
+            let Some(carried) = self.demand.wanted_as(want.key) else { continue };
             if carried.mode != want.mode {
                 self.conflicts.record(now, ConflictKind::Mode, ConflictSubject::Stream(want.key));
             }
@@ -343,8 +350,11 @@ impl Planner {
     /// When to call [`poll`](Self::poll) again, if nothing happens before.
     pub fn next_poll(&self) -> Nanos {
         let window = self.changed_at.map_or(Nanos::NEVER, |at| at + self.config.window);
-        let pending = self.lines.iter().any(Line::has_pending);
-        let check = if pending { self.last_check + CHECK_EVERY } else { Nanos::NEVER };
+        let check = match self.lines.iter().filter_map(Line::restless).min() {
+            Some(Proof::Pending) => self.last_check + CHECK_EVERY,
+            Some(_) => self.last_check + LOOK_EVERY,
+            None => Nanos::NEVER,
+        };
         window.min(check).min(self.demand.next_expiry()).min(self.next_clean_up)
     }
 

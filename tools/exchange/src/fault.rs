@@ -1,5 +1,6 @@
 //! What can be made to go wrong. One enum; one-shot faults act in `exchange`, switches where the comment says.
 
+use crate::exchange::ConnId;
 use crate::refusal::ErrorName;
 
 /// A fault to inject. Switches stay until switched off and hold for connections that come later, too.
@@ -11,6 +12,8 @@ pub enum Fault {
     Stall(bool),
     /// All connections are closed without a close frame.
     DropAll,
+    /// This connection is closed without a close frame. One that is gone already changes nothing.
+    Drop(ConnId),
     /// All connections are closed with this code.
     CloseAll(u16),
     /// Bytes that are no frame are sent on all connections.
@@ -86,6 +89,7 @@ impl Switches {
             Fault::MultiElementLists(on) => (&mut self.multi_element_lists, on),
             Fault::EarlyData(on) => (&mut self.early_data, on),
             Fault::DropAll
+            | Fault::Drop(_)
             | Fault::CloseAll(_)
             | Fault::Garbage
             | Fault::RejectUpgrades { .. }

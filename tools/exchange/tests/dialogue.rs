@@ -495,6 +495,12 @@ fn connections_can_be_dropped_closed_refused_and_failed() {
     assert_eq!((link.flow, link.take().len()), (Flow::Drop, 0));
 
     let mut link = busy();
+    link.exchange.inject(link.now, Fault::Drop(hoga_exchange::ConnId(u64::MAX)));
+    assert_eq!(link.exchange.flow(link.conn), Flow::Open, "that was another one");
+    link.exchange.inject(link.now, Fault::Drop(link.conn));
+    assert_eq!(link.exchange.flow(link.conn), Flow::Drop);
+
+    let mut link = busy();
     link.exchange.inject(link.now, Fault::CloseAll(1012));
     link.drain();
     assert_eq!(link.take()[0].payload, 1012u16.to_be_bytes());

@@ -87,6 +87,30 @@ impl Observer for Seen {
     }
 }
 
+#[derive(Default, Clone)]
+struct Asked(Arc<Mutex<Vec<(u64, String)>>>);
+
+impl Observer for Asked {
+    fn sent(&mut self, _: u64, _: hoga_exchange::ConnId, _: &[u8]) {}
+
+    fn received(&mut self, received_ns: u64, _: hoga_exchange::ConnId, text: &[u8]) {
+        self.0.lock().unwrap().push((received_ns, String::from_utf8(text.to_vec()).unwrap()));
+    }
+}
+
+#[test]
+fn the_observer_sees_every_request_even_one_that_is_refused() {
+    let mut link = Link::open();
+    let asked = Asked::default();
+    link.exchange.observe(Box::new(asked.clone()));
+    let good = subscribe("ticker", &["KRW-BTC"]);
+    for text in ["PING", &good, "nonsense"] {
+        link.say(text);
+    }
+    assert_eq!(*asked.0.lock().unwrap(), [(link.now, good), (link.now, "nonsense".to_owned())]);
+    assert_eq!(link.exchange.stats().malformed_requests, 1);
+}
+
 #[test]
 fn the_observer_sees_exactly_the_data_that_was_sent() {
     let mut link = Link::open();

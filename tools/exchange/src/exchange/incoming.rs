@@ -59,6 +59,9 @@ impl Exchange {
             self.stats.text_pings += 1;
             return connection.start_status(self.now);
         }
+        if let Some(observer) = &mut self.observer {
+            observer.received(self.now, conn, message);
+        }
         let request = match connection.requests.try_record(self.now) {
             true => Request::parse(message, self.config.dialect).inspect_err(|_| self.stats.malformed_requests += 1),
             false => {

@@ -37,10 +37,16 @@ pub enum Flow {
     Drop,
 }
 
-/// Is told about every data frame as it leaves: the ground truth a client can be compared with.
+/// Is told about every request as it comes and every data frame as it leaves: the ground truth a client can be compared
+/// with.
 pub trait Observer: Send {
     /// `payload` is the message without its frame header.
     fn sent(&mut self, sent_ns: u64, conn: ConnId, payload: &[u8]);
+
+    /// A message of a client, the text `PING` excepted, before it is judged: those that will be refused are seen too.
+    fn received(&mut self, received_ns: u64, conn: ConnId, text: &[u8]) {
+        let _ = (received_ns, conn, text);
+    }
 }
 
 /// Payload bytes a replay queues at most on one connection.
@@ -100,7 +106,7 @@ impl Exchange {
         }
     }
 
-    /// Tells `observer` about every data frame from here on.
+    /// Tells `observer` about every request and data frame from here on.
     pub fn observe(&mut self, observer: Box<dyn Observer>) {
         self.observer = Some(observer);
     }
@@ -253,6 +259,11 @@ impl Exchange {
         }
         match fault {
             Fault::DropAll => self.connections.values_mut().for_each(|connection| connection.finish(Flow::Drop)),
+            Fault::Drop(conn) => {
+                if let Some(connection) = self.connections.get_mut(&conn) {
+                    connection.finish(Flow::Drop);
+                }
+            }
             Fault::CloseAll(code) => self.for_each_open(|connection, now| connection.close(code, now)),
             Fault::Garbage => {
                 let noise: Vec<u8> = (0..64).map(|_| self.rng.next() as u8).collect();

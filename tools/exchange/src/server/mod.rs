@@ -89,8 +89,8 @@ impl Server {
         Self::launch(config, log.map(|log| Box::new(log) as Box<dyn Observer>))
     }
 
-    /// As [`start`](Self::start), with an observer of every data frame instead of a log file. It is called on the
-    /// server's thread, right before the bytes go to the socket.
+    /// As [`start`](Self::start), with an observer instead of a log file. It is called on the server's thread: when a
+    /// request is read, and right before the bytes of a data frame go to the socket.
     ///
     /// # Errors
     /// As [`start`](Self::start).

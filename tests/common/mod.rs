@@ -1,0 +1,222 @@
+//! A simulated exchange that keeps a record, and what the record says. The judge of the tests that use it is what the
+//! exchange was asked for and what it sent; an engine's own word only tells when to look.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use hoga::config::ConnectLedger;
+use hoga::engine::Builder;
+use hoga::prelude::*;
+use hoga_exchange::{ConnId, Exchange, Observer, Server, ServerConfig};
+use serde_json::Value;
+
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a stream is asked for as, beside its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    All,
+    Snapshot,
+    Realtime,
+}
+
+/// A data message: what tells it from every other one of its connection.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message {
+    pub stream: String,
+    pub is_snapshot: bool,
+    pub timestamp: u64,
+    /// Of trades the id, of books the size of all asks: two books may have one time.
+    pub detail: f64,
+}
+
+#[derive(Default)]
+struct Log {
+    requests: Vec<(ConnId, Value)>,
+    sent: Vec<(ConnId, Message)>,
+}
+
+/// Requests and frames of an exchange, in order.
+#[derive(Default, Clone)]
+pub struct Record(Arc<Mutex<Log>>);
+
+impl Observer for Record {
+    fn sent(&mut self, _: u64, conn: ConnId, payload: &[u8]) {
+        let message = message(&serde_json::from_slice(payload).unwrap());
+        self.0.lock().unwrap().sent.push((conn, message));
+    }
+
+    fn received(&mut self, _: u64, conn: ConnId, text: &[u8]) {
+        self.0.lock().unwrap().requests.push((conn, serde_json::from_slice(text).unwrap()));
+    }
+}
+
+fn message(json: &Value) -> Message {
+    let text = |key: &str| json[key].as_str().unwrap().to_owned();
+    let level = json["level"].as_f64().filter(|level| *level != 0.0).map(|level| format!("@{level}"));
+    let detail = json.get("sequential_id").or(json.get("total_ask_size")).and_then(Value::as_f64);
+    Message {
+        stream: format!("{}{} {}", text("type"), level.unwrap_or_default(), text("code")),
+        is_snapshot: text("stream_type") == "SNAPSHOT",
+        timestamp: json["timestamp"].as_u64().unwrap(),
+        detail: detail.unwrap_or_default(),
+    }
+}
+
+/// The same of what a feed delivered.
+pub fn delivered(item: Item) -> Message {
+    let Item::Data(update) = item else { panic!("{item:?}") };
+    let (timestamp, detail) = match update.event {
+        Event::Ticker(value) => (value.timestamp, 0.0),
+        Event::Trade(value) => (value.timestamp, value.sequential_id as f64),
+        Event::Orderbook(value) => (value.timestamp, value.total_ask_size),
+        Event::Candle(value) => (value.timestamp, 0.0),
+    };
+    Message {
+        stream: update.event.key().to_string(),
+        is_snapshot: update.event.stream_type() == hoga::model::StreamType::Snapshot,
+        timestamp,
+        detail,
+    }
+}
+
+impl Record {
+    /// Requests that replace what a connection carries, as they were received, by the connection.
+    fn subscribes(&self) -> Vec<(ConnId, Value)> {
+        let is_list = |request: &Value| request.as_array().unwrap().iter().any(|part| part.get("method").is_some());
+        self.0.lock().unwrap().requests.iter().filter(|(_, request)| !is_list(request)).cloned().collect()
+    }
+
+    /// How many such requests were received on all connections together.
+    pub fn requests(&self) -> usize {
+        self.subscribes().len()
+    }
+
+    /// Connections that were asked for something, oldest first.
+    pub fn connections(&self) -> Vec<ConnId> {
+        let mut seen = BTreeSet::new();
+        self.subscribes().into_iter().map(|(conn, _)| conn).filter(|conn| seen.insert(*conn)).collect()
+    }
+
+    /// What each request of a connection asked for, oldest first.
+    pub fn asked(&self, conn: ConnId) -> Vec<BTreeMap<String, Way>> {
+        self.subscribes().iter().filter(|(of, _)| *of == conn).map(|(_, request)| streams(request)).collect()
+    }
+
+    /// What the newest connection was asked for last.
+    pub fn last(&self) -> BTreeMap<String, Way> {
+        self.subscribes().last().map(|(_, request)| streams(request)).unwrap_or_default()
+    }
+
+    /// The names of that.
+    pub fn wire(&self) -> BTreeSet<String> {
+        self.last().into_keys().collect()
+    }
+
+    /// Every message sent on a connection that `is` so.
+    pub fn sent(&self, conn: ConnId, is: impl Fn(&Message) -> bool) -> Vec<Message> {
+        let log = self.0.lock().unwrap();
+        log.sent.iter().filter(|(of, message)| *of == conn && is(message)).map(|(_, message)| message.clone()).collect()
+    }
+
+    /// How many data messages were sent so far.
+    pub fn sent_count(&self) -> usize {
+        self.0.lock().unwrap().sent.len()
+    }
+
+    /// The streams of all messages that were sent after the first `count`.
+    pub fn streams_after(&self, count: usize) -> BTreeSet<String> {
+        self.0.lock().unwrap().sent[count..].iter().map(|(_, message)| message.stream.clone()).collect()
+    }
+}
+
+/// The streams of a request: type, step and code as written, and how each is asked for.
+fn streams(request: &Value) -> BTreeMap<String, Way> {
+    let mut streams = BTreeMap::new();
+    for object in request.as_array().unwrap().iter().filter(|object| object.get("type").is_some()) {
+        let level = object.get("level").map(|level| format!("@{level}")).unwrap_or_default();
+        let is = |flag: &str| object.get(flag) == Some(&Value::Bool(true));
+        let way = match (is("is_only_snapshot"), is("is_only_realtime")) {
+            (true, false) => Way::Snapshot,
+            (false, true) => Way::Realtime,
+            (false, false) => Way::All,
+            (true, true) => panic!("both at once: {object}"),
+        };
+        for code in object["codes"].as_array().unwrap() {
+            let name = format!("{}{level} {}", object["type"].as_str().unwrap(), code.as_str().unwrap());
+            assert!(streams.insert(name.clone(), way).is_none(), "{name} twice in one request");
+        }
+    }
+    streams
+}
+
+/// Names of streams: each type with each code.
+pub fn names<'a>(types: impl IntoIterator<Item = &'a str>, codes: &[&str]) -> BTreeSet<String> {
+    types.into_iter().flat_map(|kind| codes.iter().map(move |code| format!("{kind} {code}"))).collect()
+}
+
+/// One set of several.
+pub fn union<const N: usize>(sets: [BTreeSet<String>; N]) -> BTreeSet<String> {
+    sets.into_iter().flatten().collect()
+}
+
+/// The codes of an exchange with so many markets.
+pub fn markets(count: usize) -> Vec<String> {
+    let config = hoga_exchange::Config { markets: count, ..Default::default() };
+    Exchange::new(config, 0).markets().map(str::to_owned).collect()
+}
+
+/// A plain exchange with so many markets, and its record.
+pub fn exchange(speed: f64, markets: usize) -> (Server, Record) {
+    let mut config = ServerConfig { plain: true, ..ServerConfig::default() };
+    (config.exchange.speed, config.exchange.markets) = (speed, markets);
+    let record = Record::default();
+    (Server::start_observed(config, Box::new(record.clone())).unwrap(), record)
+}
+
+/// An engine for it. Each test has an exchange of its own, which no other process knows.
+pub fn builder(server: &Server) -> Builder {
+    let endpoint = Endpoint::custom(&server.url()).unwrap();
+    Engine::builder().endpoint(endpoint).connect_ledger(ConnectLedger::Process).grace(Duration::from_millis(200))
+}
+
+/// Looks until it is so.
+#[track_caller]
+pub fn eventually(what: &str, mut so: impl FnMut() -> bool) {
+    for _ in 0..4000 {
+        if so() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("never: {what}");
+}
+
+/// Looks until the newest request asks for exactly these streams.
+#[track_caller]
+pub fn eventually_wire(record: &Record, expected: &BTreeSet<String>) {
+    for _ in 0..4000 {
+        if record.wire() == *expected {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(record.wire(), *expected);
+}
+
+/// Ends engine and test: the exchange must have nothing to complain about.
+#[track_caller]
+pub fn finish(engine: Engine, server: &Server) {
+    engine.shutdown(PATIENCE).into_result().unwrap();
+    assert_eq!(server.stats().violations(), 0, "{:?}", server.stats());
+}
+
+/// Takes what has come so far.
+pub fn drain(feed: &mut Feed, into: &mut Vec<Message>) {
+    while let Some(item) = feed.pop() {
+        into.push(delivered(item));
+    }
+}

@@ -1,0 +1,184 @@
+//! Many threads change what is wanted at once, over a real socket. What stands in the end is what is still held, and
+//! nobody who holds something notices the others. The judge is what the exchange was asked for and what it sent.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use common::{Message, PATIENCE, Way, builder, drain, eventually, exchange, finish};
+use hoga::plan::{Mode, UPBIT, Want};
+use hoga::prelude::*;
+
+const THREADS: u64 = 16;
+const OPERATIONS: usize = 10_000;
+
+struct Rng(u64);
+
+impl Rng {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % bound as u64) as usize
+    }
+}
+
+/// One or two streams, in any mode and depth.
+fn any_subscription(rng: &mut Rng, markets: &[String]) -> Subscription {
+    let first = any_stream(rng, markets);
+    if rng.below(2) == 0 { first } else { first.and(any_stream(rng, markets)) }
+}
+
+fn any_stream(rng: &mut Rng, markets: &[String]) -> Subscription {
+    let market = &markets[rng.below(markets.len())];
+    let one = match rng.below(5) {
+        0 => ticker(market),
+        1 => trade(market),
+        2 => candle(Interval::Minute1, market),
+        3 => orderbook(market).levels([1, 5, 15, 30][rng.below(4)]),
+        _ => orderbook(market),
+    };
+    match rng.below(4) {
+        0 => one.only_realtime(),
+        1 => one.only_snapshot(),
+        _ => one,
+    }
+}
+
+/// What serves all that is held: the sequential model, in the words of the wire. The order does not matter to it.
+fn model(held: &[Vec<Want>]) -> BTreeMap<String, Mode> {
+    let mut union: BTreeMap<StreamKey, Want> = BTreeMap::new();
+    for want in held.iter().flatten() {
+        let merged = union.entry(want.key).or_insert(*want);
+        merged.mode = if merged.mode == want.mode { want.mode } else { Mode::All };
+        merged.depth = merged.depth.max(want.depth);
+    }
+    let suffix = |want: &Want| want.depth.count().map(|levels| format!(".{levels}")).unwrap_or_default();
+    union.values().map(|want| (format!("{}{}", want.key, suffix(want)), want.mode)).collect()
+}
+
+/// What runs already may be asked for without another snapshot.
+fn serves(asked: Way, mode: Mode) -> bool {
+    match mode {
+        Mode::All => asked != Way::Snapshot,
+        Mode::SnapshotOnly => asked == Way::Snapshot,
+        Mode::RealtimeOnly => asked == Way::Realtime,
+    }
+}
+
+#[test]
+fn whatever_sixteen_threads_do_the_wire_ends_as_what_is_held() {
+    let (server, record) = exchange(1.0, 40);
+    let engine = builder(&server).ticker("KRW-BTC").start().unwrap();
+    engine.wait_ready(PATIENCE).unwrap();
+    let (markets, gate) = (common::markets(40), Barrier::new(THREADS as usize));
+    let kept: Vec<(Subscribed, Vec<Want>)> = std::thread::scope(|scope| {
+        let work = |seed| {
+            let (engine, markets, gate) = (&engine, &markets, &gate);
+            scope.spawn(move || {
+                let (mut rng, mut held) = (Rng(seed), Vec::new());
+                gate.wait();
+                for _ in 0..OPERATIONS {
+                    if held.len() < 4 && rng.below(2) == 0 {
+                        let subscription = any_subscription(&mut rng, markets);
+                        let wants = subscription.clone().check(&UPBIT).unwrap().wants;
+                        held.push((engine.subscribe(subscription).unwrap(), wants));
+                    } else if !held.is_empty() {
+                        drop(held.swap_remove(rng.below(held.len())));
+                    }
+                }
+                held
+            })
+        };
+        let threads: Vec<_> = (0..THREADS).map(work).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    let mut wants: Vec<Vec<Want>> = kept.iter().map(|(_, wants)| wants.clone()).collect();
+    wants.push(ticker("KRW-BTC").check(&UPBIT).unwrap().wants);
+    let expected = model(&wants);
+    let is_right = || {
+        let asked = record.last();
+        asked.len() == expected.len()
+            && expected.iter().all(|(name, mode)| asked.get(name).is_some_and(|asked| serves(*asked, *mode)))
+    };
+    eventually("the wire is what is held", is_right);
+    // And it stays so.
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(is_right(), "{:?} instead of {expected:?}", record.last());
+    assert_eq!(server.stats().connections, 1);
+    finish(engine, &server);
+}
+
+/// What was sent for a feed has all arrived, in order.
+#[track_caller]
+fn nothing_is_missing(feed: &mut Feed, sent: &[Message]) {
+    let mut got = Vec::new();
+    eventually("the feed has caught up", || {
+        drain(feed, &mut got);
+        got.iter().filter(|message| !message.is_snapshot).count() >= sent.len()
+    });
+    let changes = got.iter().filter(|message| !message.is_snapshot);
+    for (at, (got, sent)) in changes.zip(sent).enumerate() {
+        assert_eq!(got, sent, "message {at} of {}", sent.stream);
+    }
+}
+
+#[test]
+fn components_that_come_and_go_interrupt_nobody() {
+    let (server, record) = exchange(10.0, 40);
+    let engine = builder(&server).start().unwrap();
+    let markets = common::markets(40);
+    let (mine, others) = markets.split_at(10);
+    let mut trades = engine.feed_with_capacity(trade(mine), 32_768).unwrap();
+    let mut books = engine.feed_with_capacity(orderbook(mine), 32_768).unwrap();
+    eventually("both are asked for", || record.last().len() == 20);
+    engine.wait_ready(PATIENCE).unwrap();
+    // Their snapshots are over: from here on they run.
+    std::thread::sleep(Duration::from_millis(1_200));
+    let conn = record.connections()[0];
+    let ran = record.asked(conn).len();
+
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for seed in 0..4 {
+            let (engine, stop) = (&engine, &stop);
+            scope.spawn(move || {
+                let (mut rng, mut held) = (Rng(seed), Vec::new());
+                while !stop.load(Relaxed) {
+                    held.push(engine.subscribe(any_subscription(&mut rng, others)).unwrap());
+                    if held.len() > 3 {
+                        drop(held.swap_remove(rng.below(held.len())));
+                    }
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            });
+        }
+        eventually("many changes have reached the wire", || record.asked(conn).len() >= ran + 12);
+        stop.store(true, Relaxed);
+    });
+
+    let is_change = |of: &'static str| {
+        let names: Vec<String> = mine.iter().map(|market| format!("{of} {market}")).collect();
+        move |message: &Message| !message.is_snapshot && names.contains(&message.stream)
+    };
+    let (of_trades, of_books) = (record.sent(conn, is_change("trade")), record.sent(conn, is_change("orderbook")));
+    assert!(of_trades.len() > 100 && of_books.len() > 100, "{} and {}", of_trades.len(), of_books.len());
+    nothing_is_missing(&mut trades, &of_trades);
+    nothing_is_missing(&mut books, &of_books);
+    assert_eq!(trades.counts().dropped + books.counts().dropped, 0);
+    // The exchange did not pause them either: no request asked for what runs in a way that starts it anew.
+    for asked in &record.asked(conn)[ran..] {
+        for market in mine {
+            assert_eq!(
+                (asked[&format!("trade {market}")], asked[&format!("orderbook {market}")]),
+                (Way::Realtime, Way::Realtime)
+            );
+        }
+    }
+    assert_eq!(record.connections().len(), 1);
+    finish(engine, &server);
+}
