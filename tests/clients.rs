@@ -39,6 +39,8 @@ fn a_second_type_never_replaces_the_first_and_a_name_is_taken_once() {
     let (_tickers, _books) =
         (chart.subscribe(ticker("KRW-BTC")).unwrap(), chart.subscribe(orderbook("KRW-BTC")).unwrap());
     engine.wait_ready(PATIENCE).unwrap();
+    let wanted = engine.revisions().desired;
+    assert!(engine.wait_revisions(PATIENCE, |revisions| revisions.confirmed >= wanted));
     assert!(engine.pool().ticker("KRW-BTC").is_ok() && engine.pool().orderbook("KRW-BTC").is_ok());
 
     let refused = engine.client("chart").unwrap_err();

@@ -10,6 +10,7 @@ use super::control::{Control, Line};
 use super::lifecycle::{Lifecycle, Watchers};
 use super::router::Router;
 use super::status::SharedStatus;
+use super::subscribed::LOOK_EVERY;
 use super::threads::Thread;
 use super::{Builder, Client, ConnectionStatus, EngineState, Feed, ShutdownReport, Subscribed, builder::Settings};
 use crate::error::{Error, Result};
@@ -219,6 +220,19 @@ impl Engine {
     /// How far what is wanted has got on its way: changed here, sent to the exchange, confirmed by data.
     pub fn revisions(&self) -> Revisions {
         self.control.with_planner(|planner| planner.revisions())
+    }
+
+    /// Waits until the revisions are as `reached` wants them, at most `timeout`; true if they are. For streams of one's own,
+    /// [`Subscribed::wait_confirmed`] also says which are missing.
+    pub fn wait_revisions(&self, timeout: Duration, reached: impl Fn(Revisions) -> bool) -> bool {
+        let deadline = self.now() + timeout;
+        while !reached(self.revisions()) {
+            if self.now() >= deadline || !self.is_running() {
+                return false;
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        true
     }
 
     /// What is wanted, what is on the wire, and what it took. One consistent moment.

@@ -11,7 +11,7 @@ use crate::model::{Clock, StreamKey};
 use crate::plan::{ClientId, DemandId, Proof, Subscription};
 
 /// How often a waiting thread looks.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Holds demand for streams: they stay on the wire as long as this, or another that wants them, lives, and for the grace
 /// period after. Dropping it, from any thread, releases exactly what it asked for.

@@ -1,5 +1,6 @@
 //! What somebody asks for: data types of markets, checked where it is written.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -31,7 +32,7 @@ struct Wanted {
 }
 
 /// One market or several.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Target {
     /// This one.
     Market(Market),
@@ -80,6 +81,8 @@ pub enum InvalidCode {
     Market(InvalidMarket),
     /// It is not a pattern of them.
     Pattern(InvalidPattern),
+    /// It was named before in the same list: most likely another one was meant.
+    Repeated,
 }
 
 impl fmt::Display for InvalidCode {
@@ -87,6 +90,7 @@ impl fmt::Display for InvalidCode {
         match self {
             Self::Market(reason) => reason.fmt(f),
             Self::Pattern(reason) => reason.fmt(f),
+            Self::Repeated => f.write_str("it is in the list twice"),
         }
     }
 }
@@ -185,22 +189,25 @@ pub fn candle(interval: Interval, markets: impl IntoMarkets) -> Subscription {
 }
 
 impl Subscription {
-    /// One data type of markets.
+    /// One data type of markets, each named once.
     pub fn of(data_type: DataType, markets: impl IntoMarkets) -> Self {
         let mut subscription = Self::default();
-        let mut named = false;
-        for target in markets.into_markets() {
-            named = true;
+        let mut named = BTreeSet::new();
+        let targets = markets.into_markets();
+        if targets.is_empty() {
+            subscription.empty_types.push(data_type);
+        }
+        for target in targets {
             match target {
+                Ok(target) if !named.insert(target) => {
+                    subscription.offenders.push((target.to_string(), InvalidCode::Repeated));
+                }
                 Ok(target) => subscription.wanted.push(Wanted { target, data_type, mode: Mode::All, levels: None }),
                 Err((code, reason)) => {
                     // Bounded: a megabyte of garbage must not come back in an error.
                     subscription.offenders.push((code.chars().take(64).collect(), reason));
                 }
             }
-        }
-        if !named {
-            subscription.empty_types.push(data_type);
         }
         subscription
     }
@@ -410,7 +417,7 @@ mod tests {
         let one = ticker("KRW-BTC").check(&UPBIT).unwrap().wants;
         let market: Market = "KRW-BTC".parse().unwrap();
         let owned = vec!["KRW-BTC".to_owned()];
-        assert_eq!(ticker(["KRW-BTC", "KRW-BTC"]).check(&UPBIT).unwrap().wants, one);
+        assert_eq!(ticker("KRW-BTC").and(ticker("KRW-BTC")).check(&UPBIT).unwrap().wants, one);
         assert_eq!(ticker(market).check(&UPBIT).unwrap().wants, one);
         assert_eq!(ticker(&owned).check(&UPBIT).unwrap().wants, one);
         assert_eq!(ticker(owned).check(&UPBIT).unwrap().wants, one);
@@ -419,12 +426,15 @@ mod tests {
 
     #[test]
     fn every_offender_is_named_and_nothing_else_happens() {
-        let asked = ticker(["KRW-BTC", "krw-eth"]).and(trade("")).and(orderbook(Vec::<String>::new()));
+        let asked = ticker(["KRW-BTC", "krw-eth", "KRW-BTC"]).and(trade("")).and(orderbook(Vec::<String>::new()));
         let refused = asked.check(&UPBIT).unwrap_err();
-        assert_eq!(refused.offenders.len(), 2);
+        assert_eq!(refused.offenders.len(), 3);
         assert_eq!(refused.empty_types, [DataType::Orderbook]);
         let text = refused.to_string();
-        assert!(text.contains("krw-eth") && text.contains("empty") && text.contains("orderbook"), "{text}");
+        assert!(
+            text.contains("krw-eth") && text.contains("twice") && text.contains("empty") && text.contains("orderbook"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -67,6 +67,7 @@ fn only_what_was_asked_for_is_printed() {
 fn what_cannot_be_asked_for_is_refused_with_the_reason() {
     for (args, reason) in [
         (&["KR*-BTC"][..], "whole currency"),
+        (&["KRW-BTC", "KRW-BTC"], "twice"),
         (&["KRW-BTC", "--levels", "5"], "add --types orderbook"),
         (&["KRW-BTC", "--types", "orderbook", "--levels", "7"], "ask for one of [1, 5, 15, 30]"),
         (&["BTC-ETH", "--types", "orderbook", "--group", "10"], "only KRW markets"),
