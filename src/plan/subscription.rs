@@ -128,6 +128,10 @@ impl Subscription {
     }
 
     /// Only the state at the start of each socket, of all streams named so far.
+    ///
+    /// The exchange sends snapshots only when it is asked anew, and no changes of a stream between the request and its
+    /// snapshot: of a stream that runs already, those who have it miss up to 200 ms of changes. For its newest value,
+    /// which is the same and costs nobody anything, look into the pool.
     pub fn only_snapshot(self) -> Self {
         self.in_mode(Mode::SnapshotOnly)
     }
