@@ -47,7 +47,7 @@ fn nothing_is_missing(got: &[Message], sent: &[Message], of: &BTreeSet<String>) 
 
 #[test]
 fn streams_are_spread_over_connections_and_the_loss_of_one_is_its_own() {
-    let (server, record) = exchange(5.0, MARKETS);
+    let (server, record) = exchange(10.0, MARKETS);
     let engine = builder(&server).connections(CONNECTIONS).subscribe(everything()).start().unwrap();
     let mut feed = engine.feed_with_capacity(trade(markets(MARKETS)), 16_384).unwrap();
     engine.wait_ready(PATIENCE).unwrap();

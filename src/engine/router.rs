@@ -13,6 +13,7 @@ use crate::model::{
 use crate::net::SystemClock;
 use crate::plan::{DemandId, Dialect, Mode, StreamSet, Want};
 use crate::pool::{Publisher, Value, Verdict};
+use crate::sync::latest::Version;
 
 /// The publisher of a stream of any type.
 pub(super) enum AnyPublisher {
@@ -121,11 +122,8 @@ impl Router {
     /// Says which streams are wanted.
     pub fn set_wanted(&mut self, wanted: &StreamSet) {
         for routes in self.markets.values_mut() {
-            routes.each(|_, want, _| *want = false);
-        }
-        for key in wanted.keys() {
-            if let Some(routes) = self.markets.get_mut(&key.market) {
-                routes.each(|data_type, want, _| *want |= data_type == key.data_type);
+            for route in routes.all() {
+                route.set_wanted(wanted.get(route.key()).is_some());
             }
         }
     }
@@ -150,13 +148,23 @@ impl Router {
 
     fn add_readers(&mut self, feed: usize, wants: &[Want]) {
         for want in wants {
-            let Some(routes) = self.markets.get_mut(&want.key.market) else { continue };
-            routes.each(|data_type, _, readers| {
-                // A market may be listed again, or a wish for it change.
-                if data_type == want.key.data_type && !readers.iter().any(|reader| reader.feed == feed) {
-                    readers.push(Reader { feed, mode: want.mode, snapshot_of: Epoch::default() });
-                }
-            });
+            let Some(route) = self.markets.get_mut(&want.key.market).and_then(|routes| routes.find(want.key)) else {
+                continue;
+            };
+            // A market may be listed again, or a wish for it change.
+            if route.readers().iter().any(|reader| reader.feed == feed) {
+                continue;
+            }
+            let mut reader = Reader { feed, mode: want.mode, snapshot_of: Epoch::default() };
+            // The exchange is not asked again for the state of a stream that runs: this is it.
+            if want.mode != Mode::RealtimeOnly
+                && let Some(state) = route.state()
+                && let Some(OpenFeed { writer, .. }) = &mut self.feeds[feed]
+            {
+                reader.snapshot_of = state.epoch;
+                writer.push(state);
+            }
+            route.readers().push(reader);
         }
     }
 
@@ -183,9 +191,8 @@ impl Router {
 
     #[cold]
     fn forget_readers(&mut self) {
-        let feeds = &self.feeds;
-        for routes in self.markets.values_mut() {
-            routes.each(|_, _, readers| readers.retain(|reader| feeds[reader.feed].is_some()));
+        for route in self.markets.values_mut().flat_map(Routes::all) {
+            route.readers().retain(|reader| self.feeds[reader.feed].is_some());
         }
     }
 }
@@ -238,7 +245,55 @@ impl<T: Value> Route<T> {
     }
 }
 
+/// A route whose type of value does not matter.
+trait AnyRoute {
+    fn key(&self) -> StreamKey;
+    fn set_wanted(&mut self, wanted: bool);
+    fn readers(&mut self) -> &mut Vec<Reader>;
+    /// The newest value as a snapshot, if it came on the current socket.
+    fn state(&self) -> Option<Update>;
+}
+
+impl<T: Value + Into<Event>> AnyRoute for Route<T> {
+    fn key(&self) -> StreamKey {
+        self.publisher.key()
+    }
+
+    fn set_wanted(&mut self, wanted: bool) {
+        self.wanted = wanted;
+    }
+
+    fn readers(&mut self) -> &mut Vec<Reader> {
+        &mut self.readers
+    }
+
+    fn state(&self) -> Option<Update> {
+        let Version { value, stamps, epoch, connection, version } = self.publisher.current()?;
+        let event: Event = value.into();
+        Some(Update { event: event.as_snapshot(), stamps, connection, epoch, version })
+    }
+}
+
 impl Routes {
+    /// The route of one stream.
+    fn find(&mut self, key: StreamKey) -> Option<&mut dyn AnyRoute> {
+        self.all().into_iter().find(|route| route.key() == key)
+    }
+
+    /// Every route of the market.
+    fn all(&mut self) -> Vec<&mut dyn AnyRoute> {
+        fn any<T: Value + Into<Event>>(route: &mut Route<T>) -> &mut dyn AnyRoute {
+            route
+        }
+        let mut all: Vec<&mut dyn AnyRoute> = Vec::new();
+        all.extend(self.ticker.as_mut().map(any));
+        all.extend(self.trade.as_mut().map(any));
+        all.extend(self.orderbook.as_mut().map(any));
+        all.extend(self.grouped.iter_mut().map(|(_, route)| any(route)));
+        all.extend(self.candles.iter_mut().flatten().map(any));
+        all
+    }
+
     /// The book as it is, or grouped.
     #[inline]
     fn book(&mut self, data_type: DataType) -> Option<&mut Route<Orderbook>> {
@@ -247,25 +302,6 @@ impl Routes {
                 self.grouped.iter_mut().find(|(s, _)| *s == step).map(|(_, route)| route)
             }
             _ => self.orderbook.as_mut(),
-        }
-    }
-
-    /// Visits every stream of the market: its type, whether it is wanted, its readers.
-    fn each(&mut self, mut visit: impl FnMut(DataType, &mut bool, &mut Vec<Reader>)) {
-        fn one<'a, T: Value>(
-            routes: impl IntoIterator<Item = &'a mut Route<T>>,
-            visit: &mut impl FnMut(DataType, &mut bool, &mut Vec<Reader>),
-        ) {
-            for route in routes {
-                visit(route.publisher.key().data_type, &mut route.wanted, &mut route.readers);
-            }
-        }
-        one(&mut self.ticker, &mut visit);
-        one(&mut self.trade, &mut visit);
-        one(&mut self.orderbook, &mut visit);
-        one(self.grouped.iter_mut().map(|(_, route)| route), &mut visit);
-        for candle in &mut self.candles {
-            one(candle, &mut visit);
         }
     }
 }

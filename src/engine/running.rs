@@ -132,8 +132,11 @@ impl Engine {
         Subscribed::new(self.control.clone(), None, subscription, |_| Vec::new())
     }
 
-    /// Every event of these streams in order, from now on, through a ring of [`Feed::CAPACITY`]
-    /// items. When it is full, the newest are dropped and counted, and a gap says so in band.
+    /// Every event of these streams in order, from now on, through a ring of [`Feed::CAPACITY`] items. When it is full, the
+    /// newest are dropped and counted, and a gap says so in band.
+    ///
+    /// Of a stream that runs already the newest value comes first, as a snapshot: the exchange is not asked for another,
+    /// because it would send nobody changes while it prepares one.
     ///
     /// # Errors
     /// As [`subscribe`](Self::subscribe).

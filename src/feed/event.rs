@@ -39,6 +39,33 @@ impl Event {
     }
 }
 
+impl Event {
+    /// The same as an answer to the question what the state is.
+    pub(crate) fn as_snapshot(mut self) -> Self {
+        let stream_type = match &mut self {
+            Self::Ticker(value) => &mut value.stream_type,
+            Self::Trade(value) => &mut value.stream_type,
+            Self::Orderbook(value) => &mut value.stream_type,
+            Self::Candle(value) => &mut value.stream_type,
+        };
+        *stream_type = StreamType::Snapshot;
+        self
+    }
+}
+
+/// Each value is one kind of event.
+macro_rules! events {
+    ($($value:ident),*) => {$(
+        impl From<$value> for Event {
+            fn from(value: $value) -> Self {
+                Self::$value(value)
+            }
+        }
+    )*};
+}
+
+events!(Ticker, Trade, Orderbook, Candle);
+
 /// A message and the proof of where and when it came from.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Update {

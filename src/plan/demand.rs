@@ -37,8 +37,6 @@ pub(super) struct Added {
     pub new: Vec<StreamKey>,
     /// These are carried, but not in a way that serves the newcomer too.
     pub widened: Vec<StreamKey>,
-    /// These are carried, and the newcomer wants nothing but a snapshot of them.
-    pub snapshots: Vec<StreamKey>,
 }
 
 impl Added {
@@ -74,9 +72,6 @@ impl Demand {
         *interest.ways.entry((want.mode, want.depth)).or_insert(0) += 1;
         if interest.settle() {
             added.widened.push(want.key);
-        }
-        if want.mode == Mode::SnapshotOnly {
-            added.snapshots.push(want.key);
         }
     }
 
@@ -246,13 +241,13 @@ mod tests {
         let (_, added) = demand.add(way(Mode::RealtimeOnly, Depth::levels(5)));
         assert!(added.changes_wire());
         let (once, added) = demand.add(way(Mode::SnapshotOnly, Depth::levels(1)));
-        assert_eq!((added.widened, added.snapshots), (vec![key(0)], vec![key(0)]));
+        assert_eq!(added.widened, [key(0)]);
         assert_eq!(carried(&demand), way(Mode::All, Depth::levels(5)));
         let (deep, _) = demand.add(way(Mode::RealtimeOnly, Depth::ALL));
         assert_eq!(carried(&demand), way(Mode::All, Depth::ALL));
         assert!(demand.remove(deep, |_| Nanos(0)));
         let (_, added) = demand.add(way(Mode::SnapshotOnly, Depth::levels(1)));
-        assert_eq!((added.widened, added.snapshots), (vec![], vec![key(0)]));
+        assert_eq!(added, Added::default());
         assert!(!demand.remove(once, |_| Nanos(0)));
         assert_eq!(carried(&demand), way(Mode::All, Depth::levels(5)));
     }

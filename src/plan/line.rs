@@ -7,9 +7,8 @@ use std::time::Duration;
 use super::{Mode, Running, StreamSet, Want, Wish};
 use crate::model::{Epoch, Nanos, StreamKey};
 
-/// How long after a request its snapshots may come. Upbit sends them within 200 ms, and none once the next request has
-/// come: until then that asks for them again.
-const SNAPSHOT_TIME: Duration = Duration::from_secs(1);
+/// Wishes that may still be sent. The session takes the newest each time it wakes, so there are one or two.
+const UNSENT_MAX: usize = 16;
 
 /// What is known about a stream on the current socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,11 +29,14 @@ struct Carried {
     want: Want,
     /// The wish that first asked for it without a break.
     revision: u64,
+    /// When that was sent: data from here on proves that it runs.
+    since: Nanos,
+    /// When it was last asked for, or looked after.
     asked_at: Nanos,
     proof: Proof,
     tries: Tries,
-    /// The first wish that must bring a snapshot of it; 0 for none.
-    snapshot_by: u64,
+    /// The first wish that must ask for it from the start; 0 for none.
+    renew_by: u64,
 }
 
 /// How often was looked after a stream that stays silent.
@@ -58,8 +60,8 @@ pub(super) struct Line {
     socket: Option<Epoch>,
     /// The wish that the socket carries.
     sent: Option<u64>,
-    /// Somebody wants a snapshot of a stream that runs.
-    wants_snapshot: bool,
+    /// Some stream is to be asked for from the start.
+    renews: bool,
     carried: BTreeMap<StreamKey, Carried>,
 }
 
@@ -100,35 +102,38 @@ impl Line {
         self.carried.values().filter(|c| c.proof == Proof::Pending).map(|c| c.revision).min()
     }
 
-    /// Somebody wants a snapshot of a stream that may run already.
-    pub fn want_snapshot(&mut self, key: StreamKey) {
+    /// Nobody wanted the stream for a while. What it brought meanwhile does not count; if it still runs, the next request
+    /// asks for it from the start.
+    pub fn renew(&mut self, key: StreamKey) {
         if let Some(carried) = self.carried.get_mut(&key) {
-            carried.snapshot_by = self.wish.revision + 1;
-            self.wants_snapshot = true;
+            carried.renew_by = self.wish.revision + 1;
+            self.renews = true;
         }
     }
 
-    /// A snapshot is wanted that only another request brings.
-    pub fn wants_snapshot(&self) -> bool {
-        self.wants_snapshot
+    /// Only another request brings what is wanted.
+    pub fn renews(&self) -> bool {
+        self.renews
     }
 
     /// From now on this is wanted.
-    pub fn wish(&mut self, now: Nanos, revision: u64, streams: StreamSet) -> Wish {
-        let running = Running { epoch: self.socket.unwrap_or_default(), keys: Arc::new(self.running(now, &streams)) };
+    pub fn wish(&mut self, revision: u64, streams: StreamSet) -> Wish {
+        let running = Running { epoch: self.socket.unwrap_or_default(), keys: Arc::new(self.running(&streams)) };
         self.wish = Wish { revision, streams, running };
-        self.wants_snapshot = false;
+        self.renews = false;
         self.unsent.push_back(self.wish.clone());
+        // While nothing can be sent, only the newest will be.
+        if self.unsent.len() > UNSENT_MAX {
+            self.unsent.pop_front();
+        }
         self.wish.clone()
     }
 
-    /// Streams that go on as they are. Their data has come since they were asked for, nobody waits for a snapshot, none is
-    /// on its way, and every request that may still be sent before this one carries them.
-    fn running(&self, now: Nanos, streams: &StreamSet) -> BTreeSet<StreamKey> {
+    /// Streams that go on as they are. Their data has come since they were asked for, and each message carries the whole
+    /// state; and every request that may still be sent before this one carries them.
+    fn running(&self, streams: &StreamSet) -> BTreeSet<StreamKey> {
         let runs = |want: &&Want| {
-            let has_snapshot = |c: &Carried| c.snapshot_by == 0 && now.since(c.asked_at) >= SNAPSHOT_TIME;
-            let is_up = |c: &&Carried| c.proof == Proof::Data && c.want.mode == Mode::All && has_snapshot(c);
-            let carried = self.carried.get(&want.key).filter(is_up);
+            let carried = self.carried.get(&want.key).filter(|c| c.proof == Proof::Data && c.renew_by == 0);
             want.mode == Mode::All
                 && carried.is_some_and(|c| continues(&c.want, want))
                 && self.unsent.iter().all(|wish| wish.streams.get(want.key).is_some_and(|other| continues(want, other)))
@@ -146,36 +151,29 @@ impl Line {
     pub fn lost(&mut self) {
         self.socket = None;
         self.sent = None;
-        self.wants_snapshot = false;
+        self.renews = false;
         self.carried.clear();
     }
 
     /// The request of a wish went out.
     pub fn requested(&mut self, at: Nanos, revision: u64) {
-        let (Some(epoch), Some(wish)) = (self.socket, self.unsent.iter().find(|w| w.revision == revision).cloned())
-        else {
-            return;
-        };
+        let Some(wish) = self.unsent.iter().find(|w| w.revision == revision).cloned() else { return };
         // Sent again after a reconnect, so the newest one stays.
         self.unsent.retain(|w| w.revision > revision || w.revision == self.wish.revision);
         self.sent = Some(revision);
         self.carried.retain(|key, _| wish.streams.get(*key).is_some());
         for &want in wish.streams.wants() {
-            let new =
-                Carried { want, revision, asked_at: at, proof: Proof::Pending, tries: Tries::Asked, snapshot_by: 0 };
+            let new = Carried {
+                want,
+                revision,
+                since: at,
+                asked_at: at,
+                proof: Proof::Pending,
+                tries: Tries::Asked,
+                renew_by: 0,
+            };
             let carried = self.carried.entry(want.key).or_insert(new);
-            let goes_on = wish.running.has(epoch, want.key) || want.mode == Mode::RealtimeOnly;
-            if !goes_on || !continues(&carried.want, &want) {
-                // Who stayed silent is not looked after from the start for being asked for with others.
-                *carried = match carried.proof {
-                    Proof::Data | Proof::Listed => new,
-                    silent => Carried { proof: silent, tries: carried.tries, ..new },
-                };
-            }
-            carried.want = want;
-            if carried.snapshot_by <= revision {
-                carried.snapshot_by = 0;
-            }
+            carried.ask(new);
         }
     }
 
@@ -201,7 +199,7 @@ impl Line {
             if carried.proof == Proof::Data {
                 continue;
             }
-            if heard(*key).is_some_and(|(e, received)| e == epoch && received > carried.asked_at) {
+            if heard(*key).is_some_and(|(e, received)| e == epoch && received > carried.since) {
                 carried.proof = Proof::Data;
             } else if carried.proof == Proof::Pending && now.since(carried.asked_at) >= patience {
                 carried.lose_patience(now, &mut checked);
@@ -227,6 +225,20 @@ impl Line {
 }
 
 impl Carried {
+    /// It was asked for again with others.
+    fn ask(&mut self, new: Self) {
+        let is_new = !continues(&self.want, &new.want) || (1..=new.revision).contains(&self.renew_by);
+        *self = match self.proof {
+            // It has brought its state and goes on; or it needs none.
+            Proof::Data if !is_new => Self { want: new.want, ..*self },
+            Proof::Listed if !is_new && new.want.mode == Mode::RealtimeOnly => Self { want: new.want, ..*self },
+            Proof::Data | Proof::Listed => new,
+            // Who stayed silent is not looked after from the start.
+            silent if !is_new => Self { proof: silent, tries: self.tries, since: self.since, ..new },
+            silent => Self { proof: silent, tries: self.tries, ..new },
+        };
+    }
+
     fn lose_patience(&mut self, now: Nanos, checked: &mut Checked) {
         let realtime_only = self.want.mode == Mode::RealtimeOnly;
         self.tries = match self.tries {
@@ -249,8 +261,7 @@ impl Carried {
     }
 }
 
-/// A stream carried for `old` serves `new` without a snapshot.
+/// A stream carried for `old` serves `new` without being asked for from the start.
 fn continues(old: &Want, new: &Want) -> bool {
-    let all = old.mode == Mode::All || (old.mode == Mode::RealtimeOnly && new.mode == Mode::RealtimeOnly);
-    old == new || (all && new.depth <= old.depth)
+    old == new || (old.mode != Mode::SnapshotOnly && new.depth <= old.depth)
 }

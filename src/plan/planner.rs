@@ -175,9 +175,9 @@ impl Planner {
         for key in &added.new {
             self.placement.add(*key);
         }
-        // A new stream may still run: its request without it may not have been sent yet.
-        for key in added.new.iter().chain(&added.snapshots) {
-            self.lines[self.placement.home(*key)].want_snapshot(*key);
+        // It may still run: the request without it may not have been sent yet.
+        for key in &added.new {
+            self.lines[self.placement.home(*key)].renew(*key);
         }
         self.rate.count(now);
         if added.changes_wire() {
@@ -409,12 +409,12 @@ impl Planner {
         let mut all_told = true;
         for (connection, streams) in self.shares().into_iter().enumerate() {
             let line = &mut self.lines[connection];
-            let changed = line.wants_snapshot() || streams != *line.streams();
+            let changed = line.renews() || streams != *line.streams();
             let now_or_never = due || !line.has_sent() || asked_again.contains(&connection);
             if changed && !now_or_never {
                 all_told = false;
             } else if changed || asked_again.contains(&connection) {
-                orders.carry.push((connection, line.wish(now, self.desired, streams)));
+                orders.carry.push((connection, line.wish(self.desired, streams)));
             }
         }
         if all_told {

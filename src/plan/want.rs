@@ -5,10 +5,10 @@ use crate::model::{Market, StreamKey};
 /// Which messages of a stream are wanted. The exchange's `is_only_snapshot` and `is_only_realtime`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub enum Mode {
-    /// The state at the start, then every change.
+    /// The state when it is asked for and at the start of each socket after that, and every change.
     #[default]
     All,
-    /// The state at the start of each socket, and nothing after it.
+    /// The state when it is asked for and at the start of each socket after that, and nothing else.
     SnapshotOnly,
     /// Changes only.
     RealtimeOnly,

@@ -170,7 +170,7 @@ impl DataPool {
 
     fn new_handle<T: Value>(&self, key: StreamKey, link: Arc<Link>) -> Handle<T> {
         let (writer, latest) = latest::cell();
-        let desk = Desk { writer, gate: Gate::new() };
+        let desk = Desk { writer, latest: latest.clone(), gate: Gate::new() };
         let slot = Slot::new(key, link, self.shared.clock.clone(), self.shared.stale_after, desk);
         Handle { latest, slot: Arc::new(slot) }
     }

@@ -7,7 +7,7 @@ use super::Value;
 use super::gate::Gate;
 use super::slot::Slot;
 use crate::model::{Nanos, Receipt, StreamKey};
-use crate::sync::latest::Writer;
+use crate::sync::latest::{self, Version, Writer};
 
 /// What became of an arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,6 +35,7 @@ pub struct Publisher<T: Value> {
 /// What a publisher works with and the pool keeps between two of them.
 pub(super) struct Desk<T: Value> {
     pub writer: Writer<T>,
+    pub latest: latest::Reader<T>,
     pub gate: Gate<T>,
 }
 
@@ -49,7 +50,7 @@ impl<T: Value> Publisher<T> {
     /// allocation after warm-up, no log; a system call only if a reader sleeps in `wait_newer`.
     #[inline]
     pub fn publish(&mut self, receipt: &Receipt, value: &T, published: impl FnOnce() -> Nanos) -> Verdict {
-        let Some(Desk { writer, gate }) = &mut self.desk else { unreachable!("taken only in drop") };
+        let Some(Desk { writer, gate, .. }) = &mut self.desk else { unreachable!("taken only in drop") };
         let verdict = gate.judge(receipt.epoch, value);
         match verdict {
             Verdict::Published => {
@@ -62,6 +63,13 @@ impl<T: Value> Publisher<T> {
         }
         self.slot.counts.add(verdict);
         verdict
+    }
+
+    /// The newest value, if it came on the connection's current socket.
+    pub fn current(&self) -> Option<Version<T>> {
+        let link = self.slot.link.load();
+        let newest = self.desk.as_ref()?.latest.load();
+        newest.get().filter(|newest| link.is_up() && newest.epoch == link.epoch()).copied()
     }
 
     /// Whether feeds deliver an arrival with this verdict: what was published, late trades, which did happen, and late
