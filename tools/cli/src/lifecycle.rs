@@ -1,15 +1,18 @@
 //! Turns the engine's reports about a connection into lines: a loss and the step it causes become one.
 
+use std::collections::BTreeMap;
+
 use hoga::engine::LifecycleEvent;
+use hoga::model::ConnectionId;
 use hoga::session::Event;
 use hoga::wire::ServerError;
 
 use crate::line::{Line, Lost, Problem, Turn};
 
-/// Remembers a loss until the step that follows it.
+/// Remembers a connection's loss until the step that follows it.
 #[derive(Default)]
 pub struct Reports {
-    lost: Option<Lost>,
+    lost: BTreeMap<ConnectionId, Lost>,
 }
 
 impl Reports {
@@ -18,10 +21,11 @@ impl Reports {
         let connection = report.connection;
         match report.event {
             Event::State { at, from, to, epoch } => {
-                Some(Line::State(Turn { connection, epoch, from, to, at, lost: self.lost.take() }))
+                let lost = self.lost.remove(&connection);
+                Some(Line::State(Turn { connection, epoch, from, to, at, lost }))
             }
             Event::Lost { loss, retry_at, .. } => {
-                self.lost = Some(Lost { loss, retry_at });
+                self.lost.insert(connection, Lost { loss, retry_at });
                 None
             }
             Event::ServerError(ServerError { raw_name, message, .. }) => {
@@ -32,5 +36,24 @@ impl Reports {
             }
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hoga::model::{Epoch, Nanos};
+    use hoga::session::{Loss, State};
+
+    #[test]
+    fn a_loss_belongs_to_its_connection() {
+        let mut reports = Reports::default();
+        let mut line = |connection, event| reports.line(LifecycleEvent { connection: ConnectionId(connection), event });
+        let step = || Event::State { at: Nanos(1), from: State::Active, to: State::Reconnecting, epoch: Epoch(1) };
+        assert!(line(0, Event::Lost { at: Nanos(1), loss: Loss::Eof, epoch: Epoch(1), retry_at: None }).is_none());
+        let lost = |line| matches!(line, Some(Line::State(Turn { lost: Some(_), .. })));
+        assert!(!lost(line(1, step())));
+        assert!(lost(line(0, step())));
+        assert!(!lost(line(0, step())), "it is told once");
     }
 }
