@@ -1,34 +1,21 @@
 //! Components with names and leases: what they hold, and what becomes of it when they are gone, leaked or dead.
 
+mod common;
+
 use std::time::Duration;
 
-use hoga::config::ConnectLedger;
+use common::{PATIENCE, builder, eventually};
 use hoga::error::Error;
 use hoga::plan::ConflictKind;
 use hoga::prelude::*;
 use hoga_exchange::{Server, ServerConfig};
 
-const PATIENCE: Duration = Duration::from_secs(60);
-
 fn start(server: &Server) -> Engine {
-    let endpoint = Endpoint::custom(&server.url()).unwrap();
-    let builder = Engine::builder().endpoint(endpoint).connect_ledger(ConnectLedger::Process);
-    builder.grace(Duration::ZERO).clean_up_every(Duration::from_millis(50)).start().unwrap()
+    builder(server).grace(Duration::ZERO).clean_up_every(Duration::from_millis(50)).start().unwrap()
 }
 
 fn exchange() -> Server {
     Server::start(ServerConfig { plain: true, ..ServerConfig::default() }).unwrap()
-}
-
-#[track_caller]
-fn eventually(what: &str, mut so: impl FnMut() -> bool) {
-    for _ in 0..6000 {
-        if so() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    panic!("never: {what}");
 }
 
 #[test]

@@ -1,18 +1,17 @@
 //! Patterns over the markets that exist: given, asked for, and changed while the engine runs, without a reconnect.
 
+mod common;
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hoga::config::ConnectLedger;
-use hoga::engine::Builder;
+use common::{PATIENCE, builder, eventually};
 use hoga::error::Error;
 use hoga::model::Market;
 use hoga::net::{MarketSource, SourceError, SourceFailure};
 use hoga::prelude::*;
 use hoga_exchange::{Server, ServerConfig};
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 fn exchange() -> Server {
     let mut config = ServerConfig { plain: true, ..ServerConfig::default() };
@@ -20,24 +19,8 @@ fn exchange() -> Server {
     Server::start(config).unwrap()
 }
 
-fn builder(server: &Server) -> Builder {
-    let endpoint = Endpoint::custom(&server.url()).unwrap();
-    Engine::builder().endpoint(endpoint).connect_ledger(ConnectLedger::Process).grace(Duration::ZERO)
-}
-
 fn markets(server: &Server) -> Vec<Market> {
     server.markets().iter().map(|code| code.parse().unwrap()).collect()
-}
-
-#[track_caller]
-fn eventually(what: &str, mut so: impl FnMut() -> bool) {
-    for _ in 0..6000 {
-        if so() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    panic!("never: {what}");
 }
 
 #[test]

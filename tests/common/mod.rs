@@ -13,7 +13,8 @@ use hoga::prelude::*;
 use hoga_exchange::{ConnId, Exchange, Observer, Server, ServerConfig};
 use serde_json::Value;
 
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// Longest that anything here may take: generous, because the machine may be busy.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a stream is asked for as, beside its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
