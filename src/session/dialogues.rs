@@ -4,7 +4,7 @@ use super::testing::{Life, START, Sent, config, frame, ms, secs, trade_message, 
 use super::{Action, Closed, Event, Loss, Stage, State};
 use crate::config::{Endpoint, KeepAlive, Pacing, Timeouts};
 use crate::model::{Epoch, Nanos};
-use crate::plan::Wish;
+use crate::plan::{Mode, Want, Wish};
 use crate::ws::RejectionKind;
 use std::collections::HashSet;
 use std::io::ErrorKind;
@@ -464,6 +464,20 @@ fn old_frames_do_not_answer_for_codes_that_never_will() {
     life.data("KRW-BTC", 2);
     life.answer_pings(secs(300));
     assert_eq!(life.losses(), []);
+}
+
+/// Nothing answers for streams of which only changes are wanted. The socket was replaced after each 15 s without a trade.
+#[test]
+fn where_only_changes_are_wanted_quiet_is_not_mute() {
+    let mut life = Life::new(config());
+    let changes = trades(&["KRW-BTC"]).wants().iter().map(|want| Want { mode: Mode::RealtimeOnly, ..*want }).collect();
+    life.session.set_wish(life.now, Wish { revision: 1, streams: changes, ..Wish::default() });
+    life.settle();
+    life.open();
+    life.data("KRW-BTC", 1);
+    life.answer_pings(secs(600));
+    assert_eq!(life.losses(), []);
+    assert!((10..=15).contains(&life.session.counters().requests), "asked with growing patience");
 }
 
 #[test]
