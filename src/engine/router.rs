@@ -152,10 +152,12 @@ impl Router {
         for want in wants {
             let Some(routes) = self.markets.get_mut(&want.key.market) else { continue };
             routes.each(|data_type, _, readers| {
-                // A market may be listed again, or a wish for it change.
-                if data_type == want.key.data_type && !readers.iter().any(|reader| reader.feed == feed) {
-                    readers.push(Reader { feed, mode: want.mode, snapshot_of: Epoch::default() });
+                if data_type != want.key.data_type {
+                    return;
                 }
+                // A market may be listed again, or be wanted in another way: it starts anew, with a snapshot.
+                readers.retain(|reader| reader.feed != feed);
+                readers.push(Reader { feed, mode: want.mode, snapshot_of: Epoch::default() });
             });
         }
     }
