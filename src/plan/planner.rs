@@ -236,6 +236,11 @@ impl Planner {
         }
     }
 
+    /// The holder has not been removed, nor the component that held it.
+    pub fn is_held(&self, id: DemandId) -> bool {
+        self.demand.is_held(id)
+    }
+
     /// What a holder wants.
     pub fn held(&self, id: DemandId) -> &[Want] {
         self.demand.held(id)
