@@ -156,3 +156,15 @@ fn a_named_market_that_is_listed_is_read_as_the_pattern_wants_it_too() {
         of_market(&mut feed, *new).iter().any(|event| event.stream_type() == StreamType::Realtime)
     });
 }
+
+#[test]
+fn after_a_shutdown_listings_change_nothing() {
+    let server = exchange();
+    let all = markets(&server);
+    let engine = builder(&server).universe(all[..2].iter().copied()).start().unwrap();
+    let held = engine.subscribe(ticker("*")).unwrap();
+    engine.shutdown(PATIENCE).into_result().unwrap();
+    engine.set_universe(all.iter().copied());
+    assert_eq!(held.keys().len(), 2);
+    assert!(engine.pool().ticker(all[2]).is_err());
+}

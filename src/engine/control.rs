@@ -100,6 +100,9 @@ impl Control {
     /// These markets exist now.
     pub fn set_universe(&self, universe: Universe) {
         let mut state = self.lock();
+        if state.stopped {
+            return;
+        }
         let relisted = state.planner.set_universe(self.clock.now(), universe);
         self.open_streams(&mut state, relisted.new);
         for (id, more) in relisted.more {
