@@ -652,6 +652,8 @@ impl Session {
         let had_worked = self.active_at.is_some_and(|since| now.since(since) >= PROVEN);
         let delay = self.retry.delay(&loss, had_worked, self.outbox.entropy());
         self.counters.losses += 1;
+        // Blamed once. If the next socket stays without data too, it may be the markets: nobody trades a suspended one.
+        self.answered &= !matches!(loss, Loss::Mute(_));
         self.counters.cut_off += u64::from(self.state.is_open() && self.frames.is_inside_message(&self.buffer));
         self.drop_socket();
         let retry_at = now + delay;

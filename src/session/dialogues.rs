@@ -455,6 +455,22 @@ fn codes_that_never_answer_do_not_cost_the_connection() {
     assert!((10..=15).contains(&life.session.counters().requests), "asked with growing patience");
 }
 
+/// A market that is suspended had answered once, and each new socket was replaced for its silence, a hundred an hour.
+#[test]
+fn a_market_that_falls_silent_for_good_costs_one_connection() {
+    let mut life = Life::active(config());
+    let (end, mut sockets) = (START + secs(3600), 1);
+    while life.now < end {
+        life.answer_pings(secs(1));
+        if !life.session.state().is_open() {
+            life.advance(secs(1));
+            life.open();
+            sockets += 1;
+        }
+    }
+    assert_eq!((sockets, life.losses().len()), (2, 1));
+}
+
 /// Frames of the old set made the new one look answered, and the connection was replaced for ever.
 #[test]
 fn old_frames_do_not_answer_for_codes_that_never_will() {
