@@ -24,7 +24,7 @@ pub enum Error {
     },
     /// There is a client of that name already.
     NameTaken(Box<str>),
-    /// The client did not renew its lease in time, and everything it held was released.
+    /// The client is gone, or did not renew its lease in time, and everything it held was released.
     LeaseExpired,
     /// A pattern was asked for, and the engine is not told which markets exist.
     NoUniverse,
@@ -138,7 +138,7 @@ impl fmt::Display for Error {
                 name.escape_debug()
             ),
             Self::LeaseExpired => {
-                f.write_str("the client did not renew its lease and lost what it held; open it again and call renew()")
+                f.write_str("the client is gone, or did not renew its lease, and lost what it held; open it again")
             }
             Self::NoUniverse => f.write_str(
                 "a pattern means the markets that exist; say which: Builder::universe or Builder::market_source",

@@ -72,6 +72,18 @@ fn a_leaked_handle_and_a_dead_thread_are_reaped_and_the_living_are_not() {
     assert_eq!(names, ["living".into()]);
 }
 
+/// Nothing was left to wait for, so all of it counted as confirmed.
+#[test]
+fn what_a_client_has_lost_is_never_confirmed() {
+    let server = exchange();
+    let engine = start(&server);
+    let client = engine.client_with_lease("late", Duration::from_millis(100)).unwrap();
+    let held = client.subscribe(ticker("KRW-BTC")).unwrap();
+    eventually("it is reaped", || engine.subscriptions().clients.is_empty());
+    let lost = held.wait_confirmed(PATIENCE).unwrap_err();
+    assert!(matches!(lost, Error::LeaseExpired), "{lost}");
+}
+
 #[test]
 fn handles_may_be_dropped_after_the_engine_has_stopped() {
     let server = exchange();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::{PATIENCE, builder, eventually};
 use hoga::error::Error;
-use hoga::model::Market;
+use hoga::model::{Market, StreamType};
 use hoga::net::{MarketSource, SourceError, SourceFailure};
 use hoga::prelude::*;
 use hoga_exchange::{Server, ServerConfig};
@@ -93,4 +93,61 @@ fn a_source_is_asked_again_and_again_and_its_failure_changes_nothing() {
     });
     let report = engine.shutdown(PATIENCE);
     assert_eq!(report.joined, ["hoga-control", "hoga-conn-0", "hoga-markets"]);
+}
+
+/// The events of one market that wait in a feed.
+fn of_market(feed: &mut Feed, market: Market) -> Vec<Event> {
+    let mut events = Vec::new();
+    while let Some(item) = feed.pop() {
+        if let Item::Data(update) = item
+            && update.event.key().market == market
+        {
+            events.push(update.event);
+        }
+    }
+    events
+}
+
+/// The feed had had a snapshot of the market on this socket, and took the one of the new listing for somebody else's.
+#[test]
+fn a_market_that_is_listed_again_brings_its_snapshot_again() {
+    let server = exchange();
+    let all = markets(&server);
+    let (again, rest) = all.split_last().unwrap();
+    let engine = builder(&server).universe(all.iter().copied()).start().unwrap();
+    let mut feed = engine.feed(orderbook("*").only_snapshot()).unwrap();
+    eventually("its first snapshot", || !of_market(&mut feed, *again).is_empty());
+    engine.set_universe(rest.iter().copied());
+    eventually("the delisted market leaves", || engine.pool().orderbook(*again).is_err());
+    engine.set_universe(all.iter().copied());
+    feed.subscribed().wait_confirmed(PATIENCE).unwrap();
+    eventually("its snapshot after the new listing", || !of_market(&mut feed, *again).is_empty());
+}
+
+/// The feed went on to read the market as it had been wanted before.
+#[test]
+fn a_named_market_that_is_listed_is_read_as_the_pattern_wants_it_too() {
+    let server = exchange();
+    let all = markets(&server);
+    let (new, rest) = all.split_last().unwrap();
+    let engine = builder(&server).universe(rest.iter().copied()).start().unwrap();
+    let named = orderbook(*new).only_snapshot();
+    let mut feed = engine.feed(named.and(orderbook("*").only_realtime())).unwrap();
+    feed.subscribed().wait_confirmed(PATIENCE).unwrap();
+    engine.set_universe(all.iter().copied());
+    eventually("changes of it", || {
+        of_market(&mut feed, *new).iter().any(|event| event.stream_type() == StreamType::Realtime)
+    });
+}
+
+#[test]
+fn after_a_shutdown_listings_change_nothing() {
+    let server = exchange();
+    let all = markets(&server);
+    let engine = builder(&server).universe(all[..2].iter().copied()).start().unwrap();
+    let held = engine.subscribe(ticker("*")).unwrap();
+    engine.shutdown(PATIENCE).into_result().unwrap();
+    engine.set_universe(all.iter().copied());
+    assert_eq!(held.keys().len(), 2);
+    assert!(engine.pool().ticker(all[2]).is_err());
 }

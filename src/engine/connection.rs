@@ -78,11 +78,11 @@ impl Connection {
 }
 
 /// The streams of a list as far as they can be told. Codes may carry a depth.
-fn keys_of(list: &SubscriptionList) -> BTreeSet<StreamKey> {
+fn keys_of(list: &SubscriptionList, plain_level: Option<f64>) -> BTreeSet<StreamKey> {
     let mut keys = BTreeSet::new();
     for entry in &list.entries {
         let Some(data_type) = DataType::from_name(&entry.type_name) else { continue };
-        let data_type = match entry.level.and_then(Grouping::krw) {
+        let data_type = match entry.level.filter(|level| Some(*level) != plain_level).and_then(Grouping::krw) {
             Some(step) if data_type == DataType::Orderbook => DataType::GroupedOrderbook(step),
             _ => data_type,
         };
@@ -137,7 +137,7 @@ impl Handler for Connection {
             // Asked again for a sign of life, nothing new is on the wire.
             Event::Requested { again: true, .. } => {}
             Event::Requested { at, revision, .. } => self.tell(Report::Requested { at: *at, revision: *revision }),
-            Event::Subscriptions(list) => self.tell(Report::Listed(keys_of(list))),
+            Event::Subscriptions(list) => self.tell(Report::Listed(keys_of(list, self.router.plain_level()))),
             Event::ServerError(error) => tracing::warn!(connection = %self.id, "the exchange answered {error}"),
             Event::Malformed(error) => tracing::debug!(connection = %self.id, "a message was refused: {error}"),
         }

@@ -100,6 +100,9 @@ impl Control {
     /// These markets exist now.
     pub fn set_universe(&self, universe: Universe) {
         let mut state = self.lock();
+        if state.stopped {
+            return;
+        }
         let relisted = state.planner.set_universe(self.clock.now(), universe);
         self.open_streams(&mut state, relisted.new);
         for (id, more) in relisted.more {
@@ -201,30 +204,24 @@ impl Control {
         }
         let orders = state.planner.poll(self.clock.now(), |key| self.pool.heard(key));
         // Under the lock: a stream that is wanted again at this moment is marked after this, not before.
-        self.carry_out(orders);
-        state.planner.next_poll()
+        self.carry_out(&orders);
+        let next = state.planner.next_poll();
+        drop(state);
+        log(&orders);
+        next
     }
 
-    fn carry_out(&self, orders: Orders) {
-        for key in orders.expired {
-            self.pool.set_subscribed(key, false);
+    fn carry_out(&self, orders: &Orders) {
+        for key in &orders.expired {
+            self.pool.set_subscribed(*key, false);
         }
-        for (line, wish) in orders.carry {
-            self.lines[line].mailbox.leave(|letters| letters.wish = Some(wish));
-            self.lines[line].remote.wake();
+        for (line, wish) in &orders.carry {
+            self.lines[*line].mailbox.leave(|letters| letters.wish = Some(wish.clone()));
+            self.lines[*line].remote.wake();
         }
-        for line in orders.list {
-            self.lines[line].mailbox.leave(|letters| letters.list = true);
-            self.lines[line].remote.wake();
-        }
-        for name in orders.overdue {
-            tracing::warn!("client \"{}\" did not renew its lease in time", name.escape_debug());
-        }
-        for name in orders.reaped {
-            tracing::warn!("client \"{}\" lost what it held: its lease has run out", name.escape_debug());
-        }
-        for key in orders.unconfirmed {
-            tracing::warn!("nothing came for {key}, asked for twice: an unknown or suspended market");
+        for line in &orders.list {
+            self.lines[*line].mailbox.leave(|letters| letters.list = true);
+            self.lines[*line].remote.wake();
         }
     }
 
@@ -260,6 +257,19 @@ impl Control {
             DataType::Orderbook | DataType::GroupedOrderbook(_) => AnyPublisher::Orderbook(self.pool.open(key, link)),
             DataType::Candle(_) => AnyPublisher::Candle(self.pool.open(key, link)),
         }
+    }
+}
+
+/// Not under the lock: whoever reads the log may be slow, or ask the engine something.
+fn log(orders: &Orders) {
+    for name in &orders.overdue {
+        tracing::warn!("client \"{}\" did not renew its lease in time", name.escape_debug());
+    }
+    for name in &orders.reaped {
+        tracing::warn!("client \"{}\" lost what it held: its lease has run out", name.escape_debug());
+    }
+    for key in &orders.unconfirmed {
+        tracing::warn!("nothing came for {key}, asked for twice: an unknown or suspended market");
     }
 }
 

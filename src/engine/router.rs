@@ -151,10 +151,8 @@ impl Router {
             let Some(route) = self.markets.get_mut(&want.key.market).and_then(|routes| routes.find(want.key)) else {
                 continue;
             };
-            // A market may be listed again, or a wish for it change.
-            if route.readers().iter().any(|reader| reader.feed == feed) {
-                continue;
-            }
+            // A market may be listed again, or be wanted in another way: it starts anew, with a snapshot.
+            route.readers().retain(|reader| reader.feed != feed);
             let mut reader = Reader { feed, mode: want.mode, snapshot_of: Epoch::default() };
             // The exchange is not asked again for the state of a stream that runs: this is it.
             if want.mode != Mode::RealtimeOnly
@@ -182,6 +180,11 @@ impl Router {
         if gone {
             self.forget_readers();
         }
+    }
+
+    /// How the exchange writes that a book is not grouped, if not by 0 or by nothing.
+    pub fn plain_level(&self) -> Option<f64> {
+        self.plain_level
     }
 
     /// Messages of streams that nobody wants.

@@ -17,7 +17,8 @@ pub enum EngineState {
     Active,
     /// The socket was lost; tries to get another never end.
     Reconnecting,
-    /// A thread of the engine panicked. Values stay readable and say that they are disconnected.
+    /// A thread of the engine panicked. Values stay readable; those of a connection whose thread it was say that they are
+    /// disconnected.
     Failed,
     /// Shut down.
     Stopped,

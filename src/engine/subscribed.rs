@@ -50,11 +50,12 @@ impl Subscribed {
     ///
     /// # Errors
     /// [`Error::NotReady`] names the streams that are not confirmed when the time is over, or as soon as the engine has
-    /// asked twice for each of them in vain: most likely there are no such markets.
+    /// asked twice for each of them in vain: most likely there are no such markets. [`Error::LeaseExpired`] if the client
+    /// is gone under which this was subscribed, and with it all that it held.
     pub fn wait_confirmed(&self, timeout: Duration) -> Result<()> {
         let deadline = self.control.clock.now() + timeout;
         loop {
-            let open = self.open_streams();
+            let Some(open) = self.open_streams() else { return Err(Error::LeaseExpired) };
             if open.is_empty() {
                 return Ok(());
             }
@@ -66,15 +67,12 @@ impl Subscribed {
         }
     }
 
-    fn open_streams(&self) -> Vec<(StreamKey, Option<Proof>)> {
+    /// The streams that are not confirmed; `None` if what was asked for is not held any more.
+    fn open_streams(&self) -> Option<Vec<(StreamKey, Option<Proof>)>> {
         let is_open = |proof: Option<Proof>| !matches!(proof, Some(Proof::Data | Proof::Listed));
         self.control.with_planner(|planner| {
-            planner
-                .held(self.id)
-                .iter()
-                .map(|want| (want.key, planner.proof(want.key)))
-                .filter(|(_, proof)| is_open(*proof))
-                .collect()
+            let proofs = planner.held(self.id).iter().map(|want| (want.key, planner.proof(want.key)));
+            planner.is_held(self.id).then(|| proofs.filter(|(_, proof)| is_open(*proof)).collect())
         })
     }
 }

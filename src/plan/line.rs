@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Mode, Running, StreamSet, Want, Wish};
+use super::{Depth, Mode, Running, StreamSet, Want, Wish};
 use crate::model::{Epoch, Nanos, StreamKey};
 
-/// Wishes that may still be sent. The session takes the newest each time it wakes, so there are one or two.
-const UNSENT_MAX: usize = 16;
+/// Unsent wishes that are remembered one by one. There are more only while nothing can be sent and demand goes on
+/// changing: for as long as the exchange cannot be reached, that is without end.
+const UNSENT_MAX: usize = 8;
 
 /// What is known about a stream on the current socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,6 +57,8 @@ pub(super) struct Line {
     wish: Wish,
     /// Wishes that may be sent next, oldest first; the last is `wish`.
     unsent: VecDeque<Wish>,
+    /// What older ones have in common: the streams that each of them carries, and the most levels that one of them asks for.
+    forgotten: Option<BTreeMap<StreamKey, Depth>>,
     /// The socket, while it is open.
     socket: Option<Epoch>,
     /// The wish that the socket carries.
@@ -121,12 +124,23 @@ impl Line {
         let running = Running { epoch: self.socket.unwrap_or_default(), keys: Arc::new(self.running(&streams)) };
         self.wish = Wish { revision, streams, running };
         self.renews = false;
-        self.unsent.push_back(self.wish.clone());
-        // While nothing can be sent, only the newest will be.
-        if self.unsent.len() > UNSENT_MAX {
-            self.unsent.pop_front();
+        if self.unsent.len() == UNSENT_MAX {
+            self.forget_oldest();
         }
+        self.unsent.push_back(self.wish.clone());
         self.wish.clone()
+    }
+
+    /// Of an unsent wish only matters in the end what goes on if it is sent.
+    fn forget_oldest(&mut self) {
+        let Some(oldest) = self.unsent.pop_front() else { return };
+        let depths = oldest.streams.wants().iter().map(|want| (want.key, want.depth));
+        self.forgotten = Some(match &self.forgotten {
+            None => depths.collect(),
+            Some(common) => {
+                depths.filter_map(|(key, depth)| common.get(&key).map(|other| (key, depth.max(*other)))).collect()
+            }
+        });
     }
 
     /// Streams that go on as they are. Their data has come since they were asked for, and each message carries the whole
@@ -136,6 +150,7 @@ impl Line {
             let carried = self.carried.get(&want.key).filter(|c| c.proof == Proof::Data && c.renew_by == 0);
             want.mode == Mode::All
                 && carried.is_some_and(|c| continues(&c.want, want))
+                && self.forgotten.as_ref().is_none_or(|common| common.get(&want.key).is_some_and(|d| *d <= want.depth))
                 && self.unsent.iter().all(|wish| wish.streams.get(want.key).is_some_and(|other| continues(want, other)))
         };
         streams.wants().iter().filter(runs).map(|want| want.key).collect()
@@ -157,7 +172,13 @@ impl Line {
 
     /// The request of a wish went out.
     pub fn requested(&mut self, at: Nanos, revision: u64) {
-        let Some(wish) = self.unsent.iter().find(|w| w.revision == revision).cloned() else { return };
+        let Some(wish) = self.unsent.iter().find(|w| w.revision == revision).cloned() else {
+            // A forgotten one: which streams it dropped is not known any more, so none is known to run.
+            self.carried.clear();
+            return;
+        };
+        // Only ever the newest is sent.
+        self.forgotten = None;
         // Sent again after a reconnect, so the newest one stays.
         self.unsent.retain(|w| w.revision > revision || w.revision == self.wish.revision);
         self.sent = Some(revision);
@@ -264,4 +285,67 @@ impl Carried {
 /// A stream carried for `old` serves `new` without being asked for from the start.
 fn continues(old: &Want, new: &Want) -> bool {
     old == new || (old.mode != Mode::SnapshotOnly && new.depth <= old.depth)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::DataType;
+
+    fn streams(codes: &[&str]) -> StreamSet {
+        codes.iter().map(|code| StreamKey { data_type: DataType::Ticker, market: code.parse().unwrap() }).collect()
+    }
+
+    fn at(s: u64) -> Nanos {
+        Nanos::from_millis(1_000_000 + s * 1000)
+    }
+
+    /// A line whose socket carries `codes`, and all of them run.
+    fn running(codes: &[&str]) -> Line {
+        let mut line = Line::default();
+        line.opened(Epoch(1));
+        line.wish(1, streams(codes));
+        line.requested(at(0), 1);
+        line.check(at(1), Duration::from_secs(3), |_| Some((Epoch(1), at(1))));
+        line
+    }
+
+    /// Demand that changes while nothing can be sent left a copy of everything wanted behind for each change.
+    #[test]
+    fn wishes_that_nobody_sends_do_not_pile_up() {
+        let mut lost = Line::default();
+        let mut held_back = running(&["KRW-BTC"]);
+        for revision in 2..10_000 {
+            lost.wish(revision, streams(&["KRW-BTC"]));
+            held_back.wish(revision, streams(&["KRW-BTC"]));
+        }
+        assert!(lost.unsent.len() <= UNSENT_MAX && held_back.unsent.len() <= UNSENT_MAX);
+        let btc = streams(&["KRW-BTC"]);
+        assert_eq!(held_back.wish(10_000, btc).running.keys.len(), 1, "what every one of them carries still runs");
+    }
+
+    #[test]
+    fn a_stream_that_some_forgotten_wish_leaves_out_does_not_run() {
+        let mut line = running(&["KRW-BTC", "KRW-ETH"]);
+        line.wish(2, streams(&["KRW-BTC"]));
+        let both = || streams(&["KRW-BTC", "KRW-ETH"]);
+        for revision in 3..100 {
+            let told = line.wish(revision, both());
+            assert_eq!(told.running.keys.len(), 1, "the exchange may have dropped one of them by wish {revision}");
+        }
+        // None of them was sent but the newest, and time has shown that all runs again.
+        line.requested(at(3), 99);
+        line.check(at(4), Duration::from_secs(3), |_| Some((Epoch(1), at(4))));
+        assert_eq!(line.wish(100, both()).running.keys.len(), 2);
+    }
+
+    #[test]
+    fn the_request_of_a_forgotten_wish_leaves_nothing_running() {
+        let mut line = running(&["KRW-BTC"]);
+        for revision in 2..100 {
+            line.wish(revision, streams(&["KRW-BTC"]));
+        }
+        line.requested(at(3), 2);
+        assert_eq!(line.wish(100, streams(&["KRW-BTC"])).running.keys.len(), 0);
+    }
 }

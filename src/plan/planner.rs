@@ -236,6 +236,11 @@ impl Planner {
         }
     }
 
+    /// The holder has not been removed, nor the component that held it.
+    pub fn is_held(&self, id: DemandId) -> bool {
+        self.demand.is_held(id)
+    }
+
     /// What a holder wants.
     pub fn held(&self, id: DemandId) -> &[Want] {
         self.demand.held(id)
@@ -277,11 +282,20 @@ impl Planner {
     fn check_limit(&mut self, now: Nanos, wants: &[Want]) -> Result<(), Refused> {
         let new: Vec<_> = wants.iter().filter(|want| self.demand.get(want.key).is_none()).collect();
         let carried: usize = self.placement.streams().iter().sum();
-        let (streams, limit) = (carried + new.len(), self.config.streams_per_connection * self.lines.len());
-        let full = |want: &&&Want| {
-            self.placement.streams()[self.placement.home(want.key)] >= self.config.streams_per_connection
+        let each = self.config.streams_per_connection;
+        let (streams, limit) = (carried + new.len(), each.saturating_mul(self.lines.len()));
+        let offender = if streams > limit {
+            new.first()
+        } else if streams > each {
+            // Where each goes depends on those before it.
+            let mut placement = self.placement.clone();
+            new.iter().find(|want| {
+                let home = placement.add(want.key);
+                placement.streams()[home] > each
+            })
+        } else {
+            None
         };
-        let offender = if streams > limit { new.first() } else { new.iter().find(full) };
         let Some(offender) = offender else { return Ok(()) };
         self.conflicts.record(now, ConflictKind::Limit, ConflictSubject::Stream(offender.key));
         Err(Refused::TooManyStreams { streams, limit })
@@ -473,5 +487,36 @@ impl Planner {
             revisions: self.revisions(),
             unconfirmed: self.proofs().filter(|(_, proof)| *proof == Proof::Unconfirmed).map(|(key, _)| key).collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{UPBIT, ticker};
+
+    /// Each stream of one wish was measured against what the connections carried before it.
+    #[test]
+    fn no_connection_carries_more_than_it_may() {
+        let config = PlanConfig {
+            connections: 4,
+            window: Duration::ZERO,
+            grace: Duration::ZERO,
+            patience: Duration::from_secs(3),
+            clean_up: Duration::from_secs(60),
+            knows_markets: false,
+            streams_per_connection: 6,
+        };
+        let mut accepted = 0;
+        for (busy, quiet) in (1..=4).flat_map(|busy| (1..=20).map(move |quiet| (busy, quiet))) {
+            // Three busy markets are the share of three connections, so all others go to the fourth.
+            let busy = (0..busy).map(|n| format!("KRW-N{n}"));
+            let codes: Vec<_> = busy.chain((0..quiet).map(|n| format!("USDT-N{n}"))).collect();
+            let mut planner = Planner::new(config);
+            accepted += usize::from(planner.add(Nanos(0), None, ticker(&codes).check(&UPBIT).unwrap()).is_ok());
+            let streams = planner.stats(Nanos(0)).streams_per_connection;
+            assert!(streams.iter().all(|n| *n <= 6), "{streams:?}");
+        }
+        assert!(accepted >= 20, "{accepted}");
     }
 }

@@ -12,7 +12,7 @@ use super::throttle::Throttle;
 use super::{Action, Budget, Closed, Counters, DialBudget, Event, Loss, Rate, Stage, State};
 use crate::config::{Backoff, Endpoint, KeepAlive, Limits, Pacing, Timeouts};
 use crate::model::{ConnectionId, Epoch, Format, Nanos, Receipt, Sink};
-use crate::plan::{self, Running, Wish};
+use crate::plan::{self, Mode, Running, Wish};
 use crate::wire::{Decoder, ErrorName, Message};
 use crate::ws::{
     self, CloseCode, FrameReader, Handshake, HandshakeError, Incoming, Progress, ReceiveBuffer, Violation,
@@ -517,6 +517,12 @@ impl Session {
         self.sent.is_some() && !self.probe_due
     }
 
+    /// The exchange answers the request with snapshots, if there are such markets. Where only changes are wanted, nothing
+    /// comes before somebody trades, however well the socket is.
+    fn owes_snapshots(&self) -> bool {
+        self.wish.streams.wants().iter().any(|want| want.mode != Mode::RealtimeOnly)
+    }
+
     fn check_liveness(&mut self, now: Nanos) {
         match self.liveness.due(now, self.expects_data()) {
             Due::Nothing => {}
@@ -525,7 +531,9 @@ impl Session {
                 self.liveness.pinged(now, payload);
             }
             Due::Probe => self.probe_due = true,
-            Due::Mute(time) if self.answered => self.lose_open(now, CloseCode::Normal, Loss::Mute(time)),
+            Due::Mute(time) if self.answered && self.owes_snapshots() => {
+                self.lose_open(now, CloseCode::Normal, Loss::Mute(time))
+            }
             Due::Mute(_) => self.liveness.be_patient(now),
             Due::Silent(time) => self.lose(now, Loss::Silent(time)),
         }
@@ -644,6 +652,8 @@ impl Session {
         let had_worked = self.active_at.is_some_and(|since| now.since(since) >= PROVEN);
         let delay = self.retry.delay(&loss, had_worked, self.outbox.entropy());
         self.counters.losses += 1;
+        // Blamed once. If the next socket stays without data too, it may be the markets: nobody trades a suspended one.
+        self.answered &= !matches!(loss, Loss::Mute(_));
         self.counters.cut_off += u64::from(self.state.is_open() && self.frames.is_inside_message(&self.buffer));
         self.drop_socket();
         let retry_at = now + delay;

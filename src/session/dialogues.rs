@@ -4,7 +4,7 @@ use super::testing::{Life, START, Sent, config, frame, ms, secs, trade_message, 
 use super::{Action, Closed, Event, Loss, Stage, State};
 use crate::config::{Endpoint, KeepAlive, Pacing, Timeouts};
 use crate::model::{Epoch, Nanos};
-use crate::plan::Wish;
+use crate::plan::{Mode, Want, Wish};
 use crate::ws::RejectionKind;
 use std::collections::HashSet;
 use std::io::ErrorKind;
@@ -455,6 +455,22 @@ fn codes_that_never_answer_do_not_cost_the_connection() {
     assert!((10..=15).contains(&life.session.counters().requests), "asked with growing patience");
 }
 
+/// A market that is suspended had answered once, and each new socket was replaced for its silence, a hundred an hour.
+#[test]
+fn a_market_that_falls_silent_for_good_costs_one_connection() {
+    let mut life = Life::active(config());
+    let (end, mut sockets) = (START + secs(3600), 1);
+    while life.now < end {
+        life.answer_pings(secs(1));
+        if !life.session.state().is_open() {
+            life.advance(secs(1));
+            life.open();
+            sockets += 1;
+        }
+    }
+    assert_eq!((sockets, life.losses().len()), (2, 1));
+}
+
 /// Frames of the old set made the new one look answered, and the connection was replaced for ever.
 #[test]
 fn old_frames_do_not_answer_for_codes_that_never_will() {
@@ -464,6 +480,20 @@ fn old_frames_do_not_answer_for_codes_that_never_will() {
     life.data("KRW-BTC", 2);
     life.answer_pings(secs(300));
     assert_eq!(life.losses(), []);
+}
+
+/// Nothing answers for streams of which only changes are wanted. The socket was replaced after each 15 s without a trade.
+#[test]
+fn where_only_changes_are_wanted_quiet_is_not_mute() {
+    let mut life = Life::new(config());
+    let changes = trades(&["KRW-BTC"]).wants().iter().map(|want| Want { mode: Mode::RealtimeOnly, ..*want }).collect();
+    life.session.set_wish(life.now, Wish { revision: 1, streams: changes, ..Wish::default() });
+    life.settle();
+    life.open();
+    life.data("KRW-BTC", 1);
+    life.answer_pings(secs(600));
+    assert_eq!(life.losses(), []);
+    assert!((10..=15).contains(&life.session.counters().requests), "asked with growing patience");
 }
 
 #[test]
