@@ -94,14 +94,13 @@ fn a_newcomer_shows_nobody_a_second_snapshot() {
     finish(engine, &server);
 }
 
-/// Once its snapshot has come, a stream is asked for without one: so it does not pause while the next is prepared.
+/// Once its data has come, a stream is asked for without a snapshot: so it does not pause while one is prepared.
 #[test]
 fn what_runs_is_asked_for_without_a_snapshot() {
     let (server, record) = exchange(20.0, 40);
     let engine = builder(&server).ticker(["KRW-BTC", "KRW-ETH"]).start().unwrap();
     engine.wait_ready(PATIENCE).unwrap();
-    // A snapshot may still be on its way for a second.
-    std::thread::sleep(Duration::from_millis(1_200));
+    assert!(engine.wait_revisions(PATIENCE, |revisions| revisions.confirmed == revisions.desired));
     let _held = engine.subscribe(ticker("KRW-XRP")).unwrap();
     eventually_wire(&record, &names(["ticker"], &["KRW-BTC", "KRW-ETH", "KRW-XRP"]));
     let asked = record.last();
@@ -157,7 +156,7 @@ fn grouped_books_run_beside_plain_ones() {
 #[test]
 fn a_market_that_nobody_knows_is_asked_for_once_more_and_then_named() {
     let (server, record) = exchange(20.0, 40);
-    // Longer than what runs needs to be asked for without a snapshot.
+    // Long enough for the known ones on a busy machine.
     let engine = builder(&server).confirm_within(Duration::from_millis(1_200)).start().unwrap();
     let mut known = engine.feed(trade("KRW-BTC")).unwrap();
     let subscribed = engine.subscribe(ticker(["KRW-BTC", "KRW-ETH", "KRW-NOPE"])).unwrap();
