@@ -1,5 +1,8 @@
 //! Lock-free parts, none of which needs unsafe code.
 
+pub mod broadcast;
+pub mod dirty;
 pub mod latest;
 mod prim;
 pub mod signal;
+pub mod sleepers;

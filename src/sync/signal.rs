@@ -7,33 +7,36 @@
 //!   stores data, then loads `waiters`; a reader raises `waiters`, then loads data. The sequentially consistent fences
 //!   DATA-THEN-WAITERS and WAITER-THEN-DATA forbid that both loads miss the other's store. So either the writer sees
 //!   the reader and wakes it, or the reader sees the data and does not sleep.
-//! * `gate` closes the window between the reader's last look and its sleep. The reader looks with `gate` held and
-//!   `Condvar` releases it as it falls asleep; the writer passes through `gate` before it wakes. So a writer that saw
-//!   the reader wakes it after it fell asleep, or the reader's look comes after the data.
+//! * `turn` closes the window between the reader's last look and its sleep. A reader notes the turn, then looks, then
+//!   sleeps only while the turn is still the one it noted, which the futex compares and does in one step; the writer
+//!   changes the turn before it wakes. So a writer that saw the reader either finds it asleep and wakes it, or its
+//!   change of the turn keeps the reader awake. Who notes a changed turn sees the data that it was changed for
+//!   (TURN-AFTER-DATA). The turn comes round after 2^32 changes: a reader would have to miss as many between its look
+//!   and its sleep.
 //!
 //! Remove either fence and both loads may miss: the reader sleeps on data that is there. The loom models below show
 //! that the protocol has no such run, and that without either fence there is one.
 
-use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::time::Duration;
 
-use super::prim::{self, AtomicUsize, Condvar, Mutex, fence};
+use super::prim::{AtomicUsize, Deadline, Futex, fence};
 
 /// Wakes readers that wait for a change.
 ///
-/// Costs the writer a fence and a relaxed load (a few ns) while nobody waits. With sleepers it costs a short lock and a
-/// wake-up system call, some µs: a thread that must not cause that polls instead. Never spins.
+/// Costs the writer a fence and a relaxed load (a few ns) while nobody waits. With sleepers it costs a wake-up system
+/// call, some µs: a thread that must not cause that polls instead. The writer never waits for a reader, whatever the
+/// reader does or the scheduler does with it. Never spins.
 #[derive(Debug)]
 pub struct Signal {
     waiters: AtomicUsize,
-    gate: Mutex<()>,
-    wake: Condvar,
+    turn: Futex,
 }
 
 impl Signal {
     /// A signal that nobody waits for.
     pub fn new() -> Self {
-        Self { waiters: AtomicUsize::new(0), gate: Mutex::new(()), wake: Condvar::new() }
+        Self { waiters: AtomicUsize::new(0), turn: Futex::new() }
     }
 
     /// Wakes everybody who waits. Call it after the change is stored; any atomic store will do.
@@ -42,6 +45,13 @@ impl Signal {
         // DATA-THEN-WAITERS: pairs with WAITER-THEN-DATA in `wait_until`. The data stored before this fence is seen by
         // every reader whose raised `waiters` the load below misses.
         fence(SeqCst);
+        self.notify_fenced();
+    }
+
+    /// The same after a fence of the caller's own, sequentially consistent, that lies behind the change and, where there
+    /// are many to notify, before the first of them.
+    #[inline]
+    pub fn notify_fenced(&self) {
         if self.waiters.load(Relaxed) > 0 {
             self.wake_all();
         }
@@ -49,8 +59,8 @@ impl Signal {
 
     /// Sleeps until `ready` says yes, at most `timeout`; true if it did. A zero timeout only asks.
     ///
-    /// `ready` is called at least once, perhaps often, and with a lock held that the writer may wait for: it should
-    /// load an atomic and return.
+    /// `ready` is called at least once, perhaps often, and by the calling thread alone: nobody waits for it. Each
+    /// notification calls it once more, so it should load an atomic and return.
     pub fn wait_until(&self, timeout: Duration, mut ready: impl FnMut() -> bool) -> bool {
         if ready() {
             return true;
@@ -58,23 +68,29 @@ impl Signal {
         if timeout.is_zero() {
             return false;
         }
+        let deadline = Deadline::after(timeout);
         let _waiter = Waiter::raise(&self.waiters);
         // WAITER-THEN-DATA: pairs with DATA-THEN-WAITERS in `notify`. A writer that misses our raised `waiters` has
         // stored its data before, and `ready` sees it from here on.
         fence(SeqCst);
-        let mut arrived = false;
-        prim::sleep_while(&self.wake, prim::lock(&self.gate), timeout, || {
-            arrived = ready();
-            !arrived
-        });
-        arrived
+        loop {
+            // Acquire, pairs with TURN-AFTER-DATA in `wake_all`. Noted before the look: what comes after the look
+            // changes it.
+            let turn = self.turn.word.load(Acquire);
+            if ready() {
+                return true;
+            }
+            if !self.turn.wait(turn, &deadline) {
+                return ready();
+            }
+        }
     }
 
     #[cold]
     fn wake_all(&self) {
-        // Through the gate: whoever looked before the data was there is asleep once we get it.
-        drop(prim::lock(&self.gate));
-        self.wake.notify_all();
+        // TURN-AFTER-DATA: Release, pairs with the Acquire in `wait_until`.
+        self.turn.word.fetch_add(1, Release);
+        self.turn.wake_all();
     }
 }
 
@@ -122,13 +138,12 @@ mod models {
         }
 
         fn publish(&self, version: u64) {
-            use std::sync::atomic::Ordering::Release;
             self.value.store(version, Relaxed);
             self.version.store(version, Release);
         }
 
         fn version(&self) -> u64 {
-            self.version.load(std::sync::atomic::Ordering::Acquire)
+            self.version.load(Acquire)
         }
 
         fn wait_newer(&self, version: u64) -> u64 {
@@ -171,7 +186,9 @@ mod models {
 
     #[test]
     fn a_reader_that_waits_twice_misses_neither_change() {
-        loom::model(|| {
+        let mut bounded = loom::model::Builder::new();
+        bounded.preemption_bound = Some(3);
+        bounded.check(|| {
             let shared = Shared::new();
             let reader = thread::spawn({
                 let shared = shared.clone();
@@ -213,6 +230,39 @@ mod models {
         });
     }
 
+    /// The turn alone: a reader that the writer knows of notes the turn and looks, in either order. It would sleep for
+    /// ever if it saw nothing and no turn comes after the one that it noted.
+    fn a_known_reader_is_awake_or_woken(turn_first: bool) {
+        loom::model(move || {
+            let shared = Shared::new();
+            std::mem::forget(Waiter::raise(&shared.signal.waiters));
+            let reader = thread::spawn({
+                let shared = shared.clone();
+                move || {
+                    let turn = || shared.signal.turn.word.load(Acquire);
+                    let early = turn_first.then(turn);
+                    let saw = shared.version() > 0;
+                    (saw, early.unwrap_or_else(turn))
+                }
+            });
+            shared.publish(1);
+            shared.signal.notify();
+            let (saw, noted) = reader.join().unwrap();
+            assert!(saw || noted != shared.signal.turn.word.load(Relaxed), "lost wake-up");
+        });
+    }
+
+    #[test]
+    fn a_reader_that_notes_the_turn_before_it_looks_is_awake_or_woken() {
+        a_known_reader_is_awake_or_woken(true);
+    }
+
+    #[test]
+    #[should_panic(expected = "lost wake-up")]
+    fn planted_with_the_turn_noted_after_the_look_a_wake_up_is_lost() {
+        a_known_reader_is_awake_or_woken(false);
+    }
+
     #[test]
     fn with_both_fences_somebody_notices() {
         somebody_notices(true, true);
@@ -235,6 +285,7 @@ mod models {
 mod tests {
     use super::*;
     use std::sync::atomic::AtomicU64;
+    use std::sync::mpsc;
     use std::thread;
 
     #[test]
@@ -260,6 +311,41 @@ mod tests {
         assert_eq!(signal.waiters.load(Relaxed), 0);
         signal.notify();
         assert!(!signal.wait_until(Duration::from_millis(1), || false));
+    }
+
+    #[test]
+    fn notifications_that_change_nothing_do_not_prolong_a_wait() {
+        let (signal, over) = (Signal::new(), AtomicU64::new(0));
+        thread::scope(|s| {
+            s.spawn(|| {
+                while over.load(Relaxed) == 0 {
+                    signal.notify();
+                    thread::yield_now();
+                }
+            });
+            assert!(!signal.wait_until(Duration::from_millis(20), || false));
+            over.store(1, Relaxed);
+        });
+    }
+
+    #[test]
+    fn a_reader_that_is_stuck_while_it_looks_does_not_hold_the_writer() {
+        let signal = Signal::new();
+        let ((stuck, is_stuck), (go_on, may_go_on)) = (mpsc::channel(), mpsc::channel());
+        let (reading, mut looks, patience) = (&signal, 0, Duration::from_secs(20));
+        thread::scope(|s| {
+            let reader = s.spawn(move || {
+                reading.wait_until(patience, || {
+                    looks += 1;
+                    // The first look is before the reader is known to the writer.
+                    looks == 2 && stuck.send(()).is_ok() && may_go_on.recv_timeout(patience).is_ok()
+                })
+            });
+            is_stuck.recv_timeout(patience).unwrap();
+            signal.notify();
+            go_on.send(()).unwrap();
+            assert!(reader.join().unwrap(), "the writer waited for the reader");
+        });
     }
 
     #[test]
