@@ -13,7 +13,6 @@ use std::thread;
 
 use arc_swap::ArcSwap;
 use criterion::{Criterion, criterion_group, criterion_main};
-use hoga::feed::{Event, Update, feed};
 use hoga::model::*;
 use hoga::pool::{DataPool, Handle, Link, Publisher, Verdict};
 use hoga::sync::latest;
@@ -200,27 +199,5 @@ fn batch(c: &mut Criterion) {
     group.finish();
 }
 
-fn feed_push(c: &mut Criterion) {
-    let mut group = c.benchmark_group("feed");
-    let stamps = Stamps::default();
-    let update = |event| Update { event, stamps, connection: ConnectionId(0), epoch: Epoch(1), version: 1 };
-    for (name, event) in [("ticker", Event::Ticker(ticker(1, 1.0))), ("orderbook", Event::Orderbook(orderbook(1, 1.0)))]
-    {
-        let (mut writer, mut reader) = feed(64);
-        let update = update(event);
-        group.bench_function(format!("push_flush_pop/{name}"), |b| {
-            b.iter(|| {
-                writer.push(black_box(update));
-                writer.flush();
-                reader.pop().is_some()
-            })
-        });
-        let (mut full, _reader) = feed(1);
-        full.push(update);
-        group.bench_function(format!("push_full/{name}"), |b| b.iter(|| full.push(black_box(update))));
-    }
-    group.finish();
-}
-
-criterion_group!(benches, store, store_against_a_reader, load, load_against_a_writer, batch, feed_push);
+criterion_group!(benches, store, store_against_a_reader, load, load_against_a_writer, batch);
 criterion_main!(benches);

@@ -29,7 +29,7 @@
 //!  strategy threads (yours)                 engine thread, one per connection
 //!  ┌───────────────┐   load()      ┌─────────────────────────────────────────────────────┐
 //!  │ poll the pool │◄──────────────┤ pool   one arc-swap cell per (type, market)         │
-//!  │ drain a feed  │◄──────────────┤ feed   one SPSC ring per feed                       │
+//!  │ drain a feed  │◄──────────────┤ feed   broadcast ring · SPSC ring · newest values   │
 //!  └──────┬────────┘   pop()       │   ▲ publish: no lock, no allocation, no log         │
 //!         │ subscribe / drop       │   │                                                 │
 //!  ┌──────▼────────┐  one wish     │ socket → TLS → WebSocket frame → decode → publish   │
@@ -74,9 +74,11 @@ struct Readme;
 /// What most programs need.
 pub mod prelude {
     pub use crate::config::{Endpoint, Wait};
-    pub use crate::engine::{Client, Engine, EngineState, Feed, Subscribed};
-    pub use crate::feed::{Event, Item, Update};
-    pub use crate::model::{Candle, DataType, Format, Interval, Market, Orderbook, StreamKey, Ticker, Trade};
+    pub use crate::engine::{Callback, Client, Engine, EngineState, Feed, Subscribed};
+    pub use crate::feed::{Item, Overflow, Update};
+    pub use crate::model::{
+        Candle, DataType, Epoch, Event, Format, Interval, Market, Orderbook, StreamKey, Ticker, Trade,
+    };
     pub use crate::plan::{Subscription, candle, orderbook, ticker, trade};
     pub use crate::pool::{DataPool, Handle, Health, Reading};
 }

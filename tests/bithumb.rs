@@ -16,14 +16,14 @@ fn a_clone_is_asked_in_its_own_words() {
     let server = Server::start(ServerConfig { plain: true, exchange, ..ServerConfig::default() }).unwrap();
     let endpoint = Endpoint::custom(&server.url()).unwrap().with_dialect(BITHUMB);
     let engine = Engine::builder().endpoint(endpoint).connect_ledger(ConnectLedger::Process).start().unwrap();
-    let mut changes = engine.feed(orderbook("KRW-BTC").levels(3).only_realtime()).unwrap();
+    let mut changes = engine.feed(orderbook("KRW-BTC").levels(3).only_realtime(), Overflow::DROP_NEWEST).unwrap();
     let _held = engine.subscribe(ticker("KRW-BTC").and(trade("KRW-BTC"))).unwrap();
     let mut seen = 0;
     while seen < 5 {
         assert!(changes.wait(PATIENCE), "no books");
         while let Some(item) = changes.pop() {
             let Item::Data(update) = item else { continue };
-            let Event::Orderbook(book) = update.event else { panic!("{update:?}") };
+            let book = update.value;
             assert_eq!((book.stream_type, book.level), (StreamType::Realtime, None));
             assert!(book.asks.len() <= 3 && !book.asks.is_empty());
             // Microseconds on the wire.

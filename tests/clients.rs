@@ -91,7 +91,7 @@ fn handles_may_be_dropped_after_the_engine_has_stopped() {
     let engine = start(&server);
     let client = engine.client("late").unwrap();
     let held = client.subscribe(ticker("KRW-BTC")).unwrap();
-    let feed = client.feed(trade("KRW-BTC")).unwrap();
+    let feed = client.feed(trade("KRW-BTC"), Overflow::DROP_NEWEST).unwrap();
     engine.shutdown(PATIENCE).into_result().unwrap();
     assert!(matches!(client.subscribe(ticker("KRW-ETH")), Err(Error::Stopped)));
     assert!(matches!(engine.client("new"), Err(Error::Stopped)));

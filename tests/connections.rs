@@ -49,7 +49,7 @@ fn nothing_is_missing(got: &[Message], sent: &[Message], of: &BTreeSet<String>) 
 fn streams_are_spread_over_connections_and_the_loss_of_one_is_its_own() {
     let (server, record) = exchange(10.0, MARKETS);
     let engine = builder(&server).connections(CONNECTIONS).subscribe(everything()).start().unwrap();
-    let mut feed = engine.feed_with_capacity(trade(markets(MARKETS)), 16_384).unwrap();
+    let mut feed = engine.feed(trade(markets(MARKETS)), Overflow::DropNewest { capacity: 16_384 }).unwrap();
     engine.wait_ready(PATIENCE).unwrap();
 
     let shares = carried(&record);

@@ -129,13 +129,13 @@ fn a_stream_dropped_and_taken_again_at_once_is_live_again() {
 fn a_feed_brings_every_event_of_what_it_asked_for_and_nothing_else() {
     let server = exchange(true);
     let engine = builder(&server).ticker("KRW-BTC").start().unwrap();
-    let mut feed = engine.feed(trade(["KRW-BTC", "KRW-ETH"])).unwrap();
+    let mut feed = engine.feed(trade(["KRW-BTC", "KRW-ETH"]), Overflow::DROP_NEWEST).unwrap();
     let mut versions = [0, 0];
     for _ in 0..100 {
         assert!(feed.wait(PATIENCE));
         while let Some(item) = feed.pop() {
             let Item::Data(update) = item else { panic!("{item:?}") };
-            let Event::Trade(t) = update.event else { panic!("{update:?}") };
+            let t = update.value;
             let last = &mut versions[usize::from(t.market.as_str() == "KRW-ETH")];
             assert!(update.version >= *last, "in order");
             *last = update.version;
@@ -304,7 +304,7 @@ fn a_refused_subscription_changes_nothing() {
     let error = engine.subscribe(ticker(["KRW-ETH", "eth"])).unwrap_err();
     assert_eq!(error.code(), "SUBSCRIPTION");
     assert!(engine.pool().ticker("KRW-ETH").is_err());
-    assert!(engine.feed_with_capacity(ticker("KRW-ETH"), 0).is_err());
+    assert!(engine.feed(ticker("KRW-ETH"), Overflow::DropNewest { capacity: 0 }).is_err());
     engine.shutdown(PATIENCE).into_result().unwrap();
 }
 
@@ -331,7 +331,7 @@ fn demand_after_the_end_is_refused() {
     engine.shutdown(PATIENCE).into_result().unwrap();
     assert_eq!((engine.state(), engine.is_running()), (EngineState::Stopped, false));
     assert!(matches!(engine.subscribe(trade("KRW-BTC")), Err(Error::Stopped)));
-    assert!(matches!(engine.feed(trade("KRW-BTC")).err(), Some(Error::Stopped)));
+    assert!(matches!(engine.feed(trade("KRW-BTC"), Overflow::DROP_NEWEST).err(), Some(Error::Stopped)));
     assert_eq!(engine.shutdown(PATIENCE).joined.len(), 0, "there is nothing left to join");
     drop(engine);
     assert!(btc.load().value().is_some() && !btc.load().health().is_live(), "the last value outlives its engine");

@@ -50,16 +50,16 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Reads the feed until the engine has received `more` messages; gives how many it had.
-fn receive(engine: &Engine, feed: &mut Feed, more: u64) -> u64 {
+/// Reads the feeds until the engine has received `more` messages.
+fn receive(engine: &Engine, feeds: &mut [Feed], more: u64) {
     let received = || engine.connections()[0].counters.data;
     let target = received() + more;
     for _ in 0..2_000 {
         if received() >= target {
-            return received();
+            return;
         }
-        feed.wait(Duration::from_millis(20));
-        while feed.pop().is_some() {}
+        feeds[0].wait(Duration::from_millis(20));
+        feeds.iter_mut().for_each(|feed| while feed.pop().is_some() {});
     }
     panic!("only {} of {target} messages came", received());
 }
@@ -82,12 +82,15 @@ fn from_socket_to_pool_and_feed_nothing_is_allocated_after_warm_up() {
             .candle(Interval::Second1, markets)
             .start()
             .unwrap();
-        let mut feed = engine.feed(trade(markets).and(ticker(markets)).and(orderbook(markets))).unwrap();
+        let throttle = Overflow::Throttle(Duration::from_millis(50));
+        let policies = [Overflow::DROP_NEWEST, Overflow::DropOldest, Overflow::Conflate, throttle];
+        let streams = || trade(markets).and(ticker(markets)).and(orderbook(markets));
+        let mut feeds = policies.map(|overflow| engine.feed(streams(), overflow).unwrap());
         engine.wait_ready(Duration::from_secs(20)).unwrap();
-        receive(&engine, &mut feed, WARM_UP);
+        receive(&engine, &mut feeds, WARM_UP);
         let before = ALLOCATIONS.load(Relaxed);
         assert!(before > 0, "starting up allocates, so the count works");
-        receive(&engine, &mut feed, MEASURED);
+        receive(&engine, &mut feeds, MEASURED);
         assert_eq!(ALLOCATIONS.load(Relaxed) - before, 0, "allocations during {MEASURED} messages in {format:?}");
         engine.shutdown(Duration::from_secs(5)).into_result().unwrap();
     }

@@ -1,13 +1,16 @@
 //! Steady state allocates nothing: counted by an allocator, with readers that load, hold and remember.
 
+mod feed_support;
 mod pool_samples;
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
 
-use hoga::feed::{Event, Update, feed};
+use feed_support::{Rig, rig};
+use hoga::feed::{Overflow, Update};
 use hoga::model::*;
 use hoga::pool::{Handle, Reading};
 use pool_samples::*;
@@ -16,10 +19,15 @@ struct Counting;
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
+thread_local! {
+    /// The harness has a thread of its own, which allocates when it likes.
+    static COUNTED: Cell<bool> = const { Cell::new(false) };
+}
+
 // SAFETY: hands every call on to the system's allocator unchanged; counting touches no memory of the caller.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Relaxed);
+        ALLOCATIONS.fetch_add(u64::from(COUNTED.get()), Relaxed);
         // SAFETY: the caller's promise is passed on.
         unsafe { System.alloc(layout) }
     }
@@ -41,7 +49,10 @@ const PUBLISHES: u64 = 100_000;
 fn a_hundred_thousand_publishes_allocate_nothing_while_readers_load_and_hold() {
     let (_clock, pool, _link, mut publisher) = open::<Orderbook>(DataType::Orderbook);
     let handle = pool.orderbook("KRW-BTC").unwrap();
-    let (mut writer, mut feed) = feed(64);
+    COUNTED.set(true);
+    let Rig { mut writers, mut feed, .. } =
+        rig::<Orderbook>(DataType::Orderbook, Overflow::DropNewest { capacity: 64 }, 1);
+    let writer = &mut writers[0];
     let mut book = orderbook(1, 100.0);
 
     // Warm-up: as many versions as can be held at once below, and two that take turns.
@@ -67,7 +78,7 @@ fn a_hundred_thousand_publishes_allocate_nothing_while_readers_load_and_hold() {
             let version = publisher.version();
             let stamps = Stamps::default();
             let (connection, epoch) = (ConnectionId(0), Epoch(1));
-            writer.push(Update { event: Event::Orderbook(book), stamps, connection, epoch, version });
+            writer.push(Update { value: book, stamps, connection, epoch, version });
             writer.flush();
             if timestamp % 100 == 0 {
                 while feed.pop().is_some() {}
@@ -85,6 +96,7 @@ fn a_hundred_thousand_publishes_allocate_nothing_while_readers_load_and_hold() {
 fn hold(handle: &Handle<Orderbook>, ready: &Barrier, stop: &AtomicBool) {
     let mut held: [Option<Reading<Orderbook>>; HELD - 1] = std::array::from_fn(|_| None);
     held[0] = Some(handle.load());
+    COUNTED.set(true);
     ready.wait();
     for turn in (0..held.len()).cycle() {
         held[turn] = None;
@@ -98,6 +110,7 @@ fn hold(handle: &Handle<Orderbook>, ready: &Barrier, stop: &AtomicBool) {
 /// Remembers one version.
 fn poll(handle: &Handle<Orderbook>, ready: &Barrier, stop: &AtomicBool) {
     let mut cached = handle.cached();
+    COUNTED.set(true);
     ready.wait();
     while !stop.load(Relaxed) {
         let reading = cached.load();

@@ -151,9 +151,9 @@ fn g_1_1_and_1_2_first_entry_and_another_coin() {
 #[test]
 fn g_2_1_one_wants_snapshots_another_changes() {
     let (server, record, engine) = start();
-    let mut changes = engine.feed(trade("KRW-BTC").only_realtime()).unwrap();
+    let mut changes = engine.feed(trade("KRW-BTC").only_realtime(), Overflow::DROP_NEWEST).unwrap();
     eventually_wire(&record, &names(["trade"], &["KRW-BTC"]));
-    let mut once = engine.feed(trade("KRW-BTC").only_snapshot()).unwrap();
+    let mut once = engine.feed(trade("KRW-BTC").only_snapshot(), Overflow::DROP_NEWEST).unwrap();
     eventually("what serves both is asked for", || record.last()["trade KRW-BTC"] == Way::All);
     let (mut one, mut other) = (Vec::new(), Vec::new());
     eventually("each gets its part", || {
@@ -247,7 +247,7 @@ fn g_5_1_everything_is_back_after_an_outage() {
         held.push(engine.subscribe(candle(Interval::Minute1, part)).unwrap());
     }
     let changes = engine.subscribe(ticker("BTC-XRP").only_realtime()).unwrap();
-    let feed = engine.feed(trade("KRW-BTC")).unwrap();
+    let mut feed = engine.feed(trade("KRW-BTC"), Overflow::DROP_NEWEST).unwrap();
     feed.subscribed().wait_confirmed(PATIENCE).unwrap();
     eventually("all is on the wire", || record.wire().len() == 24 * 3 + 2);
     let (carried, connection) = (record.wire(), record.connections()[0]);
@@ -334,7 +334,8 @@ fn i_many_codes_and_adding_to_them() {
 #[test]
 fn i_ten_clients_on_one_code_are_one_stream() {
     let (server, record, engine) = start();
-    let mut feeds: Vec<Feed> = (0..10).map(|_| engine.feed(trade("KRW-BTC")).unwrap()).collect();
+    let mut feeds: Vec<Feed<Trade>> =
+        (0..10).map(|_| engine.feed(trade("KRW-BTC"), Overflow::DROP_NEWEST).unwrap()).collect();
     eventually_wire(&record, &names(["trade"], &["KRW-BTC"]));
     let mut got = vec![Vec::new(); 10];
     eventually("all get the same", || {
@@ -400,7 +401,7 @@ fn i_four_charts_and_a_bot_beside_them() {
     .map(|(coin, interval)| chart(coin, interval))
     .collect();
     let coins = &markets("KRW")[..20];
-    let mut bot = engine.feed(trade(coins).and(ticker(coins))).unwrap();
+    let mut bot = engine.feed(trade(coins).and(ticker(coins)), Overflow::DROP_NEWEST).unwrap();
     let of_bot: BTreeSet<String> = coins.iter().flat_map(|c| [format!("trade {c}"), format!("ticker {c}")]).collect();
     let books = names(["orderbook"], &["KRW-BTC.15", "KRW-ETH.15", "KRW-XRP.15", "KRW-SOL.15"]);
     let candles = ["candle.1m KRW-BTC", "candle.5m KRW-ETH", "candle.15m KRW-XRP", "candle.60m KRW-SOL"];

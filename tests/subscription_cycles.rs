@@ -33,9 +33,9 @@ fn churn(engine: &Engine, markets: &[String], cycles: usize) {
     for cycle in 0..cycles {
         let market = &markets[cycle % markets.len()];
         let subscription = match cycle % 4 {
-            0 => ticker(market),
-            1 => trade(market).only_realtime(),
-            2 => orderbook(market).levels([1, 5, 15][cycle % 3]),
+            0 => ticker(market).mixed(),
+            1 => trade(market).only_realtime().mixed(),
+            2 => orderbook(market).levels([1, 5, 15][cycle % 3]).mixed(),
             _ => ticker(market).and(orderbook(market)),
         };
         let subscribed = engine.subscribe(subscription).unwrap();

@@ -6,6 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Message, PATIENCE, Way, builder, drain, eventually, eventually_wire, exchange, finish, names, union};
+use hoga::engine::FeedItem;
 use hoga::error::Error;
 use hoga::prelude::*;
 
@@ -18,13 +19,15 @@ fn snapshots(got: &[Message]) -> usize {
 
 /// Three feeds of one stream, each joining while the ones before it run.
 #[track_caller]
-fn each_sees_only_what_it_asked_for(of: impl Fn(&'static str) -> Subscription) -> [Vec<Message>; 3] {
+fn each_sees_only_what_it_asked_for<T: FeedItem + Into<Event>>(
+    of: impl Fn(&'static str) -> Subscription<T>,
+) -> [Vec<Message>; 3] {
     let (server, record) = exchange(20.0, 40);
     let engine = builder(&server).start().unwrap();
     let mut feeds = Vec::new();
     let mut got = [Vec::new(), Vec::new(), Vec::new()];
     for way in [Subscription::only_realtime, |all| all, Subscription::only_snapshot] {
-        feeds.push(engine.feed(way(of("KRW-BTC"))).unwrap());
+        feeds.push(engine.feed(way(of("KRW-BTC")), Overflow::DROP_NEWEST).unwrap());
         std::thread::sleep(A_WHILE);
     }
     eventually("each has its part", || {
@@ -67,11 +70,11 @@ fn each_feed_of_trades_sees_only_what_it_asked_for() {
 fn a_newcomer_shows_nobody_a_second_snapshot() {
     let (server, record) = exchange(20.0, 40);
     let engine = builder(&server).start().unwrap();
-    let mut first = engine.feed(ticker(["KRW-BTC", "KRW-ETH"])).unwrap();
-    let mut second = engine.feed(ticker("KRW-BTC")).unwrap();
+    let mut first = engine.feed(ticker(["KRW-BTC", "KRW-ETH"]), Overflow::DROP_NEWEST).unwrap();
+    let mut second = engine.feed(ticker("KRW-BTC"), Overflow::DROP_NEWEST).unwrap();
     first.subscribed().wait_confirmed(PATIENCE).unwrap();
     // One wants a snapshot of what runs, another a stream of its own, and a third the same as the first.
-    let once = engine.feed(ticker("KRW-BTC").only_snapshot()).unwrap();
+    let mut once = engine.feed(ticker("KRW-BTC").only_snapshot(), Overflow::DROP_NEWEST).unwrap();
     assert!(once.wait(PATIENCE));
     let others = engine.subscribe(trade(["KRW-BTC", "KRW-XRP"])).unwrap();
     others.wait_confirmed(PATIENCE).unwrap();
@@ -134,8 +137,8 @@ fn the_deepest_wish_decides_how_deep_a_book_is() {
 fn grouped_books_run_beside_plain_ones() {
     let (server, record) = exchange(20.0, 40);
     let engine = builder(&server).start().unwrap();
-    let mut plain = engine.feed(orderbook(["KRW-BTC", "KRW-ETH"]).levels(5)).unwrap();
-    let mut grouped = engine.feed(orderbook("KRW-BTC").grouped(10_000.0)).unwrap();
+    let mut plain = engine.feed(orderbook(["KRW-BTC", "KRW-ETH"]).levels(5), Overflow::DROP_NEWEST).unwrap();
+    let mut grouped = engine.feed(orderbook("KRW-BTC").grouped(10_000.0), Overflow::DROP_NEWEST).unwrap();
     let expected = union([names(["orderbook"], &["KRW-BTC.5", "KRW-ETH.5"]), names(["orderbook@10000"], &["KRW-BTC"])]);
     eventually_wire(&record, &expected);
     engine.wait_ready(PATIENCE).unwrap();
@@ -158,7 +161,7 @@ fn a_market_that_nobody_knows_is_asked_for_once_more_and_then_named() {
     let (server, record) = exchange(20.0, 40);
     // Long enough for the known ones on a busy machine.
     let engine = builder(&server).confirm_within(Duration::from_millis(1_200)).start().unwrap();
-    let mut known = engine.feed(trade("KRW-BTC")).unwrap();
+    let mut known = engine.feed(trade("KRW-BTC"), Overflow::DROP_NEWEST).unwrap();
     let subscribed = engine.subscribe(ticker(["KRW-BTC", "KRW-ETH", "KRW-NOPE"])).unwrap();
     let error = subscribed.wait_confirmed(PATIENCE).unwrap_err();
     let Error::NotReady(missing) = &error else { panic!("{error}") };

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use common::{Message, PATIENCE, Way, builder, drain, eventually, exchange, finish};
+use hoga::engine::FeedItem;
 use hoga::plan::{Mode, UPBIT, Want};
 use hoga::prelude::*;
 
@@ -36,11 +37,11 @@ fn any_subscription(rng: &mut Rng, markets: &[String]) -> Subscription {
 fn any_stream(rng: &mut Rng, markets: &[String]) -> Subscription {
     let market = &markets[rng.below(markets.len())];
     let one = match rng.below(5) {
-        0 => ticker(market),
-        1 => trade(market),
-        2 => candle(Interval::Minute1, market),
-        3 => orderbook(market).levels([1, 5, 15, 30][rng.below(4)]),
-        _ => orderbook(market),
+        0 => ticker(market).mixed(),
+        1 => trade(market).mixed(),
+        2 => candle(Interval::Minute1, market).mixed(),
+        3 => orderbook(market).levels([1, 5, 15, 30][rng.below(4)]).mixed(),
+        _ => orderbook(market).mixed(),
     };
     match rng.below(4) {
         0 => one.only_realtime(),
@@ -115,7 +116,7 @@ fn whatever_sixteen_threads_do_the_wire_ends_as_what_is_held() {
 
 /// What was sent for a feed has all arrived, in order.
 #[track_caller]
-fn nothing_is_missing(feed: &mut Feed, sent: &[Message]) {
+fn nothing_is_missing<T: FeedItem + Into<Event>>(feed: &mut Feed<T>, sent: &[Message]) {
     let mut got = Vec::new();
     eventually("the feed has caught up", || {
         drain(feed, &mut got);
@@ -133,8 +134,8 @@ fn components_that_come_and_go_interrupt_nobody() {
     let engine = builder(&server).start().unwrap();
     let markets = common::markets(40);
     let (mine, others) = markets.split_at(10);
-    let mut trades = engine.feed_with_capacity(trade(mine), 32_768).unwrap();
-    let mut books = engine.feed_with_capacity(orderbook(mine), 32_768).unwrap();
+    let mut trades = engine.feed(trade(mine), Overflow::DropNewest { capacity: 32_768 }).unwrap();
+    let mut books = engine.feed(orderbook(mine), Overflow::DropNewest { capacity: 32_768 }).unwrap();
     eventually("both are asked for", || record.last().len() == 20);
     engine.wait_ready(PATIENCE).unwrap();
     // Their snapshots are over: from here on they run.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{PATIENCE, builder, eventually};
+use hoga::engine::FeedItem;
 use hoga::error::Error;
 use hoga::model::{Market, StreamType};
 use hoga::net::{MarketSource, SourceError, SourceFailure};
@@ -40,7 +41,7 @@ fn listed_markets_come_and_delisted_ones_go_and_the_others_are_not_touched() {
     let all = markets(&server);
     let (new, rest) = all.split_last().unwrap();
     let engine = builder(&server).connections(2).universe(rest.iter().copied()).start().unwrap();
-    let mut feed = engine.feed(orderbook("*")).unwrap();
+    let mut feed = engine.feed(orderbook("*"), Overflow::DROP_NEWEST).unwrap();
     engine.wait_ready(PATIENCE).unwrap();
     assert_eq!(feed.subscribed().keys().len(), rest.len());
     let connects = server.stats().connections;
@@ -52,7 +53,7 @@ fn listed_markets_come_and_delisted_ones_go_and_the_others_are_not_touched() {
     eventually("the feed brings the new market", || {
         while let Some(item) = feed.pop() {
             if let Item::Data(update) = item {
-                seen.insert(update.event.key().market);
+                seen.insert(update.value.market);
             }
         }
         seen.contains(new)
@@ -96,13 +97,14 @@ fn a_source_is_asked_again_and_again_and_its_failure_changes_nothing() {
 }
 
 /// The events of one market that wait in a feed.
-fn of_market(feed: &mut Feed, market: Market) -> Vec<Event> {
+fn of_market<T: FeedItem + Into<Event>>(feed: &mut Feed<T>, market: Market) -> Vec<Event> {
     let mut events = Vec::new();
     while let Some(item) = feed.pop() {
         if let Item::Data(update) = item
-            && update.event.key().market == market
+            && let event = Into::<Event>::into(update.value)
+            && event.key().market == market
         {
-            events.push(update.event);
+            events.push(event);
         }
     }
     events
@@ -115,7 +117,7 @@ fn a_market_that_is_listed_again_brings_its_snapshot_again() {
     let all = markets(&server);
     let (again, rest) = all.split_last().unwrap();
     let engine = builder(&server).universe(all.iter().copied()).start().unwrap();
-    let mut feed = engine.feed(orderbook("*").only_snapshot()).unwrap();
+    let mut feed = engine.feed(orderbook("*").only_snapshot(), Overflow::DROP_NEWEST).unwrap();
     eventually("its first snapshot", || !of_market(&mut feed, *again).is_empty());
     engine.set_universe(rest.iter().copied());
     eventually("the delisted market leaves", || engine.pool().orderbook(*again).is_err());
@@ -132,7 +134,7 @@ fn a_named_market_that_is_listed_is_read_as_the_pattern_wants_it_too() {
     let (new, rest) = all.split_last().unwrap();
     let engine = builder(&server).universe(rest.iter().copied()).start().unwrap();
     let named = orderbook(*new).only_snapshot();
-    let mut feed = engine.feed(named.and(orderbook("*").only_realtime())).unwrap();
+    let mut feed = engine.feed(named.and(orderbook("*").only_realtime()), Overflow::DROP_NEWEST).unwrap();
     feed.subscribed().wait_confirmed(PATIENCE).unwrap();
     engine.set_universe(all.iter().copied());
     eventually("changes of it", || {

@@ -4,8 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::control::Control;
-use super::{Feed, Subscribed};
+use super::{CallbackBuilder, Feed, FeedItem, Subscribed};
 use crate::error::Result;
+use crate::feed::Overflow;
 use crate::model::Clock;
 use crate::plan::{ClientId, Pulse, Subscription};
 
@@ -39,24 +40,22 @@ impl Client {
     ///
     /// # Errors
     /// The same, and [`Error::LeaseExpired`](crate::error::Error::LeaseExpired).
-    pub fn subscribe(&self, subscription: Subscription) -> Result<Subscribed> {
-        Subscribed::new(self.control.clone(), Some(self.id), subscription, |_| Vec::new())
+    pub fn subscribe<T>(&self, subscription: Subscription<T>) -> Result<Subscribed> {
+        Subscribed::new(self.control.clone(), Some(self.id), subscription.mixed(), None)
     }
 
-    /// As [`Engine::feed`](super::Engine::feed), held by this component.
+    /// As [`Engine::feed`](super::Engine::feed), held by this component, which may have several. It ends with the component:
+    /// nothing more comes in, and whoever reads it learns that it is closed.
     ///
     /// # Errors
     /// The same, and [`Error::LeaseExpired`](crate::error::Error::LeaseExpired).
-    pub fn feed(&self, subscription: Subscription) -> Result<Feed> {
-        Feed::open(self.control.clone(), Some(self.id), subscription, Feed::CAPACITY)
+    pub fn feed<T: FeedItem>(&self, subscription: Subscription<T>, overflow: Overflow) -> Result<Feed<T>> {
+        Feed::open(self.control.clone(), Some(self.id), subscription, overflow, Arc::default())
     }
 
-    /// As [`Engine::feed_with_capacity`](super::Engine::feed_with_capacity), held by this component.
-    ///
-    /// # Errors
-    /// The same, and [`Error::LeaseExpired`](crate::error::Error::LeaseExpired).
-    pub fn feed_with_capacity(&self, subscription: Subscription, capacity: usize) -> Result<Feed> {
-        Feed::open(self.control.clone(), Some(self.id), subscription, capacity)
+    /// As [`Engine::callback`](super::Engine::callback), with demand that is held by this component.
+    pub fn callback(&self, name: &str) -> CallbackBuilder<'_> {
+        CallbackBuilder::new(self.control.clone(), Some(self.id), name)
     }
 }
 

@@ -8,11 +8,13 @@ use crossbeam_channel::Sender;
 
 use super::control::Report;
 use super::lifecycle::{LifecycleEvent, Watchers};
+use super::open_feeds::{AnyFeed, AnyRing};
 use super::router::{AnyPublisher, Router};
 use super::status::SharedStatus;
-use crate::feed::FeedWriter;
+use crate::feed::Sockets;
 use crate::model::{
-    Candle, ConnectionId, DataType, Grouping, Market, Nanos, Orderbook, Receipt, Sink, StreamKey, Ticker, Trade,
+    Candle, ConnectionId, DataType, Grouping, LossKind, Market, Nanos, Orderbook, Receipt, Sink, StreamKey, Ticker,
+    Trade,
 };
 use crate::net::Handler;
 use crate::plan::{DemandId, Want, Wish};
@@ -29,9 +31,12 @@ pub(super) struct Letters {
     pub wish: Option<Wish>,
     pub list: bool,
     pub streams: Vec<AnyPublisher>,
+    pub rings: Vec<AnyRing>,
     pub feeds: Vec<NewFeed>,
     /// What holders want besides, because markets were listed.
     pub more: Vec<(DemandId, Vec<Want>)>,
+    /// Feeds that nobody reads any more.
+    pub left: Vec<DemandId>,
     pub stop: bool,
 }
 
@@ -39,7 +44,7 @@ pub(super) struct Letters {
 pub(super) struct NewFeed {
     pub id: DemandId,
     pub wants: Vec<Want>,
-    pub writer: FeedWriter,
+    pub writer: AnyFeed,
 }
 
 impl Mailbox {
@@ -58,6 +63,7 @@ pub(super) struct Connection {
     pub id: ConnectionId,
     pub router: Router,
     pub link: Arc<Link>,
+    pub sockets: Arc<Sockets>,
     pub mailbox: Arc<Mailbox>,
     pub status: Arc<SharedStatus>,
     pub watchers: Arc<Watchers>,
@@ -66,6 +72,8 @@ pub(super) struct Connection {
     pub control: Thread,
     /// Data messages that the link was told of.
     pub data_seen: u64,
+    /// Why the last socket, or the last try to get one, ended.
+    pub lost: Option<LossKind>,
 }
 
 impl Connection {
@@ -99,11 +107,19 @@ impl Handler for Connection {
         for publisher in letters.streams {
             self.router.add_stream(publisher);
         }
+        for ring in letters.rings {
+            self.router.add_ring(ring);
+        }
         for feed in letters.feeds {
             self.router.add_feed(feed);
         }
         for (id, wants) in letters.more {
             self.router.extend_feed(id, &wants);
+        }
+        for id in letters.left {
+            if let Some(feed) = self.router.remove_feed(id) {
+                self.tell(Report::Left(Box::new(feed)));
+            }
         }
         if let Some(wish) = letters.wish {
             self.router.set_wanted(&wish.streams);
@@ -122,15 +138,18 @@ impl Handler for Connection {
             Event::State { at, from, to, epoch } => {
                 if to.is_open() && !from.is_open() {
                     self.link.up(*epoch, *at);
+                    self.sockets.opened(*epoch, self.lost);
                     self.tell(Report::Opened(*epoch));
                 } else if from.is_open() && !to.is_open() {
                     self.link.down(*at);
+                    self.sockets.lost();
                     self.tell(Report::Lost);
                 }
                 self.status.change(|s| (s.state, s.since, s.epoch) = (*to, *at, *epoch));
                 tracing::debug!(connection = %self.id, %epoch, "{from} -> {to}");
             }
             Event::Lost { loss, epoch, .. } => {
+                self.lost = Some(loss.kind());
                 self.status.change(|s| s.last_loss = Some(loss.clone()));
                 tracing::info!(connection = %self.id, %epoch, reason = loss.code(), "{loss}");
             }

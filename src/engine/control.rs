@@ -1,16 +1,18 @@
 //! The demand side: who wants what, and the one place that tells the connections about it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::Thread;
 use std::time::Duration;
 
+use super::callback::{self, CallbackStatus};
 use super::connection::{Mailbox, NewFeed};
+use super::open_feeds::{AnyFeed, AnyRing, OpenFeed, RingKind};
 use super::router::AnyPublisher;
-use super::status::SharedStatus;
+use super::status::{FeedStatus, SharedStatus};
 use crate::error::{Error, Result};
-use crate::feed::FeedWriter;
+use crate::feed::{Account, Overflow, Sockets};
 use crate::model::{Clock, DataType, Epoch, Nanos, StreamKey};
 use crate::net::{Remote, SystemClock};
 use crate::plan::{Checked, ClientId, DemandId, Dialect, Orders, Planner, Pulse, Refused, Universe, Want};
@@ -22,6 +24,8 @@ pub(super) struct Control {
     pub clock: SystemClock,
     pub dialect: Dialect,
     pub lines: Vec<Line>,
+    /// Events of each type that a shared ring holds.
+    pub broadcast_capacity: usize,
     state: Mutex<ControlState>,
     /// Woken when demand changed.
     thread: OnceLock<Thread>,
@@ -33,6 +37,7 @@ pub(super) struct Control {
 #[derive(Clone)]
 pub(super) struct Line {
     pub link: Arc<Link>,
+    pub sockets: Arc<Sockets>,
     pub mailbox: Arc<Mailbox>,
     pub remote: Remote,
     pub status: Arc<SharedStatus>,
@@ -45,17 +50,44 @@ struct ControlState {
     /// Streams that have a publisher on a connection's thread. One writer for each cell, for life: a stream that is not
     /// carried any more keeps its own and is only marked.
     opened: BTreeSet<StreamKey>,
+    /// Connections that have a shared ring of some type.
+    rings: BTreeSet<(usize, RingKind)>,
+    feeds: BTreeMap<DemandId, FeedRecord>,
+    callbacks: Vec<Weak<callback::Shared>>,
     stopped: bool,
 }
 
+/// A feed that somebody reads.
+struct FeedRecord {
+    client: Option<Box<str>>,
+    overflow: Overflow,
+    account: Arc<Account>,
+    /// The connections that may bring something.
+    lines: Vec<usize>,
+}
+
+/// A feed that somebody wants to read.
+pub(super) struct AskedFeed<'a> {
+    pub overflow: Overflow,
+    /// Makes it, with a writing end for each connection that may bring something.
+    pub open: Box<OpenWith<'a>>,
+}
+
+/// Takes the types of the streams and the connections.
+type OpenWith<'a> = dyn FnOnce(&[DataType], &[Arc<Sockets>]) -> (Vec<AnyFeed>, Arc<Account>) + 'a;
+
 /// What a connection's thread tells the control thread. A few for each reconnect or request, and the exchange rations
 /// both.
-#[derive(Debug)]
 pub(super) enum Report {
     Opened(Epoch),
     Lost,
-    Requested { at: Nanos, revision: u64 },
+    Requested {
+        at: Nanos,
+        revision: u64,
+    },
     Listed(BTreeSet<StreamKey>),
+    /// What is left of a feed that nobody reads, to be freed where nobody waits for it.
+    Left(Box<OpenFeed>),
 }
 
 /// Demand that was accepted.
@@ -65,36 +97,72 @@ pub(super) struct Accepted {
 }
 
 impl Control {
-    pub fn new(pool: DataPool, clock: SystemClock, dialect: Dialect, lines: Vec<Line>, planner: Planner) -> Self {
-        let state = Mutex::new(ControlState { planner, opened: BTreeSet::new(), stopped: false });
-        Self { pool, clock, dialect, lines, state, thread: OnceLock::new(), alive: Arc::new(AtomicBool::new(true)) }
+    pub fn new(
+        pool: DataPool,
+        clock: SystemClock,
+        dialect: Dialect,
+        lines: Vec<Line>,
+        planner: Planner,
+        broadcast_capacity: usize,
+    ) -> Self {
+        let (opened, rings, feeds, callbacks) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new(), Vec::new());
+        let state = Mutex::new(ControlState { planner, opened, rings, feeds, callbacks, stopped: false });
+        let (thread, alive) = (OnceLock::new(), Arc::new(AtomicBool::new(true)));
+        Self { pool, clock, dialect, lines, broadcast_capacity, state, thread, alive }
     }
 
-    /// Adds demand, and a feed of it if there is one: `feed` makes so many writing ends, one for each connection. Either everything happens or nothing.
-    pub fn add(
-        &self,
-        client: Option<ClientId>,
-        checked: Checked,
-        feed: impl FnOnce(usize) -> Vec<FeedWriter>,
-    ) -> Result<Accepted> {
+    /// Adds demand, and a feed of it if one is asked for. Either everything happens or nothing.
+    pub fn add(&self, client: Option<ClientId>, checked: Checked, feed: Option<AskedFeed<'_>>) -> Result<Accepted> {
         let mut state = self.lock();
         if state.stopped || !self.is_alive() {
             return Err(Error::Stopped);
         }
-        let may_grow = !checked.patterns.is_empty();
+        let (may_grow, data_types) = (!checked.patterns.is_empty(), checked.data_types());
         let admitted = state.planner.add(self.clock.now(), client, checked).map_err(refused)?;
         self.open_streams(&mut state, admitted.new);
-        let shares = self.shares(&state.planner, state.planner.held(admitted.id));
-        // A ring for each connection that carries some of it, or may when markets are listed.
-        let shares: Vec<_> = self.lines.iter().zip(shares).filter(|(_, wants)| may_grow || !wants.is_empty()).collect();
-        // Under the lock: the streams are there before the feeds that read them.
-        for (writer, (line, wants)) in feed(shares.len()).into_iter().zip(shares) {
-            line.mailbox.leave(|letters| letters.feeds.push(NewFeed { id: admitted.id, wants, writer }));
-            line.remote.wake();
+        if let Some(feed) = feed {
+            // Under the lock: the streams are there before the feeds that read them.
+            self.open_feed(&mut state, admitted.id, client, feed, &data_types, may_grow);
         }
         drop(state);
         self.wake();
         Ok(Accepted { id: admitted.id, revision: admitted.revision })
+    }
+
+    fn open_feed(
+        &self,
+        state: &mut ControlState,
+        id: DemandId,
+        client: Option<ClientId>,
+        AskedFeed { overflow, open }: AskedFeed<'_>,
+        data_types: &[DataType],
+        may_grow: bool,
+    ) {
+        let shares = self.shares(&state.planner, state.planner.held(id));
+        // A writing end for each connection that carries some of it, or may when markets are listed.
+        let shares = shares.into_iter().enumerate().filter(|(_, wants)| may_grow || !wants.is_empty());
+        let (lines, shares): (Vec<_>, Vec<_>) = shares.unzip();
+        self.open_rings(state, &lines, overflow, data_types);
+        let sockets: Vec<_> = lines.iter().map(|line| self.lines[*line].sockets.clone()).collect();
+        let (writers, account) = open(data_types, &sockets);
+        for ((writer, wants), line) in writers.into_iter().zip(shares).zip(&lines) {
+            self.lines[*line].mailbox.leave(|letters| letters.feeds.push(NewFeed { id, wants, writer }));
+            self.lines[*line].remote.wake();
+        }
+        let client = client.and_then(|client| state.planner.client_name(client)).map(Box::from);
+        state.feeds.insert(id, FeedRecord { client, overflow, account, lines });
+    }
+
+    /// Here and not on the connection's thread: making a ring touches all of its memory.
+    fn open_rings(&self, state: &mut ControlState, lines: &[usize], overflow: Overflow, data_types: &[DataType]) {
+        let shared = data_types.iter().filter(|data_type| overflow.of(**data_type) == Overflow::DropOldest);
+        let kinds: BTreeSet<_> = shared.map(|data_type| RingKind::of(*data_type)).collect();
+        for (line, kind) in lines.iter().flat_map(|line| kinds.iter().map(|kind| (*line, *kind))) {
+            if state.rings.insert((line, kind)) {
+                let ring = AnyRing::new(kind, self.broadcast_capacity);
+                self.lines[line].mailbox.leave(|letters| letters.rings.push(ring));
+            }
+        }
     }
 
     /// These markets exist now.
@@ -148,8 +216,60 @@ impl Control {
 
     /// Releases exactly what one `add` asked for. The second time nothing happens.
     pub fn remove(&self, id: DemandId) {
-        self.lock().planner.remove(self.clock.now(), id);
+        let mut state = self.lock();
+        state.planner.remove(self.clock.now(), id);
+        self.end_feed(&mut state, id);
+        drop(state);
         self.wake();
+    }
+
+    /// Nothing more comes into a feed, if there is one.
+    fn end_feed(&self, state: &mut ControlState, id: DemandId) {
+        for line in state.feeds.remove(&id).into_iter().flat_map(|feed| feed.lines) {
+            self.lines[line].mailbox.leave(|letters| letters.left.push(id));
+            self.lines[line].remote.wake();
+        }
+    }
+
+    /// Feeds whose component is gone end with it, whoever still reads them.
+    fn end_released_feeds(&self, state: &mut ControlState) {
+        let ControlState { planner, feeds, .. } = &*state;
+        let released: Vec<_> = feeds.keys().copied().filter(|id| !planner.is_held(*id)).collect();
+        released.into_iter().for_each(|id| self.end_feed(state, id));
+    }
+
+    /// The feeds that are read.
+    pub fn feeds(&self) -> Vec<FeedStatus> {
+        let state = self.lock();
+        let ControlState { planner, feeds, .. } = &*state;
+        let status = |(id, feed): (&DemandId, &FeedRecord)| FeedStatus {
+            client: feed.client.clone(),
+            streams: planner.held(*id).len(),
+            overflow: feed.overflow,
+            counts: feed.account.counts(),
+            depth_max: feed.account.depth_max(),
+            bytes: feed.account.bytes(),
+            shared_bytes: feed.account.shared_bytes(),
+        };
+        feeds.iter().map(status).collect()
+    }
+
+    /// A new callback; its name must be free.
+    pub fn add_callback(&self, callback: &Arc<callback::Shared>) -> Result<()> {
+        let callbacks = &mut self.lock().callbacks;
+        callbacks.retain(|callback| callback.strong_count() > 0);
+        let is_taken = |other: Arc<callback::Shared>| other.name == callback.name && !other.over.load(Relaxed);
+        if callbacks.iter().filter_map(Weak::upgrade).any(is_taken) {
+            return Err(Error::NameTaken(callback.name.clone()));
+        }
+        callbacks.push(Arc::downgrade(callback));
+        Ok(())
+    }
+
+    /// The callbacks that there are.
+    pub fn callbacks(&self) -> Vec<CallbackStatus> {
+        let callbacks: Vec<_> = self.lock().callbacks.iter().filter_map(Weak::upgrade).collect();
+        callbacks.iter().filter(|callback| !callback.over.load(Relaxed)).map(|callback| callback.status()).collect()
     }
 
     /// A new component; its name must be free.
@@ -163,7 +283,10 @@ impl Control {
 
     /// Releases all that a component holds.
     pub fn close_client(&self, id: ClientId) {
-        self.lock().planner.close_client(self.clock.now(), id);
+        let mut state = self.lock();
+        state.planner.close_client(self.clock.now(), id);
+        self.end_released_feeds(&mut state);
+        drop(state);
         self.wake();
     }
 
@@ -193,6 +316,7 @@ impl Control {
 
     /// Applies what connections report, and tells them what to do. Gives the time of the next turn.
     pub fn turn(&self, reports: impl Iterator<Item = (usize, Report)>) -> Nanos {
+        let mut left = Vec::new();
         let mut state = self.lock();
         for (line, report) in reports {
             match report {
@@ -200,13 +324,18 @@ impl Control {
                 Report::Lost => state.planner.lost(line),
                 Report::Requested { at, revision } => state.planner.requested(line, at, revision),
                 Report::Listed(streams) => state.planner.listed(line, &streams),
+                Report::Left(feed) => left.push(feed),
             }
         }
         let orders = state.planner.poll(self.clock.now(), |key| self.pool.heard(key));
         // Under the lock: a stream that is wanted again at this moment is marked after this, not before.
         self.carry_out(&orders);
+        if !orders.reaped.is_empty() {
+            self.end_released_feeds(&mut state);
+        }
         let next = state.planner.next_poll();
         drop(state);
+        drop(left);
         log(&orders);
         next
     }

@@ -4,41 +4,52 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use super::Subscribed;
-use super::control::Control;
+use super::control::{AskedFeed, Control};
+use super::open_feeds::Feedable;
 use crate::error::{Error, Result};
-use crate::feed;
+use crate::feed::{self, Opening, Overflow};
+use crate::model::Event;
 use crate::plan::{ClientId, Subscription};
+use crate::sync::signal::Signal;
 
-/// Every event of some streams, in order. Holds their demand: dropping it releases them.
-pub struct Feed {
-    items: feed::Feed,
+/// Updates of some streams, in order. Holds their demand: dropping it releases them.
+///
+/// It is read by one thread at a time: it may be sent to another, not shared. A component may have several.
+pub struct Feed<T = Event> {
+    items: feed::Feed<T>,
     subscribed: Subscribed,
 }
 
-impl Feed {
-    /// Items that wait for the reader before the newest are dropped, unless said otherwise.
-    pub const CAPACITY: usize = 4096;
+/// What may be read as a feed: [`Ticker`](crate::model::Ticker), [`Trade`](crate::model::Trade),
+/// [`Orderbook`](crate::model::Orderbook), [`Candle`](crate::model::Candle), or any of them as an [`Event`].
+#[allow(private_bounds, reason = "closed to other types")]
+pub trait FeedItem: Feedable {}
 
-    /// The most items that may wait, about 1.2 GB.
-    pub const CAPACITY_MAX: usize = 1 << 20;
+impl<T: Feedable> FeedItem for T {}
 
+impl<T: FeedItem> Feed<T> {
+    /// The most memory that one feed may take for rings of its own, in bytes.
+    pub const BYTES_MAX: usize = 1 << 30;
+
+    /// `signal`: what its reader sleeps on.
     pub(super) fn open(
         control: Arc<Control>,
         client: Option<ClientId>,
-        subscription: Subscription,
-        capacity: usize,
+        subscription: Subscription<T>,
+        overflow: Overflow,
+        signal: Arc<Signal>,
     ) -> Result<Self> {
-        if !(1..=Self::CAPACITY_MAX).contains(&capacity) {
-            return Err(Error::Configuration(vec![format!("a feed holds from 1 to {} items", Self::CAPACITY_MAX)]));
-        }
-        let mut items = None;
-        let rings = |connections| {
-            let (writers, feed) = feed::feed_of(connections, capacity);
+        check::<T>(overflow, control.lines.len())?;
+        let (mut items, clock) = (None, Arc::new(control.clock));
+        let open = |data_types: &[_], sockets: &[_]| {
+            let (writers, feed) = feed::open::<T>(Opening { overflow, data_types, sockets, clock, signal });
+            let account = feed.account();
             items = Some(feed);
-            writers
+            (writers.into_iter().map(T::any).collect(), account)
         };
-        let subscribed = Subscribed::new(control, client, subscription, rings)?;
-        // Accepted demand made its rings.
+        let asked = AskedFeed { overflow, open: Box::new(open) };
+        let subscribed = Subscribed::new(control, client, subscription.mixed(), Some(asked))?;
+        // Accepted demand made it.
         items.map(|items| Self { items, subscribed }).ok_or(Error::Stopped)
     }
 
@@ -48,15 +59,39 @@ impl Feed {
     }
 }
 
-impl Deref for Feed {
-    type Target = feed::Feed;
-    fn deref(&self) -> &feed::Feed {
+/// Refuses what cannot work or would take too much memory.
+fn check<T: FeedItem>(overflow: Overflow, connections: usize) -> Result<()> {
+    let ring = overflow.capacity().map_or(0, |capacity| feed::ring_bytes::<T>(capacity).saturating_mul(connections));
+    let too_large = (ring > Feed::<T>::BYTES_MAX).then(|| {
+        format!(
+            "overflow: {overflow} takes {} MB for {connections} connections; at most 1024 MB are allowed",
+            ring >> 20
+        )
+    });
+    match overflow.problem().or(too_large) {
+        Some(problem) => Err(Error::Configuration(vec![problem])),
+        None => Ok(()),
+    }
+}
+
+impl<T> Deref for Feed<T> {
+    type Target = feed::Feed<T>;
+    fn deref(&self) -> &feed::Feed<T> {
         &self.items
     }
 }
 
-impl DerefMut for Feed {
-    fn deref_mut(&mut self) -> &mut feed::Feed {
+impl<T> DerefMut for Feed<T> {
+    fn deref_mut(&mut self) -> &mut feed::Feed<T> {
         &mut self.items
+    }
+}
+
+/// As of [`feed::Feed`].
+impl<T: FeedItem> Iterator for Feed<T> {
+    type Item = feed::Item<T>;
+
+    fn next(&mut self) -> Option<feed::Item<T>> {
+        self.items.pop()
     }
 }

@@ -1,11 +1,16 @@
 //! Builder, engine and connection threads: the only room that knows all others.
 
 mod builder;
+mod callback;
 mod client;
 mod connection;
 mod control;
+mod dispatcher;
 mod feed;
+mod join;
 mod lifecycle;
+mod open_feeds;
+mod route;
 mod router;
 mod running;
 mod shutdown;
@@ -14,10 +19,12 @@ mod subscribed;
 mod threads;
 
 pub use builder::Builder;
+pub use callback::{Answer, Callback, CallbackBuilder, CallbackStatus};
 pub use client::Client;
-pub use feed::Feed;
+pub use dispatcher::Dispatcher;
+pub use feed::{Feed, FeedItem};
 pub use lifecycle::{Lifecycle, LifecycleEvent};
 pub use running::Engine;
 pub use shutdown::ShutdownReport;
-pub use status::{ConnectionStatus, EngineState};
+pub use status::{ConnectionStatus, EngineState, FeedStatus};
 pub use subscribed::Subscribed;

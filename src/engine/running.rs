@@ -12,8 +12,12 @@ use super::router::Router;
 use super::status::SharedStatus;
 use super::subscribed::LOOK_EVERY;
 use super::threads::Thread;
-use super::{Builder, Client, ConnectionStatus, EngineState, Feed, ShutdownReport, Subscribed, builder::Settings};
+use super::{
+    Builder, CallbackBuilder, CallbackStatus, Client, ConnectionStatus, Dispatcher, EngineState, Feed, FeedItem,
+    FeedStatus, ShutdownReport, Subscribed, builder::Settings,
+};
 use crate::error::{Error, Result};
+use crate::feed::{Overflow, Sockets};
 use crate::model::{Clock, ConnectionId, DataType, Market, Nanos, StreamKey};
 use crate::net::{DialLedger, MarketSource, Reactor, SystemClock, SystemEntropy, TlsConfig};
 use crate::plan::{Conflict, PlanConfig, PlanStats, Planner, Revisions, Subscription, Universe};
@@ -37,6 +41,9 @@ pub struct Engine {
 }
 
 impl Engine {
+    /// The most threads of one dispatcher.
+    pub const DISPATCHER_THREADS_MAX: usize = 64;
+
     /// Says what an engine shall do.
     pub fn builder() -> Builder {
         Builder::default()
@@ -62,6 +69,7 @@ impl Engine {
                 .map_err(|source| Error::Start { what: "event queue", source })?;
             lines.push(Line {
                 link: Arc::new(Link::new(clock.now())),
+                sockets: Arc::new(Sockets::new(id)),
                 mailbox: Arc::default(),
                 remote: reactor.remote(),
                 status: Arc::new(SharedStatus::new(id, clock.now())),
@@ -70,7 +78,8 @@ impl Engine {
             reactors.push(reactor);
         }
         let planner = Planner::new(plan_config(&settings, source.is_some()));
-        let control = Arc::new(Control::new(pool, clock, *settings.endpoint.dialect(), lines, planner));
+        let (dialect, broadcast) = (*settings.endpoint.dialect(), settings.broadcast_capacity);
+        let control = Arc::new(Control::new(pool, clock, dialect, lines, planner, broadcast));
         // From here on, dropping the engine stops what was started.
         let mut engine = Self { control, watchers, threads: Mutex::default(), initial: None };
         engine.start_threads(reactors, &settings)?;
@@ -104,12 +113,14 @@ impl Engine {
                 id: line.status.read().id,
                 router: Router::new(self.control.clock, &self.control.dialect),
                 link: line.link.clone(),
+                sockets: line.sockets.clone(),
                 mailbox: line.mailbox.clone(),
                 status: line.status.clone(),
                 watchers: self.watchers.clone(),
                 reports: tell.clone(),
                 control: control_thread.clone(),
                 data_seen: 0,
+                lost: None,
             };
             let core = settings.pin.get(number).copied();
             let thread = Thread::connection(reactor, connection, core, line.alive.clone())
@@ -128,30 +139,58 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::Subscription`] names every offender, and nothing was changed. [`Error::Stopped`] after a shutdown.
-    pub fn subscribe(&self, subscription: Subscription) -> Result<Subscribed> {
-        Subscribed::new(self.control.clone(), None, subscription, |_| Vec::new())
+    pub fn subscribe<T>(&self, subscription: Subscription<T>) -> Result<Subscribed> {
+        Subscribed::new(self.control.clone(), None, subscription.mixed(), None)
     }
 
-    /// Every event of these streams in order, from now on, through a ring of [`Feed::CAPACITY`] items. When it is full, the
-    /// newest are dropped and counted, and a gap says so in band.
+    /// Updates of these streams, from now on. What becomes of those that are not read in time, the [`Overflow`] says; its
+    /// default suits the type of each stream: trades each count, so they are kept in a ring of 4096 for each feed, and
+    /// what does not fit is dropped and told in band; tickers, order books and candles are states, so only the newest of
+    /// each stream waits. Who cannot miss a trade asks for the capacity up front
+    /// ([`DropNewest`](Overflow::DropNewest)) and reads as fast as it comes; whatever is lost in spite of that is told.
     ///
-    /// Of a stream that runs already the newest value comes first, as a snapshot: the exchange is not asked for another,
-    /// because it would send nobody changes while it prepares one.
+    /// Of a stream that runs already the newest value comes first, as a snapshot, then what follows it, without a gap
+    /// or a repetition between the two: the exchange is not asked for another snapshot, because it would send nobody
+    /// changes while it prepares one. Who wants no state first asks for
+    /// [`only_realtime`](Subscription::only_realtime).
     ///
     /// # Errors
-    /// As [`subscribe`](Self::subscribe).
-    pub fn feed(&self, subscription: Subscription) -> Result<Feed> {
-        self.feed_with_capacity(subscription, Feed::CAPACITY)
+    /// As [`subscribe`](Self::subscribe); [`Error::Configuration`] if the policy cannot work on a live engine, or needs
+    /// more memory than [`Feed::BYTES_MAX`].
+    pub fn feed<T: FeedItem>(&self, subscription: Subscription<T>, overflow: Overflow) -> Result<Feed<T>> {
+        Feed::open(self.control.clone(), None, subscription, overflow, Arc::default())
     }
 
-    /// The same with another capacity, for each connection that carries some of the streams. An item has about 1.2 KiB,
-    /// whatever it carries.
+    /// The feeds that are read now: what came into each and what became of it, and the memory it takes.
+    pub fn feeds(&self) -> Vec<FeedStatus> {
+        self.control.feeds()
+    }
+
+    /// A function that is given the items of a feed, under a name that no other callback has. Who can should rather read
+    /// a feed: a callback costs a thread's wake-up and runs on a thread that is not one's own.
+    pub fn callback(&self, name: &str) -> CallbackBuilder<'_> {
+        CallbackBuilder::new(self.control.clone(), None, name)
+    }
+
+    /// So many threads that callbacks may share.
     ///
     /// # Errors
-    /// As [`subscribe`](Self::subscribe); [`Error::Configuration`] if the capacity is zero or more than
-    /// [`Feed::CAPACITY_MAX`].
-    pub fn feed_with_capacity(&self, subscription: Subscription, capacity: usize) -> Result<Feed> {
-        Feed::open(self.control.clone(), None, subscription, capacity)
+    /// [`Error::Configuration`] for no thread, or more than [`DISPATCHER_THREADS_MAX`](Self::DISPATCHER_THREADS_MAX);
+    /// [`Error::Start`] if the system refused one.
+    pub fn dispatcher(&self, name: &str, threads: usize) -> Result<Dispatcher> {
+        if !(1..=Self::DISPATCHER_THREADS_MAX).contains(&threads) {
+            let most = Self::DISPATCHER_THREADS_MAX;
+            return Err(Error::Configuration(vec![format!(
+                "a dispatcher has from 1 to {most} threads, not {threads}"
+            )]));
+        }
+        Dispatcher::start(name, threads, self.control.clock)
+            .map_err(|source| Error::Start { what: "dispatcher thread", source })
+    }
+
+    /// The callbacks there are, and how they behave.
+    pub fn callbacks(&self) -> Vec<CallbackStatus> {
+        self.control.callbacks()
     }
 
     /// These markets exist now. Streams that were asked for by patterns come and go with them; streams of markets that

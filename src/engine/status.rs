@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use crate::feed::{FeedCounts, Overflow};
 use crate::model::{ConnectionId, Epoch, Nanos};
 use crate::session::{Counters, Loss, State};
 
@@ -79,6 +80,27 @@ pub struct ConnectionStatus {
     pub counters: Counters,
     /// Data messages of streams that nobody wants any more: what was under way when they were dropped.
     pub unrouted: u64,
+}
+
+/// One feed at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FeedStatus {
+    /// The component that reads it, if it was opened through one.
+    pub client: Option<Box<str>>,
+    /// How many streams it carries.
+    pub streams: usize,
+    /// What becomes of updates that are not read in time.
+    pub overflow: Overflow,
+    /// What came in and what became of it.
+    pub counts: FeedCounts,
+    /// The most updates that were seen waiting. Of a conflating feed each stream waits once; see
+    /// [`FeedCounts::queued`] for the updates that will be merged.
+    pub depth_max: u64,
+    /// Memory that belongs to it alone, in bytes.
+    pub bytes: u64,
+    /// Memory of the rings that it shares with other feeds, in bytes.
+    pub shared_bytes: u64,
 }
 
 /// The status of a connection as other threads see it.

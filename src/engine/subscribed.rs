@@ -4,9 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::control::{Accepted, Control};
+use super::control::{Accepted, AskedFeed, Control};
 use crate::error::{Error, Result};
-use crate::feed::FeedWriter;
 use crate::model::{Clock, StreamKey};
 use crate::plan::{ClientId, DemandId, Proof, Subscription};
 
@@ -27,7 +26,7 @@ impl Subscribed {
         control: Arc<Control>,
         client: Option<ClientId>,
         subscription: Subscription,
-        feed: impl FnOnce(usize) -> Vec<FeedWriter>,
+        feed: Option<AskedFeed<'_>>,
     ) -> Result<Self> {
         let checked = subscription.check(&control.dialect)?;
         let Accepted { id, revision } = control.add(client, checked, feed)?;

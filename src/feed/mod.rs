@@ -1,7 +1,35 @@
-//! The push side: every event in order, through a ring that can never slow the socket.
+//! The push side: updates in order, kept as the reader chose, through parts that can never slow the socket.
+//!
+//! A feed has a writing end on each connection's thread and one reading end. What becomes of updates that are not read in
+//! time is its [`Overflow`], which picks the parts: a ring of its own (`queue`), a cursor into a ring that all readers
+//! share (`follow`), or the newest values as they change (`conflate`).
 
-mod event;
-mod ring;
+mod account;
+mod conduct;
+mod conflate;
+mod filter;
+mod follow;
+mod item;
+mod latency;
+mod merge;
+mod offline;
+mod overflow;
+mod queue;
+mod reader;
+mod sockets;
+mod source;
+mod writer;
 
-pub use event::{Event, Item, Update};
-pub use ring::{Feed, FeedCounts, FeedWriter, feed, feed_of};
+pub use account::{Account, FeedCounts};
+pub(crate) use conduct::Conduct;
+pub use conduct::{CallbackState, QUOTA};
+pub use filter::Filter;
+pub use follow::{Broadcaster, Followable, Followed, broadcast};
+pub use item::{Item, Payload, Update};
+pub use latency::{Latencies, Latency};
+pub use offline::{Abandoned, BlockingWriter, blocking};
+pub use overflow::{InvalidOverflow, Overflow};
+pub use queue::ring_bytes;
+pub use reader::{Feed, Opening, open};
+pub use sockets::Sockets;
+pub use writer::{FeedWriter, Mark};

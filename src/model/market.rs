@@ -4,6 +4,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
+use super::Words;
+
 /// A market code such as `KRW-BTC`: upper case, quote currency first, at most [`Market::MAX_LEN`] bytes.
 ///
 /// The exchange silently ignores codes in any other spelling, so a `Market` cannot hold one.
@@ -100,8 +102,9 @@ impl Market {
 
     /// The code as the exchange writes it.
     pub fn as_str(&self) -> &str {
-        // Only ASCII gets in, so this cannot fail; the empty string is unreachable.
-        std::str::from_utf8(&self.bytes[..usize::from(self.len)]).unwrap_or_default()
+        // Only ASCII gets in; the empty string stands for words that were never a market.
+        let code = self.bytes.get(..usize::from(self.len)).unwrap_or_default();
+        std::str::from_utf8(code).unwrap_or_default()
     }
 
     /// The quote currency: what prices are counted in, `KRW` of `KRW-BTC`.
@@ -142,6 +145,29 @@ fn zeros(bytes: u128) -> u128 {
 #[inline(always)]
 fn within(bytes: u128, first: u8, last: u8) -> u128 {
     bytes.wrapping_add(each(0x80 - first)) & !bytes.wrapping_add(each(0x7F - last))
+}
+
+/// As it lies: the bytes, then the length.
+impl Words for Market {
+    const MAX: usize = 3;
+
+    #[inline]
+    fn put(&self, word: &mut impl FnMut(u64)) {
+        let [first, second, third] = self.words();
+        word(first);
+        word(second);
+        word(third | u64::from(self.len) << 56);
+    }
+
+    #[inline]
+    fn take(word: &mut impl FnMut() -> u64) -> Self {
+        // Byte by byte, which the compiler makes three stores of; a copy of seven bytes it would not.
+        let [a0, a1, a2, a3, a4, a5, a6, a7] = word().to_le_bytes();
+        let [b0, b1, b2, b3, b4, b5, b6, b7] = word().to_le_bytes();
+        let [c0, c1, c2, c3, c4, c5, c6, len] = word().to_le_bytes();
+        let bytes = [a0, a1, a2, a3, a4, a5, a6, a7, b0, b1, b2, b3, b4, b5, b6, b7, c0, c1, c2, c3, c4, c5, c6];
+        Self { bytes, len }
+    }
 }
 
 impl Hash for Market {

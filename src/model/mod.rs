@@ -1,8 +1,10 @@
 //! The nouns of a market: what a frame says once it has been read. No parsing, no clock, no thread.
 
+mod bits;
 mod candle;
+mod event;
+mod loss;
 mod market;
-
 mod orderbook;
 mod side;
 mod sink;
@@ -11,8 +13,11 @@ mod stream;
 mod ticker;
 mod trade;
 mod when;
+mod words;
 
 pub use candle::Candle;
+pub use event::Event;
+pub use loss::LossKind;
 pub use market::{InvalidMarket, Market};
 pub use orderbook::{Level, Levels, MAX_LEVELS, Orderbook, Unit};
 pub use side::Side;
@@ -22,3 +27,4 @@ pub use stream::{DataType, Format, Grouping, Interval, StreamKey, StreamType};
 pub use ticker::{Change, MarketState, MarketWarning, Ticker};
 pub use trade::Trade;
 pub use when::{Date, DateTime, InvalidTime, Time};
+pub use words::Words;

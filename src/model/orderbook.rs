@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Deref;
 
-use super::{DataType, Grouping, Market, StreamType};
+use super::{DataType, Grouping, Market, StreamType, Words};
 
 /// The most levels that the exchange sends per side.
 pub const MAX_LEVELS: usize = 30;
@@ -110,6 +110,25 @@ impl Deref for Levels {
     #[inline]
     fn deref(&self) -> &[Level] {
         &self.levels[..usize::from(self.len)]
+    }
+}
+
+/// The length, then the levels that are there.
+impl Words for Levels {
+    const MAX: usize = 1 + Level::MAX * MAX_LEVELS;
+
+    #[inline]
+    fn put(&self, word: &mut impl FnMut(u64)) {
+        word(u64::from(self.len));
+        self.iter().for_each(|level| level.put(word));
+    }
+
+    #[inline]
+    fn take(word: &mut impl FnMut() -> u64) -> Self {
+        let len = word().min(MAX_LEVELS as u64) as u8;
+        let mut side = Self { len, ..Self::EMPTY };
+        side.levels[..usize::from(len)].fill_with(|| Level::take(word));
+        side
     }
 }
 

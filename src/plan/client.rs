@@ -68,6 +68,11 @@ pub(super) struct Swept {
 }
 
 impl Clients {
+    /// The name of a component.
+    pub fn name(&self, id: ClientId) -> Option<&str> {
+        self.clients.get(&id).map(|client| &*client.name)
+    }
+
     /// A new component; `None` if there is one of that name.
     pub fn open(&mut self, now: Nanos, name: &str, lease: Option<Duration>) -> Option<(ClientId, Arc<Pulse>)> {
         if self.clients.values().any(|client| *client.name == *name) {

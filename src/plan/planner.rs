@@ -241,6 +241,11 @@ impl Planner {
         self.demand.is_held(id)
     }
 
+    /// The name of a component.
+    pub fn client_name(&self, id: ClientId) -> Option<&str> {
+        self.clients.name(id)
+    }
+
     /// What a holder wants.
     pub fn held(&self, id: DemandId) -> &[Want] {
         self.demand.held(id)

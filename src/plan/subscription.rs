@@ -2,20 +2,31 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::marker::PhantomData;
 use std::str::FromStr;
 
 use super::{Depth, Dialect, InvalidPattern, Mode, Pattern, Universe, Want};
-use crate::model::{DataType, Grouping, Interval, InvalidMarket, Market, StreamKey};
+use crate::model::{
+    Candle, DataType, Event, Grouping, Interval, InvalidMarket, Market, Orderbook, StreamKey, Ticker, Trade,
+};
 
 /// Streams asked for together. Built with [`ticker`], [`trade`], [`orderbook`], [`candle`] and [`Subscription::and`].
 ///
 /// Markets are named one by one (`KRW-BTC`) or by patterns (`KRW-*`, `*-BTC`, `*`), which mean the markets that exist,
 /// also those that will be listed later. Patterns need an engine that is told which markets there are.
 ///
+/// `T` is what a feed of it carries: the noun that was asked for, or an [`Event`] where several were asked for together.
+///
 /// Problems are collected, not thrown: the call that takes a `Subscription` refuses it and names every offender.
-#[derive(Debug, Clone, Default, PartialEq)]
 #[must_use]
-pub struct Subscription {
+pub struct Subscription<T = Event> {
+    asked: Asked,
+    carries: PhantomData<fn() -> T>,
+}
+
+/// The same, whatever a feed of it carries.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Asked {
     wanted: Vec<Wanted>,
     offenders: Vec<(String, InvalidCode)>,
     empty_types: Vec<DataType>,
@@ -67,6 +78,13 @@ impl PatternWant {
 }
 
 impl Checked {
+    /// The data types of its streams, each once.
+    pub fn data_types(&self) -> Vec<DataType> {
+        let patterns = self.patterns.iter().map(|pattern| pattern.data_type);
+        let types: BTreeSet<_> = self.wants.iter().map(|want| want.key.data_type).chain(patterns).collect();
+        types.into_iter().collect()
+    }
+
     /// The streams it means where these markets exist: sorted, each once.
     pub fn wants_in(&self, universe: &Universe) -> Vec<Want> {
         let patterns = self.patterns.iter().flat_map(|pattern| pattern.wants(universe));
@@ -169,56 +187,46 @@ impl fmt::Display for InvalidSubscription {
 impl std::error::Error for InvalidSubscription {}
 
 /// The last price and the day's statistics of markets.
-pub fn ticker(markets: impl IntoMarkets) -> Subscription {
-    Subscription::of(DataType::Ticker, markets)
+pub fn ticker(markets: impl IntoMarkets) -> Subscription<Ticker> {
+    Subscription::one_type(DataType::Ticker, markets)
 }
 
 /// Every execution on markets.
-pub fn trade(markets: impl IntoMarkets) -> Subscription {
-    Subscription::of(DataType::Trade, markets)
+pub fn trade(markets: impl IntoMarkets) -> Subscription<Trade> {
+    Subscription::one_type(DataType::Trade, markets)
 }
 
 /// The order books of markets.
-pub fn orderbook(markets: impl IntoMarkets) -> Subscription {
-    Subscription::of(DataType::Orderbook, markets)
+pub fn orderbook(markets: impl IntoMarkets) -> Subscription<Orderbook> {
+    Subscription::one_type(DataType::Orderbook, markets)
 }
 
 /// Candles of one interval of markets.
-pub fn candle(interval: Interval, markets: impl IntoMarkets) -> Subscription {
-    Subscription::of(DataType::Candle(interval), markets)
+pub fn candle(interval: Interval, markets: impl IntoMarkets) -> Subscription<Candle> {
+    Subscription::one_type(DataType::Candle(interval), markets)
 }
 
 impl Subscription {
-    /// One data type of markets, each named once.
+    /// One data type of markets, each named once: for who learns only when the program runs which type it is.
     pub fn of(data_type: DataType, markets: impl IntoMarkets) -> Self {
-        let mut subscription = Self::default();
-        let mut named = BTreeSet::new();
-        let targets = markets.into_markets();
-        if targets.is_empty() {
-            subscription.empty_types.push(data_type);
-        }
-        for target in targets {
-            match target {
-                Ok(target) if !named.insert(target) => {
-                    subscription.offenders.push((target.to_string(), InvalidCode::Repeated));
-                }
-                Ok(target) => subscription.wanted.push(Wanted { target, data_type, mode: Mode::All, levels: None }),
-                Err((code, reason)) => {
-                    // Bounded: a megabyte of garbage must not come back in an error.
-                    subscription.offenders.push((code.chars().take(64).collect(), reason));
-                }
-            }
-        }
-        subscription
+        Self::one_type(data_type, markets)
+    }
+}
+
+impl<T> Subscription<T> {
+    /// Only for the `T` that messages of this type are, or for [`Event`].
+    fn one_type(data_type: DataType, markets: impl IntoMarkets) -> Self {
+        Asked::new(data_type, markets.into_markets()).carrying()
+    }
+
+    /// The same streams as events.
+    pub fn mixed(self) -> Subscription<Event> {
+        self.asked.carrying()
     }
 
     /// These streams and those.
-    pub fn and(mut self, other: Self) -> Self {
-        self.wanted.extend(other.wanted);
-        self.offenders.extend(other.offenders);
-        self.empty_types.extend(other.empty_types);
-        self.options.extend(other.options);
-        self
+    pub fn and<U>(self, other: Subscription<U>) -> Subscription<Event> {
+        self.asked.and(other.asked).carrying()
     }
 
     /// Only the state at the start of each socket, of all streams named so far. Of a stream that runs already it is the
@@ -236,37 +244,28 @@ impl Subscription {
     /// At least so many levels of all order books named so far: on Upbit 1, 5, 15 or 30, which is all. Fewer are fewer
     /// bytes; see [`Depth`].
     pub fn levels(mut self, levels: u8) -> Self {
-        self.for_books(|wanted| wanted.levels = Some(levels));
+        self.asked.for_books(|wanted| wanted.levels = Some(levels));
         self
     }
 
     /// All order books named so far with prices grouped by a step, in KRW. KRW markets only.
     pub fn grouped(mut self, krw: f64) -> Self {
         let Some(step) = Grouping::krw(krw) else {
-            self.options.push(InvalidOption::Step(krw));
+            self.asked.options.push(InvalidOption::Step(krw));
             return self;
         };
-        self.for_books(|wanted| wanted.data_type = DataType::GroupedOrderbook(step));
+        self.asked.for_books(|wanted| wanted.data_type = DataType::GroupedOrderbook(step));
         self
     }
 
     fn in_mode(mut self, mode: Mode) -> Self {
-        self.wanted.iter_mut().for_each(|wanted| wanted.mode = mode);
+        self.asked.wanted.iter_mut().for_each(|wanted| wanted.mode = mode);
         self
-    }
-
-    fn for_books(&mut self, mut change: impl FnMut(&mut Wanted)) {
-        for wanted in &mut self.wanted {
-            match wanted.data_type {
-                DataType::Orderbook | DataType::GroupedOrderbook(_) => change(wanted),
-                other => self.options.push(InvalidOption::NotABook(other)),
-            }
-        }
     }
 
     /// What was asked for, as an exchange of this dialect understands it; or everything that is wrong.
     pub fn check(self, dialect: &Dialect) -> Result<Checked, InvalidSubscription> {
-        let Self { wanted, offenders, empty_types, mut options } = self;
+        let Asked { wanted, offenders, empty_types, mut options } = self.asked;
         let (mut wants, mut patterns) = (Vec::new(), Vec::new());
         for wanted in &wanted {
             options.extend(wanted.problem(dialect));
@@ -281,6 +280,88 @@ impl Subscription {
             return Err(InvalidSubscription { offenders, empty_types, options });
         }
         Ok(Checked { wants: merged(wants), patterns })
+    }
+}
+
+impl<T> Clone for Subscription<T> {
+    fn clone(&self) -> Self {
+        self.asked.clone().carrying()
+    }
+}
+
+impl<T> Default for Subscription<T> {
+    fn default() -> Self {
+        Asked::default().carrying()
+    }
+}
+
+impl<T> PartialEq for Subscription<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.asked == other.asked
+    }
+}
+
+impl<T> fmt::Debug for Subscription<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Subscription").field(&self.asked).finish()
+    }
+}
+
+/// What carries one noun can carry events.
+macro_rules! mixed {
+    ($($noun:ident)*) => {$(
+        impl From<Subscription<$noun>> for Subscription<Event> {
+            fn from(subscription: Subscription<$noun>) -> Self {
+                subscription.mixed()
+            }
+        }
+    )*};
+}
+
+mixed! { Ticker Trade Orderbook Candle }
+
+impl Asked {
+    /// One data type of markets, each named once.
+    fn new(data_type: DataType, targets: Vec<Result<Target, (String, InvalidCode)>>) -> Self {
+        let mut asked = Self::default();
+        let mut named = BTreeSet::new();
+        if targets.is_empty() {
+            asked.empty_types.push(data_type);
+        }
+        for target in targets {
+            match target {
+                Ok(target) if !named.insert(target) => {
+                    asked.offenders.push((target.to_string(), InvalidCode::Repeated));
+                }
+                Ok(target) => asked.wanted.push(Wanted { target, data_type, mode: Mode::All, levels: None }),
+                Err((code, reason)) => {
+                    // Bounded: a megabyte of garbage must not come back in an error.
+                    asked.offenders.push((code.chars().take(64).collect(), reason));
+                }
+            }
+        }
+        asked
+    }
+
+    fn carrying<T>(self) -> Subscription<T> {
+        Subscription { asked: self, carries: PhantomData }
+    }
+
+    fn and(mut self, other: Self) -> Self {
+        self.wanted.extend(other.wanted);
+        self.offenders.extend(other.offenders);
+        self.empty_types.extend(other.empty_types);
+        self.options.extend(other.options);
+        self
+    }
+
+    fn for_books(&mut self, mut change: impl FnMut(&mut Wanted)) {
+        for wanted in &mut self.wanted {
+            match wanted.data_type {
+                DataType::Orderbook | DataType::GroupedOrderbook(_) => change(wanted),
+                other => self.options.push(InvalidOption::NotABook(other)),
+            }
+        }
     }
 }
 
@@ -436,6 +517,15 @@ mod tests {
             text.contains("krw-eth") && text.contains("twice") && text.contains("empty") && text.contains("orderbook"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn what_is_asked_for_does_not_depend_on_what_a_feed_of_it_carries() {
+        let books: Subscription<Orderbook> = orderbook("KRW-BTC").levels(5);
+        let mixed: Subscription = books.clone().into();
+        assert_eq!(mixed, Subscription::of(DataType::Orderbook, "KRW-BTC").levels(5));
+        assert_eq!(mixed, books.clone().mixed());
+        assert_eq!(mixed.check(&UPBIT), books.check(&UPBIT));
     }
 
     #[test]

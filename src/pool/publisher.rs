@@ -65,6 +65,12 @@ impl<T: Value> Publisher<T> {
         verdict
     }
 
+    /// Where the newest value is.
+    pub(crate) fn newest(&self) -> latest::Reader<T> {
+        let Some(desk) = &self.desk else { unreachable!("taken only in drop") };
+        desk.latest.clone()
+    }
+
     /// The newest value, if it came on the connection's current socket.
     pub fn current(&self) -> Option<Version<T>> {
         let link = self.slot.link.load();

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use crate::model::LossKind;
 use crate::ws::{Rejection, RejectionKind, Violation};
 
 /// A step of making or ending a connection that has its own deadline.
@@ -72,30 +73,35 @@ impl Loss {
         matches!(self, Self::Rejected(r) if matches!(r.kind, RejectionKind::TooManyRequests | RejectionKind::Banned))
     }
 
+    /// What kind of loss it is: the same without its particulars.
+    pub const fn kind(&self) -> LossKind {
+        match self {
+            Self::Resolve(_) => LossKind::DnsFailed,
+            Self::Connect(io::ErrorKind::ConnectionRefused) => LossKind::ConnectRefused,
+            Self::Connect(_) => LossKind::ConnectFailed,
+            Self::Tls(_) => LossKind::TlsFailed,
+            Self::Rejected(_) => LossKind::UpgradeRejected,
+            Self::Handshake(_) => LossKind::HandshakeFailed,
+            Self::Timeout(Stage::Resolve) => LossKind::DnsTimeout,
+            Self::Timeout(Stage::Connect) => LossKind::ConnectTimeout,
+            Self::Timeout(Stage::Tls) => LossKind::TlsTimeout,
+            Self::Timeout(Stage::Upgrade) => LossKind::UpgradeTimeout,
+            Self::ClosedByPeer { .. } => LossKind::ClosedByPeer,
+            Self::Eof => LossKind::Eof,
+            Self::Io(io::ErrorKind::ConnectionReset) => LossKind::Reset,
+            Self::Io(io::ErrorKind::UnexpectedEof) => LossKind::Truncated,
+            Self::Io(_) => LossKind::IoFailed,
+            Self::Violation(_) => LossKind::ProtocolError,
+            Self::Silent(_) => LossKind::Silent,
+            Self::Mute(_) => LossKind::Mute,
+            Self::Unwanted => LossKind::Unwanted,
+            Self::Stopped => LossKind::Stopped,
+        }
+    }
+
     /// A short, stable word for logs and scripts.
     pub const fn code(&self) -> &'static str {
-        match self {
-            Self::Resolve(_) => "dns_failed",
-            Self::Connect(io::ErrorKind::ConnectionRefused) => "connect_refused",
-            Self::Connect(_) => "connect_failed",
-            Self::Tls(_) => "tls_failed",
-            Self::Rejected(_) => "upgrade_rejected",
-            Self::Handshake(_) => "handshake_failed",
-            Self::Timeout(Stage::Resolve) => "dns_timeout",
-            Self::Timeout(Stage::Connect) => "connect_timeout",
-            Self::Timeout(Stage::Tls) => "tls_timeout",
-            Self::Timeout(Stage::Upgrade) => "upgrade_timeout",
-            Self::ClosedByPeer { .. } => "closed_by_peer",
-            Self::Eof => "eof",
-            Self::Io(io::ErrorKind::ConnectionReset) => "reset",
-            Self::Io(io::ErrorKind::UnexpectedEof) => "truncated",
-            Self::Io(_) => "io_failed",
-            Self::Violation(_) => "protocol_error",
-            Self::Silent(_) => "silent",
-            Self::Mute(_) => "mute",
-            Self::Unwanted => "unwanted",
-            Self::Stopped => "stopped",
-        }
+        self.kind().as_str()
     }
 }
 
@@ -162,6 +168,7 @@ mod tests {
             Loss::Stopped,
         ];
         let codes: HashSet<_> = losses.iter().map(Loss::code).collect();
+        assert_eq!(codes, LossKind::ALL.map(LossKind::as_str).into());
         assert_eq!(codes.len(), losses.len());
         assert!(losses.iter().all(|loss| loss.to_string().len() > 10));
     }

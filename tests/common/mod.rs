@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use hoga::config::ConnectLedger;
 use hoga::engine::Builder;
+use hoga::engine::FeedItem;
+use hoga::feed::Payload;
 use hoga::prelude::*;
 use hoga_exchange::{ConnId, Exchange, Observer, Server, ServerConfig};
 use serde_json::Value;
@@ -55,10 +57,16 @@ impl Observer for Record {
     }
 }
 
+/// The part of a trade's id that differs, which is exact as a float; the whole has too many digits.
+fn id_detail(id: u64) -> f64 {
+    (id % 1_000_000_000_000) as f64
+}
+
 fn message(json: &Value) -> Message {
     let text = |key: &str| json[key].as_str().unwrap().to_owned();
     let level = json["level"].as_f64().filter(|level| *level != 0.0).map(|level| format!("@{level}"));
-    let detail = json.get("sequential_id").or(json.get("total_ask_size")).and_then(Value::as_f64);
+    let id = json.get("sequential_id").and_then(Value::as_u64).map(id_detail);
+    let detail = id.or(json["total_ask_size"].as_f64());
     Message {
         stream: format!("{}{} {}", text("type"), level.unwrap_or_default(), text("code")),
         is_snapshot: text("stream_type") == "SNAPSHOT",
@@ -68,17 +76,18 @@ fn message(json: &Value) -> Message {
 }
 
 /// The same of what a feed delivered.
-pub fn delivered(item: Item) -> Message {
+pub fn delivered<T: Payload + Into<Event>>(item: Item<T>) -> Message {
     let Item::Data(update) = item else { panic!("{item:?}") };
-    let (timestamp, detail) = match update.event {
+    let event: Event = update.value.into();
+    let (timestamp, detail) = match event {
         Event::Ticker(value) => (value.timestamp, 0.0),
-        Event::Trade(value) => (value.timestamp, value.sequential_id as f64),
+        Event::Trade(value) => (value.timestamp, id_detail(value.sequential_id)),
         Event::Orderbook(value) => (value.timestamp, value.total_ask_size),
         Event::Candle(value) => (value.timestamp, 0.0),
     };
     Message {
-        stream: update.event.key().to_string(),
-        is_snapshot: update.event.stream_type() == hoga::model::StreamType::Snapshot,
+        stream: event.key().to_string(),
+        is_snapshot: event.stream_type() == hoga::model::StreamType::Snapshot,
         timestamp,
         detail,
     }
@@ -215,9 +224,8 @@ pub fn finish(engine: Engine, server: &Server) {
     assert_eq!(server.stats().violations(), 0, "{:?}", server.stats());
 }
 
-/// Takes what has come so far.
-pub fn drain(feed: &mut Feed, into: &mut Vec<Message>) {
-    while let Some(item) = feed.pop() {
-        into.push(delivered(item));
-    }
+/// Takes the messages that have come so far.
+pub fn drain<T: FeedItem + Into<Event>>(feed: &mut Feed<T>, into: &mut Vec<Message>) {
+    let of_sockets = |item: &Item<T>| matches!(item, Item::Epoch { .. });
+    into.extend(feed.filter(|item| !of_sockets(item)).map(delivered));
 }

@@ -6,9 +6,20 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hoga::config::{Endpoint, InvalidEndpoint};
+use hoga::feed::Overflow;
 use hoga::model::{DataType, Format};
 use hoga::plan::{InvalidCode, Target};
 use hoga_exchange::{Dialect, Pace};
+
+const POLICIES: &str = "\
+Policies of --overflow, for events that come faster than they are printed:
+  drop-newest[:N]  N events wait (4096, of 1.1 KB each); the newest are dropped
+  drop-oldest      4096 events of each type wait; the oldest are dropped
+  conflate         only the newest event of each stream waits
+  throttle:TIME    as conflate, each stream at most once in TIME (50ms, 2s)
+  by-type          drop-newest for trades, conflate for all else
+Each drop is reported as a gap, and the summary accounts for every event.
+drop-newest:N replaces the former option --capacity N.";
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -44,9 +55,75 @@ pub enum Command {
     /// Shows the engine at work against a simulated exchange in this process, over TLS on loopback.
     Demo(DemoArgs),
     /// Prints every event of some streams.
-    Watch(WatchArgs),
+    Watch(Box<WatchArgs>),
     /// Runs a simulated exchange on a loopback port until it is interrupted.
     Exchange(ExchangeArgs),
+    /// Measures the library on this machine, against yardsticks in the same run.
+    Bench {
+        #[command(subcommand)]
+        command: BenchCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// What an update costs on its way to one reader, and to a thousand, against rtrb, crossbeam's ArrayQueue and std's
+    /// mpsc.
+    Fanout(FanoutArgs),
+    /// Whether readers that stand still, block, fail or panic change what the others get, and how soon.
+    Isolation(IsolationArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example: hoga bench fanout --quick
+
+All are measured by turns, so that whatever else the machine does disturbs them alike; ratios are medians of what was
+measured in the same round. It keeps two cores busy.
+
+Exit codes:
+  0    measured
+  1    with --check, a target was missed, and stderr says which
+  130  interrupted by Ctrl-C or SIGTERM")]
+pub struct FanoutArgs {
+    /// The same as --time 10s.
+    #[arg(long, conflicts_with = "time")]
+    pub quick: bool,
+    /// How long it takes, at least one round of all.
+    #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
+    pub time: Duration,
+    /// Fails if a target is missed.
+    #[arg(long)]
+    pub check: bool,
+    /// Prints the report as one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example: hoga bench isolation --quick
+
+Four readers follow every trade of a simulated exchange in this process. By turns of a second they are alone, or beside
+three callbacks that panic, fail and block, and two feeds that nobody reads.
+
+Exit codes:
+  0    measured
+  1    with --check, the others had to wait longer, or an offender was not quarantined; stderr says which
+  130  interrupted by Ctrl-C or SIGTERM")]
+pub struct IsolationArgs {
+    /// The same as --time 20s.
+    #[arg(long, conflicts_with = "time")]
+    pub quick: bool,
+    /// How long it takes, at least one round of all.
+    #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
+    pub time: Duration,
+    /// Fails if offenders made the others' p99 more than 10 % longer, in the median of all rounds.
+    #[arg(long)]
+    pub check: bool,
+    /// Prints the report as one JSON object.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -67,7 +144,7 @@ pub struct DemoArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = format!("Example: hoga watch KRW-BTC KRW-ETH --types ticker,trade --json\n\n{EXIT_CODES}"))]
+#[command(after_help = format!("Example: hoga watch KRW-BTC KRW-ETH --types ticker,trade --json\n\n{POLICIES}\n\n{EXIT_CODES}"))]
 pub struct WatchArgs {
     /// Markets, such as KRW-BTC, or all that match: 'KRW-*', '*-BTC', '*'.
     #[arg(required = true, value_delimiter = ',', value_parser = target)]
@@ -105,9 +182,12 @@ pub struct WatchArgs {
     /// Gives up if nothing at all was received within this time.
     #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
     pub connect_timeout: Duration,
-    /// Events that may wait to be printed, 1.1 KB each; what does not fit is dropped and reported as a gap.
-    #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub capacity: u32,
+    /// What becomes of events that come faster than they are printed; see below.
+    #[arg(long, default_value_t = Overflow::DROP_NEWEST, value_name = "POLICY")]
+    pub overflow: Overflow,
+    /// Waits this long after each data event, to show what --overflow does. At the end the rest is printed at once.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub slow: Option<Duration>,
     /// Prints one JSON object per line.
     #[arg(long)]
     pub json: bool,
@@ -273,6 +353,12 @@ mod tests {
         let cli = Cli::parse_from(["hoga", "watch", "KRW-BTC,KRW-ETH", "KRW-XRP", "--types", "trade,candle.1m"]);
         let Command::Watch(watch) = cli.chosen() else { panic!("not watch") };
         assert_eq!((watch.codes.len(), watch.types.len()), (3, 2));
+    }
+
+    #[test]
+    fn nothing_is_dropped_before_4096_events_wait_unless_said_otherwise() {
+        let Command::Watch(watch) = Cli::parse_from(["hoga", "watch", "KRW-BTC"]).chosen() else { panic!("not watch") };
+        assert_eq!((watch.overflow, watch.slow), (Overflow::DropNewest { capacity: 4096 }, None));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hoga::config::{ConnectLedger, Endpoint};
 use hoga::engine::{Engine, Feed};
-use hoga::feed::{Item, Update};
+use hoga::feed::{Item, Latencies, Latency, Overflow};
 use hoga::model::{Market, Nanos, StreamType};
 use hoga::plan::{orderbook, ticker, trade};
 use hoga_exchange::{Config, Exchange, Fault, Server, ServerConfig};
@@ -14,7 +14,7 @@ use crate::args::DemoArgs;
 use crate::cpu;
 use crate::exit::Failure;
 use crate::human::{grouped, losses};
-use crate::latency::{Latency, short};
+use crate::latency::{fields, quantiles, short};
 use crate::object::Object;
 use crate::screen::Screen;
 use crate::signals::Interrupt;
@@ -62,7 +62,7 @@ struct Demo {
     feed: Feed,
     table: Table,
     view: View,
-    latencies: Latencies,
+    exchange_to_read: Latency,
     started: Nanos,
     duration: Duration,
     missed: u64,
@@ -77,12 +77,15 @@ impl Demo {
             .connect_ledger(ConnectLedger::Process)
             .root_certificates(server.ca_pem())
             .start()?;
-        let feed = engine.feed(ticker(markets).and(trade(markets)).and(orderbook(markets)))?;
+        // Nothing may be missing in the comparison with what the exchange sent.
+        let asked = ticker(markets).and(trade(markets)).and(orderbook(markets));
+        let mut feed = engine.feed(asked, Overflow::DROP_NEWEST)?;
+        feed.measure_latencies();
         let started = engine.now();
         let table = Table::new(engine.pool(), markets, started).map_err(hoga::Error::from)?;
         let view = View::choose(args.json)?;
-        let (latencies, duration) = (Latencies::new(), args.duration);
-        Ok(Self { server, engine, feed, table, view, latencies, started, duration, missed: 0 })
+        let (exchange_to_read, duration) = (Latency::new(), args.duration);
+        Ok(Self { server, engine, feed, table, view, exchange_to_read, started, duration, missed: 0 })
     }
 
     fn follow(&mut self, interrupt: &Interrupt) -> Result<(), Failure> {
@@ -110,22 +113,28 @@ impl Demo {
         while let Some(item) = self.feed.pop() {
             match item {
                 Item::Data(update) => {
-                    self.latencies.record(&update, self.engine.now());
-                    self.table.count(update.event.key().market);
+                    // A snapshot carries the time of the last change, which may be long ago.
+                    if update.value.stream_type() == StreamType::Realtime {
+                        let sent = Nanos::from_millis(update.stamps.exchange_ms);
+                        self.exchange_to_read.record(self.engine.now().since(sent));
+                    }
+                    self.table.count(update.value.key().market);
                 }
                 Item::Gap { missed } => self.missed += missed,
-                _ => {}
+                Item::Epoch { .. } => {}
             }
         }
     }
 
     fn show(&mut self, now: Nanos) -> io::Result<()> {
+        let publish = self.feed.latencies().map(|latencies| quantiles(&latencies.receive_to_enqueue));
+        let publish = format!("receive→publish {}", publish.unwrap_or_default());
         match &mut self.view {
             View::Nothing => Ok(()),
             View::Progress => {
                 let line = progress(&self.engine, now.since(self.started));
                 let mut out = io::stdout().lock();
-                writeln!(out, "{line}  receive→publish {}", self.latencies.publish).and_then(|()| out.flush())
+                writeln!(out, "{line}  {publish}").and_then(|()| out.flush())
             }
             View::Table(screen) => {
                 let (_, height) = screen.size();
@@ -133,7 +142,7 @@ impl Demo {
                 lines.extend(self.table.lines(now, height.saturating_sub(FURNITURE + 1)));
                 lines.push(String::new());
                 lines.push(progress(&self.engine, now.since(self.started)));
-                lines.push(format!("receive→publish {}", self.latencies.publish));
+                lines.push(publish);
                 screen.draw(&lines)
             }
         }
@@ -151,7 +160,8 @@ impl Demo {
         self.read();
         let (sent, live) = (self.server.stats().data_frames, live_streams(&self.engine));
         let cpu = cpu::connection_thread();
-        let Self { server, engine, view, latencies, missed, .. } = self;
+        let latencies = self.feed.latencies().cloned().unwrap_or_default();
+        let Self { server, engine, view, exchange_to_read, missed, .. } = self;
         // The cursor comes back before anything else is printed.
         drop(view);
         let pool = engine.pool().clone();
@@ -159,7 +169,7 @@ impl Demo {
         let tally = Tally::of(&report.connections, &pool);
         report.into_result()?;
         server.shutdown();
-        Ok(Summary { duration, sent, live, tally, missed, latencies, cpu })
+        Ok(Summary { duration, sent, live, tally, missed, latencies, exchange_to_read, cpu })
     }
 }
 
@@ -207,32 +217,6 @@ fn live_streams(engine: &Engine) -> usize {
     engine.pool().streams().iter().filter(|stream| stream.health.is_live()).count()
 }
 
-/// Where the time goes on the way of an event.
-struct Latencies {
-    /// Bytes read from the socket until readers can see the value.
-    publish: Latency,
-    /// From there until this program, which sleeps between events, has read it.
-    read: Latency,
-    /// From the exchange's time stamp, in whole ms, until then.
-    total: Latency,
-}
-
-impl Latencies {
-    fn new() -> Self {
-        Self { publish: Latency::new(), read: Latency::new(), total: Latency::new() }
-    }
-
-    fn record(&mut self, update: &Update, now: Nanos) {
-        let stamps = &update.stamps;
-        self.publish.record(stamps.published.since(stamps.received));
-        self.read.record(now.since(stamps.published));
-        // A snapshot carries the time of the last change, which may be long ago.
-        if update.event.stream_type() == StreamType::Realtime {
-            self.total.record(now.since(Nanos::from_millis(stamps.exchange_ms)));
-        }
-    }
-}
-
 /// What came of it.
 struct Summary {
     duration: Duration,
@@ -241,7 +225,11 @@ struct Summary {
     live: usize,
     tally: Tally,
     missed: u64,
+    /// From the socket until readers can see the value, and from there until this program, which sleeps between events,
+    /// has read it.
     latencies: Latencies,
+    /// From the exchange's time stamp, in whole ms, until then.
+    exchange_to_read: Latency,
     cpu: Option<Duration>,
 }
 
@@ -251,7 +239,7 @@ impl Summary {
     }
 
     fn text(&self) -> String {
-        let Self { duration, sent, live, tally, missed, latencies, .. } = self;
+        let Self { duration, sent, live, tally, missed, latencies, exchange_to_read, .. } = self;
         let cpu = match (self.cpu, self.cpu_per_message()) {
             (Some(all), Some(each)) => {
                 format!("{} per message, {} in all: connection thread, TLS and start included", short(each), short(all))
@@ -270,9 +258,9 @@ impl Summary {
                 ),
             ),
             ("losses", losses(&tally.losses(*missed))),
-            ("receive→publish", latencies.publish.to_string()),
-            ("publish→read", latencies.read.to_string()),
-            ("exchange→read", format!("{}  (its stamps: whole ms)", latencies.total)),
+            ("receive→publish", quantiles(&latencies.receive_to_enqueue)),
+            ("publish→read", quantiles(&latencies.enqueue_to_pop)),
+            ("exchange→read", format!("{}  (its stamps: whole ms)", quantiles(exchange_to_read))),
             ("CPU", cpu),
         ];
         let mut text = format!("\nSummary of {}\n", short(*duration));
@@ -288,9 +276,9 @@ impl Summary {
             object.plain("duration_ms", self.duration.as_millis()).plain("live", self.live).plain("sent", self.sent);
             self.tally.fields(object, self.missed);
             object
-                .object("receive_to_publish", |fields| self.latencies.publish.fields(fields))
-                .object("publish_to_read", |fields| self.latencies.read.fields(fields))
-                .object("exchange_to_read", |fields| self.latencies.total.fields(fields))
+                .object("receive_to_publish", |object| fields(object, &self.latencies.receive_to_enqueue))
+                .object("publish_to_read", |object| fields(object, &self.latencies.enqueue_to_pop))
+                .object("exchange_to_read", |object| fields(object, &self.exchange_to_read))
                 .optional("cpu_ns", self.cpu.map(|time| time.as_nanos()))
                 .optional("cpu_ns_per_message", self.cpu_per_message().map(|time| time.as_nanos()));
         });

@@ -2,11 +2,11 @@
 
 use std::fmt::{self, Display, Write};
 
-use hoga::feed::{Event, Update};
-use hoga::model::{Candle, Level, Market, Nanos, Orderbook, Ticker, Trade};
+use hoga::feed::{FeedCounts, Update};
+use hoga::model::{Candle, Event, Level, Market, Nanos, Orderbook, Ticker, Trade};
 
 use crate::latency::short;
-use crate::line::{Change, Gap, Line, Problem, Summary, Turn};
+use crate::line::{Change, Gap, Line, NewSocket, Problem, Summary, Turn};
 
 /// Appends a line. A `String` never fails to grow, so writing cannot fail.
 pub fn write(out: &mut String, line: &Line) {
@@ -18,21 +18,16 @@ pub fn write(out: &mut String, line: &Line) {
         }
         Line::Health(Change { stream, health, at }) => writeln!(out, "{} -- {stream} is {health}", time_of_day(*at)),
         Line::Gap(Gap::FeedFull { missed }) => {
-            writeln!(out, "{:12} -- {missed} events are missing here: output is too slow, see --capacity", "")
+            writeln!(out, "{:12} -- {missed} events are missing here: output is too slow, see --overflow", "")
         }
-        Line::Gap(Gap::NewSocket { connection, old, new, last, first }) => writeln!(
-            out,
-            "{} -- connection {connection}: epoch {new} takes over from {old} after {}; what was sent meanwhile is missing",
-            time_of_day(*first),
-            short(first.since(*last)),
-        ),
+        Line::Gap(Gap::NewSocket(turn)) => new_socket(out, turn),
         Line::Summary(total) => summary(out, total),
     };
 }
 
 fn data(out: &mut String, update: &Update) -> fmt::Result {
     write!(out, "{} ", time_of_day(update.stamps.received))?;
-    match &update.event {
+    match &update.value {
         Event::Ticker(value) => ticker(out, value),
         Event::Trade(value) => trade(out, value),
         Event::Orderbook(value) => orderbook(out, value),
@@ -89,10 +84,34 @@ fn state(out: &mut String, turn: &Turn) -> fmt::Result {
     writeln!(out)
 }
 
+fn new_socket(out: &mut String, turn: &NewSocket) -> fmt::Result {
+    let NewSocket { connection, old, new, last, first, loss } = turn;
+    let (at, time) = (time_of_day(*first), short(first.since(*last)));
+    write!(out, "{at} -- connection {connection}: epoch {new} takes over from {old} after {time}")?;
+    if let Some(loss) = loss {
+        write!(out, " ({loss})")?;
+    }
+    writeln!(out, "; what was sent meanwhile is missing")
+}
+
 fn summary(out: &mut String, total: &Summary) -> fmt::Result {
     let types: Vec<_> = total.by_type.iter().map(|(data_type, count)| format!("{count} {data_type}")).collect();
     let of = if types.is_empty() { String::new() } else { format!(" ({})", types.join(", ")) };
-    writeln!(out, "-- {}: {} events{of} in {}", total.end.replace('_', " "), total.received(), short(total.duration))?;
+    let FeedCounts { received, delivered, dropped, conflated, filtered, queued } = total.counts;
+    writeln!(out, "-- {}: {delivered} events{of} in {}", total.end.replace('_', " "), short(total.duration))?;
+    writeln!(
+        out,
+        "-- {received} received = {delivered} printed + {dropped} dropped + {conflated} conflated + {filtered} filtered \
+         + {queued} queued"
+    )?;
+    writeln!(
+        out,
+        "-- {}: at most {} waited; {} KB of its own, {} KB shared",
+        total.overflow,
+        total.queue_max,
+        grouped(kilobytes(total.feed_bytes)),
+        grouped(kilobytes(total.shared_bytes)),
+    )?;
     writeln!(out, "-- {}", losses(&total.tally.losses(total.missed)))?;
     let plan = &total.plan;
     writeln!(
@@ -101,11 +120,15 @@ fn summary(out: &mut String, total: &Summary) -> fmt::Result {
         plan.wire_streams, plan.wishes, plan.requests, plan.changes
     )?;
     // Where nothing came at all, the markets are not to blame.
-    if total.received() > 0 && !total.tally.silent.is_empty() {
+    if received > 0 && !total.tally.silent.is_empty() {
         let silent: Vec<_> = total.tally.silent.iter().map(ToString::to_string).collect();
         writeln!(out, "-- nothing came for {}: does the market exist?", silent.join(", "))?;
     }
     Ok(())
+}
+
+fn kilobytes(bytes: u64) -> f64 {
+    (bytes as f64 / 1e3).ceil()
 }
 
 /// `gaps 0, malformed 0, …`

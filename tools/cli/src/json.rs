@@ -1,11 +1,11 @@
 //! Lines for scripts: one JSON object each. Data carries the exchange's DEFAULT names in its documented order, and our
 //! proof behind; everything else says in `_event` what it is.
 
-use hoga::feed::{Event, Update};
-use hoga::model::{Candle, DataType, Orderbook, Ticker, Trade, Unit};
+use hoga::feed::Update;
+use hoga::model::{Candle, DataType, Event, Orderbook, Ticker, Trade, Unit};
 use hoga::pool::Health;
 
-use crate::line::{Change, Gap, Line, Problem, Summary, Turn};
+use crate::line::{Change, Gap, Line, NewSocket, Problem, Summary, Turn};
 use crate::object::Object;
 
 /// Appends a line.
@@ -38,14 +38,18 @@ fn missing(object: &mut Object, gap: &Gap) {
     object.word("_event", "gap");
     match gap {
         Gap::FeedFull { missed } => object.word("reason", "feed_full").plain("missed", missed),
-        Gap::NewSocket { connection, old, new, last, first } => object
+        Gap::NewSocket(turn) => object
             .word("reason", "new_socket")
-            .plain("conn", connection)
-            .plain("old_epoch", old)
-            .plain("new_epoch", new)
-            .plain("last_recv_ns", last.0)
-            .plain("first_recv_ns", first.0),
+            .plain("conn", turn.connection)
+            .plain("old_epoch", turn.old)
+            .plain("new_epoch", turn.new)
+            .plain("last_recv_ns", turn.last.0)
+            .plain("first_recv_ns", turn.first.0),
     };
+    if let Gap::NewSocket(NewSocket { loss: Some(loss), .. }) = gap {
+        // The reason of the gap is the new socket, and this is the reason of that.
+        object.word("loss", loss.as_str());
+    }
 }
 
 fn error(object: &mut Object, problem: &Problem) {
@@ -69,13 +73,22 @@ fn summary(object: &mut Object, total: &Summary) {
         .word("_event", "summary")
         .word("end", total.end)
         .plain("duration_ms", total.duration.as_millis())
-        .plain("received", total.received())
+        .word("overflow", total.overflow)
+        .plain("received", total.counts.received)
+        .plain("delivered", total.counts.delivered)
         .object("by_type", |types| {
             for (data_type, count) in &total.by_type {
                 types.plain(data_type.as_str(), count);
             }
         });
-    object.plain("unread", total.unread).plain("filtered", total.filtered);
+    object
+        .plain("dropped", total.counts.dropped)
+        .plain("conflated", total.counts.conflated)
+        .plain("filtered", total.counts.filtered)
+        .plain("queued", total.counts.queued)
+        .plain("queue_max", total.queue_max)
+        .plain("feed_bytes", total.feed_bytes)
+        .plain("shared_bytes", total.shared_bytes);
     let plan = &total.plan;
     object.object("subscriptions", |stats| {
         stats
@@ -95,7 +108,7 @@ fn summary(object: &mut Object, total: &Summary) {
 
 fn data(out: &mut String, update: &Update) {
     Object::line(out, |object| {
-        match &update.event {
+        match &update.value {
             Event::Ticker(value) => ticker(object, value),
             Event::Trade(value) => trade(object, value),
             Event::Orderbook(value) => orderbook(object, value),

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hoga::feed::Update;
-use hoga::model::{ConnectionId, DataType, Epoch, Nanos, StreamKey};
+use hoga::feed::{FeedCounts, Overflow, Update};
+use hoga::model::{ConnectionId, DataType, Epoch, LossKind, Nanos, StreamKey};
 use hoga::plan::PlanStats;
 use hoga::pool::Health;
 use hoga::session::{Loss, State};
@@ -31,7 +31,19 @@ pub enum Gap {
     /// Events were dropped, because output was too slow.
     FeedFull { missed: u64 },
     /// One socket ended and another took its place. What the exchange sent in between nobody can count.
-    NewSocket { connection: ConnectionId, old: Epoch, new: Epoch, last: Nanos, first: Nanos },
+    NewSocket(NewSocket),
+}
+
+#[derive(Debug, PartialEq)]
+pub struct NewSocket {
+    pub connection: ConnectionId,
+    pub old: Epoch,
+    pub new: Epoch,
+    /// When the last data of the old one was received, and the first of the new one.
+    pub last: Nanos,
+    pub first: Nanos,
+    /// Why the last socket, or the last try to get one, ended, if that is known.
+    pub loss: Option<LossKind>,
 }
 
 pub struct Turn {
@@ -66,21 +78,19 @@ pub struct Summary {
     /// A short, stable word for what ended it.
     pub end: &'static str,
     pub duration: Duration,
+    /// Events that were printed.
     pub by_type: BTreeMap<DataType, u64>,
-    /// Events dropped because output was too slow.
+    /// Events dropped because output was too slow, so far as gaps told of them.
     pub missed: u64,
-    /// Snapshots and changes that were not asked for.
-    pub filtered: u64,
-    /// Events that had arrived and were not wanted any more.
-    pub unread: u64,
+    pub overflow: Overflow,
+    /// What came in and what became of it.
+    pub counts: FeedCounts,
+    /// The most events that waited.
+    pub queue_max: u64,
+    /// Memory of the feed alone, and of the rings that it shares.
+    pub feed_bytes: u64,
+    pub shared_bytes: u64,
     /// What was asked of the exchange.
     pub plan: PlanStats,
     pub tally: Tally,
-}
-
-impl Summary {
-    /// Events that were printed.
-    pub fn received(&self) -> u64 {
-        self.by_type.values().sum()
-    }
 }

@@ -1,6 +1,7 @@
-//! The `hoga` command: `demo`, `watch` and `exchange`. Reads arguments, sets logging up, turns the end into an exit code.
+//! The `hoga` command: `demo`, `watch`, `exchange` and `bench`. Reads arguments, sets logging up, turns the end into an exit code.
 
 mod args;
+mod bench;
 mod cpu;
 mod demo;
 mod exchange;
@@ -14,6 +15,7 @@ mod line;
 mod object;
 mod screen;
 mod signals;
+mod sockets;
 mod table;
 mod tally;
 mod watch;
@@ -30,8 +32,9 @@ fn main() -> ExitCode {
     start_logging(cli.verbose);
     let end = match cli.chosen() {
         Command::Demo(args) => demo::run(&args),
-        Command::Watch(args) => watch::run(args),
+        Command::Watch(args) => watch::run(*args),
         Command::Exchange(args) => exchange::run(args),
+        Command::Bench { command } => bench::run(command),
     };
     exit::code(end)
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, StdoutLock, Write};
+use std::thread;
 use std::time::Duration;
 
 use hoga::engine::{Engine, Feed, Lifecycle};
 use hoga::feed::{Item, Update};
-use hoga::model::{ConnectionId, DataType, Epoch, Nanos};
+use hoga::model::{DataType, Nanos};
 use hoga::plan::{PlanStats, Subscription, Target};
 
 use crate::args::{Only, WatchArgs};
@@ -15,6 +16,7 @@ use crate::health::Healths;
 use crate::lifecycle::Reports;
 use crate::line::{Gap, Line, Summary};
 use crate::signals::Interrupt;
+use crate::sockets::Sockets;
 use crate::tally::Tally;
 use crate::{human, json};
 
@@ -43,7 +45,7 @@ pub fn run(args: WatchArgs) -> Result<(), Failure> {
     let engine = builder.start()?;
     // Before the feed: nothing is connected until somebody wants something, so no report is missed.
     let lifecycle = engine.lifecycle();
-    let feed = engine.feed_with_capacity(asked, args.capacity as usize)?;
+    let feed = engine.feed(asked, args.overflow)?;
     let mut watch = Watch {
         started: engine.now(),
         checked: engine.now(),
@@ -55,9 +57,9 @@ pub fn run(args: WatchArgs) -> Result<(), Failure> {
         reports: Reports::default(),
         healths: Healths::default(),
         printer: Printer::new(),
-        last: BTreeMap::new(),
+        sockets: Sockets::default(),
         by_type: BTreeMap::new(),
-        received: 0,
+        printed: 0,
         missed: 0,
     };
     let end = watch.follow()?;
@@ -112,13 +114,6 @@ impl End {
     }
 }
 
-/// Where the newest data printed came from, and when.
-#[derive(Clone, Copy)]
-struct Last {
-    epoch: Epoch,
-    received: Nanos,
-}
-
 struct Watch {
     args: WatchArgs,
     interrupt: Interrupt,
@@ -131,17 +126,17 @@ struct Watch {
     started: Nanos,
     /// When the health was last looked at.
     checked: Nanos,
-    /// The newest data printed of each connection.
-    last: BTreeMap<ConnectionId, Last>,
+    sockets: Sockets,
     by_type: BTreeMap<DataType, u64>,
-    received: u64,
+    printed: u64,
     missed: u64,
 }
 
 impl Watch {
     fn follow(&mut self) -> Result<End, Failure> {
         loop {
-            let caught_up = self.print_items()?;
+            let before = self.printed;
+            let caught_up = self.print_items(self.batch())?;
             if caught_up {
                 // While data waits, so do reports: what a socket brought is said before how it ended.
                 self.print_reports()?;
@@ -151,15 +146,35 @@ impl Watch {
             if let Some(end) = self.end() {
                 return Ok(end);
             }
+            if self.printed > before {
+                self.rest()?;
+            }
             if caught_up {
-                self.feed.wait(self.pause());
+                let pause = self.pause();
+                self.feed.wait(pause);
             }
         }
     }
 
-    /// Prints what waits, within bounds; true if nothing is left.
-    fn print_items(&mut self) -> io::Result<bool> {
-        for _ in 0..BATCH {
+    /// A slow reader takes one at a time.
+    fn batch(&self) -> usize {
+        if self.args.slow.is_some() { 1 } else { BATCH }
+    }
+
+    /// A slow reader's pause. The end is not slept over, and a signal unparks this thread.
+    fn rest(&mut self) -> io::Result<()> {
+        let Some(slow) = self.args.slow else { return Ok(()) };
+        self.printer.flush()?;
+        let until = self.engine.now() + slow;
+        while self.engine.now() < until && self.end().is_none() {
+            thread::park_timeout(until.since(self.engine.now()).min(self.pause()));
+        }
+        Ok(())
+    }
+
+    /// Prints what waits, at most so many items; true if nothing is left.
+    fn print_items(&mut self, most: usize) -> io::Result<bool> {
+        for _ in 0..most {
             if self.has_enough() {
                 return Ok(true);
             }
@@ -169,7 +184,7 @@ impl Watch {
                     self.missed += missed;
                     self.print(&Line::Gap(Gap::FeedFull { missed }))?;
                 }
-                Some(_) => {}
+                Some(Item::Epoch { connection, new, reason, .. }) => self.sockets.told(connection, new, reason),
                 None => return Ok(true),
             }
         }
@@ -177,22 +192,16 @@ impl Watch {
     }
 
     fn print_data(&mut self, update: &Update) -> io::Result<()> {
-        let now = Last { epoch: update.epoch, received: update.stamps.received };
-        let before = self.last.insert(update.connection, now);
-        if before.is_none_or(|last| last.epoch != update.epoch) {
-            self.print_new_socket(update, before)?;
+        if self.sockets.is_first(update) {
+            // How a socket came to be is said before what it brought, and what may be missing before it.
+            self.print_reports()?;
         }
-        self.received += 1;
-        *self.by_type.entry(update.event.key().data_type).or_default() += 1;
+        if let Some(turn) = self.sockets.data(update) {
+            self.print(&Line::Gap(Gap::NewSocket(turn)))?;
+        }
+        self.printed += 1;
+        *self.by_type.entry(update.value.key().data_type).or_default() += 1;
         self.print(&Line::Data(update))
-    }
-
-    /// How a socket came to be is said before what it brought, and what may be missing before it.
-    fn print_new_socket(&mut self, update: &Update, before: Option<Last>) -> io::Result<()> {
-        self.print_reports()?;
-        let Some(Last { epoch: old, received: last }) = before else { return Ok(()) };
-        let (connection, new, first) = (update.connection, update.epoch, update.stamps.received);
-        self.print(&Line::Gap(Gap::NewSocket { connection, old, new, last, first }))
     }
 
     fn print_reports(&mut self) -> io::Result<()> {
@@ -228,7 +237,7 @@ impl Watch {
     }
 
     fn has_enough(&self) -> bool {
-        self.args.count.is_some_and(|count| self.received >= count)
+        self.args.count.is_some_and(|count| self.printed >= count)
     }
 
     fn end(&self) -> Option<End> {
@@ -239,7 +248,7 @@ impl Watch {
             Some(End::Count)
         } else if !self.engine.is_running() {
             Some(End::EngineFailed)
-        } else if self.received == 0 && time >= self.patience() {
+        } else if self.printed == 0 && time >= self.patience() {
             Some(End::NothingReceived)
         } else if self.args.duration.is_some_and(|duration| time >= duration) {
             Some(End::Duration)
@@ -279,16 +288,19 @@ impl Watch {
 
     fn print_rest(&mut self, end: End, duration: Duration, plan: PlanStats, tally: Tally) -> io::Result<()> {
         // Who asked for a number of events has had them; everybody else gets what had arrived when it ended.
-        while end != End::Count && !self.print_items()? {}
+        while end != End::Count && !self.print_items(BATCH)? {}
         self.print_reports()?;
-        let counts = self.feed.counts();
+        let account = self.feed.account();
         let summary = Summary {
             end: end.as_str(),
             duration,
             by_type: std::mem::take(&mut self.by_type),
             missed: self.missed,
-            filtered: counts.filtered,
-            unread: counts.queued + counts.dropped - self.missed,
+            overflow: self.args.overflow,
+            counts: account.counts(),
+            queue_max: account.depth_max(),
+            feed_bytes: account.bytes(),
+            shared_bytes: account.shared_bytes(),
             plan,
             tally,
         };

@@ -50,6 +50,8 @@ fn an_exchange_that_dies_and_returns_is_told_and_followed() {
     let gap = watch.until(|line| line["_event"] == "gap");
     assert_eq!((&gap["reason"], &gap["old_epoch"]), (&"new_socket".into(), &1.into()), "{gap}");
     assert!(gap["first_recv_ns"].as_u64() > gap["last_recv_ns"].as_u64(), "{gap}");
+    // It may have been dialed in vain before.
+    assert!(gap["loss"].is_string(), "{gap}");
     let again = watch.until(|line| epoch_of_data(line).is_some());
     assert!(epoch_of_data(&again) > Some(1), "{again}");
     assert_eq!(again["_hoga"]["epoch"], gap["new_epoch"]);
@@ -75,6 +77,8 @@ fn an_exchange_that_falls_silent_is_told_and_left_for_another_socket() {
     assert_eq!(left["reason"], "mute");
 
     exchange.process.signal("USR1");
+    let gap = watch.until(|line| line["_event"] == "gap");
+    assert_eq!((&gap["reason"], &gap["loss"]), (&"new_socket".into(), &"mute".into()), "{gap}");
     let again = watch.until(|line| epoch_of_data(line) > Some(1));
     assert_eq!(again["code"], "KRW-BTC");
     watch.until(|line| is_health(line, "live"));
@@ -85,7 +89,7 @@ fn with_a_reader_that_cannot_keep_up_every_message_is_accounted_for() {
     let exchange = Exchange::start(&["--plain", "--speed", "50"]);
     let codes = "KRW-BTC,KRW-ETH,KRW-XRP,KRW-SOL,KRW-DOGE";
     let types = "ticker,trade,orderbook";
-    let args = ["watch", codes, "--types", types, "--json", "--capacity", "8", "--endpoint", &exchange.url];
+    let args = ["watch", codes, "--types", types, "--json", "--overflow", "drop-newest:8", "--endpoint", &exchange.url];
     let (mut watch, stdout) = spawn(&args);
     let mut lines = BufReader::new(stdout).lines().map(|line| json(&line.expect("text")));
     lines.by_ref().find(|line| epoch_of_data(line).is_some()).expect("data");
@@ -106,9 +110,11 @@ fn with_a_reader_that_cannot_keep_up_every_message_is_accounted_for() {
     assert!(missed > 0, "nothing was missed: {summary}");
     assert_eq!(summary["_event"], "summary");
     let count = |name: &str| summary[name].as_u64().unwrap_or_else(|| panic!("no {name} in {summary}"));
-    let kinds = ["gaps", "unread", "filtered", "unrouted", "late", "duplicate", "old_epoch"];
-    assert_eq!(count("gaps"), missed, "{summary}");
-    assert_eq!(count("data"), printed + kinds.map(count).iter().sum::<u64>(), "{summary}");
+    let not_for_the_feed = ["unrouted", "late", "duplicate", "old_epoch"];
+    assert_eq!((count("gaps"), count("delivered")), (missed, printed), "{summary}");
+    let fates = ["delivered", "dropped", "conflated", "filtered", "queued"];
+    assert_eq!(count("received"), fates.map(count).iter().sum::<u64>(), "{summary}");
+    assert_eq!(count("data"), count("received") + not_for_the_feed.map(count).iter().sum::<u64>(), "{summary}");
 }
 
 #[test]
@@ -156,6 +162,7 @@ fn what_cannot_be_asked_for_is_refused_with_the_reason() {
         (&[&watch[..], &["--endpoint", "https://example.com"]].concat(), "wss://"),
         (&[&watch[..], &["--no-such-flag"]].concat(), "--no-such-flag"),
         (&[&watch[..], &["--duration", "soon"]].concat(), "--duration"),
+        (&[&watch[..], &["--slow", "very"]].concat(), "--slow"),
         (&[&watch[..], &["--ca", "/no/such/file.pem"]].concat(), "/no/such/file.pem"),
         (&["demo", "--markets", "0"], "--markets"),
         (&["exchange", "--listen", "192.0.2.1:0"], "loopback"),

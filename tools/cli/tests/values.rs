@@ -141,7 +141,7 @@ fn compare(file: &Path, codes: &[&str], types: &str, format: &str, exchange_args
         check(line.as_object().expect("an object"), message);
     }
     let summary = events.last().expect("a summary");
-    assert_eq!(summary["received"].to_string(), count);
+    assert_eq!(summary["delivered"].to_string(), count);
     for loss in ["gaps", "malformed", "reconnects", "unrouted"] {
         assert_eq!(summary[loss].to_string(), "0", "{loss}");
     }

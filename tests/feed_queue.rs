@@ -1,46 +1,18 @@
-//! A feed delivers everything in order, or says in its place how much is missing.
+//! A ring of a feed's own delivers everything in order, or says in its place how much is missing.
 
+mod feed_support;
 mod pool_samples;
 
 use std::thread;
 use std::time::Duration;
 
-use hoga::feed::{Event, Feed, FeedCounts, FeedWriter, Item, Update, feed};
-use hoga::model::*;
-use pool_samples::*;
+use feed_support::*;
+use hoga::feed::{FeedCounts, Item};
 use proptest::prelude::*;
-
-fn update(version: u64) -> Update {
-    let event = Event::Trade(trade(version, version));
-    Update { event, stamps: Stamps::default(), connection: ConnectionId(0), epoch: Epoch(1), version }
-}
-
-/// What was popped, in short.
-#[derive(Debug, PartialEq)]
-enum Seen {
-    Data(u64),
-    Gap(u64),
-}
-
-fn drain(feed: &mut Feed) -> Vec<Seen> {
-    std::iter::from_fn(|| feed.pop().map(short)).collect()
-}
-
-fn short(item: Item) -> Seen {
-    match item {
-        Item::Data(update) => Seen::Data(update.version),
-        Item::Gap { missed } => Seen::Gap(missed),
-        other => panic!("{other:?}"),
-    }
-}
-
-fn push(writer: &mut FeedWriter, versions: impl IntoIterator<Item = u64>) {
-    versions.into_iter().for_each(|version| writer.push(update(version)));
-}
 
 #[test]
 fn what_is_pushed_is_popped_in_order_and_whole() {
-    let (mut writer, mut feed) = feed(4);
+    let (mut writer, mut feed) = queue(4);
     writer.push(update(1));
     assert_eq!(feed.pop(), Some(Item::Data(update(1))));
     assert_eq!(feed.pop(), None);
@@ -50,19 +22,26 @@ fn what_is_pushed_is_popped_in_order_and_whole() {
 
 #[test]
 fn a_gap_stands_where_updates_are_missing() {
-    let (mut writer, mut feed) = feed(2);
+    let (mut writer, mut feed) = queue(2);
     push(&mut writer, 1..=5);
     assert_eq!(feed.pop().map(short), Some(Seen::Data(1)));
     // Room again: the gap lies between 2 and 6, and is one item.
     push(&mut writer, 6..=7);
-    assert_eq!(feed.counts(), FeedCounts { received: 7, delivered: 1, dropped: 4, filtered: 0, queued: 2 });
+    let account = feed.account();
+    assert_eq!(
+        feed.counts(),
+        FeedCounts { received: 7, delivered: 1, dropped: 4, conflated: 0, filtered: 0, queued: 2 }
+    );
     assert_eq!(drain(&mut feed), [Seen::Data(2), Seen::Gap(3), Seen::Data(6), Seen::Gap(1)]);
-    assert_eq!(writer.counts(), FeedCounts { received: 7, delivered: 3, dropped: 4, filtered: 0, queued: 0 });
+    assert_eq!(
+        account.counts(),
+        FeedCounts { received: 7, delivered: 3, dropped: 4, conflated: 0, filtered: 0, queued: 0 }
+    );
 }
 
 #[test]
 fn a_gap_at_the_end_is_told_without_another_update() {
-    let (mut writer, mut feed) = feed(1);
+    let (mut writer, mut feed) = queue(1);
     push(&mut writer, 1..=3);
     assert_eq!(drain(&mut feed), [Seen::Data(1), Seen::Gap(2)]);
     assert!(!feed.wait(Duration::from_millis(2)), "nothing more to tell");
@@ -70,7 +49,7 @@ fn a_gap_at_the_end_is_told_without_another_update() {
 
 #[test]
 fn a_feed_is_closed_once_its_writer_is_gone_and_everything_was_popped() {
-    let (mut writer, mut feed) = feed(1);
+    let (mut writer, mut feed) = queue(1);
     push(&mut writer, 1..=2);
     assert!(!feed.is_closed());
     drop(writer);
@@ -83,18 +62,22 @@ fn a_feed_is_closed_once_its_writer_is_gone_and_everything_was_popped() {
 
 #[test]
 fn the_writer_learns_that_its_reader_is_gone_and_goes_on_unharmed() {
-    let (mut writer, feed) = feed(2);
+    let (mut writer, feed) = queue(2);
+    let account = feed.account();
     assert!(!writer.is_abandoned());
     drop(feed);
     assert!(writer.is_abandoned());
     push(&mut writer, 1..100);
     writer.flush();
-    assert_eq!(writer.counts(), FeedCounts { received: 99, delivered: 0, dropped: 97, filtered: 0, queued: 2 });
+    assert_eq!(
+        account.counts(),
+        FeedCounts { received: 99, delivered: 0, dropped: 97, conflated: 0, filtered: 0, queued: 2 }
+    );
 }
 
 #[test]
 fn a_sleeping_reader_wakes_at_the_flush_and_at_the_end() {
-    let (mut writer, mut feed) = feed(4);
+    let (mut writer, mut feed) = queue(4);
     assert!(!feed.wait(Duration::from_millis(2)));
     thread::scope(|s| {
         let reader = s.spawn(move || {
@@ -114,14 +97,15 @@ fn a_sleeping_reader_wakes_at_the_flush_and_at_the_end() {
 #[test]
 fn under_overflow_between_threads_every_update_is_delivered_or_missed_in_its_place() {
     const UPDATES: u64 = 200_000;
-    let (mut writer, mut feed) = feed(16);
+    let (mut writer, mut feed) = queue(16);
+    let account = feed.account();
     thread::scope(|s| {
         s.spawn(move || {
             for version in 1..=UPDATES {
                 writer.push(update(version));
                 if version % 8 == 0 {
                     writer.flush();
-                    let counts = writer.counts();
+                    let counts = account.counts();
                     assert_eq!(counts.received, version);
                     assert!(counts.queued <= 16);
                 }
@@ -137,11 +121,15 @@ fn under_overflow_between_threads_every_update_is_delivered_or_missed_in_its_pla
                         (next, delivered) = (next + 1, delivered + 1);
                     }
                     Seen::Gap(count) => (next, missed) = (next + count, missed + count),
+                    Seen::Socket(..) => panic!("there was one socket"),
                 }
             }
         }
         assert_eq!(next, UPDATES + 1);
-        assert_eq!(feed.counts(), FeedCounts { received: UPDATES, delivered, dropped: missed, filtered: 0, queued: 0 });
+        assert_eq!(
+            feed.counts(),
+            FeedCounts { received: UPDATES, delivered, dropped: missed, conflated: 0, filtered: 0, queued: 0 }
+        );
     });
 }
 
@@ -151,7 +139,7 @@ proptest! {
         capacity in 1usize..5,
         steps in prop::collection::vec(any::<bool>(), 0..100),
     ) {
-        let (mut writer, mut feed) = feed(capacity);
+        let (mut writer, mut feed) = queue(capacity);
         let (mut queue, mut next, mut dropped) = (std::collections::VecDeque::new(), 0, 0u64);
         let (mut expected, mut seen) = (Vec::new(), Vec::new());
         for is_push in steps {

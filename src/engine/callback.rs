@@ -1,0 +1,346 @@
+//! Callbacks: somebody's function and the feed whose items it is given, on a thread that is not the connection's.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::control::Control;
+use super::dispatcher::{BATCH, Dispatcher, Task, TaskLine, drop_quietly};
+use super::{Feed, FeedItem};
+use crate::error::{Error, Result};
+use crate::feed::{Account, CallbackState, Conduct, FeedCounts, Item, Latencies, Latency, Overflow, QUOTA};
+use crate::model::{Clock, Nanos};
+use crate::net::SystemClock;
+use crate::plan::{ClientId, Subscription};
+
+/// The longest text of a failure that is kept, in characters.
+const FAILURE_MAX: usize = 200;
+
+/// What a callback may return: nothing, or a result. A failure counts against its quota.
+pub trait Answer {
+    /// What went wrong, if something did.
+    fn failure(self) -> Option<String>;
+}
+
+impl Answer for () {
+    fn failure(self) -> Option<String> {
+        None
+    }
+}
+
+impl<E: fmt::Display> Answer for std::result::Result<(), E> {
+    fn failure(self) -> Option<String> {
+        self.err().map(|e| e.to_string())
+    }
+}
+
+/// How a callback is to be called; made by [`Engine::callback`](super::Engine::callback).
+#[must_use = "nothing is called before `run`"]
+pub struct CallbackBuilder<'a> {
+    control: Arc<Control>,
+    client: Option<ClientId>,
+    name: Box<str>,
+    quota: NonZeroU32,
+    dispatcher: Option<&'a Dispatcher>,
+}
+
+impl<'a> CallbackBuilder<'a> {
+    pub(super) fn new(control: Arc<Control>, client: Option<ClientId>, name: &str) -> Self {
+        Self { control, client, name: name.into(), quota: QUOTA, dispatcher: None }
+    }
+
+    /// Failures in a row after which it is not called any more, until it is rearmed. Default: 5.
+    pub fn quota(mut self, failures: NonZeroU32) -> Self {
+        self.quota = failures;
+        self
+    }
+
+    /// Calls it on the threads of `dispatcher`, which it shares with others. Default: on a thread of its own.
+    pub fn on(mut self, dispatcher: &'a Dispatcher) -> Self {
+        self.dispatcher = Some(dispatcher);
+        self
+    }
+
+    /// From now on `call` is given each item of a feed of these streams, one after the other. It may block: that fills
+    /// its own feed and nothing else. It may panic: that is a failure like any other.
+    ///
+    /// # Errors
+    /// As [`Engine::feed`](super::Engine::feed); [`Error::NameTaken`]; [`Error::Start`] if the system refused a thread.
+    pub fn run<T: FeedItem, A: Answer>(
+        self,
+        subscription: Subscription<T>,
+        overflow: Overflow,
+        call: impl FnMut(&Item<T>) -> A + Send + 'static,
+    ) -> Result<Callback> {
+        let shared = Arc::new(Shared::new(&self.name, self.quota, self.control.clock.now()));
+        self.control.add_callback(&shared)?;
+        let clock = self.control.clock;
+        let own;
+        let line = match self.dispatcher {
+            Some(dispatcher) => dispatcher.line(),
+            None => {
+                own = Dispatcher::start(&self.name, 1, clock)
+                    .map_err(|source| Error::Start { what: "callback thread", source })?;
+                own.line()
+            }
+        };
+        let feed = Feed::open(self.control, self.client, subscription, overflow, line.signal.clone())?;
+        let _ = shared.account.set(feed.account());
+        line.add(Box::new(Call { feed, call, shared: shared.clone(), clock }));
+        Ok(Callback { shared, line: line.clone() })
+    }
+}
+
+/// A callback that is registered. Dropping it, from any thread, ends it after the item that it is being given.
+#[must_use = "dropping it ends the callback"]
+pub struct Callback {
+    shared: Arc<Shared>,
+    line: Arc<TaskLine>,
+}
+
+impl Callback {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// Whether it is called.
+    pub fn state(&self) -> CallbackState {
+        self.shared.lock().state
+    }
+
+    /// How it did so far.
+    pub fn status(&self) -> CallbackStatus {
+        self.shared.status()
+    }
+
+    /// Ends a quarantine: it is called again, first with what waits. True if there was one.
+    pub fn rearm(&self) -> bool {
+        let mut record = self.shared.lock();
+        let was_quarantined = record.state == CallbackState::Quarantined;
+        if was_quarantined {
+            record.state = CallbackState::Running;
+            record.conduct.rearm();
+        }
+        drop(record);
+        self.line.look();
+        was_quarantined
+    }
+}
+
+impl Drop for Callback {
+    fn drop(&mut self) {
+        // Relaxed: the signals order it.
+        self.shared.over.store(true, Relaxed);
+        self.shared.lock().state = CallbackState::Ended;
+        self.line.look();
+    }
+}
+
+impl fmt::Debug for Callback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Callback({:?}, {})", self.shared.name, self.state().as_str())
+    }
+}
+
+/// A callback at one moment.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct CallbackStatus {
+    /// Its name.
+    pub name: Box<str>,
+    /// Whether it is called.
+    pub state: CallbackState,
+    /// How often it was called.
+    pub calls: u64,
+    /// How many calls failed, by an error or a panic.
+    pub failures: u64,
+    /// How many of these were panics.
+    pub panics: u64,
+    /// How many failed in a row until now, or until it was quarantined.
+    pub failed_in_a_row: u32,
+    /// What the last failure said, bounded.
+    pub last_failure: Option<Box<str>>,
+    /// How long its calls took.
+    pub time: Latency,
+    /// How long updates took to get to it.
+    pub latencies: Latencies,
+    /// What came into its feed and what became of it.
+    pub counts: FeedCounts,
+}
+
+/// What a callback's thread and its owner share.
+pub(super) struct Shared {
+    pub name: Box<str>,
+    pub over: AtomicBool,
+    /// Locked for a moment at each call, never by a connection's thread.
+    record: Mutex<Record>,
+    account: std::sync::OnceLock<Arc<Account>>,
+}
+
+struct Record {
+    state: CallbackState,
+    conduct: Conduct,
+    calls: u64,
+    failures: u64,
+    panics: u64,
+    last_failure: Option<Box<str>>,
+    time: Latency,
+    latencies: Latencies,
+}
+
+impl Shared {
+    fn new(name: &str, quota: NonZeroU32, now: Nanos) -> Self {
+        let record = Record {
+            state: CallbackState::Running,
+            conduct: Conduct::new(quota),
+            calls: 0,
+            failures: 0,
+            panics: 0,
+            last_failure: None,
+            time: Latency::new(),
+            latencies: Latencies::since(now),
+        };
+        Self {
+            name: name.into(),
+            over: AtomicBool::new(false),
+            record: Mutex::new(record),
+            account: std::sync::OnceLock::new(),
+        }
+    }
+
+    pub fn status(&self) -> CallbackStatus {
+        let record = self.lock();
+        CallbackStatus {
+            name: self.name.clone(),
+            state: record.state,
+            calls: record.calls,
+            failures: record.failures,
+            panics: record.panics,
+            failed_in_a_row: record.conduct.failed_in_a_row(),
+            last_failure: record.last_failure.clone(),
+            time: record.time.clone(),
+            latencies: record.latencies.clone(),
+            counts: self.account.get().map(|account| account.counts()).unwrap_or_default(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Record> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How a call ended badly.
+enum Failure {
+    Error(String),
+    Panic(String),
+}
+
+/// A callback and its feed.
+struct Call<T, F> {
+    feed: Feed<T>,
+    call: F,
+    shared: Arc<Shared>,
+    clock: SystemClock,
+}
+
+impl<T: FeedItem, A: Answer, F: FnMut(&Item<T>) -> A + Send> Call<T, F> {
+    /// Not under the lock: it may take as long as it likes.
+    fn call(&mut self, item: &Item<T>) {
+        let (call, began) = (&mut self.call, self.clock.now());
+        let failure = match catch_unwind(AssertUnwindSafe(|| call(item).failure())) {
+            Ok(None) => None,
+            Ok(Some(error)) => Some(Failure::Error(error)),
+            Err(panic) => {
+                let text = what_it_said(&*panic);
+                drop_quietly(panic);
+                Some(Failure::Panic(text))
+            }
+        };
+        let took = self.clock.now().since(began);
+        let mut record = self.shared.lock();
+        record.calls += 1;
+        record.time.record(took);
+        if let Item::Data(update) = item {
+            record.latencies.record(&update.stamps, began);
+        }
+        let quarantined = record.judge(failure);
+        drop(record);
+        if let Some(failure) = quarantined {
+            let name = self.shared.name.escape_debug();
+            tracing::warn!("callback \"{name}\" is quarantined, it failed too often in a row: {failure}");
+        }
+    }
+}
+
+impl Record {
+    /// What was one failure too many, if this was.
+    fn judge(&mut self, failure: Option<Failure>) -> Option<String> {
+        let Some(failure) = failure else {
+            self.conduct.succeeded();
+            return None;
+        };
+        self.failures += 1;
+        self.panics += u64::from(matches!(failure, Failure::Panic(_)));
+        let (Failure::Error(text) | Failure::Panic(text)) = failure;
+        // Bounded, and nothing of it can drive a terminal.
+        let text: String = text.escape_debug().take(FAILURE_MAX).collect();
+        self.last_failure = Some(text.as_str().into());
+        let one_too_many = self.conduct.failed() && self.state == CallbackState::Running;
+        if one_too_many {
+            self.state = CallbackState::Quarantined;
+        }
+        one_too_many.then_some(text)
+    }
+}
+
+impl<T: FeedItem, A: Answer, F: FnMut(&Item<T>) -> A + Send> Task for Call<T, F> {
+    fn run(&mut self) -> bool {
+        let mut called = false;
+        for _ in 0..BATCH {
+            if !self.is_running() {
+                break;
+            }
+            let Some(item) = self.feed.pop() else { break };
+            self.call(&item);
+            called = true;
+        }
+        called
+    }
+
+    fn is_running(&self) -> bool {
+        !self.shared.over.load(Relaxed) && self.shared.lock().state == CallbackState::Running
+    }
+
+    fn is_ready(&mut self) -> bool {
+        self.is_running() && self.feed.is_ready()
+    }
+
+    fn next_due(&self) -> Option<Nanos> {
+        // In quarantine nothing is handed over, however long it has been due.
+        self.is_running().then(|| self.feed.next_due()).flatten()
+    }
+
+    fn park(&mut self, asleep: bool) {
+        // In quarantine nothing that comes is of interest.
+        let asleep = asleep && self.is_running();
+        self.feed.park(asleep);
+    }
+
+    fn is_over(&mut self) -> bool {
+        // In quarantine it will not read what waits.
+        let has_read_all = self.feed.has_ended() && (!self.is_running() || self.feed.is_closed());
+        let ended = self.shared.over.load(Relaxed) || has_read_all;
+        if ended {
+            self.shared.lock().state = CallbackState::Ended;
+        }
+        ended
+    }
+}
+
+fn what_it_said(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a text".to_owned())
+}

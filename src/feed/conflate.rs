@@ -1,0 +1,356 @@
+//! Newest values, as they change: at most one update of each stream waits, and it is the newest when it is read.
+//!
+//! The writer puts the value where readers load newest values from, then marks the stream (`sync::dirty`). The reader
+//! takes the stream that waits longest and loads. What was marked in between, or was too late to be the newest, has been
+//! merged into that value, and is counted as conflated.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::account::Account;
+use super::sockets::SocketsSeen;
+use super::source::Source;
+use super::{Item, Update};
+use crate::model::{Clock, ConnectionId, Epoch, Nanos};
+use crate::sync::dirty::Drain;
+use crate::sync::latest::{Reader, Version};
+
+/// Loads the newest value of a stream.
+pub(super) trait Newest<T>: Send {
+    fn load(&self) -> Option<Update<T>>;
+}
+
+impl<T, U: Copy + Into<T> + Send + Sync> Newest<T> for Reader<U> {
+    #[inline]
+    fn load(&self) -> Option<Update<T>> {
+        let loaded = self.load();
+        let Version { value, stamps, epoch, connection, version } = *loaded.get()?;
+        Some(Update { value: value.into(), stamps, connection, epoch, version })
+    }
+}
+
+/// One stream.
+pub(super) struct Stream<T> {
+    newest: Box<dyn Newest<T>>,
+    /// Marks that have been settled.
+    settled: u64,
+    /// The version that was delivered last.
+    version: u64,
+    /// Nothing is delivered before this time.
+    rests_until: Nanos,
+}
+
+impl<T> Stream<T> {
+    /// A stream whose values up to `version` the reader need not see.
+    pub fn new(newest: Box<dyn Newest<T>>, version: u64) -> Self {
+        Self { newest, settled: 0, version, rests_until: Nanos::default() }
+    }
+}
+
+/// Streams of one connection, as they change.
+pub(super) struct Conflated<T> {
+    dirty: Drain,
+    streams: Vec<Stream<T>>,
+    throttle: Option<Throttle>,
+    /// What comes next where the connection turned to another socket.
+    turning: VecDeque<Turning<T>>,
+    account: Arc<Account>,
+    sockets: SocketsSeen,
+}
+
+/// A step over from one socket to another.
+enum Turning<T> {
+    Data(Update<T>),
+    /// From here on it is this one.
+    To(Epoch),
+}
+
+/// Streams that wait for their turn, most of them because they have had one and rest. Their marks are counted and do not
+/// queue them.
+struct Throttle {
+    interval: Duration,
+    clock: Arc<dyn Clock>,
+    /// Whose turn comes when, the first in front.
+    resting: VecDeque<(Nanos, usize)>,
+}
+
+impl Throttle {
+    /// Keys have their turns in the order of their times. Nearly always the newcomer is the last.
+    fn rest(&mut self, until: Nanos, key: usize) {
+        let place = self.resting.partition_point(|(other, _)| *other <= until);
+        self.resting.insert(place, (until, key));
+    }
+}
+
+impl<T> Conflated<T> {
+    pub fn new(dirty: Drain, streams: Vec<Stream<T>>, account: Arc<Account>, sockets: SocketsSeen) -> Self {
+        account.add_bytes(dirty.bytes() + streams.len() * size_of::<Stream<T>>());
+        Self { dirty, streams, throttle: None, turning: VecDeque::new(), account, sockets }
+    }
+
+    /// Lets each stream rest after it has been delivered.
+    pub fn throttled(self, interval: Duration, clock: Arc<dyn Clock>) -> Self {
+        self.account.add_bytes(self.streams.len() * size_of::<(Nanos, usize)>());
+        let resting = VecDeque::with_capacity(self.streams.len() + 1);
+        Self { throttle: Some(Throttle { interval, clock, resting }), ..self }
+    }
+
+    /// Settles the marks of a stream up to `count`; gives its newest value, if the reader has not had that.
+    #[inline]
+    fn settle(&mut self, key: usize, count: u64) -> Option<Update<T>> {
+        let stream = &mut self.streams[key];
+        let marks = count - std::mem::replace(&mut stream.settled, count);
+        if marks == 0 {
+            return None;
+        }
+        let fresh = stream.newest.load().filter(|update| update.version > stream.version);
+        let read = &self.account.read;
+        read.conflated.add(marks - u64::from(fresh.is_some()));
+        if let Some(update) = &fresh {
+            stream.version = update.version;
+        }
+        fresh
+    }
+
+    /// The newest value of the stream that has waited longest.
+    #[inline]
+    fn take(&mut self) -> Option<Update<T>> {
+        if self.throttle.is_some() {
+            return self.take_throttled();
+        }
+        loop {
+            let (key, count) = self.dirty.next()?;
+            if let Some(update) = self.settle(key, count) {
+                return Some(update);
+            }
+        }
+    }
+
+    fn take_throttled(&mut self) -> Option<Update<T>> {
+        let Throttle { interval, clock, .. } = self.throttle.as_ref()?;
+        let (now, interval) = (clock.now(), *interval);
+        self.queue_changed(now);
+        loop {
+            let resting = &mut self.throttle.as_mut()?.resting;
+            let (_, key) = *resting.front().filter(|(until, _)| *until <= now)?;
+            resting.pop_front();
+            let count = self.dirty.count(key);
+            if let Some(update) = self.deliver(key, count, now, interval) {
+                // Still queued, so far as its writer knows: it goes on resting.
+                self.throttle.as_mut()?.rest(now + interval, key);
+                return Some(update);
+            }
+            // From here on a mark queues it. One that came just before is settled now.
+            let count = self.dirty.release(key);
+            if let Some(update) = self.deliver(key, count, now, interval) {
+                return Some(update);
+            }
+        }
+    }
+
+    /// Streams that changed wait for their turn among those that rest: behind all whose turn has come, and before any
+    /// that is delivered from now on. So none is passed over, however slow the reader is.
+    #[inline]
+    fn queue_changed(&mut self, now: Nanos) {
+        let Some(throttle) = &mut self.throttle else { return };
+        while let Some(key) = self.dirty.take_held() {
+            throttle.rest(self.streams[key].rests_until.max(now), key);
+        }
+    }
+
+    #[inline]
+    fn delivered(&self, update: Update<T>) -> Item<T> {
+        self.account.read.delivered.add(1);
+        Item::Data(update)
+    }
+
+    /// The connection has turned to another socket: the newest values from before come first, also of streams that rest,
+    /// then the reader is told, then comes what is new.
+    #[cold]
+    fn turn(&mut self, socket: Option<Epoch>, first: Option<Update<T>>) {
+        let mut changed: Vec<_> = first.into_iter().collect();
+        self.take_all(&mut changed);
+        let Some(new) = changed.iter().map(|update| update.epoch).chain(socket).max() else { return };
+        let (after, before): (Vec<_>, Vec<_>) = changed.into_iter().partition(|update| update.epoch == new);
+        self.turning.extend(before.into_iter().map(Turning::Data));
+        self.turning.push_back(Turning::To(new));
+        self.turning.extend(after.into_iter().map(Turning::Data));
+    }
+
+    fn pop_turning(&mut self) -> Option<Item<T>> {
+        match self.turning.pop_front()? {
+            Turning::Data(update) => Some(self.delivered(update)),
+            Turning::To(new) => self.sockets.arrive(new).or_else(|| self.pop_turning()),
+        }
+    }
+
+    /// Every stream that has changed, whether it rests or not.
+    fn take_all(&mut self, changed: &mut Vec<Update<T>>) {
+        let Some(Throttle { interval, clock, .. }) = &self.throttle else {
+            // No more than there are: what changes meanwhile can wait.
+            for _ in 0..self.streams.len() {
+                let Some((key, count)) = self.dirty.next() else { return };
+                changed.extend(self.settle(key, count));
+            }
+            return;
+        };
+        let (now, interval) = (clock.now(), *interval);
+        self.queue_changed(now);
+        for (until, key) in
+            self.throttle.as_mut().map(|throttle| std::mem::take(&mut throttle.resting)).unwrap_or_default()
+        {
+            let count = self.dirty.count(key);
+            let update = self.deliver(key, count, now, interval);
+            let until = if update.is_some() { now + interval } else { until };
+            changed.extend(update);
+            if let Some(throttle) = &mut self.throttle {
+                throttle.rest(until, key);
+            }
+        }
+    }
+
+    fn deliver(&mut self, key: usize, count: u64, now: Nanos, interval: Duration) -> Option<Update<T>> {
+        let update = self.settle(key, count)?;
+        self.streams[key].rests_until = now + interval;
+        Some(update)
+    }
+
+    /// Streams that have changed while they rest, the first to wake in front.
+    fn resting_with_news(&self) -> impl Iterator<Item = Nanos> + '_ {
+        let resting = self.throttle.iter().flat_map(|throttle| &throttle.resting);
+        resting.filter(|(_, key)| self.dirty.count(*key) > self.streams[*key].settled).map(|(until, _)| *until)
+    }
+
+    /// A stream's rest is over, and it has changed.
+    fn has_rested(&self) -> bool {
+        let Some(throttle) = &self.throttle else { return false };
+        self.resting_with_news().next().is_some_and(|until| until <= throttle.clock.now())
+    }
+}
+
+impl<T: Send> Source<T> for Conflated<T> {
+    #[inline]
+    fn pop(&mut self) -> Option<Item<T>> {
+        if !self.turning.is_empty() {
+            return self.pop_turning();
+        }
+        self.account.read.depth_max.raise(self.dirty.len() as u64);
+        // Before the streams are looked at: what was marked on the socket before is visible below.
+        let socket = self.sockets.unseen();
+        match self.take() {
+            Some(update) if !self.sockets.is_turn(update.epoch) => Some(self.delivered(update)),
+            None if socket.is_none() => None,
+            first => {
+                self.turn(socket, first);
+                self.pop_turning()
+            }
+        }
+    }
+
+    fn is_ready(&mut self) -> bool {
+        if let Some(throttle) = &self.throttle {
+            let now = throttle.clock.now();
+            self.queue_changed(now);
+        }
+        !self.turning.is_empty() || !self.dirty.is_empty() || self.sockets.unseen().is_some() || self.has_rested()
+    }
+
+    fn socket(&self) -> (ConnectionId, Epoch) {
+        self.sockets.seen()
+    }
+
+    fn len(&self) -> usize {
+        self.dirty.len() + self.resting_with_news().count() + self.turning.len()
+    }
+
+    fn next_due(&self) -> Option<Nanos> {
+        self.resting_with_news().next()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::feed::Sockets;
+    use crate::model::Receipt;
+    use crate::sync::{dirty, latest};
+
+    #[test]
+    fn it_is_known_how_many_streams_waited_at_most() {
+        let (mut marker, drain) = dirty::set(3);
+        let streams = (0..3).map(|_| Stream::new(Box::new(latest::cell::<u64>().1) as Box<dyn Newest<u64>>, 0));
+        let (account, sockets) = (Arc::<Account>::default(), Arc::new(Sockets::new(ConnectionId(0))));
+        let mut feed = Conflated::new(drain, streams.collect(), account.clone(), SocketsSeen::new(sockets));
+        [0, 1, 1].into_iter().for_each(|key| marker.mark(key));
+        assert!(feed.pop().is_none(), "the marks were for nothing");
+        marker.mark(2);
+        feed.pop();
+        assert_eq!(account.depth_max(), 2);
+    }
+
+    /// Streams of a feed, their writers, and what they mark.
+    struct Rig {
+        marker: dirty::Marker,
+        writers: Vec<latest::Writer<u64>>,
+        sockets: Arc<Sockets>,
+        feed: Conflated<u64>,
+    }
+
+    fn rig(streams: usize) -> Rig {
+        let (marker, drain) = dirty::set(streams);
+        let (writers, readers): (Vec<_>, Vec<_>) = (0..streams).map(|_| latest::cell::<u64>()).unzip();
+        let sockets = Arc::new(Sockets::new(ConnectionId(0)));
+        sockets.opened(Epoch(1), None);
+        let stream = |reader| Stream::new(Box::new(reader) as Box<dyn Newest<u64>>, 0);
+        let streams = readers.into_iter().map(stream).collect();
+        let feed = Conflated::new(drain, streams, Arc::default(), SocketsSeen::new(sockets.clone()));
+        Rig { marker, writers, sockets, feed }
+    }
+
+    impl Rig {
+        fn publish(&mut self, key: usize, value: u64, epoch: u32) {
+            let receipt = Receipt { connection: ConnectionId(0), epoch: Epoch(epoch), received: Nanos(0) };
+            self.writers[key].publish(&value, 0, &receipt, Nanos(0));
+            self.marker.mark(key);
+        }
+
+        /// Values as they are, a new socket as 0.
+        fn told(&mut self) -> Vec<u64> {
+            let value = |item: Item<u64>| if let Item::Data(update) = item { update.value } else { 0 };
+            std::iter::from_fn(|| self.feed.pop().map(value)).collect()
+        }
+    }
+
+    #[test]
+    fn what_changed_on_the_old_socket_comes_before_the_new_one_also_where_another_stream_is_ahead() {
+        let mut rig = rig(3);
+        (0..3).for_each(|key| rig.publish(key, 10 + key as u64, 1));
+        rig.sockets.opened(Epoch(2), None);
+        rig.publish(0, 20, 2);
+        assert_eq!(rig.told(), [11, 12, 0, 20]);
+    }
+
+    #[test]
+    fn what_rests_when_the_socket_turns_comes_before_that() {
+        let mut rig = rig(2);
+        let clock = Arc::new(Standing);
+        rig.feed = rig.feed.throttled(Duration::from_secs(1), clock);
+        (0..2).for_each(|key| rig.publish(key, 10 + key as u64, 1));
+        assert_eq!(rig.told(), [10, 11]);
+        rig.publish(0, 12, 1);
+        assert!(rig.told().is_empty(), "it rests");
+        rig.sockets.opened(Epoch(2), None);
+        rig.publish(1, 20, 2);
+        assert_eq!(rig.told(), [12, 0, 20]);
+    }
+
+    /// A clock that stands still.
+    struct Standing;
+
+    impl Clock for Standing {
+        fn now(&self) -> Nanos {
+            Nanos(1)
+        }
+    }
+}

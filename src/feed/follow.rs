@@ -1,0 +1,363 @@
+//! A cursor into the ring that all readers of a connection share. Nothing of it is the reader's own, so the writer pays
+//! the same for a thousand readers as for one; who falls a whole ring behind loses the oldest events and is told how
+//! many of its own were among them.
+//!
+//! Each record is tagged with the number of its stream and of the event within the stream. So a reader passes over what
+//! is not for it without copying it, and finds at the next event of a stream how many of that stream it has missed. Of
+//! streams that have no next event yet, it asks the counts, which the writer raises after the event can be read: a count
+//! seen while nothing is left to read is a count of events behind the cursor.
+
+use std::any::TypeId;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use super::account::{Account, StreamCount};
+use super::sockets::SocketsSeen;
+use super::source::Source;
+use super::{Filter, Item, Payload, Update};
+use crate::model::{ConnectionId, Epoch, Stamps, StreamType, Words};
+use crate::sync::broadcast::{self, Cursor, Peek, Record};
+use crate::sync::sleepers::Sleepers;
+
+/// Stamps, connection and epoch, version.
+const PROOF_WORDS: usize = Stamps::MAX + 2;
+
+/// A ring for the updates of one type on one connection.
+pub fn broadcast<T: Words>(capacity: usize) -> Broadcaster<T> {
+    Broadcaster { ring: broadcast::ring(capacity, T::MAX + PROOF_WORDS), streams: 0, value: PhantomData }
+}
+
+/// The writing end, on the connection's thread.
+pub struct Broadcaster<T> {
+    ring: broadcast::Writer,
+    streams: u32,
+    value: PhantomData<fn(T)>,
+}
+
+/// A stream in the ring, as its writer knows it.
+pub struct Followable {
+    number: u32,
+    events: u64,
+    count: StreamCount,
+}
+
+impl Followable {
+    /// A reader follows it from now on, or goes on, if it did so before.
+    pub fn followed(&self, filter: Filter, again: bool) -> Followed {
+        Followed { number: self.number, filter, next: self.events, count: self.count.clone(), again }
+    }
+}
+
+/// A stream that a reader follows.
+pub struct Followed {
+    number: u32,
+    filter: Filter,
+    /// The number of its next event.
+    next: u64,
+    count: StreamCount,
+    /// The reader has it already.
+    again: bool,
+}
+
+impl Followed {
+    /// From here on its events are the feed's, if they were not before.
+    pub(super) fn begins(&self) -> Option<(StreamCount, u64)> {
+        (!self.again).then(|| (self.count.clone(), self.next))
+    }
+}
+
+/// Streams that a reader follows, from this place in their ring.
+pub(super) struct Joining {
+    start: u64,
+    pub streams: Vec<Followed>,
+}
+
+impl<T: Words> Broadcaster<T> {
+    /// Appends an event of a stream. Never waits, and costs the same for any number of readers.
+    #[inline]
+    pub fn publish(&mut self, stream: &mut Followable, update: &Update<T>) {
+        let Update { value, stamps, connection, epoch, version } = update;
+        self.ring.publish([u64::from(stream.number), stream.events], |slot| {
+            let word = &mut |word| slot.put(word);
+            stamps.put(word);
+            word(u64::from(epoch.0) << 16 | u64::from(connection.0));
+            word(*version);
+            value.put(word);
+        });
+        stream.events += 1;
+        // After the event can be read, see above.
+        stream.count.0.add(1);
+    }
+
+    /// Another stream, by a number of its own in this ring.
+    pub fn followable(&mut self) -> Followable {
+        self.streams += 1;
+        Followable { number: self.streams - 1, events: 0, count: StreamCount::default() }
+    }
+
+    /// Memory of the ring, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.ring.bytes()
+    }
+
+    /// Streams that a reader follows from now on.
+    pub(super) fn joining(&self, streams: Vec<Followed>) -> Joining {
+        Joining { start: self.ring.head(), streams }
+    }
+
+    /// A reader that starts here, with these streams.
+    pub(super) fn follower(
+        &self,
+        connection: ConnectionId,
+        account: Arc<Account>,
+        sockets: SocketsSeen,
+        sleepers: Arc<Sleepers>,
+        streams: Vec<Followed>,
+    ) -> Follower<T>
+    where
+        T: Payload,
+    {
+        account.add_shared_bytes(self.bytes());
+        let mut follower = Follower {
+            cursor: self.ring.cursor(),
+            streams: Vec::new(),
+            counts: Vec::new(),
+            connection,
+            lapped: false,
+            since_look: 0,
+            account,
+            sockets,
+            sleepers,
+            value: PhantomData,
+        };
+        streams.into_iter().for_each(|stream| follower.add(stream));
+        follower
+    }
+}
+
+/// The reading end.
+pub(super) struct Follower<T> {
+    cursor: Cursor,
+    /// By their numbers.
+    streams: Vec<Option<Followed>>,
+    /// How far their writer was, when that was looked at last. Kept for its memory.
+    counts: Vec<u64>,
+    connection: ConnectionId,
+    /// It has lost events, and perhaps not been told of all.
+    lapped: bool,
+    /// Pops since the depth was looked at.
+    since_look: u8,
+    account: Arc<Account>,
+    sockets: SocketsSeen,
+    sleepers: Arc<Sleepers>,
+    value: PhantomData<fn() -> T>,
+}
+
+/// What is found where nothing is left to read.
+enum End<T> {
+    Item(Item<T>),
+    Nothing,
+    /// Something came in meanwhile.
+    NotYet,
+}
+
+/// Pops between two looks at how far the writer is ahead: each look may cost a cache miss.
+const LOOK_EVERY: u8 = 64;
+
+impl<T: Words + Payload> Follower<T> {
+    /// Goes to the next event of a stream that it follows; gives the stream's number and the event's.
+    #[inline]
+    fn seek(&mut self) -> Option<(usize, u64)> {
+        loop {
+            match self.cursor.peek() {
+                Peek::Empty => return None,
+                Peek::Ready { tag: [stream, event] } if self.follows(stream as usize, event) => {
+                    return Some((stream as usize, event));
+                }
+                Peek::Ready { .. } => self.cursor.advance(),
+                Peek::Lapped { oldest } => self.lose(oldest),
+            }
+        }
+    }
+
+    #[inline]
+    fn follows(&self, stream: usize, event: u64) -> bool {
+        // What was under way when a stream was added is older than its first event here.
+        matches!(self.streams.get(stream), Some(Some(followed)) if event >= followed.next)
+    }
+
+    #[cold]
+    fn lose(&mut self, oldest: u64) {
+        self.note_depth();
+        self.cursor.skip_to(oldest);
+        self.lapped = true;
+    }
+
+    /// How many events of a stream, before this one, are lost.
+    #[inline]
+    fn missed(&mut self, stream: usize, event: u64) -> Option<u64> {
+        let followed = self.streams.get_mut(stream)?.as_mut()?;
+        let missed = event - std::mem::replace(&mut followed.next, event);
+        (missed > 0).then_some(missed)
+    }
+
+    /// Nothing is left to read: perhaps something is to be told.
+    #[inline]
+    fn at_the_end<U>(&mut self) -> End<U> {
+        if !self.lapped && self.sockets.unseen().is_none() { End::Nothing } else { self.tell() }
+    }
+
+    /// Tells of lost events of streams that have none left to read, and of a new socket that brought nothing yet.
+    #[cold]
+    fn tell<U>(&mut self) -> End<U> {
+        // Before the rest: who is lapped from here on has more to tell than the counts say.
+        self.lapped = false;
+        // Before the ring is looked at again: what came before these is visible then.
+        let socket = self.sockets.unseen();
+        self.counts.clear();
+        self.counts.extend(self.streams.iter().flatten().map(|followed| followed.count.0.get()));
+        if self.seek().is_some() {
+            // An event that came in meanwhile knows what is missing before it. Other streams may have to be told of.
+            self.lapped = true;
+            return End::NotYet;
+        }
+        let mut missed = 0;
+        for (followed, count) in self.streams.iter_mut().flatten().zip(&self.counts) {
+            missed += count.saturating_sub(followed.next);
+            followed.next = followed.next.max(*count);
+        }
+        if missed > 0 {
+            return End::Item(self.gap(missed));
+        }
+        socket.and_then(|socket| self.sockets.arrive(socket)).map_or(End::Nothing, End::Item)
+    }
+
+    /// The event was read: settles it; true if the reader asked for it.
+    #[inline]
+    fn accept(&mut self, stream: usize, stream_type: StreamType, epoch: Epoch) -> bool {
+        let Some(Some(followed)) = self.streams.get_mut(stream) else { return false };
+        followed.next += 1;
+        let wanted = followed.filter.wants(stream_type, epoch);
+        let read = &self.account.read;
+        if wanted {
+            read.delivered.add(1)
+        } else {
+            read.filtered.add(1)
+        }
+        self.look();
+        wanted
+    }
+
+    /// A stream that was followed before goes on where it was, and has another snapshot to come.
+    fn add(&mut self, stream: Followed) {
+        let number = stream.number as usize;
+        if self.streams.len() <= number {
+            let more = number + 1 - self.streams.len();
+            self.account.add_bytes(more * (size_of::<Option<Followed>>() + size_of::<u64>()));
+            self.streams.resize_with(number + 1, || None);
+            self.counts.clear();
+            self.counts.reserve(number + 1);
+        }
+        match &mut self.streams[number] {
+            Some(known) => known.filter = stream.filter,
+            unknown => *unknown = Some(stream),
+        }
+    }
+
+    fn gap<U>(&mut self, missed: u64) -> Item<U> {
+        self.account.read.dropped.add(missed);
+        Item::Gap { missed }
+    }
+
+    /// The ring holds other streams too: this is how close it is to losing something.
+    fn note_depth(&self) {
+        self.account.read.depth_max.raise(self.cursor.lag().min(self.cursor.capacity()));
+    }
+
+    #[inline]
+    fn look(&mut self) {
+        self.since_look += 1;
+        if self.since_look == LOOK_EVERY {
+            self.since_look = 0;
+            self.note_depth();
+        }
+    }
+}
+
+/// Puts a record where the item is wanted; says what it is.
+#[inline]
+fn read<T: Words + Payload + Into<U>, U>(record: &mut Record<'_>, item: &mut Option<Item<U>>) -> (StreamType, Epoch) {
+    let word = &mut || record.take();
+    let stamps = Stamps::take(word);
+    let socket = word();
+    let (connection, epoch) = (ConnectionId(socket as u16), Epoch((socket >> 16) as u32));
+    let version = word();
+    let value = T::take(word);
+    let stream_type = value.stream_type();
+    *item = Some(Item::Data(Update { value: value.into(), stamps, connection, epoch, version }));
+    (stream_type, epoch)
+}
+
+impl<T: Words, U> Source<U> for Follower<T>
+where
+    T: Payload + Into<U>,
+{
+    #[inline]
+    fn pop(&mut self) -> Option<Item<U>> {
+        // One variable, which the compiler makes the caller's: an order book is read into its place.
+        let mut item = None;
+        loop {
+            let Some((stream, event)) = self.seek() else {
+                match self.at_the_end() {
+                    End::NotYet => continue,
+                    End::Nothing => return None,
+                    End::Item(told) => return Some(told),
+                }
+            };
+            if let Some(missed) = self.missed(stream, event) {
+                return Some(self.gap(missed));
+            }
+            // Without an answer it was overwritten meanwhile.
+            let Some((stream_type, epoch)) = self.cursor.read(|record| read::<T, U>(record, &mut item)) else {
+                continue;
+            };
+            if let Some(turn) = self.sockets.arrive(epoch) {
+                return Some(turn);
+            }
+            self.cursor.advance();
+            if self.accept(stream, stream_type, epoch) {
+                return item;
+            }
+        }
+    }
+
+    fn is_ready(&mut self) -> bool {
+        self.seek().is_some() || self.lapped || self.sockets.unseen().is_some()
+    }
+
+    fn socket(&self) -> (ConnectionId, Epoch) {
+        self.sockets.seen()
+    }
+
+    fn len(&self) -> usize {
+        let streams = self.streams.iter().flatten();
+        streams.map(|followed| followed.count.0.get().saturating_sub(followed.next)).sum::<u64>() as usize
+    }
+
+    fn park(&self, asleep: bool) {
+        if asleep { self.sleepers.enter() } else { self.sleepers.leave() }
+    }
+
+    fn follow(&mut self, connection: ConnectionId, carries: TypeId, mut joining: Joining) -> Joining {
+        if connection != self.connection || carries != TypeId::of::<T>() {
+            return joining;
+        }
+        // It may have passed their first events before it knew of them. What it has had already it passes over again,
+        // by its numbers.
+        if joining.start < self.cursor.position() {
+            self.cursor.skip_to(joining.start);
+        }
+        joining.streams.drain(..).for_each(|stream| self.add(stream));
+        joining
+    }
+}

@@ -1,0 +1,213 @@
+//! One sequence of items from several sources, each having its turn.
+//!
+//! A connection may have several: a ring for its trades, newest values of the rest. When it turns to another socket, the
+//! sources learn that one by one. Who got there first is held back until the others of its connection have given what
+//! came before; then the reader is told, once, and nothing of the old socket comes after.
+
+use std::any::TypeId;
+
+use super::Item;
+use super::follow::Joining;
+use super::source::Source;
+use crate::model::{ConnectionId, Epoch, LossKind, Nanos};
+
+/// The sources of a feed.
+pub(super) struct Merge<T> {
+    places: Vec<Place<T>>,
+    // Where to look first: each source has its turn.
+    next: usize,
+}
+
+struct Place<T> {
+    source: Box<dyn Source<T>>,
+    /// A new socket, which the other sources of the connection have not come to yet.
+    held: Option<Turn>,
+}
+
+/// What [`Item::Epoch`] tells.
+struct Turn {
+    connection: ConnectionId,
+    old: Epoch,
+    new: Epoch,
+    reason: Option<LossKind>,
+}
+
+impl<T> Place<T> {
+    /// Something of an earlier socket of this connection may still come from here.
+    fn is_behind(&self, turn: &Turn) -> bool {
+        let (connection, seen) = self.source.socket();
+        // A source that has brought nothing so far has nothing from before either.
+        connection == turn.connection && seen < turn.new && seen != Epoch::default()
+    }
+}
+
+impl<T> Merge<T> {
+    pub fn new(sources: Vec<Box<dyn Source<T>>>) -> Self {
+        Self { places: sources.into_iter().map(|source| Place { source, held: None }).collect(), next: 0 }
+    }
+
+    pub fn add(&mut self, source: Box<dyn Source<T>>) {
+        self.places.push(Place { source, held: None });
+    }
+
+    /// The next item of the first source that has one. Never waits.
+    #[inline]
+    pub fn pop(&mut self) -> Option<Item<T>> {
+        // Nearly always there is one source.
+        if let [Place { source, .. }] = &mut self.places[..] { source.pop() } else { self.pop_in_turn() }
+    }
+
+    fn pop_in_turn(&mut self) -> Option<Item<T>> {
+        // One variable, which the compiler makes the caller's: an order book is not copied on its way out.
+        let mut item = None;
+        for _ in 0..self.places.len() {
+            let turn = self.next;
+            self.next = if turn + 1 >= self.places.len() { 0 } else { turn + 1 };
+            let place = &mut self.places[turn];
+            if place.held.is_some() {
+                continue;
+            }
+            item = place.source.pop();
+            if let Some(Item::Epoch { connection, old, new, reason }) = item {
+                place.held = Some(Turn { connection, old, new, reason });
+                item = self.turn();
+            }
+            if item.is_some() {
+                break;
+            }
+        }
+        item
+    }
+
+    /// A source has come to a new socket. Tells of the earliest that all of its connection have come to.
+    #[cold]
+    fn turn(&mut self) -> Option<Item<T>> {
+        let turns = self.places.iter().filter_map(|place| place.held.as_ref());
+        let is_reached = |turn: &&Turn| !self.places.iter().any(|place| place.is_behind(turn));
+        let Turn { connection, new, .. } = *turns.filter(is_reached).min_by_key(|turn| turn.new)?;
+        let is_of_it = |turn: &mut Turn| (turn.connection, turn.new) == (connection, new);
+        // Told once, on behalf of all.
+        let told = self.places.iter_mut().filter_map(|place| place.held.take_if(is_of_it)).last();
+        told.map(|Turn { connection, old, new, reason }| Item::Epoch { connection, old, new, reason })
+    }
+
+    pub fn is_ready(&mut self) -> bool {
+        self.places.iter_mut().any(|place| place.held.is_none() && place.source.is_ready())
+    }
+
+    pub fn len(&self) -> usize {
+        self.places.iter().map(|place| place.source.len()).sum()
+    }
+
+    pub fn next_due(&self) -> Option<Nanos> {
+        self.places.iter().filter_map(|place| place.source.next_due()).min()
+    }
+
+    pub fn park(&self, asleep: bool) {
+        self.places.iter().for_each(|place| place.source.park(asleep));
+    }
+
+    /// More streams for the source that reads them already.
+    pub fn follow(&mut self, connection: ConnectionId, carries: TypeId, mut joining: Joining) {
+        for place in &mut self.places {
+            joining = place.source.follow(connection, carries, joining);
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::feed::Update;
+    use crate::model::Stamps;
+    use std::collections::VecDeque;
+
+    /// Gives values by their sockets, and tells of each new one, as every source does.
+    struct Script {
+        connection: ConnectionId,
+        seen: Epoch,
+        values: VecDeque<(u32, char)>,
+        /// The socket that is the newest where the script ends.
+        newest: u32,
+    }
+
+    impl Source<char> for Script {
+        fn pop(&mut self) -> Option<Item<char>> {
+            let new = Epoch(self.values.front().map_or(self.newest, |(epoch, _)| *epoch));
+            let old = self.seen;
+            self.seen = old.max(new);
+            if old != Epoch::default() && old < new {
+                return Some(Item::Epoch { connection: self.connection, old, new, reason: None });
+            }
+            let (epoch, value) = self.values.pop_front()?;
+            let (connection, epoch) = (self.connection, Epoch(epoch));
+            Some(Item::Data(Update { value, stamps: Stamps::default(), connection, epoch, version: 0 }))
+        }
+
+        fn is_ready(&mut self) -> bool {
+            !self.values.is_empty() || self.seen < Epoch(self.newest)
+        }
+
+        fn socket(&self) -> (ConnectionId, Epoch) {
+            (self.connection, self.seen)
+        }
+
+        fn len(&self) -> usize {
+            self.values.len()
+        }
+    }
+
+    fn script(connection: u16, seen: u32, values: &[(u32, char)], newest: u32) -> Box<dyn Source<char>> {
+        let (connection, values) = (ConnectionId(connection), values.iter().copied().collect());
+        Box::new(Script { connection, seen: Epoch(seen), values, newest })
+    }
+
+    /// Values as they are, new sockets as their numbers.
+    fn told<const N: usize>(scripts: [Box<dyn Source<char>>; N]) -> String {
+        let mut merge = Merge::new(Vec::from(scripts));
+        let told = std::iter::from_fn(|| {
+            merge.pop().map(|item| match item {
+                Item::Data(update) => update.value.to_string(),
+                Item::Epoch { new, .. } => format!(" {new} "),
+                Item::Gap { .. } => unreachable!("no script has gaps"),
+            })
+        });
+        let told = told.collect();
+        assert!(!merge.is_ready(), "a source was held for ever: {told}");
+        told
+    }
+
+    #[test]
+    fn sources_take_turns() {
+        let [some, others] = [[(1, 'a'), (1, 'b'), (1, 'c')], [(1, 'x'), (1, 'y'), (1, 'z')]];
+        assert_eq!(told([script(0, 1, &some, 1), script(0, 1, &others, 1)]), "axbycz");
+    }
+
+    #[test]
+    fn a_new_socket_is_told_once_after_all_of_the_old_one_and_before_all_of_the_new() {
+        let (short, long) = ([(1, 'a'), (2, 'B')], [(1, 'x'), (1, 'y'), (1, 'z'), (2, 'X')]);
+        let expected = "axyz 2 BX";
+        let told = told([script(0, 1, &short, 2), script(0, 1, &long, 2)]);
+        assert_eq!(told.replace("XB", "BX"), expected);
+    }
+
+    #[test]
+    fn a_source_that_brings_nothing_holds_nobody_up() {
+        assert_eq!(told([script(0, 1, &[(1, 'a'), (2, 'B')], 2), script(0, 1, &[], 2)]), "a 2 B");
+        // This one has never brought anything.
+        assert_eq!(told([script(0, 1, &[(1, 'a'), (2, 'B')], 2), script(0, 0, &[], 2)]), "a 2 B");
+    }
+
+    #[test]
+    fn one_that_missed_a_socket_waits_for_one_that_did_not() {
+        let (all, last) = ([(1, 'a'), (2, 'b'), (3, 'c')], [(1, 'x'), (3, 'z')]);
+        let told = told([script(0, 1, &all, 3), script(0, 1, &last, 3)]);
+        assert_eq!(told.replace("zc", "cz"), "ax 2 b 3 cz");
+    }
+
+    #[test]
+    fn connections_turn_by_themselves() {
+        let told = told([script(0, 1, &[(1, 'a'), (2, 'B')], 2), script(1, 1, &[(1, 'x'), (1, 'y'), (1, 'z')], 1)]);
+        assert_eq!(told, "ax 2 yBz");
+    }
+}

@@ -1,0 +1,59 @@
+//! Feeds whose writer may wait: for recordings and other sources that lose nothing by it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::reader::{Feed, Opening, open_with};
+use super::{FeedWriter, Overflow, Payload, Sockets, Update};
+use crate::model::{Clock, ConnectionId};
+use crate::sync::signal::Signal;
+
+/// How soon a writer that waits looks whether its reader is gone, should nobody wake it.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// A feed that loses nothing, because its writer waits for room: [`Overflow::Block`]. The ring holds `capacity` updates.
+///
+/// # Panics
+///
+/// If the capacity is zero or more than [`Overflow::CAPACITY_MAX`].
+pub fn blocking<T: Payload>(capacity: usize, clock: Arc<dyn Clock>) -> (BlockingWriter<T>, Feed<T>) {
+    let room = Arc::<Signal>::default();
+    let opening = Opening {
+        overflow: Overflow::DropNewest { capacity },
+        data_types: &[crate::model::DataType::Trade],
+        sockets: &[Arc::new(Sockets::new(ConnectionId(0)))],
+        clock,
+        signal: Arc::default(),
+    };
+    let (mut writers, feed) = open_with(opening, Some(room.clone()));
+    (BlockingWriter { writer: writers.remove(0), room }, feed)
+}
+
+/// The writing end of a feed that loses nothing.
+pub struct BlockingWriter<T: Payload> {
+    writer: FeedWriter<T>,
+    room: Arc<Signal>,
+}
+
+/// The reader is gone; this is what it did not get.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Abandoned<T>(pub Update<T>);
+
+impl<T: Payload> BlockingWriter<T> {
+    /// Appends an update and wakes the reader. Waits as long as there is no room.
+    ///
+    /// # Errors
+    /// [`Abandoned`] gives the update back when nobody will read it.
+    pub fn push(&mut self, update: Update<T>) -> Result<(), Abandoned<T>> {
+        let writer = &self.writer;
+        while !writer.has_room() && !writer.is_abandoned() {
+            self.room.wait_until(LOOK_EVERY, || writer.has_room() || writer.is_abandoned());
+        }
+        if self.writer.is_abandoned() {
+            return Err(Abandoned(update));
+        }
+        self.writer.push(update);
+        self.writer.flush();
+        Ok(())
+    }
+}

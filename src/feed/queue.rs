@@ -1,0 +1,177 @@
+//! A ring of a feed's own, from one connection's thread to its reader. When it is full the newest updates are dropped,
+//! counted, and seen by the reader as a gap in the place where they are missing.
+//!
+//! # Synchronization
+//!
+//! * The ring is rtrb's: single producer, single consumer, Release and Acquire on its own indices.
+//! * `Written::dropped` is stored after every push before that drop (Release in `Count::add`), and loaded before the
+//!   reader looks into the ring (Acquire in `Count::get`): a ring found empty after that load held nothing that came
+//!   before the drop, so the gap is at its end.
+//! * Each slot carries the number of drops before it, so a gap in the middle needs no slot and no message of its own.
+//! * An update is counted as delivered before its slot is free, so the writer never counts more of them waiting than
+//!   there are slots. Another thread may: what comes in while it adds up is in the last count it loads, the arrivals.
+
+use std::iter;
+use std::sync::Arc;
+
+use rtrb::{Consumer, Producer, RingBuffer};
+
+use super::account::{Account, Written};
+use super::sockets::SocketsSeen;
+use super::source::Source;
+use super::{Item, Payload, Update};
+use crate::model::{ConnectionId, Epoch};
+use crate::sync::signal::Signal;
+
+struct Slot<T> {
+    update: Update<T>,
+    // All updates dropped before this one.
+    dropped_before: u64,
+}
+
+/// What a ring of so many updates takes, in bytes.
+pub fn ring_bytes<T>(capacity: usize) -> usize {
+    capacity.saturating_mul(size_of::<Slot<T>>())
+}
+
+/// Both ends of a ring, and an entry in the feed's account.
+pub(super) fn queue<T: Payload>(
+    capacity: usize,
+    account: &Arc<Account>,
+    written: Arc<Written>,
+    sockets: SocketsSeen,
+    room: Option<Arc<Signal>>,
+) -> (QueueWriter<T>, Queue<T>) {
+    let (mut ring, mut queued) = RingBuffer::new(capacity);
+    warm_up(&mut ring, &mut queued);
+    account.add_bytes(ring_bytes::<T>(capacity));
+    let writer = QueueWriter { ring, written: written.clone(), dropped: 0 };
+    (writer, Queue { ring: queued, account: account.clone(), written, reported: 0, sockets, room })
+}
+
+/// Touches all of the memory, so that the connection's thread does not meet it page by page.
+fn warm_up<T: Payload>(ring: &mut Producer<Slot<T>>, queued: &mut Consumer<Slot<T>>) {
+    let blank = || Slot { update: Update::blank(), dropped_before: 0 };
+    while ring.push(blank()).is_ok() {}
+    while queued.pop().is_ok() {}
+}
+
+/// The writing end.
+pub(super) struct QueueWriter<T> {
+    ring: Producer<Slot<T>>,
+    written: Arc<Written>,
+    // The writer's own copy of `Written::dropped`.
+    dropped: u64,
+}
+
+impl<T: Payload> QueueWriter<T> {
+    /// Appends an update, or counts it as dropped if there is no room. Never waits.
+    #[inline]
+    pub fn push(&mut self, update: &Update<T>) {
+        self.written.received.add(1);
+        let dropped_before = self.dropped;
+        let Ok(place) = self.ring.write_chunk_uninit(1) else { return self.drop_newest() };
+        // The place is known before the update is copied, so it is copied once, into the ring.
+        place.fill_from_iter(iter::once_with(|| Slot { update: *update, dropped_before }));
+    }
+
+    /// There is room for an update.
+    pub fn has_room(&self) -> bool {
+        !self.ring.is_full()
+    }
+
+    /// Looks how many updates wait.
+    #[inline]
+    pub fn note_depth(&self) {
+        self.written.depth_max.raise((self.ring.buffer().capacity() - self.ring.slots()) as u64);
+    }
+
+    #[cold]
+    fn drop_newest(&mut self) {
+        self.dropped += 1;
+        self.written.dropped.add(1);
+    }
+}
+
+/// The reading end.
+pub(super) struct Queue<T> {
+    ring: Consumer<Slot<T>>,
+    account: Arc<Account>,
+    written: Arc<Written>,
+    // Drops that the reader has been told of.
+    reported: u64,
+    sockets: SocketsSeen,
+    // Where a writer waits for room, if it does that.
+    room: Option<Arc<Signal>>,
+}
+
+impl<T: Payload> Queue<T> {
+    #[cold]
+    fn at_the_end(&mut self) -> Option<Item<T>> {
+        // Before the ring is looked at: what was pushed before these is visible below.
+        let (dropped, socket) = (self.written.dropped.get(), self.sockets.unseen());
+        if dropped == self.reported && socket.is_none() {
+            return None;
+        }
+        // An update that came in meanwhile may belong before the gap: let it go first, it knows.
+        if !self.ring.is_empty() {
+            return self.pop();
+        }
+        if dropped > self.reported { Some(self.gap(dropped)) } else { self.sockets.arrive(socket?) }
+    }
+
+    /// Copies the update in front, once: from its slot to whoever pops.
+    #[inline]
+    fn take(&mut self) -> Option<Item<T>> {
+        let item = self.ring.peek().ok().map(|next| Item::Data(next.update));
+        self.account.read.delivered.add(1);
+        if let Ok(slot) = self.ring.read_chunk(1) {
+            slot.commit_all();
+        }
+        if let Some(room) = &self.room {
+            room.notify();
+        }
+        item
+    }
+
+    fn gap(&mut self, dropped: u64) -> Item<T> {
+        let missed = dropped - self.reported;
+        self.reported = dropped;
+        Item::Gap { missed }
+    }
+}
+
+impl<T: Payload> Source<T> for Queue<T> {
+    #[inline]
+    fn pop(&mut self) -> Option<Item<T>> {
+        let Ok(next) = self.ring.peek() else { return self.at_the_end() };
+        let (dropped, epoch) = (next.dropped_before, next.update.epoch);
+        if dropped > self.reported {
+            return Some(self.gap(dropped));
+        }
+        if let Some(turn) = self.sockets.arrive(epoch) {
+            return Some(turn);
+        }
+        self.take()
+    }
+
+    fn is_ready(&mut self) -> bool {
+        !self.ring.is_empty() || self.written.dropped.get() > self.reported || self.sockets.unseen().is_some()
+    }
+
+    fn socket(&self) -> (ConnectionId, Epoch) {
+        self.sockets.seen()
+    }
+
+    fn len(&self) -> usize {
+        self.ring.slots()
+    }
+}
+
+impl<T> Drop for Queue<T> {
+    fn drop(&mut self) {
+        if let Some(room) = &self.room {
+            room.notify();
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! The reading end of a feed: merges what its connections bring.
+//!
+//! # Synchronization
+//!
+//! * Sources synchronize for themselves; see `queue`, `conflate` and `follow`.
+//! * `joined` counts what was sent over `joins` (JOINED, Release), and is loaded before the reader looks there (Acquire).
+//! * `writers` is lowered by each writer after its last write (LAST-WRITE, Release), and loaded before the reader looks
+//!   whether anything is left (Acquire).
+//! * A sleeping reader and its writers meet in `sync::signal`; all of the above is the data. A reader of a shared ring
+//!   also says that it sleeps in `sync::sleepers`, so that the writer need not ask each reader.
+
+use std::any::TypeId;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use super::account::Account;
+use super::follow::Joining;
+use super::latency::Latencies;
+use super::merge::Merge;
+use super::queue::queue;
+use super::sockets::{Sockets, SocketsSeen};
+use super::source::Source;
+use super::{FeedCounts, FeedWriter, Item, Overflow, Payload, Update};
+use crate::model::{Clock, ConnectionId, DataType, Nanos};
+use crate::sync::signal::Signal;
+
+/// What both ends share, besides their sources.
+pub(super) struct Shared {
+    pub signal: Arc<Signal>,
+    pub joined: AtomicU64,
+    pub writers: AtomicUsize,
+    pub account: Arc<Account>,
+}
+
+/// What a writer adds to a feed.
+pub(super) enum Join<T> {
+    Source(Box<dyn Source<T>>),
+    /// More streams for the source that reads them from a shared ring.
+    Streams {
+        connection: ConnectionId,
+        carries: TypeId,
+        joining: Joining,
+    },
+    /// The state of streams that run already.
+    States(Vec<Update<T>>),
+}
+
+/// How a feed is made.
+pub struct Opening<'a> {
+    /// What becomes of updates that are not read in time.
+    pub overflow: Overflow,
+    /// The types of its streams.
+    pub data_types: &'a [DataType],
+    /// The connections that may bring something, a writing end for each.
+    pub sockets: &'a [Arc<Sockets>],
+    /// Tells the time for latencies and intervals.
+    pub clock: Arc<dyn Clock>,
+    /// What the reader sleeps on: its own, or that of several feeds that one thread reads.
+    pub signal: Arc<Signal>,
+}
+
+/// A feed and its writing ends. Rings of its own are allocated here and never after.
+///
+/// # Panics
+///
+/// If there is no connection, or if [`Overflow::problem`] has something to say.
+pub fn open<T: Payload>(opening: Opening<'_>) -> (Vec<FeedWriter<T>>, Feed<T>) {
+    open_with(opening, None)
+}
+
+/// The same, and the reader tells when there is room again.
+pub(super) fn open_with<T: Payload>(opening: Opening<'_>, room: Option<Arc<Signal>>) -> (Vec<FeedWriter<T>>, Feed<T>) {
+    let Opening { overflow, data_types, sockets, clock, signal } = opening;
+    assert!(!sockets.is_empty(), "a feed without a writer brings nothing");
+    let problem = overflow.problem();
+    assert!(problem.is_none(), "{}", problem.unwrap_or_default());
+    let account = Arc::<Account>::default();
+    let writers = AtomicUsize::new(sockets.len());
+    let shared = Arc::new(Shared { signal, joined: AtomicU64::new(0), writers, account: account.clone() });
+    let capacity = overflow.own_ring(data_types.iter().copied());
+    let (joins, joining) = channel();
+    let mut sources: Vec<Box<dyn Source<T>>> = Vec::new();
+    let mut writer = |sockets: &Arc<Sockets>| {
+        let written = account.add_writer();
+        let queue = capacity.map(|capacity| {
+            let seen = SocketsSeen::new(sockets.clone());
+            let (writer, queue) = queue(capacity, &account, written.clone(), seen, room.clone());
+            sources.push(Box::new(queue));
+            writer
+        });
+        FeedWriter {
+            queue,
+            marks: Vec::new(),
+            follows: Vec::new(),
+            joins: joins.clone(),
+            shared: shared.clone(),
+            written,
+            sockets: sockets.clone(),
+            clock: clock.clone(),
+            overflow,
+            unflushed: false,
+        }
+    };
+    let writers = sockets.iter().map(&mut writer).collect();
+    let (sources, states) = (Merge::new(sources), VecDeque::new());
+    (writers, Feed { sources, states, joining, joined: 0, shared, clock, latencies: None, asleep: false })
+}
+
+/// Updates of some streams, of one type or, as a `Feed<Event>`, of any. Belongs to one thread at a time: it may be sent,
+/// not shared. What becomes of updates that are not read in time is settled by its [`Overflow`].
+///
+/// Items of one stream come in order. Streams of different connections or types, or of different policies, are merged
+/// as they come.
+///
+/// ```compile_fail
+/// fn cloned<T: Clone>() {}
+/// cloned::<hoga::feed::Feed<hoga::model::Trade>>(); // one reader: open another feed
+/// ```
+///
+/// ```
+/// fn sent<T: Send>() {}
+/// sent::<hoga::feed::Feed<hoga::model::Trade>>();
+/// ```
+pub struct Feed<T> {
+    sources: Merge<T>,
+    // What comes before all else.
+    states: VecDeque<Update<T>>,
+    joining: Receiver<Join<T>>,
+    joined: u64,
+    shared: Arc<Shared>,
+    clock: Arc<dyn Clock>,
+    latencies: Option<Box<Latencies>>,
+    // Its sources have been told to wake it.
+    asleep: bool,
+}
+
+impl<T: Payload> Feed<T> {
+    /// The next item, if there is one. Never waits.
+    #[inline]
+    pub fn pop(&mut self) -> Option<Item<T>> {
+        if self.has_joining() {
+            self.join();
+        }
+        let item = if self.states.is_empty() { self.sources.pop() } else { self.pop_state() };
+        if let (Some(latencies), Some(Item::Data(update))) = (&mut self.latencies, &item) {
+            latencies.record(&update.stamps, self.clock.now());
+        }
+        item
+    }
+
+    /// Fills `items` from the front with what waits, and gives the number.
+    pub fn pop_batch(&mut self, items: &mut [Item<T>]) -> usize {
+        for (popped, place) in items.iter_mut().enumerate() {
+            match self.pop() {
+                Some(item) => *place = item,
+                None => return popped,
+            }
+        }
+        items.len()
+    }
+
+    /// How many updates wait. More may come in as this returns.
+    pub fn peek_len(&mut self) -> usize {
+        if self.has_joining() {
+            self.join();
+        }
+        self.states.len() + self.sources.len()
+    }
+
+    /// Sleeps until there is something to pop or the feed is closed, at most `timeout`; true if so. Now and then nothing
+    /// is popped then, because what came was not for this reader or had been merged already. Never spins.
+    pub fn wait(&mut self, timeout: Duration) -> bool {
+        if self.is_ready() || timeout.is_zero() {
+            return self.is_ready();
+        }
+        let deadline = self.clock.now() + timeout;
+        self.park(true);
+        let ready = self.sleep_until(deadline);
+        self.park(false);
+        ready
+    }
+
+    /// Nothing will come any more: the writers are gone and everything was popped.
+    pub fn is_closed(&mut self) -> bool {
+        self.has_ended() && !self.has_item() && self.next_due().is_none()
+    }
+
+    /// Nothing more will come in.
+    pub(crate) fn has_ended(&self) -> bool {
+        // Acquire, pairs with LAST-WRITE in `FeedWriter::drop`.
+        self.shared.writers.load(Acquire) == 0
+    }
+
+    /// What came in and what became of it.
+    pub fn counts(&self) -> FeedCounts {
+        self.shared.account.counts()
+    }
+
+    /// What came in and what became of it, for others than the reader.
+    pub fn account(&self) -> Arc<Account> {
+        self.shared.account.clone()
+    }
+
+    /// From now on, each update that is popped is recorded. Costs a look at the clock for each.
+    pub fn measure_latencies(&mut self) {
+        let now = self.clock.now();
+        self.latencies.get_or_insert_with(|| Box::new(Latencies::since(now)));
+    }
+
+    /// How long updates took, since [`measure_latencies`](Self::measure_latencies) was called.
+    pub fn latencies(&self) -> Option<&Latencies> {
+        self.latencies.as_deref()
+    }
+
+    #[cold]
+    fn pop_state(&mut self) -> Option<Item<T>> {
+        let state = self.states.pop_front()?;
+        self.shared.account.read.delivered.add(1);
+        Some(Item::Data(state))
+    }
+
+    /// A writer has added something.
+    #[inline]
+    fn has_joining(&self) -> bool {
+        // Acquire, pairs with JOINED in `FeedWriter::join`.
+        self.shared.joined.load(Acquire) != self.joined
+    }
+
+    #[cold]
+    fn join(&mut self) {
+        while let Ok(join) = self.joining.try_recv() {
+            self.joined += 1;
+            match join {
+                Join::Source(source) => self.add(source),
+                Join::States(states) => self.states.extend(states),
+                Join::Streams { connection, carries, joining } => self.sources.follow(connection, carries, joining),
+            }
+        }
+    }
+
+    fn sleep_until(&mut self, deadline: Nanos) -> bool {
+        let signal = self.shared.signal.clone();
+        loop {
+            let (now, due, joined) = (self.clock.now(), self.next_due(), self.joined);
+            let until = due.map_or(deadline, |due| due.min(deadline));
+            // Also awake when there is something new to wait for.
+            let changed = signal
+                .wait_until(until.since(now), || self.is_ready() || self.joined != joined || self.next_due() != due);
+            if self.is_ready() || (!changed && until == deadline) {
+                return self.is_ready();
+            }
+        }
+    }
+
+    /// Its thread falls asleep, or has woken: writers of shared rings are told. Twice is once.
+    pub(crate) fn park(&mut self, asleep: bool) {
+        if std::mem::replace(&mut self.asleep, asleep) != asleep {
+            self.sources.park(asleep);
+        }
+    }
+
+    /// There is something to pop, or nothing will ever be.
+    pub(crate) fn is_ready(&mut self) -> bool {
+        // What rests is still to come.
+        self.has_item() || (self.has_ended() && self.next_due().is_none())
+    }
+
+    fn has_item(&mut self) -> bool {
+        if self.has_joining() {
+            self.join();
+        }
+        !self.states.is_empty() || self.sources.is_ready()
+    }
+
+    /// When something can be popped that cannot be popped yet.
+    pub(crate) fn next_due(&self) -> Option<Nanos> {
+        self.sources.next_due()
+    }
+
+    fn add(&mut self, source: Box<dyn Source<T>>) {
+        if self.asleep {
+            source.park(true);
+        }
+        self.sources.add(source);
+    }
+}
+
+/// Takes what waits, as [`Feed::pop`] does. Its end is not for good: more may come later.
+impl<T: Payload> Iterator for Feed<T> {
+    type Item = Item<T>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Item<T>> {
+        self.pop()
+    }
+}
+
+impl<T> Drop for Feed<T> {
+    fn drop(&mut self) {
+        if self.asleep {
+            self.sources.park(false);
+        }
+        self.shared.account.reader_gone.store(true, Relaxed);
+    }
+}

@@ -1,0 +1,165 @@
+//! The writing end of a feed: what one connection's thread does for it.
+
+use std::any::TypeId;
+use std::borrow::Borrow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::mpsc::Sender;
+
+use super::account::Written;
+use super::conflate::{Conflated, Newest, Stream};
+use super::follow::{Broadcaster, Followed};
+use super::queue::QueueWriter;
+use super::reader::{Join, Shared};
+use super::sockets::{Sockets, SocketsSeen};
+use super::{Overflow, Payload, Update};
+use crate::model::{Clock, Words};
+use crate::sync::dirty::{self, Marker};
+use crate::sync::latest::Reader;
+use crate::sync::sleepers::Sleepers;
+
+/// A writing end of a feed, on a connection's thread. Updates of one writer stay in order.
+pub struct FeedWriter<T> {
+    pub(super) queue: Option<QueueWriter<T>>,
+    /// Streams that are conflated, as they were added.
+    pub(super) marks: Vec<Marker>,
+    /// The types of which there is a source that reads the shared ring.
+    pub(super) follows: Vec<TypeId>,
+    pub(super) joins: Sender<Join<T>>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) written: Arc<Written>,
+    pub(super) sockets: Arc<Sockets>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) overflow: Overflow,
+    /// Something happened since the last flush that a sleeping reader waits for.
+    pub(super) unflushed: bool,
+}
+
+/// A stream of a feed that is conflated: what to mark when it changes.
+#[derive(Debug, Clone, Copy)]
+pub struct Mark {
+    set: usize,
+    key: usize,
+}
+
+impl<T: Payload> FeedWriter<T> {
+    /// What becomes of updates that are not read in time.
+    pub fn overflow(&self) -> Overflow {
+        self.overflow
+    }
+
+    /// Appends an update to the feed's own ring, or counts it as dropped if the reader has not kept up. Never blocks and
+    /// wakes nobody: call [`flush`](Self::flush) after each batch. True if this is the first thing to flush.
+    ///
+    /// An update that is kept elsewhere is best lent: then it is copied once.
+    #[inline]
+    pub fn push(&mut self, update: impl Borrow<Update<T>>) -> bool {
+        if let Some(queue) = &mut self.queue {
+            queue.push(update.borrow());
+        }
+        !std::mem::replace(&mut self.unflushed, true)
+    }
+
+    /// There is room for an update in the feed's own ring, if it has one.
+    pub(super) fn has_room(&self) -> bool {
+        self.queue.as_ref().is_none_or(QueueWriter::has_room)
+    }
+
+    /// A stream that is conflated has a new newest value. True if this is the first thing to flush.
+    #[inline]
+    pub fn mark(&mut self, mark: Mark) -> bool {
+        self.written.received.add(1);
+        self.marks[mark.set].mark(mark.key);
+        !std::mem::replace(&mut self.unflushed, true)
+    }
+
+    /// Counts an update that the reader did not ask for.
+    #[inline]
+    pub fn filter(&mut self) {
+        self.written.received.add(1);
+        self.written.filtered.add(1);
+    }
+
+    /// Wakes the reader if it sleeps and anything happened since the last flush. A fence and a load otherwise.
+    #[inline]
+    pub fn flush(&mut self) {
+        if std::mem::take(&mut self.unflushed) {
+            if let Some(queue) = &self.queue {
+                queue.note_depth();
+            }
+            self.shared.signal.notify();
+        }
+    }
+
+    /// Wakes the reader if it sleeps. After [`Sleepers::any`], which has the fence for all of them.
+    pub fn wake(&self) {
+        self.shared.signal.notify_fenced();
+    }
+
+    /// The reader is gone; nothing will be seen any more.
+    pub fn is_abandoned(&self) -> bool {
+        self.shared.account.reader_gone.load(Relaxed)
+    }
+
+    /// Adds streams that are conflated, in the order of their marks: where their newest values are, and up to which
+    /// version the reader need not see them.
+    pub fn conflate<U>(&mut self, streams: Vec<(Reader<U>, u64)>) -> Vec<Mark>
+    where
+        U: Payload + Into<T>,
+    {
+        let (marker, drain) = dirty::set(streams.len());
+        let set = self.marks.len();
+        let marks = (0..streams.len()).map(|key| Mark { set, key }).collect();
+        self.marks.push(marker);
+        let stream = |(newest, version)| Stream::new(Box::new(newest) as Box<dyn Newest<T>>, version);
+        let streams = streams.into_iter().map(stream).collect();
+        let mut source = Conflated::new(drain, streams, self.shared.account.clone(), self.sockets_seen());
+        if let Overflow::Throttle(interval) = self.overflow {
+            source = source.throttled(interval, self.clock.clone());
+        }
+        self.join(Join::Source(Box::new(source)));
+        marks
+    }
+
+    /// Adds streams that are read from a shared ring, and their state at this moment.
+    pub fn follow<U>(
+        &mut self,
+        ring: &Broadcaster<U>,
+        sleepers: &Arc<Sleepers>,
+        streams: Vec<Followed>,
+        states: Vec<Update<T>>,
+    ) where
+        U: Payload + Words + Into<T>,
+    {
+        self.shared.account.add_streams(streams.iter().filter_map(Followed::begins));
+        self.written.received.add(states.len() as u64);
+        self.join(Join::States(states));
+        let (connection, carries) = (self.sockets.connection(), TypeId::of::<U>());
+        if self.follows.contains(&carries) {
+            return self.join(Join::Streams { connection, carries, joining: ring.joining(streams) });
+        }
+        self.follows.push(carries);
+        let (account, sockets) = (self.shared.account.clone(), self.sockets_seen());
+        self.join(Join::Source(Box::new(ring.follower(connection, account, sockets, sleepers.clone(), streams))));
+    }
+
+    fn sockets_seen(&self) -> SocketsSeen {
+        SocketsSeen::new(self.sockets.clone())
+    }
+
+    fn join(&mut self, join: Join<T>) {
+        // A reader that is gone needs nothing.
+        let _ = self.joins.send(join);
+        // JOINED: Release, pairs with the Acquire in `Feed::pop`.
+        self.shared.joined.fetch_add(1, Release);
+        self.shared.signal.notify();
+    }
+}
+
+impl<T> Drop for FeedWriter<T> {
+    fn drop(&mut self) {
+        // LAST-WRITE: Release, pairs with the Acquire in `Feed::is_closed`.
+        self.shared.writers.fetch_sub(1, Release);
+        self.shared.signal.notify();
+    }
+}

@@ -1,0 +1,161 @@
+//! Small values as a few bits, side by side in a word.
+
+use super::{Change, Date, DateTime, Interval, MarketState, MarketWarning, Side, StreamType, Time};
+
+/// A value of a few bits.
+pub(super) trait Bits: Sized {
+    /// How many.
+    const WIDTH: u32;
+
+    /// The value in the lowest of them; the others are 0.
+    fn bits(&self) -> u64;
+
+    /// Reads what `bits` gave. Any bits give a value, which is meaningless if they are not from `bits`.
+    fn from_bits(bits: u64) -> Self;
+}
+
+/// A word that is filled or emptied value by value, from its lowest bit up.
+pub(super) struct Packed {
+    word: u64,
+    at: u32,
+}
+
+impl Packed {
+    /// Nothing yet.
+    pub(super) const EMPTY: Self = Self { word: 0, at: 0 };
+
+    /// To be emptied.
+    #[inline]
+    pub(super) fn new(word: u64) -> Self {
+        Self { word, at: 0 }
+    }
+
+    /// Adds a value. Together they have at most 64 bits.
+    #[inline]
+    pub(super) fn push<B: Bits>(&mut self, value: &B) {
+        self.word |= value.bits() << self.at;
+        self.at += B::WIDTH;
+    }
+
+    /// Takes the next value, in the order in which they were pushed.
+    #[inline]
+    pub(super) fn pop<B: Bits>(&mut self) -> B {
+        let bits = self.word >> self.at & (u64::MAX >> (u64::BITS - B::WIDTH));
+        self.at += B::WIDTH;
+        B::from_bits(bits)
+    }
+
+    /// All that was pushed.
+    #[inline]
+    pub(super) fn word(&self) -> u64 {
+        self.word
+    }
+}
+
+impl Bits for bool {
+    const WIDTH: u32 = 1;
+
+    #[inline]
+    fn bits(&self) -> u64 {
+        u64::from(*self)
+    }
+
+    #[inline]
+    fn from_bits(bits: u64) -> Self {
+        bits != 0
+    }
+}
+
+/// Enums are as many bits as their variants need; bits that are no variant read as the first.
+macro_rules! enums {
+    ($($type:ident { $first:ident $($variant:ident)* })*) => {$(
+        impl Bits for $type {
+            const WIDTH: u32 = usize::BITS - [$(Self::$variant),*].len().leading_zeros();
+
+            #[inline]
+            fn bits(&self) -> u64 {
+                // Written out, so that no variant is forgotten; the compiler sees that it is the number itself.
+                match self {
+                    Self::$first => Self::$first as u64,
+                    $(Self::$variant => Self::$variant as u64,)*
+                }
+            }
+
+            #[inline]
+            fn from_bits(bits: u64) -> Self {
+                match bits {
+                    $(bits if bits == Self::$variant as u64 => Self::$variant,)*
+                    _ => Self::$first,
+                }
+            }
+        }
+    )*};
+}
+
+enums! {
+    Change { Rise Even Fall }
+    Side { Ask Bid }
+    MarketState { Preview Active Delisted Unknown }
+    MarketWarning { None Caution Unknown }
+    StreamType { Snapshot Realtime }
+    Interval { Second1 Minute1 Minute3 Minute5 Minute10 Minute15 Minute30 Minute60 Minute240 }
+}
+
+impl Bits for Date {
+    const WIDTH: u32 = 32;
+
+    #[inline]
+    fn bits(&self) -> u64 {
+        let Self { year, month, day } = *self;
+        u64::from(year) | u64::from(month) << 16 | u64::from(day) << 24
+    }
+
+    #[inline]
+    fn from_bits(bits: u64) -> Self {
+        Self { year: bits as u16, month: (bits >> 16) as u8, day: (bits >> 24) as u8 }
+    }
+}
+
+impl Bits for Time {
+    const WIDTH: u32 = 24;
+
+    #[inline]
+    fn bits(&self) -> u64 {
+        let Self { hour, minute, second } = *self;
+        u64::from(hour) | u64::from(minute) << 8 | u64::from(second) << 16
+    }
+
+    #[inline]
+    fn from_bits(bits: u64) -> Self {
+        Self { hour: bits as u8, minute: (bits >> 8) as u8, second: (bits >> 16) as u8 }
+    }
+}
+
+impl Bits for DateTime {
+    const WIDTH: u32 = Date::WIDTH + Time::WIDTH;
+
+    #[inline]
+    fn bits(&self) -> u64 {
+        let Self { date, time } = self;
+        date.bits() | time.bits() << Date::WIDTH
+    }
+
+    #[inline]
+    fn from_bits(bits: u64) -> Self {
+        Self { date: Date::from_bits(bits), time: Time::from_bits(bits >> Date::WIDTH) }
+    }
+}
+
+impl Bits for Option<Date> {
+    const WIDTH: u32 = 1 + Date::WIDTH;
+
+    #[inline]
+    fn bits(&self) -> u64 {
+        self.map_or(0, |date| 1 | date.bits() << 1)
+    }
+
+    #[inline]
+    fn from_bits(bits: u64) -> Self {
+        (bits & 1 != 0).then_some(Date::from_bits(bits >> 1))
+    }
+}

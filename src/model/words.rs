@@ -1,0 +1,400 @@
+//! Values as rows of 64-bit words, so that threads can share them word by word through atomics, without unsafe code.
+
+use super::bits::{Bits, Packed};
+use super::{Candle, Level, Nanos, Orderbook, Stamps, Ticker, Trade};
+
+/// A value as a row of 64-bit words. The words mean something only to the same build of this crate.
+pub trait Words: Sized {
+    /// The most words that [`put`](Self::put) writes.
+    const MAX: usize;
+
+    /// Gives the words of the value to `word`, one after the other.
+    fn put(&self, word: &mut impl FnMut(u64));
+
+    /// Reads what [`put`](Self::put) wrote; `word` gives the next one and is not asked for more than there were. Any words
+    /// give a value, which is meaningless if they are not from `put`: at most `MAX` are read, and nothing panics, now or
+    /// when the value is used.
+    fn take(word: &mut impl FnMut() -> u64) -> Self;
+}
+
+impl Words for u64 {
+    const MAX: usize = 1;
+
+    #[inline]
+    fn put(&self, word: &mut impl FnMut(u64)) {
+        word(*self);
+    }
+
+    #[inline]
+    fn take(word: &mut impl FnMut() -> u64) -> Self {
+        word()
+    }
+}
+
+impl Words for f64 {
+    const MAX: usize = 1;
+
+    #[inline]
+    fn put(&self, word: &mut impl FnMut(u64)) {
+        word(self.to_bits());
+    }
+
+    #[inline]
+    fn take(word: &mut impl FnMut() -> u64) -> Self {
+        Self::from_bits(word())
+    }
+}
+
+impl Words for Nanos {
+    const MAX: usize = 1;
+
+    #[inline]
+    fn put(&self, word: &mut impl FnMut(u64)) {
+        word(self.0);
+    }
+
+    #[inline]
+    fn take(word: &mut impl FnMut() -> u64) -> Self {
+        Self(word())
+    }
+}
+
+/// The most words of a field.
+const fn words_of<T, W: Words>(_: fn(&T) -> &W) -> usize {
+    W::MAX
+}
+
+/// The bits of a field.
+const fn bits_of<T, B: Bits>(_: fn(&T) -> &B) -> usize {
+    B::WIDTH as usize
+}
+
+/// The words of a number that may be absent, and the bits for its presence.
+const fn one_of<T>(_: fn(&T) -> &Option<f64>) -> usize {
+    1
+}
+
+/// How the fields of a struct become words: those on their own first; then each `[...]`, which shares one word; then
+/// each number that may be absent. Of the last, `[... | ...]` says in which word there is a bit for their presence.
+///
+/// A struct is taken apart and put together in full, so a field that is forgotten here does not compile.
+macro_rules! words {
+    ($($type:ident { $($own:ident)* $([$($packed:ident)* $(| $($optional:ident)*)?])* })*) => {$(
+        impl Words for $type {
+            const MAX: usize = 0
+                $(+ words_of(|it: &$type| &it.$own))*
+                $(+ 1 $($(+ one_of(|it: &$type| &it.$optional))*)?)*;
+
+            #[inline]
+            fn put(&self, word: &mut impl FnMut(u64)) {
+                let Self { $($own,)* $($($packed,)* $($($optional,)*)?)* } = self;
+                $($own.put(word);)*
+                $({
+                    const {
+                        let bits = 0 $(+ bits_of(|it: &$type| &it.$packed))* $($(+ one_of(|it: &$type| &it.$optional))*)?;
+                        assert!(bits <= 64, "they do not fit into one word");
+                    }
+                    let mut bits = Packed::EMPTY;
+                    $(bits.push($packed);)*
+                    $($(bits.push(&$optional.is_some());)*)?
+                    word(bits.word());
+                    $($($optional.unwrap_or_default().put(word);)*)?
+                })*
+            }
+
+            #[inline]
+            fn take(word: &mut impl FnMut() -> u64) -> Self {
+                $(let $own = Words::take(word);)*
+                $(
+                    let mut bits = Packed::new(word());
+                    $(let $packed = bits.pop();)*
+                    $($(let $optional = bits.pop::<bool>();)*)?
+                    $($(let $optional = $optional.then_some(f64::take(word));)*)?
+                )*
+                Self { $($own,)* $($($packed,)* $($($optional,)*)?)* }
+            }
+        }
+    )*};
+}
+
+words! {
+    Stamps { exchange_ms received published }
+    Level { price size }
+    Ticker {
+        market opening_price high_price low_price trade_price prev_closing_price acc_trade_price change_price
+        signed_change_price change_rate signed_change_rate trade_volume acc_trade_volume trade_timestamp acc_ask_volume
+        acc_bid_volume highest_52_week_price lowest_52_week_price timestamp acc_trade_price_24h acc_trade_volume_24h
+        [trade_date highest_52_week_date]
+        [lowest_52_week_date trade_time change ask_bid market_state market_warning stream_type]
+        [delisting_date is_trading_suspended]
+    }
+    Trade {
+        market timestamp trade_timestamp trade_price trade_volume prev_closing_price change_price sequential_id
+        [
+            trade_date trade_time ask_bid change stream_type
+            | best_ask_price best_ask_size best_bid_price best_bid_size
+        ]
+    }
+    Orderbook { market timestamp total_ask_size total_bid_size asks bids [stream_type | level] }
+    Candle {
+        market opening_price high_price low_price trade_price candle_acc_trade_volume candle_acc_trade_price timestamp
+        [candle_date_time_utc interval stream_type]
+        [candle_date_time_kst]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::{
+        Change, Date, DateTime, Event, Interval, Levels, MAX_LEVELS, Market, MarketState, MarketWarning, Side,
+        StreamType, Time,
+    };
+
+    /// Makes values from numbers that a test drew.
+    struct Draw<'a>(&'a [u64]);
+
+    impl Draw<'_> {
+        fn number(&mut self) -> u64 {
+            let Some((first, rest)) = self.0.split_first() else { return 0 };
+            self.0 = rest;
+            *first
+        }
+
+        fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
+            all[self.number() as usize % all.len()]
+        }
+
+        fn float(&mut self) -> f64 {
+            let float = f64::from_bits(self.number());
+            if float.is_nan() { -0.0 } else { float }
+        }
+
+        fn perhaps<T>(&mut self, make: impl Fn(&mut Self) -> T) -> Option<T> {
+            self.number().is_multiple_of(2).then(|| make(self))
+        }
+
+        fn market(&mut self) -> Market {
+            let base = (0..1 + self.number() % 19).map(|_| char::from(self.one_of(b"ABCXYZ019")));
+            format!("KRW-{}", base.collect::<String>()).parse().unwrap()
+        }
+
+        fn date(&mut self) -> Date {
+            let number = self.number();
+            Date { year: number as u16, month: (number >> 20) as u8, day: (number >> 40) as u8 }
+        }
+
+        fn time(&mut self) -> Time {
+            let number = self.number();
+            Time { hour: number as u8, minute: (number >> 20) as u8, second: (number >> 40) as u8 }
+        }
+
+        fn date_time(&mut self) -> DateTime {
+            DateTime { date: self.date(), time: self.time() }
+        }
+
+        fn stream_type(&mut self) -> StreamType {
+            self.one_of(&[StreamType::Snapshot, StreamType::Realtime])
+        }
+
+        fn change(&mut self) -> Change {
+            self.one_of(&[Change::Rise, Change::Even, Change::Fall])
+        }
+
+        fn side(&mut self) -> Side {
+            self.one_of(&[Side::Ask, Side::Bid])
+        }
+
+        fn levels(&mut self) -> Levels {
+            let mut levels = Levels::EMPTY;
+            for _ in 0..self.number() % (MAX_LEVELS as u64 + 1) {
+                levels.push(Level { price: self.float(), size: self.float() });
+            }
+            levels
+        }
+
+        fn ticker(&mut self) -> Ticker {
+            Ticker {
+                market: self.market(),
+                opening_price: self.float(),
+                high_price: self.float(),
+                low_price: self.float(),
+                trade_price: self.float(),
+                prev_closing_price: self.float(),
+                acc_trade_price: self.float(),
+                change: self.change(),
+                change_price: self.float(),
+                signed_change_price: self.float(),
+                change_rate: self.float(),
+                signed_change_rate: self.float(),
+                ask_bid: self.side(),
+                trade_volume: self.float(),
+                acc_trade_volume: self.float(),
+                trade_date: self.date(),
+                trade_time: self.time(),
+                trade_timestamp: self.number(),
+                acc_ask_volume: self.float(),
+                acc_bid_volume: self.float(),
+                highest_52_week_price: self.float(),
+                highest_52_week_date: self.date(),
+                lowest_52_week_price: self.float(),
+                lowest_52_week_date: self.date(),
+                market_state: self.one_of(&[
+                    MarketState::Preview,
+                    MarketState::Active,
+                    MarketState::Delisted,
+                    MarketState::Unknown,
+                ]),
+                is_trading_suspended: self.one_of(&[false, true]),
+                delisting_date: self.perhaps(Self::date),
+                market_warning: self.one_of(&[MarketWarning::None, MarketWarning::Caution, MarketWarning::Unknown]),
+                timestamp: self.number(),
+                acc_trade_price_24h: self.float(),
+                acc_trade_volume_24h: self.float(),
+                stream_type: self.stream_type(),
+            }
+        }
+
+        fn trade(&mut self) -> Trade {
+            Trade {
+                market: self.market(),
+                timestamp: self.number(),
+                trade_date: self.date(),
+                trade_time: self.time(),
+                trade_timestamp: self.number(),
+                trade_price: self.float(),
+                trade_volume: self.float(),
+                ask_bid: self.side(),
+                prev_closing_price: self.float(),
+                change: self.change(),
+                change_price: self.float(),
+                sequential_id: self.number(),
+                best_ask_price: self.perhaps(Self::float),
+                best_ask_size: self.perhaps(Self::float),
+                best_bid_price: self.perhaps(Self::float),
+                best_bid_size: self.perhaps(Self::float),
+                stream_type: self.stream_type(),
+            }
+        }
+
+        fn orderbook(&mut self) -> Orderbook {
+            Orderbook {
+                market: self.market(),
+                timestamp: self.number(),
+                total_ask_size: self.float(),
+                total_bid_size: self.float(),
+                asks: self.levels(),
+                bids: self.levels(),
+                stream_type: self.stream_type(),
+                level: self.perhaps(Self::float),
+            }
+        }
+
+        fn candle(&mut self) -> Candle {
+            Candle {
+                interval: self.one_of(&[
+                    Interval::Second1,
+                    Interval::Minute1,
+                    Interval::Minute3,
+                    Interval::Minute5,
+                    Interval::Minute10,
+                    Interval::Minute15,
+                    Interval::Minute30,
+                    Interval::Minute60,
+                    Interval::Minute240,
+                ]),
+                market: self.market(),
+                candle_date_time_utc: self.date_time(),
+                candle_date_time_kst: self.date_time(),
+                opening_price: self.float(),
+                high_price: self.float(),
+                low_price: self.float(),
+                trade_price: self.float(),
+                candle_acc_trade_volume: self.float(),
+                candle_acc_trade_price: self.float(),
+                timestamp: self.number(),
+                stream_type: self.stream_type(),
+            }
+        }
+
+        fn stamps(&mut self) -> Stamps {
+            Stamps { exchange_ms: self.number(), received: Nanos(self.number()), published: Nanos(self.number()) }
+        }
+    }
+
+    fn words<T: Words>(value: &T) -> Vec<u64> {
+        let mut words = Vec::new();
+        value.put(&mut |word| words.push(word));
+        words
+    }
+
+    #[track_caller]
+    fn comes_back<T: Words + PartialEq + Debug>(value: &T) {
+        let words = words(value);
+        assert!(words.len() <= T::MAX);
+        let mut left = words.iter().copied();
+        let back = T::take(&mut || left.next().expect("no more is taken than was put"));
+        assert_eq!(left.next(), None, "all that was put is taken");
+        assert_eq!(back, *value);
+        // Each float prints as what reads back the same, its sign included.
+        assert_eq!(format!("{back:?}"), format!("{value:?}"));
+    }
+
+    /// Takes a value from any words, prints it, and gives it back.
+    fn survives<T: Words + Debug>(words: &[u64]) -> T {
+        let mut left = words.iter().cycle().take(T::MAX);
+        let value = T::take(&mut || *left.next().expect("at most MAX words are taken"));
+        assert!(!format!("{value:?}").is_empty());
+        value
+    }
+
+    /// Any numbers, also small ones, which are lengths and variants.
+    fn numbers() -> impl Strategy<Value = Vec<u64>> {
+        vec(prop_oneof![any::<u64>(), 0..40u64], 1..200)
+    }
+
+    proptest! {
+        #[test]
+        fn every_value_comes_back_as_it_went(numbers in numbers()) {
+            comes_back(&Draw(&numbers).ticker());
+            comes_back(&Draw(&numbers).trade());
+            comes_back(&Draw(&numbers).orderbook());
+            comes_back(&Draw(&numbers).candle());
+            comes_back(&Draw(&numbers).stamps());
+        }
+
+        #[test]
+        fn any_words_are_a_value_that_can_be_used(words in numbers()) {
+            survives::<Stamps>(&words);
+            let book: Orderbook = survives(&words);
+            assert_eq!(book.units().count(), book.asks.len().max(book.bids.len()));
+            let events: [Event; 4] = [
+                survives::<Ticker>(&words).into(),
+                survives::<Trade>(&words).into(),
+                book.into(),
+                survives::<Candle>(&words).into(),
+            ];
+            for event in events {
+                let market = event.key().market;
+                assert!(market.as_str().len() <= Market::MAX_LEN);
+                assert!(event.key().to_string().ends_with(market.as_str()));
+                assert!(market.quote().len() + market.base().len() <= market.as_str().len());
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_takes_as_few_words_as_it_needs() {
+        let nothing = &mut Draw(&[]);
+        assert_eq!((words(&nothing.ticker()).len(), Ticker::MAX), (26, 26));
+        assert_eq!((words(&nothing.trade()).len(), Trade::MAX), (15, 15));
+        assert_eq!((words(&nothing.candle()).len(), Candle::MAX), (12, 12));
+        assert_eq!((words(&nothing.orderbook()).len(), Orderbook::MAX), (10, 130));
+        assert_eq!((words(&nothing.stamps()).len(), Stamps::MAX), (3, 3));
+    }
+}

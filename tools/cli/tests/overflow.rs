@@ -1,0 +1,118 @@
+//! What becomes of events that `hoga watch` does not print in time.
+
+mod common;
+
+use common::{Exchange, Hoga, run};
+use serde_json::Value;
+
+const MARKETS: &str = "KRW-BTC,KRW-ETH,KRW-XRP";
+
+/// What a run printed, by kind.
+struct Run {
+    data: Vec<Value>,
+    /// What the gaps said is missing.
+    gaps: Vec<u64>,
+    summary: Value,
+}
+
+impl Run {
+    /// Three busy markets, read slowly.
+    #[track_caller]
+    fn of(exchange: &Exchange, policy: &str, slow: &str) -> Self {
+        let watch = ["watch", MARKETS, "--types", "ticker,trade,orderbook", "--json", "--endpoint", &exchange.url];
+        let output = run(&[&watch[..], &["--overflow", policy, "--slow", slow, "--duration", "2s"]].concat());
+        assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""), "{policy}");
+        let mut lines = output.json_lines();
+        let summary = lines.pop().expect("a summary");
+        // A fast exchange may close the socket of an engine that a busy machine holds up: that is another gap.
+        let gaps = lines.iter().filter(|line| line["reason"] == "feed_full");
+        let gaps = gaps.map(|gap| gap["missed"].as_u64().expect("a number")).collect();
+        lines.retain(|line| line["_hoga"].is_object());
+        Self { data: lines, gaps, summary }
+    }
+
+    #[track_caller]
+    fn count(&self, name: &str) -> u64 {
+        self.summary[name].as_u64().unwrap_or_else(|| panic!("no {name} in {}", self.summary))
+    }
+
+    #[track_caller]
+    fn check(&self, policy: &str) {
+        let summary = &self.summary;
+        assert_eq!(summary["overflow"], policy);
+        let fates = ["delivered", "dropped", "conflated", "filtered", "queued"];
+        assert_eq!(self.count("received"), fates.map(|fate| self.count(fate)).iter().sum::<u64>(), "{summary}");
+        assert_eq!(self.count("delivered"), self.data.len() as u64, "{summary}");
+        assert_eq!(self.count("gaps"), self.gaps.iter().sum::<u64>(), "{summary}");
+        assert_eq!(self.count("gaps"), self.count("dropped"), "each drop is told: {summary}");
+        assert!(self.count("received") > 0 && self.count("queue_max") > 0, "{summary}");
+        assert!(self.count("feed_bytes") + self.count("shared_bytes") > 0, "{summary}");
+    }
+}
+
+#[test]
+fn whatever_the_policy_every_event_is_accounted_for() {
+    let exchange = Exchange::start(&["--plain", "--speed", "50"]);
+    for policy in ["drop-newest:8", "drop-newest:4096", "drop-oldest", "conflate", "throttle:300ms", "by-type"] {
+        Run::of(&exchange, policy, "20ms").check(policy);
+    }
+}
+
+#[test]
+fn a_short_queue_drops_the_newest_and_tells_each_of_them_in_a_gap() {
+    let exchange = Exchange::start(&["--plain", "--speed", "50"]);
+    let run = Run::of(&exchange, "drop-newest:8", "50ms");
+    assert!(!run.gaps.is_empty(), "{}", run.summary);
+    assert_eq!((run.count("queue_max"), run.count("conflated"), run.count("shared_bytes")), (8, 0, 0));
+}
+
+#[test]
+fn a_shared_ring_drops_the_oldest_once_it_is_full() {
+    let exchange = Exchange::start(&["--plain", "--speed", "1000"]);
+    let run = Run::of(&exchange, "drop-oldest", "1h");
+    // How much the exchange sends in that time depends on the machine. There is a ring of 4096 for each of three types.
+    if run.count("received") > 3 * 4096 {
+        assert!(!run.gaps.is_empty(), "{}", run.summary);
+    }
+    run.check("drop-oldest");
+    assert_eq!((run.count("conflated"), run.count("feed_bytes")), (0, 0));
+}
+
+#[test]
+fn conflated_streams_have_no_gaps_and_are_printed_newest_first() {
+    let exchange = Exchange::start(&["--plain", "--speed", "50"]);
+    let run = Run::of(&exchange, "conflate", "50ms");
+    assert!(run.gaps.is_empty() && run.count("conflated") > 0, "{}", run.summary);
+    // One event of each stream may wait.
+    assert!((1..=9).contains(&run.count("queue_max")), "{}", run.summary);
+}
+
+#[test]
+fn a_slow_reader_ends_at_once_when_it_is_told_to() {
+    let exchange = Exchange::start(&["--plain"]);
+    let args = ["watch", "KRW-BTC", "--types", "orderbook", "--json", "--slow", "1h", "--endpoint", &exchange.url];
+    let mut watch = Hoga::start(&args);
+    // Printed before the pause, not after it.
+    watch.until(|line| line["_hoga"].is_object());
+    watch.signal("INT");
+    assert_eq!(watch.finish().code, Some(130));
+
+    let output = run(&[&args[..], &["--duration", "500ms"]].concat());
+    assert_eq!(output.json_lines().pop().expect("a summary")["end"], "duration");
+    assert_eq!(run(&[&args[..], &["--count", "1"]].concat()).code, Some(0));
+}
+
+#[test]
+fn a_policy_that_cannot_work_is_refused_with_those_that_can() {
+    for (policy, reason) in [
+        ("newest", "by-type, drop-oldest, drop-newest[:CAPACITY], conflate, throttle:INTERVAL"),
+        ("drop-newest:many", "drop-oldest"),
+        ("drop-newest:0", "a feed holds from 1 to"),
+        ("throttle:0ms", "more than zero"),
+        ("block", "block would make the exchange wait"),
+    ] {
+        let output = run(&["watch", "KRW-BTC", "--endpoint", "ws://127.0.0.1:9/", "--overflow", policy]);
+        assert_eq!((output.code, output.stdout.as_str()), (Some(2), ""), "{policy}: {}", output.stderr);
+        assert!(output.stderr.contains(reason), "{policy}: {}", output.stderr);
+    }
+}
