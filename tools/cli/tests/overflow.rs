@@ -75,7 +75,8 @@ fn a_shared_ring_drops_the_oldest_once_it_is_full() {
         assert!(!run.gaps.is_empty(), "{}", run.summary);
     }
     run.check("drop-oldest");
-    assert_eq!((run.count("conflated"), run.count("feed_bytes")), (0, 0));
+    assert_eq!(run.count("conflated"), 0);
+    assert!(run.count("feed_bytes") < 1_000, "its notes of nine streams: {}", run.summary);
 }
 
 #[test]
