@@ -314,7 +314,7 @@ fn what_cannot_work_is_refused_and_nothing_was_subscribed() {
         let refused = engine.feed(trade("KRW-BTC"), overflow).err();
         assert!(matches!(&refused, Some(Error::Configuration(problems)) if problems.len() == 1), "{refused:?}");
     }
-    // A million trades are 230 MB; a million of any event are more than a feed may take.
+    // A million trades are 218 MB; a million of any event are more than a feed may take.
     let refused = engine.feed(trade("KRW-BTC").mixed(), too_much).err();
     assert!(matches!(&refused, Some(Error::Configuration(problems)) if problems[0].contains("MB")), "{refused:?}");
     assert!(engine.subscriptions().wishes == 0 && engine.feeds().is_empty());

@@ -236,7 +236,7 @@ impl Builder {
 
     /// Events that each ring holds from which feeds with [`Overflow::DropOldest`](crate::feed::Overflow::DropOldest)
     /// read: one ring for each type and connection that somebody reads this way, shared by all of them. Default: 4096,
-    /// about 1.1 MB for tickers, 0.7 MB for trades, 4.3 MB for order books. A power of two, 16 to 1,048,576.
+    /// 1.3 MB for tickers, 0.8 MB for trades and candles, 4.7 MB for order books. A power of two, 16 to 1,048,576.
     pub fn broadcast_capacity(mut self, events: usize) -> Self {
         self.settings.broadcast_capacity = events;
         self

@@ -297,17 +297,14 @@ impl Record {
 }
 
 impl<T: FeedItem, A: Answer, F: FnMut(&Item<T>) -> A + Send> Task for Call<T, F> {
-    fn run(&mut self) -> bool {
-        let mut called = false;
+    fn run(&mut self) {
         for _ in 0..BATCH {
             if !self.is_running() {
-                break;
+                return;
             }
-            let Some(item) = self.feed.pop() else { break };
+            let Some(item) = self.feed.pop() else { return };
             self.call(&item);
-            called = true;
         }
-        called
     }
 
     fn is_running(&self) -> bool {

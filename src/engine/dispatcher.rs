@@ -24,8 +24,8 @@ pub(super) const BATCH: usize = 64;
 
 /// A callback and its feed, as the threads see them.
 pub(super) trait Task: Send {
-    /// Hands over what waits, at most [`BATCH`] items; false if there was nothing.
-    fn run(&mut self) -> bool;
+    /// Hands over what waits, at most [`BATCH`] items.
+    fn run(&mut self);
     /// It may be called, whether there is something to hand over or not.
     fn is_running(&self) -> bool;
     /// There is something to hand over, and it may be called.

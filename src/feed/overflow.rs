@@ -24,7 +24,7 @@ pub enum Overflow {
     /// The newest events go. A ring of the feed's own for each connection that carries some of its streams: what has
     /// come in stays until it is read. Choose the capacity for the longest pause of the reader, and nothing is lost.
     DropNewest {
-        /// Updates that may wait. A trade takes about 220 bytes, an order book or any event 1.1 KB.
+        /// Updates that may wait. A trade takes 208 bytes, an order book or any event 1.1 KB.
         capacity: usize,
     },
     /// Older values of a stream go. At most one update of each stream waits, the reader sees the newest value when it

@@ -150,7 +150,7 @@ impl<T: Payload> FeedWriter<T> {
     fn join(&mut self, join: Join<T>) {
         // A reader that is gone needs nothing.
         let _ = self.joins.send(join);
-        // JOINED: Release, pairs with the Acquire in `Feed::pop`.
+        // JOINED: Release, pairs with the Acquire in `Feed::has_joining`.
         self.shared.joined.fetch_add(1, Release);
         self.shared.signal.notify();
     }
@@ -158,7 +158,7 @@ impl<T: Payload> FeedWriter<T> {
 
 impl<T> Drop for FeedWriter<T> {
     fn drop(&mut self) {
-        // LAST-WRITE: Release, pairs with the Acquire in `Feed::is_closed`.
+        // LAST-WRITE: Release, pairs with the Acquire in `Feed::has_ended`.
         self.shared.writers.fetch_sub(1, Release);
         self.shared.signal.notify();
     }

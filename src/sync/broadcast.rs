@@ -247,11 +247,6 @@ impl Cursor {
         self.ring.capacity()
     }
 
-    /// The most words that a record can have.
-    pub fn words(&self) -> usize {
-        self.ring.used - HEADER
-    }
-
     /// The memory of the ring, which its writer and all its readers share.
     pub fn bytes(&self) -> usize {
         self.ring.bytes()
@@ -485,7 +480,7 @@ mod tests {
         assert_eq!((cursor.peek(), read::<3>(&cursor)), (Peek::Empty, None));
         let records = [[1, 2, 3], [0, 0, 0], [4, 0, 0], [5, 6, 0]];
         records.iter().for_each(|words| publish(&mut writer, words));
-        assert_eq!((writer.head(), cursor.lag(), cursor.words()), (4, 4, 3));
+        assert_eq!((writer.head(), cursor.lag()), (4, 4));
         for (position, words) in (0..).zip(records) {
             assert_eq!((cursor.position(), cursor.peek()), (position, Peek::Ready { tag: [position, 7] }));
             assert_eq!(read(&cursor), Some(words));

@@ -18,8 +18,7 @@ Policies of --overflow, for events that come faster than they are printed:
   conflate         only the newest event of each stream waits
   throttle:TIME    as conflate, each stream at most once in TIME (50ms, 2s)
   by-type          drop-newest for trades, conflate for all else
-Each drop is reported as a gap, and the summary accounts for every event.
-drop-newest:N replaces the former option --capacity N.";
+Each drop is reported as a gap, and the summary accounts for every event.";
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -69,13 +68,7 @@ pub enum Command {
 pub enum BenchCommand {
     /// What an update costs on its way to one reader, and to a thousand, against rtrb, crossbeam's ArrayQueue and std's
     /// mpsc.
-    Fanout(FanoutArgs),
-    /// Whether readers that stand still, block, fail or panic change what the others get, and how soon.
-    Isolation(IsolationArgs),
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "\
+    #[command(after_help = "\
 Example: hoga bench fanout --quick
 
 All are measured by turns, so that whatever else the machine does disturbs them alike; ratios are medians of what was
@@ -85,23 +78,9 @@ Exit codes:
   0    measured
   1    with --check, a target was missed, and stderr says which
   130  interrupted by Ctrl-C or SIGTERM")]
-pub struct FanoutArgs {
-    /// The same as --time 10s.
-    #[arg(long, conflicts_with = "time")]
-    pub quick: bool,
-    /// How long it takes, at least one round of all.
-    #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
-    pub time: Duration,
-    /// Fails if a target is missed.
-    #[arg(long)]
-    pub check: bool,
-    /// Prints the report as one JSON object.
-    #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "\
+    Fanout(BenchArgs),
+    /// Whether readers that stand still, block, fail or panic change what the others get, and how soon.
+    #[command(after_help = "\
 Example: hoga bench isolation --quick
 
 Four readers follow every trade of a simulated exchange in this process. By turns of a second they are alone, or beside
@@ -109,21 +88,33 @@ three callbacks that panic, fail and block, and two feeds that nobody reads.
 
 Exit codes:
   0    measured
-  1    with --check, the others had to wait longer, or an offender was not quarantined; stderr says which
+  1    with --check, the others' p99 was more than 10 % longer in the median of all rounds, or an offender was not
+       quarantined; stderr says which
   130  interrupted by Ctrl-C or SIGTERM")]
-pub struct IsolationArgs {
+    Isolation(BenchArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct BenchArgs {
     /// The same as --time 20s.
     #[arg(long, conflicts_with = "time")]
-    pub quick: bool,
+    quick: bool,
     /// How long it takes, at least one round of all.
     #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
-    pub time: Duration,
-    /// Fails if offenders made the others' p99 more than 10 % longer, in the median of all rounds.
+    time: Duration,
+    /// Fails if something is not as it should be.
     #[arg(long)]
     pub check: bool,
     /// Prints the report as one JSON object.
     #[arg(long)]
     pub json: bool,
+}
+
+impl BenchArgs {
+    /// How long it takes.
+    pub fn time(&self) -> Duration {
+        if self.quick { Duration::from_secs(20) } else { self.time }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -10,7 +10,7 @@ use super::lanes::{self, BATCH, CAPACITY, Lane, Read, Shared, Spent, Write, upda
 use super::machine::Machine;
 use super::rounds::{self, Contestant, Row};
 use super::samples;
-use crate::args::FanoutArgs;
+use crate::args::BenchArgs;
 use crate::exit::Failure;
 use crate::object::Object;
 
@@ -25,14 +25,11 @@ const BOOKS: u64 = UPDATES / 4;
 /// Bursts there and back in each turn.
 const BURSTS: u64 = 32;
 
-/// What `--quick` takes.
-const QUICK: Duration = Duration::from_secs(10);
-
 const PUBLISH: &str = "publish a trade";
 
 /// Measures, prints, and says what was missed.
-pub fn run(args: &FanoutArgs) -> Result<(), Failure> {
-    let time = if args.quick { QUICK } else { args.time };
+pub fn run(args: &BenchArgs) -> Result<(), Failure> {
+    let time = args.time();
     let report = Report { machine: Machine::this(), time, rows: rounds::run(contestants()?, time)? };
     let text = if args.json { report.json() } else { report.text() };
     io::stdout().write_all(text.as_bytes())?;

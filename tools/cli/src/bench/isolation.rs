@@ -20,7 +20,7 @@ use hoga_exchange::{Config, Exchange, Server, ServerConfig};
 
 use super::machine::Machine;
 use super::rounds::{self, Contestant, Row};
-use crate::args::IsolationArgs;
+use crate::args::BenchArgs;
 use crate::exit::Failure;
 use crate::latency::short;
 use crate::object::Object;
@@ -30,8 +30,6 @@ const MARKETS: usize = 50;
 const SPEED: f64 = 300.0;
 /// How long each turn takes.
 const TURN: Duration = Duration::from_secs(1);
-/// What `--quick` takes.
-const QUICK: Duration = Duration::from_secs(20);
 /// How long one call of the blocking callback takes.
 const BLOCKED: Duration = Duration::from_secs(1);
 /// How each of the others keeps what it does not read at once.
@@ -45,10 +43,10 @@ const BESIDE: &str = "beside offenders";
 const TASKS: [&str; 4] = ["enqueue→pop p50, µs", "enqueue→pop p99, µs", "trades read per second", "memory, MB"];
 
 /// Measures, prints, and says what was not as it should be.
-pub fn run(args: &IsolationArgs) -> Result<(), Failure> {
+pub fn run(args: &BenchArgs) -> Result<(), Failure> {
     be_quiet_about_planted_panics();
     let bed = Rc::new(RefCell::new(Bed::start()?));
-    let time = if args.quick { QUICK } else { args.time };
+    let time = args.time();
     let rows = rounds::run([ALONE, BESIDE].map(|name| contestant(name, &bed)).into(), time)?;
     let bed = Rc::into_inner(bed).map(RefCell::into_inner);
     let offenders = bed.map(Bed::finish).unwrap_or_default();
