@@ -66,6 +66,22 @@ pub enum Command {
 
 #[derive(Debug, Subcommand)]
 pub enum BenchCommand {
+    /// From the exchange's write to the strategy's read, through the engine, over loopback: cost, latency, bursts.
+    #[command(after_help = "\
+Example: hoga bench e2e --quick
+         hoga bench e2e --json > before.json; … ; hoga bench e2e --baseline before.json
+
+A feeder sends prepared messages of 256 markets, plain and over TLS 1.3: as many as the engine takes (CPU time of all
+its threads for each frame), at fixed rates (from the moment a message is due until the strategy has popped it), and in
+bursts (from the write until the strategy has popped the last). The strategy is on the feeder's core, the engine has the
+other. A bare socket that decodes nothing is the floor.
+
+Exit codes:
+  0    measured
+  1    with --check, a target was missed; with --baseline, something got worse; stderr says what
+  2    the baseline is no report
+  130  interrupted by Ctrl-C or SIGTERM")]
+    E2e(E2eArgs),
     /// What an update costs on its way to one reader, and to a thousand, against rtrb, crossbeam's ArrayQueue and std's
     /// mpsc.
     #[command(after_help = "\
@@ -95,6 +111,25 @@ Exit codes:
 }
 
 #[derive(Debug, Args)]
+pub struct E2eArgs {
+    #[command(flatten)]
+    pub bench: BenchArgs,
+    /// A report of --json to compare with: medians of cost, latency and rate.
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
+    /// With --baseline: how much worse a median may be, in percent.
+    #[arg(long, value_name = "PERCENT", default_value_t = 20, requires = "baseline")]
+    max_loss: u16,
+}
+
+impl E2eArgs {
+    /// How much worse a median may be: 0.1 is a tenth.
+    pub fn most_loss(&self) -> f64 {
+        f64::from(self.max_loss) / 100.0
+    }
+}
+
+#[derive(Debug, Args)]
 pub struct BenchArgs {
     /// The same as --time 20s.
     #[arg(long, conflicts_with = "time")]
@@ -111,6 +146,11 @@ pub struct BenchArgs {
 }
 
 impl BenchArgs {
+    /// Less of everything.
+    pub fn is_quick(&self) -> bool {
+        self.quick
+    }
+
     /// How long it takes.
     pub fn time(&self) -> Duration {
         if self.quick { Duration::from_secs(20) } else { self.time }

@@ -56,6 +56,15 @@ impl From<hoga::Error> for Failure {
     }
 }
 
+impl From<hoga_lab::Error> for Failure {
+    fn from(error: hoga_lab::Error) -> Self {
+        match error {
+            hoga_lab::Error::Interrupted => Self::Interrupted,
+            hoga_lab::Error::Failed(why) => Self::Failed(why),
+        }
+    }
+}
+
 /// Says what went wrong, if anything did, and with which code the process ends.
 pub fn code(end: Result<(), Failure>) -> ExitCode {
     let Err(failure) = end else { return ExitCode::SUCCESS };

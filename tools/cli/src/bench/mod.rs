@@ -1,5 +1,6 @@
 //! `hoga bench`: what this machine makes of the library, against yardsticks measured in the same run.
 
+pub mod e2e;
 pub mod fanout;
 pub mod isolation;
 mod lanes;
@@ -7,13 +8,32 @@ mod machine;
 mod rounds;
 mod samples;
 
-use crate::args::BenchCommand;
+use std::io::{self, Write};
+
+use hoga_lab::report::Report;
+
+use crate::args::{BenchArgs, BenchCommand};
 use crate::exit::Failure;
 
 /// Measures what was asked for.
 pub fn run(command: BenchCommand) -> Result<(), Failure> {
     match command {
+        BenchCommand::E2e(args) => e2e::run(&args),
         BenchCommand::Fanout(args) => fanout::run(&args),
         BenchCommand::Isolation(args) => isolation::run(&args),
     }
+}
+
+/// Prints a report, and says what was missed and, against an earlier one, what was lost by more than a part.
+fn outcome(report: &Report, args: &BenchArgs, earlier: Option<(&Report, f64)>) -> Result<(), Failure> {
+    let text = if args.json { report.json() } else { report.text() };
+    io::stdout().write_all(text.as_bytes())?;
+    let missed = if args.check { report.missed() } else { Vec::new() };
+    let losses = earlier.map(|(earlier, most)| report.losses_against(earlier, most)).unwrap_or_default();
+    if missed.is_empty() && losses.is_empty() {
+        return Ok(());
+    }
+    let part = |what: &str, lines: Vec<String>| (!lines.is_empty()).then(|| format!("{what}: {}", lines.join("; ")));
+    let parts = [part("missed", missed), part("worse than the baseline", losses)];
+    Err(Failure::Failed(parts.into_iter().flatten().collect::<Vec<_>>().join("\n")))
 }

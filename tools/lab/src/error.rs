@@ -1,0 +1,36 @@
+//! Why a measurement gave nothing.
+
+use std::{fmt, io};
+
+/// Why a measurement gave nothing.
+#[derive(Debug)]
+pub enum Error {
+    /// Somebody asked for an end.
+    Interrupted,
+    /// What is measured, or the system, failed.
+    Failed(String),
+}
+
+impl Error {
+    /// From what failed and why.
+    pub fn failed(what: &str, why: impl fmt::Display) -> Self {
+        Self::Failed(format!("{what}: {why}"))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Interrupted => f.write_str("interrupted"),
+            Self::Failed(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self::failed("the system refused", error)
+    }
+}

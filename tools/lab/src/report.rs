@@ -1,0 +1,283 @@
+//! What came out, for people, for scripts, and for the next run to be compared with.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::Error;
+use crate::machine::Machine;
+use crate::rounds::{Better, Line};
+
+/// A whole run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Report {
+    /// The command that gives it again.
+    pub command: String,
+    /// hoga's version.
+    pub version: String,
+    /// The commit that was measured, `-dirty` if there was more.
+    pub commit: String,
+    /// Where.
+    pub machine: Machine,
+    /// What may differ between two runs of the command.
+    pub settings: BTreeMap<String, Value>,
+    /// Rounds that counted.
+    pub rounds: usize,
+    /// What was measured.
+    pub lines: Vec<Measured>,
+    /// What should have come out.
+    pub targets: Vec<Target>,
+}
+
+/// A line of a table.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Measured {
+    /// What is done.
+    pub table: String,
+    /// Who does it.
+    pub name: String,
+    /// What came out.
+    pub figures: Vec<Figure>,
+}
+
+/// A figure: the median of all rounds, the least and the most.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Figure {
+    /// What it is.
+    pub name: String,
+    /// In what.
+    pub unit: String,
+    /// Which way is better.
+    pub better: Better,
+    /// Half of the rounds gave no more.
+    pub median: f64,
+    /// The least.
+    pub min: f64,
+    /// The most.
+    pub max: f64,
+    /// Whether it says something when two runs are compared. Far tails do not.
+    pub is_steady: bool,
+}
+
+/// What a figure should be at most.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Target {
+    /// What it is.
+    pub name: String,
+    /// In what.
+    pub unit: String,
+    /// What it was.
+    pub value: f64,
+    /// The least and the most of all rounds, where it is a ratio of rounds.
+    pub range: Option<(f64, f64)>,
+    /// What it may be.
+    pub most: f64,
+}
+
+impl Target {
+    /// Whether it is kept.
+    pub fn is_met(&self) -> bool {
+        self.value <= self.most
+    }
+
+    /// One line for people.
+    pub fn line(&self) -> String {
+        let Self { name, unit, value, range, most } = self;
+        let range = range.map_or_else(String::new, |(min, max)| format!(" ({}..{})", number(min), number(max)));
+        format!("{name}: {}{unit}{range}, at most {}{unit}", number(*value), number(*most))
+    }
+}
+
+impl Report {
+    /// Of a run that has just ended.
+    pub fn new(command: &str, settings: BTreeMap<String, Value>, lines: &[Line], targets: Vec<Target>) -> Self {
+        Self {
+            command: command.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            commit: env!("HOGA_COMMIT").to_owned(),
+            machine: Machine::this(),
+            settings,
+            rounds: lines.first().map_or(0, Line::rounds),
+            lines: lines.iter().map(Measured::of).collect(),
+            targets,
+        }
+    }
+
+    /// One from a file.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let name = path.display().to_string();
+        let text = fs::read(path).map_err(|e| Error::failed(&format!("{name} cannot be read"), e))?;
+        serde_json::from_slice(&text).map_err(|e| Error::failed(&format!("{name} is not a report of --json"), e))
+    }
+
+    /// One JSON object and the end of its line.
+    pub fn json(&self) -> String {
+        let mut text =
+            serde_json::to_string(self).unwrap_or_else(|_| unreachable!("keys are texts, numbers are finite"));
+        text.push('\n');
+        text
+    }
+
+    /// Tables.
+    pub fn text(&self) -> String {
+        let mut text = format!("hoga {} ({}); {}\n", self.version, self.commit, self.machine.line());
+        let settings = self.settings.iter().map(|(name, value)| format!("; {name} {}", plain(value)));
+        let _ = writeln!(text, "{}: {} rounds by turns{}", self.command, self.rounds, settings.collect::<String>());
+        for table in self.tables() {
+            self.write_table(&mut text, table);
+        }
+        if !self.targets.is_empty() {
+            text.push_str("\ntargets\n");
+        }
+        for target in &self.targets {
+            let _ = writeln!(text, "  {:<6} {}", if target.is_met() { "met" } else { "MISSED" }, target.line());
+        }
+        text
+    }
+
+    /// Each once, in the order of the lines.
+    fn tables(&self) -> Vec<&str> {
+        let mut tables: Vec<&str> = Vec::new();
+        for line in &self.lines {
+            if !tables.contains(&line.table.as_str()) {
+                tables.push(&line.table);
+            }
+        }
+        tables
+    }
+
+    fn write_table(&self, text: &mut String, table: &str) {
+        let lines: Vec<_> = self.lines.iter().filter(|line| line.table == table).collect();
+        let width = lines.iter().map(|line| line.name.chars().count()).max().unwrap_or(0).max(table.chars().count());
+        let Some(first) = lines.first() else { return };
+        let _ = write!(text, "\n{table:<width$}  ");
+        for figure in &first.figures {
+            let _ = write!(text, " {:>13}", format!("{} {}", figure.name, figure.unit).trim());
+        }
+        text.push_str("  min..max of the first\n");
+        for line in lines {
+            let _ = write!(text, "  {:<width$}", line.name);
+            for figure in &line.figures {
+                let _ = write!(text, " {:>13}", number(figure.median));
+            }
+            if let Some(first) = line.figures.first() {
+                let _ = write!(text, "  {}..{}", number(first.min), number(first.max));
+            }
+            text.push('\n');
+        }
+    }
+
+    /// Which targets were missed.
+    pub fn missed(&self) -> Vec<String> {
+        self.targets.iter().filter(|target| !target.is_met()).map(Target::line).collect()
+    }
+
+    /// What is worse than in an earlier run by more than a part: 0.1 is a tenth. Figures that only one of them has are
+    /// left out, and so are far tails, which differ between any two runs.
+    pub fn losses_against(&self, earlier: &Self, most: f64) -> Vec<String> {
+        let mut losses = Vec::new();
+        for line in &self.lines {
+            let Some(before) = earlier.lines.iter().find(|l| l.table == line.table && l.name == line.name) else {
+                continue;
+            };
+            for figure in line.figures.iter().filter(|figure| figure.is_steady) {
+                let Some(old) = before.figures.iter().find(|f| f.name == figure.name) else { continue };
+                let worse = figure.times_worse_than(old);
+                if worse > 1.0 + most {
+                    let (name, unit) = (&figure.name, &figure.unit);
+                    let (now, then) = (number(figure.median), number(old.median));
+                    losses.push(format!("{}, {}: {name} {now} {unit}, was {then}", line.table, line.name));
+                }
+            }
+        }
+        losses
+    }
+}
+
+impl Figure {
+    fn times_worse_than(&self, old: &Self) -> f64 {
+        match self.better {
+            Better::Less => self.median / old.median,
+            Better::More => old.median / self.median,
+        }
+    }
+}
+
+impl Measured {
+    fn of(line: &Line) -> Self {
+        let figures = line.columns.iter().enumerate().map(|(place, column)| {
+            let (min, max) = line.range(place);
+            let (name, unit) = (column.name.to_owned(), column.unit.to_owned());
+            let (better, is_steady) = (column.better, column.is_steady);
+            Figure { name, unit, better, median: line.median(place), min, max, is_steady }
+        });
+        Self { table: line.table.clone(), name: line.name.clone(), figures: figures.collect() }
+    }
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// No more digits than mean something.
+fn number(number: f64) -> String {
+    match number.abs() {
+        1e6.. => format!("{:.2} M", number / 1e6),
+        1e5.. => format!("{:.0} k", number / 1e3),
+        100.0.. => format!("{number:.0}"),
+        10.0.. => format!("{number:.1}"),
+        _ => format!("{number:.2}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(cost: f64, output: f64, tail: f64) -> Report {
+        let figure = |name: &str, better, median, is_steady| Figure {
+            name: name.to_owned(),
+            unit: String::new(),
+            better,
+            median,
+            min: median,
+            max: median,
+            is_steady,
+        };
+        let figures = vec![
+            figure("cost", Better::Less, cost, true),
+            figure("output", Better::More, output, true),
+            figure("tail", Better::Less, tail, false),
+        ];
+        let lines = vec![Measured { table: "t".to_owned(), name: "one".to_owned(), figures }];
+        Report { lines, ..Report::new("c", BTreeMap::new(), &[], Vec::new()) }
+    }
+
+    #[test]
+    fn a_loss_is_more_cost_or_less_output_and_never_a_far_tail() {
+        let before = report(100.0, 100.0, 1.0);
+        assert!(report(109.0, 92.0, 50.0).losses_against(&before, 0.1).is_empty());
+        assert_eq!(report(111.0, 100.0, 1.0).losses_against(&before, 0.1), ["t, one: cost 111 , was 100"]);
+        assert_eq!(report(100.0, 90.0, 1.0).losses_against(&before, 0.1), ["t, one: output 90.0 , was 100"]);
+        assert!(report(50.0, 200.0, 1.0).losses_against(&before, 0.1).is_empty(), "better is no loss");
+    }
+
+    #[test]
+    fn a_report_reads_itself_again() {
+        let text = report(1.5, 2.0, 3.0).json();
+        let again: Report = serde_json::from_str(&text).unwrap();
+        assert_eq!(again.json(), text);
+    }
+
+    #[test]
+    fn numbers_have_three_digits() {
+        assert_eq!(
+            [0.123, 12.34, 123.4, 1234.0, 123_456.0, 1_234_567.0].map(number),
+            ["0.12", "12.3", "123", "1234", "123 k", "1.23 M"]
+        );
+    }
+}

@@ -1,0 +1,235 @@
+//! Contestants measured by turns. Neighbours on the machine then disturb all of them alike, and one round of one is
+//! compared with the same round of another.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use hoga::model::Clock;
+use hoga::net::SystemClock;
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// One figure of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Column {
+    /// What it is.
+    pub name: &'static str,
+    /// `ns`, `µs`, `/s`, …
+    pub unit: &'static str,
+    /// Which way is better.
+    pub better: Better,
+    /// Whether it says something when two runs are compared. Far tails do not.
+    pub is_steady: bool,
+}
+
+/// Which way is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Better {
+    /// The less the better.
+    Less,
+    /// The more the better.
+    More,
+}
+
+impl Column {
+    /// A cost.
+    pub const fn cost(name: &'static str, unit: &'static str) -> Self {
+        Self { name, unit, better: Better::Less, is_steady: true }
+    }
+
+    /// A cost that neighbours on the machine decide.
+    pub const fn tail(name: &'static str, unit: &'static str) -> Self {
+        Self { name, unit, better: Better::Less, is_steady: false }
+    }
+
+    /// An output.
+    pub const fn output(name: &'static str, unit: &'static str) -> Self {
+        Self { name, unit, better: Better::More, is_steady: true }
+    }
+}
+
+/// A line of a table, and what each round gave for its columns.
+#[derive(Debug, Clone)]
+pub struct Line {
+    /// What is done.
+    pub table: String,
+    /// Who does it.
+    pub name: String,
+    /// What is measured of it.
+    pub columns: Vec<Column>,
+    rounds: Vec<Vec<f64>>,
+}
+
+impl Line {
+    /// A line without figures yet.
+    pub fn new(table: impl Into<String>, name: impl Into<String>, columns: &[Column]) -> Self {
+        Self { table: table.into(), name: name.into(), columns: columns.to_vec(), rounds: Vec::new() }
+    }
+
+    /// What the rounds gave for one column.
+    pub fn figures(&self, column: usize) -> impl Iterator<Item = f64> {
+        self.rounds.iter().map(move |round| round[column])
+    }
+
+    /// The median of all rounds.
+    pub fn median(&self, column: usize) -> f64 {
+        median(self.figures(column).collect())
+    }
+
+    /// The least and the most.
+    pub fn range(&self, column: usize) -> (f64, f64) {
+        self.figures(column).fold((f64::INFINITY, f64::NEG_INFINITY), |(min, max), x| (min.min(x), max.max(x)))
+    }
+
+    /// How many times another's figure of the same round: the median of all rounds, and the least and the most.
+    pub fn ratio(&self, other: &Self, column: usize) -> Spread {
+        Spread::of(self.figures(column).zip(other.figures(column)).map(|(mine, other)| mine / other))
+    }
+
+    /// How much more than another's figure of the same round.
+    pub fn difference(&self, other: &Self, column: usize) -> Spread {
+        Spread::of(self.figures(column).zip(other.figures(column)).map(|(mine, other)| mine - other))
+    }
+
+    /// How many rounds.
+    pub fn rounds(&self) -> usize {
+        self.rounds.len()
+    }
+}
+
+/// Some figures of one thing.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Spread {
+    /// Half were no more.
+    pub median: f64,
+    /// The least.
+    pub min: f64,
+    /// The most.
+    pub max: f64,
+}
+
+impl Spread {
+    fn of(figures: impl Iterator<Item = f64>) -> Self {
+        let mut figures: Vec<_> = figures.collect();
+        figures.sort_by(f64::total_cmp);
+        let at = |place: usize| figures.get(place).copied().unwrap_or(f64::NAN);
+        Self { median: at(figures.len() / 2), min: at(0), max: at(figures.len().saturating_sub(1)) }
+    }
+}
+
+fn median(figures: Vec<f64>) -> f64 {
+    Spread::of(figures.into_iter()).median
+}
+
+/// What a round gives: the figures of each line, column by column.
+pub type Figures = Result<Vec<Vec<f64>>, Error>;
+
+/// Something to measure.
+pub struct Contestant<'a> {
+    lines: Vec<Line>,
+    round: Box<dyn FnMut() -> Figures + 'a>,
+}
+
+impl<'a> Contestant<'a> {
+    /// Each call of `round` gives the figures of one round for all lines.
+    pub fn new(lines: Vec<Line>, round: impl FnMut() -> Figures + 'a) -> Self {
+        Self { lines, round: Box::new(round) }
+    }
+}
+
+/// How the rounds go on.
+pub struct Course<'a> {
+    /// No round is begun after it.
+    pub time: Duration,
+    /// Rounds that warm up and do not count.
+    pub warm_up: usize,
+    /// Asked before each turn; true ends it all.
+    pub is_over: &'a dyn Fn() -> bool,
+}
+
+/// Lets each have its turn, round after round, until the time is over: at least one round that counts.
+pub fn run(mut contestants: Vec<Contestant<'_>>, course: &Course<'_>) -> Result<Vec<Line>, Error> {
+    let clock = SystemClock::new();
+    let end = clock.now() + course.time;
+    for round in 0.. {
+        let turns = contestants.len();
+        for (turn, Contestant { lines, round: measure }) in contestants.iter_mut().enumerate() {
+            if (course.is_over)() {
+                show_progress(None);
+                return Err(Error::Interrupted);
+            }
+            show_progress(Some((round, turn, turns, end.since(clock.now()))));
+            let figures = measure()?;
+            if round >= course.warm_up {
+                lines.iter_mut().zip(figures).for_each(|(line, figures)| line.rounds.push(figures));
+            }
+        }
+        if round >= course.warm_up && clock.now() >= end {
+            break;
+        }
+    }
+    show_progress(None);
+    Ok(contestants.into_iter().flat_map(|contestant| contestant.lines).collect())
+}
+
+/// Only for somebody who watches.
+fn show_progress(now: Option<(usize, usize, usize, Duration)>) {
+    let mut stderr = io::stderr();
+    if !stderr.is_terminal() {
+        return;
+    }
+    // stderr may be closed meanwhile; the result is on stdout.
+    let _ = match now {
+        None => write!(stderr, "\r\x1b[K"),
+        Some((round, turn, turns, left)) => {
+            write!(stderr, "\rround {}, {} of {turns}, {} s left \x1b[K", round + 1, turn + 1, left.as_secs())
+        }
+    };
+}
+
+/// The time of `Nanos` in µs, for figures.
+pub fn micros(time: Duration) -> f64 {
+    time.as_nanos() as f64 / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIME: Column = Column::cost("time", "ns");
+
+    fn line(figures: &[f64]) -> Line {
+        let rounds = figures.iter().map(|figure| vec![*figure]).collect();
+        Line { rounds, ..Line::new("", "", &[TIME]) }
+    }
+
+    #[test]
+    fn rounds_are_compared_with_the_same_round_of_the_other() {
+        // A neighbour was busy in the second round.
+        let (one, other) = (line(&[2.0, 20.0, 3.0]), line(&[1.0, 10.0, 1.0]));
+        assert_eq!(one.ratio(&other, 0), Spread { median: 2.0, min: 2.0, max: 3.0 });
+        assert_eq!(one.difference(&other, 0).median, 2.0);
+        assert_eq!((one.median(0), one.range(0)), (3.0, (2.0, 20.0)));
+    }
+
+    #[test]
+    fn every_contestant_has_at_least_one_round_that_counts() {
+        let mut calls = 0.0;
+        let two = Contestant::new(vec![Line::new("both", "two", &[TIME, TIME])], || {
+            calls += 1.0;
+            Ok(vec![vec![calls, 2.0]])
+        });
+        let course = Course { time: Duration::ZERO, warm_up: 1, is_over: &|| false };
+        let lines = run(vec![two], &course).unwrap();
+        assert_eq!((lines[0].rounds(), lines[0].median(0), lines[0].median(1)), (1, 2.0, 2.0));
+    }
+
+    #[test]
+    fn it_ends_when_somebody_asks() {
+        let one = Contestant::new(vec![Line::new("t", "one", &[TIME])], || Ok(vec![vec![1.0]]));
+        let course = Course { time: Duration::MAX, warm_up: 0, is_over: &|| true };
+        assert!(matches!(run(vec![one], &course), Err(Error::Interrupted)));
+    }
+}
