@@ -1,7 +1,6 @@
 //! What a report says of the machine it is from.
 
 use std::fs;
-use std::thread;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct Machine {
     /// The processor's name.
     pub cpu: String,
-    /// Cores that this process may use.
+    /// Its cores.
     pub cores: usize,
     /// The kernel's release.
     pub kernel: String,
@@ -21,9 +20,10 @@ impl Machine {
     pub fn this() -> Self {
         let read = |path| fs::read_to_string(path).ok();
         let unknown = || "unknown".to_owned();
+        let cpuinfo = read("/proc/cpuinfo").unwrap_or_default();
         Self {
-            cpu: read("/proc/cpuinfo").as_deref().and_then(model).unwrap_or_else(unknown),
-            cores: thread::available_parallelism().map_or(0, usize::from),
+            cpu: model(&cpuinfo).unwrap_or_else(unknown),
+            cores: cores(&cpuinfo),
             kernel: read("/proc/sys/kernel/osrelease").map_or_else(unknown, |release| release.trim().to_owned()),
         }
     }
@@ -39,14 +39,19 @@ fn model(cpuinfo: &str) -> Option<String> {
     Some(line.split_once(':')?.1.trim().to_owned())
 }
 
+/// What this thread may use says nothing: it may be pinned.
+fn cores(cpuinfo: &str) -> usize {
+    cpuinfo.lines().filter(|line| line.starts_with("processor")).count()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_model_is_the_first_that_is_named() {
-        let cpuinfo = "processor\t: 0\nmodel name\t: AMD EPYC\nmodel name\t: another\n";
-        assert_eq!(model(cpuinfo).as_deref(), Some("AMD EPYC"));
+        let cpuinfo = "processor\t: 0\nmodel name\t: AMD EPYC\nprocessor\t: 1\nmodel name\t: another\n";
+        assert_eq!((model(cpuinfo).as_deref(), cores(cpuinfo)), (Some("AMD EPYC"), 2));
         assert_eq!(model("processor : 0"), None);
     }
 }
