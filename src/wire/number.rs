@@ -13,6 +13,9 @@ const EXACT: u64 = 1 << 53;
 /// Digits that always fit a `u64`.
 const DIGITS_MAX: usize = 19;
 
+/// Digits of a mantissa that leave 58 of 128 bits free.
+const LONG_MAX: usize = 21;
+
 const POW10: [u64; DIGITS_MAX + 1] = {
     let mut powers = [1; DIGITS_MAX + 1];
     let mut i = 1;
@@ -86,7 +89,10 @@ fn usual_number(window: &[u8; WINDOW]) -> Option<(f64, usize)> {
         end += 1 + fraction.count;
         // Most prices end in `.00000000`; their fraction says nothing.
         if fraction.value != 0 {
-            (mantissa, scale) = join(whole, fraction)?;
+            match join(whole, fraction) {
+                Some(joined) => (mantissa, scale) = joined,
+                None => return long_number(window, end, negative, whole, fraction),
+            }
         }
     }
     match *window.get(end)? {
@@ -99,7 +105,36 @@ fn usual_number(window: &[u8; WINDOW]) -> Option<(f64, usize)> {
         // Both operands are exact, so the one division rounds correctly.
         return Some((signed(mantissa, negative) / POW10_F64.get(scale)?, end));
     }
-    let magnitude = divide(mantissa, scale);
+    let magnitude = divide(mantissa.into(), scale);
+    Some((if negative { -magnitude } else { magnitude }, end))
+}
+
+/// As [`usual_number`], from the point where the digits turned out to be too many for one exact `f64`: the turnover of a
+/// large market, or a fraction such as `.2538100000000000`, whose last zeros are what makes it long.
+#[inline(never)]
+fn long_number(
+    window: &[u8; WINDOW],
+    end: usize,
+    negative: bool,
+    whole: Digits,
+    mut fraction: Digits,
+) -> Option<(f64, usize)> {
+    if !matches!(window.get(end)?, b',' | b'}') {
+        return None;
+    }
+    for (zeros, power) in [(8, 100_000_000), (4, 10_000), (2, 100), (1, 10)] {
+        if fraction.value.is_multiple_of(power) {
+            fraction = Digits { value: fraction.value / power, count: fraction.count - zeros };
+        }
+    }
+    if whole.count + fraction.count > LONG_MAX {
+        return None;
+    }
+    let mantissa = u128::from(whole.value) * u128::from(POW10[fraction.count]) + u128::from(fraction.value);
+    if mantissa <= u128::from(EXACT) {
+        return Some((signed(mantissa as u64, negative) / POW10_F64[fraction.count], end));
+    }
+    let magnitude = divide(mantissa, fraction.count);
     Some((if negative { -magnitude } else { magnitude }, end))
 }
 
@@ -142,41 +177,28 @@ pub(super) fn whole(cursor: &mut Cursor<'_>) -> Option<u64> {
     Some(run.value)
 }
 
-/// One mantissa from the digits around the point, and its number of decimals; `None` if it is too long.
+/// One mantissa from the digits around the point, and its number of decimals; `None` if an `f64` cannot hold it.
 #[inline(always)]
 fn join(whole: Digits, fraction: Digits) -> Option<(u64, usize)> {
-    if whole.count + fraction.count <= DIGITS_MAX {
-        let mantissa = whole.value * POW10[fraction.count] + fraction.value;
-        if mantissa <= EXACT {
-            return Some((mantissa, fraction.count));
-        }
+    if whole.count + fraction.count > DIGITS_MAX {
+        return None;
     }
-    join_stripped(whole, fraction)
+    let mantissa = whole.value * POW10[fraction.count] + fraction.value;
+    (mantissa <= EXACT).then_some((mantissa, fraction.count))
 }
 
-/// As [`join`], for a fraction such as `.2538100000000000`: its last zeros are what makes it long.
-#[inline(never)]
-fn join_stripped(whole: Digits, mut fraction: Digits) -> Option<(u64, usize)> {
-    for (zeros, power) in [(8, 100_000_000), (4, 10_000), (2, 100), (1, 10)] {
-        if fraction.value.is_multiple_of(power) {
-            fraction = Digits { value: fraction.value / power, count: fraction.count - zeros };
-        }
-    }
-    (whole.count + fraction.count <= DIGITS_MAX)
-        .then(|| (whole.value * POW10[fraction.count] + fraction.value, fraction.count))
-}
-
-/// `mantissa / 10^scale`, correctly rounded, for a mantissa above [`EXACT`]: the turnover of a large market.
+/// `mantissa / 10^scale`, correctly rounded, for a mantissa above [`EXACT`] of at most [`LONG_MAX`] digits and a scale of
+/// at most 16.
 ///
-/// The quotient has 64 binary places, so at least 57 bits; a remainder only matters as "a little more", which its
-/// lowest bit can say. The conversion then rounds once, and the last factor is a power of two.
+/// The quotient has 58 binary places, and as 10^16 is less than 2^54, at least 57 bits; a remainder only matters as "a
+/// little more", which its lowest bit can say. The conversion then rounds once, and the last factor is a power of two.
 #[inline(never)]
-fn divide(mantissa: u64, scale: usize) -> f64 {
-    let numerator = u128::from(mantissa) << 64;
+fn divide(mantissa: u128, scale: usize) -> f64 {
+    let numerator = mantissa << 58;
     let divisor = u128::from(POW10[scale]);
     let quotient = numerator / divisor;
     let inexact = quotient * divisor != numerator;
-    (quotient | u128::from(inexact)) as f64 / (1u128 << 64) as f64
+    (quotient | u128::from(inexact)) as f64 / (1u128 << 58) as f64
 }
 
 /// The rest of a number with an exponent of one digit, `E8` of `1.16539E8`: the usual spelling of book prices.
@@ -316,6 +338,12 @@ mod tests {
             "12747895025.205850000000",
             "67648718116.20854000",
             "331187169240.21526",
+            "132059628541.5793871100000000",
+            "215860278078.57789456",
+            "999999999999.999999999",
+            "9007199254740993.00001",
+            "9007199254740992.99999",
+            "-9007199254740993.50000",
             "0E-8",
             "0",
             "0.02100531",

@@ -146,11 +146,6 @@ pub struct BenchArgs {
 }
 
 impl BenchArgs {
-    /// Less of everything.
-    pub fn is_quick(&self) -> bool {
-        self.quick
-    }
-
     /// How long it takes.
     pub fn time(&self) -> Duration {
         if self.quick { Duration::from_secs(20) } else { self.time }

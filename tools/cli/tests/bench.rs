@@ -16,27 +16,67 @@ fn texts<'a>(objects: &'a Value, key: &str) -> Vec<&'a str> {
     objects.as_array().unwrap().iter().map(|object| object[key].as_str().unwrap()).collect()
 }
 
+fn figures(report: &Value) -> Vec<&Value> {
+    let lines = report["lines"].as_array().unwrap();
+    lines.iter().flat_map(|line| line["figures"].as_array().unwrap()).collect()
+}
+
 #[test]
 fn fanout_compares_with_its_yardsticks_and_names_its_targets() {
     let report = report("fanout");
     assert!(report["machine"]["cores"].as_u64().unwrap() > 0 && report["rounds"].as_u64().unwrap() > 0);
-    let names = texts(&report["rows"], "name");
+    let names = texts(&report["lines"], "name");
     for name in ["drop-oldest, 1000 readers", "conflate", "drop-newest", "rtrb", "ArrayQueue", "std mpsc"] {
         assert!(names.contains(&name), "{name} is missing in {names:?}");
     }
-    assert!(report["rows"].as_array().unwrap().iter().all(|row| row["median_ns"].as_f64().unwrap() > 0.0));
+    assert!(figures(&report).iter().all(|figure| figure["median"].as_f64().unwrap() > 0.0));
     assert_eq!(report["targets"].as_array().unwrap().len(), 8);
 }
 
 #[test]
 fn isolation_shows_the_others_side_by_side_and_names_the_offenders() {
     let report = report("isolation");
-    let names = texts(&report["rows"], "name");
-    assert!(names.contains(&"alone") && names.contains(&"beside offenders"), "{names:?}");
-    let offenders = &report["offenders"];
-    assert_eq!(texts(offenders, "name"), ["panics", "fails", "blocks"]);
-    assert_eq!(texts(offenders, "state")[..2], ["quarantined"; 2]);
-    assert!(report["ratios"].as_array().unwrap().iter().all(|ratio| ratio["ratio"].as_f64().unwrap() > 0.0));
+    assert_eq!(texts(&report["lines"], "name"), ["alone", "beside offenders"]);
+    let notes: Vec<_> = report["notes"].as_array().unwrap().iter().map(|note| note.as_str().unwrap()).collect();
+    for (note, start) in notes.iter().zip(["panics: quarantined,", "fails: quarantined,", "blocks: "]) {
+        assert!(note.starts_with(&format!("offender {start}")), "{note}");
+    }
+    assert_eq!(notes.len(), 3);
+}
+
+#[test]
+fn e2e_measures_every_traffic_and_compares_with_an_earlier_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let baseline = folder.path().join("before.json");
+    let output = run(&["bench", "e2e", "--time", "1ms", "--json"]);
+    assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""));
+    let report = json(output.stdout.trim_end());
+    let names = texts(&report["lines"], "name");
+    for name in ["ticker, plain", "book of 15, TLS", "mix, TLS", "park", "spin", "spin then park", "bare socket, spin"]
+    {
+        assert!(names.contains(&name), "{name} is missing in {names:?}");
+    }
+    assert!(!report["commit"].as_str().unwrap().is_empty());
+
+    // As if it had been a thousand times as fast.
+    let faster = |mut report: Value| {
+        for line in report["lines"].as_array_mut().unwrap() {
+            for figure in line["figures"].as_array_mut().unwrap() {
+                let factor = if figure["better"] == "less" { 1e-3 } else { 1e3 };
+                figure["median"] = (figure["median"].as_f64().unwrap() * factor).into();
+            }
+        }
+        report
+    };
+    std::fs::write(&baseline, faster(report).to_string()).unwrap();
+    let output = run(&["bench", "e2e", "--time", "1ms", "--json", "--baseline", baseline.to_str().unwrap()]);
+    assert_eq!(output.code, Some(1));
+    assert!(output.stderr.contains("worse than the baseline: saturated, ticker, plain: CPU"), "{}", output.stderr);
+
+    std::fs::write(&baseline, "{}").unwrap();
+    let output = run(&["bench", "e2e", "--baseline", baseline.to_str().unwrap()]);
+    assert_eq!(output.code, Some(2));
+    assert!(output.stderr.contains("before.json is not a report of --json"), "{}", output.stderr);
 }
 
 #[test]

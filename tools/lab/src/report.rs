@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::Error;
 use crate::machine::Machine;
-use crate::rounds::{Better, Line};
+use crate::rounds::{Better, Line, Spread};
 
 /// A whole run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -31,6 +31,9 @@ pub struct Report {
     pub lines: Vec<Measured>,
     /// What should have come out.
     pub targets: Vec<Target>,
+    /// What else there is to say.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// A line of a table.
@@ -42,6 +45,22 @@ pub struct Measured {
     pub name: String,
     /// What came out.
     pub figures: Vec<Figure>,
+    /// The first figure as so many times that of others, round by round.
+    #[serde(default)]
+    pub ratios: Vec<Ratio>,
+}
+
+/// A comparison with another line.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Ratio {
+    /// With whom.
+    pub to: String,
+    /// Half of the rounds gave no more.
+    pub median: f64,
+    /// The least.
+    pub min: f64,
+    /// The most.
+    pub max: f64,
 }
 
 /// A figure: the median of all rounds, the least and the most.
@@ -104,7 +123,20 @@ impl Report {
             rounds: lines.first().map_or(0, Line::rounds),
             lines: lines.iter().map(Measured::of).collect(),
             targets,
+            notes: Vec::new(),
         }
+    }
+
+    /// Compares the first figure of each line with that of its yardsticks.
+    pub fn compare<'a>(mut self, lines: &'a [Line], yardsticks: impl Fn(&Line) -> Vec<&'a Line>) -> Self {
+        for (measured, line) in self.lines.iter_mut().zip(lines) {
+            let ratio = |other: &Line| {
+                let Spread { median, min, max } = line.ratio(other, 0);
+                Ratio { to: other.name.clone(), median, min, max }
+            };
+            measured.ratios = yardsticks(line).into_iter().map(ratio).collect();
+        }
+        self
     }
 
     /// One from a file.
@@ -129,6 +161,9 @@ impl Report {
         let _ = writeln!(text, "{}: {} rounds by turns{}", self.command, self.rounds, settings.collect::<String>());
         for table in self.tables() {
             self.write_table(&mut text, table);
+        }
+        if !self.notes.is_empty() {
+            let _ = writeln!(text, "\n{}", self.notes.join("\n"));
         }
         if !self.targets.is_empty() {
             text.push_str("\ntargets\n");
@@ -158,14 +193,21 @@ impl Report {
         for figure in &first.figures {
             let _ = write!(text, " {:>13}", format!("{} {}", figure.name, figure.unit).trim());
         }
-        text.push_str("  min..max of the first\n");
+        let _ = write!(text, " {:>19}", "min..max");
+        for ratio in &first.ratios {
+            let _ = write!(text, "  {:>width$}", format!("to {}", ratio.to), width = RATIO);
+        }
+        text.push('\n');
         for line in lines {
             let _ = write!(text, "  {:<width$}", line.name);
             for figure in &line.figures {
                 let _ = write!(text, " {:>13}", number(figure.median));
             }
-            if let Some(first) = line.figures.first() {
-                let _ = write!(text, "  {}..{}", number(first.min), number(first.max));
+            let range = line.figures.first().map(|first| format!("{}..{}", number(first.min), number(first.max)));
+            let _ = write!(text, " {:>19}", range.unwrap_or_default());
+            for Ratio { to, median, .. } in &line.ratios {
+                let width = RATIO.max(to.chars().count() + 3);
+                let _ = write!(text, "  {:>width$}", format!("{}x", number(*median)));
             }
             text.push('\n');
         }
@@ -215,13 +257,16 @@ impl Measured {
             let (better, is_steady) = (column.better, column.is_steady);
             Figure { name, unit, better, median: line.median(place), min, max, is_steady }
         });
-        Self { table: line.table.clone(), name: line.name.clone(), figures: figures.collect() }
+        Self { table: line.table.clone(), name: line.name.clone(), figures: figures.collect(), ratios: Vec::new() }
     }
 }
 
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
+
+/// Room for a ratio.
+const RATIO: usize = 10;
 
 /// No more digits than mean something.
 fn number(number: f64) -> String {
@@ -253,7 +298,7 @@ mod tests {
             figure("output", Better::More, output, true),
             figure("tail", Better::Less, tail, false),
         ];
-        let lines = vec![Measured { table: "t".to_owned(), name: "one".to_owned(), figures }];
+        let lines = vec![Measured { table: "t".to_owned(), name: "one".to_owned(), figures, ratios: Vec::new() }];
         Report { lines, ..Report::new("c", BTreeMap::new(), &[], Vec::new()) }
     }
 

@@ -25,7 +25,7 @@ const MESSAGES: usize = 4096;
 const CORES: [usize; 2] = [0, 1];
 const RATES: [u64; 3] = [10_000, 50_000, 100_000];
 const BURSTS: [usize; 2] = [64, 256];
-const SPIN_THEN_PARK: Wait = Wait::SpinThenPark(Duration::from_micros(100));
+const SPIN_THEN_PARK: Wait = Wait::SpinThenPark(Duration::from_micros(200));
 const WAITS: [Wait; 3] = [Wait::Park, Wait::Spin, SPIN_THEN_PARK];
 /// The socket's floor is so far below a spinning engine at most, in µs.
 const ABOVE_FLOOR: f64 = 0.5;
@@ -51,12 +51,13 @@ struct Amount {
 
 /// Measures, prints, and says what was missed or lost.
 pub fn run(args: &E2eArgs) -> Result<(), Failure> {
-    let baseline = args.baseline.as_deref().map(Report::read).transpose()?;
+    let baseline = args.baseline.as_deref().map(Report::read).transpose();
+    let baseline = baseline.map_err(|e| Failure::Usage(e.to_string()))?;
     let interrupt = Interrupt::catch()?;
     if !pin_here(CORES[0]) {
         tracing::warn!("the feeder could not be kept on core {}", CORES[0]);
     }
-    let lab = Lab::new(args.amount())?;
+    let lab = Lab::new(Amount::for_run(args.bench.time()))?;
     let course = Course { time: args.bench.time(), warm_up: 0, is_over: &|| interrupt.is_asked() };
     let lines = rounds::run(lab.contestants(), &course)?;
     let settings = BTreeMap::from([
@@ -67,12 +68,14 @@ pub fn run(args: &E2eArgs) -> Result<(), Failure> {
     outcome(&report, &args.bench, baseline.as_ref().map(|baseline| (baseline, args.most_loss())))
 }
 
-impl E2eArgs {
-    fn amount(&self) -> Amount {
-        if self.bench.is_quick() {
-            Amount { frames: 50_000, pace: Duration::from_millis(200), bursts: 100 }
-        } else {
-            Amount { frames: 200_000, pace: Duration::from_millis(700), bursts: 400 }
+impl Amount {
+    /// So much that a run of this time has some rounds.
+    fn for_run(time: Duration) -> Self {
+        let (seconds, millis) = (time.as_secs(), time.as_millis() as u64);
+        Self {
+            frames: (seconds * 2_500).clamp(2_000, 200_000),
+            pace: Duration::from_millis((millis / 200).clamp(10, 700)),
+            bursts: (seconds * 3).clamp(2, 400) as usize,
         }
     }
 }

@@ -1,18 +1,17 @@
 //! `hoga bench fanout`: what an update costs on its way to one reader, and to a thousand.
 
-use std::io::{self, Write as _};
 use std::time::Duration;
 
 use hoga::feed::Payload;
 use hoga::model::Words;
+use hoga_lab::report::{Report, Target};
+use hoga_lab::rounds::{self, Column, Contestant, Course, Line, Spread};
 
 use super::lanes::{self, BATCH, CAPACITY, Lane, Read, Shared, Spent, Write, update, whole_runs};
-use super::machine::Machine;
-use super::rounds::{self, Contestant, Row};
-use super::samples;
+use super::{outcome, samples};
 use crate::args::BenchArgs;
 use crate::exit::Failure;
-use crate::object::Object;
+use crate::signals::Interrupt;
 
 /// What else could have been used, in the order of the columns.
 const YARDSTICKS: [&str; 3] = ["rtrb", "ArrayQueue", "std mpsc"];
@@ -29,18 +28,23 @@ const PUBLISH: &str = "publish a trade";
 
 /// Measures, prints, and says what was missed.
 pub fn run(args: &BenchArgs) -> Result<(), Failure> {
-    let time = args.time();
-    let report = Report { machine: Machine::this(), time, rows: rounds::run(contestants()?, time)? };
-    let text = if args.json { report.json() } else { report.text() };
-    io::stdout().write_all(text.as_bytes())?;
-    let missed: Vec<_> = report.targets().filter(|target| !target.is_met()).map(|target| target.line()).collect();
-    if args.check && !missed.is_empty() {
-        return Err(Failure::Failed(format!("missed: {}", missed.join("; "))));
-    }
-    Ok(())
+    let interrupt = Interrupt::catch()?;
+    let course = Course { time: args.time(), warm_up: 1, is_over: &|| interrupt.is_asked() };
+    let lines = rounds::run(contestants()?, &course)?;
+    let settings = [
+        ("seconds", args.time().as_secs()),
+        ("batch", BATCH),
+        ("capacity", CAPACITY as u64),
+        ("trades", UPDATES),
+        ("orderbooks", BOOKS),
+        ("bursts", BURSTS),
+    ];
+    let settings = settings.map(|(name, value)| (name.to_owned(), value.into())).into();
+    let report = Report::new("hoga bench fanout", settings, &lines, targets(&lines));
+    outcome(&report.compare(&lines, |line| yardsticks(&lines, line)), args, None)
 }
 
-fn contestants() -> Result<Vec<Contestant>, Failure> {
+fn contestants() -> Result<Vec<Contestant<'static>>, Failure> {
     let (trade, book) = (samples::trade()?, samples::orderbook()?);
     let mut all: Vec<_> = [1, 10, 100, 1000].map(|readers| publishing(readers, trade)).into();
     all.push(marking(trade));
@@ -51,18 +55,23 @@ fn contestants() -> Result<Vec<Contestant>, Failure> {
     Ok(all)
 }
 
+/// One line in the table of each task.
+fn lines(name: &str, tasks: &[&str]) -> Vec<Line> {
+    tasks.iter().map(|task| Line::new(*task, name, &[Column::cost("time", "ns")])).collect()
+}
+
 /// The ns of one of so many.
 fn each(time: Duration, updates: u64) -> f64 {
     time.as_nanos() as f64 / updates as f64
 }
 
 /// Into a ring that so many feeds share, none of which reads.
-fn publishing<T: Payload + Words>(readers: usize, value: T) -> Contestant {
+fn publishing<T: Payload + Words>(readers: usize, value: T) -> Contestant<'static> {
     let (mut shared, mut next) = (Shared::new(), update(value));
     let feeds: Vec<_> = (0..readers).map(|_| shared.follow()).collect();
-    Contestant::new(&readers_name(readers), &[PUBLISH], move || {
+    Contestant::new(lines(&readers_name(readers), &[PUBLISH]), move || {
         let _readers = &feeds;
-        vec![each(lanes::time_writing(&mut shared, &mut next, UPDATES), UPDATES)]
+        Ok(vec![vec![each(lanes::time_writing(&mut shared, &mut next, UPDATES), UPDATES)]])
     })
 }
 
@@ -70,17 +79,17 @@ fn readers_name(readers: usize) -> String {
     format!("drop-oldest, {readers} reader{}", if readers == 1 { "" } else { "s" })
 }
 
-fn marking<T: Payload>(value: T) -> Contestant {
+fn marking<T: Payload>(value: T) -> Contestant<'static> {
     let (Lane { mut writer, reader }, mut next) = (lanes::conflate(), update(value));
     writer.store(&value);
-    Contestant::new("conflate", &["mark a newest value"], move || {
+    Contestant::new(lines("conflate", &["mark a newest value"]), move || {
         let _reader = &reader;
-        vec![each(lanes::time_writing(&mut writer, &mut next, UPDATES), UPDATES)]
+        Ok(vec![vec![each(lanes::time_writing(&mut writer, &mut next, UPDATES), UPDATES)]])
     })
 }
 
 /// In and out again, by turns on one thread.
-fn passing<T: Payload + Words>(tasks: [&str; 2], value: T, updates: u64) -> [Contestant; 5] {
+fn passing<T: Payload + Words>(tasks: [&str; 2], value: T, updates: u64) -> [Contestant<'static>; 5] {
     [
         passing_through("drop-newest", tasks, value, updates, lanes::drop_newest()),
         passing_through("drop-oldest", tasks, value, updates, lanes::drop_oldest()),
@@ -90,21 +99,27 @@ fn passing<T: Payload + Words>(tasks: [&str; 2], value: T, updates: u64) -> [Con
     ]
 }
 
-fn passing_through<T, W, R>(name: &str, tasks: [&str; 2], value: T, updates: u64, mut lane: Lane<W, R>) -> Contestant
+fn passing_through<T, W, R>(
+    name: &str,
+    tasks: [&str; 2],
+    value: T,
+    updates: u64,
+    mut lane: Lane<W, R>,
+) -> Contestant<'static>
 where
     T: Payload,
     W: Write<T> + 'static,
     R: Read + 'static,
 {
     let mut next = update(value);
-    Contestant::new(name, &tasks, move || {
+    Contestant::new(lines(name, &tasks), move || {
         let Spent { writing, reading } = lanes::time_both(&mut lane, &mut next, updates);
-        [writing, reading].map(|time| each(time, whole_runs(updates))).into()
+        Ok([writing, reading].map(|time| vec![each(time, whole_runs(updates))]).into())
     })
 }
 
 /// From one thread to another.
-fn travelling<T: Payload + Words>(task: &str, value: T) -> [Contestant; 5] {
+fn travelling<T: Payload + Words>(task: &str, value: T) -> [Contestant<'static>; 5] {
     [
         travelling_through("drop-newest", task, value, lanes::drop_newest),
         travelling_through("drop-oldest", task, value, lanes::drop_oldest),
@@ -114,158 +129,52 @@ fn travelling<T: Payload + Words>(task: &str, value: T) -> [Contestant; 5] {
     ]
 }
 
-fn travelling_through<T, W, R>(name: &str, task: &str, value: T, lane: fn() -> Lane<W, R>) -> Contestant
+fn travelling_through<T, W, R>(name: &str, task: &str, value: T, lane: fn() -> Lane<W, R>) -> Contestant<'static>
 where
     T: Payload,
     W: Write<T> + 'static,
     R: Read + 'static,
 {
     let (mut there, mut back, mut next) = (lane(), lane(), update(value));
-    Contestant::new(name, &[task], move || vec![lanes::time_one_way(&mut there, &mut back, &mut next, BURSTS)])
+    Contestant::new(lines(name, &[task]), move || {
+        Ok(vec![vec![lanes::time_one_way(&mut there, &mut back, &mut next, BURSTS)]])
+    })
 }
 
-/// What a figure should be.
-struct Target {
-    name: String,
-    unit: &'static str,
-    value: f64,
-    most: f64,
+/// Round by round against the yardsticks of the same table, or against one reader.
+fn yardsticks<'a>(lines: &'a [Line], line: &Line) -> Vec<&'a Line> {
+    let one = readers_name(1);
+    let names = YARDSTICKS.iter().copied().chain((line.table == PUBLISH).then_some(one.as_str()));
+    names.filter_map(|name| find(lines, &line.table, name)).collect()
 }
 
-impl Target {
-    fn is_met(&self) -> bool {
-        self.value <= self.most
-    }
-
-    fn line(&self) -> String {
-        let Self { name, unit, value, most } = self;
-        format!("{name}: {value:.2}{unit}, at most {most}{unit}")
-    }
+fn find<'a>(lines: &'a [Line], table: &str, name: &str) -> Option<&'a Line> {
+    lines.iter().find(|line| line.table == table && line.name == name)
 }
 
-struct Report {
-    machine: Machine,
-    time: Duration,
-    rows: Vec<Row>,
-}
-
-impl Report {
-    fn row(&self, task: &str, name: &str) -> Option<&Row> {
-        self.rows.iter().find(|row| row.task == task && row.name == name)
-    }
-
-    /// What a row is compared with: the yardsticks of its task, or one reader.
-    fn ratios<'a>(&'a self, row: &'a Row) -> impl Iterator<Item = (&'a str, f64)> {
-        let one = (row.task == PUBLISH).then(|| readers_name(1)).and_then(|one| self.row(PUBLISH, &one));
-        let yardsticks = YARDSTICKS.iter().filter_map(|name| self.row(&row.task, name));
-        yardsticks.chain(one).map(|other| (other.name.as_str(), row.ratio(other)))
-    }
-
-    fn targets(&self) -> impl Iterator<Item = Target> {
-        let of = |task: &'static str, name: &str, to: &str, most| {
-            let value = self.row(task, name)?.ratio(self.row(task, to)?);
-            Some(Target { name: format!("{task}, {name} to {to}"), unit: "x", value, most })
-        };
-        let many = readers_name(1000);
-        let flat = self.row(PUBLISH, &many).map(Row::median);
-        let flat = flat.map(|value| Target { name: format!("{PUBLISH}, {many}"), unit: " ns", value, most: 50.0 });
-        let targets = [
-            of(PUBLISH, &many, &readers_name(1), 2.0),
-            flat,
-            of("push a trade", "drop-newest", "rtrb", 1.3),
-            of("push an order book", "drop-newest", "rtrb", 1.3),
-            of("a trade, one way", "drop-newest", "rtrb", 1.5),
-            of("a trade, one way", "drop-oldest", "rtrb", 1.5),
-            of("an order book, one way", "drop-newest", "rtrb", 1.5),
-            of("an order book, one way", "drop-oldest", "rtrb", 1.5),
-        ];
-        targets.into_iter().flatten()
-    }
-
-    fn rounds(&self) -> usize {
-        self.rows.first().map_or(0, Row::rounds)
-    }
-
-    fn text(&self) -> String {
-        let mut text = format!(
-            "hoga {}; {}\n{} rounds by turns; batches of {BATCH}; room for {CAPACITY}; ns for each update\n",
-            env!("CARGO_PKG_VERSION"),
-            self.machine.line(),
-            self.rounds()
-        );
-        for task in self.tasks() {
-            self.write_task(&mut text, task);
-        }
-        text.push_str("\ntargets\n");
-        for target in self.targets() {
-            text.push_str(&format!("  {:<6} {}\n", if target.is_met() { "met" } else { "MISSED" }, target.line()));
-        }
-        text
-    }
-
-    /// Each once, in the order of the rows.
-    fn tasks(&self) -> Vec<&str> {
-        let mut tasks: Vec<&str> = Vec::new();
-        for row in &self.rows {
-            if !tasks.contains(&row.task.as_str()) {
-                tasks.push(&row.task);
-            }
-        }
-        tasks
-    }
-
-    fn write_task(&self, text: &mut String, task: &str) {
-        let rows = self.rows.iter().filter(|row| row.task == task);
-        text.push_str(&format!("\n{task:<28} {:>9} {:>19}", "median", "min..max"));
-        for (index, row) in rows.enumerate() {
-            let ratios: Vec<_> = self.ratios(row).collect();
-            if index == 0 {
-                ratios.iter().for_each(|(name, _)| text.push_str(&format!("  {:>14}", format!("to {}", short(name)))));
-                text.push('\n');
-            }
-            let (min, max) = row.range();
-            text.push_str(&format!("  {:<26} {:>9.1} {:>19}", row.name, row.median(), format!("{min:.1}..{max:.1}")));
-            ratios.iter().for_each(|(_, ratio)| text.push_str(&format!("  {:>14}", format!("{ratio:.2}x"))));
-            text.push('\n');
-        }
-    }
-
-    fn json(&self) -> String {
-        let mut text = String::new();
-        Object::line(&mut text, |object| {
-            object.word("version", env!("CARGO_PKG_VERSION")).object("machine", |machine| self.machine.fields(machine));
-            object.object("settings", |settings| {
-                settings.plain("seconds", self.time.as_secs()).plain("batch", BATCH).plain("capacity", CAPACITY);
-                settings.plain("trades", UPDATES).plain("orderbooks", BOOKS).plain("bursts", BURSTS);
-            });
-            object.plain("rounds", self.rounds());
-            object.objects("rows", self.rows.iter(), |object, row| self.write_row(object, row));
-            object.objects("targets", self.targets(), |object, target| {
-                object.word("name", &target.name).word("unit", target.unit.trim());
-                object.plain("value", rounded(target.value)).plain("most", target.most).plain("met", target.is_met());
-            });
-        });
-        text
-    }
-
-    fn write_row(&self, object: &mut Object, row: &Row) {
-        let (min, max) = row.range();
-        object.word("task", &row.task).word("name", &row.name).plain("median_ns", rounded(row.median()));
-        object.plain("min_ns", rounded(min)).plain("max_ns", rounded(max));
-        object.object("ratios", |ratios| {
-            for (name, ratio) in self.ratios(row) {
-                ratios.plain(name, rounded(ratio));
-            }
-        });
-    }
-}
-
-/// What fits over a column.
-fn short(name: &str) -> &str {
-    name.split_once(", ").map_or(name, |(_, readers)| readers)
-}
-
-/// No more digits than mean something.
-fn rounded(number: f64) -> f64 {
-    (number * 100.0).round() / 100.0
+fn targets(lines: &[Line]) -> Vec<Target> {
+    let of = |table: &str, name: &str, to: &str, most| {
+        let Spread { median, min, max } = find(lines, table, name)?.ratio(find(lines, table, to)?, 0);
+        let name = format!("{table}, {name} to {to}");
+        Some(Target { name, unit: "x".to_owned(), value: median, range: Some((min, max)), most })
+    };
+    let many = readers_name(1000);
+    let flat = find(lines, PUBLISH, &many).map(|line| Target {
+        name: format!("{PUBLISH}, {many}"),
+        unit: " ns".to_owned(),
+        value: line.median(0),
+        range: Some(line.range(0)),
+        most: 50.0,
+    });
+    let targets = [
+        of(PUBLISH, &many, &readers_name(1), 2.0),
+        flat,
+        of("push a trade", "drop-newest", "rtrb", 1.3),
+        of("push an order book", "drop-newest", "rtrb", 1.3),
+        of("a trade, one way", "drop-newest", "rtrb", 1.5),
+        of("a trade, one way", "drop-oldest", "rtrb", 1.5),
+        of("an order book, one way", "drop-newest", "rtrb", 1.5),
+        of("an order book, one way", "drop-oldest", "rtrb", 1.5),
+    ];
+    targets.into_iter().flatten().collect()
 }

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::fs;
-use std::io::{self, Write as _};
 use std::panic::panic_any;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -17,13 +16,13 @@ use hoga::model::{Clock, Nanos, Trade};
 use hoga::net::SystemClock;
 use hoga::plan::{Subscription, trade};
 use hoga_exchange::{Config, Exchange, Server, ServerConfig};
+use hoga_lab::report::{Report, Target};
+use hoga_lab::rounds::{self, Column, Contestant, Course, Line, Spread};
 
-use super::machine::Machine;
-use super::rounds::{self, Contestant, Row};
+use super::outcome;
 use crate::args::BenchArgs;
 use crate::exit::Failure;
-use crate::latency::short;
-use crate::object::Object;
+use crate::signals::Interrupt;
 
 const MARKETS: usize = 50;
 /// Multiplies the activity of the markets: some thousand trades per second.
@@ -40,24 +39,29 @@ const MOST: f64 = 1.1;
 
 const ALONE: &str = "alone";
 const BESIDE: &str = "beside offenders";
-const TASKS: [&str; 4] = ["enqueue→pop p50, µs", "enqueue→pop p99, µs", "trades read per second", "memory, MB"];
+const COLUMNS: [Column; 4] = [
+    Column::cost("pop p50", "µs"),
+    Column::cost("pop p99", "µs"),
+    Column::output("trades", "/s"),
+    Column::cost("memory", "MB"),
+];
+/// Its place in [`COLUMNS`]. From the moment an update is in its queue until it is popped.
+const P99: usize = 1;
 
 /// Measures, prints, and says what was not as it should be.
 pub fn run(args: &BenchArgs) -> Result<(), Failure> {
     be_quiet_about_planted_panics();
+    let interrupt = Interrupt::catch()?;
     let bed = Rc::new(RefCell::new(Bed::start()?));
-    let time = args.time();
-    let rows = rounds::run([ALONE, BESIDE].map(|name| contestant(name, &bed)).into(), time)?;
+    let course = Course { time: args.time(), warm_up: 1, is_over: &|| interrupt.is_asked() };
+    let lines = rounds::run([ALONE, BESIDE].map(|name| contestant(name, &bed)).into(), &course)?;
     let bed = Rc::into_inner(bed).map(RefCell::into_inner);
     let offenders = bed.map(Bed::finish).unwrap_or_default();
-    let report = Report { machine: Machine::this(), rows, offenders };
-    let text = if args.json { report.json() } else { report.text() };
-    io::stdout().write_all(text.as_bytes())?;
-    let wrong = report.wrong();
-    if args.check && !wrong.is_empty() {
-        return Err(Failure::Failed(wrong.join("; ")));
-    }
-    Ok(())
+    let settings = [("seconds", args.time().as_secs()), ("readers", OTHERS.len() as u64), ("markets", MARKETS as u64)];
+    let settings = settings.map(|(name, value)| (name.to_owned(), value.into())).into();
+    let mut report = Report::new("hoga bench isolation", settings, &lines, targets(&lines, &offenders));
+    report.notes.extend(offenders.iter().map(note));
+    outcome(&report, args, None)
 }
 
 /// One of the callbacks panics on purpose, many times.
@@ -72,9 +76,10 @@ fn be_quiet_about_planted_panics() {
 
 const PLANTED: &str = "planted by hoga bench isolation";
 
-fn contestant(name: &str, bed: &Rc<RefCell<Bed>>) -> Contestant {
+fn contestant(name: &str, bed: &Rc<RefCell<Bed>>) -> Contestant<'static> {
     let (bed, with_offenders) = (bed.clone(), name == BESIDE);
-    Contestant::new(name, &TASKS, move || bed.borrow_mut().turn(with_offenders))
+    let line = Line::new("the others", name, &COLUMNS);
+    Contestant::new(vec![line], move || Ok(vec![bed.borrow_mut().turn(with_offenders)]))
 }
 
 /// The exchange, the engine and its readers.
@@ -197,93 +202,35 @@ impl Offenders {
     }
 }
 
-struct Report {
-    machine: Machine,
-    rows: Vec<Row>,
-    offenders: Vec<CallbackStatus>,
+fn find<'a>(lines: &'a [Line], name: &str) -> Option<&'a Line> {
+    lines.iter().find(|line| line.name == name)
 }
 
-impl Report {
-    fn row(&self, task: &str, name: &str) -> Option<&Row> {
-        self.rows.iter().find(|row| row.task == task && row.name == name)
-    }
+fn targets(lines: &[Line], offenders: &[CallbackStatus]) -> Vec<Target> {
+    let slower = find(lines, BESIDE).zip(find(lines, ALONE)).map(|(beside, alone)| beside.ratio(alone, P99));
+    let slower = slower.map(|Spread { median, min, max }| Target {
+        name: "the others' p99, beside offenders to alone".to_owned(),
+        unit: "x".to_owned(),
+        value: median,
+        range: Some((min, max)),
+        most: MOST,
+    });
+    let is_held = |callback: &CallbackStatus| callback.state == CallbackState::Quarantined;
+    let at_large = ["panics", "fails"]
+        .iter()
+        .filter(|name| !offenders.iter().any(|callback| &*callback.name == **name && is_held(callback)));
+    let at_large = Target {
+        name: "callbacks that panic or fail and were not quarantined".to_owned(),
+        unit: String::new(),
+        value: at_large.count() as f64,
+        range: None,
+        most: 0.0,
+    };
+    slower.into_iter().chain([at_large]).collect()
+}
 
-    /// Beside offenders, as many times of alone.
-    fn ratio(&self, task: &str) -> f64 {
-        let both = self.row(task, BESIDE).zip(self.row(task, ALONE));
-        both.map_or(f64::NAN, |(beside, alone)| beside.ratio(alone))
-    }
-
-    /// What is not as it should be.
-    fn wrong(&self) -> Vec<String> {
-        let mut wrong = Vec::new();
-        let slower = self.ratio(TASKS[1]);
-        if slower.is_nan() || slower > MOST {
-            wrong.push(format!("beside offenders the others' p99 was {slower:.2} times as long, at most {MOST}"));
-        }
-        for name in ["panics", "fails"] {
-            let is_held = |callback: &CallbackStatus| callback.state == CallbackState::Quarantined;
-            if !self.offenders.iter().any(|callback| &*callback.name == name && is_held(callback)) {
-                wrong.push(format!("the callback \"{name}\" was not quarantined"));
-            }
-        }
-        wrong
-    }
-
-    fn text(&self) -> String {
-        let rounds = self.rows.first().map_or(0, Row::rounds);
-        let mut text = format!(
-            "hoga {}; {}\n{} readers of every trade of {MARKETS} markets, {rounds} rounds by turns of {}\n\n",
-            env!("CARGO_PKG_VERSION"),
-            self.machine.line(),
-            OTHERS.len(),
-            short(TURN),
-        );
-        text.push_str(&format!("{:<26} {:>24} {:>24} {:>7}\n", "the others, median", ALONE, BESIDE, "ratio"));
-        for task in TASKS {
-            let cell = |name| {
-                self.row(task, name).map_or_else(String::new, |row| {
-                    let (min, max) = row.range();
-                    format!("{:.1} ({min:.1}..{max:.1})", row.median())
-                })
-            };
-            text.push_str(&format!(
-                "  {task:<24} {:>24} {:>24} {:>6.2}x\n",
-                cell(ALONE),
-                cell(BESIDE),
-                self.ratio(task)
-            ));
-        }
-        text.push_str("\noffenders at the end of the last turn\n");
-        for callback in &self.offenders {
-            let CallbackStatus { name, state, calls, failures, counts, .. } = callback;
-            let (state, dropped) = (state.as_str(), counts.dropped);
-            text.push_str(&format!(
-                "  {name:<10} {state:<12} {calls} calls, {failures} failures, {dropped} trades dropped by its own ring\n"
-            ));
-        }
-        text
-    }
-
-    fn json(&self) -> String {
-        let mut text = String::new();
-        Object::line(&mut text, |object| {
-            object.word("version", env!("CARGO_PKG_VERSION")).object("machine", |machine| self.machine.fields(machine));
-            object.plain("rounds", self.rows.first().map_or(0, Row::rounds));
-            object.objects("rows", self.rows.iter(), |object, row| {
-                let (min, max) = row.range();
-                object.word("task", &row.task).word("name", &row.name);
-                object.plain("median", row.median()).plain("min", min).plain("max", max);
-            });
-            object.objects("ratios", TASKS.iter(), |object, task| {
-                object.word("task", task).plain("ratio", self.ratio(task));
-            });
-            object.objects("offenders", self.offenders.iter(), |object, callback| {
-                object.text("name", &callback.name).word("state", callback.state.as_str());
-                object.plain("calls", callback.calls).plain("failures", callback.failures);
-                object.plain("panics", callback.panics).plain("dropped", callback.counts.dropped);
-            });
-        });
-        text
-    }
+fn note(callback: &CallbackStatus) -> String {
+    let CallbackStatus { name, state, calls, failures, counts, .. } = callback;
+    let (state, dropped) = (state.as_str(), counts.dropped);
+    format!("offender {name}: {state}, {calls} calls, {failures} failures, {dropped} trades dropped by its own ring")
 }

@@ -4,8 +4,6 @@ pub mod e2e;
 pub mod fanout;
 pub mod isolation;
 mod lanes;
-mod machine;
-mod rounds;
 mod samples;
 
 use std::io::{self, Write};
