@@ -107,13 +107,10 @@ macro_rules! routed {
 }
 
 routed! {
-    Ticker: ticker, routes, _data_type => routes.ticker.as_mut();
-    Trade: trade, routes, _data_type => routes.trade.as_mut();
+    Ticker: ticker, routes, _data_type => routes.ticker.as_deref_mut();
+    Trade: trade, routes, _data_type => routes.trade.as_deref_mut();
     Orderbook: orderbook, routes, data_type => routes.book(data_type);
-    Candle: candle, routes, data_type => match data_type {
-        DataType::Candle(interval) => routes.candles[interval as usize].as_mut(),
-        _ => None,
-    };
+    Candle: candle, routes, data_type => routes.candle(data_type);
 }
 
 /// The rings that all readers of a connection share, one for each type that somebody reads that way.
@@ -193,17 +190,16 @@ pub(super) struct OpenFeeds {
     by_id: HashMap<DemandId, usize>,
     /// Those with something to flush.
     unflushed: Vec<usize>,
-    /// Streams that put something into a shared ring since the last flush.
+    /// Streams that brought something since the last flush.
     touched: Vec<StreamKey>,
     /// Counts flushes.
     batch: u64,
-    /// Readers of shared rings that sleep.
+    /// Readers of the pool and of shared rings that sleep.
     pub sleepers: Arc<Sleepers>,
 }
 
 impl OpenFeeds {
-    pub fn new() -> Self {
-        let sleepers = Arc::new(Sleepers::new());
+    pub fn new(sleepers: Arc<Sleepers>) -> Self {
         Self {
             places: Vec::new(),
             empty: Vec::new(),
@@ -274,7 +270,7 @@ impl OpenFeeds {
         }
     }
 
-    /// A stream put something into a shared ring; `touched_in` is its own note of when it last did.
+    /// A stream brought something; `touched_in` is its own note of when it last did.
     #[inline]
     pub fn touch(&mut self, key: StreamKey, touched_in: &mut u64) {
         if std::mem::replace(touched_in, self.batch) != self.batch {
@@ -282,7 +278,8 @@ impl OpenFeeds {
         }
     }
 
-    /// Hands over what was pushed and marked since the last call. Gives the streams whose followers have to be woken.
+    /// Hands over what was pushed and marked since the last call. Gives the streams whose readers
+    /// have to be woken: one fence for the whole batch settles whether any of them sleeps.
     #[inline]
     pub fn flush(&mut self) -> Option<Vec<StreamKey>> {
         for place in self.unflushed.drain(..) {

@@ -2,7 +2,9 @@
 
 use super::open_feeds::{OpenFeeds, Routed};
 use crate::feed::{Broadcaster, Filter, Followable, Followed, Mark, Update};
-use crate::model::{Candle, DataType, Grouping, Nanos, Orderbook, Receipt, Stamps, StreamKey, Ticker, Trade, Words};
+use crate::model::{
+    Candle, DataType, Grouping, Interval, Nanos, Orderbook, Receipt, Stamps, StreamKey, Ticker, Trade, Words,
+};
 use crate::pool::{Publisher, Value, Verdict};
 use crate::sync::latest::{Version, Writer};
 
@@ -15,7 +17,7 @@ pub(super) struct Route<T: Value> {
     /// The feeds that read it from the shared ring, and what the ring knows of it.
     followers: Vec<usize>,
     followable: Option<Followable>,
-    /// The batch in which it last put something there.
+    /// The batch in which it last brought something.
     touched_in: u64,
 }
 
@@ -87,6 +89,7 @@ impl<T: Routed> Route<T> {
             return false;
         }
         let verdict = self.publisher.publish(&receipt, value, || published);
+        feeds.touch(self.publisher.key(), &mut self.touched_in);
         if !self.readers.is_empty() || !self.followers.is_empty() {
             self.deliver(feeds, ring, verdict, published, receipt, value);
         }
@@ -122,7 +125,6 @@ impl<T: Routed> Route<T> {
             && let (Some(ring), Some(followable)) = (ring, &mut self.followable)
         {
             ring.publish(followable, &update);
-            feeds.touch(self.publisher.key(), &mut self.touched_in);
         }
     }
 
@@ -170,6 +172,8 @@ pub(super) trait AnyRoute {
     fn set_wanted(&mut self, wanted: bool);
     /// A feed does not read it any more.
     fn leave(&mut self, feed: usize);
+    /// Wakes who sleeps until the pool has something newer.
+    fn wake(&self);
     /// The feeds that read it from the shared ring.
     fn followers(&self) -> &[usize];
 }
@@ -188,45 +192,47 @@ impl<T: Value> AnyRoute for Route<T> {
         self.followers.retain(|follower| *follower != feed);
     }
 
+    fn wake(&self) {
+        self.publisher.wake();
+    }
+
     fn followers(&self) -> &[usize] {
         &self.followers
     }
 }
 
-/// The streams of one market.
+/// The streams of one market. Each is apart from the others: most markets have few of them, and the table that is
+/// searched for every message stays small.
 #[derive(Default)]
 pub(super) struct Routes {
-    pub ticker: Option<Route<Ticker>>,
-    pub trade: Option<Route<Trade>>,
-    pub orderbook: Option<Route<Orderbook>>,
+    pub ticker: Option<Box<Route<Ticker>>>,
+    pub trade: Option<Box<Route<Trade>>>,
+    pub orderbook: Option<Box<Route<Orderbook>>>,
     pub grouped: Vec<(Grouping, Route<Orderbook>)>,
-    pub candles: [Option<Route<Candle>>; DataType::CANDLES],
+    pub candles: Vec<(Interval, Route<Candle>)>,
 }
 
 impl Routes {
-    /// The most that a market has, but for grouped books.
-    pub const MOST: usize = 3 + DataType::CANDLES;
-
     /// The route of one stream.
     pub fn find(&mut self, data_type: DataType) -> Option<&mut dyn AnyRoute> {
         fn any<T: Value>(route: &mut Route<T>) -> &mut dyn AnyRoute {
             route
         }
         match data_type {
-            DataType::Ticker => self.ticker.as_mut().map(any),
-            DataType::Trade => self.trade.as_mut().map(any),
+            DataType::Ticker => self.ticker.as_deref_mut().map(any),
+            DataType::Trade => self.trade.as_deref_mut().map(any),
             DataType::Orderbook | DataType::GroupedOrderbook(_) => self.book(data_type).map(any),
-            DataType::Candle(interval) => self.candles[interval as usize].as_mut().map(any),
+            DataType::Candle(_) => self.candle(data_type).map(any),
         }
     }
 
     /// Every route of the market.
     pub fn each(&mut self, mut visit: impl FnMut(&mut dyn AnyRoute)) {
-        self.ticker.iter_mut().for_each(|route| visit(route));
-        self.trade.iter_mut().for_each(|route| visit(route));
-        self.orderbook.iter_mut().for_each(|route| visit(route));
+        self.ticker.as_deref_mut().into_iter().for_each(|route| visit(route));
+        self.trade.as_deref_mut().into_iter().for_each(|route| visit(route));
+        self.orderbook.as_deref_mut().into_iter().for_each(|route| visit(route));
         self.grouped.iter_mut().for_each(|(_, route)| visit(route));
-        self.candles.iter_mut().flatten().for_each(|route| visit(route));
+        self.candles.iter_mut().for_each(|(_, route)| visit(route));
     }
 
     /// The book as it is, or grouped.
@@ -236,7 +242,14 @@ impl Routes {
             DataType::GroupedOrderbook(step) => {
                 self.grouped.iter_mut().find(|(s, _)| *s == step).map(|(_, route)| route)
             }
-            _ => self.orderbook.as_mut(),
+            _ => self.orderbook.as_deref_mut(),
         }
+    }
+
+    /// The candles of one interval.
+    #[inline]
+    pub fn candle(&mut self, data_type: DataType) -> Option<&mut Route<Candle>> {
+        let DataType::Candle(interval) = data_type else { return None };
+        self.candles.iter_mut().find(|(i, _)| *i == interval).map(|(_, route)| route)
     }
 }

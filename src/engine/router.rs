@@ -2,6 +2,7 @@
 //! connection's thread, which alone owns the table: what changes it comes as letters, between two batches of frames.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
@@ -13,6 +14,7 @@ use crate::model::{Candle, Clock, DataType, Market, Orderbook, Receipt, Sink, St
 use crate::net::SystemClock;
 use crate::plan::{DemandId, Dialect, StreamSet, Want};
 use crate::pool::Publisher;
+use crate::sync::sleepers::Sleepers;
 
 /// The publisher of a stream of any type.
 pub(super) enum AnyPublisher {
@@ -40,6 +42,8 @@ pub(super) type Table = HashMap<Market, Routes, FixedState>;
 pub(super) struct Router {
     clock: SystemClock,
     table: Table,
+    /// How many streams the table has.
+    streams: usize,
     feeds: OpenFeeds,
     rings: Rings,
     unrouted: u64,
@@ -48,25 +52,28 @@ pub(super) struct Router {
 }
 
 impl Router {
-    pub fn new(clock: SystemClock, dialect: &Dialect) -> Self {
+    /// `sleepers`: of the pool that the publishers belong to.
+    pub fn new(clock: SystemClock, sleepers: Arc<Sleepers>, dialect: &Dialect) -> Self {
         let plain_level = (dialect.level_default != 0).then(|| f64::from(dialect.level_default));
-        let (table, feeds, rings) = (Table::default(), OpenFeeds::new(), Rings::default());
-        Self { clock, table, feeds, rings, unrouted: 0, plain_level }
+        let (table, feeds, rings) = (Table::default(), OpenFeeds::new(sleepers), Rings::default());
+        Self { clock, table, streams: 0, feeds, rings, unrouted: 0, plain_level }
     }
 
     /// Adds a stream that this connection may carry from now on.
     pub fn add_stream(&mut self, publisher: AnyPublisher) {
         let key = publisher.key();
+        self.streams += 1;
+        self.feeds.reserve_touched(self.streams);
         let routes = self.table.entry(key.market).or_default();
         match (publisher, key.data_type) {
-            (AnyPublisher::Ticker(p), _) => routes.ticker = Some(Route::new(p)),
-            (AnyPublisher::Trade(p), _) => routes.trade = Some(Route::new(p)),
+            (AnyPublisher::Ticker(p), _) => routes.ticker = Some(Box::new(Route::new(p))),
+            (AnyPublisher::Trade(p), _) => routes.trade = Some(Box::new(Route::new(p))),
             (AnyPublisher::Orderbook(p), DataType::GroupedOrderbook(step)) => {
                 routes.grouped.push((step, Route::new(p)))
             }
-            (AnyPublisher::Orderbook(p), _) => routes.orderbook = Some(Route::new(p)),
+            (AnyPublisher::Orderbook(p), _) => routes.orderbook = Some(Box::new(Route::new(p))),
             (AnyPublisher::Candle(p), DataType::Candle(interval)) => {
-                routes.candles[interval as usize] = Some(Route::new(p));
+                routes.candles.push((interval, Route::new(p)));
             }
             (AnyPublisher::Candle(_), _) => unreachable!("the pool opens candles for candle streams only"),
         }
@@ -110,7 +117,6 @@ impl Router {
     }
 
     fn join(&mut self, place: usize, wants: &[Want]) {
-        self.feeds.reserve_touched(self.table.len() * Routes::MOST);
         join::<Ticker>(&mut self.table, &mut self.feeds, &mut self.rings, place, wants);
         join::<Trade>(&mut self.table, &mut self.feeds, &mut self.rings, place, wants);
         join::<Orderbook>(&mut self.table, &mut self.feeds, &mut self.rings, place, wants);
@@ -121,15 +127,18 @@ impl Router {
     #[inline]
     pub fn flush_feeds(&mut self) {
         if let Some(touched) = self.feeds.flush() {
-            self.wake_followers(touched);
+            self.wake_readers(touched);
         }
     }
 
     #[cold]
-    fn wake_followers(&mut self, touched: Vec<StreamKey>) {
+    fn wake_readers(&mut self, touched: Vec<StreamKey>) {
         for key in &touched {
-            let route = self.table.get_mut(&key.market).and_then(|routes| routes.find(key.data_type));
-            route.iter().flat_map(|route| route.followers()).for_each(|follower| self.feeds.wake(*follower));
+            let Some(route) = self.table.get_mut(&key.market).and_then(|routes| routes.find(key.data_type)) else {
+                continue;
+            };
+            route.wake();
+            route.followers().iter().for_each(|follower| self.feeds.wake(*follower));
         }
         self.feeds.give_back(touched);
     }

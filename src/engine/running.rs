@@ -111,7 +111,7 @@ impl Engine {
         for (number, (reactor, line)) in reactors.into_iter().zip(&self.control.lines).enumerate() {
             let connection = Connection {
                 id: line.status.read().id,
-                router: Router::new(self.control.clock, &self.control.dialect),
+                router: Router::new(self.control.clock, self.pool().sleepers(), &self.control.dialect),
                 link: line.link.clone(),
                 sockets: line.sockets.clone(),
                 mailbox: line.mailbox.clone(),

@@ -16,6 +16,7 @@ use super::slot::Slot;
 use super::{AsMarket, Batch, Handle, Link, PoolError, Publisher, StreamStatus, Value};
 use crate::model::{Candle, Clock, DataType, Epoch, Grouping, Interval, Nanos, Orderbook, StreamKey, Ticker, Trade};
 use crate::sync::latest;
+use crate::sync::sleepers::Sleepers;
 
 /// The newest value of every stream. Cheap to clone; all clones are one pool.
 #[derive(Clone)]
@@ -26,6 +27,7 @@ pub struct DataPool {
 struct Shared {
     clock: Arc<dyn Clock>,
     stale_after: Duration,
+    sleepers: Arc<Sleepers>,
     streams: RwLock<HashMap<StreamKey, Stream>>,
 }
 
@@ -53,7 +55,7 @@ impl DataPool {
     /// Shorter notices a mute connection sooner; below the pause that a connection's quietest hour has by itself, live
     /// values are called stale.
     pub fn with_stale_after(clock: Arc<dyn Clock>, stale_after: Duration) -> Self {
-        Self { shared: Arc::new(Shared { clock, stale_after, streams: RwLock::default() }) }
+        Self { shared: Arc::new(Shared { clock, stale_after, sleepers: Arc::default(), streams: RwLock::default() }) }
     }
 
     /// The ticker of a market.
@@ -146,6 +148,13 @@ impl DataPool {
         Publisher::new(slot, desk)
     }
 
+    /// How many readers of any stream sleep in `wait_newer`. Who publishes asks once after a batch, and calls
+    /// [`Publisher::wake`] for what it published if there are any.
+    #[doc(hidden)]
+    pub fn sleepers(&self) -> Arc<Sleepers> {
+        self.shared.sleepers.clone()
+    }
+
     /// Says whether anybody asks for a stream. False makes its readings `NotSubscribed` at once; true again makes them
     /// `Stale` until data arrives. Unknown streams are not subscribed and stay so.
     #[doc(hidden)]
@@ -171,7 +180,8 @@ impl DataPool {
     fn new_handle<T: Value>(&self, key: StreamKey, link: Arc<Link>) -> Handle<T> {
         let (writer, latest) = latest::cell();
         let desk = Desk { writer, latest: latest.clone(), gate: Gate::new() };
-        let slot = Slot::new(key, link, self.shared.clock.clone(), self.shared.stale_after, desk);
+        let Shared { clock, sleepers, stale_after, .. } = &*self.shared;
+        let slot = Slot::new(key, link, clock.clone(), sleepers.clone(), *stale_after, desk);
         Handle { latest, slot: Arc::new(slot) }
     }
 

@@ -33,7 +33,12 @@ impl<T: Value> Handle<T> {
     /// Sleeps until there is a reading newer than `version`, at most `timeout`. Never spins. The writer pays for waking
     /// a sleeper with a system call; readers in a hurry poll [`load_if_newer`](Self::load_if_newer) instead.
     pub fn wait_newer(&self, version: u64, timeout: Duration) -> Option<Reading<'_, T>> {
-        self.slot.signal.wait_until(timeout, || self.version() > version).then(|| self.load())
+        let is_newer = || self.version() > version;
+        if is_newer() {
+            return Some(self.load());
+        }
+        let _asleep = self.slot.sleepers.sleep();
+        self.slot.signal.wait_until(timeout, is_newer).then(|| self.load())
     }
 
     /// The version of the newest value; 0 for none yet. One atomic load.

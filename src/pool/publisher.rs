@@ -44,10 +44,11 @@ impl<T: Value> Publisher<T> {
         Self { slot, desk: Some(desk) }
     }
 
-    /// Offers an arrival to the gate, publishes it if it is the newest, and wakes whoever waits for it.
+    /// Offers an arrival to the gate, and publishes it if it is the newest. Whoever sleeps until then is woken by
+    /// [`wake`](Self::wake).
     ///
     /// `published` is asked for the time just before readers can see the value, and only if they will. No lock, no
-    /// allocation after warm-up, no log; a system call only if a reader sleeps in `wait_newer`.
+    /// allocation after warm-up, no log, no system call.
     #[inline]
     pub fn publish(&mut self, receipt: &Receipt, value: &T, published: impl FnOnce() -> Nanos) -> Verdict {
         let Some(Desk { writer, gate, .. }) = &mut self.desk else { unreachable!("taken only in drop") };
@@ -55,14 +56,20 @@ impl<T: Value> Publisher<T> {
         match verdict {
             Verdict::Published => {
                 writer.publish(value, value.exchange_ms(), receipt, published());
-                self.slot.signal.notify();
             }
-            // Nobody is woken: there is no new version. A repetition of an older event proves nothing about the newest.
+            // A repetition of an older event proves nothing about the newest.
             Verdict::Duplicate if gate.newest() == Some(value.order()) => writer.confirm(receipt, published()),
             Verdict::Duplicate | Verdict::Late | Verdict::OldEpoch => {}
         }
         self.slot.counts.add(verdict);
         verdict
+    }
+
+    /// Wakes who sleeps in `wait_newer`: one fence, and a system call if somebody does. Apart from publishing, because
+    /// one fence is enough to learn that nobody sleeps on any stream of a whole batch; see
+    /// [`DataPool::sleepers`](super::DataPool::sleepers).
+    pub fn wake(&self) {
+        self.slot.signal.notify();
     }
 
     /// Where the newest value is.

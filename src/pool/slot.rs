@@ -25,11 +25,14 @@ use super::status::VerdictCounts;
 use crate::model::{Clock, Nanos, StreamKey};
 use crate::sync::latest::Version;
 use crate::sync::signal::Signal;
+use crate::sync::sleepers::Sleepers;
 
 pub(super) struct Slot<T: Value> {
     pub key: StreamKey,
     pub clock: Arc<dyn Clock>,
     pub signal: Signal,
+    /// Of the whole pool.
+    pub sleepers: Arc<Sleepers>,
     pub link: ArcSwap<Link>,
     pub counts: Counts,
     /// The writing end, while no publisher has it. So there is one writer for the life of the cell.
@@ -41,11 +44,19 @@ pub(super) struct Slot<T: Value> {
 }
 
 impl<T: Value> Slot<T> {
-    pub fn new(key: StreamKey, link: Arc<Link>, clock: Arc<dyn Clock>, stale_after: Duration, desk: Desk<T>) -> Self {
+    pub fn new(
+        key: StreamKey,
+        link: Arc<Link>,
+        clock: Arc<dyn Clock>,
+        sleepers: Arc<Sleepers>,
+        stale_after: Duration,
+        desk: Desk<T>,
+    ) -> Self {
         Self {
             key,
             clock,
             signal: Signal::new(),
+            sleepers,
             link: ArcSwap::new(link),
             counts: Counts::default(),
             desk: Mutex::new(Some(desk)),

@@ -24,7 +24,13 @@ impl Sleepers {
         Self { count: AtomicUsize::new(0) }
     }
 
-    /// One more is about to wait for its signal.
+    /// One more is about to wait for its signal, and is counted until what this gives is dropped.
+    pub fn sleep(&self) -> Asleep<'_> {
+        self.enter();
+        Asleep(self)
+    }
+
+    /// The same for who cannot hold on to that: [`leave`](Self::leave) ends it.
     pub fn enter(&self) {
         // Relaxed: ordered by the fence in `Signal::wait_until` that follows.
         self.count.fetch_add(1, Relaxed);
@@ -43,6 +49,15 @@ impl Sleepers {
         // DATA-THEN-SLEEPERS, see above.
         fence(SeqCst);
         self.count.load(Relaxed) > 0
+    }
+}
+
+/// See [`Sleepers::sleep`].
+pub struct Asleep<'a>(&'a Sleepers);
+
+impl Drop for Asleep<'_> {
+    fn drop(&mut self) {
+        self.0.leave();
     }
 }
 
