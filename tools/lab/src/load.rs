@@ -80,7 +80,7 @@ impl<'a> Session<'a> {
         }
         self.connection.send()?;
         self.catch_up()?;
-        let (time, cpu) = (self.clock.now().since(started), stack_cpu() - cpu);
+        let (time, cpu) = (self.clock.now().since(started), stack_cpu().saturating_sub(cpu));
         Ok(Saturated {
             cpu_ns: cpu.as_nanos() as f64 / frames as f64,
             frames_per_second: frames as f64 / time.as_secs_f64(),
@@ -189,7 +189,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// CPU time of everybody but this thread.
+/// CPU time of everybody but this thread. The two clocks are read one after the other, so it may be off by a µs.
 fn stack_cpu() -> Duration {
     process_cpu().saturating_sub(thread_cpu())
 }
