@@ -76,6 +76,8 @@ fn from_socket_to_pool_and_feed_nothing_is_allocated_after_warm_up() {
             .endpoint(Endpoint::custom(&server.url()).unwrap())
             .connect_ledger(ConnectLedger::Process)
             .format(format)
+            // Both ways of reading the socket.
+            .measure_latencies(format == Format::SimpleList)
             .ticker(markets)
             .trade(markets)
             .orderbook(markets)

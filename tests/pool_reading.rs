@@ -93,6 +93,7 @@ fn one_load_says_all_of_one_version() {
     assert_eq!(reading.stamps(), Some(stamps));
     assert_eq!(reading.age(), Some(Duration::from_millis(3)));
     assert_eq!(reading.exchange_age(), Some(Duration::from_millis(4)));
+    assert_eq!(reading.published_age(), Some(Duration::from_nanos(2_999_999)));
     put(&mut publisher, 1, 6_000_000, 8.0);
     assert_eq!((reading.trade_price, reading.version()), (7.0, 1), "a reading never changes");
     assert_eq!((handle.load().trade_price, handle.cached().load().version()), (8.0, 2));
@@ -107,6 +108,7 @@ fn no_data_is_an_answer_in_every_form() {
     let reading = handle.load();
     assert_eq!((reading.value(), reading.stamps(), reading.age()), (None, None, None));
     assert_eq!((reading.epoch(), reading.connection(), reading.exchange_age()), (None, None, None));
+    assert_eq!(reading.published_age(), None);
     assert_eq!((reading.version(), reading.health()), (0, Health::NoData));
     assert!(handle.load_if_newer(0).is_none());
     assert_eq!(handle.cached().load().health(), Health::NoData);

@@ -1,5 +1,6 @@
 //! The opening handshake, as dialogues: what the server answers to the upgrade, and what we make of it.
 
+use hoga::model::Nanos;
 use hoga::ws::*;
 use std::time::Duration;
 
@@ -118,6 +119,20 @@ fn a_good_answer_opens_the_connection() {
     assert_eq!(dialogue.answer(accepted(headers).as_bytes()), Ok(Progress::Done));
     assert!(dialogue.buffer.unparsed().is_empty());
     assert_eq!(dialogue.answer(b""), Ok(Progress::Done), "and stays open");
+}
+
+#[test]
+fn what_the_servers_clock_showed_is_known_if_it_says_so_and_can_be_read() {
+    let date = |lines: &str| {
+        let mut dialogue = Dialogue::start();
+        assert_eq!(dialogue.handshake.date(), None);
+        assert_eq!(dialogue.answer(accepted(lines).as_bytes()), Ok(Progress::Done));
+        dialogue.handshake.date()
+    };
+    assert_eq!(date("date: Wed, 11 Mar 2026 14:40:58 GMT\r\n"), Some(Nanos::from_millis(1_773_240_058_000)));
+    for nothing in ["", "Date: soon\r\n", "Date: \u{ff}\r\n", "Date: Wed, 31 Dec 1969 23:59:59 GMT\r\n"] {
+        assert_eq!(date(nothing), None, "{nothing:?}");
+    }
 }
 
 #[test]

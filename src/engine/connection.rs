@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Thread;
+use std::time::Duration;
 
 use crossbeam_channel::Sender;
 
@@ -157,10 +158,21 @@ impl Handler for Connection {
             Event::Requested { again: true, .. } => {}
             Event::Requested { at, revision, .. } => self.tell(Report::Requested { at: *at, revision: *revision }),
             Event::Subscriptions(list) => self.tell(Report::Listed(keys_of(list, self.router.plain_level()))),
+            Event::Dated { asked, answered, date } => {
+                if let Some(attribution) = self.router.attribution() {
+                    attribution.dated(*asked, *answered, *date);
+                }
+            }
             Event::ServerError(error) => tracing::warn!(connection = %self.id, "the exchange answered {error}"),
             Event::Malformed(error) => tracing::debug!(connection = %self.id, "a message was refused: {error}"),
         }
         self.watchers.report(&LifecycleEvent { connection: self.id, event });
+    }
+
+    fn read_after(&mut self, wait: Duration) {
+        if let Some(attribution) = self.router.attribution() {
+            attribution.read_after(wait);
+        }
     }
 
     fn batch_done(&mut self, now: Nanos, session: &Session) {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::Thread;
 use std::time::Duration;
 
+use super::attribution::AttributionReader;
 use super::callback::{self, CallbackStatus};
 use super::connection::{Mailbox, NewFeed};
 use super::open_feeds::{AnyFeed, AnyRing, OpenFeed, RingKind};
@@ -41,6 +42,8 @@ pub(super) struct Line {
     pub mailbox: Arc<Mailbox>,
     pub remote: Remote,
     pub status: Arc<SharedStatus>,
+    /// Where the time of its messages went, if that is recorded.
+    pub attribution: Option<AttributionReader>,
     /// False once the connection's thread has ended, however it did.
     pub alive: Arc<AtomicBool>,
 }

@@ -1,5 +1,6 @@
 //! Builder, engine and connection threads: the only room that knows all others.
 
+mod attribution;
 mod builder;
 mod callback;
 mod client;
@@ -18,6 +19,7 @@ mod status;
 mod subscribed;
 mod threads;
 
+pub use attribution::Attribution;
 pub use builder::Builder;
 pub use callback::{Answer, Callback, CallbackBuilder, CallbackStatus};
 pub use client::Client;

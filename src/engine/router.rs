@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
+use super::attribution::AttributionWriter;
 use super::connection::NewFeed;
 use super::join::join;
 use super::open_feeds::{AnyRing, OpenFeed, OpenFeeds, Rings, Routed};
 use super::route::{Route, Routes};
-use crate::model::{Candle, Clock, DataType, Market, Orderbook, Receipt, Sink, StreamKey, Ticker, Trade};
+use crate::model::{Candle, Clock, DataType, Market, Orderbook, Receipt, Sink, StreamKey, StreamType, Ticker, Trade};
 use crate::net::SystemClock;
 use crate::plan::{DemandId, Dialect, StreamSet, Want};
 use crate::pool::Publisher;
@@ -47,16 +48,22 @@ pub(super) struct Router {
     feeds: OpenFeeds,
     rings: Rings,
     unrouted: u64,
+    attribution: Option<AttributionWriter>,
     /// How the exchange writes that a book is not grouped, if not by 0 or by nothing.
     plain_level: Option<f64>,
 }
 
 impl Router {
-    /// `sleepers`: of the pool that the publishers belong to.
-    pub fn new(clock: SystemClock, sleepers: Arc<Sleepers>, dialect: &Dialect) -> Self {
+    /// `sleepers`: of the pool that the publishers belong to. `attribution`: records where the time of messages goes.
+    pub fn new(
+        clock: SystemClock,
+        sleepers: Arc<Sleepers>,
+        dialect: &Dialect,
+        attribution: Option<AttributionWriter>,
+    ) -> Self {
         let plain_level = (dialect.level_default != 0).then(|| f64::from(dialect.level_default));
         let (table, feeds, rings) = (Table::default(), OpenFeeds::new(sleepers), Rings::default());
-        Self { clock, table, streams: 0, feeds, rings, unrouted: 0, plain_level }
+        Self { clock, table, streams: 0, feeds, rings, unrouted: 0, attribution, plain_level }
     }
 
     /// Adds a stream that this connection may carry from now on.
@@ -153,7 +160,13 @@ impl Router {
         self.unrouted
     }
 
-    /// One clock read per message: the publish stamp is the moment before readers can see it.
+    /// Records where time goes besides, if anybody wants to know.
+    pub fn attribution(&mut self) -> Option<&mut AttributionWriter> {
+        self.attribution.as_mut()
+    }
+
+    /// One clock read per message: the publish stamp is the moment before readers can see it. Where time is attributed, a
+    /// second one after everybody was given it.
     #[inline]
     fn route<T: Routed>(&mut self, receipt: Receipt, data_type: DataType, market: Market, value: &T) {
         let route = self.table.get_mut(&market).and_then(|routes| T::route(routes, data_type));
@@ -161,6 +174,14 @@ impl Router {
         let ring = T::ring(&mut self.rings);
         let routed = route.is_some_and(|route| route.publish(&mut self.feeds, ring, now, receipt, value));
         self.unrouted += u64::from(!routed);
+        if let Some(attribution) = &mut self.attribution
+            && routed
+        {
+            attribution.message(receipt.received, now, self.clock.now());
+            if value.stream_type() == StreamType::Realtime {
+                attribution.change(value.exchange_ms(), receipt.received);
+            }
+        }
     }
 }
 

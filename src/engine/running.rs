@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::attribution::{Attribution, AttributionWriter, attribution};
 use super::connection::Connection;
 use super::control::{Control, Line};
 use super::lifecycle::{Lifecycle, Watchers};
@@ -58,31 +59,34 @@ impl Engine {
         let clock = SystemClock::new();
         let pool = DataPool::with_stale_after(Arc::new(clock), settings.stale_after);
         let watchers = Arc::<Watchers>::default();
-        let (mut lines, mut reactors) = (Vec::new(), Vec::new());
+        let (mut lines, mut ends) = (Vec::new(), Vec::new());
         for id in (0..settings.connections as u16).map(ConnectionId) {
             let connects =
                 DialLedger::new(&settings.connect_ledger, &settings.endpoint, settings.limits, settings.pacing);
             let entropy = Box::new(SystemEntropy::new());
             let session = Session::new(session_config(id, &settings), Box::new(connects), entropy);
             let (endpoint, resolver) = (settings.endpoint.clone(), settings.resolver.clone());
-            let reactor = Reactor::new(session, endpoint, tls.clone(), resolver, settings.wait, clock)
+            let measure = settings.measure_latencies;
+            let reactor = Reactor::new(session, endpoint, tls.clone(), resolver, settings.wait, clock, measure)
                 .map_err(|source| Error::Start { what: "event queue", source })?;
+            let (writer, reader) = measure.then(attribution).unzip();
             lines.push(Line {
                 link: Arc::new(Link::new(clock.now())),
                 sockets: Arc::new(Sockets::new(id)),
                 mailbox: Arc::default(),
                 remote: reactor.remote(),
                 status: Arc::new(SharedStatus::new(id, clock.now())),
+                attribution: reader,
                 alive: Arc::new(AtomicBool::new(true)),
             });
-            reactors.push(reactor);
+            ends.push((reactor, writer));
         }
         let planner = Planner::new(plan_config(&settings, source.is_some()));
         let (dialect, broadcast) = (*settings.endpoint.dialect(), settings.broadcast_capacity);
         let control = Arc::new(Control::new(pool, clock, dialect, lines, planner, broadcast));
         // From here on, dropping the engine stops what was started.
         let mut engine = Self { control, watchers, threads: Mutex::default(), initial: None };
-        engine.start_threads(reactors, &settings)?;
+        engine.start_threads(ends, &settings)?;
         engine.control.set_universe(settings.universe);
         if let Some((source, every)) = source {
             engine.start_source(source, every)?;
@@ -100,7 +104,7 @@ impl Engine {
         Ok(())
     }
 
-    fn start_threads(&self, reactors: Vec<Reactor>, settings: &Settings) -> Result<()> {
+    fn start_threads(&self, ends: Vec<(Reactor, Option<AttributionWriter>)>, settings: &Settings) -> Result<()> {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         let (tell, reports) = crossbeam_channel::unbounded();
         let control = Thread::control(self.control.clone(), reports)
@@ -108,10 +112,10 @@ impl Engine {
         let control_thread = control.handle();
         self.control.set_thread(control_thread.clone());
         threads.push(control);
-        for (number, (reactor, line)) in reactors.into_iter().zip(&self.control.lines).enumerate() {
+        for (number, ((reactor, attribution), line)) in ends.into_iter().zip(&self.control.lines).enumerate() {
             let connection = Connection {
                 id: line.status.read().id,
-                router: Router::new(self.control.clock, self.pool().sleepers(), &self.control.dialect),
+                router: Router::new(self.control.clock, self.pool().sleepers(), &self.control.dialect, attribution),
                 link: line.link.clone(),
                 sockets: line.sockets.clone(),
                 mailbox: line.mailbox.clone(),
@@ -257,6 +261,14 @@ impl Engine {
     /// Each connection as it is now.
     pub fn connections(&self) -> Vec<ConnectionStatus> {
         self.control.lines.iter().map(|line| line.status.read()).collect()
+    }
+
+    /// Where the time of each connection's messages went, if the builder was told to
+    /// [`measure_latencies`](Builder::measure_latencies); otherwise nothing. [`Attribution::add`] makes one of several.
+    /// Copies the histograms, some 100 KB for each connection; recording goes on meanwhile.
+    pub fn latencies(&self) -> Vec<(ConnectionId, Attribution)> {
+        let measured = |line: &Line| Some((line.status.read().id, line.attribution.as_ref()?.read()));
+        self.control.lines.iter().filter_map(measured).collect()
     }
 
     /// How far what is wanted has got on its way: changed here, sent to the exchange, confirmed by data.

@@ -7,9 +7,6 @@ use hdrhistogram::Histogram;
 
 use crate::model::{Nanos, Stamps};
 
-/// Longest time that is told apart from longer ones.
-const LONGEST: u64 = 60_000_000_000;
-
 /// Decimal digits that are kept of each time: 1 %.
 const DIGITS: u8 = 2;
 
@@ -46,16 +43,24 @@ impl Latencies {
 pub struct Latency(Histogram<u64>);
 
 impl Latency {
+    /// Longest time that is told apart from longer ones, in ns: a minute.
+    pub const LONGEST_NS: u64 = 60_000_000_000;
+
     /// Nothing recorded yet.
     pub fn new() -> Self {
         // The bounds are constants of which the library approves.
-        Self(Histogram::new_with_max(LONGEST, DIGITS).unwrap_or_else(|_| unreachable!("valid bounds")))
+        Self(Histogram::new_with_max(Self::LONGEST_NS, DIGITS).unwrap_or_else(|_| unreachable!("valid bounds")))
     }
 
     /// Records one time.
     #[inline]
     pub fn record(&mut self, time: Duration) {
         self.0.saturating_record(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    /// Records one time as often as it occurred.
+    pub fn record_many(&mut self, time: Duration, times: u64) {
+        self.0.saturating_record_n(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), times);
     }
 
     /// Adds what another recorded.

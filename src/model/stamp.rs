@@ -27,6 +27,11 @@ impl Nanos {
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
+
+    /// Time since `earlier`; nothing if `earlier` is later.
+    pub fn checked_since(self, earlier: Self) -> Option<Duration> {
+        self.0.checked_sub(earlier.0).map(Duration::from_nanos)
+    }
 }
 
 impl Add<Duration> for Nanos {

@@ -36,6 +36,12 @@ impl Clock for SystemClock {
     }
 }
 
+/// What the system's wall clock shows, which may be set at any time. Only for comparing with the kernel's own stamps.
+pub(super) fn wall() -> Nanos {
+    let time = clock_gettime(ClockId::Realtime);
+    Nanos(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
+}
+
 /// Time since the machine was started, sleep included. Every process sees the same, nobody can set it, and it starts
 /// over with the machine: what processes tell each other about the last seconds is told in this.
 pub(super) fn since_boot() -> Nanos {

@@ -9,6 +9,7 @@ mod reactor;
 mod resolve;
 #[cfg(feature = "rest")]
 mod rest;
+mod socket;
 mod tls;
 mod transport;
 

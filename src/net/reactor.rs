@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mio::{Events, Poll, Token, Waker};
 
-use super::clock::SystemClock;
+use super::clock::{SystemClock, wall};
 use super::resolve::{Lookups, Resolve};
 use super::tls::TlsConfig;
 use super::transport::Transport;
@@ -27,6 +27,9 @@ pub trait Handler: Sink {
     fn commands(&mut self, now: Nanos, session: &mut Session);
     /// Something happened that a watcher may care about.
     fn event(&mut self, event: Event);
+    /// Bytes were read that the kernel had received so long before. Called before the session is given them, and only if
+    /// the loop was told to find that out.
+    fn read_after(&mut self, wait: Duration);
     /// The session was given something and everything that followed from it was handled.
     fn batch_done(&mut self, now: Nanos, session: &Session);
 }
@@ -64,6 +67,7 @@ pub struct Reactor {
     wait: Wait,
     endpoint: Endpoint,
     tls: TlsConfig,
+    stamp_arrivals: bool,
     lookups: Lookups,
     session: Session,
     link: Link,
@@ -89,7 +93,8 @@ impl Link {
 }
 
 impl Reactor {
-    /// A loop that has not started. Fails if the system has no event queue to give.
+    /// A loop that has not started. Fails if the system has no event queue to give. `stamp_arrivals`: it finds out how
+    /// long bytes waited in the kernel, where the kernel says so.
     pub fn new(
         session: Session,
         endpoint: Endpoint,
@@ -97,6 +102,7 @@ impl Reactor {
         resolver: Arc<dyn Resolve>,
         wait: Wait,
         clock: SystemClock,
+        stamp_arrivals: bool,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
@@ -110,6 +116,7 @@ impl Reactor {
             wait,
             endpoint,
             tls,
+            stamp_arrivals,
             session,
             link: Link::None,
             traffic_at: Nanos::default(),
@@ -179,7 +186,12 @@ impl Reactor {
                 }
             }
             Action::Connect(address) => match Transport::connect(address, self.poll.registry(), SOCKET) {
-                Ok(transport) => self.link = Link::Connecting(transport),
+                Ok(mut transport) => {
+                    if self.stamp_arrivals {
+                        transport.stamp_arrivals();
+                    }
+                    self.link = Link::Connecting(transport);
+                }
                 Err(e) => self.session.handle_closed(self.clock.now(), Closed::Io(e.kind())),
             },
             Action::StartTls => self.start_tls(),
@@ -327,6 +339,10 @@ impl Reactor {
                 Ok(0) => return self.broken(Closed::Eof, handler),
                 Ok(n) => {
                     self.traffic_at = self.clock.now();
+                    // A wall clock that was set back meanwhile says nothing.
+                    if let Some(wait) = transport.take_arrived().and_then(|arrived| wall().checked_since(arrived)) {
+                        handler.read_after(wait);
+                    }
                     self.session.handle_received(self.traffic_at, n, handler);
                     self.settle(self.traffic_at, handler);
                 }

@@ -6,11 +6,13 @@ use std::net::SocketAddr;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
+use super::socket::Socket;
 use super::tls::{Tls, TlsConfig};
+use crate::model::Nanos;
 
 /// An opening or open connection to the exchange.
 pub struct Transport {
-    socket: TcpStream,
+    socket: Socket,
     tls: Option<Tls>,
     /// As far as we know, the socket holds bytes (or its end) that were not read yet.
     readable: bool,
@@ -21,20 +23,33 @@ pub struct Transport {
 impl Transport {
     /// Starts to open TCP. Ready, or failed, when the socket becomes writable.
     pub fn connect(address: SocketAddr, registry: &Registry, token: Token) -> io::Result<Self> {
-        let mut socket = TcpStream::connect(address)?;
-        registry.register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
-        Ok(Self { socket, tls: None, readable: false, ended: false })
+        let mut stream = TcpStream::connect(address)?;
+        registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
+        Ok(Self { socket: Socket::new(stream), tls: None, readable: false, ended: false })
+    }
+
+    /// Asks the kernel when bytes come, see [`take_arrived`](Self::take_arrived). Costs the kernel a look at its clock for
+    /// each packet of the machine.
+    pub fn stamp_arrivals(&mut self) {
+        self.socket.stamp_arrivals();
+    }
+
+    /// When the kernel had received the last of what the newest read took from the socket, if that is known and was not
+    /// asked before. By the wall clock.
+    #[inline]
+    pub fn take_arrived(&mut self) -> Option<Nanos> {
+        self.socket.take_arrived()
     }
 
     /// Whether TCP is open by now. `Ok(false)`: not yet.
     pub fn finish_connect(&mut self) -> io::Result<bool> {
-        if let Some(error) = self.socket.take_error()? {
+        if let Some(error) = self.socket.stream.take_error()? {
             return Err(error);
         }
-        match self.socket.peer_addr() {
+        match self.socket.stream.peer_addr() {
             Ok(_) => {
                 // Requests and pongs are small and must not wait for each other.
-                self.socket.set_nodelay(true)?;
+                self.socket.stream.set_nodelay(true)?;
                 Ok(true)
             }
             Err(e) if e.kind() == io::ErrorKind::NotConnected => Ok(false),
@@ -116,6 +131,6 @@ impl Transport {
             tls.close();
             let _ = tls.flush(&mut self.socket);
         }
-        let _ = registry.deregister(&mut self.socket);
+        let _ = registry.deregister(&mut self.socket.stream);
     }
 }

@@ -55,6 +55,15 @@ impl<'a, T: Value> Reading<'a, T> {
         self.held().map(|v| self.slot.clock.now().since(v.stamps.received))
     }
 
+    /// Time since readers could first see it, or since the exchange last confirmed it. Costs one clock read. A
+    /// [`Latency`](crate::feed::Latency) that is given this once for each new version, as
+    /// [`load_if_newer`](super::Handle::load_if_newer) and [`wait_newer`](super::Handle::wait_newer) find them, shows how
+    /// long values take from being published until they are read.
+    #[inline]
+    pub fn published_age(&self) -> Option<Duration> {
+        self.held().map(|v| self.slot.clock.now().since(v.stamps.published))
+    }
+
     /// Time since the exchange says it happened, as far as the two clocks agree; zero if its clock is ahead. Costs one
     /// clock read.
     #[inline]

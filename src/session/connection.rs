@@ -75,6 +75,8 @@ pub struct Session {
     frames: FrameReader,
     decoder: Decoder,
     handshake: Option<Handshake>,
+    /// When the upgrade was asked for.
+    upgrade_at: Nanos,
     liveness: Liveness,
     outbox: Outbox,
     requests: Budget,
@@ -117,6 +119,7 @@ impl Session {
             frames: FrameReader::new(frame_limits),
             decoder: Decoder::new(),
             handshake: None,
+            upgrade_at: Nanos::default(),
             liveness: Liveness::new(config.timeouts.clone(), Nanos::default()),
             outbox: Outbox::new(entropy),
             requests: request_budget(&config),
@@ -394,6 +397,7 @@ impl Session {
     fn upgrade(&mut self, now: Nanos) {
         self.enter(now, State::Upgrading);
         self.deadline = now + self.config.timeouts.upgrade;
+        self.upgrade_at = now;
         let endpoint = &self.config.endpoint;
         let key = self.outbox.entropy().bytes();
         match Handshake::start(endpoint.host(), endpoint.port(), endpoint.path(), endpoint.is_secure(), &[], key) {
@@ -438,7 +442,9 @@ impl Session {
     }
 
     fn opened(&mut self, now: Nanos) {
-        self.handshake = None;
+        if let Some(date) = self.handshake.take().and_then(|handshake| handshake.date()) {
+            self.report(Event::Dated { asked: self.upgrade_at, answered: now, date });
+        }
         self.counters.opened += 1;
         self.enter(now, State::Connected);
         self.liveness = Liveness::new(self.config.timeouts.clone(), now);

@@ -56,6 +56,22 @@ fn a_connection_is_active_only_after_the_first_data() {
 }
 
 #[test]
+fn what_the_exchanges_clock_showed_is_told_with_the_times_it_was_between() {
+    let mut life = Life::new(config());
+    life.want(&["KRW-BTC"]);
+    life.connect();
+    let asked = life.now;
+    life.advance(ms(30));
+    let answer = String::from_utf8(life.switching_protocols()).unwrap();
+    let (status, rest) = answer.split_once("\r\n").unwrap();
+    life.receive(format!("{status}\r\nDate: Sun, 09 Sep 2001 01:46:40 GMT\r\n{rest}").as_bytes());
+    let dated = Event::Dated { asked, answered: asked + ms(30), date: START };
+    assert!(life.events.contains(&dated), "{:?}", life.events);
+    let is_dated = |event: &Event| matches!(event, Event::Dated { .. });
+    assert!(!Life::active(config()).events.iter().any(is_dated), "an exchange need not say so");
+}
+
+#[test]
 fn one_request_carries_the_whole_set_in_the_wanted_format() {
     let mut life = Life::new(config());
     life.want(&["KRW-ETH", "KRW-BTC"]);

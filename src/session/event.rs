@@ -54,6 +54,15 @@ pub enum Event {
         /// The same request was sent before on this socket, to provoke an answer.
         again: bool,
     },
+    /// The exchange opened the WebSocket and said what its clock showed then.
+    Dated {
+        /// When it was asked, at the earliest.
+        asked: Nanos,
+        /// When its answer had come.
+        answered: Nanos,
+        /// What its clock showed, cut to whole seconds.
+        date: Nanos,
+    },
     /// The exchange answered with an error object. It closes the socket after that.
     ServerError(ServerError),
     /// The exchange answered a LIST_SUBSCRIPTIONS request.

@@ -2,6 +2,7 @@
 
 pub mod broadcast;
 pub mod dirty;
+pub mod histogram;
 pub mod latest;
 mod prim;
 pub mod signal;

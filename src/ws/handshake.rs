@@ -6,9 +6,11 @@
 
 use super::ReceiveBuffer;
 use super::rejection::{Framing, Rejection, printable};
+use crate::model::Nanos;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Read, Write};
+use std::time::UNIX_EPOCH;
 use tungstenite::handshake::MidHandshake;
 use tungstenite::handshake::client::{ClientHandshake, Response};
 use tungstenite::http::{HeaderName, HeaderValue, Request, Uri};
@@ -47,7 +49,9 @@ enum Stage {
         rejection: Rejection,
         framing: Framing,
     },
-    Done,
+    Done {
+        date: Option<Nanos>,
+    },
     Failed,
 }
 
@@ -131,7 +135,7 @@ impl Handshake {
                 rejection.body = body;
                 Err(HandshakeError::Rejected(rejection.clone()))
             }
-            Stage::Done => Ok(Progress::Done),
+            Stage::Done { .. } => Ok(Progress::Done),
             Stage::Header { .. } | Stage::Failed => Err(HandshakeError::Protocol("the handshake has failed".into())),
         }
     }
@@ -143,8 +147,13 @@ impl Handshake {
                 rejection.body = framing.body(buffer.unparsed()).0;
                 HandshakeError::Rejected(rejection.clone())
             }
-            Stage::Header { .. } | Stage::Done | Stage::Failed => HandshakeError::Closed,
+            Stage::Header { .. } | Stage::Done { .. } | Stage::Failed => HandshakeError::Closed,
         }
+    }
+
+    /// When the server says it answered, in whole seconds; known once it is [`Progress::Done`], if it does say so.
+    pub fn date(&self) -> Option<Nanos> {
+        if let Stage::Done { date } = self.stage { date } else { None }
     }
 
     /// The header is the first `size` bytes of the buffer.
@@ -159,7 +168,7 @@ impl Handshake {
         match opening.handshake() {
             Ok((_, response)) => {
                 refuse_extensions(&response)?;
-                self.stage = Stage::Done;
+                self.stage = Stage::Done { date: date(&response) };
                 Ok(())
             }
             Err(tungstenite::HandshakeError::Failure(tungstenite::Error::Http(response))) => {
@@ -248,6 +257,12 @@ fn refuse_extensions(response: &Response) -> Result<(), HandshakeError> {
         return Err(HandshakeError::Protocol("the server uses an extension that was not offered".into()));
     }
     Ok(())
+}
+
+/// When the answer was written, by the server's clock. A server need not say so, and one without a clock must not.
+fn date(response: &Response) -> Option<Nanos> {
+    let date = httpdate::parse_http_date(response.headers().get("Date")?.to_str().ok()?).ok()?;
+    Some(Nanos::default() + date.duration_since(UNIX_EPOCH).ok()?)
 }
 
 #[cold]

@@ -214,6 +214,9 @@ pub struct WatchArgs {
     /// Waits this long after each data event, to show what --overflow does. At the end the rest is printed at once.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub slow: Option<Duration>,
+    /// Records where the time of messages goes, and says so at the end. See what `hoga demo` prints.
+    #[arg(long)]
+    pub latencies: bool,
     /// Prints one JSON object per line.
     #[arg(long)]
     pub json: bool,

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use hoga::config::{ConnectLedger, Endpoint};
 use hoga::engine::{Engine, Feed};
-use hoga::feed::{Item, Latencies, Latency, Overflow};
+use hoga::feed::{Item, Latency, Overflow};
 use hoga::model::{Market, Nanos, StreamType};
 use hoga::plan::{orderbook, ticker, trade};
 use hoga_exchange::{Config, Exchange, Fault, Server, ServerConfig};
 
 use crate::args::DemoArgs;
+use crate::breakdown::Breakdown;
 use crate::cpu;
 use crate::exit::Failure;
 use crate::human::{grouped, losses};
@@ -76,6 +77,7 @@ impl Demo {
             .endpoint(endpoint)
             .connect_ledger(ConnectLedger::Process)
             .root_certificates(server.ca_pem())
+            .measure_latencies(true)
             .start()?;
         // Nothing may be missing in the comparison with what the exchange sent.
         let asked = ticker(markets).and(trade(markets)).and(orderbook(markets));
@@ -128,7 +130,7 @@ impl Demo {
 
     fn show(&mut self, now: Nanos) -> io::Result<()> {
         let publish = self.feed.latencies().map(|latencies| quantiles(&latencies.receive_to_enqueue));
-        let publish = format!("receive→publish {}", publish.unwrap_or_default());
+        let publish = format!("receive→decoded {}", publish.unwrap_or_default());
         match &mut self.view {
             View::Nothing => Ok(()),
             View::Progress => {
@@ -160,7 +162,7 @@ impl Demo {
         self.read();
         let (sent, live) = (self.server.stats().data_frames, live_streams(&self.engine));
         let cpu = cpu::connection_thread();
-        let latencies = self.feed.latencies().cloned().unwrap_or_default();
+        let breakdown = Breakdown::of(&self.engine, self.feed.latencies());
         let Self { server, engine, view, exchange_to_read, missed, .. } = self;
         // The cursor comes back before anything else is printed.
         drop(view);
@@ -169,7 +171,7 @@ impl Demo {
         let tally = Tally::of(&report.connections, &pool);
         report.into_result()?;
         server.shutdown();
-        Ok(Summary { duration, sent, live, tally, missed, latencies, exchange_to_read, cpu })
+        Ok(Summary { duration, sent, live, tally, missed, breakdown, exchange_to_read, cpu })
     }
 }
 
@@ -225,10 +227,9 @@ struct Summary {
     live: usize,
     tally: Tally,
     missed: u64,
-    /// From the socket until readers can see the value, and from there until this program, which sleeps between events,
-    /// has read it.
-    latencies: Latencies,
-    /// From the exchange's time stamp, in whole ms, until then.
+    /// From the exchange until this program, which sleeps between events, has read it.
+    breakdown: Breakdown,
+    /// The whole of that way, by the exchange's stamps in whole ms: here it has the same clock.
     exchange_to_read: Latency,
     cpu: Option<Duration>,
 }
@@ -239,33 +240,26 @@ impl Summary {
     }
 
     fn text(&self) -> String {
-        let Self { duration, sent, live, tally, missed, latencies, exchange_to_read, .. } = self;
+        let Self { duration, sent, live, tally, missed, breakdown, exchange_to_read, .. } = self;
         let cpu = match (self.cpu, self.cpu_per_message()) {
             (Some(all), Some(each)) => {
                 format!("{} per message, {} in all: connection thread, TLS and start included", short(each), short(all))
             }
             _ => "unknown: the system does not tell it for each thread".to_owned(),
         };
-        let rows = [
-            ("streams", format!("{}, {live} live at the end", tally.streams)),
-            (
-                "messages",
-                format!(
-                    "{} sent by the exchange, {} read, {} bytes",
-                    count(*sent),
-                    count(tally.data),
-                    count(tally.bytes)
-                ),
-            ),
-            ("losses", losses(&tally.losses(*missed))),
-            ("receive→publish", quantiles(&latencies.receive_to_enqueue)),
-            ("publish→read", quantiles(&latencies.enqueue_to_pop)),
-            ("exchange→read", format!("{}  (its stamps: whole ms)", quantiles(exchange_to_read))),
-            ("CPU", cpu),
+        let messages =
+            format!("{} sent by the exchange, {} read, {} bytes", count(*sent), count(tally.data), count(tally.bytes));
+        let mut rows = vec![
+            ("streams".to_owned(), format!("{}, {live} live at the end", tally.streams)),
+            ("messages".to_owned(), messages),
+            ("losses".to_owned(), losses(&tally.losses(*missed))),
         ];
+        rows.extend(breakdown.rows());
+        rows.push(("exchange→read".to_owned(), format!("{}  (its stamps: whole ms)", quantiles(exchange_to_read))));
+        rows.push(("CPU".to_owned(), cpu));
         let mut text = format!("\nSummary of {}\n", short(*duration));
         for (name, value) in rows {
-            text.push_str(&format!("  {name:<16} {value}\n"));
+            text.push_str(&format!("  {name:<17} {value}\n"));
         }
         text
     }
@@ -276,8 +270,7 @@ impl Summary {
             object.plain("duration_ms", self.duration.as_millis()).plain("live", self.live).plain("sent", self.sent);
             self.tally.fields(object, self.missed);
             object
-                .object("receive_to_publish", |object| fields(object, &self.latencies.receive_to_enqueue))
-                .object("publish_to_read", |object| fields(object, &self.latencies.enqueue_to_pop))
+                .object("latencies", |object| self.breakdown.fields(object))
                 .object("exchange_to_read", |object| fields(object, &self.exchange_to_read))
                 .optional("cpu_ns", self.cpu.map(|time| time.as_nanos()))
                 .optional("cpu_ns_per_message", self.cpu_per_message().map(|time| time.as_nanos()));

@@ -5,6 +5,7 @@ use std::fmt::{self, Display, Write};
 use hoga::feed::{FeedCounts, Update};
 use hoga::model::{Candle, Event, Level, Market, Nanos, Orderbook, Ticker, Trade};
 
+use crate::breakdown::Breakdown;
 use crate::latency::short;
 use crate::line::{Change, Gap, Line, NewSocket, Problem, Summary, Turn};
 
@@ -119,6 +120,9 @@ fn summary(out: &mut String, total: &Summary) -> fmt::Result {
         "-- {} streams on the wire for {} wishes, {} requests for {} changes",
         plan.wire_streams, plan.wishes, plan.requests, plan.changes
     )?;
+    for (name, value) in total.latencies.iter().flat_map(Breakdown::rows) {
+        writeln!(out, "-- {name:<17} {value}")?;
+    }
     // Where nothing came at all, the markets are not to blame.
     if received > 0 && !total.tally.silent.is_empty() {
         let silent: Vec<_> = total.tally.silent.iter().map(ToString::to_string).collect();

@@ -103,6 +103,9 @@ fn summary(object: &mut Object, total: &Summary) {
             stats.plain(&format!("conflicts_{}", kind.as_str()), count);
         }
     });
+    if let Some(latencies) = &total.latencies {
+        object.object("latencies", |object| latencies.fields(object));
+    }
     total.tally.fields(object, total.missed);
 }
 

@@ -9,6 +9,7 @@ use hoga::plan::PlanStats;
 use hoga::pool::Health;
 use hoga::session::{Loss, State};
 
+use crate::breakdown::Breakdown;
 use crate::tally::Tally;
 
 /// One line of output.
@@ -90,6 +91,8 @@ pub struct Summary {
     /// Memory of the feed alone, and of the rings that it shares.
     pub feed_bytes: u64,
     pub shared_bytes: u64,
+    /// Where the time of messages went, if somebody wants to know.
+    pub latencies: Option<Breakdown>,
     /// What was asked of the exchange.
     pub plan: PlanStats,
     pub tally: Tally,

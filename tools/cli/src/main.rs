@@ -2,6 +2,7 @@
 
 mod args;
 mod bench;
+mod breakdown;
 mod cpu;
 mod demo;
 mod exchange;

@@ -11,6 +11,7 @@ use hoga::model::{DataType, Nanos};
 use hoga::plan::{PlanStats, Subscription, Target};
 
 use crate::args::{Only, WatchArgs};
+use crate::breakdown::Breakdown;
 use crate::exit::Failure;
 use crate::health::Healths;
 use crate::lifecycle::Reports;
@@ -35,7 +36,7 @@ pub fn run(args: WatchArgs) -> Result<(), Failure> {
     let interrupt = Interrupt::catch()?;
     let asked = subscription(&args)?;
     let mut builder = Engine::builder().endpoint(args.endpoint.clone()).format(args.format.into());
-    builder = builder.connections(args.connections);
+    builder = builder.connections(args.connections).measure_latencies(args.latencies);
     if args.codes.iter().any(|code| matches!(code, Target::Pattern(_))) {
         builder = builder.rest_markets(MARKETS_EVERY);
     }
@@ -45,7 +46,10 @@ pub fn run(args: WatchArgs) -> Result<(), Failure> {
     let engine = builder.start()?;
     // Before the feed: nothing is connected until somebody wants something, so no report is missed.
     let lifecycle = engine.lifecycle();
-    let feed = engine.feed(asked, args.overflow)?;
+    let mut feed = engine.feed(asked, args.overflow)?;
+    if args.latencies {
+        feed.measure_latencies();
+    }
     let mut watch = Watch {
         started: engine.now(),
         checked: engine.now(),
@@ -301,6 +305,7 @@ impl Watch {
             queue_max: account.depth_max(),
             feed_bytes: account.bytes(),
             shared_bytes: account.shared_bytes(),
+            latencies: self.args.latencies.then(|| Breakdown::of(&self.engine, self.feed.latencies())),
             plan,
             tally,
         };

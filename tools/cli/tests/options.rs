@@ -38,6 +38,19 @@ fn a_pattern_means_every_market_that_the_exchange_lists() {
 }
 
 #[test]
+fn where_time_went_is_said_at_the_end_if_asked_for() {
+    let exchange = Exchange::start(&["--plain", "--speed", "20"]);
+    let trades = ["KRW-BTC", "KRW-ETH", "--types", "trade", "--connections", "2", "--count", "20"];
+    let summary = |more: &[&str]| watch(&exchange, &[&trades[..], more].concat()).json_lines().pop().unwrap();
+    assert!(summary(&[])["latencies"].is_null());
+    let latencies = &summary(&["--latencies"])["latencies"];
+    let ways = latencies["connections"].as_array().unwrap();
+    let decoded: u64 = ways.iter().map(|way| way["receive_to_decoded"]["count"].as_u64().unwrap()).sum();
+    assert!(ways.len() == 2 && decoded >= 20, "{latencies}");
+    assert!(latencies["published_to_read"]["count"].as_u64().is_some_and(|count| count > 0), "{latencies}");
+}
+
+#[test]
 fn books_come_as_deep_and_as_grouped_as_asked_for() {
     let exchange = Exchange::start(&["--plain"]);
     let books = ["KRW-BTC", "--types", "orderbook", "--count", "3"];

@@ -10,6 +10,8 @@ pub(crate) struct Moment {
     year: u64,
     month: u64,
     day: u64,
+    /// From Sunday.
+    weekday: u64,
     hour: u64,
     minute: u64,
     second: u64,
@@ -19,7 +21,9 @@ impl Moment {
     pub fn utc(ms: u64) -> Self {
         let (year, month, day) = civil(ms / DAY_MS);
         let second = ms / 1_000 % 86_400;
-        Self { year, month, day, hour: second / 3_600, minute: second / 60 % 60, second: second % 60 }
+        // The epoch was a Thursday.
+        let weekday = (ms / DAY_MS + 4) % 7;
+        Self { year, month, day, weekday, hour: second / 3_600, minute: second / 60 % 60, second: second % 60 }
     }
 
     pub fn kst(ms: u64) -> Self {
@@ -44,6 +48,14 @@ impl Moment {
     /// `144058`
     pub fn time_compact(&self) -> String {
         format!("{:02}{:02}{:02}", self.hour, self.minute, self.second)
+    }
+
+    /// `Wed, 11 Mar 2026 14:40:58 GMT`
+    pub fn http(&self) -> String {
+        const WEEKDAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+        const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+        let (weekday, month) = (WEEKDAYS[self.weekday as usize], MONTHS[self.month as usize - 1]);
+        format!("{weekday}, {:02} {month} {:04} {} GMT", self.day, self.year, self.time())
     }
 
     /// `2026-03-11T14:40:58`
@@ -73,6 +85,7 @@ mod tests {
         let utc = Moment::utc(1_773_240_058_195);
         assert_eq!((utc.date(), utc.time()), ("2026-03-11".into(), "14:40:58".into()));
         assert_eq!((utc.date_compact(), utc.time_compact()), ("20260311".into(), "144058".into()));
+        assert_eq!(utc.http(), "Wed, 11 Mar 2026 14:40:58 GMT");
         assert_eq!(Moment::kst(1_773_240_058_195).date_time(), "2026-03-11T23:40:58");
         assert_eq!(Moment::utc(951_782_400_000).date(), "2000-02-29");
         assert_eq!(Moment::utc(0).date_time(), "1970-01-01T00:00:00");

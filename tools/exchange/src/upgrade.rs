@@ -1,6 +1,8 @@
 //! How a connection opens: reads an HTTP request, an upgrade or a plain one, and writes the replies. Decides nothing
 //! about limits.
 
+use crate::calendar::Moment;
+
 /// Longest request head taken.
 const HEAD_MAX: usize = 16 * 1024;
 
@@ -114,13 +116,14 @@ impl Upgrade {
         Ok(Self { path, key: key.to_owned(), has_origin, length })
     }
 
-    /// The 101 answer.
-    pub fn accept(&self, out: &mut Vec<u8>, remaining: u64) {
+    /// The 101 answer, dated `now_ms`.
+    pub fn accept(&self, out: &mut Vec<u8>, remaining: u64, now_ms: u64) {
         let accept = tungstenite::handshake::derive_accept_key(self.key.as_bytes());
         let head = format!(
-            "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+            "HTTP/1.1 101 Switching Protocols\r\nDate: {}\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Accept: {accept}\r\nremaining-req: group=websocket; min=300; sec={remaining}\r\n\
-             limit-by-ip: Yes\r\n\r\n"
+             limit-by-ip: Yes\r\n\r\n",
+            Moment::utc(now_ms).http()
         );
         out.extend_from_slice(head.as_bytes());
     }

@@ -1,6 +1,7 @@
 //! How connections begin and end: the upgrade and its limits, errors, the end of a stall, slow readers.
 
 use super::{ConnId, Exchange, Flow, STATUS, nanos};
+use crate::calendar::MS;
 use crate::connection::{Connection, State};
 use crate::limits::Verdict;
 use crate::refusal::Refusal;
@@ -34,7 +35,7 @@ impl Exchange {
             }
             Ok((upgrade, remaining)) => {
                 self.stats.upgrades += 1;
-                upgrade.accept(&mut bytes, remaining);
+                upgrade.accept(&mut bytes, remaining, self.now / MS);
                 connection.outbox.push_raw(bytes);
                 if self.switches.early_data {
                     connection.outbox.push_notice(STATUS.to_vec());

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Wall-clock nanoseconds that never go back: the system time at start, and monotonic from there.
+/// Wall-clock nanoseconds that never go back: the system time at start, or another, and monotonic from there.
 #[derive(Debug)]
 pub(crate) struct Clock {
     started: Instant,
@@ -11,9 +11,10 @@ pub(crate) struct Clock {
 
 impl Clock {
     #[allow(clippy::disallowed_methods, reason = "the server is where time enters; the core takes it as an argument")]
-    pub fn start() -> Self {
+    pub fn start(ahead_ms: i64) -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        Self { started: Instant::now(), started_ns: since_epoch.as_nanos() as u64 }
+        let started_ns = (since_epoch.as_nanos() as u64).saturating_add_signed(ahead_ms.saturating_mul(1_000_000));
+        Self { started: Instant::now(), started_ns }
     }
 
     pub fn now(&self) -> u64 {

@@ -40,6 +40,8 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// `ws://` instead of `wss://`. Default: no.
     pub plain: bool,
+    /// How far its clock is ahead of this machine's, in ms; negative: behind. Default: 0.
+    pub clock_ahead_ms: i64,
     /// The venue.
     pub exchange: Config,
     /// JSONL files to serve for the streams they hold; loaded into [`Config::replay`]. Default: none.
@@ -53,6 +55,7 @@ impl Default for ServerConfig {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             plain: false,
+            clock_ahead_ms: 0,
             exchange: Config::default(),
             replay: Vec::new(),
             log: None,
@@ -113,7 +116,7 @@ impl Server {
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let waker = Waker::new(poll.registry(), WAKER)?;
 
-        let clock = Clock::start();
+        let clock = Clock::start(config.clock_ahead_ms);
         let mut exchange = Exchange::new(config.exchange, clock.now());
         if let Some(observer) = observer {
             exchange.observe(observer);

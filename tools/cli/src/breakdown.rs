@@ -1,0 +1,70 @@
+//! Where the time of messages went, connection by connection, in words.
+
+use hoga::engine::{Attribution, Engine};
+use hoga::feed::{Latencies, Latency};
+use hoga::model::ConnectionId;
+
+use crate::latency::{fields, quantiles, short};
+use crate::object::Object;
+
+/// What was recorded on the way to this program, and until it had read it.
+#[derive(Default)]
+pub struct Breakdown {
+    connections: Vec<(ConnectionId, Attribution)>,
+    published_to_read: Latency,
+}
+
+impl Breakdown {
+    /// Of an engine, which may have been shut down, and of the one feed that was read.
+    pub fn of(engine: &Engine, read: Option<&Latencies>) -> Self {
+        let published_to_read = read.map(|read| read.enqueue_to_pop.clone()).unwrap_or_default();
+        Self { connections: engine.latencies(), published_to_read }
+    }
+
+    /// Each part of the way, in order. Where there are several connections, the name says which.
+    pub fn rows(&self) -> Vec<(String, String)> {
+        let mut rows = Vec::new();
+        for (id, way) in &self.connections {
+            let name = |name: &str| if self.connections.len() > 1 { format!("{id}: {name}") } else { name.to_owned() };
+            rows.push((name("exchange→receive"), from_exchange(way)));
+            rows.push((name("above the fastest"), quantiles(&way.above_fastest)));
+            rows.push((name("kernel→user"), quantiles(&way.kernel_to_user)));
+            rows.push((name("receive→decoded"), quantiles(&way.receive_to_decoded)));
+            rows.push((name("decoded→published"), quantiles(&way.decoded_to_published)));
+        }
+        rows.push(("published→read".to_owned(), quantiles(&self.published_to_read)));
+        rows
+    }
+
+    /// The same for scripts.
+    pub fn fields(&self, object: &mut Object) {
+        object
+            .objects("connections", self.connections.iter(), |object, (id, way)| {
+                object.plain("conn", id);
+                connection(object, way);
+            })
+            .object("published_to_read", |object| fields(object, &self.published_to_read));
+    }
+}
+
+fn from_exchange(way: &Attribution) -> String {
+    match way.exchange_error() {
+        Some(error) => format!("{}  ± {}: the clocks", quantiles(&way.exchange_to_receive), short(error)),
+        None => "unknown: the exchange has not said what its clock shows".to_owned(),
+    }
+}
+
+fn connection(object: &mut Object, way: &Attribution) {
+    object
+        .object("exchange_to_receive", |object| {
+            fields(object, &way.exchange_to_receive);
+            object.optional("error_ns", way.exchange_error().map(|error| error.as_nanos()));
+        })
+        .object("above_fastest", |object| fields(object, &way.above_fastest))
+        .object("kernel_to_user", |object| fields(object, &way.kernel_to_user))
+        .object("receive_to_decoded", |object| fields(object, &way.receive_to_decoded))
+        .object("decoded_to_published", |object| fields(object, &way.decoded_to_published))
+        .object("clock_ahead", |object| {
+            object.optional("low_ns", way.clock_offset.low()).optional("high_ns", way.clock_offset.high());
+        });
+}
