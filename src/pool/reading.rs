@@ -21,13 +21,13 @@ pub struct Reading<'a, T: Value> {
 }
 
 enum Held<'a, T> {
-    Loaded(Loaded<T>),
+    Loaded(Loaded<'a, T>),
     Cached(Option<&'a Version<T>>),
 }
 
 impl<'a, T: Value> Reading<'a, T> {
     #[inline]
-    pub(super) fn loaded(version: Loaded<T>, slot: &'a Slot<T>) -> Self {
+    pub(super) fn loaded(version: Loaded<'a, T>, slot: &'a Slot<T>) -> Self {
         Self { version: Held::Loaded(version), slot }
     }
 
