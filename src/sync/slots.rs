@@ -92,21 +92,18 @@ pub(super) struct Turns {
 
 impl Turns {
     /// A slot to fill, and its place. Waits for nobody; allocates only while readers hold more than ever before.
-    ///
-    /// Looks at two of those that may be held, because one comes in between two calls: so what is let go is found in
-    /// time, and what is held for ever slows nobody down.
     #[inline]
     pub fn next<'a, T: Default>(&mut self, slots: &'a Slots<T>) -> (usize, RwLockWriteGuard<'a, T>) {
-        let mut next = None;
-        for _ in 0..self.told.len().min(2) {
-            let Some(place) = self.told.pop_front() else { break };
-            match slots.fill(place) {
-                Some(slot) if next.is_none() => next = Some((place, slot)),
-                Some(_) => self.free.push(place),
-                None => self.told.push_back(place),
-            }
+        if self.told.len() > 1 {
+            self.look_again(slots);
         }
-        next.or_else(|| self.next_free(slots)).unwrap_or_else(|| self.search(slots))
+        if let Some(place) = self.told.pop_front() {
+            if let Some(slot) = slots.fill(place) {
+                return (place, slot);
+            }
+            self.told.push_back(place);
+        }
+        self.next_free(slots)
     }
 
     /// Readers are told of the slot no more, and it may be filled again once nobody holds it.
@@ -115,14 +112,27 @@ impl Turns {
         self.told.push_back(place);
     }
 
-    fn next_free<'a, T>(&mut self, slots: &'a Slots<T>) -> Option<(usize, RwLockWriteGuard<'a, T>)> {
-        while let Some(place) = self.free.pop() {
+    /// One more look than the one at the slot whose turn it is, because one slot comes in between two calls: so what is
+    /// let go is found in time, and what is held for ever slows nobody down.
+    #[cold]
+    fn look_again<T>(&mut self, slots: &Slots<T>) {
+        if let Some(place) = self.told.pop_front() {
             match slots.fill(place) {
-                Some(slot) => return Some((place, slot)),
+                Some(_) => self.free.push(place),
                 None => self.told.push_back(place),
             }
         }
-        None
+    }
+
+    #[cold]
+    fn next_free<'a, T: Default>(&mut self, slots: &'a Slots<T>) -> (usize, RwLockWriteGuard<'a, T>) {
+        while let Some(place) = self.free.pop() {
+            match slots.fill(place) {
+                Some(slot) => return (place, slot),
+                None => self.told.push_back(place),
+            }
+        }
+        self.search(slots)
     }
 
     #[cold]
@@ -139,7 +149,7 @@ impl Turns {
         self.told.reserve(more.end - self.told.len());
         self.free.reserve(more.end);
         self.free.extend(more.rev());
-        self.next_free(slots).expect("nobody has been told of the new ones")
+        self.next_free(slots)
     }
 }
 
