@@ -1,14 +1,15 @@
 //! What does the newest value cost its writer and its readers, alone and against each other?
 //!
-//! `cargo bench -p hoga --bench cell`. Two threads at most. Rows named `arc_swap` and `rwlock` are the yardsticks from
-//! outside: a fresh `Arc` for each store, and std's lock around a copy. `baseline` is the harness and one copy.
+//! `cargo bench -p hoga --bench cell`. Two threads at most that do anything. Rows named `arc_swap` and `rwlock` are the
+//! yardsticks from outside: a fresh `Arc` for each store, and std's lock around a copy. `baseline` is the harness and one
+//! copy. `store_behind_readers` comes last: what arc-swap remembers of threads stays for the life of the process.
 
 #[path = "../tests/pool_samples/mod.rs"]
 mod pool_samples;
 
 use std::hint::{black_box, spin_loop};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Barrier, RwLock};
 use std::thread;
 
 use arc_swap::ArcSwap;
@@ -30,6 +31,23 @@ fn against<R>(mut rival: impl FnMut() -> R + Send, measured: impl FnOnce()) {
         });
         measured();
         stop.store(true, Relaxed);
+    });
+}
+
+/// Has `load` called once on as many threads, which stay alive and do nothing while `measured` runs here.
+fn behind<R>(threads: usize, load: impl Fn() -> R + Sync, measured: impl FnOnce()) {
+    let (loaded, done) = (Barrier::new(threads + 1), Barrier::new(threads + 1));
+    thread::scope(|s| {
+        for _ in 0..threads {
+            s.spawn(|| {
+                black_box(load());
+                loaded.wait();
+                done.wait();
+            });
+        }
+        loaded.wait();
+        measured();
+        done.wait();
     });
 }
 
@@ -121,6 +139,34 @@ fn store_against_a_reader(c: &mut Criterion) {
     group.finish();
 }
 
+fn store_behind_readers(c: &mut Criterion) {
+    let mut group = c.benchmark_group("store_behind_readers");
+    let (value, book) = (ticker(1, 1.0), orderbook(1, 100.0));
+    for threads in [1, 64] {
+        let (mut writer, reader) = latest::cell::<Ticker>();
+        writer.publish(&value, 1, &receipt(1, 1), Nanos(1));
+        let load = || reader.load().get().map(|v| v.value.trade_price);
+        behind(threads, load, || {
+            let row = format!("cell/ticker/{threads}");
+            group.bench_function(row, |b| b.iter(|| writer.publish(&value, 1, &receipt(1, 1), Nanos(1))));
+        });
+        let (mut writer, reader) = latest::cell::<Orderbook>();
+        writer.publish(&book, 1, &receipt(1, 1), Nanos(1));
+        let load = || reader.load().get().map(|v| v.value.timestamp);
+        behind(threads, load, || {
+            let row = format!("cell/orderbook/{threads}");
+            group.bench_function(row, |b| b.iter(|| writer.publish(&book, 1, &receipt(1, 1), Nanos(1))));
+        });
+        let swap = ArcSwap::from_pointee(value);
+        let load = || swap.load().trade_price;
+        behind(threads, load, || {
+            let row = format!("arc_swap/ticker/{threads}");
+            group.bench_function(row, |b| b.iter(|| swap.store(Arc::new(value))));
+        });
+    }
+    group.finish();
+}
+
 fn load(c: &mut Criterion) {
     let mut group = c.benchmark_group("load");
     let source = Source::new();
@@ -129,6 +175,7 @@ fn load(c: &mut Criterion) {
     group.bench_function("handle", |b| b.iter(|| handle.load().trade_price));
     group.bench_function("handle/health", |b| b.iter(|| handle.load().health()));
     group.bench_function("if_newer/unchanged", |b| b.iter(|| handle.load_if_newer(black_box(1)).is_some()));
+    group.bench_function("if_newer/changed", |b| b.iter(|| handle.load_if_newer(black_box(0)).map(|r| r.trade_price)));
     group.bench_function("cached", |b| b.iter(|| cached.load().trade_price));
     group.bench_function("cached/health", |b| b.iter(|| cached.load().health()));
 
@@ -136,6 +183,39 @@ fn load(c: &mut Criterion) {
     group.bench_function("arc_swap", |b| b.iter(|| swap.load().trade_price));
     let lock = RwLock::new(source.ticker);
     group.bench_function("rwlock", |b| b.iter(|| lock.read().unwrap().trade_price));
+    group.finish();
+}
+
+fn load_against_a_reader(c: &mut Criterion) {
+    let mut group = c.benchmark_group("load_against_a_reader");
+    let source = Source::new();
+    let handle = &source.handle;
+    against(
+        || handle.load().trade_price,
+        || {
+            group.bench_function("handle", |b| b.iter(|| handle.load().trade_price));
+        },
+    );
+    let mut version = 0;
+    against(
+        || handle.load_if_newer(1).is_some(),
+        || {
+            group.bench_function("if_newer", |b| {
+                b.iter(|| {
+                    if let Some(reading) = handle.load_if_newer(version) {
+                        version = reading.version();
+                    }
+                })
+            });
+        },
+    );
+    let swap = ArcSwap::from_pointee(source.ticker);
+    against(
+        || swap.load().trade_price,
+        || {
+            group.bench_function("arc_swap", |b| b.iter(|| swap.load().trade_price));
+        },
+    );
     group.finish();
 }
 
@@ -199,5 +279,14 @@ fn batch(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, store, store_against_a_reader, load, load_against_a_writer, batch);
+criterion_group!(
+    benches,
+    store,
+    store_against_a_reader,
+    load,
+    load_against_a_reader,
+    load_against_a_writer,
+    batch,
+    store_behind_readers
+);
 criterion_main!(benches);

@@ -28,7 +28,7 @@
 //! ```text
 //!  strategy threads (yours)                 engine thread, one per connection
 //!  ┌───────────────┐   load()      ┌─────────────────────────────────────────────────────┐
-//!  │ poll the pool │◄──────────────┤ pool   one arc-swap cell per (type, market)         │
+//!  │ poll the pool │◄──────────────┤ pool   one cell per (type, market)                  │
 //!  │ drain a feed  │◄──────────────┤ feed   broadcast ring · SPSC ring · newest values   │
 //!  └──────┬────────┘   pop()       │   ▲ publish: no lock, no allocation, no log         │
 //!         │ subscribe / drop       │   │                                                 │

@@ -53,7 +53,7 @@ fn readers_at_full_rate_never_see_a_torn_or_a_backward_version() {
             newest
         });
         let hoarder = s.spawn(|| {
-            // Holds more versions than arc-swap lends out without counting, in an order of its own.
+            // Holds many more versions than the cell begins with, in an order of its own.
             let mut held: [Option<Loaded<Payload>>; 12] = std::array::from_fn(|_| None);
             let mut newest = 0;
             while running() {

@@ -14,20 +14,21 @@ use crate::sync::latest::{Loaded, Version};
 /// Version, stamps and epoch are fixed at the load. [`health`](Self::health) and [`age`](Self::age) are judged each time
 /// they are asked for, by the clock and the connection as they are then: a reading that is kept grows old.
 ///
-/// Keep readings short; while one lives, its memory is not used again. Copy the value (`*reading`) to keep it.
+/// Keep readings short; while one lives, its memory is not used again, and it stays on the thread that loaded it. Copy the
+/// value (`*reading`) to keep it or to hand it on.
 pub struct Reading<'a, T: Value> {
     version: Held<'a, T>,
     slot: &'a Slot<T>,
 }
 
 enum Held<'a, T> {
-    Loaded(Loaded<T>),
+    Loaded(Loaded<'a, T>),
     Cached(Option<&'a Version<T>>),
 }
 
 impl<'a, T: Value> Reading<'a, T> {
     #[inline]
-    pub(super) fn loaded(version: Loaded<T>, slot: &'a Slot<T>) -> Self {
+    pub(super) fn loaded(version: Loaded<'a, T>, slot: &'a Slot<T>) -> Self {
         Self { version: Held::Loaded(version), slot }
     }
 

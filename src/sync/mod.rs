@@ -7,3 +7,4 @@ pub mod latest;
 mod prim;
 pub mod signal;
 pub mod sleepers;
+mod slots;

@@ -2,9 +2,17 @@
 //! source; and the futex, which std keeps to itself. Nothing else of the library knows the difference.
 
 #[cfg(loom)]
-pub(super) use loom::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, fence};
+pub(super) use loom::{
+    hint::spin_loop,
+    sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, fence},
+    sync::{RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
 #[cfg(not(loom))]
-pub(super) use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, fence};
+pub(super) use std::{
+    hint::spin_loop,
+    sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, fence},
+    sync::{RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
 
 use std::time::Duration;
 
