@@ -143,7 +143,7 @@ impl Decoder {
 }
 
 /// simd-json's reason in our words.
-fn refusal(error: &simd_json::Error) -> DecodeError {
+pub(super) fn refusal(error: &simd_json::Error) -> DecodeError {
     match error.error() {
         ErrorType::InvalidNumber => DecodeError::BadNumber,
         _ => DecodeError::NotJson,

@@ -27,6 +27,16 @@ pub struct Names {
 /// The type of a message: the first field of every one.
 pub const TYPE: Names = Names { long: "type", short: "ty" };
 
+/// The bytes that short names save of an object with all of these fields.
+pub const fn short_saves(names: &[Names]) -> usize {
+    let (mut saved, mut index) = (0, 0);
+    while index < names.len() {
+        saved += names[index].long.len() - names[index].short.len();
+        index += 1;
+    }
+    saved
+}
+
 /// A struct that is read from an object, by a table.
 pub(super) trait Record: Sized + 'static {
     /// In wire order, without the type.
@@ -239,8 +249,8 @@ names! {
     }
     /// Fields of `params` of an indicator.
     INDICATOR_PARAMS {
-        "period" / "p" "type" / "t" "short_period" / "shp" "long_period" / "lop" "multiplier" / "m" "fast_period" / "f"
-        "slow_period" / "s" "signal_period" / "sgp"
+        "period" / "p" "type" / "t" "short_period" / "shp" "long_period" / "lop" "multiplier" / "m" "fast" / "f"
+        "slow" / "s" "signal_period" / "sgp"
     }
     /// Fields of `event_params` of a signal.
     INDICATOR_EVENT { "threshold" / "th" "multiplier" / "mul" }

@@ -84,7 +84,7 @@ fn walk_object(
 }
 
 /// The type's value and whether its key is the short one. A long key decides over a short one, the last of equals.
-fn type_of(members: Members<'_>) -> Option<(Json<'_>, bool)> {
+pub(super) fn type_of(members: Members<'_>) -> Option<(Json<'_>, bool)> {
     let mut found: Option<(Json<'_>, bool)> = None;
     for (key, value) in members {
         if key == TYPE.long {
