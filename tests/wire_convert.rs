@@ -38,7 +38,7 @@ fn every_format_of_a_message_is_made_from_every_other_to_the_byte() {
         for (from, text) in Format::ALL.into_iter().zip(&texts) {
             for (to, expected) in Format::ALL.into_iter().zip(&texts) {
                 let converted = convert(text, to).unwrap();
-                assert_eq!(converted.messages, [expected.clone()], "{from:?} to {to:?}");
+                assert_eq!(converted.messages, std::slice::from_ref(expected), "{from:?} to {to:?}");
                 assert_eq!((converted.from, converted.unknown_keys), (from, 0));
             }
         }

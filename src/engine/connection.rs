@@ -155,7 +155,10 @@ impl Handler for Connection {
             }
             // Asked again for a sign of life, nothing new is on the wire.
             Event::Requested { again: true, .. } => {}
-            Event::Requested { at, revision, .. } => self.tell(Report::Requested { at: *at, revision: *revision }),
+            Event::Requested { at, revision, format, .. } => {
+                self.status.change(|s| s.format = Some(*format));
+                self.tell(Report::Requested { at: *at, revision: *revision });
+            }
             Event::Subscriptions(list) => self.tell(Report::Listed(keys_of(list, self.router.plain_level()))),
             Event::ServerError(error) => tracing::warn!(connection = %self.id, "the exchange answered {error}"),
             Event::Malformed(error) => tracing::debug!(connection = %self.id, "a message was refused: {error}"),

@@ -25,3 +25,4 @@ pub use convert::{Converted, convert};
 pub use decoder::{DecodeCounters, Decoder, SLACK};
 pub use error::DecodeError;
 pub use message::{ErrorName, Message, OtherType, ServerError, Status, SubscriptionEntry, SubscriptionList};
+pub use records::Delivered;
