@@ -512,8 +512,8 @@ pub struct FormatCosts {
     /// What a byte costs before it is read. Default: 80, the time that it takes on a line of 100 Mbit/s. For a line that
     /// is shared or paid for, more; 0 where only the time of this machine counts.
     pub byte_ns: f64,
-    /// What reading takes, in the order of [`Format::ALL`]. Default: as measured with `hoga bench formats`, on a
-    /// machine that need not be yours.
+    /// What reading takes, in the order of [`Format::ALL`]. Default: about what it took on one machine, which need not be
+    /// yours; `hoga bench formats` measures it.
     pub read_ns: [ReadCosts; 4],
 }
 
@@ -550,9 +550,10 @@ impl Default for FormatCosts {
             byte_ns: 80.0,
             read_ns: [
                 ReadCosts { ticker: 390.0, trade: 190.0, orderbook: 60.0, unit: 60.0, candle: 220.0 },
-                ReadCosts { ticker: 370.0, trade: 180.0, orderbook: 55.0, unit: 58.0, candle: 210.0 },
+                // Books have numbers with exponents here.
+                ReadCosts { ticker: 385.0, trade: 190.0, orderbook: 60.0, unit: 66.0, candle: 210.0 },
                 ReadCosts { ticker: 394.0, trade: 194.0, orderbook: 64.0, unit: 60.0, candle: 224.0 },
-                ReadCosts { ticker: 374.0, trade: 184.0, orderbook: 59.0, unit: 58.0, candle: 214.0 },
+                ReadCosts { ticker: 389.0, trade: 194.0, orderbook: 64.0, unit: 66.0, candle: 214.0 },
             ],
         }
     }

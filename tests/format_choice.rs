@@ -245,8 +245,8 @@ fn one_window_is_not_enough_and_an_interruption_starts_anew() {
 #[test]
 fn only_formats_of_the_exchange_are_chosen() {
     let mut costs = FormatCosts { byte_ns: 0.0, ..FormatCosts::default() };
-    costs.read_ns[Format::JsonList as usize] =
-        ReadCosts { ticker: 0.0, trade: 0.0, orderbook: 0.0, unit: 0.0, candle: 0.0 };
+    let all = |ns| ReadCosts { ticker: ns, trade: ns, orderbook: ns, unit: ns, candle: ns };
+    (costs.read_ns[Format::JsonList as usize], costs.read_ns[Format::Simple as usize]) = (all(0.0), all(1.0));
     let trace = Trace::drawn(&mut Rng(3));
     let mut upbit = Connection::new(keen(costs), hoga::plan::UPBIT.formats, Format::Default);
     assert_eq!(upbit.window(&trace, 0), Some(Format::JsonList));

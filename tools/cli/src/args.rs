@@ -90,7 +90,7 @@ ratios of times are medians of what was measured in the same round. `hoga format
 
 Exit codes:
   0    measured
-  1    with --check, short keys saved less than 20 % of the bytes, or some format took 10 % longer to read than DEFAULT;
+  1    with --check, short keys saved less than 20 % of the bytes, or some format took 25 % longer to read than DEFAULT;
        stderr says which
   130  interrupted by Ctrl-C or SIGTERM")]
     Formats(BenchFormatsArgs),
