@@ -10,6 +10,22 @@ use hoga_exchange::{Config, Dialect, Server, ServerConfig};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Its trades have a date under another name then, and once none of them could be read.
+#[test]
+fn a_clone_is_read_in_each_of_its_formats() {
+    let exchange = Config { markets: 12, speed: 20.0, ..Config::of(Dialect::Bithumb) };
+    let server = Server::start(ServerConfig { plain: true, exchange, ..ServerConfig::default() }).unwrap();
+    for format in BITHUMB.formats {
+        let endpoint = Endpoint::custom(&server.url()).unwrap().with_dialect(BITHUMB);
+        let builder = Engine::builder().endpoint(endpoint).connect_ledger(ConnectLedger::Process).format(*format);
+        let engine = builder.ticker("KRW-BTC").trade("KRW-BTC").orderbook("KRW-BTC").start().unwrap();
+        engine.wait_ready(PATIENCE).unwrap();
+        let counters = engine.connections()[0].counters;
+        assert_eq!((counters.malformed, counters.decode.by_type.trades > 0), (0, true), "{format:?}");
+    }
+    assert_eq!(server.stats().violations(), 0);
+}
+
 #[test]
 fn a_clone_is_asked_in_its_own_words() {
     let exchange = Config { markets: 12, ..Config::of(Dialect::Bithumb) };

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use hoga::model::{DataType, Epoch, Market, Nanos, StreamKey};
+use hoga::model::{DataType, Epoch, Format, Market, Nanos, StreamKey};
 use hoga::plan::{Checked, DemandId, Depth, Mode, PlanConfig, Planner, Want, Wish};
 use hoga::session::{Budget, Rate};
 
@@ -205,6 +205,7 @@ impl World {
             clean_up: Duration::from_secs(60),
             knows_markets: false,
             streams_per_connection: 100,
+            format: Format::Default,
         };
         let mut planner = Planner::new(config);
         let wants = vec![Want::all(lasting())];

@@ -177,11 +177,9 @@ impl World {
         let mut exchange = Exchange::new(config, START.0);
         let truth = Truth::default();
         exchange.observe(Box::new(truth.clone()));
-        let formats = [Format::Default, Format::Simple, Format::JsonList, Format::SimpleList];
         let config = Config {
             id: ConnectionId(0),
             endpoint: Endpoint::custom("ws://127.0.0.1:9/websocket/v1").unwrap(),
-            format: formats[rng.below(4) as usize],
             timeouts: Timeouts::default(),
             backoff: Backoff::default(),
             limits: Limits::default(),
@@ -386,7 +384,9 @@ impl World {
             .collect::<StreamSet>();
         self.wishes += 1;
         let (revision, streams) = (self.wishes, self.wanted.clone());
-        self.session.set_wish(self.now, Wish { revision, streams, ..Wish::default() });
+        // Any change of demand may come with another format.
+        let format = Format::ALL[self.rng.below(4) as usize];
+        self.session.set_wish(self.now, Wish { revision, streams, format, ..Wish::default() });
     }
 
     /// Something goes wrong. `kinds` says what may.

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Engine;
-use crate::config::{Backoff, ConnectLedger, Endpoint, KeepAlive, Limits, Pacing, Timeouts, Wait};
+use crate::config::{Backoff, ConnectLedger, Endpoint, FormatChoice, KeepAlive, Limits, Pacing, Timeouts, Wait};
 use crate::error::{Error, Result};
-use crate::model::{Format, Interval, Market};
+use crate::model::{Interval, Market};
 #[cfg(feature = "rest")]
 use crate::net::RestMarkets;
 use crate::net::{MarketSource, Resolve, SystemResolver, TlsConfig, is_available};
@@ -41,7 +41,7 @@ pub struct Builder {
 #[derive(Clone)]
 pub(super) struct Settings {
     pub endpoint: Endpoint,
-    pub format: Format,
+    pub format: FormatChoice,
     pub wait: Wait,
     pub pin: Vec<usize>,
     pub connections: usize,
@@ -67,7 +67,7 @@ impl Default for Builder {
         Self {
             settings: Settings {
                 endpoint: Endpoint::korea(),
-                format: Format::Default,
+                format: FormatChoice::default(),
                 wait: Wait::Park,
                 pin: Vec::new(),
                 connections: 1,
@@ -138,10 +138,11 @@ impl Builder {
         self
     }
 
-    /// How the exchange shall write. Default: [`Format::Default`]. What is read is the same; `Simple` saves about a
-    /// third of the bytes.
-    pub fn format(mut self, format: Format) -> Self {
-        self.settings.format = format;
+    /// How the exchange shall write: a [`Format`](crate::model::Format), or a [`FormatRule`](crate::config::FormatRule)
+    /// by which each connection finds the cheapest by itself. Default: `Format::Default`. What is read is the same;
+    /// `Format::Simple` saves about a third of the bytes. [`Engine::set_format`] changes it.
+    pub fn format(mut self, format: impl Into<FormatChoice>) -> Self {
+        self.settings.format = format.into();
         self
     }
 
@@ -335,9 +336,7 @@ impl Builder {
 
     fn check_settings(&mut self) {
         let settings = &self.settings;
-        if !settings.endpoint.dialect().formats.contains(&settings.format) {
-            self.problems.push(format!("format: {} does not write {:?}", settings.endpoint, settings.format));
-        }
+        self.problems.extend(settings.format.problems(settings.endpoint.dialect().formats));
         self.problems.extend(settings.timeouts.problems());
         self.problems.extend(settings.limits.problems());
         if settings.backoff.base.is_zero() || settings.backoff.cap < settings.backoff.base {

@@ -156,7 +156,10 @@ impl Handler for Connection {
             }
             // Asked again for a sign of life, nothing new is on the wire.
             Event::Requested { again: true, .. } => {}
-            Event::Requested { at, revision, .. } => self.tell(Report::Requested { at: *at, revision: *revision }),
+            Event::Requested { at, revision, format, .. } => {
+                self.status.change(|s| s.format = Some(*format));
+                self.tell(Report::Requested { at: *at, revision: *revision });
+            }
             Event::Subscriptions(list) => self.tell(Report::Listed(keys_of(list, self.router.plain_level()))),
             Event::Dated { asked, answered, date } => {
                 if let Some(attribution) = self.router.attribution() {

@@ -12,12 +12,14 @@ use super::connection::{Mailbox, NewFeed};
 use super::open_feeds::{AnyFeed, AnyRing, OpenFeed, RingKind};
 use super::router::AnyPublisher;
 use super::status::{FeedStatus, SharedStatus};
+use crate::config::FormatChoice;
 use crate::error::{Error, Result};
 use crate::feed::{Account, Overflow, Sockets};
-use crate::model::{Clock, DataType, Epoch, Nanos, StreamKey};
+use crate::model::{Clock, DataType, Epoch, Format, Nanos, StreamKey};
 use crate::net::{Remote, SystemClock};
 use crate::plan::{Checked, ClientId, DemandId, Dialect, Orders, Planner, Pulse, Refused, Universe, Want};
 use crate::pool::{DataPool, Link};
+use crate::session::{FormatReason, FormatSelector};
 
 /// Shared by the engine, its control thread and every handle that holds demand.
 pub(super) struct Control {
@@ -50,6 +52,8 @@ pub(super) struct Line {
 
 struct ControlState {
     planner: Planner,
+    /// Who chooses the format of each connection, if it is not fixed.
+    selectors: Vec<Option<FormatSelector>>,
     /// Streams that have a publisher on a connection's thread. One writer for each cell, for life: a stream that is not
     /// carried any more keeps its own and is only marked.
     opened: BTreeSet<StreamKey>,
@@ -78,6 +82,13 @@ pub(super) struct AskedFeed<'a> {
 
 /// Takes the types of the streams and the connections.
 type OpenWith<'a> = dyn FnOnce(&[DataType], &[Arc<Sockets>]) -> (Vec<AnyFeed>, Arc<Account>) + 'a;
+
+/// A format that a rule has chosen.
+struct NewFormat {
+    line: usize,
+    format: Format,
+    reason: FormatReason,
+}
 
 /// What a connection's thread tells the control thread. A few for each reconnect or request, and the exchange rations
 /// both.
@@ -109,7 +120,8 @@ impl Control {
         broadcast_capacity: usize,
     ) -> Self {
         let (opened, rings, feeds, callbacks) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new(), Vec::new());
-        let state = Mutex::new(ControlState { planner, opened, rings, feeds, callbacks, stopped: false });
+        let selectors = lines.iter().map(|_| None).collect();
+        let state = Mutex::new(ControlState { planner, selectors, opened, rings, feeds, callbacks, stopped: false });
         let (thread, alive) = (OnceLock::new(), Arc::new(AtomicBool::new(true)));
         Self { pool, clock, dialect, lines, broadcast_capacity, state, thread, alive }
     }
@@ -166,6 +178,48 @@ impl Control {
                 self.lines[line].mailbox.leave(|letters| letters.rings.push(ring));
             }
         }
+    }
+
+    /// How the exchange shall write to a connection.
+    pub fn set_format(&self, line: usize, choice: FormatChoice) {
+        let mut state = self.lock();
+        let ControlState { planner, selectors, .. } = &mut *state;
+        let (selector, reason) = match choice {
+            FormatChoice::Fixed(format) => {
+                planner.set_format(self.clock.now(), line, format);
+                (None, FormatReason::Fixed)
+            }
+            FormatChoice::Auto(rule) => {
+                let selector = FormatSelector::new(rule, self.dialect.formats, planner.format(line));
+                let reason = selector.reason();
+                (Some(selector), reason)
+            }
+        };
+        selectors[line] = selector;
+        self.lines[line].status.change(|status| status.format_reason = reason);
+        drop(state);
+        self.wake();
+    }
+
+    /// Lets the rules look at what their connections have counted. Gives the connections whose format they changed, and
+    /// when they want to look again.
+    fn choose_formats(&self, state: &mut ControlState, now: Nanos) -> (Vec<NewFormat>, Nanos) {
+        let ControlState { planner, selectors, .. } = state;
+        let (mut changed, mut next) = (Vec::new(), Nanos::NEVER);
+        for (number, (line, selector)) in self.lines.iter().zip(selectors).enumerate() {
+            let Some(selector) = selector else { continue };
+            if now >= selector.next_look() {
+                let status = line.status.read();
+                if let Some(format) = selector.look(now, status.format, &status.counters) {
+                    let reason = selector.reason();
+                    planner.set_format(now, number, format);
+                    line.status.change(|status| status.format_reason = reason);
+                    changed.push(NewFormat { line: number, format, reason });
+                }
+            }
+            next = next.min(selector.next_look());
+        }
+        (changed, next)
     }
 
     /// These markets exist now.
@@ -330,16 +384,19 @@ impl Control {
                 Report::Left(feed) => left.push(feed),
             }
         }
-        let orders = state.planner.poll(self.clock.now(), |key| self.pool.heard(key));
+        let now = self.clock.now();
+        let (formats, next_choice) = self.choose_formats(&mut state, now);
+        let orders = state.planner.poll(now, |key| self.pool.heard(key));
         // Under the lock: a stream that is wanted again at this moment is marked after this, not before.
         self.carry_out(&orders);
         if !orders.reaped.is_empty() {
             self.end_released_feeds(&mut state);
         }
-        let next = state.planner.next_poll();
+        let next = state.planner.next_poll().min(next_choice);
         drop(state);
         drop(left);
         log(&orders);
+        log_formats(&formats);
         next
     }
 
@@ -402,6 +459,16 @@ fn log(orders: &Orders) {
     }
     for key in &orders.unconfirmed {
         tracing::warn!("nothing came for {key}, asked for twice: an unknown or suspended market");
+    }
+}
+
+fn log_formats(changed: &[NewFormat]) {
+    for NewFormat { line, format, reason } in changed {
+        let format = format.as_str();
+        match reason {
+            FormatReason::WentBack { .. } => tracing::warn!(connection = line, "back to format {format}: {reason}"),
+            _ => tracing::info!(connection = line, "format {format} from now on: {reason}"),
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use super::{
     Builder, CallbackBuilder, CallbackStatus, Client, ConnectionStatus, Dispatcher, EngineState, Feed, FeedItem,
     FeedStatus, ShutdownReport, Subscribed, builder::Settings,
 };
+use crate::config::FormatChoice;
 use crate::error::{Error, Result};
 use crate::feed::{Overflow, Sockets};
 use crate::model::{Clock, ConnectionId, DataType, Market, Nanos, StreamKey};
@@ -87,6 +88,7 @@ impl Engine {
         // From here on, dropping the engine stops what was started.
         let mut engine = Self { control, watchers, threads: Mutex::default(), initial: None };
         engine.start_threads(ends, &settings)?;
+        (0..settings.connections).for_each(|line| engine.control.set_format(line, settings.format));
         engine.control.set_universe(settings.universe);
         if let Some((source, every)) = source {
             engine.start_source(source, every)?;
@@ -195,6 +197,26 @@ impl Engine {
     /// The callbacks there are, and how they behave.
     pub fn callbacks(&self) -> Vec<CallbackStatus> {
         self.control.callbacks()
+    }
+
+    /// How the exchange shall write to a connection from now on; see [`Builder::format`]. It is asked with the next
+    /// request, which follows at once and goes by the exchange's limits as any other. What runs goes on: no update is
+    /// lost or comes twice, and nobody who reads can tell.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] if there is no such connection, or the exchange does not write so. Nothing was changed.
+    pub fn set_format(&self, connection: ConnectionId, format: impl Into<FormatChoice>) -> Result<()> {
+        let format = format.into();
+        let mut problems = format.problems(self.control.dialect.formats);
+        let line = usize::from(connection.0);
+        if line >= self.control.lines.len() {
+            problems.push(format!("there is no connection {connection}"));
+        }
+        if !problems.is_empty() {
+            return Err(Error::Configuration(problems));
+        }
+        self.control.set_format(line, format);
+        Ok(())
     }
 
     /// These markets exist now. Streams that were asked for by patterns come and go with them; streams of markets that
@@ -376,7 +398,6 @@ fn session_config(id: ConnectionId, settings: &Settings) -> session::Config {
     session::Config {
         id,
         endpoint: settings.endpoint.clone(),
-        format: settings.format,
         timeouts: settings.timeouts.clone(),
         backoff: settings.backoff,
         limits: settings.limits,
@@ -395,5 +416,6 @@ fn plan_config(settings: &Settings, knows_markets: bool) -> PlanConfig {
         clean_up: settings.clean_up,
         knows_markets,
         streams_per_connection: settings.limits.streams_per_connection,
+        format: settings.format.first(),
     }
 }

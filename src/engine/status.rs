@@ -3,8 +3,8 @@
 use std::sync::{Mutex, PoisonError};
 
 use crate::feed::{FeedCounts, Overflow};
-use crate::model::{ConnectionId, Epoch, Nanos};
-use crate::session::{Counters, Loss, State};
+use crate::model::{ConnectionId, Epoch, Format, Nanos};
+use crate::session::{Counters, FormatReason, Loss, State};
 
 /// The engine as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -73,6 +73,10 @@ pub struct ConnectionStatus {
     pub epoch: Epoch,
     /// Why the last socket, or the last try to get one, ended.
     pub last_loss: Option<Loss>,
+    /// How the exchange writes: as the newest request named it. `None` before the first.
+    pub format: Option<Format>,
+    /// Why it was chosen. Of a format that no request has named yet, this comes first.
+    pub format_reason: FormatReason,
     /// Until when refusals that the exchange gave this connection keep it from dialing or asking. What has passed no
     /// longer counts.
     pub blocked_until: Option<Nanos>,
@@ -114,6 +118,8 @@ impl SharedStatus {
             since: now,
             epoch: Epoch::default(),
             last_loss: None,
+            format: None,
+            format_reason: FormatReason::default(),
             blocked_until: None,
             counters: Counters::default(),
             unrouted: 0,

@@ -171,6 +171,29 @@ pub enum Format {
 }
 
 impl Format {
+    /// Every format, in a fixed order.
+    pub const ALL: [Self; 4] = [Self::Default, Self::Simple, Self::JsonList, Self::SimpleList];
+
+    /// The format with such keys, in lists or not.
+    pub const fn of(is_short: bool, is_list: bool) -> Self {
+        match (is_short, is_list) {
+            (false, false) => Self::Default,
+            (true, false) => Self::Simple,
+            (false, true) => Self::JsonList,
+            (true, true) => Self::SimpleList,
+        }
+    }
+
+    /// Keys are abbreviated.
+    pub const fn is_short(self) -> bool {
+        matches!(self, Self::Simple | Self::SimpleList)
+    }
+
+    /// Messages are lists.
+    pub const fn is_list(self) -> bool {
+        matches!(self, Self::JsonList | Self::SimpleList)
+    }
+
     /// The exchange's spelling, as requests carry it.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Depth, Mode, Running, StreamSet, Want, Wish};
-use crate::model::{Epoch, Nanos, StreamKey};
+use crate::model::{Epoch, Format, Nanos, StreamKey};
 
 /// Unsent wishes that are remembered one by one. There are more only while nothing can be sent and demand goes on
 /// changing: for as long as the exchange cannot be reached, that is without end.
@@ -53,6 +53,8 @@ enum Tries {
 /// The planner's view of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Line {
+    /// How the exchange shall write from the next wish on.
+    pub format: Format,
     /// The newest wish.
     wish: Wish,
     /// Wishes that may be sent next, oldest first; the last is `wish`.
@@ -80,6 +82,11 @@ pub(super) struct Checked {
 }
 
 impl Line {
+    /// Nothing is carried yet.
+    pub fn new(format: Format) -> Self {
+        Self { format, wish: Wish { format, ..Wish::default() }, ..Self::default() }
+    }
+
     /// The streams of the newest wish.
     pub fn streams(&self) -> &StreamSet {
         &self.wish.streams
@@ -114,15 +121,15 @@ impl Line {
         }
     }
 
-    /// Only another request brings what is wanted.
+    /// Only another request brings what is wanted, even if the streams stay the same.
     pub fn renews(&self) -> bool {
-        self.renews
+        self.renews || self.format != self.wish.format
     }
 
     /// From now on this is wanted.
     pub fn wish(&mut self, revision: u64, streams: StreamSet) -> Wish {
         let running = Running { epoch: self.socket.unwrap_or_default(), keys: Arc::new(self.running(&streams)) };
-        self.wish = Wish { revision, streams, running };
+        self.wish = Wish { revision, streams, format: self.format, running };
         self.renews = false;
         if self.unsent.len() == UNSENT_MAX {
             self.forget_oldest();

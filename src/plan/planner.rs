@@ -13,7 +13,7 @@ use super::{
     Checked, ClientId, Conflict, ConflictKind, ConflictLog, ConflictSubject, DemandId, Placement, PlanStats, Proof,
     Pulse, Revisions, StreamSet, Universe, Want, Wish,
 };
-use crate::model::{Epoch, Nanos, StreamKey};
+use crate::model::{Epoch, Format, Nanos, StreamKey};
 
 /// How often streams are looked at that were asked for and have not come.
 const CHECK_EVERY: Duration = Duration::from_millis(20);
@@ -38,6 +38,8 @@ pub struct PlanConfig {
     pub knows_markets: bool,
     /// The most streams that one connection may carry.
     pub streams_per_connection: usize,
+    /// How the exchange shall write.
+    pub format: Format,
 }
 
 /// Why something was refused. Nothing was changed.
@@ -130,7 +132,7 @@ impl Planner {
             patterned: BTreeMap::new(),
             clients: Clients::default(),
             placement: Placement::new(config.connections),
-            lines: (0..config.connections).map(|_| Line::default()).collect(),
+            lines: (0..config.connections).map(|_| Line::new(config.format)).collect(),
             conflicts: ConflictLog::default(),
             rate: ChangeRate::default(),
             desired: 0,
@@ -256,6 +258,11 @@ impl Planner {
         self.demand.wanted()
     }
 
+    /// How the exchange shall write to a connection.
+    pub fn format(&self, connection: usize) -> Format {
+        self.lines[connection].format
+    }
+
     /// The connection that carries a stream, or would.
     pub fn home(&self, key: StreamKey) -> usize {
         self.placement.home(key)
@@ -315,6 +322,16 @@ impl Planner {
             if carried.depth != want.depth {
                 self.conflicts.record(now, ConflictKind::Depth, ConflictSubject::Stream(want.key));
             }
+        }
+    }
+
+    /// How the exchange shall write to a connection, from its next request on. That asks for all it carries once more,
+    /// so it waits for the window like any change; what runs goes on.
+    pub fn set_format(&mut self, now: Nanos, connection: usize, format: Format) {
+        let line = &mut self.lines[connection];
+        if line.format != format {
+            line.format = format;
+            self.changed(now);
         }
     }
 
@@ -511,6 +528,7 @@ mod tests {
             clean_up: Duration::from_secs(60),
             knows_markets: false,
             streams_per_connection: 6,
+            format: Format::Default,
         };
         let mut accepted = 0;
         for (busy, quiet) in (1..=4).flat_map(|busy| (1..=20).map(move |quiet| (busy, quiet))) {

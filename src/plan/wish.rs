@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::StreamSet;
-use crate::model::{Epoch, StreamKey};
+use crate::model::{Epoch, Format, StreamKey};
 
 /// What a connection shall carry from now on: all of it, and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -13,6 +13,8 @@ pub struct Wish {
     pub revision: u64,
     /// The streams.
     pub streams: StreamSet,
+    /// How the exchange shall write them.
+    pub format: Format,
     /// What the connection's socket is known to deliver already.
     pub running: Running,
 }

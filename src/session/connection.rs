@@ -11,7 +11,7 @@ use super::retry::Retry;
 use super::throttle::Throttle;
 use super::{Action, Budget, Closed, Counters, DialBudget, Event, Loss, Rate, Stage, State};
 use crate::config::{Backoff, Endpoint, KeepAlive, Limits, Pacing, Timeouts};
-use crate::model::{ConnectionId, Epoch, Format, Nanos, Receipt, Sink};
+use crate::model::{ConnectionId, Epoch, Nanos, Receipt, Sink};
 use crate::plan::{self, Mode, Running, Wish};
 use crate::wire::{Decoder, ErrorName, Message};
 use crate::ws::{
@@ -36,8 +36,6 @@ pub struct Config {
     pub id: ConnectionId,
     /// Where to.
     pub endpoint: Endpoint,
-    /// How the exchange shall write.
-    pub format: Format,
     /// Deadlines.
     pub timeouts: Timeouts,
     /// Pause between tries.
@@ -479,15 +477,9 @@ impl Session {
         let ticket = self.outbox.entropy().ticket();
         // Asked again for the sake of an answer, everything owes a snapshot.
         let running = if again { &Running::default() } else { &self.wish.running };
-        let format = self.config.format;
-        self.outbox.text(&plan::request(
-            &ticket,
-            &self.wish.streams,
-            running,
-            self.epoch,
-            format,
-            self.config.endpoint.dialect(),
-        ));
+        let Wish { streams, format, .. } = &self.wish;
+        let dialect = self.config.endpoint.dialect();
+        self.outbox.text(&plan::request(&ticket, streams, running, self.epoch, *format, dialect));
         self.sent = Some(self.wish.revision);
         self.asked_at = now;
         self.probe_due = false;
@@ -497,15 +489,17 @@ impl Session {
         } else {
             self.liveness.requested(now);
         }
-        self.report(Event::Requested { at: now, revision: self.wish.revision, again });
+        let (revision, format) = (self.wish.revision, self.wish.format);
+        self.report(Event::Requested { at: now, revision, format, again });
         if self.state == State::Connected {
             self.enter(now, State::Subscribing);
         }
     }
 
+    /// Only after the request of the wish: so the format it has to name is the one that the socket has.
     fn send_list_request(&mut self) {
         let ticket = self.outbox.entropy().ticket();
-        self.outbox.text(&plan::list_request(&ticket, self.config.format));
+        self.outbox.text(&plan::list_request(&ticket, self.wish.format));
         self.list_due = false;
         self.counters.requests += 1;
     }

@@ -3,7 +3,7 @@
 use super::testing::{Life, START, Sent, config, frame, ms, secs, trade_message, trades};
 use super::{Action, Closed, Event, Loss, Stage, State};
 use crate::config::{Endpoint, KeepAlive, Pacing, Timeouts};
-use crate::model::{Epoch, Nanos};
+use crate::model::{Epoch, Format, Nanos};
 use crate::plan::{Mode, Want, Wish};
 use crate::ws::RejectionKind;
 use std::collections::HashSet;
@@ -775,6 +775,20 @@ fn the_same_wish_twice_is_one_request() {
     life.session.set_wish(life.now, wish);
     life.settle();
     assert_eq!(life.requests().len(), 1);
+}
+
+/// The question names a format as every request does, and must not change the one that the socket has.
+#[test]
+fn what_is_subscribed_is_asked_for_in_the_format_of_the_wish() {
+    let mut life = Life::active(config());
+    life.requests();
+    let (streams, format) = (trades(&["KRW-BTC"]), Format::JsonList);
+    life.session.set_wish(life.now, Wish { revision: 99, streams, format, ..Wish::default() });
+    life.session.list(life.now);
+    life.settle();
+    life.advance(secs(1));
+    let formats: Vec<_> = life.requests().iter().map(|text| text.ends_with(r#"{"format":"JSON_LIST"}]"#)).collect();
+    assert_eq!(formats, [true, true], "the request and the question");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{Loss, State};
-use crate::model::{Epoch, Nanos};
+use crate::model::{Epoch, Format, Nanos};
 use crate::wire::{DecodeError, ServerError, SubscriptionList};
 
 /// What the caller should do next. Drain with `poll_action` after each `handle_*`.
@@ -51,6 +51,8 @@ pub enum Event {
         at: Nanos,
         /// The revision of the wish.
         revision: u64,
+        /// How the exchange writes from here on. What is under way may come in the format before.
+        format: Format,
         /// The same request was sent before on this socket, to provoke an answer.
         again: bool,
     },

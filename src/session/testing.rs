@@ -111,7 +111,6 @@ pub(super) fn config() -> Config {
     Config {
         id: ConnectionId(0),
         endpoint: Endpoint::custom("ws://127.0.0.1:9/websocket/v1").unwrap(),
-        format: Format::Simple,
         timeouts: Timeouts::default(),
         backoff: Backoff::default(),
         limits: Limits::default(),
@@ -141,7 +140,8 @@ impl Life {
 
     pub fn want(&mut self, codes: &[&str]) {
         self.wishes += 1;
-        self.session.set_wish(self.now, Wish { revision: self.wishes, streams: trades(codes), ..Wish::default() });
+        let (streams, format) = (trades(codes), Format::Simple);
+        self.session.set_wish(self.now, Wish { revision: self.wishes, streams, format, ..Wish::default() });
         self.settle();
     }
 

@@ -8,7 +8,7 @@ use crate::model::{Receipt, Sink};
 
 use super::error::DecodeError;
 use super::message::Message;
-use super::records::Records;
+use super::records::{Delivered, Records};
 use super::scan::scan_message;
 use super::tape::walk_message;
 
@@ -32,12 +32,14 @@ pub struct Decoder {
     scratch: Vec<u8>,
 }
 
-/// What a [`Decoder`] has met. All but `delivered` and `scanned` should stand still while the exchange sends what it documents.
+/// What a [`Decoder`] has met. All but `delivered`, `by_type` and `scanned` should stand still while the exchange sends what it documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct DecodeCounters {
     /// Data objects given to the sink.
     pub delivered: u64,
+    /// The same by type.
+    pub by_type: Delivered,
     /// Data messages that the fast reader read.
     pub scanned: u64,
     /// Data messages that only the general reader could read: right, but not in the documented form. Rising means that
@@ -115,7 +117,7 @@ impl Decoder {
 
     /// What this decoder has met so far.
     pub fn counters(&self) -> DecodeCounters {
-        self.counters
+        DecodeCounters { by_type: self.records.delivered, ..self.counters }
     }
 
     /// Reads a message that the scanner refused.
@@ -143,7 +145,7 @@ impl Decoder {
 }
 
 /// simd-json's reason in our words.
-fn refusal(error: &simd_json::Error) -> DecodeError {
+pub(super) fn refusal(error: &simd_json::Error) -> DecodeError {
     match error.error() {
         ErrorType::InvalidNumber => DecodeError::BadNumber,
         _ => DecodeError::NotJson,

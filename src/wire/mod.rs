@@ -8,6 +8,7 @@
 //! Numbers are `f64`, correctly rounded and finite, never a negative zero; ids and timestamps are `u64` and never pass
 //! through a float; timestamps in µs become ms.
 
+mod convert;
 mod cursor;
 mod decoder;
 mod error;
@@ -20,6 +21,8 @@ mod scan;
 pub mod schema;
 mod tape;
 
+pub use convert::{Converted, convert};
 pub use decoder::{DecodeCounters, Decoder, SLACK};
 pub use error::DecodeError;
 pub use message::{ErrorName, Message, OtherType, ServerError, Status, SubscriptionEntry, SubscriptionList};
+pub use records::Delivered;

@@ -10,6 +10,19 @@ pub(super) struct Records {
     pub(super) trade: Trade,
     pub(super) orderbook: Orderbook,
     pub(super) candle: Candle,
+    pub(super) delivered: Delivered,
+}
+
+/// Data objects by type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct Delivered {
+    pub tickers: u64,
+    pub trades: u64,
+    pub orderbooks: u64,
+    /// Units of the order books: of each, the levels of its deeper side.
+    pub units: u64,
+    pub candles: u64,
 }
 
 /// Which of the [`Records`] has been filled.
@@ -22,17 +35,35 @@ pub(super) enum Found {
 }
 
 impl Records {
-    pub(super) const BLANK: Self =
-        Self { ticker: Ticker::BLANK, trade: Trade::BLANK, orderbook: Orderbook::BLANK, candle: Candle::BLANK };
+    pub(super) const BLANK: Self = Self {
+        ticker: Ticker::BLANK,
+        trade: Trade::BLANK,
+        orderbook: Orderbook::BLANK,
+        candle: Candle::BLANK,
+        delivered: Delivered { tickers: 0, trades: 0, orderbooks: 0, units: 0, candles: 0 },
+    };
 
     /// Hands the filled record to `sink`.
     #[inline(always)]
-    pub(super) fn deliver(&self, found: Found, receipt: Receipt, sink: &mut impl Sink) {
+    pub(super) fn deliver(&mut self, found: Found, receipt: Receipt, sink: &mut impl Sink) {
         match found {
-            Found::Ticker => sink.ticker(receipt, &self.ticker),
-            Found::Trade => sink.trade(receipt, &self.trade),
-            Found::Orderbook => sink.orderbook(receipt, &self.orderbook),
-            Found::Candle => sink.candle(receipt, &self.candle),
+            Found::Ticker => {
+                self.delivered.tickers += 1;
+                sink.ticker(receipt, &self.ticker);
+            }
+            Found::Trade => {
+                self.delivered.trades += 1;
+                sink.trade(receipt, &self.trade);
+            }
+            Found::Orderbook => {
+                self.delivered.orderbooks += 1;
+                self.delivered.units += self.orderbook.asks.len().max(self.orderbook.bids.len()) as u64;
+                sink.orderbook(receipt, &self.orderbook);
+            }
+            Found::Candle => {
+                self.delivered.candles += 1;
+                sink.candle(receipt, &self.candle);
+            }
         }
     }
 }

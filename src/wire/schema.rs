@@ -27,6 +27,16 @@ pub struct Names {
 /// The type of a message: the first field of every one.
 pub const TYPE: Names = Names { long: "type", short: "ty" };
 
+/// The bytes that short names save of an object with all of these fields.
+pub const fn short_saves(names: &[Names]) -> usize {
+    let (mut saved, mut index) = (0, 0);
+    while index < names.len() {
+        saved += names[index].long.len() - names[index].short.len();
+        index += 1;
+    }
+    saved
+}
+
 /// A struct that is read from an object, by a table.
 pub(super) trait Record: Sized + 'static {
     /// In wire order, without the type.
@@ -41,17 +51,19 @@ pub(super) trait Record: Sized + 'static {
 /// One field, as the tape walk uses it.
 pub(super) struct Field<R> {
     pub(super) names: Names,
+    /// The short name that a clone of the exchange gives it.
+    pub(super) also: Option<&'static str>,
     /// Reads the value into the record.
     pub(super) read: fn(Json<'_>, &mut R, &mut Walk) -> Result<(), Fault>,
     /// Puts in what stands for an absent field; false if it may not be absent.
     pub(super) absent: fn(&mut R) -> bool,
 }
 
-/// Declares records: `place: Kind = long / short`, in wire order. A field is required unless `optional` (absent is
+/// Declares records: `place: Kind = long / short`, in wire order, with another short name behind `|`. A field is required unless `optional` (absent is
 /// `None`), `or other` (absent is a copy of an earlier field) or `realtime` (absent is that) follows.
 macro_rules! schema {
     ($($names:ident: $record:ident $(with $extra:ident)? {
-        $($place:ident $(+ $more:ident)*: $kind:ty = $long:literal / $short:literal $($presence:ident $($other:ident)?)?;)*
+        $($place:ident $(+ $more:ident)*: $kind:ty = $long:literal / $short:literal $(| $also:literal)? $($presence:ident $($other:ident)?)?;)*
     })*) => { $(
         /// The fields in wire order, without the type.
         pub const $names: &[Names] = &[$(Names { long: $long, short: $short }),*];
@@ -59,6 +71,7 @@ macro_rules! schema {
         impl Record for $record {
             const FIELDS: &'static [Field<Self>] = &[$(Field {
                 names: Names { long: $long, short: $short },
+                also: [$(Some($also),)? None][0],
                 read: |json, record, walk| {
                     <$kind as Kind>::walk(json, (&mut record.$place $(, &mut record.$more)*), walk)
                 },
@@ -75,7 +88,9 @@ macro_rules! schema {
                 let skip = usize::from(opened);
                 $(
                     let key = if SHORT { concat!(",\"", $short, "\":") } else { concat!(",\"", $long, "\":") };
-                    if cursor.eat(&key.as_bytes()[skip..]) {
+                    if cursor.eat(&key.as_bytes()[skip..])
+                        $(|| (SHORT && cursor.eat(concat!(",\"", $also, "\":").as_bytes())))?
+                    {
                         <$kind as Kind>::scan::<SHORT>(cursor, (&mut self.$place $(, &mut self.$more)*))?;
                     } else if !absent!(self $place $($presence $($other)?)?) {
                         return None;
@@ -155,8 +170,8 @@ schema! {
     TRADE: Trade {
         market: Code = "code" / "cd";
         timestamp: Millis = "timestamp" / "tms";
-        // `td`, where a ticker has `tdt`, and another spelling of date and time.
-        trade_date: DashedDate = "trade_date" / "td";
+        // `td`, where a ticker has `tdt` as Bithumb has here, and another spelling of date and time.
+        trade_date: DashedDate = "trade_date" / "td" | "tdt";
         trade_time: ColonTime = "trade_time" / "ttm";
         trade_timestamp: Millis = "trade_timestamp" / "ttms";
         trade_price: Number = "trade_price" / "tp";
@@ -239,8 +254,8 @@ names! {
     }
     /// Fields of `params` of an indicator.
     INDICATOR_PARAMS {
-        "period" / "p" "type" / "t" "short_period" / "shp" "long_period" / "lop" "multiplier" / "m" "fast_period" / "f"
-        "slow_period" / "s" "signal_period" / "sgp"
+        "period" / "p" "type" / "t" "short_period" / "shp" "long_period" / "lop" "multiplier" / "m" "fast" / "f"
+        "slow" / "s" "signal_period" / "sgp"
     }
     /// Fields of `event_params` of a signal.
     INDICATOR_EVENT { "threshold" / "th" "multiplier" / "mul" }

@@ -84,7 +84,7 @@ fn walk_object(
 }
 
 /// The type's value and whether its key is the short one. A long key decides over a short one, the last of equals.
-fn type_of(members: Members<'_>) -> Option<(Json<'_>, bool)> {
+pub(super) fn type_of(members: Members<'_>) -> Option<(Json<'_>, bool)> {
     let mut found: Option<(Json<'_>, bool)> = None;
     for (key, value) in members {
         if key == TYPE.long {
@@ -119,10 +119,23 @@ pub(super) fn walk_record<R: Record>(members: Members<'_>, record: &mut R, walk:
             return Err(error_of(members, field, record, walk.short));
         }
         if seen & bit == 0 && !(field.absent)(record) {
-            return Err(DecodeError::MissingField(field.names.long));
+            read_otherwise(members.clone(), field, record, walk)?;
         }
     }
     Ok(())
+}
+
+/// Reads a field that is missing under its own name, but may be there under that of a clone of the exchange.
+#[cold]
+fn read_otherwise<R: Record>(
+    members: Members<'_>,
+    field: &Field<R>,
+    record: &mut R,
+    walk: &mut Walk,
+) -> Result<(), DecodeError> {
+    let value = field.also.filter(|_| walk.short).and_then(|name| members.filter(|(key, _)| *key == name).last());
+    let (_, value) = value.ok_or(DecodeError::MissingField(field.names.long))?;
+    (field.read)(value, record, walk).map_err(|fault| fault.at(field.names.long))
 }
 
 /// Which field `key` is. Tries the `expected` one first: keys mostly come in the table's order.

@@ -48,8 +48,11 @@ pub struct Record(Arc<Mutex<Log>>);
 
 impl Observer for Record {
     fn sent(&mut self, _: u64, conn: ConnId, payload: &[u8]) {
-        let message = message(&serde_json::from_slice(payload).unwrap());
-        self.0.lock().unwrap().sent.push((conn, message));
+        let messages = match serde_json::from_slice(payload).unwrap() {
+            Value::Array(list) => list,
+            one => vec![one],
+        };
+        self.0.lock().unwrap().sent.extend(messages.iter().map(|json| (conn, message(json))));
     }
 
     fn received(&mut self, _: u64, conn: ConnId, text: &[u8]) {
@@ -62,15 +65,17 @@ fn id_detail(id: u64) -> f64 {
     (id % 1_000_000_000_000) as f64
 }
 
+/// In whichever format.
 fn message(json: &Value) -> Message {
-    let text = |key: &str| json[key].as_str().unwrap().to_owned();
-    let level = json["level"].as_f64().filter(|level| *level != 0.0).map(|level| format!("@{level}"));
-    let id = json.get("sequential_id").and_then(Value::as_u64).map(id_detail);
-    let detail = id.or(json["total_ask_size"].as_f64());
+    let field = |long: &str, short: &str| json.get(long).or(json.get(short)).cloned().unwrap_or_default();
+    let text = |long, short| field(long, short).as_str().unwrap().to_owned();
+    let level = field("level", "lv").as_f64().filter(|level| *level != 0.0).map(|level| format!("@{level}"));
+    let id = field("sequential_id", "sid").as_u64().map(id_detail);
+    let detail = id.or(field("total_ask_size", "tas").as_f64());
     Message {
-        stream: format!("{}{} {}", text("type"), level.unwrap_or_default(), text("code")),
-        is_snapshot: text("stream_type") == "SNAPSHOT",
-        timestamp: json["timestamp"].as_u64().unwrap(),
+        stream: format!("{}{} {}", text("type", "ty"), level.unwrap_or_default(), text("code", "cd")),
+        is_snapshot: text("stream_type", "st") == "SNAPSHOT",
+        timestamp: field("timestamp", "tms").as_u64().unwrap(),
         detail: detail.unwrap_or_default(),
     }
 }
@@ -96,8 +101,19 @@ pub fn delivered<T: Payload + Into<Event>>(item: Item<T>) -> Message {
 impl Record {
     /// Requests that replace what a connection carries, as they were received, by the connection.
     fn subscribes(&self) -> Vec<(ConnId, Value)> {
-        let is_list = |request: &Value| request.as_array().unwrap().iter().any(|part| part.get("method").is_some());
         self.0.lock().unwrap().requests.iter().filter(|(_, request)| !is_list(request)).cloned().collect()
+    }
+
+    /// The format that each request of a connection named, oldest first: those that subscribe, or those that ask what is
+    /// subscribed.
+    pub fn formats(&self, conn: ConnId, of_lists: bool) -> Vec<String> {
+        let format = |request: &Value| {
+            let name = request.as_array().unwrap().iter().find_map(|part| part.get("format"));
+            name.expect("every request names its format").as_str().unwrap().to_owned()
+        };
+        let log = self.0.lock().unwrap();
+        let of = log.requests.iter().filter(|(of, request)| *of == conn && is_list(request) == of_lists);
+        of.map(|(_, request)| format(request)).collect()
     }
 
     /// How many such requests were received on all connections together.
@@ -141,6 +157,10 @@ impl Record {
     pub fn streams_after(&self, count: usize) -> BTreeSet<String> {
         self.0.lock().unwrap().sent[count..].iter().map(|(_, message)| message.stream.clone()).collect()
     }
+}
+
+fn is_list(request: &Value) -> bool {
+    request.as_array().unwrap().iter().any(|part| part.get("method").is_some())
 }
 
 /// The streams of a request: type, step and code as written, and how each is asked for.

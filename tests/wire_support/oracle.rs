@@ -222,7 +222,12 @@ impl Object<'_> {
         Ok(Trade {
             market: self.market()?,
             timestamp: self.millis("timestamp", "tms")?,
-            trade_date: self.read("trade_date", "td", Date::from_dashed)?,
+            // Bithumb has `tdt`.
+            trade_date: self.read(
+                "trade_date",
+                if self.map.contains_key("td") { "td" } else { "tdt" },
+                Date::from_dashed,
+            )?,
             trade_time: self.read("trade_time", "ttm", Time::from_colons)?,
             trade_timestamp: self.millis("trade_timestamp", "ttms")?,
             trade_price: self.number("trade_price", "tp")?,

@@ -1,4 +1,4 @@
-//! The `hoga` command: `demo`, `watch`, `exchange` and `bench`. Reads arguments, sets logging up, turns the end into an exit code.
+//! The `hoga` command: `demo`, `watch`, `exchange`, `formats` and `bench`. Reads arguments, sets logging up, turns the end into an exit code.
 
 mod args;
 mod bench;
@@ -7,6 +7,7 @@ mod cpu;
 mod demo;
 mod exchange;
 mod exit;
+mod formats;
 mod health;
 mod human;
 mod json;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Watch(args) => watch::run(*args),
         Command::Exchange(args) => exchange::run(args),
+        Command::Formats(args) => formats::run(&args),
         Command::Bench { command } => bench::run(command),
     };
     exit::code(end)

@@ -34,6 +34,22 @@ fn fanout_compares_with_its_yardsticks_and_names_its_targets() {
 }
 
 #[test]
+fn formats_weighs_and_reads_every_type_in_every_format() {
+    let report = report("formats");
+    let rows = report["rows"].as_array().unwrap();
+    for data_type in ["ticker", "trade", "orderbook", "candle.1s"] {
+        let of_type: Vec<_> = rows.iter().filter(|row| row["type"] == data_type).collect();
+        let formats: Vec<_> = of_type.iter().map(|row| row["format"].as_str().unwrap()).collect();
+        assert_eq!(formats, ["DEFAULT", "SIMPLE", "JSON_LIST", "SIMPLE_LIST"], "{data_type}");
+        let of = |key: &str| -> Vec<f64> { of_type.iter().map(|row| row[key].as_f64().unwrap()).collect() };
+        let (bytes, messages) = (of("bytes"), of("messages"));
+        assert!(bytes[1] < 0.8 * bytes[0] && messages[0] > 100.0 && messages[1..] == [messages[0]; 3], "{data_type}");
+        assert!((bytes[2] - bytes[0] - 2.0).abs() < 0.02 && (bytes[3] - bytes[1] - 2.0).abs() < 0.02, "{data_type}");
+        assert!(of("read_ns").iter().chain(&of("megabytes_per_hour")).all(|number| *number > 0.0));
+    }
+}
+
+#[test]
 fn isolation_shows_the_others_side_by_side_and_names_the_offenders() {
     let report = report("isolation");
     assert_eq!(texts(&report["lines"], "name"), ["alone", "beside offenders"]);

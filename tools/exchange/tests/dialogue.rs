@@ -274,6 +274,36 @@ fn list_subscriptions_answers_and_sets_the_format() {
     assert!(objects.len() > 5 && objects.iter().all(|object| object.get("ty").is_some()));
 }
 
+/// What is sent from the request on is in its format, and without a snapshot nothing pauses.
+#[test]
+fn another_format_holds_from_the_moment_of_its_request() {
+    let mut link = Link::open();
+    link.say(&request(r#"{"type":"trade","codes":["KRW-BTC"]}"#, "DEFAULT"));
+    let mut ids = Vec::new();
+    for format in ["SIMPLE", "JSON_LIST", "DEFAULT", "SIMPLE_LIST"].into_iter().cycle().take(12) {
+        link.advance(5 * SECOND);
+        ids.extend(link.take().iter().map(|frame| id(&frame.json())));
+        link.say(&request(r#"{"type":"trade","codes":["KRW-BTC"],"is_only_realtime":true}"#, format));
+        link.advance(5 * SECOND);
+        let frames = link.take();
+        let (start, key) =
+            (if format.ends_with("LIST") { "[{" } else { "{" }, if format.starts_with('S') { "ty" } else { "type" });
+        let begins = format!("{start}\"{key}\":");
+        assert!(!frames.is_empty() && frames.iter().all(|frame| frame.text().starts_with(&begins)), "{format}");
+        ids.extend(frames.iter().map(|frame| id(&frame.json())));
+    }
+    // The same day with nobody changing anything.
+    let mut other = Link::open();
+    other.say(&request(r#"{"type":"trade","codes":["KRW-BTC"]}"#, "DEFAULT"));
+    other.advance(120 * SECOND);
+    assert_eq!(ids, other.take().iter().map(|frame| id(&frame.json())).collect::<Vec<_>>());
+}
+
+fn id(message: &Value) -> u64 {
+    let object = message.get(0).unwrap_or(message);
+    object.get("sequential_id").or(object.get("sid")).and_then(Value::as_u64).unwrap()
+}
+
 #[test]
 fn a_text_ping_starts_status_messages_on_the_ten_second_tick() {
     let mut link = Link::open();

@@ -2,24 +2,33 @@
 
 pub mod e2e;
 pub mod fanout;
+pub mod formats;
 pub mod isolation;
 mod lanes;
 mod samples;
 
 use std::io::{self, Write};
 
+use hoga_lab::machine::Machine;
 use hoga_lab::report::Report;
 
 use crate::args::{BenchArgs, BenchCommand};
 use crate::exit::Failure;
+use crate::object::Object;
 
 /// Measures what was asked for.
 pub fn run(command: BenchCommand) -> Result<(), Failure> {
     match command {
         BenchCommand::E2e(args) => e2e::run(&args),
         BenchCommand::Fanout(args) => fanout::run(&args),
+        BenchCommand::Formats(args) => formats::run(&args),
         BenchCommand::Isolation(args) => isolation::run(&args),
     }
+}
+
+/// The fields of a machine.
+pub fn of_machine(object: &mut Object, machine: &Machine) {
+    object.text("cpu", &machine.cpu).plain("cores", machine.cores).text("kernel", &machine.kernel);
 }
 
 /// Prints a report, and says what was missed and, against an earlier one, what was lost by more than a part.

@@ -1,0 +1,245 @@
+//! Which format a connection should have: a rule of costs over what was counted. Knows no clock and asks nobody for
+//! anything; whoever looks with it says what time it is, and sends the request.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::Counters;
+use crate::config::{FormatCosts, FormatRule, ReadCosts};
+use crate::model::{Format, Nanos};
+use crate::wire::Delivered;
+use crate::wire::schema::{CANDLE, ORDERBOOK, ORDERBOOK_UNIT, TICKER, TRADE, TYPE, short_saves};
+
+/// Messages that are not in the documented form may be more by this part of all messages than they were in the format
+/// before. One odd message is no reason to go back.
+const ODD_MAX: f64 = 0.01;
+
+/// How soon is looked again whether the request for another format went out.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Bytes of `[` and `]`.
+const BRACKETS: f64 = 2.0;
+
+/// Why a connection has the format that it has.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[non_exhaustive]
+pub enum FormatReason {
+    /// It was told so.
+    #[default]
+    Fixed,
+    /// The rule has not seen a reason to change it.
+    Unchanged,
+    /// It costs least.
+    Cheapest {
+        /// The part of the cost that it saves against the format before.
+        gain: f64,
+    },
+    /// In another format, more messages were not in the documented form. It stays as it is from here on.
+    WentBack {
+        /// The other one.
+        from: Format,
+    },
+}
+
+impl fmt::Display for FormatReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed => f.write_str("told so"),
+            Self::Unchanged => f.write_str("no reason to change it"),
+            Self::Cheapest { gain } => write!(f, "cheapest by {:.0} %", gain * 100.0),
+            Self::WentBack { from } => write!(f, "more messages were odd in {}; it stays so", from.as_str()),
+        }
+    }
+}
+
+/// What came in some time, all of it in one format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Traffic {
+    /// Bytes from the socket.
+    bytes: u64,
+    /// Whole messages, whatever they are.
+    messages: u64,
+    /// Messages that were not in the documented form, could not be read, or were errors.
+    odd: u64,
+    /// Data objects by type.
+    delivered: Delivered,
+}
+
+/// Chooses the format of one connection.
+///
+/// For each window it computes what the traffic cost in the present format, and what it would have cost in every other:
+/// that follows from how many objects of each type came, because the documented keys differ by a known number of bytes.
+/// (How numbers are spelled differs a little as well, which is left out.) If in enough windows in a row some format was
+/// cheaper by enough, the cheapest over all of them is chosen. A window in which no data came says nothing.
+#[derive(Debug, Clone)]
+pub struct FormatSelector {
+    rule: FormatRule,
+    formats: &'static [Format],
+    format: Format,
+    reason: FormatReason,
+    /// When the window began, and what had been counted by then.
+    window: Option<(Nanos, Traffic)>,
+    next_look: Nanos,
+    /// Windows in a row in which another format was cheaper by enough, and what came in them.
+    streak: u32,
+    pending: Traffic,
+    changed_at: Option<Nanos>,
+    /// The format before, and the part of its messages that was odd.
+    before: Option<(Format, f64)>,
+}
+
+impl FormatSelector {
+    /// A rule for a connection that has `format` now, and may have any of `formats`.
+    pub fn new(rule: FormatRule, formats: &'static [Format], format: Format) -> Self {
+        Self {
+            rule,
+            formats,
+            format,
+            reason: FormatReason::Unchanged,
+            window: None,
+            next_look: Nanos::default(),
+            streak: 0,
+            pending: Traffic::default(),
+            changed_at: None,
+            before: None,
+        }
+    }
+
+    /// Why the connection has its format, or will have it once the request is out.
+    pub fn reason(&self) -> FormatReason {
+        self.reason
+    }
+
+    /// When to [`look`](Self::look) again.
+    pub fn next_look(&self) -> Nanos {
+        self.next_look
+    }
+
+    /// Judges what the connection has counted by `now`. `written` is the format that its newest request named, if there
+    /// was one. Gives another format, if it shall have another.
+    pub fn look(&mut self, now: Nanos, written: Option<Format>, counters: &Counters) -> Option<Format> {
+        let total = Traffic::of(counters);
+        let ready = written == Some(self.format) && !matches!(self.reason, FormatReason::WentBack { .. });
+        let Some((start, before)) = self.window.filter(|_| ready) else {
+            // Counted in another format, or not worth counting.
+            self.window = ready.then_some((now, total));
+            self.next_look = now + if ready { self.rule.window } else { LOOK_EVERY };
+            return None;
+        };
+        self.next_look = start + self.rule.window;
+        if now < self.next_look {
+            return None;
+        }
+        self.window = Some((now, total));
+        self.next_look = now + self.rule.window;
+        self.judge(now, total.minus(&before))
+    }
+
+    fn judge(&mut self, now: Nanos, seen: Traffic) -> Option<Format> {
+        if let Some((before, odd)) = self.before
+            && seen.odd_part() > odd + ODD_MAX
+        {
+            let from = self.format;
+            return Some(self.change(now, before, FormatReason::WentBack { from }, &seen));
+        }
+        if seen.delivered == Delivered::default() {
+            return None;
+        }
+        if self.cheapest(&seen).1 < self.rule.gain {
+            (self.streak, self.pending) = (0, Traffic::default());
+            return None;
+        }
+        self.streak += 1;
+        self.pending = self.pending.plus(&seen);
+        let rested = self.changed_at.is_none_or(|at| now.since(at) >= self.rule.rest);
+        if self.streak < self.rule.windows || !rested {
+            return None;
+        }
+        let seen = std::mem::take(&mut self.pending);
+        self.streak = 0;
+        let (format, gain) = self.cheapest(&seen);
+        // Cheapest of each window may have been another one every time.
+        (gain >= self.rule.gain && format != self.format)
+            .then(|| self.change(now, format, FormatReason::Cheapest { gain }, &seen))
+    }
+
+    fn change(&mut self, now: Nanos, format: Format, reason: FormatReason, seen: &Traffic) -> Format {
+        self.before = Some((self.format, seen.odd_part()));
+        (self.format, self.reason) = (format, reason);
+        (self.window, self.streak, self.pending) = (None, 0, Traffic::default());
+        self.changed_at = Some(now);
+        self.next_look = now + LOOK_EVERY;
+        format
+    }
+
+    /// The format in which this would have cost least, and the part of the cost that it saves. Of equals the present one,
+    /// or else the first.
+    fn cheapest(&self, seen: &Traffic) -> (Format, f64) {
+        let cost = |format| seen.cost_in(format, self.format, &self.rule.costs);
+        let now = cost(self.format);
+        let cheaper = |best: (Format, f64), format: &Format| {
+            let cost = cost(*format);
+            if cost < best.1 { (*format, cost) } else { best }
+        };
+        let (format, cost) = self.formats.iter().fold((self.format, now), cheaper);
+        (format, if now > 0.0 { 1.0 - cost / now } else { 0.0 })
+    }
+}
+
+impl Traffic {
+    /// What a connection has counted.
+    fn of(counters: &Counters) -> Self {
+        let Counters { bytes, messages, server_errors, decode, .. } = *counters;
+        Self { bytes, messages, odd: decode.fallbacks + decode.malformed + server_errors, delivered: decode.by_type }
+    }
+
+    /// What this traffic, which came in `written`, would have cost in `format`, in ns.
+    fn cost_in(&self, format: Format, written: Format, costs: &FormatCosts) -> f64 {
+        let bytes = self.bytes as f64 + self.written_beside_values(format) - self.written_beside_values(written);
+        let ReadCosts { ticker, trade, orderbook, unit, candle } = costs.read_ns[format as usize];
+        bytes * costs.byte_ns + self.sum([ticker, trade, orderbook, unit, candle])
+    }
+
+    /// Bytes for keys and brackets, but for a number that is the same in all formats.
+    fn written_beside_values(&self, format: Format) -> f64 {
+        let saves = |names| (short_saves(names) + short_saves(&[TYPE])) as f64;
+        let saved = [saves(TICKER), saves(TRADE), saves(ORDERBOOK), short_saves(ORDERBOOK_UNIT) as f64, saves(CANDLE)];
+        let brackets = [BRACKETS, BRACKETS, BRACKETS, 0.0, BRACKETS];
+        let (saved, brackets) = (self.sum(saved), self.sum(brackets));
+        f64::from(u8::from(format.is_list())) * brackets - f64::from(u8::from(format.is_short())) * saved
+    }
+
+    /// So much for each ticker, trade, order book, unit and candle.
+    fn sum(&self, each: [f64; 5]) -> f64 {
+        let Delivered { tickers, trades, orderbooks, units, candles } = self.delivered;
+        [tickers, trades, orderbooks, units, candles].iter().zip(each).map(|(count, each)| *count as f64 * each).sum()
+    }
+
+    fn odd_part(&self) -> f64 {
+        self.odd as f64 / self.messages.max(1) as f64
+    }
+
+    fn minus(&self, other: &Self) -> Self {
+        self.with(other, |one, other| one.saturating_sub(other))
+    }
+
+    fn plus(&self, other: &Self) -> Self {
+        self.with(other, |one, other| one + other)
+    }
+
+    fn with(&self, other: &Self, each: impl Fn(u64, u64) -> u64) -> Self {
+        let (mine, others) = (&self.delivered, &other.delivered);
+        Self {
+            bytes: each(self.bytes, other.bytes),
+            messages: each(self.messages, other.messages),
+            odd: each(self.odd, other.odd),
+            delivered: Delivered {
+                tickers: each(mine.tickers, others.tickers),
+                trades: each(mine.trades, others.trades),
+                orderbooks: each(mine.orderbooks, others.orderbooks),
+                units: each(mine.units, others.units),
+                candles: each(mine.candles, others.candles),
+            },
+        }
+    }
+}

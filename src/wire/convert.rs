@@ -1,0 +1,339 @@
+//! Wire: a message from one format into another, as text. For tools that compare formats: readers need it for nothing,
+//! because the decoder reads all four. What is renamed are keys; every value stays as it is spelled, byte for byte.
+
+use crate::model::{DataType, Format};
+
+use super::decoder::refusal;
+use super::error::DecodeError;
+use super::json::Json;
+use super::message::OtherType;
+use super::schema::{
+    ANNOUNCEMENT, CANDLE, INDICATOR, INDICATOR_EVENT, INDICATOR_PARAMS, INDICATOR_VALUE, MY_ASSET, MY_ASSET_ENTRY,
+    MY_ORDER, Names, ORDERBOOK, ORDERBOOK_UNIT, SUBSCRIPTIONS, SUBSCRIPTIONS_ENTRY, TICKER, TRADE, TYPE,
+};
+use super::tape::type_of;
+
+/// A message in another format.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Converted {
+    /// The message. Several, if it was a list of several objects and the format has no lists.
+    pub messages: Vec<String>,
+    /// The format that it was in.
+    pub from: Format,
+    /// The type of each object: the exchange's name, or `unknown`; `LIST_SUBSCRIPTIONS`, `status` and `error` for those
+    /// that have none.
+    pub types: Vec<&'static str>,
+    /// Keys that no table knows, passed through as they were.
+    pub unknown_keys: u64,
+}
+
+/// The keys of an object, and of objects inside it by the long name of the key that holds them.
+struct Keys {
+    names: &'static [Names],
+    inside: &'static [(&'static str, Keys)],
+}
+
+/// An object of a message: what it is, and how to rename its keys.
+struct Shape {
+    name: &'static str,
+    keys: &'static Keys,
+    is_short: bool,
+    /// Put into a list where the format has lists. The exchange sends errors and `{"status":"UP"}` without one.
+    is_listed: bool,
+}
+
+/// Writes one message, in any of the four formats, as the exchange would in `to`.
+///
+/// Converting there and back gives the same text, unless an unknown key happens to bear a name of the other key set, or
+/// there was white space around objects. Short and long keys of all types that the exchange documents are known, nested
+/// ones too. How numbers are spelled does differ between formats on the wire; here they stay as they are.
+///
+/// # Errors
+/// [`DecodeError::NotJson`] or [`DecodeError::BadNumber`]; [`DecodeError::NotAMessage`] for JSON that the exchange does
+/// not send: above all for requests, which have only one form.
+pub fn convert(text: &str, to: Format) -> Result<Converted, DecodeError> {
+    let text = text.trim_matches(is_space);
+    let mut scratch = text.as_bytes().to_vec();
+    let tape = simd_json::to_tape(&mut scratch).map_err(|error| refusal(&error))?;
+    let json = Json::new(&tape.0);
+    let (shapes, is_list): (Vec<Shape>, bool) = match json.elements() {
+        Some(elements) => (elements.map(shape).collect::<Result<_, _>>()?, true),
+        None => (vec![shape(json)?], false),
+    };
+    let first = shapes.first().ok_or(DecodeError::NotAMessage)?;
+    let from = Format::of(first.is_short, is_list);
+    let wraps = to.is_list() && (is_list || first.is_listed);
+    let types = shapes.iter().map(|shape| shape.name).collect();
+    let mut renamer = Renamer { rest: text, out: String::with_capacity(2 * text.len()), ..Renamer::new(to) };
+    let objects: Vec<String> = shapes.iter().map(|shape| renamer.next_object(shape)).collect();
+    let messages = if wraps { vec![format!("[{}]", objects.join(","))] } else { objects };
+    Ok(Converted { messages, from, types, unknown_keys: renamer.unknown_keys })
+}
+
+const fn flat(names: &'static [Names]) -> Keys {
+    Keys { names, inside: &[] }
+}
+
+/// What an object is, by what it calls itself.
+fn shape(json: Json<'_>) -> Result<Shape, DecodeError> {
+    static TICKERS: Keys = flat(TICKER);
+    static TRADES: Keys = flat(TRADE);
+    static ORDERBOOKS: Keys = Keys { names: ORDERBOOK, inside: &[("orderbook_units", flat(ORDERBOOK_UNIT))] };
+    static CANDLES: Keys = flat(CANDLE);
+
+    let members = json.members().ok_or(DecodeError::NotAMessage)?;
+    let Some((name, is_short)) = type_of(members) else { return control(json) };
+    let name = name.as_str().ok_or(DecodeError::WrongType(TYPE.long))?;
+    let (name, keys) = match DataType::from_name(name) {
+        Some(data_type @ DataType::Ticker) => (data_type.as_str(), &TICKERS),
+        Some(data_type @ DataType::Trade) => (data_type.as_str(), &TRADES),
+        Some(data_type @ (DataType::Orderbook | DataType::GroupedOrderbook(_))) => (data_type.as_str(), &ORDERBOOKS),
+        Some(data_type @ DataType::Candle(_)) => (data_type.as_str(), &CANDLES),
+        None => other(OtherType::from_name(name)),
+    };
+    Ok(Shape { name, keys, is_short, is_listed: true })
+}
+
+fn other(other: OtherType) -> (&'static str, &'static Keys) {
+    static ORDERS: Keys = flat(MY_ORDER);
+    static ASSETS: Keys = Keys { names: MY_ASSET, inside: &[("assets", flat(MY_ASSET_ENTRY))] };
+    static ANNOUNCEMENTS: Keys = flat(ANNOUNCEMENT);
+    static INDICATORS: Keys = Keys {
+        names: INDICATOR,
+        inside: &[
+            ("params", flat(INDICATOR_PARAMS)),
+            ("event_params", flat(INDICATOR_EVENT)),
+            ("value", flat(INDICATOR_VALUE)),
+        ],
+    };
+    static UNKNOWN: Keys = flat(&[]);
+
+    let keys = match other {
+        OtherType::MyOrder => &ORDERS,
+        OtherType::MyAsset => &ASSETS,
+        OtherType::Announcement => &ANNOUNCEMENTS,
+        OtherType::Indicator | OtherType::IndicatorSignal => &INDICATORS,
+        OtherType::Unknown => &UNKNOWN,
+    };
+    (other.as_str(), keys)
+}
+
+/// An object without a type.
+fn control(json: Json<'_>) -> Result<Shape, DecodeError> {
+    static LISTS: Keys = Keys { names: SUBSCRIPTIONS, inside: &[("result", flat(SUBSCRIPTIONS_ENTRY))] };
+    static WORDS: Keys = flat(&[Names { long: "status", short: "status" }, Names { long: "error", short: "error" }]);
+
+    let has = |long, short| json.member(long, short).is_some();
+    if let Some(name) = ["error", "status"].into_iter().find(|word| has(word, word)) {
+        return Ok(Shape { name, keys: &WORDS, is_short: false, is_listed: false });
+    }
+    // A request has a method as well, and no result.
+    if has("method", "mthd") && has("result", "rslt") {
+        return Ok(Shape { name: "LIST_SUBSCRIPTIONS", keys: &LISTS, is_short: has("mthd", "mthd"), is_listed: true });
+    }
+    Err(DecodeError::NotAMessage)
+}
+
+fn is_space(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\n' | '\r')
+}
+
+/// Copies text that is known to be JSON, and renames keys on the way.
+struct Renamer<'t> {
+    rest: &'t str,
+    out: String,
+    from_short: bool,
+    to_short: bool,
+    unknown_keys: u64,
+}
+
+impl<'t> Renamer<'t> {
+    fn new(to: Format) -> Self {
+        Self { rest: "", out: String::new(), from_short: false, to_short: to.is_short(), unknown_keys: 0 }
+    }
+
+    /// The next object of the message. What stands between objects is left out.
+    fn next_object(&mut self, shape: &Shape) -> String {
+        let start = self.rest.find('{').unwrap_or(self.rest.len());
+        self.rest = &self.rest[start..];
+        self.from_short = shape.is_short;
+        self.object(shape.keys, true);
+        std::mem::take(&mut self.out)
+    }
+
+    fn value(&mut self, keys: &'static Keys) {
+        match self.rest.as_bytes().first() {
+            Some(b'{') => self.object(keys, false),
+            Some(b'[') => self.list(keys),
+            _ => self.copy_value(),
+        }
+    }
+
+    fn list(&mut self, keys: &'static Keys) {
+        self.copy(1);
+        while let Some(byte) = self.next_token() {
+            match byte {
+                b',' => self.copy(1),
+                b']' => return self.copy(1),
+                _ => self.value(keys),
+            }
+        }
+    }
+
+    fn object(&mut self, keys: &'static Keys, is_message: bool) {
+        self.copy(1);
+        while let Some(byte) = self.next_token() {
+            match byte {
+                b',' => self.copy(1),
+                b'}' => return self.copy(1),
+                _ => {
+                    let inside = self.key(keys, is_message);
+                    self.next_token();
+                    self.copy(1); // the colon
+                    self.next_token();
+                    match inside {
+                        Some(keys) => self.value(keys),
+                        None => self.copy_value(),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes the key that comes next by its other name. Gives what is known of the objects that it holds.
+    fn key(&mut self, keys: &'static Keys, is_message: bool) -> Option<&'static Keys> {
+        let length = value_length(self.rest);
+        let key = &self.rest[1..length - 1];
+        let from = if self.from_short { |names: &Names| names.short } else { |names: &Names| names.long };
+        let known = keys.names.iter().find(|names| from(names) == key);
+        let Some(names) = known.or((is_message && from(&TYPE) == key).then_some(&TYPE)) else {
+            self.unknown_keys += 1;
+            self.copy(length);
+            return None;
+        };
+        let name = if self.to_short { names.short } else { names.long };
+        self.out.extend(["\"", name, "\""]);
+        self.rest = &self.rest[length..];
+        keys.inside.iter().find(|(holder, _)| *holder == names.long).map(|(_, keys)| keys)
+    }
+
+    fn copy_value(&mut self) {
+        self.copy(value_length(self.rest));
+    }
+
+    /// Copies white space. Gives the byte that follows it.
+    fn next_token(&mut self) -> Option<u8> {
+        self.copy(self.rest.len() - self.rest.trim_start_matches(is_space).len());
+        self.rest.bytes().next()
+    }
+
+    fn copy(&mut self, length: usize) {
+        let (copied, rest) = self.rest.split_at(length.min(self.rest.len()));
+        self.out.push_str(copied);
+        self.rest = rest;
+    }
+}
+
+/// The length of the value that some JSON begins with.
+fn value_length(json: &str) -> usize {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for (at, byte) in json.bytes().enumerate() {
+        if in_string {
+            in_string = escaped || byte != b'"';
+            escaped = byte == b'\\' && !escaped;
+            if !in_string && depth == 0 {
+                return at + 1;
+            }
+            continue;
+        }
+        match byte {
+            b'"' => in_string = true,
+            b'{' | b'[' => depth += 1,
+            // The end of what holds a number or a word.
+            b'}' | b']' if depth == 0 => return at,
+            b'}' | b']' if depth == 1 => return at + 1,
+            b'}' | b']' => depth -= 1,
+            b',' | b' ' | b'\t' | b'\n' | b'\r' if depth == 0 => return at,
+            _ => {}
+        }
+    }
+    json.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(text: &str, to: Format) -> String {
+        let mut messages = convert(text, to).unwrap().messages;
+        assert_eq!(messages.len(), 1);
+        messages.remove(0)
+    }
+
+    const TRADE: &str = r#"{"type":"trade","code":"KRW-BTC","trade_price":1.10E+8,"is_new":{"code":[1,"}\""]},"st":0}"#;
+
+    #[test]
+    fn only_known_keys_change_and_no_value_does() {
+        let short = r#"{"ty":"trade","cd":"KRW-BTC","tp":1.10E+8,"is_new":{"code":[1,"}\""]},"st":0}"#;
+        let converted = convert(TRADE, Format::Simple).unwrap();
+        assert_eq!((converted.messages[0].as_str(), converted.unknown_keys), (short, 2));
+        assert_eq!((converted.from, converted.types), (Format::Default, vec!["trade"]));
+        assert_eq!(one(TRADE, Format::Default), TRADE);
+        assert_eq!(one(TRADE, Format::SimpleList), format!("[{short}]"));
+    }
+
+    #[test]
+    fn a_key_means_what_it_means_in_its_object() {
+        // `ap` of an order is not `ap` of a unit, `td` of a trade not `tdt` of a ticker, `p` of params not `p` of an order.
+        for (long, short) in [
+            (r#"{"type":"myOrder","avg_price":1,"price":2}"#, r#"{"ty":"myOrder","ap":1,"p":2}"#),
+            (
+                r#"{"type":"orderbook","orderbook_units":[{"ask_price":1}, {"bid_size":2}]}"#,
+                r#"{"ty":"orderbook","obu":[{"ap":1}, {"bs":2}]}"#,
+            ),
+            (r#"{"type":"trade","trade_date":"a"}"#, r#"{"ty":"trade","td":"a"}"#),
+            (r#"{"type":"ticker","trade_date":"a"}"#, r#"{"ty":"ticker","tdt":"a"}"#),
+            (
+                r#"{"type":"indicator","params":{"type":"SMA","period":5},"value":{"value":1}}"#,
+                r#"{"ty":"indicator","p":{"t":"SMA","p":5},"v":{"value":1}}"#,
+            ),
+            (
+                r#"{"method":"LIST_SUBSCRIPTIONS","result":[{"type":"ticker","codes":["KRW-BTC"]}],"ticket":"t"}"#,
+                r#"{"mthd":"LIST_SUBSCRIPTIONS","rslt":[{"ty":"ticker","cds":["KRW-BTC"]}],"tckt":"t"}"#,
+            ),
+        ] {
+            assert_eq!((one(long, Format::Simple), one(short, Format::Default)), (short.to_owned(), long.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_list_of_several_stays_one_only_where_there_are_lists() {
+        let list = r#" [{"type":"trade"} , {"type":"ticker"}] "#;
+        assert_eq!(one(list, Format::SimpleList), r#"[{"ty":"trade"},{"ty":"ticker"}]"#);
+        let converted = convert(list, Format::Simple).unwrap();
+        assert_eq!(converted.messages, [r#"{"ty":"trade"}"#, r#"{"ty":"ticker"}"#]);
+        assert_eq!((converted.from, converted.types), (Format::JsonList, vec!["trade", "ticker"]));
+    }
+
+    #[test]
+    fn errors_and_status_are_the_same_in_all() {
+        for text in [r#"{"status":"UP"}"#, r#"{"error":{"name":"NO_TYPE","message":"x"}}"#] {
+            assert!(Format::ALL.into_iter().all(|format| one(text, format) == text), "{text}");
+        }
+    }
+
+    #[test]
+    fn requests_and_what_is_no_message_are_refused() {
+        for text in [
+            r#"[{"ticket":"t"},{"type":"ticker","codes":["KRW-BTC"]},{"format":"SIMPLE"}]"#,
+            r#"[{"ticket":"t"},{"method":"LIST_SUBSCRIPTIONS"}]"#,
+            "{}",
+            "[]",
+            "7",
+            r#"["x"]"#,
+        ] {
+            assert_eq!(convert(text, Format::Simple), Err(DecodeError::NotAMessage), "{text}");
+        }
+        assert_eq!(convert(r#"{"type":"#, Format::Simple), Err(DecodeError::NotJson));
+    }
+}

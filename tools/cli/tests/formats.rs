@@ -1,0 +1,121 @@
+//! `hoga formats`: messages are found in recordings of any kind, compared and converted; everything else is counted.
+
+mod common;
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use common::{Output, json, run};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const TRADE: &str = r#"{"type":"trade","code":"KRW-BTC","timestamp":1618678262712,"trade_date":"2021-04-17","trade_time":"16:51:02","trade_timestamp":1618678262000,"trade_price":127.0,"trade_volume":4.6E-7,"ask_bid":"BID","prev_closing_price":123.00000000,"change":"RISE","change_price":4.00000000,"sequential_id":1618678262000003,"stream_type":"REALTIME"}"#;
+const SHORT: &str = r#"{"ty":"trade","cd":"KRW-BTC","tms":1618678262712,"td":"2021-04-17","ttm":"16:51:02","ttms":1618678262000,"tp":127.0,"tv":4.6E-7,"ab":"BID","pcp":123.00000000,"c":"RISE","cp":4.00000000,"sid":1618678262000003,"st":"REALTIME"}"#;
+
+fn file(folder: &TempDir, text: &str) -> PathBuf {
+    let path = folder.path().join("recording");
+    fs::write(&path, text).unwrap();
+    path
+}
+
+fn formats(path: &Path, args: &[&str]) -> Output {
+    run(&[&["formats", path.to_str().unwrap()], args].concat())
+}
+
+fn report(path: &Path) -> Value {
+    let output = formats(path, &["--json", "--time", "0s", "--rate", "1000"]);
+    assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""));
+    json(output.stdout.trim_end())
+}
+
+#[test]
+fn a_recording_is_compared_in_all_formats_and_its_other_lines_are_counted() {
+    let folder = TempDir::new().unwrap();
+    let text = format!(
+        "# a day\n\n{TRADE}\n1618678263.010785\t{SHORT}\n1618678263.01: b'[{TRADE}]'\n\
+         {{\"sent_ns\":1,\"conn\":2,\"frame\":{SHORT}}}\n{{\"status\":\"UP\"}}\n\
+         [{{\"ticket\":\"t\"}},{{\"type\":\"trade\",\"codes\":[\"KRW-BTC\"]}}]\n{{\"cut\":\n[1]\nnoise\n"
+    );
+    let report = report(&file(&folder, &text));
+    assert_eq!((&report["lines"], &report["messages"]), (&Value::from(11), &Value::from(4)));
+    assert_eq!(report["from"], json(r#"{"DEFAULT":1,"JSON_LIST":1,"SIMPLE":2}"#));
+    let others = r#"{"JSON of something else":1,"comment":1,"empty":1,"neither JSON nor a time and JSON":1,"no JSON":1,"request":1,"status":1}"#;
+    assert_eq!(report["other_lines"], json(others));
+
+    let rows = report["rows"].as_array().unwrap();
+    let of = |key: &str| -> Vec<f64> { rows.iter().map(|row| row[key].as_f64().unwrap()).collect() };
+    let (long, short) = (TRADE.len() as f64, SHORT.len() as f64);
+    assert_eq!(of("bytes"), [long, short, long + 2.0, short + 2.0]);
+    assert_eq!(of("messages"), [4.0; 4]);
+    assert_eq!(of("megabytes_per_hour")[0], (long * 360.0).round() / 100.0);
+    assert!(of("read_ns").iter().all(|ns| *ns > 0.0));
+    let names: Vec<_> =
+        rows.iter().map(|row| (row["type"].as_str().unwrap(), row["format"].as_str().unwrap())).collect();
+    let expected = ["DEFAULT", "SIMPLE", "JSON_LIST", "SIMPLE_LIST"].map(|format| ("trade", format));
+    assert_eq!(names, expected);
+}
+
+#[test]
+fn messages_are_printed_in_another_format_and_come_back_as_they_were() {
+    let folder = TempDir::new().unwrap();
+    let status = r#"{"status":"UP"}"#;
+    let path = file(&folder, &format!("{TRADE}\n{status}\n# x\n[{TRADE},{TRADE}]\n"));
+    let there = formats(&path, &["--convert", "simple_list"]);
+    assert_eq!(there.code, Some(0));
+    assert_eq!(there.stdout, format!("[{SHORT}]\n{status}\n[{SHORT},{SHORT}]\n"));
+    assert!(there.stderr.contains("1 comment"), "{}", there.stderr);
+    let back = formats(&file(&folder, &there.stdout), &["--convert", "default"]);
+    assert_eq!(back.stdout, format!("{TRADE}\n{status}\n{TRADE}\n{TRADE}\n"), "without lists, each stands alone");
+}
+
+#[test]
+fn stdin_is_read_and_types_without_a_struct_are_only_weighed() {
+    let mut hoga = Command::new(env!("CARGO_BIN_EXE_hoga"))
+        .args(["formats", "-", "--json", "--time", "0s"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    hoga.stdin.take().unwrap().write_all(br#"{"type":"myOrder","avg_price":1,"is_new":2}"#).unwrap();
+    let report = json(String::from_utf8(hoga.wait_with_output().unwrap().stdout).unwrap().trim_end());
+    assert_eq!(report["unknown_keys"], 1);
+    assert_eq!((&report["rows"][1]["bytes"], report["rows"][1].get("read_ns")), (&Value::from(34), None));
+}
+
+#[test]
+fn without_a_message_it_says_what_there_was() {
+    let folder = TempDir::new().unwrap();
+    for (text, why) in [("", "in 0 lines: none"), ("# x\n\n{}\n", "1 JSON of something else, 1 comment, 1 empty")] {
+        let output = formats(&file(&folder, text), &["--time", "0s"]);
+        assert_eq!((output.code, output.stdout.as_str()), (Some(2), ""));
+        assert!(
+            output.stderr.contains("no message of the exchange") && output.stderr.contains(why),
+            "{}",
+            output.stderr
+        );
+    }
+    let missing = formats(&folder.path().join("none"), &[]);
+    assert_eq!(missing.code, Some(2));
+    assert!(missing.stderr.contains("none: No such file"), "{}", missing.stderr);
+    for args in [&["formats"][..], &["formats", "x", "--rate", "0"], &["formats", "x", "--json", "--convert", "simple"]]
+    {
+        assert_eq!(run(args).code, Some(2), "{args:?}");
+    }
+}
+
+/// Recorded traffic of the exchange, if `HOGA_CAPTURES` says where there is some.
+#[test]
+fn a_recorders_own_file_gives_its_payloads() {
+    let folder = std::env::var_os("HOGA_CAPTURES")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/captures"), PathBuf::from);
+    if !folder.is_dir() {
+        return eprintln!("skipped: no captures at {}; set HOGA_CAPTURES", folder.display());
+    }
+    let expected = fs::read_to_string(folder.join("cryptofeed/upbit-2021-04-17.SIMPLE.trade+orderbook.jsonl")).unwrap();
+    for name in ["UPBIT.ws.62.0", "upbit-2021-04-17.SIMPLE.trade+orderbook.recvtime.tsv"] {
+        let output = formats(&folder.join("cryptofeed").join(name), &["--convert", "simple"]);
+        assert_eq!((output.code, output.stdout == expected), (Some(0), true), "{name}: {}", output.stderr);
+    }
+}
