@@ -80,7 +80,8 @@ impl<'a> Session<'a> {
         }
         self.connection.send()?;
         self.catch_up()?;
-        let (time, cpu) = (self.clock.now().since(started), stack_cpu() - cpu);
+        // Of a few frames it may be less than what passes between the two clocks of `stack_cpu`.
+        let (time, cpu) = (self.clock.now().since(started), stack_cpu().saturating_sub(cpu));
         Ok(Saturated {
             cpu_ns: cpu.as_nanos() as f64 / frames as f64,
             frames_per_second: frames as f64 / time.as_secs_f64(),
