@@ -80,6 +80,7 @@ impl<'a> Session<'a> {
         }
         self.connection.send()?;
         self.catch_up()?;
+        // Of a few frames it may be less than what passes between the two clocks of `stack_cpu`.
         let (time, cpu) = (self.clock.now().since(started), stack_cpu().saturating_sub(cpu));
         Ok(Saturated {
             cpu_ns: cpu.as_nanos() as f64 / frames as f64,
@@ -189,7 +190,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// CPU time of everybody but this thread. The two clocks are read one after the other, so it may be off by a µs.
+/// CPU time of everybody but this thread.
 fn stack_cpu() -> Duration {
     process_cpu().saturating_sub(thread_cpu())
 }

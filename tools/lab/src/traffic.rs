@@ -29,6 +29,7 @@ pub struct Frame {
     /// The place of its stream in [`Traffic::streams`].
     pub stream: usize,
     bytes: Vec<u8>,
+    payload_at: usize,
     stamp_at: usize,
     id_at: Option<usize>,
 }
@@ -181,12 +182,13 @@ impl Frame {
                 bytes.extend((n as u64).to_be_bytes());
             }
         }
+        let payload_at = bytes.len();
         bytes.extend(payload);
         let number = |key: &str| number_at(&bytes, key);
         let stamp = number("\"timestamp\":").filter(|at| at.len() == STAMP_DIGITS);
         let stamp = stamp.ok_or_else(|| Error::Failed("a message without a timestamp in ms".to_owned()))?;
         let id_at = number("\"sequential_id\":").filter(|at| at.len() >= ID_DIGITS).map(|at| at.end - ID_DIGITS);
-        Ok(Self { stream, stamp_at: stamp.start, id_at, bytes })
+        Ok(Self { stream, stamp_at: stamp.start, id_at, payload_at, bytes })
     }
 
     /// The frame as the n-th message that is sent.
@@ -196,6 +198,11 @@ impl Frame {
             write_digits(&mut self.bytes[at..][..ID_DIGITS], n);
         }
         &self.bytes
+    }
+
+    /// The message without its frame: as it was recorded, or as it was last numbered.
+    pub fn payload(&self) -> &[u8] {
+        &self.bytes[self.payload_at..]
     }
 
     /// Its size on the wire before encryption.
@@ -247,9 +254,8 @@ mod tests {
         let frame = traffic.snapshots.iter_mut().find(|frame| frame.stream == trade).unwrap();
         let size = frame.len();
         let messages = [7, 8].map(|n| {
-            let bytes = frame.numbered(n);
-            assert_eq!(bytes.len(), size);
-            serde_json::from_slice::<Value>(&bytes[4..]).unwrap()
+            assert_eq!(frame.numbered(n).len(), size);
+            serde_json::from_slice::<Value>(frame.payload()).unwrap()
         });
         let id = |message: &Value| message["sequential_id"].as_u64().unwrap();
         assert_eq!(messages[0]["timestamp"], FIRST_STAMP + 7);

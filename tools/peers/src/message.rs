@@ -1,0 +1,167 @@
+//! The exchange's messages as serde reads them: all fields that hoga's model has.
+
+use arrayvec::{ArrayString, ArrayVec};
+use serde::Deserialize;
+
+/// A market's code, without an allocation.
+pub type Code = ArrayString<23>;
+/// A date or a time as it is written.
+pub type When = ArrayString<10>;
+
+/// Declares structs under their field names, and once more under the short ones of the format SIMPLE. Two structs and
+/// no `alias`, so that serde compares no key with more names than it has to.
+macro_rules! messages {
+    ($($(#[$doc:meta])* $name:ident { $($field:ident / $short:literal: $type:ty,)* })*) => {
+        $($(#[$doc])*
+        #[derive(Debug, Clone, Deserialize)]
+        #[allow(dead_code, reason = "reading is the point")]
+        pub struct $name { $(#[doc = concat!("`", $short, "` in SIMPLE.")] pub $field: $type,)* })*
+
+        /// The same in the format SIMPLE.
+        pub mod simple {
+            use super::{ArrayVec, Change, Code, MarketState, MarketWarning, Side, StreamType, When};
+            use serde::Deserialize;
+
+            $($(#[$doc])*
+            #[derive(Debug, Clone, Deserialize)]
+            #[allow(dead_code, reason = "reading is the point")]
+            pub struct $name {
+                $(#[doc = concat!("`", stringify!($field), "` in DEFAULT.")]
+                #[serde(rename = $short)]
+                pub $field: $type,)*
+            })*
+        }
+    };
+}
+
+messages! {
+    /// Last price and statistics of a market.
+    Ticker {
+        code / "cd": Code,
+        opening_price / "op": f64,
+        high_price / "hp": f64,
+        low_price / "lp": f64,
+        trade_price / "tp": f64,
+        prev_closing_price / "pcp": f64,
+        acc_trade_price / "atp": f64,
+        change / "c": Change,
+        change_price / "cp": f64,
+        signed_change_price / "scp": f64,
+        change_rate / "cr": f64,
+        signed_change_rate / "scr": f64,
+        ask_bid / "ab": Side,
+        trade_volume / "tv": f64,
+        acc_trade_volume / "atv": f64,
+        trade_date / "tdt": When,
+        trade_time / "ttm": When,
+        trade_timestamp / "ttms": u64,
+        acc_ask_volume / "aav": f64,
+        acc_bid_volume / "abv": f64,
+        highest_52_week_price / "h52wp": f64,
+        highest_52_week_date / "h52wdt": When,
+        lowest_52_week_price / "l52wp": f64,
+        lowest_52_week_date / "l52wdt": When,
+        market_state / "ms": MarketState,
+        is_trading_suspended / "its": bool,
+        delisting_date / "dd": Option<When>,
+        market_warning / "mw": MarketWarning,
+        timestamp / "tms": u64,
+        acc_trade_price_24h / "atp24h": f64,
+        acc_trade_volume_24h / "atv24h": f64,
+        stream_type / "st": StreamType,
+    }
+
+    /// One execution.
+    Trade {
+        code / "cd": Code,
+        timestamp / "tms": u64,
+        trade_date / "td": When,
+        trade_time / "ttm": When,
+        trade_timestamp / "ttms": u64,
+        trade_price / "tp": f64,
+        trade_volume / "tv": f64,
+        ask_bid / "ab": Side,
+        prev_closing_price / "pcp": f64,
+        change / "c": Change,
+        change_price / "cp": f64,
+        sequential_id / "sid": u64,
+        best_ask_price / "bap": Option<f64>,
+        best_ask_size / "bas": Option<f64>,
+        best_bid_price / "bbp": Option<f64>,
+        best_bid_size / "bbs": Option<f64>,
+        stream_type / "st": StreamType,
+    }
+
+    /// The whole visible book of a market. Its units are in place: a `Vec` would grow four times on the way to 30.
+    Orderbook {
+        code / "cd": Code,
+        timestamp / "tms": u64,
+        total_ask_size / "tas": f64,
+        total_bid_size / "tbs": f64,
+        orderbook_units / "obu": ArrayVec<Unit, 30>,
+        stream_type / "st": StreamType,
+        level / "lv": Option<f64>,
+    }
+
+    /// The i-th best ask beside the i-th best bid.
+    Unit {
+        ask_price / "ap": f64,
+        bid_price / "bp": f64,
+        ask_size / "as": f64,
+        bid_size / "bs": f64,
+    }
+}
+
+/// Direction of the price.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Change {
+    /// Above the previous close.
+    Rise,
+    /// Equal.
+    Even,
+    /// Below.
+    Fall,
+}
+
+/// Taker side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Side {
+    /// Sold.
+    Ask,
+    /// Bought.
+    Bid,
+}
+
+/// Where a market is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum MarketState {
+    /// Not yet trading.
+    Preview,
+    /// Trading.
+    Active,
+    /// No longer trading.
+    Delisted,
+}
+
+/// The exchange's warning flag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum MarketWarning {
+    /// None.
+    None,
+    /// Take care.
+    Caution,
+}
+
+/// Snapshot or realtime.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum StreamType {
+    /// The first of a subscription.
+    Snapshot,
+    /// The others.
+    Realtime,
+}

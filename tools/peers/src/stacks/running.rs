@@ -1,0 +1,70 @@
+//! A client that runs on a thread of its own, and the strategy's end of it.
+
+use std::io;
+use std::thread::{self, JoinHandle};
+
+use hoga_lab::{Error, Strategy, pin_here};
+
+use crate::update::Update;
+
+/// What brings updates to the strategy. The client ends when it is dropped.
+pub trait Queue: 'static {
+    /// The next update; none if nothing waits.
+    fn next(&mut self) -> Option<Update>;
+
+    /// Updates that it could not hold, so far.
+    fn missed(&self) -> u64;
+}
+
+/// A client at work.
+pub struct Running<Q> {
+    // Always there; taken only in `drop`.
+    queue: Option<Q>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl<Q: Queue> Running<Q> {
+    /// Runs `client` on a core.
+    pub fn start(
+        core: usize,
+        queue: Q,
+        client: impl FnOnce() -> io::Result<()> + Send + 'static,
+    ) -> Result<Self, Error> {
+        let run = move || {
+            pin_here(core);
+            // Who waits for the first message learns that it did not come.
+            let _ = client();
+        };
+        let thread = thread::Builder::new().name("peer".to_owned()).spawn(run)?;
+        Ok(Self { queue: Some(queue), thread: Some(thread) })
+    }
+}
+
+impl<Q> Running<Q> {
+    /// The strategy's end.
+    #[inline]
+    pub fn queue(&mut self) -> &mut Q {
+        self.queue.as_mut().expect("taken only in drop")
+    }
+}
+
+impl<Q: Queue> Strategy for Running<Q> {
+    #[inline]
+    fn poll(&mut self) -> Option<u64> {
+        self.queue().next().map(|update| update.timestamp())
+    }
+
+    fn missed(&self) -> u64 {
+        self.queue.as_ref().map_or(0, Queue::missed)
+    }
+}
+
+impl<Q> Drop for Running<Q> {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            // If it panicked, it said so.
+            let _ = thread.join();
+        }
+    }
+}

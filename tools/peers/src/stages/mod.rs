@@ -1,0 +1,57 @@
+//! `hoga-peers stages`: one stage at a time, hoga's and what others offer for it, by turns.
+
+mod decode;
+mod frames;
+mod pool;
+mod timing;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hoga_lab::report::{Report, Target};
+use hoga_lab::rounds::{self, Column, Course, Line};
+use hoga_lab::{Error, pin_here};
+
+use crate::args::BenchArgs;
+use crate::end::{Interrupt, outcome};
+
+pub use pool::publish;
+
+const TIME: [Column; 1] = [Column::cost("time", "ns")];
+/// This thread measures on it.
+const CORE: usize = 0;
+/// hoga's rows, in the tables where others stand beside them.
+const HOGA: &str = "hoga";
+
+/// Measures and prints.
+pub fn run(args: &BenchArgs) -> Result<(), Error> {
+    let interrupt = Interrupt::catch()?;
+    // Loads are read on this core, and changed on another.
+    pin_here(CORE);
+    let turn = (args.time() / 1000).clamp(Duration::from_millis(1), Duration::from_millis(20));
+    let mut contestants = decode::contestants(turn)?;
+    contestants.extend(frames::contestants(turn)?);
+    contestants.extend(pool::contestants(turn)?);
+    // The first round meets cold caches and an idle processor.
+    let course = Course { time: args.time(), warm_up: 1, is_over: &|| interrupt.is_asked() };
+    let lines = rounds::run(contestants, &course)?;
+    let targets = [decode::targets(&lines), frames::targets(&lines), pool::targets(&lines)].concat();
+    let settings = BTreeMap::from([("seconds".to_owned(), args.time().as_secs().into())]);
+    outcome(&Report::new("hoga-peers stages", settings, &lines, targets), args)
+}
+
+fn find<'a>(lines: &'a [Line], table: &str, name: &str) -> Option<&'a Line> {
+    lines.iter().find(|line| line.table == table && line.name == name)
+}
+
+/// One row is a part of another of its table at most.
+fn part(lines: &[Line], table: &str, name: &str, of: &str, most: f64) -> Option<Target> {
+    let ratio = find(lines, table, name)?.ratio(find(lines, table, of)?, 0);
+    Some(Target {
+        name: format!("{table}: {name} / {of}"),
+        unit: String::new(),
+        value: ratio.median,
+        range: Some((ratio.min, ratio.max)),
+        most,
+    })
+}
