@@ -111,7 +111,7 @@ routed! {
     Trade: trade, routes, _data_type => routes.trade.as_mut();
     Orderbook: orderbook, routes, data_type => routes.book(data_type);
     Candle: candle, routes, data_type => match data_type {
-        DataType::Candle(interval) => routes.candles[interval as usize].as_mut(),
+        DataType::Candle(interval) => routes.candles[interval as usize].as_deref_mut(),
         _ => None,
     };
 }

@@ -200,7 +200,8 @@ pub(super) struct Routes {
     pub trade: Option<Route<Trade>>,
     pub orderbook: Option<Route<Orderbook>>,
     pub grouped: Vec<(Grouping, Route<Orderbook>)>,
-    pub candles: [Option<Route<Candle>>; DataType::CANDLES],
+    /// Boxed: few markets have many of them, and in place they would be three quarters of the whole.
+    pub candles: [Option<Box<Route<Candle>>>; DataType::CANDLES],
 }
 
 impl Routes {
@@ -216,7 +217,7 @@ impl Routes {
             DataType::Ticker => self.ticker.as_mut().map(any),
             DataType::Trade => self.trade.as_mut().map(any),
             DataType::Orderbook | DataType::GroupedOrderbook(_) => self.book(data_type).map(any),
-            DataType::Candle(interval) => self.candles[interval as usize].as_mut().map(any),
+            DataType::Candle(interval) => self.candles[interval as usize].as_deref_mut().map(any),
         }
     }
 
@@ -226,7 +227,7 @@ impl Routes {
         self.trade.iter_mut().for_each(|route| visit(route));
         self.orderbook.iter_mut().for_each(|route| visit(route));
         self.grouped.iter_mut().for_each(|(_, route)| visit(route));
-        self.candles.iter_mut().flatten().for_each(|route| visit(route));
+        self.candles.iter_mut().flatten().for_each(|route| visit(&mut **route));
     }
 
     /// The book as it is, or grouped.

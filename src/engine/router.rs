@@ -33,8 +33,8 @@ impl AnyPublisher {
     }
 }
 
-/// The routes of a connection, by market.
-pub(super) type Table = HashMap<Market, Routes, FixedState>;
+/// The routes of a connection, by market. Boxed: a table that has just grown has twice as many places as markets.
+pub(super) type Table = HashMap<Market, Box<Routes>, FixedState>;
 
 /// Publishes decoded messages: newest values to the pool, every event to the feeds that asked for it.
 pub(super) struct Router {
@@ -66,7 +66,7 @@ impl Router {
             }
             (AnyPublisher::Orderbook(p), _) => routes.orderbook = Some(Route::new(p)),
             (AnyPublisher::Candle(p), DataType::Candle(interval)) => {
-                routes.candles[interval as usize] = Some(Route::new(p));
+                routes.candles[interval as usize] = Some(Box::new(Route::new(p)));
             }
             (AnyPublisher::Candle(_), _) => unreachable!("the pool opens candles for candle streams only"),
         }
