@@ -1,10 +1,14 @@
 //! `hoga bench`: what this machine makes of the library, against yardsticks measured in the same run.
 
+mod crowd;
 pub mod e2e;
 pub mod fanout;
 pub mod isolation;
 mod lanes;
+pub mod load;
 mod machine;
+mod memory;
+pub mod models;
 mod rounds;
 mod samples;
 
@@ -21,6 +25,8 @@ pub fn run(command: BenchCommand) -> Result<(), Failure> {
         BenchCommand::E2e(args) => e2e::run(&args),
         BenchCommand::Fanout(args) => fanout::run(&args),
         BenchCommand::Isolation(args) => isolation::run(&args),
+        BenchCommand::Load(args) => load::run(&args),
+        BenchCommand::Models(args) => models::run(&args),
     }
 }
 
