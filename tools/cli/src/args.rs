@@ -122,7 +122,9 @@ The feeds have five streams each and take turns in what becomes of what is not r
 (drop-newest, with room for --pause), a quarter drop the oldest, conflate, or throttle to 100 ms; the latter are not in
 the latencies. One thread sends and reads, on a core of its own; all of the engine has the other. Every message that was
 sent is looked for in the account of every feed that should have it: received = delivered + dropped + conflated +
-filtered + queued. `off` is by how much sender, accounts and readers disagree.
+filtered + queued. `off` is by how much sender, accounts and readers disagree. What is printed are medians of each
+column by itself. Where less than all of the rate is kept, `sender CPU` tells whether the sender was the limit: it
+spins, so it has all of its core, and less means that somebody else did.
 
 Exit codes:
   0    measured

@@ -115,6 +115,8 @@ pub struct Turn {
     pub latency: Histogram<u64>,
     /// CPU time of the engine's threads.
     pub cpu: Duration,
+    /// CPU time of the thread that sends and reads.
+    pub sender_cpu: Duration,
     pub time: Duration,
     pub frames: u64,
     pub bytes: u64,
@@ -198,7 +200,8 @@ impl Crowd {
     /// Sends so many messages a second for some time, and reads what comes of them.
     pub fn turn(&mut self, fleet: &mut Fleet, per_second: f64, time: Duration) -> Result<Turn, Error> {
         let books = self.open_books(fleet);
-        let (started, cpu, bytes, first) = (self.clock.now(), engine_cpu(), fleet.bytes(), fleet.sent());
+        let (started, bytes, first) = (self.clock.now(), fleet.bytes(), fleet.sent());
+        let (cpu, sender_cpu) = (engine_cpu(), thread_cpu());
         let mut timing = Some(Timing::new(first, (per_second * time.as_secs_f64()) as usize)?);
         let (mut next, mut look_at) = (0u64, started);
         let due = |n: u64| started + Duration::from_nanos((n as f64 * 1e9 / per_second) as u64);
@@ -226,13 +229,14 @@ impl Crowd {
             self.read(&mut timing);
         }
         let elapsed = self.clock.now().since(started);
-        let cpu = engine_cpu().saturating_sub(cpu);
+        let (cpu, sender_cpu) = (engine_cpu().saturating_sub(cpu), thread_cpu().saturating_sub(sender_cpu));
         let frames = fleet.sent() - first;
         self.drain(fleet, &mut timing)?;
         let latency = timing.map(|timing| timing.latency);
         Ok(Turn {
             latency: latency.unwrap_or_else(|| unreachable!("it was made above")),
             cpu,
+            sender_cpu,
             time: elapsed,
             frames,
             bytes: fleet.bytes() - bytes,

@@ -33,13 +33,14 @@ const MANY_STREAMS: usize = 4200;
 const STREAM_BYTES_MOST: f64 = 4096.0;
 const P99_AT_10_MOST: f64 = 1000.0;
 
-const SPEED: [Column; 9] = [
+const SPEED: [Column; 10] = [
     Column::cost("p50", "µs"),
     Column::cost("p99", "µs"),
     Column::tail("p99.9", "µs"),
     Column::tail("max", "µs"),
     Column::cost("engine CPU", "%"),
     Column::cost("CPU µs/msg", ""),
+    Column::tail("sender CPU", "%"),
     Column::output("messages/s", ""),
     Column::output("rate kept", "%"),
     Column::output("MB/s", ""),
@@ -61,7 +62,7 @@ const SETUP: [Column; 6] = [
     Column::tail("requests", ""),
     Column::cost("RSS", "MB"),
     Column::cost("own rings", "MB"),
-    Column::cost("shared rings", "MB"),
+    Column::cost("shared/conn.", "MB"),
     Column::tail("sockets lost", ""),
 ];
 const BYTES: [Column; 1] = [Column::cost("bytes", "")];
@@ -163,7 +164,7 @@ impl LoadArgs {
 fn setup(crowd: &Crowd, fleet: &Fleet) -> Vec<f64> {
     let feeds = crowd.engine.feeds();
     let own: u64 = feeds.iter().map(|feed| feed.bytes).sum();
-    // Every feed names all that it shares; the one that shares most shares with all.
+    // A feed of one market shares the rings of its connection, which all connections have alike.
     let shared = feeds.iter().map(|feed| feed.shared_bytes).max().unwrap_or_default();
     let megabytes = |bytes: u64| bytes as f64 / 1e6;
     vec![
@@ -186,6 +187,7 @@ fn speed(turn: &Turn) -> Vec<f64> {
         quantile(1.0),
         100.0 * turn.cpu.as_secs_f64() / seconds,
         turn.cpu.as_secs_f64() * 1e6 / frames,
+        100.0 * turn.sender_cpu.as_secs_f64() / seconds,
         turn.frames as f64 / seconds,
         100.0 * turn.kept,
         turn.bytes as f64 / 1e6 / seconds,
