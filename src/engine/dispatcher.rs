@@ -178,8 +178,12 @@ impl TaskLine {
         let signal = if some_run { &*self.signal } else { &self.orders };
         // Also awake when there is something new to wait for: what comes while a stream rests is due at the end of that.
         signal.wait_until(until_due.min(IDLE), || {
-            let has_work = self.lock().tasks.iter_mut().any(|task| task.is_ready() || task.is_over());
-            has_work || self.is_done() || self.next_due() != due
+            let mut waiting = self.lock();
+            let has_work = waiting.tasks.iter_mut().any(|task| task.is_ready() || task.is_over());
+            // Who may be called now is woken by the other signal.
+            let is_misplaced = !some_run && waiting.tasks.iter().any(|task| task.is_running());
+            drop(waiting);
+            has_work || is_misplaced || self.is_done() || self.next_due() != due
         });
         self.wake_up();
     }

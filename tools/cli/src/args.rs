@@ -123,6 +123,75 @@ Exit codes:
        quarantined; stderr says which
   130  interrupted by Ctrl-C or SIGTERM")]
     Isolation(BenchArgs),
+    /// Thousands of streams, demands and feeds at many times the exchange's rate: losses, latency, CPU, memory.
+    #[command(after_help = "\
+Example: hoga bench load --quick
+         hoga bench load --streams 4200 --connections 1 --rate 100
+
+A server of prepared messages in this process carries, over TLS 1.3 on loopback, tickers, trades, order books of 30
+levels, and candles of a second and of a minute. At rate 1 every market has as many order books as the average market
+of Upbit had when all 855 of them brought 785 a second (2.2 MB/s), and the other types come as the simulated exchange
+mixes them in. Messages are spread evenly; each counts from when it was due until a feed's reader has popped it.
+
+The feeds have five streams each and take turns in what becomes of what is not read in time: a quarter keep all
+(drop-newest, with room for --pause), a quarter drop the oldest, conflate, or throttle to 100 ms; the latter are not in
+the latencies. One thread sends and reads, on a core of its own; all of the engine has the other. Every message that was
+sent is looked for in the account of every feed that should have it: received = delivered + dropped + conflated +
+filtered + queued. `off` is by how much sender, accounts and readers disagree. What is printed are medians of each
+column by itself. Where less than all of the rate is kept, `sender CPU` tells whether the sender was the limit: it
+spins, so it has all of its core, and less means that somebody else did.
+
+Exit codes:
+  0    measured
+  1    with --check: a feed with room lost something, an account does not add up, p99 at rate 10 or the memory of a
+       ticker stream was above its target; stderr says which
+  130  interrupted by Ctrl-C or SIGTERM")]
+    Load(LoadArgs),
+    /// Reading the pool, reading a feed, or being called: what each costs, and how old the data is when it is used.
+    #[command(after_help = "\
+Example: hoga bench models --quick
+
+The tickers of 100 markets, sent one by one, and one strategy that reads them, by turns as
+  pull      looks at the newest values of all markets every so often: for who decides at moments of his own and needs
+            only the newest; what changed twice between two looks is seen once
+  ring      reads a feed, every so often or whenever it is woken: for who must see every change
+  callback  is called with every change, on a thread that the engine starts: for who has no thread of his own
+`to use` is the time from the write to the socket until the strategy had the value in its hands, `age` that since the
+engine received it. The strategy shares its core with the sender, which sleeps between two messages; a strategy that
+spins needs a core for itself and is measured by `hoga bench e2e`.
+
+Exit codes:
+  0    measured
+  1    with --check: a model that must see every change missed one; stderr says which
+  130  interrupted by Ctrl-C or SIGTERM")]
+    Models(BenchArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct LoadArgs {
+    #[command(flatten)]
+    pub bench: BenchArgs,
+    /// Streams on the wire, rounded up to whole markets of five.
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1000,4200")]
+    #[arg(value_parser = clap::value_parser!(u16).range(5..=10_000))]
+    pub streams: Vec<u16>,
+    /// Connections they are spread over.
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1,4")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub connections: Vec<u16>,
+    /// Times the exchange's rate.
+    #[arg(long, value_name = "X", value_delimiter = ',', default_value = "1,10,100")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub rate: Vec<u16>,
+    /// Feeds of five streams each.
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u16).range(4..=10_000))]
+    pub feeds: u16,
+    /// Parts of a program that hold demand for a few streams each.
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub demands: u16,
+    /// The longest pause of their reader that feeds which keep all have room for.
+    #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = humantime::parse_duration)]
+    pub pause: Duration,
 }
 
 #[derive(Debug, Args)]

@@ -6,7 +6,11 @@ use common::{json, run};
 use serde_json::Value;
 
 fn report(bench: &str) -> Value {
-    let output = run(&["bench", bench, "--time", "1s", "--json"]);
+    report_in(bench, "1s")
+}
+
+fn report_in(bench: &str, time: &str) -> Value {
+    let output = run(&["bench", bench, "--time", time, "--json"]);
     assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""));
     json(output.stdout.trim_end())
 }
@@ -95,9 +99,54 @@ fn e2e_measures_every_traffic_and_compares_with_an_earlier_report() {
     assert!(output.stderr.contains("before.json is not a report of --json"), "{}", output.stderr);
 }
 
+/// The first figure of that name in each line of the tables that end so.
+fn figures(report: &Value, table_ends: &str, name: &str) -> Vec<f64> {
+    let lines = report["lines"].as_array().unwrap().iter();
+    let lines = lines.filter(|line| line["table"].as_str().unwrap().ends_with(table_ends));
+    let figure = |line: &Value| {
+        let figures = line["figures"].as_array().unwrap();
+        figures.iter().find(|figure| figure["name"] == name).map(|figure| figure["max"].as_f64().unwrap())
+    };
+    lines.filter_map(figure).collect()
+}
+
+#[test]
+fn load_accounts_for_every_message_and_loses_none_where_there_is_room() {
+    let args = ["--streams", "50", "--connections", "1,2", "--rate", "1,10", "--feeds", "20", "--demands", "20"];
+    // Room for longer than it takes: nothing that the machine does may cost a message.
+    let output = run(&[&["bench", "load", "--time", "0s", "--pause", "60s", "--json"], &args[..]].concat());
+    assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""));
+    let report = json(output.stdout.trim_end());
+    let names = texts(&report["lines"], "table");
+    for table in ["memory", "everybody is there", "50 streams, 1 connection", "50 streams, 2 connections: updates"] {
+        assert!(names.contains(&table), "{table} is missing in {names:?}");
+    }
+    assert_eq!(figures(&report, ": updates", "lost"), [0.0; 4]);
+    assert_eq!(figures(&report, ": updates", "off"), [0.0; 4]);
+    assert!(figures(&report, ": updates", "delivered").iter().all(|delivered| *delivered > 0.0));
+    assert_eq!(figures(&report, "everybody is there", "sockets lost"), [0.0; 2]);
+}
+
+#[test]
+fn models_compares_who_looks_with_who_is_told() {
+    let report = report_in("models", "0s");
+    let names = texts(&report["lines"], "name");
+    for name in ["pull, every 1ms", "ring, every 100µs", "ring, when woken", "callback"] {
+        assert!(names.contains(&name), "{name} is missing in {names:?}");
+    }
+    assert_eq!(figures(&report, " k/s", "seen").len(), 12);
+    assert!(figures(&report, " k/s", "seen").iter().all(|seen| *seen > 0.0));
+    assert_eq!(report["targets"].as_array().unwrap().len(), 8);
+}
+
 #[test]
 fn what_makes_no_sense_is_a_usage_error() {
-    for args in [&["bench"][..], &["bench", "nothing"], &["bench", "fanout", "--quick", "--time", "1s"]] {
+    for args in [
+        &["bench"][..],
+        &["bench", "nothing"],
+        &["bench", "fanout", "--quick", "--time", "1s"],
+        &["bench", "load", "--feeds", "0"],
+    ] {
         assert_eq!(run(args).code, Some(2), "{args:?}");
     }
 }

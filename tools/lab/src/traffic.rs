@@ -169,7 +169,7 @@ impl Recorded {
 }
 
 impl Frame {
-    fn new(stream: usize, payload: &[u8]) -> Result<Self, Error> {
+    pub(crate) fn new(stream: usize, payload: &[u8]) -> Result<Self, Error> {
         let mut bytes = vec![0x82];
         match payload.len() {
             n @ ..126 => bytes.push(n as u8),

@@ -206,10 +206,12 @@ fn find<'a>(lines: &'a [Line], table: &str, client: Client) -> Option<&'a Line> 
 
 /// hoga's figures as parts of each peer's, round by round.
 fn ratios(lines: &[Line]) -> Vec<Measured> {
-    let mut tables: Vec<&str> = lines.iter().map(|line| line.table.as_str()).collect();
-    tables.dedup();
-    tables.sort_unstable();
-    tables.dedup();
+    let mut tables: Vec<&str> = Vec::new();
+    for line in lines {
+        if !tables.contains(&line.table.as_str()) {
+            tables.push(&line.table);
+        }
+    }
     let mut all = Vec::new();
     for table in tables {
         for (hoga, peers) in PAIRS {
@@ -240,6 +242,7 @@ fn ratio(mine: &Line, theirs: &Line) -> Measured {
         table: format!("ratios, {}", mine.table),
         name: format!("{} / {}", mine.name, theirs.name),
         figures: figures.map(figure).collect(),
+        ratios: Vec::new(),
     }
 }
 

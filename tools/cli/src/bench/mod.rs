@@ -1,10 +1,14 @@
 //! `hoga bench`: what this machine makes of the library, against yardsticks measured in the same run.
 
+mod crowd;
 pub mod e2e;
 pub mod fanout;
 pub mod formats;
 pub mod isolation;
 mod lanes;
+pub mod load;
+mod memory;
+pub mod models;
 mod samples;
 
 use std::io::{self, Write};
@@ -23,6 +27,8 @@ pub fn run(command: BenchCommand) -> Result<(), Failure> {
         BenchCommand::Fanout(args) => fanout::run(&args),
         BenchCommand::Formats(args) => formats::run(&args),
         BenchCommand::Isolation(args) => isolation::run(&args),
+        BenchCommand::Load(args) => load::run(&args),
+        BenchCommand::Models(args) => models::run(&args),
     }
 }
 
