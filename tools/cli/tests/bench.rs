@@ -20,7 +20,7 @@ fn texts<'a>(objects: &'a Value, key: &str) -> Vec<&'a str> {
     objects.as_array().unwrap().iter().map(|object| object[key].as_str().unwrap()).collect()
 }
 
-fn figures(report: &Value) -> Vec<&Value> {
+fn all_figures(report: &Value) -> Vec<&Value> {
     let lines = report["lines"].as_array().unwrap();
     lines.iter().flat_map(|line| line["figures"].as_array().unwrap()).collect()
 }
@@ -33,7 +33,7 @@ fn fanout_compares_with_its_yardsticks_and_names_its_targets() {
     for name in ["drop-oldest, 1000 readers", "conflate", "drop-newest", "rtrb", "ArrayQueue", "std mpsc"] {
         assert!(names.contains(&name), "{name} is missing in {names:?}");
     }
-    assert!(figures(&report).iter().all(|figure| figure["median"].as_f64().unwrap() > 0.0));
+    assert!(all_figures(&report).iter().all(|figure| figure["median"].as_f64().unwrap() > 0.0));
     assert_eq!(report["targets"].as_array().unwrap().len(), 8);
 }
 

@@ -157,7 +157,7 @@ fn measure(args: &LoadArgs, per_second: f64, fleet: &mut Fleet, connections: usi
 impl LoadArgs {
     /// How long one rate is kept up.
     fn turn(&self) -> Duration {
-        if self.bench.is_quick() { Duration::from_millis(500) } else { Duration::from_secs(2) }
+        (self.bench.time() / 40).clamp(Duration::from_millis(50), Duration::from_secs(2))
     }
 }
 

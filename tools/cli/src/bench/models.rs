@@ -100,7 +100,7 @@ pub fn run(args: &BenchArgs) -> Result<(), Failure> {
     let memory = memory()?;
     let recording = Recording { markets: MARKETS, data_types: vec!["ticker"], depth: None, frames: MESSAGES };
     let fleet = RefCell::new(Fleet::bind(false, recording.run()?)?);
-    let time = if args.is_quick() { Duration::from_millis(300) } else { Duration::from_secs(1) };
+    let time = (args.time() / 60).clamp(Duration::from_millis(20), Duration::from_secs(1));
     let mut contestants: Vec<_> = MODELS.iter().map(|model| contestant(*model, &fleet, time)).collect();
     contestants.extend(memory.into_iter().map(|line| line.contestant()));
     let course = Course { time: args.time(), warm_up: 0, is_over: &|| interrupt.is_asked() };
