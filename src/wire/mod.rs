@@ -16,6 +16,7 @@ mod json;
 mod kind;
 mod message;
 mod number;
+mod quotient;
 mod records;
 mod scan;
 pub mod schema;

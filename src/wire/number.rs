@@ -6,15 +6,13 @@
 
 use super::cursor::Cursor;
 use super::decoder::SLACK;
+use super::quotient::{self, quotient};
 
 /// Whole numbers up to here are exact in an `f64`.
 const EXACT: u64 = 1 << 53;
 
 /// Digits that always fit a `u64`.
 const DIGITS_MAX: usize = 19;
-
-/// Digits of a mantissa that leave 58 of 128 bits free.
-const LONG_MAX: usize = 21;
 
 const POW10: [u64; DIGITS_MAX + 1] = {
     let mut powers = [1; DIGITS_MAX + 1];
@@ -105,7 +103,7 @@ fn usual_number(window: &[u8; WINDOW]) -> Option<(f64, usize)> {
         // Both operands are exact, so the one division rounds correctly.
         return Some((signed(mantissa, negative) / POW10_F64.get(scale)?, end));
     }
-    let magnitude = divide(mantissa.into(), scale);
+    let magnitude = quotient(mantissa.into(), scale);
     Some((if negative { -magnitude } else { magnitude }, end))
 }
 
@@ -127,14 +125,14 @@ fn long_number(
             fraction = Digits { value: fraction.value / power, count: fraction.count - zeros };
         }
     }
-    if whole.count + fraction.count > LONG_MAX {
+    if whole.count + fraction.count > quotient::DIGITS_MAX {
         return None;
     }
     let mantissa = u128::from(whole.value) * u128::from(POW10[fraction.count]) + u128::from(fraction.value);
     if mantissa <= u128::from(EXACT) {
         return Some((signed(mantissa as u64, negative) / POW10_F64[fraction.count], end));
     }
-    let magnitude = divide(mantissa, fraction.count);
+    let magnitude = quotient(mantissa, fraction.count);
     Some((if negative { -magnitude } else { magnitude }, end))
 }
 
@@ -185,20 +183,6 @@ fn join(whole: Digits, fraction: Digits) -> Option<(u64, usize)> {
     }
     let mantissa = whole.value * POW10[fraction.count] + fraction.value;
     (mantissa <= EXACT).then_some((mantissa, fraction.count))
-}
-
-/// `mantissa / 10^scale`, correctly rounded, for a mantissa above [`EXACT`] of at most [`LONG_MAX`] digits and a scale of
-/// at most 16.
-///
-/// The quotient has 58 binary places, and as 10^16 is less than 2^54, at least 57 bits; a remainder only matters as "a
-/// little more", which its lowest bit can say. The conversion then rounds once, and the last factor is a power of two.
-#[inline(never)]
-fn divide(mantissa: u128, scale: usize) -> f64 {
-    let numerator = mantissa << 58;
-    let divisor = u128::from(POW10[scale]);
-    let quotient = numerator / divisor;
-    let inexact = quotient * divisor != numerator;
-    (quotient | u128::from(inexact)) as f64 / (1u128 << 58) as f64
 }
 
 /// The rest of a number with an exponent of one digit, `E8` of `1.16539E8`: the usual spelling of book prices.

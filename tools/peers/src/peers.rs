@@ -59,11 +59,11 @@ struct Amount {
 }
 
 impl Amount {
-    /// So much that a minute has some rounds.
+    /// So much that a minute has some rounds; with more time there are more of them, for steadier medians.
     fn of(time: Duration) -> Self {
-        let frames = (time.as_millis() as u64).clamp(1_000, 200_000);
-        let pace = (time / 300).clamp(Duration::from_millis(5), Duration::from_millis(700));
-        Self { frames, pace, bursts: (time.as_secs() as usize).clamp(5, 300) }
+        let frames = (time.as_millis() as u64).clamp(1_000, 60_000);
+        let pace = (time / 300).clamp(Duration::from_millis(5), Duration::from_millis(200));
+        Self { frames, pace, bursts: (time.as_secs() as usize).clamp(5, 60) }
     }
 }
 
