@@ -17,6 +17,8 @@ use crate::sync::histogram::{Recorded, Recorder, histogram};
 
 /// `Shared::origin` before there is one.
 const NONE: i64 = i64::MIN;
+/// No two clocks are further apart than a day; a stamp that says so is wrong itself.
+const ABSURD: u64 = 86_400_000_000_000;
 /// The exchange's stamps are cut to whole ms.
 const STAMP: i64 = 1_000_000;
 
@@ -144,7 +146,10 @@ impl AttributionWriter {
             self.share_offset();
         }
         let stamped = i64::try_from(Nanos::from_millis(exchange_ms).0).unwrap_or(i64::MAX);
-        let took = received.0 as i64 - stamped;
+        let took = (received.0 as i64).saturating_sub(stamped);
+        if took.unsigned_abs() > ABSURD {
+            return;
+        }
         // The clocks may be set hours apart; counted from the first message, small differences stay visible.
         let beyond = took - self.origin.unwrap_or_else(|| self.set_origin(took));
         let side = if beyond < 0 { &mut self.shorter } else { &mut self.longer };

@@ -89,7 +89,9 @@ impl<T: Routed> Route<T> {
             return false;
         }
         let verdict = self.publisher.publish(&receipt, value, || published);
-        feeds.touch(self.publisher.key(), &mut self.touched_in);
+        if verdict == Verdict::Published {
+            feeds.touch(self.publisher.key(), &mut self.touched_in);
+        }
         if !self.readers.is_empty() || !self.followers.is_empty() {
             self.deliver(feeds, ring, verdict, published, receipt, value);
         }
@@ -125,6 +127,7 @@ impl<T: Routed> Route<T> {
             && let (Some(ring), Some(followable)) = (ring, &mut self.followable)
         {
             ring.publish(followable, &update);
+            feeds.touch(self.publisher.key(), &mut self.touched_in);
         }
     }
 

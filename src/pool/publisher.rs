@@ -65,11 +65,11 @@ impl<T: Value> Publisher<T> {
         verdict
     }
 
-    /// Wakes who sleeps in `wait_newer`: one fence, and a system call if somebody does. Apart from publishing, because
-    /// one fence is enough to learn that nobody sleeps on any stream of a whole batch; see
-    /// [`DataPool::sleepers`](super::DataPool::sleepers).
+    /// Wakes who sleeps in `wait_newer`. Apart from publishing, because one fence is enough to learn that nobody sleeps
+    /// on any stream of a whole batch: that of [`Sleepers::any`](crate::sync::sleepers::Sleepers::any), which must lie
+    /// between; see [`DataPool::sleepers`](super::DataPool::sleepers).
     pub fn wake(&self) {
-        self.slot.signal.notify();
+        self.slot.signal.notify_fenced();
     }
 
     /// Where the newest value is.

@@ -123,7 +123,10 @@ impl FormatSelector {
         let Some((start, before)) = self.window.filter(|_| ready) else {
             // Counted in another format, or not worth counting.
             self.window = ready.then_some((now, total));
-            self.next_look = now + if ready { self.rule.window } else { LOOK_EVERY };
+            self.next_look = match self.reason {
+                FormatReason::WentBack { .. } => Nanos::NEVER,
+                _ => now + if ready { self.rule.window } else { LOOK_EVERY },
+            };
             return None;
         };
         self.next_look = start + self.rule.window;

@@ -103,7 +103,8 @@ fn usual_number(window: &[u8; WINDOW]) -> Option<(f64, usize)> {
         // Both operands are exact, so the one division rounds correctly.
         return Some((signed(mantissa, negative) / POW10_F64.get(scale)?, end));
     }
-    let magnitude = quotient(mantissa.into(), scale);
+    // A whole number: what has decimals went the other way.
+    let magnitude = mantissa as f64;
     Some((if negative { -magnitude } else { magnitude }, end))
 }
 

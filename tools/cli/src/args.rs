@@ -30,7 +30,7 @@ Exit codes:
 
 /// Market data of the Upbit exchange, fast. Without a command it runs the demo.
 #[derive(Debug, Parser)]
-#[command(name = "hoga", version, args_conflicts_with_subcommands = true)]
+#[command(name = "hoga", version, args_conflicts_with_subcommands = true, max_term_width = 120)]
 #[command(after_help = "Example: hoga watch KRW-BTC --types trade --count 10")]
 pub struct Cli {
     #[command(subcommand)]
@@ -134,8 +134,8 @@ of Upbit had when all 855 of them brought 785 a second (2.2 MB/s), and the other
 mixes them in. Messages are spread evenly; each counts from when it was due until a feed's reader has popped it.
 
 The feeds have five streams each and take turns in what becomes of what is not read in time: a quarter keep all
-(drop-newest, with room for --pause), a quarter drop the oldest, conflate, or throttle to 100 ms; the latter are not in
-the latencies. One thread sends and reads, on a core of its own; all of the engine has the other. Every message that was
+(drop-newest, with room for --pause), a quarter drop the oldest, conflate, or throttle to 100 ms; the latter two are not
+in the latencies. One thread sends and reads, on a core of its own; all of the engine has the other. Every message that was
 sent is looked for in the account of every feed that should have it: received = delivered + dropped + conflated +
 filtered + queued. `off` is by how much sender, accounts and readers disagree. What is printed are medians of each
 column by itself. Where less than all of the rate is kept, `sender CPU` tells whether the sender was the limit: it
@@ -221,7 +221,7 @@ pub struct BenchArgs {
     /// How long it takes, at least one round of all.
     #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
     time: Duration,
-    /// Fails if something is not as it should be.
+    /// Fails if a target is missed.
     #[arg(long)]
     pub check: bool,
     /// Prints the report as one JSON object.

@@ -47,8 +47,19 @@ impl Feeder {
         }
     }
 
-    /// The next client, as soon as it has sent its request.
+    /// The next client, as soon as it has sent its request. One that went away before that is not the next: the client
+    /// before may have tried to come back when its connection was closed, and been stopped then.
     pub fn accept(&self) -> Result<Connection, Error> {
+        let started = now();
+        loop {
+            match self.try_accept() {
+                Err(_) if started.elapsed() < PATIENCE => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn try_accept(&self) -> Result<Connection, Error> {
         let socket = self.wait_for_client()?;
         socket.set_nonblocking(false)?;
         socket.set_nodelay(true)?;

@@ -15,11 +15,11 @@ use crate::rounds::{Better, Line, Spread};
 /// A whole run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Report {
-    /// The command that gives it again.
+    /// The command; `settings` has what it was told.
     pub command: String,
     /// hoga's version.
     pub version: String,
-    /// The commit that was measured, `-dirty` if there was more.
+    /// The commit of the sources, `-dirty` if there was more.
     pub commit: String,
     /// Where.
     pub machine: Machine,
@@ -29,7 +29,8 @@ pub struct Report {
     pub rounds: usize,
     /// What was measured.
     pub lines: Vec<Measured>,
-    /// What should have come out.
+    /// What should have come out. Not read again.
+    #[serde(skip_deserializing)]
     pub targets: Vec<Target>,
     /// What else there is to say.
     #[serde(default)]
@@ -45,13 +46,13 @@ pub struct Measured {
     pub name: String,
     /// What came out.
     pub figures: Vec<Figure>,
-    /// The first figure as so many times that of others, round by round.
-    #[serde(default)]
+    /// The first figure as so many times that of others, round by round. Not read again.
+    #[serde(skip_deserializing)]
     pub ratios: Vec<Ratio>,
 }
 
 /// A comparison with another line.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Ratio {
     /// With whom.
     pub to: String,
@@ -83,7 +84,7 @@ pub struct Figure {
 }
 
 /// What a figure should be at most.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Target {
     /// What it is.
     pub name: String,
@@ -148,8 +149,7 @@ impl Report {
 
     /// One JSON object and the end of its line.
     pub fn json(&self) -> String {
-        let mut text =
-            serde_json::to_string(self).unwrap_or_else(|_| unreachable!("keys are texts, numbers are finite"));
+        let mut text = serde_json::to_string(self).unwrap_or_else(|_| unreachable!("keys are texts"));
         text.push('\n');
         text
     }
@@ -211,6 +211,12 @@ impl Report {
             }
             text.push('\n');
         }
+    }
+
+    /// Whether an earlier report can be compared with: of the same command, and with figures in common.
+    pub fn is_comparable(&self, earlier: &Self) -> bool {
+        let has = |line: &Measured| earlier.lines.iter().any(|l| l.table == line.table && l.name == line.name);
+        self.command == earlier.command && self.lines.iter().any(has)
     }
 
     /// Which targets were missed.

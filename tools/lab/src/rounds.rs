@@ -162,6 +162,9 @@ pub fn run(mut contestants: Vec<Contestant<'_>>, course: &Course<'_>) -> Result<
             }
             show_progress(Some((round, turn, turns, end.since(clock.now()))));
             let figures = measure()?;
+            if let Some((line, _)) = lines.iter().zip(&figures).find(|(_, f)| f.iter().any(|x| !x.is_finite())) {
+                return Err(Error::Failed(format!("{}, {}: a figure is no number", line.table, line.name)));
+            }
             if round >= course.warm_up {
                 lines.iter_mut().zip(figures).for_each(|(line, figures)| line.rounds.push(figures));
             }

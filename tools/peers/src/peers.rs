@@ -160,7 +160,7 @@ impl Lab {
             for rate in RATES {
                 let paced = session.pace(rate, amount.pace)?;
                 let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|part| quantile(&paced.latency, part));
-                figures.push(vec![p50, p99, p999, 100.0 * paced.disturbed]);
+                figures.push(vec![p50, p99, p999, 100.0 * paced.disturbed, 100.0 * paced.missed]);
             }
             figures.push(drain(&mut session, amount)?);
             Ok(figures)

@@ -111,7 +111,7 @@ struct Reader {
 
 /// What came of a turn.
 pub struct Turn {
-    /// From due to popped, in ns, without throttled feeds.
+    /// From due to popped, in ns, without feeds that conflate: of those, only the survivors are popped.
     pub latency: Histogram<u64>,
     /// CPU time of the engine's threads.
     pub cpu: Duration,
@@ -363,7 +363,7 @@ impl Reader {
                     self.newest_seen = self.newest_seen.max(number);
                     if let Some(timing) = timing
                         && update.value.stream_type() == StreamType::Realtime
-                        && !matches!(self.overflow, Overflow::Throttle(_))
+                        && !matches!(self.overflow, Overflow::Throttle(_) | Overflow::Conflate)
                     {
                         timing.seen(number, clock.now());
                     }

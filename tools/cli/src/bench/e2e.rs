@@ -32,12 +32,13 @@ const ABOVE_FLOOR: f64 = 0.5;
 
 const SATURATED: [Column; 3] =
     [Column::cost("CPU ns/frame", ""), Column::output("frames/s", ""), Column::tail("missed", "%")];
-const LATENCY: [Column; 5] = [
+const LATENCY: [Column; 6] = [
     Column::cost("p50", "µs"),
     Column::cost("p99", "µs"),
     Column::tail("p99.9", "µs"),
     Column::tail("max", "µs"),
     Column::tail("left out", "%"),
+    Column::tail("missed", "%"),
 ];
 const BURST: [Column; 2] = [Column::cost("p50", "µs"), Column::tail("p99", "µs")];
 
@@ -64,7 +65,13 @@ pub fn run(args: &E2eArgs) -> Result<(), Failure> {
         ("seconds".to_owned(), args.bench.time().as_secs().into()),
         ("markets".to_owned(), MARKETS.into()),
     ]);
-    let report = Report::new("hoga bench e2e", settings, &lines, targets(&lines));
+    let mut report = Report::new("hoga bench e2e", settings, &lines, targets(&lines));
+    if let Some(earlier) =
+        baseline.as_ref().filter(|e| (&e.machine, &e.settings) != (&report.machine, &report.settings))
+    {
+        let (machine, settings) = (earlier.machine.line(), serde_json::json!(earlier.settings));
+        report.notes.push(format!("the baseline is from elsewhere: {machine}, {settings}"));
+    }
     outcome(&report, &args.bench, baseline.as_ref().map(|baseline| (baseline, args.most_loss())))
 }
 
@@ -183,7 +190,7 @@ fn time(session: &mut Session<'_>, amount: Amount) -> Figures {
     for rate in RATES {
         let paced = session.pace(rate, amount.pace)?;
         let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|part| quantile(&paced.latency, part));
-        lines.push(vec![p50, p99, p999, quantile(&paced.latency, 1.0), 100.0 * paced.disturbed]);
+        lines.push(vec![p50, p99, p999, quantile(&paced.latency, 1.0), 100.0 * paced.disturbed, 100.0 * paced.missed]);
     }
     for frames in BURSTS {
         let latency = session.burst(frames, amount.bursts)?;

@@ -39,6 +39,11 @@ pub fn of_machine(object: &mut Object, machine: &Machine) {
 
 /// Prints a report, and says what was missed and, against an earlier one, what was lost by more than a part.
 fn outcome(report: &Report, args: &BenchArgs, earlier: Option<(&Report, f64)>) -> Result<(), Failure> {
+    if let Some((earlier, _)) = earlier
+        && !report.is_comparable(earlier)
+    {
+        return Err(Failure::Usage(format!("the baseline is of {} and has no figure of this run", earlier.command)));
+    }
     let text = if args.json { report.json() } else { report.text() };
     io::stdout().write_all(text.as_bytes())?;
     let missed = if args.check { report.missed() } else { Vec::new() };

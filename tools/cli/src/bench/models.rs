@@ -148,10 +148,14 @@ fn measure(model: Model, fleet: &mut Fleet, time: Duration) -> Figures {
 fn turn(fleet: &mut Fleet, engine: &Engine, seen: &Seen, rate: u64, time: Duration) -> Result<Vec<f64>, Error> {
     let clock = SystemClock::new();
     seen.begin()?;
-    let (started, cpu, mut sent) = (clock.now(), process_cpu().saturating_sub(thread_cpu()), 0);
     let strategy_cpu = seen.strategy_cpu();
-    while clock.now().since(started) < time {
-        let due = clock.now().since(started).as_nanos() as u64 * rate / 1_000_000_000;
+    let (started, cpu, mut sent) = (clock.now(), process_cpu().saturating_sub(thread_cpu()), 0);
+    loop {
+        let elapsed = clock.now().since(started);
+        if elapsed >= time {
+            break;
+        }
+        let due = elapsed.as_nanos() as u64 * rate / 1_000_000_000;
         while sent < due {
             if let Some(message) = fleet.push()? {
                 seen.sent(message.number, clock.now());
@@ -163,9 +167,9 @@ fn turn(fleet: &mut Fleet, engine: &Engine, seen: &Seen, rate: u64, time: Durati
         // Between two messages the core belongs to the strategy.
         thread::sleep(Duration::from_nanos(500_000_000 / rate));
     }
+    let others = process_cpu().saturating_sub(thread_cpu()).saturating_sub(cpu);
     let elapsed = clock.now().since(started).as_secs_f64();
     let strategy_cpu = seen.strategy_cpu().saturating_sub(strategy_cpu);
-    let others = process_cpu().saturating_sub(thread_cpu()).saturating_sub(cpu);
     thread::sleep(REST);
     fleet.look()?;
     let uses = seen.lock();
@@ -190,10 +194,8 @@ struct Seen {
     first: u64,
     /// When each message was sent, in ns.
     sent: Vec<AtomicU64>,
-    /// What the strategy's thread has used, in ns, when it last said so.
+    /// What the strategy's thread has used, in ns, when it last said so: at each value, and at each look for one.
     cpu: AtomicU64,
-    /// The sender wants to know it.
-    asks_cpu: AtomicBool,
     uses: Mutex<Uses>,
 }
 
@@ -213,8 +215,8 @@ impl Uses {
 impl Seen {
     fn new(first: u64, messages: usize) -> Result<Self, Error> {
         let sent = (0..messages + RATES.len()).map(|_| AtomicU64::new(0)).collect();
-        let (cpu, asks_cpu, uses) = (AtomicU64::new(0), AtomicBool::new(false), Mutex::new(Uses::new()?));
-        Ok(Self { clock: SystemClock::new(), first, sent, cpu, asks_cpu, uses })
+        let (cpu, uses) = (AtomicU64::new(0), Mutex::new(Uses::new()?));
+        Ok(Self { clock: SystemClock::new(), first, sent, cpu, uses })
     }
 
     fn begin(&self) -> Result<(), Error> {
@@ -243,27 +245,17 @@ impl Seen {
         uses.since_sent.saturating_record(now.since(Nanos(sent.load(Relaxed))).as_nanos() as u64);
         uses.age.saturating_record(now.since(stamps.received).as_nanos() as u64);
         drop(uses);
-        self.answer();
+        self.tell_cpu();
     }
 
-    /// On the strategy's thread: says what it has used, if somebody asks.
+    /// On the strategy's thread: says what it has used.
     #[inline]
-    fn answer(&self) {
-        if self.asks_cpu.load(Relaxed) {
-            self.cpu.store(thread_cpu().as_nanos() as u64, Relaxed);
-            self.asks_cpu.store(false, Relaxed);
-        }
+    fn tell_cpu(&self) {
+        self.cpu.store(thread_cpu().as_nanos() as u64, Relaxed);
     }
 
-    /// What the strategy's thread has used so far: as it says itself if it runs soon, as it last said otherwise.
+    /// What the strategy's thread had used when it last said so.
     fn strategy_cpu(&self) -> Duration {
-        self.asks_cpu.store(true, Relaxed);
-        for _ in 0..20 {
-            if !self.asks_cpu.load(Relaxed) {
-                break;
-            }
-            thread::sleep(Duration::from_millis(1));
-        }
         Duration::from_nanos(self.cpu.load(Relaxed))
     }
 }
@@ -284,7 +276,7 @@ impl Strategy {
                 Ok(Self::thread(move |over| {
                     while !over.load(Relaxed) {
                         look(&mut handles, &seen);
-                        seen.answer();
+                        seen.tell_cpu();
                         thread::sleep(every);
                     }
                 }))
@@ -294,7 +286,7 @@ impl Strategy {
                 Ok(Self::thread(move |over| {
                     while !over.load(Relaxed) {
                         read(&mut feed, &seen);
-                        seen.answer();
+                        seen.tell_cpu();
                         match every {
                             Some(every) => thread::sleep(every),
                             None => {

@@ -115,15 +115,16 @@ fn unchanged(turn: Duration) -> Result<Vec<Contestant<'static>>, Error> {
     let (mut cached, swap) = (handle.cached(), ArcSwap::from_pointee(ticker));
     let (map, market) = (DashMap::new(), ticker.market);
     map.insert(market, Arc::new(ticker));
-    let loads = |name, mut load: Box<dyn FnMut() -> f64>| {
-        row(UNCHANGED, name, turn, LOADS, move || (0..LOADS).for_each(|_| _ = black_box(load())))
-    };
     Ok(vec![
-        loads(CACHED, Box::new(move || cached.load().trade_price)),
-        loads(HANDLE, Box::new(move || handle.load().trade_price)),
-        loads("arc-swap", Box::new(move || swap.load().trade_price)),
-        loads("DashMap", Box::new(move || map.get(&market).map_or(0.0, |ticker| ticker.trade_price))),
+        loads(CACHED, turn, move || cached.load().trade_price),
+        loads(HANDLE, turn, move || handle.load().trade_price),
+        loads("arc-swap", turn, move || swap.load().trade_price),
+        loads("DashMap", turn, move || map.get(&market).map_or(0.0, |ticker| ticker.trade_price)),
     ])
+}
+
+fn loads(name: &str, turn: Duration, mut load: impl FnMut() -> f64 + 'static) -> Contestant<'static> {
+    row(UNCHANGED, name, turn, LOADS, move || (0..LOADS).for_each(|_| _ = black_box(load())))
 }
 
 /// The loads alone are timed, of all markets after all have changed.
