@@ -56,7 +56,7 @@ mod slot;
 mod status;
 mod value;
 
-pub use batch::Batch;
+pub use batch::{Batch, BatchCursor};
 pub use data_pool::DataPool;
 pub use error::{AsMarket, PoolError};
 pub use handle::{CachedHandle, Handle};
