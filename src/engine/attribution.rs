@@ -301,13 +301,14 @@ mod tests {
     }
 
     #[test]
-    fn stamps_from_any_time_are_taken() {
+    fn absurd_stamps_break_nothing_and_are_left_out() {
         let (mut writer, reader) = attribution();
-        for exchange_ms in [AT, 0, u64::MAX, AT * 1000, AT] {
+        // The first of them, had it been the origin, would have overflowed the difference to the second.
+        for exchange_ms in [100_000_000_000_000, 0, AT, u64::MAX, AT * 1000, AT] {
             writer.change(exchange_ms, Nanos(AT * MS));
             writer.dated(Nanos(AT * MS), Nanos(AT * MS), Nanos::from_millis(exchange_ms));
             reader.read();
         }
-        assert_eq!(reader.read().above_fastest.count(), 5);
+        assert_eq!(reader.read().above_fastest.count(), 2);
     }
 }
