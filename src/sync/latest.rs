@@ -7,7 +7,7 @@
 //! # Synchronization
 //!
 //! * The slots look after themselves (`sync::slots`): a mistake here could cost a retry and never a torn value.
-//! * `newest` names a slot and counts what was published, as one [`Ticket`]. It is stored by the one [`Writer`] after
+//! * `newest` names a slot and counts what was published, as one `Ticket`. It is stored by the one [`Writer`] after
 //!   the slot is filled and let go (NEWEST-AFTER-SLOT, Release), and loaded by readers (Acquire): who sees a ticket finds
 //!   the slot filled. The writer leaves the newest slot alone.
 //! * Between `newest` and its slot a reader may be overtaken. Then the slot is being filled again, or holds another
