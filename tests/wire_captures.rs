@@ -8,18 +8,7 @@ mod wire_support;
 use std::path::{Path, PathBuf};
 
 use hoga::wire::{Decoder, Message};
-use wire_support::{Data, decode, decode_by_tape};
-
-/// The folder of captures, if there is one.
-fn captures() -> Option<PathBuf> {
-    let folder = std::env::var_os("HOGA_CAPTURES")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/captures"), PathBuf::from);
-    if !folder.is_dir() {
-        eprintln!("skipped: no captures at {}; set HOGA_CAPTURES", folder.display());
-        return None;
-    }
-    Some(folder)
-}
+use wire_support::{Data, captures, decode, decode_by_tape};
 
 /// Files of frames below `folder`, sorted, one frame per line.
 fn frame_files(folder: &Path) -> Vec<PathBuf> {

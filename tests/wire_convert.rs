@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use hoga::model::Format;
 use hoga::wire::{DecodeError, Decoder, Message, convert};
 use serde_json::Value;
-use wire_support::{Draft, Rng, decode};
+use wire_support::{Draft, Rng, captures, decode};
 
 /// The message in another format, which must be able to hold it as one.
 #[track_caller]
@@ -91,16 +91,6 @@ fn text_that_is_cut_or_changed_is_refused_or_stays_json() {
 }
 
 // ---- captures ----
-
-fn captures() -> Option<PathBuf> {
-    let folder = std::env::var_os("HOGA_CAPTURES")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/captures"), PathBuf::from);
-    if !folder.is_dir() {
-        eprintln!("skipped: no captures at {}; set HOGA_CAPTURES", folder.display());
-        return None;
-    }
-    Some(folder)
-}
 
 /// Every line below `folder` that is a message, or should be.
 fn frames(folder: &Path) -> Vec<(PathBuf, String)> {

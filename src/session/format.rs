@@ -84,8 +84,19 @@ pub struct FormatSelector {
     streak: u32,
     pending: Traffic,
     changed_at: Option<Nanos>,
-    /// The format before, and the part of its messages that was odd.
-    before: Option<(Format, f64)>,
+    /// While the change may still have to be taken back.
+    before: Option<Before>,
+}
+
+/// The format that was changed.
+#[derive(Debug, Clone, Copy)]
+struct Before {
+    format: Format,
+    /// The part of its messages that was odd.
+    odd_part: f64,
+    /// Windows in which too many odd messages are still blamed on the change. Later ones have another cause, and going
+    /// back would not help.
+    windows: u32,
 }
 
 impl FormatSelector {
@@ -139,11 +150,16 @@ impl FormatSelector {
     }
 
     fn judge(&mut self, now: Nanos, seen: Traffic) -> Option<Format> {
-        if let Some((before, odd)) = self.before
-            && seen.odd_part() > odd + ODD_MAX
+        if let Some(before) = &mut self.before
+            && seen.messages > 0
         {
-            let from = self.format;
-            return Some(self.change(now, before, FormatReason::WentBack { from }, &seen));
+            let Before { format, odd_part, .. } = *before;
+            if seen.odd_part() > odd_part + ODD_MAX {
+                let from = self.format;
+                return Some(self.change(now, format, FormatReason::WentBack { from }, &seen));
+            }
+            before.windows -= 1;
+            self.before = self.before.filter(|before| before.windows > 0);
         }
         if seen.delivered == Delivered::default() {
             return None;
@@ -167,7 +183,7 @@ impl FormatSelector {
     }
 
     fn change(&mut self, now: Nanos, format: Format, reason: FormatReason, seen: &Traffic) -> Format {
-        self.before = Some((self.format, seen.odd_part()));
+        self.before = Some(Before { format: self.format, odd_part: seen.odd_part(), windows: self.rule.windows });
         (self.format, self.reason) = (format, reason);
         (self.window, self.streak, self.pending) = (None, 0, Traffic::default());
         self.changed_at = Some(now);

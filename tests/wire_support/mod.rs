@@ -2,10 +2,24 @@
 //! written out once more here, so that a mistake in the library's table cannot hide.
 #![allow(dead_code, reason = "each user needs a part")]
 
+use std::path::{Path, PathBuf};
+
 use hoga::model::{Candle, ConnectionId, Epoch, Nanos, Orderbook, Receipt, Sink, Ticker, Trade};
 use hoga::wire::{DecodeError, Decoder, Message, SLACK};
 
 pub const RECEIPT: Receipt = Receipt { connection: ConnectionId(1), epoch: Epoch(2), received: Nanos(3) };
+
+/// The folder of captures of the exchange, which are not part of the project: `HOGA_CAPTURES` says where they are. Without
+/// them says so, and a test that needs them is skipped.
+pub fn captures() -> Option<PathBuf> {
+    let folder = std::env::var_os("HOGA_CAPTURES")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/captures"), PathBuf::from);
+    if !folder.is_dir() {
+        eprintln!("skipped: no captures at {}; set HOGA_CAPTURES", folder.display());
+        return None;
+    }
+    Some(folder)
+}
 
 /// What a sink was given.
 #[derive(Debug, Clone, PartialEq)]
