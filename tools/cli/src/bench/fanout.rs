@@ -24,7 +24,19 @@ const BOOKS: u64 = UPDATES / 4;
 /// Bursts there and back in each turn.
 const BURSTS: u64 = 32;
 
+/// Lone trades in each turn, one after the other.
+const LONE: u64 = 256;
+
 const PUBLISH: &str = "publish a trade";
+
+/// As a program on one thread would have it that does all by itself: one writes, then each of the others reads.
+const DELIVER: &str = "a trade to all on one thread";
+const DELIVERED: [Column; 4] = [
+    Column::output("trades/s", ""),
+    Column::output("deliveries/s", ""),
+    Column::cost("alone, p50", "µs"),
+    Column::tail("alone, p99", "µs"),
+];
 
 /// Measures, prints, and says what was missed.
 pub fn run(args: &BenchArgs) -> Result<(), Failure> {
@@ -47,6 +59,7 @@ pub fn run(args: &BenchArgs) -> Result<(), Failure> {
 fn contestants() -> Result<Vec<Contestant<'static>>, Failure> {
     let (trade, book) = (samples::trade()?, samples::orderbook()?);
     let mut all: Vec<_> = [1, 10, 100, 1000].map(|readers| publishing(readers, trade)).into();
+    all.extend([1, 10, 50].map(|readers| delivering(readers, trade)));
     all.push(marking(trade));
     all.extend(passing(["push a trade", "pop a trade"], trade, UPDATES));
     all.extend(passing(["push an order book", "pop an order book"], book, BOOKS));
@@ -72,6 +85,20 @@ fn publishing<T: Payload + Words>(readers: usize, value: T) -> Contestant<'stati
     Contestant::new(lines(&readers_name(readers), &[PUBLISH]), move || {
         let _readers = &feeds;
         Ok(vec![vec![each(lanes::time_writing(&mut shared, &mut next, UPDATES), UPDATES)]])
+    })
+}
+
+/// To readers that do nothing with it.
+fn delivering<T: Payload + Words>(readers: usize, value: T) -> Contestant<'static> {
+    let (mut shared, mut next) = (Shared::new(), update(value));
+    let mut feeds: Vec<_> = (0..readers).map(|_| shared.follow()).collect();
+    Contestant::new(vec![Line::new(DELIVER, readers_name(readers), &DELIVERED)], move || {
+        let mut time = |updates, at_once| lanes::time_delivering(&mut shared, &mut feeds, &mut next, updates, at_once);
+        let per_second = UPDATES as f64 / time(UPDATES, BATCH).as_secs_f64();
+        let mut alone = [(); LONE as usize].map(|()| time(1, 1));
+        alone.sort_unstable();
+        let [p50, p99] = [LONE / 2, LONE * 99 / 100].map(|place| alone[place as usize].as_nanos() as f64 / 1e3);
+        Ok(vec![vec![per_second, per_second * readers as f64, p50, p99]])
     })
 }
 

@@ -294,6 +294,31 @@ pub fn time_both<T>(lane: &mut Lane<impl Write<T>, impl Read>, update: &mut Upda
     spent
 }
 
+/// Has every reader take each of so many updates, all on this thread, and gives how long that took. Between two looks of
+/// the readers so many updates are written.
+pub fn time_delivering<T>(
+    writer: &mut impl Write<T>,
+    readers: &mut [impl Read],
+    update: &mut Update<T>,
+    updates: u64,
+    at_once: u64,
+) -> Duration {
+    let clock = SystemClock::new();
+    let start = clock.now();
+    for _ in 0..updates / at_once {
+        let first = update.version + 1;
+        for version in first..first + at_once {
+            update.version = version;
+            writer.put(black_box(update));
+        }
+        writer.flush();
+        for reader in readers.iter_mut() {
+            (first..first + at_once).for_each(|version| assert_eq!(reader.next_version(), Some(version)));
+        }
+    }
+    clock.now().since(start)
+}
+
 /// Updates that [`time_both`] has written when it was asked for so many.
 pub fn whole_runs(updates: u64) -> u64 {
     updates.next_multiple_of(RUN)
