@@ -54,7 +54,7 @@ impl<T: Value> Handle<T> {
         self.slot.key
     }
 
-    /// A handle for one thread that polls: about three ns while nothing changed.
+    /// A handle for one thread that polls: about a ns while nothing changed.
     pub fn cached(&self) -> CachedHandle<T> {
         CachedHandle { latest: self.latest.cached(), slot: self.slot.clone() }
     }
