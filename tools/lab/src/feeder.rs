@@ -67,13 +67,12 @@ impl Feeder {
         socket.set_write_timeout(Some(PATIENCE))?;
         SockRef::from(&socket).set_send_buffer_size(SEND_BYTES)?;
         if !self.is_secure {
-            let (socket, request) = open(socket)?;
-            return Ok(Connection { socket, tls: None, out: Vec::new(), request });
+            return Ok(Connection { socket: open(socket)?, tls: None, out: Vec::new() });
         }
         let tls = ServerConnection::new(self.identity.tls.clone()).map_err(|e| Error::failed("TLS", e))?;
-        let (StreamOwned { conn: mut tls, sock }, request) = open(StreamOwned::new(tls, socket))?;
+        let StreamOwned { conn: mut tls, sock } = open(StreamOwned::new(tls, socket))?;
         tls.set_buffer_limit(None);
-        Ok(Connection { socket: sock, tls: Some(tls), out: Vec::new(), request })
+        Ok(Connection { socket: sock, tls: Some(tls), out: Vec::new() })
     }
 
     fn wait_for_client(&self) -> Result<TcpStream, Error> {
@@ -97,17 +96,12 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// Upgrades to WebSocket and reads the request.
-fn open<S: Read + Write>(stream: S) -> Result<(S, String), Error> {
+/// Upgrades to WebSocket and waits for the request. Later ones are not read.
+fn open<S: Read + Write>(stream: S) -> Result<S, Error> {
     let failed = |e: &dyn std::fmt::Display| Error::failed("a client did not open its WebSocket", e);
     let mut socket: WebSocket<S> = tungstenite::accept(stream).map_err(|e| failed(&e))?;
-    loop {
-        match socket.read().map_err(|e| failed(&e))? {
-            Message::Text(text) => return Ok((socket.into_inner(), text.as_str().to_owned())),
-            Message::Binary(bytes) => return Ok((socket.into_inner(), String::from_utf8_lossy(&bytes).into_owned())),
-            _ => {}
-        }
-    }
+    while !matches!(socket.read().map_err(|e| failed(&e))?, Message::Text(_) | Message::Binary(_)) {}
+    Ok(socket.into_inner())
 }
 
 /// An open connection to a client.
@@ -115,15 +109,9 @@ pub struct Connection {
     socket: TcpStream,
     tls: Option<ServerConnection>,
     out: Vec<u8>,
-    request: String,
 }
 
 impl Connection {
-    /// What the client asked for. Later requests are not read.
-    pub fn request(&self) -> &str {
-        &self.request
-    }
-
     /// Adds a frame to what goes out next; under TLS in a record of its own, as the exchange sends it.
     pub fn push(&mut self, frame: &[u8]) -> Result<(), Error> {
         let Some(tls) = &mut self.tls else {

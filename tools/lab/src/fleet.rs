@@ -178,7 +178,7 @@ impl Fleet {
         };
         let sent = Sent { number: self.sent, stream };
         self.members[member].push(frame.numbered(self.sent))?;
-        self.bytes += frame.len() as u64;
+        self.bytes += frame.size() as u64;
         self.sent += 1;
         self.sent_of[stream] += 1;
         Ok(sent)
