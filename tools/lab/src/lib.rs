@@ -9,6 +9,7 @@
 
 mod certificate;
 mod cpu;
+mod door;
 mod error;
 pub mod feeder;
 pub mod fleet;
