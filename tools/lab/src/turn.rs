@@ -37,6 +37,14 @@ const LATENCY: [Column; 6] = [
     Column::tail("missed", "%"),
 ];
 const BURST: [Column; 2] = [Column::cost("p50", "µs"), Column::tail("p99", "µs")];
+const SINGLY: [Column; 1] = [Column::output("sends/s", "")];
+
+/// Where the feeder's own limit stands.
+const LIMIT_TABLE: &str = "one by one, plain";
+/// Single sends that show it.
+const LIMIT_FRAMES: u64 = 20_000;
+/// Above this part of the limit, a rate is worth a note.
+const NEAR_LIMIT: f64 = 2.0 / 3.0;
 
 /// Who takes part.
 #[derive(Clone, Copy)]
@@ -93,6 +101,17 @@ impl<'a> Turn<'a> {
         })
     }
 
+    /// How many single sends a second the feeder itself can do: on a small machine the highest rate is near that, and then
+    /// its rows say more of the feeder than of the client. The floor does least with a frame, so it holds up nobody.
+    pub fn limit(self) -> Contestant<'a> {
+        Contestant::new(vec![Line::new(LIMIT_TABLE, FLOOR.name, &SINGLY)], move || {
+            let mut traffic = self.traffic.borrow_mut();
+            let mut session = Session::start(FLOOR.stack, self.feeder, &mut traffic, CLIENT_CORE)?;
+            session.send_singly(LIMIT_FRAMES / 10)?;
+            Ok(vec![vec![session.send_singly(LIMIT_FRAMES)?]])
+        })
+    }
+
     /// So many messages a second, and so many in one write. `what` is the traffic and its transport.
     pub fn timed(self, what: &str, client: Client, rates: &'static [u64], bursts: &'static [usize]) -> Contestant<'a> {
         let rate = |rate: &u64| Line::new(rate_table(what, *rate), client.name, &LATENCY);
@@ -143,6 +162,19 @@ pub fn find<'a>(lines: &'a [Line], table: &str, client: Client) -> Option<&'a Li
     lines.iter().find(|line| line.table == table && line.name == client.name)
 }
 
+/// What to bear in mind with rates that are near the feeder's own limit.
+pub fn near_limit(lines: &[Line]) -> Vec<String> {
+    let Some(limit) = find(lines, LIMIT_TABLE, FLOOR).map(|line| line.median(0)) else { return Vec::new() };
+    let near = RATES.into_iter().filter(|rate| *rate as f64 > NEAR_LIMIT * limit);
+    let note = |rate: u64| {
+        let (thousands, percent) = (rate / 1000, 100.0 * rate as f64 / limit);
+        format!(
+            "at {thousands} k/s the feeder is at {percent:.0} % of what it can do here: read these rows with that in mind"
+        )
+    };
+    near.map(note).collect()
+}
+
 /// The p50 of a client that spins stays near the floor's of the same table.
 pub fn above_floor(lines: &[Line], table: &str, client: Client) -> Option<Target> {
     let above = find(lines, table, client)?.difference(find(lines, table, FLOOR)?, 0);
@@ -153,4 +185,22 @@ pub fn above_floor(lines: &[Line], table: &str, client: Client) -> Option<Target
         range: Some((above.min, above.max)),
         most: ABOVE_FLOOR,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rounds::{Course, run};
+
+    #[test]
+    fn rates_above_two_thirds_of_what_the_feeder_can_do_are_noted() {
+        let notes = |limit: f64| {
+            let feeder = Contestant::new(vec![Line::new(LIMIT_TABLE, FLOOR.name, &SINGLY)], || Ok(vec![vec![limit]]));
+            near_limit(&run(vec![feeder], &Course { time: Duration::ZERO, warm_up: 0, is_over: &|| false }).unwrap())
+        };
+        assert!(notes(151_000.0).is_empty());
+        let note = "at 100 k/s the feeder is at 80 % of what it can do here: read these rows with that in mind";
+        assert_eq!(notes(125_000.0), [note]);
+        assert_eq!(notes(60_000.0).len(), 2);
+    }
 }

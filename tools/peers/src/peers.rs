@@ -9,7 +9,9 @@ use hoga_lab::rounds::{self, Column, Contestant, Course, Line};
 use hoga_lab::stack::Wait;
 use hoga_lab::stacks::Hoga;
 use hoga_lab::traffic::{Recording, Traffic};
-use hoga_lab::turn::{Amount, Client, FEEDER_CORE, FLOOR, RATES, Turn, above_floor, burst_table, find, rate_table};
+use hoga_lab::turn::{
+    Amount, Client, FEEDER_CORE, FLOOR, RATES, Turn, above_floor, burst_table, find, near_limit, rate_table,
+};
 use hoga_lab::{Error, pin_here};
 
 use crate::args::BenchArgs;
@@ -43,6 +45,7 @@ pub fn run(args: &BenchArgs) -> Result<(), Error> {
         BTreeMap::from([("seconds".to_owned(), args.time().as_secs().into()), ("markets".to_owned(), MARKETS.into())]);
     let mut report = Report::new("hoga-peers peers", settings, &lines, targets(&lines));
     report.lines.extend(ratios(&lines));
+    report.notes = near_limit(&lines);
     outcome(&report, args)
 }
 
@@ -86,6 +89,7 @@ impl Lab {
             let clients = [HOGA_PARK, TUNGSTENITE, FAST, MIO_PARK];
             all.extend(clients.map(|client| turn.saturated(saturated_table(what), client.name, client)));
         }
+        all.push(plain.limit());
         let clients = [HOGA_PARK, HOGA_SPIN, FLOOR, TUNGSTENITE, FAST, MIO_PARK, MIO_SPIN];
         all.extend(clients.map(|client| plain.timed(TICKER_PLAIN, client, &RATES, &[BURST])));
         let clients = [HOGA_PARK, HOGA_SPIN, TUNGSTENITE, FAST, MIO_PARK, MIO_SPIN];

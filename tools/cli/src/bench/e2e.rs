@@ -10,7 +10,7 @@ use hoga_lab::rounds::{self, Contestant, Course, Line};
 use hoga_lab::stack::Wait;
 use hoga_lab::stacks::{Floor, Hoga};
 use hoga_lab::traffic::{Recording, Traffic};
-use hoga_lab::turn::{Amount, Client, FEEDER_CORE, FLOOR, RATES, Turn, above_floor, rate_table};
+use hoga_lab::turn::{Amount, Client, FEEDER_CORE, FLOOR, RATES, Turn, above_floor, near_limit, rate_table};
 use hoga_lab::{Error, pin_here};
 
 use super::outcome;
@@ -44,6 +44,7 @@ pub fn run(args: &E2eArgs) -> Result<(), Failure> {
         ("markets".to_owned(), MARKETS.into()),
     ]);
     let mut report = Report::new("hoga bench e2e", settings, &lines, targets(&lines));
+    report.notes = near_limit(&lines);
     if let Some(earlier) =
         baseline.as_ref().filter(|e| (&e.machine, &e.settings) != (&report.machine, &report.settings))
     {
@@ -86,6 +87,8 @@ impl Lab {
             }
         }
         let [(_, ticker), .., (_, mix)] = self.traffic.as_slice() else { return all };
+        let [(_, plain), _] = self.turns(ticker);
+        all.push(plain.limit());
         for ((transport, tickers), (_, mixed)) in self.turns(ticker).into_iter().zip(self.turns(mix)) {
             let what = format!("ticker, {transport}");
             all.extend([PARK, SPIN, SPIN_THEN_PARK].map(|client| tickers.timed(&what, client, &RATES, &BURSTS)));
