@@ -71,9 +71,9 @@ impl Amount {
     pub fn of(time: Duration) -> Self {
         let (seconds, millis) = (time.as_secs(), time.as_millis() as u64);
         Self {
-            frames: (seconds * 2_500).clamp(2_000, 60_000),
-            pace: Duration::from_millis((millis / 200).clamp(10, 200)),
-            bursts: (seconds * 3).clamp(5, 60) as usize,
+            frames: (seconds * 1_500).clamp(2_000, 40_000),
+            pace: Duration::from_millis((millis / 300).clamp(10, 150)),
+            bursts: (seconds * 2).clamp(5, 60) as usize,
         }
     }
 }
