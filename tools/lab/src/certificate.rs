@@ -9,8 +9,8 @@ use rustls::{CipherSuite, ServerConfig};
 
 use crate::Error;
 
-/// Every client that has it is given this one, whatever it prefers, so that all decrypt the same. What the exchange would
-/// choose is not known.
+/// Every client that has it is given this one, whatever it prefers, so that all decrypt the same. What the exchange
+/// would choose is not known.
 const SUITE: CipherSuite = CipherSuite::TLS13_AES_128_GCM_SHA256;
 
 /// What a client needs to trust the feeder, and the feeder to be trusted.

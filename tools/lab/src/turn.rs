@@ -101,8 +101,8 @@ impl<'a> Turn<'a> {
         })
     }
 
-    /// How many single sends a second the feeder itself can do: on a small machine the highest rate is near that, and then
-    /// its rows say more of the feeder than of the client. The floor does least with a frame, so it holds up nobody.
+    /// How many single sends a second the feeder itself can do: on a small machine the highest rate is near that, and
+    /// then its rows say more of the feeder than of the client. The floor does least with a frame: it holds up nobody.
     pub fn limit(self) -> Contestant<'a> {
         Contestant::new(vec![Line::new(LIMIT_TABLE, FLOOR.name, &SINGLY)], move || {
             let mut traffic = self.traffic.borrow_mut();
@@ -162,15 +162,15 @@ pub fn find<'a>(lines: &'a [Line], table: &str, client: Client) -> Option<&'a Li
     lines.iter().find(|line| line.table == table && line.name == client.name)
 }
 
+const READ_SO: &str = "read these rows with that in mind";
+
 /// What to bear in mind with rates that are near the feeder's own limit.
 pub fn near_limit(lines: &[Line]) -> Vec<String> {
     let Some(limit) = find(lines, LIMIT_TABLE, FLOOR).map(|line| line.median(0)) else { return Vec::new() };
     let near = RATES.into_iter().filter(|rate| *rate as f64 > NEAR_LIMIT * limit);
     let note = |rate: u64| {
         let (thousands, percent) = (rate / 1000, 100.0 * rate as f64 / limit);
-        format!(
-            "at {thousands} k/s the feeder is at {percent:.0} % of what it can do here: read these rows with that in mind"
-        )
+        format!("at {thousands} k/s the feeder is at {percent:.0} % of what it can do here: {READ_SO}")
     };
     near.map(note).collect()
 }
