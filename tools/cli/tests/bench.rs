@@ -76,6 +76,7 @@ fn e2e_measures_every_traffic_and_compares_with_an_earlier_report() {
     {
         assert!(names.contains(&name), "{name} is missing in {names:?}");
     }
+    assert!(texts(&report["lines"], "table").contains(&"one by one, plain"));
     assert!(!report["commit"].as_str().unwrap().is_empty());
 
     // As if it had been a thousand times as fast.

@@ -3,11 +3,15 @@
 use std::sync::Arc;
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
-use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::version::TLS13;
+use rustls::{CipherSuite, ServerConfig};
 
 use crate::Error;
+
+/// Every client that has it is given this one, whatever it prefers, so that all decrypt the same. What the exchange
+/// would choose is not known.
+const SUITE: CipherSuite = CipherSuite::TLS13_AES_128_GCM_SHA256;
 
 /// What a client needs to trust the feeder, and the feeder to be trusted.
 pub(crate) struct Identity {
@@ -23,11 +27,47 @@ impl Identity {
             generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).map_err(|e| failed(&e))?;
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(signing_key.serialize_der()));
         // Named here and not taken from the process: another crate may have installed another default.
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = ServerConfig::builder_with_provider(provider)
+        let mut provider = rustls::crypto::ring::default_provider();
+        provider.cipher_suites.sort_by_key(|suite| suite.suite() != SUITE);
+        let mut tls = ServerConfig::builder_with_provider(Arc::new(provider))
             .with_protocol_versions(&[&TLS13])
             .and_then(|builder| builder.with_no_client_auth().with_single_cert(vec![cert.der().clone()], key))
             .map_err(|e| failed(&e))?;
+        tls.ignore_client_order = true;
         Ok(Self { pem: cert.pem(), der: cert.der().to_vec(), tls: Arc::new(tls) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener, TcpStream};
+    use std::thread;
+
+    use rustls::pki_types::{CertificateDer, ServerName};
+    use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConnection};
+
+    use super::*;
+
+    #[test]
+    fn a_client_that_would_rather_have_another_cipher_suite_gets_ours() {
+        let identity = Identity::generate().unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from(identity.der.clone())).unwrap();
+        let mut provider = rustls::crypto::ring::default_provider();
+        provider.cipher_suites.sort_by_key(|suite| suite.suite() == SUITE);
+        let config = ClientConfig::builder_with_provider(Arc::new(provider)).with_protocol_versions(&[&TLS13]).unwrap();
+        let config = config.with_root_certificates(roots).with_no_client_auth();
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut client = ClientConnection::new(Arc::new(config), name).unwrap();
+
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let mut socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let server = thread::spawn(move || {
+            let mut tls = ServerConnection::new(identity.tls).unwrap();
+            tls.complete_io(&mut listener.accept().unwrap().0).unwrap();
+        });
+        client.complete_io(&mut socket).unwrap();
+        assert_eq!(client.negotiated_cipher_suite().unwrap().suite(), SUITE);
+        server.join().unwrap();
     }
 }

@@ -1,50 +1,35 @@
 //! A server that sends what it is told, when it is told.
 
-use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::io::Write;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustls::{ServerConnection, StreamOwned};
 use socket2::SockRef;
-use tungstenite::{Message, WebSocket};
+use tungstenite::Message;
 
 use crate::Error;
-use crate::certificate::Identity;
+use crate::door::{Door, Duplex, Wire};
 use crate::stack::{Venue, Want};
 
-/// How long a client may take for anything.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub use crate::door::PATIENCE;
+
 /// What the kernel may hold for a client that is behind.
 const SEND_BYTES: usize = 128 * 1024;
 
 /// Waits for clients on loopback.
 pub struct Feeder {
-    listener: TcpListener,
-    address: SocketAddr,
-    identity: Identity,
-    is_secure: bool,
+    door: Door,
 }
 
 impl Feeder {
     /// On a port that the system chooses; TLS 1.3 if `is_secure`.
     pub fn bind(is_secure: bool) -> Result<Self, Error> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
-        Ok(Self { listener, address, identity: Identity::generate()?, is_secure })
+        Ok(Self { door: Door::bind(is_secure)? })
     }
 
     /// What a client has to know.
     pub fn venue(&self, wants: &[Want], core: usize) -> Venue {
-        let scheme = if self.is_secure { "wss" } else { "ws" };
-        Venue {
-            url: format!("{scheme}://127.0.0.1:{}/websocket/v1", self.address.port()),
-            certificate_pem: self.identity.pem.clone(),
-            certificate_der: self.identity.der.clone(),
-            wants: wants.to_vec(),
-            core,
-        }
+        self.door.venue(wants, core)
     }
 
     /// The next client, as soon as it has sent its request. One that went away before that is not the next: the client
@@ -52,42 +37,12 @@ impl Feeder {
     pub fn accept(&self) -> Result<Connection, Error> {
         let started = now();
         loop {
-            match self.try_accept() {
-                Err(_) if started.elapsed() < PATIENCE => {}
-                result => return result,
+            match self.door.accept(open) {
+                Ok(Some(wire)) => return Connection::new(wire),
+                Ok(None) | Err(_) if started.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(1)),
+                Ok(None) => return Err(Error::Failed(format!("no client connected within {PATIENCE:?}"))),
+                Err(e) => return Err(e),
             }
-        }
-    }
-
-    fn try_accept(&self) -> Result<Connection, Error> {
-        let socket = self.wait_for_client()?;
-        socket.set_nonblocking(false)?;
-        socket.set_nodelay(true)?;
-        socket.set_read_timeout(Some(PATIENCE))?;
-        socket.set_write_timeout(Some(PATIENCE))?;
-        SockRef::from(&socket).set_send_buffer_size(SEND_BYTES)?;
-        if !self.is_secure {
-            let (socket, request) = open(socket)?;
-            return Ok(Connection { socket, tls: None, out: Vec::new(), request });
-        }
-        let tls = ServerConnection::new(self.identity.tls.clone()).map_err(|e| Error::failed("TLS", e))?;
-        let (StreamOwned { conn: mut tls, sock }, request) = open(StreamOwned::new(tls, socket))?;
-        tls.set_buffer_limit(None);
-        Ok(Connection { socket: sock, tls: Some(tls), out: Vec::new(), request })
-    }
-
-    fn wait_for_client(&self) -> Result<TcpStream, Error> {
-        let started = now();
-        loop {
-            match self.listener.accept() {
-                Ok((socket, _)) => return Ok(socket),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                Err(e) => return Err(e.into()),
-            }
-            if started.elapsed() > PATIENCE {
-                return Err(Error::Failed(format!("no client connected within {PATIENCE:?}")));
-            }
-            thread::sleep(Duration::from_millis(1));
         }
     }
 }
@@ -97,55 +52,39 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// Upgrades to WebSocket and reads the request.
-fn open<S: Read + Write>(stream: S) -> Result<(S, String), Error> {
+/// Upgrades to WebSocket and waits for the request. Later ones are not read.
+fn open(stream: &mut dyn Duplex) -> Result<(), Error> {
     let failed = |e: &dyn std::fmt::Display| Error::failed("a client did not open its WebSocket", e);
-    let mut socket: WebSocket<S> = tungstenite::accept(stream).map_err(|e| failed(&e))?;
-    loop {
-        match socket.read().map_err(|e| failed(&e))? {
-            Message::Text(text) => return Ok((socket.into_inner(), text.as_str().to_owned())),
-            Message::Binary(bytes) => return Ok((socket.into_inner(), String::from_utf8_lossy(&bytes).into_owned())),
-            _ => {}
-        }
-    }
+    let mut socket = tungstenite::accept(stream).map_err(|e| failed(&e))?;
+    while !matches!(socket.read().map_err(|e| failed(&e))?, Message::Text(_) | Message::Binary(_)) {}
+    Ok(())
 }
 
 /// An open connection to a client.
 pub struct Connection {
-    socket: TcpStream,
-    tls: Option<ServerConnection>,
-    out: Vec<u8>,
-    request: String,
+    wire: Wire,
 }
 
 impl Connection {
-    /// What the client asked for. Later requests are not read.
-    pub fn request(&self) -> &str {
-        &self.request
+    fn new(wire: Wire) -> Result<Self, Error> {
+        SockRef::from(&wire.socket).set_send_buffer_size(SEND_BYTES)?;
+        Ok(Self { wire })
     }
 
-    /// Adds a frame to what goes out next; under TLS in a record of its own, as the exchange sends it.
+    /// Adds a frame to what goes out next.
     pub fn push(&mut self, frame: &[u8]) -> Result<(), Error> {
-        let Some(tls) = &mut self.tls else {
-            self.out.extend_from_slice(frame);
-            return Ok(());
-        };
-        tls.writer().write_all(frame)?;
-        while tls.wants_write() {
-            tls.write_tls(&mut self.out)?;
-        }
-        Ok(())
+        Ok(self.wire.push(frame)?)
     }
 
     /// Bytes that wait for [`send`](Self::send).
     pub fn pending(&self) -> usize {
-        self.out.len()
+        self.wire.out.len()
     }
 
     /// Sends what was added, in one write as far as the kernel takes it; waits where it does not.
     pub fn send(&mut self) -> Result<(), Error> {
-        let sent = self.socket.write_all(&self.out);
-        self.out.clear();
+        let sent = self.wire.socket.write_all(&self.wire.out);
+        self.wire.out.clear();
         sent.map_err(|e| Error::failed("the client took no more", e))
     }
 }

@@ -3,14 +3,13 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::TcpStream;
 
-use rustls::{ServerConnection, StreamOwned};
+use rustls::ServerConnection;
 use serde_json::Value;
 
 use crate::Error;
-use crate::certificate::Identity;
-use crate::feeder::PATIENCE;
+use crate::door::{Door, Duplex, Wire};
 use crate::stack::Venue;
 use crate::traffic::Traffic;
 
@@ -24,10 +23,7 @@ const PONG: u8 = 0x8A;
 
 /// Connections, and the traffic that each gets its part of.
 pub struct Fleet {
-    listener: TcpListener,
-    address: SocketAddr,
-    identity: Identity,
-    is_secure: bool,
+    door: Door,
     traffic: Traffic,
     /// Of type and code: the place of the stream.
     places: HashMap<(String, String), usize>,
@@ -55,15 +51,10 @@ pub struct Sent {
 impl Fleet {
     /// Waits for clients on a loopback port that the system chooses; with TLS 1.3 if `is_secure`.
     pub fn bind(is_secure: bool, traffic: Traffic) -> Result<Self, Error> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        listener.set_nonblocking(true)?;
-        let (address, streams) = (listener.local_addr()?, traffic.streams.len());
+        let streams = traffic.streams.len();
         let places = traffic.streams.iter().cloned().zip(0..).collect();
         Ok(Self {
-            listener,
-            address,
-            identity: Identity::generate()?,
-            is_secure,
+            door: Door::bind(is_secure)?,
             traffic,
             places,
             members: Vec::new(),
@@ -78,14 +69,7 @@ impl Fleet {
 
     /// What a client has to know.
     pub fn venue(&self, core: usize) -> Venue {
-        let scheme = if self.is_secure { "wss" } else { "ws" };
-        Venue {
-            url: format!("{scheme}://127.0.0.1:{}/websocket/v1", self.address.port()),
-            certificate_pem: self.identity.pem.clone(),
-            certificate_der: self.identity.der.clone(),
-            wants: self.traffic.wants.clone(),
-            core,
-        }
+        self.door.venue(&self.traffic.wants, core)
     }
 
     /// What is sent.
@@ -120,24 +104,24 @@ impl Fleet {
 
     /// All snapshots that were asked for have been handed to the system.
     pub fn is_even(&self) -> bool {
-        self.members.iter().all(|member| member.snapshots.is_empty() && member.out.is_empty())
+        self.members.iter().all(|member| member.snapshots.is_empty() && member.wire.out.is_empty())
     }
 
     /// Some client is so far behind that it gets nothing more for now.
     pub fn is_full(&self) -> bool {
-        self.members.iter().any(|member| member.out.len() >= ROOM)
+        self.members.iter().any(|member| member.wire.out.len() >= ROOM)
     }
 
     /// Takes in new clients, obeys requests, and sends the snapshots that they call for.
     pub fn look(&mut self) -> Result<(), Error> {
-        while let Some(member) = self.accept()? {
-            self.members.push(member);
+        while let Some(wire) = self.door.accept(open)? {
+            self.members.push(Member::new(wire)?);
         }
         for place in 0..self.members.len() {
             while let Some(text) = self.members[place].read()? {
                 self.obey(place, &text)?;
             }
-            while self.members[place].out.len() < ROOM {
+            while self.members[place].wire.out.len() < ROOM {
                 let Some(stream) = self.members[place].snapshots.pop_front() else { break };
                 if self.carriers[stream] == Some(place) {
                     self.send(place, stream, None)?;
@@ -177,8 +161,8 @@ impl Fleet {
             None => &mut self.traffic.snapshots[stream],
         };
         let sent = Sent { number: self.sent, stream };
-        self.members[member].push(frame.numbered(self.sent))?;
-        self.bytes += frame.len() as u64;
+        self.members[member].wire.push(frame.numbered(self.sent))?;
+        self.bytes += frame.size() as u64;
         self.sent += 1;
         self.sent_of[stream] += 1;
         Ok(sent)
@@ -200,34 +184,12 @@ impl Fleet {
         }
         Ok(())
     }
-
-    fn accept(&self) -> Result<Option<Member>, Error> {
-        let socket = match self.listener.accept() {
-            Ok((socket, _)) => socket,
-            Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(None),
-            Err(e) => return Err(e.into()),
-        };
-        socket.set_nonblocking(false)?;
-        socket.set_nodelay(true)?;
-        socket.set_read_timeout(Some(PATIENCE))?;
-        socket.set_write_timeout(Some(PATIENCE))?;
-        let (socket, tls) = if self.is_secure {
-            let tls = ServerConnection::new(self.identity.tls.clone()).map_err(|e| Error::failed("TLS", e))?;
-            let StreamOwned { conn: mut tls, sock } = open(StreamOwned::new(tls, socket))?;
-            tls.set_buffer_limit(None);
-            (sock, Some(tls))
-        } else {
-            (open(socket)?, None)
-        };
-        socket.set_nonblocking(true)?;
-        Ok(Some(Member::new(socket, tls)))
-    }
 }
 
-/// Upgrades to WebSocket. No byte is lost: a client sends nothing before it has the answer.
-fn open<S: Read + Write>(stream: S) -> Result<S, Error> {
-    let failed = |e: &dyn std::fmt::Display| Error::failed("a client did not open its WebSocket", e);
-    Ok(tungstenite::accept(stream).map_err(|e| failed(&e))?.into_inner())
+/// Upgrades to WebSocket and waits for nothing more. No byte is lost: a client sends nothing before it has the answer.
+fn open(stream: &mut dyn Duplex) -> Result<(), Error> {
+    tungstenite::accept(stream).map_err(|e| Error::failed("a client did not open its WebSocket", e))?;
+    Ok(())
 }
 
 /// A stream as a request names it.
@@ -257,47 +219,33 @@ fn parse(text: &str) -> Result<Option<Vec<Asked>>, Error> {
 
 /// One connection.
 struct Member {
-    socket: TcpStream,
-    tls: Option<ServerConnection>,
+    wire: Wire,
     incoming: Vec<u8>,
-    out: Vec<u8>,
     /// Streams of which the state is to be sent.
     snapshots: VecDeque<usize>,
     is_gone: bool,
 }
 
 impl Member {
-    fn new(socket: TcpStream, tls: Option<ServerConnection>) -> Self {
-        Self { socket, tls, incoming: Vec::new(), out: Vec::new(), snapshots: VecDeque::new(), is_gone: false }
-    }
-
-    /// Adds a frame to what goes out; under TLS in a record of its own, as the exchange sends it.
-    fn push(&mut self, frame: &[u8]) -> Result<(), Error> {
-        let Some(tls) = &mut self.tls else {
-            self.out.extend_from_slice(frame);
-            return Ok(());
-        };
-        tls.writer().write_all(frame)?;
-        while tls.wants_write() {
-            tls.write_tls(&mut self.out)?;
-        }
-        Ok(())
+    fn new(wire: Wire) -> Result<Self, Error> {
+        wire.socket.set_nonblocking(true)?;
+        Ok(Self { wire, incoming: Vec::new(), snapshots: VecDeque::new(), is_gone: false })
     }
 
     fn flush(&mut self) -> Result<(), Error> {
         let mut written = 0;
-        while written < self.out.len() && !self.is_gone {
-            match self.socket.write(&self.out[written..]) {
+        while written < self.wire.out.len() && !self.is_gone {
+            match self.wire.socket.write(&self.wire.out[written..]) {
                 Ok(n) => written += n,
                 Err(e) if e.kind() == ErrorKind::WouldBlock => break,
                 Err(_) => self.is_gone = true,
             }
         }
         if self.is_gone {
-            self.out.clear();
+            self.wire.out.clear();
             self.snapshots.clear();
         } else {
-            self.out.drain(..written);
+            self.wire.out.drain(..written);
         }
         Ok(())
     }
@@ -310,7 +258,7 @@ impl Member {
                 PING => {
                     let mut pong = vec![PONG, payload.len() as u8];
                     pong.extend(payload);
-                    self.push(&pong)?;
+                    self.wire.push(&pong)?;
                 }
                 CLOSE => self.is_gone = true,
                 1 | 2 => return Ok(Some(String::from_utf8_lossy(&payload).into_owned())),
@@ -324,9 +272,9 @@ impl Member {
     fn receive(&mut self) -> Result<(), Error> {
         let mut bytes = [0; 4096];
         while !self.is_gone {
-            let read = match &mut self.tls {
-                None => self.socket.read(&mut bytes),
-                Some(tls) => read_tls(tls, &mut self.socket, &mut bytes),
+            let read = match &mut self.wire.tls {
+                None => self.wire.socket.read(&mut bytes),
+                Some(tls) => read_tls(tls, &mut self.wire.socket, &mut bytes),
             };
             match read {
                 Ok(0) => self.is_gone = true,

@@ -9,6 +9,7 @@
 
 mod certificate;
 mod cpu;
+mod door;
 mod error;
 pub mod feeder;
 pub mod fleet;
@@ -20,6 +21,7 @@ pub mod rounds;
 pub mod stack;
 pub mod stacks;
 pub mod traffic;
+pub mod turn;
 
 pub use cpu::{pin_here, process_cpu, thread_cpu};
 pub use error::Error;

@@ -161,6 +161,19 @@ impl<'a> Session<'a> {
         Ok(Paced { latency, disturbed: part(disturbed), missed: part(missed) })
     }
 
+    /// Sends frames as fast as it goes, each in a write of its own: how many a second.
+    pub fn send_singly(&mut self, frames: u64) -> Result<f64, Error> {
+        let started = self.clock.now();
+        for _ in 0..frames {
+            self.push()?;
+            self.connection.send()?;
+            while self.see().is_some() {}
+        }
+        let time = self.clock.now().since(started);
+        self.catch_up()?;
+        Ok(frames as f64 / time.as_secs_f64())
+    }
+
     /// Sends so many frames in one write, again and again, and measures from the write until the last of them is seen.
     pub fn burst(&mut self, frames: usize, times: usize) -> Result<Histogram<u64>, Error> {
         const PAUSE: Duration = Duration::from_millis(1);

@@ -21,7 +21,6 @@ pub fn tickers(markets: usize) -> Result<Traffic, Error> {
     Ok(Traffic {
         snapshots: codes.iter().enumerate().map(frame).collect::<Result<_, _>>()?,
         frames: Vec::new(),
-        per_second: 0.0,
         streams: codes.iter().map(|code| ("ticker".to_owned(), code.clone())).collect(),
         wants: vec![Want { data_type: "ticker".to_owned(), codes }],
     })

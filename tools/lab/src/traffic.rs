@@ -45,8 +45,6 @@ pub struct Traffic {
     pub snapshots: Vec<Frame>,
     /// The messages after them, in the order of the recording.
     pub frames: Vec<Frame>,
-    /// How many of those would come in a second of the exchange's time.
-    pub per_second: f64,
 }
 
 /// What is recorded.
@@ -85,8 +83,8 @@ impl Recording {
             } {
                 ignored.clear();
             }
-            for (at, payload) in messages.try_iter() {
-                recorded.add(at, &payload)?;
+            for payload in messages.try_iter() {
+                recorded.add(&payload)?;
             }
         }
         recorded.finish(self.frames)
@@ -117,12 +115,12 @@ fn masked(payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-struct Tape(Sender<(u64, Vec<u8>)>);
+struct Tape(Sender<Vec<u8>>);
 
 impl Observer for Tape {
-    fn sent(&mut self, sent_ns: u64, _conn: ConnId, payload: &[u8]) {
+    fn sent(&mut self, _sent_ns: u64, _conn: ConnId, payload: &[u8]) {
         // The recording may have enough.
-        let _ = self.0.send((sent_ns, payload.to_vec()));
+        let _ = self.0.send(payload.to_vec());
     }
 }
 
@@ -133,12 +131,10 @@ struct Recorded {
     streams: Vec<(String, String)>,
     snapshots: Vec<Frame>,
     frames: Vec<Frame>,
-    first: Option<u64>,
-    last: u64,
 }
 
 impl Recorded {
-    fn add(&mut self, at: u64, payload: &[u8]) -> Result<(), Error> {
+    fn add(&mut self, payload: &[u8]) -> Result<(), Error> {
         let message: Value = serde_json::from_slice(payload).map_err(|e| Error::failed("not a message", e))?;
         let (Some(data_type), Some(code)) = (message["type"].as_str(), message["code"].as_str()) else {
             return Err(Error::Failed(format!("the exchange answered {message}")));
@@ -151,20 +147,17 @@ impl Recorded {
             self.streams.push(stream);
             self.snapshots.push(frame);
         } else {
-            (self.first, self.last) = (self.first.or(Some(at)), at);
             self.frames.push(frame);
         }
         Ok(())
     }
 
     fn finish(self, enough: usize) -> Result<Traffic, Error> {
-        let Self { wants, streams, snapshots, frames, first, last, .. } = self;
+        let Self { wants, streams, snapshots, frames, .. } = self;
         if frames.len() < enough {
             return Err(Error::Failed(format!("an hour of the exchange had only {} messages", frames.len())));
         }
-        let seconds = last.saturating_sub(first.unwrap_or(last)).max(1) as f64 / SECOND as f64;
-        let per_second = frames.len() as f64 / seconds;
-        Ok(Traffic { wants, streams, snapshots, frames, per_second })
+        Ok(Traffic { wants, streams, snapshots, frames })
     }
 }
 
@@ -206,13 +199,8 @@ impl Frame {
     }
 
     /// Its size on the wire before encryption.
-    pub fn len(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.bytes.len()
-    }
-
-    /// No frame is empty.
-    pub fn is_empty(&self) -> bool {
-        false
     }
 }
 
@@ -242,7 +230,7 @@ mod tests {
     fn a_recording_repeats_itself_and_knows_its_streams() {
         let (one, two) = (recording().run().unwrap(), recording().run().unwrap());
         assert_eq!((one.snapshots.len(), one.streams.len()), (10, 10));
-        assert!(one.frames.len() >= 200 && one.per_second > 0.0);
+        assert!(one.frames.len() >= 200);
         assert!(one.frames.iter().zip(&two.frames).all(|(one, two)| one.bytes == two.bytes));
         assert!(one.wants[1].codes.iter().all(|code| code.ends_with(".15")));
     }
@@ -252,7 +240,7 @@ mod tests {
         let mut traffic = recording().run().unwrap();
         let trade = traffic.streams.iter().position(|(data_type, _)| data_type == "trade").unwrap();
         let frame = traffic.snapshots.iter_mut().find(|frame| frame.stream == trade).unwrap();
-        let size = frame.len();
+        let size = frame.size();
         let messages = [7, 8].map(|n| {
             assert_eq!(frame.numbered(n).len(), size);
             serde_json::from_slice::<Value>(frame.payload()).unwrap()

@@ -37,7 +37,7 @@ Clients:
   tokio-tungstenite + serde_json   tokio, DashMap, tokio's broadcast channel
   fastwebsockets + sonic-rs        the same with other parts
   mio + tungstenite + simd-json    arc-swap, rtrb; parks or spins
-  bare socket                      decodes nothing: the floor
+  bare socket                      decodes nothing: the floor; shows how many single sends a second the feeder can do
 
 {EXIT_CODES}"))]
     Peers(BenchArgs),

@@ -2,17 +2,17 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use hdrhistogram::Histogram;
 use hoga_lab::feeder::Feeder;
-use hoga_lab::load::Session;
 use hoga_lab::report::{Figure, Measured, Report, Target};
 use hoga_lab::rounds::{self, Column, Contestant, Course, Line};
 use hoga_lab::stack::Wait;
-use hoga_lab::stacks::{Floor, Hoga};
+use hoga_lab::stacks::Hoga;
 use hoga_lab::traffic::{Recording, Traffic};
-use hoga_lab::{Error, Stack, pin_here};
+use hoga_lab::turn::{
+    Amount, Client, FEEDER_CORE, FLOOR, RATES, Turn, above_floor, burst_table, find, near_limit, rate_table,
+};
+use hoga_lab::{Error, pin_here};
 
 use crate::args::BenchArgs;
 use crate::end::{Interrupt, outcome};
@@ -20,27 +20,10 @@ use crate::stacks::{FastWebSockets, Mio, Tokio, TokioTungstenite};
 
 const MARKETS: usize = 256;
 const MESSAGES: usize = 4096;
-/// This thread feeds and reads on the first; the client has the other.
-const CORES: [usize; 2] = [0, 1];
-const RATES: [u64; 3] = [10_000, 50_000, 100_000];
 const BURST: usize = 256;
-
-const COST: [Column; 3] =
-    [Column::cost("CPU ns/frame", ""), Column::output("frames/s", ""), Column::tail("missed", "%")];
-const LATENCY: [Column; 4] =
-    [Column::cost("p50", "µs"), Column::cost("p99", "µs"), Column::tail("p99.9", "µs"), Column::tail("left out", "%")];
-const DRAIN: [Column; 2] = [Column::cost("p50", "µs"), Column::cost("p99", "µs")];
-
-/// Who takes part.
-#[derive(Clone, Copy)]
-struct Client {
-    name: &'static str,
-    stack: &'static dyn Stack,
-}
 
 const HOGA_PARK: Client = Client { name: "hoga, park", stack: &Hoga { wait: Wait::Park } };
 const HOGA_SPIN: Client = Client { name: "hoga, spin", stack: &Hoga { wait: Wait::Spin } };
-const FLOOR: Client = Client { name: "bare socket, spin", stack: &Floor { wait: Wait::Spin } };
 const TUNGSTENITE: Client = Client { name: "tokio-tungstenite + serde_json", stack: &Tokio(TokioTungstenite) };
 const FAST: Client = Client { name: "fastwebsockets + sonic-rs", stack: &Tokio(FastWebSockets) };
 const MIO_PARK: Client = Client { name: "mio + tungstenite + simd-json, park", stack: &Mio { wait: Wait::Park } };
@@ -50,28 +33,11 @@ const MIO_SPIN: Client = Client { name: "mio + tungstenite + simd-json, spin", s
 const PAIRS: [(Client, &[Client]); 2] =
     [(HOGA_PARK, &[TUNGSTENITE, FAST, MIO_PARK]), (HOGA_SPIN, &[TUNGSTENITE, FAST, MIO_PARK, MIO_SPIN])];
 
-/// How much of each there is in a turn.
-#[derive(Clone, Copy)]
-struct Amount {
-    frames: u64,
-    pace: Duration,
-    bursts: usize,
-}
-
-impl Amount {
-    /// So much that a minute has some rounds; with more time there are more of them, for steadier medians.
-    fn of(time: Duration) -> Self {
-        let frames = (time.as_millis() as u64).clamp(1_000, 60_000);
-        let pace = (time / 300).clamp(Duration::from_millis(5), Duration::from_millis(200));
-        Self { frames, pace, bursts: (time.as_secs() as usize).clamp(5, 60) }
-    }
-}
-
 /// Measures and prints.
 pub fn run(args: &BenchArgs) -> Result<(), Error> {
     let interrupt = Interrupt::catch()?;
     // Where that is not allowed, the figures say so by their range.
-    pin_here(CORES[0]);
+    pin_here(FEEDER_CORE);
     let lab = Lab::new(Amount::of(args.time()))?;
     let course = Course { time: args.time(), warm_up: 0, is_over: &|| interrupt.is_asked() };
     let lines = rounds::run(lab.contestants(), &course)?;
@@ -79,6 +45,7 @@ pub fn run(args: &BenchArgs) -> Result<(), Error> {
         BTreeMap::from([("seconds".to_owned(), args.time().as_secs().into()), ("markets".to_owned(), MARKETS.into())]);
     let mut report = Report::new("hoga-peers peers", settings, &lines, targets(&lines));
     report.lines.extend(ratios(&lines));
+    report.notes = near_limit(&lines);
     outcome(&report, args)
 }
 
@@ -86,7 +53,6 @@ pub fn run(args: &BenchArgs) -> Result<(), Error> {
 struct Lab {
     plain: Feeder,
     secure: Feeder,
-    // A turn has one of them to itself.
     tickers: RefCell<Traffic>,
     trades: RefCell<Traffic>,
     books: RefCell<Traffic>,
@@ -110,98 +76,33 @@ impl Lab {
     }
 
     fn contestants(&self) -> Vec<Contestant<'_>> {
+        let turn = |traffic, feeder| Turn { traffic, feeder, amount: self.amount };
+        let (plain, secure) = (turn(&self.tickers, &self.plain), turn(&self.tickers, &self.secure));
         let mut all = Vec::new();
         let saturated = [
-            ("ticker, plain", &self.tickers, &self.plain),
-            ("ticker, TLS", &self.tickers, &self.secure),
-            ("trade, plain", &self.trades, &self.plain),
-            ("book of 30, plain", &self.books, &self.plain),
+            (TICKER_PLAIN, plain),
+            (TICKER_TLS, secure),
+            ("trade, plain", turn(&self.trades, &self.plain)),
+            ("book of 30, plain", turn(&self.books, &self.plain)),
         ];
-        for (what, traffic, feeder) in saturated {
+        for (what, turn) in saturated {
             let clients = [HOGA_PARK, TUNGSTENITE, FAST, MIO_PARK];
-            all.extend(clients.map(|client| self.saturated(client, what, traffic, feeder)));
+            all.extend(clients.map(|client| turn.saturated(saturated_table(what), client.name, client)));
         }
+        all.push(plain.limit());
         let clients = [HOGA_PARK, HOGA_SPIN, FLOOR, TUNGSTENITE, FAST, MIO_PARK, MIO_SPIN];
-        all.extend(clients.map(|client| self.plain(client)));
+        all.extend(clients.map(|client| plain.timed(TICKER_PLAIN, client, &RATES, &[BURST])));
         let clients = [HOGA_PARK, HOGA_SPIN, TUNGSTENITE, FAST, MIO_PARK, MIO_SPIN];
-        all.extend(clients.map(|client| self.secure(client)));
+        all.extend(clients.map(|client| secure.timed(TICKER_TLS, client, &[], &[BURST])));
         all
     }
-
-    /// As much as a client can take.
-    fn saturated<'a>(
-        &self,
-        client: Client,
-        what: &str,
-        traffic: &'a RefCell<Traffic>,
-        feeder: &'a Feeder,
-    ) -> Contestant<'a> {
-        let frames = self.amount.frames;
-        Contestant::new(vec![Line::new(saturated_table(what), client.name, &COST)], move || {
-            let mut traffic = traffic.borrow_mut();
-            let mut session = Session::start(client.stack, feeder, &mut traffic, CORES[1])?;
-            session.saturate(frames / 10)?;
-            let spent = session.saturate(frames)?;
-            Ok(vec![vec![spent.cpu_ns, spent.frames_per_second, 100.0 * spent.missed]])
-        })
-    }
-
-    /// Tickers at fixed rates and in bursts, plain.
-    fn plain(&self, client: Client) -> Contestant<'_> {
-        let rate = |rate: &u64| Line::new(rate_table(*rate), client.name, &LATENCY);
-        let mut lines: Vec<_> = RATES.iter().map(rate).collect();
-        lines.push(Line::new(PLAIN_BURST, client.name, &DRAIN));
-        let amount = self.amount;
-        Contestant::new(lines, move || {
-            let mut traffic = self.tickers.borrow_mut();
-            let mut session = Session::start(client.stack, &self.plain, &mut traffic, CORES[1])?;
-            session.pace(RATES[0], amount.pace / 10)?;
-            let mut figures = Vec::new();
-            for rate in RATES {
-                let paced = session.pace(rate, amount.pace)?;
-                let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|part| quantile(&paced.latency, part));
-                figures.push(vec![p50, p99, p999, 100.0 * paced.disturbed, 100.0 * paced.missed]);
-            }
-            figures.push(drain(&mut session, amount)?);
-            Ok(figures)
-        })
-    }
-
-    /// Tickers in bursts over TLS.
-    fn secure(&self, client: Client) -> Contestant<'_> {
-        let amount = self.amount;
-        Contestant::new(vec![Line::new(TLS_BURST, client.name, &DRAIN)], move || {
-            let mut traffic = self.tickers.borrow_mut();
-            let mut session = Session::start(client.stack, &self.secure, &mut traffic, CORES[1])?;
-            session.burst(BURST, amount.bursts / 10)?;
-            Ok(vec![drain(&mut session, amount)?])
-        })
-    }
 }
 
-fn drain(session: &mut Session<'_>, amount: Amount) -> Result<Vec<f64>, Error> {
-    let latency = session.burst(BURST, amount.bursts)?;
-    Ok(vec![quantile(&latency, 0.5), quantile(&latency, 0.99)])
-}
-
-/// In µs.
-fn quantile(latency: &Histogram<u64>, part: f64) -> f64 {
-    latency.value_at_quantile(part) as f64 / 1e3
-}
-
-const PLAIN_BURST: &str = "ticker, plain, bursts of 256";
-const TLS_BURST: &str = "ticker, TLS, bursts of 256";
+const TICKER_PLAIN: &str = "ticker, plain";
+const TICKER_TLS: &str = "ticker, TLS";
 
 fn saturated_table(what: &str) -> String {
     format!("saturated, {what}")
-}
-
-fn rate_table(rate: u64) -> String {
-    format!("ticker, plain, {} k/s", rate / 1000)
-}
-
-fn find<'a>(lines: &'a [Line], table: &str, client: Client) -> Option<&'a Line> {
-    lines.iter().find(|line| line.table == table && line.name == client.name)
 }
 
 /// hoga's figures as parts of each peer's, round by round.
@@ -259,7 +160,7 @@ fn targets(lines: &[Line]) -> Vec<Target> {
             most,
         })
     };
-    let (plain, secure) = (saturated_table("ticker, plain"), saturated_table("ticker, TLS"));
+    let (plain, secure) = (saturated_table(TICKER_PLAIN), saturated_table(TICKER_TLS));
     let mut all = vec![
         ratio(&plain, HOGA_PARK, TUNGSTENITE, 0, 1.0 / 5.0),
         ratio(&plain, HOGA_PARK, FAST, 0, 1.0 / 3.3),
@@ -267,23 +168,12 @@ fn targets(lines: &[Line]) -> Vec<Target> {
         ratio(&secure, HOGA_PARK, FAST, 0, 1.0 / 2.8),
     ];
     for rate in RATES {
-        let table = rate_table(rate);
+        let table = rate_table(TICKER_PLAIN, rate);
         all.push(ratio(&table, HOGA_SPIN, TUNGSTENITE, 0, 1.0 / 2.4));
         all.push(ratio(&table, HOGA_SPIN, TUNGSTENITE, 1, 1.0 / 4.0));
-        all.push(above_floor(lines, &table));
+        all.push(above_floor(lines, &table, HOGA_SPIN));
     }
-    all.push(ratio(PLAIN_BURST, HOGA_SPIN, TUNGSTENITE, 0, 1.0 / 6.0));
-    all.push(ratio(TLS_BURST, HOGA_SPIN, TUNGSTENITE, 0, 1.0 / 3.0));
+    all.push(ratio(&burst_table(TICKER_PLAIN, BURST), HOGA_SPIN, TUNGSTENITE, 0, 1.0 / 6.0));
+    all.push(ratio(&burst_table(TICKER_TLS, BURST), HOGA_SPIN, TUNGSTENITE, 0, 1.0 / 3.0));
     all.into_iter().flatten().collect()
-}
-
-fn above_floor(lines: &[Line], table: &str) -> Option<Target> {
-    let above = find(lines, table, HOGA_SPIN)?.difference(find(lines, table, FLOOR)?, 0);
-    Some(Target {
-        name: format!("{table}, p50: {} above {}", HOGA_SPIN.name, FLOOR.name),
-        unit: " µs".to_owned(),
-        value: above.median,
-        range: Some((above.min, above.max)),
-        most: 0.5,
-    })
 }

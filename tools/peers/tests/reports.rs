@@ -40,6 +40,7 @@ fn peers_has_every_client_and_its_ratios() {
     let tables = texts(&report, "table");
     assert_contains(&tables, &["saturated, ticker, plain", "saturated, ticker, TLS", "ticker, plain, 100 k/s"]);
     assert_contains(&tables, &["ticker, plain, bursts of 256", "ratios, ticker, TLS, bursts of 256"]);
+    assert_contains(&tables, &["one by one, plain"]);
     assert_eq!(report["targets"].as_array().unwrap().len(), 15);
 }
 
