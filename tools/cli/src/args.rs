@@ -73,10 +73,11 @@ pub enum BenchCommand {
 Example: hoga bench e2e --quick
          hoga bench e2e --json > before.json; … ; hoga bench e2e --baseline before.json
 
-A feeder sends prepared messages of 256 markets, plain and over TLS 1.3: as many as the engine takes (CPU time of all
-its threads for each frame), at fixed rates (from the moment a message is due until the strategy has popped it), and in
-bursts (from the write until the strategy has popped the last). The strategy is on the feeder's core, the engine has the
-other. A bare socket that decodes nothing is the floor; it also shows how many single sends a second the feeder can do.
+A feeder sends prepared messages of 256 markets, plain and over TLS 1.3: as many as the engine
+takes (CPU time of all its threads for each frame), at fixed rates (from the moment a message is
+due until the strategy has popped it), and in bursts (from the write until the strategy has popped
+the last). The strategy is on the feeder's core, the engine has the other. A bare socket that
+decodes nothing is the floor; it also shows how many single sends a second the feeder can do.
 
 Exit codes:
   0    measured
@@ -89,8 +90,8 @@ Exit codes:
     #[command(after_help = "\
 Example: hoga bench fanout --quick
 
-All are measured by turns, so that whatever else the machine does disturbs them alike; ratios are medians of what was
-measured in the same round. It keeps two cores busy.
+All are measured by turns, so that whatever else the machine does disturbs them alike; ratios are
+medians of what was measured in the same round. It keeps two cores busy.
 
 Exit codes:
   0    measured
@@ -101,26 +102,27 @@ Exit codes:
     #[command(after_help = "\
 Example: hoga bench formats --quick
 
-A simulated exchange in this process sends the same to four connections, each in its own format. All are read by turns;
-ratios of times are medians of what was measured in the same round. `hoga formats` does the same with recorded messages.
+A simulated exchange in this process sends the same to four connections, each in its own format.
+All are read by turns; ratios of times are medians of what was measured in the same round. `hoga
+formats` does the same with recorded messages.
 
 Exit codes:
   0    measured
-  1    with --check, short keys saved less than 20 % of the bytes, or some format took 25 % longer to read than DEFAULT;
-       stderr says which
+  1    with --check, short keys saved less than 20 % of the bytes, or some format took 25 % longer
+       to read than DEFAULT; stderr says which
   130  interrupted by Ctrl-C or SIGTERM")]
     Formats(BenchFormatsArgs),
     /// Whether readers that stand still, block, fail or panic change what the others get, and how soon.
     #[command(after_help = "\
 Example: hoga bench isolation --quick
 
-Four readers follow every trade of a simulated exchange in this process. By turns of a second they are alone, or beside
-three callbacks that panic, fail and block, and two feeds that nobody reads.
+Four readers follow every trade of a simulated exchange in this process. By turns of a second they
+are alone, or beside three callbacks that panic, fail and block, and two feeds that nobody reads.
 
 Exit codes:
   0    measured
-  1    with --check, the others' p99 was more than 10 % longer in the median of all rounds, or an offender was not
-       quarantined; stderr says which
+  1    with --check, the others' p99 was more than 10 % longer in the median of all rounds, or an
+       offender was not quarantined; stderr says which
   130  interrupted by Ctrl-C or SIGTERM")]
     Isolation(BenchArgs),
     /// Thousands of streams, demands and feeds at many times the exchange's rate: losses, latency, CPU, memory.
@@ -128,23 +130,25 @@ Exit codes:
 Example: hoga bench load --quick
          hoga bench load --streams 4200 --connections 1 --rate 100
 
-A server of prepared messages in this process carries, over TLS 1.3 on loopback, tickers, trades, order books of 30
-levels, and candles of a second and of a minute. At rate 1 every market has as many order books as the average market
-of Upbit had when all 855 of them brought 785 a second (2.2 MB/s), and the other types come as the simulated exchange
-mixes them in. Messages are spread evenly; each counts from when it was due until a feed's reader has popped it.
+A server of prepared messages in this process carries, over TLS 1.3 on loopback, tickers, trades,
+order books of 30 levels, and candles of a second and of a minute. At rate 1 every market has as
+many order books as the average market of Upbit had when all 855 of them brought 785 a second (2.2
+MB/s), and the other types come as the simulated exchange mixes them in. Messages are spread
+evenly; each counts from when it was due until a feed's reader has popped it.
 
-The feeds have five streams each and take turns in what becomes of what is not read in time: a quarter keep all
-(drop-newest, with room for --pause), a quarter drop the oldest, conflate, or throttle to 100 ms; the latter two are not
-in the latencies. One thread sends and reads, on a core of its own; all of the engine has the other. Every message that was
-sent is looked for in the account of every feed that should have it: received = delivered + dropped + conflated +
-filtered + queued. `off` is by how much sender, accounts and readers disagree. What is printed are medians of each
-column by itself. Where less than all of the rate is kept, `sender CPU` tells whether the sender was the limit: it
-spins, so it has all of its core, and less means that somebody else did.
+The feeds have five streams each and take turns in what becomes of what is not read in time: a
+quarter keep all (drop-newest, with room for --pause), a quarter drop the oldest, conflate, or
+throttle to 100 ms; the latter two are not in the latencies. One thread sends and reads, on a core
+of its own; all of the engine has the other. Every message that was sent is looked for in the
+account of every feed that should have it: received = delivered + dropped + conflated + filtered +
+queued. `off` is by how much sender, accounts and readers disagree. What is printed are medians of
+each column by itself. Where less than all of the rate is kept, `sender CPU` tells whether the
+sender was the limit: it spins, so it has all of its core, and less means that somebody else did.
 
 Exit codes:
   0    measured
-  1    with --check: a feed with room lost something, an account does not add up, p99 at rate 10 or the memory of a
-       ticker stream was above its target; stderr says which
+  1    with --check: a feed with room lost something, an account does not add up, p99 at rate 10
+       or the memory of a ticker stream was above its target; stderr says which
   130  interrupted by Ctrl-C or SIGTERM")]
     Load(LoadArgs),
     /// Reading the pool, reading a feed, or being called: what each costs, and how old the data is when it is used.
@@ -152,13 +156,16 @@ Exit codes:
 Example: hoga bench models --quick
 
 The tickers of 100 markets, sent one by one, and one strategy that reads them, by turns as
-  pull      looks at the newest values of all markets every so often: for who decides at moments of his own and needs
-            only the newest; what changed twice between two looks is seen once
+  pull      looks at the newest values of all markets every so often: for who decides at moments
+            of his own and needs only the newest; what changed twice between two looks is seen
+            once
   ring      reads a feed, every so often or whenever it is woken: for who must see every change
-  callback  is called with every change, on a thread that the engine starts: for who has no thread of his own
-`to use` is the time from the write to the socket until the strategy had the value in its hands, `age` that since the
-engine received it. The strategy shares its core with the sender, which sleeps between two messages; a strategy that
-spins needs a core for itself and is measured by `hoga bench e2e`.
+  callback  is called with every change, on a thread that the engine starts: for who has no thread
+            of his own
+`to use` is the time from the write to the socket until the strategy had the value in its hands,
+`age` that since the engine received it. The strategy shares its core with the sender, which
+sleeps between two messages; a strategy that spins needs a core for itself and is measured by
+`hoga bench e2e`.
 
 Exit codes:
   0    measured
@@ -250,11 +257,12 @@ pub struct BenchFormatsArgs {
 Example: hoga formats day.jsonl
          hoga formats day.jsonl --convert simple_list | head
 
-Each line of a file is a message: alone, behind a time and a tab, as b'…' behind a time and a colon, or as
-`hoga exchange --log` writes it. Other lines are passed over and counted, by what they are.
+Each line of a file is a message: alone, behind a time and a tab, as b'…' behind a time and a
+colon, or as `hoga exchange --log` writes it. Other lines are passed over and counted, by what
+they are.
 
-Messages are converted from the format they are in to the other three: keys change and values do not, whereas the
-exchange spells some numbers differently in different formats.
+Messages are converted from the format they are in to the other three: keys change and values do
+not, whereas the exchange spells some numbers differently in different formats.
 
 Exit codes:
   0    done, or the reader of the output went away

@@ -28,16 +28,18 @@ Examples:
   hoga-peers peers --quick
   hoga-peers peers --time 10m --json > peers.json
 
-The same feeder sends the same prepared messages of 256 markets to each client in turn, plain and over TLS 1.3: as many
-as it takes (CPU time of all its threads for each frame), at fixed rates (from the moment a message is due until the
-strategy has it), and in bursts (from the write until the strategy has the last). The strategy is on the feeder's core,
-the client has the other. Ratios are of the same round: the median of all rounds, and the least and the most.
+The same feeder sends the same prepared messages of 256 markets to each client in turn, plain and
+over TLS 1.3: as many as it takes (CPU time of all its threads for each frame), at fixed rates
+(from the moment a message is due until the strategy has it), and in bursts (from the write until
+the strategy has the last). The strategy is on the feeder's core, the client has the other. Ratios
+are of the same round: the median of all rounds, and the least and the most.
 
 Clients:
   tokio-tungstenite + serde_json   tokio, DashMap, tokio's broadcast channel
   fastwebsockets + sonic-rs        the same with other parts
   mio + tungstenite + simd-json    arc-swap, rtrb; parks or spins
-  bare socket                      decodes nothing: the floor; shows how many single sends a second the feeder can do
+  bare socket                      decodes nothing: the floor; shows how many single sends a
+       second the feeder can do
 
 {EXIT_CODES}"))]
     Peers(BenchArgs),
@@ -47,9 +49,10 @@ Examples:
   hoga-peers stages --quick
   hoga-peers stages --time 5m --check
 
-JSON: a message of the simulated exchange into a struct of all its fields. Frames: 960 bytes each, out of a socket that
-gives all it has (bulk), or one frame for each read. Pool: a load by a strategy whose value is the same as before, or
-another; and a publication where one thread, or 64, have ever read.
+JSON: a message of the simulated exchange into a struct of all its fields. Frames: 960 bytes each,
+out of a socket that gives all it has (bulk), or one frame for each read. Pool: a load by a
+strategy whose value is the same as before, or another; and a publication where one thread, or 64,
+have ever read.
 
 {EXIT_CODES}"))]
     Stages(BenchArgs),
