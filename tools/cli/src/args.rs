@@ -208,7 +208,8 @@ pub struct E2eArgs {
     /// A report of --json to compare with: medians of cost, latency and rate.
     #[arg(long, value_name = "FILE")]
     pub baseline: Option<PathBuf>,
-    /// With --baseline: how much worse a median may be, in percent.
+    /// With --baseline: how much worse a median may be, in percent. As long as the best round is as
+    /// good as the baseline's worst, a figure counts as no worse.
     #[arg(long, value_name = "PERCENT", default_value_t = 20, requires = "baseline")]
     max_loss: u16,
 }
