@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use hoga::config::{Endpoint, InvalidEndpoint};
+use hoga::config::{Endpoint, FormatChoice, FormatRule, InvalidEndpoint};
 use hoga::feed::Overflow;
 use hoga::model::{DataType, Format};
 use hoga::plan::{InvalidCode, Target};
@@ -326,9 +326,10 @@ pub struct WatchArgs {
     /// Spreads the streams over so many connections.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub connections: usize,
-    /// How the exchange shall write; what is printed is the same.
-    #[arg(long, value_enum, default_value = "default")]
-    pub format: FormatArg,
+    /// How the exchange shall write: default, simple, json_list, simple_list, or auto, which finds the cheapest while it
+    /// runs (-v says why). What is printed is the same.
+    #[arg(long, default_value = "default", value_parser = format_choice)]
+    pub format: FormatChoice,
     /// kr, sg, id, th, bithumb, or an address: wss://…, or ws://… on loopback.
     #[arg(long, default_value = "kr", value_parser = endpoint)]
     pub endpoint: Endpoint,
@@ -492,6 +493,16 @@ fn data_type(name: &str) -> Result<DataType, String> {
     })
 }
 
+fn format_choice(name: &str) -> Result<FormatChoice, String> {
+    if name == "auto" {
+        return Ok(FormatRule::default().into());
+    }
+    let format = FormatArg::from_str(name, false);
+    format
+        .map(|format| Format::from(format).into())
+        .map_err(|_| "the formats are default, simple, json_list, simple_list, and auto".to_owned())
+}
+
 fn endpoint(text: &str) -> Result<Endpoint, InvalidEndpoint> {
     match text {
         "kr" => Ok(Endpoint::korea()),
@@ -531,6 +542,13 @@ mod tests {
     fn nothing_is_dropped_before_4096_events_wait_unless_said_otherwise() {
         let Command::Watch(watch) = Cli::parse_from(["hoga", "watch", "KRW-BTC"]).chosen() else { panic!("not watch") };
         assert_eq!((watch.overflow, watch.slow), (Overflow::DropNewest { capacity: 4096 }, None));
+    }
+
+    #[test]
+    fn a_format_is_one_of_four_or_found_by_a_rule() {
+        assert_eq!(format_choice("json_list"), Ok(FormatChoice::Fixed(Format::JsonList)));
+        assert_eq!(format_choice("auto"), Ok(FormatChoice::Auto(FormatRule::default())));
+        assert!(format_choice("SIMPLE").unwrap_err().contains("auto"));
     }
 
     #[test]

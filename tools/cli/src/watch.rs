@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hoga::engine::{Engine, Feed, Lifecycle};
 use hoga::feed::{Item, Update};
-use hoga::model::{DataType, Format, Nanos};
+use hoga::model::{DataType, Nanos};
 use hoga::plan::{PlanStats, Subscription, Target};
 
 use crate::args::{Only, WatchArgs};
@@ -35,7 +35,7 @@ const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(3);
 pub fn run(args: WatchArgs) -> Result<(), Failure> {
     let interrupt = Interrupt::catch()?;
     let asked = subscription(&args)?;
-    let mut builder = Engine::builder().endpoint(args.endpoint.clone()).format(Format::from(args.format));
+    let mut builder = Engine::builder().endpoint(args.endpoint.clone()).format(args.format);
     builder = builder.connections(args.connections).measure_latencies(args.latencies);
     if args.codes.iter().any(|code| matches!(code, Target::Pattern(_))) {
         builder = builder.rest_markets(MARKETS_EVERY);
