@@ -76,7 +76,7 @@ impl<'a> Session<'a> {
 
     /// Sends frames as fast as the client takes them.
     pub fn saturate(&mut self, frames: u64) -> Result<Saturated, Error> {
-        let (started, cpu, missed) = (self.clock.now(), stack_cpu(), self.strategy.missed());
+        let (started, cpu, missed) = (self.clock.now(), self.cpu(), self.strategy.missed());
         for _ in 0..frames {
             self.push()?;
             if self.connection.pending() >= BATCH {
@@ -86,8 +86,8 @@ impl<'a> Session<'a> {
         }
         self.connection.send()?;
         self.catch_up()?;
-        // Of a few frames it may be less than what passes between the two clocks of `stack_cpu`.
-        let (time, cpu) = (self.clock.now().since(started), stack_cpu().saturating_sub(cpu));
+        // Of a few frames it may be less than what passes between the two clocks of `cpu`.
+        let (time, cpu) = (self.clock.now().since(started), self.cpu().saturating_sub(cpu));
         Ok(Saturated {
             cpu_ns: cpu.as_nanos() as f64 / frames as f64,
             frames_per_second: frames as f64 / time.as_secs_f64(),
@@ -210,6 +210,11 @@ impl<'a> Session<'a> {
         Some(n)
     }
 
+    /// CPU time of the client: that of everybody but this thread, unless it is a process of its own.
+    fn cpu(&self) -> Duration {
+        self.strategy.cpu().unwrap_or_else(|| process_cpu().saturating_sub(thread_cpu()))
+    }
+
     /// Waits until the strategy has seen the last message.
     fn catch_up(&mut self) -> Result<(), Error> {
         let patience: Nanos = self.clock.now() + PATIENCE;
@@ -223,11 +228,6 @@ impl<'a> Session<'a> {
         }
         Ok(())
     }
-}
-
-/// CPU time of everybody but this thread.
-fn stack_cpu() -> Duration {
-    process_cpu().saturating_sub(thread_cpu())
 }
 
 fn histogram() -> Result<Histogram<u64>, Error> {

@@ -85,4 +85,9 @@ pub trait Strategy {
 
     /// Updates that the queue could not hold, so far.
     fn missed(&self) -> u64;
+
+    /// CPU time so far of a client that is a process of its own.
+    fn cpu(&self) -> Option<Duration> {
+        None
+    }
 }

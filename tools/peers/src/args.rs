@@ -38,6 +38,8 @@ Clients:
   tokio-tungstenite + serde_json   tokio, DashMap, tokio's broadcast channel
   fastwebsockets + sonic-rs        the same with other parts
   mio + tungstenite + simd-json    arc-swap, rtrb; parks or spins
+  picows + orjson                  Python, in a process of its own, if python3 has both packages;
+       on uvloop if that is there as well
   bare socket                      decodes nothing: the floor; shows how many single sends a
        second the feeder can do
 

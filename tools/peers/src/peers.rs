@@ -16,7 +16,7 @@ use hoga_lab::{Error, pin_here};
 
 use crate::args::BenchArgs;
 use crate::end::{Interrupt, outcome};
-use crate::stacks::{FastWebSockets, Mio, Tokio, TokioTungstenite};
+use crate::stacks::{FastWebSockets, Mio, Picows, Tokio, TokioTungstenite};
 
 const MARKETS: usize = 256;
 const MESSAGES: usize = 4096;
@@ -28,17 +28,22 @@ const TUNGSTENITE: Client = Client { name: "tokio-tungstenite + serde_json", sta
 const FAST: Client = Client { name: "fastwebsockets + sonic-rs", stack: &Tokio(FastWebSockets) };
 const MIO_PARK: Client = Client { name: "mio + tungstenite + simd-json, park", stack: &Mio { wait: Wait::Park } };
 const MIO_SPIN: Client = Client { name: "mio + tungstenite + simd-json, spin", stack: &Mio { wait: Wait::Spin } };
+/// Where it is installed.
+const PICOWS: Client = Client { name: "picows + orjson", stack: &Picows };
 
 /// Whose figures are compared: each peer waits as its users have it wait, so one that parks stands beside both of hoga.
-const PAIRS: [(Client, &[Client]); 2] =
-    [(HOGA_PARK, &[TUNGSTENITE, FAST, MIO_PARK]), (HOGA_SPIN, &[TUNGSTENITE, FAST, MIO_PARK, MIO_SPIN])];
+const PAIRS: [(Client, &[Client]); 2] = [
+    (HOGA_PARK, &[TUNGSTENITE, FAST, MIO_PARK, PICOWS]),
+    (HOGA_SPIN, &[TUNGSTENITE, FAST, MIO_PARK, MIO_SPIN, PICOWS]),
+];
 
 /// Measures and prints.
 pub fn run(args: &BenchArgs) -> Result<(), Error> {
     let interrupt = Interrupt::catch()?;
     // Where that is not allowed, the figures say so by their range.
     pin_here(FEEDER_CORE);
-    let lab = Lab::new(Amount::of(args.time()))?;
+    let python = Picows::versions();
+    let lab = Lab::new(Amount::of(args.time()), python.is_some())?;
     let course = Course { time: args.time(), warm_up: 0, is_over: &|| interrupt.is_asked() };
     let lines = rounds::run(lab.contestants(), &course)?;
     let settings =
@@ -46,6 +51,10 @@ pub fn run(args: &BenchArgs) -> Result<(), Error> {
     let mut report = Report::new("hoga-peers peers", settings, &lines, targets(&lines));
     report.lines.extend(ratios(&lines));
     report.notes = near_limit(&lines);
+    report.notes.push(match python {
+        Some(versions) => format!("{}: {versions}", PICOWS.name),
+        None => format!("{} left out: python3 -m pip install picows orjson uvloop", PICOWS.name),
+    });
     outcome(&report, args)
 }
 
@@ -57,10 +66,11 @@ struct Lab {
     trades: RefCell<Traffic>,
     books: RefCell<Traffic>,
     amount: Amount,
+    has_picows: bool,
 }
 
 impl Lab {
-    fn new(amount: Amount) -> Result<Self, Error> {
+    fn new(amount: Amount, has_picows: bool) -> Result<Self, Error> {
         let record = |data_type| {
             let recording = Recording { markets: MARKETS, data_types: vec![data_type], depth: None, frames: MESSAGES };
             recording.run().map(RefCell::new)
@@ -72,12 +82,14 @@ impl Lab {
             trades: record("trade")?,
             books: record("orderbook")?,
             amount,
+            has_picows,
         })
     }
 
     fn contestants(&self) -> Vec<Contestant<'_>> {
         let turn = |traffic, feeder| Turn { traffic, feeder, amount: self.amount };
         let (plain, secure) = (turn(&self.tickers, &self.plain), turn(&self.tickers, &self.secure));
+        let picows = self.has_picows.then_some(PICOWS);
         let mut all = Vec::new();
         let saturated = [
             (TICKER_PLAIN, plain),
@@ -86,13 +98,13 @@ impl Lab {
             ("book of 30, plain", turn(&self.books, &self.plain)),
         ];
         for (what, turn) in saturated {
-            let clients = [HOGA_PARK, TUNGSTENITE, FAST, MIO_PARK];
+            let clients = [HOGA_PARK, TUNGSTENITE, FAST, MIO_PARK].into_iter().chain(picows);
             all.extend(clients.map(|client| turn.saturated(saturated_table(what), client.name, client)));
         }
         all.push(plain.limit());
-        let clients = [HOGA_PARK, HOGA_SPIN, FLOOR, TUNGSTENITE, FAST, MIO_PARK, MIO_SPIN];
+        let clients = [HOGA_PARK, HOGA_SPIN, FLOOR, TUNGSTENITE, FAST, MIO_PARK, MIO_SPIN].into_iter().chain(picows);
         all.extend(clients.map(|client| plain.timed(TICKER_PLAIN, client, &RATES, &[BURST])));
-        let clients = [HOGA_PARK, HOGA_SPIN, TUNGSTENITE, FAST, MIO_PARK, MIO_SPIN];
+        let clients = [HOGA_PARK, HOGA_SPIN, TUNGSTENITE, FAST, MIO_PARK, MIO_SPIN].into_iter().chain(picows);
         all.extend(clients.map(|client| secure.timed(TICKER_TLS, client, &[], &[BURST])));
         all
     }

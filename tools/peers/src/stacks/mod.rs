@@ -3,6 +3,7 @@
 
 mod fast;
 mod mio;
+mod picows;
 mod running;
 mod tls;
 mod tokio;
@@ -10,6 +11,7 @@ mod tungstenite;
 
 pub use fast::FastWebSockets;
 pub use mio::Mio;
+pub use picows::Picows;
 pub use tokio::Tokio;
 pub use tungstenite::TokioTungstenite;
 

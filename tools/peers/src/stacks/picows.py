@@ -1,0 +1,56 @@
+"""The Python client that hoga-peers measures: picows and orjson, the newest message of each market in a dict.
+
+How many messages it has read is in the first eight bytes of a file, where the strategy of hoga-peers looks.
+"""
+
+import asyncio
+import contextlib
+import mmap
+import os
+import signal
+import ssl
+import sys
+
+import orjson
+from picows import WSListener, WSMsgType, ws_connect
+
+URL, REQUEST, CERTIFICATE, COUNTER, CORE = sys.argv[1:]
+
+
+class Client(WSListener):
+    def __init__(self):
+        with open(COUNTER, "r+b") as file:
+            # Of whole words: struct.pack_into would zero them first, for the strategy to see.
+            self.counter = memoryview(mmap.mmap(file.fileno(), 8)).cast("Q")
+        self.count = 0
+        self.newest = {}
+        self.ended = asyncio.get_running_loop().create_future()
+
+    def on_ws_connected(self, transport):
+        transport.send(WSMsgType.TEXT, REQUEST.encode())
+
+    def on_ws_frame(self, transport, frame):
+        message = orjson.loads(frame.get_payload_as_memoryview())
+        self.newest[message["code"]] = message
+        self.count += 1
+        self.counter[0] = self.count
+
+    def on_ws_disconnected(self, transport):
+        self.ended.set_result(None)
+
+
+async def follow():
+    tls = ssl.create_default_context(cadata=CERTIFICATE) if URL.startswith("wss:") else None
+    _, client = await ws_connect(Client, URL, ssl_context=tls)
+    await client.ended
+
+
+# It ends when the feeder hangs up, whoever was interrupted.
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+with contextlib.suppress(OSError):
+    os.sched_setaffinity(0, {int(CORE)})
+try:
+    from uvloop import run
+except ImportError:
+    from asyncio import run
+run(follow())
