@@ -40,6 +40,8 @@ fn fanout_compares_with_its_yardsticks_and_names_its_targets() {
 #[test]
 fn formats_weighs_and_reads_every_type_in_every_format() {
     let report = report("formats");
+    // As every other report, it says what it is of.
+    assert!(["version", "commit"].iter().all(|key| report[key].is_string()) && report["machine"]["cores"].is_u64());
     let rows = report["rows"].as_array().unwrap();
     for data_type in ["ticker", "trade", "orderbook", "candle.1s"] {
         let of_type: Vec<_> = rows.iter().filter(|row| row["type"] == data_type).collect();

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Error;
-use crate::machine::Machine;
+use crate::origin::Origin;
 use crate::rounds::{Better, Line, Spread};
 
 /// A whole run.
@@ -17,12 +17,9 @@ use crate::rounds::{Better, Line, Spread};
 pub struct Report {
     /// The command; `settings` has what it was told.
     pub command: String,
-    /// hoga's version.
-    pub version: String,
-    /// The commit of the sources, `-dirty` if there was more.
-    pub commit: String,
-    /// Where.
-    pub machine: Machine,
+    /// Where it is from.
+    #[serde(flatten)]
+    pub origin: Origin,
     /// What may differ between two runs of the command.
     pub settings: BTreeMap<String, Value>,
     /// Rounds that counted.
@@ -117,9 +114,7 @@ impl Report {
     pub fn new(command: &str, settings: BTreeMap<String, Value>, lines: &[Line], targets: Vec<Target>) -> Self {
         Self {
             command: command.to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            commit: env!("HOGA_COMMIT").to_owned(),
-            machine: Machine::this(),
+            origin: Origin::this(),
             settings,
             rounds: lines.first().map_or(0, Line::rounds),
             lines: lines.iter().map(Measured::of).collect(),
@@ -156,7 +151,7 @@ impl Report {
 
     /// Tables.
     pub fn text(&self) -> String {
-        let mut text = format!("hoga {} ({}); {}\n", self.version, self.commit, self.machine.line());
+        let mut text = format!("{}\n", self.origin.line());
         let settings = self.settings.iter().map(|(name, value)| format!("; {name} {}", plain(value)));
         let _ = writeln!(text, "{}: {} rounds by turns{}", self.command, self.rounds, settings.collect::<String>());
         for table in self.tables() {

@@ -46,9 +46,9 @@ pub fn run(args: &E2eArgs) -> Result<(), Failure> {
     let mut report = Report::new("hoga bench e2e", settings, &lines, targets(&lines));
     report.notes = near_limit(&lines);
     if let Some(earlier) =
-        baseline.as_ref().filter(|e| (&e.machine, &e.settings) != (&report.machine, &report.settings))
+        baseline.as_ref().filter(|e| (&e.origin.machine, &e.settings) != (&report.origin.machine, &report.settings))
     {
-        let (machine, settings) = (earlier.machine.line(), serde_json::json!(earlier.settings));
+        let (machine, settings) = (earlier.origin.machine.line(), serde_json::json!(earlier.settings));
         report.notes.push(format!("the baseline is from elsewhere: {machine}, {settings}"));
     }
     outcome(&report, &args.bench, baseline.as_ref().map(|baseline| (baseline, args.most_loss())))

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use hoga::model::Format;
 use hoga::wire::convert;
 use hoga_exchange::{Config, ConnId, Exchange, Observer};
-use hoga_lab::machine::Machine;
+use hoga_lab::origin::Origin;
 
-use super::of_machine;
+use super::of_origin;
 use crate::args::BenchFormatsArgs;
 use crate::exit::Failure;
 use crate::formats::{Comparison, Samples};
@@ -34,12 +34,9 @@ const TIME_MOST: f64 = 1.25;
 /// Measures, prints, and says what was not as it should be.
 pub fn run(args: &BenchFormatsArgs) -> Result<(), Failure> {
     let comparison = recorded()?.compare(args.bench.time(), args.rate)?;
-    let machine = Machine::this();
-    let text = if args.bench.json {
-        json(&machine, &comparison)
-    } else {
-        format!("hoga {}; {}\n{}", env!("CARGO_PKG_VERSION"), machine.line(), comparison.text())
-    };
+    let origin = Origin::this();
+    let text =
+        if args.bench.json { json(&origin, &comparison) } else { format!("{}\n{}", origin.line(), comparison.text()) };
     io::stdout().write_all(text.as_bytes())?;
     let missed = missed(&comparison);
     if args.bench.check && !missed.is_empty() {
@@ -48,10 +45,10 @@ pub fn run(args: &BenchFormatsArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn json(machine: &Machine, comparison: &Comparison) -> String {
+fn json(origin: &Origin, comparison: &Comparison) -> String {
     let mut text = String::new();
     Object::line(&mut text, |object| {
-        object.word("version", env!("CARGO_PKG_VERSION")).object("machine", |object| of_machine(object, machine));
+        of_origin(object, origin);
         comparison.fields(object);
     });
     text

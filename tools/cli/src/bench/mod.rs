@@ -13,7 +13,7 @@ mod samples;
 
 use std::io::{self, Write};
 
-use hoga_lab::machine::Machine;
+use hoga_lab::origin::Origin;
 use hoga_lab::report::Report;
 
 use crate::args::{BenchArgs, BenchCommand};
@@ -32,9 +32,12 @@ pub fn run(command: BenchCommand) -> Result<(), Failure> {
     }
 }
 
-/// The fields of a machine.
-pub fn of_machine(object: &mut Object, machine: &Machine) {
-    object.text("cpu", &machine.cpu).plain("cores", machine.cores).text("kernel", &machine.kernel);
+/// What every report begins with.
+pub fn of_origin(object: &mut Object, origin: &Origin) {
+    object.text("version", &origin.version).text("commit", &origin.commit).object("machine", |object| {
+        let machine = &origin.machine;
+        object.text("cpu", &machine.cpu).plain("cores", machine.cores).text("kernel", &machine.kernel);
+    });
 }
 
 /// Prints a report, and says what was missed and, against an earlier one, what was lost by more than a part.

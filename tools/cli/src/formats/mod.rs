@@ -11,12 +11,12 @@ use std::path::Path;
 
 use hoga::model::Format;
 use hoga::wire::convert;
-use hoga_lab::machine::Machine;
+use hoga_lab::origin::Origin;
 
 pub use comparison::{Comparison, Samples};
 
 use crate::args::FormatsArgs;
-use crate::bench::of_machine;
+use crate::bench::of_origin;
 use crate::exit::Failure;
 use crate::object::Object;
 
@@ -45,13 +45,13 @@ pub fn run(args: &FormatsArgs) -> Result<(), Failure> {
         return Ok(());
     }
     let comparison = std::mem::take(&mut traffic.samples).compare(args.time, args.rate)?;
-    let machine = Machine::this();
+    let origin = Origin::this();
     let text = if args.json {
-        json(&machine, &traffic, &comparison)
+        json(&origin, &traffic, &comparison)
     } else {
-        let (version, machine, read) = (env!("CARGO_PKG_VERSION"), machine.line(), traffic.line());
+        let read = traffic.line();
         let note = "keys changed to those of each format, numbers as they were recorded";
-        format!("hoga {version}; {machine}\n{read}\n{note}\n{}", comparison.text())
+        format!("{}\n{read}\n{note}\n{}", origin.line(), comparison.text())
     };
     Ok(io::stdout().write_all(text.as_bytes())?)
 }
@@ -150,10 +150,10 @@ fn name_of(types: &[&'static str]) -> &'static str {
     }
 }
 
-fn json(machine: &Machine, traffic: &Traffic, comparison: &Comparison) -> String {
+fn json(origin: &Origin, traffic: &Traffic, comparison: &Comparison) -> String {
     let mut text = String::new();
     Object::line(&mut text, |object| {
-        object.word("version", env!("CARGO_PKG_VERSION")).object("machine", |object| of_machine(object, machine));
+        of_origin(object, origin);
         object.plain("lines", traffic.lines).plain("messages", traffic.messages);
         object.plain("unknown_keys", traffic.unknown_keys);
         for (key, counts) in [("from", &traffic.from), ("other_lines", &traffic.others)] {
