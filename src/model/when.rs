@@ -65,11 +65,8 @@ impl Date {
     /// Reads `yyyy-MM-dd`.
     #[inline]
     pub fn from_dashed(text: &[u8]) -> Result<Self, InvalidTime> {
-        let text: &[u8; 10] = text.try_into().map_err(|_| InvalidTime)?;
-        let &[a, b, c, d, e, f, g, h, i, j] = text;
-        let [century, ..] = pairs::<{ pattern(b"0000-00-") }>([a, b, c, d, e, f, g, h])?;
-        let [year, _, _, month, _, _, day, _] = pairs::<{ pattern(b"00-00-00") }>([c, d, e, f, g, h, i, j])?;
-        Self::new(u16::from(century) * 100 + u16::from(year), month, day)
+        let &[a, b, c, d, b'-', e, f, b'-', g, h] = text else { return Err(InvalidTime) };
+        Self::from_compact(&[a, b, c, d, e, f, g, h])
     }
 
     /// Prints `yyyyMMdd`.

@@ -36,8 +36,8 @@ impl Kind for Number {
     }
 }
 
-/// As [`Number`], for records of so many fields that inlining the reader into each makes them slower: a ticker by a
-/// sixth.
+/// As [`Number`], for records of which each number is a field of its own: inlining the reader into each makes them slower,
+/// a ticker by a sixth. The units of an order book go round one loop.
 pub(super) enum SharedNumber {}
 
 impl Kind for SharedNumber {

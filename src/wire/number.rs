@@ -30,8 +30,8 @@ const POW10_F64: [f64; 23] = [
     1e21, 1e22,
 ];
 
-/// What is looked at for one number: as many bytes as always follow a place in a message.
-const WINDOW: usize = SLACK;
+/// What is looked at for one number: as many bytes as always follow a place in a message, but one for a sign.
+const WINDOW: usize = SLACK - 1;
 
 /// A run of at most 16 digits. Without any its `value` is garbage.
 #[derive(Clone, Copy)]
@@ -43,20 +43,42 @@ struct Digits {
 /// Steps over a JSON number; `None` where there is none, or one too large for an `f64`. Never gives a negative zero.
 #[inline(always)]
 pub(super) fn number(cursor: &mut Cursor<'_>) -> Option<f64> {
-    take(cursor, usual_number(cursor.chunk()?))
+    if cursor.rest().first() == Some(&b'-') {
+        return negative_number(cursor);
+    }
+    let window = cursor.chunk()?;
+    take(cursor, whole_digits(window).and_then(|whole| from_point(window, whole)))
 }
 
 /// As [`number`], but one copy for all callers: inlined into each of a ticker's many fields it would outgrow the
 /// processor's memory of decoded instructions.
 #[inline(always)]
 pub(super) fn shared_number(cursor: &mut Cursor<'_>) -> Option<f64> {
-    /// The pair comes back in registers, which an `Option` would not; a length of 0 is `None`.
-    #[inline(never)]
-    fn shared(window: &[u8; WINDOW]) -> (f64, usize) {
-        usual_number(window).unwrap_or((0.0, 0))
+    if cursor.rest().first() == Some(&b'-') {
+        return negative_number(cursor);
     }
     let (value, len) = shared(cursor.chunk()?);
     take(cursor, (len != 0).then_some((value, len)))
+}
+
+/// The number without a sign that `window` begins with, and its length: 0 for any but the usual spellings. The pair comes
+/// back in registers, which an `Option` would not.
+#[inline(never)]
+fn shared(window: &[u8; WINDOW]) -> (f64, usize) {
+    let Some(whole) = whole_digits(window) else { return (0.0, 0) };
+    let end = whole.count + 9;
+    match window[whole.count] {
+        b',' => (as_f64(whole.value), whole.count),
+        // Most prices end in `.00000000`, which says nothing.
+        b'.' if load(window, whole.count + 1) == Some(0) && window[end] == b',' => (as_f64(whole.value), end),
+        _ => shared_from_point(window, whole.value, whole.count),
+    }
+}
+
+/// Apart from [`shared`], so that most numbers need so few registers that none has to be saved.
+#[inline(never)]
+fn shared_from_point(window: &[u8; WINDOW], value: u64, count: usize) -> (f64, usize) {
+    from_point(window, Digits { value, count }).unwrap_or((0.0, 0))
 }
 
 /// Steps over a number that has been read, or reads it the slow way.
@@ -71,13 +93,23 @@ fn take(cursor: &mut Cursor<'_>, usual: Option<(f64, usize)>) -> Option<f64> {
     }
 }
 
-/// The number that `window` begins with, and its length. `None` for any but the usual spellings.
+/// Steps over a number with a sign. Few fields ever have one, so the others are read without a thought of it.
 #[inline(always)]
-fn usual_number(window: &[u8; WINDOW]) -> Option<(f64, usize)> {
-    let negative = window[0] == b'-';
-    let start = usize::from(negative);
-    let whole = whole_digits(window, start)?;
-    let mut end = start + whole.count;
+fn negative_number(cursor: &mut Cursor<'_>) -> Option<f64> {
+    match shared(cursor.rest().get(1..)?.first_chunk()?) {
+        (_, 0) => by_text(cursor),
+        (magnitude, len) => {
+            cursor.skip(1 + len)?;
+            Some(0.0 - magnitude) // a negated zero would keep its sign
+        }
+    }
+}
+
+/// The number without a sign that `window` begins with, and its length, once its whole digits are known. `None` for any but
+/// the usual spellings.
+#[inline(always)]
+fn from_point(window: &[u8; WINDOW], whole: Digits) -> Option<(f64, usize)> {
+    let mut end = whole.count;
     let (mut mantissa, mut scale) = (whole.value, 0);
     if *window.get(end)? == b'.' {
         let fraction = digits(window, end + 1)?;
@@ -85,39 +117,27 @@ fn usual_number(window: &[u8; WINDOW]) -> Option<(f64, usize)> {
             return None;
         }
         end += 1 + fraction.count;
-        // Most prices end in `.00000000`; their fraction says nothing.
         if fraction.value != 0 {
             match join(whole, fraction) {
                 Some(joined) => (mantissa, scale) = joined,
-                None => return long_number(window, end, negative, whole, fraction),
+                None => return long_number(window, end, whole, fraction),
             }
         }
     }
     match *window.get(end)? {
         b',' | b'}' => {}
-        b'E' | b'e' => return exponent(window, end, negative, mantissa, scale),
+        b'E' | b'e' => return exponent(window, end, mantissa, scale),
         // More digits than were looked at, or nothing that follows a number.
         _ => return None,
     }
-    if mantissa <= EXACT {
-        // Both operands are exact, so the one division rounds correctly.
-        return Some((signed(mantissa, negative) / POW10_F64.get(scale)?, end));
-    }
-    // A whole number: what has decimals went the other way.
-    let magnitude = mantissa as f64;
-    Some((if negative { -magnitude } else { magnitude }, end))
+    // Both operands are exact, or the divisor is 1, so the one division rounds correctly.
+    Some((as_f64(mantissa) / POW10_F64.get(scale)?, end))
 }
 
-/// As [`usual_number`], from the point where the digits turned out to be too many for one exact `f64`: the turnover of a
+/// As [`from_point`], from where the digits turned out to be too many for one exact `f64`: the turnover of a
 /// large market, or a fraction such as `.2538100000000000`, whose last zeros are what makes it long.
 #[inline(never)]
-fn long_number(
-    window: &[u8; WINDOW],
-    end: usize,
-    negative: bool,
-    whole: Digits,
-    mut fraction: Digits,
-) -> Option<(f64, usize)> {
+fn long_number(window: &[u8; WINDOW], end: usize, whole: Digits, mut fraction: Digits) -> Option<(f64, usize)> {
     if !matches!(window.get(end)?, b',' | b'}') {
         return None;
     }
@@ -131,29 +151,29 @@ fn long_number(
     }
     let mantissa = u128::from(whole.value) * u128::from(POW10[fraction.count]) + u128::from(fraction.value);
     if mantissa <= u128::from(EXACT) {
-        return Some((signed(mantissa as u64, negative) / POW10_F64[fraction.count], end));
+        return Some((as_f64(mantissa as u64) / POW10_F64[fraction.count], end));
     }
-    let magnitude = quotient(mantissa, fraction.count);
-    Some((if negative { -magnitude } else { magnitude }, end))
+    Some((quotient(mantissa, fraction.count), end))
 }
 
 /// The digits before the point: at least one, and no zero in front, as JSON demands.
 #[inline(always)]
-fn whole_digits(window: &[u8; WINDOW], at: usize) -> Option<Digits> {
+fn whole_digits(window: &[u8; WINDOW]) -> Option<Digits> {
+    let first = window[0].wrapping_sub(b'0');
     // Guessing a single digit lets the processor read on before it knows where the point is.
-    if window[at + 1] == b'.' {
-        let value = u64::from(window[at].wrapping_sub(b'0'));
-        return (value <= 9).then_some(Digits { value, count: 1 });
+    if window[1] == b'.' {
+        return (first <= 9).then_some(Digits { value: first.into(), count: 1 });
     }
-    let run = digits(window, at)?;
-    (run.count == 1 || (run.count > 1 && window[at] != b'0')).then_some(run)
+    if !(1..=9).contains(&first) {
+        return (first == 0 && !window[1].is_ascii_digit()).then_some(Digits { value: 0, count: 1 });
+    }
+    digits(window, 0)
 }
 
-/// At most [`EXACT`], with its sign, as an `f64`. The sign goes to the integer, which has no negative zero.
+/// Of at most 63 bits: the processor converts it as a number that could have a sign, in one step.
 #[inline(always)]
-fn signed(mantissa: u64, negative: bool) -> f64 {
-    let mantissa = mantissa as i64;
-    (if negative { -mantissa } else { mantissa }) as f64
+fn as_f64(value: u64) -> f64 {
+    value as i64 as f64
 }
 
 /// Steps over a whole number of at most 19 digits without a sign.
@@ -188,14 +208,14 @@ fn join(whole: Digits, fraction: Digits) -> Option<(u64, usize)> {
 
 /// The rest of a number with an exponent of one digit, `E8` of `1.16539E8`: the usual spelling of book prices.
 #[inline(always)]
-fn exponent(window: &[u8; WINDOW], at: usize, negative: bool, mantissa: u64, scale: usize) -> Option<(f64, usize)> {
+fn exponent(window: &[u8; WINDOW], at: usize, mantissa: u64, scale: usize) -> Option<(f64, usize)> {
     let down = *window.get(at + 1)? == b'-';
     let end = at + 2 + usize::from(down);
     let power = usize::from(window.get(end - 1)?.wrapping_sub(b'0'));
     if power > 9 || !matches!(window.get(end)?, b',' | b'}') || mantissa > EXACT {
         return None;
     }
-    let mantissa = signed(mantissa, negative);
+    let mantissa = as_f64(mantissa);
     // Exact operands: one rounding. The digits of the fraction are at most 16.
     let value = if down {
         mantissa / POW10_F64.get(scale + power)?
@@ -263,11 +283,11 @@ fn digits(window: &[u8; WINDOW], at: usize) -> Option<Digits> {
         return Some(Digits { value: eight_digits(head.wrapping_shl(64 - bits)), count: bits as usize / 8 });
     }
     let head = eight_digits(head);
-    let tail = load(window, at + 8)?;
-    let bits = digit_bits(tail);
-    if bits == 0 {
+    if !window.get(at + 8)?.is_ascii_digit() {
         return Some(Digits { value: head, count: 8 });
     }
+    let tail = load(window, at + 8)?;
+    let bits = digit_bits(tail);
     let count = bits as usize / 8;
     Some(Digits { value: head * POW10[count] + eight_digits(tail << (64 - bits)), count: 8 + count })
 }

@@ -174,12 +174,12 @@ schema! {
         trade_date: DashedDate = "trade_date" / "td" | "tdt";
         trade_time: ColonTime = "trade_time" / "ttm";
         trade_timestamp: Millis = "trade_timestamp" / "ttms";
-        trade_price: Number = "trade_price" / "tp";
-        trade_volume: Number = "trade_volume" / "tv";
+        trade_price: SharedNumber = "trade_price" / "tp";
+        trade_volume: SharedNumber = "trade_volume" / "tv";
         ask_bid: Side = "ask_bid" / "ab";
-        prev_closing_price: Number = "prev_closing_price" / "pcp";
+        prev_closing_price: SharedNumber = "prev_closing_price" / "pcp";
         change: Change = "change" / "c";
-        change_price: Number = "change_price" / "cp";
+        change_price: SharedNumber = "change_price" / "cp";
         sequential_id: Id = "sequential_id" / "sid";
         best_ask_price: MaybeNumber = "best_ask_price" / "bap" optional;
         best_ask_size: MaybeNumber = "best_ask_size" / "bas" optional;
@@ -207,12 +207,12 @@ schema! {
         market: Code = "code" / "cd";
         candle_date_time_utc: IsoTime = "candle_date_time_utc" / "cdttmu";
         candle_date_time_kst: IsoTime = "candle_date_time_kst" / "cdttmk";
-        opening_price: Number = "opening_price" / "op";
-        high_price: Number = "high_price" / "hp";
-        low_price: Number = "low_price" / "lp";
-        trade_price: Number = "trade_price" / "tp";
-        candle_acc_trade_volume: Number = "candle_acc_trade_volume" / "catv";
-        candle_acc_trade_price: Number = "candle_acc_trade_price" / "catp";
+        opening_price: SharedNumber = "opening_price" / "op";
+        high_price: SharedNumber = "high_price" / "hp";
+        low_price: SharedNumber = "low_price" / "lp";
+        trade_price: SharedNumber = "trade_price" / "tp";
+        candle_acc_trade_volume: SharedNumber = "candle_acc_trade_volume" / "catv";
+        candle_acc_trade_price: SharedNumber = "candle_acc_trade_price" / "catp";
         timestamp: Millis = "timestamp" / "tms";
         stream_type: StreamType = "stream_type" / "st";
     }
