@@ -6,7 +6,7 @@
 
 use super::cursor::Cursor;
 use super::decoder::SLACK;
-use super::quotient::{self, quotient};
+use super::quotient::quotient;
 
 /// Whole numbers up to here are exact in an `f64`.
 const EXACT: u64 = 1 << 53;
@@ -134,26 +134,18 @@ fn from_point(window: &[u8; WINDOW], whole: Digits) -> Option<(f64, usize)> {
     Some((as_f64(mantissa) / POW10_F64.get(scale)?, end))
 }
 
-/// As [`from_point`], from where the digits turned out to be too many for one exact `f64`: the turnover of a
-/// large market, or a fraction such as `.2538100000000000`, whose last zeros are what makes it long.
+/// As [`from_point`], from where the digits turned out to be too many for one exact `f64`: the turnover of a large market,
+/// or a fraction such as `.2538100000000000`, whose last zeros are what makes it long.
 #[inline(never)]
 fn long_number(window: &[u8; WINDOW], end: usize, whole: Digits, mut fraction: Digits) -> Option<(f64, usize)> {
     if !matches!(window.get(end)?, b',' | b'}') {
         return None;
     }
-    for (zeros, power) in [(8, 100_000_000), (4, 10_000), (2, 100), (1, 10)] {
-        if fraction.value.is_multiple_of(power) {
-            fraction = Digits { value: fraction.value / power, count: fraction.count - zeros };
-        }
-    }
-    if whole.count + fraction.count > quotient::DIGITS_MAX {
-        return None;
+    if fraction.value.is_multiple_of(100_000_000) {
+        fraction = Digits { value: fraction.value / 100_000_000, count: fraction.count - 8 };
     }
     let mantissa = u128::from(whole.value) * u128::from(POW10[fraction.count]) + u128::from(fraction.value);
-    if mantissa <= u128::from(EXACT) {
-        return Some((as_f64(mantissa as u64) / POW10_F64[fraction.count], end));
-    }
-    Some((quotient(mantissa, fraction.count), end))
+    Some((quotient(mantissa, fraction.count)?, end))
 }
 
 /// The digits before the point: at least one, and no zero in front, as JSON demands.
