@@ -41,6 +41,10 @@ fn tokio<T: Payload>() -> Lane<Sender<Update<T>>, Receiver<Update<T>>> {
     Lane { writer, reader }
 }
 
+fn pin_here(core: usize) {
+    core_affinity::set_for_current(core_affinity::CoreId { id: core });
+}
+
 /// What was written last is what a reader would read last.
 fn newest_of(reader: &mut impl Read, written: u64) {
     let newest = std::iter::from_fn(|| reader.next_version()).last();
@@ -130,7 +134,9 @@ fn one_way_through<T: Payload, W: Write<T>, R: Read>(
     let (mut there, mut back, mut first) = (lane(), lane(), update(value));
     group.bench_function(name, |b| {
         b.iter_custom(|updates| {
-            let one = time_one_way(&mut there, &mut back, &mut first, updates.div_ceil(BURST));
+            // Left to itself, the system puts both threads on one core half of the time.
+            pin_here(0);
+            let one = time_one_way(&mut there, &mut back, &mut first, updates.div_ceil(BURST), || pin_here(1));
             Duration::from_secs_f64(one * updates as f64 / 1e9)
         })
     });

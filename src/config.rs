@@ -549,11 +549,10 @@ impl Default for FormatCosts {
         Self {
             byte_ns: 80.0,
             read_ns: [
-                ReadCosts { ticker: 390.0, trade: 190.0, orderbook: 60.0, unit: 60.0, candle: 220.0 },
-                // Books have numbers with exponents here.
-                ReadCosts { ticker: 385.0, trade: 190.0, orderbook: 60.0, unit: 66.0, candle: 210.0 },
-                ReadCosts { ticker: 394.0, trade: 194.0, orderbook: 64.0, unit: 60.0, candle: 224.0 },
-                ReadCosts { ticker: 389.0, trade: 194.0, orderbook: 64.0, unit: 66.0, candle: 214.0 },
+                ReadCosts { ticker: 300.0, trade: 135.0, orderbook: 48.0, unit: 38.0, candle: 118.0 },
+                ReadCosts { ticker: 290.0, trade: 132.0, orderbook: 46.0, unit: 38.0, candle: 115.0 },
+                ReadCosts { ticker: 304.0, trade: 139.0, orderbook: 52.0, unit: 38.0, candle: 122.0 },
+                ReadCosts { ticker: 294.0, trade: 136.0, orderbook: 50.0, unit: 38.0, candle: 119.0 },
             ],
         }
     }

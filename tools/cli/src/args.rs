@@ -196,9 +196,14 @@ pub struct LoadArgs {
     /// Parts of a program that hold demand for a few streams each.
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub demands: u16,
-    /// The longest pause of their reader that feeds which keep all have room for.
-    #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = humantime::parse_duration)]
+    /// The longest pause of their reader that feeds which keep all have room for, at most 5m.
+    #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = pause)]
     pub pause: Duration,
+}
+
+fn pause(text: &str) -> Result<Duration, String> {
+    let pause = humantime::parse_duration(text).map_err(|e| e.to_string())?;
+    if pause <= Duration::from_secs(300) { Ok(pause) } else { Err("there is no room for more than 5m".to_owned()) }
 }
 
 #[derive(Debug, Args)]

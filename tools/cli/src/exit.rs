@@ -60,7 +60,7 @@ impl From<hoga_lab::Error> for Failure {
     fn from(error: hoga_lab::Error) -> Self {
         match error {
             hoga_lab::Error::Interrupted => Self::Interrupted,
-            hoga_lab::Error::Failed(why) => Self::Failed(why),
+            other => Self::Failed(other.to_string()),
         }
     }
 }

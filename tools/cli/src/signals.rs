@@ -37,6 +37,11 @@ impl Interrupt {
     pub fn is_asked(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
+
+    /// An error if somebody asked: for what takes longer than people want to wait.
+    pub fn check(&self) -> Result<(), hoga_lab::Error> {
+        if self.is_asked() { Err(hoga_lab::Error::Interrupted) } else { Ok(()) }
+    }
 }
 
 /// Whether SIGUSR1 came.

@@ -98,6 +98,14 @@ fn e2e_measures_every_traffic_and_compares_with_an_earlier_report() {
     assert_eq!(output.code, Some(1));
     assert!(output.stderr.contains("saturated, ticker, plain: frames/s"), "{}", output.stderr);
 
+    let mut other = json(&std::fs::read_to_string(&baseline).unwrap());
+    other["command"] = "hoga bench fanout".into();
+    std::fs::write(&baseline, other.to_string()).unwrap();
+    // Without measuring for a minute first.
+    let output = run(&["bench", "e2e", "--baseline", baseline.to_str().unwrap()]);
+    assert_eq!((output.code, output.stdout.as_str()), (Some(2), ""));
+    assert!(output.stderr.contains("is of hoga bench fanout"), "{}", output.stderr);
+
     std::fs::write(&baseline, "{}").unwrap();
     let output = run(&["bench", "e2e", "--baseline", baseline.to_str().unwrap()]);
     assert_eq!(output.code, Some(2));
@@ -139,8 +147,10 @@ fn models_compares_who_looks_with_who_is_told() {
     for name in ["pull, every 1ms", "ring, every 100µs", "ring, when woken", "callback"] {
         assert!(names.contains(&name), "{name} is missing in {names:?}");
     }
-    assert_eq!(figures(&report, " k/s", "seen").len(), 12);
-    assert!(figures(&report, " k/s", "seen").iter().all(|seen| *seen > 0.0));
+    let seen = figures(&report, " k/s", "seen");
+    assert_eq!(seen.len(), 12);
+    // One whose turn of 20 ms the machine gave to others may have seen nothing; not all of them.
+    assert!(seen.iter().all(|seen| (0.0..=100.0).contains(seen)) && seen.iter().any(|seen| *seen > 0.0), "{seen:?}");
     assert_eq!(report["targets"].as_array().unwrap().len(), 8);
 }
 
@@ -151,6 +161,7 @@ fn what_makes_no_sense_is_a_usage_error() {
         &["bench", "nothing"],
         &["bench", "fanout", "--quick", "--time", "1s"],
         &["bench", "load", "--feeds", "0"],
+        &["bench", "load", "--pause", "1y"],
     ] {
         assert_eq!(run(args).code, Some(2), "{args:?}");
     }

@@ -58,6 +58,15 @@ fn a_recording_is_compared_in_all_formats_and_its_other_lines_are_counted() {
 }
 
 #[test]
+fn a_message_that_cannot_be_read_does_not_hide_what_the_others_take() {
+    let folder = TempDir::new().unwrap();
+    let report = report(&file(&folder, &format!("{TRADE}\n{{\"type\":\"trade\",\"code\":\"KRW-BTC\"}}\n{TRADE}\n")));
+    let row = &report["rows"][0];
+    assert_eq!((&row["type"], &row["messages"], &row["unread"]), (&"trade".into(), &3.into(), &1.into()));
+    assert!(row["read_ns"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
 fn messages_are_printed_in_another_format_and_come_back_as_they_were() {
     let folder = TempDir::new().unwrap();
     let status = r#"{"status":"UP"}"#;

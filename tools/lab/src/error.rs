@@ -7,6 +7,8 @@ use std::{fmt, io};
 pub enum Error {
     /// Somebody asked for an end.
     Interrupted,
+    /// Others had the core for too long: another try may do better.
+    Disturbed,
     /// What is measured, or the system, failed.
     Failed(String),
 }
@@ -22,6 +24,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Interrupted => f.write_str("interrupted"),
+            Self::Disturbed => f.write_str("the machine is too busy: the feeder lost its core again and again"),
             Self::Failed(why) => f.write_str(why),
         }
     }

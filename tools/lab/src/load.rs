@@ -105,7 +105,7 @@ impl<'a> Session<'a> {
                 return Ok(paced);
             }
         }
-        Err(Error::Failed("the machine is too busy: the feeder lost its core again and again".to_owned()))
+        Err(Error::Disturbed)
     }
 
     fn try_pace(&mut self, per_second: u64, time: Duration) -> Result<Paced, Error> {

@@ -149,32 +149,53 @@ pub struct Course<'a> {
     pub is_over: &'a dyn Fn() -> bool,
 }
 
-/// Lets each have its turn, round after round, until the time is over: at least one round that counts.
+/// Rounds in a row that may be disturbed.
+const DISTURBED_MOST: usize = 5;
+
+/// Lets each have its turn, round after round, until the time is over: at least one round that counts. A round in which
+/// one was disturbed counts for none.
 pub fn run(mut contestants: Vec<Contestant<'_>>, course: &Course<'_>) -> Result<Vec<Line>, Error> {
     let clock = SystemClock::new();
     let end = clock.now() + course.time;
+    let (mut counted, mut disturbed) = (0, 0);
     for round in 0.. {
-        let turns = contestants.len();
-        for (turn, Contestant { lines, round: measure }) in contestants.iter_mut().enumerate() {
-            if (course.is_over)() {
+        let left = || end.since(clock.now());
+        match play(&mut contestants, round, course, left) {
+            Err(Error::Disturbed) if disturbed < DISTURBED_MOST => disturbed += 1,
+            Err(error) => {
                 show_progress(None);
-                return Err(Error::Interrupted);
+                return Err(error);
             }
-            show_progress(Some((round, turn, turns, end.since(clock.now()))));
-            let figures = measure()?;
-            if let Some((line, _)) = lines.iter().zip(&figures).find(|(_, f)| f.iter().any(|x| !x.is_finite())) {
-                return Err(Error::Failed(format!("{}, {}: a figure is no number", line.table, line.name)));
+            Ok(figures) if round >= course.warm_up => {
+                let lines = contestants.iter_mut().flat_map(|contestant| &mut contestant.lines);
+                lines.zip(figures).for_each(|(line, figures)| line.rounds.push(figures));
+                (counted, disturbed) = (counted + 1, 0);
             }
-            if round >= course.warm_up {
-                lines.iter_mut().zip(figures).for_each(|(line, figures)| line.rounds.push(figures));
-            }
+            Ok(_) => {}
         }
-        if round >= course.warm_up && clock.now() >= end {
+        if counted > 0 && clock.now() >= end {
             break;
         }
     }
     show_progress(None);
     Ok(contestants.into_iter().flat_map(|contestant| contestant.lines).collect())
+}
+
+/// One turn of each: the figures of all lines.
+fn play(contestants: &mut [Contestant<'_>], round: usize, course: &Course<'_>, left: impl Fn() -> Duration) -> Figures {
+    let (turns, mut all) = (contestants.len(), Vec::new());
+    for (turn, Contestant { lines, round: measure }) in contestants.iter_mut().enumerate() {
+        if (course.is_over)() {
+            return Err(Error::Interrupted);
+        }
+        show_progress(Some((round, turn, turns, left())));
+        let figures = measure()?;
+        if let Some((line, _)) = lines.iter().zip(&figures).find(|(_, f)| f.iter().any(|x| !x.is_finite())) {
+            return Err(Error::Failed(format!("{}, {}: a figure is no number", line.table, line.name)));
+        }
+        all.extend(figures);
+    }
+    Ok(all)
 }
 
 /// Only for somebody who watches.
@@ -190,11 +211,6 @@ fn show_progress(now: Option<(usize, usize, usize, Duration)>) {
             write!(stderr, "\rround {}, {} of {turns}, {} s left \x1b[K", round + 1, turn + 1, left.as_secs())
         }
     };
-}
-
-/// The time of `Nanos` in µs, for figures.
-pub fn micros(time: Duration) -> f64 {
-    time.as_nanos() as f64 / 1e3
 }
 
 #[cfg(test)]
@@ -215,6 +231,22 @@ mod tests {
         assert_eq!(one.ratio(&other, 0), Spread { median: 2.0, min: 2.0, max: 3.0 });
         assert_eq!(one.difference(&other, 0).median, 2.0);
         assert_eq!((one.median(0), one.range(0)), (3.0, (2.0, 20.0)));
+    }
+
+    #[test]
+    fn a_round_in_which_one_was_disturbed_counts_for_none() {
+        let mut calls = 0;
+        let calm = Contestant::new(vec![line(&[])], || Ok(vec![vec![1.0]]));
+        let disturbed = Contestant::new(vec![line(&[])], || {
+            calls += 1;
+            if calls <= 2 { Err(Error::Disturbed) } else { Ok(vec![vec![2.0]]) }
+        });
+        let course = Course { time: Duration::ZERO, warm_up: 0, is_over: &|| false };
+        let lines = run(vec![calm, disturbed], &course).unwrap();
+        assert_eq!((lines[0].rounds(), lines[1].rounds(), calls), (1, 1, 3));
+
+        let never = Contestant::new(vec![line(&[])], || Err(Error::Disturbed));
+        assert!(matches!(run(vec![never], &course), Err(Error::Disturbed)));
     }
 
     #[test]

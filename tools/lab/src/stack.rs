@@ -60,17 +60,6 @@ pub enum Wait {
     SpinThenPark(Duration),
 }
 
-impl Wait {
-    /// Its name in reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Park => "park",
-            Self::Spin => "spin",
-            Self::SpinThenPark(_) => "spin then park",
-        }
-    }
-}
-
 /// A client that can be measured.
 pub trait Stack {
     /// Connects, subscribes to what the venue wants, and runs on the venue's core. Returns at once: the feeder accepts

@@ -54,7 +54,7 @@ pub fn code(end: Result<(), Error>) -> ExitCode {
     match end {
         Ok(()) => ExitCode::SUCCESS,
         Err(Error::Interrupted) => ExitCode::from(INTERRUPTED),
-        Err(Error::Failed(why)) => {
+        Err(why) => {
             // stderr may be closed as well; the exit code still tells.
             let _ = writeln!(io::stderr(), "hoga-peers: {why}");
             ExitCode::FAILURE

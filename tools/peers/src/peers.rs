@@ -46,8 +46,10 @@ pub fn run(args: &BenchArgs) -> Result<(), Error> {
     let lab = Lab::new(Amount::of(args.time()), python.is_some())?;
     let course = Course { time: args.time(), warm_up: 0, is_over: &|| interrupt.is_asked() };
     let lines = rounds::run(lab.contestants(), &course)?;
-    let settings =
-        BTreeMap::from([("seconds".to_owned(), args.time().as_secs().into()), ("markets".to_owned(), MARKETS.into())]);
+    let settings = BTreeMap::from([
+        ("seconds".to_owned(), args.time().as_secs_f64().into()),
+        ("markets".to_owned(), MARKETS.into()),
+    ]);
     let mut report = Report::new("hoga-peers peers", settings, &lines, targets(&lines));
     report.lines.extend(ratios(&lines));
     report.notes = near_limit(&lines);

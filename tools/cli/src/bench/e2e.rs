@@ -28,10 +28,15 @@ const SPIN_THEN_PARK: Client =
     Client { name: "spin then park", stack: &Hoga { wait: Wait::SpinThenPark(Duration::from_micros(200)) } };
 const FLOOR_PARK: Client = Client { name: "bare socket, park", stack: &Floor { wait: Wait::Park } };
 
+const COMMAND: &str = "hoga bench e2e";
+
 /// Measures, prints, and says what was missed or lost.
 pub fn run(args: &E2eArgs) -> Result<(), Failure> {
     let baseline = args.baseline.as_deref().map(Report::read).transpose();
     let baseline = baseline.map_err(|e| Failure::Usage(e.to_string()))?;
+    if let Some(other) = baseline.as_ref().map(|earlier| &earlier.command).filter(|command| *command != COMMAND) {
+        return Err(Failure::Usage(format!("the baseline is of {other}, and not of {COMMAND}")));
+    }
     let interrupt = Interrupt::catch()?;
     if !pin_here(FEEDER_CORE) {
         tracing::warn!("the feeder could not be kept on core {FEEDER_CORE}");
@@ -40,10 +45,10 @@ pub fn run(args: &E2eArgs) -> Result<(), Failure> {
     let course = Course { time: args.bench.time(), warm_up: 0, is_over: &|| interrupt.is_asked() };
     let lines = rounds::run(lab.contestants(), &course)?;
     let settings = BTreeMap::from([
-        ("seconds".to_owned(), args.bench.time().as_secs().into()),
+        ("seconds".to_owned(), args.bench.time().as_secs_f64().into()),
         ("markets".to_owned(), MARKETS.into()),
     ]);
-    let mut report = Report::new("hoga bench e2e", settings, &lines, targets(&lines));
+    let mut report = Report::new(COMMAND, settings, &lines, targets(&lines));
     report.notes = near_limit(&lines);
     if let Some(earlier) =
         baseline.as_ref().filter(|e| (&e.origin.machine, &e.settings) != (&report.origin.machine, &report.settings))

@@ -1,9 +1,11 @@
 //! `hoga bench fanout`: what an update costs on its way to one reader, and to a thousand.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hoga::feed::Payload;
 use hoga::model::Words;
+use hoga_lab::pin_here;
 use hoga_lab::report::{Report, Target};
 use hoga_lab::rounds::{self, Column, Contestant, Course, Line, Spread};
 
@@ -12,6 +14,10 @@ use super::{outcome, samples};
 use crate::args::BenchArgs;
 use crate::exit::Failure;
 use crate::signals::Interrupt;
+
+/// One thread writes and reads on the first; the second is that of the far thread, where there is one. Left to itself, the
+/// system puts both on one core half of the time.
+const CORES: [usize; 2] = [0, 1];
 
 /// What else could have been used, in the order of the columns.
 const YARDSTICKS: [&str; 3] = ["rtrb", "ArrayQueue", "std mpsc"];
@@ -41,17 +47,20 @@ const DELIVERED: [Column; 4] = [
 /// Measures, prints, and says what was missed.
 pub fn run(args: &BenchArgs) -> Result<(), Failure> {
     let interrupt = Interrupt::catch()?;
+    if !pin_here(CORES[0]) {
+        tracing::warn!("threads could not be kept on cores {CORES:?}");
+    }
     let course = Course { time: args.time(), warm_up: 1, is_over: &|| interrupt.is_asked() };
     let lines = rounds::run(contestants()?, &course)?;
-    let settings = [
-        ("seconds", args.time().as_secs()),
+    let sizes = [
         ("batch", BATCH),
         ("capacity", CAPACITY as u64),
         ("trades", UPDATES),
         ("orderbooks", BOOKS),
         ("bursts", BURSTS),
     ];
-    let settings = settings.map(|(name, value)| (name.to_owned(), value.into())).into();
+    let mut settings: BTreeMap<_, _> = sizes.map(|(name, value)| (name.to_owned(), value.into())).into();
+    settings.insert("seconds".to_owned(), args.time().as_secs_f64().into());
     let report = Report::new("hoga bench fanout", settings, &lines, targets(&lines));
     outcome(&report.compare(&lines, |line| yardsticks(&lines, line)), args, None)
 }
@@ -164,8 +173,12 @@ where
 {
     let (mut there, mut back, mut next) = (lane(), lane(), update(value));
     Contestant::new(lines(name, &[task]), move || {
-        Ok(vec![vec![lanes::time_one_way(&mut there, &mut back, &mut next, BURSTS)]])
+        Ok(vec![vec![lanes::time_one_way(&mut there, &mut back, &mut next, BURSTS, far)]])
     })
+}
+
+fn far() {
+    pin_here(CORES[1]);
 }
 
 /// Round by round against the yardsticks of the same table, or against one reader.

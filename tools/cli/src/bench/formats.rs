@@ -26,8 +26,7 @@ const SPEED: f64 = 20.0;
 const SECONDS: u64 = 20;
 const TYPES: [&str; 4] = ["ticker", "trade", "orderbook", "candle.1s"];
 
-/// Short keys may leave so much of DEFAULT's bytes, and a format may take so many times DEFAULT's time: order books with
-/// short keys have numbers with exponents.
+/// Short keys may leave so much of DEFAULT's bytes, and a format may take so many times DEFAULT's time.
 const BYTES_MOST: f64 = 0.8;
 const TIME_MOST: f64 = 1.25;
 

@@ -1,7 +1,7 @@
 //! `hoga bench isolation`: readers that stand still, block, fail or panic, and what the others notice of them.
 
 use std::cell::RefCell;
-use std::fs;
+use std::collections::BTreeMap;
 use std::panic::panic_any;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -16,6 +16,7 @@ use hoga::model::{Clock, Nanos, Trade};
 use hoga::net::SystemClock;
 use hoga::plan::{Subscription, trade};
 use hoga_exchange::{Config, Exchange, Server, ServerConfig};
+use hoga_lab::memory::resident;
 use hoga_lab::report::{Report, Target};
 use hoga_lab::rounds::{self, Column, Contestant, Course, Line, Spread};
 
@@ -57,8 +58,11 @@ pub fn run(args: &BenchArgs) -> Result<(), Failure> {
     let lines = rounds::run([ALONE, BESIDE].map(|name| contestant(name, &bed)).into(), &course)?;
     let bed = Rc::into_inner(bed).map(RefCell::into_inner);
     let offenders = bed.map(Bed::finish).unwrap_or_default();
-    let settings = [("seconds", args.time().as_secs()), ("readers", OTHERS.len() as u64), ("markets", MARKETS as u64)];
-    let settings = settings.map(|(name, value)| (name.to_owned(), value.into())).into();
+    let settings = BTreeMap::from([
+        ("seconds".to_owned(), args.time().as_secs_f64().into()),
+        ("readers".to_owned(), OTHERS.len().into()),
+        ("markets".to_owned(), MARKETS.into()),
+    ]);
     let mut report = Report::new("hoga bench isolation", settings, &lines, targets(&lines, &offenders));
     report.notes.extend(offenders.iter().map(note));
     outcome(&report, args, None)
@@ -123,7 +127,7 @@ impl Bed {
         }
         let per_second = seen.count() as f64 / OTHERS.len() as f64 / time.as_secs_f64();
         let us = |part| seen.quantile(part).as_nanos() as f64 / 1e3;
-        vec![us(0.5), us(0.99), per_second, memory() as f64 / 1e6]
+        vec![us(0.5), us(0.99), per_second, resident().unwrap_or_default() as f64 / 1e6]
     }
 
     fn finish(self) -> Vec<CallbackStatus> {
@@ -132,13 +136,6 @@ impl Bed {
         self.server.shutdown();
         self.offenders
     }
-}
-
-/// Memory of this process that is in use, in bytes; 0 where the system does not say.
-fn memory() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or_default() * 1024
 }
 
 /// A reader that does what a reader should.

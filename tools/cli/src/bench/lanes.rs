@@ -339,17 +339,19 @@ fn spin<R: Read>(reader: &mut R) -> u64 {
 
 /// How long an update takes from one thread to another, in ns: half of the way there and back. The mean of each burst,
 /// and of all bursts the quartile: what the neighbours leave alone on a machine that is busy less than three quarters
-/// of the time.
+/// of the time. `far` is called on the other thread, before anything is sent.
 pub fn time_one_way<T: Payload>(
     there: &mut Lane<impl Write<T>, impl Read>,
     back: &mut Lane<impl Write<T>, impl Read>,
     update: &mut Update<T>,
     bursts: u64,
+    far: fn(),
 ) -> f64 {
     let (first, last) = (update.version + 1, update.version + bursts * BURST);
     let (far_in, far_out, mut echoed) = (&mut there.reader, &mut back.writer, *update);
     let mut means: Vec<_> = thread::scope(|s| {
         s.spawn(move || {
+            far();
             for version in first..=last {
                 assert_eq!(spin(far_in), version);
                 echoed.version = version;

@@ -75,15 +75,18 @@ pub fn run(args: &LoadArgs) -> Result<(), Failure> {
     }
     // First of all, see `memory`.
     let memory = memory()?;
+    interrupt.check()?;
     let fleets = args.streams.iter().map(|streams| fleet(*streams)).collect::<Result<Vec<_>, _>>()?;
     let course = Course { time: args.bench.time(), warm_up: 0, is_over: &|| interrupt.is_asked() };
     let mut contestants: Vec<_> = memory.iter().map(|(name, bytes)| known(name, *bytes)).collect();
     for fleet in &fleets {
-        contestants.extend(args.connections.iter().map(|connections| contestant(args, fleet, (*connections).into())));
+        contestants.extend(
+            args.connections.iter().map(|connections| contestant(args, fleet, (*connections).into(), &interrupt)),
+        );
     }
     let lines = rounds::run(contestants, &course)?;
     let settings = BTreeMap::from([
-        ("seconds".to_owned(), args.bench.time().as_secs().into()),
+        ("seconds".to_owned(), args.bench.time().as_secs_f64().into()),
         ("feeds".to_owned(), args.feeds.into()),
         ("demands".to_owned(), args.demands.into()),
         ("pause_ms".to_owned(), (args.pause.as_millis() as u64).into()),
@@ -112,7 +115,12 @@ fn fleet(streams: u16) -> Result<Sender, Error> {
 }
 
 /// One engine with all who want something of it, at each rate.
-fn contestant<'a>(args: &'a LoadArgs, sender: &'a Sender, connections: usize) -> Contestant<'a> {
+fn contestant<'a>(
+    args: &'a LoadArgs,
+    sender: &'a Sender,
+    connections: usize,
+    interrupt: &'a Interrupt,
+) -> Contestant<'a> {
     let plural = if connections == 1 { "" } else { "s" };
     let name = format!("{} streams, {connections} connection{plural}", sender.streams);
     let mut lines = vec![Line::new(SETUP_TABLE, name.as_str(), &SETUP)];
@@ -122,7 +130,7 @@ fn contestant<'a>(args: &'a LoadArgs, sender: &'a Sender, connections: usize) ->
     }
     Contestant::new(lines, move || {
         let mut fleet = sender.fleet.borrow_mut();
-        let figures = measure(args, sender.per_second, &mut fleet, connections);
+        let figures = measure(args, sender.per_second, &mut fleet, connections, interrupt);
         fleet.hang_up();
         figures
     })
@@ -134,7 +142,7 @@ fn rate_name(rate: u16) -> String {
     format!("{rate}×")
 }
 
-fn measure(args: &LoadArgs, per_second: f64, fleet: &mut Fleet, connections: usize) -> Figures {
+fn measure(args: &LoadArgs, per_second: f64, fleet: &mut Fleet, connections: usize, interrupt: &Interrupt) -> Figures {
     let fastest = args.rate.iter().copied().max().unwrap_or(1);
     let size = Size {
         connections,
@@ -147,6 +155,7 @@ fn measure(args: &LoadArgs, per_second: f64, fleet: &mut Fleet, connections: usi
     let setup = setup(&crowd, fleet);
     let mut figures = Vec::new();
     for rate in &args.rate {
+        interrupt.check()?;
         let turn = crowd.turn(fleet, per_second * f64::from(*rate), args.turn())?;
         figures.extend([speed(&turn), account(&turn)]);
     }

@@ -45,7 +45,7 @@ fn outcome(report: &Report, args: &BenchArgs, earlier: Option<(&Report, f64)>) -
     if let Some((earlier, _)) = earlier
         && !report.is_comparable(earlier)
     {
-        return Err(Failure::Usage(format!("the baseline is of {} and has no figure of this run", earlier.command)));
+        return Err(Failure::Usage("the baseline has no figure of this run".to_owned()));
     }
     let text = if args.json { report.json() } else { report.text() };
     io::stdout().write_all(text.as_bytes())?;

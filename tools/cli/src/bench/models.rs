@@ -98,15 +98,16 @@ pub fn run(args: &BenchArgs) -> Result<(), Failure> {
     }
     // First of all, see `memory`.
     let memory = memory()?;
+    interrupt.check()?;
     let recording = Recording { markets: MARKETS, data_types: vec!["ticker"], depth: None, frames: MESSAGES };
     let fleet = RefCell::new(Fleet::bind(false, recording.run()?)?);
     let time = (args.time() / 60).clamp(Duration::from_millis(20), Duration::from_secs(1));
-    let mut contestants: Vec<_> = MODELS.iter().map(|model| contestant(*model, &fleet, time)).collect();
+    let mut contestants: Vec<_> = MODELS.iter().map(|model| contestant(*model, &fleet, time, &interrupt)).collect();
     contestants.extend(memory.into_iter().map(|line| line.contestant()));
     let course = Course { time: args.time(), warm_up: 0, is_over: &|| interrupt.is_asked() };
     let lines = rounds::run(contestants, &course)?;
     let settings = BTreeMap::from([
-        ("seconds".to_owned(), args.time().as_secs().into()),
+        ("seconds".to_owned(), args.time().as_secs_f64().into()),
         ("markets".to_owned(), MARKETS.into()),
         ("wait".to_owned(), "park".into()),
     ]);
@@ -114,17 +115,17 @@ pub fn run(args: &BenchArgs) -> Result<(), Failure> {
     outcome(&report, args, None)
 }
 
-fn contestant<'a>(model: Model, fleet: &'a RefCell<Fleet>, time: Duration) -> Contestant<'a> {
+fn contestant<'a>(model: Model, fleet: &'a RefCell<Fleet>, time: Duration, interrupt: &'a Interrupt) -> Contestant<'a> {
     let line = |rate: &u64| Line::new(format!("{} k/s", rate / 1000), model.name(), &FIGURES);
     Contestant::new(RATES.iter().map(line).collect(), move || {
         let mut fleet = fleet.borrow_mut();
-        let figures = measure(model, &mut fleet, time);
+        let figures = measure(model, &mut fleet, time, interrupt);
         fleet.hang_up();
         figures
     })
 }
 
-fn measure(model: Model, fleet: &mut Fleet, time: Duration) -> Figures {
+fn measure(model: Model, fleet: &mut Fleet, time: Duration, interrupt: &Interrupt) -> Figures {
     let before = fleet.sent();
     let engine = start(fleet, 1, CORES[1])?;
     let codes = fleet.traffic().wants[0].codes.iter();
@@ -137,6 +138,7 @@ fn measure(model: Model, fleet: &mut Fleet, time: Duration) -> Figures {
     let strategy = Strategy::start(model, &engine, &markets, &seen).map_err(failed)?;
     let mut figures = Vec::new();
     for rate in RATES {
+        interrupt.check()?;
         figures.push(turn(fleet, &engine, &seen, rate, time)?);
     }
     drop(strategy);

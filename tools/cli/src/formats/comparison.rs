@@ -21,15 +21,20 @@ const RECEIPT: Receipt = Receipt { connection: ConnectionId(0), epoch: Epoch(1),
 
 /// Messages of several types.
 #[derive(Default)]
-pub struct Samples(BTreeMap<&'static str, Sample>);
+pub struct Samples {
+    types: BTreeMap<&'static str, Sample>,
+    decoder: Decoder,
+}
 
 /// Messages of one type. An object is what a list may have several of.
 #[derive(Default)]
 struct Sample {
     objects: u64,
+    /// Those that could not be read into a struct, in some format.
+    unread: u64,
     /// Of all of them, by format.
     bytes: [u64; 4],
-    /// The first, by format, and how many objects they are.
+    /// The first that can be read, by format, and how many objects they are.
     kept: [Vec<String>; 4],
     kept_objects: usize,
 }
@@ -37,12 +42,15 @@ struct Sample {
 impl Samples {
     /// Adds a message of so many objects, as it is in each format.
     pub fn add(&mut self, name: &'static str, objects: usize, formats: [Vec<String>; 4]) {
-        let sample = self.0.entry(name).or_default();
+        let is_readable = formats.iter().all(|messages| delivered(&mut self.decoder, messages) == objects as u64);
+        let sample = self.types.entry(name).or_default();
         sample.objects += objects as u64;
         for (bytes, messages) in sample.bytes.iter_mut().zip(&formats) {
             *bytes += messages.iter().map(String::len).sum::<usize>() as u64;
         }
-        if sample.kept_objects < KEPT_MAX {
+        if !is_readable {
+            sample.unread += objects as u64;
+        } else if sample.kept_objects < KEPT_MAX {
             sample.kept_objects += objects;
             sample.kept.iter_mut().zip(formats).for_each(|(kept, messages)| kept.extend(messages));
         }
@@ -50,7 +58,7 @@ impl Samples {
 
     /// Reads them by turns for this long. `rate` is how many messages of each type per second the megabytes are of.
     pub fn compare(self, time: Duration, rate: f64) -> Result<Comparison, Failure> {
-        let readable = self.0.iter().filter(|(_, sample)| sample.is_readable());
+        let readable = self.types.iter().filter(|(_, sample)| sample.kept_objects > 0);
         let contestants: Vec<_> =
             readable.flat_map(|(name, sample)| Format::ALL.map(|format| sample.reading(name, format))).collect();
         let interrupt = Interrupt::catch()?;
@@ -61,15 +69,6 @@ impl Samples {
 }
 
 impl Sample {
-    /// The decoder makes as many values of it in every format.
-    fn is_readable(&self) -> bool {
-        Format::ALL.iter().all(|format| {
-            let mut decoder = Decoder::new();
-            read(&mut decoder, &padded(&self.kept[*format as usize]));
-            decoder.delivered() == self.kept_objects as u64
-        })
-    }
-
     fn reading(&self, name: &str, format: Format) -> Contestant<'static> {
         let (messages, objects) = (padded(&self.kept[format as usize]), self.kept_objects);
         let (clock, mut decoder) = (SystemClock::new(), Decoder::new());
@@ -92,6 +91,13 @@ fn padded(messages: &[String]) -> Vec<(Vec<u8>, usize)> {
         (bytes, message.len())
     };
     messages.iter().map(padded).collect()
+}
+
+/// How many objects of these messages are read into structs.
+fn delivered(decoder: &mut Decoder, messages: &[String]) -> u64 {
+    let before = decoder.delivered();
+    read(decoder, &padded(messages));
+    decoder.delivered() - before
 }
 
 fn read(decoder: &mut Decoder, messages: &[(Vec<u8>, usize)]) {
@@ -134,6 +140,8 @@ pub struct Cell {
     pub name: &'static str,
     pub format: Format,
     pub messages: u64,
+    /// Those that are only in `bytes`, because they could not be read into a struct.
+    pub unread: u64,
     pub bytes: f64,
     /// Of those in DEFAULT.
     pub bytes_ratio: f64,
@@ -158,7 +166,7 @@ impl Comparison {
 
     /// Every type in every format.
     pub fn cells(&self) -> impl Iterator<Item = Cell> {
-        self.samples.0.iter().flat_map(|(name, sample)| Format::ALL.map(|format| self.cell(name, sample, format)))
+        self.samples.types.iter().flat_map(|(name, sample)| Format::ALL.map(|format| self.cell(name, sample, format)))
     }
 
     fn cell(&self, name: &'static str, sample: &Sample, format: Format) -> Cell {
@@ -172,6 +180,7 @@ impl Comparison {
             name,
             format,
             messages: sample.objects,
+            unread: sample.unread,
             bytes: each(format),
             bytes_ratio: each(format) / each(Format::Default),
             megabytes_per_hour: each(format) * self.rate * 3600.0 / 1e6,
@@ -186,7 +195,8 @@ impl Comparison {
         let mut last = "";
         for cell in self.cells() {
             if std::mem::replace(&mut last, cell.name) != cell.name {
-                let heading = format!("{}, {} messages", cell.name, cell.messages);
+                let unread = if cell.unread == 0 { String::new() } else { format!(", {} unread", cell.unread) };
+                let heading = format!("{}, {} messages{unread}", cell.name, cell.messages);
                 let columns = ["bytes", "to DEFAULT", "MB/h", "ns to read", "to DEFAULT"];
                 let _ = write!(text, "\n{heading:<30}");
                 columns.iter().for_each(|column| text.push_str(&format!(" {column:>11}")));
@@ -203,6 +213,7 @@ impl Comparison {
         object.plain("messages_per_second", self.rate);
         object.objects("rows", self.cells(), |object, cell| {
             object.text("type", cell.name).word("format", cell.format.as_str()).plain("messages", cell.messages);
+            object.plain("unread", cell.unread);
             object.plain("bytes", rounded(cell.bytes)).plain("bytes_ratio", thousandths(cell.bytes_ratio));
             object.plain("megabytes_per_hour", rounded(cell.megabytes_per_hour));
             if let Some(time) = cell.time {

@@ -4,12 +4,15 @@ use std::io;
 
 use fastwebsockets::{Frame, OpCode, Role, WebSocket};
 use hoga_lab::Venue;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 
 use super::authority;
 use super::tokio::{Client, Hub};
 use crate::parser::SonicRs;
 use crate::update::Update;
+
+/// What is read at once: as much as hoga reads.
+const BUFFER: usize = 64 * 1024;
 
 /// fastwebsockets and sonic-rs.
 #[derive(Debug, Clone, Copy)]
@@ -21,7 +24,8 @@ impl Client for FastWebSockets {
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
         upgrade(&mut socket, venue).await?;
-        let mut socket = WebSocket::after_handshake(socket, Role::Client);
+        // Its own buffer is of 8 KiB, which is many system calls for a burst.
+        let mut socket = WebSocket::after_handshake(BufReader::with_capacity(BUFFER, socket), Role::Client);
         let request = Frame::text(venue.request().into_bytes().into());
         socket.write_frame(request).await.map_err(io::Error::other)?;
         socket.flush().await.map_err(io::Error::other)?;

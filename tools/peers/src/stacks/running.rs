@@ -1,6 +1,6 @@
 //! A client that runs on a thread of its own, and the strategy's end of it.
 
-use std::io;
+use std::io::{self, Write};
 use std::thread::{self, JoinHandle};
 
 use hoga_lab::{Error, Strategy, pin_here};
@@ -20,7 +20,8 @@ pub trait Queue: 'static {
 pub struct Running<Q> {
     // Always there; taken only in `drop`.
     queue: Option<Q>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<io::Result<()>>>,
+    has_delivered: bool,
 }
 
 impl<Q: Queue> Running<Q> {
@@ -32,11 +33,10 @@ impl<Q: Queue> Running<Q> {
     ) -> Result<Self, Error> {
         let run = move || {
             pin_here(core);
-            // Who waits for the first message learns that it did not come.
-            let _ = client();
+            client()
         };
         let thread = thread::Builder::new().name("peer".to_owned()).spawn(run)?;
-        Ok(Self { queue: Some(queue), thread: Some(thread) })
+        Ok(Self { queue: Some(queue), thread: Some(thread), has_delivered: false })
     }
 }
 
@@ -51,7 +51,9 @@ impl<Q> Running<Q> {
 impl<Q: Queue> Strategy for Running<Q> {
     #[inline]
     fn poll(&mut self) -> Option<u64> {
-        self.queue().next().map(|update| update.timestamp())
+        let update = self.queue().next()?;
+        self.has_delivered = true;
+        Some(update.timestamp())
     }
 
     fn missed(&self) -> u64 {
@@ -63,8 +65,12 @@ impl<Q> Drop for Running<Q> {
     fn drop(&mut self) {
         self.queue = None;
         if let Some(thread) = self.thread.take() {
-            // If it panicked, it said so.
-            let _ = thread.join();
+            // If it panicked, it said so. In the end the feeder hangs up, which all of them call an error.
+            if let Ok(Err(why)) = thread.join()
+                && !self.has_delivered
+            {
+                let _ = writeln!(io::stderr(), "hoga-peers: a client ended: {why}");
+            }
         }
     }
 }

@@ -36,7 +36,7 @@ pub fn run(args: &BenchArgs) -> Result<(), Error> {
     let course = Course { time: args.time(), warm_up: 1, is_over: &|| interrupt.is_asked() };
     let lines = rounds::run(contestants, &course)?;
     let targets = [decode::targets(&lines), frames::targets(&lines), pool::targets(&lines)].concat();
-    let settings = BTreeMap::from([("seconds".to_owned(), args.time().as_secs().into())]);
+    let settings = BTreeMap::from([("seconds".to_owned(), args.time().as_secs_f64().into())]);
     outcome(&Report::new("hoga-peers stages", settings, &lines, targets), args)
 }
 
