@@ -19,6 +19,9 @@ const CANDLE: &str = r#"{"type":"candle.240m","code":"KRW-BTC","candle_date_time
 /// Bithumb's key order and spelling.
 const FOREIGN_ORDERBOOK: &str = r#"{"type":"orderbook","code":"KRW-ETH","total_ask_size":369.9832,"total_bid_size":287.0216,"orderbook_units":[{"ask_price":3715000,"bid_price":3714000,"ask_size":8.4592,"bid_size":3.012}],"level":1,"timestamp":1790133505546514,"stream_type":"SNAPSHOT"}"#;
 
+/// Of Indonesia, where books have no level.
+const INDONESIAN_ORDERBOOK: &str = r#"{"ty":"orderbook","cd":"IDR-BTC","tms":1790139297439,"tas":1.79426566,"tbs":0.99397409,"obu":[{"ap":87173.34,"bp":87170.3,"as":0.00344142,"bs":0.00172057}],"st":"REALTIME"}"#;
+
 /// The one data object in a message, read alike by both readers.
 #[track_caller]
 fn one(message: &str) -> Data {
@@ -100,6 +103,17 @@ fn a_book_drops_the_padding_of_each_side() {
     assert_eq!(book.level, Some(10_000.0));
     let Data::Orderbook(ungrouped) = one(&ORDERBOOK.replace(",\"level\":10000", "")) else { panic!("no book") };
     assert_eq!(ungrouped.level, None);
+}
+
+/// Looking for a key that is not there reached beyond the bytes that are known to follow a message, and the whole book
+/// was left to the slow reader.
+#[test]
+fn a_book_that_ends_before_an_optional_field_is_scanned() {
+    for book in [ORDERBOOK.replace(",\"level\":10000", ""), INDONESIAN_ORDERBOOK.to_owned()] {
+        let mut decoder = Decoder::new();
+        assert_eq!(decode(&mut decoder, book.as_bytes()).0, Ok(Message::Data { count: 1 }), "{book}");
+        assert_eq!((decoder.counters().scanned, decoder.counters().fallbacks), (1, 0), "{book}");
+    }
 }
 
 #[test]

@@ -4,6 +4,9 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
+use bytemuck::cast;
+use wide::i8x16;
+
 use super::Words;
 
 /// A market code such as `KRW-BTC`: upper case, quote currency first, at most [`Market::MAX_LEN`] bytes.
@@ -77,26 +80,25 @@ impl Market {
     /// Reads a code of at most 15 bytes up to the quote behind it, all bytes at once; also gives its length.
     #[inline(always)]
     pub(crate) fn from_quoted(text: &[u8; 16]) -> Option<(Self, usize)> {
-        let text = u128::from_le_bytes(*text);
-        // Meaningful up to the first quote.
-        let quotes = zeros(text ^ each(b'"'));
-        let bits = quotes.trailing_zeros() & !7;
-        if bits == 128 {
+        let all: i8x16 = cast(*text);
+        let is = |byte: u8| all.simd_eq(i8x16::splat(byte as i8));
+        let within = |first: u8, last: u8| {
+            all.simd_gt(i8x16::splat(first as i8 - 1)) & all.simd_lt(i8x16::splat(last as i8 + 1))
+        };
+        let len = is(b'"').to_bitmask().trailing_zeros() as usize;
+        if len > 15 {
             return None;
         }
-        let inside = (1 << bits) - 1;
-        let code = text & inside;
-        let dash = zeros(code ^ each(b'-')) & inside;
-        let good = within(code, b'A', b'Z') | within(code, b'0', b'9') | dash;
-        let top = each(0x80);
+        let inside = (1u32 << len) - 1;
+        let good = (within(b'A', b'Z') | within(b'0', b'9') | is(b'-')).to_bitmask();
+        let dash = is(b'-').to_bitmask() & inside;
         // One dash, neither first nor last.
-        let pair = dash.is_power_of_two() && dash > 0x80 && dash << 8 < inside;
-        if code & top != 0 || good & top != inside & top || !pair {
+        if good & inside != inside || !dash.is_power_of_two() || dash == 1 || dash << 1 > inside {
             return None;
         }
+        let kept: i8x16 = cast(*KEEP[16 - len..].first_chunk::<16>()?);
         let mut bytes = [0; Self::MAX_LEN];
-        bytes[..16].copy_from_slice(&code.to_le_bytes());
-        let len = bits as usize / 8;
+        bytes[..16].copy_from_slice(&cast::<_, [u8; 16]>(all & kept));
         Some((Self { bytes, len: len as u8 }, len))
     }
 
@@ -130,22 +132,16 @@ impl Market {
     }
 }
 
-/// Sixteen times the same byte.
-const fn each(byte: u8) -> u128 {
-    u128::from_ne_bytes([byte; 16])
-}
-
-/// The top bit of each byte that is zero, and of none before the first of them.
-#[inline(always)]
-fn zeros(bytes: u128) -> u128 {
-    bytes.wrapping_sub(each(1)) & !bytes & each(0x80)
-}
-
-/// The top bit of each byte from `first` to `last`, for bytes below 0x80.
-#[inline(always)]
-fn within(bytes: u128, first: u8, last: u8) -> u128 {
-    bytes.wrapping_add(each(0x80 - first)) & !bytes.wrapping_add(each(0x7F - last))
-}
+/// From the n-th byte on, a mask that keeps 16 - n bytes of 16.
+const KEEP: [u8; 32] = {
+    let mut keep = [0; 32];
+    let mut at = 0;
+    while at < 16 {
+        keep[at] = 0xFF;
+        at += 1;
+    }
+    keep
+};
 
 /// As it lies: the bytes, then the length.
 impl Words for Market {

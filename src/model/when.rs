@@ -55,7 +55,7 @@ impl Date {
     }
 
     /// Reads `yyyyMMdd`, the spelling of a ticker's `trade_date`.
-    #[inline]
+    #[inline(always)]
     pub fn from_compact(text: &[u8]) -> Result<Self, InvalidTime> {
         let text = text.try_into().map_err(|_| InvalidTime)?;
         let [century, _, year, _, month, _, day, _] = pairs::<{ pattern(b"00000000") }>(text)?;
@@ -63,10 +63,16 @@ impl Date {
     }
 
     /// Reads `yyyy-MM-dd`.
-    #[inline]
+    #[inline(always)]
     pub fn from_dashed(text: &[u8]) -> Result<Self, InvalidTime> {
-        let &[a, b, c, d, b'-', e, f, b'-', g, h] = text else { return Err(InvalidTime) };
-        Self::from_compact(&[a, b, c, d, e, f, g, h])
+        let Some((&[a, b], rest)) = text.split_first_chunk() else { return Err(InvalidTime) };
+        let rest = rest.try_into().map_err(|_| InvalidTime)?;
+        let [year, _, _, month, _, _, day, _] = pairs::<{ pattern(b"00-00-00") }>(rest)?;
+        let (a, b) = (a.wrapping_sub(b'0'), b.wrapping_sub(b'0'));
+        if a > 9 || b > 9 {
+            return Err(InvalidTime);
+        }
+        Self::new(u16::from(a) * 1000 + u16::from(b) * 100 + u16::from(year), month, day)
     }
 
     /// Prints `yyyyMMdd`.
@@ -85,7 +91,7 @@ impl Time {
     }
 
     /// Reads `HHmmss`, the spelling of a ticker's `trade_time`.
-    #[inline]
+    #[inline(always)]
     pub fn from_compact(text: &[u8]) -> Result<Self, InvalidTime> {
         let &[a, b, c, d, e, f] = text else { return Err(InvalidTime) };
         let [hour, _, minute, _, second, ..] = pairs::<{ pattern(b"00000000") }>([a, b, c, d, e, f, b'0', b'0'])?;
@@ -93,7 +99,7 @@ impl Time {
     }
 
     /// Reads `HH:mm:ss`.
-    #[inline]
+    #[inline(always)]
     pub fn from_colons(text: &[u8]) -> Result<Self, InvalidTime> {
         let text = text.try_into().map_err(|_| InvalidTime)?;
         let [hour, _, _, minute, _, _, second, _] = pairs::<{ pattern(b"00:00:00") }>(text)?;
@@ -108,7 +114,7 @@ impl Time {
 
 impl DateTime {
     /// Reads `yyyy-MM-ddTHH:mm:ss`, the spelling of a candle's start.
-    #[inline]
+    #[inline(always)]
     pub fn from_iso(text: &[u8]) -> Result<Self, InvalidTime> {
         let text: &[u8; 19] = text.try_into().map_err(|_| InvalidTime)?;
         if text[10] != b'T' {
@@ -164,7 +170,7 @@ const fn pattern(text: &[u8; 8]) -> u64 {
 
 /// Two-digit numbers in eight characters at once: the i-th begins at the i-th of them. `PATTERN` has `0` where a digit
 /// belongs and elsewhere what must be there.
-#[inline]
+#[inline(always)]
 fn pairs<const PATTERN: u64>(text: [u8; 8]) -> Result<[u8; 8], InvalidTime> {
     let values = u64::from_le_bytes(text) ^ PATTERN;
     // Adding sets the top bit of what is above 9, or above 0 in place of another character. A carry comes only from a

@@ -1,44 +1,45 @@
 //! Wire: a place in the bytes of a message. Knows constants and words of eight bytes, nothing of JSON.
 
-/// The bytes not read yet, slack included. Copying one remembers a place.
+/// A place in the bytes of a message and the slack behind it. Copying one remembers the place.
 #[derive(Clone, Copy)]
 pub(super) struct Cursor<'a> {
-    rest: &'a [u8],
+    bytes: &'a [u8],
+    /// Half a word: the sum of a place and a length is then known to be no overflow, which would be checked for each field.
+    at: u32,
 }
 
 impl<'a> Cursor<'a> {
-    pub(super) fn new(rest: &'a [u8]) -> Self {
-        Self { rest }
+    /// At the beginning. `None` if there are more bytes than places.
+    pub(super) fn new(bytes: &'a [u8]) -> Option<Self> {
+        u32::try_from(bytes.len()).ok().map(|_| Self { bytes, at: 0 })
     }
 
     /// What has not been read.
     #[inline(always)]
     pub(super) fn rest(&self) -> &'a [u8] {
-        self.rest
+        self.bytes.get(self.at as usize..).unwrap_or_default()
+    }
+
+    /// The next `len` bytes; `None` at the end of the slack.
+    #[inline(always)]
+    pub(super) fn ahead(&self, len: usize) -> Option<&'a [u8]> {
+        let at = self.at as usize;
+        self.bytes.get(at..at + len)
     }
 
     /// Steps over `text`, or stays. Inlined, so a constant `text` is compared in a few wide loads.
     #[inline(always)]
     pub(super) fn eat(&mut self, text: &[u8]) -> bool {
-        match self.rest.split_at_checked(text.len()) {
-            Some((head, tail)) if head == text => {
-                self.rest = tail;
-                true
-            }
-            _ => false,
+        let is_here = self.ahead(text.len()) == Some(text);
+        if is_here {
+            self.skip(text.len());
         }
+        is_here
     }
 
-    /// The next `N` bytes; `None` at the end of the slack.
+    /// Steps over bytes that were looked at.
     #[inline(always)]
-    pub(super) fn chunk<const N: usize>(&self) -> Option<&'a [u8; N]> {
-        self.rest.first_chunk()
-    }
-
-    /// Steps over `count` bytes.
-    #[inline(always)]
-    pub(super) fn skip(&mut self, count: usize) -> Option<()> {
-        self.rest = self.rest.get(count..)?;
-        Some(())
+    pub(super) fn skip(&mut self, count: usize) {
+        self.at += count as u32;
     }
 }

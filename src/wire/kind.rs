@@ -14,8 +14,11 @@ use super::tape::{Walk, walk_record};
 pub(super) trait Kind {
     /// Where the value goes.
     type Place<'a>;
-    /// Reads the bytes at `cursor`. `None` means surprise, not error; what lies in the place is then garbage.
-    fn scan<const SHORT: bool>(cursor: &mut Cursor<'_>, place: Self::Place<'_>) -> Option<()>;
+    /// How many bytes `scan` is given.
+    const AHEAD: usize;
+    /// Reads the value at `cursor` and steps over it; `ahead` are the next bytes. `None` means surprise, not error; what lies
+    /// in the place is then garbage.
+    fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: Self::Place<'_>) -> Option<()>;
     /// Reads a value of the tape.
     fn walk(json: Json<'_>, place: Self::Place<'_>, walk: &mut Walk) -> Result<(), Fault>;
 }
@@ -25,9 +28,10 @@ pub(super) enum Number {}
 
 impl Kind for Number {
     type Place<'a> = &'a mut f64;
+    const AHEAD: usize = number::AHEAD;
     #[inline(always)]
-    fn scan<const SHORT: bool>(cursor: &mut Cursor<'_>, place: &mut f64) -> Option<()> {
-        *place = number::number(cursor)?;
+    fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut f64) -> Option<()> {
+        *place = number::number(ahead, cursor)?;
         Some(())
     }
     fn walk(json: Json<'_>, place: &mut f64, _: &mut Walk) -> Result<(), Fault> {
@@ -36,30 +40,15 @@ impl Kind for Number {
     }
 }
 
-/// As [`Number`], for records of which each number is a field of its own: inlining the reader into each makes them slower,
-/// a ticker by a sixth. The units of an order book go round one loop.
-pub(super) enum SharedNumber {}
-
-impl Kind for SharedNumber {
-    type Place<'a> = &'a mut f64;
-    #[inline(always)]
-    fn scan<const SHORT: bool>(cursor: &mut Cursor<'_>, place: &mut f64) -> Option<()> {
-        *place = number::shared_number(cursor)?;
-        Some(())
-    }
-    fn walk(json: Json<'_>, place: &mut f64, walk: &mut Walk) -> Result<(), Fault> {
-        Number::walk(json, place, walk)
-    }
-}
-
 /// A number or `null`.
 pub(super) enum MaybeNumber {}
 
 impl Kind for MaybeNumber {
     type Place<'a> = &'a mut Option<f64>;
+    const AHEAD: usize = number::AHEAD;
     #[inline(always)]
-    fn scan<const SHORT: bool>(cursor: &mut Cursor<'_>, place: &mut Option<f64>) -> Option<()> {
-        *place = if cursor.eat(b"null") { None } else { Some(number::number(cursor)?) };
+    fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut Option<f64>) -> Option<()> {
+        *place = if cursor.eat(b"null") { None } else { Some(number::number(ahead, cursor)?) };
         Some(())
     }
     fn walk(json: Json<'_>, place: &mut Option<f64>, _: &mut Walk) -> Result<(), Fault> {
@@ -73,9 +62,10 @@ pub(super) enum Id {}
 
 impl Kind for Id {
     type Place<'a> = &'a mut u64;
+    const AHEAD: usize = number::AHEAD;
     #[inline(always)]
-    fn scan<const SHORT: bool>(cursor: &mut Cursor<'_>, place: &mut u64) -> Option<()> {
-        *place = number::whole(cursor)?;
+    fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut u64) -> Option<()> {
+        *place = number::whole(ahead, cursor)?;
         Some(())
     }
     fn walk(json: Json<'_>, place: &mut u64, _: &mut Walk) -> Result<(), Fault> {
@@ -96,9 +86,10 @@ fn millis(value: u64) -> u64 {
 
 impl Kind for Millis {
     type Place<'a> = &'a mut u64;
+    const AHEAD: usize = number::AHEAD;
     #[inline(always)]
-    fn scan<const SHORT: bool>(cursor: &mut Cursor<'_>, place: &mut u64) -> Option<()> {
-        *place = millis(number::whole(cursor)?);
+    fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut u64) -> Option<()> {
+        *place = millis(number::whole(ahead, cursor)?);
         Some(())
     }
     fn walk(json: Json<'_>, place: &mut u64, _: &mut Walk) -> Result<(), Fault> {
@@ -112,10 +103,12 @@ pub(super) enum Flag {}
 
 impl Kind for Flag {
     type Place<'a> = &'a mut bool;
+    const AHEAD: usize = 5;
     #[inline(always)]
-    fn scan<const SHORT: bool>(cursor: &mut Cursor<'_>, place: &mut bool) -> Option<()> {
-        *place = !cursor.eat(b"false");
-        (!*place || cursor.eat(b"true")).then_some(())
+    fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut bool) -> Option<()> {
+        *place = ahead.starts_with(b"true");
+        cursor.skip(if *place { 4 } else { 5 });
+        (*place || ahead == b"false").then_some(())
     }
     fn walk(json: Json<'_>, place: &mut bool, _: &mut Walk) -> Result<(), Fault> {
         *place = json.as_bool().ok_or(Fault::Type)?;
@@ -128,13 +121,15 @@ pub(super) enum Code {}
 
 impl Kind for Code {
     type Place<'a> = &'a mut Market;
+    // Longer than any code there is; should one come, the general reader takes it.
+    const AHEAD: usize = 17;
     #[inline(always)]
-    fn scan<const SHORT: bool>(cursor: &mut Cursor<'_>, place: &mut Market) -> Option<()> {
-        // Longer than any code there is; should one come, the general reader takes it.
-        let [b'"', text @ ..] = cursor.chunk::<17>()? else { return None };
-        let (market, len) = Market::from_quoted(text)?;
+    fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut Market) -> Option<()> {
+        let [b'"', text @ ..] = ahead else { return None };
+        let (market, len) = Market::from_quoted(text.first_chunk()?)?;
         *place = market;
-        cursor.skip(len + 2)
+        cursor.skip(len + 2);
+        Some(())
     }
     fn walk(json: Json<'_>, place: &mut Market, _: &mut Walk) -> Result<(), Fault> {
         *place = Market::from_bytes(json.as_str().ok_or(Fault::Type)?.as_bytes()).map_err(|_| Fault::Market)?;
@@ -150,11 +145,13 @@ macro_rules! stamp_kinds {
 
         impl Kind for $kind {
             type Place<'a> = &'a mut $place;
+            const AHEAD: usize = $len + 2;
             #[inline(always)]
-            fn scan<const SHORT: bool>(cursor: &mut Cursor<'_>, place: &mut $place) -> Option<()> {
-                let [b'"', text @ .., b'"'] = cursor.chunk::<{ $len + 2 }>()? else { return None };
-                *place = $read(text.as_slice()).ok()?;
-                cursor.skip($len + 2)
+            fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut $place) -> Option<()> {
+                let [b'"', text @ .., b'"'] = ahead else { return None };
+                *place = $read(text).ok()?;
+                cursor.skip($len + 2);
+                Some(())
             }
             fn walk(json: Json<'_>, place: &mut $place, _: &mut Walk) -> Result<(), Fault> {
                 *place = $read(json.as_str().ok_or(Fault::Type)?.as_bytes()).map_err(|_| Fault::Value)?;
@@ -183,15 +180,17 @@ pub(super) enum MaybeDate {}
 
 impl Kind for MaybeDate {
     type Place<'a> = &'a mut Option<Date>;
+    const AHEAD: usize = 12;
     #[inline(always)]
-    fn scan<const SHORT: bool>(cursor: &mut Cursor<'_>, place: &mut Option<Date>) -> Option<()> {
+    fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut Option<Date>) -> Option<()> {
         *place = None;
         if cursor.eat(b"null") || cursor.eat(b"\"\"") {
             return Some(());
         }
-        let [b'"', text @ .., b'"'] = cursor.chunk::<12>()? else { return None };
-        *place = Some(Date::from_dashed(text.as_slice()).ok()?);
-        cursor.skip(12)
+        let [b'"', text @ .., b'"'] = ahead else { return None };
+        *place = Some(Date::from_dashed(text).ok()?);
+        cursor.skip(12);
+        Some(())
     }
     fn walk(json: Json<'_>, place: &mut Option<Date>, walk: &mut Walk) -> Result<(), Fault> {
         *place = None;
@@ -214,19 +213,20 @@ macro_rules! word_kinds {
     ($($place:ident { $($variant:ident = $word:literal)* $(_ = $unknown:ident)? })*) => { $(
         impl Kind for $place {
             type Place<'a> = &'a mut $place;
+            const AHEAD: usize = WORD_MAX;
             #[inline(always)]
-            fn scan<const SHORT: bool>(cursor: &mut Cursor<'_>, place: &mut $place) -> Option<()> {
+            fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut $place) -> Option<()> {
                 // Selected, not branched to: which word comes next is anybody's guess.
-                let head: &[u8; WORD_MAX] = cursor.chunk()?;
                 let (mut found, mut len) = (None, 0);
                 $(
                     let word = concat!("\"", $word, "\"").as_bytes();
-                    if head.starts_with(word) {
+                    if ahead.starts_with(word) {
                         (found, len) = (Some($place::$variant), word.len());
                     }
                 )*
                 *place = found?;
-                cursor.skip(len)
+                cursor.skip(len);
+                Some(())
             }
             #[allow(unused_variables, reason = "only kinds with `_` count")]
             fn walk(json: Json<'_>, place: &mut $place, walk: &mut Walk) -> Result<(), Fault> {
@@ -264,8 +264,13 @@ fn push((asks, bids): (&mut Levels, &mut Levels), quote: &Quote) -> bool {
 
 impl Kind for Units {
     type Place<'a> = (&'a mut Levels, &'a mut Levels);
+    const AHEAD: usize = 0;
     #[inline(always)]
-    fn scan<const SHORT: bool>(cursor: &mut Cursor<'_>, (asks, bids): (&mut Levels, &mut Levels)) -> Option<()> {
+    fn scan<const SHORT: bool>(
+        _: &[u8],
+        cursor: &mut Cursor<'_>,
+        (asks, bids): (&mut Levels, &mut Levels),
+    ) -> Option<()> {
         asks.clear();
         bids.clear();
         if !cursor.eat(b"[") {

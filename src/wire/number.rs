@@ -1,12 +1,20 @@
 //! Wire: numbers of a message, read where they stand. Eight digits per step; every `f64` is correctly rounded.
 //!
 //! The usual spellings are read from a window of fixed size, so that no place in it needs a check; any other goes to
-//! `std`. Where the next field begins depends on the length of this one, and that chain is what costs time: what can be
-//! guessed (one digit, eight digits) is a branch, which the processor runs ahead of, and not arithmetic.
+//! `std`. Two things cost time: instructions, and the chain from the end of one number to the beginning of the next, which
+//! is broken where the length can be guessed (eight decimals): a branch, which the processor runs ahead of.
+
+use std::num::NonZeroUsize;
+
+use bytemuck::cast;
+use wide::{i16x8, u16x8};
 
 use super::cursor::Cursor;
 use super::decoder::SLACK;
 use super::quotient::quotient;
+
+// Bytes in vectors are taken for numbers as they lie.
+const _: () = assert!(cfg!(target_endian = "little"), "hoga reads numbers on little-endian processors only");
 
 /// Whole numbers up to here are exact in an `f64`.
 const EXACT: u64 = 1 << 53;
@@ -24,187 +32,184 @@ const POW10: [u64; DIGITS_MAX + 1] = {
     powers
 };
 
+/// The least number of so many digits, for numbers that do not begin with a zero; none has no digits.
+const LEAST: [u64; 16] = {
+    let mut least = [u64::MAX; 16];
+    least[1] = 0;
+    let mut count = 2;
+    while count < 16 {
+        least[count] = POW10[count - 1];
+        count += 1;
+    }
+    least
+};
+
 /// The powers of ten that an `f64` holds exactly.
 const POW10_F64: [f64; 23] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20,
     1e21, 1e22,
 ];
 
-/// What is looked at for one number: as many bytes as always follow a place in a message, but one for a sign.
-const WINDOW: usize = SLACK - 1;
+/// Bytes that are looked at for one number: as many as always follow a place in a message.
+pub(super) const AHEAD: usize = SLACK;
 
-/// A run of at most 16 digits. Without any its `value` is garbage.
-#[derive(Clone, Copy)]
-struct Digits {
-    value: u64,
-    count: usize,
-}
+/// The same without a sign.
+const WINDOW: usize = AHEAD - 1;
 
-/// Steps over a JSON number; `None` where there is none, or one too large for an `f64`. Never gives a negative zero.
+/// A number without a sign, and its length. Nothing if it has to be read the slow way. Small enough to come back in registers.
+type Found = Option<(f64, NonZeroUsize)>;
+
+/// Steps over the JSON number that `ahead` begins with; `None` where there is none, or one too large for an `f64`. Never
+/// gives a negative zero.
 #[inline(always)]
-pub(super) fn number(cursor: &mut Cursor<'_>) -> Option<f64> {
-    if cursor.rest().first() == Some(&b'-') {
-        return negative_number(cursor);
+pub(super) fn number(ahead: &[u8], cursor: &mut Cursor<'_>) -> Option<f64> {
+    let (sign, window) = ahead.split_first_chunk::<1>()?;
+    // Few fields ever have a sign, so the others are read without a thought of it.
+    if sign == b"-" {
+        return match unsigned(window.first_chunk()?) {
+            Some((magnitude, len)) => {
+                cursor.skip(1 + len.get());
+                Some(0.0 - magnitude) // a negated zero would keep its sign
+            }
+            None => by_text(cursor),
+        };
     }
-    let window = cursor.chunk()?;
-    take(cursor, whole_digits(window).and_then(|whole| from_point(window, whole)))
-}
-
-/// As [`number`], but one copy for all callers: inlined into each of a ticker's many fields it would outgrow the
-/// processor's memory of decoded instructions.
-#[inline(always)]
-pub(super) fn shared_number(cursor: &mut Cursor<'_>) -> Option<f64> {
-    if cursor.rest().first() == Some(&b'-') {
-        return negative_number(cursor);
-    }
-    let (value, len) = shared(cursor.chunk()?);
-    take(cursor, (len != 0).then_some((value, len)))
-}
-
-/// The number without a sign that `window` begins with, and its length: 0 for any but the usual spellings. The pair comes
-/// back in registers, which an `Option` would not.
-#[inline(never)]
-fn shared(window: &[u8; WINDOW]) -> (f64, usize) {
-    let Some(whole) = whole_digits(window) else { return (0.0, 0) };
-    let end = whole.count + 9;
-    match window[whole.count] {
-        b',' => (as_f64(whole.value), whole.count),
-        // Most prices end in `.00000000`, which says nothing.
-        b'.' if load(window, whole.count + 1) == Some(0) && window[end] == b',' => (as_f64(whole.value), end),
-        _ => shared_from_point(window, whole.value, whole.count),
-    }
-}
-
-/// Apart from [`shared`], so that most numbers need so few registers that none has to be saved.
-#[inline(never)]
-fn shared_from_point(window: &[u8; WINDOW], value: u64, count: usize) -> (f64, usize) {
-    from_point(window, Digits { value, count }).unwrap_or((0.0, 0))
-}
-
-/// Steps over a number that has been read, or reads it the slow way.
-#[inline(always)]
-fn take(cursor: &mut Cursor<'_>, usual: Option<(f64, usize)>) -> Option<f64> {
-    match usual {
+    match unsigned(ahead.first_chunk()?) {
         Some((value, len)) => {
-            cursor.skip(len)?;
+            cursor.skip(len.get());
             Some(value)
         }
         None => by_text(cursor),
     }
 }
 
-/// Steps over a number with a sign. Few fields ever have one, so the others are read without a thought of it.
+/// Steps over a whole number of at most 19 digits without a sign.
 #[inline(always)]
-fn negative_number(cursor: &mut Cursor<'_>) -> Option<f64> {
-    match shared(cursor.rest().get(1..)?.first_chunk()?) {
-        (_, 0) => by_text(cursor),
-        (magnitude, len) => {
-            cursor.skip(1 + len)?;
-            Some(0.0 - magnitude) // a negated zero would keep its sign
+pub(super) fn whole(ahead: &[u8], cursor: &mut Cursor<'_>) -> Option<u64> {
+    let (value, len) = id(ahead.first_chunk()?)?;
+    cursor.skip(len.get());
+    Some(value)
+}
+
+/// Up to seven digits, alone or with a point and up to eight decimals. All else is read by functions of their own, so that
+/// this one need not save registers.
+///
+/// One copy for all callers: inlined into each of a ticker's many fields it would outgrow the processor's memory of decoded
+/// instructions.
+#[inline(never)]
+fn unsigned(window: &[u8; WINDOW]) -> Found {
+    let head = load(window, 0);
+    let bits = digit_bits(head);
+    if bits == 64 {
+        return large(window);
+    }
+    let point = bits as usize / 8;
+    // Without any digit nothing is shifted. `LEAST` refuses that.
+    let head = head.wrapping_shl(64 - bits);
+    if window[point] != b'.' {
+        let whole = eight_digits(head);
+        let is_whole = ends(window[point]) && whole >= LEAST[point];
+        return if is_whole { found(as_f64(whole), point) } else { unusual(window) };
+    }
+    let tail = load(window, point + 1);
+    if are_digits(tail) {
+        // A branch, because then the processor knows where the next field begins before it has looked.
+        let (whole, decimals) = both(head, tail);
+        let (mantissa, end) = (whole * POW10[8] + decimals, point + 9);
+        if whole < LEAST[point] {
+            return None;
         }
+        // Both operands are exact, so the one division rounds correctly. So it is below.
+        return if ends(window[end]) { found(as_f64(mantissa) / 1e8, end) } else { finer(window, end, mantissa) };
+    }
+    let bits = digit_bits(tail);
+    let scale = bits as usize / 8;
+    let (whole, decimals) = both(head, tail.wrapping_shl(64 - bits));
+    let (mantissa, end) = (whole * POW10[scale] + decimals, point + 1 + scale);
+    if scale == 0 || whole < LEAST[point] {
+        return None;
+    }
+    if ends(window[end]) {
+        found(as_f64(mantissa) / POW10_F64[scale], end)
+    } else {
+        exponent(window, end, mantissa, scale)
     }
 }
 
-/// The number without a sign that `window` begins with, and its length, once its whole digits are known. `None` for any but
-/// the usual spellings.
-#[inline(always)]
-fn from_point(window: &[u8; WINDOW], whole: Digits) -> Option<(f64, usize)> {
-    let mut end = whole.count;
-    let (mut mantissa, mut scale) = (whole.value, 0);
-    if *window.get(end)? == b'.' {
-        let fraction = digits(window, end + 1)?;
+/// What [`unsigned`] has read eight decimals of, with more of them: a rate.
+#[inline(never)]
+fn finer(window: &[u8; WINDOW], at: usize, mantissa: u64) -> Found {
+    let tail = load(window, at);
+    let bits = digit_bits(tail);
+    let count = bits as usize / 8;
+    let end = at + count;
+    if count > 4 || !ends(*window.get(end)?) {
+        return unusual(window);
+    }
+    let mantissa = mantissa * POW10[count] + eight_digits(shifted(tail, bits));
+    if mantissa > EXACT { unusual(window) } else { found(as_f64(mantissa) / POW10_F64[8 + count], end) }
+}
+
+/// From eight digits on, with eight decimals that may be followed by eight zeros: a price in hundreds of millions, or a
+/// turnover.
+#[inline(never)]
+fn large(window: &[u8; WINDOW]) -> Found {
+    let whole = digits(window, 0);
+    let decimals = load(window, whole.count + 1);
+    let mut end = whole.count + 9;
+    if window[whole.count] != b'.' || window[0] == b'0' || !are_digits(decimals) {
+        return unusual(window);
+    }
+    if !ends(window[end]) {
+        if load(window, end) != 0 || !ends(window[end + 8]) {
+            return unusual(window);
+        }
+        end += 8;
+    }
+    if decimals == 0 {
+        return found(as_f64(whole.value), end);
+    }
+    match sum(whole, Digits { value: eight_digits(decimals), count: 8 }) {
+        Some(value) => found(value, end),
+        None => unusual(window),
+    }
+}
+
+/// Any number of at most 16 digits on either side of the point.
+#[inline(never)]
+fn unusual(window: &[u8; WINDOW]) -> Found {
+    let whole = digits(window, 0);
+    if whole.count == 0 || (whole.count > 1 && window[0] == b'0') {
+        return None;
+    }
+    let (mut fraction, mut end) = (Digits { value: 0, count: 0 }, whole.count);
+    if window[end] == b'.' {
+        fraction = digits(window, end + 1);
+        end += 1 + fraction.count;
         if fraction.count == 0 {
             return None;
         }
-        end += 1 + fraction.count;
-        if fraction.value != 0 {
-            match join(whole, fraction) {
-                Some(joined) => (mantissa, scale) = joined,
-                None => return long_number(window, end, whole, fraction),
-            }
-        }
     }
-    match *window.get(end)? {
-        b',' | b'}' => {}
-        b'E' | b'e' => return exponent(window, end, mantissa, scale),
-        // More digits than were looked at, or nothing that follows a number.
-        _ => return None,
+    if !ends(window[end]) {
+        return exponent(window, end, join(whole, fraction)?, fraction.count);
     }
-    // Both operands are exact, or the divisor is 1, so the one division rounds correctly.
-    Some((as_f64(mantissa) / POW10_F64.get(scale)?, end))
+    let value = match join(whole, fraction) {
+        _ if fraction.value == 0 => as_f64(whole.value),
+        Some(mantissa) if mantissa <= EXACT => as_f64(mantissa) / POW10_F64[fraction.count],
+        // For few digits before the point, the sum is seldom sure.
+        Some(mantissa) if whole.count < 9 => quotient(mantissa, fraction.count),
+        _ => sum(whole, fraction)?,
+    };
+    found(value, end)
 }
 
-/// As [`from_point`], from where the digits turned out to be too many for one exact `f64`: the turnover of a large market,
-/// or a fraction such as `.2538100000000000`, whose last zeros are what makes it long.
+/// A number with an exponent of one digit, `E8` of `1.16539E8`: the usual spelling of book prices. `at`: the `E`.
 #[inline(never)]
-fn long_number(window: &[u8; WINDOW], end: usize, whole: Digits, mut fraction: Digits) -> Option<(f64, usize)> {
-    if !matches!(window.get(end)?, b',' | b'}') {
-        return None;
-    }
-    if fraction.value.is_multiple_of(100_000_000) {
-        fraction = Digits { value: fraction.value / 100_000_000, count: fraction.count - 8 };
-    }
-    let mantissa = u128::from(whole.value) * u128::from(POW10[fraction.count]) + u128::from(fraction.value);
-    Some((quotient(mantissa, fraction.count)?, end))
-}
-
-/// The digits before the point: at least one, and no zero in front, as JSON demands.
-#[inline(always)]
-fn whole_digits(window: &[u8; WINDOW]) -> Option<Digits> {
-    let first = window[0].wrapping_sub(b'0');
-    // Guessing a single digit lets the processor read on before it knows where the point is.
-    if window[1] == b'.' {
-        return (first <= 9).then_some(Digits { value: first.into(), count: 1 });
-    }
-    if !(1..=9).contains(&first) {
-        return (first == 0 && !window[1].is_ascii_digit()).then_some(Digits { value: 0, count: 1 });
-    }
-    digits(window, 0)
-}
-
-/// Of at most 63 bits: the processor converts it as a number that could have a sign, in one step.
-#[inline(always)]
-fn as_f64(value: u64) -> f64 {
-    value as i64 as f64
-}
-
-/// Steps over a whole number of at most 19 digits without a sign.
-#[inline(always)]
-pub(super) fn whole(cursor: &mut Cursor<'_>) -> Option<u64> {
-    let window = cursor.chunk()?;
-    let mut run = digits(window, 0)?;
-    if run.count == 16 {
-        // An id of 17 digits, or of 16.
-        let more = digits(window, 16)?;
-        if more.count > 0 {
-            run.value = run.value.wrapping_mul(POW10[more.count]).wrapping_add(more.value);
-            run.count += more.count;
-        }
-    }
-    if run.count == 0 || run.count > DIGITS_MAX || (run.count > 1 && window[0] == b'0') {
-        return None;
-    }
-    cursor.skip(run.count)?;
-    Some(run.value)
-}
-
-/// One mantissa from the digits around the point, and its number of decimals; `None` if an `f64` cannot hold it.
-#[inline(always)]
-fn join(whole: Digits, fraction: Digits) -> Option<(u64, usize)> {
-    if whole.count + fraction.count > DIGITS_MAX {
-        return None;
-    }
-    let mantissa = whole.value * POW10[fraction.count] + fraction.value;
-    (mantissa <= EXACT).then_some((mantissa, fraction.count))
-}
-
-/// The rest of a number with an exponent of one digit, `E8` of `1.16539E8`: the usual spelling of book prices.
-#[inline(always)]
-fn exponent(window: &[u8; WINDOW], at: usize, mantissa: u64, scale: usize) -> Option<(f64, usize)> {
+fn exponent(window: &[u8; WINDOW], at: usize, mantissa: u64, scale: usize) -> Found {
     let down = *window.get(at + 1)? == b'-';
     let end = at + 2 + usize::from(down);
     let power = usize::from(window.get(end - 1)?.wrapping_sub(b'0'));
-    if power > 9 || !matches!(window.get(end)?, b',' | b'}') || mantissa > EXACT {
+    if window[at] | 0x20 != b'e' || power > 9 || !ends(*window.get(end)?) || mantissa > EXACT {
         return None;
     }
     let mantissa = as_f64(mantissa);
@@ -214,9 +219,62 @@ fn exponent(window: &[u8; WINDOW], at: usize, mantissa: u64, scale: usize) -> Op
     } else if power >= scale {
         mantissa * POW10_F64[power - scale]
     } else {
-        mantissa / POW10_F64[scale - power]
+        mantissa / POW10_F64.get(scale - power)?
     };
-    Some((value, end))
+    found(value, end)
+}
+
+/// The whole number that `window` begins with, and its length.
+#[inline(never)]
+fn id(window: &[u8; WINDOW]) -> Option<(u64, NonZeroUsize)> {
+    let mut run = digits(window, 0);
+    if run.count == 16 {
+        // An id of 17 digits, or of 16.
+        let more = digits(window, 16);
+        if more.count > 0 {
+            run.value = run.value.wrapping_mul(POW10[more.count]).wrapping_add(more.value);
+            run.count += more.count;
+        }
+    }
+    if run.count > DIGITS_MAX || (run.count > 1 && window[0] == b'0') {
+        return None;
+    }
+    Some((run.value, NonZeroUsize::new(run.count)?))
+}
+
+#[inline(always)]
+fn found(value: f64, len: usize) -> Found {
+    Some((value, NonZeroUsize::new(len)?))
+}
+
+/// What may stand behind a number.
+#[inline(always)]
+fn ends(byte: u8) -> bool {
+    matches!(byte, b',' | b'}')
+}
+
+/// Of at most 63 bits: the processor converts it as a number that could have a sign, in one step.
+#[inline(always)]
+fn as_f64(value: u64) -> f64 {
+    value as i64 as f64
+}
+
+/// One mantissa from the digits around the point, if it fits a `u64`.
+#[inline(always)]
+fn join(whole: Digits, fraction: Digits) -> Option<u64> {
+    (whole.count + fraction.count <= DIGITS_MAX).then(|| whole.value * POW10[fraction.count] + fraction.value)
+}
+
+/// The value of digits that are too many for one exact mantissa.
+///
+/// The fraction is off by less than 2^-51. If as much more and as much less make no difference to the sum, then it is
+/// rounded correctly. The larger the whole number is, the surer that is.
+#[inline(always)]
+fn sum(whole: Digits, fraction: Digits) -> Option<f64> {
+    const SLIP: f64 = 1.0 / (1u64 << 51) as f64;
+    let (exact, part) = (as_f64(whole.value), as_f64(fraction.value) / POW10_F64[fraction.count]);
+    let (least, most) = (exact + (part - SLIP), exact + (part + SLIP));
+    (least == most && whole.value <= EXACT).then_some(least)
 }
 
 /// The slow and always right way: finds the end of the number and lets `std` read it.
@@ -233,7 +291,7 @@ fn by_text(cursor: &mut Cursor<'_>) -> Option<f64> {
 fn std_number(mut cursor: Cursor<'_>) -> Option<(f64, Cursor<'_>)> {
     let text = &cursor.rest()[..text_len(cursor.rest())?];
     let value: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
-    cursor.skip(text.len())?;
+    cursor.skip(text.len());
     value.is_finite().then_some((value + 0.0, cursor)) // + 0.0 turns a negative zero
 }
 
@@ -265,38 +323,59 @@ fn text_len(bytes: &[u8]) -> Option<usize> {
     Some(at)
 }
 
+/// A run of at most 16 digits. Without any its `value` is garbage.
+#[derive(Clone, Copy)]
+struct Digits {
+    value: u64,
+    count: usize,
+}
+
 /// The digits from `at` on, but not more than 16.
 #[inline(always)]
-fn digits(window: &[u8; WINDOW], at: usize) -> Option<Digits> {
-    let head = load(window, at)?;
+fn digits(window: &[u8; WINDOW], at: usize) -> Digits {
+    let head = load(window, at);
     let bits = digit_bits(head);
     if bits < 64 {
-        // Shifting drops what follows the digits and fills up with zeros in front.
-        return Some(Digits { value: eight_digits(head.wrapping_shl(64 - bits)), count: bits as usize / 8 });
+        return Digits { value: eight_digits(head.wrapping_shl(64 - bits)), count: bits as usize / 8 };
     }
-    let head = eight_digits(head);
-    if !window.get(at + 8)?.is_ascii_digit() {
-        return Some(Digits { value: head, count: 8 });
-    }
-    let tail = load(window, at + 8)?;
+    let tail = load(window, at + 8);
     let bits = digit_bits(tail);
     let count = bits as usize / 8;
-    Some(Digits { value: head * POW10[count] + eight_digits(tail << (64 - bits)), count: 8 + count })
+    let (head, tail) = both(head, shifted(tail, bits));
+    Digits { value: head * POW10[count] + tail, count: 8 + count }
 }
 
 /// Eight bytes, the first in the lowest place, with digits as their values.
 #[inline(always)]
-fn load(window: &[u8; WINDOW], at: usize) -> Option<u64> {
-    Some(u64::from_le_bytes(*window.get(at..at + 8)?.first_chunk()?) ^ 0x3030_3030_3030_3030)
+fn load(window: &[u8; WINDOW], at: usize) -> u64 {
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&window[at..at + 8]);
+    u64::from_le_bytes(bytes) ^ 0x3030_3030_3030_3030
+}
+
+/// The top bit of each byte that is no digit, up to the first of them at least.
+#[inline(always)]
+fn others(word: u64) -> u64 {
+    // Adding 0x76 sets the top bit of anything above 9. A carry can only spoil bytes behind the first non-digit, since
+    // a byte that carries is one itself.
+    (word.wrapping_add(0x7676_7676_7676_7676) | word) & 0x8080_8080_8080_8080
+}
+
+#[inline(always)]
+fn are_digits(word: u64) -> bool {
+    others(word) == 0
 }
 
 /// How many bits, from the lowest on, belong to digits.
 #[inline(always)]
 fn digit_bits(word: u64) -> u32 {
-    // Adding 0x76 sets the top bit of anything above 9. A carry can only spoil bytes behind the first non-digit, since
-    // a byte that carries is one itself.
-    let others = (word.wrapping_add(0x7676_7676_7676_7676) | word) & 0x8080_8080_8080_8080;
-    others.trailing_zeros() & !7
+    others(word).trailing_zeros() & !7
+}
+
+/// The digits of so many bits, with zeros in front and without what follows them. None are 0.
+#[inline(always)]
+fn shifted(word: u64, bits: u32) -> u64 {
+    word.checked_shl(64 - bits).unwrap_or(0)
 }
 
 /// Eight digit values, the most significant in the lowest byte, as one number: pairs, then fours, then eight.
@@ -309,6 +388,17 @@ fn eight_digits(values: u64) -> u64 {
     high.wrapping_add(low) >> 32
 }
 
+/// [`eight_digits`] of two at once, with half the instructions.
+#[inline(always)]
+fn both(first: u64, second: u64) -> (u64, u64) {
+    let values: u16x8 = cast([first, second]);
+    let pairs = (values & u16x8::splat(0xFF)) * u16x8::splat(10) + (values >> 8u32);
+    let fours = cast::<_, i16x8>(pairs).dot(cast([[100i16, 1]; 4]));
+    let fours = i16x8::from_i32x8_saturate(cast([fours, fours]));
+    let [first, second, ..]: [u32; 4] = cast(fours.dot(cast([[10_000i16, 1]; 4])));
+    (first.into(), second.into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -316,8 +406,8 @@ mod tests {
     /// `text` with something behind it, read to its end.
     fn read(text: &str) -> Option<f64> {
         let bytes = [text.as_bytes(), b",\"st\":1234567890123456789012345", &[b' '; SLACK]].concat();
-        let mut cursor = Cursor::new(&bytes);
-        let value = number(&mut cursor)?;
+        let mut cursor = Cursor::new(&bytes).unwrap();
+        let value = number(cursor.ahead(AHEAD)?, &mut cursor)?;
         (bytes.len() - cursor.rest().len() == text.len()).then_some(value)
     }
 
@@ -396,7 +486,11 @@ mod tests {
 
     #[test]
     fn whole_numbers_are_exact_up_to_nineteen_digits() {
-        let read = |text: &str| whole(&mut Cursor::new(&[text.as_bytes(), b",", &[b'7'; SLACK]].concat()));
+        let read = |text: &str| {
+            let bytes = [text.as_bytes(), b",", &[b'7'; SLACK]].concat();
+            let mut cursor = Cursor::new(&bytes).unwrap();
+            whole(cursor.ahead(AHEAD)?, &mut cursor)
+        };
         assert_eq!(read("17877285547970001"), Some(17_877_285_547_970_001));
         assert_eq!(read("1691530805062000"), Some(1_691_530_805_062_000));
         assert_eq!(read("9999999999999999999"), Some(9_999_999_999_999_999_999));

@@ -32,29 +32,12 @@ const RECIPROCALS: [Reciprocal; SCALE_MAX + 1] = {
     reciprocals
 };
 
-/// `dividend / 10^scale` for a dividend that is not 0, and a scale of 1 to 16. `None` if the first 64 bits of the dividend
-/// do not settle it, which is one in a thousand of those that have more.
-#[inline(never)]
-pub(super) fn quotient(dividend: u128, scale: usize) -> Option<f64> {
-    let Ok(dividend) = u64::try_from(dividend) else { return by_first_bits(dividend, scale) };
-    Some(by_reciprocal(dividend, scale))
-}
-
-/// What is cut off is less than one in the last place of what is left. If that much more makes no difference, it is right.
-#[inline(always)]
-fn by_first_bits(dividend: u128, scale: usize) -> Option<f64> {
-    let cut = u64::BITS - dividend.leading_zeros();
-    let head = (dividend >> cut) as u64;
-    let least = by_reciprocal(head, scale);
-    let most = by_reciprocal(head.checked_add(1)?, scale);
-    (least == most).then(|| least * power_of_two(cut as i32))
-}
-
 /// Eisel and Lemire's way ("Number Parsing at a Gigabyte per Second", 2021), which std goes too: one multiplication gives
 /// 64 bits of the quotient, a second settles the few cases in which the error of the first could matter. For powers of
 /// ten from -27 on it never fails.
-#[inline(always)]
-fn by_reciprocal(dividend: u64, scale: usize) -> f64 {
+/// `dividend / 10^scale` for a dividend that is not 0, and a scale of 1 to 16.
+#[inline(never)]
+pub(super) fn quotient(dividend: u64, scale: usize) -> f64 {
     let Reciprocal { value: reciprocal, bits } = RECIPROCALS[scale];
     let zeros = dividend.leading_zeros();
     let dividend = u128::from(dividend << zeros);
@@ -85,12 +68,9 @@ fn power_of_two(exponent: i32) -> f64 {
 mod tests {
     use super::*;
 
-    /// Whether it was settled.
-    fn agrees(dividend: u128, scale: usize) -> bool {
+    fn check(dividend: u64, scale: usize) {
         let expected: f64 = format!("{dividend}e-{scale}").parse().unwrap();
-        let quotient = quotient(dividend, scale);
-        assert!(quotient.is_none_or(|quotient| quotient.to_bits() == expected.to_bits()), "{dividend}e-{scale}");
-        quotient.is_some()
+        assert_eq!(quotient(dividend, scale).to_bits(), expected.to_bits(), "{dividend}e-{scale}");
     }
 
     fn random(seed: &mut u64) -> u64 {
@@ -99,39 +79,23 @@ mod tests {
     }
 
     #[test]
-    fn every_quotient_of_64_bits_is_rounded_as_std_rounds_it() {
+    fn every_quotient_is_rounded_as_std_rounds_it() {
         let mut seed = 7u64;
         for _ in 0..200_000 {
             let bits = random(&mut seed);
-            let dividend = u128::from((bits >> (bits % 63)) | 1);
-            assert!((1..=SCALE_MAX).step_by(1 + (bits % 5) as usize).all(|scale| agrees(dividend, scale)));
+            let dividend = (bits >> (bits % 63)) | 1;
+            (1..=SCALE_MAX).step_by(1 + (bits % 5) as usize).for_each(|scale| check(dividend, scale));
         }
-        assert!((1..=SCALE_MAX).all(|scale| agrees(1, scale) && agrees(u64::MAX.into(), scale)));
-    }
-
-    #[test]
-    fn longer_ones_are_rounded_as_std_does_or_left_to_it() {
-        let (mut seed, mut left) = (7u64, 0);
-        for i in 0..200_000 {
-            let bits = u128::from(random(&mut seed)) << 64 | u128::from(random(&mut seed));
-            let dividend = (bits >> (21 + i % 43)) | (1 << 64);
-            left += usize::from(!agrees(dividend, 1 + i % SCALE_MAX));
-        }
-        assert!((1..1000).contains(&left), "{left}");
-        assert!(!agrees(u128::from(u64::MAX) << 1 | 1, 1), "the next has 65 bits");
-        let longest = 10u128.pow(32) - 1;
-        (1..=SCALE_MAX).for_each(|scale| (longest - 50..=longest).for_each(|dividend| _ = agrees(dividend, scale)));
+        (1..=SCALE_MAX).for_each(|scale| [1, u64::MAX].into_iter().for_each(|dividend| check(dividend, scale)));
     }
 
     #[test]
     fn numbers_half_way_between_two_go_to_the_even_one() {
-        // Whole numbers and a half of 54 bits, with up to ten decimals, and their neighbours.
-        for half in (1u128 << 53) + 1..(1 << 53) + 999 {
-            for scale in 1..=10 {
-                let dividend = half * 10u128.pow(scale) / 2;
-                (dividend - 2..=dividend + 2).for_each(|dividend| {
-                    assert!(agrees(dividend, scale as usize) || dividend > u64::MAX.into());
-                });
+        // Whole numbers and a half of 54 bits, with few decimals, and their neighbours.
+        for half in (1u64 << 53) + 1..(1 << 53) + 999 {
+            for scale in 1..=3 {
+                let dividend = half * 10u64.pow(scale) / 2;
+                (dividend - 2..=dividend + 2).for_each(|dividend| check(dividend, scale as usize));
             }
         }
     }

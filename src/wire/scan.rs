@@ -17,7 +17,7 @@ pub(super) fn scan_message(
     receipt: Receipt,
     sink: &mut impl Sink,
 ) -> Option<u32> {
-    let mut cursor = Cursor::new(bytes);
+    let mut cursor = Cursor::new(bytes)?;
     let end = bytes.len().checked_sub(len)?;
     if cursor.eat(b"[") {
         return scan_list(cursor, end, records, receipt, sink);
@@ -57,7 +57,7 @@ fn scan_list(
     for _ in 0..count {
         let found = scan_object(&mut cursor, records)?;
         records.deliver(found, receipt, sink);
-        cursor.skip(1)?; // the comma or bracket
+        cursor.skip(1); // the comma or bracket
     }
     Some(count)
 }

@@ -11,7 +11,7 @@ use super::error::Fault;
 use super::json::Json;
 use super::kind::{
     Code, ColonTime, CompactDate, CompactTime, DashedDate, Flag, Id, IsoTime, Kind, MaybeDate, MaybeNumber, Millis,
-    Number, SharedNumber, Units,
+    Number, Units,
 };
 use super::tape::Walk;
 
@@ -88,10 +88,21 @@ macro_rules! schema {
                 let skip = usize::from(opened);
                 $(
                     let key = if SHORT { concat!(",\"", $short, "\":") } else { concat!(",\"", $long, "\":") };
-                    if cursor.eat(&key.as_bytes()[skip..])
-                        $(|| (SHORT && cursor.eat(concat!(",\"", $also, "\":").as_bytes())))?
-                    {
-                        <$kind as Kind>::scan::<SHORT>(cursor, (&mut self.$place $(, &mut self.$more)*))?;
+                    let key = &key.as_bytes()[skip..];
+                    // One look for key and value, because each look is checked to be inside. Behind what is there, it is.
+                    let ahead = cursor.ahead(key.len() + <$kind as Kind>::AHEAD).map(|ahead| ahead.split_at(key.len()));
+                    let value = match ahead {
+                        Some((name, value)) if name == key => {
+                            cursor.skip(key.len());
+                            Some(value)
+                        }
+                        $(_ if SHORT && cursor.eat(concat!(",\"", $also, "\":").as_bytes()) => {
+                            cursor.ahead(<$kind as Kind>::AHEAD)
+                        })?
+                        _ => None,
+                    };
+                    if let Some(value) = value {
+                        <$kind as Kind>::scan::<SHORT>(value, cursor, (&mut self.$place $(, &mut self.$more)*))?;
                     } else if !absent!(self $place $($presence $($other)?)?) {
                         return None;
                     }
@@ -135,36 +146,36 @@ pub(super) struct Quote {
 schema! {
     TICKER: Ticker {
         market: Code = "code" / "cd";
-        opening_price: SharedNumber = "opening_price" / "op";
-        high_price: SharedNumber = "high_price" / "hp";
-        low_price: SharedNumber = "low_price" / "lp";
-        trade_price: SharedNumber = "trade_price" / "tp";
-        prev_closing_price: SharedNumber = "prev_closing_price" / "pcp";
-        acc_trade_price: SharedNumber = "acc_trade_price" / "atp";
+        opening_price: Number = "opening_price" / "op";
+        high_price: Number = "high_price" / "hp";
+        low_price: Number = "low_price" / "lp";
+        trade_price: Number = "trade_price" / "tp";
+        prev_closing_price: Number = "prev_closing_price" / "pcp";
+        acc_trade_price: Number = "acc_trade_price" / "atp";
         change: Change = "change" / "c";
-        change_price: SharedNumber = "change_price" / "cp";
-        signed_change_price: SharedNumber = "signed_change_price" / "scp";
-        change_rate: SharedNumber = "change_rate" / "cr";
-        signed_change_rate: SharedNumber = "signed_change_rate" / "scr";
+        change_price: Number = "change_price" / "cp";
+        signed_change_price: Number = "signed_change_price" / "scp";
+        change_rate: Number = "change_rate" / "cr";
+        signed_change_rate: Number = "signed_change_rate" / "scr";
         ask_bid: Side = "ask_bid" / "ab";
-        trade_volume: SharedNumber = "trade_volume" / "tv";
-        acc_trade_volume: SharedNumber = "acc_trade_volume" / "atv";
+        trade_volume: Number = "trade_volume" / "tv";
+        acc_trade_volume: Number = "acc_trade_volume" / "atv";
         trade_date: CompactDate = "trade_date" / "tdt";
         trade_time: CompactTime = "trade_time" / "ttm";
         trade_timestamp: Millis = "trade_timestamp" / "ttms";
-        acc_ask_volume: SharedNumber = "acc_ask_volume" / "aav";
-        acc_bid_volume: SharedNumber = "acc_bid_volume" / "abv";
-        highest_52_week_price: SharedNumber = "highest_52_week_price" / "h52wp";
+        acc_ask_volume: Number = "acc_ask_volume" / "aav";
+        acc_bid_volume: Number = "acc_bid_volume" / "abv";
+        highest_52_week_price: Number = "highest_52_week_price" / "h52wp";
         highest_52_week_date: DashedDate = "highest_52_week_date" / "h52wdt";
-        lowest_52_week_price: SharedNumber = "lowest_52_week_price" / "l52wp";
+        lowest_52_week_price: Number = "lowest_52_week_price" / "l52wp";
         lowest_52_week_date: DashedDate = "lowest_52_week_date" / "l52wdt";
         market_state: MarketState = "market_state" / "ms";
         is_trading_suspended: Flag = "is_trading_suspended" / "its";
         delisting_date: MaybeDate = "delisting_date" / "dd" optional;
         market_warning: MarketWarning = "market_warning" / "mw";
         timestamp: Millis = "timestamp" / "tms" or trade_timestamp;
-        acc_trade_price_24h: SharedNumber = "acc_trade_price_24h" / "atp24h";
-        acc_trade_volume_24h: SharedNumber = "acc_trade_volume_24h" / "atv24h";
+        acc_trade_price_24h: Number = "acc_trade_price_24h" / "atp24h";
+        acc_trade_volume_24h: Number = "acc_trade_volume_24h" / "atv24h";
         stream_type: StreamType = "stream_type" / "st";
     }
     TRADE: Trade {
@@ -174,12 +185,12 @@ schema! {
         trade_date: DashedDate = "trade_date" / "td" | "tdt";
         trade_time: ColonTime = "trade_time" / "ttm";
         trade_timestamp: Millis = "trade_timestamp" / "ttms";
-        trade_price: SharedNumber = "trade_price" / "tp";
-        trade_volume: SharedNumber = "trade_volume" / "tv";
+        trade_price: Number = "trade_price" / "tp";
+        trade_volume: Number = "trade_volume" / "tv";
         ask_bid: Side = "ask_bid" / "ab";
-        prev_closing_price: SharedNumber = "prev_closing_price" / "pcp";
+        prev_closing_price: Number = "prev_closing_price" / "pcp";
         change: Change = "change" / "c";
-        change_price: SharedNumber = "change_price" / "cp";
+        change_price: Number = "change_price" / "cp";
         sequential_id: Id = "sequential_id" / "sid";
         best_ask_price: MaybeNumber = "best_ask_price" / "bap" optional;
         best_ask_size: MaybeNumber = "best_ask_size" / "bas" optional;
@@ -207,12 +218,12 @@ schema! {
         market: Code = "code" / "cd";
         candle_date_time_utc: IsoTime = "candle_date_time_utc" / "cdttmu";
         candle_date_time_kst: IsoTime = "candle_date_time_kst" / "cdttmk";
-        opening_price: SharedNumber = "opening_price" / "op";
-        high_price: SharedNumber = "high_price" / "hp";
-        low_price: SharedNumber = "low_price" / "lp";
-        trade_price: SharedNumber = "trade_price" / "tp";
-        candle_acc_trade_volume: SharedNumber = "candle_acc_trade_volume" / "catv";
-        candle_acc_trade_price: SharedNumber = "candle_acc_trade_price" / "catp";
+        opening_price: Number = "opening_price" / "op";
+        high_price: Number = "high_price" / "hp";
+        low_price: Number = "low_price" / "lp";
+        trade_price: Number = "trade_price" / "tp";
+        candle_acc_trade_volume: Number = "candle_acc_trade_volume" / "catv";
+        candle_acc_trade_price: Number = "candle_acc_trade_price" / "catp";
         timestamp: Millis = "timestamp" / "tms";
         stream_type: StreamType = "stream_type" / "st";
     }
