@@ -4,7 +4,7 @@
 //! `std`. Two things cost time: instructions, and the chain from the end of one number to the beginning of the next, which
 //! is broken where the length can be guessed (eight decimals): a branch, which the processor runs ahead of.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 
 use bytemuck::cast;
 use wide::{i16x8, u16x8};
@@ -99,10 +99,8 @@ pub(super) fn whole(ahead: &[u8], cursor: &mut Cursor<'_>) -> Option<u64> {
 #[inline(never)]
 fn unsigned(window: &[u8; WINDOW]) -> Found {
     let head = load(window, 0);
-    let bits = digit_bits(head);
-    if bits == 64 {
-        return large(window);
-    }
+    let Some(others) = others(head) else { return large(window) };
+    let bits = digit_bits(others);
     let point = bits as usize / 8;
     // Without any digit nothing is shifted. `LEAST` refuses that.
     let head = head.wrapping_shl(64 - bits);
@@ -112,7 +110,7 @@ fn unsigned(window: &[u8; WINDOW]) -> Found {
         return if is_whole { found(as_f64(whole), point) } else { unusual(window) };
     }
     let tail = load(window, point + 1);
-    if are_digits(tail) {
+    let Some(others) = self::others(tail) else {
         // A branch, because then the processor knows where the next field begins before it has looked.
         let (whole, decimals) = both(head, tail);
         let (mantissa, end) = (whole * POW10[8] + decimals, point + 9);
@@ -121,8 +119,8 @@ fn unsigned(window: &[u8; WINDOW]) -> Found {
         }
         // Both operands are exact, so the one division rounds correctly. So it is below.
         return if ends(window[end]) { found(as_f64(mantissa) / 1e8, end) } else { finer(window, end, mantissa) };
-    }
-    let bits = digit_bits(tail);
+    };
+    let bits = digit_bits(others);
     let scale = bits as usize / 8;
     let (whole, decimals) = both(head, tail.wrapping_shl(64 - bits));
     let (mantissa, end) = (whole * POW10[scale] + decimals, point + 1 + scale);
@@ -140,7 +138,7 @@ fn unsigned(window: &[u8; WINDOW]) -> Found {
 #[inline(never)]
 fn finer(window: &[u8; WINDOW], at: usize, mantissa: u64) -> Found {
     let tail = load(window, at);
-    let bits = digit_bits(tail);
+    let bits = others(tail).map_or(64, digit_bits);
     let count = bits as usize / 8;
     let end = at + count;
     if count > 4 || !ends(*window.get(end)?) {
@@ -157,7 +155,7 @@ fn large(window: &[u8; WINDOW]) -> Found {
     let whole = digits(window, 0);
     let decimals = load(window, whole.count + 1);
     let mut end = whole.count + 9;
-    if window[whole.count] != b'.' || window[0] == b'0' || !are_digits(decimals) {
+    if window[whole.count] != b'.' || window[0] == b'0' || others(decimals).is_some() {
         return unusual(window);
     }
     if !ends(window[end]) {
@@ -334,12 +332,12 @@ struct Digits {
 #[inline(always)]
 fn digits(window: &[u8; WINDOW], at: usize) -> Digits {
     let head = load(window, at);
-    let bits = digit_bits(head);
-    if bits < 64 {
+    if let Some(others) = others(head) {
+        let bits = digit_bits(others);
         return Digits { value: eight_digits(head.wrapping_shl(64 - bits)), count: bits as usize / 8 };
     }
     let tail = load(window, at + 8);
-    let bits = digit_bits(tail);
+    let bits = others(tail).map_or(64, digit_bits);
     let count = bits as usize / 8;
     let (head, tail) = both(head, shifted(tail, bits));
     Digits { value: head * POW10[count] + tail, count: 8 + count }
@@ -353,23 +351,18 @@ fn load(window: &[u8; WINDOW], at: usize) -> u64 {
     u64::from_le_bytes(bytes) ^ 0x3030_3030_3030_3030
 }
 
-/// The top bit of each byte that is no digit, up to the first of them at least.
+/// The top bit of each byte that is no digit, up to the first of them at least. None if all are digits.
 #[inline(always)]
-fn others(word: u64) -> u64 {
+fn others(word: u64) -> Option<NonZeroU64> {
     // Adding 0x76 sets the top bit of anything above 9. A carry can only spoil bytes behind the first non-digit, since
     // a byte that carries is one itself.
-    (word.wrapping_add(0x7676_7676_7676_7676) | word) & 0x8080_8080_8080_8080
-}
-
-#[inline(always)]
-fn are_digits(word: u64) -> bool {
-    others(word) == 0
+    NonZeroU64::new((word.wrapping_add(0x7676_7676_7676_7676) | word) & 0x8080_8080_8080_8080)
 }
 
 /// How many bits, from the lowest on, belong to digits.
 #[inline(always)]
-fn digit_bits(word: u64) -> u32 {
-    others(word).trailing_zeros() & !7
+fn digit_bits(others: NonZeroU64) -> u32 {
+    others.trailing_zeros() & !7
 }
 
 /// The digits of so many bits, with zeros in front and without what follows them. None are 0.
