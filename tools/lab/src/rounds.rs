@@ -1,6 +1,7 @@
 //! Contestants measured by turns. Neighbours on the machine then disturb all of them alike, and one round of one is
 //! compared with the same round of another.
 
+use std::cell::RefCell;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use hoga::net::SystemClock;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::neighbours::Neighbours;
 
 /// One figure of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,13 +142,28 @@ impl<'a> Contestant<'a> {
 }
 
 /// How the rounds go on.
-pub struct Course<'a> {
+pub struct Course<'a, 'n> {
     /// No round is begun after it.
     pub time: Duration,
     /// Rounds that warm up and do not count.
     pub warm_up: usize,
     /// Asked before each turn; true ends it all.
     pub is_over: &'a dyn Fn() -> bool,
+    /// Where it matters what the cores can do. What is lost by waiting for them is added to the time.
+    pub neighbours: Option<&'a RefCell<Neighbours<'n>>>,
+}
+
+impl Course<'_, '_> {
+    fn lost(&self) -> Duration {
+        self.neighbours.map_or(Duration::ZERO, |neighbours| neighbours.borrow().lost())
+    }
+
+    fn measure(&self, mut turn: impl FnMut() -> Figures) -> Figures {
+        match self.neighbours {
+            Some(neighbours) => neighbours.borrow_mut().measure(turn),
+            None => turn(),
+        }
+    }
 }
 
 /// Rounds in a row that may be disturbed.
@@ -154,12 +171,12 @@ const DISTURBED_MOST: usize = 5;
 
 /// Lets each have its turn, round after round, until the time is over: at least one round that counts. A round in which
 /// one was disturbed counts for none.
-pub fn run(mut contestants: Vec<Contestant<'_>>, course: &Course<'_>) -> Result<Vec<Line>, Error> {
+pub fn run(mut contestants: Vec<Contestant<'_>>, course: &Course<'_, '_>) -> Result<Vec<Line>, Error> {
     let clock = SystemClock::new();
     let end = clock.now() + course.time;
     let (mut counted, mut disturbed) = (0, 0);
     for round in 0.. {
-        let left = || end.since(clock.now());
+        let left = || (end + course.lost()).since(clock.now());
         match play(&mut contestants, round, course, left) {
             Err(Error::Disturbed) if disturbed < DISTURBED_MOST => disturbed += 1,
             Err(error) => {
@@ -173,7 +190,7 @@ pub fn run(mut contestants: Vec<Contestant<'_>>, course: &Course<'_>) -> Result<
             }
             Ok(_) => {}
         }
-        if counted > 0 && clock.now() >= end {
+        if counted > 0 && left().is_zero() {
             break;
         }
     }
@@ -182,14 +199,19 @@ pub fn run(mut contestants: Vec<Contestant<'_>>, course: &Course<'_>) -> Result<
 }
 
 /// One turn of each: the figures of all lines.
-fn play(contestants: &mut [Contestant<'_>], round: usize, course: &Course<'_>, left: impl Fn() -> Duration) -> Figures {
+fn play(
+    contestants: &mut [Contestant<'_>],
+    round: usize,
+    course: &Course<'_, '_>,
+    left: impl Fn() -> Duration,
+) -> Figures {
     let (turns, mut all) = (contestants.len(), Vec::new());
     for (turn, Contestant { lines, round: measure }) in contestants.iter_mut().enumerate() {
         if (course.is_over)() {
             return Err(Error::Interrupted);
         }
         show_progress(Some((round, turn, turns, left())));
-        let figures = measure()?;
+        let figures = course.measure(measure)?;
         if let Some((line, _)) = lines.iter().zip(&figures).find(|(_, f)| f.iter().any(|x| !x.is_finite())) {
             return Err(Error::Failed(format!("{}, {}: a figure is no number", line.table, line.name)));
         }
@@ -241,7 +263,7 @@ mod tests {
             calls += 1;
             if calls <= 2 { Err(Error::Disturbed) } else { Ok(vec![vec![2.0]]) }
         });
-        let course = Course { time: Duration::ZERO, warm_up: 0, is_over: &|| false };
+        let course = Course { time: Duration::ZERO, warm_up: 0, is_over: &|| false, neighbours: None };
         let lines = run(vec![calm, disturbed], &course).unwrap();
         assert_eq!((lines[0].rounds(), lines[1].rounds(), calls), (1, 1, 3));
 
@@ -256,7 +278,7 @@ mod tests {
             calls += 1.0;
             Ok(vec![vec![calls, 2.0]])
         });
-        let course = Course { time: Duration::ZERO, warm_up: 1, is_over: &|| false };
+        let course = Course { time: Duration::ZERO, warm_up: 1, is_over: &|| false, neighbours: None };
         let lines = run(vec![two], &course).unwrap();
         assert_eq!((lines[0].rounds(), lines[0].median(0), lines[0].median(1)), (1, 2.0, 2.0));
     }
@@ -264,7 +286,7 @@ mod tests {
     #[test]
     fn it_ends_when_somebody_asks() {
         let one = Contestant::new(vec![Line::new("t", "one", &[TIME])], || Ok(vec![vec![1.0]]));
-        let course = Course { time: Duration::MAX, warm_up: 0, is_over: &|| true };
+        let course = Course { time: Duration::MAX, warm_up: 0, is_over: &|| true, neighbours: None };
         assert!(matches!(run(vec![one], &course), Err(Error::Interrupted)));
     }
 }

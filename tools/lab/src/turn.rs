@@ -19,6 +19,8 @@ use crate::{Error, Stack};
 pub const FEEDER_CORE: usize = 0;
 /// The client has another to itself.
 const CLIENT_CORE: usize = 1;
+/// Both.
+pub const CORES: [usize; 2] = [FEEDER_CORE, CLIENT_CORE];
 
 /// Messages a second, one by one.
 pub const RATES: [u64; 3] = [10_000, 50_000, 100_000];
@@ -196,7 +198,10 @@ mod tests {
     fn rates_above_two_thirds_of_what_the_feeder_can_do_are_noted() {
         let notes = |limit: f64| {
             let feeder = Contestant::new(vec![Line::new(LIMIT_TABLE, FLOOR.name, &SINGLY)], || Ok(vec![vec![limit]]));
-            near_limit(&run(vec![feeder], &Course { time: Duration::ZERO, warm_up: 0, is_over: &|| false }).unwrap())
+            near_limit(
+                &run(vec![feeder], &Course { time: Duration::ZERO, warm_up: 0, is_over: &|| false, neighbours: None })
+                    .unwrap(),
+            )
         };
         assert!(notes(151_000.0).is_empty());
         let note = "at 100 k/s the feeder is at 80 % of what it can do here: read these rows with that in mind";

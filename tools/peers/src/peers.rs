@@ -4,13 +4,14 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use hoga_lab::feeder::Feeder;
+use hoga_lab::neighbours::Neighbours;
 use hoga_lab::report::{Figure, Measured, Report, Target};
 use hoga_lab::rounds::{self, Column, Contestant, Course, Line};
 use hoga_lab::stack::Wait;
 use hoga_lab::stacks::Hoga;
 use hoga_lab::traffic::{Recording, Traffic};
 use hoga_lab::turn::{
-    Amount, Client, FEEDER_CORE, FLOOR, RATES, Turn, above_floor, burst_table, find, near_limit, rate_table,
+    Amount, CORES, Client, FEEDER_CORE, FLOOR, RATES, Turn, above_floor, burst_table, find, near_limit, rate_table,
 };
 use hoga_lab::{Error, pin_here};
 
@@ -44,7 +45,9 @@ pub fn run(args: &BenchArgs) -> Result<(), Error> {
     pin_here(FEEDER_CORE);
     let python = Picows::versions();
     let lab = Lab::new(Amount::of(args.time()), python.is_some())?;
-    let course = Course { time: args.time(), warm_up: 0, is_over: &|| interrupt.is_asked() };
+    let is_over = || interrupt.is_asked();
+    let neighbours = RefCell::new(Neighbours::watch(&CORES, 2 * args.time(), &is_over));
+    let course = Course { time: args.time(), warm_up: 0, is_over: &is_over, neighbours: Some(&neighbours) };
     let lines = rounds::run(lab.contestants(), &course)?;
     let settings = BTreeMap::from([
         ("seconds".to_owned(), args.time().as_secs_f64().into()),
@@ -53,6 +56,7 @@ pub fn run(args: &BenchArgs) -> Result<(), Error> {
     let mut report = Report::new("hoga-peers peers", settings, &lines, targets(&lines));
     report.lines.extend(ratios(&lines));
     report.notes = near_limit(&lines);
+    report.notes.push(neighbours.borrow().note());
     report.notes.push(match python {
         Some(versions) => format!("{}: {versions}", PICOWS.name),
         None => format!("{} left out: python3 -m pip install picows orjson uvloop", PICOWS.name),

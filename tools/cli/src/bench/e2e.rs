@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hoga_lab::feeder::Feeder;
+use hoga_lab::neighbours::Neighbours;
 use hoga_lab::report::{Report, Target};
 use hoga_lab::rounds::{self, Contestant, Course, Line};
 use hoga_lab::stack::Wait;
 use hoga_lab::stacks::{Floor, Hoga};
 use hoga_lab::traffic::{Recording, Traffic};
-use hoga_lab::turn::{Amount, Client, FEEDER_CORE, FLOOR, RATES, Turn, above_floor, near_limit, rate_table};
+use hoga_lab::turn::{Amount, CORES, Client, FEEDER_CORE, FLOOR, RATES, Turn, above_floor, near_limit, rate_table};
 use hoga_lab::{Error, pin_here};
 
 use super::outcome;
@@ -42,7 +43,9 @@ pub fn run(args: &E2eArgs) -> Result<(), Failure> {
         tracing::warn!("the feeder could not be kept on core {FEEDER_CORE}");
     }
     let lab = Lab::new(Amount::of(args.bench.time()))?;
-    let course = Course { time: args.bench.time(), warm_up: 0, is_over: &|| interrupt.is_asked() };
+    let is_over = || interrupt.is_asked();
+    let neighbours = RefCell::new(Neighbours::watch(&CORES, 2 * args.bench.time(), &is_over));
+    let course = Course { time: args.bench.time(), warm_up: 0, is_over: &is_over, neighbours: Some(&neighbours) };
     let lines = rounds::run(lab.contestants(), &course)?;
     let settings = BTreeMap::from([
         ("seconds".to_owned(), args.bench.time().as_secs_f64().into()),
@@ -50,6 +53,7 @@ pub fn run(args: &E2eArgs) -> Result<(), Failure> {
     ]);
     let mut report = Report::new(COMMAND, settings, &lines, targets(&lines));
     report.notes = near_limit(&lines);
+    report.notes.push(neighbours.borrow().note());
     if let Some(earlier) =
         baseline.as_ref().filter(|e| (&e.origin.machine, &e.settings) != (&report.origin.machine, &report.settings))
     {

@@ -50,7 +50,7 @@ pub fn run(args: &BenchArgs) -> Result<(), Failure> {
     if !pin_here(CORES[0]) {
         tracing::warn!("threads could not be kept on cores {CORES:?}");
     }
-    let course = Course { time: args.time(), warm_up: 1, is_over: &|| interrupt.is_asked() };
+    let course = Course { time: args.time(), warm_up: 1, is_over: &|| interrupt.is_asked(), neighbours: None };
     let lines = rounds::run(contestants()?, &course)?;
     let sizes = [
         ("batch", BATCH),

@@ -77,7 +77,7 @@ pub fn run(args: &LoadArgs) -> Result<(), Failure> {
     let memory = memory()?;
     interrupt.check()?;
     let fleets = args.streams.iter().map(|streams| fleet(*streams)).collect::<Result<Vec<_>, _>>()?;
-    let course = Course { time: args.bench.time(), warm_up: 0, is_over: &|| interrupt.is_asked() };
+    let course = Course { time: args.bench.time(), warm_up: 0, is_over: &|| interrupt.is_asked(), neighbours: None };
     let mut contestants: Vec<_> = memory.iter().map(|(name, bytes)| known(name, *bytes)).collect();
     for fleet in &fleets {
         contestants.extend(

@@ -5,11 +5,14 @@ mod frames;
 mod pool;
 mod timing;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use hoga_lab::neighbours::Neighbours;
 use hoga_lab::report::{Report, Target};
 use hoga_lab::rounds::{self, Column, Course, Line};
+use hoga_lab::turn::CORES;
 use hoga_lab::{Error, pin_here};
 
 use crate::args::BenchArgs;
@@ -33,11 +36,15 @@ pub fn run(args: &BenchArgs) -> Result<(), Error> {
     contestants.extend(frames::contestants(turn)?);
     contestants.extend(pool::contestants(turn)?);
     // The first round meets cold caches and an idle processor.
-    let course = Course { time: args.time(), warm_up: 1, is_over: &|| interrupt.is_asked() };
+    let is_over = || interrupt.is_asked();
+    let neighbours = RefCell::new(Neighbours::watch(&CORES, 2 * args.time(), &is_over));
+    let course = Course { time: args.time(), warm_up: 1, is_over: &is_over, neighbours: Some(&neighbours) };
     let lines = rounds::run(contestants, &course)?;
     let targets = [decode::targets(&lines), frames::targets(&lines), pool::targets(&lines)].concat();
     let settings = BTreeMap::from([("seconds".to_owned(), args.time().as_secs_f64().into())]);
-    outcome(&Report::new("hoga-peers stages", settings, &lines, targets), args)
+    let mut report = Report::new("hoga-peers stages", settings, &lines, targets);
+    report.notes.push(neighbours.borrow().note());
+    outcome(&report, args)
 }
 
 fn find<'a>(lines: &'a [Line], table: &str, name: &str) -> Option<&'a Line> {

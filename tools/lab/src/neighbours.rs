@@ -1,0 +1,217 @@
+//! Whether neighbours on the machine leave its cores their speed.
+//!
+//! Virtual cores share what is under them. Beside a busy neighbour one does half as much, and code that keeps a core at
+//! work loses more by that than code that waits for memory most of the time: ratios move too. So the same short work is
+//! timed before and after each turn, and a turn that began or ended slower than the machine can do is measured anew, as
+//! long as patience lasts.
+
+use std::hint::black_box;
+use std::thread;
+use std::time::Duration;
+
+use hoga::model::Clock;
+use hoga::net::SystemClock;
+
+use crate::{Error, pin_here};
+
+/// A core has its full speed if it is at this part of the best that was seen of it.
+const FULL: f64 = 0.9;
+/// Steps of the work. They take some 100 µs, so that a neighbour has no time to change much.
+const STEPS: u64 = 50_000;
+/// The work is done so often, and the best counts: an interrupt is no neighbour.
+const TRIES: usize = 3;
+/// Between two looks, while waiting for a neighbour.
+const PAUSE: Duration = Duration::from_millis(10);
+/// Looks in the beginning, to learn what the cores can do.
+const FIRST_LOOKS: usize = 50;
+/// How often a turn is measured at most.
+const TURNS_MOST: usize = 4;
+
+/// Cores under watch.
+pub struct Neighbours<'a> {
+    /// How long the work takes on each core now.
+    look: Box<dyn FnMut() -> Vec<Duration> + 'a>,
+    /// The best of each so far.
+    best: Vec<Duration>,
+    clock: SystemClock,
+    /// What waiting and measuring anew have cost so far, and what they may.
+    lost: Duration,
+    patience: Duration,
+    is_over: &'a dyn Fn() -> bool,
+    turns: usize,
+    slow: usize,
+    repeated: usize,
+}
+
+impl<'a> Neighbours<'a> {
+    /// Watches these cores. `is_over` is asked while waiting; true ends that.
+    pub fn watch(cores: &'a [usize], patience: Duration, is_over: &'a dyn Fn() -> bool) -> Self {
+        let mut neighbours = Self::new(Box::new(|| work_on(cores)), patience, is_over);
+        for _ in 0..FIRST_LOOKS {
+            neighbours.are_quiet();
+            thread::sleep(PAUSE);
+        }
+        neighbours
+    }
+
+    fn new(look: Box<dyn FnMut() -> Vec<Duration> + 'a>, patience: Duration, is_over: &'a dyn Fn() -> bool) -> Self {
+        let clock = SystemClock::new();
+        Self { look, best: Vec::new(), clock, lost: Duration::ZERO, patience, is_over, turns: 0, slow: 0, repeated: 0 }
+    }
+
+    /// Whether all cores have their full speed.
+    fn are_quiet(&mut self) -> bool {
+        let times = (self.look)();
+        self.best.resize(times.len(), Duration::MAX);
+        let mut are_quiet = true;
+        for (best, time) in self.best.iter_mut().zip(times) {
+            *best = time.min(*best);
+            are_quiet &= time.mul_f64(FULL) <= *best;
+        }
+        are_quiet
+    }
+
+    /// Waits until they have, or patience is over.
+    fn wait(&mut self) {
+        while self.has_patience() && !self.are_quiet() {
+            thread::sleep(PAUSE);
+            self.lost += PAUSE;
+        }
+    }
+
+    fn has_patience(&self) -> bool {
+        self.lost < self.patience && !(self.is_over)()
+    }
+
+    /// What waiting and measuring anew have cost.
+    pub(crate) fn lost(&self) -> Duration {
+        self.lost
+    }
+
+    /// Measures a turn, anew if it was disturbed.
+    pub(crate) fn measure<T>(&mut self, mut turn: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+        self.turns += 1;
+        for _ in 1..TURNS_MOST {
+            self.wait();
+            let started = self.clock.now();
+            let figures = turn()?;
+            if self.are_quiet() {
+                return Ok(figures);
+            }
+            if !self.has_patience() {
+                self.slow += 1;
+                return Ok(figures);
+            }
+            self.repeated += 1;
+            self.lost += self.clock.now().since(started);
+        }
+        self.slow += 1;
+        turn()
+    }
+
+    /// What came of it, for a report.
+    pub fn note(&self) -> String {
+        let Self { turns, repeated, slow, .. } = self;
+        format!(
+            "{turns} turns; neighbours slowed a core down: {repeated} were measured anew, {slow} taken as they came"
+        )
+    }
+}
+
+/// The same work on all of these cores at once, and how long it takes each.
+fn work_on(cores: &[usize]) -> Vec<Duration> {
+    let clock = SystemClock::new();
+    let work_here = |core: usize| {
+        // Where that is not allowed, any core says something of the machine.
+        pin_here(core);
+        let time = |_| {
+            let started = clock.now();
+            black_box(work(black_box(STEPS)));
+            clock.now().since(started)
+        };
+        (0..TRIES).map(time).min().unwrap_or_default()
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = cores.iter().map(|core| scope.spawn(move || work_here(*core))).collect();
+        workers.into_iter().map(|worker| worker.join().unwrap_or_default()).collect()
+    })
+}
+
+/// Four chains that do not wait for each other: as much as a core can do at once.
+fn work(steps: u64) -> u64 {
+    let mut chains = [1u64, 2, 3, 4];
+    for step in 0..steps {
+        for chain in &mut chains {
+            *chain = (*chain ^ (*chain << 13)).wrapping_add(step).rotate_left(7);
+        }
+    }
+    chains.into_iter().fold(0, u64::wrapping_add)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::*;
+
+    const FAST: Duration = Duration::from_micros(100);
+    const SLOW: Duration = Duration::from_micros(180);
+
+    /// Looks that find these times, one after the other, and then fast cores for ever.
+    fn neighbours(looks: &[[Duration; 2]], patience: Duration) -> Neighbours<'static> {
+        let mut looks = VecDeque::from_iter(looks.iter().copied());
+        let look = move || looks.pop_front().unwrap_or([FAST; 2]).to_vec();
+        let mut neighbours = Neighbours::new(Box::new(look), patience, &|| false);
+        neighbours.best = vec![FAST; 2];
+        neighbours
+    }
+
+    fn turns_of(neighbours: &mut Neighbours<'_>) -> usize {
+        let mut turns = 0;
+        let mut turn = || {
+            turns += 1;
+            Ok(())
+        };
+        neighbours.measure(&mut turn).unwrap();
+        turns
+    }
+
+    #[test]
+    fn a_turn_waits_for_a_slow_core_and_is_measured_once() {
+        let mut neighbours = neighbours(&[[SLOW, FAST], [FAST, SLOW]], Duration::from_secs(10));
+        assert_eq!(turns_of(&mut neighbours), 1);
+        assert_eq!((neighbours.repeated, neighbours.slow), (0, 0));
+        assert_eq!(neighbours.lost(), 2 * PAUSE);
+    }
+
+    #[test]
+    fn a_turn_that_ends_on_a_slow_core_is_measured_anew() {
+        let mut neighbours = neighbours(&[[FAST; 2], [FAST, SLOW]], Duration::from_secs(10));
+        assert_eq!(turns_of(&mut neighbours), 2);
+        assert_eq!((neighbours.repeated, neighbours.slow), (1, 0));
+    }
+
+    #[test]
+    fn without_patience_turns_are_taken_as_they_come_and_that_is_said() {
+        let mut neighbours = neighbours(&[[SLOW; 2]; 3], Duration::ZERO);
+        assert_eq!((turns_of(&mut neighbours), turns_of(&mut neighbours)), (1, 1));
+        assert_eq!((neighbours.turns, neighbours.slow), (2, 2));
+        assert!(neighbours.note().ends_with("0 were measured anew, 2 taken as they were"));
+    }
+
+    #[test]
+    fn a_machine_that_is_never_quiet_does_not_hold_a_turn_up_for_ever() {
+        let mut neighbours = neighbours(&[[SLOW; 2]; 1_000], 5 * PAUSE);
+        assert_eq!(turns_of(&mut neighbours), 1);
+        assert_eq!(neighbours.slow, 1);
+        let mut neighbours = self::neighbours(&[[FAST; 2], [SLOW; 2]].repeat(20), Duration::from_secs(10));
+        assert!(turns_of(&mut neighbours) <= TURNS_MOST);
+    }
+
+    #[test]
+    fn what_a_core_can_do_is_learnt_by_looking() {
+        let mut neighbours = neighbours(&[[SLOW; 2], [FAST; 2], [SLOW; 2]], Duration::ZERO);
+        neighbours.best.clear();
+        assert_eq!([neighbours.are_quiet(), neighbours.are_quiet(), neighbours.are_quiet()], [true, true, false]);
+    }
+}
