@@ -67,33 +67,41 @@ fn receive(engine: &Engine, feeds: &mut [Feed], more: u64) {
 // One test in this file: another one's connections would be counted too.
 #[test]
 fn from_socket_to_pool_and_feed_nothing_is_allocated_after_warm_up() {
-    let mut config = ServerConfig { plain: true, ..ServerConfig::default() };
+    for is_secure in [false, true] {
+        for format in [Format::Default, Format::SimpleList] {
+            allocates_nothing(is_secure, format);
+        }
+    }
+}
+
+fn allocates_nothing(is_secure: bool, format: Format) {
+    let mut config = ServerConfig { plain: !is_secure, ..ServerConfig::default() };
     config.exchange.speed = 400.0;
     let server = Server::start(config).unwrap();
     let markets = ["KRW-BTC", "KRW-ETH", "KRW-XRP", "KRW-SOL"];
-    for format in [Format::Default, Format::SimpleList] {
-        let engine = Engine::builder()
-            .endpoint(Endpoint::custom(&server.url()).unwrap())
-            .connect_ledger(ConnectLedger::Process)
-            .format(format)
-            // Both ways of reading the socket.
-            .measure_latencies(format == Format::SimpleList)
-            .ticker(markets)
-            .trade(markets)
-            .orderbook(markets)
-            .candle(Interval::Second1, markets)
-            .start()
-            .unwrap();
-        let throttle = Overflow::Throttle(Duration::from_millis(50));
-        let policies = [Overflow::DROP_NEWEST, Overflow::DropOldest, Overflow::Conflate, throttle];
-        let streams = || trade(markets).and(ticker(markets)).and(orderbook(markets));
-        let mut feeds = policies.map(|overflow| engine.feed(streams(), overflow).unwrap());
-        engine.wait_ready(Duration::from_secs(20)).unwrap();
-        receive(&engine, &mut feeds, WARM_UP);
-        let before = ALLOCATIONS.load(Relaxed);
-        assert!(before > 0, "starting up allocates, so the count works");
-        receive(&engine, &mut feeds, MEASURED);
-        assert_eq!(ALLOCATIONS.load(Relaxed) - before, 0, "allocations during {MEASURED} messages in {format:?}");
-        engine.shutdown(Duration::from_secs(5)).into_result().unwrap();
+    let mut builder = Engine::builder()
+        .endpoint(Endpoint::custom(&server.url()).unwrap())
+        .connect_ledger(ConnectLedger::Process)
+        .format(format)
+        // Both ways of reading the socket.
+        .measure_latencies(format == Format::SimpleList)
+        .ticker(markets)
+        .trade(markets)
+        .orderbook(markets)
+        .candle(Interval::Second1, markets);
+    if is_secure {
+        builder = builder.root_certificates(server.ca_pem());
     }
+    let engine = builder.start().unwrap();
+    let throttle = Overflow::Throttle(Duration::from_millis(50));
+    let policies = [Overflow::DROP_NEWEST, Overflow::DropOldest, Overflow::Conflate, throttle];
+    let streams = || trade(markets).and(ticker(markets)).and(orderbook(markets));
+    let mut feeds = policies.map(|overflow| engine.feed(streams(), overflow).unwrap());
+    engine.wait_ready(Duration::from_secs(20)).unwrap();
+    receive(&engine, &mut feeds, WARM_UP);
+    let before = ALLOCATIONS.load(Relaxed);
+    assert!(before > 0, "starting up allocates, so the count works");
+    receive(&engine, &mut feeds, MEASURED);
+    assert_eq!(ALLOCATIONS.load(Relaxed) - before, 0, "{MEASURED} messages in {format:?}, TLS: {is_secure}");
+    engine.shutdown(Duration::from_secs(5)).into_result().unwrap();
 }

@@ -1,0 +1,537 @@
+//! TLS against rustls' own server, in one thread: whatever the pieces, the version and the cipher.
+
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+
+use rustls::crypto::cipher::{MessageEncrypter, OutboundChunks, OutboundPlainMessage};
+use rustls::kernel::KernelConnection;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::{ServerConfig, ServerConnectionData, UnbufferedServerConnection};
+use rustls::unbuffered::{ConnectionState, UnbufferedStatus};
+use rustls::version::{TLS12, TLS13};
+use rustls::{CipherSuite, ContentType, HandshakeKind, ProtocolVersion, ServerConnection, SupportedProtocolVersion};
+
+use super::records::{Direction, sending};
+use super::{Tls, TlsConfig};
+
+/// A socket whose other end is a server in the same thread. It gives at most so many bytes at once.
+struct Socket {
+    server: ServerConnection,
+    to_client: Vec<u8>,
+    from_client: Vec<u8>,
+    piece: usize,
+    ended: bool,
+}
+
+impl Socket {
+    fn new(config: &Arc<ServerConfig>, piece: usize) -> Self {
+        let mut server = ServerConnection::new(config.clone()).unwrap();
+        server.set_buffer_limit(None);
+        Self { server, to_client: Vec::new(), from_client: Vec::new(), piece, ended: false }
+    }
+
+    /// Each as a record of its own, if it is not too long.
+    fn send(&mut self, texts: &[Vec<u8>]) {
+        for text in texts {
+            self.server.writer().write_all(text).unwrap();
+            self.flush().unwrap();
+        }
+    }
+
+    /// What the client has written since the last call.
+    fn received(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.from_client)
+    }
+}
+
+impl Read for Socket {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let n = into.len().min(self.piece).min(self.to_client.len());
+        if n == 0 && !self.ended {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        into[..n].copy_from_slice(&self.to_client[..n]);
+        self.to_client.drain(..n);
+        Ok(n)
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = bytes.len().min(self.piece);
+        let mut bytes = &bytes[..n];
+        while !bytes.is_empty() {
+            self.server.read_tls(&mut bytes)?;
+            self.server.process_new_packets().map_err(io::Error::other)?;
+            if let Err(e) = self.server.reader().read_to_end(&mut self.from_client) {
+                assert_eq!(e.kind(), io::ErrorKind::WouldBlock);
+            }
+        }
+        self.flush()?;
+        Ok(n)
+    }
+
+    /// What the server has to say goes on its way.
+    fn flush(&mut self) -> io::Result<()> {
+        while self.server.wants_write() {
+            self.server.write_tls(&mut self.to_client)?;
+        }
+        Ok(())
+    }
+}
+
+/// A server's configuration, and a client's that trusts it.
+struct Pair {
+    server: Arc<ServerConfig>,
+    client: TlsConfig,
+}
+
+impl Pair {
+    fn new() -> Self {
+        Self::of(&[&TLS12, &TLS13], None)
+    }
+
+    /// With one cipher suite, if one is named.
+    fn of(versions: &[&'static SupportedProtocolVersion], suite: Option<CipherSuite>) -> Self {
+        let rcgen::CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(signing_key.serialize_der()));
+        let mut provider = rustls::crypto::ring::default_provider();
+        provider.cipher_suites.retain(|one| suite.is_none_or(|suite| one.suite() == suite));
+        let mut server = ServerConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key)
+            .unwrap();
+        server.send_tls13_tickets = 2;
+        server.enable_secret_extraction = true;
+        Self { server: Arc::new(server), client: TlsConfig::new(&[cert.pem().into_bytes()]).unwrap() }
+    }
+
+    /// A connection whose handshake is done.
+    fn open(&self, piece: usize) -> (Tls, Socket) {
+        let mut socket = Socket::new(&self.server, piece);
+        let mut tls = Tls::new(&self.client, "localhost").unwrap();
+        while let Err(e) = tls.handshake(&mut socket) {
+            assert_eq!(e.kind(), io::ErrorKind::WouldBlock);
+            tls.readable(false);
+        }
+        tls.readable(false);
+        (tls, socket)
+    }
+}
+
+/// All that can be read, and the error behind it; none for a clean end.
+fn read_all(tls: &mut Tls, socket: &mut Socket, room: usize) -> (Vec<u8>, Option<io::ErrorKind>) {
+    let (mut all, mut into) = (Vec::new(), vec![0; room]);
+    loop {
+        match tls.read(socket, &mut into) {
+            Ok(0) => return (all, None),
+            Ok(n) => all.extend(&into[..n]),
+            // As the event loop does when the socket has more.
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock && !socket.to_client.is_empty() => tls.readable(false),
+            Err(e) => return (all, Some(e.kind())),
+        }
+    }
+}
+
+/// All that can be read, where nothing is wrong and more may come.
+#[track_caller]
+fn read_data(tls: &mut Tls, socket: &mut Socket) -> Vec<u8> {
+    tls.readable(false);
+    let (all, end) = read_all(tls, socket, 64 * 1024);
+    assert_eq!(end, Some(io::ErrorKind::WouldBlock));
+    all
+}
+
+fn write_all(tls: &mut Tls, socket: &mut Socket, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        bytes = &bytes[tls.write(bytes).unwrap()..];
+        tls.flush(socket).unwrap();
+    }
+}
+
+fn texts() -> Vec<Vec<u8>> {
+    (0..200u32).map(|n| n.to_be_bytes().repeat(1 + (n as usize * 7) % 400)).collect()
+}
+
+#[test]
+fn every_byte_is_read_in_order_whatever_the_pieces_and_the_room() {
+    let pair = Pair::new();
+    for piece in [1, 700, 5_000, usize::MAX] {
+        for room in [1, 1_000, 64 * 1024] {
+            let (mut tls, mut socket) = pair.open(piece);
+            socket.send(&texts());
+            let (all, end) = read_all(&mut tls, &mut socket, room);
+            assert!(all == texts().concat(), "pieces of {piece}, room for {room}");
+            assert_eq!(end, Some(io::ErrorKind::WouldBlock));
+        }
+    }
+}
+
+#[test]
+fn messages_that_go_over_many_records_are_followed() {
+    for piece in (1..200).chain([1_000, usize::MAX]) {
+        let mut pair = Pair::of(&[&TLS13], None);
+        Arc::make_mut(&mut pair.server).max_fragment_size = Some(64);
+        for expected in [HandshakeKind::Full, HandshakeKind::Resumed] {
+            let (mut tls, mut socket) = pair.open(piece);
+            assert_eq!(socket.server.handshake_kind(), Some(expected), "pieces of {piece}");
+            socket.send(&texts()[..20]);
+            assert!(read_data(&mut tls, &mut socket) == texts()[..20].concat(), "pieces of {piece}");
+        }
+    }
+}
+
+#[test]
+fn every_cipher_of_both_versions_goes_both_ways() {
+    let suites = rustls::crypto::ring::default_provider().cipher_suites;
+    // Half of them want a certificate of RSA.
+    let suites = suites.iter().map(|suite| suite.suite()).filter(|suite| !format!("{suite:?}").contains("RSA"));
+    let mut seen = 0;
+    for suite in suites {
+        let is_new = format!("{suite:?}").starts_with("TLS13");
+        let version = if is_new { &TLS13 } else { &TLS12 };
+        let (mut tls, mut socket) = Pair::of(&[version], Some(suite)).open(usize::MAX);
+        let expected = if is_new { ProtocolVersion::TLSv1_3 } else { ProtocolVersion::TLSv1_2 };
+        assert_eq!(socket.server.protocol_version(), Some(expected));
+        for _ in 0..3 {
+            socket.send(&texts());
+            assert!(read_data(&mut tls, &mut socket) == texts().concat(), "{suite:?}");
+            write_all(&mut tls, &mut socket, &texts().concat());
+            assert!(socket.received() == texts().concat(), "{suite:?}");
+        }
+        seen += 1;
+    }
+    assert_eq!(seen, 6);
+}
+
+#[test]
+fn the_longest_records_are_read_and_written() {
+    let (mut tls, mut socket) = Pair::new().open(usize::MAX);
+    let long: Vec<u8> = (0..1_000_000u32).map(|n| n as u8).collect();
+    socket.send(std::slice::from_ref(&long));
+    assert!(read_data(&mut tls, &mut socket) == long);
+    write_all(&mut tls, &mut socket, &long);
+    assert!(socket.received() == long);
+}
+
+#[test]
+fn new_keys_are_followed_in_both_directions() {
+    let (mut tls, mut socket) = Pair::of(&[&TLS13], None).open(usize::MAX);
+    for round in 0..5u8 {
+        socket.send(&[vec![round; 100]]);
+        socket.server.refresh_traffic_keys().unwrap();
+        socket.send(&[vec![round + 100; 100]]);
+        assert_eq!(read_data(&mut tls, &mut socket), [vec![round; 100], vec![round + 100; 100]].concat());
+        // rustls asks for a new key of ours, too.
+        write_all(&mut tls, &mut socket, b"still understood");
+        assert_eq!(socket.received(), b"still understood");
+    }
+}
+
+#[test]
+fn tickets_are_kept_for_the_next_connection() {
+    for version in [&TLS12, &TLS13] {
+        let pair = Pair::of(&[version], None);
+        for expected in [HandshakeKind::Full, HandshakeKind::Resumed] {
+            let (mut tls, mut socket) = pair.open(usize::MAX);
+            assert_eq!(socket.server.handshake_kind(), Some(expected), "{version:?}");
+            socket.send(&texts());
+            assert!(read_data(&mut tls, &mut socket) == texts().concat());
+        }
+    }
+}
+
+/// What had come with it was lost.
+#[test]
+fn what_came_before_a_damaged_record_is_read_and_then_the_damage_is_told() {
+    let (mut tls, mut socket) = Pair::new().open(usize::MAX);
+    socket.send(&texts());
+    *socket.to_client.last_mut().unwrap() ^= 1;
+    let (all, end) = read_all(&mut tls, &mut socket, 64 * 1024);
+    let texts = texts();
+    assert!(all == texts[..texts.len() - 1].concat());
+    assert_eq!(end, Some(io::ErrorKind::InvalidData));
+    // Whatever comes after it.
+    socket.send(&texts);
+    tls.readable(false);
+    assert_eq!(read_all(&mut tls, &mut socket, 64 * 1024), (Vec::new(), Some(io::ErrorKind::InvalidData)));
+}
+
+#[test]
+fn no_flipped_bit_is_taken_for_data() {
+    let pair = Pair::new();
+    let text = vec![b'x'; 40];
+    for at in 0.. {
+        let (mut tls, mut socket) = pair.open(usize::MAX);
+        read_data(&mut tls, &mut socket);
+        socket.send(std::slice::from_ref(&text));
+        if at == socket.to_client.len() {
+            break;
+        }
+        socket.to_client[at] ^= 1 << (at % 8);
+        tls.readable(false);
+        let (all, end) = read_all(&mut tls, &mut socket, 1_000);
+        match at {
+            // The version of a record says nothing, and nobody looks at it.
+            1 | 2 => assert_eq!((all, end), (text.clone(), Some(io::ErrorKind::WouldBlock))),
+            // A record that has become longer waits for the rest of it.
+            3 | 4 => assert!(all.is_empty() && end.is_some(), "byte {at}"),
+            _ => assert_eq!((all, end), (Vec::new(), Some(io::ErrorKind::InvalidData)), "byte {at}"),
+        }
+    }
+}
+
+#[test]
+fn a_clean_end_and_a_cut_are_different_and_lose_nothing() {
+    let pair = Pair::new();
+    for is_clean in [true, false] {
+        let (mut tls, mut socket) = pair.open(usize::MAX);
+        socket.send(&texts());
+        if is_clean {
+            socket.server.send_close_notify();
+            socket.flush().unwrap();
+        }
+        socket.ended = true;
+        tls.readable(true);
+        let (all, end) = read_all(&mut tls, &mut socket, 64 * 1024);
+        assert!(all == texts().concat());
+        assert_eq!(end, (!is_clean).then_some(io::ErrorKind::UnexpectedEof));
+        // And again.
+        assert_eq!(read_all(&mut tls, &mut socket, 64 * 1024), (Vec::new(), end));
+        // The other way is still open.
+        write_all(&mut tls, &mut socket, b"goodbye");
+        tls.close();
+        tls.flush(&mut socket).unwrap();
+        assert_eq!(socket.received(), b"goodbye");
+        assert!(!socket.server.wants_write());
+    }
+}
+
+#[test]
+fn what_a_server_says_with_its_last_handshake_message_is_read() {
+    let pair = Pair::of(&[&TLS13], None);
+    let mut socket = Socket::new(&pair.server, usize::MAX);
+    // Sent as soon as there are keys, before the client has finished.
+    socket.server.writer().write_all(b"early").unwrap();
+    let mut tls = Tls::new(&pair.client, "localhost").unwrap();
+    while tls.handshake(&mut socket).is_err() {
+        tls.readable(false);
+    }
+    assert_eq!(read_data(&mut tls, &mut socket), b"early");
+}
+
+#[test]
+fn a_server_that_nobody_vouches_for_is_refused() {
+    let (trusted, other) = (Pair::new(), Pair::new());
+    let mut socket = Socket::new(&other.server, usize::MAX);
+    let mut tls = Tls::new(&trusted.client, "localhost").unwrap();
+    let error = loop {
+        match tls.handshake(&mut socket) {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => tls.readable(false),
+            other => break other.unwrap_err(),
+        }
+    };
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    assert!(tls.write(b"a secret").is_err());
+}
+
+/// A server that says what no server should.
+struct Script {
+    to_client: Vec<u8>,
+    to_server: Vec<u8>,
+    connection: Option<KernelConnection<ServerConnectionData>>,
+    sealing: Option<Direction<dyn MessageEncrypter>>,
+}
+
+impl Script {
+    fn open(version: &'static SupportedProtocolVersion) -> (Tls, Self) {
+        let pair = Pair::of(&[version], None);
+        let mut server = UnbufferedServerConnection::new(pair.server.clone()).unwrap();
+        let mut tls = Tls::new(&pair.client, "localhost").unwrap();
+        let mut script = Self { to_client: Vec::new(), to_server: Vec::new(), connection: None, sealing: None };
+        while {
+            let is_open = tls.handshake(&mut script).is_ok();
+            let is_served = script.serve(&mut server);
+            !(is_open && is_served)
+        } {
+            tls.readable(false);
+        }
+        let (secrets, connection) = server.dangerous_into_kernel_connection().unwrap();
+        script.sealing = Some(sending(connection.negotiated_cipher_suite(), secrets.tx).unwrap());
+        script.connection = Some(connection);
+        // Tickets.
+        let into = &mut [0; 100];
+        tls.readable(false);
+        assert_eq!(tls.read(&mut script, into).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        (tls, script)
+    }
+
+    /// Takes the handshake on by what is here. True when it is done.
+    fn serve(&mut self, server: &mut UnbufferedServerConnection) -> bool {
+        loop {
+            let UnbufferedStatus { discard, state } = server.process_tls_records(&mut self.to_server);
+            let is_done = match state.unwrap() {
+                ConnectionState::EncodeTlsData(mut data) => {
+                    let mut bytes = vec![0; 20_000];
+                    let n = data.encode(&mut bytes).unwrap();
+                    self.to_client.extend(&bytes[..n]);
+                    None
+                }
+                ConnectionState::TransmitTlsData(data) => {
+                    data.done();
+                    None
+                }
+                ConnectionState::WriteTraffic(_) => Some(true),
+                _ => Some(false),
+            };
+            self.to_server.drain(..discard);
+            if let Some(is_done) = is_done {
+                return is_done;
+            }
+        }
+    }
+
+    fn say(&mut self, typ: ContentType, payload: &[u8]) {
+        let Some(sealing) = &mut self.sealing else { unreachable!("the handshake is done") };
+        let payload = OutboundChunks::Single(payload);
+        let plain = OutboundPlainMessage { typ, version: ProtocolVersion::TLSv1_2, payload };
+        self.to_client.extend(sealing.cipher.encrypt(plain, sealing.records).unwrap().encode());
+        sealing.records += 1;
+    }
+
+    fn new_key(&mut self) {
+        let Some(connection) = &mut self.connection else { unreachable!("the handshake is done") };
+        let secrets = connection.update_tx_secret().unwrap();
+        self.sealing = Some(sending(connection.negotiated_cipher_suite(), secrets).unwrap());
+    }
+}
+
+impl Read for Script {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let n = into.len().min(self.to_client.len());
+        into[..n].copy_from_slice(&self.to_client[..n]);
+        self.to_client.drain(..n);
+        if n == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(n) }
+    }
+}
+
+impl Write for Script {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.to_server.extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What is read after the server has said this: data, or what is wrong in rustls' terms.
+fn after(version: &'static SupportedProtocolVersion, say: impl FnOnce(&mut Script)) -> Result<Vec<u8>, String> {
+    let (mut tls, mut script) = Script::open(version);
+    say(&mut script);
+    let (mut all, mut into) = (Vec::new(), vec![0; 20_000]);
+    tls.readable(false);
+    loop {
+        match tls.read(&mut script, &mut into) {
+            Ok(0) => return Ok(all),
+            Ok(n) => all.extend(&into[..n]),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock && !script.to_client.is_empty() => tls.readable(false),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(all),
+            Err(e) => return Err(format!("{:?}", e.get_ref())),
+        }
+    }
+}
+
+const KEY_UPDATE: [u8; 5] = [24, 0, 0, 1, 0];
+const USER_CANCELED: [u8; 2] = [1, 90];
+
+#[test]
+fn a_message_in_pieces_is_put_together() {
+    let all = after(&TLS13, |server| {
+        server.say(ContentType::ApplicationData, b"before");
+        server.say(ContentType::Handshake, &KEY_UPDATE[..2]);
+        server.say(ContentType::Handshake, &KEY_UPDATE[2..]);
+        server.new_key();
+        server.say(ContentType::ApplicationData, b" and after");
+    });
+    assert_eq!(all.unwrap(), b"before and after");
+}
+
+#[test]
+fn harmless_messages_are_passed_over() {
+    let data = |server: &mut Script| server.say(ContentType::ApplicationData, b"data");
+    let canceled = after(&TLS13, |server| {
+        server.say(ContentType::Alert, &USER_CANCELED);
+        data(server);
+    });
+    assert_eq!(canceled.unwrap(), b"data");
+    let empty = after(&TLS13, |server| {
+        server.say(ContentType::ApplicationData, b"");
+        data(server);
+    });
+    assert_eq!(empty.unwrap(), b"data");
+    // 1.2 knows warnings, and servers that would like to begin anew.
+    let old = after(&TLS12, |server| {
+        server.say(ContentType::Alert, &[1, 112]);
+        server.say(ContentType::Handshake, &[0, 0, 0, 0]);
+        data(server);
+    });
+    assert_eq!(old.unwrap(), b"data");
+}
+
+#[test]
+fn what_has_no_place_after_the_handshake_ends_the_connection() {
+    type Say = fn(&mut Script);
+    let new: [(&str, Say); 10] = [
+        ("AlertReceived(InternalError)", |server| server.say(ContentType::Alert, &[2, 80])),
+        // What is a warning in 1.2.
+        ("AlertReceived(UnrecognisedName)", |server| server.say(ContentType::Alert, &[1, 112])),
+        ("MessageTooShort", |server| server.say(ContentType::Alert, &[2])),
+        ("ChangeCipherSpec", |server| server.say(ContentType::ChangeCipherSpec, &[1])),
+        ("got_type: Handshake", |server| server.say(ContentType::Handshake, &[1, 0, 0, 0])),
+        ("InvalidKeyUpdate", |server| server.say(ContentType::Handshake, &[24, 0, 0, 1, 2])),
+        ("KeyEpochWithPendingFragment", |server| server.say(ContentType::Handshake, &[24, 0, 0, 1, 0, 4])),
+        ("got_type: ApplicationData", |server| {
+            server.say(ContentType::Handshake, &KEY_UPDATE[..3]);
+            server.say(ContentType::ApplicationData, b"in between");
+        }),
+        ("HandshakePayloadTooLarge", |server| {
+            server.say(ContentType::Handshake, &[4, 0xFF, 0xFF, 0xFF]);
+            (0..5).for_each(|_| server.say(ContentType::Handshake, &[0; 16_000]));
+        }),
+        ("MessageTooLarge", |server| server.to_client.extend([23, 3, 3, 0xFF, 0xFF])),
+    ];
+    for (why, say) in new {
+        let error = after(&TLS13, say).unwrap_err();
+        assert!(error.contains(why), "{why}: {error}");
+    }
+    assert!(after(&TLS12, |server| server.say(ContentType::Handshake, &KEY_UPDATE)).is_err());
+}
+
+#[test]
+fn a_server_that_never_comes_to_the_data_is_left() {
+    let flood = |records: usize| {
+        after(&TLS13, |server| {
+            (0..records).for_each(|_| server.say(ContentType::Alert, &USER_CANCELED));
+            server.say(ContentType::ApplicationData, b"data");
+        })
+    };
+    assert_eq!(flood(60).unwrap(), b"data");
+    assert!(flood(70).is_err());
+}
+
+#[test]
+fn a_server_that_reads_no_answers_is_left_before_they_fill_the_memory() {
+    let error = after(&TLS13, |server| {
+        for _ in 0..2_000 {
+            server.say(ContentType::ApplicationData, b"data");
+            server.say(ContentType::Handshake, &[24, 0, 0, 1, 1]);
+            server.new_key();
+        }
+    });
+    assert!(error.unwrap_err().contains("TooManyKeyUpdateRequests"));
+}
