@@ -41,10 +41,9 @@ fn receive(engine: &Engine, server: &Server, messages: u64) {
     server.inject(Fault::Mute(true));
 }
 
-/// Times recorded: of messages decoded and published, and of changes by the exchange's stamp.
-fn counts(all: &Attribution) -> [u64; 4] {
-    [&all.receive_to_decoded, &all.decoded_to_published, &all.exchange_to_receive, &all.above_fastest]
-        .map(Latency::count)
+/// Times recorded: of messages decoded, and of changes by the exchange's stamp.
+fn counts(all: &Attribution) -> [u64; 3] {
+    [&all.receive_to_decoded, &all.exchange_to_receive, &all.above_fastest].map(Latency::count)
 }
 
 fn changes(record: &Record) -> u64 {
@@ -71,9 +70,12 @@ fn every_message_is_recorded_once() {
         assert_eq!(ids, [0, 1]);
         eventually("each message is recorded once, and each change", || {
             let (sent, changes) = (server.stats().data_frames, changes(&record));
-            received(&engine) == sent && counts(&merged(&engine)) == [sent, sent, changes, changes]
+            received(&engine) == sent && counts(&merged(&engine)) == [sent, changes, changes]
         });
         let all = merged(&engine);
+        // Of one in eight, on each connection.
+        let (messages, published) = (all.receive_to_decoded.count(), all.decoded_to_published.count());
+        assert!((messages / 8..=messages / 8 + 2).contains(&published), "{published} of {messages}");
         let kernel = all.kernel_to_user.count();
         assert_eq!(kernel > 0, cfg!(target_os = "linux"), "{kernel} reads with the kernel's stamp");
         let offset = all.clock_offset;

@@ -177,7 +177,7 @@ impl Router {
         if let Some(attribution) = &mut self.attribution
             && routed
         {
-            attribution.message(receipt.received, now, self.clock.now());
+            attribution.message(receipt.received, now, || self.clock.now());
             if value.stream_type() == StreamType::Realtime {
                 attribution.change(value.exchange_ms(), receipt.received);
             }
