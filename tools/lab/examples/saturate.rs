@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     pin_here(FEEDER_CORE);
     let recording = Recording { markets: 256, data_types: vec![data_type], depth: None, frames: 4096 };
     let (feeder, mut traffic) = (Feeder::bind(is_secure)?, recording.run()?);
-    let mut session = Session::start(&Hoga { wait: Wait::Park }, &feeder, &mut traffic, CLIENT_CORE)?;
+    let mut session = Session::start(&Hoga::new(Wait::Park), &feeder, &mut traffic, CLIENT_CORE)?;
     session.saturate(frames / 10)?;
     let Saturated { cpu_ns, frames_per_second, missed } = session.saturate(frames)?;
     println!("{cpu_ns:.0} ns of CPU per frame, {frames_per_second:.0} frames/s, {missed} missed");

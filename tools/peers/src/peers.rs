@@ -23,8 +23,8 @@ const MARKETS: usize = 256;
 const MESSAGES: usize = 4096;
 const BURST: usize = 256;
 
-const HOGA_PARK: Client = Client { name: "hoga, park", stack: &Hoga { wait: Wait::Park } };
-const HOGA_SPIN: Client = Client { name: "hoga, spin", stack: &Hoga { wait: Wait::Spin } };
+const HOGA_PARK: Client = Client { name: "hoga, park", stack: &Hoga::new(Wait::Park) };
+const HOGA_SPIN: Client = Client { name: "hoga, spin", stack: &Hoga::new(Wait::Spin) };
 const TUNGSTENITE: Client = Client { name: "tokio-tungstenite + serde_json", stack: &Tokio(TokioTungstenite) };
 const FAST: Client = Client { name: "fastwebsockets + sonic-rs", stack: &Tokio(FastWebSockets) };
 const MIO_PARK: Client = Client { name: "mio + tungstenite + simd-json, park", stack: &Mio { wait: Wait::Park } };
@@ -57,6 +57,7 @@ pub fn run(args: &BenchArgs) -> Result<(), Error> {
     report.lines.extend(ratios(&lines));
     report.notes = near_limit(&lines);
     report.notes.push(neighbours.borrow().note());
+    report.notes.extend(limits(&lines));
     report.notes.push(match python {
         Some(versions) => format!("{}: {versions}", PICOWS.name),
         None => format!("{} left out: python3 -m pip install picows orjson uvloop", PICOWS.name),
@@ -163,6 +164,17 @@ fn ratio(mine: &Line, theirs: &Line) -> Measured {
         figures: figures.map(figure).collect(),
         ratios: Vec::new(),
     }
+}
+
+/// Below the bare socket nobody can be: where its own p99 is near a peer's, no client can be far below that.
+fn limits(lines: &[Line]) -> Vec<String> {
+    let limit = |rate: &u64| {
+        let table = rate_table(TICKER_PLAIN, *rate);
+        let ratio = find(lines, &table, FLOOR)?.ratio(find(lines, &table, TUNGSTENITE)?, 1);
+        let (median, floor, peer) = (ratio.median, FLOOR.name, TUNGSTENITE.name);
+        Some(format!("{table}, p99: {floor} / {peer}: {median:.2}, the least that any client could reach"))
+    };
+    RATES.iter().filter_map(limit).collect()
 }
 
 fn targets(lines: &[Line]) -> Vec<Target> {

@@ -11,7 +11,9 @@ use hoga_lab::rounds::{self, Contestant, Course, Line};
 use hoga_lab::stack::Wait;
 use hoga_lab::stacks::{Floor, Hoga};
 use hoga_lab::traffic::{Recording, Traffic};
-use hoga_lab::turn::{Amount, CORES, Client, FEEDER_CORE, FLOOR, RATES, Turn, above_floor, near_limit, rate_table};
+use hoga_lab::turn::{
+    Amount, CORES, Client, FEEDER_CORE, FLOOR, RATES, Turn, above_floor, find, near_limit, rate_table,
+};
 use hoga_lab::{Error, pin_here};
 
 use super::outcome;
@@ -23,10 +25,14 @@ const MARKETS: usize = 256;
 const MESSAGES: usize = 4096;
 const BURSTS: [usize; 2] = [64, 256];
 
-const PARK: Client = Client { name: "park", stack: &Hoga { wait: Wait::Park } };
-const SPIN: Client = Client { name: "spin", stack: &Hoga { wait: Wait::Spin } };
+const PARK: Client = Client { name: "park", stack: &Hoga::new(Wait::Park) };
+const SPIN: Client = Client { name: "spin", stack: &Hoga::new(Wait::Spin) };
 const SPIN_THEN_PARK: Client =
-    Client { name: "spin then park", stack: &Hoga { wait: Wait::SpinThenPark(Duration::from_micros(200)) } };
+    Client { name: "spin then park", stack: &Hoga::new(Wait::SpinThenPark(Duration::from_micros(200))) };
+/// Recording where time goes should cost next to nothing.
+const PARK_MEASURING: Client = Client { name: "park, measuring", stack: &Hoga::measuring(Wait::Park) };
+const SPIN_MEASURING: Client = Client { name: "spin, measuring", stack: &Hoga::measuring(Wait::Spin) };
+const MEASURING_MOST: f64 = 1.05;
 const FLOOR_PARK: Client = Client { name: "bare socket, park", stack: &Floor { wait: Wait::Park } };
 
 const COMMAND: &str = "hoga bench e2e";
@@ -79,7 +85,7 @@ impl Lab {
             recording.run().map(|traffic| (name, RefCell::new(traffic)))
         };
         let traffic = vec![
-            record("ticker", &["ticker"], None)?,
+            record(TICKER, &["ticker"], None)?,
             record("trade", &["trade"], None)?,
             record("book of 15", &["orderbook"], Some(15))?,
             record("book of 30", &["orderbook"], None)?,
@@ -92,7 +98,10 @@ impl Lab {
         let mut all = Vec::new();
         for (name, traffic) in &self.traffic {
             for (transport, turn) in self.turns(traffic) {
-                all.push(turn.saturated("saturated", format!("{name}, {transport}"), PARK));
+                all.push(turn.saturated(SATURATED, format!("{name}, {transport}"), PARK));
+                if *name == TICKER {
+                    all.push(turn.saturated(SATURATED, measuring(transport), PARK_MEASURING));
+                }
             }
         }
         let [(_, ticker), .., (_, mix)] = self.traffic.as_slice() else { return all };
@@ -102,7 +111,9 @@ impl Lab {
             let what = format!("ticker, {transport}");
             all.extend([PARK, SPIN, SPIN_THEN_PARK].map(|client| tickers.timed(&what, client, &RATES, &BURSTS)));
             if transport == PLAIN {
-                all.extend([FLOOR_PARK, FLOOR].map(|client| tickers.timed(&what, client, &RATES, &BURSTS)));
+                all.extend(
+                    [SPIN_MEASURING, FLOOR_PARK, FLOOR].map(|client| tickers.timed(&what, client, &RATES, &BURSTS)),
+                );
             }
             all.push(mixed.timed(&format!("mix, {transport}"), SPIN, &RATES, &BURSTS));
         }
@@ -112,12 +123,38 @@ impl Lab {
     /// Plain and over TLS.
     fn turns<'a>(&'a self, traffic: &'a RefCell<Traffic>) -> [(&'static str, Turn<'a>); 2] {
         let turn = |feeder| Turn { traffic, feeder, amount: self.amount };
-        [(PLAIN, turn(&self.plain)), ("TLS", turn(&self.secure))]
+        [(PLAIN, turn(&self.plain)), (TLS, turn(&self.secure))]
     }
 }
 
+const TICKER: &str = "ticker";
 const PLAIN: &str = "plain";
+const TLS: &str = "TLS";
+const SATURATED: &str = "saturated";
+
+/// The line of an engine that records where time goes.
+fn measuring(transport: &str) -> String {
+    format!("{TICKER}, {transport}, measuring")
+}
 
 fn targets(lines: &[Line]) -> Vec<Target> {
-    RATES.iter().filter_map(|rate| above_floor(lines, &rate_table("ticker, plain", *rate), SPIN)).collect()
+    let what = format!("{TICKER}, {PLAIN}");
+    let above = RATES.iter().filter_map(|rate| above_floor(lines, &rate_table(&what, *rate), SPIN));
+    let cost = [PLAIN, TLS].into_iter().filter_map(|transport| {
+        let line = |name: String| lines.iter().find(|line| line.table == SATURATED && line.name == name);
+        let (off, on) = (line(format!("{TICKER}, {transport}"))?, line(measuring(transport))?);
+        Some(times_at_most(format!("{SATURATED}, {}, CPU ns/frame: / not measuring", on.name), on, off))
+    });
+    let delay = RATES.iter().filter_map(|rate| {
+        let table = rate_table(&what, *rate);
+        let (off, on) = (find(lines, &table, SPIN)?, find(lines, &table, SPIN_MEASURING)?);
+        Some(times_at_most(format!("{table}, p50: {} / {}", on.name, off.name), on, off))
+    });
+    above.chain(cost).chain(delay).collect()
+}
+
+fn times_at_most(name: String, on: &Line, off: &Line) -> Target {
+    let ratio = on.ratio(off, 0);
+    let range = Some((ratio.min, ratio.max));
+    Target { name, unit: String::new(), value: ratio.median, range, most: MEASURING_MOST }
 }

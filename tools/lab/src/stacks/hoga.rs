@@ -17,8 +17,20 @@ const DEADLINE: Duration = Duration::from_millis(500);
 /// An engine with one connection, pinned to the venue's core.
 #[derive(Debug, Clone, Copy)]
 pub struct Hoga {
-    /// How its thread waits.
-    pub wait: Wait,
+    wait: Wait,
+    measures: bool,
+}
+
+impl Hoga {
+    /// One whose thread waits so.
+    pub const fn new(wait: Wait) -> Self {
+        Self { wait, measures: false }
+    }
+
+    /// One that also records where the time of messages goes.
+    pub const fn measuring(wait: Wait) -> Self {
+        Self { wait, measures: true }
+    }
 }
 
 impl Stack for Hoga {
@@ -49,6 +61,7 @@ impl Hoga {
             .limits(Limits { connects_per_second: 1_000, ..Limits::default() })
             .root_certificates(venue.certificate_pem.as_str())
             .wait(wait)
+            .measure_latencies(self.measures)
             .pin([venue.core])
             .start()
             .map_err(failed)?;
