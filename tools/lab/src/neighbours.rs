@@ -196,7 +196,7 @@ mod tests {
         let mut neighbours = neighbours(&[[SLOW; 2]; 3], Duration::ZERO);
         assert_eq!((turns_of(&mut neighbours), turns_of(&mut neighbours)), (1, 1));
         assert_eq!((neighbours.turns, neighbours.slow), (2, 2));
-        assert!(neighbours.note().ends_with("0 were measured anew, 2 taken as they were"));
+        assert!(neighbours.note().ends_with("0 were measured anew, 2 taken as they came"));
     }
 
     #[test]
