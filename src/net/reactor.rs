@@ -10,7 +10,7 @@ use mio::{Events, Poll, Token, Waker};
 use super::clock::{SystemClock, wall};
 use super::resolve::{Lookups, Resolve};
 use super::tls::TlsConfig;
-use super::transport::Transport;
+use super::transport::{Transport, is_temporary};
 use crate::config::{Endpoint, Wait};
 use crate::model::{Clock, Nanos, Sink};
 use crate::session::{Action, Closed, Event, Session};
@@ -322,7 +322,9 @@ impl Reactor {
     }
 
     fn broken(&mut self, how: Closed, handler: &mut impl Handler) {
-        self.link = Link::None;
+        if let Some(transport) = std::mem::replace(&mut self.link, Link::None).into_transport() {
+            transport.close(self.poll.registry());
+        }
         let now = self.clock.now();
         self.session.handle_closed(now, how);
         self.settle(now, handler);
@@ -362,11 +364,7 @@ impl Link {
     }
 }
 
-fn is_temporary(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
-}
-
-/// rustls reports what it refuses as invalid data; all else is the network's.
+/// What TLS refuses is reported as invalid data; all else is the network's.
 fn how_it_ended(error: &io::Error) -> Closed {
     match error.kind() {
         io::ErrorKind::InvalidData => Closed::Tls(error.to_string()),

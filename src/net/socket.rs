@@ -44,19 +44,19 @@ impl Socket {
 impl Read for Socket {
     #[inline]
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        match &mut self.arrivals {
-            Some(arrivals) if self.reads.is_multiple_of(STAMPED) => {
-                let (n, arrived) = arrivals.read(&self.stream, into)?;
-                self.arrived = arrived;
-                self.reads += 1;
-                Ok(n)
-            }
-            Some(_) => {
-                self.reads += 1;
-                self.stream.read(into)
-            }
-            None => self.stream.read(into),
-        }
+        let Some(arrivals) = &mut self.arrivals else { return self.stream.read(into) };
+        // A stamp tells of the read that brought it, and of no later one.
+        self.arrived = None;
+        let is_stamped = self.reads.is_multiple_of(STAMPED);
+        let n = if is_stamped {
+            let (n, arrived) = arrivals.read(&self.stream, into)?;
+            self.arrived = arrived;
+            n
+        } else {
+            self.stream.read(into)?
+        };
+        self.reads = self.reads.wrapping_add(1);
+        Ok(n)
     }
 }
 
@@ -130,5 +130,42 @@ mod arrivals {
         pub fn read(&mut self, _: &TcpStream, _: &mut [u8]) -> io::Result<(usize, Option<Nanos>)> {
             match self.0 {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream as Peer};
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Reads what the peer has just sent.
+    fn pass_a_byte(peer: &mut Peer, socket: &mut Socket) {
+        peer.write_all(b"x").unwrap();
+        while socket.read(&mut [0; 8]).is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// The stamp of a handshake was given to the first data, which came a round trip later.
+    #[test]
+    fn a_stamp_that_nobody_took_is_not_that_of_later_bytes() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = Peer::connect(listener.local_addr().unwrap()).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let (mut peer, mut socket) = (listener.accept().unwrap().0, Socket::new(TcpStream::from_std(stream)));
+        socket.stamp_arrivals();
+        let mut stamped = 0;
+        // The first come without.
+        for read in 0..2_000 * STAMPED {
+            pass_a_byte(&mut peer, &mut socket);
+            stamped += u32::from(socket.arrived.is_some());
+            assert!(socket.arrived.is_none() || read % STAMPED == 0, "read {read}");
+            if stamped == 3 {
+                break;
+            }
+        }
+        assert_eq!(stamped > 0, cfg!(target_os = "linux"));
     }
 }

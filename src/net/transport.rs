@@ -89,7 +89,12 @@ impl Transport {
     #[inline]
     pub fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let result = match &mut self.tls {
-            Some(tls) => tls.read(&mut self.socket, into),
+            Some(tls) => {
+                let result = tls.read(&mut self.socket, into);
+                // An answer to new keys, seldom. What is wrong with the socket, the next read tells.
+                let _ = tls.flush(&mut self.socket);
+                result
+            }
             None => {
                 let room = into.len();
                 let result = self.socket.read(into);
@@ -111,8 +116,8 @@ impl Transport {
         tls.flush(&mut self.socket)?;
         let taken = tls.write(bytes)?;
         match tls.flush(&mut self.socket) {
-            // What was taken is rustls' to send now; it goes out with the next call.
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(taken),
+            // What was taken is sealed; it goes out with the next call.
+            Err(e) if is_temporary(&e) => Ok(taken),
             other => other.map(|()| taken),
         }
     }
@@ -133,4 +138,9 @@ impl Transport {
         }
         let _ = registry.deregister(&mut self.socket.stream);
     }
+}
+
+/// Whether the same call may go through later.
+pub(super) fn is_temporary(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use rustls::{Error, InvalidMessage};
 
-/// One read of the socket. Many records come with each system call then.
+/// The least room of one read of the socket. Many records come with each system call then.
 const READ_BYTES: usize = 64 * 1024;
 /// What stands in front of a record: its type, a version, its length.
 pub(super) const HEADER: usize = 5;
@@ -14,7 +14,8 @@ const BODY_MAX: usize = 16 * 1024 + 2048;
 /// Received bytes, which are decrypted where they lie.
 pub(super) struct Ciphertext {
     bytes: Box<[u8]>,
-    /// Read already, and filled so far. Less than one record is left when there is no whole one.
+    /// Read already, and filled so far. Less than one record is left when there is no whole one; only during the handshake
+    /// more, because rustls leaves the records of a message here until it is whole.
     start: usize,
     end: usize,
     /// The last read left the socket empty.
@@ -40,10 +41,13 @@ impl Ciphertext {
         if self.drained {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        // Less than one record, once for each read.
+        // Seldom more than a piece of one record, once for each read.
         self.bytes.copy_within(self.start..self.end, 0);
         (self.start, self.end) = (0, self.end - self.start);
         let room = &mut self.bytes[self.end..];
+        if room.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a handshake message in too many pieces"));
+        }
         let n = socket.read(room)?;
         // Less than there was room for: the socket is empty until it says otherwise, and asking it again would only
         // cost a system call. An end that waits behind the bytes is not announced a second time.
@@ -63,10 +67,10 @@ impl Ciphertext {
         debug_assert!(self.start <= self.end);
     }
 
-    /// The next record with its header, if it is here whole.
+    /// The record, with its header, that begins so many bytes into what has not been read; if it is here whole.
     #[inline]
-    pub fn record(&mut self) -> Result<Option<&mut [u8]>, Error> {
-        let pending = &mut self.bytes[self.start..self.end];
+    pub fn record_at(&mut self, at: usize) -> Result<Option<&mut [u8]>, Error> {
+        let pending = &mut self.bytes[self.start + at..self.end];
         let [_, _, _, high, low, ..] = *pending else { return Ok(None) };
         let len = usize::from(u16::from_be_bytes([high, low]));
         if len > BODY_MAX {

@@ -1,71 +1,15 @@
 //! TLS: certificates are always verified, ciphertext is read in large pieces, and data is decrypted where it lies.
 
+mod cipher;
 mod ciphertext;
+mod config;
 mod records;
 mod stream;
 
+#[cfg(feature = "rest")]
+pub(super) use config::certificates;
+pub use config::{InvalidRoots, TlsConfig};
 pub(super) use stream::Tls;
-
-use std::fmt;
-use std::sync::Arc;
-
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{CipherSuite, ClientConfig, RootCertStore};
-
-/// Whom to trust: the web's public roots, and roots added on purpose. Verification cannot be turned off.
-#[derive(Clone)]
-pub struct TlsConfig(Arc<ClientConfig>);
-
-/// Why root certificates were not accepted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InvalidRoots(String);
-
-impl fmt::Display for InvalidRoots {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for InvalidRoots {}
-
-impl TlsConfig {
-    /// The public roots, and those in each of `extra_pem`.
-    pub fn new(extra_pem: &[Vec<u8>]) -> Result<Self, InvalidRoots> {
-        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        for pem in extra_pem {
-            add_roots(&mut roots, pem)?;
-        }
-        let mut provider = rustls::crypto::ring::default_provider();
-        // The cheapest first, for servers that leave the choice to us; a twentieth of a ticker's whole cost.
-        provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
-        let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
-            .with_safe_default_protocol_versions()
-            .map_err(|e| InvalidRoots(format!("TLS cannot be set up: {e}")))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        // For `records`.
-        config.enable_secret_extraction = true;
-        Ok(Self(Arc::new(config)))
-    }
-}
-
-fn add_roots(roots: &mut RootCertStore, pem: &[u8]) -> Result<(), InvalidRoots> {
-    for certificate in certificates(pem)? {
-        roots.add(certificate).map_err(|e| InvalidRoots(format!("a root certificate is not usable: {e}")))?;
-    }
-    Ok(())
-}
-
-/// The certificates in a PEM text: at least one.
-pub(super) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, InvalidRoots> {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let found = found.map_err(|e| InvalidRoots(format!("a root certificate file is not valid PEM: {e}")))?;
-    if found.is_empty() {
-        return Err(InvalidRoots("a root certificate file holds no PEM certificate".to_owned()));
-    }
-    Ok(found)
-}
 
 #[cfg(test)]
 mod tests;

@@ -1,19 +1,17 @@
 //! Records of an open connection: what is inside, decrypted where it lies, and what goes out.
 //!
 //! rustls does the handshake and derives all keys, and its ciphers open and seal; this takes records apart and follows
-//! the few messages that may come besides data. rustls' own way copies each record twice and allocates for it, a seventh
-//! of what a ticker costs. It offers this one for kernels that do their own TLS.
+//! the few messages that may come besides data. rustls' own way copies each record twice and allocates for it, a sixth
+//! of what a ticker costs under TLS. It offers this one for kernels that do their own TLS.
 
 use rustls::client::ClientConnectionData;
-use rustls::crypto::cipher::{
-    AeadKey, InboundOpaqueMessage, Iv, MessageDecrypter, MessageEncrypter, OutboundChunks, OutboundPlainMessage,
-};
 use rustls::kernel::KernelConnection;
 use rustls::{
-    AlertDescription, ConnectionTrafficSecrets, ContentType, Error, ExtractedSecrets, HandshakeType, InvalidMessage,
-    PeerMisbehaved, ProtocolVersion, SupportedCipherSuite,
+    AlertDescription, ContentType, Error, ExtractedSecrets, HandshakeType, InvalidMessage, PeerMisbehaved,
+    ProtocolVersion,
 };
 
+use super::cipher::{Opener, Sealer};
 use super::ciphertext::HEADER;
 
 /// The most data of one record.
@@ -22,9 +20,8 @@ pub(super) const DATA_MAX: usize = 16 * 1024;
 const MESSAGE_MAX: usize = 64 * 1024;
 /// Records in a row without data that are taken: a server sends a few tickets, and a new key once in a long while.
 const WITHOUT_DATA_MAX: u32 = 64;
-
-/// Bytes of answers that a server may leave unread.
-const ANSWERS_MAX: usize = 16 * 1024;
+/// Bytes that may wait to be sent when yet another answer is asked for: a record of ours, and hundreds of answers.
+const UNSENT_MAX: usize = 32 * 1024;
 
 /// What a record held.
 pub(super) enum Opened<'a> {
@@ -41,18 +38,12 @@ pub(super) struct Records {
     connection: KernelConnection<ClientConnectionData>,
     /// From 1.3 on, every sealed record says that it is data (RFC 8446 section 5.2).
     hides_types: bool,
-    receiving: Direction<dyn MessageDecrypter>,
-    sending: Direction<dyn MessageEncrypter>,
+    opener: Opener,
+    sealer: Sealer,
     /// The beginning of a handshake message that goes on in the next record.
     message: Vec<u8>,
     /// Records without data since the last with some.
     without_data: u32,
-}
-
-/// A cipher and how many records it has seen: no two may have the same number.
-pub(super) struct Direction<C: ?Sized> {
-    pub cipher: Box<C>,
-    pub records: u64,
 }
 
 impl Records {
@@ -62,8 +53,8 @@ impl Records {
         Ok(Self {
             hides_types: connection.protocol_version() == ProtocolVersion::TLSv1_3,
             connection,
-            receiving: receiving(suite, secrets.rx)?,
-            sending: sending(suite, secrets.tx)?,
+            opener: Opener::new(suite, secrets.rx)?,
+            sealer: Sealer::new(suite, secrets.tx)?,
             message: Vec::new(),
             without_data: 0,
         })
@@ -78,10 +69,8 @@ impl Records {
         if self.hides_types && typ != ContentType::ApplicationData {
             return Err(unexpected(typ));
         }
-        let sealed = InboundOpaqueMessage::new(typ, version, body);
-        let plain = self.receiving.cipher.decrypt(sealed, self.receiving.records)?;
-        self.receiving.records += 1;
-        if plain.typ == ContentType::ApplicationData && self.message.is_empty() {
+        let plain = self.opener.open(typ, version, body)?;
+        if plain.typ == ContentType::ApplicationData && !plain.payload.is_empty() && self.message.is_empty() {
             self.without_data = 0;
             return Ok(Opened::Data(plain.payload));
         }
@@ -91,26 +80,29 @@ impl Records {
     /// Seals `bytes`; tells how many were taken.
     pub fn write(&mut self, bytes: &[u8], outgoing: &mut Vec<u8>) -> Result<usize, Error> {
         let taken = &bytes[..bytes.len().min(DATA_MAX)];
-        self.seal(ContentType::ApplicationData, taken, outgoing)?;
+        self.sealer.seal(ContentType::ApplicationData, taken, outgoing)?;
         Ok(taken.len())
     }
 
     /// Tells the peer that nothing more comes.
     pub fn close(&mut self, outgoing: &mut Vec<u8>) -> Result<(), Error> {
-        self.seal(ContentType::Alert, &[WARNING, AlertDescription::CloseNotify.into()], outgoing)
+        self.sealer.seal(ContentType::Alert, &[WARNING, AlertDescription::CloseNotify.into()], outgoing)
     }
 
-    fn seal(&mut self, typ: ContentType, payload: &[u8], outgoing: &mut Vec<u8>) -> Result<(), Error> {
-        // Far away at a few records a minute; what a key may seal is limited all the same.
-        if self.sending.records >= limit(self.connection.negotiated_cipher_suite()) {
-            return Err(Error::EncryptError);
-        }
-        let version = ProtocolVersion::TLSv1_2; // what records of both versions say
-        let plain = OutboundPlainMessage { typ, version, payload: OutboundChunks::Single(payload) };
-        let sealed = self.sending.cipher.encrypt(plain, self.sending.records)?;
-        self.sending.records += 1;
-        outgoing.extend(sealed.encode());
-        Ok(())
+    /// Tells the peer what was wrong with what it said (RFC 8446 section 6.2).
+    pub fn refuse(&mut self, error: &Error, outgoing: &mut Vec<u8>) {
+        let description = match error {
+            Error::AlertReceived(_) => return,
+            Error::DecryptError => AlertDescription::BadRecordMac,
+            Error::PeerSentOversizedRecord | Error::InvalidMessage(InvalidMessage::MessageTooLarge) => {
+                AlertDescription::RecordOverflow
+            }
+            Error::InvalidMessage(_) => AlertDescription::DecodeError,
+            Error::InappropriateMessage { .. } | Error::PeerMisbehaved(_) => AlertDescription::UnexpectedMessage,
+            _ => AlertDescription::InternalError,
+        };
+        // Who can seal no more says nothing.
+        let _ = self.sealer.seal(ContentType::Alert, &[FATAL, description.into()], outgoing);
     }
 
     #[cold]
@@ -122,9 +114,15 @@ impl Records {
     ) -> Result<Opened<'static>, Error> {
         self.without_data += 1;
         if self.without_data > WITHOUT_DATA_MAX {
-            return Err(PeerMisbehaved::TooManyWarningAlertsReceived.into());
+            return Err(Error::General(format!("{WITHOUT_DATA_MAX} records in a row without data")));
         }
         match typ {
+            // RFC 8446 section 5.1.
+            other if !self.message.is_empty() && other != ContentType::Handshake => {
+                Err(PeerMisbehaved::MessageInterleavedWithHandshakeMessage.into())
+            }
+            // An empty one.
+            ContentType::ApplicationData => Ok(Opened::Nothing),
             ContentType::Alert => alert(payload, self.connection.protocol_version()),
             ContentType::Handshake => self.handshake(payload, outgoing).map(|()| Opened::Nothing),
             _ => Err(unexpected(typ)),
@@ -133,6 +131,10 @@ impl Records {
 
     /// Takes handshake messages, which records may cut in pieces.
     fn handshake(&mut self, payload: &[u8], outgoing: &mut Vec<u8>) -> Result<(), Error> {
+        // RFC 8446 section 5.1.
+        if payload.is_empty() {
+            return Err(InvalidMessage::InvalidEmptyPayload.into());
+        }
         self.message.extend_from_slice(payload);
         if self.message.len() > MESSAGE_MAX {
             return Err(InvalidMessage::HandshakePayloadTooLarge.into());
@@ -177,78 +179,34 @@ impl Records {
             _ => return Err(InvalidMessage::InvalidKeyUpdate.into()),
         };
         let suite = self.connection.negotiated_cipher_suite();
-        self.receiving = receiving(suite, self.connection.update_rx_secret()?)?;
+        self.opener = Opener::new(suite, self.connection.update_rx_secret()?)?;
         if is_requested {
-            if outgoing.len() > ANSWERS_MAX {
+            if outgoing.len() > UNSENT_MAX {
                 return Err(PeerMisbehaved::TooManyKeyUpdateRequests.into());
             }
-            self.seal(ContentType::Handshake, &[HandshakeType::KeyUpdate.into(), 0, 0, 1, 0], outgoing)?;
-            self.sending = sending(suite, self.connection.update_tx_secret()?)?;
+            self.sealer.seal(ContentType::Handshake, &[HandshakeType::KeyUpdate.into(), 0, 0, 1, 0], outgoing)?;
+            self.sealer = Sealer::new(suite, self.connection.update_tx_secret()?)?;
         }
         Ok(())
     }
 }
 
-/// Levels of an alert (RFC 8446 section 6).
+/// Levels of alerts (RFC 8446 section 6).
 const WARNING: u8 = 1;
+const FATAL: u8 = 2;
 
 fn alert(payload: &[u8], version: ProtocolVersion) -> Result<Opened<'static>, Error> {
     let [level, description] = *payload else { return Err(InvalidMessage::MessageTooShort.into()) };
+    // Before 1.3 there were warnings; now any alert but these two is an end.
+    let is_warning = level == WARNING && version == ProtocolVersion::TLSv1_2;
     match AlertDescription::from(description) {
         AlertDescription::CloseNotify => Ok(Opened::End),
-        AlertDescription::UserCanceled => Ok(Opened::Nothing),
-        // Before 1.3 there were warnings; now any other alert is an end.
-        _ if level == WARNING && version == ProtocolVersion::TLSv1_2 => Ok(Opened::Nothing),
+        AlertDescription::UserCanceled if level == WARNING => Ok(Opened::Nothing),
+        _ if is_warning => Ok(Opened::Nothing),
         fatal => Err(Error::AlertReceived(fatal)),
     }
 }
 
 fn unexpected(typ: ContentType) -> Error {
     Error::InappropriateMessage { expect_types: vec![ContentType::ApplicationData], got_type: typ }
-}
-
-fn receiving(
-    suite: SupportedCipherSuite,
-    (records, secrets): (u64, ConnectionTrafficSecrets),
-) -> Result<Direction<dyn MessageDecrypter>, Error> {
-    let (key, iv) = parts(secrets)?;
-    let cipher = match suite {
-        SupportedCipherSuite::Tls13(suite) => suite.aead_alg.decrypter(key, iv),
-        SupportedCipherSuite::Tls12(suite) => {
-            let fixed = suite.aead_alg.key_block_shape().fixed_iv_len;
-            suite.aead_alg.decrypter(key, &iv.as_ref()[..fixed])
-        }
-    };
-    Ok(Direction { cipher, records })
-}
-
-pub(super) fn sending(
-    suite: SupportedCipherSuite,
-    (records, secrets): (u64, ConnectionTrafficSecrets),
-) -> Result<Direction<dyn MessageEncrypter>, Error> {
-    let (key, iv) = parts(secrets)?;
-    let cipher = match suite {
-        SupportedCipherSuite::Tls13(suite) => suite.aead_alg.encrypter(key, iv),
-        SupportedCipherSuite::Tls12(suite) => {
-            let (fixed, explicit) = iv.as_ref().split_at(suite.aead_alg.key_block_shape().fixed_iv_len);
-            suite.aead_alg.encrypter(key, fixed, explicit)
-        }
-    };
-    Ok(Direction { cipher, records })
-}
-
-fn parts(secrets: ConnectionTrafficSecrets) -> Result<(AeadKey, Iv), Error> {
-    match secrets {
-        ConnectionTrafficSecrets::Aes128Gcm { key, iv }
-        | ConnectionTrafficSecrets::Aes256Gcm { key, iv }
-        | ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => Ok((key, iv)),
-        _ => Err(Error::General("a cipher that this does not know".to_owned())),
-    }
-}
-
-fn limit(suite: SupportedCipherSuite) -> u64 {
-    match suite {
-        SupportedCipherSuite::Tls13(suite) => suite.common.confidentiality_limit,
-        SupportedCipherSuite::Tls12(suite) => suite.common.confidentiality_limit,
-    }
 }

@@ -22,15 +22,18 @@ pub struct Tls {
     incoming: Ciphertext,
     /// Sealed and not yet sent.
     outgoing: Vec<u8>,
+    /// How much of `incoming` rustls has been shown. It is shown one record more whenever it asks: what it has opened
+    /// behind the handshake would be lost for `records`.
+    shown: usize,
     /// Plaintext that there was no room for.
     left: Vec<u8>,
+    /// The peer has said that nothing more comes.
+    closed_by_peer: bool,
 }
 
 enum State {
     Handshake(Box<UnbufferedClientConnection>),
     Open(Box<Records>),
-    /// Nothing more comes.
-    Ended(Box<Records>),
     Failed(Error),
 }
 
@@ -38,7 +41,8 @@ enum State {
 enum Wants {
     Nothing,
     Bytes,
-    Open,
+    /// It is done, and its last words are to be sent.
+    Room,
 }
 
 impl Tls {
@@ -49,7 +53,9 @@ impl Tls {
             state: State::Handshake(Box::new(connection)),
             incoming: Ciphertext::new(),
             outgoing: Vec::new(),
+            shown: 0,
             left: Vec::with_capacity(DATA_MAX),
+            closed_by_peer: false,
         })
     }
 
@@ -61,20 +67,17 @@ impl Tls {
     /// Takes the handshake on as far as the socket allows; `WouldBlock` when it does not.
     pub fn handshake(&mut self, socket: &mut (impl Read + Write)) -> io::Result<()> {
         loop {
-            let wants = match &mut self.state {
-                State::Handshake(connection) => {
-                    step(connection, &mut self.incoming, &mut self.outgoing, &mut self.left).map_err(invalid)?
-                }
-                State::Failed(error) => return Err(invalid(error.clone())),
-                State::Open(_) | State::Ended(_) => return self.flush(socket),
-            };
-            match wants {
-                Wants::Nothing => {}
-                Wants::Bytes => {
+            match self.step() {
+                Ok(Wants::Nothing) => {}
+                Ok(Wants::Bytes) => {
                     self.flush(socket)?;
                     self.receive(socket)?;
                 }
-                Wants::Open => self.open(),
+                Ok(Wants::Room) => return self.flush(socket),
+                Err(error) => {
+                    self.fail(&error);
+                    return Err(invalid(error));
+                }
             }
         }
     }
@@ -88,7 +91,7 @@ impl Tls {
             match self.next(&mut into[filled..]) {
                 Ok(Some(n)) => filled += n,
                 Ok(None) | Err(_) if filled > 0 => break,
-                Ok(None) if matches!(self.state, State::Ended(_)) => break,
+                Ok(None) if self.closed_by_peer => break,
                 Ok(None) => self.receive(socket)?,
                 Err(error) => return Err(invalid(error)),
             }
@@ -99,7 +102,8 @@ impl Tls {
     /// Seals some of `bytes`, and tells how many; sending is [`flush`](Self::flush)'s.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.state {
-            State::Open(records) | State::Ended(records) => records.write(bytes, &mut self.outgoing).map_err(invalid),
+            _ if bytes.is_empty() => Ok(0),
+            State::Open(records) => records.write(bytes, &mut self.outgoing).map_err(invalid),
             State::Handshake(_) | State::Failed(_) => Err(io::ErrorKind::NotConnected.into()),
         }
     }
@@ -118,76 +122,113 @@ impl Tls {
 
     /// Tells the peer that nothing more comes, if the connection has come so far.
     pub fn close(&mut self) {
-        if let State::Open(records) | State::Ended(records) = &mut self.state {
+        if let State::Open(records) = &mut self.state {
             // Who can seal no more has nothing to tell.
             let _ = records.close(&mut self.outgoing);
         }
     }
 
-    /// The handshake is done: from here on records are opened without rustls' buffers.
-    fn open(&mut self) {
-        // Seen by nobody.
-        let between = State::Failed(Error::HandshakeNotComplete);
-        let State::Handshake(connection) = mem::replace(&mut self.state, between) else { return };
-        let parts = connection.dangerous_into_kernel_connection();
-        self.state = match parts.and_then(|(secrets, connection)| Records::new(secrets, connection)) {
-            Ok(records) => State::Open(Box::new(records)),
-            Err(error) => State::Failed(error),
+    /// Takes the handshake on by what is here.
+    fn step(&mut self) -> Result<Wants, Error> {
+        let connection = match &mut self.state {
+            State::Handshake(connection) => connection,
+            State::Open(_) => return Ok(Wants::Room),
+            State::Failed(error) => return Err(error.clone()),
         };
+        let shown = &mut self.incoming.pending()[..self.shown];
+        let UnbufferedStatus { discard, state } = connection.process_tls_records(shown);
+        match state? {
+            ConnectionState::EncodeTlsData(data) => encode(data, &mut self.outgoing)?,
+            // It goes out before anything is waited for.
+            ConnectionState::TransmitTlsData(data) => data.done(),
+            ConnectionState::BlockedHandshake => {
+                self.discard(discard);
+                return self.show_another();
+            }
+            ConnectionState::WriteTraffic(_) => {
+                self.discard(discard);
+                return self.open();
+            }
+            _ => return Err(Error::HandshakeNotComplete),
+        }
+        self.discard(discard);
+        Ok(Wants::Nothing)
+    }
+
+    fn discard(&mut self, n: usize) {
+        self.incoming.consume(n);
+        self.shown -= n;
+    }
+
+    fn show_another(&mut self) -> Result<Wants, Error> {
+        let Some(record) = self.incoming.record_at(self.shown)? else { return Ok(Wants::Bytes) };
+        self.shown += record.len();
+        Ok(Wants::Nothing)
+    }
+
+    /// The handshake is done: from here on records are opened without rustls' buffers.
+    fn open(&mut self) -> Result<Wants, Error> {
+        // Stays if the next lines fail.
+        let failed = State::Failed(Error::HandshakeNotComplete);
+        let State::Handshake(connection) = mem::replace(&mut self.state, failed) else { return Ok(Wants::Room) };
+        let (secrets, connection) = connection.dangerous_into_kernel_connection()?;
+        self.state = State::Open(Box::new(Records::new(secrets, connection)?));
+        Ok(Wants::Room)
+    }
+
+    /// Nothing goes on from here. What the peer should know of it waits to be sent.
+    #[cold]
+    fn fail(&mut self, error: &Error) {
+        // During the handshake rustls would have to say it, and must not be asked again after a mistake.
+        if let State::Open(records) = &mut self.state {
+            records.refuse(error, &mut self.outgoing);
+        }
+        self.state = State::Failed(error.clone());
     }
 
     /// Plaintext that is here. `None`: more has to be received, or nothing more comes.
     #[inline]
     fn next(&mut self, into: &mut [u8]) -> Result<Option<usize>, Error> {
         if !self.left.is_empty() {
-            let n = self.left.len().min(into.len());
-            into[..n].copy_from_slice(&self.left[..n]);
-            self.left.drain(..n);
-            return Ok(Some(n));
+            return Ok(Some(self.take_left(into)));
         }
+        if self.closed_by_peer {
+            return Ok(None);
+        }
+        self.open_next(into).inspect_err(|error| self.fail(error))
+    }
+
+    fn take_left(&mut self, into: &mut [u8]) -> usize {
+        let n = self.left.len().min(into.len());
+        into[..n].copy_from_slice(&self.left[..n]);
+        self.left.drain(..n);
+        n
+    }
+
+    #[inline]
+    fn open_next(&mut self, into: &mut [u8]) -> Result<Option<usize>, Error> {
         let records = match &mut self.state {
             State::Open(records) => records,
-            State::Handshake(_) | State::Ended(_) => return Ok(None),
+            State::Handshake(_) => return Ok(None),
             State::Failed(error) => return Err(error.clone()),
         };
-        let opened = match self.incoming.record() {
-            Ok(None) => return Ok(None),
-            Ok(Some(record)) => {
-                let len = record.len();
-                records.open(record, &mut self.outgoing).map(|opened| (len, opened))
-            }
-            Err(error) => Err(error),
-        };
-        match opened {
-            Ok((len, Opened::Data(data))) => {
+        let Some(record) = self.incoming.record_at(0)? else { return Ok(None) };
+        let len = record.len();
+        let n = match records.open(record, &mut self.outgoing)? {
+            Opened::Data(data) => {
                 let (fits, rest) = data.split_at(data.len().min(into.len()));
                 into[..fits.len()].copy_from_slice(fits);
                 self.left.extend_from_slice(rest);
-                let n = fits.len();
-                self.incoming.consume(len);
-                Ok(Some(n))
+                Some(fits.len())
             }
-            Ok((len, Opened::Nothing)) => {
-                self.incoming.consume(len);
-                Ok(Some(0))
+            Opened::Nothing => Some(0),
+            Opened::End => {
+                self.closed_by_peer = true;
+                None
             }
-            Ok((_, Opened::End)) => {
-                self.end();
-                Ok(None)
-            }
-            Err(error) => {
-                self.state = State::Failed(error.clone());
-                Err(error)
-            }
-        }
-    }
-
-    #[cold]
-    fn end(&mut self) {
-        let between = State::Failed(Error::HandshakeNotComplete);
-        if let State::Open(records) = mem::replace(&mut self.state, between) {
-            self.state = State::Ended(records);
-        }
+        };
+        self.incoming.consume(len);
+        Ok(n)
     }
 
     fn receive(&mut self, socket: &mut impl Read) -> io::Result<()> {
@@ -198,43 +239,13 @@ impl Tls {
     }
 }
 
-/// Takes the handshake on by what is here.
-fn step(
-    connection: &mut UnbufferedClientConnection,
-    incoming: &mut Ciphertext,
-    outgoing: &mut Vec<u8>,
-    left: &mut Vec<u8>,
-) -> Result<Wants, Error> {
-    let UnbufferedStatus { discard, state } = connection.process_tls_records(incoming.pending());
-    let wants = match state? {
-        ConnectionState::EncodeTlsData(data) => encode(data, outgoing)?,
-        ConnectionState::TransmitTlsData(data) => {
-            // It goes out before anything is waited for.
-            data.done();
-            Wants::Nothing
-        }
-        // A server may be quick.
-        ConnectionState::ReadTraffic(mut traffic) => {
-            while let Some(record) = traffic.next_record() {
-                left.extend_from_slice(record?.payload);
-            }
-            Wants::Nothing
-        }
-        ConnectionState::BlockedHandshake => Wants::Bytes,
-        ConnectionState::WriteTraffic(_) => Wants::Open,
-        _ => return Err(Error::HandshakeNotComplete),
-    };
-    incoming.consume(discard);
-    Ok(wants)
-}
-
-fn encode<C>(mut data: EncodeTlsData<'_, C>, outgoing: &mut Vec<u8>) -> Result<Wants, Error> {
+fn encode<C>(mut data: EncodeTlsData<'_, C>, outgoing: &mut Vec<u8>) -> Result<(), Error> {
     let at = outgoing.len();
     if let Err(EncodeError::InsufficientSize(needed)) = data.encode(&mut []) {
         outgoing.resize(at + needed.required_size, 0);
         data.encode(&mut outgoing[at..]).map_err(|e| Error::General(e.to_string()))?;
     }
-    Ok(Wants::Nothing)
+    Ok(())
 }
 
 /// What is wrong with what came; all other errors are the network's.

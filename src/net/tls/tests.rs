@@ -1,17 +1,20 @@
 //! TLS against rustls' own server, in one thread: whatever the pieces, the version and the cipher.
 
 use std::io::{self, Read, Write};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use rustls::crypto::cipher::{MessageEncrypter, OutboundChunks, OutboundPlainMessage};
+use ring::hkdf;
 use rustls::kernel::KernelConnection;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::{ServerConfig, ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, UnbufferedStatus};
 use rustls::version::{TLS12, TLS13};
-use rustls::{CipherSuite, ContentType, HandshakeKind, ProtocolVersion, ServerConnection, SupportedProtocolVersion};
+use rustls::{
+    AlertDescription, CipherSuite, ConnectionTrafficSecrets, ContentType, Error, HandshakeKind, KeyLog,
+    ProtocolVersion, ServerConnection, SupportedProtocolVersion,
+};
 
-use super::records::{Direction, sending};
+use super::cipher::Sealer;
 use super::{Tls, TlsConfig};
 
 /// A socket whose other end is a server in the same thread. It gives at most so many bytes at once.
@@ -21,13 +24,15 @@ struct Socket {
     from_client: Vec<u8>,
     piece: usize,
     ended: bool,
+    /// What the server did not like.
+    refused: Option<Error>,
 }
 
 impl Socket {
     fn new(config: &Arc<ServerConfig>, piece: usize) -> Self {
         let mut server = ServerConnection::new(config.clone()).unwrap();
         server.set_buffer_limit(None);
-        Self { server, to_client: Vec::new(), from_client: Vec::new(), piece, ended: false }
+        Self { server, to_client: Vec::new(), from_client: Vec::new(), piece, ended: false, refused: None }
     }
 
     /// Each as a record of its own, if it is not too long.
@@ -62,7 +67,10 @@ impl Write for Socket {
         let mut bytes = &bytes[..n];
         while !bytes.is_empty() {
             self.server.read_tls(&mut bytes)?;
-            self.server.process_new_packets().map_err(io::Error::other)?;
+            if let Err(error) = self.server.process_new_packets() {
+                self.refused = Some(error);
+                return Ok(n);
+            }
             if let Err(e) = self.server.reader().read_to_end(&mut self.from_client) {
                 assert_eq!(e.kind(), io::ErrorKind::WouldBlock);
             }
@@ -275,7 +283,7 @@ fn no_flipped_bit_is_taken_for_data() {
         tls.readable(false);
         let (all, end) = read_all(&mut tls, &mut socket, 1_000);
         match at {
-            // The version of a record says nothing, and nobody looks at it.
+            // The version of a record says nothing in 1.3, and nobody looks at it.
             1 | 2 => assert_eq!((all, end), (text.clone(), Some(io::ErrorKind::WouldBlock))),
             // A record that has become longer waits for the rest of it.
             3 | 4 => assert!(all.is_empty() && end.is_some(), "byte {at}"),
@@ -313,14 +321,16 @@ fn a_clean_end_and_a_cut_are_different_and_lose_nothing() {
 #[test]
 fn what_a_server_says_with_its_last_handshake_message_is_read() {
     let pair = Pair::of(&[&TLS13], None);
-    let mut socket = Socket::new(&pair.server, usize::MAX);
-    // Sent as soon as there are keys, before the client has finished.
-    socket.server.writer().write_all(b"early").unwrap();
-    let mut tls = Tls::new(&pair.client, "localhost").unwrap();
-    while tls.handshake(&mut socket).is_err() {
-        tls.readable(false);
+    for piece in (1..100).chain([1_000, usize::MAX]) {
+        let mut socket = Socket::new(&pair.server, piece);
+        // Sent as soon as there are keys, before the client has finished.
+        socket.server.writer().write_all(b"early").unwrap();
+        let mut tls = Tls::new(&pair.client, "localhost").unwrap();
+        while tls.handshake(&mut socket).is_err() {
+            tls.readable(false);
+        }
+        assert_eq!(read_data(&mut tls, &mut socket), b"early", "pieces of {piece}");
     }
-    assert_eq!(read_data(&mut tls, &mut socket), b"early");
 }
 
 #[test]
@@ -336,6 +346,41 @@ fn a_server_that_nobody_vouches_for_is_refused() {
     };
     assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     assert!(tls.write(b"a secret").is_err());
+    // And it is not begun anew.
+    assert_eq!(tls.handshake(&mut socket).unwrap_err().kind(), io::ErrorKind::InvalidData);
+}
+
+/// The secret of what a server says after its part of the handshake.
+#[derive(Debug, Default)]
+struct Log(Mutex<Vec<u8>>);
+
+impl KeyLog for Log {
+    fn log(&self, label: &str, _: &[u8], secret: &[u8]) {
+        if label == "SERVER_TRAFFIC_SECRET_0" {
+            *self.0.lock().unwrap() = secret.to_vec();
+        }
+    }
+}
+
+impl Log {
+    /// RFC 8446 section 7.3.
+    fn secrets(&self) -> ConnectionTrafficSecrets {
+        let secret = hkdf::Prk::new_less_safe(hkdf::HKDF_SHA256, &self.0.lock().unwrap());
+        let (mut key, mut iv) = ([0; 32], [0; 12]);
+        let key_label: [&[u8]; 3] = [&[0, 32, 9], b"tls13 key", &[0]];
+        secret.expand(&key_label, Len(32)).unwrap().fill(&mut key).unwrap();
+        let iv_label: [&[u8]; 3] = [&[0, 12, 8], b"tls13 iv", &[0]];
+        secret.expand(&iv_label, Len(12)).unwrap().fill(&mut iv).unwrap();
+        ConnectionTrafficSecrets::Chacha20Poly1305 { key: key.into(), iv: iv.into() }
+    }
+}
+
+struct Len(usize);
+
+impl hkdf::KeyType for Len {
+    fn len(&self) -> usize {
+        self.0
+    }
 }
 
 /// A server that says what no server should.
@@ -343,7 +388,7 @@ struct Script {
     to_client: Vec<u8>,
     to_server: Vec<u8>,
     connection: Option<KernelConnection<ServerConnectionData>>,
-    sealing: Option<Direction<dyn MessageEncrypter>>,
+    sealer: Option<Sealer>,
 }
 
 impl Script {
@@ -351,7 +396,7 @@ impl Script {
         let pair = Pair::of(&[version], None);
         let mut server = UnbufferedServerConnection::new(pair.server.clone()).unwrap();
         let mut tls = Tls::new(&pair.client, "localhost").unwrap();
-        let mut script = Self { to_client: Vec::new(), to_server: Vec::new(), connection: None, sealing: None };
+        let mut script = Self { to_client: Vec::new(), to_server: Vec::new(), connection: None, sealer: None };
         while {
             let is_open = tls.handshake(&mut script).is_ok();
             let is_served = script.serve(&mut server);
@@ -360,12 +405,28 @@ impl Script {
             tls.readable(false);
         }
         let (secrets, connection) = server.dangerous_into_kernel_connection().unwrap();
-        script.sealing = Some(sending(connection.negotiated_cipher_suite(), secrets.tx).unwrap());
+        script.sealer = Some(Sealer::new(connection.negotiated_cipher_suite(), secrets.tx).unwrap());
         script.connection = Some(connection);
         // Tickets.
         let into = &mut [0; 100];
         tls.readable(false);
         assert_eq!(tls.read(&mut script, into).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        (tls, script)
+    }
+
+    /// A server that has said its part of the handshake, of which the client has read nothing, and goes on.
+    fn half_open() -> (Tls, Self) {
+        let mut pair = Pair::of(&[&TLS13], Some(CipherSuite::TLS13_CHACHA20_POLY1305_SHA256));
+        let log = Arc::new(Log::default());
+        Arc::make_mut(&mut pair.server).key_log = log.clone();
+        let mut server = UnbufferedServerConnection::new(pair.server.clone()).unwrap();
+        let mut tls = Tls::new(&pair.client, "localhost").unwrap();
+        let mut script = Self { to_client: Vec::new(), to_server: Vec::new(), connection: None, sealer: None };
+        assert_eq!(tls.handshake(&mut script).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        script.serve(&mut server);
+        let secrets = log.secrets();
+        script.sealer = Some(Sealer::new(pair.server.crypto_provider().cipher_suites[0], (0, secrets)).unwrap());
+        tls.readable(false);
         (tls, script)
     }
 
@@ -395,17 +456,14 @@ impl Script {
     }
 
     fn say(&mut self, typ: ContentType, payload: &[u8]) {
-        let Some(sealing) = &mut self.sealing else { unreachable!("the handshake is done") };
-        let payload = OutboundChunks::Single(payload);
-        let plain = OutboundPlainMessage { typ, version: ProtocolVersion::TLSv1_2, payload };
-        self.to_client.extend(sealing.cipher.encrypt(plain, sealing.records).unwrap().encode());
-        sealing.records += 1;
+        let Some(sealer) = &mut self.sealer else { unreachable!("the handshake is done") };
+        sealer.seal(typ, payload, &mut self.to_client).unwrap();
     }
 
     fn new_key(&mut self) {
         let Some(connection) = &mut self.connection else { unreachable!("the handshake is done") };
         let secrets = connection.update_tx_secret().unwrap();
-        self.sealing = Some(sending(connection.negotiated_cipher_suite(), secrets).unwrap());
+        self.sealer = Some(Sealer::new(connection.negotiated_cipher_suite(), secrets).unwrap());
     }
 }
 
@@ -461,6 +519,81 @@ fn a_message_in_pieces_is_put_together() {
     assert_eq!(all.unwrap(), b"before and after");
 }
 
+/// Servers may send tickets, data and their goodbye before they have heard the end of the handshake.
+#[test]
+fn what_comes_behind_a_servers_part_of_the_handshake_is_read_whatever_the_records() {
+    let ticket = [4, 0, 0, 18, 0, 0, 28, 32, 1, 2, 3, 4, 1, 0, 0, 4, b't', b'i', b'c', b'k', 0, 0];
+    for cut in 0..ticket.len() {
+        let (mut tls, mut server) = Script::half_open();
+        if cut > 0 {
+            // rustls would keep the beginning of a message where it lies, opened.
+            server.say(ContentType::Handshake, &ticket[..cut]);
+        }
+        if cut % 2 == 0 {
+            tls.handshake(&mut server).unwrap();
+        }
+        server.say(ContentType::Handshake, &ticket[cut..]);
+        server.say(ContentType::ApplicationData, b"early");
+        tls.readable(false);
+        tls.handshake(&mut server).unwrap();
+        server.say(ContentType::ApplicationData, b" and late");
+        server.say(ContentType::Alert, &[1, 0]);
+        tls.readable(false);
+        assert_eq!(tls.read(&mut server, &mut [0; 5]).unwrap(), 5);
+        let into = &mut [0; 100];
+        assert_eq!(tls.read(&mut server, into).unwrap(), 9, "cut at {cut}");
+        assert_eq!(&into[..9], b" and late");
+        assert_eq!(tls.read(&mut server, into).unwrap(), 0);
+    }
+    // A new key that is asked for so early is made by nobody but us.
+    let (mut tls, mut server) = Script::half_open();
+    server.say(ContentType::Handshake, &[24, 0, 0, 1, 1]);
+    tls.handshake(&mut server).unwrap();
+    let sent = server.to_server.len();
+    assert_eq!(tls.read(&mut server, &mut [0; 100]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    tls.flush(&mut server).unwrap();
+    assert!(server.to_server.len() > sent, "it is answered");
+    let (mut tls, mut server) = Script::half_open();
+    server.say(ContentType::ApplicationData, b"all");
+    server.say(ContentType::Alert, &[1, 0]);
+    tls.handshake(&mut server).unwrap();
+    let into = &mut [0; 100];
+    assert_eq!(tls.read(&mut server, into).unwrap(), 3);
+    assert_eq!(tls.read(&mut server, into).unwrap(), 0);
+}
+
+/// The server could only guess.
+#[test]
+fn a_server_is_told_why_it_was_left() {
+    for version in [&TLS12, &TLS13] {
+        let (mut tls, mut socket) = Pair::of(&[version], None).open(usize::MAX);
+        socket.send(&texts()[..2]);
+        *socket.to_client.last_mut().unwrap() ^= 1;
+        let (_, end) = read_all(&mut tls, &mut socket, 1_000);
+        assert_eq!(end, Some(io::ErrorKind::InvalidData));
+        tls.close();
+        tls.flush(&mut socket).unwrap();
+        assert_eq!(socket.refused, Some(Error::AlertReceived(AlertDescription::BadRecordMac)));
+    }
+}
+
+#[test]
+fn a_handshake_in_too_many_pieces_is_no_end_of_the_socket() {
+    let pair = Pair::new();
+    let mut tls = Tls::new(&pair.client, "localhost").unwrap();
+    let mut script = Script { to_client: Vec::new(), to_server: Vec::new(), connection: None, sealer: None };
+    // A message of 60 KB, a byte in each record.
+    script.to_client.extend([22, 3, 3, 0, 4, 2, 0, 0xF0, 0]);
+    (0..60_000).for_each(|_| script.to_client.extend([22, 3, 3, 0, 1, 0]));
+    let error = loop {
+        match tls.handshake(&mut script) {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock && !script.to_client.is_empty() => tls.readable(false),
+            other => break other.unwrap_err(),
+        }
+    };
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
+}
+
 #[test]
 fn harmless_messages_are_passed_over() {
     let data = |server: &mut Script| server.say(ContentType::ApplicationData, b"data");
@@ -486,18 +619,24 @@ fn harmless_messages_are_passed_over() {
 #[test]
 fn what_has_no_place_after_the_handshake_ends_the_connection() {
     type Say = fn(&mut Script);
-    let new: [(&str, Say); 10] = [
+    let new: [(&str, Say); 12] = [
         ("AlertReceived(InternalError)", |server| server.say(ContentType::Alert, &[2, 80])),
         // What is a warning in 1.2.
         ("AlertReceived(UnrecognisedName)", |server| server.say(ContentType::Alert, &[1, 112])),
         ("MessageTooShort", |server| server.say(ContentType::Alert, &[2])),
         ("ChangeCipherSpec", |server| server.say(ContentType::ChangeCipherSpec, &[1])),
         ("got_type: Handshake", |server| server.say(ContentType::Handshake, &[1, 0, 0, 0])),
+        ("InvalidEmptyPayload", |server| server.say(ContentType::Handshake, b"")),
         ("InvalidKeyUpdate", |server| server.say(ContentType::Handshake, &[24, 0, 0, 1, 2])),
         ("KeyEpochWithPendingFragment", |server| server.say(ContentType::Handshake, &[24, 0, 0, 1, 0, 4])),
-        ("got_type: ApplicationData", |server| {
+        ("MessageInterleavedWithHandshakeMessage", |server| {
             server.say(ContentType::Handshake, &KEY_UPDATE[..3]);
             server.say(ContentType::ApplicationData, b"in between");
+        }),
+        // A cut message is no clean end.
+        ("MessageInterleavedWithHandshakeMessage", |server| {
+            server.say(ContentType::Handshake, &KEY_UPDATE[..3]);
+            server.say(ContentType::Alert, &[1, 0]);
         }),
         ("HandshakePayloadTooLarge", |server| {
             server.say(ContentType::Handshake, &[4, 0xFF, 0xFF, 0xFF]);
@@ -510,18 +649,23 @@ fn what_has_no_place_after_the_handshake_ends_the_connection() {
         assert!(error.contains(why), "{why}: {error}");
     }
     assert!(after(&TLS12, |server| server.say(ContentType::Handshake, &KEY_UPDATE)).is_err());
+    let canceled = after(&TLS12, |server| server.say(ContentType::Alert, &[2, 90]));
+    assert!(canceled.unwrap_err().contains("UserCanceled"));
 }
 
 #[test]
 fn a_server_that_never_comes_to_the_data_is_left() {
-    let flood = |records: usize| {
-        after(&TLS13, |server| {
-            (0..records).for_each(|_| server.say(ContentType::Alert, &USER_CANCELED));
-            server.say(ContentType::ApplicationData, b"data");
-        })
-    };
-    assert_eq!(flood(60).unwrap(), b"data");
-    assert!(flood(70).is_err());
+    let idle: [(ContentType, &[u8]); 2] = [(ContentType::Alert, &USER_CANCELED), (ContentType::ApplicationData, b"")];
+    for (typ, payload) in idle {
+        let flood = |records: usize| {
+            after(&TLS13, |server| {
+                (0..records).for_each(|_| server.say(typ, payload));
+                server.say(ContentType::ApplicationData, b"data");
+            })
+        };
+        assert_eq!(flood(60).unwrap(), b"data");
+        assert!(flood(70).unwrap_err().contains("without data"));
+    }
 }
 
 #[test]
@@ -534,4 +678,10 @@ fn a_server_that_reads_no_answers_is_left_before_they_fill_the_memory() {
         }
     });
     assert!(error.unwrap_err().contains("TooManyKeyUpdateRequests"));
+    // What we were about to say ourselves is no answer.
+    let (mut tls, mut server) = Script::open(&TLS13);
+    assert_eq!(tls.write(&[0; 16 * 1024]).unwrap(), 16 * 1024);
+    server.say(ContentType::Handshake, &[24, 0, 0, 1, 1]);
+    tls.readable(false);
+    assert_eq!(tls.read(&mut server, &mut [0; 100]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
 }

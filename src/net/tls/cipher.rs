@@ -1,0 +1,93 @@
+//! rustls' ciphers with what they need besides: the number of each record, and how many a key may seal.
+
+use rustls::crypto::cipher::{
+    AeadKey, InboundOpaqueMessage, InboundPlainMessage, Iv, MessageDecrypter, MessageEncrypter, OutboundChunks,
+    OutboundPlainMessage,
+};
+use rustls::{ConnectionTrafficSecrets, ContentType, Error, ProtocolVersion, SupportedCipherSuite};
+
+/// A key that opens records.
+pub(super) struct Opener {
+    decrypter: Box<dyn MessageDecrypter>,
+    /// Of the next record: no two may have the same (RFC 8446 section 5.3).
+    sequence: u64,
+}
+
+/// A key that seals records.
+pub(super) struct Sealer {
+    encrypter: Box<dyn MessageEncrypter>,
+    sequence: u64,
+    /// No more records than that under one key (RFC 8446 section 5.5).
+    limit: u64,
+}
+
+impl Opener {
+    pub fn new(
+        suite: SupportedCipherSuite,
+        (sequence, secrets): (u64, ConnectionTrafficSecrets),
+    ) -> Result<Self, Error> {
+        let (key, iv) = parts(secrets)?;
+        let decrypter = match suite {
+            SupportedCipherSuite::Tls13(suite) => suite.aead_alg.decrypter(key, iv),
+            SupportedCipherSuite::Tls12(suite) => {
+                let fixed = suite.aead_alg.key_block_shape().fixed_iv_len;
+                suite.aead_alg.decrypter(key, &iv.as_ref()[..fixed])
+            }
+        };
+        Ok(Self { decrypter, sequence })
+    }
+
+    /// Opens the next record where it lies.
+    #[inline]
+    pub fn open<'a>(
+        &mut self,
+        typ: ContentType,
+        version: ProtocolVersion,
+        body: &'a mut [u8],
+    ) -> Result<InboundPlainMessage<'a>, Error> {
+        let plain = self.decrypter.decrypt(InboundOpaqueMessage::new(typ, version, body), self.sequence)?;
+        self.sequence += 1;
+        Ok(plain)
+    }
+}
+
+impl Sealer {
+    pub fn new(
+        suite: SupportedCipherSuite,
+        (sequence, secrets): (u64, ConnectionTrafficSecrets),
+    ) -> Result<Self, Error> {
+        let (key, iv) = parts(secrets)?;
+        let (encrypter, limit) = match suite {
+            SupportedCipherSuite::Tls13(suite) => {
+                (suite.aead_alg.encrypter(key, iv), suite.common.confidentiality_limit)
+            }
+            SupportedCipherSuite::Tls12(suite) => {
+                let (fixed, explicit) = iv.as_ref().split_at(suite.aead_alg.key_block_shape().fixed_iv_len);
+                (suite.aead_alg.encrypter(key, fixed, explicit), suite.common.confidentiality_limit)
+            }
+        };
+        Ok(Self { encrypter, sequence, limit })
+    }
+
+    /// Seals the next record, behind those that wait already.
+    pub fn seal(&mut self, typ: ContentType, payload: &[u8], outgoing: &mut Vec<u8>) -> Result<(), Error> {
+        if self.sequence >= self.limit {
+            return Err(Error::General("this key has sealed as many records as it may".to_owned()));
+        }
+        let version = ProtocolVersion::TLSv1_2; // what records of both versions say
+        let plain = OutboundPlainMessage { typ, version, payload: OutboundChunks::Single(payload) };
+        let sealed = self.encrypter.encrypt(plain, self.sequence)?;
+        self.sequence += 1;
+        outgoing.extend(sealed.encode());
+        Ok(())
+    }
+}
+
+fn parts(secrets: ConnectionTrafficSecrets) -> Result<(AeadKey, Iv), Error> {
+    match secrets {
+        ConnectionTrafficSecrets::Aes128Gcm { key, iv }
+        | ConnectionTrafficSecrets::Aes256Gcm { key, iv }
+        | ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => Ok((key, iv)),
+        _ => Err(Error::General("a cipher that this does not know".to_owned())),
+    }
+}
