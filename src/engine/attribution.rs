@@ -22,7 +22,7 @@ const ABSURD: u64 = 86_400_000_000_000;
 /// The exchange's stamps are cut to whole ms.
 const STAMP: i64 = 1_000_000;
 /// What takes another look at the clock is measured for one message in so many: for each, that look alone would cost more
-/// than all that is recorded.
+/// than all that is recorded. So are the kernel's stamps, by the socket (`net::socket`).
 const SAMPLED: u64 = 8;
 
 /// Where the time of a connection's messages went since the engine started; see
@@ -45,16 +45,16 @@ pub struct Attribution {
     /// The same messages, each by how much longer it took than the fastest: the part that no clock can spoil.
     pub above_fastest: Latency,
     /// From when the kernel had received the bytes of a read until the receive stamp: waking the thread, reading and, under
-    /// TLS, decrypting what is read first. Where the kernel gives stamps (Linux), by the
-    /// kernel's stamp of the last segment that the read has bytes of: those before it have waited longer. Of one read in
-    /// eight: stamps make a read dearer.
+    /// TLS, decrypting what is read first. By the kernel's stamp of the last segment that the read has bytes of: those before
+    /// it have waited longer. Only where the kernel gives stamps (Linux), and of one read in eight, because they make a read
+    /// dearer.
     pub kernel_to_user: Latency,
     /// From the receive stamp to the publish stamp. Of several messages in one read, the later wait for the earlier to be
     /// decoded and published, and that counts.
     pub receive_to_decoded: Latency,
     /// From the publish stamp until the pool had the value and every feed its update. Readers may see it before that, those
-    /// that are served first; feeds are told of it when all of what was read is done. Of one message in eight: it takes a
-    /// look at the clock of its own.
+    /// that are served first; feeds are told of it when all of what was read is done. Of one message in eight, because it
+    /// takes a look at the clock of its own; where messages always come eight at a time, always of the same one of them.
     pub decoded_to_published: Latency,
     /// What is known of how far the exchange's clock is ahead.
     pub clock_offset: ClockOffset,

@@ -46,7 +46,8 @@ impl fmt::Display for InvalidTime {
 impl std::error::Error for InvalidTime {}
 
 impl Date {
-    /// From its parts; refuses months and days that no calendar has.
+    /// From its parts; refuses months and days that no calendar has. Every month has 31 days: which exist is the exchange's
+    /// to know.
     pub const fn new(year: u16, month: u8, day: u8) -> Result<Self, InvalidTime> {
         if year > 9999 || month == 0 || month > 12 || day == 0 || day > 31 {
             return Err(InvalidTime);
@@ -55,6 +56,7 @@ impl Date {
     }
 
     /// Reads `yyyyMMdd`, the spelling of a ticker's `trade_date`.
+    // Like all below: a call for each of a ticker's many fields costs more than the field.
     #[inline(always)]
     pub fn from_compact(text: &[u8]) -> Result<Self, InvalidTime> {
         let text = text.try_into().map_err(|_| InvalidTime)?;

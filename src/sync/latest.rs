@@ -311,7 +311,9 @@ mod models {
             let readings = [reader.clone(), reader].map(|reader| thread::spawn(move || read(&reader)));
             publish(&mut writer);
             publish(&mut writer);
-            readings.map(|reading| reading.join().unwrap());
+            for reading in readings {
+                reading.join().unwrap();
+            }
         });
     }
 

@@ -1,4 +1,4 @@
-//! Wire: a place in the bytes of a message. Knows constants and words of eight bytes, nothing of JSON.
+//! Wire: a place in the bytes of a message, and what follows it. Knows nothing of JSON.
 
 /// A place in the bytes of a message and the slack behind it. Copying one remembers the place.
 #[derive(Clone, Copy)]

@@ -213,7 +213,10 @@ macro_rules! word_kinds {
     ($($place:ident { $($variant:ident = $word:literal)* $(_ = $unknown:ident)? })*) => { $(
         impl Kind for $place {
             type Place<'a> = &'a mut $place;
-            const AHEAD: usize = WORD_MAX;
+            const AHEAD: usize = {
+                $(assert!($word.len() + 2 <= WORD_MAX);)*
+                WORD_MAX
+            };
             #[inline(always)]
             fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut $place) -> Option<()> {
                 // Selected, not branched to: which word comes next is anybody's guess.

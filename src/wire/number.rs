@@ -1,6 +1,7 @@
-//! Wire: numbers of a message, read where they stand. Eight digits per step; every `f64` is correctly rounded.
+//! Wire: numbers of a message, read where they stand. Up to eight digits are a word, two such words a vector; every `f64`
+//! is correctly rounded.
 //!
-//! The usual spellings are read from a window of fixed size, so that no place in it needs a check; any other goes to
+//! The usual spellings are read from a window of fixed size, so that hardly a place in it needs a check; any other goes to
 //! `std`. Two things cost time: instructions, and the chain from the end of one number to the beginning of the next, which
 //! is broken where the length can be guessed (eight decimals): a branch, which the processor runs ahead of.
 
@@ -33,11 +34,11 @@ const POW10: [u64; DIGITS_MAX + 1] = {
 };
 
 /// The least number of so many digits, for numbers that do not begin with a zero; none has no digits.
-const LEAST: [u64; 16] = {
-    let mut least = [u64::MAX; 16];
+const LEAST: [u64; 8] = {
+    let mut least = [u64::MAX; 8];
     least[1] = 0;
     let mut count = 2;
-    while count < 16 {
+    while count < 8 {
         least[count] = POW10[count - 1];
         count += 1;
     }
@@ -55,6 +56,9 @@ pub(super) const AHEAD: usize = SLACK;
 
 /// The same without a sign.
 const WINDOW: usize = AHEAD - 1;
+
+// The furthest look: 16 digits, a point, 16 digits, and what is behind them.
+const _: () = assert!(WINDOW > 16 + 1 + 16);
 
 /// A number without a sign, and its length. Nothing if it has to be read the slow way. Small enough to come back in registers.
 type Found = Option<(f64, NonZeroUsize)>;
@@ -99,7 +103,7 @@ pub(super) fn whole(ahead: &[u8], cursor: &mut Cursor<'_>) -> Option<u64> {
 #[inline(never)]
 fn unsigned(window: &[u8; WINDOW]) -> Found {
     let head = load(window, 0);
-    let Some(others) = others(head) else { return large(window) };
+    let Some(others) = non_digits(head) else { return large(window) };
     let bits = digit_bits(others);
     let point = bits as usize / 8;
     // Without any digit nothing is shifted. `LEAST` refuses that.
@@ -110,7 +114,7 @@ fn unsigned(window: &[u8; WINDOW]) -> Found {
         return if is_whole { found(as_f64(whole), point) } else { unusual(window) };
     }
     let tail = load(window, point + 1);
-    let Some(others) = self::others(tail) else {
+    let Some(others) = non_digits(tail) else {
         // A branch, because then the processor knows where the next field begins before it has looked.
         let (whole, decimals) = both(head, tail);
         let (mantissa, end) = (whole * POW10[8] + decimals, point + 9);
@@ -138,7 +142,7 @@ fn unsigned(window: &[u8; WINDOW]) -> Found {
 #[inline(never)]
 fn finer(window: &[u8; WINDOW], at: usize, mantissa: u64) -> Found {
     let tail = load(window, at);
-    let bits = others(tail).map_or(64, digit_bits);
+    let bits = non_digits(tail).map_or(64, digit_bits);
     let count = bits as usize / 8;
     let end = at + count;
     if count > 4 || !ends(*window.get(end)?) {
@@ -155,7 +159,7 @@ fn large(window: &[u8; WINDOW]) -> Found {
     let whole = digits(window, 0);
     let decimals = load(window, whole.count + 1);
     let mut end = whole.count + 9;
-    if window[whole.count] != b'.' || window[0] == b'0' || others(decimals).is_some() {
+    if window[whole.count] != b'.' || window[0] == b'0' || non_digits(decimals).is_some() {
         return unusual(window);
     }
     if !ends(window[end]) {
@@ -332,12 +336,12 @@ struct Digits {
 #[inline(always)]
 fn digits(window: &[u8; WINDOW], at: usize) -> Digits {
     let head = load(window, at);
-    if let Some(others) = others(head) {
+    if let Some(others) = non_digits(head) {
         let bits = digit_bits(others);
         return Digits { value: eight_digits(head.wrapping_shl(64 - bits)), count: bits as usize / 8 };
     }
     let tail = load(window, at + 8);
-    let bits = others(tail).map_or(64, digit_bits);
+    let bits = non_digits(tail).map_or(64, digit_bits);
     let count = bits as usize / 8;
     let (head, tail) = both(head, shifted(tail, bits));
     Digits { value: head * POW10[count] + tail, count: 8 + count }
@@ -353,7 +357,7 @@ fn load(window: &[u8; WINDOW], at: usize) -> u64 {
 
 /// The top bit of each byte that is no digit, up to the first of them at least. None if all are digits.
 #[inline(always)]
-fn others(word: u64) -> Option<NonZeroU64> {
+fn non_digits(word: u64) -> Option<NonZeroU64> {
     // Adding 0x76 sets the top bit of anything above 9. A carry can only spoil bytes behind the first non-digit, since
     // a byte that carries is one itself.
     NonZeroU64::new((word.wrapping_add(0x7676_7676_7676_7676) | word) & 0x8080_8080_8080_8080)

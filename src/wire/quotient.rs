@@ -32,12 +32,14 @@ const RECIPROCALS: [Reciprocal; SCALE_MAX + 1] = {
     reciprocals
 };
 
+/// `dividend / 10^scale` for a dividend that is not 0, and a scale of 1 to 16.
+///
 /// Eisel and Lemire's way ("Number Parsing at a Gigabyte per Second", 2021), which std goes too: one multiplication gives
 /// 64 bits of the quotient, a second settles the few cases in which the error of the first could matter. For powers of
 /// ten from -27 on it never fails.
-/// `dividend / 10^scale` for a dividend that is not 0, and a scale of 1 to 16.
 #[inline(never)]
 pub(super) fn quotient(dividend: u64, scale: usize) -> f64 {
+    debug_assert_ne!(dividend, 0);
     let Reciprocal { value: reciprocal, bits } = RECIPROCALS[scale];
     let zeros = dividend.leading_zeros();
     let dividend = u128::from(dividend << zeros);

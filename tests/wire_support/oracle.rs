@@ -42,10 +42,22 @@ fn read_into(message: &[u8], data: &mut Vec<Data>) -> Result<Option<u32>, Decode
 
 /// Looks at the text, since the value has forgotten what a repeated key said first.
 fn all_finite(message: &[u8]) -> bool {
-    message
+    outside_strings(message)
         .split(|byte| !b"0123456789+-.eE".contains(byte))
         .filter_map(|token| std::str::from_utf8(token).ok()?.parse::<f64>().ok())
         .all(f64::is_finite)
+}
+
+/// The text of well-formed JSON with blanks for its strings: a code like `2e999999` is no number.
+fn outside_strings(message: &[u8]) -> Vec<u8> {
+    let (mut is_inside, mut is_escaped) = (false, false);
+    let visible = message.iter().map(|&byte| {
+        let was_inside = is_inside;
+        is_inside ^= byte == b'"' && !is_escaped;
+        is_escaped = was_inside && byte == b'\\' && !is_escaped;
+        if was_inside { b' ' } else { byte }
+    });
+    visible.collect()
 }
 
 fn object(value: &Value, data: &mut Vec<Data>) -> Result<Option<u32>, DecodeError> {
