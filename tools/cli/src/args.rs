@@ -25,7 +25,7 @@ Exit codes:
   0    finished as asked, or the reader of the output went away
   1    the engine failed, or output could not be written
   2    wrong arguments or configuration
-  3    nothing was received within --connect-timeout
+  3    nothing was received in time
   130  interrupted by Ctrl-C or SIGTERM; a second one ends it at once";
 
 /// Market data of the Upbit exchange, fast. Without a command it runs the demo.
@@ -60,6 +60,7 @@ pub enum Command {
     /// Compares the exchange's four formats on recorded messages, or converts them.
     Formats(FormatsArgs),
     /// Measures the library on this machine, against yardsticks in the same run.
+    #[command(after_help = "Example: hoga bench e2e --quick --json > e2e.json")]
     Bench {
         #[command(subcommand)]
         command: BenchCommand,
@@ -79,10 +80,14 @@ due until the strategy has popped it), and in bursts (from the write until the s
 the last). The strategy is on the feeder's core, the engine has the other. A bare socket that
 decodes nothing is the floor; it also shows how many single sends a second the feeder can do.
 
+While a neighbour on the machine slows one of the cores down, a turn waits, or is measured anew: that
+is added to --time, up to twice as much. The last table says how often it happened.
+
 Exit codes:
   0    measured
   1    with --check, a target was missed; with --baseline, something got worse; stderr says what
-  2    the baseline is no report
+  2    wrong arguments, or the baseline cannot be read, is no report of this command, or has none of
+       its figures
   130  interrupted by Ctrl-C or SIGTERM")]
     E2e(E2eArgs),
     /// What an update costs on its way to one reader, and to a thousand, against rtrb, crossbeam's ArrayQueue and std's
@@ -294,7 +299,7 @@ pub struct FormatsArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example: hoga demo --duration 30s --markets 50")]
+#[command(after_help = format!("Example: hoga demo --duration 30s --markets 50\n\n{EXIT_CODES}"))]
 pub struct DemoArgs {
     /// How long it runs.
     #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]

@@ -16,7 +16,7 @@ pub mod fleet;
 pub mod load;
 pub mod machine;
 pub mod memory;
-pub mod neighbours;
+mod neighbours;
 pub mod origin;
 pub mod report;
 pub mod rounds;

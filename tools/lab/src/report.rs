@@ -211,7 +211,8 @@ impl Report {
     /// Whether an earlier report can be compared with: of the same command, and with figures in common.
     pub fn is_comparable(&self, earlier: &Self) -> bool {
         let has = |line: &Measured| earlier.lines.iter().any(|l| l.table == line.table && l.name == line.name);
-        self.command == earlier.command && self.lines.iter().any(has)
+        let is_steady = |line: &Measured| line.figures.iter().any(|figure| figure.is_steady);
+        self.command == earlier.command && self.lines.iter().any(|line| is_steady(line) && has(line))
     }
 
     /// Which targets were missed.

@@ -1,7 +1,6 @@
 //! Contestants measured by turns. Neighbours on the machine then disturb all of them alike, and one round of one is
 //! compared with the same round of another.
 
-use std::cell::RefCell;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
@@ -68,6 +67,11 @@ impl Line {
     /// A line without figures yet.
     pub fn new(table: impl Into<String>, name: impl Into<String>, columns: &[Column]) -> Self {
         Self { table: table.into(), name: name.into(), columns: columns.to_vec(), rounds: Vec::new() }
+    }
+
+    /// A line of one round.
+    pub(crate) fn of(table: &str, name: &str, columns: &[Column], figures: Vec<f64>) -> Self {
+        Self { rounds: vec![figures], ..Self::new(table, name, columns) }
     }
 
     /// What the rounds gave for one column.
@@ -142,25 +146,39 @@ impl<'a> Contestant<'a> {
 }
 
 /// How the rounds go on.
-pub struct Course<'a, 'n> {
-    /// No round is begun after it.
-    pub time: Duration,
-    /// Rounds that warm up and do not count.
-    pub warm_up: usize,
-    /// Asked before each turn; true ends it all.
-    pub is_over: &'a dyn Fn() -> bool,
-    /// Where it matters what the cores can do. What is lost by waiting for them is added to the time.
-    pub neighbours: Option<&'a RefCell<Neighbours<'n>>>,
+pub struct Course<'a> {
+    time: Duration,
+    warm_up: usize,
+    is_over: &'a dyn Fn() -> bool,
+    neighbours: Option<Neighbours<'a>>,
 }
 
-impl Course<'_, '_> {
-    fn lost(&self) -> Duration {
-        self.neighbours.map_or(Duration::ZERO, |neighbours| neighbours.borrow().lost())
+impl<'a> Course<'a> {
+    /// No round is begun after this time. `is_over` is asked before each turn; true ends it all.
+    pub fn new(time: Duration, is_over: &'a dyn Fn() -> bool) -> Self {
+        Self { time, warm_up: 0, is_over, neighbours: None }
     }
 
-    fn measure(&self, mut turn: impl FnMut() -> Figures) -> Figures {
-        match self.neighbours {
-            Some(neighbours) => neighbours.borrow_mut().measure(turn),
+    /// The first round warms up and does not count.
+    pub fn warm_up(mut self) -> Self {
+        self.warm_up = 1;
+        self
+    }
+
+    /// Where it matters what these cores can do: turns wait until they are quiet, or are measured anew. What is lost by that
+    /// is added to the time, up to twice as much. One more line says how often.
+    pub fn on_quiet(mut self, cores: &'a [usize]) -> Self {
+        self.neighbours = Some(Neighbours::watch(cores, self.time.saturating_mul(2), self.is_over));
+        self
+    }
+
+    fn lost(&self) -> Duration {
+        self.neighbours.as_ref().map_or(Duration::ZERO, Neighbours::lost)
+    }
+
+    fn measure(&mut self, mut turn: impl FnMut() -> Figures) -> Figures {
+        match &mut self.neighbours {
+            Some(neighbours) => neighbours.measure(turn),
             None => turn(),
         }
     }
@@ -171,13 +189,13 @@ const DISTURBED_MOST: usize = 5;
 
 /// Lets each have its turn, round after round, until the time is over: at least one round that counts. A round in which
 /// one was disturbed counts for none.
-pub fn run(mut contestants: Vec<Contestant<'_>>, course: &Course<'_, '_>) -> Result<Vec<Line>, Error> {
+pub fn run(mut contestants: Vec<Contestant<'_>>, mut course: Course<'_>) -> Result<Vec<Line>, Error> {
     let clock = SystemClock::new();
     let end = clock.now() + course.time;
+    let left = |course: &Course<'_>| (end + course.lost()).since(clock.now());
     let (mut counted, mut disturbed) = (0, 0);
     for round in 0.. {
-        let left = || (end + course.lost()).since(clock.now());
-        match play(&mut contestants, round, course, left) {
+        match play(&mut contestants, round, &mut course, left) {
             Err(Error::Disturbed) if disturbed < DISTURBED_MOST => disturbed += 1,
             Err(error) => {
                 show_progress(None);
@@ -190,27 +208,29 @@ pub fn run(mut contestants: Vec<Contestant<'_>>, course: &Course<'_, '_>) -> Res
             }
             Ok(_) => {}
         }
-        if counted > 0 && left().is_zero() {
+        if counted > 0 && left(&course).is_zero() {
             break;
         }
     }
     show_progress(None);
-    Ok(contestants.into_iter().flat_map(|contestant| contestant.lines).collect())
+    let mut lines: Vec<_> = contestants.into_iter().flat_map(|contestant| contestant.lines).collect();
+    lines.extend(course.neighbours.map(|neighbours| neighbours.line()));
+    Ok(lines)
 }
 
 /// One turn of each: the figures of all lines.
 fn play(
     contestants: &mut [Contestant<'_>],
     round: usize,
-    course: &Course<'_, '_>,
-    left: impl Fn() -> Duration,
+    course: &mut Course<'_>,
+    left: impl Fn(&Course<'_>) -> Duration,
 ) -> Figures {
     let (turns, mut all) = (contestants.len(), Vec::new());
     for (turn, Contestant { lines, round: measure }) in contestants.iter_mut().enumerate() {
         if (course.is_over)() {
             return Err(Error::Interrupted);
         }
-        show_progress(Some((round, turn, turns, left())));
+        show_progress(Some((round, turn, turns, left(course))));
         let figures = course.measure(measure)?;
         if let Some((line, _)) = lines.iter().zip(&figures).find(|(_, f)| f.iter().any(|x| !x.is_finite())) {
             return Err(Error::Failed(format!("{}, {}: a figure is no number", line.table, line.name)));
@@ -263,12 +283,11 @@ mod tests {
             calls += 1;
             if calls <= 2 { Err(Error::Disturbed) } else { Ok(vec![vec![2.0]]) }
         });
-        let course = Course { time: Duration::ZERO, warm_up: 0, is_over: &|| false, neighbours: None };
-        let lines = run(vec![calm, disturbed], &course).unwrap();
+        let lines = run(vec![calm, disturbed], Course::new(Duration::ZERO, &|| false)).unwrap();
         assert_eq!((lines[0].rounds(), lines[1].rounds(), calls), (1, 1, 3));
 
         let never = Contestant::new(vec![line(&[])], || Err(Error::Disturbed));
-        assert!(matches!(run(vec![never], &course), Err(Error::Disturbed)));
+        assert!(matches!(run(vec![never], Course::new(Duration::ZERO, &|| false)), Err(Error::Disturbed)));
     }
 
     #[test]
@@ -278,15 +297,22 @@ mod tests {
             calls += 1.0;
             Ok(vec![vec![calls, 2.0]])
         });
-        let course = Course { time: Duration::ZERO, warm_up: 1, is_over: &|| false, neighbours: None };
-        let lines = run(vec![two], &course).unwrap();
+        let lines = run(vec![two], Course::new(Duration::ZERO, &|| false).warm_up()).unwrap();
         assert_eq!((lines[0].rounds(), lines[0].median(0), lines[0].median(1)), (1, 2.0, 2.0));
     }
 
     #[test]
     fn it_ends_when_somebody_asks() {
         let one = Contestant::new(vec![Line::new("t", "one", &[TIME])], || Ok(vec![vec![1.0]]));
-        let course = Course { time: Duration::MAX, warm_up: 0, is_over: &|| true, neighbours: None };
-        assert!(matches!(run(vec![one], &course), Err(Error::Interrupted)));
+        assert!(matches!(run(vec![one], Course::new(Duration::MAX, &|| true)), Err(Error::Interrupted)));
+    }
+
+    #[test]
+    fn a_line_says_what_neighbours_did_and_no_time_is_too_long() {
+        let one = Contestant::new(vec![Line::new("t", "one", &[TIME])], || Ok(vec![vec![1.0]]));
+        let lines = run(vec![one], Course::new(Duration::ZERO, &|| false).on_quiet(&[0])).unwrap();
+        assert_eq!((lines[0].median(0), lines[1].median(0)), (1.0, 1.0));
+        let never = Contestant::new(vec![], || Err(Error::Interrupted));
+        assert!(run(vec![never], Course::new(Duration::MAX, &|| false).on_quiet(&[0])).is_err());
     }
 }

@@ -168,13 +168,22 @@ const READ_SO: &str = "read these rows with that in mind";
 
 /// What to bear in mind with rates that are near the feeder's own limit.
 pub fn near_limit(lines: &[Line]) -> Vec<String> {
-    let Some(limit) = find(lines, LIMIT_TABLE, FLOOR).map(|line| line.median(0)) else { return Vec::new() };
-    let near = RATES.into_iter().filter(|rate| *rate as f64 > NEAR_LIMIT * limit);
-    let note = |rate: u64| {
-        let (thousands, percent) = (rate / 1000, 100.0 * rate as f64 / limit);
+    let near = RATES.into_iter().map(|rate| (rate, of_limit(lines, rate))).filter(|(_, part)| *part > NEAR_LIMIT);
+    let note = |(rate, part): (u64, f64)| {
+        let (thousands, percent) = (rate / 1000, 100.0 * part);
         format!("at {thousands} k/s the feeder is at {percent:.0} % of what it can do here: {READ_SO}")
     };
     near.map(note).collect()
+}
+
+/// The rates at which figures are the client's and not the feeder's.
+pub fn rates_below_limit(lines: &[Line]) -> impl Iterator<Item = u64> {
+    RATES.into_iter().filter(|rate| of_limit(lines, *rate) <= NEAR_LIMIT)
+}
+
+/// A rate as a part of what the feeder can do.
+fn of_limit(lines: &[Line], rate: u64) -> f64 {
+    find(lines, LIMIT_TABLE, FLOOR).map_or(0.0, |limit| rate as f64 / limit.median(0))
 }
 
 /// The p50 of a client that spins stays near the floor's of the same table.
@@ -198,10 +207,7 @@ mod tests {
     fn rates_above_two_thirds_of_what_the_feeder_can_do_are_noted() {
         let notes = |limit: f64| {
             let feeder = Contestant::new(vec![Line::new(LIMIT_TABLE, FLOOR.name, &SINGLY)], || Ok(vec![vec![limit]]));
-            near_limit(
-                &run(vec![feeder], &Course { time: Duration::ZERO, warm_up: 0, is_over: &|| false, neighbours: None })
-                    .unwrap(),
-            )
+            near_limit(&run(vec![feeder], Course::new(Duration::ZERO, &|| false)).unwrap())
         };
         assert!(notes(151_000.0).is_empty());
         let note = "at 100 k/s the feeder is at 80 % of what it can do here: read these rows with that in mind";

@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+const NEIGHBOURS: &str = "\
+While a neighbour on the machine slows one of the cores down, a turn waits, or is measured anew: that
+is added to --time, up to twice as much. The last table says how often it happened.";
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0    measured, or the reader of the output went away
@@ -43,6 +47,8 @@ Clients:
   bare socket                      decodes nothing: the floor; shows how many single sends a
        second the feeder can do
 
+{NEIGHBOURS}
+
 {EXIT_CODES}"))]
     Peers(BenchArgs),
     /// One stage at a time: JSON to a struct, bytes to frames, the pool.
@@ -55,6 +61,8 @@ JSON: a message of the simulated exchange into a struct of all its fields. Frame
 out of a socket that gives all it has (bulk), or one frame for each read. Pool: a load by a
 strategy whose value is the same as before, or another; and a publication where one thread, or 64,
 have ever read.
+
+{NEIGHBOURS}
 
 {EXIT_CODES}"))]
     Stages(BenchArgs),

@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use hoga_lab::feeder::Feeder;
-use hoga_lab::neighbours::Neighbours;
 use hoga_lab::report::{Figure, Measured, Report, Target};
 use hoga_lab::rounds::{self, Column, Contestant, Course, Line};
 use hoga_lab::stack::Wait;
@@ -46,9 +45,8 @@ pub fn run(args: &BenchArgs) -> Result<(), Error> {
     let python = Picows::versions();
     let lab = Lab::new(Amount::of(args.time()), python.is_some())?;
     let is_over = || interrupt.is_asked();
-    let neighbours = RefCell::new(Neighbours::watch(&CORES, 2 * args.time(), &is_over));
-    let course = Course { time: args.time(), warm_up: 0, is_over: &is_over, neighbours: Some(&neighbours) };
-    let lines = rounds::run(lab.contestants(), &course)?;
+    let course = Course::new(args.time(), &is_over).on_quiet(&CORES);
+    let lines = rounds::run(lab.contestants(), course)?;
     let settings = BTreeMap::from([
         ("seconds".to_owned(), args.time().as_secs_f64().into()),
         ("markets".to_owned(), MARKETS.into()),
@@ -56,7 +54,6 @@ pub fn run(args: &BenchArgs) -> Result<(), Error> {
     let mut report = Report::new("hoga-peers peers", settings, &lines, targets(&lines));
     report.lines.extend(ratios(&lines));
     report.notes = near_limit(&lines);
-    report.notes.push(neighbours.borrow().note());
     report.notes.extend(limits(&lines));
     report.notes.push(match python {
         Some(versions) => format!("{}: {versions}", PICOWS.name),

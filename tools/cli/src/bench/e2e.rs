@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hoga_lab::feeder::Feeder;
-use hoga_lab::neighbours::Neighbours;
 use hoga_lab::report::{Report, Target};
 use hoga_lab::rounds::{self, Contestant, Course, Line};
 use hoga_lab::stack::Wait;
@@ -13,6 +12,7 @@ use hoga_lab::stacks::{Floor, Hoga};
 use hoga_lab::traffic::{Recording, Traffic};
 use hoga_lab::turn::{
     Amount, CORES, Client, FEEDER_CORE, FLOOR, RATES, Turn, above_floor, find, near_limit, rate_table,
+    rates_below_limit,
 };
 use hoga_lab::{Error, pin_here};
 
@@ -29,9 +29,9 @@ const PARK: Client = Client { name: "park", stack: &Hoga::new(Wait::Park) };
 const SPIN: Client = Client { name: "spin", stack: &Hoga::new(Wait::Spin) };
 const SPIN_THEN_PARK: Client =
     Client { name: "spin then park", stack: &Hoga::new(Wait::SpinThenPark(Duration::from_micros(200))) };
-/// Recording where time goes should cost next to nothing.
 const PARK_MEASURING: Client = Client { name: "park, measuring", stack: &Hoga::measuring(Wait::Park) };
 const SPIN_MEASURING: Client = Client { name: "spin, measuring", stack: &Hoga::measuring(Wait::Spin) };
+/// What recording where time goes may cost: so many times as much.
 const MEASURING_MOST: f64 = 1.05;
 const FLOOR_PARK: Client = Client { name: "bare socket, park", stack: &Floor { wait: Wait::Park } };
 
@@ -50,16 +50,14 @@ pub fn run(args: &E2eArgs) -> Result<(), Failure> {
     }
     let lab = Lab::new(Amount::of(args.bench.time()))?;
     let is_over = || interrupt.is_asked();
-    let neighbours = RefCell::new(Neighbours::watch(&CORES, 2 * args.bench.time(), &is_over));
-    let course = Course { time: args.bench.time(), warm_up: 0, is_over: &is_over, neighbours: Some(&neighbours) };
-    let lines = rounds::run(lab.contestants(), &course)?;
+    let course = Course::new(args.bench.time(), &is_over).on_quiet(&CORES);
+    let lines = rounds::run(lab.contestants(), course)?;
     let settings = BTreeMap::from([
         ("seconds".to_owned(), args.bench.time().as_secs_f64().into()),
         ("markets".to_owned(), MARKETS.into()),
     ]);
     let mut report = Report::new(COMMAND, settings, &lines, targets(&lines));
     report.notes = near_limit(&lines);
-    report.notes.push(neighbours.borrow().note());
     if let Some(earlier) =
         baseline.as_ref().filter(|e| (&e.origin.machine, &e.settings) != (&report.origin.machine, &report.settings))
     {
@@ -98,7 +96,7 @@ impl Lab {
         let mut all = Vec::new();
         for (name, traffic) in &self.traffic {
             for (transport, turn) in self.turns(traffic) {
-                all.push(turn.saturated(SATURATED, format!("{name}, {transport}"), PARK));
+                all.push(turn.saturated(SATURATED, over(name, transport), PARK));
                 if *name == TICKER {
                     all.push(turn.saturated(SATURATED, measuring(transport), PARK_MEASURING));
                 }
@@ -108,14 +106,14 @@ impl Lab {
         let [(_, plain), _] = self.turns(ticker);
         all.push(plain.limit());
         for ((transport, tickers), (_, mixed)) in self.turns(ticker).into_iter().zip(self.turns(mix)) {
-            let what = format!("ticker, {transport}");
+            let what = over(TICKER, transport);
             all.extend([PARK, SPIN, SPIN_THEN_PARK].map(|client| tickers.timed(&what, client, &RATES, &BURSTS)));
             if transport == PLAIN {
                 all.extend(
                     [SPIN_MEASURING, FLOOR_PARK, FLOOR].map(|client| tickers.timed(&what, client, &RATES, &BURSTS)),
                 );
             }
-            all.push(mixed.timed(&format!("mix, {transport}"), SPIN, &RATES, &BURSTS));
+            all.push(mixed.timed(&over("mix", transport), SPIN, &RATES, &BURSTS));
         }
         all
     }
@@ -132,29 +130,36 @@ const PLAIN: &str = "plain";
 const TLS: &str = "TLS";
 const SATURATED: &str = "saturated";
 
+/// The line of traffic over a transport.
+fn over(traffic: &str, transport: &str) -> String {
+    format!("{traffic}, {transport}")
+}
+
 /// The line of an engine that records where time goes.
 fn measuring(transport: &str) -> String {
-    format!("{TICKER}, {transport}, measuring")
+    format!("{}, measuring", over(TICKER, transport))
 }
 
 fn targets(lines: &[Line]) -> Vec<Target> {
-    let what = format!("{TICKER}, {PLAIN}");
+    let what = over(TICKER, PLAIN);
     let above = RATES.iter().filter_map(|rate| above_floor(lines, &rate_table(&what, *rate), SPIN));
     let cost = [PLAIN, TLS].into_iter().filter_map(|transport| {
         let line = |name: String| lines.iter().find(|line| line.table == SATURATED && line.name == name);
-        let (off, on) = (line(format!("{TICKER}, {transport}"))?, line(measuring(transport))?);
-        Some(times_at_most(format!("{SATURATED}, {}, CPU ns/frame: / not measuring", on.name), on, off))
+        times_at_most(line(measuring(transport))?, line(over(TICKER, transport))?)
     });
-    let delay = RATES.iter().filter_map(|rate| {
-        let table = rate_table(&what, *rate);
-        let (off, on) = (find(lines, &table, SPIN)?, find(lines, &table, SPIN_MEASURING)?);
-        Some(times_at_most(format!("{table}, p50: {} / {}", on.name, off.name), on, off))
+    let delay = rates_below_limit(lines).filter_map(|rate| {
+        let table = rate_table(&what, rate);
+        times_at_most(find(lines, &table, SPIN_MEASURING)?, find(lines, &table, SPIN)?)
     });
     above.chain(cost).chain(delay).collect()
 }
 
-fn times_at_most(name: String, on: &Line, off: &Line) -> Target {
+/// The first figure of an engine that records, against that of one that does not. Runs that are too short show none.
+fn times_at_most(on: &Line, off: &Line) -> Option<Target> {
     let ratio = on.ratio(off, 0);
+    let (table, figure) = (&on.table, on.columns[0].name);
+    let name = format!("{table}, {figure}: {} / {}", on.name, off.name);
     let range = Some((ratio.min, ratio.max));
-    Target { name, unit: String::new(), value: ratio.median, range, most: MEASURING_MOST }
+    let shows = ratio.min > 0.0 && ratio.max.is_finite();
+    shows.then_some(Target { name, unit: String::new(), value: ratio.median, range, most: MEASURING_MOST })
 }

@@ -50,8 +50,9 @@ pub fn run(args: &BenchArgs) -> Result<(), Failure> {
     if !pin_here(CORES[0]) {
         tracing::warn!("threads could not be kept on cores {CORES:?}");
     }
-    let course = Course { time: args.time(), warm_up: 1, is_over: &|| interrupt.is_asked(), neighbours: None };
-    let lines = rounds::run(contestants()?, &course)?;
+    let is_over = || interrupt.is_asked();
+    let course = Course::new(args.time(), &is_over).warm_up();
+    let lines = rounds::run(contestants()?, course)?;
     let sizes = [
         ("batch", BATCH),
         ("capacity", CAPACITY as u64),

@@ -54,8 +54,9 @@ pub fn run(args: &BenchArgs) -> Result<(), Failure> {
     be_quiet_about_planted_panics();
     let interrupt = Interrupt::catch()?;
     let bed = Rc::new(RefCell::new(Bed::start()?));
-    let course = Course { time: args.time(), warm_up: 1, is_over: &|| interrupt.is_asked(), neighbours: None };
-    let lines = rounds::run([ALONE, BESIDE].map(|name| contestant(name, &bed)).into(), &course)?;
+    let is_over = || interrupt.is_asked();
+    let course = Course::new(args.time(), &is_over).warm_up();
+    let lines = rounds::run([ALONE, BESIDE].map(|name| contestant(name, &bed)).into(), course)?;
     let bed = Rc::into_inner(bed).map(RefCell::into_inner);
     let offenders = bed.map(Bed::finish).unwrap_or_default();
     let settings = BTreeMap::from([

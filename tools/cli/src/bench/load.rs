@@ -77,14 +77,15 @@ pub fn run(args: &LoadArgs) -> Result<(), Failure> {
     let memory = memory()?;
     interrupt.check()?;
     let fleets = args.streams.iter().map(|streams| fleet(*streams)).collect::<Result<Vec<_>, _>>()?;
-    let course = Course { time: args.bench.time(), warm_up: 0, is_over: &|| interrupt.is_asked(), neighbours: None };
+    let is_over = || interrupt.is_asked();
+    let course = Course::new(args.bench.time(), &is_over);
     let mut contestants: Vec<_> = memory.iter().map(|(name, bytes)| known(name, *bytes)).collect();
     for fleet in &fleets {
         contestants.extend(
             args.connections.iter().map(|connections| contestant(args, fleet, (*connections).into(), &interrupt)),
         );
     }
-    let lines = rounds::run(contestants, &course)?;
+    let lines = rounds::run(contestants, course)?;
     let settings = BTreeMap::from([
         ("seconds".to_owned(), args.bench.time().as_secs_f64().into()),
         ("feeds".to_owned(), args.feeds.into()),

@@ -54,7 +54,8 @@ fn outcome(report: &Report, args: &BenchArgs, earlier: Option<(&Report, f64)>) -
     if missed.is_empty() && losses.is_empty() {
         return Ok(());
     }
-    let part = |what: &str, lines: Vec<String>| (!lines.is_empty()).then(|| format!("{what}: {}", lines.join("; ")));
+    let part =
+        |what: &str, lines: Vec<String>| (!lines.is_empty()).then(|| format!("{what}:\n  {}", lines.join("\n  ")));
     let parts = [part("missed", missed), part("worse than the baseline", losses)];
     Err(Failure::Failed(parts.into_iter().flatten().collect::<Vec<_>>().join("\n")))
 }

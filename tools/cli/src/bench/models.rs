@@ -104,8 +104,9 @@ pub fn run(args: &BenchArgs) -> Result<(), Failure> {
     let time = (args.time() / 60).clamp(Duration::from_millis(20), Duration::from_secs(1));
     let mut contestants: Vec<_> = MODELS.iter().map(|model| contestant(*model, &fleet, time, &interrupt)).collect();
     contestants.extend(memory.into_iter().map(|line| line.contestant()));
-    let course = Course { time: args.time(), warm_up: 0, is_over: &|| interrupt.is_asked(), neighbours: None };
-    let lines = rounds::run(contestants, &course)?;
+    let is_over = || interrupt.is_asked();
+    let course = Course::new(args.time(), &is_over);
+    let lines = rounds::run(contestants, course)?;
     let settings = BTreeMap::from([
         ("seconds".to_owned(), args.time().as_secs_f64().into()),
         ("markets".to_owned(), MARKETS.into()),

@@ -62,8 +62,9 @@ impl Samples {
         let contestants: Vec<_> =
             readable.flat_map(|(name, sample)| Format::ALL.map(|format| sample.reading(name, format))).collect();
         let interrupt = Interrupt::catch()?;
-        let course = Course { time, warm_up: 1, is_over: &|| interrupt.is_asked(), neighbours: None };
-        let lines = if contestants.is_empty() { Vec::new() } else { rounds::run(contestants, &course)? };
+        let is_over = || interrupt.is_asked();
+        let course = Course::new(time, &is_over).warm_up();
+        let lines = if contestants.is_empty() { Vec::new() } else { rounds::run(contestants, course)? };
         Ok(Comparison { samples: self, lines, time, rate })
     }
 }

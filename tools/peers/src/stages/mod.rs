@@ -5,11 +5,9 @@ mod frames;
 mod pool;
 mod timing;
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hoga_lab::neighbours::Neighbours;
 use hoga_lab::report::{Report, Target};
 use hoga_lab::rounds::{self, Column, Course, Line};
 use hoga_lab::turn::CORES;
@@ -37,14 +35,11 @@ pub fn run(args: &BenchArgs) -> Result<(), Error> {
     contestants.extend(pool::contestants(turn)?);
     // The first round meets cold caches and an idle processor.
     let is_over = || interrupt.is_asked();
-    let neighbours = RefCell::new(Neighbours::watch(&CORES, 2 * args.time(), &is_over));
-    let course = Course { time: args.time(), warm_up: 1, is_over: &is_over, neighbours: Some(&neighbours) };
-    let lines = rounds::run(contestants, &course)?;
+    let course = Course::new(args.time(), &is_over).warm_up().on_quiet(&CORES);
+    let lines = rounds::run(contestants, course)?;
     let targets = [decode::targets(&lines), frames::targets(&lines), pool::targets(&lines)].concat();
     let settings = BTreeMap::from([("seconds".to_owned(), args.time().as_secs_f64().into())]);
-    let mut report = Report::new("hoga-peers stages", settings, &lines, targets);
-    report.notes.push(neighbours.borrow().note());
-    outcome(&report, args)
+    outcome(&Report::new("hoga-peers stages", settings, &lines, targets), args)
 }
 
 fn find<'a>(lines: &'a [Line], table: &str, name: &str) -> Option<&'a Line> {
