@@ -372,7 +372,12 @@ pub struct WatchArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Example: hoga exchange --listen 127.0.0.1:9443 --replay day.jsonl --speed 10
 
-Runs until SIGINT or SIGTERM. SIGUSR1 mutes it (pings are answered, no data is sent), and ends that again.")]
+Runs until SIGINT or SIGTERM. SIGUSR1 mutes it (pings are answered, no data is sent), and ends that again.
+
+Exit codes:
+  0  ended by a signal
+  1  it could not go on
+  2  wrong arguments, or a file that cannot be read")]
 pub struct ExchangeArgs {
     /// Loopback address; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:0")]
