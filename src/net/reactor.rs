@@ -239,8 +239,8 @@ impl Reactor {
         };
         match result {
             Err(e) if !is_temporary(&e) => {
-                self.link = Link::None;
-                self.session.handle_closed(self.clock.now(), Closed::Io(e.kind()));
+                self.drop_link();
+                self.session.handle_closed(self.clock.now(), how_it_ended(&e));
                 false
             }
             // What could not be sent goes out when the socket says that it is writable.
@@ -321,10 +321,15 @@ impl Reactor {
         }
     }
 
-    fn broken(&mut self, how: Closed, handler: &mut impl Handler) {
+    /// Drops the socket, with a goodbye as far as that goes at once.
+    fn drop_link(&mut self) {
         if let Some(transport) = std::mem::replace(&mut self.link, Link::None).into_transport() {
             transport.close(self.poll.registry());
         }
+    }
+
+    fn broken(&mut self, how: Closed, handler: &mut impl Handler) {
+        self.drop_link();
         let now = self.clock.now();
         self.session.handle_closed(now, how);
         self.settle(now, handler);

@@ -91,7 +91,7 @@ impl Transport {
         let result = match &mut self.tls {
             Some(tls) => {
                 let result = tls.read(&mut self.socket, into);
-                // An answer to new keys, seldom. What is wrong with the socket, the next read tells.
+                // An answer to new keys, seldom. What is wrong with the socket, the next flush tells.
                 let _ = tls.flush(&mut self.socket);
                 result
             }

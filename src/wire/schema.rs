@@ -89,8 +89,8 @@ macro_rules! schema {
                 $(
                     let key = if SHORT { concat!(",\"", $short, "\":") } else { concat!(",\"", $long, "\":") };
                     let key = &key.as_bytes()[skip..];
-                    // One look for key and value, because each look is checked to be inside. Slack follows every message, so only
-                    // a field that is not there can be outside.
+                    // One look for key and value, because each look is checked to be inside. Slack follows every message, so a
+                    // look that falls outside means that the field is missing.
                     let ahead = cursor.ahead(key.len() + <$kind as Kind>::AHEAD).map(|ahead| ahead.split_at(key.len()));
                     let value = match ahead {
                         Some((name, value)) if name == key => {

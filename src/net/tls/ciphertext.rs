@@ -41,7 +41,7 @@ impl Ciphertext {
         if self.drained {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        // Seldom more than a piece of one record, once for each read.
+        // Seldom more than a piece of one record.
         self.bytes.copy_within(self.start..self.end, 0);
         (self.start, self.end) = (0, self.end - self.start);
         let room = &mut self.bytes[self.end..];
@@ -49,6 +49,7 @@ impl Ciphertext {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "a handshake message in too many pieces"));
         }
         let n = socket.read(room)?;
+        self.ended |= n == 0;
         // Less than there was room for: the socket is empty until it says otherwise, and asking it again would only
         // cost a system call. An end that waits behind the bytes is not announced a second time.
         self.drained = n < room.len() && !self.ended;

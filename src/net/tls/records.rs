@@ -98,8 +98,8 @@ impl Records {
                 AlertDescription::RecordOverflow
             }
             Error::InvalidMessage(_) => AlertDescription::DecodeError,
-            Error::InappropriateMessage { .. } | Error::PeerMisbehaved(_) => AlertDescription::UnexpectedMessage,
-            _ => AlertDescription::InternalError,
+            // Records without data.
+            _ => AlertDescription::UnexpectedMessage,
         };
         // Who can seal no more says nothing.
         let _ = self.sealer.seal(ContentType::Alert, &[FATAL, description.into()], outgoing);
@@ -197,7 +197,7 @@ const FATAL: u8 = 2;
 
 fn alert(payload: &[u8], version: ProtocolVersion) -> Result<Opened<'static>, Error> {
     let [level, description] = *payload else { return Err(InvalidMessage::MessageTooShort.into()) };
-    // Before 1.3 there were warnings; now any alert but these two is an end.
+    // Before 1.3 there were warnings; now any alert but these two is an error.
     let is_warning = level == WARNING && version == ProtocolVersion::TLSv1_2;
     match AlertDescription::from(description) {
         AlertDescription::CloseNotify => Ok(Opened::End),

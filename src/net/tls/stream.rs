@@ -3,10 +3,10 @@
 use std::io::{self, Read, Write};
 use std::mem;
 
-use rustls::Error;
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus};
+use rustls::{Error, PeerMisbehaved};
 
 use super::TlsConfig;
 use super::ciphertext::Ciphertext;
@@ -104,7 +104,8 @@ impl Tls {
         match &mut self.state {
             _ if bytes.is_empty() => Ok(0),
             State::Open(records) => records.write(bytes, &mut self.outgoing).map_err(invalid),
-            State::Handshake(_) | State::Failed(_) => Err(io::ErrorKind::NotConnected.into()),
+            State::Handshake(_) => Err(io::ErrorKind::NotConnected.into()),
+            State::Failed(error) => Err(invalid(error.clone())),
         }
     }
 
@@ -168,6 +169,10 @@ impl Tls {
 
     /// The handshake is done: from here on records are opened without rustls' buffers.
     fn open(&mut self) -> Result<Wants, Error> {
+        // A message that is not over would be lost with rustls' part of it.
+        if self.shown != 0 {
+            return Err(PeerMisbehaved::KeyEpochWithPendingFragment.into());
+        }
         // Stays if the next lines fail.
         let failed = State::Failed(Error::HandshakeNotComplete);
         let State::Handshake(connection) = mem::replace(&mut self.state, failed) else { return Ok(Wants::Room) };
@@ -179,7 +184,7 @@ impl Tls {
     /// Nothing goes on from here. What the peer should know of it waits to be sent.
     #[cold]
     fn fail(&mut self, error: &Error) {
-        // During the handshake rustls would have to say it, and must not be asked again after a mistake.
+        // During the handshake rustls would have to say it, and asking it once too often after a mistake is not safe.
         if let State::Open(records) = &mut self.state {
             records.refuse(error, &mut self.outgoing);
         }

@@ -2,8 +2,8 @@
 //!
 //! Virtual cores share what is under them. Beside a busy neighbour one does half as much, and code that keeps a core at
 //! work loses more by that than code that waits for memory most of the time: ratios move too. So the same short work is
-//! timed before and after each turn, and a turn that began or ended slower than the machine can do is measured anew, as
-//! long as patience lasts.
+//! timed before and after each turn: a turn waits for cores at full speed, and is measured anew if it ended on one that was
+//! slower, as long as patience lasts. Every turn counts, also one whose round does not.
 
 use std::hint::black_box;
 use std::panic::resume_unwind;
@@ -75,12 +75,15 @@ impl<'a> Neighbours<'a> {
         are_quiet
     }
 
-    /// Waits until they have, or patience is over.
-    fn wait(&mut self) {
-        while self.has_patience() {
+    /// Waits until they have, or patience is over. Whether they have.
+    fn wait(&mut self) -> bool {
+        loop {
             let started = self.clock.now();
             if self.are_quiet() {
-                return;
+                return true;
+            }
+            if !self.has_patience() {
+                return false;
             }
             thread::sleep(PAUSE);
             self.lost += self.clock.now().since(started);
@@ -101,11 +104,11 @@ impl<'a> Neighbours<'a> {
         self.turns += 1;
         let mut tries = 0;
         loop {
-            self.wait();
+            let began_quiet = self.wait();
             let started = self.clock.now();
             let figures = turn()?;
             tries += 1;
-            if self.are_quiet() {
+            if self.are_quiet() && began_quiet {
                 return Ok(figures);
             }
             if tries == TURNS_MOST || !self.has_patience() {
