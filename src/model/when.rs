@@ -46,8 +46,8 @@ impl fmt::Display for InvalidTime {
 impl std::error::Error for InvalidTime {}
 
 impl Date {
-    /// From its parts; refuses months and days that no calendar has. Every month has 31 days: which exist is the exchange's
-    /// to know.
+    /// From its parts; refuses years above 9999, months that are none, and days that no month has. Whether this month has
+    /// a 31st is not looked at.
     pub const fn new(year: u16, month: u8, day: u8) -> Result<Self, InvalidTime> {
         if year > 9999 || month == 0 || month > 12 || day == 0 || day > 31 {
             return Err(InvalidTime);

@@ -173,9 +173,9 @@ impl Tls {
         if self.shown != 0 {
             return Err(PeerMisbehaved::KeyEpochWithPendingFragment.into());
         }
-        // Stays if the next lines fail.
-        let failed = State::Failed(Error::HandshakeNotComplete);
-        let State::Handshake(connection) = mem::replace(&mut self.state, failed) else { return Ok(Wants::Room) };
+        // Nobody sees it: what is open comes in its place, or what went wrong.
+        let between = State::Failed(Error::HandshakeNotComplete);
+        let State::Handshake(connection) = mem::replace(&mut self.state, between) else { return Ok(Wants::Room) };
         let (secrets, connection) = connection.dangerous_into_kernel_connection()?;
         self.state = State::Open(Box::new(Records::new(secrets, connection)?));
         Ok(Wants::Room)

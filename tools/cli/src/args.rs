@@ -10,6 +10,7 @@ use hoga::feed::Overflow;
 use hoga::model::{DataType, Format};
 use hoga::plan::{InvalidCode, Target};
 use hoga_exchange::{Dialect, Pace};
+use hoga_lab::rounds::ON_QUIET;
 
 const POLICIES: &str = "\
 Policies of --overflow, for events that come faster than they are printed:
@@ -70,7 +71,7 @@ pub enum Command {
 #[derive(Debug, Subcommand)]
 pub enum BenchCommand {
     /// From the exchange's write to the strategy's read, through the engine, over loopback: cost, latency, bursts.
-    #[command(after_help = "\
+    #[command(after_help = format!("\
 Example: hoga bench e2e --quick
          hoga bench e2e --json > before.json; … ; hoga bench e2e --baseline before.json
 
@@ -80,15 +81,14 @@ due until the strategy has popped it), and in bursts (from the write until the s
 the last). The strategy is on the feeder's core, the engine has the other. A bare socket that
 decodes nothing is the floor; it also shows how many single sends a second the feeder can do.
 
-While a neighbour on the machine slows one of the cores down, a turn waits, or is measured anew: that
-is added to --time, up to twice as much. The last table says how often it happened.
+{ON_QUIET}
 
 Exit codes:
   0    measured
   1    with --check, a target was missed; with --baseline, something got worse; stderr says what
   2    wrong arguments, or the baseline cannot be read, is no report of this command, or has none of
        its figures
-  130  interrupted by Ctrl-C or SIGTERM")]
+  130  interrupted by Ctrl-C or SIGTERM"))]
     E2e(E2eArgs),
     /// What an update costs on its way to one reader, and to a thousand, against rtrb, crossbeam's ArrayQueue and std's
     /// mpsc.

@@ -145,6 +145,11 @@ impl<'a> Contestant<'a> {
     }
 }
 
+/// What [`Course::on_quiet`] means for whoever waits, for the help of a command.
+pub const ON_QUIET: &str = "\
+While a neighbour on the machine slows one of the cores down, a turn waits, or is measured anew: that
+is added to --time, up to twice as much. The last table says how often it happened.";
+
 /// How the rounds go on.
 pub struct Course<'a> {
     time: Duration,

@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-
-const NEIGHBOURS: &str = "\
-While a neighbour on the machine slows one of the cores down, a turn waits, or is measured anew: that
-is added to --time, up to twice as much. The last table says how often it happened.";
+use hoga_lab::rounds::ON_QUIET;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -47,7 +44,7 @@ Clients:
   bare socket                      decodes nothing: the floor; shows how many single sends a
        second the feeder can do
 
-{NEIGHBOURS}
+{ON_QUIET}
 
 {EXIT_CODES}"))]
     Peers(BenchArgs),
@@ -62,7 +59,7 @@ out of a socket that gives all it has (bulk), or one frame for each read. Pool: 
 strategy whose value is the same as before, or another; and a publication where one thread, or 64,
 have ever read.
 
-{NEIGHBOURS}
+{ON_QUIET}
 
 {EXIT_CODES}"))]
     Stages(BenchArgs),
