@@ -1,4 +1,4 @@
-//! Candles of the nine widths. Each remembers which of its windows changed since it was last sent.
+//! Candles of the nine widths. Each window remembers whether it changed since it was last sent.
 
 use super::Trade;
 
@@ -24,22 +24,28 @@ pub(crate) struct Candle {
     pub close: i64,
     pub volume: i128,
     pub turnover: i128,
+    /// When its last trade was made.
     pub timestamp_ms: u64,
+    /// Ids of the trades that opened and closed it. In one market the later trade has the larger id.
+    opened_by: u64,
+    closed_by: u64,
+    /// It changed since it was last sent.
     dirty: bool,
 }
 
 impl Candle {
-    fn open(start_ms: u64, trade: &Trade) -> Self {
-        let (price, zero) = (trade.price, 0);
+    fn new(start_ms: u64, trade: &Trade) -> Self {
         Self {
             start_ms,
-            open: price,
-            high: price,
-            low: price,
-            close: price,
-            volume: zero,
-            turnover: zero,
+            open: trade.price,
+            high: trade.price,
+            low: trade.price,
+            close: trade.price,
+            volume: 0,
+            turnover: 0,
             timestamp_ms: trade.trade_ms,
+            opened_by: trade.sequential_id,
+            closed_by: trade.sequential_id,
             dirty: true,
         }
     }
@@ -47,9 +53,11 @@ impl Candle {
     fn add(&mut self, trade: &Trade) {
         self.high = self.high.max(trade.price);
         self.low = self.low.min(trade.price);
-        if trade.trade_ms >= self.timestamp_ms {
-            self.close = trade.price;
-            self.timestamp_ms = trade.trade_ms;
+        if trade.sequential_id < self.opened_by {
+            (self.open, self.opened_by) = (trade.price, trade.sequential_id);
+        }
+        if trade.sequential_id > self.closed_by {
+            (self.close, self.closed_by, self.timestamp_ms) = (trade.price, trade.sequential_id, trade.trade_ms);
         }
         self.volume += i128::from(trade.volume);
         self.turnover += trade.turnover();
@@ -57,41 +65,108 @@ impl Candle {
     }
 }
 
-/// The newest two windows of each width; the older one can still change by a late trade.
+/// Windows of one width, oldest first: the newest two, because a late trade is never later than the window before the
+/// newest, and older ones that changed and were not sent yet.
 #[derive(Debug, Default)]
-pub(crate) struct Candles([[Option<Candle>; 2]; UNITS.len()]);
+struct Windows(Vec<Candle>);
+
+impl Windows {
+    fn add(&mut self, start_ms: u64, trade: &Trade) {
+        let place = self.0.partition_point(|candle| candle.start_ms < start_ms);
+        if self.0.get(place).is_none_or(|candle| candle.start_ms != start_ms) {
+            self.0.insert(place, Candle::new(start_ms, trade));
+        }
+        self.0[place].add(trade);
+        self.forget_old();
+    }
+
+    fn take_changed(&mut self) -> Vec<Candle> {
+        let changed: Vec<Candle> = self.0.iter().filter(|candle| candle.dirty).copied().collect();
+        self.0.iter_mut().for_each(|candle| candle.dirty = false);
+        self.forget_old();
+        changed
+    }
+
+    fn forget_old(&mut self) {
+        while self.0.len() > 2 && !self.0[0].dirty {
+            self.0.remove(0);
+        }
+    }
+}
+
+/// The candles of one market, by width.
+#[derive(Debug, Default)]
+pub(crate) struct Candles([Windows; UNITS.len()]);
 
 impl Candles {
     pub fn add(&mut self, trade: &Trade) {
-        for ([old, new], (_, width_ms)) in self.0.iter_mut().zip(UNITS) {
-            let start_ms = trade.trade_ms - trade.trade_ms % width_ms;
-            match (old, new) {
-                (_, Some(new)) if new.start_ms == start_ms => new.add(trade),
-                (Some(old), _) if old.start_ms == start_ms => old.add(trade),
-                // Later than both: too old to matter to anyone.
-                (_, Some(new)) if new.start_ms > start_ms => {}
-                (old, new) => {
-                    *old = new.take();
-                    new.insert(Candle::open(start_ms, trade)).add(trade);
-                }
-            }
+        for (windows, (_, width_ms)) in self.0.iter_mut().zip(UNITS) {
+            windows.add(trade.trade_ms - trade.trade_ms % width_ms, trade);
         }
     }
 
     /// The newest candle of a width, which may have ended already.
     pub fn newest(&self, unit: usize) -> Option<&Candle> {
-        self.0[unit][1].as_ref()
+        self.0[unit].0.last()
     }
 
-    /// Candles changed since the last call, older window first, as (unit, candle).
+    /// Candles changed since the last call, older windows first, as (unit, candle).
     pub fn take_changed(&mut self) -> Vec<(usize, Candle)> {
-        let mut changed = Vec::new();
-        for (unit, windows) in self.0.iter_mut().enumerate() {
-            for candle in windows.iter_mut().flatten().filter(|candle| candle.dirty) {
-                candle.dirty = false;
-                changed.push((unit, *candle));
-            }
+        let of_unit =
+            |(unit, windows): (usize, &mut Windows)| windows.take_changed().into_iter().map(move |c| (unit, c));
+        self.0.iter_mut().enumerate().flat_map(of_unit).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::market::Side;
+    use crate::market::book::Level;
+
+    fn trade(trade_ms: u64, price: i64) -> Trade {
+        let (best_ask, best_bid) = (Level::default(), Level::default());
+        let (timestamp_ms, sequential_id) = (trade_ms + 42, trade_ms * 10_000);
+        Trade { timestamp_ms, trade_ms, price, volume: 1, taker: Side::Bid, sequential_id, best_ask, best_bid }
+    }
+
+    /// Start, opening and closing price, and volume of the changed candles of a second.
+    fn seconds(candles: &mut Candles) -> Vec<(u64, i64, i64, i128)> {
+        let changed = candles.take_changed().into_iter().filter(|(unit, _)| *unit == 0);
+        changed.map(|(_, candle)| (candle.start_ms, candle.open, candle.close, candle.volume)).collect()
+    }
+
+    #[test]
+    fn a_late_trade_opens_a_window_between_two_that_there_are() {
+        let mut candles = Candles::default();
+        candles.add(&trade(5_000, 10));
+        candles.add(&trade(9_020, 12));
+        candles.add(&trade(8_990, 11));
+        assert_eq!(seconds(&mut candles), [(5_000, 10, 10, 1), (8_000, 11, 11, 1), (9_000, 12, 12, 1)]);
+        assert_eq!(candles.newest(0).unwrap().start_ms, 9_000);
+    }
+
+    #[test]
+    fn a_window_that_changed_is_kept_until_it_was_sent() {
+        let mut candles = Candles::default();
+        for ms in [5_900, 6_100] {
+            candles.add(&trade(ms, 10));
         }
-        changed
+        seconds(&mut candles);
+        // A late one, and a new window before the next full second.
+        for ms in [5_950, 7_001] {
+            candles.add(&trade(ms, 11));
+        }
+        assert_eq!(seconds(&mut candles), [(5_000, 10, 11, 2), (7_000, 11, 11, 1)]);
+        assert_eq!(seconds(&mut candles), []);
+    }
+
+    #[test]
+    fn a_candle_opens_and_closes_by_the_time_of_its_trades() {
+        let mut candles = Candles::default();
+        for (ms, price) in [(5_300, 12), (5_800, 15), (5_100, 13), (5_700, 11)] {
+            candles.add(&trade(ms, price));
+        }
+        assert_eq!(seconds(&mut candles), [(5_000, 13, 15, 4)]);
     }
 }

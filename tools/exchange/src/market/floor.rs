@@ -38,7 +38,7 @@ impl Floor {
         });
         if !slot.awake {
             slot.awake = true;
-            slot.market.resume(now);
+            slot.market.wake(now);
             slot.scheduled = slot.market.next();
             self.queue.push(Reverse((slot.scheduled, index)));
         }

@@ -1,7 +1,7 @@
 //! One market as a sequence of events: trades, book changes on a 100 ms grid, candles on a 1 s cycle.
 //!
 //! Sans-IO: [`Market::next`] says when something happens, [`Market::step`] makes it happen. A market nobody
-//! subscribes to is never stepped and costs nothing; [`Market::resume`] takes it up again.
+//! subscribes to is never stepped and costs nothing; [`Market::wake`] takes it up again.
 
 pub(crate) mod book;
 pub(crate) mod candle;
@@ -13,7 +13,7 @@ pub(crate) mod tick;
 pub(crate) use book::{Book, Side};
 pub(crate) use day::Day;
 
-use crate::calendar::{MS, SECOND};
+use crate::calendar::{DAY_MS, MS, SECOND};
 use crate::number::ONE;
 use crate::rng::Rng;
 use candle::{Candle, Candles};
@@ -22,8 +22,12 @@ use tick::Quote;
 
 /// Book frames of one market keep this distance.
 const GRID: u64 = 100 * MS;
-/// Share of trades that are published after a newer one, as counted in a real capture.
-const LATE: f64 = 0.02;
+/// A late trade is published this many ms after a newer one, as measured in a real capture.
+const LATE_AFTER_MS: u64 = 13;
+/// No trade is published more than this many ms after it was made. The capture's latest was that far behind a newer one.
+const LATE_MS_MAX: u64 = 258;
+/// Share of late trades among those that can be late. With ten trades a second, as in the capture, 2 % of all are.
+const LATE: f64 = 0.026;
 
 /// One deal. `taker` is the side that crossed the spread.
 #[derive(Debug, Clone, Copy)]
@@ -132,6 +136,17 @@ impl Market {
         market
     }
 
+    /// Nobody was subscribed for a while: what was still to be sent went to nobody, and it goes on from here.
+    pub fn wake(&mut self, now: u64) {
+        if self.candles_due.take_if(|due| *due <= now).is_some() {
+            self.candles.take_changed();
+        }
+        if let Some(due) = self.book_due.take_if(|due| *due <= now) {
+            self.show_book(due);
+        }
+        self.resume(now);
+    }
+
     /// Time went by without this market: nothing happened meanwhile, and it goes on from here.
     pub fn resume(&mut self, now: u64) {
         self.next_trade = now + self.rng.wait_ns(self.trades_per_second);
@@ -209,16 +224,28 @@ impl Market {
 
     /// When the deal was made, some tens of milliseconds before it is published, and its id: ms x 10000 + n.
     fn trade_time(&mut self, now: u64) -> (u64, u64) {
-        let newest_ms = self.newest_trade.trade_ms;
-        if self.rng.chance(LATE) {
+        let now_ms = now / MS;
+        if let Some(trade_ms) = self.late_trade_time(now_ms) {
             // The upper half of the counter is for late trades: no id is ever used twice in a market.
             self.late_trades += 1;
-            let trade_ms = newest_ms.saturating_sub(self.rng.between(1, 200));
             return (trade_ms, trade_ms * 10_000 + 5_000 + self.late_trades % 5_000);
         }
-        let trade_ms = (now / MS).saturating_sub(self.rng.between(24, 60)).max(newest_ms);
+        let trade_ms = now_ms.saturating_sub(self.rng.between(24, 60)).max(self.newest_trade.trade_ms);
         let first = trade_ms * 10_000;
         (trade_ms, first.max(self.newest_trade.sequential_id + 1))
+    }
+
+    /// When a trade published now was made, if it is a late one: before the newest trade, which must be recent.
+    fn late_trade_time(&mut self, now_ms: u64) -> Option<u64> {
+        let newest = &self.newest_trade;
+        // What Upbit does with a trade of yesterday is not known: here a day is complete once the next one has a trade.
+        let day_ms = newest.trade_ms - newest.trade_ms % DAY_MS;
+        let earliest_ms = now_ms.saturating_sub(LATE_MS_MAX).max(day_ms);
+        let can_be_late = now_ms >= newest.timestamp_ms + LATE_AFTER_MS && earliest_ms < newest.trade_ms;
+        if !can_be_late || !self.rng.chance(LATE) {
+            return None;
+        }
+        Some(self.rng.between(earliest_ms, self.newest_trade.trade_ms - 1))
     }
 
     fn book_changed(&mut self, now: u64) {
