@@ -294,6 +294,66 @@ fn who_comes_later_is_not_sent_what_nobody_was_there_for() {
     }
 }
 
+/// A group has all orders of its prices, not only those that the window of the ungrouped book shows.
+#[test]
+fn grouped_books_are_made_of_the_whole_book() {
+    // Beside the step, how many groups there are at least on each side.
+    let steps = [("KRW-BTC", 10_000, 30), ("KRW-BTC", 100_000, 30), ("KRW-BTC", 1_000_000, 30)];
+    let steps = [&steps[..], &[("KRW-BTC", 100_000_000, 1), ("KRW-XRP", 10, 30), ("KRW-XRP", 1_000, 1)]].concat();
+    let grouped =
+        |(code, step, _): &(&str, i128, usize)| format!(r#"{{"type":"orderbook","codes":["{code}"],"level":{step}}}"#);
+    let objects: Vec<String> = steps.iter().map(grouped).collect();
+    let raw = r#"{"type":"orderbook","codes":["KRW-BTC","KRW-XRP"]}"#;
+    let mut checked = 0;
+    for seed in 0..4 {
+        let mut link = Link::with(Config { seed, speed: 5.0, output_limit: usize::MAX, ..Config::default() });
+        link.say(&request(&format!("{raw},{}", objects.join(",")), "DEFAULT"));
+        link.advance(20 * SECOND);
+        let books = link.objects();
+        let key = |book: &Value| (book["code"].to_string(), book["timestamp"].as_u64().unwrap());
+        let whole: HashMap<_, &Value> =
+            books.iter().filter(|book| book["level"] == 0).map(|book| (key(book), book)).collect();
+        for book in books.iter().filter(|book| book["level"] != 0) {
+            let level = i128::from(book["level"].as_i64().unwrap());
+            let (.., least) = *steps.iter().find(|(code, step, _)| book["code"] == *code && level == *step).unwrap();
+            let raw = whole[&key(book)];
+            for side in ["ask", "bid"] {
+                check_groups(&levels(book, side), &levels(raw, side), level * ONE, side == "ask", least);
+                let sizes = levels(book, side).into_iter().map(|(_, size)| size);
+                assert_eq!(exact(&book[format!("total_{side}_size")]), sizes.sum::<i128>(), "{book}");
+            }
+            checked += 1;
+        }
+    }
+    assert!(checked > 500, "{checked}");
+}
+
+/// As [`exact`] has it.
+const ONE: i128 = 10_000_000_000_000_000;
+
+/// Price and size of what is not padding.
+fn levels(book: &Value, side: &str) -> Vec<(i128, i128)> {
+    let units = book["orderbook_units"].as_array().unwrap().iter();
+    let levels = units.map(|unit| [format!("{side}_price"), format!("{side}_size")].map(|key| exact(&unit[key])));
+    levels.map(|[price, size]| (price, size)).filter(|(price, _)| *price > 0).collect()
+}
+
+fn check_groups(groups: &[(i128, i128)], raw: &[(i128, i128)], step: i128, are_asks: bool, least: usize) {
+    assert!(groups.len() >= least, "{} groups of {step}", groups.len());
+    let worst = raw[raw.len() - 1].0;
+    let mut better = None;
+    for (price, size) in groups {
+        assert_eq!(price % step, 0);
+        assert!(better.is_none_or(|better| if are_asks { better < *price } else { better > *price }), "{groups:?}");
+        better = Some(*price);
+        // An ask is rounded up to its group, a bid down.
+        let prices = if are_asks { price - step + 1..price + 1 } else { *price..price + step };
+        let seen: i128 = raw.iter().filter(|(price, _)| prices.contains(price)).map(|(_, size)| size).sum();
+        let is_inside = if are_asks { *price <= worst } else { *price >= worst };
+        assert!(if is_inside { *size == seen } else { *size >= seen }, "{price}: {size}, the window shows {seen}");
+    }
+}
+
 #[test]
 fn without_trades_there_are_no_candles() {
     let messages = run(1, "candle.1m", &["KRW-BTC"], 1e-9, 30);

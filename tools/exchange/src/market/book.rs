@@ -1,4 +1,5 @@
-//! One order book: two sides of price levels that trades eat and other people's orders change.
+//! One order book: two sides of price levels that trades eat and other people's orders change, and resting orders far
+//! from the price, which only grouped books show.
 //!
 //! Invariants: bids strictly descend, asks strictly ascend, best bid < best ask, no size is zero, and each
 //! side keeps at least one level.
@@ -6,6 +7,8 @@
 use super::tick::Quote;
 use crate::number::ONE;
 use crate::rng::Rng;
+use std::iter;
+use std::sync::Arc;
 
 /// Levels per side in a frame; shorter sides are padded with zeros there, never here.
 pub(crate) const WINDOW: usize = 30;
@@ -32,20 +35,58 @@ pub(crate) struct Book {
     /// Size of a usual order in the base asset.
     unit: i64,
     /// Best first.
-    pub asks: Vec<Level>,
-    pub bids: Vec<Level>,
+    asks: Vec<Level>,
+    bids: Vec<Level>,
+    /// Lowest price first. Those above `asks` are asks, those below `bids` are bids, and the rest are not there.
+    far: Arc<[Level]>,
 }
 
 impl Book {
     pub fn new(quote: Quote, price: i64, depth: usize, unit: i64, rng: &mut Rng) -> Self {
-        let mut book = Self { quote, depth, unit: unit.max(10), asks: Vec::new(), bids: Vec::new() };
+        let (unit, far) = (unit.max(10), Arc::default());
+        let mut book = Self { quote, depth, unit, asks: Vec::new(), bids: Vec::new(), far };
         let ask = quote.above(price);
         book.asks.push(book.level(ask, rng));
         book.bids.push(book.level(price, rng));
         for side in [Side::Ask, Side::Bid] {
             while book.extend(side, rng) {}
         }
+        // Only grouped books reach that far.
+        if quote.has_levels() {
+            book.far = book.far_levels(price, rng);
+        }
         book
+    }
+
+    /// Orders from a tenth of `price` to twice as much: at every tick close to it, and sparser with the distance.
+    fn far_levels(&self, price: i64, rng: &mut Rng) -> Arc<[Level]> {
+        let step = |from: i64| (from - price).abs() / 10;
+        let above = iter::successors(Some(price), |&from| {
+            let next = self.quote.snap((from + step(from)).max(self.quote.above(from)));
+            (next <= 2 * price).then_some(next)
+        });
+        let below = iter::successors(Some(price), |&from| {
+            let next = self.quote.snap((from - step(from)).min(self.quote.below(from)));
+            (next < from && next >= price / 10).then_some(next)
+        });
+        let mut prices: Vec<i64> = above.chain(below.skip(1)).collect();
+        prices.sort_unstable();
+        // Small, because a group of a wide step is the sum of most of them.
+        prices.into_iter().map(|price| level(price, self.unit / 10, rng)).collect()
+    }
+
+    /// All asks, best first: more than the window has.
+    fn all_asks(&self) -> impl Iterator<Item = &Level> {
+        let highest = self.asks.last().map_or(0, |level| level.price);
+        let beyond = self.far.partition_point(|level| level.price <= highest);
+        self.asks.iter().chain(&self.far[beyond..])
+    }
+
+    /// All bids, best first.
+    fn all_bids(&self) -> impl Iterator<Item = &Level> {
+        let lowest = self.bids.last().map_or(0, |level| level.price);
+        let beyond = self.far.partition_point(|level| level.price < lowest);
+        self.bids.iter().chain(self.far[..beyond].iter().rev())
     }
 
     pub fn best(&self, side: Side) -> Level {
@@ -147,13 +188,17 @@ impl Book {
     }
 
     fn level(&self, price: i64, rng: &mut Rng) -> Level {
-        // From a hundredth of the usual size to a few times it, as orders are.
-        let size = (self.unit as f64 * 10f64.powf(rng.unit() * 2.5 - 2.0)) as i64 + rng.below(10_000) as i64 + 1;
-        if rng.chance(0.2) && size > 20_000 {
-            return Level { price, size: size - size % 10_000, stripped: rng.chance(0.5) };
-        }
-        Level { price, size, stripped: false }
+        level(price, self.unit, rng)
     }
+}
+
+fn level(price: i64, unit: i64, rng: &mut Rng) -> Level {
+    // From a hundredth of the usual size to a few times it, as orders are.
+    let size = (unit as f64 * 10f64.powf(rng.unit() * 2.5 - 2.0)) as i64 + rng.below(10_000) as i64 + 1;
+    if rng.chance(0.2) && size > 20_000 {
+        return Level { price, size: size - size % 10_000, stripped: rng.chance(0.5) };
+    }
+    Level { price, size, stripped: false }
 }
 
 /// The printed window of a book: 30 units of (ask, bid), and the sums over them.
@@ -166,32 +211,38 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// The book grouped by `level`, zero for no grouping: asks round up, bids down.
+    /// The best levels of the book. Grouped by `level`, unless that is zero, it shows the best groups of the whole book:
+    /// asks round up, bids down.
     pub fn of(book: &Book, level: i64) -> Self {
-        let asks = group(&book.asks, |price| if level == 0 { price } else { (price + level - 1) / level * level });
-        let bids = group(&book.bids, |price| if level == 0 { price } else { price / level * level });
+        let (asks, bids) = match level {
+            0 => (book.asks.iter().take(WINDOW).copied().collect(), book.bids.iter().take(WINDOW).copied().collect()),
+            _ => (
+                group(book.all_asks(), |price| (price + level - 1) / level * level),
+                group(book.all_bids(), |price| price / level * level),
+            ),
+        };
         let total = |levels: &[Level]| levels.iter().map(|level| i128::from(level.size)).sum();
         Self { total_ask_size: total(&asks), total_bid_size: total(&bids), asks, bids }
     }
 }
 
-fn group(levels: &[Level], to: impl Fn(i64) -> i64) -> Vec<Level> {
+fn group<'a>(levels: impl Iterator<Item = &'a Level>, to: impl Fn(i64) -> i64) -> Vec<Level> {
     let mut grouped: Vec<Level> = Vec::with_capacity(WINDOW);
-    for level in levels.iter().take(WINDOW) {
-        let price = to(level.price);
+    // A bid below the first level has no group to be in.
+    for (price, level) in levels.map(|level| (to(level.price), level)).filter(|(price, _)| *price > 0) {
+        let is_full = grouped.len() == WINDOW;
         match grouped.last_mut().filter(|last| last.price == price) {
             Some(last) => *last = Level { price, size: last.size + level.size, stripped: false },
+            None if is_full => break,
             None => grouped.push(Level { price, ..*level }),
         }
     }
-    // A bid below the first level has no group to be in.
-    grouped.retain(|level| level.price > 0);
     grouped
 }
 
 /// The usual order size of a market where that much of the quote currency changes hands.
 pub(crate) fn usual_size(notional: i64, price: i64) -> i64 {
     let size = i128::from(notional) * i128::from(ONE) / i128::from(price.max(1));
-    // Thirty levels of a few times this must still fit an i64 when they are grouped into one.
+    // All levels of a book, each up to a few times this, must still fit an i64 when they are grouped into one.
     size.clamp(10, 400_000_000 * i128::from(ONE)) as i64
 }

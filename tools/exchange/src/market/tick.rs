@@ -57,12 +57,14 @@ impl Quote {
         (price - price % tick).max(tick)
     }
 
+    /// Whether books can be grouped at all.
+    pub fn has_levels(self) -> bool {
+        matches!(self, Self::Krw | Self::KrwStable)
+    }
+
     /// Whether books can be grouped by `level` at this price: KRW markets know five powers of ten above the tick.
     pub fn supports_level(self, level: i64, price: i64) -> bool {
-        if level == 0 {
-            return true;
-        }
-        matches!(self, Self::Krw | Self::KrwStable) && (1..=5).any(|power| self.tick(price) * 10i64.pow(power) == level)
+        level == 0 || self.has_levels() && (1..=5).any(|power| self.tick(price) * 10i64.pow(power) == level)
     }
 }
 
