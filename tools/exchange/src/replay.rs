@@ -2,7 +2,7 @@
 
 use crate::calendar::MS;
 use crate::config::Pace;
-use crate::request::Want;
+use crate::request::{Kind, Want};
 use serde_json::Value;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -93,15 +93,19 @@ fn stream_of(line: &str) -> Option<(String, String)> {
     Some((text("type", "ty")?, text("code", "cd")?))
 }
 
-/// A code without the `.n` that asks for units.
-fn bare(code: &str) -> &str {
-    code.split('.').next().unwrap_or_default()
+/// The code of an order book without the `.n` that asks for units. Codes of other types have no such suffix.
+fn bare(kind: Kind, code: &str) -> &str {
+    match (kind, code.split_once('.')) {
+        (Kind::Orderbook, Some((code, _))) => code,
+        _ => code,
+    }
 }
 
 /// How far behind its pace a replay may be and still make up for it.
 const CATCH_UP: u64 = 100 * MS;
 
-/// Where one connection is in the replay. Lines it had are not sent to it again, whatever it asks for next.
+/// Where one connection is in the replay. Lines it had are not sent to it again, whatever it asks for next, unless the
+/// replay loops.
 #[derive(Debug, Default)]
 pub(crate) struct Cursor {
     /// How many lines of each stream were delivered.
@@ -114,13 +118,14 @@ pub(crate) struct Cursor {
 
 impl Cursor {
     /// The streams of a new request that are replayed. Options of the request do not filter what was recorded.
-    pub fn subscribe(&mut self, replay: &Replay, wants: &[Want], now: u64) {
+    pub fn subscribe(&mut self, replay: &Replay, wants: &[Want], loops: bool, now: u64) {
         let codes = wants.iter().flat_map(|want| want.codes.iter().map(move |code| (want.kind, code)));
-        self.subscribed = codes.filter_map(|(kind, code)| replay.stream(kind.name(), bare(code))).collect();
+        self.subscribed = codes.filter_map(|(kind, code)| replay.stream(kind.name(), bare(kind, code))).collect();
         self.subscribed.sort_unstable();
         self.subscribed.dedup();
         self.due = self.due.max(now);
         self.queue(replay);
+        self.loop_at_end(replay, loops);
     }
 
     fn queue(&mut self, replay: &Replay) {
@@ -129,6 +134,16 @@ impl Cursor {
             replay.streams[*stream].get(delivered).map(|line| Reverse((*line, *stream)))
         };
         self.next = self.subscribed.iter().filter_map(next_of).collect();
+    }
+
+    /// Starts the subscribed streams again once all of them are at their end.
+    fn loop_at_end(&mut self, replay: &Replay, loops: bool) {
+        if self.next.is_empty() && loops {
+            for stream in &self.subscribed {
+                self.delivered.remove(stream);
+            }
+            self.queue(replay);
+        }
     }
 
     /// When the next line may be sent; `None` when there is none.
@@ -147,10 +162,7 @@ impl Cursor {
         if let Some(line) = replay.streams[stream].get(*delivered) {
             self.next.push(Reverse((*line, stream)));
         }
-        if self.next.is_empty() && loops {
-            self.delivered.clear();
-            self.queue(replay);
-        }
+        self.loop_at_end(replay, loops);
         if let Pace::PerSecond(rate) = pace {
             let step = (1e9 / rate.max(1e-3)) as u64;
             // A late timer catches up, a reader that paused for longer does not: the pace holds from here.

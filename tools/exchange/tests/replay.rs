@@ -52,6 +52,51 @@ fn nothing_comes_before_it_is_asked_for_and_nothing_twice() {
     assert!(late.len() == 10 && late.iter().all(|line| line.contains("KRW-ETH")));
 }
 
+/// Ten lines of KRW-BTC, a thousand of KRW-ETH.
+fn looping_link() -> Link {
+    let streams = (0..10).map(|n| line("trade", "KRW-BTC", n)).chain((0..1_000).map(|n| line("trade", "KRW-ETH", n)));
+    let mut replay = Replay::default();
+    replay.add("recorded", &streams.collect::<Vec<_>>().join("\n")).unwrap();
+    Link::with(Config { replay: Some(Arc::new(replay)), replay_loops: true, ..Config::default() })
+}
+
+#[test]
+fn a_replay_that_loops_starts_again_after_its_last_line() {
+    let mut link = looping_link();
+    link.say(&subscribe("trade", &["KRW-BTC"]));
+    link.advance(245 * MS);
+    let ten: Vec<String> = (0..10).map(|n| line("trade", "KRW-BTC", n)).collect();
+    assert_eq!(texts(&mut link), [&ten[..], &ten, &ten[..5]].concat());
+}
+
+/// The streams that the second request leaves may have been delivered to their end already.
+#[test]
+fn a_replay_that_loops_goes_on_after_the_next_request() {
+    let mut link = looping_link();
+    link.say(&subscribe("trade", &["KRW-BTC", "KRW-ETH"]));
+    link.advance(2 * SECOND);
+    assert!(texts(&mut link).len() > 150);
+    link.say(&subscribe("trade", &["KRW-BTC"]));
+    link.advance(10 * SECOND);
+    let again = texts(&mut link);
+    assert!(again.len() > 900 && again.iter().all(|line| line.contains("KRW-BTC")), "{}", again.len());
+    // What was not asked for meanwhile goes on where it was.
+    link.say(&subscribe("trade", &["KRW-ETH"]));
+    link.advance(SECOND);
+    assert!(texts(&mut link)[0].contains(r#""n":19"#));
+}
+
+#[test]
+fn only_the_code_of_a_book_may_say_how_many_units() {
+    let mut link = link(Pace::Unlimited);
+    link.say(&subscribe("trade", &["KRW-BTC.5"]));
+    link.advance(SECOND);
+    assert!(link.take().is_empty());
+    link.say(&subscribe("orderbook", &["KRW-BTC.5"]));
+    link.advance(SECOND);
+    assert_eq!(link.take().len(), 10);
+}
+
 #[test]
 fn streams_that_are_not_recorded_come_from_the_model() {
     let mut link = link(Pace::Unlimited);

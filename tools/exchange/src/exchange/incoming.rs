@@ -100,7 +100,7 @@ impl Exchange {
         self.floor_is_stale = true;
         let replay = self.config.replay.as_deref();
         if let Some(replay) = replay {
-            connection.cursor.subscribe(replay, &wants, self.now);
+            connection.cursor.subscribe(replay, &wants, self.config.replay_loops, self.now);
         }
         let snapshots_at = self.config.snapshot_delays.map(|delay| self.now + nanos(delay));
         let venue = Venue { listings: &self.floor.listings, replay, dialect: self.config.dialect };
