@@ -106,6 +106,33 @@ fn a_request_replaces_the_one_before_after_at_most_two_stale_frames() {
     assert!(stale_seen.iter().all(|count| *count > 0), "{stale_seen:?}");
 }
 
+/// One event of a market may be many frames: one for each stream of its book, and two where trades are doubled.
+#[test]
+fn stale_frames_are_counted_one_by_one() {
+    for (types, fault) in [
+        (
+            r#"{"type":"orderbook","codes":["KRW-BTC","KRW-BTC.1","KRW-BTC.5","KRW-BTC.15"]},
+               {"type":"orderbook","codes":["KRW-BTC"],"level":10000}"#,
+            Fault::DuplicateTrades(false),
+        ),
+        (r#"{"type":"trade","codes":["KRW-BTC"]},{"type":"ticker","codes":["KRW-BTC"]}"#, Fault::DuplicateTrades(true)),
+        (r#"{"type":"trade","codes":["KRW-BTC"]}"#, Fault::DuplicateTrades(true)),
+    ] {
+        let mut stale_seen = [0; 3];
+        for seed in 0..60 {
+            let mut link = Link::with(Config { seed, speed: 20.0, ..Config::default() });
+            link.exchange.inject(link.now, fault.clone());
+            link.say(&request(types, "DEFAULT"));
+            link.advance(SECOND + seed * 7 * MS);
+            link.take();
+            link.say(&subscribe("ticker", &["KRW-XRP"]));
+            link.advance(SECOND);
+            stale_seen[names(&link.objects()).iter().filter(|name| name.contains("KRW-BTC")).count()] += 1;
+        }
+        assert!(stale_seen.iter().all(|count| *count > 0), "{types}: {stale_seen:?}");
+    }
+}
+
 #[test]
 fn unknown_and_lower_case_codes_are_ignored_without_a_word() {
     let mut link = Link::open();

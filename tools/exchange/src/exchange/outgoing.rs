@@ -1,7 +1,7 @@
 //! What clients get: snapshots, events of the market, status messages, replayed lines.
 
 use super::{ConnId, Exchange, Flow, STATUS, has_room, nanos};
-use crate::connection::{Connection, State};
+use crate::connection::{Connection, Stale, State};
 use crate::dialect::Dialect;
 use crate::fault::Switches;
 use crate::format::Format;
@@ -57,16 +57,22 @@ impl Exchange {
 
     pub(super) fn dispatch(&mut self, index: usize, event: &Event) {
         let Some(market) = self.floor.market(index).filter(|_| !self.switches.mute) else { return };
-        let (duplicate_trades, dialect) = (self.switches.duplicate_trades, self.config.dialect);
-        let copies = |kind| if duplicate_trades && kind == Kind::Trade { 2 } else { 1 };
+        let (switches, dialect) = (&self.switches, self.config.dialect);
+        let copies = |kind| if switches.duplicate_trades && kind == Kind::Trade { 2 } else { 1 };
         for connection in self.connections.values_mut().filter(|connection| connection.is_open()) {
+            let Connection { subscription, stale, outbox, .. } = connection;
             for kind in kinds(event) {
-                let Some(subscription) = subscription_for(connection, index, kind) else { continue };
-                let print = print(subscription.format, false, &self.switches, dialect);
+                let source = subscription_for(subscription.as_ref(), stale.as_mut(), index, kind);
+                let Some((subscription, mut frames_left)) = source else { continue };
+                let print = print(subscription.format, false, switches, dialect);
                 let live = subscription.live(index, kind);
-                let payloads: Vec<Vec<u8>> = live.flat_map(|stream| realtime(print, market, event, stream)).collect();
-                for payload in payloads.iter().flat_map(|payload| iter::repeat_n(payload, copies(kind))) {
-                    connection.outbox.push_data(payload.clone(), &self.switches);
+                let payloads = live.flat_map(|stream| realtime(print, market, event, stream));
+                for payload in payloads.flat_map(|payload| iter::repeat_n(payload, copies(kind))) {
+                    if let Some(left) = &mut frames_left {
+                        let Some(rest) = left.checked_sub(1) else { break };
+                        **left = rest;
+                    }
+                    outbox.push_data(payload, switches);
                 }
             }
         }
@@ -85,18 +91,18 @@ impl Exchange {
     }
 }
 
-/// The subscription that takes an event: the present one, or for its last few frames the one it replaced.
-fn subscription_for(connection: &mut Connection, market: usize, kind: Kind) -> Option<&Subscription> {
-    let present = connection.subscription.as_ref()?;
+/// The subscription that takes an event: the present one, or the one it replaced, with how many frames that still has.
+fn subscription_for<'a>(
+    present: Option<&'a Subscription>,
+    stale: Option<&'a mut Stale>,
+    market: usize,
+    kind: Kind,
+) -> Option<(&'a Subscription, Option<&'a mut u64>)> {
+    let present = present?;
     if present.has(market, kind) {
-        return Some(present);
+        return Some((present, None));
     }
-    let stale = connection.stale.as_mut()?;
-    if stale.frames == 0 || stale.subscription.live(market, kind).next().is_none() {
-        return None;
-    }
-    stale.frames -= 1;
-    Some(&stale.subscription)
+    stale.map(|stale| (&stale.subscription, Some(&mut stale.frames)))
 }
 
 /// The types an event is printed as, in the order they are sent.
