@@ -22,7 +22,7 @@ pub(crate) struct Want {
     pub kind: Kind,
     /// As written, suffix and all.
     pub codes: Vec<String>,
-    /// Grouping of order books, fixed point; zero is none.
+    /// Grouping of order books, fixed point; zero is none, as for all other types.
     pub level: i64,
     pub delivery: Delivery,
 }
@@ -122,7 +122,11 @@ fn want(object: &Map<String, Value>, dialect: Dialect) -> Result<Want, Refusal> 
         return Err(ErrorName::InvalidAuth.into());
     }
     let kind = dialect.kind(name).ok_or_else(|| Refusal::unknown_type(name))?;
-    let level = dialect.grouping(level(object)?).ok_or(ErrorName::WrongFormat)?;
+    // Only an order book has levels: beside another type this is one more unknown key.
+    let level = match kind {
+        Kind::Orderbook => dialect.grouping(level(object)?).ok_or(ErrorName::WrongFormat)?,
+        _ => 0,
+    };
     Ok(Want { kind, codes: codes(object, dialect)?, level, delivery: delivery(object, dialect)? })
 }
 

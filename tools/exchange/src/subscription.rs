@@ -66,18 +66,17 @@ impl Subscription {
         if is_replayed || !row.quote.supports_level(want.level, row.reference_price) {
             return None;
         }
-        let level = if want.kind == Kind::Orderbook { want.level } else { 0 };
         let streams = self.streams.entry(market).or_default();
-        let same = |stream: &Stream| (stream.kind, stream.units, stream.level) == (want.kind, units, level);
+        let same = |stream: &Stream| (stream.kind, stream.units, stream.level) == (want.kind, units, want.level);
         let Some(index) = streams.iter().position(same) else {
-            streams.push(Stream::new(want.kind, units, level, want.delivery));
+            streams.push(Stream::new(want.kind, units, want.level, want.delivery));
             return want.delivery.has_snapshot().then_some((market, streams.len() - 1));
         };
         // Named twice in one request it is served once, with all that either object asks for. What Upbit does is not
         // known.
         let had_snapshot = streams[index].delivery.has_snapshot();
         let delivery = streams[index].delivery.and(want.delivery);
-        streams[index] = Stream::new(want.kind, units, level, delivery);
+        streams[index] = Stream::new(want.kind, units, want.level, delivery);
         (delivery.has_snapshot() && !had_snapshot).then_some((market, index))
     }
 

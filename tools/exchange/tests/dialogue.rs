@@ -198,6 +198,24 @@ fn levels_group_krw_books_and_silence_the_others() {
 }
 
 #[test]
+fn a_level_beside_another_type_than_a_book_is_ignored() {
+    let answer = |object: &str| {
+        let mut link = Link::open();
+        link.say(&request(object, "DEFAULT"));
+        link.advance(3 * SECOND);
+        link.take()
+    };
+    for (kind, code) in [("ticker", "BTC-ETH"), ("trade", "KRW-BTC"), ("candle.1s", "KRW-BTC"), ("ticker", "KRW-BTC")] {
+        let without = answer(&format!(r#"{{"type":"{kind}","codes":["{code}"]}}"#));
+        assert!(!without.is_empty());
+        for level in ["10000", "7", "\"5\"", "true"] {
+            let with = answer(&format!(r#"{{"type":"{kind}","codes":["{code}"],"level":{level}}}"#));
+            assert!(with == without, "{kind} {code} level {level}");
+        }
+    }
+}
+
+#[test]
 fn only_snapshot_and_only_realtime_do_what_they_say() {
     let mut link = Link::open();
     link.say(&request(r#"{"type":"trade","codes":["KRW-BTC"],"is_only_snapshot":true}"#, "JSON_LIST"));
