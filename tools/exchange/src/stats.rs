@@ -41,7 +41,8 @@ pub struct Stats {
     pub requests_over_limit: u64,
     /// Violation: requests refused for their content (WRONG_FORMAT, NO_TICKET, NO_TYPE, NO_CODES, ...).
     pub malformed_requests: u64,
-    /// Violation: upgrade requests that are not a valid opening handshake for a known path.
+    /// Violation: upgrade requests that are not a valid opening handshake for a known path, and any HTTP request that
+    /// cannot be read or has a header twice.
     pub malformed_upgrades: u64,
     /// Violation: client frames without a mask.
     pub unmasked_frames: u64,

@@ -2,6 +2,7 @@
 //! about limits.
 
 use crate::calendar::Moment;
+use std::collections::HashSet;
 
 /// Longest request head taken.
 const HEAD_MAX: usize = 16 * 1024;
@@ -86,6 +87,10 @@ impl Opening {
         let mut lines = head.split("\r\n");
         let target = target(lines.next().unwrap_or_default())?;
         let headers: Vec<(String, &str)> = lines.filter_map(header).collect();
+        // Upbit refuses these since July 2026; with which status and text is not known.
+        if has_duplicate(&headers) {
+            return Err(bad(400, "a header was sent twice"));
+        }
         // An upgrade that lacks its headers is still meant as one, and is told so.
         let is_rest = !target.starts_with("/websocket") && !headers.iter().any(|(name, _)| name == "upgrade");
         if is_rest {
@@ -145,6 +150,11 @@ fn target(request_line: &str) -> Result<&str, Answer> {
 fn header(line: &str) -> Option<(String, &str)> {
     let (name, value) = line.split_once(':')?;
     Some((name.to_ascii_lowercase(), value.trim()))
+}
+
+fn has_duplicate(headers: &[(String, &str)]) -> bool {
+    let mut names = HashSet::new();
+    !headers.iter().all(|(name, _)| names.insert(name))
 }
 
 /// Base64 of 16 bytes.

@@ -58,6 +58,26 @@ fn upgrades_that_are_none_are_refused() {
     }
 }
 
+/// Upbit does so since July 2026, whatever the header.
+#[test]
+fn a_header_that_is_sent_twice_is_refused() {
+    for headers in [
+        "User-Agent: a\r\nUser-Agent: b\r\n",
+        "User-Agent: a\r\nuser-agent: a\r\n",
+        "Host: localhost\r\n",
+        "Connection: Upgrade\r\n",
+        "X-A: 1\r\nX-B: 1\r\nX-A: 1\r\n",
+    ] {
+        let mut link = Link::connected(Config::default());
+        link.receive(upgrade("/websocket/v1", headers).as_bytes());
+        assert!(link.head.starts_with("HTTP/1.1 400 "), "{headers}: {}", link.head);
+        assert_eq!((link.flow, link.exchange.stats().malformed_upgrades), (Flow::Close, 1));
+    }
+    let mut link = Link::connected(Config::default());
+    link.receive(b"GET /v1/market/all HTTP/1.1\r\nHost: a\r\nAccept: */*\r\nAccept: */*\r\n\r\n");
+    assert!(link.head.starts_with("HTTP/1.1 400 "), "{}", link.head);
+}
+
 #[test]
 fn every_message_is_one_binary_frame() {
     let mut link = Link::open();
