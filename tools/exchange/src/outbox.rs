@@ -56,6 +56,8 @@ impl Outbox {
             && payload.starts_with(b"[")
             && let Some(Item::Data(last)) = self.items.back_mut()
             && last.ends_with(b"]")
+            // `[{"type"` and `[{"ty":` differ here: a list has keys of one format only.
+            && last.get(..6) == payload.get(..6)
         {
             last.pop();
             last.push(b',');

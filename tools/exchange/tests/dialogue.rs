@@ -670,6 +670,32 @@ fn messages_can_be_text_fragmented_doubled_and_strange() {
     assert!(lists.iter().any(|frame| frame.json().as_array().unwrap().len() > 1));
 }
 
+/// Messages of two formats wait together when a client that reads slowly asks for another format.
+#[test]
+fn a_list_of_several_messages_has_keys_of_one_format() {
+    let mut lists = 0;
+    for seed in 0..20 {
+        let mut link = Link::with(Config { seed, speed: 20.0, ..Config::default() });
+        link.exchange.inject(link.now, Fault::MultiElementLists(true));
+        for (format, code) in [("JSON_LIST", "KRW-BTC"), ("SIMPLE_LIST", "KRW-ETH")] {
+            let types = format!(r#"{{"type":"trade","codes":["{code}"]}},{{"type":"ticker","codes":["{code}"]}}"#);
+            let text = masked(1, request(&types, format).as_bytes());
+            link.exchange.receive(link.now, link.conn, &text);
+            for _ in 0..200 {
+                link.now += 5 * MS;
+                link.exchange.handle_timeout(link.now);
+            }
+        }
+        link.drain();
+        for list in link.take().iter().map(|frame| frame.json()) {
+            let list = list.as_array().unwrap();
+            lists += usize::from(list.len() > 1);
+            assert!(list.iter().all(|message| message.get("type").is_some() == list[0].get("type").is_some()));
+        }
+    }
+    assert!(lists >= 40, "{lists}");
+}
+
 #[test]
 fn early_data_comes_in_the_same_bytes_as_the_upgrade() {
     let mut link = Link::connected(Config::default());
