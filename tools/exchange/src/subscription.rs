@@ -59,7 +59,7 @@ impl Subscription {
 
     /// Adds one stream, or widens the one there is; returns its place if that is what earns it a snapshot.
     fn add(&mut self, want: &Want, code: &str, venue: &Venue<'_>) -> Option<(usize, usize)> {
-        let (code, units) = if want.kind == Kind::Orderbook { venue.dialect.split_units(code) } else { (code, 0) };
+        let (code, units) = split(want.kind, code, venue.dialect);
         let market = venue.listings.index(code)?;
         let row = venue.listings.row(market);
         let is_replayed = venue.replay.is_some_and(|replay| replay.stream(want.kind.name(), code).is_some());
@@ -78,6 +78,26 @@ impl Subscription {
         let delivery = streams[index].delivery.and(want.delivery);
         streams[index] = Stream::new(want.kind, units, want.level, delivery);
         (delivery.has_snapshot() && !had_snapshot).then_some((market, index))
+    }
+
+    /// A market was listed: its streams begin as if they had just been asked for, with snapshots at `snapshots_at`. That
+    /// must not be before any snapshot that is due already.
+    pub fn list(&mut self, code: &str, venue: &Venue<'_>, snapshots_at: u64) {
+        let wants = std::mem::take(&mut self.wants);
+        for (want, named) in wants.iter().flat_map(|want| want.codes.iter().map(move |named| (want, named))) {
+            if split(want.kind, named, venue.dialect).0 == code
+                && let Some((market, index)) = self.add(want, named, venue)
+            {
+                self.snapshots.push_back((snapshots_at, market, index));
+            }
+        }
+        self.wants = wants;
+    }
+
+    /// A market was delisted: its streams end.
+    pub fn delist(&mut self, market: usize) {
+        self.streams.remove(&market);
+        self.snapshots.retain(|(_, other, _)| *other != market);
     }
 
     pub fn markets(&self) -> impl Iterator<Item = usize> {
@@ -106,4 +126,9 @@ impl Subscription {
         stream.live = stream.delivery == Delivery::Both;
         Some((market, *stream))
     }
+}
+
+/// The code of the market, and how many units of its book are asked for.
+fn split(kind: Kind, code: &str, dialect: Dialect) -> (&str, usize) {
+    if kind == Kind::Orderbook { dialect.split_units(code) } else { (code, 0) }
 }

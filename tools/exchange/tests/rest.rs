@@ -73,19 +73,68 @@ fn plain_requests_do_not_count_against_the_connect_limit() {
 }
 
 #[test]
-fn a_new_market_is_listed_and_served_from_the_next_request_on() {
+fn a_new_market_is_listed_and_served_also_to_who_asked_before() {
     let mut link = Link::open();
     link.say(&subscribe("trade", &["KRW-NEW1"]));
     link.advance(SECOND);
+    assert!(link.take().is_empty());
     assert!(link.exchange.set_listed(link.now, "KRW-NEW1", true));
     assert!(codes(&get(&mut link.exchange, "/v1/market/all").1).contains(&"KRW-NEW1"));
-    link.advance(10 * SECOND);
-    assert!(link.take().is_empty());
+    link.advance(59 * SECOND);
+    let seen = link.objects();
+    assert!(seen.len() > 2 && seen.iter().all(|trade| trade["code"] == "KRW-NEW1"));
     link.say(&subscribe("trade", &["KRW-NEW1"]));
     link.advance(60 * SECOND);
     let seen = link.objects();
     assert!(seen.len() > 2 && seen.iter().all(|trade| trade["code"] == "KRW-NEW1"));
     assert!(!link.exchange.set_listed(link.now, "EUR-BTC", true));
+}
+
+/// Nobody else has to ask, and each stream begins with what its request says, however it was interrupted.
+#[test]
+fn a_market_that_is_listed_again_is_served_to_who_asked_before() {
+    // When it is delisted after the request: before, between and after the two bursts of snapshots.
+    for after in [5 * MS, 50 * MS, 3 * SECOND] {
+        let mut link = Link::with(Config { speed: 10.0, ..Config::default() });
+        link.say(&request(
+            r#"{"type":"trade","codes":["KRW-XRP","KRW-ETH"]},{"type":"orderbook","codes":["KRW-ETH.5"]},
+               {"type":"ticker","codes":["KRW-ETH"],"is_only_snapshot":true},
+               {"type":"candle.1s","codes":["KRW-ETH"],"is_only_realtime":true}"#,
+            "DEFAULT",
+        ));
+        link.advance(after);
+        assert!(link.exchange.set_listed(link.now, "KRW-ETH", false));
+        link.take();
+        link.advance(3 * SECOND);
+        assert!(link.objects().iter().all(|message| message["code"] == "KRW-XRP"));
+        assert!(link.exchange.set_listed(link.now, "KRW-ETH", true));
+        link.advance(10 * SECOND);
+        let seen: Vec<Value> = link.objects().into_iter().filter(|message| message["code"] == "KRW-ETH").collect();
+        let of = |kind: &str| {
+            let of_kind = seen.iter().filter(|message| message["type"] == kind);
+            of_kind.map(|message| message["stream_type"].as_str().unwrap()).collect::<Vec<_>>()
+        };
+        for kind in ["trade", "orderbook"] {
+            let [first, rest @ ..] = &of(kind)[..] else { panic!("no {kind}") };
+            assert!(*first == "SNAPSHOT" && rest.len() > 5 && rest.iter().all(|each| *each == "REALTIME"), "{kind}");
+        }
+        assert_eq!(of("ticker"), ["SNAPSHOT"]);
+        assert!(of("candle.1s").len() > 5 && of("candle.1s").iter().all(|each| *each == "REALTIME"));
+        assert_eq!(link.exchange.stats().violations(), 0);
+    }
+}
+
+#[test]
+fn a_market_that_is_listed_already_is_not_interrupted_by_listing_it() {
+    let mut link = Link::open();
+    link.say(&subscribe("orderbook", &["KRW-BTC"]));
+    link.advance(5 * MS);
+    for _ in 0..20 {
+        assert!(link.exchange.set_listed(link.now, "KRW-BTC", true));
+        link.advance(500 * MS);
+    }
+    let seen = link.objects();
+    assert!(seen.len() > 50 && seen[1..].iter().all(|book| book["stream_type"] == "REALTIME"));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! appends nothing, then sleep no later than [`Exchange::poll_timeout`].
 
 mod incoming;
+mod listing;
 mod opening;
 mod outgoing;
 
@@ -119,16 +120,6 @@ impl Exchange {
     /// What clients asked for, on all connections, oldest first: the last [`Config::received_kept`] of it.
     pub fn received(&self) -> impl Iterator<Item = &Received> {
         self.received.iter()
-    }
-
-    /// Lists a market, or delists it. False when there is no such market to delist, or there can be none to list: a code
-    /// is `KRW-`, `BTC-` or `USDT-` and an asset.
-    ///
-    /// Of a delisted market nothing comes any more, without a word. One that was listed is served from the next request
-    /// on that names it. Replayed lines are not affected.
-    pub fn set_listed(&mut self, now: u64, code: &str, on: bool) -> bool {
-        self.now = now;
-        if on { self.floor.listings.list(code) } else { self.floor.delist(code) }
     }
 
     /// Codes of all listed markets, busiest of each quote first.

@@ -54,13 +54,13 @@ impl Floor {
         }
     }
 
-    /// Takes a market off the list and lets it sleep, whoever wants it. False when it was not on the list.
-    pub fn delist(&mut self, code: &str) -> bool {
-        let Some(index) = self.listings.delist(code) else { return false };
+    /// Takes a market off the list and lets it sleep; its index, if it was on the list.
+    pub fn delist(&mut self, code: &str) -> Option<usize> {
+        let index = self.listings.delist(code)?;
         if let Some(slot) = self.slots.get_mut(&index) {
             slot.awake = false;
         }
-        true
+        Some(index)
     }
 
     /// A market that is awake.

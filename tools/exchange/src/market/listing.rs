@@ -109,12 +109,12 @@ impl Listings {
         self.rows.iter().map(|row| row.code.as_str()).filter(|code| self.by_code.contains_key(*code))
     }
 
-    /// Lists a market, new or delisted before. False when there can be no such market.
-    pub fn list(&mut self, code: &str) -> bool {
+    /// Lists a market, new or delisted before; its index. `None` when there can be no such market.
+    pub fn list(&mut self, code: &str) -> Option<usize> {
         let known = self.rows.iter().position(|row| row.code == code);
-        let Some(index) = known.or_else(|| self.add(code)) else { return false };
+        let index = known.or_else(|| self.add(code))?;
         self.by_code.insert(code.to_owned(), index);
-        true
+        Some(index)
     }
 
     fn add(&mut self, code: &str) -> Option<usize> {
@@ -204,15 +204,15 @@ mod tests {
     #[test]
     fn markets_can_be_listed_delisted_and_listed_again() {
         let mut listings = Listings::new(7, 10);
-        assert!(listings.list("KRW-NEW1") && listings.list("BTC-NEW1") && listings.list("KRW-BTC"));
+        assert_eq!(["KRW-NEW1", "BTC-NEW1", "KRW-BTC"].map(|code| listings.list(code)), [Some(10), Some(11), Some(0)]);
         assert_eq!(listings.codes().count(), 12);
         assert_eq!(listings.row(10).quote, Quote::Krw);
         let index = listings.delist("KRW-BTC");
         assert_eq!((index, listings.delist("KRW-BTC"), listings.index("KRW-BTC")), (Some(0), None, None));
         assert!(!listings.codes().any(|code| code == "KRW-BTC"));
-        assert!(listings.list("KRW-BTC") && listings.index("KRW-BTC") == Some(0));
+        assert_eq!((listings.list("KRW-BTC"), listings.index("KRW-BTC")), (Some(0), Some(0)));
         for none in ["", "KRW", "KRW-", "-BTC", "krw-new", "KRW-new", "EUR-BTC", "KRW-A-B", "KRW-KRW", "KRW-*"] {
-            assert!(!listings.list(none), "{none}");
+            assert_eq!(listings.list(none), None, "{none}");
         }
     }
 
