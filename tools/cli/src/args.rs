@@ -29,10 +29,41 @@ Exit codes:
   3    nothing was received in time
   130  interrupted by Ctrl-C or SIGTERM; a second one ends it at once";
 
+/// The exit codes of a benchmark. `missed` is what --check does not accept.
+fn bench_exit_codes(missed: &str) -> String {
+    format!(
+        "\
+Exit codes:
+  0    measured, or the reader of the output went away
+  1    it could not be measured, or output could not be written;
+       with --check, {missed}
+  2    wrong arguments
+  130  interrupted by Ctrl-C or SIGTERM; a second one ends it at once"
+    )
+}
+
+const TARGET_MISSED: &str = "a target was missed";
+const E2E_MISSED: &str = "a target was missed; with --baseline, something got worse";
+const FORMATS_MISSED: &str = "\
+short keys saved less than 20 % of the bytes, or some format took
+       25 % longer to read than DEFAULT";
+const ISOLATION_MISSED: &str = "\
+the others' p99 was more than 10 % longer in the median of all
+       rounds, or an offender was not quarantined";
+const LOAD_MISSED: &str = "\
+a feed with room lost something, an account does not add up, or
+       p99 at rate 10 or the memory of a ticker stream was above its target";
+const MODELS_MISSED: &str = "a model that must see every change missed one";
+
 /// Market data of the Upbit exchange, fast. Without a command it runs the demo.
 #[derive(Debug, Parser)]
 #[command(name = "hoga", version, args_conflicts_with_subcommands = true, max_term_width = 120)]
-#[command(after_help = "Example: hoga watch KRW-BTC --types trade --count 10")]
+#[command(after_help = format!("\
+Example: hoga watch KRW-BTC --types trade --count 10
+
+{EXIT_CODES}
+
+A benchmark with --check or --baseline ends with 1 as well if what it measured is not good enough."))]
 pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -61,7 +92,10 @@ pub enum Command {
     /// Compares the exchange's four formats on recorded messages, or converts them.
     Formats(FormatsArgs),
     /// Measures the library on this machine, against yardsticks in the same run.
-    #[command(after_help = "Example: hoga bench e2e --quick --json > e2e.json")]
+    #[command(after_help = format!("\
+Example: hoga bench e2e --quick --json > e2e.json
+
+{}", bench_exit_codes(TARGET_MISSED)))]
     Bench {
         #[command(subcommand)]
         command: BenchCommand,
@@ -83,55 +117,42 @@ decodes nothing is the floor; it also shows how many single sends a second the f
 
 {ON_QUIET}
 
-Exit codes:
-  0    measured
-  1    with --check, a target was missed; with --baseline, something got worse; stderr says what
-  2    wrong arguments, or the baseline cannot be read, is no report of this command, or has none of
-       its figures
-  130  interrupted by Ctrl-C or SIGTERM"))]
+{}
+
+A baseline that cannot be read, is no report of this command or has none of its figures is a wrong
+argument.", bench_exit_codes(E2E_MISSED)))]
     E2e(E2eArgs),
     /// What an update costs on its way to one reader, and to a thousand, against rtrb, crossbeam's ArrayQueue and std's
     /// mpsc.
-    #[command(after_help = "\
+    #[command(after_help = format!("\
 Example: hoga bench fanout --quick
 
 All are measured by turns, so that whatever else the machine does disturbs them alike; ratios are
 medians of what was measured in the same round. It keeps two cores busy.
 
-Exit codes:
-  0    measured
-  1    with --check, a target was missed, and stderr says which
-  130  interrupted by Ctrl-C or SIGTERM")]
+{}", bench_exit_codes(TARGET_MISSED)))]
     Fanout(BenchArgs),
     /// What the same messages weigh in each format of the exchange, and how long they take to read.
-    #[command(after_help = "\
+    #[command(after_help = format!("\
 Example: hoga bench formats --quick
 
 A simulated exchange in this process sends the same to four connections, each in its own format.
 All are read by turns; ratios of times are medians of what was measured in the same round. `hoga
 formats` does the same with recorded messages.
 
-Exit codes:
-  0    measured
-  1    with --check, short keys saved less than 20 % of the bytes, or some format took 25 % longer
-       to read than DEFAULT; stderr says which
-  130  interrupted by Ctrl-C or SIGTERM")]
+{}", bench_exit_codes(FORMATS_MISSED)))]
     Formats(BenchFormatsArgs),
     /// Whether readers that stand still, block, fail or panic change what the others get, and how soon.
-    #[command(after_help = "\
+    #[command(after_help = format!("\
 Example: hoga bench isolation --quick
 
 Four readers follow every trade of a simulated exchange in this process. By turns of a second they
 are alone, or beside three callbacks that panic, fail and block, and two feeds that nobody reads.
 
-Exit codes:
-  0    measured
-  1    with --check, the others' p99 was more than 10 % longer in the median of all rounds, or an
-       offender was not quarantined; stderr says which
-  130  interrupted by Ctrl-C or SIGTERM")]
+{}", bench_exit_codes(ISOLATION_MISSED)))]
     Isolation(BenchArgs),
     /// Thousands of streams, demands and feeds at many times the exchange's rate: losses, latency, CPU, memory.
-    #[command(after_help = "\
+    #[command(after_help = format!("\
 Example: hoga bench load --quick
          hoga bench load --streams 4200 --connections 1 --rate 100
 
@@ -150,14 +171,10 @@ queued. `off` is by how much sender, accounts and readers disagree. What is prin
 each column by itself. Where less than all of the rate is kept, `sender CPU` tells whether the
 sender was the limit: it spins, so it has all of its core, and less means that somebody else did.
 
-Exit codes:
-  0    measured
-  1    with --check: a feed with room lost something, an account does not add up, p99 at rate 10
-       or the memory of a ticker stream was above its target; stderr says which
-  130  interrupted by Ctrl-C or SIGTERM")]
+{}", bench_exit_codes(LOAD_MISSED)))]
     Load(LoadArgs),
     /// Reading the pool, reading a feed, or being called: what each costs, and how old the data is when it is used.
-    #[command(after_help = "\
+    #[command(after_help = format!("\
 Example: hoga bench models --quick
 
 The tickers of 100 markets, sent one by one, and one strategy that reads them, by turns as
@@ -172,10 +189,7 @@ The tickers of 100 markets, sent one by one, and one strategy that reads them, b
 sleeps between two messages; a strategy that spins needs a core for itself and is measured by
 `hoga bench e2e`.
 
-Exit codes:
-  0    measured
-  1    with --check: a model that must see every change missed one; stderr says which
-  130  interrupted by Ctrl-C or SIGTERM")]
+{}", bench_exit_codes(MODELS_MISSED)))]
     Models(BenchArgs),
 }
 
@@ -372,12 +386,13 @@ pub struct WatchArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Example: hoga exchange --listen 127.0.0.1:9443 --replay day.jsonl --speed 10
 
-Runs until SIGINT or SIGTERM. SIGUSR1 mutes it (pings are answered, no data is sent), and ends that again.
+Runs until Ctrl-C or SIGTERM. SIGUSR1 mutes it (pings are answered, no data is sent), and ends that again.
 
 Exit codes:
-  0  ended by a signal
-  1  it could not go on
-  2  wrong arguments, or a file that cannot be read")]
+  0    the reader of its first line went away
+  1    it could not start, or output could not be written
+  2    wrong arguments, or a file that cannot be read
+  130  ended by Ctrl-C or SIGTERM; a second one ends it at once")]
 pub struct ExchangeArgs {
     /// Loopback address; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:0")]
@@ -537,6 +552,18 @@ mod tests {
     #[test]
     fn the_commands_are_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_help_lists_the_exit_codes() {
+        fn check(command: &clap::Command) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for part in ["Exit codes:\n  0    ", "\n  1    ", "\n  2    ", "\n  130  "] {
+                assert!(help.contains(part), "{}: {help}", command.get_name());
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
     }
 
     #[test]

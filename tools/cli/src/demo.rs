@@ -1,6 +1,6 @@
 //! `hoga demo`: the engine against the simulated exchange in one process, over TLS on loopback, and what came of it.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use hoga::config::{ConnectLedger, Endpoint};
@@ -17,6 +17,7 @@ use crate::exit::Failure;
 use crate::human::{grouped, losses};
 use crate::latency::{fields, quantiles, short};
 use crate::object::Object;
+use crate::output;
 use crate::screen::Screen;
 use crate::signals::Interrupt;
 use crate::table::Table;
@@ -43,8 +44,7 @@ pub fn run(args: &DemoArgs) -> Result<(), Failure> {
     demo.follow(&interrupt)?;
     let summary = demo.finish()?;
     let text = if args.json { summary.json() } else { summary.text() };
-    let mut out = io::stdout().lock();
-    let printed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let printed = output::print(&text);
     if interrupt.is_asked() { Err(Failure::Interrupted) } else { Ok(printed?) }
 }
 
@@ -135,8 +135,7 @@ impl Demo {
             View::Nothing => Ok(()),
             View::Progress => {
                 let line = progress(&self.engine, now.since(self.started));
-                let mut out = io::stdout().lock();
-                writeln!(out, "{line}  {publish}").and_then(|()| out.flush())
+                output::print(&format!("{line}  {publish}\n"))
             }
             View::Table(screen) => {
                 let (_, height) = screen.size();

@@ -11,6 +11,7 @@ use tempfile::NamedTempFile;
 use crate::args::ExchangeArgs;
 use crate::exit::Failure;
 use crate::object::Object;
+use crate::output;
 use crate::signals::{Interrupt, Usr1};
 
 /// Serves until a signal comes, then says on stderr what it served.
@@ -32,7 +33,7 @@ pub fn run(args: ExchangeArgs) -> Result<(), Failure> {
     server.shutdown();
     // stderr may be closed; nobody reads it then.
     let _ = summarize(&stats);
-    Ok(())
+    Err(Failure::Interrupted)
 }
 
 fn start(args: ExchangeArgs) -> Result<Server, Failure> {
@@ -85,9 +86,7 @@ fn announce(server: &Server, ca: Option<&NamedTempFile>) -> io::Result<()> {
             None => object.plain("ca", "null"),
         };
     });
-    let mut out = io::stdout().lock();
-    out.write_all(line.as_bytes())?;
-    out.flush()
+    output::print(&line)
 }
 
 fn summarize(stats: &Stats) -> io::Result<()> {

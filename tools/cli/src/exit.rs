@@ -3,6 +3,9 @@
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
+/// The exit code of a process that a signal ended: 128 and the number of SIGINT. SIGTERM counts as the same.
+pub const INTERRUPTED: u8 = 130;
+
 /// Why a command did not finish as asked.
 #[derive(Debug)]
 pub enum Failure {
@@ -25,7 +28,7 @@ impl Failure {
             Self::Failed(_) => 1,
             Self::Usage(_) => 2,
             Self::NothingReceived(_) => 3,
-            Self::Interrupted => 130,
+            Self::Interrupted => INTERRUPTED,
         }
     }
 
@@ -63,6 +66,17 @@ impl From<hoga_lab::Error> for Failure {
             other => Self::Failed(other.to_string()),
         }
     }
+}
+
+/// Prints what there is to say instead of running a command: the help or the version that was asked for, or what is wrong
+/// with the arguments.
+pub fn without_a_command(answer: &clap::Error) -> ExitCode {
+    let printed = answer.print().and_then(|()| io::stdout().flush());
+    if answer.use_stderr() {
+        // stderr may be closed; the exit code still tells.
+        return ExitCode::from(Failure::Usage(String::new()).code());
+    }
+    code(printed.map_err(Failure::from))
 }
 
 /// Says what went wrong, if anything did, and with which code the process ends.

@@ -15,6 +15,7 @@ mod latency;
 mod lifecycle;
 mod line;
 mod object;
+mod output;
 mod screen;
 mod signals;
 mod sockets;
@@ -30,7 +31,10 @@ use tracing_subscriber::EnvFilter;
 use args::{Cli, Command};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(answer) => return exit::without_a_command(&answer),
+    };
     start_logging(cli.verbose);
     let end = match cli.chosen() {
         Command::Demo(args) => demo::run(&args),
@@ -50,5 +54,7 @@ fn start_logging(verbose: u8) {
         _ => "debug",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A log that cannot be written would be reported with `eprintln!`, which panics for the same reason.
+    logs.log_internal_errors(false).init();
 }

@@ -10,7 +10,7 @@ use std::thread;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
-use crate::exit::Failure;
+use crate::exit::{Failure, INTERRUPTED};
 use crate::screen::SHOW_CURSOR;
 
 /// Whether the process was asked to end.
@@ -26,7 +26,7 @@ impl Interrupt {
         on_each(&[SIGINT, SIGTERM], move || {
             if flag.swap(true, Ordering::Relaxed) {
                 show_cursor();
-                process::exit(130);
+                process::exit(INTERRUPTED.into());
             }
             caller.unpark();
         })?;
@@ -42,6 +42,11 @@ impl Interrupt {
     pub fn check(&self) -> Result<(), hoga_lab::Error> {
         if self.is_asked() { Err(hoga_lab::Error::Interrupted) } else { Ok(()) }
     }
+}
+
+/// SIGINT and SIGTERM end the process at once from now on: for commands that have nothing to finish or to clean up.
+pub fn end_at_once() -> Result<(), Failure> {
+    on_each(&[SIGINT, SIGTERM], || process::exit(INTERRUPTED.into()))
 }
 
 /// Whether SIGUSR1 came.

@@ -16,7 +16,7 @@ fn its_certificate_lives_as_long_as_it_does() {
 
     exchange.process.signal("TERM");
     let output = exchange.process.finish();
-    assert_eq!((output.code, output.stdout.as_str()), (Some(0), ""));
+    assert_eq!((output.code, output.stdout.as_str()), (Some(130), ""));
     assert!(output.stderr.contains("connections 0"), "{}", output.stderr);
     assert!(!Path::new(&ca).exists());
 }

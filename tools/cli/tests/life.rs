@@ -180,10 +180,14 @@ fn what_cannot_be_asked_for_is_refused_with_the_reason() {
 }
 
 #[test]
-fn every_command_explains_itself_with_an_example() {
-    for args in [&["--help"][..], &["demo", "--help"], &["watch", "--help"], &["exchange", "--help"]] {
-        let output = run(args);
-        assert_eq!(output.code, Some(0));
-        assert!(output.stdout.contains("Example: hoga"), "{args:?}");
+fn every_command_explains_itself_with_an_example_and_its_exit_codes() {
+    let commands = ["", "demo", "watch", "exchange", "formats", "bench", "bench e2e", "bench load"];
+    for command in commands {
+        let args: Vec<_> = command.split_terminator(' ').chain(["--help"]).collect();
+        let output = run(&args);
+        assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""), "{args:?}");
+        for part in ["Example: hoga", "\nExit codes:\n  0    ", "\n  130  "] {
+            assert!(output.stdout.contains(part), "{args:?}: {}", output.stdout);
+        }
     }
 }

@@ -1,7 +1,6 @@
 //! `hoga bench formats`: the same moments of a simulated exchange in its four formats.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,6 +14,7 @@ use crate::args::BenchFormatsArgs;
 use crate::exit::Failure;
 use crate::formats::{Comparison, Samples};
 use crate::object::Object;
+use crate::{output, signals};
 
 /// 2026-03-11 14:40:58 UTC, for no reason.
 const START: u64 = 1_773_240_058_000_000_000;
@@ -32,11 +32,12 @@ const TIME_MOST: f64 = 1.25;
 
 /// Measures, prints, and says what was not as it should be.
 pub fn run(args: &BenchFormatsArgs) -> Result<(), Failure> {
+    signals::end_at_once()?;
     let comparison = recorded()?.compare(args.bench.time(), args.rate)?;
     let origin = Origin::this();
     let text =
         if args.bench.json { json(&origin, &comparison) } else { format!("{}\n{}", origin.line(), comparison.text()) };
-    io::stdout().write_all(text.as_bytes())?;
+    output::print(&text)?;
     let missed = missed(&comparison);
     if args.bench.check && !missed.is_empty() {
         return Err(Failure::Failed(format!("missed: {}", missed.join("; "))));

@@ -11,14 +11,13 @@ mod memory;
 pub mod models;
 mod samples;
 
-use std::io::{self, Write};
-
 use hoga_lab::origin::Origin;
 use hoga_lab::report::Report;
 
 use crate::args::{BenchArgs, BenchCommand};
 use crate::exit::Failure;
 use crate::object::Object;
+use crate::output;
 
 /// Measures what was asked for.
 pub fn run(command: BenchCommand) -> Result<(), Failure> {
@@ -48,7 +47,7 @@ fn outcome(report: &Report, args: &BenchArgs, earlier: Option<(&Report, f64)>) -
         return Err(Failure::Usage("the baseline has no figure of this run".to_owned()));
     }
     let text = if args.json { report.json() } else { report.text() };
-    io::stdout().write_all(text.as_bytes())?;
+    output::print(&text)?;
     let missed = if args.check { report.missed() } else { Vec::new() };
     let losses = earlier.map(|(earlier, most)| report.losses_against(earlier, most)).unwrap_or_default();
     if missed.is_empty() && losses.is_empty() {

@@ -19,6 +19,7 @@ use crate::args::FormatsArgs;
 use crate::bench::of_origin;
 use crate::exit::Failure;
 use crate::object::Object;
+use crate::{output, signals};
 
 /// Types of objects that belong to the connection and not to the market.
 const CONTROL: [&str; 3] = ["LIST_SUBSCRIPTIONS", "status", "error"];
@@ -28,6 +29,8 @@ const MIXED: &str = "several types";
 
 /// Reads the files; prints what was asked for.
 pub fn run(args: &FormatsArgs) -> Result<(), Failure> {
+    // Reading stdin may wait for ever.
+    signals::end_at_once()?;
     let mut traffic = Traffic::default();
     for path in &args.files {
         traffic.read(path, args.convert.map(Format::from))?;
@@ -53,7 +56,7 @@ pub fn run(args: &FormatsArgs) -> Result<(), Failure> {
         let note = "keys changed to those of each format, numbers as they were recorded";
         format!("{}\n{read}\n{note}\n{}", origin.line(), comparison.text())
     };
-    Ok(io::stdout().write_all(text.as_bytes())?)
+    Ok(output::print(&text)?)
 }
 
 /// What was read.

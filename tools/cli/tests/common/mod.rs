@@ -83,8 +83,7 @@ impl Hoga {
 
     /// Sends a signal by its name.
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "the signal {name} was not sent");
+        signal(&self.child, name);
     }
 
     /// Waits for the end; stdout is all that was not read before.
@@ -121,16 +120,49 @@ impl Drop for Hoga {
 
 /// Starts `hoga` and hands out its stdout raw.
 pub fn spawn(args: &[&str]) -> (Child, ChildStdout) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_hoga"))
-        .args(args)
-        .env_remove("RUST_LOG")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary starts");
+    let mut child = command(args).stdout(Stdio::piped()).spawn().expect("the binary starts");
     let stdout = child.stdout.take().expect("stdout is piped");
     (child, stdout)
+}
+
+/// `hoga` with nothing to read. Its stderr is a pipe.
+pub fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hoga"));
+    command.args(args).env_remove("RUST_LOG").stdin(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+/// Runs it to its end and gives its exit code and, if that is a pipe, what it had to say on stderr.
+#[track_caller]
+pub fn end(command: &mut Command) -> (Option<i32>, String) {
+    let mut child = command.spawn().expect("the binary starts");
+    let code = end_of(&mut child);
+    let mut said = String::new();
+    if let Some(mut stderr) = child.stderr.take() {
+        stderr.read_to_string(&mut said).expect("text");
+    }
+    (code, said)
+}
+
+/// Waits for a process to end; `None` if a signal ended it.
+#[track_caller]
+pub fn end_of(child: &mut Child) -> Option<i32> {
+    const LOOK_EVERY: Duration = Duration::from_millis(10);
+    for _ in 0..PATIENCE.as_millis() / LOOK_EVERY.as_millis() {
+        if let Some(status) = child.try_wait().expect("it can be waited for") {
+            return status.code();
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+    let _ = child.kill();
+    panic!("it does not end");
+}
+
+/// Sends a signal by its name.
+#[track_caller]
+pub fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args([format!("-{name}"), child.id().to_string()]).status();
+    assert!(sent.is_ok_and(|status| status.success()), "the signal {name} was not sent");
 }
 
 /// A running `hoga exchange`.
