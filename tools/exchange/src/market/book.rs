@@ -53,13 +53,14 @@ impl Book {
         }
         // Only grouped books reach that far.
         if quote.has_levels() {
-            book.far = book.far_levels(price, rng);
+            // With a copy of the randomness: the market goes on as it would without them.
+            book.far = book.far_levels(price, rng.clone());
         }
         book
     }
 
     /// Orders from a tenth of `price` to twice as much: at every tick close to it, and sparser with the distance.
-    fn far_levels(&self, price: i64, rng: &mut Rng) -> Arc<[Level]> {
+    fn far_levels(&self, price: i64, mut rng: Rng) -> Arc<[Level]> {
         let step = |from: i64| (from - price).abs() / 10;
         let above = iter::successors(Some(price), |&from| {
             let next = self.quote.snap((from + step(from)).max(self.quote.above(from)));
@@ -72,7 +73,7 @@ impl Book {
         let mut prices: Vec<i64> = above.chain(below.skip(1)).collect();
         prices.sort_unstable();
         // Small, because a group of a wide step is the sum of most of them.
-        prices.into_iter().map(|price| level(price, self.unit / 10, rng)).collect()
+        prices.into_iter().map(|price| level(price, self.unit / 10, &mut rng)).collect()
     }
 
     /// All asks, best first: more than the window has.

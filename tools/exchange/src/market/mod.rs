@@ -242,7 +242,7 @@ impl Market {
         let day_ms = newest.trade_ms - newest.trade_ms % DAY_MS;
         let earliest_ms = now_ms.saturating_sub(LATE_MS_MAX).max(day_ms);
         let can_be_late = now_ms >= newest.timestamp_ms + LATE_AFTER_MS && earliest_ms < newest.trade_ms;
-        if !can_be_late || !self.rng.chance(LATE) {
+        if !self.rng.chance(LATE) || !can_be_late {
             return None;
         }
         Some(self.rng.between(earliest_ms, self.newest_trade.trade_ms - 1))
