@@ -11,7 +11,7 @@ use std::time::Duration;
 use common::{PATIENCE, Record, Way, builder, drain, eventually, eventually_wire, exchange, finish, names, union};
 use hoga::config::Pacing;
 use hoga::prelude::*;
-use hoga_exchange::{ErrorName, Fault, Server};
+use hoga_exchange::{ErrorName, Fault, Server, ServerConfig};
 
 /// More than any window and any grace used here: what has not come by then was not sent.
 const A_WHILE: Duration = Duration::from_millis(600);
@@ -150,11 +150,18 @@ fn g_1_1_and_1_2_first_entry_and_another_coin() {
 
 #[test]
 fn g_2_1_one_wants_snapshots_another_changes() {
-    let (server, record, engine) = start();
+    // The second comes before any data: a stream that runs already would be asked for without another snapshot.
+    let mut config = ServerConfig { plain: true, ..ServerConfig::default() };
+    (config.exchange.speed, config.exchange.snapshot_delays) = (5.0, [Duration::from_secs(1); 2]);
+    let record = Record::default();
+    let server = Server::start_observed(config, Box::new(record.clone())).unwrap();
+    server.inject(Fault::Mute(true));
+    let engine = builder(&server).start().unwrap();
     let mut changes = engine.feed(trade("KRW-BTC").only_realtime(), Overflow::DROP_NEWEST).unwrap();
     eventually_wire(&record, &names(["trade"], &["KRW-BTC"]));
     let mut once = engine.feed(trade("KRW-BTC").only_snapshot(), Overflow::DROP_NEWEST).unwrap();
     eventually("what serves both is asked for", || record.last()["trade KRW-BTC"] == Way::All);
+    server.inject(Fault::Mute(false));
     let (mut one, mut other) = (Vec::new(), Vec::new());
     eventually("each gets its part", || {
         drain(&mut changes, &mut one);
