@@ -46,15 +46,21 @@ impl Remote {
     pub fn wake(&self) {
         // CALLED: Release, pairs with the Acquire in `take`: whoever sees the call sees what was left for it to do.
         if !self.called.swap(true, Ordering::Release) {
-            // Can only fail when the kernel refuses a write to an eventfd it gave us; the reactor still looks at
-            // `called` whenever its next deadline passes.
+            // Fails only if the kernel refuses a write to an eventfd that it gave us. The call then waits until the
+            // reactor comes round for another reason.
             let _ = self.waker.wake();
         }
     }
 
     fn take(&self) -> bool {
-        // A plain load first: while spinning, nobody else's cache line is touched.
-        self.called.load(Ordering::Relaxed) && self.called.swap(false, Ordering::Acquire)
+        self.is_called() && self.called.swap(false, Ordering::Acquire)
+    }
+
+    /// A call waits to be taken. While one waits, further calls write no event, so the reactor must not sleep.
+    fn is_called(&self) -> bool {
+        // Relaxed: `called` is set before the event is written, so whoever has seen the event sees it. A plain load,
+        // so that a spinning reactor does not take the cache line from the callers.
+        self.called.load(Ordering::Relaxed)
     }
 }
 
@@ -145,6 +151,8 @@ impl Reactor {
             if now >= self.session.poll_timeout() {
                 // A pause of our own must not be taken for the peer's silence: what waits in the socket goes first.
                 self.look(Some(Duration::ZERO), handler);
+                // Reading took time: the session must not see the clock go backwards.
+                let now = self.clock.now();
                 self.session.handle_timeout(now);
                 self.settle(now, handler);
             }
@@ -268,7 +276,9 @@ impl Reactor {
 
     /// How long the loop may sleep; `None`: until somebody wakes it.
     fn timeout(&mut self, now: Nanos) -> Option<Duration> {
-        let has_work = matches!(&self.link, Link::Open(transport) if transport.is_readable());
+        // The event of a call may be gone already: taken by the look before a deadline, which does not answer calls.
+        let has_work =
+            self.remote.is_called() || matches!(&self.link, Link::Open(transport) if transport.is_readable());
         let spins = match self.wait {
             Wait::Park => false,
             Wait::Spin => true,
@@ -376,3 +386,6 @@ fn how_it_ended(error: &io::Error) -> Closed {
         kind => Closed::Io(kind),
     }
 }
+
+#[cfg(test)]
+mod tests;

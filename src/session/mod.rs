@@ -21,7 +21,7 @@ mod outbox;
 mod retry;
 mod state;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod throttle;
 
 pub use budget::{Budget, DialBudget, MARGIN, Rate};

@@ -87,14 +87,14 @@ pub(super) fn trades(codes: &[&str]) -> StreamSet {
 }
 
 /// A trade as the exchange wrote it in 2021, which is the shortest data message there is.
-pub(super) fn trade_message(code: &str, id: u64) -> String {
+pub(crate) fn trade_message(code: &str, id: u64) -> String {
     format!(
         r#"{{"ty":"trade","cd":"{code}","tms":1618678262000,"td":"2021-04-17","ttm":"16:51:02","ttms":1618678262000,"tp":127.0,"tv":1.5,"ab":"BID","pcp":120.0,"c":"RISE","cp":7.0,"sid":{id},"st":"REALTIME"}}"#
     )
 }
 
 /// One unmasked frame, as servers send them.
-pub(super) fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0x80 | opcode];
     match payload.len() {
         n @ 0..=125 => bytes.push(n as u8),

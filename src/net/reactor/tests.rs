@@ -1,0 +1,293 @@
+//! The event loop with real sockets on loopback, and a handler that the test scripts.
+
+use std::collections::VecDeque;
+use std::io::Write;
+use std::net::TcpListener;
+use std::sync::{Mutex, mpsc};
+use std::thread::{self, JoinHandle};
+
+use super::*;
+use crate::config::{Backoff, KeepAlive, Limits, Pacing, Timeouts};
+use crate::model::{Candle, ConnectionId, DataType, Orderbook, Receipt, StreamKey, Ticker, Trade};
+use crate::net::SystemResolver;
+use crate::plan::Wish;
+use crate::session::testing::{frame, trade_message};
+use crate::session::{Budget, Config, Entropy, Rate, State};
+
+/// Longer than anything here takes, unless it hangs.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// A pause after which nothing here happens by itself.
+const NEVER: Duration = Duration::from_secs(3600);
+
+/// Every random delay is as long as it may be.
+struct Longest;
+
+impl Entropy for Longest {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        bytes.fill(0xff);
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Order {
+    Want,
+    WantNothing,
+    Stop,
+}
+
+/// Applies orders, and tells the test what happens.
+struct Script {
+    orders: Arc<Mutex<Vec<Order>>>,
+    /// How often it was asked for orders.
+    asked: u64,
+    events: mpsc::Sender<Event>,
+    revision: u64,
+    /// The time of the newest batch.
+    last: Nanos,
+    hooks: Hooks,
+}
+
+/// What the test wants to do on the reactor's thread.
+struct Hooks {
+    /// Each time orders were applied, with the number of that time.
+    applied: Box<dyn FnMut(u64) + Send>,
+    /// For each trade, with its id.
+    traded: Box<dyn FnMut(u64) + Send>,
+}
+
+impl Default for Hooks {
+    fn default() -> Self {
+        Self { applied: Box::new(|_| ()), traded: Box::new(|_| ()) }
+    }
+}
+
+impl Handler for Script {
+    fn commands(&mut self, now: Nanos, session: &mut Session) {
+        let orders = std::mem::take(&mut *self.orders.lock().unwrap());
+        for order in orders {
+            self.revision += 1;
+            let streams: &[&str] = if matches!(order, Order::Want) { &["KRW-BTC"] } else { &[] };
+            let key = |code: &&str| StreamKey { data_type: DataType::Trade, market: code.parse().unwrap() };
+            let wish = Wish { revision: self.revision, streams: streams.iter().map(key).collect(), ..Wish::default() };
+            match order {
+                Order::Want | Order::WantNothing => session.set_wish(now, wish),
+                Order::Stop => session.stop(now),
+            }
+        }
+        self.asked += 1;
+        (self.hooks.applied)(self.asked);
+    }
+
+    fn event(&mut self, event: Event) {
+        // The test may have seen enough.
+        let _ = self.events.send(event);
+    }
+
+    fn read_after(&mut self, _: Duration) {}
+
+    fn batch_done(&mut self, now: Nanos, _: &Session) {
+        assert!(now >= self.last, "time goes backwards by {:?}", self.last.since(now));
+        self.last = now;
+    }
+}
+
+impl Sink for Script {
+    fn ticker(&mut self, _: Receipt, _: &Ticker) {}
+    fn trade(&mut self, _: Receipt, trade: &Trade) {
+        (self.hooks.traded)(trade.sequential_id);
+    }
+    fn orderbook(&mut self, _: Receipt, _: &Orderbook) {}
+    fn candle(&mut self, _: Receipt, _: &Candle) {}
+}
+
+/// A running reactor.
+struct Rig {
+    orders: Arc<Mutex<Vec<Order>>>,
+    events: mpsc::Receiver<Event>,
+    remote: Remote,
+    thread: Option<JoinHandle<usize>>,
+}
+
+impl Rig {
+    /// The hooks are made with the reactor's own remote.
+    fn start(config: Config, resolver: Arc<dyn Resolve>, hooks: impl FnOnce(Remote) -> Hooks) -> Self {
+        let endpoint = config.endpoint.clone();
+        let connects = Budget::with_margin([Rate { count: 10_000, window: Duration::from_secs(1) }], Duration::ZERO);
+        let session = Session::new(config, Box::new(connects), Box::new(Longest));
+        let tls = TlsConfig::new(&[]).unwrap();
+        let reactor = Reactor::new(session, endpoint, tls, resolver, Wait::Park, SystemClock::new(), false).unwrap();
+        let remote = reactor.remote();
+        let orders = Arc::<Mutex<Vec<Order>>>::default();
+        let (to, events) = mpsc::channel();
+        let hooks = hooks(remote.clone());
+        let mut script =
+            Script { orders: orders.clone(), asked: 0, events: to, revision: 0, last: Nanos::default(), hooks };
+        let thread = Some(thread::spawn(move || reactor.run(&mut script)));
+        Self { orders, events, remote, thread }
+    }
+
+    fn tell(&self, order: Order) {
+        self.orders.lock().unwrap().push(order);
+        self.remote.wake();
+    }
+
+    /// What `wanted` takes from the first event that it takes something from.
+    #[track_caller]
+    fn until<T>(&self, mut wanted: impl FnMut(&Event) -> Option<T>) -> T {
+        loop {
+            let event = self.events.recv_timeout(PATIENCE).expect("the reactor hangs");
+            if let Some(found) = wanted(&event) {
+                return found;
+            }
+        }
+    }
+
+    #[track_caller]
+    fn until_state(&self, wanted: State) {
+        self.until(|event| matches!(event, Event::State { to, .. } if *to == wanted).then_some(()));
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        // A reactor that hangs has failed the test already, and is left behind.
+        if !thread::panicking() {
+            self.tell(Order::Stop);
+            self.thread.take().unwrap().join().unwrap();
+        }
+    }
+}
+
+/// Nothing happens by itself but what `timeouts` says, and a second try is an hour away.
+fn config(port: u16, timeouts: Timeouts) -> Config {
+    Config {
+        id: ConnectionId(0),
+        endpoint: Endpoint::custom(&format!("ws://127.0.0.1:{port}/")).unwrap(),
+        timeouts,
+        backoff: Backoff { base: NEVER, cap: NEVER },
+        limits: Limits::default(),
+        pacing: Pacing::Aggressive,
+        keep_alive: KeepAlive::Ping,
+        receive_bytes: 64 * 1024,
+    }
+}
+
+/// Opens WebSockets and says nothing more. The newest ones stay open.
+fn silent_peer() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        let mut kept = VecDeque::new();
+        for stream in listener.incoming() {
+            let Ok(socket) = tungstenite::accept(stream.unwrap()) else { continue };
+            kept.push_back(socket);
+            if kept.len() > 4 {
+                kept.pop_front();
+            }
+        }
+    });
+    port
+}
+
+// ---- waking ----
+
+/// The look that comes before a deadline took the event of a call and did not answer it. No later call wrote another
+/// event, so the thread slept until its next deadline, and without one for ever.
+#[test]
+fn a_call_is_answered_that_comes_while_a_deadline_passes() {
+    let close = Duration::from_millis(20);
+    let timeouts = Timeouts { close, ..Timeouts::default() };
+    let (fourth, is_fourth) = mpsc::channel();
+    let rig = Rig::start(config(silent_peer(), timeouts), Arc::new(SystemResolver), |remote| {
+        let applied = move |time| match time {
+            1 => {}
+            // Saying goodbye takes longer than the goodbye may take, and another call comes meanwhile.
+            2 => {
+                thread::sleep(2 * close);
+                remote.wake();
+            }
+            // Now that deadline has passed, and yet another call comes before the reactor deals with it.
+            3 => remote.wake(),
+            _ => fourth.send(()).unwrap(),
+        };
+        Hooks { applied: Box::new(applied), ..Hooks::default() }
+    });
+    rig.tell(Order::Want);
+    rig.until_state(State::Connected);
+    rig.tell(Order::WantNothing);
+    rig.until_state(State::Disconnected);
+    is_fourth.recv_timeout(PATIENCE).expect("the call is lost, and the thread sleeps for ever");
+}
+
+/// The same by chance: many calls come about when a deadline passes behind which there is none.
+#[test]
+fn calls_about_when_a_deadline_passes_are_all_answered() {
+    let close = Duration::from_millis(2);
+    let timeouts = Timeouts { close, ..Timeouts::default() };
+    let rig = Rig::start(config(silent_peer(), timeouts), Arc::new(SystemResolver), |_| Hooks::default());
+    let clock = SystemClock::new();
+    for run in 0..200 {
+        rig.tell(Order::Want);
+        rig.until_state(State::Connected);
+        rig.tell(Order::WantNothing);
+        rig.until_state(State::Closing);
+        let deadline = clock.now() + close;
+        while clock.now() < deadline + close / 4 {
+            if clock.now() > deadline - close / 4 {
+                rig.remote.wake();
+            }
+            std::hint::spin_loop();
+        }
+        rig.until_state(State::Disconnected);
+        // What is left of the burst is taken by now, or never will be.
+        rig.tell(Order::Want);
+        let give_up = clock.now() + PATIENCE;
+        while !rig.orders.lock().unwrap().is_empty() {
+            assert!(clock.now() < give_up, "run {run}: nobody asks for orders any more");
+            thread::yield_now();
+        }
+        rig.tell(Order::WantNothing);
+        rig.until_state(State::Disconnected);
+    }
+}
+
+// ---- time ----
+
+/// The look that comes before a deadline hands on what came, at the time when it came. What was due was then done at the
+/// time from before.
+#[test]
+fn time_does_not_go_backwards_where_data_comes_before_a_deadline() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let ((send, may_send), (sent, is_sent)) = (mpsc::channel(), mpsc::channel());
+    let peer = thread::spawn(move || {
+        let mut socket = tungstenite::accept(listener.accept().unwrap().0).unwrap();
+        may_send.recv_timeout(PATIENCE).unwrap();
+        socket.get_mut().write_all(&frame(2, trade_message("KRW-BTC", 1).as_bytes())).unwrap();
+        sent.send(()).unwrap();
+        while !socket.read().unwrap().is_ping() {}
+    });
+    let ping_after = Duration::from_millis(20);
+    let timeouts = Timeouts { ping_after, silent_after: PATIENCE, ..Timeouts::default() };
+    let rig = Rig::start(config(port, timeouts), Arc::new(SystemResolver), |remote| {
+        let applied = move |time| match time {
+            // A ping becomes due while this thread is busy with its orders.
+            2 => {
+                thread::sleep(2 * ping_after);
+                remote.wake();
+            }
+            // Data comes before it is sent.
+            3 => {
+                send.send(()).unwrap();
+                is_sent.recv_timeout(PATIENCE).unwrap();
+            }
+            _ => {}
+        };
+        Hooks { applied: Box::new(applied), ..Hooks::default() }
+    });
+    rig.tell(Order::Want);
+    rig.until_state(State::Subscribing);
+    rig.remote.wake();
+    rig.until_state(State::Active);
+    peer.join().unwrap();
+}
