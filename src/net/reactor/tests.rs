@@ -12,7 +12,7 @@ use crate::model::{Candle, ConnectionId, DataType, Orderbook, Receipt, StreamKey
 use crate::net::SystemResolver;
 use crate::plan::Wish;
 use crate::session::testing::{frame, trade_message};
-use crate::session::{Budget, Config, Entropy, Rate, State};
+use crate::session::{Budget, Config, Entropy, Loss, Rate, State};
 
 /// Longer than anything here takes, unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -145,6 +145,11 @@ impl Rig {
     #[track_caller]
     fn until_state(&self, wanted: State) {
         self.until(|event| matches!(event, Event::State { to, .. } if *to == wanted).then_some(()));
+    }
+
+    #[track_caller]
+    fn until_lost(&self) -> Loss {
+        self.until(|event| if let Event::Lost { loss, .. } = event { Some(loss.clone()) } else { None })
     }
 }
 
@@ -290,4 +295,66 @@ fn time_does_not_go_backwards_where_data_comes_before_a_deadline() {
     rig.remote.wake();
     rig.until_state(State::Active);
     peer.join().unwrap();
+}
+
+// ---- endings ----
+
+/// A peer that opens one WebSocket, sends `bytes` once it was asked for something, and closes without having read that:
+/// its end arrives as a reset. Says when it has closed.
+fn peer_that_resets(bytes: Vec<u8>) -> (u16, mpsc::Receiver<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (closed, is_closed) = mpsc::channel();
+    thread::spawn(move || {
+        let mut socket = tungstenite::accept(listener.accept().unwrap().0).unwrap();
+        assert_eq!(socket.get_ref().peek(&mut [0]).unwrap(), 1);
+        socket.get_mut().write_all(&bytes).unwrap();
+        drop(socket);
+        closed.send(()).unwrap();
+    });
+    (port, is_closed)
+}
+
+/// The pong met a peer that was gone, and the failed write threw away what the kernel had received before.
+#[test]
+fn a_write_that_fails_does_not_hide_what_the_peer_said_before_it_closed() {
+    const TRADES: u64 = 100;
+    let mut bytes = Vec::new();
+    for id in 0..TRADES {
+        bytes.extend(frame(2, trade_message("KRW-BTC", id).as_bytes()));
+        if id == 0 {
+            bytes.extend(frame(9, b"still there?"));
+        }
+    }
+    bytes.extend(frame(8, &[&1001u16.to_be_bytes()[..], b"maintenance"].concat()));
+    let (port, is_closed) = peer_that_resets(bytes);
+    let (traded, trades) = mpsc::channel();
+    // Small reads, so that most of it is still in the kernel when the pong is sent.
+    let config = Config { receive_bytes: 4096, ..config(port, Timeouts::default()) };
+    let rig = Rig::start(config, Arc::new(SystemResolver), |_| {
+        let traded = move |id| {
+            if id == 0 {
+                is_closed.recv_timeout(PATIENCE).unwrap();
+            }
+            traded.send(id).unwrap();
+        };
+        Hooks { traded: Box::new(traded), ..Hooks::default() }
+    });
+    rig.tell(Order::Want);
+    assert_eq!(rig.until_lost(), Loss::ClosedByPeer { code: 1001, reason: "maintenance".into() });
+    assert_eq!(trades.try_iter().collect::<Vec<_>>(), (0..TRADES).collect::<Vec<_>>());
+}
+
+/// Where the peer says no more, the failed write is the end.
+#[test]
+fn a_write_that_fails_ends_the_connection_after_the_last_message() {
+    let message = trade_message("KRW-BTC", 0);
+    let (port, is_closed) = peer_that_resets([frame(2, message.as_bytes()), frame(9, b""), frame(2, b"{}")].concat());
+    let rig = Rig::start(config(port, Timeouts::default()), Arc::new(SystemResolver), |_| {
+        let traded = move |_| is_closed.recv_timeout(PATIENCE).unwrap();
+        Hooks { traded: Box::new(traded), ..Hooks::default() }
+    });
+    rig.tell(Order::Want);
+    let loss = rig.until_lost();
+    assert!(matches!(loss, Loss::Io(_)), "{loss:?}");
 }
