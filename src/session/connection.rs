@@ -237,11 +237,8 @@ impl Session {
             (State::Disconnected | State::Reconnecting, _) => {}
             (State::Closing, _) => self.goodbye_done(now),
             (State::Connecting, Closed::Io(kind)) => self.connect_next(now, Loss::Connect(kind)),
-            // A server that refuses may mark the end of its answer by closing, with or without TLS's own goodbye.
-            (State::Upgrading, Closed::Eof | Closed::Io(std::io::ErrorKind::UnexpectedEof)) => self.upgrade_eof(now),
-            (_, Closed::Eof) => self.lose(now, Loss::Eof),
-            (_, Closed::Io(kind)) => self.lose(now, Loss::Io(kind)),
-            (_, Closed::Tls(why)) => self.lose(now, Loss::Tls(bounded(&why))),
+            (State::Upgrading, how) => self.upgrade_closed(now, how),
+            (_, how) => self.lose(now, loss_of(how)),
         }
     }
 
@@ -416,19 +413,31 @@ impl Session {
         }
     }
 
-    fn upgrade_eof(&mut self, now: Nanos) {
-        match self.handshake.take().map(|mut handshake| handshake.handle_eof(&mut self.buffer)) {
-            Some(error) => self.upgrade_failed(now, error),
-            None => self.lose(now, Loss::Eof),
+    /// The refusal whose header has come, with as much of its body as is here.
+    fn refusal(&mut self) -> Option<Loss> {
+        match self.handshake.as_mut()?.handle_eof(&mut self.buffer) {
+            HandshakeError::Rejected(rejection) => Some(Loss::Rejected(Box::new(rejection))),
+            _ => None,
         }
+    }
+
+    /// A server that refuses may mark the end of its answer by closing. Where it has not read the request, that arrives
+    /// as a reset. However the socket ends, a refusal is a refusal.
+    fn upgrade_closed(&mut self, now: Nanos, how: Closed) {
+        let loss = match (self.refusal(), how) {
+            (Some(refusal), _) => refusal,
+            (None, Closed::Eof | Closed::Io(std::io::ErrorKind::UnexpectedEof)) => {
+                Loss::Handshake(HandshakeError::Closed.to_string().into())
+            }
+            (None, how) => loss_of(how),
+        };
+        self.lose(now, loss);
     }
 
     /// A refusal whose body never ends is a refusal all the same.
     fn upgrade_late(&mut self, now: Nanos) {
-        match self.handshake.take().map(|mut handshake| handshake.handle_eof(&mut self.buffer)) {
-            Some(rejected @ HandshakeError::Rejected(_)) => self.upgrade_failed(now, rejected),
-            _ => self.lose(now, Loss::Timeout(Stage::Upgrade)),
-        }
+        let loss = self.refusal().unwrap_or(Loss::Timeout(Stage::Upgrade));
+        self.lose(now, loss);
     }
 
     fn upgrade_failed(&mut self, now: Nanos, error: HandshakeError) {
@@ -742,6 +751,14 @@ fn request_budget(config: &Config) -> Budget {
         Rate { count: pacing.share_of(limits.requests_per_minute), window: Duration::from_secs(60) },
     ];
     Budget::with_margin(rates, pacing.margin())
+}
+
+fn loss_of(how: Closed) -> Loss {
+    match how {
+        Closed::Eof => Loss::Eof,
+        Closed::Io(kind) => Loss::Io(kind),
+        Closed::Tls(why) => Loss::Tls(bounded(&why)),
+    }
 }
 
 /// Text from outside, cut to a length that may stand in a report.

@@ -289,6 +289,16 @@ impl Life {
         events.into_iter().filter_map(|e| if let Event::Lost { loss, .. } = e { Some(loss) } else { None }).collect()
     }
 
+    /// How long the newest loss is waited out before the next try.
+    #[track_caller]
+    pub fn pause(&self) -> Duration {
+        let pause = |event: &Event| match event {
+            Event::Lost { at, retry_at: Some(retry_at), .. } => Some(retry_at.since(*at)),
+            _ => None,
+        };
+        self.events.iter().rev().find_map(pause).expect("nothing was lost")
+    }
+
     /// Answers every ping and stays otherwise quiet, for `time`.
     pub fn answer_pings(&mut self, time: Duration) {
         let end = self.now + time;

@@ -358,3 +358,19 @@ fn a_write_that_fails_ends_the_connection_after_the_last_message() {
     let loss = rig.until_lost();
     assert!(matches!(loss, Loss::Io(_)), "{loss:?}");
 }
+
+/// A server that refuses before it reads the request. The reset at the end hid the refusal, and with it how long to wait.
+#[test]
+fn a_refusal_that_ends_with_a_reset_is_heard() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        assert_eq!(stream.peek(&mut [0]).unwrap(), 1);
+        stream.write_all(b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 30\r\n\r\nslow down").unwrap();
+    });
+    let rig = Rig::start(config(port, Timeouts::default()), Arc::new(SystemResolver), |_| Hooks::default());
+    rig.tell(Order::Want);
+    let loss = rig.until_lost();
+    assert!(matches!(&loss, Loss::Rejected(rejection) if rejection.status == 429), "{loss:?}");
+}
