@@ -165,7 +165,7 @@ impl Reactor {
             let called = self.remote.take();
             if called {
                 handler.commands(now, &mut self.session);
-                if let Some(answer) = self.lookups.poll() {
+                while let Some(answer) = self.lookups.poll() {
                     self.session.handle_resolved(now, answer);
                 }
             }

@@ -24,6 +24,8 @@ const MESSAGE_REPORTS_MAX: usize = 256;
 /// A connection that brought data for this long has worked: the next try is at once. One that sends a snapshot and
 /// closes has not, and is met with growing pauses.
 const PROVEN: Duration = Duration::from_millis(250);
+/// How long an answer to a look-up that came too late may be used. The exchange's addresses change every few minutes.
+const LATE_ANSWER: Duration = Duration::from_secs(60);
 /// How long frames of a replaced subscription may still come. Two at most were seen, within a round trip.
 const STALE_FRAMES: Duration = Duration::from_secs(1);
 /// Addresses tried per look-up. The exchange's name has about six.
@@ -65,6 +67,8 @@ pub struct Session {
     /// Addresses of the last look-up that were not tried yet.
     addresses: VecDeque<SocketAddr>,
     resolving: bool,
+    /// The answer to a look-up that nobody waited for any more, and when it came. The next dial may use it.
+    late_answer: Option<(Nanos, Vec<SocketAddr>)>,
     /// When data first came on this socket.
     active_at: Option<Nanos>,
 
@@ -111,6 +115,7 @@ impl Session {
             barred_until: Nanos::default(),
             addresses: VecDeque::new(),
             resolving: false,
+            late_answer: None,
             active_at: None,
             epoch: Epoch::default(),
             buffer: ReceiveBuffer::new(config.receive_bytes),
@@ -172,18 +177,14 @@ impl Session {
 
     /// The look-up asked for by [`Action::Resolve`] ended.
     pub fn handle_resolved(&mut self, now: Nanos, result: Result<Vec<SocketAddr>, String>) {
-        if !self.resolving {
-            return; // its deadline passed, or nobody wants it any more
-        }
-        self.resolving = false;
+        let was_resolving = std::mem::take(&mut self.resolving);
         match result {
-            Ok(addresses) if !addresses.is_empty() => {
-                self.addresses = addresses.into_iter().take(ADDRESSES_MAX).collect();
-                // An address that takes TCP and fails later would otherwise hide the ones behind it for ever.
-                let start = self.retry.failures() as usize % self.addresses.len();
-                self.addresses.rotate_left(start);
-                self.connect_next(now, Loss::Connect(std::io::ErrorKind::AddrNotAvailable));
+            Ok(mut addresses) if !addresses.is_empty() => {
+                addresses.truncate(ADDRESSES_MAX);
+                if was_resolving { self.resolved(now, addresses) } else { self.late_answer = Some((now, addresses)) }
             }
+            // The deadline passed, or nobody wants it any more.
+            _ if !was_resolving => {}
             Ok(_) => self.lose(now, Loss::Resolve("the name has no address".into())),
             Err(why) => self.lose(now, Loss::Resolve(bounded(&why))),
         }
@@ -329,12 +330,23 @@ impl Session {
                 self.addresses = [SocketAddr::new(ip, endpoint.port())].into();
                 self.connect_next(now, Loss::Connect(std::io::ErrorKind::AddrNotAvailable));
             }
-            None => {
-                self.resolving = true;
-                self.deadline = now + self.config.timeouts.resolve;
-                self.actions.push_back(Action::Resolve);
-            }
+            None => match self.late_answer.take() {
+                Some((at, addresses)) if now.since(at) <= LATE_ANSWER => self.resolved(now, addresses),
+                _ => {
+                    self.resolving = true;
+                    self.deadline = now + self.config.timeouts.resolve;
+                    self.actions.push_back(Action::Resolve);
+                }
+            },
         }
+    }
+
+    fn resolved(&mut self, now: Nanos, addresses: Vec<SocketAddr>) {
+        self.addresses = addresses.into();
+        // An address that takes TCP and fails later would otherwise hide the ones behind it for ever.
+        let start = self.retry.failures() as usize % self.addresses.len();
+        self.addresses.rotate_left(start);
+        self.connect_next(now, Loss::Connect(std::io::ErrorKind::AddrNotAvailable));
     }
 
     /// Tries the next address; `failure` is why the one before did not do.

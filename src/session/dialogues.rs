@@ -152,6 +152,34 @@ fn an_answer_that_comes_after_its_deadline_changes_nothing() {
     assert_eq!(life.dials(), []);
 }
 
+/// Where the first name server is down, every answer came just after its deadline and was thrown away: nothing was ever
+/// dialed.
+#[test]
+fn an_answer_that_comes_late_is_used_by_the_next_dial() {
+    let asks = |life: &Life| life.actions.contains(&Action::Resolve);
+    let late: SocketAddr = "192.0.2.1:443".parse().unwrap();
+    let mut life = Life::new(named("wss://example.test/"));
+    life.want(&["KRW-BTC"]);
+    life.advance(Timeouts::default().resolve);
+    assert_eq!(life.losses(), [Loss::Timeout(Stage::Resolve)]);
+    life.actions.clear();
+    life.session.handle_resolved(life.now, Ok(vec![late]));
+    life.advance(secs(1));
+    assert!(!asks(&life));
+    assert_eq!(life.dials(), [late]);
+
+    // It serves one dial, and none when it is old.
+    life.closed(Closed::Io(ErrorKind::ConnectionRefused));
+    life.advance(secs(1));
+    assert!(asks(&life));
+    life.want(&[]);
+    life.session.handle_resolved(life.now, Ok(vec![late]));
+    life.advance(secs(61));
+    life.actions.clear();
+    life.want(&["KRW-BTC"]);
+    assert_eq!(life.actions, [Action::Resolve]);
+}
+
 #[test]
 fn addresses_are_tried_in_turn_and_looked_up_again_each_time() {
     let mut life = Life::new(named("wss://example.test/"));

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 use std::io::Write;
-use std::net::TcpListener;
-use std::sync::{Mutex, mpsc};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Condvar, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 
 use super::*;
@@ -12,7 +12,7 @@ use crate::model::{Candle, ConnectionId, DataType, Orderbook, Receipt, StreamKey
 use crate::net::SystemResolver;
 use crate::plan::Wish;
 use crate::session::testing::{frame, trade_message};
-use crate::session::{Budget, Config, Entropy, Loss, Rate, State};
+use crate::session::{Budget, Config, Entropy, Loss, Rate, Stage, State};
 
 /// Longer than anything here takes, unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -373,4 +373,56 @@ fn a_refusal_that_ends_with_a_reset_is_heard() {
     rig.tell(Order::Want);
     let loss = rig.until_lost();
     assert!(matches!(&loss, Loss::Rejected(rejection) if rejection.status == 429), "{loss:?}");
+}
+
+// ---- look-ups ----
+
+/// Answers each look-up only when its deadline has passed.
+struct TooLate {
+    port: u16,
+    asked: Mutex<u32>,
+    passed: Arc<(Mutex<u32>, Condvar)>,
+}
+
+impl Resolve for TooLate {
+    fn resolve(&self, _: &str, _: u16) -> io::Result<Vec<SocketAddr>> {
+        let number = {
+            let mut asked = self.asked.lock().unwrap();
+            *asked += 1;
+            *asked
+        };
+        let (passed, changed) = &*self.passed;
+        let has_passed = changed.wait_timeout_while(passed.lock().unwrap(), PATIENCE, |passed| *passed < number);
+        drop(has_passed.unwrap());
+        Ok(vec![([127, 0, 0, 1], self.port).into()])
+    }
+}
+
+/// A resolver that always takes longer than the deadline meant that nothing was ever dialed.
+#[test]
+fn a_resolver_that_is_always_too_slow_is_dialed_with_all_the_same() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let passed = Arc::<(Mutex<u32>, Condvar)>::default();
+    let timeouts = Timeouts { resolve: Duration::from_millis(5), ..Timeouts::default() };
+    let config = Config {
+        endpoint: Endpoint::custom(&format!("wss://exchange.test:{port}/")).unwrap(),
+        backoff: Backoff { base: Duration::from_millis(5), cap: Duration::from_millis(5) },
+        ..config(port, timeouts)
+    };
+    let resolver = TooLate { port, asked: Mutex::default(), passed: passed.clone() };
+    let rig = Rig::start(config, Arc::new(resolver), |_| Hooks::default());
+    rig.tell(Order::Want);
+    rig.until(|event| match event {
+        Event::Lost { loss: Loss::Timeout(Stage::Resolve), .. } => {
+            let mut number = passed.0.lock().unwrap();
+            *number += 1;
+            passed.1.notify_all();
+            assert!(*number < 20, "each answer came after its deadline, and none was used");
+            None
+        }
+        Event::State { to: State::TlsHandshake, .. } => Some(()),
+        _ => None,
+    });
+    drop(listener);
 }
