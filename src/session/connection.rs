@@ -24,6 +24,8 @@ const MESSAGE_REPORTS_MAX: usize = 256;
 /// A connection that brought data for this long has worked: the next try is at once. One that sends a snapshot and
 /// closes has not, and is met with growing pauses.
 const PROVEN: Duration = Duration::from_millis(250);
+/// So has one that was open for this long: its pings were answered, and on some sockets nothing more is to be expected.
+const PROVEN_WITHOUT_DATA: Duration = Duration::from_secs(60);
 /// How long an answer to a look-up that came too late may be used. The exchange's addresses change every few minutes.
 const LATE_ANSWER: Duration = Duration::from_secs(60);
 /// How long frames of a replaced subscription may still come. Two at most were seen, within a round trip.
@@ -69,6 +71,8 @@ pub struct Session {
     resolving: bool,
     /// The answer to a look-up that nobody waited for any more, and when it came. The next dial may use it.
     late_answer: Option<(Nanos, Vec<SocketAddr>)>,
+    /// When this socket was opened.
+    opened_at: Nanos,
     /// When data first came on this socket.
     active_at: Option<Nanos>,
 
@@ -116,6 +120,7 @@ impl Session {
             addresses: VecDeque::new(),
             resolving: false,
             late_answer: None,
+            opened_at: Nanos::default(),
             active_at: None,
             epoch: Epoch::default(),
             buffer: ReceiveBuffer::new(config.receive_bytes),
@@ -465,6 +470,7 @@ impl Session {
             self.report(Event::Dated { asked: self.upgrade_at, answered: now, date });
         }
         self.counters.opened += 1;
+        self.opened_at = now;
         self.enter(now, State::Connected);
         self.liveness = Liveness::new(self.config.timeouts.clone(), now);
         self.request_if_due(now);
@@ -670,7 +676,7 @@ impl Session {
     /// The socket, or the try to get one, is over. Another try follows, for ever.
     #[cold]
     fn lose(&mut self, now: Nanos, loss: Loss) {
-        let had_worked = self.active_at.is_some_and(|since| now.since(since) >= PROVEN);
+        let had_worked = self.has_worked(now);
         let delay = self.retry.delay(&loss, had_worked, self.outbox.entropy());
         self.counters.losses += 1;
         // Blamed once. If the next socket stays without data too, it may be the markets: nobody trades a suspended one.
@@ -687,11 +693,20 @@ impl Session {
         self.deadline = retry_at;
     }
 
+    /// This socket was of use, so its end is not counted as a failed try.
+    fn has_worked(&self, now: Nanos) -> bool {
+        self.active_at.is_some_and(|since| now.since(since) >= PROVEN)
+            || (self.state.is_open() && now.since(self.opened_at) >= PROVEN_WITHOUT_DATA)
+    }
+
     /// Nobody wants this connection any more: says goodbye if there is anybody to say it to.
     fn leave(&mut self, now: Nanos, why: Loss) {
         match self.state {
             State::Disconnected | State::Closing => {}
             state if state.is_open() => {
+                if self.has_worked(now) {
+                    self.retry.worked();
+                }
                 self.outbox.close(CloseCode::Normal);
                 self.enter(now, State::Closing);
                 self.deadline = now + self.config.timeouts.close;

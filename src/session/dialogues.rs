@@ -385,6 +385,50 @@ fn a_server_that_sends_a_snapshot_and_closes_is_met_with_growing_pauses() {
     assert!((20..100).contains(&dials), "{dials} dials in ten minutes");
 }
 
+/// Of some sockets nothing but answered pings is to be expected. Each routine close of such a one, hours apart, counted as
+/// a failed try, and the pauses grew.
+#[test]
+fn a_socket_that_lived_long_without_data_has_worked() {
+    let mut life = Life::new(config());
+    let changes = trades(&["KRW-BTC"]).wants().iter().map(|want| Want { mode: Mode::RealtimeOnly, ..*want }).collect();
+    life.session.set_wish(life.now, Wish { revision: 1, streams: changes, ..Wish::default() });
+    life.settle();
+    for _ in 0..10 {
+        life.open();
+        life.answer_pings(secs(3600));
+        life.receive(&frame(8, &1000u16.to_be_bytes()));
+        assert_eq!(life.pause(), Duration::ZERO);
+        life.advance(Duration::ZERO);
+    }
+    // One that ends soon has not.
+    for _ in 0..10 {
+        life.open();
+        life.answer_pings(secs(59));
+        life.receive(&frame(8, &1000u16.to_be_bytes()));
+        life.advance(life.pause());
+    }
+    assert!(life.pause() > secs(1));
+}
+
+#[test]
+fn failures_before_a_socket_that_worked_are_forgotten_though_it_was_left_on_purpose() {
+    let mut life = Life::new(config());
+    life.want(&["KRW-BTC"]);
+    for _ in 0..10 {
+        life.closed(Closed::Io(ErrorKind::ConnectionRefused));
+        life.advance(life.pause());
+    }
+    assert!(life.pause() > secs(1));
+    life.open();
+    life.data("KRW-BTC", 1);
+    life.advance(secs(1));
+    life.want(&[]);
+    life.receive(&frame(8, &1000u16.to_be_bytes()));
+    life.want(&["KRW-BTC"]);
+    life.closed(Closed::Io(ErrorKind::ConnectionRefused));
+    assert!(life.pause() <= ms(250), "the first failure in a row");
+}
+
 #[test]
 fn an_address_that_fails_after_tcp_does_not_hide_the_others() {
     let mut life = Life::new(named("wss://example.test/"));

@@ -35,11 +35,16 @@ impl Retry {
         self.attempt
     }
 
+    /// A connection has worked: the failures before it do not count any more.
+    pub fn worked(&mut self) {
+        (self.attempt, self.refusals) = (0, 0);
+    }
+
     /// How long to wait after `loss`. The first try after a connection that had worked is at once; after that a
     /// uniformly random delay up to a bound that doubles, but never less than the exchange asked for.
     pub fn delay(&mut self, loss: &Loss, had_worked: bool, entropy: &mut dyn Entropy) -> Duration {
         if had_worked {
-            (self.attempt, self.refusals) = (0, 0);
+            self.worked();
             return Duration::ZERO;
         }
         let told = self.told_to_wait(loss);
