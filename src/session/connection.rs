@@ -64,6 +64,8 @@ pub struct Session {
 
     retry: Retry,
     connects: Box<dyn DialBudget>,
+    /// When the pause after the last loss is over. It is kept whatever is wanted meanwhile.
+    retry_at: Nanos,
     /// Until when the exchange told this connection not to dial.
     barred_until: Nanos,
     /// Addresses of the last look-up that were not tried yet.
@@ -116,6 +118,7 @@ impl Session {
             stopping: false,
             retry: Retry::new(config.backoff),
             connects,
+            retry_at: Nanos::default(),
             barred_until: Nanos::default(),
             addresses: VecDeque::new(),
             resolving: false,
@@ -159,7 +162,7 @@ impl Session {
         self.wish = wish;
         match self.state {
             _ if self.wish.streams.is_empty() => self.leave(now, Loss::Unwanted),
-            State::Disconnected if !self.stopping => self.dial(now),
+            State::Disconnected if !self.stopping => self.dial_after_pause(now),
             state if state.is_open() => self.request_if_due(now),
             _ => {}
         }
@@ -343,6 +346,16 @@ impl Session {
                     self.actions.push_back(Action::Resolve);
                 }
             },
+        }
+    }
+
+    /// Dials, or waits first for the end of the pause that followed the last loss. From [`State::Disconnected`].
+    fn dial_after_pause(&mut self, now: Nanos) {
+        if now < self.retry_at {
+            self.enter(now, State::Reconnecting);
+            self.deadline = self.retry_at;
+        } else {
+            self.dial(now);
         }
     }
 
@@ -676,21 +689,26 @@ impl Session {
     /// The socket, or the try to get one, is over. Another try follows, for ever.
     #[cold]
     fn lose(&mut self, now: Nanos, loss: Loss) {
-        let had_worked = self.has_worked(now);
-        let delay = self.retry.delay(&loss, had_worked, self.outbox.entropy());
+        let retry_at = self.heed(now, &loss);
         self.counters.losses += 1;
         // Blamed once. If the next socket stays without data too, it may be the markets: nobody trades a suspended one.
         self.answered &= !matches!(loss, Loss::Mute(_));
         self.counters.cut_off += u64::from(self.state.is_open() && self.frames.is_inside_message(&self.buffer));
         self.drop_socket();
-        let retry_at = now + delay;
-        if loss.is_rationing() {
-            self.barred_until = retry_at;
-            self.connects.hold(now, retry_at);
-        }
         self.report(Event::Lost { at: now, loss, epoch: self.epoch, retry_at: Some(retry_at) });
         self.enter(now, State::Reconnecting);
         self.deadline = retry_at;
+    }
+
+    /// Settles when the next try may be after `loss`, for this connection and for whoever shares its budget.
+    fn heed(&mut self, now: Nanos, loss: &Loss) -> Nanos {
+        let had_worked = self.has_worked(now);
+        self.retry_at = now + self.retry.delay(loss, had_worked, self.outbox.entropy());
+        if loss.is_rationing() {
+            self.barred_until = self.retry_at;
+            self.connects.hold(now, self.retry_at);
+        }
+        self.retry_at
     }
 
     /// This socket was of use, so its end is not counted as a failed try.
@@ -713,6 +731,10 @@ impl Session {
                 self.report(Event::Lost { at: now, loss: why, epoch: self.epoch, retry_at: None });
             }
             _ => {
+                // A refusal holds, even if nobody waits for the rest of its body.
+                if let Some(refusal) = self.refusal() {
+                    self.heed(now, &refusal);
+                }
                 self.drop_socket();
                 self.report(Event::Lost { at: now, loss: why, epoch: self.epoch, retry_at: None });
                 self.enter(now, State::Disconnected);
@@ -737,7 +759,7 @@ impl Session {
         self.enter(now, State::Disconnected);
         self.deadline = Nanos::NEVER;
         if !self.stopping && !self.wish.streams.is_empty() {
-            self.dial(now);
+            self.dial_after_pause(now);
         }
     }
 

@@ -321,6 +321,43 @@ fn a_socket_that_ends_before_it_has_answered_is_no_refusal() {
     }
 }
 
+/// Wanting nothing for a moment was a way around every pause: the next wish was dialed for at once.
+#[test]
+fn a_pause_is_kept_whatever_is_wanted_meanwhile() {
+    let mut life = Life::new(config());
+    life.want(&["KRW-BTC"]);
+    life.connect();
+    life.receive(b"HTTP/1.1 503 Unavailable\r\nRetry-After: 60\r\nContent-Length: 0\r\n\r\n");
+    let retry_at = life.now + life.pause();
+    life.dials();
+    while life.now + secs(7) < retry_at {
+        life.want(&[]);
+        life.advance(secs(3));
+        assert_eq!(life.session.state(), State::Disconnected);
+        life.want(&["KRW-ETH"]);
+        life.advance(secs(3));
+        assert_eq!(life.session.state(), State::Reconnecting);
+    }
+    life.advance(retry_at.since(life.now) - ms(1));
+    assert_eq!(life.dials(), []);
+    life.advance(ms(1));
+    assert_eq!(life.dials().len(), 1);
+}
+
+#[test]
+fn a_refusal_whose_body_nobody_waits_for_is_kept_too() {
+    let mut life = Life::new(config());
+    life.want(&["KRW-BTC"]);
+    life.connect();
+    life.receive(b"HTTP/1.1 429 Too Many\r\nRetry-After: 60\r\nContent-Length: 100\r\n\r\n");
+    life.want(&[]);
+    assert_eq!(life.losses(), [Loss::Unwanted]);
+    assert_eq!(life.session.blocked_until(life.now).map(|at| at.since(life.now) >= secs(60)), Some(true));
+    life.want(&["KRW-BTC"]);
+    life.advance(secs(60) - ms(1));
+    assert_eq!(life.dials(), []);
+}
+
 // ---- losses and coming back ----
 
 #[test]
