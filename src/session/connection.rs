@@ -703,7 +703,7 @@ impl Session {
     /// Settles when the next try may be after `loss`, for this connection and for whoever shares its budget.
     fn heed(&mut self, now: Nanos, loss: &Loss) -> Nanos {
         let had_worked = self.has_worked(now);
-        self.retry_at = now + self.retry.delay(loss, had_worked, self.outbox.entropy());
+        self.retry_at = now + self.retry.delay(loss, had_worked, now, self.outbox.entropy());
         if loss.is_rationing() {
             self.barred_until = self.retry_at;
             self.connects.hold(now, self.retry_at);

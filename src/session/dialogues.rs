@@ -321,6 +321,41 @@ fn a_socket_that_ends_before_it_has_answered_is_no_refusal() {
     }
 }
 
+#[test]
+fn the_date_until_which_a_refusal_asks_to_wait_is_kept() {
+    let refused = |headers: &str| refuse_and_pause(&format!("HTTP/1.1 429 Too Many\r\n{headers}"));
+    // The server's own clock counts, whatever ours shows.
+    let pause = refused("Date: Wed, 21 Oct 2026 07:26:00 GMT\r\nRetry-After: Wed, 21 Oct 2026 07:28:00 GMT\r\n");
+    assert!((secs(120)..secs(121)).contains(&pause), "{pause:?}");
+    // It does not say what that shows, so ours has to do.
+    let ours = "Sun, 09 Sep 2001 01:46:40 GMT";
+    let pause = refused("Retry-After: Sun, 09 Sep 2001 01:48:10 GMT\r\n");
+    assert!((secs(90)..secs(91)).contains(&pause), "{pause:?}");
+    // A date that is over says nothing, and a refusal that says nothing is waited out for a second at first.
+    for date in ["", &format!("Date: {ours}\r\n")] {
+        let pause = refused(&format!("{date}Retry-After: Sun, 09 Sep 2001 01:46:39 GMT\r\n"));
+        assert!((secs(1)..secs(2)).contains(&pause), "{date}: {pause:?}");
+    }
+}
+
+#[test]
+fn a_long_wait_is_kept_and_one_without_end_is_not() {
+    let refused = |wait: &str| refuse_and_pause(&format!("HTTP/1.1 429 Too Many\r\nRetry-After: {wait}\r\n"));
+    assert!(refused("7200") >= secs(7200));
+    assert!(refused("86400") >= secs(86_400));
+    let pause = refused("4294967295");
+    assert!((secs(86_400)..secs(86_401)).contains(&pause), "136 years are a mistake: {pause:?}");
+}
+
+/// The pause after a refusal with these headers.
+fn refuse_and_pause(headers: &str) -> Duration {
+    let mut life = Life::new(config());
+    life.want(&["KRW-BTC"]);
+    life.connect();
+    life.receive(format!("{headers}Content-Length: 0\r\n\r\n").as_bytes());
+    life.pause()
+}
+
 /// Wanting nothing for a moment was a way around every pause: the next wish was dialed for at once.
 #[test]
 fn a_pause_is_kept_whatever_is_wanted_meanwhile() {
