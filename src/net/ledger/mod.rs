@@ -8,7 +8,6 @@ mod file;
 mod record;
 
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::Duration;
 
@@ -23,6 +22,10 @@ use crate::session::{DialBudget, Rate};
 const WINDOW: Duration = Duration::from_secs(1);
 /// When to ask again while somebody else is asking. A change of the file takes some ten microseconds.
 const BUSY: Duration = Duration::from_millis(3);
+/// For how long a busy file is asked again. Whoever keeps it longer is stopped or frozen, and may never give it back.
+const BUSY_MAX: Duration = Duration::from_secs(1);
+/// Tries that are further apart than this belong to different waits.
+const BUSY_GAP: Duration = Duration::from_millis(500);
 /// How often a hold is tried to be written, while others use the file.
 const HOLD_TRIES: usize = 20;
 
@@ -48,6 +51,30 @@ pub struct DialLedger {
     limit: Limit,
     shared: Arc<Mutex<Shared>>,
     file: Option<LedgerFile>,
+    busy: Option<Busy>,
+    /// To be logged once nothing is locked: whoever reads the log must not make others wait.
+    warning: Option<String>,
+}
+
+/// A wait for a file that is busy.
+#[derive(Debug, Clone, Copy)]
+struct Busy {
+    since: Nanos,
+    last: Nanos,
+    /// It has taken too long. Until the file is found free, it is tried once for each dial and not waited for.
+    given_up: bool,
+}
+
+impl Busy {
+    /// The file is busy at `now`; `before` is the wait so far.
+    fn at(now: Nanos, before: Option<Self>) -> Self {
+        match before {
+            Some(busy) if busy.given_up || now.since(busy.last) <= BUSY_GAP => {
+                Self { last: now, given_up: busy.given_up || now.since(busy.since) >= BUSY_MAX, ..busy }
+            }
+            _ => Self { since: now, last: now, given_up: false },
+        }
+    }
 }
 
 impl DialLedger {
@@ -65,16 +92,18 @@ impl DialLedger {
             limit: Limit { rate, margin: pacing.margin() },
             shared: process.entry((host.to_ascii_lowercase(), port)).or_default().clone(),
             file: directory.map(|directory| LedgerFile::new(directory, host, port)),
+            busy: None,
+            warning: None,
         }
     }
 
     /// Takes one connect, or says how long to wait before asking again.
-    fn acquire(&self, shared: &mut Shared) -> Result<(), Duration> {
-        let now = since_boot();
+    fn acquire(&mut self, shared: &mut Shared) -> Result<(), Duration> {
+        let (now, limit) = (since_boot(), self.limit);
         let mut record = shared.record.clone();
-        record.try_acquire(now, self.limit).map_err(|free_at| free_at.since(now))?;
-        let answer = self
-            .in_file(shared, |now, record| record.try_acquire(now, self.limit).map_err(|free_at| free_at.since(now)));
+        record.try_acquire(now, limit).map_err(|free_at| free_at.since(now))?;
+        let answer =
+            self.in_file(shared, |now, record| record.try_acquire(now, limit).map_err(|free_at| free_at.since(now)));
         answer.unwrap_or(Ok(()))?;
         shared.record = record;
         Ok(())
@@ -82,46 +111,58 @@ impl DialLedger {
 
     /// What `change` makes of the file's record; `None` if there is no file that can be used.
     fn in_file<R>(
-        &self,
+        &mut self,
         shared: &mut Shared,
         change: impl FnOnce(Nanos, &mut Record) -> Result<R, Duration>,
     ) -> Option<Result<R, Duration>> {
-        let file = self.file.as_ref()?;
-        match file.change(since_boot, change) {
-            Ok(answer) => Some(answer),
-            Err(Trouble::Busy) => Some(Err(BUSY)),
-            Err(Trouble::Io(error)) => {
-                shared.warn_once(file, &error);
-                None
+        let why = match self.file.as_ref()?.change(since_boot, change) {
+            Ok(changed) => {
+                self.busy = None;
+                if let Some(why) = changed.unreadable {
+                    self.warning = Some(format!("the connect ledger could not be read and starts over: {why}"));
+                }
+                return Some(changed.answer);
             }
+            Err(Trouble::Busy) => {
+                let busy = self.busy.insert(Busy::at(since_boot(), self.busy));
+                if !busy.given_up {
+                    return Some(Err(BUSY));
+                }
+                format!("another process has kept the file locked for {BUSY_MAX:?}")
+            }
+            Err(Trouble::Io(error)) => error.to_string(),
+        };
+        if !std::mem::replace(&mut shared.warned, true) {
+            self.warning = Some(format!("connects are counted for this process alone, not with others: {why}"));
         }
+        None
     }
-}
 
-impl Shared {
-    fn warn_once(&mut self, file: &LedgerFile, error: &io::Error) {
-        if !std::mem::replace(&mut self.warned, true) {
-            let path = file.path();
-            tracing::warn!(path = %path.display(), "connects are counted for this process alone, not with others: {error}");
+    fn log(&mut self) {
+        if let (Some(warning), Some(file)) = (self.warning.take(), &self.file) {
+            tracing::warn!(path = %file.path().display(), "{warning}");
         }
     }
 }
 
 impl DialBudget for DialLedger {
     fn try_acquire(&mut self, now: Nanos) -> Result<(), Nanos> {
-        let answer = match self.shared.try_lock() {
+        let shared = self.shared.clone();
+        let answer = match shared.try_lock() {
             Ok(mut shared) => self.acquire(&mut shared),
             Err(TryLockError::Poisoned(shared)) => self.acquire(&mut shared.into_inner()),
             Err(TryLockError::WouldBlock) => Err(BUSY),
         };
+        self.log();
         // Never `now` itself: who is told to come back at once would not let anybody else in.
         answer.map_err(|wait| now + wait.max(Duration::from_millis(1)))
     }
 
     fn hold(&mut self, now: Nanos, until: Nanos) {
         let wait = until.since(now);
+        let shared = self.shared.clone();
         // Nobody holds this longer than a change of the file takes.
-        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
         let booted = since_boot();
         shared.record.hold(booted, booted + wait);
         for _ in 0..HOLD_TRIES {
@@ -130,11 +171,13 @@ impl DialBudget for DialLedger {
                 Ok(())
             });
             if !matches!(answer, Some(Err(_))) {
-                return;
+                break;
             }
             // Should they all fail, the other processes learn it from their own refusal.
             std::thread::yield_now();
         }
+        drop(shared);
+        self.log();
     }
 }
 
@@ -174,5 +217,44 @@ mod tests {
         let granted = ledgers.iter_mut().filter_map(|l| l.try_acquire(NOW).ok()).count();
         assert_eq!(granted, 5);
         assert!(ledgers[0].shared.lock().unwrap().warned);
+    }
+
+    #[test]
+    fn a_busy_file_is_waited_for_a_second_and_then_no_more_until_it_is_free() {
+        let at = |ms: u64| Nanos::from_millis(1_000_000 + ms);
+        let mut busy = None;
+        for ms in (0..1000).step_by(3) {
+            let now = Busy::at(at(ms), busy);
+            assert!(!now.given_up, "after {ms} ms");
+            busy = Some(now);
+        }
+        busy = Some(Busy::at(at(1000), busy));
+        assert!(busy.unwrap().given_up);
+        assert!(Busy::at(at(3_600_000), busy).given_up, "nobody has found it free since");
+        // Found busy by two dials that have nothing to do with each other.
+        let first = Busy::at(at(0), None);
+        assert!(!Busy::at(at(3_600_000), Some(first)).given_up);
+    }
+
+    /// Somebody stopped in the middle of a change. Nobody dialed any more, and nothing said why.
+    #[test]
+    fn a_file_that_is_never_given_back_is_gone_on_without() {
+        let directory = std::env::temp_dir().join(format!("hoga-ledger-test-{}-stuck", std::process::id()));
+        let mut ledger = ledger(&ConnectLedger::Directory(directory.clone()), 5);
+        ledger.try_acquire(NOW).unwrap();
+        let holder = std::fs::File::open(ledger.file.as_ref().unwrap().path()).unwrap();
+        holder.lock().unwrap();
+        let mut tries = 0;
+        while ledger.try_acquire(NOW).is_err() {
+            tries += 1;
+            assert!(tries < 10_000, "still waiting");
+            std::thread::sleep(BUSY);
+        }
+        assert!(ledger.shared.lock().unwrap().warned);
+        assert_eq!(ledger.try_acquire(NOW), Ok(()), "once given up, it is not waited for again");
+        drop(holder);
+        assert_eq!(ledger.try_acquire(NOW), Ok(()));
+        assert!(ledger.busy.is_none(), "it is free: connects are counted with others again");
+        let _ = std::fs::remove_dir_all(directory);
     }
 }
