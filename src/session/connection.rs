@@ -77,6 +77,8 @@ pub struct Session {
     opened_at: Nanos,
     /// When data first came on this socket.
     active_at: Option<Nanos>,
+    /// Sockets in a row that were replaced because they were mute.
+    mute_sockets: u32,
 
     epoch: Epoch,
     buffer: ReceiveBuffer,
@@ -125,6 +127,7 @@ impl Session {
             late_answer: None,
             opened_at: Nanos::default(),
             active_at: None,
+            mute_sockets: 0,
             epoch: Epoch::default(),
             buffer: ReceiveBuffer::new(config.receive_bytes),
             frames: FrameReader::new(frame_limits),
@@ -513,26 +516,35 @@ impl Session {
         if again && !self.probe_due {
             return self.send_list_request();
         }
-        self.replaced = self.sent.is_some() && !again;
+        let is_probe = self.note_request(now, again);
         let ticket = self.outbox.entropy().ticket();
-        // Asked again for the sake of an answer, everything owes a snapshot.
-        let running = if again { &Running::default() } else { &self.wish.running };
+        // A probe asks for a snapshot of everything.
+        let running = if is_probe { &Running::default() } else { &self.wish.running };
         let Wish { streams, format, .. } = &self.wish;
         let dialect = self.config.endpoint.dialect();
         self.outbox.text(&plan::request(&ticket, streams, running, self.epoch, *format, dialect));
         self.sent = Some(self.wish.revision);
-        self.asked_at = now;
-        self.probe_due = false;
         self.counters.requests += 1;
-        if again {
-            self.liveness.probed(now);
-        } else {
-            self.liveness.requested(now);
-        }
         let (revision, format) = (self.wish.revision, self.wish.format);
         self.report(Event::Requested { at: now, revision, format, again });
         if self.state == State::Connected {
             self.enter(now, State::Subscribing);
+        }
+    }
+
+    /// A request for the wish is about to be sent. True if it has to be a probe; `again`: the same was sent before.
+    fn note_request(&mut self, now: Nanos, again: bool) -> bool {
+        let is_first = self.sent.is_none();
+        self.replaced = !is_first && !again;
+        self.asked_at = now;
+        if std::mem::take(&mut self.probe_due) {
+            self.liveness.probed(now);
+            true
+        } else if is_first {
+            self.liveness.expect_data(now);
+            false
+        } else {
+            self.liveness.changed(now)
         }
     }
 
@@ -571,10 +583,10 @@ impl Session {
                 self.liveness.pinged(now, payload);
             }
             Due::Probe => self.probe_due = true,
-            Due::Mute(time) if self.answered && self.owes_snapshots() => {
+            Due::Mute(time) if self.owes_snapshots() && self.liveness.is_to_blame(self.answered, self.mute_sockets) => {
                 self.lose_open(now, CloseCode::Normal, Loss::Mute(time))
             }
-            Due::Mute(_) => self.liveness.be_patient(now),
+            Due::Mute(_) => self.liveness.give_up_probe(now),
             Due::Silent(time) => self.lose(now, Loss::Silent(time)),
         }
     }
@@ -617,7 +629,7 @@ impl Session {
             if self.decoder.delivered() > before {
                 self.liveness.data(now);
                 if !self.answered || self.active_at.is_none() {
-                    self.first_data(now);
+                    self.data_was_awaited(now);
                 }
             }
             if !matches!(message, Ok(Message::Data { .. })) {
@@ -627,13 +639,15 @@ impl Session {
     }
 
     #[cold]
-    fn first_data(&mut self, now: Nanos) {
+    fn data_was_awaited(&mut self, now: Nanos) {
+        // Data before our request would be somebody else's; the state says Active only for what we asked for.
+        if self.sent.is_none() {
+            return;
+        }
         // Frames of the subscription before are no answer to this one: it may ask for markets that do not exist.
         self.answered |= !self.replaced || now.since(self.asked_at) > STALE_FRAMES;
-        if self.sent.is_some() {
-            self.throttle.answered(self.asked_at);
-        }
-        // Data before our request would be somebody else's; the state says Active only for what we asked for.
+        self.throttle.answered(self.asked_at);
+        self.mute_sockets = 0;
         if self.state == State::Subscribing {
             self.active_at = Some(now);
             self.enter(now, State::Active);
@@ -668,6 +682,7 @@ impl Session {
     fn request_refused(&mut self, now: Nanos) {
         self.counters.requests_refused += 1;
         self.throttle.refused(now);
+        self.liveness.refused();
         self.probe_due = self.sent.is_some();
         self.deadline = self.throttle.until();
     }
@@ -691,8 +706,7 @@ impl Session {
     fn lose(&mut self, now: Nanos, loss: Loss) {
         let retry_at = self.heed(now, &loss);
         self.counters.losses += 1;
-        // Blamed once. If the next socket stays without data too, it may be the markets: nobody trades a suspended one.
-        self.answered &= !matches!(loss, Loss::Mute(_));
+        self.mute_sockets += u32::from(matches!(loss, Loss::Mute(_)));
         self.counters.cut_off += u64::from(self.state.is_open() && self.frames.is_inside_message(&self.buffer));
         self.drop_socket();
         self.report(Event::Lost { at: now, loss, epoch: self.epoch, retry_at: Some(retry_at) });

@@ -626,21 +626,86 @@ fn a_quiet_market_is_not_taken_for_a_mute_exchange() {
     assert!((55..=60).contains(&requests), "one question each 10 s: {requests}");
 }
 
+/// Each change of the streams began the wait for data again. Where they changed often, a dead feed was kept for ever.
 #[test]
-fn codes_that_never_answer_do_not_cost_the_connection() {
-    let mut life = Life::new(config());
-    life.want(&["KRW-NOPE"]);
-    life.open();
-    life.answer_pings(secs(600));
-    assert_eq!(life.losses(), []);
-    assert!((10..=15).contains(&life.session.counters().requests), "asked with growing patience");
+fn a_mute_socket_is_found_however_often_the_streams_change() {
+    for every in [1, 4, 5, 9, 14, 16] {
+        let mut life = Life::active(config());
+        let start = life.now;
+        for n in 0.. {
+            assert!(life.now.since(start) < secs(60), "a change each {every} s hides that data stopped");
+            life.want_with_running(&["KRW-BTC", ["KRW-ETH", "KRW-XRP"][n % 2]], &["KRW-BTC"]);
+            life.answer_pings(secs(every));
+            if !life.session.state().is_open() {
+                break;
+            }
+        }
+        assert!(matches!(life.losses()[..], [Loss::Mute(time)] if time == secs(15)), "a change each {every} s");
+    }
 }
 
-/// A market that is suspended had answered once, and each new socket was replaced for its silence, a hundred an hour.
+/// Nothing of what is wanted is known to exist, so it takes longer.
 #[test]
-fn a_market_that_falls_silent_for_good_costs_one_connection() {
+fn a_mute_socket_is_found_though_the_streams_are_different_ones_each_time() {
     let mut life = Life::active(config());
-    let (end, mut sockets) = (START + secs(3600), 1);
+    for n in 0..60 {
+        life.want(&[&format!("KRW-C{n}")]);
+        life.answer_pings(secs(5));
+    }
+    assert!(matches!(life.losses()[..], [Loss::Mute(time)] if time <= secs(90)));
+}
+
+#[test]
+fn changes_of_the_streams_do_not_make_a_quiet_exchange_a_mute_one() {
+    let mut life = Life::active(config());
+    life.requests();
+    let (mut changes, mut requests) = (0, 0);
+    while life.now < START + secs(600) {
+        if life.now >= START + secs(7) * changes {
+            changes += 1;
+            // All of it runs already, so nobody owes a snapshot.
+            life.want_with_running(&["KRW-BTC", "KRW-ETH"][..1 + changes as usize % 2], &["KRW-BTC", "KRW-ETH"]);
+        }
+        life.advance(ms(100));
+        for sent in life.sent() {
+            match sent {
+                Sent::Ping(payload) => life.receive(&frame(10, &payload)),
+                Sent::Text(request) => {
+                    requests += 1;
+                    if !request.contains("is_only_realtime") {
+                        life.data("KRW-BTC", 1);
+                    }
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert_eq!(life.losses(), []);
+    assert!(requests < 2 * changes, "{requests} requests for {changes} changes");
+}
+
+/// The second mute socket in a row was kept for ever.
+#[test]
+fn mute_sockets_in_a_row_are_replaced_each_after_a_longer_wait() {
+    let mut life = Life::active(config());
+    let mute_for = |life: &mut Life| {
+        life.answer_pings(secs(3600));
+        let losses = life.losses();
+        let [Loss::Mute(time)] = losses[..] else { panic!("{losses:?}") };
+        while life.actions.last().is_none_or(|action| !matches!(action, Action::Connect(_))) {
+            life.advance(ms(10));
+        }
+        life.open();
+        time.as_secs()
+    };
+    assert_eq!([(); 6].map(|()| mute_for(&mut life)), [15, 40, 150, 410, 930, 930]);
+    life.data("KRW-BTC", 2);
+    assert_eq!(mute_for(&mut life), 15, "data came, so the next one is the first in a row");
+}
+
+/// The sockets that it costs in an hour, the first included, if pings are answered and nothing else.
+fn sockets_in_an_hour(mut life: Life) -> u32 {
+    let (end, mut sockets) = (life.now + secs(3600), 1);
     while life.now < end {
         life.answer_pings(secs(1));
         if !life.session.state().is_open() {
@@ -649,17 +714,38 @@ fn a_market_that_falls_silent_for_good_costs_one_connection() {
             sockets += 1;
         }
     }
-    assert_eq!((sockets, life.losses().len()), (2, 1));
+    assert!(life.losses().iter().all(|loss| matches!(loss, Loss::Mute(_))));
+    sockets
 }
 
-/// Frames of the old set made the new one look answered, and the connection was replaced for ever.
+/// Perhaps these markets do not exist, and perhaps the socket has never worked.
+#[test]
+fn codes_that_never_answer_cost_a_connection_now_and_then() {
+    let mut life = Life::new(config());
+    life.want(&["KRW-NOPE"]);
+    life.open();
+    life.answer_pings(secs(149));
+    assert_eq!(life.losses(), []);
+    assert_eq!(life.session.counters().requests, 5, "asked with growing patience");
+    let sockets = sockets_in_an_hour(life);
+    assert!((6..=9).contains(&sockets), "{sockets}");
+}
+
+/// A market that is suspended had answered once, and each new socket was replaced for its silence, a hundred an hour.
+#[test]
+fn a_market_that_falls_silent_for_good_costs_ever_fewer_connections() {
+    let sockets = sockets_in_an_hour(Life::active(config()));
+    assert!((6..=9).contains(&sockets), "{sockets}");
+}
+
+/// Frames of the old set made the new one look answered, and the connection was replaced at once, for ever.
 #[test]
 fn old_frames_do_not_answer_for_codes_that_never_will() {
     let mut life = Life::active(config());
     life.want(&["KRW-NOPE"]);
     life.advance(ms(30));
     life.data("KRW-BTC", 2);
-    life.answer_pings(secs(300));
+    life.answer_pings(secs(140));
     assert_eq!(life.losses(), []);
 }
 

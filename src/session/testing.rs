@@ -1,6 +1,7 @@
 //! A session, a scripted peer and a clock that the test owns.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tungstenite::handshake::derive_accept_key;
@@ -10,7 +11,7 @@ use crate::config::{Backoff, Endpoint, KeepAlive, Limits, Pacing, Timeouts};
 use crate::model::{
     Candle, ConnectionId, DataType, Epoch, Format, Nanos, Orderbook, Receipt, Sink, StreamKey, Ticker, Trade,
 };
-use crate::plan::{StreamSet, Wish};
+use crate::plan::{Running, StreamSet, Wish};
 
 /// A repeatable source of bytes (splitmix64).
 pub(crate) struct SeededEntropy(u64);
@@ -139,9 +140,16 @@ impl Life {
     }
 
     pub fn want(&mut self, codes: &[&str]) {
+        self.want_with_running(codes, &[]);
+    }
+
+    /// The same where some of it runs already, as whoever owns the demand knows.
+    pub fn want_with_running(&mut self, codes: &[&str], running: &[&str]) {
         self.wishes += 1;
+        let keys = Arc::new(trades(running).wants().iter().map(|want| want.key).collect());
+        let running = Running { epoch: self.session.epoch(), keys };
         let (streams, format) = (trades(codes), Format::Simple);
-        self.session.set_wish(self.now, Wish { revision: self.wishes, streams, format, ..Wish::default() });
+        self.session.set_wish(self.now, Wish { revision: self.wishes, streams, format, running });
         self.settle();
     }
 
