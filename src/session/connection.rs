@@ -537,6 +537,7 @@ impl Session {
         let is_first = self.sent.is_none();
         self.replaced = !is_first && !again;
         self.asked_at = now;
+        self.throttle.asked(now);
         if std::mem::take(&mut self.probe_due) {
             self.liveness.probed(now);
             true
@@ -628,7 +629,7 @@ impl Session {
             // A list may hold data beside what is none, or cannot be read.
             if self.decoder.delivered() > before {
                 self.liveness.data(now);
-                if !self.answered || self.active_at.is_none() {
+                if !self.answered || self.active_at.is_none() || self.throttle.is_wary() {
                     self.data_was_awaited(now);
                 }
             }
@@ -646,7 +647,7 @@ impl Session {
         }
         // Frames of the subscription before are no answer to this one: it may ask for markets that do not exist.
         self.answered |= !self.replaced || now.since(self.asked_at) > STALE_FRAMES;
-        self.throttle.answered(self.asked_at);
+        self.throttle.heard(now);
         self.mute_sockets = 0;
         if self.state == State::Subscribing {
             self.active_at = Some(now);

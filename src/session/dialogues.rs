@@ -942,7 +942,7 @@ fn blocks_grow_with_each_refusal_in_a_row_and_are_forgotten_after_an_answer() {
     life.connected();
     let answer = life.switching_protocols();
     life.receive(&answer);
-    life.answer_pings(secs(61));
+    life.answer_pings(secs(62));
     life.data("KRW-BTC", 1);
     life.message(TOO_MANY);
     let block = life.session.blocked_until(life.now).unwrap().since(life.now);
@@ -960,6 +960,42 @@ fn should_the_exchange_not_close_what_it_refused_is_asked_for_again_on_the_same_
     life.advance(ms(1));
     assert!(matches!(&life.requests()[..], [one] if one.contains("KRW-ETH")));
     assert_eq!(life.losses(), []);
+}
+
+/// Only the first data of a socket was taken for an answer, so blocks grew to a minute although requests were answered.
+#[test]
+fn a_refusal_is_forgotten_after_an_answer_on_the_same_socket() {
+    let mut life = Life::active(config());
+    for n in 0..7 {
+        life.want_with_running(&["KRW-BTC", ["KRW-ETH", "KRW-XRP"][n % 2]], &["KRW-BTC"]);
+        life.message(TOO_MANY);
+        let block = life.session.blocked_until(life.now).unwrap().since(life.now);
+        assert_eq!(block, secs(1) + Pacing::default().margin(), "refusal {n}");
+        for id in 0..60 {
+            life.advance(secs(1));
+            life.data("KRW-BTC", 10 + id);
+        }
+    }
+    assert_eq!(life.losses(), []);
+}
+
+/// What runs goes on while each request for more is refused: its data answers none of them.
+#[test]
+fn data_that_runs_anyway_does_not_make_a_refusal_forgotten() {
+    let mut life = Life::active(config());
+    life.want_with_running(&["KRW-BTC", "KRW-ETH"], &["KRW-BTC"]);
+    let mut blocks = vec![];
+    for n in 0..4 {
+        life.message(TOO_MANY);
+        let blocked_until = life.session.blocked_until(life.now).unwrap();
+        blocks.push(blocked_until.since(life.now) - Pacing::default().margin());
+        life.requests();
+        while life.requests().is_empty() {
+            life.advance(ms(100));
+            life.data("KRW-BTC", 10 + n);
+        }
+    }
+    assert_eq!(blocks, [1, 2, 4, 8].map(secs));
 }
 
 // ---- changes of demand ----
