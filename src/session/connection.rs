@@ -758,18 +758,24 @@ impl Session {
         }
     }
 
-    /// While closing, only the peer's close frame matters; data that was under way is nobody's any more.
+    /// While closing, only the peer's close frame matters. Data that was under way is counted and dropped: nobody wants it
+    /// any more.
     fn read_goodbye(&mut self, now: Nanos) {
         loop {
             match self.frames.next(&mut self.buffer) {
                 Ok(Some(Incoming::Close(_))) | Err(_) => return self.goodbye_done(now),
-                Ok(Some(_)) => {}
+                Ok(Some(Incoming::Binary(_) | Incoming::Text(_))) => {
+                    self.counters.messages += 1;
+                    self.counters.after_goodbye += 1;
+                }
+                Ok(Some(Incoming::Ping(_) | Incoming::Pong(_))) => {}
                 Ok(None) => return,
             }
         }
     }
 
     fn goodbye_done(&mut self, now: Nanos) {
+        self.counters.cut_off += u64::from(self.frames.is_inside_message(&self.buffer));
         self.drop_socket();
         self.enter(now, State::Disconnected);
         self.deadline = Nanos::NEVER;

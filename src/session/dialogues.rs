@@ -809,6 +809,12 @@ fn a_message_cut_off_by_the_end_of_the_socket_is_counted_and_not_delivered() {
     assert_eq!((life.session.counters().cut_off, life.delivered.0.len()), (1, 2));
     life.closed(Closed::Eof);
     assert_eq!(life.session.counters().cut_off, 1, "between messages nothing is cut off");
+    life.advance(secs(1));
+    life.open();
+    life.want(&[]);
+    life.receive(&message[..message.len() - 1]);
+    life.closed(Closed::Eof);
+    assert_eq!(life.session.counters().cut_off, 2, "after our goodbye, too");
 }
 
 // ---- protocol ----
@@ -1086,7 +1092,8 @@ fn when_nothing_is_wanted_any_more_it_says_goodbye_and_comes_back_on_demand() {
     assert_eq!(life.session.state(), State::Closing);
     assert_eq!(life.sent(), [Sent::Close(1000)]);
     life.data("KRW-BTC", 5);
-    assert_eq!(life.delivered.0.len(), 1, "what was under way is nobody's");
+    assert_eq!(life.delivered.0.len(), 1, "nobody wants what was under way");
+    assert_eq!(life.session.counters().after_goodbye, 1, "so it is counted");
     life.want(&["KRW-ETH"]);
     life.receive(&frame(8, &1000u16.to_be_bytes()));
     assert_eq!(life.losses(), [Loss::Unwanted]);
