@@ -235,7 +235,8 @@ pub enum Wait {
 /// Every deadline of a connection. All are measured on a clock that never steps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeouts {
-    /// Longest name look-up. Default 5 s. A hanging resolver blocks nothing but the next dial.
+    /// Longest name look-up. Default 5 s. A hanging resolver blocks nothing but the next dial, and an answer that comes
+    /// late is used by the dial after it.
     pub resolve: Duration,
     /// Longest TCP connect to one address; the next address follows. Default 3 s.
     pub connect: Duration,
@@ -252,7 +253,8 @@ pub struct Timeouts {
     /// Time without a data message (pings answered) after which the subscription is sent again: a live exchange answers
     /// with snapshots even where nobody trades. Default 10 s. Costs one request of the budget each time.
     pub quiet_after: Duration,
-    /// How long the answer to that may take before the connection is replaced. Default 5 s.
+    /// How long the answer to that may take before the connection is replaced. Default 5 s. If the next connections stay
+    /// without data too, or the streams never brought any, the subscription is sent again several times before that.
     pub probe: Duration,
     /// How long a closing handshake may take. Default 1 s.
     pub close: Duration,
@@ -428,8 +430,10 @@ pub enum ConnectLedger {
     /// temporary directory where that variable names no directory of this user. Processes with different environments
     /// (a login session and a service, say) should be given a directory instead.
     ///
-    /// A directory that others could write to is not used. Where the file cannot be used, the engine starts all the
-    /// same, warns once and shares the budget within the process.
+    /// A directory that others could write to is not used. Where the file cannot be used, or another process keeps it
+    /// locked for a second, the engine goes on all the same, warns once and shares the budget within the process.
+    ///
+    /// When the exchange refuses one of them, all wait for as long as it asks for, a day at most.
     #[default]
     Host,
     /// All engines on this host that name this directory, whoever runs them. It is made if it does not exist, and must
