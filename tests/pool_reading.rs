@@ -205,6 +205,22 @@ fn a_batch_is_read_in_one_call_and_shows_which_markets_have_data() {
     assert!(pool.tickers([""; 0]).unwrap().is_empty());
 }
 
+/// The caller's iterator ran under the lock that opening a stream needs, and waited for itself.
+#[test]
+fn streams_may_be_opened_while_the_markets_of_a_batch_are_named() {
+    let pool = DataPool::new(ManualClock::at(0));
+    let link = Arc::new(Link::new(Nanos(0)));
+    let (done, is_done) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        let key = |code| StreamKey { data_type: DataType::Ticker, market: market(code) };
+        let mut publishers = Vec::new();
+        let codes = ["KRW-BTC", "KRW-ETH"].into_iter();
+        let opened = codes.inspect(|code| publishers.push(pool.open::<Ticker>(key(code), link.clone())));
+        done.send(pool.tickers(opened).unwrap().len()).unwrap();
+    });
+    assert_eq!(is_done.recv_timeout(Duration::from_secs(20)), Ok(2));
+}
+
 #[test]
 fn all_streams_are_listed_in_order_with_what_became_of_their_arrivals() {
     let (_clock, pool, link, mut tickers) = open::<Ticker>(DataType::Ticker);
