@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use crate::model::StreamKey;
-use crate::plan::InvalidSubscription;
+use crate::plan::{InvalidSubscription, Refused};
 use crate::pool::PoolError;
 
 /// What a call of the engine can end in. Full, empty, stale and not-yet are values elsewhere, not errors.
@@ -183,6 +183,17 @@ impl std::error::Error for Error {
 impl From<InvalidSubscription> for Error {
     fn from(invalid: InvalidSubscription) -> Self {
         Self::Subscription(invalid)
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::TooManyStreams { streams, limit } => Self::TooManyStreams { streams, limit },
+            Refused::NoUniverse => Self::NoUniverse,
+            // Adding demand takes no name: the client is gone.
+            Refused::NameTaken | Refused::NoSuchClient => Self::LeaseExpired,
+        }
     }
 }
 

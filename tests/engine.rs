@@ -315,7 +315,7 @@ fn an_engine_can_be_started_and_stopped_again_and_again() {
         let engine = builder(&server).ticker("KRW-BTC").start().unwrap();
         engine.wait_ready(PATIENCE).unwrap();
         let report = engine.shutdown(PATIENCE);
-        assert_eq!((report.joined.len(), report.running.len(), report.hanging_lookups), (2, 0, 0));
+        assert_eq!((report.joined.len(), report.running.len(), report.hanging_lookups), (3, 0, 0));
     }
     assert_eq!(server.stats().connections, 5);
     assert_eq!(server.stats().violations(), 0);
@@ -367,5 +367,5 @@ fn a_hanging_resolver_blocks_nothing() {
     engine.wait_ready(PATIENCE).unwrap();
     assert_eq!(calls.load(Ordering::Relaxed), 2, "the second look-up answered while the first still hung");
     let report = engine.shutdown(Duration::from_secs(2));
-    assert_eq!(report.joined, ["hoga-control", "hoga-conn-0"]);
+    assert_eq!(report.joined, ["hoga-control", "hoga-conn-0", "hoga-log"]);
 }

@@ -93,7 +93,7 @@ fn a_source_is_asked_again_and_again_and_its_failure_changes_nothing() {
         engine.pool().ticker(all[2]).is_ok_and(|ticker| ticker.load().health().is_live())
     });
     let report = engine.shutdown(PATIENCE);
-    assert_eq!(report.joined, ["hoga-control", "hoga-conn-0", "hoga-markets"]);
+    assert_eq!(report.joined, ["hoga-control", "hoga-conn-0", "hoga-markets", "hoga-log"]);
 }
 
 /// The events of one market that wait in a feed.

@@ -13,7 +13,7 @@ use crate::model::{Interval, Market};
 #[cfg(feature = "rest")]
 use crate::net::RestMarkets;
 use crate::net::{MarketSource, Resolve, SystemResolver, TlsConfig, is_available};
-use crate::plan::{self, IntoMarkets, Subscription, Universe};
+use crate::plan::{self, IntoMarkets, PlanConfig, Subscription, Universe};
 use crate::pool::DataPool;
 
 /// A stream that nobody wants is not carried longer than this.
@@ -24,7 +24,7 @@ const ROOTS_FILE_MAX: u64 = 1 << 20;
 
 /// Says what an [`Engine`] shall do. Everything has a default; no key is needed for public data.
 ///
-/// [`start`](Self::start) checks everything and reports all problems at once, before any thread runs.
+/// [`start`](Self::start) checks everything and reports all problems at once, before any of the engine's threads runs.
 #[must_use]
 pub struct Builder {
     pub(super) settings: Settings,
@@ -60,6 +60,27 @@ pub(super) struct Settings {
     pub broadcast_capacity: usize,
     pub measure_latencies: bool,
     pub resolver: Arc<dyn Resolve>,
+}
+
+impl Settings {
+    /// There are some, and not too many.
+    fn has_connections(&self) -> bool {
+        (1..=Builder::CONNECTIONS_MAX).contains(&self.connections)
+    }
+
+    /// What the planner has to know. `knows_markets`: somebody will say which markets exist.
+    pub fn plan(&self, knows_markets: bool) -> PlanConfig {
+        PlanConfig {
+            connections: self.connections,
+            window: self.pacing.window(),
+            grace: self.grace,
+            patience: self.patience,
+            clean_up: self.clean_up,
+            knows_markets,
+            streams_per_connection: self.limits.streams_per_connection,
+            format: self.format.first(),
+        }
+    }
 }
 
 impl Default for Builder {
@@ -298,9 +319,9 @@ impl Builder {
     /// [`Error::Configuration`] names every problem; nothing was started. [`Error::Start`] if the system refused a
     /// thread or an event queue; what had been started was stopped again.
     pub fn start(mut self) -> Result<Engine> {
-        self.check_subscription();
         let tls = self.checked_tls();
         self.check_settings();
+        self.check_subscription();
         if !self.problems.is_empty() {
             return Err(Error::Configuration(self.problems));
         }
@@ -353,7 +374,7 @@ impl Builder {
             self.problems.push(format!("broadcast_capacity must be a power of two from 16 to 1048576, not {ring}"));
         }
         let (cores, connections) = (settings.pin.len(), settings.connections);
-        if !(1..=Self::CONNECTIONS_MAX).contains(&connections) {
+        if !settings.has_connections() {
             self.problems.push(format!("connections must be from 1 to {}", Self::CONNECTIONS_MAX));
         }
         if cores != 0 && cores != connections {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::control::Control;
 use super::dispatcher::{BATCH, Dispatcher, Task, TaskLine, drop_quietly};
+use super::log::{Log, Note};
 use super::{Feed, FeedItem};
 use crate::error::{Error, Result};
 use crate::feed::{Account, CallbackState, Conduct, FeedCounts, Item, Latencies, Latency, Overflow, QUOTA};
@@ -76,7 +77,7 @@ impl<'a> CallbackBuilder<'a> {
     ) -> Result<Callback> {
         let shared = Arc::new(Shared::new(&self.name, self.quota, self.control.clock.now()));
         self.control.add_callback(&shared)?;
-        let clock = self.control.clock;
+        let (clock, log) = (self.control.clock, self.control.log.clone());
         let own;
         let line = match self.dispatcher {
             Some(dispatcher) => dispatcher.line(),
@@ -88,7 +89,7 @@ impl<'a> CallbackBuilder<'a> {
         };
         let feed = Feed::open(self.control, self.client, subscription, overflow, line.signal.clone())?;
         let _ = shared.account.set(feed.account());
-        line.add(Box::new(Call { feed, call, shared: shared.clone(), clock }));
+        line.add(Box::new(Call { feed, call, shared: shared.clone(), clock, log }));
         Ok(Callback { shared, line: line.clone() })
     }
 }
@@ -244,6 +245,7 @@ struct Call<T, F> {
     call: F,
     shared: Arc<Shared>,
     clock: SystemClock,
+    log: Arc<Log>,
 }
 
 impl<T: FeedItem, A: Answer, F: FnMut(&Item<T>) -> A + Send> Call<T, F> {
@@ -269,8 +271,7 @@ impl<T: FeedItem, A: Answer, F: FnMut(&Item<T>) -> A + Send> Call<T, F> {
         let quarantined = record.judge(failure);
         drop(record);
         if let Some(failure) = quarantined {
-            let name = self.shared.name.escape_debug();
-            tracing::warn!("callback \"{name}\" is quarantined, it failed too often in a row: {failure}");
+            self.log.note(Note::Quarantined(self.shared.name.clone(), failure));
         }
     }
 }

@@ -130,7 +130,7 @@ impl SharedStatus {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// For changes that must not be lost and are rare.
+    /// For changes that must not be lost and are rare. Readers hold the lock for the time of a copy.
     pub fn change(&self, write: impl FnOnce(&mut ConnectionStatus)) {
         write(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }

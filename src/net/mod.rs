@@ -16,7 +16,7 @@ mod transport;
 pub use affinity::{is_available, pin};
 pub use clock::SystemClock;
 pub use entropy::SystemEntropy;
-pub use ledger::DialLedger;
+pub use ledger::{DialLedger, LedgerWarning};
 pub use markets::{MarketSource, SourceError, SourceFailure};
 pub use reactor::{Handler, Reactor, Remote};
 pub use resolve::{Resolve, SystemResolver};

@@ -358,6 +358,11 @@ impl Planner {
         self.lines[connection].requested(at, revision);
     }
 
+    /// So many requests more were sent on sockets that are gone; nothing else of them matters any more.
+    pub fn count_requests(&mut self, requests: u64) {
+        self.requests += requests;
+    }
+
     /// The exchange has said what a connection carries.
     pub fn listed(&mut self, connection: usize, streams: &BTreeSet<StreamKey>) {
         self.lines[connection].listed(streams);

@@ -4,6 +4,7 @@ pub mod broadcast;
 pub mod dirty;
 pub mod histogram;
 pub mod latest;
+pub mod lossy;
 mod prim;
 pub mod signal;
 pub mod sleepers;

@@ -1,11 +1,12 @@
 //! The record in a file, changed by one process at a time. Nobody waits for another: a busy file says so.
 
+use std::cell::Cell;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::record::Record;
+use super::record::{Record, Unreadable};
 use crate::model::Nanos;
 use rustix::fs::OFlags;
 
@@ -29,6 +30,8 @@ pub(super) struct LedgerFile {
     name: String,
     /// Names this run of the machine.
     boot: String,
+    /// What was wrong with the record at the last change.
+    unreadable: Cell<Option<Unreadable>>,
 }
 
 /// Why the record could not be changed.
@@ -52,7 +55,7 @@ impl LedgerFile {
         // IPv6 literals have colons, which not every file system takes.
         let name = format!("{}_{port}", host.to_ascii_lowercase().replace(':', "-"));
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        Self { directory, name, boot: boot.trim().to_owned() }
+        Self { directory, name, boot: boot.trim().to_owned(), unreadable: Cell::new(None) }
     }
 
     /// Where it is.
@@ -77,7 +80,7 @@ impl LedgerFile {
         let now = now();
         let before = read(&mut file)?;
         let mut record = Record::from_text(&before, &self.boot).unwrap_or_else(|why| {
-            tracing::warn!(path = %self.path().display(), "the connect ledger is started anew: {why}");
+            self.unreadable.set(Some(why));
             Record::unknown(now)
         });
         let answer = change(now, &mut record);
@@ -86,6 +89,11 @@ impl LedgerFile {
             write(&mut file, &after)?;
         }
         Ok(answer)
+    }
+
+    /// The last change found no record that it could read. Asked once.
+    pub fn take_unreadable(&self) -> Option<Unreadable> {
+        self.unreadable.take()
     }
 
     fn open(&self) -> io::Result<File> {

@@ -8,7 +8,8 @@ mod file;
 mod record;
 
 use std::collections::BTreeMap;
-use std::io;
+use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::Duration;
 
@@ -38,16 +39,38 @@ const _: () = assert!(KEEP.as_millis() >= WINDOW.as_millis() + Pacing::Conservat
 #[derive(Debug, Default)]
 struct Shared {
     record: Record,
-    /// The file could not be used, and the log says so.
+    /// The file could not be used, and somebody was warned.
     warned: bool,
 }
 
+/// The file that processes share is not as it should be. Connects go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LedgerWarning {
+    /// It cannot be used: connects are counted for this process alone. Given once in a process.
+    Unusable {
+        /// Where it should be.
+        path: PathBuf,
+        /// What the system says.
+        why: String,
+    },
+    /// It could not be read. It was written anew and counts as used up.
+    StartedOver {
+        /// Where it is.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// Takes warnings.
+type Warn = Box<dyn Fn(LedgerWarning) + Send>;
+
 /// One connection's access to the shared budget.
-#[derive(Debug)]
 pub struct DialLedger {
     limit: Limit,
     shared: Arc<Mutex<Shared>>,
     file: Option<LedgerFile>,
+    warn: Warn,
 }
 
 impl DialLedger {
@@ -65,7 +88,16 @@ impl DialLedger {
             limit: Limit { rate, margin: pacing.margin() },
             shared: process.entry((host.to_ascii_lowercase(), port)).or_default().clone(),
             file: directory.map(|directory| LedgerFile::new(directory, host, port)),
+            warn: Box::new(|_| ()),
         }
+    }
+
+    /// Gives warnings to `warn`, on the thread that dials and while others wait for the budget: it must not block. Default:
+    /// nobody is warned.
+    #[must_use]
+    pub fn on_warning(mut self, warn: impl Fn(LedgerWarning) + Send + 'static) -> Self {
+        self.warn = Box::new(warn);
+        self
     }
 
     /// Takes one connect, or says how long to wait before asking again.
@@ -87,23 +119,26 @@ impl DialLedger {
         change: impl FnOnce(Nanos, &mut Record) -> Result<R, Duration>,
     ) -> Option<Result<R, Duration>> {
         let file = self.file.as_ref()?;
-        match file.change(since_boot, change) {
+        let answer = file.change(since_boot, change);
+        if let Some(unreadable) = file.take_unreadable() {
+            (self.warn)(LedgerWarning::StartedOver { path: file.path(), why: unreadable.to_string() });
+        }
+        match answer {
             Ok(answer) => Some(answer),
             Err(Trouble::Busy) => Some(Err(BUSY)),
             Err(Trouble::Io(error)) => {
-                shared.warn_once(file, &error);
+                if !std::mem::replace(&mut shared.warned, true) {
+                    (self.warn)(LedgerWarning::Unusable { path: file.path(), why: error.to_string() });
+                }
                 None
             }
         }
     }
 }
 
-impl Shared {
-    fn warn_once(&mut self, file: &LedgerFile, error: &io::Error) {
-        if !std::mem::replace(&mut self.warned, true) {
-            let path = file.path();
-            tracing::warn!(path = %path.display(), "connects are counted for this process alone, not with others: {error}");
-        }
+impl fmt::Debug for DialLedger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DialLedger").field("limit", &self.limit).field("file", &self.file).finish_non_exhaustive()
     }
 }
 
@@ -168,11 +203,32 @@ mod tests {
     }
 
     #[test]
-    fn without_a_usable_directory_the_process_goes_on_alone() {
+    fn without_a_usable_directory_the_process_goes_on_alone_and_warns_once() {
         let nowhere = ConnectLedger::Directory("/proc/no/such/place".into());
-        let mut ledgers: Vec<_> = (0..6).map(|_| ledger(&nowhere, 4)).collect();
+        let (to, warnings) = std::sync::mpsc::channel();
+        let warned = || {
+            let to = to.clone();
+            ledger(&nowhere, 4).on_warning(move |warning| to.send(warning).unwrap())
+        };
+        let mut ledgers: Vec<_> = (0..6).map(|_| warned()).collect();
         let granted = ledgers.iter_mut().filter_map(|l| l.try_acquire(NOW).ok()).count();
         assert_eq!(granted, 5);
-        assert!(ledgers[0].shared.lock().unwrap().warned);
+        let warnings: Vec<_> = warnings.try_iter().collect();
+        assert!(matches!(&warnings[..], [LedgerWarning::Unusable { .. }]), "{warnings:?}");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_warned_of() {
+        let directory = std::env::temp_dir().join(format!("hoga-ledger-warning-{}", std::process::id()));
+        let (to, warnings) = std::sync::mpsc::channel();
+        let mut ledger = ledger(&ConnectLedger::Directory(directory.clone()), 5);
+        ledger = ledger.on_warning(move |warning| to.send(warning).unwrap());
+        let path = ledger.file.as_ref().unwrap().path();
+        std::fs::create_dir_all(&directory).unwrap();
+        std::fs::write(&path, "nonsense\n").unwrap();
+        assert!(ledger.try_acquire(NOW).is_err(), "it counts as used up");
+        let warnings: Vec<_> = warnings.try_iter().collect();
+        assert!(matches!(&warnings[..], [LedgerWarning::StartedOver { path: of, .. }] if *of == path), "{warnings:?}");
+        std::fs::remove_dir_all(directory).unwrap();
     }
 }

@@ -93,7 +93,7 @@ impl Record {
 }
 
 /// This is not a record, or not a whole one.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Unreadable;
 
 impl fmt::Display for Unreadable {
