@@ -9,11 +9,11 @@ use std::time::Duration;
 use super::Engine;
 use crate::config::{Backoff, ConnectLedger, Endpoint, FormatChoice, KeepAlive, Limits, Pacing, Timeouts, Wait};
 use crate::error::{Error, Result};
-use crate::model::{Interval, Market};
+use crate::model::{Interval, Market, Nanos};
 #[cfg(feature = "rest")]
 use crate::net::RestMarkets;
 use crate::net::{MarketSource, Resolve, SystemResolver, TlsConfig, is_available};
-use crate::plan::{self, IntoMarkets, PlanConfig, Subscription, Universe};
+use crate::plan::{self, IntoMarkets, PlanConfig, Planner, Subscription, Universe};
 use crate::pool::DataPool;
 
 /// A stream that nobody wants is not carried longer than this.
@@ -316,8 +316,10 @@ impl Builder {
     /// Checks everything, then starts the engine.
     ///
     /// # Errors
-    /// [`Error::Configuration`] names every problem; nothing was started. [`Error::Start`] if the system refused a
-    /// thread or an event queue; what had been started was stopped again.
+    /// [`Error::Configuration`] names every problem, in the settings and in what is subscribed to from the start: markets
+    /// that are none, patterns where nobody says which markets exist, more streams than the connections may carry. Nothing
+    /// was started. [`Error::Start`] if the system refused a thread or an event queue; what had been started was stopped
+    /// again.
     pub fn start(mut self) -> Result<Engine> {
         let tls = self.checked_tls();
         self.check_settings();
@@ -330,11 +332,20 @@ impl Builder {
         Engine::start(self.settings, tls, self.subscription, self.source)
     }
 
+    /// Asks a planner of its own what the engine's will be asked.
     fn check_subscription(&mut self) {
-        if let Some(Err(invalid)) = self.subscription.clone().map(|asked| asked.check(self.settings.endpoint.dialect()))
-        {
-            self.problems.push(format!("subscription: {invalid}"));
-        }
+        let Some(subscription) = self.subscription.clone() else { return };
+        let problem = match subscription.check(self.settings.endpoint.dialect()) {
+            Err(invalid) => Some(invalid.to_string()),
+            // How many streams there may be is not known then, and is not the first thing to mend.
+            Ok(_) if !self.settings.has_connections() => None,
+            Ok(checked) => {
+                let mut planner = Planner::new(self.settings.plan(self.source.is_some()));
+                planner.set_universe(Nanos::default(), self.settings.universe.clone());
+                planner.add(Nanos::default(), None, checked).err().map(|refused| Error::from(refused).to_string())
+            }
+        };
+        self.problems.extend(problem.map(|problem| format!("subscription: {problem}")));
     }
 
     fn checked_tls(&mut self) -> Option<TlsConfig> {
