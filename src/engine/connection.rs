@@ -40,8 +40,8 @@ pub(super) struct Letters {
     pub rings: Vec<AnyRing>,
     /// Feeds that somebody reads: one that ends before the thread has seen it is taken out again.
     feeds: Vec<NewFeed>,
-    /// What holders want besides, because markets were listed: one for each list and feed of a pattern.
-    pub more: Vec<(DemandId, Vec<Want>)>,
+    /// What holders want besides, because markets were listed: of each stream the newest.
+    more: Vec<(DemandId, Vec<Want>)>,
     /// Feeds that the thread has and nobody reads any more.
     left: Vec<DemandId>,
     pub stop: bool,
@@ -58,6 +58,17 @@ impl Letters {
     /// Somebody reads a feed.
     pub fn open(&mut self, feed: NewFeed) {
         self.feeds.push(feed);
+    }
+
+    /// A holder, which may read a feed, wants these streams besides: sorted, each once.
+    pub fn extend(&mut self, id: DemandId, wants: Vec<Want>) {
+        match self.more.iter_mut().find(|(holder, _)| *holder == id) {
+            None => self.more.push((id, wants)),
+            Some((_, waiting)) => {
+                waiting.retain(|old| wants.binary_search_by_key(&old.key, |want| want.key).is_err());
+                waiting.extend(wants);
+            }
+        }
     }
 
     /// Nobody reads a feed any more. Gives it back if the thread has not seen it yet.
@@ -299,11 +310,28 @@ mod tests {
             let feed = new_feed(&mut planner, &sockets);
             let id = feed.id;
             mailbox.leave(|letters| letters.open(feed));
-            mailbox.leave(|letters| letters.more.push((id, Vec::new())));
+            mailbox.leave(|letters| letters.extend(id, Vec::new()));
             assert!(mailbox.leave(|letters| letters.end(id)).is_some(), "given back");
         }
         assert!(mailbox.leave(|letters| letters.end(seen)).is_none());
         let letters = mailbox.take();
         assert_eq!((letters.feeds.len(), letters.more.len(), letters.left), (0, 0, vec![seen]));
+    }
+
+    /// Each list of markets left another copy of what it changed.
+    #[test]
+    fn of_streams_that_are_listed_again_and_again_the_newest_wants_wait() {
+        let mut planner = Planner::new(Builder::default().settings.plan(false));
+        let id = new_feed(&mut planner, &Arc::new(Sockets::new(ConnectionId(0)))).id;
+        let wants = |codes: &[&str]| ticker(codes).check(&UPBIT).unwrap().wants;
+        let mut letters = Letters::default();
+        for _ in 0..100 {
+            letters.extend(id, wants(&["KRW-BTC", "KRW-ETH"]));
+            letters.extend(id, wants(&["KRW-ETH", "KRW-XRP"]));
+        }
+        let changes = ticker(["KRW-ETH"]).only_realtime().check(&UPBIT).unwrap().wants;
+        letters.extend(id, changes.clone());
+        let [(_, waiting)] = &letters.more[..] else { panic!("{} entries", letters.more.len()) };
+        assert_eq!(waiting[..], [wants(&["KRW-BTC", "KRW-XRP"]), changes].concat());
     }
 }

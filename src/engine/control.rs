@@ -219,7 +219,7 @@ impl Control {
         self.open_streams(&mut state, relisted.new);
         for (id, more) in relisted.more {
             for (line, wants) in self.lines.iter().zip(self.shares(&state.planner, &more)) {
-                line.mailbox.leave(|letters| letters.more.push((id, wants)));
+                line.mailbox.leave(|letters| letters.extend(id, wants));
                 line.remote.wake();
             }
         }

@@ -170,13 +170,7 @@ impl Note {
             Self::NotPinned(connection, core) => {
                 tracing::warn!(%connection, "the system refused to pin this connection's thread to core {core}");
             }
-            Self::Ledger(LedgerWarning::StartedOver { path, why }) => {
-                tracing::warn!(path = %path.display(), "the connect ledger is started anew: {why}");
-            }
-            Self::Ledger(LedgerWarning::Unusable { path, why }) => {
-                let path = path.display();
-                tracing::warn!(%path, "connects are counted for this process alone, not with others: {why}");
-            }
+            Self::Ledger(LedgerWarning { path, text }) => tracing::warn!(path = %path.display(), "{text}"),
             Self::Format(new) => new.write(),
             Self::Overdue(names) => names.iter().for_each(|name| {
                 tracing::warn!("client \"{}\" did not renew its lease in time", name.escape_debug());

@@ -7,6 +7,12 @@ use std::sync::{Mutex, PoisonError};
 use super::open_feeds::OpenFeed;
 use crate::model::{Epoch, Nanos, StreamKey};
 
+/// Reports of one connection that are kept one by one. So many are there only if the control thread gets no turn for long.
+const PENDING_MAX: usize = 64;
+
+/// The revision of a wish that nobody remembers: no wish has it.
+const FORGOTTEN: u64 = 0;
+
 /// Something that the planner has to know.
 #[derive(Debug, PartialEq)]
 pub(super) enum Report {
@@ -29,13 +35,13 @@ pub(super) enum Report {
 #[derive(Default)]
 pub(super) struct Reports(Mutex<Pending>);
 
-/// What waits. Bounded whatever the exchange does, should the control thread not come for long: see [`Pending::add`]. Of
-/// feeds that ended there are no more than had been opened.
+/// What waits. Bounded, should the control thread not come for long: see [`Pending::add`]. Of feeds that ended there are
+/// no more than had been opened.
 #[derive(Default)]
 pub(super) struct Pending {
     /// In order.
     pub reports: Vec<Report>,
-    /// Requests on sockets that are gone, which are not in `reports` any more.
+    /// Requests that are not in `reports` any more.
     pub earlier_requests: u64,
     /// What is left of feeds that nobody reads, to be freed where nobody waits for it.
     pub left: Vec<OpenFeed>,
@@ -62,13 +68,12 @@ impl Reports {
 
 impl Pending {
     /// Keeps what still matters: nothing of a socket that is gone but how many requests it took, and of two lists in a row
-    /// the newer. Each request on one socket is of another wish, and new wishes come from the control thread, at most one
-    /// for each time it takes what is here. So there are a handful.
+    /// the newer. If there are too many all the same, the older half becomes the request of a wish that nobody remembers:
+    /// the planner then takes no stream for running before the requests that follow.
     fn add(&mut self, report: Report) {
         match (&report, self.reports.last_mut()) {
             (Report::Opened(_) | Report::Lost, _) => {
-                let requests = self.reports.iter().filter(|old| matches!(old, Report::Requested { .. })).count();
-                self.earlier_requests += requests as u64;
+                self.earlier_requests += requests(&self.reports);
                 self.reports.clear();
             }
             (Report::Listed(_), Some(last @ Report::Listed(_))) => {
@@ -78,7 +83,29 @@ impl Pending {
             _ => {}
         }
         self.reports.push(report);
+        if self.reports.len() > PENDING_MAX {
+            self.fold();
+        }
     }
+
+    #[cold]
+    fn fold(&mut self) {
+        // The socket stays: only the first report can be of one.
+        let older = usize::from(matches!(self.reports[0], Report::Opened(_) | Report::Lost))..PENDING_MAX / 2;
+        let at = self.reports[older.clone()].iter().rev().find_map(|report| match report {
+            Report::Requested { at, .. } => Some(*at),
+            _ => None,
+        });
+        self.earlier_requests += requests(&self.reports[older.clone()]);
+        let forgotten = at.map(|at| Report::Requested { at, revision: FORGOTTEN });
+        // It counts as one when it is applied.
+        self.earlier_requests -= u64::from(forgotten.is_some());
+        self.reports.splice(older, forgotten);
+    }
+}
+
+fn requests(reports: &[Report]) -> u64 {
+    reports.iter().filter(|report| matches!(report, Report::Requested { .. })).count() as u64
 }
 
 #[cfg(test)]
@@ -116,5 +143,22 @@ mod tests {
         let pending = reports.take();
         assert_eq!(pending.reports, [Report::Opened(Epoch(1001)), requested(7)]);
         assert_eq!(pending.earlier_requests, 1000, "each is counted all the same");
+    }
+
+    /// The same on one socket, with wishes that never stop changing.
+    #[test]
+    fn of_too_many_requests_the_older_ones_are_counted_and_forgotten() {
+        let reports = Reports::default();
+        reports.add(Report::Opened(Epoch(1)));
+        for revision in 1..=1000 {
+            reports.add(requested(revision));
+            reports.add(Report::Listed(BTreeSet::new()));
+        }
+        let Pending { reports, earlier_requests, .. } = reports.take();
+        assert!(reports.len() <= PENDING_MAX);
+        assert_eq!(reports[0], Report::Opened(Epoch(1)));
+        assert!(matches!(reports[1], Report::Requested { revision: FORGOTTEN, .. }), "{:?}", reports[1]);
+        assert_eq!(reports[reports.len() - 2], requested(1000));
+        assert_eq!(requests(&reports) + earlier_requests, 1000);
     }
 }

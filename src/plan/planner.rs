@@ -358,7 +358,7 @@ impl Planner {
         self.lines[connection].requested(at, revision);
     }
 
-    /// So many requests more were sent on sockets that are gone; nothing else of them matters any more.
+    /// So many requests more were sent, of which nothing else matters any more.
     pub fn count_requests(&mut self, requests: u64) {
         self.requests += requests;
     }

@@ -45,21 +45,11 @@ struct Shared {
 
 /// The file that processes share is not as it should be. Connects go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LedgerWarning {
-    /// It cannot be used: connects are counted for this process alone. Given once in a process.
-    Unusable {
-        /// Where it should be.
-        path: PathBuf,
-        /// What the system says.
-        why: String,
-    },
-    /// It could not be read. It was written anew and counts as used up.
-    StartedOver {
-        /// Where it is.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
+pub struct LedgerWarning {
+    /// Where it is, or should be.
+    pub path: PathBuf,
+    /// What is wrong with it, and what follows from that.
+    pub text: String,
 }
 
 /// Takes warnings.
@@ -121,18 +111,22 @@ impl DialLedger {
         let file = self.file.as_ref()?;
         let answer = file.change(since_boot, change);
         if let Some(unreadable) = file.take_unreadable() {
-            (self.warn)(LedgerWarning::StartedOver { path: file.path(), why: unreadable.to_string() });
+            self.warn(file, format!("the connect ledger is started anew: {unreadable}"));
         }
         match answer {
             Ok(answer) => Some(answer),
             Err(Trouble::Busy) => Some(Err(BUSY)),
             Err(Trouble::Io(error)) => {
                 if !std::mem::replace(&mut shared.warned, true) {
-                    (self.warn)(LedgerWarning::Unusable { path: file.path(), why: error.to_string() });
+                    self.warn(file, format!("connects are counted for this process alone, not with others: {error}"));
                 }
                 None
             }
         }
+    }
+
+    fn warn(&self, file: &LedgerFile, text: String) {
+        (self.warn)(LedgerWarning { path: file.path(), text });
     }
 }
 
@@ -214,7 +208,8 @@ mod tests {
         let granted = ledgers.iter_mut().filter_map(|l| l.try_acquire(NOW).ok()).count();
         assert_eq!(granted, 5);
         let warnings: Vec<_> = warnings.try_iter().collect();
-        assert!(matches!(&warnings[..], [LedgerWarning::Unusable { .. }]), "{warnings:?}");
+        let [warning] = &warnings[..] else { panic!("{warnings:?}") };
+        assert!(warning.text.starts_with("connects are counted for this process alone"), "{warning:?}");
     }
 
     #[test]
@@ -228,7 +223,8 @@ mod tests {
         std::fs::write(&path, "nonsense\n").unwrap();
         assert!(ledger.try_acquire(NOW).is_err(), "it counts as used up");
         let warnings: Vec<_> = warnings.try_iter().collect();
-        assert!(matches!(&warnings[..], [LedgerWarning::StartedOver { path: of, .. }] if *of == path), "{warnings:?}");
+        let [warning] = &warnings[..] else { panic!("{warnings:?}") };
+        assert!(warning.path == path && warning.text.starts_with("the connect ledger is started anew"), "{warning:?}");
         std::fs::remove_dir_all(directory).unwrap();
     }
 }
