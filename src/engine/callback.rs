@@ -58,14 +58,19 @@ impl<'a> CallbackBuilder<'a> {
         self
     }
 
-    /// Calls it on the threads of `dispatcher`, which it shares with others. Default: on a thread of its own.
+    /// Calls it on the threads of `dispatcher`, which it shares with others. While as many of them block as there are
+    /// threads, the others wait. Default: on a thread of its own.
     pub fn on(mut self, dispatcher: &'a Dispatcher) -> Self {
         self.dispatcher = Some(dispatcher);
         self
     }
 
-    /// From now on `call` is given each item of a feed of these streams, one after the other. It may block: that fills
-    /// its own feed and nothing else. It may panic: that is a failure like any other.
+    /// From now on `call` is given each item of a feed of these streams, one after the other.
+    ///
+    /// It may block. On a thread of its own that fills its own feed and nothing else; on a [`Dispatcher`] it also takes one
+    /// of the threads, so the callbacks that share it go on as long as there is another thread. It may panic: that is a
+    /// failure like any other, if the program is built with `panic = "unwind"` (the default). The program's panic hook runs
+    /// first, on the callback's thread.
     ///
     /// # Errors
     /// As [`Engine::feed`](super::Engine::feed); [`Error::NameTaken`]; [`Error::Start`] if the system refused a thread.
