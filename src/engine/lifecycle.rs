@@ -1,5 +1,5 @@
-//! Reports about connections, for whoever watches. Handed over by the connection's own thread, so that a report is there
-//! before the data that follows it; never by waiting.
+//! Reports about connections, for whoever watches. The connection's own thread hands them over, without waiting, so that a
+//! report is there before anything that is received later.
 
 use std::sync::atomic::{
     AtomicBool,
@@ -27,7 +27,8 @@ pub struct LifecycleEvent {
 /// What happens to the engine's connections from now on. Of each connection, 1024 reports wait; a watcher that reads too
 /// slowly loses those that come then and is told how many. It slows nobody.
 ///
-/// Reports of one connection come in order, and each before the data that follows it.
+/// Reports of one connection come in order. Each is there before the connection reads its socket again, so before any data
+/// but what was read together with its cause.
 pub struct Lifecycle {
     reports: Reader<LifecycleEvent>,
 }

@@ -1,4 +1,4 @@
-//! Lock-free parts, none of which needs unsafe code.
+//! Lock-free parts, none of which needs unsafe code. One end of one of them has a lock: readers of `lossy` take turns.
 
 pub mod broadcast;
 pub mod dirty;
