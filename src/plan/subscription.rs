@@ -145,6 +145,8 @@ pub enum InvalidOption {
     NotInKrw(String),
     /// This exchange has no grouped books, and ends the connection of who asks.
     NoSteps,
+    /// Books grouped by this step are those that are not grouped: the exchange makes no difference.
+    PlainStep(Grouping),
     /// This exchange has no such data, and ends the connection of who asks.
     NoSuchType(DataType),
 }
@@ -157,6 +159,12 @@ impl fmt::Display for InvalidOption {
             Self::Step(step) => write!(f, "a step of {step}: ask for a positive amount of KRW with at most 8 decimals"),
             Self::NotInKrw(markets) => write!(f, "{markets}: only KRW markets have grouped order books"),
             Self::NoSteps => f.write_str("this exchange has no grouped order books"),
+            Self::PlainStep(step) => {
+                write!(
+                    f,
+                    "a step of {step}: on this exchange that is the order book as it is; ask for it without a step"
+                )
+            }
             Self::NoSuchType(data_type) => write!(f, "this exchange has no {data_type}"),
         }
     }
@@ -374,6 +382,9 @@ impl Wanted {
         match (self.data_type, self.levels) {
             (DataType::Candle(_), _) if !dialect.has_candles => Some(InvalidOption::NoSuchType(self.data_type)),
             (DataType::GroupedOrderbook(_), _) if !dialect.has_levels => Some(InvalidOption::NoSteps),
+            (DataType::GroupedOrderbook(step), _) if step.to_krw() == f64::from(dialect.level_default) => {
+                Some(InvalidOption::PlainStep(step))
+            }
             (DataType::GroupedOrderbook(_), _) if !in_krw => Some(InvalidOption::NotInKrw(self.target.to_string())),
             (_, Some(levels)) if !dialect.unit_counts.contains(&levels) => {
                 Some(InvalidOption::Levels { levels, known: dialect.unit_counts })
@@ -576,6 +587,10 @@ mod tests {
             orderbook("KRW-BTC").grouped(10.0).check(&UPBIT_INDONESIA).unwrap_err().options,
             [InvalidOption::NoSteps]
         );
+        let step = |krw, dialect| orderbook("KRW-BTC").grouped(krw).check(dialect).map_err(|refused| refused.options);
+        let plain = InvalidOption::PlainStep(Grouping::krw(1.0).unwrap());
+        assert_eq!(step(1.0, &BITHUMB).unwrap_err(), [plain]);
+        assert!(step(10.0, &BITHUMB).is_ok() && step(1.0, &UPBIT).is_ok());
         let depth = |levels: u8, dialect| orderbook("KRW-BTC").levels(levels).check(dialect).map(|c| c.wants[0].depth);
         assert_eq!((depth(30, &UPBIT), depth(15, &BITHUMB)), (Ok(Depth::ALL), Ok(Depth::ALL)));
         assert_eq!((depth(15, &UPBIT), depth(3, &BITHUMB)), (Ok(Depth::levels(15)), Ok(Depth::levels(3))));
