@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{PATIENCE, builder, eventually};
+use common::{PATIENCE, Record, builder, eventually, finish};
+use hoga::config::Limits;
 use hoga::engine::FeedItem;
 use hoga::error::Error;
 use hoga::model::{Market, StreamType};
@@ -94,6 +95,106 @@ fn a_source_is_asked_again_and_again_and_its_failure_changes_nothing() {
     });
     let report = engine.shutdown(PATIENCE);
     assert_eq!(report.joined, ["hoga-control", "hoga-conn-0", "hoga-markets"]);
+}
+
+/// Looks until the exchange has sent some of one market, and readers have been given some of another and none of that one.
+#[track_caller]
+fn eventually_only(stays: Market, gone: Market, record: &Record, mut given: impl FnMut() -> Vec<Market>) {
+    let sent = || record.sent(record.connections()[0], |message| message.stream.ends_with(gone.as_str())).len();
+    eventually("nothing of the market that is gone, and some of the other", || {
+        let (before, mut of_both) = (sent(), [0, 0]);
+        eventually("some of both was sent", || {
+            for market in given() {
+                of_both[0] += usize::from(market == stays);
+                of_both[1] += usize::from(market == gone);
+            }
+            of_both[0] > 10 && sent() > before + 10
+        });
+        of_both[1] == 0
+    });
+}
+
+fn markets_of<T: FeedItem + Into<Event>>(feed: &mut Feed<T>) -> Vec<Market> {
+    let market =
+        |item| if let Item::Data(update) = item { Some(Into::<Event>::into(update.value).key().market) } else { None };
+    feed.filter_map(market).collect()
+}
+
+/// The feed was given what somebody else, or its own grace period, kept on the wire.
+#[test]
+fn a_feed_of_a_pattern_is_given_nothing_of_a_market_that_is_gone_until_it_is_back() {
+    let policies =
+        [Overflow::DROP_NEWEST, Overflow::DropOldest, Overflow::Conflate, Overflow::Throttle(Duration::from_millis(1))];
+    for (overflow, is_held) in policies.into_iter().flat_map(|overflow| [(overflow, true), (overflow, false)]) {
+        let (server, record) = common::exchange(50.0, 12);
+        let all = markets(&server);
+        let [stays, gone] = [all[0], all[1]];
+        let engine = builder(&server).grace(PATIENCE).universe([stays, gone]).start().unwrap();
+        let mut feed = engine.feed(ticker("*").and(orderbook("*")), overflow).unwrap();
+        let _held = is_held.then(|| engine.subscribe(ticker(gone).and(orderbook(gone))).unwrap());
+        feed.subscribed().wait_confirmed(PATIENCE).unwrap();
+        eventually("it is given both", || markets_of(&mut feed).contains(&gone));
+
+        engine.set_universe([stays]);
+        eventually_only(stays, gone, &record, || markets_of(&mut feed));
+        engine.set_universe([stays, gone]);
+        let mut events = Vec::new();
+        eventually("the market is back", || {
+            events.extend(of_market(&mut feed, gone));
+            events.len() > 10
+        });
+        if overflow == Overflow::DROP_NEWEST {
+            assert_eq!(events[0].stream_type(), StreamType::Snapshot, "it begins with its state");
+        }
+        engine.set_universe([stays]);
+        eventually_only(stays, gone, &record, || markets_of(&mut feed));
+        let counts = feed.counts();
+        let settled = counts.delivered + counts.dropped + counts.conflated + counts.filtered;
+        assert_eq!(counts.received, settled + counts.queued, "{overflow}: {counts:?}");
+        finish(engine, &server);
+    }
+}
+
+#[test]
+fn a_callback_of_a_pattern_is_given_nothing_of_a_market_that_is_gone() {
+    let (server, record) = common::exchange(50.0, 12);
+    let all = markets(&server);
+    let [stays, gone] = [all[0], all[1]];
+    let engine = builder(&server).universe([stays, gone]).start().unwrap();
+    let _held = engine.subscribe(ticker(gone)).unwrap();
+    let given = Arc::new(Mutex::new(Vec::new()));
+    let giving = given.clone();
+    let call = move |item: &Item<Ticker>| {
+        if let Item::Data(update) = item {
+            giving.lock().unwrap().push(update.value.market);
+        }
+    };
+    let _callback = engine.callback("seer").run(ticker("*"), Overflow::default(), call).unwrap();
+    eventually("it is given both", || given.lock().unwrap().contains(&gone));
+    engine.set_universe([stays]);
+    eventually_only(stays, gone, &record, || std::mem::take(&mut *given.lock().unwrap()));
+    finish(engine, &server);
+}
+
+/// It was asked for again only when another list came.
+#[test]
+fn a_listed_market_for_which_there_was_no_room_comes_as_soon_as_there_is() {
+    let server = exchange();
+    let all = markets(&server);
+    let limits = Limits { streams_per_connection: 3, ..Limits::default() };
+    let engine = builder(&server).limits(limits).universe(all[..2].iter().copied()).start().unwrap();
+    let mut feed = engine.feed(ticker("*"), Overflow::DROP_NEWEST).unwrap();
+    let other = engine.subscribe(trade(all[0])).unwrap();
+    engine.wait_ready(PATIENCE).unwrap();
+
+    engine.set_universe(all[..3].iter().copied());
+    assert_eq!(feed.subscribed().keys().len(), 2);
+    assert_eq!(engine.conflicts().len(), 1);
+    drop(other);
+    eventually("the feed brings it", || !of_market(&mut feed, all[2]).is_empty());
+    engine.wait_ready(PATIENCE).unwrap();
+    assert_eq!(feed.subscribed().keys().len(), 3);
+    finish(engine, &server);
 }
 
 /// The events of one market that wait in a feed.

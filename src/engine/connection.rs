@@ -18,7 +18,7 @@ use crate::model::{
     Trade,
 };
 use crate::net::Handler;
-use crate::plan::{DemandId, Want, Wish};
+use crate::plan::{Change, DemandId, Want, Wish};
 use crate::pool::Link;
 use crate::session::{Event, Session};
 use crate::wire::SubscriptionList;
@@ -34,8 +34,8 @@ pub(super) struct Letters {
     pub streams: Vec<AnyPublisher>,
     pub rings: Vec<AnyRing>,
     pub feeds: Vec<NewFeed>,
-    /// What holders want besides, because markets were listed.
-    pub more: Vec<(DemandId, Vec<Want>)>,
+    /// What holders want differently, because markets were listed or delisted.
+    pub changes: Vec<Change>,
     /// Feeds that nobody reads any more.
     pub left: Vec<DemandId>,
     pub stop: bool,
@@ -114,8 +114,8 @@ impl Handler for Connection {
         for feed in letters.feeds {
             self.router.add_feed(feed);
         }
-        for (id, wants) in letters.more {
-            self.router.extend_feed(id, &wants);
+        for change in letters.changes {
+            self.router.change_feed(&change);
         }
         for id in letters.left {
             if let Some(feed) = self.router.remove_feed(id) {

@@ -17,7 +17,9 @@ use crate::error::{Error, Result};
 use crate::feed::{Account, Overflow, Sockets};
 use crate::model::{Clock, DataType, Epoch, Format, Nanos, StreamKey};
 use crate::net::{Remote, SystemClock};
-use crate::plan::{Checked, ClientId, DemandId, Dialect, Orders, Planner, Pulse, Refused, Universe, Want};
+use crate::plan::{
+    Change, Checked, ClientId, DemandId, Dialect, Orders, Planner, Pulse, Refused, Relisted, Universe, Want,
+};
 use crate::pool::{DataPool, Link};
 use crate::session::{FormatReason, FormatSelector};
 
@@ -153,7 +155,8 @@ impl Control {
         data_types: &[DataType],
         may_grow: bool,
     ) {
-        let shares = self.shares(&state.planner, state.planner.held(id));
+        let held = state.planner.held(id).iter().copied();
+        let shares = self.shares(&state.planner, held, |want: &Want| want.key);
         // A writing end for each connection that carries some of it, or may when markets are listed.
         let shares = shares.into_iter().enumerate().filter(|(_, wants)| may_grow || !wants.is_empty());
         let (lines, shares): (Vec<_>, Vec<_>) = shares.unzip();
@@ -229,15 +232,23 @@ impl Control {
             return;
         }
         let relisted = state.planner.set_universe(self.clock.now(), universe);
-        self.open_streams(&mut state, relisted.new);
-        for (id, more) in relisted.more {
-            for (line, wants) in self.lines.iter().zip(self.shares(&state.planner, &more)) {
-                line.mailbox.leave(|letters| letters.more.push((id, wants)));
+        self.relist(&mut state, relisted);
+        drop(state);
+        self.wake();
+    }
+
+    /// Opens the streams that patterns mean now, and tells the feeds that read them.
+    fn relist(&self, state: &mut ControlState, relisted: Relisted) {
+        let Relisted { new, changes } = relisted;
+        self.open_streams(state, new);
+        for Change { id, more, less } in changes {
+            let more = self.shares(&state.planner, more, |want| want.key);
+            let less = self.shares(&state.planner, less, |key| *key);
+            for (line, (more, less)) in self.lines.iter().zip(more.into_iter().zip(less)) {
+                line.mailbox.leave(|letters| letters.changes.push(Change { id, more, less }));
                 line.remote.wake();
             }
         }
-        drop(state);
-        self.wake();
     }
 
     /// Gives new streams a publisher on the thread that carries them.
@@ -252,11 +263,16 @@ impl Control {
         }
     }
 
-    /// These streams by the connection that carries them.
-    fn shares(&self, planner: &Planner, wants: &[Want]) -> Vec<Vec<Want>> {
+    /// These by the connection that carries their streams.
+    fn shares<T: Clone>(
+        &self,
+        planner: &Planner,
+        all: impl IntoIterator<Item = T>,
+        key: impl Fn(&T) -> StreamKey,
+    ) -> Vec<Vec<T>> {
         let mut shares = vec![Vec::new(); self.lines.len()];
-        for want in wants {
-            shares[planner.home(want.key)].push(*want);
+        for one in all {
+            shares[planner.home(key(&one))].push(one);
         }
         shares
     }
@@ -386,9 +402,9 @@ impl Control {
         }
         let now = self.clock.now();
         let (formats, next_choice) = self.choose_formats(&mut state, now);
-        let orders = state.planner.poll(now, |key| self.pool.heard(key));
+        let mut orders = state.planner.poll(now, |key| self.pool.heard(key));
         // Under the lock: a stream that is wanted again at this moment is marked after this, not before.
-        self.carry_out(&orders);
+        self.carry_out(&mut state, &mut orders);
         if !orders.reaped.is_empty() {
             self.end_released_feeds(&mut state);
         }
@@ -400,10 +416,11 @@ impl Control {
         next
     }
 
-    fn carry_out(&self, orders: &Orders) {
+    fn carry_out(&self, state: &mut ControlState, orders: &mut Orders) {
         for key in &orders.expired {
             self.pool.set_subscribed(*key, false);
         }
+        self.relist(state, std::mem::take(&mut orders.relisted));
         for (line, wish) in &orders.carry {
             self.lines[*line].mailbox.leave(|letters| letters.wish = Some(wish.clone()));
             self.lines[*line].remote.wake();

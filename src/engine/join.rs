@@ -31,6 +31,7 @@ pub(super) fn join<T: Routed>(
         // A market may be listed again, or be wanted in another way: it starts anew, with a snapshot. But a reader of
         // the shared ring still has its place there, and will see what came before.
         let follows = is_known && route.followers().contains(&place);
+        let was_paused = open.paused.remove(&want.key);
         let before = is_known.then(|| route.take_reader(place)).flatten();
         if is_known {
             route.leave(place);
@@ -39,7 +40,9 @@ pub(super) fn join<T: Routed>(
         match overflow.of(want.key.data_type) {
             Overflow::DropNewest { .. } => joining.queue(route, filter),
             // One value for each socket: the ring is for those who read all that comes.
-            Overflow::DropOldest if !filter.is_of_snapshots() => joining.follow(route, filter, rings, follows),
+            Overflow::DropOldest if !filter.is_of_snapshots() => {
+                joining.follow(route, filter, rings, follows, was_paused);
+            }
             _ => joining.conflate(route, want.key, filter, before.map(|reader| reader.keep)),
         }
     }
@@ -50,6 +53,33 @@ pub(super) fn join<T: Routed>(
     };
     changed.into_iter().for_each(|mark| feeds.mark(place, mark));
     queued.iter().for_each(|state| feeds.push(place, state));
+}
+
+/// A feed does not want those of `keys` any more that are of this type. It keeps what it has for them, because it may want
+/// them again. What it has not read of them by now may still be delivered; in a shared ring it is passed over.
+pub(super) fn pause<T: Routed>(
+    table: &mut Table,
+    feeds: &mut OpenFeeds,
+    rings: &mut Rings,
+    place: usize,
+    keys: &[StreamKey],
+) {
+    let sleepers = feeds.sleepers.clone();
+    let Some(open) = feeds.get(place) else { return };
+    let mut joining = Joining::<T> { place, ..Joining::default() };
+    for key in keys.iter().filter(|key| T::comes_as(key.data_type) && open.keys.contains(key)) {
+        let Some(route) = route::<T>(table, *key) else { continue };
+        open.paused.insert(*key);
+        if route.followers().contains(&place) {
+            route.leave(place);
+            joining.follow(route, Filter::nothing(), rings, true, false);
+        }
+        route.pause_reader(place);
+    }
+    match &mut open.writer {
+        AnyFeed::Event(writer) => drop(joining.finish::<Event>(table, writer, rings, &sleepers)),
+        typed => drop(T::typed(typed).map(|writer| joining.finish::<T>(table, writer, rings, &sleepers))),
+    }
 }
 
 fn filter(mode: Mode) -> Filter {
@@ -104,8 +134,9 @@ impl<T: Routed> Joining<T> {
         route.add_reader(Reader { feed: self.place, filter, keep: Keep::Queue });
     }
 
-    fn follow(&mut self, route: &mut Route<T>, mut filter: Filter, rings: &mut Rings, again: bool) {
-        if !again {
+    /// `again`: it did so before; `was_paused`: but was not given anything meanwhile.
+    fn follow(&mut self, route: &mut Route<T>, mut filter: Filter, rings: &mut Rings, again: bool, was_paused: bool) {
+        if !again || was_paused {
             self.states.extend(state(route, &mut filter));
         }
         if let Some(ring) = T::ring(rings) {

@@ -178,6 +178,8 @@ pub(super) struct OpenFeed {
     pub writer: AnyFeed,
     /// The streams that know of it.
     pub keys: BTreeSet<StreamKey>,
+    /// Those of them that it does not want any more.
+    pub paused: BTreeSet<StreamKey>,
     /// The batch in which it was last woken from a shared ring.
     woken_in: u64,
 }
@@ -217,7 +219,7 @@ impl OpenFeeds {
             self.places.push(None);
             self.places.len() - 1
         });
-        self.places[place] = Some(OpenFeed { id, writer, keys: BTreeSet::new(), woken_in: 0 });
+        self.places[place] = Some(OpenFeed { id, writer, keys: BTreeSet::new(), paused: BTreeSet::new(), woken_in: 0 });
         self.by_id.insert(id, place);
         self.unflushed.reserve(self.places.len().saturating_sub(self.unflushed.len()));
         place

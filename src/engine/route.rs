@@ -54,6 +54,13 @@ impl<T: Value> Route<T> {
         Some(self.readers.swap_remove(place))
     }
 
+    /// A feed keeps its place and is given nothing.
+    pub fn pause_reader(&mut self, feed: usize) {
+        for reader in self.readers.iter_mut().filter(|reader| reader.feed == feed) {
+            reader.filter = Filter::nothing();
+        }
+    }
+
     pub fn add_reader(&mut self, reader: Reader<T>) {
         self.readers.push(reader);
     }

@@ -8,12 +8,12 @@ use foldhash::fast::FixedState;
 
 use super::attribution::AttributionWriter;
 use super::connection::NewFeed;
-use super::join::join;
+use super::join::{join, pause};
 use super::open_feeds::{AnyRing, OpenFeed, OpenFeeds, Rings, Routed};
 use super::route::{Route, Routes};
 use crate::model::{Candle, Clock, DataType, Market, Orderbook, Receipt, Sink, StreamKey, StreamType, Ticker, Trade};
 use crate::net::SystemClock;
-use crate::plan::{DemandId, Dialect, StreamSet, Want};
+use crate::plan::{Change, DemandId, Dialect, StreamSet, Want};
 use crate::pool::Publisher;
 use crate::sync::sleepers::Sleepers;
 
@@ -104,11 +104,14 @@ impl Router {
         self.join(place, &wants);
     }
 
-    /// A feed, if there is one of that name, reads more streams.
-    pub fn extend_feed(&mut self, id: DemandId, wants: &[Want]) {
-        if let Some(place) = self.feeds.place(id) {
-            self.join(place, wants);
-        }
+    /// A feed, if the holder has one, reads other streams.
+    pub fn change_feed(&mut self, Change { id, more, less }: &Change) {
+        let Some(place) = self.feeds.place(*id) else { return };
+        pause::<Ticker>(&mut self.table, &mut self.feeds, &mut self.rings, place, less);
+        pause::<Trade>(&mut self.table, &mut self.feeds, &mut self.rings, place, less);
+        pause::<Orderbook>(&mut self.table, &mut self.feeds, &mut self.rings, place, less);
+        pause::<Candle>(&mut self.table, &mut self.feeds, &mut self.rings, place, less);
+        self.join(place, more);
     }
 
     /// Nobody reads a feed any more. Gives what is left of it: freeing its memory may take a while.

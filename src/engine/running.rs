@@ -220,7 +220,10 @@ impl Engine {
     }
 
     /// These markets exist now. Streams that were asked for by patterns come and go with them; streams of markets that
-    /// stay are not touched.
+    /// stay are not touched. A feed of a pattern is given nothing that comes of a market after it is gone, also if somebody
+    /// else wants it or its grace lasts; of what came before and was not read, some may still be delivered.
+    ///
+    /// New streams for which the connections have no room are added as soon as they have; see [`conflicts`](Self::conflicts).
     pub fn set_universe(&self, markets: impl IntoIterator<Item = Market>) {
         self.control.set_universe(markets.into_iter().collect());
     }

@@ -17,6 +17,11 @@ impl Filter {
         Self { snapshots, changes, snapshot_of: Epoch::default() }
     }
 
+    /// Of a stream that the reader does not want any more, and may want again.
+    pub fn nothing() -> Self {
+        Self::new(false, false)
+    }
+
     /// The reader asked for this. It gets one snapshot of each socket: another was sent for somebody else's sake, and is
     /// none of its business.
     #[inline]
