@@ -166,7 +166,7 @@ impl Builder {
     }
 
     /// How long a stream stays on the wire after the last who wanted it has left, so that asking again costs nothing.
-    /// Default: 5 s. It stays live for that long.
+    /// Default: 5 s. It stays live for that long, and until the request without it is sent.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.settings.grace = grace;
         self

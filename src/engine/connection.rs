@@ -18,7 +18,7 @@ use crate::model::{
     Trade,
 };
 use crate::net::Handler;
-use crate::plan::{Change, DemandId, Want, Wish};
+use crate::plan::{Change, DemandId, StreamSet, Want, Wish};
 use crate::pool::Link;
 use crate::session::{Event, Session};
 use crate::wire::SubscriptionList;
@@ -67,6 +67,8 @@ pub(super) struct Connection {
     pub sockets: Arc<Sockets>,
     pub mailbox: Arc<Mailbox>,
     pub status: Arc<SharedStatus>,
+    /// The streams of the newest wish.
+    pub wish: StreamSet,
     pub watchers: Arc<Watchers>,
     /// To the control thread.
     pub reports: Sender<(usize, Report)>,
@@ -123,7 +125,10 @@ impl Handler for Connection {
             }
         }
         if let Some(wish) = letters.wish {
-            self.router.set_wanted(&wish.streams);
+            // What it drops is published until the request without it goes out: until then it is on the wire, and who
+            // wants it again misses nothing.
+            self.router.add_wanted(&wish.streams);
+            self.wish = wish.streams.clone();
             session.set_wish(now, wish);
         }
         if letters.list {
@@ -158,6 +163,8 @@ impl Handler for Connection {
             Event::Requested { again: true, .. } => {}
             Event::Requested { at, revision, format, .. } => {
                 self.status.change(|s| s.format = Some(*format));
+                // Only ever the newest wish is sent.
+                self.router.set_wanted(&self.wish);
                 self.tell(Report::Requested { at: *at, revision: *revision });
             }
             Event::Subscriptions(list) => self.tell(Report::Listed(keys_of(list, self.router.plain_level()))),

@@ -18,7 +18,7 @@ use crate::feed::{Account, Overflow, Sockets};
 use crate::model::{Clock, DataType, Epoch, Format, Nanos, StreamKey};
 use crate::net::{Remote, SystemClock};
 use crate::plan::{
-    Change, Checked, ClientId, DemandId, Dialect, Orders, Planner, Pulse, Refused, Relisted, Universe, Want,
+    Change, Checked, ClientId, DemandId, Dialect, Orders, Planner, Pulse, Refused, Relisted, Universe, Want, Wish,
 };
 use crate::pool::{DataPool, Link};
 use crate::session::{FormatReason, FormatSelector};
@@ -137,6 +137,8 @@ impl Control {
         let (may_grow, data_types) = (!checked.patterns.is_empty(), checked.data_types());
         let admitted = state.planner.add(self.clock.now(), client, checked).map_err(refused)?;
         self.open_streams(&mut state, admitted.new);
+        // Before the feed's letter: what it joins must not leave the wire behind it.
+        self.carry(admitted.carry);
         if let Some(feed) = feed {
             // Under the lock: the streams are there before the feeds that read them.
             self.open_feed(&mut state, admitted.id, client, feed, &data_types, may_grow);
@@ -239,8 +241,9 @@ impl Control {
 
     /// Opens the streams that patterns mean now, and tells the feeds that read them.
     fn relist(&self, state: &mut ControlState, relisted: Relisted) {
-        let Relisted { new, changes } = relisted;
+        let Relisted { new, carry, changes } = relisted;
         self.open_streams(state, new);
+        self.carry(carry);
         for Change { id, more, less } in changes {
             let more = self.shares(&state.planner, more, |want| want.key);
             let less = self.shares(&state.planner, less, |key| *key);
@@ -248,6 +251,14 @@ impl Control {
                 line.mailbox.leave(|letters| letters.changes.push(Change { id, more, less }));
                 line.remote.wake();
             }
+        }
+    }
+
+    /// Tells connections what they shall carry.
+    fn carry(&self, wishes: Vec<(usize, Wish)>) {
+        for (line, wish) in wishes {
+            self.lines[line].mailbox.leave(|letters| letters.wish = Some(wish));
+            self.lines[line].remote.wake();
         }
     }
 
@@ -417,14 +428,14 @@ impl Control {
     }
 
     fn carry_out(&self, state: &mut ControlState, orders: &mut Orders) {
-        for key in &orders.expired {
+        for key in orders.expired.iter().chain(&orders.interrupted) {
             self.pool.set_subscribed(*key, false);
         }
-        self.relist(state, std::mem::take(&mut orders.relisted));
-        for (line, wish) in &orders.carry {
-            self.lines[*line].mailbox.leave(|letters| letters.wish = Some(wish.clone()));
-            self.lines[*line].remote.wake();
+        for key in &orders.interrupted {
+            self.pool.set_subscribed(*key, true);
         }
+        self.relist(state, std::mem::take(&mut orders.relisted));
+        self.carry(std::mem::take(&mut orders.carry));
         for line in &orders.list {
             self.lines[*line].mailbox.leave(|letters| letters.list = true);
             self.lines[*line].remote.wake();

@@ -2,9 +2,7 @@
 
 use super::open_feeds::{OpenFeeds, Routed};
 use crate::feed::{Broadcaster, Filter, Followable, Followed, Mark, Update};
-use crate::model::{
-    Candle, DataType, Grouping, Interval, Nanos, Orderbook, Receipt, Stamps, StreamKey, Ticker, Trade, Words,
-};
+use crate::model::{Candle, DataType, Grouping, Interval, Nanos, Orderbook, Receipt, Stamps, Ticker, Trade, Words};
 use crate::pool::{Publisher, Value, Verdict};
 use crate::sync::latest::{Version, Writer};
 
@@ -178,7 +176,6 @@ impl<T: Routed> Reader<T> {
 
 /// A route whose type of value does not matter.
 pub(super) trait AnyRoute {
-    fn key(&self) -> StreamKey;
     fn set_wanted(&mut self, wanted: bool);
     /// A feed does not read it any more.
     fn leave(&mut self, feed: usize);
@@ -189,10 +186,6 @@ pub(super) trait AnyRoute {
 }
 
 impl<T: Value> AnyRoute for Route<T> {
-    fn key(&self) -> StreamKey {
-        self.publisher.key()
-    }
-
     fn set_wanted(&mut self, wanted: bool) {
         self.wanted = wanted;
     }
@@ -234,15 +227,6 @@ impl Routes {
             DataType::Orderbook | DataType::GroupedOrderbook(_) => self.book(data_type).map(any),
             DataType::Candle(_) => self.candle(data_type).map(any),
         }
-    }
-
-    /// Every route of the market.
-    pub fn each(&mut self, mut visit: impl FnMut(&mut dyn AnyRoute)) {
-        self.ticker.as_deref_mut().into_iter().for_each(|route| visit(route));
-        self.trade.as_deref_mut().into_iter().for_each(|route| visit(route));
-        self.orderbook.as_deref_mut().into_iter().for_each(|route| visit(route));
-        self.grouped.iter_mut().for_each(|(_, route)| visit(route));
-        self.candles.iter_mut().for_each(|(_, route)| visit(route));
     }
 
     /// The book as it is, or grouped.

@@ -1,7 +1,7 @@
 //! From decoded message to readers: finds the stream's route, and keeps the routes as feeds come and go. Runs on the
 //! connection's thread, which alone owns the table: what changes it comes as letters, between two batches of frames.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
@@ -45,6 +45,8 @@ pub(super) struct Router {
     table: Table,
     /// How many streams the table has.
     streams: usize,
+    /// Those whose messages are published.
+    wanted: BTreeSet<StreamKey>,
     feeds: OpenFeeds,
     rings: Rings,
     unrouted: u64,
@@ -63,7 +65,8 @@ impl Router {
     ) -> Self {
         let plain_level = (dialect.level_default != 0).then(|| f64::from(dialect.level_default));
         let (table, feeds, rings) = (Table::default(), OpenFeeds::new(sleepers), Rings::default());
-        Self { clock, table, streams: 0, feeds, rings, unrouted: 0, attribution, plain_level }
+        let wanted = BTreeSet::new();
+        Self { clock, table, streams: 0, wanted, feeds, rings, unrouted: 0, attribution, plain_level }
     }
 
     /// Adds a stream that this connection may carry from now on.
@@ -91,10 +94,18 @@ impl Router {
         self.rings.add(ring);
     }
 
-    /// Says which streams are wanted.
+    /// These streams are wanted from now on, besides those that the socket carries.
+    pub fn add_wanted(&mut self, wanted: &StreamSet) {
+        for key in wanted.keys().filter(|key| self.wanted.insert(*key)) {
+            set_wanted(&mut self.table, key, true);
+        }
+    }
+
+    /// These streams are wanted, and no others: the socket does not carry any more what was dropped.
     pub fn set_wanted(&mut self, wanted: &StreamSet) {
-        for routes in self.table.values_mut() {
-            routes.each(|route| route.set_wanted(wanted.get(route.key()).is_some()));
+        self.add_wanted(wanted);
+        for key in self.wanted.extract_if(.., |key| wanted.get(*key).is_none()) {
+            set_wanted(&mut self.table, key, false);
         }
     }
 
@@ -185,6 +196,12 @@ impl Router {
                 attribution.change(value.exchange_ms(), receipt.received);
             }
         }
+    }
+}
+
+fn set_wanted(table: &mut Table, key: StreamKey, wanted: bool) {
+    if let Some(route) = table.get_mut(&key.market).and_then(|routes| routes.find(key.data_type)) {
+        route.set_wanted(wanted);
     }
 }
 

@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::feed::{Overflow, Sockets};
 use crate::model::{Clock, ConnectionId, DataType, Market, Nanos, StreamKey};
 use crate::net::{DialLedger, MarketSource, Reactor, SystemClock, SystemEntropy, TlsConfig};
-use crate::plan::{Conflict, PlanConfig, PlanStats, Planner, Revisions, Subscription, Universe};
+use crate::plan::{Conflict, PlanConfig, PlanStats, Planner, Revisions, StreamSet, Subscription, Universe};
 use crate::pool::{DataPool, Handle, Health, Link, Value};
 use crate::session::{self, Session};
 
@@ -122,6 +122,7 @@ impl Engine {
                 sockets: line.sockets.clone(),
                 mailbox: line.mailbox.clone(),
                 status: line.status.clone(),
+                wish: StreamSet::default(),
                 watchers: self.watchers.clone(),
                 reports: tell.clone(),
                 control: control_thread.clone(),

@@ -70,8 +70,7 @@ impl Subscribed {
     fn open_streams(&self) -> Option<Vec<(StreamKey, Option<Proof>)>> {
         let is_open = |proof: Option<Proof>| !matches!(proof, Some(Proof::Data | Proof::Listed));
         self.control.with_planner(|planner| {
-            let proofs = planner.held(self.id).iter().map(|want| (want.key, planner.proof(want.key)));
-            planner.is_held(self.id).then(|| proofs.filter(|(_, proof)| is_open(*proof)).collect())
+            planner.is_held(self.id).then(|| planner.proofs_of(self.id).filter(|(_, proof)| is_open(*proof)).collect())
         })
     }
 }

@@ -65,8 +65,11 @@ pub enum Refused {
 pub struct Admitted {
     /// Give it back to [`Planner::remove`].
     pub id: DemandId,
-    /// Streams that were not carried before, and the connection that will carry each.
+    /// Streams that were not wanted before, and the connection that will carry each.
     pub new: Vec<(StreamKey, usize)>,
+    /// What a connection shall carry from now on, see [`Orders::carry`]. It has to know before anybody reads the streams:
+    /// a wish that it has not sent yet would take a stream off the wire that is wanted again.
+    pub carry: Vec<(usize, Wish)>,
     /// The desired revision that includes it.
     pub revision: u64,
 }
@@ -76,6 +79,8 @@ pub struct Admitted {
 pub struct Relisted {
     /// As [`Admitted::new`].
     pub new: Vec<(StreamKey, usize)>,
+    /// As [`Admitted::carry`].
+    pub carry: Vec<(usize, Wish)>,
     /// What each holder wants differently.
     pub changes: Vec<Change>,
 }
@@ -102,8 +107,11 @@ pub struct Orders {
     pub overdue: Vec<Box<str>>,
     /// Components that were overdue for longer: all they held was released.
     pub reaped: Vec<Box<str>>,
-    /// Streams whose grace has ended: they are not carried any more.
+    /// Streams that nobody wants and that have left the wire.
     pub expired: Vec<StreamKey>,
+    /// Streams that are wanted and left the wire for a moment, because the request without them went out just before they
+    /// were wanted again. They are asked for from the start.
+    pub interrupted: Vec<StreamKey>,
     /// Streams of patterns for which there is room now.
     pub relisted: Relisted,
     /// Streams that were asked for twice and stay silent, each reported once for each socket.
@@ -124,6 +132,10 @@ pub struct Planner {
     clients: Clients,
     placement: Placement,
     lines: Vec<Line>,
+    /// Streams whose grace has ended, and that may still be on the wire.
+    leaving: BTreeSet<StreamKey>,
+    /// See [`Orders::interrupted`].
+    interrupted: Vec<StreamKey>,
     conflicts: ConflictLog,
     rate: ChangeRate,
     /// Counts changes of what the wire shall carry.
@@ -149,6 +161,8 @@ impl Planner {
             clients: Clients::default(),
             placement: Placement::new(config.connections),
             lines: (0..config.connections).map(|_| Line::new(config.format)).collect(),
+            leaving: BTreeSet::new(),
+            interrupted: Vec::new(),
             conflicts: ConflictLog::default(),
             rate: ChangeRate::default(),
             desired: 0,
@@ -187,24 +201,42 @@ impl Planner {
         if !checked.patterns.is_empty() {
             self.patterned.insert(id, checked);
         }
-        let new = self.admit(now, added);
-        Ok(Admitted { id, new, revision: self.desired })
+        let carry = self.admit(now, &added);
+        Ok(Admitted { id, new: self.with_homes(added.new), carry, revision: self.desired })
     }
 
-    /// Carries what was added; gives the streams that were not carried before, and who carries each.
-    fn admit(&mut self, now: Nanos, added: Added) -> Vec<(StreamKey, usize)> {
+    /// Carries what was added. Gives the wishes that have to be told at once.
+    fn admit(&mut self, now: Nanos, added: &Added) -> Vec<(usize, Wish)> {
         for key in &added.new {
             self.placement.add(*key);
-        }
-        // It may still run: the request without it may not have been sent yet.
-        for key in &added.new {
-            self.lines[self.placement.home(*key)].renew(*key);
+            self.leaving.remove(key);
         }
         self.rate.count(now);
         if added.changes_wire() {
             self.changed(now);
         }
-        added.new.into_iter().map(|key| (key, self.placement.home(key))).collect()
+        self.recall(added.new.iter().chain(&added.widened))
+    }
+
+    fn with_homes(&self, keys: Vec<StreamKey>) -> Vec<(StreamKey, usize)> {
+        keys.into_iter().map(|key| (key, self.placement.home(key))).collect()
+    }
+
+    /// Wishes that replace others which were told, may not have been sent, and would interrupt one of these streams.
+    fn recall<'a>(&mut self, keys: impl Iterator<Item = &'a StreamKey>) -> Vec<(usize, Wish)> {
+        let home = |key: &StreamKey| {
+            let (home, want) = (self.placement.home(*key), self.demand.get(*key)?);
+            self.lines[home].gives_up(&want).then_some(home)
+        };
+        let connections: BTreeSet<usize> = keys.filter_map(home).collect();
+        if connections.is_empty() {
+            return Vec::new();
+        }
+        let mut shares = self.shares();
+        let wish = |connection: usize| {
+            (connection, self.lines[connection].wish(self.desired, std::mem::take(&mut shares[connection])))
+        };
+        connections.into_iter().map(wish).collect()
     }
 
     /// These markets exist now. Streams that were asked for by patterns come and go with them.
@@ -238,7 +270,8 @@ impl Planner {
             let (placement, lines, grace) = (&self.placement, &self.lines, self.config.grace);
             let leaves_at = |key| leaves_at(now, grace, placement, lines, key);
             let Replaced { added, narrowed, more, less } = self.demand.replace(id, wants, leaves_at);
-            relisted.new.extend(self.admit(now, added));
+            relisted.carry.extend(self.admit(now, &added));
+            relisted.new.extend(self.with_homes(added.new));
             if narrowed {
                 self.changed(now);
             }
@@ -252,8 +285,8 @@ impl Planner {
         &self.universe
     }
 
-    /// The holder no longer wants anything. What nobody else wants leaves the wire when its grace ends; what no connection
-    /// was told of yet never comes there.
+    /// The holder no longer wants anything. What nobody else wants is dropped when its grace ends, and leaves the wire with
+    /// the next request; what no connection was told of yet never comes there.
     pub fn remove(&mut self, now: Nanos, id: DemandId) {
         if !self.demand.is_held(id) {
             return; // released already, with the component that held it
@@ -400,7 +433,8 @@ impl Planner {
     /// A connection has sent the request of a wish.
     pub fn requested(&mut self, connection: usize, at: Nanos, revision: u64) {
         self.requests += 1;
-        self.lines[connection].requested(at, revision);
+        let left = self.lines[connection].requested(at, revision);
+        self.interrupted.extend(left.into_iter().filter(|key| self.demand.get(*key).is_some()));
     }
 
     /// The exchange has said what a connection carries.
@@ -415,19 +449,28 @@ impl Planner {
     pub fn poll(&mut self, now: Nanos, mut heard: impl FnMut(StreamKey) -> Option<(Epoch, Nanos)>) -> Orders {
         let mut orders = Orders::default();
         self.clean_up(now, &mut orders);
+        orders.relisted = self.expire(now);
+        let asked_again = self.check(now, &mut heard, &mut orders);
+        self.tell(now, &asked_again, &mut orders);
+        let (placement, lines) = (&self.placement, &self.lines);
+        let has_left = |key: &StreamKey| !lines[placement.home(*key)].may_carry(*key);
+        orders.expired = self.leaving.extract_if(.., has_left).collect();
+        orders.interrupted = std::mem::take(&mut self.interrupted);
+        orders
+    }
+
+    /// Ends the demand for streams whose grace is over. Others may have room then.
+    fn expire(&mut self, now: Nanos) -> Relisted {
         let expired = self.demand.expire(now);
+        if expired.is_empty() {
+            return Relisted::default();
+        }
         for key in &expired {
             self.placement.remove(*key);
         }
-        if !expired.is_empty() {
-            self.changed(now);
-            // There may be room for them now.
-            orders.relisted = self.relist(now, self.short.clone());
-        }
-        orders.expired = expired;
-        let asked_again = self.check(now, &mut heard, &mut orders);
-        self.tell(now, &asked_again, &mut orders);
-        orders
+        self.leaving.extend(expired);
+        self.changed(now);
+        self.relist(now, self.short.clone())
     }
 
     /// When to call [`poll`](Self::poll) again, if nothing happens before.
@@ -492,7 +535,7 @@ impl Planner {
         let mut all_told = true;
         for (connection, streams) in self.shares().into_iter().enumerate() {
             let line = &mut self.lines[connection];
-            let changed = line.renews() || streams != *line.streams();
+            let changed = line.changes_format() || streams != *line.streams();
             let now_or_never = due || !line.has_sent() || asked_again.contains(&connection);
             if changed && !now_or_never {
                 all_told = false;
@@ -533,6 +576,13 @@ impl Planner {
     /// What is known about a stream on its current socket; `None` before it was asked for there.
     pub fn proof(&self, key: StreamKey) -> Option<Proof> {
         self.lines[self.placement.home(key)].proof(key)
+    }
+
+    /// The same for each stream of a holder. One that is not yet asked for in the way in which the holder wants it is
+    /// [`Proof::Pending`].
+    pub fn proofs_of(&self, id: DemandId) -> impl Iterator<Item = (StreamKey, Option<Proof>)> + '_ {
+        let proof = |want: &Want| self.lines[self.placement.home(want.key)].proof_of(want);
+        self.held(id).iter().map(move |want| (want.key, proof(want)))
     }
 
     /// The newest conflicts, oldest first.
@@ -635,6 +685,91 @@ mod tests {
 
     fn universe(codes: &[&str]) -> Universe {
         codes.iter().map(|code| code.parse::<Market>().unwrap()).collect()
+    }
+
+    fn codes(wish: &Wish) -> Vec<String> {
+        wish.streams.keys().map(|key| key.market.to_string()).collect()
+    }
+
+    /// A planner whose socket carries BTC and ETH, which run, and who holds ETH. It was asked for at 0 ms and is 100 ms old.
+    fn with_two() -> (Planner, DemandId) {
+        let mut planner = Planner::new(config());
+        planner.add(at(0), None, asked(&["KRW-BTC"])).unwrap();
+        let eth = planner.add(at(0), None, asked(&["KRW-ETH"])).unwrap().id;
+        planner.opened(0, Epoch(1));
+        let wish = planner.poll(at(0), |_| None).carry.pop().unwrap().1;
+        planner.requested(0, at(0), wish.revision);
+        planner.poll(at(100), |_| Some((Epoch(1), at(50))));
+        assert_eq!(planner.proof(key("KRW-ETH")), Some(Proof::Data));
+        (planner, eth)
+    }
+
+    #[test]
+    fn a_stream_that_is_wanted_again_before_a_connection_was_told_causes_no_request() {
+        let (mut planner, eth) = with_two();
+        planner.remove(at(200), eth);
+        assert_eq!(planner.poll(at(200), |_| None), Orders::default(), "it is on the wire");
+        let again = planner.add(at(210), None, asked(&["KRW-ETH"])).unwrap();
+        assert_eq!((again.new.len(), again.carry), (1, vec![]));
+        assert_eq!(planner.poll(at(1000), |_| None), Orders::default());
+        let revisions = planner.revisions();
+        assert_eq!((revisions.sent, revisions.confirmed), (again.revision, again.revision));
+    }
+
+    /// The request without it might have gone out between the two, and changes would have been missing.
+    #[test]
+    fn a_stream_that_is_wanted_again_is_told_at_once_where_a_wish_without_it_waits() {
+        let (mut planner, eth) = with_two();
+        planner.remove(at(200), eth);
+        planner.poll(at(200), |_| None);
+        let without = planner.poll(at(250), |_| None).carry.pop().unwrap().1;
+        assert_eq!(codes(&without), ["KRW-BTC"]);
+
+        let again = planner.add(at(300), None, asked(&["KRW-ETH"])).unwrap();
+        let [(0, with)] = &again.carry[..] else { panic!("{again:?}") };
+        assert_eq!(codes(with), ["KRW-BTC", "KRW-ETH"]);
+        assert!(with.running.on(Epoch(1), with.running.sent).contains(&key("KRW-ETH")), "it goes on");
+        assert_eq!(planner.proof(key("KRW-ETH")), Some(Proof::Pending), "the wish without it may be on its way");
+        assert!(planner.revisions().confirmed < again.revision);
+
+        planner.requested(0, at(400), with.revision);
+        assert_eq!(planner.poll(at(410), |_| None), Orders::default(), "it never left");
+        assert_eq!(planner.proof(key("KRW-ETH")), Some(Proof::Data));
+    }
+
+    #[test]
+    fn a_stream_has_expired_when_the_request_without_it_has_gone_out() {
+        let (mut planner, eth) = with_two();
+        planner.remove(at(200), eth);
+        let without = planner.poll(at(250), |_| None).carry;
+        assert!(without.is_empty(), "the window begins when its grace ends");
+        let orders = planner.poll(at(300), |_| None);
+        assert_eq!(orders.expired, []);
+        planner.requested(0, at(900), orders.carry[0].1.revision);
+        assert_eq!(planner.poll(at(900), |_| None).expired, [key("KRW-ETH")]);
+    }
+
+    #[test]
+    fn a_stream_has_expired_at_once_where_no_socket_carries_it() {
+        let (mut planner, eth) = with_two();
+        planner.lost(0);
+        planner.remove(at(200), eth);
+        let orders = planner.poll(at(200), |_| None);
+        assert_eq!((orders.carry.len(), orders.expired), (1, vec![key("KRW-ETH")]));
+    }
+
+    /// Its value was called live although nothing updated it.
+    #[test]
+    fn a_stream_that_left_the_wire_as_it_was_wanted_again_is_interrupted() {
+        let (mut planner, eth) = with_two();
+        planner.remove(at(200), eth);
+        planner.poll(at(200), |_| None);
+        let without = planner.poll(at(250), |_| None).carry.pop().unwrap().1;
+        let again = planner.add(at(300), None, asked(&["KRW-ETH"])).unwrap();
+        planner.requested(0, at(299), without.revision);
+        let orders = planner.poll(at(301), |_| None);
+        assert_eq!((orders.interrupted, orders.expired), (vec![key("KRW-ETH")], vec![]));
+        assert!(!again.carry[0].1.running.on(Epoch(1), Some(without.revision)).contains(&key("KRW-ETH")));
     }
 
     /// Each holder's list was searched for each of its streams. That took 32 ms for 4,250 streams, and would take an hour

@@ -1,6 +1,6 @@
 //! The state machine itself.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::throttle::Throttle;
 use super::{Action, Budget, Closed, Counters, DialBudget, Event, Loss, Rate, Stage, State};
 use crate::config::{Backoff, Endpoint, KeepAlive, Limits, Pacing, Timeouts};
 use crate::model::{ConnectionId, Epoch, Nanos, Receipt, Sink};
-use crate::plan::{self, Mode, Running, Wish};
+use crate::plan::{self, Mode, Wish};
 use crate::wire::{Decoder, ErrorName, Message};
 use crate::ws::{
     self, CloseCode, FrameReader, Handshake, HandshakeError, Incoming, Progress, ReceiveBuffer, Violation,
@@ -145,7 +145,7 @@ impl Session {
             return;
         }
         // Streams that go on have answered already.
-        self.answered &= wish.running.epoch == self.epoch && !wish.running.keys.is_empty();
+        self.answered &= !wish.running.on(self.epoch, self.sent).is_empty();
         self.wish = wish;
         match self.state {
             _ if self.wish.streams.is_empty() => self.leave(now, Loss::Unwanted),
@@ -476,10 +476,11 @@ impl Session {
         self.replaced = self.sent.is_some() && !again;
         let ticket = self.outbox.entropy().ticket();
         // Asked again for the sake of an answer, everything owes a snapshot.
-        let running = if again { &Running::default() } else { &self.wish.running };
+        let nothing = BTreeSet::new();
+        let running = if again { &nothing } else { self.wish.running.on(self.epoch, self.sent) };
         let Wish { streams, format, .. } = &self.wish;
         let dialect = self.config.endpoint.dialect();
-        self.outbox.text(&plan::request(&ticket, streams, running, self.epoch, *format, dialect));
+        self.outbox.text(&plan::request(&ticket, streams, running, *format, dialect));
         self.sent = Some(self.wish.revision);
         self.asked_at = now;
         self.probe_due = false;
