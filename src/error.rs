@@ -37,7 +37,8 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
-    /// These streams had no current data when the time was over.
+    /// These streams had no current data when the time was over. If none is named, all that is missing is the list of
+    /// markets without which a pattern means nothing.
     NotReady(Vec<StreamKey>),
     /// The engine has stopped.
     Stopped,
@@ -145,6 +146,9 @@ impl fmt::Display for Error {
             ),
             Self::Pool(error) => error.fmt(f),
             Self::Start { what, source } => write!(f, "the engine could not start: {what}: {source}"),
+            Self::NotReady(missing) if missing.is_empty() => {
+                f.write_str("no list of markets yet, which the patterns need; check the market source, or wait longer")
+            }
             Self::NotReady(missing) => {
                 f.write_str("no current data yet for ")?;
                 list(f, missing)
@@ -231,6 +235,12 @@ mod tests {
             let text = error.to_string();
             assert!((20..400).contains(&text.len()), "{text}");
         }
+    }
+
+    #[test]
+    fn nothing_missing_but_the_list_of_markets_is_said_so() {
+        let text = Error::NotReady(vec![]).to_string();
+        assert!(text.contains("list of markets"), "{text}");
     }
 
     #[test]

@@ -97,6 +97,54 @@ fn a_source_is_asked_again_and_again_and_its_failure_changes_nothing() {
     assert_eq!(report.joined, ["hoga-control", "hoga-conn-0", "hoga-markets"]);
 }
 
+/// Knows the markets as soon as it was told.
+struct Late(Arc<Mutex<Option<Vec<Market>>>>);
+
+impl MarketSource for Late {
+    fn markets(&mut self) -> Result<Vec<Market>, SourceError> {
+        let told = self.0.lock().unwrap().clone();
+        told.ok_or(SourceError { url: "nowhere".to_owned(), failure: SourceFailure::Status(503) })
+    }
+}
+
+/// With nothing to wait for, all was ready at once.
+#[test]
+fn nothing_of_a_pattern_is_ready_before_the_list_of_markets_has_come() {
+    let server = exchange();
+    let told = Arc::new(Mutex::new(None));
+    let engine = builder(&server)
+        .market_source(Late(told.clone()), Duration::from_millis(50))
+        .ticker(["*", "KRW-BTC"])
+        .start()
+        .unwrap();
+    let books = engine.subscribe(orderbook("*")).unwrap();
+    eventually("only the list is missing", || {
+        let not_ready = engine.wait_ready(Duration::from_millis(10)).unwrap_err();
+        matches!(&not_ready, Error::NotReady(missing) if missing.is_empty())
+    });
+    let not_ready = books.wait_confirmed(Duration::from_millis(10)).unwrap_err();
+    assert!(matches!(&not_ready, Error::NotReady(missing) if missing.is_empty()), "{not_ready}");
+    assert!(not_ready.to_string().contains("list of markets"), "{not_ready}");
+
+    *told.lock().unwrap() = Some(markets(&server));
+    engine.wait_ready(PATIENCE).unwrap();
+    books.wait_confirmed(PATIENCE).unwrap();
+    for market in markets(&server) {
+        assert!(engine.pool().ticker(market).unwrap().load().health().is_live(), "{market}");
+    }
+}
+
+/// The stream was marked as not subscribed any more, and that was enough.
+#[test]
+fn nothing_is_ready_after_a_shutdown() {
+    let server = exchange();
+    let engine = builder(&server).ticker("KRW-BTC").start().unwrap();
+    engine.wait_ready(PATIENCE).unwrap();
+    engine.shutdown(PATIENCE).into_result().unwrap();
+    let not_ready = engine.wait_ready(PATIENCE).unwrap_err();
+    assert!(matches!(&not_ready, Error::NotReady(missing) if missing.len() == 1), "{not_ready}");
+}
+
 /// Looks until the exchange has sent some of one market, and readers have been given some of another and none of that one.
 #[track_caller]
 fn eventually_only(stays: Market, gone: Market, record: &Record, mut given: impl FnMut() -> Vec<Market>) {
@@ -190,6 +238,11 @@ fn a_listed_market_for_which_there_was_no_room_comes_as_soon_as_there_is() {
     engine.set_universe(all[..3].iter().copied());
     assert_eq!(feed.subscribed().keys().len(), 2);
     assert_eq!(engine.conflicts().len(), 1);
+    for not_ready in [engine.wait_ready(Duration::ZERO), feed.subscribed().wait_confirmed(Duration::ZERO)] {
+        let not_ready = not_ready.unwrap_err();
+        let Error::NotReady(missing) = &not_ready else { panic!("{not_ready}") };
+        assert!(missing.iter().any(|key| key.market == all[2]), "{not_ready}");
+    }
     drop(other);
     eventually("the feed brings it", || !of_market(&mut feed, all[2]).is_empty());
     engine.wait_ready(PATIENCE).unwrap();

@@ -374,11 +374,6 @@ impl Control {
         self.wake();
     }
 
-    /// Everything that anybody wants now.
-    pub fn wanted(&self) -> Vec<StreamKey> {
-        self.with_planner(|planner| planner.wanted().collect())
-    }
-
     /// Looks at the planner.
     pub fn with_planner<R>(&self, look: impl FnOnce(&mut Planner) -> R) -> R {
         look(&mut self.lock().planner)

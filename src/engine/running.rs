@@ -23,7 +23,7 @@ use crate::feed::{Overflow, Sockets};
 use crate::model::{Clock, ConnectionId, DataType, Market, Nanos, StreamKey};
 use crate::net::{DialLedger, MarketSource, Reactor, SystemClock, SystemEntropy, TlsConfig};
 use crate::plan::{Conflict, PlanConfig, PlanStats, Planner, Revisions, StreamSet, Subscription, Universe};
-use crate::pool::{DataPool, Handle, Health, Link, Value};
+use crate::pool::{DataPool, Handle, Link, PoolError, Value};
 use crate::session::{self, Session};
 
 /// How long a dropped engine waits for its threads.
@@ -256,16 +256,27 @@ impl Engine {
         Ok(Client::new(self.control.clone(), id, name, pulse))
     }
 
-    /// Waits until every subscribed stream has a value of its current socket.
+    /// Waits until every stream that somebody wants is [`Live`](crate::pool::Health::Live): it has a value of its current socket. That
+    /// includes streams that are asked for, or listed, while this waits; one that is dropped meanwhile is not waited for.
+    /// Patterns mean nothing before the engine is told which markets exist, so this waits for that, too.
     ///
     /// # Errors
-    /// [`Error::NotReady`] names the streams that have none when the time is over. Unknown markets never get one: the
-    /// exchange ignores them silently.
+    /// [`Error::NotReady`] names the streams that are not live when the time is over or the engine stops. It names none if
+    /// all are, and only the list of markets has not come. Unknown markets never get a value: the exchange ignores them
+    /// silently. Streams of a pattern that the connections have no room for are named, too.
     pub fn wait_ready(&self, timeout: Duration) -> Result<()> {
-        let deadline = self.control.clock.now() + timeout;
-        let missing: Vec<_> =
-            self.control.wanted().into_iter().filter(|&key| !self.becomes_ready(key, deadline)).collect();
-        if missing.is_empty() { Ok(()) } else { Err(Error::NotReady(missing)) }
+        let deadline = self.now() + timeout;
+        loop {
+            let (mut missing, awaits_markets) = self.control.with_planner(|planner| planner.expected());
+            missing.retain(|key| !self.is_live(*key));
+            if missing.is_empty() && !awaits_markets {
+                return Ok(());
+            }
+            if self.now() >= deadline || !self.is_running() {
+                return Err(Error::NotReady(missing));
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
     }
 
     /// True until the engine is shut down or one of its threads has panicked. A lost connection does not end it.
@@ -350,36 +361,17 @@ impl Engine {
         report
     }
 
-    fn becomes_ready(&self, key: StreamKey, deadline: Nanos) -> bool {
-        let ready = match key.data_type {
-            DataType::Ticker => self.control.pool.ticker(key.market).map(|h| self.waits(&h, deadline)),
-            DataType::Trade => self.control.pool.trade(key.market).map(|h| self.waits(&h, deadline)),
-            DataType::Orderbook => self.control.pool.orderbook(key.market).map(|h| self.waits(&h, deadline)),
-            DataType::GroupedOrderbook(step) => {
-                self.control.pool.grouped_orderbook(step, key.market).map(|h| self.waits(&h, deadline))
-            }
-            DataType::Candle(interval) => {
-                self.control.pool.candle(interval, key.market).map(|h| self.waits(&h, deadline))
-            }
-        };
-        // Dropped while we waited: nobody needs it.
-        ready.unwrap_or(true)
-    }
-
-    /// Waits until the handle's value is current.
-    fn waits<T: Value>(&self, handle: &Handle<T>, deadline: Nanos) -> bool {
-        loop {
-            let reading = handle.load();
-            if matches!(reading.health(), Health::Live | Health::NotSubscribed) {
-                return true;
-            }
-            let (version, left) = (reading.version(), deadline.since(self.control.clock.now()));
-            drop(reading);
-            // A value confirmed after a reconnect renews no version: look again now and then.
-            if left.is_zero() {
-                return false;
-            }
-            handle.wait_newer(version, left.min(Duration::from_millis(10)));
+    fn is_live(&self, key: StreamKey) -> bool {
+        fn judge<T: Value>(handle: std::result::Result<Handle<T>, PoolError>) -> bool {
+            handle.is_ok_and(|handle| handle.load().health().is_live())
+        }
+        let (pool, market) = (self.pool(), key.market);
+        match key.data_type {
+            DataType::Ticker => judge(pool.ticker(market)),
+            DataType::Trade => judge(pool.trade(market)),
+            DataType::Orderbook => judge(pool.orderbook(market)),
+            DataType::GroupedOrderbook(step) => judge(pool.grouped_orderbook(step, market)),
+            DataType::Candle(interval) => judge(pool.candle(interval, market)),
         }
     }
 }

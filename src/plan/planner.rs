@@ -321,9 +321,12 @@ impl Planner {
         self.demand.held(id)
     }
 
-    /// Streams that somebody wants.
-    pub fn wanted(&self) -> impl Iterator<Item = StreamKey> + '_ {
-        self.demand.wanted()
+    /// Streams that somebody wants or lacks, and whether a list of markets is awaited, without which some pattern means
+    /// nothing.
+    pub fn expected(&self) -> (Vec<StreamKey>, bool) {
+        let lacking = self.short.iter().flat_map(|id| self.lacking(*id));
+        let streams: BTreeSet<_> = self.demand.wanted().chain(lacking).collect();
+        (streams.into_iter().collect(), self.patterned.keys().any(|id| self.awaits_markets(*id)))
     }
 
     /// Streams that a holder's patterns mean and that it does not have, because the connections may not carry more.
@@ -331,6 +334,11 @@ impl Planner {
         let Some(checked) = self.patterned.get(&id).filter(|_| self.short.contains(&id)) else { return Vec::new() };
         let is_held = |want: &Want| self.held(id).binary_search_by_key(&want.key, |held| held.key).is_ok();
         checked.wants_in(&self.universe).into_iter().filter(|want| !is_held(want)).map(|want| want.key).collect()
+    }
+
+    /// Whether a holder asked for a pattern, and nobody has said yet which markets exist.
+    pub fn awaits_markets(&self, id: DemandId) -> bool {
+        self.universe.is_empty() && self.patterned.contains_key(&id)
     }
 
     /// How the exchange shall write to a connection.
@@ -813,7 +821,7 @@ mod tests {
         let orders = planner.poll(at(30), |_| None);
         assert_eq!(orders.relisted.new, [(key("KRW-B"), 0), (key("KRW-C"), 0)]);
         assert_eq!(held(&planner, all), ["KRW-A", "KRW-B", "KRW-C"]);
-        assert_eq!(planner.lacking(all), []);
+        assert_eq!((planner.lacking(all), planner.expected().0.len()), (vec![], 3));
     }
 
     /// It kept what was delisted, and so never had room for what was listed.
@@ -834,9 +842,21 @@ mod tests {
         planner.set_universe(at(0), universe(&["KRW-A"]));
         let all = planner.add(at(0), None, asked(&["*"])).unwrap().id;
         planner.set_universe(at(10), universe(&["KRW-A", "KRW-B"]));
-        assert_eq!(planner.lacking(all), [key("KRW-B")]);
+        assert_eq!(planner.expected(), (vec![key("KRW-A"), key("KRW-B")], false));
         planner.remove(at(20), all);
         assert_eq!(planner.poll(at(20), |_| None).relisted, Relisted::default());
-        assert_eq!(planner.lacking(all), []);
+        assert_eq!(planner.expected(), (vec![], false));
+    }
+
+    #[test]
+    fn who_asked_for_a_pattern_waits_for_the_list_of_markets() {
+        let mut planner = Planner::new(config());
+        let named = planner.add(at(0), None, asked(&["KRW-A"])).unwrap().id;
+        let pattern = planner.add(at(0), None, asked(&["KRW-B", "BTC-*"])).unwrap().id;
+        assert_eq!((planner.awaits_markets(named), planner.awaits_markets(pattern)), (false, true));
+        assert_eq!(planner.expected(), (vec![key("KRW-A"), key("KRW-B")], true));
+        planner.set_universe(at(10), universe(&["BTC-C"]));
+        assert!(!planner.awaits_markets(pattern));
+        assert_eq!(planner.expected(), (vec![key("BTC-C"), key("KRW-A"), key("KRW-B")], false));
     }
 }
