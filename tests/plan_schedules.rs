@@ -101,6 +101,8 @@ struct Line {
     requests: Vec<Nanos>,
     served: BTreeMap<StreamKey, Served>,
     heard: BTreeMap<StreamKey, (Epoch, Nanos)>,
+    /// When the last snapshot of each stream was sent.
+    snapshots: BTreeMap<StreamKey, Nanos>,
     readers: BTreeMap<DemandId, Vec<StreamKey>>,
     letters: VecDeque<(Nanos, Letter)>,
     reports: VecDeque<(Nanos, Report)>,
@@ -115,6 +117,8 @@ struct World {
     planner: Planner,
     lines: Vec<Line>,
     held: Vec<(DemandId, Vec<Want>)>,
+    /// Snapshots that nothing but a new request brings, and since when somebody waits for each.
+    awaited: Vec<(DemandId, StreamKey, Nanos)>,
     keys: Vec<StreamKey>,
     /// How often each stream has changed.
     changes: BTreeMap<StreamKey, u64>,
@@ -144,6 +148,7 @@ impl Line {
             requests: Vec::new(),
             served: BTreeMap::new(),
             heard: BTreeMap::new(),
+            snapshots: BTreeMap::new(),
             readers: BTreeMap::new(),
             letters: VecDeque::new(),
             reports: VecDeque::new(),
@@ -236,6 +241,7 @@ impl Line {
             if served.snapshot_at <= now {
                 served.snapshot_at = Nanos::NEVER;
                 served.tell(now, changes[key]);
+                self.snapshots.insert(*key, now);
                 self.heard.insert(*key, (Epoch(self.epoch), now));
             }
         }
@@ -291,6 +297,12 @@ impl Line {
         }
     }
 
+    /// A snapshot came since then, or the stream runs and its newest value will do.
+    fn gives_state(&self, key: StreamKey, since: Nanos) -> bool {
+        let runs = |served: &Served| served.want.mode == Mode::All && served.runs();
+        self.snapshots.get(&key).is_some_and(|at| *at > since) || self.served.get(&key).is_some_and(runs)
+    }
+
     /// Every wish that may still be sent asks for this stream.
     fn keeps(&self, key: StreamKey) -> bool {
         let posted = self.letters.iter().filter_map(|(_, letter)| match letter {
@@ -335,6 +347,7 @@ impl World {
             planner: Planner::new(config),
             lines: (0..config.connections).map(Line::new).collect(),
             held: Vec::new(),
+            awaited: Vec::new(),
             changes: keys.iter().map(|key| (*key, 0)).collect(),
             keys,
             grace: config.grace,
@@ -390,6 +403,12 @@ impl World {
     /// Somebody wants these streams and begins to read them.
     fn admit(&mut self, admitted: Admitted, wants: Vec<Want>) {
         self.carry(admitted.carry);
+        let union = self.union();
+        for want in wants.iter().filter(|want| want.mode == Mode::SnapshotOnly && want.market() != unknown()) {
+            if union.get(&want.key).is_none_or(|other| other.mode == Mode::SnapshotOnly) {
+                self.awaited.push((admitted.id, want.key, self.now));
+            }
+        }
         let mut shares = BTreeMap::<usize, Vec<StreamKey>>::new();
         for want in &wants {
             shares.entry(self.planner.home(want.key)).or_default().push(want.key);
@@ -458,6 +477,8 @@ impl World {
             line.turn(self.now, &self.changes, &mut self.rng, self.way);
         }
         self.judge_confirmed();
+        let (lines, planner) = (&self.lines, &self.planner);
+        self.awaited.retain(|(_, key, since)| !lines[planner.home(*key)].gives_state(*key, *since));
     }
 
     /// What has left the wire is not wanted, and is not on the wire.
@@ -511,6 +532,9 @@ impl World {
         assert_eq!(wire, union);
         let revisions = self.planner.revisions();
         assert_eq!((revisions.sent, revisions.confirmed), (revisions.desired, revisions.desired));
+        for (id, key, _) in &self.awaited {
+            assert!(!self.held.iter().any(|(held, _)| held == id), "{key} was awaited, and did not come");
+        }
         for (key, proof) in self.held.iter().flat_map(|(id, _)| self.planner.proofs_of(*id)) {
             let is_confirmed = matches!(proof, Some(Proof::Data | Proof::Listed));
             assert_eq!(is_confirmed, key.market != unknown(), "{key} is {proof:?}");

@@ -36,6 +36,8 @@ struct Carried {
     asked_at: Nanos,
     proof: Proof,
     tries: Tries,
+    /// The first wish that asks for it again, because somebody needs another snapshot; 0 for none.
+    again_by: u64,
 }
 
 /// How often was looked after a stream that stays silent.
@@ -65,6 +67,8 @@ pub(super) struct Line {
     sent: Option<u64>,
     /// A request was sent after that, and what it asked for is not known any more.
     lost_track: bool,
+    /// Another snapshot is needed of some stream.
+    asks_again: bool,
     carried: BTreeMap<StreamKey, Carried>,
 }
 
@@ -119,9 +123,18 @@ impl Line {
         self.carried.values().filter(|c| c.proof == Proof::Pending).map(|c| c.revision).min()
     }
 
-    /// A request now would be another one, even if the streams stay the same.
-    pub fn changes_format(&self) -> bool {
-        self.format != self.wish.format
+    /// The stream is carried as snapshots alone, and a newcomer needs another one.
+    pub fn ask_again(&mut self, key: StreamKey) {
+        if let Some(carried) = self.carried.get_mut(&key) {
+            carried.again_by = self.wish.revision + 1;
+        }
+        // Even if no request for the stream was reported yet: its snapshot may have come before the newcomer.
+        self.asks_again = true;
+    }
+
+    /// Only another request brings what is wanted, even if the streams stay the same.
+    pub fn renews(&self) -> bool {
+        self.asks_again || self.format != self.wish.format
     }
 
     /// The stream is on the wire, or may come there by a wish that was told.
@@ -142,6 +155,7 @@ impl Line {
     pub fn wish(&mut self, revision: u64, streams: StreamSet) -> Wish {
         let running = self.running(&streams);
         self.wish = Wish { revision, streams, format: self.format, running };
+        self.asks_again = false;
         if self.socket.is_none() {
             // Only the newest is sent when there is a socket again.
             self.unsent.clear();
@@ -214,6 +228,8 @@ impl Line {
         self.socket = None;
         self.sent = None;
         self.lost_track = false;
+        // A new socket brings a snapshot of each stream.
+        self.asks_again = false;
         self.carried.clear();
         self.forgotten = None;
         let newest = self.wish.revision;
@@ -236,8 +252,8 @@ impl Line {
         (self.sent, self.lost_track) = (Some(revision), false);
         let left = self.carried.extract_if(.., |key, _| wish.streams.get(*key).is_none()).map(|(key, _)| key).collect();
         for &want in wish.streams.wants() {
-            let tries = Tries::Asked;
-            let new = Carried { want, revision, since: at, asked_at: at, proof: Proof::Pending, tries };
+            let (proof, tries) = (Proof::Pending, Tries::Asked);
+            let new = Carried { want, revision, since: at, asked_at: at, proof, tries, again_by: 0 };
             let starts = want.mode == Mode::All && !running.contains(&want.key);
             self.carried.entry(want.key).and_modify(|carried| carried.ask(new, starts)).or_insert(new);
         }
@@ -277,25 +293,27 @@ impl Line {
 
     /// Streams of the current socket and what is known about them.
     pub fn proofs(&self) -> impl Iterator<Item = (StreamKey, Proof)> + '_ {
-        self.carried.iter().map(|(key, carried)| (*key, self.stands(*key, carried.proof)))
+        self.carried.values().map(|carried| (carried.want.key, self.stands(carried)))
     }
 
     /// What is known about a stream of the current socket.
     pub fn proof(&self, key: StreamKey) -> Option<Proof> {
-        self.carried.get(&key).map(|carried| self.stands(key, carried.proof))
+        self.carried.get(&key).map(|carried| self.stands(carried))
     }
 
     /// The same, for somebody who wants it in this way: nothing, while it is not yet asked for so.
     pub fn proof_of(&self, want: &Want) -> Option<Proof> {
         let carried = self.carried.get(&want.key)?;
-        if serves(&carried.want, want) { self.proof(want.key) } else { Some(Proof::Pending) }
+        if covers(&carried.want, want) { self.proof(want.key) } else { Some(Proof::Pending) }
     }
 
-    /// Nothing is proved by a stream that an unsent wish leaves out: it may be about to leave the wire.
-    fn stands(&self, key: StreamKey, proof: Proof) -> Proof {
+    /// Nothing is proved by a stream that an unsent wish leaves out, because it may be about to leave the wire, nor by one
+    /// of which another snapshot is needed.
+    fn stands(&self, carried: &Carried) -> Proof {
+        let key = carried.want.key;
         let is_in = |wish: &Wish| self.is_sent(wish) || wish.streams.get(key).is_some();
-        let stays = self.common(key).is_none_or(|depth| depth.is_some());
-        if stays && self.unsent.iter().all(is_in) { proof } else { Proof::Pending }
+        let stays = self.common(key).is_none_or(|depth| depth.is_some()) && self.unsent.iter().all(is_in);
+        if stays && carried.again_by == 0 { carried.proof } else { Proof::Pending }
     }
 
     /// The least that is known about a stream, if data or time will change it.
@@ -307,11 +325,15 @@ impl Line {
 impl Carried {
     /// It was asked for again with others; `starts`: from the start.
     fn ask(&mut self, new: Self, starts: bool) {
+        let is_again = (1..=new.revision).contains(&self.again_by);
+        let starts = starts || (is_again && new.want.mode == Mode::SnapshotOnly);
         let is_new = starts || !continues(&self.want, &new.want);
+        let again_by = if is_again { 0 } else { self.again_by };
+        let (new, same) = (Self { again_by, ..new }, Self { want: new.want, again_by, ..*self });
         *self = match self.proof {
             // It has brought its state and goes on; or it needs none.
-            Proof::Data if !is_new => Self { want: new.want, ..*self },
-            Proof::Listed if !is_new && new.want.mode == Mode::RealtimeOnly => Self { want: new.want, ..*self },
+            Proof::Data if !is_new => same,
+            Proof::Listed if !is_new && new.want.mode == Mode::RealtimeOnly => same,
             Proof::Data | Proof::Listed => new,
             // Who stayed silent is not looked after from the start.
             silent if !is_new => Self { proof: silent, tries: self.tries, since: self.since, ..new },
@@ -343,11 +365,11 @@ impl Carried {
 
 /// A stream carried for `old` serves `new` without being asked for from the start.
 fn continues(old: &Want, new: &Want) -> bool {
-    old == new || (old.mode != Mode::SnapshotOnly && new.depth <= old.depth)
+    old == new || old.serves(new)
 }
 
-/// A stream carried for `carried` brings all that `want` wants.
-fn serves(carried: &Want, want: &Want) -> bool {
+/// A stream carried for `carried` brings all that `want` wants, also before it runs.
+fn covers(carried: &Want, want: &Want) -> bool {
     (carried.mode == Mode::All || carried.mode == want.mode) && want.depth <= carried.depth
 }
 

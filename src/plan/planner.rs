@@ -10,8 +10,8 @@ use super::demand::{Added, Demand, Replaced};
 use super::line::Line;
 use super::stats::ChangeRate;
 use super::{
-    Checked, ClientId, Conflict, ConflictKind, ConflictLog, ConflictSubject, DemandId, Placement, PlanStats, Proof,
-    Pulse, Revisions, StreamSet, Universe, Want, Wish,
+    Checked, ClientId, Conflict, ConflictKind, ConflictLog, ConflictSubject, DemandId, Mode, Placement, PlanStats,
+    Proof, Pulse, Revisions, StreamSet, Universe, Want, Wish,
 };
 use crate::model::{Epoch, Format, Nanos, StreamKey};
 
@@ -210,6 +210,14 @@ impl Planner {
         for key in &added.new {
             self.placement.add(*key);
             self.leaving.remove(key);
+        }
+        for key in added.new.iter().chain(&added.asked_again) {
+            let is_of_snapshots = self.demand.get(*key).is_some_and(|want| want.mode == Mode::SnapshotOnly);
+            let line = &mut self.lines[self.placement.home(*key)];
+            // One that came before will not come again by itself.
+            if is_of_snapshots && line.may_carry(*key) {
+                line.ask_again(*key);
+            }
         }
         self.rate.count(now);
         if added.changes_wire() {
@@ -543,7 +551,7 @@ impl Planner {
         let mut all_told = true;
         for (connection, streams) in self.shares().into_iter().enumerate() {
             let line = &mut self.lines[connection];
-            let changed = line.changes_format() || streams != *line.streams();
+            let changed = line.renews() || streams != *line.streams();
             let now_or_never = due || !line.has_sent() || asked_again.contains(&connection);
             if changed && !now_or_never {
                 all_told = false;
@@ -743,6 +751,31 @@ mod tests {
         planner.requested(0, at(400), with.revision);
         assert_eq!(planner.poll(at(410), |_| None), Orders::default(), "it never left");
         assert_eq!(planner.proof(key("KRW-ETH")), Some(Proof::Data));
+    }
+
+    /// What the first of them was sent does not come again by itself.
+    #[test]
+    fn each_who_wants_nothing_but_a_snapshot_is_sent_one() {
+        let mut planner = Planner::new(config());
+        let snapshot = || ticker("KRW-BTC").only_snapshot().check(&UPBIT).unwrap();
+        planner.opened(0, Epoch(1));
+        let mut held = Vec::new();
+        for n in 0..4 {
+            let now = at(n * 1000);
+            if n == 3 {
+                // Nobody wants it any more, and it is still on the wire.
+                held.drain(..).for_each(|id| planner.remove(now, id));
+                assert_eq!(planner.poll(now, |_| None).expired, []);
+            }
+            held.push(planner.add(now, None, snapshot()).unwrap().id);
+            assert_ne!(planner.proof(key("KRW-BTC")), Some(Proof::Data), "its own is to come");
+            let later = now + Duration::from_millis(50);
+            let wish = planner.poll(later, |_| None).carry.pop().expect("another request").1;
+            planner.requested(0, later, wish.revision);
+            let heard = later + Duration::from_millis(1);
+            planner.poll(later + SECOND / 2, |_| Some((Epoch(1), heard)));
+            assert_eq!(planner.proof(key("KRW-BTC")), Some(Proof::Data));
+        }
     }
 
     #[test]

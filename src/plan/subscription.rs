@@ -237,9 +237,11 @@ impl<T> Subscription<T> {
         self.asked.and(other.asked).carrying()
     }
 
-    /// Only the state at the start of each socket, of all streams named so far. Of a stream that runs already it is the
-    /// newest value: the exchange is not asked again, because it sends no changes of a stream while it prepares another
-    /// snapshot. Such a value stays live for as long as its connection: nothing says when it is outdated.
+    /// Only the state when it is asked for and at the start of each socket after that, of all streams named so far. Of a
+    /// stream that runs already it is the newest value: the exchange is not asked again, because it sends no changes of a
+    /// stream while it prepares another snapshot. If nobody wants changes of the stream, the exchange is asked again.
+    ///
+    /// In the pool such a value stays live for as long as its connection: nothing says when it is outdated.
     pub fn only_snapshot(self) -> Self {
         self.in_mode(Mode::SnapshotOnly)
     }

@@ -60,6 +60,11 @@ impl Want {
         Self { key, mode: Mode::All, depth: Depth::ALL }
     }
 
+    /// A running stream that is carried as `self` also serves `other`.
+    pub(crate) fn serves(&self, other: &Self) -> bool {
+        self.mode != Mode::SnapshotOnly && other.depth <= self.depth
+    }
+
     /// Of which market.
     pub fn market(&self) -> Market {
         self.key.market
