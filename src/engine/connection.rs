@@ -125,8 +125,8 @@ impl Handler for Connection {
             }
         }
         if let Some(wish) = letters.wish {
-            // What it drops is published until the request without it goes out: until then it is on the wire, and who
-            // wants it again misses nothing.
+            // A dropped stream is published until the request without it is sent. Until then it is on the wire, and a
+            // feed that joins it again misses nothing.
             self.router.add_wanted(&wish.streams);
             self.wish = wish.streams.clone();
             session.set_wish(now, wish);

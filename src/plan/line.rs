@@ -137,7 +137,7 @@ impl Line {
         self.asks_again || self.format != self.wish.format
     }
 
-    /// The stream is on the wire, or may come there by a wish that was told.
+    /// The stream is on the wire, or an unsent wish may put it there.
     pub fn may_carry(&self, key: StreamKey) -> bool {
         self.lost_track
             || self.carried.contains_key(&key)
@@ -145,8 +145,7 @@ impl Line {
             || self.forgotten.as_ref().is_some_and(|forgotten| forgotten.any.contains(&key))
     }
 
-    /// The stream may be on the wire, and a wish that may still be sent would end it, or would not go on with it as it is
-    /// wanted now.
+    /// The stream may be on the wire, and an unsent wish would end it or interrupt it for somebody who wants it in this way.
     pub fn gives_up(&self, want: &Want) -> bool {
         self.may_carry(want.key) && !self.goes_on(want)
     }
@@ -202,7 +201,7 @@ impl Line {
         }
     }
 
-    /// If the stream runs, it still does, and no message was missing, whichever unsent wish is sent next.
+    /// If the stream runs, it goes on without an interruption whichever unsent wish is sent next.
     fn goes_on(&self, want: &Want) -> bool {
         let by = |wish: &Wish| {
             let other = wish.streams.get(want.key);
@@ -228,18 +227,16 @@ impl Line {
         self.socket = None;
         self.sent = None;
         self.lost_track = false;
-        // A new socket brings a snapshot of each stream.
-        self.asks_again = false;
         self.carried.clear();
         self.forgotten = None;
         let newest = self.wish.revision;
         self.unsent.retain(|wish| wish.revision == newest);
     }
 
-    /// The request of a wish went out. Gives the streams that it took off the wire.
+    /// The request of a wish was sent. Returns the streams that it took off the wire.
     pub fn requested(&mut self, at: Nanos, revision: u64) -> Vec<StreamKey> {
         let Some(wish) = self.unsent.iter().find(|wish| wish.revision == revision).cloned() else {
-            // None of those that are remembered. The newest one follows; until then no stream is known to run.
+            // It is none of those that are remembered. Until the newest one is sent, no stream is known to run.
             self.lost_track = true;
             self.carried.clear();
             return Vec::new();
@@ -301,14 +298,14 @@ impl Line {
         self.carried.get(&key).map(|carried| self.stands(carried))
     }
 
-    /// The same, for somebody who wants it in this way: nothing, while it is not yet asked for so.
+    /// The same for a holder that wants it in this way: [`Proof::Pending`] while it is not yet asked for in this way.
     pub fn proof_of(&self, want: &Want) -> Option<Proof> {
         let carried = self.carried.get(&want.key)?;
         if covers(&carried.want, want) { self.proof(want.key) } else { Some(Proof::Pending) }
     }
 
-    /// Nothing is proved by a stream that an unsent wish leaves out, because it may be about to leave the wire, nor by one
-    /// of which another snapshot is needed.
+    /// What is known counts for nothing while an unsent wish leaves the stream out, because it may be about to leave the
+    /// wire, or while another snapshot of it is needed.
     fn stands(&self, carried: &Carried) -> Proof {
         let key = carried.want.key;
         let is_in = |wish: &Wish| self.is_sent(wish) || wish.streams.get(key).is_some();
@@ -323,7 +320,7 @@ impl Line {
 }
 
 impl Carried {
-    /// It was asked for again with others; `starts`: from the start.
+    /// It was asked for again with others; `starts`: with a snapshot.
     fn ask(&mut self, new: Self, starts: bool) {
         let is_again = (1..=new.revision).contains(&self.again_by);
         let starts = starts || (is_again && new.want.mode == Mode::SnapshotOnly);
@@ -368,13 +365,13 @@ fn continues(old: &Want, new: &Want) -> bool {
     old == new || old.serves(new)
 }
 
-/// A stream carried for `carried` brings all that `want` wants, also before it runs.
+/// A stream carried for `carried` brings everything that `want` asks for.
 fn covers(carried: &Want, want: &Want) -> bool {
     (carried.mode == Mode::All || carried.mode == want.mode) && want.depth <= carried.depth
 }
 
-/// A stream that runs goes on if this wish, of which `want` is a part, is sent on the socket: its changes are not ended,
-/// nor held back until another snapshot is ready.
+/// A running stream goes on when this wish is sent on the socket, which asks for it as `want`: its changes are not ended,
+/// and not held back until another snapshot is ready.
 fn leaves_running(wish: &Wish, want: &Want, socket: Option<Epoch>) -> bool {
     match want.mode {
         Mode::SnapshotOnly => false,
@@ -511,7 +508,7 @@ mod tests {
             line.wish(2, btc(way.0, Depth::levels(way.1)));
             for revision in 3..3 + UNSENT_MAX as u64 {
                 let told = line.wish(revision, btc(Mode::RealtimeOnly, Depth::levels(10)));
-                assert_eq!(runs(&told), (0, 0), "who wants changes only needs no snapshot anyway");
+                assert_eq!(runs(&told), (0, 0), "no snapshot is asked for where only changes are wanted");
             }
             assert!(line.forgotten.is_some());
             assert_eq!(runs(&line.wish(100, btc(Mode::All, Depth::levels(10)))), (1, still_runs), "{way:?}");

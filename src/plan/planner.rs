@@ -67,8 +67,8 @@ pub struct Admitted {
     pub id: DemandId,
     /// Streams that were not wanted before, and the connection that will carry each.
     pub new: Vec<(StreamKey, usize)>,
-    /// What a connection shall carry from now on, see [`Orders::carry`]. It has to know before anybody reads the streams:
-    /// a wish that it has not sent yet would take a stream off the wire that is wanted again.
+    /// What connections carry from now on, as in [`Orders::carry`]. They have to know before anybody reads the streams: a
+    /// wish that they have not sent yet would take a stream off the wire that is wanted again.
     pub carry: Vec<(usize, Wish)>,
     /// The desired revision that includes it.
     pub revision: u64,
@@ -109,8 +109,8 @@ pub struct Orders {
     pub reaped: Vec<Box<str>>,
     /// Streams that nobody wants and that have left the wire.
     pub expired: Vec<StreamKey>,
-    /// Streams that are wanted and left the wire for a moment, because the request without them went out just before they
-    /// were wanted again. They are asked for from the start.
+    /// Streams that are wanted and have left the wire, because the request without them was sent just before they were
+    /// wanted again. They are asked for from the start.
     pub interrupted: Vec<StreamKey>,
     /// Streams of patterns for which there is room now.
     pub relisted: Relisted,
@@ -205,7 +205,7 @@ impl Planner {
         Ok(Admitted { id, new: self.with_homes(added.new), carry, revision: self.desired })
     }
 
-    /// Carries what was added. Gives the wishes that have to be told at once.
+    /// Carries what was added. Returns the wishes that connections have to get at once.
     fn admit(&mut self, now: Nanos, added: &Added) -> Vec<(usize, Wish)> {
         for key in &added.new {
             self.placement.add(*key);
@@ -214,7 +214,7 @@ impl Planner {
         for key in added.new.iter().chain(&added.asked_again) {
             let is_of_snapshots = self.demand.get(*key).is_some_and(|want| want.mode == Mode::SnapshotOnly);
             let line = &mut self.lines[self.placement.home(*key)];
-            // One that came before will not come again by itself.
+            // The exchange does not repeat a snapshot by itself.
             if is_of_snapshots && line.may_carry(*key) {
                 line.ask_again(*key);
             }
@@ -230,7 +230,7 @@ impl Planner {
         keys.into_iter().map(|key| (key, self.placement.home(key))).collect()
     }
 
-    /// Wishes that replace others which were told, may not have been sent, and would interrupt one of these streams.
+    /// New wishes for connections that have one which may still be sent and would interrupt one of these streams.
     fn recall<'a>(&mut self, keys: impl Iterator<Item = &'a StreamKey>) -> Vec<(usize, Wish)> {
         let home = |key: &StreamKey| {
             let (home, want) = (self.placement.home(*key), self.demand.get(*key)?);
