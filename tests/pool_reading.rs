@@ -261,6 +261,33 @@ fn a_stream_that_moves_to_another_connection_takes_its_epochs_from_there() {
     assert_eq!(handle.load().health(), Health::Disconnected { since: Nanos(33) });
 }
 
+/// A panic leaves the demand as it was, so nothing said that the value came from before, and the epochs of two connections
+/// were compared.
+#[test]
+fn a_value_of_a_connection_that_panicked_is_stale_on_the_next_one() {
+    let (clock, pool, link, mut publisher) = open(DataType::Ticker);
+    let handle = pool.ticker("KRW-BTC").unwrap();
+    link.up(Epoch(5), Nanos(1));
+    put(&mut publisher, 5, 50, 1.0);
+    clock.set(60);
+    let crashed = thread::spawn(move || {
+        let _publisher = publisher;
+        panic!("planted");
+    });
+    assert!(crashed.join().is_err());
+
+    clock.set(200);
+    let next = Arc::new(Link::new(Nanos(150)));
+    let mut publisher = pool.open::<Ticker>(handle.key(), next.clone());
+    assert_eq!(handle.load().health(), Health::Disconnected { since: Nanos(150) });
+    next.up(Epoch(1), Nanos(210));
+    next.heard_data(Nanos(219));
+    clock.set(220);
+    assert_eq!(handle.load().health(), Health::Stale { since: Nanos(60) });
+    put(&mut publisher, 1, 221, 2.0);
+    assert_eq!(handle.load().health(), Health::Live);
+}
+
 #[test]
 #[should_panic(expected = "ticker KRW-BTC has a publisher already")]
 fn a_second_publisher_of_a_stream_is_refused() {

@@ -142,7 +142,7 @@ impl DataPool {
         let Some(mut desk) = desk else { panic!("{key} has a publisher already: a cell has one writer") };
         if !Arc::ptr_eq(&link, &slot.link.load()) {
             desk.gate.reopen();
-            slot.link.store(link);
+            slot.move_to(link);
         }
         slot.set_subscribed(true);
         Publisher::new(slot, desk)
@@ -174,7 +174,8 @@ impl DataPool {
         markets: impl IntoIterator<Item = M>,
     ) -> Result<Batch<T>, PoolError> {
         let streams = self.read();
-        markets.into_iter().map(|market| find(&streams, data_type, market)).collect::<Result<_, _>>().map(Batch::new)
+        let handles = markets.into_iter().map(|market| find(&streams, data_type, market)).collect::<Result<_, _>>()?;
+        Ok(Batch::new(handles, self.shared.clock.clone()))
     }
 
     fn new_handle<T: Value>(&self, key: StreamKey, link: Arc<Link>) -> Handle<T> {

@@ -16,7 +16,7 @@ pub enum Verdict {
     Published,
     /// An older place in the order than the newest. The pool keeps the newest; see [`Publisher::is_news`].
     Late,
-    /// An event seen before. It only renewed the proof of freshness of the value that is there.
+    /// An event seen before. If it repeats the value that is there, it renewed the proof of freshness of that value.
     Duplicate,
     /// From a socket that has been replaced. Refused.
     OldEpoch,
@@ -47,18 +47,17 @@ impl<T: Value> Publisher<T> {
     /// Offers an arrival to the gate, and publishes it if it is the newest. Whoever sleeps until then is woken by
     /// [`wake`](Self::wake).
     ///
-    /// `published` is asked for the time just before readers can see the value, and only if they will. No lock, no
-    /// allocation after warm-up, no log, no system call.
+    /// `published` is asked for the time just before readers can see the value, and only if they will. Waits for
+    /// no lock, and does not allocate after warm-up, log, or make a system call.
     #[inline]
     pub fn publish(&mut self, receipt: &Receipt, value: &T, published: impl FnOnce() -> Nanos) -> Verdict {
-        let Some(Desk { writer, gate, .. }) = &mut self.desk else { unreachable!("taken only in drop") };
+        let Some(Desk { writer, latest, gate }) = &mut self.desk else { unreachable!("taken only in drop") };
         let verdict = gate.judge(receipt.epoch, value);
         match verdict {
             Verdict::Published => {
                 writer.publish(value, value.exchange_ms(), receipt, published());
             }
-            // A repetition of an older event proves nothing about the newest.
-            Verdict::Duplicate if gate.newest() == Some(value.order()) => writer.confirm(receipt, published()),
+            Verdict::Duplicate if confirms(value, gate, latest) => writer.confirm(receipt, published()),
             Verdict::Duplicate | Verdict::Late | Verdict::OldEpoch => {}
         }
         self.slot.counts.add(verdict);
@@ -108,6 +107,15 @@ impl<T: Value> Publisher<T> {
     pub fn key(&self) -> StreamKey {
         self.slot.key
     }
+}
+
+/// Whether a repetition proves that the newest value still holds: it has to be in the place of that value, and no older
+/// than what this epoch has brought. A repetition of an older event proves nothing about the newest, also where it is the
+/// first arrival of its epoch; and what this epoch can pass with an older value must not be confirmed for it.
+#[cold]
+fn confirms<T: Value>(repetition: &T, gate: &Gate<T>, latest: &latest::Reader<T>) -> bool {
+    let order = repetition.order();
+    gate.newest() == Some(order) && latest.load().get().is_some_and(|newest| newest.value.order() == order)
 }
 
 impl<T: Value> Drop for Publisher<T> {

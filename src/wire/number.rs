@@ -298,7 +298,7 @@ fn std_number(mut cursor: Cursor<'_>) -> Option<(f64, Cursor<'_>)> {
 }
 
 /// Length of the JSON number that `bytes` begin with.
-fn text_len(bytes: &[u8]) -> Option<usize> {
+pub(super) fn text_len(bytes: &[u8]) -> Option<usize> {
     let run = |from: usize| bytes[from..].iter().take_while(|b| b.is_ascii_digit()).count();
     let sign = |at: usize, signs: &[u8]| usize::from(bytes.get(at).is_some_and(|b| signs.contains(b)));
     let mut at = sign(0, b"-");
