@@ -38,7 +38,8 @@
 //! ```
 //!
 //! A frame goes one way, on one thread, from `recv` to publish. There is no async runtime. Reading the pool never waits
-//! for that thread, and nothing a reader does can slow it.
+//! for that thread, and it never waits for a reader. What readers cost it is work: a copy for each feed with a ring of its
+//! own, a mark for each that conflates, and a system call to wake one that sleeps.
 //!
 //! # Rooms
 //!

@@ -10,6 +10,7 @@ use crossbeam_channel::Sender;
 use super::control::Report;
 use super::lifecycle::{LifecycleEvent, Watchers};
 use super::open_feeds::{AnyFeed, AnyRing};
+use super::route::Request;
 use super::router::{AnyPublisher, Router};
 use super::status::SharedStatus;
 use crate::feed::Sockets;
@@ -18,7 +19,7 @@ use crate::model::{
     Trade,
 };
 use crate::net::Handler;
-use crate::plan::{DemandId, Want, Wish};
+use crate::plan::{DemandId, Running, Want, Wish};
 use crate::pool::Link;
 use crate::session::{Event, Session};
 use crate::wire::SubscriptionList;
@@ -63,6 +64,8 @@ impl Mailbox {
 pub(super) struct Connection {
     pub id: ConnectionId,
     pub router: Router,
+    /// The newest wish. The session sends no other.
+    pub wish: Wish,
     pub link: Arc<Link>,
     pub sockets: Arc<Sockets>,
     pub mailbox: Arc<Mailbox>,
@@ -78,6 +81,12 @@ pub(super) struct Connection {
 }
 
 impl Connection {
+    /// The session has sent the wish. It asked for the `running` streams without a snapshot.
+    fn requested(&mut self, at: Nanos, running: &Running) {
+        let (epoch, streams) = (self.link.epoch(), &self.wish.streams);
+        self.router.requested(&Request { at, epoch, streams, running });
+    }
+
     /// The control thread wakes on its own now and then; this makes it now.
     fn tell(&self, report: Report) {
         // Nobody listens any more when the engine has stopped.
@@ -123,7 +132,7 @@ impl Handler for Connection {
             }
         }
         if let Some(wish) = letters.wish {
-            self.router.set_wanted(&wish.streams);
+            self.wish = wish.clone();
             session.set_wish(now, wish);
         }
         if letters.list {
@@ -154,9 +163,10 @@ impl Handler for Connection {
                 self.status.change(|s| s.last_loss = Some(loss.clone()));
                 tracing::info!(connection = %self.id, %epoch, reason = loss.code(), "{loss}");
             }
-            // Asked again for a sign of life, nothing new is on the wire.
-            Event::Requested { again: true, .. } => {}
+            // Sent again to provoke an answer: the socket carries the same streams as before.
+            Event::Requested { at, again: true, .. } => self.requested(*at, &Running::default()),
             Event::Requested { at, revision, format, .. } => {
+                self.requested(*at, &self.wish.running.clone());
                 self.status.change(|s| s.format = Some(*format));
                 self.tell(Report::Requested { at: *at, revision: *revision });
             }

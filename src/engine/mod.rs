@@ -6,6 +6,8 @@ mod callback;
 mod client;
 mod connection;
 mod control;
+#[cfg(all(test, not(loom)))]
+mod dialogues;
 mod dispatcher;
 mod feed;
 mod join;

@@ -10,10 +10,10 @@ use super::attribution::AttributionWriter;
 use super::connection::NewFeed;
 use super::join::join;
 use super::open_feeds::{AnyRing, OpenFeed, OpenFeeds, Rings, Routed};
-use super::route::{Route, Routes};
+use super::route::{Request, Route, Routes};
 use crate::model::{Candle, Clock, DataType, Market, Orderbook, Receipt, Sink, StreamKey, StreamType, Ticker, Trade};
 use crate::net::SystemClock;
-use crate::plan::{DemandId, Dialect, StreamSet, Want};
+use crate::plan::{DemandId, Dialect, Want};
 use crate::pool::Publisher;
 use crate::sync::sleepers::Sleepers;
 
@@ -91,10 +91,11 @@ impl Router {
         self.rings.add(ring);
     }
 
-    /// Says which streams are wanted.
-    pub fn set_wanted(&mut self, wanted: &StreamSet) {
-        for routes in self.table.values_mut() {
-            routes.each(|route| route.set_wanted(wanted.get(route.key()).is_some()));
+    /// A request was sent. Until then the socket carries what it carried before, whatever is wanted.
+    pub fn requested(&mut self, request: &Request<'_>) {
+        let Self { table, feeds, rings, .. } = self;
+        for routes in table.values_mut() {
+            routes.each(|route| route.requested(request, feeds, rings));
         }
     }
 
@@ -155,7 +156,7 @@ impl Router {
         self.plain_level
     }
 
-    /// Messages of streams that nobody wants.
+    /// Messages of streams that the socket was not asked for, or no longer.
     pub fn unrouted(&self) -> u64 {
         self.unrouted
     }

@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::feed::{Overflow, Sockets};
 use crate::model::{Clock, ConnectionId, DataType, Market, Nanos, StreamKey};
 use crate::net::{DialLedger, MarketSource, Reactor, SystemClock, SystemEntropy, TlsConfig};
-use crate::plan::{Conflict, PlanConfig, PlanStats, Planner, Revisions, Subscription, Universe};
+use crate::plan::{Conflict, PlanConfig, PlanStats, Planner, Revisions, Subscription, Universe, Wish};
 use crate::pool::{DataPool, Handle, Health, Link, Value};
 use crate::session::{self, Session};
 
@@ -118,6 +118,7 @@ impl Engine {
             let connection = Connection {
                 id: line.status.read().id,
                 router: Router::new(self.control.clock, self.pool().sleepers(), &self.control.dialect, attribution),
+                wish: Wish::default(),
                 link: line.link.clone(),
                 sockets: line.sockets.clone(),
                 mailbox: line.mailbox.clone(),
@@ -157,8 +158,12 @@ impl Engine {
     ///
     /// Of a stream that runs already the newest value comes first, as a snapshot, then what follows it, without a gap
     /// or a repetition between the two: the exchange is not asked for another snapshot, because it would send nobody
-    /// changes while it prepares one. Who wants no state first asks for
-    /// [`only_realtime`](Subscription::only_realtime).
+    /// changes while it prepares one. Any other stream begins with the exchange's snapshot. That includes a stream that was
+    /// carried earlier: the value that the pool still holds may be outdated, so no feed begins with it. For no state at the
+    /// start there is [`only_realtime`](Subscription::only_realtime).
+    ///
+    /// The exchange sends later snapshots on the same socket when the connection was quiet for long, or when another part of
+    /// the program wants a deeper book. The feed delivers those that bring something new.
     ///
     /// # Errors
     /// As [`subscribe`](Self::subscribe); [`Error::Configuration`] if the policy cannot work on a live engine, or needs

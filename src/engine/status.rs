@@ -82,7 +82,7 @@ pub struct ConnectionStatus {
     pub blocked_until: Option<Nanos>,
     /// Exact counts since the start, at most a few ms old.
     pub counters: Counters,
-    /// Data messages of streams that nobody wants any more: what was under way when they were dropped.
+    /// Data messages of streams that the socket was told to drop: they were under way.
     pub unrouted: u64,
 }
 

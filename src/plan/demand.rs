@@ -37,6 +37,8 @@ pub(super) struct Added {
     pub new: Vec<StreamKey>,
     /// These are carried, but not in a way that serves the newcomer too.
     pub widened: Vec<StreamKey>,
+    /// These are carried as snapshots alone, so the newcomer needs another snapshot.
+    pub asked_again: Vec<StreamKey>,
 }
 
 impl Added {
@@ -72,6 +74,8 @@ impl Demand {
         *interest.ways.entry((want.mode, want.depth)).or_insert(0) += 1;
         if interest.settle() {
             added.widened.push(want.key);
+        } else if interest.want.mode == Mode::SnapshotOnly {
+            added.asked_again.push(want.key);
         }
     }
 

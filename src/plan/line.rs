@@ -121,6 +121,13 @@ impl Line {
         }
     }
 
+    /// The stream is carried as snapshots alone, and a newcomer wants another one.
+    pub fn ask_again(&mut self, key: StreamKey) {
+        self.renew(key);
+        // Even if no request for the stream was reported yet: its snapshot may have come before the newcomer.
+        self.renews = true;
+    }
+
     /// Only another request brings what is wanted, even if the streams stay the same.
     pub fn renews(&self) -> bool {
         self.renews || self.format != self.wish.format
@@ -291,7 +298,7 @@ impl Carried {
 
 /// A stream carried for `old` serves `new` without being asked for from the start.
 fn continues(old: &Want, new: &Want) -> bool {
-    old == new || (old.mode != Mode::SnapshotOnly && new.depth <= old.depth)
+    old == new || old.serves(new)
 }
 
 #[cfg(test)]

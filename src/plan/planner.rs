@@ -181,6 +181,9 @@ impl Planner {
         for key in &added.new {
             self.lines[self.placement.home(*key)].renew(*key);
         }
+        for key in &added.asked_again {
+            self.lines[self.placement.home(*key)].ask_again(*key);
+        }
         self.rate.count(now);
         if added.changes_wire() {
             self.changed(now);

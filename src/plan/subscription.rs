@@ -229,14 +229,17 @@ impl<T> Subscription<T> {
         self.asked.and(other.asked).carrying()
     }
 
-    /// Only the state at the start of each socket, of all streams named so far. Of a stream that runs already it is the
-    /// newest value: the exchange is not asked again, because it sends no changes of a stream while it prepares another
-    /// snapshot. Such a value stays live for as long as its connection: nothing says when it is outdated.
+    /// Only the state when it is asked for and at the start of each socket after that, of all streams named so far. Of a
+    /// stream that runs already it is the newest value: the exchange is not asked again, because it sends no changes of a
+    /// stream while it prepares another snapshot. If nobody wants changes of the stream, the exchange is asked again.
+    ///
+    /// In the pool such a value stays live for as long as its connection: nothing says when it is outdated.
     pub fn only_snapshot(self) -> Self {
         self.in_mode(Mode::SnapshotOnly)
     }
 
-    /// Only changes, of all streams named so far. Until something changes there is no value.
+    /// Only changes, of all streams named so far. Until something changes there is no value. A change that the exchange
+    /// reports in a snapshot alone, asked for on behalf of others, is delivered as a change.
     pub fn only_realtime(self) -> Self {
         self.in_mode(Mode::RealtimeOnly)
     }

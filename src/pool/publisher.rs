@@ -78,11 +78,15 @@ impl<T: Value> Publisher<T> {
         desk.latest.clone()
     }
 
-    /// The newest value, if it came on the connection's current socket.
-    pub fn current(&self) -> Option<Version<T>> {
-        let link = self.slot.link.load();
-        let newest = self.desk.as_ref()?.latest.load();
-        newest.get().filter(|newest| link.is_up() && newest.epoch == link.epoch()).copied()
+    /// The newest value, if it was received on the connection's current socket, after `asked`, and after the demand for the
+    /// stream was last renewed. An older one may be outdated.
+    pub fn current(&self, asked: Nanos) -> Option<Version<T>> {
+        let (link, renewed) = (self.slot.link.load(), self.slot.demand().renewed);
+        let holds = |newest: &&Version<T>| {
+            let received = newest.stamps.received;
+            link.is_up() && newest.epoch == link.epoch() && received > asked && received >= renewed
+        };
+        self.desk.as_ref()?.latest.load().get().filter(holds).copied()
     }
 
     /// Whether feeds deliver an arrival with this verdict: what was published, late trades, which did happen, and late

@@ -98,7 +98,7 @@ impl<T: Value> Slot<T> {
         evidence.judge(|| self.clock.now())
     }
 
-    fn demand(&self) -> Demand {
+    pub fn demand(&self) -> Demand {
         // Acquire, pairs with DEMAND-TIMES in `set_subscribed`.
         let subscribed = self.subscribed.load(Acquire);
         let time = |at: &AtomicU64| Nanos(at.load(Relaxed));
