@@ -1,6 +1,7 @@
 //! Builder, engine and connection threads: the only room that knows all others.
 
 mod attribution;
+mod bench;
 mod builder;
 mod callback;
 mod client;
@@ -20,6 +21,8 @@ mod subscribed;
 mod threads;
 
 pub use attribution::Attribution;
+#[doc(hidden)]
+pub use bench::TickerRoutes;
 pub use builder::Builder;
 pub use callback::{Answer, Callback, CallbackBuilder, CallbackStatus};
 pub use client::Client;

@@ -22,4 +22,6 @@ pub use reactor::{Handler, Reactor, Remote};
 pub use resolve::{Resolve, SystemResolver};
 #[cfg(feature = "rest")]
 pub use rest::RestMarkets;
+#[doc(hidden)]
+pub use tls::Tls;
 pub use tls::{InvalidRoots, TlsConfig};

@@ -7,7 +7,7 @@ use crate::model::{Nanos, StreamKey};
 
 /// Names one holder of demand for as long as it holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct DemandId(pub(super) u64);
+pub struct DemandId(pub(crate) u64);
 
 /// Reference-counted demand: a stream is carried as long as anybody wants it, and for a grace period after.
 #[derive(Debug, Default)]
