@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use hoga::config::BITHUMB;
 use hoga::config::ConnectLedger;
 use hoga::model::StreamType;
-use hoga::plan::BITHUMB;
 use hoga::prelude::*;
 use hoga_exchange::{Config, Dialect, Server, ServerConfig};
 

@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use common::{Message, PATIENCE, Way, builder, drain, eventually, exchange, finish};
+use hoga::config::UPBIT;
 use hoga::engine::FeedItem;
-use hoga::plan::{Mode, UPBIT, Want};
+use hoga::plan::{Mode, Want};
 use hoga::prelude::*;
 
 const THREADS: u64 = 16;

@@ -12,12 +12,12 @@ use super::connection::{Mailbox, NewFeed};
 use super::open_feeds::{AnyFeed, AnyRing, OpenFeed, RingKind};
 use super::router::AnyPublisher;
 use super::status::{FeedStatus, SharedStatus};
-use crate::config::FormatChoice;
+use crate::config::{Dialect, FormatChoice};
 use crate::error::{Error, Result};
 use crate::feed::{Account, Overflow, Sockets};
 use crate::model::{Clock, DataType, Epoch, Format, Nanos, StreamKey};
 use crate::net::{Remote, SystemClock};
-use crate::plan::{Checked, ClientId, DemandId, Dialect, Orders, Planner, Pulse, Refused, Universe, Want};
+use crate::plan::{Checked, ClientId, DemandId, Orders, Planner, Pulse, Refused, Universe, Want};
 use crate::pool::{DataPool, Link};
 use crate::session::{FormatReason, FormatSelector};
 

@@ -11,9 +11,10 @@ use super::connection::NewFeed;
 use super::join::join;
 use super::open_feeds::{AnyRing, OpenFeed, OpenFeeds, Rings, Routed};
 use super::route::{Route, Routes};
+use crate::config::Dialect;
 use crate::model::{Candle, Clock, DataType, Market, Orderbook, Receipt, Sink, StreamKey, StreamType, Ticker, Trade};
 use crate::net::SystemClock;
-use crate::plan::{DemandId, Dialect, StreamSet, Want};
+use crate::plan::{DemandId, StreamSet, Want};
 use crate::pool::Publisher;
 use crate::sync::sleepers::Sleepers;
 

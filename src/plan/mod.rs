@@ -8,7 +8,6 @@
 mod client;
 mod conflict;
 mod demand;
-mod dialect;
 mod line;
 mod pattern;
 mod placement;
@@ -24,7 +23,6 @@ mod wish;
 pub use client::{ClientId, ClientStatus, Pulse};
 pub use conflict::{Conflict, ConflictKind, ConflictLog, ConflictSubject};
 pub use demand::DemandId;
-pub use dialect::{BITHUMB, Dialect, UPBIT, UPBIT_INDONESIA};
 pub use line::Proof;
 pub use pattern::{InvalidPattern, Pattern};
 pub use placement::Placement;

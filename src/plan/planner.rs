@@ -515,7 +515,8 @@ impl Planner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{UPBIT, ticker};
+    use crate::config::UPBIT;
+    use crate::plan::ticker;
 
     /// Each stream of one wish was measured against what the connections carried before it.
     #[test]

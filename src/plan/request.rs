@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::{Dialect, Mode, Running, StreamSet, Want};
+use super::{Mode, Running, StreamSet, Want};
+use crate::config::Dialect;
 use crate::model::{DataType, Epoch, Format};
 
 /// Writes the request that makes the socket of `epoch` carry exactly `streams`, in `format`.
@@ -70,8 +71,9 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::config::UPBIT;
     use crate::model::{Grouping, Interval, StreamKey};
-    use crate::plan::{Depth, UPBIT};
+    use crate::plan::Depth;
 
     fn want(data_type: DataType, code: &str) -> Want {
         Want::all(StreamKey { data_type, market: code.parse().unwrap() })

@@ -5,7 +5,8 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::str::FromStr;
 
-use super::{Depth, Dialect, InvalidPattern, Mode, Pattern, Universe, Want};
+use super::{Depth, InvalidPattern, Mode, Pattern, Universe, Want};
+use crate::config::Dialect;
 use crate::model::{
     Candle, DataType, Event, Grouping, Interval, InvalidMarket, Market, Orderbook, StreamKey, Ticker, Trade,
 };
@@ -492,7 +493,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{BITHUMB, UPBIT, UPBIT_INDONESIA};
+    use crate::config::{BITHUMB, UPBIT, UPBIT_INDONESIA};
 
     #[test]
     fn markets_may_be_written_in_any_usual_form() {

@@ -2,7 +2,7 @@
 
 use crate::model::Format;
 
-/// What one exchange understands, and what it takes as said when nothing is. An [`Endpoint`](crate::config::Endpoint)
+/// What one exchange understands, and what it takes as said when nothing is. An [`Endpoint`](super::Endpoint)
 /// carries its own.
 ///
 /// Fields may be added: write a dialect of your own as `Dialect { has_candles: false, ..UPBIT }`.
