@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use crate::model::StreamKey;
-use crate::plan::InvalidSubscription;
+use crate::plan::{InvalidSubscription, Refused};
 use crate::pool::PoolError;
 
 /// What a call of the engine can end in. Full, empty, stale and not-yet are values elsewhere, not errors.
@@ -37,7 +37,8 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
-    /// These streams had no current data when the time was over.
+    /// These streams had no current data when the time was over. If none is named, all that is missing is the list of
+    /// markets without which a pattern means nothing.
     NotReady(Vec<StreamKey>),
     /// The engine has stopped.
     Stopped,
@@ -145,6 +146,9 @@ impl fmt::Display for Error {
             ),
             Self::Pool(error) => error.fmt(f),
             Self::Start { what, source } => write!(f, "the engine could not start: {what}: {source}"),
+            Self::NotReady(missing) if missing.is_empty() => {
+                f.write_str("no list of markets yet, which the patterns need; check the market source, or wait longer")
+            }
             Self::NotReady(missing) => {
                 f.write_str("no current data yet for ")?;
                 list(f, missing)
@@ -183,6 +187,17 @@ impl std::error::Error for Error {
 impl From<InvalidSubscription> for Error {
     fn from(invalid: InvalidSubscription) -> Self {
         Self::Subscription(invalid)
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::TooManyStreams { streams, limit } => Self::TooManyStreams { streams, limit },
+            Refused::NoUniverse => Self::NoUniverse,
+            // Adding demand takes no name: the client is gone.
+            Refused::NameTaken | Refused::NoSuchClient => Self::LeaseExpired,
+        }
     }
 }
 
@@ -231,6 +246,12 @@ mod tests {
             let text = error.to_string();
             assert!((20..400).contains(&text.len()), "{text}");
         }
+    }
+
+    #[test]
+    fn nothing_missing_but_the_list_of_markets_is_said_so() {
+        let text = Error::NotReady(vec![]).to_string();
+        assert!(text.contains("list of markets"), "{text}");
     }
 
     #[test]

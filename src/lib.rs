@@ -38,7 +38,8 @@
 //! ```
 //!
 //! A frame goes one way, on one thread, from `recv` to publish. There is no async runtime. Reading the pool never waits
-//! for that thread, and nothing a reader does can slow it.
+//! for that thread, and it never waits for a reader. What readers cost it is work: a copy for each feed with a ring of its
+//! own, a mark for each that conflates, and a system call to wake one that sleeps. One more thread writes the log.
 //!
 //! # Rooms
 //!
@@ -46,10 +47,22 @@
 //! [`session`] lives the life of a connection; all of these are pure. [`net`] makes the system calls, [`sync`] holds the
 //! lock-free parts, [`pool`] and [`feed`] are what readers read, and [`engine`] puts all together.
 //!
-//! The library installs no logger, panic hook or signal handler. Diagnostics go through `tracing`, never on the way of
-//! a frame.
+//! The library installs no logger, panic hook or signal handler. Its log goes through `tracing`, from a thread of its own:
+//! a log that is slow or stuck delays the log and nothing else, and lines that do not fit are counted there.
+//!
+//! # Platforms
+//!
+//! Unix on little-endian processors; others are refused when the library is compiled. Panics of callbacks and of the
+//! engine's own threads are caught where the program is built with `panic = "unwind"`, which is the default; with `"abort"`
+//! they end the program.
 
 #![forbid(unsafe_code)]
+
+#[cfg(not(unix))]
+compile_error!("hoga runs on Unix-like systems only: it uses their sockets, files and permissions directly");
+
+#[cfg(not(target_endian = "little"))]
+compile_error!("hoga runs on little-endian processors only: it reads the digits of numbers in place, eight at a time");
 
 pub mod config;
 pub mod engine;

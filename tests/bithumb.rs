@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use hoga::config::BITHUMB;
 use hoga::config::ConnectLedger;
 use hoga::model::StreamType;
-use hoga::plan::BITHUMB;
 use hoga::prelude::*;
 use hoga_exchange::{Config, Dialect, Server, ServerConfig};
 
@@ -49,6 +49,22 @@ fn a_clone_is_asked_in_its_own_words() {
     }
     engine.wait_ready(PATIENCE).unwrap();
     assert!(engine.pool().orderbook("KRW-BTC").unwrap().load().health().is_live());
+    assert_eq!(engine.connections()[0].unrouted, 0);
+    assert_eq!(server.stats().violations(), 0);
+}
+
+/// Its books say 1 where nothing is grouped, so one grouped by 1 could never be told from those, and stayed silent.
+#[test]
+fn a_step_that_groups_nothing_is_refused() {
+    let exchange = Config { markets: 12, speed: 20.0, ..Config::of(Dialect::Bithumb) };
+    let server = Server::start(ServerConfig { plain: true, exchange, ..ServerConfig::default() }).unwrap();
+    let endpoint = Endpoint::custom(&server.url()).unwrap().with_dialect(BITHUMB);
+    let engine = Engine::builder().endpoint(endpoint).connect_ledger(ConnectLedger::Process).start().unwrap();
+    let refused = engine.subscribe(orderbook("KRW-BTC").grouped(1.0)).unwrap_err().to_string();
+    assert!(refused.contains("a step of 1") && refused.contains("without a step"), "{refused}");
+
+    let grouped = engine.subscribe(orderbook("KRW-BTC").grouped(10_000.0).and(orderbook("KRW-BTC"))).unwrap();
+    grouped.wait_confirmed(PATIENCE).unwrap();
     assert_eq!(engine.connections()[0].unrouted, 0);
     assert_eq!(server.stats().violations(), 0);
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hoga::config::{Backoff, ConnectLedger, KeepAlive, Timeouts};
+use hoga::config::{Backoff, ConnectLedger, KeepAlive, Limits, Timeouts};
 use hoga::engine::{Builder, Lifecycle};
 use hoga::error::Error;
-use hoga::net::Resolve;
+use hoga::net::{MarketSource, Resolve, SourceError};
 use hoga::prelude::*;
 use hoga::session;
 use hoga_exchange::{Fault, Server, ServerConfig};
@@ -296,6 +296,43 @@ fn every_problem_of_the_configuration_is_reported_before_anything_starts() {
     }
 }
 
+/// The planner was asked only once the threads ran, and one of its refusals hid all other problems.
+#[test]
+fn what_the_planner_would_refuse_is_reported_with_the_other_problems() {
+    let problems = |builder: Builder| match builder.receive_bytes(1).start() {
+        Err(Error::Configuration(problems)) => problems.join("; "),
+        other => panic!("{other:?}"),
+    };
+    let pattern = problems(Engine::builder().ticker("KRW-*"));
+    assert!(pattern.contains("market_source") && pattern.contains("receive_bytes"), "{pattern}");
+
+    let one = Limits { streams_per_connection: 1, ..Limits::default() };
+    let many = problems(Engine::builder().ticker(["KRW-BTC", "KRW-ETH"]).limits(one));
+    assert!(many.contains("2 streams are more than the 1") && many.contains("receive_bytes"), "{many}");
+
+    let universe = ["KRW-BTC", "KRW-ETH", "KRW-XRP"].map(|code| code.parse().unwrap());
+    let asked = Arc::new(AtomicUsize::new(0));
+    let source = Never(asked.clone());
+    let builder = Engine::builder().ticker("*").universe(universe).market_source(source, PATIENCE).limits(one);
+    let listed = problems(builder.connections(2));
+    assert!(listed.contains("3 streams are more than the 2"), "{listed}");
+    assert_eq!(asked.load(Ordering::Relaxed), 0, "no thread has asked it");
+
+    // Without connections nobody can say how many streams there may be.
+    let none = problems(Engine::builder().ticker("KRW-*").connections(0));
+    assert!(none.contains("connections must be"), "{none}");
+}
+
+/// A list of markets that should not be asked for.
+struct Never(Arc<AtomicUsize>);
+
+impl MarketSource for Never {
+    fn markets(&mut self) -> Result<Vec<Market>, SourceError> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(Vec::new())
+    }
+}
+
 #[test]
 fn a_refused_subscription_changes_nothing() {
     let server = exchange(true);
@@ -315,7 +352,7 @@ fn an_engine_can_be_started_and_stopped_again_and_again() {
         let engine = builder(&server).ticker("KRW-BTC").start().unwrap();
         engine.wait_ready(PATIENCE).unwrap();
         let report = engine.shutdown(PATIENCE);
-        assert_eq!((report.joined.len(), report.running.len(), report.hanging_lookups), (2, 0, 0));
+        assert_eq!((report.joined.len(), report.running.len(), report.hanging_lookups), (3, 0, 0));
     }
     assert_eq!(server.stats().connections, 5);
     assert_eq!(server.stats().violations(), 0);
@@ -367,5 +404,5 @@ fn a_hanging_resolver_blocks_nothing() {
     engine.wait_ready(PATIENCE).unwrap();
     assert_eq!(calls.load(Ordering::Relaxed), 2, "the second look-up answered while the first still hung");
     let report = engine.shutdown(Duration::from_secs(2));
-    assert_eq!(report.joined, ["hoga-control", "hoga-conn-0"]);
+    assert_eq!(report.joined, ["hoga-control", "hoga-conn-0", "hoga-log"]);
 }

@@ -12,6 +12,7 @@ use feed_support::*;
 use hoga::feed::{Feed, FeedCounts, Opening, Overflow, Sockets, open};
 use hoga::model::{ConnectionId, DataType, Epoch, Nanos, Trade};
 use hoga::net::SystemClock;
+use hoga::sync::latest;
 use proptest::prelude::*;
 
 const INTERVAL: Duration = Duration::from_millis(10);
@@ -39,6 +40,26 @@ fn one_update_of_each_stream_waits_and_it_is_the_newest() {
 }
 
 #[test]
+fn the_versions_of_a_stream_say_how_many_values_were_passed_over() {
+    for overflow in [Overflow::Conflate, Overflow::Throttle(Duration::from_nanos(1))] {
+        let (mut newest, mut feed, clock) = newest(overflow, 2);
+        let (mut last, mut passed_over) = ([0; 2], 0);
+        for (round, values) in [1, 4, 0, 7, 2].into_iter().enumerate() {
+            (0..values).for_each(|value| newest.publish(value % 2, 100 * round as u64 + value as u64));
+            clock.advance(INTERVAL);
+            for item in feed.by_ref() {
+                let hoga::feed::Item::Data(update) = item else { panic!("{overflow}: {item:?}") };
+                let last = &mut last[update.value.sequential_id as usize % 2];
+                passed_over += update.version - *last - 1;
+                *last = update.version;
+            }
+            assert_eq!(feed.counts().conflated, passed_over, "{overflow}");
+        }
+        assert_eq!(passed_over, 2 + 5);
+    }
+}
+
+#[test]
 fn a_stream_that_changes_at_every_pop_starves_no_other() {
     let (mut newest, mut feed, _) = newest(Overflow::Conflate, 3);
     (0..3).for_each(|stream| newest.publish(stream, stream as u64));
@@ -61,19 +82,25 @@ fn a_mark_that_comes_after_its_value_was_read_is_conflated_and_brings_nothing() 
     assert_counts(&feed, 2, 1, 1);
 }
 
+/// Each of them was a source of its own, which the reader had to look at forever after.
 #[test]
-fn what_the_reader_need_not_see_is_not_delivered() {
-    let Rig { mut writers, mut feed, .. } = rig(DataType::Trade, Overflow::Conflate, 1);
-    let mut known = Newest::new(writers.remove(0), 1);
-    let version = known.put(0, 1, 1);
-    let (cell, reader) = hoga::sync::latest::cell::<Trade>();
-    let marks = known.writer.conflate(vec![(reader, version)]);
-    (known.cells[0], known.marks[0]) = (cell, marks[0]);
-    known.publish(0, 2);
-    assert!(numbers(&mut feed).is_empty(), "up to this version it has had them");
-    known.publish(0, 3);
-    assert_eq!(numbers(&mut feed), [3]);
-    assert_counts(&feed, 2, 1, 1);
+fn streams_that_come_one_by_one_share_few_sources() {
+    const STREAMS: u64 = 1_000;
+    let (mut newest, mut feed, _) = newest(Overflow::Conflate, 1);
+    let joins = |newest: &mut Newest, feed: &mut Feed<Trade>| {
+        let before = feed.account().bytes();
+        let (cell, reader) = latest::cell();
+        newest.marks.extend(newest.writer.conflate(vec![reader]));
+        newest.cells.push(cell);
+        assert_eq!(feed.pop(), None);
+        feed.account().bytes() > before
+    };
+    let rooms = (1..STREAMS).filter(|_| joins(&mut newest, &mut feed)).count();
+    assert!(rooms <= 10, "{rooms} rooms for {STREAMS} streams");
+    (0..STREAMS).for_each(|stream| newest.publish(stream as usize, stream));
+    let mut popped = numbers(&mut feed);
+    popped.sort_unstable();
+    assert!(popped.into_iter().eq(0..STREAMS));
 }
 
 #[test]

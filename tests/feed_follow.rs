@@ -6,10 +6,10 @@ mod pool_samples;
 use std::thread;
 use std::time::Duration;
 
-use feed_support::Seen::{Data, Gap};
+use feed_support::Seen::{Data, Gap, Socket};
 use feed_support::*;
-use hoga::feed::{Feed, FeedCounts, Filter, Item};
-use hoga::model::{StreamType, Trade};
+use hoga::feed::{Arrival, Feed, FeedCounts, Filter, Item, Overflow};
+use hoga::model::{DataType, Epoch, StreamType, Trade};
 
 #[track_caller]
 fn assert_counts(feed: &Feed<Trade>, received: u64, delivered: u64, dropped: u64) {
@@ -84,7 +84,7 @@ fn a_stream_that_joins_a_reader_that_lags_brings_nothing_from_before() {
     ring.publish(1, 20);
     ring.follow(&mut writer, &[0], &[3]);
     ring.publish(0, 4);
-    assert_eq!(drain(&mut feed), [Data(3), Data(20), Data(4)]);
+    assert_eq!(drain(&mut feed), [Data(20), Data(3), Data(4)], "the state has its place among the events");
 }
 
 #[test]
@@ -93,10 +93,10 @@ fn a_stream_that_is_followed_again_goes_on_and_loses_nothing() {
     let (mut writer, mut feed) = ring.reader(&[0]);
     ring.publish(0, 1);
     ring.publish(0, 2);
-    ring.follow_again(&mut writer, 0);
+    ring.follow_again(&mut writer, 0, Filter::new(true, true));
     ring.publish(0, 3);
     assert_eq!(drain(&mut feed), [Data(1), Data(2), Data(3)]);
-    ring.follow_again(&mut writer, 0);
+    ring.follow_again(&mut writer, 0, Filter::new(true, true));
     ring.publish(0, 4);
     assert_eq!(drain(&mut feed), [Data(4)]);
     assert_counts(&feed, 4, 4, 0);
@@ -112,17 +112,55 @@ fn what_a_reader_did_not_ask_for_is_counted_as_filtered() {
         writer.follow(&ring.ring, &ring.sleepers, vec![followed], Vec::new());
         (writer, feed)
     });
-    for (version, stream_type) in (1..).zip([StreamType::Snapshot, StreamType::Realtime, StreamType::Snapshot]) {
+    let snapshot = |starts, is_news| Arrival::Snapshot { starts, is_news };
+    let arrivals = [snapshot(true, true), Arrival::Change, snapshot(false, false), snapshot(false, true)];
+    for (version, arrival) in (1..).zip(arrivals) {
         let mut event = update(version);
-        event.value.stream_type = stream_type;
-        ring.put(0, &event);
+        event.value.stream_type = if arrival == Arrival::Change { StreamType::Realtime } else { StreamType::Snapshot };
+        ring.put_as(0, &event, arrival);
     }
     let seen = feeds.map(|(_writer, mut feed)| {
         let seen = drain(&mut feed);
         assert_identity(feed.counts());
         (seen, feed.counts().filtered)
     });
-    assert_eq!(seen, [(vec![Data(1), Data(2)], 1), (vec![Data(2)], 2), (vec![Data(1)], 2)]);
+    let [all, changes, once] = seen;
+    assert_eq!(all, (vec![Data(1), Data(2), Data(4)], 1), "a snapshot that repeats is nothing new");
+    assert_eq!(changes, (vec![Data(2), Data(4)], 2), "what only a snapshot says is a change, too");
+    assert_eq!(once, (vec![Data(1)], 3));
+}
+
+#[test]
+fn a_reader_that_wants_other_messages_goes_on_where_it_is_with_those() {
+    let mut ring = shared(16, 1);
+    let (mut writer, mut feed) = ring.reader(&[0]);
+    ring.publish(0, 1);
+    assert_eq!(drain(&mut feed), [Data(1)]);
+    ring.follow_again(&mut writer, 0, Filter::new(true, false));
+    ring.publish(0, 2);
+    assert_eq!(drain(&mut feed), []);
+    ring.follow_again(&mut writer, 0, Filter::new(false, true));
+    ring.publish(0, 3);
+    assert_eq!(drain(&mut feed), [Data(3)]);
+    let counts = feed.counts();
+    assert_eq!((counts.received, counts.delivered, counts.filtered, counts.queued), (3, 2, 1, 0));
+}
+
+#[test]
+fn the_state_of_a_new_socket_comes_after_what_is_left_of_the_old_one_and_the_news_of_the_new_one() {
+    let mut ring = shared(16, 2);
+    let Rig { mut writers, mut feed, sockets, .. } = rig(DataType::Trade, Overflow::DropOldest, 1);
+    let mut writer = writers.remove(0);
+    sockets[0].opened(Epoch(1), None);
+    ring.follow(&mut writer, &[0], &[]);
+    [1, 2].into_iter().for_each(|version| ring.publish(0, version));
+    assert_eq!(feed.pop().map(short), Some(Data(1)));
+    sockets[0].opened(Epoch(2), None);
+    ring.socket = 2;
+    ring.follow_from(&mut writer, 1, on_socket(51, 2));
+    ring.publish(0, 3);
+    assert_eq!(drain(&mut feed), [Data(2), Socket(1, 2), Data(51), Data(3)]);
+    assert_counts(&feed, 4, 4, 0);
 }
 
 #[test]

@@ -244,9 +244,9 @@ fn only_formats_of_the_exchange_are_chosen() {
     let all = |ns| ReadCosts { ticker: ns, trade: ns, orderbook: ns, unit: ns, candle: ns };
     (costs.read_ns[Format::JsonList as usize], costs.read_ns[Format::Simple as usize]) = (all(0.0), all(1.0));
     let trace = Trace::drawn(&mut Rng(3));
-    let mut upbit = Connection::new(keen(costs), hoga::plan::UPBIT.formats, Format::Default);
+    let mut upbit = Connection::new(keen(costs), hoga::config::UPBIT.formats, Format::Default);
     assert_eq!(upbit.window(&trace, 0), Some(Format::JsonList));
-    let mut bithumb = Connection::new(keen(costs), hoga::plan::BITHUMB.formats, Format::Default);
+    let mut bithumb = Connection::new(keen(costs), hoga::config::BITHUMB.formats, Format::Default);
     assert_eq!(bithumb.window(&trace, 0), Some(Format::Simple));
 }
 

@@ -122,6 +122,29 @@ fn a_wrong_time_stamp_does_not_freeze_a_stream() {
     assert_eq!(pool.ticker("KRW-BTC").unwrap().load().timestamp, 109);
 }
 
+/// Seven repetitions counted as late, and so the next late trade was taken for proof that the newest stamp is wrong.
+#[test]
+fn repeated_trades_are_no_sign_that_the_newest_time_stamp_is_wrong() {
+    let (_clock, pool, _link, mut publisher) = open(DataType::Trade);
+    let handle = pool.trade("KRW-BTC").unwrap();
+    let mut offer = |id, timestamp| publisher.publish(&receipt(1, 1), &trade(id, timestamp), || Nanos(1));
+    for id in 1..=20 {
+        assert_eq!(offer(id, 100 + id), Published);
+    }
+    for id in 8..=16 {
+        assert_eq!(offer(id, 100 + id), Duplicate);
+    }
+    assert_eq!(offer(99, 105), Late);
+    assert_eq!(handle.load().sequential_id, 20);
+
+    // Nor do they hide one that is wrong: eight real trades in a row that are older say so, whatever lies between.
+    for id in 100..106 {
+        assert_eq!(offer(id, 106), Late);
+        assert_eq!(offer(20, 120), Duplicate);
+    }
+    assert_eq!((offer(106, 106), offer(107, 107)), (Published, Published));
+}
+
 #[test]
 fn a_repetition_of_an_older_trade_proves_nothing_about_the_newest() {
     let (_clock, pool, _link, mut publisher) = open(DataType::Trade);
@@ -203,9 +226,32 @@ fn an_older_duplicate_that_opens_an_epoch_keeps_the_newer_trade_and_sets_the_clo
             (2, trade(3, 49), Late),
         ],
     );
-    assert_eq!((handle.load().sequential_id, handle.load().epoch(), handle.version()), (2, Some(Epoch(2)), 2));
+    assert_eq!((handle.load().sequential_id, handle.load().epoch(), handle.version()), (2, Some(Epoch(1)), 2));
     judged(&mut publisher, &[(2, trade(4, 60), Published)]);
     assert_eq!(handle.load().sequential_id, 4, "the order of the new epoch counts, not that of the old");
+}
+
+/// A server that is behind repeated an older trade, which confirmed the newest one for its socket; the next trade then went
+/// back inside that epoch.
+#[test]
+fn a_new_socket_that_repeats_an_older_trade_does_not_confirm_the_newest() {
+    let (clock, pool, link, mut publisher) = open(DataType::Trade);
+    let handle = pool.trade("KRW-BTC").unwrap();
+    let shown = || {
+        let reading = handle.load();
+        (reading.epoch().unwrap().0, reading.timestamp, reading.health().is_live())
+    };
+    judged(&mut publisher, &[(1, trade(1, 100), Published), (1, trade(2, 200), Published)]);
+    link.down(Nanos(3));
+    link.up(Epoch(2), Nanos(4));
+    clock.set(10);
+    judged(&mut publisher, &[(2, trade(1, 100), Duplicate)]);
+    assert_eq!(shown(), (1, 200, false), "nothing says that it still holds");
+    // Caught up, but this epoch can still bring a trade between the two.
+    judged(&mut publisher, &[(2, trade(2, 200), Duplicate)]);
+    assert_eq!(shown(), (1, 200, false));
+    judged(&mut publisher, &[(2, trade(3, 150), Published), (2, trade(3, 150), Duplicate)]);
+    assert_eq!(shown(), (2, 150, true));
 }
 
 #[test]
@@ -231,7 +277,15 @@ struct Naive {
     in_order: Vec<u64>,
     late_in_a_row: u32,
     seen: HashSet<u64>,
-    shown: Option<(u64, u32)>,
+    shown: Option<Shown>,
+}
+
+/// What the pool shows. Of a ticker, the timestamp stands for the id.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Shown {
+    id: u64,
+    timestamp: u64,
+    epoch: u32,
 }
 
 impl Naive {
@@ -246,14 +300,18 @@ impl Naive {
         }
         let first = self.in_order.is_empty();
         let newest = self.in_order.iter().all(|earlier| timestamp >= *earlier);
-        self.late_in_a_row = if newest { 0 } else { self.late_in_a_row + 1 };
         if id.is_some_and(|id| !self.seen.insert(id)) {
             if first {
                 self.in_order.push(timestamp);
+                self.late_in_a_row = 0;
             }
-            self.shown = self.shown.map(|(shown, _)| (shown, epoch));
+            let is_newest = self.in_order.iter().max() == Some(&timestamp);
+            if let Some(shown) = self.shown.as_mut().filter(|shown| is_newest && shown.timestamp == timestamp) {
+                shown.epoch = epoch;
+            }
             return Duplicate;
         }
+        self.late_in_a_row = if newest { 0 } else { self.late_in_a_row + 1 };
         if !newest && self.late_in_a_row < 8 {
             return Late;
         }
@@ -262,7 +320,7 @@ impl Naive {
         }
         self.late_in_a_row = 0;
         self.in_order.push(timestamp);
-        self.shown = Some((id.unwrap_or(timestamp), epoch));
+        self.shown = Some(Shown { id: id.unwrap_or(timestamp), timestamp, epoch });
         Published
     }
 }
@@ -280,13 +338,23 @@ proptest! {
         let (_clock, pool, _link, mut publisher) = open::<Trade>(DataType::Trade);
         let handle = pool.trade("KRW-BTC").unwrap();
         let (mut naive, mut published) = (Naive::default(), 0);
+        let (mut before, mut late_before) = (None::<Shown>, 0);
         for (epoch, id, timestamp) in arrivals {
             let verdict = publisher.publish(&receipt(epoch, 1), &trade(id, timestamp), || Nanos(1));
             prop_assert_eq!(verdict, naive.offer(epoch, Some(id), timestamp));
             published += u64::from(verdict == Published);
             let reading = handle.load();
-            let shown = reading.value().map(|trade| (trade.sequential_id, reading.epoch().unwrap().0));
+            let shown = reading.value().map(|trade| {
+                let (id, timestamp) = (trade.sequential_id, trade.timestamp);
+                Shown { id, timestamp, epoch: reading.epoch().unwrap().0 }
+            });
             prop_assert_eq!(shown, naive.shown);
+            // The newest never goes back inside an epoch, but where eight in a row say that it was wrong.
+            let went_back = shown.zip(before).is_some_and(|(now, before)| {
+                now.epoch < before.epoch || (now.epoch == before.epoch && now.timestamp < before.timestamp)
+            });
+            prop_assert!(!went_back || late_before == 7, "{:?} after {:?}", shown, before);
+            (before, late_before) = (shown, naive.late_in_a_row);
             prop_assert_eq!((reading.version(), handle.version(), publisher.version()), (published, published, published));
         }
     }
@@ -302,7 +370,8 @@ proptest! {
             let verdict = publisher.publish(&receipt(epoch, 1), &ticker(timestamp, 1.0), || Nanos(1));
             prop_assert_eq!(verdict, naive.offer(epoch, None, timestamp));
             let reading = handle.load();
-            prop_assert_eq!(Some((reading.timestamp, reading.epoch().unwrap().0)), naive.shown);
+            let (timestamp, epoch) = (reading.timestamp, reading.epoch().unwrap().0);
+            prop_assert_eq!(Some(Shown { id: timestamp, timestamp, epoch }), naive.shown);
         }
     }
 }

@@ -2,9 +2,10 @@
 
 mod pool_samples;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::thread;
+use std::{hint, iter};
 
 use hoga::model::{Clock, DataType, Epoch, Nanos, StreamKey, Ticker};
 use hoga::net::SystemClock;
@@ -69,6 +70,109 @@ fn no_reading_is_newer_than_the_instant() {
     clock.set(11);
     assert_eq!(batch.load_at_once(&mut readings), Some(Nanos(11)));
     assert_eq!(readings[1].trade_price, 1.0);
+}
+
+#[test]
+fn a_batch_without_markets_is_never_disturbed() {
+    let (pool, _publishers) = open(ManualClock::at(10));
+    let (nothing, mut readings) = (pool.tickers([""; 0]).unwrap(), Vec::new());
+    assert_eq!(nothing.load_at_once(&mut readings), Some(Nanos(10)));
+    assert!(readings.is_empty());
+}
+
+/// What is on its way has its stamp already. It is found by its version.
+#[test]
+fn an_update_on_its_way_at_the_moment_is_newer_by_its_version() {
+    let clock = ManualClock::at(10);
+    let (pool, mut publishers) = open(clock.clone());
+    let (batch, mut readings) = (pool.tickers(CODES).unwrap(), Vec::new());
+    publishers.iter_mut().for_each(|publisher| put(publisher, 1, Nanos(10)));
+    publishers[0].publish(&receipt(1, 20), &ticker(2, 2.0), || {
+        clock.set(30);
+        assert_eq!(batch.load_at_once(&mut readings), Some(Nanos(30)), "all that can be seen");
+        Nanos(20)
+    });
+    assert_eq!(readings[0].trade_price, 1.0);
+    let newer = |place: usize| batch.handles()[place].load_if_newer(readings[place].version());
+    assert_eq!(newer(0).map(|reading| reading.trade_price), Some(2.0));
+    assert!(newer(1).is_none());
+}
+
+/// While a batch asks for the moment, the next `left` updates are published.
+#[derive(Default)]
+struct BusyClock {
+    left: AtomicU64,
+    published: AtomicU64,
+    publisher: Mutex<Option<Publisher<Ticker>>>,
+}
+
+impl Clock for BusyClock {
+    fn now(&self) -> Nanos {
+        if self.left.load(Relaxed) > 0 {
+            self.left.fetch_sub(1, Relaxed);
+            let newer = 2 + self.published.fetch_add(1, Relaxed);
+            let mut publisher = self.publisher.lock().unwrap();
+            // The stamp does not tell that the read is disturbed.
+            put(publisher.as_mut().unwrap(), newer, Nanos(2));
+        }
+        Nanos(100)
+    }
+}
+
+#[test]
+fn an_update_between_the_two_looks_at_a_market_restarts_the_read() {
+    let clock = Arc::new(BusyClock::default());
+    let (pool, mut publishers) = open(clock.clone());
+    publishers.iter_mut().for_each(|publisher| put(publisher, 1, Nanos(1)));
+    *clock.publisher.lock().unwrap() = Some(publishers.remove(0));
+    let (batch, mut readings) = (pool.tickers(CODES).unwrap(), Vec::new());
+    let mut read_behind = |updates: u64| {
+        clock.left.store(updates, Relaxed);
+        let moment = batch.load_at_once(&mut readings);
+        (moment, readings.iter().map(|reading| reading.version()).collect::<Vec<_>>())
+    };
+    assert_eq!(read_behind(0), (Some(Nanos(100)), vec![1, 1, 1, 1]));
+    assert_eq!(read_behind(1), (Some(Nanos(100)), vec![2, 1, 1, 1]));
+    assert_eq!(read_behind(15), (Some(Nanos(100)), vec![17, 1, 1, 1]));
+    assert_eq!(read_behind(16), (None, vec![]), "sixteen tries were disturbed");
+    assert_eq!(read_behind(0), (Some(Nanos(100)), vec![33, 1, 1, 1]));
+}
+
+/// Two values may be on their way at once. The second one was given beside what the first had replaced by then.
+#[test]
+fn what_was_never_visible_together_is_not_given_together() {
+    const ROUNDS: u64 = 30;
+    let clock = SystemClock::new();
+    let (pool, mut publishers) = open(Arc::new(clock));
+    let [first, idle, last] = [CODES[0], CODES[1], CODES[2]];
+    // So many times the market between that both updates fall into one read.
+    let codes = iter::once(first).chain(iter::repeat_n(idle, 200_000)).chain(iter::once(last));
+    let batch = pool.tickers(codes).unwrap();
+    let (reads, over) = (AtomicU64::new(0), AtomicBool::new(false));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 1..=ROUNDS {
+                let (stamp, begun) = (clock.now(), reads.load(Relaxed));
+                while reads.load(Relaxed) == begun {
+                    thread::yield_now();
+                }
+                (0..1_000).for_each(|_| hint::spin_loop());
+                put(&mut publishers[0], round, stamp);
+                put(&mut publishers[2], round, stamp);
+            }
+            over.store(true, Relaxed);
+        });
+        let (mut readings, mut apart) = (Vec::new(), None);
+        while !over.load(Relaxed) {
+            reads.fetch_add(1, Relaxed);
+            if batch.load_at_once(&mut readings).is_some() {
+                let (ahead, behind) = (readings[0].version(), readings[readings.len() - 1].version());
+                apart = apart.or((behind > ahead).then_some((ahead, behind)));
+                readings.clear();
+            }
+        }
+        assert_eq!(apart, None, "the second value is never visible before the first");
+    });
 }
 
 /// One after the other, round after round: at any instant the first market is at most one ahead of the last.

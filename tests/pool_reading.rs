@@ -205,6 +205,22 @@ fn a_batch_is_read_in_one_call_and_shows_which_markets_have_data() {
     assert!(pool.tickers([""; 0]).unwrap().is_empty());
 }
 
+/// The caller's iterator ran under the lock that opening a stream needs, and waited for itself.
+#[test]
+fn streams_may_be_opened_while_the_markets_of_a_batch_are_named() {
+    let pool = DataPool::new(ManualClock::at(0));
+    let link = Arc::new(Link::new(Nanos(0)));
+    let (done, is_done) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        let key = |code| StreamKey { data_type: DataType::Ticker, market: market(code) };
+        let mut publishers = Vec::new();
+        let codes = ["KRW-BTC", "KRW-ETH"].into_iter();
+        let opened = codes.inspect(|code| publishers.push(pool.open::<Ticker>(key(code), link.clone())));
+        done.send(pool.tickers(opened).unwrap().len()).unwrap();
+    });
+    assert_eq!(is_done.recv_timeout(Duration::from_secs(20)), Ok(2));
+}
+
 #[test]
 fn all_streams_are_listed_in_order_with_what_became_of_their_arrivals() {
     let (_clock, pool, link, mut tickers) = open::<Ticker>(DataType::Ticker);
@@ -259,6 +275,33 @@ fn a_stream_that_moves_to_another_connection_takes_its_epochs_from_there() {
     assert_eq!(handle.load().health(), Health::Live, "the old connection is none of its business");
     other.down(Nanos(33));
     assert_eq!(handle.load().health(), Health::Disconnected { since: Nanos(33) });
+}
+
+/// A panic leaves the demand as it was, so nothing said that the value came from before, and the epochs of two connections
+/// were compared.
+#[test]
+fn a_value_of_a_connection_that_panicked_is_stale_on_the_next_one() {
+    let (clock, pool, link, mut publisher) = open(DataType::Ticker);
+    let handle = pool.ticker("KRW-BTC").unwrap();
+    link.up(Epoch(5), Nanos(1));
+    put(&mut publisher, 5, 50, 1.0);
+    clock.set(60);
+    let crashed = thread::spawn(move || {
+        let _publisher = publisher;
+        panic!("planted");
+    });
+    assert!(crashed.join().is_err());
+
+    clock.set(200);
+    let next = Arc::new(Link::new(Nanos(150)));
+    let mut publisher = pool.open::<Ticker>(handle.key(), next.clone());
+    assert_eq!(handle.load().health(), Health::Disconnected { since: Nanos(150) });
+    next.up(Epoch(1), Nanos(210));
+    next.heard_data(Nanos(219));
+    clock.set(220);
+    assert_eq!(handle.load().health(), Health::Stale { since: Nanos(60) });
+    put(&mut publisher, 1, 221, 2.0);
+    assert_eq!(handle.load().health(), Health::Live);
 }
 
 #[test]

@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use common::{Message, PATIENCE, Way, builder, drain, eventually, exchange, finish};
+use hoga::config::{Limits, UPBIT};
 use hoga::engine::FeedItem;
-use hoga::plan::{Mode, UPBIT, Want};
+use hoga::plan::{Mode, Want};
 use hoga::prelude::*;
 
 const THREADS: u64 = 16;
@@ -181,5 +182,39 @@ fn components_that_come_and_go_interrupt_nobody() {
         }
     }
     assert_eq!(record.connections().len(), 1);
+    finish(engine, &server);
+}
+
+/// It was not published between the end of its grace and the request without it, and began anew after that.
+#[test]
+fn a_stream_that_is_wanted_again_before_it_has_left_the_wire_never_stopped() {
+    let (server, record) = exchange(50.0, 12);
+    // The second request of a minute has to wait.
+    let limits = Limits { requests_per_minute: 1, ..Limits::default() };
+    let engine = builder(&server).grace(Duration::ZERO).limits(limits).start().unwrap();
+    let first = engine.subscribe(ticker("KRW-BTC").and(trade("KRW-BTC"))).unwrap();
+    let _held = engine.subscribe(ticker("KRW-BTC")).unwrap();
+    engine.wait_ready(PATIENCE).unwrap();
+
+    drop(first);
+    eventually("its end is to be requested", || engine.subscriptions().wire_streams == 1);
+    let is_trade = |message: &Message| message.stream == "trade KRW-BTC";
+    let conn = record.connections()[0];
+    let sent = record.sent(conn, is_trade).len();
+    eventually("it goes on", || record.sent(conn, is_trade).len() > sent + 5);
+
+    let mut again = engine.feed(trade("KRW-BTC"), Overflow::DropNewest { capacity: 1 << 16 }).unwrap();
+    let mut got = Vec::new();
+    eventually("it brings what follows", || {
+        drain(&mut again, &mut got);
+        got.len() > 50
+    });
+    let sent = record.sent(conn, is_trade);
+    let from = sent.iter().position(|sent| sent.detail == got[0].detail).unwrap();
+    assert!(got[0].is_snapshot, "first the state");
+    assert_eq!(got[1..], sent[from + 1..from + got.len()], "then every change");
+    assert_eq!(engine.connections()[0].unrouted, 0);
+    assert!(record.asked(conn)[1..].iter().all(|asked| asked.get("trade KRW-BTC") == Some(&Way::Realtime)));
+    assert!(engine.pool().trade("KRW-BTC").unwrap().load().health().is_live());
     finish(engine, &server);
 }

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{PATIENCE, builder, eventually};
+use common::{PATIENCE, Record, builder, eventually, finish};
+use hoga::config::Limits;
 use hoga::engine::FeedItem;
 use hoga::error::Error;
 use hoga::model::{Market, StreamType};
@@ -30,8 +31,10 @@ fn a_pattern_without_a_universe_is_refused_with_what_to_do() {
     let engine = builder(&server).start().unwrap();
     let refused = engine.subscribe(ticker("KRW-*")).unwrap_err();
     assert!(matches!(refused, Error::NoUniverse), "{refused}");
-    assert!(matches!(builder(&server).ticker("KRW-*").start(), Err(Error::NoUniverse)));
-    assert!(matches!(builder(&server).ticker("KR*").start(), Err(Error::Configuration(_))));
+    for pattern in ["KRW-*", "KR*"] {
+        let refused = builder(&server).ticker(pattern).start();
+        assert!(matches!(refused, Err(Error::Configuration(_))), "{refused:?}");
+    }
     assert_eq!(engine.subscriptions().holders, 0);
 }
 
@@ -93,7 +96,164 @@ fn a_source_is_asked_again_and_again_and_its_failure_changes_nothing() {
         engine.pool().ticker(all[2]).is_ok_and(|ticker| ticker.load().health().is_live())
     });
     let report = engine.shutdown(PATIENCE);
-    assert_eq!(report.joined, ["hoga-control", "hoga-conn-0", "hoga-markets"]);
+    assert_eq!(report.joined, ["hoga-control", "hoga-conn-0", "hoga-markets", "hoga-log"]);
+}
+
+/// Knows the markets as soon as it was told.
+struct Late(Arc<Mutex<Option<Vec<Market>>>>);
+
+impl MarketSource for Late {
+    fn markets(&mut self) -> Result<Vec<Market>, SourceError> {
+        let told = self.0.lock().unwrap().clone();
+        told.ok_or(SourceError { url: "nowhere".to_owned(), failure: SourceFailure::Status(503) })
+    }
+}
+
+/// With nothing to wait for, all was ready at once.
+#[test]
+fn nothing_of_a_pattern_is_ready_before_the_list_of_markets_has_come() {
+    let server = exchange();
+    let told = Arc::new(Mutex::new(None));
+    let engine = builder(&server)
+        .market_source(Late(told.clone()), Duration::from_millis(50))
+        .ticker(["*", "KRW-BTC"])
+        .start()
+        .unwrap();
+    let books = engine.subscribe(orderbook("*")).unwrap();
+    eventually("only the list is missing", || {
+        let not_ready = engine.wait_ready(Duration::from_millis(10)).unwrap_err();
+        matches!(&not_ready, Error::NotReady(missing) if missing.is_empty())
+    });
+    let not_ready = books.wait_confirmed(Duration::from_millis(10)).unwrap_err();
+    assert!(matches!(&not_ready, Error::NotReady(missing) if missing.is_empty()), "{not_ready}");
+    assert!(not_ready.to_string().contains("list of markets"), "{not_ready}");
+
+    *told.lock().unwrap() = Some(markets(&server));
+    engine.wait_ready(PATIENCE).unwrap();
+    books.wait_confirmed(PATIENCE).unwrap();
+    for market in markets(&server) {
+        assert!(engine.pool().ticker(market).unwrap().load().health().is_live(), "{market}");
+    }
+}
+
+/// The stream was marked as not subscribed any more, and that was enough.
+#[test]
+fn nothing_is_ready_after_a_shutdown() {
+    let server = exchange();
+    let engine = builder(&server).ticker("KRW-BTC").start().unwrap();
+    engine.wait_ready(PATIENCE).unwrap();
+    engine.shutdown(PATIENCE).into_result().unwrap();
+    let not_ready = engine.wait_ready(PATIENCE).unwrap_err();
+    assert!(matches!(&not_ready, Error::NotReady(missing) if missing.len() == 1), "{not_ready}");
+}
+
+/// Looks until the exchange has sent some of one market, and readers were given some of another and none of that one.
+#[track_caller]
+fn eventually_only(stays: Market, gone: Market, record: &Record, mut given: impl FnMut() -> Vec<Market>) {
+    let sent = || record.sent(record.connections()[0], |message| message.stream.ends_with(gone.as_str())).len();
+    // What was under way may still come at first.
+    for _ in 0..20 {
+        let (before, mut of_both) = (sent(), [0, 0]);
+        eventually("some of both was sent", || {
+            for market in given() {
+                of_both[0] += usize::from(market == stays);
+                of_both[1] += usize::from(market == gone);
+            }
+            of_both[0] > 10 && sent() > before + 10
+        });
+        if of_both[1] == 0 {
+            return;
+        }
+    }
+    panic!("{gone} is still given");
+}
+
+fn markets_of<T: FeedItem + Into<Event>>(feed: &mut Feed<T>) -> Vec<Market> {
+    let market =
+        |item| if let Item::Data(update) = item { Some(Into::<Event>::into(update.value).key().market) } else { None };
+    feed.filter_map(market).collect()
+}
+
+/// The feed was given what somebody else, or its own grace period, kept on the wire.
+#[test]
+fn a_feed_of_a_pattern_is_given_nothing_of_a_market_that_is_gone_until_it_is_back() {
+    let policies =
+        [Overflow::DROP_NEWEST, Overflow::DropOldest, Overflow::Conflate, Overflow::Throttle(Duration::from_millis(1))];
+    for (overflow, is_held) in policies.into_iter().flat_map(|overflow| [(overflow, true), (overflow, false)]) {
+        let (server, record) = common::exchange(50.0, 12);
+        let all = markets(&server);
+        let [stays, gone] = [all[0], all[1]];
+        let engine = builder(&server).grace(PATIENCE).universe([stays, gone]).start().unwrap();
+        let mut feed = engine.feed(ticker("*").and(orderbook("*")), overflow).unwrap();
+        let _held = is_held.then(|| engine.subscribe(ticker(gone).and(orderbook(gone))).unwrap());
+        feed.subscribed().wait_confirmed(PATIENCE).unwrap();
+        eventually("it is given both", || markets_of(&mut feed).contains(&gone));
+
+        engine.set_universe([stays]);
+        eventually_only(stays, gone, &record, || markets_of(&mut feed));
+        engine.set_universe([stays, gone]);
+        let mut events = Vec::new();
+        eventually("the market is back", || {
+            events.extend(of_market(&mut feed, gone));
+            events.len() > 10
+        });
+        if overflow == Overflow::DROP_NEWEST {
+            assert_eq!(events[0].stream_type(), StreamType::Snapshot, "it begins with its state");
+        }
+        engine.set_universe([stays]);
+        eventually_only(stays, gone, &record, || markets_of(&mut feed));
+        let counts = feed.counts();
+        let settled = counts.delivered + counts.dropped + counts.conflated + counts.filtered;
+        assert_eq!(counts.received, settled + counts.queued, "{overflow}: {counts:?}");
+        finish(engine, &server);
+    }
+}
+
+#[test]
+fn a_callback_of_a_pattern_is_given_nothing_of_a_market_that_is_gone() {
+    let (server, record) = common::exchange(50.0, 12);
+    let all = markets(&server);
+    let [stays, gone] = [all[0], all[1]];
+    let engine = builder(&server).universe([stays, gone]).start().unwrap();
+    let _held = engine.subscribe(ticker(gone)).unwrap();
+    let given = Arc::new(Mutex::new(Vec::new()));
+    let giving = given.clone();
+    let call = move |item: &Item<Ticker>| {
+        if let Item::Data(update) = item {
+            giving.lock().unwrap().push(update.value.market);
+        }
+    };
+    let _callback = engine.callback("seer").run(ticker("*"), Overflow::default(), call).unwrap();
+    eventually("it is given both", || given.lock().unwrap().contains(&gone));
+    engine.set_universe([stays]);
+    eventually_only(stays, gone, &record, || std::mem::take(&mut *given.lock().unwrap()));
+    finish(engine, &server);
+}
+
+/// It was asked for again only when another list came.
+#[test]
+fn a_listed_market_for_which_there_was_no_room_comes_as_soon_as_there_is() {
+    let server = exchange();
+    let all = markets(&server);
+    let limits = Limits { streams_per_connection: 3, ..Limits::default() };
+    let engine = builder(&server).limits(limits).universe(all[..2].iter().copied()).start().unwrap();
+    let mut feed = engine.feed(ticker("*"), Overflow::DROP_NEWEST).unwrap();
+    let other = engine.subscribe(trade(all[0])).unwrap();
+    engine.wait_ready(PATIENCE).unwrap();
+
+    engine.set_universe(all[..3].iter().copied());
+    assert_eq!(feed.subscribed().keys().len(), 2);
+    assert_eq!(engine.conflicts().len(), 1);
+    for not_ready in [engine.wait_ready(Duration::ZERO), feed.subscribed().wait_confirmed(Duration::ZERO)] {
+        let not_ready = not_ready.unwrap_err();
+        let Error::NotReady(missing) = &not_ready else { panic!("{not_ready}") };
+        assert!(missing.iter().any(|key| key.market == all[2]), "{not_ready}");
+    }
+    drop(other);
+    eventually("the feed brings it", || !of_market(&mut feed, all[2]).is_empty());
+    engine.wait_ready(PATIENCE).unwrap();
+    assert_eq!(feed.subscribed().keys().len(), 3);
+    finish(engine, &server);
 }
 
 /// The events of one market that wait in a feed.

@@ -211,19 +211,28 @@ fn a_ban_brings_its_body_and_its_wait_however_it_is_cut() {
             Err(error) => panic!("{error}, cut after byte {cut}"),
         };
         assert_eq!(rejection.kind, RejectionKind::Banned);
-        assert_eq!(rejection.retry_after, Some(Duration::from_secs(30)));
+        assert_eq!(rejection.retry_after, Some(RetryAfter::Wait(Duration::from_secs(30))));
         assert_eq!(&*rejection.body, "blocked for 30 seconds\\r\\n");
     }
 }
 
 #[test]
-fn a_date_to_retry_after_is_kept_as_text() {
-    let date = "Wed, 21 Oct 2026 07:28:00 GMT";
-    let answer = format!("HTTP/1.1 429 Too Many Requests\r\nRetry-After: {date}\r\nContent-Length: 0\r\n\r\n");
-    let rejection = Dialogue::start().rejected(answer.as_bytes());
-    assert_eq!(rejection.kind, RejectionKind::TooManyRequests);
-    assert_eq!(rejection.retry_after, None);
-    assert_eq!(rejection.retry_after_text.as_deref(), Some(date));
+fn a_date_to_retry_after_is_a_wait_by_the_servers_own_clock() {
+    let until = "Wed, 21 Oct 2026 07:28:00 GMT";
+    let retry_after = |date: &str| {
+        let answer = format!("HTTP/1.1 429 Too Many\r\n{date}Retry-After: {until}\r\nContent-Length: 0\r\n\r\n");
+        let rejection = Dialogue::start().rejected(answer.as_bytes());
+        assert_eq!(rejection.kind, RejectionKind::TooManyRequests);
+        assert_eq!(rejection.retry_after_text.as_deref(), Some(until));
+        rejection.retry_after
+    };
+    let wait = |seconds| Some(RetryAfter::Wait(Duration::from_secs(seconds)));
+    assert_eq!(retry_after("Date: Wed, 21 Oct 2026 07:26:00 GMT\r\n"), wait(120));
+    assert_eq!(retry_after(&format!("Date: {until}\r\n")), wait(0));
+    assert_eq!(retry_after("Date: Wed, 21 Oct 2026 07:29:00 GMT\r\n"), None, "that is over");
+    for date in ["", "Date: today\r\n"] {
+        assert_eq!(retry_after(date), Some(RetryAfter::Until(Nanos::from_millis(1_792_567_680_000))));
+    }
 }
 
 #[test]

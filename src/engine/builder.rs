@@ -9,11 +9,11 @@ use std::time::Duration;
 use super::Engine;
 use crate::config::{Backoff, ConnectLedger, Endpoint, FormatChoice, KeepAlive, Limits, Pacing, Timeouts, Wait};
 use crate::error::{Error, Result};
-use crate::model::{Interval, Market};
+use crate::model::{Interval, Market, Nanos};
 #[cfg(feature = "rest")]
 use crate::net::RestMarkets;
 use crate::net::{MarketSource, Resolve, SystemResolver, TlsConfig, is_available};
-use crate::plan::{self, IntoMarkets, Subscription, Universe};
+use crate::plan::{self, IntoMarkets, PlanConfig, Planner, Subscription, Universe};
 use crate::pool::DataPool;
 
 /// A stream that nobody wants is not carried longer than this.
@@ -24,7 +24,7 @@ const ROOTS_FILE_MAX: u64 = 1 << 20;
 
 /// Says what an [`Engine`] shall do. Everything has a default; no key is needed for public data.
 ///
-/// [`start`](Self::start) checks everything and reports all problems at once, before any thread runs.
+/// [`start`](Self::start) checks everything and reports all problems at once, before any of the engine's threads runs.
 #[must_use]
 pub struct Builder {
     pub(super) settings: Settings,
@@ -60,6 +60,27 @@ pub(super) struct Settings {
     pub broadcast_capacity: usize,
     pub measure_latencies: bool,
     pub resolver: Arc<dyn Resolve>,
+}
+
+impl Settings {
+    /// There are some, and not too many.
+    fn has_connections(&self) -> bool {
+        (1..=Builder::CONNECTIONS_MAX).contains(&self.connections)
+    }
+
+    /// What the planner has to know. `knows_markets`: somebody will say which markets exist.
+    pub fn plan(&self, knows_markets: bool) -> PlanConfig {
+        PlanConfig {
+            connections: self.connections,
+            window: self.pacing.window(),
+            grace: self.grace,
+            patience: self.patience,
+            clean_up: self.clean_up,
+            knows_markets,
+            streams_per_connection: self.limits.streams_per_connection,
+            format: self.format.first(),
+        }
+    }
 }
 
 impl Default for Builder {
@@ -166,7 +187,7 @@ impl Builder {
     }
 
     /// How long a stream stays on the wire after the last who wanted it has left, so that asking again costs nothing.
-    /// Default: 5 s. It stays live for that long.
+    /// Default: 5 s. It stays live for that long, and until the request without it is sent.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.settings.grace = grace;
         self
@@ -295,12 +316,14 @@ impl Builder {
     /// Checks everything, then starts the engine.
     ///
     /// # Errors
-    /// [`Error::Configuration`] names every problem; nothing was started. [`Error::Start`] if the system refused a
-    /// thread or an event queue; what had been started was stopped again.
+    /// [`Error::Configuration`] names every problem, in the settings and in what is subscribed to from the start: markets
+    /// that are none, patterns where nobody says which markets exist, more streams than the connections may carry. Nothing
+    /// was started. [`Error::Start`] if the system refused a thread or an event queue; what had been started was stopped
+    /// again.
     pub fn start(mut self) -> Result<Engine> {
-        self.check_subscription();
         let tls = self.checked_tls();
         self.check_settings();
+        self.check_subscription();
         if !self.problems.is_empty() {
             return Err(Error::Configuration(self.problems));
         }
@@ -309,11 +332,20 @@ impl Builder {
         Engine::start(self.settings, tls, self.subscription, self.source)
     }
 
+    /// Asks a planner of its own what the engine's will be asked.
     fn check_subscription(&mut self) {
-        if let Some(Err(invalid)) = self.subscription.clone().map(|asked| asked.check(self.settings.endpoint.dialect()))
-        {
-            self.problems.push(format!("subscription: {invalid}"));
-        }
+        let Some(subscription) = self.subscription.clone() else { return };
+        let problem = match subscription.check(self.settings.endpoint.dialect()) {
+            Err(invalid) => Some(invalid.to_string()),
+            // How many streams there may be is not known then, and is not the first thing to mend.
+            Ok(_) if !self.settings.has_connections() => None,
+            Ok(checked) => {
+                let mut planner = Planner::new(self.settings.plan(self.source.is_some()));
+                planner.set_universe(Nanos::default(), self.settings.universe.clone());
+                planner.add(Nanos::default(), None, checked).err().map(|refused| Error::from(refused).to_string())
+            }
+        };
+        self.problems.extend(problem.map(|problem| format!("subscription: {problem}")));
     }
 
     fn checked_tls(&mut self) -> Option<TlsConfig> {
@@ -353,7 +385,7 @@ impl Builder {
             self.problems.push(format!("broadcast_capacity must be a power of two from 16 to 1048576, not {ring}"));
         }
         let (cores, connections) = (settings.pin.len(), settings.connections);
-        if !(1..=Self::CONNECTIONS_MAX).contains(&connections) {
+        if !settings.has_connections() {
             self.problems.push(format!("connections must be from 1 to {}", Self::CONNECTIONS_MAX));
         }
         if cores != 0 && cores != connections {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::control::Control;
 use super::dispatcher::{BATCH, Dispatcher, Task, TaskLine, drop_quietly};
+use super::log::{Log, Note};
 use super::{Feed, FeedItem};
 use crate::error::{Error, Result};
 use crate::feed::{Account, CallbackState, Conduct, FeedCounts, Item, Latencies, Latency, Overflow, QUOTA};
@@ -57,14 +58,19 @@ impl<'a> CallbackBuilder<'a> {
         self
     }
 
-    /// Calls it on the threads of `dispatcher`, which it shares with others. Default: on a thread of its own.
+    /// Calls it on the threads of `dispatcher`, which it shares with others. While as many of them block as there are
+    /// threads, the others wait. Default: on a thread of its own.
     pub fn on(mut self, dispatcher: &'a Dispatcher) -> Self {
         self.dispatcher = Some(dispatcher);
         self
     }
 
-    /// From now on `call` is given each item of a feed of these streams, one after the other. It may block: that fills
-    /// its own feed and nothing else. It may panic: that is a failure like any other.
+    /// From now on `call` is given each item of a feed of these streams, one after the other.
+    ///
+    /// It may block. On a thread of its own that fills its own feed and nothing else; on a [`Dispatcher`] it also takes one
+    /// of the threads, so the callbacks that share it go on as long as there is another thread. It may panic: that is a
+    /// failure like any other, if the program is built with `panic = "unwind"` (the default). The program's panic hook runs
+    /// first, on the callback's thread.
     ///
     /// # Errors
     /// As [`Engine::feed`](super::Engine::feed); [`Error::NameTaken`]; [`Error::Start`] if the system refused a thread.
@@ -76,7 +82,7 @@ impl<'a> CallbackBuilder<'a> {
     ) -> Result<Callback> {
         let shared = Arc::new(Shared::new(&self.name, self.quota, self.control.clock.now()));
         self.control.add_callback(&shared)?;
-        let clock = self.control.clock;
+        let (clock, log) = (self.control.clock, self.control.log.clone());
         let own;
         let line = match self.dispatcher {
             Some(dispatcher) => dispatcher.line(),
@@ -88,7 +94,7 @@ impl<'a> CallbackBuilder<'a> {
         };
         let feed = Feed::open(self.control, self.client, subscription, overflow, line.signal.clone())?;
         let _ = shared.account.set(feed.account());
-        line.add(Box::new(Call { feed, call, shared: shared.clone(), clock }));
+        line.add(Box::new(Call { feed, call, shared: shared.clone(), clock, log }));
         Ok(Callback { shared, line: line.clone() })
     }
 }
@@ -244,6 +250,7 @@ struct Call<T, F> {
     call: F,
     shared: Arc<Shared>,
     clock: SystemClock,
+    log: Arc<Log>,
 }
 
 impl<T: FeedItem, A: Answer, F: FnMut(&Item<T>) -> A + Send> Call<T, F> {
@@ -269,8 +276,7 @@ impl<T: FeedItem, A: Answer, F: FnMut(&Item<T>) -> A + Send> Call<T, F> {
         let quarantined = record.judge(failure);
         drop(record);
         if let Some(failure) = quarantined {
-            let name = self.shared.name.escape_debug();
-            tracing::warn!("callback \"{name}\" is quarantined, it failed too often in a row: {failure}");
+            self.log.note(Note::Quarantined(self.shared.name.clone(), failure));
         }
     }
 }

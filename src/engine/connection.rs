@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
 
-use crossbeam_channel::Sender;
-
-use super::control::Report;
-use super::lifecycle::{LifecycleEvent, Watchers};
+use super::lifecycle::{LifecycleEvent, NewWatchers, Watchers};
+use super::log::{Flood, Note};
 use super::open_feeds::{AnyFeed, AnyRing};
+use super::reports::{Report, Reports};
+use super::route::Request;
 use super::router::{AnyPublisher, Router};
 use super::status::SharedStatus;
 use crate::feed::Sockets;
@@ -18,26 +18,33 @@ use crate::model::{
     Trade,
 };
 use crate::net::Handler;
-use crate::plan::{DemandId, Want, Wish};
+use crate::plan::{Change, DemandId, StreamSet, Want, Wish};
 use crate::pool::Link;
 use crate::session::{Event, Session};
-use crate::wire::SubscriptionList;
+use crate::sync::lossy::Writer;
+use crate::wire::{DecodeError, ServerError, SubscriptionList};
 
-/// What the connection's thread shall do next. The newest wish replaces older ones, so it never grows with waiting.
+/// What the connection's thread shall do next. Locked for a moment by either side: nothing is called under the lock that
+/// waits for anybody.
 #[derive(Default)]
 pub(super) struct Mailbox(Mutex<Letters>);
 
+/// What waits until the thread's next turn, which takes all of it. Each part is bounded, should the turn not come for long.
 #[derive(Default)]
 pub(super) struct Letters {
+    /// The newest wish replaces older ones.
     pub wish: Option<Wish>,
     pub list: bool,
+    /// Each stream comes once in the life of the engine.
     pub streams: Vec<AnyPublisher>,
+    /// At most one of each kind.
     pub rings: Vec<AnyRing>,
-    pub feeds: Vec<NewFeed>,
-    /// What holders want besides, because markets were listed.
-    pub more: Vec<(DemandId, Vec<Want>)>,
-    /// Feeds that nobody reads any more.
-    pub left: Vec<DemandId>,
+    /// Feeds that somebody reads: one that ends before the thread has seen it is taken out again.
+    feeds: Vec<NewFeed>,
+    /// What holders want differently, because markets were listed or delisted: one entry per holder.
+    changes: Vec<Change>,
+    /// Feeds that the thread has and nobody reads any more.
+    left: Vec<DemandId>,
     pub stop: bool,
 }
 
@@ -48,10 +55,41 @@ pub(super) struct NewFeed {
     pub writer: AnyFeed,
 }
 
+impl Letters {
+    /// Somebody reads a feed.
+    pub fn open(&mut self, feed: NewFeed) {
+        self.feeds.push(feed);
+    }
+
+    /// A holder, which may read a feed, wants other streams. Both lists are sorted and hold each stream once. Of what
+    /// waits already, the newest change of each stream is kept.
+    pub fn change(&mut self, change: Change) {
+        let Some(waiting) = self.changes.iter_mut().find(|waiting| waiting.id == change.id) else {
+            return self.changes.push(change);
+        };
+        let is_listed = |key: &StreamKey| change.more.binary_search_by_key(key, |want| want.key).is_ok();
+        let is_gone = |key: &StreamKey| change.less.binary_search(key).is_ok();
+        waiting.more.retain(|want| !is_listed(&want.key) && !is_gone(&want.key));
+        waiting.less.retain(|key| !is_gone(key));
+        waiting.more.extend(change.more);
+        waiting.less.extend(change.less);
+    }
+
+    /// Nobody reads a feed any more. Gives it back if the thread has not seen it yet.
+    pub fn end(&mut self, id: DemandId) -> Option<NewFeed> {
+        let Some(unseen) = self.feeds.iter().position(|feed| feed.id == id) else {
+            self.left.push(id);
+            return None;
+        };
+        self.changes.retain(|change| change.id != id);
+        Some(self.feeds.remove(unseen))
+    }
+}
+
 impl Mailbox {
     /// Leaves something for the thread. Wake it afterwards.
-    pub fn leave(&self, write: impl FnOnce(&mut Letters)) {
-        write(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    pub fn leave<R>(&self, write: impl FnOnce(&mut Letters) -> R) -> R {
+        write(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn take(&self) -> Letters {
@@ -67,10 +105,17 @@ pub(super) struct Connection {
     pub sockets: Arc<Sockets>,
     pub mailbox: Arc<Mailbox>,
     pub status: Arc<SharedStatus>,
-    pub watchers: Arc<Watchers>,
+    /// The streams of the newest wish. The session sends no other.
+    pub wish: StreamSet,
+    pub new_watchers: Arc<NewWatchers>,
+    pub watchers: Watchers,
     /// To the control thread.
-    pub reports: Sender<(usize, Report)>,
+    pub reports: Arc<Reports>,
     pub control: Thread,
+    /// To the thread that writes the log.
+    pub log: Writer<Note>,
+    pub server_errors: Flood<ServerError>,
+    pub malformed: Flood<DecodeError>,
     /// Data messages that the link was told of.
     pub data_seen: u64,
     /// Why the last socket, or the last try to get one, ended.
@@ -78,11 +123,32 @@ pub(super) struct Connection {
 }
 
 impl Connection {
+    /// The session has sent the wish. It asked for the `running` streams without a snapshot.
+    fn requested(&mut self, at: Nanos, running: &BTreeSet<StreamKey>) {
+        self.router.requested(&Request { at, epoch: self.link.epoch(), streams: &self.wish, running });
+    }
+
     /// The control thread wakes on its own now and then; this makes it now.
     fn tell(&self, report: Report) {
-        // Nobody listens any more when the engine has stopped.
-        let _ = self.reports.send((self.id.0 as usize, report));
+        self.reports.add(report);
         self.control.unpark();
+    }
+
+    #[cold]
+    fn note_floods(&mut self, now: Nanos) {
+        if let Some(errors) = self.server_errors.take_due(now) {
+            self.log.push(Note::ServerErrors(self.id, errors));
+        }
+        if let Some(errors) = self.malformed.take_due(now) {
+            self.log.push(Note::Malformed(self.id, errors));
+        }
+    }
+
+    /// The last things to be said of this connection.
+    fn note_rest(&mut self) {
+        let errors = self.server_errors.take().map(|errors| Note::ServerErrors(self.id, errors));
+        let malformed = self.malformed.take().map(|errors| Note::Malformed(self.id, errors));
+        errors.into_iter().chain(malformed).for_each(|note| self.log.push(note));
     }
 }
 
@@ -114,16 +180,17 @@ impl Handler for Connection {
         for feed in letters.feeds {
             self.router.add_feed(feed);
         }
-        for (id, wants) in letters.more {
-            self.router.extend_feed(id, &wants);
+        for change in letters.changes {
+            self.router.change_feed(&change);
         }
         for id in letters.left {
             if let Some(feed) = self.router.remove_feed(id) {
-                self.tell(Report::Left(Box::new(feed)));
+                self.reports.add_left(feed);
+                self.control.unpark();
             }
         }
         if let Some(wish) = letters.wish {
-            self.router.set_wanted(&wish.streams);
+            self.wish = wish.streams.clone();
             session.set_wish(now, wish);
         }
         if letters.list {
@@ -131,6 +198,7 @@ impl Handler for Connection {
         }
         if letters.stop {
             session.stop(now);
+            self.note_rest();
         }
     }
 
@@ -147,16 +215,16 @@ impl Handler for Connection {
                     self.tell(Report::Lost);
                 }
                 self.status.change(|s| (s.state, s.since, s.epoch) = (*to, *at, *epoch));
-                tracing::debug!(connection = %self.id, %epoch, "{from} -> {to}");
             }
-            Event::Lost { loss, epoch, .. } => {
+            Event::Lost { loss, .. } => {
                 self.lost = Some(loss.kind());
                 self.status.change(|s| s.last_loss = Some(loss.clone()));
-                tracing::info!(connection = %self.id, %epoch, reason = loss.code(), "{loss}");
             }
-            // Asked again for a sign of life, nothing new is on the wire.
-            Event::Requested { again: true, .. } => {}
-            Event::Requested { at, revision, format, .. } => {
+            // Sent again to provoke an answer: the socket carries the same streams as before.
+            Event::Requested { at, again: true, running, .. } => self.requested(*at, running),
+            Event::Requested { at, revision, format, running, .. } => {
+                // Only ever the newest wish is sent.
+                self.requested(*at, running);
                 self.status.change(|s| s.format = Some(*format));
                 self.tell(Report::Requested { at: *at, revision: *revision });
             }
@@ -166,10 +234,14 @@ impl Handler for Connection {
                     attribution.dated(*asked, *answered, *date);
                 }
             }
-            Event::ServerError(error) => tracing::warn!(connection = %self.id, "the exchange answered {error}"),
-            Event::Malformed(error) => tracing::debug!(connection = %self.id, "a message was refused: {error}"),
+            Event::ServerError(error) => self.server_errors.add(error.clone()),
+            Event::Malformed(error) => self.malformed.add(*error),
         }
-        self.watchers.report(&LifecycleEvent { connection: self.id, event });
+        let report = LifecycleEvent { connection: self.id, event };
+        self.watchers.report(&self.new_watchers, &report);
+        if matches!(report.event, Event::State { .. } | Event::Lost { .. }) {
+            self.log.push(Note::Life(report));
+        }
     }
 
     fn read_after(&mut self, wait: Duration) {
@@ -185,6 +257,9 @@ impl Handler for Connection {
             self.link.heard_data(now);
         }
         self.router.flush_feeds();
+        if self.server_errors.is_waiting() || self.malformed.is_waiting() {
+            self.note_floods(now);
+        }
         let unrouted = self.router.unrouted();
         self.status.offer(|status| {
             status.blocked_until = session.blocked_until(now);
@@ -213,5 +288,66 @@ impl Sink for Connection {
     #[inline]
     fn candle(&mut self, receipt: Receipt, candle: &Candle) {
         self.router.candle(receipt, candle);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::UPBIT;
+    use crate::engine::Builder;
+    use crate::feed::{Opening, Overflow, open};
+    use crate::net::SystemClock;
+    use crate::plan::{Planner, ticker};
+
+    fn new_feed(planner: &mut Planner, sockets: &Arc<Sockets>) -> NewFeed {
+        let checked = ticker("KRW-BTC").check(&UPBIT).unwrap();
+        let id = planner.add(Nanos(0), None, checked).unwrap().id;
+        let (mut writers, _) = open::<Ticker>(Opening {
+            overflow: Overflow::Conflate,
+            data_types: &[DataType::Ticker],
+            sockets: std::slice::from_ref(sockets),
+            clock: Arc::new(SystemClock::new()),
+            signal: Arc::default(),
+        });
+        NewFeed { id, wants: Vec::new(), writer: AnyFeed::Ticker(writers.remove(0)) }
+    }
+
+    /// Whoever opened and dropped feeds while the thread was busy made two lists grow, and the memory of the feeds with them.
+    #[test]
+    fn feeds_that_end_before_the_thread_has_seen_them_leave_nothing_behind() {
+        let mut planner = Planner::new(Builder::default().settings.plan(false));
+        let sockets = Arc::new(Sockets::new(ConnectionId(0)));
+        let mailbox = Mailbox::default();
+        let seen = new_feed(&mut planner, &sockets).id;
+        for _ in 0..1000 {
+            let feed = new_feed(&mut planner, &sockets);
+            let id = feed.id;
+            mailbox.leave(|letters| letters.open(feed));
+            mailbox.leave(|letters| letters.change(Change { id, more: Vec::new(), less: Vec::new() }));
+            assert!(mailbox.leave(|letters| letters.end(id)).is_some(), "given back");
+        }
+        assert!(mailbox.leave(|letters| letters.end(seen)).is_none());
+        let letters = mailbox.take();
+        assert_eq!((letters.feeds.len(), letters.changes.len(), letters.left), (0, 0, vec![seen]));
+    }
+
+    /// Each list of markets left another copy of what it changed.
+    #[test]
+    fn of_streams_that_are_listed_again_and_again_the_newest_wants_wait() {
+        let mut planner = Planner::new(Builder::default().settings.plan(false));
+        let id = new_feed(&mut planner, &Arc::new(Sockets::new(ConnectionId(0)))).id;
+        let wants = |codes: &[&str]| ticker(codes).check(&UPBIT).unwrap().wants;
+        let keys = |codes: &[&str]| wants(codes).iter().map(|want| want.key).collect::<Vec<_>>();
+        let mut letters = Letters::default();
+        for _ in 0..100 {
+            letters.change(Change { id, more: wants(&["KRW-BTC", "KRW-ETH"]), less: keys(&["KRW-XRP"]) });
+            letters.change(Change { id, more: wants(&["KRW-ETH", "KRW-XRP"]), less: keys(&["KRW-ADA"]) });
+        }
+        let more = ticker(["KRW-ETH"]).only_realtime().check(&UPBIT).unwrap().wants;
+        letters.change(Change { id, more: more.clone(), less: keys(&["KRW-BTC"]) });
+        let [waiting] = &letters.changes[..] else { panic!("{} entries", letters.changes.len()) };
+        assert_eq!(waiting.more, [wants(&["KRW-XRP"]), more].concat());
+        assert_eq!(waiting.less, [keys(&["KRW-XRP"]), keys(&["KRW-ADA"]), keys(&["KRW-BTC"])].concat());
     }
 }

@@ -9,15 +9,18 @@ use std::time::Duration;
 use super::attribution::AttributionReader;
 use super::callback::{self, CallbackStatus};
 use super::connection::{Mailbox, NewFeed};
+use super::lifecycle::NewWatchers;
+use super::log::{Log, NewFormat, Note};
 use super::open_feeds::{AnyFeed, AnyRing, OpenFeed, RingKind};
+use super::reports::{Pending, Report, Reports};
 use super::router::AnyPublisher;
 use super::status::{FeedStatus, SharedStatus};
-use crate::config::FormatChoice;
+use crate::config::{Dialect, FormatChoice};
 use crate::error::{Error, Result};
 use crate::feed::{Account, Overflow, Sockets};
-use crate::model::{Clock, DataType, Epoch, Format, Nanos, StreamKey};
+use crate::model::{Clock, DataType, Nanos, StreamKey};
 use crate::net::{Remote, SystemClock};
-use crate::plan::{Checked, ClientId, DemandId, Dialect, Orders, Planner, Pulse, Refused, Universe, Want};
+use crate::plan::{Change, Checked, ClientId, DemandId, Orders, Planner, Pulse, Relisted, Universe, Want, Wish};
 use crate::pool::{DataPool, Link};
 use crate::session::{FormatReason, FormatSelector};
 
@@ -29,6 +32,8 @@ pub(super) struct Control {
     pub lines: Vec<Line>,
     /// Events of each type that a shared ring holds.
     pub broadcast_capacity: usize,
+    pub log: Arc<Log>,
+    /// Nothing is called under this lock that waits for anybody: no reader of the log, nothing of the program's own.
     state: Mutex<ControlState>,
     /// Woken when demand changed.
     thread: OnceLock<Thread>,
@@ -42,6 +47,8 @@ pub(super) struct Line {
     pub link: Arc<Link>,
     pub sockets: Arc<Sockets>,
     pub mailbox: Arc<Mailbox>,
+    pub reports: Arc<Reports>,
+    pub new_watchers: Arc<NewWatchers>,
     pub remote: Remote,
     pub status: Arc<SharedStatus>,
     /// Where the time of its messages went, if that is recorded.
@@ -83,27 +90,6 @@ pub(super) struct AskedFeed<'a> {
 /// Takes the types of the streams and the connections.
 type OpenWith<'a> = dyn FnOnce(&[DataType], &[Arc<Sockets>]) -> (Vec<AnyFeed>, Arc<Account>) + 'a;
 
-/// A format that a rule has chosen.
-struct NewFormat {
-    line: usize,
-    format: Format,
-    reason: FormatReason,
-}
-
-/// What a connection's thread tells the control thread. A few for each reconnect or request, and the exchange rations
-/// both.
-pub(super) enum Report {
-    Opened(Epoch),
-    Lost,
-    Requested {
-        at: Nanos,
-        revision: u64,
-    },
-    Listed(BTreeSet<StreamKey>),
-    /// What is left of a feed that nobody reads, to be freed where nobody waits for it.
-    Left(Box<OpenFeed>),
-}
-
 /// Demand that was accepted.
 pub(super) struct Accepted {
     pub id: DemandId,
@@ -118,12 +104,13 @@ impl Control {
         lines: Vec<Line>,
         planner: Planner,
         broadcast_capacity: usize,
+        log: Arc<Log>,
     ) -> Self {
         let (opened, rings, feeds, callbacks) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new(), Vec::new());
         let selectors = lines.iter().map(|_| None).collect();
         let state = Mutex::new(ControlState { planner, selectors, opened, rings, feeds, callbacks, stopped: false });
         let (thread, alive) = (OnceLock::new(), Arc::new(AtomicBool::new(true)));
-        Self { pool, clock, dialect, lines, broadcast_capacity, state, thread, alive }
+        Self { pool, clock, dialect, lines, broadcast_capacity, log, state, thread, alive }
     }
 
     /// Adds demand, and a feed of it if one is asked for. Either everything happens or nothing.
@@ -133,8 +120,10 @@ impl Control {
             return Err(Error::Stopped);
         }
         let (may_grow, data_types) = (!checked.patterns.is_empty(), checked.data_types());
-        let admitted = state.planner.add(self.clock.now(), client, checked).map_err(refused)?;
+        let admitted = state.planner.add(self.clock.now(), client, checked)?;
         self.open_streams(&mut state, admitted.new);
+        // Before the feed's letter: what it joins must not leave the wire behind it.
+        self.carry(admitted.carry);
         if let Some(feed) = feed {
             // Under the lock: the streams are there before the feeds that read them.
             self.open_feed(&mut state, admitted.id, client, feed, &data_types, may_grow);
@@ -153,7 +142,8 @@ impl Control {
         data_types: &[DataType],
         may_grow: bool,
     ) {
-        let shares = self.shares(&state.planner, state.planner.held(id));
+        let held = state.planner.held(id).iter().copied();
+        let shares = self.shares(&state.planner, held, |want: &Want| want.key);
         // A writing end for each connection that carries some of it, or may when markets are listed.
         let shares = shares.into_iter().enumerate().filter(|(_, wants)| may_grow || !wants.is_empty());
         let (lines, shares): (Vec<_>, Vec<_>) = shares.unzip();
@@ -161,7 +151,7 @@ impl Control {
         let sockets: Vec<_> = lines.iter().map(|line| self.lines[*line].sockets.clone()).collect();
         let (writers, account) = open(data_types, &sockets);
         for ((writer, wants), line) in writers.into_iter().zip(shares).zip(&lines) {
-            self.lines[*line].mailbox.leave(|letters| letters.feeds.push(NewFeed { id, wants, writer }));
+            self.lines[*line].mailbox.leave(|letters| letters.open(NewFeed { id, wants, writer }));
             self.lines[*line].remote.wake();
         }
         let client = client.and_then(|client| state.planner.client_name(client)).map(Box::from);
@@ -225,19 +215,36 @@ impl Control {
     /// These markets exist now.
     pub fn set_universe(&self, universe: Universe) {
         let mut state = self.lock();
-        if state.stopped {
+        if state.stopped || !self.is_alive() {
             return;
         }
         let relisted = state.planner.set_universe(self.clock.now(), universe);
-        self.open_streams(&mut state, relisted.new);
-        for (id, more) in relisted.more {
-            for (line, wants) in self.lines.iter().zip(self.shares(&state.planner, &more)) {
-                line.mailbox.leave(|letters| letters.more.push((id, wants)));
+        self.relist(&mut state, relisted);
+        drop(state);
+        self.wake();
+    }
+
+    /// Opens the streams that patterns mean now, and tells the feeds that read them.
+    fn relist(&self, state: &mut ControlState, relisted: Relisted) {
+        let Relisted { new, carry, changes } = relisted;
+        self.open_streams(state, new);
+        self.carry(carry);
+        for Change { id, more, less } in changes {
+            let more = self.shares(&state.planner, more, |want| want.key);
+            let less = self.shares(&state.planner, less, |key| *key);
+            for (line, (more, less)) in self.lines.iter().zip(more.into_iter().zip(less)) {
+                line.mailbox.leave(|letters| letters.change(Change { id, more, less }));
                 line.remote.wake();
             }
         }
-        drop(state);
-        self.wake();
+    }
+
+    /// Tells connections what they shall carry.
+    fn carry(&self, wishes: Vec<(usize, Wish)>) {
+        for (line, wish) in wishes {
+            self.lines[line].mailbox.leave(|letters| letters.wish = Some(wish));
+            self.lines[line].remote.wake();
+        }
     }
 
     /// Gives new streams a publisher on the thread that carries them.
@@ -252,11 +259,16 @@ impl Control {
         }
     }
 
-    /// These streams by the connection that carries them.
-    fn shares(&self, planner: &Planner, wants: &[Want]) -> Vec<Vec<Want>> {
+    /// These by the connection that carries their streams.
+    fn shares<T: Clone>(
+        &self,
+        planner: &Planner,
+        all: impl IntoIterator<Item = T>,
+        key: impl Fn(&T) -> StreamKey,
+    ) -> Vec<Vec<T>> {
         let mut shares = vec![Vec::new(); self.lines.len()];
-        for want in wants {
-            shares[planner.home(want.key)].push(*want);
+        for one in all {
+            shares[planner.home(key(&one))].push(one);
         }
         shares
     }
@@ -275,24 +287,28 @@ impl Control {
     pub fn remove(&self, id: DemandId) {
         let mut state = self.lock();
         state.planner.remove(self.clock.now(), id);
-        self.end_feed(&mut state, id);
+        let unseen = self.end_feed(&mut state, id);
         drop(state);
+        drop(unseen);
         self.wake();
     }
 
-    /// Nothing more comes into a feed, if there is one.
-    fn end_feed(&self, state: &mut ControlState, id: DemandId) {
+    /// Nothing more comes into a feed, if there is one. Gives its writing ends that no connection has seen yet, to be
+    /// freed when the lock is not held any more.
+    fn end_feed(&self, state: &mut ControlState, id: DemandId) -> Vec<NewFeed> {
+        let mut unseen = Vec::new();
         for line in state.feeds.remove(&id).into_iter().flat_map(|feed| feed.lines) {
-            self.lines[line].mailbox.leave(|letters| letters.left.push(id));
+            unseen.extend(self.lines[line].mailbox.leave(|letters| letters.end(id)));
             self.lines[line].remote.wake();
         }
+        unseen
     }
 
-    /// Feeds whose component is gone end with it, whoever still reads them.
-    fn end_released_feeds(&self, state: &mut ControlState) {
+    /// Feeds whose component is gone end with it, whoever still reads them. Gives what [`end_feed`](Self::end_feed) gives.
+    fn end_released_feeds(&self, state: &mut ControlState) -> Vec<NewFeed> {
         let ControlState { planner, feeds, .. } = &*state;
         let released: Vec<_> = feeds.keys().copied().filter(|id| !planner.is_held(*id)).collect();
-        released.into_iter().for_each(|id| self.end_feed(state, id));
+        released.into_iter().flat_map(|id| self.end_feed(state, id)).collect()
     }
 
     /// The feeds that are read.
@@ -342,14 +358,10 @@ impl Control {
     pub fn close_client(&self, id: ClientId) {
         let mut state = self.lock();
         state.planner.close_client(self.clock.now(), id);
-        self.end_released_feeds(&mut state);
+        let unseen = self.end_released_feeds(&mut state);
         drop(state);
+        drop(unseen);
         self.wake();
-    }
-
-    /// Everything that anybody wants now.
-    pub fn wanted(&self) -> Vec<StreamKey> {
-        self.with_planner(|planner| planner.wanted().collect())
     }
 
     /// Looks at the planner.
@@ -372,46 +384,64 @@ impl Control {
     }
 
     /// Applies what connections report, and tells them what to do. Gives the time of the next turn.
-    pub fn turn(&self, reports: impl Iterator<Item = (usize, Report)>) -> Nanos {
-        let mut left = Vec::new();
+    pub fn turn(&self) -> Nanos {
         let mut state = self.lock();
-        for (line, report) in reports {
-            match report {
-                Report::Opened(epoch) => state.planner.opened(line, epoch),
-                Report::Lost => state.planner.lost(line),
-                Report::Requested { at, revision } => state.planner.requested(line, at, revision),
-                Report::Listed(streams) => state.planner.listed(line, &streams),
-                Report::Left(feed) => left.push(feed),
-            }
-        }
+        let left: Vec<_> = (0..self.lines.len()).map(|line| self.take_reports(&mut state.planner, line)).collect();
         let now = self.clock.now();
         let (formats, next_choice) = self.choose_formats(&mut state, now);
-        let orders = state.planner.poll(now, |key| self.pool.heard(key));
+        let mut orders = state.planner.poll(now, |key| self.pool.heard(key));
         // Under the lock: a stream that is wanted again at this moment is marked after this, not before.
-        self.carry_out(&orders);
-        if !orders.reaped.is_empty() {
-            self.end_released_feeds(&mut state);
-        }
+        self.carry_out(&mut state, &mut orders);
+        let unseen = if orders.reaped.is_empty() { Vec::new() } else { self.end_released_feeds(&mut state) };
         let next = state.planner.next_poll().min(next_choice);
         drop(state);
-        drop(left);
-        log(&orders);
-        log_formats(&formats);
+        drop((left, unseen));
+        self.note(orders, formats);
         next
     }
 
-    fn carry_out(&self, orders: &Orders) {
-        for key in &orders.expired {
+    /// Tells the planner what a connection reported. Gives the feeds that ended.
+    fn take_reports(&self, planner: &mut Planner, line: usize) -> Vec<OpenFeed> {
+        let Pending { reports, earlier_requests, left } = self.lines[line].reports.take();
+        planner.count_requests(earlier_requests);
+        for report in reports {
+            match report {
+                Report::Opened(epoch) => planner.opened(line, epoch),
+                Report::Lost => planner.lost(line),
+                Report::Requested { at, revision } => planner.requested(line, at, revision),
+                Report::Listed(streams) => planner.listed(line, &streams),
+            }
+        }
+        left
+    }
+
+    fn carry_out(&self, state: &mut ControlState, orders: &mut Orders) {
+        for key in orders.expired.iter().chain(&orders.interrupted) {
             self.pool.set_subscribed(*key, false);
         }
-        for (line, wish) in &orders.carry {
-            self.lines[*line].mailbox.leave(|letters| letters.wish = Some(wish.clone()));
-            self.lines[*line].remote.wake();
+        for key in &orders.interrupted {
+            self.pool.set_subscribed(*key, true);
         }
+        self.relist(state, std::mem::take(&mut orders.relisted));
+        self.carry(std::mem::take(&mut orders.carry));
         for line in &orders.list {
             self.lines[*line].mailbox.leave(|letters| letters.list = true);
             self.lines[*line].remote.wake();
         }
+    }
+
+    fn note(&self, orders: Orders, formats: Vec<NewFormat>) {
+        let Orders { overdue, reaped, unconfirmed, .. } = orders;
+        if !overdue.is_empty() {
+            self.log.note(Note::Overdue(overdue));
+        }
+        if !reaped.is_empty() {
+            self.log.note(Note::Reaped(reaped));
+        }
+        if !unconfirmed.is_empty() {
+            self.log.note(Note::Unconfirmed(unconfirmed));
+        }
+        formats.into_iter().for_each(|new| self.log.note(Note::Format(new)));
     }
 
     /// Refuses demand from now on and tells the threads to end.
@@ -446,37 +476,5 @@ impl Control {
             DataType::Orderbook | DataType::GroupedOrderbook(_) => AnyPublisher::Orderbook(self.pool.open(key, link)),
             DataType::Candle(_) => AnyPublisher::Candle(self.pool.open(key, link)),
         }
-    }
-}
-
-/// Not under the lock: whoever reads the log may be slow, or ask the engine something.
-fn log(orders: &Orders) {
-    for name in &orders.overdue {
-        tracing::warn!("client \"{}\" did not renew its lease in time", name.escape_debug());
-    }
-    for name in &orders.reaped {
-        tracing::warn!("client \"{}\" lost what it held: its lease has run out", name.escape_debug());
-    }
-    for key in &orders.unconfirmed {
-        tracing::warn!("nothing came for {key}, asked for twice: an unknown or suspended market");
-    }
-}
-
-fn log_formats(changed: &[NewFormat]) {
-    for NewFormat { line, format, reason } in changed {
-        let format = format.as_str();
-        match reason {
-            FormatReason::WentBack { .. } => tracing::warn!(connection = line, "back to format {format}: {reason}"),
-            _ => tracing::info!(connection = line, "format {format} from now on: {reason}"),
-        }
-    }
-}
-
-fn refused(refused: Refused) -> Error {
-    match refused {
-        Refused::TooManyStreams { streams, limit } => Error::TooManyStreams { streams, limit },
-        Refused::NoUniverse => Error::NoUniverse,
-        // Adding demand takes no name: the client is gone.
-        Refused::NameTaken | Refused::NoSuchClient => Error::LeaseExpired,
     }
 }

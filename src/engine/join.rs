@@ -1,14 +1,15 @@
 //! A feed begins to read streams: each gets its place among the stream's readers, and the state of what runs already,
 //! because the exchange is not asked for that again. Between two batches of frames, so nothing lies between the state
-//! and the updates after it, and nothing comes twice.
+//! and the updates after it, and nothing comes twice. A stream that does not run has no state yet: the feed begins with
+//! the snapshot that the exchange is asked for.
 
 use std::sync::Arc;
 
 use super::open_feeds::{AnyFeed, OpenFeeds, Rings, Routed};
-use super::route::{AnyRoute, Keep, Reader, Route};
+use super::route::{AnyRoute, Keep, Reader, Route, put};
 use super::router::Table;
 use crate::feed::{FeedWriter, Filter, Followed, Mark, Overflow, Payload, Update};
-use crate::model::{Event, Receipt, StreamKey};
+use crate::model::{Event, StreamKey};
 use crate::plan::{Mode, Want};
 use crate::sync::latest::{self, Writer};
 use crate::sync::sleepers::Sleepers;
@@ -28,19 +29,21 @@ pub(super) fn join<T: Routed>(
     for want in wants.iter().filter(|want| T::comes_as(want.key.data_type)) {
         let Some(route) = route::<T>(table, want.key) else { continue };
         let is_known = !open.keys.insert(want.key);
-        // A market may be listed again, or be wanted in another way: it starts anew, with a snapshot. But a reader of
-        // the shared ring still has its place there, and will see what came before.
-        let follows = is_known && route.followers().contains(&place);
+        // A market may be listed again, or be wanted in another way: it starts anew, with a snapshot.
         let before = is_known.then(|| route.take_reader(place)).flatten();
         if is_known {
             route.leave(place);
         }
         let filter = filter(want.mode);
         match overflow.of(want.key.data_type) {
-            Overflow::DropNewest { .. } => joining.queue(route, filter),
-            // One value for each socket: the ring is for those who read all that comes.
-            Overflow::DropOldest if !filter.is_of_snapshots() => joining.follow(route, filter, rings, follows),
-            _ => joining.conflate(route, want.key, filter, before.map(|reader| reader.keep)),
+            Overflow::DropNewest { .. } => joining.queue(route, want, filter),
+            // A feed that wants snapshots alone gets one value for each socket, and the ring is for feeds that read all
+            // that comes. But a feed that has a place in the ring keeps it, whatever it wants later.
+            Overflow::DropOldest if !filter.is_of_snapshots() || open.follows.contains_key(&want.key) => {
+                let before = open.follows.insert(want.key, filter);
+                joining.follow(route, want, filter, rings, before);
+            }
+            _ => joining.conflate(route, want, filter, before),
         }
     }
     let queued = std::mem::take(&mut joining.queued);
@@ -50,6 +53,39 @@ pub(super) fn join<T: Routed>(
     };
     changed.into_iter().for_each(|mark| feeds.mark(place, mark));
     queued.iter().for_each(|state| feeds.push(place, state));
+}
+
+/// A feed does not want those of `keys` any more that are of this type. It keeps what it has for them, because it may want
+/// them again. What it has not read of them by now may still be delivered; in a shared ring it is passed over.
+pub(super) fn pause<T: Routed>(
+    table: &mut Table,
+    feeds: &mut OpenFeeds,
+    rings: &mut Rings,
+    place: usize,
+    keys: &[StreamKey],
+) {
+    let sleepers = feeds.sleepers.clone();
+    let Some(open) = feeds.get(place) else { return };
+    let mut joining = Joining::<T> { place, ..Joining::default() };
+    for key in keys.iter().filter(|key| T::comes_as(key.data_type) && open.keys.contains(key)) {
+        let Some(route) = route::<T>(table, *key) else { continue };
+        // Each change of what it follows is sent to the reader. A feed that is not read must not grow with each list of
+        // markets, so it stays with what it has.
+        if open.writer.is_neglected() {
+            continue;
+        }
+        if let Some(filter) = open.follows.get_mut(key) {
+            *filter = Filter::nothing();
+            if let Some(ring) = T::ring(rings) {
+                joining.followed.push(route.pause_follower(place, ring));
+            }
+        }
+        route.pause_reader(place);
+    }
+    match &mut open.writer {
+        AnyFeed::Event(writer) => drop(joining.finish::<Event>(table, writer, rings, &sleepers)),
+        typed => drop(T::typed(typed).map(|writer| joining.finish::<T>(table, writer, rings, &sleepers))),
+    }
 }
 
 fn filter(mode: Mode) -> Filter {
@@ -80,8 +116,7 @@ struct Conflating<T> {
     /// Where it is kept, if not in the pool.
     own: Option<Writer<T>>,
     newest: latest::Reader<T>,
-    /// The version that the reader need not see.
-    known: u64,
+    spare: Option<Box<Keep<T>>>,
     state: Option<Update<T>>,
 }
 
@@ -99,47 +134,53 @@ impl<T> Default for Joining<T> {
 }
 
 impl<T: Routed> Joining<T> {
-    fn queue(&mut self, route: &mut Route<T>, mut filter: Filter) {
-        self.queued.extend(state(route, &mut filter));
-        route.add_reader(Reader { feed: self.place, filter, keep: Keep::Queue });
+    fn queue(&mut self, route: &mut Route<T>, want: &Want, mut filter: Filter) {
+        self.queued.extend(state(route, want, &mut filter));
+        route.add_reader(Reader { feed: self.place, filter, keep: Keep::Queue, spare: None });
     }
 
-    fn follow(&mut self, route: &mut Route<T>, mut filter: Filter, rings: &mut Rings, again: bool) {
-        if !again {
-            self.states.extend(state(route, &mut filter));
+    /// `before` is the filter with which the feed followed the stream earlier. The feed still has its place in the ring, so
+    /// it hears from us only if the filter changes.
+    fn follow(
+        &mut self,
+        route: &mut Route<T>,
+        want: &Want,
+        mut filter: Filter,
+        rings: &mut Rings,
+        before: Option<Filter>,
+    ) {
+        if before.is_some_and(|before| before.wants_the_same_as(&filter)) {
+            return route.follow_on(self.place);
         }
         if let Some(ring) = T::ring(rings) {
-            self.followed.push(route.add_follower(self.place, filter, ring, again));
+            self.states.extend(state(route, want, &mut filter));
+            self.followed.push(route.add_follower(self.place, filter, ring, before.is_some()));
         }
     }
 
     /// Who wants all that comes reads the pool's values; who does not must not see the others.
-    fn conflate(&mut self, route: &mut Route<T>, key: StreamKey, mut filter: Filter, before: Option<Keep<T>>) {
-        let state = state(route, &mut filter);
-        // What there is already serves again, so that a market may come and go for ever.
-        match before {
-            Some(Keep::Newest(mark)) if filter.is_of_all() => {
-                route.add_reader(Reader { feed: self.place, filter, keep: Keep::Newest(mark) });
-                return self.changed.extend(state.map(|_| mark));
+    fn conflate(&mut self, route: &mut Route<T>, want: &Want, mut filter: Filter, before: Option<Reader<T>>) {
+        let state = state(route, want, &mut filter);
+        // Keeps are used again, so that a market can be listed, delisted and wanted in different ways for ever.
+        let fits = |keep: &Keep<T>| matches!(keep, Keep::Newest(_)) == filter.is_of_all();
+        let (kept, spare) = match before {
+            Some(Reader { keep, spare, .. }) if fits(&keep) => (Some(keep), spare),
+            Some(Reader { keep, spare, .. }) => (spare.map(|spare| *spare), Some(Box::new(keep))),
+            None => (None, None),
+        };
+        if let Some(mut keep) = kept {
+            if let Some(state) = &state {
+                self.changed.extend(keep.put(state));
             }
-            Some(Keep::NewestOwn(mark, mut own)) if !filter.is_of_all() => {
-                self.changed.extend(state.map(|state| {
-                    put(&mut own, &state);
-                    mark
-                }));
-                return route.add_reader(Reader { feed: self.place, filter, keep: Keep::NewestOwn(mark, own) });
-            }
-            _ => {}
+            return route.add_reader(Reader { feed: self.place, filter, keep, spare });
         }
-        let publisher = route.publisher();
-        let conflating = if filter.is_of_all() {
-            let known = if state.is_some() { 0 } else { publisher.version() };
-            Conflating { key, filter, own: None, newest: publisher.newest(), known, state }
+        let (own, newest) = if filter.is_of_all() {
+            (None, route.publisher().newest())
         } else {
             let (own, newest) = latest::cell();
-            Conflating { key, filter, own: Some(own), newest, known: 0, state }
+            (Some(own), newest)
         };
-        self.conflated.push(conflating);
+        self.conflated.push(Conflating { key: want.key, filter, own, newest, spare, state });
     }
 
     /// Gives the feed its new sources; gives what of them has changed already.
@@ -163,7 +204,7 @@ impl<T: Routed> Joining<T> {
         if self.conflated.is_empty() {
             return changed;
         }
-        let newest = self.conflated.iter().map(|stream| (stream.newest.clone(), stream.known)).collect();
+        let newest = self.conflated.iter().map(|stream| stream.newest.clone()).collect();
         let marks = writer.conflate(newest);
         let streams = self.conflated.into_iter().zip(marks);
         changed.extend(streams.filter_map(|(stream, mark)| stream.begin(self.place, mark, table)));
@@ -174,31 +215,31 @@ impl<T: Routed> Joining<T> {
 impl<T: Routed> Conflating<T> {
     /// Gives the mark back if there is a state to be read.
     fn begin(self, feed: usize, mark: Mark, table: &mut Table) -> Option<Mark> {
-        let Self { key, filter, own, state, .. } = self;
-        let keep = match own {
-            None => Keep::Newest(mark),
-            Some(mut own) => {
-                if let Some(state) = &state {
-                    put(&mut own, state);
-                }
-                Keep::NewestOwn(mark, own)
-            }
-        };
-        route::<T>(table, key)?.add_reader(Reader { feed, filter, keep });
-        state.map(|_| mark)
+        let Self { key, filter, own, spare, state, .. } = self;
+        let mut keep = own.map_or(Keep::Newest(mark), |own| Keep::NewestOwn(mark, own));
+        let changed = state.and_then(|state| keep.put(&state));
+        route::<T>(table, key)?.add_reader(Reader { feed, filter, keep, spare });
+        changed
     }
 }
 
-/// Makes the state the newest value.
-fn put<T: Copy>(own: &mut Writer<T>, state: &Update<T>) {
-    let Update { value, stamps, connection, epoch, .. } = state;
-    let receipt = Receipt { connection: *connection, epoch: *epoch, received: stamps.received };
-    own.publish(value, stamps.exchange_ms, &receipt, stamps.published);
+impl<T: Copy> Keep<T> {
+    /// Stores the state, unless the pool holds it already. Returns the mark to set.
+    fn put(&mut self, state: &Update<T>) -> Option<Mark> {
+        match self {
+            Self::Queue => None,
+            Self::Newest(mark) => Some(*mark),
+            Self::NewestOwn(mark, own) => {
+                put(own, state);
+                Some(*mark)
+            }
+        }
+    }
 }
 
-/// The state of a stream that runs, for who wants it.
-fn state<T: Routed>(route: &Route<T>, filter: &mut Filter) -> Option<Update<T>> {
-    let state = filter.wants_state().then(|| route.state()).flatten()?;
-    filter.had_snapshot(state.epoch);
+/// The state of a running stream, if the filter waits for it.
+fn state<T: Routed>(route: &Route<T>, want: &Want, filter: &mut Filter) -> Option<Update<T>> {
+    let state = filter.awaits().then(|| route.state(want)).flatten()?;
+    filter.had_state();
     Some(state)
 }

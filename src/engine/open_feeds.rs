@@ -1,9 +1,9 @@
 //! The feeds that read from one connection: their writing ends, on its thread.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::feed::{Broadcaster, FeedWriter, Mark, Overflow, Payload, Update, broadcast};
+use crate::feed::{Broadcaster, FeedWriter, Filter, Mark, Overflow, Payload, Update, broadcast};
 use crate::model::{Candle, DataType, Event, Orderbook, StreamKey, Ticker, Trade, Words};
 use crate::plan::DemandId;
 use crate::pool::Value;
@@ -38,6 +38,11 @@ impl AnyFeed {
         for_any!(self, writer => writer.overflow())
     }
 
+    /// The reader has not looked for long.
+    pub fn is_neglected(&self) -> bool {
+        for_any!(self, writer => writer.is_neglected())
+    }
+
     fn mark(&mut self, mark: Mark) -> bool {
         for_any!(self, writer => writer.mark(mark))
     }
@@ -65,7 +70,7 @@ pub(super) trait Feedable: Payload {
 }
 
 /// A value that comes over the wire, and where the engine keeps what belongs to its type.
-pub(super) trait Routed: Feedable + Value + Words + Into<Event> {
+pub(super) trait Routed: Feedable + Value + Words + PartialEq + Into<Event> {
     /// The shared ring of this type.
     fn ring(rings: &mut Rings) -> &mut Option<Broadcaster<Self>>;
 
@@ -178,6 +183,8 @@ pub(super) struct OpenFeed {
     pub writer: AnyFeed,
     /// The streams that know of it.
     pub keys: BTreeSet<StreamKey>,
+    /// The streams that it follows in a shared ring, each with its filter.
+    pub follows: BTreeMap<StreamKey, Filter>,
     /// The batch in which it was last woken from a shared ring.
     woken_in: u64,
 }
@@ -217,7 +224,8 @@ impl OpenFeeds {
             self.places.push(None);
             self.places.len() - 1
         });
-        self.places[place] = Some(OpenFeed { id, writer, keys: BTreeSet::new(), woken_in: 0 });
+        self.places[place] =
+            Some(OpenFeed { id, writer, keys: BTreeSet::new(), follows: BTreeMap::new(), woken_in: 0 });
         self.by_id.insert(id, place);
         self.unflushed.reserve(self.places.len().saturating_sub(self.unflushed.len()));
         place

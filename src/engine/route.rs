@@ -1,24 +1,72 @@
 //! Who reads one stream, and how it gets there.
 
-use super::open_feeds::{OpenFeeds, Routed};
-use crate::feed::{Broadcaster, Filter, Followable, Followed, Mark, Update};
+use std::collections::BTreeSet;
+use std::mem;
+use std::time::Duration;
+
+use super::open_feeds::{OpenFeeds, Rings, Routed};
+use crate::feed::{Arrival, Broadcaster, Filter, Followable, Followed, Mark, Update};
 use crate::model::{
-    Candle, DataType, Grouping, Interval, Nanos, Orderbook, Receipt, Stamps, StreamKey, Ticker, Trade, Words,
+    Candle, DataType, Epoch, Grouping, Interval, Nanos, Orderbook, Receipt, Stamps, StreamKey, StreamType, Ticker,
+    Trade,
 };
+use crate::plan::{Mode, StreamSet, Want};
 use crate::pool::{Publisher, Value, Verdict};
 use crate::sync::latest::{Version, Writer};
+
+/// How long changes of a dropped stream may still arrive after the socket asked for it again. At most two were seen, within
+/// a round trip.
+const LEFTOVERS: Duration = Duration::from_secs(1);
 
 /// Who reads one stream.
 pub(super) struct Route<T: Value> {
     publisher: Publisher<T>,
-    /// Somebody wants it. What comes in spite of that was under way, and is counted.
-    wanted: bool,
+    /// How the socket carries the stream; `None` if it does not. Messages that arrive all the same were under way and are
+    /// counted.
+    carried: Option<Carried>,
+    /// Changes received before this are leftovers.
+    from: Nanos,
+    /// No snapshot has arrived since the socket began to carry the stream.
+    starts: bool,
+    /// The last socket that stopped carrying the stream.
+    left: Epoch,
     readers: Vec<Reader<T>>,
     /// The feeds that read it from the shared ring, and what the ring knows of it.
     followers: Vec<usize>,
     followable: Option<Followable>,
+    /// One of the followers may still wait for its state.
+    is_awaited: bool,
     /// The batch in which it last brought something.
     touched_in: u64,
+}
+
+/// How a socket carries a stream.
+#[derive(Clone, Copy)]
+struct Carried {
+    want: Want,
+    epoch: Epoch,
+    /// When the socket began to carry the stream.
+    since: Nanos,
+    /// When the exchange was last asked for a snapshot. A value received before that is not the state.
+    asked: Nanos,
+}
+
+/// A request that was sent: from here on the socket carries these streams and no others.
+pub(super) struct Request<'a> {
+    pub at: Nanos,
+    pub epoch: Epoch,
+    pub streams: &'a StreamSet,
+    /// The streams that were asked for without a snapshot.
+    pub running: &'a BTreeSet<StreamKey>,
+}
+
+/// A snapshot, apart from the gate's verdict on it.
+#[derive(Clone, Copy)]
+struct Answer {
+    /// It is the first since the socket began to carry the stream.
+    starts: bool,
+    /// It is a later one and equals the newest value.
+    repeats: bool,
 }
 
 /// A feed's interest in one stream.
@@ -27,6 +75,8 @@ pub(super) struct Reader<T> {
     pub feed: usize,
     pub filter: Filter,
     pub keep: Keep<T>,
+    /// How the feed kept the stream while its filter was another one.
+    pub spare: Option<Box<Keep<T>>>,
 }
 
 /// How the feed keeps it.
@@ -41,7 +91,18 @@ pub(super) enum Keep<T> {
 
 impl<T: Value> Route<T> {
     pub fn new(publisher: Publisher<T>) -> Self {
-        Self { publisher, wanted: false, readers: Vec::new(), followers: Vec::new(), followable: None, touched_in: 0 }
+        Self {
+            publisher,
+            carried: None,
+            from: Nanos::NEVER,
+            starts: false,
+            left: Epoch::default(),
+            readers: Vec::new(),
+            followers: Vec::new(),
+            followable: None,
+            is_awaited: false,
+            touched_in: 0,
+        }
     }
 
     pub fn publisher(&self) -> &Publisher<T> {
@@ -54,28 +115,73 @@ impl<T: Value> Route<T> {
         Some(self.readers.swap_remove(place))
     }
 
+    /// A feed keeps its place and is given nothing.
+    pub fn pause_reader(&mut self, feed: usize) {
+        for reader in self.readers.iter_mut().filter(|reader| reader.feed == feed) {
+            reader.filter = Filter::nothing();
+        }
+    }
+
     pub fn add_reader(&mut self, reader: Reader<T>) {
         self.readers.push(reader);
     }
 
-    /// A feed follows it in the shared ring; `again` if it did before.
-    pub fn add_follower(&mut self, feed: usize, filter: Filter, ring: &mut Broadcaster<T>, again: bool) -> Followed
-    where
-        T: Words,
-    {
-        self.followers.push(feed);
-        self.followable.get_or_insert_with(|| ring.followable()).followed(filter, again)
+    /// The request asks for the stream.
+    fn ask(&mut self, want: Want, Request { at, epoch, running, .. }: &Request<'_>) {
+        // A request for changes alone brings no snapshot either.
+        let is_running = want.mode == Mode::RealtimeOnly || running.contains(&want.key);
+        let begins = Carried { want, epoch: *epoch, since: *at, asked: *at };
+        self.carried = Some(match self.carried {
+            Some(before) if before.epoch == *epoch && is_running => {
+                (self.from, self.starts) = (Nanos::default(), false);
+                Carried { want, asked: before.since, ..before }
+            }
+            Some(before) if before.epoch == *epoch => Carried { want, asked: *at, ..before },
+            _ => {
+                self.starts = want.mode != Mode::RealtimeOnly;
+                let may_have_leftovers = self.starts && self.left == *epoch;
+                self.from = if may_have_leftovers { *at + LEFTOVERS } else { Nanos::default() };
+                begins
+            }
+        });
+    }
+
+    /// The request does not ask for the stream.
+    fn end(&mut self) {
+        if let Some(carried) = self.carried.take() {
+            (self.left, self.from) = (carried.epoch, Nanos::NEVER);
+        }
     }
 }
 
 impl<T: Routed> Route<T> {
-    /// The newest value as a snapshot, if it came on the current socket.
-    pub fn state(&self) -> Option<Update<T>> {
-        let Version { value, stamps, epoch, connection, version } = self.publisher.current()?;
+    /// Adds a feed that follows the stream in the shared ring; `again` if it did so before.
+    pub fn add_follower(&mut self, feed: usize, filter: Filter, ring: &mut Broadcaster<T>, again: bool) -> Followed {
+        self.follow_on(feed);
+        self.is_awaited |= filter.awaits();
+        self.followable.get_or_insert_with(|| ring.followable()).followed(filter, again)
+    }
+
+    /// A feed keeps its place in the shared ring and is given nothing.
+    pub fn pause_follower(&mut self, feed: usize, ring: &mut Broadcaster<T>) -> Followed {
+        self.followers.retain(|follower| *follower != feed);
+        self.followable.get_or_insert_with(|| ring.followable()).followed(Filter::nothing(), true)
+    }
+
+    /// Adds a feed that has a place in the shared ring already, with the same filter.
+    pub fn follow_on(&mut self, feed: usize) {
+        self.followers.push(feed);
+    }
+
+    /// The newest value as a snapshot, for a feed that begins to read the stream. `None` if the value may be outdated, or if
+    /// the stream is carried in a way that does not serve the feed: then a snapshot is on its way or will be asked for.
+    pub fn state(&self, want: &Want) -> Option<Update<T>> {
+        let carried = self.carried.filter(|carried| carried.want.serves(want))?;
+        let Version { value, stamps, epoch, connection, version } = self.publisher.current(carried.asked)?;
         Some(Update { value: value.into_snapshot(), stamps, connection, epoch, version })
     }
 
-    /// Publishes to the pool, then to the feeds. Both carry the same stamps. False if nobody wants the stream.
+    /// Publishes to the pool, then to the feeds. Both carry the same stamps. False for a leftover.
     #[inline]
     pub fn publish(
         &mut self,
@@ -85,17 +191,57 @@ impl<T: Routed> Route<T> {
         receipt: Receipt,
         value: &T,
     ) -> bool {
-        if !self.wanted {
-            return false;
-        }
+        let answer = match value.stream_type() {
+            StreamType::Realtime if receipt.received < self.from => return false,
+            StreamType::Realtime => None,
+            StreamType::Snapshot => {
+                let answer = self.answered(value);
+                if answer.is_none() {
+                    return false;
+                }
+                answer
+            }
+        };
         let verdict = self.publisher.publish(&receipt, value, || published);
         if verdict == Verdict::Published {
             feeds.touch(self.publisher.key(), &mut self.touched_in);
         }
-        if !self.readers.is_empty() || !self.followers.is_empty() {
-            self.deliver(feeds, ring, verdict, published, receipt, value);
+        if (!self.readers.is_empty() || !self.followers.is_empty())
+            && let Some(arrival) = self.arrival(verdict, answer, value)
+        {
+            let update = Update {
+                value: *value,
+                stamps: Stamps { exchange_ms: value.exchange_ms(), received: receipt.received, published },
+                connection: receipt.connection,
+                epoch: receipt.epoch,
+                version: self.publisher.version(),
+            };
+            self.deliver(feeds, ring, verdict, arrival, &update);
         }
         true
+    }
+
+    /// A snapshot arrived. `None` if the socket does not carry the stream.
+    #[cold]
+    fn answered(&mut self, value: &T) -> Option<Answer> {
+        self.carried?;
+        self.from = Nanos::default();
+        let starts = mem::take(&mut self.starts);
+        let newest = self.publisher.newest();
+        let is_known = || newest.load().get().is_some_and(|n| n.value.into_snapshot() == value.into_snapshot());
+        Some(Answer { starts, repeats: !starts && is_known() })
+    }
+
+    /// What the message means to feeds; `None` if it is not for them.
+    #[inline]
+    fn arrival(&self, verdict: Verdict, answer: Option<Answer>, value: &T) -> Option<Arrival> {
+        let is_news = self.publisher.is_news(verdict, value);
+        match answer {
+            None => is_news.then_some(Arrival::Change),
+            Some(Answer { starts, repeats }) => {
+                (verdict != Verdict::OldEpoch).then_some(Arrival::Snapshot { starts, is_news: is_news && !repeats })
+            }
+        }
     }
 
     #[inline]
@@ -104,64 +250,69 @@ impl<T: Routed> Route<T> {
         feeds: &mut OpenFeeds,
         ring: &mut Option<Broadcaster<T>>,
         verdict: Verdict,
-        published: Nanos,
-        receipt: Receipt,
-        value: &T,
+        arrival: Arrival,
+        update: &Update<T>,
     ) {
-        let is_news = self.publisher.is_news(verdict, value);
-        if !is_news && !self.may_be_awaited(verdict) {
-            return;
-        }
-        let update = Update {
-            value: *value,
-            stamps: Stamps { exchange_ms: value.exchange_ms(), received: receipt.received, published },
-            connection: receipt.connection,
-            epoch: receipt.epoch,
-            version: self.publisher.version(),
-        };
         for reader in &mut self.readers {
-            reader.deliver(feeds, is_news, verdict, &update, &receipt);
+            reader.deliver(feeds, verdict, arrival, update);
         }
-        if is_news
-            && !self.followers.is_empty()
-            && let (Some(ring), Some(followable)) = (ring, &mut self.followable)
-        {
-            ring.publish(followable, &update);
+        if !self.followers.is_empty() {
+            self.broadcast(feeds, ring, arrival, update);
+        }
+    }
+
+    #[inline]
+    fn broadcast(
+        &mut self,
+        feeds: &mut OpenFeeds,
+        ring: &mut Option<Broadcaster<T>>,
+        arrival: Arrival,
+        update: &Update<T>,
+    ) {
+        if let (Some(ring), Some(followable)) = (ring, &mut self.followable) {
+            ring.publish(followable, update, arrival);
+            self.is_awaited &= arrival == Arrival::Change;
             feeds.touch(self.publisher.key(), &mut self.touched_in);
         }
     }
 
-    /// Somebody wants snapshots whatever they bring, and this may be one.
-    fn may_be_awaited(&self, verdict: Verdict) -> bool {
-        verdict != Verdict::OldEpoch && self.readers.iter().any(|reader| reader.filter.is_of_snapshots())
+    /// The stream was asked for without a snapshot. Feeds that waited for one get the newest value instead.
+    fn give_state(&mut self, feeds: &mut OpenFeeds, ring: &mut Option<Broadcaster<T>>) {
+        let awaits = |reader: &Reader<T>| reader.filter.awaits();
+        if !self.is_awaited && !self.readers.iter().any(awaits) {
+            return;
+        }
+        let Some(state) = self.carried.and_then(|carried| self.state(&carried.want)) else { return };
+        let arrival = Arrival::Snapshot { starts: false, is_news: false };
+        for reader in self.readers.iter_mut().filter(|reader| awaits(reader)) {
+            reader.deliver(feeds, Verdict::Duplicate, arrival, &state);
+        }
+        if self.is_awaited {
+            self.broadcast(feeds, ring, arrival, &state);
+        }
     }
 }
 
 impl<T: Routed> Reader<T> {
     #[inline]
-    fn deliver(
-        &mut self,
-        feeds: &mut OpenFeeds,
-        is_news: bool,
-        verdict: Verdict,
-        update: &Update<T>,
-        receipt: &Receipt,
-    ) {
-        let stream_type = update.value.stream_type();
-        let is_awaited = self.filter.awaits(stream_type, update.epoch);
-        if !is_news && !is_awaited {
-            return;
-        }
-        if !self.filter.wants(stream_type, update.epoch) {
+    fn deliver(&mut self, feeds: &mut OpenFeeds, verdict: Verdict, arrival: Arrival, update: &Update<T>) {
+        if !self.filter.takes(arrival) {
             return feeds.filter(self.feed);
         }
+        let change;
+        let update = if arrival != Arrival::Change && self.filter.is_of_changes() {
+            change = Update { value: update.value.into_change(), ..*update };
+            &change
+        } else {
+            update
+        };
         match &mut self.keep {
             Keep::Queue => feeds.push(self.feed, update),
             Keep::Newest(mark) => feeds.mark(self.feed, *mark),
             Keep::NewestOwn(mark, newest) => {
-                // What came late has been replaced already.
-                if verdict == Verdict::Published || is_awaited {
-                    newest.publish(&update.value, update.stamps.exchange_ms, receipt, update.stamps.published);
+                // A newer change has replaced a late one already.
+                if verdict == Verdict::Published || self.filter.is_of_snapshots() {
+                    put(newest, update);
                 }
                 feeds.mark(self.feed, *mark);
             }
@@ -169,10 +320,18 @@ impl<T: Routed> Reader<T> {
     }
 }
 
+/// Stores an update as the newest value.
+#[inline]
+pub(super) fn put<T: Copy>(newest: &mut Writer<T>, update: &Update<T>) {
+    let Update { value, stamps, connection, epoch, .. } = update;
+    let receipt = Receipt { connection: *connection, epoch: *epoch, received: stamps.received };
+    newest.publish(value, stamps.exchange_ms, &receipt, stamps.published);
+}
+
 /// A route whose type of value does not matter.
 pub(super) trait AnyRoute {
-    fn key(&self) -> StreamKey;
-    fn set_wanted(&mut self, wanted: bool);
+    /// A request was sent, with this stream or without it.
+    fn requested(&mut self, request: &Request<'_>, feeds: &mut OpenFeeds, rings: &mut Rings);
     /// A feed does not read it any more.
     fn leave(&mut self, feed: usize);
     /// Wakes who sleeps until the pool has something newer.
@@ -181,13 +340,11 @@ pub(super) trait AnyRoute {
     fn followers(&self) -> &[usize];
 }
 
-impl<T: Value> AnyRoute for Route<T> {
-    fn key(&self) -> StreamKey {
-        self.publisher.key()
-    }
-
-    fn set_wanted(&mut self, wanted: bool) {
-        self.wanted = wanted;
+impl<T: Routed> AnyRoute for Route<T> {
+    fn requested(&mut self, request: &Request<'_>, feeds: &mut OpenFeeds, rings: &mut Rings) {
+        let Some(want) = request.streams.get(self.publisher.key()) else { return self.end() };
+        self.ask(*want, request);
+        self.give_state(feeds, T::ring(rings));
     }
 
     fn leave(&mut self, feed: usize) {
@@ -218,7 +375,7 @@ pub(super) struct Routes {
 impl Routes {
     /// The route of one stream.
     pub fn find(&mut self, data_type: DataType) -> Option<&mut dyn AnyRoute> {
-        fn any<T: Value>(route: &mut Route<T>) -> &mut dyn AnyRoute {
+        fn any<T: Routed>(route: &mut Route<T>) -> &mut dyn AnyRoute {
             route
         }
         match data_type {

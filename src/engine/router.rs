@@ -8,12 +8,13 @@ use foldhash::fast::FixedState;
 
 use super::attribution::AttributionWriter;
 use super::connection::NewFeed;
-use super::join::join;
+use super::join::{join, pause};
 use super::open_feeds::{AnyRing, OpenFeed, OpenFeeds, Rings, Routed};
-use super::route::{Route, Routes};
+use super::route::{Request, Route, Routes};
+use crate::config::Dialect;
 use crate::model::{Candle, Clock, DataType, Market, Orderbook, Receipt, Sink, StreamKey, StreamType, Ticker, Trade};
 use crate::net::SystemClock;
-use crate::plan::{DemandId, Dialect, StreamSet, Want};
+use crate::plan::{Change, DemandId, Want};
 use crate::pool::Publisher;
 use crate::sync::sleepers::Sleepers;
 
@@ -91,10 +92,11 @@ impl Router {
         self.rings.add(ring);
     }
 
-    /// Says which streams are wanted.
-    pub fn set_wanted(&mut self, wanted: &StreamSet) {
-        for routes in self.table.values_mut() {
-            routes.each(|route| route.set_wanted(wanted.get(route.key()).is_some()));
+    /// A request was sent. Until then the socket carries what it carried before, whatever is wanted.
+    pub fn requested(&mut self, request: &Request<'_>) {
+        let Self { table, feeds, rings, .. } = self;
+        for routes in table.values_mut() {
+            routes.each(|route| route.requested(request, feeds, rings));
         }
     }
 
@@ -104,11 +106,14 @@ impl Router {
         self.join(place, &wants);
     }
 
-    /// A feed, if there is one of that name, reads more streams.
-    pub fn extend_feed(&mut self, id: DemandId, wants: &[Want]) {
-        if let Some(place) = self.feeds.place(id) {
-            self.join(place, wants);
-        }
+    /// A feed, if the holder has one, reads other streams.
+    pub fn change_feed(&mut self, Change { id, more, less }: &Change) {
+        let Some(place) = self.feeds.place(*id) else { return };
+        pause::<Ticker>(&mut self.table, &mut self.feeds, &mut self.rings, place, less);
+        pause::<Trade>(&mut self.table, &mut self.feeds, &mut self.rings, place, less);
+        pause::<Orderbook>(&mut self.table, &mut self.feeds, &mut self.rings, place, less);
+        pause::<Candle>(&mut self.table, &mut self.feeds, &mut self.rings, place, less);
+        self.join(place, more);
     }
 
     /// Nobody reads a feed any more. Gives what is left of it: freeing its memory may take a while.
@@ -155,7 +160,7 @@ impl Router {
         self.plain_level
     }
 
-    /// Messages of streams that nobody wants.
+    /// Messages of streams that the socket was not asked for, or no longer.
     pub fn unrouted(&self) -> u64 {
         self.unrouted
     }

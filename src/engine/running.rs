@@ -8,7 +8,8 @@ use std::time::Duration;
 use super::attribution::{Attribution, AttributionWriter, attribution};
 use super::connection::Connection;
 use super::control::{Control, Line};
-use super::lifecycle::{Lifecycle, Watchers};
+use super::lifecycle::{Lifecycle, Watchers, lifecycle};
+use super::log::{Flood, Log, Note};
 use super::router::Router;
 use super::status::SharedStatus;
 use super::subscribed::LOOK_EVERY;
@@ -22,22 +23,25 @@ use crate::error::{Error, Result};
 use crate::feed::{Overflow, Sockets};
 use crate::model::{Clock, ConnectionId, DataType, Market, Nanos, StreamKey};
 use crate::net::{DialLedger, MarketSource, Reactor, SystemClock, SystemEntropy, TlsConfig};
-use crate::plan::{Conflict, PlanConfig, PlanStats, Planner, Revisions, Subscription, Universe};
-use crate::pool::{DataPool, Handle, Health, Link, Value};
+use crate::plan::{Conflict, PlanStats, Planner, Revisions, StreamSet, Subscription, Universe};
+use crate::pool::{DataPool, Handle, Link, PoolError, Value};
 use crate::session::{self, Session};
+use crate::sync::lossy::{Reader, Writer};
 
 /// How long a dropped engine waits for its threads.
 const DROP_DEADLINE: Duration = Duration::from_secs(2);
 
-/// A running engine: a thread for each connection, a control thread, a pool to read, and handles that hold demand.
+/// A running engine: a thread for each connection, a control thread, one that writes the log, a pool to read, and handles
+/// that hold demand.
 ///
 /// Everything here is for the control path and may lock. Strategies read through [`pool`](Self::pool) handles and
 /// [`feed`](Self::feed)s, which do not.
 pub struct Engine {
     control: Arc<Control>,
-    watchers: Arc<Watchers>,
     /// Taken by whoever shuts down.
     threads: Mutex<Vec<Thread>>,
+    /// The thread that writes the log. It ends after the others.
+    log_thread: Mutex<Option<Thread>>,
     /// What the builder subscribed to lives as long as the engine.
     initial: Option<Subscribed>,
 }
@@ -59,11 +63,14 @@ impl Engine {
     ) -> Result<Self> {
         let clock = SystemClock::new();
         let pool = DataPool::with_stale_after(Arc::new(clock), settings.stale_after);
-        let watchers = Arc::<Watchers>::default();
+        let (log, log_writers, notes) = Log::new(settings.connections);
+        let log = Arc::new(log);
         let (mut lines, mut ends) = (Vec::new(), Vec::new());
-        for id in (0..settings.connections as u16).map(ConnectionId) {
-            let connects =
+        for (id, log_writer) in (0..settings.connections as u16).map(ConnectionId).zip(log_writers) {
+            let ledger =
                 DialLedger::new(&settings.connect_ledger, &settings.endpoint, settings.limits, settings.pacing);
+            let log = log.clone();
+            let connects = ledger.on_warning(move |warning| log.note(Note::Ledger(warning)));
             let entropy = Box::new(SystemEntropy::new());
             let session = Session::new(session_config(id, &settings), Box::new(connects), entropy);
             let (endpoint, resolver) = (settings.endpoint.clone(), settings.resolver.clone());
@@ -75,28 +82,38 @@ impl Engine {
                 link: Arc::new(Link::new(clock.now())),
                 sockets: Arc::new(Sockets::new(id)),
                 mailbox: Arc::default(),
+                reports: Arc::default(),
+                new_watchers: Arc::default(),
                 remote: reactor.remote(),
                 status: Arc::new(SharedStatus::new(id, clock.now())),
                 attribution: reader,
                 alive: Arc::new(AtomicBool::new(true)),
             });
-            ends.push((reactor, writer));
+            ends.push(End { reactor, attribution: writer, log: log_writer });
         }
-        let planner = Planner::new(plan_config(&settings, source.is_some()));
+        let planner = Planner::new(settings.plan(source.is_some()));
         let (dialect, broadcast) = (*settings.endpoint.dialect(), settings.broadcast_capacity);
-        let control = Arc::new(Control::new(pool, clock, dialect, lines, planner, broadcast));
+        let control = Arc::new(Control::new(pool, clock, dialect, lines, planner, broadcast, log));
         // From here on, dropping the engine stops what was started.
-        let mut engine = Self { control, watchers, threads: Mutex::default(), initial: None };
+        let mut engine = Self { control, threads: Mutex::default(), log_thread: Mutex::default(), initial: None };
+        engine.start_log(notes)?;
         engine.start_threads(ends, &settings)?;
         (0..settings.connections).for_each(|line| engine.control.set_format(line, settings.format));
         engine.control.set_universe(settings.universe);
-        if let Some((source, every)) = source {
-            engine.start_source(source, every)?;
-        }
+        // Before the source says anything: what the builder has checked is what is accepted here.
         if let Some(subscription) = initial {
             engine.initial = Some(engine.subscribe(subscription)?);
         }
+        if let Some((source, every)) = source {
+            engine.start_source(source, every)?;
+        }
         Ok(engine)
+    }
+
+    fn start_log(&self, notes: Reader<Note>) -> Result<()> {
+        let thread = Thread::log(notes).map_err(|source| Error::Start { what: "log thread", source })?;
+        *self.log_thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        Ok(())
     }
 
     fn start_source(&self, source: Box<dyn MarketSource>, every: Duration) -> Result<()> {
@@ -106,15 +123,15 @@ impl Engine {
         Ok(())
     }
 
-    fn start_threads(&self, ends: Vec<(Reactor, Option<AttributionWriter>)>, settings: &Settings) -> Result<()> {
+    fn start_threads(&self, ends: Vec<End>, settings: &Settings) -> Result<()> {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        let (tell, reports) = crossbeam_channel::unbounded();
-        let control = Thread::control(self.control.clone(), reports)
-            .map_err(|source| Error::Start { what: "control thread", source })?;
+        let control =
+            Thread::control(self.control.clone()).map_err(|source| Error::Start { what: "control thread", source })?;
         let control_thread = control.handle();
         self.control.set_thread(control_thread.clone());
         threads.push(control);
-        for (number, ((reactor, attribution), line)) in ends.into_iter().zip(&self.control.lines).enumerate() {
+        for (number, (end, line)) in ends.into_iter().zip(&self.control.lines).enumerate() {
+            let End { reactor, attribution, log } = end;
             let connection = Connection {
                 id: line.status.read().id,
                 router: Router::new(self.control.clock, self.pool().sleepers(), &self.control.dialect, attribution),
@@ -122,9 +139,14 @@ impl Engine {
                 sockets: line.sockets.clone(),
                 mailbox: line.mailbox.clone(),
                 status: line.status.clone(),
-                watchers: self.watchers.clone(),
-                reports: tell.clone(),
+                wish: StreamSet::default(),
+                new_watchers: line.new_watchers.clone(),
+                watchers: Watchers::default(),
+                reports: line.reports.clone(),
                 control: control_thread.clone(),
+                log,
+                server_errors: Flood::default(),
+                malformed: Flood::default(),
                 data_seen: 0,
                 lost: None,
             };
@@ -157,8 +179,12 @@ impl Engine {
     ///
     /// Of a stream that runs already the newest value comes first, as a snapshot, then what follows it, without a gap
     /// or a repetition between the two: the exchange is not asked for another snapshot, because it would send nobody
-    /// changes while it prepares one. Who wants no state first asks for
-    /// [`only_realtime`](Subscription::only_realtime).
+    /// changes while it prepares one. Any other stream begins with the exchange's snapshot. That includes a stream that was
+    /// carried earlier: the value that the pool still holds may be outdated, so no feed begins with it. For no state at the
+    /// start there is [`only_realtime`](Subscription::only_realtime).
+    ///
+    /// The exchange sends later snapshots on the same socket when the connection was quiet for long, or when another part of
+    /// the program wants a deeper book. The feed delivers those that bring something new.
     ///
     /// # Errors
     /// As [`subscribe`](Self::subscribe); [`Error::Configuration`] if the policy cannot work on a live engine, or needs
@@ -178,7 +204,7 @@ impl Engine {
         CallbackBuilder::new(self.control.clone(), None, name)
     }
 
-    /// So many threads that callbacks may share.
+    /// So many threads that callbacks may share. While as many callbacks block as there are threads, the others wait.
     ///
     /// # Errors
     /// [`Error::Configuration`] for no thread, or more than [`DISPATCHER_THREADS_MAX`](Self::DISPATCHER_THREADS_MAX);
@@ -220,7 +246,10 @@ impl Engine {
     }
 
     /// These markets exist now. Streams that were asked for by patterns come and go with them; streams of markets that
-    /// stay are not touched.
+    /// stay are not touched. A feed of a pattern is given nothing that comes of a market after it is gone, also if somebody
+    /// else wants it or its grace lasts; of what came before and was not read, some may still be delivered.
+    ///
+    /// New streams for which the connections have no room are added as soon as they have; see [`conflicts`](Self::conflicts).
     pub fn set_universe(&self, markets: impl IntoIterator<Item = Market>) {
         self.control.set_universe(markets.into_iter().collect());
     }
@@ -252,16 +281,27 @@ impl Engine {
         Ok(Client::new(self.control.clone(), id, name, pulse))
     }
 
-    /// Waits until every subscribed stream has a value of its current socket.
+    /// Waits until every stream that somebody wants is [`Live`](crate::pool::Health::Live): it has a value of its current socket. That
+    /// includes streams that are asked for, or listed, while this waits; one that is dropped meanwhile is not waited for.
+    /// Patterns mean nothing before the engine is told which markets exist, so this waits for that, too.
     ///
     /// # Errors
-    /// [`Error::NotReady`] names the streams that have none when the time is over. Unknown markets never get one: the
-    /// exchange ignores them silently.
+    /// [`Error::NotReady`] names the streams that are not live when the time is over or the engine stops. It names none if
+    /// all are, and only the list of markets has not come. Unknown markets never get a value: the exchange ignores them
+    /// silently. Streams of a pattern that the connections have no room for are named, too.
     pub fn wait_ready(&self, timeout: Duration) -> Result<()> {
-        let deadline = self.control.clock.now() + timeout;
-        let missing: Vec<_> =
-            self.control.wanted().into_iter().filter(|&key| !self.becomes_ready(key, deadline)).collect();
-        if missing.is_empty() { Ok(()) } else { Err(Error::NotReady(missing)) }
+        let deadline = self.now() + timeout;
+        loop {
+            let (mut missing, awaits_markets) = self.control.with_planner(|planner| planner.expected());
+            missing.retain(|key| !self.is_live(*key));
+            if missing.is_empty() && !awaits_markets {
+                return Ok(());
+            }
+            if self.now() >= deadline || !self.is_running() {
+                return Err(Error::NotReady(missing));
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
     }
 
     /// True until the engine is shut down or one of its threads has panicked. A lost connection does not end it.
@@ -324,7 +364,9 @@ impl Engine {
 
     /// What happens to the connections from now on.
     pub fn lifecycle(&self) -> Lifecycle {
-        self.watchers.watch()
+        let (writers, lifecycle) = lifecycle(self.control.lines.len());
+        self.control.lines.iter().zip(writers).for_each(|(line, writer)| line.new_watchers.add(writer));
+        lifecycle
     }
 
     /// The engine's clock: comparable with every stamp it makes.
@@ -335,56 +377,60 @@ impl Engine {
     /// Says goodbye to the exchange and waits for the threads, at most `deadline`. Values stay readable and say that
     /// nobody asks for them any more; new demand is refused. A second call finds nothing left to join.
     pub fn shutdown(&self, deadline: Duration) -> ShutdownReport {
-        let mut report = ShutdownReport::default();
         let deadline = self.control.clock.now() + deadline;
+        let mut report = self.end_threads(deadline);
+        self.end_log(deadline, &mut report);
+        report
+    }
+
+    /// Ends all threads but the one that writes the log.
+    fn end_threads(&self, deadline: Nanos) -> ShutdownReport {
+        let mut report = ShutdownReport::default();
         self.control.stop();
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
-            thread.join(&self.control.clock, deadline, &mut report);
+            if let Some(running) = thread.join(&self.control.clock, deadline, &mut report) {
+                report.running.push(running.into_name());
+            }
         }
         report.connections = self.connections();
         report
     }
 
-    fn becomes_ready(&self, key: StreamKey, deadline: Nanos) -> bool {
-        let ready = match key.data_type {
-            DataType::Ticker => self.control.pool.ticker(key.market).map(|h| self.waits(&h, deadline)),
-            DataType::Trade => self.control.pool.trade(key.market).map(|h| self.waits(&h, deadline)),
-            DataType::Orderbook => self.control.pool.orderbook(key.market).map(|h| self.waits(&h, deadline)),
-            DataType::GroupedOrderbook(step) => {
-                self.control.pool.grouped_orderbook(step, key.market).map(|h| self.waits(&h, deadline))
-            }
-            DataType::Candle(interval) => {
-                self.control.pool.candle(interval, key.market).map(|h| self.waits(&h, deadline))
-            }
-        };
-        // Dropped while we waited: nobody needs it.
-        ready.unwrap_or(true)
+    /// Waits for the last lines of the log. Other threads that still run go on to write to it.
+    fn end_log(&self, deadline: Nanos, report: &mut ShutdownReport) {
+        self.control.log.close();
+        let thread = self.log_thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread
+            && report.running.is_empty()
+        {
+            report.hanging_log = thread.join(&self.control.clock, deadline, report).is_some();
+        }
     }
 
-    /// Waits until the handle's value is current.
-    fn waits<T: Value>(&self, handle: &Handle<T>, deadline: Nanos) -> bool {
-        loop {
-            let reading = handle.load();
-            if matches!(reading.health(), Health::Live | Health::NotSubscribed) {
-                return true;
-            }
-            let (version, left) = (reading.version(), deadline.since(self.control.clock.now()));
-            drop(reading);
-            // A value confirmed after a reconnect renews no version: look again now and then.
-            if left.is_zero() {
-                return false;
-            }
-            handle.wait_newer(version, left.min(Duration::from_millis(10)));
+    fn is_live(&self, key: StreamKey) -> bool {
+        fn judge<T: Value>(handle: std::result::Result<Handle<T>, PoolError>) -> bool {
+            handle.is_ok_and(|handle| handle.load().health().is_live())
+        }
+        let (pool, market) = (self.pool(), key.market);
+        match key.data_type {
+            DataType::Ticker => judge(pool.ticker(market)),
+            DataType::Trade => judge(pool.trade(market)),
+            DataType::Orderbook => judge(pool.orderbook(market)),
+            DataType::GroupedOrderbook(step) => judge(pool.grouped_orderbook(step, market)),
+            DataType::Candle(interval) => judge(pool.candle(interval, market)),
         }
     }
 }
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        if let Err(error) = self.shutdown(DROP_DEADLINE).into_result() {
-            tracing::error!("{error}");
+        let deadline = self.control.clock.now() + DROP_DEADLINE;
+        let mut report = self.end_threads(deadline);
+        if let Err(error) = report.clone().into_result() {
+            self.control.log.note(Note::BadEnd(error));
         }
+        self.end_log(deadline, &mut report);
     }
 }
 
@@ -392,6 +438,13 @@ impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine").field("state", &self.state()).field("pool", self.pool()).finish()
     }
+}
+
+/// What the thread of a connection is given, besides what is shared with it.
+struct End {
+    reactor: Reactor,
+    attribution: Option<AttributionWriter>,
+    log: Writer<Note>,
 }
 
 fn session_config(id: ConnectionId, settings: &Settings) -> session::Config {
@@ -404,18 +457,5 @@ fn session_config(id: ConnectionId, settings: &Settings) -> session::Config {
         pacing: settings.pacing,
         keep_alive: settings.keep_alive,
         receive_bytes: settings.receive_bytes,
-    }
-}
-
-fn plan_config(settings: &Settings, knows_markets: bool) -> PlanConfig {
-    PlanConfig {
-        connections: settings.connections,
-        window: settings.pacing.window(),
-        grace: settings.grace,
-        patience: settings.patience,
-        clean_up: settings.clean_up,
-        knows_markets,
-        streams_per_connection: settings.limits.streams_per_connection,
-        format: settings.format.first(),
     }
 }

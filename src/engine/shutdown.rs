@@ -16,6 +16,9 @@ pub struct ShutdownReport {
     /// Name look-ups that still hang in the operating system's resolver, which nobody can interrupt. Their threads end
     /// when it answers; they hold nothing of the engine.
     pub hanging_lookups: usize,
+    /// The program's log did not take the engine's last lines in time. The thread that writes them ends when it does, and
+    /// holds nothing else of the engine.
+    pub hanging_log: bool,
     /// Each connection as it was at the end: the counters are final.
     pub connections: Vec<ConnectionStatus>,
 }

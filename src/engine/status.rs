@@ -82,7 +82,7 @@ pub struct ConnectionStatus {
     pub blocked_until: Option<Nanos>,
     /// Exact counts since the start, at most a few ms old.
     pub counters: Counters,
-    /// Data messages of streams that nobody wants any more: what was under way when they were dropped.
+    /// Data messages of streams that the socket was told to drop: they were under way.
     pub unrouted: u64,
 }
 
@@ -130,7 +130,7 @@ impl SharedStatus {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// For changes that must not be lost and are rare.
+    /// For changes that must not be lost and are rare. Readers hold the lock for the time of a copy.
     pub fn change(&self, write: impl FnOnce(&mut ConnectionStatus)) {
         write(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }

@@ -45,34 +45,53 @@ impl Subscribed {
 }
 
 impl Subscribed {
-    /// Waits until each of its streams has brought data on the current socket, or is listed by the exchange.
+    /// Waits until each of its streams is confirmed on the current socket: it has brought data since it was asked for in
+    /// this way. Of a stream of which everybody wants changes only, nothing comes before something changes; there it is
+    /// enough that the exchange lists it among what the socket carries. Patterns mean nothing before the engine is told
+    /// which markets exist, so this waits for that, too.
     ///
     /// # Errors
     /// [`Error::NotReady`] names the streams that are not confirmed when the time is over, or as soon as the engine has
-    /// asked twice for each of them in vain: most likely there are no such markets. [`Error::LeaseExpired`] if the client
-    /// is gone under which this was subscribed, and with it all that it held.
+    /// asked twice for each of them in vain: most likely there are no such markets. It names none if only the list of
+    /// markets has not come. [`Error::LeaseExpired`] if the client is gone under which this was subscribed, and with it
+    /// all that it held.
     pub fn wait_confirmed(&self, timeout: Duration) -> Result<()> {
         let deadline = self.control.clock.now() + timeout;
         loop {
-            let Some(open) = self.open_streams() else { return Err(Error::LeaseExpired) };
-            if open.is_empty() {
+            let Some(open) = self.open() else { return Err(Error::LeaseExpired) };
+            if open.streams.is_empty() && !open.awaits_markets {
                 return Ok(());
             }
-            let hopeless = open.iter().all(|(_, proof)| *proof == Some(Proof::Unconfirmed));
-            if hopeless || self.control.clock.now() >= deadline || !self.control.is_alive() {
-                return Err(Error::NotReady(open.into_iter().map(|(key, _)| key).collect()));
+            if open.is_hopeless() || self.control.clock.now() >= deadline || !self.control.is_alive() {
+                return Err(Error::NotReady(open.streams.into_iter().map(|(key, _)| key).collect()));
             }
             std::thread::sleep(LOOK_EVERY);
         }
     }
 
-    /// The streams that are not confirmed; `None` if what was asked for is not held any more.
-    fn open_streams(&self) -> Option<Vec<(StreamKey, Option<Proof>)>> {
+    /// What is not confirmed; `None` if what was asked for is not held any more.
+    fn open(&self) -> Option<Open> {
         let is_open = |proof: Option<Proof>| !matches!(proof, Some(Proof::Data | Proof::Listed));
         self.control.with_planner(|planner| {
-            let proofs = planner.held(self.id).iter().map(|want| (want.key, planner.proof(want.key)));
-            planner.is_held(self.id).then(|| proofs.filter(|(_, proof)| is_open(*proof)).collect())
+            let mut streams: Vec<_> = planner.proofs_of(self.id).filter(|(_, proof)| is_open(*proof)).collect();
+            streams.extend(planner.lacking(self.id).into_iter().map(|key| (key, None)));
+            let open = Open { streams, awaits_markets: planner.awaits_markets(self.id) };
+            planner.is_held(self.id).then_some(open)
         })
+    }
+}
+
+/// What of a subscription is not confirmed.
+struct Open {
+    streams: Vec<(StreamKey, Option<Proof>)>,
+    /// It has patterns, and nobody has said yet which markets exist.
+    awaits_markets: bool,
+}
+
+impl Open {
+    /// The engine has asked twice for all of them, and waits for nothing else.
+    fn is_hopeless(&self) -> bool {
+        !self.awaits_markets && self.streams.iter().all(|(_, proof)| *proof == Some(Proof::Unconfirmed))
     }
 }
 

@@ -10,10 +10,12 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, bounded};
 
 use super::connection::Connection;
-use super::control::{Control, Report};
+use super::control::Control;
+use super::log::{self, Note};
 use super::shutdown::ShutdownReport;
 use crate::model::{Clock, Nanos};
 use crate::net::{MarketSource, Reactor, SystemClock, pin};
+use crate::sync::lossy::Reader;
 
 /// The control thread looks at least this often, whatever it expects.
 const IDLE: Duration = Duration::from_secs(1);
@@ -51,23 +53,33 @@ impl Thread {
     ) -> io::Result<Self> {
         let name = format!("hoga-conn-{}", connection.id);
         Self::start(name, alive, move || {
+            // The connection is dropped while unwinding: its publishers then say that the link is down.
+            let mut connection = connection;
             if let Some(core) = core
                 && !pin(core)
             {
-                tracing::warn!("the system refused to pin this thread to core {core}");
+                connection.log.push(Note::NotPinned(connection.id, core));
             }
-            // The connection is dropped while unwinding: its publishers then say that the link is down.
-            let mut connection = connection;
             reactor.run(&mut connection)
         })
     }
 
+    /// Starts the thread that writes the log.
+    pub fn log(notes: Reader<Note>) -> io::Result<Self> {
+        // Whether it lives says nothing about the data.
+        let alive = Arc::new(AtomicBool::new(true));
+        Self::start("hoga-log".to_owned(), alive, move || {
+            log::write_all(&notes);
+            0
+        })
+    }
+
     /// Starts the control thread.
-    pub fn control(control: Arc<Control>, reports: Receiver<(usize, Report)>) -> io::Result<Self> {
+    pub fn control(control: Arc<Control>) -> io::Result<Self> {
         let alive = control.alive.clone();
         Self::start("hoga-control".to_owned(), alive, move || {
             while !control.is_stopped() {
-                let next = control.turn(reports.try_iter());
+                let next = control.turn();
                 thread::park_timeout(next.since(control.clock.now()).min(IDLE));
             }
             0
@@ -82,11 +94,14 @@ impl Thread {
             while !control.is_stopped() {
                 let pause = match source.markets() {
                     Ok(markets) => {
+                        if source.skipped() > 0 {
+                            control.log.note(Note::NotMarkets(source.skipped()));
+                        }
                         control.set_universe(markets.into_iter().collect());
                         every
                     }
                     Err(error) => {
-                        tracing::warn!("{error}");
+                        control.log.note(Note::NoMarkets(error));
                         every.min(SOURCE_RETRY)
                     }
                 };
@@ -119,21 +134,22 @@ impl Thread {
         Ok(Self { name, handle, end })
     }
 
-    /// Waits until `deadline` for the thread to end, and notes how it did.
-    pub fn join(self, clock: &SystemClock, deadline: Nanos, report: &mut ShutdownReport) {
+    /// Waits until `deadline` for the thread to end, and notes how it did. Gives it back if it still runs.
+    pub fn join(self, clock: &SystemClock, deadline: Nanos, report: &mut ShutdownReport) -> Option<Self> {
         let time_left = deadline.since(clock.now()).max(Duration::from_millis(1));
-        match self.end.recv_timeout(time_left) {
-            Ok(end) => {
-                // The thread's last act was to say so.
-                let _ = self.handle.join();
-                if let End::Stopped { hanging_lookups } = end {
-                    report.hanging_lookups += hanging_lookups;
-                    report.joined.push(self.name);
-                } else {
-                    report.panicked.push(self.name);
-                }
-            }
-            Err(_) => report.running.push(self.name),
+        let Ok(end) = self.end.recv_timeout(time_left) else { return Some(self) };
+        // The thread's last act was to say so.
+        let _ = self.handle.join();
+        if let End::Stopped { hanging_lookups } = end {
+            report.hanging_lookups += hanging_lookups;
+            report.joined.push(self.name);
+        } else {
+            report.panicked.push(self.name);
         }
+        None
+    }
+
+    pub fn into_name(self) -> String {
+        self.name
     }
 }

@@ -2,10 +2,11 @@
 //!
 //! # Synchronization
 //!
-//! Every count has one writer, which stores it plainly. A writer counts an arrival before it can be read; the reader
-//! counts what it did with one after that (READ-AFTER-ARRIVAL, Release), and whoever adds up loads the reader's counts
-//! first (Acquire): so what was read is among what has arrived. Only the ring that all share counts its arrivals
-//! afterwards; there the sum may be an event behind for a moment, and is never ahead.
+//! Every count has one writer, which stores it plainly (COUNTED, Release) and is loaded with Acquire.
+//! * A writer counts an arrival before it can be read. The reader first counts what became of an update, then that the
+//!   update has left its queue. `Account::look` loads in the opposite order: updates that left the queues, what became of
+//!   them, arrivals. So the parts are never less than the whole, and exceed it by no more than the reader has in hand.
+//! * The shared ring counts an arrival after it can be read. An event that was taken from it has arrived, counted or not.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -13,8 +14,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam_utils::CachePadded;
 
-/// What came into a feed and what became of it: `received = delivered + dropped + conflated + filtered + queued`, always
-/// and exactly.
+/// What came into a feed and what became of it.
+///
+/// `received = delivered + dropped + conflated + filtered + queued`. Each is counted where it happens, by the connections'
+/// threads and by the reader, so the sum is a check. It is exact whenever no update is being handed over. An update that
+/// is handed over at this moment may be in two of the parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FeedCounts {
     /// Updates of the feed's streams.
@@ -25,13 +29,21 @@ pub struct FeedCounts {
     pub dropped: u64,
     /// Updates that a newer one of their stream took the place of.
     pub conflated: u64,
-    /// Snapshots and changes that this reader did not ask for.
+    /// Snapshots and changes that this reader did not ask for, and snapshots that repeat what it has had.
     pub filtered: u64,
     /// Updates that wait to be read, to be told of as dropped, or to be merged with newer ones.
     pub queued: u64,
 }
 
-/// A count with one writer, on nobody else's behalf.
+impl FeedCounts {
+    /// Everything received is in one of the other counts.
+    fn adds_up(&self) -> bool {
+        let Self { received, delivered, dropped, conflated, filtered, queued } = *self;
+        received == delivered + dropped + conflated + filtered + queued
+    }
+}
+
+/// A counter with one writer.
 #[derive(Debug, Default)]
 pub(super) struct Count(AtomicU64);
 
@@ -39,7 +51,7 @@ impl Count {
     /// Adds, on the writer's thread: no read-modify-write is needed.
     #[inline]
     pub fn add(&self, more: u64) {
-        // READ-AFTER-ARRIVAL: Release, pairs with the Acquire in `get`.
+        // COUNTED: Release, pairs with the Acquire in `get`.
         self.0.store(self.0.load(Relaxed) + more, Release);
     }
 
@@ -53,7 +65,7 @@ impl Count {
 
     #[inline]
     pub fn get(&self) -> u64 {
-        // Acquire, pairs with READ-AFTER-ARRIVAL in `add`.
+        // Acquire, pairs with COUNTED in `add`.
         self.0.load(Acquire)
     }
 }
@@ -65,8 +77,13 @@ pub(super) struct Read {
     pub dropped: Count,
     pub conflated: Count,
     pub filtered: Count,
+    /// Updates that left their queue, whatever became of them. Counted after that.
+    pub taken: Count,
     pub depth_max: Count,
 }
+
+/// How often [`Account::counts`] retries while an update is being handed over.
+const LOOKS: usize = 100;
 
 /// What the writing end of one connection counts.
 #[derive(Debug, Default)]
@@ -136,18 +153,36 @@ impl Account {
 
     /// What came in and what became of it; what happens at this moment may not be in it yet.
     pub fn counts(&self) -> FeedCounts {
-        // The reader's side first: what it has read has arrived.
+        let arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.look(&arrivals);
+        for _ in 0..LOOKS {
+            if counts.adds_up() {
+                break;
+            }
+            counts = self.look(&arrivals);
+        }
+        counts
+    }
+
+    /// The order of the loads matters, see the top of the file.
+    fn look(&self, arrivals: &[Arrivals]) -> FeedCounts {
         let read = &self.read;
+        let taken = read.taken.get();
         let (delivered, conflated) = (read.delivered.get(), read.conflated.get());
         let (mut dropped, mut filtered) = (read.dropped.get(), read.filtered.get());
-        let arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
-        for written in arrivals.iter().filter_map(Arrivals::written) {
-            dropped += written.dropped.get();
-            filtered += written.filtered.get();
+        let (mut received, mut entered) = (0, 0);
+        for arrival in arrivals {
+            // Updates that the writer kept out of the queues.
+            let kept_out = arrival.written().map_or((0, 0), |w| (w.dropped.get(), w.filtered.get()));
+            let arrived = arrival.received();
+            (dropped, filtered) = (dropped + kept_out.0, filtered + kept_out.1);
+            (received, entered) = (received + arrived, entered + arrived - kept_out.0 - kept_out.1);
         }
-        let settled = delivered + dropped + conflated + filtered;
-        let received = arrivals.iter().map(Arrivals::received).sum::<u64>().max(settled);
-        FeedCounts { received, delivered, dropped, conflated, filtered, queued: received - settled }
+        if arrivals.iter().any(|arrival| arrival.written().is_none()) {
+            let uncounted = taken.saturating_sub(entered);
+            (received, entered) = (received + uncounted, entered + uncounted);
+        }
+        FeedCounts { received, delivered, dropped, conflated, filtered, queued: entered.saturating_sub(taken) }
     }
 
     /// The most updates that were seen waiting: looked at after each batch that was written, and as they are read.
@@ -173,5 +208,44 @@ impl Account {
 
     pub(super) fn add_shared_bytes(&self, bytes: usize) {
         self.shared_bytes.fetch_add(bytes as u64, Relaxed);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_taken_from_a_shared_ring_has_arrived_before_its_writer_counts_it() {
+        let (account, count) = (Account::default(), StreamCount::default());
+        account.add_streams([(count.clone(), 0)].into_iter());
+        count.0.add(1);
+        account.read.delivered.add(2);
+        account.read.taken.add(2);
+        assert_eq!(account.counts(), FeedCounts { received: 2, delivered: 2, ..FeedCounts::default() });
+        count.0.add(2);
+        assert_eq!(account.counts(), FeedCounts { received: 3, delivered: 2, queued: 1, ..FeedCounts::default() });
+    }
+
+    #[test]
+    fn the_sum_shows_what_somebody_forgot_to_count() {
+        let account = Account::default();
+        let written = account.add_writer();
+        written.received.add(3);
+        account.read.delivered.add(1);
+        account.read.taken.add(1);
+        let counts = account.counts();
+        assert_eq!((counts.received, counts.delivered, counts.queued), (3, 1, 2));
+        assert!(counts.adds_up());
+        // One has left its queue, and its fate was not counted.
+        account.read.taken.add(1);
+        assert!(!account.counts().adds_up());
+        account.read.conflated.add(1);
+        assert!(account.counts().adds_up());
+        // One was delivered that was not counted as received.
+        written.filtered.add(1);
+        account.read.delivered.add(1);
+        account.read.taken.add(1);
+        assert!(!account.counts().adds_up());
     }
 }

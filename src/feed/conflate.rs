@@ -5,7 +5,7 @@
 //! merged into that value, and is counted as conflated.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::account::Account;
@@ -13,11 +13,11 @@ use super::sockets::SocketsSeen;
 use super::source::Source;
 use super::{Item, Update};
 use crate::model::{Clock, ConnectionId, Epoch, Nanos};
-use crate::sync::dirty::Drain;
+use crate::sync::dirty::{self, Drain, Marker};
 use crate::sync::latest::{Reader, Version};
 
 /// Loads the newest value of a stream.
-pub(super) trait Newest<T>: Send {
+pub(super) trait Newest<T>: Send + Sync {
     fn load(&self) -> Option<Update<T>>;
 }
 
@@ -30,9 +30,51 @@ impl<T, U: Copy + Into<T> + Send + Sync> Newest<T> for Reader<U> {
     }
 }
 
-/// One stream.
-pub(super) struct Stream<T> {
-    newest: Box<dyn Newest<T>>,
+/// Where the newest values of the streams are, by their keys in the set of changed streams. An entry is set before its first
+/// mark, so a reader that finds the mark finds the entry.
+type Values<T> = Arc<[OnceLock<Box<dyn Newest<T>>>]>;
+
+/// Room for so many streams, all of them still to be added.
+pub(super) fn room<T>(streams: usize) -> (Changing<T>, Changed<T>) {
+    let (marker, drain) = dirty::set(streams);
+    let values: Values<T> = (0..streams).map(|_| OnceLock::new()).collect();
+    (Changing { marker, values: values.clone(), used: 0 }, Changed { drain, values })
+}
+
+/// The writing end of a room.
+pub(super) struct Changing<T> {
+    pub marker: Marker,
+    values: Values<T>,
+    used: usize,
+}
+
+impl<T> Changing<T> {
+    /// There is room for another stream.
+    pub fn has_room(&self) -> bool {
+        self.used < self.values.len()
+    }
+
+    /// Adds a stream and returns its key.
+    ///
+    /// # Panics
+    ///
+    /// If there is no room.
+    pub fn add(&mut self, newest: impl Newest<T> + 'static) -> usize {
+        self.values[self.used].get_or_init(|| Box::new(newest));
+        self.used += 1;
+        self.used - 1
+    }
+}
+
+/// The reading end of a room.
+pub(super) struct Changed<T> {
+    drain: Drain,
+    values: Values<T>,
+}
+
+/// What the reader has had of one stream.
+#[derive(Clone, Copy, Default)]
+struct Stream {
     /// Marks that have been settled.
     settled: u64,
     /// The version that was delivered last.
@@ -41,17 +83,11 @@ pub(super) struct Stream<T> {
     rests_until: Nanos,
 }
 
-impl<T> Stream<T> {
-    /// A stream whose values up to `version` the reader need not see.
-    pub fn new(newest: Box<dyn Newest<T>>, version: u64) -> Self {
-        Self { newest, settled: 0, version, rests_until: Nanos::default() }
-    }
-}
-
 /// Streams of one connection, as they change.
 pub(super) struct Conflated<T> {
     dirty: Drain,
-    streams: Vec<Stream<T>>,
+    values: Values<T>,
+    streams: Vec<Stream>,
     throttle: Option<Throttle>,
     /// What comes next where the connection turned to another socket.
     turning: VecDeque<Turning<T>>,
@@ -62,7 +98,7 @@ pub(super) struct Conflated<T> {
 /// A step over from one socket to another.
 enum Turning<T> {
     Data(Update<T>),
-    /// From here on it is this one.
+    /// What follows came over this socket.
     To(Epoch),
 }
 
@@ -84,9 +120,10 @@ impl Throttle {
 }
 
 impl<T> Conflated<T> {
-    pub fn new(dirty: Drain, streams: Vec<Stream<T>>, account: Arc<Account>, sockets: SocketsSeen) -> Self {
-        account.add_bytes(dirty.bytes() + streams.len() * size_of::<Stream<T>>());
-        Self { dirty, streams, throttle: None, turning: VecDeque::new(), account, sockets }
+    pub fn new(Changed { drain: dirty, values }: Changed<T>, account: Arc<Account>, sockets: SocketsSeen) -> Self {
+        let streams = vec![Stream::default(); values.len()];
+        account.add_bytes(dirty.bytes() + size_of_val(&*values) + size_of_val(&*streams));
+        Self { dirty, values, streams, throttle: None, turning: VecDeque::new(), account, sockets }
     }
 
     /// Lets each stream rest after it has been delivered.
@@ -104,9 +141,12 @@ impl<T> Conflated<T> {
         if marks == 0 {
             return None;
         }
-        let fresh = stream.newest.load().filter(|update| update.version > stream.version);
+        let Some(newest) = self.values[key].get() else { unreachable!("put there before it was marked") };
+        let fresh = newest.load().filter(|update| update.version > stream.version);
         let read = &self.account.read;
-        read.conflated.add(marks - u64::from(fresh.is_some()));
+        let merged = marks - u64::from(fresh.is_some());
+        read.conflated.add(merged);
+        read.taken.add(merged);
         if let Some(update) = &fresh {
             stream.version = update.version;
         }
@@ -162,6 +202,7 @@ impl<T> Conflated<T> {
     #[inline]
     fn delivered(&self, update: Update<T>) -> Item<T> {
         self.account.read.delivered.add(1);
+        self.account.read.taken.add(1);
         Item::Data(update)
     }
 
@@ -171,17 +212,23 @@ impl<T> Conflated<T> {
     fn turn(&mut self, socket: Option<Epoch>, first: Option<Update<T>>) {
         let mut changed: Vec<_> = first.into_iter().collect();
         self.take_all(&mut changed);
-        let Some(new) = changed.iter().map(|update| update.epoch).chain(socket).max() else { return };
-        let (after, before): (Vec<_>, Vec<_>) = changed.into_iter().partition(|update| update.epoch == new);
-        self.turning.extend(before.into_iter().map(Turning::Data));
-        self.turning.push_back(Turning::To(new));
-        self.turning.extend(after.into_iter().map(Turning::Data));
+        changed.sort_by_key(|update| update.epoch);
+        for update in changed {
+            self.turning.extend([Turning::To(update.epoch), Turning::Data(update)]);
+        }
+        self.turning.extend(socket.map(Turning::To));
     }
 
     fn pop_turning(&mut self) -> Option<Item<T>> {
-        match self.turning.pop_front()? {
-            Turning::Data(update) => Some(self.delivered(update)),
-            Turning::To(new) => self.sockets.arrive(new).or_else(|| self.pop_turning()),
+        loop {
+            match self.turning.pop_front()? {
+                Turning::Data(update) => return Some(self.delivered(update)),
+                Turning::To(socket) => {
+                    if let Some(turn) = self.sockets.arrive(socket) {
+                        return Some(turn);
+                    }
+                }
+            }
         }
     }
 
@@ -260,8 +307,13 @@ impl<T: Send> Source<T> for Conflated<T> {
         self.sockets.seen()
     }
 
+    fn begin_at(&mut self, socket: Epoch) {
+        self.sockets.begin_at(socket);
+    }
+
     fn len(&self) -> usize {
-        self.dirty.len() + self.resting_with_news().count() + self.turning.len()
+        let turning = self.turning.iter().filter(|turning| matches!(turning, Turning::Data(_))).count();
+        self.dirty.len() + self.resting_with_news().count() + turning
     }
 
     fn next_due(&self) -> Option<Nanos> {
@@ -274,45 +326,59 @@ mod tests {
     use super::*;
     use crate::feed::Sockets;
     use crate::model::Receipt;
-    use crate::sync::{dirty, latest};
+    use crate::sync::latest;
 
     #[test]
     fn it_is_known_how_many_streams_waited_at_most() {
-        let (mut marker, drain) = dirty::set(3);
-        let streams = (0..3).map(|_| Stream::new(Box::new(latest::cell::<u64>().1) as Box<dyn Newest<u64>>, 0));
-        let (account, sockets) = (Arc::<Account>::default(), Arc::new(Sockets::new(ConnectionId(0))));
-        let mut feed = Conflated::new(drain, streams.collect(), account.clone(), SocketsSeen::new(sockets));
-        [0, 1, 1].into_iter().for_each(|key| marker.mark(key));
-        assert!(feed.pop().is_none(), "the marks were for nothing");
-        marker.mark(2);
-        feed.pop();
-        assert_eq!(account.depth_max(), 2);
+        let mut rig = rig(3);
+        [0, 1, 1].into_iter().for_each(|key| rig.changing.marker.mark(key));
+        assert!(rig.feed.pop().is_none(), "the marks were for nothing");
+        rig.changing.marker.mark(2);
+        rig.feed.pop();
+        assert_eq!(rig.feed.account.depth_max(), 2);
+    }
+
+    #[test]
+    fn a_room_takes_streams_until_it_is_full() {
+        let (mut changing, changed) = room::<u64>(2);
+        let mut feed =
+            Conflated::new(changed, Arc::default(), SocketsSeen::new(Arc::new(Sockets::new(ConnectionId(0)))));
+        let receipt = Receipt { connection: ConnectionId(0), epoch: Epoch(1), received: Nanos(0) };
+        for value in 1..=2 {
+            let (mut writer, reader) = latest::cell::<u64>();
+            assert!(changing.has_room());
+            let key = changing.add(reader);
+            assert!(feed.pop().is_none(), "it has not changed yet");
+            writer.publish(&value, 0, &receipt, Nanos(0));
+            changing.marker.mark(key);
+            assert!(matches!(feed.pop(), Some(Item::Data(update)) if update.value == value));
+        }
+        assert!(!changing.has_room());
     }
 
     /// Streams of a feed, their writers, and what they mark.
     struct Rig {
-        marker: dirty::Marker,
+        changing: Changing<u64>,
         writers: Vec<latest::Writer<u64>>,
         sockets: Arc<Sockets>,
         feed: Conflated<u64>,
     }
 
     fn rig(streams: usize) -> Rig {
-        let (marker, drain) = dirty::set(streams);
+        let (mut changing, changed) = room(streams);
         let (writers, readers): (Vec<_>, Vec<_>) = (0..streams).map(|_| latest::cell::<u64>()).unzip();
         let sockets = Arc::new(Sockets::new(ConnectionId(0)));
         sockets.opened(Epoch(1), None);
-        let stream = |reader| Stream::new(Box::new(reader) as Box<dyn Newest<u64>>, 0);
-        let streams = readers.into_iter().map(stream).collect();
-        let feed = Conflated::new(drain, streams, Arc::default(), SocketsSeen::new(sockets.clone()));
-        Rig { marker, writers, sockets, feed }
+        readers.into_iter().enumerate().for_each(|(key, reader)| assert_eq!(changing.add(reader), key));
+        let feed = Conflated::new(changed, Arc::default(), SocketsSeen::new(sockets.clone()));
+        Rig { changing, writers, sockets, feed }
     }
 
     impl Rig {
         fn publish(&mut self, key: usize, value: u64, epoch: u32) {
             let receipt = Receipt { connection: ConnectionId(0), epoch: Epoch(epoch), received: Nanos(0) };
             self.writers[key].publish(&value, 0, &receipt, Nanos(0));
-            self.marker.mark(key);
+            self.changing.marker.mark(key);
         }
 
         /// Values as they are, a new socket as 0.
@@ -329,6 +395,20 @@ mod tests {
         rig.sockets.opened(Epoch(2), None);
         rig.publish(0, 20, 2);
         assert_eq!(rig.told(), [11, 12, 0, 20]);
+    }
+
+    #[test]
+    fn each_socket_that_brought_something_is_told_before_that() {
+        let mut rig = rig(3);
+        rig.publish(0, 10, 1);
+        assert_eq!(rig.told(), [10]);
+        for (key, epoch) in [(2, 2), (1, 3)] {
+            rig.sockets.opened(Epoch(epoch), None);
+            rig.publish(key, 10 * u64::from(epoch), epoch);
+        }
+        rig.publish(0, 31, 3);
+        rig.sockets.opened(Epoch(4), None);
+        assert_eq!(rig.told(), [0, 20, 0, 30, 31, 0]);
     }
 
     #[test]

@@ -8,19 +8,24 @@
 //! seen while nothing is left to read is a count of events behind the cursor.
 
 use std::any::TypeId;
+use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::account::{Account, StreamCount};
 use super::sockets::SocketsSeen;
 use super::source::Source;
-use super::{Filter, Item, Payload, Update};
+use super::{Arrival, Filter, Item, Payload, Update};
 use crate::model::{ConnectionId, Epoch, Stamps, StreamType, Words};
 use crate::sync::broadcast::{self, Cursor, Peek, Record};
 use crate::sync::sleepers::Sleepers;
 
 /// Stamps, connection and epoch, version.
 const PROOF_WORDS: usize = Stamps::MAX + 2;
+
+/// Flags of a snapshot, in the word of connection and epoch, which take 48 bits.
+const STARTS: u64 = 1 << 62;
+const IS_NEWS: u64 = 1 << 63;
 
 /// A ring for the updates of one type on one connection.
 pub fn broadcast<T: Words>(capacity: usize) -> Broadcaster<T> {
@@ -42,7 +47,7 @@ pub struct Followable {
 }
 
 impl Followable {
-    /// A reader follows it from now on, or goes on, if it did so before.
+    /// A reader follows the stream from now on. With `again` it did so before: it keeps its place and gets another filter.
     pub fn followed(&self, filter: Filter, again: bool) -> Followed {
         Followed { number: self.number, filter, next: self.events, count: self.count.clone(), again }
     }
@@ -66,21 +71,23 @@ impl Followed {
     }
 }
 
-/// Streams that a reader follows, from this place in their ring.
-pub(super) struct Joining {
+/// Streams that a reader follows from a place in the ring, and their state at that place.
+pub(super) struct Joining<U> {
     start: u64,
-    pub streams: Vec<Followed>,
+    streams: Vec<Followed>,
+    states: Vec<Update<U>>,
 }
 
 impl<T: Words> Broadcaster<T> {
     /// Appends an event of a stream. Never waits, and costs the same for any number of readers.
     #[inline]
-    pub fn publish(&mut self, stream: &mut Followable, update: &Update<T>) {
+    pub fn publish(&mut self, stream: &mut Followable, update: &Update<T>, arrival: Arrival) {
         let Update { value, stamps, connection, epoch, version } = update;
+        let origin = u64::from(epoch.0) << 16 | u64::from(connection.0) | flags(arrival);
         self.ring.publish([u64::from(stream.number), stream.events], |slot| {
             let word = &mut |word| slot.put(word);
             stamps.put(word);
-            word(u64::from(epoch.0) << 16 | u64::from(connection.0));
+            word(origin);
             word(*version);
             value.put(word);
         });
@@ -100,27 +107,24 @@ impl<T: Words> Broadcaster<T> {
         self.ring.bytes()
     }
 
-    /// Streams that a reader follows from now on.
-    pub(super) fn joining(&self, streams: Vec<Followed>) -> Joining {
-        Joining { start: self.ring.head(), streams }
+    /// Streams that a reader follows from now on, and their state.
+    pub(super) fn joining<U>(&self, streams: Vec<Followed>, states: Vec<Update<U>>) -> Joining<U> {
+        Joining { start: self.ring.head(), streams, states }
     }
 
-    /// A reader that starts here, with these streams.
-    pub(super) fn follower(
+    /// A reader that starts here, without streams.
+    pub(super) fn follower<U>(
         &self,
         connection: ConnectionId,
         account: Arc<Account>,
         sockets: SocketsSeen,
         sleepers: Arc<Sleepers>,
-        streams: Vec<Followed>,
-    ) -> Follower<T>
-    where
-        T: Payload,
-    {
+    ) -> Follower<T, U> {
         account.add_shared_bytes(self.bytes());
-        let mut follower = Follower {
+        Follower {
             cursor: self.ring.cursor(),
             streams: Vec::new(),
+            states: VecDeque::new(),
             counts: Vec::new(),
             connection,
             lapped: false,
@@ -129,17 +133,26 @@ impl<T: Words> Broadcaster<T> {
             sockets,
             sleepers,
             value: PhantomData,
-        };
-        streams.into_iter().for_each(|stream| follower.add(stream));
-        follower
+        }
+    }
+}
+
+#[inline]
+fn flags(arrival: Arrival) -> u64 {
+    let flag = |is_set, flag| if is_set { flag } else { 0 };
+    match arrival {
+        Arrival::Change => 0,
+        Arrival::Snapshot { starts, is_news } => flag(starts, STARTS) | flag(is_news, IS_NEWS),
     }
 }
 
 /// The reading end.
-pub(super) struct Follower<T> {
+pub(super) struct Follower<T, U> {
     cursor: Cursor,
     /// By their numbers.
     streams: Vec<Option<Followed>>,
+    /// The state of streams that have joined, each with its place in the ring.
+    states: VecDeque<(u64, Update<U>)>,
     /// How far their writer was, when that was looked at last. Kept for its memory.
     counts: Vec<u64>,
     connection: ConnectionId,
@@ -164,7 +177,7 @@ enum End<T> {
 /// Pops between two looks at how far the writer is ahead: each look may cost a cache miss.
 const LOOK_EVERY: u8 = 64;
 
-impl<T: Words + Payload> Follower<T> {
+impl<T: Words + Payload, U: Payload> Follower<T, U> {
     /// Goes to the next event of a stream that it follows; gives the stream's number and the event's.
     #[inline]
     fn seek(&mut self) -> Option<(usize, u64)> {
@@ -201,15 +214,31 @@ impl<T: Words + Payload> Follower<T> {
         (missed > 0).then_some(missed)
     }
 
+    /// The next state, if the cursor has come to its place. A new socket is told before it.
+    #[cold]
+    fn pop_state(&mut self) -> Option<Item<U>> {
+        let (place, state) = *self.states.front()?;
+        if self.cursor.position() < place {
+            return None;
+        }
+        if let Some(turn) = self.sockets.arrive(state.epoch) {
+            return Some(turn);
+        }
+        self.states.pop_front();
+        self.account.read.delivered.add(1);
+        self.account.read.taken.add(1);
+        Some(Item::Data(state))
+    }
+
     /// Nothing is left to read: perhaps something is to be told.
     #[inline]
-    fn at_the_end<U>(&mut self) -> End<U> {
+    fn at_the_end(&mut self) -> End<U> {
         if !self.lapped && self.sockets.unseen().is_none() { End::Nothing } else { self.tell() }
     }
 
     /// Tells of lost events of streams that have none left to read, and of a new socket that brought nothing yet.
     #[cold]
-    fn tell<U>(&mut self) -> End<U> {
+    fn tell(&mut self) -> End<U> {
         // Before the rest: who is lapped from here on has more to tell than the counts say.
         self.lapped = false;
         // Before the ring is looked at again: what came before these is visible then.
@@ -234,21 +263,42 @@ impl<T: Words + Payload> Follower<T> {
 
     /// The event was read: settles it; true if the reader asked for it.
     #[inline]
-    fn accept(&mut self, stream: usize, stream_type: StreamType, epoch: Epoch) -> bool {
+    fn accept(&mut self, stream: usize, arrival: Arrival) -> bool {
         let Some(Some(followed)) = self.streams.get_mut(stream) else { return false };
         followed.next += 1;
-        let wanted = followed.filter.wants(stream_type, epoch);
+        let wanted = followed.filter.takes(arrival);
         let read = &self.account.read;
         if wanted {
             read.delivered.add(1)
         } else {
             read.filtered.add(1)
         }
+        read.taken.add(1);
         self.look();
         wanted
     }
 
-    /// A stream that was followed before goes on where it was, and has another snapshot to come.
+    /// A reader of changes alone gets a snapshot that brings news as a change.
+    #[cold]
+    fn relabel(&self, stream: usize, item: &mut Option<Item<U>>) {
+        let followed = self.streams.get(stream).and_then(Option::as_ref);
+        if let (Some(Item::Data(update)), true) = (item, followed.is_some_and(|f| f.filter.is_of_changes())) {
+            update.value = update.value.into_change();
+        }
+    }
+
+    /// Adds streams and their state.
+    pub fn join(&mut self, joining: &mut Joining<U>) {
+        // It may have passed their first events before it knew of them. What it has had already it passes over again,
+        // by its numbers.
+        if joining.start < self.cursor.position() {
+            self.cursor.skip_to(joining.start);
+        }
+        joining.streams.drain(..).for_each(|stream| self.add(stream));
+        self.states.extend(joining.states.drain(..).map(|state| (joining.start, state)));
+    }
+
+    /// A stream that was followed before goes on where it was.
     fn add(&mut self, stream: Followed) {
         let number = stream.number as usize;
         if self.streams.len() <= number {
@@ -264,8 +314,9 @@ impl<T: Words + Payload> Follower<T> {
         }
     }
 
-    fn gap<U>(&mut self, missed: u64) -> Item<U> {
+    fn gap(&mut self, missed: u64) -> Item<U> {
         self.account.read.dropped.add(missed);
+        self.account.read.taken.add(missed);
         Item::Gap { missed }
     }
 
@@ -286,28 +337,38 @@ impl<T: Words + Payload> Follower<T> {
 
 /// Puts a record where the item is wanted; says what it is.
 #[inline]
-fn read<T: Words + Payload + Into<U>, U>(record: &mut Record<'_>, item: &mut Option<Item<U>>) -> (StreamType, Epoch) {
+fn read<T: Words + Payload + Into<U>, U>(record: &mut Record<'_>, item: &mut Option<Item<U>>) -> (Arrival, Epoch) {
     let word = &mut || record.take();
     let stamps = Stamps::take(word);
     let socket = word();
     let (connection, epoch) = (ConnectionId(socket as u16), Epoch((socket >> 16) as u32));
     let version = word();
     let value = T::take(word);
-    let stream_type = value.stream_type();
+    let arrival = match value.stream_type() {
+        StreamType::Realtime => Arrival::Change,
+        StreamType::Snapshot => Arrival::Snapshot { starts: socket & STARTS != 0, is_news: socket & IS_NEWS != 0 },
+    };
     *item = Some(Item::Data(Update { value: value.into(), stamps, connection, epoch, version }));
-    (stream_type, epoch)
+    (arrival, epoch)
 }
 
-impl<T: Words, U> Source<U> for Follower<T>
+impl<T: Words, U> Source<U> for Follower<T, U>
 where
     T: Payload + Into<U>,
+    U: Payload,
 {
     #[inline]
     fn pop(&mut self) -> Option<Item<U>> {
         // One variable, which the compiler makes the caller's: an order book is read into its place.
         let mut item = None;
         loop {
-            let Some((stream, event)) = self.seek() else {
+            let next = self.seek();
+            if !self.states.is_empty()
+                && let Some(told) = self.pop_state()
+            {
+                return Some(told);
+            }
+            let Some((stream, event)) = next else {
                 match self.at_the_end() {
                     End::NotYet => continue,
                     End::Nothing => return None,
@@ -318,46 +379,49 @@ where
                 return Some(self.gap(missed));
             }
             // Without an answer it was overwritten meanwhile.
-            let Some((stream_type, epoch)) = self.cursor.read(|record| read::<T, U>(record, &mut item)) else {
+            let Some((arrival, epoch)) = self.cursor.read(|record| read::<T, U>(record, &mut item)) else {
                 continue;
             };
             if let Some(turn) = self.sockets.arrive(epoch) {
                 return Some(turn);
             }
             self.cursor.advance();
-            if self.accept(stream, stream_type, epoch) {
+            if self.accept(stream, arrival) {
+                if arrival != Arrival::Change {
+                    self.relabel(stream, &mut item);
+                }
                 return item;
             }
         }
     }
 
     fn is_ready(&mut self) -> bool {
-        self.seek().is_some() || self.lapped || self.sockets.unseen().is_some()
+        !self.states.is_empty() || self.seek().is_some() || self.lapped || self.sockets.unseen().is_some()
     }
 
     fn socket(&self) -> (ConnectionId, Epoch) {
         self.sockets.seen()
     }
 
+    fn begin_at(&mut self, socket: Epoch) {
+        self.sockets.begin_at(socket);
+    }
+
     fn len(&self) -> usize {
         let streams = self.streams.iter().flatten();
-        streams.map(|followed| followed.count.0.get().saturating_sub(followed.next)).sum::<u64>() as usize
+        let waiting = streams.map(|followed| followed.count.0.get().saturating_sub(followed.next)).sum::<u64>();
+        waiting as usize + self.states.len()
     }
 
     fn park(&self, asleep: bool) {
         if asleep { self.sleepers.enter() } else { self.sleepers.leave() }
     }
 
-    fn follow(&mut self, connection: ConnectionId, carries: TypeId, mut joining: Joining) -> Joining {
+    fn follow(&mut self, connection: ConnectionId, carries: TypeId, mut joining: Joining<U>) -> Joining<U> {
         if connection != self.connection || carries != TypeId::of::<T>() {
             return joining;
         }
-        // It may have passed their first events before it knew of them. What it has had already it passes over again,
-        // by its numbers.
-        if joining.start < self.cursor.position() {
-            self.cursor.skip_to(joining.start);
-        }
-        joining.streams.drain(..).for_each(|stream| self.add(stream));
+        self.join(&mut joining);
         joining
     }
 }

@@ -15,6 +15,9 @@ pub struct Update<T = Event> {
     pub epoch: Epoch,
     /// The pool's version of the stream when this was sent: its own, or that of the newer value if it came late. A feed
     /// that conflates snapshots or changes alone counts those instead.
+    ///
+    /// Versions count the values of a stream one by one. This is how a feed that conflates tells what it skipped: if two
+    /// consecutive updates of a stream have the versions 7 and 10, two values between them were replaced unread.
     pub version: u64,
 }
 
@@ -46,7 +49,8 @@ impl<T: Payload> Update<T> {
 pub enum Item<T = Event> {
     /// A message.
     Data(Update<T>),
-    /// Messages are missing here: the reader did not keep up.
+    /// Messages are missing here: the reader did not keep up. Feeds that conflate never have a gap; see
+    /// [`Update::version`].
     Gap {
         /// How many.
         missed: u64,
@@ -87,6 +91,9 @@ pub(crate) mod sealed {
         /// The same as an answer to the question what the state is.
         fn into_snapshot(self) -> Self;
 
+        /// The same as a report of a change.
+        fn into_change(self) -> Self;
+
         /// Something to fill memory with.
         fn blank() -> Self;
     }
@@ -104,6 +111,10 @@ macro_rules! payload {
 
             fn into_snapshot(self) -> Self {
                 Self { stream_type: StreamType::Snapshot, ..self }
+            }
+
+            fn into_change(self) -> Self {
+                Self { stream_type: StreamType::Realtime, ..self }
             }
 
             fn blank() -> Self {
@@ -128,6 +139,15 @@ impl sealed::Sealed for Event {
             Self::Trade(value) => Self::Trade(value.into_snapshot()),
             Self::Orderbook(value) => Self::Orderbook(value.into_snapshot()),
             Self::Candle(value) => Self::Candle(value.into_snapshot()),
+        }
+    }
+
+    fn into_change(self) -> Self {
+        match self {
+            Self::Ticker(value) => Self::Ticker(value.into_change()),
+            Self::Trade(value) => Self::Trade(value.into_change()),
+            Self::Orderbook(value) => Self::Orderbook(value.into_change()),
+            Self::Candle(value) => Self::Candle(value.into_change()),
         }
     }
 

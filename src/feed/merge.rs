@@ -2,7 +2,8 @@
 //!
 //! A connection may have several: a ring for its trades, newest values of the rest. When it turns to another socket, the
 //! sources learn that one by one. Who got there first is held back until the others of its connection have given what
-//! came before; then the reader is told, once, and nothing of the old socket comes after.
+//! came before; then the reader is told, once, and nothing of the old socket comes after. A source that is
+//! added later, or has brought nothing yet, starts at the socket of the others, so that it is held back like them.
 
 use std::any::TypeId;
 
@@ -36,7 +37,7 @@ impl<T> Place<T> {
     /// Something of an earlier socket of this connection may still come from here.
     fn is_behind(&self, turn: &Turn) -> bool {
         let (connection, seen) = self.source.socket();
-        // A source that has brought nothing so far has nothing from before either.
+        // A source without a socket has brought nothing, and neither have the others of its connection: see `align`.
         connection == turn.connection && seen < turn.new && seen != Epoch::default()
     }
 }
@@ -48,6 +49,21 @@ impl<T> Merge<T> {
 
     pub fn add(&mut self, source: Box<dyn Source<T>>) {
         self.places.push(Place { source, held: None });
+        self.align(self.places.len() - 1);
+    }
+
+    /// Sets a source back to the socket that the reader was last told of. What the source has of a later socket then waits
+    /// for what the others of its connection still have of this one.
+    fn align(&mut self, newcomer: usize) {
+        let (connection, _) = self.places[newcomer].source.socket();
+        let told = |(place, other): (usize, &Place<T>)| {
+            let (of, seen) = other.source.socket();
+            let told = other.held.as_ref().map_or(seen, |turn| turn.old);
+            (place != newcomer && of == connection && told != Epoch::default()).then_some(told)
+        };
+        if let Some(told) = self.places.iter().enumerate().filter_map(told).min() {
+            self.places[newcomer].source.begin_at(told);
+        }
     }
 
     /// The next item of the first source that has one. Never waits.
@@ -63,10 +79,13 @@ impl<T> Merge<T> {
         for _ in 0..self.places.len() {
             let turn = self.next;
             self.next = if turn + 1 >= self.places.len() { 0 } else { turn + 1 };
-            let place = &mut self.places[turn];
-            if place.held.is_some() {
+            if self.places[turn].held.is_some() {
                 continue;
             }
+            if self.places[turn].source.socket().1 == Epoch::default() {
+                self.align(turn);
+            }
+            let place = &mut self.places[turn];
             item = place.source.pop();
             if let Some(Item::Epoch { connection, old, new, reason }) = item {
                 place.held = Some(Turn { connection, old, new, reason });
@@ -86,8 +105,9 @@ impl<T> Merge<T> {
         let is_reached = |turn: &&Turn| !self.places.iter().any(|place| place.is_behind(turn));
         let Turn { connection, new, .. } = *turns.filter(is_reached).min_by_key(|turn| turn.new)?;
         let is_of_it = |turn: &mut Turn| (turn.connection, turn.new) == (connection, new);
-        // Told once, on behalf of all.
-        let told = self.places.iter_mut().filter_map(|place| place.held.take_if(is_of_it)).last();
+        // Told once, on behalf of all. The largest `old` is right: a source may have missed a socket that others were on.
+        let held = self.places.iter_mut().filter_map(|place| place.held.take_if(is_of_it));
+        let told = held.max_by_key(|turn| turn.old);
         told.map(|Turn { connection, old, new, reason }| Item::Epoch { connection, old, new, reason })
     }
 
@@ -108,7 +128,7 @@ impl<T> Merge<T> {
     }
 
     /// More streams for the source that reads them already.
-    pub fn follow(&mut self, connection: ConnectionId, carries: TypeId, mut joining: Joining) {
+    pub fn follow(&mut self, connection: ConnectionId, carries: TypeId, mut joining: Joining<T>) {
         for place in &mut self.places {
             joining = place.source.follow(connection, carries, joining);
         }
@@ -152,6 +172,10 @@ mod tests {
             (self.connection, self.seen)
         }
 
+        fn begin_at(&mut self, socket: Epoch) {
+            self.seen = socket;
+        }
+
         fn len(&self) -> usize {
             self.values.len()
         }
@@ -164,7 +188,15 @@ mod tests {
 
     /// Values as they are, new sockets as their numbers.
     fn told<const N: usize>(scripts: [Box<dyn Source<char>>; N]) -> String {
-        let mut merge = Merge::new(Vec::from(scripts));
+        let mut merge = Merge::new(Vec::new());
+        scripts.into_iter().for_each(|script| merge.add(script));
+        let told = pop(&mut merge, usize::MAX);
+        assert!(!merge.is_ready(), "a source was held for ever: {told}");
+        told
+    }
+
+    /// The next items, at most so many.
+    fn pop(merge: &mut Merge<char>, items: usize) -> String {
         let told = std::iter::from_fn(|| {
             merge.pop().map(|item| match item {
                 Item::Data(update) => update.value.to_string(),
@@ -172,9 +204,7 @@ mod tests {
                 Item::Gap { .. } => unreachable!("no script has gaps"),
             })
         });
-        let told = told.collect();
-        assert!(!merge.is_ready(), "a source was held for ever: {told}");
-        told
+        told.take(items).collect()
     }
 
     #[test]
@@ -203,6 +233,29 @@ mod tests {
         let (all, last) = ([(1, 'a'), (2, 'b'), (3, 'c')], [(1, 'x'), (3, 'z')]);
         let told = told([script(0, 1, &all, 3), script(0, 1, &last, 3)]);
         assert_eq!(told.replace("zc", "cz"), "ax 2 b 3 cz");
+    }
+
+    #[test]
+    fn a_source_that_comes_with_the_new_socket_waits_for_what_is_left_of_the_old_one() {
+        let told = told([script(0, 1, &[(1, 'a'), (1, 'b'), (2, 'c')], 2), script(0, 2, &[(2, 'X'), (2, 'Y')], 2)]);
+        assert!(told.starts_with("ab 2 "), "{told}");
+        assert_eq!(told.len(), "ab 2 cXY".len());
+    }
+
+    #[test]
+    fn a_source_whose_first_word_is_of_the_new_socket_waits_for_what_is_left_of_the_old_one() {
+        let told = told([script(0, 1, &[(1, 'a'), (1, 'b'), (2, 'c')], 2), script(0, 0, &[(2, 'X')], 2)]);
+        assert!(told.starts_with("ab 2 "), "{told}");
+    }
+
+    #[test]
+    fn a_source_that_comes_while_others_are_held_back_is_held_back_with_them() {
+        let mut merge =
+            Merge::new(vec![script(0, 1, &[(2, 'a')], 2), script(0, 1, &[(1, 'x'), (1, 'y'), (1, 'z')], 2)]);
+        let mut told = pop(&mut merge, 1);
+        merge.add(script(0, 2, &[(2, 'N')], 2));
+        told += &pop(&mut merge, usize::MAX);
+        assert!(told.starts_with("xyz 2 "), "{told}");
     }
 
     #[test]

@@ -23,7 +23,7 @@ mod writer;
 pub use account::{Account, FeedCounts};
 pub(crate) use conduct::Conduct;
 pub use conduct::{CallbackState, QUOTA};
-pub use filter::Filter;
+pub use filter::{Arrival, Filter};
 pub use follow::{Broadcaster, Followable, Followed, broadcast};
 pub use item::{Item, Payload, Update};
 pub use latency::{Latencies, Latency};

@@ -6,8 +6,12 @@ use std::time::Duration;
 
 use crate::model::DataType;
 
-/// What becomes of events that come faster than they are read. Chosen for each feed; whatever it is, a reader never
-/// slows the socket or another reader, and every loss is counted and told in band.
+/// What becomes of events that come faster than they are read. Chosen for each feed. With every policy, no reader makes the
+/// socket or another reader wait, and what is not delivered is counted in [`FeedCounts`](super::FeedCounts).
+///
+/// Policies that keep events, `DropOldest` and `DropNewest`, tell a loss in band: an [`Item::Gap`](super::Item::Gap) in the
+/// place of the missing events says how many. Policies that keep newest values, `Conflate` and `Throttle`, have no gaps.
+/// They tell by the [version](super::Update::version) of an update how many older values it replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Overflow {
@@ -28,7 +32,7 @@ pub enum Overflow {
         capacity: usize,
     },
     /// Older values of a stream go. At most one update of each stream waits, the reader sees the newest value when it
-    /// comes, and streams take turns in the order in which they changed.
+    /// comes, and streams take turns in the order in which they changed. Older values are counted as conflated.
     Conflate,
     /// As `Conflate`, and an update of each stream at most this often. What changes in between comes at its end.
     Throttle(Duration),

@@ -8,8 +8,8 @@
 //!   reader looks into the ring (Acquire in `Count::get`): a ring found empty after that load held nothing that came
 //!   before the drop, so the gap is at its end.
 //! * Each slot carries the number of drops before it, so a gap in the middle needs no slot and no message of its own.
-//! * An update is counted as delivered before its slot is free, so the writer never counts more of them waiting than
-//!   there are slots. Another thread may: what comes in while it adds up is in the last count it loads, the arrivals.
+//! * An update is counted as taken before its slot is free, so the writer never counts more of them waiting than there are
+//!   slots. Another thread may: what comes in while it adds up is in the last count it loads, the arrivals.
 
 use std::iter;
 use std::sync::Arc;
@@ -125,6 +125,7 @@ impl<T: Payload> Queue<T> {
     fn take(&mut self) -> Option<Item<T>> {
         let item = self.ring.peek().ok().map(|next| Item::Data(next.update));
         self.account.read.delivered.add(1);
+        self.account.read.taken.add(1);
         if let Ok(slot) = self.ring.read_chunk(1) {
             slot.commit_all();
         }
@@ -161,6 +162,10 @@ impl<T: Payload> Source<T> for Queue<T> {
 
     fn socket(&self) -> (ConnectionId, Epoch) {
         self.sockets.seen()
+    }
+
+    fn begin_at(&mut self, socket: Epoch) {
+        self.sockets.begin_at(socket);
     }
 
     fn len(&self) -> usize {

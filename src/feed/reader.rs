@@ -10,7 +10,6 @@
 //!   also says that it sleeps in `sync::sleepers`, so that the writer need not ask each reader.
 
 use std::any::TypeId;
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::sync::atomic::{AtomicU64, AtomicUsize};
@@ -24,7 +23,7 @@ use super::merge::Merge;
 use super::queue::queue;
 use super::sockets::{Sockets, SocketsSeen};
 use super::source::Source;
-use super::{FeedCounts, FeedWriter, Item, Overflow, Payload, Update};
+use super::{FeedCounts, FeedWriter, Item, Overflow, Payload};
 use crate::model::{Clock, ConnectionId, DataType, Nanos};
 use crate::sync::signal::Signal;
 
@@ -32,6 +31,8 @@ use crate::sync::signal::Signal;
 pub(super) struct Shared {
     pub signal: Arc<Signal>,
     pub joined: AtomicU64,
+    /// How many of these the reader has looked at.
+    pub taken: AtomicU64,
     pub writers: AtomicUsize,
     pub account: Arc<Account>,
 }
@@ -43,10 +44,8 @@ pub(super) enum Join<T> {
     Streams {
         connection: ConnectionId,
         carries: TypeId,
-        joining: Joining,
+        joining: Joining<T>,
     },
-    /// The state of streams that run already.
-    States(Vec<Update<T>>),
 }
 
 /// How a feed is made.
@@ -80,7 +79,13 @@ pub(super) fn open_with<T: Payload>(opening: Opening<'_>, room: Option<Arc<Signa
     assert!(problem.is_none(), "{}", problem.unwrap_or_default());
     let account = Arc::<Account>::default();
     let writers = AtomicUsize::new(sockets.len());
-    let shared = Arc::new(Shared { signal, joined: AtomicU64::new(0), writers, account: account.clone() });
+    let shared = Arc::new(Shared {
+        signal,
+        joined: AtomicU64::new(0),
+        taken: AtomicU64::new(0),
+        writers,
+        account: account.clone(),
+    });
     let capacity = overflow.own_ring(data_types.iter().copied());
     let (joins, joining) = channel();
     let mut sources: Vec<Box<dyn Source<T>>> = Vec::new();
@@ -94,7 +99,8 @@ pub(super) fn open_with<T: Payload>(opening: Opening<'_>, room: Option<Arc<Signa
         });
         FeedWriter {
             queue,
-            marks: Vec::new(),
+            rooms: Vec::new(),
+            conflates: 0,
             follows: Vec::new(),
             joins: joins.clone(),
             shared: shared.clone(),
@@ -106,8 +112,8 @@ pub(super) fn open_with<T: Payload>(opening: Opening<'_>, room: Option<Arc<Signa
         }
     };
     let writers = sockets.iter().map(&mut writer).collect();
-    let (sources, states) = (Merge::new(sources), VecDeque::new());
-    (writers, Feed { sources, states, joining, joined: 0, shared, clock, latencies: None, asleep: false })
+    let sources = Merge::new(sources);
+    (writers, Feed { sources, joining, joined: 0, shared, clock, latencies: None, asleep: false })
 }
 
 /// Updates of some streams, of one type or, as a `Feed<Event>`, of any. Belongs to one thread at a time: it may be sent,
@@ -127,8 +133,6 @@ pub(super) fn open_with<T: Payload>(opening: Opening<'_>, room: Option<Arc<Signa
 /// ```
 pub struct Feed<T> {
     sources: Merge<T>,
-    // What comes before all else.
-    states: VecDeque<Update<T>>,
     joining: Receiver<Join<T>>,
     joined: u64,
     shared: Arc<Shared>,
@@ -145,7 +149,7 @@ impl<T: Payload> Feed<T> {
         if self.has_joining() {
             self.join();
         }
-        let item = if self.states.is_empty() { self.sources.pop() } else { self.pop_state() };
+        let item = self.sources.pop();
         if let (Some(latencies), Some(Item::Data(update))) = (&mut self.latencies, &item) {
             latencies.record(&update.stamps, self.clock.now());
         }
@@ -168,7 +172,7 @@ impl<T: Payload> Feed<T> {
         if self.has_joining() {
             self.join();
         }
-        self.states.len() + self.sources.len()
+        self.sources.len()
     }
 
     /// Sleeps until there is something to pop or the feed is closed, at most `timeout`; true if so. Now and then nothing
@@ -216,18 +220,17 @@ impl<T: Payload> Feed<T> {
         self.latencies.as_deref()
     }
 
-    #[cold]
-    fn pop_state(&mut self) -> Option<Item<T>> {
-        let state = self.states.pop_front()?;
-        self.shared.account.read.delivered.add(1);
-        Some(Item::Data(state))
-    }
-
     /// A writer has added something.
     #[inline]
     fn has_joining(&self) -> bool {
         // Acquire, pairs with JOINED in `FeedWriter::join`.
         self.shared.joined.load(Acquire) != self.joined
+    }
+
+    /// How many joins the reader has not looked at.
+    #[cfg(test)]
+    pub(crate) fn unread_joins(&self) -> u64 {
+        self.shared.joined.load(Relaxed) - self.joined
     }
 
     #[cold]
@@ -236,10 +239,11 @@ impl<T: Payload> Feed<T> {
             self.joined += 1;
             match join {
                 Join::Source(source) => self.add(source),
-                Join::States(states) => self.states.extend(states),
                 Join::Streams { connection, carries, joining } => self.sources.follow(connection, carries, joining),
             }
         }
+        // Relaxed: a writer that sees an older count sends a little less.
+        self.shared.taken.store(self.joined, Relaxed);
     }
 
     fn sleep_until(&mut self, deadline: Nanos) -> bool {
@@ -273,7 +277,7 @@ impl<T: Payload> Feed<T> {
         if self.has_joining() {
             self.join();
         }
-        !self.states.is_empty() || self.sources.is_ready()
+        self.sources.is_ready()
     }
 
     /// When something can be popped that cannot be popped yet.

@@ -83,6 +83,11 @@ impl SocketsSeen {
         Self { sockets, seen }
     }
 
+    /// Starts over at a socket that the reader was told of.
+    pub fn begin_at(&mut self, socket: Epoch) {
+        self.seen = socket;
+    }
+
     /// Data of this socket comes next. True if it turns from another; the first socket ever is taken as it comes.
     #[inline]
     pub fn is_turn(&mut self, epoch: Epoch) -> bool {

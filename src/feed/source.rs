@@ -17,6 +17,9 @@ pub(super) trait Source<T>: Send {
     /// Its connection, and the socket of which it has given something or told.
     fn socket(&self) -> (ConnectionId, Epoch);
 
+    /// Starts over at the socket that the reader was last told of: a later one is told before what came over it.
+    fn begin_at(&mut self, socket: Epoch);
+
     /// How many updates wait.
     fn len(&self) -> usize;
 
@@ -29,7 +32,7 @@ pub(super) trait Source<T>: Send {
     fn park(&self, _asleep: bool) {}
 
     /// Takes more streams of this connection and type; gives them back if it is not of that kind.
-    fn follow(&mut self, _connection: ConnectionId, _carries: TypeId, joining: Joining) -> Joining {
+    fn follow(&mut self, _connection: ConnectionId, _carries: TypeId, joining: Joining<T>) -> Joining<T> {
         joining
     }
 }

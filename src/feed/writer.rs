@@ -7,22 +7,26 @@ use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::sync::mpsc::Sender;
 
 use super::account::Written;
-use super::conflate::{Conflated, Newest, Stream};
+use super::conflate::{Changing, Conflated, room};
 use super::follow::{Broadcaster, Followed};
 use super::queue::QueueWriter;
 use super::reader::{Join, Shared};
 use super::sockets::{Sockets, SocketsSeen};
 use super::{Overflow, Payload, Update};
 use crate::model::{Clock, Words};
-use crate::sync::dirty::{self, Marker};
 use crate::sync::latest::Reader;
 use crate::sync::sleepers::Sleepers;
+
+/// Joins that a reader may leave unread before it is sent only what it cannot do without.
+const UNREAD_JOINS_MAX: u64 = 64;
 
 /// A writing end of a feed, on a connection's thread. Updates of one writer stay in order.
 pub struct FeedWriter<T> {
     pub(super) queue: Option<QueueWriter<T>>,
-    /// Streams that are conflated, as they were added.
-    pub(super) marks: Vec<Marker>,
+    /// Conflated streams. All rooms but the last are full.
+    pub(super) rooms: Vec<Changing<T>>,
+    /// How many conflated streams the rooms take.
+    pub(super) conflates: usize,
     /// The types of which there is a source that reads the shared ring.
     pub(super) follows: Vec<TypeId>,
     pub(super) joins: Sender<Join<T>>,
@@ -38,7 +42,7 @@ pub struct FeedWriter<T> {
 /// A stream of a feed that is conflated: what to mark when it changes.
 #[derive(Debug, Clone, Copy)]
 pub struct Mark {
-    set: usize,
+    room: usize,
     key: usize,
 }
 
@@ -69,7 +73,7 @@ impl<T: Payload> FeedWriter<T> {
     #[inline]
     pub fn mark(&mut self, mark: Mark) -> bool {
         self.written.received.add(1);
-        self.marks[mark.set].mark(mark.key);
+        self.rooms[mark.room].marker.mark(mark.key);
         !std::mem::replace(&mut self.unflushed, true)
     }
 
@@ -101,24 +105,35 @@ impl<T: Payload> FeedWriter<T> {
         self.shared.account.reader_gone.load(Relaxed)
     }
 
-    /// Adds streams that are conflated, in the order of their marks: where their newest values are, and up to which
-    /// version the reader need not see them.
-    pub fn conflate<U>(&mut self, streams: Vec<(Reader<U>, u64)>) -> Vec<Mark>
+    /// Adds streams that are conflated, given by where their newest values are. Returns a mark for each, in the same order.
+    /// The reader gets nothing of a stream before its first mark.
+    ///
+    /// Each room is one more source for the reader to look at. The first room fits the first streams; every later one is as
+    /// large as all before it together, so a thousand streams that are added one by one take eleven rooms.
+    pub fn conflate<U>(&mut self, streams: Vec<Reader<U>>) -> Vec<Mark>
     where
         U: Payload + Into<T>,
     {
-        let (marker, drain) = dirty::set(streams.len());
-        let set = self.marks.len();
-        let marks = (0..streams.len()).map(|key| Mark { set, key }).collect();
-        self.marks.push(marker);
-        let stream = |(newest, version)| Stream::new(Box::new(newest) as Box<dyn Newest<T>>, version);
-        let streams = streams.into_iter().map(stream).collect();
-        let mut source = Conflated::new(drain, streams, self.shared.account.clone(), self.sockets_seen());
+        let count = streams.len();
+        let mut add = |(added, newest): (usize, Reader<U>)| {
+            if !self.rooms.last().is_some_and(Changing::has_room) {
+                self.add_room((count - added).max(self.conflates));
+            }
+            let room = self.rooms.len() - 1;
+            Mark { room, key: self.rooms[room].add(newest) }
+        };
+        streams.into_iter().enumerate().map(&mut add).collect()
+    }
+
+    fn add_room(&mut self, streams: usize) {
+        let (changing, changed) = room(streams);
+        self.rooms.push(changing);
+        self.conflates += streams;
+        let mut source = Conflated::new(changed, self.shared.account.clone(), self.sockets_seen());
         if let Overflow::Throttle(interval) = self.overflow {
             source = source.throttled(interval, self.clock.clone());
         }
         self.join(Join::Source(Box::new(source)));
-        marks
     }
 
     /// Adds streams that are read from a shared ring, and their state at this moment.
@@ -133,14 +148,21 @@ impl<T: Payload> FeedWriter<T> {
     {
         self.shared.account.add_streams(streams.iter().filter_map(Followed::begins));
         self.written.received.add(states.len() as u64);
-        self.join(Join::States(states));
         let (connection, carries) = (self.sockets.connection(), TypeId::of::<U>());
+        let mut joining = ring.joining(streams, states);
         if self.follows.contains(&carries) {
-            return self.join(Join::Streams { connection, carries, joining: ring.joining(streams) });
+            return self.join(Join::Streams { connection, carries, joining });
         }
         self.follows.push(carries);
         let (account, sockets) = (self.shared.account.clone(), self.sockets_seen());
-        self.join(Join::Source(Box::new(ring.follower(connection, account, sockets, sleepers.clone(), streams))));
+        let mut follower = ring.follower(connection, account, sockets, sleepers.clone());
+        follower.join(&mut joining);
+        self.join(Join::Source(Box::new(follower)));
+    }
+
+    /// The reader has not looked for so long that it is not sent what it can do without.
+    pub fn is_neglected(&self) -> bool {
+        self.shared.joined.load(Relaxed).saturating_sub(self.shared.taken.load(Relaxed)) >= UNREAD_JOINS_MAX
     }
 
     fn sockets_seen(&self) -> SocketsSeen {

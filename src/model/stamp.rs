@@ -97,6 +97,6 @@ pub struct Stamps {
     pub exchange_ms: u64,
     /// When its bytes were read from the socket.
     pub received: Nanos,
-    /// When readers could first see it.
+    /// Just before readers could first see it.
     pub published: Nanos,
 }

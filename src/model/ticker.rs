@@ -58,7 +58,7 @@ pub struct Ticker {
     pub market_state: MarketState,
     /// Trading is halted.
     pub is_trading_suspended: bool,
-    /// End of trading, where one is announced.
+    /// End of trading, where one is announced in a spelling that this version knows.
     pub delisting_date: Option<Date>,
     /// The exchange's warning flag.
     pub market_warning: MarketWarning,

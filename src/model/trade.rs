@@ -29,7 +29,7 @@ pub struct Trade {
     pub change_price: f64,
     /// Unique within its market only, and not an order: a late trade has a smaller one than the trade before it.
     pub sequential_id: u64,
-    /// Best ask at that time. Absent before 2024-11-27 and on Bithumb, like the three below.
+    /// Best ask at that time. Absent before 2024-11-27 and on Bithumb, and where it is no number, like the three below.
     pub best_ask_price: Option<f64>,
     /// Size at the best ask.
     pub best_ask_size: Option<f64>,

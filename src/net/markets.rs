@@ -14,6 +14,11 @@ pub trait MarketSource: Send {
     /// When the answer is not known. An answer that may be incomplete is an error too: what is missing from a list
     /// counts as delisted.
     fn markets(&mut self) -> Result<Vec<Market>, SourceError>;
+
+    /// How many entries of the last list had no market code that can be subscribed. The engine says so in the log.
+    fn skipped(&self) -> u64 {
+        0
+    }
 }
 
 /// Which markets exist is not known. What was known before still stands; asking again later is safe.

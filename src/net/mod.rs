@@ -16,10 +16,12 @@ mod transport;
 pub use affinity::{is_available, pin};
 pub use clock::SystemClock;
 pub use entropy::SystemEntropy;
-pub use ledger::DialLedger;
+pub use ledger::{DialLedger, LedgerWarning};
 pub use markets::{MarketSource, SourceError, SourceFailure};
 pub use reactor::{Handler, Reactor, Remote};
 pub use resolve::{Resolve, SystemResolver};
 #[cfg(feature = "rest")]
 pub use rest::RestMarkets;
+#[doc(hidden)]
+pub use tls::Tls;
 pub use tls::{InvalidRoots, TlsConfig};

@@ -46,15 +46,21 @@ impl Remote {
     pub fn wake(&self) {
         // CALLED: Release, pairs with the Acquire in `take`: whoever sees the call sees what was left for it to do.
         if !self.called.swap(true, Ordering::Release) {
-            // Can only fail when the kernel refuses a write to an eventfd it gave us; the reactor still looks at
-            // `called` whenever its next deadline passes.
+            // Fails only if the kernel refuses a write to an eventfd that it gave us. The call then waits until the
+            // reactor comes round for another reason.
             let _ = self.waker.wake();
         }
     }
 
     fn take(&self) -> bool {
-        // A plain load first: while spinning, nobody else's cache line is touched.
-        self.called.load(Ordering::Relaxed) && self.called.swap(false, Ordering::Acquire)
+        self.is_called() && self.called.swap(false, Ordering::Acquire)
+    }
+
+    /// A call waits to be taken. While one waits, further calls write no event, so the reactor must not sleep.
+    fn is_called(&self) -> bool {
+        // Relaxed: `called` is set before the event is written, so whoever has seen the event sees it. A plain load,
+        // so that a spinning reactor does not take the cache line from the callers.
+        self.called.load(Ordering::Relaxed)
     }
 }
 
@@ -81,13 +87,37 @@ enum Link {
     Connecting(Transport),
     Securing(Transport),
     Open(Transport),
+    /// A write has failed, for this reason. What the kernel holds is read before that is reported: the peer's last
+    /// messages, and why it closed.
+    Ending(Transport, Closed),
 }
 
 impl Link {
     fn transport(&mut self) -> Option<&mut Transport> {
         match self {
             Self::None => None,
-            Self::Connecting(transport) | Self::Securing(transport) | Self::Open(transport) => Some(transport),
+            Self::Connecting(transport)
+            | Self::Securing(transport)
+            | Self::Open(transport)
+            | Self::Ending(transport, _) => Some(transport),
+        }
+    }
+
+    /// What data may be read from.
+    fn readable(&mut self) -> Option<&mut Transport> {
+        match self {
+            Self::Open(transport) | Self::Ending(transport, _) => Some(transport).filter(|t| t.is_readable()),
+            Self::None | Self::Connecting(_) | Self::Securing(_) => None,
+        }
+    }
+
+    fn into_transport(self) -> Option<Transport> {
+        match self {
+            Self::None => None,
+            Self::Connecting(transport)
+            | Self::Securing(transport)
+            | Self::Open(transport)
+            | Self::Ending(transport, _) => Some(transport),
         }
     }
 }
@@ -135,7 +165,7 @@ impl Reactor {
             let called = self.remote.take();
             if called {
                 handler.commands(now, &mut self.session);
-                if let Some(answer) = self.lookups.poll() {
+                while let Some(answer) = self.lookups.poll() {
                     self.session.handle_resolved(now, answer);
                 }
             }
@@ -145,6 +175,8 @@ impl Reactor {
             if now >= self.session.poll_timeout() {
                 // A pause of our own must not be taken for the peer's silence: what waits in the socket goes first.
                 self.look(Some(Duration::ZERO), handler);
+                // Reading took time: the session must not see the clock go backwards.
+                let now = self.clock.now();
                 self.session.handle_timeout(now);
                 self.settle(now, handler);
             }
@@ -169,12 +201,10 @@ impl Reactor {
             while let Some(event) = self.session.poll_event() {
                 handler.event(event);
             }
-            match self.session.poll_action() {
-                Some(action) => self.act(action),
-                None if self.transmit() => break,
-                None => {}
-            }
+            let Some(action) = self.session.poll_action() else { break };
+            self.act(action);
         }
+        self.transmit();
         handler.batch_done(now, &self.session);
     }
 
@@ -224,9 +254,9 @@ impl Reactor {
         transport.close(self.poll.registry());
     }
 
-    /// Sends what the session has to say. True if nothing new happened by it.
-    fn transmit(&mut self) -> bool {
-        let Link::Open(transport) = &mut self.link else { return true };
+    /// Sends what the session has to say.
+    fn transmit(&mut self) {
+        let Link::Open(transport) = &mut self.link else { return };
         let result = loop {
             let pending = self.session.poll_transmit();
             if pending.is_empty() {
@@ -237,14 +267,20 @@ impl Reactor {
                 Err(e) => break Err(e),
             }
         };
-        match result {
-            Err(e) if !is_temporary(&e) => {
-                self.drop_link();
-                self.session.handle_closed(self.clock.now(), how_it_ended(&e));
-                false
-            }
-            // What could not be sent goes out when the socket says that it is writable.
-            _ => true,
+        // What could not be sent for now goes out when the socket says that it is writable.
+        if let Err(e) = result
+            && !is_temporary(&e)
+        {
+            self.stop_writing(how_it_ended(&e));
+        }
+    }
+
+    /// Nothing more can be sent. The next read goes on to the end of what was received.
+    #[cold]
+    fn stop_writing(&mut self, why: Closed) {
+        if let Some(mut transport) = std::mem::replace(&mut self.link, Link::None).into_transport() {
+            transport.set_readable(false);
+            self.link = Link::Ending(transport, why);
         }
     }
 
@@ -268,7 +304,8 @@ impl Reactor {
 
     /// How long the loop may sleep; `None`: until somebody wakes it.
     fn timeout(&mut self, now: Nanos) -> Option<Duration> {
-        let has_work = matches!(&self.link, Link::Open(transport) if transport.is_readable());
+        // The event of a call may be gone already: taken by the look before a deadline, which does not answer calls.
+        let has_work = self.remote.is_called() || self.link.readable().is_some();
         let spins = match self.wait {
             Wait::Park => false,
             Wait::Spin => true,
@@ -292,8 +329,9 @@ impl Reactor {
 
     /// True if the session was given something.
     fn try_progress(&mut self) -> Result<bool, Closed> {
-        if matches!(self.link, Link::Open(_)) {
-            return Ok(!self.transmit());
+        if matches!(self.link, Link::Open(_) | Link::Ending(..)) {
+            self.transmit();
+            return Ok(false);
         }
         match std::mem::replace(&mut self.link, Link::None) {
             Link::Connecting(mut transport) => {
@@ -317,31 +355,37 @@ impl Reactor {
                 Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Err(Closed::Eof),
                 Err(e) => Err(how_it_ended(&e)),
             },
-            Link::None | Link::Open(_) => Ok(false),
+            other => {
+                self.link = other;
+                Ok(false)
+            }
         }
     }
 
-    /// Drops the socket, with a goodbye as far as that goes at once.
-    fn drop_link(&mut self) {
-        if let Some(transport) = std::mem::replace(&mut self.link, Link::None).into_transport() {
+    /// Drops the socket, with a goodbye as far as that goes at once. A write that failed before was the end.
+    fn broken(&mut self, how: Closed, handler: &mut impl Handler) {
+        let link = std::mem::replace(&mut self.link, Link::None);
+        let how = if let Link::Ending(_, why) = &link { why.clone() } else { how };
+        if let Some(transport) = link.into_transport() {
             transport.close(self.poll.registry());
         }
-    }
-
-    fn broken(&mut self, how: Closed, handler: &mut impl Handler) {
-        self.drop_link();
         let now = self.clock.now();
         self.session.handle_closed(now, how);
         self.settle(now, handler);
     }
 
+    /// Nothing more can be read for now. Where nothing can be sent any more, that is the end.
+    fn drained(&mut self, handler: &mut impl Handler) {
+        if let Link::Ending(_, why) = &self.link {
+            let why = why.clone();
+            self.broken(why, handler);
+        }
+    }
+
     /// Reads what came and hands it to the session.
     fn read(&mut self, handler: &mut impl Handler) {
         for _ in 0..READS_PER_TURN {
-            let Link::Open(transport) = &mut self.link else { return };
-            if !transport.is_readable() {
-                return;
-            }
+            let Some(transport) = self.link.readable() else { return self.drained(handler) };
             match transport.read(self.session.spare()) {
                 Ok(0) => return self.broken(Closed::Eof, handler),
                 Ok(n) => {
@@ -360,15 +404,6 @@ impl Reactor {
     }
 }
 
-impl Link {
-    fn into_transport(self) -> Option<Transport> {
-        match self {
-            Self::None => None,
-            Self::Connecting(transport) | Self::Securing(transport) | Self::Open(transport) => Some(transport),
-        }
-    }
-}
-
 /// What TLS refuses is reported as invalid data; all else is the network's.
 fn how_it_ended(error: &io::Error) -> Closed {
     match error.kind() {
@@ -376,3 +411,6 @@ fn how_it_ended(error: &io::Error) -> Closed {
         kind => Closed::Io(kind),
     }
 }
+
+#[cfg(test)]
+mod tests;

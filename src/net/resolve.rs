@@ -15,7 +15,8 @@ const IN_FLIGHT_MAX: usize = 2;
 
 /// Looks host names up.
 pub trait Resolve: Send + Sync {
-    /// The addresses of `host`. May block: it is called on a thread of its own, for each dial anew.
+    /// The addresses of `host`. May block: it is called on a thread of its own. An answer that comes after the deadline
+    /// is used by the next dial.
     fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>>;
 }
 
@@ -36,38 +37,51 @@ pub type Answer = Result<Vec<SocketAddr>, String>;
 pub struct Lookups {
     resolver: Arc<dyn Resolve>,
     remote: Remote,
-    /// Only the newest look-up's answer counts: each has its own channel.
-    current: Option<Receiver<Answer>>,
+    /// The number of the newest look-up.
+    newest: u64,
+    answer_to: Sender<(u64, Answer)>,
+    answers: Receiver<(u64, Answer)>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Lookups {
     pub fn new(resolver: Arc<dyn Resolve>, remote: Remote) -> Self {
-        Self { resolver, remote, current: None, threads: Vec::new() }
+        // They are taken at each wake-up, so there is always room.
+        let (answer_to, answers) = bounded(2 * IN_FLIGHT_MAX);
+        Self { resolver, remote, newest: 0, answer_to, answers, threads: Vec::new() }
     }
 
-    /// Starts a look-up. An older one that still hangs is forgotten, not waited for.
+    /// Starts a look-up. An older one that still hangs is not waited for; should it answer first, that serves as well.
     pub fn start(&mut self, host: &str, port: u16) -> Result<(), String> {
         self.reap();
         if self.threads.len() >= IN_FLIGHT_MAX {
             return Err(format!("{IN_FLIGHT_MAX} earlier look-ups still hang in the resolver"));
         }
-        let (answer_to, answer) = bounded(1);
-        let (resolver, remote, host) = (self.resolver.clone(), self.remote.clone(), host.to_owned());
+        let number = self.newest + 1;
+        let (resolver, answer_to, remote) = (self.resolver.clone(), self.answer_to.clone(), self.remote.clone());
+        let host = host.to_owned();
+        let look_up = move || {
+            let answer = resolver.resolve(&host, port).map_err(|e| e.to_string());
+            // The receiver is gone if the connection is; then nobody needs waking either.
+            if answer_to.try_send((number, answer)).is_ok() {
+                remote.wake();
+            }
+        };
         let thread = thread::Builder::new()
             .name("hoga-dns".to_owned())
-            .spawn(move || look_up(&*resolver, &host, port, &answer_to, &remote))
+            .spawn(look_up)
             .map_err(|e| format!("no thread for the look-up: {e}"))?;
         self.threads.push(thread);
-        self.current = Some(answer);
+        self.newest = number;
         Ok(())
     }
 
-    /// The newest look-up's answer, once.
+    /// The next answer. Addresses count whichever look-up found them, because all ask the same. That there are none counts
+    /// from the newest only: what was so when an older one began may have changed.
     pub fn poll(&mut self) -> Option<Answer> {
-        let answer = self.current.as_ref()?.try_recv().ok()?;
-        self.current = None;
-        Some(answer)
+        let newest = self.newest;
+        let counts = |number, answer: &Answer| number == newest || answer.as_ref().is_ok_and(|found| !found.is_empty());
+        self.answers.try_iter().find(|(number, answer)| counts(*number, answer)).map(|(_, answer)| answer)
     }
 
     /// Joins the threads that are done; tells how many still hang in the system's resolver.
@@ -79,13 +93,5 @@ impl Lookups {
             let _ = thread.join();
         }
         self.threads.len()
-    }
-}
-
-fn look_up(resolver: &dyn Resolve, host: &str, port: u16, answer_to: &Sender<Answer>, remote: &Remote) {
-    let answer = resolver.resolve(host, port).map_err(|e| e.to_string());
-    // The receiver is gone if the look-up was forgotten; then nobody needs waking either.
-    if answer_to.try_send(answer).is_ok() {
-        remote.wake();
     }
 }

@@ -66,11 +66,6 @@ impl RestMarkets {
         self
     }
 
-    /// How many entries of the last list had no market code that can be subscribed.
-    pub fn skipped(&self) -> u64 {
-        self.skipped
-    }
-
     fn fetch(&self) -> Result<Vec<u8>, SourceFailure> {
         let request = self.agent.get(&self.url).config().timeout_global(Some(self.timeout)).build();
         let mut response = request.call().map_err(|error| self.failure(error))?;
@@ -95,10 +90,11 @@ impl MarketSource for RestMarkets {
         let list = self.fetch().and_then(|mut body| read(&mut body).map_err(SourceFailure::Unreadable));
         let list = list.map_err(|failure| SourceError { url: self.url.clone(), failure })?;
         self.skipped = list.skipped;
-        if list.skipped > 0 {
-            tracing::warn!(skipped = list.skipped, url = self.url, "entries without a usable market code");
-        }
         Ok(list.markets)
+    }
+
+    fn skipped(&self) -> u64 {
+        self.skipped
     }
 }
 

@@ -59,7 +59,10 @@ impl Transport {
 
     /// From here on, everything is encrypted.
     pub fn start_tls(&mut self, config: &TlsConfig, host: &str) -> Result<(), String> {
-        self.tls = Some(Tls::new(config, host)?);
+        let mut tls = Tls::new(config, host)?;
+        // An end that was seen before is not announced a second time.
+        tls.readable(self.ended);
+        self.tls = Some(tls);
         Ok(())
     }
 
@@ -143,4 +146,39 @@ impl Transport {
 /// Whether the same call may go through later.
 pub(super) fn is_temporary(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Shutdown, TcpListener};
+    use std::time::Duration;
+
+    use mio::{Events, Poll};
+
+    use super::*;
+
+    /// The end came before TLS was started, and the handshake waited for it until its deadline.
+    #[test]
+    fn an_end_that_came_before_tls_was_started_ends_the_handshake() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut poll = Poll::new().unwrap();
+        let mut transport = Transport::connect(listener.local_addr().unwrap(), poll.registry(), Token(0)).unwrap();
+        let mut peer = listener.accept().unwrap().0;
+        // The beginning of a record.
+        peer.write_all(&[22, 3, 3, 0]).unwrap();
+        peer.shutdown(Shutdown::Write).unwrap();
+
+        let mut events = Events::with_capacity(4);
+        let mut is_open = false;
+        while !(is_open && transport.ended) {
+            poll.poll(&mut events, Some(Duration::from_secs(30))).unwrap();
+            assert!(!events.is_empty(), "the end is not announced");
+            for event in &events {
+                transport.set_readable(event.is_read_closed());
+            }
+            is_open = transport.finish_connect().unwrap();
+        }
+        transport.start_tls(&TlsConfig::new(&[]).unwrap(), "exchange.test").unwrap();
+        assert_eq!(transport.handshake().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
 }

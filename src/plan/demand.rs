@@ -7,7 +7,7 @@ use crate::model::{Nanos, StreamKey};
 
 /// Names one holder of demand for as long as it holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct DemandId(pub(super) u64);
+pub struct DemandId(pub(crate) u64);
 
 /// Reference-counted demand: a stream is carried as long as anybody wants it, and for a grace period after.
 #[derive(Debug, Default)]
@@ -37,6 +37,8 @@ pub(super) struct Added {
     pub new: Vec<StreamKey>,
     /// These are carried, but not in a way that serves the newcomer too.
     pub widened: Vec<StreamKey>,
+    /// These are carried as snapshots alone, so the newcomer needs another snapshot.
+    pub asked_again: Vec<StreamKey>,
 }
 
 impl Added {
@@ -44,6 +46,18 @@ impl Added {
     pub fn changes_wire(&self) -> bool {
         *self != Self::default()
     }
+}
+
+/// What a replacement changed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Replaced {
+    pub added: Added,
+    /// The wire has to change before anything leaves it.
+    pub narrowed: bool,
+    /// What the holder wants that it did not want before, or not in this way.
+    pub more: Vec<Want>,
+    /// Streams that it does not want any more, in any way.
+    pub less: Vec<StreamKey>,
 }
 
 impl Demand {
@@ -72,14 +86,22 @@ impl Demand {
         *interest.ways.entry((want.mode, want.depth)).or_insert(0) += 1;
         if interest.settle() {
             added.widened.push(want.key);
+        } else if interest.want.mode == Mode::SnapshotOnly {
+            added.asked_again.push(want.key);
         }
     }
 
     /// The holder no longer wants anything; what nobody else wants leaves the wire when `leaves_at` says. True if the wire
     /// has to change before that. A holder that is gone already changes nothing.
     pub fn remove(&mut self, id: DemandId, leaves_at: impl Fn(StreamKey) -> Nanos) -> bool {
+        let wants = self.holders.remove(&id).unwrap_or_default();
+        self.release(&wants, leaves_at)
+    }
+
+    /// A holder no longer wants these. True if the wire has to change before the first of them leaves it.
+    fn release(&mut self, wants: &[Want], leaves_at: impl Fn(StreamKey) -> Nanos) -> bool {
         let mut narrowed = false;
-        for want in self.holders.remove(&id).unwrap_or_default() {
+        for want in wants {
             let Some(interest) = self.streams.get_mut(&want.key) else { continue };
             interest.leave((want.mode, want.depth));
             if interest.ways.is_empty() {
@@ -93,19 +115,19 @@ impl Demand {
         narrowed
     }
 
-    /// The holder wants something else from now on: as if it had left and come again, but what it wants in both cases is
-    /// not touched.
-    pub fn replace(&mut self, id: DemandId, wants: Vec<Want>, leaves_at: Nanos) -> (Added, bool) {
+    /// The holder wants something else from now on. What it wants before and after is not touched.
+    pub fn replace(&mut self, id: DemandId, wants: Vec<Want>, leaves_at: impl Fn(StreamKey) -> Nanos) -> Replaced {
         let before = self.holders.remove(&id).unwrap_or_default();
+        let (more, less) = differences(&before, &wants);
         let mut added = Added::default();
-        for want in wants.iter().filter(|want| !before.contains(want)) {
-            self.add_one(*want, &mut added);
+        for &want in &more {
+            self.add_one(want, &mut added);
         }
-        let gone = before.into_iter().filter(|want| !wants.contains(want)).collect();
-        self.holders.insert(id, gone);
-        let narrowed = self.remove(id, |_| leaves_at);
+        let narrowed = self.release(&less, leaves_at);
         self.holders.insert(id, wants);
-        (added, narrowed)
+        let is_gone = |key: &StreamKey| more.binary_search_by_key(key, |want| want.key).is_err();
+        let less = less.iter().map(|want| want.key).filter(is_gone).collect();
+        Replaced { added, narrowed, more, less }
     }
 
     /// Takes the streams off whose grace has ended.
@@ -165,6 +187,24 @@ impl Demand {
     /// All wishes of all holders.
     pub fn wishes(&self) -> usize {
         self.holders.values().map(Vec::len).sum()
+    }
+}
+
+/// What only the later of two sorted lists has, and what only the earlier one has. Goes through each once, because the
+/// planner is locked meanwhile and the lists of a pattern may be long.
+fn differences(earlier: &[Want], later: &[Want]) -> (Vec<Want>, Vec<Want>) {
+    let (mut more, mut less) = (Vec::new(), Vec::new());
+    let (mut earlier, mut later) = (earlier.iter().copied().peekable(), later.iter().copied().peekable());
+    loop {
+        match (earlier.peek(), later.peek()) {
+            (Some(old), Some(new)) if old == new => {
+                earlier.next();
+                later.next();
+            }
+            (Some(old), new) if new.is_none_or(|new| old < new) => less.extend(earlier.next()),
+            (_, Some(_)) => more.extend(later.next()),
+            (_, None) => return (more, less),
+        }
     }
 }
 
@@ -260,25 +300,59 @@ mod tests {
         prop_oneof![Just(Depth::levels(1)), Just(Depth::levels(5)), Just(Depth::ALL)]
     }
 
+    fn wants_of(sub: &BTreeMap<u8, (Mode, Depth)>) -> Vec<Want> {
+        let mut wants: Vec<_> =
+            sub.iter().map(|(n, (mode, depth))| Want { mode: *mode, depth: *depth, ..want(*n) }).collect();
+        wants.sort_unstable();
+        wants
+    }
+
     proptest! {
+        /// A replacement ends where leaving and coming again would, and says what the holder wants besides.
+        #[test]
+        fn replacing_is_adding_the_new_and_releasing_the_old(
+            before in prop::collection::btree_map(0u8..12, (mode(), depth()), 0..10),
+            after in prop::collection::btree_map(0u8..12, (mode(), depth()), 0..10),
+            others in prop::collection::btree_map(0u8..12, (mode(), depth()), 0..6),
+        ) {
+            let (before, after, others) = (wants_of(&before), wants_of(&after), wants_of(&others));
+            let mut demand = Demand::default();
+            demand.add(others.clone());
+            let (id, _) = demand.add(before.clone());
+            let carried_before = carried(&demand);
+            let replaced = demand.replace(id, after.clone(), |_| Nanos(0));
+            demand.expire(Nanos(0));
+
+            let more: Vec<_> = after.iter().filter(|want| !before.contains(want)).copied().collect();
+            prop_assert_eq!(&replaced.more, &more);
+            let is_wanted = |want: &&Want| after.iter().any(|other| other.key == want.key);
+            let less: Vec<_> = before.iter().filter(|want| !is_wanted(want)).map(|want| want.key).collect();
+            prop_assert_eq!(&replaced.less, &less);
+            prop_assert_eq!(demand.held(id), &after[..]);
+            let mut expected = Demand::default();
+            expected.add(others);
+            expected.add(after);
+            prop_assert_eq!(carried(&demand), carried(&expected));
+            let is_carried = |key| carried_before.iter().any(|want| want.key == key);
+            prop_assert!(replaced.added.new.iter().all(|key| !is_carried(*key)));
+            prop_assert_eq!(demand.holders(), 2);
+        }
+
         /// The union, whatever the order in which it came and went; adding and removing leaves nothing behind.
         #[test]
         fn the_wire_is_the_union_of_what_is_held(
             subs in prop::collection::vec(prop::collection::btree_map(0u8..12, (mode(), depth()), 0..6), 0..10),
             kept in prop::collection::vec(any::<bool>(), 10),
         ) {
-            let wants = |sub: &BTreeMap<u8, (Mode, Depth)>| -> Vec<Want> {
-                sub.iter().map(|(n, (mode, depth))| Want { mode: *mode, depth: *depth, ..want(*n) }).collect()
-            };
             let mut demand = Demand::default();
-            let ids: Vec<_> = subs.iter().map(|sub| demand.add(wants(sub)).0).collect();
+            let ids: Vec<_> = subs.iter().map(|sub| demand.add(wants_of(sub)).0).collect();
             let mut union: BTreeMap<StreamKey, Want> = BTreeMap::new();
             for ((sub, id), keep) in subs.iter().zip(ids).zip(&kept) {
                 if !keep {
                     demand.remove(id, |_| Nanos(0));
                     continue;
                 }
-                for want in wants(sub) {
+                for want in wants_of(sub) {
                     let merged = union.entry(want.key).or_insert(want);
                     (merged.mode, merged.depth) = (merged.mode.and(want.mode), merged.depth.max(want.depth));
                 }

@@ -36,8 +36,8 @@ struct Carried {
     asked_at: Nanos,
     proof: Proof,
     tries: Tries,
-    /// The first wish that must ask for it from the start; 0 for none.
-    renew_by: u64,
+    /// The first wish that asks for it again, because somebody needs another snapshot; 0 for none.
+    again_by: u64,
 }
 
 /// How often was looked after a stream that stays silent.
@@ -57,17 +57,28 @@ pub(super) struct Line {
     pub format: Format,
     /// The newest wish.
     wish: Wish,
-    /// Wishes that may be sent next, oldest first; the last is `wish`.
+    /// Wishes that may be sent next, oldest first; the last is `wish`, which may have been sent already.
     unsent: VecDeque<Wish>,
-    /// What older ones have in common: the streams that each of them carries, and the most levels that one of them asks for.
-    forgotten: Option<BTreeMap<StreamKey, Depth>>,
+    /// What is still known of older ones.
+    forgotten: Option<Forgotten>,
     /// The socket, while it is open.
     socket: Option<Epoch>,
     /// The wish that the socket carries.
     sent: Option<u64>,
-    /// Some stream is to be asked for from the start.
-    renews: bool,
+    /// A request was sent after that, and what it asked for is not known any more.
+    lost_track: bool,
+    /// Another snapshot is needed of some stream.
+    asks_again: bool,
     carried: BTreeMap<StreamKey, Carried>,
+}
+
+/// Unsent wishes of which only this is remembered.
+#[derive(Debug)]
+struct Forgotten {
+    /// Streams that go on whichever of them is sent, and the fewest levels that one of them asks for.
+    common: BTreeMap<StreamKey, Depth>,
+    /// Streams that any of them asks for.
+    any: BTreeSet<StreamKey>,
 }
 
 /// What a check of silent streams calls for.
@@ -112,55 +123,97 @@ impl Line {
         self.carried.values().filter(|c| c.proof == Proof::Pending).map(|c| c.revision).min()
     }
 
-    /// Nobody wanted the stream for a while. What it brought meanwhile does not count; if it still runs, the next request
-    /// asks for it from the start.
-    pub fn renew(&mut self, key: StreamKey) {
+    /// The stream is carried as snapshots alone, and a newcomer needs another one.
+    pub fn ask_again(&mut self, key: StreamKey) {
         if let Some(carried) = self.carried.get_mut(&key) {
-            carried.renew_by = self.wish.revision + 1;
-            self.renews = true;
+            carried.again_by = self.wish.revision + 1;
         }
+        // Even if no request for the stream was reported yet: its snapshot may have come before the newcomer.
+        self.asks_again = true;
     }
 
     /// Only another request brings what is wanted, even if the streams stay the same.
     pub fn renews(&self) -> bool {
-        self.renews || self.format != self.wish.format
+        self.asks_again || self.format != self.wish.format
+    }
+
+    /// The stream is on the wire, or an unsent wish may put it there.
+    pub fn may_carry(&self, key: StreamKey) -> bool {
+        self.lost_track
+            || self.carried.contains_key(&key)
+            || self.unsent.iter().any(|wish| wish.streams.get(key).is_some())
+            || self.forgotten.as_ref().is_some_and(|forgotten| forgotten.any.contains(&key))
+    }
+
+    /// The stream may be on the wire, and an unsent wish would end it or interrupt it for somebody who wants it in this way.
+    pub fn gives_up(&self, want: &Want) -> bool {
+        self.may_carry(want.key) && !self.goes_on(want)
     }
 
     /// From now on this is wanted.
     pub fn wish(&mut self, revision: u64, streams: StreamSet) -> Wish {
-        let running = Running { epoch: self.socket.unwrap_or_default(), keys: Arc::new(self.running(&streams)) };
+        let running = self.running(&streams);
         self.wish = Wish { revision, streams, format: self.format, running };
-        self.renews = false;
-        if self.unsent.len() == UNSENT_MAX {
+        self.asks_again = false;
+        if self.socket.is_none() {
+            // Only the newest is sent when there is a socket again.
+            self.unsent.clear();
+        } else if self.unsent.len() == UNSENT_MAX {
             self.forget_oldest();
         }
         self.unsent.push_back(self.wish.clone());
         self.wish.clone()
     }
 
-    /// Of an unsent wish only matters in the end what goes on if it is sent.
     fn forget_oldest(&mut self) {
-        let Some(oldest) = self.unsent.pop_front() else { return };
-        let depths = oldest.streams.wants().iter().map(|want| (want.key, want.depth));
-        self.forgotten = Some(match &self.forgotten {
-            None => depths.collect(),
-            Some(common) => {
-                depths.filter_map(|(key, depth)| common.get(&key).map(|other| (key, depth.max(*other)))).collect()
+        let Some(oldest) = self.unsent.pop_front().filter(|wish| !self.is_sent(wish)) else { return };
+        let going_on = oldest.streams.wants().iter().filter(|want| leaves_running(&oldest, want, self.socket));
+        match &mut self.forgotten {
+            None => {
+                let common = going_on.map(|want| (want.key, want.depth)).collect();
+                self.forgotten = Some(Forgotten { common, any: oldest.streams.keys().collect() });
             }
-        });
+            Some(Forgotten { common, any }) => {
+                let depth = |want: &Want| Some((want.key, want.depth.min(*common.get(&want.key)?)));
+                *common = going_on.filter_map(depth).collect();
+                any.extend(oldest.streams.keys());
+            }
+        }
     }
 
-    /// Streams that go on as they are. Their data has come since they were asked for, and each message carries the whole
-    /// state; and every request that may still be sent before this one carries them.
-    fn running(&self, streams: &StreamSet) -> BTreeSet<StreamKey> {
+    fn is_sent(&self, wish: &Wish) -> bool {
+        self.sent == Some(wish.revision)
+    }
+
+    /// Streams that go on as they are: their data has come since they were asked for, and each message carries the whole
+    /// state.
+    fn running(&self, streams: &StreamSet) -> Running {
         let runs = |want: &&Want| {
-            let carried = self.carried.get(&want.key).filter(|c| c.proof == Proof::Data && c.renew_by == 0);
-            want.mode == Mode::All
-                && carried.is_some_and(|c| continues(&c.want, want))
-                && self.forgotten.as_ref().is_none_or(|common| common.get(&want.key).is_some_and(|d| *d <= want.depth))
-                && self.unsent.iter().all(|wish| wish.streams.get(want.key).is_some_and(|other| continues(want, other)))
+            let carried = self.carried.get(&want.key).filter(|carried| carried.proof == Proof::Data);
+            want.mode == Mode::All && carried.is_some_and(|carried| continues(&carried.want, want))
         };
-        streams.wants().iter().filter(runs).map(|want| want.key).collect()
+        let running: Vec<_> = streams.wants().iter().filter(runs).collect();
+        Running {
+            epoch: self.socket.unwrap_or_default(),
+            keys: Arc::new(running.iter().filter(|want| self.goes_on(want)).map(|want| want.key).collect()),
+            sent: self.sent,
+            unless_sent: Arc::new(running.iter().map(|want| want.key).collect()),
+        }
+    }
+
+    /// If the stream runs, it goes on without an interruption whichever unsent wish is sent next.
+    fn goes_on(&self, want: &Want) -> bool {
+        let by = |wish: &Wish| {
+            let other = wish.streams.get(want.key);
+            other.is_some_and(|other| other.depth >= want.depth && leaves_running(wish, other, self.socket))
+        };
+        self.common(want.key).is_none_or(|depth| depth.is_some_and(|depth| depth >= want.depth))
+            && self.unsent.iter().filter(|wish| !self.is_sent(wish)).all(by)
+    }
+
+    /// The fewest levels that a forgotten wish asks for of a stream, if the stream goes on whichever of them is sent.
+    fn common(&self, key: StreamKey) -> Option<Option<Depth>> {
+        self.forgotten.as_ref().map(|forgotten| forgotten.common.get(&key).copied())
     }
 
     /// A socket was opened.
@@ -173,36 +226,35 @@ impl Line {
     pub fn lost(&mut self) {
         self.socket = None;
         self.sent = None;
-        self.renews = false;
+        self.lost_track = false;
         self.carried.clear();
+        self.forgotten = None;
+        let newest = self.wish.revision;
+        self.unsent.retain(|wish| wish.revision == newest);
     }
 
-    /// The request of a wish went out.
-    pub fn requested(&mut self, at: Nanos, revision: u64) {
-        let Some(wish) = self.unsent.iter().find(|w| w.revision == revision).cloned() else {
-            // A forgotten one: which streams it dropped is not known any more, so none is known to run.
+    /// The request of a wish was sent. Returns the streams that it took off the wire.
+    pub fn requested(&mut self, at: Nanos, revision: u64) -> Vec<StreamKey> {
+        let Some(wish) = self.unsent.iter().find(|wish| wish.revision == revision).cloned() else {
+            // It is none of those that are remembered. Until the newest one is sent, no stream is known to run.
+            self.lost_track = true;
             self.carried.clear();
-            return;
+            return Vec::new();
         };
+        let running = wish.running.on(self.socket.unwrap_or_default(), self.sent);
         // Only ever the newest is sent.
         self.forgotten = None;
         // Sent again after a reconnect, so the newest one stays.
         self.unsent.retain(|w| w.revision > revision || w.revision == self.wish.revision);
-        self.sent = Some(revision);
-        self.carried.retain(|key, _| wish.streams.get(*key).is_some());
+        (self.sent, self.lost_track) = (Some(revision), false);
+        let left = self.carried.extract_if(.., |key, _| wish.streams.get(*key).is_none()).map(|(key, _)| key).collect();
         for &want in wish.streams.wants() {
-            let new = Carried {
-                want,
-                revision,
-                since: at,
-                asked_at: at,
-                proof: Proof::Pending,
-                tries: Tries::Asked,
-                renew_by: 0,
-            };
-            let carried = self.carried.entry(want.key).or_insert(new);
-            carried.ask(new);
+            let (proof, tries) = (Proof::Pending, Tries::Asked);
+            let new = Carried { want, revision, since: at, asked_at: at, proof, tries, again_by: 0 };
+            let starts = want.mode == Mode::All && !running.contains(&want.key);
+            self.carried.entry(want.key).and_modify(|carried| carried.ask(new, starts)).or_insert(new);
         }
+        left
     }
 
     /// The exchange lists these streams.
@@ -238,12 +290,27 @@ impl Line {
 
     /// Streams of the current socket and what is known about them.
     pub fn proofs(&self) -> impl Iterator<Item = (StreamKey, Proof)> + '_ {
-        self.carried.iter().map(|(key, carried)| (*key, carried.proof))
+        self.carried.values().map(|carried| (carried.want.key, self.stands(carried)))
     }
 
     /// What is known about a stream of the current socket.
     pub fn proof(&self, key: StreamKey) -> Option<Proof> {
-        self.carried.get(&key).map(|carried| carried.proof)
+        self.carried.get(&key).map(|carried| self.stands(carried))
+    }
+
+    /// The same for a holder that wants it in this way: [`Proof::Pending`] while it is not yet asked for in this way.
+    pub fn proof_of(&self, want: &Want) -> Option<Proof> {
+        let carried = self.carried.get(&want.key)?;
+        if covers(&carried.want, want) { self.proof(want.key) } else { Some(Proof::Pending) }
+    }
+
+    /// What is known counts for nothing while an unsent wish leaves the stream out, because it may be about to leave the
+    /// wire, or while another snapshot of it is needed.
+    fn stands(&self, carried: &Carried) -> Proof {
+        let key = carried.want.key;
+        let is_in = |wish: &Wish| self.is_sent(wish) || wish.streams.get(key).is_some();
+        let stays = self.common(key).is_none_or(|depth| depth.is_some()) && self.unsent.iter().all(is_in);
+        if stays && carried.again_by == 0 { carried.proof } else { Proof::Pending }
     }
 
     /// The least that is known about a stream, if data or time will change it.
@@ -253,13 +320,17 @@ impl Line {
 }
 
 impl Carried {
-    /// It was asked for again with others.
-    fn ask(&mut self, new: Self) {
-        let is_new = !continues(&self.want, &new.want) || (1..=new.revision).contains(&self.renew_by);
+    /// It was asked for again with others; `starts`: with a snapshot.
+    fn ask(&mut self, new: Self, starts: bool) {
+        let is_again = (1..=new.revision).contains(&self.again_by);
+        let starts = starts || (is_again && new.want.mode == Mode::SnapshotOnly);
+        let is_new = starts || !continues(&self.want, &new.want);
+        let again_by = if is_again { 0 } else { self.again_by };
+        let (new, same) = (Self { again_by, ..new }, Self { want: new.want, again_by, ..*self });
         *self = match self.proof {
             // It has brought its state and goes on; or it needs none.
-            Proof::Data if !is_new => Self { want: new.want, ..*self },
-            Proof::Listed if !is_new && new.want.mode == Mode::RealtimeOnly => Self { want: new.want, ..*self },
+            Proof::Data if !is_new => same,
+            Proof::Listed if !is_new && new.want.mode == Mode::RealtimeOnly => same,
             Proof::Data | Proof::Listed => new,
             // Who stayed silent is not looked after from the start.
             silent if !is_new => Self { proof: silent, tries: self.tries, since: self.since, ..new },
@@ -291,7 +362,22 @@ impl Carried {
 
 /// A stream carried for `old` serves `new` without being asked for from the start.
 fn continues(old: &Want, new: &Want) -> bool {
-    old == new || (old.mode != Mode::SnapshotOnly && new.depth <= old.depth)
+    old == new || old.serves(new)
+}
+
+/// A stream carried for `carried` brings everything that `want` asks for.
+fn covers(carried: &Want, want: &Want) -> bool {
+    (carried.mode == Mode::All || carried.mode == want.mode) && want.depth <= carried.depth
+}
+
+/// A running stream goes on when this wish is sent on the socket, which asks for it as `want`: its changes are not ended,
+/// and not held back until another snapshot is ready.
+fn leaves_running(wish: &Wish, want: &Want, socket: Option<Epoch>) -> bool {
+    match want.mode {
+        Mode::SnapshotOnly => false,
+        Mode::RealtimeOnly => true,
+        Mode::All => socket == Some(wish.running.epoch) && wish.running.keys.contains(&want.key),
+    }
 }
 
 #[cfg(test)]
@@ -354,5 +440,125 @@ mod tests {
         }
         line.requested(at(3), 2);
         assert_eq!(line.wish(100, streams(&["KRW-BTC"])).running.keys.len(), 0);
+    }
+
+    fn btc(mode: Mode, levels: Depth) -> StreamSet {
+        let key = StreamKey { data_type: DataType::Orderbook, market: "KRW-BTC".parse().unwrap() };
+        [Want { key, mode, depth: levels }].into_iter().collect()
+    }
+
+    /// A line whose socket carries a book of ten levels, which runs.
+    fn running_book() -> Line {
+        let mut line = Line::default();
+        line.opened(Epoch(1));
+        line.wish(1, btc(Mode::All, Depth::levels(10)));
+        line.requested(at(0), 1);
+        line.check(at(1), Duration::from_secs(3), |_| Some((Epoch(1), at(1))));
+        line
+    }
+
+    /// How many streams run if the first wish was sent last, and if one since then was.
+    fn runs(wish: &Wish) -> (usize, usize) {
+        (wish.running.on(Epoch(1), Some(1)).len(), wish.running.on(Epoch(1), Some(2)).len())
+    }
+
+    /// What changes between the two requests is in no message.
+    #[test]
+    fn a_stream_does_not_run_after_a_request_that_ends_its_changes() {
+        let mut line = running_book();
+        line.wish(2, btc(Mode::SnapshotOnly, Depth::levels(10)));
+        assert_eq!(runs(&line.wish(3, btc(Mode::All, Depth::levels(10)))), (1, 0));
+    }
+
+    /// The newest change may have had fewer levels.
+    #[test]
+    fn a_stream_does_not_run_after_a_request_for_fewer_levels() {
+        let mut line = running_book();
+        line.wish(2, btc(Mode::All, Depth::levels(5)));
+        assert_eq!(runs(&line.wish(3, btc(Mode::All, Depth::levels(10)))), (1, 0));
+        assert_eq!(runs(&line.wish(4, btc(Mode::All, Depth::levels(5)))), (1, 0), "the wish between them restarts it");
+    }
+
+    /// The exchange sends no changes while it prepares a snapshot, and forgets the snapshot at the next request.
+    #[test]
+    fn a_stream_does_not_run_after_a_request_that_starts_it_anew() {
+        let mut line = Line::default();
+        line.opened(Epoch(1));
+        line.wish(1, streams(&["KRW-BTC"]));
+        line.requested(at(0), 1);
+        line.wish(2, streams(&["KRW-BTC"]));
+        line.check(at(1), Duration::from_secs(3), |_| Some((Epoch(1), at(1))));
+        assert_eq!(runs(&line.wish(3, streams(&["KRW-BTC"]))), (1, 0));
+        line.requested(at(2), 2);
+        assert_eq!(line.proof(streams(&["KRW-BTC"]).wants()[0].key), Some(Proof::Pending), "its snapshot is to come");
+    }
+
+    #[test]
+    fn a_stream_runs_after_a_request_for_changes_only() {
+        let mut line = running_book();
+        line.wish(2, btc(Mode::RealtimeOnly, Depth::levels(10)));
+        assert_eq!(runs(&line.wish(3, btc(Mode::All, Depth::levels(10)))), (1, 1));
+    }
+
+    #[test]
+    fn forgotten_wishes_are_judged_like_those_that_are_remembered() {
+        let ways = [(Mode::SnapshotOnly, 10), (Mode::All, 5), (Mode::RealtimeOnly, 10)];
+        for (way, still_runs) in ways.into_iter().zip([0, 0, 1]) {
+            let mut line = running_book();
+            line.wish(2, btc(way.0, Depth::levels(way.1)));
+            for revision in 3..3 + UNSENT_MAX as u64 {
+                let told = line.wish(revision, btc(Mode::RealtimeOnly, Depth::levels(10)));
+                assert_eq!(runs(&told), (0, 0), "no snapshot is asked for where only changes are wanted");
+            }
+            assert!(line.forgotten.is_some());
+            assert_eq!(runs(&line.wish(100, btc(Mode::All, Depth::levels(10)))), (1, still_runs), "{way:?}");
+        }
+    }
+
+    #[test]
+    fn a_stream_proves_nothing_while_a_wish_without_it_may_be_sent() {
+        let mut line = running(&["KRW-BTC", "KRW-ETH"]);
+        let eth = streams(&["KRW-ETH"]).wants()[0];
+        assert_eq!(line.proof(eth.key), Some(Proof::Data));
+        line.wish(2, streams(&["KRW-BTC"]));
+        assert!(line.gives_up(&eth));
+        let told = line.wish(3, streams(&["KRW-BTC", "KRW-ETH"]));
+        assert_eq!(line.proof(eth.key), Some(Proof::Pending), "the second wish may be on its way");
+        assert!(told.running.on(Epoch(1), Some(1)).contains(&eth.key), "if it was not sent, all goes on");
+        assert!(!told.running.on(Epoch(1), Some(2)).contains(&eth.key));
+        assert_eq!(line.requested(at(3), 3), []);
+        assert_eq!(line.proof(eth.key), Some(Proof::Data));
+    }
+
+    #[test]
+    fn a_request_says_what_it_took_off_the_wire() {
+        let mut line = running(&["KRW-BTC", "KRW-ETH"]);
+        let eth = streams(&["KRW-ETH"]).wants()[0];
+        line.wish(2, streams(&["KRW-BTC"]));
+        assert!(line.may_carry(eth.key));
+        assert_eq!(line.requested(at(3), 2), [eth.key]);
+        assert!(!line.may_carry(eth.key) && line.proof(eth.key).is_none());
+    }
+
+    #[test]
+    fn what_a_forgotten_request_left_on_the_wire_is_not_known() {
+        let mut line = running(&["KRW-BTC"]);
+        let (btc, eth) = (streams(&["KRW-BTC"]), streams(&["KRW-ETH"]).wants()[0].key);
+        line.wish(2, streams(&["KRW-ETH"]));
+        (3..100).for_each(|revision| drop(line.wish(revision, btc.clone())));
+        assert!(line.may_carry(eth), "of a forgotten wish it is known that it had this stream");
+        line.requested(at(3), 2);
+        assert!(line.may_carry(eth));
+        line.requested(at(4), 99);
+        assert!(!line.may_carry(eth));
+    }
+
+    #[test]
+    fn a_stream_proves_itself_only_to_those_whom_it_serves() {
+        let line = running_book();
+        let proof = |mode, levels| line.proof_of(&btc(mode, Depth::levels(levels)).wants()[0]);
+        assert_eq!(proof(Mode::All, 10), Some(Proof::Data));
+        assert_eq!(proof(Mode::RealtimeOnly, 5), Some(Proof::Data));
+        assert_eq!(proof(Mode::All, 15), Some(Proof::Pending), "more levels are to be asked for");
     }
 }

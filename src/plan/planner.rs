@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::client::Clients;
-use super::demand::{Added, Demand};
+use super::demand::{Added, Demand, Replaced};
 use super::line::Line;
 use super::stats::ChangeRate;
 use super::{
-    Checked, ClientId, Conflict, ConflictKind, ConflictLog, ConflictSubject, DemandId, Placement, PlanStats, Proof,
-    Pulse, Revisions, StreamSet, Universe, Want, Wish,
+    Checked, ClientId, Conflict, ConflictKind, ConflictLog, ConflictSubject, DemandId, Mode, Placement, PlanStats,
+    Proof, Pulse, Revisions, StreamSet, Universe, Want, Wish,
 };
 use crate::model::{Epoch, Format, Nanos, StreamKey};
 
@@ -65,19 +65,35 @@ pub enum Refused {
 pub struct Admitted {
     /// Give it back to [`Planner::remove`].
     pub id: DemandId,
-    /// Streams that were not carried before, and the connection that will carry each.
+    /// Streams that were not wanted before, and the connection that will carry each.
     pub new: Vec<(StreamKey, usize)>,
+    /// What connections carry from now on, as in [`Orders::carry`]. They have to know before anybody reads the streams: a
+    /// wish that they have not sent yet would take a stream off the wire that is wanted again.
+    pub carry: Vec<(usize, Wish)>,
     /// The desired revision that includes it.
     pub revision: u64,
 }
 
-/// What another set of markets changed.
+/// What another set of markets, or room for more streams, changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Relisted {
-    /// Streams that were not carried before, and the connection that will carry each.
+    /// As [`Admitted::new`].
     pub new: Vec<(StreamKey, usize)>,
-    /// What each holder wants besides what it wanted before.
-    pub more: Vec<(DemandId, Vec<Want>)>,
+    /// As [`Admitted::carry`].
+    pub carry: Vec<(usize, Wish)>,
+    /// What each holder wants differently.
+    pub changes: Vec<Change>,
+}
+
+/// What a holder wants differently from now on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The holder.
+    pub id: DemandId,
+    /// What it wants that it did not want before, or not in this way.
+    pub more: Vec<Want>,
+    /// Streams that it does not want any more.
+    pub less: Vec<StreamKey>,
 }
 
 /// What to do now. Connections are numbered from 0.
@@ -91,8 +107,13 @@ pub struct Orders {
     pub overdue: Vec<Box<str>>,
     /// Components that were overdue for longer: all they held was released.
     pub reaped: Vec<Box<str>>,
-    /// Streams whose grace has ended: they are not carried any more.
+    /// Streams that nobody wants and that have left the wire.
     pub expired: Vec<StreamKey>,
+    /// Streams that are wanted and have left the wire, because the request without them was sent just before they were
+    /// wanted again. They are asked for from the start.
+    pub interrupted: Vec<StreamKey>,
+    /// Streams of patterns for which there is room now.
+    pub relisted: Relisted,
     /// Streams that were asked for twice and stay silent, each reported once for each socket.
     pub unconfirmed: Vec<StreamKey>,
 }
@@ -106,9 +127,15 @@ pub struct Planner {
     universe: Universe,
     /// Holders that asked for patterns.
     patterned: BTreeMap<DemandId, Checked>,
+    /// Those of them that lack streams, because the connections may not carry more.
+    short: BTreeSet<DemandId>,
     clients: Clients,
     placement: Placement,
     lines: Vec<Line>,
+    /// Streams whose grace has ended, and that may still be on the wire.
+    leaving: BTreeSet<StreamKey>,
+    /// See [`Orders::interrupted`].
+    interrupted: Vec<StreamKey>,
     conflicts: ConflictLog,
     rate: ChangeRate,
     /// Counts changes of what the wire shall carry.
@@ -130,9 +157,12 @@ impl Planner {
             demand: Demand::default(),
             universe: Universe::default(),
             patterned: BTreeMap::new(),
+            short: BTreeSet::new(),
             clients: Clients::default(),
             placement: Placement::new(config.connections),
             lines: (0..config.connections).map(|_| Line::new(config.format)).collect(),
+            leaving: BTreeSet::new(),
+            interrupted: Vec::new(),
             conflicts: ConflictLog::default(),
             rate: ChangeRate::default(),
             desired: 0,
@@ -159,7 +189,10 @@ impl Planner {
             return Err(Refused::NoUniverse);
         }
         let wants = checked.wants_in(&self.universe);
-        self.check_limit(now, &wants)?;
+        if let Some(excess) = self.excess(&wants) {
+            self.note_excess(now, &excess);
+            return Err(Refused::TooManyStreams { streams: excess.streams, limit: excess.limit });
+        }
         self.note_conflicts(now, &wants);
         let (id, added) = self.demand.add(wants);
         if let Some(client) = client {
@@ -168,46 +201,89 @@ impl Planner {
         if !checked.patterns.is_empty() {
             self.patterned.insert(id, checked);
         }
-        let new = self.admit(now, added);
-        Ok(Admitted { id, new, revision: self.desired })
+        let carry = self.admit(now, &added);
+        Ok(Admitted { id, new: self.with_homes(added.new), carry, revision: self.desired })
     }
 
-    /// Carries what was added; gives the streams that were not carried before, and who carries each.
-    fn admit(&mut self, now: Nanos, added: Added) -> Vec<(StreamKey, usize)> {
+    /// Carries what was added. Returns the wishes that connections have to get at once.
+    fn admit(&mut self, now: Nanos, added: &Added) -> Vec<(usize, Wish)> {
         for key in &added.new {
             self.placement.add(*key);
+            self.leaving.remove(key);
         }
-        // It may still run: the request without it may not have been sent yet.
-        for key in &added.new {
-            self.lines[self.placement.home(*key)].renew(*key);
+        for key in added.new.iter().chain(&added.asked_again) {
+            let is_of_snapshots = self.demand.get(*key).is_some_and(|want| want.mode == Mode::SnapshotOnly);
+            let line = &mut self.lines[self.placement.home(*key)];
+            // The exchange does not repeat a snapshot by itself.
+            if is_of_snapshots && line.may_carry(*key) {
+                line.ask_again(*key);
+            }
         }
         self.rate.count(now);
         if added.changes_wire() {
             self.changed(now);
         }
-        added.new.into_iter().map(|key| (key, self.placement.home(key))).collect()
+        self.recall(added.new.iter().chain(&added.widened))
+    }
+
+    fn with_homes(&self, keys: Vec<StreamKey>) -> Vec<(StreamKey, usize)> {
+        keys.into_iter().map(|key| (key, self.placement.home(key))).collect()
+    }
+
+    /// New wishes for connections that have one which may still be sent and would interrupt one of these streams.
+    fn recall<'a>(&mut self, keys: impl Iterator<Item = &'a StreamKey>) -> Vec<(usize, Wish)> {
+        let home = |key: &StreamKey| {
+            let (home, want) = (self.placement.home(*key), self.demand.get(*key)?);
+            self.lines[home].gives_up(&want).then_some(home)
+        };
+        let connections: BTreeSet<usize> = keys.filter_map(home).collect();
+        if connections.is_empty() {
+            return Vec::new();
+        }
+        let mut shares = self.shares();
+        let wish = |connection: usize| {
+            (connection, self.lines[connection].wish(self.desired, std::mem::take(&mut shares[connection])))
+        };
+        connections.into_iter().map(wish).collect()
     }
 
     /// These markets exist now. Streams that were asked for by patterns come and go with them.
     ///
-    /// A holder whose new streams are more than the connections may carry keeps what it has; that is a conflict.
+    /// A holder whose new streams are more than the connections may carry gets none of them until there is room for all;
+    /// that is a conflict.
     pub fn set_universe(&mut self, now: Nanos, universe: Universe) -> Relisted {
         self.universe = universe;
+        let holders: Vec<_> = self.patterned.keys().copied().collect();
+        self.relist(now, holders)
+    }
+
+    /// Gives holders the streams that their patterns mean now.
+    fn relist(&mut self, now: Nanos, holders: impl IntoIterator<Item = DemandId>) -> Relisted {
         let mut relisted = Relisted::default();
-        for (id, checked) in self.patterned.clone() {
-            let wants = checked.wants_in(&self.universe);
-            if wants == self.demand.held(id) || self.check_limit(now, &wants).is_err() {
+        for id in holders {
+            let Some(checked) = self.patterned.get(&id) else { continue };
+            let mut wants = checked.wants_in(&self.universe);
+            if let Some(excess) = self.excess(&wants) {
+                // What is carried anyway takes no room.
+                wants.retain(|want| self.demand.get(want.key).is_some());
+                if self.short.insert(id) {
+                    self.note_excess(now, &excess);
+                }
+            } else {
+                self.short.remove(&id);
+            }
+            if wants == self.demand.held(id) {
                 continue;
             }
-            let before = self.demand.held(id).to_vec();
-            let leaves_at = now + self.config.grace;
-            let (added, narrowed) = self.demand.replace(id, wants.clone(), leaves_at);
-            relisted.new.extend(self.admit(now, added));
+            let (placement, lines, grace) = (&self.placement, &self.lines, self.config.grace);
+            let leaves_at = |key| leaves_at(now, grace, placement, lines, key);
+            let Replaced { added, narrowed, more, less } = self.demand.replace(id, wants, leaves_at);
+            relisted.carry.extend(self.admit(now, &added));
+            relisted.new.extend(self.with_homes(added.new));
             if narrowed {
                 self.changed(now);
             }
-            let more = wants.into_iter().filter(|want| !before.contains(want)).collect();
-            relisted.more.push((id, more));
+            relisted.changes.push(Change { id, more, less });
         }
         relisted
     }
@@ -217,8 +293,8 @@ impl Planner {
         &self.universe
     }
 
-    /// The holder no longer wants anything. What nobody else wants leaves the wire when its grace ends; what no connection
-    /// was told of yet never comes there.
+    /// The holder no longer wants anything. What nobody else wants is dropped when its grace ends, and leaves the wire with
+    /// the next request; what no connection was told of yet never comes there.
     pub fn remove(&mut self, now: Nanos, id: DemandId) {
         if !self.demand.is_held(id) {
             return; // released already, with the component that held it
@@ -229,9 +305,9 @@ impl Planner {
 
     fn release(&mut self, now: Nanos, id: DemandId) {
         self.patterned.remove(&id);
+        self.short.remove(&id);
         let (placement, lines, grace) = (&self.placement, &self.lines, self.config.grace);
-        let is_told = |key| lines[placement.home(key)].streams().get(key).is_some();
-        let narrowed = self.demand.remove(id, |key| if is_told(key) { now + grace } else { now });
+        let narrowed = self.demand.remove(id, |key| leaves_at(now, grace, placement, lines, key));
         self.rate.count(now);
         if narrowed {
             self.changed(now);
@@ -253,9 +329,24 @@ impl Planner {
         self.demand.held(id)
     }
 
-    /// Streams that somebody wants.
-    pub fn wanted(&self) -> impl Iterator<Item = StreamKey> + '_ {
-        self.demand.wanted()
+    /// Streams that somebody wants or lacks, and whether a list of markets is awaited, without which some pattern means
+    /// nothing.
+    pub fn expected(&self) -> (Vec<StreamKey>, bool) {
+        let lacking = self.short.iter().flat_map(|id| self.lacking(*id));
+        let streams: BTreeSet<_> = self.demand.wanted().chain(lacking).collect();
+        (streams.into_iter().collect(), self.patterned.keys().any(|id| self.awaits_markets(*id)))
+    }
+
+    /// Streams that a holder's patterns mean and that it does not have, because the connections may not carry more.
+    pub fn lacking(&self, id: DemandId) -> Vec<StreamKey> {
+        let Some(checked) = self.patterned.get(&id).filter(|_| self.short.contains(&id)) else { return Vec::new() };
+        let is_held = |want: &Want| self.held(id).binary_search_by_key(&want.key, |held| held.key).is_ok();
+        checked.wants_in(&self.universe).into_iter().filter(|want| !is_held(want)).map(|want| want.key).collect()
+    }
+
+    /// Whether a holder asked for a pattern, and nobody has said yet which markets exist.
+    pub fn awaits_markets(&self, id: DemandId) -> bool {
+        self.universe.is_empty() && self.patterned.contains_key(&id)
     }
 
     /// How the exchange shall write to a connection.
@@ -291,7 +382,8 @@ impl Planner {
         }
     }
 
-    fn check_limit(&mut self, now: Nanos, wants: &[Want]) -> Result<(), Refused> {
+    /// What is too much, if these are more streams than the connections may carry.
+    fn excess(&self, wants: &[Want]) -> Option<Excess> {
         let new: Vec<_> = wants.iter().filter(|want| self.demand.get(want.key).is_none()).collect();
         let carried: usize = self.placement.streams().iter().sum();
         let each = self.config.streams_per_connection;
@@ -308,9 +400,11 @@ impl Planner {
         } else {
             None
         };
-        let Some(offender) = offender else { return Ok(()) };
-        self.conflicts.record(now, ConflictKind::Limit, ConflictSubject::Stream(offender.key));
-        Err(Refused::TooManyStreams { streams, limit })
+        offender.map(|offender| Excess { streams, limit, offender: offender.key })
+    }
+
+    fn note_excess(&mut self, now: Nanos, excess: &Excess) {
+        self.conflicts.record(now, ConflictKind::Limit, ConflictSubject::Stream(excess.offender));
     }
 
     fn note_conflicts(&mut self, now: Nanos, wants: &[Want]) {
@@ -355,7 +449,13 @@ impl Planner {
     /// A connection has sent the request of a wish.
     pub fn requested(&mut self, connection: usize, at: Nanos, revision: u64) {
         self.requests += 1;
-        self.lines[connection].requested(at, revision);
+        let left = self.lines[connection].requested(at, revision);
+        self.interrupted.extend(left.into_iter().filter(|key| self.demand.get(*key).is_some()));
+    }
+
+    /// So many requests more were sent, of which nothing else matters any more.
+    pub fn count_requests(&mut self, requests: u64) {
+        self.requests += requests;
     }
 
     /// The exchange has said what a connection carries.
@@ -370,17 +470,28 @@ impl Planner {
     pub fn poll(&mut self, now: Nanos, mut heard: impl FnMut(StreamKey) -> Option<(Epoch, Nanos)>) -> Orders {
         let mut orders = Orders::default();
         self.clean_up(now, &mut orders);
+        orders.relisted = self.expire(now);
+        let asked_again = self.check(now, &mut heard, &mut orders);
+        self.tell(now, &asked_again, &mut orders);
+        let (placement, lines) = (&self.placement, &self.lines);
+        let has_left = |key: &StreamKey| !lines[placement.home(*key)].may_carry(*key);
+        orders.expired = self.leaving.extract_if(.., has_left).collect();
+        orders.interrupted = std::mem::take(&mut self.interrupted);
+        orders
+    }
+
+    /// Ends the demand for streams whose grace is over. Others may have room then.
+    fn expire(&mut self, now: Nanos) -> Relisted {
         let expired = self.demand.expire(now);
+        if expired.is_empty() {
+            return Relisted::default();
+        }
         for key in &expired {
             self.placement.remove(*key);
         }
-        if !expired.is_empty() {
-            self.changed(now);
-        }
-        orders.expired = expired;
-        let asked_again = self.check(now, &mut heard, &mut orders);
-        self.tell(now, &asked_again, &mut orders);
-        orders
+        self.leaving.extend(expired);
+        self.changed(now);
+        self.relist(now, self.short.clone())
     }
 
     /// When to call [`poll`](Self::poll) again, if nothing happens before.
@@ -488,6 +599,13 @@ impl Planner {
         self.lines[self.placement.home(key)].proof(key)
     }
 
+    /// The same for each stream of a holder. One that is not yet asked for in the way in which the holder wants it is
+    /// [`Proof::Pending`].
+    pub fn proofs_of(&self, id: DemandId) -> impl Iterator<Item = (StreamKey, Option<Proof>)> + '_ {
+        let proof = |want: &Want| self.lines[self.placement.home(want.key)].proof_of(want);
+        self.held(id).iter().map(move |want| (want.key, proof(want)))
+    }
+
     /// The newest conflicts, oldest first.
     pub fn conflicts(&self) -> Vec<Conflict> {
         self.conflicts.newest().cloned().collect()
@@ -512,10 +630,27 @@ impl Planner {
     }
 }
 
+/// Streams that do not fit.
+struct Excess {
+    streams: usize,
+    limit: usize,
+    /// The first for which there is no room.
+    offender: StreamKey,
+}
+
+/// When a stream ends that nobody wants from now on: after its grace. One that no connection was told of never comes to
+/// the wire.
+fn leaves_at(now: Nanos, grace: Duration, placement: &Placement, lines: &[Line], key: StreamKey) -> Nanos {
+    let is_told = lines[placement.home(key)].streams().get(key).is_some();
+    if is_told { now + grace } else { now }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{UPBIT, ticker};
+    use crate::config::UPBIT;
+    use crate::model::{DataType, Market};
+    use crate::plan::ticker;
 
     /// Each stream of one wish was measured against what the connections carried before it.
     #[test]
@@ -541,5 +676,226 @@ mod tests {
             assert!(streams.iter().all(|n| *n <= 6), "{streams:?}");
         }
         assert!(accepted >= 20, "{accepted}");
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn config() -> PlanConfig {
+        PlanConfig {
+            connections: 1,
+            window: Duration::from_millis(50),
+            grace: Duration::ZERO,
+            patience: 3 * SECOND,
+            clean_up: 60 * SECOND,
+            knows_markets: true,
+            streams_per_connection: 1_000_000,
+            format: Format::Default,
+        }
+    }
+
+    fn at(ms: u64) -> Nanos {
+        Nanos::from_millis(1_000_000 + ms)
+    }
+
+    fn key(code: &str) -> StreamKey {
+        StreamKey { data_type: DataType::Ticker, market: code.parse().unwrap() }
+    }
+
+    fn asked(codes: &[&str]) -> Checked {
+        ticker(codes).check(&UPBIT).unwrap()
+    }
+
+    fn universe(codes: &[&str]) -> Universe {
+        codes.iter().map(|code| code.parse::<Market>().unwrap()).collect()
+    }
+
+    fn codes(wish: &Wish) -> Vec<String> {
+        wish.streams.keys().map(|key| key.market.to_string()).collect()
+    }
+
+    /// A planner whose socket carries BTC and ETH, which run, and who holds ETH. It was asked for at 0 ms and is 100 ms old.
+    fn with_two() -> (Planner, DemandId) {
+        let mut planner = Planner::new(config());
+        planner.add(at(0), None, asked(&["KRW-BTC"])).unwrap();
+        let eth = planner.add(at(0), None, asked(&["KRW-ETH"])).unwrap().id;
+        planner.opened(0, Epoch(1));
+        let wish = planner.poll(at(0), |_| None).carry.pop().unwrap().1;
+        planner.requested(0, at(0), wish.revision);
+        planner.poll(at(100), |_| Some((Epoch(1), at(50))));
+        assert_eq!(planner.proof(key("KRW-ETH")), Some(Proof::Data));
+        (planner, eth)
+    }
+
+    #[test]
+    fn a_stream_that_is_wanted_again_before_a_connection_was_told_causes_no_request() {
+        let (mut planner, eth) = with_two();
+        planner.remove(at(200), eth);
+        assert_eq!(planner.poll(at(200), |_| None), Orders::default(), "it is on the wire");
+        let again = planner.add(at(210), None, asked(&["KRW-ETH"])).unwrap();
+        assert_eq!((again.new.len(), again.carry), (1, vec![]));
+        assert_eq!(planner.poll(at(1000), |_| None), Orders::default());
+        let revisions = planner.revisions();
+        assert_eq!((revisions.sent, revisions.confirmed), (again.revision, again.revision));
+    }
+
+    /// The request without it might have gone out between the two, and changes would have been missing.
+    #[test]
+    fn a_stream_that_is_wanted_again_is_told_at_once_where_a_wish_without_it_waits() {
+        let (mut planner, eth) = with_two();
+        planner.remove(at(200), eth);
+        planner.poll(at(200), |_| None);
+        let without = planner.poll(at(250), |_| None).carry.pop().unwrap().1;
+        assert_eq!(codes(&without), ["KRW-BTC"]);
+
+        let again = planner.add(at(300), None, asked(&["KRW-ETH"])).unwrap();
+        let [(0, with)] = &again.carry[..] else { panic!("{again:?}") };
+        assert_eq!(codes(with), ["KRW-BTC", "KRW-ETH"]);
+        assert!(with.running.on(Epoch(1), with.running.sent).contains(&key("KRW-ETH")), "it goes on");
+        assert_eq!(planner.proof(key("KRW-ETH")), Some(Proof::Pending), "the wish without it may be on its way");
+        assert!(planner.revisions().confirmed < again.revision);
+
+        planner.requested(0, at(400), with.revision);
+        assert_eq!(planner.poll(at(410), |_| None), Orders::default(), "it never left");
+        assert_eq!(planner.proof(key("KRW-ETH")), Some(Proof::Data));
+    }
+
+    /// What the first of them was sent does not come again by itself.
+    #[test]
+    fn each_who_wants_nothing_but_a_snapshot_is_sent_one() {
+        let mut planner = Planner::new(config());
+        let snapshot = || ticker("KRW-BTC").only_snapshot().check(&UPBIT).unwrap();
+        planner.opened(0, Epoch(1));
+        let mut held = Vec::new();
+        for n in 0..4 {
+            let now = at(n * 1000);
+            if n == 3 {
+                // Nobody wants it any more, and it is still on the wire.
+                held.drain(..).for_each(|id| planner.remove(now, id));
+                assert_eq!(planner.poll(now, |_| None).expired, []);
+            }
+            held.push(planner.add(now, None, snapshot()).unwrap().id);
+            assert_ne!(planner.proof(key("KRW-BTC")), Some(Proof::Data), "its own is to come");
+            let later = now + Duration::from_millis(50);
+            let wish = planner.poll(later, |_| None).carry.pop().expect("another request").1;
+            planner.requested(0, later, wish.revision);
+            let heard = later + Duration::from_millis(1);
+            planner.poll(later + SECOND / 2, |_| Some((Epoch(1), heard)));
+            assert_eq!(planner.proof(key("KRW-BTC")), Some(Proof::Data));
+        }
+    }
+
+    #[test]
+    fn a_stream_has_expired_when_the_request_without_it_has_gone_out() {
+        let (mut planner, eth) = with_two();
+        planner.remove(at(200), eth);
+        let without = planner.poll(at(250), |_| None).carry;
+        assert!(without.is_empty(), "the window begins when its grace ends");
+        let orders = planner.poll(at(300), |_| None);
+        assert_eq!(orders.expired, []);
+        planner.requested(0, at(900), orders.carry[0].1.revision);
+        assert_eq!(planner.poll(at(900), |_| None).expired, [key("KRW-ETH")]);
+    }
+
+    #[test]
+    fn a_stream_has_expired_at_once_where_no_socket_carries_it() {
+        let (mut planner, eth) = with_two();
+        planner.lost(0);
+        planner.remove(at(200), eth);
+        let orders = planner.poll(at(200), |_| None);
+        assert_eq!((orders.carry.len(), orders.expired), (1, vec![key("KRW-ETH")]));
+    }
+
+    /// Its value was called live although nothing updated it.
+    #[test]
+    fn a_stream_that_left_the_wire_as_it_was_wanted_again_is_interrupted() {
+        let (mut planner, eth) = with_two();
+        planner.remove(at(200), eth);
+        planner.poll(at(200), |_| None);
+        let without = planner.poll(at(250), |_| None).carry.pop().unwrap().1;
+        let again = planner.add(at(300), None, asked(&["KRW-ETH"])).unwrap();
+        planner.requested(0, at(299), without.revision);
+        let orders = planner.poll(at(301), |_| None);
+        assert_eq!((orders.interrupted, orders.expired), (vec![key("KRW-ETH")], vec![]));
+        assert!(!again.carry[0].1.running.on(Epoch(1), Some(without.revision)).contains(&key("KRW-ETH")));
+    }
+
+    /// Each holder's list was searched for each of its streams. That took 32 ms for 4,250 streams, and would take an hour
+    /// for these.
+    #[test]
+    fn a_long_list_takes_no_longer_for_each_market_than_a_short_one() {
+        let mut planner = Planner::new(config());
+        let listed = |count: usize| (0..count).map(|n| format!("KRW-C{n}").parse::<Market>().unwrap());
+        planner.set_universe(at(0), listed(400_000).collect());
+        let held = planner.add(at(0), None, asked(&["*"])).unwrap();
+        assert_eq!(held.new.len(), 400_000);
+        let relisted = planner.set_universe(at(1), listed(400_001).skip(1).collect());
+        assert_eq!(relisted.new, [(key("KRW-C400000"), 0)]);
+        let (more, less) = (vec![Want::all(key("KRW-C400000"))], vec![key("KRW-C0")]);
+        assert_eq!(relisted.changes, [Change { id: held.id, more, less }]);
+        assert_eq!(planner.held(held.id).len(), 400_000);
+    }
+
+    fn limited(streams_per_connection: usize) -> Planner {
+        Planner::new(PlanConfig { streams_per_connection, ..config() })
+    }
+
+    fn held(planner: &Planner, id: DemandId) -> Vec<String> {
+        planner.held(id).iter().map(|want| want.key.market.to_string()).collect()
+    }
+
+    #[test]
+    fn a_holder_that_lacks_streams_gets_them_when_there_is_room() {
+        let mut planner = limited(3);
+        planner.set_universe(at(0), universe(&["KRW-A"]));
+        let all = planner.add(at(0), None, asked(&["*"])).unwrap().id;
+        let other = planner.add(at(0), None, asked(&["BTC-X", "BTC-Y"])).unwrap().id;
+        let relisted = planner.set_universe(at(10), universe(&["KRW-A", "KRW-B", "KRW-C"]));
+        assert_eq!((relisted, held(&planner, all)), (Relisted::default(), vec!["KRW-A".to_owned()]));
+        assert_eq!(planner.lacking(all), [key("KRW-B"), key("KRW-C")]);
+        assert_eq!(planner.stats(at(10)).conflicts[ConflictKind::Limit as usize], (ConflictKind::Limit, 1));
+        planner.set_universe(at(20), universe(&["KRW-A", "KRW-B", "KRW-C"]));
+        assert_eq!(planner.conflicts().len(), 1, "it is the same conflict");
+
+        planner.remove(at(30), other);
+        let orders = planner.poll(at(30), |_| None);
+        assert_eq!(orders.relisted.new, [(key("KRW-B"), 0), (key("KRW-C"), 0)]);
+        assert_eq!(held(&planner, all), ["KRW-A", "KRW-B", "KRW-C"]);
+        assert_eq!((planner.lacking(all), planner.expected().0.len()), (vec![], 3));
+    }
+
+    /// It kept what was delisted, and so never had room for what was listed.
+    #[test]
+    fn a_holder_without_room_for_more_lets_go_of_what_is_gone_all_the_same() {
+        let mut planner = limited(2);
+        planner.set_universe(at(0), universe(&["KRW-A", "KRW-B"]));
+        let all = planner.add(at(0), None, asked(&["*"])).unwrap().id;
+        planner.set_universe(at(10), universe(&["KRW-B", "KRW-C"]));
+        assert_eq!(held(&planner, all), ["KRW-B"]);
+        planner.poll(at(10), |_| None);
+        assert_eq!(held(&planner, all), ["KRW-B", "KRW-C"]);
+    }
+
+    #[test]
+    fn a_holder_that_is_gone_lacks_nothing() {
+        let mut planner = limited(1);
+        planner.set_universe(at(0), universe(&["KRW-A"]));
+        let all = planner.add(at(0), None, asked(&["*"])).unwrap().id;
+        planner.set_universe(at(10), universe(&["KRW-A", "KRW-B"]));
+        assert_eq!(planner.expected(), (vec![key("KRW-A"), key("KRW-B")], false));
+        planner.remove(at(20), all);
+        assert_eq!(planner.poll(at(20), |_| None).relisted, Relisted::default());
+        assert_eq!(planner.expected(), (vec![], false));
+    }
+
+    #[test]
+    fn who_asked_for_a_pattern_waits_for_the_list_of_markets() {
+        let mut planner = Planner::new(config());
+        let named = planner.add(at(0), None, asked(&["KRW-A"])).unwrap().id;
+        let pattern = planner.add(at(0), None, asked(&["KRW-B", "BTC-*"])).unwrap().id;
+        assert_eq!((planner.awaits_markets(named), planner.awaits_markets(pattern)), (false, true));
+        assert_eq!(planner.expected(), (vec![key("KRW-A"), key("KRW-B")], true));
+        planner.set_universe(at(10), universe(&["BTC-C"]));
+        assert!(!planner.awaits_markets(pattern));
+        assert_eq!(planner.expected(), (vec![key("BTC-C"), key("KRW-A"), key("KRW-B")], false));
     }
 }

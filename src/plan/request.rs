@@ -1,12 +1,13 @@
 //! The text of a request: ticket, objects of one type and mode each, format.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use super::{Dialect, Mode, Running, StreamSet, Want};
-use crate::model::{DataType, Epoch, Format};
+use super::{Mode, StreamSet, Want};
+use crate::config::Dialect;
+use crate::model::{DataType, Format, StreamKey};
 
-/// Writes the request that makes the socket of `epoch` carry exactly `streams`, in `format`.
+/// Writes the request that makes a socket carry exactly `streams`, in `format`.
 ///
 /// A request replaces everything that the socket carried, and the exchange answers it with a snapshot of each stream.
 /// Streams in `running` are asked for without one: they go on where they are.
@@ -15,14 +16,13 @@ use crate::model::{DataType, Epoch, Format};
 pub fn request(
     ticket: &str,
     streams: &StreamSet,
-    running: &Running,
-    epoch: Epoch,
+    running: &BTreeSet<StreamKey>,
     format: Format,
     dialect: &Dialect,
 ) -> String {
     let mut objects: BTreeMap<(DataType, Mode), Vec<&Want>> = BTreeMap::new();
     for want in streams.wants() {
-        let is_running = want.mode == Mode::All && running.has(epoch, want.key);
+        let is_running = want.mode == Mode::All && running.contains(&want.key);
         let mode = if is_running { Mode::RealtimeOnly } else { want.mode };
         objects.entry((want.key.data_type, mode)).or_default().push(want);
     }
@@ -67,18 +67,18 @@ fn object(text: &mut String, data_type: DataType, mode: Mode, wants: &[&Want], d
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::model::{Grouping, Interval, StreamKey};
-    use crate::plan::{Depth, UPBIT};
+    use crate::config::UPBIT;
+    use crate::model::{Grouping, Interval};
+    use crate::plan::Depth;
 
     fn want(data_type: DataType, code: &str) -> Want {
         Want::all(StreamKey { data_type, market: code.parse().unwrap() })
     }
 
-    fn text(wants: Vec<Want>, running: &Running, format: Format) -> String {
-        request("t-1", &wants.into_iter().collect(), running, Epoch(3), format, &UPBIT)
+    fn text(wants: Vec<Want>, running: &[StreamKey], format: Format) -> String {
+        let running = running.iter().copied().collect();
+        request("t-1", &wants.into_iter().collect(), &running, format, &UPBIT)
     }
 
     #[test]
@@ -90,27 +90,23 @@ mod tests {
             want(DataType::Ticker, "KRW-ETH"),
         ];
         assert_eq!(
-            text(wants, &Running::default(), Format::SimpleList),
+            text(wants, &[], Format::SimpleList),
             r#"[{"ticket":"t-1"},{"type":"ticker","codes":["KRW-BTC","KRW-ETH"]},{"type":"candle.1s","codes":["KRW-BTC"]},{"format":"SIMPLE_LIST"}]"#
         );
     }
 
     #[test]
-    fn what_runs_on_this_socket_is_asked_for_without_a_snapshot() {
+    fn what_runs_is_asked_for_without_a_snapshot() {
         let (old, new) = (want(DataType::Trade, "KRW-BTC"), want(DataType::Trade, "KRW-ETH"));
         let once = Want { mode: Mode::SnapshotOnly, ..want(DataType::Trade, "KRW-XRP") };
-        let mut running = Running { epoch: Epoch(3), keys: Arc::new([old.key, once.key].into()) };
-        let wants = vec![old, new, once];
         assert_eq!(
-            text(wants.clone(), &running, Format::Default),
+            text(vec![old, new, once], &[old.key, once.key], Format::Default),
             concat!(
                 r#"[{"ticket":"t-1"},{"type":"trade","codes":["KRW-ETH"]},"#,
                 r#"{"type":"trade","codes":["KRW-XRP"],"is_only_snapshot":true},"#,
                 r#"{"type":"trade","codes":["KRW-BTC"],"is_only_realtime":true},{"format":"DEFAULT"}]"#
             )
         );
-        running.epoch = Epoch(2);
-        assert!(!text(wants, &running, Format::Default).contains("is_only_realtime"), "that was another socket");
     }
 
     #[test]
@@ -118,7 +114,7 @@ mod tests {
         let step = DataType::GroupedOrderbook(Grouping::krw(10_000.0).unwrap());
         let shallow = Want { depth: Depth::levels(5), ..want(DataType::Orderbook, "KRW-BTC") };
         assert_eq!(
-            text(vec![shallow, want(step, "KRW-BTC")], &Running::default(), Format::Default),
+            text(vec![shallow, want(step, "KRW-BTC")], &[], Format::Default),
             concat!(
                 r#"[{"ticket":"t-1"},{"type":"orderbook","codes":["KRW-BTC.5"]},"#,
                 r#"{"type":"orderbook","codes":["KRW-BTC"],"level":10000},{"format":"DEFAULT"}]"#

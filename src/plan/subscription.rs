@@ -5,7 +5,8 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::str::FromStr;
 
-use super::{Depth, Dialect, InvalidPattern, Mode, Pattern, Universe, Want};
+use super::{Depth, InvalidPattern, Mode, Pattern, Universe, Want};
+use crate::config::Dialect;
 use crate::model::{
     Candle, DataType, Event, Grouping, Interval, InvalidMarket, Market, Orderbook, StreamKey, Ticker, Trade,
 };
@@ -145,6 +146,8 @@ pub enum InvalidOption {
     NotInKrw(String),
     /// This exchange has no grouped books, and ends the connection of who asks.
     NoSteps,
+    /// Books grouped by this step are those that are not grouped: the exchange makes no difference.
+    PlainStep(Grouping),
     /// This exchange has no such data, and ends the connection of who asks.
     NoSuchType(DataType),
 }
@@ -157,6 +160,12 @@ impl fmt::Display for InvalidOption {
             Self::Step(step) => write!(f, "a step of {step}: ask for a positive amount of KRW with at most 8 decimals"),
             Self::NotInKrw(markets) => write!(f, "{markets}: only KRW markets have grouped order books"),
             Self::NoSteps => f.write_str("this exchange has no grouped order books"),
+            Self::PlainStep(step) => {
+                write!(
+                    f,
+                    "a step of {step}: on this exchange that is the order book as it is; ask for it without a step"
+                )
+            }
             Self::NoSuchType(data_type) => write!(f, "this exchange has no {data_type}"),
         }
     }
@@ -229,14 +238,17 @@ impl<T> Subscription<T> {
         self.asked.and(other.asked).carrying()
     }
 
-    /// Only the state at the start of each socket, of all streams named so far. Of a stream that runs already it is the
-    /// newest value: the exchange is not asked again, because it sends no changes of a stream while it prepares another
-    /// snapshot. Such a value stays live for as long as its connection: nothing says when it is outdated.
+    /// Only the state when it is asked for and at the start of each socket after that, of all streams named so far. Of a
+    /// stream that runs already it is the newest value: the exchange is not asked again, because it sends no changes of a
+    /// stream while it prepares another snapshot. If nobody wants changes of the stream, the exchange is asked again.
+    ///
+    /// In the pool such a value stays live for as long as its connection: nothing says when it is outdated.
     pub fn only_snapshot(self) -> Self {
         self.in_mode(Mode::SnapshotOnly)
     }
 
-    /// Only changes, of all streams named so far. Until something changes there is no value.
+    /// Only changes, of all streams named so far. Until something changes there is no value. A change that the exchange
+    /// reports in a snapshot alone, asked for on behalf of others, is delivered as a change.
     pub fn only_realtime(self) -> Self {
         self.in_mode(Mode::RealtimeOnly)
     }
@@ -374,6 +386,9 @@ impl Wanted {
         match (self.data_type, self.levels) {
             (DataType::Candle(_), _) if !dialect.has_candles => Some(InvalidOption::NoSuchType(self.data_type)),
             (DataType::GroupedOrderbook(_), _) if !dialect.has_levels => Some(InvalidOption::NoSteps),
+            (DataType::GroupedOrderbook(step), _) if step.to_krw() == f64::from(dialect.level_default) => {
+                Some(InvalidOption::PlainStep(step))
+            }
             (DataType::GroupedOrderbook(_), _) if !in_krw => Some(InvalidOption::NotInKrw(self.target.to_string())),
             (_, Some(levels)) if !dialect.unit_counts.contains(&levels) => {
                 Some(InvalidOption::Levels { levels, known: dialect.unit_counts })
@@ -492,7 +507,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{BITHUMB, UPBIT, UPBIT_INDONESIA};
+    use crate::config::{BITHUMB, UPBIT, UPBIT_INDONESIA};
 
     #[test]
     fn markets_may_be_written_in_any_usual_form() {
@@ -576,6 +591,10 @@ mod tests {
             orderbook("KRW-BTC").grouped(10.0).check(&UPBIT_INDONESIA).unwrap_err().options,
             [InvalidOption::NoSteps]
         );
+        let step = |krw, dialect| orderbook("KRW-BTC").grouped(krw).check(dialect).map_err(|refused| refused.options);
+        let plain = InvalidOption::PlainStep(Grouping::krw(1.0).unwrap());
+        assert_eq!(step(1.0, &BITHUMB).unwrap_err(), [plain]);
+        assert!(step(10.0, &BITHUMB).is_ok() && step(1.0, &UPBIT).is_ok());
         let depth = |levels: u8, dialect| orderbook("KRW-BTC").levels(levels).check(dialect).map(|c| c.wants[0].depth);
         assert_eq!((depth(30, &UPBIT), depth(15, &BITHUMB)), (Ok(Depth::ALL), Ok(Depth::ALL)));
         assert_eq!((depth(15, &UPBIT), depth(3, &BITHUMB)), (Ok(Depth::levels(15)), Ok(Depth::levels(3))));

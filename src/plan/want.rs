@@ -5,12 +5,14 @@ use crate::model::{Market, StreamKey};
 /// Which messages of a stream are wanted. The exchange's `is_only_snapshot` and `is_only_realtime`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub enum Mode {
-    /// The state when it is asked for and at the start of each socket after that, and every change.
+    /// The state when it is asked for and at the start of each socket after that, and every change. The exchange sends no
+    /// changes of a stream while it prepares a snapshot of it, so a change may be in a later snapshot alone. Such a snapshot
+    /// is delivered too; one that repeats what is known is not.
     #[default]
     All,
     /// The state when it is asked for and at the start of each socket after that, and nothing else.
     SnapshotOnly,
-    /// Changes only.
+    /// Changes only. A change that is in a later snapshot alone is delivered too, as a change.
     RealtimeOnly,
 }
 
@@ -58,6 +60,11 @@ impl Want {
     /// Everything of a stream.
     pub fn all(key: StreamKey) -> Self {
         Self { key, mode: Mode::All, depth: Depth::ALL }
+    }
+
+    /// A running stream that is carried as `self` also serves `other`.
+    pub(crate) fn serves(&self, other: &Self) -> bool {
+        self.mode != Mode::SnapshotOnly && other.depth <= self.depth
     }
 
     /// Of which market.

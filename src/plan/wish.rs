@@ -19,19 +19,30 @@ pub struct Wish {
     pub running: Running,
 }
 
-/// Streams whose data has come on one socket since they were asked for. They need no snapshot when the request is
-/// written anew; on any other socket this means nothing.
+/// Streams that a new request may ask for without a snapshot: their data has come since they were asked for, so their
+/// state is known, and they go on.
+///
+/// A request that is sent before this wish, and that the planner has not heard of, may end or restart some of them. So
+/// there are two sets, and the session knows which of them holds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Running {
-    /// The socket.
+    /// The socket. On any other one nothing runs.
     pub epoch: Epoch,
-    /// The streams.
+    /// Streams that run whichever earlier wish was sent last.
     pub keys: Arc<BTreeSet<StreamKey>>,
+    /// The wish that was sent last, as far as the planner had heard.
+    pub sent: Option<u64>,
+    /// Streams that run if nothing was sent after that: `keys`, and those that some unsent wish would end or restart.
+    pub unless_sent: Arc<BTreeSet<StreamKey>>,
 }
 
 impl Running {
-    /// The stream is known to run on the socket of `epoch`.
-    pub fn has(&self, epoch: Epoch, key: StreamKey) -> bool {
-        self.epoch == epoch && self.keys.contains(&key)
+    /// The streams that run on the socket of `epoch`, to which the wish `sent` was sent last.
+    pub fn on(&self, epoch: Epoch, sent: Option<u64>) -> Arc<BTreeSet<StreamKey>> {
+        match self.epoch == epoch {
+            true if self.sent == sent => Arc::clone(&self.unless_sent),
+            true => Arc::clone(&self.keys),
+            false => Arc::default(),
+        }
     }
 }

@@ -142,7 +142,7 @@ impl DataPool {
         let Some(mut desk) = desk else { panic!("{key} has a publisher already: a cell has one writer") };
         if !Arc::ptr_eq(&link, &slot.link.load()) {
             desk.gate.reopen();
-            slot.link.store(link);
+            slot.move_to(link);
         }
         slot.set_subscribed(true);
         Publisher::new(slot, desk)
@@ -165,7 +165,9 @@ impl DataPool {
     }
 
     fn handle<T: Value>(&self, data_type: DataType, market: impl AsMarket) -> Result<Handle<T>, PoolError> {
-        find(&self.read(), data_type, market)
+        // What the program says a market is, is not asked under the lock: that may take its time, or subscribe.
+        let market = market.as_market()?;
+        find(&self.read(), StreamKey { data_type, market })
     }
 
     fn batch<T: Value, M: AsMarket>(
@@ -173,8 +175,10 @@ impl DataPool {
         data_type: DataType,
         markets: impl IntoIterator<Item = M>,
     ) -> Result<Batch<T>, PoolError> {
+        let markets: Vec<_> = markets.into_iter().map(|market| market.as_market()).collect();
         let streams = self.read();
-        markets.into_iter().map(|market| find(&streams, data_type, market)).collect::<Result<_, _>>().map(Batch::new)
+        let found = markets.into_iter().map(|market| find(&streams, StreamKey { data_type, market: market? }));
+        Ok(Batch::new(found.collect::<Result<_, _>>()?, self.shared.clock.clone()))
     }
 
     fn new_handle<T: Value>(&self, key: StreamKey, link: Arc<Link>) -> Handle<T> {
@@ -220,12 +224,7 @@ impl Stream {
     }
 }
 
-fn find<T: Value>(
-    streams: &HashMap<StreamKey, Stream>,
-    data_type: DataType,
-    market: impl AsMarket,
-) -> Result<Handle<T>, PoolError> {
-    let key = StreamKey { data_type, market: market.as_market()? };
+fn find<T: Value>(streams: &HashMap<StreamKey, Stream>, key: StreamKey) -> Result<Handle<T>, PoolError> {
     let handle = streams.get(&key).and_then(T::handle).filter(|handle| handle.slot.is_subscribed());
     handle.cloned().ok_or(PoolError::NotSubscribed(key))
 }

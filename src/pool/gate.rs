@@ -2,15 +2,16 @@
 //!
 //! The rules, in order:
 //! 1. An older epoch is refused (`OldEpoch`): its socket is gone, whatever the kernel or TLS still had buffered.
-//! 2. An event whose id was seen is refused (`Duplicate`), across epochs: after a reconnect the exchange repeats the
-//!    most recent trade as a snapshot. It is no news, but it is proof of freshness; the publisher renews epoch and
-//!    stamps of the value it has, and its version stays. The duplicate's place in the order opens the new epoch.
+//! 2. An event whose id is among the last 256 is refused (`Duplicate`), across epochs: after a reconnect the exchange
+//!    repeats the most recent trade as a snapshot. It is no news. If it is in the place of the value that is there, it
+//!    proves that this one still holds: the publisher renews its epoch and stamps, and its version stays. The duplicate's
+//!    place in the order opens the new epoch.
 //! 3. The first arrival of a newer epoch wins, whatever its place in the order: an exchange whose clock was set back
 //!    must not freeze the stream.
 //! 4. Inside an epoch an older place in the order is refused (`Late`); an equal one wins, because states change within
 //!    a millisecond.
 //! 5. The [`LATE_MAX`]th late arrival in a row wins all the same: one wrong time stamp from the future must not freeze
-//!    the stream.
+//!    the stream. Duplicates neither count towards it nor interrupt the row: they say nothing that was not known before.
 
 use super::Value;
 use super::publisher::Verdict;
@@ -43,7 +44,9 @@ impl<T: Value> Gate<T> {
         let order = value.order();
         let duplicate = self.has_seen(value);
         let in_order = self.newest.is_none_or(|newest| order >= newest);
-        self.late_in_a_row = if in_order { 0 } else { self.late_in_a_row + 1 };
+        if !duplicate {
+            self.late_in_a_row = if in_order { 0 } else { self.late_in_a_row + 1 };
+        }
         let opens = epoch > self.epoch;
         let newer = in_order || self.late_in_a_row >= LATE_MAX;
         if opens || (newer && !duplicate) {

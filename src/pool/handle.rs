@@ -9,8 +9,9 @@ use super::{Health, Reading, StreamStatus, Value};
 use crate::model::StreamKey;
 use crate::sync::latest::{CachedReader, Reader};
 
-/// Reads one stream, from any thread, without a lock. Clone it for each thread. Stays valid for the pool's life: a
-/// stream that is dropped and subscribed again answers through the same handle.
+/// Reads one stream, from any thread, and waits for nobody: the lock of a value is only tried, and [`load`](Self::load)
+/// starts over only if a newer value was published in between. Clone it for each thread. Stays valid for the pool's life:
+/// a stream that is dropped and subscribed again answers through the same handle.
 pub struct Handle<T: Value> {
     pub(super) latest: Reader<T>,
     pub(super) slot: Arc<Slot<T>>,

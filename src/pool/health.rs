@@ -16,7 +16,8 @@ use crate::model::{Epoch, Nanos};
 /// | `Stale` | the value is from before the stream was last subscribed, or from an older socket, or the connection has brought no data for longer than the pool's `stale_after` |
 /// | `Live` | none of these |
 ///
-/// A quiet market on a connection that brings others' data is live: no news is what the exchange says about it.
+/// `Live` is judged by the connection, not by the stream: a quiet market on a connection that brings data of other markets
+/// is live. It says that the connection works, and not that this market has traded lately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Health {
@@ -84,9 +85,9 @@ pub(super) struct Evidence {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Demand {
     pub subscribed: bool,
-    /// When it was last asked for again. Zero: never dropped so far.
+    /// When it was last subscribed again, or moved to another connection. Zero: never.
     pub renewed: Nanos,
-    /// When it was last dropped. Zero: never.
+    /// When it was last dropped, or lost with its connection before it moved. Zero: never.
     pub dropped: Nanos,
 }
 

@@ -1,6 +1,6 @@
 //! The newest value of every stream, read from any thread in nanoseconds, with the proof of how fresh it is.
 //!
-//! A strategy asks the pool for a [`Handle`] once and reads through it: no string, no lock, no map on the way.
+//! A strategy asks the pool for a [`Handle`] once and reads through it: no string, no map, no lock to wait for.
 //! [`Handle::load`] answers with a [`Reading`]: value, stamps, epoch and version of one moment, and a [`Health`] that is
 //! judged when it is asked for. The engine writes through one [`Publisher`] for each stream.
 //!

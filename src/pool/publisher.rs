@@ -16,7 +16,7 @@ pub enum Verdict {
     Published,
     /// An older place in the order than the newest. The pool keeps the newest; see [`Publisher::is_news`].
     Late,
-    /// An event seen before. It only renewed the proof of freshness of the value that is there.
+    /// An event seen before. If it repeats the value that is there, it renewed the proof of freshness of that value.
     Duplicate,
     /// From a socket that has been replaced. Refused.
     OldEpoch,
@@ -47,18 +47,17 @@ impl<T: Value> Publisher<T> {
     /// Offers an arrival to the gate, and publishes it if it is the newest. Whoever sleeps until then is woken by
     /// [`wake`](Self::wake).
     ///
-    /// `published` is asked for the time just before readers can see the value, and only if they will. No lock, no
-    /// allocation after warm-up, no log, no system call.
+    /// `published` is asked for the time just before readers can see the value, and only if they will. Waits for
+    /// no lock, and does not allocate after warm-up, log, or make a system call.
     #[inline]
     pub fn publish(&mut self, receipt: &Receipt, value: &T, published: impl FnOnce() -> Nanos) -> Verdict {
-        let Some(Desk { writer, gate, .. }) = &mut self.desk else { unreachable!("taken only in drop") };
+        let Some(Desk { writer, latest, gate }) = &mut self.desk else { unreachable!("taken only in drop") };
         let verdict = gate.judge(receipt.epoch, value);
         match verdict {
             Verdict::Published => {
                 writer.publish(value, value.exchange_ms(), receipt, published());
             }
-            // A repetition of an older event proves nothing about the newest.
-            Verdict::Duplicate if gate.newest() == Some(value.order()) => writer.confirm(receipt, published()),
+            Verdict::Duplicate if confirms(value, gate, latest) => writer.confirm(receipt, published()),
             Verdict::Duplicate | Verdict::Late | Verdict::OldEpoch => {}
         }
         self.slot.counts.add(verdict);
@@ -78,11 +77,15 @@ impl<T: Value> Publisher<T> {
         desk.latest.clone()
     }
 
-    /// The newest value, if it came on the connection's current socket.
-    pub fn current(&self) -> Option<Version<T>> {
-        let link = self.slot.link.load();
-        let newest = self.desk.as_ref()?.latest.load();
-        newest.get().filter(|newest| link.is_up() && newest.epoch == link.epoch()).copied()
+    /// The newest value, if it was received on the connection's current socket, after `asked`, and after the demand for the
+    /// stream was last renewed. An older one may be outdated.
+    pub fn current(&self, asked: Nanos) -> Option<Version<T>> {
+        let (link, renewed) = (self.slot.link.load(), self.slot.demand().renewed);
+        let holds = |newest: &&Version<T>| {
+            let received = newest.stamps.received;
+            link.is_up() && newest.epoch == link.epoch() && received > asked && received >= renewed
+        };
+        self.desk.as_ref()?.latest.load().get().filter(holds).copied()
     }
 
     /// Whether feeds deliver an arrival with this verdict: what was published, late trades, which did happen, and late
@@ -108,6 +111,15 @@ impl<T: Value> Publisher<T> {
     pub fn key(&self) -> StreamKey {
         self.slot.key
     }
+}
+
+/// Whether a repetition proves that the value that is there still holds: it has to be in the place of that value. The
+/// repetition of an older event proves nothing about the newest, even as the first arrival of its epoch. Nor is a value
+/// confirmed that is ahead of its epoch's order, because this epoch may still publish an older one.
+#[cold]
+fn confirms<T: Value>(repetition: &T, gate: &Gate<T>, latest: &latest::Reader<T>) -> bool {
+    let order = repetition.order();
+    gate.newest() == Some(order) && latest.load().get().is_some_and(|newest| newest.value.order() == order)
 }
 
 impl<T: Value> Drop for Publisher<T> {

@@ -5,7 +5,8 @@
 //! * The value has its own cell (`sync::latest`), the sleepers their own signal (`sync::signal`).
 //! * `subscribed` is stored by the control path after `renewed` or `dropped` (DEMAND-TIMES, Release) and loaded by
 //!   readers before them (Acquire): whoever sees a stream subscribed again knows which values are from before.
-//! * `link` is replaced only when a publisher is opened on another connection.
+//! * `link` is replaced only when a publisher is opened on another connection, after `renewed` and `dropped` were stored,
+//!   and is loaded before them: whoever sees the new link knows that the value is from before.
 //! * `counts` has one writer, the publisher; readers take each for itself (Relaxed).
 //! * `desk` is locked when a publisher is opened or dropped, never between.
 
@@ -87,18 +88,30 @@ impl<T: Value> Slot<T> {
         self.subscribed.store(subscribed, Release);
     }
 
+    /// Another connection carries the stream from now on. The value that is there came from before, and its epoch says
+    /// nothing on the new one. The demand need not have ended in between: a publisher that is lost in a panic leaves it.
+    pub fn move_to(&self, link: Arc<Link>) {
+        if self.is_subscribed() {
+            self.dropped.store(self.link.load().state().lost.0, Relaxed);
+        }
+        self.renewed.store(self.clock.now().0, Relaxed);
+        self.link.store(link);
+    }
+
     /// Judges what was loaded. Reads the clock at most once.
     pub fn health(&self, version: Option<&Version<T>>) -> Health {
+        // The link before the demand, see `move_to`.
+        let link = self.link.load().state();
         let evidence = Evidence {
+            link,
             demand: self.demand(),
-            link: self.link.load().state(),
             value: version.map(|v| (v.epoch, v.stamps.received)),
             stale_after: self.stale_after,
         };
         evidence.judge(|| self.clock.now())
     }
 
-    fn demand(&self) -> Demand {
+    pub fn demand(&self) -> Demand {
         // Acquire, pairs with DEMAND-TIMES in `set_subscribed`.
         let subscribed = self.subscribed.load(Acquire);
         let time = |at: &AtomicU64| Nanos(at.load(Relaxed));

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::entropy::{Entropy, EntropyExt};
@@ -12,7 +13,7 @@ use super::throttle::Throttle;
 use super::{Action, Budget, Closed, Counters, DialBudget, Event, Loss, Rate, Stage, State};
 use crate::config::{Backoff, Endpoint, KeepAlive, Limits, Pacing, Timeouts};
 use crate::model::{ConnectionId, Epoch, Nanos, Receipt, Sink};
-use crate::plan::{self, Mode, Running, Wish};
+use crate::plan::{self, Mode, Wish};
 use crate::wire::{Decoder, ErrorName, Message};
 use crate::ws::{
     self, CloseCode, FrameReader, Handshake, HandshakeError, Incoming, Progress, ReceiveBuffer, Violation,
@@ -24,6 +25,10 @@ const MESSAGE_REPORTS_MAX: usize = 256;
 /// A connection that brought data for this long has worked: the next try is at once. One that sends a snapshot and
 /// closes has not, and is met with growing pauses.
 const PROVEN: Duration = Duration::from_millis(250);
+/// So has one that was open for this long: its pings were answered, and on some sockets nothing more is to be expected.
+const PROVEN_WITHOUT_DATA: Duration = Duration::from_secs(60);
+/// How long an answer to a look-up that came too late may be used. The exchange's addresses change every few minutes.
+const LATE_ANSWER: Duration = Duration::from_secs(60);
 /// How long frames of a replaced subscription may still come. Two at most were seen, within a round trip.
 const STALE_FRAMES: Duration = Duration::from_secs(1);
 /// Addresses tried per look-up. The exchange's name has about six.
@@ -60,13 +65,21 @@ pub struct Session {
 
     retry: Retry,
     connects: Box<dyn DialBudget>,
+    /// When the pause after the last loss is over. It is kept whatever is wanted meanwhile.
+    retry_at: Nanos,
     /// Until when the exchange told this connection not to dial.
     barred_until: Nanos,
     /// Addresses of the last look-up that were not tried yet.
     addresses: VecDeque<SocketAddr>,
     resolving: bool,
+    /// The answer to a look-up that nobody waited for any more, and when it came. The next dial may use it.
+    late_answer: Option<(Nanos, Vec<SocketAddr>)>,
+    /// When this socket was opened.
+    opened_at: Nanos,
     /// When data first came on this socket.
     active_at: Option<Nanos>,
+    /// Sockets in a row that were replaced because they were mute.
+    mute_sockets: u32,
 
     epoch: Epoch,
     buffer: ReceiveBuffer,
@@ -108,10 +121,14 @@ impl Session {
             stopping: false,
             retry: Retry::new(config.backoff),
             connects,
+            retry_at: Nanos::default(),
             barred_until: Nanos::default(),
             addresses: VecDeque::new(),
             resolving: false,
+            late_answer: None,
+            opened_at: Nanos::default(),
             active_at: None,
+            mute_sockets: 0,
             epoch: Epoch::default(),
             buffer: ReceiveBuffer::new(config.receive_bytes),
             frames: FrameReader::new(frame_limits),
@@ -145,11 +162,11 @@ impl Session {
             return;
         }
         // Streams that go on have answered already.
-        self.answered &= wish.running.epoch == self.epoch && !wish.running.keys.is_empty();
+        self.answered &= !wish.running.on(self.epoch, self.sent).is_empty();
         self.wish = wish;
         match self.state {
             _ if self.wish.streams.is_empty() => self.leave(now, Loss::Unwanted),
-            State::Disconnected if !self.stopping => self.dial(now),
+            State::Disconnected if !self.stopping => self.dial_after_pause(now),
             state if state.is_open() => self.request_if_due(now),
             _ => {}
         }
@@ -172,18 +189,14 @@ impl Session {
 
     /// The look-up asked for by [`Action::Resolve`] ended.
     pub fn handle_resolved(&mut self, now: Nanos, result: Result<Vec<SocketAddr>, String>) {
-        if !self.resolving {
-            return; // its deadline passed, or nobody wants it any more
-        }
-        self.resolving = false;
+        let was_resolving = std::mem::take(&mut self.resolving);
         match result {
-            Ok(addresses) if !addresses.is_empty() => {
-                self.addresses = addresses.into_iter().take(ADDRESSES_MAX).collect();
-                // An address that takes TCP and fails later would otherwise hide the ones behind it for ever.
-                let start = self.retry.failures() as usize % self.addresses.len();
-                self.addresses.rotate_left(start);
-                self.connect_next(now, Loss::Connect(std::io::ErrorKind::AddrNotAvailable));
+            Ok(mut addresses) if !addresses.is_empty() => {
+                addresses.truncate(ADDRESSES_MAX);
+                if was_resolving { self.resolved(now, addresses) } else { self.late_answer = Some((now, addresses)) }
             }
+            // The deadline passed, or nobody wants it any more.
+            _ if !was_resolving => {}
             Ok(_) => self.lose(now, Loss::Resolve("the name has no address".into())),
             Err(why) => self.lose(now, Loss::Resolve(bounded(&why))),
         }
@@ -237,11 +250,8 @@ impl Session {
             (State::Disconnected | State::Reconnecting, _) => {}
             (State::Closing, _) => self.goodbye_done(now),
             (State::Connecting, Closed::Io(kind)) => self.connect_next(now, Loss::Connect(kind)),
-            // A server that refuses may mark the end of its answer by closing, with or without TLS's own goodbye.
-            (State::Upgrading, Closed::Eof | Closed::Io(std::io::ErrorKind::UnexpectedEof)) => self.upgrade_eof(now),
-            (_, Closed::Eof) => self.lose(now, Loss::Eof),
-            (_, Closed::Io(kind)) => self.lose(now, Loss::Io(kind)),
-            (_, Closed::Tls(why)) => self.lose(now, Loss::Tls(bounded(&why))),
+            (State::Upgrading, how) => self.upgrade_closed(now, how),
+            (_, how) => self.lose(now, loss_of(how)),
         }
     }
 
@@ -332,12 +342,33 @@ impl Session {
                 self.addresses = [SocketAddr::new(ip, endpoint.port())].into();
                 self.connect_next(now, Loss::Connect(std::io::ErrorKind::AddrNotAvailable));
             }
-            None => {
-                self.resolving = true;
-                self.deadline = now + self.config.timeouts.resolve;
-                self.actions.push_back(Action::Resolve);
-            }
+            None => match self.late_answer.take() {
+                Some((at, addresses)) if now.since(at) <= LATE_ANSWER => self.resolved(now, addresses),
+                _ => {
+                    self.resolving = true;
+                    self.deadline = now + self.config.timeouts.resolve;
+                    self.actions.push_back(Action::Resolve);
+                }
+            },
         }
+    }
+
+    /// Dials, or waits first for the end of the pause that followed the last loss. From [`State::Disconnected`].
+    fn dial_after_pause(&mut self, now: Nanos) {
+        if now < self.retry_at {
+            self.enter(now, State::Reconnecting);
+            self.deadline = self.retry_at;
+        } else {
+            self.dial(now);
+        }
+    }
+
+    fn resolved(&mut self, now: Nanos, addresses: Vec<SocketAddr>) {
+        self.addresses = addresses.into();
+        // An address that takes TCP and fails later would otherwise hide the ones behind it for ever.
+        let start = self.retry.failures() as usize % self.addresses.len();
+        self.addresses.rotate_left(start);
+        self.connect_next(now, Loss::Connect(std::io::ErrorKind::AddrNotAvailable));
     }
 
     /// Tries the next address; `failure` is why the one before did not do.
@@ -416,19 +447,31 @@ impl Session {
         }
     }
 
-    fn upgrade_eof(&mut self, now: Nanos) {
-        match self.handshake.take().map(|mut handshake| handshake.handle_eof(&mut self.buffer)) {
-            Some(error) => self.upgrade_failed(now, error),
-            None => self.lose(now, Loss::Eof),
+    /// The refusal whose header has come, with as much of its body as is here.
+    fn refusal(&mut self) -> Option<Loss> {
+        match self.handshake.as_mut()?.handle_eof(&mut self.buffer) {
+            HandshakeError::Rejected(rejection) => Some(Loss::Rejected(Box::new(rejection))),
+            _ => None,
         }
+    }
+
+    /// A server that refuses may mark the end of its answer by closing. Where it has not read the request, that arrives
+    /// as a reset. However the socket ends, a refusal is a refusal.
+    fn upgrade_closed(&mut self, now: Nanos, how: Closed) {
+        let loss = match (self.refusal(), how) {
+            (Some(refusal), _) => refusal,
+            (None, Closed::Eof | Closed::Io(std::io::ErrorKind::UnexpectedEof)) => {
+                Loss::Handshake(HandshakeError::Closed.to_string().into())
+            }
+            (None, how) => loss_of(how),
+        };
+        self.lose(now, loss);
     }
 
     /// A refusal whose body never ends is a refusal all the same.
     fn upgrade_late(&mut self, now: Nanos) {
-        match self.handshake.take().map(|mut handshake| handshake.handle_eof(&mut self.buffer)) {
-            Some(rejected @ HandshakeError::Rejected(_)) => self.upgrade_failed(now, rejected),
-            _ => self.lose(now, Loss::Timeout(Stage::Upgrade)),
-        }
+        let loss = self.refusal().unwrap_or(Loss::Timeout(Stage::Upgrade));
+        self.lose(now, loss);
     }
 
     fn upgrade_failed(&mut self, now: Nanos, error: HandshakeError) {
@@ -444,6 +487,7 @@ impl Session {
             self.report(Event::Dated { asked: self.upgrade_at, answered: now, date });
         }
         self.counters.opened += 1;
+        self.opened_at = now;
         self.enter(now, State::Connected);
         self.liveness = Liveness::new(self.config.timeouts.clone(), now);
         self.request_if_due(now);
@@ -473,26 +517,36 @@ impl Session {
         if again && !self.probe_due {
             return self.send_list_request();
         }
-        self.replaced = self.sent.is_some() && !again;
+        let is_probe = self.note_request(now, again);
         let ticket = self.outbox.entropy().ticket();
-        // Asked again for the sake of an answer, everything owes a snapshot.
-        let running = if again { &Running::default() } else { &self.wish.running };
+        // A probe asks for a snapshot of everything.
+        let running = if is_probe { Arc::default() } else { self.wish.running.on(self.epoch, self.sent) };
         let Wish { streams, format, .. } = &self.wish;
         let dialect = self.config.endpoint.dialect();
-        self.outbox.text(&plan::request(&ticket, streams, running, self.epoch, *format, dialect));
+        self.outbox.text(&plan::request(&ticket, streams, &running, *format, dialect));
         self.sent = Some(self.wish.revision);
-        self.asked_at = now;
-        self.probe_due = false;
         self.counters.requests += 1;
-        if again {
-            self.liveness.probed(now);
-        } else {
-            self.liveness.requested(now);
-        }
         let (revision, format) = (self.wish.revision, self.wish.format);
-        self.report(Event::Requested { at: now, revision, format, again });
+        self.report(Event::Requested { at: now, revision, format, again, running });
         if self.state == State::Connected {
             self.enter(now, State::Subscribing);
+        }
+    }
+
+    /// A request for the wish is about to be sent. True if it has to be a probe; `again`: the same was sent before.
+    fn note_request(&mut self, now: Nanos, again: bool) -> bool {
+        let is_first = self.sent.is_none();
+        self.replaced = !is_first && !again;
+        self.asked_at = now;
+        self.throttle.asked(now);
+        if std::mem::take(&mut self.probe_due) {
+            self.liveness.probed(now);
+            true
+        } else if is_first {
+            self.liveness.expect_data(now);
+            false
+        } else {
+            self.liveness.changed(now)
         }
     }
 
@@ -531,10 +585,10 @@ impl Session {
                 self.liveness.pinged(now, payload);
             }
             Due::Probe => self.probe_due = true,
-            Due::Mute(time) if self.answered && self.owes_snapshots() => {
+            Due::Mute(time) if self.owes_snapshots() && self.liveness.is_to_blame(self.answered, self.mute_sockets) => {
                 self.lose_open(now, CloseCode::Normal, Loss::Mute(time))
             }
-            Due::Mute(_) => self.liveness.be_patient(now),
+            Due::Mute(_) => self.liveness.give_up_probe(now),
             Due::Silent(time) => self.lose(now, Loss::Silent(time)),
         }
     }
@@ -576,8 +630,8 @@ impl Session {
             // A list may hold data beside what is none, or cannot be read.
             if self.decoder.delivered() > before {
                 self.liveness.data(now);
-                if !self.answered || self.active_at.is_none() {
-                    self.first_data(now);
+                if !self.answered || self.active_at.is_none() || self.throttle.is_wary() {
+                    self.data_was_awaited(now);
                 }
             }
             if !matches!(message, Ok(Message::Data { .. })) {
@@ -587,13 +641,15 @@ impl Session {
     }
 
     #[cold]
-    fn first_data(&mut self, now: Nanos) {
+    fn data_was_awaited(&mut self, now: Nanos) {
+        // Data before our request would be somebody else's; the state says Active only for what we asked for.
+        if self.sent.is_none() {
+            return;
+        }
         // Frames of the subscription before are no answer to this one: it may ask for markets that do not exist.
         self.answered |= !self.replaced || now.since(self.asked_at) > STALE_FRAMES;
-        if self.sent.is_some() {
-            self.throttle.answered(self.asked_at);
-        }
-        // Data before our request would be somebody else's; the state says Active only for what we asked for.
+        self.throttle.heard(now);
+        self.mute_sockets = 0;
         if self.state == State::Subscribing {
             self.active_at = Some(now);
             self.enter(now, State::Active);
@@ -628,6 +684,7 @@ impl Session {
     fn request_refused(&mut self, now: Nanos) {
         self.counters.requests_refused += 1;
         self.throttle.refused(now);
+        self.liveness.refused();
         self.probe_due = self.sent.is_some();
         self.deadline = self.throttle.until();
     }
@@ -649,21 +706,31 @@ impl Session {
     /// The socket, or the try to get one, is over. Another try follows, for ever.
     #[cold]
     fn lose(&mut self, now: Nanos, loss: Loss) {
-        let had_worked = self.active_at.is_some_and(|since| now.since(since) >= PROVEN);
-        let delay = self.retry.delay(&loss, had_worked, self.outbox.entropy());
+        let retry_at = self.heed(now, &loss);
         self.counters.losses += 1;
-        // Blamed once. If the next socket stays without data too, it may be the markets: nobody trades a suspended one.
-        self.answered &= !matches!(loss, Loss::Mute(_));
+        self.mute_sockets += u32::from(matches!(loss, Loss::Mute(_)));
         self.counters.cut_off += u64::from(self.state.is_open() && self.frames.is_inside_message(&self.buffer));
         self.drop_socket();
-        let retry_at = now + delay;
-        if loss.is_rationing() {
-            self.barred_until = retry_at;
-            self.connects.hold(now, retry_at);
-        }
         self.report(Event::Lost { at: now, loss, epoch: self.epoch, retry_at: Some(retry_at) });
         self.enter(now, State::Reconnecting);
         self.deadline = retry_at;
+    }
+
+    /// Settles when the next try may be after `loss`, for this connection and for whoever shares its budget.
+    fn heed(&mut self, now: Nanos, loss: &Loss) -> Nanos {
+        let had_worked = self.has_worked(now);
+        self.retry_at = now + self.retry.delay(loss, had_worked, now, self.outbox.entropy());
+        if loss.is_rationing() {
+            self.barred_until = self.retry_at;
+            self.connects.hold(now, self.retry_at);
+        }
+        self.retry_at
+    }
+
+    /// This socket was of use, so its end is not counted as a failed try.
+    fn has_worked(&self, now: Nanos) -> bool {
+        self.active_at.is_some_and(|since| now.since(since) >= PROVEN)
+            || (self.state.is_open() && now.since(self.opened_at) >= PROVEN_WITHOUT_DATA)
     }
 
     /// Nobody wants this connection any more: says goodbye if there is anybody to say it to.
@@ -671,12 +738,19 @@ impl Session {
         match self.state {
             State::Disconnected | State::Closing => {}
             state if state.is_open() => {
+                if self.has_worked(now) {
+                    self.retry.worked();
+                }
                 self.outbox.close(CloseCode::Normal);
                 self.enter(now, State::Closing);
                 self.deadline = now + self.config.timeouts.close;
                 self.report(Event::Lost { at: now, loss: why, epoch: self.epoch, retry_at: None });
             }
             _ => {
+                // A refusal holds, even if nobody waits for the rest of its body.
+                if let Some(refusal) = self.refusal() {
+                    self.heed(now, &refusal);
+                }
                 self.drop_socket();
                 self.report(Event::Lost { at: now, loss: why, epoch: self.epoch, retry_at: None });
                 self.enter(now, State::Disconnected);
@@ -685,23 +759,29 @@ impl Session {
         }
     }
 
-    /// While closing, only the peer's close frame matters; data that was under way is nobody's any more.
+    /// While closing, only the peer's close frame matters. Data that was under way is counted and dropped: nobody wants it
+    /// any more.
     fn read_goodbye(&mut self, now: Nanos) {
         loop {
             match self.frames.next(&mut self.buffer) {
                 Ok(Some(Incoming::Close(_))) | Err(_) => return self.goodbye_done(now),
-                Ok(Some(_)) => {}
+                Ok(Some(Incoming::Binary(_) | Incoming::Text(_))) => {
+                    self.counters.messages += 1;
+                    self.counters.after_goodbye += 1;
+                }
+                Ok(Some(Incoming::Ping(_) | Incoming::Pong(_))) => {}
                 Ok(None) => return,
             }
         }
     }
 
     fn goodbye_done(&mut self, now: Nanos) {
+        self.counters.cut_off += u64::from(self.frames.is_inside_message(&self.buffer));
         self.drop_socket();
         self.enter(now, State::Disconnected);
         self.deadline = Nanos::NEVER;
         if !self.stopping && !self.wish.streams.is_empty() {
-            self.dial(now);
+            self.dial_after_pause(now);
         }
     }
 
@@ -742,6 +822,14 @@ fn request_budget(config: &Config) -> Budget {
         Rate { count: pacing.share_of(limits.requests_per_minute), window: Duration::from_secs(60) },
     ];
     Budget::with_margin(rates, pacing.margin())
+}
+
+fn loss_of(how: Closed) -> Loss {
+    match how {
+        Closed::Eof => Loss::Eof,
+        Closed::Io(kind) => Loss::Io(kind),
+        Closed::Tls(why) => Loss::Tls(bounded(&why)),
+    }
 }
 
 /// Text from outside, cut to a length that may stand in a report.

@@ -152,6 +152,34 @@ fn an_answer_that_comes_after_its_deadline_changes_nothing() {
     assert_eq!(life.dials(), []);
 }
 
+/// Where the first name server is down, every answer came just after its deadline and was thrown away: nothing was ever
+/// dialed.
+#[test]
+fn an_answer_that_comes_late_is_used_by_the_next_dial() {
+    let asks = |life: &Life| life.actions.contains(&Action::Resolve);
+    let late: SocketAddr = "192.0.2.1:443".parse().unwrap();
+    let mut life = Life::new(named("wss://example.test/"));
+    life.want(&["KRW-BTC"]);
+    life.advance(Timeouts::default().resolve);
+    assert_eq!(life.losses(), [Loss::Timeout(Stage::Resolve)]);
+    life.actions.clear();
+    life.session.handle_resolved(life.now, Ok(vec![late]));
+    life.advance(secs(1));
+    assert!(!asks(&life));
+    assert_eq!(life.dials(), [late]);
+
+    // It serves one dial, and none when it is old.
+    life.closed(Closed::Io(ErrorKind::ConnectionRefused));
+    life.advance(secs(1));
+    assert!(asks(&life));
+    life.want(&[]);
+    life.session.handle_resolved(life.now, Ok(vec![late]));
+    life.advance(secs(61));
+    life.actions.clear();
+    life.want(&["KRW-BTC"]);
+    assert_eq!(life.actions, [Action::Resolve]);
+}
+
 #[test]
 fn addresses_are_tried_in_turn_and_looked_up_again_each_time() {
     let mut life = Life::new(named("wss://example.test/"));
@@ -261,15 +289,108 @@ fn redirects_are_reported_and_not_followed() {
     assert!(life.dials().iter().all(|to| to.ip().is_loopback()));
 }
 
+/// A server that refuses without having read the request ends the socket with a reset. That was called a reset, and the
+/// wait that the refusal asked for was not kept.
 #[test]
-fn a_refusal_that_ends_with_the_socket_is_still_a_refusal() {
+fn a_refusal_is_a_refusal_however_the_socket_ends() {
+    let kinds = [ErrorKind::UnexpectedEof, ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
+    let ends = kinds.map(Closed::Io).into_iter().chain([Closed::Eof, Closed::Tls("bad record".to_owned())]);
+    for how in ends {
+        let mut life = Life::new(config());
+        life.want(&["KRW-BTC"]);
+        life.connect();
+        life.receive(b"HTTP/1.1 418 I'm a teapot\r\nRetry-After: 90\r\n\r\nbanned");
+        life.closed(how.clone());
+        assert!(life.pause() >= secs(90), "{how:?}");
+        assert!(life.session.blocked_until(life.now).is_some());
+        let losses = life.losses();
+        assert!(matches!(&losses[..], [Loss::Rejected(r)] if r.status == 418 && &*r.body == "banned"), "{losses:?}");
+    }
+}
+
+#[test]
+fn a_socket_that_ends_before_it_has_answered_is_no_refusal() {
+    for (how, code) in [(Closed::Eof, "handshake_failed"), (Closed::Io(ErrorKind::ConnectionReset), "reset")] {
+        let mut life = Life::new(config());
+        life.want(&["KRW-BTC"]);
+        life.connect();
+        life.receive(b"HTTP/1.1 418 I'm a");
+        life.closed(how);
+        assert!(life.pause() < secs(1));
+        assert!(matches!(&life.losses()[..], [loss] if loss.code() == code));
+    }
+}
+
+#[test]
+fn the_date_until_which_a_refusal_asks_to_wait_is_kept() {
+    let refused = |headers: &str| refuse_and_pause(&format!("HTTP/1.1 429 Too Many\r\n{headers}"));
+    // The server's own clock counts, whatever ours shows.
+    let pause = refused("Date: Wed, 21 Oct 2026 07:26:00 GMT\r\nRetry-After: Wed, 21 Oct 2026 07:28:00 GMT\r\n");
+    assert!((secs(120)..secs(121)).contains(&pause), "{pause:?}");
+    // It does not say what that shows, so ours has to do.
+    let ours = "Sun, 09 Sep 2001 01:46:40 GMT";
+    let pause = refused("Retry-After: Sun, 09 Sep 2001 01:48:10 GMT\r\n");
+    assert!((secs(90)..secs(91)).contains(&pause), "{pause:?}");
+    // A date that is over says nothing, and a refusal that says nothing is waited out for a second at first.
+    for date in ["", &format!("Date: {ours}\r\n")] {
+        let pause = refused(&format!("{date}Retry-After: Sun, 09 Sep 2001 01:46:39 GMT\r\n"));
+        assert!((secs(1)..secs(2)).contains(&pause), "{date}: {pause:?}");
+    }
+}
+
+#[test]
+fn a_long_wait_is_kept_and_one_without_end_is_not() {
+    let refused = |wait: &str| refuse_and_pause(&format!("HTTP/1.1 429 Too Many\r\nRetry-After: {wait}\r\n"));
+    assert!(refused("7200") >= secs(7200));
+    assert!(refused("86400") >= secs(86_400));
+    let pause = refused("4294967295");
+    assert!((secs(86_400)..secs(86_401)).contains(&pause), "136 years are a mistake: {pause:?}");
+}
+
+/// The pause after a refusal with these headers.
+fn refuse_and_pause(headers: &str) -> Duration {
     let mut life = Life::new(config());
     life.want(&["KRW-BTC"]);
     life.connect();
-    life.receive(b"HTTP/1.1 503 Down\r\n\r\nmaintenance");
-    life.closed(Closed::Io(ErrorKind::UnexpectedEof));
-    let losses = life.losses();
-    assert!(matches!(&losses[..], [Loss::Rejected(r)] if r.status == 503 && &*r.body == "maintenance"), "{losses:?}");
+    life.receive(format!("{headers}Content-Length: 0\r\n\r\n").as_bytes());
+    life.pause()
+}
+
+/// Wanting nothing for a moment was a way around every pause: the next wish was dialed for at once.
+#[test]
+fn a_pause_is_kept_whatever_is_wanted_meanwhile() {
+    let mut life = Life::new(config());
+    life.want(&["KRW-BTC"]);
+    life.connect();
+    life.receive(b"HTTP/1.1 503 Unavailable\r\nRetry-After: 60\r\nContent-Length: 0\r\n\r\n");
+    let retry_at = life.now + life.pause();
+    life.dials();
+    while life.now + secs(7) < retry_at {
+        life.want(&[]);
+        life.advance(secs(3));
+        assert_eq!(life.session.state(), State::Disconnected);
+        life.want(&["KRW-ETH"]);
+        life.advance(secs(3));
+        assert_eq!(life.session.state(), State::Reconnecting);
+    }
+    life.advance(retry_at.since(life.now) - ms(1));
+    assert_eq!(life.dials(), []);
+    life.advance(ms(1));
+    assert_eq!(life.dials().len(), 1);
+}
+
+#[test]
+fn a_refusal_whose_body_nobody_waits_for_is_kept_too() {
+    let mut life = Life::new(config());
+    life.want(&["KRW-BTC"]);
+    life.connect();
+    life.receive(b"HTTP/1.1 429 Too Many\r\nRetry-After: 60\r\nContent-Length: 100\r\n\r\n");
+    life.want(&[]);
+    assert_eq!(life.losses(), [Loss::Unwanted]);
+    assert_eq!(life.session.blocked_until(life.now).map(|at| at.since(life.now) >= secs(60)), Some(true));
+    life.want(&["KRW-BTC"]);
+    life.advance(secs(60) - ms(1));
+    assert_eq!(life.dials(), []);
 }
 
 // ---- losses and coming back ----
@@ -334,6 +455,50 @@ fn a_server_that_sends_a_snapshot_and_closes_is_met_with_growing_pauses() {
         life.advance(ms(10));
     }
     assert!((20..100).contains(&dials), "{dials} dials in ten minutes");
+}
+
+/// Of some sockets nothing but answered pings is to be expected. Each routine close of such a one, hours apart, counted as
+/// a failed try, and the pauses grew.
+#[test]
+fn a_socket_that_lived_long_without_data_has_worked() {
+    let mut life = Life::new(config());
+    let changes = trades(&["KRW-BTC"]).wants().iter().map(|want| Want { mode: Mode::RealtimeOnly, ..*want }).collect();
+    life.session.set_wish(life.now, Wish { revision: 1, streams: changes, ..Wish::default() });
+    life.settle();
+    for _ in 0..10 {
+        life.open();
+        life.answer_pings(secs(3600));
+        life.receive(&frame(8, &1000u16.to_be_bytes()));
+        assert_eq!(life.pause(), Duration::ZERO);
+        life.advance(Duration::ZERO);
+    }
+    // One that ends soon has not.
+    for _ in 0..10 {
+        life.open();
+        life.answer_pings(secs(59));
+        life.receive(&frame(8, &1000u16.to_be_bytes()));
+        life.advance(life.pause());
+    }
+    assert!(life.pause() > secs(1));
+}
+
+#[test]
+fn failures_before_a_socket_that_worked_are_forgotten_though_it_was_left_on_purpose() {
+    let mut life = Life::new(config());
+    life.want(&["KRW-BTC"]);
+    for _ in 0..10 {
+        life.closed(Closed::Io(ErrorKind::ConnectionRefused));
+        life.advance(life.pause());
+    }
+    assert!(life.pause() > secs(1));
+    life.open();
+    life.data("KRW-BTC", 1);
+    life.advance(secs(1));
+    life.want(&[]);
+    life.receive(&frame(8, &1000u16.to_be_bytes()));
+    life.want(&["KRW-BTC"]);
+    life.closed(Closed::Io(ErrorKind::ConnectionRefused));
+    assert!(life.pause() <= ms(250), "the first failure in a row");
 }
 
 #[test]
@@ -461,21 +626,86 @@ fn a_quiet_market_is_not_taken_for_a_mute_exchange() {
     assert!((55..=60).contains(&requests), "one question each 10 s: {requests}");
 }
 
+/// Each change of the streams began the wait for data again. Where they changed often, a dead feed was kept for ever.
 #[test]
-fn codes_that_never_answer_do_not_cost_the_connection() {
-    let mut life = Life::new(config());
-    life.want(&["KRW-NOPE"]);
-    life.open();
-    life.answer_pings(secs(600));
-    assert_eq!(life.losses(), []);
-    assert!((10..=15).contains(&life.session.counters().requests), "asked with growing patience");
+fn a_mute_socket_is_found_however_often_the_streams_change() {
+    for every in [1, 4, 5, 9, 14, 16] {
+        let mut life = Life::active(config());
+        let start = life.now;
+        for n in 0.. {
+            assert!(life.now.since(start) < secs(60), "a change each {every} s hides that data stopped");
+            life.want_with_running(&["KRW-BTC", ["KRW-ETH", "KRW-XRP"][n % 2]], &["KRW-BTC"]);
+            life.answer_pings(secs(every));
+            if !life.session.state().is_open() {
+                break;
+            }
+        }
+        assert!(matches!(life.losses()[..], [Loss::Mute(time)] if time == secs(15)), "a change each {every} s");
+    }
 }
 
-/// A market that is suspended had answered once, and each new socket was replaced for its silence, a hundred an hour.
+/// Nothing of what is wanted is known to exist, so it takes longer.
 #[test]
-fn a_market_that_falls_silent_for_good_costs_one_connection() {
+fn a_mute_socket_is_found_though_the_streams_are_different_ones_each_time() {
     let mut life = Life::active(config());
-    let (end, mut sockets) = (START + secs(3600), 1);
+    for n in 0..60 {
+        life.want(&[&format!("KRW-C{n}")]);
+        life.answer_pings(secs(5));
+    }
+    assert!(matches!(life.losses()[..], [Loss::Mute(time)] if time <= secs(90)));
+}
+
+#[test]
+fn changes_of_the_streams_do_not_make_a_quiet_exchange_a_mute_one() {
+    let mut life = Life::active(config());
+    life.requests();
+    let (mut changes, mut requests) = (0, 0);
+    while life.now < START + secs(600) {
+        if life.now >= START + secs(7) * changes {
+            changes += 1;
+            // All of it runs already, so nobody owes a snapshot.
+            life.want_with_running(&["KRW-BTC", "KRW-ETH"][..1 + changes as usize % 2], &["KRW-BTC", "KRW-ETH"]);
+        }
+        life.advance(ms(100));
+        for sent in life.sent() {
+            match sent {
+                Sent::Ping(payload) => life.receive(&frame(10, &payload)),
+                Sent::Text(request) => {
+                    requests += 1;
+                    if !request.contains("is_only_realtime") {
+                        life.data("KRW-BTC", 1);
+                    }
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert_eq!(life.losses(), []);
+    assert!(requests < 2 * changes, "{requests} requests for {changes} changes");
+}
+
+/// The second mute socket in a row was kept for ever.
+#[test]
+fn mute_sockets_in_a_row_are_replaced_each_after_a_longer_wait() {
+    let mut life = Life::active(config());
+    let mute_for = |life: &mut Life| {
+        life.answer_pings(secs(3600));
+        let losses = life.losses();
+        let [Loss::Mute(time)] = losses[..] else { panic!("{losses:?}") };
+        while life.actions.last().is_none_or(|action| !matches!(action, Action::Connect(_))) {
+            life.advance(ms(10));
+        }
+        life.open();
+        time.as_secs()
+    };
+    assert_eq!([(); 6].map(|()| mute_for(&mut life)), [15, 40, 150, 410, 930, 930]);
+    life.data("KRW-BTC", 2);
+    assert_eq!(mute_for(&mut life), 15, "data came, so the next one is the first in a row");
+}
+
+/// The sockets that it costs in an hour, the first included, if pings are answered and nothing else.
+fn sockets_in_an_hour(mut life: Life) -> u32 {
+    let (end, mut sockets) = (life.now + secs(3600), 1);
     while life.now < end {
         life.answer_pings(secs(1));
         if !life.session.state().is_open() {
@@ -484,17 +714,38 @@ fn a_market_that_falls_silent_for_good_costs_one_connection() {
             sockets += 1;
         }
     }
-    assert_eq!((sockets, life.losses().len()), (2, 1));
+    assert!(life.losses().iter().all(|loss| matches!(loss, Loss::Mute(_))));
+    sockets
 }
 
-/// Frames of the old set made the new one look answered, and the connection was replaced for ever.
+/// Perhaps these markets do not exist, and perhaps the socket has never worked.
+#[test]
+fn codes_that_never_answer_cost_a_connection_now_and_then() {
+    let mut life = Life::new(config());
+    life.want(&["KRW-NOPE"]);
+    life.open();
+    life.answer_pings(secs(149));
+    assert_eq!(life.losses(), []);
+    assert_eq!(life.session.counters().requests, 5, "asked with growing patience");
+    let sockets = sockets_in_an_hour(life);
+    assert!((6..=9).contains(&sockets), "{sockets}");
+}
+
+/// A market that is suspended had answered once, and each new socket was replaced for its silence, a hundred an hour.
+#[test]
+fn a_market_that_falls_silent_for_good_costs_ever_fewer_connections() {
+    let sockets = sockets_in_an_hour(Life::active(config()));
+    assert!((6..=9).contains(&sockets), "{sockets}");
+}
+
+/// Frames of the old set made the new one look answered, and the connection was replaced at once, for ever.
 #[test]
 fn old_frames_do_not_answer_for_codes_that_never_will() {
     let mut life = Life::active(config());
     life.want(&["KRW-NOPE"]);
     life.advance(ms(30));
     life.data("KRW-BTC", 2);
-    life.answer_pings(secs(300));
+    life.answer_pings(secs(140));
     assert_eq!(life.losses(), []);
 }
 
@@ -558,6 +809,12 @@ fn a_message_cut_off_by_the_end_of_the_socket_is_counted_and_not_delivered() {
     assert_eq!((life.session.counters().cut_off, life.delivered.0.len()), (1, 2));
     life.closed(Closed::Eof);
     assert_eq!(life.session.counters().cut_off, 1, "between messages nothing is cut off");
+    life.advance(secs(1));
+    life.open();
+    life.want(&[]);
+    life.receive(&message[..message.len() - 1]);
+    life.closed(Closed::Eof);
+    assert_eq!(life.session.counters().cut_off, 2, "after our goodbye, too");
 }
 
 // ---- protocol ----
@@ -691,7 +948,7 @@ fn blocks_grow_with_each_refusal_in_a_row_and_are_forgotten_after_an_answer() {
     life.connected();
     let answer = life.switching_protocols();
     life.receive(&answer);
-    life.answer_pings(secs(61));
+    life.answer_pings(secs(62));
     life.data("KRW-BTC", 1);
     life.message(TOO_MANY);
     let block = life.session.blocked_until(life.now).unwrap().since(life.now);
@@ -709,6 +966,42 @@ fn should_the_exchange_not_close_what_it_refused_is_asked_for_again_on_the_same_
     life.advance(ms(1));
     assert!(matches!(&life.requests()[..], [one] if one.contains("KRW-ETH")));
     assert_eq!(life.losses(), []);
+}
+
+/// Only the first data of a socket was taken for an answer, so blocks grew to a minute although requests were answered.
+#[test]
+fn a_refusal_is_forgotten_after_an_answer_on_the_same_socket() {
+    let mut life = Life::active(config());
+    for n in 0..7 {
+        life.want_with_running(&["KRW-BTC", ["KRW-ETH", "KRW-XRP"][n % 2]], &["KRW-BTC"]);
+        life.message(TOO_MANY);
+        let block = life.session.blocked_until(life.now).unwrap().since(life.now);
+        assert_eq!(block, secs(1) + Pacing::default().margin(), "refusal {n}");
+        for id in 0..60 {
+            life.advance(secs(1));
+            life.data("KRW-BTC", 10 + id);
+        }
+    }
+    assert_eq!(life.losses(), []);
+}
+
+/// What runs goes on while each request for more is refused: its data answers none of them.
+#[test]
+fn data_that_runs_anyway_does_not_make_a_refusal_forgotten() {
+    let mut life = Life::active(config());
+    life.want_with_running(&["KRW-BTC", "KRW-ETH"], &["KRW-BTC"]);
+    let mut blocks = vec![];
+    for n in 0..4 {
+        life.message(TOO_MANY);
+        let blocked_until = life.session.blocked_until(life.now).unwrap();
+        blocks.push(blocked_until.since(life.now) - Pacing::default().margin());
+        life.requests();
+        while life.requests().is_empty() {
+            life.advance(ms(100));
+            life.data("KRW-BTC", 10 + n);
+        }
+    }
+    assert_eq!(blocks, [1, 2, 4, 8].map(secs));
 }
 
 // ---- changes of demand ----
@@ -799,7 +1092,8 @@ fn when_nothing_is_wanted_any_more_it_says_goodbye_and_comes_back_on_demand() {
     assert_eq!(life.session.state(), State::Closing);
     assert_eq!(life.sent(), [Sent::Close(1000)]);
     life.data("KRW-BTC", 5);
-    assert_eq!(life.delivered.0.len(), 1, "what was under way is nobody's");
+    assert_eq!(life.delivered.0.len(), 1, "nobody wants what was under way");
+    assert_eq!(life.session.counters().after_goodbye, 1, "so it is counted");
     life.want(&["KRW-ETH"]);
     life.receive(&frame(8, &1000u16.to_be_bytes()));
     assert_eq!(life.losses(), [Loss::Unwanted]);

@@ -1,9 +1,11 @@
 //! What a session reports and what it asks for.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::{Loss, State};
-use crate::model::{Epoch, Format, Nanos};
+use crate::model::{Epoch, Format, Nanos, StreamKey};
 use crate::wire::{DecodeError, ServerError, SubscriptionList};
 
 /// What the caller should do next. Drain with `poll_action` after each `handle_*`.
@@ -55,6 +57,8 @@ pub enum Event {
         format: Format,
         /// The same request was sent before on this socket, to provoke an answer.
         again: bool,
+        /// The streams that were asked for without a snapshot: they run already and go on.
+        running: Arc<BTreeSet<StreamKey>>,
     },
     /// The exchange opened the WebSocket and said what its clock showed then.
     Dated {

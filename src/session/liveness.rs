@@ -5,8 +5,12 @@ use std::time::Duration;
 use crate::config::Timeouts;
 use crate::model::Nanos;
 
-/// The longest pause between two requests that try to wake a connection which never had data.
+/// The longest pause between two probes on a socket that answers none.
 const PATIENCE_MAX: Duration = Duration::from_secs(60);
+/// Unanswered probes before a socket is blamed whose streams never brought data: perhaps there are no such markets.
+const PROBES_UNPROVEN: u32 = 4;
+/// The most unanswered probes before a socket is blamed. They take about a quarter of an hour.
+const PROBES_MAX: u32 = 16;
 
 /// What the passing of time asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +23,7 @@ pub(super) enum Due {
     Probe,
     /// Nothing at all came for too long.
     Silent(Duration),
-    /// The peer lives but data stopped.
+    /// The peer lives, but no data came for this long, and the probe stayed without an answer.
     Mute(Duration),
 }
 
@@ -27,15 +31,23 @@ pub(super) enum Due {
 ///
 /// A sign of life is a whole data message, a ping, or a pong with the payload of our last ping: bytes that trickle, and
 /// pongs that nobody asked for, are none.
+///
+/// A probe is a request for snapshots of everything: a live exchange answers it even where nobody trades.
 #[derive(Debug)]
 pub(super) struct Liveness {
     timeouts: Timeouts,
     alive_at: Nanos,
     ping: Option<Ping>,
+    /// When data last came, or else the first request went out.
     data_at: Nanos,
-    probe_at: Option<Nanos>,
-    /// How long data may be missing before the next probe.
+    /// When the wait for the next probe began: at that time, or when the last probe was given up.
+    waits_since: Nanos,
+    /// How long that wait is.
     patience: Duration,
+    /// When the probe went out that is not answered yet.
+    probe_at: Option<Nanos>,
+    /// Probes in a row that were given up.
+    unanswered: u32,
     round_trip: Option<Duration>,
 }
 
@@ -49,7 +61,17 @@ impl Liveness {
     /// A socket that opened at `now`.
     pub fn new(timeouts: Timeouts, now: Nanos) -> Self {
         let patience = timeouts.quiet_after;
-        Self { timeouts, alive_at: now, ping: None, data_at: now, probe_at: None, patience, round_trip: None }
+        Self {
+            timeouts,
+            alive_at: now,
+            ping: None,
+            data_at: now,
+            waits_since: now,
+            patience,
+            probe_at: None,
+            unanswered: 0,
+            round_trip: None,
+        }
     }
 
     /// The peer showed that it lives.
@@ -61,9 +83,7 @@ impl Liveness {
     #[inline]
     pub fn data(&mut self, now: Nanos) {
         self.alive_at = now;
-        self.data_at = now;
-        self.probe_at = None;
-        self.patience = self.timeouts.quiet_after;
+        self.expect_data(now);
     }
 
     /// We sent a ping.
@@ -79,24 +99,55 @@ impl Liveness {
         }
     }
 
-    /// A new subscription went out: its answer gets its own time.
-    pub fn requested(&mut self, now: Nanos) {
+    /// The first request of the socket went out, or data came: the wait for data begins.
+    #[inline]
+    pub fn expect_data(&mut self, now: Nanos) {
         self.data_at = now;
-        self.probe_at = None;
+        self.waits_since = now;
         self.patience = self.timeouts.quiet_after;
-    }
-
-    /// The subscription went out again, unchanged.
-    pub fn probed(&mut self, now: Nanos) {
-        self.probe_at = Some(now);
-    }
-
-    /// The probe stayed without answer, and data never came for this subscription: perhaps no such market trades. Wait,
-    /// longer each time.
-    pub fn be_patient(&mut self, now: Nanos) {
         self.probe_at = None;
-        self.data_at = now;
+        self.unanswered = 0;
+    }
+
+    /// Other streams are about to be asked for on the same socket. True if that request has to be a probe: one is due, or
+    /// one is under way and this request would take its place.
+    ///
+    /// The wait for data goes on. If each request began it again, a socket whose streams change often would never be
+    /// found mute.
+    pub fn changed(&mut self, now: Nanos) -> bool {
+        self.patience = self.timeouts.quiet_after;
+        let is_probe = self.probe_at.is_some() || now >= self.waits_since + self.patience;
+        if is_probe {
+            self.probed(now);
+        }
+        is_probe
+    }
+
+    /// A probe went out. One that takes the place of another gets no time of its own.
+    pub fn probed(&mut self, now: Nanos) {
+        self.probe_at.get_or_insert(now);
+    }
+
+    /// The exchange refused a request: the probe under way is not answered, and says nothing.
+    pub fn refused(&mut self) {
+        self.probe_at = None;
+    }
+
+    /// Gives up the probe that stayed without an answer. The next one follows after a longer wait each time.
+    pub fn give_up_probe(&mut self, now: Nanos) {
+        self.probe_at = None;
+        self.unanswered += 1;
+        self.waits_since = now;
         self.patience = (self.patience * 2).min(PATIENCE_MAX.max(self.timeouts.quiet_after));
+    }
+
+    /// Whether the socket is to blame if the probe under way stays without an answer too. One such probe is enough if
+    /// its streams are `proven`: they have brought data before. Each socket in a row that was `replaced` for this doubles
+    /// the number: where new sockets do not help, it may be the markets.
+    pub fn is_to_blame(&self, proven: bool, replaced: u32) -> bool {
+        let least = if proven { 1 } else { PROBES_UNPROVEN };
+        let probes = 1u32.checked_shl(replaced).unwrap_or(PROBES_MAX).clamp(least, PROBES_MAX);
+        self.unanswered + 1 >= probes
     }
 
     /// Round trip of the last answered ping.
@@ -150,7 +201,7 @@ impl Liveness {
 
     fn data_deadline(&self) -> Nanos {
         match self.probe_at {
-            None => self.data_at + self.patience,
+            None => self.waits_since + self.patience,
             Some(at) => at + self.timeouts.probe,
         }
     }
@@ -219,12 +270,43 @@ mod tests {
     }
 
     #[test]
-    fn patience_grows_where_data_never_came() {
+    fn the_wait_for_the_next_probe_grows_where_none_is_answered() {
         let mut l = live();
-        l.be_patient(at(15_000));
+        l.probed(at(10_000));
+        l.give_up_probe(at(15_000));
         l.alive(at(34_999));
         assert_eq!(l.due(at(34_999), true), Due::Nothing);
         assert_eq!(l.due(at(35_000), true), Due::Probe);
+        l.probed(at(35_000));
+        l.alive(at(40_000));
+        assert_eq!(l.due(at(40_000), true), Due::Mute(Duration::from_secs(40)), "since data came, not since the probe");
+    }
+
+    #[test]
+    fn other_streams_do_not_begin_the_wait_for_data_again() {
+        let mut l = live();
+        assert!(!l.changed(at(9_999)));
+        assert!(l.changed(at(10_000)), "data is missing for so long that this request is the probe");
+        assert!(l.changed(at(14_000)), "and this one in its place");
+        l.alive(at(15_000));
+        assert_eq!(l.due(at(15_000), true), Due::Mute(Duration::from_secs(15)));
+        l.data(at(15_000));
+        assert!(!l.changed(at(15_001)));
+    }
+
+    #[test]
+    fn a_socket_is_blamed_after_one_probe_or_four_and_later_each_time_it_was_no_help() {
+        let probes = |proven, replaced| {
+            let mut l = live();
+            let mut probes = 1;
+            while !l.is_to_blame(proven, replaced) {
+                l.give_up_probe(at(0));
+                probes += 1;
+            }
+            probes
+        };
+        assert_eq!([0, 1, 2, 3, 4, 5, 99].map(|replaced| probes(true, replaced)), [1, 2, 4, 8, 16, 16, 16]);
+        assert_eq!([0, 1, 2, 3, 4, 5, 99].map(|replaced| probes(false, replaced)), [4, 4, 4, 8, 16, 16, 16]);
     }
 
     #[test]

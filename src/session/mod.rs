@@ -21,7 +21,7 @@ mod outbox;
 mod retry;
 mod state;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod throttle;
 
 pub use budget::{Budget, DialBudget, MARGIN, Rate};
@@ -31,5 +31,5 @@ pub use entropy::Entropy;
 pub use event::{Action, Closed, Event};
 pub use format::{FormatReason, FormatSelector};
 pub use loss::{Loss, Stage};
-pub use retry::Retry;
+pub use retry::{RETRY_AFTER_MAX, Retry};
 pub use state::State;

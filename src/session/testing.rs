@@ -1,6 +1,7 @@
 //! A session, a scripted peer and a clock that the test owns.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tungstenite::handshake::derive_accept_key;
@@ -10,7 +11,7 @@ use crate::config::{Backoff, Endpoint, KeepAlive, Limits, Pacing, Timeouts};
 use crate::model::{
     Candle, ConnectionId, DataType, Epoch, Format, Nanos, Orderbook, Receipt, Sink, StreamKey, Ticker, Trade,
 };
-use crate::plan::{StreamSet, Wish};
+use crate::plan::{Running, StreamSet, Wish};
 
 /// A repeatable source of bytes (splitmix64).
 pub(crate) struct SeededEntropy(u64);
@@ -87,14 +88,14 @@ pub(super) fn trades(codes: &[&str]) -> StreamSet {
 }
 
 /// A trade as the exchange wrote it in 2021, which is the shortest data message there is.
-pub(super) fn trade_message(code: &str, id: u64) -> String {
+pub(crate) fn trade_message(code: &str, id: u64) -> String {
     format!(
         r#"{{"ty":"trade","cd":"{code}","tms":1618678262000,"td":"2021-04-17","ttm":"16:51:02","ttms":1618678262000,"tp":127.0,"tv":1.5,"ab":"BID","pcp":120.0,"c":"RISE","cp":7.0,"sid":{id},"st":"REALTIME"}}"#
     )
 }
 
 /// One unmasked frame, as servers send them.
-pub(super) fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0x80 | opcode];
     match payload.len() {
         n @ 0..=125 => bytes.push(n as u8),
@@ -139,9 +140,16 @@ impl Life {
     }
 
     pub fn want(&mut self, codes: &[&str]) {
+        self.want_with_running(codes, &[]);
+    }
+
+    /// The same where some of it runs already, as whoever owns the demand knows.
+    pub fn want_with_running(&mut self, codes: &[&str], running: &[&str]) {
         self.wishes += 1;
+        let keys = Arc::new(trades(running).wants().iter().map(|want| want.key).collect());
+        let running = Running { epoch: self.session.epoch(), unless_sent: Arc::clone(&keys), keys, sent: None };
         let (streams, format) = (trades(codes), Format::Simple);
-        self.session.set_wish(self.now, Wish { revision: self.wishes, streams, format, ..Wish::default() });
+        self.session.set_wish(self.now, Wish { revision: self.wishes, streams, format, running });
         self.settle();
     }
 
@@ -287,6 +295,16 @@ impl Life {
     pub fn losses(&mut self) -> Vec<Loss> {
         let events = std::mem::take(&mut self.events);
         events.into_iter().filter_map(|e| if let Event::Lost { loss, .. } = e { Some(loss) } else { None }).collect()
+    }
+
+    /// How long the newest loss is waited out before the next try.
+    #[track_caller]
+    pub fn pause(&self) -> Duration {
+        let pause = |event: &Event| match event {
+            Event::Lost { at, retry_at: Some(retry_at), .. } => Some(retry_at.since(*at)),
+            _ => None,
+        };
+        self.events.iter().rev().find_map(pause).expect("nothing was lost")
     }
 
     /// Answers every ping and stays otherwise quiet, for `time`.

@@ -9,12 +9,18 @@ const BLOCK: Duration = Duration::from_secs(1);
 /// The longest block: the longest such window.
 const BLOCK_MAX: Duration = Duration::from_secs(60);
 
+/// Data that comes this long after a request answers it. What comes sooner may have been under way before, for the
+/// subscription that the request replaces.
+const PROOF: Duration = Duration::from_secs(1);
+
 /// Holds requests back after refusals. Lives longer than a socket: a new one must not be the way around a refusal.
 #[derive(Debug)]
 pub(super) struct Throttle {
     until: Nanos,
     /// Refusals since a request was last answered.
     refusals: u32,
+    /// When the first request after the newest block went out.
+    asked_at: Option<Nanos>,
     /// Added to each block, for a request that overtakes.
     margin: Duration,
 }
@@ -22,7 +28,7 @@ pub(super) struct Throttle {
 impl Throttle {
     /// Nothing was refused yet.
     pub fn new(margin: Duration) -> Self {
-        Self { until: Nanos::default(), refusals: 0, margin }
+        Self { until: Nanos::default(), refusals: 0, asked_at: None, margin }
     }
 
     /// The exchange refused a request. Each refusal in a row doubles the block; one that comes while a block lasts is
@@ -33,13 +39,27 @@ impl Throttle {
         }
         let block = BLOCK.saturating_mul(1 << self.refusals.min(6)).min(BLOCK_MAX);
         self.refusals += 1;
+        self.asked_at = None;
         self.until = now + block + self.margin;
     }
 
-    /// Data came for the request sent at `asked_at`. If the block was over by then, it is forgotten.
-    pub fn answered(&mut self, asked_at: Nanos) {
-        if asked_at >= self.until {
-            self.refusals = 0;
+    /// A request went out.
+    pub fn asked(&mut self, now: Nanos) {
+        if self.is_wary() {
+            self.asked_at.get_or_insert(now);
+        }
+    }
+
+    /// A request was refused, and none was answered since.
+    #[inline]
+    pub fn is_wary(&self) -> bool {
+        self.refusals > 0
+    }
+
+    /// Data came. If it answers a request that was sent after the block, the refusals are forgotten.
+    pub fn heard(&mut self, now: Nanos) {
+        if self.asked_at.is_some_and(|at| now.since(at) >= PROOF) {
+            (self.refusals, self.asked_at) = (0, None);
         }
     }
 
@@ -66,11 +86,15 @@ mod tests {
             assert_eq!(throttle.until(), now + Duration::from_secs(seconds));
             now = throttle.until();
         }
-        throttle.answered(now - Duration::from_nanos(1));
-        assert_eq!(throttle.refusals, 8, "asked before the block ended: no proof that it has");
-        throttle.answered(now);
-        throttle.refused(now);
-        assert_eq!(throttle.until(), now + Duration::from_secs(1));
+        throttle.heard(now + PROOF);
+        assert!(throttle.is_wary(), "nothing was asked since: no proof that the exchange answers");
+        throttle.asked(now);
+        throttle.asked(now + PROOF / 2);
+        throttle.heard(now + PROOF - Duration::from_nanos(1));
+        assert!(throttle.is_wary(), "that may be of the subscription before");
+        throttle.heard(now + PROOF);
+        throttle.refused(now + PROOF);
+        assert_eq!(throttle.until(), now + PROOF + Duration::from_secs(1));
     }
 
     #[test]

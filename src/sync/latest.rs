@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Release};
 
 use super::prim::{AtomicU64, RwLockReadGuard, spin_loop};
-use super::slots::{Slots, Turns};
+use super::slots::{PLACES, Slots, Turns};
 use crate::model::{ConnectionId, Epoch, Nanos, Receipt, Stamps};
 
 /// A value and its proof, published at once.
@@ -136,6 +136,13 @@ impl<T> Reader<T> {
         self.cell.version.load(Acquire)
     }
 
+    /// Whether `loaded`, loaded by this reader or one of its clones, is still the newest version and has not been confirmed
+    /// since. One atomic load, which is not made before the loads in front of it.
+    #[inline]
+    pub fn is_newest(&self, loaded: &Loaded<'_, T>) -> bool {
+        self.cell.newest() == loaded.0.as_ref().map_or(Ticket::NONE, |held| held.ticket)
+    }
+
     /// A reader that remembers what it saw, as a copy of its own: one atomic load while nothing changed.
     pub fn cached(&self) -> CachedReader<T> {
         CachedReader { reader: self.clone(), seen: Content::default() }
@@ -213,8 +220,8 @@ impl<T> Default for Content<T> {
     }
 }
 
-/// Names one publication: the place of its slot, below a count. The count comes round after 2^40, which is years: a
-/// reader that slept through all of them could take the one for the other.
+/// Names one publication: the place of its slot, below a count. The count comes round after 2^36 publications, which is
+/// two years at a thousand a second: a reader that slept through all of them could take the one for the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Ticket(u64);
 
@@ -222,20 +229,17 @@ impl Ticket {
     /// Of a slot that holds nothing, and of a cell without a value.
     const NONE: Self = Self(0);
 
-    /// The most slots of a cell. Memory ends before.
-    const PLACES: u64 = 1 << 24;
-
     /// The ticket after this one.
     #[inline]
     fn next(self, place: usize) -> Self {
         let place = place as u64;
-        assert!(place < Self::PLACES, "readers hold {place} versions of one cell");
-        Self((self.0 / Self::PLACES + 1).wrapping_mul(Self::PLACES) | place)
+        assert!(place < PLACES, "readers hold more versions of one cell than it can name");
+        Self((self.0 / PLACES + 1).wrapping_mul(PLACES) | place)
     }
 
     #[inline]
     fn place(self) -> usize {
-        (self.0 % Self::PLACES) as usize
+        (self.0 % PLACES) as usize
     }
 }
 
@@ -341,6 +345,34 @@ mod models {
         });
     }
 
+    /// Two cells, the second written after the first: at no moment is it ahead.
+    fn read_two_cells(look_again: bool) {
+        loom::model(move || {
+            let ((mut first, reader), (mut second, other)) = (cell(), cell());
+            let reading = thread::spawn(move || {
+                let (loaded, last) = (reader.load(), other.load());
+                if !look_again || (reader.is_newest(&loaded) && other.is_newest(&last)) {
+                    let [loaded, last] = [loaded, last].map(|loaded| loaded.get().map_or(0, check));
+                    assert!(loaded >= last, "never visible together");
+                }
+            });
+            publish(&mut first);
+            publish(&mut second);
+            reading.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn versions_that_are_still_the_newest_were_visible_together() {
+        read_two_cells(true);
+    }
+
+    #[test]
+    #[should_panic(expected = "never visible together")]
+    fn versions_that_were_loaded_one_after_the_other_were_not() {
+        read_two_cells(false);
+    }
+
     /// What the ticket in the slot is for: without it there is a run in which the reader finds what was not published.
     #[test]
     #[should_panic(expected = "not published yet")]
@@ -411,6 +443,21 @@ mod tests {
         assert_eq!(reader.load().get(), Some(&expected));
         assert_eq!(cached.load(), Some(&expected));
         assert!(reader.load_if_newer(1).is_none());
+    }
+
+    #[test]
+    fn a_version_is_the_newest_until_the_next_one_or_a_confirmation() {
+        let (mut writer, reader) = cell();
+        let nothing = reader.load();
+        assert!(reader.is_newest(&nothing));
+        put(&mut writer, 1);
+        let first = reader.load();
+        assert!(!reader.is_newest(&nothing) && reader.clone().is_newest(&first));
+        writer.confirm(&receipt(2, 2), Nanos(2));
+        let confirmed = reader.load();
+        assert!(!reader.is_newest(&first) && reader.is_newest(&confirmed));
+        put(&mut writer, 2);
+        assert!(!reader.is_newest(&confirmed));
     }
 
     #[test]

@@ -3,12 +3,12 @@
 //! # Synchronization
 //!
 //! Each slot is a `RwLock` that is only tried. A held slot keeps the writer out, and the writer passes over it; a slot
-//! that is being filled refuses readers. The list of slots grows at its end and never moves: each row is set once
-//! (Release), and whoever has been told of a slot there finds it (Acquire). Which slot a reader is told of, and what it
+//! that is being filled refuses readers. Slots are only ever added, in rows, and never move: each row is set once
+//! (Release), and whoever has been told of a slot in it finds it (Acquire). Which slot a reader is told of, and what it
 //! makes of a refusal, is not here.
 
-use std::collections::VecDeque;
-use std::ops::Range;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
 use std::sync::OnceLock;
 
 use super::prim::{RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -16,8 +16,15 @@ use super::prim::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 /// Slots in the beginning: one to read and one to fill.
 const SLOTS: usize = 2;
 
-/// The most slots that are appended at once: more would keep the writer from its work.
+/// The most slots of a row, which is what is added at once: more would keep the writer from its work.
 const ROW_MAX: usize = 64;
+
+/// Every place is below this: that of a slot is its row, counted from 0, times [`ROW_MAX`], plus where it is in the row.
+/// The slots of as many candles, which are the smallest, take 48 GiB.
+pub(super) const PLACES: u64 = 1 << 28;
+
+/// Enough for all rows: each block has twice as many as the one before.
+const BLOCKS: usize = (PLACES as usize / ROW_MAX).ilog2() as usize;
 
 /// The most slots that the writer looks at before it appends more. Without a limit it would become slower with each slot
 /// that is held; with one, it may overlook a slot that was let go, where more than this many are held.
@@ -25,9 +32,15 @@ const LOOKS_MAX: usize = 16;
 
 /// The slots, as readers know them.
 pub(super) struct Slots<T> {
-    row: Box<[Slot<T>]>,
-    rest: OnceLock<Box<Slots<T>>>,
+    first: Row<T>,
+    // Most cells never have a second row.
+    others: OnceLock<Box<[Block<T>; BLOCKS]>>,
 }
+
+type Row<T> = Box<[Slot<T>]>;
+
+/// Rows in a place that is found at once, however many there are.
+type Block<T> = OnceLock<Box<[OnceLock<Row<T>>]>>;
 
 /// On lines of its own, with its lock on the first: one miss brings both.
 #[derive(Default)]
@@ -37,27 +50,32 @@ struct Slot<T>(RwLock<T>);
 impl<T: Default> Slots<T> {
     /// The slots and their writer.
     pub fn new() -> (Turns, Self) {
-        (Turns { free: (0..SLOTS).rev().collect(), told: VecDeque::with_capacity(SLOTS) }, Self::row(SLOTS))
+        let slots = Self { first: row(SLOTS), others: OnceLock::new() };
+        let free = (0..SLOTS).map(Reverse).collect();
+        (Turns { free, told: VecDeque::with_capacity(SLOTS), rows: 1, slots: SLOTS }, slots)
     }
 
-    fn row(len: usize) -> Self {
-        Self { row: (0..len).map(|_| Slot::default()).collect(), rest: OnceLock::new() }
-    }
-
-    /// Appends half as many slots as there are, within limits; says which.
-    fn grow(&self) -> Range<usize> {
-        let (mut last, mut len) = (self, self.row.len());
-        while let Some(rest) = last.rest.get() {
-            (last, len) = (rest, len + rest.row.len());
-        }
-        let more = (len / 2).min(ROW_MAX);
-        assert!(last.rest.set(Box::new(Self::row(more))).is_ok(), "there is one writer");
-        len..len + more
+    /// Adds a row behind `rows` others.
+    fn add_row(&self, rows: usize, len: usize) {
+        let others = self.others.get_or_init(|| Box::new(std::array::from_fn(|_| OnceLock::new())));
+        let (block, at) = split(rows);
+        let block = others[block].get_or_init(|| (0..1 << block).map(|_| OnceLock::new()).collect());
+        assert!(block[at].set(row(len)).is_ok(), "there is one writer");
     }
 }
 
+fn row<T: Default>(len: usize) -> Row<T> {
+    (0..len).map(|_| Slot::default()).collect()
+}
+
+/// The block of a row that is not the first, and where it is in the block.
+fn split(row: usize) -> (usize, usize) {
+    let block = row.ilog2() as usize;
+    (block, row - (1 << block))
+}
+
 impl<T> Slots<T> {
-    /// Holds a slot, unless it is being filled. Slots behind the first cost a cache miss for each row in front of them.
+    /// Holds a slot, unless it is being filled.
     #[inline]
     pub fn hold(&self, place: usize) -> Option<RwLockReadGuard<'_, T>> {
         // Poison, here and below: a writer that panicked left nothing that anybody is told of.
@@ -71,23 +89,31 @@ impl<T> Slots<T> {
 
     #[inline]
     fn slot(&self, place: usize) -> &Slot<T> {
-        match self.row.get(place) {
+        match self.first.get(place) {
             Some(slot) => slot,
-            None => self.slot_behind(place - self.row.len()),
+            None => self.slot_behind(place),
         }
     }
 
+    // Not inlined: the way to the first row stays short.
+    #[inline(never)]
     fn slot_behind(&self, place: usize) -> &Slot<T> {
-        self.rest.get().expect("nobody is told of a slot before it is there").slot(place)
+        let (block, at) = split(place / ROW_MAX);
+        let row = self.others.get().and_then(|others| others[block].get()?[at].get());
+        &row.expect("nobody is told of a slot before it is there")[place % ROW_MAX]
     }
 }
 
-/// The writer's account of the slots that it may fill.
+/// The writer's account of the slots that it may fill. It goes back to the first ones as soon as they are let go: they are
+/// in the first row, which is the nearest to the writer and to all readers.
 pub(super) struct Turns {
     // Was not held when the writer looked. Nobody is told of it any more; at most a late reader looks in for a moment.
-    free: Vec<usize>,
+    // The first one is taken first.
+    free: BinaryHeap<Reverse<usize>>,
     // Was told of, and may be held: the one that waits longest first.
     told: VecDeque<usize>,
+    rows: usize,
+    slots: usize,
 }
 
 impl Turns {
@@ -98,12 +124,18 @@ impl Turns {
             self.look_again(slots);
         }
         if let Some(place) = self.told.pop_front() {
-            if let Some(slot) = slots.fill(place) {
-                return (place, slot);
+            match slots.fill(place) {
+                Some(_) if self.has_free_before(place) => self.free.push(Reverse(place)),
+                Some(slot) => return (place, slot),
+                None => self.told.push_back(place),
             }
-            self.told.push_back(place);
         }
         self.next_free(slots)
+    }
+
+    #[inline]
+    fn has_free_before(&self, place: usize) -> bool {
+        self.free.peek().is_some_and(|Reverse(first)| *first < place)
     }
 
     /// Readers are told of the slot no more, and it may be filled again once nobody holds it.
@@ -118,7 +150,7 @@ impl Turns {
     fn look_again<T>(&mut self, slots: &Slots<T>) {
         if let Some(place) = self.told.pop_front() {
             match slots.fill(place) {
-                Some(_) => self.free.push(place),
+                Some(_) => self.free.push(Reverse(place)),
                 None => self.told.push_back(place),
             }
         }
@@ -126,7 +158,7 @@ impl Turns {
 
     #[cold]
     fn next_free<'a, T: Default>(&mut self, slots: &'a Slots<T>) -> (usize, RwLockWriteGuard<'a, T>) {
-        while let Some(place) = self.free.pop() {
+        while let Some(Reverse(place)) = self.free.pop() {
             match slots.fill(place) {
                 Some(slot) => return (place, slot),
                 None => self.told.push_back(place),
@@ -144,12 +176,20 @@ impl Turns {
             }
             self.told.push_back(place);
         }
-        let more = slots.grow();
-        // Each of them has room for all, so that moving slots from one to the other does not allocate.
-        self.told.reserve(more.end - self.told.len());
-        self.free.reserve(more.end);
-        self.free.extend(more.rev());
+        self.grow(slots);
         self.next_free(slots)
+    }
+
+    /// Adds half as many slots as there are, within limits.
+    fn grow<T: Default>(&mut self, slots: &Slots<T>) {
+        let more = (self.slots / 2).min(ROW_MAX);
+        slots.add_row(self.rows, more);
+        let first = self.rows * ROW_MAX;
+        (self.rows, self.slots) = (self.rows + 1, self.slots + more);
+        // Each of them has room for all, so that moving slots from one to the other does not allocate.
+        self.told.reserve(self.slots - self.told.len());
+        self.free.reserve(self.slots - self.free.len());
+        self.free.extend((first..first + more).map(Reverse));
     }
 }
 
@@ -197,7 +237,9 @@ mod tests {
 
         /// How many slots there are.
         fn len(&self) -> usize {
-            self.turns.free.len() + self.turns.told.len() + usize::from(self.newest.is_some())
+            let len = self.turns.free.len() + self.turns.told.len() + usize::from(self.newest.is_some());
+            assert_eq!(len, self.turns.slots, "a slot is lost");
+            len
         }
     }
 
@@ -265,6 +307,49 @@ mod tests {
             }
             assert!(writer.len() <= 3 * many, "{} slots for {many} held at once", writer.len());
         }
+    }
+
+    /// The writer went on among the slots that it had come to while many were held, behind all others, for ever.
+    #[test]
+    fn the_first_two_slots_take_turns_again_once_nobody_holds_one() {
+        for many in [1, LOOKS_MAX, 1_000, 10_000] {
+            let (turns, slots) = Slots::new();
+            let mut writer = Writer::new(&slots, turns);
+            let held = writer.hold(many);
+            untouched(&held);
+            drop(held);
+            writer.fill_many(2 * many);
+            assert_eq!(writer.fill_many(100), HashSet::from([0, 1]), "{many} were held");
+        }
+    }
+
+    #[test]
+    fn the_nearest_slots_take_turns_around_those_that_stay_held() {
+        let (turns, slots) = Slots::new();
+        let mut writer = Writer::new(&slots, turns);
+        let mut held = writer.hold(1_000);
+        held.truncate(1);
+        writer.fill_many(2_000);
+        // The first place is held, and the second and third row have one place each.
+        assert!(writer.fill_many(100).is_subset(&HashSet::from([1, ROW_MAX, 2 * ROW_MAX])));
+        untouched(&held);
+    }
+
+    #[test]
+    fn every_slot_has_a_place_of_its_own_however_many_there_are() {
+        let (turns, slots) = Slots::new();
+        let mut writer = Writer::new(&slots, turns);
+        let held = writer.hold(20_000);
+        let addresses: HashSet<*const u64> = held.iter().map(|(_, slot)| &raw const **slot).collect();
+        assert_eq!(addresses.len(), held.len());
+        untouched(&held);
+    }
+
+    #[test]
+    fn there_are_blocks_for_all_places() {
+        let last = PLACES as usize / ROW_MAX - 1;
+        assert_eq!((split(1), split(2), split(3), split(4)), ((0, 0), (1, 0), (1, 1), (2, 0)));
+        assert_eq!(split(last), (BLOCKS - 1, (1 << (BLOCKS - 1)) - 1));
     }
 
     #[test]

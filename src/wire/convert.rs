@@ -1,10 +1,13 @@
 //! Wire: a message from one format into another, as text. For tools that compare formats: readers need it for nothing,
 //! because the decoder reads all four. What is renamed are keys; every value stays as it is spelled, byte for byte.
 
+use std::borrow::Cow;
+
 use crate::model::{DataType, Format};
 
 use super::decoder::refusal;
 use super::error::DecodeError;
+use super::huge::blank_huge_numbers;
 use super::json::Json;
 use super::message::OtherType;
 use super::schema::{
@@ -44,9 +47,10 @@ struct Shape {
 
 /// Writes one message, in any of the four formats, as the exchange would in `to`.
 ///
-/// Converting there and back gives the same text, unless an unknown key happens to bear a name of the other key set, or
-/// there was white space around objects. Short and long keys of all types that the exchange documents are known, nested
-/// ones too. How numbers are spelled does differ between formats on the wire; here they stay as they are.
+/// Converting there and back gives the same text, unless an unknown key happens to bear a name of the other key set, a
+/// known one was spelled with escapes, or there was white space around objects. Short and long keys of all types that the
+/// exchange documents are known, nested ones too. How numbers are spelled does differ between formats on the wire; here
+/// they stay as they are.
 ///
 /// # Errors
 /// [`DecodeError::NotJson`] or [`DecodeError::BadNumber`]; [`DecodeError::NotAMessage`] for JSON that the exchange does
@@ -54,6 +58,8 @@ struct Shape {
 pub fn convert(text: &str, to: Format) -> Result<Converted, DecodeError> {
     let text = text.trim_matches(is_space);
     let mut scratch = text.as_bytes().to_vec();
+    // Only for the parser: all values are copied from the text.
+    blank_huge_numbers(&mut scratch);
     let tape = simd_json::to_tape(&mut scratch).map_err(|error| refusal(&error))?;
     let json = Json::new(&tape.0);
     let (shapes, is_list): (Vec<Shape>, bool) = match json.elements() {
@@ -123,13 +129,13 @@ fn control(json: Json<'_>) -> Result<Shape, DecodeError> {
     static LISTS: Keys = Keys { names: SUBSCRIPTIONS, inside: &[("result", flat(SUBSCRIPTIONS_ENTRY))] };
     static WORDS: Keys = flat(&[Names { long: "status", short: "status" }, Names { long: "error", short: "error" }]);
 
-    let has = |long, short| json.member(long, short).is_some();
-    if let Some(name) = ["error", "status"].into_iter().find(|word| has(word, word)) {
+    let has = |name| json.member(name).is_some();
+    if let Some(name) = ["error", "status"].into_iter().find(|name| has(name)) {
         return Ok(Shape { name, keys: &WORDS, is_short: false, is_listed: false });
     }
     // A request has a method as well, and no result.
-    if has("method", "mthd") && has("result", "rslt") {
-        return Ok(Shape { name: "LIST_SUBSCRIPTIONS", keys: &LISTS, is_short: has("mthd", "mthd"), is_listed: true });
+    if (has("method") || has("mthd")) && (has("result") || has("rslt")) {
+        return Ok(Shape { name: "LIST_SUBSCRIPTIONS", keys: &LISTS, is_short: !has("result"), is_listed: true });
     }
     Err(DecodeError::NotAMessage)
 }
@@ -203,10 +209,10 @@ impl<'t> Renamer<'t> {
     /// Writes the key that comes next by its other name. Gives what is known of the objects that it holds.
     fn key(&mut self, keys: &'static Keys, is_message: bool) -> Option<&'static Keys> {
         let length = value_length(self.rest);
-        let key = &self.rest[1..length - 1];
+        let key = spoken(&self.rest[..length]);
         let from = if self.from_short { |names: &Names| names.short } else { |names: &Names| names.long };
-        let known = keys.names.iter().find(|names| from(names) == key);
-        let Some(names) = known.or((is_message && from(&TYPE) == key).then_some(&TYPE)) else {
+        let known = keys.names.iter().find(|names| *from(names) == *key);
+        let Some(names) = known.or((is_message && *from(&TYPE) == *key).then_some(&TYPE)) else {
             self.unknown_keys += 1;
             self.copy(length);
             return None;
@@ -232,6 +238,18 @@ impl<'t> Renamer<'t> {
         self.out.push_str(copied);
         self.rest = rest;
     }
+}
+
+/// What a string says, without its quotes and escapes.
+fn spoken(string: &str) -> Cow<'_, str> {
+    let plain = &string[1..string.len() - 1];
+    if !plain.contains('\\') {
+        return Cow::Borrowed(plain);
+    }
+    let mut scratch = string.as_bytes().to_vec();
+    let tape = simd_json::to_tape(&mut scratch).ok();
+    let text = tape.as_ref().and_then(|tape| Json::new(&tape.0).as_str());
+    Cow::Owned(text.unwrap_or(plain).to_owned())
 }
 
 /// The length of the value that some JSON begins with.
@@ -320,6 +338,33 @@ mod tests {
         for text in [r#"{"status":"UP"}"#, r#"{"error":{"name":"NO_TYPE","message":"x"}}"#] {
             assert!(Format::ALL.into_iter().all(|format| one(text, format) == text), "{text}");
         }
+    }
+
+    #[test]
+    fn a_key_is_known_however_it_is_spelled() {
+        let escaped = r#"{"\u0074ype":"trade","c\u006fde":"KRW-BTC","\u0041":1,"ask\u005Fbid":"\u0041SK"}"#;
+        let short = r#"{"ty":"trade","cd":"KRW-BTC","\u0041":1,"ab":"\u0041SK"}"#;
+        assert_eq!(convert(escaped, Format::Simple).map(|converted| converted.unknown_keys), Ok(1));
+        assert_eq!(
+            (one(escaped, Format::Simple), one(escaped, Format::Default)),
+            (short.to_owned(), { r#"{"type":"trade","code":"KRW-BTC","\u0041":1,"ask_bid":"\u0041SK"}"#.to_owned() })
+        );
+    }
+
+    #[test]
+    fn a_number_too_large_for_any_field_stays_as_it_is() {
+        for value in ["1e400", "[-1E+999]"] {
+            let text = |code, key| format!(r#"{{"{key}":"trade","{code}":"KRW-BTC","x":{value}}}"#);
+            assert_eq!(one(&text("code", "type"), Format::Simple), text("cd", "ty"));
+        }
+    }
+
+    #[test]
+    fn short_keys_are_told_by_the_market_code_where_a_new_field_is_called_type() {
+        let short = r#"{"ty":"trade","cd":"KRW-BTC","tp":1,"type":"LIMIT"}"#;
+        let converted = convert(short, Format::SimpleList).unwrap();
+        assert_eq!((converted.from, converted.types), (Format::Simple, vec!["trade"]));
+        assert_eq!(converted.messages, [format!("[{short}]")]);
     }
 
     #[test]

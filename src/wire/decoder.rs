@@ -7,6 +7,7 @@ use simd_json::{Buffers, ErrorType, INPUT_PADDING, Tape, fill_tape_padded};
 use crate::model::{Receipt, Sink};
 
 use super::error::DecodeError;
+use super::huge::blank_huge_numbers;
 use super::message::Message;
 use super::records::{Delivered, Records};
 use super::scan::scan_message;
@@ -51,7 +52,7 @@ pub struct DecodeCounters {
     pub malformed: u64,
     /// Fields that no table knows, ignored.
     pub unknown_keys: u64,
-    /// Words and dates that no table knows, read as unknown.
+    /// Words, dates and optional numbers that cannot be read, and are given as unknown or as none.
     pub unknown_values: u64,
 }
 
@@ -124,16 +125,28 @@ impl Decoder {
     #[cold]
     fn fall_back(&mut self, message: &[u8], receipt: Receipt, sink: &mut impl Sink) -> Result<Message, DecodeError> {
         self.copy(message);
-        let mut tape = std::mem::replace(&mut self.tape, Tape(Vec::new())).reset();
-        let result = fill_tape_padded(&mut self.scratch, message.len(), &mut self.buffers, &mut tape)
-            .map_err(|error| refusal(&error))
-            .and_then(|()| walk_message(&tape.0, &mut self.records, &mut self.counters, receipt, sink));
-        self.tape = tape.reset();
+        let mut result = self.walk(message.len(), receipt, sink);
+        if result == Err(DecodeError::BadNumber) {
+            self.copy(message);
+            if blank_huge_numbers(&mut self.scratch[..message.len()]) {
+                result = self.walk(message.len(), receipt, sink);
+            }
+        }
         match result {
             Ok(Message::Data { .. }) => self.counters.fallbacks += 1,
             Ok(_) => {}
             Err(_) => self.counters.malformed += 1,
         }
+        result
+    }
+
+    /// Reads the copy with the general reader. If it is no JSON, nothing has been delivered.
+    fn walk(&mut self, len: usize, receipt: Receipt, sink: &mut impl Sink) -> Result<Message, DecodeError> {
+        let mut tape = std::mem::replace(&mut self.tape, Tape(Vec::new())).reset();
+        let result = fill_tape_padded(&mut self.scratch, len, &mut self.buffers, &mut tape)
+            .map_err(|error| refusal(&error))
+            .and_then(|()| walk_message(&tape.0, &mut self.records, &mut self.counters, receipt, sink));
+        self.tape = tape.reset();
         result
     }
 

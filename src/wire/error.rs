@@ -12,13 +12,14 @@ pub enum DecodeError {
     NotAMessage,
     /// A required field is absent.
     MissingField(&'static str),
-    /// A field holds another JSON type than the documented one; a whole number with a fraction counts as that.
+    /// A field holds another JSON type than the documented one. A number that does not fit counts as that: a whole one with
+    /// a fraction, or one too large.
     WrongType(&'static str),
     /// A field holds a word, date or time that the exchange does not document.
     BadValue(&'static str),
     /// The market code is none.
     BadMarket,
-    /// A number is not spelled as JSON spells numbers, or is larger than an `f64` can say.
+    /// A number is not spelled as JSON spells numbers.
     BadNumber,
     /// More order book levels than [`MAX_LEVELS`](crate::model::MAX_LEVELS).
     TooManyLevels,
@@ -49,7 +50,7 @@ impl fmt::Display for DecodeError {
             Self::WrongType(name) => write!(f, "field {name} has another JSON type than documented"),
             Self::BadValue(name) => write!(f, "field {name} holds an undocumented word, date or time"),
             Self::BadMarket => f.write_str("field code holds no market code"),
-            Self::BadNumber => f.write_str("a number is misspelt or too large"),
+            Self::BadNumber => f.write_str("a number is misspelt"),
             Self::TooManyLevels => f.write_str("the order book has more than 30 levels"),
         }
     }

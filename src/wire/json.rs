@@ -76,9 +76,9 @@ impl<'t> Json<'t> {
         }
     }
 
-    /// The last member with one of two names: where a key is repeated, the last one counts.
-    pub(super) fn member(self, long: &str, short: &str) -> Option<Json<'t>> {
-        self.members()?.filter(|(key, _)| *key == long || *key == short).last().map(|(_, value)| value)
+    /// The member of that name: where a key is repeated, the last one counts.
+    pub(super) fn member(self, name: &str) -> Option<Json<'t>> {
+        self.members()?.filter(|(key, _)| *key == name).last().map(|(_, value)| value)
     }
 }
 

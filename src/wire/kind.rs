@@ -40,7 +40,7 @@ impl Kind for Number {
     }
 }
 
-/// A number or `null`.
+/// A number or `null`. Anything else is counted and gives no number: the rest of the message must not be lost to it.
 pub(super) enum MaybeNumber {}
 
 impl Kind for MaybeNumber {
@@ -50,6 +50,24 @@ impl Kind for MaybeNumber {
     fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut Option<f64>) -> Option<()> {
         *place = if cursor.eat(b"null") { None } else { Some(number::number(ahead, cursor)?) };
         Some(())
+    }
+    fn walk(json: Json<'_>, place: &mut Option<f64>, walk: &mut Walk) -> Result<(), Fault> {
+        *place = json.as_f64();
+        walk.counters.unknown_values += u64::from(place.is_none() && !json.is_null());
+        Ok(())
+    }
+}
+
+/// The step by which a book's prices are grouped, or `null`. It has to be right, because it says which stream the book
+/// belongs to: without it a grouped book would pass for the whole one.
+pub(super) enum Step {}
+
+impl Kind for Step {
+    type Place<'a> = &'a mut Option<f64>;
+    const AHEAD: usize = MaybeNumber::AHEAD;
+    #[inline(always)]
+    fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut Option<f64>) -> Option<()> {
+        MaybeNumber::scan::<SHORT>(ahead, cursor, place)
     }
     fn walk(json: Json<'_>, place: &mut Option<f64>, _: &mut Walk) -> Result<(), Fault> {
         *place = if json.is_null() { None } else { Some(json.as_f64().ok_or(Fault::Type)?) };
@@ -174,9 +192,16 @@ stamp_kinds! {
     IsoTime: DateTime, 19 bytes, DateTime::from_iso;
 }
 
-/// `yyyy-MM-dd`, `null` or `""`. Text in any other spelling is counted and gives no date: a market about to be
-/// delisted must not lose its ticker to a date that nobody has seen printed yet.
+/// `yyyy-MM-dd`, `{"year":2026,"month":12,"day":24}`, `null` or `""`. Anything else is counted and gives no date: a market
+/// about to be delisted must not lose its ticker to a date that nobody has seen printed yet.
 pub(super) enum MaybeDate {}
+
+/// A date as an object: what the exchange's own SDK expects.
+fn date_of_parts(json: Json<'_>) -> Option<Date> {
+    let part = |name| json.member(name)?.as_u64();
+    let (year, month, day) = (part("year")?, part("month")?, part("day")?);
+    Date::new(year.try_into().ok()?, month.try_into().ok()?, day.try_into().ok()?).ok()
+}
 
 impl Kind for MaybeDate {
     type Place<'a> = &'a mut Option<Date>;
@@ -193,13 +218,12 @@ impl Kind for MaybeDate {
         Some(())
     }
     fn walk(json: Json<'_>, place: &mut Option<Date>, walk: &mut Walk) -> Result<(), Fault> {
-        *place = None;
-        if json.is_null() {
-            return Ok(());
-        }
-        let text = json.as_str().ok_or(Fault::Type)?;
-        *place = Date::from_dashed(text.as_bytes()).ok();
-        walk.counters.unknown_values += u64::from(place.is_none() && !text.is_empty());
+        let is_empty = json.is_null() || json.as_str() == Some("");
+        *place = match json.as_str() {
+            Some(text) => Date::from_dashed(text.as_bytes()).ok(),
+            None => date_of_parts(json),
+        };
+        walk.counters.unknown_values += u64::from(place.is_none() && !is_empty);
         Ok(())
     }
 }

@@ -12,6 +12,7 @@ mod convert;
 mod cursor;
 mod decoder;
 mod error;
+mod huge;
 mod json;
 mod kind;
 mod message;

@@ -4,6 +4,8 @@
 //! The usual spellings are read from a window of fixed size, so that hardly a place in it needs a check; any other goes to
 //! `std`. Two things cost time: instructions, and the chain from the end of one number to the beginning of the next, which
 //! is broken where the length can be guessed (eight decimals): a branch, which the processor runs ahead of.
+//!
+//! Bytes in vectors are taken for numbers as they lie, so the processor has to be little-endian (`lib.rs` refuses others).
 
 use std::num::{NonZeroU64, NonZeroUsize};
 
@@ -13,9 +15,6 @@ use wide::{i16x8, u16x8};
 use super::cursor::Cursor;
 use super::decoder::SLACK;
 use super::quotient::quotient;
-
-// Bytes in vectors are taken for numbers as they lie.
-const _: () = assert!(cfg!(target_endian = "little"), "hoga reads numbers on little-endian processors only");
 
 /// Whole numbers up to here are exact in an `f64`.
 const EXACT: u64 = 1 << 53;
@@ -298,7 +297,7 @@ fn std_number(mut cursor: Cursor<'_>) -> Option<(f64, Cursor<'_>)> {
 }
 
 /// Length of the JSON number that `bytes` begin with.
-fn text_len(bytes: &[u8]) -> Option<usize> {
+pub(super) fn text_len(bytes: &[u8]) -> Option<usize> {
     let run = |from: usize| bytes[from..].iter().take_while(|b| b.is_ascii_digit()).count();
     let sign = |at: usize, signs: &[u8]| usize::from(bytes.get(at).is_some_and(|b| signs.contains(b)));
     let mut at = sign(0, b"-");

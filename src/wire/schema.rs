@@ -11,7 +11,7 @@ use super::error::Fault;
 use super::json::Json;
 use super::kind::{
     Code, ColonTime, CompactDate, CompactTime, DashedDate, Flag, Id, IsoTime, Kind, MaybeDate, MaybeNumber, Millis,
-    Number, Units,
+    Number, Step, Units,
 };
 use super::tape::Walk;
 
@@ -207,7 +207,7 @@ schema! {
         asks + bids: Units = "orderbook_units" / "obu";
         // Documentation prints books without it.
         stream_type: StreamType = "stream_type" / "st" realtime;
-        level: MaybeNumber = "level" / "lv" optional;
+        level: Step = "level" / "lv" optional;
     }
     ORDERBOOK_UNIT: Quote {
         ask_price: Number = "ask_price" / "ap";

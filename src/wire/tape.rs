@@ -12,7 +12,7 @@ use super::message::{
     ErrorName, Message, OtherType, ServerError, Status, SubscriptionEntry, SubscriptionList, bounded,
 };
 use super::records::{Found, Records};
-use super::schema::{Field, Record, TYPE};
+use super::schema::{Field, Names, Record, TYPE};
 
 /// What the walk of one object needs to know, and counts.
 pub(super) struct Walk {
@@ -83,17 +83,18 @@ fn walk_object(
     Ok(Message::Data { count: 1 })
 }
 
-/// The type's value and whether its key is the short one. A long key decides over a short one, the last of equals.
+/// The market's code, in all data.
+const CODE: Names = Names { long: "code", short: "cd" };
+
+/// The type's value and whether the object has short keys; of equal keys the last one counts. An object with both keys of
+/// the type has a new field with one of the two names: it has short keys if its market code has.
 pub(super) fn type_of(members: Members<'_>) -> Option<(Json<'_>, bool)> {
-    let mut found: Option<(Json<'_>, bool)> = None;
-    for (key, value) in members {
-        if key == TYPE.long {
-            found = Some((value, false));
-        } else if key == TYPE.short && found.is_none_or(|(_, short)| short) {
-            found = Some((value, true));
-        }
+    let last = |name| members.clone().filter(|(key, _)| *key == name).last().map(|(_, value)| value);
+    match (last(TYPE.long), last(TYPE.short)) {
+        (Some(_), Some(short)) if last(CODE.short).is_some() && last(CODE.long).is_none() => Some((short, true)),
+        (Some(long), _) => Some((long, false)),
+        (None, short) => short.map(|short| (short, true)),
     }
-    found
 }
 
 /// Reads an object into `record`. Where a key is repeated the last one counts, right or wrong.
@@ -162,14 +163,14 @@ fn error_of<R: Record>(members: Members<'_>, field: &Field<R>, record: &mut R, s
 /// Reads an object without a type: an error, a status or the answer to `LIST_SUBSCRIPTIONS`.
 #[cold]
 fn control(json: Json<'_>) -> Result<Message, DecodeError> {
-    if let Some(error) = json.member("error", "error") {
+    if let Some(error) = json.member("error") {
         return server_error(error).map(|error| Message::Error(Box::new(error)));
     }
-    if let Some(status) = json.member("status", "status") {
+    if let Some(status) = json.member("status") {
         let word = status.as_str().ok_or(DecodeError::WrongType("status"))?;
         return Ok(Message::Status(if word == "UP" { Status::Up } else { Status::Unknown }));
     }
-    if json.member("method", "mthd").is_some() {
+    if json.member("method").or(json.member("mthd")).is_some() {
         return subscriptions(json).map(|list| Message::Subscriptions(Box::new(list)));
     }
     Err(DecodeError::NotAMessage)
@@ -178,7 +179,7 @@ fn control(json: Json<'_>) -> Result<Message, DecodeError> {
 /// An error without a name or a message is still an error: the connection is about to be closed.
 fn server_error(json: Json<'_>) -> Result<ServerError, DecodeError> {
     json.members().ok_or(DecodeError::WrongType("error"))?;
-    let text = |key| json.member(key, key).and_then(Json::as_str).unwrap_or_default();
+    let text = |key| json.member(key).and_then(Json::as_str).unwrap_or_default();
     Ok(ServerError {
         name: ErrorName::from_name(text("name")),
         raw_name: bounded(text("name"), ServerError::NAME_MAX),
@@ -190,25 +191,30 @@ fn server_error(json: Json<'_>) -> Result<ServerError, DecodeError> {
 const LABEL_MAX: usize = 64;
 
 fn subscriptions(json: Json<'_>) -> Result<SubscriptionList, DecodeError> {
-    let result = json.member("result", "rslt").ok_or(DecodeError::MissingField("result"))?;
+    let (result, short) = match (json.member("result"), json.member("rslt")) {
+        (Some(result), _) => (result, false),
+        (None, Some(result)) => (result, true),
+        (None, None) => return Err(DecodeError::MissingField("result")),
+    };
     let entries = result.elements().ok_or(DecodeError::WrongType("result"))?;
-    let ticket = json.member("ticket", "tckt").and_then(Json::as_str).unwrap_or_default();
+    let ticket = json.member(if short { "tckt" } else { "ticket" }).and_then(Json::as_str).unwrap_or_default();
     Ok(SubscriptionList {
         ticket: bounded(ticket, LABEL_MAX),
-        entries: entries.map(subscription).collect::<Result<_, _>>()?,
+        entries: entries.map(|entry| subscription(entry, short)).collect::<Result<_, _>>()?,
     })
 }
 
-fn subscription(json: Json<'_>) -> Result<SubscriptionEntry, DecodeError> {
+fn subscription(json: Json<'_>, short: bool) -> Result<SubscriptionEntry, DecodeError> {
     let label = |json: Json<'_>| json.as_str().map(|text| bounded(text, LABEL_MAX));
-    let type_name = json.member(TYPE.long, TYPE.short).ok_or(DecodeError::MissingField(TYPE.long))?;
-    let codes = match json.member("codes", "cds").filter(|codes| !codes.is_null()) {
+    let [type_name, codes, level] = if short { ["ty", "cds", "lv"] } else { ["type", "codes", "level"] };
+    let type_name = json.member(type_name).ok_or(DecodeError::MissingField(TYPE.long))?;
+    let codes = match json.member(codes).filter(|codes| !codes.is_null()) {
         Some(codes) => codes.elements().and_then(|codes| codes.map(label).collect()),
         None => Some(Vec::new()),
     };
     Ok(SubscriptionEntry {
         type_name: label(type_name).ok_or(DecodeError::WrongType(TYPE.long))?,
         codes: codes.ok_or(DecodeError::WrongType("codes"))?,
-        level: json.member("level", "lv").and_then(Json::as_f64),
+        level: json.member(level).and_then(Json::as_f64),
     })
 }

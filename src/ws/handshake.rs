@@ -5,12 +5,11 @@
 //! bytes, because they are frames for the [`FrameReader`](super::FrameReader).
 
 use super::ReceiveBuffer;
-use super::rejection::{Framing, Rejection, printable};
+use super::rejection::{Framing, Rejection, date, printable};
 use crate::model::Nanos;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::time::UNIX_EPOCH;
 use tungstenite::handshake::MidHandshake;
 use tungstenite::handshake::client::{ClientHandshake, Response};
 use tungstenite::http::{HeaderName, HeaderValue, Request, Uri};
@@ -168,7 +167,7 @@ impl Handshake {
         match opening.handshake() {
             Ok((_, response)) => {
                 refuse_extensions(&response)?;
-                self.stage = Stage::Done { date: date(&response) };
+                self.stage = Stage::Done { date: date(response.headers()) };
                 Ok(())
             }
             Err(tungstenite::HandshakeError::Failure(tungstenite::Error::Http(response))) => {
@@ -257,12 +256,6 @@ fn refuse_extensions(response: &Response) -> Result<(), HandshakeError> {
         return Err(HandshakeError::Protocol("the server uses an extension that was not offered".into()));
     }
     Ok(())
-}
-
-/// When the answer was written, by the server's clock. A server need not say so, and one without a clock must not.
-fn date(response: &Response) -> Option<Nanos> {
-    let date = httpdate::parse_http_date(response.headers().get("Date")?.to_str().ok()?).ok()?;
-    Some(Nanos::default() + date.duration_since(UNIX_EPOCH).ok()?)
 }
 
 #[cold]

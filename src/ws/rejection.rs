@@ -1,7 +1,9 @@
 //! An answer to the upgrade other than 101: what it says and how long it asks us to wait.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
+
+use crate::model::Nanos;
 use tungstenite::http::{HeaderMap, header};
 
 /// Bytes of a rejection's body that are kept. Enough for the exchange's error object and a proxy's first lines.
@@ -14,13 +16,45 @@ pub struct Rejection {
     pub status: u16,
     /// What the status means for the next attempt.
     pub kind: RejectionKind,
-    /// How long the server asks us to wait, if it said so in seconds. A server may say 136 years: clamp it.
-    pub retry_after: Option<Duration>,
-    /// The `Retry-After` header as it came, control characters escaped: it may be a date, which takes a clock to read.
+    /// How long the server asks us to wait, if it says so.
+    pub retry_after: Option<RetryAfter>,
+    /// The `Retry-After` header as it came, control characters escaped.
     pub retry_after_text: Option<Box<str>>,
     /// The beginning of the body, at most [`MAX_BODY_BYTES`]; bytes that are not UTF-8 replaced, control characters
     /// escaped. Fit for a log, written by whoever answered.
     pub body: Box<str>,
+}
+
+/// How long a server asks us to wait (RFC 9110 section 10.2.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RetryAfter {
+    /// This long: given in seconds, or as a date beside what the server's own clock shows. It may be 136 years, so limit
+    /// it.
+    Wait(Duration),
+    /// Until this date. The server does not say what its clock shows, so another has to do.
+    Until(Nanos),
+}
+
+impl RetryAfter {
+    /// How long that is by a clock that shows `now`. `None` for a date that is over: then nothing is known.
+    pub fn wait(self, now: Nanos) -> Option<Duration> {
+        match self {
+            Self::Wait(wait) => Some(wait),
+            Self::Until(date) => date.checked_since(now),
+        }
+    }
+
+    /// `date` is what the server's clock shows.
+    fn parse(text: &str, date: Option<Nanos>) -> Option<Self> {
+        if let Some(seconds) = seconds(text) {
+            return Some(Self::Wait(seconds));
+        }
+        let until = http_date(text)?;
+        match date {
+            Some(date) => until.checked_since(date).map(Self::Wait),
+            None => Some(Self::Until(until)),
+        }
+    }
 }
 
 /// What a rejection's status means for the next attempt.
@@ -47,7 +81,7 @@ impl Rejection {
         Self {
             status,
             kind: RejectionKind::of(status),
-            retry_after: text.as_deref().and_then(seconds),
+            retry_after: text.as_deref().and_then(|text| RetryAfter::parse(text, date(headers))),
             retry_after_text: text,
             body: Box::default(),
         }
@@ -149,6 +183,17 @@ pub(super) fn printable(bytes: &[u8]) -> Box<str> {
     }
     text.truncate(text.floor_char_boundary(MAX_BODY_BYTES));
     text.into()
+}
+
+/// When the answer was written, by the server's clock. A server need not say so, and one without a clock must not.
+pub(super) fn date(headers: &HeaderMap) -> Option<Nanos> {
+    http_date(headers.get(header::DATE)?.to_str().ok()?)
+}
+
+/// A date of HTTP, in any of its three forms (RFC 9110 section 5.6.7).
+fn http_date(text: &str) -> Option<Nanos> {
+    let date = httpdate::parse_http_date(text.trim()).ok()?;
+    Some(Nanos::default() + date.duration_since(UNIX_EPOCH).ok()?)
 }
 
 /// Whole seconds; more than a `u32` of them are the largest `u32`, so that adding them to a clock cannot overflow it.

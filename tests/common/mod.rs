@@ -39,6 +39,8 @@ pub struct Message {
 #[derive(Default)]
 struct Log {
     requests: Vec<(ConnId, Value)>,
+    /// How many messages had been sent when each request came.
+    sent_before: Vec<usize>,
     sent: Vec<(ConnId, Message)>,
 }
 
@@ -56,7 +58,10 @@ impl Observer for Record {
     }
 
     fn received(&mut self, _: u64, conn: ConnId, text: &[u8]) {
-        self.0.lock().unwrap().requests.push((conn, serde_json::from_slice(text).unwrap()));
+        let mut log = self.0.lock().unwrap();
+        let sent_before = log.sent.len();
+        log.sent_before.push(sent_before);
+        log.requests.push((conn, serde_json::from_slice(text).unwrap()));
     }
 }
 
@@ -132,6 +137,14 @@ impl Record {
         self.subscribes().iter().filter(|(of, _)| *of == conn).map(|(_, request)| streams(request)).collect()
     }
 
+    /// The same, each with the number of messages that had been sent to anybody before it came.
+    pub fn asked_at(&self, conn: ConnId) -> Vec<(usize, BTreeMap<String, Way>)> {
+        let log = self.0.lock().unwrap();
+        let requests = log.sent_before.iter().zip(&log.requests);
+        let of = requests.filter(|(_, (of, request))| *of == conn && !is_list(request));
+        of.map(|(sent_before, (_, request))| (*sent_before, streams(request))).collect()
+    }
+
     /// What the newest connection was asked for last.
     pub fn last(&self) -> BTreeMap<String, Way> {
         self.subscribes().last().map(|(_, request)| streams(request)).unwrap_or_default()
@@ -146,6 +159,13 @@ impl Record {
     pub fn sent(&self, conn: ConnId, is: impl Fn(&Message) -> bool) -> Vec<Message> {
         let log = self.0.lock().unwrap();
         log.sent.iter().filter(|(of, message)| *of == conn && is(message)).map(|(_, message)| message.clone()).collect()
+    }
+
+    /// Every message sent on a connection, with the number of those sent to anybody before it.
+    pub fn sent_at(&self, conn: ConnId) -> Vec<(usize, Message)> {
+        let log = self.0.lock().unwrap();
+        let numbered = log.sent.iter().enumerate().filter(|(_, (of, _))| *of == conn);
+        numbered.map(|(at, (_, message))| (at, message.clone())).collect()
     }
 
     /// How many data messages were sent so far.

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use hoga::feed::{
-    Broadcaster, Feed, FeedCounts, FeedWriter, Filter, Followable, Item, Mark, Opening, Overflow, Payload, Sockets,
-    Update, broadcast, open,
+    Arrival, Broadcaster, Feed, FeedCounts, FeedWriter, Filter, Followable, Item, Mark, Opening, Overflow, Payload,
+    Sockets, Update, broadcast, open,
 };
 use hoga::model::{Clock, ConnectionId, DataType, Epoch, Nanos, Receipt, Stamps, Trade};
 use hoga::sync::latest;
@@ -134,7 +134,11 @@ impl SharedRing {
     }
 
     pub fn put(&mut self, stream: usize, update: &Update<Trade>) {
-        self.ring.publish(&mut self.streams[stream], update);
+        self.put_as(stream, update, Arrival::first(update.value.stream_type));
+    }
+
+    pub fn put_as(&mut self, stream: usize, update: &Update<Trade>, arrival: Arrival) {
+        self.ring.publish(&mut self.streams[stream], update, arrival);
     }
 
     /// A new feed of these streams, from now on.
@@ -153,9 +157,15 @@ impl SharedRing {
         writer.follow(&self.ring, &self.sleepers, followed, states.iter().map(|state| update(*state)).collect());
     }
 
-    /// It reads one that it has read before.
-    pub fn follow_again(&self, writer: &mut FeedWriter<Trade>, stream: usize) {
-        let followed = self.streams[stream].followed(Filter::new(true, true), true);
+    /// It reads one more, of which this is the state.
+    pub fn follow_from(&self, writer: &mut FeedWriter<Trade>, stream: usize, state: Update<Trade>) {
+        let followed = self.streams[stream].followed(Filter::new(true, true), false);
+        writer.follow(&self.ring, &self.sleepers, vec![followed], vec![state]);
+    }
+
+    /// It wants other messages of one that it reads.
+    pub fn follow_again(&self, writer: &mut FeedWriter<Trade>, stream: usize, filter: Filter) {
+        let followed = self.streams[stream].followed(filter, true);
         writer.follow(&self.ring, &self.sleepers, vec![followed], Vec::new());
     }
 
@@ -186,7 +196,7 @@ pub fn newest(overflow: Overflow, streams: usize) -> (Newest, Feed<Trade>, Arc<T
 impl Newest {
     pub fn new(mut writer: FeedWriter<Trade>, streams: usize) -> Self {
         let (cells, readers): (Vec<_>, Vec<_>) = (0..streams).map(|_| latest::cell()).unzip();
-        let marks = writer.conflate(readers.into_iter().map(|reader| (reader, 0)).collect());
+        let marks = writer.conflate(readers);
         Self { writer, cells, marks }
     }
 

@@ -19,9 +19,6 @@ pub fn read(message: &[u8]) -> (Result<Option<u32>, DecodeError>, Vec<Data>) {
 
 fn read_into(message: &[u8], data: &mut Vec<Data>) -> Result<Option<u32>, DecodeError> {
     let value: Value = serde_json::from_slice(message).map_err(|_| DecodeError::NotJson)?;
-    if !all_finite(message) {
-        return Err(DecodeError::BadNumber);
-    }
     let Value::Array(elements) = &value else { return object(&value, data) };
     let (mut only_data, mut refusal) = (true, None);
     for element in elements {
@@ -40,29 +37,10 @@ fn read_into(message: &[u8], data: &mut Vec<Data>) -> Result<Option<u32>, Decode
     }
 }
 
-/// Looks at the text, since the value has forgotten what a repeated key said first.
-fn all_finite(message: &[u8]) -> bool {
-    outside_strings(message)
-        .split(|byte| !b"0123456789+-.eE".contains(byte))
-        .filter_map(|token| std::str::from_utf8(token).ok()?.parse::<f64>().ok())
-        .all(f64::is_finite)
-}
-
-/// The text of well-formed JSON with blanks for its strings: a code like `2e999999` is no number.
-fn outside_strings(message: &[u8]) -> Vec<u8> {
-    let (mut is_inside, mut is_escaped) = (false, false);
-    let visible = message.iter().map(|&byte| {
-        let was_inside = is_inside;
-        is_inside ^= byte == b'"' && !is_escaped;
-        is_escaped = was_inside && byte == b'\\' && !is_escaped;
-        if was_inside { b' ' } else { byte }
-    });
-    visible.collect()
-}
-
 fn object(value: &Value, data: &mut Vec<Data>) -> Result<Option<u32>, DecodeError> {
     let map = value.as_object().ok_or(DecodeError::NotAMessage)?;
     let (name, short) = match (map.get("type"), map.get("ty")) {
+        (Some(_), Some(name)) if map.contains_key("cd") && !map.contains_key("code") => (name, true),
         (Some(name), _) => (name, false),
         (None, Some(name)) => (name, true),
         (None, None) => return control(map),
@@ -108,11 +86,8 @@ impl Object<'_> {
         number(self.value(long, short)?).ok_or(DecodeError::WrongType(long))
     }
 
-    fn maybe_number(&self, long: &'static str, short: &'static str) -> Result<Option<f64>, DecodeError> {
-        match self.optional(long, short) {
-            None | Some(Value::Null) => Ok(None),
-            Some(value) => number(value).map(Some).ok_or(DecodeError::WrongType(long)),
-        }
+    fn maybe_number(&self, long: &'static str, short: &'static str) -> Option<f64> {
+        self.optional(long, short).and_then(number)
     }
 
     fn whole(&self, long: &'static str, short: &'static str) -> Result<u64, DecodeError> {
@@ -210,9 +185,9 @@ impl Object<'_> {
                 .as_bool()
                 .ok_or(DecodeError::WrongType("is_trading_suspended"))?,
             delisting_date: match self.optional("delisting_date", "dd") {
-                None | Some(Value::Null) => None,
                 Some(Value::String(text)) => Date::from_dashed(text.as_bytes()).ok(),
-                Some(_) => return Err(DecodeError::WrongType("delisting_date")),
+                Some(Value::Object(parts)) => date(parts),
+                _ => None,
             },
             market_warning: self.word(
                 "market_warning",
@@ -249,10 +224,10 @@ impl Object<'_> {
             change: self.change()?,
             change_price: self.number("change_price", "cp")?,
             sequential_id: self.whole("sequential_id", "sid")?,
-            best_ask_price: self.maybe_number("best_ask_price", "bap")?,
-            best_ask_size: self.maybe_number("best_ask_size", "bas")?,
-            best_bid_price: self.maybe_number("best_bid_price", "bbp")?,
-            best_bid_size: self.maybe_number("best_bid_size", "bbs")?,
+            best_ask_price: self.maybe_number("best_ask_price", "bap"),
+            best_ask_size: self.maybe_number("best_ask_size", "bas"),
+            best_bid_price: self.maybe_number("best_bid_price", "bbp"),
+            best_bid_size: self.maybe_number("best_bid_size", "bbs"),
             stream_type: self.stream_type()?,
         })
     }
@@ -267,7 +242,10 @@ impl Object<'_> {
             Err(DecodeError::MissingField(_)) => StreamType::Realtime,
             other => other?,
         };
-        let level = self.maybe_number("level", "lv")?;
+        let level = match self.optional("level", "lv") {
+            None | Some(Value::Null) => None,
+            Some(value) => Some(number(value).ok_or(DecodeError::WrongType("level"))?),
+        };
         Ok(Orderbook { market, timestamp, total_ask_size, total_bid_size, asks, bids, stream_type, level })
     }
 
@@ -308,5 +286,10 @@ impl Object<'_> {
 }
 
 fn number(value: &Value) -> Option<f64> {
-    value.as_number().map(|number| number.as_str().parse().unwrap())
+    value.as_number().map(|number| number.as_str().parse().unwrap()).filter(|number: &f64| number.is_finite())
+}
+
+fn date(parts: &Map<String, Value>) -> Option<Date> {
+    let part = |name| parts.get(name)?.as_number()?.as_str().parse::<u16>().ok();
+    Date::new(part("year")?, part("month")?.try_into().ok()?, part("day")?.try_into().ok()?).ok()
 }

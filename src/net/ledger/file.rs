@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::record::Record;
+use super::record::{Record, Unreadable};
 use crate::model::Nanos;
 use rustix::fs::OFlags;
 
@@ -29,6 +29,15 @@ pub(super) struct LedgerFile {
     name: String,
     /// Names this run of the machine.
     boot: String,
+}
+
+/// What came of a change.
+#[derive(Debug)]
+pub(super) struct Changed<R> {
+    /// What the change returned.
+    pub answer: R,
+    /// Why the file's record was not used, if it was not.
+    pub unreadable: Option<Unreadable>,
 }
 
 /// Why the record could not be changed.
@@ -61,31 +70,28 @@ impl LedgerFile {
     }
 
     /// Lets `change` read and change the record while nobody else does. `now` is asked for the time in between, so that
-    /// the order in the record is the order of time. Gives what `change` gave, once that is written.
+    /// the order in the record is the order of time. Returns what `change` returned, once that is written.
+    ///
+    /// Logs nothing: whoever reads the log must not make others wait for the file.
     pub fn change<R>(
         &self,
         now: impl Fn() -> Nanos,
         change: impl FnOnce(Nanos, &mut Record) -> R,
-    ) -> Result<R, Trouble> {
+    ) -> Result<Changed<R>, Trouble> {
         self.directory.prepare()?;
-        // The lock ends with the file, at the latest with the process.
-        let mut file = self.open()?;
-        file.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => Trouble::Busy,
-            TryLockError::Error(error) => Trouble::Io(error),
-        })?;
+        let mut file = Locked::new(self.open()?)?;
         let now = now();
-        let before = read(&mut file)?;
-        let mut record = Record::from_text(&before, &self.boot).unwrap_or_else(|why| {
-            tracing::warn!(path = %self.path().display(), "the connect ledger is started anew: {why}");
-            Record::unknown(now)
-        });
+        let before = read(&mut file.0)?;
+        let (mut record, unreadable) = match Record::from_text(&before, &self.boot) {
+            Ok(record) => (record, None),
+            Err(why) => (Record::unknown(now), Some(why)),
+        };
         let answer = change(now, &mut record);
         let after = record.to_text(&self.boot);
         if after != before {
-            write(&mut file, &after)?;
+            write(&mut file.0, &after)?;
         }
-        Ok(answer)
+        Ok(Changed { answer, unreadable })
     }
 
     fn open(&self) -> io::Result<File> {
@@ -109,6 +115,27 @@ impl LedgerFile {
             let _ = file.set_permissions(Permissions::from_mode(mode));
         }
         Ok(file)
+    }
+}
+
+/// A file that nobody else can lock meanwhile.
+struct Locked(File);
+
+impl Locked {
+    fn new(file: File) -> Result<Self, Trouble> {
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => Err(Trouble::Busy),
+            Err(TryLockError::Error(error)) => Err(Trouble::Io(error)),
+        }
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // Closing is not enough: a process that was forked meanwhile has the same open file, and with it the lock. Should
+        // this fail, closing is all that is left.
+        let _ = self.0.unlock();
     }
 }
 
@@ -205,7 +232,7 @@ mod tests {
     }
 
     fn dial(file: &LedgerFile, now: Nanos) -> Result<(), Nanos> {
-        file.change(|| now, |now, record| record.try_acquire(now, LIMIT)).unwrap()
+        file.change(|| now, |now, record| record.try_acquire(now, LIMIT)).unwrap().answer
     }
 
     #[test]
@@ -235,7 +262,9 @@ mod tests {
         let whole = fs::read(file.path()).unwrap();
         for damaged in [&whole[..whole.len() - 9], b"\xff\xfe\0\0", b"nonsense\n", &[b'7'; 300 * 1024]] {
             fs::write(file.path(), damaged).unwrap();
-            assert_eq!(dial(&file, at(10)), Err(at(10) + KEEP), "{} bytes", damaged.len());
+            let changed = file.change(|| at(10), |now, record| record.try_acquire(now, LIMIT)).unwrap();
+            assert!(changed.unreadable.is_some());
+            assert_eq!(changed.answer, Err(at(10) + KEEP), "{} bytes", damaged.len());
             assert_eq!(dial(&file, at(20)), Err(at(10) + KEEP), "rebuilt once, not each time");
             assert_eq!(dial(&file, at(10) + KEEP), Ok(()));
         }
@@ -263,7 +292,21 @@ mod tests {
         let busy = || file.change(|| at(1), |now, record| record.try_acquire(now, LIMIT));
         assert!(matches!(busy(), Err(Trouble::Busy)));
         drop(holder);
-        assert!(matches!(busy(), Ok(Ok(()))));
+        assert!(matches!(busy(), Ok(Changed { answer: Ok(()), .. })));
+    }
+
+    /// The lock belongs to the open file, and a process that is forked during a change inherits that.
+    #[test]
+    fn a_change_gives_its_lock_back_though_another_has_inherited_the_file() {
+        let scratch = Scratch::new("inherited");
+        let file = scratch.file();
+        dial(&file, at(0)).unwrap();
+        let locked = Locked::new(file.open().unwrap()).unwrap();
+        let inherited = locked.0.try_clone().unwrap();
+        assert!(matches!(file.change(|| at(1), |_, _| ()), Err(Trouble::Busy)));
+        drop(locked);
+        dial(&file, at(1)).unwrap();
+        drop(inherited);
     }
 
     #[test]

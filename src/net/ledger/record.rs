@@ -4,12 +4,13 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::model::Nanos;
-use crate::session::{Budget, Rate};
+use crate::session::{Budget, RETRY_AFTER_MAX, Rate};
 
 /// How long a connect is remembered: the exchange's second and the widest margin, generously.
 pub(super) const KEEP: Duration = Duration::from_secs(2);
-/// A hold that lasts longer was never written by us.
-const HOLD_MAX: Duration = Duration::from_secs(2 * 3600);
+/// The longest hold: the longest wait that an exchange may ask for, and an hour for the random delay that a session adds.
+/// One that lasts longer was not written by us.
+const HOLD_MAX: Duration = Duration::from_secs(RETRY_AFTER_MAX.as_secs() + 3600);
 
 const TITLE: &str = "hoga-connects 1";
 const END: &str = "end";
@@ -45,10 +46,10 @@ impl Record {
         Ok(())
     }
 
-    /// Grants nothing before `until`. A longer hold stays.
+    /// Grants nothing before `until`, but no longer than [`HOLD_MAX`]. A longer hold stays.
     pub fn hold(&mut self, now: Nanos, until: Nanos) {
         self.forget(now);
-        self.held_until = self.held_until.max(until);
+        self.held_until = self.held_until.max(until.min(now + HOLD_MAX));
     }
 
     /// Drops what is over, and what has not been yet: only a clock that started over can have written that.
@@ -93,7 +94,7 @@ impl Record {
 }
 
 /// This is not a record, or not a whole one.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Unreadable;
 
 impl fmt::Display for Unreadable {
@@ -152,6 +153,16 @@ mod tests {
         record.hold(at(0), at(3_000));
         assert_eq!(record.try_acquire(at(6_999), LIMIT), Err(at(7_000)));
         assert_eq!(record.try_acquire(at(7_000), LIMIT), Ok(()));
+    }
+
+    #[test]
+    fn a_hold_lasts_as_long_as_an_exchange_may_ask_for_and_not_for_ever() {
+        let mut record = Record::default();
+        record.hold(at(0), at(0) + RETRY_AFTER_MAX);
+        assert_eq!(record.try_acquire(at(1), LIMIT), Err(at(0) + RETRY_AFTER_MAX));
+        record.hold(at(0), Nanos::NEVER);
+        assert_eq!(record.try_acquire(at(1), LIMIT), Err(at(0) + HOLD_MAX), "a backoff may be any length");
+        assert_eq!(record.try_acquire(at(0) + HOLD_MAX, LIMIT), Ok(()));
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod stream;
 #[cfg(feature = "rest")]
 pub(super) use config::certificates;
 pub use config::{InvalidRoots, TlsConfig};
-pub(super) use stream::Tls;
+pub use stream::Tls;
 
 #[cfg(test)]
 mod tests;

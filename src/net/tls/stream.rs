@@ -46,6 +46,7 @@ enum Wants {
 }
 
 impl Tls {
+    /// A client that has not sent anything yet. `host` is the name that the server has to prove.
     pub fn new(config: &TlsConfig, host: &str) -> Result<Self, String> {
         let name = ServerName::try_from(host.to_owned()).map_err(|e| format!("\"{host}\" cannot be verified: {e}"))?;
         let connection = UnbufferedClientConnection::new(config.0.clone(), name).map_err(|e| e.to_string())?;

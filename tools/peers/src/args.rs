@@ -53,6 +53,7 @@ Clients:
 Examples:
   hoga-peers stages --quick
   hoga-peers stages --time 5m --check
+  hoga-peers stages --quick --instructions
 
 JSON: a message of the simulated exchange into a struct of all its fields. Frames: 960 bytes each,
 out of a socket that gives all it has (bulk), or one frame for each read. Pool: a load by a
@@ -62,10 +63,22 @@ have ever read.
 {ON_QUIET}
 
 {EXIT_CODES}"))]
-    Stages(BenchArgs),
+    Stages(StagesArgs),
+    /// Does what one row of `stages` measures, for callgrind to count.
+    #[command(hide = true)]
+    Count { table: String, name: String },
     /// Prints what a publication costs in this process, where so many threads have read the pool.
     #[command(hide = true)]
     Publish { readers: usize },
+}
+
+#[derive(Debug, Args)]
+pub struct StagesArgs {
+    #[command(flatten)]
+    pub bench: BenchArgs,
+    /// Counts instructions as well, under valgrind. Takes a few minutes before the time begins.
+    #[arg(long)]
+    pub instructions: bool,
 }
 
 #[derive(Debug, Args)]

@@ -22,6 +22,7 @@ fn main() -> ExitCode {
     let end = match Cli::parse().command {
         Command::Peers(args) => peers::run(&args),
         Command::Stages(args) => stages::run(&args),
+        Command::Count { table, name } => stages::count(table, name),
         Command::Publish { readers } => stages::publish(readers),
     };
     end::code(end)

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use crossbeam_queue::ArrayQueue;
 use hoga::feed::{
-    Broadcaster, Feed, FeedWriter, Filter, Followable, Item, Mark, Opening, Overflow, Payload, Sockets, Update,
-    broadcast, open,
+    Arrival, Broadcaster, Feed, FeedWriter, Filter, Followable, Item, Mark, Opening, Overflow, Payload, Sockets,
+    Update, broadcast, open,
 };
 use hoga::model::{Clock, ConnectionId, DataType, Epoch, Nanos, Receipt, Stamps, Words};
 use hoga::net::SystemClock;
@@ -135,7 +135,7 @@ impl<T: Payload + Words> Shared<T> {
 impl<T: Payload + Words> Write<T> for Shared<T> {
     #[inline]
     fn put(&mut self, update: &Update<T>) {
-        self.ring.publish(&mut self.stream, update);
+        self.ring.publish(&mut self.stream, update, Arrival::Change);
     }
 
     /// What the engine does at the end of a batch, before it would wake those who sleep.
@@ -163,7 +163,7 @@ pub struct Marked<T> {
 pub fn conflate<T: Payload>() -> Lane<Marked<T>, Feed<T>> {
     let Lane { writer: mut feed, reader } = feed(DataType::Ticker, Overflow::Conflate);
     let (newest, stored) = latest::cell();
-    let mark = feed.conflate(vec![(stored, 0)])[0];
+    let mark = feed.conflate(vec![stored])[0];
     Lane { writer: Marked { feed, mark, newest }, reader }
 }
 

@@ -1,7 +1,6 @@
 //! JSON to a struct of all fields: hoga's decoder, and through serde simd-json, sonic-rs and serde_json.
 
 use std::hint::black_box;
-use std::time::Duration;
 
 use hoga::model::{Candle, ConnectionId, Epoch, Nanos, Receipt, Sink};
 use hoga::wire::schema::{self, Names};
@@ -12,7 +11,7 @@ use hoga_lab::rounds::{Contestant, Line};
 use hoga_lab::traffic::Recording;
 use serde::de::DeserializeOwned;
 
-use super::timing::row;
+use super::timing::{Measure, row};
 use super::{HOGA, part};
 use crate::message::{Orderbook, Ticker, Trade, simple};
 use crate::parser::{Parser, SerdeJson, SimdJson, SonicRs};
@@ -32,24 +31,27 @@ const SUBJECTS: [(&str, &str, Option<usize>, f64); 4] = [
 const FORMATS: [&str; 2] = ["DEFAULT", "SIMPLE"];
 
 /// One for each message and reader.
-pub fn contestants(turn: Duration) -> Result<Vec<Contestant<'static>>, Error> {
+pub fn contestants(measure: &Measure) -> Result<Vec<Contestant<'static>>, Error> {
     let mut all = Vec::new();
     for (name, data_type, depth, _) in SUBJECTS {
+        if !FORMATS.iter().any(|format| measure.wants(&table(name, format))) {
+            continue;
+        }
         let messages = record(data_type, depth)?;
         let short: Vec<_> = messages.iter().map(|message| shortened(message)).collect();
         let [default, simple] = FORMATS.map(|format| table(name, format));
         match data_type {
             "ticker" => {
-                all.extend(readers::<Ticker>(&default, &messages, turn)?);
-                all.extend(readers::<simple::Ticker>(&simple, &short, turn)?);
+                all.extend(readers::<Ticker>(&default, &messages, measure)?);
+                all.extend(readers::<simple::Ticker>(&simple, &short, measure)?);
             }
             "trade" => {
-                all.extend(readers::<Trade>(&default, &messages, turn)?);
-                all.extend(readers::<simple::Trade>(&simple, &short, turn)?);
+                all.extend(readers::<Trade>(&default, &messages, measure)?);
+                all.extend(readers::<simple::Trade>(&simple, &short, measure)?);
             }
             _ => {
-                all.extend(readers::<Orderbook>(&default, &messages, turn)?);
-                all.extend(readers::<simple::Orderbook>(&simple, &short, turn)?);
+                all.extend(readers::<Orderbook>(&default, &messages, measure)?);
+                all.extend(readers::<simple::Orderbook>(&simple, &short, measure)?);
             }
         }
     }
@@ -131,7 +133,10 @@ priced! {
 }
 
 /// hoga and the parsers, after all of them have read the same.
-fn readers<T: Priced>(table: &str, messages: &[String], turn: Duration) -> Result<Vec<Contestant<'static>>, Error> {
+fn readers<T: Priced>(table: &str, messages: &[String], measure: &Measure) -> Result<Vec<Contestant<'static>>, Error> {
+    if !measure.wants(table) {
+        return Ok(Vec::new());
+    }
     // A receive buffer has other bytes behind a message as well.
     let padded: Vec<_> = messages.iter().map(|message| format!("{message}{:SLACK$}", "").into_bytes()).collect();
     let lengths: Vec<_> = messages.iter().map(String::len).collect();
@@ -148,12 +153,12 @@ fn readers<T: Priced>(table: &str, messages: &[String], turn: Duration) -> Resul
     if fallbacks > 0 {
         return Err(Error::Failed(format!("{table}: the messages are not as the exchange sends them")));
     }
-    let own = row(table, HOGA, turn, MESSAGES, move || _ = black_box(own()));
+    let own = row(table, HOGA, measure, MESSAGES, move || _ = black_box(own()))?;
     Ok(vec![
         own,
-        reader::<T>(table, SIMD_JSON, SimdJson::default(), messages, expected, turn)?,
-        reader::<T>(table, "sonic-rs", SonicRs, messages, expected, turn)?,
-        reader::<T>(table, "serde_json", SerdeJson, messages, expected, turn)?,
+        reader::<T>(table, SIMD_JSON, SimdJson::default(), messages, expected, measure)?,
+        reader::<T>(table, "sonic-rs", SonicRs, messages, expected, measure)?,
+        reader::<T>(table, "serde_json", SerdeJson, messages, expected, measure)?,
     ])
 }
 
@@ -163,7 +168,7 @@ fn reader<T: Priced>(
     mut parser: impl Parser + 'static,
     messages: &[String],
     expected: f64,
-    turn: Duration,
+    measure: &Measure,
 ) -> Result<Contestant<'static>, Error> {
     let messages = messages.to_vec();
     let mut read = move || {
@@ -175,5 +180,5 @@ fn reader<T: Priced>(
     if sum != expected {
         return Err(Error::Failed(format!("{table}: {name} reads {sum} where hoga reads {expected}")));
     }
-    Ok(row(table, name, turn, MESSAGES, move || _ = black_box(read())))
+    row(table, name, measure, MESSAGES, move || _ = black_box(read()))
 }

@@ -4,7 +4,6 @@ use std::hint::black_box;
 use std::io::{self, Read, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use fastwebsockets::OpCode;
 use futures_util::FutureExt;
@@ -16,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tungstenite::Message;
 use tungstenite::protocol::{Role, WebSocket, WebSocketConfig};
 
-use super::timing::row;
+use super::timing::{Measure, row};
 use super::{HOGA, part};
 
 /// Frames that the socket holds.
@@ -37,15 +36,15 @@ const ARRIVALS: [(Arrival, &str, f64); 2] = [
 ];
 
 /// One for each reader and way to arrive.
-pub fn contestants(turn: Duration) -> Result<Vec<Contestant<'static>>, Error> {
+pub fn contestants(measure: &Measure) -> Result<Vec<Contestant<'static>>, Error> {
     let mut all = Vec::new();
-    for (arrival, table, _) in ARRIVALS {
+    for (arrival, table, _) in ARRIVALS.into_iter().filter(|(_, table, _)| measure.wants(table)) {
         let config = WebSocketConfig::default();
-        all.push(reader(table, HOGA, turn, InPlace::new(arrival))?);
-        all.push(reader(table, TUNGSTENITE, turn, tungstenite(arrival, config))?);
+        all.push(reader(table, HOGA, measure, InPlace::new(arrival))?);
+        all.push(reader(table, TUNGSTENITE, measure, tungstenite(arrival, config))?);
         let config = config.read_buffer_size(16 * 1024);
-        all.push(reader(table, "tungstenite, 16 KiB buffer", turn, tungstenite(arrival, config))?);
-        all.push(reader(table, "fastwebsockets", turn, fastwebsockets(arrival))?);
+        all.push(reader(table, "tungstenite, 16 KiB buffer", measure, tungstenite(arrival, config))?);
+        all.push(reader(table, "fastwebsockets", measure, fastwebsockets(arrival))?);
     }
     Ok(all)
 }
@@ -62,7 +61,7 @@ trait Frames: 'static {
 }
 
 /// A row, after the reader has read every byte right.
-fn reader(table: &str, name: &str, turn: Duration, mut frames: impl Frames) -> Result<Contestant<'static>, Error> {
+fn reader(table: &str, name: &str, measure: &Measure, mut frames: impl Frames) -> Result<Contestant<'static>, Error> {
     for i in 0..2 * FRAMES {
         let mut is_right = false;
         let found = frames.next(|read| is_right = read.iter().copied().eq(payload(i % FRAMES)));
@@ -75,7 +74,7 @@ fn reader(table: &str, name: &str, turn: Duration, mut frames: impl Frames) -> R
             frames.next(|payload| _ = black_box(payload));
         }
     };
-    Ok(row(table, name, turn, TIMES, work))
+    row(table, name, measure, TIMES, work)
 }
 
 /// How the stream arrives.

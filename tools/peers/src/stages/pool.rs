@@ -21,7 +21,7 @@ use hoga_lab::rounds::{Contestant, Line};
 use hoga_lab::traffic::Recording;
 use hoga_lab::{Error, pin_here};
 
-use super::timing::{repeat, row};
+use super::timing::{Measure, repeat, row};
 use super::{TIME, find, part};
 use crate::end::print;
 
@@ -45,9 +45,13 @@ const FEW: usize = 1;
 const MANY: usize = 64;
 
 /// Loads of a value that is the same as before, or another; publications.
-pub fn contestants(turn: Duration) -> Result<Vec<Contestant<'static>>, Error> {
-    let mut all = unchanged(turn)?;
-    all.extend(changed(turn)?);
+pub fn contestants(measure: &Measure) -> Result<Vec<Contestant<'static>>, Error> {
+    let mut all = if measure.wants(UNCHANGED) { unchanged(measure)? } else { Vec::new() };
+    if matches!(measure, Measure::CountOnly { .. }) {
+        // What others do meanwhile, and what happens between two loads, is not to be counted.
+        return Ok(all);
+    }
+    all.extend(changed(measure.turn())?);
     all.extend([FEW, MANY].map(publishing));
     Ok(all)
 }
@@ -109,22 +113,22 @@ impl Source {
     }
 }
 
-fn unchanged(turn: Duration) -> Result<Vec<Contestant<'static>>, Error> {
+fn unchanged(measure: &Measure) -> Result<Vec<Contestant<'static>>, Error> {
     let source = Source::new(1)?;
     let (handle, ticker) = (source.handles[0].clone(), source.tickers[0]);
     let (mut cached, swap) = (handle.cached(), ArcSwap::from_pointee(ticker));
     let (map, market) = (DashMap::new(), ticker.market);
     map.insert(market, Arc::new(ticker));
     Ok(vec![
-        loads(CACHED, turn, move || cached.load().trade_price),
-        loads(HANDLE, turn, move || handle.load().trade_price),
-        loads("arc-swap", turn, move || swap.load().trade_price),
-        loads("DashMap", turn, move || map.get(&market).map_or(0.0, |ticker| ticker.trade_price)),
+        loads(CACHED, measure, move || cached.load().trade_price)?,
+        loads(HANDLE, measure, move || handle.load().trade_price)?,
+        loads("arc-swap", measure, move || swap.load().trade_price)?,
+        loads("DashMap", measure, move || map.get(&market).map_or(0.0, |ticker| ticker.trade_price))?,
     ])
 }
 
-fn loads(name: &str, turn: Duration, mut load: impl FnMut() -> f64 + 'static) -> Contestant<'static> {
-    row(UNCHANGED, name, turn, LOADS, move || (0..LOADS).for_each(|_| _ = black_box(load())))
+fn loads(name: &str, measure: &Measure, mut load: impl FnMut() -> f64 + 'static) -> Result<Contestant<'static>, Error> {
+    row(UNCHANGED, name, measure, LOADS, move || (0..LOADS).for_each(|_| _ = black_box(load())))
 }
 
 /// The loads alone are timed, of all markets after all have changed.

@@ -2,7 +2,7 @@
 
 use crate::model::Format;
 
-/// What one exchange understands, and what it takes as said when nothing is. An [`Endpoint`](crate::config::Endpoint)
+/// What one exchange understands, and what it takes as said when nothing is. An [`Endpoint`](super::Endpoint)
 /// carries its own.
 ///
 /// Fields may be added: write a dialect of your own as `Dialect { has_candles: false, ..UPBIT }`.
@@ -21,7 +21,7 @@ pub struct Dialect {
     pub units_default: u8,
     /// Whether order books can be grouped by a price `level`. Where they cannot, asking for one ends the connection.
     pub has_levels: bool,
-    /// The level of an order book that is not grouped, as its messages print it.
+    /// The level of an order book that is not grouped, as its messages print it. So no book can be grouped by it.
     pub level_default: u32,
     /// Whether there are candles. Where there are none, asking for them ends the connection.
     pub has_candles: bool,

@@ -1,0 +1,284 @@
+//! Where the exchange is, and which dialect it speaks.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use super::{BITHUMB, Dialect, UPBIT, UPBIT_INDONESIA};
+
+/// Where the exchange is. Public market data needs no key on any of them.
+///
+/// Verification of the server's certificate can never be turned off; a private test exchange is reached by adding its
+/// root certificate explicitly. Plain `ws://` is accepted for loopback addresses only.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    host: String,
+    port: u16,
+    path: String,
+    secure: bool,
+    dialect: Dialect,
+    /// Where plain requests go, if that is another host.
+    rest_host: Option<&'static str>,
+}
+
+/// Where public data is on every host of the exchange.
+const PUBLIC_PATH: &str = "/websocket/v1";
+
+/// Why a text is not an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidEndpoint {
+    /// Neither `wss://` nor `ws://`.
+    Scheme,
+    /// No host, or one with characters that no host name has.
+    Host,
+    /// A user name or password in the address. Credentials never travel in an address.
+    UserInfo,
+    /// The port is not a number from 1 to 65535.
+    Port,
+    /// Control characters, spaces or a fragment in the path.
+    Path,
+    /// Plain `ws://` to something that is not a loopback address literal.
+    PlainOffLoopback,
+}
+
+impl fmt::Display for InvalidEndpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Scheme => "the endpoint must start with wss:// (or ws:// for a loopback address)",
+            Self::Host => "the endpoint has no valid host name or address",
+            Self::UserInfo => "the endpoint must not hold a user name or password",
+            Self::Port => "the endpoint's port must be a number from 1 to 65535",
+            Self::Path => "the endpoint's path must not hold spaces, control characters or '#'",
+            Self::PlainOffLoopback => {
+                "plain ws:// is allowed for loopback addresses only (127.0.0.0/8 or [::1]); use wss://"
+            }
+        })
+    }
+}
+
+impl std::error::Error for InvalidEndpoint {}
+
+impl Endpoint {
+    /// Upbit Korea: KRW, BTC and USDT markets.
+    pub fn korea() -> Self {
+        Self::public("api.upbit.com", UPBIT)
+    }
+
+    /// Upbit Singapore.
+    pub fn singapore() -> Self {
+        Self::public("sg-api.upbit.com", UPBIT)
+    }
+
+    /// Upbit Indonesia.
+    pub fn indonesia() -> Self {
+        Self::public("id-api.upbit.com", UPBIT_INDONESIA)
+    }
+
+    /// Upbit Thailand.
+    pub fn thailand() -> Self {
+        Self::public("th-api.upbit.com", UPBIT)
+    }
+
+    /// Bithumb: KRW and BTC markets, in a protocol that is nearly Upbit's.
+    pub fn bithumb() -> Self {
+        Self { rest_host: Some("api.bithumb.com"), ..Self::public("ws-api.bithumb.com", BITHUMB) }
+    }
+
+    fn public(host: &str, dialect: Dialect) -> Self {
+        let (host, path) = (host.to_owned(), PUBLIC_PATH.to_owned());
+        Self { host, port: 443, path, secure: true, dialect, rest_host: None }
+    }
+
+    /// Any other server that speaks the protocol: `wss://host[:port][/path]`, or `ws://` for a loopback address. Without a
+    /// path it is the exchange's own, `/websocket/v1`. The dialect is Upbit's; see [`with_dialect`](Self::with_dialect).
+    pub fn custom(url: &str) -> Result<Self, InvalidEndpoint> {
+        let (secure, rest) = match (url.strip_prefix("wss://"), url.strip_prefix("ws://")) {
+            (Some(rest), _) => (true, rest),
+            (None, Some(rest)) => (false, rest),
+            (None, None) => return Err(InvalidEndpoint::Scheme),
+        };
+        let (authority, path) = match rest.find(['/', '?', '#']) {
+            Some(at) => rest.split_at(at),
+            None => (rest, ""),
+        };
+        if authority.contains('@') {
+            return Err(InvalidEndpoint::UserInfo);
+        }
+        let (host, port) = split_port(authority)?;
+        let port = match port {
+            None if secure => 443,
+            None => 80,
+            Some(text) if !text.bytes().all(|b| b.is_ascii_digit()) => return Err(InvalidEndpoint::Port),
+            Some(text) => text.parse().ok().filter(|&p| p != 0).ok_or(InvalidEndpoint::Port)?,
+        };
+        if path.bytes().any(|b| !b.is_ascii_graphic() || b == b'#') {
+            return Err(InvalidEndpoint::Path);
+        }
+        let path = match path {
+            "" => PUBLIC_PATH.to_owned(),
+            path if path.starts_with('/') => path.to_owned(),
+            query => format!("/{query}"),
+        };
+        let endpoint = Self { host: host.to_owned(), port, path, secure, dialect: UPBIT, rest_host: None };
+        if !secure && !endpoint.address().is_some_and(|ip| ip.to_canonical().is_loopback()) {
+            return Err(InvalidEndpoint::PlainOffLoopback);
+        }
+        Ok(endpoint)
+    }
+
+    /// The same server, understood to speak `dialect`. A wrong one asks for what the server does not know, which it
+    /// ignores or answers with an error and a close.
+    #[must_use]
+    pub fn with_dialect(mut self, dialect: Dialect) -> Self {
+        self.dialect = dialect;
+        self
+    }
+
+    /// What this server understands.
+    pub fn dialect(&self) -> &Dialect {
+        &self.dialect
+    }
+
+    /// Host name or address literal, without brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// TCP port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Path and query of the opening request.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Whether the connection runs over TLS.
+    pub fn is_secure(&self) -> bool {
+        self.secure
+    }
+
+    /// The host, where it is an address literal and needs no resolver.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.host.parse().ok()
+    }
+
+    /// Where the same exchange answers plain requests: `https` where this is `wss`, `http` where this is `ws`, on the
+    /// same host and port unless the exchange has another host for them. `path` starts with a slash.
+    pub fn rest_url(&self, path: &str) -> String {
+        let scheme = if self.secure { "https" } else { "http" };
+        let authority = self.rest_host.map_or_else(|| self.authority(), str::to_owned);
+        format!("{scheme}://{authority}{path}")
+    }
+
+    /// What goes into the `Host` header.
+    pub fn authority(&self) -> String {
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        match (self.secure, self.port) {
+            (true, 443) | (false, 80) => host,
+            (_, port) => format!("{host}:{port}"),
+        }
+    }
+}
+
+/// Splits `host`, `host:port`, `[v6]` or `[v6]:port`.
+fn split_port(authority: &str) -> Result<(&str, Option<&str>), InvalidEndpoint> {
+    if let Some(rest) = authority.strip_prefix('[') {
+        let (host, tail) = rest.split_once(']').ok_or(InvalidEndpoint::Host)?;
+        host.parse::<std::net::Ipv6Addr>().map_err(|_| InvalidEndpoint::Host)?;
+        return match tail.strip_prefix(':') {
+            Some(port) => Ok((host, Some(port))),
+            None if tail.is_empty() => Ok((host, None)),
+            None => Err(InvalidEndpoint::Host),
+        };
+    }
+    let (host, port) = match authority.split_once(':') {
+        Some((host, port)) => (host, Some(port)),
+        None => (authority, None),
+    };
+    let label = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.' || b == b'_';
+    if host.is_empty() || host.len() > 253 || !host.bytes().all(label) {
+        return Err(InvalidEndpoint::Host);
+    }
+    Ok((host, port))
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.secure { "wss" } else { "ws" };
+        write!(f, "{scheme}://{}{}", self.authority(), self.path)
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_taken_apart_as_written() {
+        let e = Endpoint::custom("wss://127.0.0.1:9443/websocket/v1").unwrap();
+        assert_eq!((e.host(), e.port(), e.path(), e.is_secure()), ("127.0.0.1", 9443, "/websocket/v1", true));
+        assert_eq!(e.to_string(), "wss://127.0.0.1:9443/websocket/v1");
+        assert_eq!(Endpoint::custom("wss://[::1]:1/x").unwrap().authority(), "[::1]:1");
+        assert_eq!(Endpoint::custom("wss://host").unwrap().to_string(), "wss://host/websocket/v1");
+        assert_eq!(Endpoint::custom("wss://host/").unwrap().path(), "/");
+        assert_eq!(Endpoint::korea().to_string(), "wss://api.upbit.com/websocket/v1");
+    }
+
+    #[test]
+    fn plain_requests_go_to_the_same_host_and_port() {
+        let url = |endpoint: &str| Endpoint::custom(endpoint).unwrap().rest_url("/v1/market/all");
+        assert_eq!(Endpoint::korea().rest_url("/v1/market/all"), "https://api.upbit.com/v1/market/all");
+        assert_eq!(url("wss://127.0.0.1:9443/x?y"), "https://127.0.0.1:9443/v1/market/all");
+        assert_eq!(url("ws://[::1]:8080"), "http://[::1]:8080/v1/market/all");
+    }
+
+    #[test]
+    fn each_exchange_has_its_own_dialect() {
+        let bithumb = Endpoint::bithumb();
+        assert_eq!(bithumb.to_string(), "wss://ws-api.bithumb.com/websocket/v1");
+        assert_eq!(bithumb.rest_url("/v1/market/all"), "https://api.bithumb.com/v1/market/all");
+        assert_eq!((*bithumb.dialect(), *Endpoint::korea().dialect()), (BITHUMB, UPBIT));
+        assert!(!Endpoint::indonesia().dialect().has_levels);
+        let custom = Endpoint::custom("ws://127.0.0.1:1").unwrap();
+        assert_eq!((*custom.dialect(), *custom.with_dialect(BITHUMB).dialect()), (UPBIT, BITHUMB));
+    }
+
+    #[test]
+    fn plain_text_is_for_loopback_literals_only() {
+        for ok in ["ws://127.0.0.1:80/", "ws://127.9.9.9", "ws://[::1]:9/", "ws://[::ffff:127.0.0.1]/"] {
+            assert!(Endpoint::custom(ok).is_ok(), "{ok}");
+        }
+        // Names are refused although they usually mean loopback: a resolver decides what they mean.
+        for no in ["ws://api.upbit.com/", "ws://localhost/", "ws://localhost.evil/", "ws://10.0.0.1/", "ws://0.0.0.0/"]
+        {
+            assert_eq!(Endpoint::custom(no), Err(InvalidEndpoint::PlainOffLoopback), "{no}");
+        }
+        assert_eq!(Endpoint::custom("ws://127.0.0.1@evil/"), Err(InvalidEndpoint::UserInfo));
+    }
+
+    #[test]
+    fn malformed_addresses_are_refused_with_the_reason() {
+        for (url, why) in [
+            ("https://x/", InvalidEndpoint::Scheme),
+            ("wss://", InvalidEndpoint::Host),
+            ("wss://a b/", InvalidEndpoint::Host),
+            ("wss://[::1/", InvalidEndpoint::Host),
+            ("wss://h:0/", InvalidEndpoint::Port),
+            ("wss://h:65536/", InvalidEndpoint::Port),
+            ("wss://h:+1/", InvalidEndpoint::Port),
+            ("wss://h/a b", InvalidEndpoint::Path),
+            ("wss://h/a\r\nX: y", InvalidEndpoint::Path),
+            ("wss://h/#f", InvalidEndpoint::Path),
+        ] {
+            assert_eq!(Endpoint::custom(url), Err(why), "{url}");
+        }
+    }
+}

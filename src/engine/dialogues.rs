@@ -1,0 +1,536 @@
+//! What feeds are given of their streams, as dialogues between a planner, a router and feeds. The test is the exchange, the
+//! clock, and the threads between them: it settles when a wish is sent, and what comes before and after.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use super::connection::NewFeed;
+use super::open_feeds::{AnyRing, Feedable, RingKind};
+use super::route::Request;
+use super::router::{AnyPublisher, Router};
+use crate::config::UPBIT;
+use crate::feed::{self, Feed, Item, Opening, Overflow, Payload, Sockets};
+use crate::model::{
+    Clock, ConnectionId, DataType, Event, Format, Market, Nanos, Receipt, Sink, StreamKey, StreamType, Ticker, Trade,
+    Words,
+};
+use crate::net::SystemClock;
+use crate::plan::{DemandId, PlanConfig, Planner, Proof, Subscription, Universe, Want, Wish, orderbook, ticker, trade};
+use crate::pool::{DataPool, Link};
+
+const POLICIES: [Overflow; 4] =
+    [Overflow::DROP_NEWEST, Overflow::DropOldest, Overflow::Conflate, Overflow::Throttle(Duration::from_nanos(1))];
+
+const SNAPSHOT: StreamType = StreamType::Snapshot;
+const CHANGE: StreamType = StreamType::Realtime;
+
+/// Shows the time that the test set.
+struct TestClock(AtomicU64);
+
+impl Clock for TestClock {
+    fn now(&self) -> Nanos {
+        Nanos(self.0.load(Relaxed))
+    }
+}
+
+/// One connection, without its socket.
+struct Line {
+    clock: Arc<TestClock>,
+    pool: DataPool,
+    link: Arc<Link>,
+    sockets: Arc<Sockets>,
+    planner: Planner,
+    router: Router,
+    /// The newest wish, if it was not sent yet.
+    told: Option<Wish>,
+    sent: Wish,
+    /// The streams that it asked for without a snapshot.
+    running: Arc<BTreeSet<StreamKey>>,
+    /// The revision of the wish that this socket carries.
+    on_socket: Option<u64>,
+}
+
+impl Line {
+    /// Its first socket is open, and carries nothing.
+    fn new() -> Self {
+        let clock = Arc::new(TestClock(AtomicU64::new(1_000_000_000)));
+        let pool = DataPool::new(clock.clone());
+        let planner = Planner::new(PlanConfig {
+            connections: 1,
+            window: Duration::ZERO,
+            grace: Duration::ZERO,
+            patience: Duration::from_secs(3600),
+            clean_up: Duration::from_secs(3600),
+            knows_markets: true,
+            streams_per_connection: 1_000,
+            format: Format::Default,
+        });
+        let mut router = Router::new(SystemClock::new(), pool.sleepers(), &UPBIT, None);
+        for kind in [RingKind::Ticker, RingKind::Trade, RingKind::Orderbook] {
+            router.add_ring(AnyRing::new(kind, 64));
+        }
+        let (link, sockets) = (Arc::new(Link::new(clock.now())), Arc::new(Sockets::new(ConnectionId(0))));
+        let (told, sent, running, on_socket) = (None, Wish::default(), Arc::default(), None);
+        let mut line = Self { clock, pool, link, sockets, planner, router, told, sent, running, on_socket };
+        line.connect();
+        line
+    }
+
+    /// Everything has its own moment.
+    fn advance(&self, time: Duration) -> Nanos {
+        self.clock.0.fetch_add(time.as_nanos() as u64, Relaxed);
+        self.clock.now()
+    }
+
+    /// Longer than a planner waits between two looks.
+    fn now(&self) -> Nanos {
+        self.advance(Duration::from_millis(30))
+    }
+
+    /// The next socket opens; what was told last is sent again.
+    fn connect(&mut self) {
+        let (now, epoch) = (self.now(), self.link.epoch().next());
+        self.link.up(epoch, now);
+        self.sockets.opened(epoch, None);
+        self.planner.opened(0, epoch);
+        self.on_socket = None;
+        if self.told.is_some() || self.sent != Wish::default() {
+            self.told.get_or_insert(self.sent.clone());
+            self.send();
+        }
+    }
+
+    fn disconnect(&mut self) {
+        self.link.down(self.now());
+        self.sockets.lost();
+        self.planner.lost(0);
+    }
+
+    /// What the control thread does now and then.
+    fn poll(&mut self) {
+        let orders = self.planner.poll(self.now(), |key| self.pool.heard(key));
+        orders.expired.iter().chain(&orders.interrupted).for_each(|key| self.pool.set_subscribed(*key, false));
+        orders.interrupted.iter().for_each(|key| self.pool.set_subscribed(*key, true));
+        self.tell(orders.carry);
+    }
+
+    fn tell(&mut self, carry: Vec<(usize, Wish)>) {
+        self.told = carry.into_iter().next_back().map(|(_, wish)| wish).or(self.told.take());
+    }
+
+    /// The newest wish goes out.
+    #[track_caller]
+    fn send(&mut self) {
+        let (at, epoch) = (self.now(), self.link.epoch());
+        self.sent = self.told.take().expect("a wish that was not sent yet");
+        self.running = self.sent.running.on(epoch, self.on_socket);
+        self.on_socket = Some(self.sent.revision);
+        self.router.requested(&Request { at, epoch, streams: &self.sent.streams, running: &self.running });
+        // The control thread does both in one turn.
+        self.planner.requested(0, at, self.sent.revision);
+        self.poll();
+    }
+
+    /// What is wanted is told and sent.
+    #[track_caller]
+    fn settle(&mut self) {
+        self.poll();
+        self.send();
+    }
+
+    /// The connection was quiet, so everything is asked for from the start.
+    fn probe(&mut self) {
+        let (at, epoch) = (self.now(), self.link.epoch());
+        self.router.requested(&Request { at, epoch, streams: &self.sent.streams, running: &Default::default() });
+    }
+
+    fn open_streams(&mut self, new: Vec<(StreamKey, usize)>) {
+        for (key, _) in new {
+            if self.pool.streams().iter().any(|stream| stream.key == key) {
+                self.pool.set_subscribed(key, true);
+                continue;
+            }
+            let link = self.link.clone();
+            self.router.add_stream(match key.data_type {
+                DataType::Ticker => AnyPublisher::Ticker(self.pool.open(key, link)),
+                DataType::Trade => AnyPublisher::Trade(self.pool.open(key, link)),
+                _ => AnyPublisher::Orderbook(self.pool.open(key, link)),
+            });
+        }
+    }
+
+    fn subscribe<T>(&mut self, subscription: Subscription<T>) -> DemandId {
+        let checked = subscription.mixed().check(&UPBIT).unwrap();
+        let admitted = self.planner.add(self.now(), None, checked).unwrap();
+        self.open_streams(admitted.new);
+        self.tell(admitted.carry);
+        admitted.id
+    }
+
+    fn feed<T: Feedable>(&mut self, subscription: Subscription<T>, overflow: Overflow) -> (DemandId, Feed<T>) {
+        let id = self.subscribe(subscription);
+        let wants = self.planner.held(id).to_vec();
+        let data_types: Vec<_> = wants.iter().map(|want| want.key.data_type).collect();
+        let sockets = [self.sockets.clone()];
+        let (data_types, clock) = (&data_types[..], self.clock.clone());
+        let (mut writers, feed) =
+            feed::open(Opening { overflow, data_types, sockets: &sockets, clock, signal: Arc::default() });
+        self.router.add_feed(NewFeed { id, wants, writer: T::any(writers.remove(0)) });
+        (id, feed)
+    }
+
+    /// Nobody wants it any more.
+    fn release(&mut self, id: DemandId) {
+        let now = self.now();
+        self.planner.remove(now, id);
+        self.router.remove_feed(id);
+    }
+
+    fn list(&mut self, codes: &[&str]) {
+        let universe: Universe = codes.iter().map(|code| market(code)).collect();
+        let now = self.now();
+        let relisted = self.planner.set_universe(now, universe);
+        self.open_streams(relisted.new);
+        self.tell(relisted.carry);
+        for change in relisted.changes {
+            self.router.change_feed(&change);
+        }
+    }
+
+    fn receipt(&self) -> Receipt {
+        Receipt { connection: ConnectionId(0), epoch: self.link.epoch(), received: self.now() }
+    }
+
+    fn ticker(&mut self, code: &str, price: u32, stream_type: StreamType) {
+        let (trade_price, timestamp) = (f64::from(price), u64::from(price));
+        let value = Ticker { market: market(code), trade_price, timestamp, stream_type, ..Words::take(&mut || 0) };
+        self.router.ticker(self.receipt(), &value);
+        self.router.flush_feeds();
+    }
+
+    /// Each price is one trade.
+    fn trade(&mut self, code: &str, price: u32, stream_type: StreamType) {
+        let (trade_price, timestamp, sequential_id) = (f64::from(price), u64::from(price), u64::from(price));
+        let blank = Words::take(&mut || 0);
+        let value = Trade { market: market(code), trade_price, timestamp, sequential_id, stream_type, ..blank };
+        self.router.trade(self.receipt(), &value);
+        self.router.flush_feeds();
+    }
+
+    fn is_live(&self, code: &str) -> bool {
+        self.pool.ticker(code).unwrap().load().health().is_live()
+    }
+}
+
+fn market(code: &str) -> Market {
+    code.parse().unwrap()
+}
+
+fn eth(data_type: DataType) -> StreamKey {
+    StreamKey { data_type, market: market("KRW-ETH") }
+}
+
+/// What waits in a feed, in short: prices, with an S for a snapshot; sockets.
+fn read<T: Payload + Into<Event>>(feed: &mut Feed<T>) -> String {
+    let text = |item| match item {
+        Item::Data(update) => {
+            let event: Event = feed::Update::map(update, Into::into).value;
+            let price = match event {
+                Event::Ticker(value) => value.trade_price,
+                Event::Trade(value) => value.trade_price,
+                _ => unreachable!("no others are sent"),
+            };
+            format!("{}{price}", if event.stream_type() == SNAPSHOT { "S" } else { "" })
+        }
+        Item::Gap { missed } => format!("gap of {missed}"),
+        Item::Epoch { old, new, .. } => format!("{}->{}", old.0, new.0),
+    };
+    feed.map(text).collect::<Vec<_>>().join(" ")
+}
+
+/// All has been read, and every update is accounted for.
+#[track_caller]
+fn assert_settled<T: Payload>(feed: &mut Feed<T>, received: u64) {
+    let counts = feed.counts();
+    let parts = counts.delivered + counts.dropped + counts.conflated + counts.filtered;
+    assert_eq!((counts.received, parts, counts.queued, feed.peek_len()), (received, received, 0, 0), "{counts:?}");
+}
+
+// ---- a stream that was dropped is wanted again ----
+
+#[test]
+fn until_the_request_without_it_goes_out_a_stream_goes_on_and_misses_nothing() {
+    for policy in POLICIES {
+        let mut line = Line::new();
+        line.subscribe(ticker("KRW-BTC"));
+        let held = line.subscribe(ticker("KRW-ETH"));
+        line.settle();
+        line.ticker("KRW-ETH", 1, SNAPSHOT);
+        line.poll();
+        line.release(held);
+        // The grace period ends, and the connection is told; but the exchange takes no requests now.
+        line.poll();
+        assert!(line.told.is_some());
+        line.ticker("KRW-ETH", 2, CHANGE);
+        let (_, mut feed) = line.feed(ticker("KRW-ETH"), policy);
+        line.poll();
+        // A conflating feed reads the pool, which has the value as it came.
+        let is_conflating = matches!(policy, Overflow::Conflate | Overflow::Throttle(_));
+        let state = if is_conflating { "2" } else { "S2" };
+        assert_eq!(read(&mut feed), state, "{policy}: it was on the wire all the time");
+        assert!(line.is_live("KRW-ETH"));
+        line.ticker("KRW-ETH", 3, CHANGE);
+        assert_eq!(read(&mut feed), "3", "{policy}");
+        let (_, mut newcomer) = line.feed(ticker("KRW-ETH").only_snapshot(), policy);
+        assert_eq!(read(&mut newcomer), "S3", "{policy}");
+        line.poll();
+        line.send();
+        assert!(line.running.contains(&eth(DataType::Ticker)), "it goes on, so no snapshot comes");
+        line.ticker("KRW-ETH", 4, CHANGE);
+        line.ticker("KRW-ETH", 5, CHANGE);
+        let expected = if is_conflating { "5" } else { "4 5" };
+        assert_eq!((read(&mut feed).as_str(), read(&mut newcomer).as_str()), (expected, ""), "{policy}");
+        let verdicts = line.pool.streams().into_iter().find(|s| s.key == eth(DataType::Ticker)).unwrap().verdicts;
+        assert_eq!((verdicts.total(), line.router.unrouted()), (5, 0), "nothing was thrown away");
+        assert_settled(&mut feed, 4);
+    }
+}
+
+#[test]
+fn what_is_left_over_of_a_stream_that_was_dropped_is_taken_for_nothing() {
+    for policy in POLICIES {
+        let mut line = Line::new();
+        line.subscribe(ticker("KRW-BTC"));
+        let held = line.subscribe(ticker("KRW-ETH"));
+        line.settle();
+        line.ticker("KRW-ETH", 1, SNAPSHOT);
+        line.release(held);
+        line.settle();
+        line.ticker("KRW-ETH", 2, CHANGE);
+        let (_, mut feed) = line.feed(ticker("KRW-ETH"), policy);
+        line.ticker("KRW-ETH", 3, CHANGE);
+        line.poll();
+        line.ticker("KRW-ETH", 4, CHANGE);
+        line.send();
+        // Still of the subscription before: the exchange has not seen the new request yet.
+        line.ticker("KRW-ETH", 5, CHANGE);
+        line.poll();
+        assert_eq!((read(&mut feed).as_str(), line.router.unrouted()), ("", 4), "{policy}");
+        assert!(!line.is_live("KRW-ETH") && line.planner.proof(eth(DataType::Ticker)) == Some(Proof::Pending));
+        let (_, mut newcomer) = line.feed(ticker("KRW-ETH").only_snapshot(), policy);
+        assert_eq!(read(&mut newcomer), "", "{policy}");
+        line.ticker("KRW-ETH", 6, SNAPSHOT);
+        line.poll();
+        assert_eq!((read(&mut feed).as_str(), read(&mut newcomer).as_str()), ("S6", "S6"), "{policy}");
+        assert!(line.is_live("KRW-ETH") && line.planner.proof(eth(DataType::Ticker)) == Some(Proof::Data));
+        line.ticker("KRW-ETH", 7, CHANGE);
+        assert_eq!(read(&mut feed), "7", "{policy}");
+    }
+}
+
+/// Bithumb does not always send the snapshot first, and a snapshot may be lost with a request that is replaced.
+#[test]
+fn a_stream_that_is_wanted_again_and_brings_no_snapshot_is_taken_after_a_second_all_the_same() {
+    let mut line = Line::new();
+    line.subscribe(ticker("KRW-BTC"));
+    let held = line.subscribe(ticker("KRW-ETH"));
+    line.settle();
+    line.release(held);
+    line.settle();
+    let (_, mut feed) = line.feed(ticker("KRW-ETH"), Overflow::DROP_NEWEST);
+    line.settle();
+    line.advance(Duration::from_secs(1));
+    line.ticker("KRW-ETH", 1, CHANGE);
+    assert_eq!(read(&mut feed), "1");
+}
+
+#[test]
+fn on_another_socket_nothing_is_left_over() {
+    let mut line = Line::new();
+    line.subscribe(ticker("KRW-BTC"));
+    let held = line.subscribe(ticker("KRW-ETH"));
+    line.settle();
+    line.release(held);
+    line.settle();
+    let (_, mut feed) = line.feed(ticker("KRW-ETH"), Overflow::DROP_NEWEST);
+    line.poll();
+    line.disconnect();
+    line.connect();
+    line.ticker("KRW-ETH", 1, CHANGE);
+    assert_eq!(read(&mut feed), "1->2 1");
+}
+
+// ---- no snapshot will come ----
+
+/// The planner took the stream for running, as its data had come, so the exchange was not asked for a snapshot; but the
+/// feed had been there before the data was.
+#[test]
+fn who_waits_for_a_snapshot_that_is_not_asked_for_is_given_the_newest_value() {
+    for policy in POLICIES {
+        let mut line = Line::new();
+        line.subscribe(ticker("KRW-ETH").only_realtime());
+        line.settle();
+        let (_, mut once) = line.feed(ticker("KRW-ETH").only_snapshot(), policy);
+        let (_, mut all) = line.feed(ticker("KRW-ETH"), policy);
+        line.ticker("KRW-ETH", 1, CHANGE);
+        assert_eq!((read(&mut once).as_str(), read(&mut all).as_str()), ("", "1"), "{policy}");
+        line.settle();
+        assert!(line.running.contains(&eth(DataType::Ticker)));
+        assert_eq!((read(&mut once).as_str(), read(&mut all).as_str()), ("S1", ""), "{policy}");
+    }
+}
+
+#[test]
+fn who_comes_while_everything_is_asked_for_once_more_waits_for_the_answer() {
+    for policy in POLICIES {
+        let mut line = Line::new();
+        let (_, mut first) = line.feed(ticker("KRW-ETH"), policy);
+        line.settle();
+        line.ticker("KRW-ETH", 1, SNAPSHOT);
+        line.poll();
+        assert_eq!(read(&mut first), "S1");
+        line.probe();
+        let (_, mut once) = line.feed(ticker("KRW-ETH").only_snapshot(), policy);
+        let (_, mut all) = line.feed(ticker("KRW-ETH"), policy);
+        assert_eq!((read(&mut once).as_str(), read(&mut all).as_str()), ("", ""), "{policy}: nobody knows if 1 holds");
+        line.ticker("KRW-ETH", 2, SNAPSHOT);
+        assert_eq!([&mut first, &mut once, &mut all].map(read), ["S2", "S2", "S2"], "{policy}");
+        // The next request makes the exchange forget what it still owes, and says that the stream runs.
+        line.probe();
+        let (_, mut late) = line.feed(ticker("KRW-ETH"), policy);
+        let (_, mut late_once) = line.feed(ticker("KRW-ETH").only_snapshot(), policy);
+        line.subscribe(ticker("KRW-BTC"));
+        line.settle();
+        assert!(line.running.contains(&eth(DataType::Ticker)));
+        let read = [&mut first, &mut once, &mut all, &mut late, &mut late_once].map(read);
+        assert_eq!(read, ["", "", "", "S2", "S2"], "{policy}");
+    }
+}
+
+/// It was thrown away, because a reader of changes had not asked for snapshots.
+#[test]
+fn a_change_that_only_a_snapshot_reports_is_a_change_to_a_reader_of_changes_alone() {
+    for policy in POLICIES {
+        let mut line = Line::new();
+        line.subscribe(trade("KRW-ETH"));
+        let (_, mut changes) = line.feed(trade("KRW-ETH").only_realtime(), policy);
+        line.settle();
+        line.trade("KRW-ETH", 1, SNAPSHOT);
+        line.trade("KRW-ETH", 2, CHANGE);
+        assert_eq!(read(&mut changes), "2", "{policy}");
+        line.probe();
+        line.trade("KRW-ETH", 2, SNAPSHOT);
+        assert_eq!(read(&mut changes), "", "{policy}: it has had that");
+        line.probe();
+        line.trade("KRW-ETH", 3, SNAPSHOT);
+        assert_eq!(read(&mut changes), "3", "{policy}");
+        line.disconnect();
+        line.connect();
+        line.trade("KRW-ETH", 4, SNAPSHOT);
+        assert_eq!(read(&mut changes), "1->2", "{policy}: a new socket begins with a state, and says that it is new");
+        assert_settled(&mut changes, 5);
+    }
+}
+
+// ---- a feed that reads a stream in different ways ----
+
+/// The feed went on to read the stream in the way of before besides, and counted it twice.
+#[test]
+fn the_account_stays_exact_while_a_market_is_listed_and_delisted_and_wanted_in_different_ways() {
+    for policy in POLICIES {
+        let mut line = Line::new();
+        line.list(&["KRW-BTC", "KRW-ETH"]);
+        let wanted = ticker("KRW-BTC").only_snapshot().and(ticker("KRW-*").only_realtime());
+        let (_, mut feed) = line.feed(wanted, policy);
+        let (_, mut other) = line.feed(ticker("KRW-BTC"), policy);
+        line.settle();
+        line.ticker("KRW-BTC", 1, SNAPSHOT);
+        assert_eq!((read(&mut feed).as_str(), read(&mut other).as_str()), ("S1", "S1"), "{policy}");
+        let mut bytes = Vec::new();
+        for price in (10..60).step_by(10) {
+            line.list(&["KRW-ETH"]);
+            line.ticker("KRW-BTC", price, CHANGE);
+            assert_eq!(read(&mut feed), format!("S{}", price - 9), "{policy}: the state, and no change");
+            line.list(&["KRW-BTC", "KRW-ETH"]);
+            line.ticker("KRW-BTC", price + 1, CHANGE);
+            assert!(read(&mut feed).ends_with(&(price + 1).to_string()), "{policy}");
+            read(&mut other);
+            let received = feed.counts().received;
+            assert_settled(&mut feed, received);
+            bytes.push(feed.account().bytes());
+        }
+        assert_eq!(bytes[1..], vec![bytes[0]; 4], "{policy}: it takes no more memory each time");
+        assert_settled(&mut other, 11);
+    }
+}
+
+/// Each listing left a letter, which a feed that nobody reads kept for ever.
+#[test]
+fn a_feed_that_nobody_reads_does_not_grow_while_markets_are_listed_and_delisted() {
+    for policy in POLICIES {
+        let mut line = Line::new();
+        line.list(&["KRW-BTC", "KRW-ETH"]);
+        let (_, mut feed) = line.feed(ticker("KRW-*"), policy);
+        line.settle();
+        line.ticker("KRW-ETH", 1, SNAPSHOT);
+        for price in 2..500 {
+            line.list(&["KRW-BTC"]);
+            line.list(&["KRW-BTC", "KRW-ETH"]);
+            line.ticker("KRW-ETH", price, CHANGE);
+        }
+        assert!(feed.unread_joins() <= 66, "{policy}: {}", feed.unread_joins());
+        assert!(read(&mut feed).ends_with("499"), "{policy}");
+    }
+}
+
+// ---- sockets ----
+
+/// The first word of a stream that came with the new socket was handed out before what was left of the old one.
+#[test]
+fn a_stream_that_joins_after_a_reconnect_comes_after_the_rest_of_the_old_socket() {
+    let by_type = Overflow::ByType;
+    for policy in POLICIES.into_iter().chain([by_type]) {
+        let mut line = Line::new();
+        line.list(&["KRW-BTC"]);
+        let (_, mut feed) = line.feed(ticker("KRW-*").and(trade("KRW-*")), policy);
+        let holder = line.subscribe(ticker("KRW-ETH").and(trade("KRW-ETH")));
+        line.settle();
+        for code in ["KRW-BTC", "KRW-ETH"] {
+            line.ticker(code, 1, SNAPSHOT);
+            line.trade(code, 2, SNAPSHOT);
+        }
+        assert_eq!(read(&mut feed).len(), "S1 S2".len(), "{policy}");
+        line.ticker("KRW-BTC", 3, CHANGE);
+        line.trade("KRW-BTC", 4, CHANGE);
+        line.disconnect();
+        line.connect();
+        line.ticker("KRW-ETH", 51, SNAPSHOT);
+        line.trade("KRW-ETH", 52, SNAPSHOT);
+        line.list(&["KRW-BTC", "KRW-ETH"]);
+        line.ticker("KRW-BTC", 53, SNAPSHOT);
+        line.trade("KRW-BTC", 54, SNAPSHOT);
+        let all = read(&mut feed);
+        let (old, new) = all.split_once("1->2").unwrap_or_else(|| panic!("{policy}: {all}"));
+        assert!(old.split_whitespace().all(|word| word.len() == 1), "{policy}: {all}");
+        assert!(new.split_whitespace().all(|word| word.len() == 3), "{policy}: {all}");
+        assert_eq!(new.split_whitespace().count(), 4, "{policy}: {all}");
+        assert!(line.planner.is_held(holder));
+    }
+}
+
+// ---- snapshots alone ----
+
+#[test]
+fn a_book_that_is_not_deep_enough_is_nobodys_state() {
+    let key = StreamKey { data_type: DataType::Orderbook, market: market("KRW-BTC") };
+    let of = |subscription: Subscription<_>| {
+        let wants: Vec<Want> = subscription.mixed().check(&UPBIT).unwrap().wants;
+        wants[0]
+    };
+    let (five, all) = (of(orderbook("KRW-BTC").levels(5)), of(orderbook("KRW-BTC")));
+    assert!(five.key == key && five.serves(&five) && all.serves(&five) && !five.serves(&all));
+    let once = of(orderbook("KRW-BTC").only_snapshot());
+    assert!(all.serves(&once) && !once.serves(&once) && !once.serves(&all));
+}

@@ -1,0 +1,428 @@
+//! The event loop with real sockets on loopback, and a handler that the test scripts.
+
+use std::collections::VecDeque;
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Condvar, Mutex, mpsc};
+use std::thread::{self, JoinHandle};
+
+use super::*;
+use crate::config::{Backoff, KeepAlive, Limits, Pacing, Timeouts};
+use crate::model::{Candle, ConnectionId, DataType, Orderbook, Receipt, StreamKey, Ticker, Trade};
+use crate::net::SystemResolver;
+use crate::plan::Wish;
+use crate::session::testing::{frame, trade_message};
+use crate::session::{Budget, Config, Entropy, Loss, Rate, Stage, State};
+
+/// Longer than anything here takes, unless it hangs.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// A pause after which nothing here happens by itself.
+const NEVER: Duration = Duration::from_secs(3600);
+
+/// Every random delay is as long as it may be.
+struct Longest;
+
+impl Entropy for Longest {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        bytes.fill(0xff);
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Order {
+    Want,
+    WantNothing,
+    Stop,
+}
+
+/// Applies orders, and tells the test what happens.
+struct Script {
+    orders: Arc<Mutex<Vec<Order>>>,
+    /// How often it was asked for orders.
+    asked: u64,
+    events: mpsc::Sender<Event>,
+    revision: u64,
+    /// The time of the newest batch.
+    last: Nanos,
+    hooks: Hooks,
+}
+
+/// What the test wants to do on the reactor's thread.
+struct Hooks {
+    /// Each time orders were applied, with the number of that time.
+    applied: Box<dyn FnMut(u64) + Send>,
+    /// For each trade, with its id.
+    traded: Box<dyn FnMut(u64) + Send>,
+}
+
+impl Default for Hooks {
+    fn default() -> Self {
+        Self { applied: Box::new(|_| ()), traded: Box::new(|_| ()) }
+    }
+}
+
+impl Handler for Script {
+    fn commands(&mut self, now: Nanos, session: &mut Session) {
+        let orders = std::mem::take(&mut *self.orders.lock().unwrap());
+        for order in orders {
+            self.revision += 1;
+            let streams: &[&str] = if matches!(order, Order::Want) { &["KRW-BTC"] } else { &[] };
+            let key = |code: &&str| StreamKey { data_type: DataType::Trade, market: code.parse().unwrap() };
+            let wish = Wish { revision: self.revision, streams: streams.iter().map(key).collect(), ..Wish::default() };
+            match order {
+                Order::Want | Order::WantNothing => session.set_wish(now, wish),
+                Order::Stop => session.stop(now),
+            }
+        }
+        self.asked += 1;
+        (self.hooks.applied)(self.asked);
+    }
+
+    fn event(&mut self, event: Event) {
+        // The test may have seen enough.
+        let _ = self.events.send(event);
+    }
+
+    fn read_after(&mut self, _: Duration) {}
+
+    fn batch_done(&mut self, now: Nanos, _: &Session) {
+        assert!(now >= self.last, "time goes backwards by {:?}", self.last.since(now));
+        self.last = now;
+    }
+}
+
+impl Sink for Script {
+    fn ticker(&mut self, _: Receipt, _: &Ticker) {}
+    fn trade(&mut self, _: Receipt, trade: &Trade) {
+        (self.hooks.traded)(trade.sequential_id);
+    }
+    fn orderbook(&mut self, _: Receipt, _: &Orderbook) {}
+    fn candle(&mut self, _: Receipt, _: &Candle) {}
+}
+
+/// A running reactor.
+struct Rig {
+    orders: Arc<Mutex<Vec<Order>>>,
+    events: mpsc::Receiver<Event>,
+    remote: Remote,
+    thread: Option<JoinHandle<usize>>,
+}
+
+impl Rig {
+    /// The hooks are made with the reactor's own remote.
+    fn start(config: Config, resolver: Arc<dyn Resolve>, hooks: impl FnOnce(Remote) -> Hooks) -> Self {
+        let endpoint = config.endpoint.clone();
+        let connects = Budget::with_margin([Rate { count: 10_000, window: Duration::from_secs(1) }], Duration::ZERO);
+        let session = Session::new(config, Box::new(connects), Box::new(Longest));
+        let tls = TlsConfig::new(&[]).unwrap();
+        let reactor = Reactor::new(session, endpoint, tls, resolver, Wait::Park, SystemClock::new(), false).unwrap();
+        let remote = reactor.remote();
+        let orders = Arc::<Mutex<Vec<Order>>>::default();
+        let (to, events) = mpsc::channel();
+        let hooks = hooks(remote.clone());
+        let mut script =
+            Script { orders: orders.clone(), asked: 0, events: to, revision: 0, last: Nanos::default(), hooks };
+        let thread = Some(thread::spawn(move || reactor.run(&mut script)));
+        Self { orders, events, remote, thread }
+    }
+
+    fn tell(&self, order: Order) {
+        self.orders.lock().unwrap().push(order);
+        self.remote.wake();
+    }
+
+    /// What `wanted` takes from the first event that it takes something from.
+    #[track_caller]
+    fn until<T>(&self, mut wanted: impl FnMut(&Event) -> Option<T>) -> T {
+        loop {
+            let event = self.events.recv_timeout(PATIENCE).expect("the reactor hangs");
+            if let Some(found) = wanted(&event) {
+                return found;
+            }
+        }
+    }
+
+    #[track_caller]
+    fn until_state(&self, wanted: State) {
+        self.until(|event| matches!(event, Event::State { to, .. } if *to == wanted).then_some(()));
+    }
+
+    #[track_caller]
+    fn until_lost(&self) -> Loss {
+        self.until(|event| if let Event::Lost { loss, .. } = event { Some(loss.clone()) } else { None })
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        // A reactor that hangs has failed the test already, and is left behind.
+        if !thread::panicking() {
+            self.tell(Order::Stop);
+            self.thread.take().unwrap().join().unwrap();
+        }
+    }
+}
+
+/// Nothing happens by itself but what `timeouts` says, and a second try is an hour away.
+fn config(port: u16, timeouts: Timeouts) -> Config {
+    Config {
+        id: ConnectionId(0),
+        endpoint: Endpoint::custom(&format!("ws://127.0.0.1:{port}/")).unwrap(),
+        timeouts,
+        backoff: Backoff { base: NEVER, cap: NEVER },
+        limits: Limits::default(),
+        pacing: Pacing::Aggressive,
+        keep_alive: KeepAlive::Ping,
+        receive_bytes: 64 * 1024,
+    }
+}
+
+/// Opens WebSockets and says nothing more. The newest ones stay open.
+fn silent_peer() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        let mut kept = VecDeque::new();
+        for stream in listener.incoming() {
+            let Ok(socket) = tungstenite::accept(stream.unwrap()) else { continue };
+            kept.push_back(socket);
+            if kept.len() > 4 {
+                kept.pop_front();
+            }
+        }
+    });
+    port
+}
+
+// ---- waking ----
+
+/// The look that comes before a deadline took the event of a call and did not answer it. No later call wrote another
+/// event, so the thread slept until its next deadline, and without one for ever.
+#[test]
+fn a_call_is_answered_that_comes_while_a_deadline_passes() {
+    let close = Duration::from_millis(20);
+    let timeouts = Timeouts { close, ..Timeouts::default() };
+    let (fourth, is_fourth) = mpsc::channel();
+    let rig = Rig::start(config(silent_peer(), timeouts), Arc::new(SystemResolver), |remote| {
+        let applied = move |time| match time {
+            1 => {}
+            // Saying goodbye takes longer than the goodbye may take, and another call comes meanwhile.
+            2 => {
+                thread::sleep(2 * close);
+                remote.wake();
+            }
+            // Now that deadline has passed, and yet another call comes before the reactor deals with it.
+            3 => remote.wake(),
+            _ => fourth.send(()).unwrap(),
+        };
+        Hooks { applied: Box::new(applied), ..Hooks::default() }
+    });
+    rig.tell(Order::Want);
+    rig.until_state(State::Connected);
+    rig.tell(Order::WantNothing);
+    rig.until_state(State::Disconnected);
+    is_fourth.recv_timeout(PATIENCE).expect("the call is lost, and the thread sleeps for ever");
+}
+
+/// The same by chance: many calls come about when a deadline passes behind which there is none.
+#[test]
+fn calls_about_when_a_deadline_passes_are_all_answered() {
+    let close = Duration::from_millis(2);
+    let timeouts = Timeouts { close, ..Timeouts::default() };
+    let rig = Rig::start(config(silent_peer(), timeouts), Arc::new(SystemResolver), |_| Hooks::default());
+    let clock = SystemClock::new();
+    for run in 0..200 {
+        rig.tell(Order::Want);
+        rig.until_state(State::Connected);
+        rig.tell(Order::WantNothing);
+        rig.until_state(State::Closing);
+        let deadline = clock.now() + close;
+        while clock.now() < deadline + close / 4 {
+            if clock.now() > deadline - close / 4 {
+                rig.remote.wake();
+            }
+            std::hint::spin_loop();
+        }
+        rig.until_state(State::Disconnected);
+        // What is left of the burst is taken by now, or never will be.
+        rig.tell(Order::Want);
+        let give_up = clock.now() + PATIENCE;
+        while !rig.orders.lock().unwrap().is_empty() {
+            assert!(clock.now() < give_up, "run {run}: nobody asks for orders any more");
+            thread::yield_now();
+        }
+        rig.tell(Order::WantNothing);
+        rig.until_state(State::Disconnected);
+    }
+}
+
+// ---- time ----
+
+/// The look that comes before a deadline hands on what came, at the time when it came. What was due was then done at the
+/// time from before.
+#[test]
+fn time_does_not_go_backwards_where_data_comes_before_a_deadline() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let ((send, may_send), (sent, is_sent)) = (mpsc::channel(), mpsc::channel());
+    let peer = thread::spawn(move || {
+        let mut socket = tungstenite::accept(listener.accept().unwrap().0).unwrap();
+        may_send.recv_timeout(PATIENCE).unwrap();
+        socket.get_mut().write_all(&frame(2, trade_message("KRW-BTC", 1).as_bytes())).unwrap();
+        sent.send(()).unwrap();
+        while !socket.read().unwrap().is_ping() {}
+    });
+    let ping_after = Duration::from_millis(20);
+    let timeouts = Timeouts { ping_after, silent_after: PATIENCE, ..Timeouts::default() };
+    let rig = Rig::start(config(port, timeouts), Arc::new(SystemResolver), |remote| {
+        let applied = move |time| match time {
+            // A ping becomes due while this thread is busy with its orders.
+            2 => {
+                thread::sleep(2 * ping_after);
+                remote.wake();
+            }
+            // Data comes before it is sent.
+            3 => {
+                send.send(()).unwrap();
+                is_sent.recv_timeout(PATIENCE).unwrap();
+            }
+            _ => {}
+        };
+        Hooks { applied: Box::new(applied), ..Hooks::default() }
+    });
+    rig.tell(Order::Want);
+    rig.until_state(State::Subscribing);
+    rig.remote.wake();
+    rig.until_state(State::Active);
+    peer.join().unwrap();
+}
+
+// ---- endings ----
+
+/// A peer that opens one WebSocket, sends `bytes` once it was asked for something, and closes without having read that:
+/// its end arrives as a reset. Says when it has closed.
+fn peer_that_resets(bytes: Vec<u8>) -> (u16, mpsc::Receiver<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (closed, is_closed) = mpsc::channel();
+    thread::spawn(move || {
+        let mut socket = tungstenite::accept(listener.accept().unwrap().0).unwrap();
+        assert_eq!(socket.get_ref().peek(&mut [0]).unwrap(), 1);
+        socket.get_mut().write_all(&bytes).unwrap();
+        drop(socket);
+        closed.send(()).unwrap();
+    });
+    (port, is_closed)
+}
+
+/// The pong met a peer that was gone, and the failed write threw away what the kernel had received before.
+#[test]
+fn a_write_that_fails_does_not_hide_what_the_peer_said_before_it_closed() {
+    const TRADES: u64 = 100;
+    let mut bytes = Vec::new();
+    for id in 0..TRADES {
+        bytes.extend(frame(2, trade_message("KRW-BTC", id).as_bytes()));
+        if id == 0 {
+            bytes.extend(frame(9, b"still there?"));
+        }
+    }
+    bytes.extend(frame(8, &[&1001u16.to_be_bytes()[..], b"maintenance"].concat()));
+    let (port, is_closed) = peer_that_resets(bytes);
+    let (traded, trades) = mpsc::channel();
+    // Small reads, so that most of it is still in the kernel when the pong is sent.
+    let config = Config { receive_bytes: 4096, ..config(port, Timeouts::default()) };
+    let rig = Rig::start(config, Arc::new(SystemResolver), |_| {
+        let traded = move |id| {
+            if id == 0 {
+                is_closed.recv_timeout(PATIENCE).unwrap();
+            }
+            traded.send(id).unwrap();
+        };
+        Hooks { traded: Box::new(traded), ..Hooks::default() }
+    });
+    rig.tell(Order::Want);
+    assert_eq!(rig.until_lost(), Loss::ClosedByPeer { code: 1001, reason: "maintenance".into() });
+    assert_eq!(trades.try_iter().collect::<Vec<_>>(), (0..TRADES).collect::<Vec<_>>());
+}
+
+/// Where the peer says no more, the failed write is the end.
+#[test]
+fn a_write_that_fails_ends_the_connection_after_the_last_message() {
+    let message = trade_message("KRW-BTC", 0);
+    let (port, is_closed) = peer_that_resets([frame(2, message.as_bytes()), frame(9, b""), frame(2, b"{}")].concat());
+    let rig = Rig::start(config(port, Timeouts::default()), Arc::new(SystemResolver), |_| {
+        let traded = move |_| is_closed.recv_timeout(PATIENCE).unwrap();
+        Hooks { traded: Box::new(traded), ..Hooks::default() }
+    });
+    rig.tell(Order::Want);
+    let loss = rig.until_lost();
+    assert!(matches!(loss, Loss::Io(_)), "{loss:?}");
+}
+
+/// A server that refuses before it reads the request. The reset at the end hid the refusal, and with it how long to wait.
+#[test]
+fn a_refusal_that_ends_with_a_reset_is_heard() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        assert_eq!(stream.peek(&mut [0]).unwrap(), 1);
+        stream.write_all(b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 30\r\n\r\nslow down").unwrap();
+    });
+    let rig = Rig::start(config(port, Timeouts::default()), Arc::new(SystemResolver), |_| Hooks::default());
+    rig.tell(Order::Want);
+    let loss = rig.until_lost();
+    assert!(matches!(&loss, Loss::Rejected(rejection) if rejection.status == 429), "{loss:?}");
+}
+
+// ---- look-ups ----
+
+/// Answers each look-up only when its deadline has passed.
+struct TooLate {
+    port: u16,
+    asked: Mutex<u32>,
+    passed: Arc<(Mutex<u32>, Condvar)>,
+}
+
+impl Resolve for TooLate {
+    fn resolve(&self, _: &str, _: u16) -> io::Result<Vec<SocketAddr>> {
+        let number = {
+            let mut asked = self.asked.lock().unwrap();
+            *asked += 1;
+            *asked
+        };
+        let (passed, changed) = &*self.passed;
+        let has_passed = changed.wait_timeout_while(passed.lock().unwrap(), PATIENCE, |passed| *passed < number);
+        drop(has_passed.unwrap());
+        Ok(vec![([127, 0, 0, 1], self.port).into()])
+    }
+}
+
+/// A resolver that always takes longer than the deadline meant that nothing was ever dialed.
+#[test]
+fn a_resolver_that_is_always_too_slow_is_dialed_with_all_the_same() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let passed = Arc::<(Mutex<u32>, Condvar)>::default();
+    let timeouts = Timeouts { resolve: Duration::from_millis(5), ..Timeouts::default() };
+    let config = Config {
+        endpoint: Endpoint::custom(&format!("wss://exchange.test:{port}/")).unwrap(),
+        backoff: Backoff { base: Duration::from_millis(5), cap: Duration::from_millis(5) },
+        ..config(port, timeouts)
+    };
+    let resolver = TooLate { port, asked: Mutex::default(), passed: passed.clone() };
+    let rig = Rig::start(config, Arc::new(resolver), |_| Hooks::default());
+    rig.tell(Order::Want);
+    rig.until(|event| match event {
+        Event::Lost { loss: Loss::Timeout(Stage::Resolve), .. } => {
+            let mut number = passed.0.lock().unwrap();
+            *number += 1;
+            passed.1.notify_all();
+            assert!(*number < 20, "each answer came after its deadline, and none was used");
+            None
+        }
+        Event::State { to: State::TlsHandshake, .. } => Some(()),
+        _ => None,
+    });
+    drop(listener);
+}

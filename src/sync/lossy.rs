@@ -1,0 +1,176 @@
+//! A bounded queue whose writers never wait: what does not fit is dropped and counted. For reports, where losing some is
+//! better than stopping the thread that has something to report.
+//!
+//! # Synchronization
+//!
+//! * Each writer has a ring of its own: rtrb's, single producer, single consumer. The lock on the reading ends is only
+//!   ever taken by readers.
+//! * `lost` is a counter and orders nothing (Relaxed).
+//! * `writers` is lowered by each writer after its last push (LAST-PUSH, Release) and loaded before the reader looks into
+//!   the rings (Acquire): a queue found closed and then empty stays empty.
+//! * A reader that sleeps and its writers meet in `signal`; the rings and `writers` are the data.
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rtrb::{Consumer, Producer, RingBuffer};
+
+use super::prim::{AtomicU64, AtomicUsize};
+use super::signal::Signal;
+
+/// What both ends share.
+#[derive(Debug)]
+struct Shared {
+    signal: Signal,
+    lost: AtomicU64,
+    writers: AtomicUsize,
+}
+
+/// A queue with this many writers. Each has room for `capacity` items, allocated here.
+pub fn queue<T>(writers: usize, capacity: usize) -> (Vec<Writer<T>>, Reader<T>) {
+    let (signal, lost, count) = (Signal::new(), AtomicU64::new(0), AtomicUsize::new(writers));
+    let shared = Arc::new(Shared { signal, lost, writers: count });
+    let ends = (0..writers).map(|_| RingBuffer::new(capacity));
+    let (writers, rings) = ends.map(|(ring, end)| (Writer { ring, shared: shared.clone() }, end)).unzip();
+    (writers, Reader { rings: Mutex::new(Rings { rings, next: 0 }), shared })
+}
+
+/// A writing end. It belongs to one thread at a time.
+#[derive(Debug)]
+pub struct Writer<T> {
+    ring: Producer<T>,
+    shared: Arc<Shared>,
+}
+
+impl<T> Writer<T> {
+    /// Appends an item and wakes the reader if it sleeps. Without room, the item is dropped and counted. Never waits.
+    pub fn push(&mut self, item: T) {
+        match self.ring.push(item) {
+            Ok(()) => self.shared.signal.notify(),
+            Err(_) => _ = self.shared.lost.fetch_add(1, Relaxed),
+        }
+    }
+
+    /// The reader is gone: nobody will see what is pushed.
+    pub fn is_abandoned(&self) -> bool {
+        self.ring.is_abandoned()
+    }
+}
+
+impl<T> Drop for Writer<T> {
+    fn drop(&mut self) {
+        // LAST-PUSH: Release, pairs with the Acquire in `Reader::is_closed`.
+        self.shared.writers.fetch_sub(1, Release);
+        self.shared.signal.notify();
+    }
+}
+
+/// The reading end. Threads that share it take turns; each item goes to one of them.
+#[derive(Debug)]
+pub struct Reader<T> {
+    rings: Mutex<Rings<T>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Rings<T> {
+    rings: Vec<Consumer<T>>,
+    /// Where to look first: a writer that never rests does not hide the others.
+    next: usize,
+}
+
+impl<T> Reader<T> {
+    /// The next item, if there is one. Items of one writer come in order.
+    pub fn pop(&self) -> Option<T> {
+        self.lock().pop()
+    }
+
+    /// Waits for the next item, at most `timeout`. `None` at once if all writers are gone and nothing is left.
+    pub fn pop_within(&self, timeout: Duration) -> Option<T> {
+        let mut item = None;
+        self.shared.signal.wait_until(timeout, || {
+            let closed = self.is_closed();
+            item = self.pop();
+            item.is_some() || closed
+        });
+        item
+    }
+
+    /// How many items were dropped so far because there was no room.
+    pub fn lost(&self) -> u64 {
+        self.shared.lost.load(Relaxed)
+    }
+
+    /// Nothing more will come in; something may be left.
+    fn is_closed(&self) -> bool {
+        // Acquire, pairs with LAST-PUSH in `Writer::drop`.
+        self.shared.writers.load(Acquire) == 0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Rings<T>> {
+        self.rings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Rings<T> {
+    fn pop(&mut self) -> Option<T> {
+        let count = self.rings.len();
+        let (at, item) =
+            (self.next..self.next + count).find_map(|at| Some((at, self.rings[at % count].pop().ok()?)))?;
+        self.next = (at + 1) % count;
+        Some(item)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn what_does_not_fit_is_dropped_and_counted() {
+        let (mut writers, reader) = queue(1, 4);
+        (0..10).for_each(|n| writers[0].push(n));
+        assert_eq!((reader.lost(), reader.pop(), reader.pop()), (6, Some(0), Some(1)));
+        writers[0].push(10);
+        assert_eq!(std::iter::from_fn(|| reader.pop()).collect::<Vec<_>>(), [2, 3, 10]);
+        assert_eq!(reader.lost(), 6);
+    }
+
+    #[test]
+    fn a_busy_writer_does_not_hide_the_others() {
+        let (mut writers, reader) = queue(3, 100);
+        (0..100).for_each(|_| writers[0].push("busy"));
+        writers[1].push("rare");
+        writers[2].push("rarer");
+        let first: Vec<_> = (0..4).filter_map(|_| reader.pop()).collect();
+        assert_eq!(first, ["busy", "rare", "rarer", "busy"]);
+    }
+
+    #[test]
+    fn a_sleeping_reader_is_woken_by_an_item_and_by_the_end() {
+        let (mut writers, reader) = queue(2, 4);
+        thread::scope(|scope| {
+            let reads = scope.spawn(|| (reader.pop_within(LONG), reader.pop_within(LONG), reader.pop_within(LONG)));
+            let mut last = writers.pop().unwrap();
+            drop(writers);
+            last.push(1);
+            last.push(2);
+            drop(last);
+            assert_eq!(reads.join().unwrap(), (Some(1), Some(2), None), "what was left comes before the end");
+        });
+        assert_eq!(reader.pop_within(Duration::ZERO), None);
+    }
+
+    #[test]
+    fn a_writer_learns_that_its_reader_is_gone() {
+        let (mut writers, reader) = queue(1, 1);
+        assert!(!writers[0].is_abandoned());
+        drop(reader);
+        assert!(writers[0].is_abandoned());
+        writers[0].push(1);
+    }
+}

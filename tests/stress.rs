@@ -1,0 +1,456 @@
+//! Two programs that look for rare faults: calls to a connection's thread about its deadlines, and feeds of every policy
+//! that come and go on a living socket. Each runs for [`SECONDS`] in the ordinary tests, or as long as the environment
+//! variable `HOGA_STRESS_SECONDS` says.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+/// How long each program runs where nothing else is asked for.
+const SECONDS: u64 = 5;
+
+/// When a program that starts now shall end.
+#[allow(clippy::disallowed_methods, reason = "how long to try is no part of what is tested")]
+fn deadline() -> impl Fn() -> bool {
+    let seconds =
+        std::env::var("HOGA_STRESS_SECONDS").map_or(SECONDS, |text| text.parse().expect("a number of seconds"));
+    let (start, length) = (Instant::now(), Duration::from_secs(seconds));
+    move || start.elapsed() >= length
+}
+
+/// Random numbers that a seed repeats.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % end
+    }
+
+    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.below(of.len())]
+    }
+}
+
+mod calls {
+    //! A connection whose deadlines come every few milliseconds, and calls that come about them.
+
+    use std::net::TcpListener;
+    use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+    use std::sync::{Arc, Mutex, mpsc};
+    use std::time::{Duration, Instant};
+
+    use hoga::config::{Backoff, Endpoint, KeepAlive, Limits, Pacing, Timeouts, Wait};
+    use hoga::model::{Candle, ConnectionId, DataType, Nanos, Orderbook, Receipt, Sink, StreamKey, Ticker, Trade};
+    use hoga::net::{Handler, Reactor, Remote, SystemClock, SystemEntropy, SystemResolver, TlsConfig};
+    use hoga::plan::Wish;
+    use hoga::session::{Budget, Config, Event, Rate, Session, State};
+
+    /// The goodbye waits this long for an answer that never comes.
+    const CLOSE: Duration = Duration::from_millis(3);
+
+    /// Calls begin this long before that deadline and end this long after it.
+    const ABOUT: Duration = Duration::from_micros(200);
+
+    /// A call that was not looked at for this long is lost.
+    const LOST: Duration = Duration::from_secs(10);
+
+    #[derive(Clone, Copy)]
+    enum Command {
+        Want,
+        WantNothing,
+        Stop,
+    }
+
+    /// The owner of the session on the connection's thread.
+    struct Owner {
+        commands: Arc<Mutex<Vec<Command>>>,
+        calls: Arc<AtomicU64>,
+        states: mpsc::Sender<State>,
+        revision: u64,
+    }
+
+    impl Handler for Owner {
+        fn commands(&mut self, now: Nanos, session: &mut Session) {
+            let commands = std::mem::take(&mut *self.commands.lock().unwrap());
+            self.calls.fetch_add(1, SeqCst);
+            for command in commands {
+                self.revision += 1;
+                let streams = match command {
+                    Command::Want => [StreamKey { data_type: DataType::Trade, market: "KRW-BTC".parse().unwrap() }]
+                        .into_iter()
+                        .collect(),
+                    Command::WantNothing => Default::default(),
+                    Command::Stop => return session.stop(now),
+                };
+                session.set_wish(now, Wish { revision: self.revision, streams, ..Wish::default() });
+            }
+        }
+
+        fn event(&mut self, event: Event) {
+            if let Event::State { to, .. } = event {
+                let _ = self.states.send(to);
+            }
+        }
+
+        fn read_after(&mut self, _: Duration) {}
+
+        fn batch_done(&mut self, _: Nanos, _: &Session) {}
+    }
+
+    impl Sink for Owner {
+        fn ticker(&mut self, _: Receipt, _: &Ticker) {}
+        fn trade(&mut self, _: Receipt, _: &Trade) {}
+        fn orderbook(&mut self, _: Receipt, _: &Orderbook) {}
+        fn candle(&mut self, _: Receipt, _: &Candle) {}
+    }
+
+    /// The other side of the connection's thread.
+    struct Connection {
+        commands: Arc<Mutex<Vec<Command>>>,
+        calls: Arc<AtomicU64>,
+        states: mpsc::Receiver<State>,
+        remote: Remote,
+        thread: std::thread::JoinHandle<usize>,
+    }
+
+    impl Connection {
+        fn start(port: u16) -> Self {
+            let endpoint = Endpoint::custom(&format!("ws://127.0.0.1:{port}/")).unwrap();
+            let config = Config {
+                id: ConnectionId(0),
+                endpoint: endpoint.clone(),
+                timeouts: Timeouts { close: CLOSE, ..Timeouts::default() },
+                backoff: Backoff::default(),
+                limits: Limits::default(),
+                pacing: Pacing::Aggressive,
+                keep_alive: KeepAlive::Ping,
+                receive_bytes: 64 * 1024,
+            };
+            let connects =
+                Budget::with_margin([Rate { count: 10_000, window: Duration::from_secs(1) }], Duration::ZERO);
+            let session = Session::new(config, Box::new(connects), Box::new(SystemEntropy::new()));
+            let (tls, resolver) = (TlsConfig::new(&[]).unwrap(), Arc::new(SystemResolver));
+            let reactor =
+                Reactor::new(session, endpoint, tls, resolver, Wait::Park, SystemClock::new(), false).unwrap();
+            let (commands, calls) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicU64::new(0)));
+            let (sender, states) = mpsc::channel();
+            let mut owner = Owner { commands: commands.clone(), calls: calls.clone(), states: sender, revision: 0 };
+            let remote = reactor.remote();
+            let thread = std::thread::spawn(move || reactor.run(&mut owner));
+            Self { commands, calls, states, remote, thread }
+        }
+
+        fn command(&self, command: Command) {
+            self.commands.lock().unwrap().push(command);
+            self.remote.wake();
+        }
+
+        #[track_caller]
+        fn until(&self, state: State) {
+            while self.states.recv_timeout(LOST).expect("the thread sleeps although it was called") != state {}
+        }
+    }
+
+    /// Opens WebSockets and then neither reads nor writes, so the deadline of each goodbye has to pass.
+    fn deaf_peer() -> u16 {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            let mut kept = std::collections::VecDeque::new();
+            for stream in listener.incoming() {
+                let Ok(socket) = tungstenite::accept(stream.unwrap()) else { continue };
+                kept.push_back(socket);
+                if kept.len() > 8 {
+                    kept.pop_front();
+                }
+            }
+        });
+        port
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "the calls have to come about a deadline of the real clock")]
+    fn no_call_about_a_deadline_is_lost() {
+        let is_over = super::deadline();
+        let connection = Connection::start(deaf_peer());
+        let (mut calls, mut goodbyes) = (0u64, 0u64);
+        while !is_over() {
+            connection.command(Command::Want);
+            connection.until(State::Connected);
+            connection.command(Command::WantNothing);
+            connection.until(State::Closing);
+            let closing = Instant::now();
+            std::thread::sleep(CLOSE - 2 * ABOUT);
+            while closing.elapsed() < CLOSE + ABOUT {
+                connection.command(Command::WantNothing);
+                calls += 1;
+                let pause = Instant::now();
+                while pause.elapsed() < Duration::from_nanos(300) {
+                    std::hint::spin_loop();
+                }
+            }
+            // The last of them wants something, so the thread must dial again.
+            connection.command(Command::Want);
+            connection.until(State::Connected);
+            connection.command(Command::WantNothing);
+            connection.until(State::Disconnected);
+            goodbyes += 2;
+        }
+        connection.command(Command::Stop);
+        let started = Instant::now();
+        while !connection.thread.is_finished() {
+            assert!(started.elapsed() < LOST, "the thread sleeps although it was told to stop");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        connection.thread.join().unwrap();
+        println!("{calls} calls about {goodbyes} deadlines, looked at in {} turns", connection.calls.load(SeqCst));
+    }
+}
+
+mod streams {
+    //! Feeds of every policy come and go while the socket lives on. What each delivered is held against what the exchange
+    //! sent: nothing from before the stream was asked for, nothing out of order, nothing missing that was not reported,
+    //! and in the end the newest.
+
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use super::common::{self, Message, Record, Way, builder, delivered, eventually, finish};
+    use super::{Random, deadline};
+    use hoga::config::{Limits, Pacing};
+    use hoga::plan::Subscription;
+    use hoga::prelude::*;
+    use hoga_exchange::{Fault, Server, ServerConfig};
+
+    const MARKETS: usize = 6;
+
+    /// The most feeds at a time.
+    const READERS_MAX: usize = 30;
+
+    const POLICIES: [Overflow; 6] = [
+        Overflow::ByType,
+        Overflow::DropOldest,
+        Overflow::DropNewest { capacity: 4096 },
+        Overflow::DropNewest { capacity: 4 },
+        Overflow::Conflate,
+        Overflow::Throttle(Duration::from_millis(5)),
+    ];
+
+    /// A feed, and what it has delivered.
+    struct Reader {
+        feed: Feed<Event>,
+        stream: String,
+        is_trade: bool,
+        policy: Overflow,
+        /// Messages that the exchange had sent to anybody when the feed was opened.
+        opened_at: usize,
+        got: Vec<Message>,
+        /// Messages that were reported missing.
+        missed: u64,
+    }
+
+    impl Reader {
+        fn open(engine: &Engine, record: &Record, random: &mut Random, codes: &[String]) -> Self {
+            let code = codes[random.below(codes.len())].as_str();
+            let (name, subscription): (_, Subscription) = match random.below(3) {
+                0 => ("ticker", ticker(code).mixed()),
+                1 => ("trade", trade(code).mixed()),
+                _ => ("orderbook", orderbook(code).mixed()),
+            };
+            let policy = random.pick(&POLICIES);
+            let opened_at = record.sent_count();
+            let feed = engine.feed(subscription, policy).unwrap();
+            let (stream, is_trade) = (format!("{name} {code}"), name == "trade");
+            Self { feed, stream, is_trade, policy, opened_at, got: Vec::new(), missed: 0 }
+        }
+
+        fn drain(&mut self) {
+            for item in self.feed.by_ref() {
+                match item {
+                    Item::Gap { missed } => self.missed += missed,
+                    Item::Epoch { .. } => panic!("the socket was lost"),
+                    data => self.got.push(delivered(data)),
+                }
+            }
+        }
+
+        fn conflates(&self) -> bool {
+            match self.policy {
+                Overflow::ByType => !self.is_trade,
+                Overflow::Conflate | Overflow::Throttle(_) => true,
+                _ => false,
+            }
+        }
+
+        /// Holds what was delivered against what was sent. `is_settled`: all that was sent has been delivered.
+        #[track_caller]
+        fn check(&self, log: &Log, is_settled: bool) {
+            let what = format!("{} with {}", self.stream, self.policy);
+            // What was sent before the stream was asked for is nothing to this feed.
+            let since = log.asked_since(&self.stream, self.opened_at);
+            let sent = log.sent.get(&self.stream).map_or(&[][..], Vec::as_slice);
+            let sent = &sent[sent.partition_point(|(at, _)| *at < since)..];
+            let places = places(&what, &self.got, sent);
+            if !self.conflates()
+                && let (Some(first), Some(last)) = (places.first(), places.last())
+            {
+                let end = if is_settled { sent.len() - 1 } else { *last };
+                let news = news(&sent[*first..=end], self.is_trade);
+                let gone = news - news_among(&places, sent, self.is_trade);
+                assert!(gone as u64 <= self.missed, "{what}: {gone} of {news} are missing, {} reported", self.missed);
+            }
+            if is_settled && let Some((_, newest)) = sent.last() {
+                let last = self.got.last().unwrap_or_else(|| panic!("{what}: nothing came, {newest:?} was sent"));
+                if self.missed == 0 {
+                    assert!(
+                        last.timestamp >= newest_time(sent, self.is_trade, newest),
+                        "{what}: {last:?} is not {newest:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    /// A trade may come late, so the newest message need not have the newest time.
+    fn newest_time(sent: &[(usize, Message)], is_trade: bool, newest: &Message) -> u64 {
+        if is_trade { newest.timestamp } else { sent.iter().map(|(_, message)| message.timestamp).max().unwrap() }
+    }
+
+    /// Where in `sent` each of the messages stands; each behind the one before.
+    #[track_caller]
+    fn places(what: &str, got: &[Message], sent: &[(usize, Message)]) -> Vec<usize> {
+        let mut next = 0;
+        let place = |message: &Message| {
+            let is_it =
+                |(_, other): &(usize, Message)| (other.timestamp, other.detail) == (message.timestamp, message.detail);
+            let found = sent[next..].iter().position(is_it);
+            let place =
+                next + found.unwrap_or_else(|| panic!("{what}: {message:?} is old, came twice or was not sent"));
+            next = place + 1;
+            place
+        };
+        got.iter().map(place).collect()
+    }
+
+    /// How many of the messages say something that none before them said: each trade counts once, and a state counts if
+    /// it is not older than one before.
+    fn news(sent: &[(usize, Message)], is_trade: bool) -> usize {
+        news_among(&(0..sent.len()).collect::<Vec<_>>(), sent, is_trade)
+    }
+
+    fn news_among(places: &[usize], sent: &[(usize, Message)], is_trade: bool) -> usize {
+        let mut seen = std::collections::BTreeSet::new();
+        let mut newest = 0;
+        let is_news = |place: &&usize| {
+            let message = &sent[**place].1;
+            let is_late = message.timestamp < newest;
+            newest = newest.max(message.timestamp);
+            let is_first = seen.insert((message.timestamp, message.detail.to_bits()));
+            is_first && (is_trade || !is_late)
+        };
+        places.iter().filter(is_news).count()
+    }
+
+    /// What the exchange sent of each stream, and what it was asked for, in one order.
+    struct Log {
+        sent: BTreeMap<String, Vec<(usize, Message)>>,
+        asked: Vec<(usize, BTreeMap<String, Way>)>,
+    }
+
+    impl Log {
+        fn of(record: &Record) -> Self {
+            let connections = record.connections();
+            let [conn] = connections[..] else { panic!("one socket was to live on: {connections:?}") };
+            let mut sent: BTreeMap<String, Vec<_>> = BTreeMap::new();
+            for (at, message) in record.sent_at(conn) {
+                sent.entry(message.stream.clone()).or_default().push((at, message));
+            }
+            Self { sent, asked: record.asked_at(conn) }
+        }
+
+        /// Since when the exchange has been asked for a stream without a pause, as seen at `opened_at`; if it was not asked
+        /// for it then, when it was next.
+        fn asked_since(&self, stream: &str, opened_at: usize) -> usize {
+            let (before, after): (Vec<_>, Vec<_>) = self.asked.iter().partition(|(at, _)| *at <= opened_at);
+            let is_asked = |(_, streams): &&&(usize, BTreeMap<String, Way>)| streams.contains_key(stream);
+            match before.iter().rev().take_while(is_asked).last() {
+                Some((at, _)) => *at,
+                None => after.iter().find(is_asked).map_or(usize::MAX, |(at, _)| *at),
+            }
+        }
+    }
+
+    fn exchange() -> (Server, Record) {
+        let mut config = ServerConfig { plain: true, ..ServerConfig::default() };
+        (config.exchange.speed, config.exchange.markets) = (200.0, MARKETS);
+        (config.exchange.limits.requests_per_second, config.exchange.limits.requests_per_minute) = (1_000, 10_000);
+        let record = Record::default();
+        (Server::start_observed(config, Box::new(record.clone())).unwrap(), record)
+    }
+
+    /// Nothing is under way any more.
+    fn fall_silent(server: &Server, engine: &Engine) {
+        server.inject(Fault::Mute(true));
+        eventually("everything has arrived", || {
+            let before = server.stats().data_frames;
+            std::thread::sleep(Duration::from_millis(20));
+            let received: u64 = engine.connections().iter().map(|connection| connection.counters.data).sum();
+            received == before && server.stats().data_frames == before
+        });
+    }
+
+    #[test]
+    fn feeds_that_come_and_go_on_a_living_socket_are_never_given_old_values_and_miss_none() {
+        let is_over = deadline();
+        let (server, record) = exchange();
+        let codes = common::markets(MARKETS);
+        // The first market keeps the socket; the others come and go. Grace is short, so that they really go.
+        let limits = Limits { requests_per_second: 1_000, requests_per_minute: 10_000, ..Limits::default() };
+        let engine = builder(&server)
+            .grace(Duration::from_millis(5))
+            .pacing(Pacing::Aggressive)
+            .limits(limits)
+            .ticker(&codes[0])
+            .start()
+            .unwrap();
+        engine.wait_ready(common::PATIENCE).unwrap();
+        let (mut random, mut readers, mut gone) = (Random(1), Vec::new(), Vec::new());
+        let mut rounds = 0;
+        while !is_over() {
+            for _ in 0..100 {
+                if random.below(2) == 0 && readers.len() < READERS_MAX {
+                    readers.push(Reader::open(&engine, &record, &mut random, &codes[1..]));
+                } else if !readers.is_empty() {
+                    let mut reader = readers.swap_remove(random.below(readers.len()));
+                    reader.drain();
+                    gone.push((reader.stream, reader.policy));
+                }
+                for reader in &mut readers {
+                    // Some readers fall behind.
+                    if random.below(4) > 0 {
+                        reader.drain();
+                    }
+                }
+                std::thread::sleep(Duration::from_millis(random.below(8) as u64));
+            }
+            for reader in &readers {
+                let _ = reader.feed.subscribed().wait_confirmed(common::PATIENCE);
+            }
+            fall_silent(&server, &engine);
+            let log = Log::of(&record);
+            for reader in &mut readers {
+                eventually("all that waits is read", || {
+                    reader.drain();
+                    reader.feed.counts().queued == 0
+                });
+                reader.check(&log, true);
+            }
+            server.inject(Fault::Mute(false));
+            rounds += 1;
+        }
+        println!("{rounds} rounds, {} feeds gone, {} messages sent", gone.len(), record.sent_count());
+        drop(readers);
+        finish(engine, &server);
+    }
+}

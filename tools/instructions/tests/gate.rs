@@ -1,0 +1,46 @@
+//! What the command says where it cannot compare. It needs neither valgrind nor a release build for that.
+
+use std::fs;
+use std::process::{Command, Output};
+
+fn gate(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hoga-instructions"));
+    command.args(args);
+    command
+}
+
+/// It compared nothing, and says why.
+#[track_caller]
+fn assert_refused(output: &Output, why: &str) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains(why), "{stderr}");
+}
+
+#[test]
+fn a_baseline_that_is_missing_or_broken_fails_the_gate_and_the_way_out_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("baseline.json");
+    let file = path.to_str().unwrap();
+    let missing = gate(&["--baseline", file, "check"]).output().unwrap();
+    assert_refused(&missing, "cannot be read: No such file");
+    assert_refused(&missing, "raise all");
+    fs::write(&path, "{\"instructions\": {}}").unwrap();
+    assert_refused(&gate(&["--baseline", file, "check"]).output().unwrap(), "is not a baseline of this program");
+    assert_refused(&gate(&["--baseline", file, "lower"]).output().unwrap(), "is not a baseline of this program");
+}
+
+#[test]
+fn without_valgrind_it_says_how_to_get_it() {
+    let nowhere = tempfile::tempdir().unwrap();
+    let output = gate(&["check"]).env("PATH", nowhere.path()).output().unwrap();
+    assert_refused(&output, "valgrind is not installed: `apt-get install valgrind`");
+}
+
+#[test]
+fn wrong_arguments_are_answered_with_the_right_ones() {
+    for wrong in [&[][..], &["check", "all"], &["raise"], &["--baseline"], &["lower", "everything"]] {
+        assert_refused(&gate(wrong).output().unwrap(), "usage: ");
+    }
+    assert_refused(&gate(&["row", "what is not there"]).output().unwrap(), "nothing is counted under the name");
+}
