@@ -253,7 +253,7 @@ mod tests {
     fn a_file_that_cannot_be_read_is_warned_of() {
         let directory = std::env::temp_dir().join(format!("hoga-ledger-warning-{}", std::process::id()));
         let (to, warnings) = std::sync::mpsc::channel();
-        let mut ledger = ledger(&ConnectLedger::Directory(directory.clone()), 5);
+        let mut ledger = ledger(&ConnectLedger::Directory(directory.clone()), 50);
         ledger = ledger.on_warning(move |warning| to.send(warning).unwrap());
         let path = ledger.file.as_ref().unwrap().path();
         std::fs::create_dir_all(&directory).unwrap();
