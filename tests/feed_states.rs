@@ -8,6 +8,7 @@ use std::time::Duration;
 use hoga::engine::FeedItem;
 use hoga::model::StreamType;
 use hoga::prelude::*;
+use hoga::session::State;
 use scripted::*;
 
 const POLICIES: [Overflow; 4] =
@@ -236,6 +237,8 @@ fn a_trade_feed_that_is_opened_again_gets_the_last_trade_although_nobody_traded_
             socket.say([trade_says("KRW-ETH", 1001.0, 100, SNAPSHOT)]);
             eventually("it has come once more", || engine.connections()[0].counters.data == 2 * round);
             assert_eq!(feed.pop(), None, "{policy}: once is enough");
+            drop(feed);
+            eventually("nothing is wanted", || engine.connections()[0].state == State::Disconnected);
         }
     }
 }
