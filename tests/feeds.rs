@@ -4,12 +4,12 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Message, PATIENCE, Record, builder, delivered, eventually, exchange, finish};
+use common::{Message, PATIENCE, Record, builder, delivered, eventually, exchange, fall_silent, finish};
 use hoga::engine::FeedItem;
 use hoga::error::Error;
 use hoga::feed::FeedCounts;
 use hoga::prelude::*;
-use hoga_exchange::{Fault, Server};
+use hoga_exchange::Fault;
 
 /// What a feed handed out.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,18 +40,6 @@ fn same(got: &[Message], sent: &[Message], what: &str) {
         let lengths = (got.len(), sent.len());
         panic!("{what}: {:?} instead of {:?} at {at} of {lengths:?}", got.get(at), sent.get(at));
     }
-}
-
-/// Nothing is under way any more.
-#[track_caller]
-fn fall_silent(server: &Server, engine: &Engine) {
-    server.inject(Fault::Mute(true));
-    eventually("everything has arrived", || {
-        let before = server.stats().data_frames;
-        std::thread::sleep(Duration::from_millis(20));
-        let received: u64 = engine.connections().iter().map(|connection| connection.counters.data).sum();
-        received == before && server.stats().data_frames == before
-    });
 }
 
 fn sent(record: &Record, stream: &str) -> Vec<Message> {

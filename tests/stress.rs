@@ -216,7 +216,7 @@ mod streams {
     use std::collections::BTreeMap;
     use std::time::Duration;
 
-    use super::common::{self, Message, Record, Way, builder, delivered, eventually, finish};
+    use super::common::{self, Message, Record, Way, builder, delivered, eventually, fall_silent, finish};
     use super::{Random, deadline};
     use hoga::config::{Limits, Pacing};
     use hoga::plan::Subscription;
@@ -387,17 +387,6 @@ mod streams {
         (config.exchange.limits.requests_per_second, config.exchange.limits.requests_per_minute) = (1_000, 10_000);
         let record = Record::default();
         (Server::start_observed(config, Box::new(record.clone())).unwrap(), record)
-    }
-
-    /// Nothing is under way any more.
-    fn fall_silent(server: &Server, engine: &Engine) {
-        server.inject(Fault::Mute(true));
-        eventually("everything has arrived", || {
-            let before = server.stats().data_frames;
-            std::thread::sleep(Duration::from_millis(20));
-            let received: u64 = engine.connections().iter().map(|connection| connection.counters.data).sum();
-            received == before && server.stats().data_frames == before
-        });
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// Who shares the budget of connects. The exchange counts them per address, so all processes behind one address should
+/// Which engines share the budget of connects. The exchange counts them per address, so all processes behind one address should
 /// ask one ledger. Each exchange, by host and port, has its own.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum ConnectLedger {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::model::Format;
 
-/// How the exchange shall write to a connection.
+/// Which message format a connection asks for.
 #[allow(clippy::large_enum_variant, reason = "there is one for an engine, and none is kept")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum FormatChoice {
@@ -60,7 +60,7 @@ pub struct FormatRule {
     pub costs: FormatCosts,
     /// What came is added up over so long. Default: 10 s. Longer is calmer.
     pub window: Duration,
-    /// In so many windows in a row some other format must have been cheaper by `gain`. Default: 3. The one that would
+    /// For how many windows in a row another format must have been cheaper by `gain`. Default: 3. The one that would
     /// have been cheapest over all of them is taken.
     pub windows: u32,
     /// The part of the cost that has to be saved, from 0 to 1. Default: 0.05.

@@ -24,8 +24,8 @@ use crate::session::{Event, Session};
 use crate::sync::lossy::Writer;
 use crate::wire::{DecodeError, ServerError, SubscriptionList};
 
-/// What the connection's thread shall do next. Locked for a moment by either side: nothing is called under the lock that
-/// waits for anybody.
+/// Commands for the connection's thread. Either side holds the lock for a moment only: nothing that can block is called
+/// under it.
 #[derive(Default)]
 pub(super) struct Mailbox(Mutex<Letters>);
 
@@ -313,7 +313,7 @@ mod tests {
         NewFeed { id, wants: Vec::new(), writer: AnyFeed::Ticker(writers.remove(0)) }
     }
 
-    /// Whoever opened and dropped feeds while the thread was busy made two lists grow, and the memory of the feeds with them.
+    /// Feeds that were opened and dropped while the thread was busy made two lists grow, and kept their memory.
     #[test]
     fn feeds_that_end_before_the_thread_has_seen_them_leave_nothing_behind() {
         let mut planner = Planner::new(Builder::default().settings.plan(false));

@@ -239,7 +239,7 @@ impl Control {
         }
     }
 
-    /// Tells connections what they shall carry.
+    /// Leaves connections the wishes that they carry out next.
     fn carry(&self, wishes: Vec<(usize, Wish)>) {
         for (line, wish) in wishes {
             self.lines[line].mailbox.leave(|letters| letters.wish = Some(wish));

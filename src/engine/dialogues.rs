@@ -133,7 +133,7 @@ impl Line {
         self.poll();
     }
 
-    /// What is wanted is told and sent.
+    /// The planner makes a wish, and its request is sent.
     #[track_caller]
     fn settle(&mut self) {
         self.poll();
@@ -270,7 +270,7 @@ fn until_the_request_without_it_goes_out_a_stream_goes_on_and_misses_nothing() {
         line.ticker("KRW-ETH", 1, SNAPSHOT);
         line.poll();
         line.release(held);
-        // The grace period ends, and the connection is told; but the exchange takes no requests now.
+        // The grace period ends, and the connection has the wish, but cannot send requests now.
         line.poll();
         assert!(line.told.is_some());
         line.ticker("KRW-ETH", 2, CHANGE);
@@ -436,7 +436,7 @@ fn a_change_that_only_a_snapshot_reports_is_a_change_to_a_reader_of_changes_alon
 
 // ---- a feed that reads a stream in different ways ----
 
-/// The feed went on to read the stream in the way of before besides, and counted it twice.
+/// The feed also went on to read the stream in its former mode, and counted it twice.
 #[test]
 fn the_account_stays_exact_while_a_market_is_listed_and_delisted_and_wanted_in_different_ways() {
     for policy in POLICIES {
@@ -466,7 +466,7 @@ fn the_account_stays_exact_while_a_market_is_listed_and_delisted_and_wanted_in_d
     }
 }
 
-/// Each listing left a letter, which a feed that nobody reads kept for ever.
+/// Each listing left a message for the reader, and a feed that nobody reads kept them all.
 #[test]
 fn a_feed_that_nobody_reads_does_not_grow_while_markets_are_listed_and_delisted() {
     for policy in POLICIES {

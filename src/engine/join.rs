@@ -29,7 +29,7 @@ pub(super) fn join<T: Routed>(
     for want in wants.iter().filter(|want| T::comes_as(want.key.data_type)) {
         let Some(route) = route::<T>(table, want.key) else { continue };
         let is_known = !open.keys.insert(want.key);
-        // A market may be listed again, or be wanted in another way: it starts anew, with a snapshot.
+        // A market may be listed again, or be wanted in another way: it starts over, with a snapshot.
         let before = is_known.then(|| route.take_reader(place)).flatten();
         if is_known {
             route.leave(place);
@@ -55,8 +55,8 @@ pub(super) fn join<T: Routed>(
     queued.iter().for_each(|state| feeds.push(place, state));
 }
 
-/// A feed does not want those of `keys` any more that are of this type. It keeps what it has for them, because it may want
-/// them again. What it has not read of them by now may still be delivered; in a shared ring it is passed over.
+/// A feed no longer wants those of `keys` that are of this type. It keeps its places for them, because it may want them
+/// again. Updates that wait unread may still be delivered; in a shared ring they are passed over.
 pub(super) fn pause<T: Routed>(
     table: &mut Table,
     feeds: &mut OpenFeeds,
@@ -69,18 +69,16 @@ pub(super) fn pause<T: Routed>(
     let mut joining = Joining::<T> { place, ..Joining::default() };
     for key in keys.iter().filter(|key| T::comes_as(key.data_type) && open.keys.contains(key)) {
         let Some(route) = route::<T>(table, *key) else { continue };
-        // Each change of what it follows is sent to the reader. A feed that is not read must not grow with each list of
-        // markets, so it stays with what it has.
-        if open.writer.is_neglected() {
-            continue;
-        }
-        if let Some(filter) = open.follows.get_mut(key) {
-            *filter = Filter::nothing();
-            if let Some(ring) = T::ring(rings) {
-                joining.followed.push(route.pause_follower(place, ring));
-            }
-        }
         route.pause_reader(place);
+        // Each change of what a feed follows in a shared ring is sent to its reader. A feed that nobody reads must not grow
+        // with each list of markets, so it goes on following.
+        if let Some(filter) = open.follows.get_mut(key)
+            && !open.writer.is_neglected()
+            && let Some(ring) = T::ring(rings)
+        {
+            *filter = Filter::nothing();
+            joining.followed.push(route.pause_follower(place, ring));
+        }
     }
     match &mut open.writer {
         AnyFeed::Event(writer) => drop(joining.finish::<Event>(table, writer, rings, &sleepers)),

@@ -38,7 +38,7 @@ impl AnyFeed {
         for_any!(self, writer => writer.overflow())
     }
 
-    /// The reader has not looked for long.
+    /// The reader has left many changes of what it reads unread.
     pub fn is_neglected(&self) -> bool {
         for_any!(self, writer => writer.is_neglected())
     }

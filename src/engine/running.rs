@@ -246,8 +246,10 @@ impl Engine {
     }
 
     /// These markets exist now. Streams that were asked for by patterns come and go with them; streams of markets that
-    /// stay are not touched. A feed of a pattern is given nothing that comes of a market after it is gone, also if somebody
-    /// else wants it or its grace lasts; of what came before and was not read, some may still be delivered.
+    /// stay are not touched. A feed of a pattern gets nothing that arrives of a market after it has gone, even while another
+    /// holder or the grace period keeps it on the wire. Updates that arrived before may still be delivered. An exception:
+    /// a [`DropOldest`](Overflow::DropOldest) feed that has left 64 such changes unread goes on with the markets it has
+    /// until it is read, so that it does not grow.
     ///
     /// New streams for which the connections have no room are added as soon as they have; see [`conflicts`](Self::conflicts).
     pub fn set_universe(&self, markets: impl IntoIterator<Item = Market>) {

@@ -17,7 +17,7 @@ use crate::model::{Clock, Words};
 use crate::sync::latest::Reader;
 use crate::sync::sleepers::Sleepers;
 
-/// Joins that a reader may leave unread before it is sent only what it cannot do without.
+/// Unread changes of what a feed reads, above which it is not told of markets that are gone.
 const UNREAD_JOINS_MAX: u64 = 64;
 
 /// A writing end of a feed, on a connection's thread. Updates of one writer stay in order.
@@ -160,7 +160,7 @@ impl<T: Payload> FeedWriter<T> {
         self.join(Join::Source(Box::new(follower)));
     }
 
-    /// The reader has not looked for so long that it is not sent what it can do without.
+    /// The reader has left [`UNREAD_JOINS_MAX`] changes of what it reads unread.
     pub fn is_neglected(&self) -> bool {
         self.shared.joined.load(Relaxed).saturating_sub(self.shared.taken.load(Relaxed)) >= UNREAD_JOINS_MAX
     }

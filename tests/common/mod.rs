@@ -12,7 +12,7 @@ use hoga::engine::Builder;
 use hoga::engine::FeedItem;
 use hoga::feed::Payload;
 use hoga::prelude::*;
-use hoga_exchange::{ConnId, Exchange, Observer, Server, ServerConfig};
+use hoga_exchange::{ConnId, Exchange, Fault, Observer, Server, ServerConfig};
 use serde_json::Value;
 
 /// Longest that anything here may take: generous, because the machine may be busy.
@@ -255,6 +255,18 @@ pub fn eventually_wire(record: &Record, expected: &BTreeSet<String>) {
         std::thread::sleep(Duration::from_millis(10));
     }
     assert_eq!(record.wire(), *expected);
+}
+
+/// Mutes the exchange and waits until the engine has received all that was sent.
+#[track_caller]
+pub fn fall_silent(server: &Server, engine: &Engine) {
+    server.inject(Fault::Mute(true));
+    eventually("everything has arrived", || {
+        let before = server.stats().data_frames;
+        std::thread::sleep(Duration::from_millis(20));
+        let received: u64 = engine.connections().iter().map(|connection| connection.counters.data).sum();
+        received == before && server.stats().data_frames == before
+    });
 }
 
 /// Ends engine and test: the exchange must have nothing to complain about.
