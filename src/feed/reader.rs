@@ -228,7 +228,7 @@ impl<T: Payload> Feed<T> {
     }
 
     /// How many joins the reader has not looked at.
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(crate) fn unread_joins(&self) -> u64 {
         self.shared.joined.load(Relaxed) - self.joined
     }

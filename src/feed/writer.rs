@@ -160,7 +160,7 @@ impl<T: Payload> FeedWriter<T> {
         self.join(Join::Source(Box::new(follower)));
     }
 
-    /// The reader has left [`UNREAD_JOINS_MAX`] changes of what it reads unread.
+    /// The reader has left 64 changes of what it reads unread.
     pub fn is_neglected(&self) -> bool {
         self.shared.joined.load(Relaxed).saturating_sub(self.shared.taken.load(Relaxed)) >= UNREAD_JOINS_MAX
     }
