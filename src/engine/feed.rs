@@ -70,7 +70,7 @@ fn check<T: FeedItem>(overflow: Overflow, connections: usize) -> Result<()> {
         )
     });
     match overflow.problem().or(too_large) {
-        Some(problem) => Err(Error::Configuration(vec![problem])),
+        Some(problem) => Err(Error::InvalidArgument(problem.into())),
         None => Ok(()),
     }
 }

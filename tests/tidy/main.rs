@@ -19,7 +19,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("net", &["model", "config", "session"]),
     ("pool", &["model", "sync"]),
     ("feed", &["model", "sync"]),
-    ("error", &["model", "plan", "pool"]),
+    ("error", &["model", "config", "plan", "session", "net", "pool", "feed"]),
     ("route", &["model", "sync", "config", "plan", "pool", "feed"]),
     ("call", &["model", "sync", "feed"]),
     (
