@@ -7,19 +7,17 @@ use std::time::Duration;
 
 use super::lifecycle::{LifecycleEvent, NewWatchers, Watchers};
 use super::log::{Flood, Note};
-use super::open_feeds::{AnyFeed, AnyRing};
 use super::reports::{Report, Reports};
-use super::route::Request;
-use super::router::{AnyPublisher, Router};
 use super::status::SharedStatus;
 use crate::feed::Sockets;
 use crate::model::{
-    Candle, ConnectionId, DataType, Grouping, LossKind, Market, Nanos, Orderbook, Receipt, Sink, StreamKey, Ticker,
-    Trade,
+    Candle, Clock, ConnectionId, DataType, Grouping, LossKind, Market, Nanos, Orderbook, Receipt, Sink, StreamKey,
+    Ticker, Trade,
 };
 use crate::net::Handler;
-use crate::plan::{Change, DemandId, StreamSet, Want, Wish};
+use crate::plan::{Change, DemandId, StreamSet, Wish};
 use crate::pool::Link;
+use crate::route::{AnyPublisher, AnyRing, NewFeed, Request, Router};
 use crate::session::{Event, Session};
 use crate::sync::lossy::Writer;
 use crate::wire::{DecodeError, ServerError, SubscriptionList};
@@ -46,13 +44,6 @@ pub(super) struct Letters {
     /// Feeds that the thread has and nobody reads any more.
     left: Vec<DemandId>,
     pub stop: bool,
-}
-
-/// A feed's writing end for one connection, and what of its streams that connection carries.
-pub(super) struct NewFeed {
-    pub id: DemandId,
-    pub wants: Vec<Want>,
-    pub writer: AnyFeed,
 }
 
 impl Letters {
@@ -98,9 +89,9 @@ impl Mailbox {
 }
 
 /// The owner of a connection's session, on its thread.
-pub(super) struct Connection {
+pub(super) struct Connection<C> {
     pub id: ConnectionId,
-    pub router: Router,
+    pub router: Router<C>,
     pub link: Arc<Link>,
     pub sockets: Arc<Sockets>,
     pub mailbox: Arc<Mailbox>,
@@ -122,7 +113,7 @@ pub(super) struct Connection {
     pub lost: Option<LossKind>,
 }
 
-impl Connection {
+impl<C: Clock> Connection<C> {
     /// The session has sent the wish. It asked for the `running` streams without a snapshot.
     fn requested(&mut self, at: Nanos, running: &BTreeSet<StreamKey>) {
         self.router.requested(&Request { at, epoch: self.link.epoch(), streams: &self.wish, running });
@@ -168,7 +159,7 @@ fn keys_of(list: &SubscriptionList, plain_level: Option<f64>) -> BTreeSet<Stream
     keys
 }
 
-impl Handler for Connection {
+impl<C: Clock> Handler for Connection<C> {
     fn commands(&mut self, now: Nanos, session: &mut Session) {
         let letters = self.mailbox.take();
         for publisher in letters.streams {
@@ -269,7 +260,7 @@ impl Handler for Connection {
     }
 }
 
-impl Sink for Connection {
+impl<C: Clock> Sink for Connection<C> {
     #[inline]
     fn ticker(&mut self, receipt: Receipt, ticker: &Ticker) {
         self.router.ticker(receipt, ticker);
@@ -299,6 +290,7 @@ mod tests {
     use crate::feed::{Opening, Overflow, open};
     use crate::net::SystemClock;
     use crate::plan::{Planner, ticker};
+    use crate::route::AnyFeed;
 
     fn new_feed(planner: &mut Planner, sockets: &Arc<Sockets>) -> NewFeed {
         let checked = ticker("KRW-BTC").check(&UPBIT).unwrap();

@@ -6,15 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::Thread;
 use std::time::Duration;
 
-use super::attribution::AttributionReader;
-use super::callback::{self, CallbackStatus};
-use super::connection::{Mailbox, NewFeed};
+use super::connection::Mailbox;
 use super::lifecycle::NewWatchers;
 use super::log::{Log, NewFormat, Note};
-use super::open_feeds::{AnyFeed, AnyRing, OpenFeed, RingKind};
 use super::reports::{Pending, Report, Reports};
-use super::router::AnyPublisher;
 use super::status::{FeedStatus, SharedStatus};
+use crate::call::{CallbackStatus, Shared};
 use crate::config::{Dialect, FormatChoice};
 use crate::error::{Error, Result};
 use crate::feed::{Account, Overflow, Sockets};
@@ -22,6 +19,7 @@ use crate::model::{Clock, DataType, Nanos, StreamKey};
 use crate::net::{Remote, SystemClock};
 use crate::plan::{Change, Checked, ClientId, DemandId, Orders, Planner, Pulse, Relisted, Universe, Want, Wish};
 use crate::pool::{DataPool, Link};
+use crate::route::{AnyFeed, AnyPublisher, AnyRing, AttributionReader, NewFeed, OpenFeed, RingKind};
 use crate::session::{FormatReason, FormatSelector};
 
 /// Shared by the engine, its control thread and every handle that holds demand.
@@ -67,7 +65,7 @@ struct ControlState {
     /// Connections that have a shared ring of some type.
     rings: BTreeSet<(usize, RingKind)>,
     feeds: BTreeMap<DemandId, FeedRecord>,
-    callbacks: Vec<Weak<callback::Shared>>,
+    callbacks: Vec<Weak<Shared>>,
     stopped: bool,
 }
 
@@ -328,10 +326,10 @@ impl Control {
     }
 
     /// A new callback; its name must be free.
-    pub fn add_callback(&self, callback: &Arc<callback::Shared>) -> Result<()> {
+    pub fn add_callback(&self, callback: &Arc<Shared>) -> Result<()> {
         let callbacks = &mut self.lock().callbacks;
         callbacks.retain(|callback| callback.strong_count() > 0);
-        let is_taken = |other: Arc<callback::Shared>| other.name == callback.name && !other.over.load(Relaxed);
+        let is_taken = |other: Arc<Shared>| other.name == callback.name && !other.is_over();
         if callbacks.iter().filter_map(Weak::upgrade).any(is_taken) {
             return Err(Error::NameTaken(callback.name.clone()));
         }
@@ -342,7 +340,7 @@ impl Control {
     /// The callbacks that there are.
     pub fn callbacks(&self) -> Vec<CallbackStatus> {
         let callbacks: Vec<_> = self.lock().callbacks.iter().filter_map(Weak::upgrade).collect();
-        callbacks.iter().filter(|callback| !callback.over.load(Relaxed)).map(|callback| callback.status()).collect()
+        callbacks.iter().filter(|callback| !callback.is_over()).map(|callback| callback.status()).collect()
     }
 
     /// A new component; its name must be free.

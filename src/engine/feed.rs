@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use super::Subscribed;
 use super::control::{AskedFeed, Control};
-use super::open_feeds::Feedable;
 use crate::error::{Error, Result};
 use crate::feed::{self, Opening, Overflow};
 use crate::model::Event;
 use crate::plan::{ClientId, Subscription};
+use crate::route::Feedable;
 use crate::sync::signal::Signal;
 
 /// Updates of some streams, in order. Holds their demand: dropping it releases them.

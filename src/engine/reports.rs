@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
-use super::open_feeds::OpenFeed;
 use crate::model::{Epoch, Nanos, StreamKey};
+use crate::route::OpenFeed;
 
 /// Reports of one connection that are kept one by one. So many are there only if the control thread gets no turn for long.
 const PENDING_MAX: usize = 64;

@@ -47,7 +47,7 @@ impl Thread {
     /// `alive` is false from its end on, however it ends.
     pub fn connection(
         reactor: Reactor,
-        connection: Connection,
+        connection: Connection<SystemClock>,
         core: Option<usize>,
         alive: Arc<AtomicBool>,
     ) -> io::Result<Self> {

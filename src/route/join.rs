@@ -15,7 +15,7 @@ use crate::sync::latest::{self, Writer};
 use crate::sync::sleepers::Sleepers;
 
 /// A feed reads those streams of `wants` that are of this type.
-pub(super) fn join<T: Routed>(
+pub(crate) fn join<T: Routed>(
     table: &mut Table,
     feeds: &mut OpenFeeds,
     rings: &mut Rings,
@@ -57,7 +57,7 @@ pub(super) fn join<T: Routed>(
 
 /// A feed no longer wants those of `keys` that are of this type. It keeps its places for them, because it may want them
 /// again. Updates that wait unread may still be delivered; in a shared ring they are passed over.
-pub(super) fn pause<T: Routed>(
+pub(crate) fn pause<T: Routed>(
     table: &mut Table,
     feeds: &mut OpenFeeds,
     rings: &mut Rings,

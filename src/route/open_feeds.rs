@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use crate::feed::{Broadcaster, FeedWriter, Filter, Mark, Overflow, Payload, Update, broadcast};
 use crate::model::{Candle, DataType, Event, Orderbook, StreamKey, Ticker, Trade, Words};
-use crate::plan::DemandId;
+use crate::plan::{DemandId, Want};
 use crate::pool::Value;
 use crate::sync::sleepers::Sleepers;
 
 use super::route::{Route, Routes};
 
 /// A writing end of a feed of any type.
-pub(super) enum AnyFeed {
+pub(crate) enum AnyFeed {
     Ticker(FeedWriter<Ticker>),
     Trade(FeedWriter<Trade>),
     Orderbook(FeedWriter<Orderbook>),
@@ -61,7 +61,7 @@ impl AnyFeed {
 }
 
 /// A payload that some feeds carry as it is.
-pub(super) trait Feedable: Payload {
+pub(crate) trait Feedable: Payload {
     /// The writing end, if the feed is of this type.
     fn typed(feed: &mut AnyFeed) -> Option<&mut FeedWriter<Self>>;
 
@@ -70,7 +70,7 @@ pub(super) trait Feedable: Payload {
 }
 
 /// A value that comes over the wire, and where the engine keeps what belongs to its type.
-pub(super) trait Routed: Feedable + Value + Words + PartialEq + Into<Event> {
+pub(crate) trait Routed: Feedable + Value + Words + PartialEq + Into<Event> {
     /// The shared ring of this type.
     fn ring(rings: &mut Rings) -> &mut Option<Broadcaster<Self>>;
 
@@ -120,7 +120,7 @@ routed! {
 
 /// The rings that all readers of a connection share, one for each type that somebody reads that way.
 #[derive(Default)]
-pub(super) struct Rings {
+pub(crate) struct Rings {
     pub ticker: Option<Broadcaster<Ticker>>,
     pub trade: Option<Broadcaster<Trade>>,
     pub orderbook: Option<Broadcaster<Orderbook>>,
@@ -129,7 +129,7 @@ pub(super) struct Rings {
 
 /// Which of them carries a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum RingKind {
+pub(crate) enum RingKind {
     Ticker,
     Trade,
     Orderbook,
@@ -148,7 +148,7 @@ impl RingKind {
 }
 
 /// A ring of any type, on its way to the thread that writes it.
-pub(super) enum AnyRing {
+pub(crate) enum AnyRing {
     Ticker(Broadcaster<Ticker>),
     Trade(Broadcaster<Trade>),
     Orderbook(Broadcaster<Orderbook>),
@@ -177,8 +177,15 @@ impl Rings {
     }
 }
 
+/// A feed's writing end for one connection, and the streams of it that the connection carries.
+pub(crate) struct NewFeed {
+    pub id: DemandId,
+    pub wants: Vec<Want>,
+    pub writer: AnyFeed,
+}
+
 /// A feed that somebody reads.
-pub(super) struct OpenFeed {
+pub(crate) struct OpenFeed {
     pub id: DemandId,
     pub writer: AnyFeed,
     /// The streams that know of it.
@@ -190,7 +197,7 @@ pub(super) struct OpenFeed {
 }
 
 /// All of them.
-pub(super) struct OpenFeeds {
+pub(crate) struct OpenFeeds {
     /// A feed keeps its place; an empty one is taken by another.
     places: Vec<Option<OpenFeed>>,
     empty: Vec<usize>,

@@ -7,19 +7,17 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 
 use super::attribution::AttributionWriter;
-use super::connection::NewFeed;
 use super::join::{join, pause};
-use super::open_feeds::{AnyRing, OpenFeed, OpenFeeds, Rings, Routed};
+use super::open_feeds::{AnyRing, NewFeed, OpenFeed, OpenFeeds, Rings, Routed};
 use super::route::{Request, Route, Routes};
 use crate::config::Dialect;
 use crate::model::{Candle, Clock, DataType, Market, Orderbook, Receipt, Sink, StreamKey, StreamType, Ticker, Trade};
-use crate::net::SystemClock;
 use crate::plan::{Change, DemandId, Want};
 use crate::pool::Publisher;
 use crate::sync::sleepers::Sleepers;
 
 /// The publisher of a stream of any type.
-pub(super) enum AnyPublisher {
+pub(crate) enum AnyPublisher {
     Ticker(Publisher<Ticker>),
     Trade(Publisher<Trade>),
     Orderbook(Publisher<Orderbook>),
@@ -38,11 +36,11 @@ impl AnyPublisher {
 }
 
 /// The routes of a connection, by market.
-pub(super) type Table = HashMap<Market, Routes, FixedState>;
+pub(crate) type Table = HashMap<Market, Routes, FixedState>;
 
 /// Publishes decoded messages: newest values to the pool, every event to the feeds that asked for it.
-pub(super) struct Router {
-    clock: SystemClock,
+pub(crate) struct Router<C> {
+    clock: C,
     table: Table,
     /// How many streams the table has.
     streams: usize,
@@ -54,14 +52,9 @@ pub(super) struct Router {
     plain_level: Option<f64>,
 }
 
-impl Router {
+impl<C: Clock> Router<C> {
     /// `sleepers`: of the pool that the publishers belong to. `attribution`: records where the time of messages goes.
-    pub fn new(
-        clock: SystemClock,
-        sleepers: Arc<Sleepers>,
-        dialect: &Dialect,
-        attribution: Option<AttributionWriter>,
-    ) -> Self {
+    pub fn new(clock: C, sleepers: Arc<Sleepers>, dialect: &Dialect, attribution: Option<AttributionWriter>) -> Self {
         let plain_level = (dialect.level_default != 0).then(|| f64::from(dialect.level_default));
         let (table, feeds, rings) = (Table::default(), OpenFeeds::new(sleepers), Rings::default());
         Self { clock, table, streams: 0, feeds, rings, unrouted: 0, attribution, plain_level }
@@ -190,7 +183,7 @@ impl Router {
     }
 }
 
-impl Sink for Router {
+impl<C: Clock> Sink for Router<C> {
     #[inline]
     fn ticker(&mut self, receipt: Receipt, value: &Ticker) {
         self.route(receipt, DataType::Ticker, value.market, value);

@@ -5,19 +5,18 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::attribution::{Attribution, AttributionWriter, attribution};
 use super::connection::Connection;
 use super::control::{Control, Line};
 use super::lifecycle::{Lifecycle, Watchers, lifecycle};
 use super::log::{Flood, Log, Note};
-use super::router::Router;
 use super::status::SharedStatus;
 use super::subscribed::LOOK_EVERY;
 use super::threads::Thread;
 use super::{
-    Builder, CallbackBuilder, CallbackStatus, Client, ConnectionStatus, Dispatcher, EngineState, Feed, FeedItem,
-    FeedStatus, ShutdownReport, Subscribed, builder::Settings,
+    Builder, CallbackBuilder, Client, ConnectionStatus, EngineState, Feed, FeedItem, FeedStatus, ShutdownReport,
+    Subscribed, builder::Settings,
 };
+use crate::call::{CallbackStatus, Dispatcher};
 use crate::config::FormatChoice;
 use crate::error::{Error, Result};
 use crate::feed::{Overflow, Sockets};
@@ -25,6 +24,7 @@ use crate::model::{Clock, ConnectionId, DataType, Market, Nanos, StreamKey};
 use crate::net::{DialLedger, MarketSource, Reactor, SystemClock, SystemEntropy, TlsConfig};
 use crate::plan::{Conflict, PlanStats, Planner, Revisions, StreamSet, Subscription, Universe};
 use crate::pool::{DataPool, Handle, Link, PoolError, Value};
+use crate::route::{Attribution, AttributionWriter, Router, attribution};
 use crate::session::{self, Session};
 use crate::sync::lossy::{Reader, Writer};
 
@@ -216,7 +216,7 @@ impl Engine {
                 "a dispatcher has from 1 to {most} threads, not {threads}"
             )]));
         }
-        Dispatcher::start(name, threads, self.control.clock)
+        Dispatcher::start(name, threads, Arc::new(self.control.clock))
             .map_err(|source| Error::Start { what: "dispatcher thread", source })
     }
 

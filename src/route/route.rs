@@ -19,7 +19,7 @@ use crate::sync::latest::{Version, Writer};
 const LEFTOVERS: Duration = Duration::from_secs(1);
 
 /// Who reads one stream.
-pub(super) struct Route<T: Value> {
+pub(crate) struct Route<T: Value> {
     publisher: Publisher<T>,
     /// How the socket carries the stream; `None` if it does not. Messages that arrive all the same were under way and are
     /// counted.
@@ -52,7 +52,7 @@ struct Carried {
 }
 
 /// A request that was sent: from here on the socket carries these streams and no others.
-pub(super) struct Request<'a> {
+pub(crate) struct Request<'a> {
     pub at: Nanos,
     pub epoch: Epoch,
     pub streams: &'a StreamSet,
@@ -70,7 +70,7 @@ struct Answer {
 }
 
 /// A feed's interest in one stream.
-pub(super) struct Reader<T> {
+pub(crate) struct Reader<T> {
     /// Its place among the [`OpenFeeds`].
     pub feed: usize,
     pub filter: Filter,
@@ -80,7 +80,7 @@ pub(super) struct Reader<T> {
 }
 
 /// How the feed keeps it.
-pub(super) enum Keep<T> {
+pub(crate) enum Keep<T> {
     /// In a ring of the feed's own.
     Queue,
     /// As the newest value, which the pool has.
@@ -322,14 +322,14 @@ impl<T: Routed> Reader<T> {
 
 /// Stores an update as the newest value.
 #[inline]
-pub(super) fn put<T: Copy>(newest: &mut Writer<T>, update: &Update<T>) {
+pub(crate) fn put<T: Copy>(newest: &mut Writer<T>, update: &Update<T>) {
     let Update { value, stamps, connection, epoch, .. } = update;
     let receipt = Receipt { connection: *connection, epoch: *epoch, received: stamps.received };
     newest.publish(value, stamps.exchange_ms, &receipt, stamps.published);
 }
 
 /// A route whose type of value does not matter.
-pub(super) trait AnyRoute {
+pub(crate) trait AnyRoute {
     /// A request was sent, with this stream or without it.
     fn requested(&mut self, request: &Request<'_>, feeds: &mut OpenFeeds, rings: &mut Rings);
     /// A feed does not read it any more.
@@ -364,7 +364,7 @@ impl<T: Routed> AnyRoute for Route<T> {
 /// The streams of one market. Each is apart from the others: most markets have few of them, and the table that is
 /// searched for every message stays small.
 #[derive(Default)]
-pub(super) struct Routes {
+pub(crate) struct Routes {
     pub ticker: Option<Box<Route<Ticker>>>,
     pub trade: Option<Box<Route<Trade>>>,
     pub orderbook: Option<Box<Route<Orderbook>>>,
