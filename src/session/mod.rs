@@ -1,11 +1,11 @@
 //! The life of one connection, sans-IO: what happened goes in, what to do comes out. No clock, no socket, no thread.
 //!
 //! The contract: *after each `handle_*` (and `set_wish`, `list`, `stop`), drain `poll_action`, `poll_event` and
-//! `poll_transmit`, then come back no later than `poll_timeout`.*
+//! `poll_transmit`, then come back no later than `poll_timeout`.* What concerns one socket bears its [`SocketId`].
 //!
 //! [`State`] draws the life. A [`Session`] dials until it has a socket, opens the WebSocket, sends the one request that
 //! makes the socket carry exactly the wanted streams, hands every decoded message to a [`Sink`](crate::model::Sink),
-//! notices when the peer falls silent or mute, and starts over, for ever, no faster than the exchange allows.
+//! notices when the peer falls silent or mute, and starts over as often as needed, no faster than the exchange allows.
 
 mod asking;
 mod budget;
