@@ -1,5 +1,6 @@
 //! Builder, engine and connection threads: the only room that knows all others.
 
+mod assembly;
 mod builder;
 mod callbacks;
 mod client;
@@ -9,8 +10,11 @@ mod control;
 mod dialogues;
 mod engine;
 mod feed;
+mod handles;
+mod hub;
 mod lifecycle;
 mod log;
+mod mailbox;
 mod reports;
 mod shutdown;
 mod status;

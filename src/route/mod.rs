@@ -12,7 +12,7 @@ pub use attribution::Attribution;
 #[doc(hidden)]
 pub use ticker_routes::TickerRoutes;
 
-pub(crate) use attribution::{AttributionReader, AttributionWriter, attribution};
+pub(crate) use attribution::{AttributionReader, attribution};
 pub(crate) use open_feeds::{AnyFeed, AnyRing, Feedable, NewFeed, OpenFeed, RingKind};
 pub(crate) use route::Request;
 pub(crate) use router::{AnyPublisher, Router};
