@@ -3,7 +3,6 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mio::{Events, Poll, Token, Waker};
@@ -16,6 +15,7 @@ use super::transport::{Transport, is_temporary};
 use crate::config::{Endpoint, Wait};
 use crate::model::{Clock, Nanos, Sink};
 use crate::session::{Action, Closed, Event, Session, SocketId};
+use crate::sync::flag::Flag;
 
 /// No socket has this one: they are counted from 1.
 const WAKER: Token = Token(0);
@@ -40,14 +40,13 @@ pub trait Handler: Sink {
 #[derive(Clone)]
 pub struct Remote {
     waker: Arc<Waker>,
-    called: Arc<AtomicBool>,
+    called: Arc<Flag>,
 }
 
 impl Remote {
     /// Makes the reactor call [`Handler::commands`] soon. Calls that come before it does are one call.
     pub fn wake(&self) {
-        // CALLED: Release, pairs with the Acquire in `take`: whoever sees the call sees what was left for it to do.
-        if !self.called.swap(true, Ordering::Release) {
+        if self.called.raise() {
             // Fails only if the kernel refuses a write to an eventfd that it gave us. The call then waits until the
             // reactor comes round for another reason.
             let _ = self.waker.wake();
@@ -55,14 +54,13 @@ impl Remote {
     }
 
     fn take(&self) -> bool {
-        self.is_called() && self.called.swap(false, Ordering::Acquire)
+        self.called.take()
     }
 
     /// A call waits to be taken. While one waits, further calls write no event, so the reactor must not sleep.
     fn is_called(&self) -> bool {
-        // Relaxed: `called` is set before the event is written, so whoever has seen the event sees it. A plain load,
-        // so that a spinning reactor does not take the cache line from the callers.
-        self.called.load(Ordering::Relaxed)
+        // The flag is raised before the event is written, so whoever has seen the event sees it.
+        self.called.is_raised()
     }
 }
 
@@ -97,7 +95,7 @@ impl Reactor {
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
-        let remote = Remote { waker, called: Arc::new(AtomicBool::new(false)) };
+        let remote = Remote { waker, called: Arc::new(Flag::new()) };
         Ok(Self {
             poll,
             events: Events::with_capacity(16),
