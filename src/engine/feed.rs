@@ -42,8 +42,8 @@ impl<T: FeedItem> Feed<T> {
     ) -> Result<Self> {
         check::<T>(overflow, control.connections.len())?;
         let (mut items, clock) = (None, Arc::new(control.clock));
-        let open = |data_types: &[_], sockets: &[_]| {
-            let (writers, feed) = feed::open::<T>(Opening { overflow, data_types, sockets, clock, signal });
+        let open = |data_types: &[_], connections: &[_]| {
+            let (writers, feed) = feed::open::<T>(Opening { overflow, data_types, connections, clock, signal });
             let account = feed.account();
             items = Some(feed);
             (writers.into_iter().map(T::any).collect(), account)

@@ -12,12 +12,13 @@ use super::reports::{Pending, Report};
 use super::status::FeedStatus;
 use crate::config::{Dialect, FormatChoice};
 use crate::error::{Error, Result};
-use crate::feed::{Account, Overflow, Sockets};
+use crate::feed::{Account, Overflow};
 use crate::model::{DataType, Nanos, StreamKey};
 use crate::plan::{Change, Checked, ClientId, DemandId, Orders, Planner, Pulse, Relisted, Universe, Want, Wish};
 use crate::pool::DataPool;
 use crate::route::{AnyFeed, AnyPublisher, AnyRing, NewFeed, OpenFeed, RingKind};
 use crate::session::{FormatReason, FormatSelector};
+use crate::sync::connection::ConnectionState;
 
 /// The planner, and what the engine keeps for each demand.
 pub(super) struct Hub {
@@ -67,7 +68,7 @@ pub(super) struct FeedRequest<'a> {
 }
 
 /// Takes the types of the streams and the connections.
-type OpenWith<'a> = dyn FnOnce(&[DataType], &[Arc<Sockets>]) -> (Vec<AnyFeed>, Arc<Account>) + 'a;
+type OpenWith<'a> = dyn FnOnce(&[DataType], &[Arc<ConnectionState>]) -> (Vec<AnyFeed>, Arc<Account>) + 'a;
 
 /// Demand that was accepted.
 #[derive(Debug)]
@@ -152,9 +153,8 @@ impl Hub {
         let shares = shares.into_iter().enumerate().filter(|(_, wants)| may_grow || !wants.is_empty());
         let (connections, shares): (Vec<_>, Vec<_>) = shares.unzip();
         self.open_rings(&connections, overflow, data_types);
-        let sockets: Vec<_> =
-            connections.iter().map(|connection| self.connections[*connection].sockets.clone()).collect();
-        let (writers, account) = open(data_types, &sockets);
+        let states: Vec<_> = connections.iter().map(|connection| self.connections[*connection].state.clone()).collect();
+        let (writers, account) = open(data_types, &states);
         for ((writer, wants), connection) in writers.into_iter().zip(shares).zip(&connections) {
             self.command(*connection, |commands| commands.open(NewFeed { id, wants, writer }));
         }
@@ -257,12 +257,12 @@ impl Hub {
     }
 
     fn open(&self, key: StreamKey, home: usize) -> AnyPublisher {
-        let link = self.connections[home].link.clone();
+        let state = self.connections[home].state.clone();
         match key.data_type {
-            DataType::Ticker => AnyPublisher::Ticker(self.pool.open(key, link)),
-            DataType::Trade => AnyPublisher::Trade(self.pool.open(key, link)),
-            DataType::Orderbook | DataType::GroupedOrderbook(_) => AnyPublisher::Orderbook(self.pool.open(key, link)),
-            DataType::Candle(_) => AnyPublisher::Candle(self.pool.open(key, link)),
+            DataType::Ticker => AnyPublisher::Ticker(self.pool.open(key, state)),
+            DataType::Trade => AnyPublisher::Trade(self.pool.open(key, state)),
+            DataType::Orderbook | DataType::GroupedOrderbook(_) => AnyPublisher::Orderbook(self.pool.open(key, state)),
+            DataType::Candle(_) => AnyPublisher::Candle(self.pool.open(key, state)),
         }
     }
 

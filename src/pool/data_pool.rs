@@ -13,8 +13,9 @@ use std::time::Duration;
 use super::gate::Gate;
 use super::publisher::Desk;
 use super::slot::Slot;
-use super::{AsMarket, Batch, Handle, Link, PoolError, Publisher, StreamStatus, Value};
+use super::{AsMarket, Batch, Handle, PoolError, Publisher, StreamStatus, Value};
 use crate::model::{Candle, Clock, DataType, Epoch, Grouping, Interval, Nanos, Orderbook, StreamKey, Ticker, Trade};
+use crate::sync::connection::ConnectionState;
 use crate::sync::latest;
 use crate::sync::sleepers::Sleepers;
 
@@ -121,7 +122,7 @@ impl DataPool {
         all
     }
 
-    /// Opens the writing side of a stream for the thread that owns `link`, and marks the stream subscribed.
+    /// Opens the writing side of a stream for the thread that owns `connection`, and marks the stream subscribed.
     ///
     /// A stream whose publisher was dropped may be opened again, also on another connection: handles stay valid,
     /// versions go on, trades seen stay seen, and the old value is stale until the new subscription brings one.
@@ -131,18 +132,18 @@ impl DataPool {
     /// If `key` is not of type `T`, or if the stream's publisher is still alive: a cell has one writer.
     #[doc(hidden)]
     #[track_caller]
-    pub fn open<T: Value>(&self, key: StreamKey, link: Arc<Link>) -> Publisher<T> {
+    pub fn open<T: Value>(&self, key: StreamKey, connection: Arc<ConnectionState>) -> Publisher<T> {
         assert!(T::comes_as(key.data_type), "{key} does not carry this type of value");
         let mut streams = self.write();
-        let stream = streams.entry(key).or_insert_with(|| T::stream(self.new_handle(key, link.clone())));
+        let stream = streams.entry(key).or_insert_with(|| T::stream(self.new_handle(key, connection.clone())));
         let slot = T::handle(stream).expect("the key settles the type").slot.clone();
         drop(streams);
 
         let desk = slot.desk().take();
         let Some(mut desk) = desk else { panic!("{key} has a publisher already: a cell has one writer") };
-        if !Arc::ptr_eq(&link, &slot.link.load()) {
+        if !Arc::ptr_eq(&connection, &slot.connection.load()) {
             desk.gate.reopen();
-            slot.move_to(link);
+            slot.move_to(connection);
         }
         slot.set_subscribed(true);
         Publisher::new(slot, desk)
@@ -181,11 +182,11 @@ impl DataPool {
         Ok(Batch::new(found.collect::<Result<_, _>>()?, self.shared.clock.clone()))
     }
 
-    fn new_handle<T: Value>(&self, key: StreamKey, link: Arc<Link>) -> Handle<T> {
+    fn new_handle<T: Value>(&self, key: StreamKey, connection: Arc<ConnectionState>) -> Handle<T> {
         let (writer, latest) = latest::cell();
         let desk = Desk { writer, latest: latest.clone(), gate: Gate::new() };
         let Shared { clock, sleepers, stale_after, .. } = &*self.shared;
-        let slot = Slot::new(key, link, clock.clone(), sleepers.clone(), *stale_after, desk);
+        let slot = Slot::new(key, connection, clock.clone(), sleepers.clone(), *stale_after, desk);
         Handle { latest, slot: Arc::new(slot) }
     }
 

@@ -8,10 +8,11 @@ use super::open_feeds::{AnyFeed, AnyRing, NewFeed, RingKind};
 use super::route::Request;
 use super::router::{AnyPublisher, Router};
 use crate::config::UPBIT;
-use crate::feed::{Feed, Opening, Overflow, Sockets, open};
+use crate::feed::{Feed, Opening, Overflow, open};
 use crate::model::{Clock, ConnectionId, DataType, Epoch, Market, Sink, StreamKey, Ticker};
 use crate::plan::{DemandId, StreamSet, Want};
-use crate::pool::{DataPool, Link};
+use crate::pool::DataPool;
+use crate::sync::connection::ConnectionState;
 
 /// The router of a connection that carries tickers, with the pool and the feeds it delivers to.
 pub struct TickerRoutes<C> {
@@ -24,24 +25,23 @@ impl<C: Clock + Clone + 'static> TickerRoutes<C> {
     /// Routes the tickers of `markets` to a pool and to one feed for each of `policies`. Every feed reads all markets.
     pub fn new(clock: C, markets: &[Market], policies: impl IntoIterator<Item = Overflow>) -> Self {
         let pool = DataPool::new(Arc::new(clock.clone()));
-        let link = Arc::new(Link::new(clock.now()));
-        link.up(Epoch(1), clock.now());
+        let connections = [Arc::new(ConnectionState::new(ConnectionId(0), clock.now()))];
+        connections[0].opened(Epoch(1), clock.now(), None);
         let mut router = Router::new(clock.clone(), pool.sleepers(), &UPBIT, None);
         let key = |market: &Market| StreamKey { data_type: DataType::Ticker, market: *market };
         let wants: Vec<_> = markets.iter().map(|market| Want::all(key(market))).collect();
         for want in &wants {
-            router.add_stream(AnyPublisher::Ticker(pool.open(want.key, link.clone())));
+            router.add_stream(AnyPublisher::Ticker(pool.open(want.key, connections[0].clone())));
         }
         let (streams, running) = (wants.iter().copied().collect::<StreamSet>(), BTreeSet::new());
         router.requested(&Request { at: clock.now(), epoch: Epoch(1), streams: &streams, running: &running });
         router.add_ring(AnyRing::new(RingKind::Ticker, Overflow::CAPACITY));
-        let sockets = [Arc::new(Sockets::new(ConnectionId(0)))];
         let mut feeds = Vec::new();
         for (id, overflow) in (1..).zip(policies) {
             let (writers, feed) = open(Opening {
                 overflow,
                 data_types: &[DataType::Ticker],
-                sockets: &sockets,
+                connections: &connections,
                 clock: Arc::new(clock.clone()),
                 signal: Arc::default(),
             });

@@ -14,7 +14,7 @@ use hoga::model::{
     Candle, Clock, ConnectionId, DataType, Epoch, Nanos, Orderbook, Receipt, Sink, StreamKey, Ticker, Trade,
 };
 use hoga::net::SystemClock;
-use hoga::pool::{DataPool, Handle, Link, Publisher};
+use hoga::pool::{DataPool, Handle, Publisher};
 use hoga::wire::Decoder;
 use hoga_lab::report::Target;
 use hoga_lab::rounds::{Contestant, Line};
@@ -24,6 +24,7 @@ use hoga_lab::{Error, pin_here};
 use super::timing::{Measure, repeat, row};
 use super::{TIME, find, part};
 use crate::end::print;
+use hoga::sync::connection::ConnectionState;
 
 /// Loads between two looks at the clock.
 const LOADS: usize = 1024;
@@ -93,8 +94,9 @@ impl Source {
             let message = snapshot.payload();
             decoder.decode(message, message.len(), RECEIPT, &mut tickers).map_err(|e| Error::failed("a ticker", e))?;
         }
-        let (pool, link) = (DataPool::new(Arc::new(SystemClock::new())), Arc::new(Link::new(Nanos(0))));
-        link.up(Epoch(1), Nanos(0));
+        let (pool, link) =
+            (DataPool::new(Arc::new(SystemClock::new())), Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0))));
+        link.opened(Epoch(1), Nanos(0), None);
         let key = |ticker: &Ticker| StreamKey { data_type: DataType::Ticker, market: ticker.market };
         let publishers = tickers.0.iter().map(|ticker| pool.open(key(ticker), link.clone())).collect();
         let handles = tickers.0.iter().map(|ticker| pool.ticker(ticker.market)).collect::<Result<_, _>>();
