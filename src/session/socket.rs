@@ -12,9 +12,7 @@ use super::{Closed, Config, Event, Loss, SocketId, Stage, State};
 use crate::config::KeepAlive;
 use crate::model::{Epoch, Nanos, Receipt, Sink};
 use crate::wire::{DecodeError, ErrorName, Message};
-use crate::ws::{
-    CloseCode, FrameReader, Handshake, HandshakeError, Incoming, Progress, ReceiveBuffer, Violation,
-};
+use crate::ws::{CloseCode, FrameReader, Handshake, HandshakeError, Incoming, Progress, ReceiveBuffer, Violation};
 
 /// A connection that brought data for this long has worked: the next try is at once. One that sends a snapshot and
 /// closes has not, and is met with growing pauses.
@@ -33,6 +31,10 @@ pub(super) struct Socket {
 }
 
 /// How far a socket is. Each phase has what only it needs, its deadline among that.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "the largest phase is the one that lasts, and a connection has one socket"
+)]
 pub(super) enum Phase {
     /// TLS is being agreed.
     Securing {
