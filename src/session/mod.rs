@@ -7,9 +7,11 @@
 //! makes the socket carry exactly the wanted streams, hands every decoded message to a [`Sink`](crate::model::Sink),
 //! notices when the peer falls silent or mute, and starts over, for ever, no faster than the exchange allows.
 
+mod asking;
 mod budget;
-mod connection;
+mod config;
 mod counters;
+mod dialing;
 #[cfg(test)]
 mod dialogues;
 mod entropy;
@@ -19,17 +21,24 @@ mod liveness;
 mod loss;
 mod outbox;
 mod retry;
+#[allow(clippy::module_inception, reason = "the file bears the name of its type")]
+mod session;
+mod shared;
+mod socket;
+mod socket_id;
 mod state;
 #[cfg(test)]
 pub(crate) mod testing;
 mod throttle;
 
 pub use budget::{Budget, DialBudget, MARGIN, Rate};
-pub use connection::{Config, Session};
+pub use config::Config;
 pub use counters::Counters;
 pub use entropy::Entropy;
 pub use event::{Action, Closed, Event};
 pub use format::{FormatReason, FormatSelector};
 pub use loss::{Loss, Stage};
 pub use retry::{RETRY_AFTER_MAX, Retry};
+pub use session::Session;
+pub use socket_id::SocketId;
 pub use state::State;
