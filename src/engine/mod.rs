@@ -17,6 +17,8 @@ mod log;
 mod mailbox;
 mod reports;
 mod shutdown;
+#[cfg(all(test, not(loom)))]
+mod simulation;
 mod status;
 mod subscribed;
 mod threads;
