@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use super::world::START;
 use crate::feed::{Item, Overflow, Update};
 use crate::model::{Epoch, Event, Nanos, Receipt, StreamKey, StreamType};
 
@@ -79,10 +80,22 @@ struct Progress {
     next: usize,
     /// The last one that it delivered.
     last: Option<usize>,
-    /// Arrivals before which something may be missing: the feed did not read the stream for a while, or reported a gap.
-    break_before: usize,
+    /// What arrived until then may be missing: the feed did not read the stream for a while, or reported a gap.
+    complete_after: Nanos,
+    /// It has delivered something since it began.
+    has_begun: bool,
+    /// It has delivered a snapshot since it began. Before that, changes are left over from an earlier request of the
+    /// stream, and none is due.
+    has_state: bool,
+    /// What the feed did, to be shown if it is wrong.
+    history: Vec<Step>,
     /// It began again when these were the newest: that message may come once more, as the state.
     begins: Vec<usize>,
+}
+
+enum Step {
+    Joined { by: Nanos, newest: usize },
+    Delivered { arrival: usize, read: Nanos },
 }
 
 impl Judge {
@@ -92,26 +105,30 @@ impl Judge {
         Self { name, is_complete, arrivals, streams: HashMap::new(), delivered: 0, epochs: HashMap::new() }
     }
 
-    /// The feed begins, or begins again, to read streams.
-    pub fn joins(&mut self, keys: impl IntoIterator<Item = StreamKey>) {
+    /// The feed begins, or begins again, to read streams. The connections know of it `by` then.
+    pub fn joins(&mut self, by: Nanos, keys: impl IntoIterator<Item = StreamKey>) {
         for key in keys {
-            let arrived = self.arrivals.count(key);
-            let newest = arrived.saturating_sub(1);
-            let first = || Progress { next: newest, last: None, break_before: arrived, begins: Vec::new() };
-            let progress =
-                self.streams.entry(key).and_modify(|progress| progress.begins.push(newest)).or_insert_with(first);
-            progress.break_before = arrived;
+            let newest = self.arrivals.count(key).saturating_sub(1);
+            let first = || Progress {
+                next: newest,
+                last: None,
+                complete_after: by,
+                has_state: false,
+                history: Vec::new(),
+                begins: Vec::new(),
+            };
+            let again = |progress: &mut Progress| progress.begins.push(newest);
+            let progress = self.streams.entry(key).and_modify(again).or_insert_with(first);
+            (progress.complete_after, progress.has_begun, progress.has_state) = (by, false, false);
+            progress.history.push(Step::Joined { by, newest });
         }
     }
 
-    pub fn item(&mut self, item: &Item<Event>) {
+    pub fn item(&mut self, now: Nanos, item: &Item<Event>) {
         match item {
-            Item::Data(update) => self.update(update),
-            Item::Gap { .. } => {
-                // Of which streams, it does not say.
-                let Self { streams, arrivals, .. } = self;
-                streams.iter_mut().for_each(|(key, progress)| progress.break_before = arrivals.count(*key));
-            }
+            Item::Data(update) => self.update(now, update),
+            // It does not say of which streams.
+            Item::Gap { .. } => self.streams.values_mut().for_each(|progress| progress.complete_after = now),
             Item::Epoch { connection, new, .. } => {
                 let before = self.epochs.insert(connection.0, *new);
                 assert!(before < Some(*new), "{}: epoch {new} of {connection} comes after {before:?}", self.name);
@@ -119,7 +136,7 @@ impl Judge {
         }
     }
 
-    fn update(&mut self, update: &Update<Event>) {
+    fn update(&mut self, now: Nanos, update: &Update<Event>) {
         self.delivered += 1;
         let (key, name) = (update.value.key(), &self.name);
         let progress = self.streams.get_mut(&key).unwrap_or_else(|| panic!("{name} never asked for {key}"));
@@ -132,20 +149,29 @@ impl Judge {
             progress.begins.drain(..=used).next_back().and_then(find)
         });
         let Some(found) = found else {
-            let known = arrivals.iter().position(is_it);
-            panic!("{name}: {key} {:?} is arrival {known:?}, at least {} was due", update.value, progress.next);
+            let (known, due) = (arrivals.iter().position(is_it), progress.next);
+            panic!("{name} delivers arrival {known:?} of {key}, at least {due} was due\n{}", progress.show(arrivals));
         };
         let last = progress.last.map(|last| &arrivals[last].event);
         let is_repeat = |arrival: &Arrival| last.is_some_and(|last| is_same(last, &arrival.event));
-        let is_missing = |index: &usize| !is_repeat(&arrivals[*index]);
-        let from = progress.next.max(progress.break_before);
+        let is_due = |arrival: &Arrival| arrival.at > progress.complete_after;
+        let is_missing = |index: &usize| is_due(&arrivals[*index]) && !is_repeat(&arrivals[*index]);
         if self.is_complete
-            && let Some(missing) = (from..found).find(is_missing)
+            && progress.has_state
+            && let Some(missing) = (progress.next..found).find(is_missing)
         {
-            let Arrival { at, epoch, event } = &arrivals[missing];
-            panic!("{name}: arrival {missing} of {key} is missing, {event:?} of epoch {epoch} at {at:?}");
+            panic!("{name} delivers arrival {found} of {key}, but never {missing}\n{}", progress.show(arrivals));
         }
         (progress.next, progress.last) = (found + 1, Some(found));
+        progress.has_begun = true;
+        progress.has_state |= update.value.stream_type() == StreamType::Snapshot;
+        progress.history.push(Step::Delivered { arrival: found, read: now });
+    }
+
+    /// A stream of these of which nothing was delivered since the feed began to read it.
+    pub fn awaited(&self, keys: &[StreamKey]) -> Option<StreamKey> {
+        let has_begun = |key: &StreamKey| self.streams.get(key).is_some_and(|progress| progress.has_begun);
+        keys.iter().copied().find(|key| !has_begun(key))
     }
 
     /// Everything was read, and these streams are read at the end: the newest message of each was delivered.
@@ -154,8 +180,30 @@ impl Judge {
             let Some((_, newest)) = self.arrivals.newest(*key) else { panic!("nothing of {key} ever arrived") };
             let progress = self.streams.get(key).and_then(|progress| progress.last);
             let last = progress.map(|last| self.arrivals.lock()[key][last].event);
-            let is_newest = last.as_ref().is_some_and(|last| is_same(last, &newest));
-            assert!(is_newest, "{}: the last of {key} is {last:?}, the newest {newest:?}", self.name);
+            if !last.as_ref().is_some_and(|last| is_same(last, &newest)) {
+                let (all, progress) = (self.arrivals.lock(), self.streams.get(key));
+                let history = progress.map(|progress| progress.show(&all[key])).unwrap_or_default();
+                panic!("{} did not deliver the newest of {key}\n{history}", self.name);
+            }
         }
+    }
+}
+
+impl Progress {
+    fn show(&self, arrivals: &[Arrival]) -> String {
+        let since = |at: Nanos| at.0.saturating_sub(START.0) as f64 / 1e9;
+        let mut lines: Vec<_> = Vec::new();
+        for (number, Arrival { at, epoch, event }) in arrivals.iter().enumerate() {
+            let line = format!("{:.4} s: arrival {number}, {:?} of epoch {epoch}", since(*at), event.stream_type());
+            lines.push((*at, line));
+        }
+        for step in &self.history {
+            lines.push(match step {
+                Step::Joined { by, newest } => (*by, format!("{:.4} s: joined, the newest was {newest}", since(*by))),
+                Step::Delivered { arrival, read } => (*read, format!("{:.4} s: delivered {arrival}", since(*read))),
+            });
+        }
+        lines.sort_by_key(|(at, _)| *at);
+        lines.into_iter().map(|(_, line)| line + "\n").collect()
     }
 }

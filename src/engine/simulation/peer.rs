@@ -11,7 +11,6 @@ use super::network::{Network, Piece, Pipe};
 use super::world::TestClock;
 use crate::engine::assembly::ConnectionParts;
 use crate::engine::connection::Connection;
-use crate::engine::handles::Handles;
 use crate::model::{Candle, Nanos, Orderbook, Receipt, Sink, Ticker, Trade};
 use crate::net::Handler;
 use crate::session::{Action, Closed, Session, SocketId};
@@ -19,8 +18,7 @@ use crate::session::{Action, Closed, Session, SocketId};
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 pub(super) struct Peer {
-    pub session: Session,
-    pub handles: Handles,
+    session: Session,
     tap: Tap,
     links: Vec<Link>,
     network: Network,
@@ -48,9 +46,9 @@ enum Stage {
 
 impl Peer {
     pub fn new(parts: ConnectionParts<Arc<TestClock>>, arrivals: Arrivals, network: Network) -> Self {
-        let ConnectionParts { session, connection, handles, .. } = parts;
+        let ConnectionParts { session, connection, .. } = parts;
         let tap = Tap { connection, arrivals };
-        Self { session, handles, tap, links: Vec::new(), network, called: Nanos::NEVER, reported: false }
+        Self { session, tap, links: Vec::new(), network, called: Nanos::NEVER, reported: false }
     }
 
     /// Its thread looks at its commands, soon.

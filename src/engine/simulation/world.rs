@@ -21,7 +21,8 @@ use crate::pool::{DataPool, Handle, PoolError, Value};
 use crate::route::Feedable;
 use crate::session::{Budget, DialBudget, Rate};
 
-const START: Nanos = Nanos::from_millis(1_790_000_000_000);
+/// When every life begins.
+pub(super) const START: Nanos = Nanos::from_millis(1_790_000_000_000);
 /// Longer than it takes to come back from any fault here: refusals in a row are waited out with a pause that doubles.
 const RECOVERY_MAX: Duration = Duration::from_secs(7200);
 /// How late a thread may run that was woken.
@@ -166,7 +167,7 @@ impl World {
         };
         let id = self.add(subscription, Some(FeedRequest { overflow, open: Box::new(open) }));
         let mut judge = Judge::new(format!("{overflow} feed {}", id.0), overflow, self.arrivals.clone());
-        judge.joins(self.held(id));
+        judge.joins(self.now() + WAKE_MAX, self.held(id));
         self.feeds.push(Reading { id, feed: Box::new(feed.unwrap()), judge });
         FeedId(id)
     }
@@ -192,7 +193,7 @@ impl World {
     /// Reads what is left of a feed, and drops it.
     pub fn drop_feed(&mut self, FeedId(id): FeedId) {
         let place = self.feeds.iter().position(|reading| reading.id == id).expect("not dropped before");
-        self.feeds.swap_remove(place).read(usize::MAX);
+        self.feeds.swap_remove(place).read(self.now(), usize::MAX);
         self.release(id);
     }
 
@@ -213,14 +214,16 @@ impl World {
             // Whether a stream comes or goes, something of it may be missing from here on.
             let changed = before.iter().filter(|key| !after.contains(key));
             let changed: Vec<_> = changed.chain(after.iter().filter(|key| !before.contains(key))).copied().collect();
-            self.feeds[place].judge.joins(changed);
+            let by = self.now() + WAKE_MAX;
+            self.feeds[place].judge.joins(by, changed);
         }
         self.after_call();
     }
 
     /// Reads at most `items` of each feed and judges them.
     pub fn read(&mut self, items: usize) {
-        self.feeds.iter_mut().for_each(|reading| reading.read(items));
+        let now = self.now();
+        self.feeds.iter_mut().for_each(|reading| reading.read(now, items));
     }
 
     /// What feeds have delivered, all together.
@@ -298,10 +301,16 @@ impl World {
         self.inject(Fault::Mute(false));
     }
 
-    /// A stream that is wanted and not live, if there is one.
+    /// A stream that is wanted and not live, or of which a feed still waits for the state, if there is one.
     fn missing(&mut self) -> Option<StreamKey> {
         let (expected, _) = self.hub.planner().expected();
-        expected.into_iter().find(|key| !self.is_live(*key))
+        let missing = expected.into_iter().find(|key| !self.is_live(*key));
+        missing.or_else(|| {
+            (0..self.feeds.len()).find_map(|place| {
+                let keys = self.held(self.feeds[place].id);
+                self.feeds[place].judge.awaited(&keys)
+            })
+        })
     }
 
     fn is_live(&self, key: StreamKey) -> bool {
@@ -338,10 +347,10 @@ fn newest<T: Value + Into<Event>>(handle: Result<Handle<T>, PoolError>) -> Optio
 }
 
 impl Reading {
-    fn read(&mut self, items: usize) {
+    fn read(&mut self, now: Nanos, items: usize) {
         for _ in 0..items {
             let Some(item) = self.feed.pop() else { return };
-            self.judge.item(&item);
+            self.judge.item(now, &item);
         }
     }
 
