@@ -113,6 +113,7 @@ impl Judge {
                 next: newest,
                 last: None,
                 complete_after: by,
+                has_begun: false,
                 has_state: false,
                 history: Vec::new(),
                 begins: Vec::new(),
