@@ -57,6 +57,10 @@
 //! they end the program.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(feature = "insides"),
+    allow(dead_code, unused_imports, reason = "some of the rooms' items serve only the tests, benchmarks and tools")
+)]
 #![allow(clippy::module_inception, reason = "a file bears the name of its type, and a room that of its main type")]
 
 #[cfg(not(unix))]
@@ -65,22 +69,117 @@ compile_error!("hoga runs on Unix-like systems only: it uses their sockets, file
 #[cfg(not(target_endian = "little"))]
 compile_error!("hoga runs on little-endian processors only: it reads the digits of numbers in place, eight at a time");
 
-pub mod call;
 pub mod config;
-pub mod engine;
 pub mod error;
+
+// The rooms. Users meet what is re-exported below; the feature `insides` opens the rest to this repository's tests,
+// benchmarks and tools, and promises nothing.
+#[cfg(not(feature = "insides"))]
+mod call;
+#[cfg(feature = "insides")]
+#[doc(hidden)]
+pub mod call;
+#[cfg(not(feature = "insides"))]
+mod engine;
+#[cfg(feature = "insides")]
+#[doc(hidden)]
+pub mod engine;
+#[cfg(not(feature = "insides"))]
+mod feed;
+#[cfg(feature = "insides")]
+#[doc(hidden)]
 pub mod feed;
+#[cfg(not(feature = "insides"))]
+mod model;
+#[cfg(feature = "insides")]
+#[doc(hidden)]
 pub mod model;
+#[cfg(not(feature = "insides"))]
+mod net;
+#[cfg(feature = "insides")]
+#[doc(hidden)]
 pub mod net;
+#[cfg(not(feature = "insides"))]
+mod plan;
+#[cfg(feature = "insides")]
+#[doc(hidden)]
 pub mod plan;
+#[cfg(not(feature = "insides"))]
+mod pool;
+#[cfg(feature = "insides")]
+#[doc(hidden)]
 pub mod pool;
+#[cfg(not(feature = "insides"))]
+mod route;
+#[cfg(feature = "insides")]
+#[doc(hidden)]
 pub mod route;
+#[cfg(not(feature = "insides"))]
+mod session;
+#[cfg(feature = "insides")]
+#[doc(hidden)]
 pub mod session;
+#[cfg(not(feature = "insides"))]
+mod sync;
+#[cfg(feature = "insides")]
+#[doc(hidden)]
 pub mod sync;
+#[cfg(not(feature = "insides"))]
+mod wire;
+#[cfg(feature = "insides")]
+#[doc(hidden)]
 pub mod wire;
+#[cfg(not(feature = "insides"))]
+mod ws;
+#[cfg(feature = "insides")]
+#[doc(hidden)]
 pub mod ws;
 
+// The engine.
+pub use engine::{Builder, Client, Engine, EngineState, ShutdownReport};
 pub use error::{Error, Result};
+
+// Reading the pool.
+pub use pool::{AsMarket, Batch, BatchCursor, CachedHandle, DataPool, Handle, Health, Reading, Value};
+
+// Feeds and callbacks.
+pub use call::{Answer, Callback, Dispatcher};
+pub use engine::{CallbackBuilder, Feed, FeedItem};
+pub use feed::{Item, Overflow, Payload, Update};
+
+// Subscriptions, and the markets that exist.
+pub use engine::Subscribed;
+pub use model::{DataType, Grouping, Interval, Market, StreamKey};
+#[cfg(feature = "rest")]
+pub use net::RestMarkets;
+pub use net::{MarketSource, Resolve, SystemResolver};
+pub use plan::{IntoMarkets, Pattern, Subscription, Target, Universe, candle, orderbook, ticker, trade};
+
+// Messages.
+pub use model::{
+    Candle, Change, ConnectionId, Date, DateTime, Epoch, Event, Format, Level, Levels, LossKind, MAX_LEVELS,
+    MarketState, MarketWarning, Nanos, Orderbook, Side, Stamps, StreamType, Ticker, Time, Trade, Unit,
+};
+
+/// What the engine says about itself: its connections, feeds, callbacks, demand, and where time went.
+pub mod status {
+    pub use crate::call::CallbackStatus;
+    pub use crate::engine::{ConnectionStatus, FeedStatus, Lifecycle, LifecycleEvent};
+    pub use crate::feed::{Account, CallbackState, FeedCounts, Latencies, Latency};
+    pub use crate::model::ClockOffset;
+    pub use crate::plan::{ClientStatus, Conflict, ConflictKind, ConflictSubject, PlanStats, Revisions};
+    pub use crate::pool::{StreamStatus, VerdictCounts};
+    pub use crate::route::Attribution;
+    pub use crate::session::{Counters, FormatReason, State};
+    pub use crate::wire::{DecodeCounters, Delivered};
+}
+
+/// Feeds without an engine, for recordings.
+pub mod offline {
+    pub use crate::feed::{Abandoned, BlockingWriter, Feed, blocking};
+    pub use crate::model::Clock;
+    pub use crate::net::SystemClock;
+}
 
 /// Compiles the programs in the README.
 #[cfg(doctest)]
@@ -89,13 +188,10 @@ struct Readme;
 
 /// What most programs need.
 pub mod prelude {
-    pub use crate::call::Callback;
     pub use crate::config::{Endpoint, Wait};
-    pub use crate::engine::{Client, Engine, EngineState, Feed, Subscribed};
-    pub use crate::feed::{Item, Overflow, Update};
-    pub use crate::model::{
-        Candle, DataType, Epoch, Event, Format, Interval, Market, Orderbook, StreamKey, Ticker, Trade,
+    pub use crate::{
+        Callback, Candle, Client, DataPool, DataType, Engine, EngineState, Epoch, Event, Feed, Format, Handle, Health,
+        Interval, Item, Market, Orderbook, Overflow, Reading, StreamKey, Subscribed, Subscription, Ticker, Trade,
+        Update, candle, orderbook, ticker, trade,
     };
-    pub use crate::plan::{Subscription, candle, orderbook, ticker, trade};
-    pub use crate::pool::{DataPool, Handle, Health, Reading};
 }
