@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::connection::NewFeed;
-use super::open_feeds::{AnyFeed, AnyRing, RingKind};
+use super::open_feeds::new_ring;
 use super::route::Request;
-use super::router::{AnyPublisher, Router};
+use super::router::Router;
 use crate::config::UPBIT;
-use crate::feed::{Feed, Opening, Overflow, Sockets, open};
-use crate::model::{Clock, ConnectionId, DataType, Epoch, Market, Sink, StreamKey, Ticker};
+use crate::feed::{AnyWriter, Feed, Opening, Overflow, Sockets, open};
+use crate::model::{Clock, ConnectionId, DataType, Epoch, Market, NounKind, Placed, Sink, StreamKey, Ticker};
 use crate::net::SystemClock;
 use crate::plan::{DemandId, StreamSet, Want};
 use crate::pool::{DataPool, Link};
@@ -30,14 +30,14 @@ impl TickerRoutes {
         let link = Arc::new(Link::new(clock.now()));
         link.up(Epoch(1), clock.now());
         let mut router = Router::new(clock, pool.sleepers(), &UPBIT, None);
-        let key = |market: &Market| StreamKey { data_type: DataType::Ticker, market: *market };
+        let key = |market: &Market| StreamKey::of(DataType::Ticker, *market);
         let wants: Vec<_> = markets.iter().map(|market| Want::all(key(market))).collect();
         for want in &wants {
-            router.add_stream(AnyPublisher::Ticker(pool.open(want.key, link.clone())));
+            router.add_stream(Ticker::into_any(pool.open(want.key, link.clone())));
         }
         let (streams, running) = (wants.iter().copied().collect::<StreamSet>(), BTreeSet::new());
         router.requested(&Request { at: clock.now(), epoch: Epoch(1), streams: &streams, running: &running });
-        router.add_ring(AnyRing::new(RingKind::Ticker, Overflow::CAPACITY));
+        router.add_ring(new_ring(NounKind::Ticker, Overflow::CAPACITY));
         let sockets = [Arc::new(Sockets::new(ConnectionId(0)))];
         let mut feeds = Vec::new();
         for (id, overflow) in (1..).zip(policies) {
@@ -49,7 +49,7 @@ impl TickerRoutes {
                 signal: Arc::default(),
             });
             for writer in writers {
-                router.add_feed(NewFeed { id: DemandId(id), wants: wants.clone(), writer: AnyFeed::Ticker(writer) });
+                router.add_feed(NewFeed { id: DemandId(id), wants: wants.clone(), writer: AnyWriter::new(writer) });
             }
             feeds.push(feed);
         }

@@ -6,12 +6,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::Feed;
 use super::control::Control;
 use super::dispatcher::{BATCH, Dispatcher, Task, TaskLine, drop_quietly};
 use super::log::{Log, Note};
-use super::{Feed, FeedItem};
 use crate::error::{Error, Result};
-use crate::feed::{Account, CallbackState, Conduct, FeedCounts, Item, Latencies, Latency, Overflow, QUOTA};
+use crate::feed::{Account, CallbackState, Conduct, FeedCounts, Item, Latencies, Latency, Overflow, Payload, QUOTA};
 use crate::model::{Clock, Nanos};
 use crate::net::SystemClock;
 use crate::plan::{ClientId, Subscription};
@@ -74,7 +74,7 @@ impl<'a> CallbackBuilder<'a> {
     ///
     /// # Errors
     /// As [`Engine::feed`](super::Engine::feed); [`Error::NameTaken`]; [`Error::Start`] if the system refused a thread.
-    pub fn run<T: FeedItem, A: Answer>(
+    pub fn run<T: Payload, A: Answer>(
         self,
         subscription: Subscription<T>,
         overflow: Overflow,
@@ -253,7 +253,7 @@ struct Call<T, F> {
     log: Arc<Log>,
 }
 
-impl<T: FeedItem, A: Answer, F: FnMut(&Item<T>) -> A + Send> Call<T, F> {
+impl<T: Payload, A: Answer, F: FnMut(&Item<T>) -> A + Send> Call<T, F> {
     /// Not under the lock: it may take as long as it likes.
     fn call(&mut self, item: &Item<T>) {
         let (call, began) = (&mut self.call, self.clock.now());
@@ -302,7 +302,7 @@ impl Record {
     }
 }
 
-impl<T: FeedItem, A: Answer, F: FnMut(&Item<T>) -> A + Send> Task for Call<T, F> {
+impl<T: Payload, A: Answer, F: FnMut(&Item<T>) -> A + Send> Task for Call<T, F> {
     fn run(&mut self) {
         for _ in 0..BATCH {
             if !self.is_running() {

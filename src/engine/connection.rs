@@ -7,16 +7,13 @@ use std::time::Duration;
 
 use super::lifecycle::{LifecycleEvent, NewWatchers, Watchers};
 use super::log::{Flood, Note};
-use super::open_feeds::{AnyFeed, AnyRing};
+use super::open_feeds::AnyRing;
 use super::reports::{Report, Reports};
 use super::route::Request;
 use super::router::{AnyPublisher, Router};
 use super::status::SharedStatus;
-use crate::feed::Sockets;
-use crate::model::{
-    Candle, ConnectionId, DataType, Grouping, LossKind, Market, Nanos, Orderbook, Receipt, Sink, StreamKey, Ticker,
-    Trade,
-};
+use crate::feed::{AnyWriter, Sockets};
+use crate::model::{ConnectionId, DataType, Grouping, LossKind, Market, Nanos, Noun, Receipt, Sink, StreamKey};
 use crate::net::Handler;
 use crate::plan::{Change, DemandId, StreamSet, Want, Wish};
 use crate::pool::Link;
@@ -52,7 +49,7 @@ pub(super) struct Letters {
 pub(super) struct NewFeed {
     pub id: DemandId,
     pub wants: Vec<Want>,
-    pub writer: AnyFeed,
+    pub writer: AnyWriter,
 }
 
 impl Letters {
@@ -163,7 +160,7 @@ fn keys_of(list: &SubscriptionList, plain_level: Option<f64>) -> BTreeSet<Stream
         };
         let market = |code: &str| code.split('.').next().unwrap_or_default().parse::<Market>().ok();
         let markets = entry.codes.iter().filter_map(|code| market(code));
-        keys.extend(markets.map(|market| StreamKey { data_type, market }));
+        keys.extend(markets.map(|market| StreamKey::of(data_type, market)));
     }
     keys
 }
@@ -271,23 +268,8 @@ impl Handler for Connection {
 
 impl Sink for Connection {
     #[inline]
-    fn ticker(&mut self, receipt: Receipt, ticker: &Ticker) {
-        self.router.ticker(receipt, ticker);
-    }
-
-    #[inline]
-    fn trade(&mut self, receipt: Receipt, trade: &Trade) {
-        self.router.trade(receipt, trade);
-    }
-
-    #[inline]
-    fn orderbook(&mut self, receipt: Receipt, orderbook: &Orderbook) {
-        self.router.orderbook(receipt, orderbook);
-    }
-
-    #[inline]
-    fn candle(&mut self, receipt: Receipt, candle: &Candle) {
-        self.router.candle(receipt, candle);
+    fn deliver<T: Noun>(&mut self, receipt: Receipt, message: &T) {
+        self.router.deliver(receipt, message);
     }
 }
 
@@ -297,6 +279,7 @@ mod tests {
     use crate::config::UPBIT;
     use crate::engine::Builder;
     use crate::feed::{Opening, Overflow, open};
+    use crate::model::Ticker;
     use crate::net::SystemClock;
     use crate::plan::{Planner, ticker};
 
@@ -310,7 +293,7 @@ mod tests {
             clock: Arc::new(SystemClock::new()),
             signal: Arc::default(),
         });
-        NewFeed { id, wants: Vec::new(), writer: AnyFeed::Ticker(writers.remove(0)) }
+        NewFeed { id, wants: Vec::new(), writer: AnyWriter::new(writers.remove(0)) }
     }
 
     /// Feeds that were opened and dropped while the thread was busy made two lists grow, and kept their memory.

@@ -11,14 +11,14 @@ use super::callback::{self, CallbackStatus};
 use super::connection::{Mailbox, NewFeed};
 use super::lifecycle::NewWatchers;
 use super::log::{Log, NewFormat, Note};
-use super::open_feeds::{AnyFeed, AnyRing, OpenFeed, RingKind};
+use super::open_feeds::{OpenFeed, new_ring};
 use super::reports::{Pending, Report, Reports};
 use super::router::AnyPublisher;
 use super::status::{FeedStatus, SharedStatus};
 use crate::config::{Dialect, FormatChoice};
 use crate::error::{Error, Result};
-use crate::feed::{Account, Overflow, Sockets};
-use crate::model::{Clock, DataType, Nanos, StreamKey};
+use crate::feed::{Account, AnyWriter, Overflow, Sockets};
+use crate::model::{Clock, DataType, Nanos, NounKind, Placed, StreamKey};
 use crate::net::{Remote, SystemClock};
 use crate::plan::{Change, Checked, ClientId, DemandId, Orders, Planner, Pulse, Relisted, Universe, Want, Wish};
 use crate::pool::{DataPool, Link};
@@ -65,7 +65,7 @@ struct ControlState {
     /// carried any more keeps its own and is only marked.
     opened: BTreeSet<StreamKey>,
     /// Connections that have a shared ring of some type.
-    rings: BTreeSet<(usize, RingKind)>,
+    rings: BTreeSet<(usize, NounKind)>,
     feeds: BTreeMap<DemandId, FeedRecord>,
     callbacks: Vec<Weak<callback::Shared>>,
     stopped: bool,
@@ -88,7 +88,7 @@ pub(super) struct AskedFeed<'a> {
 }
 
 /// Takes the types of the streams and the connections.
-type OpenWith<'a> = dyn FnOnce(&[DataType], &[Arc<Sockets>]) -> (Vec<AnyFeed>, Arc<Account>) + 'a;
+type OpenWith<'a> = dyn FnOnce(&[DataType], &[Arc<Sockets>]) -> (Vec<AnyWriter>, Arc<Account>) + 'a;
 
 /// Demand that was accepted.
 pub(super) struct Accepted {
@@ -161,10 +161,10 @@ impl Control {
     /// Here and not on the connection's thread: making a ring touches all of its memory.
     fn open_rings(&self, state: &mut ControlState, lines: &[usize], overflow: Overflow, data_types: &[DataType]) {
         let shared = data_types.iter().filter(|data_type| overflow.of(**data_type) == Overflow::DropOldest);
-        let kinds: BTreeSet<_> = shared.map(|data_type| RingKind::of(*data_type)).collect();
+        let kinds: BTreeSet<_> = shared.map(|data_type| data_type.kind()).collect();
         for (line, kind) in lines.iter().flat_map(|line| kinds.iter().map(|kind| (*line, *kind))) {
             if state.rings.insert((line, kind)) {
-                let ring = AnyRing::new(kind, self.broadcast_capacity);
+                let ring = new_ring(kind, self.broadcast_capacity);
                 self.lines[line].mailbox.leave(|letters| letters.rings.push(ring));
             }
         }
@@ -470,11 +470,6 @@ impl Control {
 
     fn open(&self, key: StreamKey, home: usize) -> AnyPublisher {
         let link = self.lines[home].link.clone();
-        match key.data_type {
-            DataType::Ticker => AnyPublisher::Ticker(self.pool.open(key, link)),
-            DataType::Trade => AnyPublisher::Trade(self.pool.open(key, link)),
-            DataType::Orderbook | DataType::GroupedOrderbook(_) => AnyPublisher::Orderbook(self.pool.open(key, link)),
-            DataType::Candle(_) => AnyPublisher::Candle(self.pool.open(key, link)),
-        }
+        with_noun!(key.data_type.kind(), T => T::into_any(self.pool.open::<T>(key, link)))
     }
 }

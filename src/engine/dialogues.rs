@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::connection::NewFeed;
-use super::open_feeds::{AnyRing, Feedable, RingKind};
+use super::open_feeds::new_ring;
 use super::route::Request;
-use super::router::{AnyPublisher, Router};
+use super::router::Router;
 use crate::config::UPBIT;
-use crate::feed::{self, Feed, Item, Opening, Overflow, Payload, Sockets};
+use crate::feed::{self, AnyWriter, Feed, Item, Opening, Overflow, Payload, Sockets};
 use crate::model::{
-    Clock, ConnectionId, DataType, Event, Format, Market, Nanos, Receipt, Sink, StreamKey, StreamType, Ticker, Trade,
-    Words,
+    Clock, ConnectionId, DataType, Event, Format, Market, Nanos, NounKind, Placed, Receipt, Sink, StreamKey,
+    StreamType, Ticker, Trade, Words,
 };
 use crate::net::SystemClock;
 use crate::plan::{DemandId, PlanConfig, Planner, Proof, Subscription, Universe, Want, Wish, orderbook, ticker, trade};
@@ -68,8 +68,8 @@ impl Line {
             format: Format::Default,
         });
         let mut router = Router::new(SystemClock::new(), pool.sleepers(), &UPBIT, None);
-        for kind in [RingKind::Ticker, RingKind::Trade, RingKind::Orderbook] {
-            router.add_ring(AnyRing::new(kind, 64));
+        for kind in NounKind::ALL {
+            router.add_ring(new_ring(kind, 64));
         }
         let (link, sockets) = (Arc::new(Link::new(clock.now())), Arc::new(Sockets::new(ConnectionId(0))));
         let (told, sent, running, on_socket) = (None, Wish::default(), Arc::default(), None);
@@ -153,11 +153,8 @@ impl Line {
                 continue;
             }
             let link = self.link.clone();
-            self.router.add_stream(match key.data_type {
-                DataType::Ticker => AnyPublisher::Ticker(self.pool.open(key, link)),
-                DataType::Trade => AnyPublisher::Trade(self.pool.open(key, link)),
-                _ => AnyPublisher::Orderbook(self.pool.open(key, link)),
-            });
+            let publisher = with_noun!(key.data_type.kind(), T => T::into_any(self.pool.open::<T>(key, link)));
+            self.router.add_stream(publisher);
         }
     }
 
@@ -169,7 +166,7 @@ impl Line {
         admitted.id
     }
 
-    fn feed<T: Feedable>(&mut self, subscription: Subscription<T>, overflow: Overflow) -> (DemandId, Feed<T>) {
+    fn feed<T: Payload>(&mut self, subscription: Subscription<T>, overflow: Overflow) -> (DemandId, Feed<T>) {
         let id = self.subscribe(subscription);
         let wants = self.planner.held(id).to_vec();
         let data_types: Vec<_> = wants.iter().map(|want| want.key.data_type).collect();
@@ -177,7 +174,7 @@ impl Line {
         let (data_types, clock) = (&data_types[..], self.clock.clone());
         let (mut writers, feed) =
             feed::open(Opening { overflow, data_types, sockets: &sockets, clock, signal: Arc::default() });
-        self.router.add_feed(NewFeed { id, wants, writer: T::any(writers.remove(0)) });
+        self.router.add_feed(NewFeed { id, wants, writer: AnyWriter::new(writers.remove(0)) });
         (id, feed)
     }
 
@@ -206,7 +203,7 @@ impl Line {
     fn ticker(&mut self, code: &str, price: u32, stream_type: StreamType) {
         let (trade_price, timestamp) = (f64::from(price), u64::from(price));
         let value = Ticker { market: market(code), trade_price, timestamp, stream_type, ..Words::take(&mut || 0) };
-        self.router.ticker(self.receipt(), &value);
+        self.router.deliver(self.receipt(), &value);
         self.router.flush_feeds();
     }
 
@@ -215,7 +212,7 @@ impl Line {
         let (trade_price, timestamp, sequential_id) = (f64::from(price), u64::from(price), u64::from(price));
         let blank = Words::take(&mut || 0);
         let value = Trade { market: market(code), trade_price, timestamp, sequential_id, stream_type, ..blank };
-        self.router.trade(self.receipt(), &value);
+        self.router.deliver(self.receipt(), &value);
         self.router.flush_feeds();
     }
 
@@ -229,7 +226,7 @@ fn market(code: &str) -> Market {
 }
 
 fn eth(data_type: DataType) -> StreamKey {
-    StreamKey { data_type, market: market("KRW-ETH") }
+    StreamKey::of(data_type, market("KRW-ETH"))
 }
 
 /// What waits in a feed, in short: prices, with an S for a snapshot; sockets.
@@ -524,7 +521,7 @@ fn a_stream_that_joins_after_a_reconnect_comes_after_the_rest_of_the_old_socket(
 
 #[test]
 fn a_book_that_is_not_deep_enough_is_nobodys_state() {
-    let key = StreamKey { data_type: DataType::Orderbook, market: market("KRW-BTC") };
+    let key = StreamKey::of(DataType::Orderbook, market("KRW-BTC"));
     let of = |subscription: Subscription<_>| {
         let wants: Vec<Want> = subscription.mixed().check(&UPBIT).unwrap().wants;
         wants[0]

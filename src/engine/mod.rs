@@ -31,7 +31,7 @@ pub use builder::Builder;
 pub use callback::{Answer, Callback, CallbackBuilder, CallbackStatus};
 pub use client::Client;
 pub use dispatcher::Dispatcher;
-pub use feed::{Feed, FeedItem};
+pub use feed::Feed;
 pub use lifecycle::{Lifecycle, LifecycleEvent};
 pub use running::Engine;
 pub use shutdown::ShutdownReport;

@@ -15,16 +15,16 @@ use super::status::SharedStatus;
 use super::subscribed::LOOK_EVERY;
 use super::threads::Thread;
 use super::{
-    Builder, CallbackBuilder, CallbackStatus, Client, ConnectionStatus, Dispatcher, EngineState, Feed, FeedItem,
-    FeedStatus, ShutdownReport, Subscribed, builder::Settings,
+    Builder, CallbackBuilder, CallbackStatus, Client, ConnectionStatus, Dispatcher, EngineState, Feed, FeedStatus,
+    ShutdownReport, Subscribed, builder::Settings,
 };
 use crate::config::FormatChoice;
 use crate::error::{Error, Result};
-use crate::feed::{Overflow, Sockets};
-use crate::model::{Clock, ConnectionId, DataType, Market, Nanos, StreamKey};
+use crate::feed::{Overflow, Payload, Sockets};
+use crate::model::{Clock, ConnectionId, Market, Nanos};
 use crate::net::{DialLedger, MarketSource, Reactor, SystemClock, SystemEntropy, TlsConfig};
 use crate::plan::{Conflict, PlanStats, Planner, Revisions, StreamSet, Subscription, Universe};
-use crate::pool::{DataPool, Handle, Link, PoolError, Value};
+use crate::pool::{DataPool, Link};
 use crate::session::{self, Session};
 use crate::sync::lossy::{Reader, Writer};
 
@@ -189,7 +189,7 @@ impl Engine {
     /// # Errors
     /// As [`subscribe`](Self::subscribe); [`Error::Configuration`] if the policy cannot work on a live engine, or needs
     /// more memory than [`Feed::BYTES_MAX`].
-    pub fn feed<T: FeedItem>(&self, subscription: Subscription<T>, overflow: Overflow) -> Result<Feed<T>> {
+    pub fn feed<T: Payload>(&self, subscription: Subscription<T>, overflow: Overflow) -> Result<Feed<T>> {
         Feed::open(self.control.clone(), None, subscription, overflow, Arc::default())
     }
 
@@ -295,7 +295,7 @@ impl Engine {
         let deadline = self.now() + timeout;
         loop {
             let (mut missing, awaits_markets) = self.control.with_planner(|planner| planner.expected());
-            missing.retain(|key| !self.is_live(*key));
+            missing.retain(|key| !self.pool().is_live(*key));
             if missing.is_empty() && !awaits_markets {
                 return Ok(());
             }
@@ -407,20 +407,6 @@ impl Engine {
             && report.running.is_empty()
         {
             report.hanging_log = thread.join(&self.control.clock, deadline, report).is_some();
-        }
-    }
-
-    fn is_live(&self, key: StreamKey) -> bool {
-        fn judge<T: Value>(handle: std::result::Result<Handle<T>, PoolError>) -> bool {
-            handle.is_ok_and(|handle| handle.load().health().is_live())
-        }
-        let (pool, market) = (self.pool(), key.market);
-        match key.data_type {
-            DataType::Ticker => judge(pool.ticker(market)),
-            DataType::Trade => judge(pool.trade(market)),
-            DataType::Orderbook => judge(pool.orderbook(market)),
-            DataType::GroupedOrderbook(step) => judge(pool.grouped_orderbook(step, market)),
-            DataType::Candle(interval) => judge(pool.candle(interval, market)),
         }
     }
 }

@@ -54,7 +54,6 @@ mod publisher;
 mod reading;
 mod slot;
 mod status;
-mod value;
 
 pub use batch::{Batch, BatchCursor};
 pub use data_pool::DataPool;
@@ -65,4 +64,3 @@ pub use link::Link;
 pub use publisher::{Publisher, Verdict};
 pub use reading::Reading;
 pub use status::{StreamStatus, VerdictCounts};
-pub use value::Value;

@@ -18,17 +18,16 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use crossbeam_utils::CachePadded;
 
-use super::Value;
 use super::health::{Demand, Evidence, Health};
 use super::link::Link;
 use super::publisher::{Desk, Verdict};
 use super::status::VerdictCounts;
-use crate::model::{Clock, Nanos, StreamKey};
+use crate::model::{Clock, Nanos, Noun, StreamKey};
 use crate::sync::latest::Version;
 use crate::sync::signal::Signal;
 use crate::sync::sleepers::Sleepers;
 
-pub(super) struct Slot<T: Value> {
+pub(super) struct Slot<T: Noun> {
     pub key: StreamKey,
     pub clock: Arc<dyn Clock>,
     pub signal: Signal,
@@ -44,7 +43,7 @@ pub(super) struct Slot<T: Value> {
     dropped: AtomicU64,
 }
 
-impl<T: Value> Slot<T> {
+impl<T: Noun> Slot<T> {
     pub fn new(
         key: StreamKey,
         link: Arc<Link>,

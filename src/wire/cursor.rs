@@ -37,6 +37,16 @@ impl<'a> Cursor<'a> {
         is_here
     }
 
+    /// Steps over `word` and the quote behind it, or stays.
+    #[inline(always)]
+    pub(super) fn eat_word(&mut self, word: &str) -> bool {
+        let is_here = self.ahead(word.len() + 1).and_then(<[u8]>::split_last) == Some((&b'"', word.as_bytes()));
+        if is_here {
+            self.skip(word.len() + 1);
+        }
+        is_here
+    }
+
     /// Steps over bytes that were looked at.
     #[inline(always)]
     pub(super) fn skip(&mut self, count: usize) {

@@ -60,7 +60,7 @@ impl Source {
         let (clock, ticker) = (SystemClock::new(), decode::ticker());
         let (pool, link) = (DataPool::new(Arc::new(clock)), Arc::new(Link::new(clock.now())));
         link.up(Epoch(1), clock.now());
-        let key = |market| StreamKey { data_type: DataType::Ticker, market };
+        let key = |market| StreamKey::of(DataType::Ticker, market);
         let mut source = Self {
             publishers: markets().map(|market| pool.open(key(market), link.clone())).collect(),
             handles: markets().map(|market| pool.ticker(market).expect("an open stream")).collect(),

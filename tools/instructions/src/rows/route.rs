@@ -48,7 +48,7 @@ impl Work for Routing {
         for batch in self.tickers.chunks_mut(BATCH) {
             for ticker in batch {
                 ticker.timestamp += 1;
-                self.routes.sink().ticker(RECEIPT, ticker);
+                self.routes.sink().deliver(RECEIPT, ticker);
             }
             self.routes.batch_done();
         }
