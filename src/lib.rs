@@ -57,6 +57,7 @@
 //! they end the program.
 
 #![forbid(unsafe_code)]
+#![allow(clippy::module_inception, reason = "a file bears the name of its type, and a room that of its main type")]
 
 #[cfg(not(unix))]
 compile_error!("hoga runs on Unix-like systems only: it uses their sockets, files and permissions directly");
@@ -68,6 +69,7 @@ compile_error!("hoga runs on little-endian processors only: it reads the digits 
 #[macro_use]
 pub mod model;
 
+pub mod call;
 pub mod config;
 pub mod engine;
 pub mod error;
@@ -75,6 +77,7 @@ pub mod feed;
 pub mod net;
 pub mod plan;
 pub mod pool;
+pub mod route;
 pub mod session;
 pub mod sync;
 pub mod wire;
@@ -89,8 +92,9 @@ struct Readme;
 
 /// What most programs need.
 pub mod prelude {
+    pub use crate::call::Callback;
     pub use crate::config::{Endpoint, Wait};
-    pub use crate::engine::{Callback, Client, Engine, EngineState, Feed, Subscribed};
+    pub use crate::engine::{Client, Engine, EngineState, Feed, Subscribed};
     pub use crate::feed::{Item, Overflow, Update};
     pub use crate::model::{
         Candle, DataType, Epoch, Event, Format, Interval, Market, Orderbook, StreamKey, Ticker, Trade,

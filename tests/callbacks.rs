@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{PATIENCE, builder, delivered, eventually, exchange, finish};
-use hoga::engine::{CallbackStatus, Engine};
+use hoga::call::CallbackStatus;
+use hoga::engine::Engine;
 use hoga::error::Error;
 use hoga::feed::CallbackState;
 use hoga::prelude::*;

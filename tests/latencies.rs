@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use common::{PATIENCE, Record, eventually, finish};
 use hoga::config::ConnectLedger;
-use hoga::engine::{Attribution, Builder};
+use hoga::engine::Builder;
 use hoga::feed::Latency;
 use hoga::prelude::*;
+use hoga::route::Attribution;
 use hoga_exchange::{Fault, Server, ServerConfig};
 
 const MARKETS: [&str; 3] = ["KRW-BTC", "KRW-ETH", "KRW-XRP"];

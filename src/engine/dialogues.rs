@@ -6,19 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::connection::NewFeed;
-use super::open_feeds::new_ring;
-use super::route::Request;
-use super::router::Router;
 use crate::config::UPBIT;
 use crate::feed::{self, AnyWriter, Feed, Item, Opening, Overflow, Payload, Sockets};
 use crate::model::{
     Clock, ConnectionId, DataType, Event, Format, Market, Nanos, NounKind, Placed, Receipt, Sink, StreamKey,
     StreamType, Ticker, Trade, Words,
 };
-use crate::net::SystemClock;
 use crate::plan::{DemandId, PlanConfig, Planner, Proof, Subscription, Universe, Want, Wish, orderbook, ticker, trade};
 use crate::pool::{DataPool, Link};
+use crate::route::{NewFeed, Request, Router, new_ring};
 
 const POLICIES: [Overflow; 4] =
     [Overflow::DROP_NEWEST, Overflow::DropOldest, Overflow::Conflate, Overflow::Throttle(Duration::from_nanos(1))];
@@ -42,7 +38,7 @@ struct Line {
     link: Arc<Link>,
     sockets: Arc<Sockets>,
     planner: Planner,
-    router: Router,
+    router: Router<Arc<TestClock>>,
     /// The newest wish, if it was not sent yet.
     told: Option<Wish>,
     sent: Wish,
@@ -67,7 +63,7 @@ impl Line {
             streams_per_connection: 1_000,
             format: Format::Default,
         });
-        let mut router = Router::new(SystemClock::new(), pool.sleepers(), &UPBIT, None);
+        let mut router = Router::new(clock.clone(), pool.sleepers(), &UPBIT, None);
         for kind in NounKind::ALL {
             router.add_ring(new_ring(kind, 64));
         }

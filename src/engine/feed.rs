@@ -4,7 +4,8 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use super::Subscribed;
-use super::control::{AskedFeed, Control};
+use super::control::Control;
+use super::hub::FeedRequest;
 use crate::error::{Error, Result};
 use crate::feed::{self, AnyWriter, Opening, Overflow, Payload};
 use crate::model::Event;
@@ -31,7 +32,7 @@ impl<T: Payload> Feed<T> {
         overflow: Overflow,
         signal: Arc<Signal>,
     ) -> Result<Self> {
-        check::<T>(overflow, control.lines.len())?;
+        check::<T>(overflow, control.connections.len())?;
         let (mut items, clock) = (None, Arc::new(control.clock));
         let open = |data_types: &[_], sockets: &[_]| {
             let (writers, feed) = feed::open::<T>(Opening { overflow, data_types, sockets, clock, signal });
@@ -39,7 +40,7 @@ impl<T: Payload> Feed<T> {
             items = Some(feed);
             (writers.into_iter().map(AnyWriter::new).collect(), account)
         };
-        let asked = AskedFeed { overflow, open: Box::new(open) };
+        let asked = FeedRequest { overflow, open: Box::new(open) };
         let subscribed = Subscribed::new(control, client, subscription.mixed(), Some(asked))?;
         // Accepted demand made it.
         items.map(|items| Self { items, subscribed }).ok_or(Error::Stopped)

@@ -8,8 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::dispatcher::drop_quietly;
 use super::lifecycle::LifecycleEvent;
+use crate::call::drop_quietly;
 use crate::error::Error;
 use crate::model::{ConnectionId, Format, Nanos, StreamKey};
 use crate::net::{LedgerWarning, SourceError};

@@ -2,10 +2,11 @@
 //! because the planner knows from it what the wire carries; so what waits is folded together instead of cut off.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread::Thread;
 
-use super::open_feeds::OpenFeed;
 use crate::model::{Epoch, Nanos, StreamKey};
+use crate::route::OpenFeed;
 
 /// Reports of one connection that are kept one by one. So many are there only if the control thread gets no turn for long.
 const PENDING_MAX: usize = 64;
@@ -33,7 +34,11 @@ pub(super) enum Report {
 
 /// Reports of one connection that the control thread has not taken yet.
 #[derive(Default)]
-pub(super) struct Reports(Mutex<Pending>);
+pub(super) struct Reports {
+    pending: Mutex<Pending>,
+    /// The control thread, if there is one to wake.
+    control: OnceLock<Thread>,
+}
 
 /// What waits. Bounded, should the control thread not come for long: see [`Pending::add`]. Of feeds that ended there are
 /// no more than had been opened.
@@ -48,12 +53,26 @@ pub(super) struct Pending {
 }
 
 impl Reports {
+    /// Names the thread that takes them.
+    pub fn wake_with(&self, control: Thread) {
+        let _ = self.control.set(control);
+    }
+
     pub fn add(&self, report: Report) {
         self.change(|pending| pending.add(report));
+        self.wake();
     }
 
     pub fn add_left(&self, feed: OpenFeed) {
         self.change(|pending| pending.left.push(feed));
+        self.wake();
+    }
+
+    /// The control thread looks now and then without it.
+    fn wake(&self) {
+        if let Some(control) = self.control.get() {
+            control.unpark();
+        }
     }
 
     pub fn take(&self) -> Pending {
@@ -62,7 +81,7 @@ impl Reports {
 
     /// Locked for a moment: nothing is called here that waits for anybody.
     fn change<R>(&self, change: impl FnOnce(&mut Pending) -> R) -> R {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.pending.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

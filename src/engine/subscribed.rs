@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::control::{Accepted, AskedFeed, Control};
+use super::control::Control;
+use super::hub::{Accepted, FeedRequest};
 use crate::error::{Error, Result};
 use crate::model::{Clock, StreamKey};
 use crate::plan::{ClientId, DemandId, Proof, Subscription};
@@ -26,7 +27,7 @@ impl Subscribed {
         control: Arc<Control>,
         client: Option<ClientId>,
         subscription: Subscription,
-        feed: Option<AskedFeed<'_>>,
+        feed: Option<FeedRequest<'_>>,
     ) -> Result<Self> {
         let checked = subscription.check(&control.dialect)?;
         let Accepted { id, revision } = control.add(client, checked, feed)?;

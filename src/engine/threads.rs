@@ -47,18 +47,18 @@ impl Thread {
     /// `alive` is false from its end on, however it ends.
     pub fn connection(
         reactor: Reactor,
-        connection: Connection,
+        connection: Connection<SystemClock>,
         core: Option<usize>,
         alive: Arc<AtomicBool>,
     ) -> io::Result<Self> {
-        let name = format!("hoga-conn-{}", connection.id);
+        let name = format!("hoga-conn-{}", connection.id());
         Self::start(name, alive, move || {
             // The connection is dropped while unwinding: its publishers then say that the link is down.
             let mut connection = connection;
             if let Some(core) = core
                 && !pin(core)
             {
-                connection.log.push(Note::NotPinned(connection.id, core));
+                connection.not_pinned(core);
             }
             reactor.run(&mut connection)
         })

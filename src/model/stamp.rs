@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::{Add, Sub};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A point in time, in nanoseconds since the Unix epoch, on a clock that never steps: wall time at start plus
@@ -58,6 +59,13 @@ impl fmt::Debug for Nanos {
 pub trait Clock: Send + Sync {
     /// The time now. Never goes backwards.
     fn now(&self) -> Nanos;
+}
+
+impl<C: Clock + ?Sized> Clock for Arc<C> {
+    #[inline]
+    fn now(&self) -> Nanos {
+        (**self).now()
+    }
 }
 
 /// Which connection of the engine, counted from 0.

@@ -20,7 +20,12 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("pool", &["model", "sync"]),
     ("feed", &["model", "sync"]),
     ("error", &["model", "plan", "pool"]),
-    ("engine", &["model", "sync", "wire", "ws", "plan", "config", "session", "net", "pool", "feed", "error"]),
+    ("route", &["model", "sync", "config", "plan", "pool", "feed"]),
+    ("call", &["model", "sync", "feed"]),
+    (
+        "engine",
+        &["model", "sync", "wire", "ws", "plan", "config", "session", "net", "pool", "feed", "error", "route", "call"],
+    ),
 ];
 
 /// The most lines of a file, tests apart.

@@ -1,8 +1,9 @@
 //! Where the time of messages went, connection by connection, in words.
 
-use hoga::engine::{Attribution, Engine};
+use hoga::engine::Engine;
 use hoga::feed::{Latencies, Latency};
 use hoga::model::ConnectionId;
+use hoga::route::Attribution;
 
 use crate::latency::{fields, quantiles, short};
 use crate::object::Object;

@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use hoga::call::{Callback, CallbackStatus};
 use hoga::config::{ConnectLedger, Endpoint};
-use hoga::engine::{Callback, CallbackStatus, Engine, Feed};
+use hoga::engine::{Engine, Feed};
 use hoga::feed::{CallbackState, Item, Latency, Overflow};
 use hoga::model::{Clock, Nanos, Trade};
 use hoga::net::SystemClock;

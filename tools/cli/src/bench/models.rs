@@ -8,7 +8,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use hoga::engine::{Callback, Engine, Feed, Subscribed};
+use hoga::call::Callback;
+use hoga::engine::{Engine, Feed, Subscribed};
 use hoga::feed::{Item, Overflow};
 use hoga::model::{Clock, Market, Nanos, Stamps, Ticker};
 use hoga::net::SystemClock;

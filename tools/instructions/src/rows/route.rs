@@ -1,9 +1,10 @@
 //! A decoded ticker on its way to everybody who reads it: the pool, one feed with a queue of its own, and 1000 feeds
 //! that share a ring. One call of the clock is counted, too; valgrind makes that a system call, without the vDSO.
 
-use hoga::engine::TickerRoutes;
 use hoga::feed::Overflow;
 use hoga::model::{Sink, Ticker};
+use hoga::net::SystemClock;
+use hoga::route::TickerRoutes;
 use hoga_instructions::Work;
 
 use super::{RECEIPT, Row, decode, pool};
@@ -19,7 +20,7 @@ pub fn row() -> Row {
 
 struct Routing {
     tickers: Vec<Ticker>,
-    routes: TickerRoutes,
+    routes: TickerRoutes<SystemClock>,
     routed: u64,
 }
 
@@ -30,7 +31,7 @@ impl Routing {
         // Room for the run that warms up, too.
         let own = Overflow::DropNewest { capacity: 2 * markets.len() };
         let shared = std::iter::repeat_n(Overflow::DropOldest, SHARED_READERS);
-        let routes = TickerRoutes::new(&markets, [own].into_iter().chain(shared));
+        let routes = TickerRoutes::new(SystemClock::new(), &markets, [own].into_iter().chain(shared));
         Self { tickers, routes, routed: 0 }
     }
 }

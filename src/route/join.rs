@@ -15,7 +15,7 @@ use crate::sync::latest::{self, Writer};
 use crate::sync::sleepers::Sleepers;
 
 /// A feed reads those streams of `wants` that are of this type.
-pub(super) fn join<T: Noun>(table: &mut Table, feeds: &mut OpenFeeds, rings: &mut Rings, place: usize, wants: &[Want]) {
+pub(crate) fn join<T: Noun>(table: &mut Table, feeds: &mut OpenFeeds, rings: &mut Rings, place: usize, wants: &[Want]) {
     let sleepers = feeds.sleepers.clone();
     let Some(open) = feeds.get(place) else { return };
     let overflow = open.writer.overflow();
@@ -53,7 +53,7 @@ pub(super) fn join<T: Noun>(table: &mut Table, feeds: &mut OpenFeeds, rings: &mu
 
 /// A feed no longer wants those of `keys` that are of this type. It keeps its places for them, because it may want them
 /// again. Updates that wait unread may still be delivered; in a shared ring they are passed over.
-pub(super) fn pause<T: Noun>(
+pub(crate) fn pause<T: Noun>(
     table: &mut Table,
     feeds: &mut OpenFeeds,
     rings: &mut Rings,

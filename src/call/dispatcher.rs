@@ -13,17 +13,16 @@ use std::thread;
 use std::time::Duration;
 
 use crate::model::{Clock, Nanos};
-use crate::net::SystemClock;
 use crate::sync::signal::Signal;
 
 /// A sleeping thread looks at least this often.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// Items for one callback before the next has its turn.
-pub(super) const BATCH: usize = 64;
+pub(crate) const BATCH: usize = 64;
 
 /// A callback and its feed, as the threads see them.
-pub(super) trait Task: Send {
+pub(crate) trait Task: Send {
     /// Hands over what waits, at most [`BATCH`] items.
     fn run(&mut self);
     /// It may be called, whether there is something to hand over or not.
@@ -45,13 +44,13 @@ pub struct Dispatcher {
 }
 
 /// What the threads of a dispatcher share.
-pub(super) struct TaskLine {
+pub(crate) struct TaskLine {
     waiting: Mutex<Waiting>,
     /// What the feeds of all tasks wake the threads with.
     pub signal: Arc<Signal>,
     /// What the threads sleep on while no task may be called: the feeds go on, and need wake nobody.
     orders: Signal,
-    clock: SystemClock,
+    clock: Arc<dyn Clock>,
     /// No more tasks will come.
     closed: AtomicBool,
 }
@@ -74,7 +73,7 @@ impl Waiting {
 
 impl Dispatcher {
     /// Starts the threads.
-    pub(super) fn start(name: &str, threads: usize, clock: SystemClock) -> io::Result<Self> {
+    pub(crate) fn start(name: &str, threads: usize, clock: Arc<dyn Clock>) -> io::Result<Self> {
         let line = Arc::new(TaskLine {
             waiting: Mutex::default(),
             signal: Arc::default(),
@@ -93,7 +92,7 @@ impl Dispatcher {
         Ok(dispatcher)
     }
 
-    pub(super) fn line(&self) -> &Arc<TaskLine> {
+    pub(crate) fn line(&self) -> &Arc<TaskLine> {
         &self.line
     }
 }
@@ -219,7 +218,7 @@ impl TaskLine {
 }
 
 /// Somebody else's value may panic as it is dropped. That must not end a thread that serves others.
-pub(super) fn drop_quietly<V>(value: V) {
+pub(crate) fn drop_quietly<V>(value: V) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
         // It may be such a value itself.
         std::mem::forget(panic);

@@ -1,20 +1,16 @@
-//! Callbacks: somebody's function and the feed whose items it is given, on a thread that is not the connection's.
+//! A callback: a function of the program's and the feed whose items it is called with, on a thread of its own or of a
+//! dispatcher.
 
 use std::fmt;
 use std::num::NonZeroU32;
+use std::ops::DerefMut;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Feed;
-use super::control::Control;
-use super::dispatcher::{BATCH, Dispatcher, Task, TaskLine, drop_quietly};
-use super::log::{Log, Note};
-use crate::error::{Error, Result};
-use crate::feed::{Account, CallbackState, Conduct, FeedCounts, Item, Latencies, Latency, Overflow, Payload, QUOTA};
+use super::dispatcher::{BATCH, Task, TaskLine, drop_quietly};
+use crate::feed::{Account, CallbackState, Conduct, Feed, FeedCounts, Item, Latencies, Latency, Payload};
 use crate::model::{Clock, Nanos};
-use crate::net::SystemClock;
-use crate::plan::{ClientId, Subscription};
 
 /// The longest text of a failure that is kept, in characters.
 const FAILURE_MAX: usize = 200;
@@ -37,68 +33,6 @@ impl<E: fmt::Display> Answer for std::result::Result<(), E> {
     }
 }
 
-/// How a callback is to be called; made by [`Engine::callback`](super::Engine::callback).
-#[must_use = "nothing is called before `run`"]
-pub struct CallbackBuilder<'a> {
-    control: Arc<Control>,
-    client: Option<ClientId>,
-    name: Box<str>,
-    quota: NonZeroU32,
-    dispatcher: Option<&'a Dispatcher>,
-}
-
-impl<'a> CallbackBuilder<'a> {
-    pub(super) fn new(control: Arc<Control>, client: Option<ClientId>, name: &str) -> Self {
-        Self { control, client, name: name.into(), quota: QUOTA, dispatcher: None }
-    }
-
-    /// Failures in a row after which it is not called any more, until it is rearmed. Default: 5.
-    pub fn quota(mut self, failures: NonZeroU32) -> Self {
-        self.quota = failures;
-        self
-    }
-
-    /// Calls it on the threads of `dispatcher`, which it shares with others. While as many of them block as there are
-    /// threads, the others wait. Default: on a thread of its own.
-    pub fn on(mut self, dispatcher: &'a Dispatcher) -> Self {
-        self.dispatcher = Some(dispatcher);
-        self
-    }
-
-    /// From now on `call` is given each item of a feed of these streams, one after the other.
-    ///
-    /// It may block. On a thread of its own that fills its own feed and nothing else; on a [`Dispatcher`] it also takes one
-    /// of the threads, so the callbacks that share it go on as long as there is another thread. It may panic: that is a
-    /// failure like any other, if the program is built with `panic = "unwind"` (the default). The program's panic hook runs
-    /// first, on the callback's thread.
-    ///
-    /// # Errors
-    /// As [`Engine::feed`](super::Engine::feed); [`Error::NameTaken`]; [`Error::Start`] if the system refused a thread.
-    pub fn run<T: Payload, A: Answer>(
-        self,
-        subscription: Subscription<T>,
-        overflow: Overflow,
-        call: impl FnMut(&Item<T>) -> A + Send + 'static,
-    ) -> Result<Callback> {
-        let shared = Arc::new(Shared::new(&self.name, self.quota, self.control.clock.now()));
-        self.control.add_callback(&shared)?;
-        let (clock, log) = (self.control.clock, self.control.log.clone());
-        let own;
-        let line = match self.dispatcher {
-            Some(dispatcher) => dispatcher.line(),
-            None => {
-                own = Dispatcher::start(&self.name, 1, clock)
-                    .map_err(|source| Error::Start { what: "callback thread", source })?;
-                own.line()
-            }
-        };
-        let feed = Feed::open(self.control, self.client, subscription, overflow, line.signal.clone())?;
-        let _ = shared.account.set(feed.account());
-        line.add(Box::new(Call { feed, call, shared: shared.clone(), clock, log }));
-        Ok(Callback { shared, line: line.clone() })
-    }
-}
-
 /// A callback that is registered. Dropping it, from any thread, ends it after the item that it is being given.
 #[must_use = "dropping it ends the callback"]
 pub struct Callback {
@@ -107,6 +41,10 @@ pub struct Callback {
 }
 
 impl Callback {
+    pub(crate) fn new(shared: Arc<Shared>, line: Arc<TaskLine>) -> Self {
+        Self { shared, line }
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.shared.name
@@ -178,9 +116,9 @@ pub struct CallbackStatus {
 }
 
 /// What a callback's thread and its owner share.
-pub(super) struct Shared {
+pub(crate) struct Shared {
     pub name: Box<str>,
-    pub over: AtomicBool,
+    over: AtomicBool,
     /// Locked for a moment at each call, never by a connection's thread.
     record: Mutex<Record>,
     account: std::sync::OnceLock<Arc<Account>>,
@@ -198,7 +136,7 @@ struct Record {
 }
 
 impl Shared {
-    fn new(name: &str, quota: NonZeroU32, now: Nanos) -> Self {
+    pub fn new(name: &str, quota: NonZeroU32, now: Nanos) -> Self {
         let record = Record {
             state: CallbackState::Running,
             conduct: Conduct::new(quota),
@@ -215,6 +153,17 @@ impl Shared {
             record: Mutex::new(record),
             account: std::sync::OnceLock::new(),
         }
+    }
+
+    /// The account of the feed that it reads, once that is open.
+    pub fn set_account(&self, account: Arc<Account>) {
+        let _ = self.account.set(account);
+    }
+
+    /// Its owner has dropped it.
+    pub fn is_over(&self) -> bool {
+        // Relaxed: the signals order it.
+        self.over.load(Relaxed)
     }
 
     pub fn status(&self) -> CallbackStatus {
@@ -244,16 +193,25 @@ enum Failure {
     Panic(String),
 }
 
-/// A callback and its feed.
-struct Call<T, F> {
-    feed: Feed<T>,
-    call: F,
-    shared: Arc<Shared>,
-    clock: SystemClock,
-    log: Arc<Log>,
+/// Called with the name of a callback and its last failure when it is quarantined.
+pub(crate) type OnQuarantine = Box<dyn Fn(&str, String) + Send>;
+
+/// A callback and the reader of its feed, as a task for threads.
+pub(crate) struct Call<R, F> {
+    pub feed: R,
+    pub call: F,
+    pub shared: Arc<Shared>,
+    pub clock: Arc<dyn Clock>,
+    pub on_quarantine: OnQuarantine,
 }
 
-impl<T: Payload, A: Answer, F: FnMut(&Item<T>) -> A + Send> Call<T, F> {
+impl<T, A, R, F> Call<R, F>
+where
+    T: Payload,
+    A: Answer,
+    R: DerefMut<Target = Feed<T>> + Send,
+    F: FnMut(&Item<T>) -> A + Send,
+{
     /// Not under the lock: it may take as long as it likes.
     fn call(&mut self, item: &Item<T>) {
         let (call, began) = (&mut self.call, self.clock.now());
@@ -276,7 +234,7 @@ impl<T: Payload, A: Answer, F: FnMut(&Item<T>) -> A + Send> Call<T, F> {
         let quarantined = record.judge(failure);
         drop(record);
         if let Some(failure) = quarantined {
-            self.log.note(Note::Quarantined(self.shared.name.clone(), failure));
+            (self.on_quarantine)(&self.shared.name, failure);
         }
     }
 }
@@ -302,7 +260,13 @@ impl Record {
     }
 }
 
-impl<T: Payload, A: Answer, F: FnMut(&Item<T>) -> A + Send> Task for Call<T, F> {
+impl<T, A, R, F> Task for Call<R, F>
+where
+    T: Payload,
+    A: Answer,
+    R: DerefMut<Target = Feed<T>> + Send,
+    F: FnMut(&Item<T>) -> A + Send,
+{
     fn run(&mut self) {
         for _ in 0..BATCH {
             if !self.is_running() {
@@ -314,7 +278,7 @@ impl<T: Payload, A: Answer, F: FnMut(&Item<T>) -> A + Send> Task for Call<T, F> 
     }
 
     fn is_running(&self) -> bool {
-        !self.shared.over.load(Relaxed) && self.shared.lock().state == CallbackState::Running
+        !self.shared.is_over() && self.shared.lock().state == CallbackState::Running
     }
 
     fn is_ready(&mut self) -> bool {
@@ -335,7 +299,7 @@ impl<T: Payload, A: Answer, F: FnMut(&Item<T>) -> A + Send> Task for Call<T, F> 
     fn is_over(&mut self) -> bool {
         // In quarantine it will not read what waits.
         let has_read_all = self.feed.has_ended() && (!self.is_running() || self.feed.is_closed());
-        let ended = self.shared.over.load(Relaxed) || has_read_all;
+        let ended = self.shared.is_over() || has_read_all;
         if ended {
             self.shared.lock().state = CallbackState::Ended;
         }

@@ -26,7 +26,7 @@ const STAMP: i64 = 1_000_000;
 const SAMPLED: u64 = 8;
 
 /// Where the time of a connection's messages went since the engine started; see
-/// [`Engine::latencies`](super::Engine::latencies).
+/// [`Engine::latencies`](crate::engine::Engine::latencies).
 ///
 /// Four moments follow each other: the exchange's stamp, the receive stamp (right after the read that brought the last
 /// bytes of the message), the publish stamp (the message is decoded and its stream found), and the moment when the pool and
@@ -80,7 +80,7 @@ impl Attribution {
 
 /// The reading end.
 #[derive(Clone)]
-pub(super) struct AttributionReader {
+pub(crate) struct AttributionReader {
     /// How much longer than the first message, and how much shorter.
     longer: Recorded,
     shorter: Recorded,
@@ -91,7 +91,7 @@ pub(super) struct AttributionReader {
 }
 
 /// The writing end, of the connection's thread.
-pub(super) struct AttributionWriter {
+pub(crate) struct AttributionWriter {
     longer: Recorder,
     shorter: Recorder,
     kernel: Recorder,
@@ -112,7 +112,7 @@ struct Shared {
 }
 
 /// Both ends, with nothing recorded.
-pub(super) fn attribution() -> (AttributionWriter, AttributionReader) {
+pub(crate) fn attribution() -> (AttributionWriter, AttributionReader) {
     let [longer, shorter, kernel, decoded, published] = [(); 5].map(|()| histogram(Latency::LONGEST_NS));
     let (origin, low, high) = (AtomicI64::new(NONE), AtomicI64::new(i64::MIN), AtomicI64::new(i64::MAX));
     let shared = Arc::new(Shared { origin, low, high });

@@ -7,33 +7,31 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 
 use super::attribution::AttributionWriter;
-use super::connection::NewFeed;
 use super::join::{join, pause};
-use super::open_feeds::{AnyRing, OpenFeed, OpenFeeds, Rings, add};
+use super::open_feeds::{AnyRing, NewFeed, OpenFeed, OpenFeeds, Rings, add};
 use super::route::{AnyRoute, Request, Route, Routes, any_route, route};
 use crate::config::Dialect;
 use crate::model::{AnyNoun, Clock, Family, Noun, Placed, Receipt, Scope, Sink, StreamKey, StreamType};
-use crate::net::SystemClock;
 use crate::plan::{Change, DemandId, Want};
 use crate::pool::Publisher;
 use crate::sync::sleepers::Sleepers;
 
 /// The publisher of a stream of any type.
-pub(super) type AnyPublisher = AnyNoun<Publishers>;
+pub(crate) type AnyPublisher = AnyNoun<Publishers>;
 
 /// Of each type, a publisher.
-pub(super) struct Publishers;
+pub(crate) struct Publishers;
 
 impl Family for Publishers {
     type Of<T: Noun> = Publisher<T>;
 }
 
 /// The routes of a connection, by what they are about.
-pub(super) type Table = HashMap<Scope, Routes, FixedState>;
+pub(crate) type Table = HashMap<Scope, Routes, FixedState>;
 
 /// Publishes decoded messages: newest values to the pool, every event to the feeds that asked for it.
-pub(super) struct Router {
-    clock: SystemClock,
+pub(crate) struct Router<C> {
+    clock: C,
     table: Table,
     /// How many streams the table has.
     streams: usize,
@@ -45,14 +43,9 @@ pub(super) struct Router {
     plain_level: Option<f64>,
 }
 
-impl Router {
+impl<C: Clock> Router<C> {
     /// `sleepers`: of the pool that the publishers belong to. `attribution`: records where the time of messages goes.
-    pub fn new(
-        clock: SystemClock,
-        sleepers: Arc<Sleepers>,
-        dialect: &Dialect,
-        attribution: Option<AttributionWriter>,
-    ) -> Self {
+    pub fn new(clock: C, sleepers: Arc<Sleepers>, dialect: &Dialect, attribution: Option<AttributionWriter>) -> Self {
         let plain_level = (dialect.level_default != 0).then(|| f64::from(dialect.level_default));
         let (table, feeds, rings) = (Table::default(), OpenFeeds::new(sleepers), Rings::default());
         Self { clock, table, streams: 0, feeds, rings, unrouted: 0, attribution, plain_level }
@@ -172,7 +165,7 @@ impl Router {
     }
 }
 
-impl Sink for Router {
+impl<C: Clock> Sink for Router<C> {
     #[inline]
     fn deliver<T: Noun>(&mut self, receipt: Receipt, message: &T) {
         match self.plain_level.and_then(|level| message.without_level(level)) {

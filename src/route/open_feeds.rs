@@ -5,41 +5,48 @@ use std::sync::Arc;
 
 use crate::feed::{AnyWriter, Broadcaster, Filter, Mark, Update, broadcast};
 use crate::model::{AnyNoun, EachNoun, Family, Noun, NounKind, Placed, StreamKey};
-use crate::plan::DemandId;
+use crate::plan::{DemandId, Want};
 use crate::sync::sleepers::Sleepers;
 
 /// The rings that all readers of a connection share, one for each type that somebody reads that way.
-pub(super) type Rings = EachNoun<SharedRings>;
+pub(crate) type Rings = EachNoun<SharedRings>;
 
 /// Of each type, a shared ring if there is one.
-pub(super) struct SharedRings;
+pub(crate) struct SharedRings;
 
 impl Family for SharedRings {
     type Of<T: Noun> = Option<Broadcaster<T>>;
 }
 
 /// A ring of any type, on its way to the thread that writes it.
-pub(super) type AnyRing = AnyNoun<NewRings>;
+pub(crate) type AnyRing = AnyNoun<NewRings>;
 
 /// Of each type, a new ring.
-pub(super) struct NewRings;
+pub(crate) struct NewRings;
 
 impl Family for NewRings {
     type Of<T: Noun> = Broadcaster<T>;
 }
 
 /// A ring for messages of this type.
-pub(super) fn new_ring(kind: NounKind, capacity: usize) -> AnyRing {
+pub(crate) fn new_ring(kind: NounKind, capacity: usize) -> AnyRing {
     with_noun!(kind, T => T::into_any(broadcast(capacity)))
 }
 
 /// Adds a ring of a type that has none.
-pub(super) fn add<T: Noun>(rings: &mut Rings, ring: Broadcaster<T>) {
+pub(crate) fn add<T: Noun>(rings: &mut Rings, ring: Broadcaster<T>) {
     *T::place(rings) = Some(ring);
 }
 
+/// A feed's writing end for one connection, and the streams of it that the connection carries.
+pub(crate) struct NewFeed {
+    pub id: DemandId,
+    pub wants: Vec<Want>,
+    pub writer: AnyWriter,
+}
+
 /// A feed that somebody reads.
-pub(super) struct OpenFeed {
+pub(crate) struct OpenFeed {
     pub id: DemandId,
     pub writer: AnyWriter,
     /// The streams that know of it.
@@ -51,7 +58,7 @@ pub(super) struct OpenFeed {
 }
 
 /// All of them.
-pub(super) struct OpenFeeds {
+pub(crate) struct OpenFeeds {
     /// A feed keeps its place; an empty one is taken by another.
     places: Vec<Option<OpenFeed>>,
     empty: Vec<usize>,

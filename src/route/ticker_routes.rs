@@ -4,32 +4,29 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::connection::NewFeed;
-use super::open_feeds::new_ring;
+use super::open_feeds::{NewFeed, new_ring};
 use super::route::Request;
 use super::router::Router;
 use crate::config::UPBIT;
 use crate::feed::{AnyWriter, Feed, Opening, Overflow, Sockets, open};
 use crate::model::{Clock, ConnectionId, DataType, Epoch, Market, NounKind, Placed, Sink, StreamKey, Ticker};
-use crate::net::SystemClock;
 use crate::plan::{DemandId, StreamSet, Want};
 use crate::pool::{DataPool, Link};
 
 /// The router of a connection that carries tickers, with the pool and the feeds it delivers to.
-pub struct TickerRoutes {
-    router: Router,
+pub struct TickerRoutes<C> {
+    router: Router<C>,
     pool: DataPool,
     feeds: Vec<Feed<Ticker>>,
 }
 
-impl TickerRoutes {
+impl<C: Clock + Clone + 'static> TickerRoutes<C> {
     /// Routes the tickers of `markets` to a pool and to one feed for each of `policies`. Every feed reads all markets.
-    pub fn new(markets: &[Market], policies: impl IntoIterator<Item = Overflow>) -> Self {
-        let clock = SystemClock::new();
-        let pool = DataPool::new(Arc::new(clock));
+    pub fn new(clock: C, markets: &[Market], policies: impl IntoIterator<Item = Overflow>) -> Self {
+        let pool = DataPool::new(Arc::new(clock.clone()));
         let link = Arc::new(Link::new(clock.now()));
         link.up(Epoch(1), clock.now());
-        let mut router = Router::new(clock, pool.sleepers(), &UPBIT, None);
+        let mut router = Router::new(clock.clone(), pool.sleepers(), &UPBIT, None);
         let key = |market: &Market| StreamKey::of(DataType::Ticker, *market);
         let wants: Vec<_> = markets.iter().map(|market| Want::all(key(market))).collect();
         for want in &wants {
@@ -45,7 +42,7 @@ impl TickerRoutes {
                 overflow,
                 data_types: &[DataType::Ticker],
                 sockets: &sockets,
-                clock: Arc::new(clock),
+                clock: Arc::new(clock.clone()),
                 signal: Arc::default(),
             });
             for writer in writers {

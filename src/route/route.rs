@@ -17,7 +17,7 @@ use crate::sync::latest::{Version, Writer};
 const LEFTOVERS: Duration = Duration::from_secs(1);
 
 /// Who reads one stream.
-pub(super) struct Route<T: Noun> {
+pub(crate) struct Route<T: Noun> {
     publisher: Publisher<T>,
     /// How the socket carries the stream; `None` if it does not. Messages that arrive all the same were under way and are
     /// counted.
@@ -50,7 +50,7 @@ struct Carried {
 }
 
 /// A request that was sent: from here on the socket carries these streams and no others.
-pub(super) struct Request<'a> {
+pub(crate) struct Request<'a> {
     pub at: Nanos,
     pub epoch: Epoch,
     pub streams: &'a StreamSet,
@@ -68,7 +68,7 @@ struct Answer {
 }
 
 /// A feed's interest in one stream.
-pub(super) struct Reader<T> {
+pub(crate) struct Reader<T> {
     /// Its place among the [`OpenFeeds`].
     pub feed: usize,
     pub filter: Filter,
@@ -78,7 +78,7 @@ pub(super) struct Reader<T> {
 }
 
 /// How the feed keeps it.
-pub(super) enum Keep<T> {
+pub(crate) enum Keep<T> {
     /// In a ring of the feed's own.
     Queue,
     /// As the newest value, which the pool has.
@@ -324,14 +324,14 @@ impl<T: Noun> Reader<T> {
 
 /// Stores an update as the newest value.
 #[inline]
-pub(super) fn put<T: Copy>(newest: &mut Writer<T>, update: &Update<T>) {
+pub(crate) fn put<T: Copy>(newest: &mut Writer<T>, update: &Update<T>) {
     let Update { value, stamps, connection, epoch, .. } = update;
     let receipt = Receipt { connection: *connection, epoch: *epoch, received: stamps.received };
     newest.publish(value, stamps.exchange_ms, &receipt, stamps.published);
 }
 
 /// A route whose type of value does not matter.
-pub(super) trait AnyRoute {
+pub(crate) trait AnyRoute {
     /// A request was sent, with this stream or without it.
     fn requested(&mut self, request: &Request<'_>, feeds: &mut OpenFeeds, rings: &mut Rings);
     /// A feed does not read it any more.
@@ -364,11 +364,11 @@ impl<T: Noun> AnyRoute for Route<T> {
 }
 
 /// The streams of one market, or of whatever they are about.
-pub(super) type Routes = EachNoun<Streams>;
+pub(crate) type Routes = EachNoun<Streams>;
 
 /// Of each type, the streams. A list for each: most markets have few streams, and the table that is searched for every
 /// message stays small.
-pub(super) struct Streams;
+pub(crate) struct Streams;
 
 impl Family for Streams {
     type Of<T: Noun> = Vec<(DataType, Route<T>)>;
@@ -376,13 +376,13 @@ impl Family for Streams {
 
 /// The route of a stream of this type.
 #[inline]
-pub(super) fn route<T: Noun>(table: &mut Table, key: StreamKey) -> Option<&mut Route<T>> {
+pub(crate) fn route<T: Noun>(table: &mut Table, key: StreamKey) -> Option<&mut Route<T>> {
     let routes = T::place(table.get_mut(&key.scope)?);
     routes.iter_mut().find(|(data_type, _)| *data_type == key.data_type).map(|(_, route)| route)
 }
 
 /// The route of a stream of any type.
-pub(super) fn any_route(table: &mut Table, key: StreamKey) -> Option<&mut dyn AnyRoute> {
+pub(crate) fn any_route(table: &mut Table, key: StreamKey) -> Option<&mut dyn AnyRoute> {
     fn any<T: Noun>(route: &mut Route<T>) -> &mut dyn AnyRoute {
         route
     }

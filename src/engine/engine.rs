@@ -5,28 +5,27 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::attribution::{Attribution, AttributionWriter, attribution};
+use super::assembly::{Assembly, ConnectionParts};
 use super::connection::Connection;
-use super::control::{Control, Line};
-use super::lifecycle::{Lifecycle, Watchers, lifecycle};
-use super::log::{Flood, Log, Note};
-use super::router::Router;
-use super::status::SharedStatus;
+use super::control::{ConnectionThread, Control};
+use super::lifecycle::{Lifecycle, lifecycle};
+use super::log::{Log, Note};
 use super::subscribed::LOOK_EVERY;
 use super::threads::Thread;
 use super::{
-    Builder, CallbackBuilder, CallbackStatus, Client, ConnectionStatus, Dispatcher, EngineState, Feed, FeedStatus,
-    ShutdownReport, Subscribed, builder::Settings,
+    Builder, CallbackBuilder, Client, ConnectionStatus, EngineState, Feed, FeedStatus, ShutdownReport, Subscribed,
+    builder::Settings,
 };
+use crate::call::{CallbackStatus, Dispatcher};
 use crate::config::FormatChoice;
 use crate::error::{Error, Result};
-use crate::feed::{Overflow, Payload, Sockets};
+use crate::feed::{Overflow, Payload};
 use crate::model::{Clock, ConnectionId, Market, Nanos};
 use crate::net::{DialLedger, MarketSource, Reactor, SystemClock, SystemEntropy, TlsConfig};
-use crate::plan::{Conflict, PlanStats, Planner, Revisions, StreamSet, Subscription, Universe};
-use crate::pool::{DataPool, Link};
-use crate::session::{self, Session};
-use crate::sync::lossy::{Reader, Writer};
+use crate::plan::{Conflict, PlanStats, Revisions, Subscription, Universe};
+use crate::pool::DataPool;
+use crate::route::Attribution;
+use crate::sync::lossy::Reader;
 
 /// How long a dropped engine waits for its threads.
 const DROP_DEADLINE: Duration = Duration::from_secs(2);
@@ -62,44 +61,30 @@ impl Engine {
         source: Option<(Box<dyn MarketSource>, Duration)>,
     ) -> Result<Self> {
         let clock = SystemClock::new();
-        let pool = DataPool::with_stale_after(Arc::new(clock), settings.stale_after);
         let (log, log_writers, notes) = Log::new(settings.connections);
         let log = Arc::new(log);
-        let (mut lines, mut ends) = (Vec::new(), Vec::new());
-        for (id, log_writer) in (0..settings.connections as u16).map(ConnectionId).zip(log_writers) {
+        let Assembly { hub, connections } = Assembly::new(&settings, &clock, source.is_some(), log_writers, || {
             let ledger =
                 DialLedger::new(&settings.connect_ledger, &settings.endpoint, settings.limits, settings.pacing);
             let log = log.clone();
             let connects = ledger.on_warning(move |warning| log.note(Note::Ledger(warning)));
-            let entropy = Box::new(SystemEntropy::new());
-            let session = Session::new(session_config(id, &settings), Box::new(connects), entropy);
+            (Box::new(connects), Box::new(SystemEntropy::new()))
+        });
+        let (mut threads, mut ends) = (Vec::new(), Vec::new());
+        for ConnectionParts { session, connection, handles, attribution } in connections {
             let (endpoint, resolver) = (settings.endpoint.clone(), settings.resolver.clone());
             let measure = settings.measure_latencies;
             let reactor = Reactor::new(session, endpoint, tls.clone(), resolver, settings.wait, clock, measure)
                 .map_err(|source| Error::Start { what: "event queue", source })?;
-            let (writer, reader) = measure.then(attribution).unzip();
-            lines.push(Line {
-                link: Arc::new(Link::new(clock.now())),
-                sockets: Arc::new(Sockets::new(id)),
-                mailbox: Arc::default(),
-                reports: Arc::default(),
-                new_watchers: Arc::default(),
-                remote: reactor.remote(),
-                status: Arc::new(SharedStatus::new(id, clock.now())),
-                attribution: reader,
-                alive: Arc::new(AtomicBool::new(true)),
-            });
-            ends.push(End { reactor, attribution: writer, log: log_writer });
+            let (remote, alive) = (reactor.remote(), Arc::new(AtomicBool::new(true)));
+            threads.push(ConnectionThread { handles, remote, attribution, alive });
+            ends.push((reactor, connection));
         }
-        let planner = Planner::new(settings.plan(source.is_some()));
-        let (dialect, broadcast) = (*settings.endpoint.dialect(), settings.broadcast_capacity);
-        let control = Arc::new(Control::new(pool, clock, dialect, lines, planner, broadcast, log));
+        let control = Arc::new(Control::new(hub, clock, threads, log));
         // From here on, dropping the engine stops what was started.
         let mut engine = Self { control, threads: Mutex::default(), log_thread: Mutex::default(), initial: None };
         engine.start_log(notes)?;
-        engine.start_threads(ends, &settings)?;
-        (0..settings.connections).for_each(|line| engine.control.set_format(line, settings.format));
-        engine.control.set_universe(settings.universe);
+        engine.start_threads(ends, &settings.pin)?;
         // Before the source says anything: what the builder has checked is what is accepted here.
         if let Some(subscription) = initial {
             engine.initial = Some(engine.subscribe(subscription)?);
@@ -123,35 +108,15 @@ impl Engine {
         Ok(())
     }
 
-    fn start_threads(&self, ends: Vec<End>, settings: &Settings) -> Result<()> {
+    fn start_threads(&self, ends: Vec<(Reactor, Connection<SystemClock>)>, pin: &[usize]) -> Result<()> {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         let control =
             Thread::control(self.control.clone()).map_err(|source| Error::Start { what: "control thread", source })?;
-        let control_thread = control.handle();
-        self.control.set_thread(control_thread.clone());
+        self.control.set_thread(control.handle());
         threads.push(control);
-        for (number, (end, line)) in ends.into_iter().zip(&self.control.lines).enumerate() {
-            let End { reactor, attribution, log } = end;
-            let connection = Connection {
-                id: line.status.read().id,
-                router: Router::new(self.control.clock, self.pool().sleepers(), &self.control.dialect, attribution),
-                link: line.link.clone(),
-                sockets: line.sockets.clone(),
-                mailbox: line.mailbox.clone(),
-                status: line.status.clone(),
-                wish: StreamSet::default(),
-                new_watchers: line.new_watchers.clone(),
-                watchers: Watchers::default(),
-                reports: line.reports.clone(),
-                control: control_thread.clone(),
-                log,
-                server_errors: Flood::default(),
-                malformed: Flood::default(),
-                data_seen: 0,
-                lost: None,
-            };
-            let core = settings.pin.get(number).copied();
-            let thread = Thread::connection(reactor, connection, core, line.alive.clone())
+        for (number, ((reactor, connection), thread)) in ends.into_iter().zip(&self.control.connections).enumerate() {
+            let core = pin.get(number).copied();
+            let thread = Thread::connection(reactor, connection, core, thread.alive.clone())
                 .map_err(|source| Error::Start { what: "connection thread", source })?;
             threads.push(thread);
         }
@@ -216,7 +181,7 @@ impl Engine {
                 "a dispatcher has from 1 to {most} threads, not {threads}"
             )]));
         }
-        Dispatcher::start(name, threads, self.control.clock)
+        Dispatcher::start(name, threads, Arc::new(self.control.clock))
             .map_err(|source| Error::Start { what: "dispatcher thread", source })
     }
 
@@ -234,14 +199,14 @@ impl Engine {
     pub fn set_format(&self, connection: ConnectionId, format: impl Into<FormatChoice>) -> Result<()> {
         let format = format.into();
         let mut problems = format.problems(self.control.dialect.formats);
-        let line = usize::from(connection.0);
-        if line >= self.control.lines.len() {
+        let number = usize::from(connection.0);
+        if number >= self.control.connections.len() {
             problems.push(format!("there is no connection {connection}"));
         }
         if !problems.is_empty() {
             return Err(Error::Configuration(problems));
         }
-        self.control.set_format(line, format);
+        self.control.set_format(number, format);
         Ok(())
     }
 
@@ -318,21 +283,22 @@ impl Engine {
         } else if !self.control.is_alive() {
             EngineState::Failed
         } else {
-            EngineState::of(self.control.lines.iter().map(|line| line.status.read().state))
+            EngineState::of(self.connections().iter().map(|connection| connection.state))
         }
     }
 
     /// Each connection as it is now.
     pub fn connections(&self) -> Vec<ConnectionStatus> {
-        self.control.lines.iter().map(|line| line.status.read()).collect()
+        self.control.connections.iter().map(|connection| connection.handles.status.read()).collect()
     }
 
     /// Where the time of each connection's messages went, if the builder was told to
     /// [`measure_latencies`](Builder::measure_latencies); otherwise nothing. [`Attribution::add`] makes one of several.
     /// Copies the histograms, some 100 KB for each connection; recording goes on meanwhile.
     pub fn latencies(&self) -> Vec<(ConnectionId, Attribution)> {
-        let measured = |line: &Line| Some((line.status.read().id, line.attribution.as_ref()?.read()));
-        self.control.lines.iter().filter_map(measured).collect()
+        let measured =
+            |connection: &ConnectionThread| Some((connection.handles.id, connection.attribution.as_ref()?.read()));
+        self.control.connections.iter().filter_map(measured).collect()
     }
 
     /// How far what is wanted has got on its way: changed here, sent to the exchange, confirmed by data.
@@ -366,8 +332,9 @@ impl Engine {
 
     /// What happens to the connections from now on.
     pub fn lifecycle(&self) -> Lifecycle {
-        let (writers, lifecycle) = lifecycle(self.control.lines.len());
-        self.control.lines.iter().zip(writers).for_each(|(line, writer)| line.new_watchers.add(writer));
+        let (writers, lifecycle) = lifecycle(self.control.connections.len());
+        let connections = self.control.connections.iter().zip(writers);
+        connections.for_each(|(connection, writer)| connection.handles.new_watchers.add(writer));
         lifecycle
     }
 
@@ -425,25 +392,5 @@ impl Drop for Engine {
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine").field("state", &self.state()).field("pool", self.pool()).finish()
-    }
-}
-
-/// What the thread of a connection is given, besides what is shared with it.
-struct End {
-    reactor: Reactor,
-    attribution: Option<AttributionWriter>,
-    log: Writer<Note>,
-}
-
-fn session_config(id: ConnectionId, settings: &Settings) -> session::Config {
-    session::Config {
-        id,
-        endpoint: settings.endpoint.clone(),
-        timeouts: settings.timeouts.clone(),
-        backoff: settings.backoff,
-        limits: settings.limits,
-        pacing: settings.pacing,
-        keep_alive: settings.keep_alive,
-        receive_bytes: settings.receive_bytes,
     }
 }

@@ -1,0 +1,378 @@
+//! The control plane without its thread: turns demand and reports into commands for the connections. It knows no thread, no
+//! socket and no clock; [`Control`](super::control::Control) locks it, wakes connections, and runs it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::handles::Handles;
+use super::log::{NewFormat, Note};
+use super::mailbox::Commands;
+use super::reports::{Pending, Report};
+use super::status::FeedStatus;
+use crate::config::{Dialect, FormatChoice};
+use crate::error::{Error, Result};
+use crate::feed::{Account, AnyWriter, Overflow, Sockets};
+use crate::model::{DataType, Nanos, NounKind, Placed, StreamKey};
+use crate::plan::{Change, Checked, ClientId, DemandId, Orders, Planner, Pulse, Relisted, Universe, Want, Wish};
+use crate::pool::DataPool;
+use crate::route::{AnyPublisher, NewFeed, OpenFeed, new_ring};
+use crate::session::{FormatReason, FormatSelector};
+
+/// The planner, and what the engine keeps for each demand.
+pub(super) struct Hub {
+    pool: DataPool,
+    dialect: Dialect,
+    planner: Planner,
+    connections: Vec<Handles>,
+    /// Chooses the format of each connection, if it is not fixed.
+    selectors: Vec<Option<FormatSelector>>,
+    /// Streams that have a publisher on a connection's thread. One writer for each cell, for life: a stream that is not
+    /// carried any more keeps its own and is only marked.
+    opened: BTreeSet<StreamKey>,
+    /// Connections that have a shared ring of some type.
+    rings: BTreeSet<(usize, NounKind)>,
+    /// Events of each type that a shared ring holds.
+    ring_capacity: usize,
+    feeds: BTreeMap<DemandId, FeedRecord>,
+    stopped: bool,
+    outcome: Outcome,
+}
+
+/// What is left to do after a call, without the lock.
+#[derive(Default)]
+pub(super) struct Outcome {
+    /// Connections that have new commands: wake them.
+    pub commanded: BTreeSet<usize>,
+    /// Feeds that ended, on a connection or before it had seen them. Freeing their memory may take a while.
+    pub ended: Vec<OpenFeed>,
+    pub unseen: Vec<NewFeed>,
+    pub notes: Vec<Note>,
+}
+
+/// A feed that a program reads.
+struct FeedRecord {
+    client: Option<Box<str>>,
+    overflow: Overflow,
+    account: Arc<Account>,
+    /// The connections that may bring something.
+    connections: Vec<usize>,
+}
+
+/// A feed that a program asks for.
+pub(super) struct FeedRequest<'a> {
+    pub overflow: Overflow,
+    /// Makes it, with a writing end for each connection that may bring something.
+    pub open: Box<OpenWith<'a>>,
+}
+
+/// Takes the types of the streams and the connections.
+type OpenWith<'a> = dyn FnOnce(&[DataType], &[Arc<Sockets>]) -> (Vec<AnyWriter>, Arc<Account>) + 'a;
+
+/// Demand that was accepted.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    pub id: DemandId,
+    pub revision: u64,
+}
+
+impl Hub {
+    pub fn new(
+        pool: DataPool,
+        dialect: Dialect,
+        planner: Planner,
+        connections: Vec<Handles>,
+        ring_capacity: usize,
+    ) -> Self {
+        Self {
+            pool,
+            dialect,
+            planner,
+            selectors: connections.iter().map(|_| None).collect(),
+            connections,
+            opened: BTreeSet::new(),
+            rings: BTreeSet::new(),
+            ring_capacity,
+            feeds: BTreeMap::new(),
+            stopped: false,
+            outcome: Outcome::default(),
+        }
+    }
+
+    /// What the calls since the last one have left to do.
+    pub fn take_outcome(&mut self) -> Outcome {
+        std::mem::take(&mut self.outcome)
+    }
+
+    pub fn pool(&self) -> &DataPool {
+        &self.pool
+    }
+
+    pub fn dialect(&self) -> &Dialect {
+        &self.dialect
+    }
+
+    pub fn planner(&mut self) -> &mut Planner {
+        &mut self.planner
+    }
+
+    /// Adds demand, and a feed of it if one is asked for. Either everything happens or nothing.
+    pub fn add(
+        &mut self,
+        now: Nanos,
+        client: Option<ClientId>,
+        checked: Checked,
+        feed: Option<FeedRequest<'_>>,
+    ) -> Result<Accepted> {
+        if self.stopped {
+            return Err(Error::Stopped);
+        }
+        let (may_grow, data_types) = (!checked.patterns.is_empty(), checked.data_types());
+        let admitted = self.planner.add(now, client, checked)?;
+        self.open_streams(admitted.new);
+        // Before the command that opens the feed: what it joins must not leave the wire behind it.
+        self.carry(admitted.carry);
+        if let Some(feed) = feed {
+            self.open_feed(admitted.id, client, feed, &data_types, may_grow);
+        }
+        Ok(Accepted { id: admitted.id, revision: admitted.revision })
+    }
+
+    fn open_feed(
+        &mut self,
+        id: DemandId,
+        client: Option<ClientId>,
+        FeedRequest { overflow, open }: FeedRequest<'_>,
+        data_types: &[DataType],
+        may_grow: bool,
+    ) {
+        let held = self.planner.held(id).iter().copied();
+        let shares = self.shares(held, |want: &Want| want.key);
+        // A writing end for each connection that carries some of it, or may when markets are listed.
+        let shares = shares.into_iter().enumerate().filter(|(_, wants)| may_grow || !wants.is_empty());
+        let (connections, shares): (Vec<_>, Vec<_>) = shares.unzip();
+        self.open_rings(&connections, overflow, data_types);
+        let sockets: Vec<_> =
+            connections.iter().map(|connection| self.connections[*connection].sockets.clone()).collect();
+        let (writers, account) = open(data_types, &sockets);
+        for ((writer, wants), connection) in writers.into_iter().zip(shares).zip(&connections) {
+            self.command(*connection, |commands| commands.open(NewFeed { id, wants, writer }));
+        }
+        let client = client.and_then(|client| self.planner.client_name(client)).map(Box::from);
+        self.feeds.insert(id, FeedRecord { client, overflow, account, connections });
+    }
+
+    /// Here and not on the connection's thread: making a ring touches all of its memory.
+    fn open_rings(&mut self, connections: &[usize], overflow: Overflow, data_types: &[DataType]) {
+        let shared = data_types.iter().filter(|data_type| overflow.of(**data_type) == Overflow::DropOldest);
+        let kinds: BTreeSet<_> = shared.map(|data_type| data_type.kind()).collect();
+        for (connection, kind) in connections.iter().flat_map(|one| kinds.iter().map(|kind| (*one, *kind))) {
+            if self.rings.insert((connection, kind)) {
+                let ring = new_ring(kind, self.ring_capacity);
+                self.command(connection, |commands| commands.rings.push(ring));
+            }
+        }
+    }
+
+    /// Releases exactly what one `add` asked for. The second time nothing happens.
+    pub fn remove(&mut self, now: Nanos, id: DemandId) {
+        self.planner.remove(now, id);
+        self.end_feed(id);
+    }
+
+    /// A new component; its name must be free.
+    pub fn open_client(&mut self, now: Nanos, name: &str, lease: Option<Duration>) -> Result<(ClientId, Arc<Pulse>)> {
+        if self.stopped {
+            return Err(Error::Stopped);
+        }
+        self.planner.open_client(now, name, lease).map_err(|_| Error::NameTaken(name.into()))
+    }
+
+    /// Releases all that a component holds.
+    pub fn close_client(&mut self, now: Nanos, id: ClientId) {
+        self.planner.close_client(now, id);
+        self.end_released_feeds();
+    }
+
+    /// Nothing more comes into a feed, if there is one.
+    fn end_feed(&mut self, id: DemandId) {
+        for connection in self.feeds.remove(&id).into_iter().flat_map(|feed| feed.connections) {
+            let unseen = self.command(connection, |commands| commands.end(id));
+            self.outcome.unseen.extend(unseen);
+        }
+    }
+
+    /// A feed whose component is gone ends with it, even while it is read.
+    fn end_released_feeds(&mut self) {
+        let released: Vec<_> = self.feeds.keys().copied().filter(|id| !self.planner.is_held(*id)).collect();
+        released.into_iter().for_each(|id| self.end_feed(id));
+    }
+
+    /// The feeds that are read.
+    pub fn feeds(&self) -> Vec<FeedStatus> {
+        let status = |(id, feed): (&DemandId, &FeedRecord)| FeedStatus {
+            client: feed.client.clone(),
+            streams: self.planner.held(*id).len(),
+            overflow: feed.overflow,
+            counts: feed.account.counts(),
+            depth_max: feed.account.depth_max(),
+            bytes: feed.account.bytes(),
+            shared_bytes: feed.account.shared_bytes(),
+        };
+        self.feeds.iter().map(status).collect()
+    }
+
+    /// These markets exist now.
+    pub fn set_universe(&mut self, now: Nanos, universe: Universe) {
+        if !self.stopped {
+            let relisted = self.planner.set_universe(now, universe);
+            self.relist(relisted);
+        }
+    }
+
+    /// Opens the streams that patterns mean now, and changes the feeds that read them.
+    fn relist(&mut self, relisted: Relisted) {
+        let Relisted { new, carry, changes } = relisted;
+        self.open_streams(new);
+        self.carry(carry);
+        for Change { id, more, less } in changes {
+            let more = self.shares(more, |want| want.key);
+            let less = self.shares(less, |key| *key);
+            for (connection, (more, less)) in more.into_iter().zip(less).enumerate() {
+                self.command(connection, |commands| commands.change(Change { id, more, less }));
+            }
+        }
+    }
+
+    /// Gives new streams a publisher on the thread that carries them.
+    fn open_streams(&mut self, new: Vec<(StreamKey, usize)>) {
+        for (key, home) in new {
+            if self.opened.insert(key) {
+                let publisher = self.open(key, home);
+                self.command(home, |commands| commands.streams.push(publisher));
+            } else {
+                self.pool.set_subscribed(key, true);
+            }
+        }
+    }
+
+    fn open(&self, key: StreamKey, home: usize) -> AnyPublisher {
+        let link = self.connections[home].link.clone();
+        with_noun!(key.data_type.kind(), T => T::into_any(self.pool.open::<T>(key, link)))
+    }
+
+    /// These by the connection that carries their streams.
+    fn shares<T: Clone>(&self, all: impl IntoIterator<Item = T>, key: impl Fn(&T) -> StreamKey) -> Vec<Vec<T>> {
+        let mut shares = vec![Vec::new(); self.connections.len()];
+        for one in all {
+            shares[self.planner.home(key(&one))].push(one);
+        }
+        shares
+    }
+
+    /// How the exchange shall write to a connection.
+    pub fn set_format(&mut self, now: Nanos, connection: usize, choice: FormatChoice) {
+        let (selector, reason) = match choice {
+            FormatChoice::Fixed(format) => {
+                self.planner.set_format(now, connection, format);
+                (None, FormatReason::Fixed)
+            }
+            FormatChoice::Auto(rule) => {
+                let selector = FormatSelector::new(rule, self.dialect.formats, self.planner.format(connection));
+                let reason = selector.reason();
+                (Some(selector), reason)
+            }
+        };
+        self.selectors[connection] = selector;
+        self.connections[connection].status.change(|status| status.format_reason = reason);
+    }
+
+    /// Applies what connections report, and commands what follows from it. Returns the time of the next turn.
+    pub fn turn(&mut self, now: Nanos) -> Nanos {
+        (0..self.connections.len()).for_each(|connection| self.take_reports(connection));
+        let next_choice = self.choose_formats(now);
+        let orders = self.planner.poll(now, |key| self.pool.heard(key));
+        self.carry_out(orders);
+        self.planner.next_poll().min(next_choice)
+    }
+
+    fn take_reports(&mut self, connection: usize) {
+        let Pending { reports, earlier_requests, left } = self.connections[connection].reports.take();
+        self.outcome.ended.extend(left);
+        self.planner.count_requests(earlier_requests);
+        for report in reports {
+            match report {
+                Report::Opened(epoch) => self.planner.opened(connection, epoch),
+                Report::Lost => self.planner.lost(connection),
+                Report::Requested { at, revision } => self.planner.requested(connection, at, revision),
+                Report::Listed(streams) => self.planner.listed(connection, &streams),
+            }
+        }
+    }
+
+    /// Lets the rules look at what their connections have counted. Returns when they want to look again.
+    fn choose_formats(&mut self, now: Nanos) -> Nanos {
+        let mut next = Nanos::NEVER;
+        for (number, (connection, selector)) in self.connections.iter().zip(&mut self.selectors).enumerate() {
+            let Some(selector) = selector else { continue };
+            if now >= selector.next_look() {
+                let status = connection.status.read();
+                if let Some(format) = selector.look(now, status.format, &status.counters) {
+                    let reason = selector.reason();
+                    self.planner.set_format(now, number, format);
+                    connection.status.change(|status| status.format_reason = reason);
+                    self.outcome.notes.push(Note::Format(NewFormat { line: number, format, reason }));
+                }
+            }
+            next = next.min(selector.next_look());
+        }
+        next
+    }
+
+    fn carry_out(&mut self, orders: Orders) {
+        let Orders { carry, list, overdue, reaped, expired, interrupted, relisted, unconfirmed } = orders;
+        for key in expired.iter().chain(&interrupted) {
+            self.pool.set_subscribed(*key, false);
+        }
+        for key in &interrupted {
+            self.pool.set_subscribed(*key, true);
+        }
+        self.relist(relisted);
+        self.carry(carry);
+        for connection in list {
+            self.command(connection, |commands| commands.list = true);
+        }
+        if !overdue.is_empty() {
+            self.outcome.notes.push(Note::Overdue(overdue));
+        }
+        if !reaped.is_empty() {
+            self.end_released_feeds();
+            self.outcome.notes.push(Note::Reaped(reaped));
+        }
+        if !unconfirmed.is_empty() {
+            self.outcome.notes.push(Note::Unconfirmed(unconfirmed));
+        }
+    }
+
+    /// Leaves connections the wishes that they carry out next.
+    fn carry(&mut self, wishes: Vec<(usize, Wish)>) {
+        for (connection, wish) in wishes {
+            self.command(connection, |commands| commands.wish = Some(wish));
+        }
+    }
+
+    /// Refuses demand from now on and makes every connection say goodbye.
+    pub fn stop(&mut self) {
+        self.stopped = true;
+        (0..self.connections.len()).for_each(|connection| self.command(connection, |commands| commands.stop = true));
+    }
+
+    pub fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    fn command<R>(&mut self, connection: usize, write: impl FnOnce(&mut Commands) -> R) -> R {
+        self.outcome.commanded.insert(connection);
+        self.connections[connection].mailbox.leave(write)
+    }
+}

@@ -1,0 +1,138 @@
+//! What the control plane leaves for a connection's thread.
+
+use std::sync::{Mutex, PoisonError};
+
+use crate::model::StreamKey;
+use crate::plan::{Change, DemandId, Wish};
+use crate::route::{AnyPublisher, AnyRing, NewFeed};
+
+/// Commands for the connection's thread. Either side holds the lock for a moment only: nothing that can block is called
+/// under it.
+#[derive(Default)]
+pub(super) struct Mailbox(Mutex<Commands>);
+
+/// What waits until the thread's next turn, which takes all of it. Each part is bounded, should the turn not come for long.
+#[derive(Default)]
+pub(super) struct Commands {
+    /// The newest wish replaces older ones.
+    pub wish: Option<Wish>,
+    pub list: bool,
+    /// Each stream comes once in the life of the engine.
+    pub streams: Vec<AnyPublisher>,
+    /// At most one of each kind.
+    pub rings: Vec<AnyRing>,
+    /// Feeds that somebody reads: one that ends before the thread has seen it is taken out again.
+    pub feeds: Vec<NewFeed>,
+    /// What holders want differently, because markets were listed or delisted: one entry per holder.
+    pub changes: Vec<Change>,
+    /// Feeds that the thread has and nobody reads any more.
+    pub left: Vec<DemandId>,
+    pub stop: bool,
+}
+
+impl Commands {
+    /// Somebody reads a feed.
+    pub fn open(&mut self, feed: NewFeed) {
+        self.feeds.push(feed);
+    }
+
+    /// A holder, which may read a feed, wants other streams. Both lists are sorted and hold each stream once. Of what
+    /// waits already, the newest change of each stream is kept.
+    pub fn change(&mut self, change: Change) {
+        let Some(waiting) = self.changes.iter_mut().find(|waiting| waiting.id == change.id) else {
+            return self.changes.push(change);
+        };
+        let is_listed = |key: &StreamKey| change.more.binary_search_by_key(key, |want| want.key).is_ok();
+        let is_gone = |key: &StreamKey| change.less.binary_search(key).is_ok();
+        waiting.more.retain(|want| !is_listed(&want.key) && !is_gone(&want.key));
+        waiting.less.retain(|key| !is_gone(key));
+        waiting.more.extend(change.more);
+        waiting.less.extend(change.less);
+    }
+
+    /// Nobody reads a feed any more. Gives it back if the thread has not seen it yet.
+    pub fn end(&mut self, id: DemandId) -> Option<NewFeed> {
+        let Some(unseen) = self.feeds.iter().position(|feed| feed.id == id) else {
+            self.left.push(id);
+            return None;
+        };
+        self.changes.retain(|change| change.id != id);
+        Some(self.feeds.remove(unseen))
+    }
+}
+
+impl Mailbox {
+    /// Leaves something for the thread. Wake it afterwards.
+    pub fn leave<R>(&self, write: impl FnOnce(&mut Commands) -> R) -> R {
+        write(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes all of it.
+    pub fn take(&self) -> Commands {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::UPBIT;
+    use crate::engine::Builder;
+    use std::sync::Arc;
+
+    use crate::feed::{AnyWriter, Opening, Overflow, Sockets, open};
+    use crate::model::{ConnectionId, DataType, Nanos, Ticker};
+    use crate::net::SystemClock;
+    use crate::plan::{Planner, ticker};
+
+    fn new_feed(planner: &mut Planner, sockets: &Arc<Sockets>) -> NewFeed {
+        let checked = ticker("KRW-BTC").check(&UPBIT).unwrap();
+        let id = planner.add(Nanos(0), None, checked).unwrap().id;
+        let (mut writers, _) = open::<Ticker>(Opening {
+            overflow: Overflow::Conflate,
+            data_types: &[DataType::Ticker],
+            sockets: std::slice::from_ref(sockets),
+            clock: Arc::new(SystemClock::new()),
+            signal: Arc::default(),
+        });
+        NewFeed { id, wants: Vec::new(), writer: AnyWriter::new(writers.remove(0)) }
+    }
+
+    /// Feeds that were opened and dropped while the thread was busy made two lists grow, and kept their memory.
+    #[test]
+    fn feeds_that_end_before_the_thread_has_seen_them_leave_nothing_behind() {
+        let mut planner = Planner::new(Builder::default().settings.plan(false));
+        let sockets = Arc::new(Sockets::new(ConnectionId(0)));
+        let mailbox = Mailbox::default();
+        let seen = new_feed(&mut planner, &sockets).id;
+        for _ in 0..1000 {
+            let feed = new_feed(&mut planner, &sockets);
+            let id = feed.id;
+            mailbox.leave(|commands| commands.open(feed));
+            mailbox.leave(|commands| commands.change(Change { id, more: Vec::new(), less: Vec::new() }));
+            assert!(mailbox.leave(|commands| commands.end(id)).is_some(), "given back");
+        }
+        assert!(mailbox.leave(|commands| commands.end(seen)).is_none());
+        let commands = mailbox.take();
+        assert_eq!((commands.feeds.len(), commands.changes.len(), commands.left), (0, 0, vec![seen]));
+    }
+
+    /// Each list of markets left another copy of what it changed.
+    #[test]
+    fn of_streams_that_are_listed_again_and_again_the_newest_wants_wait() {
+        let mut planner = Planner::new(Builder::default().settings.plan(false));
+        let id = new_feed(&mut planner, &Arc::new(Sockets::new(ConnectionId(0)))).id;
+        let wants = |codes: &[&str]| ticker(codes).check(&UPBIT).unwrap().wants;
+        let keys = |codes: &[&str]| wants(codes).iter().map(|want| want.key).collect::<Vec<_>>();
+        let mut commands = Commands::default();
+        for _ in 0..100 {
+            commands.change(Change { id, more: wants(&["KRW-BTC", "KRW-ETH"]), less: keys(&["KRW-XRP"]) });
+            commands.change(Change { id, more: wants(&["KRW-ETH", "KRW-XRP"]), less: keys(&["KRW-ADA"]) });
+        }
+        let more = ticker(["KRW-ETH"]).only_realtime().check(&UPBIT).unwrap().wants;
+        commands.change(Change { id, more: more.clone(), less: keys(&["KRW-BTC"]) });
+        let [waiting] = &commands.changes[..] else { panic!("{} entries", commands.changes.len()) };
+        assert_eq!(waiting.more, [wants(&["KRW-XRP"]), more].concat());
+        assert_eq!(waiting.less, [keys(&["KRW-XRP"]), keys(&["KRW-ADA"]), keys(&["KRW-BTC"])].concat());
+    }
+}
