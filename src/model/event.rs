@@ -1,6 +1,6 @@
 //! Any of the nouns: one message of the exchange. Everything is inline, as they are.
 
-use super::nouns::{Candle, Noun, Orderbook, Ticker, Trade};
+use super::nouns::*;
 use super::{StreamKey, StreamType};
 
 /// Generates the enum from the list of nouns.

@@ -68,6 +68,31 @@ macro_rules! match_any_arms {
     };
 }
 
+/// The answers of messages about a market that have the fields `market`, `timestamp` and `stream_type`.
+macro_rules! common_answers {
+    () => {
+        #[inline]
+        fn scope(&self) -> $crate::model::Scope {
+            $crate::model::Scope::Market(self.market)
+        }
+
+        #[inline]
+        fn exchange_ms(&self) -> u64 {
+            self.timestamp
+        }
+
+        #[inline]
+        fn stream_type(&self) -> StreamType {
+            self.stream_type
+        }
+
+        #[inline]
+        fn with_stream_type(self, stream_type: StreamType) -> Self {
+            Self { stream_type, ..self }
+        }
+    };
+}
+
 mod candle;
 mod family;
 mod orderbook;
@@ -89,7 +114,7 @@ use super::{DataType, Scope, StreamKey, StreamType, Words};
 /// What has no default differs between types, and a new one has to say it.
 pub trait Noun: family::Placed + Words + Into<super::Event> + Copy + PartialEq + Debug + Send + Sync + 'static {
     /// Which type it is.
-    const KIND: NounKind;
+    const KIND: NounKind = Self::PLACE;
 
     /// The data types that carry it, except those with a parameter that is not known in advance.
     const DATA_TYPES: &'static [DataType];

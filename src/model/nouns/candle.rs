@@ -1,8 +1,8 @@
 //! Candle: one interval of a market's trading. Repeated while it grows; a later start closes it.
 
-use super::{Access, Nature, Noun, NounKind};
+use super::{Access, Nature, Noun};
 use crate::model::words::words;
-use crate::model::{DataType, DateTime, Interval, Market, Scope, StreamType};
+use crate::model::{DataType, DateTime, Interval, Market, StreamType};
 
 /// Open, high, low, close and volume of one interval. The last one received for a start wins; there is no "closed"
 /// flag and no frame for an interval without trades. Prices are in the quote currency, timestamps are Unix ms.
@@ -35,7 +35,6 @@ pub struct Candle {
 }
 
 impl Noun for Candle {
-    const KIND: NounKind = NounKind::Candle;
     const DATA_TYPES: &'static [DataType] = &[
         DataType::Candle(Interval::Second1),
         DataType::Candle(Interval::Minute1),
@@ -54,14 +53,11 @@ impl Noun for Candle {
 
     type Order = (DateTime, u64);
 
+    common_answers!();
+
     #[inline]
     fn data_type(&self) -> DataType {
         DataType::Candle(self.interval)
-    }
-
-    #[inline]
-    fn scope(&self) -> Scope {
-        Scope::Market(self.market)
     }
 
     #[inline]
@@ -70,23 +66,8 @@ impl Noun for Candle {
     }
 
     #[inline]
-    fn exchange_ms(&self) -> u64 {
-        self.timestamp
-    }
-
-    #[inline]
     fn id(&self) -> Option<u64> {
         None
-    }
-
-    #[inline]
-    fn stream_type(&self) -> StreamType {
-        self.stream_type
-    }
-
-    #[inline]
-    fn with_stream_type(self, stream_type: StreamType) -> Self {
-        Self { stream_type, ..self }
     }
 
     // Late, but of another interval: it may be the last word on that one.

@@ -1,6 +1,6 @@
 //! Something kept for each type of message, or for one that is known when the program runs.
 
-use super::{Candle, Noun, Orderbook, Ticker, Trade};
+use super::*;
 
 /// Keeps something for each type of message, whose type depends on that of the message.
 pub trait Family {
@@ -31,6 +31,8 @@ macro_rules! families {
         }
 
         $(impl Placed for $Noun {
+            const PLACE: NounKind = NounKind::$Noun;
+
             #[inline]
             fn place<F: Family>(all: &mut EachNoun<F>) -> &mut F::Of<Self> {
                 &mut all.$noun
@@ -58,6 +60,9 @@ for_each_noun! { families! }
 
 /// The private half of [`Noun`]: where the type is among the others.
 pub trait Placed: Sized {
+    /// The name of this type.
+    const PLACE: NounKind;
+
     /// What is kept for this type.
     fn place<F: Family>(all: &mut EachNoun<F>) -> &mut F::Of<Self>
     where

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::ops::Deref;
 
-use super::{Access, Nature, Noun, NounKind};
+use super::{Access, Nature, Noun};
 use crate::model::words::words;
-use crate::model::{DataType, Grouping, Market, Scope, StreamType, Words};
+use crate::model::{DataType, Grouping, Market, StreamType, Words};
 
 /// The most levels that the exchange sends per side.
 pub const MAX_LEVELS: usize = 30;
@@ -100,7 +100,6 @@ impl Orderbook {
 }
 
 impl Noun for Orderbook {
-    const KIND: NounKind = NounKind::Orderbook;
     const DATA_TYPES: &'static [DataType] = &[DataType::Orderbook];
     const NATURE: Nature = Nature::State;
     const ACCESS: Access = Access::Public;
@@ -109,14 +108,11 @@ impl Noun for Orderbook {
 
     type Order = u64;
 
+    common_answers!();
+
     #[inline]
     fn data_type(&self) -> DataType {
         self.level.and_then(Grouping::krw).map_or(DataType::Orderbook, DataType::GroupedOrderbook)
-    }
-
-    #[inline]
-    fn scope(&self) -> Scope {
-        Scope::Market(self.market)
     }
 
     #[inline]
@@ -125,23 +121,8 @@ impl Noun for Orderbook {
     }
 
     #[inline]
-    fn exchange_ms(&self) -> u64 {
-        self.timestamp
-    }
-
-    #[inline]
     fn id(&self) -> Option<u64> {
         None
-    }
-
-    #[inline]
-    fn stream_type(&self) -> StreamType {
-        self.stream_type
-    }
-
-    #[inline]
-    fn with_stream_type(self, stream_type: StreamType) -> Self {
-        Self { stream_type, ..self }
     }
 
     #[inline]

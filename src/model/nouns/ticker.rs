@@ -1,8 +1,8 @@
 //! Ticker: the last price of a market and the statistics of its day. A day starts at 00:00 UTC on Upbit.
 
-use super::{Access, Nature, Noun, NounKind};
+use super::{Access, Nature, Noun};
 use crate::model::words::words;
-use crate::model::{DataType, Date, Market, Scope, Side, StreamType, Time};
+use crate::model::{DataType, Date, Market, Side, StreamType, Time};
 
 /// Last price and statistics of a market. Field names are the exchange's; prices are in the quote currency (KRW for
 /// `KRW-BTC`), volumes in the base currency (BTC), rates are fractions (0.01 is 1 %), timestamps are Unix ms.
@@ -75,7 +75,6 @@ pub struct Ticker {
 }
 
 impl Noun for Ticker {
-    const KIND: NounKind = NounKind::Ticker;
     const DATA_TYPES: &'static [DataType] = &[DataType::Ticker];
     const NATURE: Nature = Nature::State;
     const ACCESS: Access = Access::Public;
@@ -84,14 +83,11 @@ impl Noun for Ticker {
 
     type Order = u64;
 
+    common_answers!();
+
     #[inline]
     fn data_type(&self) -> DataType {
         DataType::Ticker
-    }
-
-    #[inline]
-    fn scope(&self) -> Scope {
-        Scope::Market(self.market)
     }
 
     #[inline]
@@ -100,23 +96,8 @@ impl Noun for Ticker {
     }
 
     #[inline]
-    fn exchange_ms(&self) -> u64 {
-        self.timestamp
-    }
-
-    #[inline]
     fn id(&self) -> Option<u64> {
         None
-    }
-
-    #[inline]
-    fn stream_type(&self) -> StreamType {
-        self.stream_type
-    }
-
-    #[inline]
-    fn with_stream_type(self, stream_type: StreamType) -> Self {
-        Self { stream_type, ..self }
     }
 }
 

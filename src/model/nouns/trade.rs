@@ -1,8 +1,8 @@
 //! Trade: one execution.
 
-use super::{Access, Change, Nature, Noun, NounKind};
+use super::{Access, Change, Nature, Noun};
 use crate::model::words::words;
-use crate::model::{DataType, Date, Market, Scope, Side, StreamType, Time};
+use crate::model::{DataType, Date, Market, Side, StreamType, Time};
 
 /// One execution. Prices are in the quote currency, sizes in the base currency, timestamps are Unix ms.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -44,7 +44,6 @@ pub struct Trade {
 }
 
 impl Noun for Trade {
-    const KIND: NounKind = NounKind::Trade;
     const DATA_TYPES: &'static [DataType] = &[DataType::Trade];
     const NATURE: Nature = Nature::Occurrence;
     const ACCESS: Access = Access::Public;
@@ -53,14 +52,11 @@ impl Noun for Trade {
 
     type Order = u64;
 
+    common_answers!();
+
     #[inline]
     fn data_type(&self) -> DataType {
         DataType::Trade
-    }
-
-    #[inline]
-    fn scope(&self) -> Scope {
-        Scope::Market(self.market)
     }
 
     // Not `sequential_id`: a trade of the second before arrives with a smaller one.
@@ -70,23 +66,8 @@ impl Noun for Trade {
     }
 
     #[inline]
-    fn exchange_ms(&self) -> u64 {
-        self.timestamp
-    }
-
-    #[inline]
     fn id(&self) -> Option<u64> {
         Some(self.sequential_id)
-    }
-
-    #[inline]
-    fn stream_type(&self) -> StreamType {
-        self.stream_type
-    }
-
-    #[inline]
-    fn with_stream_type(self, stream_type: StreamType) -> Self {
-        Self { stream_type, ..self }
     }
 }
 
