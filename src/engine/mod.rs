@@ -20,6 +20,7 @@ mod shutdown;
 mod status;
 mod subscribed;
 mod threads;
+mod ticker_routes;
 
 pub use builder::Builder;
 pub use callbacks::CallbackBuilder;
@@ -30,3 +31,5 @@ pub use lifecycle::{Lifecycle, LifecycleEvent};
 pub use shutdown::ShutdownReport;
 pub use status::{ConnectionStatus, EngineState, FeedStatus};
 pub use subscribed::Subscribed;
+#[doc(hidden)]
+pub use ticker_routes::TickerRoutes;

@@ -1,7 +1,6 @@
 //! The name of a stream: a kind of data, and what it is about.
 
 use std::fmt;
-use std::hash::{Hash, Hasher};
 
 use super::{Currency, DataType, Market};
 
@@ -14,22 +13,18 @@ pub struct StreamKey {
     pub scope: Scope,
 }
 
-/// What the data of a stream is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Scope {
-    /// A market.
-    Market(Market),
-    /// A currency, in whatever market.
-    Currency(Currency),
-    /// The whole account of whoever asks.
-    Account,
-}
+/// What the data of a stream is about: a market, a currency or an account.
+///
+/// It is one code: `KRW-BTC` is a market, `KRW` is a currency, and the account has none. So it is as small as a market, and
+/// found as fast: that happens for each message.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Scope(Market);
 
 impl StreamKey {
     /// The stream of a data type about a market.
     #[inline]
     pub fn of(data_type: DataType, market: Market) -> Self {
-        Self { data_type, scope: Scope::Market(market) }
+        Self { data_type, scope: Scope(market) }
     }
 
     /// The market, if it is about one.
@@ -40,32 +35,42 @@ impl StreamKey {
 }
 
 impl Scope {
+    /// The whole account of whoever asks.
+    pub const ACCOUNT: Self = Self(Market::BLANK);
+
     /// The market, if it is one.
-    #[inline]
     pub fn market(&self) -> Option<Market> {
-        if let Self::Market(market) = self { Some(*market) } else { None }
+        self.0.as_str().contains('-').then_some(self.0)
+    }
+
+    /// The currency, if it is one.
+    pub fn currency(&self) -> Option<Currency> {
+        self.0.as_str().parse().ok()
     }
 }
 
-/// As its name alone: a market and a currency never share one, and each message of a market is looked up by this.
-impl Hash for Scope {
+impl From<Market> for Scope {
     #[inline]
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        match self {
-            Self::Market(market) => market.hash(state),
-            Self::Currency(currency) => currency.hash(state),
-            Self::Account => state.write_u64(0),
-        }
+    fn from(market: Market) -> Self {
+        Self(market)
+    }
+}
+
+impl From<Currency> for Scope {
+    fn from(currency: Currency) -> Self {
+        Self(Market::unchecked(currency.as_str()))
     }
 }
 
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Market(market) => market.fmt(f),
-            Self::Currency(currency) => currency.fmt(f),
-            Self::Account => f.pad("account"),
-        }
+        f.pad(if *self == Self::ACCOUNT { "account" } else { self.0.as_str() })
+    }
+}
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
     }
 }
 
@@ -83,10 +88,10 @@ mod tests {
 
     /// Sorted.
     fn keys() -> Vec<StreamKey> {
-        let market = |code: &str| Scope::Market(code.parse().unwrap());
-        let currency = |code: &str| Scope::Currency(code.parse().unwrap());
+        let market = |code: &str| Scope::from(code.parse::<Market>().unwrap());
+        let currency = |code: &str| Scope::from(code.parse::<Currency>().unwrap());
         let scopes =
-            [market("BTC-ETH"), market("KRW-BTC"), market("KRW-ETH"), currency("BTC"), currency("KRW"), Scope::Account];
+            [Scope::ACCOUNT, currency("BTC"), market("BTC-ETH"), currency("KRW"), market("KRW-BTC"), market("KRW-ETH")];
         let types = [DataType::Ticker, DataType::Trade, DataType::Orderbook];
         types.into_iter().flat_map(|data_type| scopes.map(|scope| StreamKey { data_type, scope })).collect()
     }
@@ -109,21 +114,24 @@ mod tests {
     fn a_stream_is_printed_as_its_type_and_its_scope() {
         let printed: Vec<_> = keys()[..6].iter().map(StreamKey::to_string).collect();
         let expected =
-            ["ticker BTC-ETH", "ticker KRW-BTC", "ticker KRW-ETH", "ticker BTC", "ticker KRW", "ticker account"];
+            ["ticker account", "ticker BTC", "ticker BTC-ETH", "ticker KRW", "ticker KRW-BTC", "ticker KRW-ETH"];
         assert_eq!(printed, expected);
-        assert_eq!(format!("{:<9}|{:>9}|", Scope::Account, keys()[0].scope), "account  |  BTC-ETH|");
+        assert_eq!(format!("{:<9}|{:>9}|", Scope::ACCOUNT, keys()[2].scope), "account  |  BTC-ETH|");
     }
 
     #[test]
-    fn only_a_market_is_a_market() {
-        let markets: Vec<_> = keys()[..6].iter().map(|key| key.market().map(|market| market.to_string())).collect();
-        let expected = ["BTC-ETH", "KRW-BTC", "KRW-ETH"].map(|code| Some(code.to_owned()));
-        assert_eq!(markets[..3], expected);
-        assert_eq!(markets[3..], [None, None, None]);
+    fn a_scope_is_a_market_or_a_currency_or_the_account() {
+        for key in keys() {
+            let (market, currency) = (key.market(), key.scope.currency());
+            let code = market.map(|market| market.to_string()).or(currency.map(|currency| currency.to_string()));
+            assert!(market.is_none() || currency.is_none(), "{key}");
+            assert_eq!(code.is_none(), key.scope == Scope::ACCOUNT);
+            assert_eq!(code.unwrap_or_else(|| "account".to_owned()), key.scope.to_string());
+        }
     }
 
     #[test]
     fn a_key_is_small() {
-        assert_eq!((size_of::<Scope>(), size_of::<StreamKey>()), (32, 48));
+        assert_eq!((size_of::<Scope>(), size_of::<StreamKey>()), (24, 40));
     }
 }

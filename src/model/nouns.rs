@@ -73,7 +73,7 @@ macro_rules! common_answers {
     () => {
         #[inline]
         fn scope(&self) -> $crate::model::Scope {
-            $crate::model::Scope::Market(self.market)
+            self.market.into()
         }
 
         #[inline]

@@ -6,11 +6,8 @@ mod join;
 mod open_feeds;
 mod route;
 mod router;
-mod ticker_routes;
 
 pub use attribution::Attribution;
-#[doc(hidden)]
-pub use ticker_routes::TickerRoutes;
 
 pub(crate) use attribution::{AttributionReader, attribution};
 pub(crate) use open_feeds::{AnyRing, NewFeed, OpenFeed, new_ring};

@@ -176,18 +176,12 @@ impl<T: Copy> CachedReader<T> {
     /// The newest version, unless nothing has been published yet.
     #[inline]
     pub fn load(&mut self) -> Option<&Version<T>> {
-        if self.reader.cell.newest() != self.seen.ticket {
-            self.catch_up();
-        }
-        self.seen.version.as_ref()
-    }
-
-    // Not inlined: who polls mostly finds nothing new, and that way stays short.
-    #[inline(never)]
-    fn catch_up(&mut self) {
-        if let Loaded(Some(newest)) = self.reader.load() {
+        if self.reader.cell.newest() != self.seen.ticket
+            && let Loaded(Some(newest)) = self.reader.load()
+        {
             self.seen = *newest;
         }
+        self.seen.version.as_ref()
     }
 }
 

@@ -40,7 +40,8 @@ impl<'a> Cursor<'a> {
     /// Steps over `word` and the quote behind it, or stays.
     #[inline(always)]
     pub(super) fn eat_word(&mut self, word: &str) -> bool {
-        let is_here = self.ahead(word.len() + 1).and_then(<[u8]>::split_last) == Some((&b'"', word.as_bytes()));
+        let ahead = self.ahead(word.len() + 1).map(|ahead| ahead.split_at(word.len()));
+        let is_here = ahead.is_some_and(|(text, end)| text == word.as_bytes() && end == b"\"");
         if is_here {
             self.skip(word.len() + 1);
         }

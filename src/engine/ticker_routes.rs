@@ -4,29 +4,29 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::open_feeds::{NewFeed, new_ring};
-use super::route::Request;
-use super::router::Router;
 use crate::config::UPBIT;
 use crate::feed::{AnyWriter, Feed, Opening, Overflow, Sockets, open};
-use crate::model::{Clock, ConnectionId, DataType, Epoch, Market, NounKind, Placed, Sink, StreamKey, Ticker};
+use crate::model::{Clock, ConnectionId, DataType, Epoch, Market, NounKind, Placed, Receipt, Sink, StreamKey, Ticker};
+use crate::net::SystemClock;
 use crate::plan::{DemandId, StreamSet, Want};
 use crate::pool::{DataPool, Link};
+use crate::route::{NewFeed, Request, Router, new_ring};
 
 /// The router of a connection that carries tickers, with the pool and the feeds it delivers to.
-pub struct TickerRoutes<C> {
-    router: Router<C>,
+pub struct TickerRoutes {
+    router: Router<SystemClock>,
     pool: DataPool,
     feeds: Vec<Feed<Ticker>>,
 }
 
-impl<C: Clock + Clone + 'static> TickerRoutes<C> {
+impl TickerRoutes {
     /// Routes the tickers of `markets` to a pool and to one feed for each of `policies`. Every feed reads all markets.
-    pub fn new(clock: C, markets: &[Market], policies: impl IntoIterator<Item = Overflow>) -> Self {
-        let pool = DataPool::new(Arc::new(clock.clone()));
+    pub fn new(markets: &[Market], policies: impl IntoIterator<Item = Overflow>) -> Self {
+        let clock = SystemClock::new();
+        let pool = DataPool::new(Arc::new(clock));
         let link = Arc::new(Link::new(clock.now()));
         link.up(Epoch(1), clock.now());
-        let mut router = Router::new(clock.clone(), pool.sleepers(), &UPBIT, None);
+        let mut router = Router::new(clock, pool.sleepers(), &UPBIT, None);
         let key = |market: &Market| StreamKey::of(DataType::Ticker, *market);
         let wants: Vec<_> = markets.iter().map(|market| Want::all(key(market))).collect();
         for want in &wants {
@@ -42,7 +42,7 @@ impl<C: Clock + Clone + 'static> TickerRoutes<C> {
                 overflow,
                 data_types: &[DataType::Ticker],
                 sockets: &sockets,
-                clock: Arc::new(clock.clone()),
+                clock: Arc::new(clock),
                 signal: Arc::default(),
             });
             for writer in writers {
@@ -53,9 +53,11 @@ impl<C: Clock + Clone + 'static> TickerRoutes<C> {
         Self { router, pool, feeds }
     }
 
-    /// Takes decoded messages, as the connection's thread hands them on.
-    pub fn sink(&mut self) -> &mut impl Sink {
-        &mut self.router
+    /// Takes a decoded message, as the connection's thread hands it on. Not generic, so that it is compiled with the library,
+    /// as the connection's thread is.
+    #[inline(never)]
+    pub fn deliver(&mut self, receipt: Receipt, ticker: &Ticker) {
+        self.router.deliver(receipt, ticker);
     }
 
     /// Ends a batch of messages.
