@@ -53,15 +53,13 @@ impl TickerRoutes {
         Self { router, pool, feeds }
     }
 
-    /// Takes a decoded message, as the connection's thread hands it on. Not generic, so that it is compiled with the library,
-    /// as the connection's thread is.
+    /// Takes a batch of decoded messages, as the connection's thread hands them on. Not generic, so that it is compiled with
+    /// the library, as the connection's thread is.
     #[inline(never)]
-    pub fn deliver(&mut self, receipt: Receipt, ticker: &Ticker) {
-        self.router.deliver(receipt, ticker);
-    }
-
-    /// Ends a batch of messages.
-    pub fn batch_done(&mut self) {
+    pub fn deliver(&mut self, receipt: Receipt, batch: &[Ticker]) {
+        for ticker in batch {
+            self.router.deliver(receipt, ticker);
+        }
         self.router.flush_feeds();
     }
 

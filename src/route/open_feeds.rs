@@ -148,9 +148,9 @@ impl OpenFeeds {
 
     /// A stream brought something; `touched_in` is its own note of when it last did.
     #[inline]
-    pub fn touch(&mut self, key: StreamKey, touched_in: &mut u64) {
+    pub fn touch(&mut self, touched_in: &mut u64, key: impl FnOnce() -> StreamKey) {
         if std::mem::replace(touched_in, self.batch) != self.batch {
-            self.touched.push(key);
+            self.touched.push(key());
         }
     }
 

@@ -202,7 +202,7 @@ impl<T: Noun> Route<T> {
         };
         let verdict = self.publisher.publish(&receipt, value, || published);
         if verdict == Verdict::Published {
-            feeds.touch(self.publisher.key(), &mut self.touched_in);
+            feeds.touch(&mut self.touched_in, || self.publisher.key());
         }
         if (!self.readers.is_empty() || !self.followers.is_empty())
             && let Some(arrival) = self.arrival(verdict, answer, value)
@@ -274,7 +274,7 @@ impl<T: Noun> Route<T> {
         if let (Some(ring), Some(followable)) = (ring, &mut self.followable) {
             ring.publish(followable, update, arrival);
             self.is_awaited &= arrival == Arrival::Change;
-            feeds.touch(self.publisher.key(), &mut self.touched_in);
+            feeds.touch(&mut self.touched_in, || self.publisher.key());
         }
     }
 
@@ -377,8 +377,11 @@ impl Family for Streams {
 /// The route of a stream of this type.
 #[inline]
 pub(crate) fn route<T: Noun>(table: &mut Table, key: StreamKey) -> Option<&mut Route<T>> {
-    let routes = T::place(table.get_mut(&key.scope)?);
-    routes.iter_mut().find(|(data_type, _)| *data_type == key.data_type).map(|(_, route)| route)
+    let (first, others) = T::place(table.get_mut(&key.scope)?).split_first_mut()?;
+    let is_meant = |(data_type, _): &&mut (DataType, Route<T>)| *data_type == key.data_type;
+    // Apart, because a market mostly has one stream of a type.
+    let found = if is_meant(&first) { first } else { others.iter_mut().find(is_meant)? };
+    Some(&mut found.1)
 }
 
 /// The route of a stream of any type.

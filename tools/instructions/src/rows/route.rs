@@ -46,11 +46,10 @@ impl Work for Routing {
 
     fn run(&mut self) {
         for batch in self.tickers.chunks_mut(BATCH) {
-            for ticker in batch {
+            for ticker in &mut *batch {
                 ticker.timestamp += 1;
-                self.routes.deliver(RECEIPT, ticker);
             }
-            self.routes.batch_done();
+            self.routes.deliver(RECEIPT, batch);
         }
     }
 }
