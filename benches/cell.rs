@@ -15,7 +15,8 @@ use std::thread;
 use arc_swap::ArcSwap;
 use criterion::{Criterion, criterion_group, criterion_main};
 use hoga::model::*;
-use hoga::pool::{DataPool, Handle, Link, Publisher, Verdict};
+use hoga::pool::{DataPool, Handle, Publisher, Verdict};
+use hoga::sync::connection::ConnectionState;
 use hoga::sync::latest;
 use pool_samples::*;
 
@@ -260,8 +261,8 @@ fn load_against_a_writer(c: &mut Criterion) {
 fn batch(c: &mut Criterion) {
     const MARKETS: usize = 1_000;
     let pool = Source::new().pool;
-    let link = Arc::new(Link::new(Nanos(0)));
-    link.up(Epoch(1), Nanos(0));
+    let link = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)));
+    link.opened(Epoch(1), Nanos(0), None);
     let markets: Vec<_> = (0..MARKETS).map(|i| market(&format!("KRW-M{i}"))).collect();
     let mut publishers: Vec<Publisher<Ticker>> = Vec::new();
     for &market in &markets {

@@ -291,7 +291,7 @@ fn a_callback_hears_of_gaps_and_sockets_and_ends_with_the_engine() {
         engine.callback("mixed").run(ticker("KRW-BTC"), Overflow::default(), |_| ()).err(),
         Some(Error::NameTaken(name)) if &*name == "mixed"
     ));
-    assert!(matches!(engine.dispatcher("none", 0).err(), Some(Error::Configuration(_))));
+    assert!(matches!(engine.dispatcher("none", 0).err(), Some(Error::InvalidArgument(_))));
     let quarantined = engine.callback("fails").run(trade("KRW-BTC"), Overflow::DROP_NEWEST, |_| Err("always")).unwrap();
     eventually("it fails, and its feed fills", || {
         quarantined.state() == CallbackState::Quarantined && quarantined.status().counts.queued > 10

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hoga::config::{Backoff, ConnectLedger, KeepAlive, Limits, Timeouts};
 use hoga::engine::{Builder, Lifecycle};
-use hoga::error::Error;
+use hoga::error::{Error, NotReadyReason};
 use hoga::net::{MarketSource, Resolve, SourceError};
 use hoga::prelude::*;
 use hoga::session;
@@ -261,7 +261,9 @@ fn a_certificate_that_nobody_vouches_for_is_refused() {
     let lifecycle = engine.lifecycle();
     assert_eq!(next_loss(&lifecycle), "tls_failed");
     let error = engine.wait_ready(Duration::from_millis(100)).unwrap_err();
-    assert!(matches!(&error, Error::NotReady(missing) if missing.len() == 1), "{error}");
+    let Error::NotReady(missing) = &error else { panic!("{error}") };
+    let [(_, NotReadyReason::Disconnected { last: Some(loss), .. })] = &missing.streams[..] else { panic!("{error}") };
+    assert_eq!(loss.code(), "tls_failed", "the reason of the wait is that of the connection");
     assert_eq!(server.stats().upgrades, 0);
     engine.shutdown(PATIENCE).into_result().unwrap();
 }
@@ -272,7 +274,7 @@ fn unknown_markets_are_named_and_block_nobody() {
     let engine = builder(&server).ticker(["KRW-BTC", "KRW-NOPE"]).start().unwrap();
     eventually("the known one is live", || engine.pool().ticker("KRW-BTC").unwrap().load().health().is_live());
     let error = engine.wait_ready(Duration::from_millis(50)).unwrap_err();
-    assert_eq!(error.to_string(), "no current data yet for ticker KRW-NOPE");
+    assert!(error.to_string().starts_with("no current data for ticker KRW-NOPE: "), "{error}");
     assert_eq!(engine.pool().ticker("KRW-NOPE").unwrap().load().health(), Health::NoData);
     engine.shutdown(PATIENCE).into_result().unwrap();
 }

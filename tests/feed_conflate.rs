@@ -9,9 +9,10 @@ use std::thread;
 use std::time::Duration;
 
 use feed_support::*;
-use hoga::feed::{Feed, FeedCounts, Opening, Overflow, Sockets, open};
+use hoga::feed::{Feed, FeedCounts, Opening, Overflow, open};
 use hoga::model::{ConnectionId, DataType, Epoch, Nanos, Trade};
 use hoga::net::SystemClock;
+use hoga::sync::connection::ConnectionState;
 use hoga::sync::latest;
 use proptest::prelude::*;
 
@@ -166,7 +167,7 @@ fn live(overflow: Overflow, streams: usize) -> (Newest, Feed<Trade>) {
     let (mut writers, feed) = open(Opening {
         overflow,
         data_types: &[DataType::Trade],
-        sockets: &[Arc::new(Sockets::new(ConnectionId(0)))],
+        connections: &[Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)))],
         clock: Arc::new(SystemClock::new()),
         signal: Arc::default(),
     });
@@ -358,12 +359,12 @@ proptest! {
 #[test]
 fn an_update_that_a_new_socket_is_told_before_counts_as_delivered_when_it_is_popped() {
     let Rig { mut writers, mut feed, sockets, .. } = rig(DataType::Trade, Overflow::Conflate, 1);
-    sockets[0].opened(Epoch(1), None);
+    sockets[0].opened(Epoch(1), Nanos(0), None);
     let mut newest = Newest::new(writers.remove(0), 1);
     newest.put(0, 1, 1);
     newest.mark(0);
     assert_eq!(feed.pop().map(short), Some(Seen::Data(1)));
-    sockets[0].opened(Epoch(2), None);
+    sockets[0].opened(Epoch(2), Nanos(0), None);
     newest.put(0, 2, 2);
     newest.mark(0);
     assert_eq!(feed.pop().map(short), Some(Seen::Socket(1, 2)));

@@ -9,7 +9,7 @@ use std::time::Duration;
 use feed_support::Seen::{Data, Gap, Socket};
 use feed_support::*;
 use hoga::feed::{Arrival, Feed, FeedCounts, Filter, Item, Overflow};
-use hoga::model::{DataType, Epoch, StreamType, Trade};
+use hoga::model::{DataType, Epoch, Nanos, StreamType, Trade};
 
 #[track_caller]
 fn assert_counts(feed: &Feed<Trade>, received: u64, delivered: u64, dropped: u64) {
@@ -151,11 +151,11 @@ fn the_state_of_a_new_socket_comes_after_what_is_left_of_the_old_one_and_the_new
     let mut ring = shared(16, 2);
     let Rig { mut writers, mut feed, sockets, .. } = rig(DataType::Trade, Overflow::DropOldest, 1);
     let mut writer = writers.remove(0);
-    sockets[0].opened(Epoch(1), None);
+    sockets[0].opened(Epoch(1), Nanos(0), None);
     ring.follow(&mut writer, &[0], &[]);
     [1, 2].into_iter().for_each(|version| ring.publish(0, version));
     assert_eq!(feed.pop().map(short), Some(Data(1)));
-    sockets[0].opened(Epoch(2), None);
+    sockets[0].opened(Epoch(2), Nanos(0), None);
     ring.socket = 2;
     ring.follow_from(&mut writer, 1, on_socket(51, 2));
     ring.publish(0, 3);

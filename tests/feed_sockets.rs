@@ -7,14 +7,15 @@ use std::sync::Arc;
 
 use feed_support::Seen::{Data, Gap, Socket};
 use feed_support::*;
-use hoga::feed::{Feed, FeedWriter, Filter, Item, Overflow, Sockets, Update};
-use hoga::model::{ConnectionId, DataType, Epoch, LossKind, Trade};
+use hoga::feed::{Feed, FeedWriter, Filter, Item, Overflow, Update};
+use hoga::model::{ConnectionId, DataType, Epoch, LossKind, Nanos, Trade};
+use hoga::sync::connection::ConnectionState;
 
 /// A feed of one stream, kept in some way, and its connection.
 struct Line {
     writer: FeedWriter<Trade>,
     feed: Feed<Trade>,
-    sockets: Arc<Sockets>,
+    sockets: Arc<ConnectionState>,
     clock: Arc<TestClock>,
     kept: Kept,
 }
@@ -54,7 +55,7 @@ impl Line {
     }
 
     fn opened(&self, epoch: u32, after: impl Into<Option<LossKind>>) {
-        self.sockets.opened(Epoch(epoch), after.into());
+        self.sockets.opened(Epoch(epoch), Nanos(0), after.into());
     }
 
     fn publish(&mut self, version: u64, epoch: u32) {
@@ -184,13 +185,13 @@ fn a_reason_is_known_for_64_sockets_and_then_forgotten() {
 fn each_connection_tells_of_its_own_sockets() {
     let Rig { mut writers, mut feed, sockets, .. } = rig(DataType::Trade, Overflow::DROP_NEWEST, 3);
     for (id, socket) in (0..).zip(&sockets) {
-        socket.opened(Epoch(1), None);
+        socket.opened(Epoch(1), Nanos(0), None);
         let update = Update { connection: ConnectionId(id), ..update(u64::from(id)) };
         writers[usize::from(id)].push(update);
     }
     assert_eq!(drain(&mut feed).len(), 3);
-    sockets[2].opened(Epoch(2), Some(LossKind::Eof));
-    sockets[0].opened(Epoch(4), Some(LossKind::Mute));
+    sockets[2].opened(Epoch(2), Nanos(0), Some(LossKind::Eof));
+    sockets[0].opened(Epoch(4), Nanos(0), Some(LossKind::Mute));
     let mut told: Vec<_> = feed.by_ref().filter_map(socket).collect();
     told.sort_unstable_by_key(|(connection, ..)| *connection);
     assert_eq!(told, [(0, 1, 4, Some(LossKind::Mute)), (2, 1, 2, Some(LossKind::Eof))]);
@@ -199,12 +200,12 @@ fn each_connection_tells_of_its_own_sockets() {
 #[test]
 fn a_reader_that_joins_late_is_not_told_of_the_sockets_before() {
     let Rig { mut writers, mut feed, sockets, .. } = rig(DataType::Trade, Overflow::DropOldest, 1);
-    sockets[0].opened(Epoch(7), Some(LossKind::Eof));
+    sockets[0].opened(Epoch(7), Nanos(0), Some(LossKind::Eof));
     let mut ring = SharedRing { socket: 7, ..shared(4, 1) };
     let followed = vec![ring.streams[0].followed(Filter::new(true, true), false)];
     writers[0].follow(&ring.ring, &ring.sleepers, followed, vec![on_socket(1, 7)]);
     ring.publish(0, 2);
     assert_eq!(drain(&mut feed), [Data(1), Data(2)]);
-    sockets[0].opened(Epoch(8), None);
+    sockets[0].opened(Epoch(8), Nanos(0), None);
     assert_eq!(drain(&mut feed), [Socket(7, 8)]);
 }

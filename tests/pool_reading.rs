@@ -7,7 +7,8 @@ use std::thread;
 use std::time::Duration;
 
 use hoga::model::*;
-use hoga::pool::{DataPool, Health, Link, PoolError, Publisher};
+use hoga::pool::{DataPool, Health, PoolError, Publisher};
+use hoga::sync::connection::ConnectionState;
 use pool_samples::*;
 
 const STALE_AFTER: u64 = DataPool::STALE_AFTER.as_nanos() as u64;
@@ -20,14 +21,14 @@ fn put(publisher: &mut Publisher<Ticker>, epoch: u32, received: u64, price: f64)
 fn a_stream_goes_through_every_health_in_its_life() {
     let clock = ManualClock::at(5);
     let pool = DataPool::new(clock.clone());
-    let link = Arc::new(Link::new(Nanos(5)));
+    let link = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(5)));
     let mut publisher = pool.open::<Ticker>(btc(DataType::Ticker), link.clone());
     let handle = pool.ticker("KRW-BTC").unwrap();
     let health = || handle.load().health();
     let since = |at| Nanos(at);
 
     assert_eq!(health(), Health::Disconnected { since: since(5) });
-    link.up(Epoch(1), Nanos(10));
+    link.opened(Epoch(1), Nanos(10), None);
     assert_eq!(health(), Health::NoData);
     put(&mut publisher, 1, 20, 1.0);
     link.heard_data(Nanos(20));
@@ -43,9 +44,9 @@ fn a_stream_goes_through_every_health_in_its_life() {
     assert_eq!(health(), Health::Live);
 
     clock.set(2 * STALE_AFTER);
-    link.down(Nanos(2 * STALE_AFTER));
+    link.lost(Nanos(2 * STALE_AFTER));
     assert_eq!(health(), Health::Disconnected { since: since(2 * STALE_AFTER) });
-    link.up(Epoch(2), Nanos(2 * STALE_AFTER + 5));
+    link.opened(Epoch(2), Nanos(2 * STALE_AFTER + 5), None);
     link.heard_data(Nanos(2 * STALE_AFTER + 6));
     assert_eq!(health(), Health::Stale { since: since(2 * STALE_AFTER) }, "the link is back, the value is not");
     put(&mut publisher, 2, 2 * STALE_AFTER + 7, 2.0);
@@ -75,7 +76,7 @@ fn a_reading_that_is_kept_grows_old() {
         assert_eq!(reading.health(), Health::Stale { since: Nanos(20) });
         assert_eq!(reading.age(), Some(Duration::from_nanos(STALE_AFTER + 1)));
     }
-    link.down(Nanos(40));
+    link.lost(Nanos(40));
     assert_eq!(cached.load().health(), Health::Disconnected { since: Nanos(40) });
 }
 
@@ -186,8 +187,8 @@ fn every_change_wakes_a_reader_that_waits_for_each() {
 fn a_batch_is_read_in_one_call_and_shows_which_markets_have_data() {
     let clock = ManualClock::at(0);
     let pool = DataPool::new(clock);
-    let link = Arc::new(Link::new(Nanos(0)));
-    link.up(Epoch(1), Nanos(0));
+    let link = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)));
+    link.opened(Epoch(1), Nanos(0), None);
     let key = |code| StreamKey::of(DataType::Ticker, market(code));
     let mut first = pool.open::<Ticker>(key("KRW-BTC"), link.clone());
     let _second = pool.open::<Ticker>(key("KRW-ETH"), link);
@@ -209,7 +210,7 @@ fn a_batch_is_read_in_one_call_and_shows_which_markets_have_data() {
 #[test]
 fn streams_may_be_opened_while_the_markets_of_a_batch_are_named() {
     let pool = DataPool::new(ManualClock::at(0));
-    let link = Arc::new(Link::new(Nanos(0)));
+    let link = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)));
     let (done, is_done) = std::sync::mpsc::channel();
     thread::spawn(move || {
         let key = |code| StreamKey::of(DataType::Ticker, market(code));
@@ -259,21 +260,21 @@ fn a_stream_that_is_opened_again_goes_on_in_the_same_handles() {
 fn a_stream_that_moves_to_another_connection_takes_its_epochs_from_there() {
     let (clock, pool, link, mut publisher) = open(DataType::Ticker);
     let handle = pool.ticker("KRW-BTC").unwrap();
-    link.up(Epoch(9), Nanos(1));
+    link.opened(Epoch(9), Nanos(1), None);
     put(&mut publisher, 9, 10, 1.0);
     clock.set(20);
     drop(publisher);
 
     clock.set(30);
-    let other = Arc::new(Link::new(Nanos(0)));
-    other.up(Epoch(1), Nanos(25));
+    let other = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)));
+    other.opened(Epoch(1), Nanos(25), None);
     let mut publisher = pool.open(handle.key(), other.clone());
     assert_eq!(handle.load().health(), Health::Stale { since: Nanos(20) });
     put(&mut publisher, 1, 31, 2.0);
     assert_eq!((handle.load().trade_price, handle.load().health()), (2.0, Health::Live));
-    link.down(Nanos(32));
+    link.lost(Nanos(32));
     assert_eq!(handle.load().health(), Health::Live, "the old connection is none of its business");
-    other.down(Nanos(33));
+    other.lost(Nanos(33));
     assert_eq!(handle.load().health(), Health::Disconnected { since: Nanos(33) });
 }
 
@@ -283,7 +284,7 @@ fn a_stream_that_moves_to_another_connection_takes_its_epochs_from_there() {
 fn a_value_of_a_connection_that_panicked_is_stale_on_the_next_one() {
     let (clock, pool, link, mut publisher) = open(DataType::Ticker);
     let handle = pool.ticker("KRW-BTC").unwrap();
-    link.up(Epoch(5), Nanos(1));
+    link.opened(Epoch(5), Nanos(1), None);
     put(&mut publisher, 5, 50, 1.0);
     clock.set(60);
     let crashed = thread::spawn(move || {
@@ -293,10 +294,10 @@ fn a_value_of_a_connection_that_panicked_is_stale_on_the_next_one() {
     assert!(crashed.join().is_err());
 
     clock.set(200);
-    let next = Arc::new(Link::new(Nanos(150)));
+    let next = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(150)));
     let mut publisher = pool.open::<Ticker>(handle.key(), next.clone());
     assert_eq!(handle.load().health(), Health::Disconnected { since: Nanos(150) });
-    next.up(Epoch(1), Nanos(210));
+    next.opened(Epoch(1), Nanos(210), None);
     next.heard_data(Nanos(219));
     clock.set(220);
     assert_eq!(handle.load().health(), Health::Stale { since: Nanos(60) });

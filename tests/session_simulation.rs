@@ -11,7 +11,7 @@ use std::time::Duration;
 use hoga::config::{Backoff, Endpoint, KeepAlive, Limits, Pacing, Timeouts};
 use hoga::model::{self, ConnectionId, DataType, Epoch, Format, Market, Nanos, Noun, Receipt, Sink, StreamKey};
 use hoga::plan::{StreamSet, Wish};
-use hoga::session::{Action, Budget, Closed, Config, Entropy, Event, Rate, Session, State};
+use hoga::session::{Action, Budget, Closed, Config, Entropy, Event, Rate, Session, SocketId, State};
 use hoga_exchange::{ConnId, ErrorName, Exchange, Fault, Flow, Observer};
 
 const SEEDS: u64 = 1000;
@@ -147,6 +147,8 @@ struct World {
     delivered: Delivered,
     /// The socket, if there is one, and the attempts that will succeed or fail.
     conn: Option<ConnId>,
+    /// As the session knows it.
+    socket: SocketId,
     connecting: Option<(Nanos, bool)>,
     to_server: Pipe,
     to_client: Pipe,
@@ -185,6 +187,7 @@ impl World {
             truth,
             delivered: Delivered::default(),
             conn: None,
+            socket: SocketId::default(),
             connecting: None,
             to_server: Pipe::default(),
             to_client: Pipe::default(),
@@ -248,11 +251,15 @@ impl World {
 
     fn finish_connect(&mut self, succeeds: bool) {
         if !succeeds {
-            return self.session.handle_closed(self.now, Closed::Io(std::io::ErrorKind::ConnectionRefused));
+            return self.session.handle_closed(
+                self.now,
+                self.socket,
+                Closed::Io(std::io::ErrorKind::ConnectionRefused),
+            );
         }
         let conn = self.exchange.connect(self.now.0, CLIENT);
         self.conn = Some(conn);
-        self.session.handle_connected(self.now);
+        self.session.handle_connected(self.now, self.socket);
         self.conn_of_epoch.insert(self.session.epoch(), conn);
     }
 
@@ -264,11 +271,15 @@ impl World {
             Piece::Bytes(bytes) => {
                 let mut rest = &bytes[..];
                 while !rest.is_empty() {
-                    let spare = self.session.spare();
+                    let spare = self.session.spare(self.socket);
+                    if spare.is_empty() {
+                        // The session has dropped the socket.
+                        return;
+                    }
                     let n = spare.len().min(rest.len());
                     spare[..n].copy_from_slice(&rest[..n]);
                     rest = &rest[n..];
-                    self.session.handle_received(self.now, n, &mut self.delivered);
+                    self.session.handle_received(self.now, self.socket, n, &mut self.delivered);
                 }
             }
             Piece::Eof => self.hang_up(Closed::Eof),
@@ -278,7 +289,7 @@ impl World {
 
     fn hang_up(&mut self, how: Closed) {
         self.drop_socket();
-        self.session.handle_closed(self.now, how);
+        self.session.handle_closed(self.now, self.socket, how);
     }
 
     fn drop_socket(&mut self) {
@@ -295,16 +306,17 @@ impl World {
         loop {
             self.reports.extend(std::iter::from_fn(|| self.session.poll_event()));
             let action = self.session.poll_action();
-            match action {
-                Some(Action::Connect(_)) => {
+            match &action {
+                Some(Action::Connect(socket, _)) => {
+                    self.socket = *socket;
                     let delay = self.rng.up_to(self.delay);
                     self.connecting = Some((self.now + delay, !self.rng.chance(20)));
                 }
-                Some(Action::Disconnect) => {
-                    self.say_goodbye();
+                Some(Action::Disconnect(_, last_words)) => {
+                    self.say_goodbye(last_words);
                     self.drop_socket();
                 }
-                Some(Action::Resolve | Action::StartTls) => unreachable!("plain, to an address literal"),
+                Some(Action::Resolve | Action::StartTls(_)) => unreachable!("plain, to an address literal"),
                 None => {}
             }
             let moved = self.transmit_client() | self.transmit_server();
@@ -315,26 +327,24 @@ impl World {
     }
 
     /// What was sent before the socket is dropped still arrives, and the last words behind it.
-    fn say_goodbye(&mut self) {
-        let last_words = self.session.poll_transmit().to_vec();
-        self.session.transmitted(last_words.len());
+    fn say_goodbye(&mut self, last_words: &[u8]) {
         let Some(conn) = self.conn else { return };
         while let Some((_, piece)) = self.to_server.0.pop_front() {
             if let Piece::Bytes(bytes) = piece {
                 self.exchange.receive(self.now.0, conn, &bytes);
             }
         }
-        self.exchange.receive(self.now.0, conn, &last_words);
+        self.exchange.receive(self.now.0, conn, last_words);
     }
 
     fn transmit_client(&mut self) -> bool {
-        let pending = self.session.poll_transmit();
+        let pending = self.session.poll_transmit(self.socket);
         if pending.is_empty() || self.conn.is_none() {
             return false;
         }
         let n = 1 + self.rng.below(pending.len() as u64).min(self.piece) as usize;
         let bytes = pending[..n].to_vec();
-        self.session.transmitted(n);
+        self.session.transmitted(self.socket, n);
         let delay = self.rng.up_to(self.delay);
         self.to_server.push(self.now, delay, Piece::Bytes(bytes));
         true

@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Message, PATIENCE, Way, builder, drain, eventually, eventually_wire, exchange, finish, names, union};
-use hoga::error::Error;
+use hoga::error::{Error, NotReadyReason};
 use hoga::feed::Payload;
 use hoga::prelude::*;
 
@@ -165,8 +165,9 @@ fn a_market_that_nobody_knows_is_asked_for_once_more_and_then_named() {
     let subscribed = engine.subscribe(ticker(["KRW-BTC", "KRW-ETH", "KRW-NOPE"])).unwrap();
     let error = subscribed.wait_confirmed(PATIENCE).unwrap_err();
     let Error::NotReady(missing) = &error else { panic!("{error}") };
-    assert_eq!(missing.iter().map(StreamKey::to_string).collect::<Vec<_>>(), ["ticker KRW-NOPE"]);
-    assert_eq!(engine.subscriptions().unconfirmed, *missing);
+    let [(key, NotReadyReason::UnknownMarket)] = &missing.streams[..] else { panic!("{missing:?}") };
+    assert_eq!(key.to_string(), "ticker KRW-NOPE");
+    assert_eq!(engine.subscriptions().unconfirmed, [*key]);
 
     let conn = record.connections()[0];
     let asked = record.asked(conn);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::{PATIENCE, Record, builder, eventually, finish};
 use hoga::config::Limits;
-use hoga::error::Error;
+use hoga::error::{Error, NotReadyReason};
 use hoga::feed::Payload;
 use hoga::model::{Market, StreamType};
 use hoga::net::{MarketSource, SourceError, SourceFailure};
@@ -122,10 +122,13 @@ fn nothing_of_a_pattern_is_ready_before_the_list_of_markets_has_come() {
     let books = engine.subscribe(orderbook("*")).unwrap();
     eventually("only the list is missing", || {
         let not_ready = engine.wait_ready(Duration::from_millis(10)).unwrap_err();
-        matches!(&not_ready, Error::NotReady(missing) if missing.is_empty())
+        matches!(&not_ready, Error::NotReady(missing) if missing.streams.is_empty() && missing.awaits_markets)
     });
     let not_ready = books.wait_confirmed(Duration::from_millis(10)).unwrap_err();
-    assert!(matches!(&not_ready, Error::NotReady(missing) if missing.is_empty()), "{not_ready}");
+    assert!(
+        matches!(&not_ready, Error::NotReady(missing) if missing.streams.is_empty() && missing.awaits_markets),
+        "{not_ready}"
+    );
     assert!(not_ready.to_string().contains("list of markets"), "{not_ready}");
 
     *told.lock().unwrap() = Some(markets(&server));
@@ -144,7 +147,8 @@ fn nothing_is_ready_after_a_shutdown() {
     engine.wait_ready(PATIENCE).unwrap();
     engine.shutdown(PATIENCE).into_result().unwrap();
     let not_ready = engine.wait_ready(PATIENCE).unwrap_err();
-    assert!(matches!(&not_ready, Error::NotReady(missing) if missing.len() == 1), "{not_ready}");
+    let Error::NotReady(missing) = &not_ready else { panic!("{not_ready}") };
+    assert!(matches!(missing.streams[..], [(_, NotReadyReason::Stopped)]), "{not_ready}");
 }
 
 /// Looks until the exchange has sent some of one market, and readers were given some of another and none of that one.
@@ -247,7 +251,9 @@ fn a_listed_market_for_which_there_was_no_room_comes_as_soon_as_there_is() {
     for not_ready in [engine.wait_ready(Duration::ZERO), feed.subscribed().wait_confirmed(Duration::ZERO)] {
         let not_ready = not_ready.unwrap_err();
         let Error::NotReady(missing) = &not_ready else { panic!("{not_ready}") };
-        assert!(missing.iter().any(|key| key.market() == Some(all[2])), "{not_ready}");
+        let no_room =
+            |(key, reason): &(StreamKey, _)| key.market() == Some(all[2]) && *reason == NotReadyReason::NoRoom;
+        assert!(missing.streams.iter().any(no_room), "{not_ready}");
     }
     drop(other);
     eventually("the feed brings it", || !of_market(&mut feed, all[2]).is_empty());

@@ -49,7 +49,7 @@ impl<C: Clock> Connection<C> {
 
     /// The session has sent the wish. It asked for the `running` streams without a snapshot.
     fn requested(&mut self, at: Nanos, running: &BTreeSet<StreamKey>) {
-        self.router.requested(&Request { at, epoch: self.handles.link.epoch(), streams: &self.wish, running });
+        self.router.requested(&Request { at, epoch: self.handles.state.epoch(), streams: &self.wish, running });
     }
 
     pub fn id(&self) -> ConnectionId {
@@ -132,12 +132,10 @@ impl<C: Clock> Handler for Connection<C> {
         match &event {
             Event::State { at, from, to, epoch } => {
                 if to.is_open() && !from.is_open() {
-                    self.handles.link.up(*epoch, *at);
-                    self.handles.sockets.opened(*epoch, self.lost);
+                    self.handles.state.opened(*epoch, *at, self.lost);
                     self.handles.reports.add(Report::Opened(*epoch));
                 } else if from.is_open() && !to.is_open() {
-                    self.handles.link.down(*at);
-                    self.handles.sockets.lost();
+                    self.handles.state.lost(*at);
                     self.handles.reports.add(Report::Lost);
                 }
                 self.handles.status.change(|s| (s.state, s.since, s.epoch) = (*to, *at, *epoch));
@@ -182,7 +180,7 @@ impl<C: Clock> Handler for Connection<C> {
         let data = session.data_received();
         if data != self.data_seen {
             self.data_seen = data;
-            self.handles.link.heard_data(now);
+            self.handles.state.heard_data(now);
         }
         self.router.flush_feeds();
         if self.server_errors.is_waiting() || self.malformed.is_waiting() {

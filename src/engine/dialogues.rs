@@ -7,14 +7,15 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::config::UPBIT;
-use crate::feed::{self, AnyWriter, Feed, Item, Opening, Overflow, Payload, Sockets};
+use crate::feed::{self, AnyWriter, Feed, Item, Opening, Overflow, Payload};
 use crate::model::{
     Clock, ConnectionId, DataType, Event, Format, Market, Nanos, NounKind, Placed, Receipt, Sink, StreamKey,
     StreamType, Ticker, Trade, Words,
 };
 use crate::plan::{DemandId, PlanConfig, Planner, Proof, Subscription, Universe, Want, Wish, orderbook, ticker, trade};
-use crate::pool::{DataPool, Link};
+use crate::pool::DataPool;
 use crate::route::{NewFeed, Request, Router, new_ring};
+use crate::sync::connection::ConnectionState;
 
 const POLICIES: [Overflow; 4] =
     [Overflow::DROP_NEWEST, Overflow::DropOldest, Overflow::Conflate, Overflow::Throttle(Duration::from_nanos(1))];
@@ -35,8 +36,7 @@ impl Clock for TestClock {
 struct Line {
     clock: Arc<TestClock>,
     pool: DataPool,
-    link: Arc<Link>,
-    sockets: Arc<Sockets>,
+    state: Arc<ConnectionState>,
     planner: Planner,
     router: Router<Arc<TestClock>>,
     /// The newest wish, if it was not sent yet.
@@ -67,9 +67,9 @@ impl Line {
         for kind in NounKind::ALL {
             router.add_ring(new_ring(kind, 64));
         }
-        let (link, sockets) = (Arc::new(Link::new(clock.now())), Arc::new(Sockets::new(ConnectionId(0))));
+        let state = Arc::new(ConnectionState::new(ConnectionId(0), clock.now()));
         let (told, sent, running, on_socket) = (None, Wish::default(), Arc::default(), None);
-        let mut line = Self { clock, pool, link, sockets, planner, router, told, sent, running, on_socket };
+        let mut line = Self { clock, pool, state, planner, router, told, sent, running, on_socket };
         line.connect();
         line
     }
@@ -87,9 +87,8 @@ impl Line {
 
     /// The next socket opens; what was told last is sent again.
     fn connect(&mut self) {
-        let (now, epoch) = (self.now(), self.link.epoch().next());
-        self.link.up(epoch, now);
-        self.sockets.opened(epoch, None);
+        let (now, epoch) = (self.now(), self.state.epoch().next());
+        self.state.opened(epoch, now, None);
         self.planner.opened(0, epoch);
         self.on_socket = None;
         if self.told.is_some() || self.sent != Wish::default() {
@@ -99,8 +98,7 @@ impl Line {
     }
 
     fn disconnect(&mut self) {
-        self.link.down(self.now());
-        self.sockets.lost();
+        self.state.lost(self.now());
         self.planner.lost(0);
     }
 
@@ -119,7 +117,7 @@ impl Line {
     /// The newest wish goes out.
     #[track_caller]
     fn send(&mut self) {
-        let (at, epoch) = (self.now(), self.link.epoch());
+        let (at, epoch) = (self.now(), self.state.epoch());
         self.sent = self.told.take().expect("a wish that was not sent yet");
         self.running = self.sent.running.on(epoch, self.on_socket);
         self.on_socket = Some(self.sent.revision);
@@ -138,7 +136,7 @@ impl Line {
 
     /// The connection was quiet, so everything is asked for from the start.
     fn probe(&mut self) {
-        let (at, epoch) = (self.now(), self.link.epoch());
+        let (at, epoch) = (self.now(), self.state.epoch());
         self.router.requested(&Request { at, epoch, streams: &self.sent.streams, running: &Default::default() });
     }
 
@@ -148,8 +146,8 @@ impl Line {
                 self.pool.set_subscribed(key, true);
                 continue;
             }
-            let link = self.link.clone();
-            let publisher = with_noun!(key.data_type.kind(), T => T::into_any(self.pool.open::<T>(key, link)));
+            let state = self.state.clone();
+            let publisher = with_noun!(key.data_type.kind(), T => T::into_any(self.pool.open::<T>(key, state)));
             self.router.add_stream(publisher);
         }
     }
@@ -166,10 +164,10 @@ impl Line {
         let id = self.subscribe(subscription);
         let wants = self.planner.held(id).to_vec();
         let data_types: Vec<_> = wants.iter().map(|want| want.key.data_type).collect();
-        let sockets = [self.sockets.clone()];
+        let connections = [self.state.clone()];
         let (data_types, clock) = (&data_types[..], self.clock.clone());
         let (mut writers, feed) =
-            feed::open(Opening { overflow, data_types, sockets: &sockets, clock, signal: Arc::default() });
+            feed::open(Opening { overflow, data_types, connections: &connections, clock, signal: Arc::default() });
         self.router.add_feed(NewFeed { id, wants, writer: AnyWriter::new(writers.remove(0)) });
         (id, feed)
     }
@@ -193,7 +191,7 @@ impl Line {
     }
 
     fn receipt(&self) -> Receipt {
-        Receipt { connection: ConnectionId(0), epoch: self.link.epoch(), received: self.now() }
+        Receipt { connection: ConnectionId(0), epoch: self.state.epoch(), received: self.now() }
     }
 
     fn ticker(&mut self, code: &str, price: u32, stream_type: StreamType) {

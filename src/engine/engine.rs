@@ -152,7 +152,7 @@ impl Engine {
     /// the program wants a deeper book. The feed delivers those that bring something new.
     ///
     /// # Errors
-    /// As [`subscribe`](Self::subscribe); [`Error::Configuration`] if the policy cannot work on a live engine, or needs
+    /// As [`subscribe`](Self::subscribe); [`Error::InvalidArgument`] if the policy cannot work on a live engine, or needs
     /// more memory than [`Feed::BYTES_MAX`].
     pub fn feed<T: Payload>(&self, subscription: Subscription<T>, overflow: Overflow) -> Result<Feed<T>> {
         Feed::open(self.control.clone(), None, subscription, overflow, Arc::default())
@@ -172,14 +172,14 @@ impl Engine {
     /// So many threads that callbacks may share. While as many callbacks block as there are threads, the others wait.
     ///
     /// # Errors
-    /// [`Error::Configuration`] for no thread, or more than [`DISPATCHER_THREADS_MAX`](Self::DISPATCHER_THREADS_MAX);
+    /// [`Error::InvalidArgument`] for no thread, or more than [`DISPATCHER_THREADS_MAX`](Self::DISPATCHER_THREADS_MAX);
     /// [`Error::Start`] if the system refused one.
     pub fn dispatcher(&self, name: &str, threads: usize) -> Result<Dispatcher> {
         if !(1..=Self::DISPATCHER_THREADS_MAX).contains(&threads) {
             let most = Self::DISPATCHER_THREADS_MAX;
-            return Err(Error::Configuration(vec![format!(
-                "a dispatcher has from 1 to {most} threads, not {threads}"
-            )]));
+            return Err(Error::InvalidArgument(
+                format!("a dispatcher has from 1 to {most} threads, not {threads}").into(),
+            ));
         }
         Dispatcher::start(name, threads, Arc::new(self.control.clock))
             .map_err(|source| Error::Start { what: "dispatcher thread", source })
@@ -195,7 +195,7 @@ impl Engine {
     /// lost or comes twice, and nobody who reads can tell.
     ///
     /// # Errors
-    /// [`Error::Configuration`] if there is no such connection, or the exchange does not write so. Nothing was changed.
+    /// [`Error::InvalidArgument`] if there is no such connection, or the exchange does not write so. Nothing was changed.
     pub fn set_format(&self, connection: ConnectionId, format: impl Into<FormatChoice>) -> Result<()> {
         let format = format.into();
         let mut problems = format.problems(self.control.dialect.formats);
@@ -204,7 +204,7 @@ impl Engine {
             problems.push(format!("there is no connection {connection}"));
         }
         if !problems.is_empty() {
-            return Err(Error::Configuration(problems));
+            return Err(Error::InvalidArgument(problems.join("; ").into()));
         }
         self.control.set_format(number, format);
         Ok(())
@@ -253,9 +253,9 @@ impl Engine {
     /// Patterns mean nothing before the engine is told which markets exist, so this waits for that, too.
     ///
     /// # Errors
-    /// [`Error::NotReady`] names the streams that are not live when the time is over or the engine stops. It names none if
-    /// all are, and only the list of markets has not come. Unknown markets never get a value: the exchange ignores them
-    /// silently. Streams of a pattern that the connections have no room for are named, too.
+    /// [`Error::NotReady`] names the streams that are not live when the time is over or the engine stops, each with the
+    /// reason. It names none if only the list of markets has not come. Unknown markets never get a value: the exchange
+    /// ignores them silently. Streams of a pattern for which the connections have no room are named, too.
     pub fn wait_ready(&self, timeout: Duration) -> Result<()> {
         let deadline = self.now() + timeout;
         loop {
@@ -265,7 +265,7 @@ impl Engine {
                 return Ok(());
             }
             if self.now() >= deadline || !self.is_running() {
-                return Err(Error::NotReady(missing));
+                return Err(self.control.not_ready(missing, awaits_markets));
             }
             std::thread::sleep(LOOK_EVERY);
         }

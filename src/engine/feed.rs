@@ -34,8 +34,8 @@ impl<T: Payload> Feed<T> {
     ) -> Result<Self> {
         check::<T>(overflow, control.connections.len())?;
         let (mut items, clock) = (None, Arc::new(control.clock));
-        let open = |data_types: &[_], sockets: &[_]| {
-            let (writers, feed) = feed::open::<T>(Opening { overflow, data_types, sockets, clock, signal });
+        let open = |data_types: &[_], connections: &[_]| {
+            let (writers, feed) = feed::open::<T>(Opening { overflow, data_types, connections, clock, signal });
             let account = feed.account();
             items = Some(feed);
             (writers.into_iter().map(AnyWriter::new).collect(), account)
@@ -62,7 +62,7 @@ fn check<T: Payload>(overflow: Overflow, connections: usize) -> Result<()> {
         )
     });
     match overflow.problem().or(too_large) {
-        Some(problem) => Err(Error::Configuration(vec![problem])),
+        Some(problem) => Err(Error::InvalidArgument(problem.into())),
         None => Ok(()),
     }
 }

@@ -6,16 +6,14 @@ use super::lifecycle::NewWatchers;
 use super::mailbox::Mailbox;
 use super::reports::Reports;
 use super::status::SharedStatus;
-use crate::feed::Sockets;
 use crate::model::{ConnectionId, Nanos};
-use crate::pool::Link;
+use crate::sync::connection::ConnectionState;
 
 /// One connection, as other threads reach it.
 #[derive(Clone)]
 pub(super) struct Handles {
     pub id: ConnectionId,
-    pub link: Arc<Link>,
-    pub sockets: Arc<Sockets>,
+    pub state: Arc<ConnectionState>,
     /// Commands for the connection.
     pub mailbox: Arc<Mailbox>,
     /// Reports from it.
@@ -28,8 +26,7 @@ impl Handles {
     pub fn new(id: ConnectionId, now: Nanos) -> Self {
         Self {
             id,
-            link: Arc::new(Link::new(now)),
-            sockets: Arc::new(Sockets::new(id)),
+            state: Arc::new(ConnectionState::new(id, now)),
             mailbox: Arc::default(),
             reports: Arc::default(),
             new_watchers: Arc::default(),

@@ -12,12 +12,13 @@ use super::reports::{Pending, Report};
 use super::status::FeedStatus;
 use crate::config::{Dialect, FormatChoice};
 use crate::error::{Error, Result};
-use crate::feed::{Account, AnyWriter, Overflow, Sockets};
+use crate::feed::{Account, AnyWriter, Overflow};
 use crate::model::{DataType, Nanos, NounKind, Placed, StreamKey};
 use crate::plan::{Change, Checked, ClientId, DemandId, Orders, Planner, Pulse, Relisted, Universe, Want, Wish};
 use crate::pool::DataPool;
 use crate::route::{AnyPublisher, NewFeed, OpenFeed, new_ring};
 use crate::session::{FormatReason, FormatSelector};
+use crate::sync::connection::ConnectionState;
 
 /// The planner, and what the engine keeps for each demand.
 pub(super) struct Hub {
@@ -67,7 +68,7 @@ pub(super) struct FeedRequest<'a> {
 }
 
 /// Takes the types of the streams and the connections.
-type OpenWith<'a> = dyn FnOnce(&[DataType], &[Arc<Sockets>]) -> (Vec<AnyWriter>, Arc<Account>) + 'a;
+type OpenWith<'a> = dyn FnOnce(&[DataType], &[Arc<ConnectionState>]) -> (Vec<AnyWriter>, Arc<Account>) + 'a;
 
 /// Demand that was accepted.
 #[derive(Debug)]
@@ -152,9 +153,8 @@ impl Hub {
         let shares = shares.into_iter().enumerate().filter(|(_, wants)| may_grow || !wants.is_empty());
         let (connections, shares): (Vec<_>, Vec<_>) = shares.unzip();
         self.open_rings(&connections, overflow, data_types);
-        let sockets: Vec<_> =
-            connections.iter().map(|connection| self.connections[*connection].sockets.clone()).collect();
-        let (writers, account) = open(data_types, &sockets);
+        let states: Vec<_> = connections.iter().map(|connection| self.connections[*connection].state.clone()).collect();
+        let (writers, account) = open(data_types, &states);
         for ((writer, wants), connection) in writers.into_iter().zip(shares).zip(&connections) {
             self.command(*connection, |commands| commands.open(NewFeed { id, wants, writer }));
         }
@@ -257,8 +257,8 @@ impl Hub {
     }
 
     fn open(&self, key: StreamKey, home: usize) -> AnyPublisher {
-        let link = self.connections[home].link.clone();
-        with_noun!(key.data_type.kind(), T => T::into_any(self.pool.open::<T>(key, link)))
+        let state = self.connections[home].state.clone();
+        with_noun!(key.data_type.kind(), T => T::into_any(self.pool.open::<T>(key, state)))
     }
 
     /// These by the connection that carries their streams.

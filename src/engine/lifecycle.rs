@@ -1,15 +1,12 @@
 //! Reports about connections, for whoever watches. The connection's own thread hands them over, without waiting, so that a
 //! report is there before anything that is received later.
 
-use std::sync::atomic::{
-    AtomicBool,
-    Ordering::{Acquire, Relaxed, Release},
-};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::model::ConnectionId;
 use crate::session::Event;
+use crate::sync::flag::Flag;
 use crate::sync::lossy::{self, Reader, Writer};
 
 /// Reports of each connection that wait for one watcher; more are dropped and counted.
@@ -60,7 +57,7 @@ pub(super) fn lifecycle(connections: usize) -> (Vec<Writer<LifecycleEvent>>, Lif
 /// after [`add`](Self::add).
 #[derive(Default)]
 pub(super) struct NewWatchers {
-    any: AtomicBool,
+    any: Flag,
     /// Locked for a moment, and by the connection's thread only if there are some.
     waiting: Mutex<Vec<Writer<LifecycleEvent>>>,
 }
@@ -71,13 +68,12 @@ impl NewWatchers {
         // While nothing happens nobody takes them: who has left already makes room here.
         waiting.retain(|watcher| !watcher.is_abandoned());
         waiting.push(watcher);
-        // NEW-WATCHER: Release, pairs with the Acquire in `take`.
-        self.any.store(true, Release);
+        self.any.raise();
     }
 
     fn take(&self) -> Vec<Writer<LifecycleEvent>> {
-        // Acquire, pairs with NEW-WATCHER. A plain load first, because there are seldom any.
-        if self.any.load(Relaxed) && self.any.swap(false, Acquire) {
+        // A plain load while there are none, which is nearly always.
+        if self.any.take() {
             std::mem::take(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
         } else {
             Vec::new()

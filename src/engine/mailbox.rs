@@ -80,18 +80,19 @@ mod tests {
     use crate::engine::Builder;
     use std::sync::Arc;
 
-    use crate::feed::{AnyWriter, Opening, Overflow, Sockets, open};
+    use crate::feed::{AnyWriter, Opening, Overflow, open};
     use crate::model::{ConnectionId, DataType, Nanos, Ticker};
     use crate::net::SystemClock;
     use crate::plan::{Planner, ticker};
+    use crate::sync::connection::ConnectionState;
 
-    fn new_feed(planner: &mut Planner, sockets: &Arc<Sockets>) -> NewFeed {
+    fn new_feed(planner: &mut Planner, state: &Arc<ConnectionState>) -> NewFeed {
         let checked = ticker("KRW-BTC").check(&UPBIT).unwrap();
         let id = planner.add(Nanos(0), None, checked).unwrap().id;
         let (mut writers, _) = open::<Ticker>(Opening {
             overflow: Overflow::Conflate,
             data_types: &[DataType::Ticker],
-            sockets: std::slice::from_ref(sockets),
+            connections: std::slice::from_ref(state),
             clock: Arc::new(SystemClock::new()),
             signal: Arc::default(),
         });
@@ -102,11 +103,11 @@ mod tests {
     #[test]
     fn feeds_that_end_before_the_thread_has_seen_them_leave_nothing_behind() {
         let mut planner = Planner::new(Builder::default().settings.plan(false));
-        let sockets = Arc::new(Sockets::new(ConnectionId(0)));
+        let state = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)));
         let mailbox = Mailbox::default();
-        let seen = new_feed(&mut planner, &sockets).id;
+        let seen = new_feed(&mut planner, &state).id;
         for _ in 0..1000 {
-            let feed = new_feed(&mut planner, &sockets);
+            let feed = new_feed(&mut planner, &state);
             let id = feed.id;
             mailbox.leave(|commands| commands.open(feed));
             mailbox.leave(|commands| commands.change(Change { id, more: Vec::new(), less: Vec::new() }));
@@ -121,7 +122,7 @@ mod tests {
     #[test]
     fn of_streams_that_are_listed_again_and_again_the_newest_wants_wait() {
         let mut planner = Planner::new(Builder::default().settings.plan(false));
-        let id = new_feed(&mut planner, &Arc::new(Sockets::new(ConnectionId(0)))).id;
+        let id = new_feed(&mut planner, &Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)))).id;
         let wants = |codes: &[&str]| ticker(codes).check(&UPBIT).unwrap().wants;
         let keys = |codes: &[&str]| wants(codes).iter().map(|want| want.key).collect::<Vec<_>>();
         let mut commands = Commands::default();

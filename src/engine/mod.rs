@@ -15,6 +15,7 @@ mod hub;
 mod lifecycle;
 mod log;
 mod mailbox;
+mod readiness;
 mod reports;
 mod shutdown;
 mod status;

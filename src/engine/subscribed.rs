@@ -64,7 +64,8 @@ impl Subscribed {
                 return Ok(());
             }
             if open.is_hopeless() || self.control.clock.now() >= deadline || !self.control.is_alive() {
-                return Err(Error::NotReady(open.streams.into_iter().map(|(key, _)| key).collect()));
+                let missing = open.streams.into_iter().map(|(key, _)| key).collect();
+                return Err(self.control.not_ready(missing, open.awaits_markets));
             }
             std::thread::sleep(LOOK_EVERY);
         }

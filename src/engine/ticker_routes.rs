@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::config::UPBIT;
-use crate::feed::{AnyWriter, Feed, Opening, Overflow, Sockets, open};
+use crate::feed::{AnyWriter, Feed, Opening, Overflow, open};
 use crate::model::{Clock, ConnectionId, DataType, Epoch, Market, NounKind, Placed, Receipt, Sink, StreamKey, Ticker};
 use crate::net::SystemClock;
 use crate::plan::{DemandId, StreamSet, Want};
-use crate::pool::{DataPool, Link};
+use crate::pool::DataPool;
 use crate::route::{NewFeed, Request, Router, new_ring};
+use crate::sync::connection::ConnectionState;
 
 /// The router of a connection that carries tickers, with the pool and the feeds it delivers to.
 pub struct TickerRoutes {
@@ -24,24 +25,23 @@ impl TickerRoutes {
     pub fn new(markets: &[Market], policies: impl IntoIterator<Item = Overflow>) -> Self {
         let clock = SystemClock::new();
         let pool = DataPool::new(Arc::new(clock));
-        let link = Arc::new(Link::new(clock.now()));
-        link.up(Epoch(1), clock.now());
+        let connections = [Arc::new(ConnectionState::new(ConnectionId(0), clock.now()))];
+        connections[0].opened(Epoch(1), clock.now(), None);
         let mut router = Router::new(clock, pool.sleepers(), &UPBIT, None);
         let key = |market: &Market| StreamKey::of(DataType::Ticker, *market);
         let wants: Vec<_> = markets.iter().map(|market| Want::all(key(market))).collect();
         for want in &wants {
-            router.add_stream(Ticker::into_any(pool.open(want.key, link.clone())));
+            router.add_stream(Ticker::into_any(pool.open(want.key, connections[0].clone())));
         }
         let (streams, running) = (wants.iter().copied().collect::<StreamSet>(), BTreeSet::new());
         router.requested(&Request { at: clock.now(), epoch: Epoch(1), streams: &streams, running: &running });
         router.add_ring(new_ring(NounKind::Ticker, Overflow::CAPACITY));
-        let sockets = [Arc::new(Sockets::new(ConnectionId(0)))];
         let mut feeds = Vec::new();
         for (id, overflow) in (1..).zip(policies) {
             let (writers, feed) = open(Opening {
                 overflow,
                 data_types: &[DataType::Ticker],
-                sockets: &sockets,
+                connections: &connections,
                 clock: Arc::new(clock),
                 signal: Arc::default(),
             });

@@ -2,17 +2,19 @@
 //!
 //! # Synchronization
 //!
-//! Every count has one writer, which stores it plainly (COUNTED, Release) and is loaded with Acquire.
+//! Every count is a [`Count`]: it has one writer, and whoever sees it sees what was done before it was raised.
 //! * A writer counts an arrival before it can be read. The reader first counts what became of an update, then that the
 //!   update has left its queue. `Account::look` loads in the opposite order: updates that left the queues, what became of
 //!   them, arrivals. So the parts are never less than the whole, and exceed it by no more than the reader has in hand.
 //! * The shared ring counts an arrival after it can be read. An event that was taken from it has arrived, counted or not.
 
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam_utils::CachePadded;
+
+use crate::sync::count::Count;
 
 /// What came into a feed and what became of it.
 ///
@@ -40,33 +42,6 @@ impl FeedCounts {
     fn adds_up(&self) -> bool {
         let Self { received, delivered, dropped, conflated, filtered, queued } = *self;
         received == delivered + dropped + conflated + filtered + queued
-    }
-}
-
-/// A counter with one writer.
-#[derive(Debug, Default)]
-pub(super) struct Count(AtomicU64);
-
-impl Count {
-    /// Adds, on the writer's thread: no read-modify-write is needed.
-    #[inline]
-    pub fn add(&self, more: u64) {
-        // COUNTED: Release, pairs with the Acquire in `get`.
-        self.0.store(self.0.load(Relaxed) + more, Release);
-    }
-
-    /// Raises to a new maximum, on the writer's thread.
-    #[inline]
-    pub fn raise(&self, value: u64) {
-        if value > self.0.load(Relaxed) {
-            self.0.store(value, Relaxed);
-        }
-    }
-
-    #[inline]
-    pub fn get(&self) -> u64 {
-        // Acquire, pairs with COUNTED in `add`.
-        self.0.load(Acquire)
     }
 }
 

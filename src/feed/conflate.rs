@@ -324,8 +324,8 @@ impl<T: Send> Source<T> for Conflated<T> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::feed::Sockets;
     use crate::model::Receipt;
+    use crate::sync::connection::ConnectionState;
     use crate::sync::latest;
 
     #[test]
@@ -341,8 +341,11 @@ mod tests {
     #[test]
     fn a_room_takes_streams_until_it_is_full() {
         let (mut changing, changed) = room::<u64>(2);
-        let mut feed =
-            Conflated::new(changed, Arc::default(), SocketsSeen::new(Arc::new(Sockets::new(ConnectionId(0)))));
+        let mut feed = Conflated::new(
+            changed,
+            Arc::default(),
+            SocketsSeen::new(Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)))),
+        );
         let receipt = Receipt { connection: ConnectionId(0), epoch: Epoch(1), received: Nanos(0) };
         for value in 1..=2 {
             let (mut writer, reader) = latest::cell::<u64>();
@@ -360,15 +363,15 @@ mod tests {
     struct Rig {
         changing: Changing<u64>,
         writers: Vec<latest::Writer<u64>>,
-        sockets: Arc<Sockets>,
+        sockets: Arc<ConnectionState>,
         feed: Conflated<u64>,
     }
 
     fn rig(streams: usize) -> Rig {
         let (mut changing, changed) = room(streams);
         let (writers, readers): (Vec<_>, Vec<_>) = (0..streams).map(|_| latest::cell::<u64>()).unzip();
-        let sockets = Arc::new(Sockets::new(ConnectionId(0)));
-        sockets.opened(Epoch(1), None);
+        let sockets = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)));
+        sockets.opened(Epoch(1), Nanos(0), None);
         readers.into_iter().enumerate().for_each(|(key, reader)| assert_eq!(changing.add(reader), key));
         let feed = Conflated::new(changed, Arc::default(), SocketsSeen::new(sockets.clone()));
         Rig { changing, writers, sockets, feed }
@@ -392,7 +395,7 @@ mod tests {
     fn what_changed_on_the_old_socket_comes_before_the_new_one_also_where_another_stream_is_ahead() {
         let mut rig = rig(3);
         (0..3).for_each(|key| rig.publish(key, 10 + key as u64, 1));
-        rig.sockets.opened(Epoch(2), None);
+        rig.sockets.opened(Epoch(2), Nanos(0), None);
         rig.publish(0, 20, 2);
         assert_eq!(rig.told(), [11, 12, 0, 20]);
     }
@@ -403,11 +406,11 @@ mod tests {
         rig.publish(0, 10, 1);
         assert_eq!(rig.told(), [10]);
         for (key, epoch) in [(2, 2), (1, 3)] {
-            rig.sockets.opened(Epoch(epoch), None);
+            rig.sockets.opened(Epoch(epoch), Nanos(0), None);
             rig.publish(key, 10 * u64::from(epoch), epoch);
         }
         rig.publish(0, 31, 3);
-        rig.sockets.opened(Epoch(4), None);
+        rig.sockets.opened(Epoch(4), Nanos(0), None);
         assert_eq!(rig.told(), [0, 20, 0, 30, 31, 0]);
     }
 
@@ -420,7 +423,7 @@ mod tests {
         assert_eq!(rig.told(), [10, 11]);
         rig.publish(0, 12, 1);
         assert!(rig.told().is_empty(), "it rests");
-        rig.sockets.opened(Epoch(2), None);
+        rig.sockets.opened(Epoch(2), Nanos(0), None);
         rig.publish(1, 20, 2);
         assert_eq!(rig.told(), [12, 0, 20]);
     }

@@ -33,5 +33,4 @@ pub use offline::{Abandoned, BlockingWriter, blocking};
 pub use overflow::{InvalidOverflow, Overflow};
 pub use queue::ring_bytes;
 pub use reader::{Feed, Opening, open};
-pub use sockets::Sockets;
 pub use writer::{FeedWriter, Mark};

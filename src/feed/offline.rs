@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::reader::{Feed, Opening, open_with};
-use super::{FeedWriter, Overflow, Payload, Sockets, Update};
-use crate::model::{Clock, ConnectionId};
+use super::{FeedWriter, Overflow, Payload, Update};
+use crate::model::{Clock, ConnectionId, Nanos};
+use crate::sync::connection::ConnectionState;
 use crate::sync::signal::Signal;
 
 /// How soon a writer that waits looks whether its reader is gone, should nobody wake it.
@@ -21,7 +22,7 @@ pub fn blocking<T: Payload>(capacity: usize, clock: Arc<dyn Clock>) -> (Blocking
     let opening = Opening {
         overflow: Overflow::DropNewest { capacity },
         data_types: &[crate::model::DataType::Trade],
-        sockets: &[Arc::new(Sockets::new(ConnectionId(0)))],
+        connections: &[Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)))],
         clock,
         signal: Arc::default(),
     };

@@ -3,16 +3,14 @@
 //! # Synchronization
 //!
 //! * Sources synchronize for themselves; see `queue`, `conflate` and `follow`.
-//! * `joined` counts what was sent over `joins` (JOINED, Release), and is loaded before the reader looks there (Acquire).
-//! * `writers` is lowered by each writer after its last write (LAST-WRITE, Release), and loaded before the reader looks
-//!   whether anything is left (Acquire).
+//! * `joined` is raised after something was sent over `joins`, and read before the reader looks there.
+//! * `writers` is lowered by each writer after its last write, and read before the reader looks whether anything is left.
 //! * A sleeping reader and its writers meet in `sync::signal`; all of the above is the data. A reader of a shared ring
 //!   also says that it sleeps in `sync::sleepers`, so that the writer need not ask each reader.
 
 use std::any::TypeId;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Acquire, Relaxed};
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -21,19 +19,21 @@ use super::follow::Joining;
 use super::latency::Latencies;
 use super::merge::Merge;
 use super::queue::queue;
-use super::sockets::{Sockets, SocketsSeen};
+use super::sockets::SocketsSeen;
 use super::source::Source;
 use super::{FeedCounts, FeedWriter, Item, Overflow, Payload};
 use crate::model::{Clock, ConnectionId, DataType, Nanos};
+use crate::sync::connection::ConnectionState;
+use crate::sync::count::Tally;
 use crate::sync::signal::Signal;
 
 /// What both ends share, besides their sources.
 pub(super) struct Shared {
     pub signal: Arc<Signal>,
-    pub joined: AtomicU64,
+    pub joined: Tally,
     /// How many of these the reader has looked at.
     pub taken: AtomicU64,
-    pub writers: AtomicUsize,
+    pub writers: Tally,
     pub account: Arc<Account>,
 }
 
@@ -55,7 +55,7 @@ pub struct Opening<'a> {
     /// The types of its streams.
     pub data_types: &'a [DataType],
     /// The connections that may bring something, a writing end for each.
-    pub sockets: &'a [Arc<Sockets>],
+    pub connections: &'a [Arc<ConnectionState>],
     /// Tells the time for latencies and intervals.
     pub clock: Arc<dyn Clock>,
     /// What the reader sleeps on: its own, or that of several feeds that one thread reads.
@@ -73,26 +73,21 @@ pub fn open<T: Payload>(opening: Opening<'_>) -> (Vec<FeedWriter<T>>, Feed<T>) {
 
 /// The same, and the reader tells when there is room again.
 pub(super) fn open_with<T: Payload>(opening: Opening<'_>, room: Option<Arc<Signal>>) -> (Vec<FeedWriter<T>>, Feed<T>) {
-    let Opening { overflow, data_types, sockets, clock, signal } = opening;
-    assert!(!sockets.is_empty(), "a feed without a writer brings nothing");
+    let Opening { overflow, data_types, connections, clock, signal } = opening;
+    assert!(!connections.is_empty(), "a feed without a writer brings nothing");
     let problem = overflow.problem();
     assert!(problem.is_none(), "{}", problem.unwrap_or_default());
     let account = Arc::<Account>::default();
-    let writers = AtomicUsize::new(sockets.len());
-    let shared = Arc::new(Shared {
-        signal,
-        joined: AtomicU64::new(0),
-        taken: AtomicU64::new(0),
-        writers,
-        account: account.clone(),
-    });
+    let writers = Tally::new(connections.len() as u64);
+    let shared =
+        Arc::new(Shared { signal, joined: Tally::new(0), taken: AtomicU64::new(0), writers, account: account.clone() });
     let capacity = overflow.own_ring(data_types.iter().copied());
     let (joins, joining) = channel();
     let mut sources: Vec<Box<dyn Source<T>>> = Vec::new();
-    let mut writer = |sockets: &Arc<Sockets>| {
+    let mut writer = |connection: &Arc<ConnectionState>| {
         let written = account.add_writer();
         let queue = capacity.map(|capacity| {
-            let seen = SocketsSeen::new(sockets.clone());
+            let seen = SocketsSeen::new(connection.clone());
             let (writer, queue) = queue(capacity, &account, written.clone(), seen, room.clone());
             sources.push(Box::new(queue));
             writer
@@ -105,13 +100,13 @@ pub(super) fn open_with<T: Payload>(opening: Opening<'_>, room: Option<Arc<Signa
             joins: joins.clone(),
             shared: shared.clone(),
             written,
-            sockets: sockets.clone(),
+            connection: connection.clone(),
             clock: clock.clone(),
             overflow,
             unflushed: false,
         }
     };
-    let writers = sockets.iter().map(&mut writer).collect();
+    let writers = connections.iter().map(&mut writer).collect();
     let sources = Merge::new(sources);
     (writers, Feed { sources, joining, joined: 0, shared, clock, latencies: None, asleep: false })
 }
@@ -195,8 +190,7 @@ impl<T: Payload> Feed<T> {
 
     /// Nothing more will come in.
     pub(crate) fn has_ended(&self) -> bool {
-        // Acquire, pairs with LAST-WRITE in `FeedWriter::drop`.
-        self.shared.writers.load(Acquire) == 0
+        self.shared.writers.get() == 0
     }
 
     /// What came in and what became of it.
@@ -223,14 +217,13 @@ impl<T: Payload> Feed<T> {
     /// A writer has added something.
     #[inline]
     fn has_joining(&self) -> bool {
-        // Acquire, pairs with JOINED in `FeedWriter::join`.
-        self.shared.joined.load(Acquire) != self.joined
+        self.shared.joined.get() != self.joined
     }
 
     /// How many joins the reader has not looked at.
     #[cfg(all(test, not(loom)))]
     pub(crate) fn unread_joins(&self) -> u64 {
-        self.shared.joined.load(Relaxed) - self.joined
+        self.shared.joined.get() - self.joined
     }
 
     #[cold]

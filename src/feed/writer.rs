@@ -3,7 +3,7 @@
 use std::any::TypeId;
 use std::borrow::Borrow;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::Sender;
 
 use super::account::Written;
@@ -11,9 +11,10 @@ use super::conflate::{Changing, Conflated, room};
 use super::follow::{Broadcaster, Followed};
 use super::queue::QueueWriter;
 use super::reader::{Join, Shared};
-use super::sockets::{Sockets, SocketsSeen};
+use super::sockets::SocketsSeen;
 use super::{Overflow, Payload, Update};
 use crate::model::{Clock, Words};
+use crate::sync::connection::ConnectionState;
 use crate::sync::latest::Reader;
 use crate::sync::sleepers::Sleepers;
 
@@ -32,7 +33,7 @@ pub struct FeedWriter<T> {
     pub(super) joins: Sender<Join<T>>,
     pub(super) shared: Arc<Shared>,
     pub(super) written: Arc<Written>,
-    pub(super) sockets: Arc<Sockets>,
+    pub(super) connection: Arc<ConnectionState>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) overflow: Overflow,
     /// Something happened since the last flush that a sleeping reader waits for.
@@ -148,7 +149,7 @@ impl<T: Payload> FeedWriter<T> {
     {
         self.shared.account.add_streams(streams.iter().filter_map(Followed::begins));
         self.written.received.add(states.len() as u64);
-        let (connection, carries) = (self.sockets.connection(), TypeId::of::<U>());
+        let (connection, carries) = (self.connection.id(), TypeId::of::<U>());
         let mut joining = ring.joining(streams, states);
         if self.follows.contains(&carries) {
             return self.join(Join::Streams { connection, carries, joining });
@@ -162,26 +163,24 @@ impl<T: Payload> FeedWriter<T> {
 
     /// The reader has left 64 changes of what it reads unread.
     pub fn is_neglected(&self) -> bool {
-        self.shared.joined.load(Relaxed).saturating_sub(self.shared.taken.load(Relaxed)) >= UNREAD_JOINS_MAX
+        self.shared.joined.get().saturating_sub(self.shared.taken.load(Relaxed)) >= UNREAD_JOINS_MAX
     }
 
     fn sockets_seen(&self) -> SocketsSeen {
-        SocketsSeen::new(self.sockets.clone())
+        SocketsSeen::new(self.connection.clone())
     }
 
     fn join(&mut self, join: Join<T>) {
         // A reader that is gone needs nothing.
         let _ = self.joins.send(join);
-        // JOINED: Release, pairs with the Acquire in `Feed::has_joining`.
-        self.shared.joined.fetch_add(1, Release);
+        self.shared.joined.add_one();
         self.shared.signal.notify();
     }
 }
 
 impl<T> Drop for FeedWriter<T> {
     fn drop(&mut self) {
-        // LAST-WRITE: Release, pairs with the Acquire in `Feed::has_ended`.
-        self.shared.writers.fetch_sub(1, Release);
+        self.shared.writers.take_one();
         self.shared.signal.notify();
     }
 }

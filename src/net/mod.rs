@@ -4,6 +4,7 @@ mod affinity;
 mod clock;
 mod entropy;
 mod ledger;
+mod link;
 mod markets;
 mod reactor;
 mod resolve;

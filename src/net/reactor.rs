@@ -1,22 +1,24 @@
 //! The event loop of one connection's thread: waits, reads, and does what the session says.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mio::{Events, Poll, Token, Waker};
 
 use super::clock::{SystemClock, wall};
+use super::link::{Link, Links, Progress, Stage, how_it_ended, token_of};
 use super::resolve::{Lookups, Resolve};
 use super::tls::TlsConfig;
 use super::transport::{Transport, is_temporary};
 use crate::config::{Endpoint, Wait};
 use crate::model::{Clock, Nanos, Sink};
-use crate::session::{Action, Closed, Event, Session};
+use crate::session::{Action, Closed, Event, Session, SocketId};
+use crate::sync::flag::Flag;
 
-const SOCKET: Token = Token(0);
-const WAKER: Token = Token(1);
+/// No socket has this one: they are counted from 1.
+const WAKER: Token = Token(0);
 
 /// Reads between two looks at commands and deadlines: under a flood, both still get their turn.
 const READS_PER_TURN: usize = 16;
@@ -38,14 +40,13 @@ pub trait Handler: Sink {
 #[derive(Clone)]
 pub struct Remote {
     waker: Arc<Waker>,
-    called: Arc<AtomicBool>,
+    called: Arc<Flag>,
 }
 
 impl Remote {
     /// Makes the reactor call [`Handler::commands`] soon. Calls that come before it does are one call.
     pub fn wake(&self) {
-        // CALLED: Release, pairs with the Acquire in `take`: whoever sees the call sees what was left for it to do.
-        if !self.called.swap(true, Ordering::Release) {
+        if self.called.raise() {
             // Fails only if the kernel refuses a write to an eventfd that it gave us. The call then waits until the
             // reactor comes round for another reason.
             let _ = self.waker.wake();
@@ -53,14 +54,13 @@ impl Remote {
     }
 
     fn take(&self) -> bool {
-        self.is_called() && self.called.swap(false, Ordering::Acquire)
+        self.called.take()
     }
 
     /// A call waits to be taken. While one waits, further calls write no event, so the reactor must not sleep.
     fn is_called(&self) -> bool {
-        // Relaxed: `called` is set before the event is written, so whoever has seen the event sees it. A plain load,
-        // so that a spinning reactor does not take the cache line from the callers.
-        self.called.load(Ordering::Relaxed)
+        // The flag is raised before the event is written, so whoever has seen the event sees it.
+        self.called.is_raised()
     }
 }
 
@@ -76,50 +76,9 @@ pub struct Reactor {
     stamp_arrivals: bool,
     lookups: Lookups,
     session: Session,
-    link: Link,
+    links: Links,
     /// When the last bytes came.
     traffic_at: Nanos,
-}
-
-/// How far the socket is.
-enum Link {
-    None,
-    Connecting(Transport),
-    Securing(Transport),
-    Open(Transport),
-    /// A write has failed, for this reason. What the kernel holds is read before that is reported: the peer's last
-    /// messages, and why it closed.
-    Ending(Transport, Closed),
-}
-
-impl Link {
-    fn transport(&mut self) -> Option<&mut Transport> {
-        match self {
-            Self::None => None,
-            Self::Connecting(transport)
-            | Self::Securing(transport)
-            | Self::Open(transport)
-            | Self::Ending(transport, _) => Some(transport),
-        }
-    }
-
-    /// What data may be read from.
-    fn readable(&mut self) -> Option<&mut Transport> {
-        match self {
-            Self::Open(transport) | Self::Ending(transport, _) => Some(transport).filter(|t| t.is_readable()),
-            Self::None | Self::Connecting(_) | Self::Securing(_) => None,
-        }
-    }
-
-    fn into_transport(self) -> Option<Transport> {
-        match self {
-            Self::None => None,
-            Self::Connecting(transport)
-            | Self::Securing(transport)
-            | Self::Open(transport)
-            | Self::Ending(transport, _) => Some(transport),
-        }
-    }
 }
 
 impl Reactor {
@@ -136,7 +95,7 @@ impl Reactor {
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
-        let remote = Remote { waker, called: Arc::new(AtomicBool::new(false)) };
+        let remote = Remote { waker, called: Arc::new(Flag::new()) };
         Ok(Self {
             poll,
             events: Events::with_capacity(16),
@@ -148,7 +107,7 @@ impl Reactor {
             tls,
             stamp_arrivals,
             session,
-            link: Link::None,
+            links: Links::default(),
             traffic_at: Nanos::default(),
         })
     }
@@ -215,72 +174,56 @@ impl Reactor {
                     self.session.handle_resolved(self.clock.now(), Err(why));
                 }
             }
-            Action::Connect(address) => match Transport::connect(address, self.poll.registry(), SOCKET) {
-                Ok(mut transport) => {
-                    if self.stamp_arrivals {
-                        transport.stamp_arrivals();
-                    }
-                    self.link = Link::Connecting(transport);
-                }
-                Err(e) => self.session.handle_closed(self.clock.now(), Closed::Io(e.kind())),
-            },
-            Action::StartTls => self.start_tls(),
-            Action::Disconnect => self.disconnect(),
-        }
-    }
-
-    fn start_tls(&mut self) {
-        let Link::Open(mut transport) = std::mem::replace(&mut self.link, Link::None) else { return };
-        match transport.start_tls(&self.tls, self.endpoint.host()) {
-            Ok(()) => {
-                self.link = Link::Securing(transport);
-                // The first flight goes out now; no event of the socket will ask for it.
-                if let Err(how) = self.try_progress() {
-                    self.session.handle_closed(self.clock.now(), how);
+            Action::Connect(socket, address) => {
+                if let Err(e) = self.connect(socket, address) {
+                    self.session.handle_closed(self.clock.now(), socket, Closed::Io(e.kind()));
                 }
             }
-            Err(why) => self.session.handle_closed(self.clock.now(), Closed::Tls(why)),
+            Action::StartTls(socket) => {
+                if let Err(how) = self.start_tls(socket) {
+                    self.links.remove(socket);
+                    self.session.handle_closed(self.clock.now(), socket, how);
+                }
+            }
+            Action::Disconnect(socket, last_words) => self.disconnect(socket, &last_words),
         }
     }
 
-    /// Sends what goes at once, then drops the socket. Whether it went is nobody's concern any more.
-    fn disconnect(&mut self) {
-        let link = std::mem::replace(&mut self.link, Link::None);
-        let is_open = matches!(link, Link::Open(_));
-        let Some(mut transport) = link.into_transport() else { return };
-        if is_open && let Ok(n) = transport.write(self.session.poll_transmit()) {
-            self.session.transmitted(n);
+    fn connect(&mut self, socket: SocketId, address: SocketAddr) -> io::Result<()> {
+        let mut transport = Transport::connect(address, self.poll.registry(), token_of(socket))?;
+        if self.stamp_arrivals {
+            transport.stamp_arrivals();
         }
-        transport.close(self.poll.registry());
+        self.links.add(Link { socket, transport, stage: Stage::Connecting });
+        Ok(())
     }
 
-    /// Sends what the session has to say.
+    fn start_tls(&mut self, socket: SocketId) -> Result<(), Closed> {
+        let Some(link) = self.links.find(socket) else { return Ok(()) };
+        link.transport.start_tls(&self.tls, self.endpoint.host()).map_err(Closed::Tls)?;
+        link.stage = Stage::Securing;
+        // The first flight goes out now; no event of the socket will ask for it.
+        if let Some(progress) = link.progress()? {
+            self.progressed(socket, progress);
+        }
+        Ok(())
+    }
+
+    /// Sends what goes at once, then drops the socket. Whether it went does not matter any more.
+    fn disconnect(&mut self, socket: SocketId, last_words: &[u8]) {
+        let Some(mut link) = self.links.remove(socket) else { return };
+        if matches!(link.stage, Stage::Open) {
+            let _ = link.transport.write(last_words);
+        }
+        link.transport.close(self.poll.registry());
+    }
+
+    /// Sends what the session has to say on each socket.
     fn transmit(&mut self) {
-        let Link::Open(transport) = &mut self.link else { return };
-        let result = loop {
-            let pending = self.session.poll_transmit();
-            if pending.is_empty() {
-                break transport.flush();
-            }
-            match transport.write(pending) {
-                Ok(n) => self.session.transmitted(n),
-                Err(e) => break Err(e),
-            }
-        };
-        // What could not be sent for now goes out when the socket says that it is writable.
-        if let Err(e) = result
-            && !is_temporary(&e)
-        {
-            self.stop_writing(how_it_ended(&e));
-        }
-    }
-
-    /// Nothing more can be sent. The next read goes on to the end of what was received.
-    #[cold]
-    fn stop_writing(&mut self, why: Closed) {
-        if let Some(mut transport) = std::mem::replace(&mut self.link, Link::None).into_transport() {
-            transport.set_readable(false);
-            self.link = Link::Ending(transport, why);
+        let mut last = SocketId::default();
+        while let Some(link) = self.links.after(last) {
+            last = link.socket;
+            transmit(link, &mut self.session);
         }
     }
 
@@ -291,13 +234,11 @@ impl Reactor {
             return;
         }
         for event in &self.events {
-            if event.token() != SOCKET {
-                continue;
-            }
-            if let Some(transport) = self.link.transport()
-                && (event.is_readable() || event.is_read_closed() || event.is_error())
+            let is_ended = event.is_read_closed() || event.is_error();
+            if (event.is_readable() || is_ended)
+                && let Some(link) = self.links.of(event.token())
             {
-                transport.set_readable(event.is_read_closed() || event.is_error());
+                link.transport.set_readable(is_ended);
             }
         }
     }
@@ -305,7 +246,7 @@ impl Reactor {
     /// How long the loop may sleep; `None`: until somebody wakes it.
     fn timeout(&mut self, now: Nanos) -> Option<Duration> {
         // The event of a call may be gone already: taken by the look before a deadline, which does not answer calls.
-        let has_work = self.remote.is_called() || self.link.readable().is_some();
+        let has_work = self.remote.is_called() || self.links.is_any_readable();
         let spins = match self.wait {
             Wait::Park => false,
             Wait::Spin => true,
@@ -318,97 +259,103 @@ impl Reactor {
         (deadline != Nanos::NEVER).then(|| deadline.since(now))
     }
 
-    /// Takes an opening socket on, and sends what an open one would not take before.
+    /// Takes opening sockets on, and sends what open ones would not take before.
     fn progress(&mut self, handler: &mut impl Handler) {
-        match self.try_progress() {
-            Ok(false) => {}
-            Ok(true) => self.settle(self.clock.now(), handler),
-            Err(how) => self.broken(how, handler),
+        let mut last = SocketId::default();
+        while let Some(link) = self.links.after(last) {
+            last = link.socket;
+            match link.progress() {
+                Ok(None) => transmit(link, &mut self.session),
+                Ok(Some(progress)) => {
+                    let now = self.progressed(last, progress);
+                    self.settle(now, handler);
+                }
+                Err(how) => self.broken(last, how, handler),
+            }
         }
     }
 
-    /// True if the session was given something.
-    fn try_progress(&mut self) -> Result<bool, Closed> {
-        if matches!(self.link, Link::Open(_) | Link::Ending(..)) {
-            self.transmit();
-            return Ok(false);
+    /// Tells the session how far a socket has come, and returns the time of that.
+    fn progressed(&mut self, socket: SocketId, progress: Progress) -> Nanos {
+        let now = self.clock.now();
+        match progress {
+            Progress::Connected => self.session.handle_connected(now, socket),
+            Progress::Secured => self.session.handle_secured(now, socket),
         }
-        match std::mem::replace(&mut self.link, Link::None) {
-            Link::Connecting(mut transport) => {
-                let open = transport.finish_connect().map_err(|e| Closed::Io(e.kind()))?;
-                self.link = if open { Link::Open(transport) } else { Link::Connecting(transport) };
-                if open {
-                    self.session.handle_connected(self.clock.now());
-                }
-                Ok(open)
-            }
-            Link::Securing(mut transport) => match transport.handshake() {
-                Ok(()) => {
-                    self.link = Link::Open(transport);
-                    self.session.handle_secured(self.clock.now());
-                    Ok(true)
-                }
-                Err(e) if is_temporary(&e) => {
-                    self.link = Link::Securing(transport);
-                    Ok(false)
-                }
-                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Err(Closed::Eof),
-                Err(e) => Err(how_it_ended(&e)),
-            },
-            other => {
-                self.link = other;
-                Ok(false)
-            }
-        }
+        now
     }
 
     /// Drops the socket, with a goodbye as far as that goes at once. A write that failed before was the end.
-    fn broken(&mut self, how: Closed, handler: &mut impl Handler) {
-        let link = std::mem::replace(&mut self.link, Link::None);
-        let how = if let Link::Ending(_, why) = &link { why.clone() } else { how };
-        if let Some(transport) = link.into_transport() {
-            transport.close(self.poll.registry());
-        }
+    #[cold]
+    fn broken(&mut self, socket: SocketId, how: Closed, handler: &mut impl Handler) {
+        let Some(Link { transport, stage, .. }) = self.links.remove(socket) else { return };
+        transport.close(self.poll.registry());
+        let how = if let Stage::Ending(why) = stage { why } else { how };
         let now = self.clock.now();
-        self.session.handle_closed(now, how);
+        self.session.handle_closed(now, socket, how);
         self.settle(now, handler);
     }
 
-    /// Nothing more can be read for now. Where nothing can be sent any more, that is the end.
-    fn drained(&mut self, handler: &mut impl Handler) {
-        if let Link::Ending(_, why) = &self.link {
-            let why = why.clone();
-            self.broken(why, handler);
+    /// Reads what came on each socket.
+    fn read(&mut self, handler: &mut impl Handler) {
+        let mut last = SocketId::default();
+        while let Some(link) = self.links.after(last) {
+            last = link.socket;
+            self.read_socket(last, handler);
         }
     }
 
-    /// Reads what came and hands it to the session.
-    fn read(&mut self, handler: &mut impl Handler) {
+    /// Reads what came on one socket and hands it to the session.
+    fn read_socket(&mut self, socket: SocketId, handler: &mut impl Handler) {
         for _ in 0..READS_PER_TURN {
-            let Some(transport) = self.link.readable() else { return self.drained(handler) };
-            match transport.read(self.session.spare()) {
-                Ok(0) => return self.broken(Closed::Eof, handler),
+            let Some(link) = self.links.find(socket) else { return };
+            if !link.is_readable() {
+                // Nothing more can be read for now. Where nothing can be sent any more, that is the end.
+                if let Stage::Ending(why) = &link.stage {
+                    let why = why.clone();
+                    self.broken(socket, why, handler);
+                }
+                return;
+            }
+            match link.transport.read(self.session.spare(socket)) {
+                Ok(0) => return self.broken(socket, Closed::Eof, handler),
                 Ok(n) => {
                     self.traffic_at = self.clock.now();
                     // A wall clock that was set back meanwhile says nothing.
-                    if let Some(wait) = transport.take_arrived().and_then(|arrived| wall().checked_since(arrived)) {
+                    if let Some(wait) = link.transport.take_arrived().and_then(|arrived| wall().checked_since(arrived))
+                    {
                         handler.read_after(wait);
                     }
-                    self.session.handle_received(self.traffic_at, n, handler);
+                    self.session.handle_received(self.traffic_at, socket, n, handler);
                     self.settle(self.traffic_at, handler);
                 }
                 Err(e) if is_temporary(&e) => {}
-                Err(e) => return self.broken(how_it_ended(&e), handler),
+                Err(e) => return self.broken(socket, how_it_ended(&e), handler),
             }
         }
     }
 }
 
-/// What TLS refuses is reported as invalid data; all else is the network's.
-fn how_it_ended(error: &io::Error) -> Closed {
-    match error.kind() {
-        io::ErrorKind::InvalidData => Closed::Tls(error.to_string()),
-        kind => Closed::Io(kind),
+/// Sends what the session has to say on an open socket.
+fn transmit(link: &mut Link, session: &mut Session) {
+    if !matches!(link.stage, Stage::Open) {
+        return;
+    }
+    let result = loop {
+        let pending = session.poll_transmit(link.socket);
+        if pending.is_empty() {
+            break link.transport.flush();
+        }
+        match link.transport.write(pending) {
+            Ok(n) => session.transmitted(link.socket, n),
+            Err(e) => break Err(e),
+        }
+    };
+    // What could not be sent for now goes out when the socket says that it is writable.
+    if let Err(e) = result
+        && !is_temporary(&e)
+    {
+        link.stop_writing(how_it_ended(&e));
     }
 }
 

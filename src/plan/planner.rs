@@ -337,6 +337,11 @@ impl Planner {
         (streams.into_iter().collect(), self.patterned.keys().any(|id| self.awaits_markets(*id)))
     }
 
+    /// Whether the stream is wanted and has its place on a connection.
+    pub fn is_wanted(&self, key: StreamKey) -> bool {
+        self.demand.wanted_as(key).is_some()
+    }
+
     /// Streams that a holder's patterns mean and that it does not have, because the connections may not carry more.
     pub fn lacking(&self, id: DemandId) -> Vec<StreamKey> {
         let Some(checked) = self.patterned.get(&id).filter(|_| self.short.contains(&id)) else { return Vec::new() };

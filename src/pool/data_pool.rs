@@ -13,11 +13,12 @@ use std::time::Duration;
 use super::gate::Gate;
 use super::publisher::Desk;
 use super::slot::Slot;
-use super::{AsMarket, Batch, Handle, Link, PoolError, Publisher, StreamStatus};
+use super::{AsMarket, Batch, Handle, PoolError, Publisher, StreamStatus};
 use crate::model::{
     AnyNoun, Candle, Clock, DataType, Epoch, Family, Grouping, Interval, Market, Nanos, Noun, Orderbook, StreamKey,
     Ticker, Trade,
 };
+use crate::sync::connection::ConnectionState;
 use crate::sync::latest;
 use crate::sync::sleepers::Sleepers;
 
@@ -137,7 +138,7 @@ impl DataPool {
         all
     }
 
-    /// Opens the writing side of a stream for the thread that owns `link`, and marks the stream subscribed.
+    /// Opens the writing side of a stream for the thread that owns `connection`, and marks the stream subscribed.
     ///
     /// A stream whose publisher was dropped may be opened again, also on another connection: handles stay valid,
     /// versions go on, trades seen stay seen, and the old value is stale until the new subscription brings one.
@@ -147,18 +148,18 @@ impl DataPool {
     /// If `key` is not of type `T`, or if the stream's publisher is still alive: a cell has one writer.
     #[doc(hidden)]
     #[track_caller]
-    pub fn open<T: Noun>(&self, key: StreamKey, link: Arc<Link>) -> Publisher<T> {
+    pub fn open<T: Noun>(&self, key: StreamKey, connection: Arc<ConnectionState>) -> Publisher<T> {
         assert!(key.data_type.kind() == T::KIND, "{key} does not carry this type of value");
         let mut streams = self.write();
-        let stream = streams.entry(key).or_insert_with(|| T::into_any(self.new_handle(key, link.clone())));
+        let stream = streams.entry(key).or_insert_with(|| T::into_any(self.new_handle(key, connection.clone())));
         let slot = T::from_any(stream).expect("the key settles the type").slot.clone();
         drop(streams);
 
         let desk = slot.desk().take();
         let Some(mut desk) = desk else { panic!("{key} has a publisher already: a cell has one writer") };
-        if !Arc::ptr_eq(&link, &slot.link.load()) {
+        if !Arc::ptr_eq(&connection, &slot.connection.load()) {
             desk.gate.reopen();
-            slot.move_to(link);
+            slot.move_to(connection);
         }
         slot.set_subscribed(true);
         Publisher::new(slot, desk)
@@ -200,11 +201,11 @@ impl DataPool {
         Ok(Batch::new(markets, handles, self.shared.clock.clone()))
     }
 
-    fn new_handle<T: Noun>(&self, key: StreamKey, link: Arc<Link>) -> Handle<T> {
+    fn new_handle<T: Noun>(&self, key: StreamKey, connection: Arc<ConnectionState>) -> Handle<T> {
         let (writer, latest) = latest::cell();
         let desk = Desk { writer, latest: latest.clone(), gate: Gate::new() };
         let Shared { clock, sleepers, stale_after, .. } = &*self.shared;
-        let slot = Slot::new(key, link, clock.clone(), sleepers.clone(), *stale_after, desk);
+        let slot = Slot::new(key, connection, clock.clone(), sleepers.clone(), *stale_after, desk);
         Handle { latest, slot: Arc::new(slot) }
     }
 

@@ -31,14 +31,7 @@ impl fmt::Display for PoolError {
     }
 }
 
-impl std::error::Error for PoolError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::InvalidMarket { reason, .. } => Some(reason),
-            Self::NotSubscribed(_) => None,
-        }
-    }
-}
+impl std::error::Error for PoolError {}
 
 /// What names a market: a [`Market`], or a text such as `"KRW-BTC"`, or a reference to either.
 pub trait AsMarket {

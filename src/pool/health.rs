@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::link::LinkState;
 use crate::model::{Epoch, Nanos};
+use crate::sync::connection::ConnectionSnapshot;
 
 /// How far a reading may be trusted, judged when it was asked for. The first that applies, from the top:
 ///
@@ -75,7 +75,7 @@ impl fmt::Display for Health {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Evidence {
     pub demand: Demand,
-    pub link: LinkState,
+    pub connection: ConnectionSnapshot,
     /// Epoch and receive time of the value, if there is one.
     pub value: Option<(Epoch, Nanos)>,
     pub stale_after: Duration,
@@ -97,19 +97,19 @@ impl Evidence {
         if !self.demand.subscribed {
             return Health::NotSubscribed;
         }
-        if !self.link.up {
-            return Health::Disconnected { since: self.link.lost };
+        if !self.connection.up {
+            return Health::Disconnected { since: self.connection.lost };
         }
         let Some((epoch, received)) = self.value else { return Health::NoData };
         // Before the epochs are compared: a stream may have moved to another connection, which counts its own.
         if received < self.demand.renewed {
             return Health::Stale { since: self.demand.dropped };
         }
-        if epoch < self.link.epoch {
-            return Health::Stale { since: self.link.lost };
+        if epoch < self.connection.epoch {
+            return Health::Stale { since: self.connection.lost };
         }
-        // The value itself was heard too, perhaps a moment before the link was told.
-        let heard = self.link.heard.max(received);
+        // The value itself was heard too, perhaps a moment before the connection says so.
+        let heard = self.connection.heard.max(received);
         if now().since(heard) > self.stale_after {
             return Health::Stale { since: heard };
         }
@@ -123,8 +123,8 @@ mod tests {
 
     const STALE_AFTER: Duration = Duration::from_nanos(10);
 
-    fn link(up: bool, epoch: u32, lost: u64, heard: u64) -> LinkState {
-        LinkState { up, epoch: Epoch(epoch), lost: Nanos(lost), heard: Nanos(heard) }
+    fn connection(up: bool, epoch: u32, lost: u64, heard: u64) -> ConnectionSnapshot {
+        ConnectionSnapshot { up, epoch: Epoch(epoch), lost: Nanos(lost), heard: Nanos(heard) }
     }
 
     fn demand(subscribed: bool, dropped: u64, renewed: u64) -> Demand {
@@ -136,39 +136,39 @@ mod tests {
         let (on, off, again) = (demand(true, 0, 0), demand(false, 95, 0), demand(true, 70, 80));
         let stale = |since| Health::Stale { since: Nanos(since) };
         let down = |since| Health::Disconnected { since: Nanos(since) };
-        // demand, link (up, epoch, lost, heard), value (epoch, received), now, verdict
+        // demand, connection (up, epoch, lost, heard), value (epoch, received), now, verdict
         let table = [
             // Not subscribed comes before everything.
-            (off, link(true, 1, 0, 99), Some((1, 99)), 100, Health::NotSubscribed),
-            (off, link(false, 1, 50, 40), Some((1, 40)), 100, Health::NotSubscribed),
-            (off, link(false, 0, 5, 0), None, 100, Health::NotSubscribed),
+            (off, connection(true, 1, 0, 99), Some((1, 99)), 100, Health::NotSubscribed),
+            (off, connection(false, 1, 50, 40), Some((1, 40)), 100, Health::NotSubscribed),
+            (off, connection(false, 0, 5, 0), None, 100, Health::NotSubscribed),
             // Then the link, with a value or without.
-            (on, link(false, 0, 5, 0), None, 100, down(5)),
-            (on, link(false, 1, 50, 49), Some((1, 49)), 51, down(50)),
-            (again, link(false, 1, 90, 60), Some((1, 60)), 100, down(90)),
+            (on, connection(false, 0, 5, 0), None, 100, down(5)),
+            (on, connection(false, 1, 50, 49), Some((1, 49)), 51, down(50)),
+            (again, connection(false, 1, 90, 60), Some((1, 60)), 100, down(90)),
             // Then whether there is anything.
-            (on, link(true, 1, 5, 0), None, 100, Health::NoData),
-            (on, link(true, 1, 5, 99), None, 100, Health::NoData),
+            (on, connection(true, 1, 5, 0), None, 100, Health::NoData),
+            (on, connection(true, 1, 5, 99), None, 100, Health::NoData),
             // A value from before the stream was asked for again, whatever its epoch.
-            (again, link(true, 1, 5, 99), Some((1, 79)), 100, stale(70)),
-            (again, link(true, 2, 5, 99), Some((7, 60)), 100, stale(70)),
-            (again, link(true, 1, 5, 99), Some((1, 80)), 100, Health::Live),
+            (again, connection(true, 1, 5, 99), Some((1, 79)), 100, stale(70)),
+            (again, connection(true, 2, 5, 99), Some((7, 60)), 100, stale(70)),
+            (again, connection(true, 1, 5, 99), Some((1, 80)), 100, Health::Live),
             // A value from the socket before, however fresh the link.
-            (on, link(true, 2, 60, 99), Some((1, 59)), 100, stale(60)),
-            (on, link(true, 2, 60, 99), Some((2, 99)), 100, Health::Live),
-            (on, link(true, 1, 60, 99), Some((2, 99)), 100, Health::Live),
+            (on, connection(true, 2, 60, 99), Some((1, 59)), 100, stale(60)),
+            (on, connection(true, 2, 60, 99), Some((2, 99)), 100, Health::Live),
+            (on, connection(true, 1, 60, 99), Some((2, 99)), 100, Health::Live),
             // Silence: up to the limit is live, one more is not.
-            (on, link(true, 1, 5, 90), Some((1, 20)), 100, Health::Live),
-            (on, link(true, 1, 5, 89), Some((1, 20)), 100, stale(89)),
+            (on, connection(true, 1, 5, 90), Some((1, 20)), 100, Health::Live),
+            (on, connection(true, 1, 5, 89), Some((1, 20)), 100, stale(89)),
             // The value counts as heard, also if the link has not been told or was never heard.
-            (on, link(true, 1, 5, 80), Some((1, 95)), 100, Health::Live),
-            (on, link(true, 1, 5, 0), Some((1, 89)), 100, stale(89)),
+            (on, connection(true, 1, 5, 80), Some((1, 95)), 100, Health::Live),
+            (on, connection(true, 1, 5, 0), Some((1, 89)), 100, stale(89)),
             // A reader's clock a little behind the receive stamp is no reason to doubt.
-            (on, link(true, 1, 5, 101), Some((1, 101)), 100, Health::Live),
+            (on, connection(true, 1, 5, 101), Some((1, 101)), 100, Health::Live),
         ];
-        for (row, (demand, link, value, now, verdict)) in table.into_iter().enumerate() {
+        for (row, (demand, connection, value, now, verdict)) in table.into_iter().enumerate() {
             let value = value.map(|(epoch, received)| (Epoch(epoch), Nanos(received)));
-            let evidence = Evidence { demand, link, value, stale_after: STALE_AFTER };
+            let evidence = Evidence { demand, connection, value, stale_after: STALE_AFTER };
             assert_eq!(evidence.judge(|| Nanos(now)), verdict, "row {row}: {evidence:?}");
         }
     }

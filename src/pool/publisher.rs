@@ -79,10 +79,10 @@ impl<T: Noun> Publisher<T> {
     /// The newest value, if it was received on the connection's current socket, after `asked`, and after the demand for the
     /// stream was last renewed. An older one may be outdated.
     pub fn current(&self, asked: Nanos) -> Option<Version<T>> {
-        let (link, renewed) = (self.slot.link.load(), self.slot.demand().renewed);
+        let (connection, renewed) = (self.slot.connection.load(), self.slot.demand().renewed);
         let holds = |newest: &&Version<T>| {
             let received = newest.stamps.received;
-            link.is_up() && newest.epoch == link.epoch() && received > asked && received >= renewed
+            connection.is_up() && newest.epoch == connection.epoch() && received > asked && received >= renewed
         };
         self.desk.as_ref()?.latest.load().get().filter(holds).copied()
     }
@@ -124,7 +124,7 @@ fn confirms<T: Noun>(repetition: &T, gate: &Gate<T>, latest: &latest::Reader<T>)
 impl<T: Noun> Drop for Publisher<T> {
     fn drop(&mut self) {
         if thread::panicking() {
-            self.slot.link.load().down(self.slot.clock.now());
+            self.slot.connection.load().lost(self.slot.clock.now());
         } else {
             self.slot.set_subscribed(false);
         }

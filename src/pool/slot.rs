@@ -2,16 +2,15 @@
 //!
 //! # Synchronization
 //!
-//! * The value has its own cell (`sync::latest`), the sleepers their own signal (`sync::signal`).
-//! * `subscribed` is stored by the control path after `renewed` or `dropped` (DEMAND-TIMES, Release) and loaded by
-//!   readers before them (Acquire): whoever sees a stream subscribed again knows which values are from before.
-//! * `link` is replaced only when a publisher is opened on another connection, after `renewed` and `dropped` were stored,
-//!   and is loaded before them: whoever sees the new link knows that the value is from before.
+//! * The value has its own cell (`sync::latest`), the sleepers their own signal (`sync::signal`), the demand a switch
+//!   (`sync::switch`), and the connection its published state (`sync::connection`).
+//! * `connection` is replaced only when a publisher is opened on another one, after the interruption of the demand was
+//!   noted, and is loaded before the demand: whoever sees the new one knows that the value is from before.
 //! * `counts` has one writer, the publisher; readers take each for itself (Relaxed).
 //! * `desk` is locked when a publisher is opened or dropped, never between.
 
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,13 +18,14 @@ use arc_swap::ArcSwap;
 use crossbeam_utils::CachePadded;
 
 use super::health::{Demand, Evidence, Health};
-use super::link::Link;
 use super::publisher::{Desk, Verdict};
 use super::status::VerdictCounts;
-use crate::model::{Clock, Nanos, Noun, StreamKey};
+use crate::model::{Clock, Noun, StreamKey};
+use crate::sync::connection::ConnectionState;
 use crate::sync::latest::Version;
 use crate::sync::signal::Signal;
 use crate::sync::sleepers::Sleepers;
+use crate::sync::switch::{Position, Switch};
 
 pub(super) struct Slot<T: Noun> {
     pub key: StreamKey,
@@ -33,20 +33,19 @@ pub(super) struct Slot<T: Noun> {
     pub signal: Signal,
     /// Of the whole pool.
     pub sleepers: Arc<Sleepers>,
-    pub link: ArcSwap<Link>,
+    pub connection: ArcSwap<ConnectionState>,
     pub counts: Counts,
     /// The writing end, while no publisher has it. So there is one writer for the life of the cell.
     desk: Mutex<Option<Desk<T>>>,
     stale_after: Duration,
-    subscribed: AtomicBool,
-    renewed: AtomicU64,
-    dropped: AtomicU64,
+    /// On while somebody asks for the stream.
+    demand: Switch,
 }
 
 impl<T: Noun> Slot<T> {
     pub fn new(
         key: StreamKey,
-        link: Arc<Link>,
+        connection: Arc<ConnectionState>,
         clock: Arc<dyn Clock>,
         sleepers: Arc<Sleepers>,
         stale_after: Duration,
@@ -57,13 +56,11 @@ impl<T: Noun> Slot<T> {
             clock,
             signal: Signal::new(),
             sleepers,
-            link: ArcSwap::new(link),
+            connection: ArcSwap::new(connection),
             counts: Counts::default(),
             desk: Mutex::new(Some(desk)),
             stale_after,
-            subscribed: AtomicBool::new(true),
-            renewed: AtomicU64::new(0),
-            dropped: AtomicU64::new(0),
+            demand: Switch::on(),
         }
     }
 
@@ -73,7 +70,7 @@ impl<T: Noun> Slot<T> {
     }
 
     pub fn is_subscribed(&self) -> bool {
-        self.subscribed.load(Relaxed)
+        self.demand.is_on()
     }
 
     /// Called on the control path, and by a publisher that goes.
@@ -81,28 +78,23 @@ impl<T: Noun> Slot<T> {
         if subscribed == self.is_subscribed() {
             return;
         }
-        let changed = if subscribed { &self.renewed } else { &self.dropped };
-        changed.store(self.clock.now().0, Relaxed);
-        // DEMAND-TIMES: Release, pairs with the Acquire in `demand`.
-        self.subscribed.store(subscribed, Release);
+        let now = self.clock.now();
+        if subscribed { self.demand.turn_on(now) } else { self.demand.turn_off(now) }
     }
 
     /// Another connection carries the stream from now on. The value that is there came from before, and its epoch says
     /// nothing on the new one. The demand need not have ended in between: a publisher that is lost in a panic leaves it.
-    pub fn move_to(&self, link: Arc<Link>) {
-        if self.is_subscribed() {
-            self.dropped.store(self.link.load().state().lost.0, Relaxed);
-        }
-        self.renewed.store(self.clock.now().0, Relaxed);
-        self.link.store(link);
+    pub fn move_to(&self, connection: Arc<ConnectionState>) {
+        self.demand.interrupt(self.connection.load().snapshot().lost, self.clock.now());
+        self.connection.store(connection);
     }
 
     /// Judges what was loaded. Reads the clock at most once.
     pub fn health(&self, version: Option<&Version<T>>) -> Health {
-        // The link before the demand, see `move_to`.
-        let link = self.link.load().state();
+        // The connection before the demand, see `move_to`.
+        let connection = self.connection.load().snapshot();
         let evidence = Evidence {
-            link,
+            connection,
             demand: self.demand(),
             value: version.map(|v| (v.epoch, v.stamps.received)),
             stale_after: self.stale_after,
@@ -111,10 +103,8 @@ impl<T: Noun> Slot<T> {
     }
 
     pub fn demand(&self) -> Demand {
-        // Acquire, pairs with DEMAND-TIMES in `set_subscribed`.
-        let subscribed = self.subscribed.load(Acquire);
-        let time = |at: &AtomicU64| Nanos(at.load(Relaxed));
-        Demand { subscribed, renewed: time(&self.renewed), dropped: time(&self.dropped) }
+        let Position { on, turned_on, turned_off } = self.demand.read();
+        Demand { subscribed: on, renewed: turned_on, dropped: turned_off }
     }
 }
 

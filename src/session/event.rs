@@ -4,21 +4,21 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::{Loss, State};
+use super::{Loss, SocketId, State};
 use crate::model::{Epoch, Format, Nanos, StreamKey};
 use crate::wire::{DecodeError, ServerError, SubscriptionList};
 
 /// What the caller should do next. Drain with `poll_action` after each `handle_*`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Look the endpoint's host up, elsewhere than on this thread; answer with `handle_resolved`.
     Resolve,
     /// Open TCP to this address; answer with `handle_connected` or `handle_closed`.
-    Connect(SocketAddr),
+    Connect(SocketId, SocketAddr),
     /// Agree TLS on the open socket; answer with `handle_secured` or `handle_closed`.
-    StartTls,
-    /// Send what `poll_transmit` still holds if that goes at once, then drop the socket (or the attempt to open one).
-    Disconnect,
+    StartTls(SocketId),
+    /// Send these last bytes as far as they go at once, then drop the socket (or the attempt to open it).
+    Disconnect(SocketId, Vec<u8>),
 }
 
 /// What happened, for whoever watches. Drain with `poll_event` after each `handle_*`. Never on the data path.

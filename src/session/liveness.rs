@@ -44,11 +44,20 @@ pub(super) struct Liveness {
     waits_since: Nanos,
     /// How long that wait is.
     patience: Duration,
-    /// When the probe went out that is not answered yet.
-    probe_at: Option<Nanos>,
+    probe: Probe,
     /// Probes in a row that were given up.
     unanswered: u32,
-    round_trip: Option<Duration>,
+}
+
+/// The next probe, or the one under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Probe {
+    /// None is needed.
+    NotDue,
+    /// One has to be sent as soon as the budget of requests allows. Nobody is blamed for being quiet until then.
+    Due,
+    /// One was sent at this time and is not answered yet.
+    Sent(Nanos),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -68,9 +77,8 @@ impl Liveness {
             data_at: now,
             waits_since: now,
             patience,
-            probe_at: None,
+            probe: Probe::NotDue,
             unanswered: 0,
-            round_trip: None,
         }
     }
 
@@ -91,12 +99,11 @@ impl Liveness {
         self.ping = Some(Ping { at: now, payload });
     }
 
-    /// A pong came. Only the answer to our last ping counts.
-    pub fn pong(&mut self, now: Nanos, payload: &[u8]) {
-        if let Some(ping) = self.ping.take_if(|ping| ping.payload == payload) {
-            self.round_trip = Some(now.since(ping.at));
-            self.alive(now);
-        }
+    /// A pong came. Only the answer to our last ping counts: then, how long it took.
+    pub fn pong(&mut self, now: Nanos, payload: &[u8]) -> Option<Duration> {
+        let ping = self.ping.take_if(|ping| ping.payload == payload)?;
+        self.alive(now);
+        Some(now.since(ping.at))
     }
 
     /// The first request of the socket went out, or data came: the wait for data begins.
@@ -105,8 +112,11 @@ impl Liveness {
         self.data_at = now;
         self.waits_since = now;
         self.patience = self.timeouts.quiet_after;
-        self.probe_at = None;
         self.unanswered = 0;
+        // One that is due still asks for what the exchange has refused.
+        if matches!(self.probe, Probe::Sent(_)) {
+            self.probe = Probe::NotDue;
+        }
     }
 
     /// Other streams are about to be asked for on the same socket. True if that request has to be a probe: one is due, or
@@ -116,26 +126,33 @@ impl Liveness {
     /// found mute.
     pub fn changed(&mut self, now: Nanos) -> bool {
         self.patience = self.timeouts.quiet_after;
-        let is_probe = self.probe_at.is_some() || now >= self.waits_since + self.patience;
+        let is_probe = self.probe != Probe::NotDue || now >= self.waits_since + self.patience;
         if is_probe {
             self.probed(now);
         }
         is_probe
     }
 
-    /// A probe went out. One that takes the place of another gets no time of its own.
-    pub fn probed(&mut self, now: Nanos) {
-        self.probe_at.get_or_insert(now);
+    /// A probe has to be sent.
+    pub fn is_probe_due(&self) -> bool {
+        self.probe == Probe::Due
     }
 
-    /// The exchange refused a request: the probe under way is not answered, and says nothing.
-    pub fn refused(&mut self) {
-        self.probe_at = None;
+    /// Has a probe sent as soon as possible.
+    pub fn want_probe(&mut self) {
+        self.probe = Probe::Due;
+    }
+
+    /// A probe went out. One that takes the place of another gets no time of its own.
+    pub fn probed(&mut self, now: Nanos) {
+        if !matches!(self.probe, Probe::Sent(_)) {
+            self.probe = Probe::Sent(now);
+        }
     }
 
     /// Gives up the probe that stayed without an answer. The next one follows after a longer wait each time.
     pub fn give_up_probe(&mut self, now: Nanos) {
-        self.probe_at = None;
+        self.probe = Probe::NotDue;
         self.unanswered += 1;
         self.waits_since = now;
         self.patience = (self.patience * 2).min(PATIENCE_MAX.max(self.timeouts.quiet_after));
@@ -150,11 +167,6 @@ impl Liveness {
         self.unanswered + 1 >= probes
     }
 
-    /// Round trip of the last answered ping.
-    pub fn round_trip(&self) -> Option<Duration> {
-        self.round_trip
-    }
-
     /// What is due at `now`. `expects_data`: a subscription is on the wire.
     pub fn due(&self, now: Nanos, expects_data: bool) -> Due {
         if now >= self.ping_at() {
@@ -164,9 +176,9 @@ impl Liveness {
             return Due::Silent(now.since(self.alive_at));
         }
         if expects_data && now >= self.data_deadline() {
-            return match self.probe_at {
-                None => Due::Probe,
-                Some(_) => Due::Mute(now.since(self.data_at)),
+            return match self.probe {
+                Probe::Sent(_) => Due::Mute(now.since(self.data_at)),
+                Probe::NotDue | Probe::Due => Due::Probe,
             };
         }
         Due::Nothing
@@ -200,9 +212,10 @@ impl Liveness {
     }
 
     fn data_deadline(&self) -> Nanos {
-        match self.probe_at {
-            None => self.waits_since + self.patience,
-            Some(at) => at + self.timeouts.probe,
+        match self.probe {
+            Probe::NotDue => self.waits_since + self.patience,
+            Probe::Due => Nanos::NEVER,
+            Probe::Sent(at) => at + self.timeouts.probe,
         }
     }
 }
@@ -242,12 +255,10 @@ mod tests {
     fn only_the_answer_to_our_last_ping_is_a_sign_of_life() {
         let mut l = live();
         l.pinged(at(2_000), [7; 8]);
-        l.pong(at(2_100), b"");
-        l.pong(at(2_100), &[8; 8]);
-        assert_eq!(l.round_trip(), None);
-        l.pong(at(2_200), &[7; 8]);
-        assert_eq!(l.round_trip(), Some(Duration::from_millis(200)));
-        l.pong(at(9_999), &[7; 8]);
+        assert_eq!(l.pong(at(2_100), b""), None);
+        assert_eq!(l.pong(at(2_100), &[8; 8]), None);
+        assert_eq!(l.pong(at(2_200), &[7; 8]), Some(Duration::from_millis(200)));
+        assert_eq!(l.pong(at(9_999), &[7; 8]), None);
         assert_eq!(l.due(at(4_200), false), Due::Ping, "the next stretch of silence has its own ping");
     }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use super::Closed;
 use crate::model::LossKind;
 use crate::ws::{Rejection, RejectionKind, Violation};
 
@@ -68,6 +69,11 @@ pub enum Loss {
 }
 
 impl Loss {
+    /// Text from outside, cut to a length that may stand in a report.
+    pub(super) fn bounded(text: &str) -> Box<str> {
+        text.chars().take(200).collect::<String>().into()
+    }
+
     /// The exchange counts the connects of this address and found too many: nobody here should dial.
     pub(super) fn is_rationing(&self) -> bool {
         matches!(self, Self::Rejected(r) if matches!(r.kind, RejectionKind::TooManyRequests | RejectionKind::Banned))
@@ -102,6 +108,16 @@ impl Loss {
     /// A short, stable word for logs and scripts.
     pub const fn code(&self) -> &'static str {
         self.kind().as_str()
+    }
+}
+
+impl From<Closed> for Loss {
+    fn from(how: Closed) -> Self {
+        match how {
+            Closed::Eof => Self::Eof,
+            Closed::Io(kind) => Self::Io(kind),
+            Closed::Tls(why) => Self::Tls(Self::bounded(&why)),
+        }
     }
 }
 

@@ -1,15 +1,17 @@
 //! The life of one connection, sans-IO: what happened goes in, what to do comes out. No clock, no socket, no thread.
 //!
 //! The contract: *after each `handle_*` (and `set_wish`, `list`, `stop`), drain `poll_action`, `poll_event` and
-//! `poll_transmit`, then come back no later than `poll_timeout`.*
+//! `poll_transmit`, then come back no later than `poll_timeout`.* What concerns one socket bears its [`SocketId`].
 //!
 //! [`State`] draws the life. A [`Session`] dials until it has a socket, opens the WebSocket, sends the one request that
 //! makes the socket carry exactly the wanted streams, hands every decoded message to a [`Sink`](crate::model::Sink),
-//! notices when the peer falls silent or mute, and starts over, for ever, no faster than the exchange allows.
+//! notices when the peer falls silent or mute, and starts over as often as needed, no faster than the exchange allows.
 
+mod asking;
 mod budget;
-mod connection;
+mod config;
 mod counters;
+mod dialing;
 #[cfg(test)]
 mod dialogues;
 mod entropy;
@@ -19,17 +21,24 @@ mod liveness;
 mod loss;
 mod outbox;
 mod retry;
+#[allow(clippy::module_inception, reason = "the file bears the name of its type")]
+mod session;
+mod shared;
+mod socket;
+mod socket_id;
 mod state;
 #[cfg(test)]
 pub(crate) mod testing;
 mod throttle;
 
 pub use budget::{Budget, DialBudget, MARGIN, Rate};
-pub use connection::{Config, Session};
+pub use config::Config;
 pub use counters::Counters;
 pub use entropy::Entropy;
 pub use event::{Action, Closed, Event};
 pub use format::{FormatReason, FormatSelector};
 pub use loss::{Loss, Stage};
 pub use retry::{RETRY_AFTER_MAX, Retry};
+pub use session::Session;
+pub use socket_id::SocketId;
 pub use state::State;

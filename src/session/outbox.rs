@@ -11,12 +11,11 @@ const PONG_BACKLOG: usize = 16 * 1024;
 pub(super) struct Outbox {
     bytes: Vec<u8>,
     sent: usize,
-    entropy: Box<dyn Entropy>,
 }
 
 impl Outbox {
-    pub fn new(entropy: Box<dyn Entropy>) -> Self {
-        Self { bytes: Vec::with_capacity(4096), sent: 0, entropy }
+    pub fn new() -> Self {
+        Self { bytes: Vec::with_capacity(4096), sent: 0 }
     }
 
     /// What waits to be sent.
@@ -28,18 +27,16 @@ impl Outbox {
     pub fn advance(&mut self, n: usize) {
         self.sent += n;
         if self.sent >= self.bytes.len() {
-            self.clear();
+            self.bytes.clear();
+            self.sent = 0;
         }
     }
 
-    /// Forgets everything: the socket is gone.
-    pub fn clear(&mut self) {
-        self.bytes.clear();
+    /// Takes what waits to be sent.
+    pub fn take(&mut self) -> Vec<u8> {
+        self.bytes.drain(..self.sent);
         self.sent = 0;
-    }
-
-    pub fn entropy(&mut self) -> &mut dyn Entropy {
-        &mut *self.entropy
+        std::mem::take(&mut self.bytes)
     }
 
     /// Appends bytes as they are: the opening request.
@@ -47,31 +44,31 @@ impl Outbox {
         self.bytes.extend_from_slice(bytes);
     }
 
-    pub fn text(&mut self, text: &str) {
-        let mask = self.entropy.bytes();
+    pub fn text(&mut self, text: &str, entropy: &mut dyn Entropy) {
+        let mask = entropy.bytes();
         ws::write_text(&mut self.bytes, text, mask);
     }
 
-    /// Appends a ping with a random payload, and gives the payload.
-    pub fn ping(&mut self) -> [u8; 8] {
-        let payload = self.entropy.bytes();
-        let mask = self.entropy.bytes();
+    /// Appends a ping with a random payload, and returns the payload.
+    pub fn ping(&mut self, entropy: &mut dyn Entropy) -> [u8; 8] {
+        let payload = entropy.bytes();
+        let mask = entropy.bytes();
         ws::write_ping(&mut self.bytes, &payload, mask);
         payload
     }
 
     /// Answers a ping; false if the backlog is too long to.
-    pub fn pong(&mut self, payload: &[u8]) -> bool {
+    pub fn pong(&mut self, payload: &[u8], entropy: &mut dyn Entropy) -> bool {
         if self.pending().len() > PONG_BACKLOG {
             return false;
         }
-        let mask = self.entropy.bytes();
+        let mask = entropy.bytes();
         ws::write_pong(&mut self.bytes, payload, mask);
         true
     }
 
-    pub fn close(&mut self, code: CloseCode) {
-        let mask = self.entropy.bytes();
+    pub fn close(&mut self, code: CloseCode, entropy: &mut dyn Entropy) {
+        let mask = entropy.bytes();
         ws::write_close(&mut self.bytes, Some((code, "")), mask);
     }
 }

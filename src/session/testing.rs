@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tungstenite::handshake::derive_accept_key;
 
-use super::{Action, Budget, Closed, Config, Entropy, Event, Loss, Rate, Session, State};
+use super::{Action, Budget, Closed, Config, Entropy, Event, Loss, Rate, Session, SocketId, State};
 use crate::config::{Backoff, Endpoint, KeepAlive, Limits, Pacing, Timeouts};
 use crate::model::{ConnectionId, DataType, Epoch, Format, Nanos, Noun, Receipt, Sink, StreamKey};
 use crate::plan::{Running, StreamSet, Wish};
@@ -54,6 +54,8 @@ pub(super) enum Sent {
 /// A session with everything around it.
 pub(super) struct Life {
     pub session: Session,
+    /// The socket that was dialed last.
+    pub socket: SocketId,
     pub now: Nanos,
     pub delivered: Delivered,
     pub actions: Vec<Action>,
@@ -115,7 +117,8 @@ impl Life {
         let connects = Budget::new([Rate { count: config.limits.connects_per_second, window: secs(1) }]);
         let session = Session::new(config, Box::new(connects), Box::new(SeededEntropy::new(1)));
         let delivered = Delivered::default();
-        Self { session, now: START, delivered, actions: Vec::new(), events: Vec::new(), wishes: 0, unread: Vec::new() }
+        let (actions, events, unread) = (Vec::new(), Vec::new(), Vec::new());
+        Self { session, socket: SocketId::default(), now: START, delivered, actions, events, wishes: 0, unread }
     }
 
     /// Wants `KRW-BTC` and has a socket on which its data has come.
@@ -148,8 +151,10 @@ impl Life {
             self.events.push(event);
         }
         while let Some(action) = self.session.poll_action() {
-            if action == Action::Disconnect {
-                self.transmit();
+            match &action {
+                Action::Connect(socket, _) => self.socket = *socket,
+                Action::Disconnect(_, last_words) => self.unread.extend_from_slice(last_words),
+                Action::Resolve | Action::StartTls(_) => {}
             }
             self.actions.push(action);
         }
@@ -157,10 +162,10 @@ impl Life {
     }
 
     fn transmit(&mut self) {
-        let pending = self.session.poll_transmit();
+        let pending = self.session.poll_transmit(self.socket);
         let n = pending.len();
         self.unread.extend_from_slice(pending);
-        self.session.transmitted(n);
+        self.session.transmitted(self.socket, n);
     }
 
     /// Lets time pass, waking the session whenever it asked to be.
@@ -182,7 +187,7 @@ impl Life {
 
     /// The addresses dialed since the last call.
     pub fn dials(&mut self) -> Vec<SocketAddr> {
-        let dials = self.actions.iter().filter_map(|a| if let Action::Connect(to) = a { Some(*to) } else { None });
+        let dials = self.actions.iter().filter_map(|a| if let Action::Connect(_, to) = a { Some(*to) } else { None });
         let dials = dials.collect();
         self.actions.clear();
         dials
@@ -198,7 +203,7 @@ impl Life {
     /// TCP opens to the address that was dialed last.
     pub fn connected(&mut self) {
         self.unread.clear();
-        self.session.handle_connected(self.now);
+        self.session.handle_connected(self.now, self.socket);
         self.settle();
     }
 
@@ -226,8 +231,13 @@ impl Life {
     /// Bytes arrive.
     pub fn receive(&mut self, bytes: &[u8]) {
         for piece in bytes.chunks(16 * 1024) {
-            self.session.spare()[..piece.len()].copy_from_slice(piece);
-            self.session.handle_received(self.now, piece.len(), &mut self.delivered);
+            let spare = self.session.spare(self.socket);
+            if spare.is_empty() {
+                // The socket is gone.
+                return;
+            }
+            spare[..piece.len()].copy_from_slice(piece);
+            self.session.handle_received(self.now, self.socket, piece.len(), &mut self.delivered);
             self.settle();
         }
     }
@@ -241,7 +251,7 @@ impl Life {
     }
 
     pub fn closed(&mut self, how: Closed) {
-        self.session.handle_closed(self.now, how);
+        self.session.handle_closed(self.now, self.socket, how);
         self.settle();
     }
 

@@ -6,17 +6,18 @@
 //! * Each writer has a ring of its own: rtrb's, single producer, single consumer. The lock on the reading ends is only
 //!   ever taken by readers.
 //! * `lost` is a counter and orders nothing (Relaxed).
-//! * `writers` is lowered by each writer after its last push (LAST-PUSH, Release) and loaded before the reader looks into
-//!   the rings (Acquire): a queue found closed and then empty stays empty.
+//! * `writers` is lowered by each writer after its last push (`count::Tally`) and read before the reader looks into the
+//!   rings: a queue found closed and then empty stays empty.
 //! * A reader that sleeps and its writers meet in `signal`; the rings and `writers` are the data.
 
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
-use super::prim::{AtomicU64, AtomicUsize};
+use super::count::Tally;
+use super::prim::AtomicU64;
 use super::signal::Signal;
 
 /// What both ends share.
@@ -24,12 +25,12 @@ use super::signal::Signal;
 struct Shared {
     signal: Signal,
     lost: AtomicU64,
-    writers: AtomicUsize,
+    writers: Tally,
 }
 
 /// A queue with this many writers. Each has room for `capacity` items, allocated here.
 pub fn queue<T>(writers: usize, capacity: usize) -> (Vec<Writer<T>>, Reader<T>) {
-    let (signal, lost, count) = (Signal::new(), AtomicU64::new(0), AtomicUsize::new(writers));
+    let (signal, lost, count) = (Signal::new(), AtomicU64::new(0), Tally::new(writers as u64));
     let shared = Arc::new(Shared { signal, lost, writers: count });
     let ends = (0..writers).map(|_| RingBuffer::new(capacity));
     let (writers, rings) = ends.map(|(ring, end)| (Writer { ring, shared: shared.clone() }, end)).unzip();
@@ -60,8 +61,7 @@ impl<T> Writer<T> {
 
 impl<T> Drop for Writer<T> {
     fn drop(&mut self) {
-        // LAST-PUSH: Release, pairs with the Acquire in `Reader::is_closed`.
-        self.shared.writers.fetch_sub(1, Release);
+        self.shared.writers.take_one();
         self.shared.signal.notify();
     }
 }
@@ -104,8 +104,7 @@ impl<T> Reader<T> {
 
     /// Nothing more will come in; something may be left.
     fn is_closed(&self) -> bool {
-        // Acquire, pairs with LAST-PUSH in `Writer::drop`.
-        self.shared.writers.load(Acquire) == 0
+        self.shared.writers.get() == 0
     }
 
     fn lock(&self) -> MutexGuard<'_, Rings<T>> {

@@ -4,13 +4,13 @@
 #[cfg(loom)]
 pub(super) use loom::{
     hint::spin_loop,
-    sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, fence},
+    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, fence},
     sync::{RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 #[cfg(not(loom))]
 pub(super) use std::{
     hint::spin_loop,
-    sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, fence},
+    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, fence},
     sync::{RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 

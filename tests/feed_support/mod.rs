@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use hoga::feed::{
     Arrival, Broadcaster, Feed, FeedCounts, FeedWriter, Filter, Followable, Item, Mark, Opening, Overflow, Payload,
-    Sockets, Update, broadcast, open,
+    Update, broadcast, open,
 };
 use hoga::model::{Clock, ConnectionId, DataType, Epoch, Nanos, Receipt, Stamps, Trade};
 use hoga::sync::latest;
 use hoga::sync::sleepers::Sleepers;
 
 use crate::pool_samples::trade;
+use hoga::sync::connection::ConnectionState;
 
 /// Shows the time that the test set.
 #[derive(Default)]
@@ -39,16 +40,22 @@ impl Clock for TestClock {
 pub struct Rig<T: Payload> {
     pub writers: Vec<FeedWriter<T>>,
     pub feed: Feed<T>,
-    pub sockets: Vec<Arc<Sockets>>,
+    pub sockets: Vec<Arc<ConnectionState>>,
     pub clock: Arc<TestClock>,
 }
 
 /// All of whose streams are of one type.
 pub fn rig<T: Payload>(data_type: DataType, overflow: Overflow, connections: u16) -> Rig<T> {
     let clock = Arc::<TestClock>::default();
-    let sockets: Vec<_> = (0..connections).map(|id| Arc::new(Sockets::new(ConnectionId(id)))).collect();
-    let opening =
-        Opening { overflow, data_types: &[data_type], sockets: &sockets, clock: clock.clone(), signal: Arc::default() };
+    let sockets: Vec<_> =
+        (0..connections).map(|id| Arc::new(ConnectionState::new(ConnectionId(id), Nanos(0)))).collect();
+    let opening = Opening {
+        overflow,
+        data_types: &[data_type],
+        connections: &sockets,
+        clock: clock.clone(),
+        signal: Arc::default(),
+    };
     let (writers, feed) = open(opening);
     Rig { writers, feed, sockets, clock }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use hoga::model::*;
-use hoga::pool::{DataPool, Link, Publisher};
+use hoga::pool::{DataPool, Publisher};
+use hoga::sync::connection::ConnectionState;
 
 /// Time stands still until the test moves it. Ticks are nanoseconds.
 #[derive(Default)]
@@ -36,11 +37,11 @@ pub fn btc(data_type: DataType) -> StreamKey {
 }
 
 /// A pool with one open stream of KRW-BTC on a link that is up since epoch 1.
-pub fn open<T: Noun>(data_type: DataType) -> (Arc<ManualClock>, DataPool, Arc<Link>, Publisher<T>) {
+pub fn open<T: Noun>(data_type: DataType) -> (Arc<ManualClock>, DataPool, Arc<ConnectionState>, Publisher<T>) {
     let clock = ManualClock::at(0);
     let pool = DataPool::new(clock.clone());
-    let link = Arc::new(Link::new(Nanos(0)));
-    link.up(Epoch(1), Nanos(0));
+    let link = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)));
+    link.opened(Epoch(1), Nanos(0), None);
     let publisher = pool.open(btc(data_type), link.clone());
     (clock, pool, link, publisher)
 }

@@ -53,10 +53,18 @@ impl From<io::Error> for Failure {
 impl From<hoga::Error> for Failure {
     fn from(error: hoga::Error) -> Self {
         match error {
-            hoga::Error::Configuration(_) | hoga::Error::Subscription(_) => Self::Usage(error.to_string()),
-            other => Self::Failed(other.to_string()),
+            hoga::Error::Configuration(_) | hoga::Error::InvalidArgument(_) | hoga::Error::Subscription(_) => {
+                Self::Usage(with_causes(&error))
+            }
+            other => Self::Failed(with_causes(&other)),
         }
     }
+}
+
+/// An error and its causes in one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 impl From<hoga_lab::Error> for Failure {

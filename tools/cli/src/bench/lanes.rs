@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use crossbeam_queue::ArrayQueue;
 use hoga::feed::{
-    Arrival, Broadcaster, Feed, FeedWriter, Filter, Followable, Item, Mark, Opening, Overflow, Payload, Sockets,
-    Update, broadcast, open,
+    Arrival, Broadcaster, Feed, FeedWriter, Filter, Followable, Item, Mark, Opening, Overflow, Payload, Update,
+    broadcast, open,
 };
 use hoga::model::{Clock, ConnectionId, DataType, Epoch, Nanos, Receipt, Stamps, Words};
 use hoga::net::SystemClock;
+use hoga::sync::connection::ConnectionState;
 use hoga::sync::latest;
 use hoga::sync::sleepers::Sleepers;
 
@@ -70,7 +71,7 @@ fn feed<T: Payload>(data_type: DataType, overflow: Overflow) -> Lane<FeedWriter<
     let opening = Opening {
         overflow,
         data_types: &[data_type],
-        sockets: &[Arc::new(Sockets::new(ConnectionId(0)))],
+        connections: &[Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)))],
         clock: Arc::new(SystemClock::new()),
         signal: Arc::default(),
     };

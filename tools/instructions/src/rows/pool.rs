@@ -3,9 +3,10 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use hoga::model::{Clock, DataType, Epoch, Market, Nanos, StreamKey, Ticker};
+use hoga::model::{Clock, ConnectionId, DataType, Epoch, Market, Nanos, StreamKey, Ticker};
 use hoga::net::SystemClock;
-use hoga::pool::{CachedHandle, DataPool, Handle, Link, Publisher, Verdict};
+use hoga::pool::{CachedHandle, DataPool, Handle, Publisher, Verdict};
+use hoga::sync::connection::ConnectionState;
 use hoga_instructions::Work;
 
 use super::{RECEIPT, Row, decode};
@@ -58,8 +59,9 @@ struct Source {
 impl Source {
     fn new() -> Self {
         let (clock, ticker) = (SystemClock::new(), decode::ticker());
-        let (pool, link) = (DataPool::new(Arc::new(clock)), Arc::new(Link::new(clock.now())));
-        link.up(Epoch(1), clock.now());
+        let (pool, link) =
+            (DataPool::new(Arc::new(clock)), Arc::new(ConnectionState::new(ConnectionId(0), clock.now())));
+        link.opened(Epoch(1), clock.now(), None);
         let key = |market| StreamKey::of(DataType::Ticker, market);
         let mut source = Self {
             publishers: markets().map(|market| pool.open(key(market), link.clone())).collect(),

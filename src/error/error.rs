@@ -1,10 +1,15 @@
-//! Errors say what to do: each has a code, a severity and a way to recover.
+//! The one error of the engine: each says what to do, and has a code, a severity and a way to recover.
 
+use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 
-use crate::model::StreamKey;
-use crate::plan::{InvalidSubscription, Refused};
+use super::NotReady;
+use crate::config::InvalidEndpoint;
+use crate::feed::InvalidOverflow;
+use crate::model::{InvalidMarket, InvalidTime};
+use crate::net::SourceError;
+use crate::plan::{InvalidPattern, InvalidSubscription, Refused};
 use crate::pool::PoolError;
 
 /// What a call of the engine can end in. Full, empty, stale and not-yet are values elsewhere, not errors.
@@ -13,6 +18,8 @@ use crate::pool::PoolError;
 pub enum Error {
     /// The configuration contradicts itself or the machine: every problem found, before any thread was started.
     Configuration(Vec<String>),
+    /// An argument of a call is not valid, or this engine cannot do what it asks for. Nothing was changed.
+    InvalidArgument(Box<dyn StdError + Send + Sync>),
     /// The call asks for something that cannot be subscribed. Nothing was changed.
     Subscription(InvalidSubscription),
     /// More streams than the connections may carry. Nothing was changed.
@@ -30,16 +37,17 @@ pub enum Error {
     NoUniverse,
     /// The pool has no such stream.
     Pool(PoolError),
-    /// The system refused something the engine needs to start. Whatever had been started was stopped again.
+    /// The list of markets could not be had.
+    MarketList(SourceError),
+    /// The system refused something the engine needs to start. What had been started was stopped again.
     Start {
-        /// What was being done.
+        /// What could not be made.
         what: &'static str,
         /// What the system said.
         source: io::Error,
     },
-    /// These streams had no current data when the time was over. If none is named, all that is missing is the list of
-    /// markets without which a pattern means nothing.
-    NotReady(Vec<StreamKey>),
+    /// Streams had no current data when the time was over.
+    NotReady(NotReady),
     /// The engine has stopped.
     Stopped,
     /// Some threads did not end in time; they are named.
@@ -79,12 +87,14 @@ impl Error {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Configuration(_) => "CONFIGURATION",
+            Self::InvalidArgument(_) => "INVALID_ARGUMENT",
             Self::Subscription(_) => "SUBSCRIPTION",
             Self::TooManyStreams { .. } => "TOO_MANY_STREAMS",
             Self::NameTaken(_) => "NAME_TAKEN",
             Self::LeaseExpired => "LEASE_EXPIRED",
             Self::NoUniverse => "NO_UNIVERSE",
             Self::Pool(_) => "NO_SUCH_STREAM",
+            Self::MarketList(_) => "MARKET_LIST",
             Self::Start { .. } => "START",
             Self::NotReady(_) => "NOT_READY",
             Self::Stopped => "STOPPED",
@@ -96,12 +106,15 @@ impl Error {
     /// How bad it is.
     pub const fn severity(&self) -> Severity {
         match self {
-            Self::Subscription(_)
+            Self::InvalidArgument(_)
+            | Self::Subscription(_)
             | Self::TooManyStreams { .. }
             | Self::Pool(_)
             | Self::NameTaken(_)
             | Self::NoUniverse => Severity::Low,
-            Self::NotReady(_) | Self::ShutdownTimedOut(_) | Self::LeaseExpired => Severity::Medium,
+            Self::MarketList(_) | Self::NotReady(_) | Self::ShutdownTimedOut(_) | Self::LeaseExpired => {
+                Severity::Medium
+            }
             Self::Configuration(_) | Self::Start { .. } | Self::Stopped | Self::ThreadPanicked(_) => Severity::High,
         }
     }
@@ -110,23 +123,26 @@ impl Error {
     pub const fn recovery(&self) -> Recovery {
         match self {
             Self::Configuration(_) => Recovery::FixConfiguration,
-            Self::Subscription(_)
+            Self::InvalidArgument(_)
+            | Self::Subscription(_)
             | Self::TooManyStreams { .. }
             | Self::Pool(_)
             | Self::NameTaken(_)
             | Self::LeaseExpired
             | Self::NoUniverse => Recovery::FixCall,
-            Self::NotReady(_) => Recovery::Wait,
+            Self::MarketList(_) | Self::NotReady(_) => Recovery::Wait,
             Self::Start { .. } | Self::Stopped => Recovery::Restart,
             Self::ShutdownTimedOut(_) | Self::ThreadPanicked(_) => Recovery::Report,
         }
     }
 }
 
+/// Says everything but what [`source`](StdError::source) says.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Configuration(problems) => write!(f, "the configuration cannot work: {}", problems.join("; ")),
+            Self::InvalidArgument(problem) => problem.fmt(f),
             Self::Subscription(invalid) => write!(f, "the subscription was refused: {invalid}"),
             Self::TooManyStreams { streams, limit } => write!(
                 f,
@@ -145,14 +161,9 @@ impl fmt::Display for Error {
                 "a pattern means the markets that exist; say which: Builder::universe or Builder::market_source",
             ),
             Self::Pool(error) => error.fmt(f),
-            Self::Start { what, source } => write!(f, "the engine could not start: {what}: {source}"),
-            Self::NotReady(missing) if missing.is_empty() => {
-                f.write_str("no list of markets yet, which the patterns need; check the market source, or wait longer")
-            }
-            Self::NotReady(missing) => {
-                f.write_str("no current data yet for ")?;
-                list(f, missing)
-            }
+            Self::MarketList(error) => error.fmt(f),
+            Self::Start { what, .. } => write!(f, "the engine could not start, the system refused its {what}"),
+            Self::NotReady(not_ready) => not_ready.fmt(f),
             Self::Stopped => f.write_str("the engine has stopped; start a new one"),
             Self::ShutdownTimedOut(threads) => write!(f, "still running at the deadline: {}", threads.join(", ")),
             Self::ThreadPanicked(thread) => write!(f, "the thread {thread} panicked; this is a bug in hoga"),
@@ -160,25 +171,15 @@ impl fmt::Display for Error {
     }
 }
 
-/// The first few by name, the rest by number: with a thousand streams the message stays readable.
-fn list(f: &mut fmt::Formatter<'_>, keys: &[StreamKey]) -> fmt::Result {
-    const SHOWN: usize = 10;
-    for (i, key) in keys.iter().take(SHOWN).enumerate() {
-        let separator = if i == 0 { "" } else { ", " };
-        write!(f, "{separator}{key}")?;
-    }
-    match keys.len().saturating_sub(SHOWN) {
-        0 => Ok(()),
-        more => write!(f, " and {more} more"),
-    }
-}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
             Self::Start { source, .. } => Some(source),
-            Self::Subscription(invalid) => Some(invalid),
-            Self::Pool(error) => Some(error),
+            // These are printed whole.
+            Self::InvalidArgument(problem) => problem.source(),
+            Self::Subscription(invalid) => invalid.source(),
+            Self::MarketList(error) => error.source(),
+            Self::Pool(error) => error.source(),
             _ => None,
         }
     }
@@ -189,6 +190,24 @@ impl From<InvalidSubscription> for Error {
         Self::Subscription(invalid)
     }
 }
+
+impl From<SourceError> for Error {
+    fn from(error: SourceError) -> Self {
+        Self::MarketList(error)
+    }
+}
+
+macro_rules! invalid_argument {
+    ($($error:ty),*) => {$(
+        impl From<$error> for Error {
+            fn from(error: $error) -> Self {
+                Self::InvalidArgument(Box::new(error))
+            }
+        }
+    )*};
+}
+
+invalid_argument!(InvalidEndpoint, InvalidMarket, InvalidOverflow, InvalidPattern, InvalidTime);
 
 impl From<Refused> for Error {
     fn from(refused: Refused) -> Self {
@@ -213,7 +232,11 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::model::DataType;
+    use crate::config::Endpoint;
+    use crate::error::NotReadyReason;
+    use crate::feed::Overflow;
+    use crate::model::{DataType, Date, Market, StreamKey};
+    use crate::plan::Pattern;
     use std::collections::HashSet;
 
     fn every_error() -> Vec<Error> {
@@ -231,7 +254,9 @@ mod tests {
             Error::NoUniverse,
             Error::Pool(PoolError::NotSubscribed(key)),
             Error::Start { what: "thread", source: io::ErrorKind::OutOfMemory.into() },
-            Error::NotReady(vec![key; 1000]),
+            Error::NotReady(NotReady { streams: vec![(key, NotReadyReason::NoDataYet)], awaits_markets: false }),
+            Error::InvalidArgument("there is no connection 7".into()),
+            Error::from("KRW".parse::<Market>().unwrap_err()),
             Error::Stopped,
             Error::ShutdownTimedOut(vec!["hoga-conn-0".to_owned()]),
             Error::ThreadPanicked("hoga-conn-0".to_owned()),
@@ -241,17 +266,39 @@ mod tests {
     #[test]
     fn every_error_has_its_own_code_and_says_what_happened() {
         let errors = every_error();
-        assert_eq!(errors.iter().map(Error::code).collect::<HashSet<_>>().len(), errors.len());
+        let kinds: HashSet<_> = errors.iter().map(std::mem::discriminant).collect();
+        assert_eq!(errors.iter().map(Error::code).collect::<HashSet<_>>().len(), kinds.len());
         for error in errors {
             let text = error.to_string();
             assert!((20..400).contains(&text.len()), "{text}");
         }
     }
 
+    /// A chain of causes that is printed line by line says nothing twice.
     #[test]
-    fn nothing_missing_but_the_list_of_markets_is_said_so() {
-        let text = Error::NotReady(vec![]).to_string();
-        assert!(text.contains("list of markets"), "{text}");
+    fn no_error_repeats_its_source() {
+        for error in every_error() {
+            let text = error.to_string();
+            let mut source = error.source();
+            while let Some(cause) = source {
+                assert!(!text.contains(&cause.to_string()), "{text} / {cause}");
+                source = cause.source();
+            }
+        }
+    }
+
+    #[test]
+    fn every_error_of_the_api_becomes_this_one() {
+        fn ends(text: &str) -> Result<()> {
+            text.parse::<Market>()?;
+            text.parse::<Overflow>()?;
+            text.parse::<Pattern>()?;
+            Endpoint::custom(text)?;
+            Date::new(10_000, 1, 1)?;
+            Ok(())
+        }
+        let error = ends("krw-btc").unwrap_err();
+        assert_eq!((error.code(), error.recovery()), ("INVALID_ARGUMENT", Recovery::FixCall), "{error}");
     }
 
     #[test]
@@ -261,6 +308,7 @@ mod tests {
             let caused = matches!(
                 error,
                 Error::Configuration(_)
+                    | Error::InvalidArgument(_)
                     | Error::Subscription(_)
                     | Error::TooManyStreams { .. }
                     | Error::NameTaken(_)
@@ -269,7 +317,6 @@ mod tests {
                     | Error::Pool(_)
             );
             assert_eq!(callers, caused, "{error}");
-            assert!(error.severity() >= Severity::Low);
         }
     }
 }

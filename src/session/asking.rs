@@ -1,0 +1,278 @@
+//! What is asked of the exchange: the wish, and the requests of one socket for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::entropy::EntropyExt;
+use super::liveness::Liveness;
+use super::outbox::Outbox;
+use super::shared::Shared;
+use super::throttle::Throttle;
+use super::{Budget, Config, Event, State};
+use crate::model::{Epoch, Nanos};
+use crate::plan::{self, Mode, Wish};
+
+/// How long frames of a replaced subscription may still come. Two at most were seen, within a round trip.
+const STALE_FRAMES: Duration = Duration::from_secs(1);
+
+/// What is wanted of the exchange, and how it has answered so far, on whatever socket.
+pub(super) struct Asking {
+    wish: Wish,
+    /// Holds requests back after the exchange refused one.
+    pub throttle: Throttle,
+    /// Data has come for some stream of the wish.
+    proven: bool,
+    /// Sockets in a row that were replaced because they were mute.
+    mute_sockets: u32,
+}
+
+impl Asking {
+    /// Nothing is wanted yet.
+    pub fn new(config: &Config) -> Self {
+        let throttle = Throttle::new(config.pacing.margin());
+        Self { wish: Wish::default(), throttle, proven: false, mute_sockets: 0 }
+    }
+
+    /// Something is wanted.
+    pub fn wants_anything(&self) -> bool {
+        !self.wish.streams.is_empty()
+    }
+
+    /// Replaces the wish. The newest socket is that of `epoch`, and was asked for the wish `sent`. False if the wish is the
+    /// one that is there.
+    pub fn set_wish(&mut self, wish: Wish, epoch: Epoch, sent: Option<u64>) -> bool {
+        if wish.revision == self.wish.revision {
+            return false;
+        }
+        // Streams that go on have answered already.
+        self.proven &= !wish.running.on(epoch, sent).is_empty();
+        self.wish = wish;
+        true
+    }
+
+    /// Whether data is worth a look at what it answers.
+    #[inline]
+    fn awaits_data(&self) -> bool {
+        !self.proven || self.throttle.is_wary()
+    }
+
+    /// Whether a socket on which a probe stayed without an answer is to blame for that.
+    pub fn blames(&self, liveness: &Liveness) -> bool {
+        self.owes_snapshots() && liveness.is_to_blame(self.proven, self.mute_sockets)
+    }
+
+    /// The exchange answers the request with snapshots, if there are such markets. Where only changes are wanted, nothing
+    /// comes before somebody trades, however well the socket is.
+    fn owes_snapshots(&self) -> bool {
+        self.wish.streams.wants().iter().any(|want| want.mode != Mode::RealtimeOnly)
+    }
+
+    /// A socket is replaced because it was mute.
+    pub fn replaced_mute_socket(&mut self) {
+        self.mute_sockets += 1;
+    }
+}
+
+/// The requests of one socket.
+pub(super) struct Requests {
+    budget: Budget,
+    /// `None` before the first request.
+    subscription: Option<Subscription>,
+}
+
+/// What the socket carries, as of the newest request on it.
+struct Subscription {
+    /// The revision of the wish.
+    revision: u64,
+    /// Until when frames of an earlier subscription may still come. `None` if that is not possible.
+    stale_until: Option<Nanos>,
+    /// When data first came.
+    data_since: Option<Nanos>,
+    /// The exchange is to be asked what the socket carries.
+    list_due: bool,
+}
+
+/// The kinds of request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Request {
+    /// For the newest wish.
+    Wish,
+    /// For the same wish once more, to provoke an answer.
+    Probe,
+    /// For a list of what the socket carries. Only after the request for the wish: so the format that it has to name is
+    /// the one that the socket has.
+    List,
+}
+
+impl Requests {
+    /// A socket that was asked nothing yet.
+    pub fn new(config: &Config) -> Self {
+        Self { budget: config.request_budget(), subscription: None }
+    }
+
+    /// The revision of the wish that the socket carries.
+    pub fn sent(&self) -> Option<u64> {
+        self.subscription.as_ref().map(|subscription| subscription.revision)
+    }
+
+    /// The exchange owes data for a request.
+    pub fn expects_data(&self) -> bool {
+        self.subscription.is_some()
+    }
+
+    /// When data first came on the socket.
+    pub fn data_since(&self) -> Option<Nanos> {
+        self.subscription.as_ref()?.data_since
+    }
+
+    pub fn state(&self) -> State {
+        match &self.subscription {
+            None => State::Connected,
+            Some(Subscription { data_since: None, .. }) => State::Subscribing,
+            Some(Subscription { data_since: Some(_), .. }) => State::Active,
+        }
+    }
+
+    /// Has the exchange asked for a list. Without a request on the socket there is nothing to ask about.
+    pub fn list(&mut self) {
+        if let Some(subscription) = &mut self.subscription {
+            subscription.list_due = true;
+        }
+    }
+
+    /// When the next request may go out; never if none waits.
+    pub fn deadline(&self, asking: &Asking, liveness: &Liveness) -> Nanos {
+        match self.next(asking, liveness) {
+            Some(_) => self.budget.free_at().max(asking.throttle.until()),
+            None => Nanos::NEVER,
+        }
+    }
+
+    /// The request that waits. Only ever for the newest wish.
+    fn next(&self, asking: &Asking, liveness: &Liveness) -> Option<Request> {
+        match &self.subscription {
+            Some(subscription) if subscription.revision == asking.wish.revision => {
+                if liveness.is_probe_due() {
+                    return Some(Request::Probe);
+                }
+                subscription.list_due.then_some(Request::List)
+            }
+            _ => Some(Request::Wish),
+        }
+    }
+
+    /// Takes one request from the budget, if there is one. Each socket has its own; a refusal holds for all of them.
+    pub fn try_acquire(&mut self, now: Nanos, throttle: &Throttle) -> bool {
+        throttle.until() <= now && self.budget.try_acquire(now).is_ok()
+    }
+
+    /// Writes the request that waits, as soon as the budget allows.
+    pub fn send_next(
+        &mut self,
+        now: Nanos,
+        epoch: Epoch,
+        liveness: &mut Liveness,
+        outbox: &mut Outbox,
+        shared: &mut Shared,
+    ) {
+        let Some(next) = self.next(&shared.asking, liveness) else { return };
+        if !self.try_acquire(now, &shared.asking.throttle) {
+            return;
+        }
+        shared.reports.counters.requests += 1;
+        match next {
+            Request::List => self.send_list(outbox, shared),
+            Request::Wish | Request::Probe => {
+                let is_probe = self.begin_wait(now, next, liveness);
+                self.send_wish(now, epoch, is_probe, outbox, shared);
+            }
+        }
+    }
+
+    /// A request for the wish is about to be sent, and the wait for data begins or goes on. True if the request has to be
+    /// a probe.
+    fn begin_wait(&self, now: Nanos, request: Request, liveness: &mut Liveness) -> bool {
+        if self.subscription.is_none() {
+            liveness.expect_data(now);
+            return false;
+        }
+        if request == Request::Probe {
+            liveness.probed(now);
+            return true;
+        }
+        liveness.changed(now)
+    }
+
+    fn send_wish(&mut self, now: Nanos, epoch: Epoch, is_probe: bool, outbox: &mut Outbox, shared: &mut Shared) {
+        let Shared { config, asking, entropy, reports, .. } = shared;
+        let Wish { revision, streams, format, running } = &asking.wish;
+        let (from, sent) = (self.state(), self.sent());
+        let again = sent == Some(*revision);
+        asking.throttle.asked(now);
+        // A probe asks for a snapshot of everything.
+        let running = if is_probe { Arc::default() } else { running.on(epoch, sent) };
+        let ticket = entropy.ticket();
+        outbox.text(&plan::request(&ticket, streams, &running, *format, config.endpoint.dialect()), &mut **entropy);
+        self.subscribed(now, *revision);
+        reports.event(Event::Requested { at: now, revision: *revision, format: *format, again, running });
+        if from == State::Connected {
+            reports.step(now, from, State::Subscribing, epoch);
+        }
+    }
+
+    /// The request for this wish was written.
+    fn subscribed(&mut self, now: Nanos, revision: u64) {
+        match &mut self.subscription {
+            Some(subscription) => {
+                let is_other = subscription.revision != revision;
+                subscription.revision = revision;
+                subscription.stale_until = is_other.then(|| now + STALE_FRAMES);
+            }
+            None => {
+                let subscription = Subscription { revision, stale_until: None, data_since: None, list_due: false };
+                self.subscription = Some(subscription);
+            }
+        }
+    }
+
+    fn send_list(&mut self, outbox: &mut Outbox, shared: &mut Shared) {
+        let ticket = shared.entropy.ticket();
+        outbox.text(&plan::list_request(&ticket, shared.asking.wish.format), &mut *shared.entropy);
+        if let Some(subscription) = &mut self.subscription {
+            subscription.list_due = false;
+        }
+    }
+
+    /// Data came.
+    #[inline]
+    pub fn handle_data(&mut self, now: Nanos, epoch: Epoch, shared: &mut Shared) {
+        if self.data_since().is_none() || shared.asking.awaits_data() {
+            self.handle_awaited_data(now, epoch, shared);
+        }
+    }
+
+    #[cold]
+    fn handle_awaited_data(&mut self, now: Nanos, epoch: Epoch, shared: &mut Shared) {
+        // Data before our request would be somebody else's; the state says Active only for what we asked for.
+        let Some(subscription) = &mut self.subscription else { return };
+        let asking = &mut shared.asking;
+        // Frames of the subscription before are no answer to this one: it may ask for markets that do not exist.
+        asking.proven |= subscription.stale_until.is_none_or(|until| now > until);
+        asking.throttle.heard(now);
+        asking.mute_sockets = 0;
+        if subscription.data_since.is_none() {
+            subscription.data_since = Some(now);
+            shared.reports.step(now, State::Subscribing, State::Active, epoch);
+        }
+    }
+
+    /// The exchange refused a request. It closes the socket after this. Should it not, what it refused is asked for again
+    /// after the block.
+    pub fn handle_refusal(&self, now: Nanos, liveness: &mut Liveness, asking: &mut Asking) {
+        asking.throttle.refused(now);
+        if self.expects_data() {
+            // What was under way is not answered, and says nothing.
+            liveness.want_probe();
+        }
+    }
+}

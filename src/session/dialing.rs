@@ -1,0 +1,171 @@
+//! How a connection gets its next socket: the look-up, one address after the other, no faster than the exchange allows.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::entropy::Entropy;
+use super::retry::Retry;
+use super::shared::Shared;
+use super::{Action, Config, DialBudget, Loss, SocketId, Stage};
+use crate::model::Nanos;
+
+/// How long an answer to a look-up that came too late may be used. The exchange's addresses change every few minutes.
+const LATE_ANSWER: Duration = Duration::from_secs(60);
+/// Addresses tried per look-up. The exchange's name has about six.
+const ADDRESSES_MAX: usize = 16;
+
+/// What is known of all tries to get a socket.
+pub(super) struct Dialing {
+    retry: Retry,
+    connects: Box<dyn DialBudget>,
+    /// When the pause after the last loss is over. It is kept whatever is wanted meanwhile.
+    pause_until: Nanos,
+    /// Until when the exchange refuses the dials of this connection.
+    barred_until: Nanos,
+    /// The answer to a look-up that had been given up, and when it came. The next try may use it.
+    late_answer: Option<(Nanos, Vec<SocketAddr>)>,
+    /// The newest socket that was dialed.
+    newest: SocketId,
+}
+
+/// How far a try to get a socket is.
+pub(super) enum Try {
+    /// The name is looked up.
+    Resolving {
+        /// When that is given up.
+        until: Nanos,
+    },
+    /// The budget of connects makes us wait.
+    Waiting {
+        /// When to ask it again.
+        until: Nanos,
+        /// The next address.
+        address: SocketAddr,
+        /// The ones after it.
+        rest: VecDeque<SocketAddr>,
+    },
+    /// TCP is being opened.
+    Connecting {
+        /// When that is given up.
+        until: Nanos,
+        /// By this socket.
+        socket: SocketId,
+        /// The addresses that were not tried yet.
+        rest: VecDeque<SocketAddr>,
+    },
+}
+
+impl Dialing {
+    /// Nothing was dialed yet.
+    pub fn new(config: &Config, connects: Box<dyn DialBudget>) -> Self {
+        Self {
+            retry: Retry::new(config.backoff),
+            connects,
+            pause_until: Nanos::default(),
+            barred_until: Nanos::default(),
+            late_answer: None,
+            newest: SocketId::default(),
+        }
+    }
+
+    /// No try may begin before.
+    pub fn pause_until(&self) -> Nanos {
+        self.pause_until
+    }
+
+    /// Until when the exchange refuses the dials of this connection.
+    pub fn barred_until(&self) -> Nanos {
+        self.barred_until
+    }
+
+    /// Begins a try.
+    pub fn start(&mut self, now: Nanos, shared: &mut Shared) -> Try {
+        let endpoint = &shared.config.endpoint;
+        if let Some(ip) = endpoint.address() {
+            let address = SocketAddr::new(ip, endpoint.port());
+            return self.dial(now, address, VecDeque::new(), shared);
+        }
+        let late = self.late_answer.take().filter(|(at, _)| now.since(*at) <= LATE_ANSWER);
+        if let Some(dial) = late.and_then(|(_, addresses)| self.resolved(now, addresses, shared)) {
+            return dial;
+        }
+        shared.reports.act(Action::Resolve);
+        Try::Resolving { until: now + shared.config.timeouts.resolve }
+    }
+
+    /// Dials the first of the addresses that the look-up brought; `None` if there are none.
+    pub fn resolved(&mut self, now: Nanos, mut addresses: Vec<SocketAddr>, shared: &mut Shared) -> Option<Try> {
+        addresses.truncate(ADDRESSES_MAX);
+        // An address that takes TCP and fails later would otherwise hide the ones behind it for ever.
+        let start = self.retry.failures() as usize % addresses.len().max(1);
+        addresses.rotate_left(start);
+        self.dial_next(now, addresses.into(), shared)
+    }
+
+    /// A look-up that had been given up was answered.
+    pub fn resolved_late(&mut self, now: Nanos, addresses: Vec<SocketAddr>) {
+        self.late_answer = Some((now, addresses));
+    }
+
+    /// Goes on after an address failed; `None` if there is no other.
+    pub fn dial_next(&mut self, now: Nanos, mut rest: VecDeque<SocketAddr>, shared: &mut Shared) -> Option<Try> {
+        let address = rest.pop_front()?;
+        Some(self.dial(now, address, rest, shared))
+    }
+
+    fn dial(&mut self, now: Nanos, address: SocketAddr, rest: VecDeque<SocketAddr>, shared: &mut Shared) -> Try {
+        if let Err(until) = self.connects.try_acquire(now) {
+            return Try::Waiting { until, address, rest };
+        }
+        let socket = self.newest.next();
+        self.newest = socket;
+        shared.reports.counters.dials += 1;
+        shared.reports.act(Action::Connect(socket, address));
+        Try::Connecting { until: now + shared.config.timeouts.connect, socket, rest }
+    }
+
+    /// The deadline of a try has passed.
+    #[cold]
+    pub fn expired(&mut self, now: Nanos, expired: &mut Try, shared: &mut Shared) -> Result<Try, Loss> {
+        match expired {
+            Try::Resolving { .. } => Err(Loss::Timeout(Stage::Resolve)),
+            Try::Waiting { address, rest, .. } => Ok(self.dial(now, *address, std::mem::take(rest), shared)),
+            Try::Connecting { socket, rest, .. } if !rest.is_empty() => {
+                shared.reports.act(Action::Disconnect(*socket, Vec::new()));
+                self.dial_next(now, std::mem::take(rest), shared).ok_or(Loss::Timeout(Stage::Connect))
+            }
+            Try::Connecting { .. } => Err(Loss::Timeout(Stage::Connect)),
+        }
+    }
+
+    /// A connection has worked and was left on purpose: the failures before it do not count any more.
+    pub fn worked(&mut self) {
+        self.retry.worked();
+    }
+
+    /// Settles when the next try may be after `loss`, for this connection and for everyone who shares its budget.
+    #[cold]
+    pub fn heed(&mut self, now: Nanos, loss: &Loss, had_worked: bool, entropy: &mut dyn Entropy) -> Nanos {
+        self.pause_until = now + self.retry.delay(loss, had_worked, now, entropy);
+        if loss.is_rationing() {
+            self.barred_until = self.pause_until;
+            self.connects.hold(now, self.pause_until);
+        }
+        self.pause_until
+    }
+}
+
+impl Try {
+    /// When its deadline is.
+    pub fn deadline(&self) -> Nanos {
+        match self {
+            Self::Resolving { until } | Self::Waiting { until, .. } | Self::Connecting { until, .. } => *until,
+        }
+    }
+
+    /// The socket that is being opened.
+    pub fn socket(&self) -> Option<SocketId> {
+        if let Self::Connecting { socket, .. } = self { Some(*socket) } else { None }
+    }
+}

@@ -1,0 +1,20 @@
+//! What a session promises, as dialogues with a scripted peer.
+
+mod demand;
+mod losses;
+mod opening;
+mod protocol;
+mod refusals;
+mod refused_requests;
+
+use super::testing::{Life, config};
+use super::{Config, Event, State};
+use crate::config::Endpoint;
+
+fn named(url: &str) -> Config {
+    Config { endpoint: Endpoint::custom(url).unwrap(), ..config() }
+}
+
+fn states(life: &Life) -> Vec<State> {
+    life.events.iter().filter_map(|e| if let Event::State { to, .. } = e { Some(*to) } else { None }).collect()
+}

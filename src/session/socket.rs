@@ -1,0 +1,432 @@
+//! One socket of a connection, from the opening of TCP to its end: everything that a new socket starts without.
+
+use std::io;
+use std::time::Duration;
+
+use super::asking::Requests;
+use super::entropy::EntropyExt;
+use super::liveness::{Due, Liveness};
+use super::outbox::Outbox;
+use super::shared::Shared;
+use super::{Closed, Config, Event, Loss, SocketId, Stage, State};
+use crate::config::KeepAlive;
+use crate::model::{Epoch, Nanos, Receipt, Sink};
+use crate::wire::{DecodeError, ErrorName, Message};
+use crate::ws::{CloseCode, FrameReader, Handshake, HandshakeError, Incoming, Progress, ReceiveBuffer, Violation};
+
+/// A connection that brought data for this long has worked: the next try is at once. One that sends a snapshot and
+/// closes has not, and is met with growing pauses.
+const PROVEN: Duration = Duration::from_millis(250);
+/// So has one that was open for this long: its pings were answered, and on some sockets nothing more is to be expected.
+const PROVEN_WITHOUT_DATA: Duration = Duration::from_secs(60);
+
+/// One socket. Dropped at its end, so that nothing of it reaches the next one.
+pub(super) struct Socket {
+    id: SocketId,
+    epoch: Epoch,
+    buffer: ReceiveBuffer,
+    frames: FrameReader,
+    outbox: Outbox,
+    phase: Phase,
+}
+
+/// How far a socket is. Each phase has what only it needs, its deadline among that.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "the largest phase is the one that lasts, and a connection has one socket"
+)]
+pub(super) enum Phase {
+    /// TLS is being agreed.
+    Securing {
+        /// When that is given up.
+        until: Nanos,
+    },
+    /// The WebSocket is being opened.
+    Upgrading(Upgrade),
+    /// Frames are read and written.
+    Open(Open),
+    /// We said goodbye and wait for the peer to do so.
+    Closing {
+        /// When that is given up.
+        until: Nanos,
+    },
+}
+
+/// An opening handshake.
+pub(super) struct Upgrade {
+    handshake: Handshake,
+    /// When it was asked for.
+    asked_at: Nanos,
+    /// When it is given up.
+    until: Nanos,
+}
+
+/// An open WebSocket.
+pub(super) struct Open {
+    since: Nanos,
+    liveness: Liveness,
+    requests: Requests,
+}
+
+/// What becomes of a socket after it was given something.
+#[must_use]
+pub(super) enum Fate {
+    /// It goes on.
+    Lives,
+    /// It is lost.
+    Lost(Loss),
+    /// It was left on purpose, and the goodbye is over.
+    Left,
+}
+
+impl Upgrade {
+    /// Begins an opening handshake; returns the bytes to send as well.
+    pub fn start(now: Nanos, shared: &mut Shared) -> Result<(Self, Vec<u8>), Loss> {
+        let (config, key) = (&shared.config, shared.entropy.bytes());
+        let endpoint = &config.endpoint;
+        let (host, port, path) = (endpoint.host(), endpoint.port(), endpoint.path());
+        let (handshake, request) =
+            Handshake::start(host, port, path, endpoint.is_secure(), &[], key).map_err(loss_of_handshake)?;
+        Ok((Self { handshake, asked_at: now, until: now + config.timeouts.upgrade }, request))
+    }
+}
+
+impl Open {
+    /// A WebSocket that was opened at `now`.
+    fn new(now: Nanos, shared: &Shared) -> Self {
+        let liveness = Liveness::new(shared.config.timeouts.clone(), now);
+        Self { since: now, liveness, requests: Requests::new(&shared.config) }
+    }
+}
+
+impl Socket {
+    /// A socket whose TCP is open, in its first phase and with its first bytes to send.
+    pub fn new(id: SocketId, epoch: Epoch, phase: Phase, request: &[u8], config: &Config) -> Self {
+        let (buffer, frames) = (ReceiveBuffer::new(config.receive_bytes), FrameReader::new(config.frame_limits()));
+        let mut outbox = Outbox::new();
+        outbox.raw(request);
+        Self { id, epoch, buffer, frames, outbox, phase }
+    }
+
+    pub fn id(&self) -> SocketId {
+        self.id
+    }
+
+    pub fn phase(&self) -> &Phase {
+        &self.phase
+    }
+
+    pub fn state(&self) -> State {
+        match &self.phase {
+            Phase::Securing { .. } => State::TlsHandshake,
+            Phase::Upgrading(_) => State::Upgrading,
+            Phase::Open(open) => open.requests.state(),
+            Phase::Closing { .. } => State::Closing,
+        }
+    }
+
+    /// The revision of the wish that it carries.
+    pub fn sent(&self) -> Option<u64> {
+        if let Phase::Open(open) = &self.phase { open.requests.sent() } else { None }
+    }
+
+    /// It was of use, so its end is not counted as a failed try.
+    pub fn has_worked(&self, now: Nanos) -> bool {
+        let Phase::Open(open) = &self.phase else { return false };
+        open.requests.data_since().is_some_and(|since| now.since(since) >= PROVEN)
+            || now.since(open.since) >= PROVEN_WITHOUT_DATA
+    }
+
+    /// Room to receive into.
+    #[inline]
+    pub fn spare(&mut self) -> &mut [u8] {
+        self.buffer.spare()
+    }
+
+    /// Bytes to send.
+    pub fn pending(&self) -> &[u8] {
+        self.outbox.pending()
+    }
+
+    /// `n` of the bytes to send were sent.
+    pub fn transmitted(&mut self, n: usize) {
+        self.outbox.advance(n);
+    }
+
+    /// The socket is to be dropped: what could still be sent before that.
+    pub fn take_last_words(&mut self) -> Vec<u8> {
+        self.outbox.take()
+    }
+
+    /// A message was cut off, should the socket end here.
+    pub fn is_inside_message(&self) -> bool {
+        matches!(self.phase, Phase::Open(_) | Phase::Closing { .. }) && self.frames.is_inside_message(&self.buffer)
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout) at the latest.
+    pub fn deadline(&self, shared: &Shared) -> Nanos {
+        match &self.phase {
+            Phase::Securing { until } | Phase::Closing { until } => *until,
+            Phase::Upgrading(upgrade) => upgrade.until,
+            Phase::Open(Open { liveness, requests, .. }) => {
+                liveness.deadline(requests.expects_data()).min(requests.deadline(&shared.asking, liveness))
+            }
+        }
+    }
+
+    /// Time passed.
+    pub fn handle_timeout(&mut self, now: Nanos, shared: &mut Shared) -> Fate {
+        match &self.phase {
+            Phase::Open(_) => self.check_liveness(now, shared),
+            _ if now < self.deadline(shared) => Fate::Lives,
+            Phase::Securing { .. } => Fate::Lost(Loss::Timeout(Stage::Tls)),
+            // A refusal whose body never ends is a refusal all the same.
+            Phase::Upgrading(_) => Fate::Lost(self.refusal().unwrap_or(Loss::Timeout(Stage::Upgrade))),
+            Phase::Closing { .. } => Fate::Left,
+        }
+    }
+
+    /// `n` bytes of [`spare`](Self::spare) were filled.
+    #[inline]
+    pub fn handle_received(&mut self, now: Nanos, n: usize, shared: &mut Shared, sink: &mut impl Sink) -> Fate {
+        self.buffer.advance(n);
+        shared.reports.counters.bytes += n as u64;
+        if let Phase::Open(_) = &self.phase {
+            return self.read_frames(now, shared, sink);
+        }
+        self.handle_unopened(now, shared, sink)
+    }
+
+    #[cold]
+    fn handle_unopened(&mut self, now: Nanos, shared: &mut Shared, sink: &mut impl Sink) -> Fate {
+        match &mut self.phase {
+            Phase::Upgrading(upgrade) => match upgrade.handshake.handle(&mut self.buffer) {
+                Ok(Progress::NeedMore) => Fate::Lives,
+                Ok(Progress::Done) => {
+                    self.open(now, shared);
+                    self.read_frames(now, shared, sink)
+                }
+                Err(error) => Fate::Lost(loss_of_handshake(error)),
+            },
+            Phase::Closing { .. } => self.read_goodbye(shared),
+            Phase::Securing { .. } | Phase::Open(_) => Fate::Lives,
+        }
+    }
+
+    /// The transport ended.
+    #[cold]
+    pub fn handle_closed(&mut self, how: Closed) -> Fate {
+        match self.phase {
+            Phase::Closing { .. } => Fate::Left,
+            Phase::Upgrading(_) => Fate::Lost(self.upgrade_closed(how)),
+            Phase::Securing { .. } | Phase::Open(_) => Fate::Lost(how.into()),
+        }
+    }
+
+    // ---- the opening handshake ----
+
+    /// The opening request is to be sent.
+    pub fn upgrade(&mut self, upgrade: Upgrade, request: &[u8]) {
+        self.outbox.raw(request);
+        self.phase = Phase::Upgrading(upgrade);
+    }
+
+    /// The refusal whose header has come, with as much of its body as is here.
+    pub fn refusal(&mut self) -> Option<Loss> {
+        let Phase::Upgrading(upgrade) = &mut self.phase else { return None };
+        match upgrade.handshake.handle_eof(&mut self.buffer) {
+            HandshakeError::Rejected(rejection) => Some(Loss::Rejected(Box::new(rejection))),
+            _ => None,
+        }
+    }
+
+    /// A server that refuses may mark the end of its answer by closing. Where it has not read the request, that arrives
+    /// as a reset. However the socket ends, a refusal is a refusal.
+    fn upgrade_closed(&mut self, how: Closed) -> Loss {
+        match (self.refusal(), how) {
+            (Some(refusal), _) => refusal,
+            (None, Closed::Eof | Closed::Io(io::ErrorKind::UnexpectedEof)) => {
+                Loss::Handshake(HandshakeError::Closed.to_string().into())
+            }
+            (None, how) => how.into(),
+        }
+    }
+
+    /// The server has opened the WebSocket.
+    fn open(&mut self, now: Nanos, shared: &mut Shared) {
+        let opened = Phase::Open(Open::new(now, shared));
+        if let Phase::Upgrading(upgrade) = std::mem::replace(&mut self.phase, opened)
+            && let Some(date) = upgrade.handshake.date()
+        {
+            shared.reports.event(Event::Dated { asked: upgrade.asked_at, answered: now, date });
+        }
+        shared.reports.counters.opened += 1;
+        shared.reports.counters.round_trip = None;
+        shared.reports.step(now, State::Upgrading, State::Connected, self.epoch);
+        self.send_next(now, shared);
+        // Whether the exchange rations this text like a request is unknown, so it is taken from the same budget.
+        if shared.config.keep_alive == KeepAlive::PingAndStatus
+            && let Phase::Open(open) = &mut self.phase
+            && open.requests.try_acquire(now, &shared.asking.throttle)
+        {
+            self.outbox.text("PING", &mut *shared.entropy);
+        }
+    }
+
+    // ---- open ----
+
+    /// Sends the request that is due, as soon as the budget allows.
+    pub fn send_next(&mut self, now: Nanos, shared: &mut Shared) {
+        if let Phase::Open(Open { liveness, requests, .. }) = &mut self.phase {
+            requests.send_next(now, self.epoch, liveness, &mut self.outbox, shared);
+        }
+    }
+
+    /// Asks the exchange what the socket carries, as soon as the budget allows.
+    pub fn list(&mut self, now: Nanos, shared: &mut Shared) {
+        if let Phase::Open(open) = &mut self.phase {
+            open.requests.list();
+            self.send_next(now, shared);
+        }
+    }
+
+    /// Says goodbye to the peer of an open socket.
+    pub fn leave(&mut self, now: Nanos, shared: &mut Shared) {
+        let from = self.state();
+        self.outbox.close(CloseCode::Normal, &mut *shared.entropy);
+        self.phase = Phase::Closing { until: now + shared.config.timeouts.close };
+        shared.reports.step(now, from, State::Closing, self.epoch);
+    }
+
+    fn check_liveness(&mut self, now: Nanos, shared: &mut Shared) -> Fate {
+        let Phase::Open(Open { liveness, requests, .. }) = &mut self.phase else { return Fate::Lives };
+        match liveness.due(now, requests.expects_data()) {
+            Due::Nothing => {}
+            Due::Ping => {
+                let payload = self.outbox.ping(&mut *shared.entropy);
+                liveness.pinged(now, payload);
+            }
+            Due::Probe => liveness.want_probe(),
+            Due::Mute(time) if shared.asking.blames(liveness) => {
+                return self.end(CloseCode::Normal, Loss::Mute(time), shared);
+            }
+            Due::Mute(_) => liveness.give_up_probe(now),
+            Due::Silent(time) => return Fate::Lost(Loss::Silent(time)),
+        }
+        self.send_next(now, shared);
+        Fate::Lives
+    }
+
+    /// Ends an open WebSocket with a close frame that nobody waits for.
+    #[cold]
+    fn end(&mut self, code: CloseCode, loss: Loss, shared: &mut Shared) -> Fate {
+        self.outbox.close(code, &mut *shared.entropy);
+        Fate::Lost(loss)
+    }
+
+    #[cold]
+    fn violated(&mut self, violation: Violation, shared: &mut Shared) -> Fate {
+        self.end(violation.close_code(), Loss::Violation(violation), shared)
+    }
+
+    // ---- frames ----
+
+    fn read_frames(&mut self, now: Nanos, shared: &mut Shared, sink: &mut impl Sink) -> Fate {
+        let Phase::Open(Open { liveness, requests, .. }) = &mut self.phase else { return Fate::Lives };
+        let receipt = Receipt { connection: shared.config.id, epoch: self.epoch, received: now };
+        loop {
+            let payload = match self.frames.next(&mut self.buffer) {
+                Ok(Some(Incoming::Binary(payload))) => payload,
+                Ok(Some(Incoming::Text(payload))) => {
+                    shared.reports.counters.text_messages += 1;
+                    payload
+                }
+                Ok(None) => return Fate::Lives,
+                Ok(Some(Incoming::Ping(payload))) => {
+                    let is_answered = self.outbox.pong(payload, &mut *shared.entropy);
+                    shared.reports.counters.pings_received += 1;
+                    shared.reports.counters.pings_unanswered += u64::from(!is_answered);
+                    liveness.alive(now);
+                    continue;
+                }
+                Ok(Some(Incoming::Pong(payload))) => {
+                    let round_trip = liveness.pong(now, payload);
+                    shared.reports.counters.round_trip = round_trip.or(shared.reports.counters.round_trip);
+                    continue;
+                }
+                Ok(Some(Incoming::Close(close))) => {
+                    let (code, reason) = close.map_or((1005, ""), |(code, reason)| (code.into(), reason));
+                    let loss = Loss::ClosedByPeer { code, reason: reason.into() };
+                    return self.end(CloseCode::Normal, loss, shared);
+                }
+                Err(violation) => return self.violated(violation, shared),
+            };
+            shared.reports.counters.messages += 1;
+            liveness.alive(now);
+            let (bytes, len) = payload.padded();
+            let before = shared.decoder.delivered();
+            let message = shared.decoder.decode(bytes, len, receipt, sink);
+            // A list may hold data beside what is none, or cannot be read.
+            if shared.decoder.delivered() > before {
+                liveness.data(now);
+                requests.handle_data(now, self.epoch, shared);
+            }
+            if !matches!(message, Ok(Message::Data { .. })) {
+                handle_other(now, message, liveness, requests, shared);
+            }
+        }
+    }
+
+    /// While closing, only the peer's close frame matters. Data that was under way is counted and dropped: nobody wants it
+    /// any more.
+    fn read_goodbye(&mut self, shared: &mut Shared) -> Fate {
+        let counters = &mut shared.reports.counters;
+        loop {
+            match self.frames.next(&mut self.buffer) {
+                Ok(Some(Incoming::Close(_))) | Err(_) => return Fate::Left,
+                Ok(Some(Incoming::Binary(_) | Incoming::Text(_))) => {
+                    counters.messages += 1;
+                    counters.after_goodbye += 1;
+                }
+                Ok(Some(Incoming::Ping(_) | Incoming::Pong(_))) => {}
+                Ok(None) => return Fate::Lives,
+            }
+        }
+    }
+}
+
+/// Takes note of a message that is not data, or cannot be read.
+#[cold]
+fn handle_other(
+    now: Nanos,
+    message: Result<Message, DecodeError>,
+    liveness: &mut Liveness,
+    requests: &Requests,
+    shared: &mut Shared,
+) {
+    let reports = &mut shared.reports;
+    match message {
+        Ok(Message::Status(_)) => reports.counters.status_messages += 1,
+        Ok(Message::Error(error)) => {
+            reports.counters.server_errors += 1;
+            if error.name == ErrorName::TooManyRequest {
+                reports.counters.requests_refused += 1;
+                requests.handle_refusal(now, liveness, &mut shared.asking);
+            }
+            reports.message_event(Event::ServerError(*error));
+        }
+        Ok(Message::Subscriptions(list)) => reports.message_event(Event::Subscriptions(*list)),
+        Ok(_) => reports.counters.other_messages += 1,
+        Err(error) => {
+            reports.counters.malformed += 1;
+            reports.message_event(Event::Malformed(error));
+        }
+    }
+}
+
+fn loss_of_handshake(error: HandshakeError) -> Loss {
+    match error {
+        HandshakeError::Rejected(rejection) => Loss::Rejected(Box::new(rejection)),
+        other => Loss::Handshake(Loss::bounded(&other.to_string())),
+    }
+}
