@@ -476,6 +476,29 @@ fn a_feed_that_nobody_reads_does_not_grow_while_markets_are_listed_and_delisted(
     }
 }
 
+/// The filter with which the feed returned judged what it had left unread before it went: the snapshot that it waited for
+/// was taken for a repetition.
+#[test]
+fn a_feed_that_returns_to_a_market_gets_its_state_whatever_it_left_unread() {
+    for policy in [Overflow::DROP_NEWEST, Overflow::DropOldest] {
+        let mut line = Line::new();
+        line.list(&["KRW-BTC", "KRW-ETH"]);
+        let (_, mut feed) = line.feed(trade("KRW-*"), policy);
+        line.settle();
+        line.trade("KRW-ETH", 1, SNAPSHOT);
+        line.list(&["KRW-BTC"]);
+        line.trade("KRW-ETH", 2, CHANGE);
+        line.settle();
+        line.list(&["KRW-BTC", "KRW-ETH"]);
+        line.settle();
+        line.trade("KRW-ETH", 2, SNAPSHOT);
+        line.trade("KRW-ETH", 3, CHANGE);
+        assert_eq!(read(&mut feed), "S1 S2 3", "{policy}");
+        let received = feed.counts().received;
+        assert_settled(&mut feed, received);
+    }
+}
+
 // ---- sockets ----
 
 /// The first word of a stream that came with the new socket was handed out before what was left of the old one.

@@ -18,6 +18,8 @@ mod mailbox;
 mod readiness;
 mod reports;
 mod shutdown;
+#[cfg(all(test, not(loom)))]
+mod simulation;
 mod status;
 mod subscribed;
 mod threads;

@@ -1,5 +1,5 @@
 //! From decoded message to readers: finds the stream's route, and keeps the routes as feeds come and go. Runs on the
-//! connection's thread, which alone owns the table: what changes it comes as letters, between two batches of frames.
+//! connection's thread, which alone owns the table: what changes it comes as commands, between two batches of frames.
 
 use std::collections::HashMap;
 use std::sync::Arc;
