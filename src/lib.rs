@@ -59,6 +59,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(feature = "insides"),
+    warn(unnameable_types),
     allow(dead_code, unused_imports, reason = "some of the rooms' items serve only the tests, benchmarks and tools")
 )]
 #![allow(clippy::module_inception, reason = "a file bears the name of its type, and a room that of its main type")]
@@ -69,11 +70,20 @@ compile_error!("hoga runs on Unix-like systems only: it uses their sockets, file
 #[cfg(not(target_endian = "little"))]
 compile_error!("hoga runs on little-endian processors only: it reads the digits of numbers in place, eight at a time");
 
+// The rooms. Users meet what is re-exported below; the feature `insides` opens the rest to this repository's tests,
+// benchmarks and tools, and promises nothing.
+// Before the others, which use its macros.
+#[cfg(not(feature = "insides"))]
+#[macro_use]
+mod model;
+#[cfg(feature = "insides")]
+#[doc(hidden)]
+#[macro_use]
+pub mod model;
+
 pub mod config;
 pub mod error;
 
-// The rooms. Users meet what is re-exported below; the feature `insides` opens the rest to this repository's tests,
-// benchmarks and tools, and promises nothing.
 #[cfg(not(feature = "insides"))]
 mod call;
 #[cfg(feature = "insides")]
@@ -89,11 +99,6 @@ mod feed;
 #[cfg(feature = "insides")]
 #[doc(hidden)]
 pub mod feed;
-#[cfg(not(feature = "insides"))]
-mod model;
-#[cfg(feature = "insides")]
-#[doc(hidden)]
-pub mod model;
 #[cfg(not(feature = "insides"))]
 mod net;
 #[cfg(feature = "insides")]
@@ -140,16 +145,16 @@ pub use engine::{Builder, Client, Engine, EngineState, ShutdownReport};
 pub use error::{Error, Result};
 
 // Reading the pool.
-pub use pool::{AsMarket, Batch, BatchCursor, CachedHandle, DataPool, Handle, Health, Reading, Value};
+pub use pool::{AsMarket, Batch, BatchCursor, CachedHandle, DataPool, Handle, Health, Reading};
 
 // Feeds and callbacks.
 pub use call::{Answer, Callback, Dispatcher};
-pub use engine::{CallbackBuilder, Feed, FeedItem};
+pub use engine::{CallbackBuilder, Feed};
 pub use feed::{Item, Overflow, Payload, Update};
 
 // Subscriptions, and the markets that exist.
 pub use engine::Subscribed;
-pub use model::{DataType, Grouping, Interval, Market, StreamKey};
+pub use model::{Access, Currency, DataType, Grouping, Interval, Market, Scope, StreamKey};
 #[cfg(feature = "rest")]
 pub use net::RestMarkets;
 pub use net::{MarketSource, Resolve, SystemResolver};
@@ -158,7 +163,8 @@ pub use plan::{IntoMarkets, Pattern, Subscription, Target, Universe, candle, ord
 // Messages.
 pub use model::{
     Candle, Change, ConnectionId, Date, DateTime, Epoch, Event, Format, Level, Levels, LossKind, MAX_LEVELS,
-    MarketState, MarketWarning, Nanos, Orderbook, Side, Stamps, StreamType, Ticker, Time, Trade, Unit,
+    MarketState, MarketWarning, Nanos, Nature, Noun, NounKind, Orderbook, Side, Stamps, StreamType, Ticker, Time,
+    Trade, Unit,
 };
 
 /// What the engine says about itself: its connections, feeds, callbacks, demand, and where time went.
@@ -170,8 +176,11 @@ pub mod status {
     pub use crate::plan::{ClientStatus, Conflict, ConflictKind, ConflictSubject, PlanStats, Revisions};
     pub use crate::pool::{StreamStatus, VerdictCounts};
     pub use crate::route::Attribution;
-    pub use crate::session::{Counters, FormatReason, State};
-    pub use crate::wire::{DecodeCounters, Delivered};
+    pub use crate::session::{Counters, Event, FormatReason, Loss, Stage, State};
+    pub use crate::wire::{
+        DecodeCounters, DecodeError, Delivered, ErrorName, ServerError, SubscriptionEntry, SubscriptionList,
+    };
+    pub use crate::ws::{CloseCode, Rejection, RejectionKind, RetryAfter, Violation};
 }
 
 /// Feeds without an engine, for recordings.

@@ -10,7 +10,7 @@ use super::hub::Hub;
 use super::log::Note;
 use crate::model::{Clock, ConnectionId};
 use crate::plan::Planner;
-use crate::pool::DataPool;
+use crate::pool;
 use crate::route::{AttributionReader, Router, attribution};
 use crate::session::{self, DialBudget, Entropy, Session};
 use crate::sync::lossy::Writer;
@@ -41,7 +41,7 @@ impl<C: Clock + Clone + 'static> Assembly<C> {
         logs: Vec<Writer<Note>>,
         mut outside: impl FnMut() -> (Box<dyn DialBudget>, Box<dyn Entropy>),
     ) -> Self {
-        let pool = DataPool::with_stale_after(Arc::new(clock.clone()), settings.stale_after);
+        let pool = pool::empty(Arc::new(clock.clone()), settings.stale_after);
         let dialect = *settings.endpoint.dialect();
         let connections: Vec<_> = (0..settings.connections as u16)
             .map(ConnectionId)
@@ -51,7 +51,7 @@ impl<C: Clock + Clone + 'static> Assembly<C> {
                 let session = Session::new(session_config(id, settings), connects, entropy);
                 let handles = Handles::new(id, clock.now());
                 let (writer, reader) = settings.measure_latencies.then(attribution).unzip();
-                let router = Router::new(clock.clone(), pool.sleepers(), &dialect, writer);
+                let router = Router::new(clock.clone(), pool::sleepers(&pool), &dialect, writer);
                 let connection = Connection::new(handles.clone(), router, log);
                 ConnectionParts { session, connection, handles, attribution: reader }
             })

@@ -13,7 +13,7 @@ use crate::model::{Interval, Market, Nanos};
 #[cfg(feature = "rest")]
 use crate::net::RestMarkets;
 use crate::net::{MarketSource, Resolve, SystemResolver, TlsConfig, is_available};
-use crate::plan::{self, IntoMarkets, PlanConfig, Planner, Subscription, Universe};
+use crate::plan::{self, Checked, IntoMarkets, PlanConfig, Planner, Subscription, Universe};
 use crate::pool::DataPool;
 
 /// A stream that nobody wants is not carried longer than this.
@@ -335,14 +335,14 @@ impl Builder {
     /// Asks a planner of its own what the engine's will be asked.
     fn check_subscription(&mut self) {
         let Some(subscription) = self.subscription.clone() else { return };
-        let problem = match subscription.check(self.settings.endpoint.dialect()) {
+        let problem = match Checked::of(subscription, self.settings.endpoint.dialect()) {
             Err(invalid) => Some(invalid.to_string()),
             // How many streams there may be is not known then, and is not the first thing to mend.
             Ok(_) if !self.settings.has_connections() => None,
             Ok(checked) => {
                 let mut planner = Planner::new(self.settings.plan(self.source.is_some()));
                 planner.set_universe(Nanos::default(), self.settings.universe.clone());
-                planner.add(Nanos::default(), None, checked).err().map(|refused| Error::from(refused).to_string())
+                planner.add(Nanos::default(), None, checked).err().map(|refused| Error::refused(refused).to_string())
             }
         };
         self.problems.extend(problem.map(|problem| format!("subscription: {problem}")));

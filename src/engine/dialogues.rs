@@ -7,14 +7,16 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::config::UPBIT;
-use crate::feed::{self, Feed, Item, Opening, Overflow, Payload};
+use crate::feed::{self, AnyWriter, Feed, Item, Opening, Overflow, Payload};
 use crate::model::{
-    Clock, ConnectionId, DataType, Event, Format, Market, Nanos, Receipt, Sink, StreamKey, StreamType, Ticker, Trade,
-    Words,
+    Clock, ConnectionId, DataType, Event, Format, Market, Nanos, NounKind, Placed, Receipt, Sink, StreamKey,
+    StreamType, Ticker, Trade, Words,
 };
-use crate::plan::{DemandId, PlanConfig, Planner, Proof, Subscription, Universe, Want, Wish, orderbook, ticker, trade};
-use crate::pool::DataPool;
-use crate::route::{AnyPublisher, AnyRing, Feedable, NewFeed, Request, RingKind, Router};
+use crate::plan::{
+    Checked, DemandId, PlanConfig, Planner, Proof, Subscription, Universe, Want, Wish, orderbook, ticker, trade,
+};
+use crate::pool::{self, DataPool};
+use crate::route::{NewFeed, Request, Router, new_ring};
 use crate::sync::connection::ConnectionState;
 
 const POLICIES: [Overflow; 4] =
@@ -52,7 +54,7 @@ impl Line {
     /// Its first socket is open, and carries nothing.
     fn new() -> Self {
         let clock = Arc::new(TestClock(AtomicU64::new(1_000_000_000)));
-        let pool = DataPool::new(clock.clone());
+        let pool = pool::empty(clock.clone(), DataPool::STALE_AFTER);
         let planner = Planner::new(PlanConfig {
             connections: 1,
             window: Duration::ZERO,
@@ -63,9 +65,9 @@ impl Line {
             streams_per_connection: 1_000,
             format: Format::Default,
         });
-        let mut router = Router::new(clock.clone(), pool.sleepers(), &UPBIT, None);
-        for kind in [RingKind::Ticker, RingKind::Trade, RingKind::Orderbook] {
-            router.add_ring(AnyRing::new(kind, 64));
+        let mut router = Router::new(clock.clone(), pool::sleepers(&pool), &UPBIT, None);
+        for kind in NounKind::ALL {
+            router.add_ring(new_ring(kind, 64));
         }
         let state = Arc::new(ConnectionState::new(ConnectionId(0), clock.now()));
         let (told, sent, running, on_socket) = (None, Wish::default(), Arc::default(), None);
@@ -105,8 +107,8 @@ impl Line {
     /// What the control thread does now and then.
     fn poll(&mut self) {
         let orders = self.planner.poll(self.now(), |key| self.pool.heard(key));
-        orders.expired.iter().chain(&orders.interrupted).for_each(|key| self.pool.set_subscribed(*key, false));
-        orders.interrupted.iter().for_each(|key| self.pool.set_subscribed(*key, true));
+        orders.expired.iter().chain(&orders.interrupted).for_each(|key| pool::set_subscribed(&self.pool, *key, false));
+        orders.interrupted.iter().for_each(|key| pool::set_subscribed(&self.pool, *key, true));
         self.tell(orders.carry);
     }
 
@@ -143,27 +145,24 @@ impl Line {
     fn open_streams(&mut self, new: Vec<(StreamKey, usize)>) {
         for (key, _) in new {
             if self.pool.streams().iter().any(|stream| stream.key == key) {
-                self.pool.set_subscribed(key, true);
+                pool::set_subscribed(&self.pool, key, true);
                 continue;
             }
             let state = self.state.clone();
-            self.router.add_stream(match key.data_type {
-                DataType::Ticker => AnyPublisher::Ticker(self.pool.open(key, state)),
-                DataType::Trade => AnyPublisher::Trade(self.pool.open(key, state)),
-                _ => AnyPublisher::Orderbook(self.pool.open(key, state)),
-            });
+            let publisher = with_noun!(key.data_type.kind(), T => T::into_any(pool::open::<T>(&self.pool, key, state)));
+            self.router.add_stream(publisher);
         }
     }
 
     fn subscribe<T>(&mut self, subscription: Subscription<T>) -> DemandId {
-        let checked = subscription.mixed().check(&UPBIT).unwrap();
+        let checked = Checked::of(subscription.mixed(), &UPBIT).unwrap();
         let admitted = self.planner.add(self.now(), None, checked).unwrap();
         self.open_streams(admitted.new);
         self.tell(admitted.carry);
         admitted.id
     }
 
-    fn feed<T: Feedable>(&mut self, subscription: Subscription<T>, overflow: Overflow) -> (DemandId, Feed<T>) {
+    fn feed<T: Payload>(&mut self, subscription: Subscription<T>, overflow: Overflow) -> (DemandId, Feed<T>) {
         let id = self.subscribe(subscription);
         let wants = self.planner.held(id).to_vec();
         let data_types: Vec<_> = wants.iter().map(|want| want.key.data_type).collect();
@@ -171,7 +170,7 @@ impl Line {
         let (data_types, clock) = (&data_types[..], self.clock.clone());
         let (mut writers, feed) =
             feed::open(Opening { overflow, data_types, connections: &connections, clock, signal: Arc::default() });
-        self.router.add_feed(NewFeed { id, wants, writer: T::any(writers.remove(0)) });
+        self.router.add_feed(NewFeed { id, wants, writer: AnyWriter::new(writers.remove(0)) });
         (id, feed)
     }
 
@@ -200,7 +199,7 @@ impl Line {
     fn ticker(&mut self, code: &str, price: u32, stream_type: StreamType) {
         let (trade_price, timestamp) = (f64::from(price), u64::from(price));
         let value = Ticker { market: market(code), trade_price, timestamp, stream_type, ..Words::take(&mut || 0) };
-        self.router.ticker(self.receipt(), &value);
+        self.router.deliver(self.receipt(), &value);
         self.router.flush_feeds();
     }
 
@@ -209,7 +208,7 @@ impl Line {
         let (trade_price, timestamp, sequential_id) = (f64::from(price), u64::from(price), u64::from(price));
         let blank = Words::take(&mut || 0);
         let value = Trade { market: market(code), trade_price, timestamp, sequential_id, stream_type, ..blank };
-        self.router.trade(self.receipt(), &value);
+        self.router.deliver(self.receipt(), &value);
         self.router.flush_feeds();
     }
 
@@ -223,7 +222,7 @@ fn market(code: &str) -> Market {
 }
 
 fn eth(data_type: DataType) -> StreamKey {
-    StreamKey { data_type, market: market("KRW-ETH") }
+    StreamKey::of(data_type, market("KRW-ETH"))
 }
 
 /// What waits in a feed, in short: prices, with an S for a snapshot; sockets.
@@ -541,9 +540,9 @@ fn a_stream_that_joins_after_a_reconnect_comes_after_the_rest_of_the_old_socket(
 
 #[test]
 fn a_book_that_is_not_deep_enough_is_nobodys_state() {
-    let key = StreamKey { data_type: DataType::Orderbook, market: market("KRW-BTC") };
+    let key = StreamKey::of(DataType::Orderbook, market("KRW-BTC"));
     let of = |subscription: Subscription<_>| {
-        let wants: Vec<Want> = subscription.mixed().check(&UPBIT).unwrap().wants;
+        let wants: Vec<Want> = Checked::of(subscription.mixed(), &UPBIT).unwrap().wants;
         wants[0]
     };
     let (five, all) = (of(orderbook("KRW-BTC").levels(5)), of(orderbook("KRW-BTC")));

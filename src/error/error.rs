@@ -83,6 +83,16 @@ pub enum Recovery {
 }
 
 impl Error {
+    /// The planner refused demand. A method, because the planner's words are not for users.
+    pub(crate) fn refused(refused: Refused) -> Self {
+        match refused {
+            Refused::TooManyStreams { streams, limit } => Self::TooManyStreams { streams, limit },
+            Refused::NoUniverse => Self::NoUniverse,
+            // Adding demand takes no name: the client is gone.
+            Refused::NameTaken | Refused::NoSuchClient => Self::LeaseExpired,
+        }
+    }
+
     /// A short, stable word for logs and scripts.
     pub const fn code(&self) -> &'static str {
         match self {
@@ -209,17 +219,6 @@ macro_rules! invalid_argument {
 
 invalid_argument!(InvalidEndpoint, InvalidMarket, InvalidOverflow, InvalidPattern, InvalidTime);
 
-impl From<Refused> for Error {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::TooManyStreams { streams, limit } => Self::TooManyStreams { streams, limit },
-            Refused::NoUniverse => Self::NoUniverse,
-            // Adding demand takes no name: the client is gone.
-            Refused::NameTaken | Refused::NoSuchClient => Self::LeaseExpired,
-        }
-    }
-}
-
 impl From<PoolError> for Error {
     fn from(error: PoolError) -> Self {
         Self::Pool(error)
@@ -240,7 +239,7 @@ mod tests {
     use std::collections::HashSet;
 
     fn every_error() -> Vec<Error> {
-        let key = StreamKey { data_type: DataType::Ticker, market: "KRW-BTC".parse().unwrap() };
+        let key = StreamKey::of(DataType::Ticker, "KRW-BTC".parse().unwrap());
         vec![
             Error::Configuration(vec!["one".to_owned(), "two".to_owned()]),
             Error::Subscription(InvalidSubscription {

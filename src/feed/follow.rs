@@ -303,7 +303,7 @@ impl<T: Words + Payload, U: Payload> Follower<T, U> {
     fn relabel(&self, stream: usize, item: &mut Option<Item<U>>) {
         let followed = self.streams.get(stream).and_then(Option::as_ref);
         if let (Some(Item::Data(update)), true) = (item, followed.is_some_and(|f| f.filter.is_of_changes())) {
-            update.value = update.value.into_change();
+            update.value = update.value.with_stream_type(StreamType::Realtime);
         }
     }
 

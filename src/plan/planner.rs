@@ -676,7 +676,7 @@ mod tests {
             let busy = (0..busy).map(|n| format!("KRW-N{n}"));
             let codes: Vec<_> = busy.chain((0..quiet).map(|n| format!("USDT-N{n}"))).collect();
             let mut planner = Planner::new(config);
-            accepted += usize::from(planner.add(Nanos(0), None, ticker(&codes).check(&UPBIT).unwrap()).is_ok());
+            accepted += usize::from(planner.add(Nanos(0), None, Checked::of(ticker(&codes), &UPBIT).unwrap()).is_ok());
             let streams = planner.stats(Nanos(0)).streams_per_connection;
             assert!(streams.iter().all(|n| *n <= 6), "{streams:?}");
         }
@@ -703,11 +703,11 @@ mod tests {
     }
 
     fn key(code: &str) -> StreamKey {
-        StreamKey { data_type: DataType::Ticker, market: code.parse().unwrap() }
+        StreamKey::of(DataType::Ticker, code.parse().unwrap())
     }
 
     fn asked(codes: &[&str]) -> Checked {
-        ticker(codes).check(&UPBIT).unwrap()
+        Checked::of(ticker(codes), &UPBIT).unwrap()
     }
 
     fn universe(codes: &[&str]) -> Universe {
@@ -715,7 +715,7 @@ mod tests {
     }
 
     fn codes(wish: &Wish) -> Vec<String> {
-        wish.streams.keys().map(|key| key.market.to_string()).collect()
+        wish.streams.keys().map(|key| key.scope.to_string()).collect()
     }
 
     /// A planner whose socket carries BTC and ETH, which run, and who holds ETH. It was asked for at 0 ms and is 100 ms old.
@@ -768,7 +768,7 @@ mod tests {
     #[test]
     fn each_who_wants_nothing_but_a_snapshot_is_sent_one() {
         let mut planner = Planner::new(config());
-        let snapshot = || ticker("KRW-BTC").only_snapshot().check(&UPBIT).unwrap();
+        let snapshot = || Checked::of(ticker("KRW-BTC").only_snapshot(), &UPBIT).unwrap();
         planner.opened(0, Epoch(1));
         let mut held = Vec::new();
         for n in 0..4 {
@@ -845,7 +845,7 @@ mod tests {
     }
 
     fn held(planner: &Planner, id: DemandId) -> Vec<String> {
-        planner.held(id).iter().map(|want| want.key.market.to_string()).collect()
+        planner.held(id).iter().map(|want| want.key.scope.to_string()).collect()
     }
 
     #[test]

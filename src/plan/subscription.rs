@@ -8,7 +8,7 @@ use std::str::FromStr;
 use super::{Depth, InvalidPattern, Mode, Pattern, Universe, Want};
 use crate::config::Dialect;
 use crate::model::{
-    Candle, DataType, Event, Grouping, Interval, InvalidMarket, Market, Orderbook, StreamKey, Ticker, Trade,
+    Candle, DataType, Event, Grouping, Interval, InvalidMarket, Market, Noun, Orderbook, StreamKey, Ticker, Trade,
 };
 
 /// Streams asked for together. Built with [`ticker`], [`trade`], [`orderbook`], [`candle`] and [`Subscription::and`].
@@ -74,11 +74,30 @@ impl PatternWant {
     /// The streams it means now.
     fn wants(&self, universe: &Universe) -> impl Iterator<Item = Want> {
         let Self { data_type, mode, depth, .. } = *self;
-        universe.matching(&self.pattern).map(move |market| Want { key: StreamKey { data_type, market }, mode, depth })
+        universe.matching(&self.pattern).map(move |market| Want { key: StreamKey::of(data_type, market), mode, depth })
     }
 }
 
 impl Checked {
+    /// What was asked for, as an exchange of this dialect understands it; or everything that is wrong.
+    pub fn of<T>(subscription: Subscription<T>, dialect: &Dialect) -> Result<Self, InvalidSubscription> {
+        let Asked { wanted, offenders, empty_types, mut options } = subscription.asked;
+        let (mut wants, mut patterns) = (Vec::new(), Vec::new());
+        for wanted in &wanted {
+            options.extend(wanted.problem(dialect));
+            let Wanted { target, data_type, mode, .. } = *wanted;
+            let depth = wanted.depth(dialect);
+            match target {
+                Target::Market(market) => wants.push(Want { key: StreamKey::of(data_type, market), mode, depth }),
+                Target::Pattern(pattern) => patterns.push(PatternWant { pattern, data_type, mode, depth }),
+            }
+        }
+        if wanted.is_empty() || !offenders.is_empty() || !empty_types.is_empty() || !options.is_empty() {
+            return Err(InvalidSubscription { offenders, empty_types, options });
+        }
+        Ok(Self { wants: merged(wants), patterns })
+    }
+
     /// The data types of its streams, each once.
     pub fn data_types(&self) -> Vec<DataType> {
         let patterns = self.patterns.iter().map(|pattern| pattern.data_type);
@@ -274,25 +293,6 @@ impl<T> Subscription<T> {
         self.asked.wanted.iter_mut().for_each(|wanted| wanted.mode = mode);
         self
     }
-
-    /// What was asked for, as an exchange of this dialect understands it; or everything that is wrong.
-    pub fn check(self, dialect: &Dialect) -> Result<Checked, InvalidSubscription> {
-        let Asked { wanted, offenders, empty_types, mut options } = self.asked;
-        let (mut wants, mut patterns) = (Vec::new(), Vec::new());
-        for wanted in &wanted {
-            options.extend(wanted.problem(dialect));
-            let Wanted { target, data_type, mode, .. } = *wanted;
-            let depth = wanted.depth(dialect);
-            match target {
-                Target::Market(market) => wants.push(Want { key: StreamKey { data_type, market }, mode, depth }),
-                Target::Pattern(pattern) => patterns.push(PatternWant { pattern, data_type, mode, depth }),
-            }
-        }
-        if wanted.is_empty() || !offenders.is_empty() || !empty_types.is_empty() || !options.is_empty() {
-            return Err(InvalidSubscription { offenders, empty_types, options });
-        }
-        Ok(Checked { wants: merged(wants), patterns })
-    }
 }
 
 impl<T> Clone for Subscription<T> {
@@ -320,17 +320,11 @@ impl<T> fmt::Debug for Subscription<T> {
 }
 
 /// What carries one noun can carry events.
-macro_rules! mixed {
-    ($($noun:ident)*) => {$(
-        impl From<Subscription<$noun>> for Subscription<Event> {
-            fn from(subscription: Subscription<$noun>) -> Self {
-                subscription.mixed()
-            }
-        }
-    )*};
+impl<T: Noun> From<Subscription<T>> for Subscription<Event> {
+    fn from(subscription: Subscription<T>) -> Self {
+        subscription.mixed()
+    }
 }
-
-mixed! { Ticker Trade Orderbook Candle }
 
 impl Asked {
     /// One data type of markets, each named once.
@@ -511,20 +505,20 @@ mod tests {
 
     #[test]
     fn markets_may_be_written_in_any_usual_form() {
-        let one = ticker("KRW-BTC").check(&UPBIT).unwrap().wants;
+        let one = Checked::of(ticker("KRW-BTC"), &UPBIT).unwrap().wants;
         let market: Market = "KRW-BTC".parse().unwrap();
         let owned = vec!["KRW-BTC".to_owned()];
-        assert_eq!(ticker("KRW-BTC").and(ticker("KRW-BTC")).check(&UPBIT).unwrap().wants, one);
-        assert_eq!(ticker(market).check(&UPBIT).unwrap().wants, one);
-        assert_eq!(ticker(&owned).check(&UPBIT).unwrap().wants, one);
-        assert_eq!(ticker(owned).check(&UPBIT).unwrap().wants, one);
-        assert_eq!(ticker(&["KRW-BTC"][..]).check(&UPBIT).unwrap().wants, one);
+        assert_eq!(Checked::of(ticker("KRW-BTC").and(ticker("KRW-BTC")), &UPBIT).unwrap().wants, one);
+        assert_eq!(Checked::of(ticker(market), &UPBIT).unwrap().wants, one);
+        assert_eq!(Checked::of(ticker(&owned), &UPBIT).unwrap().wants, one);
+        assert_eq!(Checked::of(ticker(owned), &UPBIT).unwrap().wants, one);
+        assert_eq!(Checked::of(ticker(&["KRW-BTC"][..]), &UPBIT).unwrap().wants, one);
     }
 
     #[test]
     fn every_offender_is_named_and_nothing_else_happens() {
         let asked = ticker(["KRW-BTC", "krw-eth", "KRW-BTC"]).and(trade("")).and(orderbook(Vec::<String>::new()));
-        let refused = asked.check(&UPBIT).unwrap_err();
+        let refused = Checked::of(asked, &UPBIT).unwrap_err();
         assert_eq!(refused.offenders.len(), 3);
         assert_eq!(refused.empty_types, [DataType::Orderbook]);
         let text = refused.to_string();
@@ -540,22 +534,23 @@ mod tests {
         let mixed: Subscription = books.clone().into();
         assert_eq!(mixed, Subscription::of(DataType::Orderbook, "KRW-BTC").levels(5));
         assert_eq!(mixed, books.clone().mixed());
-        assert_eq!(mixed.check(&UPBIT), books.check(&UPBIT));
+        assert_eq!(Checked::of(mixed, &UPBIT), Checked::of(books, &UPBIT));
     }
 
     #[test]
     fn options_belong_to_what_they_are_given_for() {
         let books = orderbook(["KRW-BTC", "KRW-ETH"]).levels(5).and(ticker("KRW-BTC").only_realtime());
-        let wants = books.check(&UPBIT).unwrap().wants;
+        let wants = Checked::of(books, &UPBIT).unwrap().wants;
         let [ticker, btc, eth] = wants[..] else { panic!("{wants:?}") };
         assert_eq!((ticker.mode, ticker.depth), (Mode::RealtimeOnly, Depth::ALL));
         assert_eq!((btc.mode, btc.depth, eth.depth), (Mode::All, Depth::levels(5), Depth::levels(5)));
 
         let twice = orderbook("KRW-BTC").levels(5).only_snapshot().and(orderbook("KRW-BTC").levels(15).only_realtime());
         let serves_both = Want { depth: Depth::levels(15), ..Want::all(btc.key) };
-        assert_eq!(twice.check(&UPBIT).unwrap().wants, [serves_both]);
+        assert_eq!(Checked::of(twice, &UPBIT).unwrap().wants, [serves_both]);
 
-        let apart = orderbook("KRW-BTC").and(orderbook("KRW-BTC").grouped(10_000.0)).check(&UPBIT).unwrap().wants;
+        let apart =
+            Checked::of(orderbook("KRW-BTC").and(orderbook("KRW-BTC").grouped(10_000.0)), &UPBIT).unwrap().wants;
         assert_eq!(apart.len(), 2, "grouped books are streams of their own");
     }
 
@@ -563,7 +558,7 @@ mod tests {
     fn options_that_the_exchange_does_not_know_are_refused() {
         let asked = orderbook(["BTC-ETH", "*-ETH"]).grouped(10.0).and(orderbook("KRW-BTC").levels(7));
         let asked = asked.and(ticker("KRW-BTC").levels(5));
-        let refused = asked.and(orderbook("KRW-BTC").grouped(-1.0)).check(&UPBIT).unwrap_err();
+        let refused = Checked::of(asked.and(orderbook("KRW-BTC").grouped(-1.0)), &UPBIT).unwrap_err();
         assert_eq!(
             refused.options,
             [
@@ -579,23 +574,25 @@ mod tests {
 
     #[test]
     fn hostile_codes_come_back_escaped_and_short() {
-        let text = ticker("\u{1b}[2J".repeat(100_000)).check(&UPBIT).unwrap_err().to_string();
+        let text = Checked::of(ticker("\u{1b}[2J".repeat(100_000)), &UPBIT).unwrap_err().to_string();
         assert!(text.len() < 1000 && !text.contains('\u{1b}'), "{text}");
     }
 
     #[test]
     fn each_exchange_is_asked_only_for_what_it_has() {
-        let candles = candle(Interval::Second1, "KRW-BTC").check(&BITHUMB).unwrap_err();
+        let candles = Checked::of(candle(Interval::Second1, "KRW-BTC"), &BITHUMB).unwrap_err();
         assert_eq!(candles.options, [InvalidOption::NoSuchType(DataType::Candle(Interval::Second1))]);
         assert_eq!(
-            orderbook("KRW-BTC").grouped(10.0).check(&UPBIT_INDONESIA).unwrap_err().options,
+            Checked::of(orderbook("KRW-BTC").grouped(10.0), &UPBIT_INDONESIA).unwrap_err().options,
             [InvalidOption::NoSteps]
         );
-        let step = |krw, dialect| orderbook("KRW-BTC").grouped(krw).check(dialect).map_err(|refused| refused.options);
+        let step =
+            |krw, dialect| Checked::of(orderbook("KRW-BTC").grouped(krw), dialect).map_err(|refused| refused.options);
         let plain = InvalidOption::PlainStep(Grouping::krw(1.0).unwrap());
         assert_eq!(step(1.0, &BITHUMB).unwrap_err(), [plain]);
         assert!(step(10.0, &BITHUMB).is_ok() && step(1.0, &UPBIT).is_ok());
-        let depth = |levels: u8, dialect| orderbook("KRW-BTC").levels(levels).check(dialect).map(|c| c.wants[0].depth);
+        let depth =
+            |levels: u8, dialect| Checked::of(orderbook("KRW-BTC").levels(levels), dialect).map(|c| c.wants[0].depth);
         assert_eq!((depth(30, &UPBIT), depth(15, &BITHUMB)), (Ok(Depth::ALL), Ok(Depth::ALL)));
         assert_eq!((depth(15, &UPBIT), depth(3, &BITHUMB)), (Ok(Depth::levels(15)), Ok(Depth::levels(3))));
         assert!(depth(30, &BITHUMB).is_err());
@@ -605,14 +602,14 @@ mod tests {
     fn a_pattern_means_the_markets_that_exist() {
         let universe: Universe =
             ["KRW-BTC", "KRW-ETH", "BTC-ETH"].map(|code| code.parse::<Market>().unwrap()).into_iter().collect();
-        let checked = trade(["KRW-*", "KRW-NONE"]).and(trade("*-ETH").only_realtime()).check(&UPBIT).unwrap();
+        let checked = Checked::of(trade(["KRW-*", "KRW-NONE"]).and(trade("*-ETH").only_realtime()), &UPBIT).unwrap();
         let wants = checked.wants_in(&universe);
-        let named: Vec<_> = wants.iter().map(|want| (want.key.market.to_string(), want.mode)).collect();
+        let named: Vec<_> = wants.iter().map(|want| (want.key.scope.to_string(), want.mode)).collect();
         let all = |code: &str| (code.to_owned(), Mode::All);
         let changes = ("BTC-ETH".to_owned(), Mode::RealtimeOnly);
         assert_eq!(named, [changes, all("KRW-BTC"), all("KRW-ETH"), all("KRW-NONE")]);
         assert_eq!(checked.wants_in(&Universe::default()).len(), 1);
-        let refused = ticker("KR*-BTC").check(&UPBIT).unwrap_err();
+        let refused = Checked::of(ticker("KR*-BTC"), &UPBIT).unwrap_err();
         assert_eq!(refused.offenders, [("KR*-BTC".to_owned(), InvalidCode::Pattern(InvalidPattern::Star))]);
     }
 }

@@ -53,14 +53,12 @@ mod publisher;
 mod reading;
 mod slot;
 mod status;
-mod value;
 
 pub use batch::{Batch, BatchCursor};
-pub use data_pool::DataPool;
+pub use data_pool::{DataPool, empty, open, set_subscribed, sleepers};
 pub use error::{AsMarket, PoolError};
 pub use handle::{CachedHandle, Handle};
 pub use health::Health;
 pub use publisher::{Publisher, Verdict};
 pub use reading::Reading;
 pub use status::{StreamStatus, VerdictCounts};
-pub use value::Value;

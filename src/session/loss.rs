@@ -111,8 +111,9 @@ impl Loss {
     }
 }
 
-impl From<Closed> for Loss {
-    fn from(how: Closed) -> Self {
+impl Loss {
+    /// The transport ended.
+    pub(super) fn closed(how: Closed) -> Self {
         match how {
             Closed::Eof => Self::Eof,
             Closed::Io(kind) => Self::Io(kind),

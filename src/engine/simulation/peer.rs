@@ -11,7 +11,7 @@ use super::network::{Network, Piece, Pipe};
 use super::world::TestClock;
 use crate::engine::assembly::ConnectionParts;
 use crate::engine::connection::Connection;
-use crate::model::{Candle, Nanos, Orderbook, Receipt, Sink, Ticker, Trade};
+use crate::model::{Nanos, Noun, Receipt, Sink};
 use crate::net::Handler;
 use crate::session::{Action, Closed, Session, SocketId};
 
@@ -232,23 +232,8 @@ impl Peer {
 }
 
 impl Sink for Tap {
-    fn ticker(&mut self, receipt: Receipt, value: &Ticker) {
-        self.arrivals.add(receipt, (*value).into());
-        self.connection.ticker(receipt, value);
-    }
-
-    fn trade(&mut self, receipt: Receipt, value: &Trade) {
-        self.arrivals.add(receipt, (*value).into());
-        self.connection.trade(receipt, value);
-    }
-
-    fn orderbook(&mut self, receipt: Receipt, value: &Orderbook) {
-        self.arrivals.add(receipt, (*value).into());
-        self.connection.orderbook(receipt, value);
-    }
-
-    fn candle(&mut self, receipt: Receipt, value: &Candle) {
-        self.arrivals.add(receipt, (*value).into());
-        self.connection.candle(receipt, value);
+    fn deliver<T: Noun>(&mut self, receipt: Receipt, message: &T) {
+        self.arrivals.add(receipt, (*message).into());
+        self.connection.deliver(receipt, message);
     }
 }

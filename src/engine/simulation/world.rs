@@ -14,11 +14,10 @@ use crate::engine::Builder;
 use crate::engine::assembly::Assembly;
 use crate::engine::hub::{FeedRequest, Hub, Outcome};
 use crate::engine::log::Log;
-use crate::feed::{self, Item, Opening, Overflow};
-use crate::model::{Clock, DataType, Event, Market, Nanos, StreamKey};
-use crate::plan::{DemandId, Subscription, Universe};
-use crate::pool::{DataPool, Handle, PoolError, Value};
-use crate::route::Feedable;
+use crate::feed::{self, AnyWriter, Item, Opening, Overflow, Payload};
+use crate::model::{Clock, Event, Market, Nanos, Noun, StreamKey};
+use crate::plan::{Checked, DemandId, Subscription, Universe};
+use crate::pool::{DataPool, Handle, PoolError};
 use crate::session::{Budget, DialBudget, Rate};
 
 /// When every life begins.
@@ -83,7 +82,7 @@ trait Reader {
     fn counts(&self) -> feed::FeedCounts;
 }
 
-impl<T: Feedable + Into<Event>> Reader for feed::Feed<T> {
+impl<T: Payload + Into<Event>> Reader for feed::Feed<T> {
     fn pop(&mut self) -> Option<Item<Event>> {
         Some(match feed::Feed::pop(self)? {
             Item::Data(update) => Item::Data(update.map(Into::into)),
@@ -156,14 +155,14 @@ impl World {
     }
 
     /// Opens a feed. [`read`](Self::read) reads it.
-    pub fn feed<T: Feedable + Into<Event>>(&mut self, subscription: Subscription<T>, overflow: Overflow) -> FeedId {
+    pub fn feed<T: Payload + Into<Event>>(&mut self, subscription: Subscription<T>, overflow: Overflow) -> FeedId {
         let (mut feed, clock) = (None, self.clock.clone());
         let open = |data_types: &[_], connections: &[_]| {
             let opening = Opening { overflow, data_types, connections, clock, signal: Arc::default() };
             let (writers, reader) = feed::open::<T>(opening);
             let account = reader.account();
             feed = Some(reader);
-            (writers.into_iter().map(T::any).collect(), account)
+            (writers.into_iter().map(AnyWriter::new).collect(), account)
         };
         let id = self.add(subscription, Some(FeedRequest { overflow, open: Box::new(open) }));
         let mut judge = Judge::new(format!("{overflow} feed {}", id.0), overflow, self.arrivals.clone());
@@ -173,7 +172,7 @@ impl World {
     }
 
     fn add<T>(&mut self, subscription: Subscription<T>, feed: Option<FeedRequest<'_>>) -> DemandId {
-        let checked = subscription.mixed().check(self.hub.dialect()).unwrap();
+        let checked = Checked::of(subscription.mixed(), self.hub.dialect()).unwrap();
         let accepted = self.hub.add(self.now(), None, checked, feed).unwrap();
         self.after_call();
         accepted.id
@@ -318,15 +317,9 @@ impl World {
     }
 
     /// The newest value of a stream in the pool.
-    fn value(&self, StreamKey { data_type, market }: StreamKey) -> Option<Event> {
+    fn value(&self, key: StreamKey) -> Option<Event> {
         let pool = self.pool();
-        match data_type {
-            DataType::Ticker => newest(pool.ticker(market)),
-            DataType::Trade => newest(pool.trade(market)),
-            DataType::Orderbook => newest(pool.orderbook(market)),
-            DataType::GroupedOrderbook(step) => newest(pool.grouped_orderbook(step, market)),
-            DataType::Candle(interval) => newest(pool.candle(interval, market)),
-        }
+        with_noun!(key.data_type.kind(), T => newest(pool.stream::<T>(key)))
     }
 
     /// The pool has the newest message that arrived of each wanted stream.
@@ -341,7 +334,7 @@ impl World {
 }
 
 /// The newest value of a stream, as a message.
-fn newest<T: Value + Into<Event>>(handle: Result<Handle<T>, PoolError>) -> Option<Event> {
+fn newest<T: Noun>(handle: Result<Handle<T>, PoolError>) -> Option<Event> {
     let handle = handle.ok()?;
     handle.load().value().map(|value| (*value).into())
 }
