@@ -41,11 +41,22 @@
 //! for that thread, and it never waits for a reader. What readers cost it is work: a copy for each feed with a ring of its
 //! own, a mark for each that conflates, and a system call to wake one that sleeps. One more thread writes the log.
 //!
-//! # Rooms
+//! # What is where
 //!
-//! [`model`] holds the nouns. [`wire`] reads Upbit's JSON, [`ws`] reads frames, [`plan`] turns demand into requests,
-//! [`session`] lives the life of a connection; all of these are pure. [`net`] makes the system calls, [`sync`] holds the
-//! lock-free parts, [`pool`] and [`feed`] are what readers read, and [`engine`] puts all together.
+//! Everything that most programs name is on this page; [`prelude`] brings the most common of it.
+//!
+//! | for | start at |
+//! | --- | --- |
+//! | the engine | [`Engine`], made by a [`Builder`]; [`Client`] groups subscriptions under a name |
+//! | reading the pool | [`DataPool`], [`Handle`], [`Reading`], [`Health`]; [`Batch`] for many markets at one moment |
+//! | feeds and callbacks | [`Feed`], [`Item`], [`Update`], [`Overflow`]; [`CallbackBuilder`], [`Callback`], [`Dispatcher`] |
+//! | subscriptions | [`ticker()`], [`trade()`], [`orderbook()`], [`candle()`]; [`Subscription`], [`Subscribed`], [`Pattern`], [`Universe`] |
+//! | messages | [`Ticker`], [`Trade`], [`Orderbook`], [`Candle`], or any of them as an [`Event`]; [`Market`], [`StreamKey`], [`Stamps`] |
+//! | errors | [`Error`] |
+//! | settings | [`config`] |
+//! | details of errors | [`error`] |
+//! | what the engine says about itself | [`status`] |
+//! | feeds without an engine | [`offline`] |
 //!
 //! The library installs no logger, panic hook or signal handler. Its log goes through `tracing`, from a thread of its own:
 //! a log that is slow or stuck delays the log and nothing else, and lines that do not fit are counted there.
@@ -59,7 +70,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(feature = "insides"),
-    warn(unnameable_types),
+    warn(unnameable_types, missing_debug_implementations),
     allow(dead_code, unused_imports, reason = "some of the rooms' items serve only the tests, benchmarks and tools")
 )]
 #![allow(clippy::module_inception, reason = "a file bears the name of its type, and a room that of its main type")]
@@ -70,9 +81,8 @@ compile_error!("hoga runs on Unix-like systems only: it uses their sockets, file
 #[cfg(not(target_endian = "little"))]
 compile_error!("hoga runs on little-endian processors only: it reads the digits of numbers in place, eight at a time");
 
-// The rooms. Users meet what is re-exported below; the feature `insides` opens the rest to this repository's tests,
-// benchmarks and tools, and promises nothing.
-// Before the others, which use its macros.
+// The rooms. Users meet what is re-exported below. The feature `insides` opens the rooms themselves to the tests, benchmarks
+// and tools of this repository, and promises nothing. `model` comes first, because the others use its macros.
 #[cfg(not(feature = "insides"))]
 #[macro_use]
 mod model;
@@ -81,19 +91,18 @@ mod model;
 #[macro_use]
 pub mod model;
 
-pub mod config;
-pub mod error;
-
 #[cfg(not(feature = "insides"))]
 mod call;
 #[cfg(feature = "insides")]
 #[doc(hidden)]
 pub mod call;
+pub mod config;
 #[cfg(not(feature = "insides"))]
 mod engine;
 #[cfg(feature = "insides")]
 #[doc(hidden)]
 pub mod engine;
+pub mod error;
 #[cfg(not(feature = "insides"))]
 mod feed;
 #[cfg(feature = "insides")]

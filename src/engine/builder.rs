@@ -1,5 +1,6 @@
 //! Everything an engine is told before it starts, checked as a whole before anything is started.
 
+use std::fmt;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -80,6 +81,17 @@ impl Settings {
             streams_per_connection: self.limits.streams_per_connection,
             format: self.format.first(),
         }
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Settings { endpoint, connections, .. } = &self.settings;
+        f.debug_struct("Builder")
+            .field("endpoint", endpoint)
+            .field("connections", connections)
+            .field("problems", &self.problems)
+            .finish_non_exhaustive()
     }
 }
 

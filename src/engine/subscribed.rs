@@ -105,6 +105,6 @@ impl Drop for Subscribed {
 
 impl fmt::Debug for Subscribed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Subscribed").field(&self.keys()).finish()
+        write!(f, "Subscribed({} streams, revision {})", self.keys().len(), self.revision())
     }
 }

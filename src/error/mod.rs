@@ -10,6 +10,8 @@ pub use not_ready::{NotReady, NotReadyReason};
 pub use crate::config::InvalidEndpoint;
 pub use crate::feed::InvalidOverflow;
 pub use crate::model::{InvalidMarket, InvalidTime};
+#[cfg(feature = "rest")]
+pub use crate::net::InvalidRoots;
 pub use crate::net::{SourceError, SourceFailure};
 pub use crate::plan::{InvalidCode, InvalidOption, InvalidPattern, InvalidSubscription};
 pub use crate::pool::PoolError;

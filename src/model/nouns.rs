@@ -200,6 +200,7 @@ pub enum Nature {
 
 /// Who may ask for a data type, and so at which of the exchange's endpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Access {
     /// Anybody, at the public endpoint.
     Public,

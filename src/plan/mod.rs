@@ -2,7 +2,7 @@
 //!
 //! A request replaces everything that its connection carried before, so the only unit here is the whole connection. The
 //! [`Planner`] counts who wants what, gathers changes for a moment, and gives each connection a [`Wish`]: all that it
-//! shall carry, and what of that runs already and needs no new snapshot. [`request`] is the one place that writes
+//! shall carry, and what of that runs already and needs no new snapshot. [`request()`] is the one place that writes
 //! request text. A [`Pattern`] means markets, a [`Universe`] is those that exist.
 
 mod client;

@@ -114,6 +114,7 @@ impl Checked {
 
 /// Why a text names no market.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum InvalidCode {
     /// It is not a market code.
     Market(InvalidMarket),
@@ -137,6 +138,7 @@ impl std::error::Error for InvalidCode {}
 
 /// Why a subscription was refused. Nothing was changed.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct InvalidSubscription {
     /// Each refused code with its reason.
     pub offenders: Vec<(String, InvalidCode)>,
@@ -273,7 +275,8 @@ impl<T> Subscription<T> {
     }
 
     /// At least so many levels of all order books named so far: on Upbit 1, 5, 15 or 30, which is all. Fewer are fewer
-    /// bytes; see [`Depth`].
+    /// bytes. The exchange sends a market's book once for each connection: where others ask for more levels, all readers of
+    /// that book see them.
     pub fn levels(mut self, levels: u8) -> Self {
         self.asked.for_books(|wanted| wanted.levels = Some(levels));
         self
