@@ -70,6 +70,13 @@ fn traits<M: AsMarket + IntoMarkets, N: Noun, P: Payload, A: hoga::Answer>(
 ) {
 }
 
+#[cfg(feature = "rest")]
+#[test]
+fn so_does_the_list_of_markets() {
+    all!(sent: hoga::RestMarkets);
+    all!(value: error::InvalidRoots);
+}
+
 #[test]
 fn what_is_shown_is_short() {
     let mut latencies = status::Latencies::default();
