@@ -244,7 +244,7 @@ impl Hub {
         }
     }
 
-    /// Gives new streams a publisher on the thread that carries them.
+    /// Opens a publisher for each new stream, on the thread that carries it.
     fn open_streams(&mut self, new: Vec<(StreamKey, usize)>) {
         for (key, home) in new {
             if self.opened.insert(key) {
@@ -270,7 +270,7 @@ impl Hub {
         shares
     }
 
-    /// How the exchange shall write to a connection.
+    /// Changes the message format of a connection.
     pub fn set_format(&mut self, now: Nanos, connection: usize, choice: FormatChoice) {
         let (selector, reason) = match choice {
             FormatChoice::Fixed(format) => {

@@ -50,7 +50,7 @@ impl Commands {
         waiting.less.extend(change.less);
     }
 
-    /// Nobody reads a feed any more. Gives it back if the thread has not seen it yet.
+    /// A feed is not read any more. Returns it if the thread has not seen it yet.
     pub fn end(&mut self, id: DemandId) -> Option<NewFeed> {
         let Some(unseen) = self.feeds.iter().position(|feed| feed.id == id) else {
             self.left.push(id);

@@ -15,7 +15,7 @@ use crate::plan::{self, Mode, Wish};
 /// How long frames of a replaced subscription may still come. Two at most were seen, within a round trip.
 const STALE_FRAMES: Duration = Duration::from_secs(1);
 
-/// What is wanted of the exchange, and how it has answered so far, on whatever socket.
+/// What is wanted of the exchange, and how it has answered so far, on any socket.
 pub(super) struct Asking {
     wish: Wish,
     /// Holds requests back after the exchange refused one.
