@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::problems::Problems;
 use crate::model::Format;
 
 /// Which message format a connection asks for.
@@ -42,13 +43,22 @@ impl FormatChoice {
         }
     }
 
-    /// Why it cannot be.
+    /// Everything that is wrong with it at an exchange that writes these `formats`.
     pub(crate) fn problems(&self, formats: &[Format]) -> Vec<String> {
-        match self {
-            Self::Fixed(format) if formats.contains(format) => Vec::new(),
-            Self::Fixed(format) => vec![format!("format: this exchange does not write {}", format.as_str())],
-            Self::Auto(rule) => rule.problems(),
+        let mut problems = Problems::default();
+        if let Self::Auto(rule) = self {
+            rule.check(&mut problems);
         }
+        let mut problems = problems.into_texts();
+        if !formats.contains(&self.first()) {
+            let choice = match self {
+                Self::Fixed(format) => format!("{}, which this exchange does not write", format.as_str()),
+                Self::Auto(_) => "a rule, which begins with DEFAULT, and this exchange does not write that".to_owned(),
+            };
+            let known: Vec<_> = formats.iter().map(|format| format.as_str()).collect();
+            problems.push(format!("format is {choice}: choose from {}", known.join(", ")));
+        }
+        problems
     }
 }
 
@@ -123,19 +133,15 @@ impl Default for FormatCosts {
 }
 
 impl FormatRule {
-    fn problems(&self) -> Vec<String> {
+    fn check(&self, problems: &mut Problems) {
         let reads = self.costs.read_ns.iter().flat_map(|r| [r.ticker, r.trade, r.orderbook, r.unit, r.candle]);
-        let is_cost = |cost: f64| cost.is_finite() && cost >= 0.0;
-        let mut problems = Vec::new();
-        if !is_cost(self.costs.byte_ns) || !reads.into_iter().all(is_cost) {
-            problems.push("format: a cost must be a number, and not negative".to_owned());
+        let mut costs = reads.chain([self.costs.byte_ns]);
+        if let Some(cost) = costs.find(|cost| !cost.is_finite() || *cost < 0.0) {
+            let value = format_args!("{cost:?} for a cost");
+            problems.require(false, "format.costs", value, "to finite numbers, 0 or more");
         }
-        if !(0.0..1.0).contains(&self.gain) {
-            problems.push(format!("format: gain must be at least 0 and less than 1, not {}", self.gain));
-        }
-        if self.window.is_zero() || self.windows == 0 {
-            problems.push("format: window must be longer than zero, and there must be at least one".to_owned());
-        }
-        problems
+        problems.require((0.0..1.0).contains(&self.gain), "format.gain", self.gain, "to at least 0 and less than 1");
+        problems.require(!self.window.is_zero(), "format.window", self.window, "to more than zero");
+        problems.require(self.windows > 0, "format.windows", self.windows, "to at least 1");
     }
 }

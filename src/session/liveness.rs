@@ -155,7 +155,7 @@ impl Liveness {
         self.probe = Probe::NotDue;
         self.unanswered += 1;
         self.waits_since = now;
-        self.patience = (self.patience * 2).min(PATIENCE_MAX.max(self.timeouts.quiet_after));
+        self.patience = self.patience.saturating_mul(2).min(PATIENCE_MAX.max(self.timeouts.quiet_after));
     }
 
     /// Whether the socket is to blame if the probe under way stays without an answer too. One such probe is enough if
