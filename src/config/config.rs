@@ -147,7 +147,7 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Dialect, FormatCosts, FormatRule, UPBIT};
+    use crate::config::{FormatCosts, FormatRule};
     use crate::model::Format;
 
     const ZERO: Duration = Duration::ZERO;
@@ -228,6 +228,10 @@ mod tests {
                 with(|c| c.backoff = Backoff { base: secs(2), cap: secs(1) }),
                 "backoff.cap is 1s: set it to backoff.base (2s) or more",
             ),
+            (
+                with(|c| c.backoff.cap = secs(86_400) + MOMENT),
+                "backoff.cap is 86400.000000001s: set it to 86400s at most",
+            ),
         ]);
         assert_none([
             timed(|t| t.silent_after = t.ping_after + MOMENT),
@@ -235,6 +239,20 @@ mod tests {
             with(|c| c.grace = ZERO),
             with(|c| c.grace = secs(60)),
             with(|c| c.backoff = Backoff { base: secs(1), cap: secs(1) }),
+            with(|c| c.backoff.cap = Backoff::CAP_MAX),
+        ]);
+    }
+
+    /// Unwise for most programs, and useful for some.
+    #[test]
+    fn relations_that_are_only_advisable_are_not_checked() {
+        let ages = Duration::MAX;
+        assert_none([
+            with(|c| c.stale_after = MOMENT),
+            timed(|t| t.quiet_after = ages),
+            timed(|t| (t.silent_after, t.probe) = (ages, ages)),
+            with(|c| (c.confirm_within, c.clean_up_every) = (ages, ages)),
+            limited(|l| l.requests_per_minute = 1),
         ]);
     }
 
@@ -296,21 +314,12 @@ mod tests {
 
     #[test]
     fn a_format_that_the_exchange_does_not_write_is_named() {
-        let only_simple = Dialect { formats: &[Format::Simple], ..UPBIT };
-        let endpoint = |dialect| Endpoint::korea().with_dialect(dialect);
-        let auto = with_rule(|_| {});
-        assert_problems([
-            (
-                Config { endpoint: Endpoint::bithumb(), format: Format::JsonList.into(), ..Config::default() },
-                "format is JSON_LIST, which this exchange does not write: choose from DEFAULT, SIMPLE",
-            ),
-            (
-                Config { endpoint: endpoint(only_simple), ..auto },
-                "format is a rule, which begins with DEFAULT, and this exchange does not write that: choose from SIMPLE",
-            ),
-        ]);
-        let simple = Config { endpoint: endpoint(only_simple), format: Format::Simple.into(), ..Config::default() };
-        assert_none([simple, with_rule(|_| {})]);
+        let bithumb = |format| Config { endpoint: Endpoint::bithumb(), format, ..Config::default() };
+        assert_problems([(
+            bithumb(Format::JsonList.into()),
+            "format is JSON_LIST, which this exchange does not write: choose from DEFAULT, SIMPLE",
+        )]);
+        assert_none([bithumb(Format::Simple.into()), bithumb(FormatRule::default().into())]);
     }
 
     #[test]

@@ -9,10 +9,10 @@ use crate::model::Format;
 #[allow(clippy::large_enum_variant, reason = "there is one for an engine, and none is kept")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum FormatChoice {
-    /// Always like this.
+    /// Always this one.
     Fixed(Format),
-    /// In whichever format of the exchange costs least, by this rule. Begins with the one that the connection has, and an
-    /// engine with [`Format::Default`].
+    /// The format that costs least by this rule. An engine begins with [`Format::Default`]; a connection that changes to
+    /// this begins with the format that it has.
     Auto(FormatRule),
 }
 
@@ -45,20 +45,18 @@ impl FormatChoice {
 
     /// Everything that is wrong with it at an exchange that writes these `formats`.
     pub(crate) fn problems(&self, formats: &[Format]) -> Vec<String> {
-        let mut problems = Problems::default();
-        if let Self::Auto(rule) = self {
-            rule.check(&mut problems);
+        match self {
+            Self::Fixed(format) if formats.contains(format) => Vec::new(),
+            Self::Fixed(format) => {
+                let known = formats.iter().map(|format| format.as_str()).collect::<Vec<_>>().join(", ");
+                vec![format!("format is {}, which this exchange does not write: choose from {known}", format.as_str())]
+            }
+            Self::Auto(rule) => {
+                let mut problems = Problems::default();
+                rule.check(&mut problems);
+                problems.into_texts()
+            }
         }
-        let mut problems = problems.into_texts();
-        if !formats.contains(&self.first()) {
-            let choice = match self {
-                Self::Fixed(format) => format!("{}, which this exchange does not write", format.as_str()),
-                Self::Auto(_) => "a rule, which begins with DEFAULT, and this exchange does not write that".to_owned(),
-            };
-            let known: Vec<_> = formats.iter().map(|format| format.as_str()).collect();
-            problems.push(format!("format is {choice}: choose from {}", known.join(", ")));
-        }
-        problems
     }
 }
 
@@ -68,12 +66,12 @@ impl FormatChoice {
 pub struct FormatRule {
     /// What a message costs in each format.
     pub costs: FormatCosts,
-    /// What came is added up over so long. Default: 10 s. Longer is calmer.
+    /// Length of one evaluation window. Default: 10 s. Longer switches less often.
     pub window: Duration,
-    /// For how many windows in a row another format must have been cheaper by `gain`. Default: 3. The one that would
-    /// have been cheapest over all of them is taken.
+    /// How many windows in a row another format must have been cheaper by `gain`. Default: 3. The cheapest over all of
+    /// them is chosen.
     pub windows: u32,
-    /// The part of the cost that has to be saved, from 0 to 1. Default: 0.05.
+    /// The part of the cost that has to be saved, from 0 to less than 1. Default: 0.05.
     pub gain: f64,
     /// The shortest time between two changes. Default: 5 min.
     pub rest: Duration,

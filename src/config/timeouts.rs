@@ -17,7 +17,8 @@ use super::problems::Problems;
 ///   each has to be replaced.
 /// * `silent_after` is longer than `ping_after`. The difference is the time that a ping has to be answered; without it
 ///   every quiet socket counts as dead.
-/// * [`Backoff::cap`](super::Backoff::cap) is not less than its `base`.
+/// * [`Backoff::cap`](super::Backoff::cap) is not less than its `base` and at most
+///   [`CAP_MAX`](super::Backoff::CAP_MAX). Otherwise the engine could stay away for good.
 /// * [`grace`](super::Config::grace) is at most [`GRACE_MAX`](super::Config::GRACE_MAX). Zero is allowed.
 ///
 /// These are worth keeping, but nothing breaks without them:

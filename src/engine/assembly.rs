@@ -64,3 +64,14 @@ impl<C: Clock + Clone + 'static> Assembly<C> {
         Self { hub, connections }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A pool knows no configuration.
+    #[test]
+    fn a_pool_of_its_own_calls_values_stale_when_that_of_an_engine_does() {
+        assert_eq!(DataPool::STALE_AFTER, Config::default().stale_after);
+    }
+}

@@ -192,9 +192,9 @@ impl Engine {
         self.control.callbacks()
     }
 
-    /// How the exchange shall write to a connection from now on; see [`Builder::format`]. It is asked with the next
-    /// request, which follows at once and goes by the exchange's limits as any other. What runs goes on: no update is
-    /// lost or comes twice, and nobody who reads can tell.
+    /// Changes the message format of a connection; see [`Config::format`]. The next request asks for it, which follows at
+    /// once and keeps the exchange's limits like any other. Streams that run go on: no update is lost or comes twice, and
+    /// readers see no difference.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] if there is no such connection, or the exchange does not write so. Nothing was changed.
