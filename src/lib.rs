@@ -65,12 +65,15 @@ compile_error!("hoga runs on Unix-like systems only: it uses their sockets, file
 #[cfg(not(target_endian = "little"))]
 compile_error!("hoga runs on little-endian processors only: it reads the digits of numbers in place, eight at a time");
 
+// First, because the other rooms use its macros.
+#[macro_use]
+pub mod model;
+
 pub mod call;
 pub mod config;
 pub mod engine;
 pub mod error;
 pub mod feed;
-pub mod model;
 pub mod net;
 pub mod plan;
 pub mod pool;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hoga::config::BITHUMB;
 use hoga::config::ConnectLedger;
-use hoga::model::StreamType;
+use hoga::model::{NounKind, StreamType};
 use hoga::prelude::*;
 use hoga_exchange::{Config, Dialect, Server, ServerConfig};
 
@@ -21,7 +21,7 @@ fn a_clone_is_read_in_each_of_its_formats() {
         let engine = builder.ticker("KRW-BTC").trade("KRW-BTC").orderbook("KRW-BTC").start().unwrap();
         engine.wait_ready(PATIENCE).unwrap();
         let counters = engine.connections()[0].counters;
-        assert_eq!((counters.malformed, counters.decode.by_type.trades > 0), (0, true), "{format:?}");
+        assert_eq!((counters.malformed, counters.decode.by_type[NounKind::Trade] > 0), (0, true), "{format:?}");
     }
     assert_eq!(server.stats().violations(), 0);
 }

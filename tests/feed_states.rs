@@ -5,7 +5,7 @@ mod scripted;
 
 use std::time::Duration;
 
-use hoga::engine::FeedItem;
+use hoga::feed::Payload;
 use hoga::model::StreamType;
 use hoga::prelude::*;
 use hoga::session::State;
@@ -26,7 +26,7 @@ fn price(event: Event) -> f64 {
 
 /// The prices of the next messages of a feed, as soon as so many have come.
 #[track_caller]
-fn take<T: FeedItem + Into<Event>>(feed: &mut Feed<T>, count: usize) -> Vec<f64> {
+fn take<T: Payload + Into<Event>>(feed: &mut Feed<T>, count: usize) -> Vec<f64> {
     let mut prices = Vec::new();
     while prices.len() < count {
         assert!(feed.wait(PATIENCE), "only {prices:?} came, {:?}", feed.counts());

@@ -5,9 +5,9 @@ mod common;
 use std::time::Duration;
 
 use common::{Message, PATIENCE, Record, builder, delivered, eventually, exchange, fall_silent, finish};
-use hoga::engine::FeedItem;
 use hoga::error::Error;
 use hoga::feed::FeedCounts;
+use hoga::feed::Payload;
 use hoga::prelude::*;
 use hoga_exchange::Fault;
 
@@ -19,7 +19,7 @@ enum Got {
 }
 
 /// Everything that waits, with the gaps where they are.
-fn take<T: FeedItem + Into<Event>>(feed: &mut Feed<T>, got: &mut Vec<Got>) {
+fn take<T: Payload + Into<Event>>(feed: &mut Feed<T>, got: &mut Vec<Got>) {
     got.extend(feed.map(|item| match item {
         Item::Gap { missed } => Got::Gap(missed),
         item => Got::Message(delivered(item)),

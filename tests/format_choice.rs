@@ -6,7 +6,7 @@ mod wire_support;
 use std::time::Duration;
 
 use hoga::config::{FormatCosts, FormatRule, ReadCosts};
-use hoga::model::{Format, Nanos};
+use hoga::model::{Format, Nanos, NounKind};
 use hoga::session::{Counters, FormatReason, FormatSelector};
 use hoga::wire::{Decoder, Delivered, convert};
 use wire_support::{Rng, captures, decode};
@@ -56,28 +56,18 @@ impl Trace {
 
     /// So many times.
     fn times(&self, n: u64) -> Self {
-        let Delivered { tickers, trades, orderbooks, units, candles } = self.delivered;
         Self {
             bytes: self.bytes.map(|bytes| bytes * n),
             messages: self.messages * n,
-            delivered: Delivered {
-                tickers: tickers * n,
-                trades: trades * n,
-                orderbooks: orderbooks * n,
-                units: units * n,
-                candles: candles * n,
-            },
+            delivered: self.delivered.zip(&self.delivered, |count, _| count * n),
         }
     }
 
     fn cost(&self, format: Format, costs: &FormatCosts) -> f64 {
         let read = costs.read_ns[format as usize];
-        let Delivered { tickers, trades, orderbooks, units, candles } = self.delivered;
-        let reading = tickers as f64 * read.ticker
-            + trades as f64 * read.trade
-            + orderbooks as f64 * read.orderbook
-            + units as f64 * read.unit
-            + candles as f64 * read.candle;
+        let delivered = &self.delivered;
+        let message = |kind: NounKind| delivered[kind] as f64 * read.messages[kind as usize];
+        let reading = NounKind::ALL.map(message).iter().sum::<f64>() + delivered.units as f64 * read.unit;
         self.bytes[format as usize] as f64 * costs.byte_ns + reading
     }
 
@@ -93,13 +83,7 @@ impl Trace {
 fn drawn_costs(rng: &mut Rng) -> FormatCosts {
     let byte_ns = [0.0, 0.1, 1.0, 80.0][rng.below(4)];
     let mut ns = |most: usize| rng.below(most) as f64;
-    let read_ns = [(); 4].map(|()| ReadCosts {
-        ticker: ns(500),
-        trade: ns(300),
-        orderbook: ns(300),
-        unit: ns(60),
-        candle: ns(300),
-    });
+    let read_ns = [(); 4].map(|()| ReadCosts { messages: NounKind::ALL.map(|_| ns(400)), unit: ns(60) });
     FormatCosts { byte_ns, read_ns }
 }
 
@@ -137,12 +121,8 @@ impl Connection {
         sums(&mut self.counters.bytes, trace.bytes[self.written as usize]);
         sums(&mut self.counters.messages, trace.messages);
         sums(&mut self.counters.decode.fallbacks, odd);
-        let (to, from) = (&mut self.counters.decode.by_type, &trace.delivered);
-        sums(&mut to.tickers, from.tickers);
-        sums(&mut to.trades, from.trades);
-        sums(&mut to.orderbooks, from.orderbooks);
-        sums(&mut to.units, from.units);
-        sums(&mut to.candles, from.candles);
+        let by_type = &mut self.counters.decode.by_type;
+        *by_type = by_type.zip(&trace.delivered, |sum, more| sum + more);
         self.now = self.now + self.rule.window;
         let is_settled = matches!(self.selector.reason(), FormatReason::WentBack { .. });
         assert!(is_settled || self.selector.next_look() <= self.now);
@@ -229,7 +209,8 @@ fn one_window_is_not_enough_and_an_interruption_starts_anew() {
 
     // A window that another format would not have made cheaper by enough.
     let same = Trace { delivered: Delivered::default(), ..trace.clone() };
-    let no_gain = Trace { delivered: Delivered { candles: 1, ..same.delivered }, ..trace.clone() };
+    let mut no_gain = same.clone();
+    no_gain.delivered[NounKind::Candle] = 1;
     let mut connection = Connection::new(dear, ALL, Format::Default);
     connection.window(&trace, 0);
     connection.window(&trace, 0);
@@ -241,7 +222,7 @@ fn one_window_is_not_enough_and_an_interruption_starts_anew() {
 #[test]
 fn only_formats_of_the_exchange_are_chosen() {
     let mut costs = FormatCosts { byte_ns: 0.0, ..FormatCosts::default() };
-    let all = |ns| ReadCosts { ticker: ns, trade: ns, orderbook: ns, unit: ns, candle: ns };
+    let all = |ns| ReadCosts { messages: [ns; NounKind::COUNT], unit: ns };
     (costs.read_ns[Format::JsonList as usize], costs.read_ns[Format::Simple as usize]) = (all(0.0), all(1.0));
     let trace = Trace::drawn(&mut Rng(3));
     let mut upbit = Connection::new(keen(costs), hoga::config::UPBIT.formats, Format::Default);

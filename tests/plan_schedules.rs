@@ -279,9 +279,9 @@ impl Line {
             let interrupted = old.filter(|old| interrupts && serves(old) && is_known(old));
             assert!(interrupted.is_none(), "{}, which runs, is interrupted", want.key);
 
-            let owes = !runs && want.mode != Mode::RealtimeOnly && want.market() != unknown();
+            let owes = !runs && want.mode != Mode::RealtimeOnly && want.key.market() != Some(unknown());
             let snapshot_at = if owes { now + Duration::from_millis(1) + rng.ms(200) } else { Nanos::NEVER };
-            let realtime = want.mode != Mode::SnapshotOnly && want.market() != unknown();
+            let realtime = want.mode != Mode::SnapshotOnly && want.key.market() != Some(unknown());
             let goes_on = old.filter(|old| old.runs() && !owes && old.want.depth >= want.depth);
             let (told, told_since) = goes_on.map_or((None, Nanos::NEVER), |old| (old.told, old.told_since));
             self.served.insert(want.key, Served { want: *want, realtime, snapshot_at, told, told_since });
@@ -317,7 +317,7 @@ impl Line {
 
 /// Wanted by somebody all the time, so that there is always something to be interrupted.
 fn lasting() -> StreamKey {
-    StreamKey { data_type: DataType::Ticker, market: "KRW-C0".parse().unwrap() }
+    StreamKey::of(DataType::Ticker, "KRW-C0".parse().unwrap())
 }
 
 fn unknown() -> Market {
@@ -329,9 +329,8 @@ impl World {
         let mut rng = Rng(seed);
         let market = |n: usize| if n == UNKNOWN { unknown() } else { format!("KRW-C{n}").parse().unwrap() };
         let types = [DataType::Ticker, DataType::Orderbook];
-        let keys = (0..=UNKNOWN)
-            .flat_map(|n| types.map(|data_type| StreamKey { data_type, market: market(n) }))
-            .collect::<Vec<_>>();
+        let keys =
+            (0..=UNKNOWN).flat_map(|n| types.map(|data_type| StreamKey::of(data_type, market(n)))).collect::<Vec<_>>();
         let grace = [0, 50, 1000][rng.below(3) as usize];
         let config = Config {
             connections: 1 + rng.below(3) as usize,
@@ -405,7 +404,8 @@ impl World {
     fn admit(&mut self, admitted: Admitted, wants: Vec<Want>) {
         self.carry(admitted.carry);
         let union = self.union();
-        for want in wants.iter().filter(|want| want.mode == Mode::SnapshotOnly && want.market() != unknown()) {
+        for want in wants.iter().filter(|want| want.mode == Mode::SnapshotOnly && want.key.market() != Some(unknown()))
+        {
             if union.get(&want.key).is_none_or(|other| other.mode == Mode::SnapshotOnly) {
                 self.awaited.push((admitted.id, want.key, self.now));
             }
@@ -471,7 +471,7 @@ impl World {
         self.carry(orders.carry);
         for line in orders.list {
             let listed: BTreeSet<_> =
-                self.lines[line].served.keys().copied().filter(|key| key.market != unknown()).collect();
+                self.lines[line].served.keys().copied().filter(|key| key.market() != Some(unknown())).collect();
             self.planner.listed(line, &listed);
         }
         for line in &mut self.lines {
@@ -524,9 +524,9 @@ impl World {
             for want in streams {
                 assert!(wire.insert(want.key, *want).is_none(), "{} is on two connections", want.key);
                 let served = line.served[&want.key];
-                let owed = want.mode != Mode::RealtimeOnly && want.market() != unknown();
+                let owed = want.mode != Mode::RealtimeOnly && want.key.market() != Some(unknown());
                 assert!(served.told.is_some() || !owed, "{} never got its snapshot", want.key);
-                let is_followed = want.mode == Mode::All && want.market() != unknown();
+                let is_followed = want.mode == Mode::All && want.key.market() != Some(unknown());
                 assert!(!is_followed || served.told == Some(self.changes[&want.key]), "{} is behind", want.key);
             }
         }
@@ -538,10 +538,10 @@ impl World {
         }
         for (key, proof) in self.held.iter().flat_map(|(id, _)| self.planner.proofs_of(*id)) {
             let is_confirmed = matches!(proof, Some(Proof::Data | Proof::Listed));
-            assert_eq!(is_confirmed, key.market != unknown(), "{key} is {proof:?}");
+            assert_eq!(is_confirmed, key.market() != Some(unknown()), "{key} is {proof:?}");
         }
         let unconfirmed: BTreeSet<_> = self.planner.stats(self.now).unconfirmed.into_iter().collect();
-        let expected: BTreeSet<_> = union.into_keys().filter(|key| key.market == unknown()).collect();
+        let expected: BTreeSet<_> = union.into_keys().filter(|key| key.market() == Some(unknown())).collect();
         assert_eq!(unconfirmed, expected);
         // And then nothing more is sent.
         let requests = self.planner.stats(self.now).requests;

@@ -6,13 +6,13 @@ use std::collections::HashSet;
 
 use Verdict::{Duplicate, Late, OldEpoch, Published};
 use hoga::model::*;
-use hoga::pool::{Publisher, Value, Verdict};
+use hoga::pool::{Publisher, Verdict};
 use pool_samples::*;
 use proptest::prelude::*;
 
 /// Publishes arrivals of (epoch, value) one after the other, received at 1, 2, 3, …
 #[track_caller]
-fn judged<T: Value>(publisher: &mut Publisher<T>, arrivals: &[(u32, T, Verdict)]) {
+fn judged<T: Noun>(publisher: &mut Publisher<T>, arrivals: &[(u32, T, Verdict)]) {
     for (i, (epoch, value, expected)) in arrivals.iter().enumerate() {
         let at = i as u64 + 1;
         let verdict = publisher.publish(&receipt(*epoch, at), value, || Nanos(at));

@@ -19,7 +19,7 @@ fn open(clock: Arc<dyn Clock>) -> (DataPool, Vec<Publisher<Ticker>>) {
     let pool = DataPool::new(clock);
     let link = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)));
     link.opened(Epoch(1), Nanos(0), None);
-    let key = |code| StreamKey { data_type: DataType::Ticker, market: market(code) };
+    let key = |code| StreamKey::of(DataType::Ticker, market(code));
     let publishers = CODES.map(|code| pool.open(key(code), link.clone())).into();
     (pool, publishers)
 }

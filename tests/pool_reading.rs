@@ -126,7 +126,7 @@ fn reading_a_value_that_is_not_there_panics_with_the_way_out() {
 fn a_stream_without_subscription_is_an_error_that_says_what_to_do() {
     let (_clock, pool, _link, publisher) = open::<Ticker>(DataType::Ticker);
     let missing = pool.ticker("KRW-ETH").unwrap_err();
-    assert!(matches!(missing, PoolError::NotSubscribed(key) if key.market == market("KRW-ETH")));
+    assert!(matches!(missing, PoolError::NotSubscribed(key) if key.market() == Some(market("KRW-ETH"))));
     assert!(missing.to_string().starts_with("ticker KRW-ETH is not subscribed: name it when the engine is built"));
     assert!(pool.orderbook("KRW-BTC").is_err(), "the ticker is subscribed, the book is not");
 
@@ -189,7 +189,7 @@ fn a_batch_is_read_in_one_call_and_shows_which_markets_have_data() {
     let pool = DataPool::new(clock);
     let link = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)));
     link.opened(Epoch(1), Nanos(0), None);
-    let key = |code| StreamKey { data_type: DataType::Ticker, market: market(code) };
+    let key = |code| StreamKey::of(DataType::Ticker, market(code));
     let mut first = pool.open::<Ticker>(key("KRW-BTC"), link.clone());
     let _second = pool.open::<Ticker>(key("KRW-ETH"), link);
 
@@ -213,7 +213,7 @@ fn streams_may_be_opened_while_the_markets_of_a_batch_are_named() {
     let link = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)));
     let (done, is_done) = std::sync::mpsc::channel();
     thread::spawn(move || {
-        let key = |code| StreamKey { data_type: DataType::Ticker, market: market(code) };
+        let key = |code| StreamKey::of(DataType::Ticker, market(code));
         let mut publishers = Vec::new();
         let codes = ["KRW-BTC", "KRW-ETH"].into_iter();
         let opened = codes.inspect(|code| publishers.push(pool.open::<Ticker>(key(code), link.clone())));

@@ -9,9 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hoga::config::{Config, Endpoint, KeepAlive};
-use hoga::model::{
-    Candle, ConnectionId, DataType, Epoch, Format, Nanos, Orderbook, Receipt, Sink, StreamKey, Ticker, Trade,
-};
+use hoga::model::{self, ConnectionId, DataType, Epoch, Format, Market, Nanos, Noun, Receipt, Sink, StreamKey};
 use hoga::plan::{StreamSet, Wish};
 use hoga::session::{Action, Budget, Closed, Entropy, Event, Rate, Session, SocketId, State};
 use hoga_exchange::{ConnId, ErrorName, Exchange, Fault, Flow, Observer};
@@ -100,24 +98,16 @@ fn id_of(object: &serde_json::Value) -> Id {
 #[derive(Default)]
 struct Delivered(Vec<(Epoch, Id)>);
 
-impl Delivered {
-    fn push(&mut self, receipt: Receipt, data_type: DataType, market: impl ToString, timestamp: u64, second: u64) {
-        self.0.push((receipt.epoch, (data_type.to_string(), market.to_string(), timestamp, second)));
-    }
-}
-
 impl Sink for Delivered {
-    fn ticker(&mut self, r: Receipt, t: &Ticker) {
-        self.push(r, DataType::Ticker, t.market, t.timestamp, t.trade_price.to_bits());
-    }
-    fn trade(&mut self, r: Receipt, t: &Trade) {
-        self.push(r, DataType::Trade, t.market, t.timestamp, t.sequential_id);
-    }
-    fn orderbook(&mut self, r: Receipt, o: &Orderbook) {
-        self.push(r, DataType::Orderbook, o.market, o.timestamp, o.total_ask_size.to_bits());
-    }
-    fn candle(&mut self, r: Receipt, c: &Candle) {
-        self.push(r, DataType::Candle(c.interval), c.market, c.timestamp, c.trade_price.to_bits());
+    fn deliver<T: Noun>(&mut self, r: Receipt, message: &T) {
+        let id = match (*message).into() {
+            model::Event::Ticker(t) => t.trade_price.to_bits(),
+            model::Event::Trade(t) => t.sequential_id,
+            model::Event::Orderbook(o) => o.total_ask_size.to_bits(),
+            model::Event::Candle(c) => c.trade_price.to_bits(),
+        };
+        let StreamKey { data_type, scope } = message.key();
+        self.0.push((r.epoch, (data_type.to_string(), scope.to_string(), message.exchange_ms(), id)));
     }
 }
 
@@ -385,7 +375,7 @@ impl World {
         self.wanted = (0..n)
             .map(|_| {
                 let market = &self.markets[self.rng.below(self.markets.len() as u64) as usize];
-                StreamKey { data_type: TYPES[self.rng.below(4) as usize], market: market.parse().unwrap() }
+                StreamKey::of(TYPES[self.rng.below(4) as usize], market.parse().unwrap())
             })
             .collect::<StreamSet>();
         self.wishes += 1;
@@ -455,7 +445,9 @@ impl World {
         let seen: HashSet<_> = newest.map(|(_, (kind, market, ..))| (kind.as_str(), market.as_str())).collect();
         let mut wanted = self.wanted.keys();
         let active = self.session.state() == State::Active;
-        wanted.find(|key| !active || !seen.contains(&(key.data_type.as_str(), key.market.as_str())))
+        wanted.find(|key| {
+            !active || !seen.contains(&(key.data_type.as_str(), key.market().as_ref().map_or("", Market::as_str)))
+        })
     }
 }
 

@@ -41,7 +41,7 @@ mod calls {
     use std::time::{Duration, Instant};
 
     use hoga::config::{Config, Endpoint, Pacing, Timeouts, Wait};
-    use hoga::model::{Candle, ConnectionId, DataType, Nanos, Orderbook, Receipt, Sink, StreamKey, Ticker, Trade};
+    use hoga::model::{ConnectionId, DataType, Nanos, Noun, Receipt, Sink, StreamKey};
     use hoga::net::{Handler, Reactor, Remote, SystemClock, SystemEntropy, SystemResolver, TlsConfig};
     use hoga::plan::Wish;
     use hoga::session::{Budget, Event, Rate, Session, State};
@@ -77,9 +77,7 @@ mod calls {
             for command in commands {
                 self.revision += 1;
                 let streams = match command {
-                    Command::Want => [StreamKey { data_type: DataType::Trade, market: "KRW-BTC".parse().unwrap() }]
-                        .into_iter()
-                        .collect(),
+                    Command::Want => [StreamKey::of(DataType::Trade, "KRW-BTC".parse().unwrap())].into_iter().collect(),
                     Command::WantNothing => Default::default(),
                     Command::Stop => return session.stop(now),
                 };
@@ -99,10 +97,7 @@ mod calls {
     }
 
     impl Sink for Owner {
-        fn ticker(&mut self, _: Receipt, _: &Ticker) {}
-        fn trade(&mut self, _: Receipt, _: &Trade) {}
-        fn orderbook(&mut self, _: Receipt, _: &Orderbook) {}
-        fn candle(&mut self, _: Receipt, _: &Candle) {}
+        fn deliver<T: Noun>(&mut self, _: Receipt, _: &T) {}
     }
 
     /// The other side of the connection's thread.

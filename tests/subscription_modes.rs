@@ -6,8 +6,8 @@ mod common;
 use std::time::Duration;
 
 use common::{Message, PATIENCE, Way, builder, drain, eventually, eventually_wire, exchange, finish, names, union};
-use hoga::engine::FeedItem;
 use hoga::error::{Error, NotReadyReason};
+use hoga::feed::Payload;
 use hoga::prelude::*;
 
 /// More than any window and any grace used here.
@@ -19,7 +19,7 @@ fn snapshots(got: &[Message]) -> usize {
 
 /// Three feeds of one stream, each joining while the ones before it run.
 #[track_caller]
-fn each_sees_only_what_it_asked_for<T: FeedItem + Into<Event>>(
+fn each_sees_only_what_it_asked_for<T: Payload + Into<Event>>(
     of: impl Fn(&'static str) -> Subscription<T>,
 ) -> [Vec<Message>; 3] {
     let (server, record) = exchange(20.0, 40);

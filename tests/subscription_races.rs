@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use common::{Message, PATIENCE, Way, builder, drain, eventually, exchange, finish};
 use hoga::config::{Limits, UPBIT};
-use hoga::engine::FeedItem;
+use hoga::feed::Payload;
 use hoga::plan::{Mode, Want};
 use hoga::prelude::*;
 
@@ -117,7 +117,7 @@ fn whatever_sixteen_threads_do_the_wire_ends_as_what_is_held() {
 
 /// What was sent for a feed has all arrived, in order.
 #[track_caller]
-fn nothing_is_missing<T: FeedItem + Into<Event>>(feed: &mut Feed<T>, sent: &[Message]) {
+fn nothing_is_missing<T: Payload + Into<Event>>(feed: &mut Feed<T>, sent: &[Message]) {
     let mut got = Vec::new();
     eventually("the feed has caught up", || {
         drain(feed, &mut got);

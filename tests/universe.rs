@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use common::{PATIENCE, Record, builder, eventually, finish};
 use hoga::config::Limits;
-use hoga::engine::FeedItem;
 use hoga::error::{Error, NotReadyReason};
+use hoga::feed::Payload;
 use hoga::model::{Market, StreamType};
 use hoga::net::{MarketSource, SourceError, SourceFailure};
 use hoga::prelude::*;
@@ -172,9 +172,9 @@ fn eventually_only(stays: Market, gone: Market, record: &Record, mut given: impl
     panic!("{gone} is still given");
 }
 
-fn markets_of<T: FeedItem + Into<Event>>(feed: &mut Feed<T>) -> Vec<Market> {
+fn markets_of<T: Payload + Into<Event>>(feed: &mut Feed<T>) -> Vec<Market> {
     let market =
-        |item| if let Item::Data(update) = item { Some(Into::<Event>::into(update.value).key().market) } else { None };
+        |item| if let Item::Data(update) = item { Into::<Event>::into(update.value).key().market() } else { None };
     feed.filter_map(market).collect()
 }
 
@@ -251,7 +251,8 @@ fn a_listed_market_for_which_there_was_no_room_comes_as_soon_as_there_is() {
     for not_ready in [engine.wait_ready(Duration::ZERO), feed.subscribed().wait_confirmed(Duration::ZERO)] {
         let not_ready = not_ready.unwrap_err();
         let Error::NotReady(missing) = &not_ready else { panic!("{not_ready}") };
-        let no_room = |(key, reason): &(StreamKey, _)| key.market == all[2] && *reason == NotReadyReason::NoRoom;
+        let no_room =
+            |(key, reason): &(StreamKey, _)| key.market() == Some(all[2]) && *reason == NotReadyReason::NoRoom;
         assert!(missing.streams.iter().any(no_room), "{not_ready}");
     }
     drop(other);
@@ -262,12 +263,12 @@ fn a_listed_market_for_which_there_was_no_room_comes_as_soon_as_there_is() {
 }
 
 /// The events of one market that wait in a feed.
-fn of_market<T: FeedItem + Into<Event>>(feed: &mut Feed<T>, market: Market) -> Vec<Event> {
+fn of_market<T: Payload + Into<Event>>(feed: &mut Feed<T>, market: Market) -> Vec<Event> {
     let mut events = Vec::new();
     while let Some(item) = feed.pop() {
         if let Item::Data(update) = item
             && let event = Into::<Event>::into(update.value)
-            && event.key().market == market
+            && event.key().market() == Some(market)
         {
             events.push(event);
         }

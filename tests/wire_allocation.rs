@@ -5,7 +5,7 @@ mod wire_support;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use hoga::model::{Candle, Orderbook, Receipt, Sink, Ticker, Trade};
+use hoga::model::{Noun, Receipt, Sink};
 use hoga::wire::{Decoder, Message};
 use wire_support::{RECEIPT, Rng, candle, orderbook, padded, ticker, trade};
 
@@ -35,10 +35,7 @@ static ALLOCATOR: Counting = Counting;
 struct Nowhere;
 
 impl Sink for Nowhere {
-    fn ticker(&mut self, _: Receipt, _: &Ticker) {}
-    fn trade(&mut self, _: Receipt, _: &Trade) {}
-    fn orderbook(&mut self, _: Receipt, _: &Orderbook) {}
-    fn candle(&mut self, _: Receipt, _: &Candle) {}
+    fn deliver<T: Noun>(&mut self, _: Receipt, _: &T) {}
 }
 
 #[test]

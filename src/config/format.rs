@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::problems::Problems;
-use crate::model::Format;
+use crate::model::{Format, NounKind};
 
 /// Which message format a connection asks for.
 #[allow(clippy::large_enum_variant, reason = "there is one for an engine, and none is kept")]
@@ -92,16 +92,10 @@ pub struct FormatCosts {
 /// The time that reading takes in one format, in ns.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ReadCosts {
-    /// A ticker.
-    pub ticker: f64,
-    /// A trade.
-    pub trade: f64,
-    /// An order book without its units.
-    pub orderbook: f64,
+    /// A message of each type, in the order of [`NounKind::ALL`]; an order book without its units.
+    pub messages: [f64; NounKind::COUNT],
     /// A unit of an order book.
     pub unit: f64,
-    /// A candle.
-    pub candle: f64,
 }
 
 impl Default for FormatRule {
@@ -118,21 +112,17 @@ impl Default for FormatRule {
 
 impl Default for FormatCosts {
     fn default() -> Self {
-        Self {
-            byte_ns: 80.0,
-            read_ns: [
-                ReadCosts { ticker: 300.0, trade: 135.0, orderbook: 48.0, unit: 38.0, candle: 118.0 },
-                ReadCosts { ticker: 290.0, trade: 132.0, orderbook: 46.0, unit: 38.0, candle: 115.0 },
-                ReadCosts { ticker: 304.0, trade: 139.0, orderbook: 52.0, unit: 38.0, candle: 122.0 },
-                ReadCosts { ticker: 294.0, trade: 136.0, orderbook: 50.0, unit: 38.0, candle: 119.0 },
-            ],
-        }
+        let read_ns = Format::ALL.map(|format| ReadCosts {
+            messages: NounKind::ALL.map(|kind| kind.decode_ns()[format as usize]),
+            unit: 38.0,
+        });
+        Self { byte_ns: 80.0, read_ns }
     }
 }
 
 impl FormatRule {
     fn check(&self, problems: &mut Problems) {
-        let reads = self.costs.read_ns.iter().flat_map(|r| [r.ticker, r.trade, r.orderbook, r.unit, r.candle]);
+        let reads = self.costs.read_ns.iter().flat_map(|read| read.messages.into_iter().chain([read.unit]));
         let mut costs = reads.chain([self.costs.byte_ns]);
         if let Some(cost) = costs.find(|cost| !cost.is_finite() || *cost < 0.0) {
             let value = format_args!("{cost:?} for a cost");

@@ -3,12 +3,12 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use super::Feed;
 use super::control::Control;
 use super::log::Note;
-use super::{Feed, FeedItem};
 use crate::call::{Answer, Call, Callback, Dispatcher, Shared};
 use crate::error::{Error, Result};
-use crate::feed::{Item, Overflow, QUOTA};
+use crate::feed::{Item, Overflow, Payload, QUOTA};
 use crate::model::Clock;
 use crate::plan::{ClientId, Subscription};
 
@@ -49,7 +49,7 @@ impl<'a> CallbackBuilder<'a> {
     ///
     /// # Errors
     /// As [`Engine::feed`](super::Engine::feed); [`Error::NameTaken`]; [`Error::Start`] if the system refused a thread.
-    pub fn run<T: FeedItem, A: Answer>(
+    pub fn run<T: Payload, A: Answer>(
         self,
         subscription: Subscription<T>,
         overflow: Overflow,

@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::control::Control;
-use super::{CallbackBuilder, Feed, FeedItem, Subscribed};
+use super::{CallbackBuilder, Feed, Subscribed};
 use crate::error::Result;
-use crate::feed::Overflow;
+use crate::feed::{Overflow, Payload};
 use crate::model::Clock;
 use crate::plan::{ClientId, Pulse, Subscription};
 
@@ -49,7 +49,7 @@ impl Client {
     ///
     /// # Errors
     /// The same, and [`Error::LeaseExpired`](crate::error::Error::LeaseExpired).
-    pub fn feed<T: FeedItem>(&self, subscription: Subscription<T>, overflow: Overflow) -> Result<Feed<T>> {
+    pub fn feed<T: Payload>(&self, subscription: Subscription<T>, overflow: Overflow) -> Result<Feed<T>> {
         Feed::open(self.control.clone(), Some(self.id), subscription, overflow, Arc::default())
     }
 

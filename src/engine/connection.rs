@@ -7,10 +7,7 @@ use super::handles::Handles;
 use super::lifecycle::{LifecycleEvent, Watchers};
 use super::log::{Flood, Note};
 use super::reports::Report;
-use crate::model::{
-    Candle, Clock, ConnectionId, DataType, Grouping, LossKind, Market, Nanos, Orderbook, Receipt, Sink, StreamKey,
-    Ticker, Trade,
-};
+use crate::model::{Clock, ConnectionId, DataType, Grouping, LossKind, Market, Nanos, Noun, Receipt, Sink, StreamKey};
 use crate::net::Handler;
 use crate::plan::StreamSet;
 use crate::route::{Request, Router};
@@ -93,7 +90,7 @@ fn keys_of(list: &SubscriptionList, plain_level: Option<f64>) -> BTreeSet<Stream
         };
         let market = |code: &str| code.split('.').next().unwrap_or_default().parse::<Market>().ok();
         let markets = entry.codes.iter().filter_map(|code| market(code));
-        keys.extend(markets.map(|market| StreamKey { data_type, market }));
+        keys.extend(markets.map(|market| StreamKey::of(data_type, market)));
     }
     keys
 }
@@ -200,22 +197,7 @@ impl<C: Clock> Handler for Connection<C> {
 
 impl<C: Clock> Sink for Connection<C> {
     #[inline]
-    fn ticker(&mut self, receipt: Receipt, ticker: &Ticker) {
-        self.router.ticker(receipt, ticker);
-    }
-
-    #[inline]
-    fn trade(&mut self, receipt: Receipt, trade: &Trade) {
-        self.router.trade(receipt, trade);
-    }
-
-    #[inline]
-    fn orderbook(&mut self, receipt: Receipt, orderbook: &Orderbook) {
-        self.router.orderbook(receipt, orderbook);
-    }
-
-    #[inline]
-    fn candle(&mut self, receipt: Receipt, candle: &Candle) {
-        self.router.candle(receipt, candle);
+    fn deliver<T: Noun>(&mut self, receipt: Receipt, message: &T) {
+        self.router.deliver(receipt, message);
     }
 }

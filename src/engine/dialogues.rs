@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::config::{Config, Pacing, UPBIT};
-use crate::feed::{self, Feed, Item, Opening, Overflow, Payload};
+use crate::feed::{self, AnyWriter, Feed, Item, Opening, Overflow, Payload};
 use crate::model::{
-    Clock, ConnectionId, DataType, Event, Market, Nanos, Receipt, Sink, StreamKey, StreamType, Ticker, Trade, Words,
+    Clock, ConnectionId, DataType, Event, Market, Nanos, NounKind, Placed, Receipt, Sink, StreamKey, StreamType,
+    Ticker, Trade, Words,
 };
 use crate::plan::{DemandId, Planner, Proof, Subscription, Universe, Want, Wish, orderbook, ticker, trade};
 use crate::pool::DataPool;
-use crate::route::{AnyPublisher, AnyRing, Feedable, NewFeed, Request, RingKind, Router};
+use crate::route::{NewFeed, Request, Router, new_ring};
 use crate::sync::connection::ConnectionState;
 
 const POLICIES: [Overflow; 4] =
@@ -56,8 +57,8 @@ impl Line {
         let config = Config { pacing: Pacing::Aggressive, grace, confirm_within, ..Config::default() };
         let planner = Planner::new(Arc::new(config), true);
         let mut router = Router::new(clock.clone(), pool.sleepers(), &UPBIT, None);
-        for kind in [RingKind::Ticker, RingKind::Trade, RingKind::Orderbook] {
-            router.add_ring(AnyRing::new(kind, 64));
+        for kind in NounKind::ALL {
+            router.add_ring(new_ring(kind, 64));
         }
         let state = Arc::new(ConnectionState::new(ConnectionId(0), clock.now()));
         let (told, sent, running, on_socket) = (None, Wish::default(), Arc::default(), None);
@@ -144,11 +145,8 @@ impl Line {
                 continue;
             }
             let state = self.state.clone();
-            self.router.add_stream(match key.data_type {
-                DataType::Ticker => AnyPublisher::Ticker(self.pool.open(key, state)),
-                DataType::Trade => AnyPublisher::Trade(self.pool.open(key, state)),
-                _ => AnyPublisher::Orderbook(self.pool.open(key, state)),
-            });
+            let publisher = with_noun!(key.data_type.kind(), T => T::into_any(self.pool.open::<T>(key, state)));
+            self.router.add_stream(publisher);
         }
     }
 
@@ -160,7 +158,7 @@ impl Line {
         admitted.id
     }
 
-    fn feed<T: Feedable>(&mut self, subscription: Subscription<T>, overflow: Overflow) -> (DemandId, Feed<T>) {
+    fn feed<T: Payload>(&mut self, subscription: Subscription<T>, overflow: Overflow) -> (DemandId, Feed<T>) {
         let id = self.subscribe(subscription);
         let wants = self.planner.held(id).to_vec();
         let data_types: Vec<_> = wants.iter().map(|want| want.key.data_type).collect();
@@ -168,7 +166,7 @@ impl Line {
         let (data_types, clock) = (&data_types[..], self.clock.clone());
         let (mut writers, feed) =
             feed::open(Opening { overflow, data_types, connections: &connections, clock, signal: Arc::default() });
-        self.router.add_feed(NewFeed { id, wants, writer: T::any(writers.remove(0)) });
+        self.router.add_feed(NewFeed { id, wants, writer: AnyWriter::new(writers.remove(0)) });
         (id, feed)
     }
 
@@ -197,7 +195,7 @@ impl Line {
     fn ticker(&mut self, code: &str, price: u32, stream_type: StreamType) {
         let (trade_price, timestamp) = (f64::from(price), u64::from(price));
         let value = Ticker { market: market(code), trade_price, timestamp, stream_type, ..Words::take(&mut || 0) };
-        self.router.ticker(self.receipt(), &value);
+        self.router.deliver(self.receipt(), &value);
         self.router.flush_feeds();
     }
 
@@ -206,7 +204,7 @@ impl Line {
         let (trade_price, timestamp, sequential_id) = (f64::from(price), u64::from(price), u64::from(price));
         let blank = Words::take(&mut || 0);
         let value = Trade { market: market(code), trade_price, timestamp, sequential_id, stream_type, ..blank };
-        self.router.trade(self.receipt(), &value);
+        self.router.deliver(self.receipt(), &value);
         self.router.flush_feeds();
     }
 
@@ -220,7 +218,7 @@ fn market(code: &str) -> Market {
 }
 
 fn eth(data_type: DataType) -> StreamKey {
-    StreamKey { data_type, market: market("KRW-ETH") }
+    StreamKey::of(data_type, market("KRW-ETH"))
 }
 
 /// What waits in a feed, in short: prices, with an S for a snapshot; sockets.
@@ -476,6 +474,29 @@ fn a_feed_that_nobody_reads_does_not_grow_while_markets_are_listed_and_delisted(
     }
 }
 
+/// The filter with which the feed returned judged what it had left unread before it went: the snapshot that it waited for
+/// was taken for a repetition.
+#[test]
+fn a_feed_that_returns_to_a_market_gets_its_state_whatever_it_left_unread() {
+    for policy in [Overflow::DROP_NEWEST, Overflow::DropOldest] {
+        let mut line = Line::new();
+        line.list(&["KRW-BTC", "KRW-ETH"]);
+        let (_, mut feed) = line.feed(trade("KRW-*"), policy);
+        line.settle();
+        line.trade("KRW-ETH", 1, SNAPSHOT);
+        line.list(&["KRW-BTC"]);
+        line.trade("KRW-ETH", 2, CHANGE);
+        line.settle();
+        line.list(&["KRW-BTC", "KRW-ETH"]);
+        line.settle();
+        line.trade("KRW-ETH", 2, SNAPSHOT);
+        line.trade("KRW-ETH", 3, CHANGE);
+        assert_eq!(read(&mut feed), "S1 S2 3", "{policy}");
+        let received = feed.counts().received;
+        assert_settled(&mut feed, received);
+    }
+}
+
 // ---- sockets ----
 
 /// The first word of a stream that came with the new socket was handed out before what was left of the old one.
@@ -515,7 +536,7 @@ fn a_stream_that_joins_after_a_reconnect_comes_after_the_rest_of_the_old_socket(
 
 #[test]
 fn a_book_that_is_not_deep_enough_is_nobodys_state() {
-    let key = StreamKey { data_type: DataType::Orderbook, market: market("KRW-BTC") };
+    let key = StreamKey::of(DataType::Orderbook, market("KRW-BTC"));
     let of = |subscription: Subscription<_>| {
         let wants: Vec<Want> = subscription.mixed().check(&UPBIT).unwrap().wants;
         wants[0]

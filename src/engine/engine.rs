@@ -13,17 +13,16 @@ use super::log::{Log, Note};
 use super::subscribed::LOOK_EVERY;
 use super::threads::Thread;
 use super::{
-    Builder, CallbackBuilder, Client, ConnectionStatus, EngineState, Feed, FeedItem, FeedStatus, ShutdownReport,
-    Subscribed,
+    Builder, CallbackBuilder, Client, ConnectionStatus, EngineState, Feed, FeedStatus, ShutdownReport, Subscribed,
 };
 use crate::call::{CallbackStatus, Dispatcher};
 use crate::config::{Config, FormatChoice};
 use crate::error::{Error, Result};
-use crate::feed::Overflow;
-use crate::model::{Clock, ConnectionId, DataType, Market, Nanos, StreamKey};
+use crate::feed::{Overflow, Payload};
+use crate::model::{Clock, ConnectionId, Market, Nanos};
 use crate::net::{DialLedger, MarketSource, Reactor, Resolve, SystemClock, SystemEntropy, TlsConfig};
 use crate::plan::{Conflict, PlanStats, Revisions, Subscription, Universe};
-use crate::pool::{DataPool, Handle, PoolError, Value};
+use crate::pool::DataPool;
 use crate::route::Attribution;
 use crate::sync::lossy::Reader;
 
@@ -156,7 +155,7 @@ impl Engine {
     /// # Errors
     /// As [`subscribe`](Self::subscribe); [`Error::InvalidArgument`] if the policy cannot work on a live engine, or needs
     /// more memory than [`Feed::BYTES_MAX`].
-    pub fn feed<T: FeedItem>(&self, subscription: Subscription<T>, overflow: Overflow) -> Result<Feed<T>> {
+    pub fn feed<T: Payload>(&self, subscription: Subscription<T>, overflow: Overflow) -> Result<Feed<T>> {
         Feed::open(self.control.clone(), None, subscription, overflow, Arc::default())
     }
 
@@ -262,7 +261,7 @@ impl Engine {
         let deadline = self.now() + timeout;
         loop {
             let (mut missing, awaits_markets) = self.control.with_planner(|planner| planner.expected());
-            missing.retain(|key| !self.is_live(*key));
+            missing.retain(|key| !self.pool().is_live(*key));
             if missing.is_empty() && !awaits_markets {
                 return Ok(());
             }
@@ -376,20 +375,6 @@ impl Engine {
             && report.running.is_empty()
         {
             report.hanging_log = thread.join(&self.control.clock, deadline, report).is_some();
-        }
-    }
-
-    fn is_live(&self, key: StreamKey) -> bool {
-        fn judge<T: Value>(handle: std::result::Result<Handle<T>, PoolError>) -> bool {
-            handle.is_ok_and(|handle| handle.load().health().is_live())
-        }
-        let (pool, market) = (self.pool(), key.market);
-        match key.data_type {
-            DataType::Ticker => judge(pool.ticker(market)),
-            DataType::Trade => judge(pool.trade(market)),
-            DataType::Orderbook => judge(pool.orderbook(market)),
-            DataType::GroupedOrderbook(step) => judge(pool.grouped_orderbook(step, market)),
-            DataType::Candle(interval) => judge(pool.candle(interval, market)),
         }
     }
 }

@@ -7,10 +7,9 @@ use super::Subscribed;
 use super::control::Control;
 use super::hub::FeedRequest;
 use crate::error::{Error, Result};
-use crate::feed::{self, Opening, Overflow};
+use crate::feed::{self, AnyWriter, Opening, Overflow, Payload};
 use crate::model::Event;
 use crate::plan::{ClientId, Subscription};
-use crate::route::Feedable;
 use crate::sync::signal::Signal;
 
 /// Updates of some streams, in order. Holds their demand: dropping it releases them.
@@ -21,14 +20,7 @@ pub struct Feed<T = Event> {
     subscribed: Subscribed,
 }
 
-/// What may be read as a feed: [`Ticker`](crate::model::Ticker), [`Trade`](crate::model::Trade),
-/// [`Orderbook`](crate::model::Orderbook), [`Candle`](crate::model::Candle), or any of them as an [`Event`].
-#[allow(private_bounds, reason = "closed to other types")]
-pub trait FeedItem: Feedable {}
-
-impl<T: Feedable> FeedItem for T {}
-
-impl<T: FeedItem> Feed<T> {
+impl<T: Payload> Feed<T> {
     /// The most memory that one feed may take for rings of its own, in bytes.
     pub const BYTES_MAX: usize = 1 << 30;
 
@@ -46,7 +38,7 @@ impl<T: FeedItem> Feed<T> {
             let (writers, feed) = feed::open::<T>(Opening { overflow, data_types, connections, clock, signal });
             let account = feed.account();
             items = Some(feed);
-            (writers.into_iter().map(T::any).collect(), account)
+            (writers.into_iter().map(AnyWriter::new).collect(), account)
         };
         let asked = FeedRequest { overflow, open: Box::new(open) };
         let subscribed = Subscribed::new(control, client, subscription.mixed(), Some(asked))?;
@@ -61,7 +53,7 @@ impl<T: FeedItem> Feed<T> {
 }
 
 /// Refuses what cannot work or would take too much memory.
-fn check<T: FeedItem>(overflow: Overflow, connections: usize) -> Result<()> {
+fn check<T: Payload>(overflow: Overflow, connections: usize) -> Result<()> {
     let ring = overflow.capacity().map_or(0, |capacity| feed::ring_bytes::<T>(capacity).saturating_mul(connections));
     let too_large = (ring > Feed::<T>::BYTES_MAX).then(|| {
         format!(
@@ -89,7 +81,7 @@ impl<T> DerefMut for Feed<T> {
 }
 
 /// As of [`feed::Feed`].
-impl<T: FeedItem> Iterator for Feed<T> {
+impl<T: Payload> Iterator for Feed<T> {
     type Item = feed::Item<T>;
 
     fn next(&mut self) -> Option<feed::Item<T>> {

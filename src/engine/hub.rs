@@ -12,11 +12,11 @@ use super::reports::{Pending, Report};
 use super::status::FeedStatus;
 use crate::config::{Dialect, FormatChoice};
 use crate::error::{Error, Result};
-use crate::feed::{Account, Overflow};
-use crate::model::{DataType, Nanos, StreamKey};
+use crate::feed::{Account, AnyWriter, Overflow};
+use crate::model::{DataType, Nanos, NounKind, Placed, StreamKey};
 use crate::plan::{Change, Checked, ClientId, DemandId, Orders, Planner, Pulse, Relisted, Universe, Want, Wish};
 use crate::pool::DataPool;
-use crate::route::{AnyFeed, AnyPublisher, AnyRing, NewFeed, OpenFeed, RingKind};
+use crate::route::{AnyPublisher, NewFeed, OpenFeed, new_ring};
 use crate::session::{FormatReason, FormatSelector};
 use crate::sync::connection::ConnectionState;
 
@@ -32,7 +32,7 @@ pub(super) struct Hub {
     /// carried any more keeps its own and is only marked.
     opened: BTreeSet<StreamKey>,
     /// Connections that have a shared ring of some type.
-    rings: BTreeSet<(usize, RingKind)>,
+    rings: BTreeSet<(usize, NounKind)>,
     /// Events of each type that a shared ring holds.
     broadcast_capacity: usize,
     feeds: BTreeMap<DemandId, FeedRecord>,
@@ -68,7 +68,7 @@ pub(super) struct FeedRequest<'a> {
 }
 
 /// Takes the types of the streams and the connections.
-type OpenWith<'a> = dyn FnOnce(&[DataType], &[Arc<ConnectionState>]) -> (Vec<AnyFeed>, Arc<Account>) + 'a;
+type OpenWith<'a> = dyn FnOnce(&[DataType], &[Arc<ConnectionState>]) -> (Vec<AnyWriter>, Arc<Account>) + 'a;
 
 /// Demand that was accepted.
 #[derive(Debug)]
@@ -165,10 +165,10 @@ impl Hub {
     /// Here and not on the connection's thread: making a ring touches all of its memory.
     fn open_rings(&mut self, connections: &[usize], overflow: Overflow, data_types: &[DataType]) {
         let shared = data_types.iter().filter(|data_type| overflow.of(**data_type) == Overflow::DropOldest);
-        let kinds: BTreeSet<_> = shared.map(|data_type| RingKind::of(*data_type)).collect();
+        let kinds: BTreeSet<_> = shared.map(|data_type| data_type.kind()).collect();
         for (connection, kind) in connections.iter().flat_map(|one| kinds.iter().map(|kind| (*one, *kind))) {
             if self.rings.insert((connection, kind)) {
-                let ring = AnyRing::new(kind, self.broadcast_capacity);
+                let ring = new_ring(kind, self.broadcast_capacity);
                 self.command(connection, |commands| commands.rings.push(ring));
             }
         }
@@ -258,12 +258,7 @@ impl Hub {
 
     fn open(&self, key: StreamKey, home: usize) -> AnyPublisher {
         let state = self.connections[home].state.clone();
-        match key.data_type {
-            DataType::Ticker => AnyPublisher::Ticker(self.pool.open(key, state)),
-            DataType::Trade => AnyPublisher::Trade(self.pool.open(key, state)),
-            DataType::Orderbook | DataType::GroupedOrderbook(_) => AnyPublisher::Orderbook(self.pool.open(key, state)),
-            DataType::Candle(_) => AnyPublisher::Candle(self.pool.open(key, state)),
-        }
+        with_noun!(key.data_type.kind(), T => T::into_any(self.pool.open::<T>(key, state)))
     }
 
     /// These by the connection that carries their streams.

@@ -79,11 +79,10 @@ mod tests {
     use crate::config::UPBIT;
     use std::sync::Arc;
 
-    use crate::feed::{Opening, Overflow, open};
+    use crate::feed::{AnyWriter, Opening, Overflow, open};
     use crate::model::{ConnectionId, DataType, Nanos, Ticker};
     use crate::net::SystemClock;
     use crate::plan::{Planner, ticker};
-    use crate::route::AnyFeed;
     use crate::sync::connection::ConnectionState;
 
     fn new_feed(planner: &mut Planner, state: &Arc<ConnectionState>) -> NewFeed {
@@ -96,7 +95,7 @@ mod tests {
             clock: Arc::new(SystemClock::new()),
             signal: Arc::default(),
         });
-        NewFeed { id, wants: Vec::new(), writer: AnyFeed::Ticker(writers.remove(0)) }
+        NewFeed { id, wants: Vec::new(), writer: AnyWriter::new(writers.remove(0)) }
     }
 
     /// Feeds that were opened and dropped while the thread was busy made two lists grow, and kept their memory.

@@ -18,16 +18,21 @@ mod mailbox;
 mod readiness;
 mod reports;
 mod shutdown;
+#[cfg(all(test, not(loom)))]
+mod simulation;
 mod status;
 mod subscribed;
 mod threads;
+mod ticker_routes;
 
 pub use builder::Builder;
 pub use callbacks::CallbackBuilder;
 pub use client::Client;
 pub use engine::Engine;
-pub use feed::{Feed, FeedItem};
+pub use feed::Feed;
 pub use lifecycle::{Lifecycle, LifecycleEvent};
 pub use shutdown::ShutdownReport;
 pub use status::{ConnectionStatus, EngineState, FeedStatus};
 pub use subscribed::Subscribed;
+#[doc(hidden)]
+pub use ticker_routes::TickerRoutes;

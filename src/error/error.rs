@@ -240,7 +240,7 @@ mod tests {
     use std::collections::HashSet;
 
     fn every_error() -> Vec<Error> {
-        let key = StreamKey { data_type: DataType::Ticker, market: "KRW-BTC".parse().unwrap() };
+        let key = StreamKey::of(DataType::Ticker, "KRW-BTC".parse().unwrap());
         vec![
             Error::Configuration(vec!["one".to_owned(), "two".to_owned()]),
             Error::Subscription(InvalidSubscription {

@@ -126,7 +126,7 @@ mod tests {
     use crate::model::DataType;
 
     fn not_ready(reasons: &[NotReadyReason]) -> NotReady {
-        let key = StreamKey { data_type: DataType::Ticker, market: "KRW-BTC".parse().unwrap() };
+        let key = StreamKey::of(DataType::Ticker, "KRW-BTC".parse().unwrap());
         NotReady { streams: reasons.iter().map(|reason| (key, reason.clone())).collect(), awaits_markets: false }
     }
 

@@ -47,9 +47,10 @@ pub struct Followable {
 }
 
 impl Followable {
-    /// A reader follows the stream from now on. With `again` it did so before: it keeps its place and gets another filter.
+    /// A reader follows the stream from now on. With `again` it did so before: it keeps its place, and what comes from now on
+    /// meets another filter.
     pub fn followed(&self, filter: Filter, again: bool) -> Followed {
-        Followed { number: self.number, filter, next: self.events, count: self.count.clone(), again }
+        Followed { number: self.number, filter, next: self.events, count: self.count.clone(), again, later: Vec::new() }
     }
 }
 
@@ -62,12 +63,32 @@ pub struct Followed {
     count: StreamCount,
     /// The reader has it already.
     again: bool,
+    /// Filters of later events, each from an event on.
+    later: Vec<(u64, Filter)>,
 }
 
 impl Followed {
     /// From here on its events are the feed's, if they were not before.
     pub(super) fn begins(&self) -> Option<(StreamCount, u64)> {
         (!self.again).then(|| (self.count.clone(), self.next))
+    }
+
+    /// Goes from one event to the next; true if the reader wants this one.
+    #[inline]
+    fn accept(&mut self, arrival: Arrival) -> bool {
+        if !self.later.is_empty() {
+            self.change_filter();
+        }
+        self.next += 1;
+        self.filter.takes(arrival)
+    }
+
+    #[cold]
+    fn change_filter(&mut self) {
+        let due = self.later.partition_point(|(from, _)| *from <= self.next);
+        if let Some((_, filter)) = self.later.drain(..due).next_back() {
+            self.filter = filter;
+        }
     }
 }
 
@@ -265,8 +286,7 @@ impl<T: Words + Payload, U: Payload> Follower<T, U> {
     #[inline]
     fn accept(&mut self, stream: usize, arrival: Arrival) -> bool {
         let Some(Some(followed)) = self.streams.get_mut(stream) else { return false };
-        followed.next += 1;
-        let wanted = followed.filter.takes(arrival);
+        let wanted = followed.accept(arrival);
         let read = &self.account.read;
         if wanted {
             read.delivered.add(1)
@@ -283,7 +303,7 @@ impl<T: Words + Payload, U: Payload> Follower<T, U> {
     fn relabel(&self, stream: usize, item: &mut Option<Item<U>>) {
         let followed = self.streams.get(stream).and_then(Option::as_ref);
         if let (Some(Item::Data(update)), true) = (item, followed.is_some_and(|f| f.filter.is_of_changes())) {
-            update.value = update.value.into_change();
+            update.value = update.value.with_stream_type(StreamType::Realtime);
         }
     }
 
@@ -309,7 +329,8 @@ impl<T: Words + Payload, U: Payload> Follower<T, U> {
             self.counts.reserve(number + 1);
         }
         match &mut self.streams[number] {
-            Some(known) => known.filter = stream.filter,
+            // The reader may have read less than the writer had written when the filter changed.
+            Some(known) => known.later.push((stream.next, stream.filter)),
             unknown => *unknown = Some(stream),
         }
     }

@@ -1,6 +1,7 @@
 //! What a feed carries. Everything is inline: an update crosses threads without an allocation.
 
-use crate::model::{Candle, ConnectionId, Epoch, Event, LossKind, Orderbook, Stamps, StreamType, Ticker, Trade, Words};
+use super::{AnyWriter, FeedWriter};
+use crate::model::{ConnectionId, Epoch, Event, LossKind, Noun, Stamps, StreamType, Ticker, Words};
 
 /// A message and the proof of where and when it came from.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -76,89 +77,85 @@ impl<T> Default for Item<T> {
     }
 }
 
-/// What a feed may carry: [`Ticker`], [`Trade`], [`Orderbook`], [`Candle`], or any of them as an [`Event`]. Closed to
-/// other types.
-pub trait Payload: sealed::Sealed + Copy + std::fmt::Debug + Send + Sync + 'static {}
+/// What a feed may carry: a [`Noun`], or any of them as an [`Event`]. Closed to other types.
+pub trait Payload: Copy + std::fmt::Debug + Send + Sync + 'static + sealed::Carried {}
 
-pub(crate) mod sealed {
+impl<T: Noun> Payload for T {}
+impl Payload for Event {}
+
+mod sealed {
+    use super::super::{AnyWriter, FeedWriter};
     use crate::model::StreamType;
 
     /// The private half of [`Payload`](super::Payload).
-    pub trait Sealed {
+    pub trait Carried: Sized {
         /// Whether it answers a request or reports a change.
         fn stream_type(&self) -> StreamType;
 
-        /// The same as an answer to the question what the state is.
-        fn into_snapshot(self) -> Self;
-
-        /// The same as a report of a change.
-        fn into_change(self) -> Self;
+        /// The same with another stream type.
+        fn with_stream_type(self, stream_type: StreamType) -> Self;
 
         /// Something to fill memory with.
         fn blank() -> Self;
+
+        /// The writing end of a feed of this type, as one that may be of any type.
+        fn into_any_writer(writer: FeedWriter<Self>) -> AnyWriter;
+
+        /// The writing end, if the feed is of this type.
+        fn from_any_writer(writer: &mut AnyWriter) -> Option<&mut FeedWriter<Self>>;
     }
 }
 
-macro_rules! payload {
-    ($($noun:ty),*) => {$(
-        impl Payload for $noun {}
+impl<T: Noun> sealed::Carried for T {
+    #[inline]
+    fn stream_type(&self) -> StreamType {
+        Noun::stream_type(self)
+    }
 
-        impl sealed::Sealed for $noun {
-            #[inline]
-            fn stream_type(&self) -> StreamType {
-                self.stream_type
-            }
+    fn with_stream_type(self, stream_type: StreamType) -> Self {
+        Noun::with_stream_type(self, stream_type)
+    }
 
-            fn into_snapshot(self) -> Self {
-                Self { stream_type: StreamType::Snapshot, ..self }
-            }
+    fn blank() -> Self {
+        Words::take(&mut || 0)
+    }
 
-            fn into_change(self) -> Self {
-                Self { stream_type: StreamType::Realtime, ..self }
-            }
+    fn into_any_writer(writer: FeedWriter<Self>) -> AnyWriter {
+        AnyWriter::Noun(T::into_any(writer))
+    }
 
-            fn blank() -> Self {
-                Words::take(&mut || 0)
-            }
-        }
-    )*};
+    #[inline]
+    fn from_any_writer(writer: &mut AnyWriter) -> Option<&mut FeedWriter<Self>> {
+        if let AnyWriter::Noun(writer) = writer { T::from_any_mut(writer) } else { None }
+    }
 }
 
-payload!(Ticker, Trade, Orderbook, Candle);
-
-impl Payload for Event {}
-
-impl sealed::Sealed for Event {
+impl sealed::Carried for Event {
     fn stream_type(&self) -> StreamType {
         self.stream_type()
     }
 
-    fn into_snapshot(self) -> Self {
-        match self {
-            Self::Ticker(value) => Self::Ticker(value.into_snapshot()),
-            Self::Trade(value) => Self::Trade(value.into_snapshot()),
-            Self::Orderbook(value) => Self::Orderbook(value.into_snapshot()),
-            Self::Candle(value) => Self::Candle(value.into_snapshot()),
-        }
-    }
-
-    fn into_change(self) -> Self {
-        match self {
-            Self::Ticker(value) => Self::Ticker(value.into_change()),
-            Self::Trade(value) => Self::Trade(value.into_change()),
-            Self::Orderbook(value) => Self::Orderbook(value.into_change()),
-            Self::Candle(value) => Self::Candle(value.into_change()),
-        }
+    fn with_stream_type(self, stream_type: StreamType) -> Self {
+        self.with_stream_type(stream_type)
     }
 
     fn blank() -> Self {
-        Self::Orderbook(Orderbook::blank())
+        Ticker::blank().into()
+    }
+
+    fn into_any_writer(writer: FeedWriter<Self>) -> AnyWriter {
+        AnyWriter::Event(writer)
+    }
+
+    fn from_any_writer(writer: &mut AnyWriter) -> Option<&mut FeedWriter<Self>> {
+        if let AnyWriter::Event(writer) = writer { Some(writer) } else { None }
     }
 }
 
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::model::Trade;
 
     #[test]
     fn an_update_is_as_large_as_its_value_and_its_proof() {

@@ -5,6 +5,7 @@
 //! share (`follow`), or the newest values as they change (`conflate`).
 
 mod account;
+mod any_writer;
 mod conduct;
 mod conflate;
 mod filter;
@@ -21,6 +22,7 @@ mod source;
 mod writer;
 
 pub use account::{Account, FeedCounts};
+pub(crate) use any_writer::AnyWriter;
 pub(crate) use conduct::Conduct;
 pub use conduct::{CallbackState, QUOTA};
 pub use filter::{Arrival, Filter};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::model::DataType;
+use crate::model::{DataType, Nature};
 
 /// What becomes of events that come faster than they are read. Chosen for each feed. With every policy, no reader makes the
 /// socket or another reader wait, and what is not delivered is counted in [`FeedCounts`](super::FeedCounts).
@@ -56,9 +56,9 @@ impl Overflow {
 
     /// What it means for a stream of this type: never [`ByType`](Self::ByType).
     pub fn of(self, data_type: DataType) -> Self {
-        match (self, data_type) {
-            (Self::ByType, DataType::Trade) => Self::DROP_NEWEST,
-            (Self::ByType, _) => Self::Conflate,
+        match (self, data_type.nature()) {
+            (Self::ByType, Nature::Occurrence) => Self::DROP_NEWEST,
+            (Self::ByType, Nature::State) => Self::Conflate,
             (chosen, _) => chosen,
         }
     }

@@ -1,32 +1,33 @@
 //! The nouns of a market: what a frame says once it has been read. No parsing, no clock, no thread.
 
+#[macro_use]
+mod nouns;
+
 mod bits;
-mod candle;
+mod currency;
 mod event;
+mod key;
 mod loss;
 mod market;
 mod offset;
-mod orderbook;
 mod side;
 mod sink;
 mod stamp;
 mod stream;
-mod ticker;
-mod trade;
 mod when;
 mod words;
 
-pub use candle::Candle;
+pub use currency::Currency;
 pub use event::Event;
+pub use key::{Scope, StreamKey};
 pub use loss::LossKind;
 pub use market::{InvalidMarket, Market};
+pub use nouns::*;
+pub(crate) use nouns::{AnyNoun, EachNoun, Family, Placed};
 pub use offset::ClockOffset;
-pub use orderbook::{Level, Levels, MAX_LEVELS, Orderbook, Unit};
 pub use side::Side;
 pub use sink::{Receipt, Sink};
 pub use stamp::{Clock, ConnectionId, Epoch, Nanos, Stamps};
-pub use stream::{DataType, Format, Grouping, Interval, StreamKey, StreamType};
-pub use ticker::{Change, MarketState, MarketWarning, Ticker};
-pub use trade::Trade;
+pub use stream::{DataType, Format, Grouping, Interval, StreamType};
 pub use when::{Date, DateTime, InvalidTime, Time};
 pub use words::Words;

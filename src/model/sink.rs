@@ -1,6 +1,6 @@
 //! Where decoded messages go. The lower rooms hand them up through this trait; the engine implements it.
 
-use super::{Candle, ConnectionId, Epoch, Nanos, Orderbook, Ticker, Trade};
+use super::{ConnectionId, Epoch, Nanos, Noun};
 
 /// What is known about a frame before it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,13 +14,10 @@ pub struct Receipt {
 }
 
 /// Takes decoded messages on the connection's thread. Implementations must not block, allocate in steady state or log.
+///
+/// One that treats some type of message in its own way looks at [`Noun::KIND`], or asks [`Any`](std::any::Any) for it; both
+/// are settled when the program is compiled.
 pub trait Sink {
-    /// A ticker arrived.
-    fn ticker(&mut self, receipt: Receipt, ticker: &Ticker);
-    /// A trade arrived.
-    fn trade(&mut self, receipt: Receipt, trade: &Trade);
-    /// An order book arrived.
-    fn orderbook(&mut self, receipt: Receipt, orderbook: &Orderbook);
-    /// A candle arrived.
-    fn candle(&mut self, receipt: Receipt, candle: &Candle);
+    /// A message arrived.
+    fn deliver<T: Noun>(&mut self, receipt: Receipt, message: &T);
 }

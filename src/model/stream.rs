@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Market;
+use super::nouns::{Access, Nature, Noun, NounKind};
 
 /// The step of a grouped order book, in quote currency (KRW): levels whose prices share a step are added up.
 ///
@@ -53,24 +53,33 @@ pub enum DataType {
 }
 
 impl DataType {
-    /// Every data type that needs no number beside it, in a fixed order.
-    pub const ALL: [Self; 12] = [
-        Self::Ticker,
-        Self::Trade,
-        Self::Orderbook,
-        Self::Candle(Interval::Second1),
-        Self::Candle(Interval::Minute1),
-        Self::Candle(Interval::Minute3),
-        Self::Candle(Interval::Minute5),
-        Self::Candle(Interval::Minute10),
-        Self::Candle(Interval::Minute15),
-        Self::Candle(Interval::Minute30),
-        Self::Candle(Interval::Minute60),
-        Self::Candle(Interval::Minute240),
-    ];
+    /// Every data type except those with a parameter that is not known in advance, in a fixed order.
+    pub const ALL: [Self; COUNT] = all();
 
-    /// How many candle intervals there are.
-    pub const CANDLES: usize = 9;
+    /// The type of its messages.
+    pub const fn kind(self) -> NounKind {
+        match self {
+            Self::Ticker => NounKind::Ticker,
+            Self::Trade => NounKind::Trade,
+            Self::Orderbook | Self::GroupedOrderbook(_) => NounKind::Orderbook,
+            Self::Candle(_) => NounKind::Candle,
+        }
+    }
+
+    /// What one of its messages means to those that come after it.
+    pub fn nature(self) -> Nature {
+        with_noun!(self.kind(), T => T::NATURE)
+    }
+
+    /// Expected bytes per second of one stream in a busy market.
+    pub fn bytes_per_second(self) -> f64 {
+        with_noun!(self.kind(), T => T::BYTES_PER_SECOND)
+    }
+
+    /// Who may ask for it, and so at which of the exchange's endpoints.
+    pub fn access(self) -> Access {
+        with_noun!(self.kind(), T => T::ACCESS)
+    }
 
     /// The exchange's name, as requests and frames spell it.
     pub const fn as_str(self) -> &'static str {
@@ -103,6 +112,31 @@ impl fmt::Display for DataType {
             _ => f.pad(self.as_str()),
         }
     }
+}
+
+/// How many data types have no parameter that is not known in advance.
+const COUNT: usize = {
+    let (mut count, mut kind) = (0, 0);
+    while kind < NounKind::COUNT {
+        count += NounKind::ALL[kind].data_types().len();
+        kind += 1;
+    }
+    count
+};
+
+/// Those of each type of message, one after the other.
+const fn all() -> [DataType; COUNT] {
+    let mut all = [DataType::Ticker; COUNT];
+    let (mut count, mut kind) = (0, 0);
+    while kind < NounKind::COUNT {
+        let mut of_kind = NounKind::ALL[kind].data_types();
+        while let [first, others @ ..] = of_kind {
+            all[count] = *first;
+            (count, of_kind) = (count + 1, others);
+        }
+        kind += 1;
+    }
+    all
 }
 
 /// The length of a candle.
@@ -205,24 +239,18 @@ impl Format {
     }
 }
 
-/// Names one stream: a data type of a market.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct StreamKey {
-    /// What.
-    pub data_type: DataType,
-    /// Of which market.
-    pub market: Market,
-}
-
-impl fmt::Display for StreamKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.data_type, self.market)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_data_type_is_listed_once_and_says_what_it_needs() {
+        let names: std::collections::BTreeSet<_> = DataType::ALL.iter().map(|data_type| data_type.as_str()).collect();
+        assert_eq!(names.len(), DataType::ALL.len());
+        assert!(DataType::ALL.iter().all(|data_type| data_type.access() == Access::Public));
+        let occurrences: Vec<_> = DataType::ALL.iter().filter(|t| t.nature() == Nature::Occurrence).collect();
+        assert_eq!(occurrences, [&DataType::Trade]);
+    }
 
     #[test]
     fn a_step_is_exact_or_refused() {

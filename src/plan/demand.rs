@@ -237,7 +237,7 @@ mod tests {
 
     fn key(n: u8) -> StreamKey {
         let market = format!("KRW-C{}", n / 2).parse().unwrap();
-        StreamKey { data_type: if n.is_multiple_of(2) { DataType::Orderbook } else { DataType::Trade }, market }
+        StreamKey::of(if n.is_multiple_of(2) { DataType::Orderbook } else { DataType::Trade }, market)
     }
 
     fn want(n: u8) -> Want {

@@ -387,7 +387,7 @@ mod tests {
     use crate::model::DataType;
 
     fn streams(codes: &[&str]) -> StreamSet {
-        codes.iter().map(|code| StreamKey { data_type: DataType::Ticker, market: code.parse().unwrap() }).collect()
+        codes.iter().map(|code| StreamKey::of(DataType::Ticker, code.parse().unwrap())).collect()
     }
 
     fn at(s: u64) -> Nanos {
@@ -444,7 +444,7 @@ mod tests {
     }
 
     fn btc(mode: Mode, levels: Depth) -> StreamSet {
-        let key = StreamKey { data_type: DataType::Orderbook, market: "KRW-BTC".parse().unwrap() };
+        let key = StreamKey::of(DataType::Orderbook, "KRW-BTC".parse().unwrap());
         [Want { key, mode, depth: levels }].into_iter().collect()
     }
 

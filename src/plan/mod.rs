@@ -30,10 +30,7 @@ pub use planner::{Admitted, Change, Orders, Planner, Refused, Relisted};
 pub use request::{list_request, request};
 pub use stats::{PlanStats, Revisions};
 pub use stream_set::StreamSet;
-pub use subscription::{
-    Checked, IntoMarkets, InvalidCode, InvalidOption, InvalidSubscription, PatternWant, Subscription, Target, candle,
-    orderbook, ticker, trade,
-};
+pub use subscription::*;
 pub use universe::Universe;
 pub use want::{Depth, Mode, Want};
 pub use wish::{Running, Wish};

@@ -3,29 +3,21 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::model::{InvalidMarket, Market};
+use crate::model::{Currency, InvalidMarket, Market};
 
 /// All markets of one quote currency (`KRW-*`), of one base currency (`*-BTC`), or all there are (`*`).
 ///
 /// A `*` stands for a whole currency, never for a part of one. It holds its text inline, so it is `Copy`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Pattern {
-    side: Side,
-    currency: Currency,
-}
+pub struct Pattern(Side);
 
 /// Which half of a market code is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Side {
-    /// Neither; the currency is empty.
     Neither,
-    Quote,
-    Base,
+    Quote(Currency),
+    Base(Currency),
 }
-
-/// One half of a market code, zero-padded. ASCII only.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-struct Currency([u8; Market::MAX_LEN]);
 
 /// Why a text is not a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +45,7 @@ impl std::error::Error for InvalidPattern {}
 
 impl Pattern {
     /// Every market.
-    pub const ALL: Self = Self { side: Side::Neither, currency: Currency([0; Market::MAX_LEN]) };
+    pub const ALL: Self = Self(Side::Neither);
 
     /// Whether this text means a pattern, good or bad, and not a market code.
     pub fn is_meant(text: &str) -> bool {
@@ -62,36 +54,24 @@ impl Pattern {
 
     /// The quote currency, if it names one.
     pub fn quote(&self) -> Option<&str> {
-        (self.side == Side::Quote).then(|| self.currency.as_str())
+        if let Side::Quote(currency) = &self.0 { Some(currency.as_str()) } else { None }
     }
 
     /// Whether it means this market.
     pub fn matches(&self, market: Market) -> bool {
-        match self.side {
+        match &self.0 {
             Side::Neither => true,
-            Side::Quote => market.quote() == self.currency.as_str(),
-            Side::Base => market.base() == self.currency.as_str(),
+            Side::Quote(currency) => market.quote() == currency.as_str(),
+            Side::Base(currency) => market.base() == currency.as_str(),
         }
     }
 }
 
-impl Currency {
-    fn parse(text: &str) -> Result<Self, InvalidPattern> {
-        if text.contains('*') {
-            return Err(InvalidPattern::Star);
-        }
-        // The rules are those of a market: with the shortest other half it must be one.
-        let market: Market = format!("{text}-X").parse().map_err(InvalidPattern::Currency)?;
-        let mut bytes = [0; Market::MAX_LEN];
-        bytes[..text.len()].copy_from_slice(market.quote().as_bytes());
-        Ok(Self(bytes))
+fn currency(text: &str) -> Result<Currency, InvalidPattern> {
+    if text.contains('*') {
+        return Err(InvalidPattern::Star);
     }
-
-    fn as_str(&self) -> &str {
-        let len = self.0.iter().position(|&byte| byte == 0).unwrap_or(self.0.len());
-        // Only ASCII gets in, so this cannot fail.
-        std::str::from_utf8(&self.0[..len]).unwrap_or_default()
-    }
+    text.parse().map_err(InvalidPattern::Currency)
 }
 
 impl FromStr for Pattern {
@@ -102,8 +82,8 @@ impl FromStr for Pattern {
         }
         match text.split_once('-') {
             None if text == "*" => Ok(Self::ALL),
-            Some((quote, "*")) => Ok(Self { side: Side::Quote, currency: Currency::parse(quote)? }),
-            Some(("*", base)) => Ok(Self { side: Side::Base, currency: Currency::parse(base)? }),
+            Some((quote, "*")) => Ok(Self(Side::Quote(currency(quote)?))),
+            Some(("*", base)) => Ok(Self(Side::Base(currency(base)?))),
             _ => Err(InvalidPattern::Star),
         }
     }
@@ -118,11 +98,10 @@ impl TryFrom<&str> for Pattern {
 
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let currency = self.currency.as_str();
-        match self.side {
+        match &self.0 {
             Side::Neither => f.pad("*"),
-            Side::Quote => f.pad(&format!("{currency}-*")),
-            Side::Base => f.pad(&format!("*-{currency}")),
+            Side::Quote(currency) => f.pad(&format!("{currency}-*")),
+            Side::Base(currency) => f.pad(&format!("*-{currency}")),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
 
-use crate::model::{DataType, Market, StreamKey};
+use crate::model::{Scope, StreamKey};
 
 /// A connection may get this much more than its share before the next best one is taken.
 const SLACK: f64 = 1.2;
@@ -18,7 +18,7 @@ const SLACK: f64 = 1.2;
 /// interrupted to balance another.
 #[derive(Debug, Clone)]
 pub struct Placement {
-    homes: HashMap<Market, usize, FixedState>,
+    homes: HashMap<Scope, usize, FixedState>,
     loads: Vec<f64>,
     streams: Vec<usize>,
 }
@@ -31,13 +31,13 @@ impl Placement {
 
     /// Where the market is, or shall be if it is placed now.
     pub fn home(&self, key: StreamKey) -> usize {
-        self.homes.get(&key.market).copied().unwrap_or_else(|| self.choose(key))
+        self.homes.get(&key.scope).copied().unwrap_or_else(|| self.choose(key))
     }
 
     /// A stream is carried from now on.
     pub fn add(&mut self, key: StreamKey) -> usize {
         let home = self.home(key);
-        self.homes.insert(key.market, home);
+        self.homes.insert(key.scope, home);
         self.loads[home] += weight(key);
         self.streams[home] += 1;
         home
@@ -64,7 +64,7 @@ impl Placement {
     fn choose(&self, key: StreamKey) -> usize {
         let total: f64 = self.loads.iter().sum::<f64>() + weight(key);
         let bound = total / self.loads.len() as f64 * SLACK;
-        let liking = |c: &usize| FixedState::default().hash_one((key.market, *c));
+        let liking = |c: &usize| FixedState::default().hash_one((key.scope, *c));
         let has_room = |c: &usize| self.loads[*c] + weight(key) <= bound;
         let roomy = (0..self.loads.len()).filter(has_room).max_by_key(liking);
         // With few streams each is more than a share: then the emptiest.
@@ -73,23 +73,16 @@ impl Placement {
     }
 }
 
-/// Expected bytes per second, from sizes and rates seen on the exchange: all 855 books together bring 2.2 MB/s, the
-/// busiest market a ticker, a trade and eight books per second. Markets in KRW trade some ten times as much as others.
+/// Expected bytes per second. Markets in KRW trade some ten times as much as others.
 fn weight(key: StreamKey) -> f64 {
-    let (bytes, per_second) = match key.data_type {
-        DataType::Ticker => (965.0, 0.5),
-        DataType::Trade => (450.0, 0.4),
-        DataType::Orderbook | DataType::GroupedOrderbook(_) => (2736.0, 1.8),
-        DataType::Candle(_) => (385.0, 0.4),
-    };
-    let busy = if key.market.as_str().starts_with("KRW-") { 1.0 } else { 0.1 };
-    bytes * per_second * busy
+    let is_quiet = key.market().is_some_and(|market| market.quote() != "KRW");
+    key.data_type.bytes_per_second() * if is_quiet { 0.1 } else { 1.0 }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Interval;
+    use crate::model::{DataType, Interval, Market};
 
     /// 4200 streams: 840 markets in the exchange's mixture, five streams each.
     fn streams() -> Vec<StreamKey> {
@@ -104,7 +97,7 @@ mod tests {
             let quote = ["KRW", "BTC", "USDT"][n % 3];
             format!("{quote}-C{n}").parse().unwrap()
         };
-        (0..840).flat_map(|n| types.map(|data_type| StreamKey { data_type, market: market(n) })).collect()
+        (0..840).flat_map(|n| types.map(|data_type| StreamKey::of(data_type, market(n)))).collect()
     }
 
     fn placed(connections: usize) -> (Placement, Vec<usize>) {

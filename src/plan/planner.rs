@@ -676,7 +676,7 @@ mod tests {
     }
 
     fn key(code: &str) -> StreamKey {
-        StreamKey { data_type: DataType::Ticker, market: code.parse().unwrap() }
+        StreamKey::of(DataType::Ticker, code.parse().unwrap())
     }
 
     fn asked(codes: &[&str]) -> Checked {
@@ -688,7 +688,7 @@ mod tests {
     }
 
     fn codes(wish: &Wish) -> Vec<String> {
-        wish.streams.keys().map(|key| key.market.to_string()).collect()
+        wish.streams.keys().map(|key| key.scope.to_string()).collect()
     }
 
     /// A planner whose socket carries BTC and ETH, which run, and who holds ETH. It was asked for at 0 ms and is 100 ms old.
@@ -814,7 +814,7 @@ mod tests {
     }
 
     fn held(planner: &Planner, id: DemandId) -> Vec<String> {
-        planner.held(id).iter().map(|want| want.key.market.to_string()).collect()
+        planner.held(id).iter().map(|want| want.key.scope.to_string()).collect()
     }
 
     #[test]

@@ -43,10 +43,10 @@ pub fn list_request(ticket: &str, format: Format) -> String {
 fn object(text: &mut String, data_type: DataType, mode: Mode, wants: &[&Want], dialect: &Dialect) {
     let _ = write!(text, r#",{{"type":"{}","codes":["#, data_type.as_str());
     let mut separator = "";
-    for want in wants {
+    for (market, want) in wants.iter().filter_map(|want| want.key.market().zip(Some(want))) {
         let _ = match want.depth.count() {
-            Some(levels) => write!(text, r#"{separator}"{}.{levels}""#, want.key.market),
-            None => write!(text, r#"{separator}"{}""#, want.key.market),
+            Some(levels) => write!(text, r#"{separator}"{market}.{levels}""#),
+            None => write!(text, r#"{separator}"{market}""#),
         };
         separator = ",";
     }
@@ -73,7 +73,7 @@ mod tests {
     use crate::plan::Depth;
 
     fn want(data_type: DataType, code: &str) -> Want {
-        Want::all(StreamKey { data_type, market: code.parse().unwrap() })
+        Want::all(StreamKey::of(data_type, code.parse().unwrap()))
     }
 
     fn text(wants: Vec<Want>, running: &[StreamKey], format: Format) -> String {

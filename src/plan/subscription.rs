@@ -8,7 +8,7 @@ use std::str::FromStr;
 use super::{Depth, InvalidPattern, Mode, Pattern, Universe, Want};
 use crate::config::Dialect;
 use crate::model::{
-    Candle, DataType, Event, Grouping, Interval, InvalidMarket, Market, Orderbook, StreamKey, Ticker, Trade,
+    Candle, DataType, Event, Grouping, Interval, InvalidMarket, Market, Noun, Orderbook, StreamKey, Ticker, Trade,
 };
 
 /// Streams asked for together. Built with [`ticker`], [`trade`], [`orderbook`], [`candle`] and [`Subscription::and`].
@@ -74,7 +74,7 @@ impl PatternWant {
     /// The streams it means now.
     fn wants(&self, universe: &Universe) -> impl Iterator<Item = Want> {
         let Self { data_type, mode, depth, .. } = *self;
-        universe.matching(&self.pattern).map(move |market| Want { key: StreamKey { data_type, market }, mode, depth })
+        universe.matching(&self.pattern).map(move |market| Want { key: StreamKey::of(data_type, market), mode, depth })
     }
 }
 
@@ -284,7 +284,7 @@ impl<T> Subscription<T> {
             let Wanted { target, data_type, mode, .. } = *wanted;
             let depth = wanted.depth(dialect);
             match target {
-                Target::Market(market) => wants.push(Want { key: StreamKey { data_type, market }, mode, depth }),
+                Target::Market(market) => wants.push(Want { key: StreamKey::of(data_type, market), mode, depth }),
                 Target::Pattern(pattern) => patterns.push(PatternWant { pattern, data_type, mode, depth }),
             }
         }
@@ -320,17 +320,11 @@ impl<T> fmt::Debug for Subscription<T> {
 }
 
 /// What carries one noun can carry events.
-macro_rules! mixed {
-    ($($noun:ident)*) => {$(
-        impl From<Subscription<$noun>> for Subscription<Event> {
-            fn from(subscription: Subscription<$noun>) -> Self {
-                subscription.mixed()
-            }
-        }
-    )*};
+impl<T: Noun> From<Subscription<T>> for Subscription<Event> {
+    fn from(subscription: Subscription<T>) -> Self {
+        subscription.mixed()
+    }
 }
-
-mixed! { Ticker Trade Orderbook Candle }
 
 impl Asked {
     /// One data type of markets, each named once.
@@ -607,7 +601,7 @@ mod tests {
             ["KRW-BTC", "KRW-ETH", "BTC-ETH"].map(|code| code.parse::<Market>().unwrap()).into_iter().collect();
         let checked = trade(["KRW-*", "KRW-NONE"]).and(trade("*-ETH").only_realtime()).check(&UPBIT).unwrap();
         let wants = checked.wants_in(&universe);
-        let named: Vec<_> = wants.iter().map(|want| (want.key.market.to_string(), want.mode)).collect();
+        let named: Vec<_> = wants.iter().map(|want| (want.key.scope.to_string(), want.mode)).collect();
         let all = |code: &str| (code.to_owned(), Mode::All);
         let changes = ("BTC-ETH".to_owned(), Mode::RealtimeOnly);
         assert_eq!(named, [changes, all("KRW-BTC"), all("KRW-ETH"), all("KRW-NONE")]);

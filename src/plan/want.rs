@@ -1,6 +1,6 @@
 //! One stream as somebody wants it.
 
-use crate::model::{Market, StreamKey};
+use crate::model::StreamKey;
 
 /// Which messages of a stream are wanted. The exchange's `is_only_snapshot` and `is_only_realtime`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -65,10 +65,5 @@ impl Want {
     /// A running stream that is carried as `self` also serves `other`.
     pub(crate) fn serves(&self, other: &Self) -> bool {
         self.mode != Mode::SnapshotOnly && other.depth <= self.depth
-    }
-
-    /// Of which market.
-    pub fn market(&self) -> Market {
-        self.key.market
     }
 }

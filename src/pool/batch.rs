@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Handle, Reading, Value};
-use crate::model::{Clock, Market, Nanos};
+use super::{Handle, Reading};
+use crate::model::{Clock, Market, Nanos, Noun};
 
 /// How often [`Batch::load_at_once`] reads the whole batch before it gives up.
 const TRIES: usize = 16;
@@ -12,20 +12,22 @@ const TRIES: usize = 16;
 /// Handles of many markets, in the order they were asked for. Each reading says for itself whether there is data, so a
 /// batch with gaps is a batch and not an error.
 #[derive(Clone)]
-pub struct Batch<T: Value> {
+pub struct Batch<T: Noun> {
+    /// Of each handle.
+    markets: Vec<Market>,
     handles: Vec<Handle<T>>,
     clock: Arc<dyn Clock>,
 }
 
-impl<T: Value> Batch<T> {
-    pub(super) fn new(handles: Vec<Handle<T>>, clock: Arc<dyn Clock>) -> Self {
-        Self { handles, clock }
+impl<T: Noun> Batch<T> {
+    pub(super) fn new(markets: Vec<Market>, handles: Vec<Handle<T>>, clock: Arc<dyn Clock>) -> Self {
+        Self { markets, handles, clock }
     }
 
     /// The newest reading of each market, loaded one by one as the iterator moves: each is consistent in itself, and
     /// the markets are not of one instant, which the exchange does not offer either. Allocates nothing.
     pub fn load(&self) -> impl ExactSizeIterator<Item = (Market, Reading<'_, T>)> {
-        self.handles.iter().map(|handle| (handle.key().market, handle.load()))
+        self.markets.iter().zip(&self.handles).map(|(market, handle)| (*market, handle.load()))
     }
 
     /// The newest readings of all markets at one moment, in the order of the handles, and the time of that moment: whoever
@@ -67,10 +69,11 @@ impl<T: Value> Batch<T> {
         cursor: &'a mut BatchCursor,
     ) -> impl Iterator<Item = (Market, Reading<'a, T>)> + use<'a, T> {
         cursor.versions.resize(self.handles.len(), 0);
-        self.handles.iter().zip(&mut cursor.versions).filter_map(|(handle, seen)| {
+        let all = self.markets.iter().zip(&self.handles).zip(&mut cursor.versions);
+        all.filter_map(|((market, handle), seen)| {
             let reading = handle.load_if_newer(*seen)?;
             *seen = reading.version();
-            Some((handle.key().market, reading))
+            Some((*market, reading))
         })
     }
 
@@ -90,7 +93,7 @@ impl<T: Value> Batch<T> {
     }
 }
 
-impl<T: Value> fmt::Debug for Batch<T> {
+impl<T: Noun> fmt::Debug for Batch<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Batch").field("handles", &self.handles).finish_non_exhaustive()
     }

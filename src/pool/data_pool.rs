@@ -13,8 +13,11 @@ use std::time::Duration;
 use super::gate::Gate;
 use super::publisher::Desk;
 use super::slot::Slot;
-use super::{AsMarket, Batch, Handle, PoolError, Publisher, StreamStatus, Value};
-use crate::model::{Candle, Clock, DataType, Epoch, Grouping, Interval, Nanos, Orderbook, StreamKey, Ticker, Trade};
+use super::{AsMarket, Batch, Handle, PoolError, Publisher, StreamStatus};
+use crate::model::{
+    AnyNoun, Candle, Clock, DataType, Epoch, Family, Grouping, Interval, Market, Nanos, Noun, Orderbook, StreamKey,
+    Ticker, Trade,
+};
 use crate::sync::connection::ConnectionState;
 use crate::sync::latest;
 use crate::sync::sleepers::Sleepers;
@@ -32,12 +35,14 @@ struct Shared {
     streams: RwLock<HashMap<StreamKey, Stream>>,
 }
 
-/// The handle of a stream of any type. Public in name only: [`Value`] speaks of it.
-pub enum Stream {
-    Ticker(Handle<Ticker>),
-    Trade(Handle<Trade>),
-    Orderbook(Handle<Orderbook>),
-    Candle(Handle<Candle>),
+/// The handle of a stream of any type.
+type Stream = AnyNoun<Handles>;
+
+/// Of each type, a handle.
+struct Handles;
+
+impl Family for Handles {
+    type Of<T: Noun> = Handle<T>;
 }
 
 impl DataPool {
@@ -84,6 +89,11 @@ impl DataPool {
         self.handle(DataType::Candle(interval), market)
     }
 
+    /// A stream by its key. One that carries another type than `T` is not found.
+    pub fn stream<T: Noun>(&self, key: StreamKey) -> Result<Handle<T>, PoolError> {
+        find(&self.read(), key)
+    }
+
     /// The tickers of many markets, to be read in one call. The first market without a stream is the error.
     pub fn tickers<M: AsMarket>(&self, markets: impl IntoIterator<Item = M>) -> Result<Batch<Ticker>, PoolError> {
         self.batch(DataType::Ticker, markets)
@@ -108,16 +118,22 @@ impl DataPool {
         self.batch(DataType::Candle(interval), markets)
     }
 
+    /// Whether the newest value of a stream is live.
+    #[doc(hidden)]
+    pub fn is_live(&self, key: StreamKey) -> bool {
+        self.read().get(&key).is_some_and(|stream| status(stream).health.is_live())
+    }
+
     /// When a stream's data last came, and on which socket of its connection.
     #[doc(hidden)]
     pub fn heard(&self, key: StreamKey) -> Option<(Epoch, Nanos)> {
-        let status = self.read().get(&key).map(Stream::status)?;
+        let status = self.read().get(&key).map(status)?;
         status.epoch.zip(status.stamps.map(|stamps| stamps.received))
     }
 
     /// Every stream there ever was, sorted by key, as of now. For the control path: locks, allocates and sorts.
     pub fn streams(&self) -> Vec<StreamStatus> {
-        let mut all: Vec<_> = self.read().values().map(Stream::status).collect();
+        let mut all: Vec<_> = self.read().values().map(status).collect();
         all.sort_unstable_by_key(|status| status.key);
         all
     }
@@ -132,11 +148,11 @@ impl DataPool {
     /// If `key` is not of type `T`, or if the stream's publisher is still alive: a cell has one writer.
     #[doc(hidden)]
     #[track_caller]
-    pub fn open<T: Value>(&self, key: StreamKey, connection: Arc<ConnectionState>) -> Publisher<T> {
-        assert!(T::comes_as(key.data_type), "{key} does not carry this type of value");
+    pub fn open<T: Noun>(&self, key: StreamKey, connection: Arc<ConnectionState>) -> Publisher<T> {
+        assert!(key.data_type.kind() == T::KIND, "{key} does not carry this type of value");
         let mut streams = self.write();
-        let stream = streams.entry(key).or_insert_with(|| T::stream(self.new_handle(key, connection.clone())));
-        let slot = T::handle(stream).expect("the key settles the type").slot.clone();
+        let stream = streams.entry(key).or_insert_with(|| T::into_any(self.new_handle(key, connection.clone())));
+        let slot = T::from_any(stream).expect("the key settles the type").slot.clone();
         drop(streams);
 
         let desk = slot.desk().take();
@@ -161,28 +177,31 @@ impl DataPool {
     #[doc(hidden)]
     pub fn set_subscribed(&self, key: StreamKey, subscribed: bool) {
         if let Some(stream) = self.read().get(&key) {
-            stream.set_subscribed(subscribed);
+            match_any!(stream, handle => handle.slot.set_subscribed(subscribed));
         }
     }
 
-    fn handle<T: Value>(&self, data_type: DataType, market: impl AsMarket) -> Result<Handle<T>, PoolError> {
-        // What the program says a market is, is not asked under the lock: that may take its time, or subscribe.
-        let market = market.as_market()?;
-        find(&self.read(), StreamKey { data_type, market })
+    fn handle<T: Noun>(&self, data_type: DataType, market: impl AsMarket) -> Result<Handle<T>, PoolError> {
+        self.stream(StreamKey::of(data_type, market.as_market()?))
     }
 
-    fn batch<T: Value, M: AsMarket>(
+    fn batch<T: Noun, M: AsMarket>(
         &self,
         data_type: DataType,
         markets: impl IntoIterator<Item = M>,
     ) -> Result<Batch<T>, PoolError> {
+        // The program's own code, which may take its time or subscribe, does not run under the lock.
         let markets: Vec<_> = markets.into_iter().map(|market| market.as_market()).collect();
         let streams = self.read();
-        let found = markets.into_iter().map(|market| find(&streams, StreamKey { data_type, market: market? }));
-        Ok(Batch::new(found.collect::<Result<_, _>>()?, self.shared.clock.clone()))
+        let found = markets.into_iter().map(|market| {
+            let market: Market = market?;
+            Ok((market, find(&streams, StreamKey::of(data_type, market))?))
+        });
+        let (markets, handles) = found.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+        Ok(Batch::new(markets, handles, self.shared.clock.clone()))
     }
 
-    fn new_handle<T: Value>(&self, key: StreamKey, connection: Arc<ConnectionState>) -> Handle<T> {
+    fn new_handle<T: Noun>(&self, key: StreamKey, connection: Arc<ConnectionState>) -> Handle<T> {
         let (writer, latest) = latest::cell();
         let desk = Desk { writer, latest: latest.clone(), gate: Gate::new() };
         let Shared { clock, sleepers, stale_after, .. } = &*self.shared;
@@ -205,27 +224,11 @@ impl fmt::Debug for DataPool {
     }
 }
 
-impl Stream {
-    fn status(&self) -> StreamStatus {
-        match self {
-            Self::Ticker(handle) => handle.status(),
-            Self::Trade(handle) => handle.status(),
-            Self::Orderbook(handle) => handle.status(),
-            Self::Candle(handle) => handle.status(),
-        }
-    }
-
-    fn set_subscribed(&self, subscribed: bool) {
-        match self {
-            Self::Ticker(handle) => handle.slot.set_subscribed(subscribed),
-            Self::Trade(handle) => handle.slot.set_subscribed(subscribed),
-            Self::Orderbook(handle) => handle.slot.set_subscribed(subscribed),
-            Self::Candle(handle) => handle.slot.set_subscribed(subscribed),
-        }
-    }
+fn status(stream: &Stream) -> StreamStatus {
+    match_any!(stream, handle => handle.status())
 }
 
-fn find<T: Value>(streams: &HashMap<StreamKey, Stream>, key: StreamKey) -> Result<Handle<T>, PoolError> {
-    let handle = streams.get(&key).and_then(T::handle).filter(|handle| handle.slot.is_subscribed());
+fn find<T: Noun>(streams: &HashMap<StreamKey, Stream>, key: StreamKey) -> Result<Handle<T>, PoolError> {
+    let handle = streams.get(&key).and_then(T::from_any).filter(|handle| handle.slot.is_subscribed());
     handle.cloned().ok_or(PoolError::NotSubscribed(key))
 }

@@ -13,15 +13,14 @@
 //! 5. The [`LATE_MAX`]th late arrival in a row wins all the same: one wrong time stamp from the future must not freeze
 //!    the stream. Duplicates neither count towards it nor interrupt the row: they say nothing that was not known before.
 
-use super::Value;
 use super::publisher::Verdict;
-use crate::model::Epoch;
+use crate::model::{Epoch, Nature, Noun};
 
 /// The exchange was seen to send two frames late at most, and never twice in a row.
 const LATE_MAX: u32 = 8;
 
 /// The order gate of one stream.
-pub(super) struct Gate<T: Value> {
+pub(super) struct Gate<T: Noun> {
     epoch: Epoch,
     // The newest place in the order of this epoch.
     newest: Option<T::Order>,
@@ -30,9 +29,14 @@ pub(super) struct Gate<T: Value> {
     seen: Option<Box<Seen>>,
 }
 
-impl<T: Value> Gate<T> {
+impl<T: Noun> Gate<T> {
     pub fn new() -> Self {
-        Self { epoch: Epoch::default(), newest: None, late_in_a_row: 0, seen: T::EVENT.then(Box::default) }
+        Self {
+            epoch: Epoch::default(),
+            newest: None,
+            late_in_a_row: 0,
+            seen: (T::NATURE == Nature::Occurrence).then(Box::default),
+        }
     }
 
     /// Judges an arrival and remembers it.
@@ -72,7 +76,7 @@ impl<T: Value> Gate<T> {
 
     #[inline]
     fn has_seen(&mut self, value: &T) -> bool {
-        match (value.event_id(), &mut self.seen) {
+        match (value.id(), &mut self.seen) {
             (Some(id), Some(seen)) => !seen.insert(id),
             _ => false,
         }

@@ -5,19 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::slot::Slot;
-use super::{Health, Reading, StreamStatus, Value};
-use crate::model::StreamKey;
+use super::{Health, Reading, StreamStatus};
+use crate::model::{Noun, StreamKey};
 use crate::sync::latest::{CachedReader, Reader};
 
 /// Reads one stream, from any thread, and waits for nobody: the lock of a value is only tried, and [`load`](Self::load)
 /// starts over only if a newer value was published in between. Clone it for each thread. Stays valid for the pool's life:
 /// a stream that is dropped and subscribed again answers through the same handle.
-pub struct Handle<T: Value> {
+pub struct Handle<T: Noun> {
     pub(super) latest: Reader<T>,
     pub(super) slot: Arc<Slot<T>>,
 }
 
-impl<T: Value> Handle<T> {
+impl<T: Noun> Handle<T> {
     /// The newest reading. Some ten ns; waits for nobody, and reads no clock: see [`Reading::health`]. Threads that load
     /// one stream over and over at the same time cost each other some ten ns more; those that ask for something newer
     /// first, or have a [`cached`](Self::cached) handle, do not.
@@ -74,13 +74,13 @@ impl<T: Value> Handle<T> {
     }
 }
 
-impl<T: Value> Clone for Handle<T> {
+impl<T: Noun> Clone for Handle<T> {
     fn clone(&self) -> Self {
         Self { latest: self.latest.clone(), slot: self.slot.clone() }
     }
 }
 
-impl<T: Value> fmt::Debug for Handle<T> {
+impl<T: Noun> fmt::Debug for Handle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let health: Health = self.load().health();
         write!(f, "Handle({}, {health}, version {})", self.key(), self.version())
@@ -88,12 +88,12 @@ impl<T: Value> fmt::Debug for Handle<T> {
 }
 
 /// A [`Handle`] that remembers the value it read last. Not shared: each thread that polls makes its own.
-pub struct CachedHandle<T: Value> {
+pub struct CachedHandle<T: Noun> {
     latest: CachedReader<T>,
     slot: Arc<Slot<T>>,
 }
 
-impl<T: Value> CachedHandle<T> {
+impl<T: Noun> CachedHandle<T> {
     /// The newest reading. About a ns while nothing changed, a load and a copy when something did. What is remembered is
     /// the value alone; its health is judged anew each time.
     #[inline]

@@ -53,7 +53,6 @@ mod publisher;
 mod reading;
 mod slot;
 mod status;
-mod value;
 
 pub use batch::{Batch, BatchCursor};
 pub use data_pool::DataPool;
@@ -63,4 +62,3 @@ pub use health::Health;
 pub use publisher::{Publisher, Verdict};
 pub use reading::Reading;
 pub use status::{StreamStatus, VerdictCounts};
-pub use value::Value;

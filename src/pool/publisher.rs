@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::thread;
 
-use super::Value;
 use super::gate::Gate;
 use super::slot::Slot;
-use crate::model::{Nanos, Receipt, StreamKey};
+use crate::model::{Nanos, Noun, Receipt, StreamKey};
 use crate::sync::latest::{self, Version, Writer};
 
 /// What became of an arrival.
@@ -26,20 +25,20 @@ pub enum Verdict {
 ///
 /// Dropping it hands the writing end back to the pool and marks the stream not subscribed; if its thread panics, it
 /// takes the link down instead, because the demand is still there and the connection is not.
-pub struct Publisher<T: Value> {
+pub struct Publisher<T: Noun> {
     slot: Arc<Slot<T>>,
     // Always there; taken only in `drop`.
     desk: Option<Desk<T>>,
 }
 
 /// What a publisher works with and the pool keeps between two of them.
-pub(super) struct Desk<T: Value> {
+pub(super) struct Desk<T: Noun> {
     pub writer: Writer<T>,
     pub latest: latest::Reader<T>,
     pub gate: Gate<T>,
 }
 
-impl<T: Value> Publisher<T> {
+impl<T: Noun> Publisher<T> {
     pub(super) fn new(slot: Arc<Slot<T>>, desk: Desk<T>) -> Self {
         Self { slot, desk: Some(desk) }
     }
@@ -117,12 +116,12 @@ impl<T: Value> Publisher<T> {
 /// repetition of an older event proves nothing about the newest, even as the first arrival of its epoch. Nor is a value
 /// confirmed that is ahead of its epoch's order, because this epoch may still publish an older one.
 #[cold]
-fn confirms<T: Value>(repetition: &T, gate: &Gate<T>, latest: &latest::Reader<T>) -> bool {
+fn confirms<T: Noun>(repetition: &T, gate: &Gate<T>, latest: &latest::Reader<T>) -> bool {
     let order = repetition.order();
     gate.newest() == Some(order) && latest.load().get().is_some_and(|newest| newest.value.order() == order)
 }
 
-impl<T: Value> Drop for Publisher<T> {
+impl<T: Noun> Drop for Publisher<T> {
     fn drop(&mut self) {
         if thread::panicking() {
             self.slot.connection.load().lost(self.slot.clock.now());

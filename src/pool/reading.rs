@@ -4,9 +4,9 @@ use std::fmt;
 use std::ops::Deref;
 use std::time::Duration;
 
+use super::Health;
 use super::slot::Slot;
-use super::{Health, Value};
-use crate::model::{ConnectionId, Epoch, Nanos, Stamps, StreamKey};
+use crate::model::{ConnectionId, Epoch, Nanos, Noun, Stamps, StreamKey};
 use crate::sync::latest::{Loaded, Reader, Version};
 
 /// What one load found, all of one version. Dereferences to the value.
@@ -18,7 +18,7 @@ use crate::sync::latest::{Loaded, Reader, Version};
 /// and keeps it. A few cost nothing else. Thousands of one stream at once make publishing it slower until they are dropped,
 /// by some tens of nanoseconds. 2^28 of them, for which 48 GiB would not be enough, end the connection's thread with a
 /// panic. A reading stays on the thread that loaded it. Copy the value (`*reading`) to keep it or to hand it on.
-pub struct Reading<'a, T: Value> {
+pub struct Reading<'a, T: Noun> {
     version: Held<'a, T>,
     slot: &'a Slot<T>,
 }
@@ -28,7 +28,7 @@ enum Held<'a, T> {
     Cached(Option<&'a Version<T>>),
 }
 
-impl<'a, T: Value> Reading<'a, T> {
+impl<'a, T: Noun> Reading<'a, T> {
     #[inline]
     pub(super) fn loaded(version: Loaded<'a, T>, slot: &'a Slot<T>) -> Self {
         Self { version: Held::Loaded(version), slot }
@@ -126,7 +126,7 @@ impl<'a, T: Value> Reading<'a, T> {
 ///
 /// If nothing has arrived yet. A reading that is live, or has a version above 0, has a value;
 /// [`value`](Reading::value) never panics.
-impl<T: Value> Deref for Reading<'_, T> {
+impl<T: Noun> Deref for Reading<'_, T> {
     type Target = T;
 
     #[inline]
@@ -145,7 +145,7 @@ fn no_data(key: StreamKey) -> ! {
     panic!("no data yet for {key}: ask health() or value() first")
 }
 
-impl<T: Value + fmt::Debug> fmt::Debug for Reading<'_, T> {
+impl<T: Noun> fmt::Debug for Reading<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reading")
             .field("health", &self.health())

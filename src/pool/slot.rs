@@ -17,18 +17,17 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use crossbeam_utils::CachePadded;
 
-use super::Value;
 use super::health::{Demand, Evidence, Health};
 use super::publisher::{Desk, Verdict};
 use super::status::VerdictCounts;
-use crate::model::{Clock, StreamKey};
+use crate::model::{Clock, Noun, StreamKey};
 use crate::sync::connection::ConnectionState;
 use crate::sync::latest::Version;
 use crate::sync::signal::Signal;
 use crate::sync::sleepers::Sleepers;
 use crate::sync::switch::{Position, Switch};
 
-pub(super) struct Slot<T: Value> {
+pub(super) struct Slot<T: Noun> {
     pub key: StreamKey,
     pub clock: Arc<dyn Clock>,
     pub signal: Signal,
@@ -43,7 +42,7 @@ pub(super) struct Slot<T: Value> {
     demand: Switch,
 }
 
-impl<T: Value> Slot<T> {
+impl<T: Noun> Slot<T> {
     pub fn new(
         key: StreamKey,
         connection: Arc<ConnectionState>,

@@ -5,28 +5,22 @@
 
 use std::sync::Arc;
 
-use super::open_feeds::{AnyFeed, OpenFeeds, Rings, Routed};
-use super::route::{AnyRoute, Keep, Reader, Route, put};
+use super::open_feeds::{OpenFeeds, Rings};
+use super::route::{AnyRoute, Keep, Reader, Route, put, route};
 use super::router::Table;
-use crate::feed::{FeedWriter, Filter, Followed, Mark, Overflow, Payload, Update};
-use crate::model::{Event, StreamKey};
+use crate::feed::{AnyWriter, FeedWriter, Filter, Followed, Mark, Overflow, Payload, Update};
+use crate::model::{Event, Noun, StreamKey};
 use crate::plan::{Mode, Want};
 use crate::sync::latest::{self, Writer};
 use crate::sync::sleepers::Sleepers;
 
 /// A feed reads those streams of `wants` that are of this type.
-pub(crate) fn join<T: Routed>(
-    table: &mut Table,
-    feeds: &mut OpenFeeds,
-    rings: &mut Rings,
-    place: usize,
-    wants: &[Want],
-) {
+pub(crate) fn join<T: Noun>(table: &mut Table, feeds: &mut OpenFeeds, rings: &mut Rings, place: usize, wants: &[Want]) {
     let sleepers = feeds.sleepers.clone();
     let Some(open) = feeds.get(place) else { return };
     let overflow = open.writer.overflow();
     let mut joining = Joining::<T> { place, ..Joining::default() };
-    for want in wants.iter().filter(|want| T::comes_as(want.key.data_type)) {
+    for want in wants.iter().filter(|want| want.key.data_type.kind() == T::KIND) {
         let Some(route) = route::<T>(table, want.key) else { continue };
         let is_known = !open.keys.insert(want.key);
         // A market may be listed again, or be wanted in another way: it starts over, with a snapshot.
@@ -48,8 +42,10 @@ pub(crate) fn join<T: Routed>(
     }
     let queued = std::mem::take(&mut joining.queued);
     let changed = match &mut open.writer {
-        AnyFeed::Event(writer) => joining.finish::<Event>(table, writer, rings, &sleepers),
-        typed => T::typed(typed).map(|writer| joining.finish::<T>(table, writer, rings, &sleepers)).unwrap_or_default(),
+        AnyWriter::Event(writer) => joining.finish::<Event>(table, writer, rings, &sleepers),
+        typed => {
+            typed.typed::<T>().map(|writer| joining.finish::<T>(table, writer, rings, &sleepers)).unwrap_or_default()
+        }
     };
     changed.into_iter().for_each(|mark| feeds.mark(place, mark));
     queued.iter().for_each(|state| feeds.push(place, state));
@@ -57,7 +53,7 @@ pub(crate) fn join<T: Routed>(
 
 /// A feed no longer wants those of `keys` that are of this type. It keeps its places for them, because it may want them
 /// again. Updates that wait unread may still be delivered; in a shared ring they are passed over.
-pub(crate) fn pause<T: Routed>(
+pub(crate) fn pause<T: Noun>(
     table: &mut Table,
     feeds: &mut OpenFeeds,
     rings: &mut Rings,
@@ -67,31 +63,27 @@ pub(crate) fn pause<T: Routed>(
     let sleepers = feeds.sleepers.clone();
     let Some(open) = feeds.get(place) else { return };
     let mut joining = Joining::<T> { place, ..Joining::default() };
-    for key in keys.iter().filter(|key| T::comes_as(key.data_type) && open.keys.contains(key)) {
+    for key in keys.iter().filter(|key| key.data_type.kind() == T::KIND && open.keys.contains(key)) {
         let Some(route) = route::<T>(table, *key) else { continue };
         route.pause_reader(place);
         // Each change of what a feed follows in a shared ring is sent to its reader. A feed that nobody reads must not grow
         // with each list of markets, so it goes on following.
         if let Some(filter) = open.follows.get_mut(key)
             && !open.writer.is_neglected()
-            && let Some(ring) = T::ring(rings)
+            && let Some(ring) = T::place(rings)
         {
             *filter = Filter::nothing();
             joining.followed.push(route.pause_follower(place, ring));
         }
     }
     match &mut open.writer {
-        AnyFeed::Event(writer) => drop(joining.finish::<Event>(table, writer, rings, &sleepers)),
-        typed => drop(T::typed(typed).map(|writer| joining.finish::<T>(table, writer, rings, &sleepers))),
+        AnyWriter::Event(writer) => drop(joining.finish::<Event>(table, writer, rings, &sleepers)),
+        typed => drop(typed.typed::<T>().map(|writer| joining.finish::<T>(table, writer, rings, &sleepers))),
     }
 }
 
 fn filter(mode: Mode) -> Filter {
     Filter::new(mode != Mode::RealtimeOnly, mode != Mode::SnapshotOnly)
-}
-
-fn route<T: Routed>(table: &mut Table, key: StreamKey) -> Option<&mut Route<T>> {
-    table.get_mut(&key.market).and_then(|routes| T::route(routes, key.data_type))
 }
 
 /// What was found out about the streams of one type that a feed begins to read.
@@ -131,7 +123,7 @@ impl<T> Default for Joining<T> {
     }
 }
 
-impl<T: Routed> Joining<T> {
+impl<T: Noun> Joining<T> {
     fn queue(&mut self, route: &mut Route<T>, want: &Want, mut filter: Filter) {
         self.queued.extend(state(route, want, &mut filter));
         route.add_reader(Reader { feed: self.place, filter, keep: Keep::Queue, spare: None });
@@ -150,7 +142,7 @@ impl<T: Routed> Joining<T> {
         if before.is_some_and(|before| before.wants_the_same_as(&filter)) {
             return route.follow_on(self.place);
         }
-        if let Some(ring) = T::ring(rings) {
+        if let Some(ring) = T::place(rings) {
             self.states.extend(state(route, want, &mut filter));
             self.followed.push(route.add_follower(self.place, filter, ring, before.is_some()));
         }
@@ -193,7 +185,7 @@ impl<T: Routed> Joining<T> {
         T: Into<U>,
     {
         if !self.followed.is_empty()
-            && let Some(ring) = T::ring(rings)
+            && let Some(ring) = T::place(rings)
         {
             let states = self.states.into_iter().map(|state| state.map(Into::into)).collect();
             writer.follow(ring, sleepers, self.followed, states);
@@ -210,7 +202,7 @@ impl<T: Routed> Joining<T> {
     }
 }
 
-impl<T: Routed> Conflating<T> {
+impl<T: Noun> Conflating<T> {
     /// Gives the mark back if there is a state to be read.
     fn begin(self, feed: usize, mark: Mark, table: &mut Table) -> Option<Mark> {
         let Self { key, filter, own, spare, state, .. } = self;
@@ -236,7 +228,7 @@ impl<T: Copy> Keep<T> {
 }
 
 /// The state of a running stream, if the filter waits for it.
-fn state<T: Routed>(route: &Route<T>, want: &Want, filter: &mut Filter) -> Option<Update<T>> {
+fn state<T: Noun>(route: &Route<T>, want: &Want, filter: &mut Filter) -> Option<Update<T>> {
     let state = filter.awaits().then(|| route.state(want)).flatten()?;
     filter.had_state();
     Some(state)

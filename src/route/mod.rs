@@ -6,13 +6,10 @@ mod join;
 mod open_feeds;
 mod route;
 mod router;
-mod ticker_routes;
 
 pub use attribution::Attribution;
-#[doc(hidden)]
-pub use ticker_routes::TickerRoutes;
 
 pub(crate) use attribution::{AttributionReader, attribution};
-pub(crate) use open_feeds::{AnyFeed, AnyRing, Feedable, NewFeed, OpenFeed, RingKind};
+pub(crate) use open_feeds::{AnyRing, NewFeed, OpenFeed, new_ring};
 pub(crate) use route::Request;
 pub(crate) use router::{AnyPublisher, Router};

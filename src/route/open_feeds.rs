@@ -3,191 +3,52 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::feed::{Broadcaster, FeedWriter, Filter, Mark, Overflow, Payload, Update, broadcast};
-use crate::model::{Candle, DataType, Event, Orderbook, StreamKey, Ticker, Trade, Words};
+use crate::feed::{AnyWriter, Broadcaster, Filter, Mark, Update, broadcast};
+use crate::model::{AnyNoun, EachNoun, Family, Noun, NounKind, Placed, StreamKey};
 use crate::plan::{DemandId, Want};
-use crate::pool::Value;
 use crate::sync::sleepers::Sleepers;
 
-use super::route::{Route, Routes};
-
-/// A writing end of a feed of any type.
-pub(crate) enum AnyFeed {
-    Ticker(FeedWriter<Ticker>),
-    Trade(FeedWriter<Trade>),
-    Orderbook(FeedWriter<Orderbook>),
-    Candle(FeedWriter<Candle>),
-    Event(FeedWriter<Event>),
-}
-
-/// What is the same for all types.
-macro_rules! for_any {
-    ($feed:expr, $writer:ident => $do:expr) => {
-        match $feed {
-            AnyFeed::Ticker($writer) => $do,
-            AnyFeed::Trade($writer) => $do,
-            AnyFeed::Orderbook($writer) => $do,
-            AnyFeed::Candle($writer) => $do,
-            AnyFeed::Event($writer) => $do,
-        }
-    };
-}
-
-impl AnyFeed {
-    pub fn overflow(&self) -> Overflow {
-        for_any!(self, writer => writer.overflow())
-    }
-
-    /// The reader has left many changes of what it reads unread.
-    pub fn is_neglected(&self) -> bool {
-        for_any!(self, writer => writer.is_neglected())
-    }
-
-    fn mark(&mut self, mark: Mark) -> bool {
-        for_any!(self, writer => writer.mark(mark))
-    }
-
-    fn filter(&mut self) {
-        for_any!(self, writer => writer.filter());
-    }
-
-    fn flush(&mut self) {
-        for_any!(self, writer => writer.flush());
-    }
-
-    fn wake(&self) {
-        for_any!(self, writer => writer.wake());
-    }
-}
-
-/// A payload that some feeds carry as it is.
-pub(crate) trait Feedable: Payload {
-    /// The writing end, if the feed is of this type.
-    fn typed(feed: &mut AnyFeed) -> Option<&mut FeedWriter<Self>>;
-
-    /// A writing end of this type.
-    fn any(writer: FeedWriter<Self>) -> AnyFeed;
-}
-
-/// A value that comes over the wire, and where the engine keeps what belongs to its type.
-pub(crate) trait Routed: Feedable + Value + Words + PartialEq + Into<Event> {
-    /// The shared ring of this type.
-    fn ring(rings: &mut Rings) -> &mut Option<Broadcaster<Self>>;
-
-    /// The route of a stream of this type.
-    fn route(routes: &mut Routes, data_type: DataType) -> Option<&mut Route<Self>>;
-}
-
-macro_rules! feedable {
-    ($($noun:ident),*) => {$(
-        impl Feedable for $noun {
-            #[inline]
-            fn typed(feed: &mut AnyFeed) -> Option<&mut FeedWriter<Self>> {
-                if let AnyFeed::$noun(writer) = feed { Some(writer) } else { None }
-            }
-
-            fn any(writer: FeedWriter<Self>) -> AnyFeed {
-                AnyFeed::$noun(writer)
-            }
-        }
-    )*};
-}
-
-feedable!(Ticker, Trade, Orderbook, Candle, Event);
-
-macro_rules! routed {
-    ($($noun:ident: $ring:ident, $routes:ident, $data_type:ident => $route:expr;)*) => {$(
-        impl Routed for $noun {
-            #[inline]
-            fn ring(rings: &mut Rings) -> &mut Option<Broadcaster<Self>> {
-                &mut rings.$ring
-            }
-
-            #[inline]
-            fn route($routes: &mut Routes, $data_type: DataType) -> Option<&mut Route<Self>> {
-                $route
-            }
-        }
-    )*};
-}
-
-routed! {
-    Ticker: ticker, routes, _data_type => routes.ticker.as_deref_mut();
-    Trade: trade, routes, _data_type => routes.trade.as_deref_mut();
-    Orderbook: orderbook, routes, data_type => routes.book(data_type);
-    Candle: candle, routes, data_type => routes.candle(data_type);
-}
-
 /// The rings that all readers of a connection share, one for each type that somebody reads that way.
-#[derive(Default)]
-pub(crate) struct Rings {
-    pub ticker: Option<Broadcaster<Ticker>>,
-    pub trade: Option<Broadcaster<Trade>>,
-    pub orderbook: Option<Broadcaster<Orderbook>>,
-    pub candle: Option<Broadcaster<Candle>>,
-}
+pub(crate) type Rings = EachNoun<SharedRings>;
 
-/// Which of them carries a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum RingKind {
-    Ticker,
-    Trade,
-    Orderbook,
-    Candle,
-}
+/// Of each type, a shared ring if there is one.
+pub(crate) struct SharedRings;
 
-impl RingKind {
-    pub fn of(data_type: DataType) -> Self {
-        match data_type {
-            DataType::Ticker => Self::Ticker,
-            DataType::Trade => Self::Trade,
-            DataType::Orderbook | DataType::GroupedOrderbook(_) => Self::Orderbook,
-            DataType::Candle(_) => Self::Candle,
-        }
-    }
+impl Family for SharedRings {
+    type Of<T: Noun> = Option<Broadcaster<T>>;
 }
 
 /// A ring of any type, on its way to the thread that writes it.
-pub(crate) enum AnyRing {
-    Ticker(Broadcaster<Ticker>),
-    Trade(Broadcaster<Trade>),
-    Orderbook(Broadcaster<Orderbook>),
-    Candle(Broadcaster<Candle>),
+pub(crate) type AnyRing = AnyNoun<NewRings>;
+
+/// Of each type, a new ring.
+pub(crate) struct NewRings;
+
+impl Family for NewRings {
+    type Of<T: Noun> = Broadcaster<T>;
 }
 
-impl AnyRing {
-    pub fn new(kind: RingKind, capacity: usize) -> Self {
-        match kind {
-            RingKind::Ticker => Self::Ticker(broadcast(capacity)),
-            RingKind::Trade => Self::Trade(broadcast(capacity)),
-            RingKind::Orderbook => Self::Orderbook(broadcast(capacity)),
-            RingKind::Candle => Self::Candle(broadcast(capacity)),
-        }
-    }
+/// A ring for messages of this type.
+pub(crate) fn new_ring(kind: NounKind, capacity: usize) -> AnyRing {
+    with_noun!(kind, T => T::into_any(broadcast(capacity)))
 }
 
-impl Rings {
-    pub fn add(&mut self, ring: AnyRing) {
-        match ring {
-            AnyRing::Ticker(ring) => self.ticker = Some(ring),
-            AnyRing::Trade(ring) => self.trade = Some(ring),
-            AnyRing::Orderbook(ring) => self.orderbook = Some(ring),
-            AnyRing::Candle(ring) => self.candle = Some(ring),
-        }
-    }
+/// Adds a ring of a type that has none.
+pub(crate) fn add<T: Noun>(rings: &mut Rings, ring: Broadcaster<T>) {
+    *T::place(rings) = Some(ring);
 }
 
 /// A feed's writing end for one connection, and the streams of it that the connection carries.
 pub(crate) struct NewFeed {
     pub id: DemandId,
     pub wants: Vec<Want>,
-    pub writer: AnyFeed,
+    pub writer: AnyWriter,
 }
 
 /// A feed that somebody reads.
 pub(crate) struct OpenFeed {
     pub id: DemandId,
-    pub writer: AnyFeed,
+    pub writer: AnyWriter,
     /// The streams that know of it.
     pub keys: BTreeSet<StreamKey>,
     /// The streams that it follows in a shared ring, each with its filter.
@@ -226,7 +87,7 @@ impl OpenFeeds {
     }
 
     /// Gives a feed a place. What it needs while frames come is allocated here.
-    pub fn add(&mut self, id: DemandId, writer: AnyFeed) -> usize {
+    pub fn add(&mut self, id: DemandId, writer: AnyWriter) -> usize {
         let place = self.empty.pop().unwrap_or_else(|| {
             self.places.push(None);
             self.places.len() - 1
@@ -259,11 +120,11 @@ impl OpenFeeds {
     }
 
     #[inline]
-    pub fn push<T: Routed>(&mut self, place: usize, update: &Update<T>) {
+    pub fn push<T: Noun>(&mut self, place: usize, update: &Update<T>) {
         let Some(open) = self.places[place].as_mut() else { return };
         let is_first = match &mut open.writer {
-            AnyFeed::Event(writer) => writer.push(update.map(Into::into)),
-            typed => T::typed(typed).is_some_and(|writer| writer.push(update)),
+            AnyWriter::Event(writer) => writer.push(update.map(Into::into)),
+            typed => typed.typed::<T>().is_some_and(|writer| writer.push(update)),
         };
         if is_first {
             self.unflushed.push(place);
@@ -287,9 +148,9 @@ impl OpenFeeds {
 
     /// A stream brought something; `touched_in` is its own note of when it last did.
     #[inline]
-    pub fn touch(&mut self, key: StreamKey, touched_in: &mut u64) {
+    pub fn touch(&mut self, touched_in: &mut u64, key: impl FnOnce() -> StreamKey) {
         if std::mem::replace(touched_in, self.batch) != self.batch {
-            self.touched.push(key);
+            self.touched.push(key());
         }
     }
 

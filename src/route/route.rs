@@ -4,14 +4,12 @@ use std::collections::BTreeSet;
 use std::mem;
 use std::time::Duration;
 
-use super::open_feeds::{OpenFeeds, Rings, Routed};
+use super::open_feeds::{OpenFeeds, Rings};
+use super::router::Table;
 use crate::feed::{Arrival, Broadcaster, Filter, Followable, Followed, Mark, Update};
-use crate::model::{
-    Candle, DataType, Epoch, Grouping, Interval, Nanos, Orderbook, Receipt, Stamps, StreamKey, StreamType, Ticker,
-    Trade,
-};
+use crate::model::{DataType, EachNoun, Epoch, Family, Nanos, Noun, Receipt, Stamps, StreamKey, StreamType};
 use crate::plan::{Mode, StreamSet, Want};
-use crate::pool::{Publisher, Value, Verdict};
+use crate::pool::{Publisher, Verdict};
 use crate::sync::latest::{Version, Writer};
 
 /// How long changes of a dropped stream may still arrive after the socket asked for it again. At most two were seen, within
@@ -19,7 +17,7 @@ use crate::sync::latest::{Version, Writer};
 const LEFTOVERS: Duration = Duration::from_secs(1);
 
 /// Who reads one stream.
-pub(crate) struct Route<T: Value> {
+pub(crate) struct Route<T: Noun> {
     publisher: Publisher<T>,
     /// How the socket carries the stream; `None` if it does not. Messages that arrive all the same were under way and are
     /// counted.
@@ -89,7 +87,7 @@ pub(crate) enum Keep<T> {
     NewestOwn(Mark, Writer<T>),
 }
 
-impl<T: Value> Route<T> {
+impl<T: Noun> Route<T> {
     pub fn new(publisher: Publisher<T>) -> Self {
         Self {
             publisher,
@@ -154,7 +152,7 @@ impl<T: Value> Route<T> {
     }
 }
 
-impl<T: Routed> Route<T> {
+impl<T: Noun> Route<T> {
     /// Adds a feed that follows the stream in the shared ring; `again` if it did so before.
     pub fn add_follower(&mut self, feed: usize, filter: Filter, ring: &mut Broadcaster<T>, again: bool) -> Followed {
         self.follow_on(feed);
@@ -178,7 +176,7 @@ impl<T: Routed> Route<T> {
     pub fn state(&self, want: &Want) -> Option<Update<T>> {
         let carried = self.carried.filter(|carried| carried.want.serves(want))?;
         let Version { value, stamps, epoch, connection, version } = self.publisher.current(carried.asked)?;
-        Some(Update { value: value.into_snapshot(), stamps, connection, epoch, version })
+        Some(Update { value: value.with_stream_type(StreamType::Snapshot), stamps, connection, epoch, version })
     }
 
     /// Publishes to the pool, then to the feeds. Both carry the same stamps. False for a leftover.
@@ -204,7 +202,7 @@ impl<T: Routed> Route<T> {
         };
         let verdict = self.publisher.publish(&receipt, value, || published);
         if verdict == Verdict::Published {
-            feeds.touch(self.publisher.key(), &mut self.touched_in);
+            feeds.touch(&mut self.touched_in, || self.publisher.key());
         }
         if (!self.readers.is_empty() || !self.followers.is_empty())
             && let Some(arrival) = self.arrival(verdict, answer, value)
@@ -228,7 +226,11 @@ impl<T: Routed> Route<T> {
         self.from = Nanos::default();
         let starts = mem::take(&mut self.starts);
         let newest = self.publisher.newest();
-        let is_known = || newest.load().get().is_some_and(|n| n.value.into_snapshot() == value.into_snapshot());
+        let is_known = || {
+            newest.load().get().is_some_and(|n| {
+                n.value.with_stream_type(StreamType::Snapshot) == value.with_stream_type(StreamType::Snapshot)
+            })
+        };
         Some(Answer { starts, repeats: !starts && is_known() })
     }
 
@@ -272,7 +274,7 @@ impl<T: Routed> Route<T> {
         if let (Some(ring), Some(followable)) = (ring, &mut self.followable) {
             ring.publish(followable, update, arrival);
             self.is_awaited &= arrival == Arrival::Change;
-            feeds.touch(self.publisher.key(), &mut self.touched_in);
+            feeds.touch(&mut self.touched_in, || self.publisher.key());
         }
     }
 
@@ -293,7 +295,7 @@ impl<T: Routed> Route<T> {
     }
 }
 
-impl<T: Routed> Reader<T> {
+impl<T: Noun> Reader<T> {
     #[inline]
     fn deliver(&mut self, feeds: &mut OpenFeeds, verdict: Verdict, arrival: Arrival, update: &Update<T>) {
         if !self.filter.takes(arrival) {
@@ -301,7 +303,7 @@ impl<T: Routed> Reader<T> {
         }
         let change;
         let update = if arrival != Arrival::Change && self.filter.is_of_changes() {
-            change = Update { value: update.value.into_change(), ..*update };
+            change = Update { value: update.value.with_stream_type(StreamType::Realtime), ..*update };
             &change
         } else {
             update
@@ -340,11 +342,11 @@ pub(crate) trait AnyRoute {
     fn followers(&self) -> &[usize];
 }
 
-impl<T: Routed> AnyRoute for Route<T> {
+impl<T: Noun> AnyRoute for Route<T> {
     fn requested(&mut self, request: &Request<'_>, feeds: &mut OpenFeeds, rings: &mut Rings) {
         let Some(want) = request.streams.get(self.publisher.key()) else { return self.end() };
         self.ask(*want, request);
-        self.give_state(feeds, T::ring(rings));
+        self.give_state(feeds, T::place(rings));
     }
 
     fn leave(&mut self, feed: usize) {
@@ -361,55 +363,31 @@ impl<T: Routed> AnyRoute for Route<T> {
     }
 }
 
-/// The streams of one market. Each is apart from the others: most markets have few of them, and the table that is
-/// searched for every message stays small.
-#[derive(Default)]
-pub(crate) struct Routes {
-    pub ticker: Option<Box<Route<Ticker>>>,
-    pub trade: Option<Box<Route<Trade>>>,
-    pub orderbook: Option<Box<Route<Orderbook>>>,
-    pub grouped: Vec<(Grouping, Route<Orderbook>)>,
-    pub candles: Vec<(Interval, Route<Candle>)>,
+/// The streams of one market, or of whatever they are about.
+pub(crate) type Routes = EachNoun<Streams>;
+
+/// Of each type, the streams. A list for each: most markets have few streams, and the table that is searched for every
+/// message stays small.
+pub(crate) struct Streams;
+
+impl Family for Streams {
+    type Of<T: Noun> = Vec<(DataType, Route<T>)>;
 }
 
-impl Routes {
-    /// The route of one stream.
-    pub fn find(&mut self, data_type: DataType) -> Option<&mut dyn AnyRoute> {
-        fn any<T: Routed>(route: &mut Route<T>) -> &mut dyn AnyRoute {
-            route
-        }
-        match data_type {
-            DataType::Ticker => self.ticker.as_deref_mut().map(any),
-            DataType::Trade => self.trade.as_deref_mut().map(any),
-            DataType::Orderbook | DataType::GroupedOrderbook(_) => self.book(data_type).map(any),
-            DataType::Candle(_) => self.candle(data_type).map(any),
-        }
-    }
+/// The route of a stream of this type.
+#[inline]
+pub(crate) fn route<T: Noun>(table: &mut Table, key: StreamKey) -> Option<&mut Route<T>> {
+    let (first, others) = T::place(table.get_mut(&key.scope)?).split_first_mut()?;
+    let is_meant = |(data_type, _): &&mut (DataType, Route<T>)| *data_type == key.data_type;
+    // Apart, because a market mostly has one stream of a type.
+    let found = if is_meant(&first) { first } else { others.iter_mut().find(is_meant)? };
+    Some(&mut found.1)
+}
 
-    /// Every route of the market.
-    pub fn each(&mut self, mut visit: impl FnMut(&mut dyn AnyRoute)) {
-        self.ticker.as_deref_mut().into_iter().for_each(|route| visit(route));
-        self.trade.as_deref_mut().into_iter().for_each(|route| visit(route));
-        self.orderbook.as_deref_mut().into_iter().for_each(|route| visit(route));
-        self.grouped.iter_mut().for_each(|(_, route)| visit(route));
-        self.candles.iter_mut().for_each(|(_, route)| visit(route));
+/// The route of a stream of any type.
+pub(crate) fn any_route(table: &mut Table, key: StreamKey) -> Option<&mut dyn AnyRoute> {
+    fn any<T: Noun>(route: &mut Route<T>) -> &mut dyn AnyRoute {
+        route
     }
-
-    /// The book as it is, or grouped.
-    #[inline]
-    pub fn book(&mut self, data_type: DataType) -> Option<&mut Route<Orderbook>> {
-        match data_type {
-            DataType::GroupedOrderbook(step) => {
-                self.grouped.iter_mut().find(|(s, _)| *s == step).map(|(_, route)| route)
-            }
-            _ => self.orderbook.as_deref_mut(),
-        }
-    }
-
-    /// The candles of one interval.
-    #[inline]
-    pub fn candle(&mut self, data_type: DataType) -> Option<&mut Route<Candle>> {
-        let DataType::Candle(interval) = data_type else { return None };
-        self.candles.iter_mut().find(|(i, _)| *i == interval).map(|(_, route)| route)
-    }
+    with_noun!(key.data_type.kind(), T => route::<T>(table, key).map(any))
 }

@@ -1,5 +1,5 @@
 //! From decoded message to readers: finds the stream's route, and keeps the routes as feeds come and go. Runs on the
-//! connection's thread, which alone owns the table: what changes it comes as letters, between two batches of frames.
+//! connection's thread, which alone owns the table: what changes it comes as commands, between two batches of frames.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,35 +8,26 @@ use foldhash::fast::FixedState;
 
 use super::attribution::AttributionWriter;
 use super::join::{join, pause};
-use super::open_feeds::{AnyRing, NewFeed, OpenFeed, OpenFeeds, Rings, Routed};
-use super::route::{Request, Route, Routes};
+use super::open_feeds::{AnyRing, NewFeed, OpenFeed, OpenFeeds, Rings, add};
+use super::route::{AnyRoute, Request, Route, Routes, any_route, route};
 use crate::config::Dialect;
-use crate::model::{Candle, Clock, DataType, Market, Orderbook, Receipt, Sink, StreamKey, StreamType, Ticker, Trade};
+use crate::model::{AnyNoun, Clock, Family, Noun, Placed, Receipt, Scope, Sink, StreamKey, StreamType};
 use crate::plan::{Change, DemandId, Want};
 use crate::pool::Publisher;
 use crate::sync::sleepers::Sleepers;
 
 /// The publisher of a stream of any type.
-pub(crate) enum AnyPublisher {
-    Ticker(Publisher<Ticker>),
-    Trade(Publisher<Trade>),
-    Orderbook(Publisher<Orderbook>),
-    Candle(Publisher<Candle>),
+pub(crate) type AnyPublisher = AnyNoun<Publishers>;
+
+/// Of each type, a publisher.
+pub(crate) struct Publishers;
+
+impl Family for Publishers {
+    type Of<T: Noun> = Publisher<T>;
 }
 
-impl AnyPublisher {
-    fn key(&self) -> StreamKey {
-        match self {
-            Self::Ticker(publisher) => publisher.key(),
-            Self::Trade(publisher) => publisher.key(),
-            Self::Orderbook(publisher) => publisher.key(),
-            Self::Candle(publisher) => publisher.key(),
-        }
-    }
-}
-
-/// The routes of a connection, by market.
-pub(crate) type Table = HashMap<Market, Routes, FixedState>;
+/// The routes of a connection, by what they are about.
+pub(crate) type Table = HashMap<Scope, Routes, FixedState>;
 
 /// Publishes decoded messages: newest values to the pool, every event to the feeds that asked for it.
 pub(crate) struct Router<C> {
@@ -62,34 +53,31 @@ impl<C: Clock> Router<C> {
 
     /// Adds a stream that this connection may carry from now on.
     pub fn add_stream(&mut self, publisher: AnyPublisher) {
-        let key = publisher.key();
+        match_any!(publisher, publisher => self.add_route(Route::new(publisher)));
+    }
+
+    fn add_route<T: Noun>(&mut self, route: Route<T>) {
+        let StreamKey { data_type, scope } = route.publisher().key();
         self.streams += 1;
         self.feeds.reserve_touched(self.streams);
-        let routes = self.table.entry(key.market).or_default();
-        match (publisher, key.data_type) {
-            (AnyPublisher::Ticker(p), _) => routes.ticker = Some(Box::new(Route::new(p))),
-            (AnyPublisher::Trade(p), _) => routes.trade = Some(Box::new(Route::new(p))),
-            (AnyPublisher::Orderbook(p), DataType::GroupedOrderbook(step)) => {
-                routes.grouped.push((step, Route::new(p)))
-            }
-            (AnyPublisher::Orderbook(p), _) => routes.orderbook = Some(Box::new(Route::new(p))),
-            (AnyPublisher::Candle(p), DataType::Candle(interval)) => {
-                routes.candles.push((interval, Route::new(p)));
-            }
-            (AnyPublisher::Candle(_), _) => unreachable!("the pool opens candles for candle streams only"),
-        }
+        let routes = T::place(self.table.entry(scope).or_default());
+        // Most markets have one stream of a type.
+        routes.reserve_exact(1);
+        routes.push((data_type, route));
     }
 
     /// Adds a ring for feeds that share one.
     pub fn add_ring(&mut self, ring: AnyRing) {
-        self.rings.add(ring);
+        match_any!(ring, ring => add(&mut self.rings, ring));
     }
 
     /// A request was sent. Until then the socket carries what it carried before, whatever is wanted.
     pub fn requested(&mut self, request: &Request<'_>) {
         let Self { table, feeds, rings, .. } = self;
         for routes in table.values_mut() {
-            routes.each(|route| route.requested(request, feeds, rings));
+            each_noun!(T => for (_, route) in T::place(routes) {
+                route.requested(request, feeds, rings);
+            });
         }
     }
 
@@ -102,10 +90,7 @@ impl<C: Clock> Router<C> {
     /// A feed, if the holder has one, reads other streams.
     pub fn change_feed(&mut self, Change { id, more, less }: &Change) {
         let Some(place) = self.feeds.place(*id) else { return };
-        pause::<Ticker>(&mut self.table, &mut self.feeds, &mut self.rings, place, less);
-        pause::<Trade>(&mut self.table, &mut self.feeds, &mut self.rings, place, less);
-        pause::<Orderbook>(&mut self.table, &mut self.feeds, &mut self.rings, place, less);
-        pause::<Candle>(&mut self.table, &mut self.feeds, &mut self.rings, place, less);
+        each_noun!(T => pause::<T>(&mut self.table, &mut self.feeds, &mut self.rings, place, less));
         self.join(place, more);
     }
 
@@ -114,7 +99,7 @@ impl<C: Clock> Router<C> {
         let place = self.feeds.place(id)?;
         let feed = self.feeds.remove(place)?;
         for key in &feed.keys {
-            if let Some(route) = self.table.get_mut(&key.market).and_then(|routes| routes.find(key.data_type)) {
+            if let Some(route) = any_route(&mut self.table, *key) {
                 route.leave(place);
             }
         }
@@ -122,10 +107,7 @@ impl<C: Clock> Router<C> {
     }
 
     fn join(&mut self, place: usize, wants: &[Want]) {
-        join::<Ticker>(&mut self.table, &mut self.feeds, &mut self.rings, place, wants);
-        join::<Trade>(&mut self.table, &mut self.feeds, &mut self.rings, place, wants);
-        join::<Orderbook>(&mut self.table, &mut self.feeds, &mut self.rings, place, wants);
-        join::<Candle>(&mut self.table, &mut self.feeds, &mut self.rings, place, wants);
+        each_noun!(T => join::<T>(&mut self.table, &mut self.feeds, &mut self.rings, place, wants));
     }
 
     /// Hands over what was pushed since the last call.
@@ -139,7 +121,7 @@ impl<C: Clock> Router<C> {
     #[cold]
     fn wake_readers(&mut self, touched: Vec<StreamKey>) {
         for key in &touched {
-            let Some(route) = self.table.get_mut(&key.market).and_then(|routes| routes.find(key.data_type)) else {
+            let Some(route) = any_route(&mut self.table, *key) else {
                 continue;
             };
             route.wake();
@@ -166,18 +148,18 @@ impl<C: Clock> Router<C> {
     /// One clock read per message: the publish stamp is the moment before readers can see it. Where time is attributed, a
     /// second one after everybody was given it.
     #[inline]
-    fn route<T: Routed>(&mut self, receipt: Receipt, data_type: DataType, market: Market, value: &T) {
-        let route = self.table.get_mut(&market).and_then(|routes| T::route(routes, data_type));
+    fn route<T: Noun>(&mut self, receipt: Receipt, message: &T) {
+        let route = route(&mut self.table, message.key());
         let now = self.clock.now();
-        let ring = T::ring(&mut self.rings);
-        let routed = route.is_some_and(|route| route.publish(&mut self.feeds, ring, now, receipt, value));
+        let ring = T::place(&mut self.rings);
+        let routed = route.is_some_and(|route| route.publish(&mut self.feeds, ring, now, receipt, message));
         self.unrouted += u64::from(!routed);
         if let Some(attribution) = &mut self.attribution
             && routed
         {
             attribution.message(receipt.received, now, || self.clock.now());
-            if value.stream_type() == StreamType::Realtime {
-                attribution.change(value.exchange_ms(), receipt.received);
+            if message.stream_type() == StreamType::Realtime {
+                attribution.change(message.exchange_ms(), receipt.received);
             }
         }
     }
@@ -185,29 +167,10 @@ impl<C: Clock> Router<C> {
 
 impl<C: Clock> Sink for Router<C> {
     #[inline]
-    fn ticker(&mut self, receipt: Receipt, value: &Ticker) {
-        self.route(receipt, DataType::Ticker, value.market, value);
-    }
-
-    #[inline]
-    fn trade(&mut self, receipt: Receipt, value: &Trade) {
-        self.route(receipt, DataType::Trade, value.market, value);
-    }
-
-    #[inline]
-    fn orderbook(&mut self, receipt: Receipt, value: &Orderbook) {
-        let plain;
-        let value = if self.plain_level.is_some() && value.level == self.plain_level {
-            plain = Orderbook { level: None, ..*value };
-            &plain
-        } else {
-            value
-        };
-        self.route(receipt, value.data_type(), value.market, value);
-    }
-
-    #[inline]
-    fn candle(&mut self, receipt: Receipt, value: &Candle) {
-        self.route(receipt, DataType::Candle(value.interval), value.market, value);
+    fn deliver<T: Noun>(&mut self, receipt: Receipt, message: &T) {
+        match self.plain_level.and_then(|level| message.without_level(level)) {
+            Some(plain) => self.route(receipt, &plain),
+            None => self.route(receipt, message),
+        }
     }
 }

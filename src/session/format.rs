@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::Counters;
 use crate::config::{FormatCosts, FormatRule, ReadCosts};
-use crate::model::{Format, Nanos};
+use crate::model::{Format, Nanos, NounKind};
 use crate::wire::Delivered;
-use crate::wire::schema::{CANDLE, ORDERBOOK, ORDERBOOK_UNIT, TICKER, TRADE, TYPE, short_saves};
+use crate::wire::schema::{ORDERBOOK_UNIT, TYPE, names, short_saves};
 
 /// Messages that are not in the documented form may be more by this part of all messages than they were in the format
 /// before. One odd message is no reason to go back.
@@ -215,23 +215,22 @@ impl Traffic {
     /// What this traffic, which came in `written`, would have cost in `format`, in ns.
     fn cost_in(&self, format: Format, written: Format, costs: &FormatCosts) -> f64 {
         let bytes = self.bytes as f64 + self.written_beside_values(format) - self.written_beside_values(written);
-        let ReadCosts { ticker, trade, orderbook, unit, candle } = costs.read_ns[format as usize];
-        bytes * costs.byte_ns + self.sum([ticker, trade, orderbook, unit, candle])
+        let ReadCosts { messages, unit } = costs.read_ns[format as usize];
+        bytes * costs.byte_ns + self.sum(|kind| messages[kind as usize], unit)
     }
 
     /// Bytes for keys and brackets, but for a number that is the same in all formats.
     fn written_beside_values(&self, format: Format) -> f64 {
-        let saves = |names| (short_saves(names) + short_saves(&[TYPE])) as f64;
-        let saved = [saves(TICKER), saves(TRADE), saves(ORDERBOOK), short_saves(ORDERBOOK_UNIT) as f64, saves(CANDLE)];
-        let brackets = [BRACKETS, BRACKETS, BRACKETS, 0.0, BRACKETS];
-        let (saved, brackets) = (self.sum(saved), self.sum(brackets));
+        let saves = |kind| (short_saves(names(kind)) + short_saves(&[TYPE])) as f64;
+        let saved = self.sum(saves, short_saves(ORDERBOOK_UNIT) as f64);
+        let brackets = self.sum(|_| BRACKETS, 0.0);
         f64::from(u8::from(format.is_list())) * brackets - f64::from(u8::from(format.is_short())) * saved
     }
 
-    /// So much for each ticker, trade, order book, unit and candle.
-    fn sum(&self, each: [f64; 5]) -> f64 {
-        let Delivered { tickers, trades, orderbooks, units, candles } = self.delivered;
-        [tickers, trades, orderbooks, units, candles].iter().zip(each).map(|(count, each)| *count as f64 * each).sum()
+    /// So much for each message of a type and for each unit of an order book.
+    fn sum(&self, each: impl Fn(NounKind) -> f64, unit: f64) -> f64 {
+        let messages = NounKind::ALL.iter().map(|kind| self.delivered[*kind] as f64 * each(*kind));
+        messages.chain([self.delivered.units as f64 * unit]).sum()
     }
 
     fn odd_part(&self) -> f64 {
@@ -247,18 +246,11 @@ impl Traffic {
     }
 
     fn with(&self, other: &Self, each: impl Fn(u64, u64) -> u64) -> Self {
-        let (mine, others) = (&self.delivered, &other.delivered);
         Self {
             bytes: each(self.bytes, other.bytes),
             messages: each(self.messages, other.messages),
             odd: each(self.odd, other.odd),
-            delivered: Delivered {
-                tickers: each(mine.tickers, others.tickers),
-                trades: each(mine.trades, others.trades),
-                orderbooks: each(mine.orderbooks, others.orderbooks),
-                units: each(mine.units, others.units),
-                candles: each(mine.candles, others.candles),
-            },
+            delivered: self.delivered.zip(&other.delivered, each),
         }
     }
 }

@@ -8,9 +8,7 @@ use tungstenite::handshake::derive_accept_key;
 
 use super::{Action, Budget, Closed, Entropy, Event, Loss, Rate, Session, SocketId, State};
 use crate::config::{Config, Endpoint};
-use crate::model::{
-    Candle, ConnectionId, DataType, Epoch, Format, Nanos, Orderbook, Receipt, Sink, StreamKey, Ticker, Trade,
-};
+use crate::model::{ConnectionId, DataType, Epoch, Format, Nanos, Noun, Receipt, Sink, StreamKey};
 use crate::plan::{Running, StreamSet, Wish};
 
 /// A repeatable source of bytes (splitmix64).
@@ -39,17 +37,8 @@ impl Entropy for SeededEntropy {
 pub(super) struct Delivered(pub Vec<(Epoch, StreamKey)>);
 
 impl Sink for Delivered {
-    fn ticker(&mut self, receipt: Receipt, t: &Ticker) {
-        self.0.push((receipt.epoch, StreamKey { data_type: DataType::Ticker, market: t.market }));
-    }
-    fn trade(&mut self, receipt: Receipt, t: &Trade) {
-        self.0.push((receipt.epoch, StreamKey { data_type: DataType::Trade, market: t.market }));
-    }
-    fn orderbook(&mut self, receipt: Receipt, o: &Orderbook) {
-        self.0.push((receipt.epoch, StreamKey { data_type: DataType::Orderbook, market: o.market }));
-    }
-    fn candle(&mut self, receipt: Receipt, c: &Candle) {
-        self.0.push((receipt.epoch, StreamKey { data_type: DataType::Candle(c.interval), market: c.market }));
+    fn deliver<T: Noun>(&mut self, receipt: Receipt, message: &T) {
+        self.0.push((receipt.epoch, message.key()));
     }
 }
 
@@ -86,7 +75,7 @@ pub(super) fn secs(n: u64) -> Duration {
 }
 
 pub(super) fn trades(codes: &[&str]) -> StreamSet {
-    codes.iter().map(|code| StreamKey { data_type: DataType::Trade, market: code.parse().unwrap() }).collect()
+    codes.iter().map(|code| StreamKey::of(DataType::Trade, code.parse().unwrap())).collect()
 }
 
 /// A trade as the exchange wrote it in 2021, which is the shortest data message there is.

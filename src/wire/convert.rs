@@ -11,8 +11,8 @@ use super::huge::blank_huge_numbers;
 use super::json::Json;
 use super::message::OtherType;
 use super::schema::{
-    ANNOUNCEMENT, CANDLE, INDICATOR, INDICATOR_EVENT, INDICATOR_PARAMS, INDICATOR_VALUE, MY_ASSET, MY_ASSET_ENTRY,
-    MY_ORDER, Names, ORDERBOOK, ORDERBOOK_UNIT, SUBSCRIPTIONS, SUBSCRIPTIONS_ENTRY, TICKER, TRADE, TYPE,
+    ANNOUNCEMENT, INDICATOR, INDICATOR_EVENT, INDICATOR_PARAMS, INDICATOR_VALUE, MY_ASSET, MY_ASSET_ENTRY, MY_ORDER,
+    Names, Record, SUBSCRIPTIONS, SUBSCRIPTIONS_ENTRY, TYPE,
 };
 use super::tape::type_of;
 
@@ -31,15 +31,16 @@ pub struct Converted {
 }
 
 /// The keys of an object, and of objects inside it by the long name of the key that holds them.
+#[derive(Clone, Copy)]
 struct Keys {
     names: &'static [Names],
-    inside: &'static [(&'static str, Keys)],
+    inside: &'static [(&'static str, &'static [Names])],
 }
 
 /// An object of a message: what it is, and how to rename its keys.
 struct Shape {
     name: &'static str,
-    keys: &'static Keys,
+    keys: Keys,
     is_short: bool,
     /// Put into a list where the format has lists. The exchange sends errors and `{"status":"UP"}` without one.
     is_listed: bool,
@@ -82,60 +83,46 @@ const fn flat(names: &'static [Names]) -> Keys {
 
 /// What an object is, by what it calls itself.
 fn shape(json: Json<'_>) -> Result<Shape, DecodeError> {
-    static TICKERS: Keys = flat(TICKER);
-    static TRADES: Keys = flat(TRADE);
-    static ORDERBOOKS: Keys = Keys { names: ORDERBOOK, inside: &[("orderbook_units", flat(ORDERBOOK_UNIT))] };
-    static CANDLES: Keys = flat(CANDLE);
-
     let members = json.members().ok_or(DecodeError::NotAMessage)?;
     let Some((name, is_short)) = type_of(members) else { return control(json) };
     let name = name.as_str().ok_or(DecodeError::WrongType(TYPE.long))?;
     let (name, keys) = match DataType::from_name(name) {
-        Some(data_type @ DataType::Ticker) => (data_type.as_str(), &TICKERS),
-        Some(data_type @ DataType::Trade) => (data_type.as_str(), &TRADES),
-        Some(data_type @ (DataType::Orderbook | DataType::GroupedOrderbook(_))) => (data_type.as_str(), &ORDERBOOKS),
-        Some(data_type @ DataType::Candle(_)) => (data_type.as_str(), &CANDLES),
+        Some(data_type) => (data_type.as_str(), with_noun!(data_type.kind(), T => keys_of::<T>())),
         None => other(OtherType::from_name(name)),
     };
     Ok(Shape { name, keys, is_short, is_listed: true })
 }
 
-fn other(other: OtherType) -> (&'static str, &'static Keys) {
-    static ORDERS: Keys = flat(MY_ORDER);
-    static ASSETS: Keys = Keys { names: MY_ASSET, inside: &[("assets", flat(MY_ASSET_ENTRY))] };
-    static ANNOUNCEMENTS: Keys = flat(ANNOUNCEMENT);
-    static INDICATORS: Keys = Keys {
-        names: INDICATOR,
-        inside: &[
-            ("params", flat(INDICATOR_PARAMS)),
-            ("event_params", flat(INDICATOR_EVENT)),
-            ("value", flat(INDICATOR_VALUE)),
-        ],
-    };
-    static UNKNOWN: Keys = flat(&[]);
+fn keys_of<T: Record>() -> Keys {
+    Keys { names: T::NAMES, inside: T::INSIDE }
+}
 
+fn other(other: OtherType) -> (&'static str, Keys) {
     let keys = match other {
-        OtherType::MyOrder => &ORDERS,
-        OtherType::MyAsset => &ASSETS,
-        OtherType::Announcement => &ANNOUNCEMENTS,
-        OtherType::Indicator | OtherType::IndicatorSignal => &INDICATORS,
-        OtherType::Unknown => &UNKNOWN,
+        OtherType::MyOrder => flat(MY_ORDER),
+        OtherType::MyAsset => Keys { names: MY_ASSET, inside: &[("assets", MY_ASSET_ENTRY)] },
+        OtherType::Announcement => flat(ANNOUNCEMENT),
+        OtherType::Indicator | OtherType::IndicatorSignal => Keys {
+            names: INDICATOR,
+            inside: &[("params", INDICATOR_PARAMS), ("event_params", INDICATOR_EVENT), ("value", INDICATOR_VALUE)],
+        },
+        OtherType::Unknown => flat(&[]),
     };
     (other.as_str(), keys)
 }
 
 /// An object without a type.
 fn control(json: Json<'_>) -> Result<Shape, DecodeError> {
-    static LISTS: Keys = Keys { names: SUBSCRIPTIONS, inside: &[("result", flat(SUBSCRIPTIONS_ENTRY))] };
-    static WORDS: Keys = flat(&[Names { long: "status", short: "status" }, Names { long: "error", short: "error" }]);
+    const LISTS: Keys = Keys { names: SUBSCRIPTIONS, inside: &[("result", SUBSCRIPTIONS_ENTRY)] };
+    const WORDS: Keys = flat(&[Names { long: "status", short: "status" }, Names { long: "error", short: "error" }]);
 
     let has = |name| json.member(name).is_some();
     if let Some(name) = ["error", "status"].into_iter().find(|name| has(name)) {
-        return Ok(Shape { name, keys: &WORDS, is_short: false, is_listed: false });
+        return Ok(Shape { name, keys: WORDS, is_short: false, is_listed: false });
     }
     // A request has a method as well, and no result.
     if (has("method") || has("mthd")) && (has("result") || has("rslt")) {
-        return Ok(Shape { name: "LIST_SUBSCRIPTIONS", keys: &LISTS, is_short: !has("result"), is_listed: true });
+        return Ok(Shape { name: "LIST_SUBSCRIPTIONS", keys: LISTS, is_short: !has("result"), is_listed: true });
     }
     Err(DecodeError::NotAMessage)
 }
@@ -167,7 +154,7 @@ impl<'t> Renamer<'t> {
         std::mem::take(&mut self.out)
     }
 
-    fn value(&mut self, keys: &'static Keys) {
+    fn value(&mut self, keys: Keys) {
         match self.rest.as_bytes().first() {
             Some(b'{') => self.object(keys, false),
             Some(b'[') => self.list(keys),
@@ -175,7 +162,7 @@ impl<'t> Renamer<'t> {
         }
     }
 
-    fn list(&mut self, keys: &'static Keys) {
+    fn list(&mut self, keys: Keys) {
         self.copy(1);
         while let Some(byte) = self.next_token() {
             match byte {
@@ -186,7 +173,7 @@ impl<'t> Renamer<'t> {
         }
     }
 
-    fn object(&mut self, keys: &'static Keys, is_message: bool) {
+    fn object(&mut self, keys: Keys, is_message: bool) {
         self.copy(1);
         while let Some(byte) = self.next_token() {
             match byte {
@@ -207,7 +194,7 @@ impl<'t> Renamer<'t> {
     }
 
     /// Writes the key that comes next by its other name. Gives what is known of the objects that it holds.
-    fn key(&mut self, keys: &'static Keys, is_message: bool) -> Option<&'static Keys> {
+    fn key(&mut self, keys: Keys, is_message: bool) -> Option<Keys> {
         let length = value_length(self.rest);
         let key = spoken(&self.rest[..length]);
         let from = if self.from_short { |names: &Names| names.short } else { |names: &Names| names.long };
@@ -220,7 +207,8 @@ impl<'t> Renamer<'t> {
         let name = if self.to_short { names.short } else { names.long };
         self.out.extend(["\"", name, "\""]);
         self.rest = &self.rest[length..];
-        keys.inside.iter().find(|(holder, _)| *holder == names.long).map(|(_, keys)| keys)
+        let inside = keys.inside.iter().find(|(holder, _)| *holder == names.long);
+        inside.filter(|(_, inside)| !inside.is_empty()).map(|(_, inside)| flat(inside))
     }
 
     fn copy_value(&mut self) {

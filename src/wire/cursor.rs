@@ -37,6 +37,17 @@ impl<'a> Cursor<'a> {
         is_here
     }
 
+    /// Steps over `word` and the quote behind it, or stays.
+    #[inline(always)]
+    pub(super) fn eat_word(&mut self, word: &str) -> bool {
+        let ahead = self.ahead(word.len() + 1).map(|ahead| ahead.split_at(word.len()));
+        let is_here = ahead.is_some_and(|(text, end)| text == word.as_bytes() && end == b"\"");
+        if is_here {
+            self.skip(word.len() + 1);
+        }
+        is_here
+    }
+
     /// Steps over bytes that were looked at.
     #[inline(always)]
     pub(super) fn skip(&mut self, count: usize) {

@@ -7,7 +7,7 @@ use super::cursor::Cursor;
 use super::error::Fault;
 use super::json::Json;
 use super::number;
-use super::schema::{Quote, Record};
+use super::schema::{Names, ORDERBOOK_UNIT, Quote, Record};
 use super::tape::{Walk, walk_record};
 
 /// How a field's value is read into its place.
@@ -16,6 +16,8 @@ pub(super) trait Kind {
     type Place<'a>;
     /// How many bytes `scan` is given.
     const AHEAD: usize;
+    /// The names of the fields of objects inside it.
+    const INSIDE: &'static [Names] = &[];
     /// Reads the value at `cursor` and steps over it; `ahead` are the next bytes. `None` means surprise, not error; what lies
     /// in the place is then garbage.
     fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: Self::Place<'_>) -> Option<()>;
@@ -292,6 +294,7 @@ fn push((asks, bids): (&mut Levels, &mut Levels), quote: &Quote) -> bool {
 impl Kind for Units {
     type Place<'a> = (&'a mut Levels, &'a mut Levels);
     const AHEAD: usize = 0;
+    const INSIDE: &'static [Names] = ORDERBOOK_UNIT;
     #[inline(always)]
     fn scan<const SHORT: bool>(
         _: &[u8],

@@ -1,69 +1,79 @@
-//! Wire: the structs that messages are read into, one of each, reused for every message.
+//! Wire: the structs that messages are read into, one of each type, reused for every message.
 
-use crate::model::{Candle, Orderbook, Receipt, Sink, Ticker, Trade};
+use std::ops::{Index, IndexMut};
+
+use crate::model::{EachNoun, Family, Noun, NounKind, Placed, Receipt, Sink};
 
 use super::schema::Record;
 
-/// One struct per data type. Holds garbage between messages; only what was read completely is delivered.
+/// One struct of each type. Holds garbage between messages; only what was read completely is delivered.
 pub(super) struct Records {
-    pub(super) ticker: Ticker,
-    pub(super) trade: Trade,
-    pub(super) orderbook: Orderbook,
-    pub(super) candle: Candle,
+    pub(super) nouns: EachNoun<Itself>,
     pub(super) delivered: Delivered,
 }
 
-/// Data objects by type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[allow(missing_docs, reason = "the names say it")]
-pub struct Delivered {
-    pub tickers: u64,
-    pub trades: u64,
-    pub orderbooks: u64,
-    /// Units of the order books: of each, the levels of its deeper side.
-    pub units: u64,
-    pub candles: u64,
+/// Of each type, one message.
+pub(super) struct Itself;
+
+impl Family for Itself {
+    type Of<T: Noun> = T;
 }
 
-/// Which of the [`Records`] has been filled.
-#[derive(Clone, Copy)]
-pub(super) enum Found {
-    Ticker,
-    Trade,
-    Orderbook,
-    Candle,
+/// Counts data objects by type: `delivered[NounKind::Trade]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Delivered {
+    by_kind: [u64; NounKind::COUNT],
+    /// Units of the order books: of each, the levels of its deeper side.
+    pub units: u64,
+}
+
+macro_rules! blank {
+    ([] $($Noun:ident $noun:ident,)*) => {
+        EachNoun { $($noun: <crate::model::$Noun as Record>::BLANK,)* }
+    };
 }
 
 impl Records {
-    pub(super) const BLANK: Self = Self {
-        ticker: Ticker::BLANK,
-        trade: Trade::BLANK,
-        orderbook: Orderbook::BLANK,
-        candle: Candle::BLANK,
-        delivered: Delivered { tickers: 0, trades: 0, orderbooks: 0, units: 0, candles: 0 },
-    };
+    pub(super) const BLANK: Self = Self { nouns: for_each_noun! { blank! }, delivered: Delivered::NOTHING };
 
-    /// Hands the filled record to `sink`.
+    /// Hands the struct of one type to `sink`.
     #[inline(always)]
-    pub(super) fn deliver(&mut self, found: Found, receipt: Receipt, sink: &mut impl Sink) {
-        match found {
-            Found::Ticker => {
-                self.delivered.tickers += 1;
-                sink.ticker(receipt, &self.ticker);
-            }
-            Found::Trade => {
-                self.delivered.trades += 1;
-                sink.trade(receipt, &self.trade);
-            }
-            Found::Orderbook => {
-                self.delivered.orderbooks += 1;
-                self.delivered.units += self.orderbook.asks.len().max(self.orderbook.bids.len()) as u64;
-                sink.orderbook(receipt, &self.orderbook);
-            }
-            Found::Candle => {
-                self.delivered.candles += 1;
-                sink.candle(receipt, &self.candle);
-            }
+    pub(super) fn deliver(&mut self, kind: NounKind, receipt: Receipt, sink: &mut impl Sink) {
+        with_noun!(kind, T => {
+            let message = T::place(&mut self.nouns);
+            self.delivered[kind] += 1;
+            self.delivered.units += message.unit_count() as u64;
+            sink.deliver(receipt, &*message);
+        });
+    }
+}
+
+impl Delivered {
+    const NOTHING: Self = Self { by_kind: [0; NounKind::COUNT], units: 0 };
+
+    /// Each count, combined with that of `other`.
+    #[must_use]
+    pub fn zip(mut self, other: &Self, combine: impl Fn(u64, u64) -> u64) -> Self {
+        for (count, other) in self.by_kind.iter_mut().zip(&other.by_kind) {
+            *count = combine(*count, *other);
         }
+        self.units = combine(self.units, other.units);
+        self
+    }
+}
+
+impl Index<NounKind> for Delivered {
+    type Output = u64;
+
+    #[inline]
+    fn index(&self, kind: NounKind) -> &u64 {
+        &self.by_kind[kind as usize]
+    }
+}
+
+impl IndexMut<NounKind> for Delivered {
+    #[inline]
+    fn index_mut(&mut self, kind: NounKind) -> &mut u64 {
+        &mut self.by_kind[kind as usize]
     }
 }

@@ -1,10 +1,10 @@
 //! Wire: the fast reader. Expects the documented fields in the documented order without white space, checks every byte
 //! of it, and gives up at the first surprise; the general reader then takes the message from its beginning.
 
-use crate::model::{Interval, Receipt, Sink};
+use crate::model::{DataType, Noun, NounKind, Receipt, Sink};
 
 use super::cursor::Cursor;
-use super::records::{Found, Records};
+use super::records::Records;
 use super::schema::Record;
 
 /// Reads the message in `bytes[..len]` and delivers it; `None` if anything in it is unexpected, with nothing delivered.
@@ -22,11 +22,11 @@ pub(super) fn scan_message(
     if cursor.eat(b"[") {
         return scan_list(cursor, end, records, receipt, sink);
     }
-    let found = scan_object(&mut cursor, records)?;
+    let kind = scan_object(&mut cursor, records)?;
     if cursor.rest().len() != end {
         return None;
     }
-    records.deliver(found, receipt, sink);
+    records.deliver(kind, receipt, sink);
     Some(1)
 }
 
@@ -40,23 +40,23 @@ fn scan_list(
     sink: &mut impl Sink,
 ) -> Option<u32> {
     let first = cursor;
-    let mut found = scan_object(&mut cursor, records)?;
+    let mut kind = scan_object(&mut cursor, records)?;
     let mut count = 1;
     while cursor.eat(b",") {
-        found = scan_object(&mut cursor, records)?;
+        kind = scan_object(&mut cursor, records)?;
         count += 1;
     }
     if !cursor.eat(b"]") || cursor.rest().len() != end {
         return None;
     }
     if count == 1 {
-        records.deliver(found, receipt, sink);
+        records.deliver(kind, receipt, sink);
         return Some(1);
     }
     cursor = first;
     for _ in 0..count {
-        let found = scan_object(&mut cursor, records)?;
-        records.deliver(found, receipt, sink);
+        let kind = scan_object(&mut cursor, records)?;
+        records.deliver(kind, receipt, sink);
         cursor.skip(1); // the comma or bracket
     }
     Some(count)
@@ -64,7 +64,7 @@ fn scan_list(
 
 /// Reads one object of any data type with long or short keys.
 #[inline]
-fn scan_object(cursor: &mut Cursor<'_>, records: &mut Records) -> Option<Found> {
+fn scan_object(cursor: &mut Cursor<'_>, records: &mut Records) -> Option<NounKind> {
     if cursor.eat(b"{\"type\":\"") {
         scan_fields::<false>(cursor, records)
     } else if cursor.eat(b"{\"ty\":\"") {
@@ -74,21 +74,28 @@ fn scan_object(cursor: &mut Cursor<'_>, records: &mut Records) -> Option<Found> 
     }
 }
 
+/// Tries one type of message after the other.
+macro_rules! scan_each {
+    ([$SHORT:ident $cursor:ident $records:ident] $($Noun:ident $noun:ident,)*) => {
+        $(if let Some(data_type) = scan_data_type::<$crate::model::$Noun>($cursor) {
+            $records.nouns.$noun.set_data_type(data_type);
+            scan_record::<_, $SHORT>($cursor, &mut $records.nouns.$noun)?;
+            return Some(NounKind::$Noun);
+        })*
+    };
+}
+
 /// Reads from the type's word on.
 #[inline(always)]
-fn scan_fields<const SHORT: bool>(cursor: &mut Cursor<'_>, records: &mut Records) -> Option<Found> {
-    if cursor.eat(b"orderbook\"") {
-        scan_record::<_, SHORT>(cursor, &mut records.orderbook).map(|()| Found::Orderbook)
-    } else if cursor.eat(b"ticker\"") {
-        scan_record::<_, SHORT>(cursor, &mut records.ticker).map(|()| Found::Ticker)
-    } else if cursor.eat(b"trade\"") {
-        scan_record::<_, SHORT>(cursor, &mut records.trade).map(|()| Found::Trade)
-    } else if cursor.eat(b"candle.") {
-        records.candle.interval = scan_interval(cursor)?;
-        scan_record::<_, SHORT>(cursor, &mut records.candle).map(|()| Found::Candle)
-    } else {
-        None
-    }
+fn scan_fields<const SHORT: bool>(cursor: &mut Cursor<'_>, records: &mut Records) -> Option<NounKind> {
+    for_each_noun! { scan_each! SHORT cursor records }
+    None
+}
+
+/// Reads the word of a data type that carries this type of message, with the closing quote.
+#[inline(always)]
+fn scan_data_type<T: Noun>(cursor: &mut Cursor<'_>) -> Option<DataType> {
+    T::DATA_TYPES.iter().find(|data_type| cursor.eat_word(data_type.as_str())).copied()
 }
 
 /// One function per record and key set: long enough that a call costs nothing.
@@ -99,20 +106,4 @@ fn scan_record<R: Record, const SHORT: bool>(cursor: &mut Cursor<'_>, record: &m
     record.scan::<SHORT>(&mut local, false)?;
     *cursor = local;
     Some(())
-}
-
-/// What follows `candle.`, with the closing quote.
-fn scan_interval(cursor: &mut Cursor<'_>) -> Option<Interval> {
-    const WORDS: [(&[u8], Interval); 9] = [
-        (b"1s\"", Interval::Second1),
-        (b"1m\"", Interval::Minute1),
-        (b"3m\"", Interval::Minute3),
-        (b"5m\"", Interval::Minute5),
-        (b"10m\"", Interval::Minute10),
-        (b"15m\"", Interval::Minute15),
-        (b"30m\"", Interval::Minute30),
-        (b"60m\"", Interval::Minute60),
-        (b"240m\"", Interval::Minute240),
-    ];
-    WORDS.into_iter().find(|(word, _)| cursor.eat(word)).map(|(_, interval)| interval)
 }

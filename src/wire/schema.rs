@@ -2,8 +2,8 @@
 //! which expects exactly this order, and the tape walk, which does not care.
 
 use crate::model::{
-    Candle, Change, Date, DateTime, Interval, Levels, Market, MarketState, MarketWarning, Orderbook, Side, StreamType,
-    Ticker, Time, Trade,
+    Candle, Change, Date, DateTime, Interval, Levels, Market, MarketState, MarketWarning, NounKind, Orderbook, Side,
+    StreamType, Ticker, Time, Trade,
 };
 
 use super::cursor::Cursor;
@@ -27,6 +27,11 @@ pub struct Names {
 /// The type of a message: the first field of every one.
 pub const TYPE: Names = Names { long: "type", short: "ty" };
 
+/// The fields of a type of message in wire order, without the type.
+pub const fn names(kind: NounKind) -> &'static [Names] {
+    with_noun!(kind, T => T::NAMES)
+}
+
 /// The bytes that short names save of an object with all of these fields.
 pub const fn short_saves(names: &[Names]) -> usize {
     let (mut saved, mut index) = (0, 0);
@@ -41,6 +46,10 @@ pub const fn short_saves(names: &[Names]) -> usize {
 pub(super) trait Record: Sized + 'static {
     /// In wire order, without the type.
     const FIELDS: &'static [Field<Self>];
+    /// Their names, in the same order.
+    const NAMES: &'static [Names];
+    /// Of each field that holds objects: its long name, and the names of their fields.
+    const INSIDE: &'static [(&'static str, &'static [Names])];
     /// Something to start from; no value of it is ever delivered.
     const BLANK: Self;
     /// Reads the fields in wire order up to and over the closing brace. `opened`: the brace, which stands before the
@@ -69,6 +78,11 @@ macro_rules! schema {
         pub const $names: &[Names] = &[$(Names { long: $long, short: $short }),*];
 
         impl Record for $record {
+            const NAMES: &'static [Names] = $names;
+
+            const INSIDE: &'static [(&'static str, &'static [Names])] =
+                &[$(($long, <$kind as Kind>::INSIDE)),*];
+
             const FIELDS: &'static [Field<Self>] = &[$(Field {
                 names: Names { long: $long, short: $short },
                 also: [$(Some($also),)? None][0],

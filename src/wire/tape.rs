@@ -3,7 +3,7 @@
 
 use simd_json::Node;
 
-use crate::model::{DataType, Receipt, Sink};
+use crate::model::{DataType, Noun, Placed, Receipt, Sink};
 
 use super::decoder::DecodeCounters;
 use super::error::DecodeError;
@@ -11,7 +11,7 @@ use super::json::{Json, Members};
 use super::message::{
     ErrorName, Message, OtherType, ServerError, Status, SubscriptionEntry, SubscriptionList, bounded,
 };
-use super::records::{Found, Records};
+use super::records::Records;
 use super::schema::{Field, Names, Record, TYPE};
 
 /// What the walk of one object needs to know, and counts.
@@ -66,19 +66,15 @@ fn walk_object(
         return Ok(Message::Other(OtherType::from_name(name)));
     };
     let mut walk = Walk { short, counters: *counters };
-    let found = match data_type {
-        DataType::Ticker => walk_record(members, &mut records.ticker, &mut walk).map(|()| Found::Ticker),
-        DataType::Trade => walk_record(members, &mut records.trade, &mut walk).map(|()| Found::Trade),
-        DataType::Orderbook | DataType::GroupedOrderbook(_) => {
-            walk_record(members, &mut records.orderbook, &mut walk).map(|()| Found::Orderbook)
-        }
-        DataType::Candle(interval) => {
-            records.candle.interval = interval;
-            walk_record(members, &mut records.candle, &mut walk).map(|()| Found::Candle)
-        }
-    };
+    let kind = data_type.kind();
+    let read = with_noun!(kind, T => {
+        let record = T::place(&mut records.nouns);
+        record.set_data_type(data_type);
+        walk_record(members, record, &mut walk)
+    });
     *counters = walk.counters;
-    records.deliver(found?, receipt, sink);
+    read?;
+    records.deliver(kind, receipt, sink);
     counters.delivered += 1;
     Ok(Message::Data { count: 1 })
 }

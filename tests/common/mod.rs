@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use hoga::config::ConnectLedger;
 use hoga::engine::Builder;
-use hoga::engine::FeedItem;
 use hoga::feed::Payload;
 use hoga::prelude::*;
 use hoga_exchange::{ConnId, Exchange, Fault, Observer, Server, ServerConfig};
@@ -277,7 +276,7 @@ pub fn finish(engine: Engine, server: &Server) {
 }
 
 /// Takes the messages that have come so far.
-pub fn drain<T: FeedItem + Into<Event>>(feed: &mut Feed<T>, into: &mut Vec<Message>) {
+pub fn drain<T: Payload + Into<Event>>(feed: &mut Feed<T>, into: &mut Vec<Message>) {
     let of_sockets = |item: &Item<T>| matches!(item, Item::Epoch { .. });
     into.extend(feed.filter(|item| !of_sockets(item)).map(delivered));
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use hoga::model::*;
-use hoga::pool::{DataPool, Publisher, Value};
+use hoga::pool::{DataPool, Publisher};
 use hoga::sync::connection::ConnectionState;
 
 /// Time stands still until the test moves it. Ticks are nanoseconds.
@@ -33,11 +33,11 @@ pub fn market(code: &str) -> Market {
 }
 
 pub fn btc(data_type: DataType) -> StreamKey {
-    StreamKey { data_type, market: market("KRW-BTC") }
+    StreamKey::of(data_type, market("KRW-BTC"))
 }
 
 /// A pool with one open stream of KRW-BTC on a link that is up since epoch 1.
-pub fn open<T: Value>(data_type: DataType) -> (Arc<ManualClock>, DataPool, Arc<ConnectionState>, Publisher<T>) {
+pub fn open<T: Noun>(data_type: DataType) -> (Arc<ManualClock>, DataPool, Arc<ConnectionState>, Publisher<T>) {
     let clock = ManualClock::at(0);
     let pool = DataPool::new(clock.clone());
     let link = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)));

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use hoga::model::{Candle, ConnectionId, Epoch, Nanos, Orderbook, Receipt, Sink, Ticker, Trade};
+use hoga::model::{ConnectionId, Epoch, Event, Nanos, Noun, Receipt, Sink};
 use hoga::wire::{DecodeError, Decoder, Message, SLACK};
 
 pub const RECEIPT: Receipt = Receipt { connection: ConnectionId(1), epoch: Epoch(2), received: Nanos(3) };
@@ -22,35 +22,16 @@ pub fn captures() -> Option<PathBuf> {
 }
 
 /// What a sink was given.
-#[derive(Debug, Clone, PartialEq)]
-#[allow(clippy::large_enum_variant, reason = "a test keeps few")]
-pub enum Data {
-    Ticker(Ticker),
-    Trade(Trade),
-    Orderbook(Orderbook),
-    Candle(Candle),
-}
+pub type Data = Event;
 
 /// Keeps everything.
 #[derive(Default)]
 pub struct Kept(pub Vec<Data>);
 
 impl Sink for Kept {
-    fn ticker(&mut self, receipt: Receipt, ticker: &Ticker) {
+    fn deliver<T: Noun>(&mut self, receipt: Receipt, message: &T) {
         assert_eq!(receipt, RECEIPT);
-        self.0.push(Data::Ticker(*ticker));
-    }
-    fn trade(&mut self, receipt: Receipt, trade: &Trade) {
-        assert_eq!(receipt, RECEIPT);
-        self.0.push(Data::Trade(*trade));
-    }
-    fn orderbook(&mut self, receipt: Receipt, orderbook: &Orderbook) {
-        assert_eq!(receipt, RECEIPT);
-        self.0.push(Data::Orderbook(*orderbook));
-    }
-    fn candle(&mut self, receipt: Receipt, candle: &Candle) {
-        assert_eq!(receipt, RECEIPT);
-        self.0.push(Data::Candle(*candle));
+        self.0.push((*message).into());
     }
 }
 

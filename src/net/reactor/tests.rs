@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 
 use super::*;
 use crate::config::{Backoff, Config, Pacing, Timeouts};
-use crate::model::{Candle, ConnectionId, DataType, Orderbook, Receipt, StreamKey, Ticker, Trade};
+use crate::model::{self, ConnectionId, DataType, Noun, Receipt, StreamKey};
 use crate::net::SystemResolver;
 use crate::plan::Wish;
 use crate::session::testing::{frame, trade_message};
@@ -67,7 +67,7 @@ impl Handler for Script {
         for order in orders {
             self.revision += 1;
             let streams: &[&str] = if matches!(order, Order::Want) { &["KRW-BTC"] } else { &[] };
-            let key = |code: &&str| StreamKey { data_type: DataType::Trade, market: code.parse().unwrap() };
+            let key = |code: &&str| StreamKey::of(DataType::Trade, code.parse().unwrap());
             let wish = Wish { revision: self.revision, streams: streams.iter().map(key).collect(), ..Wish::default() };
             match order {
                 Order::Want | Order::WantNothing => session.set_wish(now, wish),
@@ -92,12 +92,11 @@ impl Handler for Script {
 }
 
 impl Sink for Script {
-    fn ticker(&mut self, _: Receipt, _: &Ticker) {}
-    fn trade(&mut self, _: Receipt, trade: &Trade) {
-        (self.hooks.traded)(trade.sequential_id);
+    fn deliver<T: Noun>(&mut self, _: Receipt, message: &T) {
+        if let model::Event::Trade(trade) = (*message).into() {
+            (self.hooks.traded)(trade.sequential_id);
+        }
     }
-    fn orderbook(&mut self, _: Receipt, _: &Orderbook) {}
-    fn candle(&mut self, _: Receipt, _: &Candle) {}
 }
 
 /// A running reactor.

@@ -120,7 +120,9 @@ impl Demo {
                         let sent = Nanos::from_millis(update.stamps.exchange_ms);
                         self.exchange_to_read.record(self.engine.now().since(sent));
                     }
-                    self.table.count(update.value.key().market);
+                    if let Some(market) = update.value.key().market() {
+                        self.table.count(market);
+                    }
                 }
                 Item::Gap { missed } => self.missed += missed,
                 Item::Epoch { .. } => {}

@@ -9,7 +9,7 @@ mod tls;
 use std::panic::resume_unwind;
 use std::thread;
 
-use hoga::model::{Candle, ConnectionId, Epoch, Nanos, Orderbook, Receipt, Sink, Ticker, Trade};
+use hoga::model::{ConnectionId, Epoch, Event, Nanos, Noun, Receipt, Sink, Ticker};
 use hoga_instructions::{Work, count};
 
 const RECEIPT: Receipt = Receipt { connection: ConnectionId(0), epoch: Epoch(1), received: Nanos(1) };
@@ -56,12 +56,11 @@ pub fn all() -> Vec<Row> {
 struct Tickers(Vec<Ticker>);
 
 impl Sink for Tickers {
-    fn ticker(&mut self, _: Receipt, ticker: &Ticker) {
-        self.0.push(*ticker);
+    fn deliver<T: Noun>(&mut self, _: Receipt, message: &T) {
+        if let Event::Ticker(ticker) = (*message).into() {
+            self.0.push(ticker);
+        }
     }
-    fn trade(&mut self, _: Receipt, _: &Trade) {}
-    fn orderbook(&mut self, _: Receipt, _: &Orderbook) {}
-    fn candle(&mut self, _: Receipt, _: &Candle) {}
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ impl Source {
         let (pool, link) =
             (DataPool::new(Arc::new(clock)), Arc::new(ConnectionState::new(ConnectionId(0), clock.now())));
         link.opened(Epoch(1), clock.now(), None);
-        let key = |market| StreamKey { data_type: DataType::Ticker, market };
+        let key = |market| StreamKey::of(DataType::Ticker, market);
         let mut source = Self {
             publishers: markets().map(|market| pool.open(key(market), link.clone())).collect(),
             handles: markets().map(|market| pool.ticker(market).expect("an open stream")).collect(),

@@ -1,10 +1,9 @@
 //! A decoded ticker on its way to everybody who reads it: the pool, one feed with a queue of its own, and 1000 feeds
 //! that share a ring. One call of the clock is counted, too; valgrind makes that a system call, without the vDSO.
 
+use hoga::engine::TickerRoutes;
 use hoga::feed::Overflow;
-use hoga::model::{Sink, Ticker};
-use hoga::net::SystemClock;
-use hoga::route::TickerRoutes;
+use hoga::model::Ticker;
 use hoga_instructions::Work;
 
 use super::{RECEIPT, Row, decode, pool};
@@ -20,7 +19,7 @@ pub fn row() -> Row {
 
 struct Routing {
     tickers: Vec<Ticker>,
-    routes: TickerRoutes<SystemClock>,
+    routes: TickerRoutes,
     routed: u64,
 }
 
@@ -31,7 +30,7 @@ impl Routing {
         // Room for the run that warms up, too.
         let own = Overflow::DropNewest { capacity: 2 * markets.len() };
         let shared = std::iter::repeat_n(Overflow::DropOldest, SHARED_READERS);
-        let routes = TickerRoutes::new(SystemClock::new(), &markets, [own].into_iter().chain(shared));
+        let routes = TickerRoutes::new(&markets, [own].into_iter().chain(shared));
         Self { tickers, routes, routed: 0 }
     }
 }
@@ -47,11 +46,10 @@ impl Work for Routing {
 
     fn run(&mut self) {
         for batch in self.tickers.chunks_mut(BATCH) {
-            for ticker in batch {
+            for ticker in &mut *batch {
                 ticker.timestamp += 1;
-                self.routes.sink().ticker(RECEIPT, ticker);
             }
-            self.routes.batch_done();
+            self.routes.deliver(RECEIPT, batch);
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use hoga::config::{ConnectLedger, Endpoint, Limits};
-use hoga::engine::{Engine, Feed, FeedItem};
+use hoga::engine::{Engine, Feed};
+use hoga::feed::Payload;
 use hoga::feed::{Item, Overflow};
 use hoga::model::Market;
 use hoga::plan::{self, Subscription};
@@ -46,7 +47,7 @@ impl Stack for Hoga {
 }
 
 impl Hoga {
-    fn follow<T: FeedItem>(&self, venue: &Venue, wanted: Subscription<T>) -> Result<Box<dyn Strategy>, Error> {
+    fn follow<T: Payload>(&self, venue: &Venue, wanted: Subscription<T>) -> Result<Box<dyn Strategy>, Error> {
         let failed = |e: hoga::Error| Error::failed("the engine", e);
         let endpoint = Endpoint::custom(&venue.url).map_err(|e| Error::failed(&venue.url, e))?;
         let wait = match self.wait {
@@ -104,13 +105,13 @@ fn mixed(wants: &[Want]) -> Result<Subscription, Error> {
     all.ok_or_else(|| Error::Failed("there is nothing to subscribe to".to_owned()))
 }
 
-struct Following<T: FeedItem> {
+struct Following<T: Payload> {
     engine: Engine,
     feed: Feed<T>,
     missed: u64,
 }
 
-impl<T: FeedItem> Strategy for Following<T> {
+impl<T: Payload> Strategy for Following<T> {
     #[inline]
     fn poll(&mut self) -> Option<u64> {
         loop {
@@ -127,7 +128,7 @@ impl<T: FeedItem> Strategy for Following<T> {
     }
 }
 
-impl<T: FeedItem> Drop for Following<T> {
+impl<T: Payload> Drop for Following<T> {
     fn drop(&mut self) {
         // It is measured no more; whatever it still had is nobody's.
         let _ = self.engine.shutdown(DEADLINE);

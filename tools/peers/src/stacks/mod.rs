@@ -36,7 +36,7 @@ fn authority(venue: &Venue) -> &str {
 mod tests {
     use std::time::Duration;
 
-    use hoga::model::{Candle, ConnectionId, Epoch, Nanos, Receipt, Sink};
+    use hoga::model::{ConnectionId, Epoch, Event, Nanos, Noun, Receipt, Sink};
     use hoga::wire::Decoder;
     use hoga_lab::feeder::{Feeder, PATIENCE};
     use hoga_lab::stack::Wait;
@@ -53,19 +53,32 @@ mod tests {
     struct Prices(Vec<f64>);
 
     impl Sink for Prices {
-        fn ticker(&mut self, _: Receipt, t: &hoga::model::Ticker) {
-            self.0 = vec![t.trade_price, t.opening_price, t.high_price, t.low_price, t.trade_volume];
-            self.0.extend([t.prev_closing_price, t.highest_52_week_price, t.lowest_52_week_price]);
+        fn deliver<T: Noun>(&mut self, _: Receipt, message: &T) {
+            self.0 = match (*message).into() {
+                Event::Ticker(t) => vec![
+                    t.trade_price,
+                    t.opening_price,
+                    t.high_price,
+                    t.low_price,
+                    t.trade_volume,
+                    t.prev_closing_price,
+                    t.highest_52_week_price,
+                    t.lowest_52_week_price,
+                ],
+                Event::Trade(t) => {
+                    let best = [t.best_ask_price, t.best_ask_size, t.best_bid_price, t.best_bid_size];
+                    [t.trade_price, t.trade_volume, t.prev_closing_price]
+                        .into_iter()
+                        .chain(best.into_iter().flatten())
+                        .collect()
+                }
+                Event::Orderbook(book) => {
+                    let sides = book.asks.iter().zip(book.bids.iter());
+                    sides.flat_map(|(ask, bid)| [ask.price, bid.price, ask.size, bid.size]).collect()
+                }
+                Event::Candle(_) => return,
+            };
         }
-        fn trade(&mut self, _: Receipt, t: &hoga::model::Trade) {
-            self.0 = vec![t.trade_price, t.trade_volume, t.prev_closing_price];
-            self.0.extend([t.best_ask_price, t.best_ask_size, t.best_bid_price, t.best_bid_size].into_iter().flatten());
-        }
-        fn orderbook(&mut self, _: Receipt, book: &hoga::model::Orderbook) {
-            let sides = book.asks.iter().zip(book.bids.iter());
-            self.0 = sides.flat_map(|(ask, bid)| [ask.price, bid.price, ask.size, bid.size]).collect();
-        }
-        fn candle(&mut self, _: Receipt, _: &Candle) {}
     }
 
     impl Prices {

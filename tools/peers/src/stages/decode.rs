@@ -1,8 +1,9 @@
 //! JSON to a struct of all fields: hoga's decoder, and through serde simd-json, sonic-rs and serde_json.
 
+use std::any::Any;
 use std::hint::black_box;
 
-use hoga::model::{Candle, ConnectionId, Epoch, Nanos, Receipt, Sink};
+use hoga::model::{ConnectionId, Epoch, Nanos, Noun, Receipt, Sink};
 use hoga::wire::schema::{self, Names};
 use hoga::wire::{Decoder, SLACK};
 use hoga_lab::Error;
@@ -94,16 +95,16 @@ fn shortened(message: &str) -> String {
 struct Sum(f64);
 
 impl Sink for Sum {
-    fn ticker(&mut self, _: Receipt, ticker: &hoga::model::Ticker) {
-        self.0 += black_box(ticker).trade_price;
+    fn deliver<T: Noun>(&mut self, _: Receipt, message: &T) {
+        let message: &dyn Any = black_box(message);
+        if let Some(ticker) = message.downcast_ref::<hoga::model::Ticker>() {
+            self.0 += ticker.trade_price;
+        } else if let Some(trade) = message.downcast_ref::<hoga::model::Trade>() {
+            self.0 += trade.trade_price;
+        } else if let Some(book) = message.downcast_ref::<hoga::model::Orderbook>() {
+            self.0 += book.asks.first().map_or(0.0, |level| level.price);
+        }
     }
-    fn trade(&mut self, _: Receipt, trade: &hoga::model::Trade) {
-        self.0 += black_box(trade).trade_price;
-    }
-    fn orderbook(&mut self, _: Receipt, orderbook: &hoga::model::Orderbook) {
-        self.0 += black_box(orderbook).asks.first().map_or(0.0, |level| level.price);
-    }
-    fn candle(&mut self, _: Receipt, _: &Candle) {}
 }
 
 /// The price that [`Sum`] takes.

@@ -10,9 +10,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
-use hoga::model::{
-    Candle, Clock, ConnectionId, DataType, Epoch, Nanos, Orderbook, Receipt, Sink, StreamKey, Ticker, Trade,
-};
+use hoga::model::{Clock, ConnectionId, DataType, Epoch, Event, Nanos, Noun, Receipt, Sink, StreamKey, Ticker};
 use hoga::net::SystemClock;
 use hoga::pool::{DataPool, Handle, Publisher};
 use hoga::wire::Decoder;
@@ -78,12 +76,11 @@ struct Source {
 struct Tickers(Vec<Ticker>);
 
 impl Sink for Tickers {
-    fn ticker(&mut self, _: Receipt, ticker: &Ticker) {
-        self.0.push(*ticker);
+    fn deliver<T: Noun>(&mut self, _: Receipt, message: &T) {
+        if let Event::Ticker(ticker) = (*message).into() {
+            self.0.push(ticker);
+        }
     }
-    fn trade(&mut self, _: Receipt, _: &Trade) {}
-    fn orderbook(&mut self, _: Receipt, _: &Orderbook) {}
-    fn candle(&mut self, _: Receipt, _: &Candle) {}
 }
 
 impl Source {
@@ -97,7 +94,7 @@ impl Source {
         let (pool, link) =
             (DataPool::new(Arc::new(SystemClock::new())), Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0))));
         link.opened(Epoch(1), Nanos(0), None);
-        let key = |ticker: &Ticker| StreamKey { data_type: DataType::Ticker, market: ticker.market };
+        let key = |ticker: &Ticker| StreamKey::of(DataType::Ticker, ticker.market);
         let publishers = tickers.0.iter().map(|ticker| pool.open(key(ticker), link.clone())).collect();
         let handles = tickers.0.iter().map(|ticker| pool.ticker(ticker.market)).collect::<Result<_, _>>();
         let handles = handles.map_err(|e| Error::failed("the pool", e))?;

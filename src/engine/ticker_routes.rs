@@ -4,62 +4,62 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::open_feeds::{AnyFeed, AnyRing, NewFeed, RingKind};
-use super::route::Request;
-use super::router::{AnyPublisher, Router};
 use crate::config::UPBIT;
-use crate::feed::{Feed, Opening, Overflow, open};
-use crate::model::{Clock, ConnectionId, DataType, Epoch, Market, Sink, StreamKey, Ticker};
+use crate::feed::{AnyWriter, Feed, Opening, Overflow, open};
+use crate::model::{Clock, ConnectionId, DataType, Epoch, Market, NounKind, Placed, Receipt, Sink, StreamKey, Ticker};
+use crate::net::SystemClock;
 use crate::plan::{DemandId, StreamSet, Want};
 use crate::pool::DataPool;
+use crate::route::{NewFeed, Request, Router, new_ring};
 use crate::sync::connection::ConnectionState;
 
 /// The router of a connection that carries tickers, with the pool and the feeds it delivers to.
-pub struct TickerRoutes<C> {
-    router: Router<C>,
+pub struct TickerRoutes {
+    router: Router<SystemClock>,
     pool: DataPool,
     feeds: Vec<Feed<Ticker>>,
 }
 
-impl<C: Clock + Clone + 'static> TickerRoutes<C> {
+impl TickerRoutes {
     /// Routes the tickers of `markets` to a pool and to one feed for each of `policies`. Every feed reads all markets.
-    pub fn new(clock: C, markets: &[Market], policies: impl IntoIterator<Item = Overflow>) -> Self {
-        let pool = DataPool::new(Arc::new(clock.clone()));
+    pub fn new(markets: &[Market], policies: impl IntoIterator<Item = Overflow>) -> Self {
+        let clock = SystemClock::new();
+        let pool = DataPool::new(Arc::new(clock));
         let connections = [Arc::new(ConnectionState::new(ConnectionId(0), clock.now()))];
         connections[0].opened(Epoch(1), clock.now(), None);
-        let mut router = Router::new(clock.clone(), pool.sleepers(), &UPBIT, None);
-        let key = |market: &Market| StreamKey { data_type: DataType::Ticker, market: *market };
+        let mut router = Router::new(clock, pool.sleepers(), &UPBIT, None);
+        let key = |market: &Market| StreamKey::of(DataType::Ticker, *market);
         let wants: Vec<_> = markets.iter().map(|market| Want::all(key(market))).collect();
         for want in &wants {
-            router.add_stream(AnyPublisher::Ticker(pool.open(want.key, connections[0].clone())));
+            router.add_stream(Ticker::into_any(pool.open(want.key, connections[0].clone())));
         }
         let (streams, running) = (wants.iter().copied().collect::<StreamSet>(), BTreeSet::new());
         router.requested(&Request { at: clock.now(), epoch: Epoch(1), streams: &streams, running: &running });
-        router.add_ring(AnyRing::new(RingKind::Ticker, Overflow::CAPACITY));
+        router.add_ring(new_ring(NounKind::Ticker, Overflow::CAPACITY));
         let mut feeds = Vec::new();
         for (id, overflow) in (1..).zip(policies) {
             let (writers, feed) = open(Opening {
                 overflow,
                 data_types: &[DataType::Ticker],
                 connections: &connections,
-                clock: Arc::new(clock.clone()),
+                clock: Arc::new(clock),
                 signal: Arc::default(),
             });
             for writer in writers {
-                router.add_feed(NewFeed { id: DemandId(id), wants: wants.clone(), writer: AnyFeed::Ticker(writer) });
+                router.add_feed(NewFeed { id: DemandId(id), wants: wants.clone(), writer: AnyWriter::new(writer) });
             }
             feeds.push(feed);
         }
         Self { router, pool, feeds }
     }
 
-    /// Takes decoded messages, as the connection's thread hands them on.
-    pub fn sink(&mut self) -> &mut impl Sink {
-        &mut self.router
-    }
-
-    /// Ends a batch of messages.
-    pub fn batch_done(&mut self) {
+    /// Takes a batch of decoded messages, as the connection's thread hands them on. Not generic, so that it is compiled with
+    /// the library, as the connection's thread is.
+    #[inline(never)]
+    pub fn deliver(&mut self, receipt: Receipt, batch: &[Ticker]) {
+        for ticker in batch {
+            self.router.deliver(receipt, ticker);
+        }
         self.router.flush_feeds();
     }
 

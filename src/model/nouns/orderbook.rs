@@ -3,7 +3,9 @@
 use std::fmt;
 use std::ops::Deref;
 
-use super::{DataType, Grouping, Market, StreamType, Words};
+use super::{Access, Nature, Noun};
+use crate::model::words::words;
+use crate::model::{DataType, Grouping, Market, StreamType, Words};
 
 /// The most levels that the exchange sends per side.
 pub const MAX_LEVELS: usize = 30;
@@ -27,14 +29,6 @@ pub struct Orderbook {
     pub stream_type: StreamType,
     /// Price grouping in the quote currency, 0 for none. Absent outside Korea and before 2024.
     pub level: Option<f64>,
-}
-
-impl Orderbook {
-    /// A book as it is, or one with grouped prices.
-    #[inline]
-    pub fn data_type(&self) -> DataType {
-        self.level.and_then(Grouping::krw).map_or(DataType::Orderbook, DataType::GroupedOrderbook)
-    }
 }
 
 /// One price level of one side.
@@ -103,6 +97,48 @@ impl Orderbook {
         let depth = self.asks.len().max(self.bids.len());
         (0..depth).map(|i| Unit { ask: self.asks.get(i).copied(), bid: self.bids.get(i).copied() })
     }
+}
+
+impl Noun for Orderbook {
+    const DATA_TYPES: &'static [DataType] = &[DataType::Orderbook];
+    const NATURE: Nature = Nature::State;
+    const ACCESS: Access = Access::Public;
+    const BYTES_PER_SECOND: f64 = 2736.0 * 1.8;
+    const DECODE_NS: [f64; 4] = [48.0, 46.0, 52.0, 50.0];
+
+    type Order = u64;
+
+    common_answers!();
+
+    #[inline]
+    fn data_type(&self) -> DataType {
+        self.level.and_then(Grouping::krw).map_or(DataType::Orderbook, DataType::GroupedOrderbook)
+    }
+
+    #[inline]
+    fn order(&self) -> u64 {
+        self.timestamp
+    }
+
+    #[inline]
+    fn id(&self) -> Option<u64> {
+        None
+    }
+
+    #[inline]
+    fn unit_count(&self) -> usize {
+        self.asks.len().max(self.bids.len())
+    }
+
+    #[inline]
+    fn without_level(&self, plain_level: f64) -> Option<Self> {
+        (self.level == Some(plain_level)).then_some(Self { level: None, ..*self })
+    }
+}
+
+words! {
+    Level { price size }
+    Orderbook { market timestamp total_ask_size total_bid_size asks bids [stream_type | level] }
 }
 
 impl Deref for Levels {

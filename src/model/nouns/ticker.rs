@@ -1,6 +1,8 @@
 //! Ticker: the last price of a market and the statistics of its day. A day starts at 00:00 UTC on Upbit.
 
-use super::{Date, Market, Side, StreamType, Time};
+use super::{Access, Nature, Noun};
+use crate::model::words::words;
+use crate::model::{DataType, Date, Market, Side, StreamType, Time};
 
 /// Last price and statistics of a market. Field names are the exchange's; prices are in the quote currency (KRW for
 /// `KRW-BTC`), volumes in the base currency (BTC), rates are fractions (0.01 is 1 %), timestamps are Unix ms.
@@ -70,6 +72,44 @@ pub struct Ticker {
     pub acc_trade_volume_24h: f64,
     /// Snapshot or realtime.
     pub stream_type: StreamType,
+}
+
+impl Noun for Ticker {
+    const DATA_TYPES: &'static [DataType] = &[DataType::Ticker];
+    const NATURE: Nature = Nature::State;
+    const ACCESS: Access = Access::Public;
+    const BYTES_PER_SECOND: f64 = 965.0 * 0.5;
+    const DECODE_NS: [f64; 4] = [300.0, 290.0, 304.0, 294.0];
+
+    type Order = u64;
+
+    common_answers!();
+
+    #[inline]
+    fn data_type(&self) -> DataType {
+        DataType::Ticker
+    }
+
+    #[inline]
+    fn order(&self) -> u64 {
+        self.timestamp
+    }
+
+    #[inline]
+    fn id(&self) -> Option<u64> {
+        None
+    }
+}
+
+words! {
+    Ticker {
+        market opening_price high_price low_price trade_price prev_closing_price acc_trade_price change_price
+        signed_change_price change_rate signed_change_rate trade_volume acc_trade_volume trade_timestamp acc_ask_volume
+        acc_bid_volume highest_52_week_price lowest_52_week_price timestamp acc_trade_price_24h acc_trade_volume_24h
+        [trade_date highest_52_week_date]
+        [lowest_52_week_date trade_time change ask_bid market_state market_warning stream_type]
+        [delisting_date is_trading_suspended]
+    }
 }
 
 /// Direction of the price against the previous close.

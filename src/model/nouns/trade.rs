@@ -1,6 +1,8 @@
 //! Trade: one execution.
 
-use super::{Change, Date, Market, Side, StreamType, Time};
+use super::{Access, Change, Nature, Noun};
+use crate::model::words::words;
+use crate::model::{DataType, Date, Market, Side, StreamType, Time};
 
 /// One execution. Prices are in the quote currency, sizes in the base currency, timestamps are Unix ms.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -39,4 +41,42 @@ pub struct Trade {
     pub best_bid_size: Option<f64>,
     /// Snapshot (the most recent trade) or realtime.
     pub stream_type: StreamType,
+}
+
+impl Noun for Trade {
+    const DATA_TYPES: &'static [DataType] = &[DataType::Trade];
+    const NATURE: Nature = Nature::Occurrence;
+    const ACCESS: Access = Access::Public;
+    const BYTES_PER_SECOND: f64 = 450.0 * 0.4;
+    const DECODE_NS: [f64; 4] = [135.0, 132.0, 139.0, 136.0];
+
+    type Order = u64;
+
+    common_answers!();
+
+    #[inline]
+    fn data_type(&self) -> DataType {
+        DataType::Trade
+    }
+
+    // Not `sequential_id`: a trade of the second before arrives with a smaller one.
+    #[inline]
+    fn order(&self) -> u64 {
+        self.timestamp
+    }
+
+    #[inline]
+    fn id(&self) -> Option<u64> {
+        Some(self.sequential_id)
+    }
+}
+
+words! {
+    Trade {
+        market timestamp trade_timestamp trade_price trade_volume prev_closing_price change_price sequential_id
+        [
+            trade_date trade_time ask_bid change stream_type
+            | best_ask_price best_ask_size best_bid_price best_bid_size
+        ]
+    }
 }

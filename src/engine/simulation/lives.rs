@@ -1,0 +1,202 @@
+//! Whole lives of an engine from seeds: streams and feeds come and go, markets are listed and delisted, faults strike.
+
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use hoga_exchange::{Config, ErrorName, Fault};
+
+use super::World;
+use super::world::FeedId;
+use crate::engine::Builder;
+use crate::feed::Overflow;
+use crate::model::{Event, Interval, Market};
+use crate::plan::{DemandId, Subscription, candle, orderbook, ticker, trade};
+
+/// How many lives there are where `HOGA_SIMULATION_LIVES` does not say otherwise; `HOGA_SIMULATION_SEED` names the first.
+const LIVES: u64 = 40;
+const CHANGES: usize = 50;
+const FAULTS: usize = 2;
+const MARKETS: usize = 24;
+/// Streams that are wanted for the whole life: of three types, of so many markets.
+const STEADY: usize = 17;
+const POLICIES: [Overflow; 4] =
+    [Overflow::DROP_NEWEST, Overflow::DropOldest, Overflow::Conflate, Overflow::Throttle(Duration::from_millis(70))];
+
+/// One engine's life, and what it holds of it.
+struct Life {
+    world: World,
+    markets: Vec<Market>,
+    /// A market that only patterns want, so that it may be delisted.
+    fickle: Market,
+    is_listed: bool,
+    demand: Vec<DemandId>,
+    feeds: Vec<FeedId>,
+    /// It has had a fault after which the exchange may read seconds of requests at once: no pace of ours prevents that.
+    stalled: bool,
+}
+
+impl Life {
+    fn new(seed: u64) -> Self {
+        let exchange = Config { markets: MARKETS, ..Config::default() };
+        let builder = Builder::default().connections(3).grace(Duration::from_millis(300));
+        let mut world = World::new(seed, builder, exchange);
+        let mut markets = world.markets();
+        let krw = markets.iter().rposition(|market| market.to_string().starts_with("KRW-"));
+        let fickle = markets.remove(krw.expect("most markets are quoted in KRW"));
+        world.announce();
+        let steady = &markets[..STEADY];
+        let demand = [ticker(steady).mixed(), trade(steady).mixed(), orderbook(steady).mixed()];
+        for subscription in demand {
+            world.subscribe(subscription);
+        }
+        let (demand, feeds) = (Vec::new(), Vec::new());
+        let mut life = Self { world, markets, fickle, is_listed: true, demand, feeds, stalled: false };
+        for overflow in POLICIES {
+            let feed = life.world.feed(trade("KRW-*").mixed(), overflow);
+            life.feeds.push(feed);
+            life.open_feed(overflow);
+        }
+        life
+    }
+
+    /// Some streams of one type, or of several.
+    fn some(&self) -> Subscription<Event> {
+        let random = &self.world.random;
+        let markets: BTreeSet<_> = (0..1 + random.below(5)).map(|_| random.pick(&self.markets)).collect();
+        let markets: Vec<_> = markets.into_iter().collect();
+        match random.below(5) {
+            0 => ticker(markets).mixed(),
+            1 => trade(markets).mixed(),
+            2 => orderbook(markets).mixed(),
+            3 => candle(Interval::Second1, markets).mixed(),
+            _ => ticker(markets.clone()).and(orderbook(markets)),
+        }
+    }
+
+    fn open_feed(&mut self, overflow: Overflow) {
+        let some = self.some();
+        let feed = self.world.feed(some, overflow);
+        self.feeds.push(feed);
+    }
+
+    /// Something is wanted, or not any more.
+    fn change(&mut self) {
+        match self.world.random.below(6) {
+            0 | 1 => {
+                let overflow = self.world.random.pick(&POLICIES);
+                self.open_feed(overflow);
+            }
+            2 if self.feeds.len() > 8 => {
+                let feed = self.feeds.swap_remove(self.world.random.below(self.feeds.len()));
+                self.world.drop_feed(feed);
+            }
+            3 => {
+                let some = self.some();
+                self.demand.push(self.world.subscribe(some));
+            }
+            4 if !self.demand.is_empty() => {
+                let id = self.demand.swap_remove(self.world.random.below(self.demand.len()));
+                self.world.release(id);
+            }
+            _ => {
+                self.is_listed = !self.is_listed;
+                self.world.set_listed(self.fickle, self.is_listed);
+            }
+        }
+    }
+
+    fn strike(&mut self) {
+        let random = self.world.random.clone();
+        let fault = match random.below(14) {
+            0 => return self.world.cut(random.below(3)),
+            1 => Fault::DropAll,
+            2 => Fault::CloseAll(random.pick(&[1000, 1001, 1011, 4000])),
+            3 => Fault::Garbage,
+            4 => return self.strike_for(Fault::Mute(true), Fault::Mute(false)),
+            5 => {
+                self.stalled = true;
+                return self.strike_for(Fault::Stall(true), Fault::Stall(false));
+            }
+            6 => {
+                self.world.inject(Fault::DropAll);
+                return self.strike_for(Fault::RefuseConnects(true), Fault::RefuseConnects(false));
+            }
+            7 => {
+                let (count, status) = (1 + random.below(3) as u32, random.pick(&[301, 401, 418, 429, 503]));
+                self.world.inject(Fault::RejectUpgrades { count, status, retry_after: Some(2), body: "no".into() });
+                Fault::DropAll
+            }
+            8 => Fault::ErrorNow(random.pick(&[ErrorName::WrongFormat, ErrorName::TooManyRequest])),
+            9 => Fault::SendText(true),
+            10 => Fault::Fragment(true),
+            11 => Fault::UnknownKeys(true),
+            12 => Fault::EarlyData(true),
+            _ => Fault::DuplicateTrades(true),
+        };
+        self.world.inject(fault);
+    }
+
+    fn strike_for(&mut self, on: Fault, off: Fault) {
+        self.world.inject(on);
+        let time = self.world.random.up_to(Duration::from_secs(12));
+        self.world.run(time);
+        self.world.read(usize::MAX);
+        self.world.inject(off);
+    }
+}
+
+/// One life. Returns a fingerprint of all that arrived and when.
+fn live(seed: u64) -> u64 {
+    let mut life = Life::new(seed);
+    let strikes: Vec<_> = (0..FAULTS).map(|_| life.world.random.below(CHANGES)).collect();
+    for change in 0..CHANGES {
+        let pause = life.world.random.up_to(Duration::from_millis(600));
+        life.world.run(pause);
+        life.change();
+        strikes.iter().filter(|strike| **strike == change).for_each(|_| life.strike());
+        let items = life.world.random.pick(&[0, 10, usize::MAX]);
+        life.world.read(items);
+    }
+    life.world.settle();
+    let stats = life.world.stats();
+    assert!(life.stalled || stats.violations() == 0, "{stats:?}");
+    let (delivered, total) = (life.world.delivered(), life.world.arrivals.total());
+    assert!(delivered > 50 && total > 300, "{delivered} delivered of {total}: a life in which nothing happens");
+    let mut fingerprint = DefaultHasher::new();
+    (delivered, total, life.world.now()).hash(&mut fingerprint);
+    fingerprint.finish()
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is not a number")))
+}
+
+#[test]
+fn engines_that_live_through_changes_and_faults_deliver_everything_and_nothing_old() {
+    let (first, lives) =
+        (number("HOGA_SIMULATION_SEED").unwrap_or(1), number("HOGA_SIMULATION_LIVES").unwrap_or(LIVES));
+    for seed in first..first + lives {
+        if let Err(panic) = std::panic::catch_unwind(|| live(seed)) {
+            eprintln!("this was seed {seed}: HOGA_SIMULATION_SEED={seed} HOGA_SIMULATION_LIVES=1 repeats it");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+#[test]
+fn the_same_seed_is_the_same_life() {
+    assert_eq!(live(7), live(7));
+    assert_ne!(live(7), live(8));
+}
+
+#[test]
+fn a_quiet_life_delivers_a_snapshot_of_each_stream_and_what_follows() {
+    let mut world = World::new(3, Builder::default(), Config { markets: 4, ..Config::default() });
+    let markets = world.markets();
+    let feed = world.feed(ticker(&markets[..2]), Overflow::DROP_NEWEST);
+    world.run(Duration::from_secs(5));
+    world.settle();
+    assert!(world.delivered() > 10, "{}", world.delivered());
+    world.drop_feed(feed);
+}

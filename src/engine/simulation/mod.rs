@@ -1,0 +1,28 @@
+//! A whole engine under virtual time, in one thread and from a seed: planner, hub, sessions, router, pool and feeds as the
+//! engine assembles them, against the core of the simulated exchange. No thread, no socket, no real clock.
+//!
+//! A test makes a [`World`], asks it for feeds and demand as a program would ask an engine, injects faults, and lets time
+//! pass. [`World::read`] reads every feed and judges what it delivers by what arrived on the sockets; [`World::settle`]
+//! waits until every wanted stream is live, and checks that nothing is missing or old at the end.
+//!
+//! ```text
+//! let mut world = World::new(7, Builder::default().connections(3), hoga_exchange::Config::default());
+//! let feed = world.feed(trade(["KRW-BTC"]), Overflow::DROP_NEWEST);
+//! world.run(Duration::from_secs(3));
+//! world.inject(Fault::DropAll);
+//! world.settle();
+//! world.drop_feed(feed);
+//! ```
+//!
+//! A life that fails prints its seed, and the judge prints what arrived of the stream and what the feed did, in order.
+
+mod judge;
+mod lives;
+mod network;
+mod peer;
+mod random;
+mod world;
+
+use network::Network;
+use random::Random;
+use world::World;

@@ -1,0 +1,239 @@
+//! One connection of the engine, and the part of the network that belongs to it: what its thread and event loop do elsewhere.
+
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use hoga_exchange::{ConnId, Exchange, Flow};
+
+use super::judge::Arrivals;
+use super::network::{Network, Piece, Pipe};
+use super::world::TestClock;
+use crate::engine::assembly::ConnectionParts;
+use crate::engine::connection::Connection;
+use crate::model::{Nanos, Noun, Receipt, Sink};
+use crate::net::Handler;
+use crate::session::{Action, Closed, Session, SocketId};
+
+const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+pub(super) struct Peer {
+    session: Session,
+    tap: Tap,
+    links: Vec<Link>,
+    network: Network,
+    /// When its thread looks at its commands.
+    called: Nanos,
+    /// It has reported something since [`take_reported`](Self::take_reported).
+    reported: bool,
+}
+
+/// Takes note of what arrives, and hands it on.
+struct Tap {
+    connection: Connection<Arc<TestClock>>,
+    arrivals: Arrivals,
+}
+
+struct Link {
+    socket: SocketId,
+    stage: Stage,
+}
+
+enum Stage {
+    Connecting { at: Nanos, succeeds: bool },
+    Open { conn: ConnId, to_exchange: Pipe, to_client: Pipe },
+}
+
+impl Peer {
+    pub fn new(parts: ConnectionParts<Arc<TestClock>>, arrivals: Arrivals, network: Network) -> Self {
+        let ConnectionParts { session, connection, .. } = parts;
+        let tap = Tap { connection, arrivals };
+        Self { session, tap, links: Vec::new(), network, called: Nanos::NEVER, reported: false }
+    }
+
+    /// Its thread looks at its commands, soon.
+    pub fn call(&mut self, at: Nanos) {
+        self.called = self.called.min(at);
+    }
+
+    pub fn take_reported(&mut self) -> bool {
+        std::mem::take(&mut self.reported)
+    }
+
+    /// The exchange's names of its open sockets.
+    pub fn conns(&self) -> impl Iterator<Item = ConnId> + '_ {
+        self.links.iter().filter_map(|link| match link.stage {
+            Stage::Open { conn, .. } => Some(conn),
+            Stage::Connecting { .. } => None,
+        })
+    }
+
+    /// When something is due.
+    pub fn due(&self) -> Nanos {
+        let link = |link: &Link| match &link.stage {
+            Stage::Connecting { at, .. } => *at,
+            Stage::Open { to_exchange, to_client, .. } => to_exchange.due().min(to_client.due()),
+        };
+        self.links.iter().map(link).min().unwrap_or(Nanos::NEVER).min(self.called).min(self.session.poll_timeout())
+    }
+
+    /// Does what is due.
+    pub fn step(&mut self, now: Nanos, exchange: &mut Exchange) {
+        if self.called <= now {
+            self.called = Nanos::NEVER;
+            self.tap.connection.commands(now, &mut self.session);
+            self.settle(now, exchange);
+        }
+        for socket in self.links.iter().map(|link| link.socket).collect::<Vec<_>>() {
+            self.step_link(now, socket, exchange);
+        }
+        if self.session.poll_timeout() <= now {
+            self.session.handle_timeout(now);
+        }
+        self.settle(now, exchange);
+    }
+
+    fn step_link(&mut self, now: Nanos, socket: SocketId, exchange: &mut Exchange) {
+        if let Some(Link { stage: Stage::Connecting { at, succeeds }, .. }) = self.link(socket)
+            && *at <= now
+        {
+            let succeeds = *succeeds;
+            self.connected(now, socket, succeeds, exchange);
+        }
+        while let Some(Link { stage: Stage::Open { conn, to_exchange, .. }, .. }) = self.link(socket) {
+            let Some(piece) = to_exchange.arrived(now) else { break };
+            if let Piece::Bytes(bytes) = piece {
+                exchange.receive(now.0, *conn, &bytes);
+            }
+        }
+        while let Some(Link { stage: Stage::Open { to_client, .. }, .. }) = self.link(socket) {
+            let Some(piece) = to_client.arrived(now) else { break };
+            self.arrived(now, socket, piece, exchange);
+            self.settle(now, exchange);
+        }
+    }
+
+    fn connected(&mut self, now: Nanos, socket: SocketId, succeeds: bool, exchange: &mut Exchange) {
+        if !succeeds {
+            self.drop_link(now, socket, exchange);
+            return self.session.handle_closed(now, socket, Closed::Io(ErrorKind::ConnectionRefused));
+        }
+        let conn = exchange.connect(now.0, CLIENT);
+        if let Some(link) = self.link(socket) {
+            link.stage = Stage::Open { conn, to_exchange: Pipe::default(), to_client: Pipe::default() };
+        }
+        self.session.handle_connected(now, socket);
+    }
+
+    fn arrived(&mut self, now: Nanos, socket: SocketId, piece: Piece, exchange: &mut Exchange) {
+        let how = match piece {
+            Piece::Bytes(bytes) => return self.received(now, socket, &bytes),
+            Piece::Eof => Closed::Eof,
+            Piece::Reset => Closed::Io(ErrorKind::ConnectionReset),
+        };
+        self.drop_link(now, socket, exchange);
+        self.session.handle_closed(now, socket, how);
+    }
+
+    fn received(&mut self, now: Nanos, socket: SocketId, bytes: &[u8]) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let spare = self.session.spare(socket);
+            let n = spare.len().min(rest.len());
+            spare[..n].copy_from_slice(&rest[..n]);
+            rest = &rest[n..];
+            self.session.handle_received(now, socket, n, &mut self.tap);
+        }
+    }
+
+    /// Does what the session and the exchange ask for until neither asks for anything.
+    pub fn settle(&mut self, now: Nanos, exchange: &mut Exchange) {
+        loop {
+            while let Some(event) = self.session.poll_event() {
+                self.reported = true;
+                self.tap.connection.event(event);
+            }
+            let action = self.session.poll_action();
+            let acted = action.is_some();
+            action.into_iter().for_each(|action| self.act(now, action, exchange));
+            let moved = self.transmit(now) | self.fetch(now, exchange);
+            if !acted && !moved {
+                break;
+            }
+        }
+        self.tap.connection.batch_done(now, &self.session);
+    }
+
+    fn act(&mut self, now: Nanos, action: Action, exchange: &mut Exchange) {
+        match action {
+            Action::Connect(socket, _) => {
+                let at = now + self.network.random.up_to(self.network.delay);
+                let succeeds = !self.network.random.chance(20);
+                self.links.push(Link { socket, stage: Stage::Connecting { at, succeeds } });
+            }
+            Action::Disconnect(socket, last_words) => {
+                self.say_goodbye(now, socket, &last_words, exchange);
+                self.drop_link(now, socket, exchange);
+            }
+            Action::Resolve | Action::StartTls(_) => unreachable!("plain, to an address literal"),
+        }
+    }
+
+    /// What was sent before the socket is dropped still arrives, and the last words behind it.
+    fn say_goodbye(&mut self, now: Nanos, socket: SocketId, last_words: &[u8], exchange: &mut Exchange) {
+        let Some(Link { stage: Stage::Open { conn, to_exchange, .. }, .. }) = self.link(socket) else { return };
+        while let Some(piece) = to_exchange.arrived(Nanos::NEVER) {
+            if let Piece::Bytes(bytes) = piece {
+                exchange.receive(now.0, *conn, &bytes);
+            }
+        }
+        exchange.receive(now.0, *conn, last_words);
+    }
+
+    fn drop_link(&mut self, now: Nanos, socket: SocketId, exchange: &mut Exchange) {
+        let Some(place) = self.links.iter().position(|link| link.socket == socket) else { return };
+        if let Stage::Open { conn, .. } = self.links.swap_remove(place).stage {
+            exchange.disconnected(now.0, conn);
+        }
+    }
+
+    fn transmit(&mut self, now: Nanos) -> bool {
+        let mut moved = false;
+        for link in &mut self.links {
+            let Stage::Open { to_exchange, .. } = &mut link.stage else { continue };
+            let bytes = self.session.poll_transmit(link.socket).to_vec();
+            to_exchange.send(now, &bytes, &self.network);
+            self.session.transmitted(link.socket, bytes.len());
+            moved |= !bytes.is_empty();
+        }
+        moved
+    }
+
+    fn fetch(&mut self, now: Nanos, exchange: &mut Exchange) -> bool {
+        let mut moved = false;
+        for link in &mut self.links {
+            let Stage::Open { conn, to_client, .. } = &mut link.stage else { continue };
+            let mut bytes = Vec::new();
+            let flow = exchange.poll_transmit(now.0, *conn, &mut bytes);
+            to_client.send(now, &bytes, &self.network);
+            moved |= !bytes.is_empty();
+            match flow {
+                Flow::Open => {}
+                Flow::Close => to_client.end(now, Piece::Eof),
+                Flow::Drop => to_client.end(now, Piece::Reset),
+            }
+        }
+        moved
+    }
+
+    fn link(&mut self, socket: SocketId) -> Option<&mut Link> {
+        self.links.iter_mut().find(|link| link.socket == socket)
+    }
+}
+
+impl Sink for Tap {
+    fn deliver<T: Noun>(&mut self, receipt: Receipt, message: &T) {
+        self.arrivals.add(receipt, (*message).into());
+        self.connection.deliver(receipt, message);
+    }
+}

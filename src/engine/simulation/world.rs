@@ -1,0 +1,356 @@
+//! The engine, the exchange, and the time that passes for both.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use hoga_exchange::{Exchange, Fault};
+
+use super::judge::{Arrivals, Judge, is_same};
+use super::peer::Peer;
+use super::{Network, Random};
+use crate::config::Endpoint;
+use crate::engine::Builder;
+use crate::engine::assembly::Assembly;
+use crate::engine::hub::{FeedRequest, Hub, Outcome};
+use crate::engine::log::Log;
+use crate::feed::{self, AnyWriter, Item, Opening, Overflow, Payload};
+use crate::model::{Clock, Event, Market, Nanos, Noun, StreamKey};
+use crate::plan::{DemandId, Subscription, Universe};
+use crate::pool::{DataPool, Handle, PoolError};
+use crate::session::{Budget, DialBudget, Rate};
+
+/// When every life begins.
+pub(super) const START: Nanos = Nanos::from_millis(1_790_000_000_000);
+/// Longer than it takes to come back from any fault here: refusals in a row are waited out with a pause that doubles.
+const RECOVERY_MAX: Duration = Duration::from_secs(7200);
+/// How late a thread may run that was woken.
+const WAKE_MAX: Duration = Duration::from_millis(2);
+
+/// Shows the time that the world set.
+pub(super) struct TestClock(AtomicU64);
+
+impl Clock for TestClock {
+    fn now(&self) -> Nanos {
+        Nanos(self.0.load(Relaxed))
+    }
+}
+
+/// The budget of connects that all connections share.
+#[derive(Clone)]
+struct SharedBudget(Arc<std::sync::Mutex<Budget>>);
+
+impl DialBudget for SharedBudget {
+    fn try_acquire(&mut self, now: Nanos) -> Result<(), Nanos> {
+        self.0.lock().unwrap().try_acquire(now)
+    }
+
+    fn hold(&mut self, now: Nanos, until: Nanos) {
+        DialBudget::hold(&mut *self.0.lock().unwrap(), now, until);
+    }
+}
+
+/// Names a feed of a world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FeedId(DemandId);
+
+/// A whole engine and its exchange.
+pub(super) struct World {
+    pub random: Random,
+    pub arrivals: Arrivals,
+    clock: Arc<TestClock>,
+    exchange: Exchange,
+    hub: Hub,
+    peers: Vec<Peer>,
+    /// When the control thread has its next turn.
+    turn: Nanos,
+    feeds: Vec<Reading>,
+    /// Nobody reads the log.
+    _log: Log,
+}
+
+/// A feed and its reader.
+struct Reading {
+    id: DemandId,
+    feed: Box<dyn Reader>,
+    judge: Judge,
+}
+
+/// A feed whose type does not matter.
+trait Reader {
+    fn pop(&mut self) -> Option<Item<Event>>;
+    fn counts(&self) -> feed::FeedCounts;
+}
+
+impl<T: Payload + Into<Event>> Reader for feed::Feed<T> {
+    fn pop(&mut self) -> Option<Item<Event>> {
+        Some(match feed::Feed::pop(self)? {
+            Item::Data(update) => Item::Data(update.map(Into::into)),
+            Item::Gap { missed } => Item::Gap { missed },
+            Item::Epoch { connection, old, new, reason } => Item::Epoch { connection, old, new, reason },
+        })
+    }
+
+    fn counts(&self) -> feed::FeedCounts {
+        feed::Feed::counts(self)
+    }
+}
+
+impl World {
+    /// `builder` says what the engine is like, except for its endpoint.
+    pub fn new(seed: u64, builder: Builder, exchange: hoga_exchange::Config) -> Self {
+        let random = Random::new(seed);
+        let network = Network {
+            delay: Duration::from_millis(random.pick(&[0, 1, 20, 200])),
+            piece: random.pick(&[40, 300, 1500, 65_536]),
+            random: random.clone(),
+        };
+        let clock = Arc::new(TestClock(AtomicU64::new(START.0)));
+        let mut config = builder.config;
+        config.endpoint = Endpoint::custom("ws://127.0.0.1:9/websocket/v1").unwrap();
+        let (log, logs, _) = Log::new(config.connections);
+        let rate = Rate { count: config.limits.connects_per_second, window: Duration::from_secs(1) };
+        let budget = SharedBudget(Arc::new(std::sync::Mutex::new(Budget::new([rate]))));
+        let outside = || (Box::new(budget.clone()) as Box<dyn DialBudget>, Box::new(random.clone()) as _);
+        let Assembly { hub, connections } = Assembly::new(&Arc::new(config), &clock, true, logs, outside);
+        let arrivals = Arrivals::default();
+        let peers = connections.into_iter().map(|parts| Peer::new(parts, arrivals.clone(), network.clone())).collect();
+        let exchange = Exchange::new(hoga_exchange::Config { seed, ..exchange }, START.0);
+        Self { random, arrivals, clock, exchange, hub, peers, turn: START, feeds: Vec::new(), _log: log }
+    }
+
+    pub fn now(&self) -> Nanos {
+        self.clock.now()
+    }
+
+    pub fn pool(&self) -> &DataPool {
+        self.hub.pool()
+    }
+
+    /// The markets that the exchange lists.
+    pub fn markets(&self) -> Vec<Market> {
+        self.exchange.markets().map(|code| code.parse().unwrap()).collect()
+    }
+
+    pub fn stats(&self) -> &hoga_exchange::Stats {
+        self.exchange.stats()
+    }
+
+    pub fn inject(&mut self, fault: Fault) {
+        self.exchange.inject(self.now().0, fault);
+    }
+
+    /// Drops one connection's socket, without a word.
+    pub fn cut(&mut self, connection: usize) {
+        for conn in self.peers[connection].conns().collect::<Vec<_>>() {
+            self.inject(Fault::Drop(conn));
+        }
+    }
+
+    // ---- what a program does with an engine ----
+
+    /// Wants streams until they are released.
+    pub fn subscribe<T>(&mut self, subscription: Subscription<T>) -> DemandId {
+        self.add(subscription, None)
+    }
+
+    /// Opens a feed. [`read`](Self::read) reads it.
+    pub fn feed<T: Payload + Into<Event>>(&mut self, subscription: Subscription<T>, overflow: Overflow) -> FeedId {
+        let (mut feed, clock) = (None, self.clock.clone());
+        let open = |data_types: &[_], connections: &[_]| {
+            let opening = Opening { overflow, data_types, connections, clock, signal: Arc::default() };
+            let (writers, reader) = feed::open::<T>(opening);
+            let account = reader.account();
+            feed = Some(reader);
+            (writers.into_iter().map(AnyWriter::new).collect(), account)
+        };
+        let id = self.add(subscription, Some(FeedRequest { overflow, open: Box::new(open) }));
+        let mut judge = Judge::new(format!("{overflow} feed {}", id.0), overflow, self.arrivals.clone());
+        judge.joins(self.now() + WAKE_MAX, self.held(id));
+        self.feeds.push(Reading { id, feed: Box::new(feed.unwrap()), judge });
+        FeedId(id)
+    }
+
+    fn add<T>(&mut self, subscription: Subscription<T>, feed: Option<FeedRequest<'_>>) -> DemandId {
+        let checked = subscription.mixed().check(self.hub.dialect()).unwrap();
+        let accepted = self.hub.add(self.now(), None, checked, feed).unwrap();
+        self.after_call();
+        accepted.id
+    }
+
+    /// The streams that are wanted under this name.
+    pub fn held(&mut self, id: DemandId) -> Vec<StreamKey> {
+        self.hub.planner().held(id).iter().map(|want| want.key).collect()
+    }
+
+    /// Releases demand.
+    pub fn release(&mut self, id: DemandId) {
+        self.hub.remove(self.now(), id);
+        self.after_call();
+    }
+
+    /// Reads what is left of a feed, and drops it.
+    pub fn drop_feed(&mut self, FeedId(id): FeedId) {
+        let place = self.feeds.iter().position(|reading| reading.id == id).expect("not dropped before");
+        self.feeds.swap_remove(place).read(self.now(), usize::MAX);
+        self.release(id);
+    }
+
+    /// A market is listed from now on, or is not. The program hears of it at once.
+    pub fn set_listed(&mut self, market: Market, on: bool) {
+        self.exchange.set_listed(self.now().0, &market.to_string(), on);
+        self.announce();
+    }
+
+    /// Tells the engine which markets exist.
+    pub fn announce(&mut self) {
+        let universe: Universe = self.markets().into_iter().collect();
+        let before: Vec<_> = self.feeds.iter().map(|reading| reading.id).collect();
+        let before: Vec<_> = before.into_iter().map(|id| self.held(id)).collect();
+        self.hub.set_universe(self.now(), universe);
+        for (place, before) in before.into_iter().enumerate() {
+            let after = self.held(self.feeds[place].id);
+            // Whether a stream comes or goes, something of it may be missing from here on.
+            let changed = before.iter().filter(|key| !after.contains(key));
+            let changed: Vec<_> = changed.chain(after.iter().filter(|key| !before.contains(key))).copied().collect();
+            let by = self.now() + WAKE_MAX;
+            self.feeds[place].judge.joins(by, changed);
+        }
+        self.after_call();
+    }
+
+    /// Reads at most `items` of each feed and judges them.
+    pub fn read(&mut self, items: usize) {
+        let now = self.now();
+        self.feeds.iter_mut().for_each(|reading| reading.read(now, items));
+    }
+
+    /// What feeds have delivered, all together.
+    pub fn delivered(&self) -> u64 {
+        self.feeds.iter().map(|reading| reading.judge.delivered).sum()
+    }
+
+    // ---- time ----
+
+    /// Lets everything happen that happens in this time.
+    pub fn run(&mut self, time: Duration) {
+        let end = self.now() + time;
+        loop {
+            let due = self.peers.iter().map(Peer::due).min().unwrap_or(Nanos::NEVER);
+            let next = due.min(self.turn).min(Nanos(self.exchange.poll_timeout()));
+            if next > end {
+                return self.clock.0.store(end.0, Relaxed);
+            }
+            self.clock.0.fetch_max(next.0, Relaxed);
+            self.step();
+        }
+    }
+
+    fn step(&mut self) {
+        let now = self.now();
+        if self.exchange.poll_timeout() <= now.0 {
+            self.exchange.handle_timeout(now.0);
+        }
+        for peer in &mut self.peers {
+            peer.step(now, &mut self.exchange);
+            if peer.take_reported() {
+                self.turn = self.turn.min(now + self.random.up_to(WAKE_MAX));
+            }
+        }
+        if self.turn <= now {
+            self.turn = self.hub.turn(now).max(now + Duration::from_nanos(1));
+            self.deliver();
+        }
+    }
+
+    /// Demand has changed: the control thread is woken.
+    fn after_call(&mut self) {
+        self.turn = self.turn.min(self.now() + self.random.up_to(WAKE_MAX));
+        self.deliver();
+    }
+
+    fn deliver(&mut self) {
+        let Outcome { commanded, .. } = self.hub.take_outcome();
+        for connection in commanded {
+            let at = self.now() + self.random.up_to(WAKE_MAX);
+            self.peers[connection].call(at);
+        }
+    }
+
+    // ---- what must hold ----
+
+    /// Waits until every wanted stream is live, then lets the exchange fall silent and checks that nothing is missing or
+    /// old: neither in the pool nor in any feed.
+    pub fn settle(&mut self) {
+        let end = self.now() + RECOVERY_MAX;
+        while let Some(missing) = self.missing() {
+            assert!(self.now() < end, "{missing} never became live");
+            self.run(Duration::from_secs(1));
+            self.read(usize::MAX);
+        }
+        self.inject(Fault::Mute(true));
+        // Longer than anything is under way, shorter than silence is noticed.
+        self.run(Duration::from_secs(1));
+        self.read(usize::MAX);
+        self.check_pool();
+        for place in 0..self.feeds.len() {
+            let keys = self.held(self.feeds[place].id);
+            self.feeds[place].check_end(&keys);
+        }
+        self.inject(Fault::Mute(false));
+    }
+
+    /// A stream that is wanted and not live, or of which a feed still waits for the state, if there is one.
+    fn missing(&mut self) -> Option<StreamKey> {
+        let (expected, _) = self.hub.planner().expected();
+        let missing = expected.into_iter().find(|key| !self.is_live(*key));
+        missing.or_else(|| {
+            (0..self.feeds.len()).find_map(|place| {
+                let keys = self.held(self.feeds[place].id);
+                self.feeds[place].judge.awaited(&keys)
+            })
+        })
+    }
+
+    fn is_live(&self, key: StreamKey) -> bool {
+        self.pool().streams().iter().any(|stream| stream.key == key && stream.health.is_live())
+    }
+
+    /// The newest value of a stream in the pool.
+    fn value(&self, key: StreamKey) -> Option<Event> {
+        let pool = self.pool();
+        with_noun!(key.data_type.kind(), T => newest(pool.stream::<T>(key)))
+    }
+
+    /// The pool has the newest message that arrived of each wanted stream.
+    fn check_pool(&mut self) {
+        let (expected, _) = self.hub.planner().expected();
+        for key in expected {
+            let (epoch, newest) = self.arrivals.newest(key).expect("it was live");
+            let held = self.value(key).unwrap_or_else(|| panic!("{key} is not in the pool"));
+            assert!(is_same(&held, &newest), "{key}: the pool has {held:?}, and {newest:?} of epoch {epoch} arrived");
+        }
+    }
+}
+
+/// The newest value of a stream, as a message.
+fn newest<T: Noun>(handle: Result<Handle<T>, PoolError>) -> Option<Event> {
+    let handle = handle.ok()?;
+    handle.load().value().map(|value| (*value).into())
+}
+
+impl Reading {
+    fn read(&mut self, now: Nanos, items: usize) {
+        for _ in 0..items {
+            let Some(item) = self.feed.pop() else { return };
+            self.judge.item(now, &item);
+        }
+    }
+
+    fn check_end(&self, keys: &[StreamKey]) {
+        self.judge.ends(keys);
+        let feed::FeedCounts { received, delivered, dropped, conflated, filtered, queued, .. } = self.feed.counts();
+        let sum = delivered + dropped + conflated + filtered + queued;
+        assert_eq!((received, queued), (sum, 0), "{:?}: {:?}", self.id, self.feed.counts());
+    }
+}

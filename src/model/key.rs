@@ -1,0 +1,137 @@
+//! The name of a stream: a kind of data, and what it is about.
+
+use std::fmt;
+
+use super::{Currency, DataType, Market};
+
+/// Names one stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamKey {
+    /// What it carries.
+    pub data_type: DataType,
+    /// What that is about.
+    pub scope: Scope,
+}
+
+/// What the data of a stream is about: a market, a currency or an account.
+///
+/// It is one code: `KRW-BTC` is a market, `KRW` is a currency, and the account has none. So it is as small as a market, and
+/// found as fast: that happens for each message.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Scope(Market);
+
+impl StreamKey {
+    /// The stream of a data type about a market.
+    #[inline]
+    pub fn of(data_type: DataType, market: Market) -> Self {
+        Self { data_type, scope: Scope(market) }
+    }
+
+    /// The market, if it is about one.
+    #[inline]
+    pub fn market(&self) -> Option<Market> {
+        self.scope.market()
+    }
+}
+
+impl Scope {
+    /// The whole account of whoever asks.
+    pub const ACCOUNT: Self = Self(Market::BLANK);
+
+    /// The market, if it is one.
+    pub fn market(&self) -> Option<Market> {
+        self.0.as_str().contains('-').then_some(self.0)
+    }
+
+    /// The currency, if it is one.
+    pub fn currency(&self) -> Option<Currency> {
+        self.0.as_str().parse().ok()
+    }
+}
+
+impl From<Market> for Scope {
+    #[inline]
+    fn from(market: Market) -> Self {
+        Self(market)
+    }
+}
+
+impl From<Currency> for Scope {
+    fn from(currency: Currency) -> Self {
+        Self(Market::unchecked(currency.as_str()))
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(if *self == Self::ACCOUNT { "account" } else { self.0.as_str() })
+    }
+}
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl fmt::Display for StreamKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.data_type, self.scope)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeSet, HashSet};
+
+    use super::*;
+
+    /// Sorted.
+    fn keys() -> Vec<StreamKey> {
+        let market = |code: &str| Scope::from(code.parse::<Market>().unwrap());
+        let currency = |code: &str| Scope::from(code.parse::<Currency>().unwrap());
+        let scopes =
+            [Scope::ACCOUNT, currency("BTC"), market("BTC-ETH"), currency("KRW"), market("KRW-BTC"), market("KRW-ETH")];
+        let types = [DataType::Ticker, DataType::Trade, DataType::Orderbook];
+        types.into_iter().flat_map(|data_type| scopes.map(|scope| StreamKey { data_type, scope })).collect()
+    }
+
+    #[test]
+    fn streams_are_in_the_order_of_their_type_and_then_of_their_scope() {
+        let shuffled: BTreeSet<_> = keys().into_iter().rev().collect();
+        assert_eq!(shuffled.into_iter().collect::<Vec<_>>(), keys());
+    }
+
+    #[test]
+    fn each_stream_is_found_by_its_key_alone() {
+        let set: HashSet<_> = keys().into_iter().collect();
+        assert_eq!(set.len(), keys().len());
+        assert!(keys().iter().all(|key| set.contains(key)));
+        assert!(!set.contains(&StreamKey::of(DataType::Ticker, "KRW-XRP".parse().unwrap())));
+    }
+
+    #[test]
+    fn a_stream_is_printed_as_its_type_and_its_scope() {
+        let printed: Vec<_> = keys()[..6].iter().map(StreamKey::to_string).collect();
+        let expected =
+            ["ticker account", "ticker BTC", "ticker BTC-ETH", "ticker KRW", "ticker KRW-BTC", "ticker KRW-ETH"];
+        assert_eq!(printed, expected);
+        assert_eq!(format!("{:<9}|{:>9}|", Scope::ACCOUNT, keys()[2].scope), "account  |  BTC-ETH|");
+    }
+
+    #[test]
+    fn a_scope_is_a_market_or_a_currency_or_the_account() {
+        for key in keys() {
+            let (market, currency) = (key.market(), key.scope.currency());
+            let code = market.map(|market| market.to_string()).or(currency.map(|currency| currency.to_string()));
+            assert!(market.is_none() || currency.is_none(), "{key}");
+            assert_eq!(code.is_none(), key.scope == Scope::ACCOUNT);
+            assert_eq!(code.unwrap_or_else(|| "account".to_owned()), key.scope.to_string());
+        }
+    }
+
+    #[test]
+    fn a_key_is_small() {
+        assert_eq!((size_of::<Scope>(), size_of::<StreamKey>()), (24, 40));
+    }
+}
