@@ -34,7 +34,7 @@ pub(super) struct Hub {
     /// Connections that have a shared ring of some type.
     rings: BTreeSet<(usize, NounKind)>,
     /// Events of each type that a shared ring holds.
-    ring_capacity: usize,
+    broadcast_capacity: usize,
     feeds: BTreeMap<DemandId, FeedRecord>,
     stopped: bool,
     outcome: Outcome,
@@ -83,7 +83,7 @@ impl Hub {
         dialect: Dialect,
         planner: Planner,
         connections: Vec<Handles>,
-        ring_capacity: usize,
+        broadcast_capacity: usize,
     ) -> Self {
         Self {
             pool,
@@ -93,7 +93,7 @@ impl Hub {
             connections,
             opened: BTreeSet::new(),
             rings: BTreeSet::new(),
-            ring_capacity,
+            broadcast_capacity,
             feeds: BTreeMap::new(),
             stopped: false,
             outcome: Outcome::default(),
@@ -168,7 +168,7 @@ impl Hub {
         let kinds: BTreeSet<_> = shared.map(|data_type| data_type.kind()).collect();
         for (connection, kind) in connections.iter().flat_map(|one| kinds.iter().map(|kind| (*one, *kind))) {
             if self.rings.insert((connection, kind)) {
-                let ring = new_ring(kind, self.ring_capacity);
+                let ring = new_ring(kind, self.broadcast_capacity);
                 self.command(connection, |commands| commands.rings.push(ring));
             }
         }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::entropy::Entropy;
 use super::retry::Retry;
 use super::shared::Shared;
-use super::{Action, Config, DialBudget, Loss, SocketId, Stage};
+use super::{Action, DialBudget, Loss, SocketId, Stage};
+use crate::config::Config;
 use crate::model::Nanos;
 
 /// How long an answer to a look-up that came too late may be used. The exchange's addresses change every few minutes.
