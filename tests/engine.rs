@@ -322,7 +322,7 @@ fn what_the_planner_would_refuse_is_reported_with_the_other_problems() {
 
     // Without connections nobody can say how many streams there may be.
     let none = problems(Engine::builder().ticker("KRW-*").connections(0));
-    assert!(none.contains("connections must be"), "{none}");
+    assert!(none.contains("connections is 0: "), "{none}");
 }
 
 /// A list of markets that should not be asked for.

@@ -41,7 +41,7 @@ fn the_crate_root_is_debug_and_goes_between_threads() {
 
 #[test]
 fn the_special_subjects_are_debug_and_go_between_threads() {
-    all!(value: config::Backoff, config::ConnectLedger, config::Dialect, config::Endpoint, config::FormatChoice);
+    all!(value: config::Backoff, config::Config, config::ConnectLedger, config::Dialect, config::Endpoint, config::FormatChoice);
     all!(value: config::FormatCosts, config::FormatRule, config::KeepAlive, config::Limits, config::Pacing);
     all!(value: config::ReadCosts, config::Timeouts, config::Wait);
     all!(value: error::InvalidCode, error::InvalidEndpoint, error::InvalidMarket, error::InvalidOption);

@@ -5,10 +5,12 @@
 //! The judge never asks the planner what is right. It keeps its own list of who wants what.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
-use hoga::model::{DataType, Epoch, Format, Market, Nanos, StreamKey};
-use hoga::plan::{Admitted, Checked, DemandId, Depth, Mode, PlanConfig, Planner, Proof, Want, Wish};
+use hoga::config::{Config, Limits, Pacing};
+use hoga::model::{DataType, Epoch, Market, Nanos, StreamKey};
+use hoga::plan::{Admitted, Checked, DemandId, Depth, Mode, Planner, Proof, Want, Wish};
 use hoga::session::{Budget, Rate};
 
 const SCHEDULES: u64 = 100_000;
@@ -330,26 +332,25 @@ impl World {
         let keys =
             (0..=UNKNOWN).flat_map(|n| types.map(|data_type| StreamKey::of(data_type, market(n)))).collect::<Vec<_>>();
         let grace = [0, 50, 1000][rng.below(3) as usize];
-        let config = PlanConfig {
+        let config = Config {
             connections: 1 + rng.below(3) as usize,
-            window: rng.ms(100),
+            pacing: [Pacing::Aggressive, Pacing::Balanced, Pacing::Conservative][rng.below(3) as usize],
             grace: Duration::from_millis(grace),
-            patience: Duration::from_millis(500),
-            clean_up: Duration::from_secs(60),
-            knows_markets: false,
-            streams_per_connection: 100,
-            format: Format::Default,
+            confirm_within: Duration::from_millis(500),
+            limits: Limits { streams_per_connection: 100, ..Limits::default() },
+            ..Config::default()
         };
+        let (connections, grace) = (config.connections, config.grace);
         let wants = vec![Want::all(lasting())];
         let mut world = Self {
             now: START,
-            planner: Planner::new(config),
-            lines: (0..config.connections).map(Line::new).collect(),
+            planner: Planner::new(Arc::new(config), false),
+            lines: (0..connections).map(Line::new).collect(),
             held: Vec::new(),
             awaited: Vec::new(),
             changes: keys.iter().map(|key| (*key, 0)).collect(),
             keys,
-            grace: config.grace,
+            grace,
             way: Duration::from_millis([0, 3, 30][rng.below(3) as usize]),
             quiet: rng.below(2) == 0,
             rng,

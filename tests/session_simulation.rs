@@ -8,10 +8,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hoga::config::{Backoff, Endpoint, KeepAlive, Limits, Pacing, Timeouts};
+use hoga::config::{Config, Endpoint, KeepAlive};
 use hoga::model::{self, ConnectionId, DataType, Epoch, Format, Market, Nanos, Noun, Receipt, Sink, StreamKey};
 use hoga::plan::{StreamSet, Wish};
-use hoga::session::{Action, Budget, Closed, Config, Entropy, Event, Rate, Session, SocketId, State};
+use hoga::session::{Action, Budget, Closed, Entropy, Event, Rate, Session, SocketId, State};
 use hoga_exchange::{ConnId, ErrorName, Exchange, Fault, Flow, Observer};
 
 const SEEDS: u64 = 1000;
@@ -105,6 +105,7 @@ impl Sink for Delivered {
             model::Event::Trade(t) => t.sequential_id,
             model::Event::Orderbook(o) => o.total_ask_size.to_bits(),
             model::Event::Candle(c) => c.trade_price.to_bits(),
+            other => panic!("no such stream is asked for: {other:?}"),
         };
         let StreamKey { data_type, scope } = message.key();
         self.0.push((r.epoch, (data_type.to_string(), scope.to_string(), message.exchange_ms(), id)));
@@ -170,19 +171,15 @@ impl World {
         let truth = Truth::default();
         exchange.observe(Box::new(truth.clone()));
         let config = Config {
-            id: ConnectionId(0),
             endpoint: Endpoint::custom("ws://127.0.0.1:9/websocket/v1").unwrap(),
-            timeouts: Timeouts::default(),
-            backoff: Backoff::default(),
-            limits: Limits::default(),
-            pacing: Pacing::default(),
             keep_alive: if rng.chance(2) { KeepAlive::Ping } else { KeepAlive::PingAndStatus },
             receive_bytes: 4096 << rng.below(5),
+            ..Config::default()
         };
         let rate = Rate { count: config.limits.connects_per_second, window: Duration::from_secs(1) };
         let connects = Budget::new([rate]);
         Self {
-            session: Session::new(config, Box::new(connects), Box::new(Rng(seed ^ 0xabcd))),
+            session: Session::new(ConnectionId(0), Arc::new(config), Box::new(connects), Box::new(Rng(seed ^ 0xabcd))),
             now: START,
             truth,
             delivered: Delivered::default(),

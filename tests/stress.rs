@@ -40,11 +40,11 @@ mod calls {
     use std::sync::{Arc, Mutex, mpsc};
     use std::time::{Duration, Instant};
 
-    use hoga::config::{Backoff, Endpoint, KeepAlive, Limits, Pacing, Timeouts, Wait};
+    use hoga::config::{Config, Endpoint, Pacing, Timeouts, Wait};
     use hoga::model::{ConnectionId, DataType, Nanos, Noun, Receipt, Sink, StreamKey};
     use hoga::net::{Handler, Reactor, Remote, SystemClock, SystemEntropy, SystemResolver, TlsConfig};
     use hoga::plan::Wish;
-    use hoga::session::{Budget, Config, Event, Rate, Session, State};
+    use hoga::session::{Budget, Event, Rate, Session, State};
 
     /// The goodbye waits this long for an answer that never comes.
     const CLOSE: Duration = Duration::from_millis(3);
@@ -113,18 +113,15 @@ mod calls {
         fn start(port: u16) -> Self {
             let endpoint = Endpoint::custom(&format!("ws://127.0.0.1:{port}/")).unwrap();
             let config = Config {
-                id: ConnectionId(0),
                 endpoint: endpoint.clone(),
                 timeouts: Timeouts { close: CLOSE, ..Timeouts::default() },
-                backoff: Backoff::default(),
-                limits: Limits::default(),
                 pacing: Pacing::Aggressive,
-                keep_alive: KeepAlive::Ping,
-                receive_bytes: 64 * 1024,
+                ..Config::default()
             };
             let connects =
                 Budget::with_margin([Rate { count: 10_000, window: Duration::from_secs(1) }], Duration::ZERO);
-            let session = Session::new(config, Box::new(connects), Box::new(SystemEntropy::new()));
+            let entropy = Box::new(SystemEntropy::new());
+            let session = Session::new(ConnectionId(0), Arc::new(config), Box::new(connects), entropy);
             let (tls, resolver) = (TlsConfig::new(&[]).unwrap(), Arc::new(SystemResolver));
             let reactor =
                 Reactor::new(session, endpoint, tls, resolver, Wait::Park, SystemClock::new(), false).unwrap();

@@ -164,17 +164,6 @@ fn a_close_ends_the_stream() {
 }
 
 #[test]
-fn a_cleared_reader_and_buffer_start_a_new_stream() {
-    for first in [frame(1, b"unfinished"), frame(FIN | 8, b""), vec![0xff, 0xff], b"\x81\x05\xe2\x82".to_vec()] {
-        let mut client = Client::new();
-        client.receive(&first);
-        client.buffer.clear();
-        client.frames.clear();
-        assert_eq!(client.receive(&text("new")), [Text("new".into())]);
-    }
-}
-
-#[test]
 fn a_stream_cut_inside_a_message_is_known_to_be() {
     for (stream, inside) in [
         (binary(b"whole"), false),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::problems::Problems;
 use crate::model::{Format, NounKind};
 
 /// Which message format a connection asks for.
@@ -9,10 +10,10 @@ use crate::model::{Format, NounKind};
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum FormatChoice {
-    /// Always like this.
+    /// Always this one.
     Fixed(Format),
-    /// In whichever format of the exchange costs least, by this rule. Begins with the one that the connection has, and an
-    /// engine with [`Format::Default`].
+    /// The format that costs least by this rule. An engine begins with [`Format::Default`]; a connection that changes to
+    /// this begins with the format that it has.
     Auto(FormatRule),
 }
 
@@ -43,12 +44,19 @@ impl FormatChoice {
         }
     }
 
-    /// Why it cannot be.
+    /// Everything that is wrong with it at an exchange that writes these `formats`.
     pub(crate) fn problems(&self, formats: &[Format]) -> Vec<String> {
         match self {
             Self::Fixed(format) if formats.contains(format) => Vec::new(),
-            Self::Fixed(format) => vec![format!("format: this exchange does not write {}", format.as_str())],
-            Self::Auto(rule) => rule.problems(),
+            Self::Fixed(format) => {
+                let known = formats.iter().map(|format| format.as_str()).collect::<Vec<_>>().join(", ");
+                vec![format!("format is {}, which this exchange does not write: choose from {known}", format.as_str())]
+            }
+            Self::Auto(rule) => {
+                let mut problems = Problems::default();
+                rule.check(&mut problems);
+                problems.into_texts()
+            }
         }
     }
 }
@@ -59,12 +67,12 @@ impl FormatChoice {
 pub struct FormatRule {
     /// What a message costs in each format.
     pub costs: FormatCosts,
-    /// What came is added up over so long. Default: 10 s. Longer is calmer.
+    /// Length of one evaluation window. Default: 10 s. Longer switches less often.
     pub window: Duration,
-    /// For how many windows in a row another format must have been cheaper by `gain`. Default: 3. The one that would
-    /// have been cheapest over all of them is taken.
+    /// How many windows in a row another format must have been cheaper by `gain`. Default: 3. The cheapest over all of
+    /// them is chosen.
     pub windows: u32,
-    /// The part of the cost that has to be saved, from 0 to 1. Default: 0.05.
+    /// The part of the cost that has to be saved, from 0 to less than 1. Default: 0.05.
     pub gain: f64,
     /// The shortest time between two changes. Default: 5 min.
     pub rest: Duration,
@@ -114,19 +122,15 @@ impl Default for FormatCosts {
 }
 
 impl FormatRule {
-    fn problems(&self) -> Vec<String> {
+    fn check(&self, problems: &mut Problems) {
         let reads = self.costs.read_ns.iter().flat_map(|read| read.messages.into_iter().chain([read.unit]));
-        let is_cost = |cost: f64| cost.is_finite() && cost >= 0.0;
-        let mut problems = Vec::new();
-        if !is_cost(self.costs.byte_ns) || !reads.into_iter().all(is_cost) {
-            problems.push("format: a cost must be a number, and not negative".to_owned());
+        let mut costs = reads.chain([self.costs.byte_ns]);
+        if let Some(cost) = costs.find(|cost| !cost.is_finite() || *cost < 0.0) {
+            let value = format_args!("{cost:?} for a cost");
+            problems.require(false, "format.costs", value, "to finite numbers, 0 or more");
         }
-        if !(0.0..1.0).contains(&self.gain) {
-            problems.push(format!("format: gain must be at least 0 and less than 1, not {}", self.gain));
-        }
-        if self.window.is_zero() || self.windows == 0 {
-            problems.push("format: window must be longer than zero, and there must be at least one".to_owned());
-        }
-        problems
+        problems.require((0.0..1.0).contains(&self.gain), "format.gain", self.gain, "to at least 0 and less than 1");
+        problems.require(!self.window.is_zero(), "format.window", self.window, "to more than zero");
+        problems.require(self.windows > 0, "format.windows", self.windows, "to at least 1");
     }
 }

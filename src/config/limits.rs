@@ -1,5 +1,7 @@
 //! What the exchange rations.
 
+use super::problems::Problems;
+
 /// What the exchange rations, as exact sliding windows. Configuration, because exchanges change it. [`Pacing`](super::Pacing) says how
 /// much of it is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,41 +32,19 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Everything that is wrong with these limits.
-    pub(crate) fn problems(&self) -> impl Iterator<Item = String> {
-        let zero = [
-            ("connects_per_second", self.connects_per_second),
-            ("requests_per_second", self.requests_per_second),
-            ("requests_per_minute", self.requests_per_minute),
-        ]
-        .into_iter()
-        .filter(|&(_, n)| n == 0)
-        .map(|(name, _)| format!("limits.{name} must be at least 1"));
-        // Each is a log of that many times; nobody rations by the ten thousand.
-        let large = [
-            ("connects_per_second", self.connects_per_second),
-            ("requests_per_second", self.requests_per_second),
-            ("requests_per_minute", self.requests_per_minute),
-        ]
-        .into_iter()
-        .filter(|&(_, n)| n > 10_000)
-        .map(|(name, _)| format!("limits.{name} must be at most 10000"));
-        let bytes = (!(4096..=1 << 26).contains(&self.message_bytes))
-            .then(|| "limits.message_bytes must be from 4096 (a 30-level book has about 2700) to 64 MiB".to_owned());
-        let streams =
-            (self.streams_per_connection == 0).then(|| "limits.streams_per_connection must be at least 1".to_owned());
-        zero.chain(large).chain(bytes).chain(streams)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn limits_that_cannot_work_are_all_named() {
-        assert_eq!(Limits { requests_per_second: 0, message_bytes: 1, ..Limits::default() }.problems().count(), 2);
-        let endless = Limits { requests_per_minute: u32::MAX, message_bytes: usize::MAX, ..Limits::default() };
-        assert_eq!(endless.problems().count(), 2);
+    pub(super) fn check(&self, problems: &mut Problems) {
+        for (name, count) in [
+            ("limits.connects_per_second", self.connects_per_second),
+            ("limits.requests_per_second", self.requests_per_second),
+            ("limits.requests_per_minute", self.requests_per_minute),
+        ] {
+            // Each is kept as a list of that many times, and no exchange allows more than thousands.
+            problems.require((1..=10_000).contains(&count), name, count, "to a number from 1 to 10000");
+        }
+        let streams = self.streams_per_connection;
+        problems.require(streams > 0, "limits.streams_per_connection", streams, "to at least 1");
+        let bytes = self.message_bytes;
+        let remedy = "to a number from 4096 (a 30-level book has about 2700) to 67108864";
+        problems.require((4096..=1 << 26).contains(&bytes), "limits.message_bytes", bytes, remedy);
     }
 }

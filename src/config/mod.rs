@@ -1,6 +1,8 @@
-//! What may be tuned: meaning, default, and the cost of going either way. One file per knob or group of knobs.
+//! What may be tuned: meaning, default, and the cost of going either way. [`Config`] holds every knob of one engine that is
+//! plain data and checks them together; larger knobs and groups of knobs have a file each.
 
 mod backoff;
+mod config;
 mod connect_ledger;
 mod dialect;
 mod endpoint;
@@ -8,10 +10,12 @@ mod format;
 mod keep_alive;
 mod limits;
 mod pacing;
+mod problems;
 mod timeouts;
 mod wait;
 
 pub use backoff::Backoff;
+pub use config::Config;
 pub use connect_ledger::ConnectLedger;
 pub use dialect::{BITHUMB, Dialect, UPBIT, UPBIT_INDONESIA};
 pub use endpoint::{Endpoint, InvalidEndpoint};

@@ -2,7 +2,33 @@
 
 use std::time::Duration;
 
+use super::problems::Problems;
+
 /// Every deadline of a connection. All are measured on a clock that never steps.
+///
+/// # Relations between deadlines
+///
+/// These must hold, or the engine refuses to start:
+///
+/// * Every deadline is longer than zero. So are [`stale_after`](super::Config::stale_after),
+///   [`confirm_within`](super::Config::confirm_within), [`clean_up_every`](super::Config::clean_up_every) and
+///   [`Backoff::base`](super::Backoff::base).
+/// * `ping_after` is at most [`PING_AFTER_MAX`](Self::PING_AFTER_MAX). Otherwise the exchange closes idle sockets, and
+///   each has to be replaced.
+/// * `silent_after` is longer than `ping_after`. The difference is the time that a ping has to be answered; without it
+///   every quiet socket counts as dead.
+/// * [`Backoff::cap`](super::Backoff::cap) is not less than its `base` and at most
+///   [`CAP_MAX`](super::Backoff::CAP_MAX). Otherwise the engine could stay away for good.
+/// * [`grace`](super::Config::grace) is at most [`GRACE_MAX`](super::Config::GRACE_MAX). Zero is allowed.
+///
+/// These are worth keeping, but nothing breaks without them:
+///
+/// * `stale_after` is longer than `quiet_after` by the time that the exchange takes to answer. Otherwise values of a
+///   connection where nobody trades are called stale for a moment now and then.
+/// * `quiet_after` and `probe` together are the time after which a mute socket is replaced. `quiet_after` may be as long
+///   as you like: pings keep the socket open.
+/// * An attempt to open a socket takes at most `resolve`, `connect` for each address, `tls` and `upgrade` together.
+/// * A stream counts as unconfirmed after two `confirm_within`, or three if only its changes are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeouts {
     /// Longest name look-up. Default 5 s. A hanging resolver blocks nothing but the next dial, and an answer that comes
@@ -50,43 +76,24 @@ impl Timeouts {
     /// The longest silence between our pings that keeps the server from closing an idle socket.
     pub const PING_AFTER_MAX: Duration = Duration::from_secs(20);
 
-    /// Everything that is wrong with these deadlines.
-    pub(crate) fn problems(&self) -> impl Iterator<Item = String> + '_ {
-        let zero = [
-            ("resolve", self.resolve),
-            ("connect", self.connect),
-            ("tls", self.tls),
-            ("upgrade", self.upgrade),
-            ("ping_after", self.ping_after),
-            ("silent_after", self.silent_after),
-            ("quiet_after", self.quiet_after),
-            ("probe", self.probe),
-            ("close", self.close),
-        ]
-        .into_iter()
-        .filter(|(_, d)| d.is_zero())
-        .map(|(name, _)| format!("timeouts.{name} must be longer than zero"));
-        let ping = (self.ping_after > Self::PING_AFTER_MAX)
-            .then(|| "timeouts.ping_after must be at most 20 s: the exchange closes idle sockets".to_owned());
-        let silent = (self.silent_after <= self.ping_after)
-            .then(|| "timeouts.silent_after must be longer than timeouts.ping_after".to_owned());
-        zero.chain(ping).chain(silent)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn deadlines_that_contradict_each_other_are_all_named() {
-        assert_eq!(Timeouts::default().problems().count(), 0);
-        let bad = Timeouts {
-            ping_after: Duration::from_secs(21),
-            silent_after: Duration::from_secs(3),
-            close: Duration::ZERO,
-            ..Timeouts::default()
-        };
-        assert_eq!(bad.problems().count(), 3);
+    pub(super) fn check(&self, problems: &mut Problems) {
+        for (name, time) in [
+            ("timeouts.resolve", self.resolve),
+            ("timeouts.connect", self.connect),
+            ("timeouts.tls", self.tls),
+            ("timeouts.upgrade", self.upgrade),
+            ("timeouts.ping_after", self.ping_after),
+            ("timeouts.quiet_after", self.quiet_after),
+            ("timeouts.probe", self.probe),
+            ("timeouts.close", self.close),
+        ] {
+            problems.require(!time.is_zero(), name, time, "to more than zero");
+        }
+        let (ping, silent) = (self.ping_after, self.silent_after);
+        let remedy = format_args!("to {:?} at most, because the exchange closes idle sockets", Self::PING_AFTER_MAX);
+        problems.require(ping <= Self::PING_AFTER_MAX, "timeouts.ping_after", ping, remedy);
+        // So it is more than zero too.
+        let remedy = format_args!("to more than timeouts.ping_after ({ping:?})");
+        problems.require(silent > ping, "timeouts.silent_after", silent, remedy);
     }
 }

@@ -3,16 +3,16 @@
 
 use std::sync::Arc;
 
-use super::builder::Settings;
 use super::connection::Connection;
 use super::handles::Handles;
 use super::hub::Hub;
 use super::log::Note;
+use crate::config::Config;
 use crate::model::{Clock, ConnectionId};
 use crate::plan::Planner;
 use crate::pool;
 use crate::route::{AttributionReader, Router, attribution};
-use crate::session::{self, DialBudget, Entropy, Session};
+use crate::session::{DialBudget, Entropy, Session};
 use crate::sync::lossy::Writer;
 
 /// An engine that nobody runs yet.
@@ -35,46 +35,43 @@ impl<C: Clock + Clone + 'static> Assembly<C> {
     /// `knows_markets`: something will say which markets exist. `logs`: a queue for each connection. `outside`: what a
     /// session needs from outside, its budget of connects and its source of random bytes.
     pub fn new(
-        settings: &Settings,
+        config: &Arc<Config>,
         clock: &C,
         knows_markets: bool,
         logs: Vec<Writer<Note>>,
         mut outside: impl FnMut() -> (Box<dyn DialBudget>, Box<dyn Entropy>),
     ) -> Self {
-        let pool = pool::empty(Arc::new(clock.clone()), settings.stale_after);
-        let dialect = *settings.endpoint.dialect();
-        let connections: Vec<_> = (0..settings.connections as u16)
+        let pool = pool::empty(Arc::new(clock.clone()), config.stale_after);
+        let dialect = *config.endpoint.dialect();
+        let connections: Vec<_> = (0..config.connections as u16)
             .map(ConnectionId)
             .zip(logs)
             .map(|(id, log)| {
                 let (connects, entropy) = outside();
-                let session = Session::new(session_config(id, settings), connects, entropy);
+                let session = Session::new(id, config.clone(), connects, entropy);
                 let handles = Handles::new(id, clock.now());
-                let (writer, reader) = settings.measure_latencies.then(attribution).unzip();
+                let (writer, reader) = config.measure_latencies.then(attribution).unzip();
                 let router = Router::new(clock.clone(), pool::sleepers(&pool), &dialect, writer);
                 let connection = Connection::new(handles.clone(), router, log);
                 ConnectionParts { session, connection, handles, attribution: reader }
             })
             .collect();
-        let planner = Planner::new(settings.plan(knows_markets));
+        let planner = Planner::new(config.clone(), knows_markets);
         let handles = connections.iter().map(|parts| parts.handles.clone()).collect();
-        let mut hub = Hub::new(pool, dialect, planner, handles, settings.broadcast_capacity);
+        let mut hub = Hub::new(pool, dialect, planner, handles, config.broadcast_capacity);
         let now = clock.now();
-        (0..settings.connections).for_each(|connection| hub.set_format(now, connection, settings.format));
-        hub.set_universe(now, settings.universe.clone());
+        (0..config.connections).for_each(|connection| hub.set_format(now, connection, config.format));
         Self { hub, connections }
     }
 }
 
-fn session_config(id: ConnectionId, settings: &Settings) -> session::Config {
-    session::Config {
-        id,
-        endpoint: settings.endpoint.clone(),
-        timeouts: settings.timeouts.clone(),
-        backoff: settings.backoff,
-        limits: settings.limits,
-        pacing: settings.pacing,
-        keep_alive: settings.keep_alive,
-        receive_bytes: settings.receive_bytes,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A pool knows no configuration.
+    #[test]
+    fn a_pool_of_its_own_calls_values_stale_when_that_of_an_engine_does() {
+        assert_eq!(pool::DataPool::STALE_AFTER, Config::default().stale_after);
     }
 }

@@ -8,88 +8,42 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Engine;
-use crate::config::{Backoff, ConnectLedger, Endpoint, FormatChoice, KeepAlive, Limits, Pacing, Timeouts, Wait};
+use crate::config::{
+    Backoff, Config, ConnectLedger, Endpoint, FormatChoice, KeepAlive, Limits, Pacing, Timeouts, Wait,
+};
 use crate::error::{Error, Result};
 use crate::model::{Interval, Market, Nanos};
 #[cfg(feature = "rest")]
 use crate::net::RestMarkets;
 use crate::net::{MarketSource, Resolve, SystemResolver, TlsConfig, is_available};
-use crate::plan::{self, Checked, IntoMarkets, PlanConfig, Planner, Subscription, Universe};
-use crate::pool::DataPool;
-
-/// A stream that nobody wants is not carried longer than this.
-const GRACE_MAX: Duration = Duration::from_secs(60);
+use crate::plan::{self, Checked, IntoMarkets, Planner, Subscription, Universe};
 
 /// The largest root certificate file that is read.
 const ROOTS_FILE_MAX: u64 = 1 << 20;
 
-/// Says what an [`Engine`] shall do. Everything has a default; no key is needed for public data.
+/// Configures an [`Engine`] and starts it. Everything has a default; no key is needed for public data.
 ///
-/// [`start`](Self::start) checks everything and reports all problems at once, before any of the engine's threads runs.
+/// The methods that set a knob bear the name of its field in [`Config`], where its meaning, its default and its cost are
+/// explained. [`start`](Self::start) checks everything and reports all problems at once, before any of the engine's threads runs.
 #[must_use]
 pub struct Builder {
-    pub(super) settings: Settings,
+    pub(super) config: Config,
+    universe: Universe,
     subscription: Option<Subscription>,
+    resolver: Arc<dyn Resolve>,
     roots: Vec<Vec<u8>>,
     roots_files: Vec<PathBuf>,
-    pub(super) source: Option<(Box<dyn MarketSource>, Duration)>,
+    source: Option<(Box<dyn MarketSource>, Duration)>,
     #[cfg(feature = "rest")]
     rest_every: Option<Duration>,
     problems: Vec<String>,
 }
 
-/// What the engine keeps of the builder.
-#[derive(Clone)]
-pub(super) struct Settings {
-    pub endpoint: Endpoint,
-    pub format: FormatChoice,
-    pub wait: Wait,
-    pub pin: Vec<usize>,
-    pub connections: usize,
-    pub grace: Duration,
-    pub patience: Duration,
-    pub clean_up: Duration,
-    pub universe: Universe,
-    pub timeouts: Timeouts,
-    pub backoff: Backoff,
-    pub limits: Limits,
-    pub connect_ledger: ConnectLedger,
-    pub pacing: Pacing,
-    pub keep_alive: KeepAlive,
-    pub stale_after: Duration,
-    pub receive_bytes: usize,
-    pub broadcast_capacity: usize,
-    pub measure_latencies: bool,
-    pub resolver: Arc<dyn Resolve>,
-}
-
-impl Settings {
-    /// There are some, and not too many.
-    fn has_connections(&self) -> bool {
-        (1..=Builder::CONNECTIONS_MAX).contains(&self.connections)
-    }
-
-    /// What the planner has to know. `knows_markets`: somebody will say which markets exist.
-    pub fn plan(&self, knows_markets: bool) -> PlanConfig {
-        PlanConfig {
-            connections: self.connections,
-            window: self.pacing.window(),
-            grace: self.grace,
-            patience: self.patience,
-            clean_up: self.clean_up,
-            knows_markets,
-            streams_per_connection: self.limits.streams_per_connection,
-            format: self.format.first(),
-        }
-    }
-}
-
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Settings { endpoint, connections, .. } = &self.settings;
         f.debug_struct("Builder")
-            .field("endpoint", endpoint)
-            .field("connections", connections)
+            .field("endpoint", &self.config.endpoint)
+            .field("connections", &self.config.connections)
             .field("problems", &self.problems)
             .finish_non_exhaustive()
     }
@@ -98,29 +52,10 @@ impl fmt::Debug for Builder {
 impl Default for Builder {
     fn default() -> Self {
         Self {
-            settings: Settings {
-                endpoint: Endpoint::korea(),
-                format: FormatChoice::default(),
-                wait: Wait::Park,
-                pin: Vec::new(),
-                connections: 1,
-                grace: Duration::from_secs(5),
-                patience: Duration::from_secs(3),
-                clean_up: Duration::from_secs(60),
-                universe: Universe::default(),
-                timeouts: Timeouts::default(),
-                backoff: Backoff::default(),
-                limits: Limits::default(),
-                connect_ledger: ConnectLedger::Host,
-                pacing: Pacing::Balanced,
-                keep_alive: KeepAlive::Ping,
-                stale_after: DataPool::STALE_AFTER,
-                receive_bytes: 64 * 1024,
-                broadcast_capacity: 4096,
-                measure_latencies: false,
-                resolver: Arc::new(SystemResolver),
-            },
+            config: Config::default(),
+            universe: Universe::default(),
             subscription: None,
+            resolver: Arc::new(SystemResolver),
             roots: Vec::new(),
             roots_files: Vec::new(),
             source: None,
@@ -132,9 +67,6 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// The most connections. The exchange allows five new ones per second and address.
-    pub const CONNECTIONS_MAX: usize = 64;
-
     /// Subscribes to the tickers of markets from the start.
     pub fn ticker(self, markets: impl IntoMarkets) -> Self {
         self.subscribe(plan::ticker(markets))
@@ -165,126 +97,118 @@ impl Builder {
         self
     }
 
-    /// Which exchange. Default: Upbit Korea.
+    // ---- knobs ----
+
+    /// Selects the exchange. See [`Config::endpoint`].
     pub fn endpoint(mut self, endpoint: Endpoint) -> Self {
-        self.settings.endpoint = endpoint;
+        self.config.endpoint = endpoint;
         self
     }
 
-    /// How the exchange shall write: a [`Format`](crate::model::Format), or a [`FormatRule`](crate::config::FormatRule)
-    /// by which each connection finds the cheapest by itself. Default: `Format::Default`. What is read is the same;
-    /// `Format::Simple` saves about a third of the bytes. [`Engine::set_format`] changes it.
+    /// Sets the message format of all connections. See [`Config::format`].
+    /// [`Engine::set_format`] changes it later.
     pub fn format(mut self, format: impl Into<FormatChoice>) -> Self {
-        self.settings.format = format.into();
+        self.config.format = format.into();
         self
     }
 
-    /// How the connection's thread waits. Default: [`Wait::Park`].
+    /// Sets how a connection's thread waits for its socket. See [`Config::wait`].
     pub fn wait(mut self, wait: Wait) -> Self {
-        self.settings.wait = wait;
+        self.config.wait = wait;
         self
     }
 
-    /// Spreads the streams over so many connections, each with a thread of its own. Default: 1, which carries all that
-    /// the exchange has. All streams of a market stay together. At most [`CONNECTIONS_MAX`](Self::CONNECTIONS_MAX).
+    /// Sets the number of connections, each with a thread of its own. See [`Config::connections`].
     pub fn connections(mut self, connections: usize) -> Self {
-        self.settings.connections = connections;
+        self.config.connections = connections;
         self
     }
 
-    /// Pins the connections' threads to cores, one for each connection. Default: the scheduler decides.
+    /// Pins the connections' threads to cores, one for each connection. See [`Config::pin`].
     pub fn pin(mut self, cores: impl IntoIterator<Item = usize>) -> Self {
-        self.settings.pin = cores.into_iter().collect();
+        self.config.pin = cores.into_iter().collect();
         self
     }
 
-    /// How long a stream stays on the wire after the last who wanted it has left, so that asking again costs nothing.
-    /// Default: 5 s. It stays live for that long, and until the request without it is sent.
+    /// Sets how long a stream stays on the wire after its last subscriber has left. See [`Config::grace`].
     pub fn grace(mut self, grace: Duration) -> Self {
-        self.settings.grace = grace;
+        self.config.grace = grace;
         self
     }
 
-    /// How often the leases of clients are looked at. Default: 60 s.
+    /// Sets how long a requested stream may stay silent before it is requested once more. See [`Config::confirm_within`].
+    pub fn confirm_within(mut self, time: Duration) -> Self {
+        self.config.confirm_within = time;
+        self
+    }
+
+    /// Sets how often the leases of clients are checked. See [`Config::clean_up_every`].
     pub fn clean_up_every(mut self, time: Duration) -> Self {
-        self.settings.clean_up = time;
+        self.config.clean_up_every = time;
         self
     }
 
-    /// How long a stream may bring nothing after it was asked for, before it is asked for once more, and again before it
-    /// counts as unconfirmed. Default: 3 s.
-    pub fn confirm_within(mut self, patience: Duration) -> Self {
-        self.settings.patience = patience;
-        self
-    }
-
-    /// Deadlines. Default: [`Timeouts::default`].
+    /// Sets the deadlines of a connection. See [`Config::timeouts`].
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
-        self.settings.timeouts = timeouts;
+        self.config.timeouts = timeouts;
         self
     }
 
-    /// Pause between tries to connect. Default: [`Backoff::default`].
+    /// Sets the pauses between attempts to connect. See [`Config::backoff`].
     pub fn backoff(mut self, backoff: Backoff) -> Self {
-        self.settings.backoff = backoff;
+        self.config.backoff = backoff;
         self
     }
 
-    /// What the exchange rations. Default: [`Limits::default`], Upbit's documented limits.
+    /// Sets what the exchange rations. See [`Config::limits`].
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.settings.limits = limits;
+        self.config.limits = limits;
         self
     }
 
-    /// Who shares the budget of connects. Default: [`ConnectLedger::Host`], all engines of this user on this host. The
-    /// exchange counts connects per address: narrower, several processes together may be refused or banned.
+    /// Sets which processes share the budget of connects. See [`Config::connect_ledger`].
     pub fn connect_ledger(mut self, ledger: ConnectLedger) -> Self {
-        self.settings.connect_ledger = ledger;
+        self.config.connect_ledger = ledger;
         self
     }
 
-    /// How hard to lean on the limits. Default: [`Pacing::Balanced`]. Slower shares the limits with others and forgives
-    /// an uneven network; faster brings changes of demand to the wire sooner.
+    /// Sets how much of the limits is used. See [`Config::pacing`].
     pub fn pacing(mut self, pacing: Pacing) -> Self {
-        self.settings.pacing = pacing;
+        self.config.pacing = pacing;
         self
     }
 
-    /// How a quiet socket is kept open. Default: [`KeepAlive::Ping`].
+    /// Sets how a quiet socket is kept open. See [`Config::keep_alive`].
     pub fn keep_alive(mut self, keep_alive: KeepAlive) -> Self {
-        self.settings.keep_alive = keep_alive;
+        self.config.keep_alive = keep_alive;
         self
     }
 
-    /// Longest silence of the whole connection during which its values count as live. Default: 12 s, which is
-    /// [`Timeouts::quiet_after`] and time for the answer. Shorter notices a mute exchange sooner; not longer than
-    /// `quiet_after`, values of a connection where nobody trades are called stale until the exchange has answered.
+    /// Sets the longest silence of a connection during which its values count as live. See [`Config::stale_after`].
     pub fn stale_after(mut self, time: Duration) -> Self {
-        self.settings.stale_after = time;
+        self.config.stale_after = time;
         self
     }
 
-    /// Room for one read from the socket, in bytes. Default: 64 KiB, the fastest measured; 4 KiB to 1 MiB.
+    /// Sets the room for one read from the socket. See [`Config::receive_bytes`].
     pub fn receive_bytes(mut self, bytes: usize) -> Self {
-        self.settings.receive_bytes = bytes;
+        self.config.receive_bytes = bytes;
         self
     }
 
-    /// Events that each ring holds from which feeds with [`Overflow::DropOldest`](crate::feed::Overflow::DropOldest)
-    /// read: one ring for each type and connection that somebody reads this way, shared by all of them. Default: 4096,
-    /// 1.3 MB for tickers, 0.8 MB for trades and candles, 4.7 MB for order books. A power of two, 16 to 1,048,576.
+    /// Sets the events in each ring of feeds that drop the oldest. See [`Config::broadcast_capacity`].
     pub fn broadcast_capacity(mut self, events: usize) -> Self {
-        self.settings.broadcast_capacity = events;
+        self.config.broadcast_capacity = events;
         self
     }
 
-    /// Records where the time of messages goes, for [`Engine::latencies`]. Default: no. Costs a look at the clock for each
-    /// message and each read, 150 KB for each connection, and on Linux asks the kernel to stamp what it receives, which it
-    /// then does for every packet of the machine.
+    /// Records where the time of messages goes, for [`Engine::latencies`]. See [`Config::measure_latencies`].
     pub fn measure_latencies(mut self, measure: bool) -> Self {
-        self.settings.measure_latencies = measure;
+        self.config.measure_latencies = measure;
         self
     }
+
+    // ---- what is not plain data ----
 
     /// Trusts the root certificates in this PEM text, besides the public ones. For a test exchange.
     pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
@@ -300,13 +224,13 @@ impl Builder {
 
     /// Looks names up with this instead of the operating system's resolver.
     pub fn resolver(mut self, resolver: impl Resolve + 'static) -> Self {
-        self.settings.resolver = Arc::new(resolver);
+        self.resolver = Arc::new(resolver);
         self
     }
 
     /// The markets that exist, for patterns such as `KRW-*`. [`Engine::set_universe`] changes them.
     pub fn universe(mut self, markets: impl IntoIterator<Item = Market>) -> Self {
-        self.settings.universe = markets.into_iter().collect();
+        self.universe = markets.into_iter().collect();
         self
     }
 
@@ -334,26 +258,41 @@ impl Builder {
     /// again.
     pub fn start(mut self) -> Result<Engine> {
         let tls = self.checked_tls();
-        self.check_settings();
+        self.problems.extend(self.config.problems());
+        self.check_cores();
+        self.check_source();
         self.check_subscription();
         if !self.problems.is_empty() {
             return Err(Error::Configuration(self.problems));
         }
         // Without a problem there are roots: the two go together.
         let Some(tls) = tls else { return Err(Error::Configuration(vec!["no root certificates".to_owned()])) };
-        Engine::start(self.settings, tls, self.subscription, self.source)
+        let Self { config, universe, resolver, subscription, source, .. } = self;
+        Engine::start(&Arc::new(config), universe, &tls, &resolver, subscription, source)
     }
 
-    /// Asks a planner of its own what the engine's will be asked.
+    /// Looks which cores this process may use, which the configuration alone does not say.
+    fn check_cores(&mut self) {
+        let taken = self.config.pin.iter().filter(|core| !is_available(**core));
+        self.problems.extend(taken.map(|core| format!("pin: this process may not use core {core}: choose another")));
+    }
+
+    fn check_source(&mut self) {
+        if self.source.as_ref().is_some_and(|(_, every)| every.is_zero()) {
+            self.problems.push("market_source: its pause is 0ns: set it to more than zero".to_owned());
+        }
+    }
+
+    /// Asks a planner of its own what the engine's planner will be asked.
     fn check_subscription(&mut self) {
         let Some(subscription) = self.subscription.clone() else { return };
-        let problem = match Checked::of(subscription, self.settings.endpoint.dialect()) {
+        let problem = match Checked::of(subscription, self.config.endpoint.dialect()) {
             Err(invalid) => Some(invalid.to_string()),
-            // How many streams there may be is not known then, and is not the first thing to mend.
-            Ok(_) if !self.settings.has_connections() => None,
+            // Then the limit on streams is not known, and the connections have to be corrected first.
+            Ok(_) if !self.config.has_connections() => None,
             Ok(checked) => {
-                let mut planner = Planner::new(self.settings.plan(self.source.is_some()));
-                planner.set_universe(Nanos::default(), self.settings.universe.clone());
+                let mut planner = Planner::new(Arc::new(self.config.clone()), self.source.is_some());
+                planner.set_universe(Nanos::default(), self.universe.clone());
                 planner.add(Nanos::default(), None, checked).err().map(|refused| Error::refused(refused).to_string())
             }
         };
@@ -370,52 +309,12 @@ impl Builder {
         }
         #[cfg(feature = "rest")]
         if let Some(every) = self.rest_every {
-            match RestMarkets::new(&self.settings.endpoint, &roots) {
+            match RestMarkets::new(&self.config.endpoint, &roots) {
                 Ok(source) => self.source = Some((Box::new(source), every)),
                 Err(e) => self.problems.push(format!("root certificates: {e}")),
             }
         }
         TlsConfig::new(&roots).map_err(|e| self.problems.push(format!("root certificates: {e}"))).ok()
-    }
-
-    fn check_settings(&mut self) {
-        let settings = &self.settings;
-        self.problems.extend(settings.format.problems(settings.endpoint.dialect().formats));
-        self.problems.extend(settings.timeouts.problems());
-        self.problems.extend(settings.limits.problems());
-        if settings.backoff.base.is_zero() || settings.backoff.cap < settings.backoff.base {
-            self.problems.push("backoff: base must be longer than zero and not longer than cap".to_owned());
-        }
-        if settings.stale_after.is_zero() {
-            self.problems.push("stale_after must be longer than zero".to_owned());
-        }
-        if !(4096..=1 << 20).contains(&settings.receive_bytes) {
-            self.problems.push("receive_bytes must be from 4 KiB to 1 MiB".to_owned());
-        }
-        let ring = settings.broadcast_capacity;
-        if !ring.is_power_of_two() || !(16..=1 << 20).contains(&ring) {
-            self.problems.push(format!("broadcast_capacity must be a power of two from 16 to 1048576, not {ring}"));
-        }
-        let (cores, connections) = (settings.pin.len(), settings.connections);
-        if !settings.has_connections() {
-            self.problems.push(format!("connections must be from 1 to {}", Self::CONNECTIONS_MAX));
-        }
-        if cores != 0 && cores != connections {
-            self.problems.push(format!("pin: {cores} cores were named for {connections} connections"));
-        }
-        let taken = settings.pin.iter().filter(|core| !is_available(**core));
-        self.problems.extend(taken.map(|core| format!("pin: this process may not use core {core}")));
-        if self.source.as_ref().is_some_and(|(_, every)| every.is_zero()) {
-            self.problems.push("market_source: the pause between two questions must be longer than zero".to_owned());
-        }
-        for (name, time) in [("confirm_within", settings.patience), ("clean_up_every", settings.clean_up)] {
-            if time.is_zero() {
-                self.problems.push(format!("{name} must be longer than zero"));
-            }
-        }
-        if settings.grace > GRACE_MAX {
-            self.problems.push(format!("grace must be at most {} s", GRACE_MAX.as_secs()));
-        }
     }
 }
 

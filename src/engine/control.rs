@@ -31,7 +31,7 @@ pub(super) struct Control {
     callbacks: Mutex<Vec<Weak<call::Shared>>>,
     /// The control thread, woken when demand changed.
     thread: OnceLock<Thread>,
-    /// False once the control thread has ended, for whatever reason.
+    /// False once the control thread has ended, by a panic or not.
     pub alive: Arc<AtomicBool>,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct ConnectionThread {
     pub remote: Remote,
     /// Where the time of its messages went, if that is recorded.
     pub attribution: Option<AttributionReader>,
-    /// False once the thread has ended, for whatever reason.
+    /// False once the thread has ended, by a panic or not.
     pub alive: Arc<AtomicBool>,
 }
 

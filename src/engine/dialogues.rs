@@ -6,15 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use crate::config::UPBIT;
+use crate::config::{Config, Pacing, UPBIT};
 use crate::feed::{self, AnyWriter, Feed, Item, Opening, Overflow, Payload};
 use crate::model::{
-    Clock, ConnectionId, DataType, Event, Format, Market, Nanos, NounKind, Placed, Receipt, Sink, StreamKey,
-    StreamType, Ticker, Trade, Words,
+    Clock, ConnectionId, DataType, Event, Market, Nanos, NounKind, Placed, Receipt, Sink, StreamKey, StreamType,
+    Ticker, Trade, Words,
 };
-use crate::plan::{
-    Checked, DemandId, PlanConfig, Planner, Proof, Subscription, Universe, Want, Wish, orderbook, ticker, trade,
-};
+use crate::plan::{Checked, DemandId, Planner, Proof, Subscription, Universe, Want, Wish, orderbook, ticker, trade};
 use crate::pool::{self, DataPool};
 use crate::route::{NewFeed, Request, Router, new_ring};
 use crate::sync::connection::ConnectionState;
@@ -55,16 +53,9 @@ impl Line {
     fn new() -> Self {
         let clock = Arc::new(TestClock(AtomicU64::new(1_000_000_000)));
         let pool = pool::empty(clock.clone(), DataPool::STALE_AFTER);
-        let planner = Planner::new(PlanConfig {
-            connections: 1,
-            window: Duration::ZERO,
-            grace: Duration::ZERO,
-            patience: Duration::from_secs(3600),
-            clean_up: Duration::from_secs(3600),
-            knows_markets: true,
-            streams_per_connection: 1_000,
-            format: Format::Default,
-        });
+        let (grace, confirm_within) = (Duration::ZERO, Duration::from_secs(3600));
+        let config = Config { pacing: Pacing::Aggressive, grace, confirm_within, ..Config::default() };
+        let planner = Planner::new(Arc::new(config), true);
         let mut router = Router::new(clock.clone(), pool::sleepers(&pool), &UPBIT, None);
         for kind in NounKind::ALL {
             router.add_ring(new_ring(kind, 64));
@@ -104,8 +95,13 @@ impl Line {
         self.planner.lost(0);
     }
 
-    /// What the control thread does now and then.
+    /// What the control thread does now and then: demand ends, and when the window of its change is over, a wish is made.
     fn poll(&mut self) {
+        self.turn();
+        self.turn();
+    }
+
+    fn turn(&mut self) {
         let orders = self.planner.poll(self.now(), |key| self.pool.heard(key));
         orders.expired.iter().chain(&orders.interrupted).for_each(|key| pool::set_subscribed(&self.pool, *key, false));
         orders.interrupted.iter().for_each(|key| pool::set_subscribed(&self.pool, *key, true));

@@ -14,14 +14,13 @@ use super::subscribed::LOOK_EVERY;
 use super::threads::Thread;
 use super::{
     Builder, CallbackBuilder, Client, ConnectionStatus, EngineState, Feed, FeedStatus, ShutdownReport, Subscribed,
-    builder::Settings,
 };
 use crate::call::{CallbackStatus, Dispatcher};
-use crate::config::FormatChoice;
+use crate::config::{Config, FormatChoice};
 use crate::error::{Error, Result};
 use crate::feed::{Overflow, Payload};
 use crate::model::{Clock, ConnectionId, Market, Nanos};
-use crate::net::{DialLedger, MarketSource, Reactor, SystemClock, SystemEntropy, TlsConfig};
+use crate::net::{DialLedger, MarketSource, Reactor, Resolve, SystemClock, SystemEntropy, TlsConfig};
 use crate::plan::{Conflict, PlanStats, Revisions, Subscription, Universe};
 use crate::pool::DataPool;
 use crate::route::Attribution;
@@ -49,32 +48,34 @@ impl Engine {
     /// The most threads of one dispatcher.
     pub const DISPATCHER_THREADS_MAX: usize = 64;
 
-    /// Says what an engine shall do.
+    /// Configures an engine.
     pub fn builder() -> Builder {
         Builder::default()
     }
 
     pub(super) fn start(
-        settings: Settings,
-        tls: TlsConfig,
+        config: &Arc<Config>,
+        universe: Universe,
+        tls: &TlsConfig,
+        resolver: &Arc<dyn Resolve>,
         initial: Option<Subscription>,
         source: Option<(Box<dyn MarketSource>, Duration)>,
     ) -> Result<Self> {
         let clock = SystemClock::new();
-        let (log, log_writers, notes) = Log::new(settings.connections);
+        let (log, log_writers, notes) = Log::new(config.connections);
         let log = Arc::new(log);
-        let Assembly { hub, connections } = Assembly::new(&settings, &clock, source.is_some(), log_writers, || {
-            let ledger =
-                DialLedger::new(&settings.connect_ledger, &settings.endpoint, settings.limits, settings.pacing);
+        let Assembly { mut hub, connections } = Assembly::new(config, &clock, source.is_some(), log_writers, || {
+            let ledger = DialLedger::new(&config.connect_ledger, &config.endpoint, config.limits, config.pacing);
             let log = log.clone();
             let connects = ledger.on_warning(move |warning| log.note(Note::Ledger(warning)));
             (Box::new(connects), Box::new(SystemEntropy::new()))
         });
+        hub.set_universe(clock.now(), universe);
         let (mut threads, mut ends) = (Vec::new(), Vec::new());
         for ConnectionParts { session, connection, handles, attribution } in connections {
-            let (endpoint, resolver) = (settings.endpoint.clone(), settings.resolver.clone());
-            let measure = settings.measure_latencies;
-            let reactor = Reactor::new(session, endpoint, tls.clone(), resolver, settings.wait, clock, measure)
+            let (endpoint, resolver) = (config.endpoint.clone(), resolver.clone());
+            let measure = config.measure_latencies;
+            let reactor = Reactor::new(session, endpoint, tls.clone(), resolver, config.wait, clock, measure)
                 .map_err(|source| Error::Start { what: "event queue", source })?;
             let (remote, alive) = (reactor.remote(), Arc::new(AtomicBool::new(true)));
             threads.push(ConnectionThread { handles, remote, attribution, alive });
@@ -84,7 +85,7 @@ impl Engine {
         // From here on, dropping the engine stops what was started.
         let mut engine = Self { control, threads: Mutex::default(), log_thread: Mutex::default(), initial: None };
         engine.start_log(notes)?;
-        engine.start_threads(ends, &settings.pin)?;
+        engine.start_threads(ends, &config.pin)?;
         // Before the source says anything: what the builder has checked is what is accepted here.
         if let Some(subscription) = initial {
             engine.initial = Some(engine.subscribe(subscription)?);
@@ -190,9 +191,9 @@ impl Engine {
         self.control.callbacks()
     }
 
-    /// How the exchange shall write to a connection from now on; see [`Builder::format`]. It is asked with the next
-    /// request, which follows at once and goes by the exchange's limits as any other. What runs goes on: no update is
-    /// lost or comes twice, and nobody who reads can tell.
+    /// Changes the message format of a connection; see [`Config::format`]. The next request asks for it, which follows at
+    /// once and keeps the exchange's limits like any other. Streams that run go on: no update is lost or comes twice, and
+    /// readers see no difference.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] if there is no such connection, or the exchange does not write so. Nothing was changed.

@@ -34,7 +34,7 @@ pub(super) struct Hub {
     /// Connections that have a shared ring of some type.
     rings: BTreeSet<(usize, NounKind)>,
     /// Events of each type that a shared ring holds.
-    ring_capacity: usize,
+    broadcast_capacity: usize,
     feeds: BTreeMap<DemandId, FeedRecord>,
     stopped: bool,
     outcome: Outcome,
@@ -83,7 +83,7 @@ impl Hub {
         dialect: Dialect,
         planner: Planner,
         connections: Vec<Handles>,
-        ring_capacity: usize,
+        broadcast_capacity: usize,
     ) -> Self {
         Self {
             pool,
@@ -93,7 +93,7 @@ impl Hub {
             connections,
             opened: BTreeSet::new(),
             rings: BTreeSet::new(),
-            ring_capacity,
+            broadcast_capacity,
             feeds: BTreeMap::new(),
             stopped: false,
             outcome: Outcome::default(),
@@ -168,7 +168,7 @@ impl Hub {
         let kinds: BTreeSet<_> = shared.map(|data_type| data_type.kind()).collect();
         for (connection, kind) in connections.iter().flat_map(|one| kinds.iter().map(|kind| (*one, *kind))) {
             if self.rings.insert((connection, kind)) {
-                let ring = new_ring(kind, self.ring_capacity);
+                let ring = new_ring(kind, self.broadcast_capacity);
                 self.command(connection, |commands| commands.rings.push(ring));
             }
         }
@@ -244,7 +244,7 @@ impl Hub {
         }
     }
 
-    /// Gives new streams a publisher on the thread that carries them.
+    /// Opens a publisher for each new stream, on the thread that carries it.
     fn open_streams(&mut self, new: Vec<(StreamKey, usize)>) {
         for (key, home) in new {
             if self.opened.insert(key) {
@@ -270,7 +270,7 @@ impl Hub {
         shares
     }
 
-    /// How the exchange shall write to a connection.
+    /// Changes the message format of a connection.
     pub fn set_format(&mut self, now: Nanos, connection: usize, choice: FormatChoice) {
         let (selector, reason) = match choice {
             FormatChoice::Fixed(format) => {

@@ -50,7 +50,7 @@ impl Commands {
         waiting.less.extend(change.less);
     }
 
-    /// Nobody reads a feed any more. Gives it back if the thread has not seen it yet.
+    /// A feed is not read any more. Returns it if the thread has not seen it yet.
     pub fn end(&mut self, id: DemandId) -> Option<NewFeed> {
         let Some(unseen) = self.feeds.iter().position(|feed| feed.id == id) else {
             self.left.push(id);
@@ -77,7 +77,6 @@ impl Mailbox {
 mod tests {
     use super::*;
     use crate::config::UPBIT;
-    use crate::engine::Builder;
     use std::sync::Arc;
 
     use crate::feed::{AnyWriter, Opening, Overflow, open};
@@ -102,7 +101,7 @@ mod tests {
     /// Feeds that were opened and dropped while the thread was busy made two lists grow, and kept their memory.
     #[test]
     fn feeds_that_end_before_the_thread_has_seen_them_leave_nothing_behind() {
-        let mut planner = Planner::new(Builder::default().settings.plan(false));
+        let mut planner = Planner::new(Arc::default(), false);
         let state = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)));
         let mailbox = Mailbox::default();
         let seen = new_feed(&mut planner, &state).id;
@@ -121,7 +120,7 @@ mod tests {
     /// Each list of markets left another copy of what it changed.
     #[test]
     fn of_streams_that_are_listed_again_and_again_the_newest_wants_wait() {
-        let mut planner = Planner::new(Builder::default().settings.plan(false));
+        let mut planner = Planner::new(Arc::default(), false);
         let id = new_feed(&mut planner, &Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)))).id;
         let wants = |codes: &[&str]| Checked::of(ticker(codes), &UPBIT).unwrap().wants;
         let keys = |codes: &[&str]| wants(codes).iter().map(|want| want.key).collect::<Vec<_>>();

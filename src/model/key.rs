@@ -35,7 +35,7 @@ impl StreamKey {
 }
 
 impl Scope {
-    /// The whole account of whoever asks.
+    /// The account of the user whose key asks for it.
     pub const ACCOUNT: Self = Self(Market::BLANK);
 
     /// The market, if it is one.

@@ -4,7 +4,7 @@
 //! Other rooms do not name the types one by one: they are generic over [`Noun`], keep an [`EachNoun`] or an [`AnyNoun`], or
 //! turn a [`NounKind`] into its type with `with_noun!`.
 
-/// The list. Calls a macro with each type and its name in lower case, behind whatever it is given for that macro.
+/// The list. Calls a macro with its own arguments first, then each type and its name in lower case.
 ///
 /// The scanner tries the types in this order: what comes most often is first.
 macro_rules! for_each_noun {
@@ -123,7 +123,7 @@ pub trait Noun: family::Placed + Words + Into<super::Event> + Copy + PartialEq +
     /// What one message means to those that come after it.
     const NATURE: Nature;
 
-    /// Who may ask for it.
+    /// The access that it takes to ask for it.
     const ACCESS: Access;
 
     /// Expected bytes per second of one stream in a busy market, from sizes and rates seen on the exchange: all 855 books
@@ -198,7 +198,7 @@ pub enum Nature {
     Occurrence,
 }
 
-/// Who may ask for a data type, and so at which of the exchange's endpoints.
+/// The access that a data type takes, and so which of the exchange's endpoints serves it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Access {
@@ -213,6 +213,7 @@ macro_rules! nouns {
     ([] $($Noun:ident $noun:ident,)*) => {
         /// The types of messages by name. As a number it counts from 0.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[non_exhaustive]
         pub enum NounKind {
             $(#[doc = concat!("A [`", stringify!($Noun), "`].")] $Noun,)*
         }

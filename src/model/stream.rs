@@ -77,7 +77,7 @@ impl DataType {
         with_noun!(self.kind(), T => T::BYTES_PER_SECOND)
     }
 
-    /// Who may ask for it, and so at which of the exchange's endpoints.
+    /// The access that it takes, and so which of the exchange's endpoints serves it.
     pub fn access(self) -> Access {
         with_noun!(self.kind(), T => T::ACCESS)
     }

@@ -59,7 +59,7 @@ impl Remote {
 
     /// A call waits to be taken. While one waits, further calls write no event, so the reactor must not sleep.
     fn is_called(&self) -> bool {
-        // The flag is raised before the event is written, so whoever has seen the event sees it.
+        // The flag is raised before the event is written, so a thread that has seen the event sees it.
         self.called.is_raised()
     }
 }

@@ -270,7 +270,7 @@ impl Line {
     pub fn check(
         &mut self,
         now: Nanos,
-        patience: Duration,
+        confirm_within: Duration,
         mut heard: impl FnMut(StreamKey) -> Option<(Epoch, Nanos)>,
     ) -> Checked {
         let mut checked = Checked::default();
@@ -281,8 +281,8 @@ impl Line {
             }
             if heard(*key).is_some_and(|(e, received)| e == epoch && received > carried.since) {
                 carried.proof = Proof::Data;
-            } else if carried.proof == Proof::Pending && now.since(carried.asked_at) >= patience {
-                carried.lose_patience(now, &mut checked);
+            } else if carried.proof == Proof::Pending && now.since(carried.asked_at) >= confirm_within {
+                carried.escalate(now, &mut checked);
             }
         }
         checked
@@ -338,7 +338,8 @@ impl Carried {
         };
     }
 
-    fn lose_patience(&mut self, now: Nanos, checked: &mut Checked) {
+    /// It stayed silent for too long: takes the next step.
+    fn escalate(&mut self, now: Nanos, checked: &mut Checked) {
         let realtime_only = self.want.mode == Mode::RealtimeOnly;
         self.tries = match self.tries {
             Tries::Asked if realtime_only => {

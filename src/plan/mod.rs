@@ -27,7 +27,7 @@ pub use demand::DemandId;
 pub use line::Proof;
 pub use pattern::{InvalidPattern, Pattern};
 pub use placement::Placement;
-pub use planner::{Admitted, Change, Orders, PlanConfig, Planner, Refused, Relisted};
+pub use planner::{Admitted, Change, Orders, Planner, Refused, Relisted};
 pub use request::{list_request, request};
 pub use stats::{PlanStats, Revisions};
 pub use stream_set::StreamSet;

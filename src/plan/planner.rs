@@ -13,6 +13,7 @@ use super::{
     Checked, ClientId, Conflict, ConflictKind, ConflictLog, ConflictSubject, DemandId, Mode, Placement, PlanStats,
     Proof, Pulse, Revisions, StreamSet, Universe, Want, Wish,
 };
+use crate::config::Config;
 use crate::model::{Epoch, Format, Nanos, StreamKey};
 
 /// How often streams are looked at that were asked for and have not come.
@@ -20,27 +21,6 @@ const CHECK_EVERY: Duration = Duration::from_millis(20);
 
 /// The same for streams that stayed silent: they may come yet, when a market is listed or goes on.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-/// What a planner needs to know.
-#[derive(Debug, Clone, Copy)]
-pub struct PlanConfig {
-    /// How many connections share the streams.
-    pub connections: usize,
-    /// Changes of demand within this time become one request. It starts with the first of them.
-    pub window: Duration,
-    /// How long a stream stays on the wire after the last who wanted it left.
-    pub grace: Duration,
-    /// How long a stream may stay silent before it is asked for again.
-    pub patience: Duration,
-    /// How often leases are looked at.
-    pub clean_up: Duration,
-    /// Somebody will say which markets exist.
-    pub knows_markets: bool,
-    /// The most streams that one connection may carry.
-    pub streams_per_connection: usize,
-    /// How the exchange shall write.
-    pub format: Format,
-}
 
 /// Why something was refused. Nothing was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,7 +101,9 @@ pub struct Orders {
 /// Keeps every connection's wire equal to the union of demand, with as few requests as that takes.
 #[derive(Debug)]
 pub struct Planner {
-    config: PlanConfig,
+    config: Arc<Config>,
+    /// Something will say which markets exist.
+    knows_markets: bool,
     demand: Demand,
     /// Markets that exist, as far as is known.
     universe: Universe,
@@ -151,8 +133,9 @@ pub struct Planner {
 }
 
 impl Planner {
-    /// Nothing is wanted yet.
-    pub fn new(config: PlanConfig) -> Self {
+    /// A planner of which nothing is wanted yet. `knows_markets`: something will say which markets exist.
+    pub fn new(config: Arc<Config>, knows_markets: bool) -> Self {
+        let format = config.format.first();
         Self {
             demand: Demand::default(),
             universe: Universe::default(),
@@ -160,7 +143,7 @@ impl Planner {
             short: BTreeSet::new(),
             clients: Clients::default(),
             placement: Placement::new(config.connections),
-            lines: (0..config.connections).map(|_| Line::new(config.format)).collect(),
+            lines: (0..config.connections).map(|_| Line::new(format)).collect(),
             leaving: BTreeSet::new(),
             interrupted: Vec::new(),
             conflicts: ConflictLog::default(),
@@ -172,6 +155,7 @@ impl Planner {
             last_check: Nanos::default(),
             next_clean_up: Nanos::default(),
             config,
+            knows_markets,
         }
     }
 
@@ -185,7 +169,7 @@ impl Planner {
         if client.is_some_and(|id| !self.clients.has(id)) {
             return Err(Refused::NoSuchClient);
         }
-        if !checked.patterns.is_empty() && !self.config.knows_markets && self.universe.is_empty() {
+        if !checked.patterns.is_empty() && !self.knows_markets && self.universe.is_empty() {
             return Err(Refused::NoUniverse);
         }
         let wants = checked.wants_in(&self.universe);
@@ -391,7 +375,7 @@ impl Planner {
     fn excess(&self, wants: &[Want]) -> Option<Excess> {
         let new: Vec<_> = wants.iter().filter(|want| self.demand.get(want.key).is_none()).collect();
         let carried: usize = self.placement.streams().iter().sum();
-        let each = self.config.streams_per_connection;
+        let each = self.config.limits.streams_per_connection;
         let (streams, limit) = (carried + new.len(), each.saturating_mul(self.lines.len()));
         let offender = if streams > limit {
             new.first()
@@ -501,7 +485,7 @@ impl Planner {
 
     /// When to call [`poll`](Self::poll) again, if nothing happens before.
     pub fn next_poll(&self) -> Nanos {
-        let window = self.changed_at.map_or(Nanos::NEVER, |at| at + self.config.window);
+        let window = self.changed_at.map_or(Nanos::NEVER, |at| at + self.config.pacing.window());
         let check = match self.lines.iter().filter_map(Line::restless).min() {
             Some(Proof::Pending) => self.last_check + CHECK_EVERY,
             Some(_) => self.last_check + LOOK_EVERY,
@@ -515,7 +499,7 @@ impl Planner {
         if now < self.next_clean_up {
             return;
         }
-        self.next_clean_up = now + self.config.clean_up;
+        self.next_clean_up = now + self.config.clean_up_every;
         let swept = self.clients.sweep(now);
         (orders.overdue, orders.reaped) = (swept.overdue, swept.reaped);
         for demand in swept.released {
@@ -536,7 +520,7 @@ impl Planner {
         }
         self.last_check = now;
         for (connection, line) in self.lines.iter_mut().enumerate() {
-            let checked = line.check(now, self.config.patience, &mut *heard);
+            let checked = line.check(now, self.config.confirm_within, &mut *heard);
             orders.unconfirmed.extend(checked.unconfirmed);
             if checked.list {
                 orders.list.push(connection);
@@ -550,7 +534,7 @@ impl Planner {
 
     /// Tells the lines what has changed: once the window is over, or at once where no request was sent yet.
     fn tell(&mut self, now: Nanos, asked_again: &BTreeSet<usize>, orders: &mut Orders) {
-        let due = self.changed_at.is_some_and(|at| now >= at + self.config.window);
+        let due = self.changed_at.is_some_and(|at| now >= at + self.config.pacing.window());
         let any_early = self.changed_at.is_some() && self.lines.iter().any(|line| !line.has_sent());
         if !due && !any_early && asked_again.is_empty() {
             return;
@@ -653,29 +637,21 @@ fn leaves_at(now: Nanos, grace: Duration, placement: &Placement, lines: &[Line],
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::UPBIT;
+    use crate::config::{Limits, UPBIT};
     use crate::model::{DataType, Market};
     use crate::plan::ticker;
 
     /// Each stream of one wish was measured against what the connections carried before it.
     #[test]
     fn no_connection_carries_more_than_it_may() {
-        let config = PlanConfig {
-            connections: 4,
-            window: Duration::ZERO,
-            grace: Duration::ZERO,
-            patience: Duration::from_secs(3),
-            clean_up: Duration::from_secs(60),
-            knows_markets: false,
-            streams_per_connection: 6,
-            format: Format::Default,
-        };
+        let limits = Limits { streams_per_connection: 6, ..Limits::default() };
+        let config = Arc::new(Config { connections: 4, limits, ..Config::default() });
         let mut accepted = 0;
         for (busy, quiet) in (1..=4).flat_map(|busy| (1..=20).map(move |quiet| (busy, quiet))) {
             // Three busy markets are the share of three connections, so all others go to the fourth.
             let busy = (0..busy).map(|n| format!("KRW-N{n}"));
             let codes: Vec<_> = busy.chain((0..quiet).map(|n| format!("USDT-N{n}"))).collect();
-            let mut planner = Planner::new(config);
+            let mut planner = Planner::new(config.clone(), false);
             accepted += usize::from(planner.add(Nanos(0), None, Checked::of(ticker(&codes), &UPBIT).unwrap()).is_ok());
             let streams = planner.stats(Nanos(0)).streams_per_connection;
             assert!(streams.iter().all(|n| *n <= 6), "{streams:?}");
@@ -685,17 +661,14 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn config() -> PlanConfig {
-        PlanConfig {
-            connections: 1,
-            window: Duration::from_millis(50),
-            grace: Duration::ZERO,
-            patience: 3 * SECOND,
-            clean_up: 60 * SECOND,
-            knows_markets: true,
-            streams_per_connection: 1_000_000,
-            format: Format::Default,
-        }
+    /// A planner of one connection without grace.
+    fn limited(streams_per_connection: usize) -> Planner {
+        let limits = Limits { streams_per_connection, ..Limits::default() };
+        Planner::new(Arc::new(Config { grace: Duration::ZERO, limits, ..Config::default() }), true)
+    }
+
+    fn planner() -> Planner {
+        limited(1_000_000)
     }
 
     fn at(ms: u64) -> Nanos {
@@ -720,7 +693,7 @@ mod tests {
 
     /// A planner whose socket carries BTC and ETH, which run, and who holds ETH. It was asked for at 0 ms and is 100 ms old.
     fn with_two() -> (Planner, DemandId) {
-        let mut planner = Planner::new(config());
+        let mut planner = planner();
         planner.add(at(0), None, asked(&["KRW-BTC"])).unwrap();
         let eth = planner.add(at(0), None, asked(&["KRW-ETH"])).unwrap().id;
         planner.opened(0, Epoch(1));
@@ -767,7 +740,7 @@ mod tests {
     /// What the first of them was sent does not come again by itself.
     #[test]
     fn each_who_wants_nothing_but_a_snapshot_is_sent_one() {
-        let mut planner = Planner::new(config());
+        let mut planner = planner();
         let snapshot = || Checked::of(ticker("KRW-BTC").only_snapshot(), &UPBIT).unwrap();
         planner.opened(0, Epoch(1));
         let mut held = Vec::new();
@@ -828,7 +801,7 @@ mod tests {
     /// for these.
     #[test]
     fn a_long_list_takes_no_longer_for_each_market_than_a_short_one() {
-        let mut planner = Planner::new(config());
+        let mut planner = planner();
         let listed = |count: usize| (0..count).map(|n| format!("KRW-C{n}").parse::<Market>().unwrap());
         planner.set_universe(at(0), listed(400_000).collect());
         let held = planner.add(at(0), None, asked(&["*"])).unwrap();
@@ -838,10 +811,6 @@ mod tests {
         let (more, less) = (vec![Want::all(key("KRW-C400000"))], vec![key("KRW-C0")]);
         assert_eq!(relisted.changes, [Change { id: held.id, more, less }]);
         assert_eq!(planner.held(held.id).len(), 400_000);
-    }
-
-    fn limited(streams_per_connection: usize) -> Planner {
-        Planner::new(PlanConfig { streams_per_connection, ..config() })
     }
 
     fn held(planner: &Planner, id: DemandId) -> Vec<String> {
@@ -894,7 +863,7 @@ mod tests {
 
     #[test]
     fn who_asked_for_a_pattern_waits_for_the_list_of_markets() {
-        let mut planner = Planner::new(config());
+        let mut planner = planner();
         let named = planner.add(at(0), None, asked(&["KRW-A"])).unwrap().id;
         let pattern = planner.add(at(0), None, asked(&["KRW-B", "BTC-*"])).unwrap().id;
         assert_eq!((planner.awaits_markets(named), planner.awaits_markets(pattern)), (false, true));

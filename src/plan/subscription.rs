@@ -380,7 +380,7 @@ fn merged(mut wants: Vec<Want>) -> Vec<Want> {
 mod tests {
     use super::*;
     use crate::config::{BITHUMB, UPBIT, UPBIT_INDONESIA};
-    use crate::model::{InvalidMarket, Market};
+    use crate::model::Market;
     use crate::plan::InvalidPattern;
 
     #[test]

@@ -86,7 +86,7 @@ impl OpenFeeds {
         }
     }
 
-    /// Gives a feed a place. What it needs while frames come is allocated here.
+    /// Adds a feed and returns its place. All that it needs while frames arrive is allocated here.
     pub fn add(&mut self, id: DemandId, writer: AnyWriter) -> usize {
         let place = self.empty.pop().unwrap_or_else(|| {
             self.places.push(None);
@@ -154,7 +154,7 @@ impl OpenFeeds {
         }
     }
 
-    /// Hands over what was pushed and marked since the last call. Gives the streams whose readers
+    /// Hands over what was pushed and marked since the last call. Returns the streams whose readers
     /// have to be woken: one fence for the whole batch settles whether any of them sleeps.
     #[inline]
     pub fn flush(&mut self) -> Option<Vec<StreamKey>> {

@@ -363,7 +363,7 @@ impl<T: Noun> AnyRoute for Route<T> {
     }
 }
 
-/// The streams of one market, or of whatever they are about.
+/// The streams of one scope, which is mostly a market.
 pub(crate) type Routes = EachNoun<Streams>;
 
 /// Of each type, the streams. A list for each: most markets have few streams, and the table that is searched for every

@@ -8,14 +8,15 @@ use super::liveness::Liveness;
 use super::outbox::Outbox;
 use super::shared::Shared;
 use super::throttle::Throttle;
-use super::{Budget, Config, Event, State};
+use super::{Budget, Event, Rate, State};
+use crate::config::Config;
 use crate::model::{Epoch, Nanos};
 use crate::plan::{self, Mode, Wish};
 
 /// How long frames of a replaced subscription may still come. Two at most were seen, within a round trip.
 const STALE_FRAMES: Duration = Duration::from_secs(1);
 
-/// What is wanted of the exchange, and how it has answered so far, on whatever socket.
+/// What is wanted of the exchange, and how it has answered so far, on any socket.
 pub(super) struct Asking {
     wish: Wish,
     /// Holds requests back after the exchange refused one.
@@ -104,10 +105,20 @@ enum Request {
     List,
 }
 
+/// The requests that one socket may send.
+fn request_budget(config: &Config) -> Budget {
+    let Config { pacing, limits, .. } = config;
+    let rates = [
+        Rate { count: pacing.share_of(limits.requests_per_second), window: Duration::from_secs(1) },
+        Rate { count: pacing.share_of(limits.requests_per_minute), window: Duration::from_secs(60) },
+    ];
+    Budget::with_margin(rates, pacing.margin())
+}
+
 impl Requests {
     /// A socket that was asked nothing yet.
     pub fn new(config: &Config) -> Self {
-        Self { budget: config.request_budget(), subscription: None }
+        Self { budget: request_budget(config), subscription: None }
     }
 
     /// The revision of the wish that the socket carries.

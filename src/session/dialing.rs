@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::entropy::Entropy;
 use super::retry::Retry;
 use super::shared::Shared;
-use super::{Action, Config, DialBudget, Loss, SocketId, Stage};
+use super::{Action, DialBudget, Loss, SocketId, Stage};
+use crate::config::Config;
 use crate::model::Nanos;
 
 /// How long an answer to a look-up that came too late may be used. The exchange's addresses change every few minutes.
@@ -19,7 +20,7 @@ const ADDRESSES_MAX: usize = 16;
 pub(super) struct Dialing {
     retry: Retry,
     connects: Box<dyn DialBudget>,
-    /// When the pause after the last loss is over. It is kept whatever is wanted meanwhile.
+    /// When the pause after the last loss is over. Demand that ends and returns does not shorten it.
     pause_until: Nanos,
     /// Until when the exchange refuses the dials of this connection.
     barred_until: Nanos,
@@ -97,7 +98,7 @@ impl Dialing {
     /// Dials the first of the addresses that the look-up brought; `None` if there are none.
     pub fn resolved(&mut self, now: Nanos, mut addresses: Vec<SocketAddr>, shared: &mut Shared) -> Option<Try> {
         addresses.truncate(ADDRESSES_MAX);
-        // An address that takes TCP and fails later would otherwise hide the ones behind it for ever.
+        // An address that takes TCP and fails later would otherwise always hide the ones behind it.
         let start = self.retry.failures() as usize % addresses.len().max(1);
         addresses.rotate_left(start);
         self.dial_next(now, addresses.into(), shared)

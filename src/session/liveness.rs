@@ -155,7 +155,7 @@ impl Liveness {
         self.probe = Probe::NotDue;
         self.unanswered += 1;
         self.waits_since = now;
-        self.patience = (self.patience * 2).min(PATIENCE_MAX.max(self.timeouts.quiet_after));
+        self.patience = self.patience.saturating_mul(2).min(PATIENCE_MAX.max(self.timeouts.quiet_after));
     }
 
     /// Whether the socket is to blame if the probe under way stays without an answer too. One such probe is enough if
@@ -291,6 +291,18 @@ mod tests {
         l.probed(at(35_000));
         l.alive(at(40_000));
         assert_eq!(l.due(at(40_000), true), Due::Mute(Duration::from_secs(40)), "since data came, not since the probe");
+    }
+
+    /// It was doubled past the end of what a duration can hold.
+    #[test]
+    fn the_wait_for_the_next_probe_may_be_as_long_as_a_duration_can_be() {
+        let timeouts = Timeouts { quiet_after: Duration::MAX, ..Timeouts::default() };
+        let mut l = Liveness::new(timeouts, at(0));
+        l.want_probe();
+        l.probed(at(1));
+        l.give_up_probe(at(6_000));
+        l.alive(at(6_000));
+        assert_eq!(l.due(at(7_000), true), Due::Nothing);
     }
 
     #[test]

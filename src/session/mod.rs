@@ -9,7 +9,6 @@
 
 mod asking;
 mod budget;
-mod config;
 mod counters;
 mod dialing;
 #[cfg(test)]
@@ -32,7 +31,6 @@ pub(crate) mod testing;
 mod throttle;
 
 pub use budget::{Budget, DialBudget, MARGIN, Rate};
-pub use config::Config;
 pub use counters::Counters;
 pub use entropy::Entropy;
 pub use event::{Action, Closed, Event};

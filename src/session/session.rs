@@ -1,14 +1,16 @@
 //! The life of a connection and the contract with its caller.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::asking::Asking;
 use super::dialing::{Dialing, Try};
 use super::entropy::Entropy;
 use super::shared::{Reports, Shared};
 use super::socket::{Fate, Phase, Socket, Upgrade};
-use super::{Action, Closed, Config, Counters, DialBudget, Event, Loss, SocketId, State};
-use crate::model::{Epoch, Nanos, Sink};
+use super::{Action, Closed, Counters, DialBudget, Event, Loss, SocketId, State};
+use crate::config::Config;
+use crate::model::{ConnectionId, Epoch, Nanos, Sink};
 use crate::plan::Wish;
 use crate::wire::Decoder;
 
@@ -39,7 +41,12 @@ enum Life {
 
 impl Session {
     /// A connection that wants nothing yet. `connects` grants its dials, and may be shared with others.
-    pub fn new(config: Config, connects: Box<dyn DialBudget>, entropy: Box<dyn Entropy>) -> Self {
+    pub fn new(
+        id: ConnectionId,
+        config: Arc<Config>,
+        connects: Box<dyn DialBudget>,
+        entropy: Box<dyn Entropy>,
+    ) -> Self {
         Self {
             life: Life::Disconnected,
             stopping: false,
@@ -50,6 +57,7 @@ impl Session {
                 decoder: Decoder::new(),
                 entropy,
                 reports: Reports::default(),
+                id,
                 config,
             },
         }

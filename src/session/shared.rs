@@ -1,11 +1,13 @@
 //! What the sockets of one connection have in common: it outlives each of them.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::asking::Asking;
 use super::entropy::Entropy;
-use super::{Action, Config, Counters, Event, State};
-use crate::model::{Epoch, Nanos};
+use super::{Action, Counters, Event, State};
+use crate::config::Config;
+use crate::model::{ConnectionId, Epoch, Nanos};
 use crate::wire::Decoder;
 
 /// Reports about single messages kept until the caller drains them; more are dropped and counted. A flood of unreadable
@@ -14,7 +16,9 @@ const MESSAGE_REPORTS_MAX: usize = 256;
 
 /// What outlives a socket and each of them works with.
 pub(super) struct Shared {
-    pub config: Config,
+    /// The connection's number within the engine.
+    pub id: ConnectionId,
+    pub config: Arc<Config>,
     pub asking: Asking,
     pub decoder: Decoder,
     pub entropy: Box<dyn Entropy>,

@@ -8,11 +8,13 @@ use super::entropy::EntropyExt;
 use super::liveness::{Due, Liveness};
 use super::outbox::Outbox;
 use super::shared::Shared;
-use super::{Closed, Config, Event, Loss, SocketId, Stage, State};
-use crate::config::KeepAlive;
+use super::{Closed, Event, Loss, SocketId, Stage, State};
+use crate::config::{Config, KeepAlive};
 use crate::model::{Epoch, Nanos, Receipt, Sink};
 use crate::wire::{DecodeError, ErrorName, Message};
-use crate::ws::{CloseCode, FrameReader, Handshake, HandshakeError, Incoming, Progress, ReceiveBuffer, Violation};
+use crate::ws::{
+    self, CloseCode, FrameReader, Handshake, HandshakeError, Incoming, Progress, ReceiveBuffer, Violation,
+};
 
 /// A connection that brought data for this long has worked: the next try is at once. One that sends a snapshot and
 /// closes has not, and is met with growing pauses.
@@ -102,7 +104,9 @@ impl Open {
 impl Socket {
     /// A socket whose TCP is open, in its first phase and with its first bytes to send.
     pub fn new(id: SocketId, epoch: Epoch, phase: Phase, request: &[u8], config: &Config) -> Self {
-        let (buffer, frames) = (ReceiveBuffer::new(config.receive_bytes), FrameReader::new(config.frame_limits()));
+        // What the peer may make the frame reader hold.
+        let limits = ws::Limits { max_message: config.limits.message_bytes, ..ws::Limits::default() };
+        let (buffer, frames) = (ReceiveBuffer::new(config.receive_bytes), FrameReader::new(limits));
         let mut outbox = Outbox::new();
         outbox.raw(request);
         Self { id, epoch, buffer, frames, outbox, phase }
@@ -333,7 +337,7 @@ impl Socket {
 
     fn read_frames(&mut self, now: Nanos, shared: &mut Shared, sink: &mut impl Sink) -> Fate {
         let Phase::Open(Open { liveness, requests, .. }) = &mut self.phase else { return Fate::Lives };
-        let receipt = Receipt { connection: shared.config.id, epoch: self.epoch, received: now };
+        let receipt = Receipt { connection: shared.id, epoch: self.epoch, received: now };
         loop {
             let payload = match self.frames.next(&mut self.buffer) {
                 Ok(Some(Incoming::Binary(payload))) => payload,

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tungstenite::handshake::derive_accept_key;
 
-use super::{Action, Budget, Closed, Config, Entropy, Event, Loss, Rate, Session, SocketId, State};
-use crate::config::{Backoff, Endpoint, KeepAlive, Limits, Pacing, Timeouts};
+use super::{Action, Budget, Closed, Entropy, Event, Loss, Rate, Session, SocketId, State};
+use crate::config::{Config, Endpoint};
 use crate::model::{ConnectionId, DataType, Epoch, Format, Nanos, Noun, Receipt, Sink, StreamKey};
 use crate::plan::{Running, StreamSet, Wish};
 
@@ -100,22 +100,14 @@ pub(crate) fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 pub(super) fn config() -> Config {
-    Config {
-        id: ConnectionId(0),
-        endpoint: Endpoint::custom("ws://127.0.0.1:9/websocket/v1").unwrap(),
-        timeouts: Timeouts::default(),
-        backoff: Backoff::default(),
-        limits: Limits::default(),
-        pacing: Pacing::default(),
-        keep_alive: KeepAlive::Ping,
-        receive_bytes: 64 * 1024,
-    }
+    Config { endpoint: Endpoint::custom("ws://127.0.0.1:9/websocket/v1").unwrap(), ..Config::default() }
 }
 
 impl Life {
     pub fn new(config: Config) -> Self {
         let connects = Budget::new([Rate { count: config.limits.connects_per_second, window: secs(1) }]);
-        let session = Session::new(config, Box::new(connects), Box::new(SeededEntropy::new(1)));
+        let session =
+            Session::new(ConnectionId(0), Arc::new(config), Box::new(connects), Box::new(SeededEntropy::new(1)));
         let delivered = Delivered::default();
         let (actions, events, unread) = (Vec::new(), Vec::new(), Vec::new());
         Self { session, socket: SocketId::default(), now: START, delivered, actions, events, wishes: 0, unread }

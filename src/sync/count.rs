@@ -1,4 +1,4 @@
-//! Counters that say what has been done: whoever sees the count sees that.
+//! Counters of what has been done: a thread that sees the count also sees what was counted.
 //!
 //! # Synchronization
 //!
@@ -108,7 +108,7 @@ mod models {
     }
 
     #[test]
-    fn whoever_sees_the_count_sees_what_is_counted() {
+    fn a_reader_of_the_count_sees_what_is_counted() {
         what_is_counted_is_seen(Release);
     }
 
@@ -119,7 +119,7 @@ mod models {
     }
 
     /// Two writers do their last work and leave.
-    fn whoever_sees_them_gone_sees_their_work(left: Ordering) {
+    fn a_reader_that_sees_them_gone_sees_their_work(left: Ordering) {
         loom::model(move || {
             let (writers, done) = (Arc::new(Tally::new(2)), Arc::new([AtomicU64::new(0), AtomicU64::new(0)]));
             let threads = [0, 1].map(|writer| {
@@ -140,14 +140,14 @@ mod models {
     }
 
     #[test]
-    fn whoever_sees_that_all_writers_left_sees_all_they_wrote() {
-        whoever_sees_them_gone_sees_their_work(Release);
+    fn a_reader_that_sees_that_all_writers_left_sees_all_they_wrote() {
+        a_reader_that_sees_them_gone_sees_their_work(Release);
     }
 
     #[test]
     #[should_panic(expected = "not seen")]
     fn planted_without_release_the_last_work_of_a_writer_is_not_seen() {
-        whoever_sees_them_gone_sees_their_work(Relaxed);
+        a_reader_that_sees_them_gone_sees_their_work(Relaxed);
     }
 }
 

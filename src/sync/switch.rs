@@ -3,7 +3,7 @@
 //! # Synchronization
 //!
 //! There is one writer at a time. `on` is stored after the time of the change (TIME-THEN-ON, Release), and loaded before
-//! the times (Acquire): whoever sees the switch on or off sees the time of that change, or of a later one.
+//! the times (Acquire): a reader that sees the switch on or off sees the time of that change, or of a later one.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
@@ -109,7 +109,7 @@ mod models {
     }
 
     #[test]
-    fn whoever_sees_a_change_sees_its_time() {
+    fn a_reader_that_sees_a_change_sees_its_time() {
         a_switch_that_is_on_again_says_since_when(Release);
     }
 

@@ -61,11 +61,6 @@ impl ReceiveBuffer {
         self.invariants();
     }
 
-    /// Forgets every byte: what comes next is from a new socket. Keeps the memory.
-    pub fn clear(&mut self) {
-        self.rewind();
-    }
-
     /// The bytes received and not read yet.
     #[inline]
     pub fn unparsed(&self) -> &[u8] {

@@ -75,12 +75,6 @@ impl FrameReader {
         Self { limits, state: State::Idle, assembly: Vec::new(), fragments: 0, checked: 0 }
     }
 
-    /// Forgets what was under way: what comes next is from a new socket. Keeps the memory.
-    pub fn clear(&mut self) {
-        self.state = State::Idle;
-        self.checked = 0;
-    }
-
     /// Bytes of memory held for fragmented messages: at most twice the largest message, none before the first one.
     pub fn footprint(&self) -> usize {
         self.assembly.capacity()

@@ -18,7 +18,7 @@ const LIVES: u64 = 40;
 const CHANGES: usize = 50;
 const FAULTS: usize = 2;
 const MARKETS: usize = 24;
-/// Streams that are wanted for the whole life: of three types, of so many markets.
+/// The number of markets whose tickers, trades and books are wanted for the whole life.
 const STEADY: usize = 17;
 const POLICIES: [Overflow; 4] =
     [Overflow::DROP_NEWEST, Overflow::DropOldest, Overflow::Conflate, Overflow::Throttle(Duration::from_millis(70))];

@@ -106,13 +106,13 @@ impl World {
             random: random.clone(),
         };
         let clock = Arc::new(TestClock(AtomicU64::new(START.0)));
-        let mut settings = builder.settings;
-        settings.endpoint = Endpoint::custom("ws://127.0.0.1:9/websocket/v1").unwrap();
-        let (log, logs, _) = Log::new(settings.connections);
-        let rate = Rate { count: settings.limits.connects_per_second, window: Duration::from_secs(1) };
+        let mut config = builder.config;
+        config.endpoint = Endpoint::custom("ws://127.0.0.1:9/websocket/v1").unwrap();
+        let (log, logs, _) = Log::new(config.connections);
+        let rate = Rate { count: config.limits.connects_per_second, window: Duration::from_secs(1) };
         let budget = SharedBudget(Arc::new(std::sync::Mutex::new(Budget::new([rate]))));
         let outside = || (Box::new(budget.clone()) as Box<dyn DialBudget>, Box::new(random.clone()) as _);
-        let Assembly { hub, connections } = Assembly::new(&settings, &clock, true, logs, outside);
+        let Assembly { hub, connections } = Assembly::new(&Arc::new(config), &clock, true, logs, outside);
         let arrivals = Arrivals::default();
         let peers = connections.into_iter().map(|parts| Peer::new(parts, arrivals.clone(), network.clone())).collect();
         let exchange = Exchange::new(hoga_exchange::Config { seed, ..exchange }, START.0);

@@ -7,12 +7,12 @@ use std::sync::{Condvar, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 
 use super::*;
-use crate::config::{Backoff, KeepAlive, Limits, Pacing, Timeouts};
+use crate::config::{Backoff, Config, Pacing, Timeouts};
 use crate::model::{self, ConnectionId, DataType, Noun, Receipt, StreamKey};
 use crate::net::SystemResolver;
 use crate::plan::Wish;
 use crate::session::testing::{frame, trade_message};
-use crate::session::{Budget, Config, Entropy, Loss, Rate, Stage, State};
+use crate::session::{Budget, Entropy, Loss, Rate, Stage, State};
 
 /// Longer than anything here takes, unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -112,7 +112,7 @@ impl Rig {
     fn start(config: Config, resolver: Arc<dyn Resolve>, hooks: impl FnOnce(Remote) -> Hooks) -> Self {
         let endpoint = config.endpoint.clone();
         let connects = Budget::with_margin([Rate { count: 10_000, window: Duration::from_secs(1) }], Duration::ZERO);
-        let session = Session::new(config, Box::new(connects), Box::new(Longest));
+        let session = Session::new(ConnectionId(0), Arc::new(config), Box::new(connects), Box::new(Longest));
         let tls = TlsConfig::new(&[]).unwrap();
         let reactor = Reactor::new(session, endpoint, tls, resolver, Wait::Park, SystemClock::new(), false).unwrap();
         let remote = reactor.remote();
@@ -165,14 +165,11 @@ impl Drop for Rig {
 /// Nothing happens by itself but what `timeouts` says, and a second try is an hour away.
 fn config(port: u16, timeouts: Timeouts) -> Config {
     Config {
-        id: ConnectionId(0),
         endpoint: Endpoint::custom(&format!("ws://127.0.0.1:{port}/")).unwrap(),
         timeouts,
         backoff: Backoff { base: NEVER, cap: NEVER },
-        limits: Limits::default(),
         pacing: Pacing::Aggressive,
-        keep_alive: KeepAlive::Ping,
-        receive_bytes: 64 * 1024,
+        ..Config::default()
     }
 }
 

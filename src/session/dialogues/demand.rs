@@ -1,9 +1,9 @@
 //! Changes of what is wanted.
 
 use super::super::testing::{Life, Sent, config, frame, ms, secs, trades};
-use super::super::{Closed, Config, Loss, State};
+use super::super::{Closed, Loss, State};
 use super::named;
-use crate::config::{Pacing, Timeouts};
+use crate::config::{Config, Pacing, Timeouts};
 use crate::model::{Format, Nanos};
 use crate::plan::Wish;
 use std::time::Duration;

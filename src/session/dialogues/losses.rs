@@ -1,9 +1,9 @@
 //! Sockets that are lost, fall silent or go mute, and the way back.
 
 use super::super::testing::{Life, START, Sent, config, frame, ms, secs, trade_message, trades};
-use super::super::{Action, Closed, Config, Loss, Stage, State};
+use super::super::{Action, Closed, Loss, Stage, State};
 use super::{named, states};
-use crate::config::{KeepAlive, Timeouts};
+use crate::config::{Config, KeepAlive, Timeouts};
 use crate::model::{Epoch, Nanos};
 use crate::plan::{Mode, Want, Wish};
 use std::collections::HashSet;

@@ -8,8 +8,8 @@ mod refusals;
 mod refused_requests;
 
 use super::testing::{Life, config};
-use super::{Config, Event, State};
-use crate::config::Endpoint;
+use super::{Event, State};
+use crate::config::{Config, Endpoint};
 
 fn named(url: &str) -> Config {
     Config { endpoint: Endpoint::custom(url).unwrap(), ..config() }

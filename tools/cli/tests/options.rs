@@ -84,7 +84,7 @@ fn what_cannot_be_asked_for_is_refused_with_the_reason() {
         (&["KRW-BTC", "--levels", "5"], "add --types orderbook"),
         (&["KRW-BTC", "--types", "orderbook", "--levels", "7"], "ask for one of [1, 5, 15, 30]"),
         (&["BTC-ETH", "--types", "orderbook", "--group", "10"], "only KRW markets"),
-        (&["KRW-BTC", "--connections", "0"], "connections must be from 1"),
+        (&["KRW-BTC", "--connections", "0"], "connections is 0: set it to a number from 1 to 64"),
         (&["KRW-BTC", "--types", "candle.1s", "--endpoint", "bithumb"], "has no candle.1s"),
         (&["KRW-BTC", "--format", "json_list", "--endpoint", "bithumb"], "does not write"),
     ] {
