@@ -15,7 +15,7 @@ use std::thread;
 use arc_swap::ArcSwap;
 use criterion::{Criterion, criterion_group, criterion_main};
 use hoga::model::*;
-use hoga::pool::{DataPool, Handle, Publisher, Verdict};
+use hoga::pool::{self, DataPool, Handle, Publisher, Verdict};
 use hoga::sync::connection::ConnectionState;
 use hoga::sync::latest;
 use pool_samples::*;
@@ -266,7 +266,7 @@ fn batch(c: &mut Criterion) {
     let markets: Vec<_> = (0..MARKETS).map(|i| market(&format!("KRW-M{i}"))).collect();
     let mut publishers: Vec<Publisher<Ticker>> = Vec::new();
     for &market in &markets {
-        let mut publisher = pool.open(StreamKey::of(DataType::Ticker, market), link.clone());
+        let mut publisher = pool::open(&pool, StreamKey::of(DataType::Ticker, market), link.clone());
         publisher.publish(&receipt(1, 1), &Ticker { market, ..ticker(1, 1.0) }, || Nanos(1));
         publishers.push(publisher);
     }

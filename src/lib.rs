@@ -41,11 +41,22 @@
 //! for that thread, and it never waits for a reader. What readers cost it is work: a copy for each feed with a ring of its
 //! own, a mark for each that conflates, and a system call to wake one that sleeps. One more thread writes the log.
 //!
-//! # Rooms
+//! # What is where
 //!
-//! [`model`] holds the nouns. [`wire`] reads Upbit's JSON, [`ws`] reads frames, [`plan`] turns demand into requests,
-//! [`session`] lives the life of a connection; all of these are pure. [`net`] makes the system calls, [`sync`] holds the
-//! lock-free parts, [`pool`] and [`feed`] are what readers read, and [`engine`] puts all together.
+//! Everything that most programs name is on this page; [`prelude`] brings the most common of it.
+//!
+//! | for | start at |
+//! | --- | --- |
+//! | the engine | [`Engine`], made by a [`Builder`]; [`Client`] groups subscriptions under a name |
+//! | reading the pool | [`DataPool`], [`Handle`], [`Reading`], [`Health`]; [`Batch`] for many markets at one moment |
+//! | feeds and callbacks | [`Feed`], [`Item`], [`Update`], [`Overflow`]; [`CallbackBuilder`], [`Callback`], [`Dispatcher`] |
+//! | subscriptions | [`ticker()`], [`trade()`], [`orderbook()`], [`candle()`]; [`Subscription`], [`Subscribed`], [`Pattern`], [`Universe`] |
+//! | messages | [`Ticker`], [`Trade`], [`Orderbook`], [`Candle`], or any of them as an [`Event`]; [`Market`], [`StreamKey`], [`Stamps`] |
+//! | errors | [`Error`] |
+//! | settings | [`config`] |
+//! | details of errors | [`error`] |
+//! | what the engine says about itself | [`status`] |
+//! | feeds without an engine | [`offline`] |
 //!
 //! The library installs no logger, panic hook or signal handler. Its log goes through `tracing`, from a thread of its own:
 //! a log that is slow or stuck delays the log and nothing else, and lines that do not fit are counted there.
@@ -57,6 +68,11 @@
 //! they end the program.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(feature = "insides"),
+    warn(unnameable_types, missing_debug_implementations),
+    allow(dead_code, unused_imports, reason = "some of the rooms' items serve only the tests, benchmarks and tools")
+)]
 #![allow(clippy::module_inception, reason = "a file bears the name of its type, and a room that of its main type")]
 
 #[cfg(not(unix))]
@@ -65,25 +81,123 @@ compile_error!("hoga runs on Unix-like systems only: it uses their sockets, file
 #[cfg(not(target_endian = "little"))]
 compile_error!("hoga runs on little-endian processors only: it reads the digits of numbers in place, eight at a time");
 
-// First, because the other rooms use its macros.
+// The rooms. Users meet what is re-exported below. The feature `insides` opens the rooms themselves to the tests, benchmarks
+// and tools of this repository, and promises nothing. `model` comes first, because the others use its macros.
+#[cfg(not(feature = "insides"))]
+#[macro_use]
+mod model;
+#[cfg(feature = "insides")]
+#[doc(hidden)]
 #[macro_use]
 pub mod model;
 
+#[cfg(not(feature = "insides"))]
+mod call;
+#[cfg(feature = "insides")]
+#[doc(hidden)]
 pub mod call;
 pub mod config;
+#[cfg(not(feature = "insides"))]
+mod engine;
+#[cfg(feature = "insides")]
+#[doc(hidden)]
 pub mod engine;
 pub mod error;
+#[cfg(not(feature = "insides"))]
+mod feed;
+#[cfg(feature = "insides")]
+#[doc(hidden)]
 pub mod feed;
+#[cfg(not(feature = "insides"))]
+mod net;
+#[cfg(feature = "insides")]
+#[doc(hidden)]
 pub mod net;
+#[cfg(not(feature = "insides"))]
+mod plan;
+#[cfg(feature = "insides")]
+#[doc(hidden)]
 pub mod plan;
+#[cfg(not(feature = "insides"))]
+mod pool;
+#[cfg(feature = "insides")]
+#[doc(hidden)]
 pub mod pool;
+#[cfg(not(feature = "insides"))]
+mod route;
+#[cfg(feature = "insides")]
+#[doc(hidden)]
 pub mod route;
+#[cfg(not(feature = "insides"))]
+mod session;
+#[cfg(feature = "insides")]
+#[doc(hidden)]
 pub mod session;
+#[cfg(not(feature = "insides"))]
+mod sync;
+#[cfg(feature = "insides")]
+#[doc(hidden)]
 pub mod sync;
+#[cfg(not(feature = "insides"))]
+mod wire;
+#[cfg(feature = "insides")]
+#[doc(hidden)]
 pub mod wire;
+#[cfg(not(feature = "insides"))]
+mod ws;
+#[cfg(feature = "insides")]
+#[doc(hidden)]
 pub mod ws;
 
+// The engine.
+pub use engine::{Builder, Client, Engine, EngineState, ShutdownReport};
 pub use error::{Error, Result};
+
+// Reading the pool.
+pub use pool::{AsMarket, Batch, BatchCursor, CachedHandle, DataPool, Handle, Health, Reading};
+
+// Feeds and callbacks.
+pub use call::{Answer, Callback, Dispatcher};
+pub use engine::{CallbackBuilder, Feed};
+pub use feed::{Item, Overflow, Payload, Update};
+
+// Subscriptions, and the markets that exist.
+pub use engine::Subscribed;
+pub use model::{Access, Currency, DataType, Grouping, Interval, Market, Scope, StreamKey};
+#[cfg(feature = "rest")]
+pub use net::RestMarkets;
+pub use net::{MarketSource, Resolve, SystemResolver};
+pub use plan::{IntoMarkets, Pattern, Subscription, Target, Universe, candle, orderbook, ticker, trade};
+
+// Messages.
+pub use model::{
+    Candle, Change, ConnectionId, Date, DateTime, Epoch, Event, Format, Level, Levels, LossKind, MAX_LEVELS,
+    MarketState, MarketWarning, Nanos, Nature, Noun, NounKind, Orderbook, Side, Stamps, StreamType, Ticker, Time,
+    Trade, Unit,
+};
+
+/// What the engine says about itself: its connections, feeds, callbacks, demand, and where time went.
+pub mod status {
+    pub use crate::call::CallbackStatus;
+    pub use crate::engine::{ConnectionStatus, FeedStatus, Lifecycle, LifecycleEvent};
+    pub use crate::feed::{Account, CallbackState, FeedCounts, Latencies, Latency};
+    pub use crate::model::ClockOffset;
+    pub use crate::plan::{ClientStatus, Conflict, ConflictKind, ConflictSubject, PlanStats, Revisions};
+    pub use crate::pool::{StreamStatus, VerdictCounts};
+    pub use crate::route::Attribution;
+    pub use crate::session::{Counters, Event, FormatReason, Loss, Stage, State};
+    pub use crate::wire::{
+        DecodeCounters, DecodeError, Delivered, ErrorName, ServerError, SubscriptionEntry, SubscriptionList,
+    };
+    pub use crate::ws::{CloseCode, Rejection, RejectionKind, RetryAfter, Violation};
+}
+
+/// Feeds without an engine, for recordings.
+pub mod offline {
+    pub use crate::feed::{Abandoned, BlockingWriter, Feed, blocking};
+    pub use crate::model::Clock;
+    pub use crate::net::SystemClock;
+}
 
 /// Compiles the programs in the README.
 #[cfg(doctest)]
@@ -92,13 +206,10 @@ struct Readme;
 
 /// What most programs need.
 pub mod prelude {
-    pub use crate::call::Callback;
     pub use crate::config::{Endpoint, Wait};
-    pub use crate::engine::{Client, Engine, EngineState, Feed, Subscribed};
-    pub use crate::feed::{Item, Overflow, Update};
-    pub use crate::model::{
-        Candle, DataType, Epoch, Event, Format, Interval, Market, Orderbook, StreamKey, Ticker, Trade,
+    pub use crate::{
+        Callback, Candle, Client, DataPool, DataType, Engine, EngineState, Epoch, Event, Feed, Format, Handle, Health,
+        Interval, Item, Market, Orderbook, Overflow, Reading, StreamKey, Subscribed, Subscription, Ticker, Trade,
+        Update, candle, orderbook, ticker, trade,
     };
-    pub use crate::plan::{Subscription, candle, orderbook, ticker, trade};
-    pub use crate::pool::{DataPool, Handle, Health, Reading};
 }

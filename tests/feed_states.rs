@@ -21,6 +21,7 @@ fn price(event: Event) -> f64 {
         Event::Trade(trade) => trade.trade_price,
         Event::Orderbook(book) => book.asks[0].price,
         Event::Candle(candle) => candle.trade_price,
+        other => panic!("no such stream is asked for: {other:?}"),
     }
 }
 

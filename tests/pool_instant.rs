@@ -9,18 +9,18 @@ use std::{hint, iter};
 
 use hoga::model::{Clock, ConnectionId, DataType, Epoch, Nanos, StreamKey, Ticker};
 use hoga::net::SystemClock;
-use hoga::pool::{BatchCursor, DataPool, Publisher};
+use hoga::pool::{self, BatchCursor, DataPool, Publisher};
 use hoga::sync::connection::ConnectionState;
 use pool_samples::{ManualClock, market, receipt, ticker};
 
 const CODES: [&str; 4] = ["KRW-BTC", "KRW-ETH", "KRW-XRP", "KRW-SOL"];
 
 fn open(clock: Arc<dyn Clock>) -> (DataPool, Vec<Publisher<Ticker>>) {
-    let pool = DataPool::new(clock);
+    let pool = pool::empty(clock, DataPool::STALE_AFTER);
     let link = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)));
     link.opened(Epoch(1), Nanos(0), None);
     let key = |code| StreamKey::of(DataType::Ticker, market(code));
-    let publishers = CODES.map(|code| pool.open(key(code), link.clone())).into();
+    let publishers = CODES.map(|code| pool::open(&pool, key(code), link.clone())).into();
     (pool, publishers)
 }
 

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use hoga::model::*;
-use hoga::pool::{DataPool, Health, PoolError, Publisher};
+use hoga::pool::{self, DataPool, Health, PoolError, Publisher};
 use hoga::sync::connection::ConnectionState;
 use pool_samples::*;
 
@@ -20,9 +20,9 @@ fn put(publisher: &mut Publisher<Ticker>, epoch: u32, received: u64, price: f64)
 #[test]
 fn a_stream_goes_through_every_health_in_its_life() {
     let clock = ManualClock::at(5);
-    let pool = DataPool::new(clock.clone());
+    let pool = pool::empty(clock.clone(), DataPool::STALE_AFTER);
     let link = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(5)));
-    let mut publisher = pool.open::<Ticker>(btc(DataType::Ticker), link.clone());
+    let mut publisher = pool::open::<Ticker>(&pool, btc(DataType::Ticker), link.clone());
     let handle = pool.ticker("KRW-BTC").unwrap();
     let health = || handle.load().health();
     let since = |at| Nanos(at);
@@ -52,11 +52,11 @@ fn a_stream_goes_through_every_health_in_its_life() {
     put(&mut publisher, 2, 2 * STALE_AFTER + 7, 2.0);
     assert_eq!(health(), Health::Live);
 
-    pool.set_subscribed(handle.key(), false);
+    pool::set_subscribed(&pool, handle.key(), false);
     assert_eq!(health(), Health::NotSubscribed);
     assert_eq!(handle.load().trade_price, 2.0, "history, but there");
     clock.set(2 * STALE_AFTER + 50);
-    pool.set_subscribed(handle.key(), true);
+    pool::set_subscribed(&pool, handle.key(), true);
     assert_eq!(health(), Health::Stale { since: since(2 * STALE_AFTER) }, "asked for again, not refreshed yet");
     put(&mut publisher, 2, 2 * STALE_AFTER + 50, 3.0);
     assert_eq!(health(), Health::Live);
@@ -141,7 +141,7 @@ fn a_stream_without_subscription_is_an_error_that_says_what_to_do() {
 #[test]
 fn wait_newer_wakes_for_a_new_value_and_gives_up_at_its_timeout() {
     let (_clock, pool, _link, mut publisher) = open(DataType::Ticker);
-    let (handle, sleepers) = (pool.ticker("KRW-BTC").unwrap(), pool.sleepers());
+    let (handle, sleepers) = (pool.ticker("KRW-BTC").unwrap(), pool::sleepers(&pool));
     assert!(handle.wait_newer(0, Duration::from_millis(5)).is_none());
     thread::scope(|s| {
         let waiter = s.spawn(|| handle.wait_newer(0, Duration::from_secs(20)).map(|r| (r.version(), r.trade_price)));
@@ -161,7 +161,7 @@ fn wait_newer_wakes_for_a_new_value_and_gives_up_at_its_timeout() {
 fn every_change_wakes_a_reader_that_waits_for_each() {
     const VALUES: u64 = 500;
     let (_clock, pool, _link, mut publisher) = open(DataType::Ticker);
-    let sleepers = pool.sleepers();
+    let sleepers = pool::sleepers(&pool);
     let (there, back) = (pool.ticker("KRW-BTC").unwrap(), std::sync::mpsc::sync_channel(0));
     thread::scope(|s| {
         s.spawn(move || {
@@ -186,12 +186,12 @@ fn every_change_wakes_a_reader_that_waits_for_each() {
 #[test]
 fn a_batch_is_read_in_one_call_and_shows_which_markets_have_data() {
     let clock = ManualClock::at(0);
-    let pool = DataPool::new(clock);
+    let pool = pool::empty(clock, DataPool::STALE_AFTER);
     let link = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)));
     link.opened(Epoch(1), Nanos(0), None);
     let key = |code| StreamKey::of(DataType::Ticker, market(code));
-    let mut first = pool.open::<Ticker>(key("KRW-BTC"), link.clone());
-    let _second = pool.open::<Ticker>(key("KRW-ETH"), link);
+    let mut first = pool::open::<Ticker>(&pool, key("KRW-BTC"), link.clone());
+    let _second = pool::open::<Ticker>(&pool, key("KRW-ETH"), link);
 
     let batch = pool.tickers(["KRW-ETH", "KRW-BTC"]).unwrap();
     put(&mut first, 1, 1, 1.0);
@@ -209,14 +209,14 @@ fn a_batch_is_read_in_one_call_and_shows_which_markets_have_data() {
 /// The caller's iterator ran under the lock that opening a stream needs, and waited for itself.
 #[test]
 fn streams_may_be_opened_while_the_markets_of_a_batch_are_named() {
-    let pool = DataPool::new(ManualClock::at(0));
+    let pool = pool::empty(ManualClock::at(0), DataPool::STALE_AFTER);
     let link = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)));
     let (done, is_done) = std::sync::mpsc::channel();
     thread::spawn(move || {
         let key = |code| StreamKey::of(DataType::Ticker, market(code));
         let mut publishers = Vec::new();
         let codes = ["KRW-BTC", "KRW-ETH"].into_iter();
-        let opened = codes.inspect(|code| publishers.push(pool.open::<Ticker>(key(code), link.clone())));
+        let opened = codes.inspect(|code| publishers.push(pool::open::<Ticker>(&pool, key(code), link.clone())));
         done.send(pool.tickers(opened).unwrap().len()).unwrap();
     });
     assert_eq!(is_done.recv_timeout(Duration::from_secs(20)), Ok(2));
@@ -225,8 +225,8 @@ fn streams_may_be_opened_while_the_markets_of_a_batch_are_named() {
 #[test]
 fn all_streams_are_listed_in_order_with_what_became_of_their_arrivals() {
     let (_clock, pool, link, mut tickers) = open::<Ticker>(DataType::Ticker);
-    let _books = pool.open::<Orderbook>(btc(DataType::Orderbook), link.clone());
-    let _trades = pool.open::<Trade>(btc(DataType::Trade), link);
+    let _books = pool::open::<Orderbook>(&pool, btc(DataType::Orderbook), link.clone());
+    let _trades = pool::open::<Trade>(&pool, btc(DataType::Trade), link);
     put(&mut tickers, 1, 1, 1.0);
     let streams = pool.streams();
     let keys: Vec<_> = streams.iter().map(|s| s.key.data_type).collect();
@@ -246,7 +246,7 @@ fn a_stream_that_is_opened_again_goes_on_in_the_same_handles() {
     assert_eq!(handle.load().health(), Health::NotSubscribed);
 
     clock.set(30);
-    let mut publisher = pool.open::<Trade>(handle.key(), link);
+    let mut publisher = pool::open::<Trade>(&pool, handle.key(), link);
     assert_eq!(handle.load().health(), Health::Stale { since: Nanos(20) });
     // The new subscription's snapshot is the trade we have: fresh again, and no news.
     let verdict = publisher.publish(&receipt(1, 40), &trade(1, 10), || Nanos(40));
@@ -268,7 +268,7 @@ fn a_stream_that_moves_to_another_connection_takes_its_epochs_from_there() {
     clock.set(30);
     let other = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)));
     other.opened(Epoch(1), Nanos(25), None);
-    let mut publisher = pool.open(handle.key(), other.clone());
+    let mut publisher = pool::open(&pool, handle.key(), other.clone());
     assert_eq!(handle.load().health(), Health::Stale { since: Nanos(20) });
     put(&mut publisher, 1, 31, 2.0);
     assert_eq!((handle.load().trade_price, handle.load().health()), (2.0, Health::Live));
@@ -295,7 +295,7 @@ fn a_value_of_a_connection_that_panicked_is_stale_on_the_next_one() {
 
     clock.set(200);
     let next = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(150)));
-    let mut publisher = pool.open::<Ticker>(handle.key(), next.clone());
+    let mut publisher = pool::open::<Ticker>(&pool, handle.key(), next.clone());
     assert_eq!(handle.load().health(), Health::Disconnected { since: Nanos(150) });
     next.opened(Epoch(1), Nanos(210), None);
     next.heard_data(Nanos(219));
@@ -309,14 +309,14 @@ fn a_value_of_a_connection_that_panicked_is_stale_on_the_next_one() {
 #[should_panic(expected = "ticker KRW-BTC has a publisher already")]
 fn a_second_publisher_of_a_stream_is_refused() {
     let (_clock, pool, link, _publisher) = open::<Ticker>(DataType::Ticker);
-    pool.open::<Ticker>(btc(DataType::Ticker), link);
+    pool::open::<Ticker>(&pool, btc(DataType::Ticker), link);
 }
 
 #[test]
 #[should_panic(expected = "trade KRW-BTC does not carry this type of value")]
 fn a_publisher_of_the_wrong_type_is_refused() {
     let (_clock, pool, link, _publisher) = open::<Ticker>(DataType::Ticker);
-    pool.open::<Ticker>(btc(DataType::Trade), link);
+    pool::open::<Ticker>(&pool, btc(DataType::Trade), link);
 }
 
 #[test]

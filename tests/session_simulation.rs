@@ -105,6 +105,7 @@ impl Sink for Delivered {
             model::Event::Trade(t) => t.sequential_id,
             model::Event::Orderbook(o) => o.total_ask_size.to_bits(),
             model::Event::Candle(c) => c.trade_price.to_bits(),
+            other => panic!("no such stream is asked for: {other:?}"),
         };
         let StreamKey { data_type, scope } = message.key();
         self.0.push((r.epoch, (data_type.to_string(), scope.to_string(), message.exchange_ms(), id)));

@@ -11,7 +11,7 @@ use std::time::Duration;
 use common::{Message, PATIENCE, Way, builder, drain, eventually, exchange, finish};
 use hoga::config::{Limits, UPBIT};
 use hoga::feed::Payload;
-use hoga::plan::{Mode, Want};
+use hoga::plan::{Checked, Mode, Want};
 use hoga::prelude::*;
 
 const THREADS: u64 = 16;
@@ -87,7 +87,7 @@ fn whatever_sixteen_threads_do_the_wire_ends_as_what_is_held() {
                 for _ in 0..OPERATIONS {
                     if held.len() < 4 && rng.below(2) == 0 {
                         let subscription = any_subscription(&mut rng, markets);
-                        let wants = subscription.clone().check(&UPBIT).unwrap().wants;
+                        let wants = Checked::of(subscription.clone(), &UPBIT).unwrap().wants;
                         held.push((engine.subscribe(subscription).unwrap(), wants));
                     } else if !held.is_empty() {
                         drop(held.swap_remove(rng.below(held.len())));
@@ -100,7 +100,7 @@ fn whatever_sixteen_threads_do_the_wire_ends_as_what_is_held() {
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
     let mut wants: Vec<Vec<Want>> = kept.iter().map(|(_, wants)| wants.clone()).collect();
-    wants.push(ticker("KRW-BTC").check(&UPBIT).unwrap().wants);
+    wants.push(Checked::of(ticker("KRW-BTC"), &UPBIT).unwrap().wants);
     let expected = model(&wants);
     let is_right = || {
         let asked = record.last();

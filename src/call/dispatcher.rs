@@ -4,6 +4,7 @@
 //! a callback that blocks holds up its own feed and one thread, and as long as there is another, nobody else.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool;
@@ -94,6 +95,12 @@ impl Dispatcher {
 
     pub(crate) fn line(&self) -> &Arc<TaskLine> {
         &self.line
+    }
+}
+
+impl fmt::Debug for Dispatcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dispatcher").finish_non_exhaustive()
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 /// Which engines share the budget of connects. The exchange counts them per address, so all processes behind one address should
 /// ask one ledger. Each exchange, by host and port, has its own.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum ConnectLedger {
     /// All engines of this user on this host: a small file in `$XDG_RUNTIME_DIR/hoga`, or in `hoga-<uid>` within the
     /// temporary directory where that variable names no directory of this user. Processes with different environments

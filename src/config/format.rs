@@ -8,6 +8,7 @@ use crate::model::{Format, NounKind};
 /// Which message format a connection asks for.
 #[allow(clippy::large_enum_variant, reason = "there is one for an engine, and none is kept")]
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum FormatChoice {
     /// Always this one.
     Fixed(Format),

@@ -2,6 +2,7 @@
 
 /// How to keep a quiet socket open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum KeepAlive {
     /// WebSocket pings. Their answer proves that the peer still reads.
     #[default]

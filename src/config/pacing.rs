@@ -4,6 +4,7 @@ use std::time::Duration;
 
 /// How hard an engine leans on the exchange's limits. The limits themselves are [`Limits`](super::Limits).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum Pacing {
     /// Gathers changes for 200 ms, uses 60 % of the request limits, and keeps every window 500 ms longer than the
     /// exchange counts. For a path whose delay varies, or an address whose limits others use too. The newest demand is

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 /// How a connection's thread waits for the socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Wait {
     /// Sleeps in the kernel until something happens. Costs tens of microseconds of wake-up, uses no CPU when idle.
     #[default]

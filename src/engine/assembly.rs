@@ -10,7 +10,7 @@ use super::log::Note;
 use crate::config::Config;
 use crate::model::{Clock, ConnectionId};
 use crate::plan::Planner;
-use crate::pool::DataPool;
+use crate::pool;
 use crate::route::{AttributionReader, Router, attribution};
 use crate::session::{DialBudget, Entropy, Session};
 use crate::sync::lossy::Writer;
@@ -41,7 +41,7 @@ impl<C: Clock + Clone + 'static> Assembly<C> {
         logs: Vec<Writer<Note>>,
         mut outside: impl FnMut() -> (Box<dyn DialBudget>, Box<dyn Entropy>),
     ) -> Self {
-        let pool = DataPool::with_stale_after(Arc::new(clock.clone()), config.stale_after);
+        let pool = pool::empty(Arc::new(clock.clone()), config.stale_after);
         let dialect = *config.endpoint.dialect();
         let connections: Vec<_> = (0..config.connections as u16)
             .map(ConnectionId)
@@ -51,7 +51,7 @@ impl<C: Clock + Clone + 'static> Assembly<C> {
                 let session = Session::new(id, config.clone(), connects, entropy);
                 let handles = Handles::new(id, clock.now());
                 let (writer, reader) = config.measure_latencies.then(attribution).unzip();
-                let router = Router::new(clock.clone(), pool.sleepers(), &dialect, writer);
+                let router = Router::new(clock.clone(), pool::sleepers(&pool), &dialect, writer);
                 let connection = Connection::new(handles.clone(), router, log);
                 ConnectionParts { session, connection, handles, attribution: reader }
             })
@@ -72,6 +72,6 @@ mod tests {
     /// A pool knows no configuration.
     #[test]
     fn a_pool_of_its_own_calls_values_stale_when_that_of_an_engine_does() {
-        assert_eq!(DataPool::STALE_AFTER, Config::default().stale_after);
+        assert_eq!(pool::DataPool::STALE_AFTER, Config::default().stale_after);
     }
 }

@@ -1,5 +1,6 @@
 //! Everything an engine is told before it starts, checked as a whole before anything is started.
 
+use std::fmt;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use crate::model::{Interval, Market, Nanos};
 #[cfg(feature = "rest")]
 use crate::net::RestMarkets;
 use crate::net::{MarketSource, Resolve, SystemResolver, TlsConfig, is_available};
-use crate::plan::{self, IntoMarkets, Planner, Subscription, Universe};
+use crate::plan::{self, Checked, IntoMarkets, Planner, Subscription, Universe};
 
 /// The largest root certificate file that is read.
 const ROOTS_FILE_MAX: u64 = 1 << 20;
@@ -36,6 +37,16 @@ pub struct Builder {
     #[cfg(feature = "rest")]
     rest_every: Option<Duration>,
     problems: Vec<String>,
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("endpoint", &self.config.endpoint)
+            .field("connections", &self.config.connections)
+            .field("problems", &self.problems)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for Builder {
@@ -275,14 +286,14 @@ impl Builder {
     /// Asks a planner of its own what the engine's planner will be asked.
     fn check_subscription(&mut self) {
         let Some(subscription) = self.subscription.clone() else { return };
-        let problem = match subscription.check(self.config.endpoint.dialect()) {
+        let problem = match Checked::of(subscription, self.config.endpoint.dialect()) {
             Err(invalid) => Some(invalid.to_string()),
             // Then the limit on streams is not known, and the connections have to be corrected first.
             Ok(_) if !self.config.has_connections() => None,
             Ok(checked) => {
                 let mut planner = Planner::new(Arc::new(self.config.clone()), self.source.is_some());
                 planner.set_universe(Nanos::default(), self.universe.clone());
-                planner.add(Nanos::default(), None, checked).err().map(|refused| Error::from(refused).to_string())
+                planner.add(Nanos::default(), None, checked).err().map(|refused| Error::refused(refused).to_string())
             }
         };
         self.problems.extend(problem.map(|problem| format!("subscription: {problem}")));

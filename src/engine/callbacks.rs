@@ -1,5 +1,6 @@
 //! How a program asks for a callback.
 
+use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -20,6 +21,12 @@ pub struct CallbackBuilder<'a> {
     name: Box<str>,
     quota: NonZeroU32,
     dispatcher: Option<&'a Dispatcher>,
+}
+
+impl fmt::Debug for CallbackBuilder<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallbackBuilder").field("name", &self.name).field("quota", &self.quota).finish_non_exhaustive()
+    }
 }
 
 impl<'a> CallbackBuilder<'a> {

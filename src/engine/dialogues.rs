@@ -12,8 +12,8 @@ use crate::model::{
     Clock, ConnectionId, DataType, Event, Market, Nanos, NounKind, Placed, Receipt, Sink, StreamKey, StreamType,
     Ticker, Trade, Words,
 };
-use crate::plan::{DemandId, Planner, Proof, Subscription, Universe, Want, Wish, orderbook, ticker, trade};
-use crate::pool::DataPool;
+use crate::plan::{Checked, DemandId, Planner, Proof, Subscription, Universe, Want, Wish, orderbook, ticker, trade};
+use crate::pool::{self, DataPool};
 use crate::route::{NewFeed, Request, Router, new_ring};
 use crate::sync::connection::ConnectionState;
 
@@ -52,11 +52,11 @@ impl Line {
     /// Its first socket is open, and carries nothing.
     fn new() -> Self {
         let clock = Arc::new(TestClock(AtomicU64::new(1_000_000_000)));
-        let pool = DataPool::new(clock.clone());
+        let pool = pool::empty(clock.clone(), DataPool::STALE_AFTER);
         let (grace, confirm_within) = (Duration::ZERO, Duration::from_secs(3600));
         let config = Config { pacing: Pacing::Aggressive, grace, confirm_within, ..Config::default() };
         let planner = Planner::new(Arc::new(config), true);
-        let mut router = Router::new(clock.clone(), pool.sleepers(), &UPBIT, None);
+        let mut router = Router::new(clock.clone(), pool::sleepers(&pool), &UPBIT, None);
         for kind in NounKind::ALL {
             router.add_ring(new_ring(kind, 64));
         }
@@ -103,8 +103,8 @@ impl Line {
 
     fn turn(&mut self) {
         let orders = self.planner.poll(self.now(), |key| self.pool.heard(key));
-        orders.expired.iter().chain(&orders.interrupted).for_each(|key| self.pool.set_subscribed(*key, false));
-        orders.interrupted.iter().for_each(|key| self.pool.set_subscribed(*key, true));
+        orders.expired.iter().chain(&orders.interrupted).for_each(|key| pool::set_subscribed(&self.pool, *key, false));
+        orders.interrupted.iter().for_each(|key| pool::set_subscribed(&self.pool, *key, true));
         self.tell(orders.carry);
     }
 
@@ -141,17 +141,17 @@ impl Line {
     fn open_streams(&mut self, new: Vec<(StreamKey, usize)>) {
         for (key, _) in new {
             if self.pool.streams().iter().any(|stream| stream.key == key) {
-                self.pool.set_subscribed(key, true);
+                pool::set_subscribed(&self.pool, key, true);
                 continue;
             }
             let state = self.state.clone();
-            let publisher = with_noun!(key.data_type.kind(), T => T::into_any(self.pool.open::<T>(key, state)));
+            let publisher = with_noun!(key.data_type.kind(), T => T::into_any(pool::open::<T>(&self.pool, key, state)));
             self.router.add_stream(publisher);
         }
     }
 
     fn subscribe<T>(&mut self, subscription: Subscription<T>) -> DemandId {
-        let checked = subscription.mixed().check(&UPBIT).unwrap();
+        let checked = Checked::of(subscription.mixed(), &UPBIT).unwrap();
         let admitted = self.planner.add(self.now(), None, checked).unwrap();
         self.open_streams(admitted.new);
         self.tell(admitted.carry);
@@ -538,7 +538,7 @@ fn a_stream_that_joins_after_a_reconnect_comes_after_the_rest_of_the_old_socket(
 fn a_book_that_is_not_deep_enough_is_nobodys_state() {
     let key = StreamKey::of(DataType::Orderbook, market("KRW-BTC"));
     let of = |subscription: Subscription<_>| {
-        let wants: Vec<Want> = subscription.mixed().check(&UPBIT).unwrap().wants;
+        let wants: Vec<Want> = Checked::of(subscription.mixed(), &UPBIT).unwrap().wants;
         wants[0]
     };
     let (five, all) = (of(orderbook("KRW-BTC").levels(5)), of(orderbook("KRW-BTC")));

@@ -1,5 +1,6 @@
 //! A feed together with the demand that fills it.
 
+use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
@@ -67,6 +68,12 @@ fn check<T: Payload>(overflow: Overflow, connections: usize) -> Result<()> {
     }
 }
 
+impl<T> fmt::Debug for Feed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Feed").field("subscribed", &self.subscribed).field("items", &self.items).finish()
+    }
+}
+
 impl<T> Deref for Feed<T> {
     type Target = feed::Feed<T>;
     fn deref(&self) -> &feed::Feed<T> {
@@ -80,7 +87,7 @@ impl<T> DerefMut for Feed<T> {
     }
 }
 
-/// As of [`feed::Feed`].
+/// Same as the iterator of [`offline::Feed`](crate::offline::Feed).
 impl<T: Payload> Iterator for Feed<T> {
     type Item = feed::Item<T>;
 

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::feed::{Account, AnyWriter, Overflow};
 use crate::model::{DataType, Nanos, NounKind, Placed, StreamKey};
 use crate::plan::{Change, Checked, ClientId, DemandId, Orders, Planner, Pulse, Relisted, Universe, Want, Wish};
-use crate::pool::DataPool;
+use crate::pool::{self, DataPool};
 use crate::route::{AnyPublisher, NewFeed, OpenFeed, new_ring};
 use crate::session::{FormatReason, FormatSelector};
 use crate::sync::connection::ConnectionState;
@@ -129,7 +129,7 @@ impl Hub {
             return Err(Error::Stopped);
         }
         let (may_grow, data_types) = (!checked.patterns.is_empty(), checked.data_types());
-        let admitted = self.planner.add(now, client, checked)?;
+        let admitted = self.planner.add(now, client, checked).map_err(Error::refused)?;
         self.open_streams(admitted.new);
         // Before the command that opens the feed: what it joins must not leave the wire behind it.
         self.carry(admitted.carry);
@@ -251,14 +251,14 @@ impl Hub {
                 let publisher = self.open(key, home);
                 self.command(home, |commands| commands.streams.push(publisher));
             } else {
-                self.pool.set_subscribed(key, true);
+                pool::set_subscribed(&self.pool, key, true);
             }
         }
     }
 
     fn open(&self, key: StreamKey, home: usize) -> AnyPublisher {
         let state = self.connections[home].state.clone();
-        with_noun!(key.data_type.kind(), T => T::into_any(self.pool.open::<T>(key, state)))
+        with_noun!(key.data_type.kind(), T => T::into_any(pool::open::<T>(&self.pool, key, state)))
     }
 
     /// These by the connection that carries their streams.
@@ -332,10 +332,10 @@ impl Hub {
     fn carry_out(&mut self, orders: Orders) {
         let Orders { carry, list, overdue, reaped, expired, interrupted, relisted, unconfirmed } = orders;
         for key in expired.iter().chain(&interrupted) {
-            self.pool.set_subscribed(*key, false);
+            pool::set_subscribed(&self.pool, *key, false);
         }
         for key in &interrupted {
-            self.pool.set_subscribed(*key, true);
+            pool::set_subscribed(&self.pool, *key, true);
         }
         self.relist(relisted);
         self.carry(carry);

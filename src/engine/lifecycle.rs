@@ -1,6 +1,7 @@
 //! Reports about connections, for whoever watches. The connection's own thread hands them over, without waiting, so that a
 //! report is there before anything that is received later.
 
+use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -44,6 +45,12 @@ impl Lifecycle {
     /// How many reports this watcher lost because it read too slowly.
     pub fn dropped(&self) -> u64 {
         self.reports.lost()
+    }
+}
+
+impl fmt::Debug for Lifecycle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lifecycle").field("dropped", &self.dropped()).finish_non_exhaustive()
     }
 }
 

@@ -82,11 +82,11 @@ mod tests {
     use crate::feed::{AnyWriter, Opening, Overflow, open};
     use crate::model::{ConnectionId, DataType, Nanos, Ticker};
     use crate::net::SystemClock;
-    use crate::plan::{Planner, ticker};
+    use crate::plan::{Checked, Planner, ticker};
     use crate::sync::connection::ConnectionState;
 
     fn new_feed(planner: &mut Planner, state: &Arc<ConnectionState>) -> NewFeed {
-        let checked = ticker("KRW-BTC").check(&UPBIT).unwrap();
+        let checked = Checked::of(ticker("KRW-BTC"), &UPBIT).unwrap();
         let id = planner.add(Nanos(0), None, checked).unwrap().id;
         let (mut writers, _) = open::<Ticker>(Opening {
             overflow: Overflow::Conflate,
@@ -122,14 +122,14 @@ mod tests {
     fn of_streams_that_are_listed_again_and_again_the_newest_wants_wait() {
         let mut planner = Planner::new(Arc::default(), false);
         let id = new_feed(&mut planner, &Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)))).id;
-        let wants = |codes: &[&str]| ticker(codes).check(&UPBIT).unwrap().wants;
+        let wants = |codes: &[&str]| Checked::of(ticker(codes), &UPBIT).unwrap().wants;
         let keys = |codes: &[&str]| wants(codes).iter().map(|want| want.key).collect::<Vec<_>>();
         let mut commands = Commands::default();
         for _ in 0..100 {
             commands.change(Change { id, more: wants(&["KRW-BTC", "KRW-ETH"]), less: keys(&["KRW-XRP"]) });
             commands.change(Change { id, more: wants(&["KRW-ETH", "KRW-XRP"]), less: keys(&["KRW-ADA"]) });
         }
-        let more = ticker(["KRW-ETH"]).only_realtime().check(&UPBIT).unwrap().wants;
+        let more = Checked::of(ticker(["KRW-ETH"]).only_realtime(), &UPBIT).unwrap().wants;
         commands.change(Change { id, more: more.clone(), less: keys(&["KRW-BTC"]) });
         let [waiting] = &commands.changes[..] else { panic!("{} entries", commands.changes.len()) };
         assert_eq!(waiting.more, [wants(&["KRW-XRP"]), more].concat());

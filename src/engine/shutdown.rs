@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 /// Which threads ended and which did not.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[must_use]
+#[non_exhaustive]
 pub struct ShutdownReport {
     /// Threads that ended in time.
     pub joined: Vec<String>,

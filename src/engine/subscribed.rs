@@ -8,7 +8,7 @@ use super::control::Control;
 use super::hub::{Accepted, FeedRequest};
 use crate::error::{Error, Result};
 use crate::model::{Clock, StreamKey};
-use crate::plan::{ClientId, DemandId, Proof, Subscription};
+use crate::plan::{Checked, ClientId, DemandId, Proof, Subscription};
 
 /// How often a waiting thread looks.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -29,7 +29,7 @@ impl Subscribed {
         subscription: Subscription,
         feed: Option<FeedRequest<'_>>,
     ) -> Result<Self> {
-        let checked = subscription.check(&control.dialect)?;
+        let checked = Checked::of(subscription, &control.dialect)?;
         let Accepted { id, revision } = control.add(client, checked, feed)?;
         Ok(Self { control, id, revision })
     }
@@ -105,6 +105,6 @@ impl Drop for Subscribed {
 
 impl fmt::Debug for Subscribed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Subscribed").field(&self.keys()).finish()
+        write!(f, "Subscribed({} streams, revision {})", self.keys().len(), self.revision())
     }
 }

@@ -9,7 +9,7 @@ use crate::feed::{AnyWriter, Feed, Opening, Overflow, open};
 use crate::model::{Clock, ConnectionId, DataType, Epoch, Market, NounKind, Placed, Receipt, Sink, StreamKey, Ticker};
 use crate::net::SystemClock;
 use crate::plan::{DemandId, StreamSet, Want};
-use crate::pool::DataPool;
+use crate::pool::{self, DataPool};
 use crate::route::{NewFeed, Request, Router, new_ring};
 use crate::sync::connection::ConnectionState;
 
@@ -24,14 +24,14 @@ impl TickerRoutes {
     /// Routes the tickers of `markets` to a pool and to one feed for each of `policies`. Every feed reads all markets.
     pub fn new(markets: &[Market], policies: impl IntoIterator<Item = Overflow>) -> Self {
         let clock = SystemClock::new();
-        let pool = DataPool::new(Arc::new(clock));
+        let pool = pool::empty(Arc::new(clock), DataPool::STALE_AFTER);
         let connections = [Arc::new(ConnectionState::new(ConnectionId(0), clock.now()))];
         connections[0].opened(Epoch(1), clock.now(), None);
-        let mut router = Router::new(clock, pool.sleepers(), &UPBIT, None);
+        let mut router = Router::new(clock, pool::sleepers(&pool), &UPBIT, None);
         let key = |market: &Market| StreamKey::of(DataType::Ticker, *market);
         let wants: Vec<_> = markets.iter().map(|market| Want::all(key(market))).collect();
         for want in &wants {
-            router.add_stream(Ticker::into_any(pool.open(want.key, connections[0].clone())));
+            router.add_stream(Ticker::into_any(pool::open(&pool, want.key, connections[0].clone())));
         }
         let (streams, running) = (wants.iter().copied().collect::<StreamSet>(), BTreeSet::new());
         router.requested(&Request { at: clock.now(), epoch: Epoch(1), streams: &streams, running: &running });

@@ -8,6 +8,8 @@ use super::NotReady;
 use crate::config::InvalidEndpoint;
 use crate::feed::InvalidOverflow;
 use crate::model::{InvalidMarket, InvalidTime};
+#[cfg(feature = "rest")]
+use crate::net::InvalidRoots;
 use crate::net::SourceError;
 use crate::plan::{InvalidPattern, InvalidSubscription, Refused};
 use crate::pool::PoolError;
@@ -58,6 +60,7 @@ pub enum Error {
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Severity {
     /// One call had no effect.
     Low,
@@ -69,6 +72,7 @@ pub enum Severity {
 
 /// What the caller can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Recovery {
     /// Change the call.
     FixCall,
@@ -83,6 +87,16 @@ pub enum Recovery {
 }
 
 impl Error {
+    /// The planner refused demand. A method, because the planner's words are not for users.
+    pub(crate) fn refused(refused: Refused) -> Self {
+        match refused {
+            Refused::TooManyStreams { streams, limit } => Self::TooManyStreams { streams, limit },
+            Refused::NoUniverse => Self::NoUniverse,
+            // Adding demand takes no name: the client is gone.
+            Refused::NameTaken | Refused::NoSuchClient => Self::LeaseExpired,
+        }
+    }
+
     /// A short, stable word for logs and scripts.
     pub const fn code(&self) -> &'static str {
         match self {
@@ -208,17 +222,8 @@ macro_rules! invalid_argument {
 }
 
 invalid_argument!(InvalidEndpoint, InvalidMarket, InvalidOverflow, InvalidPattern, InvalidTime);
-
-impl From<Refused> for Error {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::TooManyStreams { streams, limit } => Self::TooManyStreams { streams, limit },
-            Refused::NoUniverse => Self::NoUniverse,
-            // Adding demand takes no name: the client is gone.
-            Refused::NameTaken | Refused::NoSuchClient => Self::LeaseExpired,
-        }
-    }
-}
+#[cfg(feature = "rest")]
+invalid_argument!(InvalidRoots);
 
 impl From<PoolError> for Error {
     fn from(error: PoolError) -> Self {

@@ -5,7 +5,7 @@ use crate::model::{AnyNoun, Event, Family, Noun};
 
 /// A writing end of a feed of any type.
 #[allow(clippy::large_enum_variant, reason = "all variants are as large")]
-pub enum AnyWriter {
+pub(crate) enum AnyWriter {
     /// Of a feed of one type.
     Noun(AnyNoun<Writers>),
     /// Of a feed of all types.
@@ -13,7 +13,7 @@ pub enum AnyWriter {
 }
 
 /// Of each type, the writing end of a feed.
-pub struct Writers;
+pub(crate) struct Writers;
 
 impl Family for Writers {
     type Of<T: Noun> = FeedWriter<T>;

@@ -78,6 +78,7 @@ impl<T> Default for Item<T> {
 }
 
 /// What a feed may carry: a [`Noun`], or any of them as an [`Event`]. Closed to other types.
+#[allow(private_bounds, reason = "closed to other types")]
 pub trait Payload: Copy + std::fmt::Debug + Send + Sync + 'static + sealed::Carried {}
 
 impl<T: Noun> Payload for T {}
@@ -88,7 +89,7 @@ mod sealed {
     use crate::model::StreamType;
 
     /// The private half of [`Payload`](super::Payload).
-    pub trait Carried: Sized {
+    pub(crate) trait Carried: Sized {
         /// Whether it answers a request or reports a change.
         fn stream_type(&self) -> StreamType;
 

@@ -13,6 +13,7 @@ const DIGITS: u8 = 2;
 /// How long updates took. What was published before the reader was there, the state of a stream that ran already, is left
 /// out: it did not wait for the reader.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct Latencies {
     since: Nanos,
     /// From the read of the socket until the update was handed to the pool and the feeds: its publish stamp, taken once
@@ -39,7 +40,7 @@ impl Latencies {
 }
 
 /// How long something took, many times: about 30 KB, whatever the number of times.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Latency(Histogram<u64>);
 
 impl Latency {
@@ -88,6 +89,13 @@ impl Latency {
 impl Default for Latency {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// The same as for people, because a histogram has hundreds of counts.
+impl fmt::Debug for Latency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Latency({self})")
     }
 }
 

@@ -1,5 +1,6 @@
 //! Feeds whose writer may wait: for recordings and other sources that lose nothing by it.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +40,12 @@ pub struct BlockingWriter<T: Payload> {
 /// The reader is gone; this is what it did not get.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Abandoned<T>(pub Update<T>);
+
+impl<T: Payload> fmt::Debug for BlockingWriter<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlockingWriter").field("abandoned", &self.writer.is_abandoned()).finish_non_exhaustive()
+    }
+}
 
 impl<T: Payload> BlockingWriter<T> {
     /// Appends an update and wakes the reader. Waits as long as there is no room.

@@ -9,6 +9,7 @@
 //!   also says that it sleeps in `sync::sleepers`, so that the writer need not ask each reader.
 
 use std::any::TypeId;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, channel};
@@ -119,12 +120,12 @@ pub(super) fn open_with<T: Payload>(opening: Opening<'_>, room: Option<Arc<Signa
 ///
 /// ```compile_fail
 /// fn cloned<T: Clone>() {}
-/// cloned::<hoga::feed::Feed<hoga::model::Trade>>(); // one reader: open another feed
+/// cloned::<hoga::offline::Feed<hoga::Trade>>(); // one reader: open another feed
 /// ```
 ///
 /// ```
 /// fn sent<T: Send>() {}
-/// sent::<hoga::feed::Feed<hoga::model::Trade>>();
+/// sent::<hoga::offline::Feed<hoga::Trade>>();
 /// ```
 pub struct Feed<T> {
     sources: Merge<T>,
@@ -293,6 +294,12 @@ impl<T: Payload> Iterator for Feed<T> {
     #[inline]
     fn next(&mut self) -> Option<Item<T>> {
         self.pop()
+    }
+}
+
+impl<T> fmt::Debug for Feed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Feed").field(&self.shared.account.counts()).finish()
     }
 }
 

@@ -8,6 +8,7 @@ macro_rules! event {
     ([] $($Noun:ident $noun:ident,)*) => {
         /// One message of the exchange.
         #[derive(Debug, Clone, Copy, PartialEq)]
+        #[non_exhaustive]
         #[allow(clippy::large_enum_variant, reason = "a ring of boxes is 20 times slower than one of inline books")]
         pub enum Event {
             $(#[doc = concat!("A [`", stringify!($Noun), "`].")] $Noun($Noun),)*

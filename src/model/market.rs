@@ -22,6 +22,7 @@ pub struct Market {
 
 /// Why a text is not a market code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum InvalidMarket {
     /// Nothing there.
     Empty,

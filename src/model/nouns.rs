@@ -112,6 +112,7 @@ use super::{DataType, Scope, StreamKey, StreamType, Words};
 /// A type of message: [`Ticker`], [`Trade`], [`Orderbook`] or [`Candle`]. Closed to other types.
 ///
 /// What has no default differs between types, and a new one has to say it.
+#[allow(private_bounds, reason = "closed to other types")]
 pub trait Noun: family::Placed + Words + Into<super::Event> + Copy + PartialEq + Debug + Send + Sync + 'static {
     /// Which type it is.
     const KIND: NounKind = Self::PLACE;
@@ -199,6 +200,7 @@ pub enum Nature {
 
 /// The access that a data type takes, and so which of the exchange's endpoints serves it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Access {
     /// Anybody, at the public endpoint.
     Public,
@@ -211,6 +213,7 @@ macro_rules! nouns {
     ([] $($Noun:ident $noun:ident,)*) => {
         /// The types of messages by name. As a number it counts from 0.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[non_exhaustive]
         pub enum NounKind {
             $(#[doc = concat!("A [`", stringify!($Noun), "`].")] $Noun,)*
         }

@@ -39,6 +39,7 @@ impl fmt::Display for Grouping {
 
 /// A kind of message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum DataType {
     /// Last price and the day's statistics of a market.
     Ticker,
@@ -142,6 +143,7 @@ const fn all() -> [DataType; COUNT] {
 /// The length of a candle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(missing_docs, reason = "the names say it")]
+#[non_exhaustive]
 pub enum Interval {
     Second1,
     Minute1,
@@ -192,6 +194,7 @@ impl StreamType {
 
 /// How the exchange writes messages on one connection. The values read are the same in all four.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum Format {
     /// One object, long keys.
     #[default]

@@ -4,6 +4,7 @@ use super::bits::Bits;
 use super::{Nanos, Stamps};
 
 /// A value as a row of 64-bit words. The words mean something only to the same build of this crate.
+#[allow(unnameable_types, reason = "a private half of `Noun`")]
 pub trait Words: Sized {
     /// The most words that [`put`](Self::put) writes.
     const MAX: usize;

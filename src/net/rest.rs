@@ -1,5 +1,6 @@
 //! Which markets exist, asked of the exchange's REST interface: one blocking GET. Behind the feature `rest`.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,12 @@ pub struct RestMarkets {
     url: String,
     timeout: Duration,
     skipped: u64,
+}
+
+impl fmt::Debug for RestMarkets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RestMarkets").field("url", &self.url).field("timeout", &self.timeout).finish_non_exhaustive()
+    }
 }
 
 impl RestMarkets {

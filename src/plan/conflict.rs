@@ -50,6 +50,7 @@ impl ConflictKind {
 
 /// One conflict.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Conflict {
     /// When.
     pub at: Nanos,
@@ -61,6 +62,7 @@ pub struct Conflict {
 
 /// What a conflict is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ConflictSubject {
     /// A stream.
     Stream(StreamKey),

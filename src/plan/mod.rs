@@ -2,7 +2,7 @@
 //!
 //! A request replaces everything that its connection carried before, so the only unit here is the whole connection. The
 //! [`Planner`] counts who wants what, gathers changes for a moment, and gives each connection a [`Wish`]: all that it
-//! shall carry, and what of that runs already and needs no new snapshot. [`request`] is the one place that writes
+//! shall carry, and what of that runs already and needs no new snapshot. [`request()`] is the one place that writes
 //! request text. A [`Pattern`] means markets, a [`Universe`] is those that exist.
 
 mod client;
@@ -16,6 +16,7 @@ mod request;
 mod stats;
 mod stream_set;
 mod subscription;
+mod target;
 mod universe;
 mod want;
 mod wish;
@@ -31,6 +32,7 @@ pub use request::{list_request, request};
 pub use stats::{PlanStats, Revisions};
 pub use stream_set::StreamSet;
 pub use subscription::*;
+pub use target::{IntoMarkets, InvalidCode, Target};
 pub use universe::Universe;
 pub use want::{Depth, Mode, Want};
 pub use wish::{Running, Wish};

@@ -652,7 +652,7 @@ mod tests {
             let busy = (0..busy).map(|n| format!("KRW-N{n}"));
             let codes: Vec<_> = busy.chain((0..quiet).map(|n| format!("USDT-N{n}"))).collect();
             let mut planner = Planner::new(config.clone(), false);
-            accepted += usize::from(planner.add(Nanos(0), None, ticker(&codes).check(&UPBIT).unwrap()).is_ok());
+            accepted += usize::from(planner.add(Nanos(0), None, Checked::of(ticker(&codes), &UPBIT).unwrap()).is_ok());
             let streams = planner.stats(Nanos(0)).streams_per_connection;
             assert!(streams.iter().all(|n| *n <= 6), "{streams:?}");
         }
@@ -680,7 +680,7 @@ mod tests {
     }
 
     fn asked(codes: &[&str]) -> Checked {
-        ticker(codes).check(&UPBIT).unwrap()
+        Checked::of(ticker(codes), &UPBIT).unwrap()
     }
 
     fn universe(codes: &[&str]) -> Universe {
@@ -741,7 +741,7 @@ mod tests {
     #[test]
     fn each_who_wants_nothing_but_a_snapshot_is_sent_one() {
         let mut planner = planner();
-        let snapshot = || ticker("KRW-BTC").only_snapshot().check(&UPBIT).unwrap();
+        let snapshot = || Checked::of(ticker("KRW-BTC").only_snapshot(), &UPBIT).unwrap();
         planner.opened(0, Epoch(1));
         let mut held = Vec::new();
         for n in 0..4 {

@@ -7,6 +7,7 @@ use crate::model::{Nanos, StreamKey};
 
 /// How far what is wanted has got. All three count changes of what the wire shall carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Revisions {
     /// The newest.
     pub desired: u64,

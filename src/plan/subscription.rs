@@ -3,13 +3,10 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::marker::PhantomData;
-use std::str::FromStr;
 
-use super::{Depth, InvalidPattern, Mode, Pattern, Universe, Want};
+use super::{Depth, IntoMarkets, InvalidCode, Mode, Pattern, Target, Universe, Want};
 use crate::config::Dialect;
-use crate::model::{
-    Candle, DataType, Event, Grouping, Interval, InvalidMarket, Market, Noun, Orderbook, StreamKey, Ticker, Trade,
-};
+use crate::model::{Candle, DataType, Event, Grouping, Interval, Noun, Orderbook, StreamKey, Ticker, Trade};
 
 /// Streams asked for together. Built with [`ticker`], [`trade`], [`orderbook`], [`candle`] and [`Subscription::and`].
 ///
@@ -43,15 +40,6 @@ struct Wanted {
     levels: Option<u8>,
 }
 
-/// One market or several.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Target {
-    /// This one.
-    Market(Market),
-    /// All of these that exist.
-    Pattern(Pattern),
-}
-
 /// A subscription that was checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checked {
@@ -79,6 +67,25 @@ impl PatternWant {
 }
 
 impl Checked {
+    /// What was asked for, as an exchange of this dialect understands it; or everything that is wrong.
+    pub fn of<T>(subscription: Subscription<T>, dialect: &Dialect) -> Result<Self, InvalidSubscription> {
+        let Asked { wanted, offenders, empty_types, mut options } = subscription.asked;
+        let (mut wants, mut patterns) = (Vec::new(), Vec::new());
+        for wanted in &wanted {
+            options.extend(wanted.problem(dialect));
+            let Wanted { target, data_type, mode, .. } = *wanted;
+            let depth = wanted.depth(dialect);
+            match target {
+                Target::Market(market) => wants.push(Want { key: StreamKey::of(data_type, market), mode, depth }),
+                Target::Pattern(pattern) => patterns.push(PatternWant { pattern, data_type, mode, depth }),
+            }
+        }
+        if wanted.is_empty() || !offenders.is_empty() || !empty_types.is_empty() || !options.is_empty() {
+            return Err(InvalidSubscription { offenders, empty_types, options });
+        }
+        Ok(Self { wants: merged(wants), patterns })
+    }
+
     /// The data types of its streams, each once.
     pub fn data_types(&self) -> Vec<DataType> {
         let patterns = self.patterns.iter().map(|pattern| pattern.data_type);
@@ -93,31 +100,9 @@ impl Checked {
     }
 }
 
-/// Why a text names no market.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InvalidCode {
-    /// It is not a market code.
-    Market(InvalidMarket),
-    /// It is not a pattern of them.
-    Pattern(InvalidPattern),
-    /// It was named before in the same list: most likely another one was meant.
-    Repeated,
-}
-
-impl fmt::Display for InvalidCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Market(reason) => reason.fmt(f),
-            Self::Pattern(reason) => reason.fmt(f),
-            Self::Repeated => f.write_str("it is in the list twice"),
-        }
-    }
-}
-
-impl std::error::Error for InvalidCode {}
-
 /// Why a subscription was refused. Nothing was changed.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct InvalidSubscription {
     /// Each refused code with its reason.
     pub offenders: Vec<(String, InvalidCode)>,
@@ -254,7 +239,8 @@ impl<T> Subscription<T> {
     }
 
     /// At least so many levels of all order books named so far: on Upbit 1, 5, 15 or 30, which is all. Fewer are fewer
-    /// bytes; see [`Depth`].
+    /// bytes. The exchange sends a market's book once for each connection: where others ask for more levels, all readers of
+    /// that book see them.
     pub fn levels(mut self, levels: u8) -> Self {
         self.asked.for_books(|wanted| wanted.levels = Some(levels));
         self
@@ -273,25 +259,6 @@ impl<T> Subscription<T> {
     fn in_mode(mut self, mode: Mode) -> Self {
         self.asked.wanted.iter_mut().for_each(|wanted| wanted.mode = mode);
         self
-    }
-
-    /// What was asked for, as an exchange of this dialect understands it; or everything that is wrong.
-    pub fn check(self, dialect: &Dialect) -> Result<Checked, InvalidSubscription> {
-        let Asked { wanted, offenders, empty_types, mut options } = self.asked;
-        let (mut wants, mut patterns) = (Vec::new(), Vec::new());
-        for wanted in &wanted {
-            options.extend(wanted.problem(dialect));
-            let Wanted { target, data_type, mode, .. } = *wanted;
-            let depth = wanted.depth(dialect);
-            match target {
-                Target::Market(market) => wants.push(Want { key: StreamKey::of(data_type, market), mode, depth }),
-                Target::Pattern(pattern) => patterns.push(PatternWant { pattern, data_type, mode, depth }),
-            }
-        }
-        if wanted.is_empty() || !offenders.is_empty() || !empty_types.is_empty() || !options.is_empty() {
-            return Err(InvalidSubscription { offenders, empty_types, options });
-        }
-        Ok(Checked { wants: merged(wants), patterns })
     }
 }
 
@@ -409,116 +376,29 @@ fn merged(mut wants: Vec<Want>) -> Vec<Want> {
     wants
 }
 
-impl FromStr for Target {
-    type Err = InvalidCode;
-    fn from_str(text: &str) -> Result<Self, InvalidCode> {
-        if Pattern::is_meant(text) {
-            text.parse().map(Self::Pattern).map_err(InvalidCode::Pattern)
-        } else {
-            text.parse().map(Self::Market).map_err(InvalidCode::Market)
-        }
-    }
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Market(market) => market.fmt(f),
-            Self::Pattern(pattern) => pattern.fmt(f),
-        }
-    }
-}
-
-/// A market code, a pattern, or many of them, as text or as [`Market`] and [`Pattern`].
-pub trait IntoMarkets {
-    /// Each market or pattern, or its text and what is wrong with it.
-    fn into_markets(self) -> Vec<Result<Target, (String, InvalidCode)>>;
-}
-
-impl IntoMarkets for &str {
-    fn into_markets(self) -> Vec<Result<Target, (String, InvalidCode)>> {
-        vec![self.parse().map_err(|reason| (self.to_owned(), reason))]
-    }
-}
-
-impl IntoMarkets for Market {
-    fn into_markets(self) -> Vec<Result<Target, (String, InvalidCode)>> {
-        vec![Ok(Target::Market(self))]
-    }
-}
-
-impl IntoMarkets for Pattern {
-    fn into_markets(self) -> Vec<Result<Target, (String, InvalidCode)>> {
-        vec![Ok(Target::Pattern(self))]
-    }
-}
-
-impl IntoMarkets for Target {
-    fn into_markets(self) -> Vec<Result<Target, (String, InvalidCode)>> {
-        vec![Ok(self)]
-    }
-}
-
-/// By value or by reference, alone or in an array, slice or `Vec`: all mean the same.
-macro_rules! into_markets {
-    ($([$($generics:tt)*] $type:ty: $self:ident => $each:expr;)*) => {$(
-        impl<$($generics)*> IntoMarkets for $type {
-            fn into_markets($self) -> Vec<Result<Target, (String, InvalidCode)>> {
-                $each.into_iter().flat_map(IntoMarkets::into_markets).collect()
-            }
-        }
-    )*};
-}
-
-into_markets! {
-    [] String: self => [self.as_str()];
-    [] &String: self => [self.as_str()];
-    [] &&str: self => [*self];
-    [] &Market: self => [*self];
-    [] &Target: self => [*self];
-    [T: IntoMarkets, const N: usize] [T; N]: self => self;
-    [T: IntoMarkets] Vec<T>: self => self;
-}
-
-impl<'a, T> IntoMarkets for &'a [T]
-where
-    &'a T: IntoMarkets,
-{
-    fn into_markets(self) -> Vec<Result<Target, (String, InvalidCode)>> {
-        self.iter().flat_map(IntoMarkets::into_markets).collect()
-    }
-}
-
-impl<'a, T> IntoMarkets for &'a Vec<T>
-where
-    &'a T: IntoMarkets,
-{
-    fn into_markets(self) -> Vec<Result<Target, (String, InvalidCode)>> {
-        self.as_slice().into_markets()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::{BITHUMB, UPBIT, UPBIT_INDONESIA};
+    use crate::model::Market;
+    use crate::plan::InvalidPattern;
 
     #[test]
     fn markets_may_be_written_in_any_usual_form() {
-        let one = ticker("KRW-BTC").check(&UPBIT).unwrap().wants;
+        let one = Checked::of(ticker("KRW-BTC"), &UPBIT).unwrap().wants;
         let market: Market = "KRW-BTC".parse().unwrap();
         let owned = vec!["KRW-BTC".to_owned()];
-        assert_eq!(ticker("KRW-BTC").and(ticker("KRW-BTC")).check(&UPBIT).unwrap().wants, one);
-        assert_eq!(ticker(market).check(&UPBIT).unwrap().wants, one);
-        assert_eq!(ticker(&owned).check(&UPBIT).unwrap().wants, one);
-        assert_eq!(ticker(owned).check(&UPBIT).unwrap().wants, one);
-        assert_eq!(ticker(&["KRW-BTC"][..]).check(&UPBIT).unwrap().wants, one);
+        assert_eq!(Checked::of(ticker("KRW-BTC").and(ticker("KRW-BTC")), &UPBIT).unwrap().wants, one);
+        assert_eq!(Checked::of(ticker(market), &UPBIT).unwrap().wants, one);
+        assert_eq!(Checked::of(ticker(&owned), &UPBIT).unwrap().wants, one);
+        assert_eq!(Checked::of(ticker(owned), &UPBIT).unwrap().wants, one);
+        assert_eq!(Checked::of(ticker(&["KRW-BTC"][..]), &UPBIT).unwrap().wants, one);
     }
 
     #[test]
     fn every_offender_is_named_and_nothing_else_happens() {
         let asked = ticker(["KRW-BTC", "krw-eth", "KRW-BTC"]).and(trade("")).and(orderbook(Vec::<String>::new()));
-        let refused = asked.check(&UPBIT).unwrap_err();
+        let refused = Checked::of(asked, &UPBIT).unwrap_err();
         assert_eq!(refused.offenders.len(), 3);
         assert_eq!(refused.empty_types, [DataType::Orderbook]);
         let text = refused.to_string();
@@ -534,22 +414,23 @@ mod tests {
         let mixed: Subscription = books.clone().into();
         assert_eq!(mixed, Subscription::of(DataType::Orderbook, "KRW-BTC").levels(5));
         assert_eq!(mixed, books.clone().mixed());
-        assert_eq!(mixed.check(&UPBIT), books.check(&UPBIT));
+        assert_eq!(Checked::of(mixed, &UPBIT), Checked::of(books, &UPBIT));
     }
 
     #[test]
     fn options_belong_to_what_they_are_given_for() {
         let books = orderbook(["KRW-BTC", "KRW-ETH"]).levels(5).and(ticker("KRW-BTC").only_realtime());
-        let wants = books.check(&UPBIT).unwrap().wants;
+        let wants = Checked::of(books, &UPBIT).unwrap().wants;
         let [ticker, btc, eth] = wants[..] else { panic!("{wants:?}") };
         assert_eq!((ticker.mode, ticker.depth), (Mode::RealtimeOnly, Depth::ALL));
         assert_eq!((btc.mode, btc.depth, eth.depth), (Mode::All, Depth::levels(5), Depth::levels(5)));
 
         let twice = orderbook("KRW-BTC").levels(5).only_snapshot().and(orderbook("KRW-BTC").levels(15).only_realtime());
         let serves_both = Want { depth: Depth::levels(15), ..Want::all(btc.key) };
-        assert_eq!(twice.check(&UPBIT).unwrap().wants, [serves_both]);
+        assert_eq!(Checked::of(twice, &UPBIT).unwrap().wants, [serves_both]);
 
-        let apart = orderbook("KRW-BTC").and(orderbook("KRW-BTC").grouped(10_000.0)).check(&UPBIT).unwrap().wants;
+        let apart =
+            Checked::of(orderbook("KRW-BTC").and(orderbook("KRW-BTC").grouped(10_000.0)), &UPBIT).unwrap().wants;
         assert_eq!(apart.len(), 2, "grouped books are streams of their own");
     }
 
@@ -557,7 +438,7 @@ mod tests {
     fn options_that_the_exchange_does_not_know_are_refused() {
         let asked = orderbook(["BTC-ETH", "*-ETH"]).grouped(10.0).and(orderbook("KRW-BTC").levels(7));
         let asked = asked.and(ticker("KRW-BTC").levels(5));
-        let refused = asked.and(orderbook("KRW-BTC").grouped(-1.0)).check(&UPBIT).unwrap_err();
+        let refused = Checked::of(asked.and(orderbook("KRW-BTC").grouped(-1.0)), &UPBIT).unwrap_err();
         assert_eq!(
             refused.options,
             [
@@ -573,23 +454,25 @@ mod tests {
 
     #[test]
     fn hostile_codes_come_back_escaped_and_short() {
-        let text = ticker("\u{1b}[2J".repeat(100_000)).check(&UPBIT).unwrap_err().to_string();
+        let text = Checked::of(ticker("\u{1b}[2J".repeat(100_000)), &UPBIT).unwrap_err().to_string();
         assert!(text.len() < 1000 && !text.contains('\u{1b}'), "{text}");
     }
 
     #[test]
     fn each_exchange_is_asked_only_for_what_it_has() {
-        let candles = candle(Interval::Second1, "KRW-BTC").check(&BITHUMB).unwrap_err();
+        let candles = Checked::of(candle(Interval::Second1, "KRW-BTC"), &BITHUMB).unwrap_err();
         assert_eq!(candles.options, [InvalidOption::NoSuchType(DataType::Candle(Interval::Second1))]);
         assert_eq!(
-            orderbook("KRW-BTC").grouped(10.0).check(&UPBIT_INDONESIA).unwrap_err().options,
+            Checked::of(orderbook("KRW-BTC").grouped(10.0), &UPBIT_INDONESIA).unwrap_err().options,
             [InvalidOption::NoSteps]
         );
-        let step = |krw, dialect| orderbook("KRW-BTC").grouped(krw).check(dialect).map_err(|refused| refused.options);
+        let step =
+            |krw, dialect| Checked::of(orderbook("KRW-BTC").grouped(krw), dialect).map_err(|refused| refused.options);
         let plain = InvalidOption::PlainStep(Grouping::krw(1.0).unwrap());
         assert_eq!(step(1.0, &BITHUMB).unwrap_err(), [plain]);
         assert!(step(10.0, &BITHUMB).is_ok() && step(1.0, &UPBIT).is_ok());
-        let depth = |levels: u8, dialect| orderbook("KRW-BTC").levels(levels).check(dialect).map(|c| c.wants[0].depth);
+        let depth =
+            |levels: u8, dialect| Checked::of(orderbook("KRW-BTC").levels(levels), dialect).map(|c| c.wants[0].depth);
         assert_eq!((depth(30, &UPBIT), depth(15, &BITHUMB)), (Ok(Depth::ALL), Ok(Depth::ALL)));
         assert_eq!((depth(15, &UPBIT), depth(3, &BITHUMB)), (Ok(Depth::levels(15)), Ok(Depth::levels(3))));
         assert!(depth(30, &BITHUMB).is_err());
@@ -599,14 +482,14 @@ mod tests {
     fn a_pattern_means_the_markets_that_exist() {
         let universe: Universe =
             ["KRW-BTC", "KRW-ETH", "BTC-ETH"].map(|code| code.parse::<Market>().unwrap()).into_iter().collect();
-        let checked = trade(["KRW-*", "KRW-NONE"]).and(trade("*-ETH").only_realtime()).check(&UPBIT).unwrap();
+        let checked = Checked::of(trade(["KRW-*", "KRW-NONE"]).and(trade("*-ETH").only_realtime()), &UPBIT).unwrap();
         let wants = checked.wants_in(&universe);
         let named: Vec<_> = wants.iter().map(|want| (want.key.scope.to_string(), want.mode)).collect();
         let all = |code: &str| (code.to_owned(), Mode::All);
         let changes = ("BTC-ETH".to_owned(), Mode::RealtimeOnly);
         assert_eq!(named, [changes, all("KRW-BTC"), all("KRW-ETH"), all("KRW-NONE")]);
         assert_eq!(checked.wants_in(&Universe::default()).len(), 1);
-        let refused = ticker("KR*-BTC").check(&UPBIT).unwrap_err();
+        let refused = Checked::of(ticker("KR*-BTC"), &UPBIT).unwrap_err();
         assert_eq!(refused.offenders, [("KR*-BTC".to_owned(), InvalidCode::Pattern(InvalidPattern::Star))]);
     }
 }

@@ -1,12 +1,13 @@
 //! The markets that exist, as one source said at one moment. Knows nothing of who asked or why.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::Pattern;
 use crate::model::Market;
 
 /// A set of markets that never changes: sorted, each once. A clone costs one reference count.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Universe(Arc<[Market]>);
 
 impl Universe {
@@ -50,6 +51,12 @@ impl Universe {
     fn without(&self, other: &Self) -> impl Iterator<Item = Market> + use<> {
         let (these, others) = (self.clone(), other.clone());
         (0..these.len()).map(move |index| these.0[index]).filter(move |market| !others.contains(*market))
+    }
+}
+
+impl fmt::Debug for Universe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Universe({} markets)", self.len())
     }
 }
 

@@ -50,20 +50,6 @@ impl DataPool {
     /// asked for snapshots, and 2 s for the answer. So a market where nobody trades stays live.
     pub const STALE_AFTER: Duration = Duration::from_secs(12);
 
-    /// An empty pool. Ages and health are judged by `clock`.
-    pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self::with_stale_after(clock, Self::STALE_AFTER)
-    }
-
-    /// The same with another limit of silence: the longest time without data on a connection during which its values
-    /// count as live. Default: [`STALE_AFTER`](Self::STALE_AFTER).
-    ///
-    /// Shorter notices a mute connection sooner; below the pause that a connection's quietest hour has by itself, live
-    /// values are called stale.
-    pub fn with_stale_after(clock: Arc<dyn Clock>, stale_after: Duration) -> Self {
-        Self { shared: Arc::new(Shared { clock, stale_after, sleepers: Arc::default(), streams: RwLock::default() }) }
-    }
-
     /// The ticker of a market.
     pub fn ticker(&self, market: impl AsMarket) -> Result<Handle<Ticker>, PoolError> {
         self.handle(DataType::Ticker, market)
@@ -119,14 +105,12 @@ impl DataPool {
     }
 
     /// Whether the newest value of a stream is live.
-    #[doc(hidden)]
-    pub fn is_live(&self, key: StreamKey) -> bool {
+    pub(crate) fn is_live(&self, key: StreamKey) -> bool {
         self.read().get(&key).is_some_and(|stream| status(stream).health.is_live())
     }
 
     /// When a stream's data last came, and on which socket of its connection.
-    #[doc(hidden)]
-    pub fn heard(&self, key: StreamKey) -> Option<(Epoch, Nanos)> {
+    pub(crate) fn heard(&self, key: StreamKey) -> Option<(Epoch, Nanos)> {
         let status = self.read().get(&key).map(status)?;
         status.epoch.zip(status.stamps.map(|stamps| stamps.received))
     }
@@ -136,49 +120,6 @@ impl DataPool {
         let mut all: Vec<_> = self.read().values().map(status).collect();
         all.sort_unstable_by_key(|status| status.key);
         all
-    }
-
-    /// Opens the writing side of a stream for the thread that owns `connection`, and marks the stream subscribed.
-    ///
-    /// A stream whose publisher was dropped may be opened again, also on another connection: handles stay valid,
-    /// versions go on, trades seen stay seen, and the old value is stale until the new subscription brings one.
-    ///
-    /// # Panics
-    ///
-    /// If `key` is not of type `T`, or if the stream's publisher is still alive: a cell has one writer.
-    #[doc(hidden)]
-    #[track_caller]
-    pub fn open<T: Noun>(&self, key: StreamKey, connection: Arc<ConnectionState>) -> Publisher<T> {
-        assert!(key.data_type.kind() == T::KIND, "{key} does not carry this type of value");
-        let mut streams = self.write();
-        let stream = streams.entry(key).or_insert_with(|| T::into_any(self.new_handle(key, connection.clone())));
-        let slot = T::from_any(stream).expect("the key settles the type").slot.clone();
-        drop(streams);
-
-        let desk = slot.desk().take();
-        let Some(mut desk) = desk else { panic!("{key} has a publisher already: a cell has one writer") };
-        if !Arc::ptr_eq(&connection, &slot.connection.load()) {
-            desk.gate.reopen();
-            slot.move_to(connection);
-        }
-        slot.set_subscribed(true);
-        Publisher::new(slot, desk)
-    }
-
-    /// How many readers of any stream sleep in `wait_newer`. Who publishes asks once after a batch, and calls
-    /// [`Publisher::wake`] for what it published if there are any.
-    #[doc(hidden)]
-    pub fn sleepers(&self) -> Arc<Sleepers> {
-        self.shared.sleepers.clone()
-    }
-
-    /// Says whether anybody asks for a stream. False makes its readings `NotSubscribed` at once; true again makes them
-    /// `Stale` until data arrives. Unknown streams are not subscribed and stay so.
-    #[doc(hidden)]
-    pub fn set_subscribed(&self, key: StreamKey, subscribed: bool) {
-        if let Some(stream) = self.read().get(&key) {
-            match_any!(stream, handle => handle.slot.set_subscribed(subscribed));
-        }
     }
 
     fn handle<T: Noun>(&self, data_type: DataType, market: impl AsMarket) -> Result<Handle<T>, PoolError> {
@@ -215,6 +156,57 @@ impl DataPool {
 
     fn write(&self) -> RwLockWriteGuard<'_, HashMap<StreamKey, Stream>> {
         self.shared.streams.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// What follows fills a pool. These are functions and no methods: a user of the crate has pools, but not the rooms.
+
+/// An empty pool. Ages and health are judged by `clock`.
+///
+/// `stale_after` is the longest time without data on a connection during which its values count as live. Default:
+/// [`DataPool::STALE_AFTER`]. A shorter time notices a mute connection sooner; below the pause that a connection's
+/// quietest hour has by itself, live values are called stale.
+pub fn empty(clock: Arc<dyn Clock>, stale_after: Duration) -> DataPool {
+    DataPool { shared: Arc::new(Shared { clock, stale_after, sleepers: Arc::default(), streams: RwLock::default() }) }
+}
+
+/// Opens the writing side of a stream for the thread that owns `connection`, and marks the stream subscribed.
+///
+/// A stream whose publisher was dropped may be opened again, also on another connection: handles stay valid,
+/// versions go on, trades seen stay seen, and the old value is stale until the new subscription brings one.
+///
+/// # Panics
+///
+/// If `key` is not of type `T`, or if the stream's publisher is still alive: a cell has one writer.
+#[track_caller]
+pub fn open<T: Noun>(pool: &DataPool, key: StreamKey, connection: Arc<ConnectionState>) -> Publisher<T> {
+    assert!(key.data_type.kind() == T::KIND, "{key} does not carry this type of value");
+    let mut streams = pool.write();
+    let stream = streams.entry(key).or_insert_with(|| T::into_any(pool.new_handle(key, connection.clone())));
+    let slot = T::from_any(stream).expect("the key settles the type").slot.clone();
+    drop(streams);
+
+    let desk = slot.desk().take();
+    let Some(mut desk) = desk else { panic!("{key} has a publisher already: a cell has one writer") };
+    if !Arc::ptr_eq(&connection, &slot.connection.load()) {
+        desk.gate.reopen();
+        slot.move_to(connection);
+    }
+    slot.set_subscribed(true);
+    Publisher::new(slot, desk)
+}
+
+/// The number of readers of any stream that sleep in `wait_newer`. The connection's thread asks once after each batch,
+/// and calls [`Publisher::wake`] for what it published if there are any.
+pub fn sleepers(pool: &DataPool) -> Arc<Sleepers> {
+    pool.shared.sleepers.clone()
+}
+
+/// Says whether a stream is asked for. False makes its readings `NotSubscribed` at once; true again makes them
+/// `Stale` until data arrives. Unknown streams are not subscribed and stay so.
+pub fn set_subscribed(pool: &DataPool, key: StreamKey, subscribed: bool) {
+    if let Some(stream) = pool.read().get(&key) {
+        match_any!(stream, handle => handle.slot.set_subscribed(subscribed));
     }
 }
 

@@ -106,3 +106,9 @@ impl<T: Noun> CachedHandle<T> {
         self.slot.key
     }
 }
+
+impl<T: Noun> fmt::Debug for CachedHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CachedHandle({})", self.key())
+    }
+}

@@ -7,7 +7,7 @@
 //! What a handle reads is settled by its type. This compiles:
 //!
 //! ```
-//! use hoga::pool::{DataPool, PoolError};
+//! use hoga::{DataPool, error::PoolError};
 //!
 //! fn best_ask(pool: &DataPool) -> Result<Option<f64>, PoolError> {
 //!     let book = pool.orderbook("KRW-BTC")?;
@@ -19,7 +19,7 @@
 //! and asking a ticker for the book does not:
 //!
 //! ```compile_fail
-//! use hoga::pool::{DataPool, PoolError};
+//! use hoga::{DataPool, error::PoolError};
 //!
 //! fn best_ask(pool: &DataPool) -> Result<Option<f64>, PoolError> {
 //!     let book = pool.ticker("KRW-BTC")?;
@@ -31,13 +31,13 @@
 //! nor does keeping a handle as something else:
 //!
 //! ```
-//! # use hoga::pool::{DataPool, Handle, PoolError}; use hoga::model::Trade;
+//! # use hoga::{DataPool, Handle, Trade, error::PoolError};
 //! # fn keep(pool: &DataPool) -> Result<(), PoolError> {
 //! let trades: Handle<Trade> = pool.trade("KRW-BTC")?;
 //! # Ok(()) }
 //! ```
 //! ```compile_fail
-//! # use hoga::pool::{DataPool, Handle, PoolError}; use hoga::model::Trade;
+//! # use hoga::{DataPool, Handle, Trade, error::PoolError};
 //! # fn keep(pool: &DataPool) -> Result<(), PoolError> {
 //! let trades: Handle<Trade> = pool.ticker("KRW-BTC")?;
 //! # Ok(()) }
@@ -55,7 +55,7 @@ mod slot;
 mod status;
 
 pub use batch::{Batch, BatchCursor};
-pub use data_pool::DataPool;
+pub use data_pool::{DataPool, empty, open, set_subscribed, sleepers};
 pub use error::{AsMarket, PoolError};
 pub use handle::{CachedHandle, Handle};
 pub use health::Health;

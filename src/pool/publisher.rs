@@ -21,7 +21,7 @@ pub enum Verdict {
     OldEpoch,
 }
 
-/// The one writer of a stream. Stays with its connection's thread; made by [`DataPool::open`](super::DataPool::open).
+/// The one writer of a stream. Stays with its connection's thread; made by [`open`](super::open).
 ///
 /// Dropping it hands the writing end back to the pool and marks the stream not subscribed; if its thread panics, it
 /// takes the link down instead, because the demand is still there and the connection is not.
@@ -65,7 +65,7 @@ impl<T: Noun> Publisher<T> {
 
     /// Wakes who sleeps in `wait_newer`. Apart from publishing, because one fence is enough to learn that nobody sleeps
     /// on any stream of a whole batch: that of [`Sleepers::any`](crate::sync::sleepers::Sleepers::any), which must lie
-    /// between; see [`DataPool::sleepers`](super::DataPool::sleepers).
+    /// between; see [`sleepers`](super::sleepers).
     pub fn wake(&self) {
         self.slot.signal.notify_fenced();
     }

@@ -23,8 +23,9 @@ pub struct StreamStatus {
     pub verdicts: VerdictCounts,
 }
 
-/// How many arrivals of a stream got which [`Verdict`](super::Verdict), since the stream was first opened.
+/// What became of the messages of a stream, since the stream was first opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct VerdictCounts {
     /// Newest when they came.
     pub published: u64,

@@ -11,6 +11,7 @@ use crate::ws::{Rejection, RejectionKind, Violation};
 /// A step of making or ending a connection that has its own deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "the names say it")]
+#[non_exhaustive]
 pub enum Stage {
     Resolve,
     Connect,
@@ -111,8 +112,9 @@ impl Loss {
     }
 }
 
-impl From<Closed> for Loss {
-    fn from(how: Closed) -> Self {
+impl Loss {
+    /// The transport ended.
+    pub(super) fn closed(how: Closed) -> Self {
         match how {
             Closed::Eof => Self::Eof,
             Closed::Io(kind) => Self::Io(kind),

@@ -295,7 +295,7 @@ impl Session {
                 let rest = std::mem::take(rest);
                 self.dialing.dial_next(now, rest, &mut self.shared).ok_or(Loss::Connect(kind))
             }
-            other => Err(other.into()),
+            other => Err(Loss::closed(other)),
         };
         self.go_on(now, next);
     }

@@ -223,7 +223,7 @@ impl Socket {
         match self.phase {
             Phase::Closing { .. } => Fate::Left,
             Phase::Upgrading(_) => Fate::Lost(self.upgrade_closed(how)),
-            Phase::Securing { .. } | Phase::Open(_) => Fate::Lost(how.into()),
+            Phase::Securing { .. } | Phase::Open(_) => Fate::Lost(Loss::closed(how)),
         }
     }
 
@@ -252,7 +252,7 @@ impl Socket {
             (None, Closed::Eof | Closed::Io(io::ErrorKind::UnexpectedEof)) => {
                 Loss::Handshake(HandshakeError::Closed.to_string().into())
             }
-            (None, how) => how.into(),
+            (None, how) => Loss::closed(how),
         }
     }
 

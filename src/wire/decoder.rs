@@ -33,7 +33,7 @@ pub struct Decoder {
     scratch: Vec<u8>,
 }
 
-/// What a [`Decoder`] has met. All but `delivered`, `by_type` and `scanned` should stand still while the exchange sends what it documents.
+/// What the decoder of a connection has met. All but `delivered`, `by_type` and `scanned` should stand still while the exchange sends what it documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct DecodeCounters {

@@ -33,6 +33,7 @@ pub enum Status {
 
 /// The exchange's error object.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ServerError {
     /// Its kind.
     pub name: ErrorName,
@@ -66,6 +67,7 @@ pub enum ErrorName {
 
 /// What the exchange says it is sending on this connection.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct SubscriptionList {
     /// The ticket of the request.
     pub ticket: Box<str>,
@@ -75,6 +77,7 @@ pub struct SubscriptionList {
 
 /// One type of a [`SubscriptionList`].
 #[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct SubscriptionEntry {
     /// The exchange's name of the type.
     pub type_name: Box<str>,

@@ -11,6 +11,7 @@ pub const MAX_BODY_BYTES: usize = 4096;
 
 /// The server answered the upgrade, and the answer is no.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Rejection {
     /// The HTTP status.
     pub status: u16,
@@ -20,13 +21,14 @@ pub struct Rejection {
     pub retry_after: Option<RetryAfter>,
     /// The `Retry-After` header as it came, control characters escaped.
     pub retry_after_text: Option<Box<str>>,
-    /// The beginning of the body, at most [`MAX_BODY_BYTES`]; bytes that are not UTF-8 replaced, control characters
+    /// The beginning of the body, at most 4096 bytes; bytes that are not UTF-8 replaced, control characters
     /// escaped. Fit for a log, written by whoever answered.
     pub body: Box<str>,
 }
 
 /// How long a server asks us to wait (RFC 9110 section 10.2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum RetryAfter {
     /// This long: given in seconds, or as a date beside what the server's own clock shows. It may be 136 years, so limit
     /// it.
@@ -59,6 +61,7 @@ impl RetryAfter {
 
 /// What a rejection's status means for the next attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum RejectionKind {
     /// 3xx. Never followed: a token meant for the exchange must not travel to another host.
     Redirect,

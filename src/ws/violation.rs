@@ -6,6 +6,7 @@ use std::fmt;
 /// The server broke the protocol, or a limit. The connection cannot go on: send a close frame with
 /// [`close_code`](Self::close_code) and end it (RFC 6455 section 7.1.7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Violation {
     /// A server's frame is masked (section 5.1).
     Masked,

@@ -93,6 +93,7 @@ pub fn delivered<T: Payload + Into<Event>>(item: Item<T>) -> Message {
         Event::Trade(value) => (value.timestamp, id_detail(value.sequential_id)),
         Event::Orderbook(value) => (value.timestamp, value.total_ask_size),
         Event::Candle(value) => (value.timestamp, 0.0),
+        other => panic!("no identity of {other:?}"),
     };
     Message {
         stream: event.key().to_string(),

@@ -1,6 +1,8 @@
 //! Keeps the rules of ARCHITECTURE.md that no compiler checks: which room may import which, how long files and functions
 //! may be, who may read a clock, and who may order memory. Each rule is shown a violation first, so that none of them can pass by doing nothing.
 
+mod api;
+mod face;
 mod source;
 
 use std::collections::BTreeMap;

@@ -55,7 +55,7 @@ fn read(folders: &[&str]) -> Vec<File> {
     files.iter().map(|(path, text)| File::parse(path, text)).collect()
 }
 
-fn top() -> PathBuf {
+pub fn top() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -63,7 +63,7 @@ fn relative(path: &Path) -> String {
     path.strip_prefix(top()).unwrap().to_string_lossy().replace('\\', "/")
 }
 
-fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
+pub fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
@@ -93,7 +93,7 @@ fn test_modules(path: &str, text: &str) -> Vec<String> {
 }
 
 /// Whether an item is compiled for tests only.
-fn of_tests(attributes: &[syn::Attribute]) -> bool {
+pub fn of_tests(attributes: &[syn::Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         if attribute.path().is_ident("test") {
             return true;
@@ -159,7 +159,7 @@ fn lines_of(node: &impl Spanned) -> usize {
     node.span().end().line - node.span().start().line + 1
 }
 
-fn attributes(item: &syn::Item) -> &[syn::Attribute] {
+pub fn attributes(item: &syn::Item) -> &[syn::Attribute] {
     match item {
         syn::Item::Fn(item) => &item.attrs,
         syn::Item::Impl(item) => &item.attrs,

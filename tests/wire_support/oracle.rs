@@ -53,6 +53,7 @@ fn object(value: &Value, data: &mut Vec<Data>) -> Result<Option<u32>, DecodeErro
         Some(DataType::Orderbook | DataType::GroupedOrderbook(_)) => Data::Orderbook(object.orderbook()?),
         Some(DataType::Candle(interval)) => Data::Candle(Candle { interval, ..object.candle()? }),
         None => return Ok(None),
+        Some(other) => panic!("the oracle cannot read {other}"),
     });
     Ok(Some(1))
 }

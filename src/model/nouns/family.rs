@@ -3,7 +3,7 @@
 use super::*;
 
 /// Keeps something for each type of message, whose type depends on that of the message.
-pub trait Family {
+pub(crate) trait Family {
     /// What is kept for messages of type `T`.
     type Of<T: Noun>;
 }
@@ -12,12 +12,12 @@ pub trait Family {
 macro_rules! families {
     ([] $($Noun:ident $noun:ident,)*) => {
         /// What a [`Family`] keeps for each type of message.
-        pub struct EachNoun<F: Family> {
+        pub(crate) struct EachNoun<F: Family> {
             $(pub $noun: F::Of<$Noun>,)*
         }
 
         /// What a [`Family`] keeps for one type of message, which is known when the program runs.
-        pub enum AnyNoun<F: Family> {
+        pub(crate) enum AnyNoun<F: Family> {
             $($Noun(F::Of<$Noun>),)*
         }
 
@@ -59,7 +59,7 @@ macro_rules! families {
 for_each_noun! { families! }
 
 /// The private half of [`Noun`]: where the type is among the others.
-pub trait Placed: Sized {
+pub(crate) trait Placed: Sized {
     /// The name of this type.
     const PLACE: NounKind;
 

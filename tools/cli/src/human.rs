@@ -33,6 +33,7 @@ fn data(out: &mut String, update: &Update) -> fmt::Result {
         Event::Trade(value) => trade(out, value),
         Event::Orderbook(value) => orderbook(out, value),
         Event::Candle(value) => candle(out, value),
+        other => writeln!(out, "{other:?}"),
     }
 }
 

@@ -116,6 +116,9 @@ fn data(out: &mut String, update: &Update) {
             Event::Trade(value) => trade(object, value),
             Event::Orderbook(value) => orderbook(object, value),
             Event::Candle(value) => candle(object, value),
+            other => {
+                object.word("type", other.key().data_type);
+            }
         }
         object.object("_hoga", |proof| {
             proof

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hoga::model::{Clock, ConnectionId, DataType, Epoch, Market, Nanos, StreamKey, Ticker};
 use hoga::net::SystemClock;
-use hoga::pool::{CachedHandle, DataPool, Handle, Publisher, Verdict};
+use hoga::pool::{self, CachedHandle, DataPool, Handle, Publisher, Verdict};
 use hoga::sync::connection::ConnectionState;
 use hoga_instructions::Work;
 
@@ -59,12 +59,14 @@ struct Source {
 impl Source {
     fn new() -> Self {
         let (clock, ticker) = (SystemClock::new(), decode::ticker());
-        let (pool, link) =
-            (DataPool::new(Arc::new(clock)), Arc::new(ConnectionState::new(ConnectionId(0), clock.now())));
+        let (pool, link) = (
+            pool::empty(Arc::new(clock), DataPool::STALE_AFTER),
+            Arc::new(ConnectionState::new(ConnectionId(0), clock.now())),
+        );
         link.opened(Epoch(1), clock.now(), None);
         let key = |market| StreamKey::of(DataType::Ticker, market);
         let mut source = Self {
-            publishers: markets().map(|market| pool.open(key(market), link.clone())).collect(),
+            publishers: markets().map(|market| pool::open(&pool, key(market), link.clone())).collect(),
             handles: markets().map(|market| pool.ticker(market).expect("an open stream")).collect(),
             tickers: markets().map(|market| Ticker { market, ..ticker }).collect(),
         };

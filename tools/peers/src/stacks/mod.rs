@@ -76,7 +76,7 @@ mod tests {
                     let sides = book.asks.iter().zip(book.bids.iter());
                     sides.flat_map(|(ask, bid)| [ask.price, bid.price, ask.size, bid.size]).collect()
                 }
-                Event::Candle(_) => return,
+                _ => return,
             };
         }
     }

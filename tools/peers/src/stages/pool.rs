@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use hoga::model::{Clock, ConnectionId, DataType, Epoch, Event, Nanos, Noun, Receipt, Sink, StreamKey, Ticker};
 use hoga::net::SystemClock;
-use hoga::pool::{DataPool, Handle, Publisher};
+use hoga::pool::{self, DataPool, Handle, Publisher};
 use hoga::wire::Decoder;
 use hoga_lab::report::Target;
 use hoga_lab::rounds::{Contestant, Line};
@@ -91,11 +91,13 @@ impl Source {
             let message = snapshot.payload();
             decoder.decode(message, message.len(), RECEIPT, &mut tickers).map_err(|e| Error::failed("a ticker", e))?;
         }
-        let (pool, link) =
-            (DataPool::new(Arc::new(SystemClock::new())), Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0))));
+        let (pool, link) = (
+            pool::empty(Arc::new(SystemClock::new()), DataPool::STALE_AFTER),
+            Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0))),
+        );
         link.opened(Epoch(1), Nanos(0), None);
         let key = |ticker: &Ticker| StreamKey::of(DataType::Ticker, ticker.market);
-        let publishers = tickers.0.iter().map(|ticker| pool.open(key(ticker), link.clone())).collect();
+        let publishers = tickers.0.iter().map(|ticker| pool::open(&pool, key(ticker), link.clone())).collect();
         let handles = tickers.0.iter().map(|ticker| pool.ticker(ticker.market)).collect::<Result<_, _>>();
         let handles = handles.map_err(|e| Error::failed("the pool", e))?;
         let mut source = Self { publishers, handles, tickers: tickers.0 };

@@ -1,0 +1,129 @@
+//! Which markets a subscription is about: codes and patterns, as text or as types.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::{InvalidPattern, Pattern};
+use crate::model::{InvalidMarket, Market};
+
+/// One market or several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Target {
+    /// This one.
+    Market(Market),
+    /// All of these that exist.
+    Pattern(Pattern),
+}
+
+/// Why a text names no market.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidCode {
+    /// It is not a market code.
+    Market(InvalidMarket),
+    /// It is not a pattern of them.
+    Pattern(InvalidPattern),
+    /// It was named before in the same list: most likely another one was meant.
+    Repeated,
+}
+
+impl fmt::Display for InvalidCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Market(reason) => reason.fmt(f),
+            Self::Pattern(reason) => reason.fmt(f),
+            Self::Repeated => f.write_str("it is in the list twice"),
+        }
+    }
+}
+
+impl std::error::Error for InvalidCode {}
+
+impl FromStr for Target {
+    type Err = InvalidCode;
+    fn from_str(text: &str) -> Result<Self, InvalidCode> {
+        if Pattern::is_meant(text) {
+            text.parse().map(Self::Pattern).map_err(InvalidCode::Pattern)
+        } else {
+            text.parse().map(Self::Market).map_err(InvalidCode::Market)
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Market(market) => market.fmt(f),
+            Self::Pattern(pattern) => pattern.fmt(f),
+        }
+    }
+}
+
+/// A market code, a pattern, or many of them, as text or as [`Market`] and [`Pattern`].
+pub trait IntoMarkets {
+    /// Each market or pattern, or its text and what is wrong with it.
+    fn into_markets(self) -> Vec<Result<Target, (String, InvalidCode)>>;
+}
+
+impl IntoMarkets for &str {
+    fn into_markets(self) -> Vec<Result<Target, (String, InvalidCode)>> {
+        vec![self.parse().map_err(|reason| (self.to_owned(), reason))]
+    }
+}
+
+impl IntoMarkets for Market {
+    fn into_markets(self) -> Vec<Result<Target, (String, InvalidCode)>> {
+        vec![Ok(Target::Market(self))]
+    }
+}
+
+impl IntoMarkets for Pattern {
+    fn into_markets(self) -> Vec<Result<Target, (String, InvalidCode)>> {
+        vec![Ok(Target::Pattern(self))]
+    }
+}
+
+impl IntoMarkets for Target {
+    fn into_markets(self) -> Vec<Result<Target, (String, InvalidCode)>> {
+        vec![Ok(self)]
+    }
+}
+
+/// By value or by reference, alone or in an array, slice or `Vec`: all mean the same.
+macro_rules! into_markets {
+    ($([$($generics:tt)*] $type:ty: $self:ident => $each:expr;)*) => {$(
+        impl<$($generics)*> IntoMarkets for $type {
+            fn into_markets($self) -> Vec<Result<Target, (String, InvalidCode)>> {
+                $each.into_iter().flat_map(IntoMarkets::into_markets).collect()
+            }
+        }
+    )*};
+}
+
+into_markets! {
+    [] String: self => [self.as_str()];
+    [] &String: self => [self.as_str()];
+    [] &&str: self => [*self];
+    [] &Market: self => [*self];
+    [] &Target: self => [*self];
+    [T: IntoMarkets, const N: usize] [T; N]: self => self;
+    [T: IntoMarkets] Vec<T>: self => self;
+}
+
+impl<'a, T> IntoMarkets for &'a [T]
+where
+    &'a T: IntoMarkets,
+{
+    fn into_markets(self) -> Vec<Result<Target, (String, InvalidCode)>> {
+        self.iter().flat_map(IntoMarkets::into_markets).collect()
+    }
+}
+
+impl<'a, T> IntoMarkets for &'a Vec<T>
+where
+    &'a T: IntoMarkets,
+{
+    fn into_markets(self) -> Vec<Result<Target, (String, InvalidCode)>> {
+        self.as_slice().into_markets()
+    }
+}

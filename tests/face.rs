@@ -1,0 +1,109 @@
+//! The face of the crate: every type that a user can name says what it is in a few words, and may be sent and shared where
+//! it can be. Compiling this is most of the test. `tests/tidy` checks that no type is missing here.
+
+use std::fmt::Debug;
+
+use hoga::prelude::*;
+use hoga::{
+    Access, AsMarket, Batch, BatchCursor, Builder, CachedHandle, CallbackBuilder, Change, ConnectionId, Currency, Date,
+    DateTime, Dispatcher, Grouping, IntoMarkets, Level, Levels, LossKind, MarketSource, MarketState, MarketWarning,
+    Nanos, Nature, Noun, NounKind, Pattern, Payload, Resolve, Scope, ShutdownReport, Side, Stamps, StreamType,
+    SystemResolver, Target, Time, Unit, Universe, config, error, offline, status,
+};
+
+/// Types that may be shared, sent and copied one by one.
+fn value<T: Debug + Clone + Send + Sync>() {}
+
+/// Types that are one of a kind, and may be shared.
+fn shared<T: Debug + Send + Sync>() {}
+
+/// Types that belong to one thread at a time.
+fn sent<T: Debug + Send>() {}
+
+/// Names each type of its list under the bound of `$check`.
+macro_rules! all {
+    ($check:ident: $($type:ty),* $(,)?) => { $($check::<$type>();)* };
+}
+
+#[test]
+fn the_crate_root_is_debug_and_goes_between_threads() {
+    all!(shared: Engine, Client, hoga::Error, hoga::Result<()>, Subscribed, Callback, Dispatcher, CallbackBuilder<'_>);
+    all!(value: EngineState, ShutdownReport, DataPool, Handle<Ticker>, Batch<Trade>, BatchCursor, Health);
+    all!(sent: Builder, CachedHandle<Orderbook>, Feed, Feed<Candle>);
+    all!(value: Item, Update, Overflow, Subscription, Subscription<Ticker>, Pattern, Target, Universe, SystemResolver);
+    all!(value: Market, DataType, Grouping, Interval, StreamKey, Scope, Currency, Access, Format, Nature, NounKind);
+    all!(value: Ticker, Trade, Orderbook, Candle, Event, Level, Levels, Unit, Change, Side, MarketState, MarketWarning);
+    all!(value: StreamType, Date, Time, DateTime, Stamps, Nanos, Epoch, ConnectionId, LossKind);
+    // A reading keeps a lock of its thread: it is shown, not sent.
+    fn shown<T: Debug>() {}
+    all!(shown: Reading<'_, Ticker>);
+}
+
+#[test]
+fn the_special_subjects_are_debug_and_go_between_threads() {
+    all!(value: config::Backoff, config::Config, config::ConnectLedger, config::Dialect, config::Endpoint, config::FormatChoice);
+    all!(value: config::FormatCosts, config::FormatRule, config::KeepAlive, config::Limits, config::Pacing);
+    all!(value: config::ReadCosts, config::Timeouts, config::Wait);
+    all!(value: error::InvalidCode, error::InvalidEndpoint, error::InvalidMarket, error::InvalidOption);
+    all!(value: error::InvalidOverflow, error::InvalidPattern, error::InvalidSubscription, error::InvalidTime);
+    all!(value: error::NotReady, error::NotReadyReason, error::PoolError, error::Recovery, error::Severity);
+    all!(value: error::SourceError, error::SourceFailure);
+    all!(value: status::Attribution, status::CallbackState, status::CallbackStatus, status::ClientStatus);
+    all!(value: status::ClockOffset, status::CloseCode, status::Conflict, status::ConflictKind);
+    all!(value: status::ConflictSubject, status::ConnectionStatus, status::Counters, status::DecodeCounters);
+    all!(value: status::DecodeError, status::Delivered, status::ErrorName, status::Event, status::FeedCounts);
+    all!(value: status::FeedStatus, status::FormatReason, status::Latencies, status::Latency, status::LifecycleEvent);
+    all!(value: status::Loss, status::PlanStats, status::Rejection, status::RejectionKind, status::RetryAfter);
+    all!(value: status::Revisions, status::ServerError, status::Stage, status::State, status::StreamStatus);
+    all!(value: status::SubscriptionEntry, status::SubscriptionList, status::VerdictCounts, status::Violation);
+    all!(shared: status::Account, status::Lifecycle);
+    all!(sent: offline::Feed<Trade>, offline::BlockingWriter<Trade>);
+    all!(value: offline::Abandoned<Trade>, offline::SystemClock);
+}
+
+/// What users implement or take as a bound, as they would write it.
+#[allow(dead_code, reason = "that it compiles is the test")]
+fn traits<M: AsMarket + IntoMarkets, N: Noun, P: Payload, A: hoga::Answer>(
+    _: &dyn MarketSource,
+    _: &dyn Resolve,
+    _: &dyn offline::Clock,
+) {
+}
+
+#[cfg(feature = "rest")]
+#[test]
+fn so_does_the_list_of_markets() {
+    all!(sent: hoga::RestMarkets);
+    all!(value: error::InvalidRoots);
+}
+
+#[test]
+fn what_is_shown_is_short() {
+    let mut latencies = status::Latencies::default();
+    for ns in 0..100_000 {
+        latencies.receive_to_enqueue.record(std::time::Duration::from_nanos(ns * 37));
+    }
+    assert!(format!("{latencies:?}").len() < 300, "{latencies:?}");
+    let engine = Engine::builder().endpoint(Endpoint::custom("ws://127.0.0.1:1").unwrap());
+    assert!(format!("{engine:?}").len() < 300, "{engine:?}");
+    let engine = engine.connect_ledger(config::ConnectLedger::Process).ticker(["KRW-BTC", "KRW-ETH"]).start().unwrap();
+    let feed = engine.feed(trade("KRW-BTC"), Overflow::default()).unwrap();
+    let callback = engine.callback("printer");
+    let handle = engine.pool().ticker("KRW-BTC").unwrap();
+    let universe: Universe = (0..1000).map(|n| format!("KRW-M{n}").parse::<Market>().unwrap()).collect();
+    let shown: [&dyn Debug; 9] = [
+        &engine,
+        engine.pool(),
+        feed.subscribed(),
+        &feed,
+        &callback,
+        &handle,
+        &handle.cached(),
+        &universe,
+        &engine.lifecycle(),
+    ];
+    for shown in shown {
+        let shown = format!("{shown:?}");
+        assert!(shown.len() < 300, "{shown}");
+    }
+}
