@@ -113,7 +113,7 @@ pub struct Drain {
 impl Drain {
     /// The key that waits longest, and how many marks it has had in all. What is loaded from here on is at least as new
     /// as the last of these marks; a later mark queues the key anew. Never waits.
-    #[expect(
+    #[allow(
         clippy::should_implement_trait,
         reason = "not an iterator: there may be more after it said that there is none"
     )]
