@@ -83,7 +83,8 @@ impl Trace {
 fn drawn_costs(rng: &mut Rng) -> FormatCosts {
     let byte_ns = [0.0, 0.1, 1.0, 80.0][rng.below(4)];
     let mut ns = |most: usize| rng.below(most) as f64;
-    let read_ns = [(); 4].map(|()| ReadCosts { messages: NounKind::ALL.map(|_| ns(400)), unit: ns(60) });
+    // No message is read for nothing: a traffic without any cost has no cheapest format.
+    let read_ns = [(); 4].map(|()| ReadCosts { messages: NounKind::ALL.map(|_| 1.0 + ns(400)), unit: ns(60) });
     FormatCosts { byte_ns, read_ns }
 }
 
