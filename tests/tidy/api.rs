@@ -192,7 +192,9 @@ impl Api {
                 self.line(format!("fn {path}::{} = {}", item.sig.ident, text(&item.sig)));
             }
             TraitItem::Const(item) => self.line(format!("const {path}::{}: {}", item.ident, text(&item.ty))),
-            TraitItem::Type(item) => self.line(format!("type {path}::{}: {}", item.ident, text(&item.bounds))),
+            TraitItem::Type(item) => {
+                self.line(format!("associated-type {path}::{}: {}", item.ident, text(&item.bounds)));
+            }
             _ => {}
         }
     }
