@@ -170,7 +170,7 @@ impl Engine {
         CallbackBuilder::new(self.control.clone(), None, name)
     }
 
-    /// So many threads that callbacks may share. While as many callbacks block as there are threads, the others wait.
+    /// Starts threads that callbacks may share. While as many callbacks block as there are threads, the others wait.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] for no thread, or more than [`DISPATCHER_THREADS_MAX`](Self::DISPATCHER_THREADS_MAX);

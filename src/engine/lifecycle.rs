@@ -23,7 +23,7 @@ pub struct LifecycleEvent {
 }
 
 /// What happens to the engine's connections from now on. Of each connection, 1024 reports wait; a watcher that reads too
-/// slowly loses those that come then and is told how many. It slows nobody.
+/// slowly loses newer ones, which [`dropped`](Self::dropped) counts. It slows nobody.
 ///
 /// Reports of one connection come in order. Each is there before the connection reads its socket again, so before any data
 /// but what was read together with its cause.

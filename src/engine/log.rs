@@ -114,7 +114,7 @@ impl<T> Flood<T> {
 pub(super) struct Log(Mutex<Option<Writer<Note>>>);
 
 impl Log {
-    /// The log, the queues of so many connections, and what is to be written.
+    /// The log, a queue for each connection, and the end from which the notes are read.
     pub fn new(connections: usize) -> (Self, Vec<Writer<Note>>, Reader<Note>) {
         let (mut writers, notes) = lossy::queue(connections + 1, PENDING_MAX);
         (Self(Mutex::new(writers.pop())), writers, notes)
@@ -238,7 +238,7 @@ mod tests {
         assert_eq!((flood.take_due(at(9000)), flood.take()), (None, None));
     }
 
-    /// Whoever calls `tracing` elsewhere waits for whoever reads the log.
+    /// A call of `tracing` elsewhere would wait for the reader of the log.
     #[test]
     fn only_this_file_logs() {
         fn files(directory: &Path, found: &mut Vec<std::path::PathBuf>) {

@@ -8,7 +8,7 @@ use std::thread::Thread;
 use crate::model::{Epoch, Nanos, StreamKey};
 use crate::route::OpenFeed;
 
-/// Reports of one connection that are kept one by one. So many are there only if the control thread gets no turn for long.
+/// The most reports of one connection that are kept one by one. There are more only if the control thread is held up.
 const PENDING_MAX: usize = 64;
 
 /// The revision of a wish that nobody remembers: no wish has it.

@@ -34,7 +34,7 @@ impl<T, U: Copy + Into<T> + Send + Sync> Newest<T> for Reader<U> {
 /// mark, so a reader that finds the mark finds the entry.
 type Values<T> = Arc<[OnceLock<Box<dyn Newest<T>>>]>;
 
-/// Room for so many streams, all of them still to be added.
+/// Room for a number of streams, all of them still to be added.
 pub(super) fn room<T>(streams: usize) -> (Changing<T>, Changed<T>) {
     let (marker, drain) = dirty::set(streams);
     let values: Values<T> = (0..streams).map(|_| OnceLock::new()).collect();

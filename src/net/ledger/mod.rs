@@ -24,7 +24,7 @@ use crate::session::{DialBudget, Rate};
 const WINDOW: Duration = Duration::from_secs(1);
 /// When to ask again while somebody else is asking. A change of the file takes some ten microseconds.
 const BUSY: Duration = Duration::from_millis(3);
-/// For how long a busy file is asked again. Whoever keeps it longer is stopped or frozen, and may never give it back.
+/// For how long a busy file is asked again. A process that keeps it longer is stopped or frozen, and may never return it.
 const BUSY_MAX: Duration = Duration::from_secs(1);
 /// Tries that are further apart than this belong to different waits.
 const BUSY_GAP: Duration = Duration::from_millis(500);
