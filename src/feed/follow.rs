@@ -235,7 +235,7 @@ impl<T: Words + Payload, U: Payload> Follower<T, U> {
         (missed > 0).then_some(missed)
     }
 
-    /// The next state, if the cursor has come to its place. A new socket is told before it.
+    /// The next state, if the cursor has come to its place. A change of the socket is reported first.
     #[cold]
     fn pop_state(&mut self) -> Option<Item<U>> {
         let (place, state) = *self.states.front()?;

@@ -1,9 +1,9 @@
 //! One sequence of items from several sources, each having its turn.
 //!
 //! A connection may have several: a ring for its trades, newest values of the rest. When it turns to another socket, the
-//! sources learn that one by one. Who got there first is held back until the others of its connection have given what
-//! came before; then the reader is told, once, and nothing of the old socket comes after. A source that is
-//! added later, or has brought nothing yet, starts at the socket of the others, so that it is held back like them.
+//! sources learn that one by one. The first of them is held back until the others of its connection have handed out all
+//! that came before. Then the change is reported once, and nothing of the old socket follows. A source that is added later,
+//! or has brought nothing yet, starts at the socket of the others, so that it is held back like them.
 
 use std::any::TypeId;
 
@@ -195,7 +195,7 @@ mod tests {
         told
     }
 
-    /// The next items, at most so many.
+    /// The next items, up to a number of them.
     fn pop(merge: &mut Merge<char>, items: usize) -> String {
         let told = std::iter::from_fn(|| {
             merge.pop().map(|item| match item {

@@ -17,7 +17,7 @@ pub(super) trait Source<T>: Send {
     /// Its connection, and the socket of which it has given something or told.
     fn socket(&self) -> (ConnectionId, Epoch);
 
-    /// Starts over at the socket that the reader was last told of: a later one is told before what came over it.
+    /// Starts over at the socket that the reader knows. A later socket is reported before anything that it brought.
     fn begin_at(&mut self, socket: Epoch);
 
     /// How many updates wait.

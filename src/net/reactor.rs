@@ -296,7 +296,7 @@ impl Reactor {
         self.settle(now, handler);
     }
 
-    /// Reads what came on each socket.
+    /// Reads from every socket.
     fn read(&mut self, handler: &mut impl Handler) {
         let mut last = SocketId::default();
         while let Some(link) = self.links.after(last) {
@@ -305,7 +305,7 @@ impl Reactor {
         }
     }
 
-    /// Reads what came on one socket and hands it to the session.
+    /// Reads from one socket and hands the bytes to the session.
     fn read_socket(&mut self, socket: SocketId, handler: &mut impl Handler) {
         for _ in 0..READS_PER_TURN {
             let Some(link) = self.links.find(socket) else { return };

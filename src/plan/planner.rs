@@ -442,7 +442,7 @@ impl Planner {
         self.interrupted.extend(left.into_iter().filter(|key| self.demand.get(*key).is_some()));
     }
 
-    /// So many requests more were sent, of which nothing else matters any more.
+    /// Counts requests that were sent and of which nothing else is known any more.
     pub fn count_requests(&mut self, requests: u64) {
         self.requests += requests;
     }

@@ -148,10 +148,11 @@ impl<T: Noun> Joining<T> {
         }
     }
 
-    /// Who wants all that comes reads the pool's values; who does not must not see the others.
+    /// A feed that wants every message reads the pool's values. Any other feed keeps values of its own, because the pool
+    /// also holds messages that it did not ask for.
     fn conflate(&mut self, route: &mut Route<T>, want: &Want, mut filter: Filter, before: Option<Reader<T>>) {
         let state = state(route, want, &mut filter);
-        // Keeps are used again, so that a market can be listed, delisted and wanted in different ways for ever.
+        // Keeps are used again, so that a feed does not grow while a market is listed and delisted again and again.
         let fits = |keep: &Keep<T>| matches!(keep, Keep::Newest(_)) == filter.is_of_all();
         let (kept, spare) = match before {
             Some(Reader { keep, spare, .. }) if fits(&keep) => (Some(keep), spare),

@@ -193,7 +193,7 @@ fn silent_peer() -> u16 {
 // ---- waking ----
 
 /// The look that comes before a deadline took the event of a call and did not answer it. No later call wrote another
-/// event, so the thread slept until its next deadline, and without one for ever.
+/// event, so the thread slept until its next deadline, and without a deadline it never woke.
 #[test]
 fn a_call_is_answered_that_comes_while_a_deadline_passes() {
     let close = Duration::from_millis(20);
@@ -254,8 +254,8 @@ fn calls_about_when_a_deadline_passes_are_all_answered() {
 
 // ---- time ----
 
-/// The look that comes before a deadline hands on what came, at the time when it came. What was due was then done at the
-/// time from before.
+/// The look before a deadline reads data and stamps it with the time of the read. The deadline was then handled with an
+/// older time.
 #[test]
 fn time_does_not_go_backwards_where_data_comes_before_a_deadline() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
