@@ -171,7 +171,7 @@ pub use plan::{IntoMarkets, Pattern, Subscription, Target, Universe, candle, ord
 
 // Messages.
 pub use model::{
-    Candle, Change, ConnectionId, Date, DateTime, Epoch, Event, Format, Level, Levels, LossKind, MAX_LEVELS,
+    Candle, Change, ConnectionId, Date, DateTime, DisconnectKind, Epoch, Event, Format, Level, Levels, MAX_LEVELS,
     MarketState, MarketWarning, Nanos, Nature, Noun, NounKind, Orderbook, Side, Stamps, StreamType, Ticker, Time,
     Trade, Unit,
 };
@@ -185,7 +185,7 @@ pub mod status {
     pub use crate::plan::{ClientStatus, Conflict, ConflictKind, ConflictSubject, PlanStats, Revisions};
     pub use crate::pool::{StreamStatus, VerdictCounts};
     pub use crate::route::Attribution;
-    pub use crate::session::{Counters, Event, FormatReason, Loss, Stage, State};
+    pub use crate::session::{Counters, Disconnect, Event, FormatReason, Stage, State};
     pub use crate::wire::{
         DecodeCounters, DecodeError, Delivered, ErrorName, ServerError, SubscriptionEntry, SubscriptionList,
     };

@@ -6,9 +6,9 @@ use std::fmt::Debug;
 use hoga::prelude::*;
 use hoga::{
     Access, AsMarket, Batch, BatchCursor, Builder, CachedHandle, CallbackBuilder, Change, ConnectionId, Currency, Date,
-    DateTime, Dispatcher, Grouping, IntoMarkets, Level, Levels, LossKind, MarketSource, MarketState, MarketWarning,
-    Nanos, Nature, Noun, NounKind, Pattern, Payload, Resolve, Scope, ShutdownReport, Side, Stamps, StreamType,
-    SystemResolver, Target, Time, Unit, Universe, config, error, offline, status,
+    DateTime, DisconnectKind, Dispatcher, Grouping, IntoMarkets, Level, Levels, MarketSource, MarketState,
+    MarketWarning, Nanos, Nature, Noun, NounKind, Pattern, Payload, Resolve, Scope, ShutdownReport, Side, Stamps,
+    StreamType, SystemResolver, Target, Time, Unit, Universe, config, error, offline, status,
 };
 
 /// Types that may be shared, sent and copied one by one.
@@ -33,7 +33,7 @@ fn the_crate_root_is_debug_and_goes_between_threads() {
     all!(value: Item, Update, Overflow, Subscription, Subscription<Ticker>, Pattern, Target, Universe, SystemResolver);
     all!(value: Market, DataType, Grouping, Interval, StreamKey, Scope, Currency, Access, Format, Nature, NounKind);
     all!(value: Ticker, Trade, Orderbook, Candle, Event, Level, Levels, Unit, Change, Side, MarketState, MarketWarning);
-    all!(value: StreamType, Date, Time, DateTime, Stamps, Nanos, Epoch, ConnectionId, LossKind);
+    all!(value: StreamType, Date, Time, DateTime, Stamps, Nanos, Epoch, ConnectionId, DisconnectKind);
     // A reading keeps a lock of its thread: it is shown, not sent.
     fn shown<T: Debug>() {}
     all!(shown: Reading<'_, Ticker>);
@@ -53,7 +53,7 @@ fn the_special_subjects_are_debug_and_go_between_threads() {
     all!(value: status::ConflictSubject, status::ConnectionStatus, status::Counters, status::DecodeCounters);
     all!(value: status::DecodeError, status::Delivered, status::ErrorName, status::Event, status::FeedCounts);
     all!(value: status::FeedStatus, status::FormatReason, status::Latencies, status::Latency, status::LifecycleEvent);
-    all!(value: status::Loss, status::PlanStats, status::Rejection, status::RejectionKind, status::RetryAfter);
+    all!(value: status::Disconnect, status::PlanStats, status::Rejection, status::RejectionKind, status::RetryAfter);
     all!(value: status::Revisions, status::ServerError, status::Stage, status::State, status::StreamStatus);
     all!(value: status::SubscriptionEntry, status::SubscriptionList, status::VerdictCounts, status::Violation);
     all!(shared: status::Account, status::Lifecycle);

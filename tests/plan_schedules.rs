@@ -84,7 +84,7 @@ enum Letter {
 /// What is on its way to the planner.
 enum Report {
     Opened(Epoch),
-    Lost,
+    Disconnected,
     Requested { at: Nanos, revision: u64 },
 }
 
@@ -187,9 +187,9 @@ impl Line {
                     (self.known_socket, self.known_sent) = (Some(epoch), None);
                     planner.opened(self.number, epoch);
                 }
-                Report::Lost => {
+                Report::Disconnected => {
                     (self.known_socket, self.known_sent) = (None, None);
-                    planner.lost(self.number);
+                    planner.disconnected(self.number);
                 }
                 Report::Requested { at, revision } => {
                     self.known_sent = Some(Request { revision, heard_at: now });
@@ -217,7 +217,7 @@ impl Line {
 
     fn lose(&mut self, reopens_at: Nanos, reported_at: Nanos) {
         if std::mem::replace(&mut self.open, false) {
-            self.report(reported_at, Report::Lost);
+            self.report(reported_at, Report::Disconnected);
         }
         (self.sent, self.reopens_at) = (None, reopens_at);
         self.served.clear();

@@ -44,7 +44,7 @@ fn a_stream_goes_through_every_health_in_its_life() {
     assert_eq!(health(), Health::Live);
 
     clock.set(2 * STALE_AFTER);
-    link.lost(Nanos(2 * STALE_AFTER));
+    link.disconnected(Nanos(2 * STALE_AFTER));
     assert_eq!(health(), Health::Disconnected { since: since(2 * STALE_AFTER) });
     link.opened(Epoch(2), Nanos(2 * STALE_AFTER + 5), None);
     link.heard_data(Nanos(2 * STALE_AFTER + 6));
@@ -76,7 +76,7 @@ fn a_reading_that_is_kept_grows_old() {
         assert_eq!(reading.health(), Health::Stale { since: Nanos(20) });
         assert_eq!(reading.age(), Some(Duration::from_nanos(STALE_AFTER + 1)));
     }
-    link.lost(Nanos(40));
+    link.disconnected(Nanos(40));
     assert_eq!(cached.load().health(), Health::Disconnected { since: Nanos(40) });
 }
 
@@ -272,9 +272,9 @@ fn a_stream_that_moves_to_another_connection_takes_its_epochs_from_there() {
     assert_eq!(handle.load().health(), Health::Stale { since: Nanos(20) });
     put(&mut publisher, 1, 31, 2.0);
     assert_eq!((handle.load().trade_price, handle.load().health()), (2.0, Health::Live));
-    link.lost(Nanos(32));
+    link.disconnected(Nanos(32));
     assert_eq!(handle.load().health(), Health::Live, "the old connection is none of its business");
-    other.lost(Nanos(33));
+    other.disconnected(Nanos(33));
     assert_eq!(handle.load().health(), Health::Disconnected { since: Nanos(33) });
 }
 

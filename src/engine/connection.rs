@@ -7,7 +7,9 @@ use super::handles::Handles;
 use super::lifecycle::{LifecycleEvent, Watchers};
 use super::log::{Flood, Note};
 use super::reports::Report;
-use crate::model::{Clock, ConnectionId, DataType, Grouping, LossKind, Market, Nanos, Noun, Receipt, Sink, StreamKey};
+use crate::model::{
+    Clock, ConnectionId, DataType, DisconnectKind, Grouping, Market, Nanos, Noun, Receipt, Sink, StreamKey,
+};
 use crate::net::Handler;
 use crate::plan::StreamSet;
 use crate::route::{Request, Router};
@@ -29,7 +31,7 @@ pub(super) struct Connection<C> {
     /// Data messages that the link was told of.
     data_seen: u64,
     /// Why the last socket, or the last try to get one, ended.
-    lost: Option<LossKind>,
+    last_disconnect: Option<DisconnectKind>,
 }
 
 impl<C: Clock> Connection<C> {
@@ -43,7 +45,7 @@ impl<C: Clock> Connection<C> {
             server_errors: Flood::default(),
             malformed: Flood::default(),
             data_seen: 0,
-            lost: None,
+            last_disconnect: None,
         }
     }
 
@@ -132,17 +134,17 @@ impl<C: Clock> Handler for Connection<C> {
         match &event {
             Event::State { at, from, to, epoch } => {
                 if to.is_open() && !from.is_open() {
-                    self.handles.state.opened(*epoch, *at, self.lost);
+                    self.handles.state.opened(*epoch, *at, self.last_disconnect);
                     self.handles.reports.add(Report::Opened(*epoch));
                 } else if from.is_open() && !to.is_open() {
-                    self.handles.state.lost(*at);
-                    self.handles.reports.add(Report::Lost);
+                    self.handles.state.disconnected(*at);
+                    self.handles.reports.add(Report::Disconnected);
                 }
                 self.handles.status.change(|s| (s.state, s.since, s.epoch) = (*to, *at, *epoch));
             }
-            Event::Lost { loss, .. } => {
-                self.lost = Some(loss.kind());
-                self.handles.status.change(|s| s.last_loss = Some(loss.clone()));
+            Event::Disconnected { reason, .. } => {
+                self.last_disconnect = Some(reason.kind());
+                self.handles.status.change(|s| s.last_disconnect = Some(reason.clone()));
             }
             // Sent again to provoke an answer: the socket carries the same streams as before.
             Event::Requested { at, again: true, running, .. } => self.requested(*at, running),
@@ -165,7 +167,7 @@ impl<C: Clock> Handler for Connection<C> {
         }
         let report = LifecycleEvent { connection: self.handles.id, event };
         self.watchers.report(&self.handles.new_watchers, &report);
-        if matches!(report.event, Event::State { .. } | Event::Lost { .. }) {
+        if matches!(report.event, Event::State { .. } | Event::Disconnected { .. }) {
             self.log.push(Note::Life(report));
         }
     }

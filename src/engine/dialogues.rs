@@ -91,8 +91,8 @@ impl Line {
     }
 
     fn disconnect(&mut self) {
-        self.state.lost(self.now());
-        self.planner.lost(0);
+        self.state.disconnected(self.now());
+        self.planner.disconnected(0);
     }
 
     /// What the control thread does now and then: demand ends, and when the window of its change is over, a wish is made.

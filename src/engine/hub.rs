@@ -303,7 +303,7 @@ impl Hub {
         for report in reports {
             match report {
                 Report::Opened(epoch) => self.planner.opened(connection, epoch),
-                Report::Lost => self.planner.lost(connection),
+                Report::Disconnected => self.planner.disconnected(connection),
                 Report::Requested { at, revision } => self.planner.requested(connection, at, revision),
                 Report::Listed(streams) => self.planner.listed(connection, &streams),
             }

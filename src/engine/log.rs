@@ -197,7 +197,9 @@ impl Note {
 fn life(connection: ConnectionId, event: &Event) {
     match event {
         Event::State { from, to, epoch, .. } => tracing::debug!(%connection, %epoch, "{from} -> {to}"),
-        Event::Lost { loss, epoch, .. } => tracing::info!(%connection, %epoch, reason = loss.code(), "{loss}"),
+        Event::Disconnected { reason, epoch, .. } => {
+            tracing::info!(%connection, %epoch, reason = reason.code(), "{reason}")
+        }
         _ => {}
     }
 }

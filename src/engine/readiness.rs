@@ -30,7 +30,7 @@ impl Control {
 
 fn reason(status: &ConnectionStatus, proof: Option<Proof>, now: Nanos) -> NotReadyReason {
     let (connection, is_open) = (status.id, status.state.is_open());
-    let by = if is_open { None } else { status.last_loss.clone() };
+    let by = if is_open { None } else { status.last_disconnect.clone() };
     match status.blocked_until.filter(|until| *until > now) {
         Some(until) => NotReadyReason::HeldBack { connection, until, by },
         None if !is_open => NotReadyReason::Disconnected { connection, last: by },

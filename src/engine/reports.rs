@@ -1,4 +1,4 @@
-//! What a connection's thread tells the control thread: what was opened, lost, sent and listed. Nothing of it may be lost,
+//! What a connection's thread tells the control thread: what was opened, disconnected, sent and listed. Nothing of it may be lost,
 //! because the planner knows from it what the wire carries; so what waits is folded together instead of cut off.
 
 use std::collections::BTreeSet;
@@ -20,7 +20,7 @@ pub(super) enum Report {
     /// A socket was opened.
     Opened(Epoch),
     /// It is gone.
-    Lost,
+    Disconnected,
     /// The request of a wish went out.
     Requested {
         /// When.
@@ -91,7 +91,7 @@ impl Pending {
     /// the planner then takes no stream for running before the requests that follow.
     fn add(&mut self, report: Report) {
         match (&report, self.reports.last_mut()) {
-            (Report::Opened(_) | Report::Lost, _) => {
+            (Report::Opened(_) | Report::Disconnected, _) => {
                 self.earlier_requests += requests(&self.reports);
                 self.reports.clear();
             }
@@ -110,7 +110,7 @@ impl Pending {
     #[cold]
     fn fold(&mut self) {
         // The socket stays: only the first report can be of one.
-        let older = usize::from(matches!(self.reports[0], Report::Opened(_) | Report::Lost))..PENDING_MAX / 2;
+        let older = usize::from(matches!(self.reports[0], Report::Opened(_) | Report::Disconnected))..PENDING_MAX / 2;
         let at = self.reports[older.clone()].iter().rev().find_map(|report| match report {
             Report::Requested { at, .. } => Some(*at),
             _ => None,
@@ -155,7 +155,7 @@ mod tests {
             reports.add(Report::Opened(Epoch(epoch)));
             reports.add(requested(7));
             (0..1000).for_each(|_| reports.add(Report::Listed(BTreeSet::new())));
-            reports.add(Report::Lost);
+            reports.add(Report::Disconnected);
         }
         reports.add(Report::Opened(Epoch(1001)));
         reports.add(requested(7));

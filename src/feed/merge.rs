@@ -10,7 +10,7 @@ use std::any::TypeId;
 use super::Item;
 use super::follow::Joining;
 use super::source::Source;
-use crate::model::{ConnectionId, Epoch, LossKind, Nanos};
+use crate::model::{ConnectionId, DisconnectKind, Epoch, Nanos};
 
 /// The sources of a feed.
 pub(super) struct Merge<T> {
@@ -30,7 +30,7 @@ struct Turn {
     connection: ConnectionId,
     old: Epoch,
     new: Epoch,
-    reason: Option<LossKind>,
+    reason: Option<DisconnectKind>,
 }
 
 impl<T> Place<T> {

@@ -13,7 +13,7 @@ pub(super) struct SocketsSeen {
 }
 
 impl SocketsSeen {
-    /// From now on. A socket that is open is nothing new, and of one that is lost the reader has missed nothing.
+    /// From now on. A socket that is open is nothing new, and of one that ended the reader has missed nothing.
     pub fn new(connection: Arc<ConnectionState>) -> Self {
         let newest = connection.snapshot();
         let seen = if newest.up { newest.epoch } else { Epoch::default() };

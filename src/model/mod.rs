@@ -5,9 +5,9 @@ mod nouns;
 
 mod bits;
 mod currency;
+mod disconnect;
 mod event;
 mod key;
-mod loss;
 mod market;
 mod offset;
 mod side;
@@ -18,9 +18,9 @@ mod when;
 mod words;
 
 pub use currency::Currency;
+pub use disconnect::DisconnectKind;
 pub use event::Event;
 pub use key::{Scope, StreamKey};
-pub use loss::LossKind;
 pub use market::{InvalidMarket, Market};
 pub use nouns::*;
 pub(crate) use nouns::{AnyNoun, EachNoun, Family, Placed};

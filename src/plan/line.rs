@@ -218,12 +218,12 @@ impl Line {
 
     /// A socket was opened.
     pub fn opened(&mut self, epoch: Epoch) {
-        self.lost();
+        self.disconnected();
         self.socket = Some(epoch);
     }
 
     /// The socket is gone, and all that ran on it.
-    pub fn lost(&mut self) {
+    pub fn disconnected(&mut self) {
         self.socket = None;
         self.sent = None;
         self.lost_track = false;

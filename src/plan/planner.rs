@@ -431,8 +431,8 @@ impl Planner {
     }
 
     /// A connection's socket is gone.
-    pub fn lost(&mut self, connection: usize) {
-        self.lines[connection].lost();
+    pub fn disconnected(&mut self, connection: usize) {
+        self.lines[connection].disconnected();
     }
 
     /// A connection has sent the request of a wish.
@@ -777,7 +777,7 @@ mod tests {
     #[test]
     fn a_stream_has_expired_at_once_where_no_socket_carries_it() {
         let (mut planner, eth) = with_two();
-        planner.lost(0);
+        planner.disconnected(0);
         planner.remove(at(200), eth);
         let orders = planner.poll(at(200), |_| None);
         assert_eq!((orders.carry.len(), orders.expired), (1, vec![key("KRW-ETH")]));

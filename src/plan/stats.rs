@@ -11,7 +11,7 @@ use crate::model::{Nanos, StreamKey};
 pub struct Revisions {
     /// The newest.
     pub desired: u64,
-    /// Everything up to here is on the current sockets. Falls back when a socket is lost, until the next one carries it.
+    /// Everything up to here is on the current sockets. Falls back when a socket ends, until the next one carries it.
     pub sent: u64,
     /// Everything up to here has brought data, was listed by the exchange, or is known as unconfirmed.
     pub confirmed: u64,

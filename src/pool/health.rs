@@ -27,13 +27,13 @@ pub enum Health {
     Live,
     /// There is a value and a connection, and nothing says that the value still holds.
     Stale {
-        /// When it was last known to hold: the loss of its socket, the end of its subscription, or the connection's
+        /// When it was last known to hold: the end of its socket, the end of its subscription, or the connection's
         /// last data.
         since: Nanos,
     },
     /// The connection is down.
     Disconnected {
-        /// When it was lost; if it never was up, when it was made.
+        /// When it was disconnected; if it never was up, when it was made.
         since: Nanos,
     },
     /// Nobody asks for this stream any more.
@@ -98,7 +98,7 @@ impl Evidence {
             return Health::NotSubscribed;
         }
         if !self.connection.up {
-            return Health::Disconnected { since: self.connection.lost };
+            return Health::Disconnected { since: self.connection.disconnected_at };
         }
         let Some((epoch, received)) = self.value else { return Health::NoData };
         // Before the epochs are compared: a stream may have moved to another connection, which counts its own.
@@ -106,7 +106,7 @@ impl Evidence {
             return Health::Stale { since: self.demand.dropped };
         }
         if epoch < self.connection.epoch {
-            return Health::Stale { since: self.connection.lost };
+            return Health::Stale { since: self.connection.disconnected_at };
         }
         // The value itself was heard too, perhaps a moment before the connection says so.
         let heard = self.connection.heard.max(received);
@@ -123,8 +123,8 @@ mod tests {
 
     const STALE_AFTER: Duration = Duration::from_nanos(10);
 
-    fn connection(up: bool, epoch: u32, lost: u64, heard: u64) -> ConnectionSnapshot {
-        ConnectionSnapshot { up, epoch: Epoch(epoch), lost: Nanos(lost), heard: Nanos(heard) }
+    fn connection(up: bool, epoch: u32, disconnected_at: u64, heard: u64) -> ConnectionSnapshot {
+        ConnectionSnapshot { up, epoch: Epoch(epoch), disconnected_at: Nanos(disconnected_at), heard: Nanos(heard) }
     }
 
     fn demand(subscribed: bool, dropped: u64, renewed: u64) -> Demand {
@@ -136,7 +136,7 @@ mod tests {
         let (on, off, again) = (demand(true, 0, 0), demand(false, 95, 0), demand(true, 70, 80));
         let stale = |since| Health::Stale { since: Nanos(since) };
         let down = |since| Health::Disconnected { since: Nanos(since) };
-        // demand, connection (up, epoch, lost, heard), value (epoch, received), now, verdict
+        // demand, connection (up, epoch, disconnected_at, heard), value (epoch, received), now, verdict
         let table = [
             // Not subscribed comes before everything.
             (off, connection(true, 1, 0, 99), Some((1, 99)), 100, Health::NotSubscribed),

@@ -124,7 +124,7 @@ fn confirms<T: Noun>(repetition: &T, gate: &Gate<T>, latest: &latest::Reader<T>)
 impl<T: Noun> Drop for Publisher<T> {
     fn drop(&mut self) {
         if thread::panicking() {
-            self.slot.connection.load().lost(self.slot.clock.now());
+            self.slot.connection.load().disconnected(self.slot.clock.now());
         } else {
             self.slot.set_subscribed(false);
         }

@@ -85,7 +85,7 @@ impl<T: Noun> Slot<T> {
     /// Another connection carries the stream from now on. The value that is there came from before, and its epoch says
     /// nothing on the new one. The demand need not have ended in between: a publisher that is lost in a panic leaves it.
     pub fn move_to(&self, connection: Arc<ConnectionState>) {
-        self.demand.interrupt(self.connection.load().snapshot().lost, self.clock.now());
+        self.demand.interrupt(self.connection.load().snapshot().disconnected_at, self.clock.now());
         self.connection.store(connection);
     }
 

@@ -41,7 +41,7 @@ pub struct Counters {
     /// Sockets on which the WebSocket was opened.
     pub opened: u64,
     /// Sockets, or tries to get one, that ended without being asked to.
-    pub losses: u64,
+    pub disconnects: u64,
     /// Reports dropped because nobody drained them.
     pub events_dropped: u64,
     /// What the decoder counted.

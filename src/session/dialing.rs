@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::entropy::Entropy;
 use super::retry::Retry;
 use super::shared::Shared;
-use super::{Action, DialBudget, Loss, SocketId, Stage};
+use super::{Action, DialBudget, Disconnect, SocketId, Stage};
 use crate::config::Config;
 use crate::model::Nanos;
 
@@ -20,7 +20,7 @@ const ADDRESSES_MAX: usize = 16;
 pub(super) struct Dialing {
     retry: Retry,
     connects: Box<dyn DialBudget>,
-    /// When the pause after the last loss is over. Demand that ends and returns does not shorten it.
+    /// When the pause after the last disconnect is over. Demand that ends and returns does not shorten it.
     pause_until: Nanos,
     /// Until when the exchange refuses the dials of this connection.
     barred_until: Nanos,
@@ -128,15 +128,15 @@ impl Dialing {
 
     /// The deadline of a try has passed.
     #[cold]
-    pub fn expired(&mut self, now: Nanos, expired: &mut Try, shared: &mut Shared) -> Result<Try, Loss> {
+    pub fn expired(&mut self, now: Nanos, expired: &mut Try, shared: &mut Shared) -> Result<Try, Disconnect> {
         match expired {
-            Try::Resolving { .. } => Err(Loss::Timeout(Stage::Resolve)),
+            Try::Resolving { .. } => Err(Disconnect::Timeout(Stage::Resolve)),
             Try::Waiting { address, rest, .. } => Ok(self.dial(now, *address, std::mem::take(rest), shared)),
             Try::Connecting { socket, rest, .. } if !rest.is_empty() => {
                 shared.reports.act(Action::Disconnect(*socket, Vec::new()));
-                self.dial_next(now, std::mem::take(rest), shared).ok_or(Loss::Timeout(Stage::Connect))
+                self.dial_next(now, std::mem::take(rest), shared).ok_or(Disconnect::Timeout(Stage::Connect))
             }
-            Try::Connecting { .. } => Err(Loss::Timeout(Stage::Connect)),
+            Try::Connecting { .. } => Err(Disconnect::Timeout(Stage::Connect)),
         }
     }
 
@@ -145,11 +145,11 @@ impl Dialing {
         self.retry.worked();
     }
 
-    /// Settles when the next try may be after `loss`, for this connection and for everyone who shares its budget.
+    /// Settles when the next try may be after `disconnect`, for this connection and for everyone who shares its budget.
     #[cold]
-    pub fn heed(&mut self, now: Nanos, loss: &Loss, had_worked: bool, entropy: &mut dyn Entropy) -> Nanos {
-        self.pause_until = now + self.retry.delay(loss, had_worked, now, entropy);
-        if loss.is_rationing() {
+    pub fn heed(&mut self, now: Nanos, disconnect: &Disconnect, had_worked: bool, entropy: &mut dyn Entropy) -> Nanos {
+        self.pause_until = now + self.retry.delay(disconnect, had_worked, now, entropy);
+        if disconnect.is_rationing() {
             self.barred_until = self.pause_until;
             self.connects.hold(now, self.pause_until);
         }

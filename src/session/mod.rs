@@ -13,11 +13,11 @@ mod counters;
 mod dialing;
 #[cfg(test)]
 mod dialogues;
+mod disconnect;
 mod entropy;
 mod event;
 mod format;
 mod liveness;
-mod loss;
 mod outbox;
 mod retry;
 #[allow(clippy::module_inception, reason = "the file bears the name of its type")]
@@ -32,10 +32,10 @@ mod throttle;
 
 pub use budget::{Budget, DialBudget, MARGIN, Rate};
 pub use counters::Counters;
+pub use disconnect::{Disconnect, Stage};
 pub use entropy::Entropy;
 pub use event::{Action, Closed, Event};
 pub use format::{FormatReason, FormatSelector};
-pub use loss::{Loss, Stage};
 pub use retry::{RETRY_AFTER_MAX, Retry};
 pub use session::Session;
 pub use socket_id::SocketId;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Loss;
+use super::Disconnect;
 use super::entropy::{Entropy, EntropyExt};
 use crate::config::Backoff;
 use crate::model::Nanos;
@@ -44,14 +44,20 @@ impl Retry {
         (self.attempt, self.refusals) = (0, 0);
     }
 
-    /// How long to wait after `loss`, which was at `now`. The first try after a connection that had worked is at once;
+    /// How long to wait after `disconnect`, which was at `now`. The first try after a connection that had worked is at once;
     /// after that a uniformly random delay up to a bound that doubles, but never less than the exchange asked for.
-    pub fn delay(&mut self, loss: &Loss, had_worked: bool, now: Nanos, entropy: &mut dyn Entropy) -> Duration {
+    pub fn delay(
+        &mut self,
+        disconnect: &Disconnect,
+        had_worked: bool,
+        now: Nanos,
+        entropy: &mut dyn Entropy,
+    ) -> Duration {
         if had_worked {
             self.worked();
             return Duration::ZERO;
         }
-        let told = self.told_to_wait(loss, now);
+        let told = self.told_to_wait(disconnect, now);
         let bound = self.backoff.base.saturating_mul(1 << self.attempt.min(20)).min(self.backoff.cap);
         self.attempt = self.attempt.saturating_add(1);
         let jitter = Duration::from_nanos(entropy.up_to(u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX)));
@@ -60,8 +66,8 @@ impl Retry {
 
     /// The least wait that the exchange asked for. If it does not say how long, the wait doubles with each refusal in a
     /// row, as the exchange's own does.
-    fn told_to_wait(&mut self, loss: &Loss, now: Nanos) -> Duration {
-        let Loss::Rejected(rejection) = loss else { return Duration::ZERO };
+    fn told_to_wait(&mut self, disconnect: &Disconnect, now: Nanos) -> Duration {
+        let Disconnect::Rejected(rejection) = disconnect else { return Duration::ZERO };
         let said = rejection.retry_after.and_then(|retry_after| retry_after.wait(now));
         let unsaid = match rejection.kind {
             RejectionKind::Banned => BAN,
@@ -82,7 +88,7 @@ mod tests {
     #[test]
     fn the_first_try_after_a_working_connection_is_at_once() {
         let mut retry = Retry::new(Backoff::default());
-        assert_eq!(retry.delay(&Loss::Eof, true, Nanos(0), &mut SeededEntropy::new(1)), Duration::ZERO);
+        assert_eq!(retry.delay(&Disconnect::Eof, true, Nanos(0), &mut SeededEntropy::new(1)), Duration::ZERO);
     }
 
     #[test]
@@ -94,7 +100,7 @@ mod tests {
             let delays: Vec<_> = (0..10_000)
                 .map(|_| {
                     Retry { backoff, attempt, refusals: 0 }
-                        .delay(&Loss::Eof, false, Nanos(0), &mut entropy)
+                        .delay(&Disconnect::Eof, false, Nanos(0), &mut entropy)
                         .as_secs_f64()
                 })
                 .collect();

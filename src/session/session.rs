@@ -8,7 +8,7 @@ use super::dialing::{Dialing, Try};
 use super::entropy::Entropy;
 use super::shared::{Reports, Shared};
 use super::socket::{Fate, Phase, Socket, Upgrade};
-use super::{Action, Closed, Counters, DialBudget, Event, Loss, SocketId, State};
+use super::{Action, Closed, Counters, DialBudget, Disconnect, Event, SocketId, State};
 use crate::config::Config;
 use crate::model::{ConnectionId, Epoch, Nanos, Sink};
 use crate::plan::Wish;
@@ -31,7 +31,7 @@ pub struct Session {
 enum Life {
     /// No socket, and none is wanted.
     Disconnected,
-    /// A socket is wanted, and the pause after the last loss is not over.
+    /// A socket is wanted, and the pause after the last disconnect is not over.
     Pausing { until: Nanos },
     /// A socket is being opened.
     Dialing(Try),
@@ -73,7 +73,7 @@ impl Session {
             return;
         }
         if !self.shared.asking.wants_anything() {
-            return self.leave(now, Loss::Unwanted);
+            return self.leave(now, Disconnect::Unwanted);
         }
         match &mut self.life {
             Life::Disconnected if !self.stopping => self.dial_after_pause(now),
@@ -93,7 +93,7 @@ impl Session {
     /// Says goodbye and stays disconnected.
     pub fn stop(&mut self, now: Nanos) {
         self.stopping = true;
-        self.leave(now, Loss::Stopped);
+        self.leave(now, Disconnect::Stopped);
     }
 
     // ---- what happened ----
@@ -104,9 +104,9 @@ impl Session {
         match result {
             Ok(addresses) if is_awaited => {
                 let next = self.dialing.resolved(now, addresses, &mut self.shared);
-                self.go_on(now, next.ok_or_else(|| Loss::Resolve("the name has no address".into())));
+                self.go_on(now, next.ok_or_else(|| Disconnect::Resolve("the name has no address".into())));
             }
-            Err(why) if is_awaited => self.lose(now, Loss::Resolve(Loss::bounded(&why))),
+            Err(why) if is_awaited => self.disconnected(now, Disconnect::Resolve(Disconnect::bounded(&why))),
             // The deadline passed, or nobody wants it any more.
             Ok(addresses) if !addresses.is_empty() => self.dialing.resolved_late(now, addresses),
             Ok(_) | Err(_) => {}
@@ -126,7 +126,7 @@ impl Session {
         }
         match Upgrade::start(now, &mut self.shared) {
             Ok((upgrade, request)) => self.open_socket(now, socket, Phase::Upgrading(upgrade), &request),
-            Err(loss) => self.lose(now, loss),
+            Err(disconnect) => self.disconnected(now, disconnect),
         }
     }
 
@@ -141,7 +141,7 @@ impl Session {
                 socket.upgrade(upgrade, &request);
                 self.shared.reports.step(now, State::TlsHandshake, State::Upgrading, self.epoch);
             }
-            Err(loss) => self.lose(now, loss),
+            Err(disconnect) => self.disconnected(now, disconnect),
         }
     }
 
@@ -264,7 +264,7 @@ impl Session {
 
     // ---- dialing ----
 
-    /// Dials, or waits first for the end of the pause that followed the last loss.
+    /// Dials, or waits first for the end of the pause that followed the last disconnect.
     fn dial_after_pause(&mut self, now: Nanos) {
         let until = self.dialing.pause_until();
         if now < until {
@@ -280,10 +280,10 @@ impl Session {
     }
 
     /// A try goes on, or has failed.
-    fn go_on(&mut self, now: Nanos, next: Result<Try, Loss>) {
+    fn go_on(&mut self, now: Nanos, next: Result<Try, Disconnect>) {
         match next {
             Ok(dial) => self.life = Life::Dialing(dial),
-            Err(loss) => self.lose(now, loss),
+            Err(disconnect) => self.disconnected(now, disconnect),
         }
     }
 
@@ -293,9 +293,9 @@ impl Session {
         let next = match how {
             Closed::Io(kind) => {
                 let rest = std::mem::take(rest);
-                self.dialing.dial_next(now, rest, &mut self.shared).ok_or(Loss::Connect(kind))
+                self.dialing.dial_next(now, rest, &mut self.shared).ok_or(Disconnect::Connect(kind))
             }
-            other => Err(Loss::closed(other)),
+            other => Err(Disconnect::closed(other)),
         };
         self.go_on(now, next);
     }
@@ -320,50 +320,50 @@ impl Session {
     fn meet(&mut self, now: Nanos, fate: Fate) {
         match fate {
             Fate::Lives => {}
-            Fate::Lost(loss) => self.lose(now, loss),
+            Fate::Disconnected(disconnect) => self.disconnected(now, disconnect),
             Fate::Left => self.left(now),
         }
     }
 
     /// The socket, or the try to get one, is over. Another try follows, however often.
     #[cold]
-    fn lose(&mut self, now: Nanos, loss: Loss) {
+    fn disconnected(&mut self, now: Nanos, disconnect: Disconnect) {
         let had_worked = matches!(&self.life, Life::Online(socket) if socket.has_worked(now));
-        let until = self.dialing.heed(now, &loss, had_worked, &mut *self.shared.entropy);
-        self.shared.reports.counters.losses += 1;
-        if matches!(loss, Loss::Mute(_)) {
+        let until = self.dialing.heed(now, &disconnect, had_worked, &mut *self.shared.entropy);
+        self.shared.reports.counters.disconnects += 1;
+        if matches!(disconnect, Disconnect::Mute(_)) {
             self.shared.asking.replaced_mute_socket();
         }
-        self.end_socket(now, loss, Life::Pausing { until });
+        self.end_socket(now, disconnect, Life::Pausing { until });
     }
 
     /// Nobody wants this connection any more: says goodbye if there is a peer to say it to.
-    fn leave(&mut self, now: Nanos, why: Loss) {
+    fn leave(&mut self, now: Nanos, reason: Disconnect) {
         match &mut self.life {
             Life::Disconnected => {}
             Life::Online(socket) => match socket.phase() {
                 Phase::Closing { .. } => {}
-                Phase::Open(_) => self.say_goodbye(now, why),
+                Phase::Open(_) => self.say_goodbye(now, reason),
                 Phase::Securing { .. } | Phase::Upgrading(_) => {
                     // A refusal holds, even if nobody waits for the rest of its body.
                     if let Some(refusal) = socket.refusal() {
                         self.dialing.heed(now, &refusal, false, &mut *self.shared.entropy);
                     }
-                    self.end_socket(now, why, Life::Disconnected);
+                    self.end_socket(now, reason, Life::Disconnected);
                 }
             },
-            Life::Pausing { .. } | Life::Dialing(_) => self.end_socket(now, why, Life::Disconnected),
+            Life::Pausing { .. } | Life::Dialing(_) => self.end_socket(now, reason, Life::Disconnected),
         }
     }
 
     #[cold]
-    fn say_goodbye(&mut self, now: Nanos, why: Loss) {
+    fn say_goodbye(&mut self, now: Nanos, reason: Disconnect) {
         let Life::Online(socket) = &mut self.life else { return };
         if socket.has_worked(now) {
             self.dialing.worked();
         }
         socket.leave(now, &mut self.shared);
-        self.shared.reports.event(Event::Lost { at: now, loss: why, epoch: self.epoch, retry_at: None });
+        self.shared.reports.event(Event::Disconnected { at: now, reason, epoch: self.epoch, retry_at: None });
     }
 
     /// The goodbye is over.
@@ -377,10 +377,10 @@ impl Session {
     }
 
     /// Drops what there is of a socket, and reports why.
-    fn end_socket(&mut self, now: Nanos, loss: Loss, next: Life) {
+    fn end_socket(&mut self, now: Nanos, reason: Disconnect, next: Life) {
         let retry_at = if let Life::Pausing { until } = &next { Some(*until) } else { None };
         self.drop_socket();
-        self.shared.reports.event(Event::Lost { at: now, loss, epoch: self.epoch, retry_at });
+        self.shared.reports.event(Event::Disconnected { at: now, reason, epoch: self.epoch, retry_at });
         self.enter(now, next);
     }
 

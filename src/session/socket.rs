@@ -8,7 +8,7 @@ use super::entropy::EntropyExt;
 use super::liveness::{Due, Liveness};
 use super::outbox::Outbox;
 use super::shared::Shared;
-use super::{Closed, Event, Loss, SocketId, Stage, State};
+use super::{Closed, Disconnect, Event, SocketId, Stage, State};
 use crate::config::{Config, KeepAlive};
 use crate::model::{Epoch, Nanos, Receipt, Sink};
 use crate::wire::{DecodeError, ErrorName, Message};
@@ -75,20 +75,20 @@ pub(super) struct Open {
 pub(super) enum Fate {
     /// It goes on.
     Lives,
-    /// It is lost.
-    Lost(Loss),
+    /// It ended.
+    Disconnected(Disconnect),
     /// It was left on purpose, and the goodbye is over.
     Left,
 }
 
 impl Upgrade {
     /// Begins an opening handshake; returns the bytes to send as well.
-    pub fn start(now: Nanos, shared: &mut Shared) -> Result<(Self, Vec<u8>), Loss> {
+    pub fn start(now: Nanos, shared: &mut Shared) -> Result<(Self, Vec<u8>), Disconnect> {
         let (config, key) = (&shared.config, shared.entropy.bytes());
         let endpoint = &config.endpoint;
         let (host, port, path) = (endpoint.host(), endpoint.port(), endpoint.path());
         let (handshake, request) =
-            Handshake::start(host, port, path, endpoint.is_secure(), &[], key).map_err(loss_of_handshake)?;
+            Handshake::start(host, port, path, endpoint.is_secure(), &[], key).map_err(handshake_disconnect)?;
         Ok((Self { handshake, asked_at: now, until: now + config.timeouts.upgrade }, request))
     }
 }
@@ -183,9 +183,9 @@ impl Socket {
         match &self.phase {
             Phase::Open(_) => self.check_liveness(now, shared),
             _ if now < self.deadline(shared) => Fate::Lives,
-            Phase::Securing { .. } => Fate::Lost(Loss::Timeout(Stage::Tls)),
+            Phase::Securing { .. } => Fate::Disconnected(Disconnect::Timeout(Stage::Tls)),
             // A refusal whose body never ends is a refusal all the same.
-            Phase::Upgrading(_) => Fate::Lost(self.refusal().unwrap_or(Loss::Timeout(Stage::Upgrade))),
+            Phase::Upgrading(_) => Fate::Disconnected(self.refusal().unwrap_or(Disconnect::Timeout(Stage::Upgrade))),
             Phase::Closing { .. } => Fate::Left,
         }
     }
@@ -210,7 +210,7 @@ impl Socket {
                     self.open(now, shared);
                     self.read_frames(now, shared, sink)
                 }
-                Err(error) => Fate::Lost(loss_of_handshake(error)),
+                Err(error) => Fate::Disconnected(handshake_disconnect(error)),
             },
             Phase::Closing { .. } => self.read_goodbye(shared),
             Phase::Securing { .. } | Phase::Open(_) => Fate::Lives,
@@ -222,8 +222,8 @@ impl Socket {
     pub fn handle_closed(&mut self, how: Closed) -> Fate {
         match self.phase {
             Phase::Closing { .. } => Fate::Left,
-            Phase::Upgrading(_) => Fate::Lost(self.upgrade_closed(how)),
-            Phase::Securing { .. } | Phase::Open(_) => Fate::Lost(Loss::closed(how)),
+            Phase::Upgrading(_) => Fate::Disconnected(self.upgrade_closed(how)),
+            Phase::Securing { .. } | Phase::Open(_) => Fate::Disconnected(Disconnect::closed(how)),
         }
     }
 
@@ -236,23 +236,23 @@ impl Socket {
     }
 
     /// The refusal whose header has come, with as much of its body as is here.
-    pub fn refusal(&mut self) -> Option<Loss> {
+    pub fn refusal(&mut self) -> Option<Disconnect> {
         let Phase::Upgrading(upgrade) = &mut self.phase else { return None };
         match upgrade.handshake.handle_eof(&mut self.buffer) {
-            HandshakeError::Rejected(rejection) => Some(Loss::Rejected(Box::new(rejection))),
+            HandshakeError::Rejected(rejection) => Some(Disconnect::Rejected(Box::new(rejection))),
             _ => None,
         }
     }
 
     /// A server that refuses may mark the end of its answer by closing. Where it has not read the request, that arrives
     /// as a reset. However the socket ends, a refusal is a refusal.
-    fn upgrade_closed(&mut self, how: Closed) -> Loss {
+    fn upgrade_closed(&mut self, how: Closed) -> Disconnect {
         match (self.refusal(), how) {
             (Some(refusal), _) => refusal,
             (None, Closed::Eof | Closed::Io(io::ErrorKind::UnexpectedEof)) => {
-                Loss::Handshake(HandshakeError::Closed.to_string().into())
+                Disconnect::Handshake(HandshakeError::Closed.to_string().into())
             }
-            (None, how) => Loss::closed(how),
+            (None, how) => Disconnect::closed(how),
         }
     }
 
@@ -312,10 +312,10 @@ impl Socket {
             }
             Due::Probe => liveness.want_probe(),
             Due::Mute(time) if shared.asking.blames(liveness) => {
-                return self.end(CloseCode::Normal, Loss::Mute(time), shared);
+                return self.end(CloseCode::Normal, Disconnect::Mute(time), shared);
             }
             Due::Mute(_) => liveness.give_up_probe(now),
-            Due::Silent(time) => return Fate::Lost(Loss::Silent(time)),
+            Due::Silent(time) => return Fate::Disconnected(Disconnect::Silent(time)),
         }
         self.send_next(now, shared);
         Fate::Lives
@@ -323,14 +323,14 @@ impl Socket {
 
     /// Ends an open WebSocket with a close frame that nobody waits for.
     #[cold]
-    fn end(&mut self, code: CloseCode, loss: Loss, shared: &mut Shared) -> Fate {
+    fn end(&mut self, code: CloseCode, disconnect: Disconnect, shared: &mut Shared) -> Fate {
         self.outbox.close(code, &mut *shared.entropy);
-        Fate::Lost(loss)
+        Fate::Disconnected(disconnect)
     }
 
     #[cold]
     fn violated(&mut self, violation: Violation, shared: &mut Shared) -> Fate {
-        self.end(violation.close_code(), Loss::Violation(violation), shared)
+        self.end(violation.close_code(), Disconnect::Violation(violation), shared)
     }
 
     // ---- frames ----
@@ -360,8 +360,8 @@ impl Socket {
                 }
                 Ok(Some(Incoming::Close(close))) => {
                     let (code, reason) = close.map_or((1005, ""), |(code, reason)| (code.into(), reason));
-                    let loss = Loss::ClosedByPeer { code, reason: reason.into() };
-                    return self.end(CloseCode::Normal, loss, shared);
+                    let disconnect = Disconnect::ClosedByPeer { code, reason: reason.into() };
+                    return self.end(CloseCode::Normal, disconnect, shared);
                 }
                 Err(violation) => return self.violated(violation, shared),
             };
@@ -428,9 +428,9 @@ fn handle_other(
     }
 }
 
-fn loss_of_handshake(error: HandshakeError) -> Loss {
+fn handshake_disconnect(error: HandshakeError) -> Disconnect {
     match error {
-        HandshakeError::Rejected(rejection) => Loss::Rejected(Box::new(rejection)),
-        other => Loss::Handshake(Loss::bounded(&other.to_string())),
+        HandshakeError::Rejected(rejection) => Disconnect::Rejected(Box::new(rejection)),
+        other => Disconnect::Handshake(Disconnect::bounded(&other.to_string())),
     }
 }

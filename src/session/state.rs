@@ -28,7 +28,7 @@ pub enum State {
     Subscribing,
     /// Data has come on this socket.
     Active,
-    /// The socket was lost or could not be made; the next try has a time.
+    /// The socket ended or could not be made; the next try has a time.
     Reconnecting,
     /// We said goodbye and wait, briefly, for the peer to do so.
     Closing,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tungstenite::handshake::derive_accept_key;
 
-use super::{Action, Budget, Closed, Entropy, Event, Loss, Rate, Session, SocketId, State};
+use super::{Action, Budget, Closed, Disconnect, Entropy, Event, Rate, Session, SocketId, State};
 use crate::config::{Config, Endpoint};
 use crate::model::{ConnectionId, DataType, Epoch, Format, Nanos, Noun, Receipt, Sink, StreamKey};
 use crate::plan::{Running, StreamSet, Wish};
@@ -283,16 +283,19 @@ impl Life {
     }
 
     /// Why sockets ended, since the last call.
-    pub fn losses(&mut self) -> Vec<Loss> {
+    pub fn disconnects(&mut self) -> Vec<Disconnect> {
         let events = std::mem::take(&mut self.events);
-        events.into_iter().filter_map(|e| if let Event::Lost { loss, .. } = e { Some(loss) } else { None }).collect()
+        events
+            .into_iter()
+            .filter_map(|e| if let Event::Disconnected { reason, .. } = e { Some(reason) } else { None })
+            .collect()
     }
 
-    /// How long the newest loss is waited out before the next try.
+    /// How long the newest disconnect is waited out before the next try.
     #[track_caller]
     pub fn pause(&self) -> Duration {
         let pause = |event: &Event| match event {
-            Event::Lost { at, retry_at: Some(retry_at), .. } => Some(retry_at.since(*at)),
+            Event::Disconnected { at, retry_at: Some(retry_at), .. } => Some(retry_at.since(*at)),
             _ => None,
         };
         self.events.iter().rev().find_map(pause).expect("nothing was lost")

@@ -1,7 +1,7 @@
 //! Changes of what is wanted.
 
 use super::super::testing::{Life, Sent, config, frame, ms, secs, trades};
-use super::super::{Closed, Loss, State};
+use super::super::{Closed, Disconnect, State};
 use super::named;
 use crate::config::{Config, Pacing, Timeouts};
 use crate::model::{Format, Nanos};
@@ -58,7 +58,7 @@ fn changes_in_a_rush_become_few_requests_and_the_last_one_is_the_newest() {
     requests.extend(life.requests());
     assert!(requests.len() <= 8, "{} requests for 100 changes in a second", requests.len());
     assert!(requests.last().unwrap().contains("KRW-C99"));
-    assert_eq!(life.losses(), []);
+    assert_eq!(life.disconnects(), []);
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn when_nothing_is_wanted_any_more_it_says_goodbye_and_comes_back_on_demand() {
     assert_eq!(life.session.counters().after_goodbye, 1, "so it is counted");
     life.want(&["KRW-ETH"]);
     life.receive(&frame(8, &1000u16.to_be_bytes()));
-    assert_eq!(life.losses(), [Loss::Unwanted]);
+    assert_eq!(life.disconnects(), [Disconnect::Unwanted]);
     life.open();
     assert!(life.requests()[0].contains("KRW-ETH"));
 }

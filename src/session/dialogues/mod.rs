@@ -1,7 +1,7 @@
 //! What a session promises, as dialogues with a scripted peer.
 
 mod demand;
-mod losses;
+mod disconnects;
 mod opening;
 mod protocol;
 mod refusals;

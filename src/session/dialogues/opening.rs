@@ -1,7 +1,7 @@
 //! How a socket comes to be.
 
 use super::super::testing::{Life, START, Sent, config, frame, ms, secs, trade_message};
-use super::super::{Action, Closed, Event, Loss, SocketId, Stage, State};
+use super::super::{Action, Closed, Disconnect, Event, SocketId, Stage, State};
 use super::{named, states};
 use crate::config::Timeouts;
 use crate::model::Epoch;
@@ -103,27 +103,27 @@ fn each_step_has_its_own_deadline() {
     let mut life = Life::new(named("wss://example.test/"));
     life.want(&["KRW-BTC"]);
     life.advance(t.resolve);
-    assert_eq!(life.losses(), [Loss::Timeout(Stage::Resolve)]);
+    assert_eq!(life.disconnects(), [Disconnect::Timeout(Stage::Resolve)]);
 
     let mut life = Life::new(named("wss://127.0.0.1/"));
     life.want(&["KRW-BTC"]);
     life.advance(t.connect);
-    assert_eq!(life.losses(), [Loss::Timeout(Stage::Connect)]);
+    assert_eq!(life.disconnects(), [Disconnect::Timeout(Stage::Connect)]);
 
     let mut life = Life::new(named("wss://127.0.0.1/"));
     life.want(&["KRW-BTC"]);
     life.connect();
     life.advance(t.tls - ms(1));
-    assert_eq!(life.losses(), []);
+    assert_eq!(life.disconnects(), []);
     life.advance(ms(1));
-    assert_eq!(life.losses(), [Loss::Timeout(Stage::Tls)]);
+    assert_eq!(life.disconnects(), [Disconnect::Timeout(Stage::Tls)]);
 
     let mut life = Life::new(config());
     life.want(&["KRW-BTC"]);
     life.connect();
     life.receive(b"HTTP/1.1 101 Switching Proto");
     life.advance(t.upgrade);
-    assert_eq!(life.losses(), [Loss::Timeout(Stage::Upgrade)]);
+    assert_eq!(life.disconnects(), [Disconnect::Timeout(Stage::Upgrade)]);
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn an_answer_that_comes_late_is_used_by_the_next_dial() {
     let mut life = Life::new(named("wss://example.test/"));
     life.want(&["KRW-BTC"]);
     life.advance(Timeouts::default().resolve);
-    assert_eq!(life.losses(), [Loss::Timeout(Stage::Resolve)]);
+    assert_eq!(life.disconnects(), [Disconnect::Timeout(Stage::Resolve)]);
     life.actions.clear();
     life.session.handle_resolved(life.now, Ok(vec![late]));
     life.advance(secs(1));
@@ -178,7 +178,7 @@ fn addresses_are_tried_in_turn_and_looked_up_again_each_time() {
     life.advance(Timeouts::default().connect);
     assert_eq!(life.dials(), addresses);
     life.closed(Closed::Io(ErrorKind::ConnectionRefused));
-    assert_eq!(life.losses(), [Loss::Connect(ErrorKind::ConnectionRefused)]);
+    assert_eq!(life.disconnects(), [Disconnect::Connect(ErrorKind::ConnectionRefused)]);
     life.advance(secs(1));
     assert_eq!(life.actions.last(), Some(&Action::Resolve));
 }

@@ -1,7 +1,7 @@
 //! Frames and messages that are not what they should be.
 
 use super::super::testing::{Life, START, Sent, config, frame, ms, secs};
-use super::super::{Event, Loss, State};
+use super::super::{Disconnect, Event, State};
 
 #[test]
 fn a_peer_that_breaks_the_protocol_is_told_so_and_left() {
@@ -13,7 +13,7 @@ fn a_peer_that_breaks_the_protocol_is_told_so_and_left() {
         let mut life = Life::active(config());
         life.sent();
         life.receive(bytes);
-        assert!(matches!(life.losses()[..], [Loss::Violation(_)]), "{bytes:?}");
+        assert!(matches!(life.disconnects()[..], [Disconnect::Violation(_)]), "{bytes:?}");
         assert_eq!(life.sent(), [Sent::Close(code)], "{bytes:?}");
         assert_eq!(life.session.state(), State::Reconnecting);
     }
@@ -27,7 +27,7 @@ fn messages_that_cannot_be_read_are_counted_and_cost_nothing_else() {
     }
     life.data("KRW-BTC", 2);
     assert_eq!(life.session.counters().malformed, 7);
-    assert_eq!((life.losses(), life.session.state(), life.delivered.0.len()), (vec![], State::Active, 2));
+    assert_eq!((life.disconnects(), life.session.state(), life.delivered.0.len()), (vec![], State::Active, 2));
 }
 
 #[test]

@@ -1,25 +1,25 @@
 //! Upgrades that the server refuses.
 
 use super::super::testing::{Life, config, ms, secs};
-use super::super::{Closed, Loss, State};
+use super::super::{Closed, Disconnect, State};
 use crate::ws::RejectionKind;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-fn refuse(answer: &str) -> (Life, Loss) {
+fn refuse(answer: &str) -> (Life, Disconnect) {
     let mut life = Life::new(config());
     life.want(&["KRW-BTC"]);
     life.connect();
     life.receive(answer.as_bytes());
-    let mut losses = life.losses();
-    assert_eq!(losses.len(), 1, "{answer}");
-    (life, losses.remove(0))
+    let mut disconnects = life.disconnects();
+    assert_eq!(disconnects.len(), 1, "{answer}");
+    (life, disconnects.remove(0))
 }
 
 #[test]
 fn a_refusal_is_typed_and_its_wait_is_kept() {
-    let (mut life, loss) = refuse("HTTP/1.1 429 Too Many\r\nRetry-After: 7\r\nContent-Length: 4\r\n\r\nslow");
-    let Loss::Rejected(rejection) = loss else { panic!("{loss:?}") };
+    let (mut life, disconnect) = refuse("HTTP/1.1 429 Too Many\r\nRetry-After: 7\r\nContent-Length: 4\r\n\r\nslow");
+    let Disconnect::Rejected(rejection) = disconnect else { panic!("{disconnect:?}") };
     assert_eq!((rejection.kind, &*rejection.body), (RejectionKind::TooManyRequests, "slow"));
     life.advance(secs(7) - ms(1));
     assert_eq!(life.dials(), [], "not before it was told to");
@@ -74,8 +74,8 @@ fn refusals_without_a_number_are_waited_out_for_longer_each_time_and_then_one_re
 
 #[test]
 fn redirects_are_reported_and_not_followed() {
-    let (mut life, loss) = refuse("HTTP/1.1 301 Moved\r\nLocation: wss://evil/\r\nContent-Length: 0\r\n\r\n");
-    assert!(matches!(loss, Loss::Rejected(r) if r.kind == RejectionKind::Redirect));
+    let (mut life, disconnect) = refuse("HTTP/1.1 301 Moved\r\nLocation: wss://evil/\r\nContent-Length: 0\r\n\r\n");
+    assert!(matches!(disconnect, Disconnect::Rejected(r) if r.kind == RejectionKind::Redirect));
     life.advance(secs(10));
     assert!(life.dials().iter().all(|to| to.ip().is_loopback()));
 }
@@ -94,8 +94,11 @@ fn a_refusal_is_a_refusal_however_the_socket_ends() {
         life.closed(how.clone());
         assert!(life.pause() >= secs(90), "{how:?}");
         assert!(life.session.blocked_until(life.now).is_some());
-        let losses = life.losses();
-        assert!(matches!(&losses[..], [Loss::Rejected(r)] if r.status == 418 && &*r.body == "banned"), "{losses:?}");
+        let disconnects = life.disconnects();
+        assert!(
+            matches!(&disconnects[..], [Disconnect::Rejected(r)] if r.status == 418 && &*r.body == "banned"),
+            "{disconnects:?}"
+        );
     }
 }
 
@@ -108,7 +111,7 @@ fn a_socket_that_ends_before_it_has_answered_is_no_refusal() {
         life.receive(b"HTTP/1.1 418 I'm a");
         life.closed(how);
         assert!(life.pause() < secs(1));
-        assert!(matches!(&life.losses()[..], [loss] if loss.code() == code));
+        assert!(matches!(&life.disconnects()[..], [disconnect] if disconnect.code() == code));
     }
 }
 
@@ -177,7 +180,7 @@ fn a_refusal_whose_body_nobody_waits_for_is_kept_too() {
     life.connect();
     life.receive(b"HTTP/1.1 429 Too Many\r\nRetry-After: 60\r\nContent-Length: 100\r\n\r\n");
     life.want(&[]);
-    assert_eq!(life.losses(), [Loss::Unwanted]);
+    assert_eq!(life.disconnects(), [Disconnect::Unwanted]);
     assert_eq!(life.session.blocked_until(life.now).map(|at| at.since(life.now) >= secs(60)), Some(true));
     life.want(&["KRW-BTC"]);
     life.advance(secs(60) - ms(1));

@@ -84,7 +84,7 @@ fn should_the_exchange_not_close_what_it_refused_is_asked_for_again_on_the_same_
     assert_eq!(life.requests(), [] as [String; 0]);
     life.advance(ms(1));
     assert!(matches!(&life.requests()[..], [one] if one.contains("KRW-ETH")));
-    assert_eq!(life.losses(), []);
+    assert_eq!(life.disconnects(), []);
 }
 
 /// Only the first data of a socket was taken for an answer, so blocks grew to a minute although requests were answered.
@@ -101,7 +101,7 @@ fn a_refusal_is_forgotten_after_an_answer_on_the_same_socket() {
             life.data("KRW-BTC", 10 + id);
         }
     }
-    assert_eq!(life.losses(), []);
+    assert_eq!(life.disconnects(), []);
 }
 
 /// What runs goes on while each request for more is refused: its data answers none of them.

@@ -316,9 +316,9 @@ impl Watch {
 
 /// What is known about why nothing came, and what to do.
 fn why_nothing(engine: &Engine, args: &WatchArgs) -> String {
-    let loss = engine.connections().into_iter().find_map(|connection| connection.last_loss);
-    let why = match loss {
-        Some(loss) => format!("the last try failed: {loss}"),
+    let disconnect = engine.connections().into_iter().find_map(|connection| connection.last_disconnect);
+    let why = match disconnect {
+        Some(disconnect) => format!("the last try failed: {disconnect}"),
         None if engine.connections().iter().any(|connection| connection.state.is_open()) => {
             "the exchange is connected and sends nothing; does the market exist?".to_owned()
         }

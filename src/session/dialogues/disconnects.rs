@@ -1,7 +1,7 @@
-//! Sockets that are lost, fall silent or go mute, and the way back.
+//! Sockets that end, fall silent or go mute, and the way back.
 
 use super::super::testing::{Life, START, Sent, config, frame, ms, secs, trade_message, trades};
-use super::super::{Action, Closed, Loss, Stage, State};
+use super::super::{Action, Closed, Disconnect, Stage, State};
 use super::{named, states};
 use crate::config::{Config, KeepAlive, Timeouts};
 use crate::model::{Epoch, Nanos};
@@ -12,14 +12,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 #[test]
-fn after_a_clean_loss_the_first_try_is_at_once_and_everything_is_asked_for_again() {
+fn after_a_clean_disconnect_the_first_try_is_at_once_and_everything_is_asked_for_again() {
     let mut life = Life::active(config());
     life.want(&["KRW-BTC", "KRW-XRP"]);
     life.advance(ms(250));
     life.dials();
     life.sent();
     life.receive(&frame(8, &1000u16.to_be_bytes()));
-    assert_eq!(life.losses(), [Loss::ClosedByPeer { code: 1000, reason: "".into() }]);
+    assert_eq!(life.disconnects(), [Disconnect::ClosedByPeer { code: 1000, reason: "".into() }]);
     assert_eq!(life.sent(), [Sent::Close(1000)], "a close frame is answered");
     life.advance(Duration::ZERO);
     life.open();
@@ -136,16 +136,16 @@ fn an_address_that_fails_after_tcp_does_not_hide_the_others() {
     assert_eq!(tried.len(), 2);
 }
 
-/// A flood of reports about messages once pushed the report of the loss out of the queue: the link stayed up.
+/// A flood of reports about messages once pushed the report of the disconnect out of the queue: the link stayed up.
 #[test]
-fn a_flood_of_unreadable_messages_does_not_hide_the_loss_of_the_socket() {
+fn a_flood_of_unreadable_messages_does_not_hide_the_disconnect_of_the_socket() {
     let mut life = Life::active(config());
     let mut bytes: Vec<u8> = (0..300).flat_map(|_| frame(2, b"{")).collect();
     bytes.extend(frame(8, &1000u16.to_be_bytes()));
     life.events.clear();
     life.receive(&bytes);
     assert_eq!(states(&life), [State::Reconnecting]);
-    assert!(matches!(life.losses()[..], [Loss::ClosedByPeer { .. }]));
+    assert!(matches!(life.disconnects()[..], [Disconnect::ClosedByPeer { .. }]));
     assert!(life.session.counters().events_dropped > 0);
 }
 
@@ -156,7 +156,7 @@ fn a_peer_that_sends_only_what_cannot_be_read_is_not_called_silent() {
         life.advance(secs(1));
         life.message(r#"{"type":"trade"}"#);
     }
-    assert_eq!(life.losses(), []);
+    assert_eq!(life.disconnects(), []);
 }
 
 #[test]
@@ -194,9 +194,9 @@ fn silence_is_asked_about_and_then_ends_the_connection() {
     life.advance(t.ping_after);
     assert!(matches!(life.sent()[..], [Sent::Ping(_)]));
     life.advance(t.silent_after - t.ping_after - ms(1));
-    assert_eq!(life.losses(), []);
+    assert_eq!(life.disconnects(), []);
     life.advance(ms(1));
-    assert_eq!(life.losses(), [Loss::Silent(t.silent_after)]);
+    assert_eq!(life.disconnects(), [Disconnect::Silent(t.silent_after)]);
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn bytes_that_trickle_are_no_sign_of_life() {
         life.receive(std::slice::from_ref(byte));
         life.advance(ms(500));
     }
-    assert!(matches!(life.losses()[..], [Loss::Silent(_), ..]));
+    assert!(matches!(life.disconnects()[..], [Disconnect::Silent(_), ..]));
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn a_mute_exchange_is_asked_again_and_then_left() {
     let mut life = Life::active(config());
     life.requests();
     life.answer_pings(secs(16));
-    assert!(matches!(life.losses()[..], [Loss::Mute(time)] if time >= secs(15)));
+    assert!(matches!(life.disconnects()[..], [Disconnect::Mute(time)] if time >= secs(15)));
     assert_eq!(life.session.counters().requests, 2, "the subscription was sent again before");
 }
 
@@ -238,7 +238,7 @@ fn a_quiet_market_is_not_taken_for_a_mute_exchange() {
             }
         }
     }
-    assert_eq!(life.losses(), []);
+    assert_eq!(life.disconnects(), []);
     assert!((55..=60).contains(&requests), "one question each 10 s: {requests}");
 }
 
@@ -256,7 +256,10 @@ fn a_mute_socket_is_found_however_often_the_streams_change() {
                 break;
             }
         }
-        assert!(matches!(life.losses()[..], [Loss::Mute(time)] if time == secs(15)), "a change each {every} s");
+        assert!(
+            matches!(life.disconnects()[..], [Disconnect::Mute(time)] if time == secs(15)),
+            "a change each {every} s"
+        );
     }
 }
 
@@ -268,7 +271,7 @@ fn a_mute_socket_is_found_though_the_streams_are_different_ones_each_time() {
         life.want(&[&format!("KRW-C{n}")]);
         life.answer_pings(secs(5));
     }
-    assert!(matches!(life.losses()[..], [Loss::Mute(time)] if time <= secs(90)));
+    assert!(matches!(life.disconnects()[..], [Disconnect::Mute(time)] if time <= secs(90)));
 }
 
 #[test]
@@ -296,7 +299,7 @@ fn changes_of_the_streams_do_not_make_a_quiet_exchange_a_mute_one() {
             }
         }
     }
-    assert_eq!(life.losses(), []);
+    assert_eq!(life.disconnects(), []);
     assert!(requests < 2 * changes, "{requests} requests for {changes} changes");
 }
 
@@ -306,8 +309,8 @@ fn mute_sockets_in_a_row_are_replaced_each_after_a_longer_wait() {
     let mut life = Life::active(config());
     let mute_for = |life: &mut Life| {
         life.answer_pings(secs(3600));
-        let losses = life.losses();
-        let [Loss::Mute(time)] = losses[..] else { panic!("{losses:?}") };
+        let disconnects = life.disconnects();
+        let [Disconnect::Mute(time)] = disconnects[..] else { panic!("{disconnects:?}") };
         while life.actions.last().is_none_or(|action| !matches!(action, Action::Connect(..))) {
             life.advance(ms(10));
         }
@@ -330,7 +333,7 @@ fn sockets_in_an_hour(mut life: Life) -> u32 {
             sockets += 1;
         }
     }
-    assert!(life.losses().iter().all(|loss| matches!(loss, Loss::Mute(_))));
+    assert!(life.disconnects().iter().all(|disconnect| matches!(disconnect, Disconnect::Mute(_))));
     sockets
 }
 
@@ -341,7 +344,7 @@ fn codes_that_never_answer_cost_a_connection_now_and_then() {
     life.want(&["KRW-NOPE"]);
     life.open();
     life.answer_pings(secs(149));
-    assert_eq!(life.losses(), []);
+    assert_eq!(life.disconnects(), []);
     assert_eq!(life.session.counters().requests, 5, "asked with growing patience");
     let sockets = sockets_in_an_hour(life);
     assert!((6..=9).contains(&sockets), "{sockets}");
@@ -362,7 +365,7 @@ fn old_frames_do_not_answer_for_codes_that_never_will() {
     life.advance(ms(30));
     life.data("KRW-BTC", 2);
     life.answer_pings(secs(140));
-    assert_eq!(life.losses(), []);
+    assert_eq!(life.disconnects(), []);
 }
 
 /// Nothing answers for streams of which only changes are wanted. The socket was replaced after each 15 s without a trade.
@@ -375,7 +378,7 @@ fn where_only_changes_are_wanted_quiet_is_not_mute() {
     life.open();
     life.data("KRW-BTC", 1);
     life.answer_pings(secs(600));
-    assert_eq!(life.losses(), []);
+    assert_eq!(life.disconnects(), []);
     assert!((10..=15).contains(&life.session.counters().requests), "asked with growing patience");
 }
 
@@ -390,7 +393,7 @@ fn the_status_option_asks_once_and_up_is_no_data() {
         life.advance(secs(1));
         life.message(r#"{"status":"UP"}"#);
     }
-    assert!(matches!(life.losses()[..], [Loss::Mute(_), ..]), "UP keeps the socket alive and hides nothing");
+    assert!(matches!(life.disconnects()[..], [Disconnect::Mute(_), ..]), "UP keeps the socket alive and hides nothing");
 }
 
 #[test]
@@ -400,16 +403,16 @@ fn a_name_that_does_not_resolve_is_tried_for_ever() {
     for answer in [Ok(vec![]), Err("no such host".to_owned())] {
         life.session.handle_resolved(life.now, answer);
         life.settle();
-        assert!(matches!(life.losses()[..], [Loss::Resolve(_)]));
+        assert!(matches!(life.disconnects()[..], [Disconnect::Resolve(_)]));
         life.advance(secs(40));
-        assert!(matches!(life.losses()[..], [] | [Loss::Timeout(Stage::Resolve), ..]));
+        assert!(matches!(life.disconnects()[..], [] | [Disconnect::Timeout(Stage::Resolve), ..]));
         life.session.handle_resolved(life.now, Err("again".to_owned()));
         life.settle();
-        life.losses();
+        life.disconnects();
         while life.session.state() != State::Connecting {
             life.advance(ms(10));
         }
-        life.losses();
+        life.disconnects();
     }
 }
 
