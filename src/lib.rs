@@ -32,7 +32,7 @@
 //!  │ drain a feed  │◄──────────────┤ feed   broadcast ring · SPSC ring · newest values   │
 //!  └──────┬────────┘   pop()       │   ▲ publish: no lock, no allocation, no log         │
 //!         │ subscribe / drop       │   │                                                 │
-//!  ┌──────▼────────┐  one wish     │ socket → TLS → WebSocket frame → decode → publish   │
+//!  ┌──────▼────────┐  desired set  │ socket → TLS → WebSocket frame → decode → publish   │
 //!  │ control thread├──────────────►│ session: sans-IO life of the connection             │
 //!  └───────────────┘               └─────────────────────────────────────────────────────┘
 //! ```

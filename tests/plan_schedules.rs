@@ -1,6 +1,6 @@
 //! The planner under virtual time, against a model of connections and of an exchange that replaces, answers new streams
 //! with snapshots after a while, sends no changes of a stream while it owes its snapshot, and forgets the snapshots it
-//! still owes when the next request comes. Wishes and reports take their time between the planner and a connection.
+//! still owes when the next request comes. Desired sets and reports take their time between the planner and a connection.
 //!
 //! The judge never asks the planner what is right. It keeps its own list of who wants what.
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use hoga::config::{Config, Limits, Pacing};
 use hoga::model::{DataType, Epoch, Market, Nanos, StreamKey};
-use hoga::plan::{Admitted, Checked, DemandId, Depth, Mode, Planner, Proof, Want, Wish};
+use hoga::plan::{Admitted, Checked, DemandId, Depth, DesiredSet, Mode, Planner, Proof, Want};
 use hoga::session::{Budget, Rate};
 
 const SCHEDULES: u64 = 100_000;
@@ -70,10 +70,10 @@ struct Request {
 
 /// What is on its way to a connection.
 enum Letter {
-    Wish {
-        wish: Wish,
+    Desired {
+        desired: DesiredSet,
         at: Nanos,
-        /// What the planner had heard of when it wished.
+        /// What the planner had heard of when it issued this.
         known: Option<Request>,
     },
     /// Somebody reads these streams, from their state on if they run on this socket.
@@ -94,9 +94,9 @@ struct Line {
     epoch: u32,
     open: bool,
     reopens_at: Nanos,
-    wish: Wish,
-    wished_at: Nanos,
-    /// What the planner had heard of when it wished that.
+    desired: DesiredSet,
+    issued_at: Nanos,
+    /// What the planner had heard of when it issued that.
     known: Option<Request>,
     sent: Option<u64>,
     budget: Budget,
@@ -142,8 +142,8 @@ impl Line {
             epoch: 0,
             open: false,
             reopens_at: START,
-            wish: Wish::default(),
-            wished_at: START,
+            desired: DesiredSet::default(),
+            issued_at: START,
             known: None,
             sent: None,
             budget: budget(),
@@ -163,7 +163,7 @@ impl Line {
         let under_way = self.letters.front().map(|(due, _)| *due).into_iter();
         let under_way = under_way.chain(self.reports.front().map(|(due, _)| *due)).min().unwrap_or(Nanos::NEVER);
         if !self.open {
-            return if self.wish.streams.is_empty() { under_way } else { under_way.min(self.reopens_at) };
+            return if self.desired.streams.is_empty() { under_way } else { under_way.min(self.reopens_at) };
         }
         self.served.values().map(|s| s.snapshot_at).min().unwrap_or(Nanos::NEVER).min(under_way)
     }
@@ -202,7 +202,9 @@ impl Line {
     fn read_letters(&mut self, now: Nanos) {
         while let Some((_, letter)) = self.letters.pop_front_if(|(due, _)| *due <= now) {
             match letter {
-                Letter::Wish { wish, at, known } => (self.wish, self.wished_at, self.known) = (wish, at, known),
+                Letter::Desired { desired, at, known } => {
+                    (self.desired, self.issued_at, self.known) = (desired, at, known)
+                }
                 // On a socket that the planner had not heard of, it could not know what was on the wire.
                 Letter::Join(id, socket, keys) if socket == Some(Epoch(self.epoch)) => {
                     self.readers.insert(id, keys);
@@ -226,7 +228,7 @@ impl Line {
     fn turn(&mut self, now: Nanos, changes: &BTreeMap<StreamKey, u64>, rng: &mut Rng, way: Duration) {
         self.read_letters(now);
         let mut way = || now + rng.ms(way.as_millis() as u64);
-        if self.wish.streams.is_empty() {
+        if self.desired.streams.is_empty() {
             self.lose(now, way());
             return;
         }
@@ -235,8 +237,8 @@ impl Line {
             self.requests.clear();
             self.report(way(), Report::Opened(Epoch(self.epoch)));
         }
-        if self.open && self.sent != Some(self.wish.revision) && self.budget.try_acquire(now).is_ok() {
-            self.report(way(), Report::Requested { at: now, revision: self.wish.revision });
+        if self.open && self.sent != Some(self.desired.revision) && self.budget.try_acquire(now).is_ok() {
+            self.report(way(), Report::Requested { at: now, revision: self.desired.revision });
             self.send(now, changes, rng);
         }
         for (key, served) in &mut self.served {
@@ -257,10 +259,10 @@ impl Line {
         assert!(in_window(1) <= 5 && in_window(60) <= 100, "the exchange refuses this");
         let before = std::mem::take(&mut self.served);
         for key in self.readers.values().flatten().filter(|key| before.contains_key(key)) {
-            assert!(self.wish.streams.get(*key).is_some(), "{key} is taken from somebody who reads it");
+            assert!(self.desired.streams.get(*key).is_some(), "{key} is taken from somebody who reads it");
         }
-        let running = self.wish.running.on(Epoch(self.epoch), self.sent);
-        for want in self.wish.streams.wants() {
+        let running = self.desired.running.on(Epoch(self.epoch), self.sent);
+        for want in self.desired.streams.wants() {
             let runs = want.mode == Mode::All && running.contains(&want.key);
             let old = before.get(&want.key);
             if runs {
@@ -272,7 +274,7 @@ impl Line {
             // It runs, and the planner knew. Asked for from the start, the exchange would hold its changes back.
             let known = self.known.filter(|known| self.sent == Some(known.revision));
             let is_known = |old: &Served| {
-                old.runs() && known.is_some_and(|known| old.told_since.max(known.heard_at) + LAG < self.wished_at)
+                old.runs() && known.is_some_and(|known| old.told_since.max(known.heard_at) + LAG < self.issued_at)
             };
             let serves = |old: &Served| old.want.mode == Mode::All && old.want.depth >= want.depth;
             let interrupts = want.mode == Mode::All && !runs;
@@ -286,7 +288,7 @@ impl Line {
             let (told, told_since) = goes_on.map_or((None, Nanos::NEVER), |old| (old.told, old.told_since));
             self.served.insert(want.key, Served { want: *want, realtime, snapshot_at, told, told_since });
         }
-        self.sent = Some(self.wish.revision);
+        self.sent = Some(self.desired.revision);
     }
 
     /// Something changed on a market.
@@ -305,13 +307,13 @@ impl Line {
         self.snapshots.get(&key).is_some_and(|at| *at > since) || self.served.get(&key).is_some_and(runs)
     }
 
-    /// Every wish that may still be sent asks for this stream.
+    /// Every desired set that may still be sent asks for this stream.
     fn keeps(&self, key: StreamKey) -> bool {
         let posted = self.letters.iter().filter_map(|(_, letter)| match letter {
-            Letter::Wish { wish, .. } => Some(wish),
+            Letter::Desired { desired, .. } => Some(desired),
             _ => None,
         });
-        posted.chain([&self.wish]).all(|wish| wish.streams.get(key).is_some())
+        posted.chain([&self.desired]).all(|desired| desired.streams.get(key).is_some())
     }
 }
 
@@ -422,12 +424,12 @@ impl World {
         self.held.push((admitted.id, wants));
     }
 
-    fn carry(&mut self, wishes: Vec<(usize, Wish)>) {
-        for (line, wish) in wishes {
+    fn carry(&mut self, desired: Vec<(usize, DesiredSet)>) {
+        for (line, desired) in desired {
             let (due, at) = (self.arrival(), self.now);
             let line = &mut self.lines[line];
             let known = line.known_sent;
-            line.post(due, Letter::Wish { wish, at, known });
+            line.post(due, Letter::Desired { desired, at, known });
         }
     }
 
@@ -443,7 +445,7 @@ impl World {
             self.turn();
             let next = self.lines.iter().map(Line::next).min().unwrap_or(Nanos::NEVER).min(self.planner.next_poll());
             // A request may wait for its budget.
-            let waits = self.lines.iter().any(|line| line.open && line.sent != Some(line.wish.revision));
+            let waits = self.lines.iter().any(|line| line.open && line.sent != Some(line.desired.revision));
             let next = if waits { next.min(self.now + Duration::from_millis(50)) } else { next };
             if next > end {
                 self.now = end;
@@ -491,7 +493,7 @@ impl World {
         }
     }
 
-    /// What is confirmed is on the wire, and no wish on its way takes it off.
+    /// What is confirmed is on the wire, and no desired set on its way takes it off.
     fn judge_confirmed(&self) {
         let confirmed = self.held.iter().flat_map(|(id, _)| self.planner.proofs_of(*id));
         for (key, _) in confirmed.filter(|(_, proof)| matches!(proof, Some(Proof::Data | Proof::Listed))) {
@@ -519,8 +521,11 @@ impl World {
         let union = self.union();
         let mut wire = BTreeMap::new();
         for line in &self.lines {
-            let streams = if line.open { line.wish.streams.wants() } else { &[] };
-            assert!(streams.is_empty() || line.sent == Some(line.wish.revision), "the newest wish was not sent");
+            let streams = if line.open { line.desired.streams.wants() } else { &[] };
+            assert!(
+                streams.is_empty() || line.sent == Some(line.desired.revision),
+                "the newest desired set was not sent"
+            );
             for want in streams {
                 assert!(wire.insert(want.key, *want).is_none(), "{} is on two connections", want.key);
                 let served = line.served[&want.key];

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use hoga::config::{Config, Endpoint, KeepAlive};
 use hoga::model::{self, ConnectionId, DataType, Epoch, Format, Market, Nanos, Noun, Receipt, Sink, StreamKey};
-use hoga::plan::{StreamSet, Wish};
+use hoga::plan::{DesiredSet, StreamSet};
 use hoga::session::{Action, Budget, Closed, Entropy, Event, Rate, Session, SocketId, State};
 use hoga_exchange::{ConnId, ErrorName, Exchange, Fault, Flow, Observer};
 
@@ -160,7 +160,7 @@ struct World {
     reports: Vec<Event>,
     markets: Vec<String>,
     wanted: StreamSet,
-    wishes: u64,
+    revision: u64,
 }
 
 impl World {
@@ -194,7 +194,7 @@ impl World {
             reports: Vec::new(),
             markets: exchange.markets().map(str::to_owned).collect(),
             wanted: StreamSet::default(),
-            wishes: 0,
+            revision: 0,
             exchange,
             rng,
         }
@@ -379,11 +379,11 @@ impl World {
                 StreamKey::of(TYPES[self.rng.below(4) as usize], market.parse().unwrap())
             })
             .collect::<StreamSet>();
-        self.wishes += 1;
-        let (revision, streams) = (self.wishes, self.wanted.clone());
+        self.revision += 1;
+        let (revision, streams) = (self.revision, self.wanted.clone());
         // Any change of demand may come with another format.
         let format = Format::ALL[self.rng.below(4) as usize];
-        self.session.set_wish(self.now, Wish { revision, streams, format, ..Wish::default() });
+        self.session.set_desired(self.now, DesiredSet { revision, streams, format, ..DesiredSet::default() });
     }
 
     /// Something goes wrong. `kinds` says what may.

@@ -21,8 +21,8 @@ use crate::wire::{DecodeError, ServerError, SubscriptionList};
 pub(super) struct Connection<C> {
     handles: Handles,
     router: Router<C>,
-    /// The streams of the newest wish. The session sends no other.
-    wish: StreamSet,
+    /// The streams of the newest desired set. The session sends no other.
+    desired: StreamSet,
     watchers: Watchers,
     /// To the thread that writes the log.
     log: Writer<Note>,
@@ -39,7 +39,7 @@ impl<C: Clock> Connection<C> {
         Self {
             handles,
             router,
-            wish: StreamSet::default(),
+            desired: StreamSet::default(),
             watchers: Watchers::default(),
             log,
             server_errors: Flood::default(),
@@ -49,9 +49,9 @@ impl<C: Clock> Connection<C> {
         }
     }
 
-    /// The session has sent the wish. It asked for the `running` streams without a snapshot.
+    /// The session has sent the desired set. It asked for the `running` streams without a snapshot.
     fn requested(&mut self, at: Nanos, running: &BTreeSet<StreamKey>) {
-        self.router.requested(&Request { at, epoch: self.handles.state.epoch(), streams: &self.wish, running });
+        self.router.requested(&Request { at, epoch: self.handles.state.epoch(), streams: &self.desired, running });
     }
 
     pub fn id(&self) -> ConnectionId {
@@ -117,9 +117,9 @@ impl<C: Clock> Handler for Connection<C> {
                 self.handles.reports.add_left(feed);
             }
         }
-        if let Some(wish) = commands.wish {
-            self.wish = wish.streams.clone();
-            session.set_wish(now, wish);
+        if let Some(desired) = commands.desired {
+            self.desired = desired.streams.clone();
+            session.set_desired(now, desired);
         }
         if commands.list {
             session.list(now);
@@ -149,7 +149,7 @@ impl<C: Clock> Handler for Connection<C> {
             // Sent again to provoke an answer: the socket carries the same streams as before.
             Event::Requested { at, again: true, running, .. } => self.requested(*at, running),
             Event::Requested { at, revision, format, running, .. } => {
-                // Only ever the newest wish is sent.
+                // Only ever the newest desired set is sent.
                 self.requested(*at, running);
                 self.handles.status.change(|s| s.format = Some(*format));
                 self.handles.reports.add(Report::Requested { at: *at, revision: *revision });

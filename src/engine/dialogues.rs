@@ -1,5 +1,5 @@
 //! What feeds are given of their streams, as dialogues between a planner, a router and feeds. The test is the exchange, the
-//! clock, and the threads between them: it settles when a wish is sent, and what comes before and after.
+//! clock, and the threads between them: it settles when a desired set is sent, and what comes before and after.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,7 +12,9 @@ use crate::model::{
     Clock, ConnectionId, DataType, Event, Market, Nanos, NounKind, Placed, Receipt, Sink, StreamKey, StreamType,
     Ticker, Trade, Words,
 };
-use crate::plan::{Checked, DemandId, Planner, Proof, Subscription, Universe, Want, Wish, orderbook, ticker, trade};
+use crate::plan::{
+    Checked, DemandId, DesiredSet, Planner, Proof, Subscription, Universe, Want, orderbook, ticker, trade,
+};
 use crate::pool::{self, DataPool};
 use crate::route::{NewFeed, Request, Router, new_ring};
 use crate::sync::connection::ConnectionState;
@@ -39,12 +41,12 @@ struct Line {
     state: Arc<ConnectionState>,
     planner: Planner,
     router: Router<Arc<TestClock>>,
-    /// The newest wish, if it was not sent yet.
-    told: Option<Wish>,
-    sent: Wish,
+    /// The newest desired set, if it was not sent yet.
+    told: Option<DesiredSet>,
+    sent: DesiredSet,
     /// The streams that it asked for without a snapshot.
     running: Arc<BTreeSet<StreamKey>>,
-    /// The revision of the wish that this socket carries.
+    /// The revision of the desired set that this socket carries.
     on_socket: Option<u64>,
 }
 
@@ -61,7 +63,7 @@ impl Line {
             router.add_ring(new_ring(kind, 64));
         }
         let state = Arc::new(ConnectionState::new(ConnectionId(0), clock.now()));
-        let (told, sent, running, on_socket) = (None, Wish::default(), Arc::default(), None);
+        let (told, sent, running, on_socket) = (None, DesiredSet::default(), Arc::default(), None);
         let mut line = Self { clock, pool, state, planner, router, told, sent, running, on_socket };
         line.connect();
         line
@@ -84,7 +86,7 @@ impl Line {
         self.state.opened(epoch, now, None);
         self.planner.opened(0, epoch);
         self.on_socket = None;
-        if self.told.is_some() || self.sent != Wish::default() {
+        if self.told.is_some() || self.sent != DesiredSet::default() {
             self.told.get_or_insert(self.sent.clone());
             self.send();
         }
@@ -95,7 +97,7 @@ impl Line {
         self.planner.disconnected(0);
     }
 
-    /// What the control thread does now and then: demand ends, and when the window of its change is over, a wish is made.
+    /// What the control thread does now and then: demand ends, and when the window of its change is over, a desired set is made.
     fn poll(&mut self) {
         self.turn();
         self.turn();
@@ -108,15 +110,15 @@ impl Line {
         self.tell(orders.carry);
     }
 
-    fn tell(&mut self, carry: Vec<(usize, Wish)>) {
-        self.told = carry.into_iter().next_back().map(|(_, wish)| wish).or(self.told.take());
+    fn tell(&mut self, carry: Vec<(usize, DesiredSet)>) {
+        self.told = carry.into_iter().next_back().map(|(_, desired)| desired).or(self.told.take());
     }
 
-    /// The newest wish goes out.
+    /// The newest desired set goes out.
     #[track_caller]
     fn send(&mut self) {
         let (at, epoch) = (self.now(), self.state.epoch());
-        self.sent = self.told.take().expect("a wish that was not sent yet");
+        self.sent = self.told.take().expect("a desired set that was not sent yet");
         self.running = self.sent.running.on(epoch, self.on_socket);
         self.on_socket = Some(self.sent.revision);
         self.router.requested(&Request { at, epoch, streams: &self.sent.streams, running: &self.running });
@@ -125,7 +127,7 @@ impl Line {
         self.poll();
     }
 
-    /// The planner makes a wish, and its request is sent.
+    /// The planner makes a desired set, and its request is sent.
     #[track_caller]
     fn settle(&mut self) {
         self.poll();
@@ -259,7 +261,7 @@ fn until_the_request_without_it_goes_out_a_stream_goes_on_and_misses_nothing() {
         line.ticker("KRW-ETH", 1, SNAPSHOT);
         line.poll();
         line.release(held);
-        // The grace period ends, and the connection has the wish, but cannot send requests now.
+        // The grace period ends, and the connection has the desired set, but cannot send requests now.
         line.poll();
         assert!(line.told.is_some());
         line.ticker("KRW-ETH", 2, CHANGE);

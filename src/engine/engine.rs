@@ -326,7 +326,7 @@ impl Engine {
         self.control.with_planner(|planner| planner.stats(now))
     }
 
-    /// The newest conflicts between wishes, oldest first, each settled as its kind says.
+    /// The newest conflicts between subscriptions, oldest first, each settled as its kind says.
     pub fn conflicts(&self) -> Vec<Conflict> {
         self.control.with_planner(|planner| planner.conflicts())
     }

@@ -14,7 +14,7 @@ use crate::config::{Dialect, FormatChoice};
 use crate::error::{Error, Result};
 use crate::feed::{Account, AnyWriter, Overflow};
 use crate::model::{DataType, Nanos, NounKind, Placed, StreamKey};
-use crate::plan::{Change, Checked, ClientId, DemandId, Orders, Planner, Pulse, Relisted, Universe, Want, Wish};
+use crate::plan::{Change, Checked, ClientId, DemandId, DesiredSet, Orders, Planner, Pulse, Relisted, Universe, Want};
 use crate::pool::{self, DataPool};
 use crate::route::{AnyPublisher, NewFeed, OpenFeed, new_ring};
 use crate::session::{FormatReason, FormatSelector};
@@ -354,10 +354,10 @@ impl Hub {
         }
     }
 
-    /// Leaves connections the wishes that they carry out next.
-    fn carry(&mut self, wishes: Vec<(usize, Wish)>) {
-        for (connection, wish) in wishes {
-            self.command(connection, |commands| commands.wish = Some(wish));
+    /// Leaves connections the desired sets that they carry out next.
+    fn carry(&mut self, desired: Vec<(usize, DesiredSet)>) {
+        for (connection, desired) in desired {
+            self.command(connection, |commands| commands.desired = Some(desired));
         }
     }
 

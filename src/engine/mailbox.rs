@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use crate::model::StreamKey;
-use crate::plan::{Change, DemandId, Wish};
+use crate::plan::{Change, DemandId, DesiredSet};
 use crate::route::{AnyPublisher, AnyRing, NewFeed};
 
 /// Commands for the connection's thread. Either side holds the lock for a moment only: nothing that can block is called
@@ -14,8 +14,8 @@ pub(super) struct Mailbox(Mutex<Commands>);
 /// What waits until the thread's next turn, which takes all of it. Each part is bounded, should the turn not come for long.
 #[derive(Default)]
 pub(super) struct Commands {
-    /// The newest wish replaces older ones.
-    pub wish: Option<Wish>,
+    /// The newest desired set replaces older ones.
+    pub desired: Option<DesiredSet>,
     pub list: bool,
     /// Each stream comes once in the life of the engine.
     pub streams: Vec<AnyPublisher>,

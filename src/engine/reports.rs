@@ -11,7 +11,7 @@ use crate::route::OpenFeed;
 /// The most reports of one connection that are kept one by one. There are more only if the control thread is held up.
 const PENDING_MAX: usize = 64;
 
-/// The revision of a wish that nobody remembers: no wish has it.
+/// The revision of a desired set that nobody remembers: no desired set has it.
 const FORGOTTEN: u64 = 0;
 
 /// Something that the planner has to know.
@@ -21,11 +21,11 @@ pub(super) enum Report {
     Opened(Epoch),
     /// It is gone.
     Disconnected,
-    /// The request of a wish went out.
+    /// The request of a desired set went out.
     Requested {
         /// When.
         at: Nanos,
-        /// The revision of the wish.
+        /// The revision of the desired set.
         revision: u64,
     },
     /// The exchange says that it carries these streams.
@@ -87,7 +87,7 @@ impl Reports {
 
 impl Pending {
     /// Keeps what still matters: nothing of a socket that is gone but how many requests it took, and of two lists in a row
-    /// the newer. If there are too many all the same, the older half becomes the request of a wish that nobody remembers:
+    /// the newer. If there are too many all the same, the older half becomes the request of a desired set that nobody remembers:
     /// the planner then takes no stream for running before the requests that follow.
     fn add(&mut self, report: Report) {
         match (&report, self.reports.last_mut()) {
@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(pending.earlier_requests, 1000, "each is counted all the same");
     }
 
-    /// The same on one socket, with wishes that never stop changing.
+    /// The same on one socket, with desired sets that never stop changing.
     #[test]
     fn of_too_many_requests_the_older_ones_are_counted_and_forgotten() {
         let reports = Reports::default();

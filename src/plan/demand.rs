@@ -19,7 +19,7 @@ pub(super) struct Demand {
     last_id: u64,
 }
 
-/// All wishes for one stream.
+/// All demand for one stream.
 #[derive(Debug)]
 struct Interest {
     /// Different ways in which it is wanted, counted.
@@ -184,8 +184,8 @@ impl Demand {
         self.holders.len()
     }
 
-    /// All wishes of all holders.
-    pub fn wishes(&self) -> usize {
+    /// Streams of all holders, each counted for every holder of it.
+    pub fn stream_demands(&self) -> usize {
         self.holders.values().map(Vec::len).sum()
     }
 }

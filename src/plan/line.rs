@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Depth, Mode, Running, StreamSet, Want, Wish};
+use super::{Depth, DesiredSet, Mode, Running, StreamSet, Want};
 use crate::model::{Epoch, Format, Nanos, StreamKey};
 
-/// Unsent wishes that are remembered one by one. There are more only while nothing can be sent and demand goes on
+/// Unsent desired sets that are remembered one by one. There are more only while nothing can be sent and demand goes on
 /// changing: for as long as the exchange cannot be reached, that is without end.
 const UNSENT_MAX: usize = 8;
 
@@ -28,7 +28,7 @@ pub enum Proof {
 #[derive(Debug, Clone, Copy)]
 struct Carried {
     want: Want,
-    /// The wish that first asked for it without a break.
+    /// The desired set that first asked for it without a break.
     revision: u64,
     /// When that was sent: data from here on proves that it runs.
     since: Nanos,
@@ -36,7 +36,7 @@ struct Carried {
     asked_at: Nanos,
     proof: Proof,
     tries: Tries,
-    /// The first wish that asks for it again, because somebody needs another snapshot; 0 for none.
+    /// The first desired set that asks for it again, because somebody needs another snapshot; 0 for none.
     again_by: u64,
 }
 
@@ -53,17 +53,17 @@ enum Tries {
 /// The planner's view of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Line {
-    /// How the exchange shall write from the next wish on.
+    /// How the exchange shall write from the next desired set on.
     pub format: Format,
-    /// The newest wish.
-    wish: Wish,
-    /// Wishes that may be sent next, oldest first; the last is `wish`, which may have been sent already.
-    unsent: VecDeque<Wish>,
+    /// The newest desired set.
+    desired: DesiredSet,
+    /// Desired sets that may be sent next, oldest first; the last is `desired`, which may have been sent already.
+    unsent: VecDeque<DesiredSet>,
     /// What is still known of older ones.
     forgotten: Option<Forgotten>,
     /// The socket, while it is open.
     socket: Option<Epoch>,
-    /// The wish that the socket carries.
+    /// The desired set that the socket carries.
     sent: Option<u64>,
     /// A request was sent after that, and what it asked for is not known any more.
     lost_track: bool,
@@ -72,7 +72,7 @@ pub(super) struct Line {
     carried: BTreeMap<StreamKey, Carried>,
 }
 
-/// Unsent wishes of which only this is remembered.
+/// Unsent desired sets of which only this is remembered.
 #[derive(Debug)]
 struct Forgotten {
     /// Streams that go on whichever of them is sent, and the fewest levels that one of them asks for.
@@ -95,12 +95,12 @@ pub(super) struct Checked {
 impl Line {
     /// Nothing is carried yet.
     pub fn new(format: Format) -> Self {
-        Self { format, wish: Wish { format, ..Wish::default() }, ..Self::default() }
+        Self { format, desired: DesiredSet { format, ..DesiredSet::default() }, ..Self::default() }
     }
 
-    /// The streams of the newest wish.
+    /// The streams of the newest desired set.
     pub fn streams(&self) -> &StreamSet {
-        &self.wish.streams
+        &self.desired.streams
     }
 
     /// A request is on the current socket.
@@ -110,15 +110,15 @@ impl Line {
 
     /// Nothing newer than what the socket carries.
     pub fn is_settled(&self) -> bool {
-        self.wish.streams.is_empty() || self.sent == Some(self.wish.revision)
+        self.desired.streams.is_empty() || self.sent == Some(self.desired.revision)
     }
 
-    /// The wish that the socket carries; 0 for none.
+    /// The desired set that the socket carries; 0 for none.
     pub fn sent(&self) -> u64 {
         self.sent.unwrap_or(0)
     }
 
-    /// The first wish some stream of which is not confirmed yet.
+    /// The first desired set some stream of which is not confirmed yet.
     pub fn first_pending(&self) -> Option<u64> {
         self.carried.values().filter(|c| c.proof == Proof::Pending).map(|c| c.revision).min()
     }
@@ -126,7 +126,7 @@ impl Line {
     /// The stream is carried as snapshots alone, and a newcomer needs another one.
     pub fn ask_again(&mut self, key: StreamKey) {
         if let Some(carried) = self.carried.get_mut(&key) {
-            carried.again_by = self.wish.revision + 1;
+            carried.again_by = self.desired.revision + 1;
         }
         // Even if no request for the stream was reported yet: its snapshot may have come before the newcomer.
         self.asks_again = true;
@@ -134,26 +134,26 @@ impl Line {
 
     /// Only another request brings what is wanted, even if the streams stay the same.
     pub fn renews(&self) -> bool {
-        self.asks_again || self.format != self.wish.format
+        self.asks_again || self.format != self.desired.format
     }
 
-    /// The stream is on the wire, or an unsent wish may put it there.
+    /// The stream is on the wire, or an unsent desired set may put it there.
     pub fn may_carry(&self, key: StreamKey) -> bool {
         self.lost_track
             || self.carried.contains_key(&key)
-            || self.unsent.iter().any(|wish| wish.streams.get(key).is_some())
+            || self.unsent.iter().any(|desired| desired.streams.get(key).is_some())
             || self.forgotten.as_ref().is_some_and(|forgotten| forgotten.any.contains(&key))
     }
 
-    /// The stream may be on the wire, and an unsent wish would end it or interrupt it for somebody who wants it in this way.
+    /// The stream may be on the wire, and an unsent desired set would end it or interrupt it for somebody who wants it in this way.
     pub fn gives_up(&self, want: &Want) -> bool {
         self.may_carry(want.key) && !self.goes_on(want)
     }
 
     /// From now on this is wanted.
-    pub fn wish(&mut self, revision: u64, streams: StreamSet) -> Wish {
+    pub fn issue(&mut self, revision: u64, streams: StreamSet) -> DesiredSet {
         let running = self.running(&streams);
-        self.wish = Wish { revision, streams, format: self.format, running };
+        self.desired = DesiredSet { revision, streams, format: self.format, running };
         self.asks_again = false;
         if self.socket.is_none() {
             // Only the newest is sent when there is a socket again.
@@ -161,12 +161,12 @@ impl Line {
         } else if self.unsent.len() == UNSENT_MAX {
             self.forget_oldest();
         }
-        self.unsent.push_back(self.wish.clone());
-        self.wish.clone()
+        self.unsent.push_back(self.desired.clone());
+        self.desired.clone()
     }
 
     fn forget_oldest(&mut self) {
-        let Some(oldest) = self.unsent.pop_front().filter(|wish| !self.is_sent(wish)) else { return };
+        let Some(oldest) = self.unsent.pop_front().filter(|desired| !self.is_sent(desired)) else { return };
         let going_on = oldest.streams.wants().iter().filter(|want| leaves_running(&oldest, want, self.socket));
         match &mut self.forgotten {
             None => {
@@ -181,8 +181,8 @@ impl Line {
         }
     }
 
-    fn is_sent(&self, wish: &Wish) -> bool {
-        self.sent == Some(wish.revision)
+    fn is_sent(&self, desired: &DesiredSet) -> bool {
+        self.sent == Some(desired.revision)
     }
 
     /// Streams that go on as they are: their data has come since they were asked for, and each message carries the whole
@@ -201,17 +201,17 @@ impl Line {
         }
     }
 
-    /// If the stream runs, it goes on without an interruption whichever unsent wish is sent next.
+    /// If the stream runs, it goes on without an interruption whichever unsent desired set is sent next.
     fn goes_on(&self, want: &Want) -> bool {
-        let by = |wish: &Wish| {
-            let other = wish.streams.get(want.key);
-            other.is_some_and(|other| other.depth >= want.depth && leaves_running(wish, other, self.socket))
+        let by = |desired: &DesiredSet| {
+            let other = desired.streams.get(want.key);
+            other.is_some_and(|other| other.depth >= want.depth && leaves_running(desired, other, self.socket))
         };
         self.common(want.key).is_none_or(|depth| depth.is_some_and(|depth| depth >= want.depth))
-            && self.unsent.iter().filter(|wish| !self.is_sent(wish)).all(by)
+            && self.unsent.iter().filter(|desired| !self.is_sent(desired)).all(by)
     }
 
-    /// The fewest levels that a forgotten wish asks for of a stream, if the stream goes on whichever of them is sent.
+    /// The fewest levels that a forgotten desired set asks for of a stream, if the stream goes on whichever of them is sent.
     fn common(&self, key: StreamKey) -> Option<Option<Depth>> {
         self.forgotten.as_ref().map(|forgotten| forgotten.common.get(&key).copied())
     }
@@ -229,26 +229,27 @@ impl Line {
         self.lost_track = false;
         self.carried.clear();
         self.forgotten = None;
-        let newest = self.wish.revision;
-        self.unsent.retain(|wish| wish.revision == newest);
+        let newest = self.desired.revision;
+        self.unsent.retain(|desired| desired.revision == newest);
     }
 
-    /// The request of a wish was sent. Returns the streams that it took off the wire.
+    /// The request of a desired set was sent. Returns the streams that it took off the wire.
     pub fn requested(&mut self, at: Nanos, revision: u64) -> Vec<StreamKey> {
-        let Some(wish) = self.unsent.iter().find(|wish| wish.revision == revision).cloned() else {
+        let Some(desired) = self.unsent.iter().find(|desired| desired.revision == revision).cloned() else {
             // It is none of those that are remembered. Until the newest one is sent, no stream is known to run.
             self.lost_track = true;
             self.carried.clear();
             return Vec::new();
         };
-        let running = wish.running.on(self.socket.unwrap_or_default(), self.sent);
+        let running = desired.running.on(self.socket.unwrap_or_default(), self.sent);
         // Only ever the newest is sent.
         self.forgotten = None;
         // Sent again after a reconnect, so the newest one stays.
-        self.unsent.retain(|w| w.revision > revision || w.revision == self.wish.revision);
+        self.unsent.retain(|w| w.revision > revision || w.revision == self.desired.revision);
         (self.sent, self.lost_track) = (Some(revision), false);
-        let left = self.carried.extract_if(.., |key, _| wish.streams.get(*key).is_none()).map(|(key, _)| key).collect();
-        for &want in wish.streams.wants() {
+        let left =
+            self.carried.extract_if(.., |key, _| desired.streams.get(*key).is_none()).map(|(key, _)| key).collect();
+        for &want in desired.streams.wants() {
             let (proof, tries) = (Proof::Pending, Tries::Asked);
             let new = Carried { want, revision, since: at, asked_at: at, proof, tries, again_by: 0 };
             let starts = want.mode == Mode::All && !running.contains(&want.key);
@@ -304,11 +305,11 @@ impl Line {
         if covers(&carried.want, want) { self.proof(want.key) } else { Some(Proof::Pending) }
     }
 
-    /// What is known counts for nothing while an unsent wish leaves the stream out, because it may be about to leave the
+    /// What is known counts for nothing while an unsent desired set leaves the stream out, because it may be about to leave the
     /// wire, or while another snapshot of it is needed.
     fn stands(&self, carried: &Carried) -> Proof {
         let key = carried.want.key;
-        let is_in = |wish: &Wish| self.is_sent(wish) || wish.streams.get(key).is_some();
+        let is_in = |desired: &DesiredSet| self.is_sent(desired) || desired.streams.get(key).is_some();
         let stays = self.common(key).is_none_or(|depth| depth.is_some()) && self.unsent.iter().all(is_in);
         if stays && carried.again_by == 0 { carried.proof } else { Proof::Pending }
     }
@@ -371,13 +372,13 @@ fn covers(carried: &Want, want: &Want) -> bool {
     (carried.mode == Mode::All || carried.mode == want.mode) && want.depth <= carried.depth
 }
 
-/// A running stream goes on when this wish is sent on the socket, which asks for it as `want`: its changes are not ended,
+/// A running stream goes on when this desired set is sent on the socket, which asks for it as `want`: its changes are not ended,
 /// and not held back until another snapshot is ready.
-fn leaves_running(wish: &Wish, want: &Want, socket: Option<Epoch>) -> bool {
+fn leaves_running(desired: &DesiredSet, want: &Want, socket: Option<Epoch>) -> bool {
     match want.mode {
         Mode::SnapshotOnly => false,
         Mode::RealtimeOnly => true,
-        Mode::All => socket == Some(wish.running.epoch) && wish.running.keys.contains(&want.key),
+        Mode::All => socket == Some(desired.running.epoch) && desired.running.keys.contains(&want.key),
     }
 }
 
@@ -398,7 +399,7 @@ mod tests {
     fn running(codes: &[&str]) -> Line {
         let mut line = Line::default();
         line.opened(Epoch(1));
-        line.wish(1, streams(codes));
+        line.issue(1, streams(codes));
         line.requested(at(0), 1);
         line.check(at(1), Duration::from_secs(3), |_| Some((Epoch(1), at(1))));
         line
@@ -406,41 +407,41 @@ mod tests {
 
     /// Demand that changes while nothing can be sent left a copy of everything wanted behind for each change.
     #[test]
-    fn wishes_that_nobody_sends_do_not_pile_up() {
+    fn desired_sets_that_nobody_sends_do_not_pile_up() {
         let mut lost = Line::default();
         let mut held_back = running(&["KRW-BTC"]);
         for revision in 2..10_000 {
-            lost.wish(revision, streams(&["KRW-BTC"]));
-            held_back.wish(revision, streams(&["KRW-BTC"]));
+            lost.issue(revision, streams(&["KRW-BTC"]));
+            held_back.issue(revision, streams(&["KRW-BTC"]));
         }
         assert!(lost.unsent.len() <= UNSENT_MAX && held_back.unsent.len() <= UNSENT_MAX);
         let btc = streams(&["KRW-BTC"]);
-        assert_eq!(held_back.wish(10_000, btc).running.keys.len(), 1, "what every one of them carries still runs");
+        assert_eq!(held_back.issue(10_000, btc).running.keys.len(), 1, "what every one of them carries still runs");
     }
 
     #[test]
-    fn a_stream_that_some_forgotten_wish_leaves_out_does_not_run() {
+    fn a_stream_that_some_forgotten_desired_set_leaves_out_does_not_run() {
         let mut line = running(&["KRW-BTC", "KRW-ETH"]);
-        line.wish(2, streams(&["KRW-BTC"]));
+        line.issue(2, streams(&["KRW-BTC"]));
         let both = || streams(&["KRW-BTC", "KRW-ETH"]);
         for revision in 3..100 {
-            let told = line.wish(revision, both());
-            assert_eq!(told.running.keys.len(), 1, "the exchange may have dropped one of them by wish {revision}");
+            let told = line.issue(revision, both());
+            assert_eq!(told.running.keys.len(), 1, "the exchange may have dropped one of them by revision {revision}");
         }
         // None of them was sent but the newest, and time has shown that all runs again.
         line.requested(at(3), 99);
         line.check(at(4), Duration::from_secs(3), |_| Some((Epoch(1), at(4))));
-        assert_eq!(line.wish(100, both()).running.keys.len(), 2);
+        assert_eq!(line.issue(100, both()).running.keys.len(), 2);
     }
 
     #[test]
-    fn the_request_of_a_forgotten_wish_leaves_nothing_running() {
+    fn the_request_of_a_forgotten_desired_set_leaves_nothing_running() {
         let mut line = running(&["KRW-BTC"]);
         for revision in 2..100 {
-            line.wish(revision, streams(&["KRW-BTC"]));
+            line.issue(revision, streams(&["KRW-BTC"]));
         }
         line.requested(at(3), 2);
-        assert_eq!(line.wish(100, streams(&["KRW-BTC"])).running.keys.len(), 0);
+        assert_eq!(line.issue(100, streams(&["KRW-BTC"])).running.keys.len(), 0);
     }
 
     fn btc(mode: Mode, levels: Depth) -> StreamSet {
@@ -452,32 +453,32 @@ mod tests {
     fn running_book() -> Line {
         let mut line = Line::default();
         line.opened(Epoch(1));
-        line.wish(1, btc(Mode::All, Depth::levels(10)));
+        line.issue(1, btc(Mode::All, Depth::levels(10)));
         line.requested(at(0), 1);
         line.check(at(1), Duration::from_secs(3), |_| Some((Epoch(1), at(1))));
         line
     }
 
-    /// How many streams run if the first wish was sent last, and if one since then was.
-    fn runs(wish: &Wish) -> (usize, usize) {
-        (wish.running.on(Epoch(1), Some(1)).len(), wish.running.on(Epoch(1), Some(2)).len())
+    /// How many streams run if the first desired set was sent last, and if one since then was.
+    fn runs(desired: &DesiredSet) -> (usize, usize) {
+        (desired.running.on(Epoch(1), Some(1)).len(), desired.running.on(Epoch(1), Some(2)).len())
     }
 
     /// What changes between the two requests is in no message.
     #[test]
     fn a_stream_does_not_run_after_a_request_that_ends_its_changes() {
         let mut line = running_book();
-        line.wish(2, btc(Mode::SnapshotOnly, Depth::levels(10)));
-        assert_eq!(runs(&line.wish(3, btc(Mode::All, Depth::levels(10)))), (1, 0));
+        line.issue(2, btc(Mode::SnapshotOnly, Depth::levels(10)));
+        assert_eq!(runs(&line.issue(3, btc(Mode::All, Depth::levels(10)))), (1, 0));
     }
 
     /// The newest change may have had fewer levels.
     #[test]
     fn a_stream_does_not_run_after_a_request_for_fewer_levels() {
         let mut line = running_book();
-        line.wish(2, btc(Mode::All, Depth::levels(5)));
-        assert_eq!(runs(&line.wish(3, btc(Mode::All, Depth::levels(10)))), (1, 0));
-        assert_eq!(runs(&line.wish(4, btc(Mode::All, Depth::levels(5)))), (1, 0), "the wish between them restarts it");
+        line.issue(2, btc(Mode::All, Depth::levels(5)));
+        assert_eq!(runs(&line.issue(3, btc(Mode::All, Depth::levels(10)))), (1, 0));
+        assert_eq!(runs(&line.issue(4, btc(Mode::All, Depth::levels(5)))), (1, 0), "the set between them restarts it");
     }
 
     /// The exchange sends no changes while it prepares a snapshot, and forgets the snapshot at the next request.
@@ -485,11 +486,11 @@ mod tests {
     fn a_stream_does_not_run_after_a_request_that_starts_it_anew() {
         let mut line = Line::default();
         line.opened(Epoch(1));
-        line.wish(1, streams(&["KRW-BTC"]));
+        line.issue(1, streams(&["KRW-BTC"]));
         line.requested(at(0), 1);
-        line.wish(2, streams(&["KRW-BTC"]));
+        line.issue(2, streams(&["KRW-BTC"]));
         line.check(at(1), Duration::from_secs(3), |_| Some((Epoch(1), at(1))));
-        assert_eq!(runs(&line.wish(3, streams(&["KRW-BTC"]))), (1, 0));
+        assert_eq!(runs(&line.issue(3, streams(&["KRW-BTC"]))), (1, 0));
         line.requested(at(2), 2);
         assert_eq!(line.proof(streams(&["KRW-BTC"]).wants()[0].key), Some(Proof::Pending), "its snapshot is to come");
     }
@@ -497,34 +498,34 @@ mod tests {
     #[test]
     fn a_stream_runs_after_a_request_for_changes_only() {
         let mut line = running_book();
-        line.wish(2, btc(Mode::RealtimeOnly, Depth::levels(10)));
-        assert_eq!(runs(&line.wish(3, btc(Mode::All, Depth::levels(10)))), (1, 1));
+        line.issue(2, btc(Mode::RealtimeOnly, Depth::levels(10)));
+        assert_eq!(runs(&line.issue(3, btc(Mode::All, Depth::levels(10)))), (1, 1));
     }
 
     #[test]
-    fn forgotten_wishes_are_judged_like_those_that_are_remembered() {
+    fn forgotten_desired_sets_are_judged_like_those_that_are_remembered() {
         let ways = [(Mode::SnapshotOnly, 10), (Mode::All, 5), (Mode::RealtimeOnly, 10)];
         for (way, still_runs) in ways.into_iter().zip([0, 0, 1]) {
             let mut line = running_book();
-            line.wish(2, btc(way.0, Depth::levels(way.1)));
+            line.issue(2, btc(way.0, Depth::levels(way.1)));
             for revision in 3..3 + UNSENT_MAX as u64 {
-                let told = line.wish(revision, btc(Mode::RealtimeOnly, Depth::levels(10)));
+                let told = line.issue(revision, btc(Mode::RealtimeOnly, Depth::levels(10)));
                 assert_eq!(runs(&told), (0, 0), "no snapshot is asked for where only changes are wanted");
             }
             assert!(line.forgotten.is_some());
-            assert_eq!(runs(&line.wish(100, btc(Mode::All, Depth::levels(10)))), (1, still_runs), "{way:?}");
+            assert_eq!(runs(&line.issue(100, btc(Mode::All, Depth::levels(10)))), (1, still_runs), "{way:?}");
         }
     }
 
     #[test]
-    fn a_stream_proves_nothing_while_a_wish_without_it_may_be_sent() {
+    fn a_stream_proves_nothing_while_a_desired_set_without_it_may_be_sent() {
         let mut line = running(&["KRW-BTC", "KRW-ETH"]);
         let eth = streams(&["KRW-ETH"]).wants()[0];
         assert_eq!(line.proof(eth.key), Some(Proof::Data));
-        line.wish(2, streams(&["KRW-BTC"]));
+        line.issue(2, streams(&["KRW-BTC"]));
         assert!(line.gives_up(&eth));
-        let told = line.wish(3, streams(&["KRW-BTC", "KRW-ETH"]));
-        assert_eq!(line.proof(eth.key), Some(Proof::Pending), "the second wish may be on its way");
+        let told = line.issue(3, streams(&["KRW-BTC", "KRW-ETH"]));
+        assert_eq!(line.proof(eth.key), Some(Proof::Pending), "the second set may be on its way");
         assert!(told.running.on(Epoch(1), Some(1)).contains(&eth.key), "if it was not sent, all goes on");
         assert!(!told.running.on(Epoch(1), Some(2)).contains(&eth.key));
         assert_eq!(line.requested(at(3), 3), []);
@@ -535,7 +536,7 @@ mod tests {
     fn a_request_says_what_it_took_off_the_wire() {
         let mut line = running(&["KRW-BTC", "KRW-ETH"]);
         let eth = streams(&["KRW-ETH"]).wants()[0];
-        line.wish(2, streams(&["KRW-BTC"]));
+        line.issue(2, streams(&["KRW-BTC"]));
         assert!(line.may_carry(eth.key));
         assert_eq!(line.requested(at(3), 2), [eth.key]);
         assert!(!line.may_carry(eth.key) && line.proof(eth.key).is_none());
@@ -545,9 +546,9 @@ mod tests {
     fn what_a_forgotten_request_left_on_the_wire_is_not_known() {
         let mut line = running(&["KRW-BTC"]);
         let (btc, eth) = (streams(&["KRW-BTC"]), streams(&["KRW-ETH"]).wants()[0].key);
-        line.wish(2, streams(&["KRW-ETH"]));
-        (3..100).for_each(|revision| drop(line.wish(revision, btc.clone())));
-        assert!(line.may_carry(eth), "of a forgotten wish it is known that it had this stream");
+        line.issue(2, streams(&["KRW-ETH"]));
+        (3..100).for_each(|revision| drop(line.issue(revision, btc.clone())));
+        assert!(line.may_carry(eth), "of a forgotten set it is known that it had this stream");
         line.requested(at(3), 2);
         assert!(line.may_carry(eth));
         line.requested(at(4), 99);

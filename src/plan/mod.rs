@@ -1,13 +1,14 @@
 //! Turns demand into one request per connection. Knows Upbit's overwrite rule; sends nothing itself.
 //!
 //! A request replaces everything that its connection carried before, so the only unit here is the whole connection. The
-//! [`Planner`] counts demand, gathers changes for a moment, and makes a [`Wish`] for each connection: all streams that it is
+//! [`Planner`] counts demand, gathers changes for a moment, and makes a [`DesiredSet`] for each connection: all streams that it is
 //! to carry, and which of them run already and need no new snapshot. [`request()`] is the one place that writes
 //! request text. A [`Pattern`] means markets, a [`Universe`] is those that exist.
 
 mod client;
 mod conflict;
 mod demand;
+mod desired_set;
 mod line;
 mod pattern;
 mod placement;
@@ -19,11 +20,11 @@ mod subscription;
 mod target;
 mod universe;
 mod want;
-mod wish;
 
 pub use client::{ClientId, ClientStatus, Pulse};
 pub use conflict::{Conflict, ConflictKind, ConflictLog, ConflictSubject};
 pub use demand::DemandId;
+pub use desired_set::{DesiredSet, Running};
 pub use line::Proof;
 pub use pattern::{InvalidPattern, Pattern};
 pub use placement::Placement;
@@ -35,4 +36,3 @@ pub use subscription::*;
 pub use target::{IntoMarkets, InvalidCode, Target};
 pub use universe::Universe;
 pub use want::{Depth, Mode, Want};
-pub use wish::{Running, Wish};

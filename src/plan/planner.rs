@@ -10,8 +10,8 @@ use super::demand::{Added, Demand, Replaced};
 use super::line::Line;
 use super::stats::ChangeRate;
 use super::{
-    Checked, ClientId, Conflict, ConflictKind, ConflictLog, ConflictSubject, DemandId, Mode, Placement, PlanStats,
-    Proof, Pulse, Revisions, StreamSet, Universe, Want, Wish,
+    Checked, ClientId, Conflict, ConflictKind, ConflictLog, ConflictSubject, DemandId, DesiredSet, Mode, Placement,
+    PlanStats, Proof, Pulse, Revisions, StreamSet, Universe, Want,
 };
 use crate::config::Config;
 use crate::model::{Epoch, Format, Nanos, StreamKey};
@@ -48,8 +48,8 @@ pub struct Admitted {
     /// Streams that were not wanted before, and the connection that will carry each.
     pub new: Vec<(StreamKey, usize)>,
     /// What connections carry from now on, as in [`Orders::carry`]. They have to know before anybody reads the streams: a
-    /// wish that they have not sent yet would take a stream off the wire that is wanted again.
-    pub carry: Vec<(usize, Wish)>,
+    /// desired set that they have not sent yet would take a stream off the wire that is wanted again.
+    pub carry: Vec<(usize, DesiredSet)>,
     /// The desired revision that includes it.
     pub revision: u64,
 }
@@ -60,7 +60,7 @@ pub struct Relisted {
     /// As [`Admitted::new`].
     pub new: Vec<(StreamKey, usize)>,
     /// As [`Admitted::carry`].
-    pub carry: Vec<(usize, Wish)>,
+    pub carry: Vec<(usize, DesiredSet)>,
     /// What each holder wants differently.
     pub changes: Vec<Change>,
 }
@@ -80,7 +80,7 @@ pub struct Change {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Orders {
     /// What a connection shall carry from now on.
-    pub carry: Vec<(usize, Wish)>,
+    pub carry: Vec<(usize, DesiredSet)>,
     /// Connections that shall ask the exchange what they carry.
     pub list: Vec<usize>,
     /// Components that did not renew their leases in time.
@@ -189,8 +189,8 @@ impl Planner {
         Ok(Admitted { id, new: self.with_homes(added.new), carry, revision: self.desired })
     }
 
-    /// Carries what was added. Returns the wishes that connections have to get at once.
-    fn admit(&mut self, now: Nanos, added: &Added) -> Vec<(usize, Wish)> {
+    /// Carries what was added. Returns the desired sets that connections have to get at once.
+    fn admit(&mut self, now: Nanos, added: &Added) -> Vec<(usize, DesiredSet)> {
         for key in &added.new {
             self.placement.add(*key);
             self.leaving.remove(key);
@@ -214,8 +214,8 @@ impl Planner {
         keys.into_iter().map(|key| (key, self.placement.home(key))).collect()
     }
 
-    /// New wishes for connections that have one which may still be sent and would interrupt one of these streams.
-    fn recall<'a>(&mut self, keys: impl Iterator<Item = &'a StreamKey>) -> Vec<(usize, Wish)> {
+    /// New desired sets for connections that have one which may still be sent and would interrupt one of these streams.
+    fn recall<'a>(&mut self, keys: impl Iterator<Item = &'a StreamKey>) -> Vec<(usize, DesiredSet)> {
         let home = |key: &StreamKey| {
             let (home, want) = (self.placement.home(*key), self.demand.get(*key)?);
             self.lines[home].gives_up(&want).then_some(home)
@@ -225,10 +225,10 @@ impl Planner {
             return Vec::new();
         }
         let mut shares = self.shares();
-        let wish = |connection: usize| {
-            (connection, self.lines[connection].wish(self.desired, std::mem::take(&mut shares[connection])))
+        let desired = |connection: usize| {
+            (connection, self.lines[connection].issue(self.desired, std::mem::take(&mut shares[connection])))
         };
-        connections.into_iter().map(wish).collect()
+        connections.into_iter().map(desired).collect()
     }
 
     /// These markets exist now. Streams that were asked for by patterns come and go with them.
@@ -435,7 +435,7 @@ impl Planner {
         self.lines[connection].disconnected();
     }
 
-    /// A connection has sent the request of a wish.
+    /// A connection has sent the request of a desired set.
     pub fn requested(&mut self, connection: usize, at: Nanos, revision: u64) {
         self.requests += 1;
         let left = self.lines[connection].requested(at, revision);
@@ -550,7 +550,7 @@ impl Planner {
             if changed && !now_or_never {
                 all_told = false;
             } else if changed || asked_again.contains(&connection) {
-                orders.carry.push((connection, line.wish(self.desired, streams)));
+                orders.carry.push((connection, line.issue(self.desired, streams)));
             }
         }
         if all_told {
@@ -606,7 +606,7 @@ impl Planner {
         PlanStats {
             clients: self.clients.status(),
             holders: self.demand.holders(),
-            wishes: self.demand.wishes(),
+            stream_demands: self.demand.stream_demands(),
             wire_streams,
             streams_per_connection: self.placement.streams().to_vec(),
             changes: self.rate.total(),
@@ -641,7 +641,7 @@ mod tests {
     use crate::model::{DataType, Market};
     use crate::plan::ticker;
 
-    /// Each stream of one wish was measured against what the connections carried before it.
+    /// Each stream of one desired set was measured against what the connections carried before it.
     #[test]
     fn no_connection_carries_more_than_it_may() {
         let limits = Limits { streams_per_connection: 6, ..Limits::default() };
@@ -687,8 +687,8 @@ mod tests {
         codes.iter().map(|code| code.parse::<Market>().unwrap()).collect()
     }
 
-    fn codes(wish: &Wish) -> Vec<String> {
-        wish.streams.keys().map(|key| key.scope.to_string()).collect()
+    fn codes(desired: &DesiredSet) -> Vec<String> {
+        desired.streams.keys().map(|key| key.scope.to_string()).collect()
     }
 
     /// A planner whose socket carries BTC and ETH, which run, and who holds ETH. It was asked for at 0 ms and is 100 ms old.
@@ -697,8 +697,8 @@ mod tests {
         planner.add(at(0), None, asked(&["KRW-BTC"])).unwrap();
         let eth = planner.add(at(0), None, asked(&["KRW-ETH"])).unwrap().id;
         planner.opened(0, Epoch(1));
-        let wish = planner.poll(at(0), |_| None).carry.pop().unwrap().1;
-        planner.requested(0, at(0), wish.revision);
+        let desired = planner.poll(at(0), |_| None).carry.pop().unwrap().1;
+        planner.requested(0, at(0), desired.revision);
         planner.poll(at(100), |_| Some((Epoch(1), at(50))));
         assert_eq!(planner.proof(key("KRW-ETH")), Some(Proof::Data));
         (planner, eth)
@@ -718,7 +718,7 @@ mod tests {
 
     /// The request without it might have gone out between the two, and changes would have been missing.
     #[test]
-    fn a_stream_that_is_wanted_again_is_told_at_once_where_a_wish_without_it_waits() {
+    fn a_stream_that_is_wanted_again_is_told_at_once_where_a_desired_set_without_it_waits() {
         let (mut planner, eth) = with_two();
         planner.remove(at(200), eth);
         planner.poll(at(200), |_| None);
@@ -729,7 +729,7 @@ mod tests {
         let [(0, with)] = &again.carry[..] else { panic!("{again:?}") };
         assert_eq!(codes(with), ["KRW-BTC", "KRW-ETH"]);
         assert!(with.running.on(Epoch(1), with.running.sent).contains(&key("KRW-ETH")), "it goes on");
-        assert_eq!(planner.proof(key("KRW-ETH")), Some(Proof::Pending), "the wish without it may be on its way");
+        assert_eq!(planner.proof(key("KRW-ETH")), Some(Proof::Pending), "the set without it may be on its way");
         assert!(planner.revisions().confirmed < again.revision);
 
         planner.requested(0, at(400), with.revision);
@@ -754,8 +754,8 @@ mod tests {
             held.push(planner.add(now, None, snapshot()).unwrap().id);
             assert_ne!(planner.proof(key("KRW-BTC")), Some(Proof::Data), "its own is to come");
             let later = now + Duration::from_millis(50);
-            let wish = planner.poll(later, |_| None).carry.pop().expect("another request").1;
-            planner.requested(0, later, wish.revision);
+            let desired = planner.poll(later, |_| None).carry.pop().expect("another request").1;
+            planner.requested(0, later, desired.revision);
             let heard = later + Duration::from_millis(1);
             planner.poll(later + SECOND / 2, |_| Some((Epoch(1), heard)));
             assert_eq!(planner.proof(key("KRW-BTC")), Some(Proof::Data));

@@ -1,4 +1,4 @@
-//! What is asked of the exchange: the wish, and the requests of one socket for it.
+//! What is asked of the exchange: the desired set, and the requests of one socket for it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,17 +11,17 @@ use super::throttle::Throttle;
 use super::{Budget, Event, Rate, State};
 use crate::config::Config;
 use crate::model::{Epoch, Nanos};
-use crate::plan::{self, Mode, Wish};
+use crate::plan::{self, DesiredSet, Mode};
 
 /// How long frames of a replaced subscription may still come. Two at most were seen, within a round trip.
 const STALE_FRAMES: Duration = Duration::from_secs(1);
 
 /// What is wanted of the exchange, and how it has answered so far, on any socket.
 pub(super) struct Asking {
-    wish: Wish,
+    desired: DesiredSet,
     /// Holds requests back after the exchange refused one.
     pub throttle: Throttle,
-    /// Data has come for some stream of the wish.
+    /// Data has come for some stream of the desired set.
     proven: bool,
     /// Sockets in a row that were replaced because they were mute.
     mute_sockets: u32,
@@ -31,23 +31,23 @@ impl Asking {
     /// Nothing is wanted yet.
     pub fn new(config: &Config) -> Self {
         let throttle = Throttle::new(config.pacing.margin());
-        Self { wish: Wish::default(), throttle, proven: false, mute_sockets: 0 }
+        Self { desired: DesiredSet::default(), throttle, proven: false, mute_sockets: 0 }
     }
 
     /// Something is wanted.
     pub fn wants_anything(&self) -> bool {
-        !self.wish.streams.is_empty()
+        !self.desired.streams.is_empty()
     }
 
-    /// Replaces the wish. The newest socket is that of `epoch`, and was asked for the wish `sent`. False if the wish is the
+    /// Replaces the desired set. The newest socket is that of `epoch`, and was asked for the desired set `sent`. False if the desired set is the
     /// one that is there.
-    pub fn set_wish(&mut self, wish: Wish, epoch: Epoch, sent: Option<u64>) -> bool {
-        if wish.revision == self.wish.revision {
+    pub fn set_desired(&mut self, desired: DesiredSet, epoch: Epoch, sent: Option<u64>) -> bool {
+        if desired.revision == self.desired.revision {
             return false;
         }
         // Streams that go on have answered already.
-        self.proven &= !wish.running.on(epoch, sent).is_empty();
-        self.wish = wish;
+        self.proven &= !desired.running.on(epoch, sent).is_empty();
+        self.desired = desired;
         true
     }
 
@@ -65,7 +65,7 @@ impl Asking {
     /// The exchange answers the request with snapshots, if there are such markets. Where only changes are wanted, nothing
     /// comes before somebody trades, however well the socket is.
     fn owes_snapshots(&self) -> bool {
-        self.wish.streams.wants().iter().any(|want| want.mode != Mode::RealtimeOnly)
+        self.desired.streams.wants().iter().any(|want| want.mode != Mode::RealtimeOnly)
     }
 
     /// A socket is replaced because it was mute.
@@ -83,7 +83,7 @@ pub(super) struct Requests {
 
 /// What the socket carries, as of the newest request on it.
 struct Subscription {
-    /// The revision of the wish.
+    /// The revision of the desired set.
     revision: u64,
     /// Until when frames of an earlier subscription may still come. `None` if that is not possible.
     stale_until: Option<Nanos>,
@@ -96,11 +96,11 @@ struct Subscription {
 /// The kinds of request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Request {
-    /// For the newest wish.
-    Wish,
-    /// For the same wish once more, to provoke an answer.
+    /// For the newest desired set.
+    Subscribe,
+    /// For the same desired set once more, to provoke an answer.
     Probe,
-    /// For a list of what the socket carries. Only after the request for the wish: so the format that it has to name is
+    /// For a list of what the socket carries. Only after the request for the desired set: so the format that it has to name is
     /// the one that the socket has.
     List,
 }
@@ -121,7 +121,7 @@ impl Requests {
         Self { budget: request_budget(config), subscription: None }
     }
 
-    /// The revision of the wish that the socket carries.
+    /// The revision of the desired set that the socket carries.
     pub fn sent(&self) -> Option<u64> {
         self.subscription.as_ref().map(|subscription| subscription.revision)
     }
@@ -159,16 +159,16 @@ impl Requests {
         }
     }
 
-    /// The request that waits. Only ever for the newest wish.
+    /// The request that waits. Only ever for the newest desired set.
     fn next(&self, asking: &Asking, liveness: &Liveness) -> Option<Request> {
         match &self.subscription {
-            Some(subscription) if subscription.revision == asking.wish.revision => {
+            Some(subscription) if subscription.revision == asking.desired.revision => {
                 if liveness.is_probe_due() {
                     return Some(Request::Probe);
                 }
                 subscription.list_due.then_some(Request::List)
             }
-            _ => Some(Request::Wish),
+            _ => Some(Request::Subscribe),
         }
     }
 
@@ -193,14 +193,14 @@ impl Requests {
         shared.reports.counters.requests += 1;
         match next {
             Request::List => self.send_list(outbox, shared),
-            Request::Wish | Request::Probe => {
+            Request::Subscribe | Request::Probe => {
                 let is_probe = self.begin_wait(now, next, liveness);
-                self.send_wish(now, epoch, is_probe, outbox, shared);
+                self.send_subscription(now, epoch, is_probe, outbox, shared);
             }
         }
     }
 
-    /// A request for the wish is about to be sent, and the wait for data begins or goes on. True if the request has to be
+    /// A request for the desired set is about to be sent, and the wait for data begins or goes on. True if the request has to be
     /// a probe.
     fn begin_wait(&self, now: Nanos, request: Request, liveness: &mut Liveness) -> bool {
         if self.subscription.is_none() {
@@ -214,9 +214,16 @@ impl Requests {
         liveness.changed(now)
     }
 
-    fn send_wish(&mut self, now: Nanos, epoch: Epoch, is_probe: bool, outbox: &mut Outbox, shared: &mut Shared) {
+    fn send_subscription(
+        &mut self,
+        now: Nanos,
+        epoch: Epoch,
+        is_probe: bool,
+        outbox: &mut Outbox,
+        shared: &mut Shared,
+    ) {
         let Shared { config, asking, entropy, reports, .. } = shared;
-        let Wish { revision, streams, format, running } = &asking.wish;
+        let DesiredSet { revision, streams, format, running } = &asking.desired;
         let (from, sent) = (self.state(), self.sent());
         let again = sent == Some(*revision);
         asking.throttle.asked(now);
@@ -231,7 +238,7 @@ impl Requests {
         }
     }
 
-    /// The request for this wish was written.
+    /// The request for this desired set was written.
     fn subscribed(&mut self, now: Nanos, revision: u64) {
         match &mut self.subscription {
             Some(subscription) => {
@@ -248,7 +255,7 @@ impl Requests {
 
     fn send_list(&mut self, outbox: &mut Outbox, shared: &mut Shared) {
         let ticket = shared.entropy.ticket();
-        outbox.text(&plan::list_request(&ticket, shared.asking.wish.format), &mut *shared.entropy);
+        outbox.text(&plan::list_request(&ticket, shared.asking.desired.format), &mut *shared.entropy);
         if let Some(subscription) = &mut self.subscription {
             subscription.list_due = false;
         }

@@ -51,7 +51,7 @@ pub enum Event {
     Requested {
         /// When.
         at: Nanos,
-        /// The revision of the wish.
+        /// The revision of the desired set.
         revision: u64,
         /// How the exchange writes from here on. What is under way may come in the format before.
         format: Format,

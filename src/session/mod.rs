@@ -1,6 +1,6 @@
 //! The life of one connection, sans-IO: what happened goes in, what to do comes out. No clock, no socket, no thread.
 //!
-//! The contract: *after each `handle_*` (and `set_wish`, `list`, `stop`), drain `poll_action`, `poll_event` and
+//! The contract: *after each `handle_*` (and `set_desired`, `list`, `stop`), drain `poll_action`, `poll_event` and
 //! `poll_transmit`, then come back no later than `poll_timeout`.* What concerns one socket bears its [`SocketId`].
 //!
 //! [`State`] draws the life. A [`Session`] dials until it has a socket, opens the WebSocket, sends the one request that

@@ -11,7 +11,7 @@ use super::socket::{Fate, Phase, Socket, Upgrade};
 use super::{Action, Closed, Counters, DialBudget, Disconnect, Event, SocketId, State};
 use crate::config::Config;
 use crate::model::{ConnectionId, Epoch, Nanos, Sink};
-use crate::plan::Wish;
+use crate::plan::DesiredSet;
 use crate::wire::Decoder;
 
 /// One connection, from the first dial to the last goodbye. See the module for the contract.
@@ -66,10 +66,10 @@ impl Session {
     // ---- what is wanted ----
 
     /// Sets the streams that this connection is to carry: all of them, and nothing else. [`Event::Requested`] will name
-    /// the revision of the wish. One that is known already changes nothing.
-    pub fn set_wish(&mut self, now: Nanos, wish: Wish) {
+    /// the revision of the desired set. One that is known already changes nothing.
+    pub fn set_desired(&mut self, now: Nanos, desired: DesiredSet) {
         let sent = if let Life::Online(socket) = &self.life { socket.sent() } else { None };
-        if !self.shared.asking.set_wish(wish, self.epoch, sent) {
+        if !self.shared.asking.set_desired(desired, self.epoch, sent) {
             return;
         }
         if !self.shared.asking.wants_anything() {

@@ -129,7 +129,7 @@ impl Socket {
         }
     }
 
-    /// The revision of the wish that it carries.
+    /// The revision of the desired set that it carries.
     pub fn sent(&self) -> Option<u64> {
         if let Phase::Open(open) = &self.phase { open.requests.sent() } else { None }
     }

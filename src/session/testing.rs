@@ -9,7 +9,7 @@ use tungstenite::handshake::derive_accept_key;
 use super::{Action, Budget, Closed, Disconnect, Entropy, Event, Rate, Session, SocketId, State};
 use crate::config::{Config, Endpoint};
 use crate::model::{ConnectionId, DataType, Epoch, Format, Nanos, Noun, Receipt, Sink, StreamKey};
-use crate::plan::{Running, StreamSet, Wish};
+use crate::plan::{DesiredSet, Running, StreamSet};
 
 /// A repeatable source of bytes (splitmix64).
 pub(crate) struct SeededEntropy(u64);
@@ -60,7 +60,7 @@ pub(super) struct Life {
     pub delivered: Delivered,
     pub actions: Vec<Action>,
     pub events: Vec<Event>,
-    wishes: u64,
+    revision: u64,
     unread: Vec<u8>,
 }
 
@@ -110,7 +110,7 @@ impl Life {
             Session::new(ConnectionId(0), Arc::new(config), Box::new(connects), Box::new(SeededEntropy::new(1)));
         let delivered = Delivered::default();
         let (actions, events, unread) = (Vec::new(), Vec::new(), Vec::new());
-        Self { session, socket: SocketId::default(), now: START, delivered, actions, events, wishes: 0, unread }
+        Self { session, socket: SocketId::default(), now: START, delivered, actions, events, revision: 0, unread }
     }
 
     /// Wants `KRW-BTC` and has a socket on which its data has come.
@@ -129,11 +129,11 @@ impl Life {
 
     /// The same where some of it runs already, as whoever owns the demand knows.
     pub fn want_with_running(&mut self, codes: &[&str], running: &[&str]) {
-        self.wishes += 1;
+        self.revision += 1;
         let keys = Arc::new(trades(running).wants().iter().map(|want| want.key).collect());
         let running = Running { epoch: self.session.epoch(), unless_sent: Arc::clone(&keys), keys, sent: None };
         let (streams, format) = (trades(codes), Format::Simple);
-        self.session.set_wish(self.now, Wish { revision: self.wishes, streams, format, running });
+        self.session.set_desired(self.now, DesiredSet { revision: self.revision, streams, format, running });
         self.settle();
     }
 

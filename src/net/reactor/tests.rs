@@ -10,7 +10,7 @@ use super::*;
 use crate::config::{Backoff, Config, Pacing, Timeouts};
 use crate::model::{self, ConnectionId, DataType, Noun, Receipt, StreamKey};
 use crate::net::SystemResolver;
-use crate::plan::Wish;
+use crate::plan::DesiredSet;
 use crate::session::testing::{frame, trade_message};
 use crate::session::{Budget, Disconnect, Entropy, Rate, Stage, State};
 
@@ -68,9 +68,13 @@ impl Handler for Script {
             self.revision += 1;
             let streams: &[&str] = if matches!(order, Order::Want) { &["KRW-BTC"] } else { &[] };
             let key = |code: &&str| StreamKey::of(DataType::Trade, code.parse().unwrap());
-            let wish = Wish { revision: self.revision, streams: streams.iter().map(key).collect(), ..Wish::default() };
+            let desired = DesiredSet {
+                revision: self.revision,
+                streams: streams.iter().map(key).collect(),
+                ..DesiredSet::default()
+            };
             match order {
-                Order::Want | Order::WantNothing => session.set_wish(now, wish),
+                Order::Want | Order::WantNothing => session.set_desired(now, desired),
                 Order::Stop => session.stop(now),
             }
         }

@@ -5,7 +5,7 @@ use super::super::{Closed, Disconnect, State};
 use super::named;
 use crate::config::{Config, Pacing, Timeouts};
 use crate::model::{Format, Nanos};
-use crate::plan::Wish;
+use crate::plan::DesiredSet;
 use std::time::Duration;
 
 /// What a change each millisecond for `length` costs: requests in all, and the time from the last change to the request
@@ -62,23 +62,23 @@ fn changes_in_a_rush_become_few_requests_and_the_last_one_is_the_newest() {
 }
 
 #[test]
-fn the_same_wish_twice_is_one_request() {
+fn the_same_desired_set_twice_is_one_request() {
     let mut life = Life::active(config());
     life.requests();
-    let wish = Wish { revision: 99, streams: trades(&["KRW-ETH"]), ..Wish::default() };
-    life.session.set_wish(life.now, wish.clone());
-    life.session.set_wish(life.now, wish);
+    let desired = DesiredSet { revision: 99, streams: trades(&["KRW-ETH"]), ..DesiredSet::default() };
+    life.session.set_desired(life.now, desired.clone());
+    life.session.set_desired(life.now, desired);
     life.settle();
     assert_eq!(life.requests().len(), 1);
 }
 
 /// The question names a format as every request does, and must not change the one that the socket has.
 #[test]
-fn what_is_subscribed_is_asked_for_in_the_format_of_the_wish() {
+fn what_is_subscribed_is_asked_for_in_the_format_of_the_desired_set() {
     let mut life = Life::active(config());
     life.requests();
     let (streams, format) = (trades(&["KRW-BTC"]), Format::JsonList);
-    life.session.set_wish(life.now, Wish { revision: 99, streams, format, ..Wish::default() });
+    life.session.set_desired(life.now, DesiredSet { revision: 99, streams, format, ..DesiredSet::default() });
     life.session.list(life.now);
     life.settle();
     life.advance(secs(1));

@@ -150,7 +150,7 @@ fn refuse_and_pause(headers: &str) -> Duration {
     life.pause()
 }
 
-/// Wanting nothing for a moment was a way around every pause: the next wish was dialed for at once.
+/// Wanting nothing for a moment was a way around every pause: the next desired set was dialed for at once.
 #[test]
 fn a_pause_is_kept_whatever_is_wanted_meanwhile() {
     let mut life = Life::new(config());

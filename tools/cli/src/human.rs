@@ -118,8 +118,8 @@ fn summary(out: &mut String, total: &Summary) -> fmt::Result {
     let plan = &total.plan;
     writeln!(
         out,
-        "-- {} streams on the wire for {} wishes, {} requests for {} changes",
-        plan.wire_streams, plan.wishes, plan.requests, plan.changes
+        "-- {} streams on the wire for {} stream demands, {} requests for {} changes",
+        plan.wire_streams, plan.stream_demands, plan.requests, plan.changes
     )?;
     for (name, value) in total.latencies.iter().flat_map(Breakdown::rows) {
         writeln!(out, "-- {name:<17} {value}")?;

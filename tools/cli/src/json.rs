@@ -92,7 +92,7 @@ fn summary(object: &mut Object, total: &Summary) {
     let plan = &total.plan;
     object.object("subscriptions", |stats| {
         stats
-            .plain("wishes", plan.wishes)
+            .plain("stream_demands", plan.stream_demands)
             .plain("wire_streams", plan.wire_streams)
             .plain("dedupe_ratio", plan.dedupe_ratio())
             .plain("changes", plan.changes)
