@@ -167,7 +167,7 @@ pub use model::{Access, Currency, DataType, Grouping, Interval, Market, Scope, S
 #[cfg(feature = "rest")]
 pub use net::RestMarkets;
 pub use net::{MarketSource, Resolve, SystemResolver};
-pub use plan::{IntoMarkets, Pattern, Subscription, Target, Universe, candle, orderbook, ticker, trade};
+pub use plan::{IntoMarkets, MarketSelector, Pattern, Subscription, Universe, candle, orderbook, ticker, trade};
 
 // Messages.
 pub use model::{

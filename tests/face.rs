@@ -6,9 +6,9 @@ use std::fmt::Debug;
 use hoga::prelude::*;
 use hoga::{
     Access, AsMarket, Batch, BatchCursor, Builder, CachedHandle, CallbackBuilder, Change, ConnectionId, Currency, Date,
-    DateTime, DisconnectKind, Dispatcher, Grouping, IntoMarkets, Level, Levels, MarketSource, MarketState,
-    MarketWarning, Nanos, Nature, Noun, NounKind, Pattern, Payload, Resolve, Scope, ShutdownReport, Side, Stamps,
-    StreamType, SystemResolver, Target, Time, Unit, Universe, config, error, offline, status,
+    DateTime, DisconnectKind, Dispatcher, Grouping, IntoMarkets, Level, Levels, MarketSelector, MarketSource,
+    MarketState, MarketWarning, Nanos, Nature, Noun, NounKind, Pattern, Payload, Resolve, Scope, ShutdownReport, Side,
+    Stamps, StreamType, SystemResolver, Time, Unit, Universe, config, error, offline, status,
 };
 
 /// Types that may be shared, sent and copied one by one.
@@ -30,7 +30,7 @@ fn the_crate_root_is_debug_and_goes_between_threads() {
     all!(shared: Engine, Client, hoga::Error, hoga::Result<()>, Subscribed, Callback, Dispatcher, CallbackBuilder<'_>);
     all!(value: EngineState, ShutdownReport, DataPool, Handle<Ticker>, Batch<Trade>, BatchCursor, Health);
     all!(sent: Builder, CachedHandle<Orderbook>, Feed, Feed<Candle>);
-    all!(value: Item, Update, Overflow, Subscription, Subscription<Ticker>, Pattern, Target, Universe, SystemResolver);
+    all!(value: Item, Update, Overflow, Subscription, Subscription<Ticker>, Pattern, MarketSelector, Universe, SystemResolver);
     all!(value: Market, DataType, Grouping, Interval, StreamKey, Scope, Currency, Access, Format, Nature, NounKind);
     all!(value: Ticker, Trade, Orderbook, Candle, Event, Level, Levels, Unit, Change, Side, MarketState, MarketWarning);
     all!(value: StreamType, Date, Time, DateTime, Stamps, Nanos, Epoch, ConnectionId, DisconnectKind);

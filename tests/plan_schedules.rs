@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use hoga::config::{Config, Limits, Pacing};
 use hoga::model::{DataType, Epoch, Market, Nanos, StreamKey};
-use hoga::plan::{Admitted, Checked, DemandId, Depth, DesiredSet, Mode, Planner, Proof, Want};
+use hoga::plan::{Admitted, CheckedSubscription, DemandId, Depth, DesiredSet, Mode, Planner, Proof, StreamSpec};
 use hoga::session::{Budget, Rate};
 
 const SCHEDULES: u64 = 100_000;
@@ -38,7 +38,7 @@ impl Rng {
 /// What the exchange does for one stream of the request it was sent last.
 #[derive(Clone, Copy)]
 struct Served {
-    want: Want,
+    spec: StreamSpec,
     /// Changes are sent.
     realtime: bool,
     /// When its snapshot goes out; `NEVER` if none is owed.
@@ -118,7 +118,7 @@ struct World {
     now: Nanos,
     planner: Planner,
     lines: Vec<Line>,
-    held: Vec<(DemandId, Vec<Want>)>,
+    held: Vec<(DemandId, Vec<StreamSpec>)>,
     /// Snapshots that nothing but a new request brings, and since when somebody waits for each.
     awaited: Vec<(DemandId, StreamKey, Nanos)>,
     keys: Vec<StreamKey>,
@@ -262,31 +262,31 @@ impl Line {
             assert!(self.desired.streams.get(*key).is_some(), "{key} is taken from somebody who reads it");
         }
         let running = self.desired.running.on(Epoch(self.epoch), self.sent);
-        for want in self.desired.streams.wants() {
-            let runs = want.mode == Mode::All && running.contains(&want.key);
-            let old = before.get(&want.key);
+        for spec in self.desired.streams.specs() {
+            let runs = spec.mode == Mode::All && running.contains(&spec.key);
+            let old = before.get(&spec.key);
             if runs {
-                let old = old.unwrap_or_else(|| panic!("{} does not run on this socket", want.key));
-                assert!(old.runs(), "{} had no snapshot, and none will come", want.key);
-                assert_eq!(old.told, Some(changes[&want.key]), "{} has changed, and nothing will say so", want.key);
-                assert!(old.want.depth >= want.depth, "{} has fewer levels until something changes", want.key);
+                let old = old.unwrap_or_else(|| panic!("{} does not run on this socket", spec.key));
+                assert!(old.runs(), "{} had no snapshot, and none will come", spec.key);
+                assert_eq!(old.told, Some(changes[&spec.key]), "{} has changed, and nothing will say so", spec.key);
+                assert!(old.spec.depth >= spec.depth, "{} has fewer levels until something changes", spec.key);
             }
             // It runs, and the planner knew. Asked for from the start, the exchange would hold its changes back.
             let known = self.known.filter(|known| self.sent == Some(known.revision));
             let is_known = |old: &Served| {
                 old.runs() && known.is_some_and(|known| old.told_since.max(known.heard_at) + LAG < self.issued_at)
             };
-            let serves = |old: &Served| old.want.mode == Mode::All && old.want.depth >= want.depth;
-            let interrupts = want.mode == Mode::All && !runs;
+            let serves = |old: &Served| old.spec.mode == Mode::All && old.spec.depth >= spec.depth;
+            let interrupts = spec.mode == Mode::All && !runs;
             let interrupted = old.filter(|old| interrupts && serves(old) && is_known(old));
-            assert!(interrupted.is_none(), "{}, which runs, is interrupted", want.key);
+            assert!(interrupted.is_none(), "{}, which runs, is interrupted", spec.key);
 
-            let owes = !runs && want.mode != Mode::RealtimeOnly && want.key.market() != Some(unknown());
+            let owes = !runs && spec.mode != Mode::RealtimeOnly && spec.key.market() != Some(unknown());
             let snapshot_at = if owes { now + Duration::from_millis(1) + rng.ms(200) } else { Nanos::NEVER };
-            let realtime = want.mode != Mode::SnapshotOnly && want.key.market() != Some(unknown());
-            let goes_on = old.filter(|old| old.runs() && !owes && old.want.depth >= want.depth);
+            let realtime = spec.mode != Mode::SnapshotOnly && spec.key.market() != Some(unknown());
+            let goes_on = old.filter(|old| old.runs() && !owes && old.spec.depth >= spec.depth);
             let (told, told_since) = goes_on.map_or((None, Nanos::NEVER), |old| (old.told, old.told_since));
-            self.served.insert(want.key, Served { want: *want, realtime, snapshot_at, told, told_since });
+            self.served.insert(spec.key, Served { spec: *spec, realtime, snapshot_at, told, told_since });
         }
         self.sent = Some(self.desired.revision);
     }
@@ -303,7 +303,7 @@ impl Line {
 
     /// A snapshot came since then, or the stream runs and its newest value will do.
     fn gives_state(&self, key: StreamKey, since: Nanos) -> bool {
-        let runs = |served: &Served| served.want.mode == Mode::All && served.runs();
+        let runs = |served: &Served| served.spec.mode == Mode::All && served.runs();
         self.snapshots.get(&key).is_some_and(|at| *at > since) || self.served.get(&key).is_some_and(runs)
     }
 
@@ -343,7 +343,7 @@ impl World {
             ..Config::default()
         };
         let (connections, grace) = (config.connections, config.grace);
-        let wants = vec![Want::all(lasting())];
+        let specs = vec![StreamSpec::all(lasting())];
         let mut world = Self {
             now: START,
             planner: Planner::new(Arc::new(config), false),
@@ -357,8 +357,9 @@ impl World {
             quiet: rng.below(2) == 0,
             rng,
         };
-        let admitted = world.planner.add(START, None, Checked { wants: wants.clone(), patterns: Vec::new() }).unwrap();
-        world.admit(admitted, wants);
+        let admitted =
+            world.planner.add(START, None, CheckedSubscription { specs: specs.clone(), patterns: Vec::new() }).unwrap();
+        world.admit(admitted, specs);
         world
     }
 
@@ -388,40 +389,42 @@ impl World {
     }
 
     fn add(&mut self) {
-        let mut wants = BTreeMap::new();
+        let mut specs = BTreeMap::new();
         for _ in 0..=self.rng.below(4) {
             let key = self.keys[self.rng.below(self.keys.len() as u64) as usize];
             let mode = [Mode::All, Mode::All, Mode::SnapshotOnly, Mode::RealtimeOnly][self.rng.below(4) as usize];
             let depth = [Depth::ALL, Depth::levels(5)][self.rng.below(2) as usize];
             let depth = if key.data_type == DataType::Orderbook { depth } else { Depth::ALL };
-            wants.insert(key, Want { key, mode, depth });
+            specs.insert(key, StreamSpec { key, mode, depth });
         }
-        let wants: Vec<_> = wants.into_values().collect();
-        let admitted =
-            self.planner.add(self.now, None, Checked { wants: wants.clone(), patterns: Vec::new() }).unwrap();
-        self.admit(admitted, wants);
+        let specs: Vec<_> = specs.into_values().collect();
+        let admitted = self
+            .planner
+            .add(self.now, None, CheckedSubscription { specs: specs.clone(), patterns: Vec::new() })
+            .unwrap();
+        self.admit(admitted, specs);
     }
 
     /// Somebody wants these streams and begins to read them.
-    fn admit(&mut self, admitted: Admitted, wants: Vec<Want>) {
+    fn admit(&mut self, admitted: Admitted, specs: Vec<StreamSpec>) {
         self.carry(admitted.carry);
         let union = self.union();
-        for want in wants.iter().filter(|want| want.mode == Mode::SnapshotOnly && want.key.market() != Some(unknown()))
+        for spec in specs.iter().filter(|spec| spec.mode == Mode::SnapshotOnly && spec.key.market() != Some(unknown()))
         {
-            if union.get(&want.key).is_none_or(|other| other.mode == Mode::SnapshotOnly) {
-                self.awaited.push((admitted.id, want.key, self.now));
+            if union.get(&spec.key).is_none_or(|other| other.mode == Mode::SnapshotOnly) {
+                self.awaited.push((admitted.id, spec.key, self.now));
             }
         }
         let mut shares = BTreeMap::<usize, Vec<StreamKey>>::new();
-        for want in &wants {
-            shares.entry(self.planner.home(want.key)).or_default().push(want.key);
+        for spec in &specs {
+            shares.entry(self.planner.home(spec.key)).or_default().push(spec.key);
         }
         for (line, keys) in shares {
             let due = self.arrival();
             let line = &mut self.lines[line];
             line.post(due, Letter::Join(admitted.id, line.known_socket, keys));
         }
-        self.held.push((admitted.id, wants));
+        self.held.push((admitted.id, specs));
     }
 
     fn carry(&mut self, desired: Vec<(usize, DesiredSet)>) {
@@ -487,7 +490,7 @@ impl World {
     /// What has left the wire is not wanted, and is not on the wire.
     fn judge_expired(&self, expired: &[StreamKey]) {
         for key in expired {
-            assert!(!self.held.iter().any(|(_, wants)| wants.iter().any(|want| want.key == *key)), "{key} is wanted");
+            assert!(!self.held.iter().any(|(_, specs)| specs.iter().any(|spec| spec.key == *key)), "{key} is wanted");
             let line = &self.lines[self.planner.home(*key)];
             assert!(!line.reports.is_empty() || !line.served.contains_key(key), "{key} is on the wire");
         }
@@ -506,11 +509,11 @@ impl World {
     }
 
     /// What somebody wants, by the judge's own list.
-    fn union(&self) -> BTreeMap<StreamKey, Want> {
+    fn union(&self) -> BTreeMap<StreamKey, StreamSpec> {
         let mut union = BTreeMap::new();
-        for want in self.held.iter().flat_map(|(_, wants)| wants) {
-            let merged: &mut Want = union.entry(want.key).or_insert(*want);
-            (merged.mode, merged.depth) = (merged.mode.and(want.mode), merged.depth.max(want.depth));
+        for spec in self.held.iter().flat_map(|(_, specs)| specs) {
+            let merged: &mut StreamSpec = union.entry(spec.key).or_insert(*spec);
+            (merged.mode, merged.depth) = (merged.mode.and(spec.mode), merged.depth.max(spec.depth));
         }
         union
     }
@@ -521,18 +524,18 @@ impl World {
         let union = self.union();
         let mut wire = BTreeMap::new();
         for line in &self.lines {
-            let streams = if line.open { line.desired.streams.wants() } else { &[] };
+            let streams = if line.open { line.desired.streams.specs() } else { &[] };
             assert!(
                 streams.is_empty() || line.sent == Some(line.desired.revision),
                 "the newest desired set was not sent"
             );
-            for want in streams {
-                assert!(wire.insert(want.key, *want).is_none(), "{} is on two connections", want.key);
-                let served = line.served[&want.key];
-                let owed = want.mode != Mode::RealtimeOnly && want.key.market() != Some(unknown());
-                assert!(served.told.is_some() || !owed, "{} never got its snapshot", want.key);
-                let is_followed = want.mode == Mode::All && want.key.market() != Some(unknown());
-                assert!(!is_followed || served.told == Some(self.changes[&want.key]), "{} is behind", want.key);
+            for spec in streams {
+                assert!(wire.insert(spec.key, *spec).is_none(), "{} is on two connections", spec.key);
+                let served = line.served[&spec.key];
+                let owed = spec.mode != Mode::RealtimeOnly && spec.key.market() != Some(unknown());
+                assert!(served.told.is_some() || !owed, "{} never got its snapshot", spec.key);
+                let is_followed = spec.mode == Mode::All && spec.key.market() != Some(unknown());
+                assert!(!is_followed || served.told == Some(self.changes[&spec.key]), "{} is behind", spec.key);
             }
         }
         assert_eq!(wire, union);

@@ -15,7 +15,7 @@ use crate::config::{Dialect, FormatChoice};
 use crate::error::{Error, Result};
 use crate::model::{Clock, Nanos, StreamKey};
 use crate::net::{Remote, SystemClock};
-use crate::plan::{Checked, ClientId, DemandId, Planner, Pulse, Universe};
+use crate::plan::{CheckedSubscription, ClientId, DemandId, Planner, Pulse, Universe};
 use crate::pool::DataPool;
 use crate::route::AttributionReader;
 
@@ -61,7 +61,12 @@ impl Control {
     }
 
     /// Adds demand, and a feed of it if one is asked for. Either everything happens or nothing.
-    pub fn add(&self, client: Option<ClientId>, checked: Checked, feed: Option<FeedRequest<'_>>) -> Result<Accepted> {
+    pub fn add(
+        &self,
+        client: Option<ClientId>,
+        checked: CheckedSubscription,
+        feed: Option<FeedRequest<'_>>,
+    ) -> Result<Accepted> {
         if !self.is_alive() {
             return Err(Error::Stopped);
         }
@@ -97,7 +102,7 @@ impl Control {
 
     /// The streams that a holder asks for now.
     pub fn held(&self, id: DemandId) -> Vec<StreamKey> {
-        self.with_planner(|planner| planner.held(id).iter().map(|want| want.key).collect())
+        self.with_planner(|planner| planner.held(id).iter().map(|spec| spec.key).collect())
     }
 
     /// The feeds that are read.

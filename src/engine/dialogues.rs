@@ -13,7 +13,8 @@ use crate::model::{
     Ticker, Trade, Words,
 };
 use crate::plan::{
-    Checked, DemandId, DesiredSet, Planner, Proof, Subscription, Universe, Want, orderbook, ticker, trade,
+    CheckedSubscription, DemandId, DesiredSet, Planner, Proof, StreamSpec, Subscription, Universe, orderbook, ticker,
+    trade,
 };
 use crate::pool::{self, DataPool};
 use crate::route::{NewFeed, Request, Router, new_ring};
@@ -153,7 +154,7 @@ impl Line {
     }
 
     fn subscribe<T>(&mut self, subscription: Subscription<T>) -> DemandId {
-        let checked = Checked::of(subscription.mixed(), &UPBIT).unwrap();
+        let checked = CheckedSubscription::of(subscription.mixed(), &UPBIT).unwrap();
         let admitted = self.planner.add(self.now(), None, checked).unwrap();
         self.open_streams(admitted.new);
         self.tell(admitted.carry);
@@ -162,13 +163,13 @@ impl Line {
 
     fn feed<T: Payload>(&mut self, subscription: Subscription<T>, overflow: Overflow) -> (DemandId, Feed<T>) {
         let id = self.subscribe(subscription);
-        let wants = self.planner.held(id).to_vec();
-        let data_types: Vec<_> = wants.iter().map(|want| want.key.data_type).collect();
+        let specs = self.planner.held(id).to_vec();
+        let data_types: Vec<_> = specs.iter().map(|spec| spec.key.data_type).collect();
         let connections = [self.state.clone()];
         let (data_types, clock) = (&data_types[..], self.clock.clone());
         let (mut writers, feed) =
             feed::open(Opening { overflow, data_types, connections: &connections, clock, signal: Arc::default() });
-        self.router.add_feed(NewFeed { id, wants, writer: AnyWriter::new(writers.remove(0)) });
+        self.router.add_feed(NewFeed { id, specs, writer: AnyWriter::new(writers.remove(0)) });
         (id, feed)
     }
 
@@ -540,8 +541,8 @@ fn a_stream_that_joins_after_a_reconnect_comes_after_the_rest_of_the_old_socket(
 fn a_book_that_is_not_deep_enough_is_nobodys_state() {
     let key = StreamKey::of(DataType::Orderbook, market("KRW-BTC"));
     let of = |subscription: Subscription<_>| {
-        let wants: Vec<Want> = Checked::of(subscription.mixed(), &UPBIT).unwrap().wants;
-        wants[0]
+        let specs: Vec<StreamSpec> = CheckedSubscription::of(subscription.mixed(), &UPBIT).unwrap().specs;
+        specs[0]
     };
     let (five, all) = (of(orderbook("KRW-BTC").levels(5)), of(orderbook("KRW-BTC")));
     assert!(five.key == key && five.serves(&five) && all.serves(&five) && !five.serves(&all));

@@ -14,7 +14,9 @@ use crate::config::{Dialect, FormatChoice};
 use crate::error::{Error, Result};
 use crate::feed::{Account, AnyWriter, Overflow};
 use crate::model::{DataType, Nanos, NounKind, Placed, StreamKey};
-use crate::plan::{Change, Checked, ClientId, DemandId, DesiredSet, Orders, Planner, Pulse, Relisted, Universe, Want};
+use crate::plan::{
+    Change, CheckedSubscription, ClientId, DemandId, DesiredSet, Orders, Planner, Pulse, Relisted, StreamSpec, Universe,
+};
 use crate::pool::{self, DataPool};
 use crate::route::{AnyPublisher, NewFeed, OpenFeed, new_ring};
 use crate::session::{FormatReason, FormatSelector};
@@ -122,7 +124,7 @@ impl Hub {
         &mut self,
         now: Nanos,
         client: Option<ClientId>,
-        checked: Checked,
+        checked: CheckedSubscription,
         feed: Option<FeedRequest<'_>>,
     ) -> Result<Accepted> {
         if self.stopped {
@@ -148,15 +150,15 @@ impl Hub {
         may_grow: bool,
     ) {
         let held = self.planner.held(id).iter().copied();
-        let shares = self.shares(held, |want: &Want| want.key);
+        let shares = self.shares(held, |spec: &StreamSpec| spec.key);
         // A writing end for each connection that carries some of it, or may when markets are listed.
-        let shares = shares.into_iter().enumerate().filter(|(_, wants)| may_grow || !wants.is_empty());
+        let shares = shares.into_iter().enumerate().filter(|(_, specs)| may_grow || !specs.is_empty());
         let (connections, shares): (Vec<_>, Vec<_>) = shares.unzip();
         self.open_rings(&connections, overflow, data_types);
         let states: Vec<_> = connections.iter().map(|connection| self.connections[*connection].state.clone()).collect();
         let (writers, account) = open(data_types, &states);
-        for ((writer, wants), connection) in writers.into_iter().zip(shares).zip(&connections) {
-            self.command(*connection, |commands| commands.open(NewFeed { id, wants, writer }));
+        for ((writer, specs), connection) in writers.into_iter().zip(shares).zip(&connections) {
+            self.command(*connection, |commands| commands.open(NewFeed { id, specs, writer }));
         }
         let client = client.and_then(|client| self.planner.client_name(client)).map(Box::from);
         self.feeds.insert(id, FeedRecord { client, overflow, account, connections });
@@ -236,7 +238,7 @@ impl Hub {
         self.open_streams(new);
         self.carry(carry);
         for Change { id, more, less } in changes {
-            let more = self.shares(more, |want| want.key);
+            let more = self.shares(more, |spec| spec.key);
             let less = self.shares(less, |key| *key);
             for (connection, (more, less)) in more.into_iter().zip(less).enumerate() {
                 self.command(connection, |commands| commands.change(Change { id, more, less }));

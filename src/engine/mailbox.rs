@@ -42,9 +42,9 @@ impl Commands {
         let Some(waiting) = self.changes.iter_mut().find(|waiting| waiting.id == change.id) else {
             return self.changes.push(change);
         };
-        let is_listed = |key: &StreamKey| change.more.binary_search_by_key(key, |want| want.key).is_ok();
+        let is_listed = |key: &StreamKey| change.more.binary_search_by_key(key, |spec| spec.key).is_ok();
         let is_gone = |key: &StreamKey| change.less.binary_search(key).is_ok();
-        waiting.more.retain(|want| !is_listed(&want.key) && !is_gone(&want.key));
+        waiting.more.retain(|spec| !is_listed(&spec.key) && !is_gone(&spec.key));
         waiting.less.retain(|key| !is_gone(key));
         waiting.more.extend(change.more);
         waiting.less.extend(change.less);
@@ -82,11 +82,11 @@ mod tests {
     use crate::feed::{AnyWriter, Opening, Overflow, open};
     use crate::model::{ConnectionId, DataType, Nanos, Ticker};
     use crate::net::SystemClock;
-    use crate::plan::{Checked, Planner, ticker};
+    use crate::plan::{CheckedSubscription, Planner, ticker};
     use crate::sync::connection::ConnectionState;
 
     fn new_feed(planner: &mut Planner, state: &Arc<ConnectionState>) -> NewFeed {
-        let checked = Checked::of(ticker("KRW-BTC"), &UPBIT).unwrap();
+        let checked = CheckedSubscription::of(ticker("KRW-BTC"), &UPBIT).unwrap();
         let id = planner.add(Nanos(0), None, checked).unwrap().id;
         let (mut writers, _) = open::<Ticker>(Opening {
             overflow: Overflow::Conflate,
@@ -95,7 +95,7 @@ mod tests {
             clock: Arc::new(SystemClock::new()),
             signal: Arc::default(),
         });
-        NewFeed { id, wants: Vec::new(), writer: AnyWriter::new(writers.remove(0)) }
+        NewFeed { id, specs: Vec::new(), writer: AnyWriter::new(writers.remove(0)) }
     }
 
     /// Feeds that were opened and dropped while the thread was busy made two lists grow, and kept their memory.
@@ -122,17 +122,17 @@ mod tests {
     fn of_streams_that_are_listed_again_and_again_the_newest_wants_wait() {
         let mut planner = Planner::new(Arc::default(), false);
         let id = new_feed(&mut planner, &Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)))).id;
-        let wants = |codes: &[&str]| Checked::of(ticker(codes), &UPBIT).unwrap().wants;
-        let keys = |codes: &[&str]| wants(codes).iter().map(|want| want.key).collect::<Vec<_>>();
+        let specs = |codes: &[&str]| CheckedSubscription::of(ticker(codes), &UPBIT).unwrap().specs;
+        let keys = |codes: &[&str]| specs(codes).iter().map(|spec| spec.key).collect::<Vec<_>>();
         let mut commands = Commands::default();
         for _ in 0..100 {
-            commands.change(Change { id, more: wants(&["KRW-BTC", "KRW-ETH"]), less: keys(&["KRW-XRP"]) });
-            commands.change(Change { id, more: wants(&["KRW-ETH", "KRW-XRP"]), less: keys(&["KRW-ADA"]) });
+            commands.change(Change { id, more: specs(&["KRW-BTC", "KRW-ETH"]), less: keys(&["KRW-XRP"]) });
+            commands.change(Change { id, more: specs(&["KRW-ETH", "KRW-XRP"]), less: keys(&["KRW-ADA"]) });
         }
-        let more = Checked::of(ticker(["KRW-ETH"]).only_realtime(), &UPBIT).unwrap().wants;
+        let more = CheckedSubscription::of(ticker(["KRW-ETH"]).only_realtime(), &UPBIT).unwrap().specs;
         commands.change(Change { id, more: more.clone(), less: keys(&["KRW-BTC"]) });
         let [waiting] = &commands.changes[..] else { panic!("{} entries", commands.changes.len()) };
-        assert_eq!(waiting.more, [wants(&["KRW-XRP"]), more].concat());
+        assert_eq!(waiting.more, [specs(&["KRW-XRP"]), more].concat());
         assert_eq!(waiting.less, [keys(&["KRW-XRP"]), keys(&["KRW-ADA"]), keys(&["KRW-BTC"])].concat());
     }
 }

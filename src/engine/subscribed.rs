@@ -8,7 +8,7 @@ use super::control::Control;
 use super::hub::{Accepted, FeedRequest};
 use crate::error::{Error, Result};
 use crate::model::{Clock, StreamKey};
-use crate::plan::{Checked, ClientId, DemandId, Proof, Subscription};
+use crate::plan::{CheckedSubscription, ClientId, DemandId, Proof, Subscription};
 
 /// How often a waiting thread looks.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -29,7 +29,7 @@ impl Subscribed {
         subscription: Subscription,
         feed: Option<FeedRequest<'_>>,
     ) -> Result<Self> {
-        let checked = Checked::of(subscription, &control.dialect)?;
+        let checked = CheckedSubscription::of(subscription, &control.dialect)?;
         let Accepted { id, revision } = control.add(client, checked, feed)?;
         Ok(Self { control, id, revision })
     }

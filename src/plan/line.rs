@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Depth, DesiredSet, Mode, Running, StreamSet, Want};
+use super::{Depth, DesiredSet, Mode, Running, StreamSet, StreamSpec};
 use crate::model::{Epoch, Format, Nanos, StreamKey};
 
 /// Unsent desired sets that are remembered one by one. There are more only while nothing can be sent and demand goes on
@@ -27,7 +27,7 @@ pub enum Proof {
 /// A stream on the current socket.
 #[derive(Debug, Clone, Copy)]
 struct Carried {
-    want: Want,
+    spec: StreamSpec,
     /// The desired set that first asked for it without a break.
     revision: u64,
     /// When that was sent: data from here on proves that it runs.
@@ -146,8 +146,8 @@ impl Line {
     }
 
     /// The stream may be on the wire, and an unsent desired set would end it or interrupt it for somebody who wants it in this way.
-    pub fn gives_up(&self, want: &Want) -> bool {
-        self.may_carry(want.key) && !self.goes_on(want)
+    pub fn gives_up(&self, spec: &StreamSpec) -> bool {
+        self.may_carry(spec.key) && !self.goes_on(spec)
     }
 
     /// From now on this is wanted.
@@ -167,14 +167,14 @@ impl Line {
 
     fn forget_oldest(&mut self) {
         let Some(oldest) = self.unsent.pop_front().filter(|desired| !self.is_sent(desired)) else { return };
-        let going_on = oldest.streams.wants().iter().filter(|want| leaves_running(&oldest, want, self.socket));
+        let going_on = oldest.streams.specs().iter().filter(|spec| leaves_running(&oldest, spec, self.socket));
         match &mut self.forgotten {
             None => {
-                let common = going_on.map(|want| (want.key, want.depth)).collect();
+                let common = going_on.map(|spec| (spec.key, spec.depth)).collect();
                 self.forgotten = Some(Forgotten { common, any: oldest.streams.keys().collect() });
             }
             Some(Forgotten { common, any }) => {
-                let depth = |want: &Want| Some((want.key, want.depth.min(*common.get(&want.key)?)));
+                let depth = |spec: &StreamSpec| Some((spec.key, spec.depth.min(*common.get(&spec.key)?)));
                 *common = going_on.filter_map(depth).collect();
                 any.extend(oldest.streams.keys());
             }
@@ -188,26 +188,26 @@ impl Line {
     /// Streams that go on as they are: their data has come since they were asked for, and each message carries the whole
     /// state.
     fn running(&self, streams: &StreamSet) -> Running {
-        let runs = |want: &&Want| {
-            let carried = self.carried.get(&want.key).filter(|carried| carried.proof == Proof::Data);
-            want.mode == Mode::All && carried.is_some_and(|carried| continues(&carried.want, want))
+        let runs = |spec: &&StreamSpec| {
+            let carried = self.carried.get(&spec.key).filter(|carried| carried.proof == Proof::Data);
+            spec.mode == Mode::All && carried.is_some_and(|carried| continues(&carried.spec, spec))
         };
-        let running: Vec<_> = streams.wants().iter().filter(runs).collect();
+        let running: Vec<_> = streams.specs().iter().filter(runs).collect();
         Running {
             epoch: self.socket.unwrap_or_default(),
-            keys: Arc::new(running.iter().filter(|want| self.goes_on(want)).map(|want| want.key).collect()),
+            keys: Arc::new(running.iter().filter(|spec| self.goes_on(spec)).map(|spec| spec.key).collect()),
             sent: self.sent,
-            unless_sent: Arc::new(running.iter().map(|want| want.key).collect()),
+            unless_sent: Arc::new(running.iter().map(|spec| spec.key).collect()),
         }
     }
 
     /// If the stream runs, it goes on without an interruption whichever unsent desired set is sent next.
-    fn goes_on(&self, want: &Want) -> bool {
+    fn goes_on(&self, spec: &StreamSpec) -> bool {
         let by = |desired: &DesiredSet| {
-            let other = desired.streams.get(want.key);
-            other.is_some_and(|other| other.depth >= want.depth && leaves_running(desired, other, self.socket))
+            let other = desired.streams.get(spec.key);
+            other.is_some_and(|other| other.depth >= spec.depth && leaves_running(desired, other, self.socket))
         };
-        self.common(want.key).is_none_or(|depth| depth.is_some_and(|depth| depth >= want.depth))
+        self.common(spec.key).is_none_or(|depth| depth.is_some_and(|depth| depth >= spec.depth))
             && self.unsent.iter().filter(|desired| !self.is_sent(desired)).all(by)
     }
 
@@ -249,11 +249,11 @@ impl Line {
         (self.sent, self.lost_track) = (Some(revision), false);
         let left =
             self.carried.extract_if(.., |key, _| desired.streams.get(*key).is_none()).map(|(key, _)| key).collect();
-        for &want in desired.streams.wants() {
+        for &spec in desired.streams.specs() {
             let (proof, tries) = (Proof::Pending, Tries::Asked);
-            let new = Carried { want, revision, since: at, asked_at: at, proof, tries, again_by: 0 };
-            let starts = want.mode == Mode::All && !running.contains(&want.key);
-            self.carried.entry(want.key).and_modify(|carried| carried.ask(new, starts)).or_insert(new);
+            let new = Carried { spec, revision, since: at, asked_at: at, proof, tries, again_by: 0 };
+            let starts = spec.mode == Mode::All && !running.contains(&spec.key);
+            self.carried.entry(spec.key).and_modify(|carried| carried.ask(new, starts)).or_insert(new);
         }
         left
     }
@@ -261,7 +261,7 @@ impl Line {
     /// The exchange lists these streams.
     pub fn listed(&mut self, listed: &BTreeSet<StreamKey>) {
         for (key, carried) in &mut self.carried {
-            if carried.proof == Proof::Pending && carried.want.mode == Mode::RealtimeOnly && listed.contains(key) {
+            if carried.proof == Proof::Pending && carried.spec.mode == Mode::RealtimeOnly && listed.contains(key) {
                 carried.proof = Proof::Listed;
             }
         }
@@ -291,7 +291,7 @@ impl Line {
 
     /// Streams of the current socket and what is known about them.
     pub fn proofs(&self) -> impl Iterator<Item = (StreamKey, Proof)> + '_ {
-        self.carried.values().map(|carried| (carried.want.key, self.stands(carried)))
+        self.carried.values().map(|carried| (carried.spec.key, self.stands(carried)))
     }
 
     /// What is known about a stream of the current socket.
@@ -300,15 +300,15 @@ impl Line {
     }
 
     /// The same for a holder that wants it in this way: [`Proof::Pending`] while it is not yet asked for in this way.
-    pub fn proof_of(&self, want: &Want) -> Option<Proof> {
-        let carried = self.carried.get(&want.key)?;
-        if covers(&carried.want, want) { self.proof(want.key) } else { Some(Proof::Pending) }
+    pub fn proof_of(&self, spec: &StreamSpec) -> Option<Proof> {
+        let carried = self.carried.get(&spec.key)?;
+        if covers(&carried.spec, spec) { self.proof(spec.key) } else { Some(Proof::Pending) }
     }
 
     /// What is known counts for nothing while an unsent desired set leaves the stream out, because it may be about to leave the
     /// wire, or while another snapshot of it is needed.
     fn stands(&self, carried: &Carried) -> Proof {
-        let key = carried.want.key;
+        let key = carried.spec.key;
         let is_in = |desired: &DesiredSet| self.is_sent(desired) || desired.streams.get(key).is_some();
         let stays = self.common(key).is_none_or(|depth| depth.is_some()) && self.unsent.iter().all(is_in);
         if stays && carried.again_by == 0 { carried.proof } else { Proof::Pending }
@@ -324,14 +324,14 @@ impl Carried {
     /// It was asked for again with others; `starts`: with a snapshot.
     fn ask(&mut self, new: Self, starts: bool) {
         let is_again = (1..=new.revision).contains(&self.again_by);
-        let starts = starts || (is_again && new.want.mode == Mode::SnapshotOnly);
-        let is_new = starts || !continues(&self.want, &new.want);
+        let starts = starts || (is_again && new.spec.mode == Mode::SnapshotOnly);
+        let is_new = starts || !continues(&self.spec, &new.spec);
         let again_by = if is_again { 0 } else { self.again_by };
-        let (new, same) = (Self { again_by, ..new }, Self { want: new.want, again_by, ..*self });
+        let (new, same) = (Self { again_by, ..new }, Self { spec: new.spec, again_by, ..*self });
         *self = match self.proof {
             // It has brought its state and goes on; or it needs none.
             Proof::Data if !is_new => same,
-            Proof::Listed if !is_new && new.want.mode == Mode::RealtimeOnly => same,
+            Proof::Listed if !is_new && new.spec.mode == Mode::RealtimeOnly => same,
             Proof::Data | Proof::Listed => new,
             // Who stayed silent is not looked after from the start.
             silent if !is_new => Self { proof: silent, tries: self.tries, since: self.since, ..new },
@@ -341,7 +341,7 @@ impl Carried {
 
     /// It stayed silent for too long: takes the next step.
     fn escalate(&mut self, now: Nanos, checked: &mut Checked) {
-        let realtime_only = self.want.mode == Mode::RealtimeOnly;
+        let realtime_only = self.spec.mode == Mode::RealtimeOnly;
         self.tries = match self.tries {
             Tries::Asked if realtime_only => {
                 checked.list = true;
@@ -353,7 +353,7 @@ impl Carried {
             }
             Tries::AskedAgain => {
                 self.proof = Proof::Unconfirmed;
-                checked.unconfirmed.push(self.want.key);
+                checked.unconfirmed.push(self.spec.key);
                 return;
             }
         };
@@ -363,22 +363,22 @@ impl Carried {
 }
 
 /// A stream carried for `old` serves `new` without being asked for from the start.
-fn continues(old: &Want, new: &Want) -> bool {
+fn continues(old: &StreamSpec, new: &StreamSpec) -> bool {
     old == new || old.serves(new)
 }
 
-/// A stream carried for `carried` brings everything that `want` asks for.
-fn covers(carried: &Want, want: &Want) -> bool {
-    (carried.mode == Mode::All || carried.mode == want.mode) && want.depth <= carried.depth
+/// A stream carried for `carried` brings everything that `spec` asks for.
+fn covers(carried: &StreamSpec, spec: &StreamSpec) -> bool {
+    (carried.mode == Mode::All || carried.mode == spec.mode) && spec.depth <= carried.depth
 }
 
-/// A running stream goes on when this desired set is sent on the socket, which asks for it as `want`: its changes are not ended,
+/// A running stream goes on when this desired set is sent on the socket, which asks for it as `spec`: its changes are not ended,
 /// and not held back until another snapshot is ready.
-fn leaves_running(desired: &DesiredSet, want: &Want, socket: Option<Epoch>) -> bool {
-    match want.mode {
+fn leaves_running(desired: &DesiredSet, spec: &StreamSpec, socket: Option<Epoch>) -> bool {
+    match spec.mode {
         Mode::SnapshotOnly => false,
         Mode::RealtimeOnly => true,
-        Mode::All => socket == Some(desired.running.epoch) && desired.running.keys.contains(&want.key),
+        Mode::All => socket == Some(desired.running.epoch) && desired.running.keys.contains(&spec.key),
     }
 }
 
@@ -446,7 +446,7 @@ mod tests {
 
     fn btc(mode: Mode, levels: Depth) -> StreamSet {
         let key = StreamKey::of(DataType::Orderbook, "KRW-BTC".parse().unwrap());
-        [Want { key, mode, depth: levels }].into_iter().collect()
+        [StreamSpec { key, mode, depth: levels }].into_iter().collect()
     }
 
     /// A line whose socket carries a book of ten levels, which runs.
@@ -492,7 +492,7 @@ mod tests {
         line.check(at(1), Duration::from_secs(3), |_| Some((Epoch(1), at(1))));
         assert_eq!(runs(&line.issue(3, streams(&["KRW-BTC"]))), (1, 0));
         line.requested(at(2), 2);
-        assert_eq!(line.proof(streams(&["KRW-BTC"]).wants()[0].key), Some(Proof::Pending), "its snapshot is to come");
+        assert_eq!(line.proof(streams(&["KRW-BTC"]).specs()[0].key), Some(Proof::Pending), "its snapshot is to come");
     }
 
     #[test]
@@ -520,7 +520,7 @@ mod tests {
     #[test]
     fn a_stream_proves_nothing_while_a_desired_set_without_it_may_be_sent() {
         let mut line = running(&["KRW-BTC", "KRW-ETH"]);
-        let eth = streams(&["KRW-ETH"]).wants()[0];
+        let eth = streams(&["KRW-ETH"]).specs()[0];
         assert_eq!(line.proof(eth.key), Some(Proof::Data));
         line.issue(2, streams(&["KRW-BTC"]));
         assert!(line.gives_up(&eth));
@@ -535,7 +535,7 @@ mod tests {
     #[test]
     fn a_request_says_what_it_took_off_the_wire() {
         let mut line = running(&["KRW-BTC", "KRW-ETH"]);
-        let eth = streams(&["KRW-ETH"]).wants()[0];
+        let eth = streams(&["KRW-ETH"]).specs()[0];
         line.issue(2, streams(&["KRW-BTC"]));
         assert!(line.may_carry(eth.key));
         assert_eq!(line.requested(at(3), 2), [eth.key]);
@@ -545,7 +545,7 @@ mod tests {
     #[test]
     fn what_a_forgotten_request_left_on_the_wire_is_not_known() {
         let mut line = running(&["KRW-BTC"]);
-        let (btc, eth) = (streams(&["KRW-BTC"]), streams(&["KRW-ETH"]).wants()[0].key);
+        let (btc, eth) = (streams(&["KRW-BTC"]), streams(&["KRW-ETH"]).specs()[0].key);
         line.issue(2, streams(&["KRW-ETH"]));
         (3..100).for_each(|revision| drop(line.issue(revision, btc.clone())));
         assert!(line.may_carry(eth), "of a forgotten set it is known that it had this stream");
@@ -558,7 +558,7 @@ mod tests {
     #[test]
     fn a_stream_proves_itself_only_to_those_whom_it_serves() {
         let line = running_book();
-        let proof = |mode, levels| line.proof_of(&btc(mode, Depth::levels(levels)).wants()[0]);
+        let proof = |mode, levels| line.proof_of(&btc(mode, Depth::levels(levels)).specs()[0]);
         assert_eq!(proof(Mode::All, 10), Some(Proof::Data));
         assert_eq!(proof(Mode::RealtimeOnly, 5), Some(Proof::Data));
         assert_eq!(proof(Mode::All, 15), Some(Proof::Pending), "more levels are to be asked for");

@@ -10,8 +10,8 @@ use super::demand::{Added, Demand, Replaced};
 use super::line::Line;
 use super::stats::ChangeRate;
 use super::{
-    Checked, ClientId, Conflict, ConflictKind, ConflictLog, ConflictSubject, DemandId, DesiredSet, Mode, Placement,
-    PlanStats, Proof, Pulse, Revisions, StreamSet, Universe, Want,
+    CheckedSubscription, ClientId, Conflict, ConflictKind, ConflictLog, ConflictSubject, DemandId, DesiredSet, Mode,
+    Placement, PlanStats, Proof, Pulse, Revisions, StreamSet, StreamSpec, Universe,
 };
 use crate::config::Config;
 use crate::model::{Epoch, Format, Nanos, StreamKey};
@@ -71,7 +71,7 @@ pub struct Change {
     /// The holder.
     pub id: DemandId,
     /// What it wants that it did not want before, or not in this way.
-    pub more: Vec<Want>,
+    pub more: Vec<StreamSpec>,
     /// Streams that it does not want any more.
     pub less: Vec<StreamKey>,
 }
@@ -108,7 +108,7 @@ pub struct Planner {
     /// Markets that exist, as far as is known.
     universe: Universe,
     /// Holders that asked for patterns.
-    patterned: BTreeMap<DemandId, Checked>,
+    patterned: BTreeMap<DemandId, CheckedSubscription>,
     /// Those of them that lack streams, because the connections may not carry more.
     short: BTreeSet<DemandId>,
     clients: Clients,
@@ -165,20 +165,25 @@ impl Planner {
     ///
     /// # Errors
     /// If the connections may not carry that many, or the component is gone. Nothing was changed then.
-    pub fn add(&mut self, now: Nanos, client: Option<ClientId>, checked: Checked) -> Result<Admitted, Refused> {
+    pub fn add(
+        &mut self,
+        now: Nanos,
+        client: Option<ClientId>,
+        checked: CheckedSubscription,
+    ) -> Result<Admitted, Refused> {
         if client.is_some_and(|id| !self.clients.has(id)) {
             return Err(Refused::NoSuchClient);
         }
         if !checked.patterns.is_empty() && !self.knows_markets && self.universe.is_empty() {
             return Err(Refused::NoUniverse);
         }
-        let wants = checked.wants_in(&self.universe);
-        if let Some(excess) = self.excess(&wants) {
+        let specs = checked.specs_in(&self.universe);
+        if let Some(excess) = self.excess(&specs) {
             self.note_excess(now, &excess);
             return Err(Refused::TooManyStreams { streams: excess.streams, limit: excess.limit });
         }
-        self.note_conflicts(now, &wants);
-        let (id, added) = self.demand.add(wants);
+        self.note_conflicts(now, &specs);
+        let (id, added) = self.demand.add(specs);
         if let Some(client) = client {
             self.clients.hold(client, id);
         }
@@ -196,7 +201,7 @@ impl Planner {
             self.leaving.remove(key);
         }
         for key in added.new.iter().chain(&added.asked_again) {
-            let is_of_snapshots = self.demand.get(*key).is_some_and(|want| want.mode == Mode::SnapshotOnly);
+            let is_of_snapshots = self.demand.get(*key).is_some_and(|spec| spec.mode == Mode::SnapshotOnly);
             let line = &mut self.lines[self.placement.home(*key)];
             // The exchange does not repeat a snapshot by itself.
             if is_of_snapshots && line.may_carry(*key) {
@@ -217,8 +222,8 @@ impl Planner {
     /// New desired sets for connections that have one which may still be sent and would interrupt one of these streams.
     fn recall<'a>(&mut self, keys: impl Iterator<Item = &'a StreamKey>) -> Vec<(usize, DesiredSet)> {
         let home = |key: &StreamKey| {
-            let (home, want) = (self.placement.home(*key), self.demand.get(*key)?);
-            self.lines[home].gives_up(&want).then_some(home)
+            let (home, spec) = (self.placement.home(*key), self.demand.get(*key)?);
+            self.lines[home].gives_up(&spec).then_some(home)
         };
         let connections: BTreeSet<usize> = keys.filter_map(home).collect();
         if connections.is_empty() {
@@ -246,22 +251,22 @@ impl Planner {
         let mut relisted = Relisted::default();
         for id in holders {
             let Some(checked) = self.patterned.get(&id) else { continue };
-            let mut wants = checked.wants_in(&self.universe);
-            if let Some(excess) = self.excess(&wants) {
+            let mut specs = checked.specs_in(&self.universe);
+            if let Some(excess) = self.excess(&specs) {
                 // What is carried anyway takes no room.
-                wants.retain(|want| self.demand.get(want.key).is_some());
+                specs.retain(|spec| self.demand.get(spec.key).is_some());
                 if self.short.insert(id) {
                     self.note_excess(now, &excess);
                 }
             } else {
                 self.short.remove(&id);
             }
-            if wants == self.demand.held(id) {
+            if specs == self.demand.held(id) {
                 continue;
             }
             let (placement, lines, grace) = (&self.placement, &self.lines, self.config.grace);
             let leaves_at = |key| leaves_at(now, grace, placement, lines, key);
-            let Replaced { added, narrowed, more, less } = self.demand.replace(id, wants, leaves_at);
+            let Replaced { added, narrowed, more, less } = self.demand.replace(id, specs, leaves_at);
             relisted.carry.extend(self.admit(now, &added));
             relisted.new.extend(self.with_homes(added.new));
             if narrowed {
@@ -309,7 +314,7 @@ impl Planner {
     }
 
     /// What a holder wants.
-    pub fn held(&self, id: DemandId) -> &[Want] {
+    pub fn held(&self, id: DemandId) -> &[StreamSpec] {
         self.demand.held(id)
     }
 
@@ -317,20 +322,20 @@ impl Planner {
     /// nothing.
     pub fn expected(&self) -> (Vec<StreamKey>, bool) {
         let lacking = self.short.iter().flat_map(|id| self.lacking(*id));
-        let streams: BTreeSet<_> = self.demand.wanted().chain(lacking).collect();
+        let streams: BTreeSet<_> = self.demand.demanded().chain(lacking).collect();
         (streams.into_iter().collect(), self.patterned.keys().any(|id| self.awaits_markets(*id)))
     }
 
     /// Whether the stream is wanted and has its place on a connection.
     pub fn is_wanted(&self, key: StreamKey) -> bool {
-        self.demand.wanted_as(key).is_some()
+        self.demand.demanded_as(key).is_some()
     }
 
     /// Streams that a holder's patterns mean and that it does not have, because the connections may not carry more.
     pub fn lacking(&self, id: DemandId) -> Vec<StreamKey> {
         let Some(checked) = self.patterned.get(&id).filter(|_| self.short.contains(&id)) else { return Vec::new() };
-        let is_held = |want: &Want| self.held(id).binary_search_by_key(&want.key, |held| held.key).is_ok();
-        checked.wants_in(&self.universe).into_iter().filter(|want| !is_held(want)).map(|want| want.key).collect()
+        let is_held = |spec: &StreamSpec| self.held(id).binary_search_by_key(&spec.key, |held| held.key).is_ok();
+        checked.specs_in(&self.universe).into_iter().filter(|spec| !is_held(spec)).map(|spec| spec.key).collect()
     }
 
     /// Whether a holder asked for a pattern, and nobody has said yet which markets exist.
@@ -372,8 +377,8 @@ impl Planner {
     }
 
     /// What is too much, if these are more streams than the connections may carry.
-    fn excess(&self, wants: &[Want]) -> Option<Excess> {
-        let new: Vec<_> = wants.iter().filter(|want| self.demand.get(want.key).is_none()).collect();
+    fn excess(&self, specs: &[StreamSpec]) -> Option<Excess> {
+        let new: Vec<_> = specs.iter().filter(|spec| self.demand.get(spec.key).is_none()).collect();
         let carried: usize = self.placement.streams().iter().sum();
         let each = self.config.limits.streams_per_connection;
         let (streams, limit) = (carried + new.len(), each.saturating_mul(self.lines.len()));
@@ -382,8 +387,8 @@ impl Planner {
         } else if streams > each {
             // Where each goes depends on those before it.
             let mut placement = self.placement.clone();
-            new.iter().find(|want| {
-                let home = placement.add(want.key);
+            new.iter().find(|spec| {
+                let home = placement.add(spec.key);
                 placement.streams()[home] > each
             })
         } else {
@@ -396,14 +401,14 @@ impl Planner {
         self.conflicts.record(now, ConflictKind::Limit, ConflictSubject::Stream(excess.offender));
     }
 
-    fn note_conflicts(&mut self, now: Nanos, wants: &[Want]) {
-        for want in wants {
-            let Some(carried) = self.demand.wanted_as(want.key) else { continue };
-            if carried.mode != want.mode {
-                self.conflicts.record(now, ConflictKind::Mode, ConflictSubject::Stream(want.key));
+    fn note_conflicts(&mut self, now: Nanos, specs: &[StreamSpec]) {
+        for spec in specs {
+            let Some(carried) = self.demand.demanded_as(spec.key) else { continue };
+            if carried.mode != spec.mode {
+                self.conflicts.record(now, ConflictKind::Mode, ConflictSubject::Stream(spec.key));
             }
-            if carried.depth != want.depth {
-                self.conflicts.record(now, ConflictKind::Depth, ConflictSubject::Stream(want.key));
+            if carried.depth != spec.depth {
+                self.conflicts.record(now, ConflictKind::Depth, ConflictSubject::Stream(spec.key));
             }
         }
     }
@@ -561,8 +566,8 @@ impl Planner {
     /// What each connection shall carry.
     fn shares(&self) -> Vec<StreamSet> {
         let mut shares = vec![Vec::new(); self.lines.len()];
-        for want in self.demand.carried() {
-            shares[self.placement.home(want.key)].push(want);
+        for spec in self.demand.carried() {
+            shares[self.placement.home(spec.key)].push(spec);
         }
         shares.into_iter().map(StreamSet::from_iter).collect()
     }
@@ -591,8 +596,8 @@ impl Planner {
     /// The same for each stream of a holder. One that is not yet asked for in the way in which the holder wants it is
     /// [`Proof::Pending`].
     pub fn proofs_of(&self, id: DemandId) -> impl Iterator<Item = (StreamKey, Option<Proof>)> + '_ {
-        let proof = |want: &Want| self.lines[self.placement.home(want.key)].proof_of(want);
-        self.held(id).iter().map(move |want| (want.key, proof(want)))
+        let proof = |spec: &StreamSpec| self.lines[self.placement.home(spec.key)].proof_of(spec);
+        self.held(id).iter().map(move |spec| (spec.key, proof(spec)))
     }
 
     /// The newest conflicts, oldest first.
@@ -602,7 +607,7 @@ impl Planner {
 
     /// Everything counted, as of now.
     pub fn stats(&self, now: Nanos) -> PlanStats {
-        let wire_streams = self.lines.iter().map(|line| line.streams().wants().len()).sum();
+        let wire_streams = self.lines.iter().map(|line| line.streams().specs().len()).sum();
         PlanStats {
             clients: self.clients.status(),
             holders: self.demand.holders(),
@@ -652,7 +657,9 @@ mod tests {
             let busy = (0..busy).map(|n| format!("KRW-N{n}"));
             let codes: Vec<_> = busy.chain((0..quiet).map(|n| format!("USDT-N{n}"))).collect();
             let mut planner = Planner::new(config.clone(), false);
-            accepted += usize::from(planner.add(Nanos(0), None, Checked::of(ticker(&codes), &UPBIT).unwrap()).is_ok());
+            accepted += usize::from(
+                planner.add(Nanos(0), None, CheckedSubscription::of(ticker(&codes), &UPBIT).unwrap()).is_ok(),
+            );
             let streams = planner.stats(Nanos(0)).streams_per_connection;
             assert!(streams.iter().all(|n| *n <= 6), "{streams:?}");
         }
@@ -679,8 +686,8 @@ mod tests {
         StreamKey::of(DataType::Ticker, code.parse().unwrap())
     }
 
-    fn asked(codes: &[&str]) -> Checked {
-        Checked::of(ticker(codes), &UPBIT).unwrap()
+    fn asked(codes: &[&str]) -> CheckedSubscription {
+        CheckedSubscription::of(ticker(codes), &UPBIT).unwrap()
     }
 
     fn universe(codes: &[&str]) -> Universe {
@@ -741,7 +748,7 @@ mod tests {
     #[test]
     fn each_who_wants_nothing_but_a_snapshot_is_sent_one() {
         let mut planner = planner();
-        let snapshot = || Checked::of(ticker("KRW-BTC").only_snapshot(), &UPBIT).unwrap();
+        let snapshot = || CheckedSubscription::of(ticker("KRW-BTC").only_snapshot(), &UPBIT).unwrap();
         planner.opened(0, Epoch(1));
         let mut held = Vec::new();
         for n in 0..4 {
@@ -808,13 +815,13 @@ mod tests {
         assert_eq!(held.new.len(), 400_000);
         let relisted = planner.set_universe(at(1), listed(400_001).skip(1).collect());
         assert_eq!(relisted.new, [(key("KRW-C400000"), 0)]);
-        let (more, less) = (vec![Want::all(key("KRW-C400000"))], vec![key("KRW-C0")]);
+        let (more, less) = (vec![StreamSpec::all(key("KRW-C400000"))], vec![key("KRW-C0")]);
         assert_eq!(relisted.changes, [Change { id: held.id, more, less }]);
         assert_eq!(planner.held(held.id).len(), 400_000);
     }
 
     fn held(planner: &Planner, id: DemandId) -> Vec<String> {
-        planner.held(id).iter().map(|want| want.key.scope.to_string()).collect()
+        planner.held(id).iter().map(|spec| spec.key.scope.to_string()).collect()
     }
 
     #[test]

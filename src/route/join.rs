@@ -10,34 +10,40 @@ use super::route::{AnyRoute, Keep, Reader, Route, put, route};
 use super::router::Table;
 use crate::feed::{AnyWriter, FeedWriter, Filter, Followed, Mark, Overflow, Payload, Update};
 use crate::model::{Event, Noun, StreamKey};
-use crate::plan::{Mode, Want};
+use crate::plan::{Mode, StreamSpec};
 use crate::sync::latest::{self, Writer};
 use crate::sync::sleepers::Sleepers;
 
-/// A feed reads those streams of `wants` that are of this type.
-pub(crate) fn join<T: Noun>(table: &mut Table, feeds: &mut OpenFeeds, rings: &mut Rings, place: usize, wants: &[Want]) {
+/// A feed reads those streams of `specs` that are of this type.
+pub(crate) fn join<T: Noun>(
+    table: &mut Table,
+    feeds: &mut OpenFeeds,
+    rings: &mut Rings,
+    place: usize,
+    specs: &[StreamSpec],
+) {
     let sleepers = feeds.sleepers.clone();
     let Some(open) = feeds.get(place) else { return };
     let overflow = open.writer.overflow();
     let mut joining = Joining::<T> { place, ..Joining::default() };
-    for want in wants.iter().filter(|want| want.key.data_type.kind() == T::KIND) {
-        let Some(route) = route::<T>(table, want.key) else { continue };
-        let is_known = !open.keys.insert(want.key);
+    for spec in specs.iter().filter(|spec| spec.key.data_type.kind() == T::KIND) {
+        let Some(route) = route::<T>(table, spec.key) else { continue };
+        let is_known = !open.keys.insert(spec.key);
         // A market may be listed again, or be wanted in another way: it starts over, with a snapshot.
         let before = is_known.then(|| route.take_reader(place)).flatten();
         if is_known {
             route.leave(place);
         }
-        let filter = filter(want.mode);
-        match overflow.of(want.key.data_type) {
-            Overflow::DropNewest { .. } => joining.queue(route, want, filter),
+        let filter = filter(spec.mode);
+        match overflow.of(spec.key.data_type) {
+            Overflow::DropNewest { .. } => joining.queue(route, spec, filter),
             // A feed that wants snapshots alone gets one value for each socket, and the ring is for feeds that read all
             // that comes. But a feed that has a place in the ring keeps it, whatever it wants later.
-            Overflow::DropOldest if !filter.is_of_snapshots() || open.follows.contains_key(&want.key) => {
-                let before = open.follows.insert(want.key, filter);
-                joining.follow(route, want, filter, rings, before);
+            Overflow::DropOldest if !filter.is_of_snapshots() || open.follows.contains_key(&spec.key) => {
+                let before = open.follows.insert(spec.key, filter);
+                joining.follow(route, spec, filter, rings, before);
             }
-            _ => joining.conflate(route, want, filter, before),
+            _ => joining.conflate(route, spec, filter, before),
         }
     }
     let queued = std::mem::take(&mut joining.queued);
@@ -124,8 +130,8 @@ impl<T> Default for Joining<T> {
 }
 
 impl<T: Noun> Joining<T> {
-    fn queue(&mut self, route: &mut Route<T>, want: &Want, mut filter: Filter) {
-        self.queued.extend(state(route, want, &mut filter));
+    fn queue(&mut self, route: &mut Route<T>, spec: &StreamSpec, mut filter: Filter) {
+        self.queued.extend(state(route, spec, &mut filter));
         route.add_reader(Reader { feed: self.place, filter, keep: Keep::Queue, spare: None });
     }
 
@@ -134,7 +140,7 @@ impl<T: Noun> Joining<T> {
     fn follow(
         &mut self,
         route: &mut Route<T>,
-        want: &Want,
+        spec: &StreamSpec,
         mut filter: Filter,
         rings: &mut Rings,
         before: Option<Filter>,
@@ -143,15 +149,15 @@ impl<T: Noun> Joining<T> {
             return route.follow_on(self.place);
         }
         if let Some(ring) = T::place(rings) {
-            self.states.extend(state(route, want, &mut filter));
+            self.states.extend(state(route, spec, &mut filter));
             self.followed.push(route.add_follower(self.place, filter, ring, before.is_some()));
         }
     }
 
     /// A feed that wants every message reads the pool's values. Any other feed keeps values of its own, because the pool
     /// also holds messages that it did not ask for.
-    fn conflate(&mut self, route: &mut Route<T>, want: &Want, mut filter: Filter, before: Option<Reader<T>>) {
-        let state = state(route, want, &mut filter);
+    fn conflate(&mut self, route: &mut Route<T>, spec: &StreamSpec, mut filter: Filter, before: Option<Reader<T>>) {
+        let state = state(route, spec, &mut filter);
         // Keeps are used again, so that a feed does not grow while a market is listed and delisted again and again.
         let fits = |keep: &Keep<T>| matches!(keep, Keep::Newest(_)) == filter.is_of_all();
         let (kept, spare) = match before {
@@ -171,7 +177,7 @@ impl<T: Noun> Joining<T> {
             let (own, newest) = latest::cell();
             (Some(own), newest)
         };
-        self.conflated.push(Conflating { key: want.key, filter, own, newest, spare, state });
+        self.conflated.push(Conflating { key: spec.key, filter, own, newest, spare, state });
     }
 
     /// Gives the feed its new sources; gives what of them has changed already.
@@ -229,8 +235,8 @@ impl<T: Copy> Keep<T> {
 }
 
 /// The state of a running stream, if the filter waits for it.
-fn state<T: Noun>(route: &Route<T>, want: &Want, filter: &mut Filter) -> Option<Update<T>> {
-    let state = filter.awaits().then(|| route.state(want)).flatten()?;
+fn state<T: Noun>(route: &Route<T>, spec: &StreamSpec, filter: &mut Filter) -> Option<Update<T>> {
+    let state = filter.awaits().then(|| route.state(spec)).flatten()?;
     filter.had_state();
     Some(state)
 }

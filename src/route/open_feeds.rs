@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::feed::{AnyWriter, Broadcaster, Filter, Mark, Update, broadcast};
 use crate::model::{AnyNoun, EachNoun, Family, Noun, NounKind, Placed, StreamKey};
-use crate::plan::{DemandId, Want};
+use crate::plan::{DemandId, StreamSpec};
 use crate::sync::sleepers::Sleepers;
 
 /// The rings that all readers of a connection share, one for each type that somebody reads that way.
@@ -41,7 +41,7 @@ pub(crate) fn add<T: Noun>(rings: &mut Rings, ring: Broadcaster<T>) {
 /// A feed's writing end for one connection, and the streams of it that the connection carries.
 pub(crate) struct NewFeed {
     pub id: DemandId,
-    pub wants: Vec<Want>,
+    pub specs: Vec<StreamSpec>,
     pub writer: AnyWriter,
 }
 

@@ -8,7 +8,7 @@ use super::open_feeds::{OpenFeeds, Rings};
 use super::router::Table;
 use crate::feed::{Arrival, Broadcaster, Filter, Followable, Followed, Mark, Update};
 use crate::model::{DataType, EachNoun, Epoch, Family, Nanos, Noun, Receipt, Stamps, StreamKey, StreamType};
-use crate::plan::{Mode, StreamSet, Want};
+use crate::plan::{Mode, StreamSet, StreamSpec};
 use crate::pool::{Publisher, Verdict};
 use crate::sync::latest::{Version, Writer};
 
@@ -41,7 +41,7 @@ pub(crate) struct Route<T: Noun> {
 /// How a socket carries a stream.
 #[derive(Clone, Copy)]
 struct Carried {
-    want: Want,
+    spec: StreamSpec,
     epoch: Epoch,
     /// When the socket began to carry the stream.
     since: Nanos,
@@ -125,18 +125,18 @@ impl<T: Noun> Route<T> {
     }
 
     /// The request asks for the stream.
-    fn ask(&mut self, want: Want, Request { at, epoch, running, .. }: &Request<'_>) {
+    fn ask(&mut self, spec: StreamSpec, Request { at, epoch, running, .. }: &Request<'_>) {
         // A request for changes alone brings no snapshot either.
-        let is_running = want.mode == Mode::RealtimeOnly || running.contains(&want.key);
-        let begins = Carried { want, epoch: *epoch, since: *at, asked: *at };
+        let is_running = spec.mode == Mode::RealtimeOnly || running.contains(&spec.key);
+        let begins = Carried { spec, epoch: *epoch, since: *at, asked: *at };
         self.carried = Some(match self.carried {
             Some(before) if before.epoch == *epoch && is_running => {
                 (self.from, self.starts) = (Nanos::default(), false);
-                Carried { want, asked: before.since, ..before }
+                Carried { spec, asked: before.since, ..before }
             }
-            Some(before) if before.epoch == *epoch => Carried { want, asked: *at, ..before },
+            Some(before) if before.epoch == *epoch => Carried { spec, asked: *at, ..before },
             _ => {
-                self.starts = want.mode != Mode::RealtimeOnly;
+                self.starts = spec.mode != Mode::RealtimeOnly;
                 let may_have_leftovers = self.starts && self.left == *epoch;
                 self.from = if may_have_leftovers { *at + LEFTOVERS } else { Nanos::default() };
                 begins
@@ -173,8 +173,8 @@ impl<T: Noun> Route<T> {
 
     /// The newest value as a snapshot, for a feed that begins to read the stream. `None` if the value may be outdated, or if
     /// the stream is carried in a way that does not serve the feed: then a snapshot is on its way or will be asked for.
-    pub fn state(&self, want: &Want) -> Option<Update<T>> {
-        let carried = self.carried.filter(|carried| carried.want.serves(want))?;
+    pub fn state(&self, spec: &StreamSpec) -> Option<Update<T>> {
+        let carried = self.carried.filter(|carried| carried.spec.serves(spec))?;
         let Version { value, stamps, epoch, connection, version } = self.publisher.current(carried.asked)?;
         Some(Update { value: value.with_stream_type(StreamType::Snapshot), stamps, connection, epoch, version })
     }
@@ -284,7 +284,7 @@ impl<T: Noun> Route<T> {
         if !self.is_awaited && !self.readers.iter().any(awaits) {
             return;
         }
-        let Some(state) = self.carried.and_then(|carried| self.state(&carried.want)) else { return };
+        let Some(state) = self.carried.and_then(|carried| self.state(&carried.spec)) else { return };
         let arrival = Arrival::Snapshot { starts: false, is_news: false };
         for reader in self.readers.iter_mut().filter(|reader| awaits(reader)) {
             reader.deliver(feeds, Verdict::Duplicate, arrival, &state);
@@ -344,8 +344,8 @@ pub(crate) trait AnyRoute {
 
 impl<T: Noun> AnyRoute for Route<T> {
     fn requested(&mut self, request: &Request<'_>, feeds: &mut OpenFeeds, rings: &mut Rings) {
-        let Some(want) = request.streams.get(self.publisher.key()) else { return self.end() };
-        self.ask(*want, request);
+        let Some(spec) = request.streams.get(self.publisher.key()) else { return self.end() };
+        self.ask(*spec, request);
         self.give_state(feeds, T::place(rings));
     }
 

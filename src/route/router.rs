@@ -12,7 +12,7 @@ use super::open_feeds::{AnyRing, NewFeed, OpenFeed, OpenFeeds, Rings, add};
 use super::route::{AnyRoute, Request, Route, Routes, any_route, route};
 use crate::config::Dialect;
 use crate::model::{AnyNoun, Clock, Family, Noun, Placed, Receipt, Scope, Sink, StreamKey, StreamType};
-use crate::plan::{Change, DemandId, Want};
+use crate::plan::{Change, DemandId, StreamSpec};
 use crate::pool::Publisher;
 use crate::sync::sleepers::Sleepers;
 
@@ -82,9 +82,9 @@ impl<C: Clock> Router<C> {
     }
 
     /// Adds a feed of some streams.
-    pub fn add_feed(&mut self, NewFeed { id, wants, writer }: NewFeed) {
+    pub fn add_feed(&mut self, NewFeed { id, specs, writer }: NewFeed) {
         let place = self.feeds.add(id, writer);
-        self.join(place, &wants);
+        self.join(place, &specs);
     }
 
     /// A feed, if the holder has one, reads other streams.
@@ -106,8 +106,8 @@ impl<C: Clock> Router<C> {
         Some(feed)
     }
 
-    fn join(&mut self, place: usize, wants: &[Want]) {
-        each_noun!(T => join::<T>(&mut self.table, &mut self.feeds, &mut self.rings, place, wants));
+    fn join(&mut self, place: usize, specs: &[StreamSpec]) {
+        each_noun!(T => join::<T>(&mut self.table, &mut self.feeds, &mut self.rings, place, specs));
     }
 
     /// Hands over what was pushed since the last call.

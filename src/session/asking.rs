@@ -65,7 +65,7 @@ impl Asking {
     /// The exchange answers the request with snapshots, if there are such markets. Where only changes are wanted, nothing
     /// comes before somebody trades, however well the socket is.
     fn owes_snapshots(&self) -> bool {
-        self.desired.streams.wants().iter().any(|want| want.mode != Mode::RealtimeOnly)
+        self.desired.streams.specs().iter().any(|spec| spec.mode != Mode::RealtimeOnly)
     }
 
     /// A socket is replaced because it was mute.

@@ -130,7 +130,7 @@ impl Life {
     /// The same where some of it runs already, as whoever owns the demand knows.
     pub fn want_with_running(&mut self, codes: &[&str], running: &[&str]) {
         self.revision += 1;
-        let keys = Arc::new(trades(running).wants().iter().map(|want| want.key).collect());
+        let keys = Arc::new(trades(running).specs().iter().map(|spec| spec.key).collect());
         let running = Running { epoch: self.session.epoch(), unless_sent: Arc::clone(&keys), keys, sent: None };
         let (streams, format) = (trades(codes), Format::Simple);
         self.session.set_desired(self.now, DesiredSet { revision: self.revision, streams, format, running });

@@ -16,7 +16,7 @@ use crate::engine::hub::{FeedRequest, Hub, Outcome};
 use crate::engine::log::Log;
 use crate::feed::{self, AnyWriter, Item, Opening, Overflow, Payload};
 use crate::model::{Clock, Event, Market, Nanos, Noun, StreamKey};
-use crate::plan::{Checked, DemandId, Subscription, Universe};
+use crate::plan::{CheckedSubscription, DemandId, Subscription, Universe};
 use crate::pool::{DataPool, Handle, PoolError};
 use crate::session::{Budget, DialBudget, Rate};
 
@@ -172,7 +172,7 @@ impl World {
     }
 
     fn add<T>(&mut self, subscription: Subscription<T>, feed: Option<FeedRequest<'_>>) -> DemandId {
-        let checked = Checked::of(subscription.mixed(), self.hub.dialect()).unwrap();
+        let checked = CheckedSubscription::of(subscription.mixed(), self.hub.dialect()).unwrap();
         let accepted = self.hub.add(self.now(), None, checked, feed).unwrap();
         self.after_call();
         accepted.id
@@ -180,7 +180,7 @@ impl World {
 
     /// The streams that are wanted under this name.
     pub fn held(&mut self, id: DemandId) -> Vec<StreamKey> {
-        self.hub.planner().held(id).iter().map(|want| want.key).collect()
+        self.hub.planner().held(id).iter().map(|spec| spec.key).collect()
     }
 
     /// Releases demand.

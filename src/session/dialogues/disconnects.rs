@@ -5,7 +5,7 @@ use super::super::{Action, Closed, Disconnect, Stage, State};
 use super::{named, states};
 use crate::config::{Config, KeepAlive, Timeouts};
 use crate::model::{Epoch, Nanos};
-use crate::plan::{DesiredSet, Mode, Want};
+use crate::plan::{DesiredSet, Mode, StreamSpec};
 use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -78,7 +78,8 @@ fn a_server_that_sends_a_snapshot_and_closes_is_met_with_growing_pauses() {
 #[test]
 fn a_socket_that_lived_long_without_data_has_worked() {
     let mut life = Life::new(config());
-    let changes = trades(&["KRW-BTC"]).wants().iter().map(|want| Want { mode: Mode::RealtimeOnly, ..*want }).collect();
+    let changes =
+        trades(&["KRW-BTC"]).specs().iter().map(|spec| StreamSpec { mode: Mode::RealtimeOnly, ..*spec }).collect();
     life.session.set_desired(life.now, DesiredSet { revision: 1, streams: changes, ..DesiredSet::default() });
     life.settle();
     for _ in 0..10 {
@@ -372,7 +373,8 @@ fn old_frames_do_not_answer_for_codes_that_never_will() {
 #[test]
 fn where_only_changes_are_wanted_quiet_is_not_mute() {
     let mut life = Life::new(config());
-    let changes = trades(&["KRW-BTC"]).wants().iter().map(|want| Want { mode: Mode::RealtimeOnly, ..*want }).collect();
+    let changes =
+        trades(&["KRW-BTC"]).specs().iter().map(|spec| StreamSpec { mode: Mode::RealtimeOnly, ..*spec }).collect();
     life.session.set_desired(life.now, DesiredSet { revision: 1, streams: changes, ..DesiredSet::default() });
     life.settle();
     life.open();

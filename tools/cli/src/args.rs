@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use hoga::config::{Endpoint, FormatChoice, FormatRule, InvalidEndpoint};
 use hoga::feed::Overflow;
 use hoga::model::{DataType, Format};
-use hoga::plan::{InvalidCode, Target};
+use hoga::plan::{InvalidCode, MarketSelector};
 use hoga_exchange::{Dialect, Pace};
 use hoga_lab::rounds::ON_QUIET;
 
@@ -334,7 +334,7 @@ pub struct DemoArgs {
 pub struct WatchArgs {
     /// Markets, such as KRW-BTC, or all that match: 'KRW-*', '*-BTC', '*'.
     #[arg(required = true, value_delimiter = ',', value_parser = target)]
-    pub codes: Vec<Target>,
+    pub codes: Vec<MarketSelector>,
     /// Data types: ticker, trade, orderbook, candle.1s, candle.1m and so on.
     #[arg(long, default_value = "ticker", value_delimiter = ',', value_parser = data_type)]
     pub types: Vec<DataType>,
@@ -512,7 +512,7 @@ fn rate(text: &str) -> Result<f64, &'static str> {
     }
 }
 
-fn target(code: &str) -> Result<Target, InvalidCode> {
+fn target(code: &str) -> Result<MarketSelector, InvalidCode> {
     code.parse()
 }
 

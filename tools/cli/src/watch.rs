@@ -8,7 +8,7 @@ use std::time::Duration;
 use hoga::engine::{Engine, Feed, Lifecycle};
 use hoga::feed::{Item, Update};
 use hoga::model::{DataType, Nanos};
-use hoga::plan::{PlanStats, Subscription, Target};
+use hoga::plan::{MarketSelector, PlanStats, Subscription};
 
 use crate::args::{Only, WatchArgs};
 use crate::breakdown::Breakdown;
@@ -37,7 +37,7 @@ pub fn run(args: WatchArgs) -> Result<(), Failure> {
     let asked = subscription(&args)?;
     let mut builder = Engine::builder().endpoint(args.endpoint.clone()).format(args.format);
     builder = builder.connections(args.connections).measure_latencies(args.latencies);
-    if args.codes.iter().any(|code| matches!(code, Target::Pattern(_))) {
+    if args.codes.iter().any(|code| matches!(code, MarketSelector::Pattern(_))) {
         builder = builder.rest_markets(MARKETS_EVERY);
     }
     if let Some(ca) = &args.ca {

@@ -47,7 +47,7 @@ impl Depth {
 
 /// One stream and how it is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Want {
+pub struct StreamSpec {
     /// Which.
     pub key: StreamKey,
     /// Which of its messages.
@@ -56,7 +56,7 @@ pub struct Want {
     pub depth: Depth,
 }
 
-impl Want {
+impl StreamSpec {
     /// Everything of a stream.
     pub fn all(key: StreamKey) -> Self {
         Self { key, mode: Mode::All, depth: Depth::ALL }
