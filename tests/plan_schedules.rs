@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use hoga::config::{Config, Limits, Pacing};
 use hoga::model::{DataType, Epoch, Market, Nanos, StreamKey};
-use hoga::plan::{Admitted, CheckedSubscription, DemandId, Depth, DesiredSet, Mode, Planner, Proof, StreamSpec};
+use hoga::plan::{Admitted, CheckedSubscription, Confirmation, DemandId, Depth, DesiredSet, Mode, Planner, StreamSpec};
 use hoga::session::{Budget, Rate};
 
 const SCHEDULES: u64 = 100_000;
@@ -471,10 +471,10 @@ impl World {
         }
         let lines = &self.lines;
         let heard = |key| lines.iter().filter_map(|line| line.heard.get(&key).copied()).max_by_key(|(_, at)| *at);
-        let orders = self.planner.poll(self.now, heard);
-        self.judge_expired(&orders.expired);
-        self.carry(orders.carry);
-        for line in orders.list {
+        let decisions = self.planner.poll(self.now, heard);
+        self.judge_expired(&decisions.expired);
+        self.carry(decisions.carry);
+        for line in decisions.list {
             let listed: BTreeSet<_> =
                 self.lines[line].served.keys().copied().filter(|key| key.market() != Some(unknown())).collect();
             self.planner.listed(line, &listed);
@@ -498,8 +498,10 @@ impl World {
 
     /// What is confirmed is on the wire, and no desired set on its way takes it off.
     fn judge_confirmed(&self) {
-        let confirmed = self.held.iter().flat_map(|(id, _)| self.planner.proofs_of(*id));
-        for (key, _) in confirmed.filter(|(_, proof)| matches!(proof, Some(Proof::Data | Proof::Listed))) {
+        let confirmed = self.held.iter().flat_map(|(id, _)| self.planner.confirmations_of(*id));
+        for (key, _) in confirmed
+            .filter(|(_, confirmation)| matches!(confirmation, Some(Confirmation::Data | Confirmation::Listed)))
+        {
             let line = &self.lines[self.planner.home(key)];
             if line.reports.is_empty() {
                 assert!(line.served.contains_key(&key), "{key} is confirmed and not on the wire");
@@ -544,9 +546,9 @@ impl World {
         for (id, key, _) in &self.awaited {
             assert!(!self.held.iter().any(|(held, _)| held == id), "{key} was awaited, and did not come");
         }
-        for (key, proof) in self.held.iter().flat_map(|(id, _)| self.planner.proofs_of(*id)) {
-            let is_confirmed = matches!(proof, Some(Proof::Data | Proof::Listed));
-            assert_eq!(is_confirmed, key.market() != Some(unknown()), "{key} is {proof:?}");
+        for (key, confirmation) in self.held.iter().flat_map(|(id, _)| self.planner.confirmations_of(*id)) {
+            let is_confirmed = matches!(confirmation, Some(Confirmation::Data | Confirmation::Listed));
+            assert_eq!(is_confirmed, key.market() != Some(unknown()), "{key} is {confirmation:?}");
         }
         let unconfirmed: BTreeSet<_> = self.planner.stats(self.now).unconfirmed.into_iter().collect();
         let expected: BTreeSet<_> = union.into_keys().filter(|key| key.market() == Some(unknown())).collect();

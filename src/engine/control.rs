@@ -15,7 +15,7 @@ use crate::config::{Dialect, FormatChoice};
 use crate::error::{Error, Result};
 use crate::model::{Clock, Nanos, StreamKey};
 use crate::net::{Remote, SystemClock};
-use crate::plan::{CheckedSubscription, ClientId, DemandId, Planner, Pulse, Universe};
+use crate::plan::{CheckedSubscription, ClientId, DemandId, Heartbeat, Planner, Universe};
 use crate::pool::DataPool;
 use crate::route::AttributionReader;
 
@@ -111,7 +111,7 @@ impl Control {
     }
 
     /// A new component; its name must be free.
-    pub fn open_client(&self, name: &str, lease: Option<Duration>) -> Result<(ClientId, Arc<Pulse>)> {
+    pub fn open_client(&self, name: &str, lease: Option<Duration>) -> Result<(ClientId, Arc<Heartbeat>)> {
         self.with_hub(|hub| hub.open_client(self.clock.now(), name, lease))
     }
 

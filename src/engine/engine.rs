@@ -245,8 +245,8 @@ impl Engine {
     }
 
     fn open_client(&self, name: &str, lease: Option<Duration>) -> Result<Client> {
-        let (id, pulse) = self.control.open_client(name, lease)?;
-        Ok(Client::new(self.control.clone(), id, name, pulse))
+        let (id, heartbeat) = self.control.open_client(name, lease)?;
+        Ok(Client::new(self.control.clone(), id, name, heartbeat))
     }
 
     /// Waits until every stream that somebody wants is [`Live`](crate::pool::Health::Live): it has a value of its current socket. That

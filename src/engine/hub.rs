@@ -15,7 +15,8 @@ use crate::error::{Error, Result};
 use crate::feed::{Account, AnyWriter, Overflow};
 use crate::model::{DataType, Nanos, NounKind, Placed, StreamKey};
 use crate::plan::{
-    Change, CheckedSubscription, ClientId, DemandId, DesiredSet, Orders, Planner, Pulse, Relisted, StreamSpec, Universe,
+    CheckedSubscription, ClientId, Decisions, DemandChange, DemandId, DesiredSet, Heartbeat, Planner, Relisted,
+    StreamSpec, Universe,
 };
 use crate::pool::{self, DataPool};
 use crate::route::{AnyPublisher, NewFeed, OpenFeed, new_ring};
@@ -183,7 +184,12 @@ impl Hub {
     }
 
     /// A new component; its name must be free.
-    pub fn open_client(&mut self, now: Nanos, name: &str, lease: Option<Duration>) -> Result<(ClientId, Arc<Pulse>)> {
+    pub fn open_client(
+        &mut self,
+        now: Nanos,
+        name: &str,
+        lease: Option<Duration>,
+    ) -> Result<(ClientId, Arc<Heartbeat>)> {
         if self.stopped {
             return Err(Error::Stopped);
         }
@@ -237,11 +243,11 @@ impl Hub {
         let Relisted { new, carry, changes } = relisted;
         self.open_streams(new);
         self.carry(carry);
-        for Change { id, more, less } in changes {
+        for DemandChange { id, more, less } in changes {
             let more = self.shares(more, |spec| spec.key);
             let less = self.shares(less, |key| *key);
             for (connection, (more, less)) in more.into_iter().zip(less).enumerate() {
-                self.command(connection, |commands| commands.change(Change { id, more, less }));
+                self.command(connection, |commands| commands.change(DemandChange { id, more, less }));
             }
         }
     }
@@ -293,8 +299,8 @@ impl Hub {
     pub fn turn(&mut self, now: Nanos) -> Nanos {
         (0..self.connections.len()).for_each(|connection| self.take_reports(connection));
         let next_choice = self.choose_formats(now);
-        let orders = self.planner.poll(now, |key| self.pool.heard(key));
-        self.carry_out(orders);
+        let decisions = self.planner.poll(now, |key| self.pool.heard(key));
+        self.carry_out(decisions);
         self.planner.next_poll().min(next_choice)
     }
 
@@ -331,8 +337,8 @@ impl Hub {
         next
     }
 
-    fn carry_out(&mut self, orders: Orders) {
-        let Orders { carry, list, overdue, reaped, expired, interrupted, relisted, unconfirmed } = orders;
+    fn carry_out(&mut self, decisions: Decisions) {
+        let Decisions { carry, list, overdue, reaped, expired, interrupted, relisted, unconfirmed } = decisions;
         for key in expired.iter().chain(&interrupted) {
             pool::set_subscribed(&self.pool, *key, false);
         }

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use crate::model::StreamKey;
-use crate::plan::{Change, DemandId, DesiredSet};
+use crate::plan::{DemandChange, DemandId, DesiredSet};
 use crate::route::{AnyPublisher, AnyRing, NewFeed};
 
 /// Commands for the connection's thread. Either side holds the lock for a moment only: nothing that can block is called
@@ -24,7 +24,7 @@ pub(super) struct Commands {
     /// Feeds that somebody reads: one that ends before the thread has seen it is taken out again.
     pub feeds: Vec<NewFeed>,
     /// What holders want differently, because markets were listed or delisted: one entry per holder.
-    pub changes: Vec<Change>,
+    pub changes: Vec<DemandChange>,
     /// Feeds that the thread has and nobody reads any more.
     pub left: Vec<DemandId>,
     pub stop: bool,
@@ -38,7 +38,7 @@ impl Commands {
 
     /// A holder, which may read a feed, wants other streams. Both lists are sorted and hold each stream once. Of what
     /// waits already, the newest change of each stream is kept.
-    pub fn change(&mut self, change: Change) {
+    pub fn change(&mut self, change: DemandChange) {
         let Some(waiting) = self.changes.iter_mut().find(|waiting| waiting.id == change.id) else {
             return self.changes.push(change);
         };
@@ -109,7 +109,7 @@ mod tests {
             let feed = new_feed(&mut planner, &state);
             let id = feed.id;
             mailbox.leave(|commands| commands.open(feed));
-            mailbox.leave(|commands| commands.change(Change { id, more: Vec::new(), less: Vec::new() }));
+            mailbox.leave(|commands| commands.change(DemandChange { id, more: Vec::new(), less: Vec::new() }));
             assert!(mailbox.leave(|commands| commands.end(id)).is_some(), "given back");
         }
         assert!(mailbox.leave(|commands| commands.end(seen)).is_none());
@@ -126,11 +126,11 @@ mod tests {
         let keys = |codes: &[&str]| specs(codes).iter().map(|spec| spec.key).collect::<Vec<_>>();
         let mut commands = Commands::default();
         for _ in 0..100 {
-            commands.change(Change { id, more: specs(&["KRW-BTC", "KRW-ETH"]), less: keys(&["KRW-XRP"]) });
-            commands.change(Change { id, more: specs(&["KRW-ETH", "KRW-XRP"]), less: keys(&["KRW-ADA"]) });
+            commands.change(DemandChange { id, more: specs(&["KRW-BTC", "KRW-ETH"]), less: keys(&["KRW-XRP"]) });
+            commands.change(DemandChange { id, more: specs(&["KRW-ETH", "KRW-XRP"]), less: keys(&["KRW-ADA"]) });
         }
         let more = CheckedSubscription::of(ticker(["KRW-ETH"]).only_realtime(), &UPBIT).unwrap().specs;
-        commands.change(Change { id, more: more.clone(), less: keys(&["KRW-BTC"]) });
+        commands.change(DemandChange { id, more: more.clone(), less: keys(&["KRW-BTC"]) });
         let [waiting] = &commands.changes[..] else { panic!("{} entries", commands.changes.len()) };
         assert_eq!(waiting.more, [specs(&["KRW-XRP"]), more].concat());
         assert_eq!(waiting.less, [keys(&["KRW-XRP"]), keys(&["KRW-ADA"]), keys(&["KRW-BTC"])].concat());

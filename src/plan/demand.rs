@@ -38,7 +38,7 @@ pub(super) struct Added {
     /// These are carried, but not in a way that serves the newcomer too.
     pub widened: Vec<StreamKey>,
     /// These are carried as snapshots alone, so the newcomer needs another snapshot.
-    pub asked_again: Vec<StreamKey>,
+    pub need_snapshot: Vec<StreamKey>,
 }
 
 impl Added {
@@ -87,7 +87,7 @@ impl Demand {
         if stream.settle() {
             added.widened.push(spec.key);
         } else if stream.spec.mode == Mode::SnapshotOnly {
-            added.asked_again.push(spec.key);
+            added.need_snapshot.push(spec.key);
         }
     }
 

@@ -7,9 +7,9 @@
 
 mod client;
 mod conflict;
+mod connection_plan;
 mod demand;
 mod desired_set;
-mod line;
 mod market_selector;
 mod pattern;
 mod placement;
@@ -21,15 +21,15 @@ mod stream_spec;
 mod subscription;
 mod universe;
 
-pub use client::{ClientId, ClientStatus, Pulse};
+pub use client::{ClientId, ClientStatus, Heartbeat};
 pub use conflict::{Conflict, ConflictKind, ConflictLog, ConflictSubject};
+pub use connection_plan::Confirmation;
 pub use demand::DemandId;
 pub use desired_set::{DesiredSet, Running};
-pub use line::Proof;
 pub use market_selector::{IntoMarkets, InvalidCode, MarketSelector};
 pub use pattern::{InvalidPattern, Pattern};
 pub use placement::Placement;
-pub use planner::{Admitted, Change, Orders, Planner, Refused, Relisted};
+pub use planner::{Admitted, Decisions, DemandChange, Planner, Refused, Relisted};
 pub use request::{list_request, request};
 pub use stats::{PlanStats, Revisions};
 pub use stream_set::StreamSet;

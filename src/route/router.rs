@@ -12,7 +12,7 @@ use super::open_feeds::{AnyRing, NewFeed, OpenFeed, OpenFeeds, Rings, add};
 use super::route::{AnyRoute, Request, Route, Routes, any_route, route};
 use crate::config::Dialect;
 use crate::model::{AnyNoun, Clock, Family, Noun, Placed, Receipt, Scope, Sink, StreamKey, StreamType};
-use crate::plan::{Change, DemandId, StreamSpec};
+use crate::plan::{DemandChange, DemandId, StreamSpec};
 use crate::pool::Publisher;
 use crate::sync::sleepers::Sleepers;
 
@@ -88,7 +88,7 @@ impl<C: Clock> Router<C> {
     }
 
     /// A feed, if the holder has one, reads other streams.
-    pub fn change_feed(&mut self, Change { id, more, less }: &Change) {
+    pub fn change_feed(&mut self, DemandChange { id, more, less }: &DemandChange) {
         let Some(place) = self.feeds.place(*id) else { return };
         each_noun!(T => pause::<T>(&mut self.table, &mut self.feeds, &mut self.rings, place, less));
         self.join(place, more);

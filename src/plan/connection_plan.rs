@@ -1,4 +1,4 @@
-//! What one connection was told, what it sent, and what has proved to run.
+//! What was issued to one connection, what it sent, and what has proved to run.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ const UNSENT_MAX: usize = 8;
 
 /// What is known about a stream on the current socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Proof {
+pub enum Confirmation {
     /// Asked for, and nothing has come yet.
     Pending,
     /// Its data has come.
@@ -34,25 +34,25 @@ struct Carried {
     since: Nanos,
     /// When it was last asked for, or looked after.
     asked_at: Nanos,
-    proof: Proof,
-    tries: Tries,
+    confirmation: Confirmation,
+    escalation: Escalation,
     /// The first desired set that asks for it again, because somebody needs another snapshot; 0 for none.
-    again_by: u64,
+    snapshot_by: u64,
 }
 
 /// How often was looked after a stream that stays silent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Tries {
-    Asked,
+enum Escalation {
+    Requested,
     /// The exchange was asked what it carries.
     Listed,
     /// The request was sent again for its sake.
-    AskedAgain,
+    Resent,
 }
 
 /// The planner's view of one connection.
 #[derive(Debug, Default)]
-pub(super) struct Line {
+pub(super) struct ConnectionPlan {
     /// How the exchange shall write from the next desired set on.
     pub format: Format,
     /// The newest desired set.
@@ -60,7 +60,7 @@ pub(super) struct Line {
     /// Desired sets that may be sent next, oldest first; the last is `desired`, which may have been sent already.
     unsent: VecDeque<DesiredSet>,
     /// What is still known of older ones.
-    forgotten: Option<Forgotten>,
+    evicted: Option<Evicted>,
     /// The socket, while it is open.
     socket: Option<Epoch>,
     /// The desired set that the socket carries.
@@ -68,13 +68,13 @@ pub(super) struct Line {
     /// A request was sent after that, and what it asked for is not known any more.
     lost_track: bool,
     /// Another snapshot is needed of some stream.
-    asks_again: bool,
+    needs_snapshot: bool,
     carried: BTreeMap<StreamKey, Carried>,
 }
 
 /// Unsent desired sets of which only this is remembered.
 #[derive(Debug)]
-struct Forgotten {
+struct Evicted {
     /// Streams that go on whichever of them is sent, and the fewest levels that one of them asks for.
     common: BTreeMap<StreamKey, Depth>,
     /// Streams that any of them asks for.
@@ -83,16 +83,16 @@ struct Forgotten {
 
 /// What a check of silent streams calls for.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Checked {
+pub(super) struct CheckOutcome {
     /// Ask the exchange what it carries.
     pub list: bool,
     /// Send the request again.
-    pub ask_again: bool,
+    pub resend: bool,
     /// These stay unconfirmed.
     pub unconfirmed: Vec<StreamKey>,
 }
 
-impl Line {
+impl ConnectionPlan {
     /// Nothing is carried yet.
     pub fn new(format: Format) -> Self {
         Self { format, desired: DesiredSet { format, ..DesiredSet::default() }, ..Self::default() }
@@ -120,21 +120,21 @@ impl Line {
 
     /// The first desired set some stream of which is not confirmed yet.
     pub fn first_pending(&self) -> Option<u64> {
-        self.carried.values().filter(|c| c.proof == Proof::Pending).map(|c| c.revision).min()
+        self.carried.values().filter(|c| c.confirmation == Confirmation::Pending).map(|c| c.revision).min()
     }
 
     /// The stream is carried as snapshots alone, and a newcomer needs another one.
-    pub fn ask_again(&mut self, key: StreamKey) {
+    pub fn request_snapshot(&mut self, key: StreamKey) {
         if let Some(carried) = self.carried.get_mut(&key) {
-            carried.again_by = self.desired.revision + 1;
+            carried.snapshot_by = self.desired.revision + 1;
         }
         // Even if no request for the stream was reported yet: its snapshot may have come before the newcomer.
-        self.asks_again = true;
+        self.needs_snapshot = true;
     }
 
     /// Only another request brings what is wanted, even if the streams stay the same.
-    pub fn renews(&self) -> bool {
-        self.asks_again || self.format != self.desired.format
+    pub fn must_resend(&self) -> bool {
+        self.needs_snapshot || self.format != self.desired.format
     }
 
     /// The stream is on the wire, or an unsent desired set may put it there.
@@ -142,11 +142,11 @@ impl Line {
         self.lost_track
             || self.carried.contains_key(&key)
             || self.unsent.iter().any(|desired| desired.streams.get(key).is_some())
-            || self.forgotten.as_ref().is_some_and(|forgotten| forgotten.any.contains(&key))
+            || self.evicted.as_ref().is_some_and(|evicted| evicted.any.contains(&key))
     }
 
     /// The stream may be on the wire, and an unsent desired set would end it or interrupt it for somebody who wants it in this way.
-    pub fn gives_up(&self, spec: &StreamSpec) -> bool {
+    pub fn would_interrupt(&self, spec: &StreamSpec) -> bool {
         self.may_carry(spec.key) && !self.goes_on(spec)
     }
 
@@ -154,26 +154,26 @@ impl Line {
     pub fn issue(&mut self, revision: u64, streams: StreamSet) -> DesiredSet {
         let running = self.running(&streams);
         self.desired = DesiredSet { revision, streams, format: self.format, running };
-        self.asks_again = false;
+        self.needs_snapshot = false;
         if self.socket.is_none() {
             // Only the newest is sent when there is a socket again.
             self.unsent.clear();
         } else if self.unsent.len() == UNSENT_MAX {
-            self.forget_oldest();
+            self.evict_oldest();
         }
         self.unsent.push_back(self.desired.clone());
         self.desired.clone()
     }
 
-    fn forget_oldest(&mut self) {
+    fn evict_oldest(&mut self) {
         let Some(oldest) = self.unsent.pop_front().filter(|desired| !self.is_sent(desired)) else { return };
         let going_on = oldest.streams.specs().iter().filter(|spec| leaves_running(&oldest, spec, self.socket));
-        match &mut self.forgotten {
+        match &mut self.evicted {
             None => {
                 let common = going_on.map(|spec| (spec.key, spec.depth)).collect();
-                self.forgotten = Some(Forgotten { common, any: oldest.streams.keys().collect() });
+                self.evicted = Some(Evicted { common, any: oldest.streams.keys().collect() });
             }
-            Some(Forgotten { common, any }) => {
+            Some(Evicted { common, any }) => {
                 let depth = |spec: &StreamSpec| Some((spec.key, spec.depth.min(*common.get(&spec.key)?)));
                 *common = going_on.filter_map(depth).collect();
                 any.extend(oldest.streams.keys());
@@ -189,7 +189,7 @@ impl Line {
     /// state.
     fn running(&self, streams: &StreamSet) -> Running {
         let runs = |spec: &&StreamSpec| {
-            let carried = self.carried.get(&spec.key).filter(|carried| carried.proof == Proof::Data);
+            let carried = self.carried.get(&spec.key).filter(|carried| carried.confirmation == Confirmation::Data);
             spec.mode == Mode::All && carried.is_some_and(|carried| continues(&carried.spec, spec))
         };
         let running: Vec<_> = streams.specs().iter().filter(runs).collect();
@@ -211,9 +211,9 @@ impl Line {
             && self.unsent.iter().filter(|desired| !self.is_sent(desired)).all(by)
     }
 
-    /// The fewest levels that a forgotten desired set asks for of a stream, if the stream goes on whichever of them is sent.
+    /// The fewest levels that an evicted desired set asks for of a stream, if the stream goes on whichever of them is sent.
     fn common(&self, key: StreamKey) -> Option<Option<Depth>> {
-        self.forgotten.as_ref().map(|forgotten| forgotten.common.get(&key).copied())
+        self.evicted.as_ref().map(|evicted| evicted.common.get(&key).copied())
     }
 
     /// A socket was opened.
@@ -228,7 +228,7 @@ impl Line {
         self.sent = None;
         self.lost_track = false;
         self.carried.clear();
-        self.forgotten = None;
+        self.evicted = None;
         let newest = self.desired.revision;
         self.unsent.retain(|desired| desired.revision == newest);
     }
@@ -243,15 +243,15 @@ impl Line {
         };
         let running = desired.running.on(self.socket.unwrap_or_default(), self.sent);
         // Only ever the newest is sent.
-        self.forgotten = None;
+        self.evicted = None;
         // Sent again after a reconnect, so the newest one stays.
         self.unsent.retain(|w| w.revision > revision || w.revision == self.desired.revision);
         (self.sent, self.lost_track) = (Some(revision), false);
         let left =
             self.carried.extract_if(.., |key, _| desired.streams.get(*key).is_none()).map(|(key, _)| key).collect();
         for &spec in desired.streams.specs() {
-            let (proof, tries) = (Proof::Pending, Tries::Asked);
-            let new = Carried { spec, revision, since: at, asked_at: at, proof, tries, again_by: 0 };
+            let (confirmation, escalation) = (Confirmation::Pending, Escalation::Requested);
+            let new = Carried { spec, revision, since: at, asked_at: at, confirmation, escalation, snapshot_by: 0 };
             let starts = spec.mode == Mode::All && !running.contains(&spec.key);
             self.carried.entry(spec.key).and_modify(|carried| carried.ask(new, starts)).or_insert(new);
         }
@@ -261,8 +261,11 @@ impl Line {
     /// The exchange lists these streams.
     pub fn listed(&mut self, listed: &BTreeSet<StreamKey>) {
         for (key, carried) in &mut self.carried {
-            if carried.proof == Proof::Pending && carried.spec.mode == Mode::RealtimeOnly && listed.contains(key) {
-                carried.proof = Proof::Listed;
+            if carried.confirmation == Confirmation::Pending
+                && carried.spec.mode == Mode::RealtimeOnly
+                && listed.contains(key)
+            {
+                carried.confirmation = Confirmation::Listed;
             }
         }
     }
@@ -273,87 +276,87 @@ impl Line {
         now: Nanos,
         confirm_within: Duration,
         mut heard: impl FnMut(StreamKey) -> Option<(Epoch, Nanos)>,
-    ) -> Checked {
-        let mut checked = Checked::default();
-        let Some(epoch) = self.socket else { return checked };
+    ) -> CheckOutcome {
+        let mut outcome = CheckOutcome::default();
+        let Some(epoch) = self.socket else { return outcome };
         for (key, carried) in &mut self.carried {
-            if carried.proof == Proof::Data {
+            if carried.confirmation == Confirmation::Data {
                 continue;
             }
             if heard(*key).is_some_and(|(e, received)| e == epoch && received > carried.since) {
-                carried.proof = Proof::Data;
-            } else if carried.proof == Proof::Pending && now.since(carried.asked_at) >= confirm_within {
-                carried.escalate(now, &mut checked);
+                carried.confirmation = Confirmation::Data;
+            } else if carried.confirmation == Confirmation::Pending && now.since(carried.asked_at) >= confirm_within {
+                carried.escalate(now, &mut outcome);
             }
         }
-        checked
+        outcome
     }
 
     /// Streams of the current socket and what is known about them.
-    pub fn proofs(&self) -> impl Iterator<Item = (StreamKey, Proof)> + '_ {
-        self.carried.values().map(|carried| (carried.spec.key, self.stands(carried)))
+    pub fn confirmations(&self) -> impl Iterator<Item = (StreamKey, Confirmation)> + '_ {
+        self.carried.values().map(|carried| (carried.spec.key, self.confirmation_now(carried)))
     }
 
     /// What is known about a stream of the current socket.
-    pub fn proof(&self, key: StreamKey) -> Option<Proof> {
-        self.carried.get(&key).map(|carried| self.stands(carried))
+    pub fn confirmation(&self, key: StreamKey) -> Option<Confirmation> {
+        self.carried.get(&key).map(|carried| self.confirmation_now(carried))
     }
 
-    /// The same for a holder that wants it in this way: [`Proof::Pending`] while it is not yet asked for in this way.
-    pub fn proof_of(&self, spec: &StreamSpec) -> Option<Proof> {
+    /// The same for a holder that wants it in this way: [`Confirmation::Pending`] while it is not yet asked for in this way.
+    pub fn confirmation_for(&self, spec: &StreamSpec) -> Option<Confirmation> {
         let carried = self.carried.get(&spec.key)?;
-        if covers(&carried.spec, spec) { self.proof(spec.key) } else { Some(Proof::Pending) }
+        if covers(&carried.spec, spec) { self.confirmation(spec.key) } else { Some(Confirmation::Pending) }
     }
 
     /// What is known counts for nothing while an unsent desired set leaves the stream out, because it may be about to leave the
     /// wire, or while another snapshot of it is needed.
-    fn stands(&self, carried: &Carried) -> Proof {
+    fn confirmation_now(&self, carried: &Carried) -> Confirmation {
         let key = carried.spec.key;
         let is_in = |desired: &DesiredSet| self.is_sent(desired) || desired.streams.get(key).is_some();
         let stays = self.common(key).is_none_or(|depth| depth.is_some()) && self.unsent.iter().all(is_in);
-        if stays && carried.again_by == 0 { carried.proof } else { Proof::Pending }
+        if stays && carried.snapshot_by == 0 { carried.confirmation } else { Confirmation::Pending }
     }
 
     /// The least that is known about a stream, if data or time will change it.
-    pub fn restless(&self) -> Option<Proof> {
-        self.carried.values().map(|c| c.proof).filter(|proof| *proof != Proof::Data).min()
+    pub fn least_confirmed(&self) -> Option<Confirmation> {
+        self.carried.values().map(|c| c.confirmation).filter(|confirmation| *confirmation != Confirmation::Data).min()
     }
 }
 
 impl Carried {
     /// It was asked for again with others; `starts`: with a snapshot.
     fn ask(&mut self, new: Self, starts: bool) {
-        let is_again = (1..=new.revision).contains(&self.again_by);
+        let is_again = (1..=new.revision).contains(&self.snapshot_by);
         let starts = starts || (is_again && new.spec.mode == Mode::SnapshotOnly);
         let is_new = starts || !continues(&self.spec, &new.spec);
-        let again_by = if is_again { 0 } else { self.again_by };
-        let (new, same) = (Self { again_by, ..new }, Self { spec: new.spec, again_by, ..*self });
-        *self = match self.proof {
+        let snapshot_by = if is_again { 0 } else { self.snapshot_by };
+        let (new, same) = (Self { snapshot_by, ..new }, Self { spec: new.spec, snapshot_by, ..*self });
+        *self = match self.confirmation {
             // It has brought its state and goes on; or it needs none.
-            Proof::Data if !is_new => same,
-            Proof::Listed if !is_new && new.spec.mode == Mode::RealtimeOnly => same,
-            Proof::Data | Proof::Listed => new,
+            Confirmation::Data if !is_new => same,
+            Confirmation::Listed if !is_new && new.spec.mode == Mode::RealtimeOnly => same,
+            Confirmation::Data | Confirmation::Listed => new,
             // Who stayed silent is not looked after from the start.
-            silent if !is_new => Self { proof: silent, tries: self.tries, since: self.since, ..new },
-            silent => Self { proof: silent, tries: self.tries, ..new },
+            silent if !is_new => Self { confirmation: silent, escalation: self.escalation, since: self.since, ..new },
+            silent => Self { confirmation: silent, escalation: self.escalation, ..new },
         };
     }
 
     /// It stayed silent for too long: takes the next step.
-    fn escalate(&mut self, now: Nanos, checked: &mut Checked) {
+    fn escalate(&mut self, now: Nanos, outcome: &mut CheckOutcome) {
         let realtime_only = self.spec.mode == Mode::RealtimeOnly;
-        self.tries = match self.tries {
-            Tries::Asked if realtime_only => {
-                checked.list = true;
-                Tries::Listed
+        self.escalation = match self.escalation {
+            Escalation::Requested if realtime_only => {
+                outcome.list = true;
+                Escalation::Listed
             }
-            Tries::Asked | Tries::Listed => {
-                checked.ask_again = true;
-                Tries::AskedAgain
+            Escalation::Requested | Escalation::Listed => {
+                outcome.resend = true;
+                Escalation::Resent
             }
-            Tries::AskedAgain => {
-                self.proof = Proof::Unconfirmed;
-                checked.unconfirmed.push(self.spec.key);
+            Escalation::Resent => {
+                self.confirmation = Confirmation::Unconfirmed;
+                outcome.unconfirmed.push(self.spec.key);
                 return;
             }
         };
@@ -395,53 +398,57 @@ mod tests {
         Nanos::from_millis(1_000_000 + s * 1000)
     }
 
-    /// A line whose socket carries `codes`, and all of them run.
-    fn running(codes: &[&str]) -> Line {
-        let mut line = Line::default();
-        line.opened(Epoch(1));
-        line.issue(1, streams(codes));
-        line.requested(at(0), 1);
-        line.check(at(1), Duration::from_secs(3), |_| Some((Epoch(1), at(1))));
-        line
+    /// A plan whose socket carries `codes`, and all of them run.
+    fn running(codes: &[&str]) -> ConnectionPlan {
+        let mut plan = ConnectionPlan::default();
+        plan.opened(Epoch(1));
+        plan.issue(1, streams(codes));
+        plan.requested(at(0), 1);
+        plan.check(at(1), Duration::from_secs(3), |_| Some((Epoch(1), at(1))));
+        plan
     }
 
     /// Demand that changes while nothing can be sent left a copy of everything wanted behind for each change.
     #[test]
     fn desired_sets_that_nobody_sends_do_not_pile_up() {
-        let mut lost = Line::default();
+        let mut offline = ConnectionPlan::default();
         let mut held_back = running(&["KRW-BTC"]);
         for revision in 2..10_000 {
-            lost.issue(revision, streams(&["KRW-BTC"]));
+            offline.issue(revision, streams(&["KRW-BTC"]));
             held_back.issue(revision, streams(&["KRW-BTC"]));
         }
-        assert!(lost.unsent.len() <= UNSENT_MAX && held_back.unsent.len() <= UNSENT_MAX);
+        assert!(offline.unsent.len() <= UNSENT_MAX && held_back.unsent.len() <= UNSENT_MAX);
         let btc = streams(&["KRW-BTC"]);
         assert_eq!(held_back.issue(10_000, btc).running.keys.len(), 1, "what every one of them carries still runs");
     }
 
     #[test]
-    fn a_stream_that_some_forgotten_desired_set_leaves_out_does_not_run() {
-        let mut line = running(&["KRW-BTC", "KRW-ETH"]);
-        line.issue(2, streams(&["KRW-BTC"]));
+    fn a_stream_that_some_evicted_desired_set_leaves_out_does_not_run() {
+        let mut plan = running(&["KRW-BTC", "KRW-ETH"]);
+        plan.issue(2, streams(&["KRW-BTC"]));
         let both = || streams(&["KRW-BTC", "KRW-ETH"]);
         for revision in 3..100 {
-            let told = line.issue(revision, both());
-            assert_eq!(told.running.keys.len(), 1, "the exchange may have dropped one of them by revision {revision}");
+            let issued = plan.issue(revision, both());
+            assert_eq!(
+                issued.running.keys.len(),
+                1,
+                "the exchange may have dropped one of them by revision {revision}"
+            );
         }
         // None of them was sent but the newest, and time has shown that all runs again.
-        line.requested(at(3), 99);
-        line.check(at(4), Duration::from_secs(3), |_| Some((Epoch(1), at(4))));
-        assert_eq!(line.issue(100, both()).running.keys.len(), 2);
+        plan.requested(at(3), 99);
+        plan.check(at(4), Duration::from_secs(3), |_| Some((Epoch(1), at(4))));
+        assert_eq!(plan.issue(100, both()).running.keys.len(), 2);
     }
 
     #[test]
-    fn the_request_of_a_forgotten_desired_set_leaves_nothing_running() {
-        let mut line = running(&["KRW-BTC"]);
+    fn the_request_of_an_evicted_desired_set_leaves_nothing_running() {
+        let mut plan = running(&["KRW-BTC"]);
         for revision in 2..100 {
-            line.issue(revision, streams(&["KRW-BTC"]));
+            plan.issue(revision, streams(&["KRW-BTC"]));
         }
-        line.requested(at(3), 2);
-        assert_eq!(line.issue(100, streams(&["KRW-BTC"])).running.keys.len(), 0);
+        plan.requested(at(3), 2);
+        assert_eq!(plan.issue(100, streams(&["KRW-BTC"])).running.keys.len(), 0);
     }
 
     fn btc(mode: Mode, levels: Depth) -> StreamSet {
@@ -449,14 +456,14 @@ mod tests {
         [StreamSpec { key, mode, depth: levels }].into_iter().collect()
     }
 
-    /// A line whose socket carries a book of ten levels, which runs.
-    fn running_book() -> Line {
-        let mut line = Line::default();
-        line.opened(Epoch(1));
-        line.issue(1, btc(Mode::All, Depth::levels(10)));
-        line.requested(at(0), 1);
-        line.check(at(1), Duration::from_secs(3), |_| Some((Epoch(1), at(1))));
-        line
+    /// A plan whose socket carries a book of ten levels, which runs.
+    fn running_book() -> ConnectionPlan {
+        let mut plan = ConnectionPlan::default();
+        plan.opened(Epoch(1));
+        plan.issue(1, btc(Mode::All, Depth::levels(10)));
+        plan.requested(at(0), 1);
+        plan.check(at(1), Duration::from_secs(3), |_| Some((Epoch(1), at(1))));
+        plan
     }
 
     /// How many streams run if the first desired set was sent last, and if one since then was.
@@ -467,100 +474,104 @@ mod tests {
     /// What changes between the two requests is in no message.
     #[test]
     fn a_stream_does_not_run_after_a_request_that_ends_its_changes() {
-        let mut line = running_book();
-        line.issue(2, btc(Mode::SnapshotOnly, Depth::levels(10)));
-        assert_eq!(runs(&line.issue(3, btc(Mode::All, Depth::levels(10)))), (1, 0));
+        let mut plan = running_book();
+        plan.issue(2, btc(Mode::SnapshotOnly, Depth::levels(10)));
+        assert_eq!(runs(&plan.issue(3, btc(Mode::All, Depth::levels(10)))), (1, 0));
     }
 
     /// The newest change may have had fewer levels.
     #[test]
     fn a_stream_does_not_run_after_a_request_for_fewer_levels() {
-        let mut line = running_book();
-        line.issue(2, btc(Mode::All, Depth::levels(5)));
-        assert_eq!(runs(&line.issue(3, btc(Mode::All, Depth::levels(10)))), (1, 0));
-        assert_eq!(runs(&line.issue(4, btc(Mode::All, Depth::levels(5)))), (1, 0), "the set between them restarts it");
+        let mut plan = running_book();
+        plan.issue(2, btc(Mode::All, Depth::levels(5)));
+        assert_eq!(runs(&plan.issue(3, btc(Mode::All, Depth::levels(10)))), (1, 0));
+        assert_eq!(runs(&plan.issue(4, btc(Mode::All, Depth::levels(5)))), (1, 0), "the set between them restarts it");
     }
 
     /// The exchange sends no changes while it prepares a snapshot, and forgets the snapshot at the next request.
     #[test]
     fn a_stream_does_not_run_after_a_request_that_starts_it_anew() {
-        let mut line = Line::default();
-        line.opened(Epoch(1));
-        line.issue(1, streams(&["KRW-BTC"]));
-        line.requested(at(0), 1);
-        line.issue(2, streams(&["KRW-BTC"]));
-        line.check(at(1), Duration::from_secs(3), |_| Some((Epoch(1), at(1))));
-        assert_eq!(runs(&line.issue(3, streams(&["KRW-BTC"]))), (1, 0));
-        line.requested(at(2), 2);
-        assert_eq!(line.proof(streams(&["KRW-BTC"]).specs()[0].key), Some(Proof::Pending), "its snapshot is to come");
+        let mut plan = ConnectionPlan::default();
+        plan.opened(Epoch(1));
+        plan.issue(1, streams(&["KRW-BTC"]));
+        plan.requested(at(0), 1);
+        plan.issue(2, streams(&["KRW-BTC"]));
+        plan.check(at(1), Duration::from_secs(3), |_| Some((Epoch(1), at(1))));
+        assert_eq!(runs(&plan.issue(3, streams(&["KRW-BTC"]))), (1, 0));
+        plan.requested(at(2), 2);
+        assert_eq!(
+            plan.confirmation(streams(&["KRW-BTC"]).specs()[0].key),
+            Some(Confirmation::Pending),
+            "its snapshot is to come"
+        );
     }
 
     #[test]
     fn a_stream_runs_after_a_request_for_changes_only() {
-        let mut line = running_book();
-        line.issue(2, btc(Mode::RealtimeOnly, Depth::levels(10)));
-        assert_eq!(runs(&line.issue(3, btc(Mode::All, Depth::levels(10)))), (1, 1));
+        let mut plan = running_book();
+        plan.issue(2, btc(Mode::RealtimeOnly, Depth::levels(10)));
+        assert_eq!(runs(&plan.issue(3, btc(Mode::All, Depth::levels(10)))), (1, 1));
     }
 
     #[test]
-    fn forgotten_desired_sets_are_judged_like_those_that_are_remembered() {
-        let ways = [(Mode::SnapshotOnly, 10), (Mode::All, 5), (Mode::RealtimeOnly, 10)];
-        for (way, still_runs) in ways.into_iter().zip([0, 0, 1]) {
-            let mut line = running_book();
-            line.issue(2, btc(way.0, Depth::levels(way.1)));
+    fn evicted_desired_sets_are_judged_like_those_that_are_remembered() {
+        let variants = [(Mode::SnapshotOnly, 10), (Mode::All, 5), (Mode::RealtimeOnly, 10)];
+        for (variant, still_runs) in variants.into_iter().zip([0, 0, 1]) {
+            let mut plan = running_book();
+            plan.issue(2, btc(variant.0, Depth::levels(variant.1)));
             for revision in 3..3 + UNSENT_MAX as u64 {
-                let told = line.issue(revision, btc(Mode::RealtimeOnly, Depth::levels(10)));
-                assert_eq!(runs(&told), (0, 0), "no snapshot is asked for where only changes are wanted");
+                let issued = plan.issue(revision, btc(Mode::RealtimeOnly, Depth::levels(10)));
+                assert_eq!(runs(&issued), (0, 0), "no snapshot is asked for where only changes are wanted");
             }
-            assert!(line.forgotten.is_some());
-            assert_eq!(runs(&line.issue(100, btc(Mode::All, Depth::levels(10)))), (1, still_runs), "{way:?}");
+            assert!(plan.evicted.is_some());
+            assert_eq!(runs(&plan.issue(100, btc(Mode::All, Depth::levels(10)))), (1, still_runs), "{variant:?}");
         }
     }
 
     #[test]
     fn a_stream_proves_nothing_while_a_desired_set_without_it_may_be_sent() {
-        let mut line = running(&["KRW-BTC", "KRW-ETH"]);
+        let mut plan = running(&["KRW-BTC", "KRW-ETH"]);
         let eth = streams(&["KRW-ETH"]).specs()[0];
-        assert_eq!(line.proof(eth.key), Some(Proof::Data));
-        line.issue(2, streams(&["KRW-BTC"]));
-        assert!(line.gives_up(&eth));
-        let told = line.issue(3, streams(&["KRW-BTC", "KRW-ETH"]));
-        assert_eq!(line.proof(eth.key), Some(Proof::Pending), "the second set may be on its way");
-        assert!(told.running.on(Epoch(1), Some(1)).contains(&eth.key), "if it was not sent, all goes on");
-        assert!(!told.running.on(Epoch(1), Some(2)).contains(&eth.key));
-        assert_eq!(line.requested(at(3), 3), []);
-        assert_eq!(line.proof(eth.key), Some(Proof::Data));
+        assert_eq!(plan.confirmation(eth.key), Some(Confirmation::Data));
+        plan.issue(2, streams(&["KRW-BTC"]));
+        assert!(plan.would_interrupt(&eth));
+        let issued = plan.issue(3, streams(&["KRW-BTC", "KRW-ETH"]));
+        assert_eq!(plan.confirmation(eth.key), Some(Confirmation::Pending), "the second set may be on its way");
+        assert!(issued.running.on(Epoch(1), Some(1)).contains(&eth.key), "if it was not sent, all goes on");
+        assert!(!issued.running.on(Epoch(1), Some(2)).contains(&eth.key));
+        assert_eq!(plan.requested(at(3), 3), []);
+        assert_eq!(plan.confirmation(eth.key), Some(Confirmation::Data));
     }
 
     #[test]
     fn a_request_says_what_it_took_off_the_wire() {
-        let mut line = running(&["KRW-BTC", "KRW-ETH"]);
+        let mut plan = running(&["KRW-BTC", "KRW-ETH"]);
         let eth = streams(&["KRW-ETH"]).specs()[0];
-        line.issue(2, streams(&["KRW-BTC"]));
-        assert!(line.may_carry(eth.key));
-        assert_eq!(line.requested(at(3), 2), [eth.key]);
-        assert!(!line.may_carry(eth.key) && line.proof(eth.key).is_none());
+        plan.issue(2, streams(&["KRW-BTC"]));
+        assert!(plan.may_carry(eth.key));
+        assert_eq!(plan.requested(at(3), 2), [eth.key]);
+        assert!(!plan.may_carry(eth.key) && plan.confirmation(eth.key).is_none());
     }
 
     #[test]
-    fn what_a_forgotten_request_left_on_the_wire_is_not_known() {
-        let mut line = running(&["KRW-BTC"]);
+    fn what_an_evicted_request_left_on_the_wire_is_not_known() {
+        let mut plan = running(&["KRW-BTC"]);
         let (btc, eth) = (streams(&["KRW-BTC"]), streams(&["KRW-ETH"]).specs()[0].key);
-        line.issue(2, streams(&["KRW-ETH"]));
-        (3..100).for_each(|revision| drop(line.issue(revision, btc.clone())));
-        assert!(line.may_carry(eth), "of a forgotten set it is known that it had this stream");
-        line.requested(at(3), 2);
-        assert!(line.may_carry(eth));
-        line.requested(at(4), 99);
-        assert!(!line.may_carry(eth));
+        plan.issue(2, streams(&["KRW-ETH"]));
+        (3..100).for_each(|revision| drop(plan.issue(revision, btc.clone())));
+        assert!(plan.may_carry(eth), "of an evicted set it is known that it had this stream");
+        plan.requested(at(3), 2);
+        assert!(plan.may_carry(eth));
+        plan.requested(at(4), 99);
+        assert!(!plan.may_carry(eth));
     }
 
     #[test]
     fn a_stream_proves_itself_only_to_those_whom_it_serves() {
-        let line = running_book();
-        let proof = |mode, levels| line.proof_of(&btc(mode, Depth::levels(levels)).specs()[0]);
-        assert_eq!(proof(Mode::All, 10), Some(Proof::Data));
-        assert_eq!(proof(Mode::RealtimeOnly, 5), Some(Proof::Data));
-        assert_eq!(proof(Mode::All, 15), Some(Proof::Pending), "more levels are to be asked for");
+        let plan = running_book();
+        let confirmation = |mode, levels| plan.confirmation_for(&btc(mode, Depth::levels(levels)).specs()[0]);
+        assert_eq!(confirmation(Mode::All, 10), Some(Confirmation::Data));
+        assert_eq!(confirmation(Mode::RealtimeOnly, 5), Some(Confirmation::Data));
+        assert_eq!(confirmation(Mode::All, 15), Some(Confirmation::Pending), "more levels are to be asked for");
     }
 }
