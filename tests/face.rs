@@ -63,7 +63,7 @@ fn the_special_subjects_are_debug_and_go_between_threads() {
 
 /// What users implement or take as a bound, as they would write it.
 #[allow(dead_code, reason = "that it compiles is the test")]
-fn traits<M: AsMarket + IntoMarkets, N: Noun, P: Payload, A: hoga::Answer>(
+fn traits<M: AsMarket + IntoMarkets, N: Noun, P: Payload, A: hoga::CallbackResult>(
     _: &dyn MarketSource,
     _: &dyn Resolve,
     _: &dyn offline::Clock,

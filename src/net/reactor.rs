@@ -185,7 +185,7 @@ impl Reactor {
                     self.session.handle_closed(self.clock.now(), socket, how);
                 }
             }
-            Action::Disconnect(socket, last_words) => self.disconnect(socket, &last_words),
+            Action::Disconnect(socket, final_bytes) => self.disconnect(socket, &final_bytes),
         }
     }
 
@@ -210,10 +210,10 @@ impl Reactor {
     }
 
     /// Sends what goes at once, then drops the socket. Whether it went does not matter any more.
-    fn disconnect(&mut self, socket: SocketId, last_words: &[u8]) {
+    fn disconnect(&mut self, socket: SocketId, final_bytes: &[u8]) {
         let Some(mut link) = self.links.remove(socket) else { return };
         if matches!(link.stage, Stage::Open) {
-            let _ = link.transport.write(last_words);
+            let _ = link.transport.write(final_bytes);
         }
         link.transport.close(self.poll.registry());
     }
@@ -285,7 +285,7 @@ impl Reactor {
         now
     }
 
-    /// Drops the socket, with a goodbye as far as that goes at once. A write that failed before was the end.
+    /// Drops the socket, with a close frame as far as that goes at once. A write that failed before was the end.
     #[cold]
     fn broken(&mut self, socket: SocketId, how: Closed, handler: &mut impl Handler) {
         let Some(Link { transport, stage, .. }) = self.links.remove(socket) else { return };

@@ -76,7 +76,7 @@ impl Disconnect {
     }
 
     /// The exchange counts the connects of this address and found too many: nobody here should dial.
-    pub(super) fn is_rationing(&self) -> bool {
+    pub(super) fn is_rate_limit(&self) -> bool {
         matches!(self, Self::Rejected(r) if matches!(r.kind, RejectionKind::TooManyRequests | RejectionKind::Banned))
     }
 

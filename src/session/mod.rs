@@ -7,10 +7,9 @@
 //! makes the socket carry exactly the wanted streams, hands every decoded message to a [`Sink`](crate::model::Sink),
 //! notices when the peer falls silent or mute, and starts over as often as needed, no faster than the exchange allows.
 
-mod asking;
 mod budget;
 mod counters;
-mod dialing;
+mod dialer;
 #[cfg(test)]
 mod dialogues;
 mod disconnect;
@@ -19,6 +18,8 @@ mod event;
 mod format;
 mod liveness;
 mod outbox;
+mod refusal_backoff;
+mod requests;
 mod retry;
 #[allow(clippy::module_inception, reason = "the file bears the name of its type")]
 mod session;
@@ -28,7 +29,6 @@ mod socket_id;
 mod state;
 #[cfg(test)]
 pub(crate) mod testing;
-mod throttle;
 
 pub use budget::{Budget, DialBudget, MARGIN, Rate};
 pub use counters::Counters;

@@ -30,7 +30,7 @@ pub enum State {
     Active,
     /// The socket ended or could not be made; the next try has a time.
     Reconnecting,
-    /// We said goodbye and wait, briefly, for the peer to do so.
+    /// We sent a close frame and wait, briefly, for the one of the peer.
     Closing,
 }
 

@@ -52,7 +52,7 @@ pub(super) enum Sent {
 }
 
 /// A session with everything around it.
-pub(super) struct Life {
+pub(super) struct Harness {
     pub session: Session,
     /// The socket that was dialed last.
     pub socket: SocketId,
@@ -103,7 +103,7 @@ pub(super) fn config() -> Config {
     Config { endpoint: Endpoint::custom("ws://127.0.0.1:9/websocket/v1").unwrap(), ..Config::default() }
 }
 
-impl Life {
+impl Harness {
     pub fn new(config: Config) -> Self {
         let connects = Budget::new([Rate { count: config.limits.connects_per_second, window: secs(1) }]);
         let session =
@@ -115,20 +115,20 @@ impl Life {
 
     /// Wants `KRW-BTC` and has a socket on which its data has come.
     pub fn active(config: Config) -> Self {
-        let mut life = Self::new(config);
-        life.want(&["KRW-BTC"]);
-        life.open();
-        life.data("KRW-BTC", 1);
-        assert_eq!(life.session.state(), State::Active);
-        life
+        let mut harness = Self::new(config);
+        harness.subscribe(&["KRW-BTC"]);
+        harness.open();
+        harness.data("KRW-BTC", 1);
+        assert_eq!(harness.session.state(), State::Active);
+        harness
     }
 
-    pub fn want(&mut self, codes: &[&str]) {
-        self.want_with_running(codes, &[]);
+    pub fn subscribe(&mut self, codes: &[&str]) {
+        self.subscribe_with_running(codes, &[]);
     }
 
     /// The same where some of it runs already, as whoever owns the demand knows.
-    pub fn want_with_running(&mut self, codes: &[&str], running: &[&str]) {
+    pub fn subscribe_with_running(&mut self, codes: &[&str], running: &[&str]) {
         self.revision += 1;
         let keys = Arc::new(trades(running).specs().iter().map(|spec| spec.key).collect());
         let running = Running { epoch: self.session.epoch(), unless_sent: Arc::clone(&keys), keys, sent: None };
@@ -145,7 +145,7 @@ impl Life {
         while let Some(action) = self.session.poll_action() {
             match &action {
                 Action::Connect(socket, _) => self.socket = *socket,
-                Action::Disconnect(_, last_words) => self.unread.extend_from_slice(last_words),
+                Action::Disconnect(_, final_bytes) => self.unread.extend_from_slice(final_bytes),
                 Action::Resolve | Action::StartTls(_) => {}
             }
             self.actions.push(action);
