@@ -157,7 +157,7 @@ pub use error::{Error, Result};
 pub use pool::{AsMarket, Batch, BatchCursor, CachedHandle, DataPool, Handle, Health, Reading};
 
 // Feeds and callbacks.
-pub use call::{Answer, Callback, Dispatcher};
+pub use call::{Callback, CallbackResult, Dispatcher};
 pub use engine::{CallbackBuilder, Feed};
 pub use feed::{Item, Overflow, Payload, Update};
 

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::dispatcher::{BATCH, Task, TaskLine, drop_quietly};
+use super::dispatcher::{BATCH, Task, TaskQueue, drop_quietly};
 use crate::feed::{Account, CallbackState, Conduct, Feed, FeedCounts, Item, Latencies, Latency, Payload};
 use crate::model::{Clock, Nanos};
 
@@ -16,18 +16,18 @@ use crate::model::{Clock, Nanos};
 const FAILURE_MAX: usize = 200;
 
 /// What a callback may return: nothing, or a result. A failure counts against its quota.
-pub trait Answer {
+pub trait CallbackResult {
     /// What went wrong, if something did.
     fn failure(self) -> Option<String>;
 }
 
-impl Answer for () {
+impl CallbackResult for () {
     fn failure(self) -> Option<String> {
         None
     }
 }
 
-impl<E: fmt::Display> Answer for std::result::Result<(), E> {
+impl<E: fmt::Display> CallbackResult for std::result::Result<(), E> {
     fn failure(self) -> Option<String> {
         self.err().map(|e| e.to_string())
     }
@@ -37,12 +37,12 @@ impl<E: fmt::Display> Answer for std::result::Result<(), E> {
 #[must_use = "dropping it ends the callback"]
 pub struct Callback {
     shared: Arc<Shared>,
-    line: Arc<TaskLine>,
+    queue: Arc<TaskQueue>,
 }
 
 impl Callback {
-    pub(crate) fn new(shared: Arc<Shared>, line: Arc<TaskLine>) -> Self {
-        Self { shared, line }
+    pub(crate) fn new(shared: Arc<Shared>, queue: Arc<TaskQueue>) -> Self {
+        Self { shared, queue }
     }
 
     /// Its name.
@@ -69,7 +69,7 @@ impl Callback {
             record.conduct.rearm();
         }
         drop(record);
-        self.line.look();
+        self.queue.look();
         was_quarantined
     }
 }
@@ -79,7 +79,7 @@ impl Drop for Callback {
         // Relaxed: the signals order it.
         self.shared.over.store(true, Relaxed);
         self.shared.lock().state = CallbackState::Ended;
-        self.line.look();
+        self.queue.look();
     }
 }
 
@@ -208,7 +208,7 @@ pub(crate) struct Call<R, F> {
 impl<T, A, R, F> Call<R, F>
 where
     T: Payload,
-    A: Answer,
+    A: CallbackResult,
     R: DerefMut<Target = Feed<T>> + Send,
     F: FnMut(&Item<T>) -> A + Send,
 {
@@ -219,7 +219,7 @@ where
             Ok(None) => None,
             Ok(Some(error)) => Some(Failure::Error(error)),
             Err(panic) => {
-                let text = what_it_said(&*panic);
+                let text = panic_message(&*panic);
                 drop_quietly(panic);
                 Some(Failure::Panic(text))
             }
@@ -263,7 +263,7 @@ impl Record {
 impl<T, A, R, F> Task for Call<R, F>
 where
     T: Payload,
-    A: Answer,
+    A: CallbackResult,
     R: DerefMut<Target = Feed<T>> + Send,
     F: FnMut(&Item<T>) -> A + Send,
 {
@@ -307,7 +307,7 @@ where
     }
 }
 
-fn what_it_said(panic: &(dyn std::any::Any + Send)) -> String {
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a text".to_owned())
 }

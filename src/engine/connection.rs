@@ -168,7 +168,7 @@ impl<C: Clock> Handler for Connection<C> {
         let report = LifecycleEvent { connection: self.handles.id, event };
         self.watchers.report(&self.handles.new_watchers, &report);
         if matches!(report.event, Event::State { .. } | Event::Disconnected { .. }) {
-            self.log.push(Note::Life(report));
+            self.log.push(Note::Lifecycle(report));
         }
     }
 

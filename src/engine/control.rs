@@ -158,9 +158,9 @@ impl Control {
         }
     }
 
-    /// One turn of the control thread. Returns the time of the next.
-    pub fn turn(&self) -> Nanos {
-        self.with_hub(|hub| hub.turn(self.clock.now()))
+    /// One pass of the control thread. Returns the time of the next.
+    pub fn poll(&self) -> Nanos {
+        self.with_hub(|hub| hub.poll(self.clock.now()))
     }
 
     /// Refuses demand from now on and makes the threads end.

@@ -100,11 +100,11 @@ impl Fixture {
 
     /// What the control thread does now and then: demand ends, and when the window of its change is over, a desired set is made.
     fn poll(&mut self) {
-        self.turn();
-        self.turn();
+        self.pass();
+        self.pass();
     }
 
-    fn turn(&mut self) {
+    fn pass(&mut self) {
         let decisions = self.planner.poll(self.now(), |key| self.pool.heard(key));
         decisions
             .expired
@@ -127,7 +127,7 @@ impl Fixture {
         self.running = self.sent.running.on(epoch, self.on_socket);
         self.on_socket = Some(self.sent.revision);
         self.router.requested(&Request { at, epoch, streams: &self.sent.streams, running: &self.running });
-        // The control thread does both in one turn.
+        // The control thread does both in one pass.
         self.planner.requested(0, at, self.sent.revision);
         self.poll();
     }

@@ -344,7 +344,7 @@ impl Engine {
         self.control.clock.now()
     }
 
-    /// Says goodbye to the exchange and waits for the threads, at most `deadline`. Values stay readable and say that
+    /// Closes the connections to the exchange and waits for the threads, at most `deadline`. Values stay readable and say that
     /// nobody asks for them any more; new demand is refused. A second call finds nothing left to join.
     pub fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         let deadline = self.control.clock.now() + deadline;

@@ -295,8 +295,8 @@ impl Hub {
         self.connections[connection].status.change(|status| status.format_reason = reason);
     }
 
-    /// Applies what connections report, and commands what follows from it. Returns the time of the next turn.
-    pub fn turn(&mut self, now: Nanos) -> Nanos {
+    /// Applies what connections report, and commands what follows from it. Returns the time of the next poll.
+    pub fn poll(&mut self, now: Nanos) -> Nanos {
         (0..self.connections.len()).for_each(|connection| self.take_reports(connection));
         let next_choice = self.choose_formats(now);
         let decisions = self.planner.poll(now, |key| self.pool.heard(key));
@@ -329,7 +329,7 @@ impl Hub {
                     let reason = selector.reason();
                     self.planner.set_format(now, number, format);
                     connection.status.change(|status| status.format_reason = reason);
-                    self.outcome.notes.push(Note::Format(NewFormat { line: number, format, reason }));
+                    self.outcome.notes.push(Note::Format(NewFormat { connection: number, format, reason }));
                 }
             }
             next = next.min(selector.next_look());
@@ -369,7 +369,7 @@ impl Hub {
         }
     }
 
-    /// Refuses demand from now on and makes every connection say goodbye.
+    /// Refuses demand from now on and makes every connection close.
     pub fn stop(&mut self) {
         self.stopped = true;
         (0..self.connections.len()).for_each(|connection| self.command(connection, |commands| commands.stop = true));

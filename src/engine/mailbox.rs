@@ -11,7 +11,7 @@ use crate::route::{AnyPublisher, AnyRing, NewFeed};
 #[derive(Default)]
 pub(super) struct Mailbox(Mutex<Commands>);
 
-/// What waits until the thread's next turn, which takes all of it. Each part is bounded, should the turn not come for long.
+/// What waits until the thread looks next, which takes all of it. Each part is bounded, should that not come for long.
 #[derive(Default)]
 pub(super) struct Commands {
     /// The newest desired set replaces older ones.

@@ -79,7 +79,7 @@ impl Thread {
         let alive = control.alive.clone();
         Self::start("hoga-control".to_owned(), alive, move || {
             while !control.is_stopped() {
-                let next = control.turn();
+                let next = control.poll();
                 thread::park_timeout(next.since(control.clock.now()).min(IDLE));
             }
             0

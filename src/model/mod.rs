@@ -5,6 +5,7 @@ mod nouns;
 
 mod bits;
 mod currency;
+mod datetime;
 mod disconnect;
 mod event;
 mod key;
@@ -14,10 +15,10 @@ mod side;
 mod sink;
 mod stamp;
 mod stream;
-mod when;
 mod words;
 
 pub use currency::Currency;
+pub use datetime::{Date, DateTime, InvalidTime, Time};
 pub use disconnect::DisconnectKind;
 pub use event::Event;
 pub use key::{Scope, StreamKey};
@@ -29,5 +30,4 @@ pub use side::Side;
 pub use sink::{Receipt, Sink};
 pub use stamp::{Clock, ConnectionId, Epoch, Nanos, Stamps};
 pub use stream::{DataType, Format, Grouping, Interval, StreamType};
-pub use when::{Date, DateTime, InvalidTime, Time};
 pub use words::Words;

@@ -20,7 +20,7 @@ use crate::model::{Epoch, Format, Nanos, StreamKey};
 const CHECK_EVERY: Duration = Duration::from_millis(20);
 
 /// The same for streams that stayed silent: they may come yet, when a market is listed or goes on.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const SLOW_CHECK_EVERY: Duration = Duration::from_secs(1);
 
 /// Why something was refused. Nothing was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -493,7 +493,7 @@ impl Planner {
         let window = self.changed_at.map_or(Nanos::NEVER, |at| at + self.config.pacing.window());
         let check = match self.plans.iter().filter_map(ConnectionPlan::least_confirmed).min() {
             Some(Confirmation::Pending) => self.last_check + CHECK_EVERY,
-            Some(_) => self.last_check + LOOK_EVERY,
+            Some(_) => self.last_check + SLOW_CHECK_EVERY,
             None => Nanos::NEVER,
         };
         window.min(check).min(self.demand.next_expiry()).min(self.next_clean_up)

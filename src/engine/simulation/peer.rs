@@ -171,23 +171,23 @@ impl Peer {
                 let succeeds = !self.network.random.chance(20);
                 self.links.push(Link { socket, stage: Stage::Connecting { at, succeeds } });
             }
-            Action::Disconnect(socket, last_words) => {
-                self.say_goodbye(now, socket, &last_words, exchange);
+            Action::Disconnect(socket, final_bytes) => {
+                self.send_final_bytes(now, socket, &final_bytes, exchange);
                 self.drop_link(now, socket, exchange);
             }
             Action::Resolve | Action::StartTls(_) => unreachable!("plain, to an address literal"),
         }
     }
 
-    /// What was sent before the socket is dropped still arrives, and the last words behind it.
-    fn say_goodbye(&mut self, now: Nanos, socket: SocketId, last_words: &[u8], exchange: &mut Exchange) {
+    /// What was sent before the socket is dropped still arrives, and the final bytes behind it.
+    fn send_final_bytes(&mut self, now: Nanos, socket: SocketId, final_bytes: &[u8], exchange: &mut Exchange) {
         let Some(Link { stage: Stage::Open { conn, to_exchange, .. }, .. }) = self.link(socket) else { return };
         while let Some(piece) = to_exchange.arrived(Nanos::NEVER) {
             if let Piece::Bytes(bytes) = piece {
                 exchange.receive(now.0, *conn, &bytes);
             }
         }
-        exchange.receive(now.0, *conn, last_words);
+        exchange.receive(now.0, *conn, final_bytes);
     }
 
     fn drop_link(&mut self, now: Nanos, socket: SocketId, exchange: &mut Exchange) {

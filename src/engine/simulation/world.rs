@@ -20,7 +20,7 @@ use crate::plan::{CheckedSubscription, DemandId, Subscription, Universe};
 use crate::pool::{DataPool, Handle, PoolError};
 use crate::session::{Budget, DialBudget, Rate};
 
-/// When every life begins.
+/// When every scenario begins.
 pub(super) const START: Nanos = Nanos::from_millis(1_790_000_000_000);
 /// Longer than it takes to come back from any fault here: refusals in a row are waited out with a pause that doubles.
 const RECOVERY_MAX: Duration = Duration::from_secs(7200);
@@ -62,8 +62,8 @@ pub(super) struct World {
     exchange: Exchange,
     hub: Hub,
     peers: Vec<Peer>,
-    /// When the control thread has its next turn.
-    turn: Nanos,
+    /// When the control thread is polled next.
+    next_poll: Nanos,
     feeds: Vec<Reading>,
     /// Nobody reads the log.
     _log: Log,
@@ -116,7 +116,7 @@ impl World {
         let arrivals = Arrivals::default();
         let peers = connections.into_iter().map(|parts| Peer::new(parts, arrivals.clone(), network.clone())).collect();
         let exchange = Exchange::new(hoga_exchange::Config { seed, ..exchange }, START.0);
-        Self { random, arrivals, clock, exchange, hub, peers, turn: START, feeds: Vec::new(), _log: log }
+        Self { random, arrivals, clock, exchange, hub, peers, next_poll: START, feeds: Vec::new(), _log: log }
     }
 
     pub fn now(&self) -> Nanos {
@@ -237,7 +237,7 @@ impl World {
         let end = self.now() + time;
         loop {
             let due = self.peers.iter().map(Peer::due).min().unwrap_or(Nanos::NEVER);
-            let next = due.min(self.turn).min(Nanos(self.exchange.poll_timeout()));
+            let next = due.min(self.next_poll).min(Nanos(self.exchange.poll_timeout()));
             if next > end {
                 return self.clock.0.store(end.0, Relaxed);
             }
@@ -254,18 +254,18 @@ impl World {
         for peer in &mut self.peers {
             peer.step(now, &mut self.exchange);
             if peer.take_reported() {
-                self.turn = self.turn.min(now + self.random.up_to(WAKE_MAX));
+                self.next_poll = self.next_poll.min(now + self.random.up_to(WAKE_MAX));
             }
         }
-        if self.turn <= now {
-            self.turn = self.hub.turn(now).max(now + Duration::from_nanos(1));
+        if self.next_poll <= now {
+            self.next_poll = self.hub.poll(now).max(now + Duration::from_nanos(1));
             self.deliver();
         }
     }
 
     /// Demand has changed: the control thread is woken.
     fn after_call(&mut self) {
-        self.turn = self.turn.min(self.now() + self.random.up_to(WAKE_MAX));
+        self.next_poll = self.next_poll.min(self.now() + self.random.up_to(WAKE_MAX));
         self.deliver();
     }
 
