@@ -1,6 +1,7 @@
 //! The planner under virtual time, against a model of connections and of an exchange that replaces, answers new streams
 //! with snapshots after a while, sends no changes of a stream while it owes its snapshot, and forgets the snapshots it
-//! still owes when the next request comes. Desired sets and reports take their time between the planner and a connection.
+//! still owes when the next request comes. Desired sets and reports take their time between the planner and a
+//! connection.
 //!
 //! The judge never asks the planner what is right. It keeps its own list of who wants what.
 

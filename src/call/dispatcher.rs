@@ -1,7 +1,7 @@
 //! Threads that hand items to callbacks: a layer above feeds, for those who would rather be called than read.
 //!
-//! Tasks wait in one queue. A free thread takes the first, hands it what waits, within bounds, and puts it at the end. So
-//! a callback that blocks holds up its own feed and one thread, and as long as there is another, nobody else.
+//! Tasks wait in one queue. A free thread takes the first, hands it what waits, within bounds, and puts it at the end.
+//! So a callback that blocks holds up its own feed and one thread, and as long as there is another, nobody else.
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -98,7 +98,8 @@ impl Fixture {
         self.planner.disconnected(0);
     }
 
-    /// What the control thread does now and then: demand ends, and when the window of its change is over, a desired set is made.
+    /// What the control thread does now and then: demand ends, and when the window of its change is over, a desired set
+    /// is made.
     fn poll(&mut self) {
         self.pass();
         self.pass();

@@ -344,8 +344,8 @@ impl Engine {
         self.control.clock.now()
     }
 
-    /// Closes the connections to the exchange and waits for the threads, at most `deadline`. Values stay readable and say that
-    /// nobody asks for them any more; new demand is refused. A second call finds nothing left to join.
+    /// Closes the connections to the exchange and waits for the threads, at most `deadline`. Values stay readable and
+    /// say that nobody asks for them any more; new demand is refused. A second call finds nothing left to join.
     pub fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         let deadline = self.control.clock.now() + deadline;
         let mut report = self.end_threads(deadline);

@@ -1,5 +1,6 @@
-//! What a connection's thread tells the control thread: what was opened, disconnected, sent and listed. Nothing of it may be lost,
-//! because the planner knows from it what the wire carries; so what waits is folded together instead of cut off.
+//! What a connection's thread tells the control thread: what was opened, disconnected, sent and listed. Nothing of it
+//! may be lost, because the planner knows from it what the wire carries; so what waits is folded together instead of
+//! cut off.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -87,8 +88,8 @@ impl Reports {
 
 impl Pending {
     /// Keeps what still matters: nothing of a socket that is gone but how many requests it took, and of two lists in a row
-    /// the newer. If there are too many all the same, the older half becomes the request of a desired set that nobody remembers:
-    /// the planner then takes no stream for running before the requests that follow.
+    /// the newer. If there are too many all the same, the older half becomes the request of a desired set that nobody
+    /// remembers: the planner then takes no stream for running before the requests that follow.
     fn add(&mut self, report: Report) {
         match (&report, self.reports.last_mut()) {
             (Report::Opened(_) | Report::Disconnected, _) => {

@@ -145,7 +145,8 @@ impl ConnectionPlan {
             || self.evicted.as_ref().is_some_and(|evicted| evicted.any.contains(&key))
     }
 
-    /// The stream may be on the wire, and an unsent desired set would end it or interrupt it for somebody who wants it in this way.
+    /// The stream may be on the wire, and an unsent desired set would end it or interrupt it for somebody who wants it
+    /// in this way.
     pub fn would_interrupt(&self, spec: &StreamSpec) -> bool {
         self.may_carry(spec.key) && !self.goes_on(spec)
     }
@@ -185,8 +186,8 @@ impl ConnectionPlan {
         self.sent == Some(desired.revision)
     }
 
-    /// Streams that go on as they are: their data has come since they were asked for, and each message carries the whole
-    /// state.
+    /// Streams that go on as they are: their data has come since they were asked for, and each message carries the
+    /// whole state.
     fn running(&self, streams: &StreamSet) -> Running {
         let runs = |spec: &&StreamSpec| {
             let carried = self.carried.get(&spec.key).filter(|carried| carried.confirmation == Confirmation::Data);
@@ -211,7 +212,8 @@ impl ConnectionPlan {
             && self.unsent.iter().filter(|desired| !self.is_sent(desired)).all(by)
     }
 
-    /// The fewest levels that an evicted desired set asks for of a stream, if the stream goes on whichever of them is sent.
+    /// The fewest levels that an evicted desired set asks for of a stream, if the stream goes on whichever of them is
+    /// sent.
     fn common(&self, key: StreamKey) -> Option<Option<Depth>> {
         self.evicted.as_ref().map(|evicted| evicted.common.get(&key).copied())
     }
@@ -302,14 +304,15 @@ impl ConnectionPlan {
         self.carried.get(&key).map(|carried| self.confirmation_now(carried))
     }
 
-    /// The same for a holder that wants it in this way: [`Confirmation::Pending`] while it is not yet asked for in this way.
+    /// The same for a holder that wants it in this way: [`Confirmation::Pending`] while it is not yet asked for in this
+    /// way.
     pub fn confirmation_for(&self, spec: &StreamSpec) -> Option<Confirmation> {
         let carried = self.carried.get(&spec.key)?;
         if covers(&carried.spec, spec) { self.confirmation(spec.key) } else { Some(Confirmation::Pending) }
     }
 
-    /// What is known counts for nothing while an unsent desired set leaves the stream out, because it may be about to leave the
-    /// wire, or while another snapshot of it is needed.
+    /// What is known counts for nothing while an unsent desired set leaves the stream out, because it may be about to
+    /// leave the wire, or while another snapshot of it is needed.
     fn confirmation_now(&self, carried: &Carried) -> Confirmation {
         let key = carried.spec.key;
         let is_in = |desired: &DesiredSet| self.is_sent(desired) || desired.streams.get(key).is_some();
@@ -375,8 +378,8 @@ fn covers(carried: &StreamSpec, spec: &StreamSpec) -> bool {
     (carried.mode == Mode::All || carried.mode == spec.mode) && spec.depth <= carried.depth
 }
 
-/// A running stream goes on when this desired set is sent on the socket, which asks for it as `spec`: its changes are not ended,
-/// and not held back until another snapshot is ready.
+/// A running stream goes on when this desired set is sent on the socket, which asks for it as `spec`: its changes are
+/// not ended, and not held back until another snapshot is ready.
 fn leaves_running(desired: &DesiredSet, spec: &StreamSpec, socket: Option<Epoch>) -> bool {
     match spec.mode {
         Mode::SnapshotOnly => false,

@@ -22,8 +22,8 @@ pub struct DesiredSet {
 /// Streams that a new request may ask for without a snapshot: their data has come since they were asked for, so their
 /// state is known, and they go on.
 ///
-/// A request that is sent before this desired set, and that the planner has not heard of, may end or restart some of them. So
-/// there are two sets, and the session knows which of them holds.
+/// A request that is sent before this desired set, and that the planner has not heard of, may end or restart some of
+/// them. So there are two sets, and the session knows which of them holds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Running {
     /// The socket. On any other one nothing runs.
@@ -32,7 +32,8 @@ pub struct Running {
     pub keys: Arc<BTreeSet<StreamKey>>,
     /// The desired set that was sent last, as far as the planner had heard.
     pub sent: Option<u64>,
-    /// Streams that run if nothing was sent after that: `keys`, and those that some unsent desired set would end or restart.
+    /// Streams that run if nothing was sent after that: `keys`, and those that some unsent desired set would end or
+    /// restart.
     pub unless_sent: Arc<BTreeSet<StreamKey>>,
 }
 

@@ -1,9 +1,9 @@
 //! Turns demand into one request per connection. Knows Upbit's overwrite rule; sends nothing itself.
 //!
 //! A request replaces everything that its connection carried before, so the only unit here is the whole connection. The
-//! [`Planner`] counts demand, gathers changes for a moment, and makes a [`DesiredSet`] for each connection: all streams that it is
-//! to carry, and which of them run already and need no new snapshot. [`request()`] is the one place that writes
-//! request text. A [`Pattern`] means markets, a [`Universe`] is those that exist.
+//! [`Planner`] counts demand, gathers changes for a moment, and makes a [`DesiredSet`] for each connection: all streams
+//! that it is to carry, and which of them run already and need no new snapshot. [`request()`] is the one place that
+//! writes request text. A [`Pattern`] means markets, a [`Universe`] is those that exist.
 
 mod client;
 mod conflict;

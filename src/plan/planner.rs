@@ -1,5 +1,5 @@
-//! From demand to requests: what each connection shall carry, when that is issued, and what came of it. Pure: time is an
-//! argument.
+//! From demand to requests: what each connection shall carry, when that is issued, and what came of it. Pure: time is
+//! an argument.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -47,8 +47,8 @@ pub struct Admitted {
     pub id: DemandId,
     /// Streams that were not wanted before, and the connection that will carry each.
     pub new: Vec<(StreamKey, usize)>,
-    /// What connections carry from now on, as in [`Decisions::carry`]. They have to know before anybody reads the streams: a
-    /// desired set that they have not sent yet would take a stream off the wire that is wanted again.
+    /// What connections carry from now on, as in [`Decisions::carry`]. They have to know before anybody reads the
+    /// streams: a desired set that they have not sent yet would take a stream off the wire that is wanted again.
     pub carry: Vec<(usize, DesiredSet)>,
     /// The desired revision that includes it.
     pub revision: u64,
@@ -636,8 +636,8 @@ struct Excess {
     offender: StreamKey,
 }
 
-/// When a stream ends that nobody wants from now on: after its grace. One that was issued to no connection never comes to
-/// the wire.
+/// When a stream ends that nobody wants from now on: after its grace. One that was issued to no connection never comes
+/// to the wire.
 fn leaves_at(now: Nanos, grace: Duration, placement: &Placement, plans: &[ConnectionPlan], key: StreamKey) -> Nanos {
     let is_issued = plans[placement.home(key)].streams().get(key).is_some();
     if is_issued { now + grace } else { now }

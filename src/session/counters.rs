@@ -20,7 +20,8 @@ pub struct Counters {
     pub status_messages: u64,
     /// Messages that could not be read.
     pub malformed: u64,
-    /// Messages that came between our close frame and the one of the peer. Nobody wants them any more; none was delivered.
+    /// Messages that came between our close frame and the one of the peer. Nobody wants them any more; none was
+    /// delivered.
     pub after_close: u64,
     /// Messages that were cut off by the end of their socket. Nothing of them was delivered.
     pub cut_off: u64,

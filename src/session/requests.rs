@@ -39,8 +39,8 @@ impl SubscriptionState {
         !self.desired.streams.is_empty()
     }
 
-    /// Replaces the desired set. The newest socket is that of `epoch`, and was asked for the desired set `sent`. False if the desired set is the
-    /// one that is there.
+    /// Replaces the desired set. The newest socket is that of `epoch`, and was asked for the desired set `sent`. False
+    /// if the desired set is the one that is there.
     pub fn set_desired(&mut self, desired: DesiredSet, epoch: Epoch, sent: Option<u64>) -> bool {
         if desired.revision == self.desired.revision {
             return false;
@@ -100,8 +100,8 @@ enum Request {
     Subscribe,
     /// For the same desired set once more, to provoke an answer.
     Probe,
-    /// For a list of what the socket carries. Only after the request for the desired set: so the format that it has to name is
-    /// the one that the socket has.
+    /// For a list of what the socket carries. Only after the request for the desired set: so the format that it has to
+    /// name is the one that the socket has.
     List,
 }
 
@@ -200,8 +200,8 @@ impl Requests {
         }
     }
 
-    /// A request for the desired set is about to be sent, and the wait for data begins or goes on. True if the request has to be
-    /// a probe.
+    /// A request for the desired set is about to be sent, and the wait for data begins or goes on. True if the request
+    /// has to be a probe.
     fn begin_wait(&self, now: Nanos, request: Request, liveness: &mut Liveness) -> bool {
         if self.newest.is_none() {
             liveness.expect_data(now);

@@ -44,8 +44,9 @@ impl Retry {
         (self.attempt, self.refusals) = (0, 0);
     }
 
-    /// How long to wait after `disconnect`, which was at `now`. The first try after a connection that had worked is at once;
-    /// after that a uniformly random delay up to a bound that doubles, but never less than the exchange asked for.
+    /// How long to wait after `disconnect`, which was at `now`. The first try after a connection that had worked is at
+    /// once; after that a uniformly random delay up to a bound that doubles, but never less than the exchange asked
+    /// for.
     pub fn delay(
         &mut self,
         disconnect: &Disconnect,

@@ -1,15 +1,15 @@
-//! What everyone may know of a connection: which socket it is on, whether that is up, when the one before ended and why,
-//! and when data last came.
+//! What everyone may know of a connection: which socket it is on, whether that is up, when the one before ended and
+//! why, and when data last came.
 //!
 //! # Synchronization
 //!
 //! All fields have one writer, the connection's thread; so each change is a plain store.
-//! * `socket` holds in one word the epoch, whether it is up, and which of the two places of `disconnected_at` is the newest. The
-//!   writer fills the other place before it stores the word (DISCONNECT-THEN-SOCKET, Release), and readers load the word before
-//!   the place (Acquire): the place is never older than the word.
+//! * `socket` holds in one word the epoch, whether it is up, and which of the two places of `disconnected_at` is the
+//!   newest. The writer fills the other place before it stores the word (DISCONNECT-THEN-SOCKET, Release), and readers
+//!   load the word before the place (Acquire): the place is never older than the word.
 //! * It may be newer if two sockets ended in between. So the place is filled with Release and loaded with Acquire
-//!   (SOCKET-THEN-DISCONNECT): a reader that sees the second disconnect sees the word of the first one when it looks a second time,
-//!   and starts over. Words do not come back, because epochs only rise.
+//!   (SOCKET-THEN-DISCONNECT): a reader that sees the second disconnect sees the word of the first one when it looks a
+//!   second time, and starts over. Words do not come back, because epochs only rise.
 //! * The writer stores the word before anything that comes over the new socket is published, and after everything of the
 //!   old one was; feeds load it (Acquire) before they look whether their ring is empty. So a ring found empty after that
 //!   load holds nothing of the socket before.

@@ -14,7 +14,8 @@
 //! world.drop_feed(feed);
 //! ```
 //!
-//! A scenario that fails prints its seed, and the judge prints what arrived of the stream and what the feed did, in order.
+//! A scenario that fails prints its seed, and the judge prints what arrived of the stream and what the feed did, in
+//! order.
 
 mod judge;
 mod network;

@@ -1,4 +1,5 @@
-//! Whole scenarios of an engine from seeds: streams and feeds come and go, markets are listed and delisted, faults strike.
+//! Whole scenarios of an engine from seeds: streams and feeds come and go, markets are listed and delisted, faults
+//! strike.
 
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -13,7 +14,8 @@ use crate::feed::Overflow;
 use crate::model::{Event, Interval, Market};
 use crate::plan::{DemandId, Subscription, candle, orderbook, ticker, trade};
 
-/// How many scenarios there are where `HOGA_SIMULATION_SCENARIOS` does not say otherwise; `HOGA_SIMULATION_SEED` names the first.
+/// How many scenarios there are where `HOGA_SIMULATION_SCENARIOS` does not say otherwise; `HOGA_SIMULATION_SEED` names
+/// the first.
 const SCENARIOS: u64 = 40;
 const CHANGES: usize = 50;
 const FAULTS: usize = 2;

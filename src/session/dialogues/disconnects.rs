@@ -73,8 +73,8 @@ fn a_server_that_sends_a_snapshot_and_closes_is_met_with_growing_pauses() {
     assert!((20..100).contains(&dials), "{dials} dials in ten minutes");
 }
 
-/// Of some sockets nothing but answered pings is to be expected. Each routine close of such a one, hours apart, counted as
-/// a failed try, and the pauses grew.
+/// Of some sockets nothing but answered pings is to be expected. Each routine close of such a one, hours apart, counted
+/// as a failed try, and the pauses grew.
 #[test]
 fn a_socket_that_lived_long_without_data_has_worked() {
     let mut harness = Harness::new(config());
@@ -370,7 +370,8 @@ fn old_frames_do_not_answer_for_codes_that_never_will() {
     assert_eq!(harness.disconnects(), []);
 }
 
-/// Nothing answers for streams of which only changes are wanted. The socket was replaced after each 15 s without a trade.
+/// Nothing answers for streams of which only changes are wanted. The socket was replaced after each 15 s without a
+/// trade.
 #[test]
 fn where_only_changes_are_wanted_quiet_is_not_mute() {
     let mut harness = Harness::new(config());
