@@ -109,7 +109,7 @@ impl Connection {
     }
 
     fn look(&mut self) -> Option<Format> {
-        let changed = self.selector.look(self.now, Some(self.written), &self.counters);
+        let changed = self.selector.evaluate(self.now, Some(self.written), &self.counters);
         if let Some(format) = changed {
             self.changes.push((self.now, format));
         }
@@ -126,7 +126,7 @@ impl Connection {
         *by_type = by_type.zip(&trace.delivered, |sum, more| sum + more);
         self.now = self.now + self.rule.window;
         let is_settled = matches!(self.selector.reason(), FormatReason::WentBack { .. });
-        assert!(is_settled || self.selector.next_look() <= self.now);
+        assert!(is_settled || self.selector.next_evaluation() <= self.now);
         let changed = self.look();
         if let Some(format) = changed {
             self.written = format;

@@ -69,7 +69,7 @@ impl Callback {
             record.conduct.rearm();
         }
         drop(record);
-        self.queue.look();
+        self.queue.wake_all();
         was_quarantined
     }
 }
@@ -79,7 +79,7 @@ impl Drop for Callback {
         // Relaxed: the signals order it.
         self.shared.over.store(true, Relaxed);
         self.shared.lock().state = CallbackState::Ended;
-        self.queue.look();
+        self.queue.wake_all();
     }
 }
 

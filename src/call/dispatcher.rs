@@ -108,7 +108,7 @@ impl Drop for Dispatcher {
     fn drop(&mut self) {
         // Relaxed: the signals order it.
         self.queue.closed.store(true, Relaxed);
-        self.queue.look();
+        self.queue.wake_all();
     }
 }
 
@@ -116,11 +116,11 @@ impl TaskQueue {
     /// Another task for the threads.
     pub fn add(&self, task: Box<dyn Task>) {
         self.lock().push(task);
-        self.look();
+        self.wake_all();
     }
 
     /// Something was changed that the threads should look at.
-    pub fn look(&self) {
+    pub fn wake_all(&self) {
         self.signal.notify();
         self.state_changes.notify();
     }
@@ -174,7 +174,7 @@ impl TaskQueue {
             drop(waiting);
         }
         // Another thread may sleep on what this one kept from it.
-        self.look();
+        self.wake_all();
     }
 
     fn sleep(&self) {

@@ -323,16 +323,16 @@ impl Hub {
         let mut next = Nanos::NEVER;
         for (number, (connection, selector)) in self.connections.iter().zip(&mut self.selectors).enumerate() {
             let Some(selector) = selector else { continue };
-            if now >= selector.next_look() {
+            if now >= selector.next_evaluation() {
                 let status = connection.status.read();
-                if let Some(format) = selector.look(now, status.format, &status.counters) {
+                if let Some(format) = selector.evaluate(now, status.format, &status.counters) {
                     let reason = selector.reason();
                     self.planner.set_format(now, number, format);
                     connection.status.change(|status| status.format_reason = reason);
                     self.outcome.notes.push(Note::Format(NewFormat { connection: number, format, reason }));
                 }
             }
-            next = next.min(selector.next_look());
+            next = next.min(selector.next_evaluation());
         }
         next
     }
@@ -381,6 +381,6 @@ impl Hub {
 
     fn command<R>(&mut self, connection: usize, write: impl FnOnce(&mut Commands) -> R) -> R {
         self.outcome.commanded.insert(connection);
-        self.connections[connection].mailbox.leave(write)
+        self.connections[connection].mailbox.update(write)
     }
 }

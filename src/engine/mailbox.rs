@@ -63,7 +63,7 @@ impl Commands {
 
 impl Mailbox {
     /// Leaves something for the thread. Wake it afterwards.
-    pub fn leave<R>(&self, write: impl FnOnce(&mut Commands) -> R) -> R {
+    pub fn update<R>(&self, write: impl FnOnce(&mut Commands) -> R) -> R {
         write(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -108,11 +108,11 @@ mod tests {
         for _ in 0..1000 {
             let feed = new_feed(&mut planner, &state);
             let id = feed.id;
-            mailbox.leave(|commands| commands.open(feed));
-            mailbox.leave(|commands| commands.change(DemandChange { id, more: Vec::new(), less: Vec::new() }));
-            assert!(mailbox.leave(|commands| commands.end(id)).is_some(), "given back");
+            mailbox.update(|commands| commands.open(feed));
+            mailbox.update(|commands| commands.change(DemandChange { id, more: Vec::new(), less: Vec::new() }));
+            assert!(mailbox.update(|commands| commands.end(id)).is_some(), "given back");
         }
-        assert!(mailbox.leave(|commands| commands.end(seen)).is_none());
+        assert!(mailbox.update(|commands| commands.end(seen)).is_none());
         let commands = mailbox.take();
         assert_eq!((commands.feeds.len(), commands.changes.len(), commands.left), (0, 0, vec![seen]));
     }

@@ -1,4 +1,4 @@
-//! Wishes that contradict each other or the exchange, and how each was settled.
+//! Demands that contradict each other or the exchange, and how each was settled.
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -73,7 +73,7 @@ impl Session {
             return;
         }
         if !self.shared.subscription.has_streams() {
-            return self.leave(now, Disconnect::Unwanted);
+            return self.close(now, Disconnect::Unwanted);
         }
         match &mut self.phase {
             SessionPhase::Disconnected if !self.stopping => self.dial_after_pause(now),
@@ -93,7 +93,7 @@ impl Session {
     /// Closes its socket and stays disconnected.
     pub fn stop(&mut self, now: Nanos) {
         self.stopping = true;
-        self.leave(now, Disconnect::Stopped);
+        self.close(now, Disconnect::Stopped);
     }
 
     // ---- what happened ----
@@ -338,7 +338,7 @@ impl Session {
     }
 
     /// Nobody wants this connection any more: sends a close frame if there is a peer to send it to.
-    fn leave(&mut self, now: Nanos, reason: Disconnect) {
+    fn close(&mut self, now: Nanos, reason: Disconnect) {
         match &mut self.phase {
             SessionPhase::Disconnected => {}
             SessionPhase::Online(socket) => match socket.phase() {
@@ -364,7 +364,7 @@ impl Session {
         if socket.has_worked(now) {
             self.dialer.worked();
         }
-        socket.leave(now, &mut self.shared);
+        socket.close(now, &mut self.shared);
         self.shared.reports.event(Event::Disconnected { at: now, reason, epoch: self.epoch, retry_at: None });
     }
 

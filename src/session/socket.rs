@@ -303,7 +303,7 @@ impl Socket {
     }
 
     /// Sends a close frame to the peer of an open socket.
-    pub fn leave(&mut self, now: Nanos, shared: &mut Shared) {
+    pub fn close(&mut self, now: Nanos, shared: &mut Shared) {
         let from = self.state();
         self.outbox.close(CloseCode::Normal, &mut *shared.entropy);
         self.phase = Phase::Closing { until: now + shared.config.timeouts.close };
