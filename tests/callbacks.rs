@@ -104,8 +104,8 @@ fn a_quarantine_ends_when_somebody_ends_it_and_what_waited_comes_first() {
     let status = callback.status();
     assert_eq!((status.state, status.failures, status.failed_in_a_row), (CallbackState::Running, 5, 0));
     let latencies = &status.latencies;
-    assert!(latencies.enqueue_to_pop.count() > 30, "all but what was no data, or is being counted");
-    assert_eq!(latencies.enqueue_to_pop.count(), latencies.receive_to_enqueue.count());
+    assert!(latencies.publish_to_read.count() > 30, "all but what was no data, or is being counted");
+    assert_eq!(latencies.publish_to_read.count(), latencies.receive_to_publish.count());
     finish(engine, &server);
 }
 
@@ -217,7 +217,7 @@ fn a_throttled_callback_gets_the_last_word_when_the_rest_is_over_and_not_when_it
         late += u32::from(engine.now().since(waited) > Duration::from_millis(600));
         server.inject(hoga_exchange::Fault::Mute(false));
     }
-    assert!(late < 2, "{late} times of 5 the last ticker came late; {}", callback.status().latencies.enqueue_to_pop);
+    assert!(late < 2, "{late} times of 5 the last ticker came late; {}", callback.status().latencies.publish_to_read);
     drop(callback);
     finish(engine, &server);
 }

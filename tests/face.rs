@@ -81,7 +81,7 @@ fn so_does_the_list_of_markets() {
 fn what_is_shown_is_short() {
     let mut latencies = status::Latencies::default();
     for ns in 0..100_000 {
-        latencies.receive_to_enqueue.record(std::time::Duration::from_nanos(ns * 37));
+        latencies.receive_to_publish.record(std::time::Duration::from_nanos(ns * 37));
     }
     assert!(format!("{latencies:?}").len() < 300, "{latencies:?}");
     let engine = Engine::builder().endpoint(Endpoint::custom("ws://127.0.0.1:1").unwrap());
