@@ -309,8 +309,8 @@ impl World {
                     let delay = self.rng.up_to(self.delay);
                     self.connecting = Some((self.now + delay, !self.rng.chance(20)));
                 }
-                Some(Action::Disconnect(_, last_words)) => {
-                    self.say_goodbye(last_words);
+                Some(Action::Disconnect(_, final_bytes)) => {
+                    self.say_goodbye(final_bytes);
                     self.drop_socket();
                 }
                 Some(Action::Resolve | Action::StartTls(_)) => unreachable!("plain, to an address literal"),
@@ -324,14 +324,14 @@ impl World {
     }
 
     /// What was sent before the socket is dropped still arrives, and the last words behind it.
-    fn say_goodbye(&mut self, last_words: &[u8]) {
+    fn say_goodbye(&mut self, final_bytes: &[u8]) {
         let Some(conn) = self.conn else { return };
         while let Some((_, piece)) = self.to_server.0.pop_front() {
             if let Piece::Bytes(bytes) = piece {
                 self.exchange.receive(self.now.0, conn, &bytes);
             }
         }
-        self.exchange.receive(self.now.0, conn, last_words);
+        self.exchange.receive(self.now.0, conn, final_bytes);
     }
 
     fn transmit_client(&mut self) -> bool {

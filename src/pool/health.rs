@@ -142,7 +142,7 @@ mod tests {
             (off, connection(true, 1, 0, 99), Some((1, 99)), 100, Health::NotSubscribed),
             (off, connection(false, 1, 50, 40), Some((1, 40)), 100, Health::NotSubscribed),
             (off, connection(false, 0, 5, 0), None, 100, Health::NotSubscribed),
-            // Then the link, with a value or without.
+            // Then the connection, with a value or without.
             (on, connection(false, 0, 5, 0), None, 100, down(5)),
             (on, connection(false, 1, 50, 49), Some((1, 49)), 51, down(50)),
             (again, connection(false, 1, 90, 60), Some((1, 60)), 100, down(90)),
@@ -153,14 +153,14 @@ mod tests {
             (again, connection(true, 1, 5, 99), Some((1, 79)), 100, stale(70)),
             (again, connection(true, 2, 5, 99), Some((7, 60)), 100, stale(70)),
             (again, connection(true, 1, 5, 99), Some((1, 80)), 100, Health::Live),
-            // A value from the socket before, however fresh the link.
+            // A value from the socket before, however fresh the connection.
             (on, connection(true, 2, 60, 99), Some((1, 59)), 100, stale(60)),
             (on, connection(true, 2, 60, 99), Some((2, 99)), 100, Health::Live),
             (on, connection(true, 1, 60, 99), Some((2, 99)), 100, Health::Live),
             // Silence: up to the limit is live, one more is not.
             (on, connection(true, 1, 5, 90), Some((1, 20)), 100, Health::Live),
             (on, connection(true, 1, 5, 89), Some((1, 20)), 100, stale(89)),
-            // The value counts as heard, also if the link has not been told or was never heard.
+            // The value counts as heard, also if the connection has not been told or was never heard.
             (on, connection(true, 1, 5, 80), Some((1, 95)), 100, Health::Live),
             (on, connection(true, 1, 5, 0), Some((1, 89)), 100, stale(89)),
             // A reader's clock a little behind the receive stamp is no reason to doubt.

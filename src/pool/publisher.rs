@@ -24,7 +24,7 @@ pub enum Verdict {
 /// The one writer of a stream. Stays with its connection's thread; made by [`open`](super::open).
 ///
 /// Dropping it hands the writing end back to the pool and marks the stream not subscribed; if its thread panics, it
-/// takes the link down instead, because the demand is still there and the connection is not.
+/// takes the connection down instead, because the demand is still there and the connection is not.
 pub struct Publisher<T: Noun> {
     slot: Arc<Slot<T>>,
     // Always there; taken only in `drop`.

@@ -395,7 +395,7 @@ impl Session {
             }
             Life::Online(socket) => {
                 self.shared.reports.counters.cut_off += u64::from(socket.is_inside_message());
-                self.shared.reports.act(Action::Disconnect(socket.id(), socket.take_last_words()));
+                self.shared.reports.act(Action::Disconnect(socket.id(), socket.take_final_bytes()));
             }
         }
     }

@@ -158,7 +158,7 @@ impl Socket {
     }
 
     /// The socket is to be dropped: what could still be sent before that.
-    pub fn take_last_words(&mut self) -> Vec<u8> {
+    pub fn take_final_bytes(&mut self) -> Vec<u8> {
         self.outbox.take()
     }
 

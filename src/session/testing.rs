@@ -145,7 +145,7 @@ impl Life {
         while let Some(action) = self.session.poll_action() {
             match &action {
                 Action::Connect(socket, _) => self.socket = *socket,
-                Action::Disconnect(_, last_words) => self.unread.extend_from_slice(last_words),
+                Action::Disconnect(_, final_bytes) => self.unread.extend_from_slice(final_bytes),
                 Action::Resolve | Action::StartTls(_) => {}
             }
             self.actions.push(action);
