@@ -180,7 +180,7 @@ pub use model::{
 pub mod status {
     pub use crate::call::CallbackStatus;
     pub use crate::engine::{ConnectionStatus, FeedStatus, Lifecycle, LifecycleEvent};
-    pub use crate::feed::{Account, CallbackState, FeedCounts, Latencies, Latency};
+    pub use crate::feed::{CallbackState, FeedCounters, FeedCounts, Latencies, Latency};
     pub use crate::model::ClockOffset;
     pub use crate::plan::{ClientStatus, Conflict, ConflictKind, ConflictSubject, PlanStats, Revisions};
     pub use crate::pool::{StreamStatus, VerdictCounts};

@@ -56,7 +56,7 @@ fn the_special_subjects_are_debug_and_go_between_threads() {
     all!(value: status::Loss, status::PlanStats, status::Rejection, status::RejectionKind, status::RetryAfter);
     all!(value: status::Revisions, status::ServerError, status::Stage, status::State, status::StreamStatus);
     all!(value: status::SubscriptionEntry, status::SubscriptionList, status::VerdictCounts, status::Violation);
-    all!(shared: status::Account, status::Lifecycle);
+    all!(shared: status::FeedCounters, status::Lifecycle);
     all!(sent: offline::Feed<Trade>, offline::BlockingWriter<Trade>);
     all!(value: offline::Abandoned<Trade>, offline::SystemClock);
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::dispatcher::{BATCH, Task, TaskLine, drop_quietly};
-use crate::feed::{Account, CallbackState, Conduct, Feed, FeedCounts, Item, Latencies, Latency, Payload};
+use crate::feed::{CallbackState, Conduct, Feed, FeedCounters, FeedCounts, Item, Latencies, Latency, Payload};
 use crate::model::{Clock, Nanos};
 
 /// The longest text of a failure that is kept, in characters.
@@ -121,7 +121,7 @@ pub(crate) struct Shared {
     over: AtomicBool,
     /// Locked for a moment at each call, never by a connection's thread.
     record: Mutex<Record>,
-    account: std::sync::OnceLock<Arc<Account>>,
+    counters: std::sync::OnceLock<Arc<FeedCounters>>,
 }
 
 struct Record {
@@ -151,13 +151,13 @@ impl Shared {
             name: name.into(),
             over: AtomicBool::new(false),
             record: Mutex::new(record),
-            account: std::sync::OnceLock::new(),
+            counters: std::sync::OnceLock::new(),
         }
     }
 
-    /// The account of the feed that it reads, once that is open.
-    pub fn set_account(&self, account: Arc<Account>) {
-        let _ = self.account.set(account);
+    /// The counters of the feed that it reads, once that is open.
+    pub fn set_counters(&self, counters: Arc<FeedCounters>) {
+        let _ = self.counters.set(counters);
     }
 
     /// Its owner has dropped it.
@@ -178,7 +178,7 @@ impl Shared {
             last_failure: record.last_failure.clone(),
             time: record.time.clone(),
             latencies: record.latencies.clone(),
-            counts: self.account.get().map(|account| account.counts()).unwrap_or_default(),
+            counts: self.counters.get().map(|counters| counters.counts()).unwrap_or_default(),
         }
     }
 

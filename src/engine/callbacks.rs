@@ -75,7 +75,7 @@ impl<'a> CallbackBuilder<'a> {
             }
         };
         let feed = Feed::open(self.control, self.client, subscription, overflow, line.signal.clone())?;
-        shared.set_account(feed.account());
+        shared.set_counters(feed.counters());
         let on_quarantine = Box::new(move |name: &str, failure| log.note(Note::Quarantined(name.into(), failure)));
         line.add(Box::new(Call { feed, call, shared: shared.clone(), clock: Arc::new(clock), on_quarantine }));
         Ok(Callback::new(shared, line.clone()))

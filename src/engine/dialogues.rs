@@ -448,7 +448,7 @@ fn the_account_stays_exact_while_a_market_is_listed_and_delisted_and_wanted_in_d
             read(&mut other);
             let received = feed.counts().received;
             assert_settled(&mut feed, received);
-            bytes.push(feed.account().bytes());
+            bytes.push(feed.counters().bytes());
         }
         assert_eq!(bytes[1..], vec![bytes[0]; 4], "{policy}: it takes no more memory each time");
         assert_settled(&mut other, 11);

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use super::account::Account;
+use super::counters::FeedCounters;
 use super::sockets::SocketsSeen;
 use super::source::Source;
 use super::{Item, Update};
@@ -91,7 +91,7 @@ pub(super) struct Conflated<T> {
     throttle: Option<Throttle>,
     /// What comes next where the connection turned to another socket.
     turning: VecDeque<Turning<T>>,
-    account: Arc<Account>,
+    counters: Arc<FeedCounters>,
     sockets: SocketsSeen,
 }
 
@@ -120,15 +120,19 @@ impl Throttle {
 }
 
 impl<T> Conflated<T> {
-    pub fn new(Changed { drain: dirty, values }: Changed<T>, account: Arc<Account>, sockets: SocketsSeen) -> Self {
+    pub fn new(
+        Changed { drain: dirty, values }: Changed<T>,
+        counters: Arc<FeedCounters>,
+        sockets: SocketsSeen,
+    ) -> Self {
         let streams = vec![Stream::default(); values.len()];
-        account.add_bytes(dirty.bytes() + size_of_val(&*values) + size_of_val(&*streams));
-        Self { dirty, values, streams, throttle: None, turning: VecDeque::new(), account, sockets }
+        counters.add_bytes(dirty.bytes() + size_of_val(&*values) + size_of_val(&*streams));
+        Self { dirty, values, streams, throttle: None, turning: VecDeque::new(), counters, sockets }
     }
 
     /// Lets each stream rest after it has been delivered.
     pub fn throttled(self, interval: Duration, clock: Arc<dyn Clock>) -> Self {
-        self.account.add_bytes(self.streams.len() * size_of::<(Nanos, usize)>());
+        self.counters.add_bytes(self.streams.len() * size_of::<(Nanos, usize)>());
         let resting = VecDeque::with_capacity(self.streams.len() + 1);
         Self { throttle: Some(Throttle { interval, clock, resting }), ..self }
     }
@@ -143,10 +147,10 @@ impl<T> Conflated<T> {
         }
         let Some(newest) = self.values[key].get() else { unreachable!("put there before it was marked") };
         let fresh = newest.load().filter(|update| update.version > stream.version);
-        let read = &self.account.read;
+        let reader = &self.counters.reader;
         let merged = marks - u64::from(fresh.is_some());
-        read.conflated.add(merged);
-        read.taken.add(merged);
+        reader.conflated.add(merged);
+        reader.taken.add(merged);
         if let Some(update) = &fresh {
             stream.version = update.version;
         }
@@ -201,8 +205,8 @@ impl<T> Conflated<T> {
 
     #[inline]
     fn delivered(&self, update: Update<T>) -> Item<T> {
-        self.account.read.delivered.add(1);
-        self.account.read.taken.add(1);
+        self.counters.reader.delivered.add(1);
+        self.counters.reader.taken.add(1);
         Item::Data(update)
     }
 
@@ -282,7 +286,7 @@ impl<T: Send> Source<T> for Conflated<T> {
         if !self.turning.is_empty() {
             return self.pop_turning();
         }
-        self.account.read.depth_max.raise(self.dirty.len() as u64);
+        self.counters.reader.depth_max.raise(self.dirty.len() as u64);
         // Before the streams are looked at: what was marked on the socket before is visible below.
         let socket = self.sockets.unseen();
         match self.take() {
@@ -335,7 +339,7 @@ mod tests {
         assert!(rig.feed.pop().is_none(), "the marks were for nothing");
         rig.changing.marker.mark(2);
         rig.feed.pop();
-        assert_eq!(rig.feed.account.depth_max(), 2);
+        assert_eq!(rig.feed.counters.depth_max(), 2);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use super::account::{Account, StreamCount};
+use super::counters::{FeedCounters, StreamCount};
 use super::sockets::SocketsSeen;
 use super::source::Source;
 use super::{Arrival, Filter, Item, Payload, Update};
@@ -137,11 +137,11 @@ impl<T: Words> Broadcaster<T> {
     pub(super) fn follower<U>(
         &self,
         connection: ConnectionId,
-        account: Arc<Account>,
+        counters: Arc<FeedCounters>,
         sockets: SocketsSeen,
         sleepers: Arc<Sleepers>,
     ) -> Follower<T, U> {
-        account.add_shared_bytes(self.bytes());
+        counters.add_shared_bytes(self.bytes());
         Follower {
             cursor: self.ring.cursor(),
             streams: Vec::new(),
@@ -150,7 +150,7 @@ impl<T: Words> Broadcaster<T> {
             connection,
             lapped: false,
             since_look: 0,
-            account,
+            counters,
             sockets,
             sleepers,
             value: PhantomData,
@@ -181,7 +181,7 @@ pub(super) struct Follower<T, U> {
     lapped: bool,
     /// Pops since the depth was looked at.
     since_look: u8,
-    account: Arc<Account>,
+    counters: Arc<FeedCounters>,
     sockets: SocketsSeen,
     sleepers: Arc<Sleepers>,
     value: PhantomData<fn() -> T>,
@@ -246,8 +246,8 @@ impl<T: Words + Payload, U: Payload> Follower<T, U> {
             return Some(turn);
         }
         self.states.pop_front();
-        self.account.read.delivered.add(1);
-        self.account.read.taken.add(1);
+        self.counters.reader.delivered.add(1);
+        self.counters.reader.taken.add(1);
         Some(Item::Data(state))
     }
 
@@ -287,13 +287,13 @@ impl<T: Words + Payload, U: Payload> Follower<T, U> {
     fn accept(&mut self, stream: usize, arrival: Arrival) -> bool {
         let Some(Some(followed)) = self.streams.get_mut(stream) else { return false };
         let wanted = followed.accept(arrival);
-        let read = &self.account.read;
+        let reader = &self.counters.reader;
         if wanted {
-            read.delivered.add(1)
+            reader.delivered.add(1)
         } else {
-            read.filtered.add(1)
+            reader.filtered.add(1)
         }
-        read.taken.add(1);
+        reader.taken.add(1);
         self.look();
         wanted
     }
@@ -323,7 +323,7 @@ impl<T: Words + Payload, U: Payload> Follower<T, U> {
         let number = stream.number as usize;
         if self.streams.len() <= number {
             let more = number + 1 - self.streams.len();
-            self.account.add_bytes(more * (size_of::<Option<Followed>>() + size_of::<u64>()));
+            self.counters.add_bytes(more * (size_of::<Option<Followed>>() + size_of::<u64>()));
             self.streams.resize_with(number + 1, || None);
             self.counts.clear();
             self.counts.reserve(number + 1);
@@ -336,14 +336,14 @@ impl<T: Words + Payload, U: Payload> Follower<T, U> {
     }
 
     fn gap(&mut self, missed: u64) -> Item<U> {
-        self.account.read.dropped.add(missed);
-        self.account.read.taken.add(missed);
+        self.counters.reader.dropped.add(missed);
+        self.counters.reader.taken.add(missed);
         Item::Gap { missed }
     }
 
     /// The ring holds other streams too: this is how close it is to losing something.
     fn note_depth(&self) {
-        self.account.read.depth_max.raise(self.cursor.lag().min(self.cursor.capacity()));
+        self.counters.reader.depth_max.raise(self.cursor.lag().min(self.cursor.capacity()));
     }
 
     #[inline]

@@ -4,10 +4,10 @@
 //! time is its [`Overflow`], which picks the parts: a ring of its own (`queue`), a cursor into a ring that all readers
 //! share (`follow`), or the newest values as they change (`conflate`).
 
-mod account;
 mod any_writer;
 mod conduct;
 mod conflate;
+mod counters;
 mod filter;
 mod follow;
 mod item;
@@ -21,10 +21,10 @@ mod sockets;
 mod source;
 mod writer;
 
-pub use account::{Account, FeedCounts};
 pub(crate) use any_writer::AnyWriter;
 pub(crate) use conduct::Conduct;
 pub use conduct::{CallbackState, QUOTA};
+pub use counters::{FeedCounters, FeedCounts};
 pub use filter::{Arrival, Filter};
 pub use follow::{Broadcaster, Followable, Followed, broadcast};
 pub use item::{Item, Payload, Update};

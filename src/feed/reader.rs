@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use super::account::Account;
+use super::counters::FeedCounters;
 use super::follow::Joining;
 use super::latency::Latencies;
 use super::merge::Merge;
@@ -35,7 +35,7 @@ pub(super) struct Shared {
     /// How many of these the reader has looked at.
     pub taken: AtomicU64,
     pub writers: Tally,
-    pub account: Arc<Account>,
+    pub counters: Arc<FeedCounters>,
 }
 
 /// What a writer adds to a feed.
@@ -78,18 +78,23 @@ pub(super) fn open_with<T: Payload>(opening: Opening<'_>, room: Option<Arc<Signa
     assert!(!connections.is_empty(), "a feed without a writer brings nothing");
     let problem = overflow.problem();
     assert!(problem.is_none(), "{}", problem.unwrap_or_default());
-    let account = Arc::<Account>::default();
+    let counters = Arc::<FeedCounters>::default();
     let writers = Tally::new(connections.len() as u64);
-    let shared =
-        Arc::new(Shared { signal, joined: Tally::new(0), taken: AtomicU64::new(0), writers, account: account.clone() });
+    let shared = Arc::new(Shared {
+        signal,
+        joined: Tally::new(0),
+        taken: AtomicU64::new(0),
+        writers,
+        counters: counters.clone(),
+    });
     let capacity = overflow.own_ring(data_types.iter().copied());
     let (joins, joining) = channel();
     let mut sources: Vec<Box<dyn Source<T>>> = Vec::new();
     let mut writer = |connection: &Arc<ConnectionState>| {
-        let written = account.add_writer();
+        let writer_counters = counters.add_writer();
         let queue = capacity.map(|capacity| {
             let seen = SocketsSeen::new(connection.clone());
-            let (writer, queue) = queue(capacity, &account, written.clone(), seen, room.clone());
+            let (writer, queue) = queue(capacity, &counters, writer_counters.clone(), seen, room.clone());
             sources.push(Box::new(queue));
             writer
         });
@@ -100,7 +105,7 @@ pub(super) fn open_with<T: Payload>(opening: Opening<'_>, room: Option<Arc<Signa
             follows: Vec::new(),
             joins: joins.clone(),
             shared: shared.clone(),
-            written,
+            writer_counters,
             connection: connection.clone(),
             clock: clock.clone(),
             overflow,
@@ -196,12 +201,12 @@ impl<T: Payload> Feed<T> {
 
     /// What came in and what became of it.
     pub fn counts(&self) -> FeedCounts {
-        self.shared.account.counts()
+        self.shared.counters.counts()
     }
 
     /// What came in and what became of it, for others than the reader.
-    pub fn account(&self) -> Arc<Account> {
-        self.shared.account.clone()
+    pub fn counters(&self) -> Arc<FeedCounters> {
+        self.shared.counters.clone()
     }
 
     /// From now on, each update that is popped is recorded. Costs a look at the clock for each.
@@ -299,7 +304,7 @@ impl<T: Payload> Iterator for Feed<T> {
 
 impl<T> fmt::Debug for Feed<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Feed").field(&self.shared.account.counts()).finish()
+        f.debug_tuple("Feed").field(&self.shared.counters.counts()).finish()
     }
 }
 
@@ -308,6 +313,6 @@ impl<T> Drop for Feed<T> {
         if self.asleep {
             self.sources.park(false);
         }
-        self.shared.account.reader_gone.store(true, Relaxed);
+        self.shared.counters.reader_gone.store(true, Relaxed);
     }
 }

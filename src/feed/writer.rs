@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::Sender;
 
-use super::account::Written;
 use super::conflate::{Changing, Conflated, room};
+use super::counters::WriterCounters;
 use super::follow::{Broadcaster, Followed};
 use super::queue::QueueWriter;
 use super::reader::{Join, Shared};
@@ -32,7 +32,7 @@ pub struct FeedWriter<T> {
     pub(super) follows: Vec<TypeId>,
     pub(super) joins: Sender<Join<T>>,
     pub(super) shared: Arc<Shared>,
-    pub(super) written: Arc<Written>,
+    pub(super) writer_counters: Arc<WriterCounters>,
     pub(super) connection: Arc<ConnectionState>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) overflow: Overflow,
@@ -73,7 +73,7 @@ impl<T: Payload> FeedWriter<T> {
     /// A stream that is conflated has a new newest value. True if this is the first thing to flush.
     #[inline]
     pub fn mark(&mut self, mark: Mark) -> bool {
-        self.written.received.add(1);
+        self.writer_counters.received.add(1);
         self.rooms[mark.room].marker.mark(mark.key);
         !std::mem::replace(&mut self.unflushed, true)
     }
@@ -81,8 +81,8 @@ impl<T: Payload> FeedWriter<T> {
     /// Counts an update that the reader did not ask for.
     #[inline]
     pub fn filter(&mut self) {
-        self.written.received.add(1);
-        self.written.filtered.add(1);
+        self.writer_counters.received.add(1);
+        self.writer_counters.filtered.add(1);
     }
 
     /// Wakes the reader if it sleeps and anything happened since the last flush. A fence and a load otherwise.
@@ -103,7 +103,7 @@ impl<T: Payload> FeedWriter<T> {
 
     /// The reader is gone; nothing will be seen any more.
     pub fn is_abandoned(&self) -> bool {
-        self.shared.account.reader_gone.load(Relaxed)
+        self.shared.counters.reader_gone.load(Relaxed)
     }
 
     /// Adds streams that are conflated, given by where their newest values are. Returns a mark for each, in the same order.
@@ -130,7 +130,7 @@ impl<T: Payload> FeedWriter<T> {
         let (changing, changed) = room(streams);
         self.rooms.push(changing);
         self.conflates += streams;
-        let mut source = Conflated::new(changed, self.shared.account.clone(), self.sockets_seen());
+        let mut source = Conflated::new(changed, self.shared.counters.clone(), self.sockets_seen());
         if let Overflow::Throttle(interval) = self.overflow {
             source = source.throttled(interval, self.clock.clone());
         }
@@ -147,16 +147,16 @@ impl<T: Payload> FeedWriter<T> {
     ) where
         U: Payload + Words + Into<T>,
     {
-        self.shared.account.add_streams(streams.iter().filter_map(Followed::begins));
-        self.written.received.add(states.len() as u64);
+        self.shared.counters.add_streams(streams.iter().filter_map(Followed::begins));
+        self.writer_counters.received.add(states.len() as u64);
         let (connection, carries) = (self.connection.id(), TypeId::of::<U>());
         let mut joining = ring.joining(streams, states);
         if self.follows.contains(&carries) {
             return self.join(Join::Streams { connection, carries, joining });
         }
         self.follows.push(carries);
-        let (account, sockets) = (self.shared.account.clone(), self.sockets_seen());
-        let mut follower = ring.follower(connection, account, sockets, sleepers.clone());
+        let (counters, sockets) = (self.shared.counters.clone(), self.sockets_seen());
+        let mut follower = ring.follower(connection, counters, sockets, sleepers.clone());
         follower.join(&mut joining);
         self.join(Join::Source(Box::new(follower)));
     }
