@@ -13,7 +13,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::counters::{FeedCounters, StreamCount};
-use super::sockets::SocketsSeen;
+use super::epoch_tracker::EpochTracker;
 use super::source::Source;
 use super::{Arrival, Filter, Item, Payload, Update};
 use crate::model::{ConnectionId, Epoch, Stamps, StreamType, Words};
@@ -138,7 +138,7 @@ impl<T: Words> Broadcaster<T> {
         &self,
         connection: ConnectionId,
         counters: Arc<FeedCounters>,
-        sockets: SocketsSeen,
+        epochs: EpochTracker,
         sleepers: Arc<Sleepers>,
     ) -> Follower<T, U> {
         counters.add_shared_bytes(self.bytes());
@@ -151,7 +151,7 @@ impl<T: Words> Broadcaster<T> {
             lapped: false,
             since_look: 0,
             counters,
-            sockets,
+            epochs,
             sleepers,
             value: PhantomData,
         }
@@ -182,7 +182,7 @@ pub(super) struct Follower<T, U> {
     /// Pops since the depth was looked at.
     since_look: u8,
     counters: Arc<FeedCounters>,
-    sockets: SocketsSeen,
+    epochs: EpochTracker,
     sleepers: Arc<Sleepers>,
     value: PhantomData<fn() -> T>,
 }
@@ -242,8 +242,8 @@ impl<T: Words + Payload, U: Payload> Follower<T, U> {
         if self.cursor.position() < place {
             return None;
         }
-        if let Some(turn) = self.sockets.arrive(state.epoch) {
-            return Some(turn);
+        if let Some(change) = self.epochs.advance(state.epoch) {
+            return Some(change);
         }
         self.states.pop_front();
         self.counters.reader.delivered.add(1);
@@ -254,7 +254,7 @@ impl<T: Words + Payload, U: Payload> Follower<T, U> {
     /// Nothing is left to read: perhaps something is to be told.
     #[inline]
     fn at_the_end(&mut self) -> End<U> {
-        if !self.lapped && self.sockets.unseen().is_none() { End::Nothing } else { self.tell() }
+        if !self.lapped && self.epochs.unseen().is_none() { End::Nothing } else { self.tell() }
     }
 
     /// Tells of lost events of streams that have none left to read, and of a new socket that brought nothing yet.
@@ -263,7 +263,7 @@ impl<T: Words + Payload, U: Payload> Follower<T, U> {
         // Before the rest: who is lapped from here on has more to tell than the counts say.
         self.lapped = false;
         // Before the ring is looked at again: what came before these is visible then.
-        let socket = self.sockets.unseen();
+        let socket = self.epochs.unseen();
         self.counts.clear();
         self.counts.extend(self.streams.iter().flatten().map(|followed| followed.count.0.get()));
         if self.seek().is_some() {
@@ -279,7 +279,7 @@ impl<T: Words + Payload, U: Payload> Follower<T, U> {
         if missed > 0 {
             return End::Item(self.gap(missed));
         }
-        socket.and_then(|socket| self.sockets.arrive(socket)).map_or(End::Nothing, End::Item)
+        socket.and_then(|socket| self.epochs.advance(socket)).map_or(End::Nothing, End::Item)
     }
 
     /// The event was read: settles it; true if the reader asked for it.
@@ -403,8 +403,8 @@ where
             let Some((arrival, epoch)) = self.cursor.read(|record| read::<T, U>(record, &mut item)) else {
                 continue;
             };
-            if let Some(turn) = self.sockets.arrive(epoch) {
-                return Some(turn);
+            if let Some(change) = self.epochs.advance(epoch) {
+                return Some(change);
             }
             self.cursor.advance();
             if self.accept(stream, arrival) {
@@ -417,15 +417,15 @@ where
     }
 
     fn is_ready(&mut self) -> bool {
-        !self.states.is_empty() || self.seek().is_some() || self.lapped || self.sockets.unseen().is_some()
+        !self.states.is_empty() || self.seek().is_some() || self.lapped || self.epochs.unseen().is_some()
     }
 
-    fn socket(&self) -> (ConnectionId, Epoch) {
-        self.sockets.seen()
+    fn epoch(&self) -> (ConnectionId, Epoch) {
+        self.epochs.seen()
     }
 
     fn begin_at(&mut self, socket: Epoch) {
-        self.sockets.begin_at(socket);
+        self.epochs.begin_at(socket);
     }
 
     fn len(&self) -> usize {

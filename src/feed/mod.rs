@@ -8,6 +8,7 @@ mod any_writer;
 mod conduct;
 mod conflate;
 mod counters;
+mod epoch_tracker;
 mod filter;
 mod follow;
 mod item;
@@ -17,7 +18,6 @@ mod offline;
 mod overflow;
 mod queue;
 mod reader;
-mod sockets;
 mod source;
 mod writer;
 

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use super::counters::{FeedCounters, WriterCounters};
-use super::sockets::SocketsSeen;
+use super::epoch_tracker::EpochTracker;
 use super::source::Source;
 use super::{Item, Payload, Update};
 use crate::model::{ConnectionId, Epoch};
@@ -39,14 +39,14 @@ pub(super) fn queue<T: Payload>(
     capacity: usize,
     counters: &Arc<FeedCounters>,
     writer_counters: Arc<WriterCounters>,
-    sockets: SocketsSeen,
+    epochs: EpochTracker,
     room: Option<Arc<Signal>>,
 ) -> (QueueWriter<T>, Queue<T>) {
     let (mut ring, mut queued) = RingBuffer::new(capacity);
     warm_up(&mut ring, &mut queued);
     counters.add_bytes(ring_bytes::<T>(capacity));
     let writer = QueueWriter { ring, writer_counters: writer_counters.clone(), dropped: 0 };
-    (writer, Queue { ring: queued, counters: counters.clone(), writer_counters, reported: 0, sockets, room })
+    (writer, Queue { ring: queued, counters: counters.clone(), writer_counters, reported: 0, epochs, room })
 }
 
 /// Touches all of the memory, so that the connection's thread does not meet it page by page.
@@ -100,7 +100,7 @@ pub(super) struct Queue<T> {
     writer_counters: Arc<WriterCounters>,
     // Drops that the reader has been told of.
     reported: u64,
-    sockets: SocketsSeen,
+    epochs: EpochTracker,
     // Where a writer waits for room, if it does that.
     room: Option<Arc<Signal>>,
 }
@@ -109,7 +109,7 @@ impl<T: Payload> Queue<T> {
     #[cold]
     fn at_the_end(&mut self) -> Option<Item<T>> {
         // Before the ring is looked at: what was pushed before these is visible below.
-        let (dropped, socket) = (self.writer_counters.dropped.get(), self.sockets.unseen());
+        let (dropped, socket) = (self.writer_counters.dropped.get(), self.epochs.unseen());
         if dropped == self.reported && socket.is_none() {
             return None;
         }
@@ -117,7 +117,7 @@ impl<T: Payload> Queue<T> {
         if !self.ring.is_empty() {
             return self.pop();
         }
-        if dropped > self.reported { Some(self.gap(dropped)) } else { self.sockets.arrive(socket?) }
+        if dropped > self.reported { Some(self.gap(dropped)) } else { self.epochs.advance(socket?) }
     }
 
     /// Copies the update in front, once: from its slot to whoever pops.
@@ -150,22 +150,22 @@ impl<T: Payload> Source<T> for Queue<T> {
         if dropped > self.reported {
             return Some(self.gap(dropped));
         }
-        if let Some(turn) = self.sockets.arrive(epoch) {
-            return Some(turn);
+        if let Some(change) = self.epochs.advance(epoch) {
+            return Some(change);
         }
         self.take()
     }
 
     fn is_ready(&mut self) -> bool {
-        !self.ring.is_empty() || self.writer_counters.dropped.get() > self.reported || self.sockets.unseen().is_some()
+        !self.ring.is_empty() || self.writer_counters.dropped.get() > self.reported || self.epochs.unseen().is_some()
     }
 
-    fn socket(&self) -> (ConnectionId, Epoch) {
-        self.sockets.seen()
+    fn epoch(&self) -> (ConnectionId, Epoch) {
+        self.epochs.seen()
     }
 
     fn begin_at(&mut self, socket: Epoch) {
-        self.sockets.begin_at(socket);
+        self.epochs.begin_at(socket);
     }
 
     fn len(&self) -> usize {

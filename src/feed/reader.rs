@@ -16,11 +16,11 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use super::counters::FeedCounters;
+use super::epoch_tracker::EpochTracker;
 use super::follow::Joining;
 use super::latency::Latencies;
 use super::merge::Merge;
 use super::queue::queue;
-use super::sockets::SocketsSeen;
 use super::source::Source;
 use super::{FeedCounts, FeedWriter, Item, Overflow, Payload};
 use crate::model::{Clock, ConnectionId, DataType, Nanos};
@@ -93,8 +93,8 @@ pub(super) fn open_with<T: Payload>(opening: Opening<'_>, room: Option<Arc<Signa
     let mut writer = |connection: &Arc<ConnectionState>| {
         let writer_counters = counters.add_writer();
         let queue = capacity.map(|capacity| {
-            let seen = SocketsSeen::new(connection.clone());
-            let (writer, queue) = queue(capacity, &counters, writer_counters.clone(), seen, room.clone());
+            let epochs = EpochTracker::new(connection.clone());
+            let (writer, queue) = queue(capacity, &counters, writer_counters.clone(), epochs, room.clone());
             sources.push(Box::new(queue));
             writer
         });

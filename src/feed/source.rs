@@ -15,7 +15,7 @@ pub(super) trait Source<T>: Send {
     fn is_ready(&mut self) -> bool;
 
     /// Its connection, and the socket of which it has given something or told.
-    fn socket(&self) -> (ConnectionId, Epoch);
+    fn epoch(&self) -> (ConnectionId, Epoch);
 
     /// Starts over at the socket that the reader knows. A later socket is reported before anything that it brought.
     fn begin_at(&mut self, socket: Epoch);

@@ -8,10 +8,10 @@ use std::sync::mpsc::Sender;
 
 use super::conflate::{Changing, Conflated, room};
 use super::counters::WriterCounters;
+use super::epoch_tracker::EpochTracker;
 use super::follow::{Broadcaster, Followed};
 use super::queue::QueueWriter;
 use super::reader::{Join, Shared};
-use super::sockets::SocketsSeen;
 use super::{Overflow, Payload, Update};
 use crate::model::{Clock, Words};
 use crate::sync::connection::ConnectionState;
@@ -130,7 +130,7 @@ impl<T: Payload> FeedWriter<T> {
         let (changing, changed) = room(streams);
         self.rooms.push(changing);
         self.conflates += streams;
-        let mut source = Conflated::new(changed, self.shared.counters.clone(), self.sockets_seen());
+        let mut source = Conflated::new(changed, self.shared.counters.clone(), self.epoch_tracker());
         if let Overflow::Throttle(interval) = self.overflow {
             source = source.throttled(interval, self.clock.clone());
         }
@@ -155,8 +155,8 @@ impl<T: Payload> FeedWriter<T> {
             return self.join(Join::Streams { connection, carries, joining });
         }
         self.follows.push(carries);
-        let (counters, sockets) = (self.shared.counters.clone(), self.sockets_seen());
-        let mut follower = ring.follower(connection, counters, sockets, sleepers.clone());
+        let (counters, epochs) = (self.shared.counters.clone(), self.epoch_tracker());
+        let mut follower = ring.follower(connection, counters, epochs, sleepers.clone());
         follower.join(&mut joining);
         self.join(Join::Source(Box::new(follower)));
     }
@@ -166,8 +166,8 @@ impl<T: Payload> FeedWriter<T> {
         self.shared.joined.get().saturating_sub(self.shared.taken.load(Relaxed)) >= UNREAD_JOINS_MAX
     }
 
-    fn sockets_seen(&self) -> SocketsSeen {
-        SocketsSeen::new(self.connection.clone())
+    fn epoch_tracker(&self) -> EpochTracker {
+        EpochTracker::new(self.connection.clone())
     }
 
     fn join(&mut self, join: Join<T>) {
