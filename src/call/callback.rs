@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::dispatcher::{BATCH, Task, TaskLine, drop_quietly};
-use crate::feed::{CallbackState, Conduct, Feed, FeedCounters, FeedCounts, Item, Latencies, Latency, Payload};
+use crate::feed::{CallbackState, FailureQuota, Feed, FeedCounters, FeedCounts, Item, Latencies, Latency, Payload};
 use crate::model::{Clock, Nanos};
 
 /// The longest text of a failure that is kept, in characters.
@@ -66,7 +66,7 @@ impl Callback {
         let was_quarantined = record.state == CallbackState::Quarantined;
         if was_quarantined {
             record.state = CallbackState::Running;
-            record.conduct.rearm();
+            record.failure_quota.rearm();
         }
         drop(record);
         self.line.look();
@@ -104,7 +104,7 @@ pub struct CallbackStatus {
     /// How many of these were panics.
     pub panics: u64,
     /// How many failed in a row until now, or until it was quarantined.
-    pub failed_in_a_row: u32,
+    pub consecutive_failures: u32,
     /// What the last failure said, bounded.
     pub last_failure: Option<Box<str>>,
     /// How long its calls took.
@@ -126,7 +126,7 @@ pub(crate) struct Shared {
 
 struct Record {
     state: CallbackState,
-    conduct: Conduct,
+    failure_quota: FailureQuota,
     calls: u64,
     failures: u64,
     panics: u64,
@@ -139,7 +139,7 @@ impl Shared {
     pub fn new(name: &str, quota: NonZeroU32, now: Nanos) -> Self {
         let record = Record {
             state: CallbackState::Running,
-            conduct: Conduct::new(quota),
+            failure_quota: FailureQuota::new(quota),
             calls: 0,
             failures: 0,
             panics: 0,
@@ -174,7 +174,7 @@ impl Shared {
             calls: record.calls,
             failures: record.failures,
             panics: record.panics,
-            failed_in_a_row: record.conduct.failed_in_a_row(),
+            consecutive_failures: record.failure_quota.consecutive_failures(),
             last_failure: record.last_failure.clone(),
             time: record.time.clone(),
             latencies: record.latencies.clone(),
@@ -243,7 +243,7 @@ impl Record {
     /// What was one failure too many, if this was.
     fn judge(&mut self, failure: Option<Failure>) -> Option<String> {
         let Some(failure) = failure else {
-            self.conduct.succeeded();
+            self.failure_quota.succeeded();
             return None;
         };
         self.failures += 1;
@@ -252,7 +252,7 @@ impl Record {
         // Bounded, and nothing of it can drive a terminal.
         let text: String = text.escape_debug().take(FAILURE_MAX).collect();
         self.last_failure = Some(text.as_str().into());
-        let one_too_many = self.conduct.failed() && self.state == CallbackState::Running;
+        let one_too_many = self.failure_quota.failed() && self.state == CallbackState::Running;
         if one_too_many {
             self.state = CallbackState::Quarantined;
         }

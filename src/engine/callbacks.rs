@@ -9,7 +9,7 @@ use super::control::Control;
 use super::log::Note;
 use crate::call::{Answer, Call, Callback, Dispatcher, Shared};
 use crate::error::{Error, Result};
-use crate::feed::{Item, Overflow, Payload, QUOTA};
+use crate::feed::{FAILURE_QUOTA, Item, Overflow, Payload};
 use crate::model::Clock;
 use crate::plan::{ClientId, Subscription};
 
@@ -31,7 +31,7 @@ impl fmt::Debug for CallbackBuilder<'_> {
 
 impl<'a> CallbackBuilder<'a> {
     pub(super) fn new(control: Arc<Control>, client: Option<ClientId>, name: &str) -> Self {
-        Self { control, client, name: name.into(), quota: QUOTA, dispatcher: None }
+        Self { control, client, name: name.into(), quota: FAILURE_QUOTA, dispatcher: None }
     }
 
     /// Failures in a row after which it is not called any more, until it is rearmed. Default: 5.

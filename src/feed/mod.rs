@@ -5,10 +5,10 @@
 //! share (`follow`), or the newest values as they change (`conflate`).
 
 mod any_writer;
-mod conduct;
 mod conflate;
 mod counters;
 mod epoch_tracker;
+mod failure_quota;
 mod filter;
 mod follow;
 mod item;
@@ -22,9 +22,9 @@ mod source;
 mod writer;
 
 pub(crate) use any_writer::AnyWriter;
-pub(crate) use conduct::Conduct;
-pub use conduct::{CallbackState, QUOTA};
 pub use counters::{FeedCounters, FeedCounts};
+pub(crate) use failure_quota::FailureQuota;
+pub use failure_quota::{CallbackState, FAILURE_QUOTA};
 pub use filter::{Arrival, Filter};
 pub use follow::{Broadcaster, Followable, Followed, broadcast};
 pub use item::{Item, Payload, Update};
