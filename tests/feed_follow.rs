@@ -109,7 +109,7 @@ fn what_a_reader_did_not_ask_for_is_counted_as_filtered() {
     let feeds = filters.map(|(snapshots, changes)| {
         let (mut writer, feed) = ring.reader(&[]);
         let followed = ring.streams[0].followed(Filter::new(snapshots, changes), false);
-        writer.follow(&ring.ring, &ring.sleepers, vec![followed], Vec::new());
+        writer.follow(&ring.ring, &ring.waiters, vec![followed], Vec::new());
         (writer, feed)
     });
     let snapshot = |starts, is_news| Arrival::Snapshot { starts, is_news };

@@ -141,12 +141,12 @@ fn a_stream_without_subscription_is_an_error_that_says_what_to_do() {
 #[test]
 fn wait_newer_wakes_for_a_new_value_and_gives_up_at_its_timeout() {
     let (_clock, pool, _link, mut publisher) = open(DataType::Ticker);
-    let (handle, sleepers) = (pool.ticker("KRW-BTC").unwrap(), pool::sleepers(&pool));
+    let (handle, waiters) = (pool.ticker("KRW-BTC").unwrap(), pool::waiters(&pool));
     assert!(handle.wait_newer(0, Duration::from_millis(5)).is_none());
     thread::scope(|s| {
         let waiter = s.spawn(|| handle.wait_newer(0, Duration::from_secs(20)).map(|r| (r.version(), r.trade_price)));
         put(&mut publisher, 1, 1, 9.0);
-        if sleepers.any() {
+        if waiters.any() {
             publisher.wake();
         }
         assert_eq!(waiter.join().unwrap(), Some((1, 9.0)));
@@ -161,7 +161,7 @@ fn wait_newer_wakes_for_a_new_value_and_gives_up_at_its_timeout() {
 fn every_change_wakes_a_reader_that_waits_for_each() {
     const VALUES: u64 = 500;
     let (_clock, pool, _link, mut publisher) = open(DataType::Ticker);
-    let sleepers = pool::sleepers(&pool);
+    let waiters = pool::waiters(&pool);
     let (there, back) = (pool.ticker("KRW-BTC").unwrap(), std::sync::mpsc::sync_channel(0));
     thread::scope(|s| {
         s.spawn(move || {
@@ -175,7 +175,7 @@ fn every_change_wakes_a_reader_that_waits_for_each() {
         for version in 1..=VALUES {
             put(&mut publisher, 1, version, version as f64);
             // As the engine does after a batch: whoever sleeps anywhere has said so.
-            if sleepers.any() {
+            if waiters.any() {
                 publisher.wake();
             }
             assert_eq!(back.1.recv(), Ok(version));

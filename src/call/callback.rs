@@ -293,7 +293,7 @@ where
     fn park(&mut self, asleep: bool) {
         // In quarantine nothing that comes is of interest.
         let asleep = asleep && self.is_running();
-        self.feed.park(asleep);
+        self.feed.set_waiting(asleep);
     }
 
     fn is_over(&mut self) -> bool {

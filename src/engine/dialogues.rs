@@ -56,7 +56,7 @@ impl Line {
         let (grace, confirm_within) = (Duration::ZERO, Duration::from_secs(3600));
         let config = Config { pacing: Pacing::Aggressive, grace, confirm_within, ..Config::default() };
         let planner = Planner::new(Arc::new(config), true);
-        let mut router = Router::new(clock.clone(), pool::sleepers(&pool), &UPBIT, None);
+        let mut router = Router::new(clock.clone(), pool::waiters(&pool), &UPBIT, None);
         for kind in NounKind::ALL {
             router.add_ring(new_ring(kind, 64));
         }

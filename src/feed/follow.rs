@@ -18,7 +18,7 @@ use super::source::Source;
 use super::{Arrival, Filter, Item, Payload, Update};
 use crate::model::{ConnectionId, Epoch, Stamps, StreamType, Words};
 use crate::sync::broadcast::{self, Cursor, Peek, Record};
-use crate::sync::sleepers::Sleepers;
+use crate::sync::waiters::Waiters;
 
 /// Stamps, connection and epoch, version.
 const PROOF_WORDS: usize = Stamps::MAX + 2;
@@ -139,7 +139,7 @@ impl<T: Words> Broadcaster<T> {
         connection: ConnectionId,
         counters: Arc<FeedCounters>,
         epochs: EpochTracker,
-        sleepers: Arc<Sleepers>,
+        waiters: Arc<Waiters>,
     ) -> Follower<T, U> {
         counters.add_shared_bytes(self.bytes());
         Follower {
@@ -152,7 +152,7 @@ impl<T: Words> Broadcaster<T> {
             since_look: 0,
             counters,
             epochs,
-            sleepers,
+            waiters,
             value: PhantomData,
         }
     }
@@ -183,7 +183,7 @@ pub(super) struct Follower<T, U> {
     since_look: u8,
     counters: Arc<FeedCounters>,
     epochs: EpochTracker,
-    sleepers: Arc<Sleepers>,
+    waiters: Arc<Waiters>,
     value: PhantomData<fn() -> T>,
 }
 
@@ -434,8 +434,8 @@ where
         waiting as usize + self.states.len()
     }
 
-    fn park(&self, asleep: bool) {
-        if asleep { self.sleepers.enter() } else { self.sleepers.leave() }
+    fn set_waiting(&self, waiting: bool) {
+        if waiting { self.waiters.enter() } else { self.waiters.leave() }
     }
 
     fn follow(&mut self, connection: ConnectionId, carries: TypeId, mut joining: Joining<U>) -> Joining<U> {

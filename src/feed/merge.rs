@@ -123,8 +123,8 @@ impl<T> Merge<T> {
         self.sources.iter().filter_map(|merged| merged.source.next_due()).min()
     }
 
-    pub fn park(&self, asleep: bool) {
-        self.sources.iter().for_each(|merged| merged.source.park(asleep));
+    pub fn set_waiting(&self, waiting: bool) {
+        self.sources.iter().for_each(|merged| merged.source.set_waiting(waiting));
     }
 
     /// More streams for the source that reads them already.

@@ -6,7 +6,7 @@
 //! * `joined` is raised after something was sent over `joins`, and read before the reader looks there.
 //! * `writers` is lowered by each writer after its last write, and read before the reader looks whether anything is left.
 //! * A sleeping reader and its writers meet in `sync::signal`; all of the above is the data. A reader of a shared ring
-//!   also says that it sleeps in `sync::sleepers`, so that the writer need not ask each reader.
+//!   also says that it sleeps in `sync::waiters`, so that the writer need not ask each reader.
 
 use std::any::TypeId;
 use std::fmt;
@@ -114,7 +114,7 @@ pub(super) fn open_with<T: Payload>(opening: Opening<'_>, room: Option<Arc<Signa
     };
     let writers = connections.iter().map(&mut writer).collect();
     let sources = Merge::new(sources);
-    (writers, Feed { sources, joining, joined: 0, shared, clock, latencies: None, asleep: false })
+    (writers, Feed { sources, joining, joined: 0, shared, clock, latencies: None, waiting: false })
 }
 
 /// Updates of some streams, of one type or, as a `Feed<Event>`, of any. Belongs to one thread at a time: it may be sent,
@@ -140,7 +140,7 @@ pub struct Feed<T> {
     clock: Arc<dyn Clock>,
     latencies: Option<Box<Latencies>>,
     // Its sources have been told to wake it.
-    asleep: bool,
+    waiting: bool,
 }
 
 impl<T: Payload> Feed<T> {
@@ -183,9 +183,9 @@ impl<T: Payload> Feed<T> {
             return self.is_ready();
         }
         let deadline = self.clock.now() + timeout;
-        self.park(true);
+        self.set_waiting(true);
         let ready = self.sleep_until(deadline);
-        self.park(false);
+        self.set_waiting(false);
         ready
     }
 
@@ -260,9 +260,9 @@ impl<T: Payload> Feed<T> {
     }
 
     /// Its thread falls asleep, or has woken: writers of shared rings are told. Twice is once.
-    pub(crate) fn park(&mut self, asleep: bool) {
-        if std::mem::replace(&mut self.asleep, asleep) != asleep {
-            self.sources.park(asleep);
+    pub(crate) fn set_waiting(&mut self, waiting: bool) {
+        if std::mem::replace(&mut self.waiting, waiting) != waiting {
+            self.sources.set_waiting(waiting);
         }
     }
 
@@ -285,8 +285,8 @@ impl<T: Payload> Feed<T> {
     }
 
     fn add(&mut self, source: Box<dyn Source<T>>) {
-        if self.asleep {
-            source.park(true);
+        if self.waiting {
+            source.set_waiting(true);
         }
         self.sources.add(source);
     }
@@ -310,8 +310,8 @@ impl<T> fmt::Debug for Feed<T> {
 
 impl<T> Drop for Feed<T> {
     fn drop(&mut self) {
-        if self.asleep {
-            self.sources.park(false);
+        if self.waiting {
+            self.sources.set_waiting(false);
         }
         self.shared.counters.reader_gone.store(true, Relaxed);
     }

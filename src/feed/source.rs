@@ -29,7 +29,7 @@ pub(super) trait Source<T>: Send {
     }
 
     /// The reader falls asleep, or has woken, and wants to be woken by the writer of a ring that it shares.
-    fn park(&self, _asleep: bool) {}
+    fn set_waiting(&self, _waiting: bool) {}
 
     /// Takes more streams of this connection and type; gives them back if it is not of that kind.
     fn follow(&mut self, _connection: ConnectionId, _carries: TypeId, joining: Joining<T>) -> Joining<T> {

@@ -16,7 +16,7 @@ use super::{Overflow, Payload, Update};
 use crate::model::{Clock, Words};
 use crate::sync::connection::ConnectionState;
 use crate::sync::latest::Reader;
-use crate::sync::sleepers::Sleepers;
+use crate::sync::waiters::Waiters;
 
 /// Unread changes of what a feed reads, above which it is not told of markets that are gone.
 const UNREAD_JOINS_MAX: u64 = 64;
@@ -96,7 +96,7 @@ impl<T: Payload> FeedWriter<T> {
         }
     }
 
-    /// Wakes the reader if it sleeps. After [`Sleepers::any`], which has the fence for all of them.
+    /// Wakes the reader if it sleeps. After [`Waiters::any`], which has the fence for all of them.
     pub fn wake(&self) {
         self.shared.signal.notify_fenced();
     }
@@ -141,7 +141,7 @@ impl<T: Payload> FeedWriter<T> {
     pub fn follow<U>(
         &mut self,
         ring: &Broadcaster<U>,
-        sleepers: &Arc<Sleepers>,
+        waiters: &Arc<Waiters>,
         streams: Vec<Followed>,
         states: Vec<Update<T>>,
     ) where
@@ -156,7 +156,7 @@ impl<T: Payload> FeedWriter<T> {
         }
         self.follows.push(carries);
         let (counters, epochs) = (self.shared.counters.clone(), self.epoch_tracker());
-        let mut follower = ring.follower(connection, counters, epochs, sleepers.clone());
+        let mut follower = ring.follower(connection, counters, epochs, waiters.clone());
         follower.join(&mut joining);
         self.join(Join::Source(Box::new(follower)));
     }

@@ -64,8 +64,8 @@ impl<T: Noun> Publisher<T> {
     }
 
     /// Wakes who sleeps in `wait_newer`. Apart from publishing, because one fence is enough to learn that nobody sleeps
-    /// on any stream of a whole batch: that of [`Sleepers::any`](crate::sync::sleepers::Sleepers::any), which must lie
-    /// between; see [`sleepers`](super::sleepers).
+    /// on any stream of a whole batch: that of [`Waiters::any`](crate::sync::waiters::Waiters::any), which must lie
+    /// between; see [`waiters`](super::waiters).
     pub fn wake(&self) {
         self.slot.signal.notify_fenced();
     }

@@ -2,7 +2,7 @@
 //!
 //! # Synchronization
 //!
-//! * The value has its own cell (`sync::latest`), the sleepers their own signal (`sync::signal`), the demand a switch
+//! * The value has its own cell (`sync::latest`), the waiters their own signal (`sync::signal`), the demand a switch
 //!   (`sync::switch`), and the connection its published state (`sync::connection`).
 //! * `connection` is replaced only when a publisher is opened on another one, after the interruption of the demand was
 //!   noted, and is loaded before the demand: whoever sees the new one knows that the value is from before.
@@ -24,15 +24,15 @@ use crate::model::{Clock, Noun, StreamKey};
 use crate::sync::connection::ConnectionState;
 use crate::sync::latest::Version;
 use crate::sync::signal::Signal;
-use crate::sync::sleepers::Sleepers;
 use crate::sync::switch::{Position, Switch};
+use crate::sync::waiters::Waiters;
 
 pub(super) struct Slot<T: Noun> {
     pub key: StreamKey,
     pub clock: Arc<dyn Clock>,
     pub signal: Signal,
     /// Of the whole pool.
-    pub sleepers: Arc<Sleepers>,
+    pub waiters: Arc<Waiters>,
     pub connection: ArcSwap<ConnectionState>,
     pub counts: Counts,
     /// The writing end, while no publisher has it. So there is one writer for the life of the cell.
@@ -47,7 +47,7 @@ impl<T: Noun> Slot<T> {
         key: StreamKey,
         connection: Arc<ConnectionState>,
         clock: Arc<dyn Clock>,
-        sleepers: Arc<Sleepers>,
+        waiters: Arc<Waiters>,
         stale_after: Duration,
         desk: Desk<T>,
     ) -> Self {
@@ -55,7 +55,7 @@ impl<T: Noun> Slot<T> {
             key,
             clock,
             signal: Signal::new(),
-            sleepers,
+            waiters,
             connection: ArcSwap::new(connection),
             counts: Counts::default(),
             desk: Mutex::new(Some(desk)),

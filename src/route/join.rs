@@ -12,11 +12,11 @@ use crate::feed::{AnyWriter, FeedWriter, Filter, Followed, Mark, Overflow, Paylo
 use crate::model::{Event, Noun, StreamKey};
 use crate::plan::{Mode, Want};
 use crate::sync::latest::{self, Writer};
-use crate::sync::sleepers::Sleepers;
+use crate::sync::waiters::Waiters;
 
 /// A feed reads those streams of `wants` that are of this type.
 pub(crate) fn join<T: Noun>(table: &mut Table, feeds: &mut OpenFeeds, rings: &mut Rings, place: usize, wants: &[Want]) {
-    let sleepers = feeds.sleepers.clone();
+    let waiters = feeds.waiters.clone();
     let Some(open) = feeds.get(place) else { return };
     let overflow = open.writer.overflow();
     let mut joining = Joining::<T> { place, ..Joining::default() };
@@ -42,9 +42,9 @@ pub(crate) fn join<T: Noun>(table: &mut Table, feeds: &mut OpenFeeds, rings: &mu
     }
     let queued = std::mem::take(&mut joining.queued);
     let changed = match &mut open.writer {
-        AnyWriter::Event(writer) => joining.finish::<Event>(table, writer, rings, &sleepers),
+        AnyWriter::Event(writer) => joining.finish::<Event>(table, writer, rings, &waiters),
         typed => {
-            typed.typed::<T>().map(|writer| joining.finish::<T>(table, writer, rings, &sleepers)).unwrap_or_default()
+            typed.typed::<T>().map(|writer| joining.finish::<T>(table, writer, rings, &waiters)).unwrap_or_default()
         }
     };
     changed.into_iter().for_each(|mark| feeds.mark(place, mark));
@@ -60,7 +60,7 @@ pub(crate) fn pause<T: Noun>(
     place: usize,
     keys: &[StreamKey],
 ) {
-    let sleepers = feeds.sleepers.clone();
+    let waiters = feeds.waiters.clone();
     let Some(open) = feeds.get(place) else { return };
     let mut joining = Joining::<T> { place, ..Joining::default() };
     for key in keys.iter().filter(|key| key.data_type.kind() == T::KIND && open.keys.contains(key)) {
@@ -77,8 +77,8 @@ pub(crate) fn pause<T: Noun>(
         }
     }
     match &mut open.writer {
-        AnyWriter::Event(writer) => drop(joining.finish::<Event>(table, writer, rings, &sleepers)),
-        typed => drop(typed.typed::<T>().map(|writer| joining.finish::<T>(table, writer, rings, &sleepers))),
+        AnyWriter::Event(writer) => drop(joining.finish::<Event>(table, writer, rings, &waiters)),
+        typed => drop(typed.typed::<T>().map(|writer| joining.finish::<T>(table, writer, rings, &waiters))),
     }
 }
 
@@ -180,7 +180,7 @@ impl<T: Noun> Joining<T> {
         table: &mut Table,
         writer: &mut FeedWriter<U>,
         rings: &mut Rings,
-        sleepers: &Arc<Sleepers>,
+        waiters: &Arc<Waiters>,
     ) -> Vec<Mark>
     where
         T: Into<U>,
@@ -189,7 +189,7 @@ impl<T: Noun> Joining<T> {
             && let Some(ring) = T::place(rings)
         {
             let states = self.states.into_iter().map(|state| state.map(Into::into)).collect();
-            writer.follow(ring, sleepers, self.followed, states);
+            writer.follow(ring, waiters, self.followed, states);
         }
         let mut changed = self.changed;
         if self.conflated.is_empty() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::feed::{AnyWriter, Broadcaster, Filter, Mark, Update, broadcast};
 use crate::model::{AnyNoun, EachNoun, Family, Noun, NounKind, Placed, StreamKey};
 use crate::plan::{DemandId, Want};
-use crate::sync::sleepers::Sleepers;
+use crate::sync::waiters::Waiters;
 
 /// The rings that all readers of a connection share, one for each type that somebody reads that way.
 pub(crate) type Rings = EachNoun<SharedRings>;
@@ -70,11 +70,11 @@ pub(crate) struct OpenFeeds {
     /// Counts flushes.
     batch: u64,
     /// Readers of the pool and of shared rings that sleep.
-    pub sleepers: Arc<Sleepers>,
+    pub waiters: Arc<Waiters>,
 }
 
 impl OpenFeeds {
-    pub fn new(sleepers: Arc<Sleepers>) -> Self {
+    pub fn new(waiters: Arc<Waiters>) -> Self {
         Self {
             places: Vec::new(),
             empty: Vec::new(),
@@ -82,7 +82,7 @@ impl OpenFeeds {
             unflushed: Vec::new(),
             touched: Vec::new(),
             batch: 1,
-            sleepers,
+            waiters,
         }
     }
 
@@ -167,7 +167,7 @@ impl OpenFeeds {
             return None;
         }
         self.batch += 1;
-        if self.sleepers.any() {
+        if self.waiters.any() {
             return Some(std::mem::take(&mut self.touched));
         }
         self.touched.clear();

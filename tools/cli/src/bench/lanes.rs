@@ -16,7 +16,7 @@ use hoga::model::{Clock, ConnectionId, DataType, Epoch, Nanos, Receipt, Stamps, 
 use hoga::net::SystemClock;
 use hoga::sync::connection::ConnectionState;
 use hoga::sync::latest;
-use hoga::sync::sleepers::Sleepers;
+use hoga::sync::waiters::Waiters;
 
 /// Updates between two flushes, as when one read of the socket brought so many.
 pub const BATCH: u64 = 16;
@@ -111,14 +111,14 @@ impl<T: Payload> Read for Feed<T> {
 pub struct Shared<T> {
     ring: Broadcaster<T>,
     stream: Followable,
-    sleepers: Arc<Sleepers>,
+    sleepers: Arc<Waiters>,
     writers: Vec<FeedWriter<T>>,
 }
 
 impl<T: Payload + Words> Shared<T> {
     /// A ring that nobody reads yet.
     pub fn new() -> Self {
-        let (mut ring, sleepers) = (broadcast(CAPACITY), Arc::new(Sleepers::new()));
+        let (mut ring, sleepers) = (broadcast(CAPACITY), Arc::new(Waiters::new()));
         let stream = ring.followable();
         Self { ring, stream, sleepers, writers: Vec::new() }
     }
