@@ -2,8 +2,8 @@
 //!
 //! # Synchronization
 //!
-//! * The value has its own cell (`sync::latest`), the waiters their own signal (`sync::signal`), the demand a switch
-//!   (`sync::switch`), and the connection its published state (`sync::connection`).
+//! * The value has its own cell (`sync::latest`), the waiters their own signal (`sync::signal`), the demand a timed flag
+//!   (`sync::timed_flag`), and the connection its published state (`sync::connection`).
 //! * `connection` is replaced only when a publisher is opened on another one, after the interruption of the demand was
 //!   noted, and is loaded before the demand: whoever sees the new one knows that the value is from before.
 //! * `counts` has one writer, the publisher; readers take each for itself (Relaxed).
@@ -24,7 +24,7 @@ use crate::model::{Clock, Noun, StreamKey};
 use crate::sync::connection::ConnectionState;
 use crate::sync::latest::Version;
 use crate::sync::signal::Signal;
-use crate::sync::switch::{Position, Switch};
+use crate::sync::timed_flag::{TimedFlag, TimedFlagState};
 use crate::sync::waiters::Waiters;
 
 pub(super) struct Slot<T: Noun> {
@@ -38,8 +38,8 @@ pub(super) struct Slot<T: Noun> {
     /// The writing end, while no publisher has it. So there is one writer for the life of the cell.
     desk: Mutex<Option<Desk<T>>>,
     stale_after: Duration,
-    /// On while somebody asks for the stream.
-    demand: Switch,
+    /// Set while somebody asks for the stream.
+    demand: TimedFlag,
 }
 
 impl<T: Noun> Slot<T> {
@@ -60,7 +60,7 @@ impl<T: Noun> Slot<T> {
             counts: Counts::default(),
             desk: Mutex::new(Some(desk)),
             stale_after,
-            demand: Switch::on(),
+            demand: TimedFlag::new_set(),
         }
     }
 
@@ -70,7 +70,7 @@ impl<T: Noun> Slot<T> {
     }
 
     pub fn is_subscribed(&self) -> bool {
-        self.demand.is_on()
+        self.demand.is_set()
     }
 
     /// Called on the control path, and by a publisher that goes.
@@ -79,7 +79,7 @@ impl<T: Noun> Slot<T> {
             return;
         }
         let now = self.clock.now();
-        if subscribed { self.demand.turn_on(now) } else { self.demand.turn_off(now) }
+        if subscribed { self.demand.set(now) } else { self.demand.clear(now) }
     }
 
     /// Another connection carries the stream from now on. The value that is there came from before, and its epoch says
@@ -103,8 +103,8 @@ impl<T: Noun> Slot<T> {
     }
 
     pub fn demand(&self) -> Demand {
-        let Position { on, turned_on, turned_off } = self.demand.read();
-        Demand { subscribed: on, renewed: turned_on, dropped: turned_off }
+        let TimedFlagState { is_set, set_at, cleared_at } = self.demand.read();
+        Demand { subscribed: is_set, renewed: set_at, dropped: cleared_at }
     }
 }
 

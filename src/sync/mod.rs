@@ -11,5 +11,5 @@ pub mod lossy;
 mod prim;
 pub mod signal;
 mod slots;
-pub mod switch;
+pub mod timed_flag;
 pub mod waiters;
