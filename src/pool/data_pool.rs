@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use super::gate::Gate;
-use super::publisher::Desk;
+use super::publisher::WriterState;
 use super::slot::Slot;
 use super::{AsMarket, Batch, Handle, PoolError, Publisher, StreamStatus};
 use crate::model::{
@@ -144,9 +144,9 @@ impl DataPool {
 
     fn new_handle<T: Noun>(&self, key: StreamKey, connection: Arc<ConnectionState>) -> Handle<T> {
         let (writer, latest) = latest::cell();
-        let desk = Desk { writer, latest: latest.clone(), gate: Gate::new() };
+        let writer_state = WriterState { writer, latest: latest.clone(), gate: Gate::new() };
         let Shared { clock, waiters, stale_after, .. } = &*self.shared;
-        let slot = Slot::new(key, connection, clock.clone(), waiters.clone(), *stale_after, desk);
+        let slot = Slot::new(key, connection, clock.clone(), waiters.clone(), *stale_after, writer_state);
         Handle { latest, slot: Arc::new(slot) }
     }
 
@@ -186,14 +186,14 @@ pub fn open<T: Noun>(pool: &DataPool, key: StreamKey, connection: Arc<Connection
     let slot = T::from_any(stream).expect("the key settles the type").slot.clone();
     drop(streams);
 
-    let desk = slot.desk().take();
-    let Some(mut desk) = desk else { panic!("{key} has a publisher already: a cell has one writer") };
+    let writer_state = slot.writer_state().take();
+    let Some(mut writer_state) = writer_state else { panic!("{key} has a publisher already: a cell has one writer") };
     if !Arc::ptr_eq(&connection, &slot.connection.load()) {
-        desk.gate.reopen();
+        writer_state.gate.reopen();
         slot.move_to(connection);
     }
     slot.set_subscribed(true);
-    Publisher::new(slot, desk)
+    Publisher::new(slot, writer_state)
 }
 
 /// The number of readers of any stream that sleep in `wait_newer`. The connection's thread asks once after each batch,

@@ -1,4 +1,4 @@
-//! How far a reading may be trusted: the rule, as a pure function of the evidence. No clock, no atomics.
+//! How far a reading may be trusted: the rule, as a pure function of the inputs. No clock, no atomics.
 
 use std::fmt;
 use std::time::Duration;
@@ -71,10 +71,10 @@ impl fmt::Display for Health {
     }
 }
 
-/// What the verdict rests on.
+/// What the health of a reading is judged by.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Evidence {
-    pub demand: Demand,
+pub(super) struct HealthInputs {
+    pub subscription: SubscriptionState,
     pub connection: ConnectionSnapshot,
     /// Epoch and receive time of the value, if there is one.
     pub value: Option<(Epoch, Nanos)>,
@@ -83,7 +83,7 @@ pub(super) struct Evidence {
 
 /// Whether somebody asks for a stream, and since when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Demand {
+pub(super) struct SubscriptionState {
     pub subscribed: bool,
     /// When it was last subscribed again, or moved to another connection. Zero: never.
     pub renewed: Nanos,
@@ -91,10 +91,10 @@ pub(super) struct Demand {
     pub dropped: Nanos,
 }
 
-impl Evidence {
+impl HealthInputs {
     /// Judges. `now` is called at most once, and only for a value that is not ruled out before.
     pub fn judge(&self, now: impl FnOnce() -> Nanos) -> Health {
-        if !self.demand.subscribed {
+        if !self.subscription.subscribed {
             return Health::NotSubscribed;
         }
         if !self.connection.up {
@@ -102,8 +102,8 @@ impl Evidence {
         }
         let Some((epoch, received)) = self.value else { return Health::NoData };
         // Before the epochs are compared: a stream may have moved to another connection, which counts its own.
-        if received < self.demand.renewed {
-            return Health::Stale { since: self.demand.dropped };
+        if received < self.subscription.renewed {
+            return Health::Stale { since: self.subscription.dropped };
         }
         if epoch < self.connection.epoch {
             return Health::Stale { since: self.connection.lost };
@@ -127,16 +127,16 @@ mod tests {
         ConnectionSnapshot { up, epoch: Epoch(epoch), lost: Nanos(lost), heard: Nanos(heard) }
     }
 
-    fn demand(subscribed: bool, dropped: u64, renewed: u64) -> Demand {
-        Demand { subscribed, dropped: Nanos(dropped), renewed: Nanos(renewed) }
+    fn subscription(subscribed: bool, dropped: u64, renewed: u64) -> SubscriptionState {
+        SubscriptionState { subscribed, dropped: Nanos(dropped), renewed: Nanos(renewed) }
     }
 
     #[test]
     fn the_verdict_follows_the_table() {
-        let (on, off, again) = (demand(true, 0, 0), demand(false, 95, 0), demand(true, 70, 80));
+        let (on, off, again) = (subscription(true, 0, 0), subscription(false, 95, 0), subscription(true, 70, 80));
         let stale = |since| Health::Stale { since: Nanos(since) };
         let down = |since| Health::Disconnected { since: Nanos(since) };
-        // demand, connection (up, epoch, lost, heard), value (epoch, received), now, verdict
+        // subscription, connection (up, epoch, lost, heard), value (epoch, received), now, verdict
         let table = [
             // Not subscribed comes before everything.
             (off, connection(true, 1, 0, 99), Some((1, 99)), 100, Health::NotSubscribed),
@@ -166,10 +166,10 @@ mod tests {
             // A reader's clock a little behind the receive stamp is no reason to doubt.
             (on, connection(true, 1, 5, 101), Some((1, 101)), 100, Health::Live),
         ];
-        for (row, (demand, connection, value, now, verdict)) in table.into_iter().enumerate() {
+        for (row, (subscription, connection, value, now, verdict)) in table.into_iter().enumerate() {
             let value = value.map(|(epoch, received)| (Epoch(epoch), Nanos(received)));
-            let evidence = Evidence { demand, connection, value, stale_after: STALE_AFTER };
-            assert_eq!(evidence.judge(|| Nanos(now)), verdict, "row {row}: {evidence:?}");
+            let inputs = HealthInputs { subscription, connection, value, stale_after: STALE_AFTER };
+            assert_eq!(inputs.judge(|| Nanos(now)), verdict, "row {row}: {inputs:?}");
         }
     }
 
