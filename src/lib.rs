@@ -187,7 +187,7 @@ pub mod status {
     pub use crate::route::Attribution;
     pub use crate::session::{Counters, Event, FormatReason, Loss, Stage, State};
     pub use crate::wire::{
-        DecodeCounters, DecodeError, Delivered, ErrorName, ServerError, SubscriptionEntry, SubscriptionList,
+        DecodeCounters, DecodeError, ErrorName, ObjectCounts, ServerError, SubscriptionEntry, SubscriptionList,
     };
     pub use crate::ws::{CloseCode, Rejection, RejectionKind, RetryAfter, Violation};
 }

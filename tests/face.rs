@@ -51,7 +51,7 @@ fn the_special_subjects_are_debug_and_go_between_threads() {
     all!(value: status::Attribution, status::CallbackState, status::CallbackStatus, status::ClientStatus);
     all!(value: status::ClockOffset, status::CloseCode, status::Conflict, status::ConflictKind);
     all!(value: status::ConflictSubject, status::ConnectionStatus, status::Counters, status::DecodeCounters);
-    all!(value: status::DecodeError, status::Delivered, status::ErrorName, status::Event, status::FeedCounts);
+    all!(value: status::DecodeError, status::ObjectCounts, status::ErrorName, status::Event, status::FeedCounts);
     all!(value: status::FeedStatus, status::FormatReason, status::Latencies, status::Latency, status::LifecycleEvent);
     all!(value: status::Loss, status::PlanStats, status::Rejection, status::RejectionKind, status::RetryAfter);
     all!(value: status::Revisions, status::ServerError, status::Stage, status::State, status::StreamStatus);
