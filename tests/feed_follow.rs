@@ -108,8 +108,8 @@ fn what_a_reader_did_not_ask_for_is_counted_as_filtered() {
     let filters = [(true, true), (false, true), (true, false)];
     let feeds = filters.map(|(snapshots, changes)| {
         let (mut writer, feed) = ring.reader(&[]);
-        let followed = ring.streams[0].followed(Filter::new(snapshots, changes), false);
-        writer.follow(&ring.ring, &ring.waiters, vec![followed], Vec::new());
+        let followed = ring.streams[0].join(Filter::new(snapshots, changes), false);
+        writer.join_broadcast(&ring.ring, &ring.waiters, vec![followed], Vec::new());
         (writer, feed)
     });
     let snapshot = |starts, is_news| Arrival::Snapshot { starts, is_news };

@@ -8,7 +8,7 @@
 use std::any::TypeId;
 
 use super::Item;
-use super::follow::Joining;
+use super::broadcast::Joining;
 use super::source::Source;
 use crate::model::{ConnectionId, Epoch, LossKind, Nanos};
 
@@ -128,9 +128,9 @@ impl<T> Merge<T> {
     }
 
     /// More streams for the source that reads them already.
-    pub fn follow(&mut self, connection: ConnectionId, carries: TypeId, mut joining: Joining<T>) {
+    pub fn add_streams(&mut self, connection: ConnectionId, carries: TypeId, mut joining: Joining<T>) {
         for merged in &mut self.sources {
-            joining = merged.source.follow(connection, carries, joining);
+            joining = merged.source.add_streams(connection, carries, joining);
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! # Synchronization
 //!
-//! * Sources synchronize for themselves; see `queue`, `conflate` and `follow`.
+//! * Sources synchronize for themselves; see `queue`, `conflate` and `broadcast`.
 //! * `joined` is raised after something was sent over `joins`, and read before the reader looks there.
 //! * `writers` is lowered by each writer after its last write, and read before the reader looks whether anything is left.
 //! * A sleeping reader and its writers meet in `sync::signal`; all of the above is the data. A reader of a shared ring
@@ -15,9 +15,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use super::broadcast::Joining;
 use super::counters::FeedCounters;
 use super::epoch_tracker::EpochTracker;
-use super::follow::Joining;
 use super::latency::Latencies;
 use super::merge::Merge;
 use super::queue::queue;
@@ -102,7 +102,7 @@ pub(super) fn open_with<T: Payload>(opening: Opening<'_>, room: Option<Arc<Signa
             queue,
             rooms: Vec::new(),
             conflates: 0,
-            follows: Vec::new(),
+            broadcast_types: Vec::new(),
             joins: joins.clone(),
             shared: shared.clone(),
             writer_counters,
@@ -238,7 +238,9 @@ impl<T: Payload> Feed<T> {
             self.joined += 1;
             match join {
                 Join::Source(source) => self.add(source),
-                Join::Streams { connection, carries, joining } => self.sources.follow(connection, carries, joining),
+                Join::Streams { connection, carries, joining } => {
+                    self.sources.add_streams(connection, carries, joining)
+                }
             }
         }
         // Relaxed: a writer that sees an older count sends a little less.

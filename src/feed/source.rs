@@ -3,7 +3,7 @@
 use std::any::TypeId;
 
 use super::Item;
-use super::follow::Joining;
+use super::broadcast::Joining;
 use crate::model::{ConnectionId, Epoch, Nanos};
 
 /// Where items come from.
@@ -32,7 +32,7 @@ pub(super) trait Source<T>: Send {
     fn set_waiting(&self, _waiting: bool) {}
 
     /// Takes more streams of this connection and type; gives them back if it is not of that kind.
-    fn follow(&mut self, _connection: ConnectionId, _carries: TypeId, joining: Joining<T>) -> Joining<T> {
+    fn add_streams(&mut self, _connection: ConnectionId, _carries: TypeId, joining: Joining<T>) -> Joining<T> {
         joining
     }
 }

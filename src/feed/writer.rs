@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::Sender;
 
+use super::broadcast::{Broadcaster, JoinedStream};
 use super::conflate::{Changing, Conflated, room};
 use super::counters::WriterCounters;
 use super::epoch_tracker::EpochTracker;
-use super::follow::{Broadcaster, Followed};
 use super::queue::QueueWriter;
 use super::reader::{Join, Shared};
 use super::{Overflow, Payload, Update};
@@ -29,7 +29,7 @@ pub struct FeedWriter<T> {
     /// How many conflated streams the rooms take.
     pub(super) conflates: usize,
     /// The types of which there is a source that reads the shared ring.
-    pub(super) follows: Vec<TypeId>,
+    pub(super) broadcast_types: Vec<TypeId>,
     pub(super) joins: Sender<Join<T>>,
     pub(super) shared: Arc<Shared>,
     pub(super) writer_counters: Arc<WriterCounters>,
@@ -138,27 +138,27 @@ impl<T: Payload> FeedWriter<T> {
     }
 
     /// Adds streams that are read from a shared ring, and their state at this moment.
-    pub fn follow<U>(
+    pub fn join_broadcast<U>(
         &mut self,
         ring: &Broadcaster<U>,
         waiters: &Arc<Waiters>,
-        streams: Vec<Followed>,
+        streams: Vec<JoinedStream>,
         states: Vec<Update<T>>,
     ) where
         U: Payload + Words + Into<T>,
     {
-        self.shared.counters.add_streams(streams.iter().filter_map(Followed::begins));
+        self.shared.counters.add_streams(streams.iter().filter_map(JoinedStream::begins));
         self.writer_counters.received.add(states.len() as u64);
         let (connection, carries) = (self.connection.id(), TypeId::of::<U>());
         let mut joining = ring.joining(streams, states);
-        if self.follows.contains(&carries) {
+        if self.broadcast_types.contains(&carries) {
             return self.join(Join::Streams { connection, carries, joining });
         }
-        self.follows.push(carries);
+        self.broadcast_types.push(carries);
         let (counters, epochs) = (self.shared.counters.clone(), self.epoch_tracker());
-        let mut follower = ring.follower(connection, counters, epochs, waiters.clone());
-        follower.join(&mut joining);
-        self.join(Join::Source(Box::new(follower)));
+        let mut reader = ring.reader(connection, counters, epochs, waiters.clone());
+        reader.join(&mut joining);
+        self.join(Join::Source(Box::new(reader)));
     }
 
     /// The reader has left 64 changes of what it reads unread.

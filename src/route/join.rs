@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::open_feeds::{OpenFeeds, Rings};
 use super::route::{AnyRoute, Keep, Reader, Route, put, route};
 use super::router::Table;
-use crate::feed::{AnyWriter, FeedWriter, Filter, Followed, Mark, Overflow, Payload, Update};
+use crate::feed::{AnyWriter, FeedWriter, Filter, JoinedStream, Mark, Overflow, Payload, Update};
 use crate::model::{Event, Noun, StreamKey};
 use crate::plan::{Mode, Want};
 use crate::sync::latest::{self, Writer};
@@ -33,9 +33,9 @@ pub(crate) fn join<T: Noun>(table: &mut Table, feeds: &mut OpenFeeds, rings: &mu
             Overflow::DropNewest { .. } => joining.queue(route, want, filter),
             // A feed that wants snapshots alone gets one value for each socket, and the ring is for feeds that read all
             // that comes. But a feed that has a place in the ring keeps it, whatever it wants later.
-            Overflow::DropOldest if !filter.is_of_snapshots() || open.follows.contains_key(&want.key) => {
-                let before = open.follows.insert(want.key, filter);
-                joining.follow(route, want, filter, rings, before);
+            Overflow::DropOldest if !filter.is_of_snapshots() || open.broadcast_streams.contains_key(&want.key) => {
+                let before = open.broadcast_streams.insert(want.key, filter);
+                joining.join_broadcast(route, want, filter, rings, before);
             }
             _ => joining.conflate(route, want, filter, before),
         }
@@ -68,12 +68,12 @@ pub(crate) fn pause<T: Noun>(
         route.pause_reader(place);
         // Each change of what a feed follows in a shared ring is sent to its reader. A feed that nobody reads must not grow
         // with each list of markets, so it goes on following.
-        if let Some(filter) = open.follows.get_mut(key)
+        if let Some(filter) = open.broadcast_streams.get_mut(key)
             && !open.writer.is_neglected()
             && let Some(ring) = T::place(rings)
         {
             *filter = Filter::nothing();
-            joining.followed.push(route.pause_follower(place, ring));
+            joining.joined.push(route.pause_broadcast_reader(place, ring));
         }
     }
     match &mut open.writer {
@@ -94,7 +94,7 @@ struct Joining<T> {
     conflated: Vec<Conflating<T>>,
     /// Streams of which the newest value is kept as before, and there is one.
     changed: Vec<Mark>,
-    followed: Vec<Followed>,
+    joined: Vec<JoinedStream>,
     /// The state of streams that are read from the shared ring.
     states: Vec<Update<T>>,
 }
@@ -117,7 +117,7 @@ impl<T> Default for Joining<T> {
             queued: Vec::new(),
             conflated: Vec::new(),
             changed: Vec::new(),
-            followed: Vec::new(),
+            joined: Vec::new(),
             states: Vec::new(),
         }
     }
@@ -131,7 +131,7 @@ impl<T: Noun> Joining<T> {
 
     /// `before` is the filter with which the feed followed the stream earlier. The feed still has its place in the ring, so
     /// it hears from us only if the filter changes.
-    fn follow(
+    fn join_broadcast(
         &mut self,
         route: &mut Route<T>,
         want: &Want,
@@ -140,11 +140,11 @@ impl<T: Noun> Joining<T> {
         before: Option<Filter>,
     ) {
         if before.is_some_and(|before| before.wants_the_same_as(&filter)) {
-            return route.follow_on(self.place);
+            return route.resume_broadcast_reader(self.place);
         }
         if let Some(ring) = T::place(rings) {
             self.states.extend(state(route, want, &mut filter));
-            self.followed.push(route.add_follower(self.place, filter, ring, before.is_some()));
+            self.joined.push(route.add_broadcast_reader(self.place, filter, ring, before.is_some()));
         }
     }
 
@@ -185,11 +185,11 @@ impl<T: Noun> Joining<T> {
     where
         T: Into<U>,
     {
-        if !self.followed.is_empty()
+        if !self.joined.is_empty()
             && let Some(ring) = T::place(rings)
         {
             let states = self.states.into_iter().map(|state| state.map(Into::into)).collect();
-            writer.follow(ring, waiters, self.followed, states);
+            writer.join_broadcast(ring, waiters, self.joined, states);
         }
         let mut changed = self.changed;
         if self.conflated.is_empty() {

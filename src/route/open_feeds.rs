@@ -52,7 +52,7 @@ pub(crate) struct OpenFeed {
     /// The streams that know of it.
     pub keys: BTreeSet<StreamKey>,
     /// The streams that it follows in a shared ring, each with its filter.
-    pub follows: BTreeMap<StreamKey, Filter>,
+    pub broadcast_streams: BTreeMap<StreamKey, Filter>,
     /// The batch in which it was last woken from a shared ring.
     woken_in: u64,
 }
@@ -93,7 +93,7 @@ impl OpenFeeds {
             self.places.len() - 1
         });
         self.places[place] =
-            Some(OpenFeed { id, writer, keys: BTreeSet::new(), follows: BTreeMap::new(), woken_in: 0 });
+            Some(OpenFeed { id, writer, keys: BTreeSet::new(), broadcast_streams: BTreeMap::new(), woken_in: 0 });
         self.by_id.insert(id, place);
         self.unflushed.reserve(self.places.len().saturating_sub(self.unflushed.len()));
         place
@@ -174,7 +174,7 @@ impl OpenFeeds {
         None
     }
 
-    /// Wakes a follower, once for each batch.
+    /// Wakes a reader of the shared ring, once for each batch.
     pub fn wake(&mut self, place: usize) {
         let batch = self.batch;
         if let Some(open) = self.places[place].as_mut()

@@ -125,7 +125,7 @@ impl<C: Clock> Router<C> {
                 continue;
             };
             route.wake();
-            route.followers().iter().for_each(|follower| self.feeds.wake(*follower));
+            route.broadcast_readers().iter().for_each(|reader| self.feeds.wake(*reader));
         }
         self.feeds.give_back(touched);
     }
