@@ -180,14 +180,14 @@ pub use model::{
 pub mod status {
     pub use crate::call::CallbackStatus;
     pub use crate::engine::{ConnectionStatus, FeedStatus, Lifecycle, LifecycleEvent};
-    pub use crate::feed::{Account, CallbackState, FeedCounts, Latencies, Latency};
+    pub use crate::feed::{CallbackState, FeedCounters, FeedCounts, Latencies, Latency};
     pub use crate::model::ClockOffset;
     pub use crate::plan::{ClientStatus, Conflict, ConflictKind, ConflictSubject, PlanStats, Revisions};
     pub use crate::pool::{StreamStatus, VerdictCounts};
     pub use crate::route::Attribution;
     pub use crate::session::{Counters, Disconnect, Event, FormatReason, Stage, State};
     pub use crate::wire::{
-        DecodeCounters, DecodeError, Delivered, ErrorName, ServerError, SubscriptionEntry, SubscriptionList,
+        DecodeCounters, DecodeError, ErrorName, ObjectCounts, ServerError, SubscriptionEntry, SubscriptionList,
     };
     pub use crate::ws::{CloseCode, Rejection, RejectionKind, RetryAfter, Violation};
 }

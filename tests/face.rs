@@ -51,12 +51,12 @@ fn the_special_subjects_are_debug_and_go_between_threads() {
     all!(value: status::Attribution, status::CallbackState, status::CallbackStatus, status::ClientStatus);
     all!(value: status::ClockOffset, status::CloseCode, status::Conflict, status::ConflictKind);
     all!(value: status::ConflictSubject, status::ConnectionStatus, status::Counters, status::DecodeCounters);
-    all!(value: status::DecodeError, status::Delivered, status::ErrorName, status::Event, status::FeedCounts);
+    all!(value: status::DecodeError, status::ObjectCounts, status::ErrorName, status::Event, status::FeedCounts);
     all!(value: status::FeedStatus, status::FormatReason, status::Latencies, status::Latency, status::LifecycleEvent);
     all!(value: status::Disconnect, status::PlanStats, status::Rejection, status::RejectionKind, status::RetryAfter);
     all!(value: status::Revisions, status::ServerError, status::Stage, status::State, status::StreamStatus);
     all!(value: status::SubscriptionEntry, status::SubscriptionList, status::VerdictCounts, status::Violation);
-    all!(shared: status::Account, status::Lifecycle);
+    all!(shared: status::FeedCounters, status::Lifecycle);
     all!(sent: offline::Feed<Trade>, offline::BlockingWriter<Trade>);
     all!(value: offline::Abandoned<Trade>, offline::SystemClock);
 }
@@ -81,7 +81,7 @@ fn so_does_the_list_of_markets() {
 fn what_is_shown_is_short() {
     let mut latencies = status::Latencies::default();
     for ns in 0..100_000 {
-        latencies.receive_to_enqueue.record(std::time::Duration::from_nanos(ns * 37));
+        latencies.receive_to_publish.record(std::time::Duration::from_nanos(ns * 37));
     }
     assert!(format!("{latencies:?}").len() < 300, "{latencies:?}");
     let engine = Engine::builder().endpoint(Endpoint::custom("ws://127.0.0.1:1").unwrap());

@@ -202,8 +202,8 @@ fn a_reader_that_joins_late_is_not_told_of_the_sockets_before() {
     let Rig { mut writers, mut feed, sockets, .. } = rig(DataType::Trade, Overflow::DropOldest, 1);
     sockets[0].opened(Epoch(7), Nanos(0), Some(DisconnectKind::Eof));
     let mut ring = SharedRing { socket: 7, ..shared(4, 1) };
-    let followed = vec![ring.streams[0].followed(Filter::new(true, true), false)];
-    writers[0].follow(&ring.ring, &ring.sleepers, followed, vec![on_socket(1, 7)]);
+    let followed = vec![ring.streams[0].join(Filter::new(true, true), false)];
+    writers[0].join_broadcast(&ring.ring, &ring.waiters, followed, vec![on_socket(1, 7)]);
     ring.publish(0, 2);
     assert_eq!(drain(&mut feed), [Data(1), Data(2)]);
     sockets[0].opened(Epoch(8), Nanos(0), None);

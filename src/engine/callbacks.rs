@@ -9,7 +9,7 @@ use super::control::Control;
 use super::log::Note;
 use crate::call::{Call, Callback, CallbackResult, Dispatcher, Shared};
 use crate::error::{Error, Result};
-use crate::feed::{Item, Overflow, Payload, QUOTA};
+use crate::feed::{FAILURE_QUOTA, Item, Overflow, Payload};
 use crate::model::Clock;
 use crate::plan::{ClientId, Subscription};
 
@@ -31,7 +31,7 @@ impl fmt::Debug for CallbackBuilder<'_> {
 
 impl<'a> CallbackBuilder<'a> {
     pub(super) fn new(control: Arc<Control>, client: Option<ClientId>, name: &str) -> Self {
-        Self { control, client, name: name.into(), quota: QUOTA, dispatcher: None }
+        Self { control, client, name: name.into(), quota: FAILURE_QUOTA, dispatcher: None }
     }
 
     /// Failures in a row after which it is not called any more, until it is rearmed. Default: 5.
@@ -75,7 +75,7 @@ impl<'a> CallbackBuilder<'a> {
             }
         };
         let feed = Feed::open(self.control, self.client, subscription, overflow, queue.signal.clone())?;
-        shared.set_account(feed.account());
+        shared.set_counters(feed.counters());
         let on_quarantine = Box::new(move |name: &str, failure| log.note(Note::Quarantined(name.into(), failure)));
         queue.add(Box::new(Call { feed, call, shared: shared.clone(), clock: Arc::new(clock), on_quarantine }));
         Ok(Callback::new(shared, queue.clone()))

@@ -28,7 +28,7 @@ pub(super) struct Connection<C> {
     log: Writer<Note>,
     server_errors: Flood<ServerError>,
     malformed: Flood<DecodeError>,
-    /// Data messages that the link was told of.
+    /// Data messages that the connection was told of.
     data_seen: u64,
     /// Why the last socket, or the last try to get one, ended.
     last_disconnect: Option<DisconnectKind>,

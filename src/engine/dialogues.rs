@@ -59,7 +59,7 @@ impl Fixture {
         let (grace, confirm_within) = (Duration::ZERO, Duration::from_secs(3600));
         let config = Config { pacing: Pacing::Aggressive, grace, confirm_within, ..Config::default() };
         let planner = Planner::new(Arc::new(config), true);
-        let mut router = Router::new(clock.clone(), pool::sleepers(&pool), &UPBIT, None);
+        let mut router = Router::new(clock.clone(), pool::waiters(&pool), &UPBIT, None);
         for kind in NounKind::ALL {
             router.add_ring(new_ring(kind, 64));
         }
@@ -462,7 +462,7 @@ fn the_account_stays_exact_while_a_market_is_listed_and_delisted_and_wanted_in_d
             read(&mut other);
             let received = feed.counts().received;
             assert_settled(&mut feed, received);
-            bytes.push(feed.account().bytes());
+            bytes.push(feed.counters().bytes());
         }
         assert_eq!(bytes[1..], vec![bytes[0]; 4], "{policy}: it takes no more memory each time");
         assert_settled(&mut other, 11);

@@ -12,7 +12,7 @@ use super::reports::{Pending, Report};
 use super::status::FeedStatus;
 use crate::config::{Dialect, FormatChoice};
 use crate::error::{Error, Result};
-use crate::feed::{Account, AnyWriter, Overflow};
+use crate::feed::{AnyWriter, FeedCounters, Overflow};
 use crate::model::{DataType, Nanos, NounKind, Placed, StreamKey};
 use crate::plan::{
     CheckedSubscription, ClientId, Decisions, DemandChange, DemandId, DesiredSet, Heartbeat, Planner, Relisted,
@@ -58,7 +58,7 @@ pub(super) struct Outcome {
 struct FeedRecord {
     client: Option<Box<str>>,
     overflow: Overflow,
-    account: Arc<Account>,
+    counters: Arc<FeedCounters>,
     /// The connections that may bring something.
     connections: Vec<usize>,
 }
@@ -71,7 +71,7 @@ pub(super) struct FeedRequest<'a> {
 }
 
 /// Takes the types of the streams and the connections.
-type OpenWith<'a> = dyn FnOnce(&[DataType], &[Arc<ConnectionState>]) -> (Vec<AnyWriter>, Arc<Account>) + 'a;
+type OpenWith<'a> = dyn FnOnce(&[DataType], &[Arc<ConnectionState>]) -> (Vec<AnyWriter>, Arc<FeedCounters>) + 'a;
 
 /// Demand that was accepted.
 #[derive(Debug)]
@@ -157,12 +157,12 @@ impl Hub {
         let (connections, shares): (Vec<_>, Vec<_>) = shares.unzip();
         self.open_rings(&connections, overflow, data_types);
         let states: Vec<_> = connections.iter().map(|connection| self.connections[*connection].state.clone()).collect();
-        let (writers, account) = open(data_types, &states);
+        let (writers, counters) = open(data_types, &states);
         for ((writer, specs), connection) in writers.into_iter().zip(shares).zip(&connections) {
             self.command(*connection, |commands| commands.open(NewFeed { id, specs, writer }));
         }
         let client = client.and_then(|client| self.planner.client_name(client)).map(Box::from);
-        self.feeds.insert(id, FeedRecord { client, overflow, account, connections });
+        self.feeds.insert(id, FeedRecord { client, overflow, counters, connections });
     }
 
     /// Here and not on the connection's thread: making a ring touches all of its memory.
@@ -222,10 +222,10 @@ impl Hub {
             client: feed.client.clone(),
             streams: self.planner.held(*id).len(),
             overflow: feed.overflow,
-            counts: feed.account.counts(),
-            depth_max: feed.account.depth_max(),
-            bytes: feed.account.bytes(),
-            shared_bytes: feed.account.shared_bytes(),
+            counts: feed.counters.counts(),
+            depth_max: feed.counters.depth_max(),
+            bytes: feed.counters.bytes(),
+            shared_bytes: feed.counters.shared_bytes(),
         };
         self.feeds.iter().map(status).collect()
     }

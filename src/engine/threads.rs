@@ -53,7 +53,7 @@ impl Thread {
     ) -> io::Result<Self> {
         let name = format!("hoga-conn-{}", connection.id());
         Self::start(name, alive, move || {
-            // The connection is dropped while unwinding: its publishers then say that the link is down.
+            // The connection is dropped while unwinding: its publishers then say that the connection is down.
             let mut connection = connection;
             if let Some(core) = core
                 && !pin(core)

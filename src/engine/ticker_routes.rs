@@ -27,7 +27,7 @@ impl TickerRoutes {
         let pool = pool::empty(Arc::new(clock), DataPool::STALE_AFTER);
         let connections = [Arc::new(ConnectionState::new(ConnectionId(0), clock.now()))];
         connections[0].opened(Epoch(1), clock.now(), None);
-        let mut router = Router::new(clock, pool::sleepers(&pool), &UPBIT, None);
+        let mut router = Router::new(clock, pool::waiters(&pool), &UPBIT, None);
         let key = |market: &Market| StreamKey::of(DataType::Ticker, *market);
         let specs: Vec<_> = markets.iter().map(|market| StreamSpec::all(key(market))).collect();
         for spec in &specs {

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use super::open_feeds::{OpenFeeds, Rings};
 use super::route::{AnyRoute, Keep, Reader, Route, put, route};
 use super::router::Table;
-use crate::feed::{AnyWriter, FeedWriter, Filter, Followed, Mark, Overflow, Payload, Update};
+use crate::feed::{AnyWriter, FeedWriter, Filter, JoinedStream, Mark, Overflow, Payload, Update};
 use crate::model::{Event, Noun, StreamKey};
 use crate::plan::{Mode, StreamSpec};
 use crate::sync::latest::{self, Writer};
-use crate::sync::sleepers::Sleepers;
+use crate::sync::waiters::Waiters;
 
 /// A feed reads those streams of `specs` that are of this type.
 pub(crate) fn join<T: Noun>(
@@ -22,7 +22,7 @@ pub(crate) fn join<T: Noun>(
     place: usize,
     specs: &[StreamSpec],
 ) {
-    let sleepers = feeds.sleepers.clone();
+    let waiters = feeds.waiters.clone();
     let Some(open) = feeds.get(place) else { return };
     let overflow = open.writer.overflow();
     let mut joining = Joining::<T> { place, ..Joining::default() };
@@ -39,18 +39,18 @@ pub(crate) fn join<T: Noun>(
             Overflow::DropNewest { .. } => joining.queue(route, spec, filter),
             // A feed that wants snapshots alone gets one value for each socket, and the ring is for feeds that read all
             // that comes. But a feed that has a place in the ring keeps it, whatever it wants later.
-            Overflow::DropOldest if !filter.is_of_snapshots() || open.follows.contains_key(&spec.key) => {
-                let before = open.follows.insert(spec.key, filter);
-                joining.follow(route, spec, filter, rings, before);
+            Overflow::DropOldest if !filter.is_of_snapshots() || open.broadcast_streams.contains_key(&spec.key) => {
+                let before = open.broadcast_streams.insert(spec.key, filter);
+                joining.join_broadcast(route, spec, filter, rings, before);
             }
             _ => joining.conflate(route, spec, filter, before),
         }
     }
     let queued = std::mem::take(&mut joining.queued);
     let changed = match &mut open.writer {
-        AnyWriter::Event(writer) => joining.finish::<Event>(table, writer, rings, &sleepers),
+        AnyWriter::Event(writer) => joining.finish::<Event>(table, writer, rings, &waiters),
         typed => {
-            typed.typed::<T>().map(|writer| joining.finish::<T>(table, writer, rings, &sleepers)).unwrap_or_default()
+            typed.typed::<T>().map(|writer| joining.finish::<T>(table, writer, rings, &waiters)).unwrap_or_default()
         }
     };
     changed.into_iter().for_each(|mark| feeds.mark(place, mark));
@@ -66,7 +66,7 @@ pub(crate) fn pause<T: Noun>(
     place: usize,
     keys: &[StreamKey],
 ) {
-    let sleepers = feeds.sleepers.clone();
+    let waiters = feeds.waiters.clone();
     let Some(open) = feeds.get(place) else { return };
     let mut joining = Joining::<T> { place, ..Joining::default() };
     for key in keys.iter().filter(|key| key.data_type.kind() == T::KIND && open.keys.contains(key)) {
@@ -74,17 +74,17 @@ pub(crate) fn pause<T: Noun>(
         route.pause_reader(place);
         // Each change of what a feed follows in a shared ring is sent to its reader. A feed that nobody reads must not grow
         // with each list of markets, so it goes on following.
-        if let Some(filter) = open.follows.get_mut(key)
+        if let Some(filter) = open.broadcast_streams.get_mut(key)
             && !open.writer.is_neglected()
             && let Some(ring) = T::place(rings)
         {
             *filter = Filter::nothing();
-            joining.followed.push(route.pause_follower(place, ring));
+            joining.joined.push(route.pause_broadcast_reader(place, ring));
         }
     }
     match &mut open.writer {
-        AnyWriter::Event(writer) => drop(joining.finish::<Event>(table, writer, rings, &sleepers)),
-        typed => drop(typed.typed::<T>().map(|writer| joining.finish::<T>(table, writer, rings, &sleepers))),
+        AnyWriter::Event(writer) => drop(joining.finish::<Event>(table, writer, rings, &waiters)),
+        typed => drop(typed.typed::<T>().map(|writer| joining.finish::<T>(table, writer, rings, &waiters))),
     }
 }
 
@@ -100,7 +100,7 @@ struct Joining<T> {
     conflated: Vec<Conflating<T>>,
     /// Streams of which the newest value is kept as before, and there is one.
     changed: Vec<Mark>,
-    followed: Vec<Followed>,
+    joined: Vec<JoinedStream>,
     /// The state of streams that are read from the shared ring.
     states: Vec<Update<T>>,
 }
@@ -123,7 +123,7 @@ impl<T> Default for Joining<T> {
             queued: Vec::new(),
             conflated: Vec::new(),
             changed: Vec::new(),
-            followed: Vec::new(),
+            joined: Vec::new(),
             states: Vec::new(),
         }
     }
@@ -137,7 +137,7 @@ impl<T: Noun> Joining<T> {
 
     /// `before` is the filter with which the feed followed the stream earlier. The feed still has its place in the ring, so
     /// it hears from us only if the filter changes.
-    fn follow(
+    fn join_broadcast(
         &mut self,
         route: &mut Route<T>,
         spec: &StreamSpec,
@@ -146,11 +146,11 @@ impl<T: Noun> Joining<T> {
         before: Option<Filter>,
     ) {
         if before.is_some_and(|before| before.wants_the_same_as(&filter)) {
-            return route.follow_on(self.place);
+            return route.resume_broadcast_reader(self.place);
         }
         if let Some(ring) = T::place(rings) {
             self.states.extend(state(route, spec, &mut filter));
-            self.followed.push(route.add_follower(self.place, filter, ring, before.is_some()));
+            self.joined.push(route.add_broadcast_reader(self.place, filter, ring, before.is_some()));
         }
     }
 
@@ -186,16 +186,16 @@ impl<T: Noun> Joining<T> {
         table: &mut Table,
         writer: &mut FeedWriter<U>,
         rings: &mut Rings,
-        sleepers: &Arc<Sleepers>,
+        waiters: &Arc<Waiters>,
     ) -> Vec<Mark>
     where
         T: Into<U>,
     {
-        if !self.followed.is_empty()
+        if !self.joined.is_empty()
             && let Some(ring) = T::place(rings)
         {
             let states = self.states.into_iter().map(|state| state.map(Into::into)).collect();
-            writer.follow(ring, sleepers, self.followed, states);
+            writer.join_broadcast(ring, waiters, self.joined, states);
         }
         let mut changed = self.changed;
         if self.conflated.is_empty() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::open_feeds::{OpenFeeds, Rings};
 use super::router::Table;
-use crate::feed::{Arrival, Broadcaster, Filter, Followable, Followed, Mark, Update};
+use crate::feed::{Arrival, BroadcastStream, Broadcaster, Filter, JoinedStream, Mark, Update};
 use crate::model::{DataType, EachNoun, Epoch, Family, Nanos, Noun, Receipt, Stamps, StreamKey, StreamType};
 use crate::plan::{Mode, StreamSet, StreamSpec};
 use crate::pool::{Publisher, Verdict};
@@ -30,9 +30,9 @@ pub(crate) struct Route<T: Noun> {
     left: Epoch,
     readers: Vec<Reader<T>>,
     /// The feeds that read it from the shared ring, and what the ring knows of it.
-    followers: Vec<usize>,
-    followable: Option<Followable>,
-    /// One of the followers may still wait for its state.
+    broadcast_readers: Vec<usize>,
+    broadcast_stream: Option<BroadcastStream>,
+    /// One of the broadcast readers may still wait for its state.
     is_awaited: bool,
     /// The batch in which it last brought something.
     touched_in: u64,
@@ -96,8 +96,8 @@ impl<T: Noun> Route<T> {
             starts: false,
             left: Epoch::default(),
             readers: Vec::new(),
-            followers: Vec::new(),
-            followable: None,
+            broadcast_readers: Vec::new(),
+            broadcast_stream: None,
             is_awaited: false,
             touched_in: 0,
         }
@@ -154,21 +154,27 @@ impl<T: Noun> Route<T> {
 
 impl<T: Noun> Route<T> {
     /// Adds a feed that follows the stream in the shared ring; `again` if it did so before.
-    pub fn add_follower(&mut self, feed: usize, filter: Filter, ring: &mut Broadcaster<T>, again: bool) -> Followed {
-        self.follow_on(feed);
+    pub fn add_broadcast_reader(
+        &mut self,
+        feed: usize,
+        filter: Filter,
+        ring: &mut Broadcaster<T>,
+        again: bool,
+    ) -> JoinedStream {
+        self.resume_broadcast_reader(feed);
         self.is_awaited |= filter.awaits();
-        self.followable.get_or_insert_with(|| ring.followable()).followed(filter, again)
+        self.broadcast_stream.get_or_insert_with(|| ring.add_stream()).join(filter, again)
     }
 
     /// A feed keeps its place in the shared ring and is given nothing.
-    pub fn pause_follower(&mut self, feed: usize, ring: &mut Broadcaster<T>) -> Followed {
-        self.followers.retain(|follower| *follower != feed);
-        self.followable.get_or_insert_with(|| ring.followable()).followed(Filter::nothing(), true)
+    pub fn pause_broadcast_reader(&mut self, feed: usize, ring: &mut Broadcaster<T>) -> JoinedStream {
+        self.broadcast_readers.retain(|reader| *reader != feed);
+        self.broadcast_stream.get_or_insert_with(|| ring.add_stream()).join(Filter::nothing(), true)
     }
 
     /// Adds a feed that has a place in the shared ring already, with the same filter.
-    pub fn follow_on(&mut self, feed: usize) {
-        self.followers.push(feed);
+    pub fn resume_broadcast_reader(&mut self, feed: usize) {
+        self.broadcast_readers.push(feed);
     }
 
     /// The newest value as a snapshot, for a feed that begins to read the stream. `None` if the value may be outdated, or if
@@ -204,7 +210,7 @@ impl<T: Noun> Route<T> {
         if verdict == Verdict::Published {
             feeds.touch(&mut self.touched_in, || self.publisher.key());
         }
-        if (!self.readers.is_empty() || !self.followers.is_empty())
+        if (!self.readers.is_empty() || !self.broadcast_readers.is_empty())
             && let Some(arrival) = self.arrival(verdict, answer, value)
         {
             let update = Update {
@@ -258,7 +264,7 @@ impl<T: Noun> Route<T> {
         for reader in &mut self.readers {
             reader.deliver(feeds, verdict, arrival, update);
         }
-        if !self.followers.is_empty() {
+        if !self.broadcast_readers.is_empty() {
             self.broadcast(feeds, ring, arrival, update);
         }
     }
@@ -271,8 +277,8 @@ impl<T: Noun> Route<T> {
         arrival: Arrival,
         update: &Update<T>,
     ) {
-        if let (Some(ring), Some(followable)) = (ring, &mut self.followable) {
-            ring.publish(followable, update, arrival);
+        if let (Some(ring), Some(broadcast_stream)) = (ring, &mut self.broadcast_stream) {
+            ring.publish(broadcast_stream, update, arrival);
             self.is_awaited &= arrival == Arrival::Change;
             feeds.touch(&mut self.touched_in, || self.publisher.key());
         }
@@ -339,7 +345,7 @@ pub(crate) trait AnyRoute {
     /// Wakes who sleeps until the pool has something newer.
     fn wake(&self);
     /// The feeds that read it from the shared ring.
-    fn followers(&self) -> &[usize];
+    fn broadcast_readers(&self) -> &[usize];
 }
 
 impl<T: Noun> AnyRoute for Route<T> {
@@ -351,15 +357,15 @@ impl<T: Noun> AnyRoute for Route<T> {
 
     fn leave(&mut self, feed: usize) {
         self.readers.retain(|reader| reader.feed != feed);
-        self.followers.retain(|follower| *follower != feed);
+        self.broadcast_readers.retain(|reader| *reader != feed);
     }
 
     fn wake(&self) {
         self.publisher.wake();
     }
 
-    fn followers(&self) -> &[usize] {
-        &self.followers
+    fn broadcast_readers(&self) -> &[usize] {
+        &self.broadcast_readers
     }
 }
 

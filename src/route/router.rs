@@ -14,7 +14,7 @@ use crate::config::Dialect;
 use crate::model::{AnyNoun, Clock, Family, Noun, Placed, Receipt, Scope, Sink, StreamKey, StreamType};
 use crate::plan::{DemandChange, DemandId, StreamSpec};
 use crate::pool::Publisher;
-use crate::sync::sleepers::Sleepers;
+use crate::sync::waiters::Waiters;
 
 /// The publisher of a stream of any type.
 pub(crate) type AnyPublisher = AnyNoun<Publishers>;
@@ -44,10 +44,10 @@ pub(crate) struct Router<C> {
 }
 
 impl<C: Clock> Router<C> {
-    /// `sleepers`: of the pool that the publishers belong to. `attribution`: records where the time of messages goes.
-    pub fn new(clock: C, sleepers: Arc<Sleepers>, dialect: &Dialect, attribution: Option<AttributionWriter>) -> Self {
+    /// `waiters`: of the pool that the publishers belong to. `attribution`: records where the time of messages goes.
+    pub fn new(clock: C, waiters: Arc<Waiters>, dialect: &Dialect, attribution: Option<AttributionWriter>) -> Self {
         let plain_level = (dialect.level_default != 0).then(|| f64::from(dialect.level_default));
-        let (table, feeds, rings) = (Table::default(), OpenFeeds::new(sleepers), Rings::default());
+        let (table, feeds, rings) = (Table::default(), OpenFeeds::new(waiters), Rings::default());
         Self { clock, table, streams: 0, feeds, rings, unrouted: 0, attribution, plain_level }
     }
 
@@ -125,7 +125,7 @@ impl<C: Clock> Router<C> {
                 continue;
             };
             route.wake();
-            route.followers().iter().for_each(|follower| self.feeds.wake(*follower));
+            route.broadcast_readers().iter().for_each(|reader| self.feeds.wake(*reader));
         }
         self.feeds.give_back(touched);
     }

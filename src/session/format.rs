@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Counters;
 use crate::config::{FormatCosts, FormatRule, ReadCosts};
 use crate::model::{Format, Nanos, NounKind};
-use crate::wire::Delivered;
+use crate::wire::ObjectCounts;
 use crate::wire::schema::{ORDERBOOK_UNIT, TYPE, names, short_saves};
 
 /// Messages that are not in the documented form may be more by this part of all messages than they were in the format
@@ -62,7 +62,7 @@ struct Traffic {
     /// Messages that were not in the documented form, could not be read, or were errors.
     odd: u64,
     /// Data objects by type.
-    delivered: Delivered,
+    delivered: ObjectCounts,
 }
 
 /// Chooses the format of one connection.
@@ -161,7 +161,7 @@ impl FormatSelector {
             before.windows -= 1;
             self.before = self.before.filter(|before| before.windows > 0);
         }
-        if seen.delivered == Delivered::default() {
+        if seen.delivered == ObjectCounts::default() {
             return None;
         }
         if self.cheapest(&seen).1 < self.rule.gain {

@@ -160,9 +160,9 @@ impl World {
         let open = |data_types: &[_], connections: &[_]| {
             let opening = Opening { overflow, data_types, connections, clock, signal: Arc::default() };
             let (writers, reader) = feed::open::<T>(opening);
-            let account = reader.account();
+            let counters = reader.counters();
             feed = Some(reader);
-            (writers.into_iter().map(AnyWriter::new).collect(), account)
+            (writers.into_iter().map(AnyWriter::new).collect(), counters)
         };
         let id = self.add(subscription, Some(FeedRequest { overflow, open: Box::new(open) }));
         let mut judge = Judge::new(format!("{overflow} feed {}", id.0), overflow, self.arrivals.clone());

@@ -294,17 +294,17 @@ impl Watch {
         // Who asked for a number of events has had them; everybody else gets what had arrived when it ended.
         while end != End::Count && !self.print_items(BATCH)? {}
         self.print_reports()?;
-        let account = self.feed.account();
+        let counters = self.feed.counters();
         let summary = Summary {
             end: end.as_str(),
             duration,
             by_type: std::mem::take(&mut self.by_type),
             missed: self.missed,
             overflow: self.args.overflow,
-            counts: account.counts(),
-            queue_max: account.depth_max(),
-            feed_bytes: account.bytes(),
-            shared_bytes: account.shared_bytes(),
+            counts: counters.counts(),
+            queue_max: counters.depth_max(),
+            feed_bytes: counters.bytes(),
+            shared_bytes: counters.shared_bytes(),
             latencies: self.args.latencies.then(|| Breakdown::of(&self.engine, self.feed.latencies())),
             plan,
             tally,
