@@ -1,11 +1,11 @@
-//! What does it cost to hand an update to one reader, and to a thousand?
+//! What does it cost to deliver an update to one reader, and to a thousand?
 //!
-//! `cargo bench -p hoga --bench fanout`; `hoga bench fanout` measures the same by turns, which suits a machine with
-//! neighbours better. Two threads at most. `rtrb` is a bare ring of the same updates, below which nothing can go;
-//! `array_queue`, `std_mpsc` and `tokio` are what else could have been used. Every row writes in batches of 16.
+//! `cargo bench -p hoga --bench fanout`. `hoga bench fanout` measures the same in interleaved rounds, which suits a
+//! noisy machine better. Uses at most two threads. `rtrb` is a bare ring of the same updates, the lower bound.
+//! `array_queue`, `std_mpsc` and `tokio` are alternatives. Every row writes in batches of 16.
 
 #[path = "../tools/cli/src/bench/lanes.rs"]
-#[allow(dead_code, reason = "each user takes its part")]
+#[allow(dead_code, reason = "each user needs only a part")]
 mod lanes;
 #[path = "../tests/pool_samples/mod.rs"]
 mod pool_samples;
@@ -21,11 +21,11 @@ use tokio::sync::broadcast::{Receiver, Sender, channel};
 
 type Group<'a> = BenchmarkGroup<'a, WallTime>;
 
-/// tokio's broadcast channel, whose readers share what was sent.
+/// tokio's broadcast channel, whose readers share each update.
 impl<T: Payload> Write<T> for Sender<Update<T>> {
     #[inline]
     fn put(&mut self, update: &Update<T>) {
-        assert!(self.send(*update).is_ok(), "there are readers");
+        assert!(self.send(*update).is_ok(), "the channel has readers");
     }
 }
 
@@ -45,7 +45,7 @@ fn pin_here(core: usize) {
     core_affinity::set_for_current(core_affinity::CoreId { id: core });
 }
 
-/// What was written last is what a reader would read last.
+/// Asserts that the last update that the reader finds is the last one written.
 fn newest_of(reader: &mut impl Read, written: u64) {
     let newest = std::iter::from_fn(|| reader.next_version()).last();
     assert_eq!(newest, Some(written));
@@ -66,7 +66,7 @@ fn publish_to<T: Payload + Words>(group: &mut Group, value: T, name: &str) {
     }
 }
 
-/// Readers of one ring stand still: the writer does not know.
+/// Measures the writer of a shared ring while its readers are idle.
 fn publish(c: &mut Criterion) {
     let mut group = c.benchmark_group("publish");
     publish_to(&mut group, trade(1, 1), "trade");
@@ -83,7 +83,7 @@ fn publish(c: &mut Criterion) {
     group.finish();
 }
 
-/// Both ends of one way, by turns on one thread.
+/// Measures both ends of one channel, alternating on one thread.
 fn push_through<T: Payload>(c: &mut Criterion, value: T, name: &str, mut lane: Lane<impl Write<T>, impl Read>) {
     let mut first = update(value);
     let mut row = |end: &str, of: fn(Spent) -> Duration| {
@@ -113,7 +113,7 @@ fn push(c: &mut Criterion) {
     push_through(c, orderbook(1, 100.0), "orderbook/tokio", tokio());
 }
 
-/// A mark costs the same whatever was stored; storing it is a row of benches/cell.rs.
+/// Measures a mark, which costs the same for every value. benches/cell.rs measures the store.
 fn mark(c: &mut Criterion) {
     let Lane { mut writer, mut reader } = conflate();
     let mut first = update(ticker(1, 1.0));
@@ -134,7 +134,7 @@ fn one_way_through<T: Payload, W: Write<T>, R: Read>(
     let (mut there, mut back, mut first) = (lane(), lane(), update(value));
     group.bench_function(name, |b| {
         b.iter_custom(|updates| {
-            // Left to itself, the system puts both threads on one core half of the time.
+            // Without pinning, the system puts both threads on one core half of the time.
             pin_here(0);
             let one = time_one_way(&mut there, &mut back, &mut first, updates.div_ceil(BURST), || pin_here(1));
             Duration::from_secs_f64(one * updates as f64 / 1e9)
