@@ -1,5 +1,5 @@
 //! The types of market data: the messages of the exchange, the values in them, and the traits that other rooms
-//! implement. No clock, no threads.
+//! implement. Reads no clock and starts no threads.
 
 #[macro_use]
 mod nouns;
