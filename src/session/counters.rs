@@ -29,8 +29,7 @@ pub struct Counters {
     pub other_messages: u64,
     /// Error objects sent by the exchange.
     pub server_errors: u64,
-    /// Requests refused with TOO_MANY_REQUEST; also counted in `server_errors`. After each, the connection sends no
-    /// request for a while.
+    /// Requests refused with TOO_MANY_REQUEST, each followed by a pause in requests. Also in `server_errors`.
     pub requests_refused: u64,
     /// Pings received.
     pub pings_received: u64,

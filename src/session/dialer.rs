@@ -1,5 +1,4 @@
-//! How a connection gets its next socket: look up the name, then try the addresses in order, no faster than the
-//! exchange allows.
+//! How a connection gets its next socket: look-up, then the addresses in order, no faster than the exchange allows.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -162,8 +161,7 @@ impl Dialer {
         self.retry.worked();
     }
 
-    /// Returns the time of the next attempt after `disconnect`. If the exchange limited the rate, every connection that
-    /// shares the budget waits as well.
+    /// Returns the time of the next attempt. A rate limit also holds all connections that share the budget.
     #[cold]
     pub fn schedule_retry(
         &mut self,

@@ -53,8 +53,7 @@ pub enum Event {
         at: Nanos,
         /// The revision of the desired set.
         revision: u64,
-        /// The format of the exchange's messages from now on. Messages already under way may still be in the format
-        /// before.
+        /// The message format from now on. Messages already under way may still be in the format before.
         format: Format,
         /// True if the same request was sent before on this socket; it is repeated to provoke an answer.
         again: bool,

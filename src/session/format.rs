@@ -47,9 +47,7 @@ impl fmt::Display for FormatReason {
             Self::Fixed => f.write_str("set explicitly"),
             Self::Unchanged => f.write_str("no reason to change it"),
             Self::Cheapest { gain } => write!(f, "cheapest by {:.0} %", gain * 100.0),
-            Self::WentBack { from } => {
-                write!(f, "more messages were not in the documented form in {}; it stays unchanged", from.as_str())
-            }
+            Self::WentBack { from } => write!(f, "fewer messages are as documented in {}; final choice", from.as_str()),
         }
     }
 }

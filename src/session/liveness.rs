@@ -32,7 +32,7 @@ pub(super) enum Due {
 /// A sign of life is a whole message, a ping, or a pong with the payload of our last ping. Single bytes and unsolicited
 /// pongs are not signs of life.
 ///
-/// A probe requests snapshots of every stream. A working exchange answers it even if nobody trades.
+/// A probe requests snapshots of every stream. A working exchange answers it even if there are no trades.
 #[derive(Debug)]
 pub(super) struct Liveness {
     timeouts: Timeouts,
@@ -54,7 +54,7 @@ pub(super) struct Liveness {
 enum Probe {
     /// No probe is needed yet.
     NotDue,
-    /// A probe must be sent as soon as the request budget allows. Until then, missing data does not count against the
+    /// A probe must be sent as soon as the request budget allows. Until then, missing data is not held against the
     /// peer.
     Due,
     /// A probe was sent at this time and is not answered yet.
@@ -291,11 +291,7 @@ mod tests {
         assert_eq!(l.due(at(35_000), true), Due::Probe);
         l.probed(at(35_000));
         l.alive(at(40_000));
-        assert_eq!(
-            l.due(at(40_000), true),
-            Due::Mute(Duration::from_secs(40)),
-            "since data arrived, not since the probe"
-        );
+        assert_eq!(l.due(at(40_000), true), Due::Mute(Duration::from_secs(40)), "counted from the last data");
     }
 
     /// The doubled wait once overflowed `Duration`.

@@ -1,5 +1,4 @@
-//! Runs the life of one connection, sans-IO: the caller passes in events and carries out the actions. No clock, no
-//! socket, no thread.
+//! The life of one connection, sans-IO: events go in, actions come out. No clock, no socket, no thread.
 //!
 //! The contract: *after each `handle_*` (and `set_desired`, `list`, `stop`), drain `poll_action`, `poll_event` and
 //! `poll_transmit`, then come back no later than `poll_timeout`.* Everything about one socket carries its [`SocketId`].

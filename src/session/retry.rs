@@ -19,7 +19,7 @@ const DEFAULT_WAIT_MAX: Duration = Duration::from_secs(3600);
 /// engine forever: it tries once a day.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
 
-/// Counts failed attempts in a row. Never gives up.
+/// Counts failed attempts in a row. Never stops trying.
 #[derive(Debug, Clone)]
 pub struct Retry {
     backoff: Backoff,

@@ -40,8 +40,7 @@ enum SessionPhase {
 }
 
 impl Session {
-    /// Creates a connection that wants no streams yet. `connects` grants its dials and may be shared with other
-    /// connections.
+    /// Creates a connection without streams. `connects` grants its dials and may be shared with other connections.
     pub fn new(
         id: ConnectionId,
         config: Arc<Config>,
@@ -153,8 +152,7 @@ impl Session {
         self.phase.socket(socket).map_or(&mut [], Socket::spare)
     }
 
-    /// Handles `n` bytes that were received into [`spare`](Self::spare) at `now`. Passes the messages in them to
-    /// `sink`.
+    /// Handles `n` bytes received into [`spare`](Self::spare) at `now`. Passes the messages in them to `sink`.
     pub fn handle_received(&mut self, now: Nanos, socket: SocketId, n: usize, sink: &mut impl Sink) {
         let Some(socket) = self.phase.socket(socket) else { return };
         let outcome = socket.handle_received(now, n, &mut self.shared, sink);
@@ -198,8 +196,7 @@ impl Session {
         self.shared.reports.events.pop_front()
     }
 
-    /// Returns the bytes to send on this socket. Report the number of bytes sent with
-    /// [`transmitted`](Self::transmitted).
+    /// Returns the bytes to send on this socket. Report how many were sent with [`transmitted`](Self::transmitted).
     pub fn poll_transmit(&self, socket: SocketId) -> &[u8] {
         match &self.phase {
             SessionPhase::Online(open) if open.id() == socket => open.pending(),
@@ -328,7 +325,7 @@ impl Session {
         }
     }
 
-    /// Ends the socket or the dial attempt, and schedules the next attempt. Never gives up.
+    /// Ends the socket or the dial attempt, and schedules the next attempt. Never stops trying.
     #[cold]
     fn disconnected(&mut self, now: Nanos, disconnect: Disconnect) {
         let had_worked = matches!(&self.phase, SessionPhase::Online(socket) if socket.has_worked(now));

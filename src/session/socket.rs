@@ -19,8 +19,7 @@ use crate::ws::{
 /// A socket that has carried data for this long has worked, and the next dial follows at once. A socket that sends a
 /// snapshot and closes has not worked, and the pauses grow.
 const WORKED_AFTER: Duration = Duration::from_millis(250);
-/// A socket that was open for this long has also worked. Its pings were answered, and some sockets receive nothing
-/// else.
+/// A socket that was open for this long has also worked: its pings were answered, and some sockets carry nothing else.
 const WORKED_WITHOUT_DATA_AFTER: Duration = Duration::from_secs(60);
 
 /// One socket. The session drops it at its end, so that none of its state reaches the next socket.
@@ -253,9 +252,8 @@ impl Socket {
         }
     }
 
-    /// Returns the reason to report when the transport ends during the opening handshake. A server may mark the end of
-    /// its refusal by closing; if it has not read the request, the close arrives as a reset. So a refusal wins over the
-    /// way the transport ended.
+    /// Returns why the upgrade ended. A server may mark the end of a refusal by closing, which arrives as a reset if it
+    /// has not read the request. So a refusal wins over the way the transport ended.
     fn upgrade_closed(&mut self, how: Closed) -> Disconnect {
         match (self.refusal(), how) {
             (Some(refusal), _) => refusal,

@@ -36,8 +36,7 @@ impl ReceiveBuffer {
         Self { bytes: vec![0; capacity + SLACK], parsed: 0, filled: 0, wanted: 0, capacity }
     }
 
-    /// Returns the space to receive into, which is never empty. Report with [`advance`](Self::advance) how much of it
-    /// was filled.
+    /// Returns the space to receive into, never empty. Report with [`advance`](Self::advance) how much was filled.
     #[inline]
     pub fn spare(&mut self) -> &mut [u8] {
         if self.parsed == self.filled {

@@ -250,8 +250,7 @@ fn accept_old_rejection(answer: &mut [u8]) {
     }
 }
 
-/// Applies point 5 of RFC 6455 section 4.1, which tungstenite does not check: the server must not use an extension that
-/// was not offered.
+/// Applies point 5 of RFC 6455 section 4.1, which tungstenite does not check: an extension must have been offered.
 fn refuse_extensions(response: &Response) -> Result<(), HandshakeError> {
     if response.headers().get_all("Sec-WebSocket-Extensions").iter().any(|value| !value.is_empty()) {
         return Err(HandshakeError::Protocol("the server uses an extension that was not offered".into()));

@@ -75,8 +75,7 @@ impl FrameReader {
         Self { limits, state: State::Idle, assembly: Vec::new(), fragments: 0, checked: 0 }
     }
 
-    /// Returns the bytes of memory held for fragmented messages: at most twice the largest message, and none before the
-    /// first fragmented message.
+    /// Returns the bytes of memory held for fragmented messages: none at first, at most twice the largest message.
     pub fn footprint(&self) -> usize {
         self.assembly.capacity()
     }
@@ -269,8 +268,7 @@ fn whole(header: &Header, buffer: &mut ReceiveBuffer) -> Option<Found> {
     Some(Found::Frame(header.opcode, place.start + header.size..place.end))
 }
 
-/// Returns the number of further bytes that are UTF-8. A character may be incomplete at the end, unless `whole` is
-/// true.
+/// Returns the number of further UTF-8 bytes. The last character may be incomplete, unless `whole` is true.
 fn check_utf8(bytes: &[u8], whole: bool) -> Result<usize, Violation> {
     match str::from_utf8(bytes) {
         Ok(_) => Ok(bytes.len()),

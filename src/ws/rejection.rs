@@ -6,8 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use crate::model::Nanos;
 use tungstenite::http::{HeaderMap, header};
 
-/// The most bytes kept of a rejection's body. Enough for the exchange's error object or the first lines of a proxy's
-/// page.
+/// The most bytes kept of a rejection's body. Enough for the exchange's error object or a proxy's first lines.
 pub const MAX_BODY_BYTES: usize = 4096;
 
 /// A server's answer that refuses the upgrade.
@@ -189,8 +188,7 @@ pub(super) fn printable(bytes: &[u8]) -> Box<str> {
     text.into()
 }
 
-/// Returns the server's time in its `Date` header. The header is optional, and a server without a clock must not send
-/// it.
+/// Returns the server's time from its `Date` header. A server may omit it, and must if it has no clock.
 pub(super) fn date(headers: &HeaderMap) -> Option<Nanos> {
     http_date(headers.get(header::DATE)?.to_str().ok()?)
 }

@@ -47,8 +47,7 @@ pub enum Violation {
 }
 
 impl Violation {
-    /// Returns the code to close the connection with: 1009 for size, 1007 for bad text, 1002 for all others (section
-    /// 7.4.1).
+    /// Returns the code to close with: 1009 for size, 1007 for bad text, 1002 for all others (section 7.4.1).
     pub fn close_code(&self) -> CloseCode {
         match self {
             Self::TooBig { .. } | Self::TooManyFragments { .. } => CloseCode::Size,

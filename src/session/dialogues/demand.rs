@@ -8,9 +8,8 @@ use crate::model::{Format, Nanos};
 use crate::plan::DesiredSet;
 use std::time::Duration;
 
-/// Changes the streams each millisecond for `length`. Returns the number of requests, and the time from the last change
-/// to the request that carries it. As the owner of the demand does, it gathers changes for the pacing's window,
-/// beginning with the first.
+/// Changes the streams each millisecond for `length`, gathered for the pacing's window as the owner of the demand does.
+/// Returns the number of requests, and the time from the last change to the request that carries it.
 fn storm(pacing: Pacing, length: Duration) -> (u64, Duration) {
     let mut harness = Harness::active(Config { pacing, ..config() });
     harness.answer_pings(secs(2));

@@ -89,8 +89,7 @@ fn a_refused_request_is_repeated_on_the_same_socket_if_the_exchange_does_not_clo
     assert_eq!(harness.disconnects(), []);
 }
 
-/// Only the first data of a socket once counted as an answer, so the block grew to a minute although requests were
-/// answered.
+/// Only a socket's first data once counted as an answer, so blocks grew to a minute although requests were answered.
 #[test]
 fn a_refusal_is_forgotten_after_an_answer_on_the_same_socket() {
     let mut harness = Harness::active(config());
