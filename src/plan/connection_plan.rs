@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::{Depth, DesiredSet, Mode, Running, StreamSet, StreamSpec};
 use crate::model::{Epoch, Format, Nanos, StreamKey};
 
-/// The most unsent desired sets that are kept. There are more only if demand changes while no request can be sent, and
-/// their number is then unbounded, for example while the exchange cannot be reached.
+/// The most unsent desired sets that are kept. More are issued only while demand changes and no request can be sent,
+/// and then without limit: for example, while the exchange cannot be reached.
 const UNSENT_MAX: usize = 8;
 
 /// What is known about a requested stream on the current socket.

@@ -19,8 +19,8 @@ pub struct DesiredSet {
     pub running: Running,
 }
 
-/// Streams that a new request may omit the snapshot of. Their data has arrived since they were requested, so their
-/// state is known, and they continue.
+/// Streams that a new request may ask for without a snapshot. Their data has arrived since they were requested, so
+/// their state is known, and they continue.
 ///
 /// A request that was sent before this desired set, and that the planner does not know of yet, may end or restart some
 /// of them. So there are two sets, and the session knows which one applies.

@@ -109,7 +109,7 @@ pub struct Planner {
     universe: Universe,
     /// Holders whose subscriptions have patterns.
     patterned: BTreeMap<DemandId, CheckedSubscription>,
-    /// Those of them without some of their streams, because the connections may not carry more.
+    /// Those of them that lack some of their streams, because the connections may not carry more.
     short: BTreeSet<DemandId>,
     clients: Clients,
     placement: Placement,
@@ -164,7 +164,7 @@ impl Planner {
     /// Adds a holder of these streams. If `client` is given, that component holds the demand.
     ///
     /// # Errors
-    /// If there are too many streams, no source of markets, or no such component. Nothing is changed then.
+    /// If there are too many streams, no source of markets for a pattern, or no such component. Nothing changes then.
     pub fn add(
         &mut self,
         now: Nanos,

@@ -11,8 +11,8 @@ use crate::model::{Nanos, StreamKey};
 pub struct Revisions {
     /// The newest change.
     pub desired: u64,
-    /// All changes up to this one are on the current sockets. Goes back from a socket's end until the next carries
-    /// them.
+    /// All changes up to this one are on the current sockets. Goes back when a socket ends, until the
+    /// next one carries them.
     pub sent: u64,
     /// All streams of changes up to this one have brought data, are listed by the exchange, or are unconfirmed.
     pub confirmed: u64,

@@ -21,7 +21,7 @@ pub(super) struct RefusalBackoff {
     refusals: u32,
     /// When the first request after the newest block was sent.
     asked_at: Option<Nanos>,
-    /// Added to each block, because the next request may travel faster than the refusal did.
+    /// Added to each block, because the network may delay requests unequally.
     margin: Duration,
 }
 

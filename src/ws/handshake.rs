@@ -117,7 +117,7 @@ impl Handshake {
 
     /// Reads the received bytes. Call it after each read until it returns [`Progress::Done`] or an error.
     ///
-    /// Returns a rejection once its body is complete or has the most bytes that we keep. If neither happens in time,
+    /// Returns a rejection once its body is complete or reaches the length that we keep. If neither happens in time,
     /// [`handle_eof`](Self::handle_eof) returns the rejection with the part that has arrived.
     pub fn handle(&mut self, buffer: &mut ReceiveBuffer) -> Result<Progress, HandshakeError> {
         if let Stage::Header { scanned, .. } = &mut self.stage {

@@ -230,7 +230,7 @@ fn a_quiet_market_is_not_mistaken_for_a_mute_exchange() {
         for sent in harness.sent() {
             match sent {
                 Sent::Ping(payload) => harness.receive(&frame(10, &payload)),
-                // Nobody trades, so the snapshot is the same trade each time.
+                // There are no trades, so the snapshot is the same trade each time.
                 Sent::Text(_) => {
                     requests += 1;
                     harness.data("KRW-BTC", 1);
