@@ -7,13 +7,13 @@ use std::time::Duration;
 use hoga::model::{Clock, ConnectionId, Epoch, Format, Nanos, Noun, Receipt, Sink};
 use hoga::net::SystemClock;
 use hoga::wire::{Decoder, SLACK};
-use hoga_lab::rounds::{self, Column, Contestant, Course, Line};
 
 use crate::exit::Failure;
 use crate::object::Object;
+use crate::rounds::{self, Candidate, Column, Line, Schedule};
 
 /// Messages of each type that are read to measure the time. More would not fit a core's cache, and a turn is to be over
-/// before a neighbour interrupts.
+/// before other load interrupts.
 const KEPT_MAX: usize = 1000;
 
 const RECEIPT: Receipt = Receipt { connection: ConnectionId(0), epoch: Epoch(1), received: Nanos(0) };
@@ -58,20 +58,20 @@ impl Samples {
     /// Reads them by turns for this long. `rate` is how many messages of each type per second the megabytes are of.
     pub fn compare(self, time: Duration, rate: f64) -> Result<Comparison, Failure> {
         let readable = self.types.iter().filter(|(_, sample)| sample.kept_objects > 0);
-        let contestants: Vec<_> =
+        let candidates: Vec<_> =
             readable.flat_map(|(name, sample)| Format::ALL.map(|format| sample.reading(name, format))).collect();
-        let course = Course::new(time, &|| false).warm_up();
-        let lines = if contestants.is_empty() { Vec::new() } else { rounds::run(contestants, course)? };
+        let schedule = Schedule::new(time, &|| false).warm_up();
+        let lines = if candidates.is_empty() { Vec::new() } else { rounds::run(candidates, schedule)? };
         Ok(Comparison { samples: self, lines, time, rate })
     }
 }
 
 impl Sample {
-    fn reading(&self, name: &str, format: Format) -> Contestant<'static> {
+    fn reading(&self, name: &str, format: Format) -> Candidate<'static> {
         let (messages, objects) = (padded(&self.kept[format as usize]), self.kept_objects);
         let (clock, mut decoder) = (SystemClock::new(), Decoder::new());
         let line = Line::new(name, format.as_str(), &[Column::cost("read", "ns")]);
-        Contestant::new(vec![line], move || {
+        Candidate::new(vec![line], move || {
             // Whoever was before left the caches and the guesses of branches to itself: that is not the format's cost.
             read(&mut decoder, &messages);
             let began = clock.now();
