@@ -2,6 +2,7 @@
 
 mod commands;
 mod instructions;
+mod output;
 mod peers;
 
 use std::process::Command;
