@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::serving::traffic::UPGRADE;
 use hoga::model::Format;
 use hoga::wire::convert;
 use hoga_cli::origin::Origin;
 use hoga_exchange::{Config, ConnId, Exchange, Observer};
+use hoga_testing::frames;
 
 use crate::args::BenchFormatsArgs;
 use hoga_cli::exit::Failure;
@@ -117,21 +119,9 @@ fn recorded() -> Result<Samples, Failure> {
 /// Opens a connection and subscribes to everything of these markets.
 fn subscribe(exchange: &mut Exchange, format: Format, codes: &str) -> ConnId {
     let conn = exchange.connect(START, IpAddr::V4(Ipv4Addr::LOCALHOST));
-    let upgrade = "GET /websocket/v1 HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
-    exchange.receive(START, conn, upgrade.as_bytes());
+    exchange.receive(START, conn, UPGRADE);
     let objects = TYPES.map(|data_type| format!(r#"{{"type":"{data_type}","codes":[{codes}]}}"#)).join(",");
     let request = format!(r#"[{{"ticket":"bench"}},{objects},{{"format":"{}"}}]"#, format.as_str());
-    exchange.receive(START, conn, &masked_text(&request));
+    exchange.receive(START, conn, &frames::client(frames::TEXT, request.as_bytes()));
     conn
-}
-
-/// A text frame of a client. A mask of zeros changes nothing.
-fn masked_text(text: &str) -> Vec<u8> {
-    let mut frame = vec![0x81, 0x80 | 126];
-    // The codes of 20 markets are far from 64 KB.
-    frame.extend_from_slice(&(text.len() as u16).to_be_bytes());
-    frame.extend_from_slice(&[0; 4]);
-    frame.extend_from_slice(text.as_bytes());
-    frame
 }

@@ -12,6 +12,7 @@ use super::listener::{Duplex, Listener, Wire};
 use crate::serving::traffic::Traffic;
 use crate::stack::Endpoint;
 use hoga_cli::rounds::Error;
+use hoga_testing::frames;
 
 /// What may wait for a client that is behind before it gets no more.
 const ROOM: usize = 256 * 1024;
@@ -303,24 +304,16 @@ fn read_tls(tls: &mut ServerConnection, socket: &mut TcpStream, bytes: &mut [u8]
 
 /// Takes a whole frame of a client off the front. Requests are never fragmented.
 fn take_frame(bytes: &mut Vec<u8>) -> Result<Option<(u8, Vec<u8>)>, Error> {
-    let [first, second, rest @ ..] = bytes.as_slice() else { return Ok(None) };
-    let opcode = first & 0x0F;
-    let extra = match second & 0x7F {
-        126 => 2,
-        127 => 8,
-        _ => 0,
+    const WHOLE: u8 = 0x80;
+    let is_wrong = match frames::parse(bytes) {
+        None => bytes.len() > REQUEST_MAX,
+        Some((frame, _)) if !frame.is_masked || frame.first & 0xF0 != WHOLE => true,
+        Some((frame, size)) => {
+            bytes.drain(..size);
+            return Ok(Some((frame.opcode(), frame.payload)));
+        }
     };
-    let Some((size, rest)) = rest.split_at_checked(extra) else { return Ok(None) };
-    let short = usize::from(second & 0x7F);
-    let size = if extra == 0 { short } else { size.iter().fold(0, |size, byte| size << 8 | usize::from(*byte)) };
-    if size > REQUEST_MAX || second & 0x80 == 0 || first & 0xF0 != 0x80 {
-        return Err(Error::Failed("a client sent a frame that no request has".to_owned()));
-    }
-    let Some((mask, rest)) = rest.split_first_chunk::<4>() else { return Ok(None) };
-    let Some(masked) = rest.get(..size) else { return Ok(None) };
-    let payload = masked.iter().enumerate().map(|(at, byte)| byte ^ mask[at % 4]).collect();
-    bytes.drain(..2 + extra + 4 + size);
-    Ok(Some((opcode, payload)))
+    if is_wrong { Err(Error::Failed("a client sent a frame that no request has".to_owned())) } else { Ok(None) }
 }
 
 #[cfg(test)]
@@ -332,12 +325,6 @@ mod tests {
     use super::*;
     use crate::memory::tickers;
     use crate::serving::traffic::FIRST_STAMP;
-
-    fn request(text: &str) -> Vec<u8> {
-        let mut frame = vec![0x81, 0x80 | text.len() as u8, 1, 2, 3, 4];
-        frame.extend(text.bytes().enumerate().map(|(at, byte)| byte ^ [1, 2, 3, 4][at % 4]));
-        frame
-    }
 
     #[test]
     fn a_request_names_streams_and_which_of_them_begin_with_their_state() {
@@ -361,7 +348,7 @@ mod tests {
 
     #[test]
     fn a_frame_is_taken_when_all_of_it_has_come() {
-        let whole = request("hello");
+        let whole = frames::client(frames::TEXT, b"hello");
         for cut in 0..whole.len() {
             let mut bytes = whole[..cut].to_vec();
             assert_eq!(take_frame(&mut bytes).unwrap(), None);

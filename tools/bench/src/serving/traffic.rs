@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::mpsc::{Sender, channel};
 
 use hoga_exchange::{Config, ConnId, Exchange, Observer};
+use hoga_testing::frames;
 use serde_json::Value;
 
 use crate::stack::{Want, request};
@@ -70,7 +71,7 @@ impl Recording {
         exchange.observe(Box::new(Tape(tell)));
         let conn = exchange.connect(OPENS, IpAddr::V4(Ipv4Addr::LOCALHOST));
         exchange.receive(OPENS, conn, UPGRADE);
-        exchange.receive(OPENS, conn, &masked(request(&wants).as_bytes()));
+        exchange.receive(OPENS, conn, &frames::client(frames::TEXT, request(&wants).as_bytes()));
 
         let mut recorded = Recorded { wants, ..Recorded::default() };
         let (mut now, mut ignored) = (OPENS, Vec::new());
@@ -102,18 +103,10 @@ impl Recording {
     }
 }
 
-const UPGRADE: &[u8] =
+/// A client's request for a WebSocket.
+pub const UPGRADE: &[u8] =
     b"GET /websocket/v1 HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
 Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n";
-
-/// A client's text frame. Its mask is zero: nobody is between the two.
-fn masked(payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![0x81, 0x80 | 127];
-    frame.extend((payload.len() as u64).to_be_bytes());
-    frame.extend([0; 4]);
-    frame.extend(payload);
-    frame
-}
 
 struct Tape(Sender<Vec<u8>>);
 
@@ -163,20 +156,8 @@ impl Recorded {
 
 impl Frame {
     pub(crate) fn new(stream: usize, payload: &[u8]) -> Result<Self, Error> {
-        let mut bytes = vec![0x82];
-        match payload.len() {
-            n @ ..126 => bytes.push(n as u8),
-            n @ 126..0x1_0000 => {
-                bytes.push(126);
-                bytes.extend((n as u16).to_be_bytes());
-            }
-            n => {
-                bytes.push(127);
-                bytes.extend((n as u64).to_be_bytes());
-            }
-        }
-        let payload_at = bytes.len();
-        bytes.extend(payload);
+        let bytes = frames::server(frames::BINARY, payload);
+        let payload_at = bytes.len() - payload.len();
         let number = |key: &str| number_at(&bytes, key);
         let stamp = number("\"timestamp\":").filter(|at| at.len() == STAMP_DIGITS);
         let stamp = stamp.ok_or_else(|| Error::Failed("a message without a timestamp in ms".to_owned()))?;
