@@ -18,7 +18,7 @@ use hoga::sync::connection::ConnectionState;
 use hoga::sync::latest;
 use hoga::sync::sleepers::Sleepers;
 
-/// Updates between two flushes, as when one read of the socket brought so many.
+/// Updates between two flushes, as if one read of the socket had brought them.
 pub const BATCH: u64 = 16;
 
 /// What each way holds: what a feed and a shared ring hold unless said otherwise.
@@ -45,7 +45,7 @@ pub trait Write<T>: Send {
 
 /// The end that reads.
 pub trait Read: Send {
-    /// Takes an update out and gives its version.
+    /// Takes an update out and returns its version.
     fn next_version(&mut self) -> Option<u64>;
 }
 
@@ -139,7 +139,7 @@ impl<T: Payload + Words> Write<T> for Shared<T> {
         self.ring.publish(&mut self.stream, update, Arrival::Change);
     }
 
-    /// What the engine does at the end of a batch, before it would wake those who sleep.
+    /// What the engine does at the end of a batch, before it would wake sleeping readers.
     #[inline]
     fn flush(&mut self) {
         assert!(!black_box(self.sleepers.any()), "nobody sleeps here");
@@ -259,7 +259,7 @@ pub struct Spent {
     pub reading: Duration,
 }
 
-/// Writes whole batches, at least so many updates.
+/// Writes whole batches, at least this many updates.
 pub fn write<T>(writer: &mut impl Write<T>, update: &mut Update<T>, updates: u64) {
     for _ in 0..updates.div_ceil(BATCH) {
         for _ in 0..BATCH {
@@ -270,7 +270,7 @@ pub fn write<T>(writer: &mut impl Write<T>, update: &mut Update<T>, updates: u64
     }
 }
 
-/// The same, and how long it took. For writers that wait for nobody.
+/// The same, and how long it took. For writers that never wait.
 pub fn time_writing<T>(writer: &mut impl Write<T>, update: &mut Update<T>, updates: u64) -> Duration {
     let clock = SystemClock::new();
     let start = clock.now();
@@ -278,7 +278,7 @@ pub fn time_writing<T>(writer: &mut impl Write<T>, update: &mut Update<T>, updat
     clock.now().since(start)
 }
 
-/// Writes and reads by turns on this thread, at least so many updates; each arrives, in order.
+/// Writes and reads alternately on this thread, at least this many updates; each arrives, in order.
 pub fn time_both<T>(channel: &mut Channel<impl Write<T>, impl Read>, update: &mut Update<T>, updates: u64) -> Spent {
     let (clock, mut spent) = (SystemClock::new(), Spent::default());
     for _ in 0..updates.div_ceil(RUN) {
@@ -295,8 +295,8 @@ pub fn time_both<T>(channel: &mut Channel<impl Write<T>, impl Read>, update: &mu
     spent
 }
 
-/// Has every reader take each of so many updates, all on this thread, and gives how long that took. Between two looks of
-/// the readers so many updates are written.
+/// Has every reader take each of `updates`, all on this thread, and returns how long that took. Between two looks of the
+/// readers `at_once` updates are written.
 pub fn time_delivering<T>(
     writer: &mut impl Write<T>,
     readers: &mut [impl Read],
@@ -320,7 +320,7 @@ pub fn time_delivering<T>(
     clock.now().since(start)
 }
 
-/// Updates that [`time_both`] has written when it was asked for so many.
+/// The number of updates that [`time_both`] writes if asked for this many.
 pub fn whole_runs(updates: u64) -> u64 {
     updates.next_multiple_of(RUN)
 }

@@ -24,10 +24,9 @@ mod turn;
 
 use std::process::ExitCode;
 
+use args::Cli;
 use clap::Parser;
 use hoga_cli::{exit, logging};
-
-use args::Cli;
 
 fn main() -> ExitCode {
     match Cli::try_parse() {

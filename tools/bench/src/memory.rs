@@ -2,9 +2,10 @@
 
 use std::fs;
 
+use hoga_cli::rounds::Error;
+
 use crate::serving::traffic::{Frame, Traffic};
 use crate::stack::Want;
-use hoga_cli::rounds::Error;
 
 /// Memory of this process that is in RAM, in bytes; `None` where the system does not say.
 pub fn resident() -> Option<u64> {
@@ -13,7 +14,7 @@ pub fn resident() -> Option<u64> {
     line.split_whitespace().next()?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
 }
 
-/// A ticker of each of so many markets, which exist nowhere else. Nothing is simulated for it, so that the memory of a
+/// A ticker of each of this many markets, which exist nowhere else. Nothing is simulated for it, so that the memory of a
 /// simulation is not taken for that of a client: what one has freed, the other uses again unseen.
 pub fn tickers(markets: usize) -> Result<Traffic, Error> {
     let codes: Vec<_> = (0..markets).map(|n| format!("KRW-C{n:04}")).collect();

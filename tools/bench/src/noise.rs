@@ -13,11 +13,9 @@ use std::time::Duration;
 
 use hoga::model::Clock;
 use hoga::net::SystemClock;
-
-use hoga_cli::rounds::{self, Candidate, Column, Line, Schedule};
+use hoga_cli::rounds::{self, Candidate, Column, Error, Line, Schedule};
 
 use crate::cpu::pin_here;
-use hoga_cli::rounds::Error;
 
 /// A core has its full speed if it is at this part of the best that was seen of it.
 const FULL: f64 = 0.9;
@@ -57,7 +55,7 @@ struct Noise<'a> {
     /// The best of each so far.
     best: Vec<Duration>,
     clock: SystemClock,
-    /// What waiting and measuring anew have cost so far, and what they may.
+    /// What waiting and repeating have cost so far, and what they may cost.
     lost: Duration,
     patience: Duration,
     is_over: &'a dyn Fn() -> bool,
@@ -113,12 +111,12 @@ impl<'a> Noise<'a> {
         self.lost < self.patience && !(self.is_over)()
     }
 
-    /// What waiting and measuring anew have cost.
+    /// What waiting and repeating have cost so far.
     pub fn lost(&self) -> Duration {
         self.lost
     }
 
-    /// Measures a turn, anew if it was disturbed.
+    /// Measures a turn, and again if it was disturbed.
     pub fn measure<T>(&mut self, mut turn: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
         self.turns += 1;
         let mut tries = 0;
@@ -189,7 +187,7 @@ mod tests {
     const FAST: Duration = Duration::from_micros(100);
     const SLOW: Duration = Duration::from_micros(180);
 
-    /// Looks that find these times, one after the other, and then fast cores for ever.
+    /// Looks that find these times, one after the other, and then always fast cores.
     fn noise_of(looks: &[[Duration; 2]], patience: Duration) -> Noise<'static> {
         let mut looks = VecDeque::from_iter(looks.iter().copied());
         let look = move || looks.pop_front().unwrap_or([FAST; 2]).to_vec();

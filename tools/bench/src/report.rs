@@ -1,22 +1,20 @@
-//! What came out, for people, for scripts, and for the next run to be compared with.
+//! The report of a run, for people, for scripts, and for the next run to be compared with.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-
 use hoga_cli::machine::Machine;
 use hoga_cli::origin::Origin;
-use hoga_cli::rounds::Error;
-use hoga_cli::rounds::{Better, Line, Spread};
+use hoga_cli::rounds::{Better, Error, Line, Spread};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// A whole run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Report {
-    /// The command; `settings` has what it was told.
+    /// The command; `settings` has its options.
     pub command: String,
     /// Where it is from.
     #[serde(flatten, with = "OriginForm")]
@@ -27,7 +25,7 @@ pub struct Report {
     pub rounds: usize,
     /// What was measured.
     pub lines: Vec<Measured>,
-    /// What should have come out. Not read again.
+    /// What was aimed at. Not read back.
     #[serde(skip_deserializing)]
     pub targets: Vec<Target>,
     /// What else there is to say.
@@ -40,11 +38,11 @@ pub struct Report {
 pub struct Measured {
     /// What is done.
     pub table: String,
-    /// Who does it.
+    /// The candidate.
     pub name: String,
-    /// What came out.
+    /// Its figures.
     pub figures: Vec<Figure>,
-    /// The first figure as so many times that of others, round by round. Not read again.
+    /// Ratios of the first figure to that of others, round by round. Not read back.
     #[serde(skip_deserializing)]
     pub ratios: Vec<Ratio>,
 }

@@ -1,4 +1,4 @@
-//! When the feeder sends what, and what that cost and took.
+//! A client that runs, and the loads that it is measured under.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -6,14 +6,14 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use hoga::model::{Clock, Nanos};
 use hoga::net::SystemClock;
+use hoga_cli::rounds::Error;
 
 use crate::cpu::{process_cpu, thread_cpu};
 use crate::serving::feeder::{Connection, Feeder, PATIENCE};
 use crate::serving::traffic::{FIRST_STAMP, Traffic};
 use crate::stack::{Stack, Strategy};
-use hoga_cli::rounds::Error;
 
-/// What is written at once when the client shall be saturated.
+/// Bytes of one write to a client that is to be saturated.
 const BATCH: usize = 64 * 1024;
 /// A pause of this thread longer than this was not the client's doing: something else had the core.
 const DISTURBED: Duration = Duration::from_micros(25);
@@ -26,7 +26,7 @@ const LONGEST: u64 = 60_000_000_000;
 
 /// A client that runs, fed and watched by this thread.
 pub struct Session<'a> {
-    // Dropped before the strategy: a client is easier to stop when nobody talks to it.
+    // Dropped before the strategy: a client is easier to stop once its connection is closed.
     connection: Connection,
     strategy: Box<dyn Strategy>,
     traffic: &'a mut Traffic,
@@ -97,9 +97,9 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Sends so many frames a second, each on its own and each when it is due. If the client holds up the feeder, those
-    /// that are late because of it count from when they were due. Begins anew, some times, if this thread lost its core
-    /// for most of it.
+    /// Sends `per_second` frames a second, each on its own and each when it is due. If the client holds up the feeder,
+    /// frames that are late because of it count from when they were due. Starts again, a few times, if this thread lost
+    /// its core for most of it.
     pub fn pace(&mut self, per_second: u64, time: Duration) -> Result<Paced, Error> {
         for _ in 0..TRIES {
             let paced = self.try_pace(per_second, time)?;
@@ -112,17 +112,14 @@ impl<'a> Session<'a> {
 
     fn try_pace(&mut self, per_second: u64, time: Duration) -> Result<Paced, Error> {
         let gap = Duration::from_nanos(1_000_000_000 / per_second);
-        let (mut latency, mut under_way) = (histogram()?, VecDeque::with_capacity(1 << 16));
-        let (mut all, mut disturbed, mut missed) = (0u64, 0u64, 0u64);
         let mut last_look = self.clock.now();
         let mut due = last_look + gap;
         let end = due + time;
-        // Frames due before this are not counted: this thread was away.
-        let mut counted_from = due;
+        let mut under_way = UnderWay::new(due)?;
         loop {
             let now = self.clock.now();
             if now.since(last_look) > DISTURBED {
-                counted_from = now;
+                under_way.counted_from = now;
                 due = due.max(now);
             }
             last_look = now;
@@ -130,37 +127,20 @@ impl<'a> Session<'a> {
                 let seen = self.clock.now();
                 // Taking what the client has delivered at once is the client's to answer for.
                 last_look = seen;
-                while let Some((sent, was_due)) = under_way.pop_front() {
-                    if sent != n {
-                        missed += 1;
-                    } else if was_due < counted_from {
-                        disturbed += 1;
-                    } else {
-                        record(&mut latency, seen.since(was_due));
-                    }
-                    if sent == n {
-                        break;
-                    }
-                }
+                under_way.seen(n, seen);
             }
-            if due > end && (under_way.is_empty() || now > end + PATIENCE) {
-                break;
+            if due > end && (under_way.frames.is_empty() || now > end + PATIENCE) {
+                return under_way.paced();
             }
             if now >= due && due <= end {
-                under_way.push_back((self.sent, due));
+                under_way.sent(self.sent, due);
                 self.push()?;
                 self.connection.send()?;
-                all += 1;
                 due = due + gap;
                 // Time spent sending is the client's to answer for.
                 last_look = self.clock.now();
             }
         }
-        if !under_way.is_empty() {
-            return Err(Error::Failed(format!("{} frames never arrived", under_way.len())));
-        }
-        let part = |frames: u64| frames as f64 / all.max(1) as f64;
-        Ok(Paced { latency, disturbed: part(disturbed), missed: part(missed) })
     }
 
     /// Sends frames as fast as it goes, each in a write of its own: how many a second.
@@ -176,7 +156,7 @@ impl<'a> Session<'a> {
         Ok(frames as f64 / time.as_secs_f64())
     }
 
-    /// Sends so many frames in one write, again and again, and measures from the write until the last of them is seen.
+    /// Sends `frames` in one write, again and again, and measures from the write until the last of them is seen.
     pub fn burst(&mut self, frames: usize, times: usize) -> Result<Histogram<u64>, Error> {
         const PAUSE: Duration = Duration::from_millis(1);
         let mut latency = histogram()?;
@@ -229,6 +209,55 @@ impl<'a> Session<'a> {
             }
         }
         Ok(())
+    }
+}
+
+/// Frames of a paced load, from the moment they are sent until the strategy has them.
+struct UnderWay {
+    /// Number, and when it was due.
+    frames: VecDeque<(u64, Nanos)>,
+    /// Frames due before this are not counted: this thread was away.
+    counted_from: Nanos,
+    latency: Histogram<u64>,
+    all: u64,
+    disturbed: u64,
+    missed: u64,
+}
+
+impl UnderWay {
+    fn new(counted_from: Nanos) -> Result<Self, Error> {
+        let frames = VecDeque::with_capacity(1 << 16);
+        Ok(Self { frames, counted_from, latency: histogram()?, all: 0, disturbed: 0, missed: 0 })
+    }
+
+    fn sent(&mut self, n: u64, due: Nanos) {
+        self.frames.push_back((n, due));
+        self.all += 1;
+    }
+
+    /// The strategy has the frame with this number, and has missed those before it that it has not seen.
+    fn seen(&mut self, n: u64, at: Nanos) {
+        while let Some((sent, was_due)) = self.frames.pop_front() {
+            if sent != n {
+                self.missed += 1;
+                continue;
+            }
+            if was_due < self.counted_from {
+                self.disturbed += 1;
+            } else {
+                record(&mut self.latency, at.since(was_due));
+            }
+            return;
+        }
+    }
+
+    fn paced(self) -> Result<Paced, Error> {
+        let Self { frames, latency, all, disturbed, missed, .. } = self;
+        if !frames.is_empty() {
+            return Err(Error::Failed(format!("{} frames never arrived", frames.len())));
+        }
+        let part = |frames: u64| frames as f64 / all.max(1) as f64;
+        Ok(Paced { latency, disturbed: part(disturbed), missed: part(missed) })
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hoga_cli::rounds::Error;
 
-/// Where the feeder waits, and for whom.
+/// Where a client connects to, and what it asks for.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     /// `ws://…` or `wss://…`, on loopback.
@@ -56,7 +56,7 @@ pub enum Wait {
     Park,
     /// Always looking.
     Spin,
-    /// Looking for so long after the last bytes, then asleep.
+    /// Looking for this long after the last bytes, then asleep.
     SpinThenPark(Duration),
 }
 

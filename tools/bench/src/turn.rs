@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use hoga_cli::rounds::{Candidate, Column, Error, Line};
 
 use crate::report::Target;
 use crate::serving::feeder::Feeder;
@@ -13,8 +14,6 @@ use crate::session::{Saturated, Session};
 use crate::stack::Stack;
 use crate::stack::Wait;
 use crate::stacks::Floor;
-use hoga_cli::rounds::Error;
-use hoga_cli::rounds::{Candidate, Column, Line};
 
 /// The core of the thread that feeds and reads.
 pub const FEEDER_CORE: usize = 0;
@@ -49,7 +48,7 @@ const LIMIT_FRAMES: u64 = 20_000;
 /// Above this part of the limit, a rate is worth a note.
 const NEAR_LIMIT: f64 = 2.0 / 3.0;
 
-/// Who takes part.
+/// A client that takes part.
 #[derive(Clone, Copy)]
 pub struct Client {
     /// As tables name it.
@@ -86,7 +85,7 @@ impl Amount {
 pub struct Turn<'a> {
     /// The messages. A turn has them to itself.
     pub traffic: &'a RefCell<Traffic>,
-    /// Who sends them.
+    /// The server that sends them.
     pub feeder: &'a Feeder,
     /// How much of each.
     pub amount: Amount,
@@ -105,7 +104,7 @@ impl<'a> Turn<'a> {
     }
 
     /// How many single sends a second the feeder itself can do: on a small machine the highest rate is near that, and
-    /// then its rows say more of the feeder than of the client. The floor does least with a frame: it holds up nobody.
+    /// then its rows say more of the feeder than of the client. The floor does least with a frame, so it does not slow the feeder down.
     pub fn limit(self) -> Candidate<'a> {
         Candidate::new(vec![Line::new(LIMIT_TABLE, FLOOR.name, &SINGLY)], move || {
             let mut traffic = self.traffic.borrow_mut();
@@ -115,7 +114,7 @@ impl<'a> Turn<'a> {
         })
     }
 
-    /// So many messages a second, and so many in one write. `what` is the traffic and its transport.
+    /// Messages at fixed rates, and in bursts. `what` is the traffic and its transport.
     pub fn timed(self, what: &str, client: Client, rates: &'static [u64], bursts: &'static [usize]) -> Candidate<'a> {
         let rate = |rate: &u64| Line::new(rate_table(what, *rate), client.name, &LATENCY);
         let burst = |frames: &usize| Line::new(burst_table(what, *frames), client.name, &BURST);
@@ -155,7 +154,7 @@ pub fn rate_table(what: &str, rate: u64) -> String {
     format!("{what}, {} k/s", rate / 1000)
 }
 
-/// The table of bursts of so many frames.
+/// The table of bursts of this many frames.
 pub fn burst_table(what: &str, frames: usize) -> String {
     format!("{what}, bursts of {frames}")
 }

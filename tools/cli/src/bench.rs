@@ -1,5 +1,5 @@
-//! `hoga bench`: becomes the program `hoga-bench`, which lies beside this one where somebody has built it. What only
-//! measures is no part of this command.
+//! `hoga bench`: executes the program `hoga-bench`, which lies beside this one if it has been built. Code that only
+//! measures is not part of this command.
 
 use std::env;
 use std::ffi::OsString;

@@ -17,7 +17,7 @@ pub enum Failure {
     NothingReceived(String),
     /// SIGINT or SIGTERM.
     Interrupted,
-    /// Whoever read our output has seen enough. No failure of ours: `hoga watch … | head -1` ends so.
+    /// The reader of the output went away. No failure of ours: `hoga watch … | head -1` ends so.
     ClosedPipe,
     /// The engine or the system failed.
     Failed(String),

@@ -34,12 +34,12 @@ impl Interrupt {
         Ok(Self(asked))
     }
 
-    /// Somebody asked.
+    /// Whether a signal asked for an end.
     pub fn is_asked(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// An error if somebody asked: for what takes longer than people want to wait.
+    /// An error if a signal asked for an end, to leave long work with `?`.
     pub fn check(&self) -> Result<(), rounds::Error> {
         if self.is_asked() { Err(rounds::Error::Interrupted) } else { Ok(()) }
     }

@@ -1,18 +1,19 @@
-//! An engine with many who want something of it, and what each of them should have got by the sender's books.
+//! An engine with many demands and feeds, and what each feed should have got by the sender's count.
 
 use std::time::Duration;
 
-use crate::cpu::{process_cpu, thread_cpu};
-use crate::serving::multi_server::MultiServer;
-use crate::serving::traffic::FIRST_STAMP;
 use hdrhistogram::Histogram;
 use hoga::config::{ConnectLedger, Endpoint, Limits};
-use hoga::engine::{Engine, Feed, Subscribed};
-use hoga::feed::{FeedCounts, Item, Overflow};
-use hoga::model::{Clock, DataType, Market, Nanos, StreamType};
+use hoga::engine::{Engine, Subscribed};
+use hoga::feed::{FeedCounts, Overflow};
+use hoga::model::{Clock, DataType, Market};
 use hoga::net::SystemClock;
 use hoga::plan::Subscription;
 use hoga_cli::rounds::Error;
+
+use super::reader::{Reader, Timing};
+use crate::cpu::{process_cpu, thread_cpu};
+use crate::serving::multi_server::MultiServer;
 
 /// How long the engine may take to get ready, and the last message to arrive.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -22,8 +23,6 @@ const THROTTLE: Duration = Duration::from_millis(100);
 const BATCH: usize = 16;
 /// How often the sender looks for requests while it sends.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
-/// No message takes longer.
-const LONGEST: u64 = 60_000_000_000;
 /// Demands after which the sender looks whether the engine has asked for something.
 const DEMANDS_AT_ONCE: usize = 32;
 
@@ -36,7 +35,7 @@ pub fn start(server: &MultiServer, connections: usize, core: usize) -> Result<En
         .connections(connections)
         .pin(vec![core; connections])
         .connect_ledger(ConnectLedger::Process)
-        // Every turn connects anew. What an exchange rations on a connection is kept.
+        // Every turn opens new connections. The limits of requests on a connection are kept.
         .limits(Limits { connects_per_second: 1_000, ..Limits::default() })
         .root_certificates(endpoint.certificate_pem.as_str())
         .start()
@@ -81,10 +80,10 @@ pub struct Size {
     pub pause: Duration,
 }
 
-/// An engine, those who hold demand, and those who read.
+/// An engine, its demands, and the readers of its feeds.
 pub struct Crowd {
     readers: Vec<Reader>,
-    /// By the place of a stream: who reads it.
+    /// By the place of a stream: its readers.
     readers_of: Vec<Vec<usize>>,
     /// Readers to whom something is under way.
     expecting: Vec<usize>,
@@ -96,21 +95,7 @@ pub struct Crowd {
     pub ready_after: Duration,
 }
 
-struct Reader {
-    feed: Feed,
-    overflow: Overflow,
-    streams: Vec<usize>,
-    is_expecting: bool,
-    /// It lost something, so nobody can say what it still waits for.
-    has_gaps: bool,
-    newest_sent: u64,
-    newest_seen: u64,
-    /// What it popped, and was told that it missed.
-    popped: u64,
-    missed: u64,
-}
-
-/// What came of a turn.
+/// The result of a turn.
 pub struct Turn {
     /// From due to popped, in ns, without feeds that conflate: of those, only the survivors are popped.
     pub latency: Histogram<u64>,
@@ -198,7 +183,7 @@ impl Crowd {
         Ok(())
     }
 
-    /// Sends so many messages a second for some time, and reads what comes of them.
+    /// Sends `per_second` messages a second for some time, and reads the feeds.
     pub fn turn(&mut self, server: &mut MultiServer, per_second: f64, time: Duration) -> Result<Turn, Error> {
         let books = self.open_books(server);
         let (started, bytes, first) = (self.clock.now(), server.bytes(), server.sent());
@@ -261,7 +246,7 @@ impl Crowd {
         }
     }
 
-    /// Reads the feeds to which something is under way: who looks at a thousand feeds for one message measures himself.
+    /// Reads the feeds to which something is under way: looking at a thousand feeds for each message would mostly measure itself.
     fn read(&mut self, timing: &mut Option<Timing>) {
         let (readers, clock) = (&mut self.readers, &self.clock);
         self.expecting.retain(|place| {
@@ -272,7 +257,7 @@ impl Crowd {
         });
     }
 
-    /// Reads until nothing is under way and nobody rests.
+    /// Reads until nothing is under way and no throttled stream rests.
     fn drain(&mut self, server: &mut MultiServer, timing: &mut Option<Timing>) -> Result<(), Error> {
         let patience = self.clock.now() + PATIENCE;
         loop {
@@ -335,80 +320,8 @@ impl Crowd {
 
 impl Drop for Crowd {
     fn drop(&mut self) {
-        // It is measured no more; whatever it still had is nobody's.
+        // The measurement is over; what is still queued does not matter.
         let _ = self.engine.shutdown(DEADLINE);
-    }
-}
-
-impl Reader {
-    fn new(feed: Feed, overflow: Overflow, streams: Vec<usize>) -> Self {
-        Self {
-            feed,
-            overflow,
-            streams,
-            is_expecting: false,
-            has_gaps: false,
-            newest_sent: 0,
-            newest_seen: 0,
-            popped: 0,
-            missed: 0,
-        }
-    }
-
-    fn read(&mut self, clock: &SystemClock, timing: &mut Option<Timing>) {
-        while let Some(item) = self.feed.pop() {
-            match item {
-                Item::Data(update) => {
-                    self.popped += 1;
-                    let number = update.stamps.exchange_ms - FIRST_STAMP;
-                    self.newest_seen = self.newest_seen.max(number);
-                    if let Some(timing) = timing
-                        && update.value.stream_type() == StreamType::Realtime
-                        && !matches!(self.overflow, Overflow::Throttle(_) | Overflow::Conflate)
-                    {
-                        timing.seen(number, clock.now());
-                    }
-                }
-                Item::Gap { missed } => {
-                    self.missed += missed;
-                    self.has_gaps = true;
-                }
-                Item::Epoch { .. } => {}
-            }
-        }
-    }
-
-    /// What went out of its streams.
-    fn sent(&self, server: &MultiServer) -> u64 {
-        self.streams.iter().map(|stream| server.sent_of()[*stream]).sum()
-    }
-}
-
-/// When messages were due, and how long after that they were read.
-struct Timing {
-    first: u64,
-    due: Vec<Option<Nanos>>,
-    latency: Histogram<u64>,
-}
-
-impl Timing {
-    fn new(first: u64, messages: usize) -> Result<Self, Error> {
-        let latency = Histogram::new_with_max(LONGEST, 3).map_err(|e| Error::failed("a histogram", e))?;
-        Ok(Self { first, due: Vec::with_capacity(messages), latency })
-    }
-
-    fn sent(&mut self, number: u64, due: Nanos) {
-        // Snapshots between two messages were not due at any time.
-        self.due.resize((number - self.first) as usize, None);
-        self.due.push(Some(due));
-    }
-
-    #[inline]
-    fn seen(&mut self, number: u64, now: Nanos) {
-        let at = number.checked_sub(self.first).and_then(|at| self.due.get(at as usize).copied().flatten());
-        if let Some(due) = at {
-            self.latency.saturating_record(now.since(due).as_nanos() as u64);
-        }
     }
 }
 

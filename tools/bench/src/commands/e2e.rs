@@ -4,6 +4,12 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use hoga_cli::exit::Failure;
+use hoga_cli::rounds::{Candidate, Error, Line, Schedule};
+use hoga_cli::signals::Interrupt;
+
+use super::outcome;
+use crate::args::E2eArgs;
 use crate::cpu::pin_here;
 use crate::noise;
 use crate::report::{Report, Target};
@@ -15,13 +21,6 @@ use crate::turn::{
     Amount, CORES, Client, FEEDER_CORE, FLOOR, RATES, Turn, above_floor, find, near_limit, rate_table,
     rates_below_limit,
 };
-use hoga_cli::rounds::Error;
-use hoga_cli::rounds::{Candidate, Line, Schedule};
-
-use super::outcome;
-use crate::args::E2eArgs;
-use hoga_cli::exit::Failure;
-use hoga_cli::signals::Interrupt;
 
 const MARKETS: usize = 256;
 const MESSAGES: usize = 4096;
@@ -33,7 +32,7 @@ const SPIN_THEN_PARK: Client =
     Client { name: "spin then park", stack: &Hoga::new(Wait::SpinThenPark(Duration::from_micros(200))) };
 const PARK_MEASURING: Client = Client { name: "park, measuring", stack: &Hoga::measuring(Wait::Park) };
 const SPIN_MEASURING: Client = Client { name: "spin, measuring", stack: &Hoga::measuring(Wait::Spin) };
-/// What recording where time goes may cost: so many times as much.
+/// Most that recording where time goes may cost, as a multiple.
 const MEASURING_MOST: f64 = 1.05;
 const FLOOR_PARK: Client = Client { name: "bare socket, park", stack: &Floor { wait: Wait::Park } };
 

@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::cpu::pin_here;
-use crate::report::{Report, Target};
 use hoga::feed::Payload;
 use hoga::model::Words;
+use hoga_bench::channels::{self, BATCH, CAPACITY, Channel, Read, Shared, Spent, Write, update, whole_runs};
+use hoga_cli::exit::Failure;
 use hoga_cli::rounds::{self, Candidate, Column, Line, Schedule, Spread};
+use hoga_cli::signals::Interrupt;
 
 use super::{outcome, samples};
 use crate::args::BenchArgs;
-use hoga_bench::channels::{self, BATCH, CAPACITY, Channel, Read, Shared, Spent, Write, update, whole_runs};
-use hoga_cli::exit::Failure;
-use hoga_cli::signals::Interrupt;
+use crate::cpu::pin_here;
+use crate::report::{Report, Target};
 
 /// One thread writes and reads on the first; the second is that of the far thread, where there is one. Left to itself, the
 /// system puts both on one core half of the time.
@@ -83,12 +83,12 @@ fn lines(name: &str, tasks: &[&str]) -> Vec<Line> {
     tasks.iter().map(|task| Line::new(*task, name, &[Column::cost("time", "ns")])).collect()
 }
 
-/// The ns of one of so many.
+/// Nanoseconds for each update.
 fn each(time: Duration, updates: u64) -> f64 {
     time.as_nanos() as f64 / updates as f64
 }
 
-/// Into a ring that so many feeds share, none of which reads.
+/// Into a ring that this many feeds share, none of which reads.
 fn publishing<T: Payload + Words>(readers: usize, value: T) -> Candidate<'static> {
     let (mut shared, mut next) = (Shared::new(), update(value));
     let feeds: Vec<_> = (0..readers).map(|_| shared.follow()).collect();
@@ -126,7 +126,7 @@ fn marking<T: Payload>(value: T) -> Candidate<'static> {
     })
 }
 
-/// In and out again, by turns on one thread.
+/// In and out again, on one thread.
 fn passing<T: Payload + Words>(tasks: [&str; 2], value: T, updates: u64) -> [Candidate<'static>; 5] {
     [
         passing_through("drop-newest", tasks, value, updates, channels::drop_newest()),

@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::serving::traffic::UPGRADE;
 use hoga::model::Format;
 use hoga::wire::convert;
+use hoga_cli::exit::Failure;
+use hoga_cli::formats::{Comparison, Samples};
+use hoga_cli::object::Object;
 use hoga_cli::origin::Origin;
+use hoga_cli::{output, signals};
 use hoga_exchange::{Config, ConnId, Exchange, Observer};
 use hoga_testing::frames;
 
 use crate::args::BenchFormatsArgs;
-use hoga_cli::exit::Failure;
-use hoga_cli::formats::{Comparison, Samples};
-use hoga_cli::object::Object;
-use hoga_cli::{output, signals};
+use crate::serving::traffic::UPGRADE;
 
 /// 2026-03-11 14:40:58 UTC, for no reason.
 const START: u64 = 1_773_240_058_000_000_000;
@@ -27,7 +27,7 @@ const SPEED: f64 = 20.0;
 const SECONDS: u64 = 20;
 const TYPES: [&str; 4] = ["ticker", "trade", "orderbook", "candle.1s"];
 
-/// Short keys may leave so much of DEFAULT's bytes, and a format may take so many times DEFAULT's time.
+/// Most that short keys may leave of DEFAULT's bytes, and that a format may take of DEFAULT's time.
 const BYTES_MOST: f64 = 0.8;
 const TIME_MOST: f64 = 1.25;
 

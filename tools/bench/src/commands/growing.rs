@@ -1,13 +1,13 @@
 //! What the process grows by when an engine is asked for more. Measured before anything else has used the heap: what
 //! was freed there would be used again, unseen.
 
-use crate::memory::{resident, tickers};
-use crate::serving::multi_server::MultiServer;
 use hoga::engine::Engine;
 use hoga::model::Market;
 use hoga_cli::rounds::Error;
 
 use super::crowd::{settle, start};
+use crate::memory::{resident, tickers};
+use crate::serving::multi_server::MultiServer;
 
 /// An engine, and tickers of as many markets as it may be asked for.
 pub struct Growing {

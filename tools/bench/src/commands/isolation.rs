@@ -9,8 +9,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::memory::resident;
-use crate::report::{Report, Target};
 use hoga::call::{Callback, CallbackStatus};
 use hoga::config::{ConnectLedger, Endpoint};
 use hoga::engine::{Engine, Feed};
@@ -18,13 +16,15 @@ use hoga::feed::{CallbackState, Item, Latency, Overflow};
 use hoga::model::{Clock, Nanos, Trade};
 use hoga::net::SystemClock;
 use hoga::plan::{Subscription, trade};
+use hoga_cli::exit::Failure;
 use hoga_cli::rounds::{self, Candidate, Column, Line, Schedule, Spread};
+use hoga_cli::signals::Interrupt;
 use hoga_exchange::{Config, Exchange, Server, ServerConfig};
 
 use super::outcome;
 use crate::args::BenchArgs;
-use hoga_cli::exit::Failure;
-use hoga_cli::signals::Interrupt;
+use crate::memory::resident;
+use crate::report::{Report, Target};
 
 const MARKETS: usize = 50;
 /// Multiplies the activity of the markets: some thousand trades per second.

@@ -5,27 +5,26 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::cpu::pin_here;
-use crate::memory::resident;
-use crate::report::{Report, Target};
-use crate::serving::multi_server::MultiServer;
-use crate::serving::traffic::Recording;
 use hoga::plan::ticker;
-use hoga_cli::rounds::Error;
-use hoga_cli::rounds::{self, Candidate, Column, Figures, Line, Schedule};
+use hoga_cli::exit::Failure;
+use hoga_cli::rounds::{self, Candidate, Column, Error, Figures, Line, Schedule};
+use hoga_cli::signals::Interrupt;
 
 use super::crowd::{Crowd, Size, Turn};
 use super::growing::Growing;
 use super::outcome;
 use crate::args::LoadArgs;
-use hoga_cli::exit::Failure;
-use hoga_cli::signals::Interrupt;
+use crate::cpu::pin_here;
+use crate::memory::resident;
+use crate::report::{Report, Target};
+use crate::serving::multi_server::MultiServer;
+use crate::serving::traffic::Recording;
 
 const TYPES: [&str; 5] = ["ticker", "trade", "orderbook", "candle.1s", "candle.1m"];
 const MESSAGES: usize = 16 * 1024;
 /// This thread sends and reads on the first; the engine's have the other.
 const CORES: [usize; 2] = [0, 1];
-/// Upbit on 2026-09-23: order books a second, of so many markets.
+/// Upbit on 2026-09-23: order books a second, and markets.
 const BOOKS: f64 = 785.0;
 const MARKETS: f64 = 855.0;
 /// Ticker streams before and after the growth that is measured.
@@ -97,7 +96,7 @@ pub fn run(args: &LoadArgs) -> Result<(), Failure> {
     outcome(&report, &args.bench.report, None)
 }
 
-/// Prepared messages of so many streams, and a server for them.
+/// Prepared messages of some streams, and a server for them.
 struct Sender {
     server: RefCell<MultiServer>,
     streams: usize,
@@ -116,7 +115,7 @@ fn sender(streams: u16) -> Result<Sender, Error> {
     Ok(Sender { server: RefCell::new(MultiServer::bind(true, traffic)?), streams, per_second })
 }
 
-/// One engine with all who want something of it, at each rate.
+/// One engine with all its demands and feeds, at each rate.
 fn candidate<'a>(
     args: &'a LoadArgs,
     sender: &'a Sender,

@@ -8,6 +8,7 @@ mod growing;
 mod isolation;
 mod load;
 mod models;
+mod reader;
 mod samples;
 mod saturate;
 

@@ -7,10 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::cpu::{pin_here, process_cpu, thread_cpu};
-use crate::report::{Report, Target};
-use crate::serving::multi_server::MultiServer;
-use crate::serving::traffic::{FIRST_STAMP, Recording};
 use hdrhistogram::Histogram;
 use hoga::call::Callback;
 use hoga::engine::{Engine, Feed, Subscribed};
@@ -19,15 +15,18 @@ use hoga::model::{Clock, Market, Nanos, Stamps, Ticker};
 use hoga::net::SystemClock;
 use hoga::plan::ticker;
 use hoga::pool::CachedHandle;
-use hoga_cli::rounds::Error;
-use hoga_cli::rounds::{self, Candidate, Column, Figures, Line, Schedule};
+use hoga_cli::exit::Failure;
+use hoga_cli::rounds::{self, Candidate, Column, Error, Figures, Line, Schedule};
+use hoga_cli::signals::Interrupt;
 
 use super::crowd::{settle, start};
 use super::growing::Growing;
 use super::outcome;
 use crate::args::BenchArgs;
-use hoga_cli::exit::Failure;
-use hoga_cli::signals::Interrupt;
+use crate::cpu::{pin_here, process_cpu, thread_cpu};
+use crate::report::{Report, Target};
+use crate::serving::multi_server::MultiServer;
+use crate::serving::traffic::{FIRST_STAMP, Recording};
 
 const MARKETS: usize = 100;
 const MESSAGES: usize = 4096;
@@ -86,7 +85,7 @@ impl Model {
         }
     }
 
-    /// It is told of every change.
+    /// It gets every change.
     fn sees_all(self) -> bool {
         !matches!(self, Self::Pull(_))
     }
@@ -240,7 +239,7 @@ impl Seen {
 
     fn sent(&self, number: u64, now: Nanos) {
         if let Some(at) = self.sent.get((number - self.first) as usize) {
-            // Relaxed: the message itself brings it to whoever asks, through the kernel.
+            // Relaxed: the message itself, sent through the kernel, orders the store before any load.
             at.store(now.0, Relaxed);
         }
     }
@@ -364,7 +363,7 @@ fn read(feed: &mut Feed<Ticker>, seen: &Seen) {
     }
 }
 
-/// What the process grew by for so many streams and a reader of all of them.
+/// What the process grew by for some streams and a reader of all of them.
 struct Memory {
     streams: usize,
     name: &'static str,
@@ -380,7 +379,7 @@ impl Memory {
 
 fn memory() -> Result<Vec<Memory>, Error> {
     let mut growing = Growing::start(STREAMS[1], CORES[1])?;
-    // The connection and the first stream are there whatever the model.
+    // The connection and the first stream are there in every model.
     let (_first, base) = growing.ask(|engine, markets| engine.subscribe(ticker(&markets[..1])))?;
     let (mut held, mut left, mut lines): (Vec<Subscribed>, f64, _) = (Vec::new(), 0.0, Vec::new());
     for streams in STREAMS {

@@ -1,7 +1,6 @@
 //! Messages to measure with. Their size matters and nothing else.
 
 use hoga::model::{Change, Date, Level, Levels, MAX_LEVELS, Market, Orderbook, Side, StreamType, Time, Trade};
-
 use hoga_cli::exit::Failure;
 
 fn market() -> Result<Market, Failure> {

@@ -1,4 +1,4 @@
-//! `hoga bench saturate`: one client, saturated, for profilers and to compare two builds by turns.
+//! `hoga bench saturate`: one client, saturated, for profilers and to compare two builds.
 
 use hoga_cli::exit::Failure;
 use hoga_cli::output;

@@ -12,10 +12,9 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use hoga_bench::counting::cpu_features;
-
 use baseline::{Baseline, Comparison, Counts};
 use counter::Counter;
+use hoga_bench::counting::cpu_features;
 
 const USAGE: &str = "\
 Counts the instructions of hoga's data path under valgrind and compares them with a baseline.
@@ -98,7 +97,7 @@ fn compare_with(commit: &str, counter: &Counter) -> Result<bool, Failure> {
     Ok(verdict(&Comparison::new(&base, &now), counter))
 }
 
-/// Says what came out; false if something takes too many instructions.
+/// Prints the result; false if something takes too many instructions.
 fn verdict(comparison: &Comparison, counter: &Counter) -> bool {
     let quoted = |rows: &[String]| rows.iter().map(|row| format!(" \"{row}\"")).collect::<String>();
     let Comparison { table, grown, shrunk, new, gone } = comparison;

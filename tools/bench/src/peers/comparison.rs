@@ -1,9 +1,17 @@
-//! `hoga bench peers`: whole clients by turns, fed with the same messages by the same feeder.
+//! `hoga bench peers`: whole clients, fed with the same messages by the same feeder.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use hoga_cli::exit::Failure;
+use hoga_cli::rounds::{Candidate, Column, Error, Line, Schedule};
+use hoga_cli::signals::Interrupt;
+
+use super::{FastWebSockets, Mio, Picows, Tokio, TokioTungstenite};
+use crate::args::PeersArgs;
+use crate::commands::outcome;
 use crate::cpu::pin_here;
+use crate::noise;
 use crate::report::{Figure, Measured, Report, Target};
 use crate::serving::feeder::Feeder;
 use crate::serving::traffic::{Recording, Traffic};
@@ -12,15 +20,6 @@ use crate::stacks::Hoga;
 use crate::turn::{
     Amount, CORES, Client, FEEDER_CORE, FLOOR, RATES, Turn, above_floor, burst_table, find, near_limit, rate_table,
 };
-use hoga_cli::rounds::Error;
-use hoga_cli::rounds::{Candidate, Column, Line, Schedule};
-
-use super::{FastWebSockets, Mio, Picows, Tokio, TokioTungstenite};
-use crate::args::PeersArgs;
-use crate::commands::outcome;
-use crate::noise;
-use hoga_cli::exit::Failure;
-use hoga_cli::signals::Interrupt;
 
 const MARKETS: usize = 256;
 const MESSAGES: usize = 4096;
@@ -166,7 +165,7 @@ fn ratio(mine: &Line, theirs: &Line) -> Measured {
     }
 }
 
-/// Below the bare socket nobody can be: where its own p99 is near a peer's, no client can be far below that.
+/// No client can be faster than the bare socket: where its own p99 is near a peer's, no client can be far below that.
 fn limits(lines: &[Line]) -> Vec<String> {
     let limit = |rate: &u64| {
         let table = rate_table(TICKER_PLAIN, *rate);

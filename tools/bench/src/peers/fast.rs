@@ -2,7 +2,6 @@
 
 use std::io;
 
-use crate::stack::Endpoint;
 use fastwebsockets::{Frame, OpCode, Role, WebSocket};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 
@@ -10,6 +9,7 @@ use super::authority;
 use super::parser::SonicRs;
 use super::tokio::{Client, Hub};
 use super::update::Update;
+use crate::stack::Endpoint;
 
 /// What is read at once: as much as hoga reads.
 const BUFFER: usize = 64 * 1024;

@@ -7,8 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::stack::Wait;
-use crate::stack::{Endpoint, Stack, Strategy};
 use arc_swap::ArcSwapOption;
 use hoga_cli::rounds::Error;
 use mio::{Events, Interest, Poll, Token};
@@ -22,6 +20,7 @@ use super::parser::SimdJson;
 use super::running::{Queue, Running};
 use super::update::Update;
 use super::{CAPACITY, authority, tls, websocket_config};
+use crate::stack::{Endpoint, Stack, Strategy, Wait};
 
 /// How long the thread sleeps at most until it looks whether the strategy has left.
 const NAP: Duration = Duration::from_millis(100);
@@ -54,7 +53,7 @@ impl Mio {
 fn connect(endpoint: &Endpoint, hub: Hub, spins: bool) -> io::Result<()> {
     let socket = TcpStream::connect(authority(endpoint))?;
     socket.set_nodelay(true)?;
-    // The opening blocks; who never gets an answer has to notice that the strategy has left.
+    // The opening blocks; without an answer it has to notice that the strategy has left.
     socket.set_read_timeout(Some(NAP))?;
     let watched = socket.try_clone()?;
     if !endpoint.is_secure() {
@@ -117,7 +116,7 @@ struct Hub {
     losses: Arc<Losses>,
 }
 
-/// The newest value of every stream, for whoever asks. The streams are known from the start.
+/// The newest value of every stream. The streams are known from the start.
 struct Newest {
     tickers: HashMap<Code, ArcSwapOption<Ticker>>,
     trades: HashMap<Code, ArcSwapOption<Trade>>,
@@ -171,7 +170,7 @@ impl Hub {
         self.newest.store(&update);
         if let Err(rtrb::PushError::Full(update)) = self.updates.push(update) {
             self.losses.last.store(Some(Arc::new(update)));
-            // LOST: Release, pairs with the Acquire in `Ring::lost`. Who sees the count sees the update, or a later one.
+            // LOST: Release, pairs with the Acquire in `Ring::lost`. A thread that sees the count sees the update, or a later one.
             self.losses.count.fetch_add(1, Ordering::Release);
         }
     }

@@ -1,5 +1,5 @@
-//! What hoga is compared with: clients as users would assemble them from other libraries. Each keeps the newest value of every stream in a map and gives each update to
-//! the strategy through a queue.
+//! What hoga is compared with: clients as users would assemble them from other libraries. Each keeps the newest value of
+//! every stream in a map and passes each update to the strategy through a queue.
 
 mod comparison;
 mod fast;
@@ -13,6 +13,7 @@ mod tokio;
 mod tungstenite;
 mod update;
 
+use ::tungstenite::protocol::WebSocketConfig;
 pub use comparison::run;
 use fast::FastWebSockets;
 use mio::Mio;
@@ -21,7 +22,6 @@ use tokio::Tokio;
 use tungstenite::TokioTungstenite;
 
 use crate::stack::Endpoint;
-use ::tungstenite::protocol::WebSocketConfig;
 
 /// What a queue holds before it loses something: as many as hoga's feeds.
 const CAPACITY: usize = 4096;

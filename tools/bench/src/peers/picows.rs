@@ -7,10 +7,11 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use crate::serving::traffic::FIRST_STAMP;
-use crate::stack::{Endpoint, Stack, Strategy};
 use hoga_cli::rounds::Error;
 use tempfile::NamedTempFile;
+
+use crate::serving::traffic::FIRST_STAMP;
+use crate::stack::{Endpoint, Stack, Strategy};
 
 const PYTHON: &str = "python3";
 const CLIENT: &str = include_str!("picows.py");

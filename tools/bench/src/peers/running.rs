@@ -3,11 +3,11 @@
 use std::io::{self, Write};
 use std::thread::{self, JoinHandle};
 
-use crate::cpu::pin_here;
-use crate::stack::Strategy;
 use hoga_cli::rounds::Error;
 
 use super::update::Update;
+use crate::cpu::pin_here;
+use crate::stack::Strategy;
 
 /// What brings updates to the strategy. The client ends when it is dropped.
 pub trait Queue: 'static {

@@ -3,10 +3,11 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::stack::Endpoint;
 use rustls::pki_types::{CertificateDer, IpAddr, ServerName};
 use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore};
+
+use crate::stack::Endpoint;
 
 /// Trusts the endpoint's certificate and nothing else.
 pub fn config(endpoint: &Endpoint) -> io::Result<Arc<ClientConfig>> {

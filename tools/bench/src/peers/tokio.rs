@@ -5,7 +5,6 @@ use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 
-use crate::stack::{Endpoint, Stack, Strategy};
 use dashmap::DashMap;
 use futures_util::future::select;
 use hoga_cli::rounds::Error;
@@ -19,12 +18,13 @@ use super::message::{Code, Orderbook, Ticker, Trade};
 use super::running::{Queue, Running};
 use super::update::Update;
 use super::{CAPACITY, authority, tls};
+use crate::stack::{Endpoint, Stack, Strategy};
 
 /// A WebSocket client on tokio. Its thread parks: that is how runtimes wait.
 #[derive(Debug, Clone, Copy)]
 pub struct Tokio<C>(pub C);
 
-/// Opens a WebSocket over a connected socket and gives every message to the hub.
+/// Opens a WebSocket over a connected socket and passes every message to the hub.
 pub trait Client: Copy + Send + 'static {
     /// Returns when the other side hangs up.
     fn follow<S>(&self, socket: S, endpoint: &Endpoint, hub: &Hub) -> impl Future<Output = io::Result<()>>
@@ -38,7 +38,7 @@ pub struct Hub {
     updates: Sender<Update>,
 }
 
-/// The newest value of every stream, for whoever asks.
+/// The newest value of every stream.
 #[derive(Default)]
 struct Newest {
     tickers: DashMap<Code, Arc<Ticker>>,

@@ -2,7 +2,6 @@
 
 use std::io;
 
-use crate::stack::Endpoint;
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::client_async_with_config;
@@ -11,6 +10,7 @@ use tungstenite::Message;
 use super::parser::SerdeJson;
 use super::tokio::{Client, Hub};
 use super::update::Update;
+use crate::stack::Endpoint;
 
 /// tokio-tungstenite and serde_json: what most users start with.
 #[derive(Debug, Clone, Copy)]

@@ -12,8 +12,8 @@ use rustls::{CipherSuite, ServerConfig};
 const CERTIFICATE: &str = include_str!("../../fixtures/localhost.pem");
 const KEY: &str = include_str!("../../fixtures/localhost.key.pem");
 
-/// Every client that has it is given this one, whatever it prefers, so that all decrypt the same. What the exchange
-/// would choose is not known.
+/// Chosen for every client that has it, whatever the client prefers, so that all decrypt the same. What the exchange would
+/// choose is not known.
 const SUITE: CipherSuite = CipherSuite::TLS13_AES_128_GCM_SHA256;
 
 /// What a client needs to trust the feeder, and the feeder to be trusted.

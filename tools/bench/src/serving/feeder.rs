@@ -1,15 +1,15 @@
-//! A server that sends what it is told, when it is told.
+//! A server for one client at a time, which sends what the caller hands it, when the caller says.
 
 use std::io::Write;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use hoga_cli::rounds::Error;
 use socket2::SockRef;
 use tungstenite::Message;
 
 use super::listener::{Duplex, Listener, Wire};
 use crate::stack::{Endpoint, Want};
-use hoga_cli::rounds::Error;
 
 pub use super::listener::PATIENCE;
 

@@ -5,11 +5,11 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
+use hoga_cli::rounds::Error;
 use rustls::{ServerConnection, Stream};
 
 use super::certificate::Identity;
 use crate::stack::{Endpoint, Want};
-use hoga_cli::rounds::Error;
 
 /// How long a client may take for anything.
 pub const PATIENCE: Duration = Duration::from_secs(10);

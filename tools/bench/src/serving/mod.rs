@@ -1,5 +1,5 @@
 //! The exchange's side of a measurement: traffic prepared from the simulated exchange, and servers that send it over
-//! loopback when they are told to.
+//! loopback.
 
 mod certificate;
 pub mod feeder;

@@ -1,22 +1,22 @@
 //! A server of several connections, each of which asks for streams of its own and may ask for others at any time.
-//! Nothing here waits but the opening of a connection: one thread can feed the server and read what its clients made of it.
+//! Only the opening of a connection blocks: one thread can feed the server and read what its clients deliver.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 
+use hoga_cli::rounds::Error;
+use hoga_testing::frames;
 use rustls::ServerConnection;
 use serde_json::Value;
 
 use super::listener::{Duplex, Listener, Wire};
 use crate::serving::traffic::Traffic;
 use crate::stack::Endpoint;
-use hoga_cli::rounds::Error;
-use hoga_testing::frames;
 
 /// What may wait for a client that is behind before it gets no more.
 const ROOM: usize = 256 * 1024;
-/// The longest request.
+/// Longest request, in bytes.
 const REQUEST_MAX: usize = 1 << 20;
 const PING: u8 = 9;
 const CLOSE: u8 = 8;
@@ -133,7 +133,7 @@ impl MultiServer {
         Ok(())
     }
 
-    /// Adds the next message to what goes out, if somebody asked for its stream.
+    /// Adds the next message to what is to be sent, if a client asked for its stream.
     pub fn push(&mut self) -> Result<Option<Sent>, Error> {
         let frame = self.next_frame;
         self.next_frame = (frame + 1) % self.traffic.frames.len();
@@ -281,7 +281,7 @@ impl Member {
                 Ok(0) => self.is_gone = true,
                 Ok(n) => self.incoming.extend_from_slice(&bytes[..n]),
                 Err(e) if e.kind() == ErrorKind::WouldBlock => break,
-                // A client that is gone is nobody's loss here; who waits for it will say so.
+                // A client that is gone is no error here; the command that waits for it reports it.
                 Err(_) => self.is_gone = true,
             }
         }

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::mpsc::{Sender, channel};
 
+use hoga_cli::rounds::Error;
 use hoga_exchange::{Config, ConnId, Exchange, Observer};
 use hoga_testing::frames;
 use serde_json::Value;
 
 use crate::stack::{Want, request};
-use hoga_cli::rounds::Error;
 
 /// 2026-03-11T14:40:58Z, in ns.
 const OPENS: u64 = 1_773_240_058_000_000_000;
@@ -18,7 +18,7 @@ const SECOND: u64 = 1_000_000_000;
 const LONGEST: u64 = 3_600 * SECOND;
 
 /// The `timestamp` of the first message that a feeder sends, in ms; each one after it is a ms later. So a message is
-/// known by its timestamp, whatever a client makes of it.
+/// known by its timestamp, however a client reads it.
 pub const FIRST_STAMP: u64 = 1_790_000_000_000;
 const STAMP_DIGITS: usize = 13;
 /// The last digits of a trade's `sequential_id`, which must not repeat either.
@@ -62,7 +62,7 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Lets an exchange run until there is enough of it. The same recording always gives the same traffic.
+    /// Lets an exchange run until there is enough of it. The same recording always returns the same traffic.
     pub fn run(&self) -> Result<Traffic, Error> {
         let config = Config { markets: self.markets, output_limit: 1 << 30, ..Config::default() };
         let mut exchange = Exchange::new(config, OPENS);

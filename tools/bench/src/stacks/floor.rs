@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
+use hoga_cli::rounds::Error;
 use tungstenite::Message;
 use tungstenite::client::IntoClientRequest;
 
 use crate::cpu::pin_here;
 use crate::serving::traffic::FIRST_STAMP;
 use crate::stack::{Endpoint, Stack, Strategy, Wait};
-use hoga_cli::rounds::Error;
 
 /// Room for one read.
 const BYTES: usize = 64 * 1024;
@@ -33,7 +33,7 @@ impl Stack for Floor {
         let (spins, endpoint, theirs) = (self.wait == Wait::Spin, endpoint.clone(), shared.clone());
         let run = move || {
             pin_here(endpoint.core);
-            // Who waits for the first message learns that it did not come.
+            // A failure shows as a first message that never arrives.
             let _ = open(&endpoint).and_then(|socket| count(socket, spins, &theirs));
         };
         let thread = thread::Builder::new().name("floor".to_owned()).spawn(run)?;

@@ -8,9 +8,9 @@ use hoga::feed::Payload;
 use hoga::feed::{Item, Overflow};
 use hoga::model::Market;
 use hoga::plan::{self, Subscription};
+use hoga_cli::rounds::Error;
 
 use crate::stack::{Endpoint, Stack, Strategy, Wait, Want};
-use hoga_cli::rounds::Error;
 
 /// How long the engine may take to stop.
 const DEADLINE: Duration = Duration::from_millis(500);
@@ -58,7 +58,7 @@ impl Hoga {
         let engine = Engine::builder()
             .endpoint(exchange)
             .connect_ledger(ConnectLedger::Process)
-            // The feeder rations nothing, and every turn connects anew.
+            // The feeder has no limits, and every turn opens a new connection.
             .limits(Limits { connects_per_second: 1_000, ..Limits::default() })
             .root_certificates(endpoint.certificate_pem.as_str())
             .wait(wait)
@@ -130,7 +130,7 @@ impl<T: Payload> Strategy for Following<T> {
 
 impl<T: Payload> Drop for Following<T> {
     fn drop(&mut self) {
-        // It is measured no more; whatever it still had is nobody's.
+        // The measurement is over; what is still queued does not matter.
         let _ = self.engine.shutdown(DEADLINE);
     }
 }

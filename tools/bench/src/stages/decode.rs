@@ -3,19 +3,18 @@
 use std::any::Any;
 use std::hint::black_box;
 
-use crate::report::Target;
-use crate::serving::traffic::Recording;
 use hoga::model::{ConnectionId, Epoch, Nanos, Noun, Receipt, Sink};
 use hoga::wire::schema::{self, Names};
 use hoga::wire::{Decoder, SLACK};
-use hoga_cli::rounds::Error;
-use hoga_cli::rounds::{Candidate, Line};
+use hoga_cli::rounds::{Candidate, Error, Line};
 use serde::de::DeserializeOwned;
 
 use super::timing::{Measure, row};
 use super::{HOGA, part};
 use crate::peers::message::{Orderbook, Ticker, Trade, simple};
 use crate::peers::parser::{Parser, SerdeJson, SimdJson, SonicRs};
+use crate::report::Target;
+use crate::serving::traffic::Recording;
 
 /// Different messages, read in turn: more than the branch predictor learns by heart.
 const MESSAGES: usize = 256;

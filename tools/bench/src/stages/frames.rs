@@ -5,18 +5,17 @@ use std::io::{self, Read, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::report::Target;
 use fastwebsockets::OpCode;
 use futures_util::FutureExt;
 use hoga::ws::{FrameReader, Incoming, Limits, ReceiveBuffer};
-use hoga_cli::rounds::Error;
-use hoga_cli::rounds::{Candidate, Line};
+use hoga_cli::rounds::{Candidate, Error, Line};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tungstenite::Message;
 use tungstenite::protocol::{Role, WebSocket, WebSocketConfig};
 
 use super::timing::{Measure, row};
 use super::{HOGA, part};
+use crate::report::Target;
 
 /// Frames that the socket holds.
 const FRAMES: usize = 128;
@@ -80,13 +79,13 @@ fn reader(table: &str, name: &str, measure: &Measure, mut frames: impl Frames) -
 /// How the stream arrives.
 #[derive(Clone, Copy)]
 enum Arrival {
-    /// A read gives as much as it asks for: a burst, or a reader that is behind.
+    /// A read returns as much as it asks for: a burst, or a reader that is behind.
     Bulk,
-    /// A read gives one frame: a quiet market.
+    /// A read returns one frame: a quiet market.
     Single,
 }
 
-/// A socket on which the same frames arrive for ever.
+/// A socket on which the same frames arrive without end.
 struct Socket {
     frames: Vec<u8>,
     at: usize,

@@ -1,4 +1,4 @@
-//! `hoga bench stages`: one stage at a time, hoga's and what others offer for it, by turns.
+//! `hoga bench stages`: one stage at a time, hoga's and what other libraries offer for it.
 
 mod decode;
 mod frames;
@@ -8,18 +8,17 @@ mod timing;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::cpu::pin_here;
-use crate::report::{Report, Target};
-use crate::turn::CORES;
-use hoga_cli::rounds::Error;
-use hoga_cli::rounds::{self, Candidate, Column, Line, Schedule};
+use hoga_cli::exit::Failure;
+use hoga_cli::rounds::{self, Candidate, Column, Error, Line, Schedule};
+use hoga_cli::signals::Interrupt;
+use timing::{Counter, Measure};
 
 use crate::args::StagesArgs;
 use crate::commands::outcome;
+use crate::cpu::pin_here;
 use crate::noise;
-use hoga_cli::exit::Failure;
-use hoga_cli::signals::Interrupt;
-use timing::{Counter, Measure};
+use crate::report::{Report, Target};
+use crate::turn::CORES;
 
 pub use pool::publish;
 

@@ -8,23 +8,22 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
-use crate::cpu::pin_here;
-use crate::report::Target;
-use crate::serving::traffic::Recording;
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use hoga::model::{Clock, ConnectionId, DataType, Epoch, Event, Nanos, Noun, Receipt, Sink, StreamKey, Ticker};
 use hoga::net::SystemClock;
 use hoga::pool::{self, DataPool, Handle, Publisher};
+use hoga::sync::connection::ConnectionState;
 use hoga::wire::Decoder;
-use hoga_cli::rounds::Error;
-use hoga_cli::rounds::{Candidate, Line};
+use hoga_cli::exit::Failure;
+use hoga_cli::output::print;
+use hoga_cli::rounds::{Candidate, Error, Line};
 
 use super::timing::{Measure, repeat, row};
 use super::{TIME, find, part};
-use hoga::sync::connection::ConnectionState;
-use hoga_cli::exit::Failure;
-use hoga_cli::output::print;
+use crate::cpu::pin_here;
+use crate::report::Target;
+use crate::serving::traffic::Recording;
 
 /// Loads between two looks at the clock.
 const LOADS: usize = 1024;
@@ -164,7 +163,7 @@ fn writer(table: &str) -> Result<(Publish, Vec<Handle<Ticker>>), Error> {
     let (tell, done) = sync_channel::<()>(0);
     thread::spawn(move || {
         pin_here(WRITER_CORE);
-        // It ends with whoever asks.
+        // It ends when the other end of the channel is dropped.
         while asked.recv().is_ok() {
             source.publish();
             let _ = tell.send(());
@@ -192,7 +191,7 @@ fn alternate(turn: Duration, publish: &mut Publish, mut load_all: impl FnMut() -
     spent.as_nanos() as f64 / loads.max(1) as f64
 }
 
-/// In a process of its own: some cells remember for ever how many threads have read any of them.
+/// In a process of its own: some cells never forget how many threads have read any of them.
 fn publishing(readers: usize) -> Candidate<'static> {
     Candidate::new(vec![Line::new(PUBLISH, readers_name(readers), &TIME)], move || {
         let program = env::current_exe()?;
@@ -207,7 +206,7 @@ fn readers_name(readers: usize) -> String {
     format!("hoga, read by {readers}")
 }
 
-/// Prints the time of a publication in ns, where so many threads have read the pool and are still there.
+/// Prints the time of a publication in ns, where this many threads have read the pool and are still there.
 pub fn publish(readers: usize) -> Result<(), Failure> {
     let mut source = Source::new(1)?;
     let handles = source.handles.clone();

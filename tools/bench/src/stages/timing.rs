@@ -7,8 +7,7 @@ use std::time::Duration;
 use hoga::model::Clock;
 use hoga::net::SystemClock;
 use hoga_bench::counting::{Valgrind, count};
-use hoga_cli::rounds::Error;
-use hoga_cli::rounds::{Candidate, Column, Line};
+use hoga_cli::rounds::{Candidate, Column, Error, Line};
 
 use super::TIME;
 

@@ -1,4 +1,4 @@
-//! The same messages in all formats, side by side: bytes as they are, time measured by turns.
+//! The same messages in all formats, side by side: their bytes, and the time to read them, measured in rounds.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -39,7 +39,7 @@ struct Sample {
 }
 
 impl Samples {
-    /// Adds a message of so many objects, as it is in each format.
+    /// Adds a message of some objects, as it is in each format.
     pub fn add(&mut self, name: &'static str, objects: usize, formats: [Vec<String>; 4]) {
         let is_readable = formats.iter().all(|messages| delivered(&mut self.decoder, messages) == objects as u64);
         let sample = self.types.entry(name).or_default();
@@ -55,7 +55,7 @@ impl Samples {
         }
     }
 
-    /// Reads them by turns for this long. `rate` is how many messages of each type per second the megabytes are of.
+    /// Reads them in rounds for this long. `rate` is the number of messages of each type per second, for the megabytes.
     pub fn compare(self, time: Duration, rate: f64) -> Result<Comparison, Failure> {
         let readable = self.types.iter().filter(|(_, sample)| sample.kept_objects > 0);
         let candidates: Vec<_> =
@@ -72,7 +72,7 @@ impl Sample {
         let (clock, mut decoder) = (SystemClock::new(), Decoder::new());
         let line = Line::new(name, format.as_str(), &[Column::cost("read", "ns")]);
         Candidate::new(vec![line], move || {
-            // Whoever was before left the caches and the guesses of branches to itself: that is not the format's cost.
+            // The candidate before has filled the caches and trained the branch predictor: that is not the format's cost.
             read(&mut decoder, &messages);
             let began = clock.now();
             read(&mut decoder, &messages);

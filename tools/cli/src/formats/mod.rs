@@ -28,7 +28,7 @@ const MIXED: &str = "several types";
 
 /// Reads the files; prints what was asked for.
 pub fn run(args: &FormatsArgs) -> Result<(), Failure> {
-    // Reading stdin may wait for ever.
+    // Reading stdin may never end.
     signals::end_at_once()?;
     let mut traffic = Traffic::default();
     for path in &args.files {

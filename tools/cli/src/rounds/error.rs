@@ -1,13 +1,13 @@
-//! Why a measurement gave nothing.
+//! Why a measurement has no result.
 
 use std::{fmt, io};
 
-/// Why a measurement gave nothing.
+/// Why a measurement has no result.
 #[derive(Debug)]
 pub enum Error {
-    /// Somebody asked for an end.
+    /// A signal asked for an end.
     Interrupted,
-    /// Others had the core for too long: another try may do better.
+    /// Other programs had the core for too long: another try may do better.
     Disturbed,
     /// What is measured, or the system, failed.
     Failed(String),

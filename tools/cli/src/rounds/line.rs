@@ -44,7 +44,7 @@ impl Column {
 pub struct Line {
     /// What is done.
     pub table: String,
-    /// Who does it.
+    /// The candidate.
     pub name: String,
     /// What is measured of it.
     pub columns: Vec<Column>,

@@ -13,7 +13,7 @@ use hoga::net::SystemClock;
 pub use error::Error;
 pub use line::{Better, Column, Line, Spread};
 
-/// What a round gives: the figures of each line, column by column.
+/// The result of a round: the figures of each line, column by column.
 pub type Figures = Result<Vec<Vec<f64>>, Error>;
 
 /// Something to measure.
@@ -23,7 +23,7 @@ pub struct Candidate<'a> {
 }
 
 impl<'a> Candidate<'a> {
-    /// Each call of `round` gives the figures of one round for all lines.
+    /// Each call of `round` returns the figures of one round for all lines.
     pub fn new(lines: Vec<Line>, round: impl FnMut() -> Figures + 'a) -> Self {
         Self { lines, round: Box::new(round) }
     }
@@ -126,7 +126,7 @@ fn play(
     Ok(all)
 }
 
-/// Only for somebody who watches.
+/// Only where stderr is a terminal.
 fn show_progress(now: Option<(usize, usize, usize, Duration)>) {
     let mut stderr = io::stderr();
     if !stderr.is_terminal() {

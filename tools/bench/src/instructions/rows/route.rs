@@ -1,4 +1,4 @@
-//! A decoded ticker on its way to everybody who reads it: the pool, one feed with a queue of its own, and 1000 feeds
+//! A decoded ticker on its way to all its readers: the pool, one feed with a queue of its own, and 1000 feeds
 //! that share a ring. One call of the clock is counted, too; valgrind makes that a system call, without the vDSO.
 
 use hoga::engine::TickerRoutes;
