@@ -32,7 +32,7 @@
 //!  │ drain a feed  │◄──────────────┤ feed   broadcast ring · SPSC ring · newest values   │
 //!  └──────┬────────┘   pop()       │   ▲ publish: no lock, no allocation, no log         │
 //!         │ subscribe / drop       │   │                                                 │
-//!  ┌──────▼────────┐  one wish     │ socket → TLS → WebSocket frame → decode → publish   │
+//!  ┌──────▼────────┐  desired set  │ socket → TLS → WebSocket frame → decode → publish   │
 //!  │ control thread├──────────────►│ session: sans-IO life of the connection             │
 //!  └───────────────┘               └─────────────────────────────────────────────────────┘
 //! ```
@@ -157,7 +157,7 @@ pub use error::{Error, Result};
 pub use pool::{AsMarket, Batch, BatchCursor, CachedHandle, DataPool, Handle, Health, Reading};
 
 // Feeds and callbacks.
-pub use call::{Answer, Callback, Dispatcher};
+pub use call::{Callback, CallbackResult, Dispatcher};
 pub use engine::{CallbackBuilder, Feed};
 pub use feed::{Item, Overflow, Payload, Update};
 
@@ -167,11 +167,11 @@ pub use model::{Access, Currency, DataType, Grouping, Interval, Market, Scope, S
 #[cfg(feature = "rest")]
 pub use net::RestMarkets;
 pub use net::{MarketSource, Resolve, SystemResolver};
-pub use plan::{IntoMarkets, Pattern, Subscription, Target, Universe, candle, orderbook, ticker, trade};
+pub use plan::{IntoMarkets, MarketSelector, Pattern, Subscription, Universe, candle, orderbook, ticker, trade};
 
 // Messages.
 pub use model::{
-    Candle, Change, ConnectionId, Date, DateTime, Epoch, Event, Format, Level, Levels, LossKind, MAX_LEVELS,
+    Candle, Change, ConnectionId, Date, DateTime, DisconnectKind, Epoch, Event, Format, Level, Levels, MAX_LEVELS,
     MarketState, MarketWarning, Nanos, Nature, Noun, NounKind, Orderbook, Side, Stamps, StreamType, Ticker, Time,
     Trade, Unit,
 };
@@ -180,14 +180,14 @@ pub use model::{
 pub mod status {
     pub use crate::call::CallbackStatus;
     pub use crate::engine::{ConnectionStatus, FeedStatus, Lifecycle, LifecycleEvent};
-    pub use crate::feed::{Account, CallbackState, FeedCounts, Latencies, Latency};
+    pub use crate::feed::{CallbackState, FeedCounters, FeedCounts, Latencies, Latency};
     pub use crate::model::ClockOffset;
     pub use crate::plan::{ClientStatus, Conflict, ConflictKind, ConflictSubject, PlanStats, Revisions};
     pub use crate::pool::{StreamStatus, VerdictCounts};
     pub use crate::route::Attribution;
-    pub use crate::session::{Counters, Event, FormatReason, Loss, Stage, State};
+    pub use crate::session::{Counters, Disconnect, Event, FormatReason, Stage, State};
     pub use crate::wire::{
-        DecodeCounters, DecodeError, Delivered, ErrorName, ServerError, SubscriptionEntry, SubscriptionList,
+        DecodeCounters, DecodeError, ErrorName, ObjectCounts, ServerError, SubscriptionEntry, SubscriptionList,
     };
     pub use crate::ws::{CloseCode, Rejection, RejectionKind, RetryAfter, Violation};
 }

@@ -8,26 +8,26 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::dispatcher::{BATCH, Task, TaskLine, drop_quietly};
-use crate::feed::{Account, CallbackState, Conduct, Feed, FeedCounts, Item, Latencies, Latency, Payload};
+use super::dispatcher::{BATCH, Task, TaskQueue, drop_quietly};
+use crate::feed::{CallbackState, FailureQuota, Feed, FeedCounters, FeedCounts, Item, Latencies, Latency, Payload};
 use crate::model::{Clock, Nanos};
 
 /// The longest text of a failure that is kept, in characters.
 const FAILURE_MAX: usize = 200;
 
 /// What a callback may return: nothing, or a result. A failure counts against its quota.
-pub trait Answer {
+pub trait CallbackResult {
     /// What went wrong, if something did.
     fn failure(self) -> Option<String>;
 }
 
-impl Answer for () {
+impl CallbackResult for () {
     fn failure(self) -> Option<String> {
         None
     }
 }
 
-impl<E: fmt::Display> Answer for std::result::Result<(), E> {
+impl<E: fmt::Display> CallbackResult for std::result::Result<(), E> {
     fn failure(self) -> Option<String> {
         self.err().map(|e| e.to_string())
     }
@@ -37,12 +37,12 @@ impl<E: fmt::Display> Answer for std::result::Result<(), E> {
 #[must_use = "dropping it ends the callback"]
 pub struct Callback {
     shared: Arc<Shared>,
-    line: Arc<TaskLine>,
+    queue: Arc<TaskQueue>,
 }
 
 impl Callback {
-    pub(crate) fn new(shared: Arc<Shared>, line: Arc<TaskLine>) -> Self {
-        Self { shared, line }
+    pub(crate) fn new(shared: Arc<Shared>, queue: Arc<TaskQueue>) -> Self {
+        Self { shared, queue }
     }
 
     /// Its name.
@@ -66,10 +66,10 @@ impl Callback {
         let was_quarantined = record.state == CallbackState::Quarantined;
         if was_quarantined {
             record.state = CallbackState::Running;
-            record.conduct.rearm();
+            record.failure_quota.rearm();
         }
         drop(record);
-        self.line.look();
+        self.queue.wake_all();
         was_quarantined
     }
 }
@@ -79,7 +79,7 @@ impl Drop for Callback {
         // Relaxed: the signals order it.
         self.shared.over.store(true, Relaxed);
         self.shared.lock().state = CallbackState::Ended;
-        self.line.look();
+        self.queue.wake_all();
     }
 }
 
@@ -104,7 +104,7 @@ pub struct CallbackStatus {
     /// How many of these were panics.
     pub panics: u64,
     /// How many failed in a row until now, or until it was quarantined.
-    pub failed_in_a_row: u32,
+    pub consecutive_failures: u32,
     /// What the last failure said, bounded.
     pub last_failure: Option<Box<str>>,
     /// How long its calls took.
@@ -121,12 +121,12 @@ pub(crate) struct Shared {
     over: AtomicBool,
     /// Locked for a moment at each call, never by a connection's thread.
     record: Mutex<Record>,
-    account: std::sync::OnceLock<Arc<Account>>,
+    counters: std::sync::OnceLock<Arc<FeedCounters>>,
 }
 
 struct Record {
     state: CallbackState,
-    conduct: Conduct,
+    failure_quota: FailureQuota,
     calls: u64,
     failures: u64,
     panics: u64,
@@ -139,7 +139,7 @@ impl Shared {
     pub fn new(name: &str, quota: NonZeroU32, now: Nanos) -> Self {
         let record = Record {
             state: CallbackState::Running,
-            conduct: Conduct::new(quota),
+            failure_quota: FailureQuota::new(quota),
             calls: 0,
             failures: 0,
             panics: 0,
@@ -151,13 +151,13 @@ impl Shared {
             name: name.into(),
             over: AtomicBool::new(false),
             record: Mutex::new(record),
-            account: std::sync::OnceLock::new(),
+            counters: std::sync::OnceLock::new(),
         }
     }
 
-    /// The account of the feed that it reads, once that is open.
-    pub fn set_account(&self, account: Arc<Account>) {
-        let _ = self.account.set(account);
+    /// The counters of the feed that it reads, once that is open.
+    pub fn set_counters(&self, counters: Arc<FeedCounters>) {
+        let _ = self.counters.set(counters);
     }
 
     /// Its owner has dropped it.
@@ -174,11 +174,11 @@ impl Shared {
             calls: record.calls,
             failures: record.failures,
             panics: record.panics,
-            failed_in_a_row: record.conduct.failed_in_a_row(),
+            consecutive_failures: record.failure_quota.consecutive_failures(),
             last_failure: record.last_failure.clone(),
             time: record.time.clone(),
             latencies: record.latencies.clone(),
-            counts: self.account.get().map(|account| account.counts()).unwrap_or_default(),
+            counts: self.counters.get().map(|counters| counters.counts()).unwrap_or_default(),
         }
     }
 
@@ -208,7 +208,7 @@ pub(crate) struct Call<R, F> {
 impl<T, A, R, F> Call<R, F>
 where
     T: Payload,
-    A: Answer,
+    A: CallbackResult,
     R: DerefMut<Target = Feed<T>> + Send,
     F: FnMut(&Item<T>) -> A + Send,
 {
@@ -219,7 +219,7 @@ where
             Ok(None) => None,
             Ok(Some(error)) => Some(Failure::Error(error)),
             Err(panic) => {
-                let text = what_it_said(&*panic);
+                let text = panic_message(&*panic);
                 drop_quietly(panic);
                 Some(Failure::Panic(text))
             }
@@ -243,7 +243,7 @@ impl Record {
     /// What was one failure too many, if this was.
     fn judge(&mut self, failure: Option<Failure>) -> Option<String> {
         let Some(failure) = failure else {
-            self.conduct.succeeded();
+            self.failure_quota.succeeded();
             return None;
         };
         self.failures += 1;
@@ -252,7 +252,7 @@ impl Record {
         // Bounded, and nothing of it can drive a terminal.
         let text: String = text.escape_debug().take(FAILURE_MAX).collect();
         self.last_failure = Some(text.as_str().into());
-        let one_too_many = self.conduct.failed() && self.state == CallbackState::Running;
+        let one_too_many = self.failure_quota.failed() && self.state == CallbackState::Running;
         if one_too_many {
             self.state = CallbackState::Quarantined;
         }
@@ -263,7 +263,7 @@ impl Record {
 impl<T, A, R, F> Task for Call<R, F>
 where
     T: Payload,
-    A: Answer,
+    A: CallbackResult,
     R: DerefMut<Target = Feed<T>> + Send,
     F: FnMut(&Item<T>) -> A + Send,
 {
@@ -293,7 +293,7 @@ where
     fn park(&mut self, asleep: bool) {
         // In quarantine nothing that comes is of interest.
         let asleep = asleep && self.is_running();
-        self.feed.park(asleep);
+        self.feed.set_waiting(asleep);
     }
 
     fn is_over(&mut self) -> bool {
@@ -307,7 +307,7 @@ where
     }
 }
 
-fn what_it_said(panic: &(dyn std::any::Any + Send)) -> String {
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a text".to_owned())
 }

@@ -1,7 +1,7 @@
 //! Threads that hand items to callbacks: a layer above feeds, for those who would rather be called than read.
 //!
-//! Tasks wait in one line. A free thread takes the first, hands it what waits, within bounds, and puts it at the end. So
-//! a callback that blocks holds up its own feed and one thread, and as long as there is another, nobody else.
+//! Tasks wait in one queue. A free thread takes the first, hands it what waits, within bounds, and puts it at the end.
+//! So a callback that blocks holds up its own feed and one thread, and as long as there is another, nobody else.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -19,7 +19,7 @@ use crate::sync::signal::Signal;
 /// A sleeping thread looks at least this often.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// Items for one callback before the next has its turn.
+/// Items for one callback before the next is called.
 pub(crate) const BATCH: usize = 64;
 
 /// A callback and its feed, as the threads see them.
@@ -41,16 +41,16 @@ pub(crate) trait Task: Send {
 /// Threads that serve the callbacks that are given to them. Dropping it lets the callbacks that it has go on; its threads
 /// end with the last of them.
 pub struct Dispatcher {
-    line: Arc<TaskLine>,
+    queue: Arc<TaskQueue>,
 }
 
 /// What the threads of a dispatcher share.
-pub(crate) struct TaskLine {
+pub(crate) struct TaskQueue {
     waiting: Mutex<Waiting>,
     /// What the feeds of all tasks wake the threads with.
     pub signal: Arc<Signal>,
     /// What the threads sleep on while no task may be called: the feeds go on, and need wake nobody.
-    orders: Signal,
+    state_changes: Signal,
     clock: Arc<dyn Clock>,
     /// No more tasks will come.
     closed: AtomicBool,
@@ -75,26 +75,26 @@ impl Waiting {
 impl Dispatcher {
     /// Starts the threads.
     pub(crate) fn start(name: &str, threads: usize, clock: Arc<dyn Clock>) -> io::Result<Self> {
-        let line = Arc::new(TaskLine {
+        let queue = Arc::new(TaskQueue {
             waiting: Mutex::default(),
             signal: Arc::default(),
-            orders: Signal::new(),
+            state_changes: Signal::new(),
             clock,
             closed: AtomicBool::new(false),
         });
         // From here on, dropping it ends the threads that were started.
-        let dispatcher = Self { line };
+        let dispatcher = Self { queue };
         for _ in 0..threads {
-            let line = dispatcher.line.clone();
+            let queue = dispatcher.queue.clone();
             // The system shows 15 bytes of a thread's name, and takes no NUL.
             let name = format!("hoga-call-{name}").replace('\0', " ");
-            thread::Builder::new().name(name).spawn(move || line.serve())?;
+            thread::Builder::new().name(name).spawn(move || queue.serve())?;
         }
         Ok(dispatcher)
     }
 
-    pub(crate) fn line(&self) -> &Arc<TaskLine> {
-        &self.line
+    pub(crate) fn queue(&self) -> &Arc<TaskQueue> {
+        &self.queue
     }
 }
 
@@ -107,22 +107,22 @@ impl fmt::Debug for Dispatcher {
 impl Drop for Dispatcher {
     fn drop(&mut self) {
         // Relaxed: the signals order it.
-        self.line.closed.store(true, Relaxed);
-        self.line.look();
+        self.queue.closed.store(true, Relaxed);
+        self.queue.wake_all();
     }
 }
 
-impl TaskLine {
+impl TaskQueue {
     /// Another task for the threads.
     pub fn add(&self, task: Box<dyn Task>) {
         self.lock().push(task);
-        self.look();
+        self.wake_all();
     }
 
     /// Something was changed that the threads should look at.
-    pub fn look(&self) {
+    pub fn wake_all(&self) {
         self.signal.notify();
-        self.orders.notify();
+        self.state_changes.notify();
     }
 
     fn serve(&self) {
@@ -174,14 +174,14 @@ impl TaskLine {
             drop(waiting);
         }
         // Another thread may sleep on what this one kept from it.
-        self.look();
+        self.wake_all();
     }
 
     fn sleep(&self) {
         let some_run = self.fall_asleep();
         let due = self.next_due();
         let until_due = due.map_or(IDLE, |due| due.since(self.clock.now()));
-        let signal = if some_run { &*self.signal } else { &self.orders };
+        let signal = if some_run { &*self.signal } else { &self.state_changes };
         // Also awake when there is something new to wait for: what comes while a stream rests is due at the end of that.
         signal.wait_until(until_due.min(IDLE), || {
             let mut waiting = self.lock();

@@ -4,7 +4,7 @@
 mod callback;
 mod dispatcher;
 
-pub use callback::{Answer, Callback, CallbackStatus};
+pub use callback::{Callback, CallbackResult, CallbackStatus};
 pub use dispatcher::Dispatcher;
 
 pub(crate) use callback::{Call, Shared};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::problems::Problems;
 
-/// How often to try again after a connection was lost or could not be made. The engine never gives up.
+/// How often to try again after a connection was disconnected or could not be made. The engine never gives up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
     /// Upper bound of the first random delay. Default 250 ms. (After a connection that worked, the first try is at once.)

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::model::{ConnectionId, Nanos, StreamKey};
-use crate::session::Loss;
+use crate::session::Disconnect;
 
 /// What was missing when the time of a wait was over, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub enum NotReadyReason {
         /// Which connection.
         connection: ConnectionId,
         /// How its last socket, or the last try to open one, ended; `None` before the first.
-        last: Option<Loss>,
+        last: Option<Disconnect>,
     },
     /// The exchange refused the connection, which must not dial or ask before a certain time.
     HeldBack {
@@ -36,7 +36,7 @@ pub enum NotReadyReason {
         until: Nanos,
         /// The refusal that ended the last socket, or the last try to open one; `None` if a request was refused on an open
         /// socket.
-        by: Option<Loss>,
+        by: Option<Disconnect>,
     },
     /// The connection receives messages that cannot be read.
     RefusedMessages {
@@ -96,11 +96,11 @@ impl fmt::Display for NotReadyReason {
             Self::Disconnected { connection, last: None } => {
                 write!(f, "connection {connection} has not been opened yet; wait longer")
             }
-            Self::Disconnected { connection, last: Some(loss) } => {
-                write!(f, "connection {connection} is not open, the last try or socket ended with: {loss}")
+            Self::Disconnected { connection, last: Some(disconnect) } => {
+                write!(f, "connection {connection} is not open, the last try or socket ended with: {disconnect}")
             }
-            Self::HeldBack { connection, by: Some(loss), .. } => {
-                write!(f, "the exchange refused connection {connection} ({loss}), it is tried again later")
+            Self::HeldBack { connection, by: Some(disconnect), .. } => {
+                write!(f, "the exchange refused connection {connection} ({disconnect}), it is tried again later")
             }
             Self::HeldBack { connection, by: None, .. } => {
                 write!(f, "the exchange refused a request on connection {connection}, it is sent again later")

@@ -14,9 +14,9 @@ pub struct ClientId(u64);
 
 /// The last sign of life of a component with a lease. One plain store renews it.
 #[derive(Debug, Default)]
-pub struct Pulse(AtomicU64);
+pub struct Heartbeat(AtomicU64);
 
-impl Pulse {
+impl Heartbeat {
     /// The component is alive.
     pub fn renew(&self, now: Nanos) {
         // Relaxed: nothing is read on the strength of it.
@@ -51,7 +51,7 @@ pub(super) struct Clients {
 struct Client {
     name: Box<str>,
     lease: Option<Duration>,
-    pulse: Arc<Pulse>,
+    heartbeat: Arc<Heartbeat>,
     holds: BTreeSet<DemandId>,
     overdue: bool,
 }
@@ -74,16 +74,17 @@ impl Clients {
     }
 
     /// A new component; `None` if there is one of that name.
-    pub fn open(&mut self, now: Nanos, name: &str, lease: Option<Duration>) -> Option<(ClientId, Arc<Pulse>)> {
+    pub fn open(&mut self, now: Nanos, name: &str, lease: Option<Duration>) -> Option<(ClientId, Arc<Heartbeat>)> {
         if self.clients.values().any(|client| *client.name == *name) {
             return None;
         }
         self.last_id += 1;
-        let (id, pulse) = (ClientId(self.last_id), Arc::new(Pulse::default()));
-        pulse.renew(now);
-        let client = Client { name: name.into(), lease, pulse: pulse.clone(), holds: BTreeSet::new(), overdue: false };
+        let (id, heartbeat) = (ClientId(self.last_id), Arc::new(Heartbeat::default()));
+        heartbeat.renew(now);
+        let client =
+            Client { name: name.into(), lease, heartbeat: heartbeat.clone(), holds: BTreeSet::new(), overdue: false };
         self.clients.insert(id, client);
-        Some((id, pulse))
+        Some((id, heartbeat))
     }
 
     /// It lives.
@@ -114,7 +115,7 @@ impl Clients {
     pub fn sweep(&mut self, now: Nanos) -> Swept {
         let mut swept = Swept::default();
         self.clients.retain(|_, client| {
-            let late = client.lease.is_some_and(|lease| now.since(client.pulse.last()) > lease);
+            let late = client.lease.is_some_and(|lease| now.since(client.heartbeat.last()) > lease);
             let was_overdue = std::mem::replace(&mut client.overdue, late);
             if late && was_overdue {
                 swept.reaped.push(client.name.clone());
@@ -162,14 +163,14 @@ mod tests {
     #[test]
     fn a_lease_that_runs_out_is_reported_first_and_reaped_later() {
         let mut clients = Clients::default();
-        let (bot, pulse) = clients.open(Nanos(0), "bot", Some(LEASE)).unwrap();
+        let (bot, heartbeat) = clients.open(Nanos(0), "bot", Some(LEASE)).unwrap();
         clients.open(Nanos(0), "free", None).unwrap();
         clients.hold(bot, DemandId(7));
         assert_eq!(clients.sweep(Nanos(100)), Swept::default());
         assert_eq!(clients.sweep(Nanos(101)).overdue, ["bot".into()]);
         assert!(clients.status()[0].overdue);
 
-        pulse.renew(Nanos(150));
+        heartbeat.renew(Nanos(150));
         assert_eq!(clients.sweep(Nanos(200)), Swept::default(), "it came back");
         assert_eq!(clients.sweep(Nanos(251)).overdue, ["bot".into()]);
         let swept = clients.sweep(Nanos(300));

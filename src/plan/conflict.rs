@@ -1,4 +1,4 @@
-//! Wishes that contradict each other or the exchange, and how each was settled.
+//! Demands that contradict each other or the exchange, and how each was settled.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -8,7 +8,7 @@ use crate::model::{Nanos, StreamKey};
 /// Conflicts that are remembered one by one; all are counted.
 const REMEMBERED: usize = 256;
 
-/// Two wishes that cannot both be sent as they are, or one that cannot be sent at all. That one component's request
+/// Two demands that cannot both be sent as they are, or one that cannot be sent at all. That one component's request
 /// overwrites another's is not among them: only the planner writes requests, and each carries the union.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]

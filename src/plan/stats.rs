@@ -11,7 +11,7 @@ use crate::model::{Nanos, StreamKey};
 pub struct Revisions {
     /// The newest.
     pub desired: u64,
-    /// Everything up to here is on the current sockets. Falls back when a socket is lost, until the next one carries it.
+    /// Everything up to here is on the current sockets. Falls back when a socket ends, until the next one carries it.
     pub sent: u64,
     /// Everything up to here has brought data, was listed by the exchange, or is known as unconfirmed.
     pub confirmed: u64,
@@ -26,7 +26,7 @@ pub struct PlanStats {
     /// Holders of demand.
     pub holders: usize,
     /// Streams asked for by all holders together; the same stream counts for each.
-    pub wishes: usize,
+    pub stream_demands: usize,
     /// Different streams that the connections were told to carry, those in their grace period included.
     pub wire_streams: usize,
     /// How they are spread.
@@ -46,9 +46,9 @@ pub struct PlanStats {
 }
 
 impl PlanStats {
-    /// How many wishes one stream on the wire serves; 0 without streams.
+    /// How many demands one stream on the wire serves; 0 without streams.
     pub fn dedupe_ratio(&self) -> f64 {
-        if self.wire_streams == 0 { 0.0 } else { self.wishes as f64 / self.wire_streams as f64 }
+        if self.wire_streams == 0 { 0.0 } else { self.stream_demands as f64 / self.wire_streams as f64 }
     }
 
     /// Requests that a client would have sent that writes one for each change.

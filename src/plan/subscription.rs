@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::marker::PhantomData;
 
-use super::{Depth, IntoMarkets, InvalidCode, Mode, Pattern, Target, Universe, Want};
+use super::{Depth, IntoMarkets, InvalidCode, MarketSelector, Mode, Pattern, StreamSpec, Universe};
 use crate::config::Dialect;
 use crate::model::{Candle, DataType, Event, Grouping, Interval, Noun, Orderbook, StreamKey, Ticker, Trade};
 
@@ -18,14 +18,14 @@ use crate::model::{Candle, DataType, Event, Grouping, Interval, Noun, Orderbook,
 /// Problems are collected, not thrown: the call that takes a `Subscription` refuses it and names every offender.
 #[must_use]
 pub struct Subscription<T = Event> {
-    asked: Asked,
+    untyped: UntypedSubscription,
     carries: PhantomData<fn() -> T>,
 }
 
 /// The same, whatever a feed of it carries.
 #[derive(Debug, Clone, Default, PartialEq)]
-struct Asked {
-    wanted: Vec<Wanted>,
+struct UntypedSubscription {
+    selections: Vec<Selection>,
     offenders: Vec<(String, InvalidCode)>,
     empty_types: Vec<DataType>,
     options: Vec<InvalidOption>,
@@ -33,8 +33,8 @@ struct Asked {
 
 /// A market or a pattern, and how its streams are wanted.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Wanted {
-    target: Target,
+struct Selection {
+    selector: MarketSelector,
     data_type: DataType,
     mode: Mode,
     levels: Option<u8>,
@@ -42,61 +42,67 @@ struct Wanted {
 
 /// A subscription that was checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Checked {
+pub struct CheckedSubscription {
     /// Streams of markets that were named: sorted, each once.
-    pub wants: Vec<Want>,
+    pub specs: Vec<StreamSpec>,
     /// Streams of markets that a pattern means.
-    pub patterns: Vec<PatternWant>,
+    pub patterns: Vec<PatternSpec>,
 }
 
 /// Streams of all markets that a pattern means, and how they are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PatternWant {
+pub struct PatternSpec {
     pattern: Pattern,
     data_type: DataType,
     mode: Mode,
     depth: Depth,
 }
 
-impl PatternWant {
+impl PatternSpec {
     /// The streams it means now.
-    fn wants(&self, universe: &Universe) -> impl Iterator<Item = Want> {
+    fn specs(&self, universe: &Universe) -> impl Iterator<Item = StreamSpec> {
         let Self { data_type, mode, depth, .. } = *self;
-        universe.matching(&self.pattern).map(move |market| Want { key: StreamKey::of(data_type, market), mode, depth })
+        universe.matching(&self.pattern).map(move |market| StreamSpec {
+            key: StreamKey::of(data_type, market),
+            mode,
+            depth,
+        })
     }
 }
 
-impl Checked {
+impl CheckedSubscription {
     /// What was asked for, as an exchange of this dialect understands it; or everything that is wrong.
     pub fn of<T>(subscription: Subscription<T>, dialect: &Dialect) -> Result<Self, InvalidSubscription> {
-        let Asked { wanted, offenders, empty_types, mut options } = subscription.asked;
-        let (mut wants, mut patterns) = (Vec::new(), Vec::new());
-        for wanted in &wanted {
-            options.extend(wanted.problem(dialect));
-            let Wanted { target, data_type, mode, .. } = *wanted;
-            let depth = wanted.depth(dialect);
-            match target {
-                Target::Market(market) => wants.push(Want { key: StreamKey::of(data_type, market), mode, depth }),
-                Target::Pattern(pattern) => patterns.push(PatternWant { pattern, data_type, mode, depth }),
+        let UntypedSubscription { selections, offenders, empty_types, mut options } = subscription.untyped;
+        let (mut specs, mut patterns) = (Vec::new(), Vec::new());
+        for selection in &selections {
+            options.extend(selection.problem(dialect));
+            let Selection { selector, data_type, mode, .. } = *selection;
+            let depth = selection.depth(dialect);
+            match selector {
+                MarketSelector::Market(market) => {
+                    specs.push(StreamSpec { key: StreamKey::of(data_type, market), mode, depth })
+                }
+                MarketSelector::Pattern(pattern) => patterns.push(PatternSpec { pattern, data_type, mode, depth }),
             }
         }
-        if wanted.is_empty() || !offenders.is_empty() || !empty_types.is_empty() || !options.is_empty() {
+        if selections.is_empty() || !offenders.is_empty() || !empty_types.is_empty() || !options.is_empty() {
             return Err(InvalidSubscription { offenders, empty_types, options });
         }
-        Ok(Self { wants: merged(wants), patterns })
+        Ok(Self { specs: merged(specs), patterns })
     }
 
     /// The data types of its streams, each once.
     pub fn data_types(&self) -> Vec<DataType> {
         let patterns = self.patterns.iter().map(|pattern| pattern.data_type);
-        let types: BTreeSet<_> = self.wants.iter().map(|want| want.key.data_type).chain(patterns).collect();
+        let types: BTreeSet<_> = self.specs.iter().map(|spec| spec.key.data_type).chain(patterns).collect();
         types.into_iter().collect()
     }
 
     /// The streams it means where these markets exist: sorted, each once.
-    pub fn wants_in(&self, universe: &Universe) -> Vec<Want> {
-        let patterns = self.patterns.iter().flat_map(|pattern| pattern.wants(universe));
-        merged(self.wants.iter().copied().chain(patterns).collect())
+    pub fn specs_in(&self, universe: &Universe) -> Vec<StreamSpec> {
+        let patterns = self.patterns.iter().flat_map(|pattern| pattern.specs(universe));
+        merged(self.specs.iter().copied().chain(patterns).collect())
     }
 }
 
@@ -210,17 +216,17 @@ impl Subscription {
 impl<T> Subscription<T> {
     /// Only for the `T` that messages of this type are, or for [`Event`].
     fn one_type(data_type: DataType, markets: impl IntoMarkets) -> Self {
-        Asked::new(data_type, markets.into_markets()).carrying()
+        UntypedSubscription::new(data_type, markets.into_markets()).carrying()
     }
 
     /// The same streams as events.
     pub fn mixed(self) -> Subscription<Event> {
-        self.asked.carrying()
+        self.untyped.carrying()
     }
 
     /// These streams and those.
     pub fn and<U>(self, other: Subscription<U>) -> Subscription<Event> {
-        self.asked.and(other.asked).carrying()
+        self.untyped.and(other.untyped).carrying()
     }
 
     /// Only the state when it is asked for and at the start of each socket after that, of all streams named so far. Of a
@@ -242,47 +248,47 @@ impl<T> Subscription<T> {
     /// bytes. The exchange sends a market's book once for each connection: where others ask for more levels, all readers of
     /// that book see them.
     pub fn levels(mut self, levels: u8) -> Self {
-        self.asked.for_books(|wanted| wanted.levels = Some(levels));
+        self.untyped.for_books(|selection| selection.levels = Some(levels));
         self
     }
 
     /// All order books named so far with prices grouped by a step, in KRW. KRW markets only.
     pub fn grouped(mut self, krw: f64) -> Self {
         let Some(step) = Grouping::krw(krw) else {
-            self.asked.options.push(InvalidOption::Step(krw));
+            self.untyped.options.push(InvalidOption::Step(krw));
             return self;
         };
-        self.asked.for_books(|wanted| wanted.data_type = DataType::GroupedOrderbook(step));
+        self.untyped.for_books(|selection| selection.data_type = DataType::GroupedOrderbook(step));
         self
     }
 
     fn in_mode(mut self, mode: Mode) -> Self {
-        self.asked.wanted.iter_mut().for_each(|wanted| wanted.mode = mode);
+        self.untyped.selections.iter_mut().for_each(|selection| selection.mode = mode);
         self
     }
 }
 
 impl<T> Clone for Subscription<T> {
     fn clone(&self) -> Self {
-        self.asked.clone().carrying()
+        self.untyped.clone().carrying()
     }
 }
 
 impl<T> Default for Subscription<T> {
     fn default() -> Self {
-        Asked::default().carrying()
+        UntypedSubscription::default().carrying()
     }
 }
 
 impl<T> PartialEq for Subscription<T> {
     fn eq(&self, other: &Self) -> bool {
-        self.asked == other.asked
+        self.untyped == other.untyped
     }
 }
 
 impl<T> fmt::Debug for Subscription<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Subscription").field(&self.asked).finish()
+        f.debug_tuple("Subscription").field(&self.untyped).finish()
     }
 }
 
@@ -293,56 +299,58 @@ impl<T: Noun> From<Subscription<T>> for Subscription<Event> {
     }
 }
 
-impl Asked {
+impl UntypedSubscription {
     /// One data type of markets, each named once.
-    fn new(data_type: DataType, targets: Vec<Result<Target, (String, InvalidCode)>>) -> Self {
-        let mut asked = Self::default();
+    fn new(data_type: DataType, selectors: Vec<Result<MarketSelector, (String, InvalidCode)>>) -> Self {
+        let mut untyped = Self::default();
         let mut named = BTreeSet::new();
-        if targets.is_empty() {
-            asked.empty_types.push(data_type);
+        if selectors.is_empty() {
+            untyped.empty_types.push(data_type);
         }
-        for target in targets {
-            match target {
-                Ok(target) if !named.insert(target) => {
-                    asked.offenders.push((target.to_string(), InvalidCode::Repeated));
+        for selector in selectors {
+            match selector {
+                Ok(selector) if !named.insert(selector) => {
+                    untyped.offenders.push((selector.to_string(), InvalidCode::Repeated));
                 }
-                Ok(target) => asked.wanted.push(Wanted { target, data_type, mode: Mode::All, levels: None }),
+                Ok(selector) => {
+                    untyped.selections.push(Selection { selector, data_type, mode: Mode::All, levels: None })
+                }
                 Err((code, reason)) => {
                     // Bounded: a megabyte of garbage must not come back in an error.
-                    asked.offenders.push((code.chars().take(64).collect(), reason));
+                    untyped.offenders.push((code.chars().take(64).collect(), reason));
                 }
             }
         }
-        asked
+        untyped
     }
 
     fn carrying<T>(self) -> Subscription<T> {
-        Subscription { asked: self, carries: PhantomData }
+        Subscription { untyped: self, carries: PhantomData }
     }
 
     fn and(mut self, other: Self) -> Self {
-        self.wanted.extend(other.wanted);
+        self.selections.extend(other.selections);
         self.offenders.extend(other.offenders);
         self.empty_types.extend(other.empty_types);
         self.options.extend(other.options);
         self
     }
 
-    fn for_books(&mut self, mut change: impl FnMut(&mut Wanted)) {
-        for wanted in &mut self.wanted {
-            match wanted.data_type {
-                DataType::Orderbook | DataType::GroupedOrderbook(_) => change(wanted),
+    fn for_books(&mut self, mut change: impl FnMut(&mut Selection)) {
+        for selection in &mut self.selections {
+            match selection.data_type {
+                DataType::Orderbook | DataType::GroupedOrderbook(_) => change(selection),
                 other => self.options.push(InvalidOption::NotABook(other)),
             }
         }
     }
 }
 
-impl Wanted {
+impl Selection {
     fn problem(&self, dialect: &Dialect) -> Option<InvalidOption> {
-        let in_krw = match self.target {
-            Target::Market(market) => market.quote() == "KRW",
-            Target::Pattern(pattern) => pattern.quote() == Some("KRW"),
+        let in_krw = match self.selector {
+            MarketSelector::Market(market) => market.quote() == "KRW",
+            MarketSelector::Pattern(pattern) => pattern.quote() == Some("KRW"),
         };
         match (self.data_type, self.levels) {
             (DataType::Candle(_), _) if !dialect.has_candles => Some(InvalidOption::NoSuchType(self.data_type)),
@@ -350,7 +358,7 @@ impl Wanted {
             (DataType::GroupedOrderbook(step), _) if step.to_krw() == f64::from(dialect.level_default) => {
                 Some(InvalidOption::PlainStep(step))
             }
-            (DataType::GroupedOrderbook(_), _) if !in_krw => Some(InvalidOption::NotInKrw(self.target.to_string())),
+            (DataType::GroupedOrderbook(_), _) if !in_krw => Some(InvalidOption::NotInKrw(self.selector.to_string())),
             (_, Some(levels)) if !dialect.unit_counts.contains(&levels) => {
                 Some(InvalidOption::Levels { levels, known: dialect.unit_counts })
             }
@@ -364,16 +372,16 @@ impl Wanted {
 }
 
 /// Sorted, each stream once: where it is named twice in different ways, as what serves both.
-fn merged(mut wants: Vec<Want>) -> Vec<Want> {
-    wants.sort_unstable();
-    wants.dedup_by(|other, want| {
-        let same = other.key == want.key;
+fn merged(mut specs: Vec<StreamSpec>) -> Vec<StreamSpec> {
+    specs.sort_unstable();
+    specs.dedup_by(|other, spec| {
+        let same = other.key == spec.key;
         if same {
-            (want.mode, want.depth) = (want.mode.and(other.mode), want.depth.max(other.depth));
+            (spec.mode, spec.depth) = (spec.mode.and(other.mode), spec.depth.max(other.depth));
         }
         same
     });
-    wants
+    specs
 }
 
 #[cfg(test)]
@@ -385,20 +393,20 @@ mod tests {
 
     #[test]
     fn markets_may_be_written_in_any_usual_form() {
-        let one = Checked::of(ticker("KRW-BTC"), &UPBIT).unwrap().wants;
+        let one = CheckedSubscription::of(ticker("KRW-BTC"), &UPBIT).unwrap().specs;
         let market: Market = "KRW-BTC".parse().unwrap();
         let owned = vec!["KRW-BTC".to_owned()];
-        assert_eq!(Checked::of(ticker("KRW-BTC").and(ticker("KRW-BTC")), &UPBIT).unwrap().wants, one);
-        assert_eq!(Checked::of(ticker(market), &UPBIT).unwrap().wants, one);
-        assert_eq!(Checked::of(ticker(&owned), &UPBIT).unwrap().wants, one);
-        assert_eq!(Checked::of(ticker(owned), &UPBIT).unwrap().wants, one);
-        assert_eq!(Checked::of(ticker(&["KRW-BTC"][..]), &UPBIT).unwrap().wants, one);
+        assert_eq!(CheckedSubscription::of(ticker("KRW-BTC").and(ticker("KRW-BTC")), &UPBIT).unwrap().specs, one);
+        assert_eq!(CheckedSubscription::of(ticker(market), &UPBIT).unwrap().specs, one);
+        assert_eq!(CheckedSubscription::of(ticker(&owned), &UPBIT).unwrap().specs, one);
+        assert_eq!(CheckedSubscription::of(ticker(owned), &UPBIT).unwrap().specs, one);
+        assert_eq!(CheckedSubscription::of(ticker(&["KRW-BTC"][..]), &UPBIT).unwrap().specs, one);
     }
 
     #[test]
     fn every_offender_is_named_and_nothing_else_happens() {
         let asked = ticker(["KRW-BTC", "krw-eth", "KRW-BTC"]).and(trade("")).and(orderbook(Vec::<String>::new()));
-        let refused = Checked::of(asked, &UPBIT).unwrap_err();
+        let refused = CheckedSubscription::of(asked, &UPBIT).unwrap_err();
         assert_eq!(refused.offenders.len(), 3);
         assert_eq!(refused.empty_types, [DataType::Orderbook]);
         let text = refused.to_string();
@@ -414,23 +422,24 @@ mod tests {
         let mixed: Subscription = books.clone().into();
         assert_eq!(mixed, Subscription::of(DataType::Orderbook, "KRW-BTC").levels(5));
         assert_eq!(mixed, books.clone().mixed());
-        assert_eq!(Checked::of(mixed, &UPBIT), Checked::of(books, &UPBIT));
+        assert_eq!(CheckedSubscription::of(mixed, &UPBIT), CheckedSubscription::of(books, &UPBIT));
     }
 
     #[test]
     fn options_belong_to_what_they_are_given_for() {
         let books = orderbook(["KRW-BTC", "KRW-ETH"]).levels(5).and(ticker("KRW-BTC").only_realtime());
-        let wants = Checked::of(books, &UPBIT).unwrap().wants;
-        let [ticker, btc, eth] = wants[..] else { panic!("{wants:?}") };
+        let specs = CheckedSubscription::of(books, &UPBIT).unwrap().specs;
+        let [ticker, btc, eth] = specs[..] else { panic!("{specs:?}") };
         assert_eq!((ticker.mode, ticker.depth), (Mode::RealtimeOnly, Depth::ALL));
         assert_eq!((btc.mode, btc.depth, eth.depth), (Mode::All, Depth::levels(5), Depth::levels(5)));
 
         let twice = orderbook("KRW-BTC").levels(5).only_snapshot().and(orderbook("KRW-BTC").levels(15).only_realtime());
-        let serves_both = Want { depth: Depth::levels(15), ..Want::all(btc.key) };
-        assert_eq!(Checked::of(twice, &UPBIT).unwrap().wants, [serves_both]);
+        let serves_both = StreamSpec { depth: Depth::levels(15), ..StreamSpec::all(btc.key) };
+        assert_eq!(CheckedSubscription::of(twice, &UPBIT).unwrap().specs, [serves_both]);
 
-        let apart =
-            Checked::of(orderbook("KRW-BTC").and(orderbook("KRW-BTC").grouped(10_000.0)), &UPBIT).unwrap().wants;
+        let apart = CheckedSubscription::of(orderbook("KRW-BTC").and(orderbook("KRW-BTC").grouped(10_000.0)), &UPBIT)
+            .unwrap()
+            .specs;
         assert_eq!(apart.len(), 2, "grouped books are streams of their own");
     }
 
@@ -438,7 +447,7 @@ mod tests {
     fn options_that_the_exchange_does_not_know_are_refused() {
         let asked = orderbook(["BTC-ETH", "*-ETH"]).grouped(10.0).and(orderbook("KRW-BTC").levels(7));
         let asked = asked.and(ticker("KRW-BTC").levels(5));
-        let refused = Checked::of(asked.and(orderbook("KRW-BTC").grouped(-1.0)), &UPBIT).unwrap_err();
+        let refused = CheckedSubscription::of(asked.and(orderbook("KRW-BTC").grouped(-1.0)), &UPBIT).unwrap_err();
         assert_eq!(
             refused.options,
             [
@@ -454,25 +463,27 @@ mod tests {
 
     #[test]
     fn hostile_codes_come_back_escaped_and_short() {
-        let text = Checked::of(ticker("\u{1b}[2J".repeat(100_000)), &UPBIT).unwrap_err().to_string();
+        let text = CheckedSubscription::of(ticker("\u{1b}[2J".repeat(100_000)), &UPBIT).unwrap_err().to_string();
         assert!(text.len() < 1000 && !text.contains('\u{1b}'), "{text}");
     }
 
     #[test]
     fn each_exchange_is_asked_only_for_what_it_has() {
-        let candles = Checked::of(candle(Interval::Second1, "KRW-BTC"), &BITHUMB).unwrap_err();
+        let candles = CheckedSubscription::of(candle(Interval::Second1, "KRW-BTC"), &BITHUMB).unwrap_err();
         assert_eq!(candles.options, [InvalidOption::NoSuchType(DataType::Candle(Interval::Second1))]);
         assert_eq!(
-            Checked::of(orderbook("KRW-BTC").grouped(10.0), &UPBIT_INDONESIA).unwrap_err().options,
+            CheckedSubscription::of(orderbook("KRW-BTC").grouped(10.0), &UPBIT_INDONESIA).unwrap_err().options,
             [InvalidOption::NoSteps]
         );
-        let step =
-            |krw, dialect| Checked::of(orderbook("KRW-BTC").grouped(krw), dialect).map_err(|refused| refused.options);
+        let step = |krw, dialect| {
+            CheckedSubscription::of(orderbook("KRW-BTC").grouped(krw), dialect).map_err(|refused| refused.options)
+        };
         let plain = InvalidOption::PlainStep(Grouping::krw(1.0).unwrap());
         assert_eq!(step(1.0, &BITHUMB).unwrap_err(), [plain]);
         assert!(step(10.0, &BITHUMB).is_ok() && step(1.0, &UPBIT).is_ok());
-        let depth =
-            |levels: u8, dialect| Checked::of(orderbook("KRW-BTC").levels(levels), dialect).map(|c| c.wants[0].depth);
+        let depth = |levels: u8, dialect| {
+            CheckedSubscription::of(orderbook("KRW-BTC").levels(levels), dialect).map(|c| c.specs[0].depth)
+        };
         assert_eq!((depth(30, &UPBIT), depth(15, &BITHUMB)), (Ok(Depth::ALL), Ok(Depth::ALL)));
         assert_eq!((depth(15, &UPBIT), depth(3, &BITHUMB)), (Ok(Depth::levels(15)), Ok(Depth::levels(3))));
         assert!(depth(30, &BITHUMB).is_err());
@@ -482,14 +493,15 @@ mod tests {
     fn a_pattern_means_the_markets_that_exist() {
         let universe: Universe =
             ["KRW-BTC", "KRW-ETH", "BTC-ETH"].map(|code| code.parse::<Market>().unwrap()).into_iter().collect();
-        let checked = Checked::of(trade(["KRW-*", "KRW-NONE"]).and(trade("*-ETH").only_realtime()), &UPBIT).unwrap();
-        let wants = checked.wants_in(&universe);
-        let named: Vec<_> = wants.iter().map(|want| (want.key.scope.to_string(), want.mode)).collect();
+        let checked =
+            CheckedSubscription::of(trade(["KRW-*", "KRW-NONE"]).and(trade("*-ETH").only_realtime()), &UPBIT).unwrap();
+        let specs = checked.specs_in(&universe);
+        let named: Vec<_> = specs.iter().map(|spec| (spec.key.scope.to_string(), spec.mode)).collect();
         let all = |code: &str| (code.to_owned(), Mode::All);
         let changes = ("BTC-ETH".to_owned(), Mode::RealtimeOnly);
         assert_eq!(named, [changes, all("KRW-BTC"), all("KRW-ETH"), all("KRW-NONE")]);
-        assert_eq!(checked.wants_in(&Universe::default()).len(), 1);
-        let refused = Checked::of(ticker("KR*-BTC"), &UPBIT).unwrap_err();
+        assert_eq!(checked.specs_in(&Universe::default()).len(), 1);
+        let refused = CheckedSubscription::of(ticker("KR*-BTC"), &UPBIT).unwrap_err();
         assert_eq!(refused.offenders, [("KR*-BTC".to_owned(), InvalidCode::Pattern(InvalidPattern::Star))]);
     }
 }

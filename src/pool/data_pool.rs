@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use super::gate::Gate;
-use super::publisher::Desk;
+use super::publisher::WriterState;
 use super::slot::Slot;
 use super::{AsMarket, Batch, Handle, PoolError, Publisher, StreamStatus};
 use crate::model::{
@@ -20,7 +20,7 @@ use crate::model::{
 };
 use crate::sync::connection::ConnectionState;
 use crate::sync::latest;
-use crate::sync::sleepers::Sleepers;
+use crate::sync::waiters::Waiters;
 
 /// The newest value of every stream. Cheap to clone; all clones are one pool.
 #[derive(Clone)]
@@ -31,7 +31,7 @@ pub struct DataPool {
 struct Shared {
     clock: Arc<dyn Clock>,
     stale_after: Duration,
-    sleepers: Arc<Sleepers>,
+    waiters: Arc<Waiters>,
     streams: RwLock<HashMap<StreamKey, Stream>>,
 }
 
@@ -144,9 +144,9 @@ impl DataPool {
 
     fn new_handle<T: Noun>(&self, key: StreamKey, connection: Arc<ConnectionState>) -> Handle<T> {
         let (writer, latest) = latest::cell();
-        let desk = Desk { writer, latest: latest.clone(), gate: Gate::new() };
-        let Shared { clock, sleepers, stale_after, .. } = &*self.shared;
-        let slot = Slot::new(key, connection, clock.clone(), sleepers.clone(), *stale_after, desk);
+        let writer_state = WriterState { writer, latest: latest.clone(), gate: Gate::new() };
+        let Shared { clock, waiters, stale_after, .. } = &*self.shared;
+        let slot = Slot::new(key, connection, clock.clone(), waiters.clone(), *stale_after, writer_state);
         Handle { latest, slot: Arc::new(slot) }
     }
 
@@ -167,7 +167,7 @@ impl DataPool {
 /// [`DataPool::STALE_AFTER`]. A shorter time notices a mute connection sooner; below the pause that a connection's
 /// quietest hour has by itself, live values are called stale.
 pub fn empty(clock: Arc<dyn Clock>, stale_after: Duration) -> DataPool {
-    DataPool { shared: Arc::new(Shared { clock, stale_after, sleepers: Arc::default(), streams: RwLock::default() }) }
+    DataPool { shared: Arc::new(Shared { clock, stale_after, waiters: Arc::default(), streams: RwLock::default() }) }
 }
 
 /// Opens the writing side of a stream for the thread that owns `connection`, and marks the stream subscribed.
@@ -186,20 +186,20 @@ pub fn open<T: Noun>(pool: &DataPool, key: StreamKey, connection: Arc<Connection
     let slot = T::from_any(stream).expect("the key settles the type").slot.clone();
     drop(streams);
 
-    let desk = slot.desk().take();
-    let Some(mut desk) = desk else { panic!("{key} has a publisher already: a cell has one writer") };
+    let writer_state = slot.writer_state().take();
+    let Some(mut writer_state) = writer_state else { panic!("{key} has a publisher already: a cell has one writer") };
     if !Arc::ptr_eq(&connection, &slot.connection.load()) {
-        desk.gate.reopen();
+        writer_state.gate.reopen();
         slot.move_to(connection);
     }
     slot.set_subscribed(true);
-    Publisher::new(slot, desk)
+    Publisher::new(slot, writer_state)
 }
 
 /// The number of readers of any stream that sleep in `wait_newer`. The connection's thread asks once after each batch,
 /// and calls [`Publisher::wake`] for what it published if there are any.
-pub fn sleepers(pool: &DataPool) -> Arc<Sleepers> {
-    pool.shared.sleepers.clone()
+pub fn waiters(pool: &DataPool) -> Arc<Waiters> {
+    pool.shared.waiters.clone()
 }
 
 /// Says whether a stream is asked for. False makes its readings `NotSubscribed` at once; true again makes them

@@ -40,7 +40,7 @@ impl<T: Noun> Handle<T> {
         if is_newer() {
             return Some(self.load());
         }
-        let _asleep = self.slot.sleepers.sleep();
+        let _guard = self.slot.waiters.guard();
         self.slot.signal.wait_until(timeout, is_newer).then(|| self.load())
     }
 

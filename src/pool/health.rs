@@ -1,4 +1,4 @@
-//! How far a reading may be trusted: the rule, as a pure function of the evidence. No clock, no atomics.
+//! How far a reading may be trusted: the rule, as a pure function of the inputs. No clock, no atomics.
 
 use std::fmt;
 use std::time::Duration;
@@ -27,13 +27,13 @@ pub enum Health {
     Live,
     /// There is a value and a connection, and nothing says that the value still holds.
     Stale {
-        /// When it was last known to hold: the loss of its socket, the end of its subscription, or the connection's
+        /// When it was last known to hold: the end of its socket, the end of its subscription, or the connection's
         /// last data.
         since: Nanos,
     },
     /// The connection is down.
     Disconnected {
-        /// When it was lost; if it never was up, when it was made.
+        /// When it was disconnected; if it never was up, when it was made.
         since: Nanos,
     },
     /// Nobody asks for this stream any more.
@@ -71,10 +71,10 @@ impl fmt::Display for Health {
     }
 }
 
-/// What the verdict rests on.
+/// What the health of a reading is judged by.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Evidence {
-    pub demand: Demand,
+pub(super) struct HealthInputs {
+    pub subscription: SubscriptionState,
     pub connection: ConnectionSnapshot,
     /// Epoch and receive time of the value, if there is one.
     pub value: Option<(Epoch, Nanos)>,
@@ -83,7 +83,7 @@ pub(super) struct Evidence {
 
 /// Whether somebody asks for a stream, and since when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Demand {
+pub(super) struct SubscriptionState {
     pub subscribed: bool,
     /// When it was last subscribed again, or moved to another connection. Zero: never.
     pub renewed: Nanos,
@@ -91,22 +91,22 @@ pub(super) struct Demand {
     pub dropped: Nanos,
 }
 
-impl Evidence {
+impl HealthInputs {
     /// Judges. `now` is called at most once, and only for a value that is not ruled out before.
     pub fn judge(&self, now: impl FnOnce() -> Nanos) -> Health {
-        if !self.demand.subscribed {
+        if !self.subscription.subscribed {
             return Health::NotSubscribed;
         }
         if !self.connection.up {
-            return Health::Disconnected { since: self.connection.lost };
+            return Health::Disconnected { since: self.connection.disconnected_at };
         }
         let Some((epoch, received)) = self.value else { return Health::NoData };
         // Before the epochs are compared: a stream may have moved to another connection, which counts its own.
-        if received < self.demand.renewed {
-            return Health::Stale { since: self.demand.dropped };
+        if received < self.subscription.renewed {
+            return Health::Stale { since: self.subscription.dropped };
         }
         if epoch < self.connection.epoch {
-            return Health::Stale { since: self.connection.lost };
+            return Health::Stale { since: self.connection.disconnected_at };
         }
         // The value itself was heard too, perhaps a moment before the connection says so.
         let heard = self.connection.heard.max(received);
@@ -123,26 +123,26 @@ mod tests {
 
     const STALE_AFTER: Duration = Duration::from_nanos(10);
 
-    fn connection(up: bool, epoch: u32, lost: u64, heard: u64) -> ConnectionSnapshot {
-        ConnectionSnapshot { up, epoch: Epoch(epoch), lost: Nanos(lost), heard: Nanos(heard) }
+    fn connection(up: bool, epoch: u32, disconnected_at: u64, heard: u64) -> ConnectionSnapshot {
+        ConnectionSnapshot { up, epoch: Epoch(epoch), disconnected_at: Nanos(disconnected_at), heard: Nanos(heard) }
     }
 
-    fn demand(subscribed: bool, dropped: u64, renewed: u64) -> Demand {
-        Demand { subscribed, dropped: Nanos(dropped), renewed: Nanos(renewed) }
+    fn subscription(subscribed: bool, dropped: u64, renewed: u64) -> SubscriptionState {
+        SubscriptionState { subscribed, dropped: Nanos(dropped), renewed: Nanos(renewed) }
     }
 
     #[test]
     fn the_verdict_follows_the_table() {
-        let (on, off, again) = (demand(true, 0, 0), demand(false, 95, 0), demand(true, 70, 80));
+        let (on, off, again) = (subscription(true, 0, 0), subscription(false, 95, 0), subscription(true, 70, 80));
         let stale = |since| Health::Stale { since: Nanos(since) };
         let down = |since| Health::Disconnected { since: Nanos(since) };
-        // demand, connection (up, epoch, lost, heard), value (epoch, received), now, verdict
+        // subscription, connection (up, epoch, disconnected_at, heard), value (epoch, received), now, verdict
         let table = [
             // Not subscribed comes before everything.
             (off, connection(true, 1, 0, 99), Some((1, 99)), 100, Health::NotSubscribed),
             (off, connection(false, 1, 50, 40), Some((1, 40)), 100, Health::NotSubscribed),
             (off, connection(false, 0, 5, 0), None, 100, Health::NotSubscribed),
-            // Then the link, with a value or without.
+            // Then the connection, with a value or without.
             (on, connection(false, 0, 5, 0), None, 100, down(5)),
             (on, connection(false, 1, 50, 49), Some((1, 49)), 51, down(50)),
             (again, connection(false, 1, 90, 60), Some((1, 60)), 100, down(90)),
@@ -153,23 +153,23 @@ mod tests {
             (again, connection(true, 1, 5, 99), Some((1, 79)), 100, stale(70)),
             (again, connection(true, 2, 5, 99), Some((7, 60)), 100, stale(70)),
             (again, connection(true, 1, 5, 99), Some((1, 80)), 100, Health::Live),
-            // A value from the socket before, however fresh the link.
+            // A value from the socket before, however fresh the connection.
             (on, connection(true, 2, 60, 99), Some((1, 59)), 100, stale(60)),
             (on, connection(true, 2, 60, 99), Some((2, 99)), 100, Health::Live),
             (on, connection(true, 1, 60, 99), Some((2, 99)), 100, Health::Live),
             // Silence: up to the limit is live, one more is not.
             (on, connection(true, 1, 5, 90), Some((1, 20)), 100, Health::Live),
             (on, connection(true, 1, 5, 89), Some((1, 20)), 100, stale(89)),
-            // The value counts as heard, also if the link has not been told or was never heard.
+            // The value counts as heard, also if the connection has not been told or was never heard.
             (on, connection(true, 1, 5, 80), Some((1, 95)), 100, Health::Live),
             (on, connection(true, 1, 5, 0), Some((1, 89)), 100, stale(89)),
             // A reader's clock a little behind the receive stamp is no reason to doubt.
             (on, connection(true, 1, 5, 101), Some((1, 101)), 100, Health::Live),
         ];
-        for (row, (demand, connection, value, now, verdict)) in table.into_iter().enumerate() {
+        for (row, (subscription, connection, value, now, verdict)) in table.into_iter().enumerate() {
             let value = value.map(|(epoch, received)| (Epoch(epoch), Nanos(received)));
-            let evidence = Evidence { demand, connection, value, stale_after: STALE_AFTER };
-            assert_eq!(evidence.judge(|| Nanos(now)), verdict, "row {row}: {evidence:?}");
+            let inputs = HealthInputs { subscription, connection, value, stale_after: STALE_AFTER };
+            assert_eq!(inputs.judge(|| Nanos(now)), verdict, "row {row}: {inputs:?}");
         }
     }
 

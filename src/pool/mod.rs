@@ -55,7 +55,7 @@ mod slot;
 mod status;
 
 pub use batch::{Batch, BatchCursor};
-pub use data_pool::{DataPool, empty, open, set_subscribed, sleepers};
+pub use data_pool::{DataPool, empty, open, set_subscribed, waiters};
 pub use error::{AsMarket, PoolError};
 pub use handle::{CachedHandle, Handle};
 pub use health::Health;

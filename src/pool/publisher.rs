@@ -24,23 +24,23 @@ pub enum Verdict {
 /// The one writer of a stream. Stays with its connection's thread; made by [`open`](super::open).
 ///
 /// Dropping it hands the writing end back to the pool and marks the stream not subscribed; if its thread panics, it
-/// takes the link down instead, because the demand is still there and the connection is not.
+/// takes the connection down instead, because the demand is still there and the connection is not.
 pub struct Publisher<T: Noun> {
     slot: Arc<Slot<T>>,
     // Always there; taken only in `drop`.
-    desk: Option<Desk<T>>,
+    writer_state: Option<WriterState<T>>,
 }
 
-/// What a publisher works with and the pool keeps between two of them.
-pub(super) struct Desk<T: Noun> {
+/// The writing end: a publisher works with it, and the pool keeps it between two publishers.
+pub(super) struct WriterState<T: Noun> {
     pub writer: Writer<T>,
     pub latest: latest::Reader<T>,
     pub gate: Gate<T>,
 }
 
 impl<T: Noun> Publisher<T> {
-    pub(super) fn new(slot: Arc<Slot<T>>, desk: Desk<T>) -> Self {
-        Self { slot, desk: Some(desk) }
+    pub(super) fn new(slot: Arc<Slot<T>>, writer_state: WriterState<T>) -> Self {
+        Self { slot, writer_state: Some(writer_state) }
     }
 
     /// Offers an arrival to the gate, and publishes it if it is the newest. Whoever sleeps until then is woken by
@@ -50,7 +50,9 @@ impl<T: Noun> Publisher<T> {
     /// no lock, and does not allocate after warm-up, log, or make a system call.
     #[inline]
     pub fn publish(&mut self, receipt: &Receipt, value: &T, published: impl FnOnce() -> Nanos) -> Verdict {
-        let Some(Desk { writer, latest, gate }) = &mut self.desk else { unreachable!("taken only in drop") };
+        let Some(WriterState { writer, latest, gate }) = &mut self.writer_state else {
+            unreachable!("taken only in drop")
+        };
         let verdict = gate.judge(receipt.epoch, value);
         match verdict {
             Verdict::Published => {
@@ -64,27 +66,27 @@ impl<T: Noun> Publisher<T> {
     }
 
     /// Wakes who sleeps in `wait_newer`. Apart from publishing, because one fence is enough to learn that nobody sleeps
-    /// on any stream of a whole batch: that of [`Sleepers::any`](crate::sync::sleepers::Sleepers::any), which must lie
-    /// between; see [`sleepers`](super::sleepers).
+    /// on any stream of a whole batch: that of [`Waiters::any`](crate::sync::waiters::Waiters::any), which must lie
+    /// between; see [`waiters`](super::waiters).
     pub fn wake(&self) {
         self.slot.signal.notify_fenced();
     }
 
     /// Where the newest value is.
     pub(crate) fn newest(&self) -> latest::Reader<T> {
-        let Some(desk) = &self.desk else { unreachable!("taken only in drop") };
-        desk.latest.clone()
+        let Some(writer_state) = &self.writer_state else { unreachable!("taken only in drop") };
+        writer_state.latest.clone()
     }
 
     /// The newest value, if it was received on the connection's current socket, after `asked`, and after the demand for the
     /// stream was last renewed. An older one may be outdated.
     pub fn current(&self, asked: Nanos) -> Option<Version<T>> {
-        let (connection, renewed) = (self.slot.connection.load(), self.slot.demand().renewed);
+        let (connection, renewed) = (self.slot.connection.load(), self.slot.subscription().renewed);
         let holds = |newest: &&Version<T>| {
             let received = newest.stamps.received;
             connection.is_up() && newest.epoch == connection.epoch() && received > asked && received >= renewed
         };
-        self.desk.as_ref()?.latest.load().get().filter(holds).copied()
+        self.writer_state.as_ref()?.latest.load().get().filter(holds).copied()
     }
 
     /// Whether feeds deliver an arrival with this verdict: what was published, late trades, which did happen, and late
@@ -93,9 +95,11 @@ impl<T: Noun> Publisher<T> {
     pub fn is_news(&self, verdict: Verdict, value: &T) -> bool {
         match verdict {
             Verdict::Published => true,
-            Verdict::Late => {
-                self.desk.as_ref().and_then(|desk| desk.gate.newest()).is_some_and(|newest| value.is_news_after(newest))
-            }
+            Verdict::Late => self
+                .writer_state
+                .as_ref()
+                .and_then(|writer_state| writer_state.gate.newest())
+                .is_some_and(|newest| value.is_news_after(newest)),
             Verdict::Duplicate | Verdict::OldEpoch => false,
         }
     }
@@ -103,7 +107,7 @@ impl<T: Noun> Publisher<T> {
     /// The version of the newest value; 0 for none yet.
     #[inline]
     pub fn version(&self) -> u64 {
-        self.desk.as_ref().map_or(0, |desk| desk.writer.version())
+        self.writer_state.as_ref().map_or(0, |writer_state| writer_state.writer.version())
     }
 
     /// The stream.
@@ -124,10 +128,10 @@ fn confirms<T: Noun>(repetition: &T, gate: &Gate<T>, latest: &latest::Reader<T>)
 impl<T: Noun> Drop for Publisher<T> {
     fn drop(&mut self) {
         if thread::panicking() {
-            self.slot.connection.load().lost(self.slot.clock.now());
+            self.slot.connection.load().disconnected(self.slot.clock.now());
         } else {
             self.slot.set_subscribed(false);
         }
-        *self.slot.desk() = self.desk.take();
+        *self.slot.writer_state() = self.writer_state.take();
     }
 }

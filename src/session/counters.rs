@@ -20,8 +20,9 @@ pub struct Counters {
     pub status_messages: u64,
     /// Messages that could not be read.
     pub malformed: u64,
-    /// Messages that came between our goodbye and the peer's. Nobody wants them any more; none was delivered.
-    pub after_goodbye: u64,
+    /// Messages that came between our close frame and the one of the peer. Nobody wants them any more; none was
+    /// delivered.
+    pub after_close: u64,
     /// Messages that were cut off by the end of their socket. Nothing of them was delivered.
     pub cut_off: u64,
     /// Messages of types that nobody can have asked for here.
@@ -41,7 +42,7 @@ pub struct Counters {
     /// Sockets on which the WebSocket was opened.
     pub opened: u64,
     /// Sockets, or tries to get one, that ended without being asked to.
-    pub losses: u64,
+    pub disconnects: u64,
     /// Reports dropped because nobody drained them.
     pub events_dropped: u64,
     /// What the decoder counted.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::{Loss, SocketId, State};
+use super::{Disconnect, SocketId, State};
 use crate::model::{Epoch, Format, Nanos, StreamKey};
 use crate::wire::{DecodeError, ServerError, SubscriptionList};
 
@@ -37,11 +37,11 @@ pub enum Event {
         epoch: Epoch,
     },
     /// A socket, or the try to get one, ended.
-    Lost {
+    Disconnected {
         /// When.
         at: Nanos,
         /// Why.
-        loss: Loss,
+        reason: Disconnect,
         /// The epoch of the socket that ended; of the newest one before, if none was opened.
         epoch: Epoch,
         /// When the next try will be made; `None` if none will.
@@ -51,7 +51,7 @@ pub enum Event {
     Requested {
         /// When.
         at: Nanos,
-        /// The revision of the wish.
+        /// The revision of the desired set.
         revision: u64,
         /// How the exchange writes from here on. What is under way may come in the format before.
         format: Format,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Counters;
 use crate::config::{FormatCosts, FormatRule, ReadCosts};
 use crate::model::{Format, Nanos, NounKind};
-use crate::wire::Delivered;
+use crate::wire::ObjectCounts;
 use crate::wire::schema::{ORDERBOOK_UNIT, TYPE, names, short_saves};
 
 /// Messages that are not in the documented form may be more by this part of all messages than they were in the format
@@ -15,7 +15,7 @@ use crate::wire::schema::{ORDERBOOK_UNIT, TYPE, names, short_saves};
 const ODD_MAX: f64 = 0.01;
 
 /// How soon is looked again whether the request for another format went out.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const EVALUATE_EVERY: Duration = Duration::from_secs(1);
 
 /// Bytes of `[` and `]`.
 const BRACKETS: f64 = 2.0;
@@ -62,7 +62,7 @@ struct Traffic {
     /// Messages that were not in the documented form, could not be read, or were errors.
     odd: u64,
     /// Data objects by type.
-    delivered: Delivered,
+    delivered: ObjectCounts,
 }
 
 /// Chooses the format of one connection.
@@ -79,7 +79,7 @@ pub struct FormatSelector {
     reason: FormatReason,
     /// When the window began, and what had been counted by then.
     window: Option<(Nanos, Traffic)>,
-    next_look: Nanos,
+    next_evaluation: Nanos,
     /// Windows in a row in which another format was cheaper by enough, and what came in them.
     streak: u32,
     pending: Traffic,
@@ -108,7 +108,7 @@ impl FormatSelector {
             format,
             reason: FormatReason::Unchanged,
             window: None,
-            next_look: Nanos::default(),
+            next_evaluation: Nanos::default(),
             streak: 0,
             pending: Traffic::default(),
             changed_at: None,
@@ -122,30 +122,30 @@ impl FormatSelector {
     }
 
     /// When to [`look`](Self::look) again.
-    pub fn next_look(&self) -> Nanos {
-        self.next_look
+    pub fn next_evaluation(&self) -> Nanos {
+        self.next_evaluation
     }
 
     /// Judges what the connection has counted by `now`. `written` is the format that its newest request named, if there
     /// was one. Gives another format, if it shall have another.
-    pub fn look(&mut self, now: Nanos, written: Option<Format>, counters: &Counters) -> Option<Format> {
+    pub fn evaluate(&mut self, now: Nanos, written: Option<Format>, counters: &Counters) -> Option<Format> {
         let total = Traffic::of(counters);
         let ready = written == Some(self.format) && !matches!(self.reason, FormatReason::WentBack { .. });
         let Some((start, before)) = self.window.filter(|_| ready) else {
             // Counted in another format, or not worth counting.
             self.window = ready.then_some((now, total));
-            self.next_look = match self.reason {
+            self.next_evaluation = match self.reason {
                 FormatReason::WentBack { .. } => Nanos::NEVER,
-                _ => now + if ready { self.rule.window } else { LOOK_EVERY },
+                _ => now + if ready { self.rule.window } else { EVALUATE_EVERY },
             };
             return None;
         };
-        self.next_look = start + self.rule.window;
-        if now < self.next_look {
+        self.next_evaluation = start + self.rule.window;
+        if now < self.next_evaluation {
             return None;
         }
         self.window = Some((now, total));
-        self.next_look = now + self.rule.window;
+        self.next_evaluation = now + self.rule.window;
         self.judge(now, total.minus(&before))
     }
 
@@ -161,7 +161,7 @@ impl FormatSelector {
             before.windows -= 1;
             self.before = self.before.filter(|before| before.windows > 0);
         }
-        if seen.delivered == Delivered::default() {
+        if seen.delivered == ObjectCounts::default() {
             return None;
         }
         if self.cheapest(&seen).1 < self.rule.gain {
@@ -187,7 +187,7 @@ impl FormatSelector {
         (self.format, self.reason) = (format, reason);
         (self.window, self.streak, self.pending) = (None, 0, Traffic::default());
         self.changed_at = Some(now);
-        self.next_look = now + LOOK_EVERY;
+        self.next_evaluation = now + EVALUATE_EVERY;
         format
     }
 

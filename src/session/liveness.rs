@@ -6,9 +6,9 @@ use crate::config::Timeouts;
 use crate::model::Nanos;
 
 /// The longest pause between two probes on a socket that answers none.
-const PATIENCE_MAX: Duration = Duration::from_secs(60);
+const PROBE_AFTER_MAX: Duration = Duration::from_secs(60);
 /// Unanswered probes before a socket is blamed whose streams never brought data: perhaps there are no such markets.
-const PROBES_UNPROVEN: u32 = 4;
+const PROBES_WITHOUT_DATA: u32 = 4;
 /// The most unanswered probes before a socket is blamed. They take about a quarter of an hour.
 const PROBES_MAX: u32 = 16;
 
@@ -43,7 +43,7 @@ pub(super) struct Liveness {
     /// When the wait for the next probe began: at that time, or when the last probe was given up.
     waits_since: Nanos,
     /// How long that wait is.
-    patience: Duration,
+    probe_after: Duration,
     probe: Probe,
     /// Probes in a row that were given up.
     unanswered: u32,
@@ -69,14 +69,14 @@ struct Ping {
 impl Liveness {
     /// A socket that opened at `now`.
     pub fn new(timeouts: Timeouts, now: Nanos) -> Self {
-        let patience = timeouts.quiet_after;
+        let probe_after = timeouts.quiet_after;
         Self {
             timeouts,
             alive_at: now,
             ping: None,
             data_at: now,
             waits_since: now,
-            patience,
+            probe_after,
             probe: Probe::NotDue,
             unanswered: 0,
         }
@@ -111,7 +111,7 @@ impl Liveness {
     pub fn expect_data(&mut self, now: Nanos) {
         self.data_at = now;
         self.waits_since = now;
-        self.patience = self.timeouts.quiet_after;
+        self.probe_after = self.timeouts.quiet_after;
         self.unanswered = 0;
         // One that is due still asks for what the exchange has refused.
         if matches!(self.probe, Probe::Sent(_)) {
@@ -125,8 +125,8 @@ impl Liveness {
     /// The wait for data goes on. If each request began it again, a socket whose streams change often would never be
     /// found mute.
     pub fn changed(&mut self, now: Nanos) -> bool {
-        self.patience = self.timeouts.quiet_after;
-        let is_probe = self.probe != Probe::NotDue || now >= self.waits_since + self.patience;
+        self.probe_after = self.timeouts.quiet_after;
+        let is_probe = self.probe != Probe::NotDue || now >= self.waits_since + self.probe_after;
         if is_probe {
             self.probed(now);
         }
@@ -139,7 +139,7 @@ impl Liveness {
     }
 
     /// Has a probe sent as soon as possible.
-    pub fn want_probe(&mut self) {
+    pub fn request_probe(&mut self) {
         self.probe = Probe::Due;
     }
 
@@ -155,14 +155,14 @@ impl Liveness {
         self.probe = Probe::NotDue;
         self.unanswered += 1;
         self.waits_since = now;
-        self.patience = self.patience.saturating_mul(2).min(PATIENCE_MAX.max(self.timeouts.quiet_after));
+        self.probe_after = self.probe_after.saturating_mul(2).min(PROBE_AFTER_MAX.max(self.timeouts.quiet_after));
     }
 
     /// Whether the socket is to blame if the probe under way stays without an answer too. One such probe is enough if
-    /// its streams are `proven`: they have brought data before. Each socket in a row that was `replaced` for this doubles
+    /// `had_data`: its streams have brought data before. Each socket in a row that was `replaced` for this doubles
     /// the number: where new sockets do not help, it may be the markets.
-    pub fn is_to_blame(&self, proven: bool, replaced: u32) -> bool {
-        let least = if proven { 1 } else { PROBES_UNPROVEN };
+    pub fn is_mute(&self, had_data: bool, replaced: u32) -> bool {
+        let least = if had_data { 1 } else { PROBES_WITHOUT_DATA };
         let probes = 1u32.checked_shl(replaced).unwrap_or(PROBES_MAX).clamp(least, PROBES_MAX);
         self.unanswered + 1 >= probes
     }
@@ -213,7 +213,7 @@ impl Liveness {
 
     fn data_deadline(&self) -> Nanos {
         match self.probe {
-            Probe::NotDue => self.waits_since + self.patience,
+            Probe::NotDue => self.waits_since + self.probe_after,
             Probe::Due => Nanos::NEVER,
             Probe::Sent(at) => at + self.timeouts.probe,
         }
@@ -298,7 +298,7 @@ mod tests {
     fn the_wait_for_the_next_probe_may_be_as_long_as_a_duration_can_be() {
         let timeouts = Timeouts { quiet_after: Duration::MAX, ..Timeouts::default() };
         let mut l = Liveness::new(timeouts, at(0));
-        l.want_probe();
+        l.request_probe();
         l.probed(at(1));
         l.give_up_probe(at(6_000));
         l.alive(at(6_000));
@@ -319,10 +319,10 @@ mod tests {
 
     #[test]
     fn a_socket_is_blamed_after_one_probe_or_four_and_later_each_time_it_was_no_help() {
-        let probes = |proven, replaced| {
+        let probes = |had_data, replaced| {
             let mut l = live();
             let mut probes = 1;
-            while !l.is_to_blame(proven, replaced) {
+            while !l.is_mute(had_data, replaced) {
                 l.give_up_probe(at(0));
                 probes += 1;
             }

@@ -1,20 +1,20 @@
-//! When to dial again: full-jitter exponential backoff, and what the exchange told us to wait.
+//! When to dial again: full-jitter exponential backoff, and how long the exchange asked us to wait.
 
 use std::time::Duration;
 
-use super::Loss;
+use super::Disconnect;
 use super::entropy::{Entropy, EntropyExt};
 use crate::config::Backoff;
 use crate::model::Nanos;
 use crate::ws::RejectionKind;
 
 /// What a ban lasts when the exchange does not say.
-const BAN: Duration = Duration::from_secs(60);
+const BAN_DEFAULT: Duration = Duration::from_secs(60);
 /// The least pause after HTTP 429 when the exchange does not say.
-const TOO_MANY: Duration = Duration::from_secs(1);
+const TOO_MANY_DEFAULT: Duration = Duration::from_secs(1);
 
 /// The longest wait after a refusal that does not say how long.
-const UNSAID_MAX: Duration = Duration::from_secs(3600);
+const DEFAULT_WAIT_MAX: Duration = Duration::from_secs(3600);
 /// The longest wait that a server may ask for, one day. A longer one is taken for a mistake, which must not stop the
 /// engine for ever: it tries once a day.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -44,33 +44,40 @@ impl Retry {
         (self.attempt, self.refusals) = (0, 0);
     }
 
-    /// How long to wait after `loss`, which was at `now`. The first try after a connection that had worked is at once;
-    /// after that a uniformly random delay up to a bound that doubles, but never less than the exchange asked for.
-    pub fn delay(&mut self, loss: &Loss, had_worked: bool, now: Nanos, entropy: &mut dyn Entropy) -> Duration {
+    /// How long to wait after `disconnect`, which was at `now`. The first try after a connection that had worked is at
+    /// once; after that a uniformly random delay up to a bound that doubles, but never less than the exchange asked
+    /// for.
+    pub fn delay(
+        &mut self,
+        disconnect: &Disconnect,
+        had_worked: bool,
+        now: Nanos,
+        entropy: &mut dyn Entropy,
+    ) -> Duration {
         if had_worked {
             self.worked();
             return Duration::ZERO;
         }
-        let told = self.told_to_wait(loss, now);
+        let requested = self.requested_wait(disconnect, now);
         let bound = self.backoff.base.saturating_mul(1 << self.attempt.min(20)).min(self.backoff.cap);
         self.attempt = self.attempt.saturating_add(1);
         let jitter = Duration::from_nanos(entropy.up_to(u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX)));
-        told + jitter
+        requested + jitter
     }
 
     /// The least wait that the exchange asked for. If it does not say how long, the wait doubles with each refusal in a
     /// row, as the exchange's own does.
-    fn told_to_wait(&mut self, loss: &Loss, now: Nanos) -> Duration {
-        let Loss::Rejected(rejection) = loss else { return Duration::ZERO };
-        let said = rejection.retry_after.and_then(|retry_after| retry_after.wait(now));
-        let unsaid = match rejection.kind {
-            RejectionKind::Banned => BAN,
-            RejectionKind::TooManyRequests => TOO_MANY,
-            _ => return said.unwrap_or_default().min(RETRY_AFTER_MAX),
+    fn requested_wait(&mut self, disconnect: &Disconnect, now: Nanos) -> Duration {
+        let Disconnect::Rejected(rejection) = disconnect else { return Duration::ZERO };
+        let stated = rejection.retry_after.and_then(|retry_after| retry_after.wait(now));
+        let default = match rejection.kind {
+            RejectionKind::Banned => BAN_DEFAULT,
+            RejectionKind::TooManyRequests => TOO_MANY_DEFAULT,
+            _ => return stated.unwrap_or_default().min(RETRY_AFTER_MAX),
         };
-        let doubled = unsaid.saturating_mul(1 << self.refusals.min(12)).min(UNSAID_MAX);
+        let doubled = default.saturating_mul(1 << self.refusals.min(12)).min(DEFAULT_WAIT_MAX);
         self.refusals = self.refusals.saturating_add(1);
-        said.unwrap_or(doubled).min(RETRY_AFTER_MAX)
+        stated.unwrap_or(doubled).min(RETRY_AFTER_MAX)
     }
 }
 
@@ -82,7 +89,7 @@ mod tests {
     #[test]
     fn the_first_try_after_a_working_connection_is_at_once() {
         let mut retry = Retry::new(Backoff::default());
-        assert_eq!(retry.delay(&Loss::Eof, true, Nanos(0), &mut SeededEntropy::new(1)), Duration::ZERO);
+        assert_eq!(retry.delay(&Disconnect::Eof, true, Nanos(0), &mut SeededEntropy::new(1)), Duration::ZERO);
     }
 
     #[test]
@@ -94,7 +101,7 @@ mod tests {
             let delays: Vec<_> = (0..10_000)
                 .map(|_| {
                     Retry { backoff, attempt, refusals: 0 }
-                        .delay(&Loss::Eof, false, Nanos(0), &mut entropy)
+                        .delay(&Disconnect::Eof, false, Nanos(0), &mut entropy)
                         .as_secs_f64()
                 })
                 .collect();

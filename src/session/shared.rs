@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::asking::Asking;
 use super::entropy::Entropy;
+use super::requests::SubscriptionState;
 use super::{Action, Counters, Event, State};
 use crate::config::Config;
 use crate::model::{ConnectionId, Epoch, Nanos};
@@ -19,7 +19,7 @@ pub(super) struct Shared {
     /// The connection's number within the engine.
     pub id: ConnectionId,
     pub config: Arc<Config>,
-    pub asking: Asking,
+    pub subscription: SubscriptionState,
     pub decoder: Decoder,
     pub entropy: Box<dyn Entropy>,
     pub reports: Reports,

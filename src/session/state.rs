@@ -28,9 +28,9 @@ pub enum State {
     Subscribing,
     /// Data has come on this socket.
     Active,
-    /// The socket was lost or could not be made; the next try has a time.
+    /// The socket ended or could not be made; the next try has a time.
     Reconnecting,
-    /// We said goodbye and wait, briefly, for the peer to do so.
+    /// We sent a close frame and wait, briefly, for the one of the peer.
     Closing,
 }
 

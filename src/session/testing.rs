@@ -7,10 +7,10 @@ use std::time::Duration;
 use hoga_testing::{Rng, frames};
 use tungstenite::handshake::derive_accept_key;
 
-use super::{Action, Budget, Closed, Entropy, Event, Loss, Rate, Session, SocketId, State};
+use super::{Action, Budget, Closed, Disconnect, Entropy, Event, Rate, Session, SocketId, State};
 use crate::config::{Config, Endpoint};
 use crate::model::{ConnectionId, DataType, Epoch, Format, Nanos, Noun, Receipt, Sink, StreamKey};
-use crate::plan::{Running, StreamSet, Wish};
+use crate::plan::{DesiredSet, Running, StreamSet};
 
 /// Randomness that a seed repeats.
 pub(crate) struct SeededEntropy(Rng);
@@ -47,7 +47,7 @@ pub(super) enum Sent {
 }
 
 /// A session with everything around it.
-pub(super) struct Life {
+pub(super) struct Harness {
     pub session: Session,
     /// The socket that was dialed last.
     pub socket: SocketId,
@@ -55,7 +55,7 @@ pub(super) struct Life {
     pub delivered: Delivered,
     pub actions: Vec<Action>,
     pub events: Vec<Event>,
-    wishes: u64,
+    revision: u64,
     unread: Vec<u8>,
 }
 
@@ -89,37 +89,37 @@ pub(super) fn config() -> Config {
     Config { endpoint: Endpoint::custom("ws://127.0.0.1:9/websocket/v1").unwrap(), ..Config::default() }
 }
 
-impl Life {
+impl Harness {
     pub fn new(config: Config) -> Self {
         let connects = Budget::new([Rate { count: config.limits.connects_per_second, window: secs(1) }]);
         let session =
             Session::new(ConnectionId(0), Arc::new(config), Box::new(connects), Box::new(SeededEntropy::new(1)));
         let delivered = Delivered::default();
         let (actions, events, unread) = (Vec::new(), Vec::new(), Vec::new());
-        Self { session, socket: SocketId::default(), now: START, delivered, actions, events, wishes: 0, unread }
+        Self { session, socket: SocketId::default(), now: START, delivered, actions, events, revision: 0, unread }
     }
 
     /// Wants `KRW-BTC` and has a socket on which its data has come.
     pub fn active(config: Config) -> Self {
-        let mut life = Self::new(config);
-        life.want(&["KRW-BTC"]);
-        life.open();
-        life.data("KRW-BTC", 1);
-        assert_eq!(life.session.state(), State::Active);
-        life
+        let mut harness = Self::new(config);
+        harness.subscribe(&["KRW-BTC"]);
+        harness.open();
+        harness.data("KRW-BTC", 1);
+        assert_eq!(harness.session.state(), State::Active);
+        harness
     }
 
-    pub fn want(&mut self, codes: &[&str]) {
-        self.want_with_running(codes, &[]);
+    pub fn subscribe(&mut self, codes: &[&str]) {
+        self.subscribe_with_running(codes, &[]);
     }
 
     /// The same where some of it runs already, as whoever owns the demand knows.
-    pub fn want_with_running(&mut self, codes: &[&str], running: &[&str]) {
-        self.wishes += 1;
-        let keys = Arc::new(trades(running).wants().iter().map(|want| want.key).collect());
+    pub fn subscribe_with_running(&mut self, codes: &[&str], running: &[&str]) {
+        self.revision += 1;
+        let keys = Arc::new(trades(running).specs().iter().map(|spec| spec.key).collect());
         let running = Running { epoch: self.session.epoch(), unless_sent: Arc::clone(&keys), keys, sent: None };
         let (streams, format) = (trades(codes), Format::Simple);
-        self.session.set_wish(self.now, Wish { revision: self.wishes, streams, format, running });
+        self.session.set_desired(self.now, DesiredSet { revision: self.revision, streams, format, running });
         self.settle();
     }
 
@@ -131,7 +131,7 @@ impl Life {
         while let Some(action) = self.session.poll_action() {
             match &action {
                 Action::Connect(socket, _) => self.socket = *socket,
-                Action::Disconnect(_, last_words) => self.unread.extend_from_slice(last_words),
+                Action::Disconnect(_, final_bytes) => self.unread.extend_from_slice(final_bytes),
                 Action::Resolve | Action::StartTls(_) => {}
             }
             self.actions.push(action);
@@ -264,16 +264,19 @@ impl Life {
     }
 
     /// Why sockets ended, since the last call.
-    pub fn losses(&mut self) -> Vec<Loss> {
+    pub fn disconnects(&mut self) -> Vec<Disconnect> {
         let events = std::mem::take(&mut self.events);
-        events.into_iter().filter_map(|e| if let Event::Lost { loss, .. } = e { Some(loss) } else { None }).collect()
+        events
+            .into_iter()
+            .filter_map(|e| if let Event::Disconnected { reason, .. } = e { Some(reason) } else { None })
+            .collect()
     }
 
-    /// How long the newest loss is waited out before the next try.
+    /// How long the newest disconnect is waited out before the next try.
     #[track_caller]
     pub fn pause(&self) -> Duration {
         let pause = |event: &Event| match event {
-            Event::Lost { at, retry_at: Some(retry_at), .. } => Some(retry_at.since(*at)),
+            Event::Disconnected { at, retry_at: Some(retry_at), .. } => Some(retry_at.since(*at)),
             _ => None,
         };
         self.events.iter().rev().find_map(pause).expect("nothing was lost")

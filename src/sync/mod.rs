@@ -10,6 +10,6 @@ pub mod latest;
 pub mod lossy;
 mod prim;
 pub mod signal;
-pub mod sleepers;
 mod slots;
-pub mod switch;
+pub mod timed_flag;
+pub mod waiters;

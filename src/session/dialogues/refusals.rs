@@ -1,83 +1,83 @@
 //! Upgrades that the server refuses.
 
-use super::super::testing::{Life, config, ms, secs};
-use super::super::{Closed, Loss, State};
+use super::super::testing::{Harness, config, ms, secs};
+use super::super::{Closed, Disconnect, State};
 use crate::ws::RejectionKind;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-fn refuse(answer: &str) -> (Life, Loss) {
-    let mut life = Life::new(config());
-    life.want(&["KRW-BTC"]);
-    life.connect();
-    life.receive(answer.as_bytes());
-    let mut losses = life.losses();
-    assert_eq!(losses.len(), 1, "{answer}");
-    (life, losses.remove(0))
+fn refuse(answer: &str) -> (Harness, Disconnect) {
+    let mut harness = Harness::new(config());
+    harness.subscribe(&["KRW-BTC"]);
+    harness.connect();
+    harness.receive(answer.as_bytes());
+    let mut disconnects = harness.disconnects();
+    assert_eq!(disconnects.len(), 1, "{answer}");
+    (harness, disconnects.remove(0))
 }
 
 #[test]
 fn a_refusal_is_typed_and_its_wait_is_kept() {
-    let (mut life, loss) = refuse("HTTP/1.1 429 Too Many\r\nRetry-After: 7\r\nContent-Length: 4\r\n\r\nslow");
-    let Loss::Rejected(rejection) = loss else { panic!("{loss:?}") };
+    let (mut harness, disconnect) = refuse("HTTP/1.1 429 Too Many\r\nRetry-After: 7\r\nContent-Length: 4\r\n\r\nslow");
+    let Disconnect::Rejected(rejection) = disconnect else { panic!("{disconnect:?}") };
     assert_eq!((rejection.kind, &*rejection.body), (RejectionKind::TooManyRequests, "slow"));
-    life.advance(secs(7) - ms(1));
-    assert_eq!(life.dials(), [], "not before it was told to");
-    life.advance(secs(1));
-    assert_eq!(life.dials().len(), 1);
+    harness.advance(secs(7) - ms(1));
+    assert_eq!(harness.dials(), [], "not before it was told to");
+    harness.advance(secs(1));
+    assert_eq!(harness.dials().len(), 1);
 }
 
 #[test]
 fn a_ban_without_a_number_is_waited_out_for_longer_each_time() {
-    let (mut life, _) = refuse("HTTP/1.1 418 I'm a teapot\r\nContent-Length: 0\r\n\r\n");
-    life.advance(secs(60) - ms(1));
-    assert_eq!(life.dials(), []);
-    life.advance(secs(1));
-    life.session.handle_connected(life.now, life.socket);
-    life.settle();
-    life.actions.clear();
-    life.receive(b"HTTP/1.1 418 I'm a teapot\r\nContent-Length: 0\r\n\r\n");
-    life.advance(secs(120) - ms(1));
-    assert_eq!(life.dials(), []);
+    let (mut harness, _) = refuse("HTTP/1.1 418 I'm a teapot\r\nContent-Length: 0\r\n\r\n");
+    harness.advance(secs(60) - ms(1));
+    assert_eq!(harness.dials(), []);
+    harness.advance(secs(1));
+    harness.session.handle_connected(harness.now, harness.socket);
+    harness.settle();
+    harness.actions.clear();
+    harness.receive(b"HTTP/1.1 418 I'm a teapot\r\nContent-Length: 0\r\n\r\n");
+    harness.advance(secs(120) - ms(1));
+    assert_eq!(harness.dials(), []);
 }
 
 #[test]
 fn refusals_without_a_number_are_waited_out_for_longer_each_time_and_then_one_request_carries_the_newest() {
-    let mut life = Life::new(config());
-    life.want(&["KRW-BTC"]);
+    let mut harness = Harness::new(config());
+    harness.subscribe(&["KRW-BTC"]);
     for n in 0..4 {
-        life.connect();
-        life.receive(b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n");
-        let refused = life.now;
-        let blocked_until = life.session.blocked_until(life.now).unwrap();
+        harness.connect();
+        harness.receive(b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n");
+        let refused = harness.now;
+        let blocked_until = harness.session.blocked_until(harness.now).unwrap();
         assert!(blocked_until >= refused + secs(1 << n));
-        life.actions.clear();
-        life.opening_request();
+        harness.actions.clear();
+        harness.opening_request();
         // Demand changes all the time; it even goes away and comes back.
-        while life.now + ms(100) < blocked_until {
-            life.advance(ms(50));
-            let changes = life.now.as_millis() / 50;
-            life.want(&["KRW-BTC", &format!("KRW-C{changes}")]);
+        while harness.now + ms(100) < blocked_until {
+            harness.advance(ms(50));
+            let changes = harness.now.as_millis() / 50;
+            harness.subscribe(&["KRW-BTC", &format!("KRW-C{changes}")]);
             if changes.is_multiple_of(7) {
-                life.want(&[]);
+                harness.subscribe(&[]);
             }
-            assert_eq!(life.dials(), [], "blocked until {blocked_until:?}");
+            assert_eq!(harness.dials(), [], "blocked until {blocked_until:?}");
         }
-        life.want(&["KRW-LAST"]);
-        life.advance(blocked_until.since(life.now));
-        assert_eq!(life.session.blocked_until(life.now), None);
+        harness.subscribe(&["KRW-LAST"]);
+        harness.advance(blocked_until.since(harness.now));
+        assert_eq!(harness.session.blocked_until(harness.now), None);
     }
-    life.open();
-    let requests = life.requests();
+    harness.open();
+    let requests = harness.requests();
     assert!(matches!(&requests[..], [one] if one.contains(r#"["KRW-LAST"]"#)), "{requests:?}");
 }
 
 #[test]
 fn redirects_are_reported_and_not_followed() {
-    let (mut life, loss) = refuse("HTTP/1.1 301 Moved\r\nLocation: wss://evil/\r\nContent-Length: 0\r\n\r\n");
-    assert!(matches!(loss, Loss::Rejected(r) if r.kind == RejectionKind::Redirect));
-    life.advance(secs(10));
-    assert!(life.dials().iter().all(|to| to.ip().is_loopback()));
+    let (mut harness, disconnect) = refuse("HTTP/1.1 301 Moved\r\nLocation: wss://evil/\r\nContent-Length: 0\r\n\r\n");
+    assert!(matches!(disconnect, Disconnect::Rejected(r) if r.kind == RejectionKind::Redirect));
+    harness.advance(secs(10));
+    assert!(harness.dials().iter().all(|to| to.ip().is_loopback()));
 }
 
 /// A server that refuses without having read the request ends the socket with a reset. That was called a reset, and the
@@ -87,28 +87,31 @@ fn a_refusal_is_a_refusal_however_the_socket_ends() {
     let kinds = [ErrorKind::UnexpectedEof, ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
     let ends = kinds.map(Closed::Io).into_iter().chain([Closed::Eof, Closed::Tls("bad record".to_owned())]);
     for how in ends {
-        let mut life = Life::new(config());
-        life.want(&["KRW-BTC"]);
-        life.connect();
-        life.receive(b"HTTP/1.1 418 I'm a teapot\r\nRetry-After: 90\r\n\r\nbanned");
-        life.closed(how.clone());
-        assert!(life.pause() >= secs(90), "{how:?}");
-        assert!(life.session.blocked_until(life.now).is_some());
-        let losses = life.losses();
-        assert!(matches!(&losses[..], [Loss::Rejected(r)] if r.status == 418 && &*r.body == "banned"), "{losses:?}");
+        let mut harness = Harness::new(config());
+        harness.subscribe(&["KRW-BTC"]);
+        harness.connect();
+        harness.receive(b"HTTP/1.1 418 I'm a teapot\r\nRetry-After: 90\r\n\r\nbanned");
+        harness.closed(how.clone());
+        assert!(harness.pause() >= secs(90), "{how:?}");
+        assert!(harness.session.blocked_until(harness.now).is_some());
+        let disconnects = harness.disconnects();
+        assert!(
+            matches!(&disconnects[..], [Disconnect::Rejected(r)] if r.status == 418 && &*r.body == "banned"),
+            "{disconnects:?}"
+        );
     }
 }
 
 #[test]
 fn a_socket_that_ends_before_it_has_answered_is_no_refusal() {
     for (how, code) in [(Closed::Eof, "handshake_failed"), (Closed::Io(ErrorKind::ConnectionReset), "reset")] {
-        let mut life = Life::new(config());
-        life.want(&["KRW-BTC"]);
-        life.connect();
-        life.receive(b"HTTP/1.1 418 I'm a");
-        life.closed(how);
-        assert!(life.pause() < secs(1));
-        assert!(matches!(&life.losses()[..], [loss] if loss.code() == code));
+        let mut harness = Harness::new(config());
+        harness.subscribe(&["KRW-BTC"]);
+        harness.connect();
+        harness.receive(b"HTTP/1.1 418 I'm a");
+        harness.closed(how);
+        assert!(harness.pause() < secs(1));
+        assert!(matches!(&harness.disconnects()[..], [disconnect] if disconnect.code() == code));
     }
 }
 
@@ -140,46 +143,46 @@ fn a_long_wait_is_kept_and_one_without_end_is_not() {
 
 /// The pause after a refusal with these headers.
 fn refuse_and_pause(headers: &str) -> Duration {
-    let mut life = Life::new(config());
-    life.want(&["KRW-BTC"]);
-    life.connect();
-    life.receive(format!("{headers}Content-Length: 0\r\n\r\n").as_bytes());
-    life.pause()
+    let mut harness = Harness::new(config());
+    harness.subscribe(&["KRW-BTC"]);
+    harness.connect();
+    harness.receive(format!("{headers}Content-Length: 0\r\n\r\n").as_bytes());
+    harness.pause()
 }
 
-/// Wanting nothing for a moment was a way around every pause: the next wish was dialed for at once.
+/// Wanting nothing for a moment was a way around every pause: the next desired set was dialed for at once.
 #[test]
 fn a_pause_is_kept_whatever_is_wanted_meanwhile() {
-    let mut life = Life::new(config());
-    life.want(&["KRW-BTC"]);
-    life.connect();
-    life.receive(b"HTTP/1.1 503 Unavailable\r\nRetry-After: 60\r\nContent-Length: 0\r\n\r\n");
-    let retry_at = life.now + life.pause();
-    life.dials();
-    while life.now + secs(7) < retry_at {
-        life.want(&[]);
-        life.advance(secs(3));
-        assert_eq!(life.session.state(), State::Disconnected);
-        life.want(&["KRW-ETH"]);
-        life.advance(secs(3));
-        assert_eq!(life.session.state(), State::Reconnecting);
+    let mut harness = Harness::new(config());
+    harness.subscribe(&["KRW-BTC"]);
+    harness.connect();
+    harness.receive(b"HTTP/1.1 503 Unavailable\r\nRetry-After: 60\r\nContent-Length: 0\r\n\r\n");
+    let retry_at = harness.now + harness.pause();
+    harness.dials();
+    while harness.now + secs(7) < retry_at {
+        harness.subscribe(&[]);
+        harness.advance(secs(3));
+        assert_eq!(harness.session.state(), State::Disconnected);
+        harness.subscribe(&["KRW-ETH"]);
+        harness.advance(secs(3));
+        assert_eq!(harness.session.state(), State::Reconnecting);
     }
-    life.advance(retry_at.since(life.now) - ms(1));
-    assert_eq!(life.dials(), []);
-    life.advance(ms(1));
-    assert_eq!(life.dials().len(), 1);
+    harness.advance(retry_at.since(harness.now) - ms(1));
+    assert_eq!(harness.dials(), []);
+    harness.advance(ms(1));
+    assert_eq!(harness.dials().len(), 1);
 }
 
 #[test]
 fn a_refusal_whose_body_nobody_waits_for_is_kept_too() {
-    let mut life = Life::new(config());
-    life.want(&["KRW-BTC"]);
-    life.connect();
-    life.receive(b"HTTP/1.1 429 Too Many\r\nRetry-After: 60\r\nContent-Length: 100\r\n\r\n");
-    life.want(&[]);
-    assert_eq!(life.losses(), [Loss::Unwanted]);
-    assert_eq!(life.session.blocked_until(life.now).map(|at| at.since(life.now) >= secs(60)), Some(true));
-    life.want(&["KRW-BTC"]);
-    life.advance(secs(60) - ms(1));
-    assert_eq!(life.dials(), []);
+    let mut harness = Harness::new(config());
+    harness.subscribe(&["KRW-BTC"]);
+    harness.connect();
+    harness.receive(b"HTTP/1.1 429 Too Many\r\nRetry-After: 60\r\nContent-Length: 100\r\n\r\n");
+    harness.subscribe(&[]);
+    assert_eq!(harness.disconnects(), [Disconnect::Unwanted]);
+    assert_eq!(harness.session.blocked_until(harness.now).map(|at| at.since(harness.now) >= secs(60)), Some(true));
+    harness.subscribe(&["KRW-BTC"]);
+    harness.advance(secs(60) - ms(1));
+    assert_eq!(harness.dials(), []);
 }

@@ -30,7 +30,7 @@ const ISOLATION_MISSED: &str = "\
 the others' p99 was more than 10 % longer in the median of all
        rounds, or an offender was not quarantined";
 const LOAD_MISSED: &str = "\
-a feed with room lost something, an account does not add up, or
+a feed with room lost something, counts do not add up, or
        p99 at rate 10 or the memory of a ticker stream was above its target";
 const MODELS_MISSED: &str = "a model that must see every change missed one";
 
@@ -113,8 +113,8 @@ The feeds have five streams each and take turns in what becomes of what is not r
 quarter keep all (drop-newest, with room for --pause), a quarter drop the oldest, conflate, or
 throttle to 100 ms; the latter two are not in the latencies. One thread sends and reads, on a core
 of its own; all of the engine has the other. Every message that was sent is looked for in the
-account of every feed that should have it: received = delivered + dropped + conflated + filtered +
-queued. `off` is by how much sender, accounts and readers disagree. What is printed are medians of
+counts of every feed that should have it: received = delivered + dropped + conflated + filtered +
+queued. `off` is by how much sender, counts and readers disagree. What is printed are medians of
 each column by itself. Where less than all of the rate is kept, `sender CPU` tells whether the
 sender was the limit: it spins, so it has all of its core, and less means that somebody else did.
 

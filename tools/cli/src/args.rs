@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use hoga::config::{Endpoint, FormatChoice, FormatRule, InvalidEndpoint};
 use hoga::feed::Overflow;
 use hoga::model::{DataType, Format};
-use hoga::plan::{InvalidCode, Target};
+use hoga::plan::{InvalidCode, MarketSelector};
 use hoga_exchange::{Dialect, Pace};
 
 use crate::formats::rate;
@@ -143,7 +143,7 @@ pub struct DemoArgs {
 pub struct WatchArgs {
     /// Markets, such as KRW-BTC, or all that match: 'KRW-*', '*-BTC', '*'.
     #[arg(required = true, value_delimiter = ',', value_parser = target)]
-    pub codes: Vec<Target>,
+    pub codes: Vec<MarketSelector>,
     /// Data types: ticker, trade, orderbook, candle.1s, candle.1m and so on.
     #[arg(long, default_value = "ticker", value_delimiter = ',', value_parser = data_type)]
     pub types: Vec<DataType>,
@@ -314,7 +314,7 @@ fn speed(text: &str) -> Result<Speed, &'static str> {
     }
 }
 
-fn target(code: &str) -> Result<Target, InvalidCode> {
+fn target(code: &str) -> Result<MarketSelector, InvalidCode> {
     code.parse()
 }
 

@@ -117,7 +117,7 @@ pub struct Accounts {
     pub counts: FeedCounts,
     /// What feeds with room for everything lost.
     pub lost: u64,
-    /// By how much sender, accounts and readers disagree.
+    /// By how much sender, counts and readers disagree.
     pub off: u64,
 }
 
@@ -233,7 +233,7 @@ impl Crowd {
 
     /// Sockets that were lost.
     pub fn losses(&self) -> u64 {
-        self.engine.connections().iter().map(|connection| connection.counters.losses).sum()
+        self.engine.connections().iter().map(|connection| connection.counters.disconnects).sum()
     }
 
     fn expect(&mut self, stream: usize, number: u64) {

@@ -258,7 +258,7 @@ fn targets(lines: &[Line]) -> Vec<Target> {
         |name: String, unit: &str, value, most| Target { name, unit: unit.to_owned(), value, range: None, most };
     let mut targets = vec![
         target("lost by feeds with room".to_owned(), "", most(LOST), 0.0),
-        target("off between sender, accounts and readers".to_owned(), "", most(OFF), 0.0),
+        target("off between sender, counts and readers".to_owned(), "", most(OFF), 0.0),
     ];
     let stream = lines.iter().find(|line| line.name == STREAM);
     targets.extend(stream.map(|line| target(STREAM.to_owned(), " bytes", line.median(0), STREAM_BYTES_MOST)));

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use super::Closed;
-use crate::model::LossKind;
+use crate::model::DisconnectKind;
 use crate::ws::{Rejection, RejectionKind, Violation};
 
 /// A step of making or ending a connection that has its own deadline.
@@ -33,7 +33,7 @@ impl Stage {
 /// Why a connection ended, or was never made. Every one is followed by another try, except the last two.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Loss {
+pub enum Disconnect {
     /// The name has no address, or could not be looked up.
     Resolve(Box<str>),
     /// TCP could not be opened.
@@ -69,40 +69,40 @@ pub enum Loss {
     Stopped,
 }
 
-impl Loss {
+impl Disconnect {
     /// Text from outside, cut to a length that may stand in a report.
     pub(super) fn bounded(text: &str) -> Box<str> {
         text.chars().take(200).collect::<String>().into()
     }
 
     /// The exchange counts the connects of this address and found too many: nobody here should dial.
-    pub(super) fn is_rationing(&self) -> bool {
+    pub(super) fn is_rate_limit(&self) -> bool {
         matches!(self, Self::Rejected(r) if matches!(r.kind, RejectionKind::TooManyRequests | RejectionKind::Banned))
     }
 
-    /// What kind of loss it is: the same without its particulars.
-    pub const fn kind(&self) -> LossKind {
+    /// What kind of disconnect it is: the same without its particulars.
+    pub const fn kind(&self) -> DisconnectKind {
         match self {
-            Self::Resolve(_) => LossKind::DnsFailed,
-            Self::Connect(io::ErrorKind::ConnectionRefused) => LossKind::ConnectRefused,
-            Self::Connect(_) => LossKind::ConnectFailed,
-            Self::Tls(_) => LossKind::TlsFailed,
-            Self::Rejected(_) => LossKind::UpgradeRejected,
-            Self::Handshake(_) => LossKind::HandshakeFailed,
-            Self::Timeout(Stage::Resolve) => LossKind::DnsTimeout,
-            Self::Timeout(Stage::Connect) => LossKind::ConnectTimeout,
-            Self::Timeout(Stage::Tls) => LossKind::TlsTimeout,
-            Self::Timeout(Stage::Upgrade) => LossKind::UpgradeTimeout,
-            Self::ClosedByPeer { .. } => LossKind::ClosedByPeer,
-            Self::Eof => LossKind::Eof,
-            Self::Io(io::ErrorKind::ConnectionReset) => LossKind::Reset,
-            Self::Io(io::ErrorKind::UnexpectedEof) => LossKind::Truncated,
-            Self::Io(_) => LossKind::IoFailed,
-            Self::Violation(_) => LossKind::ProtocolError,
-            Self::Silent(_) => LossKind::Silent,
-            Self::Mute(_) => LossKind::Mute,
-            Self::Unwanted => LossKind::Unwanted,
-            Self::Stopped => LossKind::Stopped,
+            Self::Resolve(_) => DisconnectKind::DnsFailed,
+            Self::Connect(io::ErrorKind::ConnectionRefused) => DisconnectKind::ConnectRefused,
+            Self::Connect(_) => DisconnectKind::ConnectFailed,
+            Self::Tls(_) => DisconnectKind::TlsFailed,
+            Self::Rejected(_) => DisconnectKind::UpgradeRejected,
+            Self::Handshake(_) => DisconnectKind::HandshakeFailed,
+            Self::Timeout(Stage::Resolve) => DisconnectKind::DnsTimeout,
+            Self::Timeout(Stage::Connect) => DisconnectKind::ConnectTimeout,
+            Self::Timeout(Stage::Tls) => DisconnectKind::TlsTimeout,
+            Self::Timeout(Stage::Upgrade) => DisconnectKind::UpgradeTimeout,
+            Self::ClosedByPeer { .. } => DisconnectKind::ClosedByPeer,
+            Self::Eof => DisconnectKind::Eof,
+            Self::Io(io::ErrorKind::ConnectionReset) => DisconnectKind::Reset,
+            Self::Io(io::ErrorKind::UnexpectedEof) => DisconnectKind::Truncated,
+            Self::Io(_) => DisconnectKind::IoFailed,
+            Self::Violation(_) => DisconnectKind::ProtocolError,
+            Self::Silent(_) => DisconnectKind::Silent,
+            Self::Mute(_) => DisconnectKind::Mute,
+            Self::Unwanted => DisconnectKind::Unwanted,
+            Self::Stopped => DisconnectKind::Stopped,
         }
     }
 
@@ -112,7 +112,7 @@ impl Loss {
     }
 }
 
-impl Loss {
+impl Disconnect {
     /// The transport ended.
     pub(super) fn closed(how: Closed) -> Self {
         match how {
@@ -123,7 +123,7 @@ impl Loss {
     }
 }
 
-impl fmt::Display for Loss {
+impl fmt::Display for Disconnect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Resolve(why) => write!(f, "the name could not be looked up: {why}"),
@@ -155,7 +155,7 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn every_loss_has_its_own_word_and_a_sentence() {
+    fn every_disconnect_has_its_own_word_and_a_sentence() {
         let rejection = Rejection {
             status: 503,
             kind: RejectionKind::ServerError,
@@ -163,37 +163,37 @@ mod tests {
             retry_after_text: None,
             body: "down".into(),
         };
-        let losses = [
-            Loss::Resolve("why".into()),
-            Loss::Connect(io::ErrorKind::ConnectionRefused),
-            Loss::Connect(io::ErrorKind::NetworkUnreachable),
-            Loss::Tls("why".into()),
-            Loss::Rejected(Box::new(rejection)),
-            Loss::Handshake("why".into()),
-            Loss::Timeout(Stage::Resolve),
-            Loss::Timeout(Stage::Connect),
-            Loss::Timeout(Stage::Tls),
-            Loss::Timeout(Stage::Upgrade),
-            Loss::ClosedByPeer { code: 1001, reason: "why".into() },
-            Loss::Eof,
-            Loss::Io(io::ErrorKind::ConnectionReset),
-            Loss::Io(io::ErrorKind::UnexpectedEof),
-            Loss::Io(io::ErrorKind::BrokenPipe),
-            Loss::Violation(Violation::Masked),
-            Loss::Silent(Duration::from_secs(1)),
-            Loss::Mute(Duration::from_secs(1)),
-            Loss::Unwanted,
-            Loss::Stopped,
+        let disconnects = [
+            Disconnect::Resolve("why".into()),
+            Disconnect::Connect(io::ErrorKind::ConnectionRefused),
+            Disconnect::Connect(io::ErrorKind::NetworkUnreachable),
+            Disconnect::Tls("why".into()),
+            Disconnect::Rejected(Box::new(rejection)),
+            Disconnect::Handshake("why".into()),
+            Disconnect::Timeout(Stage::Resolve),
+            Disconnect::Timeout(Stage::Connect),
+            Disconnect::Timeout(Stage::Tls),
+            Disconnect::Timeout(Stage::Upgrade),
+            Disconnect::ClosedByPeer { code: 1001, reason: "why".into() },
+            Disconnect::Eof,
+            Disconnect::Io(io::ErrorKind::ConnectionReset),
+            Disconnect::Io(io::ErrorKind::UnexpectedEof),
+            Disconnect::Io(io::ErrorKind::BrokenPipe),
+            Disconnect::Violation(Violation::Masked),
+            Disconnect::Silent(Duration::from_secs(1)),
+            Disconnect::Mute(Duration::from_secs(1)),
+            Disconnect::Unwanted,
+            Disconnect::Stopped,
         ];
-        let codes: HashSet<_> = losses.iter().map(Loss::code).collect();
-        assert_eq!(codes, LossKind::ALL.map(LossKind::as_str).into());
-        assert_eq!(codes.len(), losses.len());
-        assert!(losses.iter().all(|loss| loss.to_string().len() > 10));
+        let codes: HashSet<_> = disconnects.iter().map(Disconnect::code).collect();
+        assert_eq!(codes, DisconnectKind::ALL.map(DisconnectKind::as_str).into());
+        assert_eq!(codes.len(), disconnects.len());
+        assert!(disconnects.iter().all(|disconnect| disconnect.to_string().len() > 10));
     }
 
     #[test]
     fn what_the_peer_says_cannot_drive_a_terminal() {
-        let loss = Loss::ClosedByPeer { code: 4000, reason: "\u{1b}[2J\n".into() };
-        assert!(!loss.to_string().contains(['\u{1b}', '\n']));
+        let disconnect = Disconnect::ClosedByPeer { code: 4000, reason: "\u{1b}[2J\n".into() };
+        assert!(!disconnect.to_string().contains(['\u{1b}', '\n']));
     }
 }

@@ -1,10 +1,10 @@
-//! Sleepers: how many readers of something shared sleep, so that its writer need not ask each of them.
+//! Waiters: how many readers of something shared wait, so that its writer need not ask each of them.
 //!
 //! # Synchronization
 //!
 //! `count` is raised by a reader before it waits for its own signal, and read by the writer after it stored the data.
 //! The reader's fence is the one in [`Signal::wait_until`](super::signal::Signal::wait_until), between raising and
-//! looking at the data; the writer's is in [`Sleepers::any`] (DATA-THEN-SLEEPERS). As in `signal`, the two fences forbid
+//! looking at the data; the writer's is in [`Waiters::any`] (DATA-THEN-WAITERS). As in `signal`, the two fences forbid
 //! that both miss the other's store: either the writer sees that somebody sleeps and notifies, or the reader sees the
 //! data.
 
@@ -14,20 +14,20 @@ use super::prim::{AtomicUsize, fence};
 
 /// How many readers sleep.
 #[derive(Debug, Default)]
-pub struct Sleepers {
+pub struct Waiters {
     count: AtomicUsize,
 }
 
-impl Sleepers {
+impl Waiters {
     /// Nobody sleeps.
     pub fn new() -> Self {
         Self { count: AtomicUsize::new(0) }
     }
 
     /// One more is about to wait for its signal, and is counted until what this gives is dropped.
-    pub fn sleep(&self) -> Asleep<'_> {
+    pub fn guard(&self) -> WaitGuard<'_> {
         self.enter();
-        Asleep(self)
+        WaitGuard(self)
     }
 
     /// The same for who cannot hold on to that: [`leave`](Self::leave) ends it.
@@ -46,16 +46,16 @@ impl Sleepers {
     /// [`notify_fenced`](super::signal::Signal::notify_fenced) relies on, and a load.
     #[inline]
     pub fn any(&self) -> bool {
-        // DATA-THEN-SLEEPERS, see above.
+        // DATA-THEN-WAITERS, see above.
         fence(SeqCst);
         self.count.load(Relaxed) > 0
     }
 }
 
-/// See [`Sleepers::sleep`].
-pub struct Asleep<'a>(&'a Sleepers);
+/// See [`Waiters::guard`].
+pub struct WaitGuard<'a>(&'a Waiters);
 
-impl Drop for Asleep<'_> {
+impl Drop for WaitGuard<'_> {
     fn drop(&mut self) {
         self.0.leave();
     }
@@ -78,18 +78,18 @@ mod models {
         bounded.preemption_bound = Some(2);
         bounded.check(|| {
             let data = Arc::new(AtomicU64::new(0));
-            let sleepers = Arc::new(Sleepers::new());
+            let waiters = Arc::new(Waiters::new());
             let signals = [Arc::new(Signal::new()), Arc::new(Signal::new())];
             let readers = signals.clone().map(|signal| {
-                let (data, sleepers) = (data.clone(), sleepers.clone());
+                let (data, waiters) = (data.clone(), waiters.clone());
                 thread::spawn(move || {
-                    sleepers.enter();
+                    waiters.enter();
                     assert!(signal.wait_until(Duration::MAX, || data.load(Relaxed) == 1), "lost wake-up");
-                    sleepers.leave();
+                    waiters.leave();
                 })
             });
             data.store(1, Relaxed);
-            if sleepers.any() {
+            if waiters.any() {
                 signals.iter().for_each(|signal| signal.notify_fenced());
             }
             for reader in readers {

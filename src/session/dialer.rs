@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::entropy::Entropy;
 use super::retry::Retry;
 use super::shared::Shared;
-use super::{Action, DialBudget, Loss, SocketId, Stage};
+use super::{Action, DialBudget, Disconnect, SocketId, Stage};
 use crate::config::Config;
 use crate::model::Nanos;
 
@@ -17,13 +17,13 @@ const LATE_ANSWER: Duration = Duration::from_secs(60);
 const ADDRESSES_MAX: usize = 16;
 
 /// What is known of all tries to get a socket.
-pub(super) struct Dialing {
+pub(super) struct Dialer {
     retry: Retry,
     connects: Box<dyn DialBudget>,
-    /// When the pause after the last loss is over. Demand that ends and returns does not shorten it.
+    /// When the pause after the last disconnect is over. Demand that ends and returns does not shorten it.
     pause_until: Nanos,
     /// Until when the exchange refuses the dials of this connection.
-    barred_until: Nanos,
+    refused_until: Nanos,
     /// The answer to a look-up that had been given up, and when it came. The next try may use it.
     late_answer: Option<(Nanos, Vec<SocketAddr>)>,
     /// The newest socket that was dialed.
@@ -31,7 +31,7 @@ pub(super) struct Dialing {
 }
 
 /// How far a try to get a socket is.
-pub(super) enum Try {
+pub(super) enum DialAttempt {
     /// The name is looked up.
     Resolving {
         /// When that is given up.
@@ -57,14 +57,14 @@ pub(super) enum Try {
     },
 }
 
-impl Dialing {
+impl Dialer {
     /// Nothing was dialed yet.
     pub fn new(config: &Config, connects: Box<dyn DialBudget>) -> Self {
         Self {
             retry: Retry::new(config.backoff),
             connects,
             pause_until: Nanos::default(),
-            barred_until: Nanos::default(),
+            refused_until: Nanos::default(),
             late_answer: None,
             newest: SocketId::default(),
         }
@@ -76,12 +76,12 @@ impl Dialing {
     }
 
     /// Until when the exchange refuses the dials of this connection.
-    pub fn barred_until(&self) -> Nanos {
-        self.barred_until
+    pub fn refused_until(&self) -> Nanos {
+        self.refused_until
     }
 
     /// Begins a try.
-    pub fn start(&mut self, now: Nanos, shared: &mut Shared) -> Try {
+    pub fn start(&mut self, now: Nanos, shared: &mut Shared) -> DialAttempt {
         let endpoint = &shared.config.endpoint;
         if let Some(ip) = endpoint.address() {
             let address = SocketAddr::new(ip, endpoint.port());
@@ -92,11 +92,11 @@ impl Dialing {
             return dial;
         }
         shared.reports.act(Action::Resolve);
-        Try::Resolving { until: now + shared.config.timeouts.resolve }
+        DialAttempt::Resolving { until: now + shared.config.timeouts.resolve }
     }
 
     /// Dials the first of the addresses that the look-up brought; `None` if there are none.
-    pub fn resolved(&mut self, now: Nanos, mut addresses: Vec<SocketAddr>, shared: &mut Shared) -> Option<Try> {
+    pub fn resolved(&mut self, now: Nanos, mut addresses: Vec<SocketAddr>, shared: &mut Shared) -> Option<DialAttempt> {
         addresses.truncate(ADDRESSES_MAX);
         // An address that takes TCP and fails later would otherwise always hide the ones behind it.
         let start = self.retry.failures() as usize % addresses.len().max(1);
@@ -110,33 +110,49 @@ impl Dialing {
     }
 
     /// Goes on after an address failed; `None` if there is no other.
-    pub fn dial_next(&mut self, now: Nanos, mut rest: VecDeque<SocketAddr>, shared: &mut Shared) -> Option<Try> {
+    pub fn dial_next(
+        &mut self,
+        now: Nanos,
+        mut rest: VecDeque<SocketAddr>,
+        shared: &mut Shared,
+    ) -> Option<DialAttempt> {
         let address = rest.pop_front()?;
         Some(self.dial(now, address, rest, shared))
     }
 
-    fn dial(&mut self, now: Nanos, address: SocketAddr, rest: VecDeque<SocketAddr>, shared: &mut Shared) -> Try {
+    fn dial(
+        &mut self,
+        now: Nanos,
+        address: SocketAddr,
+        rest: VecDeque<SocketAddr>,
+        shared: &mut Shared,
+    ) -> DialAttempt {
         if let Err(until) = self.connects.try_acquire(now) {
-            return Try::Waiting { until, address, rest };
+            return DialAttempt::Waiting { until, address, rest };
         }
         let socket = self.newest.next();
         self.newest = socket;
         shared.reports.counters.dials += 1;
         shared.reports.act(Action::Connect(socket, address));
-        Try::Connecting { until: now + shared.config.timeouts.connect, socket, rest }
+        DialAttempt::Connecting { until: now + shared.config.timeouts.connect, socket, rest }
     }
 
     /// The deadline of a try has passed.
     #[cold]
-    pub fn expired(&mut self, now: Nanos, expired: &mut Try, shared: &mut Shared) -> Result<Try, Loss> {
+    pub fn expired(
+        &mut self,
+        now: Nanos,
+        expired: &mut DialAttempt,
+        shared: &mut Shared,
+    ) -> Result<DialAttempt, Disconnect> {
         match expired {
-            Try::Resolving { .. } => Err(Loss::Timeout(Stage::Resolve)),
-            Try::Waiting { address, rest, .. } => Ok(self.dial(now, *address, std::mem::take(rest), shared)),
-            Try::Connecting { socket, rest, .. } if !rest.is_empty() => {
+            DialAttempt::Resolving { .. } => Err(Disconnect::Timeout(Stage::Resolve)),
+            DialAttempt::Waiting { address, rest, .. } => Ok(self.dial(now, *address, std::mem::take(rest), shared)),
+            DialAttempt::Connecting { socket, rest, .. } if !rest.is_empty() => {
                 shared.reports.act(Action::Disconnect(*socket, Vec::new()));
-                self.dial_next(now, std::mem::take(rest), shared).ok_or(Loss::Timeout(Stage::Connect))
+                self.dial_next(now, std::mem::take(rest), shared).ok_or(Disconnect::Timeout(Stage::Connect))
             }
-            Try::Connecting { .. } => Err(Loss::Timeout(Stage::Connect)),
+            DialAttempt::Connecting { .. } => Err(Disconnect::Timeout(Stage::Connect)),
         }
     }
 
@@ -145,19 +161,25 @@ impl Dialing {
         self.retry.worked();
     }
 
-    /// Settles when the next try may be after `loss`, for this connection and for everyone who shares its budget.
+    /// Settles when the next try may be after `disconnect`, for this connection and for everyone who shares its budget.
     #[cold]
-    pub fn heed(&mut self, now: Nanos, loss: &Loss, had_worked: bool, entropy: &mut dyn Entropy) -> Nanos {
-        self.pause_until = now + self.retry.delay(loss, had_worked, now, entropy);
-        if loss.is_rationing() {
-            self.barred_until = self.pause_until;
+    pub fn schedule_retry(
+        &mut self,
+        now: Nanos,
+        disconnect: &Disconnect,
+        had_worked: bool,
+        entropy: &mut dyn Entropy,
+    ) -> Nanos {
+        self.pause_until = now + self.retry.delay(disconnect, had_worked, now, entropy);
+        if disconnect.is_rate_limit() {
+            self.refused_until = self.pause_until;
             self.connects.hold(now, self.pause_until);
         }
         self.pause_until
     }
 }
 
-impl Try {
+impl DialAttempt {
     /// When its deadline is.
     pub fn deadline(&self) -> Nanos {
         match self {

@@ -25,7 +25,7 @@ impl Mode {
 
 /// How many levels of an order book are wanted, at least. Other streams have none and ask for [`ALL`](Self::ALL).
 ///
-/// The exchange sends a market's book once per connection, so the deepest wish decides and the others see more levels
+/// The exchange sends a market's book once per connection, so the deepest demand decides and the others see more levels
 /// than they asked for. The totals are those of the whole book in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Depth(u8);
@@ -47,7 +47,7 @@ impl Depth {
 
 /// One stream and how it is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Want {
+pub struct StreamSpec {
     /// Which.
     pub key: StreamKey,
     /// Which of its messages.
@@ -56,7 +56,7 @@ pub struct Want {
     pub depth: Depth,
 }
 
-impl Want {
+impl StreamSpec {
     /// Everything of a stream.
     pub fn all(key: StreamKey) -> Self {
         Self { key, mode: Mode::All, depth: Depth::ALL }

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-/// A kind of loss. What else is known of one, `session::Loss` tells.
+/// A kind of disconnect. What else is known of one, `session::Disconnect` tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(u8)]
-pub enum LossKind {
+pub enum DisconnectKind {
     /// The name has no address, or could not be looked up.
     DnsFailed,
     /// Looking up the name took too long.
@@ -49,7 +49,7 @@ pub enum LossKind {
     Stopped,
 }
 
-impl LossKind {
+impl DisconnectKind {
     /// Every kind, each at its number: `ALL[kind as usize] == kind`.
     pub const ALL: [Self; 20] = [
         Self::DnsFailed,
@@ -106,7 +106,7 @@ impl LossKind {
     }
 }
 
-impl fmt::Display for LossKind {
+impl fmt::Display for DisconnectKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
@@ -120,11 +120,11 @@ mod tests {
 
     #[test]
     fn every_kind_stands_at_its_number_and_has_its_own_word() {
-        for (index, kind) in (0..).zip(LossKind::ALL) {
-            assert_eq!((kind as u8, LossKind::from_index(index)), (index, Some(kind)));
+        for (index, kind) in (0..).zip(DisconnectKind::ALL) {
+            assert_eq!((kind as u8, DisconnectKind::from_index(index)), (index, Some(kind)));
         }
-        assert_eq!(LossKind::from_index(LossKind::ALL.len() as u8), None);
-        let words: HashSet<_> = LossKind::ALL.iter().map(|kind| kind.as_str()).collect();
-        assert_eq!(words.len(), LossKind::ALL.len());
+        assert_eq!(DisconnectKind::from_index(DisconnectKind::ALL.len() as u8), None);
+        let words: HashSet<_> = DisconnectKind::ALL.iter().map(|kind| kind.as_str()).collect();
+        assert_eq!(words.len(), DisconnectKind::ALL.len());
     }
 }

@@ -11,11 +11,11 @@ const BLOCK_MAX: Duration = Duration::from_secs(60);
 
 /// Data that comes this long after a request answers it. What comes sooner may have been under way before, for the
 /// subscription that the request replaces.
-const PROOF: Duration = Duration::from_secs(1);
+const ANSWER_AFTER: Duration = Duration::from_secs(1);
 
 /// Holds requests back after refusals. Lives longer than a socket: a new one must not be the way around a refusal.
 #[derive(Debug)]
-pub(super) struct Throttle {
+pub(super) struct RefusalBackoff {
     until: Nanos,
     /// Refusals since a request was last answered.
     refusals: u32,
@@ -25,7 +25,7 @@ pub(super) struct Throttle {
     margin: Duration,
 }
 
-impl Throttle {
+impl RefusalBackoff {
     /// Nothing was refused yet.
     pub fn new(margin: Duration) -> Self {
         Self { until: Nanos::default(), refusals: 0, asked_at: None, margin }
@@ -44,21 +44,21 @@ impl Throttle {
     }
 
     /// A request went out.
-    pub fn asked(&mut self, now: Nanos) {
-        if self.is_wary() {
+    pub fn requested(&mut self, now: Nanos) {
+        if self.has_refusals() {
             self.asked_at.get_or_insert(now);
         }
     }
 
     /// A request was refused, and none was answered since.
     #[inline]
-    pub fn is_wary(&self) -> bool {
+    pub fn has_refusals(&self) -> bool {
         self.refusals > 0
     }
 
     /// Data came. If it answers a request that was sent after the block, the refusals are forgotten.
-    pub fn heard(&mut self, now: Nanos) {
-        if self.asked_at.is_some_and(|at| now.since(at) >= PROOF) {
+    pub fn data(&mut self, now: Nanos) {
+        if self.asked_at.is_some_and(|at| now.since(at) >= ANSWER_AFTER) {
             (self.refusals, self.asked_at) = (0, None);
         }
     }
@@ -79,29 +79,29 @@ mod tests {
 
     #[test]
     fn blocks_double_up_to_a_minute_and_success_forgets_them() {
-        let mut throttle = Throttle::new(Duration::ZERO);
+        let mut refusal_backoff = RefusalBackoff::new(Duration::ZERO);
         let mut now = at(0);
         for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
-            throttle.refused(now);
-            assert_eq!(throttle.until(), now + Duration::from_secs(seconds));
-            now = throttle.until();
+            refusal_backoff.refused(now);
+            assert_eq!(refusal_backoff.until(), now + Duration::from_secs(seconds));
+            now = refusal_backoff.until();
         }
-        throttle.heard(now + PROOF);
-        assert!(throttle.is_wary(), "nothing was asked since: no proof that the exchange answers");
-        throttle.asked(now);
-        throttle.asked(now + PROOF / 2);
-        throttle.heard(now + PROOF - Duration::from_nanos(1));
-        assert!(throttle.is_wary(), "that may be of the subscription before");
-        throttle.heard(now + PROOF);
-        throttle.refused(now + PROOF);
-        assert_eq!(throttle.until(), now + PROOF + Duration::from_secs(1));
+        refusal_backoff.data(now + ANSWER_AFTER);
+        assert!(refusal_backoff.has_refusals(), "nothing was asked since: no sign that the exchange answers");
+        refusal_backoff.requested(now);
+        refusal_backoff.requested(now + ANSWER_AFTER / 2);
+        refusal_backoff.data(now + ANSWER_AFTER - Duration::from_nanos(1));
+        assert!(refusal_backoff.has_refusals(), "that may be of the subscription before");
+        refusal_backoff.data(now + ANSWER_AFTER);
+        refusal_backoff.refused(now + ANSWER_AFTER);
+        assert_eq!(refusal_backoff.until(), now + ANSWER_AFTER + Duration::from_secs(1));
     }
 
     #[test]
     fn refusals_during_a_block_do_not_prolong_it() {
-        let mut throttle = Throttle::new(Duration::ZERO);
-        throttle.refused(at(0));
-        throttle.refused(at(0) + Duration::from_millis(999));
-        assert_eq!(throttle.until(), at(1));
+        let mut refusal_backoff = RefusalBackoff::new(Duration::ZERO);
+        refusal_backoff.refused(at(0));
+        refusal_backoff.refused(at(0) + Duration::from_millis(999));
+        assert_eq!(refusal_backoff.until(), at(1));
     }
 }

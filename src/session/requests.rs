@@ -1,4 +1,4 @@
-//! What is asked of the exchange: the wish, and the requests of one socket for it.
+//! What is asked of the exchange: the desired set, and the requests of one socket for it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,66 +6,66 @@ use std::time::Duration;
 use super::entropy::EntropyExt;
 use super::liveness::Liveness;
 use super::outbox::Outbox;
+use super::refusal_backoff::RefusalBackoff;
 use super::shared::Shared;
-use super::throttle::Throttle;
 use super::{Budget, Event, Rate, State};
 use crate::config::Config;
 use crate::model::{Epoch, Nanos};
-use crate::plan::{self, Mode, Wish};
+use crate::plan::{self, DesiredSet, Mode};
 
 /// How long frames of a replaced subscription may still come. Two at most were seen, within a round trip.
 const STALE_FRAMES: Duration = Duration::from_secs(1);
 
 /// What is wanted of the exchange, and how it has answered so far, on any socket.
-pub(super) struct Asking {
-    wish: Wish,
+pub(super) struct SubscriptionState {
+    desired: DesiredSet,
     /// Holds requests back after the exchange refused one.
-    pub throttle: Throttle,
-    /// Data has come for some stream of the wish.
-    proven: bool,
+    pub refusal_backoff: RefusalBackoff,
+    /// Data has come for some stream of the desired set.
+    had_data: bool,
     /// Sockets in a row that were replaced because they were mute.
     mute_sockets: u32,
 }
 
-impl Asking {
+impl SubscriptionState {
     /// Nothing is wanted yet.
     pub fn new(config: &Config) -> Self {
-        let throttle = Throttle::new(config.pacing.margin());
-        Self { wish: Wish::default(), throttle, proven: false, mute_sockets: 0 }
+        let refusal_backoff = RefusalBackoff::new(config.pacing.margin());
+        Self { desired: DesiredSet::default(), refusal_backoff, had_data: false, mute_sockets: 0 }
     }
 
     /// Something is wanted.
-    pub fn wants_anything(&self) -> bool {
-        !self.wish.streams.is_empty()
+    pub fn has_streams(&self) -> bool {
+        !self.desired.streams.is_empty()
     }
 
-    /// Replaces the wish. The newest socket is that of `epoch`, and was asked for the wish `sent`. False if the wish is the
-    /// one that is there.
-    pub fn set_wish(&mut self, wish: Wish, epoch: Epoch, sent: Option<u64>) -> bool {
-        if wish.revision == self.wish.revision {
+    /// Replaces the desired set. The newest socket is that of `epoch`, and was asked for the desired set `sent`. False
+    /// if the desired set is the one that is there.
+    pub fn set_desired(&mut self, desired: DesiredSet, epoch: Epoch, sent: Option<u64>) -> bool {
+        if desired.revision == self.desired.revision {
             return false;
         }
         // Streams that go on have answered already.
-        self.proven &= !wish.running.on(epoch, sent).is_empty();
-        self.wish = wish;
+        self.had_data &= !desired.running.on(epoch, sent).is_empty();
+        self.desired = desired;
         true
     }
 
     /// Whether data is worth a look at what it answers.
     #[inline]
     fn awaits_data(&self) -> bool {
-        !self.proven || self.throttle.is_wary()
+        !self.had_data || self.refusal_backoff.has_refusals()
     }
 
     /// Whether a socket on which a probe stayed without an answer is to blame for that.
-    pub fn blames(&self, liveness: &Liveness) -> bool {
-        self.owes_snapshots() && liveness.is_to_blame(self.proven, self.mute_sockets)
+    pub fn is_mute(&self, liveness: &Liveness) -> bool {
+        self.owes_snapshots() && liveness.is_mute(self.had_data, self.mute_sockets)
     }
 
     /// The exchange answers the request with snapshots, if there are such markets. Where only changes are wanted, nothing
     /// comes before somebody trades, however well the socket is.
     fn owes_snapshots(&self) -> bool {
-        self.wish.streams.wants().iter().any(|want| want.mode != Mode::RealtimeOnly)
+        self.desired.streams.specs().iter().any(|spec| spec.mode != Mode::RealtimeOnly)
     }
 
     /// A socket is replaced because it was mute.
@@ -78,12 +78,12 @@ impl Asking {
 pub(super) struct Requests {
     budget: Budget,
     /// `None` before the first request.
-    subscription: Option<Subscription>,
+    newest: Option<SentRequest>,
 }
 
 /// What the socket carries, as of the newest request on it.
-struct Subscription {
-    /// The revision of the wish.
+struct SentRequest {
+    /// The revision of the desired set.
     revision: u64,
     /// Until when frames of an earlier subscription may still come. `None` if that is not possible.
     stale_until: Option<Nanos>,
@@ -96,12 +96,12 @@ struct Subscription {
 /// The kinds of request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Request {
-    /// For the newest wish.
-    Wish,
-    /// For the same wish once more, to provoke an answer.
+    /// For the newest desired set.
+    Subscribe,
+    /// For the same desired set once more, to provoke an answer.
     Probe,
-    /// For a list of what the socket carries. Only after the request for the wish: so the format that it has to name is
-    /// the one that the socket has.
+    /// For a list of what the socket carries. Only after the request for the desired set: so the format that it has to
+    /// name is the one that the socket has.
     List,
 }
 
@@ -118,63 +118,63 @@ fn request_budget(config: &Config) -> Budget {
 impl Requests {
     /// A socket that was asked nothing yet.
     pub fn new(config: &Config) -> Self {
-        Self { budget: request_budget(config), subscription: None }
+        Self { budget: request_budget(config), newest: None }
     }
 
-    /// The revision of the wish that the socket carries.
+    /// The revision of the desired set that the socket carries.
     pub fn sent(&self) -> Option<u64> {
-        self.subscription.as_ref().map(|subscription| subscription.revision)
+        self.newest.as_ref().map(|newest| newest.revision)
     }
 
     /// The exchange owes data for a request.
     pub fn expects_data(&self) -> bool {
-        self.subscription.is_some()
+        self.newest.is_some()
     }
 
     /// When data first came on the socket.
     pub fn data_since(&self) -> Option<Nanos> {
-        self.subscription.as_ref()?.data_since
+        self.newest.as_ref()?.data_since
     }
 
     pub fn state(&self) -> State {
-        match &self.subscription {
+        match &self.newest {
             None => State::Connected,
-            Some(Subscription { data_since: None, .. }) => State::Subscribing,
-            Some(Subscription { data_since: Some(_), .. }) => State::Active,
+            Some(SentRequest { data_since: None, .. }) => State::Subscribing,
+            Some(SentRequest { data_since: Some(_), .. }) => State::Active,
         }
     }
 
     /// Has the exchange asked for a list. Without a request on the socket there is nothing to ask about.
     pub fn list(&mut self) {
-        if let Some(subscription) = &mut self.subscription {
-            subscription.list_due = true;
+        if let Some(newest) = &mut self.newest {
+            newest.list_due = true;
         }
     }
 
     /// When the next request may go out; never if none waits.
-    pub fn deadline(&self, asking: &Asking, liveness: &Liveness) -> Nanos {
-        match self.next(asking, liveness) {
-            Some(_) => self.budget.free_at().max(asking.throttle.until()),
+    pub fn deadline(&self, subscription: &SubscriptionState, liveness: &Liveness) -> Nanos {
+        match self.next(subscription, liveness) {
+            Some(_) => self.budget.free_at().max(subscription.refusal_backoff.until()),
             None => Nanos::NEVER,
         }
     }
 
-    /// The request that waits. Only ever for the newest wish.
-    fn next(&self, asking: &Asking, liveness: &Liveness) -> Option<Request> {
-        match &self.subscription {
-            Some(subscription) if subscription.revision == asking.wish.revision => {
+    /// The request that waits. Only ever for the newest desired set.
+    fn next(&self, subscription: &SubscriptionState, liveness: &Liveness) -> Option<Request> {
+        match &self.newest {
+            Some(newest) if newest.revision == subscription.desired.revision => {
                 if liveness.is_probe_due() {
                     return Some(Request::Probe);
                 }
-                subscription.list_due.then_some(Request::List)
+                newest.list_due.then_some(Request::List)
             }
-            _ => Some(Request::Wish),
+            _ => Some(Request::Subscribe),
         }
     }
 
     /// Takes one request from the budget, if there is one. Each socket has its own; a refusal holds for all of them.
-    pub fn try_acquire(&mut self, now: Nanos, throttle: &Throttle) -> bool {
-        throttle.until() <= now && self.budget.try_acquire(now).is_ok()
+    pub fn try_acquire(&mut self, now: Nanos, refusal_backoff: &RefusalBackoff) -> bool {
+        refusal_backoff.until() <= now && self.budget.try_acquire(now).is_ok()
     }
 
     /// Writes the request that waits, as soon as the budget allows.
@@ -186,24 +186,24 @@ impl Requests {
         outbox: &mut Outbox,
         shared: &mut Shared,
     ) {
-        let Some(next) = self.next(&shared.asking, liveness) else { return };
-        if !self.try_acquire(now, &shared.asking.throttle) {
+        let Some(next) = self.next(&shared.subscription, liveness) else { return };
+        if !self.try_acquire(now, &shared.subscription.refusal_backoff) {
             return;
         }
         shared.reports.counters.requests += 1;
         match next {
             Request::List => self.send_list(outbox, shared),
-            Request::Wish | Request::Probe => {
+            Request::Subscribe | Request::Probe => {
                 let is_probe = self.begin_wait(now, next, liveness);
-                self.send_wish(now, epoch, is_probe, outbox, shared);
+                self.send_subscription(now, epoch, is_probe, outbox, shared);
             }
         }
     }
 
-    /// A request for the wish is about to be sent, and the wait for data begins or goes on. True if the request has to be
-    /// a probe.
+    /// A request for the desired set is about to be sent, and the wait for data begins or goes on. True if the request
+    /// has to be a probe.
     fn begin_wait(&self, now: Nanos, request: Request, liveness: &mut Liveness) -> bool {
-        if self.subscription.is_none() {
+        if self.newest.is_none() {
             liveness.expect_data(now);
             return false;
         }
@@ -214,12 +214,19 @@ impl Requests {
         liveness.changed(now)
     }
 
-    fn send_wish(&mut self, now: Nanos, epoch: Epoch, is_probe: bool, outbox: &mut Outbox, shared: &mut Shared) {
-        let Shared { config, asking, entropy, reports, .. } = shared;
-        let Wish { revision, streams, format, running } = &asking.wish;
+    fn send_subscription(
+        &mut self,
+        now: Nanos,
+        epoch: Epoch,
+        is_probe: bool,
+        outbox: &mut Outbox,
+        shared: &mut Shared,
+    ) {
+        let Shared { config, subscription, entropy, reports, .. } = shared;
+        let DesiredSet { revision, streams, format, running } = &subscription.desired;
         let (from, sent) = (self.state(), self.sent());
         let again = sent == Some(*revision);
-        asking.throttle.asked(now);
+        subscription.refusal_backoff.requested(now);
         // A probe asks for a snapshot of everything.
         let running = if is_probe { Arc::default() } else { running.on(epoch, sent) };
         let ticket = entropy.ticket();
@@ -231,33 +238,33 @@ impl Requests {
         }
     }
 
-    /// The request for this wish was written.
+    /// The request for this desired set was written.
     fn subscribed(&mut self, now: Nanos, revision: u64) {
-        match &mut self.subscription {
-            Some(subscription) => {
-                let is_other = subscription.revision != revision;
-                subscription.revision = revision;
-                subscription.stale_until = is_other.then(|| now + STALE_FRAMES);
+        match &mut self.newest {
+            Some(newest) => {
+                let is_other = newest.revision != revision;
+                newest.revision = revision;
+                newest.stale_until = is_other.then(|| now + STALE_FRAMES);
             }
             None => {
-                let subscription = Subscription { revision, stale_until: None, data_since: None, list_due: false };
-                self.subscription = Some(subscription);
+                let sent = SentRequest { revision, stale_until: None, data_since: None, list_due: false };
+                self.newest = Some(sent);
             }
         }
     }
 
     fn send_list(&mut self, outbox: &mut Outbox, shared: &mut Shared) {
         let ticket = shared.entropy.ticket();
-        outbox.text(&plan::list_request(&ticket, shared.asking.wish.format), &mut *shared.entropy);
-        if let Some(subscription) = &mut self.subscription {
-            subscription.list_due = false;
+        outbox.text(&plan::list_request(&ticket, shared.subscription.desired.format), &mut *shared.entropy);
+        if let Some(newest) = &mut self.newest {
+            newest.list_due = false;
         }
     }
 
     /// Data came.
     #[inline]
     pub fn handle_data(&mut self, now: Nanos, epoch: Epoch, shared: &mut Shared) {
-        if self.data_since().is_none() || shared.asking.awaits_data() {
+        if self.data_since().is_none() || shared.subscription.awaits_data() {
             self.handle_awaited_data(now, epoch, shared);
         }
     }
@@ -265,25 +272,25 @@ impl Requests {
     #[cold]
     fn handle_awaited_data(&mut self, now: Nanos, epoch: Epoch, shared: &mut Shared) {
         // Data before our request would be somebody else's; the state says Active only for what we asked for.
-        let Some(subscription) = &mut self.subscription else { return };
-        let asking = &mut shared.asking;
+        let Some(newest) = &mut self.newest else { return };
+        let subscription = &mut shared.subscription;
         // Frames of the subscription before are no answer to this one: it may ask for markets that do not exist.
-        asking.proven |= subscription.stale_until.is_none_or(|until| now > until);
-        asking.throttle.heard(now);
-        asking.mute_sockets = 0;
-        if subscription.data_since.is_none() {
-            subscription.data_since = Some(now);
+        subscription.had_data |= newest.stale_until.is_none_or(|until| now > until);
+        subscription.refusal_backoff.data(now);
+        subscription.mute_sockets = 0;
+        if newest.data_since.is_none() {
+            newest.data_since = Some(now);
             shared.reports.step(now, State::Subscribing, State::Active, epoch);
         }
     }
 
     /// The exchange refused a request. It closes the socket after this. Should it not, what it refused is asked for again
     /// after the block.
-    pub fn handle_refusal(&self, now: Nanos, liveness: &mut Liveness, asking: &mut Asking) {
-        asking.throttle.refused(now);
+    pub fn handle_refusal(&self, now: Nanos, liveness: &mut Liveness, subscription: &mut SubscriptionState) {
+        subscription.refusal_backoff.refused(now);
         if self.expects_data() {
             // What was under way is not answered, and says nothing.
-            liveness.want_probe();
+            liveness.request_probe();
         }
     }
 }
