@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hoga_testing::{Rng, frames};
 use tungstenite::handshake::derive_accept_key;
 
 use super::{Action, Budget, Closed, Disconnect, Entropy, Event, Rate, Session, SocketId, State};
@@ -11,24 +12,18 @@ use crate::config::{Config, Endpoint};
 use crate::model::{ConnectionId, DataType, Epoch, Format, Nanos, Noun, Receipt, Sink, StreamKey};
 use crate::plan::{DesiredSet, Running, StreamSet};
 
-/// A repeatable source of bytes (splitmix64).
-pub(crate) struct SeededEntropy(u64);
+/// Randomness that a seed repeats.
+pub(crate) struct SeededEntropy(Rng);
 
 impl SeededEntropy {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
+        Self(Rng::new(seed))
     }
 }
 
 impl Entropy for SeededEntropy {
     fn fill(&mut self, bytes: &mut [u8]) {
-        for chunk in bytes.chunks_mut(8) {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut z = self.0;
-            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            chunk.copy_from_slice(&(z ^ (z >> 31)).to_le_bytes()[..chunk.len()]);
-        }
+        self.0.fill(bytes);
     }
 }
 
@@ -85,18 +80,9 @@ pub(crate) fn trade_message(code: &str, id: u64) -> String {
     )
 }
 
-/// One unmasked frame, as servers send them.
+/// A whole frame of a server.
 pub(crate) fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![0x80 | opcode];
-    match payload.len() {
-        n @ 0..=125 => bytes.push(n as u8),
-        n => {
-            bytes.push(126);
-            bytes.extend_from_slice(&u16::try_from(n).unwrap().to_be_bytes());
-        }
-    }
-    bytes.extend_from_slice(payload);
-    bytes
+    frames::server(0x80 | opcode, payload)
 }
 
 pub(super) fn config() -> Config {
@@ -256,25 +242,20 @@ impl Harness {
     pub fn sent(&mut self) -> Vec<Sent> {
         let bytes = std::mem::take(&mut self.unread);
         let mut rest = &bytes[..];
-        let mut frames = Vec::new();
-        while let [first, second, tail @ ..] = rest {
-            assert_eq!(second & 0x80, 0x80, "a client must mask every frame");
-            let (len, tail) = match second & 0x7f {
-                126 => (usize::from(u16::from_be_bytes([tail[0], tail[1]])), &tail[2..]),
-                127 => panic!("the client never sends a frame this long"),
-                len => (usize::from(len), tail),
-            };
-            let payload: Vec<u8> = (0..len).map(|i| tail[4 + i] ^ tail[i % 4]).collect();
-            rest = &tail[4 + len..];
-            frames.push(match first & 0x0f {
-                1 => Sent::Text(String::from_utf8(payload).unwrap()),
-                8 => Sent::Close(u16::from_be_bytes([payload[0], payload[1]])),
-                9 => Sent::Ping(payload),
-                10 => Sent::Pong(payload),
-                other => panic!("opcode {other}"),
+        let mut sent = Vec::new();
+        while let Some((frame, length)) = frames::parse(rest) {
+            assert!(frame.is_masked, "a client must mask every frame");
+            rest = &rest[length..];
+            sent.push(match (frame.opcode(), frame.payload) {
+                (1, text) => Sent::Text(String::from_utf8(text).unwrap()),
+                (8, payload) => Sent::Close(u16::from_be_bytes([payload[0], payload[1]])),
+                (9, payload) => Sent::Ping(payload),
+                (10, payload) => Sent::Pong(payload),
+                (other, _) => panic!("opcode {other}"),
             });
         }
-        frames
+        assert!(rest.is_empty(), "only whole frames are sent");
+        sent
     }
 
     /// Returns the subscription requests sent since the last call; discards other frames.
