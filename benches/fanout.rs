@@ -4,9 +4,6 @@
 //! noisy machine better. Uses at most two threads. `rtrb` is a bare ring of the same updates, the lower bound.
 //! `array_queue`, `std_mpsc` and `tokio` are alternatives. Every row writes in batches of 16.
 
-#[path = "../tools/cli/src/bench/lanes.rs"]
-#[allow(dead_code, reason = "each user needs only a part")]
-mod lanes;
 #[path = "../tests/pool_samples/mod.rs"]
 mod pool_samples;
 
@@ -15,30 +12,35 @@ use std::time::Duration;
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime};
 use hoga::feed::{Payload, Update};
 use hoga::model::Words;
-use lanes::*;
+use hoga_bench::channels::*;
 use pool_samples::{orderbook, ticker, trade};
 use tokio::sync::broadcast::{Receiver, Sender, channel};
 
 type Group<'a> = BenchmarkGroup<'a, WallTime>;
 
-/// tokio's broadcast channel, whose readers share each update.
-impl<T: Payload> Write<T> for Sender<Update<T>> {
+/// The sender of tokio's broadcast channel, whose readers share each update.
+struct Broadcast<T>(Sender<Update<T>>);
+
+/// A reader of tokio's broadcast channel.
+struct Subscriber<T>(Receiver<Update<T>>);
+
+impl<T: Payload> Write<T> for Broadcast<T> {
     #[inline]
     fn put(&mut self, update: &Update<T>) {
-        assert!(self.send(*update).is_ok(), "the channel has readers");
+        assert!(self.0.send(*update).is_ok(), "the channel has readers");
     }
 }
 
-impl<T: Payload> Read for Receiver<Update<T>> {
+impl<T: Payload> Read for Subscriber<T> {
     #[inline]
     fn next_version(&mut self) -> Option<u64> {
-        std::hint::black_box(&self.try_recv()).as_ref().ok().map(|update| update.version)
+        std::hint::black_box(&self.0.try_recv()).as_ref().ok().map(|update| update.version)
     }
 }
 
-fn tokio<T: Payload>() -> Lane<Sender<Update<T>>, Receiver<Update<T>>> {
+fn tokio<T: Payload>() -> Channel<Broadcast<T>, Subscriber<T>> {
     let (writer, reader) = channel(CAPACITY);
-    Lane { writer, reader }
+    Channel { writer: Broadcast(writer), reader: Subscriber(reader) }
 }
 
 fn pin_here(core: usize) {
@@ -73,8 +75,8 @@ fn publish(c: &mut Criterion) {
     publish_to(&mut group, ticker(1, 1.0), "ticker");
     publish_to(&mut group, orderbook(1, 100.0), "orderbook");
     for readers in [1, 1000] {
-        let Lane { mut writer, reader } = tokio();
-        let _readers: Vec<_> = (1..readers).map(|_| writer.subscribe()).chain([reader]).collect();
+        let Channel { mut writer, reader } = tokio();
+        let _readers: Vec<_> = (1..readers).map(|_| writer.0.subscribe()).chain([reader.0]).collect();
         let mut first = update(trade(1, 1));
         group.bench_function(format!("tokio/trade/{readers}"), |b| {
             b.iter_custom(|updates| time_writing(&mut writer, &mut first, updates))
@@ -84,12 +86,12 @@ fn publish(c: &mut Criterion) {
 }
 
 /// Measures both ends of one channel, alternating on one thread.
-fn push_through<T: Payload>(c: &mut Criterion, value: T, name: &str, mut lane: Lane<impl Write<T>, impl Read>) {
+fn push_through<T: Payload>(c: &mut Criterion, value: T, name: &str, mut channel: Channel<impl Write<T>, impl Read>) {
     let mut first = update(value);
     let mut row = |end: &str, of: fn(Spent) -> Duration| {
         c.benchmark_group(end).bench_function(name, |b| {
             b.iter_custom(|updates| {
-                let spent = time_both(&mut lane, &mut first, updates);
+                let spent = time_both(&mut channel, &mut first, updates);
                 of(spent).mul_f64(updates as f64 / whole_runs(updates) as f64)
             })
         });
@@ -115,7 +117,7 @@ fn push(c: &mut Criterion) {
 
 /// Measures a mark, which costs the same for every value. benches/cell.rs measures the store.
 fn mark(c: &mut Criterion) {
-    let Lane { mut writer, mut reader } = conflate();
+    let Channel { mut writer, mut reader } = conflate();
     let mut first = update(ticker(1, 1.0));
     writer.store(&first.value);
     c.benchmark_group("mark")
@@ -129,9 +131,9 @@ fn one_way_through<T: Payload, W: Write<T>, R: Read>(
     group: &mut Group,
     value: T,
     name: &str,
-    lane: fn() -> Lane<W, R>,
+    channel: fn() -> Channel<W, R>,
 ) {
-    let (mut there, mut back, mut first) = (lane(), lane(), update(value));
+    let (mut there, mut back, mut first) = (channel(), channel(), update(value));
     group.bench_function(name, |b| {
         b.iter_custom(|updates| {
             // Without pinning, the system puts both threads on one core half of the time.

@@ -1,0 +1,75 @@
+//! JSON to a struct, in the two formats that differ in every key. JSON_LIST and SIMPLE_LIST only put brackets around
+//! them.
+
+use std::hint::black_box;
+
+use hoga::model::{Noun, Receipt, Sink, Ticker};
+use hoga::wire::{Decoder, Message, SLACK};
+use hoga_testing::Rng;
+use hoga_testing::messages::{self, Draft};
+
+use super::{RECEIPT, Row};
+
+/// Different messages of one row: enough to meet numbers of every length.
+const MESSAGES: usize = 64;
+
+type Write = fn(&mut Rng, bool) -> Draft;
+
+const TYPES: [(&str, Write); 5] = [
+    ("ticker", |rng, _| messages::ticker(rng)),
+    ("trade", |rng, _| messages::trade(rng)),
+    ("book of 15", |rng, short| messages::orderbook(rng, 15, short)),
+    ("book of 30", |rng, short| messages::orderbook(rng, 30, short)),
+    ("candle", |rng, _| messages::candle(rng)),
+];
+
+pub fn rows() -> Vec<Row> {
+    let formats = [("DEFAULT", false), ("SIMPLE", true)];
+    let row = |(data_type, write): (&str, Write)| {
+        formats.map(|(format, short)| {
+            Row::new(format!("decode {data_type} {format}"), MESSAGES, move || decode(written(write, short)))
+        })
+    };
+    TYPES.into_iter().flat_map(row).collect()
+}
+
+/// The first ticker of the row above.
+pub fn ticker() -> Ticker {
+    let message = written(|rng, _| messages::ticker(rng), false).remove(0);
+    let mut tickers = super::Tickers::default();
+    Decoder::new().decode(message.as_bytes(), message.len(), RECEIPT, &mut tickers).expect("a ticker");
+    tickers.0[0]
+}
+
+fn written(write: Write, short: bool) -> Vec<String> {
+    let mut rng = Rng::new(7);
+    (0..MESSAGES).map(|_| write(&mut rng, short).write(short)).collect()
+}
+
+/// The message with room behind it, as a receive buffer has.
+fn padded(message: &[u8]) -> Vec<u8> {
+    let mut bytes = message.to_vec();
+    bytes.resize(message.len() + SLACK, b'7');
+    bytes
+}
+
+/// Looks at every value, so that none of it can be optimized away.
+struct Look;
+
+impl Sink for Look {
+    fn deliver<T: Noun>(&mut self, _: Receipt, message: &T) {
+        black_box(message);
+    }
+}
+
+fn decode(messages: Vec<String>) -> impl FnMut() {
+    let messages: Vec<_> = messages.iter().map(|text| (padded(text.as_bytes()), text.len())).collect();
+    let mut decoder = Decoder::new();
+    move || {
+        for (bytes, len) in &messages {
+            let message = decoder.decode(black_box(bytes), *len, RECEIPT, &mut Look);
+            assert!(matches!(message, Ok(Message::Data { count: 1 })), "a message is read");
+        }
+        assert_eq!(decoder.counters().fallbacks, 0, "the fast reader reads all of them");
+    }
+}

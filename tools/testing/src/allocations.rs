@@ -1,0 +1,170 @@
+//! An allocator that counts. A test program installs it with `#[global_allocator]`; its counts are kept for each thread, so
+//! that tests of one program do not disturb each other.
+//!
+//! # Synchronization
+//!
+//! Each thread writes only its own slot of `THREADS`, which it takes from `NEXT` at its first allocation. All accesses are
+//! relaxed: whoever reads the count of another thread must know by other means that the thread is done, or compare two
+//! readings while it runs.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+/// Passes every call on to the system's allocator and counts it.
+pub struct Counting;
+
+/// Most threads that a program may start in its life.
+const THREADS_MAX: usize = 4096;
+
+struct Thread {
+    /// The kernel's number of the thread; 0 while the slot is free.
+    id: AtomicU32,
+    allocations: AtomicU64,
+}
+
+static THREADS: [Thread; THREADS_MAX] =
+    [const { Thread { id: AtomicU32::new(0), allocations: AtomicU64::new(0) } }; THREADS_MAX];
+static NEXT: AtomicUsize = AtomicUsize::new(0);
+static LIVE_BYTES: AtomicI64 = AtomicI64::new(0);
+
+const NO_SLOT: usize = usize::MAX;
+
+thread_local! {
+    /// Has no destructor, so that it can be used as long as the thread allocates.
+    static SLOT: Cell<usize> = const { Cell::new(NO_SLOT) };
+}
+
+fn slot() -> usize {
+    let slot = SLOT.get();
+    if slot != NO_SLOT {
+        return slot;
+    }
+    let slot = NEXT.fetch_add(1, Relaxed);
+    SLOT.set(slot);
+    if let Some(thread) = THREADS.get(slot) {
+        thread.id.store(rustix::thread::gettid().as_raw_nonzero().get() as u32, Relaxed);
+    }
+    slot
+}
+
+fn count(bytes: i64) {
+    if let Some(thread) = THREADS.get(slot()) {
+        thread.allocations.store(thread.allocations.load(Relaxed) + 1, Relaxed);
+    }
+    LIVE_BYTES.fetch_add(bytes, Relaxed);
+}
+
+// SAFETY: passes every call on to the system's allocator unchanged; counting touches no memory of the caller.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as i64);
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as i64);
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(size as i64 - layout.size() as i64);
+        // SAFETY: the caller's promise is passed on; `at` came from `System`.
+        unsafe { System.realloc(at, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        LIVE_BYTES.fetch_sub(layout.size() as i64, Relaxed);
+        // SAFETY: the caller's promise is passed on; `at` came from `System`.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+/// How often the calling thread has allocated or reallocated since it began.
+///
+/// # Panics
+///
+/// If the program has started more threads than are counted.
+pub fn on_this_thread() -> u64 {
+    THREADS.get(slot()).expect("a slot for this thread").allocations.load(Relaxed)
+}
+
+/// How often the running threads whose names start with `prefix` have allocated or reallocated since they began. The kernel
+/// keeps 15 bytes of a name.
+///
+/// # Panics
+///
+/// If the program has started more threads than are counted.
+pub fn on_threads(prefix: &str) -> u64 {
+    let started = NEXT.load(Relaxed);
+    assert!(started <= THREADS_MAX, "{started} threads were started, and only {THREADS_MAX} are counted");
+    let is_meant = |thread: &&Thread| {
+        let name = std::fs::read_to_string(format!("/proc/self/task/{}/comm", thread.id.load(Relaxed)));
+        name.is_ok_and(|name| name.starts_with(prefix))
+    };
+    THREADS[..started].iter().filter(is_meant).map(|thread| thread.allocations.load(Relaxed)).sum()
+}
+
+/// Bytes that all threads together have allocated and not yet freed.
+pub fn live_bytes() -> i64 {
+    LIVE_BYTES.load(Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::hint::black_box;
+    use std::sync::mpsc::channel;
+    use std::thread;
+
+    #[global_allocator]
+    static ALLOCATOR: Counting = Counting;
+
+    #[test]
+    fn a_thread_counts_what_it_allocates_and_nothing_of_others() {
+        let before = on_this_thread();
+        thread::scope(|s| s.spawn(|| (0..1_000).for_each(|n| drop(black_box(Box::new(n))))).join().unwrap());
+        // Starting a thread allocates a little here.
+        let started = on_this_thread();
+        assert!(started - before < 100);
+        let mut grown = black_box(vec![0u64; 4]);
+        grown.reserve_exact(100);
+        drop(black_box(grown));
+        assert_eq!(on_this_thread() - started, 2);
+    }
+
+    #[test]
+    fn threads_are_counted_by_name_while_they_run() {
+        let (work, works) = channel();
+        let (done, dones) = channel();
+        let thread = thread::Builder::new().name("counted-thread".into()).spawn(move || {
+            while let Ok(count) = works.recv() {
+                (0..count).for_each(|n| drop(black_box(Box::new(n))));
+                done.send(()).unwrap();
+            }
+        });
+        let turn = |count: u64| {
+            work.send(count).unwrap();
+            dones.recv().unwrap();
+            on_threads("counted-")
+        };
+        // The first turn also makes what a channel needs to wait.
+        let before = turn(1);
+        assert!((500..600).contains(&(turn(500) - before)));
+        drop(work);
+        thread.unwrap().join().unwrap();
+        assert_eq!(on_threads("counted-"), 0);
+    }
+
+    #[test]
+    fn live_bytes_fall_when_memory_is_freed() {
+        const MUCH: i64 = 1 << 26;
+        let before = live_bytes();
+        let much = black_box(vec![0u8; MUCH as usize]);
+        assert!(live_bytes() - before > MUCH / 2);
+        drop(black_box(much));
+        assert!(live_bytes() - before < MUCH / 2);
+    }
+}
