@@ -1,4 +1,4 @@
-//! Adds a feed to the readers of its streams, and pauses it.
+//! Adds feeds to the readers of their streams, and pauses them.
 //!
 //! If a stream already runs, the feed receives its newest value, because the exchange is not asked for another
 //! snapshot. A feed joins between two batches of frames, so no update is lost between that value and the next one, and

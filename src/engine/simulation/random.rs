@@ -1,11 +1,11 @@
-//! Everything that a scenario leaves to chance, from its seed.
+//! The random numbers of a scenario, from its seed.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::session::Entropy;
 
-/// Random numbers that a seed repeats (splitmix64). Clones go on together.
+/// A random number generator with a seed (splitmix64). Clones share its state.
 #[derive(Clone)]
 pub(super) struct Random(Arc<Mutex<u64>>);
 
