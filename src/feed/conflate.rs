@@ -34,21 +34,21 @@ impl<T, U: Copy + Into<T> + Send + Sync> Newest<T> for Reader<U> {
 /// mark, so a reader that finds the mark finds the entry.
 type Values<T> = Arc<[OnceLock<Box<dyn Newest<T>>>]>;
 
-/// Room for a number of streams, all of them still to be added.
-pub(super) fn room<T>(streams: usize) -> (Changing<T>, Changed<T>) {
+/// A segment: space for a number of streams, all of them still to be added.
+pub(super) fn segment<T>(streams: usize) -> (ConflatedWriter<T>, ConflatedReader<T>) {
     let (marker, drain) = dirty::set(streams);
     let values: Values<T> = (0..streams).map(|_| OnceLock::new()).collect();
-    (Changing { marker, values: values.clone(), used: 0 }, Changed { drain, values })
+    (ConflatedWriter { marker, values: values.clone(), used: 0 }, ConflatedReader { drain, values })
 }
 
-/// The writing end of a room.
-pub(super) struct Changing<T> {
+/// The writing end of a segment.
+pub(super) struct ConflatedWriter<T> {
     pub marker: Marker,
     values: Values<T>,
     used: usize,
 }
 
-impl<T> Changing<T> {
+impl<T> ConflatedWriter<T> {
     /// There is room for another stream.
     pub fn has_room(&self) -> bool {
         self.used < self.values.len()
@@ -66,8 +66,8 @@ impl<T> Changing<T> {
     }
 }
 
-/// The reading end of a room.
-pub(super) struct Changed<T> {
+/// The reading end of a segment.
+pub(super) struct ConflatedReader<T> {
     drain: Drain,
     values: Values<T>,
 }
@@ -121,7 +121,7 @@ impl Throttle {
 
 impl<T> Conflated<T> {
     pub fn new(
-        Changed { drain: dirty, values }: Changed<T>,
+        ConflatedReader { drain: dirty, values }: ConflatedReader<T>,
         counters: Arc<FeedCounters>,
         epochs: EpochTracker,
     ) -> Self {
@@ -335,57 +335,57 @@ mod tests {
     #[test]
     fn it_is_known_how_many_streams_waited_at_most() {
         let mut rig = rig(3);
-        [0, 1, 1].into_iter().for_each(|key| rig.changing.marker.mark(key));
+        [0, 1, 1].into_iter().for_each(|key| rig.writer.marker.mark(key));
         assert!(rig.feed.pop().is_none(), "the marks were for nothing");
-        rig.changing.marker.mark(2);
+        rig.writer.marker.mark(2);
         rig.feed.pop();
         assert_eq!(rig.feed.counters.depth_max(), 2);
     }
 
     #[test]
-    fn a_room_takes_streams_until_it_is_full() {
-        let (mut changing, changed) = room::<u64>(2);
+    fn a_segment_takes_streams_until_it_is_full() {
+        let (mut segment_writer, reader) = segment::<u64>(2);
         let mut feed = Conflated::new(
-            changed,
+            reader,
             Arc::default(),
             EpochTracker::new(Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)))),
         );
         let receipt = Receipt { connection: ConnectionId(0), epoch: Epoch(1), received: Nanos(0) };
         for value in 1..=2 {
             let (mut writer, reader) = latest::cell::<u64>();
-            assert!(changing.has_room());
-            let key = changing.add(reader);
+            assert!(segment_writer.has_room());
+            let key = segment_writer.add(reader);
             assert!(feed.pop().is_none(), "it has not changed yet");
             writer.publish(&value, 0, &receipt, Nanos(0));
-            changing.marker.mark(key);
+            segment_writer.marker.mark(key);
             assert!(matches!(feed.pop(), Some(Item::Data(update)) if update.value == value));
         }
-        assert!(!changing.has_room());
+        assert!(!segment_writer.has_room());
     }
 
     /// Streams of a feed, their writers, and what they mark.
     struct Rig {
-        changing: Changing<u64>,
+        writer: ConflatedWriter<u64>,
         writers: Vec<latest::Writer<u64>>,
         connection: Arc<ConnectionState>,
         feed: Conflated<u64>,
     }
 
     fn rig(streams: usize) -> Rig {
-        let (mut changing, changed) = room(streams);
+        let (mut writer, reader) = segment(streams);
         let (writers, readers): (Vec<_>, Vec<_>) = (0..streams).map(|_| latest::cell::<u64>()).unzip();
         let connection = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)));
         connection.opened(Epoch(1), Nanos(0), None);
-        readers.into_iter().enumerate().for_each(|(key, reader)| assert_eq!(changing.add(reader), key));
-        let feed = Conflated::new(changed, Arc::default(), EpochTracker::new(connection.clone()));
-        Rig { changing, writers, connection, feed }
+        readers.into_iter().enumerate().for_each(|(key, reader)| assert_eq!(writer.add(reader), key));
+        let feed = Conflated::new(reader, Arc::default(), EpochTracker::new(connection.clone()));
+        Rig { writer, writers, connection, feed }
     }
 
     impl Rig {
         fn publish(&mut self, key: usize, value: u64, epoch: u32) {
             let receipt = Receipt { connection: ConnectionId(0), epoch: Epoch(epoch), received: Nanos(0) };
             self.writers[key].publish(&value, 0, &receipt, Nanos(0));
-            self.changing.marker.mark(key);
+            self.writer.marker.mark(key);
         }
 
         /// Values as they are, a new socket as 0.

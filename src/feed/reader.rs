@@ -100,8 +100,8 @@ pub(super) fn open_with<T: Payload>(opening: Opening<'_>, room: Option<Arc<Signa
         });
         FeedWriter {
             queue,
-            rooms: Vec::new(),
-            conflates: 0,
+            segments: Vec::new(),
+            conflated_capacity: 0,
             broadcast_types: Vec::new(),
             joins: joins.clone(),
             shared: shared.clone(),

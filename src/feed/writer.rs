@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::Sender;
 
 use super::broadcast::{Broadcaster, JoinedStream};
-use super::conflate::{Changing, Conflated, room};
+use super::conflate::{Conflated, ConflatedWriter, segment};
 use super::counters::WriterCounters;
 use super::epoch_tracker::EpochTracker;
 use super::queue::QueueWriter;
@@ -24,10 +24,10 @@ const UNREAD_JOINS_MAX: u64 = 64;
 /// A writing end of a feed, on a connection's thread. Updates of one writer stay in order.
 pub struct FeedWriter<T> {
     pub(super) queue: Option<QueueWriter<T>>,
-    /// Conflated streams. All rooms but the last are full.
-    pub(super) rooms: Vec<Changing<T>>,
-    /// How many conflated streams the rooms take.
-    pub(super) conflates: usize,
+    /// Conflated streams. All segments but the last are full.
+    pub(super) segments: Vec<ConflatedWriter<T>>,
+    /// How many conflated streams the segments take.
+    pub(super) conflated_capacity: usize,
     /// The types of which there is a source that reads the shared ring.
     pub(super) broadcast_types: Vec<TypeId>,
     pub(super) joins: Sender<Join<T>>,
@@ -43,7 +43,7 @@ pub struct FeedWriter<T> {
 /// A stream of a feed that is conflated: what to mark when it changes.
 #[derive(Debug, Clone, Copy)]
 pub struct Mark {
-    room: usize,
+    segment: usize,
     key: usize,
 }
 
@@ -74,7 +74,7 @@ impl<T: Payload> FeedWriter<T> {
     #[inline]
     pub fn mark(&mut self, mark: Mark) -> bool {
         self.writer_counters.received.add(1);
-        self.rooms[mark.room].marker.mark(mark.key);
+        self.segments[mark.segment].marker.mark(mark.key);
         !std::mem::replace(&mut self.unflushed, true)
     }
 
@@ -109,28 +109,28 @@ impl<T: Payload> FeedWriter<T> {
     /// Adds streams that are conflated, given by where their newest values are. Returns a mark for each, in the same order.
     /// The reader gets nothing of a stream before its first mark.
     ///
-    /// Each room is one more source for the reader to look at. The first room fits the first streams; every later one is as
-    /// large as all before it together, so a thousand streams that are added one by one take eleven rooms.
+    /// Each segment is one more source for the reader to look at. The first segment fits the first streams; every later
+    /// one is as large as all before it together, so a thousand streams that are added one by one take eleven segments.
     pub fn conflate<U>(&mut self, streams: Vec<Reader<U>>) -> Vec<Mark>
     where
         U: Payload + Into<T>,
     {
         let count = streams.len();
         let mut add = |(added, newest): (usize, Reader<U>)| {
-            if !self.rooms.last().is_some_and(Changing::has_room) {
-                self.add_room((count - added).max(self.conflates));
+            if !self.segments.last().is_some_and(ConflatedWriter::has_room) {
+                self.add_segment((count - added).max(self.conflated_capacity));
             }
-            let room = self.rooms.len() - 1;
-            Mark { room, key: self.rooms[room].add(newest) }
+            let segment = self.segments.len() - 1;
+            Mark { segment, key: self.segments[segment].add(newest) }
         };
         streams.into_iter().enumerate().map(&mut add).collect()
     }
 
-    fn add_room(&mut self, streams: usize) {
-        let (changing, changed) = room(streams);
-        self.rooms.push(changing);
-        self.conflates += streams;
-        let mut source = Conflated::new(changed, self.shared.counters.clone(), self.epoch_tracker());
+    fn add_segment(&mut self, streams: usize) {
+        let (writer, reader) = segment(streams);
+        self.segments.push(writer);
+        self.conflated_capacity += streams;
+        let mut source = Conflated::new(reader, self.shared.counters.clone(), self.epoch_tracker());
         if let Overflow::Throttle(interval) = self.overflow {
             source = source.throttled(interval, self.clock.clone());
         }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Release};
 
 use super::prim::{AtomicU64, RwLockReadGuard, spin_loop};
-use super::slots::{PLACES, Slots, Turns};
+use super::slots::{PLACES, SlotAllocator, Slots};
 use crate::model::{ConnectionId, Epoch, Nanos, Receipt, Stamps};
 
 /// A value and its proof, published at once.
@@ -42,15 +42,15 @@ pub struct Version<T> {
 /// An empty cell, as its one writer and its first reader. Allocates all that it needs as long as readers hold no version
 /// longer than the next.
 pub fn cell<T>() -> (Writer<T>, Reader<T>) {
-    let (turns, slots) = Slots::new();
+    let (allocator, slots) = Slots::new();
     let cell = Arc::new(Cell { newest: AtomicU64::new(Ticket::NONE.0), version: AtomicU64::new(0), slots });
-    (Writer { cell: cell.clone(), turns, newest: Ticket::NONE, version: 0 }, Reader { cell })
+    (Writer { cell: cell.clone(), allocator, newest: Ticket::NONE, version: 0 }, Reader { cell })
 }
 
 /// The writing end. There is one for each cell, for life: it is not `Clone` and writing takes `&mut`.
 pub struct Writer<T> {
     cell: Arc<Cell<T>>,
-    turns: Turns,
+    allocator: SlotAllocator,
     // The writer's own copies of what the cell says.
     newest: Ticket,
     version: u64,
@@ -86,7 +86,7 @@ impl<T: Copy> Writer<T> {
     #[inline]
     fn put(&mut self, value: &T, stamps: Stamps, receipt: &Receipt) {
         let Receipt { epoch, connection, .. } = *receipt;
-        let (place, mut slot) = self.turns.next(&self.cell.slots);
+        let (place, mut slot) = self.allocator.next(&self.cell.slots);
         let ticket = self.newest.next(place);
         let version = Some(Version { value: *value, stamps, epoch, connection, version: self.version });
         *slot = Content { ticket, version };
@@ -95,7 +95,7 @@ impl<T: Copy> Writer<T> {
         self.cell.newest.store(ticket.0, Release);
         let replaced = mem::replace(&mut self.newest, ticket);
         if replaced != Ticket::NONE {
-            self.turns.put_back(replaced.place());
+            self.allocator.retire(replaced.place());
         }
     }
 }

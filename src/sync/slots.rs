@@ -28,7 +28,7 @@ const BLOCKS: usize = (PLACES as usize / ROW_MAX).ilog2() as usize;
 
 /// The most slots that the writer looks at before it appends more. Without a limit it would become slower with each slot
 /// that is held; with one, it may overlook a slot that was let go, where more than this many are held.
-const LOOKS_MAX: usize = 16;
+const SEARCH_MAX: usize = 16;
 
 /// The slots, as readers know them.
 pub(super) struct Slots<T> {
@@ -49,10 +49,10 @@ struct Slot<T>(RwLock<T>);
 
 impl<T: Default> Slots<T> {
     /// The slots and their writer.
-    pub fn new() -> (Turns, Self) {
+    pub fn new() -> (SlotAllocator, Self) {
         let slots = Self { first: row(SLOTS), others: OnceLock::new() };
         let free = (0..SLOTS).map(Reverse).collect();
-        (Turns { free, told: VecDeque::with_capacity(SLOTS), rows: 1, slots: SLOTS }, slots)
+        (SlotAllocator { free, retired: VecDeque::with_capacity(SLOTS), rows: 1, slots: SLOTS }, slots)
     }
 
     /// Adds a row behind `rows` others.
@@ -104,30 +104,30 @@ impl<T> Slots<T> {
     }
 }
 
-/// The writer's account of the slots that it may fill. It goes back to the first ones as soon as they are let go: they are
+/// The slots that the writer may fill. It goes back to the first ones as soon as they are let go: they are
 /// in the first row, which is the nearest to the writer and to all readers.
-pub(super) struct Turns {
+pub(super) struct SlotAllocator {
     // Was not held when the writer looked. Nobody is told of it any more; at most a late reader looks in for a moment.
     // The first one is taken first.
     free: BinaryHeap<Reverse<usize>>,
     // Was told of, and may be held: the one that waits longest first.
-    told: VecDeque<usize>,
+    retired: VecDeque<usize>,
     rows: usize,
     slots: usize,
 }
 
-impl Turns {
+impl SlotAllocator {
     /// A slot to fill, and its place. Waits for nobody; allocates only while readers hold more than ever before.
     #[inline]
     pub fn next<'a, T: Default>(&mut self, slots: &'a Slots<T>) -> (usize, RwLockWriteGuard<'a, T>) {
-        if self.told.len() > 1 {
-            self.look_again(slots);
+        if self.retired.len() > 1 {
+            self.rescan(slots);
         }
-        if let Some(place) = self.told.pop_front() {
+        if let Some(place) = self.retired.pop_front() {
             match slots.fill(place) {
                 Some(_) if self.has_free_before(place) => self.free.push(Reverse(place)),
                 Some(slot) => return (place, slot),
-                None => self.told.push_back(place),
+                None => self.retired.push_back(place),
             }
         }
         self.next_free(slots)
@@ -140,18 +140,18 @@ impl Turns {
 
     /// Readers are told of the slot no more, and it may be filled again once nobody holds it.
     #[inline]
-    pub fn put_back(&mut self, place: usize) {
-        self.told.push_back(place);
+    pub fn retire(&mut self, place: usize) {
+        self.retired.push_back(place);
     }
 
     /// One more look than the one at the slot whose turn it is, because one slot comes in between two calls: so what is
     /// let go is found in time, and what is held for ever slows nobody down.
     #[cold]
-    fn look_again<T>(&mut self, slots: &Slots<T>) {
-        if let Some(place) = self.told.pop_front() {
+    fn rescan<T>(&mut self, slots: &Slots<T>) {
+        if let Some(place) = self.retired.pop_front() {
             match slots.fill(place) {
                 Some(_) => self.free.push(Reverse(place)),
-                None => self.told.push_back(place),
+                None => self.retired.push_back(place),
             }
         }
     }
@@ -161,7 +161,7 @@ impl Turns {
         while let Some(Reverse(place)) = self.free.pop() {
             match slots.fill(place) {
                 Some(slot) => return (place, slot),
-                None => self.told.push_back(place),
+                None => self.retired.push_back(place),
             }
         }
         self.search(slots)
@@ -169,12 +169,12 @@ impl Turns {
 
     #[cold]
     fn search<'a, T: Default>(&mut self, slots: &'a Slots<T>) -> (usize, RwLockWriteGuard<'a, T>) {
-        for _ in 0..self.told.len().min(LOOKS_MAX) {
-            let Some(place) = self.told.pop_front() else { break };
+        for _ in 0..self.retired.len().min(SEARCH_MAX) {
+            let Some(place) = self.retired.pop_front() else { break };
             if let Some(slot) = slots.fill(place) {
                 return (place, slot);
             }
-            self.told.push_back(place);
+            self.retired.push_back(place);
         }
         self.grow(slots);
         self.next_free(slots)
@@ -187,7 +187,7 @@ impl Turns {
         let first = self.rows * ROW_MAX;
         (self.rows, self.slots) = (self.rows + 1, self.slots + more);
         // Each of them has room for all, so that moving slots from one to the other does not allocate.
-        self.told.reserve(self.slots - self.told.len());
+        self.retired.reserve(self.slots - self.retired.len());
         self.free.reserve(self.slots - self.free.len());
         self.free.extend((first..first + more).map(Reverse));
     }
@@ -202,22 +202,22 @@ mod tests {
     /// A writer that never gives its newest slot away, and a count of what it filled.
     struct Writer<'a> {
         slots: &'a Slots<u64>,
-        turns: Turns,
+        allocator: SlotAllocator,
         newest: Option<usize>,
         filled: u64,
     }
 
     impl<'a> Writer<'a> {
-        fn new(slots: &'a Slots<u64>, turns: Turns) -> Self {
-            Self { slots, turns, newest: None, filled: 0 }
+        fn new(slots: &'a Slots<u64>, allocator: SlotAllocator) -> Self {
+            Self { slots, allocator, newest: None, filled: 0 }
         }
 
         fn fill(&mut self) -> usize {
-            let (place, mut slot) = self.turns.next(self.slots);
+            let (place, mut slot) = self.allocator.next(self.slots);
             self.filled += 1;
             *slot = self.filled;
             if let Some(replaced) = self.newest.replace(place) {
-                self.turns.put_back(replaced);
+                self.allocator.retire(replaced);
             }
             place
         }
@@ -237,8 +237,8 @@ mod tests {
 
         /// How many slots there are.
         fn len(&self) -> usize {
-            let len = self.turns.free.len() + self.turns.told.len() + usize::from(self.newest.is_some());
-            assert_eq!(len, self.turns.slots, "a slot is lost");
+            let len = self.allocator.free.len() + self.allocator.retired.len() + usize::from(self.newest.is_some());
+            assert_eq!(len, self.allocator.slots, "a slot is lost");
             len
         }
     }
@@ -250,16 +250,16 @@ mod tests {
 
     #[test]
     fn two_slots_take_turns_while_nobody_holds_one() {
-        let (turns, slots) = Slots::new();
-        let mut writer = Writer::new(&slots, turns);
+        let (allocator, slots) = Slots::new();
+        let mut writer = Writer::new(&slots, allocator);
         let places: Vec<_> = (0..6).map(|_| writer.fill()).collect();
         assert_eq!(places, [0, 1, 0, 1, 0, 1]);
     }
 
     #[test]
     fn a_slot_that_is_being_filled_refuses_readers() {
-        let (mut turns, slots) = Slots::<u64>::new();
-        let (place, slot) = turns.next(&slots);
+        let (mut allocator, slots) = Slots::<u64>::new();
+        let (place, slot) = allocator.next(&slots);
         assert!(slots.hold(place).is_none());
         drop(slot);
         assert!(slots.hold(place).is_some());
@@ -267,8 +267,8 @@ mod tests {
 
     #[test]
     fn a_held_slot_is_passed_over_and_comes_back_when_it_is_let_go() {
-        let (turns, slots) = Slots::new();
-        let mut writer = Writer::new(&slots, turns);
+        let (allocator, slots) = Slots::new();
+        let mut writer = Writer::new(&slots, allocator);
         let held = writer.hold(1);
         assert!(!writer.fill_many(100).contains(&0));
         assert_eq!(writer.len(), 3);
@@ -281,21 +281,21 @@ mod tests {
 
     #[test]
     fn as_many_as_were_held_before_take_no_more_memory() {
-        let (turns, slots) = Slots::new();
-        let mut writer = Writer::new(&slots, turns);
-        untouched(&writer.hold(LOOKS_MAX));
+        let (allocator, slots) = Slots::new();
+        let mut writer = Writer::new(&slots, allocator);
+        untouched(&writer.hold(SEARCH_MAX));
         let slots = writer.len();
         for _ in 0..100 {
-            untouched(&writer.hold(LOOKS_MAX));
+            untouched(&writer.hold(SEARCH_MAX));
         }
         assert_eq!(writer.len(), slots);
     }
 
     #[test]
     fn memory_grows_with_what_is_held_at_once_and_not_with_what_is_filled() {
-        for many in [1, LOOKS_MAX, 50, 1_000] {
-            let (turns, slots) = Slots::new();
-            let mut writer = Writer::new(&slots, turns);
+        for many in [1, SEARCH_MAX, 50, 1_000] {
+            let (allocator, slots) = Slots::new();
+            let mut writer = Writer::new(&slots, allocator);
             for _ in 0..5 {
                 let held = writer.hold(many);
                 writer.fill_many(10_000);
@@ -312,9 +312,9 @@ mod tests {
     /// The writer went on among the slots that it had come to while many were held, behind all others, for ever.
     #[test]
     fn the_first_two_slots_take_turns_again_once_nobody_holds_one() {
-        for many in [1, LOOKS_MAX, 1_000, 10_000] {
-            let (turns, slots) = Slots::new();
-            let mut writer = Writer::new(&slots, turns);
+        for many in [1, SEARCH_MAX, 1_000, 10_000] {
+            let (allocator, slots) = Slots::new();
+            let mut writer = Writer::new(&slots, allocator);
             let held = writer.hold(many);
             untouched(&held);
             drop(held);
@@ -325,8 +325,8 @@ mod tests {
 
     #[test]
     fn the_nearest_slots_take_turns_around_those_that_stay_held() {
-        let (turns, slots) = Slots::new();
-        let mut writer = Writer::new(&slots, turns);
+        let (allocator, slots) = Slots::new();
+        let mut writer = Writer::new(&slots, allocator);
         let mut held = writer.hold(1_000);
         held.truncate(1);
         writer.fill_many(2_000);
@@ -337,8 +337,8 @@ mod tests {
 
     #[test]
     fn every_slot_has_a_place_of_its_own_however_many_there_are() {
-        let (turns, slots) = Slots::new();
-        let mut writer = Writer::new(&slots, turns);
+        let (allocator, slots) = Slots::new();
+        let mut writer = Writer::new(&slots, allocator);
         let held = writer.hold(20_000);
         let addresses: HashSet<*const u64> = held.iter().map(|(_, slot)| &raw const **slot).collect();
         assert_eq!(addresses.len(), held.len());
@@ -354,8 +354,8 @@ mod tests {
 
     #[test]
     fn slots_stay_where_they_are_when_more_are_appended() {
-        let (turns, slots) = Slots::new();
-        let mut writer = Writer::new(&slots, turns);
+        let (allocator, slots) = Slots::new();
+        let mut writer = Writer::new(&slots, allocator);
         let first: *const Slot<u64> = slots.slot(0);
         let held = writer.hold(300);
         assert_eq!(writer.len(), 141 + 3 * ROW_MAX, "half as many more each time: 3, 4, 6, 9, ... 141");
