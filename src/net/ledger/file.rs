@@ -168,7 +168,7 @@ impl Directory {
                     Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
                     _ => {}
                 }
-                // Do not follow a link: another user created it.
+                // Does not follow links: a link here was created by another user.
                 let metadata = fs::symlink_metadata(path)?;
                 let is_private = metadata.is_dir() && metadata.mode() & 0o077 == 0;
                 if is_private && metadata.uid() == rustix::process::geteuid().as_raw() {
