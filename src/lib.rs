@@ -39,8 +39,8 @@
 //!
 //! A frame travels one way, on one thread, from `recv` to publish. There is no async runtime. Reading the pool never
 //! waits for that thread, and that thread never waits for a reader. Readers cost it work: a copy for each feed with its
-//! own ring, a mark for each feed that conflates, and a system call to wake a sleeping reader. A separate thread writes
-//! the log.
+//! own ring, a mark in a set for each feed that keeps only newest values, and a system call to wake a sleeping reader.
+//! A separate thread writes the log.
 //!
 //! # What is where
 //!
@@ -60,7 +60,8 @@
 //! | feeds without an engine | [`offline`] |
 //!
 //! The library installs no logger, panic hook or signal handler. It logs through `tracing`, from a separate thread: a
-//! slow or stuck subscriber delays the log and nothing else. Lines that do not fit in its queue are counted there.
+//! slow or stuck subscriber delays the log and nothing else. Lines that do not fit in the thread's queue are dropped,
+//! and the log later says how many are missing.
 //!
 //! # Platforms
 //!
@@ -84,7 +85,7 @@ compile_error!("hoga runs on little-endian processors only: it reads the digits 
 
 // The rooms are private; users see the re-exports below. The feature `insides` makes the rooms public for the tests,
 // benchmarks and tools of this repository, without any promise of stability. `model` comes first because the other
-// rooms use its macros.
+// rooms use its macros. ARCHITECTURE.md explains the rooms.
 #[cfg(not(feature = "insides"))]
 #[macro_use]
 mod model;
