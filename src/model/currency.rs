@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::{InvalidMarket, Market};
 
-/// The code of a currency, such as `KRW` or `BTC`: upper case, short enough for one half of a market's code.
+/// The code of a currency, such as `KRW` or `BTC`: upper case, at most 21 bytes, so that it fits in a market's code.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Currency([u8; Market::MAX_LEN]);
 
@@ -21,7 +21,7 @@ impl Currency {
 impl FromStr for Currency {
     type Err = InvalidMarket;
     fn from_str(text: &str) -> Result<Self, InvalidMarket> {
-        // The rules are those of a market: followed by the shortest other half, it must be one.
+        // A currency is valid if it forms a valid market with the shortest possible other half.
         let market: Market = format!("{text}-X").parse()?;
         let mut bytes = [0; Market::MAX_LEN];
         bytes[..text.len()].copy_from_slice(market.quote().as_bytes());

@@ -56,7 +56,7 @@ impl Date {
     }
 
     /// Parses `yyyyMMdd`, the spelling of a ticker's `trade_date`.
-    // Always inlined, as the parsers below: a ticker has many fields, and a call costs more than parsing one.
+    // Always inlined, like the parsers below: a ticker has many fields, and a call costs more than parsing one.
     #[inline(always)]
     pub fn from_compact(text: &[u8]) -> Result<Self, InvalidTime> {
         let text = text.try_into().map_err(|_| InvalidTime)?;
@@ -165,7 +165,7 @@ impl fmt::Debug for DateTime {
     }
 }
 
-/// A spelling as a word, its first character in the lowest byte.
+/// Returns a spelling as a word, with its first character in the lowest byte.
 const fn pattern(text: &[u8; 8]) -> u64 {
     u64::from_le_bytes(*text)
 }
@@ -175,8 +175,8 @@ const fn pattern(text: &[u8; 8]) -> u64 {
 #[inline(always)]
 fn pairs<const PATTERN: u64>(text: [u8; 8]) -> Result<[u8; 8], InvalidTime> {
     let values = u64::from_le_bytes(text) ^ PATTERN;
-    // The addition sets the top bit of each byte above 9, or above 0 in place of a fixed character. Only a byte that is
-    // wrong itself can carry.
+    // The addition sets the top bit of each byte above 9, or above 0 in place of a fixed character. A byte can carry
+    // into the next one only if it is wrong itself, so valid text has no carries.
     let wrong = (values.wrapping_add(const { limits(PATTERN) }) | values) & 0x8080_8080_8080_8080;
     if wrong != 0 {
         return Err(InvalidTime);
@@ -184,7 +184,7 @@ fn pairs<const PATTERN: u64>(text: [u8; 8]) -> Result<[u8; 8], InvalidTime> {
     Ok((values.wrapping_mul(10).wrapping_add(values >> 8)).to_le_bytes())
 }
 
-/// For each byte, the number that sets the top bit of the sum if the value is too large.
+/// Returns, for each byte, the number whose sum with a value has the top bit set if the value is too large.
 const fn limits(pattern: u64) -> u64 {
     let mut limits = pattern.to_le_bytes();
     let mut i = 0;

@@ -1,8 +1,8 @@
-//! The reason why a connection ended or failed to open, as a code without details.
+//! The reason why a socket ended or could not be opened, as a code without details.
 
 use std::fmt;
 
-/// The kind of a disconnect. `session::Disconnect` has the details.
+/// The kind of a disconnect: why a socket ended or could not be opened. `status::Disconnect` has the details.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(u8)]
@@ -31,19 +31,19 @@ pub enum DisconnectKind {
     ClosedByPeer,
     /// The peer closed TCP without a close frame.
     Eof,
-    /// The connection was reset.
+    /// The peer reset the TCP connection.
     Reset,
-    /// The stream ended in the middle of a record or message.
+    /// The data ended in the middle of a TLS record or a message.
     Truncated,
-    /// The connection failed with another I/O error.
+    /// The socket failed with another I/O error.
     IoFailed,
     /// The peer violated the WebSocket protocol.
     ProtocolError,
     /// Nothing arrived, not even a pong.
     Silent,
-    /// Pings were answered, but no data came.
+    /// Pings were answered, but no data arrived.
     Mute,
-    /// The connection has no stream left to carry.
+    /// The connection has no stream left to carry, so the engine closed the socket.
     Unwanted,
     /// The engine was stopped.
     Stopped,

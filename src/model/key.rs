@@ -15,8 +15,8 @@ pub struct StreamKey {
 
 /// What the data of a stream is about: a market, a currency or an account.
 ///
-/// Stored as one code: `KRW-BTC` is a market, `KRW` is a currency, and the account is empty. So a scope is as small as
-/// a market and as fast to look up, which happens for each message.
+/// Stored as one code: `KRW-BTC` is a market, `KRW` is a currency, and the empty code is the account. So a scope is as
+/// small as a market, and as fast to look up, which happens for each message.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Scope(Market);
 

@@ -52,10 +52,10 @@ impl Market {
     /// The longest code that fits, in bytes. The longest real one known is 11.
     pub const MAX_LEN: usize = 23;
 
-    /// No market. A decoder's memory holds it before the first message. Users never see it.
+    /// The empty code: no market. Decoders hold it before the first message. Users never see it.
     pub(crate) const BLANK: Self = Self { bytes: [0; Self::MAX_LEN], len: 0 };
 
-    /// Stores any code that is short enough, for types that share the layout of a market but not its rules.
+    /// Stores a code without checking it, for types that share the layout of a market but not its rules.
     pub(super) fn unchecked(code: &str) -> Self {
         let mut bytes = [0; Self::MAX_LEN];
         bytes[..code.len()].copy_from_slice(code.as_bytes());
@@ -86,7 +86,7 @@ impl Market {
         Ok(Self { bytes, len: code.len() as u8 })
     }
 
-    /// Parses a code of at most 15 bytes that ends at a quote, all bytes at once. Also returns its length.
+    /// Parses a code of at most 15 bytes that is followed by a `"`, all bytes at once. Also returns its length.
     #[inline(always)]
     pub(crate) fn from_quoted(text: &[u8; 16]) -> Option<(Self, usize)> {
         let all: i8x16 = cast(*text);
@@ -113,7 +113,8 @@ impl Market {
 
     /// The code as the exchange writes it.
     pub fn as_str(&self) -> &str {
-        // The constructors accept only ASCII. Words that do not come from a market give the empty string.
+        // The constructors accept only ASCII. A market that was read from arbitrary words may be invalid; its code is
+        // empty.
         let code = self.bytes.get(..usize::from(self.len)).unwrap_or_default();
         std::str::from_utf8(code).unwrap_or_default()
     }

@@ -131,10 +131,10 @@ pub trait Noun: family::Placed + Words + Into<super::Event> + Copy + PartialEq +
     /// second.
     const BYTES_PER_SECOND: f64;
 
-    /// Measured time to decode one message, in ns, in each of [`Format::ALL`](super::Format::ALL).
+    /// Measured time to decode one message, in ns, for each format in the order of [`Format::ALL`](super::Format::ALL).
     const DECODE_NS: [f64; 4];
 
-    /// The ordering key of the messages of one stream. The greater one is newer.
+    /// The ordering key of the messages of one stream. A message with a greater key is newer.
     type Order: Ord + Copy + Send;
 
     /// The data type that carries this message.
@@ -178,13 +178,13 @@ pub trait Noun: family::Placed + Words + Into<super::Event> + Copy + PartialEq +
         0
     }
 
-    /// Sets what only the message's type says: the interval of a candle.
+    /// Sets the part of the message that only its `type` field contains: the interval of a candle.
     #[doc(hidden)]
     #[inline]
     fn set_data_type(&mut self, _data_type: DataType) {}
 
     /// Returns the book without its level if the level is `plain_level`, the value that the exchange writes for an
-    /// ungrouped book.
+    /// ungrouped book. Returns `None` in all other cases.
     #[doc(hidden)]
     #[inline]
     fn without_level(&self, _plain_level: f64) -> Option<Self> {
@@ -235,7 +235,8 @@ macro_rules! nouns {
                 }
             }
 
-            /// Measured time to decode one message, in ns, in each of [`Format::ALL`](super::Format::ALL).
+            /// Measured time to decode one message, in ns, for each format in the order of
+            /// [`Format::ALL`](super::Format::ALL).
             pub const fn decode_ns(self) -> [f64; 4] {
                 match self {
                     $(Self::$Noun => $Noun::DECODE_NS,)*

@@ -91,7 +91,7 @@ impl ClockOffset {
     }
 }
 
-/// The lead of one time over the other, in ns.
+/// Returns the lead of the exchange's time over ours, in ns.
 #[inline]
 fn ahead(exchange: Nanos, ours: Nanos) -> i64 {
     let signed = |time: Nanos| i64::try_from(time.0).unwrap_or(i64::MAX);

@@ -55,7 +55,7 @@ impl fmt::Debug for Nanos {
     }
 }
 
-/// A clock. The library reads the time only through this trait, so that tests can control it.
+/// A clock. The library takes every time that it reports or compares from this trait, so that tests can control it.
 pub trait Clock: Send + Sync {
     /// Returns the current time. Never goes backwards.
     fn now(&self) -> Nanos;
@@ -106,6 +106,6 @@ pub struct Stamps {
     pub exchange_ms: u64,
     /// When the bytes were read from the socket.
     pub received: Nanos,
-    /// Just before readers could first see it.
+    /// When the value was published: just before readers could first see it.
     pub published: Nanos,
 }

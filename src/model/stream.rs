@@ -18,8 +18,8 @@ impl Grouping {
     const PER_KRW: f64 = 1e8;
     const MAX: f64 = 1e10;
 
-    /// Creates a step of this size. Returns `None` unless it is more than 0 and at most 10 billion, with at most 8
-    /// decimals.
+    /// Creates a step of this size, in KRW. Returns `None` unless it is more than 0 and at most 10 billion, with at
+    /// most 8 decimals.
     pub fn krw(step: f64) -> Option<Self> {
         let units = (step * Self::PER_KRW).round();
         let exact = units / Self::PER_KRW == step;
@@ -38,7 +38,7 @@ impl fmt::Display for Grouping {
     }
 }
 
-/// What a stream carries.
+/// The type of data that a stream carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum DataType {
@@ -101,7 +101,8 @@ impl DataType {
         }
     }
 
-    /// Parses the exchange's name. Case-sensitive, as on the exchange.
+    /// Parses the exchange's name. Case-sensitive, as on the exchange. Never returns a grouped order book, which has no
+    /// separate name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|t| t.as_str() == name)
     }
@@ -126,7 +127,7 @@ const COUNT: usize = {
     count
 };
 
-/// The data types of each kind, one kind after another.
+/// Returns the data types of each kind, one kind after another.
 const fn all() -> [DataType; COUNT] {
     let mut all = [DataType::Ticker; COUNT];
     let (mut count, mut kind) = (0, 0);
@@ -197,14 +198,14 @@ impl StreamType {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Format {
-    /// One object, long keys.
+    /// Each message is an object with long keys.
     #[default]
     Default,
-    /// One object, short keys: about a third fewer bytes.
+    /// Each message is an object with short keys: about a third fewer bytes.
     Simple,
-    /// A list of objects with long keys.
+    /// Each message is a list of objects with long keys.
     JsonList,
-    /// A list of objects with short keys.
+    /// Each message is a list of objects with short keys.
     SimpleList,
 }
 

@@ -78,7 +78,7 @@ pub(super) const fn optional_of<T>(_: fn(&T) -> &Option<f64>) -> usize {
     1
 }
 
-/// Implements [`Words`] for structs. First come the fields with words of their own. Each `[...]` packs its fields into
+/// Implements [`Words`] for structs. The fields listed first have separate words. Each `[...]` packs its fields into
 /// one shared word. In `[... | ...]`, the fields after the bar are optional numbers: the shared word has a presence bit
 /// for each, and their words follow it.
 ///

@@ -1,4 +1,5 @@
-//! Candle: the trading of a market in one interval. The exchange repeats it while it grows; a later start closes it.
+//! Candle: the trading of a market in one interval. The exchange sends it again whenever it changes, until a candle
+//! with a later start replaces it.
 
 use super::{Access, Nature, Noun};
 use crate::model::words::words;
@@ -71,7 +72,7 @@ impl Noun for Candle {
         None
     }
 
-    // A late message about another interval may be the final one for that interval.
+    // A late message with another start may be the final one for that start.
     #[inline]
     fn is_news_after(&self, (newest_start, _): (DateTime, u64)) -> bool {
         self.candle_date_time_utc != newest_start

@@ -17,9 +17,9 @@ pub struct Orderbook {
     pub market: Market,
     /// Time of the last change of the book, Unix ms: the ordering key. It may be old in the snapshot of a quiet book.
     pub timestamp: u64,
-    /// Sum of the ask sizes over the whole window, even if fewer units are sent.
+    /// Sum of the ask sizes over the whole visible book, even if fewer levels are sent.
     pub total_ask_size: f64,
-    /// Sum of the bid sizes over the whole window.
+    /// Sum of the bid sizes over the whole visible book.
     pub total_bid_size: f64,
     /// Offers to sell, best (lowest) first.
     pub asks: Levels,
@@ -35,13 +35,13 @@ pub struct Orderbook {
 /// One price level of one side.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Level {
-    /// Price.
+    /// Price, in the quote currency.
     pub price: f64,
-    /// Size.
+    /// Size, in the base currency.
     pub size: f64,
 }
 
-/// The i-th best ask and the i-th best bid, as the exchange sends them.
+/// The n-th best ask and the n-th best bid, as the exchange sends them.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Unit {
     /// The ask, if that side is deep enough.
@@ -88,7 +88,7 @@ impl Orderbook {
         self.bids.first().copied()
     }
 
-    /// Best ask minus best bid, in the quote currency.
+    /// Best ask minus best bid, in the quote currency. `None` if a side is empty.
     pub fn spread(&self) -> Option<f64> {
         Some(self.best_ask()?.price - self.best_bid()?.price)
     }
