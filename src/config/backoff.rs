@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use super::problems::Problems;
 
-/// The delays between attempts after a connection ended or could not be opened. The engine never gives up.
+/// The delays between attempts after a socket ended or could not be opened. Each delay is uniformly random, from zero
+/// to a bound that doubles with each failure. If the exchange asks for a wait, the delay is added to it. The engine
+/// never gives up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
-    /// Upper bound of the first random delay. Default 250 ms. After a connection that worked, the first attempt has no
-    /// delay.
+    /// Bound of the first delay. Default 250 ms. After a socket that worked, the first attempt has no delay.
     pub base: Duration,
-    /// Upper bound of all delays: the bound doubles up to this. Default 30 s; at most [`CAP_MAX`](Self::CAP_MAX).
-    /// Longer puts less load on an exchange that is down; shorter reconnects sooner when it returns.
+    /// The bound doubles up to this. Default 30 s; at most [`CAP_MAX`](Self::CAP_MAX). Longer puts less load on an
+    /// exchange that is down; shorter reconnects sooner when it returns.
     pub cap: Duration,
 }
 

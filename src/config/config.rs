@@ -18,32 +18,33 @@ pub struct Config {
     /// How a connection's thread waits for its socket. Default: [`Wait::Park`].
     pub wait: Wait,
     /// The cores to which the connections' threads are pinned, one for each connection. Default: none, the scheduler
-    /// decides. A pinned thread stays near its caches, but waits if another thread uses the core.
+    /// decides. A core that the process may not use is a configuration error. A pinned thread stays near its caches,
+    /// but waits if another thread uses the core.
     pub pin: Vec<usize>,
     /// The number of connections that share the streams, each with its own thread. Default: 1, which can carry all
     /// streams of the exchange. All streams of a market use the same connection. At most
     /// [`CONNECTIONS_MAX`](Self::CONNECTIONS_MAX).
     pub connections: usize,
-    /// How long a stream stays subscribed after its last subscriber left. A new subscription within this time costs
-    /// nothing. Default: 5 s; at most [`GRACE_MAX`](Self::GRACE_MAX). The stream stays live until the request without
-    /// it is sent. Longer saves requests if demand changes often; shorter saves bandwidth.
+    /// How long a stream stays subscribed after its last subscription was dropped. A new subscription within this time
+    /// costs nothing. Default: 5 s; at most [`GRACE_MAX`](Self::GRACE_MAX). The stream stays live until the request
+    /// without it is sent. Longer saves requests if demand changes often; shorter saves bandwidth.
     pub grace: Duration,
-    /// How long to wait for data of a requested stream before it is requested again, and again before it counts as
-    /// unconfirmed. Default: 3 s. Shorter reports a silent stream sooner; too short spends requests on answers that are
-    /// only slow.
+    /// How long to wait for data of a stream after its request before the request is sent again, and how long to wait
+    /// after that before the stream counts as unconfirmed. Default: 3 s. Shorter reports a silent stream sooner; too
+    /// short spends requests on answers that are only slow.
     pub confirm_within: Duration,
     /// The interval between checks of the clients' leases. Default: 60 s. Shorter releases the streams of a dead client
     /// sooner, but wakes the control thread more often.
     pub clean_up_every: Duration,
-    /// The deadlines of a connection, and how deadlines relate to each other.
+    /// The deadlines of a connection. [`Timeouts`] also says how deadlines must relate to each other.
     pub timeouts: Timeouts,
     /// The delays between attempts to connect.
     pub backoff: Backoff,
-    /// The exchange's limits. Default: Upbit's documented limits.
+    /// The exchange's limits. Default: Upbit's documented limits, for every endpoint.
     pub limits: Limits,
     /// The processes that share the budget of connects. Default: [`ConnectLedger::Host`], all engines of this user on
-    /// this host. The exchange counts connects per IP address: with a narrower ledger, several processes together may
-    /// be refused or banned.
+    /// this host. The exchange counts connects per IP address: if processes do not share a ledger, together they may be
+    /// refused or banned.
     pub connect_ledger: ConnectLedger,
     /// The share of the limits that is used, and how long changes of demand are gathered. Default:
     /// [`Pacing::Balanced`]. Slower leaves room for others behind the same IP address and tolerates varying delays;
@@ -51,9 +52,9 @@ pub struct Config {
     pub pacing: Pacing,
     /// How a quiet socket is kept open. Default: [`KeepAlive::Ping`].
     pub keep_alive: KeepAlive,
-    /// The longest silence of a whole connection during which its values count as live. Default: 12 s, which is
-    /// [`Timeouts::quiet_after`] plus time for the answer. Shorter notices a mute exchange sooner. If it is not longer
-    /// than `quiet_after`, the values of a connection without trades are stale until the exchange has answered.
+    /// The longest time without data on a whole connection during which its values count as live. Default: 12 s, which
+    /// is [`Timeouts::quiet_after`] plus time for the answer. Shorter notices a mute exchange sooner. If it is not
+    /// longer than `quiet_after`, the values of a connection without trades are stale until the exchange has answered.
     pub stale_after: Duration,
     /// Size of the buffer for reads from the socket, in bytes. Default: 64 KiB, the fastest measured; 4 KiB to 1 MiB.
     /// Each connection has one.

@@ -14,12 +14,12 @@ pub enum ConnectLedger {
     /// A directory that others can write to is not used. If the file cannot be used, or another process keeps it locked
     /// for a second, the engine warns once, continues, and shares the budget within the process only.
     ///
-    /// If the exchange refuses one of the engines, all wait for the time that it demands, up to a day.
+    /// If the exchange refuses one of the engines and demands a wait, all engines wait, up to a day.
     #[default]
     Host,
     /// All engines on this host that name this directory, for all users. The directory is created if it does not exist.
     /// All engines must be able to write to it, and it should be on a local file system. Any user who can write there
-    /// can change the budget. Falls back as [`Host`](Self::Host) does.
+    /// can change the budget. If it cannot be used, the engine does the same as for [`Host`](Self::Host).
     Directory(PathBuf),
     /// The engines of this process only. No file is written.
     Process,

@@ -5,29 +5,35 @@ use crate::model::Format;
 /// The protocol details of one exchange: the requests that it accepts, and its defaults. Each
 /// [`Endpoint`](super::Endpoint) has one.
 ///
+/// In the exchange's protocol, a *unit* is one row of an order book: the n-th best ask and bid; and a *level* is a step
+/// by which prices are grouped. In hoga's methods, these are [`levels`](crate::Subscription::levels) and
+/// [`grouped`](crate::Subscription::grouped).
+///
 /// Fields may be added. Write your own dialect as `Dialect { has_candles: false, ..UPBIT }`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dialect {
     /// A short name for logs.
     pub name: &'static str,
-    /// The flag of a type object that requests one snapshot per market and nothing after it.
+    /// The name of the flag by which a request asks for one snapshot per market and nothing after it.
     pub only_snapshot: &'static str,
-    /// The flag of a type object that requests no snapshot.
+    /// The name of the flag by which a request asks for no snapshot.
     pub only_realtime: &'static str,
     /// The numbers of order-book units that a request can name after a code, as in `KRW-BTC.5`, in ascending order. The
     /// exchange silently answers any other number with `units_default` units.
     pub unit_counts: &'static [u8],
     /// The number of units of an order book if the code has no suffix.
     pub units_default: u8,
-    /// Whether order books can be grouped by a price `level`. If not, requesting a level ends the connection.
+    /// Whether order books can be grouped by a price `level`. If not, the exchange closes a socket that requests a
+    /// level.
     pub has_levels: bool,
     /// The level that messages of an ungrouped order book contain. So books cannot be grouped by this level.
     pub level_default: u32,
-    /// Whether the exchange has candles. If not, requesting them ends the connection.
+    /// Whether the exchange has candles. If not, the exchange closes a socket that requests them.
     pub has_candles: bool,
     /// The formats that a request can name. The exchange answers any other in [`Format::Default`].
     pub formats: &'static [Format],
-    /// Connects per second that the exchange allows for one IP address.
+    /// Connects per second that the exchange allows for one IP address. The engine does not apply it: set
+    /// [`Limits::connects_per_second`](super::Limits::connects_per_second).
     pub connects_per_second: u32,
 }
 
@@ -45,7 +51,7 @@ pub const UPBIT: Dialect = Dialect {
     connects_per_second: 5,
 };
 
-/// Upbit Indonesia, which answers any `level` with an error and closes the connection.
+/// Upbit Indonesia, which answers any `level` with an error and closes the socket.
 pub const UPBIT_INDONESIA: Dialect = Dialect { name: "upbit-indonesia", has_levels: false, ..UPBIT };
 
 /// Bithumb. Its documentation spells the flags as Upbit does, but its server ignores that spelling.

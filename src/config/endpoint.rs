@@ -90,8 +90,8 @@ impl Endpoint {
     }
 
     /// Creates the endpoint of any other server that uses the protocol: `wss://host[:port][/path]`, or `ws://` for a
-    /// loopback address. The default path is the exchange's, `/websocket/v1`. The dialect is Upbit's; see
-    /// [`with_dialect`](Self::with_dialect).
+    /// loopback address. The default port is 443, or 80 for `ws://`. The default path is the exchange's,
+    /// `/websocket/v1`. The dialect is Upbit's; see [`with_dialect`](Self::with_dialect).
     pub fn custom(url: &str) -> Result<Self, InvalidEndpoint> {
         let (secure, rest) = match (url.strip_prefix("wss://"), url.strip_prefix("ws://")) {
             (Some(rest), _) => (true, rest),
@@ -128,7 +128,7 @@ impl Endpoint {
     }
 
     /// Returns the same endpoint with another dialect. With a wrong dialect the engine requests features that the
-    /// server does not have. The server ignores them, or answers with an error and closes the connection.
+    /// server does not have. The server ignores them, or answers with an error and closes the socket.
     #[must_use]
     pub fn with_dialect(mut self, dialect: Dialect) -> Self {
         self.dialect = dialect;
@@ -155,12 +155,12 @@ impl Endpoint {
         &self.path
     }
 
-    /// Whether the connection runs over TLS.
+    /// Whether sockets use TLS.
     pub fn is_secure(&self) -> bool {
         self.secure
     }
 
-    /// The host, if it is a literal address and needs no resolver.
+    /// The host as an IP address, if it is one and needs no resolver.
     pub fn address(&self) -> Option<IpAddr> {
         self.host.parse().ok()
     }

@@ -12,8 +12,8 @@ use crate::model::{Format, NounKind};
 pub enum FormatChoice {
     /// Always this format.
     Fixed(Format),
-    /// The format that costs least by this rule. An engine starts with [`Format::Default`]; a connection that switches
-    /// to this choice starts with its current format.
+    /// The format that costs least by this rule. A new engine starts with [`Format::Default`]; a running connection
+    /// that is switched to this choice starts with its current format.
     Auto(FormatRule),
 }
 
@@ -62,8 +62,7 @@ impl FormatChoice {
 }
 
 /// The rule by which a connection changes its format. A change costs one request of the exchange's budget and nothing
-/// else: running streams go on. So another format has to be cheaper for some time before a change, and changes are
-/// rare.
+/// else: running streams continue. Changes are rare, because another format must be cheaper for some time first.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FormatRule {
     /// The cost of a message in each format.
@@ -83,11 +82,11 @@ pub struct FormatRule {
 /// they can be added.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FormatCosts {
-    /// The cost of a byte before it is read, in ns. Default: 80, the transfer time at 100 Mbit/s. Set more for a
-    /// connection that is shared or paid for, or 0 if only the time of this machine counts.
+    /// The cost of transferring a byte, in ns. Default: 80, the time at 100 Mbit/s. Set more for a network link that is
+    /// shared or paid for, or 0 if only the time of this machine counts.
     pub byte_ns: f64,
-    /// The time to read, in the order of [`Format::ALL`]. The defaults were measured on one machine; `hoga bench
-    /// formats` measures them on yours.
+    /// The time to read a message, for each format in the order of [`Format::ALL`]. The defaults were measured on one
+    /// machine; `hoga bench formats` measures them on yours.
     pub read_ns: [ReadCosts; 4],
 }
 
@@ -96,7 +95,7 @@ pub struct FormatCosts {
 pub struct ReadCosts {
     /// The time for a message of each type, in the order of [`NounKind::ALL`]. For an order book, without its units.
     pub messages: [f64; NounKind::COUNT],
-    /// The time for one unit of an order book.
+    /// The additional time for each unit of an order book, the n-th best ask and bid.
     pub unit: f64,
 }
 

@@ -2,8 +2,8 @@
 
 use super::problems::Problems;
 
-/// The exchange's limits, as exact sliding windows. They are configurable because exchanges change them.
-/// [`Pacing`](super::Pacing) sets how much of them is used.
+/// The exchange's limits. The engine applies those with a rate as exact sliding windows. They are configurable because
+/// exchanges change them. [`Pacing`](super::Pacing) sets how much of them is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Connects per second and IP address. Default 5, the exchange's documented limit.
@@ -16,7 +16,8 @@ pub struct Limits {
     /// Maximum number of streams on one connection. Default 20,000; more are refused. The exchange documents no limit
     /// and serves all its markets on one connection.
     pub streams_per_connection: usize,
-    /// Maximum size of a message, in bytes. Default 1 MiB. A longer message ends the connection with close code 1009.
+    /// Maximum size of a message, in bytes. Default 1 MiB. At a longer message the engine closes the socket with close
+    /// code 1009, and reconnects.
     pub message_bytes: usize,
 }
 
@@ -39,7 +40,7 @@ impl Limits {
             ("limits.requests_per_second", self.requests_per_second),
             ("limits.requests_per_minute", self.requests_per_minute),
         ] {
-            // Each budget stores that many times, and no exchange allows more than a few thousand.
+            // A budget stores this number of times, and no exchange allows more than a few thousand.
             problems.require((1..=10_000).contains(&count), name, count, "to a number from 1 to 10000");
         }
         let streams = self.streams_per_connection;

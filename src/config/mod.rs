@@ -1,4 +1,4 @@
-//! The settings of an engine: their meaning, their default, and the cost of changing them either way.
+//! The settings of an engine: what each means, its default, and what a higher or lower value costs.
 //!
 //! [`Config`] holds all settings that are plain data and checks them together. Larger settings have a file each.
 

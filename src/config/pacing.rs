@@ -15,12 +15,12 @@ pub enum Pacing {
     Balanced,
     /// Gathers changes for 10 ms, uses the limits in full, and extends every rate window by 50 ms. For a network path
     /// whose delay varies by less than 50 ms; if it varies more, the exchange may count one request too many and
-    /// refuse. Changes that continue for 20 s use up the requests of the minute, and the next request waits.
+    /// refuse. If demand keeps changing for 20 s, the requests of the minute are used up, and the next request waits.
     Aggressive,
 }
 
 impl Pacing {
-    /// How long changes of demand are gathered into one request.
+    /// The time for which changes of demand are gathered into one request.
     pub const fn window(self) -> Duration {
         Duration::from_millis(match self {
             Self::Conservative => 200,
@@ -29,8 +29,8 @@ impl Pacing {
         })
     }
 
-    /// How much each rate window is longer than the exchange's. The exchange counts arrivals, and the network may
-    /// deliver evenly sent requests in a bunch.
+    /// The time by which each rate window is longer than the exchange's. The exchange counts arrivals, and the network
+    /// may deliver evenly sent requests in a bunch.
     pub const fn margin(self) -> Duration {
         Duration::from_millis(match self {
             Self::Conservative => 500,
@@ -39,7 +39,7 @@ impl Pacing {
         })
     }
 
-    /// The part of a request limit that is used. At least 1 if the limit is.
+    /// Returns the part of a request limit that is used. At least 1 if the limit is at least 1.
     pub const fn share_of(self, limit: u32) -> u32 {
         match self {
             // Rounded up, so that a limit of 1 leaves 1.

@@ -15,8 +15,8 @@ use super::problems::Problems;
 ///   [`Backoff::base`](super::Backoff::base).
 /// * `ping_after` is at most [`PING_AFTER_MAX`](Self::PING_AFTER_MAX). Otherwise the exchange closes idle sockets, and
 ///   each has to be replaced.
-/// * `silent_after` is longer than `ping_after`. The difference is the time to answer a ping; without it every quiet
-///   socket counts as dead.
+/// * `silent_after` is longer than `ping_after`. The difference is the time to answer a ping; without it, every quiet
+///   socket would count as dead.
 /// * [`Backoff::cap`](super::Backoff::cap) is at least its `base` and at most [`CAP_MAX`](super::Backoff::CAP_MAX). A
 ///   longer delay could keep the engine disconnected for good.
 /// * [`grace`](super::Config::grace) is at most [`GRACE_MAX`](super::Config::GRACE_MAX). Zero is allowed.
@@ -24,37 +24,37 @@ use super::problems::Problems;
 /// These are recommended, but not required:
 ///
 /// * `stale_after` is longer than `quiet_after` by the time that the exchange takes to answer. Otherwise the values of
-///   a connection without trades become stale for a moment now and then.
+///   a connection without trades are stale from time to time, until the exchange has answered.
 /// * A mute socket is replaced after `quiet_after` plus `probe`. `quiet_after` has no maximum: pings keep the socket
 ///   open.
 /// * An attempt to open a socket takes at most `resolve`, plus `connect` for each address, plus `tls`, plus `upgrade`.
 /// * A stream counts as unconfirmed after twice `confirm_within`, or three times if only its changes are subscribed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeouts {
-    /// Maximum time of a DNS lookup. Default 5 s. A hanging resolver blocks only the next connect attempt. A late
-    /// answer is used by the attempt after it.
+    /// Maximum time of a DNS lookup. Default 5 s. A resolver that hangs delays only the attempts to connect. A late
+    /// answer is used by the next attempt.
     pub resolve: Duration,
-    /// Maximum time of a TCP connect to one address. The next address is tried after it. Default 3 s.
+    /// Maximum time of a TCP connect to one address. Then the next address is tried. Default 3 s.
     pub connect: Duration,
     /// Maximum time of the TLS handshake. Default 5 s.
     pub tls: Duration,
     /// Maximum time of the WebSocket handshake, from the request to the response 101. Default 5 s.
     pub upgrade: Duration,
-    /// Silence from the server after which we ping. Default 2 s, at most 20 s, because the server closes after 60 s
-    /// without traffic. Shorter finds a dead peer sooner at the cost of a few bytes.
+    /// Silence from the server after which the engine sends a ping. Default 2 s, at most 20 s, because the server
+    /// closes after 60 s without traffic. Shorter finds a dead peer sooner at the cost of a few bytes.
     pub ping_after: Duration,
-    /// Silence from the server after which the connection counts as dead. Default 4.5 s. Must leave time to answer a
-    /// ping. Shorter finds half-open sockets sooner; too short reconnects needlessly on a lossy network path.
+    /// Silence from the server after which the socket counts as dead and is replaced. Default 4.5 s. Must leave time to
+    /// answer a ping. Shorter finds half-open sockets sooner; too short reconnects needlessly on a lossy network path.
     pub silent_after: Duration,
     /// Time without a data message, while pings are answered, after which the subscription is sent again. A live
     /// exchange answers with snapshots even if there are no trades. Default 10 s. Costs one request of the budget each
     /// time.
     pub quiet_after: Duration,
-    /// Time to wait for data after the subscription was sent again, before the connection is replaced. Default 5 s. If
-    /// the next sockets bring no data either, or the streams never had any, the subscription is sent again several
-    /// times before that.
+    /// Time to wait for data after the subscription was sent again, before the socket is replaced. Default 5 s. If the
+    /// next sockets bring no data either, or the streams never had any, the subscription is sent several times before a
+    /// socket is replaced.
     pub probe: Duration,
-    /// Maximum time of the closing handshake. Default 1 s.
+    /// Maximum time of the closing handshake, after which the socket is closed without it. Default 1 s.
     pub close: Duration,
 }
 

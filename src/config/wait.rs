@@ -9,8 +9,8 @@ pub enum Wait {
     /// Sleeps in the kernel until something happens. Waking up costs tens of microseconds; an idle thread uses no CPU.
     #[default]
     Park,
-    /// Never sleeps. The lowest latency, but uses a whole core: pin the thread to a core that nothing else needs.
+    /// Never sleeps. Has the lowest latency, but uses a whole core: pin the thread to a core that nothing else needs.
     Spin,
-    /// Spins for this time after the last traffic, then sleeps.
+    /// Spins for this time after the last traffic, then sleeps as [`Park`](Self::Park) does.
     SpinThenPark(Duration),
 }
