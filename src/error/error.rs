@@ -19,7 +19,7 @@ use crate::pool::PoolError;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The configuration contradicts itself or does not fit the machine. Lists every problem. No thread was started.
+    /// The configuration is invalid, or does not fit the machine. Lists every problem. No thread was started.
     Configuration(Vec<String>),
     /// An argument is invalid, or this engine does not support the call. Nothing was changed.
     InvalidArgument(Box<dyn StdError + Send + Sync>),
@@ -34,7 +34,7 @@ pub enum Error {
     },
     /// A client with this name already exists.
     NameTaken(Box<str>),
-    /// The client was closed, or did not renew its lease in time. Everything that it held was released.
+    /// The client was closed, or did not renew its lease in time. All its subscriptions were released.
     LeaseExpired,
     /// A pattern was subscribed, but the engine has no source of markets.
     NoUniverse,
@@ -42,19 +42,18 @@ pub enum Error {
     Pool(PoolError),
     /// The list of markets could not be loaded.
     MarketList(SourceError),
-    /// The operating system refused a resource that the engine needs to start. Everything already started was stopped
-    /// again.
+    /// The operating system refused a resource that the engine needs to start. What had been started was stopped again.
     Start {
         /// The resource that was refused.
         what: &'static str,
         /// The error of the operating system.
         source: io::Error,
     },
-    /// Some streams had no current data when the wait timed out.
+    /// Some streams had no current data when the wait timed out. Names them, each with the reason.
     NotReady(NotReady),
-    /// The engine has stopped.
+    /// The engine has stopped, and cannot be started again.
     Stopped,
-    /// The named threads did not end in time.
+    /// The named threads did not end before the deadline of the shutdown.
     ShutdownTimedOut(Vec<String>),
     /// The named thread of the engine panicked. This is a bug in hoga.
     ThreadPanicked(String),
@@ -66,7 +65,7 @@ pub enum Error {
 pub enum Severity {
     /// The call had no effect.
     Low,
-    /// Something is missing for the moment.
+    /// Something is missing, or was lost, but the engine can continue.
     Medium,
     /// The engine does not work, or no longer works.
     High,
@@ -89,17 +88,17 @@ pub enum Recovery {
 }
 
 impl Error {
-    /// Converts a refusal of the planner. Not a `From` impl, because users do not see the planner's types.
+    /// Converts the planner's refusal of demand. Not a `From` impl, because users do not see the planner's types.
     pub(crate) fn refused(refused: Refused) -> Self {
         match refused {
             Refused::TooManyStreams { streams, limit } => Self::TooManyStreams { streams, limit },
             Refused::NoUniverse => Self::NoUniverse,
-            // Only a closed client can be meant: adding demand does not take a name.
+            // The client was closed. `NameTaken` does not occur, because adding demand takes no name.
             Refused::NameTaken | Refused::NoSuchClient => Self::LeaseExpired,
         }
     }
 
-    /// A short, stable name for logs and scripts.
+    /// Returns a short, stable name for logs and scripts.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Configuration(_) => "CONFIGURATION",
@@ -119,7 +118,7 @@ impl Error {
         }
     }
 
-    /// How severe the error is.
+    /// Returns how severe the error is.
     pub const fn severity(&self) -> Severity {
         match self {
             Self::InvalidArgument(_)
@@ -135,7 +134,7 @@ impl Error {
         }
     }
 
-    /// How the caller can recover.
+    /// Returns how the caller can recover.
     pub const fn recovery(&self) -> Recovery {
         match self {
             Self::Configuration(_) => Recovery::FixConfiguration,
@@ -153,7 +152,7 @@ impl Error {
     }
 }
 
-/// Prints everything except what [`source`](StdError::source) prints.
+/// Does not print the text of [`source`](StdError::source).
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -193,7 +192,7 @@ impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
             Self::Start { source, .. } => Some(source),
-            // These print their own text in full, so only their sources remain.
+            // `Display` prints these in full, so the chain continues with their sources.
             Self::InvalidArgument(problem) => problem.source(),
             Self::Subscription(invalid) => invalid.source(),
             Self::MarketList(error) => error.source(),
@@ -283,7 +282,7 @@ mod tests {
         }
     }
 
-    /// Printing the whole chain of causes must not repeat any text.
+    /// A program that prints the whole chain of causes must not print a text twice.
     #[test]
     fn no_error_repeats_its_source() {
         for error in every_error() {

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::model::{ConnectionId, Nanos, StreamKey};
 use crate::session::Disconnect;
 
-/// What was missing when a wait timed out, and why.
+/// The streams that were not ready when a wait timed out, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NotReady {
@@ -28,12 +28,11 @@ pub enum NotReadyReason {
         /// How its last socket or attempt ended; `None` before the first attempt.
         last: Option<Disconnect>,
     },
-    /// The exchange refused the connection or a request, and the connection must wait before it connects or sends
-    /// again.
+    /// The exchange refused a connect or a request, so the connection must wait before it connects or sends again.
     HeldBack {
         /// The connection.
         connection: ConnectionId,
-        /// The end of the wait, on the engine's clock.
+        /// The end of the wait, on the engine's clock: comparable with [`Stamps::received`](crate::Stamps::received).
         until: Nanos,
         /// The refusal that ended the last socket or attempt; `None` if a request was refused on an open socket.
         by: Option<Disconnect>,
@@ -42,7 +41,7 @@ pub enum NotReadyReason {
     RefusedMessages {
         /// The connection.
         connection: ConnectionId,
-        /// The number of such messages since the engine started.
+        /// The number of such messages on this connection since the engine started.
         count: u64,
     },
     /// The stream was requested twice and the exchange sent nothing. Most likely the market does not exist or is
