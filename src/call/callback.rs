@@ -1,4 +1,4 @@
-//! A callback: a function of the program that a thread calls with each item of a feed.
+//! Callbacks: functions of the program that a thread calls with each item of a feed.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -14,7 +14,8 @@ use crate::model::{Clock, Nanos};
 /// The maximum length of a stored failure message, in characters.
 const FAILURE_MAX: usize = 200;
 
-/// The return value of a callback: nothing, or a result. An error counts against the callback's failure quota.
+/// The return value of a callback: nothing, or a result. An error or a panic is a failure. After too many failures in a
+/// row, by default five, the callback is quarantined: it is not called until [`rearm`](Callback::rearm).
 pub trait CallbackResult {
     /// Returns the error message, if the call failed.
     fn failure(self) -> Option<String>;
@@ -32,7 +33,8 @@ impl<E: fmt::Display> CallbackResult for std::result::Result<(), E> {
     }
 }
 
-/// A handle to a registered callback. Dropping it, from any thread, ends the callback after the current item.
+/// A handle to a registered callback. Dropping it, from any thread, ends the callback after the current item, without
+/// waiting for it.
 #[must_use = "dropping it ends the callback"]
 pub struct Callback {
     shared: Arc<Shared>,
@@ -103,13 +105,13 @@ pub struct CallbackStatus {
     pub failures: u64,
     /// The number of calls that panicked.
     pub panics: u64,
-    /// The number of failures in a row until now, or until the quarantine.
+    /// The current number of failures in a row. Stays unchanged during a quarantine.
     pub consecutive_failures: u32,
     /// The message of the last failure, cut to 200 characters.
     pub last_failure: Option<Box<str>>,
-    /// The durations of the calls.
+    /// The distribution of the durations of the calls.
     pub time: Latency,
-    /// The latencies of updates until the call.
+    /// The latencies of updates from their stamps to the start of the call.
     pub latencies: Latencies,
     /// The counts of the callback's feed.
     pub counts: FeedCounts,
@@ -119,7 +121,7 @@ pub struct CallbackStatus {
 pub(crate) struct Shared {
     pub name: Box<str>,
     over: AtomicBool,
-    /// Locked briefly for each call. A connection's thread never locks it.
+    /// Locked briefly for each call, by the callback's thread and by handles. A connection's thread never locks it.
     record: Mutex<Record>,
     counters: std::sync::OnceLock<Arc<FeedCounters>>,
 }
@@ -193,7 +195,7 @@ enum Failure {
     Panic(String),
 }
 
-/// A function that is called when a callback is quarantined, with its name and its last failure.
+/// A function that is called when a callback is quarantined, with the callback's name and its last failure.
 pub(crate) type OnQuarantine = Box<dyn Fn(&str, String) + Send>;
 
 /// A callback and the reader of its feed, as a task for threads.
@@ -212,7 +214,7 @@ where
     R: DerefMut<Target = Feed<T>> + Send,
     F: FnMut(&Item<T>) -> A + Send,
 {
-    /// Calls the callback, not under the lock: it may take any time.
+    /// Calls the callback, without holding the lock, because the call may take any time.
     fn call(&mut self, item: &Item<T>) {
         let (call, began) = (&mut self.call, self.clock.now());
         let failure = match catch_unwind(AssertUnwindSafe(|| call(item).failure())) {
@@ -240,7 +242,7 @@ where
 }
 
 impl Record {
-    /// Counts the result of a call. Returns the failure if it starts a quarantine.
+    /// Counts the result of a call. Returns the text of the failure if it starts a quarantine.
     fn judge(&mut self, failure: Option<Failure>) -> Option<String> {
         let Some(failure) = failure else {
             self.failure_quota.succeeded();
@@ -291,13 +293,13 @@ where
     }
 
     fn park(&mut self, asleep: bool) {
-        // In quarantine new items do not matter.
+        // A callback in quarantine needs no wake-up for new items.
         let asleep = asleep && self.is_running();
         self.feed.set_waiting(asleep);
     }
 
     fn is_over(&mut self) -> bool {
-        // In quarantine the waiting items are not read.
+        // A callback in quarantine does not read its waiting items, so it ends without them.
         let has_read_all = self.feed.has_ended() && (!self.is_running() || self.feed.is_closed());
         let ended = self.shared.is_over() || has_read_all;
         if ended {

@@ -1,8 +1,8 @@
 //! Threads that call callbacks with the items of their feeds.
 //!
-//! Tasks wait in one queue. A free thread takes the first ready task, delivers up to [`BATCH`] items, and puts it at
-//! the end of the queue. So a callback that blocks delays its own feed and occupies one thread. Other callbacks go on
-//! while another thread is free.
+//! Tasks wait in one queue. A free thread takes the first ready task, calls its callback with up to [`BATCH`] items,
+//! and puts the task at the end of the queue. So a callback that blocks delays its own feed and occupies one thread.
+//! The other callbacks continue as long as another thread is free.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -20,7 +20,7 @@ use crate::sync::signal::Signal;
 /// The maximum sleep of a thread before it checks the tasks again.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// The maximum number of items that one callback gets before the next one runs.
+/// The maximum number of items that a thread passes to one callback before it takes the next.
 pub(crate) const BATCH: usize = 64;
 
 /// A callback and its feed, as the threads see them.
@@ -31,16 +31,16 @@ pub(crate) trait Task: Send {
     fn is_running(&self) -> bool;
     /// Whether the callback may be called and an item is waiting.
     fn is_ready(&mut self) -> bool;
-    /// The time at which the next delayed item is due.
+    /// Returns the time at which the next delayed item is due.
     fn next_due(&self) -> Option<Nanos>;
     /// Whether the task has ended.
     fn is_over(&mut self) -> bool;
-    /// Sets whether a thread sleeps that this task has to wake.
+    /// Sets whether this task's feed must wake a sleeping thread when an item arrives.
     fn park(&mut self, asleep: bool);
 }
 
-/// A pool of threads that call callbacks. After it is dropped, its callbacks go on, and the threads end with the last
-/// of them.
+/// A pool of threads that callbacks share, from [`Engine::dispatcher`](crate::Engine::dispatcher). When it is dropped,
+/// its callbacks continue, and the threads end when the last callback has ended.
 pub struct Dispatcher {
     queue: Arc<TaskQueue>,
 }
@@ -50,7 +50,8 @@ pub(crate) struct TaskQueue {
     waiting: Mutex<Waiting>,
     /// The signal by which the feeds of all tasks wake the threads.
     pub signal: Arc<Signal>,
-    /// The threads wait on this signal while no task may be called. The feeds go on and do not have to wake anything.
+    /// The threads wait on this signal while every waiting callback is quarantined. The feeds do not notify it, so
+    /// their items wake no thread.
     state_changes: Signal,
     clock: Arc<dyn Clock>,
     /// Set when no more tasks will be added.
@@ -83,7 +84,7 @@ impl Dispatcher {
             clock,
             closed: AtomicBool::new(false),
         });
-        // From here on, dropping the dispatcher ends the threads that have started.
+        // If a thread cannot be started, dropping the dispatcher ends those that were.
         let dispatcher = Self { queue };
         for _ in 0..threads {
             let queue = dispatcher.queue.clone();
@@ -174,7 +175,7 @@ impl TaskQueue {
             waiting.push(task);
             drop(waiting);
         }
-        // Another thread may be asleep because this one had the task.
+        // Another thread may have gone to sleep because this one had the task.
         self.wake_all();
     }
 
@@ -183,12 +184,12 @@ impl TaskQueue {
         let due = self.next_due();
         let until_due = due.map_or(IDLE, |due| due.since(self.clock.now()));
         let signal = if some_run { &*self.signal } else { &self.state_changes };
-        // The due time can also change during the sleep: an item that arrives while a stream rests is due at the end of
-        // the rest.
+        // The due time can also change during the sleep: an item that arrives while its stream is throttled is due when
+        // the pause ends.
         signal.wait_until(until_due.min(IDLE), || {
             let mut waiting = self.lock();
             let has_work = waiting.tasks.iter_mut().any(|task| task.is_ready() || task.is_over());
-            // A task that may be called again is woken by the other signal.
+            // This thread waits on `state_changes`, but a rearmed callback's feed notifies `signal`.
             let is_misplaced = !some_run && waiting.tasks.iter().any(|task| task.is_running());
             drop(waiting);
             has_work || is_misplaced || self.is_done() || self.next_due() != due
@@ -196,8 +197,8 @@ impl TaskQueue {
         self.wake_up();
     }
 
-    /// Marks a thread as asleep, so that the feeds wake it. While no thread sleeps, the writers skip that. Returns true
-    /// if a task may be called.
+    /// Counts this thread as asleep, so that the feeds wake it. While no thread sleeps, the feeds' writers skip the
+    /// wake-up. Returns true if any callback may be called.
     fn fall_asleep(&self) -> bool {
         let mut waiting = self.lock();
         waiting.sleeping += 1;
@@ -226,7 +227,7 @@ impl TaskQueue {
     }
 }
 
-/// Drops a value of the user, whose destructor may panic. The panic must not end a thread that serves other callbacks.
+/// Drops a value of the program. Its destructor may panic, which must not end a thread that serves other callbacks.
 pub(crate) fn drop_quietly<V>(value: V) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
         // The destructor of the panic value may panic too.

@@ -1,5 +1,5 @@
-//! Callbacks and the threads that call them, for programs that prefer callbacks to polling feeds. Knows nothing about
-//! connections.
+//! Callbacks and the threads that call them, for programs that prefer callbacks to reading feeds. This room does not
+//! know about connections.
 
 mod callback;
 mod dispatcher;
