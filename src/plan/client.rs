@@ -1,4 +1,4 @@
-//! The components of a program, each with a name and the demand it holds.
+//! Clients, each with a name and the demand it holds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,16 +8,16 @@ use std::time::Duration;
 use super::DemandId;
 use crate::model::Nanos;
 
-/// Identifies a component as long as it exists.
+/// Identifies a client as long as it exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientId(u64);
 
-/// The time of the last heartbeat of a component with a lease. Renewing it costs one plain store.
+/// The time of the last heartbeat of a client with a lease. A heartbeat costs one plain store.
 #[derive(Debug, Default)]
 pub struct Heartbeat(AtomicU64);
 
 impl Heartbeat {
-    /// Renews the lease: the component is alive.
+    /// Renews the lease: the client is alive.
     pub fn renew(&self, now: Nanos) {
         // Relaxed: no other data is read because of this value.
         self.0.store(now.0, Relaxed);
@@ -28,19 +28,20 @@ impl Heartbeat {
     }
 }
 
-/// A snapshot of a component.
+/// The status of a client at one time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClientStatus {
-    /// The component's name.
+    /// The client's name.
     pub name: Box<str>,
-    /// The number of subscriptions it holds.
+    /// The number of subscriptions that the client holds.
     pub subscriptions: usize,
-    /// True if the lease is not renewed in time. If it still is not at the next clean-up, all its demand is released.
+    /// True if the last clean-up found the client's lease expired. If it is still expired at the next clean-up, the
+    /// client is removed and all its demand released.
     pub overdue: bool,
 }
 
-/// All components.
+/// All clients.
 #[derive(Debug, Default)]
 pub(super) struct Clients {
     clients: BTreeMap<ClientId, Client>,
@@ -59,21 +60,21 @@ struct Client {
 /// The result of a clean-up.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Swept {
-    /// Components that have become overdue.
+    /// Clients that have become overdue.
     pub overdue: Vec<Box<str>>,
-    /// Components that were overdue before and are now removed.
+    /// Clients that were overdue before and are now removed.
     pub reaped: Vec<Box<str>>,
-    /// The demand that the removed components held.
+    /// The demand that the removed clients held.
     pub released: Vec<DemandId>,
 }
 
 impl Clients {
-    /// Returns the name of a component.
+    /// Returns the name of a client.
     pub fn name(&self, id: ClientId) -> Option<&str> {
         self.clients.get(&id).map(|client| &*client.name)
     }
 
-    /// Adds a component; `None` if the name is taken.
+    /// Adds a client; `None` if the name is taken.
     pub fn open(&mut self, now: Nanos, name: &str, lease: Option<Duration>) -> Option<(ClientId, Arc<Heartbeat>)> {
         if self.clients.values().any(|client| *client.name == *name) {
             return None;
@@ -87,31 +88,31 @@ impl Clients {
         Some((id, heartbeat))
     }
 
-    /// Returns true if the component exists.
+    /// Returns true if the client exists.
     pub fn has(&self, id: ClientId) -> bool {
         self.clients.contains_key(&id)
     }
 
-    /// Adds demand to a component.
+    /// Adds demand to a client.
     pub fn hold(&mut self, id: ClientId, demand: DemandId) {
         if let Some(client) = self.clients.get_mut(&id) {
             client.holds.insert(demand);
         }
     }
 
-    /// Removes demand from the component that holds it.
+    /// Removes demand from the client that holds it.
     pub fn release(&mut self, demand: DemandId) {
         for client in self.clients.values_mut() {
             client.holds.remove(&demand);
         }
     }
 
-    /// Removes a component, and returns the demand it held.
+    /// Removes a client, and returns the demand it held.
     pub fn close(&mut self, id: ClientId) -> BTreeSet<DemandId> {
         self.clients.remove(&id).map(|client| client.holds).unwrap_or_default()
     }
 
-    /// Reports components whose lease has expired, and removes those that were reported before.
+    /// Reports clients whose lease has expired, and removes those that the last call reported already.
     pub fn sweep(&mut self, now: Nanos) -> Swept {
         let mut swept = Swept::default();
         self.clients.retain(|_, client| {
@@ -130,7 +131,7 @@ impl Clients {
         swept
     }
 
-    /// Returns the status of each component, in the order in which they were opened.
+    /// Returns the status of each client, in the order in which they were opened.
     pub fn status(&self) -> Vec<ClientStatus> {
         let status = |client: &Client| ClientStatus {
             name: client.name.clone(),
@@ -148,7 +149,7 @@ mod tests {
     const LEASE: Duration = Duration::from_nanos(100);
 
     #[test]
-    fn a_name_is_free_again_after_its_component_closes() {
+    fn a_name_is_free_again_after_its_client_closes() {
         let mut clients = Clients::default();
         let (chart, _) = clients.open(Nanos(0), "chart", None).unwrap();
         assert!(clients.open(Nanos(0), "chart", None).is_none());
@@ -171,7 +172,7 @@ mod tests {
         assert!(clients.status()[0].overdue);
 
         heartbeat.renew(Nanos(150));
-        assert_eq!(clients.sweep(Nanos(200)), Swept::default(), "the component renewed its lease");
+        assert_eq!(clients.sweep(Nanos(200)), Swept::default(), "the client renewed its lease");
         assert_eq!(clients.sweep(Nanos(251)).overdue, ["bot".into()]);
         let swept = clients.sweep(Nanos(300));
         assert_eq!((swept.reaped, swept.released), (vec!["bot".into()], vec![DemandId(7)]));

@@ -5,11 +5,11 @@ use std::fmt;
 
 use crate::model::{Nanos, StreamKey};
 
-/// The number of conflicts kept in the log. All conflicts are counted.
+/// The number of conflicts that the log keeps. It counts all of them.
 const REMEMBERED: usize = 256;
 
-/// Two demands that cannot both be sent unchanged, or one demand that cannot be met. Requests of components never
-/// overwrite each other: only the planner writes requests, and each carries the union of demand.
+/// Two demands that cannot both be sent unchanged, or one demand that cannot be met. Clients never overwrite each
+/// other's requests: all demand of a connection goes into one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ConflictKind {
@@ -17,7 +17,7 @@ pub enum ConflictKind {
     Mode,
     /// An order book is wanted with different depths.
     Depth,
-    /// The name of the component is taken.
+    /// The name of the client is taken.
     Identity,
     /// There are more streams than the connections may carry.
     Limit,
@@ -42,7 +42,7 @@ impl ConflictKind {
         match self {
             Self::Mode => "both are sent; each feed delivers only the messages it requested",
             Self::Depth => "the deepest is sent; the other readers see more levels than they requested",
-            Self::Identity => "the new component is refused",
+            Self::Identity => "the new client is refused",
             Self::Limit => "the new demand is refused",
         }
     }
@@ -56,7 +56,7 @@ pub struct Conflict {
     pub at: Nanos,
     /// The kind of conflict.
     pub kind: ConflictKind,
-    /// The stream or the component in conflict.
+    /// The stream or the client in conflict.
     pub about: ConflictSubject,
 }
 
@@ -66,7 +66,7 @@ pub struct Conflict {
 pub enum ConflictSubject {
     /// A stream.
     Stream(StreamKey),
-    /// A component, by its name.
+    /// A client, by its name.
     Client(Box<str>),
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::{Depth, DesiredSet, Mode, Running, StreamSet, StreamSpec};
 use crate::model::{Epoch, Format, Nanos, StreamKey};
 
-/// The most unsent desired sets that are kept. More are issued only while demand changes and no request can be sent,
-/// and then without limit: for example, while the exchange cannot be reached.
+/// The maximum number of unsent desired sets that are kept. While demand changes and the request limit is used up, any
+/// number may be issued; older ones are only summarized.
 const UNSENT_MAX: usize = 8;
 
 /// What is known about a requested stream on the current socket.
@@ -18,7 +18,7 @@ pub enum Confirmation {
     Pending,
     /// Its data has arrived.
     Data,
-    /// The exchange lists the stream. For realtime updates of a market without trades there is no stronger evidence.
+    /// The exchange lists the stream. For the changes of a market without trades, there is no stronger evidence.
     Listed,
     /// The stream was requested twice, and no data arrived: the market is unknown or suspended.
     Unconfirmed,
@@ -28,15 +28,16 @@ pub enum Confirmation {
 #[derive(Debug, Clone, Copy)]
 struct Carried {
     spec: StreamSpec,
-    /// The first desired set of an unbroken series that contains the stream.
+    /// The revision of the desired set whose request started the stream, or last repeated it before its first data.
     revision: u64,
-    /// When that set was sent. Data received after this confirms the stream.
+    /// When the stream was last started. Data received after this confirms the stream.
     since: Nanos,
     /// When the stream was last requested or escalated.
     asked_at: Nanos,
     confirmation: Confirmation,
     escalation: Escalation,
-    /// The first desired set that requests the stream again because a holder needs another snapshot; 0 if none.
+    /// The revision of the first desired set that requests the stream again because a holder needs another snapshot; 0
+    /// if none.
     snapshot_by: u64,
 }
 
@@ -44,7 +45,7 @@ struct Carried {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Escalation {
     Requested,
-    /// The exchange was asked for a list of its subscriptions.
+    /// The exchange was asked for a list of the connection's subscriptions.
     Listed,
     /// The request was sent again.
     Resent,
@@ -65,7 +66,7 @@ pub(super) struct ConnectionPlan {
     socket: Option<Epoch>,
     /// The revision that the socket carries.
     sent: Option<u64>,
-    /// True if a request for an evicted desired set was sent after that.
+    /// True if a request for an evicted desired set was sent after `sent`.
     lost_track: bool,
     /// True if some stream needs another snapshot.
     needs_snapshot: bool,
@@ -84,7 +85,7 @@ struct Evicted {
 /// The actions due after a check of streams without data.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct CheckOutcome {
-    /// Ask the exchange for a list of its subscriptions.
+    /// Ask the exchange for a list of the connection's subscriptions.
     pub list: bool,
     /// Send the request again.
     pub resend: bool,
@@ -128,7 +129,8 @@ impl ConnectionPlan {
         if let Some(carried) = self.carried.get_mut(&key) {
             carried.snapshot_by = self.desired.revision + 1;
         }
-        // Needed even if no request for the stream was reported yet: its snapshot may be older than the new holder.
+        // Needed even if no request for the stream was reported yet: the snapshot of that request may be older than the
+        // new holder.
         self.needs_snapshot = true;
     }
 
@@ -202,7 +204,7 @@ impl ConnectionPlan {
         }
     }
 
-    /// Returns true if the stream, provided it runs, continues no matter which unsent desired set is sent next.
+    /// Returns true if the stream, if it runs, continues no matter which unsent desired set is sent next.
     fn goes_on(&self, spec: &StreamSpec) -> bool {
         let by = |desired: &DesiredSet| {
             let other = desired.streams.get(spec.key);
@@ -320,7 +322,7 @@ impl ConnectionPlan {
         if stays && carried.snapshot_by == 0 { carried.confirmation } else { Confirmation::Pending }
     }
 
-    /// Returns the lowest confirmation of a stream that data or time may still change.
+    /// Returns the lowest confirmation among the streams without data, which may still change; `None` if all have data.
     pub fn least_confirmed(&self) -> Option<Confirmation> {
         self.carried.values().map(|c| c.confirmation).filter(|confirmation| *confirmation != Confirmation::Data).min()
     }
@@ -345,7 +347,7 @@ impl Carried {
         };
     }
 
-    /// Takes the next step for a stream that has brought no data for too long.
+    /// Takes the next step of the escalation of a stream that has brought no data for too long.
     fn escalate(&mut self, now: Nanos, outcome: &mut CheckOutcome) {
         let realtime_only = self.spec.mode == Mode::RealtimeOnly;
         self.escalation = match self.escalation {
@@ -368,7 +370,7 @@ impl Carried {
     }
 }
 
-/// Returns true if a stream carried as `old` serves `new` without a new start.
+/// Returns true if a stream carried as `old` serves `new` without being started again.
 fn continues(old: &StreamSpec, new: &StreamSpec) -> bool {
     old == new || old.serves(new)
 }
@@ -379,7 +381,7 @@ fn covers(carried: &StreamSpec, spec: &StreamSpec) -> bool {
 }
 
 /// Returns true if a running stream continues when this desired set, which contains it as `spec`, is sent on the
-/// socket: its updates do not end, and they do not wait for another snapshot.
+/// socket: its changes do not end, and they do not wait for another snapshot.
 fn leaves_running(desired: &DesiredSet, spec: &StreamSpec, socket: Option<Epoch>) -> bool {
     match spec.mode {
         Mode::SnapshotOnly => false,
@@ -411,7 +413,7 @@ mod tests {
         plan
     }
 
-    /// Each change of demand while no request could be sent once left a copy of the whole desired set behind.
+    /// Once, each change of demand left a copy of the whole desired set behind while no request could be sent.
     #[test]
     fn unsent_desired_sets_do_not_pile_up() {
         let mut offline = ConnectionPlan::default();
@@ -426,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_a_evicted_desired_set_omits_does_not_run() {
+    fn a_stream_that_an_evicted_desired_set_omits_does_not_run() {
         let mut plan = running(&["KRW-BTC", "KRW-ETH"]);
         plan.issue(2, streams(&["KRW-BTC"]));
         let both = || streams(&["KRW-BTC", "KRW-ETH"]);
@@ -445,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn no_stream_runs_after_the_request_of_a_evicted_desired_set() {
+    fn no_stream_runs_after_the_request_of_an_evicted_desired_set() {
         let mut plan = running(&["KRW-BTC"]);
         for revision in 2..100 {
             plan.issue(revision, streams(&["KRW-BTC"]));
@@ -476,13 +478,13 @@ mod tests {
 
     /// No message contains the changes between the two requests.
     #[test]
-    fn a_stream_does_not_run_after_a_request_that_ends_its_updates() {
+    fn a_stream_does_not_run_after_a_request_that_ends_its_changes() {
         let mut plan = running_book();
         plan.issue(2, btc(Mode::SnapshotOnly, Depth::levels(10)));
         assert_eq!(runs(&plan.issue(3, btc(Mode::All, Depth::levels(10)))), (1, 0));
     }
 
-    /// The newest update may have had fewer levels.
+    /// The newest message may have had fewer levels.
     #[test]
     fn a_stream_does_not_run_after_a_request_for_fewer_levels() {
         let mut plan = running_book();
@@ -491,7 +493,8 @@ mod tests {
         assert_eq!(runs(&plan.issue(4, btc(Mode::All, Depth::levels(5)))), (1, 0), "the set between them restarts it");
     }
 
-    /// The exchange sends no updates while it prepares a snapshot, and drops the snapshot at the next request.
+    /// The exchange sends no changes of a stream while it prepares its snapshot, and drops the snapshot at the next
+    /// request.
     #[test]
     fn a_stream_does_not_run_after_a_request_that_restarts_it() {
         let mut plan = ConnectionPlan::default();
@@ -510,7 +513,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_runs_after_a_request_for_realtime_updates_only() {
+    fn a_stream_runs_after_a_request_for_its_changes_only() {
         let mut plan = running_book();
         plan.issue(2, btc(Mode::RealtimeOnly, Depth::levels(10)));
         assert_eq!(runs(&plan.issue(3, btc(Mode::All, Depth::levels(10)))), (1, 1));
@@ -524,7 +527,7 @@ mod tests {
             plan.issue(2, btc(variant.0, Depth::levels(variant.1)));
             for revision in 3..3 + UNSENT_MAX as u64 {
                 let issued = plan.issue(revision, btc(Mode::RealtimeOnly, Depth::levels(10)));
-                assert_eq!(runs(&issued), (0, 0), "realtime updates need no snapshot");
+                assert_eq!(runs(&issued), (0, 0), "a stream of changes only needs no snapshot");
             }
             assert!(plan.evicted.is_some());
             assert_eq!(runs(&plan.issue(100, btc(Mode::All, Depth::levels(10)))), (1, still_runs), "{variant:?}");
@@ -557,7 +560,7 @@ mod tests {
     }
 
     #[test]
-    fn every_stream_may_be_carried_after_the_request_of_a_evicted_set() {
+    fn every_stream_may_be_carried_after_the_request_of_an_evicted_set() {
         let mut plan = running(&["KRW-BTC"]);
         let (btc, eth) = (streams(&["KRW-BTC"]), streams(&["KRW-ETH"]).specs()[0].key);
         plan.issue(2, streams(&["KRW-ETH"]));

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::{Depth, Mode, StreamSpec};
 use crate::model::{Nanos, StreamKey};
 
-/// Identifies a holder of demand as long as it exists.
+/// Identifies a holder of demand, such as a subscription, as long as it exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DemandId(pub(crate) u64);
 
@@ -24,7 +24,7 @@ pub(super) struct Demand {
 struct StreamDemand {
     /// The ways in which the stream is wanted, with the number of holders of each.
     variants: BTreeMap<(Mode, Depth), u32>,
-    /// How the stream is carried, so that it serves all of them.
+    /// How the stream is carried, so that it serves all variants.
     spec: StreamSpec,
     /// When the stream leaves the wire. `None` while a holder wants it.
     leaves_at: Option<Nanos>,
@@ -196,7 +196,7 @@ impl Demand {
 }
 
 /// Returns the elements that only `later` has, and those that only `earlier` has. Both lists are sorted, and each is
-/// read once: the planner is locked meanwhile, and the list of a pattern may be long.
+/// read only once, because the planner is locked during this, and the list of a pattern may be long.
 fn differences(earlier: &[StreamSpec], later: &[StreamSpec]) -> (Vec<StreamSpec>, Vec<StreamSpec>) {
     let (mut more, mut less) = (Vec::new(), Vec::new());
     let (mut earlier, mut later) = (earlier.iter().copied().peekable(), later.iter().copied().peekable());
@@ -313,7 +313,7 @@ mod tests {
     }
 
     proptest! {
-        /// A replacement equals a removal and an addition, and reports what the holder wants in addition.
+        /// Replacing demand has the same result as adding the new and removing the old, and reports the differences.
         #[test]
         fn replacing_is_adding_the_new_and_releasing_the_old(
             before in prop::collection::btree_map(0u8..12, (mode(), depth()), 0..10),

@@ -1,4 +1,4 @@
-//! Selects the markets of a subscription: codes and patterns, as text or as types.
+//! Market selectors: the codes and patterns by which a subscription names its markets.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use crate::model::{InvalidMarket, Market};
 pub enum MarketSelector {
     /// A single market.
     Market(Market),
-    /// All existing markets of a pattern.
+    /// All existing markets that match a pattern.
     Pattern(Pattern),
 }
 
@@ -61,7 +61,7 @@ impl fmt::Display for MarketSelector {
 
 /// A market code, a pattern, or several of them, as text or as [`Market`] and [`Pattern`].
 pub trait IntoMarkets {
-    /// Returns each market or pattern, or its text and the reason why it is invalid.
+    /// Returns the selector of each market or pattern. For invalid text, returns the text and the reason.
     fn into_markets(self) -> Vec<Result<MarketSelector, (String, InvalidCode)>>;
 }
 

@@ -1,4 +1,4 @@
-//! Patterns of markets: `KRW-*`, `*-BTC`, `*`. A pattern selects markets, and does not know which exist.
+//! Patterns of markets: `KRW-*`, `*-BTC`, `*`. Which markets exist is in the [`Universe`](super::Universe).
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use crate::model::{Currency, InvalidMarket, Market};
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Pattern(Side);
 
-/// The given half of the market code.
+/// The half of the market code that the pattern gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Side {
     Neither,

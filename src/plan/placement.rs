@@ -7,14 +7,16 @@ use foldhash::fast::FixedState;
 
 use crate::model::{Scope, StreamKey};
 
-/// The load of a connection may exceed its share by this factor before the next best connection is chosen.
+/// The load of a connection may reach this multiple of an equal share. Beyond that, the connection with the next best
+/// hash is chosen.
 const SLACK: f64 = 1.2;
 
 /// Places markets on connections by rendezvous hashing with bounded loads. Each market goes to the connection with the
-/// best hash among those that are not overloaded. So a different number of connections moves few markets, and no
-/// connection is overloaded.
+/// best hash among those that are not overloaded. So an engine with another number of connections places few markets
+/// differently, and no connection is overloaded.
 ///
-/// All streams of a market go together, and a market never moves: a stream is not interrupted to balance other streams.
+/// All streams of a market are on the same connection, and a market never moves: no stream is interrupted to balance
+/// the load.
 #[derive(Debug, Clone)]
 pub struct Placement {
     homes: HashMap<Scope, usize, FixedState>,
@@ -63,16 +65,17 @@ impl Placement {
     fn choose(&self, key: StreamKey) -> usize {
         let total: f64 = self.loads.iter().sum::<f64>() + weight(key);
         let bound = total / self.loads.len() as f64 * SLACK;
-        let liking = |c: &usize| FixedState::default().hash_one((key.scope, *c));
+        let preference = |c: &usize| FixedState::default().hash_one((key.scope, *c));
         let has_room = |c: &usize| self.loads[*c] + weight(key) <= bound;
-        let roomy = (0..self.loads.len()).filter(has_room).max_by_key(liking);
-        // If there are few streams, each is more than a share. Then choose the connection with the lowest load.
+        let roomy = (0..self.loads.len()).filter(has_room).max_by_key(preference);
+        // With few streams, a single one may exceed the bound of every connection. Then choose the connection with the
+        // lowest load.
         let emptiest = || (0..self.loads.len()).min_by(|a, b| self.loads[*a].total_cmp(&self.loads[*b]));
         roomy.or_else(emptiest).unwrap_or(0)
     }
 }
 
-/// Returns the expected bytes per second. Markets in KRW trade about ten times as much as others.
+/// Returns the expected bytes per second. Markets in KRW send about ten times as much as others.
 fn weight(key: StreamKey) -> f64 {
     let is_quiet = key.market().is_some_and(|market| market.quote() != "KRW");
     key.data_type.bytes_per_second() * if is_quiet { 0.1 } else { 1.0 }

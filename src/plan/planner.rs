@@ -16,10 +16,10 @@ use super::{
 use crate::config::Config;
 use crate::model::{Epoch, Format, Nanos, StreamKey};
 
-/// How often unconfirmed streams are checked.
+/// The interval between checks of streams that wait for their first data.
 const CHECK_EVERY: Duration = Duration::from_millis(20);
 
-/// How often streams without data are checked after the last escalation. Their market may still be listed or resume.
+/// The same, after the last escalation of all these streams. Their markets may still be listed or resume.
 const SLOW_CHECK_EVERY: Duration = Duration::from_secs(1);
 
 /// Why a call was refused. A refused call changes nothing.
@@ -32,11 +32,11 @@ pub enum Refused {
         /// The most streams that are allowed.
         limit: usize,
     },
-    /// The name of the component is taken.
+    /// The name of the client is taken.
     NameTaken,
     /// The subscription has a pattern, and no source reports which markets exist.
     NoUniverse,
-    /// The component did not renew its lease in time, and everything it held was released.
+    /// The client did not renew its lease in time, and everything it held was released.
     NoSuchClient,
 }
 
@@ -83,16 +83,16 @@ pub struct Decisions {
     pub carry: Vec<(usize, DesiredSet)>,
     /// Connections that must ask the exchange for a list of their subscriptions.
     pub list: Vec<usize>,
-    /// Components that did not renew their leases in time.
+    /// Clients that did not renew their leases in time.
     pub overdue: Vec<Box<str>>,
-    /// Components that were overdue before and are now removed, with all the demand they held.
+    /// Clients that were overdue before and are now removed, with all the demand they held.
     pub reaped: Vec<Box<str>>,
     /// Streams that no holder wants and that have left the wire.
     pub expired: Vec<StreamKey>,
-    /// Streams that are wanted and have left the wire, because the request without them was sent just before they were
-    /// wanted again. They are requested from the start.
+    /// Streams that are wanted but have left the wire, because the request without them was sent just before they were
+    /// wanted again. They are requested again, with a snapshot.
     pub interrupted: Vec<StreamKey>,
-    /// Streams of patterns for which there is room now.
+    /// Changes of the demand of patterns, because streams have left and made room.
     pub relisted: Relisted,
     /// Streams that were requested twice and have brought no data. Each is reported once per socket.
     pub unconfirmed: Vec<StreamKey>,
@@ -109,7 +109,7 @@ pub struct Planner {
     universe: Universe,
     /// Holders whose subscriptions have patterns.
     patterned: BTreeMap<DemandId, CheckedSubscription>,
-    /// Those of them that lack some of their streams, because the connections may not carry more.
+    /// The holders in `patterned` that lack some of their streams, because the connections may not carry more.
     short: BTreeSet<DemandId>,
     clients: Clients,
     placement: Placement,
@@ -120,11 +120,11 @@ pub struct Planner {
     interrupted: Vec<StreamKey>,
     conflicts: ConflictLog,
     rate: ChangeRate,
-    /// The number of changes of the streams that the connections must carry.
+    /// The number of the newest change. See [`Revisions`].
     desired: u64,
     /// The number of the last change that was issued to all connections.
     issued: u64,
-    /// When the first change that is not issued yet was made.
+    /// When the first change was made that is not issued to all connections yet.
     changed_at: Option<Nanos>,
     requests: u64,
     last_check: Nanos,
@@ -161,10 +161,11 @@ impl Planner {
 
     // ---- demand ----
 
-    /// Adds a holder of these streams. If `client` is given, that component holds the demand.
+    /// Adds a holder of these streams. If `client` is given, that client holds the demand.
     ///
     /// # Errors
-    /// If there are too many streams, no source of markets for a pattern, or no such component. Nothing changes then.
+    /// Fails, and changes nothing, if there are too many streams, no source of markets for a pattern, or no such
+    /// client.
     pub fn add(
         &mut self,
         now: Nanos,
@@ -203,7 +204,7 @@ impl Planner {
         for key in added.new.iter().chain(&added.need_snapshot) {
             let is_of_snapshots = self.demand.get(*key).is_some_and(|spec| spec.mode == Mode::SnapshotOnly);
             let plan = &mut self.plans[self.placement.home(*key)];
-            // The exchange does not repeat a snapshot on its own.
+            // The exchange does not repeat a snapshot unless it gets another request.
             if is_of_snapshots && plan.may_carry(*key) {
                 plan.request_snapshot(*key);
             }
@@ -239,7 +240,7 @@ impl Planner {
     /// Replaces the list of existing markets, and updates the streams of patterns.
     ///
     /// If a holder's new streams are more than the connections may carry, the holder gets none of them until there is
-    /// room for all. This is logged as a conflict.
+    /// room for all. This is recorded as a conflict, once.
     pub fn set_universe(&mut self, now: Nanos, universe: Universe) -> Relisted {
         self.universe = universe;
         let holders: Vec<_> = self.patterned.keys().copied().collect();
@@ -253,7 +254,7 @@ impl Planner {
             let Some(checked) = self.patterned.get(&id) else { continue };
             let mut specs = checked.specs_in(&self.universe);
             if let Some(excess) = self.excess(&specs) {
-                // Streams that are already carried need no more room.
+                // Keep the streams that are carried already: they need no more room.
                 specs.retain(|spec| self.demand.get(spec.key).is_some());
                 if self.short.insert(id) {
                     self.note_excess(now, &excess);
@@ -286,7 +287,7 @@ impl Planner {
     /// wire with the next request. Streams that were not issued to a connection yet are never requested.
     pub fn remove(&mut self, now: Nanos, id: DemandId) {
         if !self.demand.is_held(id) {
-            return; // released already, with the component that held it
+            return; // released already, with the client that held it
         }
         self.clients.release(id);
         self.release(now, id);
@@ -303,12 +304,12 @@ impl Planner {
         }
     }
 
-    /// Returns true if neither the holder nor its component was removed.
+    /// Returns true if the holder exists: neither it nor its client was removed.
     pub fn is_held(&self, id: DemandId) -> bool {
         self.demand.is_held(id)
     }
 
-    /// Returns the name of a component.
+    /// Returns the name of a client.
     pub fn client_name(&self, id: ClientId) -> Option<&str> {
         self.clients.name(id)
     }
@@ -318,8 +319,7 @@ impl Planner {
         self.demand.held(id)
     }
 
-    /// Returns the streams that a holder wants or lacks, and whether a pattern is still waiting for the list of
-    /// markets.
+    /// Returns the streams that any holder wants or lacks, and whether any pattern still waits for the list of markets.
     pub fn expected(&self) -> (Vec<StreamKey>, bool) {
         let lacking = self.short.iter().flat_map(|id| self.lacking(*id));
         let streams: BTreeSet<_> = self.demand.demanded().chain(lacking).collect();
@@ -338,7 +338,7 @@ impl Planner {
         checked.specs_in(&self.universe).into_iter().filter(|spec| !is_held(spec)).map(|spec| spec.key).collect()
     }
 
-    /// Returns true if a holder has a pattern, and no list of markets has been received.
+    /// Returns true if the holder has a pattern, and no list of markets has been received yet.
     pub fn awaits_markets(&self, id: DemandId) -> bool {
         self.universe.is_empty() && self.patterned.contains_key(&id)
     }
@@ -353,10 +353,10 @@ impl Planner {
         self.placement.home(key)
     }
 
-    /// Opens a component. With a lease, it must renew its heartbeat at least once per lease.
+    /// Opens a client. If it has a lease, it must renew its heartbeat at least once in this time.
     ///
     /// # Errors
-    /// If the name is taken. The existing component keeps it.
+    /// Returns an error if the name is taken. The existing client keeps it.
     pub fn open_client(
         &mut self,
         now: Nanos,
@@ -369,14 +369,14 @@ impl Planner {
         })
     }
 
-    /// Removes a component, and all the demand it holds.
+    /// Removes a client, and all the demand it holds.
     pub fn close_client(&mut self, now: Nanos, id: ClientId) {
         for demand in self.clients.close(id) {
             self.release(now, demand);
         }
     }
 
-    /// Returns the excess if the connections may not carry this many streams.
+    /// Returns the excess if the connections may not carry these streams in addition.
     fn excess(&self, specs: &[StreamSpec]) -> Option<Excess> {
         let new: Vec<_> = specs.iter().filter(|spec| self.demand.get(spec.key).is_none()).collect();
         let carried: usize = self.placement.streams().iter().sum();
@@ -447,7 +447,7 @@ impl Planner {
         self.interrupted.extend(left.into_iter().filter(|key| self.demand.get(*key).is_some()));
     }
 
-    /// Counts sent requests whose other details are no longer known.
+    /// Counts requests that were sent and whose reports were merged, so that only their number is known.
     pub fn count_requests(&mut self, requests: u64) {
         self.requests += requests;
     }
@@ -628,7 +628,7 @@ impl Planner {
     }
 }
 
-/// An excess of streams.
+/// The refusal of streams because the connections may not carry more.
 struct Excess {
     streams: usize,
     limit: usize,
@@ -650,14 +650,14 @@ mod tests {
     use crate::model::{DataType, Market};
     use crate::plan::ticker;
 
-    /// Each stream of a desired set was once checked only against the streams carried before the set.
+    /// Once, each new stream was checked only against the streams carried before, and not against the other new ones.
     #[test]
     fn no_connection_carries_more_than_it_may() {
         let limits = Limits { streams_per_connection: 6, ..Limits::default() };
         let config = Arc::new(Config { connections: 4, limits, ..Config::default() });
         let mut accepted = 0;
         for (busy, quiet) in (1..=4).flat_map(|busy| (1..=20).map(move |quiet| (busy, quiet))) {
-            // Three busy markets are the share of three connections, so all other markets go to the fourth.
+            // Three busy markets fill the shares of three connections, so all other markets go to the fourth.
             let busy = (0..busy).map(|n| format!("KRW-N{n}"));
             let codes: Vec<_> = busy.chain((0..quiet).map(|n| format!("USDT-N{n}"))).collect();
             let mut planner = Planner::new(config.clone(), false);
@@ -727,7 +727,7 @@ mod tests {
         assert_eq!((revisions.sent, revisions.confirmed), (again.revision, again.revision));
     }
 
-    /// The request without the stream might have been sent in between, and updates would have been missing.
+    /// The request without the stream might have been sent in between, and changes would have been missing.
     #[test]
     fn a_stream_wanted_again_is_issued_at_once_if_an_unsent_desired_set_omits_it() {
         let (mut planner, eth) = with_two();
@@ -752,7 +752,7 @@ mod tests {
         assert_eq!(planner.confirmation(key("KRW-ETH")), Some(Confirmation::Data));
     }
 
-    /// The exchange does not repeat on its own what it sent to the first holder.
+    /// The exchange does not repeat the snapshot of the first holder unless it gets another request.
     #[test]
     fn each_holder_of_snapshots_only_gets_a_snapshot() {
         let mut planner = planner();
@@ -798,7 +798,7 @@ mod tests {
         assert_eq!((decisions.carry.len(), decisions.expired), (1, vec![key("KRW-ETH")]));
     }
 
-    /// The pool once called its value live, although no stream updated it.
+    /// Once, the pool reported its value as live, although the stream was not on the wire.
     #[test]
     fn a_stream_that_left_the_wire_just_before_it_was_wanted_again_is_interrupted() {
         let (mut planner, eth) = with_two();
@@ -812,8 +812,8 @@ mod tests {
         assert!(!again.carry[0].1.running.on(Epoch(1), Some(without.revision)).contains(&key("KRW-ETH")));
     }
 
-    /// Each holder's list was once searched for each of its streams. That took 32 ms for 4,250 streams, and would take
-    /// an hour for these.
+    /// Once, each holder's list was searched again for each of its streams. That took 32 ms for 4,250 streams, and
+    /// would take an hour for these.
     #[test]
     fn relisting_many_markets_takes_linear_time() {
         let mut planner = planner();
@@ -852,7 +852,7 @@ mod tests {
         assert_eq!((planner.lacking(all), planner.expected().0.len()), (vec![], 3));
     }
 
-    /// The holder once kept delisted markets, and so never had room for listed ones.
+    /// Once, the holder kept delisted markets, and so never had room for listed ones.
     #[test]
     fn a_holder_without_room_releases_delisted_markets() {
         let mut planner = limited(2);

@@ -12,7 +12,7 @@ use crate::model::{DataType, Format, StreamKey};
 /// A request replaces everything that the socket carried, and the exchange answers it with a snapshot of each stream.
 /// Streams in `running` are requested without a snapshot, and continue.
 ///
-/// `ticket` only labels the request. It must not need JSON escapes; market codes never do.
+/// `ticket` is a label that the exchange does not interpret. It must not need JSON escapes; market codes never do.
 pub fn request(
     ticket: &str,
     streams: &StreamSet,
@@ -34,7 +34,8 @@ pub fn request(
     text
 }
 
-/// Writes the request for a list of what the socket carries. It sets the format, as every request does.
+/// Writes the request for a list of the streams that the socket carries. It also sets the format, as every request
+/// does.
 pub fn list_request(ticket: &str, format: Format) -> String {
     format!(r#"[{{"ticket":"{ticket}"}},{{"method":"LIST_SUBSCRIPTIONS"}},{{"format":"{}"}}]"#, format.as_str())
 }

@@ -5,16 +5,19 @@ use std::collections::VecDeque;
 use super::{ClientStatus, ConflictKind};
 use crate::model::{Nanos, StreamKey};
 
-/// The progress of changes of demand. All three count changes of the streams that the connections must carry.
+/// The progress of changes of demand. Changes of the streams that the connections must carry are numbered from 1, and
+/// so are changes of the format and repetitions of a request. Each field is the number of a change; 0 is before the
+/// first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Revisions {
-    /// The newest change.
+    /// The newest change that is wanted.
     pub desired: u64,
-    /// All changes up to this one are on the current sockets. Goes back when a socket ends, until the
-    /// next one carries them.
+    /// The current sockets carry all changes up to this one. It goes back when a socket ends, until the next socket
+    /// carries them.
     pub sent: u64,
-    /// All streams of changes up to this one have brought data, are listed by the exchange, or are unconfirmed.
+    /// All streams of changes up to this one have brought data, are listed by the exchange, or are unconfirmed. A
+    /// stream that is requested again before it has brought data counts as part of the later change.
     pub confirmed: u64,
 }
 
@@ -22,19 +25,20 @@ pub struct Revisions {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct PlanStats {
-    /// The components, in the order in which they were opened.
+    /// The clients, in the order in which they were opened.
     pub clients: Vec<ClientStatus>,
-    /// The number of holders of demand.
+    /// The number of subscriptions that are held.
     pub holders: usize,
-    /// The number of streams of all holders; a stream counts once for each of its holders.
+    /// The number of streams of all subscriptions; a stream counts once for each subscription.
     pub stream_demands: usize,
-    /// The number of different streams issued to the connections, including those in their grace period.
+    /// The number of different streams that the connections carry or will carry with their next request, including
+    /// those in their grace period.
     pub wire_streams: usize,
     /// The number of streams on each connection.
     pub streams_per_connection: Vec<usize>,
-    /// The number of additions and removals of demand.
+    /// The number of times that demand was added, removed or changed.
     pub changes: u64,
-    /// The average number of them per second, over the last minute.
+    /// The average number of such changes per second, over the last minute.
     pub changes_per_second: f64,
     /// The number of subscription requests sent.
     pub requests: u64,
@@ -47,7 +51,7 @@ pub struct PlanStats {
 }
 
 impl PlanStats {
-    /// Returns the average number of demands served by one stream on the wire; 0 without streams.
+    /// Returns the average number of subscriptions that share a stream of a connection; 0 without streams.
     pub fn dedupe_ratio(&self) -> f64 {
         if self.wire_streams == 0 { 0.0 } else { self.stream_demands as f64 / self.wire_streams as f64 }
     }

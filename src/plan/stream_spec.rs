@@ -5,14 +5,14 @@ use crate::model::StreamKey;
 /// Which messages of a stream are wanted. Corresponds to the exchange's `is_only_snapshot` and `is_only_realtime`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub enum Mode {
-    /// A snapshot when the stream is requested and at the start of each later socket, and every update. The exchange
-    /// sends no updates of a stream while it prepares a snapshot of it, so a change may appear only in a later
+    /// A snapshot when the stream is requested and at the start of each later socket, and every change. While the
+    /// exchange prepares a snapshot of a stream, it sends no changes of it, so a change may appear only in a later
     /// snapshot. Such a snapshot is delivered too; a snapshot that repeats the known state is not.
     #[default]
     All,
     /// Only the snapshots: when the stream is requested and at the start of each later socket.
     SnapshotOnly,
-    /// Only updates. A change that appears only in a later snapshot is delivered as an update.
+    /// Only changes. If a change appears only in a later snapshot, the snapshot is delivered as a change.
     RealtimeOnly,
 }
 
@@ -23,15 +23,15 @@ impl Mode {
     }
 }
 
-/// The least number of order book levels that is wanted. Other types have no levels and use [`ALL`](Self::ALL).
+/// The minimum number of order-book levels that a reader wants. Other types have no levels and use [`ALL`](Self::ALL).
 ///
-/// The exchange sends a market's book once per connection, so the deepest demand decides, and the other readers see
-/// more levels than they requested. The totals are always those of the whole book.
+/// The exchange sends only one book of a market per connection, so the deepest demand decides, and the other readers
+/// see more levels than they requested. The total sizes are always those of the whole visible book.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Depth(u8);
 
 impl Depth {
-    /// All levels that the exchange sends: 30 on Upbit.
+    /// All levels that the exchange sends: 30 on Upbit, 15 on Bithumb.
     pub const ALL: Self = Self(u8::MAX);
 
     /// Returns the depth of this many levels.

@@ -1,4 +1,4 @@
-//! Subscriptions: data types of markets, validated when they are written.
+//! Subscriptions: data types of markets. Problems are collected while a subscription is built.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,12 +12,14 @@ use crate::model::{Candle, DataType, Event, Grouping, Interval, Noun, Orderbook,
 /// [`Subscription::and`].
 ///
 /// Markets are given by code (`KRW-BTC`) or by pattern (`KRW-*`, `*-BTC`, `*`). A pattern selects all existing markets
-/// that match it, including those listed later. Patterns need an engine with a source of the market list.
+/// that match it, including those listed later. Patterns need an engine that has a universe or a source of the market
+/// list.
 ///
 /// `T` is the type that a feed of this subscription delivers: one noun, or an [`Event`] if several are requested
 /// together.
 ///
-/// Problems are collected first: the call that takes a `Subscription` refuses it with an error that names all of them.
+/// The methods that build a subscription never fail. The call that takes it, such as
+/// [`Engine::feed`](crate::Engine::feed), returns one error that names all problems.
 #[must_use]
 pub struct Subscription<T = Event> {
     untyped: UntypedSubscription,
@@ -101,7 +103,7 @@ impl CheckedSubscription {
         types.into_iter().collect()
     }
 
-    /// Returns the streams if these are the existing markets, sorted and without duplicates.
+    /// Returns the streams for the markets of this universe, sorted and without duplicates.
     pub fn specs_in(&self, universe: &Universe) -> Vec<StreamSpec> {
         let patterns = self.patterns.iter().flat_map(|pattern| pattern.specs(universe));
         merged(self.specs.iter().copied().chain(patterns).collect())
@@ -126,7 +128,7 @@ pub struct InvalidSubscription {
 pub enum InvalidOption {
     /// Only order books have levels and steps.
     NotABook(DataType),
-    /// The exchange does not support this number of levels. It treats an unknown number as all levels.
+    /// The exchange does not support this number of levels. It would treat the number as all levels.
     Levels {
         /// The requested number.
         levels: u8,
@@ -137,11 +139,11 @@ pub enum InvalidOption {
     Step(f64),
     /// Only KRW markets have grouped books; streams of other markets would bring no data.
     NotInKrw(String),
-    /// This exchange has no grouped books, and closes a connection that requests them.
+    /// This exchange has no grouped books, and closes a socket that requests them.
     NoSteps,
     /// On this exchange, books grouped by this step are the ordinary books.
     PlainStep(Grouping),
-    /// This exchange has no such data, and closes a connection that requests it.
+    /// This exchange has no such data, and closes a socket that requests it.
     NoSuchType(DataType),
 }
 
@@ -209,53 +211,57 @@ pub fn candle(interval: Interval, markets: impl IntoMarkets) -> Subscription<Can
 }
 
 impl Subscription {
-    /// Subscribes to one data type of markets, for types known only at run time. A repeated market is refused.
+    /// Subscribes to one data type of markets, for types known only at run time. A market that is given twice makes the
+    /// subscription invalid, as in the functions for each type.
     pub fn of(data_type: DataType, markets: impl IntoMarkets) -> Self {
         Self::one_type(data_type, markets)
     }
 }
 
 impl<T> Subscription<T> {
-    /// `T` must be the noun of this data type, or [`Event`].
+    /// The caller must choose the noun of this data type, or [`Event`], as `T`.
     fn one_type(data_type: DataType, markets: impl IntoMarkets) -> Self {
         UntypedSubscription::new(data_type, markets.into_markets()).carrying()
     }
 
-    /// Returns the same streams, delivered as events.
+    /// Returns the same streams, delivered as [`Event`]s.
     pub fn mixed(self) -> Subscription<Event> {
         self.untyped.carrying()
     }
 
-    /// Returns these streams and those of `other`.
+    /// Returns these streams and those of `other`, delivered as [`Event`]s.
     pub fn and<U>(self, other: Subscription<U>) -> Subscription<Event> {
         self.untyped.and(other.untyped).carrying()
     }
 
     /// Limits all streams so far to snapshots: one when a stream is requested, and one at the start of each later
-    /// socket. If a stream runs already, its newest value serves as the snapshot. The exchange is not asked again then,
-    /// because it sends no updates of a stream while it prepares a snapshot. If no holder wants updates of the stream,
-    /// the exchange is asked again.
+    /// socket. If another subscription wants changes of a stream that runs already, the stream's newest value serves as
+    /// the snapshot. The exchange is not asked for another one, because it sends no changes of a stream while it
+    /// prepares a snapshot. In all other cases it is asked.
     ///
-    /// In the pool such a value stays live as long as its connection, because nothing shows when it is outdated.
+    /// In the pool, the value of such a stream stays live as long as its connection, because nothing shows when it is
+    /// outdated.
     pub fn only_snapshot(self) -> Self {
         self.in_mode(Mode::SnapshotOnly)
     }
 
-    /// Limits all streams so far to updates. There is no value until the first update. A change that the exchange
-    /// reports only in a snapshot for another holder is delivered as an update.
+    /// Limits all streams so far to changes. There is no value until the first change. If a change appears only in a
+    /// snapshot for another subscription, the snapshot is delivered as a change.
     pub fn only_realtime(self) -> Self {
         self.in_mode(Mode::RealtimeOnly)
     }
 
-    /// Requests at least this many levels of all order books so far: on Upbit 1, 5, 15 or 30, which is all. Fewer
-    /// levels take fewer bytes. The exchange sends a market's book once per connection. If another holder requests more
-    /// levels, all readers of that book see them.
+    /// Requests at least this many levels of all order books so far: 1, 5, 15 or 30 on Upbit, 1 to 15 on Bithumb.
+    /// Default: all. Fewer levels take fewer bytes. The exchange sends only one book of a market per connection: if
+    /// another subscription requests more levels, all readers of that book see them. Another number, or a stream of
+    /// another type, makes the subscription invalid.
     pub fn levels(mut self, levels: u8) -> Self {
         self.untyped.for_books(|selection| selection.levels = Some(levels));
         self
     }
 
-    /// Groups the prices of all order books so far by a step in KRW. Only for KRW markets.
+    /// Groups the prices of all order books so far by a step in KRW. Another market or stream, or a step of 0 or less
+    /// or with more than 8 decimals, makes the subscription invalid.
     pub fn grouped(mut self, krw: f64) -> Self {
         let Some(step) = Grouping::krw(krw) else {
             self.untyped.options.push(InvalidOption::Step(krw));
