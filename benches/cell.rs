@@ -4,8 +4,8 @@
 //! yardsticks from outside: a fresh `Arc` for each store, and std's lock around a copy. `baseline` is the harness and one
 //! copy. `store_behind_readers` comes last: what arc-swap remembers of threads stays for the life of the process.
 
-#[path = "../tests/pool_samples/mod.rs"]
-mod pool_samples;
+#[path = "../tests/common/samples.rs"]
+mod samples;
 
 use std::hint::{black_box, spin_loop};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -18,7 +18,7 @@ use hoga::model::*;
 use hoga::pool::{self, DataPool, Handle, Publisher, Verdict};
 use hoga::sync::connection::ConnectionState;
 use hoga::sync::latest;
-use pool_samples::*;
+use samples::*;
 
 /// Runs `rival` on a thread of its own, over and over, while `measured` runs here.
 fn against<R>(mut rival: impl FnMut() -> R + Send, measured: impl FnOnce()) {

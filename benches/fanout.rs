@@ -7,8 +7,8 @@
 #[path = "../tools/cli/src/bench/lanes.rs"]
 #[allow(dead_code, reason = "each user takes its part")]
 mod lanes;
-#[path = "../tests/pool_samples/mod.rs"]
-mod pool_samples;
+#[path = "../tests/common/samples.rs"]
+mod samples;
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, meas
 use hoga::feed::{Payload, Update};
 use hoga::model::Words;
 use lanes::*;
-use pool_samples::{orderbook, ticker, trade};
+use samples::{orderbook, ticker, trade};
 use tokio::sync::broadcast::{Receiver, Sender, channel};
 
 type Group<'a> = BenchmarkGroup<'a, WallTime>;

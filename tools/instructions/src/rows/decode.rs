@@ -4,13 +4,11 @@
 use std::hint::black_box;
 
 use hoga::model::{Noun, Receipt, Sink, Ticker};
-use hoga::wire::{Decoder, Message};
+use hoga::wire::{Decoder, Message, SLACK};
+use hoga_testing::Rng;
+use hoga_testing::messages::{self, Draft, padded};
 
 use super::{RECEIPT, Row};
-
-#[path = "../../../../tests/wire_support/mod.rs"]
-mod support;
-use support::{Draft, Rng, padded};
 
 /// Different messages of one row: enough to meet numbers of every length.
 const MESSAGES: usize = 64;
@@ -18,18 +16,18 @@ const MESSAGES: usize = 64;
 type Write = fn(&mut Rng, bool) -> Draft;
 
 const TYPES: [(&str, Write); 5] = [
-    ("ticker", |rng, _| support::ticker(rng)),
-    ("trade", |rng, _| support::trade(rng)),
-    ("book of 15", |rng, short| support::orderbook(rng, 15, short)),
-    ("book of 30", |rng, short| support::orderbook(rng, 30, short)),
-    ("candle", |rng, _| support::candle(rng)),
+    ("ticker", |rng, _| messages::ticker(rng)),
+    ("trade", |rng, _| messages::trade(rng)),
+    ("book of 15", |rng, short| messages::orderbook(rng, 15, short)),
+    ("book of 30", |rng, short| messages::orderbook(rng, 30, short)),
+    ("candle", |rng, _| messages::candle(rng)),
 ];
 
 pub fn rows() -> Vec<Row> {
     let formats = [("DEFAULT", false), ("SIMPLE", true)];
     let row = |(data_type, write): (&str, Write)| {
         formats.map(|(format, short)| {
-            Row::new(format!("decode {data_type} {format}"), MESSAGES, move || decode(messages(write, short)))
+            Row::new(format!("decode {data_type} {format}"), MESSAGES, move || decode(written(write, short)))
         })
     };
     TYPES.into_iter().flat_map(row).collect()
@@ -37,14 +35,14 @@ pub fn rows() -> Vec<Row> {
 
 /// The first ticker of the row above.
 pub fn ticker() -> Ticker {
-    let message = messages(|rng, _| support::ticker(rng), false).remove(0);
+    let message = written(|rng, _| messages::ticker(rng), false).remove(0);
     let mut tickers = super::Tickers::default();
     Decoder::new().decode(message.as_bytes(), message.len(), RECEIPT, &mut tickers).expect("a ticker");
     tickers.0[0]
 }
 
-fn messages(write: Write, short: bool) -> Vec<String> {
-    let mut rng = Rng(7);
+fn written(write: Write, short: bool) -> Vec<String> {
+    let mut rng = Rng::new(7);
     (0..MESSAGES).map(|_| write(&mut rng, short).write(short)).collect()
 }
 
@@ -58,7 +56,7 @@ impl Sink for Look {
 }
 
 fn decode(messages: Vec<String>) -> impl FnMut() {
-    let messages: Vec<_> = messages.iter().map(|text| (padded(text.as_bytes()), text.len())).collect();
+    let messages: Vec<_> = messages.iter().map(|text| (padded(text.as_bytes(), SLACK), text.len())).collect();
     let mut decoder = Decoder::new();
     move || {
         for (bytes, len) in &messages {
