@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::{PATIENCE, turn};
+use crate::PATIENCE;
 use hoga::config::ConnectLedger;
 use hoga::engine::Builder;
 use hoga::prelude::*;
@@ -56,9 +56,7 @@ fn rest() {
     std::thread::sleep(PAUSE);
 }
 
-#[test]
-fn from_socket_to_pool_and_feed_nothing_is_allocated_after_warm_up() {
-    let _turn = turn();
+pub fn from_socket_to_pool_and_feed_nothing_is_allocated_after_warm_up() {
     for plain in [true, false] {
         for format in [Format::Default, Format::SimpleList] {
             allocates_nothing(plain, format);
@@ -85,10 +83,8 @@ fn allocates_nothing(plain: bool, format: Format) {
 }
 
 /// However much comes, and from the first message on that a feed does not read.
-#[test]
-fn what_is_not_read_takes_no_memory() {
+pub fn what_is_not_read_takes_no_memory() {
     const RING: usize = 64;
-    let _turn = turn();
     let server = exchange(true);
     let engine = builder(&server).broadcast_capacity(RING).start().unwrap();
     engine.wait_ready(PATIENCE).unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{PATIENCE, resources, turn};
+use crate::{PATIENCE, resources};
 use hoga::config::ConnectLedger;
 use hoga::prelude::*;
 use hoga_exchange::{Server, ServerConfig};
@@ -19,9 +19,7 @@ fn settle_at(expected: (usize, usize)) {
     assert_eq!(resources(), expected);
 }
 
-#[test]
-fn engines_leave_no_thread_and_no_socket_behind() {
-    let _turn = turn();
+pub fn engines_leave_no_thread_and_no_socket_behind() {
     let server = Server::start(ServerConfig::default()).unwrap();
     let before = resources();
     let builder = || {

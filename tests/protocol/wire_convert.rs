@@ -97,7 +97,9 @@ fn every_frame_reads_the_same_in_every_format_and_comes_back_to_the_byte() {
     let (mut compared, mut decoder) = (0, Decoder::new());
     for (file, line) in frames() {
         let place = format!("{}: {line}", file.display());
-        if place.contains("partial-frames") {
+        // The exchange sends statuses and errors without a list, and so are they written.
+        let is_listed_control = line.starts_with("[{\"status\"") || line.starts_with("[{\"error\"");
+        if is_listed_control || place.contains("partial-frames") {
             continue;
         }
         let from = convert(&line, Format::Default).unwrap_or_else(|error| panic!("{error}: {place}")).from;
