@@ -64,6 +64,47 @@ fn eth_comes_and_goes(engine: &Engine, socket: &Socket) {
     assert_eq!(socket.request().way("ticker KRW-ETH"), None);
 }
 
+#[test]
+fn what_was_under_way_when_a_stream_left_the_wire_is_counted_and_thrown_away() {
+    let exchange = Scripted::start();
+    let (engine, socket) = engine_with_btc(&exchange);
+    let eth = engine.subscribe(ticker("KRW-ETH")).unwrap();
+    socket.request();
+    socket.say([ticker_says("KRW-ETH", 100.0, 100, SNAPSHOT)]);
+    eth.wait_confirmed(PATIENCE).unwrap();
+    let handle = engine.pool().ticker("KRW-ETH").unwrap();
+    drop(eth);
+    assert_eq!(socket.request().way("ticker KRW-ETH"), None);
+    assert_eq!(engine.connections()[0].unrouted, 0);
+    let late = [101.0, 102.0].map(|price| ticker_says("KRW-ETH", price, price as u64, REALTIME));
+    socket.say(late);
+    // The counts of a batch are offered with a later one.
+    let mut price = 1.0;
+    eventually("both are counted", || {
+        price += 1.0;
+        socket.say([ticker_says("KRW-BTC", price, price as u64, REALTIME)]);
+        engine.connections()[0].unrouted == 2
+    });
+    assert_eq!(handle.load().trade_price, 100.0, "and not published");
+}
+
+#[test]
+fn an_engine_is_idle_without_demand_connecting_until_data_comes_and_then_active() {
+    let exchange = Scripted::start();
+    let engine = exchange.builder().start().unwrap();
+    assert_eq!(engine.state(), EngineState::Idle);
+    let held = engine.subscribe(ticker("KRW-BTC")).unwrap();
+    let socket = exchange.socket();
+    socket.request();
+    assert_eq!(engine.state(), EngineState::Connecting, "asked, and nothing has come");
+    socket.say([ticker_says("KRW-BTC", 1.0, 1, SNAPSHOT)]);
+    eventually("active", || engine.state() == EngineState::Active);
+    drop(held);
+    eventually("idle again", || engine.state() == EngineState::Idle);
+    engine.shutdown(PATIENCE).into_result().unwrap();
+    assert_eq!(engine.state(), EngineState::Stopped);
+}
+
 /// The feed was given the price of long ago as the state, and the snapshot of now was taken for a second one.
 #[test]
 fn a_stream_that_was_off_the_wire_begins_with_the_snapshot_of_now() {

@@ -1,9 +1,11 @@
 //! The engine against the simulated exchange, over real TCP and TLS.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::common;
 use hoga::config::{Backoff, ConnectLedger, KeepAlive, Limits, Timeouts};
 use hoga::engine::{Builder, Lifecycle};
 use hoga::error::{Error, NotReadyReason};
@@ -127,23 +129,28 @@ fn a_stream_dropped_and_taken_again_at_once_is_live_again() {
 
 #[test]
 fn a_feed_brings_every_event_of_what_it_asked_for_and_nothing_else() {
-    let server = exchange(true);
+    let (server, record) = common::exchange(20.0, 40);
     let engine = builder(&server).ticker("KRW-BTC").start().unwrap();
+    let _others = engine.subscribe(trade(["KRW-XRP", "KRW-SOL"])).unwrap();
     let mut feed = engine.feed(trade(["KRW-BTC", "KRW-ETH"]), Overflow::DROP_NEWEST).unwrap();
-    let mut versions = [0, 0];
-    for _ in 0..100 {
-        assert!(feed.wait(PATIENCE));
+    let (mut got, mut versions) = (Vec::new(), BTreeMap::new());
+    while got.len() < 200 {
+        assert!(feed.wait(PATIENCE), "only {} came", got.len());
         while let Some(item) = feed.pop() {
-            let Item::Data(update) = item else { panic!("{item:?}") };
-            let t = update.value;
-            let last = &mut versions[usize::from(t.market.as_str() == "KRW-ETH")];
-            assert!(update.version >= *last, "in order");
-            *last = update.version;
+            let Item::Data(update) = &item else { panic!("{item:?}") };
+            let last = versions.insert(update.value.market, update.version);
+            assert!(last.is_none_or(|last| update.version == last + 1), "{} after {last:?}", update.version);
+            got.push(common::delivered(item));
         }
     }
+    common::fall_silent(&server, &engine);
+    common::drain(&mut feed, &mut got);
+    let streams = ["trade KRW-BTC", "trade KRW-ETH"];
+    let sent = record.sent(record.connections()[0], |message| streams.contains(&message.stream.as_str()));
+    assert!(got == sent, "{} messages were sent, {} delivered", sent.len(), got.len());
     drop(feed);
     eventually("the demand is released", || engine.pool().trade("KRW-BTC").is_err());
-    engine.shutdown(PATIENCE).into_result().unwrap();
+    common::finish(engine, &server);
 }
 
 #[test]
@@ -162,6 +169,36 @@ fn a_lost_socket_is_replaced_and_values_say_so_meanwhile() {
     }
     assert_eq!(engine.connections()[0].counters.losses, 3);
     engine.shutdown(PATIENCE).into_result().unwrap();
+}
+
+#[test]
+fn the_engine_is_reconnecting_while_the_exchange_refuses_it() {
+    let server = exchange(true);
+    let engine = builder(&server).ticker("KRW-BTC").start().unwrap();
+    engine.wait_ready(PATIENCE).unwrap();
+    eventually("active", || engine.state() == EngineState::Active);
+    server.inject(Fault::RefuseConnects(true));
+    server.inject(Fault::DropAll);
+    eventually("reconnecting", || engine.state() == EngineState::Reconnecting);
+    assert!(engine.is_running());
+    server.inject(Fault::RefuseConnects(false));
+    eventually("active again", || engine.state() == EngineState::Active);
+    engine.shutdown(PATIENCE).into_result().unwrap();
+}
+
+#[test]
+fn every_byte_of_every_message_is_counted() {
+    let (server, record) = common::exchange(20.0, 40);
+    let engine = builder(&server).ticker("KRW-BTC").orderbook("KRW-BTC").start().unwrap();
+    engine.wait_ready(PATIENCE).unwrap();
+    common::fall_silent(&server, &engine);
+    let (counters, sent) = (engine.connections()[0].counters, server.stats());
+    assert_eq!((counters.data, counters.messages), (sent.data_frames, sent.data_frames));
+    assert_eq!(counters.data, record.sent_count() as u64);
+    // Around each payload is a header of two to four bytes; pongs and the handshake's answer come on top.
+    let (least, most) = (sent.data_bytes + 2 * sent.data_frames, sent.data_bytes + 4 * sent.data_frames + 4096);
+    assert!((least..most).contains(&counters.bytes), "{} of {least}..{most}", counters.bytes);
+    common::finish(engine, &server);
 }
 
 #[test]
@@ -375,6 +412,52 @@ fn demand_after_the_end_is_refused() {
     drop(engine);
     assert!(btc.load().value().is_some() && !btc.load().health().is_live(), "the last value outlives its engine");
     drop(held); // so does a handle
+}
+
+/// A list of markets whose program has a bug.
+struct Panicking;
+
+impl MarketSource for Panicking {
+    fn markets(&mut self) -> Result<Vec<Market>, SourceError> {
+        panic!("a bug of the program");
+    }
+}
+
+#[test]
+fn a_source_of_markets_that_panics_is_named_at_the_end() {
+    let server = exchange(true);
+    let builder = builder(&server).market_source(Panicking, Duration::from_secs(60)).ticker("KRW-BTC");
+    let engine = builder.start().unwrap();
+    engine.wait_ready(PATIENCE).unwrap();
+    let report = engine.shutdown(PATIENCE);
+    assert_eq!((&report.panicked[..], report.running.len()), (&["hoga-markets".to_owned()][..], 0));
+    let error = report.into_result().unwrap_err();
+    assert!(matches!(&error, Error::ThreadPanicked(thread) if thread == "hoga-markets"), "{error}");
+}
+
+/// A list of markets that does not come before it is let go.
+struct Stuck(std::sync::mpsc::Receiver<()>);
+
+impl MarketSource for Stuck {
+    fn markets(&mut self) -> Result<Vec<Market>, SourceError> {
+        let _ = self.0.recv();
+        Ok(Vec::new())
+    }
+}
+
+#[test]
+fn a_thread_that_still_runs_at_the_deadline_is_named_and_may_be_waited_for_again() {
+    let server = exchange(true);
+    let (release, released) = std::sync::mpsc::channel();
+    let engine = builder(&server).market_source(Stuck(released), PATIENCE).ticker("KRW-BTC").start().unwrap();
+    engine.wait_ready(PATIENCE).unwrap();
+    let error = engine.shutdown(Duration::from_millis(50)).into_result().unwrap_err();
+    let Error::ShutdownTimedOut(running) = &error else { panic!("{error}") };
+    assert!(running.iter().any(|thread| thread == "hoga-markets"), "{running:?}");
+    drop(release);
+    let report = engine.shutdown(PATIENCE);
+    assert!(report.joined.iter().any(|thread| thread == "hoga-markets"), "{report:?}");
+    report.into_result().unwrap();
 }
 
 /// Hangs on the first look-up, like a resolver whose server is gone.

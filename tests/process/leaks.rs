@@ -1,11 +1,14 @@
 //! Engines come and go and leave nothing behind: threads and descriptors are counted around them.
 
+use std::fs::File;
 use std::time::Duration;
 
 use crate::{PATIENCE, resources};
 use hoga::config::ConnectLedger;
+use hoga::error::Error;
 use hoga::prelude::*;
 use hoga_exchange::{Server, ServerConfig};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// The exchange closes its ends a moment after the engine has.
 #[track_caller]
@@ -42,6 +45,18 @@ pub fn engines_leave_no_thread_and_no_socket_behind() {
     settle_at(before);
     // A refused start.
     assert!(builder().ticker("nonsense").start().is_err());
+    settle_at(before);
+    // A start that the system refuses: it has no descriptors left.
+    let limit = getrlimit(Resource::Nofile);
+    let used = std::fs::read_dir("/proc/self/fd").unwrap().map(|entry| entry.unwrap().file_name());
+    let highest = used.map(|name| name.to_str().unwrap().parse::<u64>().unwrap()).max().unwrap();
+    setrlimit(Resource::Nofile, Rlimit { current: Some(highest + 1), ..limit.clone() }).unwrap();
+    let taken: Vec<_> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+    let refused = builder().ticker("KRW-BTC").start();
+    drop(taken);
+    setrlimit(Resource::Nofile, limit).unwrap();
+    let error = refused.map(drop).unwrap_err();
+    assert!(matches!(&error, Error::Start { what: "event queue", .. }), "{error}");
     settle_at(before);
     // Many subscriptions on one engine.
     let engine = builder().ticker("KRW-BTC").start().unwrap();

@@ -21,6 +21,7 @@ mod lives;
 mod network;
 mod peer;
 mod random;
+mod silence;
 mod world;
 
 use network::Network;
