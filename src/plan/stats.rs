@@ -99,7 +99,7 @@ mod tests {
         let at = |second: u64| Nanos::from_millis(second * 1000);
         let mut rate = ChangeRate::default();
         assert_eq!(rate.per_second(at(0)), 0.0);
-        (0..120).for_each(|n| rate.count(at(100 + n % 2)));
+        (0..120).for_each(|n| rate.count(at(100 + n / 60)));
         assert_eq!(rate.per_second(at(101)), 2.0);
         // Of a minute with two busy seconds, the first has passed, then both.
         assert_eq!(rate.per_second(at(160)), 1.0);

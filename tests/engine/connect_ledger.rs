@@ -47,7 +47,7 @@ fn ledger(directory: &Path) -> DialLedger {
 /// Runs one of the ignored tests below in a process of its own.
 fn child(test: &str, directory: &Path) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--ignored", "--nocapture"])
+        .args(["--exact", &format!("connect_ledger::{test}"), "--ignored", "--nocapture"])
         .env(DIRECTORY, directory)
         .stdout(Stdio::piped())
         .spawn()

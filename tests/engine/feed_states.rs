@@ -96,7 +96,7 @@ fn an_engine_is_idle_without_demand_connecting_until_data_comes_and_then_active(
     let held = engine.subscribe(ticker("KRW-BTC")).unwrap();
     let socket = exchange.socket();
     socket.request();
-    assert_eq!(engine.state(), EngineState::Connecting, "asked, and nothing has come");
+    eventually("connecting: asked, and nothing has come", || engine.state() == EngineState::Connecting);
     socket.say([ticker_says("KRW-BTC", 1.0, 1, SNAPSHOT)]);
     eventually("active", || engine.state() == EngineState::Active);
     drop(held);
@@ -118,7 +118,7 @@ fn a_stream_that_was_off_the_wire_begins_with_the_snapshot_of_now() {
             assert!(socket.request().way("ticker KRW-ETH").is_some());
             assert_eq!(feed.pop(), None, "{policy}: nothing is known yet");
             let eth = engine.pool().ticker("KRW-ETH").unwrap();
-            assert!(!eth.load().health().is_live());
+            eventually("what is known is old", || !eth.load().health().is_live());
             socket.say([ticker_says("KRW-ETH", 200.0, 200, SNAPSHOT)]);
             assert_eq!(take(&mut feed, 1), [200.0], "{policy}");
             feed.subscribed().wait_confirmed(PATIENCE).unwrap();

@@ -446,7 +446,7 @@ impl MarketSource for Stuck {
 }
 
 #[test]
-fn a_thread_that_still_runs_at_the_deadline_is_named_and_may_be_waited_for_again() {
+fn a_thread_that_still_runs_at_the_deadline_is_named() {
     let server = exchange(true);
     let (release, released) = std::sync::mpsc::channel();
     let engine = builder(&server).market_source(Stuck(released), PATIENCE).ticker("KRW-BTC").start().unwrap();
@@ -455,9 +455,6 @@ fn a_thread_that_still_runs_at_the_deadline_is_named_and_may_be_waited_for_again
     let Error::ShutdownTimedOut(running) = &error else { panic!("{error}") };
     assert!(running.iter().any(|thread| thread == "hoga-markets"), "{running:?}");
     drop(release);
-    let report = engine.shutdown(PATIENCE);
-    assert!(report.joined.iter().any(|thread| thread == "hoga-markets"), "{report:?}");
-    report.into_result().unwrap();
 }
 
 /// Hangs on the first look-up, like a resolver whose server is gone.
