@@ -261,12 +261,12 @@ fn load_against_a_writer(c: &mut Criterion) {
 fn batch(c: &mut Criterion) {
     const MARKETS: usize = 1_000;
     let pool = Source::new().pool;
-    let link = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)));
-    link.opened(Epoch(1), Nanos(0), None);
+    let connection = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)));
+    connection.opened(Epoch(1), Nanos(0), None);
     let markets: Vec<_> = (0..MARKETS).map(|i| market(&format!("KRW-M{i}"))).collect();
     let mut publishers: Vec<Publisher<Ticker>> = Vec::new();
     for &market in &markets {
-        let mut publisher = pool::open(&pool, StreamKey::of(DataType::Ticker, market), link.clone());
+        let mut publisher = pool::open(&pool, StreamKey::of(DataType::Ticker, market), connection.clone());
         publisher.publish(&receipt(1, 1), &Ticker { market, ..ticker(1, 1.0) }, || Nanos(1));
         publishers.push(publisher);
     }

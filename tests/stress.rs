@@ -29,7 +29,7 @@ mod calls {
     use hoga::config::{Config, Endpoint, Pacing, Timeouts, Wait};
     use hoga::model::{ConnectionId, DataType, Nanos, Noun, Receipt, Sink, StreamKey};
     use hoga::net::{Handler, Reactor, Remote, SystemClock, SystemEntropy, SystemResolver, TlsConfig};
-    use hoga::plan::Wish;
+    use hoga::plan::DesiredSet;
     use hoga::session::{Budget, Event, Rate, Session, State};
 
     /// The goodbye waits this long for an answer that never comes.
@@ -67,7 +67,7 @@ mod calls {
                     Command::WantNothing => Default::default(),
                     Command::Stop => return session.stop(now),
                 };
-                session.set_wish(now, Wish { revision: self.revision, streams, ..Wish::default() });
+                session.set_desired(now, DesiredSet { revision: self.revision, streams, ..DesiredSet::default() });
             }
         }
 

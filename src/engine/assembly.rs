@@ -51,7 +51,7 @@ impl<C: Clock + Clone + 'static> Assembly<C> {
                 let session = Session::new(id, config.clone(), connects, entropy);
                 let handles = Handles::new(id, clock.now());
                 let (writer, reader) = config.measure_latencies.then(attribution).unzip();
-                let router = Router::new(clock.clone(), pool::sleepers(&pool), &dialect, writer);
+                let router = Router::new(clock.clone(), pool::waiters(&pool), &dialect, writer);
                 let connection = Connection::new(handles.clone(), router, log);
                 ConnectionParts { session, connection, handles, attribution: reader }
             })

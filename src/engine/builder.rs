@@ -16,7 +16,7 @@ use crate::model::{Interval, Market, Nanos};
 #[cfg(feature = "rest")]
 use crate::net::RestMarkets;
 use crate::net::{MarketSource, Resolve, SystemResolver, TlsConfig, is_available};
-use crate::plan::{self, Checked, IntoMarkets, Planner, Subscription, Universe};
+use crate::plan::{self, CheckedSubscription, IntoMarkets, Planner, Subscription, Universe};
 
 /// The largest root certificate file that is read.
 const ROOTS_FILE_MAX: u64 = 1 << 20;
@@ -286,7 +286,7 @@ impl Builder {
     /// Asks a planner of its own what the engine's planner will be asked.
     fn check_subscription(&mut self) {
         let Some(subscription) = self.subscription.clone() else { return };
-        let problem = match Checked::of(subscription, self.config.endpoint.dialect()) {
+        let problem = match CheckedSubscription::of(subscription, self.config.endpoint.dialect()) {
             Err(invalid) => Some(invalid.to_string()),
             // Then the limit on streams is not known, and the connections have to be corrected first.
             Ok(_) if !self.config.has_connections() => None,

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use super::Feed;
 use super::control::Control;
 use super::log::Note;
-use crate::call::{Answer, Call, Callback, Dispatcher, Shared};
+use crate::call::{Call, Callback, CallbackResult, Dispatcher, Shared};
 use crate::error::{Error, Result};
-use crate::feed::{Item, Overflow, Payload, QUOTA};
+use crate::feed::{FAILURE_QUOTA, Item, Overflow, Payload};
 use crate::model::Clock;
 use crate::plan::{ClientId, Subscription};
 
@@ -31,7 +31,7 @@ impl fmt::Debug for CallbackBuilder<'_> {
 
 impl<'a> CallbackBuilder<'a> {
     pub(super) fn new(control: Arc<Control>, client: Option<ClientId>, name: &str) -> Self {
-        Self { control, client, name: name.into(), quota: QUOTA, dispatcher: None }
+        Self { control, client, name: name.into(), quota: FAILURE_QUOTA, dispatcher: None }
     }
 
     /// Failures in a row after which it is not called any more, until it is rearmed. Default: 5.
@@ -56,7 +56,7 @@ impl<'a> CallbackBuilder<'a> {
     ///
     /// # Errors
     /// As [`Engine::feed`](super::Engine::feed); [`Error::NameTaken`]; [`Error::Start`] if the system refused a thread.
-    pub fn run<T: Payload, A: Answer>(
+    pub fn run<T: Payload, A: CallbackResult>(
         self,
         subscription: Subscription<T>,
         overflow: Overflow,
@@ -66,18 +66,18 @@ impl<'a> CallbackBuilder<'a> {
         let shared = Arc::new(Shared::new(&self.name, self.quota, clock.now()));
         self.control.add_callback(&shared)?;
         let own;
-        let line = match self.dispatcher {
-            Some(dispatcher) => dispatcher.line(),
+        let queue = match self.dispatcher {
+            Some(dispatcher) => dispatcher.queue(),
             None => {
                 own = Dispatcher::start(&self.name, 1, Arc::new(clock))
                     .map_err(|source| Error::Start { what: "callback thread", source })?;
-                own.line()
+                own.queue()
             }
         };
-        let feed = Feed::open(self.control, self.client, subscription, overflow, line.signal.clone())?;
-        shared.set_account(feed.account());
+        let feed = Feed::open(self.control, self.client, subscription, overflow, queue.signal.clone())?;
+        shared.set_counters(feed.counters());
         let on_quarantine = Box::new(move |name: &str, failure| log.note(Note::Quarantined(name.into(), failure)));
-        line.add(Box::new(Call { feed, call, shared: shared.clone(), clock: Arc::new(clock), on_quarantine }));
-        Ok(Callback::new(shared, line.clone()))
+        queue.add(Box::new(Call { feed, call, shared: shared.clone(), clock: Arc::new(clock), on_quarantine }));
+        Ok(Callback::new(shared, queue.clone()))
     }
 }

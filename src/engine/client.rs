@@ -8,7 +8,7 @@ use super::{CallbackBuilder, Feed, Subscribed};
 use crate::error::Result;
 use crate::feed::{Overflow, Payload};
 use crate::model::Clock;
-use crate::plan::{ClientId, Pulse, Subscription};
+use crate::plan::{ClientId, Heartbeat, Subscription};
 
 /// A component of a program. It may hold many subscriptions; dropping it, from any thread, releases them all.
 ///
@@ -18,12 +18,12 @@ pub struct Client {
     control: Arc<Control>,
     id: ClientId,
     name: Box<str>,
-    pulse: Arc<Pulse>,
+    heartbeat: Arc<Heartbeat>,
 }
 
 impl Client {
-    pub(super) fn new(control: Arc<Control>, id: ClientId, name: &str, pulse: Arc<Pulse>) -> Self {
-        Self { control, id, name: name.into(), pulse }
+    pub(super) fn new(control: Arc<Control>, id: ClientId, name: &str, heartbeat: Arc<Heartbeat>) -> Self {
+        Self { control, id, name: name.into(), heartbeat }
     }
 
     /// Its name.
@@ -33,7 +33,7 @@ impl Client {
 
     /// Renews the lease. About as dear as reading the clock: call it where the component does its work.
     pub fn renew(&self) {
-        self.pulse.renew(self.control.clock.now());
+        self.heartbeat.renew(self.control.clock.now());
     }
 
     /// As [`Engine::subscribe`](super::Engine::subscribe), held by this component besides what it holds already.

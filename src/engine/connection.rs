@@ -7,7 +7,9 @@ use super::handles::Handles;
 use super::lifecycle::{LifecycleEvent, Watchers};
 use super::log::{Flood, Note};
 use super::reports::Report;
-use crate::model::{Clock, ConnectionId, DataType, Grouping, LossKind, Market, Nanos, Noun, Receipt, Sink, StreamKey};
+use crate::model::{
+    Clock, ConnectionId, DataType, DisconnectKind, Grouping, Market, Nanos, Noun, Receipt, Sink, StreamKey,
+};
 use crate::net::Handler;
 use crate::plan::StreamSet;
 use crate::route::{Request, Router};
@@ -19,17 +21,17 @@ use crate::wire::{DecodeError, ServerError, SubscriptionList};
 pub(super) struct Connection<C> {
     handles: Handles,
     router: Router<C>,
-    /// The streams of the newest wish. The session sends no other.
-    wish: StreamSet,
+    /// The streams of the newest desired set. The session sends no other.
+    desired: StreamSet,
     watchers: Watchers,
     /// To the thread that writes the log.
     log: Writer<Note>,
     server_errors: Flood<ServerError>,
     malformed: Flood<DecodeError>,
-    /// Data messages that the link was told of.
+    /// Data messages that the connection was told of.
     data_seen: u64,
     /// Why the last socket, or the last try to get one, ended.
-    lost: Option<LossKind>,
+    last_disconnect: Option<DisconnectKind>,
 }
 
 impl<C: Clock> Connection<C> {
@@ -37,19 +39,19 @@ impl<C: Clock> Connection<C> {
         Self {
             handles,
             router,
-            wish: StreamSet::default(),
+            desired: StreamSet::default(),
             watchers: Watchers::default(),
             log,
             server_errors: Flood::default(),
             malformed: Flood::default(),
             data_seen: 0,
-            lost: None,
+            last_disconnect: None,
         }
     }
 
-    /// The session has sent the wish. It asked for the `running` streams without a snapshot.
+    /// The session has sent the desired set. It asked for the `running` streams without a snapshot.
     fn requested(&mut self, at: Nanos, running: &BTreeSet<StreamKey>) {
-        self.router.requested(&Request { at, epoch: self.handles.state.epoch(), streams: &self.wish, running });
+        self.router.requested(&Request { at, epoch: self.handles.state.epoch(), streams: &self.desired, running });
     }
 
     pub fn id(&self) -> ConnectionId {
@@ -115,9 +117,9 @@ impl<C: Clock> Handler for Connection<C> {
                 self.handles.reports.add_left(feed);
             }
         }
-        if let Some(wish) = commands.wish {
-            self.wish = wish.streams.clone();
-            session.set_wish(now, wish);
+        if let Some(desired) = commands.desired {
+            self.desired = desired.streams.clone();
+            session.set_desired(now, desired);
         }
         if commands.list {
             session.list(now);
@@ -132,22 +134,22 @@ impl<C: Clock> Handler for Connection<C> {
         match &event {
             Event::State { at, from, to, epoch } => {
                 if to.is_open() && !from.is_open() {
-                    self.handles.state.opened(*epoch, *at, self.lost);
+                    self.handles.state.opened(*epoch, *at, self.last_disconnect);
                     self.handles.reports.add(Report::Opened(*epoch));
                 } else if from.is_open() && !to.is_open() {
-                    self.handles.state.lost(*at);
-                    self.handles.reports.add(Report::Lost);
+                    self.handles.state.disconnected(*at);
+                    self.handles.reports.add(Report::Disconnected);
                 }
                 self.handles.status.change(|s| (s.state, s.since, s.epoch) = (*to, *at, *epoch));
             }
-            Event::Lost { loss, .. } => {
-                self.lost = Some(loss.kind());
-                self.handles.status.change(|s| s.last_loss = Some(loss.clone()));
+            Event::Disconnected { reason, .. } => {
+                self.last_disconnect = Some(reason.kind());
+                self.handles.status.change(|s| s.last_disconnect = Some(reason.clone()));
             }
             // Sent again to provoke an answer: the socket carries the same streams as before.
             Event::Requested { at, again: true, running, .. } => self.requested(*at, running),
             Event::Requested { at, revision, format, running, .. } => {
-                // Only ever the newest wish is sent.
+                // Only ever the newest desired set is sent.
                 self.requested(*at, running);
                 self.handles.status.change(|s| s.format = Some(*format));
                 self.handles.reports.add(Report::Requested { at: *at, revision: *revision });
@@ -165,8 +167,8 @@ impl<C: Clock> Handler for Connection<C> {
         }
         let report = LifecycleEvent { connection: self.handles.id, event };
         self.watchers.report(&self.handles.new_watchers, &report);
-        if matches!(report.event, Event::State { .. } | Event::Lost { .. }) {
-            self.log.push(Note::Life(report));
+        if matches!(report.event, Event::State { .. } | Event::Disconnected { .. }) {
+            self.log.push(Note::Lifecycle(report));
         }
     }
 

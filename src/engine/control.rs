@@ -15,7 +15,7 @@ use crate::config::{Dialect, FormatChoice};
 use crate::error::{Error, Result};
 use crate::model::{Clock, Nanos, StreamKey};
 use crate::net::{Remote, SystemClock};
-use crate::plan::{Checked, ClientId, DemandId, Planner, Pulse, Universe};
+use crate::plan::{CheckedSubscription, ClientId, DemandId, Heartbeat, Planner, Universe};
 use crate::pool::DataPool;
 use crate::route::AttributionReader;
 
@@ -61,7 +61,12 @@ impl Control {
     }
 
     /// Adds demand, and a feed of it if one is asked for. Either everything happens or nothing.
-    pub fn add(&self, client: Option<ClientId>, checked: Checked, feed: Option<FeedRequest<'_>>) -> Result<Accepted> {
+    pub fn add(
+        &self,
+        client: Option<ClientId>,
+        checked: CheckedSubscription,
+        feed: Option<FeedRequest<'_>>,
+    ) -> Result<Accepted> {
         if !self.is_alive() {
             return Err(Error::Stopped);
         }
@@ -97,7 +102,7 @@ impl Control {
 
     /// The streams that a holder asks for now.
     pub fn held(&self, id: DemandId) -> Vec<StreamKey> {
-        self.with_planner(|planner| planner.held(id).iter().map(|want| want.key).collect())
+        self.with_planner(|planner| planner.held(id).iter().map(|spec| spec.key).collect())
     }
 
     /// The feeds that are read.
@@ -106,7 +111,7 @@ impl Control {
     }
 
     /// A new component; its name must be free.
-    pub fn open_client(&self, name: &str, lease: Option<Duration>) -> Result<(ClientId, Arc<Pulse>)> {
+    pub fn open_client(&self, name: &str, lease: Option<Duration>) -> Result<(ClientId, Arc<Heartbeat>)> {
         self.with_hub(|hub| hub.open_client(self.clock.now(), name, lease))
     }
 
@@ -153,9 +158,9 @@ impl Control {
         }
     }
 
-    /// One turn of the control thread. Returns the time of the next.
-    pub fn turn(&self) -> Nanos {
-        self.with_hub(|hub| hub.turn(self.clock.now()))
+    /// One pass of the control thread. Returns the time of the next.
+    pub fn poll(&self) -> Nanos {
+        self.with_hub(|hub| hub.poll(self.clock.now()))
     }
 
     /// Refuses demand from now on and makes the threads end.

@@ -1,5 +1,5 @@
 //! What feeds are given of their streams, as dialogues between a planner, a router and feeds. The test is the exchange, the
-//! clock, and the threads between them: it settles when a wish is sent, and what comes before and after.
+//! clock, and the threads between them: it settles when a desired set is sent, and what comes before and after.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,7 +12,10 @@ use crate::model::{
     Clock, ConnectionId, DataType, Event, Market, Nanos, NounKind, Placed, Receipt, Sink, StreamKey, StreamType,
     Ticker, Trade, Words,
 };
-use crate::plan::{Checked, DemandId, Planner, Proof, Subscription, Universe, Want, Wish, orderbook, ticker, trade};
+use crate::plan::{
+    CheckedSubscription, Confirmation, DemandId, DesiredSet, Planner, StreamSpec, Subscription, Universe, orderbook,
+    ticker, trade,
+};
 use crate::pool::{self, DataPool};
 use crate::route::{NewFeed, Request, Router, new_ring};
 use crate::sync::connection::ConnectionState;
@@ -33,22 +36,22 @@ impl Clock for TestClock {
 }
 
 /// One connection, without its socket.
-struct Line {
+struct Fixture {
     clock: Arc<TestClock>,
     pool: DataPool,
     state: Arc<ConnectionState>,
     planner: Planner,
     router: Router<Arc<TestClock>>,
-    /// The newest wish, if it was not sent yet.
-    told: Option<Wish>,
-    sent: Wish,
+    /// The newest desired set, if it was not sent yet.
+    issued: Option<DesiredSet>,
+    sent: DesiredSet,
     /// The streams that it asked for without a snapshot.
     running: Arc<BTreeSet<StreamKey>>,
-    /// The revision of the wish that this socket carries.
+    /// The revision of the desired set that this socket carries.
     on_socket: Option<u64>,
 }
 
-impl Line {
+impl Fixture {
     /// Its first socket is open, and carries nothing.
     fn new() -> Self {
         let clock = Arc::new(TestClock(AtomicU64::new(1_000_000_000)));
@@ -56,15 +59,15 @@ impl Line {
         let (grace, confirm_within) = (Duration::ZERO, Duration::from_secs(3600));
         let config = Config { pacing: Pacing::Aggressive, grace, confirm_within, ..Config::default() };
         let planner = Planner::new(Arc::new(config), true);
-        let mut router = Router::new(clock.clone(), pool::sleepers(&pool), &UPBIT, None);
+        let mut router = Router::new(clock.clone(), pool::waiters(&pool), &UPBIT, None);
         for kind in NounKind::ALL {
             router.add_ring(new_ring(kind, 64));
         }
         let state = Arc::new(ConnectionState::new(ConnectionId(0), clock.now()));
-        let (told, sent, running, on_socket) = (None, Wish::default(), Arc::default(), None);
-        let mut line = Self { clock, pool, state, planner, router, told, sent, running, on_socket };
-        line.connect();
-        line
+        let (issued, sent, running, on_socket) = (None, DesiredSet::default(), Arc::default(), None);
+        let mut fixture = Self { clock, pool, state, planner, router, issued, sent, running, on_socket };
+        fixture.connect();
+        fixture
     }
 
     /// Everything has its own moment.
@@ -78,54 +81,59 @@ impl Line {
         self.advance(Duration::from_millis(30))
     }
 
-    /// The next socket opens; what was told last is sent again.
+    /// The next socket opens; what was issued last is sent again.
     fn connect(&mut self) {
         let (now, epoch) = (self.now(), self.state.epoch().next());
         self.state.opened(epoch, now, None);
         self.planner.opened(0, epoch);
         self.on_socket = None;
-        if self.told.is_some() || self.sent != Wish::default() {
-            self.told.get_or_insert(self.sent.clone());
+        if self.issued.is_some() || self.sent != DesiredSet::default() {
+            self.issued.get_or_insert(self.sent.clone());
             self.send();
         }
     }
 
     fn disconnect(&mut self) {
-        self.state.lost(self.now());
-        self.planner.lost(0);
+        self.state.disconnected(self.now());
+        self.planner.disconnected(0);
     }
 
-    /// What the control thread does now and then: demand ends, and when the window of its change is over, a wish is made.
+    /// What the control thread does now and then: demand ends, and when the window of its change is over, a desired set
+    /// is made.
     fn poll(&mut self) {
-        self.turn();
-        self.turn();
+        self.pass();
+        self.pass();
     }
 
-    fn turn(&mut self) {
-        let orders = self.planner.poll(self.now(), |key| self.pool.heard(key));
-        orders.expired.iter().chain(&orders.interrupted).for_each(|key| pool::set_subscribed(&self.pool, *key, false));
-        orders.interrupted.iter().for_each(|key| pool::set_subscribed(&self.pool, *key, true));
-        self.tell(orders.carry);
+    fn pass(&mut self) {
+        let decisions = self.planner.poll(self.now(), |key| self.pool.heard(key));
+        decisions
+            .expired
+            .iter()
+            .chain(&decisions.interrupted)
+            .for_each(|key| pool::set_subscribed(&self.pool, *key, false));
+        decisions.interrupted.iter().for_each(|key| pool::set_subscribed(&self.pool, *key, true));
+        self.issue(decisions.carry);
     }
 
-    fn tell(&mut self, carry: Vec<(usize, Wish)>) {
-        self.told = carry.into_iter().next_back().map(|(_, wish)| wish).or(self.told.take());
+    fn issue(&mut self, carry: Vec<(usize, DesiredSet)>) {
+        self.issued = carry.into_iter().next_back().map(|(_, desired)| desired).or(self.issued.take());
     }
 
-    /// The newest wish goes out.
+    /// The newest desired set goes out.
     #[track_caller]
     fn send(&mut self) {
         let (at, epoch) = (self.now(), self.state.epoch());
-        self.sent = self.told.take().expect("a wish that was not sent yet");
+        self.sent = self.issued.take().expect("a desired set that was not sent yet");
         self.running = self.sent.running.on(epoch, self.on_socket);
         self.on_socket = Some(self.sent.revision);
         self.router.requested(&Request { at, epoch, streams: &self.sent.streams, running: &self.running });
-        // The control thread does both in one turn.
+        // The control thread does both in one pass.
         self.planner.requested(0, at, self.sent.revision);
         self.poll();
     }
 
-    /// The planner makes a wish, and its request is sent.
+    /// The planner makes a desired set, and its request is sent.
     #[track_caller]
     fn settle(&mut self) {
         self.poll();
@@ -151,22 +159,22 @@ impl Line {
     }
 
     fn subscribe<T>(&mut self, subscription: Subscription<T>) -> DemandId {
-        let checked = Checked::of(subscription.mixed(), &UPBIT).unwrap();
+        let checked = CheckedSubscription::of(subscription.mixed(), &UPBIT).unwrap();
         let admitted = self.planner.add(self.now(), None, checked).unwrap();
         self.open_streams(admitted.new);
-        self.tell(admitted.carry);
+        self.issue(admitted.carry);
         admitted.id
     }
 
     fn feed<T: Payload>(&mut self, subscription: Subscription<T>, overflow: Overflow) -> (DemandId, Feed<T>) {
         let id = self.subscribe(subscription);
-        let wants = self.planner.held(id).to_vec();
-        let data_types: Vec<_> = wants.iter().map(|want| want.key.data_type).collect();
+        let specs = self.planner.held(id).to_vec();
+        let data_types: Vec<_> = specs.iter().map(|spec| spec.key.data_type).collect();
         let connections = [self.state.clone()];
         let (data_types, clock) = (&data_types[..], self.clock.clone());
         let (mut writers, feed) =
             feed::open(Opening { overflow, data_types, connections: &connections, clock, signal: Arc::default() });
-        self.router.add_feed(NewFeed { id, wants, writer: AnyWriter::new(writers.remove(0)) });
+        self.router.add_feed(NewFeed { id, specs, writer: AnyWriter::new(writers.remove(0)) });
         (id, feed)
     }
 
@@ -182,7 +190,7 @@ impl Line {
         let now = self.now();
         let relisted = self.planner.set_universe(now, universe);
         self.open_streams(relisted.new);
-        self.tell(relisted.carry);
+        self.issue(relisted.carry);
         for change in relisted.changes {
             self.router.change_feed(&change);
         }
@@ -252,37 +260,37 @@ fn assert_settled<T: Payload>(feed: &mut Feed<T>, received: u64) {
 #[test]
 fn until_the_request_without_it_goes_out_a_stream_goes_on_and_misses_nothing() {
     for policy in POLICIES {
-        let mut line = Line::new();
-        line.subscribe(ticker("KRW-BTC"));
-        let held = line.subscribe(ticker("KRW-ETH"));
-        line.settle();
-        line.ticker("KRW-ETH", 1, SNAPSHOT);
-        line.poll();
-        line.release(held);
-        // The grace period ends, and the connection has the wish, but cannot send requests now.
-        line.poll();
-        assert!(line.told.is_some());
-        line.ticker("KRW-ETH", 2, CHANGE);
-        let (_, mut feed) = line.feed(ticker("KRW-ETH"), policy);
-        line.poll();
+        let mut fixture = Fixture::new();
+        fixture.subscribe(ticker("KRW-BTC"));
+        let held = fixture.subscribe(ticker("KRW-ETH"));
+        fixture.settle();
+        fixture.ticker("KRW-ETH", 1, SNAPSHOT);
+        fixture.poll();
+        fixture.release(held);
+        // The grace period ends, and the connection has the desired set, but cannot send requests now.
+        fixture.poll();
+        assert!(fixture.issued.is_some());
+        fixture.ticker("KRW-ETH", 2, CHANGE);
+        let (_, mut feed) = fixture.feed(ticker("KRW-ETH"), policy);
+        fixture.poll();
         // A conflating feed reads the pool, which has the value as it came.
         let is_conflating = matches!(policy, Overflow::Conflate | Overflow::Throttle(_));
         let state = if is_conflating { "2" } else { "S2" };
         assert_eq!(read(&mut feed), state, "{policy}: it was on the wire all the time");
-        assert!(line.is_live("KRW-ETH"));
-        line.ticker("KRW-ETH", 3, CHANGE);
+        assert!(fixture.is_live("KRW-ETH"));
+        fixture.ticker("KRW-ETH", 3, CHANGE);
         assert_eq!(read(&mut feed), "3", "{policy}");
-        let (_, mut newcomer) = line.feed(ticker("KRW-ETH").only_snapshot(), policy);
+        let (_, mut newcomer) = fixture.feed(ticker("KRW-ETH").only_snapshot(), policy);
         assert_eq!(read(&mut newcomer), "S3", "{policy}");
-        line.poll();
-        line.send();
-        assert!(line.running.contains(&eth(DataType::Ticker)), "it goes on, so no snapshot comes");
-        line.ticker("KRW-ETH", 4, CHANGE);
-        line.ticker("KRW-ETH", 5, CHANGE);
+        fixture.poll();
+        fixture.send();
+        assert!(fixture.running.contains(&eth(DataType::Ticker)), "it goes on, so no snapshot comes");
+        fixture.ticker("KRW-ETH", 4, CHANGE);
+        fixture.ticker("KRW-ETH", 5, CHANGE);
         let expected = if is_conflating { "5" } else { "4 5" };
         assert_eq!((read(&mut feed).as_str(), read(&mut newcomer).as_str()), (expected, ""), "{policy}");
-        let verdicts = line.pool.streams().into_iter().find(|s| s.key == eth(DataType::Ticker)).unwrap().verdicts;
-        assert_eq!((verdicts.total(), line.router.unrouted()), (5, 0), "nothing was thrown away");
+        let verdicts = fixture.pool.streams().into_iter().find(|s| s.key == eth(DataType::Ticker)).unwrap().verdicts;
+        assert_eq!((verdicts.total(), fixture.router.unrouted()), (5, 0), "nothing was thrown away");
         assert_settled(&mut feed, 4);
     }
 }
@@ -290,31 +298,37 @@ fn until_the_request_without_it_goes_out_a_stream_goes_on_and_misses_nothing() {
 #[test]
 fn what_is_left_over_of_a_stream_that_was_dropped_is_taken_for_nothing() {
     for policy in POLICIES {
-        let mut line = Line::new();
-        line.subscribe(ticker("KRW-BTC"));
-        let held = line.subscribe(ticker("KRW-ETH"));
-        line.settle();
-        line.ticker("KRW-ETH", 1, SNAPSHOT);
-        line.release(held);
-        line.settle();
-        line.ticker("KRW-ETH", 2, CHANGE);
-        let (_, mut feed) = line.feed(ticker("KRW-ETH"), policy);
-        line.ticker("KRW-ETH", 3, CHANGE);
-        line.poll();
-        line.ticker("KRW-ETH", 4, CHANGE);
-        line.send();
+        let mut fixture = Fixture::new();
+        fixture.subscribe(ticker("KRW-BTC"));
+        let held = fixture.subscribe(ticker("KRW-ETH"));
+        fixture.settle();
+        fixture.ticker("KRW-ETH", 1, SNAPSHOT);
+        fixture.release(held);
+        fixture.settle();
+        fixture.ticker("KRW-ETH", 2, CHANGE);
+        let (_, mut feed) = fixture.feed(ticker("KRW-ETH"), policy);
+        fixture.ticker("KRW-ETH", 3, CHANGE);
+        fixture.poll();
+        fixture.ticker("KRW-ETH", 4, CHANGE);
+        fixture.send();
         // Still of the subscription before: the exchange has not seen the new request yet.
-        line.ticker("KRW-ETH", 5, CHANGE);
-        line.poll();
-        assert_eq!((read(&mut feed).as_str(), line.router.unrouted()), ("", 4), "{policy}");
-        assert!(!line.is_live("KRW-ETH") && line.planner.proof(eth(DataType::Ticker)) == Some(Proof::Pending));
-        let (_, mut newcomer) = line.feed(ticker("KRW-ETH").only_snapshot(), policy);
+        fixture.ticker("KRW-ETH", 5, CHANGE);
+        fixture.poll();
+        assert_eq!((read(&mut feed).as_str(), fixture.router.unrouted()), ("", 4), "{policy}");
+        assert!(
+            !fixture.is_live("KRW-ETH")
+                && fixture.planner.confirmation(eth(DataType::Ticker)) == Some(Confirmation::Pending)
+        );
+        let (_, mut newcomer) = fixture.feed(ticker("KRW-ETH").only_snapshot(), policy);
         assert_eq!(read(&mut newcomer), "", "{policy}");
-        line.ticker("KRW-ETH", 6, SNAPSHOT);
-        line.poll();
+        fixture.ticker("KRW-ETH", 6, SNAPSHOT);
+        fixture.poll();
         assert_eq!((read(&mut feed).as_str(), read(&mut newcomer).as_str()), ("S6", "S6"), "{policy}");
-        assert!(line.is_live("KRW-ETH") && line.planner.proof(eth(DataType::Ticker)) == Some(Proof::Data));
-        line.ticker("KRW-ETH", 7, CHANGE);
+        assert!(
+            fixture.is_live("KRW-ETH")
+                && fixture.planner.confirmation(eth(DataType::Ticker)) == Some(Confirmation::Data)
+        );
+        fixture.ticker("KRW-ETH", 7, CHANGE);
         assert_eq!(read(&mut feed), "7", "{policy}");
     }
 }
@@ -322,32 +336,32 @@ fn what_is_left_over_of_a_stream_that_was_dropped_is_taken_for_nothing() {
 /// Bithumb does not always send the snapshot first, and a snapshot may be lost with a request that is replaced.
 #[test]
 fn a_stream_that_is_wanted_again_and_brings_no_snapshot_is_taken_after_a_second_all_the_same() {
-    let mut line = Line::new();
-    line.subscribe(ticker("KRW-BTC"));
-    let held = line.subscribe(ticker("KRW-ETH"));
-    line.settle();
-    line.release(held);
-    line.settle();
-    let (_, mut feed) = line.feed(ticker("KRW-ETH"), Overflow::DROP_NEWEST);
-    line.settle();
-    line.advance(Duration::from_secs(1));
-    line.ticker("KRW-ETH", 1, CHANGE);
+    let mut fixture = Fixture::new();
+    fixture.subscribe(ticker("KRW-BTC"));
+    let held = fixture.subscribe(ticker("KRW-ETH"));
+    fixture.settle();
+    fixture.release(held);
+    fixture.settle();
+    let (_, mut feed) = fixture.feed(ticker("KRW-ETH"), Overflow::DROP_NEWEST);
+    fixture.settle();
+    fixture.advance(Duration::from_secs(1));
+    fixture.ticker("KRW-ETH", 1, CHANGE);
     assert_eq!(read(&mut feed), "1");
 }
 
 #[test]
 fn on_another_socket_nothing_is_left_over() {
-    let mut line = Line::new();
-    line.subscribe(ticker("KRW-BTC"));
-    let held = line.subscribe(ticker("KRW-ETH"));
-    line.settle();
-    line.release(held);
-    line.settle();
-    let (_, mut feed) = line.feed(ticker("KRW-ETH"), Overflow::DROP_NEWEST);
-    line.poll();
-    line.disconnect();
-    line.connect();
-    line.ticker("KRW-ETH", 1, CHANGE);
+    let mut fixture = Fixture::new();
+    fixture.subscribe(ticker("KRW-BTC"));
+    let held = fixture.subscribe(ticker("KRW-ETH"));
+    fixture.settle();
+    fixture.release(held);
+    fixture.settle();
+    let (_, mut feed) = fixture.feed(ticker("KRW-ETH"), Overflow::DROP_NEWEST);
+    fixture.poll();
+    fixture.disconnect();
+    fixture.connect();
+    fixture.ticker("KRW-ETH", 1, CHANGE);
     assert_eq!(read(&mut feed), "1->2 1");
 }
 
@@ -358,15 +372,15 @@ fn on_another_socket_nothing_is_left_over() {
 #[test]
 fn who_waits_for_a_snapshot_that_is_not_asked_for_is_given_the_newest_value() {
     for policy in POLICIES {
-        let mut line = Line::new();
-        line.subscribe(ticker("KRW-ETH").only_realtime());
-        line.settle();
-        let (_, mut once) = line.feed(ticker("KRW-ETH").only_snapshot(), policy);
-        let (_, mut all) = line.feed(ticker("KRW-ETH"), policy);
-        line.ticker("KRW-ETH", 1, CHANGE);
+        let mut fixture = Fixture::new();
+        fixture.subscribe(ticker("KRW-ETH").only_realtime());
+        fixture.settle();
+        let (_, mut once) = fixture.feed(ticker("KRW-ETH").only_snapshot(), policy);
+        let (_, mut all) = fixture.feed(ticker("KRW-ETH"), policy);
+        fixture.ticker("KRW-ETH", 1, CHANGE);
         assert_eq!((read(&mut once).as_str(), read(&mut all).as_str()), ("", "1"), "{policy}");
-        line.settle();
-        assert!(line.running.contains(&eth(DataType::Ticker)));
+        fixture.settle();
+        assert!(fixture.running.contains(&eth(DataType::Ticker)));
         assert_eq!((read(&mut once).as_str(), read(&mut all).as_str()), ("S1", ""), "{policy}");
     }
 }
@@ -374,25 +388,25 @@ fn who_waits_for_a_snapshot_that_is_not_asked_for_is_given_the_newest_value() {
 #[test]
 fn who_comes_while_everything_is_asked_for_once_more_waits_for_the_answer() {
     for policy in POLICIES {
-        let mut line = Line::new();
-        let (_, mut first) = line.feed(ticker("KRW-ETH"), policy);
-        line.settle();
-        line.ticker("KRW-ETH", 1, SNAPSHOT);
-        line.poll();
+        let mut fixture = Fixture::new();
+        let (_, mut first) = fixture.feed(ticker("KRW-ETH"), policy);
+        fixture.settle();
+        fixture.ticker("KRW-ETH", 1, SNAPSHOT);
+        fixture.poll();
         assert_eq!(read(&mut first), "S1");
-        line.probe();
-        let (_, mut once) = line.feed(ticker("KRW-ETH").only_snapshot(), policy);
-        let (_, mut all) = line.feed(ticker("KRW-ETH"), policy);
+        fixture.probe();
+        let (_, mut once) = fixture.feed(ticker("KRW-ETH").only_snapshot(), policy);
+        let (_, mut all) = fixture.feed(ticker("KRW-ETH"), policy);
         assert_eq!((read(&mut once).as_str(), read(&mut all).as_str()), ("", ""), "{policy}: nobody knows if 1 holds");
-        line.ticker("KRW-ETH", 2, SNAPSHOT);
+        fixture.ticker("KRW-ETH", 2, SNAPSHOT);
         assert_eq!([&mut first, &mut once, &mut all].map(read), ["S2", "S2", "S2"], "{policy}");
         // The next request makes the exchange forget what it still owes, and says that the stream runs.
-        line.probe();
-        let (_, mut late) = line.feed(ticker("KRW-ETH"), policy);
-        let (_, mut late_once) = line.feed(ticker("KRW-ETH").only_snapshot(), policy);
-        line.subscribe(ticker("KRW-BTC"));
-        line.settle();
-        assert!(line.running.contains(&eth(DataType::Ticker)));
+        fixture.probe();
+        let (_, mut late) = fixture.feed(ticker("KRW-ETH"), policy);
+        let (_, mut late_once) = fixture.feed(ticker("KRW-ETH").only_snapshot(), policy);
+        fixture.subscribe(ticker("KRW-BTC"));
+        fixture.settle();
+        assert!(fixture.running.contains(&eth(DataType::Ticker)));
         let read = [&mut first, &mut once, &mut all, &mut late, &mut late_once].map(read);
         assert_eq!(read, ["", "", "", "S2", "S2"], "{policy}");
     }
@@ -402,22 +416,22 @@ fn who_comes_while_everything_is_asked_for_once_more_waits_for_the_answer() {
 #[test]
 fn a_change_that_only_a_snapshot_reports_is_a_change_to_a_reader_of_changes_alone() {
     for policy in POLICIES {
-        let mut line = Line::new();
-        line.subscribe(trade("KRW-ETH"));
-        let (_, mut changes) = line.feed(trade("KRW-ETH").only_realtime(), policy);
-        line.settle();
-        line.trade("KRW-ETH", 1, SNAPSHOT);
-        line.trade("KRW-ETH", 2, CHANGE);
+        let mut fixture = Fixture::new();
+        fixture.subscribe(trade("KRW-ETH"));
+        let (_, mut changes) = fixture.feed(trade("KRW-ETH").only_realtime(), policy);
+        fixture.settle();
+        fixture.trade("KRW-ETH", 1, SNAPSHOT);
+        fixture.trade("KRW-ETH", 2, CHANGE);
         assert_eq!(read(&mut changes), "2", "{policy}");
-        line.probe();
-        line.trade("KRW-ETH", 2, SNAPSHOT);
+        fixture.probe();
+        fixture.trade("KRW-ETH", 2, SNAPSHOT);
         assert_eq!(read(&mut changes), "", "{policy}: it has had that");
-        line.probe();
-        line.trade("KRW-ETH", 3, SNAPSHOT);
+        fixture.probe();
+        fixture.trade("KRW-ETH", 3, SNAPSHOT);
         assert_eq!(read(&mut changes), "3", "{policy}");
-        line.disconnect();
-        line.connect();
-        line.trade("KRW-ETH", 4, SNAPSHOT);
+        fixture.disconnect();
+        fixture.connect();
+        fixture.trade("KRW-ETH", 4, SNAPSHOT);
         assert_eq!(read(&mut changes), "1->2", "{policy}: a new socket begins with a state, and says that it is new");
         assert_settled(&mut changes, 5);
     }
@@ -429,26 +443,26 @@ fn a_change_that_only_a_snapshot_reports_is_a_change_to_a_reader_of_changes_alon
 #[test]
 fn the_account_stays_exact_while_a_market_is_listed_and_delisted_and_wanted_in_different_ways() {
     for policy in POLICIES {
-        let mut line = Line::new();
-        line.list(&["KRW-BTC", "KRW-ETH"]);
+        let mut fixture = Fixture::new();
+        fixture.list(&["KRW-BTC", "KRW-ETH"]);
         let wanted = ticker("KRW-BTC").only_snapshot().and(ticker("KRW-*").only_realtime());
-        let (_, mut feed) = line.feed(wanted, policy);
-        let (_, mut other) = line.feed(ticker("KRW-BTC"), policy);
-        line.settle();
-        line.ticker("KRW-BTC", 1, SNAPSHOT);
+        let (_, mut feed) = fixture.feed(wanted, policy);
+        let (_, mut other) = fixture.feed(ticker("KRW-BTC"), policy);
+        fixture.settle();
+        fixture.ticker("KRW-BTC", 1, SNAPSHOT);
         assert_eq!((read(&mut feed).as_str(), read(&mut other).as_str()), ("S1", "S1"), "{policy}");
         let mut bytes = Vec::new();
         for price in (10..60).step_by(10) {
-            line.list(&["KRW-ETH"]);
-            line.ticker("KRW-BTC", price, CHANGE);
+            fixture.list(&["KRW-ETH"]);
+            fixture.ticker("KRW-BTC", price, CHANGE);
             assert_eq!(read(&mut feed), format!("S{}", price - 9), "{policy}: the state, and no change");
-            line.list(&["KRW-BTC", "KRW-ETH"]);
-            line.ticker("KRW-BTC", price + 1, CHANGE);
+            fixture.list(&["KRW-BTC", "KRW-ETH"]);
+            fixture.ticker("KRW-BTC", price + 1, CHANGE);
             assert!(read(&mut feed).ends_with(&(price + 1).to_string()), "{policy}");
             read(&mut other);
             let received = feed.counts().received;
             assert_settled(&mut feed, received);
-            bytes.push(feed.account().bytes());
+            bytes.push(feed.counters().bytes());
         }
         assert_eq!(bytes[1..], vec![bytes[0]; 4], "{policy}: it takes no more memory each time");
         assert_settled(&mut other, 11);
@@ -459,15 +473,15 @@ fn the_account_stays_exact_while_a_market_is_listed_and_delisted_and_wanted_in_d
 #[test]
 fn a_feed_that_nobody_reads_does_not_grow_while_markets_are_listed_and_delisted() {
     for policy in POLICIES {
-        let mut line = Line::new();
-        line.list(&["KRW-BTC", "KRW-ETH"]);
-        let (_, mut feed) = line.feed(ticker("KRW-*"), policy);
-        line.settle();
-        line.ticker("KRW-ETH", 1, SNAPSHOT);
+        let mut fixture = Fixture::new();
+        fixture.list(&["KRW-BTC", "KRW-ETH"]);
+        let (_, mut feed) = fixture.feed(ticker("KRW-*"), policy);
+        fixture.settle();
+        fixture.ticker("KRW-ETH", 1, SNAPSHOT);
         for price in 2..500 {
-            line.list(&["KRW-BTC"]);
-            line.list(&["KRW-BTC", "KRW-ETH"]);
-            line.ticker("KRW-ETH", price, CHANGE);
+            fixture.list(&["KRW-BTC"]);
+            fixture.list(&["KRW-BTC", "KRW-ETH"]);
+            fixture.ticker("KRW-ETH", price, CHANGE);
         }
         assert!(feed.unread_joins() <= 66, "{policy}: {}", feed.unread_joins());
         assert!(read(&mut feed).ends_with("499"), "{policy}");
@@ -479,18 +493,18 @@ fn a_feed_that_nobody_reads_does_not_grow_while_markets_are_listed_and_delisted(
 #[test]
 fn a_feed_that_returns_to_a_market_gets_its_state_whatever_it_left_unread() {
     for policy in [Overflow::DROP_NEWEST, Overflow::DropOldest] {
-        let mut line = Line::new();
-        line.list(&["KRW-BTC", "KRW-ETH"]);
-        let (_, mut feed) = line.feed(trade("KRW-*"), policy);
-        line.settle();
-        line.trade("KRW-ETH", 1, SNAPSHOT);
-        line.list(&["KRW-BTC"]);
-        line.trade("KRW-ETH", 2, CHANGE);
-        line.settle();
-        line.list(&["KRW-BTC", "KRW-ETH"]);
-        line.settle();
-        line.trade("KRW-ETH", 2, SNAPSHOT);
-        line.trade("KRW-ETH", 3, CHANGE);
+        let mut fixture = Fixture::new();
+        fixture.list(&["KRW-BTC", "KRW-ETH"]);
+        let (_, mut feed) = fixture.feed(trade("KRW-*"), policy);
+        fixture.settle();
+        fixture.trade("KRW-ETH", 1, SNAPSHOT);
+        fixture.list(&["KRW-BTC"]);
+        fixture.trade("KRW-ETH", 2, CHANGE);
+        fixture.settle();
+        fixture.list(&["KRW-BTC", "KRW-ETH"]);
+        fixture.settle();
+        fixture.trade("KRW-ETH", 2, SNAPSHOT);
+        fixture.trade("KRW-ETH", 3, CHANGE);
         assert_eq!(read(&mut feed), "S1 S2 3", "{policy}");
         let received = feed.counts().received;
         assert_settled(&mut feed, received);
@@ -504,31 +518,31 @@ fn a_feed_that_returns_to_a_market_gets_its_state_whatever_it_left_unread() {
 fn a_stream_that_joins_after_a_reconnect_comes_after_the_rest_of_the_old_socket() {
     let by_type = Overflow::ByType;
     for policy in POLICIES.into_iter().chain([by_type]) {
-        let mut line = Line::new();
-        line.list(&["KRW-BTC"]);
-        let (_, mut feed) = line.feed(ticker("KRW-*").and(trade("KRW-*")), policy);
-        let holder = line.subscribe(ticker("KRW-ETH").and(trade("KRW-ETH")));
-        line.settle();
+        let mut fixture = Fixture::new();
+        fixture.list(&["KRW-BTC"]);
+        let (_, mut feed) = fixture.feed(ticker("KRW-*").and(trade("KRW-*")), policy);
+        let holder = fixture.subscribe(ticker("KRW-ETH").and(trade("KRW-ETH")));
+        fixture.settle();
         for code in ["KRW-BTC", "KRW-ETH"] {
-            line.ticker(code, 1, SNAPSHOT);
-            line.trade(code, 2, SNAPSHOT);
+            fixture.ticker(code, 1, SNAPSHOT);
+            fixture.trade(code, 2, SNAPSHOT);
         }
         assert_eq!(read(&mut feed).len(), "S1 S2".len(), "{policy}");
-        line.ticker("KRW-BTC", 3, CHANGE);
-        line.trade("KRW-BTC", 4, CHANGE);
-        line.disconnect();
-        line.connect();
-        line.ticker("KRW-ETH", 51, SNAPSHOT);
-        line.trade("KRW-ETH", 52, SNAPSHOT);
-        line.list(&["KRW-BTC", "KRW-ETH"]);
-        line.ticker("KRW-BTC", 53, SNAPSHOT);
-        line.trade("KRW-BTC", 54, SNAPSHOT);
+        fixture.ticker("KRW-BTC", 3, CHANGE);
+        fixture.trade("KRW-BTC", 4, CHANGE);
+        fixture.disconnect();
+        fixture.connect();
+        fixture.ticker("KRW-ETH", 51, SNAPSHOT);
+        fixture.trade("KRW-ETH", 52, SNAPSHOT);
+        fixture.list(&["KRW-BTC", "KRW-ETH"]);
+        fixture.ticker("KRW-BTC", 53, SNAPSHOT);
+        fixture.trade("KRW-BTC", 54, SNAPSHOT);
         let all = read(&mut feed);
         let (old, new) = all.split_once("1->2").unwrap_or_else(|| panic!("{policy}: {all}"));
         assert!(old.split_whitespace().all(|word| word.len() == 1), "{policy}: {all}");
         assert!(new.split_whitespace().all(|word| word.len() == 3), "{policy}: {all}");
         assert_eq!(new.split_whitespace().count(), 4, "{policy}: {all}");
-        assert!(line.planner.is_held(holder));
+        assert!(fixture.planner.is_held(holder));
     }
 }
 
@@ -538,8 +552,8 @@ fn a_stream_that_joins_after_a_reconnect_comes_after_the_rest_of_the_old_socket(
 fn a_book_that_is_not_deep_enough_is_nobodys_state() {
     let key = StreamKey::of(DataType::Orderbook, market("KRW-BTC"));
     let of = |subscription: Subscription<_>| {
-        let wants: Vec<Want> = Checked::of(subscription.mixed(), &UPBIT).unwrap().wants;
-        wants[0]
+        let specs: Vec<StreamSpec> = CheckedSubscription::of(subscription.mixed(), &UPBIT).unwrap().specs;
+        specs[0]
     };
     let (five, all) = (of(orderbook("KRW-BTC").levels(5)), of(orderbook("KRW-BTC")));
     assert!(five.key == key && five.serves(&five) && all.serves(&five) && !five.serves(&all));

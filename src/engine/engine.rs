@@ -245,8 +245,8 @@ impl Engine {
     }
 
     fn open_client(&self, name: &str, lease: Option<Duration>) -> Result<Client> {
-        let (id, pulse) = self.control.open_client(name, lease)?;
-        Ok(Client::new(self.control.clone(), id, name, pulse))
+        let (id, heartbeat) = self.control.open_client(name, lease)?;
+        Ok(Client::new(self.control.clone(), id, name, heartbeat))
     }
 
     /// Waits until every stream that somebody wants is [`Live`](crate::pool::Health::Live): it has a value of its current socket. That
@@ -326,7 +326,7 @@ impl Engine {
         self.control.with_planner(|planner| planner.stats(now))
     }
 
-    /// The newest conflicts between wishes, oldest first, each settled as its kind says.
+    /// The newest conflicts between subscriptions, oldest first, each settled as its kind says.
     pub fn conflicts(&self) -> Vec<Conflict> {
         self.control.with_planner(|planner| planner.conflicts())
     }
@@ -344,8 +344,8 @@ impl Engine {
         self.control.clock.now()
     }
 
-    /// Says goodbye to the exchange and waits for the threads, at most `deadline`. Values stay readable and say that
-    /// nobody asks for them any more; new demand is refused. A second call finds nothing left to join.
+    /// Closes the connections to the exchange and waits for the threads, at most `deadline`. Values stay readable and
+    /// say that nobody asks for them any more; new demand is refused. A second call finds nothing left to join.
     pub fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         let deadline = self.control.clock.now() + deadline;
         let mut report = self.end_threads(deadline);

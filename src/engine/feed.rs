@@ -37,9 +37,9 @@ impl<T: Payload> Feed<T> {
         let (mut items, clock) = (None, Arc::new(control.clock));
         let open = |data_types: &[_], connections: &[_]| {
             let (writers, feed) = feed::open::<T>(Opening { overflow, data_types, connections, clock, signal });
-            let account = feed.account();
+            let counters = feed.counters();
             items = Some(feed);
-            (writers.into_iter().map(AnyWriter::new).collect(), account)
+            (writers.into_iter().map(AnyWriter::new).collect(), counters)
         };
         let asked = FeedRequest { overflow, open: Box::new(open) };
         let subscribed = Subscribed::new(control, client, subscription.mixed(), Some(asked))?;

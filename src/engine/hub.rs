@@ -12,9 +12,12 @@ use super::reports::{Pending, Report};
 use super::status::FeedStatus;
 use crate::config::{Dialect, FormatChoice};
 use crate::error::{Error, Result};
-use crate::feed::{Account, AnyWriter, Overflow};
+use crate::feed::{AnyWriter, FeedCounters, Overflow};
 use crate::model::{DataType, Nanos, NounKind, Placed, StreamKey};
-use crate::plan::{Change, Checked, ClientId, DemandId, Orders, Planner, Pulse, Relisted, Universe, Want, Wish};
+use crate::plan::{
+    CheckedSubscription, ClientId, Decisions, DemandChange, DemandId, DesiredSet, Heartbeat, Planner, Relisted,
+    StreamSpec, Universe,
+};
 use crate::pool::{self, DataPool};
 use crate::route::{AnyPublisher, NewFeed, OpenFeed, new_ring};
 use crate::session::{FormatReason, FormatSelector};
@@ -55,7 +58,7 @@ pub(super) struct Outcome {
 struct FeedRecord {
     client: Option<Box<str>>,
     overflow: Overflow,
-    account: Arc<Account>,
+    counters: Arc<FeedCounters>,
     /// The connections that may bring something.
     connections: Vec<usize>,
 }
@@ -68,7 +71,7 @@ pub(super) struct FeedRequest<'a> {
 }
 
 /// Takes the types of the streams and the connections.
-type OpenWith<'a> = dyn FnOnce(&[DataType], &[Arc<ConnectionState>]) -> (Vec<AnyWriter>, Arc<Account>) + 'a;
+type OpenWith<'a> = dyn FnOnce(&[DataType], &[Arc<ConnectionState>]) -> (Vec<AnyWriter>, Arc<FeedCounters>) + 'a;
 
 /// Demand that was accepted.
 #[derive(Debug)]
@@ -122,7 +125,7 @@ impl Hub {
         &mut self,
         now: Nanos,
         client: Option<ClientId>,
-        checked: Checked,
+        checked: CheckedSubscription,
         feed: Option<FeedRequest<'_>>,
     ) -> Result<Accepted> {
         if self.stopped {
@@ -148,18 +151,18 @@ impl Hub {
         may_grow: bool,
     ) {
         let held = self.planner.held(id).iter().copied();
-        let shares = self.shares(held, |want: &Want| want.key);
+        let shares = self.shares(held, |spec: &StreamSpec| spec.key);
         // A writing end for each connection that carries some of it, or may when markets are listed.
-        let shares = shares.into_iter().enumerate().filter(|(_, wants)| may_grow || !wants.is_empty());
+        let shares = shares.into_iter().enumerate().filter(|(_, specs)| may_grow || !specs.is_empty());
         let (connections, shares): (Vec<_>, Vec<_>) = shares.unzip();
         self.open_rings(&connections, overflow, data_types);
         let states: Vec<_> = connections.iter().map(|connection| self.connections[*connection].state.clone()).collect();
-        let (writers, account) = open(data_types, &states);
-        for ((writer, wants), connection) in writers.into_iter().zip(shares).zip(&connections) {
-            self.command(*connection, |commands| commands.open(NewFeed { id, wants, writer }));
+        let (writers, counters) = open(data_types, &states);
+        for ((writer, specs), connection) in writers.into_iter().zip(shares).zip(&connections) {
+            self.command(*connection, |commands| commands.open(NewFeed { id, specs, writer }));
         }
         let client = client.and_then(|client| self.planner.client_name(client)).map(Box::from);
-        self.feeds.insert(id, FeedRecord { client, overflow, account, connections });
+        self.feeds.insert(id, FeedRecord { client, overflow, counters, connections });
     }
 
     /// Here and not on the connection's thread: making a ring touches all of its memory.
@@ -181,7 +184,12 @@ impl Hub {
     }
 
     /// A new component; its name must be free.
-    pub fn open_client(&mut self, now: Nanos, name: &str, lease: Option<Duration>) -> Result<(ClientId, Arc<Pulse>)> {
+    pub fn open_client(
+        &mut self,
+        now: Nanos,
+        name: &str,
+        lease: Option<Duration>,
+    ) -> Result<(ClientId, Arc<Heartbeat>)> {
         if self.stopped {
             return Err(Error::Stopped);
         }
@@ -214,10 +222,10 @@ impl Hub {
             client: feed.client.clone(),
             streams: self.planner.held(*id).len(),
             overflow: feed.overflow,
-            counts: feed.account.counts(),
-            depth_max: feed.account.depth_max(),
-            bytes: feed.account.bytes(),
-            shared_bytes: feed.account.shared_bytes(),
+            counts: feed.counters.counts(),
+            depth_max: feed.counters.depth_max(),
+            bytes: feed.counters.bytes(),
+            shared_bytes: feed.counters.shared_bytes(),
         };
         self.feeds.iter().map(status).collect()
     }
@@ -235,11 +243,11 @@ impl Hub {
         let Relisted { new, carry, changes } = relisted;
         self.open_streams(new);
         self.carry(carry);
-        for Change { id, more, less } in changes {
-            let more = self.shares(more, |want| want.key);
+        for DemandChange { id, more, less } in changes {
+            let more = self.shares(more, |spec| spec.key);
             let less = self.shares(less, |key| *key);
             for (connection, (more, less)) in more.into_iter().zip(less).enumerate() {
-                self.command(connection, |commands| commands.change(Change { id, more, less }));
+                self.command(connection, |commands| commands.change(DemandChange { id, more, less }));
             }
         }
     }
@@ -287,12 +295,12 @@ impl Hub {
         self.connections[connection].status.change(|status| status.format_reason = reason);
     }
 
-    /// Applies what connections report, and commands what follows from it. Returns the time of the next turn.
-    pub fn turn(&mut self, now: Nanos) -> Nanos {
+    /// Applies what connections report, and commands what follows from it. Returns the time of the next poll.
+    pub fn poll(&mut self, now: Nanos) -> Nanos {
         (0..self.connections.len()).for_each(|connection| self.take_reports(connection));
         let next_choice = self.choose_formats(now);
-        let orders = self.planner.poll(now, |key| self.pool.heard(key));
-        self.carry_out(orders);
+        let decisions = self.planner.poll(now, |key| self.pool.heard(key));
+        self.carry_out(decisions);
         self.planner.next_poll().min(next_choice)
     }
 
@@ -303,7 +311,7 @@ impl Hub {
         for report in reports {
             match report {
                 Report::Opened(epoch) => self.planner.opened(connection, epoch),
-                Report::Lost => self.planner.lost(connection),
+                Report::Disconnected => self.planner.disconnected(connection),
                 Report::Requested { at, revision } => self.planner.requested(connection, at, revision),
                 Report::Listed(streams) => self.planner.listed(connection, &streams),
             }
@@ -315,22 +323,22 @@ impl Hub {
         let mut next = Nanos::NEVER;
         for (number, (connection, selector)) in self.connections.iter().zip(&mut self.selectors).enumerate() {
             let Some(selector) = selector else { continue };
-            if now >= selector.next_look() {
+            if now >= selector.next_evaluation() {
                 let status = connection.status.read();
-                if let Some(format) = selector.look(now, status.format, &status.counters) {
+                if let Some(format) = selector.evaluate(now, status.format, &status.counters) {
                     let reason = selector.reason();
                     self.planner.set_format(now, number, format);
                     connection.status.change(|status| status.format_reason = reason);
-                    self.outcome.notes.push(Note::Format(NewFormat { line: number, format, reason }));
+                    self.outcome.notes.push(Note::Format(NewFormat { connection: number, format, reason }));
                 }
             }
-            next = next.min(selector.next_look());
+            next = next.min(selector.next_evaluation());
         }
         next
     }
 
-    fn carry_out(&mut self, orders: Orders) {
-        let Orders { carry, list, overdue, reaped, expired, interrupted, relisted, unconfirmed } = orders;
+    fn carry_out(&mut self, decisions: Decisions) {
+        let Decisions { carry, list, overdue, reaped, expired, interrupted, relisted, unconfirmed } = decisions;
         for key in expired.iter().chain(&interrupted) {
             pool::set_subscribed(&self.pool, *key, false);
         }
@@ -354,14 +362,14 @@ impl Hub {
         }
     }
 
-    /// Leaves connections the wishes that they carry out next.
-    fn carry(&mut self, wishes: Vec<(usize, Wish)>) {
-        for (connection, wish) in wishes {
-            self.command(connection, |commands| commands.wish = Some(wish));
+    /// Leaves connections the desired sets that they carry out next.
+    fn carry(&mut self, desired: Vec<(usize, DesiredSet)>) {
+        for (connection, desired) in desired {
+            self.command(connection, |commands| commands.desired = Some(desired));
         }
     }
 
-    /// Refuses demand from now on and makes every connection say goodbye.
+    /// Refuses demand from now on and makes every connection close.
     pub fn stop(&mut self) {
         self.stopped = true;
         (0..self.connections.len()).for_each(|connection| self.command(connection, |commands| commands.stop = true));
@@ -373,6 +381,6 @@ impl Hub {
 
     fn command<R>(&mut self, connection: usize, write: impl FnOnce(&mut Commands) -> R) -> R {
         self.outcome.commanded.insert(connection);
-        self.connections[connection].mailbox.leave(write)
+        self.connections[connection].mailbox.update(write)
     }
 }

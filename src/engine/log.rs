@@ -25,8 +25,8 @@ const REPEAT_AFTER: Duration = Duration::from_secs(1);
 /// Something to be written.
 #[derive(Debug)]
 pub(super) enum Note {
-    /// A step in a connection's life.
-    Life(LifecycleEvent),
+    /// A change of the state of a connection.
+    Lifecycle(LifecycleEvent),
     /// The exchange answered with errors.
     ServerErrors(ConnectionId, Counted<ServerError>),
     /// Messages could not be read.
@@ -56,7 +56,7 @@ pub(super) enum Note {
 /// A format that a rule has chosen.
 #[derive(Debug)]
 pub(super) struct NewFormat {
-    pub line: usize,
+    pub connection: usize,
     pub format: Format,
     pub reason: FormatReason,
 }
@@ -154,7 +154,7 @@ pub(super) fn write_all(notes: &Reader<Note>) {
 impl Note {
     fn write(&self) {
         match self {
-            Self::Life(LifecycleEvent { connection, event }) => life(*connection, event),
+            Self::Lifecycle(LifecycleEvent { connection, event }) => write_lifecycle(*connection, event),
             Self::ServerErrors(connection, Counted { count: 1, last }) => {
                 tracing::warn!(%connection, "the exchange answered {last}");
             }
@@ -194,21 +194,23 @@ impl Note {
     }
 }
 
-fn life(connection: ConnectionId, event: &Event) {
+fn write_lifecycle(connection: ConnectionId, event: &Event) {
     match event {
         Event::State { from, to, epoch, .. } => tracing::debug!(%connection, %epoch, "{from} -> {to}"),
-        Event::Lost { loss, epoch, .. } => tracing::info!(%connection, %epoch, reason = loss.code(), "{loss}"),
+        Event::Disconnected { reason, epoch, .. } => {
+            tracing::info!(%connection, %epoch, reason = reason.code(), "{reason}")
+        }
         _ => {}
     }
 }
 
 impl NewFormat {
     fn write(&self) {
-        let Self { line, format, reason } = self;
+        let Self { connection, format, reason } = self;
         let format = format.as_str();
         match reason {
-            FormatReason::WentBack { .. } => tracing::warn!(connection = line, "back to format {format}: {reason}"),
-            _ => tracing::info!(connection = line, "format {format} from now on: {reason}"),
+            FormatReason::WentBack { .. } => tracing::warn!(connection, "back to format {format}: {reason}"),
+            _ => tracing::info!(connection, "format {format} from now on: {reason}"),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use crate::model::StreamKey;
-use crate::plan::{Change, DemandId, Wish};
+use crate::plan::{DemandChange, DemandId, DesiredSet};
 use crate::route::{AnyPublisher, AnyRing, NewFeed};
 
 /// Commands for the connection's thread. Either side holds the lock for a moment only: nothing that can block is called
@@ -11,11 +11,11 @@ use crate::route::{AnyPublisher, AnyRing, NewFeed};
 #[derive(Default)]
 pub(super) struct Mailbox(Mutex<Commands>);
 
-/// What waits until the thread's next turn, which takes all of it. Each part is bounded, should the turn not come for long.
+/// What waits until the thread looks next, which takes all of it. Each part is bounded, should that not come for long.
 #[derive(Default)]
 pub(super) struct Commands {
-    /// The newest wish replaces older ones.
-    pub wish: Option<Wish>,
+    /// The newest desired set replaces older ones.
+    pub desired: Option<DesiredSet>,
     pub list: bool,
     /// Each stream comes once in the life of the engine.
     pub streams: Vec<AnyPublisher>,
@@ -24,7 +24,7 @@ pub(super) struct Commands {
     /// Feeds that somebody reads: one that ends before the thread has seen it is taken out again.
     pub feeds: Vec<NewFeed>,
     /// What holders want differently, because markets were listed or delisted: one entry per holder.
-    pub changes: Vec<Change>,
+    pub changes: Vec<DemandChange>,
     /// Feeds that the thread has and nobody reads any more.
     pub left: Vec<DemandId>,
     pub stop: bool,
@@ -38,13 +38,13 @@ impl Commands {
 
     /// A holder, which may read a feed, wants other streams. Both lists are sorted and hold each stream once. Of what
     /// waits already, the newest change of each stream is kept.
-    pub fn change(&mut self, change: Change) {
+    pub fn change(&mut self, change: DemandChange) {
         let Some(waiting) = self.changes.iter_mut().find(|waiting| waiting.id == change.id) else {
             return self.changes.push(change);
         };
-        let is_listed = |key: &StreamKey| change.more.binary_search_by_key(key, |want| want.key).is_ok();
+        let is_listed = |key: &StreamKey| change.more.binary_search_by_key(key, |spec| spec.key).is_ok();
         let is_gone = |key: &StreamKey| change.less.binary_search(key).is_ok();
-        waiting.more.retain(|want| !is_listed(&want.key) && !is_gone(&want.key));
+        waiting.more.retain(|spec| !is_listed(&spec.key) && !is_gone(&spec.key));
         waiting.less.retain(|key| !is_gone(key));
         waiting.more.extend(change.more);
         waiting.less.extend(change.less);
@@ -63,7 +63,7 @@ impl Commands {
 
 impl Mailbox {
     /// Leaves something for the thread. Wake it afterwards.
-    pub fn leave<R>(&self, write: impl FnOnce(&mut Commands) -> R) -> R {
+    pub fn update<R>(&self, write: impl FnOnce(&mut Commands) -> R) -> R {
         write(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -82,11 +82,11 @@ mod tests {
     use crate::feed::{AnyWriter, Opening, Overflow, open};
     use crate::model::{ConnectionId, DataType, Nanos, Ticker};
     use crate::net::SystemClock;
-    use crate::plan::{Checked, Planner, ticker};
+    use crate::plan::{CheckedSubscription, Planner, ticker};
     use crate::sync::connection::ConnectionState;
 
     fn new_feed(planner: &mut Planner, state: &Arc<ConnectionState>) -> NewFeed {
-        let checked = Checked::of(ticker("KRW-BTC"), &UPBIT).unwrap();
+        let checked = CheckedSubscription::of(ticker("KRW-BTC"), &UPBIT).unwrap();
         let id = planner.add(Nanos(0), None, checked).unwrap().id;
         let (mut writers, _) = open::<Ticker>(Opening {
             overflow: Overflow::Conflate,
@@ -95,7 +95,7 @@ mod tests {
             clock: Arc::new(SystemClock::new()),
             signal: Arc::default(),
         });
-        NewFeed { id, wants: Vec::new(), writer: AnyWriter::new(writers.remove(0)) }
+        NewFeed { id, specs: Vec::new(), writer: AnyWriter::new(writers.remove(0)) }
     }
 
     /// Feeds that were opened and dropped while the thread was busy made two lists grow, and kept their memory.
@@ -108,11 +108,11 @@ mod tests {
         for _ in 0..1000 {
             let feed = new_feed(&mut planner, &state);
             let id = feed.id;
-            mailbox.leave(|commands| commands.open(feed));
-            mailbox.leave(|commands| commands.change(Change { id, more: Vec::new(), less: Vec::new() }));
-            assert!(mailbox.leave(|commands| commands.end(id)).is_some(), "given back");
+            mailbox.update(|commands| commands.open(feed));
+            mailbox.update(|commands| commands.change(DemandChange { id, more: Vec::new(), less: Vec::new() }));
+            assert!(mailbox.update(|commands| commands.end(id)).is_some(), "given back");
         }
-        assert!(mailbox.leave(|commands| commands.end(seen)).is_none());
+        assert!(mailbox.update(|commands| commands.end(seen)).is_none());
         let commands = mailbox.take();
         assert_eq!((commands.feeds.len(), commands.changes.len(), commands.left), (0, 0, vec![seen]));
     }
@@ -122,17 +122,17 @@ mod tests {
     fn of_streams_that_are_listed_again_and_again_the_newest_wants_wait() {
         let mut planner = Planner::new(Arc::default(), false);
         let id = new_feed(&mut planner, &Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)))).id;
-        let wants = |codes: &[&str]| Checked::of(ticker(codes), &UPBIT).unwrap().wants;
-        let keys = |codes: &[&str]| wants(codes).iter().map(|want| want.key).collect::<Vec<_>>();
+        let specs = |codes: &[&str]| CheckedSubscription::of(ticker(codes), &UPBIT).unwrap().specs;
+        let keys = |codes: &[&str]| specs(codes).iter().map(|spec| spec.key).collect::<Vec<_>>();
         let mut commands = Commands::default();
         for _ in 0..100 {
-            commands.change(Change { id, more: wants(&["KRW-BTC", "KRW-ETH"]), less: keys(&["KRW-XRP"]) });
-            commands.change(Change { id, more: wants(&["KRW-ETH", "KRW-XRP"]), less: keys(&["KRW-ADA"]) });
+            commands.change(DemandChange { id, more: specs(&["KRW-BTC", "KRW-ETH"]), less: keys(&["KRW-XRP"]) });
+            commands.change(DemandChange { id, more: specs(&["KRW-ETH", "KRW-XRP"]), less: keys(&["KRW-ADA"]) });
         }
-        let more = Checked::of(ticker(["KRW-ETH"]).only_realtime(), &UPBIT).unwrap().wants;
-        commands.change(Change { id, more: more.clone(), less: keys(&["KRW-BTC"]) });
+        let more = CheckedSubscription::of(ticker(["KRW-ETH"]).only_realtime(), &UPBIT).unwrap().specs;
+        commands.change(DemandChange { id, more: more.clone(), less: keys(&["KRW-BTC"]) });
         let [waiting] = &commands.changes[..] else { panic!("{} entries", commands.changes.len()) };
-        assert_eq!(waiting.more, [wants(&["KRW-XRP"]), more].concat());
+        assert_eq!(waiting.more, [specs(&["KRW-XRP"]), more].concat());
         assert_eq!(waiting.less, [keys(&["KRW-XRP"]), keys(&["KRW-ADA"]), keys(&["KRW-BTC"])].concat());
     }
 }

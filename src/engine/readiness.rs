@@ -4,7 +4,7 @@ use super::control::Control;
 use super::status::ConnectionStatus;
 use crate::error::{Error, NotReady, NotReadyReason};
 use crate::model::{Clock, Nanos, StreamKey};
-use crate::plan::Proof;
+use crate::plan::Confirmation;
 
 impl Control {
     /// The error of a wait that was in vain.
@@ -12,15 +12,15 @@ impl Control {
         let now = self.clock.now();
         let ended = self.is_stopped() || !self.is_alive();
         let planned: Vec<_> = self.with_planner(|planner| {
-            let planned = |key| (key, planner.is_wanted(key).then(|| planner.home(key)), planner.proof(key));
+            let planned = |key| (key, planner.is_wanted(key).then(|| planner.home(key)), planner.confirmation(key));
             streams.into_iter().map(planned).collect()
         });
         let connections: Vec<_> = self.connections.iter().map(|one| one.handles.status.read()).collect();
-        let reason = |(key, home, proof): (_, Option<usize>, _)| {
+        let reason = |(key, home, confirmation): (_, Option<usize>, _)| {
             let reason = match home {
                 _ if ended => NotReadyReason::Stopped,
                 None => NotReadyReason::NoRoom,
-                Some(home) => reason(&connections[home], proof, now),
+                Some(home) => reason(&connections[home], confirmation, now),
             };
             (key, reason)
         };
@@ -28,13 +28,13 @@ impl Control {
     }
 }
 
-fn reason(status: &ConnectionStatus, proof: Option<Proof>, now: Nanos) -> NotReadyReason {
+fn reason(status: &ConnectionStatus, confirmation: Option<Confirmation>, now: Nanos) -> NotReadyReason {
     let (connection, is_open) = (status.id, status.state.is_open());
-    let by = if is_open { None } else { status.last_loss.clone() };
+    let by = if is_open { None } else { status.last_disconnect.clone() };
     match status.blocked_until.filter(|until| *until > now) {
         Some(until) => NotReadyReason::HeldBack { connection, until, by },
         None if !is_open => NotReadyReason::Disconnected { connection, last: by },
-        None if proof == Some(Proof::Unconfirmed) => NotReadyReason::UnknownMarket,
+        None if confirmation == Some(Confirmation::Unconfirmed) => NotReadyReason::UnknownMarket,
         None if status.counters.malformed > 0 => {
             NotReadyReason::RefusedMessages { connection, count: status.counters.malformed }
         }

@@ -1,5 +1,6 @@
-//! What a connection's thread tells the control thread: what was opened, lost, sent and listed. Nothing of it may be lost,
-//! because the planner knows from it what the wire carries; so what waits is folded together instead of cut off.
+//! What a connection's thread tells the control thread: what was opened, disconnected, sent and listed. Nothing of it
+//! may be lost, because the planner knows from it what the wire carries; so what waits is folded together instead of
+//! cut off.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -11,7 +12,7 @@ use crate::route::OpenFeed;
 /// The most reports of one connection that are kept one by one. There are more only if the control thread is held up.
 const PENDING_MAX: usize = 64;
 
-/// The revision of a wish that nobody remembers: no wish has it.
+/// The revision of a desired set that nobody remembers: no desired set has it.
 const FORGOTTEN: u64 = 0;
 
 /// Something that the planner has to know.
@@ -20,12 +21,12 @@ pub(super) enum Report {
     /// A socket was opened.
     Opened(Epoch),
     /// It is gone.
-    Lost,
-    /// The request of a wish went out.
+    Disconnected,
+    /// The request of a desired set went out.
     Requested {
         /// When.
         at: Nanos,
-        /// The revision of the wish.
+        /// The revision of the desired set.
         revision: u64,
     },
     /// The exchange says that it carries these streams.
@@ -87,11 +88,11 @@ impl Reports {
 
 impl Pending {
     /// Keeps what still matters: nothing of a socket that is gone but how many requests it took, and of two lists in a row
-    /// the newer. If there are too many all the same, the older half becomes the request of a wish that nobody remembers:
-    /// the planner then takes no stream for running before the requests that follow.
+    /// the newer. If there are too many all the same, the older half becomes the request of a desired set that nobody
+    /// remembers: the planner then takes no stream for running before the requests that follow.
     fn add(&mut self, report: Report) {
         match (&report, self.reports.last_mut()) {
-            (Report::Opened(_) | Report::Lost, _) => {
+            (Report::Opened(_) | Report::Disconnected, _) => {
                 self.earlier_requests += requests(&self.reports);
                 self.reports.clear();
             }
@@ -110,7 +111,7 @@ impl Pending {
     #[cold]
     fn fold(&mut self) {
         // The socket stays: only the first report can be of one.
-        let older = usize::from(matches!(self.reports[0], Report::Opened(_) | Report::Lost))..PENDING_MAX / 2;
+        let older = usize::from(matches!(self.reports[0], Report::Opened(_) | Report::Disconnected))..PENDING_MAX / 2;
         let at = self.reports[older.clone()].iter().rev().find_map(|report| match report {
             Report::Requested { at, .. } => Some(*at),
             _ => None,
@@ -155,7 +156,7 @@ mod tests {
             reports.add(Report::Opened(Epoch(epoch)));
             reports.add(requested(7));
             (0..1000).for_each(|_| reports.add(Report::Listed(BTreeSet::new())));
-            reports.add(Report::Lost);
+            reports.add(Report::Disconnected);
         }
         reports.add(Report::Opened(Epoch(1001)));
         reports.add(requested(7));
@@ -164,7 +165,7 @@ mod tests {
         assert_eq!(pending.earlier_requests, 1000, "each is counted all the same");
     }
 
-    /// The same on one socket, with wishes that never stop changing.
+    /// The same on one socket, with desired sets that never stop changing.
     #[test]
     fn of_too_many_requests_the_older_ones_are_counted_and_forgotten() {
         let reports = Reports::default();

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::feed::{FeedCounts, Overflow};
 use crate::model::{ConnectionId, Epoch, Format, Nanos};
-use crate::session::{Counters, FormatReason, Loss, State};
+use crate::session::{Counters, Disconnect, FormatReason, State};
 
 /// The engine as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,7 +16,7 @@ pub enum EngineState {
     Connecting,
     /// Data has come on the current socket.
     Active,
-    /// The socket was lost; tries to get another never end.
+    /// The socket ended; tries to get another never end.
     Reconnecting,
     /// A thread of the engine panicked. Values stay readable; those of a connection whose thread it was say that they are
     /// disconnected.
@@ -72,7 +72,7 @@ pub struct ConnectionStatus {
     /// Which socket of this life; 0 before the first.
     pub epoch: Epoch,
     /// Why the last socket, or the last try to get one, ended.
-    pub last_loss: Option<Loss>,
+    pub last_disconnect: Option<Disconnect>,
     /// How the exchange writes: as the newest request named it. `None` before the first.
     pub format: Option<Format>,
     /// Why it was chosen. Of a format that no request has named yet, this comes first.
@@ -117,7 +117,7 @@ impl SharedStatus {
             state: State::Disconnected,
             since: now,
             epoch: Epoch::default(),
-            last_loss: None,
+            last_disconnect: None,
             format: None,
             format_reason: FormatReason::default(),
             blocked_until: None,

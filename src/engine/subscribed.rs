@@ -8,7 +8,7 @@ use super::control::Control;
 use super::hub::{Accepted, FeedRequest};
 use crate::error::{Error, Result};
 use crate::model::{Clock, StreamKey};
-use crate::plan::{Checked, ClientId, DemandId, Proof, Subscription};
+use crate::plan::{CheckedSubscription, ClientId, Confirmation, DemandId, Subscription};
 
 /// How often a waiting thread looks.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -29,7 +29,7 @@ impl Subscribed {
         subscription: Subscription,
         feed: Option<FeedRequest<'_>>,
     ) -> Result<Self> {
-        let checked = Checked::of(subscription, &control.dialect)?;
+        let checked = CheckedSubscription::of(subscription, &control.dialect)?;
         let Accepted { id, revision } = control.add(client, checked, feed)?;
         Ok(Self { control, id, revision })
     }
@@ -73,9 +73,12 @@ impl Subscribed {
 
     /// What is not confirmed; `None` if what was asked for is not held any more.
     fn open(&self) -> Option<Open> {
-        let is_open = |proof: Option<Proof>| !matches!(proof, Some(Proof::Data | Proof::Listed));
+        let is_open = |confirmation: Option<Confirmation>| {
+            !matches!(confirmation, Some(Confirmation::Data | Confirmation::Listed))
+        };
         self.control.with_planner(|planner| {
-            let mut streams: Vec<_> = planner.proofs_of(self.id).filter(|(_, proof)| is_open(*proof)).collect();
+            let mut streams: Vec<_> =
+                planner.confirmations_of(self.id).filter(|(_, confirmation)| is_open(*confirmation)).collect();
             streams.extend(planner.lacking(self.id).into_iter().map(|key| (key, None)));
             let open = Open { streams, awaits_markets: planner.awaits_markets(self.id) };
             planner.is_held(self.id).then_some(open)
@@ -85,7 +88,7 @@ impl Subscribed {
 
 /// What of a subscription is not confirmed.
 struct Open {
-    streams: Vec<(StreamKey, Option<Proof>)>,
+    streams: Vec<(StreamKey, Option<Confirmation>)>,
     /// It has patterns, and nobody has said yet which markets exist.
     awaits_markets: bool,
 }
@@ -93,7 +96,8 @@ struct Open {
 impl Open {
     /// The engine has asked twice for all of them, and waits for nothing else.
     fn is_hopeless(&self) -> bool {
-        !self.awaits_markets && self.streams.iter().all(|(_, proof)| *proof == Some(Proof::Unconfirmed))
+        !self.awaits_markets
+            && self.streams.iter().all(|(_, confirmation)| *confirmation == Some(Confirmation::Unconfirmed))
     }
 }
 

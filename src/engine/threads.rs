@@ -53,7 +53,7 @@ impl Thread {
     ) -> io::Result<Self> {
         let name = format!("hoga-conn-{}", connection.id());
         Self::start(name, alive, move || {
-            // The connection is dropped while unwinding: its publishers then say that the link is down.
+            // The connection is dropped while unwinding: its publishers then say that the connection is down.
             let mut connection = connection;
             if let Some(core) = core
                 && !pin(core)
@@ -79,7 +79,7 @@ impl Thread {
         let alive = control.alive.clone();
         Self::start("hoga-control".to_owned(), alive, move || {
             while !control.is_stopped() {
-                let next = control.turn();
+                let next = control.poll();
                 thread::park_timeout(next.since(control.clock.now()).min(IDLE));
             }
             0

@@ -8,7 +8,7 @@ use crate::config::UPBIT;
 use crate::feed::{AnyWriter, Feed, Opening, Overflow, open};
 use crate::model::{Clock, ConnectionId, DataType, Epoch, Market, NounKind, Placed, Receipt, Sink, StreamKey, Ticker};
 use crate::net::SystemClock;
-use crate::plan::{DemandId, StreamSet, Want};
+use crate::plan::{DemandId, StreamSet, StreamSpec};
 use crate::pool::{self, DataPool};
 use crate::route::{NewFeed, Request, Router, new_ring};
 use crate::sync::connection::ConnectionState;
@@ -27,13 +27,13 @@ impl TickerRoutes {
         let pool = pool::empty(Arc::new(clock), DataPool::STALE_AFTER);
         let connections = [Arc::new(ConnectionState::new(ConnectionId(0), clock.now()))];
         connections[0].opened(Epoch(1), clock.now(), None);
-        let mut router = Router::new(clock, pool::sleepers(&pool), &UPBIT, None);
+        let mut router = Router::new(clock, pool::waiters(&pool), &UPBIT, None);
         let key = |market: &Market| StreamKey::of(DataType::Ticker, *market);
-        let wants: Vec<_> = markets.iter().map(|market| Want::all(key(market))).collect();
-        for want in &wants {
-            router.add_stream(Ticker::into_any(pool::open(&pool, want.key, connections[0].clone())));
+        let specs: Vec<_> = markets.iter().map(|market| StreamSpec::all(key(market))).collect();
+        for spec in &specs {
+            router.add_stream(Ticker::into_any(pool::open(&pool, spec.key, connections[0].clone())));
         }
-        let (streams, running) = (wants.iter().copied().collect::<StreamSet>(), BTreeSet::new());
+        let (streams, running) = (specs.iter().copied().collect::<StreamSet>(), BTreeSet::new());
         router.requested(&Request { at: clock.now(), epoch: Epoch(1), streams: &streams, running: &running });
         router.add_ring(new_ring(NounKind::Ticker, Overflow::CAPACITY));
         let mut feeds = Vec::new();
@@ -46,7 +46,7 @@ impl TickerRoutes {
                 signal: Arc::default(),
             });
             for writer in writers {
-                router.add_feed(NewFeed { id: DemandId(id), wants: wants.clone(), writer: AnyWriter::new(writer) });
+                router.add_feed(NewFeed { id: DemandId(id), specs: specs.clone(), writer: AnyWriter::new(writer) });
             }
             feeds.push(feed);
         }

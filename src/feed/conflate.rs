@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use super::account::Account;
-use super::sockets::SocketsSeen;
+use super::counters::FeedCounters;
+use super::epoch_tracker::EpochTracker;
 use super::source::Source;
 use super::{Item, Update};
 use crate::model::{Clock, ConnectionId, Epoch, Nanos};
@@ -34,21 +34,21 @@ impl<T, U: Copy + Into<T> + Send + Sync> Newest<T> for Reader<U> {
 /// mark, so a reader that finds the mark finds the entry.
 type Values<T> = Arc<[OnceLock<Box<dyn Newest<T>>>]>;
 
-/// Room for a number of streams, all of them still to be added.
-pub(super) fn room<T>(streams: usize) -> (Changing<T>, Changed<T>) {
+/// A segment: space for a number of streams, all of them still to be added.
+pub(super) fn segment<T>(streams: usize) -> (ConflatedWriter<T>, ConflatedReader<T>) {
     let (marker, drain) = dirty::set(streams);
     let values: Values<T> = (0..streams).map(|_| OnceLock::new()).collect();
-    (Changing { marker, values: values.clone(), used: 0 }, Changed { drain, values })
+    (ConflatedWriter { marker, values: values.clone(), used: 0 }, ConflatedReader { drain, values })
 }
 
-/// The writing end of a room.
-pub(super) struct Changing<T> {
+/// The writing end of a segment.
+pub(super) struct ConflatedWriter<T> {
     pub marker: Marker,
     values: Values<T>,
     used: usize,
 }
 
-impl<T> Changing<T> {
+impl<T> ConflatedWriter<T> {
     /// There is room for another stream.
     pub fn has_room(&self) -> bool {
         self.used < self.values.len()
@@ -66,8 +66,8 @@ impl<T> Changing<T> {
     }
 }
 
-/// The reading end of a room.
-pub(super) struct Changed<T> {
+/// The reading end of a segment.
+pub(super) struct ConflatedReader<T> {
     drain: Drain,
     values: Values<T>,
 }
@@ -90,13 +90,13 @@ pub(super) struct Conflated<T> {
     streams: Vec<Stream>,
     throttle: Option<Throttle>,
     /// What comes next where the connection turned to another socket.
-    turning: VecDeque<Turning<T>>,
-    account: Arc<Account>,
-    sockets: SocketsSeen,
+    transition: VecDeque<Transition<T>>,
+    counters: Arc<FeedCounters>,
+    epochs: EpochTracker,
 }
 
 /// A step over from one socket to another.
-enum Turning<T> {
+enum Transition<T> {
     Data(Update<T>),
     /// What follows came over this socket.
     To(Epoch),
@@ -120,15 +120,19 @@ impl Throttle {
 }
 
 impl<T> Conflated<T> {
-    pub fn new(Changed { drain: dirty, values }: Changed<T>, account: Arc<Account>, sockets: SocketsSeen) -> Self {
+    pub fn new(
+        ConflatedReader { drain: dirty, values }: ConflatedReader<T>,
+        counters: Arc<FeedCounters>,
+        epochs: EpochTracker,
+    ) -> Self {
         let streams = vec![Stream::default(); values.len()];
-        account.add_bytes(dirty.bytes() + size_of_val(&*values) + size_of_val(&*streams));
-        Self { dirty, values, streams, throttle: None, turning: VecDeque::new(), account, sockets }
+        counters.add_bytes(dirty.bytes() + size_of_val(&*values) + size_of_val(&*streams));
+        Self { dirty, values, streams, throttle: None, transition: VecDeque::new(), counters, epochs }
     }
 
     /// Lets each stream rest after it has been delivered.
     pub fn throttled(self, interval: Duration, clock: Arc<dyn Clock>) -> Self {
-        self.account.add_bytes(self.streams.len() * size_of::<(Nanos, usize)>());
+        self.counters.add_bytes(self.streams.len() * size_of::<(Nanos, usize)>());
         let resting = VecDeque::with_capacity(self.streams.len() + 1);
         Self { throttle: Some(Throttle { interval, clock, resting }), ..self }
     }
@@ -143,10 +147,10 @@ impl<T> Conflated<T> {
         }
         let Some(newest) = self.values[key].get() else { unreachable!("put there before it was marked") };
         let fresh = newest.load().filter(|update| update.version > stream.version);
-        let read = &self.account.read;
+        let reader = &self.counters.reader;
         let merged = marks - u64::from(fresh.is_some());
-        read.conflated.add(merged);
-        read.taken.add(merged);
+        reader.conflated.add(merged);
+        reader.taken.add(merged);
         if let Some(update) = &fresh {
             stream.version = update.version;
         }
@@ -201,31 +205,31 @@ impl<T> Conflated<T> {
 
     #[inline]
     fn delivered(&self, update: Update<T>) -> Item<T> {
-        self.account.read.delivered.add(1);
-        self.account.read.taken.add(1);
+        self.counters.reader.delivered.add(1);
+        self.counters.reader.taken.add(1);
         Item::Data(update)
     }
 
     /// The connection has turned to another socket: the newest values from before come first, also of streams that rest,
     /// then the reader is told, then comes what is new.
     #[cold]
-    fn turn(&mut self, socket: Option<Epoch>, first: Option<Update<T>>) {
+    fn change_epoch(&mut self, socket: Option<Epoch>, first: Option<Update<T>>) {
         let mut changed: Vec<_> = first.into_iter().collect();
         self.take_all(&mut changed);
         changed.sort_by_key(|update| update.epoch);
         for update in changed {
-            self.turning.extend([Turning::To(update.epoch), Turning::Data(update)]);
+            self.transition.extend([Transition::To(update.epoch), Transition::Data(update)]);
         }
-        self.turning.extend(socket.map(Turning::To));
+        self.transition.extend(socket.map(Transition::To));
     }
 
-    fn pop_turning(&mut self) -> Option<Item<T>> {
+    fn pop_transition(&mut self) -> Option<Item<T>> {
         loop {
-            match self.turning.pop_front()? {
-                Turning::Data(update) => return Some(self.delivered(update)),
-                Turning::To(socket) => {
-                    if let Some(turn) = self.sockets.arrive(socket) {
-                        return Some(turn);
+            match self.transition.pop_front()? {
+                Transition::Data(update) => return Some(self.delivered(update)),
+                Transition::To(socket) => {
+                    if let Some(change) = self.epochs.advance(socket) {
+                        return Some(change);
                     }
                 }
             }
@@ -279,18 +283,18 @@ impl<T> Conflated<T> {
 impl<T: Send> Source<T> for Conflated<T> {
     #[inline]
     fn pop(&mut self) -> Option<Item<T>> {
-        if !self.turning.is_empty() {
-            return self.pop_turning();
+        if !self.transition.is_empty() {
+            return self.pop_transition();
         }
-        self.account.read.depth_max.raise(self.dirty.len() as u64);
+        self.counters.reader.depth_max.raise(self.dirty.len() as u64);
         // Before the streams are looked at: what was marked on the socket before is visible below.
-        let socket = self.sockets.unseen();
+        let socket = self.epochs.unseen();
         match self.take() {
-            Some(update) if !self.sockets.is_turn(update.epoch) => Some(self.delivered(update)),
+            Some(update) if !self.epochs.is_new(update.epoch) => Some(self.delivered(update)),
             None if socket.is_none() => None,
             first => {
-                self.turn(socket, first);
-                self.pop_turning()
+                self.change_epoch(socket, first);
+                self.pop_transition()
             }
         }
     }
@@ -300,20 +304,20 @@ impl<T: Send> Source<T> for Conflated<T> {
             let now = throttle.clock.now();
             self.queue_changed(now);
         }
-        !self.turning.is_empty() || !self.dirty.is_empty() || self.sockets.unseen().is_some() || self.has_rested()
+        !self.transition.is_empty() || !self.dirty.is_empty() || self.epochs.unseen().is_some() || self.has_rested()
     }
 
-    fn socket(&self) -> (ConnectionId, Epoch) {
-        self.sockets.seen()
+    fn epoch(&self) -> (ConnectionId, Epoch) {
+        self.epochs.seen()
     }
 
     fn begin_at(&mut self, socket: Epoch) {
-        self.sockets.begin_at(socket);
+        self.epochs.begin_at(socket);
     }
 
     fn len(&self) -> usize {
-        let turning = self.turning.iter().filter(|turning| matches!(turning, Turning::Data(_))).count();
-        self.dirty.len() + self.resting_with_news().count() + turning
+        let held = self.transition.iter().filter(|step| matches!(step, Transition::Data(_))).count();
+        self.dirty.len() + self.resting_with_news().count() + held
     }
 
     fn next_due(&self) -> Option<Nanos> {
@@ -331,57 +335,57 @@ mod tests {
     #[test]
     fn it_is_known_how_many_streams_waited_at_most() {
         let mut rig = rig(3);
-        [0, 1, 1].into_iter().for_each(|key| rig.changing.marker.mark(key));
+        [0, 1, 1].into_iter().for_each(|key| rig.writer.marker.mark(key));
         assert!(rig.feed.pop().is_none(), "the marks were for nothing");
-        rig.changing.marker.mark(2);
+        rig.writer.marker.mark(2);
         rig.feed.pop();
-        assert_eq!(rig.feed.account.depth_max(), 2);
+        assert_eq!(rig.feed.counters.depth_max(), 2);
     }
 
     #[test]
-    fn a_room_takes_streams_until_it_is_full() {
-        let (mut changing, changed) = room::<u64>(2);
+    fn a_segment_takes_streams_until_it_is_full() {
+        let (mut segment_writer, reader) = segment::<u64>(2);
         let mut feed = Conflated::new(
-            changed,
+            reader,
             Arc::default(),
-            SocketsSeen::new(Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)))),
+            EpochTracker::new(Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)))),
         );
         let receipt = Receipt { connection: ConnectionId(0), epoch: Epoch(1), received: Nanos(0) };
         for value in 1..=2 {
             let (mut writer, reader) = latest::cell::<u64>();
-            assert!(changing.has_room());
-            let key = changing.add(reader);
+            assert!(segment_writer.has_room());
+            let key = segment_writer.add(reader);
             assert!(feed.pop().is_none(), "it has not changed yet");
             writer.publish(&value, 0, &receipt, Nanos(0));
-            changing.marker.mark(key);
+            segment_writer.marker.mark(key);
             assert!(matches!(feed.pop(), Some(Item::Data(update)) if update.value == value));
         }
-        assert!(!changing.has_room());
+        assert!(!segment_writer.has_room());
     }
 
     /// Streams of a feed, their writers, and what they mark.
     struct Rig {
-        changing: Changing<u64>,
+        writer: ConflatedWriter<u64>,
         writers: Vec<latest::Writer<u64>>,
-        sockets: Arc<ConnectionState>,
+        connection: Arc<ConnectionState>,
         feed: Conflated<u64>,
     }
 
     fn rig(streams: usize) -> Rig {
-        let (mut changing, changed) = room(streams);
+        let (mut writer, reader) = segment(streams);
         let (writers, readers): (Vec<_>, Vec<_>) = (0..streams).map(|_| latest::cell::<u64>()).unzip();
-        let sockets = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)));
-        sockets.opened(Epoch(1), Nanos(0), None);
-        readers.into_iter().enumerate().for_each(|(key, reader)| assert_eq!(changing.add(reader), key));
-        let feed = Conflated::new(changed, Arc::default(), SocketsSeen::new(sockets.clone()));
-        Rig { changing, writers, sockets, feed }
+        let connection = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)));
+        connection.opened(Epoch(1), Nanos(0), None);
+        readers.into_iter().enumerate().for_each(|(key, reader)| assert_eq!(writer.add(reader), key));
+        let feed = Conflated::new(reader, Arc::default(), EpochTracker::new(connection.clone()));
+        Rig { writer, writers, connection, feed }
     }
 
     impl Rig {
         fn publish(&mut self, key: usize, value: u64, epoch: u32) {
             let receipt = Receipt { connection: ConnectionId(0), epoch: Epoch(epoch), received: Nanos(0) };
             self.writers[key].publish(&value, 0, &receipt, Nanos(0));
-            self.changing.marker.mark(key);
+            self.writer.marker.mark(key);
         }
 
         /// Values as they are, a new socket as 0.
@@ -395,7 +399,7 @@ mod tests {
     fn what_changed_on_the_old_socket_comes_before_the_new_one_also_where_another_stream_is_ahead() {
         let mut rig = rig(3);
         (0..3).for_each(|key| rig.publish(key, 10 + key as u64, 1));
-        rig.sockets.opened(Epoch(2), Nanos(0), None);
+        rig.connection.opened(Epoch(2), Nanos(0), None);
         rig.publish(0, 20, 2);
         assert_eq!(rig.told(), [11, 12, 0, 20]);
     }
@@ -406,11 +410,11 @@ mod tests {
         rig.publish(0, 10, 1);
         assert_eq!(rig.told(), [10]);
         for (key, epoch) in [(2, 2), (1, 3)] {
-            rig.sockets.opened(Epoch(epoch), Nanos(0), None);
+            rig.connection.opened(Epoch(epoch), Nanos(0), None);
             rig.publish(key, 10 * u64::from(epoch), epoch);
         }
         rig.publish(0, 31, 3);
-        rig.sockets.opened(Epoch(4), Nanos(0), None);
+        rig.connection.opened(Epoch(4), Nanos(0), None);
         assert_eq!(rig.told(), [0, 20, 0, 30, 31, 0]);
     }
 
@@ -423,7 +427,7 @@ mod tests {
         assert_eq!(rig.told(), [10, 11]);
         rig.publish(0, 12, 1);
         assert!(rig.told().is_empty(), "it rests");
-        rig.sockets.opened(Epoch(2), Nanos(0), None);
+        rig.connection.opened(Epoch(2), Nanos(0), None);
         rig.publish(1, 20, 2);
         assert_eq!(rig.told(), [12, 0, 20]);
     }

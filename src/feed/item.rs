@@ -1,7 +1,7 @@
 //! What a feed carries. Everything is inline: an update crosses threads without an allocation.
 
 use super::{AnyWriter, FeedWriter};
-use crate::model::{ConnectionId, Epoch, Event, LossKind, Noun, Stamps, StreamType, Ticker, Words};
+use crate::model::{ConnectionId, DisconnectKind, Epoch, Event, Noun, Stamps, StreamType, Ticker, Words};
 
 /// A message and the proof of where and when it came from.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -61,12 +61,12 @@ pub enum Item<T = Event> {
     Epoch {
         /// Which connection.
         connection: ConnectionId,
-        /// The socket that was lost.
+        /// The socket that ended.
         old: Epoch,
         /// The socket that came after it.
         new: Epoch,
         /// Why the last socket, or the last try to get one, ended; none if that is too long ago.
-        reason: Option<LossKind>,
+        reason: Option<DisconnectKind>,
     },
 }
 

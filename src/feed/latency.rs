@@ -18,9 +18,9 @@ pub struct Latencies {
     since: Nanos,
     /// From the read of the socket until the update was handed to the pool and the feeds: its publish stamp, taken once
     /// for each message.
-    pub receive_to_enqueue: Latency,
+    pub receive_to_publish: Latency,
     /// From there until the reader popped it.
-    pub enqueue_to_pop: Latency,
+    pub publish_to_read: Latency,
 }
 
 impl Latencies {
@@ -33,8 +33,8 @@ impl Latencies {
     #[inline]
     pub(crate) fn record(&mut self, stamps: &Stamps, popped: Nanos) {
         if stamps.published >= self.since {
-            self.receive_to_enqueue.record(stamps.published.since(stamps.received));
-            self.enqueue_to_pop.record(popped.since(stamps.published));
+            self.receive_to_publish.record(stamps.published.since(stamps.received));
+            self.publish_to_read.record(popped.since(stamps.published));
         }
     }
 }

@@ -8,61 +8,61 @@
 use std::any::TypeId;
 
 use super::Item;
-use super::follow::Joining;
+use super::broadcast::Joining;
 use super::source::Source;
-use crate::model::{ConnectionId, Epoch, LossKind, Nanos};
+use crate::model::{ConnectionId, DisconnectKind, Epoch, Nanos};
 
 /// The sources of a feed.
 pub(super) struct Merge<T> {
-    places: Vec<Place<T>>,
-    // Where to look first: each source has its turn.
+    sources: Vec<MergedSource<T>>,
+    // Where to look first: the sources are read round robin.
     next: usize,
 }
 
-struct Place<T> {
+struct MergedSource<T> {
     source: Box<dyn Source<T>>,
     /// A new socket, which the other sources of the connection have not come to yet.
-    held: Option<Turn>,
+    held: Option<EpochChange>,
 }
 
 /// What [`Item::Epoch`] tells.
-struct Turn {
+struct EpochChange {
     connection: ConnectionId,
     old: Epoch,
     new: Epoch,
-    reason: Option<LossKind>,
+    reason: Option<DisconnectKind>,
 }
 
-impl<T> Place<T> {
+impl<T> MergedSource<T> {
     /// Something of an earlier socket of this connection may still come from here.
-    fn is_behind(&self, turn: &Turn) -> bool {
-        let (connection, seen) = self.source.socket();
+    fn is_behind(&self, change: &EpochChange) -> bool {
+        let (connection, seen) = self.source.epoch();
         // A source without a socket has brought nothing, and neither have the others of its connection: see `align`.
-        connection == turn.connection && seen < turn.new && seen != Epoch::default()
+        connection == change.connection && seen < change.new && seen != Epoch::default()
     }
 }
 
 impl<T> Merge<T> {
     pub fn new(sources: Vec<Box<dyn Source<T>>>) -> Self {
-        Self { places: sources.into_iter().map(|source| Place { source, held: None }).collect(), next: 0 }
+        Self { sources: sources.into_iter().map(|source| MergedSource { source, held: None }).collect(), next: 0 }
     }
 
     pub fn add(&mut self, source: Box<dyn Source<T>>) {
-        self.places.push(Place { source, held: None });
-        self.align(self.places.len() - 1);
+        self.sources.push(MergedSource { source, held: None });
+        self.align(self.sources.len() - 1);
     }
 
     /// Sets a source back to the socket that the reader was last told of. What the source has of a later socket then waits
     /// for what the others of its connection still have of this one.
     fn align(&mut self, newcomer: usize) {
-        let (connection, _) = self.places[newcomer].source.socket();
-        let told = |(place, other): (usize, &Place<T>)| {
-            let (of, seen) = other.source.socket();
-            let told = other.held.as_ref().map_or(seen, |turn| turn.old);
+        let (connection, _) = self.sources[newcomer].source.epoch();
+        let told = |(place, other): (usize, &MergedSource<T>)| {
+            let (of, seen) = other.source.epoch();
+            let told = other.held.as_ref().map_or(seen, |change| change.old);
             (place != newcomer && of == connection && told != Epoch::default()).then_some(told)
         };
-        if let Some(told) = self.places.iter().enumerate().filter_map(told).min() {
-            self.places[newcomer].source.begin_at(told);
+        if let Some(told) = self.sources.iter().enumerate().filter_map(told).min() {
+            self.sources[newcomer].source.begin_at(told);
         }
     }
 
@@ -70,26 +70,26 @@ impl<T> Merge<T> {
     #[inline]
     pub fn pop(&mut self) -> Option<Item<T>> {
         // Nearly always there is one source.
-        if let [Place { source, .. }] = &mut self.places[..] { source.pop() } else { self.pop_in_turn() }
+        if let [MergedSource { source, .. }] = &mut self.sources[..] { source.pop() } else { self.pop_round_robin() }
     }
 
-    fn pop_in_turn(&mut self) -> Option<Item<T>> {
+    fn pop_round_robin(&mut self) -> Option<Item<T>> {
         // One variable, which the compiler makes the caller's: an order book is not copied on its way out.
         let mut item = None;
-        for _ in 0..self.places.len() {
-            let turn = self.next;
-            self.next = if turn + 1 >= self.places.len() { 0 } else { turn + 1 };
-            if self.places[turn].held.is_some() {
+        for _ in 0..self.sources.len() {
+            let at = self.next;
+            self.next = if at + 1 >= self.sources.len() { 0 } else { at + 1 };
+            if self.sources[at].held.is_some() {
                 continue;
             }
-            if self.places[turn].source.socket().1 == Epoch::default() {
-                self.align(turn);
+            if self.sources[at].source.epoch().1 == Epoch::default() {
+                self.align(at);
             }
-            let place = &mut self.places[turn];
-            item = place.source.pop();
+            let merged = &mut self.sources[at];
+            item = merged.source.pop();
             if let Some(Item::Epoch { connection, old, new, reason }) = item {
-                place.held = Some(Turn { connection, old, new, reason });
-                item = self.turn();
+                merged.held = Some(EpochChange { connection, old, new, reason });
+                item = self.pop_epoch_change();
             }
             if item.is_some() {
                 break;
@@ -100,37 +100,37 @@ impl<T> Merge<T> {
 
     /// A source has come to a new socket. Tells of the earliest that all of its connection have come to.
     #[cold]
-    fn turn(&mut self) -> Option<Item<T>> {
-        let turns = self.places.iter().filter_map(|place| place.held.as_ref());
-        let is_reached = |turn: &&Turn| !self.places.iter().any(|place| place.is_behind(turn));
-        let Turn { connection, new, .. } = *turns.filter(is_reached).min_by_key(|turn| turn.new)?;
-        let is_of_it = |turn: &mut Turn| (turn.connection, turn.new) == (connection, new);
+    fn pop_epoch_change(&mut self) -> Option<Item<T>> {
+        let changes = self.sources.iter().filter_map(|merged| merged.held.as_ref());
+        let is_reached = |change: &&EpochChange| !self.sources.iter().any(|merged| merged.is_behind(change));
+        let EpochChange { connection, new, .. } = *changes.filter(is_reached).min_by_key(|change| change.new)?;
+        let is_of_it = |change: &mut EpochChange| (change.connection, change.new) == (connection, new);
         // Told once, on behalf of all. The largest `old` is right: a source may have missed a socket that others were on.
-        let held = self.places.iter_mut().filter_map(|place| place.held.take_if(is_of_it));
-        let told = held.max_by_key(|turn| turn.old);
-        told.map(|Turn { connection, old, new, reason }| Item::Epoch { connection, old, new, reason })
+        let held = self.sources.iter_mut().filter_map(|merged| merged.held.take_if(is_of_it));
+        let told = held.max_by_key(|change| change.old);
+        told.map(|EpochChange { connection, old, new, reason }| Item::Epoch { connection, old, new, reason })
     }
 
     pub fn is_ready(&mut self) -> bool {
-        self.places.iter_mut().any(|place| place.held.is_none() && place.source.is_ready())
+        self.sources.iter_mut().any(|merged| merged.held.is_none() && merged.source.is_ready())
     }
 
     pub fn len(&self) -> usize {
-        self.places.iter().map(|place| place.source.len()).sum()
+        self.sources.iter().map(|merged| merged.source.len()).sum()
     }
 
     pub fn next_due(&self) -> Option<Nanos> {
-        self.places.iter().filter_map(|place| place.source.next_due()).min()
+        self.sources.iter().filter_map(|merged| merged.source.next_due()).min()
     }
 
-    pub fn park(&self, asleep: bool) {
-        self.places.iter().for_each(|place| place.source.park(asleep));
+    pub fn set_waiting(&self, waiting: bool) {
+        self.sources.iter().for_each(|merged| merged.source.set_waiting(waiting));
     }
 
     /// More streams for the source that reads them already.
-    pub fn follow(&mut self, connection: ConnectionId, carries: TypeId, mut joining: Joining<T>) {
-        for place in &mut self.places {
-            joining = place.source.follow(connection, carries, joining);
+    pub fn add_streams(&mut self, connection: ConnectionId, carries: TypeId, mut joining: Joining<T>) {
+        for merged in &mut self.sources {
+            joining = merged.source.add_streams(connection, carries, joining);
         }
     }
 }
@@ -168,7 +168,7 @@ mod tests {
             !self.values.is_empty() || self.seen < Epoch(self.newest)
         }
 
-        fn socket(&self) -> (ConnectionId, Epoch) {
+        fn epoch(&self) -> (ConnectionId, Epoch) {
             (self.connection, self.seen)
         }
 

@@ -2,14 +2,15 @@
 //!
 //! A feed has a writing end on each connection's thread and one reading end. What becomes of updates that are not read in
 //! time is its [`Overflow`], which picks the parts: a ring of its own (`queue`), a cursor into a ring that all readers
-//! share (`follow`), or the newest values as they change (`conflate`).
+//! share (`broadcast`), or the newest values as they change (`conflate`).
 
-mod account;
 mod any_writer;
-mod conduct;
+mod broadcast;
 mod conflate;
+mod counters;
+mod epoch_tracker;
+mod failure_quota;
 mod filter;
-mod follow;
 mod item;
 mod latency;
 mod merge;
@@ -17,16 +18,15 @@ mod offline;
 mod overflow;
 mod queue;
 mod reader;
-mod sockets;
 mod source;
 mod writer;
 
-pub use account::{Account, FeedCounts};
 pub(crate) use any_writer::AnyWriter;
-pub(crate) use conduct::Conduct;
-pub use conduct::{CallbackState, QUOTA};
+pub use broadcast::{BroadcastStream, Broadcaster, JoinedStream, broadcast};
+pub use counters::{FeedCounters, FeedCounts};
+pub(crate) use failure_quota::FailureQuota;
+pub use failure_quota::{CallbackState, FAILURE_QUOTA};
 pub use filter::{Arrival, Filter};
-pub use follow::{Broadcaster, Followable, Followed, broadcast};
 pub use item::{Item, Payload, Update};
 pub use latency::{Latencies, Latency};
 pub use offline::{Abandoned, BlockingWriter, blocking};

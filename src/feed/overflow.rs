@@ -23,7 +23,7 @@ pub enum Overflow {
     /// same for one and for a thousand of them, and no memory is the feed's own. Price: the ring holds the events of all
     /// streams that are read this way, [`Builder::broadcast_capacity`](crate::engine::Builder::broadcast_capacity) of
     /// each type, so busy neighbours shorten what is kept; and while one of these readers sleeps in `wait`, the connection's
-    /// thread looks at each follower of what has changed, once for each batch, and wakes those that sleep.
+    /// thread looks at each such reader of what has changed, once for each batch, and wakes those that sleep.
     DropOldest,
     /// The newest events go. A ring of the feed's own for each connection that carries some of its streams: what has
     /// come in stays until it is read. Choose the capacity for the longest pause of the reader, and nothing is lost.

@@ -4,7 +4,7 @@
 //! # Synchronization
 //!
 //! * The ring is rtrb's: single producer, single consumer, Release and Acquire on its own indices.
-//! * `Written::dropped` is stored after every push before that drop (Release in `Count::add`), and loaded before the
+//! * `WriterCounters::dropped` is stored after every push before that drop (Release in `Count::add`), and loaded before the
 //!   reader looks into the ring (Acquire in `Count::get`): a ring found empty after that load held nothing that came
 //!   before the drop, so the gap is at its end.
 //! * Each slot carries the number of drops before it, so a gap in the middle needs no slot and no message of its own.
@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
-use super::account::{Account, Written};
-use super::sockets::SocketsSeen;
+use super::counters::{FeedCounters, WriterCounters};
+use super::epoch_tracker::EpochTracker;
 use super::source::Source;
 use super::{Item, Payload, Update};
 use crate::model::{ConnectionId, Epoch};
@@ -34,19 +34,19 @@ pub fn ring_bytes<T>(capacity: usize) -> usize {
     capacity.saturating_mul(size_of::<Slot<T>>())
 }
 
-/// Both ends of a ring, and an entry in the feed's account.
+/// Both ends of a ring, and an entry in the feed's counters.
 pub(super) fn queue<T: Payload>(
     capacity: usize,
-    account: &Arc<Account>,
-    written: Arc<Written>,
-    sockets: SocketsSeen,
+    counters: &Arc<FeedCounters>,
+    writer_counters: Arc<WriterCounters>,
+    epochs: EpochTracker,
     room: Option<Arc<Signal>>,
 ) -> (QueueWriter<T>, Queue<T>) {
     let (mut ring, mut queued) = RingBuffer::new(capacity);
     warm_up(&mut ring, &mut queued);
-    account.add_bytes(ring_bytes::<T>(capacity));
-    let writer = QueueWriter { ring, written: written.clone(), dropped: 0 };
-    (writer, Queue { ring: queued, account: account.clone(), written, reported: 0, sockets, room })
+    counters.add_bytes(ring_bytes::<T>(capacity));
+    let writer = QueueWriter { ring, writer_counters: writer_counters.clone(), dropped: 0 };
+    (writer, Queue { ring: queued, counters: counters.clone(), writer_counters, reported: 0, epochs, room })
 }
 
 /// Touches all of the memory, so that the connection's thread does not meet it page by page.
@@ -59,8 +59,8 @@ fn warm_up<T: Payload>(ring: &mut Producer<Slot<T>>, queued: &mut Consumer<Slot<
 /// The writing end.
 pub(super) struct QueueWriter<T> {
     ring: Producer<Slot<T>>,
-    written: Arc<Written>,
-    // The writer's own copy of `Written::dropped`.
+    writer_counters: Arc<WriterCounters>,
+    // The writer's own copy of `WriterCounters::dropped`.
     dropped: u64,
 }
 
@@ -68,7 +68,7 @@ impl<T: Payload> QueueWriter<T> {
     /// Appends an update, or counts it as dropped if there is no room. Never waits.
     #[inline]
     pub fn push(&mut self, update: &Update<T>) {
-        self.written.received.add(1);
+        self.writer_counters.received.add(1);
         let dropped_before = self.dropped;
         let Ok(place) = self.ring.write_chunk_uninit(1) else { return self.drop_newest() };
         // The place is known before the update is copied, so it is copied once, into the ring.
@@ -83,24 +83,24 @@ impl<T: Payload> QueueWriter<T> {
     /// Looks how many updates wait.
     #[inline]
     pub fn note_depth(&self) {
-        self.written.depth_max.raise((self.ring.buffer().capacity() - self.ring.slots()) as u64);
+        self.writer_counters.depth_max.raise((self.ring.buffer().capacity() - self.ring.slots()) as u64);
     }
 
     #[cold]
     fn drop_newest(&mut self) {
         self.dropped += 1;
-        self.written.dropped.add(1);
+        self.writer_counters.dropped.add(1);
     }
 }
 
 /// The reading end.
 pub(super) struct Queue<T> {
     ring: Consumer<Slot<T>>,
-    account: Arc<Account>,
-    written: Arc<Written>,
+    counters: Arc<FeedCounters>,
+    writer_counters: Arc<WriterCounters>,
     // Drops that the reader has been told of.
     reported: u64,
-    sockets: SocketsSeen,
+    epochs: EpochTracker,
     // Where a writer waits for room, if it does that.
     room: Option<Arc<Signal>>,
 }
@@ -109,7 +109,7 @@ impl<T: Payload> Queue<T> {
     #[cold]
     fn at_the_end(&mut self) -> Option<Item<T>> {
         // Before the ring is looked at: what was pushed before these is visible below.
-        let (dropped, socket) = (self.written.dropped.get(), self.sockets.unseen());
+        let (dropped, socket) = (self.writer_counters.dropped.get(), self.epochs.unseen());
         if dropped == self.reported && socket.is_none() {
             return None;
         }
@@ -117,15 +117,15 @@ impl<T: Payload> Queue<T> {
         if !self.ring.is_empty() {
             return self.pop();
         }
-        if dropped > self.reported { Some(self.gap(dropped)) } else { self.sockets.arrive(socket?) }
+        if dropped > self.reported { Some(self.gap(dropped)) } else { self.epochs.advance(socket?) }
     }
 
     /// Copies the update in front, once: from its slot to whoever pops.
     #[inline]
     fn take(&mut self) -> Option<Item<T>> {
         let item = self.ring.peek().ok().map(|next| Item::Data(next.update));
-        self.account.read.delivered.add(1);
-        self.account.read.taken.add(1);
+        self.counters.reader.delivered.add(1);
+        self.counters.reader.taken.add(1);
         if let Ok(slot) = self.ring.read_chunk(1) {
             slot.commit_all();
         }
@@ -150,22 +150,22 @@ impl<T: Payload> Source<T> for Queue<T> {
         if dropped > self.reported {
             return Some(self.gap(dropped));
         }
-        if let Some(turn) = self.sockets.arrive(epoch) {
-            return Some(turn);
+        if let Some(change) = self.epochs.advance(epoch) {
+            return Some(change);
         }
         self.take()
     }
 
     fn is_ready(&mut self) -> bool {
-        !self.ring.is_empty() || self.written.dropped.get() > self.reported || self.sockets.unseen().is_some()
+        !self.ring.is_empty() || self.writer_counters.dropped.get() > self.reported || self.epochs.unseen().is_some()
     }
 
-    fn socket(&self) -> (ConnectionId, Epoch) {
-        self.sockets.seen()
+    fn epoch(&self) -> (ConnectionId, Epoch) {
+        self.epochs.seen()
     }
 
     fn begin_at(&mut self, socket: Epoch) {
-        self.sockets.begin_at(socket);
+        self.epochs.begin_at(socket);
     }
 
     fn len(&self) -> usize {

@@ -2,11 +2,11 @@
 //!
 //! # Synchronization
 //!
-//! * Sources synchronize for themselves; see `queue`, `conflate` and `follow`.
+//! * Sources synchronize for themselves; see `queue`, `conflate` and `broadcast`.
 //! * `joined` is raised after something was sent over `joins`, and read before the reader looks there.
 //! * `writers` is lowered by each writer after its last write, and read before the reader looks whether anything is left.
 //! * A sleeping reader and its writers meet in `sync::signal`; all of the above is the data. A reader of a shared ring
-//!   also says that it sleeps in `sync::sleepers`, so that the writer need not ask each reader.
+//!   also says that it sleeps in `sync::waiters`, so that the writer need not ask each reader.
 
 use std::any::TypeId;
 use std::fmt;
@@ -15,12 +15,12 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use super::account::Account;
-use super::follow::Joining;
+use super::broadcast::Joining;
+use super::counters::FeedCounters;
+use super::epoch_tracker::EpochTracker;
 use super::latency::Latencies;
 use super::merge::Merge;
 use super::queue::queue;
-use super::sockets::SocketsSeen;
 use super::source::Source;
 use super::{FeedCounts, FeedWriter, Item, Overflow, Payload};
 use crate::model::{Clock, ConnectionId, DataType, Nanos};
@@ -35,7 +35,7 @@ pub(super) struct Shared {
     /// How many of these the reader has looked at.
     pub taken: AtomicU64,
     pub writers: Tally,
-    pub account: Arc<Account>,
+    pub counters: Arc<FeedCounters>,
 }
 
 /// What a writer adds to a feed.
@@ -78,29 +78,34 @@ pub(super) fn open_with<T: Payload>(opening: Opening<'_>, room: Option<Arc<Signa
     assert!(!connections.is_empty(), "a feed without a writer brings nothing");
     let problem = overflow.problem();
     assert!(problem.is_none(), "{}", problem.unwrap_or_default());
-    let account = Arc::<Account>::default();
+    let counters = Arc::<FeedCounters>::default();
     let writers = Tally::new(connections.len() as u64);
-    let shared =
-        Arc::new(Shared { signal, joined: Tally::new(0), taken: AtomicU64::new(0), writers, account: account.clone() });
+    let shared = Arc::new(Shared {
+        signal,
+        joined: Tally::new(0),
+        taken: AtomicU64::new(0),
+        writers,
+        counters: counters.clone(),
+    });
     let capacity = overflow.own_ring(data_types.iter().copied());
     let (joins, joining) = channel();
     let mut sources: Vec<Box<dyn Source<T>>> = Vec::new();
     let mut writer = |connection: &Arc<ConnectionState>| {
-        let written = account.add_writer();
+        let writer_counters = counters.add_writer();
         let queue = capacity.map(|capacity| {
-            let seen = SocketsSeen::new(connection.clone());
-            let (writer, queue) = queue(capacity, &account, written.clone(), seen, room.clone());
+            let epochs = EpochTracker::new(connection.clone());
+            let (writer, queue) = queue(capacity, &counters, writer_counters.clone(), epochs, room.clone());
             sources.push(Box::new(queue));
             writer
         });
         FeedWriter {
             queue,
-            rooms: Vec::new(),
-            conflates: 0,
-            follows: Vec::new(),
+            segments: Vec::new(),
+            conflated_capacity: 0,
+            broadcast_types: Vec::new(),
             joins: joins.clone(),
             shared: shared.clone(),
-            written,
+            writer_counters,
             connection: connection.clone(),
             clock: clock.clone(),
             overflow,
@@ -109,7 +114,7 @@ pub(super) fn open_with<T: Payload>(opening: Opening<'_>, room: Option<Arc<Signa
     };
     let writers = connections.iter().map(&mut writer).collect();
     let sources = Merge::new(sources);
-    (writers, Feed { sources, joining, joined: 0, shared, clock, latencies: None, asleep: false })
+    (writers, Feed { sources, joining, joined: 0, shared, clock, latencies: None, waiting: false })
 }
 
 /// Updates of some streams, of one type or, as a `Feed<Event>`, of any. Belongs to one thread at a time: it may be sent,
@@ -135,7 +140,7 @@ pub struct Feed<T> {
     clock: Arc<dyn Clock>,
     latencies: Option<Box<Latencies>>,
     // Its sources have been told to wake it.
-    asleep: bool,
+    waiting: bool,
 }
 
 impl<T: Payload> Feed<T> {
@@ -178,9 +183,9 @@ impl<T: Payload> Feed<T> {
             return self.is_ready();
         }
         let deadline = self.clock.now() + timeout;
-        self.park(true);
+        self.set_waiting(true);
         let ready = self.sleep_until(deadline);
-        self.park(false);
+        self.set_waiting(false);
         ready
     }
 
@@ -196,12 +201,12 @@ impl<T: Payload> Feed<T> {
 
     /// What came in and what became of it.
     pub fn counts(&self) -> FeedCounts {
-        self.shared.account.counts()
+        self.shared.counters.counts()
     }
 
     /// What came in and what became of it, for others than the reader.
-    pub fn account(&self) -> Arc<Account> {
-        self.shared.account.clone()
+    pub fn counters(&self) -> Arc<FeedCounters> {
+        self.shared.counters.clone()
     }
 
     /// From now on, each update that is popped is recorded. Costs a look at the clock for each.
@@ -233,7 +238,9 @@ impl<T: Payload> Feed<T> {
             self.joined += 1;
             match join {
                 Join::Source(source) => self.add(source),
-                Join::Streams { connection, carries, joining } => self.sources.follow(connection, carries, joining),
+                Join::Streams { connection, carries, joining } => {
+                    self.sources.add_streams(connection, carries, joining)
+                }
             }
         }
         // Relaxed: a writer that sees an older count sends a little less.
@@ -255,9 +262,9 @@ impl<T: Payload> Feed<T> {
     }
 
     /// Its thread falls asleep, or has woken: writers of shared rings are told. Twice is once.
-    pub(crate) fn park(&mut self, asleep: bool) {
-        if std::mem::replace(&mut self.asleep, asleep) != asleep {
-            self.sources.park(asleep);
+    pub(crate) fn set_waiting(&mut self, waiting: bool) {
+        if std::mem::replace(&mut self.waiting, waiting) != waiting {
+            self.sources.set_waiting(waiting);
         }
     }
 
@@ -280,8 +287,8 @@ impl<T: Payload> Feed<T> {
     }
 
     fn add(&mut self, source: Box<dyn Source<T>>) {
-        if self.asleep {
-            source.park(true);
+        if self.waiting {
+            source.set_waiting(true);
         }
         self.sources.add(source);
     }
@@ -299,15 +306,15 @@ impl<T: Payload> Iterator for Feed<T> {
 
 impl<T> fmt::Debug for Feed<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Feed").field(&self.shared.account.counts()).finish()
+        f.debug_tuple("Feed").field(&self.shared.counters.counts()).finish()
     }
 }
 
 impl<T> Drop for Feed<T> {
     fn drop(&mut self) {
-        if self.asleep {
-            self.sources.park(false);
+        if self.waiting {
+            self.sources.set_waiting(false);
         }
-        self.shared.account.reader_gone.store(true, Relaxed);
+        self.shared.counters.reader_gone.store(true, Relaxed);
     }
 }

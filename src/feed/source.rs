@@ -3,7 +3,7 @@
 use std::any::TypeId;
 
 use super::Item;
-use super::follow::Joining;
+use super::broadcast::Joining;
 use crate::model::{ConnectionId, Epoch, Nanos};
 
 /// Where items come from.
@@ -15,7 +15,7 @@ pub(super) trait Source<T>: Send {
     fn is_ready(&mut self) -> bool;
 
     /// Its connection, and the socket of which it has given something or told.
-    fn socket(&self) -> (ConnectionId, Epoch);
+    fn epoch(&self) -> (ConnectionId, Epoch);
 
     /// Starts over at the socket that the reader knows. A later socket is reported before anything that it brought.
     fn begin_at(&mut self, socket: Epoch);
@@ -29,10 +29,10 @@ pub(super) trait Source<T>: Send {
     }
 
     /// The reader falls asleep, or has woken, and wants to be woken by the writer of a ring that it shares.
-    fn park(&self, _asleep: bool) {}
+    fn set_waiting(&self, _waiting: bool) {}
 
     /// Takes more streams of this connection and type; gives them back if it is not of that kind.
-    fn follow(&mut self, _connection: ConnectionId, _carries: TypeId, joining: Joining<T>) -> Joining<T> {
+    fn add_streams(&mut self, _connection: ConnectionId, _carries: TypeId, joining: Joining<T>) -> Joining<T> {
         joining
     }
 }

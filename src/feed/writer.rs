@@ -6,17 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::Sender;
 
-use super::account::Written;
-use super::conflate::{Changing, Conflated, room};
-use super::follow::{Broadcaster, Followed};
+use super::broadcast::{Broadcaster, JoinedStream};
+use super::conflate::{Conflated, ConflatedWriter, segment};
+use super::counters::WriterCounters;
+use super::epoch_tracker::EpochTracker;
 use super::queue::QueueWriter;
 use super::reader::{Join, Shared};
-use super::sockets::SocketsSeen;
 use super::{Overflow, Payload, Update};
 use crate::model::{Clock, Words};
 use crate::sync::connection::ConnectionState;
 use crate::sync::latest::Reader;
-use crate::sync::sleepers::Sleepers;
+use crate::sync::waiters::Waiters;
 
 /// Unread changes of what a feed reads, above which it is not told of markets that are gone.
 const UNREAD_JOINS_MAX: u64 = 64;
@@ -24,15 +24,15 @@ const UNREAD_JOINS_MAX: u64 = 64;
 /// A writing end of a feed, on a connection's thread. Updates of one writer stay in order.
 pub struct FeedWriter<T> {
     pub(super) queue: Option<QueueWriter<T>>,
-    /// Conflated streams. All rooms but the last are full.
-    pub(super) rooms: Vec<Changing<T>>,
-    /// How many conflated streams the rooms take.
-    pub(super) conflates: usize,
+    /// Conflated streams. All segments but the last are full.
+    pub(super) segments: Vec<ConflatedWriter<T>>,
+    /// How many conflated streams the segments take.
+    pub(super) conflated_capacity: usize,
     /// The types of which there is a source that reads the shared ring.
-    pub(super) follows: Vec<TypeId>,
+    pub(super) broadcast_types: Vec<TypeId>,
     pub(super) joins: Sender<Join<T>>,
     pub(super) shared: Arc<Shared>,
-    pub(super) written: Arc<Written>,
+    pub(super) writer_counters: Arc<WriterCounters>,
     pub(super) connection: Arc<ConnectionState>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) overflow: Overflow,
@@ -43,7 +43,7 @@ pub struct FeedWriter<T> {
 /// A stream of a feed that is conflated: what to mark when it changes.
 #[derive(Debug, Clone, Copy)]
 pub struct Mark {
-    room: usize,
+    segment: usize,
     key: usize,
 }
 
@@ -73,16 +73,16 @@ impl<T: Payload> FeedWriter<T> {
     /// A stream that is conflated has a new newest value. True if this is the first thing to flush.
     #[inline]
     pub fn mark(&mut self, mark: Mark) -> bool {
-        self.written.received.add(1);
-        self.rooms[mark.room].marker.mark(mark.key);
+        self.writer_counters.received.add(1);
+        self.segments[mark.segment].marker.mark(mark.key);
         !std::mem::replace(&mut self.unflushed, true)
     }
 
     /// Counts an update that the reader did not ask for.
     #[inline]
     pub fn filter(&mut self) {
-        self.written.received.add(1);
-        self.written.filtered.add(1);
+        self.writer_counters.received.add(1);
+        self.writer_counters.filtered.add(1);
     }
 
     /// Wakes the reader if it sleeps and anything happened since the last flush. A fence and a load otherwise.
@@ -96,41 +96,41 @@ impl<T: Payload> FeedWriter<T> {
         }
     }
 
-    /// Wakes the reader if it sleeps. After [`Sleepers::any`], which has the fence for all of them.
+    /// Wakes the reader if it sleeps. After [`Waiters::any`], which has the fence for all of them.
     pub fn wake(&self) {
         self.shared.signal.notify_fenced();
     }
 
     /// The reader is gone; nothing will be seen any more.
     pub fn is_abandoned(&self) -> bool {
-        self.shared.account.reader_gone.load(Relaxed)
+        self.shared.counters.reader_gone.load(Relaxed)
     }
 
     /// Adds streams that are conflated, given by where their newest values are. Returns a mark for each, in the same order.
     /// The reader gets nothing of a stream before its first mark.
     ///
-    /// Each room is one more source for the reader to look at. The first room fits the first streams; every later one is as
-    /// large as all before it together, so a thousand streams that are added one by one take eleven rooms.
+    /// Each segment is one more source for the reader to look at. The first segment fits the first streams; every later
+    /// one is as large as all before it together, so a thousand streams that are added one by one take eleven segments.
     pub fn conflate<U>(&mut self, streams: Vec<Reader<U>>) -> Vec<Mark>
     where
         U: Payload + Into<T>,
     {
         let count = streams.len();
         let mut add = |(added, newest): (usize, Reader<U>)| {
-            if !self.rooms.last().is_some_and(Changing::has_room) {
-                self.add_room((count - added).max(self.conflates));
+            if !self.segments.last().is_some_and(ConflatedWriter::has_room) {
+                self.add_segment((count - added).max(self.conflated_capacity));
             }
-            let room = self.rooms.len() - 1;
-            Mark { room, key: self.rooms[room].add(newest) }
+            let segment = self.segments.len() - 1;
+            Mark { segment, key: self.segments[segment].add(newest) }
         };
         streams.into_iter().enumerate().map(&mut add).collect()
     }
 
-    fn add_room(&mut self, streams: usize) {
-        let (changing, changed) = room(streams);
-        self.rooms.push(changing);
-        self.conflates += streams;
-        let mut source = Conflated::new(changed, self.shared.account.clone(), self.sockets_seen());
+    fn add_segment(&mut self, streams: usize) {
+        let (writer, reader) = segment(streams);
+        self.segments.push(writer);
+        self.conflated_capacity += streams;
+        let mut source = Conflated::new(reader, self.shared.counters.clone(), self.epoch_tracker());
         if let Overflow::Throttle(interval) = self.overflow {
             source = source.throttled(interval, self.clock.clone());
         }
@@ -138,27 +138,27 @@ impl<T: Payload> FeedWriter<T> {
     }
 
     /// Adds streams that are read from a shared ring, and their state at this moment.
-    pub fn follow<U>(
+    pub fn join_broadcast<U>(
         &mut self,
         ring: &Broadcaster<U>,
-        sleepers: &Arc<Sleepers>,
-        streams: Vec<Followed>,
+        waiters: &Arc<Waiters>,
+        streams: Vec<JoinedStream>,
         states: Vec<Update<T>>,
     ) where
         U: Payload + Words + Into<T>,
     {
-        self.shared.account.add_streams(streams.iter().filter_map(Followed::begins));
-        self.written.received.add(states.len() as u64);
+        self.shared.counters.add_streams(streams.iter().filter_map(JoinedStream::begins));
+        self.writer_counters.received.add(states.len() as u64);
         let (connection, carries) = (self.connection.id(), TypeId::of::<U>());
         let mut joining = ring.joining(streams, states);
-        if self.follows.contains(&carries) {
+        if self.broadcast_types.contains(&carries) {
             return self.join(Join::Streams { connection, carries, joining });
         }
-        self.follows.push(carries);
-        let (account, sockets) = (self.shared.account.clone(), self.sockets_seen());
-        let mut follower = ring.follower(connection, account, sockets, sleepers.clone());
-        follower.join(&mut joining);
-        self.join(Join::Source(Box::new(follower)));
+        self.broadcast_types.push(carries);
+        let (counters, epochs) = (self.shared.counters.clone(), self.epoch_tracker());
+        let mut reader = ring.reader(connection, counters, epochs, waiters.clone());
+        reader.join(&mut joining);
+        self.join(Join::Source(Box::new(reader)));
     }
 
     /// The reader has left 64 changes of what it reads unread.
@@ -166,8 +166,8 @@ impl<T: Payload> FeedWriter<T> {
         self.shared.joined.get().saturating_sub(self.shared.taken.load(Relaxed)) >= UNREAD_JOINS_MAX
     }
 
-    fn sockets_seen(&self) -> SocketsSeen {
-        SocketsSeen::new(self.connection.clone())
+    fn epoch_tracker(&self) -> EpochTracker {
+        EpochTracker::new(self.connection.clone())
     }
 
     fn join(&mut self, join: Join<T>) {

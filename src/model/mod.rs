@@ -1,26 +1,28 @@
-//! The nouns of a market: what a frame says once it has been read. No parsing, no clock, no thread.
+//! The types of market data: the messages of the exchange, the values in them, and the traits that other rooms
+//! implement. Reads no clock and starts no threads.
 
 #[macro_use]
 mod nouns;
 
 mod bits;
 mod currency;
+mod datetime;
+mod disconnect;
 mod event;
 mod key;
-mod loss;
 mod market;
 mod offset;
 mod side;
 mod sink;
 mod stamp;
 mod stream;
-mod when;
 mod words;
 
 pub use currency::Currency;
+pub use datetime::{Date, DateTime, InvalidTime, Time};
+pub use disconnect::DisconnectKind;
 pub use event::Event;
 pub use key::{Scope, StreamKey};
-pub use loss::LossKind;
 pub use market::{InvalidMarket, Market};
 pub use nouns::*;
 pub(crate) use nouns::{AnyNoun, EachNoun, Family, Placed};
@@ -29,5 +31,4 @@ pub use side::Side;
 pub use sink::{Receipt, Sink};
 pub use stamp::{Clock, ConnectionId, Epoch, Nanos, Stamps};
 pub use stream::{DataType, Format, Grouping, Interval, StreamType};
-pub use when::{Date, DateTime, InvalidTime, Time};
 pub use words::Words;

@@ -4,13 +4,13 @@ mod affinity;
 mod clock;
 mod entropy;
 mod ledger;
-mod link;
 mod markets;
 mod reactor;
 mod resolve;
 #[cfg(feature = "rest")]
 mod rest;
 mod socket;
+mod socket_table;
 mod tls;
 mod transport;
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 use mio::{Events, Poll, Token, Waker};
 
 use super::clock::{SystemClock, wall};
-use super::link::{Link, Links, Progress, Stage, how_it_ended, token_of};
 use super::resolve::{Lookups, Resolve};
+use super::socket_table::{Progress, SocketEntry, SocketTable, Stage, close_reason, token_of};
 use super::tls::TlsConfig;
 use super::transport::{Transport, is_temporary};
 use crate::config::{Endpoint, Wait};
@@ -76,7 +76,7 @@ pub struct Reactor {
     stamp_arrivals: bool,
     lookups: Lookups,
     session: Session,
-    links: Links,
+    sockets: SocketTable,
     /// When the last bytes came.
     traffic_at: Nanos,
 }
@@ -107,7 +107,7 @@ impl Reactor {
             tls,
             stamp_arrivals,
             session,
-            links: Links::default(),
+            sockets: SocketTable::default(),
             traffic_at: Nanos::default(),
         })
     }
@@ -181,11 +181,11 @@ impl Reactor {
             }
             Action::StartTls(socket) => {
                 if let Err(how) = self.start_tls(socket) {
-                    self.links.remove(socket);
+                    self.sockets.remove(socket);
                     self.session.handle_closed(self.clock.now(), socket, how);
                 }
             }
-            Action::Disconnect(socket, last_words) => self.disconnect(socket, &last_words),
+            Action::Disconnect(socket, final_bytes) => self.disconnect(socket, &final_bytes),
         }
     }
 
@@ -194,36 +194,36 @@ impl Reactor {
         if self.stamp_arrivals {
             transport.stamp_arrivals();
         }
-        self.links.add(Link { socket, transport, stage: Stage::Connecting });
+        self.sockets.add(SocketEntry { socket, transport, stage: Stage::Connecting });
         Ok(())
     }
 
     fn start_tls(&mut self, socket: SocketId) -> Result<(), Closed> {
-        let Some(link) = self.links.find(socket) else { return Ok(()) };
-        link.transport.start_tls(&self.tls, self.endpoint.host()).map_err(Closed::Tls)?;
-        link.stage = Stage::Securing;
+        let Some(entry) = self.sockets.find(socket) else { return Ok(()) };
+        entry.transport.start_tls(&self.tls, self.endpoint.host()).map_err(Closed::Tls)?;
+        entry.stage = Stage::Securing;
         // The first flight goes out now; no event of the socket will ask for it.
-        if let Some(progress) = link.progress()? {
+        if let Some(progress) = entry.progress()? {
             self.progressed(socket, progress);
         }
         Ok(())
     }
 
     /// Sends what goes at once, then drops the socket. Whether it went does not matter any more.
-    fn disconnect(&mut self, socket: SocketId, last_words: &[u8]) {
-        let Some(mut link) = self.links.remove(socket) else { return };
-        if matches!(link.stage, Stage::Open) {
-            let _ = link.transport.write(last_words);
+    fn disconnect(&mut self, socket: SocketId, final_bytes: &[u8]) {
+        let Some(mut entry) = self.sockets.remove(socket) else { return };
+        if matches!(entry.stage, Stage::Open) {
+            let _ = entry.transport.write(final_bytes);
         }
-        link.transport.close(self.poll.registry());
+        entry.transport.close(self.poll.registry());
     }
 
     /// Sends what the session has to say on each socket.
     fn transmit(&mut self) {
         let mut last = SocketId::default();
-        while let Some(link) = self.links.after(last) {
-            last = link.socket;
-            transmit(link, &mut self.session);
+        while let Some(entry) = self.sockets.after(last) {
+            last = entry.socket;
+            transmit(entry, &mut self.session);
         }
     }
 
@@ -236,9 +236,9 @@ impl Reactor {
         for event in &self.events {
             let is_ended = event.is_read_closed() || event.is_error();
             if (event.is_readable() || is_ended)
-                && let Some(link) = self.links.of(event.token())
+                && let Some(entry) = self.sockets.of(event.token())
             {
-                link.transport.set_readable(is_ended);
+                entry.transport.set_readable(is_ended);
             }
         }
     }
@@ -246,7 +246,7 @@ impl Reactor {
     /// How long the loop may sleep; `None`: until somebody wakes it.
     fn timeout(&mut self, now: Nanos) -> Option<Duration> {
         // The event of a call may be gone already: taken by the look before a deadline, which does not answer calls.
-        let has_work = self.remote.is_called() || self.links.is_any_readable();
+        let has_work = self.remote.is_called() || self.sockets.is_any_readable();
         let spins = match self.wait {
             Wait::Park => false,
             Wait::Spin => true,
@@ -262,10 +262,10 @@ impl Reactor {
     /// Takes opening sockets on, and sends what open ones would not take before.
     fn progress(&mut self, handler: &mut impl Handler) {
         let mut last = SocketId::default();
-        while let Some(link) = self.links.after(last) {
-            last = link.socket;
-            match link.progress() {
-                Ok(None) => transmit(link, &mut self.session),
+        while let Some(entry) = self.sockets.after(last) {
+            last = entry.socket;
+            match entry.progress() {
+                Ok(None) => transmit(entry, &mut self.session),
                 Ok(Some(progress)) => {
                     let now = self.progressed(last, progress);
                     self.settle(now, handler);
@@ -285,12 +285,12 @@ impl Reactor {
         now
     }
 
-    /// Drops the socket, with a goodbye as far as that goes at once. A write that failed before was the end.
+    /// Drops the socket, with a close frame as far as that goes at once. A write that failed before was the end.
     #[cold]
     fn broken(&mut self, socket: SocketId, how: Closed, handler: &mut impl Handler) {
-        let Some(Link { transport, stage, .. }) = self.links.remove(socket) else { return };
+        let Some(SocketEntry { transport, stage, .. }) = self.sockets.remove(socket) else { return };
         transport.close(self.poll.registry());
-        let how = if let Stage::Ending(why) = stage { why } else { how };
+        let how = if let Stage::Draining(why) = stage { why } else { how };
         let now = self.clock.now();
         self.session.handle_closed(now, socket, how);
         self.settle(now, handler);
@@ -299,8 +299,8 @@ impl Reactor {
     /// Reads from every socket.
     fn read(&mut self, handler: &mut impl Handler) {
         let mut last = SocketId::default();
-        while let Some(link) = self.links.after(last) {
-            last = link.socket;
+        while let Some(entry) = self.sockets.after(last) {
+            last = entry.socket;
             self.read_socket(last, handler);
         }
     }
@@ -308,21 +308,21 @@ impl Reactor {
     /// Reads from one socket and hands the bytes to the session.
     fn read_socket(&mut self, socket: SocketId, handler: &mut impl Handler) {
         for _ in 0..READS_PER_TURN {
-            let Some(link) = self.links.find(socket) else { return };
-            if !link.is_readable() {
+            let Some(entry) = self.sockets.find(socket) else { return };
+            if !entry.is_readable() {
                 // Nothing more can be read for now. Where nothing can be sent any more, that is the end.
-                if let Stage::Ending(why) = &link.stage {
+                if let Stage::Draining(why) = &entry.stage {
                     let why = why.clone();
                     self.broken(socket, why, handler);
                 }
                 return;
             }
-            match link.transport.read(self.session.spare(socket)) {
+            match entry.transport.read(self.session.spare(socket)) {
                 Ok(0) => return self.broken(socket, Closed::Eof, handler),
                 Ok(n) => {
                     self.traffic_at = self.clock.now();
                     // A wall clock that was set back meanwhile says nothing.
-                    if let Some(wait) = link.transport.take_arrived().and_then(|arrived| wall().checked_since(arrived))
+                    if let Some(wait) = entry.transport.take_arrived().and_then(|arrived| wall().checked_since(arrived))
                     {
                         handler.read_after(wait);
                     }
@@ -330,24 +330,24 @@ impl Reactor {
                     self.settle(self.traffic_at, handler);
                 }
                 Err(e) if is_temporary(&e) => {}
-                Err(e) => return self.broken(socket, how_it_ended(&e), handler),
+                Err(e) => return self.broken(socket, close_reason(&e), handler),
             }
         }
     }
 }
 
 /// Sends what the session has to say on an open socket.
-fn transmit(link: &mut Link, session: &mut Session) {
-    if !matches!(link.stage, Stage::Open) {
+fn transmit(entry: &mut SocketEntry, session: &mut Session) {
+    if !matches!(entry.stage, Stage::Open) {
         return;
     }
     let result = loop {
-        let pending = session.poll_transmit(link.socket);
+        let pending = session.poll_transmit(entry.socket);
         if pending.is_empty() {
-            break link.transport.flush();
+            break entry.transport.flush();
         }
-        match link.transport.write(pending) {
-            Ok(n) => session.transmitted(link.socket, n),
+        match entry.transport.write(pending) {
+            Ok(n) => session.transmitted(entry.socket, n),
             Err(e) => break Err(e),
         }
     };
@@ -355,7 +355,7 @@ fn transmit(link: &mut Link, session: &mut Session) {
     if let Err(e) = result
         && !is_temporary(&e)
     {
-        link.stop_writing(how_it_ended(&e));
+        entry.stop_writing(close_reason(&e));
     }
 }
 

@@ -1,136 +1,141 @@
-//! Who wants what, counted.
+//! Reference-counted demand for streams.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{Depth, Mode, Want};
+use super::{Depth, Mode, StreamSpec};
 use crate::model::{Nanos, StreamKey};
 
-/// Names one holder of demand for as long as it holds it.
+/// Identifies a holder of demand as long as it exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DemandId(pub(crate) u64);
 
-/// Reference-counted demand: a stream is carried as long as anybody wants it, and for a grace period after.
+/// Reference-counted demand. A stream is carried as long as a holder wants it, and for a grace period after that.
 #[derive(Debug, Default)]
 pub(super) struct Demand {
-    holders: HashMap<DemandId, Vec<Want>>,
-    streams: BTreeMap<StreamKey, Interest>,
-    /// Streams that nobody wants any more, by the end of their grace.
+    holders: HashMap<DemandId, Vec<StreamSpec>>,
+    streams: BTreeMap<StreamKey, StreamDemand>,
+    /// Streams in their grace period, sorted by its end.
     leaving: BTreeSet<(Nanos, StreamKey)>,
     last_id: u64,
 }
 
-/// All wishes for one stream.
+/// The demand for one stream.
 #[derive(Debug)]
-struct Interest {
-    /// Different ways in which it is wanted, counted.
-    ways: BTreeMap<(Mode, Depth), u32>,
-    /// What is carried for them: what serves all.
-    want: Want,
-    /// When it leaves the wire, if nobody wants it any more.
+struct StreamDemand {
+    /// The ways in which the stream is wanted, with the number of holders of each.
+    variants: BTreeMap<(Mode, Depth), u32>,
+    /// How the stream is carried, so that it serves all of them.
+    spec: StreamSpec,
+    /// When the stream leaves the wire. `None` while a holder wants it.
     leaves_at: Option<Nanos>,
 }
 
-/// What an addition changed.
+/// The changes caused by new demand.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Added {
-    /// These are not carried yet.
+    /// Streams that were not carried before.
     pub new: Vec<StreamKey>,
-    /// These are carried, but not in a way that serves the newcomer too.
+    /// Streams that were carried, but in a way that does not serve the new demand.
     pub widened: Vec<StreamKey>,
-    /// These are carried as snapshots alone, so the newcomer needs another snapshot.
-    pub asked_again: Vec<StreamKey>,
+    /// Streams that are carried as snapshots only, so that the new holder needs another snapshot.
+    pub need_snapshot: Vec<StreamKey>,
 }
 
 impl Added {
-    /// The wire has to change.
+    /// Returns true if the connections need new desired sets.
     pub fn changes_wire(&self) -> bool {
         *self != Self::default()
     }
 }
 
-/// What a replacement changed.
+/// The changes caused by a replacement of demand.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Replaced {
     pub added: Added,
-    /// The wire has to change before anything leaves it.
+    /// True if a stream that stays is now carried in a narrower way.
     pub narrowed: bool,
-    /// What the holder wants that it did not want before, or not in this way.
-    pub more: Vec<Want>,
-    /// Streams that it does not want any more, in any way.
+    /// Streams that the holder did not want before, or not in this way.
+    pub more: Vec<StreamSpec>,
+    /// Streams that the holder no longer wants in any way.
     pub less: Vec<StreamKey>,
 }
 
 impl Demand {
-    /// Somebody wants these streams: different ones, each once.
-    pub fn add(&mut self, wants: Vec<Want>) -> (DemandId, Added) {
+    /// Adds a holder of these streams, which must be distinct.
+    pub fn add(&mut self, specs: Vec<StreamSpec>) -> (DemandId, Added) {
         self.last_id += 1;
         let id = DemandId(self.last_id);
         let mut added = Added::default();
-        for &want in &wants {
-            self.add_one(want, &mut added);
+        for &spec in &specs {
+            self.add_one(spec, &mut added);
         }
-        self.holders.insert(id, wants);
+        self.holders.insert(id, specs);
         (id, added)
     }
 
-    fn add_one(&mut self, want: Want, added: &mut Added) {
-        let Some(interest) = self.streams.get_mut(&want.key) else {
-            let ways = BTreeMap::from([((want.mode, want.depth), 1)]);
-            self.streams.insert(want.key, Interest { ways, want, leaves_at: None });
-            added.new.push(want.key);
+    fn add_one(&mut self, spec: StreamSpec, added: &mut Added) {
+        let Some(stream) = self.streams.get_mut(&spec.key) else {
+            let variants = BTreeMap::from([((spec.mode, spec.depth), 1)]);
+            self.streams.insert(spec.key, StreamDemand { variants, spec, leaves_at: None });
+            added.new.push(spec.key);
             return;
         };
-        if let Some(leaves_at) = interest.leaves_at.take() {
-            self.leaving.remove(&(leaves_at, want.key));
+        if let Some(leaves_at) = stream.leaves_at.take() {
+            self.leaving.remove(&(leaves_at, spec.key));
         }
-        *interest.ways.entry((want.mode, want.depth)).or_insert(0) += 1;
-        if interest.settle() {
-            added.widened.push(want.key);
-        } else if interest.want.mode == Mode::SnapshotOnly {
-            added.asked_again.push(want.key);
+        *stream.variants.entry((spec.mode, spec.depth)).or_insert(0) += 1;
+        if stream.update_spec() {
+            added.widened.push(spec.key);
+        } else if stream.spec.mode == Mode::SnapshotOnly {
+            added.need_snapshot.push(spec.key);
         }
     }
 
-    /// The holder no longer wants anything; what nobody else wants leaves the wire when `leaves_at` says. True if the wire
-    /// has to change before that. A holder that is gone already changes nothing.
+    /// Removes a holder. Streams that no other holder wants are removed at the time that `leaves_at` returns. Returns
+    /// true if a stream that stays is now carried in a narrower way. Has no effect if the holder does not exist.
     pub fn remove(&mut self, id: DemandId, leaves_at: impl Fn(StreamKey) -> Nanos) -> bool {
-        let wants = self.holders.remove(&id).unwrap_or_default();
-        self.release(&wants, leaves_at)
+        let specs = self.holders.remove(&id).unwrap_or_default();
+        self.release(&specs, leaves_at)
     }
 
-    /// A holder no longer wants these. True if the wire has to change before the first of them leaves it.
-    fn release(&mut self, wants: &[Want], leaves_at: impl Fn(StreamKey) -> Nanos) -> bool {
+    /// Releases the streams of a holder. Returns true if a stream that stays is now carried in a narrower way.
+    fn release(&mut self, specs: &[StreamSpec], leaves_at: impl Fn(StreamKey) -> Nanos) -> bool {
         let mut narrowed = false;
-        for want in wants {
-            let Some(interest) = self.streams.get_mut(&want.key) else { continue };
-            interest.leave((want.mode, want.depth));
-            if interest.ways.is_empty() {
-                let at = leaves_at(want.key);
-                interest.leaves_at = Some(at);
-                self.leaving.insert((at, want.key));
+        for spec in specs {
+            let Some(stream) = self.streams.get_mut(&spec.key) else { continue };
+            stream.remove_one((spec.mode, spec.depth));
+            if stream.variants.is_empty() {
+                let at = leaves_at(spec.key);
+                stream.leaves_at = Some(at);
+                self.leaving.insert((at, spec.key));
             } else {
-                narrowed |= interest.settle();
+                narrowed |= stream.update_spec();
             }
         }
         narrowed
     }
 
-    /// The holder wants something else from now on. What it wants before and after is not touched.
-    pub fn replace(&mut self, id: DemandId, wants: Vec<Want>, leaves_at: impl Fn(StreamKey) -> Nanos) -> Replaced {
+    /// Replaces the demand of a holder. Streams that it wants in the same way before and after are not touched.
+    pub fn replace(
+        &mut self,
+        id: DemandId,
+        specs: Vec<StreamSpec>,
+        leaves_at: impl Fn(StreamKey) -> Nanos,
+    ) -> Replaced {
         let before = self.holders.remove(&id).unwrap_or_default();
-        let (more, less) = differences(&before, &wants);
+        let (more, less) = differences(&before, &specs);
         let mut added = Added::default();
-        for &want in &more {
-            self.add_one(want, &mut added);
+        for &spec in &more {
+            self.add_one(spec, &mut added);
         }
         let narrowed = self.release(&less, leaves_at);
-        self.holders.insert(id, wants);
-        let is_gone = |key: &StreamKey| more.binary_search_by_key(key, |want| want.key).is_err();
-        let less = less.iter().map(|want| want.key).filter(is_gone).collect();
+        self.holders.insert(id, specs);
+        let is_gone = |key: &StreamKey| more.binary_search_by_key(key, |spec| spec.key).is_err();
+        let less = less.iter().map(|spec| spec.key).filter(is_gone).collect();
         Replaced { added, narrowed, more, less }
     }
 
-    /// Takes the streams off whose grace has ended.
+    /// Removes the streams whose grace period has ended, and returns them.
     pub fn expire(&mut self, now: Nanos) -> Vec<StreamKey> {
         let mut expired = Vec::new();
         while let Some(&(leaves_at, key)) = self.leaving.first() {
@@ -144,55 +149,55 @@ impl Demand {
         expired
     }
 
-    /// When [`expire`](Self::expire) has something to do.
+    /// Returns when [`expire`](Self::expire) is due.
     pub fn next_expiry(&self) -> Nanos {
         self.leaving.first().map_or(Nanos::NEVER, |(at, _)| *at)
     }
 
-    /// What shall be carried: wanted by somebody, or in its grace period.
-    pub fn carried(&self) -> impl Iterator<Item = Want> + '_ {
-        self.streams.values().map(|interest| interest.want)
+    /// Returns the streams to carry: those that a holder wants, and those in their grace period.
+    pub fn carried(&self) -> impl Iterator<Item = StreamSpec> + '_ {
+        self.streams.values().map(|stream| stream.spec)
     }
 
-    /// How a stream is carried, if it is.
-    pub fn get(&self, key: StreamKey) -> Option<Want> {
-        self.streams.get(&key).map(|interest| interest.want)
+    /// Returns how a stream is carried; `None` if it is not.
+    pub fn get(&self, key: StreamKey) -> Option<StreamSpec> {
+        self.streams.get(&key).map(|stream| stream.spec)
     }
 
-    /// How a stream is carried for somebody who wants it now.
-    pub fn wanted_as(&self, key: StreamKey) -> Option<Want> {
-        self.streams.get(&key).filter(|interest| interest.leaves_at.is_none()).map(|interest| interest.want)
+    /// Returns how a stream is carried if a holder wants it now.
+    pub fn demanded_as(&self, key: StreamKey) -> Option<StreamSpec> {
+        self.streams.get(&key).filter(|stream| stream.leaves_at.is_none()).map(|stream| stream.spec)
     }
 
-    /// Streams that somebody wants.
-    pub fn wanted(&self) -> impl Iterator<Item = StreamKey> + '_ {
-        self.streams.iter().filter(|(_, interest)| interest.leaves_at.is_none()).map(|(key, _)| *key)
+    /// Returns the streams that at least one holder wants.
+    pub fn demanded(&self) -> impl Iterator<Item = StreamKey> + '_ {
+        self.streams.iter().filter(|(_, stream)| stream.leaves_at.is_none()).map(|(key, _)| *key)
     }
 
-    /// What a holder wants.
-    pub fn held(&self, id: DemandId) -> &[Want] {
+    /// Returns the streams that a holder wants.
+    pub fn held(&self, id: DemandId) -> &[StreamSpec] {
         self.holders.get(&id).map_or(&[], Vec::as_slice)
     }
 
-    /// The holder has not been removed.
+    /// Returns true if the holder exists.
     pub fn is_held(&self, id: DemandId) -> bool {
         self.holders.contains_key(&id)
     }
 
-    /// Who holds demand.
+    /// Returns the number of holders.
     pub fn holders(&self) -> usize {
         self.holders.len()
     }
 
-    /// All wishes of all holders.
-    pub fn wishes(&self) -> usize {
+    /// Returns the number of streams of all holders; a stream counts once for each of its holders.
+    pub fn stream_demands(&self) -> usize {
         self.holders.values().map(Vec::len).sum()
     }
 }
 
-/// What only the later of two sorted lists has, and what only the earlier one has. Goes through each once, because the
-/// planner is locked meanwhile and the lists of a pattern may be long.
-fn differences(earlier: &[Want], later: &[Want]) -> (Vec<Want>, Vec<Want>) {
+/// Returns the elements that only `later` has, and those that only `earlier` has. Both lists are sorted, and each is
+/// read once: the planner is locked meanwhile, and the list of a pattern may be long.
+fn differences(earlier: &[StreamSpec], later: &[StreamSpec]) -> (Vec<StreamSpec>, Vec<StreamSpec>) {
     let (mut more, mut less) = (Vec::new(), Vec::new());
     let (mut earlier, mut later) = (earlier.iter().copied().peekable(), later.iter().copied().peekable());
     loop {
@@ -208,24 +213,24 @@ fn differences(earlier: &[Want], later: &[Want]) -> (Vec<Want>, Vec<Want>) {
     }
 }
 
-impl Interest {
-    fn leave(&mut self, way: (Mode, Depth)) {
-        if let Some(count) = self.ways.get_mut(&way) {
+impl StreamDemand {
+    fn remove_one(&mut self, variant: (Mode, Depth)) {
+        if let Some(count) = self.variants.get_mut(&variant) {
             *count -= 1;
             if *count == 0 {
-                self.ways.remove(&way);
+                self.variants.remove(&variant);
             }
         }
     }
 
-    /// Carries what serves all; true if that is something else than before.
-    fn settle(&mut self) -> bool {
+    /// Updates `spec` so that it serves all variants. Returns true if it changed.
+    fn update_spec(&mut self) -> bool {
         let merge = |(mode, depth): (Mode, Depth), other: &(Mode, Depth)| (mode.and(other.0), depth.max(other.1));
-        let mut ways = self.ways.keys();
-        let Some(&first) = ways.next() else { return false };
-        let (mode, depth) = ways.fold(first, merge);
-        let want = Want { mode, depth, ..self.want };
-        std::mem::replace(&mut self.want, want) != want
+        let mut variants = self.variants.keys();
+        let Some(&first) = variants.next() else { return false };
+        let (mode, depth) = variants.fold(first, merge);
+        let spec = StreamSpec { mode, depth, ..self.spec };
+        std::mem::replace(&mut self.spec, spec) != spec
     }
 }
 
@@ -240,30 +245,30 @@ mod tests {
         StreamKey::of(if n.is_multiple_of(2) { DataType::Orderbook } else { DataType::Trade }, market)
     }
 
-    fn want(n: u8) -> Want {
-        Want::all(key(n))
+    fn spec(n: u8) -> StreamSpec {
+        StreamSpec::all(key(n))
     }
 
-    fn carried(demand: &Demand) -> Vec<Want> {
+    fn carried(demand: &Demand) -> Vec<StreamSpec> {
         demand.carried().collect()
     }
 
     #[test]
-    fn a_stream_stays_until_the_last_who_wants_it_leaves_and_a_little_longer() {
+    fn a_stream_stays_until_its_last_holder_is_removed_and_its_grace_ends() {
         let mut demand = Demand::default();
-        let (both, added) = demand.add(vec![want(0), want(1)]);
+        let (both, added) = demand.add(vec![spec(0), spec(1)]);
         assert_eq!(added.new.len(), 2);
-        let (one, added) = demand.add(vec![want(1)]);
+        let (one, added) = demand.add(vec![spec(1)]);
         assert_eq!(added, Added::default());
 
         assert!(!demand.remove(both, |_| Nanos(50)));
-        assert!(!demand.remove(both, |_| Nanos(60)), "it is gone already");
-        assert_eq!(demand.wanted().collect::<Vec<_>>(), [key(1)]);
+        assert!(!demand.remove(both, |_| Nanos(60)), "the holder is gone already");
+        assert_eq!(demand.demanded().collect::<Vec<_>>(), [key(1)]);
         assert_eq!(carried(&demand).len(), 2);
         assert_eq!((demand.next_expiry(), demand.expire(Nanos(49))), (Nanos(50), vec![]));
 
-        // Wanted again in time: it never left.
-        let (again, added) = demand.add(vec![want(0)]);
+        // The stream is wanted again in time, so it never left.
+        let (again, added) = demand.add(vec![spec(0)]);
         assert!(!added.changes_wire());
         assert_eq!((demand.next_expiry(), demand.expire(Nanos(99))), (Nanos::NEVER, vec![]));
 
@@ -275,21 +280,21 @@ mod tests {
     }
 
     #[test]
-    fn what_serves_all_is_carried() {
+    fn a_stream_is_carried_so_that_it_serves_all_holders() {
         let mut demand = Demand::default();
-        let way = |mode, depth| vec![Want { mode, depth, ..want(0) }];
-        let (_, added) = demand.add(way(Mode::RealtimeOnly, Depth::levels(5)));
+        let variant = |mode, depth| vec![StreamSpec { mode, depth, ..spec(0) }];
+        let (_, added) = demand.add(variant(Mode::RealtimeOnly, Depth::levels(5)));
         assert!(added.changes_wire());
-        let (once, added) = demand.add(way(Mode::SnapshotOnly, Depth::levels(1)));
+        let (once, added) = demand.add(variant(Mode::SnapshotOnly, Depth::levels(1)));
         assert_eq!(added.widened, [key(0)]);
-        assert_eq!(carried(&demand), way(Mode::All, Depth::levels(5)));
-        let (deep, _) = demand.add(way(Mode::RealtimeOnly, Depth::ALL));
-        assert_eq!(carried(&demand), way(Mode::All, Depth::ALL));
+        assert_eq!(carried(&demand), variant(Mode::All, Depth::levels(5)));
+        let (deep, _) = demand.add(variant(Mode::RealtimeOnly, Depth::ALL));
+        assert_eq!(carried(&demand), variant(Mode::All, Depth::ALL));
         assert!(demand.remove(deep, |_| Nanos(0)));
-        let (_, added) = demand.add(way(Mode::SnapshotOnly, Depth::levels(1)));
+        let (_, added) = demand.add(variant(Mode::SnapshotOnly, Depth::levels(1)));
         assert_eq!(added, Added::default());
         assert!(!demand.remove(once, |_| Nanos(0)));
-        assert_eq!(carried(&demand), way(Mode::All, Depth::levels(5)));
+        assert_eq!(carried(&demand), variant(Mode::All, Depth::levels(5)));
     }
 
     fn mode() -> impl Strategy<Value = Mode> {
@@ -300,22 +305,22 @@ mod tests {
         prop_oneof![Just(Depth::levels(1)), Just(Depth::levels(5)), Just(Depth::ALL)]
     }
 
-    fn wants_of(sub: &BTreeMap<u8, (Mode, Depth)>) -> Vec<Want> {
-        let mut wants: Vec<_> =
-            sub.iter().map(|(n, (mode, depth))| Want { mode: *mode, depth: *depth, ..want(*n) }).collect();
-        wants.sort_unstable();
-        wants
+    fn specs_of(sub: &BTreeMap<u8, (Mode, Depth)>) -> Vec<StreamSpec> {
+        let mut specs: Vec<_> =
+            sub.iter().map(|(n, (mode, depth))| StreamSpec { mode: *mode, depth: *depth, ..spec(*n) }).collect();
+        specs.sort_unstable();
+        specs
     }
 
     proptest! {
-        /// A replacement ends where leaving and coming again would, and says what the holder wants besides.
+        /// A replacement equals a removal and an addition, and reports what the holder wants in addition.
         #[test]
         fn replacing_is_adding_the_new_and_releasing_the_old(
             before in prop::collection::btree_map(0u8..12, (mode(), depth()), 0..10),
             after in prop::collection::btree_map(0u8..12, (mode(), depth()), 0..10),
             others in prop::collection::btree_map(0u8..12, (mode(), depth()), 0..6),
         ) {
-            let (before, after, others) = (wants_of(&before), wants_of(&after), wants_of(&others));
+            let (before, after, others) = (specs_of(&before), specs_of(&after), specs_of(&others));
             let mut demand = Demand::default();
             demand.add(others.clone());
             let (id, _) = demand.add(before.clone());
@@ -323,38 +328,38 @@ mod tests {
             let replaced = demand.replace(id, after.clone(), |_| Nanos(0));
             demand.expire(Nanos(0));
 
-            let more: Vec<_> = after.iter().filter(|want| !before.contains(want)).copied().collect();
+            let more: Vec<_> = after.iter().filter(|spec| !before.contains(spec)).copied().collect();
             prop_assert_eq!(&replaced.more, &more);
-            let is_wanted = |want: &&Want| after.iter().any(|other| other.key == want.key);
-            let less: Vec<_> = before.iter().filter(|want| !is_wanted(want)).map(|want| want.key).collect();
+            let is_wanted = |spec: &&StreamSpec| after.iter().any(|other| other.key == spec.key);
+            let less: Vec<_> = before.iter().filter(|spec| !is_wanted(spec)).map(|spec| spec.key).collect();
             prop_assert_eq!(&replaced.less, &less);
             prop_assert_eq!(demand.held(id), &after[..]);
             let mut expected = Demand::default();
             expected.add(others);
             expected.add(after);
             prop_assert_eq!(carried(&demand), carried(&expected));
-            let is_carried = |key| carried_before.iter().any(|want| want.key == key);
+            let is_carried = |key| carried_before.iter().any(|spec| spec.key == key);
             prop_assert!(replaced.added.new.iter().all(|key| !is_carried(*key)));
             prop_assert_eq!(demand.holders(), 2);
         }
 
-        /// The union, whatever the order in which it came and went; adding and removing leaves nothing behind.
+        /// The carried streams are the union of demand in any order of changes, and nothing remains after removals.
         #[test]
-        fn the_wire_is_the_union_of_what_is_held(
+        fn the_wire_is_the_union_of_demand(
             subs in prop::collection::vec(prop::collection::btree_map(0u8..12, (mode(), depth()), 0..6), 0..10),
             kept in prop::collection::vec(any::<bool>(), 10),
         ) {
             let mut demand = Demand::default();
-            let ids: Vec<_> = subs.iter().map(|sub| demand.add(wants_of(sub)).0).collect();
-            let mut union: BTreeMap<StreamKey, Want> = BTreeMap::new();
+            let ids: Vec<_> = subs.iter().map(|sub| demand.add(specs_of(sub)).0).collect();
+            let mut union: BTreeMap<StreamKey, StreamSpec> = BTreeMap::new();
             for ((sub, id), keep) in subs.iter().zip(ids).zip(&kept) {
                 if !keep {
                     demand.remove(id, |_| Nanos(0));
                     continue;
                 }
-                for want in wants_of(sub) {
-                    let merged = union.entry(want.key).or_insert(want);
-                    (merged.mode, merged.depth) = (merged.mode.and(want.mode), merged.depth.max(want.depth));
+                for spec in specs_of(sub) {
+                    let merged = union.entry(spec.key).or_insert(spec);
+                    (merged.mode, merged.depth) = (merged.mode.and(spec.mode), merged.depth.max(spec.depth));
                 }
             }
             demand.expire(Nanos(0));

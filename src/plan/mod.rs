@@ -1,38 +1,39 @@
 //! Turns demand into one request per connection. Knows Upbit's overwrite rule; sends nothing itself.
 //!
-//! A request replaces everything that its connection carried before, so the only unit here is the whole connection. The
-//! [`Planner`] counts demand, gathers changes for a moment, and makes a [`Wish`] for each connection: all streams that it is
-//! to carry, and which of them run already and need no new snapshot. [`request()`] is the one place that writes
-//! request text. A [`Pattern`] means markets, a [`Universe`] is those that exist.
+//! A request replaces everything that its connection carried before, so the unit of planning is the whole connection.
+//! The [`Planner`] counts demand, collects changes for a short window, and creates a [`DesiredSet`] for each
+//! connection: all the streams that it must carry, and which of them run already and need no new snapshot. Only
+//! [`request()`] and [`list_request()`] write request text. A [`Pattern`] selects markets, and a [`Universe`] is the
+//! set of markets that exist.
 
 mod client;
 mod conflict;
+mod connection_plan;
 mod demand;
-mod line;
+mod desired_set;
+mod market_selector;
 mod pattern;
 mod placement;
 mod planner;
 mod request;
 mod stats;
 mod stream_set;
+mod stream_spec;
 mod subscription;
-mod target;
 mod universe;
-mod want;
-mod wish;
 
-pub use client::{ClientId, ClientStatus, Pulse};
+pub use client::{ClientId, ClientStatus, Heartbeat};
 pub use conflict::{Conflict, ConflictKind, ConflictLog, ConflictSubject};
+pub use connection_plan::Confirmation;
 pub use demand::DemandId;
-pub use line::Proof;
+pub use desired_set::{DesiredSet, Running};
+pub use market_selector::{IntoMarkets, InvalidCode, MarketSelector};
 pub use pattern::{InvalidPattern, Pattern};
 pub use placement::Placement;
-pub use planner::{Admitted, Change, Orders, Planner, Refused, Relisted};
+pub use planner::{Admitted, Decisions, DemandChange, Planner, Refused, Relisted};
 pub use request::{list_request, request};
 pub use stats::{PlanStats, Revisions};
 pub use stream_set::StreamSet;
+pub use stream_spec::{Depth, Mode, StreamSpec};
 pub use subscription::*;
-pub use target::{IntoMarkets, InvalidCode, Target};
 pub use universe::Universe;
-pub use want::{Depth, Mode, Want};
-pub use wish::{Running, Wish};

@@ -32,8 +32,8 @@ const SAMPLED: u64 = 8;
 /// bytes of the message), the publish stamp (the message is decoded and its stream found), and the moment when the pool and
 /// every feed have been given it. What readers add is theirs to measure, from the publish stamp on:
 /// [`Feed::measure_latencies`](crate::feed::Feed::measure_latencies),
-/// [`Reading::published_age`](crate::pool::Reading::published_age). So exchange→receive, receive→decoded and the reader's
-/// published→read add up to the whole; kernel→user is a part of the first, and decoded→published of the last.
+/// [`Reading::published_age`](crate::pool::Reading::published_age). So exchange→receive, receive→publish and the reader's
+/// publish→read add up to the whole; kernel→user is a part of the first, and fan-out of the last.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Attribution {
@@ -51,11 +51,11 @@ pub struct Attribution {
     pub kernel_to_user: Latency,
     /// From the receive stamp to the publish stamp. Of several messages in one read, the later wait for the earlier to be
     /// decoded and published, and that counts.
-    pub receive_to_decoded: Latency,
+    pub receive_to_publish: Latency,
     /// From the publish stamp until the pool had the value and every feed its update. Readers may see it before that, those
     /// that are served first; feeds are told of it when all of what was read is done. Of one message in eight, because it
     /// takes a look at the clock of its own; where messages always come eight at a time, always of the same one of them.
-    pub decoded_to_published: Latency,
+    pub fan_out: Latency,
     /// What is known of how far the exchange's clock is ahead.
     pub clock_offset: ClockOffset,
 }
@@ -72,8 +72,8 @@ impl Attribution {
         self.exchange_to_receive.add(&other.exchange_to_receive);
         self.above_fastest.add(&other.above_fastest);
         self.kernel_to_user.add(&other.kernel_to_user);
-        self.receive_to_decoded.add(&other.receive_to_decoded);
-        self.decoded_to_published.add(&other.decoded_to_published);
+        self.receive_to_publish.add(&other.receive_to_publish);
+        self.fan_out.add(&other.fan_out);
         self.clock_offset = self.clock_offset.or(other.clock_offset);
     }
 }
@@ -85,8 +85,8 @@ pub(crate) struct AttributionReader {
     longer: Recorded,
     shorter: Recorded,
     kernel: Recorded,
-    decoded: Recorded,
-    published: Recorded,
+    receive_to_publish: Recorded,
+    fan_out: Recorded,
     shared: Arc<Shared>,
 }
 
@@ -95,8 +95,8 @@ pub(crate) struct AttributionWriter {
     longer: Recorder,
     shorter: Recorder,
     kernel: Recorder,
-    decoded: Recorder,
-    published: Recorder,
+    receive_to_publish: Recorder,
+    fan_out: Recorder,
     messages: u64,
     /// What the first message seemed to take, by the two clocks as they are, in ns.
     origin: Option<i64>,
@@ -113,15 +113,15 @@ struct Shared {
 
 /// Both ends, with nothing recorded.
 pub(crate) fn attribution() -> (AttributionWriter, AttributionReader) {
-    let [longer, shorter, kernel, decoded, published] = [(); 5].map(|()| histogram(Latency::LONGEST_NS));
+    let [longer, shorter, kernel, receive_to_publish, fan_out] = [(); 5].map(|()| histogram(Latency::LONGEST_NS));
     let (origin, low, high) = (AtomicI64::new(NONE), AtomicI64::new(i64::MIN), AtomicI64::new(i64::MAX));
     let shared = Arc::new(Shared { origin, low, high });
     let writer = AttributionWriter {
         longer: longer.0,
         shorter: shorter.0,
         kernel: kernel.0,
-        decoded: decoded.0,
-        published: published.0,
+        receive_to_publish: receive_to_publish.0,
+        fan_out: fan_out.0,
         messages: 0,
         origin: None,
         offset: ClockOffset::UNKNOWN,
@@ -131,20 +131,20 @@ pub(crate) fn attribution() -> (AttributionWriter, AttributionReader) {
         longer: longer.1,
         shorter: shorter.1,
         kernel: kernel.1,
-        decoded: decoded.1,
-        published: published.1,
+        receive_to_publish: receive_to_publish.1,
+        fan_out: fan_out.1,
         shared,
     };
     (writer, reader)
 }
 
 impl AttributionWriter {
-    /// A message of a wanted stream was decoded at `decoded`, and has been given to everybody. `now` is asked for some.
+    /// A message of a wanted stream was published at `published`, and has been given to everybody. `now` is asked for some.
     #[inline]
-    pub fn message(&mut self, received: Nanos, decoded: Nanos, now: impl FnOnce() -> Nanos) {
-        self.decoded.record(decoded.0.saturating_sub(received.0));
+    pub fn message(&mut self, received: Nanos, published: Nanos, now: impl FnOnce() -> Nanos) {
+        self.receive_to_publish.record(published.0.saturating_sub(received.0));
         if self.messages.is_multiple_of(SAMPLED) {
-            self.published.record(now().0.saturating_sub(decoded.0));
+            self.fan_out.record(now().0.saturating_sub(published.0));
         }
         self.messages += 1;
     }
@@ -209,8 +209,8 @@ impl AttributionReader {
             exchange_to_receive: shift.map(|shift| shifted(&beyond, shift)).unwrap_or_default(),
             above_fastest: shifted(&beyond, -fastest),
             kernel_to_user: latency(&self.kernel),
-            receive_to_decoded: latency(&self.decoded),
-            decoded_to_published: latency(&self.published),
+            receive_to_publish: latency(&self.receive_to_publish),
+            fan_out: latency(&self.fan_out),
             clock_offset,
         }
     }
@@ -304,9 +304,9 @@ mod tests {
         other.read_after(Duration::from_micros(7));
         let mut both = one_reader.read();
         both.add(&other_reader.read());
-        let counts = [&both.above_fastest, &both.kernel_to_user, &both.receive_to_decoded, &both.decoded_to_published];
+        let counts = [&both.above_fastest, &both.kernel_to_user, &both.receive_to_publish, &both.fan_out];
         assert_eq!(counts.map(Latency::count), [3, 1, 2, 2]);
-        assert_eq!(both.receive_to_decoded.max(), Duration::from_nanos(803), "to a hundredth");
+        assert_eq!(both.receive_to_publish.max(), Duration::from_nanos(803), "to a hundredth");
         assert_eq!(both.clock_offset.low(), Some(-20_000_000), "the one that says less");
     }
 
@@ -320,7 +320,7 @@ mod tests {
                 Nanos(350)
             });
             let read = reader.read();
-            assert_eq!((read.receive_to_decoded.count(), read.decoded_to_published.count()), (message, asked));
+            assert_eq!((read.receive_to_publish.count(), read.fan_out.count()), (message, asked));
         }
         assert_eq!(asked, 3);
     }

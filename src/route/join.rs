@@ -8,43 +8,49 @@ use std::sync::Arc;
 use super::open_feeds::{OpenFeeds, Rings};
 use super::route::{AnyRoute, Keep, Reader, Route, put, route};
 use super::router::Table;
-use crate::feed::{AnyWriter, FeedWriter, Filter, Followed, Mark, Overflow, Payload, Update};
+use crate::feed::{AnyWriter, FeedWriter, Filter, JoinedStream, Mark, Overflow, Payload, Update};
 use crate::model::{Event, Noun, StreamKey};
-use crate::plan::{Mode, Want};
+use crate::plan::{Mode, StreamSpec};
 use crate::sync::latest::{self, Writer};
-use crate::sync::sleepers::Sleepers;
+use crate::sync::waiters::Waiters;
 
-/// A feed reads those streams of `wants` that are of this type.
-pub(crate) fn join<T: Noun>(table: &mut Table, feeds: &mut OpenFeeds, rings: &mut Rings, place: usize, wants: &[Want]) {
-    let sleepers = feeds.sleepers.clone();
+/// A feed reads those streams of `specs` that are of this type.
+pub(crate) fn join<T: Noun>(
+    table: &mut Table,
+    feeds: &mut OpenFeeds,
+    rings: &mut Rings,
+    place: usize,
+    specs: &[StreamSpec],
+) {
+    let waiters = feeds.waiters.clone();
     let Some(open) = feeds.get(place) else { return };
     let overflow = open.writer.overflow();
     let mut joining = Joining::<T> { place, ..Joining::default() };
-    for want in wants.iter().filter(|want| want.key.data_type.kind() == T::KIND) {
-        let Some(route) = route::<T>(table, want.key) else { continue };
-        let is_known = !open.keys.insert(want.key);
+    for spec in specs.iter().filter(|spec| spec.key.data_type.kind() == T::KIND) {
+        let Some(route) = route::<T>(table, spec.key) else { continue };
+        let is_known = !open.keys.insert(spec.key);
         // A market may be listed again, or be wanted in another way: it starts over, with a snapshot.
         let before = is_known.then(|| route.take_reader(place)).flatten();
         if is_known {
             route.leave(place);
         }
-        let filter = filter(want.mode);
-        match overflow.of(want.key.data_type) {
-            Overflow::DropNewest { .. } => joining.queue(route, want, filter),
+        let filter = filter(spec.mode);
+        match overflow.of(spec.key.data_type) {
+            Overflow::DropNewest { .. } => joining.queue(route, spec, filter),
             // A feed that wants snapshots alone gets one value for each socket, and the ring is for feeds that read all
             // that comes. But a feed that has a place in the ring keeps it, whatever it wants later.
-            Overflow::DropOldest if !filter.is_of_snapshots() || open.follows.contains_key(&want.key) => {
-                let before = open.follows.insert(want.key, filter);
-                joining.follow(route, want, filter, rings, before);
+            Overflow::DropOldest if !filter.is_of_snapshots() || open.broadcast_streams.contains_key(&spec.key) => {
+                let before = open.broadcast_streams.insert(spec.key, filter);
+                joining.join_broadcast(route, spec, filter, rings, before);
             }
-            _ => joining.conflate(route, want, filter, before),
+            _ => joining.conflate(route, spec, filter, before),
         }
     }
     let queued = std::mem::take(&mut joining.queued);
     let changed = match &mut open.writer {
-        AnyWriter::Event(writer) => joining.finish::<Event>(table, writer, rings, &sleepers),
+        AnyWriter::Event(writer) => joining.finish::<Event>(table, writer, rings, &waiters),
         typed => {
-            typed.typed::<T>().map(|writer| joining.finish::<T>(table, writer, rings, &sleepers)).unwrap_or_default()
+            typed.typed::<T>().map(|writer| joining.finish::<T>(table, writer, rings, &waiters)).unwrap_or_default()
         }
     };
     changed.into_iter().for_each(|mark| feeds.mark(place, mark));
@@ -60,7 +66,7 @@ pub(crate) fn pause<T: Noun>(
     place: usize,
     keys: &[StreamKey],
 ) {
-    let sleepers = feeds.sleepers.clone();
+    let waiters = feeds.waiters.clone();
     let Some(open) = feeds.get(place) else { return };
     let mut joining = Joining::<T> { place, ..Joining::default() };
     for key in keys.iter().filter(|key| key.data_type.kind() == T::KIND && open.keys.contains(key)) {
@@ -68,17 +74,17 @@ pub(crate) fn pause<T: Noun>(
         route.pause_reader(place);
         // Each change of what a feed follows in a shared ring is sent to its reader. A feed that nobody reads must not grow
         // with each list of markets, so it goes on following.
-        if let Some(filter) = open.follows.get_mut(key)
+        if let Some(filter) = open.broadcast_streams.get_mut(key)
             && !open.writer.is_neglected()
             && let Some(ring) = T::place(rings)
         {
             *filter = Filter::nothing();
-            joining.followed.push(route.pause_follower(place, ring));
+            joining.joined.push(route.pause_broadcast_reader(place, ring));
         }
     }
     match &mut open.writer {
-        AnyWriter::Event(writer) => drop(joining.finish::<Event>(table, writer, rings, &sleepers)),
-        typed => drop(typed.typed::<T>().map(|writer| joining.finish::<T>(table, writer, rings, &sleepers))),
+        AnyWriter::Event(writer) => drop(joining.finish::<Event>(table, writer, rings, &waiters)),
+        typed => drop(typed.typed::<T>().map(|writer| joining.finish::<T>(table, writer, rings, &waiters))),
     }
 }
 
@@ -94,7 +100,7 @@ struct Joining<T> {
     conflated: Vec<Conflating<T>>,
     /// Streams of which the newest value is kept as before, and there is one.
     changed: Vec<Mark>,
-    followed: Vec<Followed>,
+    joined: Vec<JoinedStream>,
     /// The state of streams that are read from the shared ring.
     states: Vec<Update<T>>,
 }
@@ -117,41 +123,41 @@ impl<T> Default for Joining<T> {
             queued: Vec::new(),
             conflated: Vec::new(),
             changed: Vec::new(),
-            followed: Vec::new(),
+            joined: Vec::new(),
             states: Vec::new(),
         }
     }
 }
 
 impl<T: Noun> Joining<T> {
-    fn queue(&mut self, route: &mut Route<T>, want: &Want, mut filter: Filter) {
-        self.queued.extend(state(route, want, &mut filter));
+    fn queue(&mut self, route: &mut Route<T>, spec: &StreamSpec, mut filter: Filter) {
+        self.queued.extend(state(route, spec, &mut filter));
         route.add_reader(Reader { feed: self.place, filter, keep: Keep::Queue, spare: None });
     }
 
     /// `before` is the filter with which the feed followed the stream earlier. The feed still has its place in the ring, so
     /// it hears from us only if the filter changes.
-    fn follow(
+    fn join_broadcast(
         &mut self,
         route: &mut Route<T>,
-        want: &Want,
+        spec: &StreamSpec,
         mut filter: Filter,
         rings: &mut Rings,
         before: Option<Filter>,
     ) {
         if before.is_some_and(|before| before.wants_the_same_as(&filter)) {
-            return route.follow_on(self.place);
+            return route.resume_broadcast_reader(self.place);
         }
         if let Some(ring) = T::place(rings) {
-            self.states.extend(state(route, want, &mut filter));
-            self.followed.push(route.add_follower(self.place, filter, ring, before.is_some()));
+            self.states.extend(state(route, spec, &mut filter));
+            self.joined.push(route.add_broadcast_reader(self.place, filter, ring, before.is_some()));
         }
     }
 
     /// A feed that wants every message reads the pool's values. Any other feed keeps values of its own, because the pool
     /// also holds messages that it did not ask for.
-    fn conflate(&mut self, route: &mut Route<T>, want: &Want, mut filter: Filter, before: Option<Reader<T>>) {
-        let state = state(route, want, &mut filter);
+    fn conflate(&mut self, route: &mut Route<T>, spec: &StreamSpec, mut filter: Filter, before: Option<Reader<T>>) {
+        let state = state(route, spec, &mut filter);
         // Keeps are used again, so that a feed does not grow while a market is listed and delisted again and again.
         let fits = |keep: &Keep<T>| matches!(keep, Keep::Newest(_)) == filter.is_of_all();
         let (kept, spare) = match before {
@@ -171,7 +177,7 @@ impl<T: Noun> Joining<T> {
             let (own, newest) = latest::cell();
             (Some(own), newest)
         };
-        self.conflated.push(Conflating { key: want.key, filter, own, newest, spare, state });
+        self.conflated.push(Conflating { key: spec.key, filter, own, newest, spare, state });
     }
 
     /// Gives the feed its new sources; gives what of them has changed already.
@@ -180,16 +186,16 @@ impl<T: Noun> Joining<T> {
         table: &mut Table,
         writer: &mut FeedWriter<U>,
         rings: &mut Rings,
-        sleepers: &Arc<Sleepers>,
+        waiters: &Arc<Waiters>,
     ) -> Vec<Mark>
     where
         T: Into<U>,
     {
-        if !self.followed.is_empty()
+        if !self.joined.is_empty()
             && let Some(ring) = T::place(rings)
         {
             let states = self.states.into_iter().map(|state| state.map(Into::into)).collect();
-            writer.follow(ring, sleepers, self.followed, states);
+            writer.join_broadcast(ring, waiters, self.joined, states);
         }
         let mut changed = self.changed;
         if self.conflated.is_empty() {
@@ -229,8 +235,8 @@ impl<T: Copy> Keep<T> {
 }
 
 /// The state of a running stream, if the filter waits for it.
-fn state<T: Noun>(route: &Route<T>, want: &Want, filter: &mut Filter) -> Option<Update<T>> {
-    let state = filter.awaits().then(|| route.state(want)).flatten()?;
+fn state<T: Noun>(route: &Route<T>, spec: &StreamSpec, filter: &mut Filter) -> Option<Update<T>> {
+    let state = filter.awaits().then(|| route.state(spec)).flatten()?;
     filter.had_state();
     Some(state)
 }

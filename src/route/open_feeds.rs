@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::feed::{AnyWriter, Broadcaster, Filter, Mark, Update, broadcast};
 use crate::model::{AnyNoun, EachNoun, Family, Noun, NounKind, Placed, StreamKey};
-use crate::plan::{DemandId, Want};
-use crate::sync::sleepers::Sleepers;
+use crate::plan::{DemandId, StreamSpec};
+use crate::sync::waiters::Waiters;
 
 /// The rings that all readers of a connection share, one for each type that somebody reads that way.
 pub(crate) type Rings = EachNoun<SharedRings>;
@@ -41,7 +41,7 @@ pub(crate) fn add<T: Noun>(rings: &mut Rings, ring: Broadcaster<T>) {
 /// A feed's writing end for one connection, and the streams of it that the connection carries.
 pub(crate) struct NewFeed {
     pub id: DemandId,
-    pub wants: Vec<Want>,
+    pub specs: Vec<StreamSpec>,
     pub writer: AnyWriter,
 }
 
@@ -52,7 +52,7 @@ pub(crate) struct OpenFeed {
     /// The streams that know of it.
     pub keys: BTreeSet<StreamKey>,
     /// The streams that it follows in a shared ring, each with its filter.
-    pub follows: BTreeMap<StreamKey, Filter>,
+    pub broadcast_streams: BTreeMap<StreamKey, Filter>,
     /// The batch in which it was last woken from a shared ring.
     woken_in: u64,
 }
@@ -70,11 +70,11 @@ pub(crate) struct OpenFeeds {
     /// Counts flushes.
     batch: u64,
     /// Readers of the pool and of shared rings that sleep.
-    pub sleepers: Arc<Sleepers>,
+    pub waiters: Arc<Waiters>,
 }
 
 impl OpenFeeds {
-    pub fn new(sleepers: Arc<Sleepers>) -> Self {
+    pub fn new(waiters: Arc<Waiters>) -> Self {
         Self {
             places: Vec::new(),
             empty: Vec::new(),
@@ -82,7 +82,7 @@ impl OpenFeeds {
             unflushed: Vec::new(),
             touched: Vec::new(),
             batch: 1,
-            sleepers,
+            waiters,
         }
     }
 
@@ -93,7 +93,7 @@ impl OpenFeeds {
             self.places.len() - 1
         });
         self.places[place] =
-            Some(OpenFeed { id, writer, keys: BTreeSet::new(), follows: BTreeMap::new(), woken_in: 0 });
+            Some(OpenFeed { id, writer, keys: BTreeSet::new(), broadcast_streams: BTreeMap::new(), woken_in: 0 });
         self.by_id.insert(id, place);
         self.unflushed.reserve(self.places.len().saturating_sub(self.unflushed.len()));
         place
@@ -167,14 +167,14 @@ impl OpenFeeds {
             return None;
         }
         self.batch += 1;
-        if self.sleepers.any() {
+        if self.waiters.any() {
             return Some(std::mem::take(&mut self.touched));
         }
         self.touched.clear();
         None
     }
 
-    /// Wakes a follower, once for each batch.
+    /// Wakes a reader of the shared ring, once for each batch.
     pub fn wake(&mut self, place: usize) {
         let batch = self.batch;
         if let Some(open) = self.places[place].as_mut()

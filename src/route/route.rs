@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::open_feeds::{OpenFeeds, Rings};
 use super::router::Table;
-use crate::feed::{Arrival, Broadcaster, Filter, Followable, Followed, Mark, Update};
+use crate::feed::{Arrival, BroadcastStream, Broadcaster, Filter, JoinedStream, Mark, Update};
 use crate::model::{DataType, EachNoun, Epoch, Family, Nanos, Noun, Receipt, Stamps, StreamKey, StreamType};
-use crate::plan::{Mode, StreamSet, Want};
+use crate::plan::{Mode, StreamSet, StreamSpec};
 use crate::pool::{Publisher, Verdict};
 use crate::sync::latest::{Version, Writer};
 
@@ -30,9 +30,9 @@ pub(crate) struct Route<T: Noun> {
     left: Epoch,
     readers: Vec<Reader<T>>,
     /// The feeds that read it from the shared ring, and what the ring knows of it.
-    followers: Vec<usize>,
-    followable: Option<Followable>,
-    /// One of the followers may still wait for its state.
+    broadcast_readers: Vec<usize>,
+    broadcast_stream: Option<BroadcastStream>,
+    /// One of the broadcast readers may still wait for its state.
     is_awaited: bool,
     /// The batch in which it last brought something.
     touched_in: u64,
@@ -41,7 +41,7 @@ pub(crate) struct Route<T: Noun> {
 /// How a socket carries a stream.
 #[derive(Clone, Copy)]
 struct Carried {
-    want: Want,
+    spec: StreamSpec,
     epoch: Epoch,
     /// When the socket began to carry the stream.
     since: Nanos,
@@ -96,8 +96,8 @@ impl<T: Noun> Route<T> {
             starts: false,
             left: Epoch::default(),
             readers: Vec::new(),
-            followers: Vec::new(),
-            followable: None,
+            broadcast_readers: Vec::new(),
+            broadcast_stream: None,
             is_awaited: false,
             touched_in: 0,
         }
@@ -125,18 +125,18 @@ impl<T: Noun> Route<T> {
     }
 
     /// The request asks for the stream.
-    fn ask(&mut self, want: Want, Request { at, epoch, running, .. }: &Request<'_>) {
+    fn ask(&mut self, spec: StreamSpec, Request { at, epoch, running, .. }: &Request<'_>) {
         // A request for changes alone brings no snapshot either.
-        let is_running = want.mode == Mode::RealtimeOnly || running.contains(&want.key);
-        let begins = Carried { want, epoch: *epoch, since: *at, asked: *at };
+        let is_running = spec.mode == Mode::RealtimeOnly || running.contains(&spec.key);
+        let begins = Carried { spec, epoch: *epoch, since: *at, asked: *at };
         self.carried = Some(match self.carried {
             Some(before) if before.epoch == *epoch && is_running => {
                 (self.from, self.starts) = (Nanos::default(), false);
-                Carried { want, asked: before.since, ..before }
+                Carried { spec, asked: before.since, ..before }
             }
-            Some(before) if before.epoch == *epoch => Carried { want, asked: *at, ..before },
+            Some(before) if before.epoch == *epoch => Carried { spec, asked: *at, ..before },
             _ => {
-                self.starts = want.mode != Mode::RealtimeOnly;
+                self.starts = spec.mode != Mode::RealtimeOnly;
                 let may_have_leftovers = self.starts && self.left == *epoch;
                 self.from = if may_have_leftovers { *at + LEFTOVERS } else { Nanos::default() };
                 begins
@@ -154,27 +154,33 @@ impl<T: Noun> Route<T> {
 
 impl<T: Noun> Route<T> {
     /// Adds a feed that follows the stream in the shared ring; `again` if it did so before.
-    pub fn add_follower(&mut self, feed: usize, filter: Filter, ring: &mut Broadcaster<T>, again: bool) -> Followed {
-        self.follow_on(feed);
+    pub fn add_broadcast_reader(
+        &mut self,
+        feed: usize,
+        filter: Filter,
+        ring: &mut Broadcaster<T>,
+        again: bool,
+    ) -> JoinedStream {
+        self.resume_broadcast_reader(feed);
         self.is_awaited |= filter.awaits();
-        self.followable.get_or_insert_with(|| ring.followable()).followed(filter, again)
+        self.broadcast_stream.get_or_insert_with(|| ring.add_stream()).join(filter, again)
     }
 
     /// A feed keeps its place in the shared ring and is given nothing.
-    pub fn pause_follower(&mut self, feed: usize, ring: &mut Broadcaster<T>) -> Followed {
-        self.followers.retain(|follower| *follower != feed);
-        self.followable.get_or_insert_with(|| ring.followable()).followed(Filter::nothing(), true)
+    pub fn pause_broadcast_reader(&mut self, feed: usize, ring: &mut Broadcaster<T>) -> JoinedStream {
+        self.broadcast_readers.retain(|reader| *reader != feed);
+        self.broadcast_stream.get_or_insert_with(|| ring.add_stream()).join(Filter::nothing(), true)
     }
 
     /// Adds a feed that has a place in the shared ring already, with the same filter.
-    pub fn follow_on(&mut self, feed: usize) {
-        self.followers.push(feed);
+    pub fn resume_broadcast_reader(&mut self, feed: usize) {
+        self.broadcast_readers.push(feed);
     }
 
     /// The newest value as a snapshot, for a feed that begins to read the stream. `None` if the value may be outdated, or if
     /// the stream is carried in a way that does not serve the feed: then a snapshot is on its way or will be asked for.
-    pub fn state(&self, want: &Want) -> Option<Update<T>> {
-        let carried = self.carried.filter(|carried| carried.want.serves(want))?;
+    pub fn state(&self, spec: &StreamSpec) -> Option<Update<T>> {
+        let carried = self.carried.filter(|carried| carried.spec.serves(spec))?;
         let Version { value, stamps, epoch, connection, version } = self.publisher.current(carried.asked)?;
         Some(Update { value: value.with_stream_type(StreamType::Snapshot), stamps, connection, epoch, version })
     }
@@ -204,7 +210,7 @@ impl<T: Noun> Route<T> {
         if verdict == Verdict::Published {
             feeds.touch(&mut self.touched_in, || self.publisher.key());
         }
-        if (!self.readers.is_empty() || !self.followers.is_empty())
+        if (!self.readers.is_empty() || !self.broadcast_readers.is_empty())
             && let Some(arrival) = self.arrival(verdict, answer, value)
         {
             let update = Update {
@@ -258,7 +264,7 @@ impl<T: Noun> Route<T> {
         for reader in &mut self.readers {
             reader.deliver(feeds, verdict, arrival, update);
         }
-        if !self.followers.is_empty() {
+        if !self.broadcast_readers.is_empty() {
             self.broadcast(feeds, ring, arrival, update);
         }
     }
@@ -271,8 +277,8 @@ impl<T: Noun> Route<T> {
         arrival: Arrival,
         update: &Update<T>,
     ) {
-        if let (Some(ring), Some(followable)) = (ring, &mut self.followable) {
-            ring.publish(followable, update, arrival);
+        if let (Some(ring), Some(broadcast_stream)) = (ring, &mut self.broadcast_stream) {
+            ring.publish(broadcast_stream, update, arrival);
             self.is_awaited &= arrival == Arrival::Change;
             feeds.touch(&mut self.touched_in, || self.publisher.key());
         }
@@ -284,7 +290,7 @@ impl<T: Noun> Route<T> {
         if !self.is_awaited && !self.readers.iter().any(awaits) {
             return;
         }
-        let Some(state) = self.carried.and_then(|carried| self.state(&carried.want)) else { return };
+        let Some(state) = self.carried.and_then(|carried| self.state(&carried.spec)) else { return };
         let arrival = Arrival::Snapshot { starts: false, is_news: false };
         for reader in self.readers.iter_mut().filter(|reader| awaits(reader)) {
             reader.deliver(feeds, Verdict::Duplicate, arrival, &state);
@@ -339,27 +345,27 @@ pub(crate) trait AnyRoute {
     /// Wakes who sleeps until the pool has something newer.
     fn wake(&self);
     /// The feeds that read it from the shared ring.
-    fn followers(&self) -> &[usize];
+    fn broadcast_readers(&self) -> &[usize];
 }
 
 impl<T: Noun> AnyRoute for Route<T> {
     fn requested(&mut self, request: &Request<'_>, feeds: &mut OpenFeeds, rings: &mut Rings) {
-        let Some(want) = request.streams.get(self.publisher.key()) else { return self.end() };
-        self.ask(*want, request);
+        let Some(spec) = request.streams.get(self.publisher.key()) else { return self.end() };
+        self.ask(*spec, request);
         self.give_state(feeds, T::place(rings));
     }
 
     fn leave(&mut self, feed: usize) {
         self.readers.retain(|reader| reader.feed != feed);
-        self.followers.retain(|follower| *follower != feed);
+        self.broadcast_readers.retain(|reader| *reader != feed);
     }
 
     fn wake(&self) {
         self.publisher.wake();
     }
 
-    fn followers(&self) -> &[usize] {
-        &self.followers
+    fn broadcast_readers(&self) -> &[usize] {
+        &self.broadcast_readers
     }
 }
 

@@ -12,9 +12,9 @@ use super::open_feeds::{AnyRing, NewFeed, OpenFeed, OpenFeeds, Rings, add};
 use super::route::{AnyRoute, Request, Route, Routes, any_route, route};
 use crate::config::Dialect;
 use crate::model::{AnyNoun, Clock, Family, Noun, Placed, Receipt, Scope, Sink, StreamKey, StreamType};
-use crate::plan::{Change, DemandId, Want};
+use crate::plan::{DemandChange, DemandId, StreamSpec};
 use crate::pool::Publisher;
-use crate::sync::sleepers::Sleepers;
+use crate::sync::waiters::Waiters;
 
 /// The publisher of a stream of any type.
 pub(crate) type AnyPublisher = AnyNoun<Publishers>;
@@ -44,10 +44,10 @@ pub(crate) struct Router<C> {
 }
 
 impl<C: Clock> Router<C> {
-    /// `sleepers`: of the pool that the publishers belong to. `attribution`: records where the time of messages goes.
-    pub fn new(clock: C, sleepers: Arc<Sleepers>, dialect: &Dialect, attribution: Option<AttributionWriter>) -> Self {
+    /// `waiters`: of the pool that the publishers belong to. `attribution`: records where the time of messages goes.
+    pub fn new(clock: C, waiters: Arc<Waiters>, dialect: &Dialect, attribution: Option<AttributionWriter>) -> Self {
         let plain_level = (dialect.level_default != 0).then(|| f64::from(dialect.level_default));
-        let (table, feeds, rings) = (Table::default(), OpenFeeds::new(sleepers), Rings::default());
+        let (table, feeds, rings) = (Table::default(), OpenFeeds::new(waiters), Rings::default());
         Self { clock, table, streams: 0, feeds, rings, unrouted: 0, attribution, plain_level }
     }
 
@@ -82,13 +82,13 @@ impl<C: Clock> Router<C> {
     }
 
     /// Adds a feed of some streams.
-    pub fn add_feed(&mut self, NewFeed { id, wants, writer }: NewFeed) {
+    pub fn add_feed(&mut self, NewFeed { id, specs, writer }: NewFeed) {
         let place = self.feeds.add(id, writer);
-        self.join(place, &wants);
+        self.join(place, &specs);
     }
 
     /// A feed, if the holder has one, reads other streams.
-    pub fn change_feed(&mut self, Change { id, more, less }: &Change) {
+    pub fn change_feed(&mut self, DemandChange { id, more, less }: &DemandChange) {
         let Some(place) = self.feeds.place(*id) else { return };
         each_noun!(T => pause::<T>(&mut self.table, &mut self.feeds, &mut self.rings, place, less));
         self.join(place, more);
@@ -106,8 +106,8 @@ impl<C: Clock> Router<C> {
         Some(feed)
     }
 
-    fn join(&mut self, place: usize, wants: &[Want]) {
-        each_noun!(T => join::<T>(&mut self.table, &mut self.feeds, &mut self.rings, place, wants));
+    fn join(&mut self, place: usize, specs: &[StreamSpec]) {
+        each_noun!(T => join::<T>(&mut self.table, &mut self.feeds, &mut self.rings, place, specs));
     }
 
     /// Hands over what was pushed since the last call.
@@ -125,7 +125,7 @@ impl<C: Clock> Router<C> {
                 continue;
             };
             route.wake();
-            route.followers().iter().for_each(|follower| self.feeds.wake(*follower));
+            route.broadcast_readers().iter().for_each(|reader| self.feeds.wake(*reader));
         }
         self.feeds.give_back(touched);
     }

@@ -1,46 +1,46 @@
-//! The life of a connection and the contract with its caller.
+//! The life of a connection, and the contract with its caller.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::asking::Asking;
-use super::dialing::{Dialing, Try};
+use super::dialer::{DialAttempt, Dialer};
 use super::entropy::Entropy;
+use super::requests::SubscriptionState;
 use super::shared::{Reports, Shared};
-use super::socket::{Fate, Phase, Socket, Upgrade};
-use super::{Action, Closed, Counters, DialBudget, Event, Loss, SocketId, State};
+use super::socket::{Phase, Socket, SocketOutcome, Upgrade};
+use super::{Action, Closed, Counters, DialBudget, Disconnect, Event, SocketId, State};
 use crate::config::Config;
 use crate::model::{ConnectionId, Epoch, Nanos, Sink};
-use crate::plan::Wish;
+use crate::plan::DesiredSet;
 use crate::wire::Decoder;
 
-/// One connection, from the first dial to the last goodbye. See the module for the contract.
+/// One connection, from the first dial to the last close. See the module for the contract.
 ///
-/// It has at most one socket at a time. News of any other, which was dropped already, changes nothing.
+/// A session has at most one socket at a time. Calls about any other socket have no effect.
 pub struct Session {
-    life: Life,
-    /// It is to stay disconnected once it is.
+    phase: SessionPhase,
+    /// The session must stay disconnected once its socket is closed.
     stopping: bool,
-    /// That of the newest socket.
+    /// The epoch of the newest socket; 0 before the first.
     epoch: Epoch,
-    dialing: Dialing,
+    dialer: Dialer,
     shared: Shared,
 }
 
-/// Where in its life a connection is, with what belongs to that.
-enum Life {
+/// The phase of a session, with the data that only this phase needs.
+enum SessionPhase {
     /// No socket, and none is wanted.
     Disconnected,
-    /// A socket is wanted, and the pause after the last loss is not over.
+    /// A socket is wanted, and the pause after the last disconnect is not over.
     Pausing { until: Nanos },
     /// A socket is being opened.
-    Dialing(Try),
+    Dialing(DialAttempt),
     /// TCP is open.
     Online(Box<Socket>),
 }
 
 impl Session {
-    /// A connection that wants nothing yet. `connects` grants its dials, and may be shared with others.
+    /// Creates a connection without streams. `connects` grants its dials and may be shared with other connections.
     pub fn new(
         id: ConnectionId,
         config: Arc<Config>,
@@ -48,12 +48,12 @@ impl Session {
         entropy: Box<dyn Entropy>,
     ) -> Self {
         Self {
-            life: Life::Disconnected,
+            phase: SessionPhase::Disconnected,
             stopping: false,
             epoch: Epoch::default(),
-            dialing: Dialing::new(&config, connects),
+            dialer: Dialer::new(&config, connects),
             shared: Shared {
-                asking: Asking::new(&config),
+                subscription: SubscriptionState::new(&config),
                 decoder: Decoder::new(),
                 entropy,
                 reports: Reports::default(),
@@ -63,59 +63,59 @@ impl Session {
         }
     }
 
-    // ---- what is wanted ----
+    // ---- desired streams ----
 
-    /// Sets the streams that this connection is to carry: all of them, and nothing else. [`Event::Requested`] will name
-    /// the revision of the wish. One that is known already changes nothing.
-    pub fn set_wish(&mut self, now: Nanos, wish: Wish) {
-        let sent = if let Life::Online(socket) = &self.life { socket.sent() } else { None };
-        if !self.shared.asking.set_wish(wish, self.epoch, sent) {
+    /// Replaces the set of streams that this connection must carry. [`Event::Requested`] reports its revision once the
+    /// request is sent. A set with the current revision has no effect.
+    pub fn set_desired(&mut self, now: Nanos, desired: DesiredSet) {
+        let sent = if let SessionPhase::Online(socket) = &self.phase { socket.sent() } else { None };
+        if !self.shared.subscription.set_desired(desired, self.epoch, sent) {
             return;
         }
-        if !self.shared.asking.wants_anything() {
-            return self.leave(now, Loss::Unwanted);
+        if !self.shared.subscription.has_streams() {
+            return self.close(now, Disconnect::Unwanted);
         }
-        match &mut self.life {
-            Life::Disconnected if !self.stopping => self.dial_after_pause(now),
-            Life::Online(socket) => socket.send_next(now, &mut self.shared),
-            Life::Disconnected | Life::Pausing { .. } | Life::Dialing(_) => {}
+        match &mut self.phase {
+            SessionPhase::Disconnected if !self.stopping => self.dial_after_pause(now),
+            SessionPhase::Online(socket) => socket.send_next(now, &mut self.shared),
+            SessionPhase::Disconnected | SessionPhase::Pausing { .. } | SessionPhase::Dialing(_) => {}
         }
     }
 
-    /// Asks the exchange what this socket carries, as soon as the budget allows. [`Event::Subscriptions`] brings the
-    /// answer. Without a request on the socket there is nothing to ask about.
+    /// Asks the exchange what this socket carries, as soon as the budget allows. [`Event::Subscriptions`] reports the
+    /// answer. Has no effect before the first subscription request on the socket.
     pub fn list(&mut self, now: Nanos) {
-        if let Life::Online(socket) = &mut self.life {
+        if let SessionPhase::Online(socket) = &mut self.phase {
             socket.list(now, &mut self.shared);
         }
     }
 
-    /// Says goodbye and stays disconnected.
+    /// Closes the socket and stays disconnected.
     pub fn stop(&mut self, now: Nanos) {
         self.stopping = true;
-        self.leave(now, Loss::Stopped);
+        self.close(now, Disconnect::Stopped);
     }
 
-    // ---- what happened ----
+    // ---- inputs ----
 
-    /// The look-up asked for by [`Action::Resolve`] ended.
+    /// Handles the end of the look-up that [`Action::Resolve`] asked for.
     pub fn handle_resolved(&mut self, now: Nanos, result: Result<Vec<SocketAddr>, String>) {
-        let is_awaited = matches!(self.life, Life::Dialing(Try::Resolving { .. }));
+        let is_awaited = matches!(self.phase, SessionPhase::Dialing(DialAttempt::Resolving { .. }));
         match result {
             Ok(addresses) if is_awaited => {
-                let next = self.dialing.resolved(now, addresses, &mut self.shared);
-                self.go_on(now, next.ok_or_else(|| Loss::Resolve("the name has no address".into())));
+                let next = self.dialer.resolved(now, addresses, &mut self.shared);
+                self.continue_dialing(now, next.ok_or_else(|| Disconnect::Resolve("the name has no address".into())));
             }
-            Err(why) if is_awaited => self.lose(now, Loss::Resolve(Loss::bounded(&why))),
-            // The deadline passed, or nobody wants it any more.
-            Ok(addresses) if !addresses.is_empty() => self.dialing.resolved_late(now, addresses),
+            Err(why) if is_awaited => self.disconnected(now, Disconnect::Resolve(Disconnect::bounded(&why))),
+            // The deadline has passed, or no stream is wanted any more.
+            Ok(addresses) if !addresses.is_empty() => self.dialer.resolved_late(now, addresses),
             Ok(_) | Err(_) => {}
         }
     }
 
-    /// TCP is open.
+    /// Handles an open TCP connection.
     pub fn handle_connected(&mut self, now: Nanos, socket: SocketId) {
-        if !matches!(&self.life, Life::Dialing(dial) if dial.socket() == Some(socket)) {
+        if !matches!(&self.phase, SessionPhase::Dialing(dial) if dial.socket() == Some(socket)) {
             return;
         }
         self.epoch = self.epoch.next();
@@ -126,13 +126,13 @@ impl Session {
         }
         match Upgrade::start(now, &mut self.shared) {
             Ok((upgrade, request)) => self.open_socket(now, socket, Phase::Upgrading(upgrade), &request),
-            Err(loss) => self.lose(now, loss),
+            Err(disconnect) => self.disconnected(now, disconnect),
         }
     }
 
-    /// TLS is agreed and the certificate verified.
+    /// Handles the end of the TLS handshake; the certificate is verified.
     pub fn handle_secured(&mut self, now: Nanos, socket: SocketId) {
-        let Some(socket) = self.life.socket(socket) else { return };
+        let Some(socket) = self.phase.socket(socket) else { return };
         if !matches!(socket.phase(), Phase::Securing { .. }) {
             return;
         }
@@ -141,122 +141,122 @@ impl Session {
                 socket.upgrade(upgrade, &request);
                 self.shared.reports.step(now, State::TlsHandshake, State::Upgrading, self.epoch);
             }
-            Err(loss) => self.lose(now, loss),
+            Err(disconnect) => self.disconnected(now, disconnect),
         }
     }
 
-    /// Room to receive into from this socket. Fill some of it, then call [`handle_received`](Self::handle_received).
-    /// Empty if there is no such socket.
+    /// Returns the free space of this socket's receive buffer, or an empty slice if the socket does not exist. Fill
+    /// some of it, then call [`handle_received`](Self::handle_received).
     #[inline]
     pub fn spare(&mut self, socket: SocketId) -> &mut [u8] {
-        self.life.socket(socket).map_or(&mut [], Socket::spare)
+        self.phase.socket(socket).map_or(&mut [], Socket::spare)
     }
 
-    /// `n` bytes of [`spare`](Self::spare) were filled at `now`. Messages in them go to `sink`.
+    /// Handles `n` bytes received into [`spare`](Self::spare) at `now`. Passes the messages in them to `sink`.
     pub fn handle_received(&mut self, now: Nanos, socket: SocketId, n: usize, sink: &mut impl Sink) {
-        let Some(socket) = self.life.socket(socket) else { return };
-        let fate = socket.handle_received(now, n, &mut self.shared, sink);
-        self.meet(now, fate);
+        let Some(socket) = self.phase.socket(socket) else { return };
+        let outcome = socket.handle_received(now, n, &mut self.shared, sink);
+        self.apply(now, outcome);
     }
 
-    /// The transport ended, or could not be opened.
+    /// Handles the end of the transport, or the failure to open it.
     pub fn handle_closed(&mut self, now: Nanos, socket: SocketId, how: Closed) {
-        match &mut self.life {
-            Life::Dialing(dial) if dial.socket() == Some(socket) => self.connect_failed(now, how),
-            Life::Online(open) if open.id() == socket => {
-                let fate = open.handle_closed(how);
-                self.meet(now, fate);
+        match &mut self.phase {
+            SessionPhase::Dialing(dial) if dial.socket() == Some(socket) => self.connect_failed(now, how),
+            SessionPhase::Online(open) if open.id() == socket => {
+                let outcome = open.handle_closed(how);
+                self.apply(now, outcome);
             }
             _ => {}
         }
     }
 
-    /// Time passed.
+    /// Handles the passing of time.
     pub fn handle_timeout(&mut self, now: Nanos) {
-        match &mut self.life {
-            Life::Online(socket) => {
-                let fate = socket.handle_timeout(now, &mut self.shared);
-                self.meet(now, fate);
+        match &mut self.phase {
+            SessionPhase::Online(socket) => {
+                let outcome = socket.handle_timeout(now, &mut self.shared);
+                self.apply(now, outcome);
             }
-            Life::Pausing { until } if *until <= now => self.dial(now),
-            Life::Dialing(dial) if dial.deadline() <= now => self.dial_expired(now),
-            Life::Disconnected | Life::Pausing { .. } | Life::Dialing(_) => {}
+            SessionPhase::Pausing { until } if *until <= now => self.dial(now),
+            SessionPhase::Dialing(dial) if dial.deadline() <= now => self.dial_expired(now),
+            SessionPhase::Disconnected | SessionPhase::Pausing { .. } | SessionPhase::Dialing(_) => {}
         }
     }
 
-    // ---- what to do next ----
+    // ---- outputs ----
 
-    /// The next thing to do.
+    /// Returns the next action for the caller.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.shared.reports.actions.pop_front()
     }
 
-    /// The next report.
+    /// Returns the next event.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.shared.reports.events.pop_front()
     }
 
-    /// Bytes to send on this socket. Say with [`transmitted`](Self::transmitted) how many went.
+    /// Returns the bytes to send on this socket. Report how many were sent with [`transmitted`](Self::transmitted).
     pub fn poll_transmit(&self, socket: SocketId) -> &[u8] {
-        match &self.life {
-            Life::Online(open) if open.id() == socket => open.pending(),
+        match &self.phase {
+            SessionPhase::Online(open) if open.id() == socket => open.pending(),
             _ => &[],
         }
     }
 
-    /// `n` bytes of [`poll_transmit`](Self::poll_transmit) were sent.
+    /// Records that `n` bytes of [`poll_transmit`](Self::poll_transmit) were sent.
     pub fn transmitted(&mut self, socket: SocketId, n: usize) {
-        if let Some(socket) = self.life.socket(socket) {
+        if let Some(socket) = self.phase.socket(socket) {
             socket.transmitted(n);
         }
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout) at the latest.
+    /// Returns the latest time at which to call [`handle_timeout`](Self::handle_timeout).
     pub fn poll_timeout(&self) -> Nanos {
-        match &self.life {
-            Life::Disconnected => Nanos::NEVER,
-            Life::Pausing { until } => *until,
-            Life::Dialing(dial) => dial.deadline(),
-            Life::Online(socket) => socket.deadline(&self.shared),
+        match &self.phase {
+            SessionPhase::Disconnected => Nanos::NEVER,
+            SessionPhase::Pausing { until } => *until,
+            SessionPhase::Dialing(dial) => dial.deadline(),
+            SessionPhase::Online(socket) => socket.deadline(&self.shared),
         }
     }
 
-    // ---- what may be asked ----
+    // ---- queries ----
 
-    /// Where in its life it is.
+    /// Returns the current state.
     pub fn state(&self) -> State {
-        match &self.life {
-            Life::Disconnected => State::Disconnected,
-            Life::Pausing { .. } => State::Reconnecting,
-            Life::Dialing(_) => State::Connecting,
-            Life::Online(socket) => socket.state(),
+        match &self.phase {
+            SessionPhase::Disconnected => State::Disconnected,
+            SessionPhase::Pausing { .. } => State::Reconnecting,
+            SessionPhase::Dialing(_) => State::Connecting,
+            SessionPhase::Online(socket) => socket.state(),
         }
     }
 
-    /// It was stopped and has said goodbye.
+    /// Returns true once the session was stopped and has closed its socket.
     pub fn is_stopped(&self) -> bool {
-        self.stopping && matches!(self.life, Life::Disconnected)
+        self.stopping && matches!(self.phase, SessionPhase::Disconnected)
     }
 
-    /// Which socket of this life, counted from 1; 0 before the first.
+    /// Returns the number of the newest socket, counted from 1; 0 before the first.
     pub fn epoch(&self) -> Epoch {
         self.epoch
     }
 
-    /// Until when the exchange's refusals keep this connection from dialing, or from asking on its open socket. `None`
-    /// once that is over.
+    /// Returns the time until which the exchange's refusals keep this connection from dialing, or from sending requests
+    /// on its open socket. `None` if nothing is blocked at `now`.
     pub fn blocked_until(&self, now: Nanos) -> Option<Nanos> {
-        let until = self.dialing.barred_until().max(self.shared.asking.throttle.until());
+        let until = self.dialer.refused_until().max(self.shared.subscription.refusal_backoff.until());
         (until > now).then_some(until)
     }
 
-    /// Data objects received since the start.
+    /// Returns the number of data objects received since the start.
     #[inline]
     pub fn data_received(&self) -> u64 {
         self.shared.decoder.delivered()
     }
 
-    /// Exact counts since the start.
+    /// Returns exact counts since the start.
     pub fn counters(&self) -> Counters {
         let decode = self.shared.decoder.counters();
         Counters { data: decode.delivered, decode, ..self.shared.reports.counters }
@@ -264,151 +264,153 @@ impl Session {
 
     // ---- dialing ----
 
-    /// Dials, or waits first for the end of the pause that followed the last loss.
+    /// Dials once the pause after the last disconnect is over.
     fn dial_after_pause(&mut self, now: Nanos) {
-        let until = self.dialing.pause_until();
+        let until = self.dialer.pause_until();
         if now < until {
-            self.enter(now, Life::Pausing { until });
+            self.enter(now, SessionPhase::Pausing { until });
         } else {
             self.dial(now);
         }
     }
 
     fn dial(&mut self, now: Nanos) {
-        let dial = self.dialing.start(now, &mut self.shared);
-        self.enter(now, Life::Dialing(dial));
+        let dial = self.dialer.start(now, &mut self.shared);
+        self.enter(now, SessionPhase::Dialing(dial));
     }
 
-    /// A try goes on, or has failed.
-    fn go_on(&mut self, now: Nanos, next: Result<Try, Loss>) {
+    /// Continues the dial attempt with `next`, or ends it.
+    fn continue_dialing(&mut self, now: Nanos, next: Result<DialAttempt, Disconnect>) {
         match next {
-            Ok(dial) => self.life = Life::Dialing(dial),
-            Err(loss) => self.lose(now, loss),
+            Ok(dial) => self.phase = SessionPhase::Dialing(dial),
+            Err(disconnect) => self.disconnected(now, disconnect),
         }
     }
 
     #[cold]
     fn connect_failed(&mut self, now: Nanos, how: Closed) {
-        let Life::Dialing(Try::Connecting { rest, .. }) = &mut self.life else { return };
+        let SessionPhase::Dialing(DialAttempt::Connecting { rest, .. }) = &mut self.phase else { return };
         let next = match how {
             Closed::Io(kind) => {
                 let rest = std::mem::take(rest);
-                self.dialing.dial_next(now, rest, &mut self.shared).ok_or(Loss::Connect(kind))
+                self.dialer.dial_next(now, rest, &mut self.shared).ok_or(Disconnect::Connect(kind))
             }
-            other => Err(Loss::closed(other)),
+            other => Err(Disconnect::closed(other)),
         };
-        self.go_on(now, next);
+        self.continue_dialing(now, next);
     }
 
     #[cold]
     fn dial_expired(&mut self, now: Nanos) {
-        let Life::Dialing(dial) = &mut self.life else { return };
-        let next = self.dialing.expired(now, dial, &mut self.shared);
-        self.go_on(now, next);
+        let SessionPhase::Dialing(dial) = &mut self.phase else { return };
+        let next = self.dialer.expired(now, dial, &mut self.shared);
+        self.continue_dialing(now, next);
     }
 
-    /// TCP is open: a socket begins its life in this phase, with these bytes to send.
+    /// Enters the first phase of a socket whose TCP connection is open. `request` is sent first.
     fn open_socket(&mut self, now: Nanos, id: SocketId, phase: Phase, request: &[u8]) {
         let socket = Socket::new(id, self.epoch, phase, request, &self.shared.config);
-        self.enter(now, Life::Online(Box::new(socket)));
+        self.enter(now, SessionPhase::Online(Box::new(socket)));
     }
 
-    // ---- endings ----
+    // ---- end of a socket ----
 
-    /// Does what follows from the fate of the socket.
+    /// Acts on the outcome of a socket.
     #[inline]
-    fn meet(&mut self, now: Nanos, fate: Fate) {
-        match fate {
-            Fate::Lives => {}
-            Fate::Lost(loss) => self.lose(now, loss),
-            Fate::Left => self.left(now),
+    fn apply(&mut self, now: Nanos, outcome: SocketOutcome) {
+        match outcome {
+            SocketOutcome::Continue => {}
+            SocketOutcome::Disconnected(disconnect) => self.disconnected(now, disconnect),
+            SocketOutcome::Left => self.left(now),
         }
     }
 
-    /// The socket, or the try to get one, is over. Another try follows, however often.
+    /// Ends the socket or the dial attempt, and schedules the next attempt. Never stops trying.
     #[cold]
-    fn lose(&mut self, now: Nanos, loss: Loss) {
-        let had_worked = matches!(&self.life, Life::Online(socket) if socket.has_worked(now));
-        let until = self.dialing.heed(now, &loss, had_worked, &mut *self.shared.entropy);
-        self.shared.reports.counters.losses += 1;
-        if matches!(loss, Loss::Mute(_)) {
-            self.shared.asking.replaced_mute_socket();
+    fn disconnected(&mut self, now: Nanos, disconnect: Disconnect) {
+        let had_worked = matches!(&self.phase, SessionPhase::Online(socket) if socket.has_worked(now));
+        let until = self.dialer.schedule_retry(now, &disconnect, had_worked, &mut *self.shared.entropy);
+        self.shared.reports.counters.disconnects += 1;
+        if matches!(disconnect, Disconnect::Mute(_)) {
+            self.shared.subscription.replaced_mute_socket();
         }
-        self.end_socket(now, loss, Life::Pausing { until });
+        self.end_socket(now, disconnect, SessionPhase::Pausing { until });
     }
 
-    /// Nobody wants this connection any more: says goodbye if there is a peer to say it to.
-    fn leave(&mut self, now: Nanos, why: Loss) {
-        match &mut self.life {
-            Life::Disconnected => {}
-            Life::Online(socket) => match socket.phase() {
+    /// Ends the connection on purpose. Sends a close frame if the WebSocket is open.
+    fn close(&mut self, now: Nanos, reason: Disconnect) {
+        match &mut self.phase {
+            SessionPhase::Disconnected => {}
+            SessionPhase::Online(socket) => match socket.phase() {
                 Phase::Closing { .. } => {}
-                Phase::Open(_) => self.say_goodbye(now, why),
+                Phase::Open(_) => self.send_close(now, reason),
                 Phase::Securing { .. } | Phase::Upgrading(_) => {
-                    // A refusal holds, even if nobody waits for the rest of its body.
+                    // Keep the pause of a refusal, although we do not wait for the rest of its body.
                     if let Some(refusal) = socket.refusal() {
-                        self.dialing.heed(now, &refusal, false, &mut *self.shared.entropy);
+                        self.dialer.schedule_retry(now, &refusal, false, &mut *self.shared.entropy);
                     }
-                    self.end_socket(now, why, Life::Disconnected);
+                    self.end_socket(now, reason, SessionPhase::Disconnected);
                 }
             },
-            Life::Pausing { .. } | Life::Dialing(_) => self.end_socket(now, why, Life::Disconnected),
+            SessionPhase::Pausing { .. } | SessionPhase::Dialing(_) => {
+                self.end_socket(now, reason, SessionPhase::Disconnected)
+            }
         }
     }
 
     #[cold]
-    fn say_goodbye(&mut self, now: Nanos, why: Loss) {
-        let Life::Online(socket) = &mut self.life else { return };
+    fn send_close(&mut self, now: Nanos, reason: Disconnect) {
+        let SessionPhase::Online(socket) = &mut self.phase else { return };
         if socket.has_worked(now) {
-            self.dialing.worked();
+            self.dialer.worked();
         }
-        socket.leave(now, &mut self.shared);
-        self.shared.reports.event(Event::Lost { at: now, loss: why, epoch: self.epoch, retry_at: None });
+        socket.close(now, &mut self.shared);
+        self.shared.reports.event(Event::Disconnected { at: now, reason, epoch: self.epoch, retry_at: None });
     }
 
-    /// The goodbye is over.
+    /// Handles the end of the close handshake.
     #[cold]
     fn left(&mut self, now: Nanos) {
         self.drop_socket();
-        self.enter(now, Life::Disconnected);
-        if !self.stopping && self.shared.asking.wants_anything() {
+        self.enter(now, SessionPhase::Disconnected);
+        if !self.stopping && self.shared.subscription.has_streams() {
             self.dial_after_pause(now);
         }
     }
 
-    /// Drops what there is of a socket, and reports why.
-    fn end_socket(&mut self, now: Nanos, loss: Loss, next: Life) {
-        let retry_at = if let Life::Pausing { until } = &next { Some(*until) } else { None };
+    /// Drops the socket, if there is one, and reports the reason.
+    fn end_socket(&mut self, now: Nanos, reason: Disconnect, next: SessionPhase) {
+        let retry_at = if let SessionPhase::Pausing { until } = &next { Some(*until) } else { None };
         self.drop_socket();
-        self.shared.reports.event(Event::Lost { at: now, loss, epoch: self.epoch, retry_at });
+        self.shared.reports.event(Event::Disconnected { at: now, reason, epoch: self.epoch, retry_at });
         self.enter(now, next);
     }
 
-    /// Has the caller drop the socket, if there is one. The life goes on elsewhere after that.
+    /// Asks the caller to drop the socket, if there is one. The caller must enter the next phase.
     fn drop_socket(&mut self) {
-        match &mut self.life {
-            Life::Disconnected | Life::Pausing { .. } => {}
-            Life::Dialing(dial) => {
+        match &mut self.phase {
+            SessionPhase::Disconnected | SessionPhase::Pausing { .. } => {}
+            SessionPhase::Dialing(dial) => {
                 if let Some(socket) = dial.socket() {
                     self.shared.reports.act(Action::Disconnect(socket, Vec::new()));
                 }
             }
-            Life::Online(socket) => {
+            SessionPhase::Online(socket) => {
                 self.shared.reports.counters.cut_off += u64::from(socket.is_inside_message());
-                self.shared.reports.act(Action::Disconnect(socket.id(), socket.take_last_words()));
+                self.shared.reports.act(Action::Disconnect(socket.id(), socket.take_final_bytes()));
             }
         }
     }
 
-    fn enter(&mut self, now: Nanos, next: Life) {
+    fn enter(&mut self, now: Nanos, next: SessionPhase) {
         let from = self.state();
-        self.life = next;
+        self.phase = next;
         self.shared.reports.step(now, from, self.state(), self.epoch);
     }
 }
 
-impl Life {
-    /// The socket with this id, if TCP is open.
+impl SessionPhase {
+    /// Returns the socket with this id, if its TCP connection is open.
     #[inline]
     fn socket(&mut self, id: SocketId) -> Option<&mut Socket> {
         match self {

@@ -1,4 +1,5 @@
-//! Lock-free parts, none of which needs unsafe code. One end of one of them has a lock: readers of `lossy` take turns.
+//! Lock-free building blocks without unsafe code. The one lock is on the reading end of `lossy`, where readers take
+//! turns.
 
 pub mod broadcast;
 pub mod connection;
@@ -10,6 +11,6 @@ pub mod latest;
 pub mod lossy;
 mod prim;
 pub mod signal;
-pub mod sleepers;
 mod slots;
-pub mod switch;
+pub mod timed_flag;
+pub mod waiters;

@@ -9,8 +9,8 @@ use crate::model::{Receipt, Sink};
 use super::error::DecodeError;
 use super::huge::blank_huge_numbers;
 use super::message::Message;
-use super::records::{Delivered, Records};
 use super::scan::scan_message;
+use super::scratch::{ObjectCounts, Scratch};
 use super::tape::walk_message;
 
 /// Bytes that should be readable behind a message, with any content; with fewer it is copied before it is read.
@@ -24,13 +24,13 @@ const MESSAGE_SIZE: usize = 4096;
 
 /// Reads the messages of one connection. After the first few messages, data costs no allocation.
 pub struct Decoder {
-    records: Records,
+    scratch: Scratch,
     counters: DecodeCounters,
     buffers: Buffers,
     // Empty between messages; kept for its allocation.
     tape: Tape<'static>,
     // A copy of the message that simd-json may write to, with its padding.
-    scratch: Vec<u8>,
+    copy: Vec<u8>,
 }
 
 /// What the decoder of a connection has met. All but `delivered`, `by_type` and `scanned` should stand still while the exchange sends what it documents.
@@ -40,7 +40,7 @@ pub struct DecodeCounters {
     /// Data objects given to the sink.
     pub delivered: u64,
     /// The same by type.
-    pub by_type: Delivered,
+    pub by_type: ObjectCounts,
     /// Data messages that the fast reader read.
     pub scanned: u64,
     /// Data messages that only the general reader could read: right, but not in the documented form. Rising means that
@@ -72,11 +72,11 @@ impl Decoder {
     /// A decoder with room for ordinary messages.
     pub fn new() -> Self {
         Self {
-            records: Records::BLANK,
+            scratch: Scratch::BLANK,
             counters: DecodeCounters::default(),
             buffers: Buffers::with_max_depth(MESSAGE_SIZE, DEPTH_MAX),
             tape: Tape(Vec::with_capacity(MESSAGE_SIZE / 8)),
-            scratch: Vec::with_capacity(MESSAGE_SIZE),
+            copy: Vec::with_capacity(MESSAGE_SIZE),
         }
     }
 
@@ -95,10 +95,10 @@ impl Decoder {
     ) -> Result<Message, DecodeError> {
         let message = bytes.get(..len).unwrap_or(bytes);
         let scanned = if bytes.len() >= message.len() + SLACK {
-            scan_message(bytes, message.len(), &mut self.records, receipt, sink)
+            scan_message(bytes, message.len(), &mut self.scratch, receipt, sink)
         } else {
             self.copy(message);
-            scan_message(&self.scratch, message.len(), &mut self.records, receipt, sink)
+            scan_message(&self.copy, message.len(), &mut self.scratch, receipt, sink)
         };
         match scanned {
             Some(count) => {
@@ -118,7 +118,7 @@ impl Decoder {
 
     /// What this decoder has met so far.
     pub fn counters(&self) -> DecodeCounters {
-        DecodeCounters { by_type: self.records.delivered, ..self.counters }
+        DecodeCounters { by_type: self.scratch.delivered, ..self.counters }
     }
 
     /// Reads a message that the scanner refused.
@@ -128,7 +128,7 @@ impl Decoder {
         let mut result = self.walk(message.len(), receipt, sink);
         if result == Err(DecodeError::BadNumber) {
             self.copy(message);
-            if blank_huge_numbers(&mut self.scratch[..message.len()]) {
+            if blank_huge_numbers(&mut self.copy[..message.len()]) {
                 result = self.walk(message.len(), receipt, sink);
             }
         }
@@ -143,17 +143,17 @@ impl Decoder {
     /// Reads the copy with the general reader. If it is no JSON, nothing has been delivered.
     fn walk(&mut self, len: usize, receipt: Receipt, sink: &mut impl Sink) -> Result<Message, DecodeError> {
         let mut tape = std::mem::replace(&mut self.tape, Tape(Vec::new())).reset();
-        let result = fill_tape_padded(&mut self.scratch, len, &mut self.buffers, &mut tape)
+        let result = fill_tape_padded(&mut self.copy, len, &mut self.buffers, &mut tape)
             .map_err(|error| refusal(&error))
-            .and_then(|()| walk_message(&tape.0, &mut self.records, &mut self.counters, receipt, sink));
+            .and_then(|()| walk_message(&tape.0, &mut self.scratch, &mut self.counters, receipt, sink));
         self.tape = tape.reset();
         result
     }
 
     fn copy(&mut self, message: &[u8]) {
-        self.scratch.clear();
-        self.scratch.extend_from_slice(message);
-        self.scratch.resize(message.len() + SLACK, 0);
+        self.copy.clear();
+        self.copy.extend_from_slice(message);
+        self.copy.resize(message.len() + SLACK, 0);
     }
 }
 

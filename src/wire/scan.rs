@@ -4,8 +4,8 @@
 use crate::model::{DataType, Noun, NounKind, Receipt, Sink};
 
 use super::cursor::Cursor;
-use super::records::Records;
 use super::schema::Record;
+use super::scratch::Scratch;
 
 /// Reads the message in `bytes[..len]` and delivers it; `None` if anything in it is unexpected, with nothing delivered.
 /// The bytes behind `len` may be read, but mean nothing.
@@ -13,20 +13,20 @@ use super::schema::Record;
 pub(super) fn scan_message(
     bytes: &[u8],
     len: usize,
-    records: &mut Records,
+    scratch: &mut Scratch,
     receipt: Receipt,
     sink: &mut impl Sink,
 ) -> Option<u32> {
     let mut cursor = Cursor::new(bytes)?;
     let end = bytes.len().checked_sub(len)?;
     if cursor.eat(b"[") {
-        return scan_list(cursor, end, records, receipt, sink);
+        return scan_list(cursor, end, scratch, receipt, sink);
     }
-    let kind = scan_object(&mut cursor, records)?;
+    let kind = scan_object(&mut cursor, scratch)?;
     if cursor.rest().len() != end {
         return None;
     }
-    records.deliver(kind, receipt, sink);
+    scratch.deliver(kind, receipt, sink);
     Some(1)
 }
 
@@ -35,28 +35,28 @@ pub(super) fn scan_message(
 fn scan_list(
     mut cursor: Cursor<'_>,
     end: usize,
-    records: &mut Records,
+    scratch: &mut Scratch,
     receipt: Receipt,
     sink: &mut impl Sink,
 ) -> Option<u32> {
     let first = cursor;
-    let mut kind = scan_object(&mut cursor, records)?;
+    let mut kind = scan_object(&mut cursor, scratch)?;
     let mut count = 1;
     while cursor.eat(b",") {
-        kind = scan_object(&mut cursor, records)?;
+        kind = scan_object(&mut cursor, scratch)?;
         count += 1;
     }
     if !cursor.eat(b"]") || cursor.rest().len() != end {
         return None;
     }
     if count == 1 {
-        records.deliver(kind, receipt, sink);
+        scratch.deliver(kind, receipt, sink);
         return Some(1);
     }
     cursor = first;
     for _ in 0..count {
-        let kind = scan_object(&mut cursor, records)?;
-        records.deliver(kind, receipt, sink);
+        let kind = scan_object(&mut cursor, scratch)?;
+        scratch.deliver(kind, receipt, sink);
         cursor.skip(1); // the comma or bracket
     }
     Some(count)
@@ -64,11 +64,11 @@ fn scan_list(
 
 /// Reads one object of any data type with long or short keys.
 #[inline]
-fn scan_object(cursor: &mut Cursor<'_>, records: &mut Records) -> Option<NounKind> {
+fn scan_object(cursor: &mut Cursor<'_>, scratch: &mut Scratch) -> Option<NounKind> {
     if cursor.eat(b"{\"type\":\"") {
-        scan_fields::<false>(cursor, records)
+        scan_fields::<false>(cursor, scratch)
     } else if cursor.eat(b"{\"ty\":\"") {
-        scan_fields::<true>(cursor, records)
+        scan_fields::<true>(cursor, scratch)
     } else {
         None
     }
@@ -76,10 +76,10 @@ fn scan_object(cursor: &mut Cursor<'_>, records: &mut Records) -> Option<NounKin
 
 /// Tries one type of message after the other.
 macro_rules! scan_each {
-    ([$SHORT:ident $cursor:ident $records:ident] $($Noun:ident $noun:ident,)*) => {
+    ([$SHORT:ident $cursor:ident $scratch:ident] $($Noun:ident $noun:ident,)*) => {
         $(if let Some(data_type) = scan_data_type::<$crate::model::$Noun>($cursor) {
-            $records.nouns.$noun.set_data_type(data_type);
-            scan_record::<_, $SHORT>($cursor, &mut $records.nouns.$noun)?;
+            $scratch.nouns.$noun.set_data_type(data_type);
+            scan_record::<_, $SHORT>($cursor, &mut $scratch.nouns.$noun)?;
             return Some(NounKind::$Noun);
         })*
     };
@@ -87,8 +87,8 @@ macro_rules! scan_each {
 
 /// Reads from the type's word on.
 #[inline(always)]
-fn scan_fields<const SHORT: bool>(cursor: &mut Cursor<'_>, records: &mut Records) -> Option<NounKind> {
-    for_each_noun! { scan_each! SHORT cursor records }
+fn scan_fields<const SHORT: bool>(cursor: &mut Cursor<'_>, scratch: &mut Scratch) -> Option<NounKind> {
+    for_each_noun! { scan_each! SHORT cursor scratch }
     None
 }
 

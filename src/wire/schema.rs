@@ -8,11 +8,11 @@ use crate::model::{
 
 use super::cursor::Cursor;
 use super::error::Fault;
-use super::json::Json;
-use super::kind::{
-    Code, ColonTime, CompactDate, CompactTime, DashedDate, Flag, Id, IsoTime, Kind, MaybeDate, MaybeNumber, Millis,
-    Number, Step, Units,
+use super::field::{
+    Code, ColonTime, CompactDate, CompactTime, DashedDate, FieldType, Flag, Id, IsoTime, MaybeDate, MaybeNumber,
+    Millis, Number, Step, Units,
 };
+use super::json::Json;
 use super::tape::Walk;
 
 /// A field's two names.
@@ -68,7 +68,7 @@ pub(super) struct Field<R> {
     pub(super) absent: fn(&mut R) -> bool,
 }
 
-/// Declares records: `place: Kind = long / short`, in wire order, with another short name behind `|`. A field is required unless `optional` (absent is
+/// Declares records: `place: FieldType = long / short`, in wire order, with another short name behind `|`. A field is required unless `optional` (absent is
 /// `None`), `or other` (absent is a copy of an earlier field) or `realtime` (absent is that) follows.
 macro_rules! schema {
     ($($names:ident: $record:ident $(with $extra:ident)? {
@@ -81,13 +81,13 @@ macro_rules! schema {
             const NAMES: &'static [Names] = $names;
 
             const INSIDE: &'static [(&'static str, &'static [Names])] =
-                &[$(($long, <$kind as Kind>::INSIDE)),*];
+                &[$(($long, <$kind as FieldType>::INSIDE)),*];
 
             const FIELDS: &'static [Field<Self>] = &[$(Field {
                 names: Names { long: $long, short: $short },
                 also: [$(Some($also),)? None][0],
                 read: |json, record, walk| {
-                    <$kind as Kind>::walk(json, (&mut record.$place $(, &mut record.$more)*), walk)
+                    <$kind as FieldType>::walk(json, (&mut record.$place $(, &mut record.$more)*), walk)
                 },
                 absent: |record| absent!(record $place $($presence $($other)?)?),
             }),*];
@@ -105,19 +105,19 @@ macro_rules! schema {
                     let key = &key.as_bytes()[skip..];
                     // One look for key and value, because each look is checked to be inside. Slack follows every message, so a
                     // look that falls outside means that the field is missing.
-                    let ahead = cursor.ahead(key.len() + <$kind as Kind>::AHEAD).map(|ahead| ahead.split_at(key.len()));
+                    let ahead = cursor.ahead(key.len() + <$kind as FieldType>::AHEAD).map(|ahead| ahead.split_at(key.len()));
                     let value = match ahead {
                         Some((name, value)) if name == key => {
                             cursor.skip(key.len());
                             Some(value)
                         }
                         $(_ if SHORT && cursor.eat(concat!(",\"", $also, "\":").as_bytes()) => {
-                            cursor.ahead(<$kind as Kind>::AHEAD)
+                            cursor.ahead(<$kind as FieldType>::AHEAD)
                         })?
                         _ => None,
                     };
                     if let Some(value) = value {
-                        <$kind as Kind>::scan::<SHORT>(value, cursor, (&mut self.$place $(, &mut self.$more)*))?;
+                        <$kind as FieldType>::scan::<SHORT>(value, cursor, (&mut self.$place $(, &mut self.$more)*))?;
                     } else if !absent!(self $place $($presence $($other)?)?) {
                         return None;
                     }

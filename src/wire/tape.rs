@@ -11,8 +11,8 @@ use super::json::{Json, Members};
 use super::message::{
     ErrorName, Message, OtherType, ServerError, Status, SubscriptionEntry, SubscriptionList, bounded,
 };
-use super::records::Records;
 use super::schema::{Field, Names, Record, TYPE};
+use super::scratch::Scratch;
 
 /// What the walk of one object needs to know, and counts.
 pub(super) struct Walk {
@@ -26,17 +26,17 @@ pub(super) struct Walk {
 /// message was.
 pub(super) fn walk_message(
     nodes: &[Node<'_>],
-    records: &mut Records,
+    scratch: &mut Scratch,
     counters: &mut DecodeCounters,
     receipt: Receipt,
     sink: &mut impl Sink,
 ) -> Result<Message, DecodeError> {
     let json = Json::new(nodes);
-    let Some(elements) = json.elements() else { return walk_object(json, records, counters, receipt, sink) };
+    let Some(elements) = json.elements() else { return walk_object(json, scratch, counters, receipt, sink) };
     let mut count = 0;
     let (mut refusal, mut other) = (None, None);
     for element in elements {
-        match walk_object(element, records, counters, receipt, sink) {
+        match walk_object(element, scratch, counters, receipt, sink) {
             Ok(Message::Data { .. }) => count += 1,
             Ok(message) => other = other.or(Some(message)),
             Err(error) => refusal = refusal.or(Some(error)),
@@ -53,7 +53,7 @@ pub(super) fn walk_message(
 /// Reads one object by what it calls itself.
 fn walk_object(
     json: Json<'_>,
-    records: &mut Records,
+    scratch: &mut Scratch,
     counters: &mut DecodeCounters,
     receipt: Receipt,
     sink: &mut impl Sink,
@@ -68,13 +68,13 @@ fn walk_object(
     let mut walk = Walk { short, counters: *counters };
     let kind = data_type.kind();
     let read = with_noun!(kind, T => {
-        let record = T::place(&mut records.nouns);
+        let record = T::place(&mut scratch.nouns);
         record.set_data_type(data_type);
         walk_record(members, record, &mut walk)
     });
     *counters = walk.counters;
     read?;
-    records.deliver(kind, receipt, sink);
+    scratch.deliver(kind, receipt, sink);
     counters.delivered += 1;
     Ok(Message::Data { count: 1 })
 }

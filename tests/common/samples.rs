@@ -36,14 +36,14 @@ pub fn btc(data_type: DataType) -> StreamKey {
     StreamKey::of(data_type, market("KRW-BTC"))
 }
 
-/// A pool with one open stream of KRW-BTC on a link that is up since epoch 1.
+/// A pool with one open stream of KRW-BTC on a connection that is up since epoch 1.
 pub fn open<T: Noun>(data_type: DataType) -> (Arc<ManualClock>, DataPool, Arc<ConnectionState>, Publisher<T>) {
     let clock = ManualClock::at(0);
     let pool = pool::empty(clock.clone(), DataPool::STALE_AFTER);
-    let link = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)));
-    link.opened(Epoch(1), Nanos(0), None);
-    let publisher = pool::open(&pool, btc(data_type), link.clone());
-    (clock, pool, link, publisher)
+    let connection = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)));
+    connection.opened(Epoch(1), Nanos(0), None);
+    let publisher = pool::open(&pool, btc(data_type), connection.clone());
+    (clock, pool, connection, publisher)
 }
 
 pub fn receipt(epoch: u32, received: u64) -> Receipt {

@@ -65,7 +65,7 @@ fn one_panics_one_fails_one_blocks_and_the_others_get_everything() {
     let [of_panics, of_fails] = ["panics", "fails"].map(|name| status(&engine, name));
     assert_eq!((of_panics.calls, of_panics.failures, of_panics.panics), (5, 5, 5), "five in a row, and no more");
     assert_eq!(of_panics.last_failure.as_deref(), Some("planted"));
-    assert_eq!((of_fails.calls, of_fails.failures, of_fails.panics, of_fails.failed_in_a_row), (3, 3, 0, 3));
+    assert_eq!((of_fails.calls, of_fails.failures, of_fails.panics, of_fails.consecutive_failures), (3, 3, 0, 3));
     assert!(of_fails.last_failure.unwrap().starts_with("the disk is full\\u{1b}"), "it cannot drive a terminal");
     let of_good = status(&engine, "good");
     assert!(of_good.calls >= 300 && of_good.failures == 0);
@@ -100,10 +100,10 @@ fn a_quarantine_ends_when_somebody_ends_it_and_what_waited_comes_first() {
     assert!(callback.rearm() && !callback.rearm());
     eventually("it is called again", || called.load(Relaxed) > 50);
     let status = callback.status();
-    assert_eq!((status.state, status.failures, status.failed_in_a_row), (CallbackState::Running, 5, 0));
+    assert_eq!((status.state, status.failures, status.consecutive_failures), (CallbackState::Running, 5, 0));
     let latencies = &status.latencies;
-    assert!(latencies.enqueue_to_pop.count() > 30, "all but what was no data, or is being counted");
-    assert_eq!(latencies.enqueue_to_pop.count(), latencies.receive_to_enqueue.count());
+    assert!(latencies.publish_to_read.count() > 30, "all but what was no data, or is being counted");
+    assert_eq!(latencies.publish_to_read.count(), latencies.receive_to_publish.count());
     finish(engine, &server);
 }
 
@@ -215,7 +215,7 @@ fn a_throttled_callback_gets_the_last_word_when_the_rest_is_over_and_not_when_it
         late += u32::from(engine.now().since(waited) > Duration::from_millis(600));
         server.inject(hoga_exchange::Fault::Mute(false));
     }
-    assert!(late < 2, "{late} times of 5 the last ticker came late; {}", callback.status().latencies.enqueue_to_pop);
+    assert!(late < 2, "{late} times of 5 the last ticker came late; {}", callback.status().latencies.publish_to_read);
     drop(callback);
     finish(engine, &server);
 }

@@ -154,7 +154,7 @@ fn what_sharing_saves_is_counted() {
     engine.wait_ready(PATIENCE).unwrap();
     eventually_wire(&record, &names(["ticker"], &["KRW-BTC", "KRW-ETH"]));
     let stats = engine.subscriptions();
-    assert_eq!((stats.holders, stats.wishes, stats.wire_streams), (9, 9, 2));
+    assert_eq!((stats.holders, stats.stream_demands, stats.wire_streams), (9, 9, 2));
     assert_eq!((stats.dedupe_ratio(), stats.changes), (4.5, 9));
     // Each change would have been a request; the exchange has counted those that came.
     assert_eq!(stats.requests, record.requests() as u64);

@@ -91,7 +91,7 @@ fn streams_are_spread_over_connections_and_the_loss_of_one_is_its_own() {
     });
     engine.wait_ready(PATIENCE).unwrap();
     let changed = engine.connections().iter().zip(before).filter(|(now, before)| now.epoch != *before).count();
-    assert_eq!((changed, engine.connections().iter().map(|c| c.counters.losses).sum::<u64>()), (1, 1));
+    assert_eq!((changed, engine.connections().iter().map(|c| c.counters.disconnects).sum::<u64>()), (1, 1));
     for (conn, share) in shares.iter().skip(1) {
         assert_eq!(record.asked(*conn).len(), 1, "nothing had to be asked for again");
         let sent = sent(*conn);

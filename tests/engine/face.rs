@@ -6,9 +6,9 @@ use std::fmt::Debug;
 use hoga::prelude::*;
 use hoga::{
     Access, AsMarket, Batch, BatchCursor, Builder, CachedHandle, CallbackBuilder, Change, ConnectionId, Currency, Date,
-    DateTime, Dispatcher, Grouping, IntoMarkets, Level, Levels, LossKind, MarketSource, MarketState, MarketWarning,
-    Nanos, Nature, Noun, NounKind, Pattern, Payload, Resolve, Scope, ShutdownReport, Side, Stamps, StreamType,
-    SystemResolver, Target, Time, Unit, Universe, config, error, offline, status,
+    DateTime, DisconnectKind, Dispatcher, Grouping, IntoMarkets, Level, Levels, MarketSelector, MarketSource,
+    MarketState, MarketWarning, Nanos, Nature, Noun, NounKind, Pattern, Payload, Resolve, Scope, ShutdownReport, Side,
+    Stamps, StreamType, SystemResolver, Time, Unit, Universe, config, error, offline, status,
 };
 
 /// Types that may be shared, sent and copied one by one.
@@ -30,10 +30,10 @@ fn the_crate_root_is_debug_and_goes_between_threads() {
     all!(shared: Engine, Client, hoga::Error, hoga::Result<()>, Subscribed, Callback, Dispatcher, CallbackBuilder<'_>);
     all!(value: EngineState, ShutdownReport, DataPool, Handle<Ticker>, Batch<Trade>, BatchCursor, Health);
     all!(sent: Builder, CachedHandle<Orderbook>, Feed, Feed<Candle>);
-    all!(value: Item, Update, Overflow, Subscription, Subscription<Ticker>, Pattern, Target, Universe, SystemResolver);
+    all!(value: Item, Update, Overflow, Subscription, Subscription<Ticker>, Pattern, MarketSelector, Universe, SystemResolver);
     all!(value: Market, DataType, Grouping, Interval, StreamKey, Scope, Currency, Access, Format, Nature, NounKind);
     all!(value: Ticker, Trade, Orderbook, Candle, Event, Level, Levels, Unit, Change, Side, MarketState, MarketWarning);
-    all!(value: StreamType, Date, Time, DateTime, Stamps, Nanos, Epoch, ConnectionId, LossKind);
+    all!(value: StreamType, Date, Time, DateTime, Stamps, Nanos, Epoch, ConnectionId, DisconnectKind);
     // A reading keeps a lock of its thread: it is shown, not sent.
     fn shown<T: Debug>() {}
     all!(shown: Reading<'_, Ticker>);
@@ -51,19 +51,19 @@ fn the_special_subjects_are_debug_and_go_between_threads() {
     all!(value: status::Attribution, status::CallbackState, status::CallbackStatus, status::ClientStatus);
     all!(value: status::ClockOffset, status::CloseCode, status::Conflict, status::ConflictKind);
     all!(value: status::ConflictSubject, status::ConnectionStatus, status::Counters, status::DecodeCounters);
-    all!(value: status::DecodeError, status::Delivered, status::ErrorName, status::Event, status::FeedCounts);
+    all!(value: status::DecodeError, status::ObjectCounts, status::ErrorName, status::Event, status::FeedCounts);
     all!(value: status::FeedStatus, status::FormatReason, status::Latencies, status::Latency, status::LifecycleEvent);
-    all!(value: status::Loss, status::PlanStats, status::Rejection, status::RejectionKind, status::RetryAfter);
+    all!(value: status::Disconnect, status::PlanStats, status::Rejection, status::RejectionKind, status::RetryAfter);
     all!(value: status::Revisions, status::ServerError, status::Stage, status::State, status::StreamStatus);
     all!(value: status::SubscriptionEntry, status::SubscriptionList, status::VerdictCounts, status::Violation);
-    all!(shared: status::Account, status::Lifecycle);
+    all!(shared: status::FeedCounters, status::Lifecycle);
     all!(sent: offline::Feed<Trade>, offline::BlockingWriter<Trade>);
     all!(value: offline::Abandoned<Trade>, offline::SystemClock);
 }
 
 /// What users implement or take as a bound, as they would write it.
 #[allow(dead_code, reason = "that it compiles is the test")]
-fn traits<M: AsMarket + IntoMarkets, N: Noun, P: Payload, A: hoga::Answer>(
+fn traits<M: AsMarket + IntoMarkets, N: Noun, P: Payload, A: hoga::CallbackResult>(
     _: &dyn MarketSource,
     _: &dyn Resolve,
     _: &dyn offline::Clock,
@@ -81,7 +81,7 @@ fn so_does_the_list_of_markets() {
 fn what_is_shown_is_short() {
     let mut latencies = status::Latencies::default();
     for ns in 0..100_000 {
-        latencies.receive_to_enqueue.record(std::time::Duration::from_nanos(ns * 37));
+        latencies.receive_to_publish.record(std::time::Duration::from_nanos(ns * 37));
     }
     assert!(format!("{latencies:?}").len() < 300, "{latencies:?}");
     let engine = Engine::builder().endpoint(Endpoint::custom("ws://127.0.0.1:1").unwrap());

@@ -130,7 +130,7 @@ fn two_hundred_clients_come_and_go_and_leave_nothing_behind() {
     });
     assert!(feeds.load(Relaxed) > CLIENTS && delivered.load(Relaxed) > 1_000, "they did live");
     assert_eq!(engine.feeds().len(), 1);
-    eventually("the wire is as before", || record.wire().len() == 1 && engine.subscriptions().wishes == 1);
+    eventually("the wire is as before", || record.wire().len() == 1 && engine.subscriptions().stream_demands == 1);
 
     server.inject(hoga_exchange::Fault::Mute(true));
     let sent = |record: &Record| {

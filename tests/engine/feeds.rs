@@ -303,7 +303,7 @@ fn what_cannot_work_is_refused_and_nothing_was_subscribed() {
         matches!(&refused, Some(Error::InvalidArgument(problem)) if problem.to_string().contains("MB")),
         "{refused:?}"
     );
-    assert!(engine.subscriptions().wishes == 0 && engine.feeds().is_empty());
+    assert!(engine.subscriptions().stream_demands == 0 && engine.feeds().is_empty());
     for capacity in [0, 1, 1000, 1 << 21] {
         let refused = builder(&server).broadcast_capacity(capacity).start().err();
         assert!(matches!(&refused, Some(Error::Configuration(problems)) if problems[0].contains("power of two")));

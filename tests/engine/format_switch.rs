@@ -86,7 +86,7 @@ fn formats_change_back_and_forth_and_no_trade_is_lost_or_comes_twice() {
     let snapshots = record.sent(conn, |message| message.is_snapshot);
     assert_eq!(snapshots.len(), 2 * CODES.len(), "no stream was asked for from the start again");
     let counters = engine.connections()[0].counters;
-    assert_eq!((counters.malformed, counters.decode.fallbacks, counters.losses), (0, 0, 0));
+    assert_eq!((counters.malformed, counters.decode.fallbacks, counters.disconnects), (0, 0, 0));
     witness.shutdown(PATIENCE).into_result().unwrap();
     finish(engine, &server);
 }

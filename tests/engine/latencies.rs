@@ -42,7 +42,7 @@ fn receive(engine: &Engine, server: &Server, messages: u64) {
 
 /// Times recorded: of messages decoded, and of changes by the exchange's stamp.
 fn counts(all: &Attribution) -> [u64; 3] {
-    [&all.receive_to_decoded, &all.exchange_to_receive, &all.above_fastest].map(Latency::count)
+    [&all.receive_to_publish, &all.exchange_to_receive, &all.above_fastest].map(Latency::count)
 }
 
 fn changes(record: &Record) -> u64 {
@@ -73,7 +73,7 @@ fn every_message_is_recorded_once() {
         });
         let all = merged(&engine);
         // Of one in eight, on each connection.
-        let (messages, published) = (all.receive_to_decoded.count(), all.decoded_to_published.count());
+        let (messages, published) = (all.receive_to_publish.count(), all.fan_out.count());
         assert!((messages / 8..=messages / 8 + 2).contains(&published), "{published} of {messages}");
         let kernel = all.kernel_to_user.count();
         assert_eq!(kernel > 0, cfg!(target_os = "linux"), "{kernel} reads with the kernel's stamp");
@@ -104,7 +104,7 @@ fn what_was_recorded_outlives_sockets() {
     eventually("there is another socket", || engine.connections()[0].counters.opened == 2);
     receive(&engine, &server, 100);
     eventually("messages of both sockets are recorded", || {
-        merged(&engine).receive_to_decoded.count() == server.stats().data_frames
+        merged(&engine).receive_to_publish.count() == server.stats().data_frames
     });
     let after = merged(&engine);
     let is_within = after.clock_offset.low() >= before.clock_offset.low()

@@ -42,12 +42,12 @@ fn eventually(what: &str, mut so: impl FnMut() -> bool) {
     panic!("never: {what}");
 }
 
-/// The next loss, by its code.
+/// The next disconnect, by its code.
 #[track_caller]
-fn next_loss(lifecycle: &Lifecycle) -> &'static str {
+fn next_disconnect(lifecycle: &Lifecycle) -> &'static str {
     while let Some(report) = lifecycle.next_within(PATIENCE) {
-        if let session::Event::Lost { loss, .. } = report.event {
-            return loss.code();
+        if let session::Event::Disconnected { reason, .. } = report.event {
+            return reason.code();
         }
     }
     panic!("nothing was lost");
@@ -163,11 +163,11 @@ fn a_lost_socket_is_replaced_and_values_say_so_meanwhile() {
     for (round, fault) in [Fault::DropAll, Fault::CloseAll(1001), Fault::Garbage].into_iter().enumerate() {
         let epoch = btc.load().epoch().unwrap();
         server.inject(fault);
-        let code = next_loss(&lifecycle);
+        let code = next_disconnect(&lifecycle);
         assert_eq!(code, ["truncated", "closed_by_peer", "protocol_error"][round]);
         eventually("data of a higher epoch", || btc.load().epoch() > Some(epoch) && btc.load().health().is_live());
     }
-    assert_eq!(engine.connections()[0].counters.losses, 3);
+    assert_eq!(engine.connections()[0].counters.disconnects, 3);
     engine.shutdown(PATIENCE).into_result().unwrap();
 }
 
@@ -218,8 +218,8 @@ fn a_stalled_exchange_is_noticed_by_its_silence() {
     let lifecycle = engine.lifecycle();
     let btc = engine.pool().ticker("KRW-BTC").unwrap();
     server.inject(Fault::Stall(true));
-    eventually("stale before the loss is certain", || matches!(btc.load().health(), Health::Stale { .. }));
-    assert_eq!(next_loss(&lifecycle), "silent");
+    eventually("stale before the disconnect is certain", || matches!(btc.load().health(), Health::Stale { .. }));
+    assert_eq!(next_disconnect(&lifecycle), "silent");
     eventually("disconnected", || matches!(btc.load().health(), Health::Disconnected { .. }));
     assert!(btc.load().value().is_some(), "the last value stays readable");
     server.inject(Fault::Stall(false));
@@ -242,7 +242,7 @@ fn a_mute_exchange_is_asked_again_and_then_replaced() {
     let btc = engine.pool().ticker("KRW-BTC").unwrap();
     server.inject(Fault::Mute(true));
     eventually("stale", || matches!(btc.load().health(), Health::Stale { .. }));
-    assert_eq!(next_loss(&lifecycle), "mute");
+    assert_eq!(next_disconnect(&lifecycle), "mute");
     server.inject(Fault::Mute(false));
     eventually("data of a higher epoch", || btc.load().health().is_live() && btc.load().epoch().unwrap().0 > 1);
     engine.shutdown(PATIENCE).into_result().unwrap();
@@ -260,7 +260,7 @@ fn refusals_are_waited_out() {
         engine.wait_ready(PATIENCE).unwrap();
         let connection = &engine.connections()[0];
         assert!(
-            matches!(&connection.last_loss, Some(session::Loss::Rejected(r)) if r.status == status && &*r.body == "wait"),
+            matches!(&connection.last_disconnect, Some(session::Disconnect::Rejected(r)) if r.status == status && &*r.body == "wait"),
             "{connection:?}"
         );
         engine.shutdown(PATIENCE).into_result().unwrap();
@@ -284,7 +284,7 @@ fn strange_but_legal_streams_change_nothing() {
         .unwrap();
     engine.wait_ready(PATIENCE).unwrap();
     let counters = engine.connections()[0].counters;
-    assert_eq!((counters.malformed, counters.losses), (0, 0));
+    assert_eq!((counters.malformed, counters.disconnects), (0, 0));
     assert!(counters.status_messages >= 1, "what came with the 101 was not lost");
     engine.shutdown(PATIENCE).into_result().unwrap();
 }
@@ -296,11 +296,13 @@ fn a_certificate_that_nobody_vouches_for_is_refused() {
     let engine =
         Engine::builder().endpoint(endpoint).connect_ledger(ConnectLedger::Process).ticker("KRW-BTC").start().unwrap();
     let lifecycle = engine.lifecycle();
-    assert_eq!(next_loss(&lifecycle), "tls_failed");
+    assert_eq!(next_disconnect(&lifecycle), "tls_failed");
     let error = engine.wait_ready(Duration::from_millis(100)).unwrap_err();
     let Error::NotReady(missing) = &error else { panic!("{error}") };
-    let [(_, NotReadyReason::Disconnected { last: Some(loss), .. })] = &missing.streams[..] else { panic!("{error}") };
-    assert_eq!(loss.code(), "tls_failed", "the reason of the wait is that of the connection");
+    let [(_, NotReadyReason::Disconnected { last: Some(reason), .. })] = &missing.streams[..] else {
+        panic!("{error}")
+    };
+    assert_eq!(reason.code(), "tls_failed", "the reason of the wait is that of the connection");
     assert_eq!(server.stats().upgrades, 0);
     engine.shutdown(PATIENCE).into_result().unwrap();
 }

@@ -298,7 +298,7 @@ fn g_5_2_a_burst_of_a_hundred_widgets_is_one_message() {
     let mut expected = BTreeSet::new();
     let mut held = Vec::new();
     for widget in 0..100 {
-        // Each wish on its own, as widgets do: a thousand of them.
+        // Each subscription on its own, as widgets do: a thousand of them.
         for n in 0..10 {
             let (data_type, coin) = (types[(widget + n) % 4], &coins[(widget * 7 + n) % coins.len()]);
             held.push(engine.subscribe(Subscription::of(data_type, coin)).unwrap());

@@ -74,7 +74,7 @@ impl Scripted {
     }
 }
 
-/// The exchange's end of one connection. Dropping it ends the connection without a goodbye.
+/// The exchange's end of one connection. Dropping it ends the connection without a close frame.
 pub struct Socket {
     requests: Receiver<Value>,
     say: Sender<String>,

@@ -115,7 +115,7 @@ fn what_runs_is_asked_for_without_a_snapshot() {
 }
 
 #[test]
-fn the_deepest_wish_decides_how_deep_a_book_is() {
+fn the_deepest_subscription_decides_how_deep_a_book_is() {
     let (server, record) = exchange(20.0, 40);
     let engine = builder(&server).start().unwrap();
     let five = engine.subscribe(orderbook("KRW-BTC").levels(5)).unwrap();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::common::{Message, PATIENCE, Way, builder, drain, eventually, exchange, finish};
 use hoga::config::{Limits, UPBIT};
 use hoga::feed::Payload;
-use hoga::plan::{Checked, Mode, Want};
+use hoga::plan::{CheckedSubscription, Mode, StreamSpec};
 use hoga::prelude::*;
 use hoga_testing::Rng;
 
@@ -39,15 +39,15 @@ fn any_stream(rng: &mut Rng, markets: &[String]) -> Subscription {
 }
 
 /// What serves all that is held: the sequential model, in the words of the wire. The order does not matter to it.
-fn model(held: &[Vec<Want>]) -> BTreeMap<String, Mode> {
-    let mut union: BTreeMap<StreamKey, Want> = BTreeMap::new();
-    for want in held.iter().flatten() {
-        let merged = union.entry(want.key).or_insert(*want);
-        merged.mode = if merged.mode == want.mode { want.mode } else { Mode::All };
-        merged.depth = merged.depth.max(want.depth);
+fn model(held: &[Vec<StreamSpec>]) -> BTreeMap<String, Mode> {
+    let mut union: BTreeMap<StreamKey, StreamSpec> = BTreeMap::new();
+    for spec in held.iter().flatten() {
+        let merged = union.entry(spec.key).or_insert(*spec);
+        merged.mode = if merged.mode == spec.mode { spec.mode } else { Mode::All };
+        merged.depth = merged.depth.max(spec.depth);
     }
-    let suffix = |want: &Want| want.depth.count().map(|levels| format!(".{levels}")).unwrap_or_default();
-    union.values().map(|want| (format!("{}{}", want.key, suffix(want)), want.mode)).collect()
+    let suffix = |spec: &StreamSpec| spec.depth.count().map(|levels| format!(".{levels}")).unwrap_or_default();
+    union.values().map(|spec| (format!("{}{}", spec.key, suffix(spec)), spec.mode)).collect()
 }
 
 /// What runs already may be asked for without another snapshot.
@@ -65,7 +65,7 @@ fn whatever_sixteen_threads_do_the_wire_ends_as_what_is_held() {
     let engine = builder(&server).ticker("KRW-BTC").start().unwrap();
     engine.wait_ready(PATIENCE).unwrap();
     let (markets, gate) = (crate::common::markets(40), Barrier::new(THREADS as usize));
-    let kept: Vec<(Subscribed, Vec<Want>)> = std::thread::scope(|scope| {
+    let kept: Vec<(Subscribed, Vec<StreamSpec>)> = std::thread::scope(|scope| {
         let work = |seed| {
             let (engine, markets, gate) = (&engine, &markets, &gate);
             scope.spawn(move || {
@@ -74,8 +74,8 @@ fn whatever_sixteen_threads_do_the_wire_ends_as_what_is_held() {
                 for _ in 0..OPERATIONS {
                     if held.len() < 4 && rng.below(2) == 0 {
                         let subscription = any_subscription(&mut rng, markets);
-                        let wants = Checked::of(subscription.clone(), &UPBIT).unwrap().wants;
-                        held.push((engine.subscribe(subscription).unwrap(), wants));
+                        let specs = CheckedSubscription::of(subscription.clone(), &UPBIT).unwrap().specs;
+                        held.push((engine.subscribe(subscription).unwrap(), specs));
                     } else if !held.is_empty() {
                         drop(held.swap_remove(rng.below(held.len())));
                     }
@@ -86,9 +86,9 @@ fn whatever_sixteen_threads_do_the_wire_ends_as_what_is_held() {
         let threads: Vec<_> = (0..THREADS).map(work).collect();
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
-    let mut wants: Vec<Vec<Want>> = kept.iter().map(|(_, wants)| wants.clone()).collect();
-    wants.push(Checked::of(ticker("KRW-BTC"), &UPBIT).unwrap().wants);
-    let expected = model(&wants);
+    let mut specs: Vec<Vec<StreamSpec>> = kept.iter().map(|(_, specs)| specs.clone()).collect();
+    specs.push(CheckedSubscription::of(ticker("KRW-BTC"), &UPBIT).unwrap().specs);
+    let expected = model(&specs);
     let is_right = || {
         let asked = record.last();
         asked.len() == expected.len()

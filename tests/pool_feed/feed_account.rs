@@ -4,23 +4,23 @@ use std::thread;
 use std::time::Duration;
 
 use crate::support::*;
-use hoga::feed::{Account, Feed, FeedCounts, Item, Overflow, ring_bytes};
+use hoga::feed::{Feed, FeedCounters, FeedCounts, Item, Overflow, ring_bytes};
 use hoga::model::{DataType, Trade};
 
 const EVENTS: u64 = 60_000;
 
 /// Asks until the feed has nothing more to do; counts only grow, none of them is behind, and in the end they add up.
-fn watch(account: &Account, expected: u64) {
+fn watch(counters: &FeedCounters, expected: u64) {
     let mut last = FeedCounts::default();
     loop {
-        let counts = account.counts();
+        let counts = counters.counts();
         let FeedCounts { received, delivered, dropped, conflated, filtered, queued } = counts;
         assert!(delivered + dropped + conflated + filtered + queued >= received, "{counts:?}");
         assert!(counts.received <= expected, "{counts:?}");
         let parts = |c: &FeedCounts| [c.received, c.delivered, c.dropped, c.conflated, c.filtered];
         assert!(parts(&last).iter().zip(parts(&counts)).all(|(old, new)| *old <= new), "{counts:?} after {last:?}");
         if counts.received == expected && counts.queued == 0 {
-            return assert_identity(account.counts());
+            return assert_identity(counters.counts());
         }
         last = counts;
         thread::yield_now();
@@ -30,9 +30,9 @@ fn watch(account: &Account, expected: u64) {
 #[test]
 fn nothing_is_missing_from_the_sum_with_a_ring_of_the_feeds_own() {
     let (mut writer, mut feed) = queue(32);
-    let account = feed.account();
+    let counters = feed.counters();
     thread::scope(|s| {
-        s.spawn(|| watch(&account, EVENTS));
+        s.spawn(|| watch(&counters, EVENTS));
         s.spawn(move || {
             for version in 1..=EVENTS {
                 match version % 5 {
@@ -45,16 +45,16 @@ fn nothing_is_missing_from_the_sum_with_a_ring_of_the_feeds_own() {
             feed.pop();
         }
     });
-    assert_eq!(account.counts().filtered, EVENTS / 5);
+    assert_eq!(counters.counts().filtered, EVENTS / 5);
 }
 
 #[test]
 fn nothing_is_missing_from_the_sum_with_a_shared_ring() {
     let mut ring = shared(32, 2);
     let (writer, mut feed) = ring.reader(&[0]);
-    let account = feed.account();
+    let counters = feed.counters();
     thread::scope(|s| {
-        s.spawn(|| watch(&account, EVENTS));
+        s.spawn(|| watch(&counters, EVENTS));
         s.spawn(move || {
             for version in 1..=EVENTS {
                 ring.publish(0, version);
@@ -71,9 +71,9 @@ fn nothing_is_missing_from_the_sum_with_a_shared_ring() {
 #[test]
 fn nothing_is_missing_from_the_sum_with_newest_values() {
     let (mut newest, mut feed, _) = newest(Overflow::Conflate, 4);
-    let account = feed.account();
+    let counters = feed.counters();
     thread::scope(|s| {
-        s.spawn(|| watch(&account, EVENTS));
+        s.spawn(|| watch(&counters, EVENTS));
         s.spawn(move || {
             for value in 0..EVENTS {
                 newest.publish(value as usize % 4, value);
@@ -128,29 +128,29 @@ fn what_waits_is_counted_where_it_waits_with_every_policy() {
 #[test]
 fn the_deepest_moment_is_remembered() {
     let (mut writer, mut feed) = queue(8);
-    let account = feed.account();
+    let counters = feed.counters();
     push(&mut writer, 1..=5);
-    assert_eq!((account.depth_max(), feed.peek_len()), (0, 5), "looked at after the batch");
+    assert_eq!((counters.depth_max(), feed.peek_len()), (0, 5), "looked at after the batch");
     writer.flush();
     assert_eq!(drain(&mut feed).len(), 5);
     push(&mut writer, 6..=8);
     writer.flush();
-    assert_eq!((account.depth_max(), feed.peek_len()), (5, 3));
+    assert_eq!((counters.depth_max(), feed.peek_len()), (5, 3));
 }
 
 #[test]
 fn a_feed_says_what_memory_is_its_own_and_what_it_shares() {
     let (_writer, feed) = queue(64);
-    assert_eq!((feed.account().bytes(), feed.account().shared_bytes()), (ring_bytes::<Trade>(64) as u64, 0));
+    assert_eq!((feed.counters().bytes(), feed.counters().shared_bytes()), (ring_bytes::<Trade>(64) as u64, 0));
     let two = rig::<Trade>(DataType::Trade, Overflow::DropNewest { capacity: 64 }, 2);
-    assert_eq!(two.feed.account().bytes(), 2 * ring_bytes::<Trade>(64) as u64);
+    assert_eq!(two.feed.counters().bytes(), 2 * ring_bytes::<Trade>(64) as u64);
 
     let ring = shared(64, 2);
     let (mut writer, mut feed) = ring.reader(&[0]);
     ring.follow(&mut writer, &[1], &[]);
     assert_eq!(feed.pop(), None);
-    assert_eq!(feed.account().shared_bytes(), ring.ring.bytes() as u64, "counted once");
-    assert!((1..200).contains(&feed.account().bytes()), "notes of two streams");
+    assert_eq!(feed.counters().shared_bytes(), ring.ring.bytes() as u64, "counted once");
+    assert!((1..200).contains(&feed.counters().bytes()), "notes of two streams");
 }
 
 #[test]

@@ -86,12 +86,12 @@ fn streams_that_come_one_by_one_share_few_sources() {
     const STREAMS: u64 = 1_000;
     let (mut newest, mut feed, _) = newest(Overflow::Conflate, 1);
     let joins = |newest: &mut Newest, feed: &mut Feed<Trade>| {
-        let before = feed.account().bytes();
+        let before = feed.counters().bytes();
         let (cell, reader) = latest::cell();
         newest.marks.extend(newest.writer.conflate(vec![reader]));
         newest.cells.push(cell);
         assert_eq!(feed.pop(), None);
-        feed.account().bytes() > before
+        feed.counters().bytes() > before
     };
     let rooms = (1..STREAMS).filter(|_| joins(&mut newest, &mut feed)).count();
     assert!(rooms <= 10, "{rooms} rooms for {STREAMS} streams");
@@ -187,14 +187,14 @@ fn ends_with_the_newest_on_real_threads(overflow: Overflow) {
     const STREAMS: usize = 5;
     const CHANGES: u64 = 50_000;
     let (mut newest, mut feed) = live(overflow, STREAMS);
-    let account = feed.account();
+    let counters = feed.counters();
     thread::scope(|s| {
         s.spawn(move || {
             for value in 0..CHANGES {
                 newest.publish(value as usize % STREAMS, value);
                 if value % 8 == 0 {
                     newest.writer.flush();
-                    let counts = account.counts();
+                    let counts = counters.counts();
                     assert_identity(counts);
                     assert_eq!(counts.received, value + 1);
                 }

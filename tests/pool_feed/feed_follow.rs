@@ -105,8 +105,8 @@ fn what_a_reader_did_not_ask_for_is_counted_as_filtered() {
     let filters = [(true, true), (false, true), (true, false)];
     let feeds = filters.map(|(snapshots, changes)| {
         let (mut writer, feed) = ring.reader(&[]);
-        let followed = ring.streams[0].followed(Filter::new(snapshots, changes), false);
-        writer.follow(&ring.ring, &ring.sleepers, vec![followed], Vec::new());
+        let followed = ring.streams[0].join(Filter::new(snapshots, changes), false);
+        writer.join_broadcast(&ring.ring, &ring.waiters, vec![followed], Vec::new());
         (writer, feed)
     });
     let snapshot = |starts, is_news| Arrival::Snapshot { starts, is_news };
@@ -244,7 +244,7 @@ fn a_reader_that_sleeps_wakes_at_every_event() {
     const EVENTS: u64 = 2_000;
     let mut ring = shared(4, 1);
     let feeds = [(); 2].map(|()| ring.reader(&[0]));
-    let accounts = feeds.each_ref().map(|(_, feed)| feed.account());
+    let accounts = feeds.each_ref().map(|(_, feed)| feed.counters());
     thread::scope(|s| {
         let writers = feeds.map(|(writer, mut feed)| {
             s.spawn(move || assert_eq!(read_all(&mut feed, |_| ()), EVENTS));
@@ -254,7 +254,7 @@ fn a_reader_that_sleeps_wakes_at_every_event() {
             ring.put(0, &derived(version));
             ring.wake(&writers);
             // Only a reader that woke for this one lets it go on to the next.
-            while accounts.iter().any(|account| account.counts().delivered < version) {
+            while accounts.iter().any(|counters| counters.counts().delivered < version) {
                 thread::yield_now();
             }
         }
@@ -291,7 +291,7 @@ fn a_reader_that_keeps_up_misses_nothing_of_a_stream_that_joins_as_it_reads() {
 fn every_loss_is_told_even_if_the_reader_is_lapped_while_it_looks_for_one() {
     let mut ring = shared(2, 2);
     let (writer, mut feed) = ring.reader(&[0]);
-    let account = feed.account();
+    let counters = feed.counters();
     let mut published = 0;
     thread::scope(|s| {
         s.spawn(move || {
@@ -306,10 +306,10 @@ fn every_loss_is_told_even_if_the_reader_is_lapped_while_it_looks_for_one() {
                 ring.publish(stream, version);
                 published += u64::from(stream == 0);
             }
-            while account.counts().queued > 0 {
+            while counters.counts().queued > 0 {
                 thread::yield_now();
             }
-            assert_eq!(account.counts().received, published);
+            assert_eq!(counters.counts().received, published);
         }
         drop(writer);
     });

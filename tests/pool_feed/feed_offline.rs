@@ -64,13 +64,13 @@ fn a_writer_whose_reader_is_gone_gets_its_update_back() {
 #[test]
 fn a_writer_that_waits_for_room_learns_that_its_reader_is_gone() {
     let (mut writer, feed) = feed(1);
-    let account = feed.account();
+    let counters = feed.counters();
     thread::scope(|s| {
         let refused = s.spawn(move || {
             writer.push(derived(1)).unwrap();
             writer.push(derived(2)).err()
         });
-        while account.counts().received == 0 {
+        while counters.counts().received == 0 {
             thread::yield_now();
         }
         drop(feed);

@@ -24,14 +24,14 @@ fn a_gap_stands_where_updates_are_missing() {
     assert_eq!(feed.pop().map(short), Some(Seen::Data(1)));
     // Room again: the gap lies between 2 and 6, and is one item.
     push(&mut writer, 6..=7);
-    let account = feed.account();
+    let counters = feed.counters();
     assert_eq!(
         feed.counts(),
         FeedCounts { received: 7, delivered: 1, dropped: 4, conflated: 0, filtered: 0, queued: 2 }
     );
     assert_eq!(drain(&mut feed), [Seen::Data(2), Seen::Gap(3), Seen::Data(6), Seen::Gap(1)]);
     assert_eq!(
-        account.counts(),
+        counters.counts(),
         FeedCounts { received: 7, delivered: 3, dropped: 4, conflated: 0, filtered: 0, queued: 0 }
     );
 }
@@ -60,14 +60,14 @@ fn a_feed_is_closed_once_its_writer_is_gone_and_everything_was_popped() {
 #[test]
 fn the_writer_learns_that_its_reader_is_gone_and_goes_on_unharmed() {
     let (mut writer, feed) = queue(2);
-    let account = feed.account();
+    let counters = feed.counters();
     assert!(!writer.is_abandoned());
     drop(feed);
     assert!(writer.is_abandoned());
     push(&mut writer, 1..100);
     writer.flush();
     assert_eq!(
-        account.counts(),
+        counters.counts(),
         FeedCounts { received: 99, delivered: 0, dropped: 97, conflated: 0, filtered: 0, queued: 2 }
     );
 }
@@ -95,14 +95,14 @@ fn a_sleeping_reader_wakes_at_the_flush_and_at_the_end() {
 fn under_overflow_between_threads_every_update_is_delivered_or_missed_in_its_place() {
     const UPDATES: u64 = 200_000;
     let (mut writer, mut feed) = queue(16);
-    let account = feed.account();
+    let counters = feed.counters();
     thread::scope(|s| {
         s.spawn(move || {
             for version in 1..=UPDATES {
                 writer.push(update(version));
                 if version % 8 == 0 {
                     writer.flush();
-                    let counts = account.counts();
+                    let counts = counters.counts();
                     assert_eq!(counts.received, version);
                     assert!(counts.queued <= 16);
                 }

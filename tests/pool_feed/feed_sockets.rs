@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::support::Seen::{Data, Gap, Socket};
 use crate::support::*;
 use hoga::feed::{Feed, FeedWriter, Filter, Item, Overflow, Update};
-use hoga::model::{ConnectionId, DataType, Epoch, LossKind, Nanos, Trade};
+use hoga::model::{ConnectionId, DataType, DisconnectKind, Epoch, Nanos, Trade};
 use hoga::sync::connection::ConnectionState;
 
 /// A feed of one stream, kept in some way, and its connection.
@@ -51,7 +51,7 @@ impl Line {
         Self { writer, feed, sockets: sockets.remove(0), clock, kept }
     }
 
-    fn opened(&self, epoch: u32, after: impl Into<Option<LossKind>>) {
+    fn opened(&self, epoch: u32, after: impl Into<Option<DisconnectKind>>) {
         self.sockets.opened(Epoch(epoch), Nanos(0), after.into());
     }
 
@@ -74,7 +74,7 @@ impl Line {
     }
 }
 
-fn socket(item: Item<Trade>) -> Option<(u16, u32, u32, Option<LossKind>)> {
+fn socket(item: Item<Trade>) -> Option<(u16, u32, u32, Option<DisconnectKind>)> {
     let Item::Epoch { connection, old, new, reason } = item else { return None };
     Some((connection.0, old.0, new.0, reason))
 }
@@ -87,7 +87,7 @@ fn a_new_socket_is_told_before_its_first_data_and_the_first_one_ever_is_not() {
         assert_eq!(line.drain(), [], "{policy}");
         line.publish(1, 1);
         assert_eq!(line.drain(), [Data(1)], "{policy}");
-        line.opened(2, LossKind::Eof);
+        line.opened(2, DisconnectKind::Eof);
         line.publish(2, 2);
         assert_eq!(line.drain(), [Socket(1, 2), Data(2)], "{policy}");
         line.publish(3, 2);
@@ -102,9 +102,9 @@ fn a_new_socket_that_brings_nothing_is_told_once_and_with_its_reason() {
         line.opened(1, None);
         line.publish(1, 1);
         assert_eq!(line.drain(), [Data(1)], "{policy}");
-        line.opened(2, LossKind::Reset);
+        line.opened(2, DisconnectKind::Reset);
         assert!(line.feed.wait(std::time::Duration::ZERO), "{policy}");
-        assert_eq!(line.feed.pop().and_then(socket), Some((0, 1, 2, Some(LossKind::Reset))), "{policy}");
+        assert_eq!(line.feed.pop().and_then(socket), Some((0, 1, 2, Some(DisconnectKind::Reset))), "{policy}");
         assert_eq!(line.drain(), [], "{policy}");
         line.publish(2, 2);
         assert_eq!(line.drain(), [Data(2)], "{policy}");
@@ -119,10 +119,10 @@ fn what_came_over_the_old_socket_comes_before_the_new_one() {
         line.opened(1, None);
         line.publish(1, 1);
         line.publish(2, 1);
-        line.opened(2, LossKind::Silent);
+        line.opened(2, DisconnectKind::Silent);
         assert_eq!(line.drain(), [Data(1), Data(2), Socket(1, 2)], "{policy}");
         line.publish(3, 2);
-        line.opened(3, LossKind::Mute);
+        line.opened(3, DisconnectKind::Mute);
         line.publish(4, 3);
         assert_eq!(line.drain(), [Data(3), Socket(2, 3), Data(4)], "{policy}");
     }
@@ -137,7 +137,7 @@ fn a_gap_and_a_new_socket_stand_in_their_order() {
         line.publish(1, 1);
         assert_eq!(line.drain(), [Data(1)]);
         (2..=7).for_each(|version| line.publish(version, 1));
-        line.opened(2, LossKind::Eof);
+        line.opened(2, DisconnectKind::Eof);
         line.publish(8, 2);
     }
     assert_eq!(ring.drain(), [Gap(3), Data(5), Data(6), Data(7), Socket(1, 2), Data(8)]);
@@ -151,9 +151,9 @@ fn sockets_that_came_and_went_between_two_looks_are_one() {
         line.opened(1, None);
         line.publish(1, 1);
         assert_eq!(line.drain(), [Data(1)], "{policy}");
-        (2..=5).for_each(|epoch| line.opened(epoch, LossKind::ALL[epoch as usize]));
+        (2..=5).for_each(|epoch| line.opened(epoch, DisconnectKind::ALL[epoch as usize]));
         let item = line.feed.pop();
-        assert_eq!(item.and_then(socket), Some((0, 1, 5, Some(LossKind::ALL[5]))), "{policy}");
+        assert_eq!(item.and_then(socket), Some((0, 1, 5, Some(DisconnectKind::ALL[5]))), "{policy}");
         assert_eq!(line.drain(), [], "{policy}");
     }
 }
@@ -161,20 +161,20 @@ fn sockets_that_came_and_went_between_two_looks_are_one() {
 #[test]
 fn a_reason_is_known_for_64_sockets_and_then_forgotten() {
     let mut line = Line::new(Overflow::DropNewest { capacity: 4 });
-    for (epoch, after) in [(1, None), (2, Some(LossKind::TlsFailed)), (3, None)] {
+    for (epoch, after) in [(1, None), (2, Some(DisconnectKind::TlsFailed)), (3, None)] {
         line.opened(epoch, after);
         line.publish(u64::from(epoch), epoch);
     }
     let mut other = Line::new(Overflow::DropNewest { capacity: 4 });
-    for (epoch, after) in [(1, None), (2, LossKind::TlsFailed.into())] {
+    for (epoch, after) in [(1, None), (2, DisconnectKind::TlsFailed.into())] {
         other.opened(epoch, after);
         other.publish(u64::from(epoch), epoch);
     }
-    (4..=65).for_each(|epoch| line.opened(epoch, LossKind::Eof));
-    (3..=66).for_each(|epoch| other.opened(epoch, LossKind::Eof));
+    (4..=65).for_each(|epoch| line.opened(epoch, DisconnectKind::Eof));
+    (3..=66).for_each(|epoch| other.opened(epoch, DisconnectKind::Eof));
     let told = |line: &mut Line| line.feed.by_ref().filter_map(socket).collect::<Vec<_>>();
-    let last = Some(LossKind::Eof);
-    assert_eq!(told(&mut line), [(0, 1, 2, Some(LossKind::TlsFailed)), (0, 2, 3, None), (0, 3, 65, last)]);
+    let last = Some(DisconnectKind::Eof);
+    assert_eq!(told(&mut line), [(0, 1, 2, Some(DisconnectKind::TlsFailed)), (0, 2, 3, None), (0, 3, 65, last)]);
     assert_eq!(told(&mut other), [(0, 1, 2, None), (0, 2, 66, last)]);
 }
 
@@ -187,20 +187,20 @@ fn each_connection_tells_of_its_own_sockets() {
         writers[usize::from(id)].push(update);
     }
     assert_eq!(drain(&mut feed).len(), 3);
-    sockets[2].opened(Epoch(2), Nanos(0), Some(LossKind::Eof));
-    sockets[0].opened(Epoch(4), Nanos(0), Some(LossKind::Mute));
+    sockets[2].opened(Epoch(2), Nanos(0), Some(DisconnectKind::Eof));
+    sockets[0].opened(Epoch(4), Nanos(0), Some(DisconnectKind::Mute));
     let mut told: Vec<_> = feed.by_ref().filter_map(socket).collect();
     told.sort_unstable_by_key(|(connection, ..)| *connection);
-    assert_eq!(told, [(0, 1, 4, Some(LossKind::Mute)), (2, 1, 2, Some(LossKind::Eof))]);
+    assert_eq!(told, [(0, 1, 4, Some(DisconnectKind::Mute)), (2, 1, 2, Some(DisconnectKind::Eof))]);
 }
 
 #[test]
 fn a_reader_that_joins_late_is_not_told_of_the_sockets_before() {
     let Rig { mut writers, mut feed, sockets, .. } = rig(DataType::Trade, Overflow::DropOldest, 1);
-    sockets[0].opened(Epoch(7), Nanos(0), Some(LossKind::Eof));
+    sockets[0].opened(Epoch(7), Nanos(0), Some(DisconnectKind::Eof));
     let mut ring = SharedRing { socket: 7, ..shared(4, 1) };
-    let followed = vec![ring.streams[0].followed(Filter::new(true, true), false)];
-    writers[0].follow(&ring.ring, &ring.sleepers, followed, vec![on_socket(1, 7)]);
+    let followed = vec![ring.streams[0].join(Filter::new(true, true), false)];
+    writers[0].join_broadcast(&ring.ring, &ring.waiters, followed, vec![on_socket(1, 7)]);
     ring.publish(0, 2);
     assert_eq!(drain(&mut feed), [Data(1), Data(2)]);
     sockets[0].opened(Epoch(8), Nanos(0), None);

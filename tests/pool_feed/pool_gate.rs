@@ -191,11 +191,11 @@ fn a_new_epoch_wins_whatever_its_clock_says() {
 
 #[test]
 fn the_snapshot_trade_after_a_reconnect_proves_freshness_and_is_no_news() {
-    let (clock, pool, link, mut publisher) = open(DataType::Trade);
+    let (clock, pool, connection, mut publisher) = open(DataType::Trade);
     let handle = pool.trade("KRW-BTC").unwrap();
     publisher.publish(&receipt(1, 10), &trade(7, 100), || Nanos(11));
-    link.lost(Nanos(20));
-    link.opened(Epoch(2), Nanos(30), None);
+    connection.disconnected(Nanos(20));
+    connection.opened(Epoch(2), Nanos(30), None);
     clock.set(35);
     assert!(!handle.load().health().is_live());
 
@@ -233,15 +233,15 @@ fn an_older_duplicate_that_opens_an_epoch_keeps_the_newer_trade_and_sets_the_clo
 /// back inside that epoch.
 #[test]
 fn a_new_socket_that_repeats_an_older_trade_does_not_confirm_the_newest() {
-    let (clock, pool, link, mut publisher) = open(DataType::Trade);
+    let (clock, pool, connection, mut publisher) = open(DataType::Trade);
     let handle = pool.trade("KRW-BTC").unwrap();
     let shown = || {
         let reading = handle.load();
         (reading.epoch().unwrap().0, reading.timestamp, reading.health().is_live())
     };
     judged(&mut publisher, &[(1, trade(1, 100), Published), (1, trade(2, 200), Published)]);
-    link.lost(Nanos(3));
-    link.opened(Epoch(2), Nanos(4), None);
+    connection.disconnected(Nanos(3));
+    connection.opened(Epoch(2), Nanos(4), None);
     clock.set(10);
     judged(&mut publisher, &[(2, trade(1, 100), Duplicate)]);
     assert_eq!(shown(), (1, 200, false), "nothing says that it still holds");

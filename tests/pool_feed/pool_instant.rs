@@ -15,10 +15,10 @@ const CODES: [&str; 4] = ["KRW-BTC", "KRW-ETH", "KRW-XRP", "KRW-SOL"];
 
 fn open(clock: Arc<dyn Clock>) -> (DataPool, Vec<Publisher<Ticker>>) {
     let pool = pool::empty(clock, DataPool::STALE_AFTER);
-    let link = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)));
-    link.opened(Epoch(1), Nanos(0), None);
+    let connection = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)));
+    connection.opened(Epoch(1), Nanos(0), None);
     let key = |code| StreamKey::of(DataType::Ticker, market(code));
-    let publishers = CODES.map(|code| pool::open(&pool, key(code), link.clone())).into();
+    let publishers = CODES.map(|code| pool::open(&pool, key(code), connection.clone())).into();
     (pool, publishers)
 }
 

@@ -19,17 +19,17 @@ fn put(publisher: &mut Publisher<Ticker>, epoch: u32, received: u64, price: f64)
 fn a_stream_goes_through_every_health_in_its_life() {
     let clock = ManualClock::at(5);
     let pool = pool::empty(clock.clone(), DataPool::STALE_AFTER);
-    let link = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(5)));
-    let mut publisher = pool::open::<Ticker>(&pool, btc(DataType::Ticker), link.clone());
+    let connection = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(5)));
+    let mut publisher = pool::open::<Ticker>(&pool, btc(DataType::Ticker), connection.clone());
     let handle = pool.ticker("KRW-BTC").unwrap();
     let health = || handle.load().health();
     let since = |at| Nanos(at);
 
     assert_eq!(health(), Health::Disconnected { since: since(5) });
-    link.opened(Epoch(1), Nanos(10), None);
+    connection.opened(Epoch(1), Nanos(10), None);
     assert_eq!(health(), Health::NoData);
     put(&mut publisher, 1, 20, 1.0);
-    link.heard_data(Nanos(20));
+    connection.heard_data(Nanos(20));
     assert_eq!(health(), Health::Live);
 
     // Nobody touches the value; time alone makes it stale.
@@ -38,15 +38,15 @@ fn a_stream_goes_through_every_health_in_its_life() {
     clock.set(21 + STALE_AFTER);
     assert_eq!(health(), Health::Stale { since: since(20) });
     // Another stream of the connection is heard: this one is quiet, not stale.
-    link.heard_data(Nanos(21 + STALE_AFTER));
+    connection.heard_data(Nanos(21 + STALE_AFTER));
     assert_eq!(health(), Health::Live);
 
     clock.set(2 * STALE_AFTER);
-    link.lost(Nanos(2 * STALE_AFTER));
+    connection.disconnected(Nanos(2 * STALE_AFTER));
     assert_eq!(health(), Health::Disconnected { since: since(2 * STALE_AFTER) });
-    link.opened(Epoch(2), Nanos(2 * STALE_AFTER + 5), None);
-    link.heard_data(Nanos(2 * STALE_AFTER + 6));
-    assert_eq!(health(), Health::Stale { since: since(2 * STALE_AFTER) }, "the link is back, the value is not");
+    connection.opened(Epoch(2), Nanos(2 * STALE_AFTER + 5), None);
+    connection.heard_data(Nanos(2 * STALE_AFTER + 6));
+    assert_eq!(health(), Health::Stale { since: since(2 * STALE_AFTER) }, "the connection is back, the value is not");
     put(&mut publisher, 2, 2 * STALE_AFTER + 7, 2.0);
     assert_eq!(health(), Health::Live);
 
@@ -62,7 +62,7 @@ fn a_stream_goes_through_every_health_in_its_life() {
 
 #[test]
 fn a_reading_that_is_kept_grows_old() {
-    let (clock, pool, link, mut publisher) = open(DataType::Ticker);
+    let (clock, pool, connection, mut publisher) = open(DataType::Ticker);
     let handle = pool.ticker("KRW-BTC").unwrap();
     let mut cached = handle.cached();
     clock.set(30);
@@ -74,7 +74,7 @@ fn a_reading_that_is_kept_grows_old() {
         assert_eq!(reading.health(), Health::Stale { since: Nanos(20) });
         assert_eq!(reading.age(), Some(Duration::from_nanos(STALE_AFTER + 1)));
     }
-    link.lost(Nanos(40));
+    connection.disconnected(Nanos(40));
     assert_eq!(cached.load().health(), Health::Disconnected { since: Nanos(40) });
 }
 
@@ -139,12 +139,12 @@ fn a_stream_without_subscription_is_an_error_that_says_what_to_do() {
 #[test]
 fn wait_newer_wakes_for_a_new_value_and_gives_up_at_its_timeout() {
     let (_clock, pool, _link, mut publisher) = open(DataType::Ticker);
-    let (handle, sleepers) = (pool.ticker("KRW-BTC").unwrap(), pool::sleepers(&pool));
+    let (handle, waiters) = (pool.ticker("KRW-BTC").unwrap(), pool::waiters(&pool));
     assert!(handle.wait_newer(0, Duration::from_millis(5)).is_none());
     thread::scope(|s| {
         let waiter = s.spawn(|| handle.wait_newer(0, Duration::from_secs(20)).map(|r| (r.version(), r.trade_price)));
         put(&mut publisher, 1, 1, 9.0);
-        if sleepers.any() {
+        if waiters.any() {
             publisher.wake();
         }
         assert_eq!(waiter.join().unwrap(), Some((1, 9.0)));
@@ -159,7 +159,7 @@ fn wait_newer_wakes_for_a_new_value_and_gives_up_at_its_timeout() {
 fn every_change_wakes_a_reader_that_waits_for_each() {
     const VALUES: u64 = 500;
     let (_clock, pool, _link, mut publisher) = open(DataType::Ticker);
-    let sleepers = pool::sleepers(&pool);
+    let waiters = pool::waiters(&pool);
     let (there, back) = (pool.ticker("KRW-BTC").unwrap(), std::sync::mpsc::sync_channel(0));
     thread::scope(|s| {
         s.spawn(move || {
@@ -173,7 +173,7 @@ fn every_change_wakes_a_reader_that_waits_for_each() {
         for version in 1..=VALUES {
             put(&mut publisher, 1, version, version as f64);
             // As the engine does after a batch: whoever sleeps anywhere has said so.
-            if sleepers.any() {
+            if waiters.any() {
                 publisher.wake();
             }
             assert_eq!(back.1.recv(), Ok(version));
@@ -185,11 +185,11 @@ fn every_change_wakes_a_reader_that_waits_for_each() {
 fn a_batch_is_read_in_one_call_and_shows_which_markets_have_data() {
     let clock = ManualClock::at(0);
     let pool = pool::empty(clock, DataPool::STALE_AFTER);
-    let link = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)));
-    link.opened(Epoch(1), Nanos(0), None);
+    let connection = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)));
+    connection.opened(Epoch(1), Nanos(0), None);
     let key = |code| StreamKey::of(DataType::Ticker, market(code));
-    let mut first = pool::open::<Ticker>(&pool, key("KRW-BTC"), link.clone());
-    let _second = pool::open::<Ticker>(&pool, key("KRW-ETH"), link);
+    let mut first = pool::open::<Ticker>(&pool, key("KRW-BTC"), connection.clone());
+    let _second = pool::open::<Ticker>(&pool, key("KRW-ETH"), connection);
 
     let batch = pool.tickers(["KRW-ETH", "KRW-BTC"]).unwrap();
     put(&mut first, 1, 1, 1.0);
@@ -208,13 +208,13 @@ fn a_batch_is_read_in_one_call_and_shows_which_markets_have_data() {
 #[test]
 fn streams_may_be_opened_while_the_markets_of_a_batch_are_named() {
     let pool = pool::empty(ManualClock::at(0), DataPool::STALE_AFTER);
-    let link = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)));
+    let connection = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)));
     let (done, is_done) = std::sync::mpsc::channel();
     thread::spawn(move || {
         let key = |code| StreamKey::of(DataType::Ticker, market(code));
         let mut publishers = Vec::new();
         let codes = ["KRW-BTC", "KRW-ETH"].into_iter();
-        let opened = codes.inspect(|code| publishers.push(pool::open::<Ticker>(&pool, key(code), link.clone())));
+        let opened = codes.inspect(|code| publishers.push(pool::open::<Ticker>(&pool, key(code), connection.clone())));
         done.send(pool.tickers(opened).unwrap().len()).unwrap();
     });
     assert_eq!(is_done.recv_timeout(Duration::from_secs(20)), Ok(2));
@@ -222,9 +222,9 @@ fn streams_may_be_opened_while_the_markets_of_a_batch_are_named() {
 
 #[test]
 fn all_streams_are_listed_in_order_with_what_became_of_their_arrivals() {
-    let (_clock, pool, link, mut tickers) = open::<Ticker>(DataType::Ticker);
-    let _books = pool::open::<Orderbook>(&pool, btc(DataType::Orderbook), link.clone());
-    let _trades = pool::open::<Trade>(&pool, btc(DataType::Trade), link);
+    let (_clock, pool, connection, mut tickers) = open::<Ticker>(DataType::Ticker);
+    let _books = pool::open::<Orderbook>(&pool, btc(DataType::Orderbook), connection.clone());
+    let _trades = pool::open::<Trade>(&pool, btc(DataType::Trade), connection);
     put(&mut tickers, 1, 1, 1.0);
     let streams = pool.streams();
     let keys: Vec<_> = streams.iter().map(|s| s.key.data_type).collect();
@@ -236,7 +236,7 @@ fn all_streams_are_listed_in_order_with_what_became_of_their_arrivals() {
 
 #[test]
 fn a_stream_that_is_opened_again_goes_on_in_the_same_handles() {
-    let (clock, pool, link, mut publisher) = open(DataType::Trade);
+    let (clock, pool, connection, mut publisher) = open(DataType::Trade);
     let handle = pool.trade("KRW-BTC").unwrap();
     publisher.publish(&receipt(1, 10), &trade(1, 10), || Nanos(10));
     clock.set(20);
@@ -244,7 +244,7 @@ fn a_stream_that_is_opened_again_goes_on_in_the_same_handles() {
     assert_eq!(handle.load().health(), Health::NotSubscribed);
 
     clock.set(30);
-    let mut publisher = pool::open::<Trade>(&pool, handle.key(), link);
+    let mut publisher = pool::open::<Trade>(&pool, handle.key(), connection);
     assert_eq!(handle.load().health(), Health::Stale { since: Nanos(20) });
     // The new subscription's snapshot is the trade we have: fresh again, and no news.
     let verdict = publisher.publish(&receipt(1, 40), &trade(1, 10), || Nanos(40));
@@ -256,9 +256,9 @@ fn a_stream_that_is_opened_again_goes_on_in_the_same_handles() {
 
 #[test]
 fn a_stream_that_moves_to_another_connection_takes_its_epochs_from_there() {
-    let (clock, pool, link, mut publisher) = open(DataType::Ticker);
+    let (clock, pool, connection, mut publisher) = open(DataType::Ticker);
     let handle = pool.ticker("KRW-BTC").unwrap();
-    link.opened(Epoch(9), Nanos(1), None);
+    connection.opened(Epoch(9), Nanos(1), None);
     put(&mut publisher, 9, 10, 1.0);
     clock.set(20);
     drop(publisher);
@@ -270,9 +270,9 @@ fn a_stream_that_moves_to_another_connection_takes_its_epochs_from_there() {
     assert_eq!(handle.load().health(), Health::Stale { since: Nanos(20) });
     put(&mut publisher, 1, 31, 2.0);
     assert_eq!((handle.load().trade_price, handle.load().health()), (2.0, Health::Live));
-    link.lost(Nanos(32));
+    connection.disconnected(Nanos(32));
     assert_eq!(handle.load().health(), Health::Live, "the old connection is none of its business");
-    other.lost(Nanos(33));
+    other.disconnected(Nanos(33));
     assert_eq!(handle.load().health(), Health::Disconnected { since: Nanos(33) });
 }
 
@@ -280,9 +280,9 @@ fn a_stream_that_moves_to_another_connection_takes_its_epochs_from_there() {
 /// were compared.
 #[test]
 fn a_value_of_a_connection_that_panicked_is_stale_on_the_next_one() {
-    let (clock, pool, link, mut publisher) = open(DataType::Ticker);
+    let (clock, pool, connection, mut publisher) = open(DataType::Ticker);
     let handle = pool.ticker("KRW-BTC").unwrap();
-    link.opened(Epoch(5), Nanos(1), None);
+    connection.opened(Epoch(5), Nanos(1), None);
     put(&mut publisher, 5, 50, 1.0);
     clock.set(60);
     let crashed = thread::spawn(move || {
@@ -306,15 +306,15 @@ fn a_value_of_a_connection_that_panicked_is_stale_on_the_next_one() {
 #[test]
 #[should_panic(expected = "ticker KRW-BTC has a publisher already")]
 fn a_second_publisher_of_a_stream_is_refused() {
-    let (_clock, pool, link, _publisher) = open::<Ticker>(DataType::Ticker);
-    pool::open::<Ticker>(&pool, btc(DataType::Ticker), link);
+    let (_clock, pool, connection, _publisher) = open::<Ticker>(DataType::Ticker);
+    pool::open::<Ticker>(&pool, btc(DataType::Ticker), connection);
 }
 
 #[test]
 #[should_panic(expected = "trade KRW-BTC does not carry this type of value")]
 fn a_publisher_of_the_wrong_type_is_refused() {
-    let (_clock, pool, link, _publisher) = open::<Ticker>(DataType::Ticker);
-    pool::open::<Ticker>(&pool, btc(DataType::Trade), link);
+    let (_clock, pool, connection, _publisher) = open::<Ticker>(DataType::Ticker);
+    pool::open::<Ticker>(&pool, btc(DataType::Trade), connection);
 }
 
 #[test]

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use hoga::feed::{
-    Arrival, Broadcaster, Feed, FeedCounts, FeedWriter, Filter, Followable, Item, Mark, Opening, Overflow, Payload,
-    Update, broadcast, open,
+    Arrival, BroadcastStream, Broadcaster, Feed, FeedCounts, FeedWriter, Filter, Item, Mark, Opening, Overflow,
+    Payload, Update, broadcast, open,
 };
 use hoga::model::{Clock, ConnectionId, DataType, Epoch, Nanos, Receipt, Stamps, Trade};
 use hoga::sync::latest;
-use hoga::sync::sleepers::Sleepers;
+use hoga::sync::waiters::Waiters;
 
 use crate::samples::trade;
 use hoga::sync::connection::ConnectionState;
@@ -123,16 +123,16 @@ pub fn derived(version: u64) -> Update<Trade> {
 /// A connection that writes trades into the ring that all readers share.
 pub struct SharedRing {
     pub ring: Broadcaster<Trade>,
-    pub streams: Vec<Followable>,
-    pub sleepers: Arc<Sleepers>,
+    pub streams: Vec<BroadcastStream>,
+    pub waiters: Arc<Waiters>,
     pub socket: u32,
 }
 
 /// A ring for so many trades of so many streams.
 pub fn shared(capacity: usize, streams: u32) -> SharedRing {
     let mut ring = broadcast(capacity);
-    let streams = (0..streams).map(|_| ring.followable()).collect();
-    SharedRing { ring, streams, sleepers: Arc::default(), socket: 1 }
+    let streams = (0..streams).map(|_| ring.add_stream()).collect();
+    SharedRing { ring, streams, waiters: Arc::default(), socket: 1 }
 }
 
 impl SharedRing {
@@ -160,25 +160,25 @@ impl SharedRing {
     /// A feed reads more streams, of which this is the state.
     pub fn follow(&self, writer: &mut FeedWriter<Trade>, streams: &[usize], states: &[u64]) {
         let filter = Filter::new(true, true);
-        let followed = streams.iter().map(|stream| self.streams[*stream].followed(filter, false)).collect();
-        writer.follow(&self.ring, &self.sleepers, followed, states.iter().map(|state| update(*state)).collect());
+        let followed = streams.iter().map(|stream| self.streams[*stream].join(filter, false)).collect();
+        writer.join_broadcast(&self.ring, &self.waiters, followed, states.iter().map(|state| update(*state)).collect());
     }
 
     /// It reads one more, of which this is the state.
     pub fn follow_from(&self, writer: &mut FeedWriter<Trade>, stream: usize, state: Update<Trade>) {
-        let followed = self.streams[stream].followed(Filter::new(true, true), false);
-        writer.follow(&self.ring, &self.sleepers, vec![followed], vec![state]);
+        let followed = self.streams[stream].join(Filter::new(true, true), false);
+        writer.join_broadcast(&self.ring, &self.waiters, vec![followed], vec![state]);
     }
 
     /// It wants other messages of one that it reads.
     pub fn follow_again(&self, writer: &mut FeedWriter<Trade>, stream: usize, filter: Filter) {
-        let followed = self.streams[stream].followed(filter, true);
-        writer.follow(&self.ring, &self.sleepers, vec![followed], Vec::new());
+        let followed = self.streams[stream].join(filter, true);
+        writer.join_broadcast(&self.ring, &self.waiters, vec![followed], Vec::new());
     }
 
     /// What the engine does after each batch.
     pub fn wake<'a>(&self, writers: impl IntoIterator<Item = &'a FeedWriter<Trade>>) {
-        if self.sleepers.any() {
+        if self.waiters.any() {
             writers.into_iter().for_each(FeedWriter::wake);
         }
     }

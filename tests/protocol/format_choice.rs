@@ -6,7 +6,7 @@ use std::time::Duration;
 use hoga::config::{FormatCosts, FormatRule, ReadCosts};
 use hoga::model::{Format, Nanos, NounKind};
 use hoga::session::{Counters, FormatReason, FormatSelector};
-use hoga::wire::{Decoder, Delivered, convert};
+use hoga::wire::{Decoder, ObjectCounts, convert};
 use hoga_testing::{Rng, fixtures, messages};
 
 use crate::support::decode;
@@ -19,7 +19,7 @@ const ALL: &[Format] = &Format::ALL;
 struct Trace {
     bytes: [u64; 4],
     messages: u64,
-    delivered: Delivered,
+    delivered: ObjectCounts,
 }
 
 impl Trace {
@@ -109,7 +109,7 @@ impl Connection {
     }
 
     fn look(&mut self) -> Option<Format> {
-        let changed = self.selector.look(self.now, Some(self.written), &self.counters);
+        let changed = self.selector.evaluate(self.now, Some(self.written), &self.counters);
         if let Some(format) = changed {
             self.changes.push((self.now, format));
         }
@@ -126,7 +126,7 @@ impl Connection {
         *by_type = by_type.zip(&trace.delivered, |sum, more| sum + more);
         self.now = self.now + self.rule.window;
         let is_settled = matches!(self.selector.reason(), FormatReason::WentBack { .. });
-        assert!(is_settled || self.selector.next_look() <= self.now);
+        assert!(is_settled || self.selector.next_evaluation() <= self.now);
         let changed = self.look();
         if let Some(format) = changed {
             self.written = format;
@@ -218,7 +218,7 @@ fn one_window_is_not_enough_and_an_interruption_starts_anew() {
     assert!(matches!(connection.selector.reason(), FormatReason::Cheapest { gain } if gain > 0.2));
 
     // A window that another format would not have made cheaper by enough.
-    let same = Trace { delivered: Delivered::default(), ..trace.clone() };
+    let same = Trace { delivered: ObjectCounts::default(), ..trace.clone() };
     let mut no_gain = same.clone();
     no_gain.delivered[NounKind::Candle] = 1;
     let mut connection = Connection::new(dear, ALL, Format::Default);

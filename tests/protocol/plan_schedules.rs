@@ -1,6 +1,7 @@
 //! The planner under virtual time, against a model of connections and of an exchange that replaces, answers new streams
 //! with snapshots after a while, sends no changes of a stream while it owes its snapshot, and forgets the snapshots it
-//! still owes when the next request comes. Wishes and reports take their time between the planner and a connection.
+//! still owes when the next request comes. Desired sets and reports take their time between the planner and a
+//! connection.
 //!
 //! The judge never asks the planner what is right. It keeps its own list of who wants what.
 
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use hoga::config::{Config, Limits, Pacing};
 use hoga::model::{DataType, Epoch, Market, Nanos, StreamKey};
-use hoga::plan::{Admitted, Checked, DemandId, Depth, Mode, Planner, Proof, Want, Wish};
+use hoga::plan::{Admitted, CheckedSubscription, Confirmation, DemandId, Depth, DesiredSet, Mode, Planner, StreamSpec};
 use hoga::session::{Budget, Rate};
 use hoga_testing::Rng;
 
@@ -27,7 +28,7 @@ fn whole_ms(rng: &mut Rng, most: u64) -> Duration {
 /// What the exchange does for one stream of the request it was sent last.
 #[derive(Clone, Copy)]
 struct Served {
-    want: Want,
+    spec: StreamSpec,
     /// Changes are sent.
     realtime: bool,
     /// When its snapshot goes out; `NEVER` if none is owed.
@@ -59,10 +60,10 @@ struct Request {
 
 /// What is on its way to a connection.
 enum Letter {
-    Wish {
-        wish: Wish,
+    Desired {
+        desired: DesiredSet,
         at: Nanos,
-        /// What the planner had heard of when it wished.
+        /// What the planner had heard of when it issued this.
         known: Option<Request>,
     },
     /// Somebody reads these streams, from their state on if they run on this socket.
@@ -73,7 +74,7 @@ enum Letter {
 /// What is on its way to the planner.
 enum Report {
     Opened(Epoch),
-    Lost,
+    Disconnected,
     Requested { at: Nanos, revision: u64 },
 }
 
@@ -83,9 +84,9 @@ struct Line {
     epoch: u32,
     open: bool,
     reopens_at: Nanos,
-    wish: Wish,
-    wished_at: Nanos,
-    /// What the planner had heard of when it wished that.
+    desired: DesiredSet,
+    issued_at: Nanos,
+    /// What the planner had heard of when it issued that.
     known: Option<Request>,
     sent: Option<u64>,
     budget: Budget,
@@ -107,7 +108,7 @@ struct World {
     now: Nanos,
     planner: Planner,
     lines: Vec<Line>,
-    held: Vec<(DemandId, Vec<Want>)>,
+    held: Vec<(DemandId, Vec<StreamSpec>)>,
     /// Snapshots that nothing but a new request brings, and since when somebody waits for each.
     awaited: Vec<(DemandId, StreamKey, Nanos)>,
     keys: Vec<StreamKey>,
@@ -131,8 +132,8 @@ impl Line {
             epoch: 0,
             open: false,
             reopens_at: START,
-            wish: Wish::default(),
-            wished_at: START,
+            desired: DesiredSet::default(),
+            issued_at: START,
             known: None,
             sent: None,
             budget: budget(),
@@ -152,7 +153,7 @@ impl Line {
         let under_way = self.letters.front().map(|(due, _)| *due).into_iter();
         let under_way = under_way.chain(self.reports.front().map(|(due, _)| *due)).min().unwrap_or(Nanos::NEVER);
         if !self.open {
-            return if self.wish.streams.is_empty() { under_way } else { under_way.min(self.reopens_at) };
+            return if self.desired.streams.is_empty() { under_way } else { under_way.min(self.reopens_at) };
         }
         self.served.values().map(|s| s.snapshot_at).min().unwrap_or(Nanos::NEVER).min(under_way)
     }
@@ -176,9 +177,9 @@ impl Line {
                     (self.known_socket, self.known_sent) = (Some(epoch), None);
                     planner.opened(self.number, epoch);
                 }
-                Report::Lost => {
+                Report::Disconnected => {
                     (self.known_socket, self.known_sent) = (None, None);
-                    planner.lost(self.number);
+                    planner.disconnected(self.number);
                 }
                 Report::Requested { at, revision } => {
                     self.known_sent = Some(Request { revision, heard_at: now });
@@ -191,7 +192,9 @@ impl Line {
     fn read_letters(&mut self, now: Nanos) {
         while let Some((_, letter)) = self.letters.pop_front_if(|(due, _)| *due <= now) {
             match letter {
-                Letter::Wish { wish, at, known } => (self.wish, self.wished_at, self.known) = (wish, at, known),
+                Letter::Desired { desired, at, known } => {
+                    (self.desired, self.issued_at, self.known) = (desired, at, known)
+                }
                 // On a socket that the planner had not heard of, it could not know what was on the wire.
                 Letter::Join(id, socket, keys) if socket == Some(Epoch(self.epoch)) => {
                     self.readers.insert(id, keys);
@@ -206,7 +209,7 @@ impl Line {
 
     fn lose(&mut self, reopens_at: Nanos, reported_at: Nanos) {
         if std::mem::replace(&mut self.open, false) {
-            self.report(reported_at, Report::Lost);
+            self.report(reported_at, Report::Disconnected);
         }
         (self.sent, self.reopens_at) = (None, reopens_at);
         self.served.clear();
@@ -215,7 +218,7 @@ impl Line {
     fn turn(&mut self, now: Nanos, changes: &BTreeMap<StreamKey, u64>, rng: &mut Rng, way: Duration) {
         self.read_letters(now);
         let mut way = || now + whole_ms(rng, way.as_millis() as u64);
-        if self.wish.streams.is_empty() {
+        if self.desired.streams.is_empty() {
             self.lose(now, way());
             return;
         }
@@ -224,8 +227,8 @@ impl Line {
             self.requests.clear();
             self.report(way(), Report::Opened(Epoch(self.epoch)));
         }
-        if self.open && self.sent != Some(self.wish.revision) && self.budget.try_acquire(now).is_ok() {
-            self.report(way(), Report::Requested { at: now, revision: self.wish.revision });
+        if self.open && self.sent != Some(self.desired.revision) && self.budget.try_acquire(now).is_ok() {
+            self.report(way(), Report::Requested { at: now, revision: self.desired.revision });
             self.send(now, changes, rng);
         }
         for (key, served) in &mut self.served {
@@ -246,36 +249,36 @@ impl Line {
         assert!(in_window(1) <= 5 && in_window(60) <= 100, "the exchange refuses this");
         let before = std::mem::take(&mut self.served);
         for key in self.readers.values().flatten().filter(|key| before.contains_key(key)) {
-            assert!(self.wish.streams.get(*key).is_some(), "{key} is taken from somebody who reads it");
+            assert!(self.desired.streams.get(*key).is_some(), "{key} is taken from somebody who reads it");
         }
-        let running = self.wish.running.on(Epoch(self.epoch), self.sent);
-        for want in self.wish.streams.wants() {
-            let runs = want.mode == Mode::All && running.contains(&want.key);
-            let old = before.get(&want.key);
+        let running = self.desired.running.on(Epoch(self.epoch), self.sent);
+        for spec in self.desired.streams.specs() {
+            let runs = spec.mode == Mode::All && running.contains(&spec.key);
+            let old = before.get(&spec.key);
             if runs {
-                let old = old.unwrap_or_else(|| panic!("{} does not run on this socket", want.key));
-                assert!(old.runs(), "{} had no snapshot, and none will come", want.key);
-                assert_eq!(old.told, Some(changes[&want.key]), "{} has changed, and nothing will say so", want.key);
-                assert!(old.want.depth >= want.depth, "{} has fewer levels until something changes", want.key);
+                let old = old.unwrap_or_else(|| panic!("{} does not run on this socket", spec.key));
+                assert!(old.runs(), "{} had no snapshot, and none will come", spec.key);
+                assert_eq!(old.told, Some(changes[&spec.key]), "{} has changed, and nothing will say so", spec.key);
+                assert!(old.spec.depth >= spec.depth, "{} has fewer levels until something changes", spec.key);
             }
             // It runs, and the planner knew. Asked for from the start, the exchange would hold its changes back.
             let known = self.known.filter(|known| self.sent == Some(known.revision));
             let is_known = |old: &Served| {
-                old.runs() && known.is_some_and(|known| old.told_since.max(known.heard_at) + LAG < self.wished_at)
+                old.runs() && known.is_some_and(|known| old.told_since.max(known.heard_at) + LAG < self.issued_at)
             };
-            let serves = |old: &Served| old.want.mode == Mode::All && old.want.depth >= want.depth;
-            let interrupts = want.mode == Mode::All && !runs;
+            let serves = |old: &Served| old.spec.mode == Mode::All && old.spec.depth >= spec.depth;
+            let interrupts = spec.mode == Mode::All && !runs;
             let interrupted = old.filter(|old| interrupts && serves(old) && is_known(old));
-            assert!(interrupted.is_none(), "{}, which runs, is interrupted", want.key);
+            assert!(interrupted.is_none(), "{}, which runs, is interrupted", spec.key);
 
-            let owes = !runs && want.mode != Mode::RealtimeOnly && want.key.market() != Some(unknown());
+            let owes = !runs && spec.mode != Mode::RealtimeOnly && spec.key.market() != Some(unknown());
             let snapshot_at = if owes { now + Duration::from_millis(1) + whole_ms(rng, 200) } else { Nanos::NEVER };
-            let realtime = want.mode != Mode::SnapshotOnly && want.key.market() != Some(unknown());
-            let goes_on = old.filter(|old| old.runs() && !owes && old.want.depth >= want.depth);
+            let realtime = spec.mode != Mode::SnapshotOnly && spec.key.market() != Some(unknown());
+            let goes_on = old.filter(|old| old.runs() && !owes && old.spec.depth >= spec.depth);
             let (told, told_since) = goes_on.map_or((None, Nanos::NEVER), |old| (old.told, old.told_since));
-            self.served.insert(want.key, Served { want: *want, realtime, snapshot_at, told, told_since });
+            self.served.insert(spec.key, Served { spec: *spec, realtime, snapshot_at, told, told_since });
         }
-        self.sent = Some(self.wish.revision);
+        self.sent = Some(self.desired.revision);
     }
 
     /// Something changed on a market.
@@ -290,17 +293,17 @@ impl Line {
 
     /// A snapshot came since then, or the stream runs and its newest value will do.
     fn gives_state(&self, key: StreamKey, since: Nanos) -> bool {
-        let runs = |served: &Served| served.want.mode == Mode::All && served.runs();
+        let runs = |served: &Served| served.spec.mode == Mode::All && served.runs();
         self.snapshots.get(&key).is_some_and(|at| *at > since) || self.served.get(&key).is_some_and(runs)
     }
 
-    /// Every wish that may still be sent asks for this stream.
+    /// Every desired set that may still be sent asks for this stream.
     fn keeps(&self, key: StreamKey) -> bool {
         let posted = self.letters.iter().filter_map(|(_, letter)| match letter {
-            Letter::Wish { wish, .. } => Some(wish),
+            Letter::Desired { desired, .. } => Some(desired),
             _ => None,
         });
-        posted.chain([&self.wish]).all(|wish| wish.streams.get(key).is_some())
+        posted.chain([&self.desired]).all(|desired| desired.streams.get(key).is_some())
     }
 }
 
@@ -330,7 +333,7 @@ impl World {
             ..Config::default()
         };
         let (connections, grace) = (config.connections, config.grace);
-        let wants = vec![Want::all(lasting())];
+        let specs = vec![StreamSpec::all(lasting())];
         let mut world = Self {
             now: START,
             planner: Planner::new(Arc::new(config), false),
@@ -344,8 +347,9 @@ impl World {
             quiet: rng.below(2) == 0,
             rng,
         };
-        let admitted = world.planner.add(START, None, Checked { wants: wants.clone(), patterns: Vec::new() }).unwrap();
-        world.admit(admitted, wants);
+        let admitted =
+            world.planner.add(START, None, CheckedSubscription { specs: specs.clone(), patterns: Vec::new() }).unwrap();
+        world.admit(admitted, specs);
         world
     }
 
@@ -375,48 +379,50 @@ impl World {
     }
 
     fn add(&mut self) {
-        let mut wants = BTreeMap::new();
+        let mut specs = BTreeMap::new();
         for _ in 0..=self.rng.below(4) {
             let key = self.keys[self.rng.below(self.keys.len())];
             let mode = [Mode::All, Mode::All, Mode::SnapshotOnly, Mode::RealtimeOnly][self.rng.below(4)];
             let depth = [Depth::ALL, Depth::levels(5)][self.rng.below(2)];
             let depth = if key.data_type == DataType::Orderbook { depth } else { Depth::ALL };
-            wants.insert(key, Want { key, mode, depth });
+            specs.insert(key, StreamSpec { key, mode, depth });
         }
-        let wants: Vec<_> = wants.into_values().collect();
-        let admitted =
-            self.planner.add(self.now, None, Checked { wants: wants.clone(), patterns: Vec::new() }).unwrap();
-        self.admit(admitted, wants);
+        let specs: Vec<_> = specs.into_values().collect();
+        let admitted = self
+            .planner
+            .add(self.now, None, CheckedSubscription { specs: specs.clone(), patterns: Vec::new() })
+            .unwrap();
+        self.admit(admitted, specs);
     }
 
     /// Somebody wants these streams and begins to read them.
-    fn admit(&mut self, admitted: Admitted, wants: Vec<Want>) {
+    fn admit(&mut self, admitted: Admitted, specs: Vec<StreamSpec>) {
         self.carry(admitted.carry);
         let union = self.union();
-        for want in wants.iter().filter(|want| want.mode == Mode::SnapshotOnly && want.key.market() != Some(unknown()))
+        for spec in specs.iter().filter(|spec| spec.mode == Mode::SnapshotOnly && spec.key.market() != Some(unknown()))
         {
-            if union.get(&want.key).is_none_or(|other| other.mode == Mode::SnapshotOnly) {
-                self.awaited.push((admitted.id, want.key, self.now));
+            if union.get(&spec.key).is_none_or(|other| other.mode == Mode::SnapshotOnly) {
+                self.awaited.push((admitted.id, spec.key, self.now));
             }
         }
         let mut shares = BTreeMap::<usize, Vec<StreamKey>>::new();
-        for want in &wants {
-            shares.entry(self.planner.home(want.key)).or_default().push(want.key);
+        for spec in &specs {
+            shares.entry(self.planner.home(spec.key)).or_default().push(spec.key);
         }
         for (line, keys) in shares {
             let due = self.arrival();
             let line = &mut self.lines[line];
             line.post(due, Letter::Join(admitted.id, line.known_socket, keys));
         }
-        self.held.push((admitted.id, wants));
+        self.held.push((admitted.id, specs));
     }
 
-    fn carry(&mut self, wishes: Vec<(usize, Wish)>) {
-        for (line, wish) in wishes {
+    fn carry(&mut self, desired: Vec<(usize, DesiredSet)>) {
+        for (line, desired) in desired {
             let (due, at) = (self.arrival(), self.now);
             let line = &mut self.lines[line];
             let known = line.known_sent;
-            line.post(due, Letter::Wish { wish, at, known });
+            line.post(due, Letter::Desired { desired, at, known });
         }
     }
 
@@ -432,7 +438,7 @@ impl World {
             self.turn();
             let next = self.lines.iter().map(Line::next).min().unwrap_or(Nanos::NEVER).min(self.planner.next_poll());
             // A request may wait for its budget.
-            let waits = self.lines.iter().any(|line| line.open && line.sent != Some(line.wish.revision));
+            let waits = self.lines.iter().any(|line| line.open && line.sent != Some(line.desired.revision));
             let next = if waits { next.min(self.now + Duration::from_millis(50)) } else { next };
             if next > end {
                 self.now = end;
@@ -455,10 +461,10 @@ impl World {
         }
         let lines = &self.lines;
         let heard = |key| lines.iter().filter_map(|line| line.heard.get(&key).copied()).max_by_key(|(_, at)| *at);
-        let orders = self.planner.poll(self.now, heard);
-        self.judge_expired(&orders.expired);
-        self.carry(orders.carry);
-        for line in orders.list {
+        let decisions = self.planner.poll(self.now, heard);
+        self.judge_expired(&decisions.expired);
+        self.carry(decisions.carry);
+        for line in decisions.list {
             let listed: BTreeSet<_> =
                 self.lines[line].served.keys().copied().filter(|key| key.market() != Some(unknown())).collect();
             self.planner.listed(line, &listed);
@@ -474,16 +480,18 @@ impl World {
     /// What has left the wire is not wanted, and is not on the wire.
     fn judge_expired(&self, expired: &[StreamKey]) {
         for key in expired {
-            assert!(!self.held.iter().any(|(_, wants)| wants.iter().any(|want| want.key == *key)), "{key} is wanted");
+            assert!(!self.held.iter().any(|(_, specs)| specs.iter().any(|spec| spec.key == *key)), "{key} is wanted");
             let line = &self.lines[self.planner.home(*key)];
             assert!(!line.reports.is_empty() || !line.served.contains_key(key), "{key} is on the wire");
         }
     }
 
-    /// What is confirmed is on the wire, and no wish on its way takes it off.
+    /// What is confirmed is on the wire, and no desired set on its way takes it off.
     fn judge_confirmed(&self) {
-        let confirmed = self.held.iter().flat_map(|(id, _)| self.planner.proofs_of(*id));
-        for (key, _) in confirmed.filter(|(_, proof)| matches!(proof, Some(Proof::Data | Proof::Listed))) {
+        let confirmed = self.held.iter().flat_map(|(id, _)| self.planner.confirmations_of(*id));
+        for (key, _) in confirmed
+            .filter(|(_, confirmation)| matches!(confirmation, Some(Confirmation::Data | Confirmation::Listed)))
+        {
             let line = &self.lines[self.planner.home(key)];
             if line.reports.is_empty() {
                 assert!(line.served.contains_key(&key), "{key} is confirmed and not on the wire");
@@ -493,11 +501,11 @@ impl World {
     }
 
     /// What somebody wants, by the judge's own list.
-    fn union(&self) -> BTreeMap<StreamKey, Want> {
+    fn union(&self) -> BTreeMap<StreamKey, StreamSpec> {
         let mut union = BTreeMap::new();
-        for want in self.held.iter().flat_map(|(_, wants)| wants) {
-            let merged: &mut Want = union.entry(want.key).or_insert(*want);
-            (merged.mode, merged.depth) = (merged.mode.and(want.mode), merged.depth.max(want.depth));
+        for spec in self.held.iter().flat_map(|(_, specs)| specs) {
+            let merged: &mut StreamSpec = union.entry(spec.key).or_insert(*spec);
+            (merged.mode, merged.depth) = (merged.mode.and(spec.mode), merged.depth.max(spec.depth));
         }
         union
     }
@@ -508,15 +516,18 @@ impl World {
         let union = self.union();
         let mut wire = BTreeMap::new();
         for line in &self.lines {
-            let streams = if line.open { line.wish.streams.wants() } else { &[] };
-            assert!(streams.is_empty() || line.sent == Some(line.wish.revision), "the newest wish was not sent");
-            for want in streams {
-                assert!(wire.insert(want.key, *want).is_none(), "{} is on two connections", want.key);
-                let served = line.served[&want.key];
-                let owed = want.mode != Mode::RealtimeOnly && want.key.market() != Some(unknown());
-                assert!(served.told.is_some() || !owed, "{} never got its snapshot", want.key);
-                let is_followed = want.mode == Mode::All && want.key.market() != Some(unknown());
-                assert!(!is_followed || served.told == Some(self.changes[&want.key]), "{} is behind", want.key);
+            let streams = if line.open { line.desired.streams.specs() } else { &[] };
+            assert!(
+                streams.is_empty() || line.sent == Some(line.desired.revision),
+                "the newest desired set was not sent"
+            );
+            for spec in streams {
+                assert!(wire.insert(spec.key, *spec).is_none(), "{} is on two connections", spec.key);
+                let served = line.served[&spec.key];
+                let owed = spec.mode != Mode::RealtimeOnly && spec.key.market() != Some(unknown());
+                assert!(served.told.is_some() || !owed, "{} never got its snapshot", spec.key);
+                let is_followed = spec.mode == Mode::All && spec.key.market() != Some(unknown());
+                assert!(!is_followed || served.told == Some(self.changes[&spec.key]), "{} is behind", spec.key);
             }
         }
         assert_eq!(wire, union);
@@ -525,9 +536,9 @@ impl World {
         for (id, key, _) in &self.awaited {
             assert!(!self.held.iter().any(|(held, _)| held == id), "{key} was awaited, and did not come");
         }
-        for (key, proof) in self.held.iter().flat_map(|(id, _)| self.planner.proofs_of(*id)) {
-            let is_confirmed = matches!(proof, Some(Proof::Data | Proof::Listed));
-            assert_eq!(is_confirmed, key.market() != Some(unknown()), "{key} is {proof:?}");
+        for (key, confirmation) in self.held.iter().flat_map(|(id, _)| self.planner.confirmations_of(*id)) {
+            let is_confirmed = matches!(confirmation, Some(Confirmation::Data | Confirmation::Listed));
+            assert_eq!(is_confirmed, key.market() != Some(unknown()), "{key} is {confirmation:?}");
         }
         let unconfirmed: BTreeSet<_> = self.planner.stats(self.now).unconfirmed.into_iter().collect();
         let expected: BTreeSet<_> = union.into_keys().filter(|key| key.market() == Some(unknown())).collect();

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use hoga::config::{Config, Endpoint, KeepAlive};
 use hoga::model::{self, ConnectionId, DataType, Epoch, Format, Market, Nanos, Noun, Receipt, Sink, StreamKey};
-use hoga::plan::{StreamSet, Wish};
+use hoga::plan::{DesiredSet, StreamSet};
 use hoga::session::{Action, Budget, Closed, Entropy, Event, Rate, Session, SocketId, State};
 use hoga_exchange::{ConnId, ErrorName, Exchange, Fault, Flow, Observer};
 use hoga_testing::{Rng, frames};
@@ -188,7 +188,7 @@ struct World {
     reports: Vec<Event>,
     markets: Vec<String>,
     wanted: StreamSet,
-    wishes: u64,
+    revision: u64,
 }
 
 impl World {
@@ -228,7 +228,7 @@ impl World {
             reports: Vec::new(),
             markets: exchange.markets().map(str::to_owned).collect(),
             wanted: StreamSet::default(),
-            wishes: 0,
+            revision: 0,
             exchange,
             rng,
         }
@@ -344,8 +344,8 @@ impl World {
                     let delay = self.rng.up_to(self.delay);
                     self.connecting = Some((self.now + delay, !self.rng.chance(20)));
                 }
-                Some(Action::Disconnect(_, last_words)) => {
-                    self.say_goodbye(last_words);
+                Some(Action::Disconnect(_, final_bytes)) => {
+                    self.send_final_bytes(final_bytes);
                     self.drop_socket();
                 }
                 Some(Action::Resolve | Action::StartTls(_)) => unreachable!("plain, to an address literal"),
@@ -358,15 +358,15 @@ impl World {
         }
     }
 
-    /// What was sent before the socket is dropped still arrives, and the last words behind it.
-    fn say_goodbye(&mut self, last_words: &[u8]) {
+    /// What was sent before the socket is dropped still arrives, and the final bytes behind it.
+    fn send_final_bytes(&mut self, final_bytes: &[u8]) {
         let Some(conn) = self.conn else { return };
         while let Some((_, piece)) = self.to_server.0.pop_front() {
             if let Piece::Bytes(bytes) = piece {
                 self.exchange.receive(self.now.0, conn, &bytes);
             }
         }
-        self.exchange.receive(self.now.0, conn, last_words);
+        self.exchange.receive(self.now.0, conn, final_bytes);
     }
 
     fn transmit_client(&mut self) -> bool {
@@ -415,11 +415,11 @@ impl World {
                 StreamKey::of(TYPES[self.rng.below(4)], market.parse().unwrap())
             })
             .collect::<StreamSet>();
-        self.wishes += 1;
-        let (revision, streams) = (self.wishes, self.wanted.clone());
+        self.revision += 1;
+        let (revision, streams) = (self.revision, self.wanted.clone());
         // Any change of demand may come with another format.
         let format = Format::ALL[self.rng.below(4)];
-        self.session.set_wish(self.now, Wish { revision, streams, format, ..Wish::default() });
+        self.session.set_desired(self.now, DesiredSet { revision, streams, format, ..DesiredSet::default() });
     }
 
     /// Something goes wrong. `kinds` says what may.

@@ -14,13 +14,14 @@
 //! world.drop_feed(feed);
 //! ```
 //!
-//! A life that fails prints its seed, and the judge prints what arrived of the stream and what the feed did, in order.
+//! A scenario that fails prints its seed, and the judge prints what arrived of the stream and what the feed did, in
+//! order.
 
 mod judge;
-mod lives;
 mod network;
 mod peer;
 mod random;
+mod scenarios;
 mod silence;
 mod world;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Random;
 use crate::model::Nanos;
 
-/// How the network behaves in one life.
+/// How the network behaves in one scenario.
 #[derive(Clone)]
 pub(super) struct Network {
     pub random: Random,

@@ -20,7 +20,7 @@ const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 pub(super) struct Peer {
     session: Session,
     tap: Tap,
-    links: Vec<Link>,
+    sockets: Vec<SocketEntry>,
     network: Network,
     /// When its thread looks at its commands.
     called: Nanos,
@@ -34,7 +34,7 @@ struct Tap {
     arrivals: Arrivals,
 }
 
-struct Link {
+struct SocketEntry {
     socket: SocketId,
     stage: Stage,
 }
@@ -48,7 +48,7 @@ impl Peer {
     pub fn new(parts: ConnectionParts<Arc<TestClock>>, arrivals: Arrivals, network: Network) -> Self {
         let ConnectionParts { session, connection, .. } = parts;
         let tap = Tap { connection, arrivals };
-        Self { session, tap, links: Vec::new(), network, called: Nanos::NEVER, reported: false }
+        Self { session, tap, sockets: Vec::new(), network, called: Nanos::NEVER, reported: false }
     }
 
     /// Its thread looks at its commands, soon.
@@ -62,7 +62,7 @@ impl Peer {
 
     /// The exchange's names of its open sockets.
     pub fn conns(&self) -> impl Iterator<Item = ConnId> + '_ {
-        self.links.iter().filter_map(|link| match link.stage {
+        self.sockets.iter().filter_map(|entry| match entry.stage {
             Stage::Open { conn, .. } => Some(conn),
             Stage::Connecting { .. } => None,
         })
@@ -70,11 +70,11 @@ impl Peer {
 
     /// When something is due.
     pub fn due(&self) -> Nanos {
-        let link = |link: &Link| match &link.stage {
+        let entry = |entry: &SocketEntry| match &entry.stage {
             Stage::Connecting { at, .. } => *at,
             Stage::Open { to_exchange, to_client, .. } => to_exchange.due().min(to_client.due()),
         };
-        self.links.iter().map(link).min().unwrap_or(Nanos::NEVER).min(self.called).min(self.session.poll_timeout())
+        self.sockets.iter().map(entry).min().unwrap_or(Nanos::NEVER).min(self.called).min(self.session.poll_timeout())
     }
 
     /// Does what is due.
@@ -84,7 +84,7 @@ impl Peer {
             self.tap.connection.commands(now, &mut self.session);
             self.settle(now, exchange);
         }
-        for socket in self.links.iter().map(|link| link.socket).collect::<Vec<_>>() {
+        for socket in self.sockets.iter().map(|entry| entry.socket).collect::<Vec<_>>() {
             self.step_link(now, socket, exchange);
         }
         if self.session.poll_timeout() <= now {
@@ -94,19 +94,19 @@ impl Peer {
     }
 
     fn step_link(&mut self, now: Nanos, socket: SocketId, exchange: &mut Exchange) {
-        if let Some(Link { stage: Stage::Connecting { at, succeeds }, .. }) = self.link(socket)
+        if let Some(SocketEntry { stage: Stage::Connecting { at, succeeds }, .. }) = self.entry(socket)
             && *at <= now
         {
             let succeeds = *succeeds;
             self.connected(now, socket, succeeds, exchange);
         }
-        while let Some(Link { stage: Stage::Open { conn, to_exchange, .. }, .. }) = self.link(socket) {
+        while let Some(SocketEntry { stage: Stage::Open { conn, to_exchange, .. }, .. }) = self.entry(socket) {
             let Some(piece) = to_exchange.arrived(now) else { break };
             if let Piece::Bytes(bytes) = piece {
                 exchange.receive(now.0, *conn, &bytes);
             }
         }
-        while let Some(Link { stage: Stage::Open { to_client, .. }, .. }) = self.link(socket) {
+        while let Some(SocketEntry { stage: Stage::Open { to_client, .. }, .. }) = self.entry(socket) {
             let Some(piece) = to_client.arrived(now) else { break };
             self.arrived(now, socket, piece, exchange);
             self.settle(now, exchange);
@@ -119,8 +119,8 @@ impl Peer {
             return self.session.handle_closed(now, socket, Closed::Io(ErrorKind::ConnectionRefused));
         }
         let conn = exchange.connect(now.0, CLIENT);
-        if let Some(link) = self.link(socket) {
-            link.stage = Stage::Open { conn, to_exchange: Pipe::default(), to_client: Pipe::default() };
+        if let Some(entry) = self.entry(socket) {
+            entry.stage = Stage::Open { conn, to_exchange: Pipe::default(), to_client: Pipe::default() };
         }
         self.session.handle_connected(now, socket);
     }
@@ -169,41 +169,41 @@ impl Peer {
             Action::Connect(socket, _) => {
                 let at = now + self.network.random.up_to(self.network.delay);
                 let succeeds = !self.network.random.chance(20);
-                self.links.push(Link { socket, stage: Stage::Connecting { at, succeeds } });
+                self.sockets.push(SocketEntry { socket, stage: Stage::Connecting { at, succeeds } });
             }
-            Action::Disconnect(socket, last_words) => {
-                self.say_goodbye(now, socket, &last_words, exchange);
+            Action::Disconnect(socket, final_bytes) => {
+                self.send_final_bytes(now, socket, &final_bytes, exchange);
                 self.drop_link(now, socket, exchange);
             }
             Action::Resolve | Action::StartTls(_) => unreachable!("plain, to an address literal"),
         }
     }
 
-    /// What was sent before the socket is dropped still arrives, and the last words behind it.
-    fn say_goodbye(&mut self, now: Nanos, socket: SocketId, last_words: &[u8], exchange: &mut Exchange) {
-        let Some(Link { stage: Stage::Open { conn, to_exchange, .. }, .. }) = self.link(socket) else { return };
+    /// What was sent before the socket is dropped still arrives, and the final bytes behind it.
+    fn send_final_bytes(&mut self, now: Nanos, socket: SocketId, final_bytes: &[u8], exchange: &mut Exchange) {
+        let Some(SocketEntry { stage: Stage::Open { conn, to_exchange, .. }, .. }) = self.entry(socket) else { return };
         while let Some(piece) = to_exchange.arrived(Nanos::NEVER) {
             if let Piece::Bytes(bytes) = piece {
                 exchange.receive(now.0, *conn, &bytes);
             }
         }
-        exchange.receive(now.0, *conn, last_words);
+        exchange.receive(now.0, *conn, final_bytes);
     }
 
     fn drop_link(&mut self, now: Nanos, socket: SocketId, exchange: &mut Exchange) {
-        let Some(place) = self.links.iter().position(|link| link.socket == socket) else { return };
-        if let Stage::Open { conn, .. } = self.links.swap_remove(place).stage {
+        let Some(place) = self.sockets.iter().position(|entry| entry.socket == socket) else { return };
+        if let Stage::Open { conn, .. } = self.sockets.swap_remove(place).stage {
             exchange.disconnected(now.0, conn);
         }
     }
 
     fn transmit(&mut self, now: Nanos) -> bool {
         let mut moved = false;
-        for link in &mut self.links {
-            let Stage::Open { to_exchange, .. } = &mut link.stage else { continue };
-            let bytes = self.session.poll_transmit(link.socket).to_vec();
+        for entry in &mut self.sockets {
+            let Stage::Open { to_exchange, .. } = &mut entry.stage else { continue };
+            let bytes = self.session.poll_transmit(entry.socket).to_vec();
             to_exchange.send(now, &bytes, &self.network);
-            self.session.transmitted(link.socket, bytes.len());
+            self.session.transmitted(entry.socket, bytes.len());
             moved |= !bytes.is_empty();
         }
         moved
@@ -211,8 +211,8 @@ impl Peer {
 
     fn fetch(&mut self, now: Nanos, exchange: &mut Exchange) -> bool {
         let mut moved = false;
-        for link in &mut self.links {
-            let Stage::Open { conn, to_client, .. } = &mut link.stage else { continue };
+        for entry in &mut self.sockets {
+            let Stage::Open { conn, to_client, .. } = &mut entry.stage else { continue };
             let mut bytes = Vec::new();
             let flow = exchange.poll_transmit(now.0, *conn, &mut bytes);
             to_client.send(now, &bytes, &self.network);
@@ -226,8 +226,8 @@ impl Peer {
         moved
     }
 
-    fn link(&mut self, socket: SocketId) -> Option<&mut Link> {
-        self.links.iter_mut().find(|link| link.socket == socket)
+    fn entry(&mut self, socket: SocketId) -> Option<&mut SocketEntry> {
+        self.sockets.iter_mut().find(|entry| entry.socket == socket)
     }
 }
 

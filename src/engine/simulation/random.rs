@@ -1,4 +1,4 @@
-//! Everything that a life leaves to chance, from its seed.
+//! Everything that a scenario leaves to chance, from its seed.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;

@@ -16,11 +16,11 @@ use crate::engine::hub::{FeedRequest, Hub, Outcome};
 use crate::engine::log::Log;
 use crate::feed::{self, AnyWriter, Item, Opening, Overflow, Payload};
 use crate::model::{Clock, Event, Market, Nanos, Noun, StreamKey};
-use crate::plan::{Checked, DemandId, Subscription, Universe};
+use crate::plan::{CheckedSubscription, DemandId, Subscription, Universe};
 use crate::pool::{DataPool, Handle, PoolError};
 use crate::session::{Budget, DialBudget, Rate};
 
-/// When every life begins.
+/// When every scenario begins.
 pub(super) const START: Nanos = Nanos::from_millis(1_790_000_000_000);
 /// Longer than it takes to come back from any fault here: refusals in a row are waited out with a pause that doubles.
 const RECOVERY_MAX: Duration = Duration::from_secs(7200);
@@ -62,8 +62,8 @@ pub(super) struct World {
     exchange: Exchange,
     hub: Hub,
     peers: Vec<Peer>,
-    /// When the control thread has its next turn.
-    turn: Nanos,
+    /// When the control thread is polled next.
+    next_poll: Nanos,
     feeds: Vec<Reading>,
     /// Nobody reads the log.
     _log: Log,
@@ -116,7 +116,7 @@ impl World {
         let arrivals = Arrivals::default();
         let peers = connections.into_iter().map(|parts| Peer::new(parts, arrivals.clone(), network.clone())).collect();
         let exchange = Exchange::new(hoga_exchange::Config { seed, ..exchange }, START.0);
-        Self { random, arrivals, clock, exchange, hub, peers, turn: START, feeds: Vec::new(), _log: log }
+        Self { random, arrivals, clock, exchange, hub, peers, next_poll: START, feeds: Vec::new(), _log: log }
     }
 
     pub fn now(&self) -> Nanos {
@@ -160,9 +160,9 @@ impl World {
         let open = |data_types: &[_], connections: &[_]| {
             let opening = Opening { overflow, data_types, connections, clock, signal: Arc::default() };
             let (writers, reader) = feed::open::<T>(opening);
-            let account = reader.account();
+            let counters = reader.counters();
             feed = Some(reader);
-            (writers.into_iter().map(AnyWriter::new).collect(), account)
+            (writers.into_iter().map(AnyWriter::new).collect(), counters)
         };
         let id = self.add(subscription, Some(FeedRequest { overflow, open: Box::new(open) }));
         let mut judge = Judge::new(format!("{overflow} feed {}", id.0), overflow, self.arrivals.clone());
@@ -172,7 +172,7 @@ impl World {
     }
 
     fn add<T>(&mut self, subscription: Subscription<T>, feed: Option<FeedRequest<'_>>) -> DemandId {
-        let checked = Checked::of(subscription.mixed(), self.hub.dialect()).unwrap();
+        let checked = CheckedSubscription::of(subscription.mixed(), self.hub.dialect()).unwrap();
         let accepted = self.hub.add(self.now(), None, checked, feed).unwrap();
         self.after_call();
         accepted.id
@@ -180,7 +180,7 @@ impl World {
 
     /// The streams that are wanted under this name.
     pub fn held(&mut self, id: DemandId) -> Vec<StreamKey> {
-        self.hub.planner().held(id).iter().map(|want| want.key).collect()
+        self.hub.planner().held(id).iter().map(|spec| spec.key).collect()
     }
 
     /// Releases demand.
@@ -237,7 +237,7 @@ impl World {
         let end = self.now() + time;
         loop {
             let due = self.peers.iter().map(Peer::due).min().unwrap_or(Nanos::NEVER);
-            let next = due.min(self.turn).min(Nanos(self.exchange.poll_timeout()));
+            let next = due.min(self.next_poll).min(Nanos(self.exchange.poll_timeout()));
             if next > end {
                 return self.clock.0.store(end.0, Relaxed);
             }
@@ -254,18 +254,18 @@ impl World {
         for peer in &mut self.peers {
             peer.step(now, &mut self.exchange);
             if peer.take_reported() {
-                self.turn = self.turn.min(now + self.random.up_to(WAKE_MAX));
+                self.next_poll = self.next_poll.min(now + self.random.up_to(WAKE_MAX));
             }
         }
-        if self.turn <= now {
-            self.turn = self.hub.turn(now).max(now + Duration::from_nanos(1));
+        if self.next_poll <= now {
+            self.next_poll = self.hub.poll(now).max(now + Duration::from_nanos(1));
             self.deliver();
         }
     }
 
     /// Demand has changed: the control thread is woken.
     fn after_call(&mut self) {
-        self.turn = self.turn.min(self.now() + self.random.up_to(WAKE_MAX));
+        self.next_poll = self.next_poll.min(self.now() + self.random.up_to(WAKE_MAX));
         self.deliver();
     }
 

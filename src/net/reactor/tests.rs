@@ -10,9 +10,9 @@ use super::*;
 use crate::config::{Backoff, Config, Pacing, Timeouts};
 use crate::model::{self, ConnectionId, DataType, Noun, Receipt, StreamKey};
 use crate::net::SystemResolver;
-use crate::plan::Wish;
+use crate::plan::DesiredSet;
 use crate::session::testing::{frame, trade_message};
-use crate::session::{Budget, Entropy, Loss, Rate, Stage, State};
+use crate::session::{Budget, Disconnect, Entropy, Rate, Stage, State};
 
 /// Longer than anything here takes, unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -68,9 +68,13 @@ impl Handler for Script {
             self.revision += 1;
             let streams: &[&str] = if matches!(order, Order::Want) { &["KRW-BTC"] } else { &[] };
             let key = |code: &&str| StreamKey::of(DataType::Trade, code.parse().unwrap());
-            let wish = Wish { revision: self.revision, streams: streams.iter().map(key).collect(), ..Wish::default() };
+            let desired = DesiredSet {
+                revision: self.revision,
+                streams: streams.iter().map(key).collect(),
+                ..DesiredSet::default()
+            };
             match order {
-                Order::Want | Order::WantNothing => session.set_wish(now, wish),
+                Order::Want | Order::WantNothing => session.set_desired(now, desired),
                 Order::Stop => session.stop(now),
             }
         }
@@ -147,8 +151,8 @@ impl Rig {
     }
 
     #[track_caller]
-    fn until_lost(&self) -> Loss {
-        self.until(|event| if let Event::Lost { loss, .. } = event { Some(loss.clone()) } else { None })
+    fn until_disconnected(&self) -> Disconnect {
+        self.until(|event| if let Event::Disconnected { reason, .. } = event { Some(reason.clone()) } else { None })
     }
 }
 
@@ -337,7 +341,7 @@ fn a_write_that_fails_does_not_hide_what_the_peer_said_before_it_closed() {
         Hooks { traded: Box::new(traded), ..Hooks::default() }
     });
     rig.tell(Order::Want);
-    assert_eq!(rig.until_lost(), Loss::ClosedByPeer { code: 1001, reason: "maintenance".into() });
+    assert_eq!(rig.until_disconnected(), Disconnect::ClosedByPeer { code: 1001, reason: "maintenance".into() });
     assert_eq!(trades.try_iter().collect::<Vec<_>>(), (0..TRADES).collect::<Vec<_>>());
 }
 
@@ -351,8 +355,8 @@ fn a_write_that_fails_ends_the_connection_after_the_last_message() {
         Hooks { traded: Box::new(traded), ..Hooks::default() }
     });
     rig.tell(Order::Want);
-    let loss = rig.until_lost();
-    assert!(matches!(loss, Loss::Io(_)), "{loss:?}");
+    let disconnect = rig.until_disconnected();
+    assert!(matches!(disconnect, Disconnect::Io(_)), "{disconnect:?}");
 }
 
 /// A server that refuses before it reads the request. The reset at the end hid the refusal, and with it how long to wait.
@@ -367,8 +371,8 @@ fn a_refusal_that_ends_with_a_reset_is_heard() {
     });
     let rig = Rig::start(config(port, Timeouts::default()), Arc::new(SystemResolver), |_| Hooks::default());
     rig.tell(Order::Want);
-    let loss = rig.until_lost();
-    assert!(matches!(&loss, Loss::Rejected(rejection) if rejection.status == 429), "{loss:?}");
+    let disconnect = rig.until_disconnected();
+    assert!(matches!(&disconnect, Disconnect::Rejected(rejection) if rejection.status == 429), "{disconnect:?}");
 }
 
 // ---- look-ups ----
@@ -410,7 +414,7 @@ fn a_resolver_that_is_always_too_slow_is_dialed_with_all_the_same() {
     let rig = Rig::start(config, Arc::new(resolver), |_| Hooks::default());
     rig.tell(Order::Want);
     rig.until(|event| match event {
-        Event::Lost { loss: Loss::Timeout(Stage::Resolve), .. } => {
+        Event::Disconnected { reason: Disconnect::Timeout(Stage::Resolve), .. } => {
             let mut number = passed.0.lock().unwrap();
             *number += 1;
             passed.1.notify_all();

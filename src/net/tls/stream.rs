@@ -41,7 +41,7 @@ enum State {
 enum Wants {
     Nothing,
     Bytes,
-    /// It is done, and its last words are to be sent.
+    /// It is done, and its last bytes are to be sent.
     Room,
 }
 

@@ -1,36 +1,36 @@
-//! Changes of what is wanted.
+//! Dialogues about changes of the desired set.
 
-use super::super::testing::{Life, Sent, config, frame, ms, secs, trades};
-use super::super::{Closed, Loss, State};
+use super::super::testing::{Harness, Sent, config, frame, ms, secs, trades};
+use super::super::{Closed, Disconnect, State};
 use super::named;
 use crate::config::{Config, Pacing, Timeouts};
 use crate::model::{Format, Nanos};
-use crate::plan::Wish;
+use crate::plan::DesiredSet;
 use std::time::Duration;
 
-/// What a change each millisecond for `length` costs: requests in all, and the time from the last change to the request
-/// that carries it. Whoever owns the demand gathers changes for the window of the pacing, from the first one on.
+/// Changes the streams each millisecond for `length`, gathered for the pacing's window as the owner of the demand does.
+/// Returns the number of requests, and the time from the last change to the request that carries it.
 fn storm(pacing: Pacing, length: Duration) -> (u64, Duration) {
-    let mut life = Life::active(Config { pacing, ..config() });
-    life.answer_pings(secs(2));
-    let before = life.session.counters().requests;
-    let last_change = life.now + length;
-    let mut window_ends = life.now + pacing.window();
-    while life.session.counters().requests == before || !life.requests().iter().any(|r| r.contains("KRW-LAST")) {
-        life.advance(ms(1));
-        let n = life.now.as_millis();
-        if life.now == window_ends {
-            let newest = if life.now < last_change { format!("KRW-C{n}") } else { "KRW-LAST".to_owned() };
-            life.want(&["KRW-BTC", &newest]);
-            window_ends = if life.now < last_change { life.now + ms(1) + pacing.window() } else { Nanos::NEVER };
+    let mut harness = Harness::active(Config { pacing, ..config() });
+    harness.answer_pings(secs(2));
+    let before = harness.session.counters().requests;
+    let last_change = harness.now + length;
+    let mut window_ends = harness.now + pacing.window();
+    while harness.session.counters().requests == before || !harness.requests().iter().any(|r| r.contains("KRW-LAST")) {
+        harness.advance(ms(1));
+        let n = harness.now.as_millis();
+        if harness.now == window_ends {
+            let newest = if harness.now < last_change { format!("KRW-C{n}") } else { "KRW-LAST".to_owned() };
+            harness.subscribe(&["KRW-BTC", &newest]);
+            window_ends = if harness.now < last_change { harness.now + ms(1) + pacing.window() } else { Nanos::NEVER };
         }
-        life.data("KRW-BTC", n);
+        harness.data("KRW-BTC", n);
     }
-    (life.session.counters().requests - before, life.now.since(last_change))
+    (harness.session.counters().requests - before, harness.now.since(last_change))
 }
 
 #[test]
-fn a_slower_pacing_spends_fewer_requests_and_a_faster_one_is_sooner_with_the_last_change() {
+fn a_slower_pacing_spends_fewer_requests_and_a_faster_one_sends_the_last_change_sooner() {
     let pacings = [Pacing::Conservative, Pacing::Balanced, Pacing::Aggressive];
     let [slow, balanced, fast] = pacings.map(|pacing| storm(pacing, secs(15)));
     assert!((30..=33).contains(&slow.0), "three in each 1.5 s: {slow:?}");
@@ -44,93 +44,93 @@ fn a_slower_pacing_spends_fewer_requests_and_a_faster_one_is_sooner_with_the_las
 }
 
 #[test]
-fn changes_in_a_rush_become_few_requests_and_the_last_one_is_the_newest() {
-    let mut life = Life::active(config());
-    life.requests();
+fn many_quick_changes_become_few_requests_and_the_last_one_is_the_newest() {
+    let mut harness = Harness::active(config());
+    harness.requests();
     let mut requests = vec![];
     for n in 0..100 {
-        life.want(&["KRW-BTC", &format!("KRW-C{n}")]);
-        life.advance(ms(10));
-        requests.extend(life.requests());
-        life.data("KRW-BTC", n + 10);
+        harness.subscribe(&["KRW-BTC", &format!("KRW-C{n}")]);
+        harness.advance(ms(10));
+        requests.extend(harness.requests());
+        harness.data("KRW-BTC", n + 10);
     }
-    life.advance(secs(1));
-    requests.extend(life.requests());
+    harness.advance(secs(1));
+    requests.extend(harness.requests());
     assert!(requests.len() <= 8, "{} requests for 100 changes in a second", requests.len());
     assert!(requests.last().unwrap().contains("KRW-C99"));
-    assert_eq!(life.losses(), []);
+    assert_eq!(harness.disconnects(), []);
 }
 
 #[test]
-fn the_same_wish_twice_is_one_request() {
-    let mut life = Life::active(config());
-    life.requests();
-    let wish = Wish { revision: 99, streams: trades(&["KRW-ETH"]), ..Wish::default() };
-    life.session.set_wish(life.now, wish.clone());
-    life.session.set_wish(life.now, wish);
-    life.settle();
-    assert_eq!(life.requests().len(), 1);
+fn the_same_desired_set_twice_is_one_request() {
+    let mut harness = Harness::active(config());
+    harness.requests();
+    let desired = DesiredSet { revision: 99, streams: trades(&["KRW-ETH"]), ..DesiredSet::default() };
+    harness.session.set_desired(harness.now, desired.clone());
+    harness.session.set_desired(harness.now, desired);
+    harness.settle();
+    assert_eq!(harness.requests().len(), 1);
 }
 
-/// The question names a format as every request does, and must not change the one that the socket has.
+/// The list request names a format, as every request does, and must not change the socket's format.
 #[test]
-fn what_is_subscribed_is_asked_for_in_the_format_of_the_wish() {
-    let mut life = Life::active(config());
-    life.requests();
+fn a_list_request_names_the_format_of_the_desired_set() {
+    let mut harness = Harness::active(config());
+    harness.requests();
     let (streams, format) = (trades(&["KRW-BTC"]), Format::JsonList);
-    life.session.set_wish(life.now, Wish { revision: 99, streams, format, ..Wish::default() });
-    life.session.list(life.now);
-    life.settle();
-    life.advance(secs(1));
-    let formats: Vec<_> = life.requests().iter().map(|text| text.ends_with(r#"{"format":"JSON_LIST"}]"#)).collect();
-    assert_eq!(formats, [true, true], "the request and the question");
+    harness.session.set_desired(harness.now, DesiredSet { revision: 99, streams, format, ..DesiredSet::default() });
+    harness.session.list(harness.now);
+    harness.settle();
+    harness.advance(secs(1));
+    let formats: Vec<_> = harness.requests().iter().map(|text| text.ends_with(r#"{"format":"JSON_LIST"}]"#)).collect();
+    assert_eq!(formats, [true, true], "the subscription and the list request");
 }
 
 #[test]
-fn when_nothing_is_wanted_any_more_it_says_goodbye_and_comes_back_on_demand() {
-    let mut life = Life::active(config());
-    life.sent();
-    life.want(&[]);
-    assert_eq!(life.session.state(), State::Closing);
-    assert_eq!(life.sent(), [Sent::Close(1000)]);
-    life.data("KRW-BTC", 5);
-    assert_eq!(life.delivered.0.len(), 1, "nobody wants what was under way");
-    assert_eq!(life.session.counters().after_goodbye, 1, "so it is counted");
-    life.want(&["KRW-ETH"]);
-    life.receive(&frame(8, &1000u16.to_be_bytes()));
-    assert_eq!(life.losses(), [Loss::Unwanted]);
-    life.open();
-    assert!(life.requests()[0].contains("KRW-ETH"));
+fn a_connection_closes_when_no_stream_is_wanted_and_reopens_on_demand() {
+    let mut harness = Harness::active(config());
+    harness.sent();
+    harness.subscribe(&[]);
+    assert_eq!(harness.session.state(), State::Closing);
+    assert_eq!(harness.sent(), [Sent::Close(1000)]);
+    harness.data("KRW-BTC", 5);
+    assert_eq!(harness.delivered.0.len(), 1, "messages under way are not delivered");
+    assert_eq!(harness.session.counters().after_close, 1, "the dropped message is counted");
+    harness.subscribe(&["KRW-ETH"]);
+    harness.receive(&frame(8, &1000u16.to_be_bytes()));
+    assert_eq!(harness.disconnects(), [Disconnect::Unwanted]);
+    harness.open();
+    assert!(harness.requests()[0].contains("KRW-ETH"));
 }
 
 #[test]
-fn stopping_waits_for_the_peers_goodbye_but_not_for_ever() {
-    let mut life = Life::active(config());
-    life.session.stop(life.now);
-    life.settle();
-    assert!(!life.session.is_stopped());
-    life.advance(Timeouts::default().close);
-    assert!(life.session.is_stopped());
-    life.want(&["KRW-ETH"]);
-    life.advance(secs(100));
-    assert!(life.session.is_stopped(), "stopped is for good");
+fn stopping_waits_for_the_peers_close_but_not_forever() {
+    let mut harness = Harness::active(config());
+    harness.session.stop(harness.now);
+    harness.settle();
+    assert!(!harness.session.is_stopped());
+    harness.advance(Timeouts::default().close);
+    assert!(harness.session.is_stopped());
+    harness.subscribe(&["KRW-ETH"]);
+    harness.advance(secs(100));
+    assert!(harness.session.is_stopped(), "a stopped session never dials again");
 }
 
 #[test]
 fn stopping_ends_every_state() {
-    let mut opening = Life::new(named("wss://example.test/"));
-    opening.want(&["KRW-BTC"]);
-    let mut connecting = Life::new(config());
-    connecting.want(&["KRW-BTC"]);
-    let mut upgrading = Life::new(config());
-    upgrading.want(&["KRW-BTC"]);
+    let mut opening = Harness::new(named("wss://example.test/"));
+    opening.subscribe(&["KRW-BTC"]);
+    let mut connecting = Harness::new(config());
+    connecting.subscribe(&["KRW-BTC"]);
+    let mut upgrading = Harness::new(config());
+    upgrading.subscribe(&["KRW-BTC"]);
     upgrading.connect();
-    let mut reconnecting = Life::active(config());
+    let mut reconnecting = Harness::active(config());
     reconnecting.closed(Closed::Eof);
-    for mut life in [Life::new(config()), opening, connecting, upgrading, reconnecting] {
-        life.session.stop(life.now);
-        life.settle();
-        assert!(life.session.is_stopped());
-        assert_eq!(life.session.poll_timeout(), Nanos::NEVER);
+    for mut harness in [Harness::new(config()), opening, connecting, upgrading, reconnecting] {
+        harness.session.stop(harness.now);
+        harness.settle();
+        assert!(harness.session.is_stopped());
+        assert_eq!(harness.session.poll_timeout(), Nanos::NEVER);
     }
 }

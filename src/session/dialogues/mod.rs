@@ -1,13 +1,13 @@
-//! What a session promises, as dialogues with a scripted peer.
+//! Tests of a session's promises, as dialogues with a scripted peer.
 
 mod demand;
-mod losses;
+mod disconnects;
 mod opening;
 mod protocol;
 mod refusals;
 mod refused_requests;
 
-use super::testing::{Life, config};
+use super::testing::{Harness, config};
 use super::{Event, State};
 use crate::config::{Config, Endpoint};
 
@@ -15,6 +15,6 @@ fn named(url: &str) -> Config {
     Config { endpoint: Endpoint::custom(url).unwrap(), ..config() }
 }
 
-fn states(life: &Life) -> Vec<State> {
-    life.events.iter().filter_map(|e| if let Event::State { to, .. } = e { Some(*to) } else { None }).collect()
+fn states(harness: &Harness) -> Vec<State> {
+    harness.events.iter().filter_map(|e| if let Event::State { to, .. } = e { Some(*to) } else { None }).collect()
 }

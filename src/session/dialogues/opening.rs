@@ -1,7 +1,7 @@
-//! How a socket comes to be.
+//! Dialogues about opening a socket.
 
-use super::super::testing::{Life, START, Sent, config, frame, ms, secs, trade_message};
-use super::super::{Action, Closed, Event, Loss, SocketId, Stage, State};
+use super::super::testing::{Harness, START, Sent, config, frame, ms, secs, trade_message};
+use super::super::{Action, Closed, Disconnect, Event, SocketId, Stage, State};
 use super::{named, states};
 use crate::config::Timeouts;
 use crate::model::Epoch;
@@ -9,76 +9,76 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 
 #[test]
-fn nothing_is_dialed_before_anything_is_wanted() {
-    let mut life = Life::new(config());
-    life.advance(secs(3600));
-    assert_eq!((life.session.state(), life.actions.len()), (State::Disconnected, 0));
+fn nothing_is_dialed_before_a_stream_is_wanted() {
+    let mut harness = Harness::new(config());
+    harness.advance(secs(3600));
+    assert_eq!((harness.session.state(), harness.actions.len()), (State::Disconnected, 0));
 }
 
 #[test]
 fn a_connection_is_active_only_after_the_first_data() {
-    let mut life = Life::new(named("wss://example.test/websocket/v1"));
-    life.want(&["KRW-BTC"]);
-    assert_eq!(life.actions, [Action::Resolve]);
-    life.session.handle_resolved(life.now, Ok(vec!["192.0.2.1:443".parse().unwrap()]));
-    life.settle();
-    assert_eq!(life.dials(), ["192.0.2.1:443".parse().unwrap()]);
-    life.session.handle_connected(life.now, life.socket);
-    life.settle();
-    assert_eq!(life.actions, [Action::StartTls(life.socket)]);
-    assert_eq!(life.opening_request(), "", "nothing is sent before TLS is agreed");
-    life.session.handle_secured(life.now, life.socket);
-    life.settle();
-    assert!(life.opening_request().contains("\r\nHost: example.test\r\n"));
-    assert!(!life.opening_request().to_lowercase().contains("origin"));
-    let answer = life.switching_protocols();
-    life.receive(&answer);
-    life.message(r#"{"status":"UP"}"#);
-    assert_eq!(life.session.state(), State::Subscribing);
-    life.data("KRW-BTC", 1);
+    let mut harness = Harness::new(named("wss://example.test/websocket/v1"));
+    harness.subscribe(&["KRW-BTC"]);
+    assert_eq!(harness.actions, [Action::Resolve]);
+    harness.session.handle_resolved(harness.now, Ok(vec!["192.0.2.1:443".parse().unwrap()]));
+    harness.settle();
+    assert_eq!(harness.dials(), ["192.0.2.1:443".parse().unwrap()]);
+    harness.session.handle_connected(harness.now, harness.socket);
+    harness.settle();
+    assert_eq!(harness.actions, [Action::StartTls(harness.socket)]);
+    assert_eq!(harness.opening_request(), "", "nothing is sent before the TLS handshake is over");
+    harness.session.handle_secured(harness.now, harness.socket);
+    harness.settle();
+    assert!(harness.opening_request().contains("\r\nHost: example.test\r\n"));
+    assert!(!harness.opening_request().to_lowercase().contains("origin"));
+    let answer = harness.switching_protocols();
+    harness.receive(&answer);
+    harness.message(r#"{"status":"UP"}"#);
+    assert_eq!(harness.session.state(), State::Subscribing);
+    harness.data("KRW-BTC", 1);
     use State::*;
-    assert_eq!(states(&life), [Connecting, TlsHandshake, Upgrading, Connected, Subscribing, Active]);
-    assert_eq!(life.delivered.0.len(), 1);
-    assert_eq!(life.session.epoch(), Epoch(1));
+    assert_eq!(states(&harness), [Connecting, TlsHandshake, Upgrading, Connected, Subscribing, Active]);
+    assert_eq!(harness.delivered.0.len(), 1);
+    assert_eq!(harness.session.epoch(), Epoch(1));
 }
 
 #[test]
-fn what_the_exchanges_clock_showed_is_told_with_the_times_it_was_between() {
-    let mut life = Life::new(config());
-    life.want(&["KRW-BTC"]);
-    life.connect();
-    let asked = life.now;
-    life.advance(ms(30));
-    let answer = String::from_utf8(life.switching_protocols()).unwrap();
+fn the_exchanges_date_is_reported_with_the_bounds_of_its_time() {
+    let mut harness = Harness::new(config());
+    harness.subscribe(&["KRW-BTC"]);
+    harness.connect();
+    let asked = harness.now;
+    harness.advance(ms(30));
+    let answer = String::from_utf8(harness.switching_protocols()).unwrap();
     let (status, rest) = answer.split_once("\r\n").unwrap();
-    life.receive(format!("{status}\r\nDate: Sun, 09 Sep 2001 01:46:40 GMT\r\n{rest}").as_bytes());
+    harness.receive(format!("{status}\r\nDate: Sun, 09 Sep 2001 01:46:40 GMT\r\n{rest}").as_bytes());
     let dated = Event::Dated { asked, answered: asked + ms(30), date: START };
-    assert!(life.events.contains(&dated), "{:?}", life.events);
+    assert!(harness.events.contains(&dated), "{:?}", harness.events);
     let is_dated = |event: &Event| matches!(event, Event::Dated { .. });
-    assert!(!Life::active(config()).events.iter().any(is_dated), "an exchange need not say so");
+    assert!(!Harness::active(config()).events.iter().any(is_dated), "the `Date` header is optional");
 }
 
 #[test]
-fn one_request_carries_the_whole_set_in_the_wanted_format() {
-    let mut life = Life::new(config());
-    life.want(&["KRW-ETH", "KRW-BTC"]);
-    life.open();
-    let requests = life.requests();
+fn one_request_carries_the_whole_set_in_the_desired_format() {
+    let mut harness = Harness::new(config());
+    harness.subscribe(&["KRW-ETH", "KRW-BTC"]);
+    harness.open();
+    let requests = harness.requests();
     assert_eq!(requests.len(), 1);
     assert!(requests[0].contains(r#"{"type":"trade","codes":["KRW-BTC","KRW-ETH"]},{"format":"SIMPLE"}]"#));
 }
 
 #[test]
-fn bytes_that_come_with_the_101_are_read() {
-    let mut life = Life::new(config());
-    life.want(&["KRW-BTC"]);
-    life.connect();
-    let mut bytes = life.switching_protocols();
+fn bytes_that_arrive_with_the_101_are_read() {
+    let mut harness = Harness::new(config());
+    harness.subscribe(&["KRW-BTC"]);
+    harness.connect();
+    let mut bytes = harness.switching_protocols();
     bytes.extend(frame(2, br#"{"status":"UP"}"#));
     bytes.extend(frame(9, b"early"));
-    life.receive(&bytes);
-    assert_eq!(life.session.counters().status_messages, 1);
-    assert!(life.sent().contains(&Sent::Pong(b"early".to_vec())));
+    harness.receive(&bytes);
+    assert_eq!(harness.session.counters().status_messages, 1);
+    assert!(harness.sent().contains(&Sent::Pong(b"early".to_vec())));
 }
 
 #[test]
@@ -86,141 +86,145 @@ fn every_split_of_the_stream_delivers_the_same() {
     let mut tail: Vec<u8> = [1, 2].iter().flat_map(|&id| frame(2, trade_message("KRW-BTC", id).as_bytes())).collect();
     tail.extend(frame(9, b"?"));
     for cut in 0..=tail.len() {
-        let mut life = Life::new(config());
-        life.want(&["KRW-BTC"]);
-        life.open();
-        life.sent();
-        life.receive(&tail[..cut]);
-        life.receive(&tail[cut..]);
-        assert_eq!(life.delivered.0.len(), 2, "cut after byte {cut}");
-        assert_eq!(life.sent(), [Sent::Pong(b"?".to_vec())], "cut after byte {cut}");
+        let mut harness = Harness::new(config());
+        harness.subscribe(&["KRW-BTC"]);
+        harness.open();
+        harness.sent();
+        harness.receive(&tail[..cut]);
+        harness.receive(&tail[cut..]);
+        assert_eq!(harness.delivered.0.len(), 2, "cut after byte {cut}");
+        assert_eq!(harness.sent(), [Sent::Pong(b"?".to_vec())], "cut after byte {cut}");
     }
 }
 
 #[test]
 fn each_step_has_its_own_deadline() {
     let t = Timeouts::default();
-    let mut life = Life::new(named("wss://example.test/"));
-    life.want(&["KRW-BTC"]);
-    life.advance(t.resolve);
-    assert_eq!(life.losses(), [Loss::Timeout(Stage::Resolve)]);
+    let mut harness = Harness::new(named("wss://example.test/"));
+    harness.subscribe(&["KRW-BTC"]);
+    harness.advance(t.resolve);
+    assert_eq!(harness.disconnects(), [Disconnect::Timeout(Stage::Resolve)]);
 
-    let mut life = Life::new(named("wss://127.0.0.1/"));
-    life.want(&["KRW-BTC"]);
-    life.advance(t.connect);
-    assert_eq!(life.losses(), [Loss::Timeout(Stage::Connect)]);
+    let mut harness = Harness::new(named("wss://127.0.0.1/"));
+    harness.subscribe(&["KRW-BTC"]);
+    harness.advance(t.connect);
+    assert_eq!(harness.disconnects(), [Disconnect::Timeout(Stage::Connect)]);
 
-    let mut life = Life::new(named("wss://127.0.0.1/"));
-    life.want(&["KRW-BTC"]);
-    life.connect();
-    life.advance(t.tls - ms(1));
-    assert_eq!(life.losses(), []);
-    life.advance(ms(1));
-    assert_eq!(life.losses(), [Loss::Timeout(Stage::Tls)]);
+    let mut harness = Harness::new(named("wss://127.0.0.1/"));
+    harness.subscribe(&["KRW-BTC"]);
+    harness.connect();
+    harness.advance(t.tls - ms(1));
+    assert_eq!(harness.disconnects(), []);
+    harness.advance(ms(1));
+    assert_eq!(harness.disconnects(), [Disconnect::Timeout(Stage::Tls)]);
 
-    let mut life = Life::new(config());
-    life.want(&["KRW-BTC"]);
-    life.connect();
-    life.receive(b"HTTP/1.1 101 Switching Proto");
-    life.advance(t.upgrade);
-    assert_eq!(life.losses(), [Loss::Timeout(Stage::Upgrade)]);
+    let mut harness = Harness::new(config());
+    harness.subscribe(&["KRW-BTC"]);
+    harness.connect();
+    harness.receive(b"HTTP/1.1 101 Switching Proto");
+    harness.advance(t.upgrade);
+    assert_eq!(harness.disconnects(), [Disconnect::Timeout(Stage::Upgrade)]);
 }
 
 #[test]
-fn an_answer_that_comes_after_its_deadline_changes_nothing() {
-    let mut life = Life::new(named("wss://example.test/"));
-    life.want(&["KRW-BTC"]);
-    life.advance(Timeouts::default().resolve);
-    let state = life.session.state();
-    life.session.handle_resolved(life.now, Ok(vec!["192.0.2.1:443".parse().unwrap()]));
-    life.session.handle_secured(life.now, life.socket);
-    life.settle();
-    assert_eq!(life.session.state(), state);
-    assert_eq!(life.dials(), []);
+fn an_answer_after_its_deadline_changes_nothing() {
+    let mut harness = Harness::new(named("wss://example.test/"));
+    harness.subscribe(&["KRW-BTC"]);
+    harness.advance(Timeouts::default().resolve);
+    let state = harness.session.state();
+    harness.session.handle_resolved(harness.now, Ok(vec!["192.0.2.1:443".parse().unwrap()]));
+    harness.session.handle_secured(harness.now, harness.socket);
+    harness.settle();
+    assert_eq!(harness.session.state(), state);
+    assert_eq!(harness.dials(), []);
 }
 
-/// Where the first name server is down, every answer came just after its deadline and was thrown away: nothing was ever
-/// dialed.
+/// If the first name server is down, every answer arrives just after its deadline. Such answers were once thrown away,
+/// and nothing was ever dialed.
 #[test]
-fn an_answer_that_comes_late_is_used_by_the_next_dial() {
-    let asks = |life: &Life| life.actions.contains(&Action::Resolve);
+fn a_late_answer_is_used_by_the_next_dial() {
+    let asks = |harness: &Harness| harness.actions.contains(&Action::Resolve);
     let late: SocketAddr = "192.0.2.1:443".parse().unwrap();
-    let mut life = Life::new(named("wss://example.test/"));
-    life.want(&["KRW-BTC"]);
-    life.advance(Timeouts::default().resolve);
-    assert_eq!(life.losses(), [Loss::Timeout(Stage::Resolve)]);
-    life.actions.clear();
-    life.session.handle_resolved(life.now, Ok(vec![late]));
-    life.advance(secs(1));
-    assert!(!asks(&life));
-    assert_eq!(life.dials(), [late]);
+    let mut harness = Harness::new(named("wss://example.test/"));
+    harness.subscribe(&["KRW-BTC"]);
+    harness.advance(Timeouts::default().resolve);
+    assert_eq!(harness.disconnects(), [Disconnect::Timeout(Stage::Resolve)]);
+    harness.actions.clear();
+    harness.session.handle_resolved(harness.now, Ok(vec![late]));
+    harness.advance(secs(1));
+    assert!(!asks(&harness));
+    assert_eq!(harness.dials(), [late]);
 
-    // It serves one dial, and none when it is old.
-    life.closed(Closed::Io(ErrorKind::ConnectionRefused));
-    life.advance(secs(1));
-    assert!(asks(&life));
-    life.want(&[]);
-    life.session.handle_resolved(life.now, Ok(vec![late]));
-    life.advance(secs(61));
-    life.actions.clear();
-    life.want(&["KRW-BTC"]);
-    assert_eq!(life.actions, [Action::Resolve]);
+    // A late answer serves one dial, and none once it is too old.
+    harness.closed(Closed::Io(ErrorKind::ConnectionRefused));
+    harness.advance(secs(1));
+    assert!(asks(&harness));
+    harness.subscribe(&[]);
+    harness.session.handle_resolved(harness.now, Ok(vec![late]));
+    harness.advance(secs(61));
+    harness.actions.clear();
+    harness.subscribe(&["KRW-BTC"]);
+    assert_eq!(harness.actions, [Action::Resolve]);
 }
 
 #[test]
 fn addresses_are_tried_in_turn_and_looked_up_again_each_time() {
-    let mut life = Life::new(named("wss://example.test/"));
-    life.want(&["KRW-BTC"]);
+    let mut harness = Harness::new(named("wss://example.test/"));
+    harness.subscribe(&["KRW-BTC"]);
     let addresses: Vec<_> = (1..=3).map(|n| format!("192.0.2.{n}:443").parse().unwrap()).collect();
-    life.session.handle_resolved(life.now, Ok(addresses.clone()));
-    life.settle();
-    life.closed(Closed::Io(ErrorKind::ConnectionRefused));
-    life.advance(Timeouts::default().connect);
-    assert_eq!(life.dials(), addresses);
-    life.closed(Closed::Io(ErrorKind::ConnectionRefused));
-    assert_eq!(life.losses(), [Loss::Connect(ErrorKind::ConnectionRefused)]);
-    life.advance(secs(1));
-    assert_eq!(life.actions.last(), Some(&Action::Resolve));
+    harness.session.handle_resolved(harness.now, Ok(addresses.clone()));
+    harness.settle();
+    harness.closed(Closed::Io(ErrorKind::ConnectionRefused));
+    harness.advance(Timeouts::default().connect);
+    assert_eq!(harness.dials(), addresses);
+    harness.closed(Closed::Io(ErrorKind::ConnectionRefused));
+    assert_eq!(harness.disconnects(), [Disconnect::Connect(ErrorKind::ConnectionRefused)]);
+    harness.advance(secs(1));
+    assert_eq!(harness.actions.last(), Some(&Action::Resolve));
 }
 
 #[test]
-fn a_dial_that_fails_is_charged_all_the_same() {
-    let mut life = Life::new(named("wss://example.test/"));
-    life.want(&["KRW-BTC"]);
+fn a_failed_dial_is_charged_to_the_budget() {
+    let mut harness = Harness::new(named("wss://example.test/"));
+    harness.subscribe(&["KRW-BTC"]);
     let addresses = (1..=7).map(|n| format!("192.0.2.{n}:443").parse().unwrap()).collect();
-    life.session.handle_resolved(life.now, Ok(addresses));
-    life.settle();
+    harness.session.handle_resolved(harness.now, Ok(addresses));
+    harness.settle();
     for _ in 0..7 {
-        life.closed(Closed::Io(ErrorKind::ConnectionRefused));
+        harness.closed(Closed::Io(ErrorKind::ConnectionRefused));
     }
-    assert_eq!(life.dials().len(), 5, "the exchange may have seen them");
-    life.advance(ms(1249));
-    assert_eq!(life.dials(), []);
-    life.advance(ms(1));
-    assert_eq!(life.dials().len(), 1);
+    assert_eq!(harness.dials().len(), 5, "the exchange may have counted them");
+    harness.advance(ms(1249));
+    assert_eq!(harness.dials(), []);
+    harness.advance(ms(1));
+    assert_eq!(harness.dials().len(), 1);
 }
 
-/// The first socket ended inside a frame. Neither that nor late news of it may reach the second.
+/// The first socket ends inside a frame. Neither this nor late news of it may reach the second socket.
 #[test]
-fn news_of_a_socket_that_was_dropped_changes_nothing() {
-    let mut life = Life::active(config());
-    let first = life.socket;
-    life.receive(&[0x82, 100, b'x']);
-    life.closed(Closed::Eof);
-    life.advance(secs(1));
-    life.connect();
-    let (second, state) = (life.socket, life.session.state());
+fn news_of_a_dropped_socket_changes_nothing() {
+    let mut harness = Harness::active(config());
+    let first = harness.socket;
+    harness.receive(&[0x82, 100, b'x']);
+    harness.closed(Closed::Eof);
+    harness.advance(secs(1));
+    harness.connect();
+    let (second, state) = (harness.socket, harness.session.state());
     assert!(second > first);
     for late in [first, SocketId(second.0 + 1)] {
-        life.session.handle_connected(life.now, late);
-        life.session.handle_secured(life.now, late);
-        life.session.handle_received(life.now, late, 0, &mut life.delivered);
-        life.session.handle_closed(life.now, late, Closed::Eof);
-        assert!(life.session.spare(late).is_empty() && life.session.poll_transmit(late).is_empty());
+        harness.session.handle_connected(harness.now, late);
+        harness.session.handle_secured(harness.now, late);
+        harness.session.handle_received(harness.now, late, 0, &mut harness.delivered);
+        harness.session.handle_closed(harness.now, late, Closed::Eof);
+        assert!(harness.session.spare(late).is_empty() && harness.session.poll_transmit(late).is_empty());
     }
-    assert_eq!(life.session.state(), state);
-    let answer = life.switching_protocols();
-    life.receive(&answer);
-    life.data("KRW-BTC", 2);
-    assert_eq!((life.session.state(), life.delivered.0.len()), (State::Active, 2), "nothing is left of the first one");
+    assert_eq!(harness.session.state(), state);
+    let answer = harness.switching_protocols();
+    harness.receive(&answer);
+    harness.data("KRW-BTC", 2);
+    assert_eq!(
+        (harness.session.state(), harness.delivered.0.len()),
+        (State::Active, 2),
+        "nothing is left of the first one"
+    );
 }

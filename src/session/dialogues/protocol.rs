@@ -1,69 +1,69 @@
-//! Frames and messages that are not what they should be.
+//! Dialogues about invalid frames and messages.
 
-use super::super::testing::{Life, START, Sent, config, frame, ms, secs};
-use super::super::{Event, Loss, State};
+use super::super::testing::{Harness, START, Sent, config, frame, ms, secs};
+use super::super::{Disconnect, Event, State};
 
 #[test]
-fn a_peer_that_breaks_the_protocol_is_told_so_and_left() {
+fn a_protocol_violation_is_answered_with_a_close_frame() {
     let masked = [0x82, 0x80, 1, 2, 3, 4];
     let reserved = [0xf2, 0x00];
     let huge = [0x82, 127, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
     let bad_text = frame(1, &[0xff, 0xfe]);
     for (bytes, code) in [(&masked[..], 1002), (&reserved, 1002), (&huge, 1009), (&bad_text, 1007)] {
-        let mut life = Life::active(config());
-        life.sent();
-        life.receive(bytes);
-        assert!(matches!(life.losses()[..], [Loss::Violation(_)]), "{bytes:?}");
-        assert_eq!(life.sent(), [Sent::Close(code)], "{bytes:?}");
-        assert_eq!(life.session.state(), State::Reconnecting);
+        let mut harness = Harness::active(config());
+        harness.sent();
+        harness.receive(bytes);
+        assert!(matches!(harness.disconnects()[..], [Disconnect::Violation(_)]), "{bytes:?}");
+        assert_eq!(harness.sent(), [Sent::Close(code)], "{bytes:?}");
+        assert_eq!(harness.session.state(), State::Reconnecting);
     }
 }
 
 #[test]
-fn messages_that_cannot_be_read_are_counted_and_cost_nothing_else() {
-    let mut life = Life::active(config());
+fn unreadable_messages_are_counted_and_have_no_other_effect() {
+    let mut harness = Harness::active(config());
     for bad in ["", "null", "[]", "{", r#"{"type":"trade"}"#, "\u{0}", &"[".repeat(60_000)] {
-        life.message(bad);
+        harness.message(bad);
     }
-    life.data("KRW-BTC", 2);
-    assert_eq!(life.session.counters().malformed, 7);
-    assert_eq!((life.losses(), life.session.state(), life.delivered.0.len()), (vec![], State::Active, 2));
+    harness.data("KRW-BTC", 2);
+    assert_eq!(harness.session.counters().malformed, 7);
+    assert_eq!((harness.disconnects(), harness.session.state(), harness.delivered.0.len()), (vec![], State::Active, 2));
 }
 
 #[test]
-fn an_error_of_the_exchange_is_reported_and_its_close_is_not_met_with_a_storm() {
-    let mut life = Life::new(config());
-    life.want(&["KRW-BTC"]);
+fn an_error_of_the_exchange_is_reported_and_its_close_causes_no_storm_of_dials() {
+    let mut harness = Harness::new(config());
+    harness.subscribe(&["KRW-BTC"]);
     let mut dials = 0;
-    while life.now < START + secs(60) {
-        let n = life.dials().len();
+    while harness.now < START + secs(60) {
+        let n = harness.dials().len();
         dials += n;
         if n > 0 {
-            life.connected();
-            let answer = life.switching_protocols();
-            life.receive(&answer);
-            life.message(r#"{"error":{"message":"Format","name":"WRONG_FORMAT"}}"#);
-            life.receive(&frame(8, &1000u16.to_be_bytes()));
+            harness.connected();
+            let answer = harness.switching_protocols();
+            harness.receive(&answer);
+            harness.message(r#"{"error":{"message":"Format","name":"WRONG_FORMAT"}}"#);
+            harness.receive(&frame(8, &1000u16.to_be_bytes()));
         }
-        life.advance(ms(10));
+        harness.advance(ms(10));
     }
-    assert!(life.events.iter().any(|e| matches!(e, Event::ServerError(_))));
+    assert!(harness.events.iter().any(|e| matches!(e, Event::ServerError(_))));
     assert!((3..40).contains(&dials), "{dials} dials in a minute");
 }
 
 #[test]
-fn a_flood_of_pings_is_answered_only_as_far_as_the_answers_go_out() {
-    let mut life = Life::active(config());
+fn a_flood_of_pings_is_answered_only_while_the_pongs_are_sent() {
+    let mut harness = Harness::active(config());
     let flood: Vec<u8> = (0..5000).flat_map(|_| frame(9, &[0; 100])).collect();
     let mut fed = 0;
-    // Nothing is sent meanwhile: the peer does not read.
+    // The peer does not read, so nothing is sent.
     for piece in flood.chunks(16 * 1024) {
-        life.session.spare(life.socket)[..piece.len()].copy_from_slice(piece);
-        life.session.handle_received(life.now, life.socket, piece.len(), &mut life.delivered);
+        harness.session.spare(harness.socket)[..piece.len()].copy_from_slice(piece);
+        harness.session.handle_received(harness.now, harness.socket, piece.len(), &mut harness.delivered);
         fed += 1;
     }
-    assert!(fed > 30 && life.session.poll_transmit(life.socket).len() < 32 * 1024);
-    let counters = life.session.counters();
+    assert!(fed > 30 && harness.session.poll_transmit(harness.socket).len() < 32 * 1024);
+    let counters = harness.session.counters();
     assert_eq!(counters.pings_received, 5000);
     assert!(counters.pings_unanswered > 4000);
 }

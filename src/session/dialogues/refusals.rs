@@ -1,128 +1,131 @@
-//! Upgrades that the server refuses.
+//! Dialogues about upgrades that the server refuses.
 
-use super::super::testing::{Life, config, ms, secs};
-use super::super::{Closed, Loss, State};
+use super::super::testing::{Harness, config, ms, secs};
+use super::super::{Closed, Disconnect, State};
 use crate::ws::RejectionKind;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-fn refuse(answer: &str) -> (Life, Loss) {
-    let mut life = Life::new(config());
-    life.want(&["KRW-BTC"]);
-    life.connect();
-    life.receive(answer.as_bytes());
-    let mut losses = life.losses();
-    assert_eq!(losses.len(), 1, "{answer}");
-    (life, losses.remove(0))
+fn refuse(answer: &str) -> (Harness, Disconnect) {
+    let mut harness = Harness::new(config());
+    harness.subscribe(&["KRW-BTC"]);
+    harness.connect();
+    harness.receive(answer.as_bytes());
+    let mut disconnects = harness.disconnects();
+    assert_eq!(disconnects.len(), 1, "{answer}");
+    (harness, disconnects.remove(0))
 }
 
 #[test]
 fn a_refusal_is_typed_and_its_wait_is_kept() {
-    let (mut life, loss) = refuse("HTTP/1.1 429 Too Many\r\nRetry-After: 7\r\nContent-Length: 4\r\n\r\nslow");
-    let Loss::Rejected(rejection) = loss else { panic!("{loss:?}") };
+    let (mut harness, disconnect) = refuse("HTTP/1.1 429 Too Many\r\nRetry-After: 7\r\nContent-Length: 4\r\n\r\nslow");
+    let Disconnect::Rejected(rejection) = disconnect else { panic!("{disconnect:?}") };
     assert_eq!((rejection.kind, &*rejection.body), (RejectionKind::TooManyRequests, "slow"));
-    life.advance(secs(7) - ms(1));
-    assert_eq!(life.dials(), [], "not before it was told to");
-    life.advance(secs(1));
-    assert_eq!(life.dials().len(), 1);
+    harness.advance(secs(7) - ms(1));
+    assert_eq!(harness.dials(), [], "no dial before the stated wait is over");
+    harness.advance(secs(1));
+    assert_eq!(harness.dials().len(), 1);
 }
 
 #[test]
-fn a_ban_without_a_number_is_waited_out_for_longer_each_time() {
-    let (mut life, _) = refuse("HTTP/1.1 418 I'm a teapot\r\nContent-Length: 0\r\n\r\n");
-    life.advance(secs(60) - ms(1));
-    assert_eq!(life.dials(), []);
-    life.advance(secs(1));
-    life.session.handle_connected(life.now, life.socket);
-    life.settle();
-    life.actions.clear();
-    life.receive(b"HTTP/1.1 418 I'm a teapot\r\nContent-Length: 0\r\n\r\n");
-    life.advance(secs(120) - ms(1));
-    assert_eq!(life.dials(), []);
+fn the_pause_after_a_ban_without_a_stated_wait_grows() {
+    let (mut harness, _) = refuse("HTTP/1.1 418 I'm a teapot\r\nContent-Length: 0\r\n\r\n");
+    harness.advance(secs(60) - ms(1));
+    assert_eq!(harness.dials(), []);
+    harness.advance(secs(1));
+    harness.session.handle_connected(harness.now, harness.socket);
+    harness.settle();
+    harness.actions.clear();
+    harness.receive(b"HTTP/1.1 418 I'm a teapot\r\nContent-Length: 0\r\n\r\n");
+    harness.advance(secs(120) - ms(1));
+    assert_eq!(harness.dials(), []);
 }
 
 #[test]
-fn refusals_without_a_number_are_waited_out_for_longer_each_time_and_then_one_request_carries_the_newest() {
-    let mut life = Life::new(config());
-    life.want(&["KRW-BTC"]);
+fn pauses_after_refusals_without_a_stated_wait_grow_and_then_one_request_carries_the_newest_set() {
+    let mut harness = Harness::new(config());
+    harness.subscribe(&["KRW-BTC"]);
     for n in 0..4 {
-        life.connect();
-        life.receive(b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n");
-        let refused = life.now;
-        let blocked_until = life.session.blocked_until(life.now).unwrap();
+        harness.connect();
+        harness.receive(b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n");
+        let refused = harness.now;
+        let blocked_until = harness.session.blocked_until(harness.now).unwrap();
         assert!(blocked_until >= refused + secs(1 << n));
-        life.actions.clear();
-        life.opening_request();
-        // Demand changes all the time; it even goes away and comes back.
-        while life.now + ms(100) < blocked_until {
-            life.advance(ms(50));
-            let changes = life.now.as_millis() / 50;
-            life.want(&["KRW-BTC", &format!("KRW-C{changes}")]);
+        harness.actions.clear();
+        harness.opening_request();
+        // The desired set changes all the time, and even becomes empty and comes back.
+        while harness.now + ms(100) < blocked_until {
+            harness.advance(ms(50));
+            let changes = harness.now.as_millis() / 50;
+            harness.subscribe(&["KRW-BTC", &format!("KRW-C{changes}")]);
             if changes.is_multiple_of(7) {
-                life.want(&[]);
+                harness.subscribe(&[]);
             }
-            assert_eq!(life.dials(), [], "blocked until {blocked_until:?}");
+            assert_eq!(harness.dials(), [], "blocked until {blocked_until:?}");
         }
-        life.want(&["KRW-LAST"]);
-        life.advance(blocked_until.since(life.now));
-        assert_eq!(life.session.blocked_until(life.now), None);
+        harness.subscribe(&["KRW-LAST"]);
+        harness.advance(blocked_until.since(harness.now));
+        assert_eq!(harness.session.blocked_until(harness.now), None);
     }
-    life.open();
-    let requests = life.requests();
+    harness.open();
+    let requests = harness.requests();
     assert!(matches!(&requests[..], [one] if one.contains(r#"["KRW-LAST"]"#)), "{requests:?}");
 }
 
 #[test]
 fn redirects_are_reported_and_not_followed() {
-    let (mut life, loss) = refuse("HTTP/1.1 301 Moved\r\nLocation: wss://evil/\r\nContent-Length: 0\r\n\r\n");
-    assert!(matches!(loss, Loss::Rejected(r) if r.kind == RejectionKind::Redirect));
-    life.advance(secs(10));
-    assert!(life.dials().iter().all(|to| to.ip().is_loopback()));
+    let (mut harness, disconnect) = refuse("HTTP/1.1 301 Moved\r\nLocation: wss://evil/\r\nContent-Length: 0\r\n\r\n");
+    assert!(matches!(disconnect, Disconnect::Rejected(r) if r.kind == RejectionKind::Redirect));
+    harness.advance(secs(10));
+    assert!(harness.dials().iter().all(|to| to.ip().is_loopback()));
 }
 
-/// A server that refuses without having read the request ends the socket with a reset. That was called a reset, and the
-/// wait that the refusal asked for was not kept.
+/// A server that refuses without having read the request ends the socket with a reset. This was once reported as a
+/// reset, and the stated wait was ignored.
 #[test]
-fn a_refusal_is_a_refusal_however_the_socket_ends() {
+fn a_refusal_is_reported_however_the_socket_ends() {
     let kinds = [ErrorKind::UnexpectedEof, ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
     let ends = kinds.map(Closed::Io).into_iter().chain([Closed::Eof, Closed::Tls("bad record".to_owned())]);
     for how in ends {
-        let mut life = Life::new(config());
-        life.want(&["KRW-BTC"]);
-        life.connect();
-        life.receive(b"HTTP/1.1 418 I'm a teapot\r\nRetry-After: 90\r\n\r\nbanned");
-        life.closed(how.clone());
-        assert!(life.pause() >= secs(90), "{how:?}");
-        assert!(life.session.blocked_until(life.now).is_some());
-        let losses = life.losses();
-        assert!(matches!(&losses[..], [Loss::Rejected(r)] if r.status == 418 && &*r.body == "banned"), "{losses:?}");
+        let mut harness = Harness::new(config());
+        harness.subscribe(&["KRW-BTC"]);
+        harness.connect();
+        harness.receive(b"HTTP/1.1 418 I'm a teapot\r\nRetry-After: 90\r\n\r\nbanned");
+        harness.closed(how.clone());
+        assert!(harness.pause() >= secs(90), "{how:?}");
+        assert!(harness.session.blocked_until(harness.now).is_some());
+        let disconnects = harness.disconnects();
+        assert!(
+            matches!(&disconnects[..], [Disconnect::Rejected(r)] if r.status == 418 && &*r.body == "banned"),
+            "{disconnects:?}"
+        );
     }
 }
 
 #[test]
-fn a_socket_that_ends_before_it_has_answered_is_no_refusal() {
+fn a_socket_that_ends_before_an_answer_is_not_a_refusal() {
     for (how, code) in [(Closed::Eof, "handshake_failed"), (Closed::Io(ErrorKind::ConnectionReset), "reset")] {
-        let mut life = Life::new(config());
-        life.want(&["KRW-BTC"]);
-        life.connect();
-        life.receive(b"HTTP/1.1 418 I'm a");
-        life.closed(how);
-        assert!(life.pause() < secs(1));
-        assert!(matches!(&life.losses()[..], [loss] if loss.code() == code));
+        let mut harness = Harness::new(config());
+        harness.subscribe(&["KRW-BTC"]);
+        harness.connect();
+        harness.receive(b"HTTP/1.1 418 I'm a");
+        harness.closed(how);
+        assert!(harness.pause() < secs(1));
+        assert!(matches!(&harness.disconnects()[..], [disconnect] if disconnect.code() == code));
     }
 }
 
 #[test]
 fn the_date_until_which_a_refusal_asks_to_wait_is_kept() {
     let refused = |headers: &str| refuse_and_pause(&format!("HTTP/1.1 429 Too Many\r\n{headers}"));
-    // The server's own clock counts, whatever ours shows.
+    // The server's own clock counts, not ours.
     let pause = refused("Date: Wed, 21 Oct 2026 07:26:00 GMT\r\nRetry-After: Wed, 21 Oct 2026 07:28:00 GMT\r\n");
     assert!((secs(120)..secs(121)).contains(&pause), "{pause:?}");
-    // It does not say what that shows, so ours has to do.
+    // The server does not state its clock, so ours is used.
     let ours = "Sun, 09 Sep 2001 01:46:40 GMT";
     let pause = refused("Retry-After: Sun, 09 Sep 2001 01:48:10 GMT\r\n");
     assert!((secs(90)..secs(91)).contains(&pause), "{pause:?}");
-    // A date that is over says nothing, and a refusal that says nothing is waited out for a second at first.
+    // A date in the past states no wait, and a refusal that states none first causes a pause of 1 s.
     for date in ["", &format!("Date: {ours}\r\n")] {
         let pause = refused(&format!("{date}Retry-After: Sun, 09 Sep 2001 01:46:39 GMT\r\n"));
         assert!((secs(1)..secs(2)).contains(&pause), "{date}: {pause:?}");
@@ -130,7 +133,7 @@ fn the_date_until_which_a_refusal_asks_to_wait_is_kept() {
 }
 
 #[test]
-fn a_long_wait_is_kept_and_one_without_end_is_not() {
+fn a_long_wait_is_kept_up_to_one_day() {
     let refused = |wait: &str| refuse_and_pause(&format!("HTTP/1.1 429 Too Many\r\nRetry-After: {wait}\r\n"));
     assert!(refused("7200") >= secs(7200));
     assert!(refused("86400") >= secs(86_400));
@@ -138,48 +141,48 @@ fn a_long_wait_is_kept_and_one_without_end_is_not() {
     assert!((secs(86_400)..secs(86_401)).contains(&pause), "136 years are a mistake: {pause:?}");
 }
 
-/// The pause after a refusal with these headers.
+/// Returns the pause after a refusal with these headers.
 fn refuse_and_pause(headers: &str) -> Duration {
-    let mut life = Life::new(config());
-    life.want(&["KRW-BTC"]);
-    life.connect();
-    life.receive(format!("{headers}Content-Length: 0\r\n\r\n").as_bytes());
-    life.pause()
+    let mut harness = Harness::new(config());
+    harness.subscribe(&["KRW-BTC"]);
+    harness.connect();
+    harness.receive(format!("{headers}Content-Length: 0\r\n\r\n").as_bytes());
+    harness.pause()
 }
 
-/// Wanting nothing for a moment was a way around every pause: the next wish was dialed for at once.
+/// An empty desired set once ended every pause: the next set was dialed for at once.
 #[test]
-fn a_pause_is_kept_whatever_is_wanted_meanwhile() {
-    let mut life = Life::new(config());
-    life.want(&["KRW-BTC"]);
-    life.connect();
-    life.receive(b"HTTP/1.1 503 Unavailable\r\nRetry-After: 60\r\nContent-Length: 0\r\n\r\n");
-    let retry_at = life.now + life.pause();
-    life.dials();
-    while life.now + secs(7) < retry_at {
-        life.want(&[]);
-        life.advance(secs(3));
-        assert_eq!(life.session.state(), State::Disconnected);
-        life.want(&["KRW-ETH"]);
-        life.advance(secs(3));
-        assert_eq!(life.session.state(), State::Reconnecting);
+fn a_change_of_demand_does_not_shorten_a_pause() {
+    let mut harness = Harness::new(config());
+    harness.subscribe(&["KRW-BTC"]);
+    harness.connect();
+    harness.receive(b"HTTP/1.1 503 Unavailable\r\nRetry-After: 60\r\nContent-Length: 0\r\n\r\n");
+    let retry_at = harness.now + harness.pause();
+    harness.dials();
+    while harness.now + secs(7) < retry_at {
+        harness.subscribe(&[]);
+        harness.advance(secs(3));
+        assert_eq!(harness.session.state(), State::Disconnected);
+        harness.subscribe(&["KRW-ETH"]);
+        harness.advance(secs(3));
+        assert_eq!(harness.session.state(), State::Reconnecting);
     }
-    life.advance(retry_at.since(life.now) - ms(1));
-    assert_eq!(life.dials(), []);
-    life.advance(ms(1));
-    assert_eq!(life.dials().len(), 1);
+    harness.advance(retry_at.since(harness.now) - ms(1));
+    assert_eq!(harness.dials(), []);
+    harness.advance(ms(1));
+    assert_eq!(harness.dials().len(), 1);
 }
 
 #[test]
-fn a_refusal_whose_body_nobody_waits_for_is_kept_too() {
-    let mut life = Life::new(config());
-    life.want(&["KRW-BTC"]);
-    life.connect();
-    life.receive(b"HTTP/1.1 429 Too Many\r\nRetry-After: 60\r\nContent-Length: 100\r\n\r\n");
-    life.want(&[]);
-    assert_eq!(life.losses(), [Loss::Unwanted]);
-    assert_eq!(life.session.blocked_until(life.now).map(|at| at.since(life.now) >= secs(60)), Some(true));
-    life.want(&["KRW-BTC"]);
-    life.advance(secs(60) - ms(1));
-    assert_eq!(life.dials(), []);
+fn a_refusal_whose_body_is_incomplete_is_kept_too() {
+    let mut harness = Harness::new(config());
+    harness.subscribe(&["KRW-BTC"]);
+    harness.connect();
+    harness.receive(b"HTTP/1.1 429 Too Many\r\nRetry-After: 60\r\nContent-Length: 100\r\n\r\n");
+    harness.subscribe(&[]);
+    assert_eq!(harness.disconnects(), [Disconnect::Unwanted]);
+    assert_eq!(harness.session.blocked_until(harness.now).map(|at| at.since(harness.now) >= secs(60)), Some(true));
+    harness.subscribe(&["KRW-BTC"]);
+    harness.advance(secs(60) - ms(1));
+    assert_eq!(harness.dials(), []);
 }

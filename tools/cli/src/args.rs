@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use hoga::config::{Endpoint, FormatChoice, FormatRule, InvalidEndpoint};
 use hoga::feed::Overflow;
 use hoga::model::{DataType, Format};
-use hoga::plan::{InvalidCode, Target};
+use hoga::plan::{InvalidCode, MarketSelector};
 use hoga_exchange::{Dialect, Pace};
 use hoga_lab::rounds::ON_QUIET;
 
@@ -51,7 +51,7 @@ const ISOLATION_MISSED: &str = "\
 the others' p99 was more than 10 % longer in the median of all
        rounds, or an offender was not quarantined";
 const LOAD_MISSED: &str = "\
-a feed with room lost something, an account does not add up, or
+a feed with room lost something, counts do not add up, or
        p99 at rate 10 or the memory of a ticker stream was above its target";
 const MODELS_MISSED: &str = "a model that must see every change missed one";
 
@@ -166,8 +166,8 @@ The feeds have five streams each and take turns in what becomes of what is not r
 quarter keep all (drop-newest, with room for --pause), a quarter drop the oldest, conflate, or
 throttle to 100 ms; the latter two are not in the latencies. One thread sends and reads, on a core
 of its own; all of the engine has the other. Every message that was sent is looked for in the
-account of every feed that should have it: received = delivered + dropped + conflated + filtered +
-queued. `off` is by how much sender, accounts and readers disagree. What is printed are medians of
+counts of every feed that should have it: received = delivered + dropped + conflated + filtered +
+queued. `off` is by how much sender, counts and readers disagree. What is printed are medians of
 each column by itself. Where less than all of the rate is kept, `sender CPU` tells whether the
 sender was the limit: it spins, so it has all of its core, and less means that somebody else did.
 
@@ -334,7 +334,7 @@ pub struct DemoArgs {
 pub struct WatchArgs {
     /// Markets, such as KRW-BTC, or all that match: 'KRW-*', '*-BTC', '*'.
     #[arg(required = true, value_delimiter = ',', value_parser = target)]
-    pub codes: Vec<Target>,
+    pub codes: Vec<MarketSelector>,
     /// Data types: ticker, trade, orderbook, candle.1s, candle.1m and so on.
     #[arg(long, default_value = "ticker", value_delimiter = ',', value_parser = data_type)]
     pub types: Vec<DataType>,
@@ -512,7 +512,7 @@ fn rate(text: &str) -> Result<f64, &'static str> {
     }
 }
 
-fn target(code: &str) -> Result<Target, InvalidCode> {
+fn target(code: &str) -> Result<MarketSelector, InvalidCode> {
     code.parse()
 }
 

@@ -12,14 +12,14 @@ use crate::object::Object;
 #[derive(Default)]
 pub struct Breakdown {
     connections: Vec<(ConnectionId, Attribution)>,
-    published_to_read: Latency,
+    publish_to_read: Latency,
 }
 
 impl Breakdown {
     /// Of an engine, which may have been shut down, and of the one feed that was read.
     pub fn of(engine: &Engine, read: Option<&Latencies>) -> Self {
-        let published_to_read = read.map(|read| read.enqueue_to_pop.clone()).unwrap_or_default();
-        Self { connections: engine.latencies(), published_to_read }
+        let publish_to_read = read.map(|read| read.publish_to_read.clone()).unwrap_or_default();
+        Self { connections: engine.latencies(), publish_to_read }
     }
 
     /// Each part of the way, in order. Where there are several connections, the name says which.
@@ -30,10 +30,10 @@ impl Breakdown {
             rows.push((name("exchange→receive"), from_exchange(way)));
             rows.push((name("above the fastest"), quantiles(&way.above_fastest)));
             rows.push((name("kernel→user"), quantiles(&way.kernel_to_user)));
-            rows.push((name("receive→decoded"), quantiles(&way.receive_to_decoded)));
-            rows.push((name("decoded→published"), quantiles(&way.decoded_to_published)));
+            rows.push((name("receive→publish"), quantiles(&way.receive_to_publish)));
+            rows.push((name("fan-out"), quantiles(&way.fan_out)));
         }
-        rows.push(("published→read".to_owned(), quantiles(&self.published_to_read)));
+        rows.push(("publish→read".to_owned(), quantiles(&self.publish_to_read)));
         rows
     }
 
@@ -44,7 +44,7 @@ impl Breakdown {
                 object.plain("conn", id);
                 connection(object, way);
             })
-            .object("published_to_read", |object| fields(object, &self.published_to_read));
+            .object("publish_to_read", |object| fields(object, &self.publish_to_read));
     }
 }
 
@@ -63,8 +63,8 @@ fn connection(object: &mut Object, way: &Attribution) {
         })
         .object("above_fastest", |object| fields(object, &way.above_fastest))
         .object("kernel_to_user", |object| fields(object, &way.kernel_to_user))
-        .object("receive_to_decoded", |object| fields(object, &way.receive_to_decoded))
-        .object("decoded_to_published", |object| fields(object, &way.decoded_to_published))
+        .object("receive_to_publish", |object| fields(object, &way.receive_to_publish))
+        .object("fan_out", |object| fields(object, &way.fan_out))
         .object("clock_ahead", |object| {
             object.optional("low_ns", way.clock_offset.low()).optional("high_ns", way.clock_offset.high());
         });

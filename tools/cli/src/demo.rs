@@ -131,8 +131,8 @@ impl Demo {
     }
 
     fn show(&mut self, now: Nanos) -> io::Result<()> {
-        let publish = self.feed.latencies().map(|latencies| quantiles(&latencies.receive_to_enqueue));
-        let publish = format!("receive→decoded {}", publish.unwrap_or_default());
+        let publish = self.feed.latencies().map(|latencies| quantiles(&latencies.receive_to_publish));
+        let publish = format!("receive→publish {}", publish.unwrap_or_default());
         match &mut self.view {
             View::Nothing => Ok(()),
             View::Progress => {

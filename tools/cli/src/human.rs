@@ -75,11 +75,11 @@ fn candle(out: &mut String, c: &Candle) -> fmt::Result {
 }
 
 fn state(out: &mut String, turn: &Turn) -> fmt::Result {
-    let Turn { connection, epoch, from, to, at, lost } = turn;
+    let Turn { connection, epoch, from, to, at, disconnected } = turn;
     write!(out, "{} -- connection {connection}, epoch {epoch}: {from} -> {to}", time_of_day(*at))?;
-    if let Some(lost) = lost {
-        write!(out, ": {}", lost.loss)?;
-        if let Some(retry_at) = lost.retry_at {
+    if let Some(disconnected) = disconnected {
+        write!(out, ": {}", disconnected.reason)?;
+        if let Some(retry_at) = disconnected.retry_at {
             write!(out, "; next try in {}", short(retry_at.since(*at)))?;
         }
     }
@@ -87,11 +87,11 @@ fn state(out: &mut String, turn: &Turn) -> fmt::Result {
 }
 
 fn new_socket(out: &mut String, turn: &NewSocket) -> fmt::Result {
-    let NewSocket { connection, old, new, last, first, loss } = turn;
+    let NewSocket { connection, old, new, last, first, disconnect } = turn;
     let (at, time) = (time_of_day(*first), short(first.since(*last)));
     write!(out, "{at} -- connection {connection}: epoch {new} takes over from {old} after {time}")?;
-    if let Some(loss) = loss {
-        write!(out, " ({loss})")?;
+    if let Some(disconnect) = disconnect {
+        write!(out, " ({disconnect})")?;
     }
     writeln!(out, "; what was sent meanwhile is missing")
 }
@@ -118,8 +118,8 @@ fn summary(out: &mut String, total: &Summary) -> fmt::Result {
     let plan = &total.plan;
     writeln!(
         out,
-        "-- {} streams on the wire for {} wishes, {} requests for {} changes",
-        plan.wire_streams, plan.wishes, plan.requests, plan.changes
+        "-- {} streams on the wire for {} stream demands, {} requests for {} changes",
+        plan.wire_streams, plan.stream_demands, plan.requests, plan.changes
     )?;
     for (name, value) in total.latencies.iter().flat_map(Breakdown::rows) {
         writeln!(out, "-- {name:<17} {value}")?;

@@ -28,9 +28,9 @@ fn state(object: &mut Object, turn: &Turn) {
         .word("from", turn.from)
         .word("to", turn.to)
         .plain("at_ns", turn.at.0);
-    if let Some(lost) = &turn.lost {
-        object.word("reason", lost.loss.code()).text("message", &lost.loss.to_string());
-        object.optional("retry_at_ns", lost.retry_at.map(|at| at.0));
+    if let Some(disconnected) = &turn.disconnected {
+        object.word("reason", disconnected.reason.code()).text("message", &disconnected.reason.to_string());
+        object.optional("retry_at_ns", disconnected.retry_at.map(|at| at.0));
     }
 }
 
@@ -46,9 +46,9 @@ fn missing(object: &mut Object, gap: &Gap) {
             .plain("last_recv_ns", turn.last.0)
             .plain("first_recv_ns", turn.first.0),
     };
-    if let Gap::NewSocket(NewSocket { loss: Some(loss), .. }) = gap {
+    if let Gap::NewSocket(NewSocket { disconnect: Some(disconnect), .. }) = gap {
         // The reason of the gap is the new socket, and this is the reason of that.
-        object.word("loss", loss.as_str());
+        object.word("disconnect", disconnect.as_str());
     }
 }
 
@@ -92,7 +92,7 @@ fn summary(object: &mut Object, total: &Summary) {
     let plan = &total.plan;
     object.object("subscriptions", |stats| {
         stats
-            .plain("wishes", plan.wishes)
+            .plain("stream_demands", plan.stream_demands)
             .plain("wire_streams", plan.wire_streams)
             .plain("dedupe_ratio", plan.dedupe_ratio())
             .plain("changes", plan.changes)

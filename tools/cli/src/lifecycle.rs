@@ -1,4 +1,4 @@
-//! Turns the engine's reports about a connection into lines: a loss and the step it causes become one.
+//! Turns the engine's reports about a connection into lines: a disconnect and the step it causes become one.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +7,12 @@ use hoga::model::ConnectionId;
 use hoga::session::Event;
 use hoga::wire::ServerError;
 
-use crate::line::{Line, Lost, Problem, Turn};
+use crate::line::{Disconnected, Line, Problem, Turn};
 
-/// Remembers a connection's loss until the step that follows it.
+/// Remembers a connection's disconnect until the step that follows it.
 #[derive(Default)]
 pub struct Reports {
-    lost: BTreeMap<ConnectionId, Lost>,
+    disconnected: BTreeMap<ConnectionId, Disconnected>,
 }
 
 impl Reports {
@@ -21,11 +21,11 @@ impl Reports {
         let connection = report.connection;
         match report.event {
             Event::State { at, from, to, epoch } => {
-                let lost = self.lost.remove(&connection);
-                Some(Line::State(Turn { connection, epoch, from, to, at, lost }))
+                let disconnected = self.disconnected.remove(&connection);
+                Some(Line::State(Turn { connection, epoch, from, to, at, disconnected }))
             }
-            Event::Lost { loss, retry_at, .. } => {
-                self.lost.insert(connection, Lost { loss, retry_at });
+            Event::Disconnected { reason, retry_at, .. } => {
+                self.disconnected.insert(connection, Disconnected { reason, retry_at });
                 None
             }
             Event::ServerError(ServerError { raw_name, message, .. }) => {
@@ -43,17 +43,20 @@ impl Reports {
 mod tests {
     use super::*;
     use hoga::model::{Epoch, Nanos};
-    use hoga::session::{Loss, State};
+    use hoga::session::{Disconnect, State};
 
     #[test]
-    fn a_loss_belongs_to_its_connection() {
+    fn a_disconnect_belongs_to_its_connection() {
         let mut reports = Reports::default();
         let mut line = |connection, event| reports.line(LifecycleEvent { connection: ConnectionId(connection), event });
         let step = || Event::State { at: Nanos(1), from: State::Active, to: State::Reconnecting, epoch: Epoch(1) };
-        assert!(line(0, Event::Lost { at: Nanos(1), loss: Loss::Eof, epoch: Epoch(1), retry_at: None }).is_none());
-        let lost = |line| matches!(line, Some(Line::State(Turn { lost: Some(_), .. })));
-        assert!(!lost(line(1, step())));
-        assert!(lost(line(0, step())));
-        assert!(!lost(line(0, step())), "it is told once");
+        assert!(
+            line(0, Event::Disconnected { at: Nanos(1), reason: Disconnect::Eof, epoch: Epoch(1), retry_at: None })
+                .is_none()
+        );
+        let disconnected = |line| matches!(line, Some(Line::State(Turn { disconnected: Some(_), .. })));
+        assert!(!disconnected(line(1, step())));
+        assert!(disconnected(line(0, step())));
+        assert!(!disconnected(line(0, step())), "it is told once");
     }
 }

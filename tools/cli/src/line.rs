@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hoga::feed::{FeedCounts, Overflow, Update};
-use hoga::model::{ConnectionId, DataType, Epoch, LossKind, Nanos, StreamKey};
+use hoga::model::{ConnectionId, DataType, DisconnectKind, Epoch, Nanos, StreamKey};
 use hoga::plan::PlanStats;
 use hoga::pool::Health;
-use hoga::session::{Loss, State};
+use hoga::session::{Disconnect, State};
 
 use crate::breakdown::Breakdown;
 use crate::tally::Tally;
@@ -44,7 +44,7 @@ pub struct NewSocket {
     pub last: Nanos,
     pub first: Nanos,
     /// Why the last socket, or the last try to get one, ended, if that is known.
-    pub loss: Option<LossKind>,
+    pub disconnect: Option<DisconnectKind>,
 }
 
 pub struct Turn {
@@ -54,11 +54,11 @@ pub struct Turn {
     pub to: State,
     pub at: Nanos,
     /// Why, where a socket or the try to get one ended.
-    pub lost: Option<Lost>,
+    pub disconnected: Option<Disconnected>,
 }
 
-pub struct Lost {
-    pub loss: Loss,
+pub struct Disconnected {
+    pub reason: Disconnect,
     pub retry_at: Option<Nanos>,
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use hoga::feed::Update;
-use hoga::model::{ConnectionId, Epoch, LossKind, Nanos};
+use hoga::model::{ConnectionId, DisconnectKind, Epoch, Nanos};
 
 use crate::line::NewSocket;
 
@@ -18,12 +18,12 @@ struct Socket {
     epoch: Epoch,
     received: Nanos,
     /// The newest socket that the feed told of, and why the one before it ended.
-    told: (Epoch, Option<LossKind>),
+    told: (Epoch, Option<DisconnectKind>),
 }
 
 impl Sockets {
     /// The feed told of a new socket.
-    pub fn told(&mut self, connection: ConnectionId, new: Epoch, reason: Option<LossKind>) {
+    pub fn told(&mut self, connection: ConnectionId, new: Epoch, reason: Option<DisconnectKind>) {
         let socket = self.0.entry(connection).or_default();
         if new > socket.told.0 {
             socket.told = (new, reason);
@@ -44,9 +44,9 @@ impl Sockets {
             return None;
         }
         let (old, last) = (std::mem::replace(&mut socket.epoch, new), std::mem::replace(&mut socket.received, first));
-        let loss = if socket.told.0 == new { socket.told.1 } else { None };
+        let disconnect = if socket.told.0 == new { socket.told.1 } else { None };
         let is_turn = old != new && old != Epoch::default();
-        is_turn.then_some(NewSocket { connection, old, new, last, first, loss })
+        is_turn.then_some(NewSocket { connection, old, new, last, first, disconnect })
     }
 }
 
@@ -62,9 +62,9 @@ mod tests {
         Update { value: (), stamps, connection: ID, epoch: Epoch(epoch), version: 1 }
     }
 
-    fn turn(old: u32, new: u32, [last, first]: [u64; 2], loss: LossKind) -> Option<NewSocket> {
+    fn turn(old: u32, new: u32, [last, first]: [u64; 2], disconnect: DisconnectKind) -> Option<NewSocket> {
         let (old, new, last, first) = (Epoch(old), Epoch(new), Nanos(last), Nanos(first));
-        Some(NewSocket { connection: ID, old, new, last, first, loss: Some(loss) })
+        Some(NewSocket { connection: ID, old, new, last, first, disconnect: Some(disconnect) })
     }
 
     #[test]
@@ -72,10 +72,10 @@ mod tests {
         let mut sockets = Sockets::default();
         assert!(sockets.is_first(&data(1, 10)));
         assert_eq!(sockets.data(&data(1, 10)), None, "there was none before");
-        sockets.told(ID, Epoch(2), Some(LossKind::Eof));
+        sockets.told(ID, Epoch(2), Some(DisconnectKind::Eof));
         assert_eq!(sockets.data(&data(1, 11)), None, "from another part, which is not that far");
-        assert_eq!(sockets.data(&data(2, 20)), turn(1, 2, [11, 20], LossKind::Eof));
-        sockets.told(ID, Epoch(2), Some(LossKind::Eof));
+        assert_eq!(sockets.data(&data(2, 20)), turn(1, 2, [11, 20], DisconnectKind::Eof));
+        sockets.told(ID, Epoch(2), Some(DisconnectKind::Eof));
         assert_eq!((sockets.data(&data(1, 12)), sockets.data(&data(2, 21))), (None, None));
     }
 
@@ -83,10 +83,10 @@ mod tests {
     fn sockets_that_brought_nothing_are_passed_over() {
         let mut sockets = Sockets::default();
         sockets.data(&data(1, 10));
-        sockets.told(ID, Epoch(2), Some(LossKind::Eof));
-        sockets.told(ID, Epoch(3), Some(LossKind::Mute));
+        sockets.told(ID, Epoch(2), Some(DisconnectKind::Eof));
+        sockets.told(ID, Epoch(3), Some(DisconnectKind::Mute));
         // A part that comes late knows nothing newer.
-        sockets.told(ID, Epoch(2), Some(LossKind::Eof));
-        assert_eq!(sockets.data(&data(3, 30)), turn(1, 3, [10, 30], LossKind::Mute));
+        sockets.told(ID, Epoch(2), Some(DisconnectKind::Eof));
+        assert_eq!(sockets.data(&data(3, 30)), turn(1, 3, [10, 30], DisconnectKind::Mute));
     }
 }

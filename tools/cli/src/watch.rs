@@ -8,7 +8,7 @@ use std::time::Duration;
 use hoga::engine::{Engine, Feed, Lifecycle};
 use hoga::feed::{Item, Update};
 use hoga::model::{DataType, Nanos};
-use hoga::plan::{PlanStats, Subscription, Target};
+use hoga::plan::{MarketSelector, PlanStats, Subscription};
 
 use crate::args::{Only, WatchArgs};
 use crate::breakdown::Breakdown;
@@ -37,7 +37,7 @@ pub fn run(args: WatchArgs) -> Result<(), Failure> {
     let asked = subscription(&args)?;
     let mut builder = Engine::builder().endpoint(args.endpoint.clone()).format(args.format);
     builder = builder.connections(args.connections).measure_latencies(args.latencies);
-    if args.codes.iter().any(|code| matches!(code, Target::Pattern(_))) {
+    if args.codes.iter().any(|code| matches!(code, MarketSelector::Pattern(_))) {
         builder = builder.rest_markets(MARKETS_EVERY);
     }
     if let Some(ca) = &args.ca {
@@ -294,17 +294,17 @@ impl Watch {
         // Who asked for a number of events has had them; everybody else gets what had arrived when it ended.
         while end != End::Count && !self.print_items(BATCH)? {}
         self.print_reports()?;
-        let account = self.feed.account();
+        let counters = self.feed.counters();
         let summary = Summary {
             end: end.as_str(),
             duration,
             by_type: std::mem::take(&mut self.by_type),
             missed: self.missed,
             overflow: self.args.overflow,
-            counts: account.counts(),
-            queue_max: account.depth_max(),
-            feed_bytes: account.bytes(),
-            shared_bytes: account.shared_bytes(),
+            counts: counters.counts(),
+            queue_max: counters.depth_max(),
+            feed_bytes: counters.bytes(),
+            shared_bytes: counters.shared_bytes(),
             latencies: self.args.latencies.then(|| Breakdown::of(&self.engine, self.feed.latencies())),
             plan,
             tally,
@@ -316,9 +316,9 @@ impl Watch {
 
 /// What is known about why nothing came, and what to do.
 fn why_nothing(engine: &Engine, args: &WatchArgs) -> String {
-    let loss = engine.connections().into_iter().find_map(|connection| connection.last_loss);
-    let why = match loss {
-        Some(loss) => format!("the last try failed: {loss}"),
+    let disconnect = engine.connections().into_iter().find_map(|connection| connection.last_disconnect);
+    let why = match disconnect {
+        Some(disconnect) => format!("the last try failed: {disconnect}"),
         None if engine.connections().iter().any(|connection| connection.state.is_open()) => {
             "the exchange is connected and sends nothing; does the market exist?".to_owned()
         }

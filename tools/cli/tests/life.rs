@@ -51,7 +51,7 @@ fn an_exchange_that_dies_and_returns_is_told_and_followed() {
     assert_eq!((&gap["reason"], &gap["old_epoch"]), (&"new_socket".into(), &1.into()), "{gap}");
     assert!(gap["first_recv_ns"].as_u64() > gap["last_recv_ns"].as_u64(), "{gap}");
     // It may have been dialed in vain before.
-    assert!(gap["loss"].is_string(), "{gap}");
+    assert!(gap["disconnect"].is_string(), "{gap}");
     let again = watch.until(|line| epoch_of_data(line).is_some());
     assert!(epoch_of_data(&again) > Some(1), "{again}");
     assert_eq!(again["_hoga"]["epoch"], gap["new_epoch"]);
@@ -78,7 +78,7 @@ fn an_exchange_that_falls_silent_is_told_and_left_for_another_socket() {
 
     exchange.process.signal("USR1");
     let gap = watch.until(|line| line["_event"] == "gap");
-    assert_eq!((&gap["reason"], &gap["loss"]), (&"new_socket".into(), &"mute".into()), "{gap}");
+    assert_eq!((&gap["reason"], &gap["disconnect"]), (&"new_socket".into(), &"mute".into()), "{gap}");
     let again = watch.until(|line| epoch_of_data(line) > Some(1));
     assert_eq!(again["code"], "KRW-BTC");
     watch.until(|line| is_health(line, "live"));

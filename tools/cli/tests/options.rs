@@ -45,9 +45,9 @@ fn where_time_went_is_said_at_the_end_if_asked_for() {
     assert!(summary(&[])["latencies"].is_null());
     let latencies = &summary(&["--latencies"])["latencies"];
     let ways = latencies["connections"].as_array().unwrap();
-    let decoded: u64 = ways.iter().map(|way| way["receive_to_decoded"]["count"].as_u64().unwrap()).sum();
+    let decoded: u64 = ways.iter().map(|way| way["receive_to_publish"]["count"].as_u64().unwrap()).sum();
     assert!(ways.len() == 2 && decoded >= 20, "{latencies}");
-    assert!(latencies["published_to_read"]["count"].as_u64().is_some_and(|count| count > 0), "{latencies}");
+    assert!(latencies["publish_to_read"]["count"].as_u64().is_some_and(|count| count > 0), "{latencies}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
-//! RFC 6455 frames as a server sees them: masked ones in, unmasked ones out. permessage-deflate is never negotiated.
+//! RFC 6455 frames on the server side: reads masked frames, writes unmasked ones. permessage-deflate is never
+//! negotiated.
 
-/// Longest message taken from a client. The longest real request, 855 codes, has under 10 kB.
+/// The maximum size of a client's message. The largest real request, with 855 codes, has less than 10 kB.
 const MESSAGE_MAX: usize = 1 << 20;
 
 const CONTINUATION: u8 = 0;
@@ -10,10 +11,10 @@ pub(crate) const CLOSE: u8 = 8;
 pub(crate) const PING: u8 = 9;
 pub(crate) const PONG: u8 = 10;
 
-/// What a client sent.
+/// One message or control frame of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Incoming {
-    /// A whole text or binary message. Whether Upbit takes binary requests is not known; we do.
+    /// A whole text or binary message. Whether Upbit accepts binary requests is not known; this exchange does.
     Message(Vec<u8>),
     Ping(Vec<u8>),
     Pong,
@@ -21,7 +22,7 @@ pub(crate) enum Incoming {
     Close(Option<u16>),
 }
 
-/// What a client did wrong; [`code`](Self::code) is what it is closed with.
+/// A protocol violation of a client. The connection is closed with [`code`](Self::code).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Violation {
     Unmasked,
@@ -41,7 +42,7 @@ impl Violation {
     }
 }
 
-/// Assembles messages out of any split of the byte stream.
+/// Assembles messages from any split of the byte stream.
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     bytes: Vec<u8>,
@@ -63,7 +64,7 @@ impl Reader {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// The next thing the client sent, `None` when more bytes are needed.
+    /// Returns the next message or control frame; `None` if more bytes are needed.
     pub fn next(&mut self) -> Result<Option<Incoming>, Violation> {
         while let Some(header) = header(&self.bytes)? {
             let mut payload = self.bytes[header.start..header.end].to_vec();
@@ -216,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_rfc_6455_forbids_is_refused() {
+    fn violations_of_rfc_6455_are_refused() {
         let refuse = |bytes: &[u8]| {
             let mut reader = Reader::default();
             reader.feed(bytes);

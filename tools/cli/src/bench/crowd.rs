@@ -247,7 +247,7 @@ impl Crowd {
 
     /// Sockets that were lost.
     pub fn losses(&self) -> u64 {
-        self.engine.connections().iter().map(|connection| connection.counters.losses).sum()
+        self.engine.connections().iter().map(|connection| connection.counters.disconnects).sum()
     }
 
     fn expect(&mut self, stream: usize, number: u64) {

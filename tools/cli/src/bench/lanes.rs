@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use crossbeam_queue::ArrayQueue;
 use hoga::feed::{
-    Arrival, Broadcaster, Feed, FeedWriter, Filter, Followable, Item, Mark, Opening, Overflow, Payload, Update,
+    Arrival, BroadcastStream, Broadcaster, Feed, FeedWriter, Filter, Item, Mark, Opening, Overflow, Payload, Update,
     broadcast, open,
 };
 use hoga::model::{Clock, ConnectionId, DataType, Epoch, Nanos, Receipt, Stamps, Words};
 use hoga::net::SystemClock;
 use hoga::sync::connection::ConnectionState;
 use hoga::sync::latest;
-use hoga::sync::sleepers::Sleepers;
+use hoga::sync::waiters::Waiters;
 
 /// Updates between two flushes, as when one read of the socket brought so many.
 pub const BATCH: u64 = 16;
@@ -110,24 +110,24 @@ impl<T: Payload> Read for Feed<T> {
 /// A ring that feeds share, and what their connection's thread has of them.
 pub struct Shared<T> {
     ring: Broadcaster<T>,
-    stream: Followable,
-    sleepers: Arc<Sleepers>,
+    stream: BroadcastStream,
+    sleepers: Arc<Waiters>,
     writers: Vec<FeedWriter<T>>,
 }
 
 impl<T: Payload + Words> Shared<T> {
     /// A ring that nobody reads yet.
     pub fn new() -> Self {
-        let (mut ring, sleepers) = (broadcast(CAPACITY), Arc::new(Sleepers::new()));
-        let stream = ring.followable();
+        let (mut ring, sleepers) = (broadcast(CAPACITY), Arc::new(Waiters::new()));
+        let stream = ring.add_stream();
         Self { ring, stream, sleepers, writers: Vec::new() }
     }
 
     /// Another reader.
     pub fn follow(&mut self) -> Feed<T> {
         let Lane { mut writer, reader } = feed(DataType::Trade, Overflow::DropOldest);
-        let streams = vec![self.stream.followed(Filter::new(true, true), false)];
-        writer.follow(&self.ring, &self.sleepers, streams, Vec::new());
+        let streams = vec![self.stream.join(Filter::new(true, true), false)];
+        writer.join_broadcast(&self.ring, &self.sleepers, streams, Vec::new());
         self.writers.push(writer);
         reader
     }

@@ -1,4 +1,4 @@
-//! Certificates made at start: an authority of our own, and a leaf for loopback signed by it.
+//! Certificates generated at start: a test authority, and a certificate for loopback that it signed.
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, Error, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
@@ -8,7 +8,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::io;
 use std::sync::Arc;
 
-/// What a client needs to trust the server, and the server to be trusted.
+/// The authority's certificate, for clients, and the server's TLS configuration.
 pub(crate) struct Identity {
     pub ca_pem: String,
     pub ca_der: Vec<u8>,
@@ -18,7 +18,7 @@ pub(crate) struct Identity {
 impl Identity {
     pub fn generate() -> io::Result<Self> {
         let (ca_pem, ca_der, leaf, key) = sign().map_err(io::Error::other)?;
-        // Named here and not taken from the process: another crate may have installed another default.
+        // Named here because another crate may have installed a different default provider in the process.
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -41,7 +41,7 @@ fn sign() -> Result<Signed, Error> {
     let leaf_key = KeyPair::generate()?;
     let mut leaf = CertificateParams::new(vec!["localhost".into(), "127.0.0.1".into(), "::1".into()])?;
     leaf.distinguished_name.push(DnType::CommonName, "hoga simulated exchange");
-    // webpki refuses an authority as an end entity.
+    // webpki refuses the certificate of an authority as an end entity.
     leaf.is_ca = IsCa::ExplicitNoCa;
     leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

@@ -59,14 +59,14 @@ struct Source {
 impl Source {
     fn new() -> Self {
         let (clock, ticker) = (SystemClock::new(), decode::ticker());
-        let (pool, link) = (
+        let (pool, connection) = (
             pool::empty(Arc::new(clock), DataPool::STALE_AFTER),
             Arc::new(ConnectionState::new(ConnectionId(0), clock.now())),
         );
-        link.opened(Epoch(1), clock.now(), None);
+        connection.opened(Epoch(1), clock.now(), None);
         let key = |market| StreamKey::of(DataType::Ticker, market);
         let mut source = Self {
-            publishers: markets().map(|market| pool::open(&pool, key(market), link.clone())).collect(),
+            publishers: markets().map(|market| pool::open(&pool, key(market), connection.clone())).collect(),
             handles: markets().map(|market| pool.ticker(market).expect("an open stream")).collect(),
             tickers: markets().map(|market| Ticker { market, ..ticker }).collect(),
         };

@@ -4,8 +4,9 @@
 //!
 //! Every count is a [`Count`]: it has one writer, and whoever sees it sees what was done before it was raised.
 //! * A writer counts an arrival before it can be read. The reader first counts what became of an update, then that the
-//!   update has left its queue. `Account::look` loads in the opposite order: updates that left the queues, what became of
-//!   them, arrivals. So the parts are never less than the whole, and exceed it by no more than the reader has in hand.
+//!   update has left its queue. `FeedCounters::try_counts` loads in the opposite order: updates that left the queues,
+//!   what became of them, arrivals. So the parts are never less than the whole, and exceed it by no more than the reader
+//!   has in hand.
 //! * The shared ring counts an arrival after it can be read. An event that was taken from it has arrived, counted or not.
 
 use std::sync::atomic::Ordering::Relaxed;
@@ -47,7 +48,7 @@ impl FeedCounts {
 
 /// What the reader counts.
 #[derive(Debug, Default)]
-pub(super) struct Read {
+pub(super) struct ReaderCounters {
     pub delivered: Count,
     pub dropped: Count,
     pub conflated: Count,
@@ -57,12 +58,12 @@ pub(super) struct Read {
     pub depth_max: Count,
 }
 
-/// How often [`Account::counts`] retries while an update is being handed over.
-const LOOKS: usize = 100;
+/// How often [`FeedCounters::counts`] retries while an update is being handed over.
+const ATTEMPTS_MAX: usize = 100;
 
 /// What the writing end of one connection counts.
 #[derive(Debug, Default)]
-pub(super) struct Written {
+pub(super) struct WriterCounters {
     /// What was pushed, marked, dropped or filtered. Apart from `dropped`, which a reader that polls looks at.
     pub received: CachePadded<Count>,
     pub dropped: CachePadded<Count>,
@@ -78,30 +79,30 @@ pub(super) struct StreamCount(pub Arc<Count>);
 /// Where a feed's updates come from.
 #[derive(Debug)]
 enum Arrivals {
-    Written(Arc<Written>),
+    Writer(Arc<WriterCounters>),
     Stream { count: StreamCount, from: u64 },
 }
 
 impl Arrivals {
     fn received(&self) -> u64 {
         match self {
-            Self::Written(written) => written.received.get(),
+            Self::Writer(writer) => writer.received.get(),
             Self::Stream { count, from } => count.0.get() - from,
         }
     }
 
-    fn written(&self) -> Option<&Written> {
+    fn writer(&self) -> Option<&WriterCounters> {
         match self {
-            Self::Written(written) => Some(written),
+            Self::Writer(writer) => Some(writer),
             Self::Stream { .. } => None,
         }
     }
 }
 
-/// The account of one feed: shared by its reader, its writers and whoever wants to know.
+/// The counters of one feed: shared by its reader, its writers and whoever wants to know.
 #[derive(Debug, Default)]
-pub struct Account {
-    pub(super) read: CachePadded<Read>,
+pub struct FeedCounters {
+    pub(super) reader: CachePadded<ReaderCounters>,
     /// Locked when a stream is added and when somebody asks, never on the way of an event.
     arrivals: Mutex<Vec<Arrivals>>,
     pub(super) bytes: AtomicU64,
@@ -109,11 +110,11 @@ pub struct Account {
     pub(super) reader_gone: AtomicBool,
 }
 
-impl Account {
-    pub(super) fn add_writer(&self) -> Arc<Written> {
-        let written = Arc::<Written>::default();
-        self.add(Arrivals::Written(written.clone()));
-        written
+impl FeedCounters {
+    pub(super) fn add_writer(&self) -> Arc<WriterCounters> {
+        let writer = Arc::<WriterCounters>::default();
+        self.add(Arrivals::Writer(writer.clone()));
+        writer
     }
 
     /// Streams of a shared ring, each from an event on.
@@ -129,31 +130,31 @@ impl Account {
     /// What came in and what became of it; what happens at this moment may not be in it yet.
     pub fn counts(&self) -> FeedCounts {
         let arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut counts = self.look(&arrivals);
-        for _ in 0..LOOKS {
+        let mut counts = self.try_counts(&arrivals);
+        for _ in 0..ATTEMPTS_MAX {
             if counts.adds_up() {
                 break;
             }
-            counts = self.look(&arrivals);
+            counts = self.try_counts(&arrivals);
         }
         counts
     }
 
     /// The order of the loads matters, see the top of the file.
-    fn look(&self, arrivals: &[Arrivals]) -> FeedCounts {
-        let read = &self.read;
-        let taken = read.taken.get();
-        let (delivered, conflated) = (read.delivered.get(), read.conflated.get());
-        let (mut dropped, mut filtered) = (read.dropped.get(), read.filtered.get());
+    fn try_counts(&self, arrivals: &[Arrivals]) -> FeedCounts {
+        let reader = &self.reader;
+        let taken = reader.taken.get();
+        let (delivered, conflated) = (reader.delivered.get(), reader.conflated.get());
+        let (mut dropped, mut filtered) = (reader.dropped.get(), reader.filtered.get());
         let (mut received, mut entered) = (0, 0);
         for arrival in arrivals {
             // Updates that the writer kept out of the queues.
-            let kept_out = arrival.written().map_or((0, 0), |w| (w.dropped.get(), w.filtered.get()));
+            let kept_out = arrival.writer().map_or((0, 0), |w| (w.dropped.get(), w.filtered.get()));
             let arrived = arrival.received();
             (dropped, filtered) = (dropped + kept_out.0, filtered + kept_out.1);
             (received, entered) = (received + arrived, entered + arrived - kept_out.0 - kept_out.1);
         }
-        if arrivals.iter().any(|arrival| arrival.written().is_none()) {
+        if arrivals.iter().any(|arrival| arrival.writer().is_none()) {
             let uncounted = taken.saturating_sub(entered);
             (received, entered) = (received + uncounted, entered + uncounted);
         }
@@ -163,8 +164,8 @@ impl Account {
     /// The most updates that were seen waiting: looked at after each batch that was written, and as they are read.
     pub fn depth_max(&self) -> u64 {
         let arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
-        let written = arrivals.iter().filter_map(Arrivals::written).map(|written| written.depth_max.get());
-        written.max().unwrap_or_default().max(self.read.depth_max.get())
+        let writer = arrivals.iter().filter_map(Arrivals::writer).map(|writer| writer.depth_max.get());
+        writer.max().unwrap_or_default().max(self.reader.depth_max.get())
     }
 
     /// Memory that belongs to the feed alone, in bytes.
@@ -192,35 +193,35 @@ mod tests {
 
     #[test]
     fn what_was_taken_from_a_shared_ring_has_arrived_before_its_writer_counts_it() {
-        let (account, count) = (Account::default(), StreamCount::default());
-        account.add_streams([(count.clone(), 0)].into_iter());
+        let (counters, count) = (FeedCounters::default(), StreamCount::default());
+        counters.add_streams([(count.clone(), 0)].into_iter());
         count.0.add(1);
-        account.read.delivered.add(2);
-        account.read.taken.add(2);
-        assert_eq!(account.counts(), FeedCounts { received: 2, delivered: 2, ..FeedCounts::default() });
+        counters.reader.delivered.add(2);
+        counters.reader.taken.add(2);
+        assert_eq!(counters.counts(), FeedCounts { received: 2, delivered: 2, ..FeedCounts::default() });
         count.0.add(2);
-        assert_eq!(account.counts(), FeedCounts { received: 3, delivered: 2, queued: 1, ..FeedCounts::default() });
+        assert_eq!(counters.counts(), FeedCounts { received: 3, delivered: 2, queued: 1, ..FeedCounts::default() });
     }
 
     #[test]
     fn the_sum_shows_what_somebody_forgot_to_count() {
-        let account = Account::default();
-        let written = account.add_writer();
-        written.received.add(3);
-        account.read.delivered.add(1);
-        account.read.taken.add(1);
-        let counts = account.counts();
+        let counters = FeedCounters::default();
+        let writer = counters.add_writer();
+        writer.received.add(3);
+        counters.reader.delivered.add(1);
+        counters.reader.taken.add(1);
+        let counts = counters.counts();
         assert_eq!((counts.received, counts.delivered, counts.queued), (3, 1, 2));
         assert!(counts.adds_up());
         // One has left its queue, and its fate was not counted.
-        account.read.taken.add(1);
-        assert!(!account.counts().adds_up());
-        account.read.conflated.add(1);
-        assert!(account.counts().adds_up());
+        counters.reader.taken.add(1);
+        assert!(!counters.counts().adds_up());
+        counters.reader.conflated.add(1);
+        assert!(counters.counts().adds_up());
         // One was delivered that was not counted as received.
-        written.filtered.add(1);
-        account.read.delivered.add(1);
-        account.read.taken.add(1);
-        assert!(!account.counts().adds_up());
+        writer.filtered.add(1);
+        counters.reader.delivered.add(1);
+        counters.reader.taken.add(1);
+        assert!(!counters.counts().adds_up());
     }
 }

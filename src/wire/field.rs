@@ -1,4 +1,4 @@
-//! Wire: the kinds of values that fields hold. Each is read twice, by `scan` from bytes and by `walk` from a tape, and
+//! Wire: the types of values that fields hold. Each is read twice, by `scan` from bytes and by `walk` from a tape, and
 //! both must accept the same texts; where `scan` is narrower it says `None` and the tape decides.
 
 use crate::model::{Change, Date, DateTime, Level, Levels, Market, MarketState, MarketWarning, Side, StreamType, Time};
@@ -11,7 +11,7 @@ use super::schema::{Names, ORDERBOOK_UNIT, Quote, Record};
 use super::tape::{Walk, walk_record};
 
 /// How a field's value is read into its place.
-pub(super) trait Kind {
+pub(super) trait FieldType {
     /// Where the value goes.
     type Place<'a>;
     /// How many bytes `scan` is given.
@@ -28,7 +28,7 @@ pub(super) trait Kind {
 /// Any JSON number, as an `f64`.
 pub(super) enum Number {}
 
-impl Kind for Number {
+impl FieldType for Number {
     type Place<'a> = &'a mut f64;
     const AHEAD: usize = number::AHEAD;
     #[inline(always)]
@@ -45,7 +45,7 @@ impl Kind for Number {
 /// A number or `null`. Anything else is counted and gives no number: the rest of the message must not be lost to it.
 pub(super) enum MaybeNumber {}
 
-impl Kind for MaybeNumber {
+impl FieldType for MaybeNumber {
     type Place<'a> = &'a mut Option<f64>;
     const AHEAD: usize = number::AHEAD;
     #[inline(always)]
@@ -64,7 +64,7 @@ impl Kind for MaybeNumber {
 /// belongs to: without it a grouped book would pass for the whole one.
 pub(super) enum Step {}
 
-impl Kind for Step {
+impl FieldType for Step {
     type Place<'a> = &'a mut Option<f64>;
     const AHEAD: usize = MaybeNumber::AHEAD;
     #[inline(always)]
@@ -80,7 +80,7 @@ impl Kind for Step {
 /// A `u64`, never through a float.
 pub(super) enum Id {}
 
-impl Kind for Id {
+impl FieldType for Id {
     type Place<'a> = &'a mut u64;
     const AHEAD: usize = number::AHEAD;
     #[inline(always)]
@@ -104,7 +104,7 @@ fn millis(value: u64) -> u64 {
     if value > MILLIS_MAX { value / 1000 } else { value }
 }
 
-impl Kind for Millis {
+impl FieldType for Millis {
     type Place<'a> = &'a mut u64;
     const AHEAD: usize = number::AHEAD;
     #[inline(always)]
@@ -121,7 +121,7 @@ impl Kind for Millis {
 /// `true` or `false`.
 pub(super) enum Flag {}
 
-impl Kind for Flag {
+impl FieldType for Flag {
     type Place<'a> = &'a mut bool;
     const AHEAD: usize = 5;
     #[inline(always)]
@@ -139,7 +139,7 @@ impl Kind for Flag {
 /// A market code.
 pub(super) enum Code {}
 
-impl Kind for Code {
+impl FieldType for Code {
     type Place<'a> = &'a mut Market;
     // Longer than any code there is; should one come, the general reader takes it.
     const AHEAD: usize = 17;
@@ -163,7 +163,7 @@ macro_rules! stamp_kinds {
         $(#[$doc])*
         pub(super) enum $kind {}
 
-        impl Kind for $kind {
+        impl FieldType for $kind {
             type Place<'a> = &'a mut $place;
             const AHEAD: usize = $len + 2;
             #[inline(always)]
@@ -205,7 +205,7 @@ fn date_of_parts(json: Json<'_>) -> Option<Date> {
     Date::new(year.try_into().ok()?, month.try_into().ok()?, day.try_into().ok()?).ok()
 }
 
-impl Kind for MaybeDate {
+impl FieldType for MaybeDate {
     type Place<'a> = &'a mut Option<Date>;
     const AHEAD: usize = 12;
     #[inline(always)]
@@ -237,7 +237,7 @@ const WORD_MAX: usize = 10;
 /// this version does not know; without it they are an error.
 macro_rules! word_kinds {
     ($($place:ident { $($variant:ident = $word:literal)* $(_ = $unknown:ident)? })*) => { $(
-        impl Kind for $place {
+        impl FieldType for $place {
             type Place<'a> = &'a mut $place;
             const AHEAD: usize = {
                 $(assert!($word.len() + 2 <= WORD_MAX);)*
@@ -291,7 +291,7 @@ fn push((asks, bids): (&mut Levels, &mut Levels), quote: &Quote) -> bool {
             || bids.push(Level { price: quote.bid_price, size: quote.bid_size }))
 }
 
-impl Kind for Units {
+impl FieldType for Units {
     type Place<'a> = (&'a mut Levels, &'a mut Levels);
     const AHEAD: usize = 0;
     const INSIDE: &'static [Names] = ORDERBOOK_UNIT;

@@ -12,13 +12,13 @@ use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use super::account::{Account, StreamCount};
-use super::sockets::SocketsSeen;
+use super::counters::{FeedCounters, StreamCount};
+use super::epoch_tracker::EpochTracker;
 use super::source::Source;
 use super::{Arrival, Filter, Item, Payload, Update};
 use crate::model::{ConnectionId, Epoch, Stamps, StreamType, Words};
 use crate::sync::broadcast::{self, Cursor, Peek, Record};
-use crate::sync::sleepers::Sleepers;
+use crate::sync::waiters::Waiters;
 
 /// Stamps, connection and epoch, version.
 const PROOF_WORDS: usize = Stamps::MAX + 2;
@@ -40,22 +40,29 @@ pub struct Broadcaster<T> {
 }
 
 /// A stream in the ring, as its writer knows it.
-pub struct Followable {
+pub struct BroadcastStream {
     number: u32,
     events: u64,
     count: StreamCount,
 }
 
-impl Followable {
+impl BroadcastStream {
     /// A reader follows the stream from now on. With `again` it did so before: it keeps its place, and what comes from now on
     /// meets another filter.
-    pub fn followed(&self, filter: Filter, again: bool) -> Followed {
-        Followed { number: self.number, filter, next: self.events, count: self.count.clone(), again, later: Vec::new() }
+    pub fn join(&self, filter: Filter, again: bool) -> JoinedStream {
+        JoinedStream {
+            number: self.number,
+            filter,
+            next: self.events,
+            count: self.count.clone(),
+            again,
+            later: Vec::new(),
+        }
     }
 }
 
 /// A stream that a reader follows.
-pub struct Followed {
+pub struct JoinedStream {
     number: u32,
     filter: Filter,
     /// The number of its next event.
@@ -67,7 +74,7 @@ pub struct Followed {
     later: Vec<(u64, Filter)>,
 }
 
-impl Followed {
+impl JoinedStream {
     /// From here on its events are the feed's, if they were not before.
     pub(super) fn begins(&self) -> Option<(StreamCount, u64)> {
         (!self.again).then(|| (self.count.clone(), self.next))
@@ -95,14 +102,14 @@ impl Followed {
 /// Streams that a reader follows from a place in the ring, and their state at that place.
 pub(super) struct Joining<U> {
     start: u64,
-    streams: Vec<Followed>,
+    streams: Vec<JoinedStream>,
     states: Vec<Update<U>>,
 }
 
 impl<T: Words> Broadcaster<T> {
     /// Appends an event of a stream. Never waits, and costs the same for any number of readers.
     #[inline]
-    pub fn publish(&mut self, stream: &mut Followable, update: &Update<T>, arrival: Arrival) {
+    pub fn publish(&mut self, stream: &mut BroadcastStream, update: &Update<T>, arrival: Arrival) {
         let Update { value, stamps, connection, epoch, version } = update;
         let origin = u64::from(epoch.0) << 16 | u64::from(connection.0) | flags(arrival);
         self.ring.publish([u64::from(stream.number), stream.events], |slot| {
@@ -118,9 +125,9 @@ impl<T: Words> Broadcaster<T> {
     }
 
     /// Another stream, by a number of its own in this ring.
-    pub fn followable(&mut self) -> Followable {
+    pub fn add_stream(&mut self) -> BroadcastStream {
         self.streams += 1;
-        Followable { number: self.streams - 1, events: 0, count: StreamCount::default() }
+        BroadcastStream { number: self.streams - 1, events: 0, count: StreamCount::default() }
     }
 
     /// Memory of the ring, in bytes.
@@ -129,20 +136,20 @@ impl<T: Words> Broadcaster<T> {
     }
 
     /// Streams that a reader follows from now on, and their state.
-    pub(super) fn joining<U>(&self, streams: Vec<Followed>, states: Vec<Update<U>>) -> Joining<U> {
+    pub(super) fn joining<U>(&self, streams: Vec<JoinedStream>, states: Vec<Update<U>>) -> Joining<U> {
         Joining { start: self.ring.head(), streams, states }
     }
 
     /// A reader that starts here, without streams.
-    pub(super) fn follower<U>(
+    pub(super) fn reader<U>(
         &self,
         connection: ConnectionId,
-        account: Arc<Account>,
-        sockets: SocketsSeen,
-        sleepers: Arc<Sleepers>,
-    ) -> Follower<T, U> {
-        account.add_shared_bytes(self.bytes());
-        Follower {
+        counters: Arc<FeedCounters>,
+        epochs: EpochTracker,
+        waiters: Arc<Waiters>,
+    ) -> BroadcastReader<T, U> {
+        counters.add_shared_bytes(self.bytes());
+        BroadcastReader {
             cursor: self.ring.cursor(),
             streams: Vec::new(),
             states: VecDeque::new(),
@@ -150,9 +157,9 @@ impl<T: Words> Broadcaster<T> {
             connection,
             lapped: false,
             since_look: 0,
-            account,
-            sockets,
-            sleepers,
+            counters,
+            epochs,
+            waiters,
             value: PhantomData,
         }
     }
@@ -168,10 +175,10 @@ fn flags(arrival: Arrival) -> u64 {
 }
 
 /// The reading end.
-pub(super) struct Follower<T, U> {
+pub(super) struct BroadcastReader<T, U> {
     cursor: Cursor,
     /// By their numbers.
-    streams: Vec<Option<Followed>>,
+    streams: Vec<Option<JoinedStream>>,
     /// The state of streams that have joined, each with its place in the ring.
     states: VecDeque<(u64, Update<U>)>,
     /// How far their writer was, when that was looked at last. Kept for its memory.
@@ -181,9 +188,9 @@ pub(super) struct Follower<T, U> {
     lapped: bool,
     /// Pops since the depth was looked at.
     since_look: u8,
-    account: Arc<Account>,
-    sockets: SocketsSeen,
-    sleepers: Arc<Sleepers>,
+    counters: Arc<FeedCounters>,
+    epochs: EpochTracker,
+    waiters: Arc<Waiters>,
     value: PhantomData<fn() -> T>,
 }
 
@@ -198,7 +205,7 @@ enum End<T> {
 /// Pops between two looks at how far the writer is ahead: each look may cost a cache miss.
 const LOOK_EVERY: u8 = 64;
 
-impl<T: Words + Payload, U: Payload> Follower<T, U> {
+impl<T: Words + Payload, U: Payload> BroadcastReader<T, U> {
     /// Goes to the next event of a stream that it follows; gives the stream's number and the event's.
     #[inline]
     fn seek(&mut self) -> Option<(usize, u64)> {
@@ -217,7 +224,7 @@ impl<T: Words + Payload, U: Payload> Follower<T, U> {
     #[inline]
     fn follows(&self, stream: usize, event: u64) -> bool {
         // What was under way when a stream was added is older than its first event here.
-        matches!(self.streams.get(stream), Some(Some(followed)) if event >= followed.next)
+        matches!(self.streams.get(stream), Some(Some(joined)) if event >= joined.next)
     }
 
     #[cold]
@@ -230,8 +237,8 @@ impl<T: Words + Payload, U: Payload> Follower<T, U> {
     /// How many events of a stream, before this one, are lost.
     #[inline]
     fn missed(&mut self, stream: usize, event: u64) -> Option<u64> {
-        let followed = self.streams.get_mut(stream)?.as_mut()?;
-        let missed = event - std::mem::replace(&mut followed.next, event);
+        let joined = self.streams.get_mut(stream)?.as_mut()?;
+        let missed = event - std::mem::replace(&mut joined.next, event);
         (missed > 0).then_some(missed)
     }
 
@@ -242,19 +249,19 @@ impl<T: Words + Payload, U: Payload> Follower<T, U> {
         if self.cursor.position() < place {
             return None;
         }
-        if let Some(turn) = self.sockets.arrive(state.epoch) {
-            return Some(turn);
+        if let Some(change) = self.epochs.advance(state.epoch) {
+            return Some(change);
         }
         self.states.pop_front();
-        self.account.read.delivered.add(1);
-        self.account.read.taken.add(1);
+        self.counters.reader.delivered.add(1);
+        self.counters.reader.taken.add(1);
         Some(Item::Data(state))
     }
 
     /// Nothing is left to read: perhaps something is to be told.
     #[inline]
     fn at_the_end(&mut self) -> End<U> {
-        if !self.lapped && self.sockets.unseen().is_none() { End::Nothing } else { self.tell() }
+        if !self.lapped && self.epochs.unseen().is_none() { End::Nothing } else { self.tell() }
     }
 
     /// Tells of lost events of streams that have none left to read, and of a new socket that brought nothing yet.
@@ -263,37 +270,37 @@ impl<T: Words + Payload, U: Payload> Follower<T, U> {
         // Before the rest: who is lapped from here on has more to tell than the counts say.
         self.lapped = false;
         // Before the ring is looked at again: what came before these is visible then.
-        let socket = self.sockets.unseen();
+        let socket = self.epochs.unseen();
         self.counts.clear();
-        self.counts.extend(self.streams.iter().flatten().map(|followed| followed.count.0.get()));
+        self.counts.extend(self.streams.iter().flatten().map(|joined| joined.count.0.get()));
         if self.seek().is_some() {
             // An event that came in meanwhile knows what is missing before it. Other streams may have to be told of.
             self.lapped = true;
             return End::NotYet;
         }
         let mut missed = 0;
-        for (followed, count) in self.streams.iter_mut().flatten().zip(&self.counts) {
-            missed += count.saturating_sub(followed.next);
-            followed.next = followed.next.max(*count);
+        for (joined, count) in self.streams.iter_mut().flatten().zip(&self.counts) {
+            missed += count.saturating_sub(joined.next);
+            joined.next = joined.next.max(*count);
         }
         if missed > 0 {
             return End::Item(self.gap(missed));
         }
-        socket.and_then(|socket| self.sockets.arrive(socket)).map_or(End::Nothing, End::Item)
+        socket.and_then(|socket| self.epochs.advance(socket)).map_or(End::Nothing, End::Item)
     }
 
     /// The event was read: settles it; true if the reader asked for it.
     #[inline]
     fn accept(&mut self, stream: usize, arrival: Arrival) -> bool {
-        let Some(Some(followed)) = self.streams.get_mut(stream) else { return false };
-        let wanted = followed.accept(arrival);
-        let read = &self.account.read;
+        let Some(Some(joined)) = self.streams.get_mut(stream) else { return false };
+        let wanted = joined.accept(arrival);
+        let reader = &self.counters.reader;
         if wanted {
-            read.delivered.add(1)
+            reader.delivered.add(1)
         } else {
-            read.filtered.add(1)
+            reader.filtered.add(1)
         }
-        read.taken.add(1);
+        reader.taken.add(1);
         self.look();
         wanted
     }
@@ -301,8 +308,8 @@ impl<T: Words + Payload, U: Payload> Follower<T, U> {
     /// A reader of changes alone gets a snapshot that brings news as a change.
     #[cold]
     fn relabel(&self, stream: usize, item: &mut Option<Item<U>>) {
-        let followed = self.streams.get(stream).and_then(Option::as_ref);
-        if let (Some(Item::Data(update)), true) = (item, followed.is_some_and(|f| f.filter.is_of_changes())) {
+        let joined = self.streams.get(stream).and_then(Option::as_ref);
+        if let (Some(Item::Data(update)), true) = (item, joined.is_some_and(|f| f.filter.is_of_changes())) {
             update.value = update.value.with_stream_type(StreamType::Realtime);
         }
     }
@@ -319,11 +326,11 @@ impl<T: Words + Payload, U: Payload> Follower<T, U> {
     }
 
     /// A stream that was followed before goes on where it was.
-    fn add(&mut self, stream: Followed) {
+    fn add(&mut self, stream: JoinedStream) {
         let number = stream.number as usize;
         if self.streams.len() <= number {
             let more = number + 1 - self.streams.len();
-            self.account.add_bytes(more * (size_of::<Option<Followed>>() + size_of::<u64>()));
+            self.counters.add_bytes(more * (size_of::<Option<JoinedStream>>() + size_of::<u64>()));
             self.streams.resize_with(number + 1, || None);
             self.counts.clear();
             self.counts.reserve(number + 1);
@@ -336,14 +343,14 @@ impl<T: Words + Payload, U: Payload> Follower<T, U> {
     }
 
     fn gap(&mut self, missed: u64) -> Item<U> {
-        self.account.read.dropped.add(missed);
-        self.account.read.taken.add(missed);
+        self.counters.reader.dropped.add(missed);
+        self.counters.reader.taken.add(missed);
         Item::Gap { missed }
     }
 
     /// The ring holds other streams too: this is how close it is to losing something.
     fn note_depth(&self) {
-        self.account.read.depth_max.raise(self.cursor.lag().min(self.cursor.capacity()));
+        self.counters.reader.depth_max.raise(self.cursor.lag().min(self.cursor.capacity()));
     }
 
     #[inline]
@@ -373,7 +380,7 @@ fn read<T: Words + Payload + Into<U>, U>(record: &mut Record<'_>, item: &mut Opt
     (arrival, epoch)
 }
 
-impl<T: Words, U> Source<U> for Follower<T, U>
+impl<T: Words, U> Source<U> for BroadcastReader<T, U>
 where
     T: Payload + Into<U>,
     U: Payload,
@@ -403,8 +410,8 @@ where
             let Some((arrival, epoch)) = self.cursor.read(|record| read::<T, U>(record, &mut item)) else {
                 continue;
             };
-            if let Some(turn) = self.sockets.arrive(epoch) {
-                return Some(turn);
+            if let Some(change) = self.epochs.advance(epoch) {
+                return Some(change);
             }
             self.cursor.advance();
             if self.accept(stream, arrival) {
@@ -417,28 +424,28 @@ where
     }
 
     fn is_ready(&mut self) -> bool {
-        !self.states.is_empty() || self.seek().is_some() || self.lapped || self.sockets.unseen().is_some()
+        !self.states.is_empty() || self.seek().is_some() || self.lapped || self.epochs.unseen().is_some()
     }
 
-    fn socket(&self) -> (ConnectionId, Epoch) {
-        self.sockets.seen()
+    fn epoch(&self) -> (ConnectionId, Epoch) {
+        self.epochs.seen()
     }
 
     fn begin_at(&mut self, socket: Epoch) {
-        self.sockets.begin_at(socket);
+        self.epochs.begin_at(socket);
     }
 
     fn len(&self) -> usize {
         let streams = self.streams.iter().flatten();
-        let waiting = streams.map(|followed| followed.count.0.get().saturating_sub(followed.next)).sum::<u64>();
+        let waiting = streams.map(|joined| joined.count.0.get().saturating_sub(joined.next)).sum::<u64>();
         waiting as usize + self.states.len()
     }
 
-    fn park(&self, asleep: bool) {
-        if asleep { self.sleepers.enter() } else { self.sleepers.leave() }
+    fn set_waiting(&self, waiting: bool) {
+        if waiting { self.waiters.enter() } else { self.waiters.leave() }
     }
 
-    fn follow(&mut self, connection: ConnectionId, carries: TypeId, mut joining: Joining<U>) -> Joining<U> {
+    fn add_streams(&mut self, connection: ConnectionId, carries: TypeId, mut joining: Joining<U>) -> Joining<U> {
         if connection != self.connection || carries != TypeId::of::<T>() {
             return joining;
         }

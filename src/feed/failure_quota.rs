@@ -1,4 +1,4 @@
-//! How a callback behaves: failures in a row, and the quota at which it is not called any more. Pure.
+//! Counts the failures of a callback in a row, up to the quota at which it is not called any more. Pure.
 
 use std::num::NonZeroU32;
 
@@ -27,38 +27,38 @@ impl CallbackState {
 }
 
 /// Failures in a row that are forgiven, unless said otherwise, less one.
-pub const QUOTA: NonZeroU32 = NonZeroU32::new(5).unwrap();
+pub const FAILURE_QUOTA: NonZeroU32 = NonZeroU32::new(5).unwrap();
 
 /// Counts failures in a row.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Conduct {
+pub(crate) struct FailureQuota {
     quota: NonZeroU32,
-    failed_in_a_row: u32,
+    consecutive_failures: u32,
 }
 
-impl Conduct {
+impl FailureQuota {
     pub fn new(quota: NonZeroU32) -> Self {
-        Self { quota, failed_in_a_row: 0 }
+        Self { quota, consecutive_failures: 0 }
     }
 
     /// A call ended well.
     pub fn succeeded(&mut self) {
-        self.failed_in_a_row = 0;
+        self.consecutive_failures = 0;
     }
 
     /// A call failed; true if that was one too many.
     pub fn failed(&mut self) -> bool {
-        self.failed_in_a_row += 1;
-        self.failed_in_a_row >= self.quota.get()
+        self.consecutive_failures += 1;
+        self.consecutive_failures >= self.quota.get()
     }
 
     /// It gets another chance.
     pub fn rearm(&mut self) {
-        self.failed_in_a_row = 0;
+        self.consecutive_failures = 0;
     }
 
-    pub fn failed_in_a_row(&self) -> u32 {
-        self.failed_in_a_row
+    pub fn consecutive_failures(&self) -> u32 {
+        self.consecutive_failures
     }
 }
 
@@ -68,14 +68,14 @@ mod tests {
 
     #[test]
     fn only_failures_in_a_row_use_the_quota_up() {
-        let mut conduct = Conduct::new(QUOTA);
+        let mut failure_quota = FailureQuota::new(FAILURE_QUOTA);
         for _ in 0..100 {
-            assert!((0..4).all(|_| !conduct.failed()));
-            conduct.succeeded();
+            assert!((0..4).all(|_| !failure_quota.failed()));
+            failure_quota.succeeded();
         }
-        assert_eq!((0..5).map(|_| conduct.failed()).collect::<Vec<_>>(), [false, false, false, false, true]);
-        conduct.rearm();
-        assert!(!conduct.failed());
-        assert!(Conduct::new(NonZeroU32::MIN).failed(), "a quota of one forgives nothing");
+        assert_eq!((0..5).map(|_| failure_quota.failed()).collect::<Vec<_>>(), [false, false, false, false, true]);
+        failure_quota.rearm();
+        assert!(!failure_quota.failed());
+        assert!(FailureQuota::new(NonZeroU32::MIN).failed(), "a quota of one forgives nothing");
     }
 }

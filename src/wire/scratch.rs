@@ -7,21 +7,21 @@ use crate::model::{EachNoun, Family, Noun, NounKind, Placed, Receipt, Sink};
 use super::schema::Record;
 
 /// One struct of each type. Holds garbage between messages; only what was read completely is delivered.
-pub(super) struct Records {
-    pub(super) nouns: EachNoun<Itself>,
-    pub(super) delivered: Delivered,
+pub(super) struct Scratch {
+    pub(super) nouns: EachNoun<OneOfEach>,
+    pub(super) delivered: ObjectCounts,
 }
 
 /// Of each type, one message.
-pub(super) struct Itself;
+pub(super) struct OneOfEach;
 
-impl Family for Itself {
+impl Family for OneOfEach {
     type Of<T: Noun> = T;
 }
 
 /// Counts data objects by type: `delivered[NounKind::Trade]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Delivered {
+pub struct ObjectCounts {
     by_kind: [u64; NounKind::COUNT],
     /// Units of the order books: of each, the levels of its deeper side.
     pub units: u64,
@@ -33,8 +33,8 @@ macro_rules! blank {
     };
 }
 
-impl Records {
-    pub(super) const BLANK: Self = Self { nouns: for_each_noun! { blank! }, delivered: Delivered::NOTHING };
+impl Scratch {
+    pub(super) const BLANK: Self = Self { nouns: for_each_noun! { blank! }, delivered: ObjectCounts::NOTHING };
 
     /// Hands the struct of one type to `sink`.
     #[inline(always)]
@@ -48,7 +48,7 @@ impl Records {
     }
 }
 
-impl Delivered {
+impl ObjectCounts {
     const NOTHING: Self = Self { by_kind: [0; NounKind::COUNT], units: 0 };
 
     /// Each count, combined with that of `other`.
@@ -62,7 +62,7 @@ impl Delivered {
     }
 }
 
-impl Index<NounKind> for Delivered {
+impl Index<NounKind> for ObjectCounts {
     type Output = u64;
 
     #[inline]
@@ -71,7 +71,7 @@ impl Index<NounKind> for Delivered {
     }
 }
 
-impl IndexMut<NounKind> for Delivered {
+impl IndexMut<NounKind> for ObjectCounts {
     #[inline]
     fn index_mut(&mut self, kind: NounKind) -> &mut u64 {
         &mut self.by_kind[kind as usize]

@@ -1,4 +1,4 @@
-//! What one reader has seen of a connection's sockets: where they change, it tells the reader so, in order with the data.
+//! Tracks the epoch that one reader has reached on a connection, and reports each change in order with the data.
 
 use std::sync::Arc;
 
@@ -6,14 +6,14 @@ use super::Item;
 use crate::model::{ConnectionId, Epoch};
 use crate::sync::connection::ConnectionState;
 
-/// What one reader has seen of a connection's sockets.
-pub(super) struct SocketsSeen {
+/// The epoch that one reader has reached on a connection.
+pub(super) struct EpochTracker {
     connection: Arc<ConnectionState>,
     seen: Epoch,
 }
 
-impl SocketsSeen {
-    /// From now on. A socket that is open is nothing new, and of one that is lost the reader has missed nothing.
+impl EpochTracker {
+    /// From now on. A socket that is open is nothing new, and of one that ended the reader has missed nothing.
     pub fn new(connection: Arc<ConnectionState>) -> Self {
         let newest = connection.snapshot();
         let seen = if newest.up { newest.epoch } else { Epoch::default() };
@@ -27,7 +27,7 @@ impl SocketsSeen {
 
     /// Data of this socket comes next. True if it turns from another; the first socket ever is taken as it comes.
     #[inline]
-    pub fn is_turn(&mut self, epoch: Epoch) -> bool {
+    pub fn is_new(&mut self, epoch: Epoch) -> bool {
         if self.seen == Epoch::default() {
             self.seen = epoch;
         }
@@ -47,12 +47,12 @@ impl SocketsSeen {
 
     /// Data of this socket comes next: what to tell the reader before it.
     #[inline]
-    pub fn arrive<T>(&mut self, new: Epoch) -> Option<Item<T>> {
-        if new <= self.seen { None } else { self.turn(new) }
+    pub fn advance<T>(&mut self, new: Epoch) -> Option<Item<T>> {
+        if new <= self.seen { None } else { self.change(new) }
     }
 
     #[cold]
-    fn turn<T>(&mut self, new: Epoch) -> Option<Item<T>> {
+    fn change<T>(&mut self, new: Epoch) -> Option<Item<T>> {
         let old = std::mem::replace(&mut self.seen, new);
         let (connection, reason) = (self.connection.id(), self.connection.ended_before(new));
         // Before the first socket there was nothing to lose.

@@ -1,4 +1,4 @@
-//! Which markets a subscription is about: codes and patterns, as text or as types.
+//! Selects the markets of a subscription: codes and patterns, as text or as types.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,24 +6,24 @@ use std::str::FromStr;
 use super::{InvalidPattern, Pattern};
 use crate::model::{InvalidMarket, Market};
 
-/// One market or several.
+/// One market, or all markets of a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Target {
-    /// This one.
+pub enum MarketSelector {
+    /// A single market.
     Market(Market),
-    /// All of these that exist.
+    /// All existing markets of a pattern.
     Pattern(Pattern),
 }
 
-/// Why a text names no market.
+/// Why a text selects no market.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidCode {
-    /// It is not a market code.
+    /// The text is not a market code.
     Market(InvalidMarket),
-    /// It is not a pattern of them.
+    /// The text is not a pattern.
     Pattern(InvalidPattern),
-    /// It was named before in the same list: most likely another one was meant.
+    /// The same text occurs twice in the list. Most likely another market was meant.
     Repeated,
 }
 
@@ -39,7 +39,7 @@ impl fmt::Display for InvalidCode {
 
 impl std::error::Error for InvalidCode {}
 
-impl FromStr for Target {
+impl FromStr for MarketSelector {
     type Err = InvalidCode;
     fn from_str(text: &str) -> Result<Self, InvalidCode> {
         if Pattern::is_meant(text) {
@@ -50,7 +50,7 @@ impl FromStr for Target {
     }
 }
 
-impl fmt::Display for Target {
+impl fmt::Display for MarketSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Market(market) => market.fmt(f),
@@ -59,41 +59,41 @@ impl fmt::Display for Target {
     }
 }
 
-/// A market code, a pattern, or many of them, as text or as [`Market`] and [`Pattern`].
+/// A market code, a pattern, or several of them, as text or as [`Market`] and [`Pattern`].
 pub trait IntoMarkets {
-    /// Each market or pattern, or its text and what is wrong with it.
-    fn into_markets(self) -> Vec<Result<Target, (String, InvalidCode)>>;
+    /// Returns each market or pattern, or its text and the reason why it is invalid.
+    fn into_markets(self) -> Vec<Result<MarketSelector, (String, InvalidCode)>>;
 }
 
 impl IntoMarkets for &str {
-    fn into_markets(self) -> Vec<Result<Target, (String, InvalidCode)>> {
+    fn into_markets(self) -> Vec<Result<MarketSelector, (String, InvalidCode)>> {
         vec![self.parse().map_err(|reason| (self.to_owned(), reason))]
     }
 }
 
 impl IntoMarkets for Market {
-    fn into_markets(self) -> Vec<Result<Target, (String, InvalidCode)>> {
-        vec![Ok(Target::Market(self))]
+    fn into_markets(self) -> Vec<Result<MarketSelector, (String, InvalidCode)>> {
+        vec![Ok(MarketSelector::Market(self))]
     }
 }
 
 impl IntoMarkets for Pattern {
-    fn into_markets(self) -> Vec<Result<Target, (String, InvalidCode)>> {
-        vec![Ok(Target::Pattern(self))]
+    fn into_markets(self) -> Vec<Result<MarketSelector, (String, InvalidCode)>> {
+        vec![Ok(MarketSelector::Pattern(self))]
     }
 }
 
-impl IntoMarkets for Target {
-    fn into_markets(self) -> Vec<Result<Target, (String, InvalidCode)>> {
+impl IntoMarkets for MarketSelector {
+    fn into_markets(self) -> Vec<Result<MarketSelector, (String, InvalidCode)>> {
         vec![Ok(self)]
     }
 }
 
-/// By value or by reference, alone or in an array, slice or `Vec`: all mean the same.
+/// Accepts values and references, alone or in an array, slice or `Vec`.
 macro_rules! into_markets {
     ($([$($generics:tt)*] $type:ty: $self:ident => $each:expr;)*) => {$(
         impl<$($generics)*> IntoMarkets for $type {
-            fn into_markets($self) -> Vec<Result<Target, (String, InvalidCode)>> {
+            fn into_markets($self) -> Vec<Result<MarketSelector, (String, InvalidCode)>> {
                 $each.into_iter().flat_map(IntoMarkets::into_markets).collect()
             }
         }
@@ -105,7 +105,7 @@ into_markets! {
     [] &String: self => [self.as_str()];
     [] &&str: self => [*self];
     [] &Market: self => [*self];
-    [] &Target: self => [*self];
+    [] &MarketSelector: self => [*self];
     [T: IntoMarkets, const N: usize] [T; N]: self => self;
     [T: IntoMarkets] Vec<T>: self => self;
 }
@@ -114,7 +114,7 @@ impl<'a, T> IntoMarkets for &'a [T]
 where
     &'a T: IntoMarkets,
 {
-    fn into_markets(self) -> Vec<Result<Target, (String, InvalidCode)>> {
+    fn into_markets(self) -> Vec<Result<MarketSelector, (String, InvalidCode)>> {
         self.iter().flat_map(IntoMarkets::into_markets).collect()
     }
 }
@@ -123,7 +123,7 @@ impl<'a, T> IntoMarkets for &'a Vec<T>
 where
     &'a T: IntoMarkets,
 {
-    fn into_markets(self) -> Vec<Result<Target, (String, InvalidCode)>> {
+    fn into_markets(self) -> Vec<Result<MarketSelector, (String, InvalidCode)>> {
         self.as_slice().into_markets()
     }
 }

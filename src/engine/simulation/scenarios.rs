@@ -1,4 +1,5 @@
-//! Whole lives of an engine from seeds: streams and feeds come and go, markets are listed and delisted, faults strike.
+//! Whole scenarios of an engine from seeds: streams and feeds come and go, markets are listed and delisted, faults
+//! strike.
 
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -13,18 +14,19 @@ use crate::feed::Overflow;
 use crate::model::{Event, Interval, Market};
 use crate::plan::{DemandId, Subscription, candle, orderbook, ticker, trade};
 
-/// How many lives there are where `HOGA_SIMULATION_LIVES` does not say otherwise; `HOGA_SIMULATION_SEED` names the first.
-const LIVES: u64 = 40;
+/// How many scenarios there are where `HOGA_SIMULATION_SCENARIOS` does not say otherwise; `HOGA_SIMULATION_SEED` names
+/// the first.
+const SCENARIOS: u64 = 40;
 const CHANGES: usize = 50;
 const FAULTS: usize = 2;
 const MARKETS: usize = 24;
-/// The number of markets whose tickers, trades and books are wanted for the whole life.
+/// The number of markets whose tickers, trades and books are wanted for the whole scenario.
 const STEADY: usize = 17;
 const POLICIES: [Overflow; 4] =
     [Overflow::DROP_NEWEST, Overflow::DropOldest, Overflow::Conflate, Overflow::Throttle(Duration::from_millis(70))];
 
-/// One engine's life, and what it holds of it.
-struct Life {
+/// One engine's scenario, and what it holds of it.
+struct Scenario {
     world: World,
     markets: Vec<Market>,
     /// A market that only patterns want, so that it may be delisted.
@@ -36,7 +38,7 @@ struct Life {
     stalled: bool,
 }
 
-impl Life {
+impl Scenario {
     fn new(seed: u64) -> Self {
         let exchange = Config { markets: MARKETS, ..Config::default() };
         let builder = Builder::default().connections(3).grace(Duration::from_millis(300));
@@ -51,13 +53,13 @@ impl Life {
             world.subscribe(subscription);
         }
         let (demand, feeds) = (Vec::new(), Vec::new());
-        let mut life = Self { world, markets, fickle, is_listed: true, demand, feeds, stalled: false };
+        let mut scenario = Self { world, markets, fickle, is_listed: true, demand, feeds, stalled: false };
         for overflow in POLICIES {
-            let feed = life.world.feed(trade("KRW-*").mixed(), overflow);
-            life.feeds.push(feed);
-            life.open_feed(overflow);
+            let feed = scenario.world.feed(trade("KRW-*").mixed(), overflow);
+            scenario.feeds.push(feed);
+            scenario.open_feed(overflow);
         }
-        life
+        scenario
     }
 
     /// Some streams of one type, or of several.
@@ -146,25 +148,25 @@ impl Life {
     }
 }
 
-/// One life. Returns a fingerprint of all that arrived and when.
-fn live(seed: u64) -> u64 {
-    let mut life = Life::new(seed);
-    let strikes: Vec<_> = (0..FAULTS).map(|_| life.world.random.below(CHANGES)).collect();
+/// One scenario. Returns a fingerprint of all that arrived and when.
+fn run(seed: u64) -> u64 {
+    let mut scenario = Scenario::new(seed);
+    let strikes: Vec<_> = (0..FAULTS).map(|_| scenario.world.random.below(CHANGES)).collect();
     for change in 0..CHANGES {
-        let pause = life.world.random.up_to(Duration::from_millis(600));
-        life.world.run(pause);
-        life.change();
-        strikes.iter().filter(|strike| **strike == change).for_each(|_| life.strike());
-        let items = life.world.random.pick(&[0, 10, usize::MAX]);
-        life.world.read(items);
+        let pause = scenario.world.random.up_to(Duration::from_millis(600));
+        scenario.world.run(pause);
+        scenario.change();
+        strikes.iter().filter(|strike| **strike == change).for_each(|_| scenario.strike());
+        let items = scenario.world.random.pick(&[0, 10, usize::MAX]);
+        scenario.world.read(items);
     }
-    life.world.settle();
-    let stats = life.world.stats();
-    assert!(life.stalled || stats.violations() == 0, "{stats:?}");
-    let (delivered, total) = (life.world.delivered(), life.world.arrivals.total());
-    assert!(delivered > 50 && total > 300, "{delivered} delivered of {total}: a life in which nothing happens");
+    scenario.world.settle();
+    let stats = scenario.world.stats();
+    assert!(scenario.stalled || stats.violations() == 0, "{stats:?}");
+    let (delivered, total) = (scenario.world.delivered(), scenario.world.arrivals.total());
+    assert!(delivered > 50 && total > 300, "{delivered} delivered of {total}: a scenario in which nothing happens");
     let mut fingerprint = DefaultHasher::new();
-    (delivered, total, life.world.now()).hash(&mut fingerprint);
+    (delivered, total, scenario.world.now()).hash(&mut fingerprint);
     fingerprint.finish()
 }
 
@@ -174,24 +176,24 @@ fn number(name: &str) -> Option<u64> {
 
 #[test]
 fn engines_that_live_through_changes_and_faults_deliver_everything_and_nothing_old() {
-    let (first, lives) =
-        (number("HOGA_SIMULATION_SEED").unwrap_or(1), number("HOGA_SIMULATION_LIVES").unwrap_or(LIVES));
-    for seed in first..first + lives {
-        if let Err(panic) = std::panic::catch_unwind(|| live(seed)) {
-            eprintln!("this was seed {seed}: HOGA_SIMULATION_SEED={seed} HOGA_SIMULATION_LIVES=1 repeats it");
+    let (first, scenarios) =
+        (number("HOGA_SIMULATION_SEED").unwrap_or(1), number("HOGA_SIMULATION_SCENARIOS").unwrap_or(SCENARIOS));
+    for seed in first..first + scenarios {
+        if let Err(panic) = std::panic::catch_unwind(|| run(seed)) {
+            eprintln!("this was seed {seed}: HOGA_SIMULATION_SEED={seed} HOGA_SIMULATION_SCENARIOS=1 repeats it");
             std::panic::resume_unwind(panic);
         }
     }
 }
 
 #[test]
-fn the_same_seed_is_the_same_life() {
-    assert_eq!(live(7), live(7));
-    assert_ne!(live(7), live(8));
+fn the_same_seed_is_the_same_scenario() {
+    assert_eq!(run(7), run(7));
+    assert_ne!(run(7), run(8));
 }
 
 #[test]
-fn a_quiet_life_delivers_a_snapshot_of_each_stream_and_what_follows() {
+fn a_quiet_scenario_delivers_a_snapshot_of_each_stream_and_what_follows() {
     let mut world = World::new(3, Builder::default(), Config { markets: 4, ..Config::default() });
     let markets = world.markets();
     let feed = world.feed(ticker(&markets[..2]), Overflow::DROP_NEWEST);

@@ -1,0 +1,296 @@
+//! The desired set of a connection, and the requests of one socket for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::entropy::EntropyExt;
+use super::liveness::Liveness;
+use super::outbox::Outbox;
+use super::refusal_backoff::RefusalBackoff;
+use super::shared::Shared;
+use super::{Budget, Event, Rate, State};
+use crate::config::Config;
+use crate::model::{Epoch, Nanos};
+use crate::plan::{self, DesiredSet, Mode};
+
+/// How long frames of a replaced subscription may still arrive. At most two were observed, within one round trip.
+const STALE_FRAMES: Duration = Duration::from_secs(1);
+
+/// The desired set, and how the exchange has answered so far on any socket of the connection.
+pub(super) struct SubscriptionState {
+    desired: DesiredSet,
+    /// Holds requests back after the exchange refused one.
+    pub refusal_backoff: RefusalBackoff,
+    /// True once data has arrived for a stream of the desired set.
+    had_data: bool,
+    /// The number of sockets in a row that were replaced because they were mute.
+    mute_sockets: u32,
+}
+
+impl SubscriptionState {
+    /// Creates the state of a connection that wants no streams.
+    pub fn new(config: &Config) -> Self {
+        let refusal_backoff = RefusalBackoff::new(config.pacing.margin());
+        Self { desired: DesiredSet::default(), refusal_backoff, had_data: false, mute_sockets: 0 }
+    }
+
+    /// Returns true if any stream is wanted.
+    pub fn has_streams(&self) -> bool {
+        !self.desired.streams.is_empty()
+    }
+
+    /// Replaces the desired set. `epoch` is that of the newest socket, and `sent` is the revision it carries. Returns
+    /// false if the revision is the current one.
+    pub fn set_desired(&mut self, desired: DesiredSet, epoch: Epoch, sent: Option<u64>) -> bool {
+        if desired.revision == self.desired.revision {
+            return false;
+        }
+        // Streams that continue have answered already.
+        self.had_data &= !desired.running.on(epoch, sent).is_empty();
+        self.desired = desired;
+        true
+    }
+
+    /// Returns true if new data can change this state.
+    #[inline]
+    fn awaits_data(&self) -> bool {
+        !self.had_data || self.refusal_backoff.has_refusals()
+    }
+
+    /// Returns true if the socket is at fault for a probe without an answer.
+    pub fn is_mute(&self, liveness: &Liveness) -> bool {
+        self.owes_snapshots() && liveness.is_mute(self.had_data, self.mute_sockets)
+    }
+
+    /// Returns true if the exchange answers the request with snapshots, provided the markets exist. If only realtime
+    /// updates are wanted, a healthy socket carries nothing until someone trades.
+    fn owes_snapshots(&self) -> bool {
+        self.desired.streams.specs().iter().any(|spec| spec.mode != Mode::RealtimeOnly)
+    }
+
+    /// Records that a socket was replaced because it was mute.
+    pub fn replaced_mute_socket(&mut self) {
+        self.mute_sockets += 1;
+    }
+}
+
+/// The requests of one socket.
+pub(super) struct Requests {
+    budget: Budget,
+    /// The newest subscription request. `None` before the first.
+    newest: Option<SentRequest>,
+}
+
+/// What the socket carries since its newest subscription request.
+struct SentRequest {
+    /// The revision of the desired set.
+    revision: u64,
+    /// Until when frames of an earlier subscription may still arrive. `None` if there was none.
+    stale_until: Option<Nanos>,
+    /// When data first arrived on the socket.
+    data_since: Option<Nanos>,
+    /// True if a list of the subscriptions must be requested.
+    list_due: bool,
+}
+
+/// The kinds of request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Request {
+    /// Subscribes to the newest desired set.
+    Subscribe,
+    /// Repeats the request for the same desired set, to provoke an answer.
+    Probe,
+    /// Asks for a list of what the socket carries. Sent only after the request for the desired set, so that the format
+    /// it has to name is the socket's own.
+    List,
+}
+
+/// Returns the budget of requests for one socket.
+fn request_budget(config: &Config) -> Budget {
+    let Config { pacing, limits, .. } = config;
+    let rates = [
+        Rate { count: pacing.share_of(limits.requests_per_second), window: Duration::from_secs(1) },
+        Rate { count: pacing.share_of(limits.requests_per_minute), window: Duration::from_secs(60) },
+    ];
+    Budget::with_margin(rates, pacing.margin())
+}
+
+impl Requests {
+    /// Creates the state of a socket without requests.
+    pub fn new(config: &Config) -> Self {
+        Self { budget: request_budget(config), newest: None }
+    }
+
+    /// Returns the revision of the desired set that the socket carries.
+    pub fn sent(&self) -> Option<u64> {
+        self.newest.as_ref().map(|newest| newest.revision)
+    }
+
+    /// Returns true if the exchange owes data for a request.
+    pub fn expects_data(&self) -> bool {
+        self.newest.is_some()
+    }
+
+    /// Returns when data first arrived on the socket.
+    pub fn data_since(&self) -> Option<Nanos> {
+        self.newest.as_ref()?.data_since
+    }
+
+    pub fn state(&self) -> State {
+        match &self.newest {
+            None => State::Connected,
+            Some(SentRequest { data_since: None, .. }) => State::Subscribing,
+            Some(SentRequest { data_since: Some(_), .. }) => State::Active,
+        }
+    }
+
+    /// Requests a list of the subscriptions. Has no effect before the first subscription request.
+    pub fn list(&mut self) {
+        if let Some(newest) = &mut self.newest {
+            newest.list_due = true;
+        }
+    }
+
+    /// Returns when the next request may be sent; `NEVER` if none is pending.
+    pub fn deadline(&self, subscription: &SubscriptionState, liveness: &Liveness) -> Nanos {
+        match self.next(subscription, liveness) {
+            Some(_) => self.budget.free_at().max(subscription.refusal_backoff.until()),
+            None => Nanos::NEVER,
+        }
+    }
+
+    /// Returns the pending request. A subscription is always for the newest desired set.
+    fn next(&self, subscription: &SubscriptionState, liveness: &Liveness) -> Option<Request> {
+        match &self.newest {
+            Some(newest) if newest.revision == subscription.desired.revision => {
+                if liveness.is_probe_due() {
+                    return Some(Request::Probe);
+                }
+                newest.list_due.then_some(Request::List)
+            }
+            _ => Some(Request::Subscribe),
+        }
+    }
+
+    /// Takes one request from the budget, if one is free. Each socket has its own budget; a refusal blocks all of them.
+    pub fn try_acquire(&mut self, now: Nanos, refusal_backoff: &RefusalBackoff) -> bool {
+        refusal_backoff.until() <= now && self.budget.try_acquire(now).is_ok()
+    }
+
+    /// Writes the pending request if the budget allows it now.
+    pub fn send_next(
+        &mut self,
+        now: Nanos,
+        epoch: Epoch,
+        liveness: &mut Liveness,
+        outbox: &mut Outbox,
+        shared: &mut Shared,
+    ) {
+        let Some(next) = self.next(&shared.subscription, liveness) else { return };
+        if !self.try_acquire(now, &shared.subscription.refusal_backoff) {
+            return;
+        }
+        shared.reports.counters.requests += 1;
+        match next {
+            Request::List => self.send_list(outbox, shared),
+            Request::Subscribe | Request::Probe => {
+                let is_probe = self.begin_wait(now, next, liveness);
+                self.send_subscription(now, epoch, is_probe, outbox, shared);
+            }
+        }
+    }
+
+    /// Begins or continues the wait for data before a subscription request is sent. Returns true if the request must be
+    /// a probe.
+    fn begin_wait(&self, now: Nanos, request: Request, liveness: &mut Liveness) -> bool {
+        if self.newest.is_none() {
+            liveness.expect_data(now);
+            return false;
+        }
+        if request == Request::Probe {
+            liveness.probed(now);
+            return true;
+        }
+        liveness.changed(now)
+    }
+
+    fn send_subscription(
+        &mut self,
+        now: Nanos,
+        epoch: Epoch,
+        is_probe: bool,
+        outbox: &mut Outbox,
+        shared: &mut Shared,
+    ) {
+        let Shared { config, subscription, entropy, reports, .. } = shared;
+        let DesiredSet { revision, streams, format, running } = &subscription.desired;
+        let (from, sent) = (self.state(), self.sent());
+        let again = sent == Some(*revision);
+        subscription.refusal_backoff.requested(now);
+        // A probe requests a snapshot of every stream.
+        let running = if is_probe { Arc::default() } else { running.on(epoch, sent) };
+        let ticket = entropy.ticket();
+        outbox.text(&plan::request(&ticket, streams, &running, *format, config.endpoint.dialect()), &mut **entropy);
+        self.subscribed(now, *revision);
+        reports.event(Event::Requested { at: now, revision: *revision, format: *format, again, running });
+        if from == State::Connected {
+            reports.step(now, from, State::Subscribing, epoch);
+        }
+    }
+
+    /// Records that the request for this revision was written.
+    fn subscribed(&mut self, now: Nanos, revision: u64) {
+        match &mut self.newest {
+            Some(newest) => {
+                let is_other = newest.revision != revision;
+                newest.revision = revision;
+                newest.stale_until = is_other.then(|| now + STALE_FRAMES);
+            }
+            None => {
+                let sent = SentRequest { revision, stale_until: None, data_since: None, list_due: false };
+                self.newest = Some(sent);
+            }
+        }
+    }
+
+    fn send_list(&mut self, outbox: &mut Outbox, shared: &mut Shared) {
+        let ticket = shared.entropy.ticket();
+        outbox.text(&plan::list_request(&ticket, shared.subscription.desired.format), &mut *shared.entropy);
+        if let Some(newest) = &mut self.newest {
+            newest.list_due = false;
+        }
+    }
+
+    /// Handles the arrival of data.
+    #[inline]
+    pub fn handle_data(&mut self, now: Nanos, epoch: Epoch, shared: &mut Shared) {
+        if self.data_since().is_none() || shared.subscription.awaits_data() {
+            self.handle_awaited_data(now, epoch, shared);
+        }
+    }
+
+    #[cold]
+    fn handle_awaited_data(&mut self, now: Nanos, epoch: Epoch, shared: &mut Shared) {
+        // Data before our request is not an answer to it. Only requested data makes the state Active.
+        let Some(newest) = &mut self.newest else { return };
+        let subscription = &mut shared.subscription;
+        // Frames of the replaced subscription do not answer this one, which may name markets that do not exist.
+        subscription.had_data |= newest.stale_until.is_none_or(|until| now > until);
+        subscription.refusal_backoff.data(now);
+        subscription.mute_sockets = 0;
+        if newest.data_since.is_none() {
+            newest.data_since = Some(now);
+            shared.reports.step(now, State::Subscribing, State::Active, epoch);
+        }
+    }
+
+    /// Handles the refusal of a request. The exchange closes the socket after this. If it does not, the refused
+    /// subscription is requested again after the block.
+    pub fn handle_refusal(&self, now: Nanos, liveness: &mut Liveness, subscription: &mut SubscriptionState) {
+        subscription.refusal_backoff.refused(now);
+        if self.expects_data() {
+            // An unanswered probe proves nothing now, so a new one is due.
+            liveness.request_probe();
+        }
+    }
+}
