@@ -4,8 +4,8 @@
 //! each store, and `rwlock` is std's lock around a copy. `baseline` measures the harness and one copy.
 //! `store_behind_readers` runs last, because arc-swap keeps its record of threads for the life of the process.
 
-#[path = "../tests/pool_samples/mod.rs"]
-mod pool_samples;
+#[path = "../tests/common/samples.rs"]
+mod samples;
 
 use std::hint::{black_box, spin_loop};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -18,7 +18,7 @@ use hoga::model::*;
 use hoga::pool::{self, DataPool, Handle, Publisher, Verdict};
 use hoga::sync::connection::ConnectionState;
 use hoga::sync::latest;
-use pool_samples::*;
+use samples::*;
 
 /// Runs `rival` in a loop on another thread while `measured` runs here.
 fn against<R>(mut rival: impl FnMut() -> R + Send, measured: impl FnOnce()) {

@@ -4,8 +4,8 @@
 //! noisy machine better. Uses at most two threads. `rtrb` is a bare ring of the same updates, the lower bound.
 //! `array_queue`, `std_mpsc` and `tokio` are alternatives. Every row writes in batches of 16.
 
-#[path = "../tests/pool_samples/mod.rs"]
-mod pool_samples;
+#[path = "../tests/common/samples.rs"]
+mod samples;
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, meas
 use hoga::feed::{Payload, Update};
 use hoga::model::Words;
 use hoga_bench::channels::*;
-use pool_samples::{orderbook, ticker, trade};
+use samples::{orderbook, ticker, trade};
 use tokio::sync::broadcast::{Receiver, Sender, channel};
 
 type Group<'a> = BenchmarkGroup<'a, WallTime>;
@@ -55,7 +55,7 @@ fn newest_of(reader: &mut impl Read, written: u64) {
 
 fn publish_to<T: Payload + Words>(group: &mut Group, value: T, name: &str) {
     for readers in [1, 10, 100, 1000] {
-        let mut shared = Shared::new();
+        let mut shared = Shared::default();
         let mut feeds: Vec<_> = (0..readers).map(|_| shared.follow()).collect();
         let mut first = update(value);
         write(&mut shared, &mut first, BATCH);
