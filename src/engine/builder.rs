@@ -243,8 +243,8 @@ impl Builder {
         self
     }
 
-    /// Asks the exchange's REST interface which markets exist, with the engine's root certificates. See
-    /// [`market_source`](Self::market_source).
+    /// Asks the exchange's REST interface which markets exist, with the engine's root certificates. Same as
+    /// [`market_source`](Self::market_source), and replaces it.
     #[cfg(feature = "rest")]
     pub fn rest_markets(mut self, every: Duration) -> Self {
         self.rest_every = Some(every);
@@ -267,7 +267,7 @@ impl Builder {
         if !self.problems.is_empty() {
             return Err(Error::Configuration(self.problems));
         }
-        // There are always roots if there are no problems.
+        // Without problems there is always a TLS configuration.
         let Some(tls) = tls else { return Err(Error::Configuration(vec!["no root certificates".to_owned()])) };
         let Self { config, universe, resolver, subscription, source, .. } = self;
         Engine::start(&Arc::new(config), universe, &tls, &resolver, subscription, source)

@@ -41,8 +41,8 @@ impl<'a> CallbackBuilder<'a> {
         self
     }
 
-    /// Calls the callback on the threads of `dispatcher`, which it shares with others. While as many callbacks block as
-    /// there are threads, the others wait. By default, a callback has its own thread.
+    /// Calls the callback on the threads of `dispatcher`, which it shares with other callbacks. If callbacks block all
+    /// of these threads, the others wait. By default, a callback has its own thread.
     pub fn on(mut self, dispatcher: &'a Dispatcher) -> Self {
         self.dispatcher = Some(dispatcher);
         self

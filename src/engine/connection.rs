@@ -82,7 +82,8 @@ impl<C: Clock> Connection<C> {
     }
 }
 
-/// Returns the streams of a list, without unknown types and markets. Codes may have a depth.
+/// Returns the streams of a list, without unknown types and markets. Codes may have a suffix with the depth, such as
+/// `.5`.
 fn keys_of(list: &SubscriptionList, plain_level: Option<f64>) -> BTreeSet<StreamKey> {
     let mut keys = BTreeSet::new();
     for entry in &list.entries {
@@ -150,7 +151,7 @@ impl<C: Clock> Handler for Connection<C> {
             // Sent again to provoke a response: the socket carries the same streams as before.
             Event::Requested { at, again: true, running, .. } => self.requested(*at, running),
             Event::Requested { at, revision, format, running, .. } => {
-                // Only the newest desired set is sent.
+                // `self.desired` is the set of this request, because only the newest desired set is sent.
                 self.requested(*at, running);
                 self.handles.status.change(|s| s.format = Some(*format));
                 self.handles.reports.add(Report::Requested { at: *at, revision: *revision });

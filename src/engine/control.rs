@@ -75,7 +75,7 @@ impl Control {
         Ok(accepted)
     }
 
-    /// Releases exactly what one `add` requested. A second call does nothing.
+    /// Releases exactly what one `add` requested. A second call with the same id does nothing.
     pub fn remove(&self, id: DemandId) {
         self.with_hub(|hub| hub.remove(self.clock.now(), id));
         self.wake();
@@ -145,7 +145,7 @@ impl Control {
         read(self.lock().planner())
     }
 
-    /// Sets the control thread, which reports and calls wake from then on.
+    /// Sets the control thread. From then on, reports and calls wake it.
     pub fn set_thread(&self, thread: Thread) {
         self.connections.iter().for_each(|connection| connection.handles.reports.wake_with(thread.clone()));
         let _ = self.thread.set(thread);

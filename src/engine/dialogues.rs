@@ -98,7 +98,8 @@ impl Fixture {
         self.planner.disconnected(0);
     }
 
-    /// Polls as the control thread does: demand ends, and after the window of a change a desired set is made.
+    /// Polls the planner twice, as the control thread does: the first pass ends expired demand, and the second issues
+    /// the desired set, because the window for collecting changes is then over.
     fn poll(&mut self) {
         self.pass();
         self.pass();
@@ -272,7 +273,7 @@ fn a_dropped_stream_continues_without_loss_until_the_request_without_it_is_sent(
         fixture.ticker("KRW-ETH", 2, CHANGE);
         let (_, mut feed) = fixture.feed(ticker("KRW-ETH"), policy);
         fixture.poll();
-        // A conflating feed reads the value from the pool, which has it as it arrived.
+        // A conflating feed reads the value from the pool, which holds it as it arrived: as a change.
         let is_conflating = matches!(policy, Overflow::Conflate | Overflow::Throttle(_));
         let state = if is_conflating { "2" } else { "S2" };
         assert_eq!(read(&mut feed), state, "{policy}: the stream never left the wire");

@@ -131,7 +131,7 @@ impl Engine {
     }
 
     /// Subscribes to streams. They stay on the wire as long as the returned handle, or another one that wants them,
-    /// lives.
+    /// lives, and for the grace period ([`Config::grace`]) after that.
     ///
     /// # Errors
     /// [`Error::Subscription`] names every invalid entry; in that case nothing was changed. [`Error::Stopped`] after a
@@ -141,11 +141,11 @@ impl Engine {
     }
 
     /// Opens a feed of the updates of these streams, from now on. The [`Overflow`] policy decides about updates that
-    /// are not read in time. The default suits the type of each stream. Trades all count, so each feed keeps them in a
-    /// ring of 4096, and updates that do not fit are dropped and reported in band. Tickers, order books and candles are
-    /// states, so only the newest value of each stream waits. A program that must not miss a trade asks for enough
-    /// capacity up front ([`DropNewest`](Overflow::DropNewest)) and reads as fast as trades arrive; if updates are lost
-    /// all the same, the feed reports it.
+    /// are not read in time. The default policy depends on the type of the stream. Every trade counts, so each feed
+    /// keeps trades in a ring of 4096, and updates that do not fit are dropped and reported in band. Tickers, order
+    /// books and candles are states, so only the newest value of each stream waits. A program that must not miss a
+    /// trade asks for enough capacity up front ([`DropNewest`](Overflow::DropNewest)) and reads as fast as trades
+    /// arrive; if updates are lost nevertheless, the feed reports it.
     ///
     /// If a stream already runs, its newest value comes first, as a snapshot, followed by its updates without a gap or
     /// a repetition. The exchange is not asked for another snapshot, because it would send no changes to anyone while
@@ -175,7 +175,7 @@ impl Engine {
         CallbackBuilder::new(self.control.clone(), None, name)
     }
 
-    /// Starts threads that callbacks can share. While as many callbacks block as there are threads, the others wait.
+    /// Starts threads that callbacks can share. If callbacks block all of them, the other callbacks wait.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] if `threads` is 0 or more than
@@ -196,9 +196,9 @@ impl Engine {
         self.control.callbacks()
     }
 
-    /// Changes the message format of a connection; see [`Config::format`]. The next request asks for it; it is sent at
-    /// once, within the exchange's limits. Streams that run continue: no update is lost or repeated, and readers see no
-    /// difference.
+    /// Changes the message format of a connection; see [`Config::format`]. A request for the new format is sent at
+    /// once, or as soon as the exchange's limits allow. Streams that run continue: no update is lost or repeated, and
+    /// readers see no difference.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] if there is no such connection, or if the exchange does not support the format. In
@@ -219,7 +219,7 @@ impl Engine {
 
     /// Sets the markets that exist. Streams that were requested by patterns come and go with them; streams of markets
     /// that stay are not touched. After a market is gone, a feed of a pattern gets no more of its updates, even while
-    /// another holder or the grace period keeps the market on the wire. Updates that arrived before may still be
+    /// another subscription or the grace period keeps the market on the wire. Updates that arrived before may still be
     /// delivered. There is one exception: a [`DropOldest`](Overflow::DropOldest) feed that has left 64 changes of its
     /// markets unread continues with its current markets until it is read, so that it does not grow.
     ///
@@ -238,14 +238,14 @@ impl Engine {
     /// other client may have the same name.
     ///
     /// # Errors
-    /// [`Error::NameTaken`]; [`Error::Stopped`] after a shutdown.
+    /// [`Error::NameTaken`] if another client has this name; [`Error::Stopped`] after a shutdown.
     pub fn client(&self, name: &str) -> Result<Client> {
         self.open_client(name, None)
     }
 
     /// Same as [`client`](Self::client), with a lease: if the client does not call [`Client::renew`] at least this
-    /// often, its demand is released. Leases are checked at each clean-up: the first one after the lease has run out
-    /// reports the client, the second releases its demand.
+    /// often, its demand is released. Leases are checked at each clean-up ([`Config::clean_up_every`]). The first
+    /// clean-up after the lease has run out reports the client in the log, and the second releases its demand.
     ///
     /// # Errors
     /// Same as [`client`](Self::client).
@@ -379,7 +379,8 @@ impl Engine {
         report
     }
 
-    /// Waits for the last lines of the log. Other threads that still run continue to write to it.
+    /// Closes the log and waits for its last lines. If other threads still run, does not wait, because they continue to
+    /// write to the log.
     fn end_log(&self, deadline: Nanos, report: &mut ShutdownReport) {
         self.control.log.close();
         let thread = self.log_thread.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -71,7 +71,8 @@ pub(super) struct FeedRequest<'a> {
     pub open: Box<OpenWith<'a>>,
 }
 
-/// Takes the types of the streams and the state of the connections.
+/// Takes the types of the streams and the states of the connections. Returns one writing end per connection, and the
+/// feed's counters.
 type OpenWith<'a> = dyn FnOnce(&[DataType], &[Arc<ConnectionState>]) -> (Vec<AnyWriter>, Arc<FeedCounters>) + 'a;
 
 /// Demand that was accepted.
@@ -104,7 +105,7 @@ impl Hub {
         }
     }
 
-    /// Returns and clears the work that the calls since the last one have left.
+    /// Takes the work that remains from all calls since this was last called.
     pub fn take_outcome(&mut self) -> Outcome {
         std::mem::take(&mut self.outcome)
     }
@@ -135,7 +136,8 @@ impl Hub {
         let (may_grow, data_types) = (!checked.patterns.is_empty(), checked.data_types());
         let admitted = self.planner.add(now, client, checked).map_err(Error::refused)?;
         self.open_streams(admitted.new);
-        // Before the command that opens the feed, so that the streams it joins do not leave the wire first.
+        // The desired set is issued before the feed, so that no older desired set takes the feed's streams off the wire
+        // first.
         self.carry(admitted.carry);
         if let Some(feed) = feed {
             self.open_feed(admitted.id, client, feed, &data_types, may_grow);
@@ -166,8 +168,8 @@ impl Hub {
         self.feeds.insert(id, FeedRecord { client, overflow, counters, connections });
     }
 
-    /// Opens the shared rings that the feed needs. Not on the connection's thread, because creating a ring touches all
-    /// of its memory.
+    /// Creates the shared rings that the feed needs. This is not done on the connection's thread, because creating a
+    /// ring touches all of its memory.
     fn open_rings(&mut self, connections: &[usize], overflow: Overflow, data_types: &[DataType]) {
         let shared = data_types.iter().filter(|data_type| overflow.of(**data_type) == Overflow::DropOldest);
         let kinds: BTreeSet<_> = shared.map(|data_type| data_type.kind()).collect();
@@ -179,7 +181,7 @@ impl Hub {
         }
     }
 
-    /// Releases exactly what one `add` requested. A second call does nothing.
+    /// Releases exactly what one `add` requested. A second call with the same id does nothing.
     pub fn remove(&mut self, now: Nanos, id: DemandId) {
         self.planner.remove(now, id);
         self.end_feed(id);
@@ -212,7 +214,7 @@ impl Hub {
         }
     }
 
-    /// Ends feeds whose client is gone, even if they are still read.
+    /// Ends the feeds whose demand was released with their client, even if they are still read.
     fn end_released_feeds(&mut self) {
         let released: Vec<_> = self.feeds.keys().copied().filter(|id| !self.planner.is_held(*id)).collect();
         released.into_iter().for_each(|id| self.end_feed(id));

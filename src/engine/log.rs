@@ -141,7 +141,7 @@ pub(super) fn write_all(notes: &Reader<Note>) {
         let missing = total_lost - std::mem::replace(&mut reported, total_lost);
         let write = || {
             if missing > 0 {
-                tracing::warn!("{missing} lines are missing here: the log took lines too slowly");
+                tracing::warn!("{missing} lines are missing here: the log accepted lines too slowly");
             }
             note.write();
         };

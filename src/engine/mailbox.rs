@@ -25,7 +25,7 @@ pub(super) struct Commands {
     pub rings: Vec<AnyRing>,
     /// New feeds. A feed that ends before the thread has seen it is removed again.
     pub feeds: Vec<NewFeed>,
-    /// Changes of what holders want, because markets were listed or delisted. One entry per holder.
+    /// Changes of the streams of subscriptions, because markets were listed or delisted. One entry per subscription.
     pub changes: Vec<DemandChange>,
     /// Feeds that the thread must remove, because they have ended.
     pub ended: Vec<DemandId>,
@@ -38,8 +38,8 @@ impl Commands {
         self.feeds.push(feed);
     }
 
-    /// Changes the streams of a holder, which may read a feed. Both lists are sorted and contain each stream once. If a
-    /// change already waits, the newest one of each stream is kept.
+    /// Changes the streams of a subscription, which may have a feed. Both lists are sorted and contain each stream
+    /// once. If a change already waits, the newest one of each stream is kept.
     pub fn change(&mut self, change: DemandChange) {
         let Some(waiting) = self.changes.iter_mut().find(|waiting| waiting.id == change.id) else {
             return self.changes.push(change);
@@ -122,7 +122,7 @@ mod tests {
 
     /// Regression test: each list of markets left another copy of its changes.
     #[test]
-    fn changes_of_a_holder_that_wait_are_merged_per_stream() {
+    fn waiting_changes_of_a_subscription_are_merged_per_stream() {
         let mut planner = Planner::new(Arc::default(), false);
         let id = new_feed(&mut planner, &Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)))).id;
         let specs = |codes: &[&str]| CheckedSubscription::of(ticker(codes), &UPBIT).unwrap().specs;

@@ -13,7 +13,7 @@ use crate::route::OpenFeed;
 /// is delayed.
 const PENDING_MAX: usize = 64;
 
-/// The revision that stands for merged requests. No desired set has it.
+/// The revision of merged requests. No desired set has it.
 const FORGOTTEN: u64 = 0;
 
 /// An event that the planner must know.
@@ -70,7 +70,7 @@ impl Reports {
         self.wake();
     }
 
-    /// The control thread also polls without this, but later.
+    /// Wakes the control thread. Without this it would take the report at its next poll, which may be later.
     fn wake(&self) {
         if let Some(control) = self.control.get() {
             control.unpark();

@@ -99,7 +99,7 @@ pub struct FeedStatus {
     pub overflow: Overflow,
     /// What the feed received and what happened to it.
     pub counts: FeedCounts,
-    /// The highest observed number of waiting updates. In a conflating feed, each stream waits once; see
+    /// The highest observed number of waiting updates. In a conflating feed, each stream counts once; see
     /// [`FeedCounts::queued`] for the updates that will be merged.
     pub depth_max: u64,
     /// Memory that belongs to this feed alone, in bytes.

@@ -1,11 +1,11 @@
-//! Measures where the time of messages goes. The connection's thread records, any other thread may read.
+//! Measures where the time of messages goes. The connection's thread records; any thread may read.
 //!
 //! # Synchronization
 //!
-//! Every shared value has one writer, the connection's thread, and none depends on another (Relaxed). A reader that
-//! sees one old and one new bound of the clock's offset sees bounds that are wider than necessary, or, if a clock was
-//! set, bounds that exclude each other, which count as unknown. A reader that does not see `origin` yet also ignores
-//! everything recorded relative to it.
+//! Every shared value has one writer, the connection's thread, and no value depends on another, so all accesses are
+//! Relaxed. A reader may see one old and one new bound of the clock's offset. Such bounds are wider than necessary. If
+//! a clock was set meanwhile, they may exclude each other, and then count as unknown. A reader that does not see
+//! `origin` yet also ignores everything recorded relative to it.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
@@ -18,12 +18,13 @@ use crate::sync::histogram::{Recorded, Recorder, histogram};
 
 /// The value of `Shared::origin` until the first message.
 const NO_ORIGIN: i64 = i64::MIN;
-/// In ns, one day. If a stamp differs by more, the stamp itself is wrong.
+/// The largest difference between the exchange's stamp and ours, in ns: one day. If they differ by more, the exchange's
+/// stamp is wrong, and the message is not measured.
 const OFFSET_NS_MAX: u64 = 86_400_000_000_000;
-/// The exchange's stamps are cut to whole ms.
+/// The unit of the exchange's stamps, in ns: they are cut to whole ms.
 const STAMP_NS: i64 = 1_000_000;
-/// Measurements that need another clock read are taken for one message in this number, because that read alone costs
-/// more than everything else recorded. The socket samples the kernel's stamps at the same rate (`net::socket`).
+/// Measurements that need another clock read are taken for one message in `SAMPLED`, because that read alone costs more
+/// than everything else that is recorded. The socket samples the kernel's stamps at the same rate (`net::socket`).
 const SAMPLED: u64 = 8;
 
 /// Where the time of a connection's messages went since the engine started. See
@@ -40,11 +41,11 @@ const SAMPLED: u64 = 8;
 pub struct Attribution {
     /// From the exchange's stamp to the receive stamp, computed with the middle of the range that
     /// [`clock_offset`](Self::clock_offset) allows. Differences between these times are accurate to 1 ms, the unit of
-    /// the stamps. All of them may be off by the same error, [`exchange_error`](Self::exchange_error), so there are
-    /// none until it is known. Only changes are counted: a snapshot carries the time of the last change, which may be
-    /// long ago.
+    /// the stamps. All of them may be off by the same error, [`exchange_error`](Self::exchange_error). Empty until that
+    /// error is known. Only changes are counted: a snapshot carries the time of the last change, which may be long ago.
     pub exchange_to_receive: Latency,
-    /// How much longer each of the same messages took than the fastest. This does not depend on the clocks' offset.
+    /// How much longer each of the same messages took than the fastest of them. This does not depend on the clocks'
+    /// offset.
     pub above_fastest: Latency,
     /// From the moment when the kernel received the bytes of a read to the receive stamp. Includes waking the thread,
     /// reading and, under TLS, decrypting the first part of the read. Uses the kernel's stamp of the last segment with
@@ -59,7 +60,7 @@ pub struct Attribution {
     /// measured, because this needs an extra clock read. If messages always arrive in groups of eight, it is always the
     /// same position in the group.
     pub fan_out: Latency,
-    /// How far the exchange's clock is ahead, as far as it is known.
+    /// How far the exchange's clock is ahead of ours: the bounds that are known so far.
     pub clock_offset: ClockOffset,
 }
 
@@ -70,8 +71,8 @@ impl Attribution {
         Some(self.clock_offset.error()? + Duration::from_nanos(STAMP_NS as u64 / 2))
     }
 
-    /// Adds the records of another connection. The resulting error is the larger of the two, or the distance between
-    /// them if that is larger still.
+    /// Adds the records of another connection. The resulting clock offset has bounds that contain both offsets, so its
+    /// error may be larger than either.
     pub fn add(&mut self, other: &Self) {
         self.exchange_to_receive.add(&other.exchange_to_receive);
         self.above_fastest.add(&other.above_fastest);
@@ -102,7 +103,7 @@ pub(crate) struct AttributionWriter {
     receive_to_publish: Recorder,
     fan_out: Recorder,
     messages: u64,
-    /// The apparent time of the first message, by the two clocks as they are, in ns.
+    /// The receive stamp of the first message minus its exchange stamp, in ns, without any correction of the clocks.
     origin: Option<i64>,
     offset: ClockOffset,
     shared: Arc<Shared>,
@@ -220,7 +221,8 @@ impl AttributionReader {
         }
     }
 
-    /// Returns how much longer than the first message others took, in ns, with the number of messages for each.
+    /// Returns each recorded time relative to that of the first message, in ns, with the number of messages that took
+    /// it. A faster message has a negative time.
     fn relative(&self) -> Vec<(i64, u64)> {
         let mut relative = Vec::new();
         self.shorter.each(|time, times| relative.push((-(time as i64), times)));
@@ -229,7 +231,7 @@ impl AttributionReader {
     }
 }
 
-/// Shifts the times. Negative results become zero, because the estimate of the offset may be wrong.
+/// Shifts the times. Negative results come from an error in the estimated offset and become zero.
 fn shifted(times: &[(i64, u64)], shift: i64) -> Latency {
     let mut latency = Latency::new();
     for (time, times) in times {

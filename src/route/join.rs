@@ -39,9 +39,9 @@ pub(crate) fn join<T: Noun>(
         let filter = filter(spec.mode);
         match overflow.of(spec.key.data_type) {
             Overflow::DropNewest { .. } => joining.queue(route, spec, filter),
-            // A feed that only wants snapshots gets one value per socket, so it does not need the ring, which is for
-            // feeds that read everything. But a feed that already has a place in the ring keeps it, even if its mode
-            // changes.
+            // The ring is for feeds that read everything. A feed that only wants snapshots gets one value per socket
+            // and does not need it. But a feed that already follows the stream in the ring continues to do so, even if
+            // its mode changes.
             Overflow::DropOldest if !filter.is_of_snapshots() || open.broadcast_streams.contains_key(&spec.key) => {
                 let before = open.broadcast_streams.insert(spec.key, filter);
                 joining.join_broadcast(route, spec, filter, rings, before);
@@ -76,8 +76,9 @@ pub(crate) fn pause<T: Noun>(
     for key in keys.iter().filter(|key| key.data_type.kind() == T::KIND && open.keys.contains(key)) {
         let Some(route) = route::<T>(table, *key) else { continue };
         route.pause_reader(place);
-        // The reader is sent each change of the streams that its feed follows in a shared ring. If nobody reads the
-        // feed, these changes must not pile up with each list of markets, so the feed continues to follow the stream.
+        // Each change of the streams that a feed follows in a shared ring is queued for the feed's reader. If the feed
+        // is not read, every new list of markets would queue more changes. So a neglected feed continues to follow the
+        // stream.
         if let Some(filter) = open.broadcast_streams.get_mut(key)
             && !open.writer.is_neglected()
             && let Some(ring) = T::place(rings)
@@ -139,8 +140,8 @@ impl<T: Noun> Joining<T> {
         route.add_reader(Reader { feed: self.place, filter, keep: Keep::Queue, spare: None });
     }
 
-    /// `before` is the filter with which the feed followed the stream earlier, if it did. Such a feed still has its
-    /// place in the ring, so its reader is only notified if the filter changes.
+    /// `before` is the filter with which the feed followed the stream earlier, if it did. The reader of such a feed
+    /// still knows the stream and is only notified if the filter changes.
     fn join_broadcast(
         &mut self,
         route: &mut Route<T>,
@@ -162,7 +163,7 @@ impl<T: Noun> Joining<T> {
     /// also holds messages that the feed did not ask for.
     fn conflate(&mut self, route: &mut Route<T>, spec: &StreamSpec, mut filter: Filter, before: Option<Reader<T>>) {
         let state = state(route, spec, &mut filter);
-        // Keeps are reused, so that a feed does not grow while a market is listed and delisted repeatedly.
+        // Each `Keep` is reused, so that a feed does not grow while a market is listed and delisted repeatedly.
         let fits = |keep: &Keep<T>| matches!(keep, Keep::Newest(_)) == filter.is_of_all();
         let (kept, spare) = match before {
             Some(Reader { keep, spare, .. }) if fits(&keep) => (Some(keep), spare),

@@ -59,7 +59,7 @@ pub(crate) struct OpenFeed {
 
 /// The open feeds of a connection.
 pub(crate) struct OpenFeeds {
-    /// A feed keeps its index. An empty place is reused for a later feed.
+    /// The feeds by place. A feed keeps its place, and an empty place is reused for a later feed.
     places: Vec<Option<OpenFeed>>,
     empty: Vec<usize>,
     by_id: HashMap<DemandId, usize>,
@@ -86,7 +86,8 @@ impl OpenFeeds {
         }
     }
 
-    /// Adds a feed and returns its place. Allocates all that the feed needs while frames arrive.
+    /// Adds a feed and returns its place. Allocates everything that the feed will need, so that no later delivery
+    /// allocates.
     pub fn add(&mut self, id: DemandId, writer: AnyWriter) -> usize {
         let place = self.empty.pop().unwrap_or_else(|| {
             self.places.push(None);

@@ -12,8 +12,8 @@ use crate::plan::{Mode, StreamSet, StreamSpec};
 use crate::pool::{Publisher, Verdict};
 use crate::sync::latest::{Version, Writer};
 
-/// How long changes of a dropped stream may still arrive after the socket asks for it again. At most two changes were
-/// observed, within one round trip.
+/// How long changes of an earlier subscription may still arrive after the socket asks again for a stream that was
+/// dropped. At most two changes were observed, within one round trip.
 const LEFTOVERS: Duration = Duration::from_secs(1);
 
 /// The publisher and the readers of one stream.
@@ -24,9 +24,9 @@ pub(crate) struct Route<T: Noun> {
     carried: Option<Carried>,
     /// Changes received before this time are leftovers.
     from: Nanos,
-    /// No snapshot has arrived since the socket began to carry the stream.
+    /// The next snapshot will be the first one since the socket began to carry the stream.
     starts: bool,
-    /// The last socket that stopped carrying the stream.
+    /// The epoch of the last socket that stopped carrying the stream.
     left: Epoch,
     readers: Vec<Reader<T>>,
     /// The feeds that read the stream from the shared ring.
@@ -127,7 +127,7 @@ impl<T: Noun> Route<T> {
 
     /// Applies a request that asks for the stream.
     fn ask(&mut self, spec: StreamSpec, Request { at, epoch, running, .. }: &Request<'_>) {
-        // A request for changes only brings no snapshot either.
+        // No snapshot comes if the stream runs already, or if only changes are requested.
         let is_running = spec.mode == Mode::RealtimeOnly || running.contains(&spec.key);
         let begins = Carried { spec, epoch: *epoch, since: *at, asked: *at };
         self.carried = Some(match self.carried {
@@ -179,15 +179,16 @@ impl<T: Noun> Route<T> {
     }
 
     /// Returns the newest value as a snapshot, for a feed that begins to read the stream. Returns `None` if the value
-    /// may be outdated, or if the way the stream is carried does not serve the feed. In both cases a snapshot is on its
-    /// way or will be requested.
+    /// may be outdated, or if the stream is not carried with the mode and depth that the feed needs. In both cases a
+    /// snapshot is on its way or will be requested.
     pub fn state(&self, spec: &StreamSpec) -> Option<Update<T>> {
         let carried = self.carried.filter(|carried| carried.spec.serves(spec))?;
         let Version { value, stamps, epoch, connection, version } = self.publisher.current(carried.asked)?;
         Some(Update { value: value.with_stream_type(StreamType::Snapshot), stamps, connection, epoch, version })
     }
 
-    /// Publishes to the pool, then to the feeds, with the same stamps. Returns false for a leftover.
+    /// Publishes to the pool, then to the feeds, with the same stamps. Returns false if the message was discarded,
+    /// because it is a leftover or the socket does not carry the stream.
     #[inline]
     pub fn publish(
         &mut self,
@@ -286,7 +287,7 @@ impl<T: Noun> Route<T> {
         }
     }
 
-    /// Sends the newest value to feeds that wait for a snapshot, because the stream was asked for without one.
+    /// Sends the newest value to feeds that wait for a snapshot, if the newest request did not ask for one.
     fn send_state(&mut self, feeds: &mut OpenFeeds, ring: &mut Option<Broadcaster<T>>) {
         let awaits = |reader: &Reader<T>| reader.filter.awaits();
         if !self.is_awaited && !self.readers.iter().any(awaits) {
@@ -374,8 +375,8 @@ impl<T: Noun> AnyRoute for Route<T> {
 /// The streams of one scope, which is usually a market.
 pub(crate) type Routes = EachNoun<Streams>;
 
-/// Maps each type to its streams. A list per type keeps the table small that is searched for every message; most
-/// markets have few streams.
+/// Maps each type to its streams. Every message is looked up in the table of scopes, so each scope has one entry with a
+/// short list per type: most markets have few streams.
 pub(crate) struct Streams;
 
 impl Family for Streams {

@@ -30,7 +30,7 @@ impl Family for Publishers {
 /// The routes of a connection, by scope.
 pub(crate) type Table = HashMap<Scope, Routes, FixedState>;
 
-/// Publishes decoded messages: the newest values to the pool, each event to the feeds that asked for it.
+/// Publishes decoded messages: the newest values to the pool, each message to the feeds that asked for its stream.
 pub(crate) struct Router<C> {
     clock: C,
     table: Table,
@@ -45,7 +45,8 @@ pub(crate) struct Router<C> {
 }
 
 impl<C: Clock> Router<C> {
-    /// `waiters` belongs to the pool of the publishers. `attribution` records where the time of messages goes.
+    /// Creates a router without streams. `waiters` belongs to the pool of the publishers. `attribution` records where
+    /// the time of messages goes.
     pub fn new(clock: C, waiters: Arc<Waiters>, dialect: &Dialect, attribution: Option<AttributionWriter>) -> Self {
         let plain_level = (dialect.level_default != 0).then(|| f64::from(dialect.level_default));
         let (table, feeds, rings) = (Table::default(), OpenFeeds::new(waiters), Rings::default());
@@ -72,8 +73,8 @@ impl<C: Clock> Router<C> {
         match_any!(ring, ring => add(&mut self.rings, ring));
     }
 
-    /// Applies a request that was sent. Until then the socket carries what it carried before, even if the demand has
-    /// changed.
+    /// Applies a request that was sent. Until a request is sent, the socket carries what it carried before, even if the
+    /// demand has changed.
     pub fn requested(&mut self, request: &Request<'_>) {
         let Self { table, feeds, rings, .. } = self;
         for routes in table.values_mut() {

@@ -30,7 +30,7 @@ pub trait DialBudget: Send {
     fn hold(&mut self, now: Nanos, until: Nanos);
 }
 
-/// One or more rates that must all hold. Keeps a log of acquisitions as long as the largest count.
+/// One or more rates that must all hold. Keeps a log of the newest acquisitions; its length is the largest count.
 #[derive(Debug, Clone)]
 pub struct Budget {
     rates: Vec<Rate>,
@@ -81,7 +81,7 @@ impl Budget {
         self.held_until = self.held_until.max(until);
     }
 
-    /// Returns when the acquisition `rate.count` back is out of the window.
+    /// Returns when the oldest of the newest `rate.count` acquisitions leaves the window.
     fn next_free(&self, rate: Rate) -> Nanos {
         let count = rate.count as usize;
         match self.log.len().checked_sub(count) {

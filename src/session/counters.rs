@@ -35,7 +35,7 @@ pub struct Counters {
     pub pings_received: u64,
     /// Pings that were not answered because too many earlier bytes were still unsent.
     pub pings_unanswered: u64,
-    /// Subscription requests sent.
+    /// Requests sent: subscriptions, probes and lists.
     pub requests: u64,
     /// TCP connects attempted.
     pub dials: u64,

@@ -98,7 +98,8 @@ impl Dialer {
     /// Dials the first of the resolved addresses; `None` if there are none.
     pub fn resolved(&mut self, now: Nanos, mut addresses: Vec<SocketAddr>, shared: &mut Shared) -> Option<DialAttempt> {
         addresses.truncate(ADDRESSES_MAX);
-        // Otherwise an address that accepts TCP and fails later would always hide the addresses after it.
+        // Start at another address after each failure. Otherwise an address that accepts TCP and fails later would
+        // always hide the addresses after it.
         let start = self.retry.failures() as usize % addresses.len().max(1);
         addresses.rotate_left(start);
         self.dial_next(now, addresses.into(), shared)
@@ -109,7 +110,7 @@ impl Dialer {
         self.late_answer = Some((now, addresses));
     }
 
-    /// Dials the next address after one failed; `None` if there is no other.
+    /// Dials the first of the remaining addresses; `None` if there are none.
     pub fn dial_next(
         &mut self,
         now: Nanos,
@@ -161,7 +162,8 @@ impl Dialer {
         self.retry.worked();
     }
 
-    /// Returns the time of the next attempt. A rate limit also holds all connections that share the budget.
+    /// Schedules the next attempt and returns its time. If the exchange refused because of too many connects, all
+    /// connections that share the budget wait too.
     #[cold]
     pub fn schedule_retry(
         &mut self,

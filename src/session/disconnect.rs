@@ -59,9 +59,10 @@ pub enum Disconnect {
     Io(io::ErrorKind),
     /// The peer broke the WebSocket protocol.
     Violation(Violation),
-    /// Nothing arrived, not even an answer to a ping.
+    /// Nothing arrived for this long, not even an answer to a ping.
     Silent(Duration),
-    /// Pings were answered, but no data arrived, not even snapshots after the subscription was sent again.
+    /// Pings were answered, but no data arrived for this long, not even snapshots after the subscription was sent
+    /// again.
     Mute(Duration),
     /// No stream of this connection is wanted any more.
     Unwanted,
@@ -70,12 +71,12 @@ pub enum Disconnect {
 }
 
 impl Disconnect {
-    /// Cuts text from outside to a length that fits into a report.
+    /// Cuts text from outside to 200 characters, so that it fits into a report.
     pub(super) fn bounded(text: &str) -> Box<str> {
         text.chars().take(200).collect::<String>().into()
     }
 
-    /// Returns true if the exchange refused because this address connected too often. Then no connection should dial.
+    /// Returns true if the exchange refused because this address connected too often. If so, no connection should dial.
     pub(super) fn is_rate_limit(&self) -> bool {
         matches!(self, Self::Rejected(r) if matches!(r.kind, RejectionKind::TooManyRequests | RejectionKind::Banned))
     }

@@ -1,4 +1,4 @@
-//! Randomness is passed in, like time. Masks, keys, tickets and jitter come from here.
+//! The source of randomness, passed in like time. Frame masks, handshake keys, request tickets and jitter come from it.
 
 /// A source of random bytes. The engine passes the operating system's; tests pass a seeded one.
 pub trait Entropy: Send {
@@ -21,7 +21,7 @@ pub(crate) trait EntropyExt: Entropy {
         ((u128::from(random) * (u128::from(max) + 1)) >> 64) as u64
     }
 
-    /// Returns 128 random bits in hexadecimal, grouped like a UUID.
+    /// Returns a ticket, the id of a request: 128 random bits in hexadecimal, grouped like a UUID.
     fn ticket(&mut self) -> String {
         let bits = u128::from_le_bytes(self.bytes());
         let hex = format!("{bits:032x}");

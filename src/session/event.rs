@@ -21,7 +21,8 @@ pub enum Action {
     Disconnect(SocketId, Vec<u8>),
 }
 
-/// What happened to a connection. Drain with `poll_event` after each `handle_*`. Never on the data path.
+/// What happened to a connection. Drain with `poll_event` after each `handle_*`. Data messages are not events: they go
+/// to the sink.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
@@ -42,7 +43,7 @@ pub enum Event {
         at: Nanos,
         /// The reason.
         reason: Disconnect,
-        /// The epoch of the socket that ended; of the newest earlier socket if none was opened.
+        /// The epoch of the socket that ended. If the attempt opened none, the epoch of the newest socket before it.
         epoch: Epoch,
         /// When the next attempt will be made; `None` if none will.
         retry_at: Option<Nanos>,
@@ -62,9 +63,9 @@ pub enum Event {
     },
     /// The exchange opened the WebSocket and stated the time of its clock.
     Dated {
-        /// The earliest time at which the exchange can have read its clock: when the request was created.
+        /// The earliest time at which the exchange can have read its clock: when we created the request.
         asked: Nanos,
-        /// The latest such time: when the answer had arrived.
+        /// The latest time at which it can have read it: when the answer had arrived.
         answered: Nanos,
         /// The time of the exchange's clock, truncated to whole seconds.
         date: Nanos,

@@ -10,8 +10,8 @@ use crate::model::{Format, Nanos, NounKind};
 use crate::wire::ObjectCounts;
 use crate::wire::schema::{ORDERBOOK_UNIT, TYPE, names, short_saves};
 
-/// The largest increase in the part of messages that are not in the documented form, compared with the format before.
-/// One odd message is no reason to go back.
+/// A change of format is undone if it increases the share of messages that are not in the documented form by more than
+/// this: one percentage point. A few odd messages are no reason to go back.
 const ODD_MAX: f64 = 0.01;
 
 /// How often to check whether the request for another format was sent.
@@ -31,10 +31,11 @@ pub enum FormatReason {
     Unchanged,
     /// It has the lowest cost.
     Cheapest {
-        /// The part of the cost that it saves compared with the format before.
+        /// The part of the cost that it saves compared with the format before, from 0 to 1.
         gain: f64,
     },
-    /// In another format, more messages were not in the documented form. The format does not change again.
+    /// The connection went back to this format, because in the other one more messages were not in the documented form.
+    /// The format does not change again.
     WentBack {
         /// The other format.
         from: Format,
@@ -47,12 +48,12 @@ impl fmt::Display for FormatReason {
             Self::Fixed => f.write_str("set explicitly"),
             Self::Unchanged => f.write_str("no reason to change it"),
             Self::Cheapest { gain } => write!(f, "cheapest by {:.0} %", gain * 100.0),
-            Self::WentBack { from } => write!(f, "fewer messages are as documented in {}; final choice", from.as_str()),
+            Self::WentBack { from } => write!(f, "more messages were undocumented in {}; final choice", from.as_str()),
         }
     }
 }
 
-/// The traffic of some time, all of it in one format.
+/// The traffic of a period, all of it in one format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Traffic {
     /// Bytes received from the socket.
@@ -69,8 +70,9 @@ struct Traffic {
 ///
 /// For each window it computes the cost of the traffic in the current format and in every other one. The cost follows
 /// from the number of objects of each type, because the documented keys differ by a known number of bytes. (Numbers are
-/// also spelled a little differently, which is ignored.) If some format was cheaper by enough in enough windows in a
-/// row, the cheapest over all of them is chosen. A window without data is ignored.
+/// also spelled a little differently, which is ignored.) If another format was cheaper by at least [`FormatRule::gain`]
+/// in [`FormatRule::windows`] windows in a row, the format that was cheapest over all of these windows is chosen. A
+/// window without data is ignored.
 #[derive(Debug, Clone)]
 pub struct FormatSelector {
     rule: FormatRule,
@@ -132,7 +134,7 @@ impl FormatSelector {
         let total = Traffic::of(counters);
         let ready = written == Some(self.format) && !matches!(self.reason, FormatReason::WentBack { .. });
         let Some((start, before)) = self.window.filter(|_| ready) else {
-            // The counts belong to another format, or the format does not change again.
+            // No window has begun, the counts belong to another format, or the format does not change again.
             self.window = ready.then_some((now, total));
             self.next_evaluation = match self.reason {
                 FormatReason::WentBack { .. } => Nanos::NEVER,

@@ -7,9 +7,10 @@ use crate::model::Nanos;
 
 /// The longest wait between two probes on a socket that answers none, unless `quiet_after` is longer.
 const PROBE_AFTER_MAX: Duration = Duration::from_secs(60);
-/// Unanswered probes before a socket is found mute, if its streams never brought data. The markets may not exist.
+/// The least number of unanswered probes that make a socket mute if its streams have never sent data. Their markets may
+/// not exist.
 const PROBES_WITHOUT_DATA: u32 = 4;
-/// The most unanswered probes before a socket is found mute. They take about a quarter of an hour.
+/// The largest number of unanswered probes that make a socket mute. They take about a quarter of an hour.
 const PROBES_MAX: u32 = 16;
 
 /// What is due at a given time.
@@ -17,7 +18,7 @@ const PROBES_MAX: u32 = 16;
 pub(super) enum Due {
     /// Nothing.
     Nothing,
-    /// Send a ping with this payload.
+    /// Send a ping.
     Ping,
     /// Send the subscription again: a working exchange answers with snapshots.
     Probe,
@@ -54,8 +55,7 @@ pub(super) struct Liveness {
 enum Probe {
     /// No probe is needed yet.
     NotDue,
-    /// A probe must be sent as soon as the request budget allows. Until then, missing data is not held against the
-    /// peer.
+    /// A probe must be sent as soon as the request budget allows. Until it is sent, the socket cannot be found mute.
     Due,
     /// A probe was sent at this time and is not answered yet.
     Sent(Nanos),
@@ -114,7 +114,7 @@ impl Liveness {
         self.waits_since = now;
         self.probe_after = self.timeouts.quiet_after;
         self.unanswered = 0;
-        // A probe that is due stays due: the exchange has refused a request, which must be repeated.
+        // A probe that is due stays due, because it may repeat a request that the exchange refused.
         if matches!(self.probe, Probe::Sent(_)) {
             self.probe = Probe::NotDue;
         }
@@ -159,9 +159,12 @@ impl Liveness {
         self.probe_after = self.probe_after.saturating_mul(2).min(PROBE_AFTER_MAX.max(self.timeouts.quiet_after));
     }
 
-    /// Returns true if the socket is at fault, should the current probe stay unanswered too. One such probe is enough
-    /// if `had_data`, because its streams have brought data before. The number doubles with each socket in a row that
-    /// was `replaced` for this reason: if new sockets do not help, the markets may be the cause.
+    /// Returns true if the socket is mute, given that the current probe was not answered either.
+    ///
+    /// If the streams have sent data before (`had_data`), one unanswered probe is enough, otherwise
+    /// [`PROBES_WITHOUT_DATA`] are needed. `replaced` is the number of sockets in a row that were replaced as mute just
+    /// before this one. At least 2 to the power of `replaced` probes are needed, but never more than [`PROBES_MAX`]: if
+    /// new sockets do not help, the markets may be the cause.
     pub fn is_mute(&self, had_data: bool, replaced: u32) -> bool {
         let least = if had_data { 1 } else { PROBES_WITHOUT_DATA };
         let probes = 1u32.checked_shl(replaced).unwrap_or(PROBES_MAX).clamp(least, PROBES_MAX);
@@ -191,8 +194,8 @@ impl Liveness {
         if expects_data { life.min(self.data_deadline()) } else { life }
     }
 
-    /// A peer is silent only if it was pinged. If this process was paused and could not ping in time, the ping still
-    /// gets its full time to be answered.
+    /// Returns when the peer counts as silent; `NEVER` unless it was pinged after its last sign of life. If this
+    /// process was paused and could not ping in time, the ping still gets its full time to be answered.
     fn silent_at(&self) -> Nanos {
         match self.ping {
             Some(ping) if ping.at >= self.alive_at => {
@@ -203,7 +206,7 @@ impl Liveness {
         }
     }
 
-    /// Sends one ping for each period of silence.
+    /// Returns when to send a ping; `NEVER` if this period of silence has had one.
     fn ping_at(&self) -> Nanos {
         let due = self.alive_at + self.timeouts.ping_after;
         match self.ping {
@@ -212,6 +215,7 @@ impl Liveness {
         }
     }
 
+    /// Returns when missing data has a consequence: a probe, or the end of the wait for its answer.
     fn data_deadline(&self) -> Nanos {
         match self.probe {
             Probe::NotDue => self.waits_since + self.probe_after,

@@ -1,12 +1,13 @@
 //! The life of one connection, sans-IO: events go in, actions come out. No clock, no socket, no thread.
 //!
 //! The contract: *after each `handle_*` (and `set_desired`, `list`, `stop`), drain `poll_action`, `poll_event` and
-//! `poll_transmit`, then come back no later than `poll_timeout`.* Everything about one socket carries its [`SocketId`].
+//! `poll_transmit`, then come back no later than `poll_timeout`.* Each call and each action about a socket names its
+//! [`SocketId`].
 //!
-//! [`State`] shows the states. A [`Session`] dials until it has a socket, opens the WebSocket, and sends the one
-//! request that makes the socket carry exactly the desired streams. It passes each decoded message to a
-//! [`Sink`](crate::model::Sink), notices when the peer falls silent or mute, and reconnects as often as needed, but no
-//! faster than the exchange allows.
+//! [`State`] lists the states and draws the transitions. A [`Session`] dials until it has a socket, opens the
+//! WebSocket, and sends the one request that makes the socket carry exactly the desired streams. It passes each decoded
+//! message to a [`Sink`](crate::model::Sink), notices when the peer falls silent (nothing arrives) or mute (it answers
+//! pings but sends no data), and reconnects as often as needed, but no faster than the exchange allows.
 
 mod budget;
 mod counters;

@@ -13,7 +13,8 @@ const BLOCK_MAX: Duration = Duration::from_secs(60);
 /// the request replaces.
 const ANSWER_AFTER: Duration = Duration::from_secs(1);
 
-/// Holds requests back after refusals. It outlives the socket, so that a new socket is not a way around a refusal.
+/// Holds requests back after refusals. It outlives the socket: otherwise a new socket would repeat the refused request
+/// at once.
 #[derive(Debug)]
 pub(super) struct RefusalBackoff {
     until: Nanos,

@@ -13,7 +13,8 @@ use crate::config::Config;
 use crate::model::{Epoch, Nanos};
 use crate::plan::{self, DesiredSet, Mode};
 
-/// How long frames of a replaced subscription may still arrive. At most two were observed, within one round trip.
+/// How long frames of the old subscription may still arrive after a request that replaces it. At most two were
+/// observed, within one round trip.
 const STALE_FRAMES: Duration = Duration::from_secs(1);
 
 /// The desired set, and how the exchange has answered so far on any socket of the connection.
@@ -45,7 +46,7 @@ impl SubscriptionState {
         if desired.revision == self.desired.revision {
             return false;
         }
-        // Streams that continue have answered already.
+        // Streams that run and stay in the set have already sent data.
         self.had_data &= !desired.running.on(epoch, sent).is_empty();
         self.desired = desired;
         true
@@ -57,13 +58,13 @@ impl SubscriptionState {
         !self.had_data || self.refusal_backoff.has_refusals()
     }
 
-    /// Returns true if the socket is at fault for a probe without an answer.
+    /// Returns true if the unanswered probe means that the socket is mute.
     pub fn is_mute(&self, liveness: &Liveness) -> bool {
         self.owes_snapshots() && liveness.is_mute(self.had_data, self.mute_sockets)
     }
 
-    /// Returns true if the exchange answers the request with snapshots, provided the markets exist. If only realtime
-    /// updates are wanted, a healthy socket carries nothing until someone trades.
+    /// Returns true if the exchange must answer the request with snapshots, provided the markets exist. If only
+    /// realtime updates are wanted, a healthy socket carries nothing until someone trades.
     fn owes_snapshots(&self) -> bool {
         self.desired.streams.specs().iter().any(|spec| spec.mode != Mode::RealtimeOnly)
     }
@@ -100,8 +101,8 @@ enum Request {
     Subscribe,
     /// Repeats the request for the same desired set, to provoke an answer.
     Probe,
-    /// Asks for a list of what the socket carries. Sent only after the request for the desired set, so that the format
-    /// it has to name is the socket's own.
+    /// Asks for a list of what the socket carries. Sent only after the request for the desired set, because it also
+    /// sets the format of the socket.
     List,
 }
 
@@ -200,8 +201,8 @@ impl Requests {
         }
     }
 
-    /// Begins or continues the wait for data before a subscription request is sent. Returns true if the request must be
-    /// a probe.
+    /// Prepares for a subscription request: begins the wait for data, or continues it. Returns true if the request must
+    /// be a probe.
     fn begin_wait(&self, now: Nanos, request: Request, liveness: &mut Liveness) -> bool {
         if self.newest.is_none() {
             liveness.expect_data(now);
@@ -271,10 +272,11 @@ impl Requests {
 
     #[cold]
     fn handle_awaited_data(&mut self, now: Nanos, epoch: Epoch, shared: &mut Shared) {
-        // Data before our request is not an answer to it. Only requested data makes the state Active.
+        // Data that arrives before the first request is ignored here: only requested data makes the state Active.
         let Some(newest) = &mut self.newest else { return };
         let subscription = &mut shared.subscription;
-        // Frames of the replaced subscription do not answer this one, which may name markets that do not exist.
+        // Frames of the replaced subscription say nothing about this one, which may name only markets that do not
+        // exist.
         subscription.had_data |= newest.stale_until.is_none_or(|until| now > until);
         subscription.refusal_backoff.data(now);
         subscription.mute_sockets = 0;

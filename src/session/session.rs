@@ -66,7 +66,7 @@ impl Session {
     // ---- desired streams ----
 
     /// Replaces the set of streams that this connection must carry. [`Event::Requested`] reports its revision once the
-    /// request is sent. A set with the current revision has no effect.
+    /// request is sent. An empty set closes the socket. A set with the current revision has no effect.
     pub fn set_desired(&mut self, now: Nanos, desired: DesiredSet) {
         let sent = if let SessionPhase::Online(socket) = &self.phase { socket.sent() } else { None };
         if !self.shared.subscription.set_desired(desired, self.epoch, sent) {
@@ -325,7 +325,7 @@ impl Session {
         }
     }
 
-    /// Ends the socket or the dial attempt, and schedules the next attempt. Never stops trying.
+    /// Ends the socket or the dial attempt, and schedules the next attempt, however many attempts have failed.
     #[cold]
     fn disconnected(&mut self, now: Nanos, disconnect: Disconnect) {
         let had_worked = matches!(&self.phase, SessionPhase::Online(socket) if socket.has_worked(now));
@@ -345,7 +345,8 @@ impl Session {
                 Phase::Closing { .. } => {}
                 Phase::Open(_) => self.send_close(now, reason),
                 Phase::Securing { .. } | Phase::Upgrading(_) => {
-                    // Keep the pause of a refusal, although we do not wait for the rest of its body.
+                    // If the exchange has refused the upgrade, keep the pause that follows, without waiting for the
+                    // rest of the body.
                     if let Some(refusal) = socket.refusal() {
                         self.dialer.schedule_retry(now, &refusal, false, &mut *self.shared.entropy);
                     }
@@ -368,7 +369,7 @@ impl Session {
         self.shared.reports.event(Event::Disconnected { at: now, reason, epoch: self.epoch, retry_at: None });
     }
 
-    /// Handles the end of the close handshake.
+    /// Handles the end of a close handshake that we began.
     #[cold]
     fn left(&mut self, now: Nanos) {
         self.drop_socket();

@@ -10,8 +10,8 @@ use crate::config::Config;
 use crate::model::{ConnectionId, Epoch, Nanos};
 use crate::wire::Decoder;
 
-/// The most undrained events about single messages; further ones are dropped and counted. A flood of unreadable
-/// messages must not fill the memory. Events about the connection itself are few and are never dropped.
+/// While this many events are undrained, further events about single messages are dropped and counted, so that a flood
+/// of unreadable messages cannot fill the memory. Events about the connection itself are few and are never dropped.
 const MESSAGE_REPORTS_MAX: usize = 256;
 
 /// The state that outlives a socket and that each socket works with.

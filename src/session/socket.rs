@@ -1,4 +1,4 @@
-//! One socket of a connection, from the opening of TCP to its end. A new socket starts without any of this state.
+//! One socket of a connection, from the opening of TCP to its end.
 
 use std::io;
 use std::time::Duration;
@@ -16,10 +16,12 @@ use crate::ws::{
     self, CloseCode, FrameReader, Handshake, HandshakeError, Incoming, Progress, ReceiveBuffer, Violation,
 };
 
-/// A socket that has carried data for this long has worked, and the next dial follows at once. A socket that sends a
-/// snapshot and closes has not worked, and the pauses grow.
+/// A socket that has carried data for at least this long has worked: the next dial follows its end at once. If the
+/// exchange sends a snapshot and closes sooner, the socket counts as a failed attempt, and the pauses between dials
+/// grow.
 const WORKED_AFTER: Duration = Duration::from_millis(250);
-/// A socket that was open for this long has also worked: its pings were answered, and some sockets carry nothing else.
+/// A socket that stayed open for this long has also worked, even without data: its pings were answered, and some
+/// sockets carry nothing else.
 const WORKED_WITHOUT_DATA_AFTER: Duration = Duration::from_secs(60);
 
 /// One socket. The session drops it at its end, so that none of its state reaches the next socket.
@@ -134,7 +136,8 @@ impl Socket {
         if let Phase::Open(open) = &self.phase { open.requests.sent() } else { None }
     }
 
-    /// Returns true if the socket was useful, so that its end is not counted as a failed attempt.
+    /// Returns true if the end of the socket is not a failed attempt: see [`WORKED_AFTER`] and
+    /// [`WORKED_WITHOUT_DATA_AFTER`].
     pub fn has_worked(&self, now: Nanos) -> bool {
         let Phase::Open(open) = &self.phase else { return false };
         open.requests.data_since().is_some_and(|since| now.since(since) >= WORKED_AFTER)
@@ -184,7 +187,7 @@ impl Socket {
             Phase::Open(_) => self.check_liveness(now, shared),
             _ if now < self.deadline(shared) => SocketOutcome::Continue,
             Phase::Securing { .. } => SocketOutcome::Disconnected(Disconnect::Timeout(Stage::Tls)),
-            // A refusal counts even if its body never ends.
+            // If the header of a refusal has arrived, the refusal is the reason, even if its body never ends.
             Phase::Upgrading(_) => {
                 SocketOutcome::Disconnected(self.refusal().unwrap_or(Disconnect::Timeout(Stage::Upgrade)))
             }
@@ -243,7 +246,7 @@ impl Socket {
         self.phase = Phase::Upgrading(upgrade);
     }
 
-    /// Returns the refusal if its header has arrived, with the part of its body that has arrived.
+    /// If the header of a refusal has arrived, returns the refusal with the part of its body that has arrived.
     pub fn refusal(&mut self) -> Option<Disconnect> {
         let Phase::Upgrading(upgrade) = &mut self.phase else { return None };
         match upgrade.handshake.handle_eof(&mut self.buffer) {
@@ -276,7 +279,7 @@ impl Socket {
         shared.reports.counters.round_trip = None;
         shared.reports.step(now, State::Upgrading, State::Connected, self.epoch);
         self.send_next(now, shared);
-        // It is unknown whether the exchange counts this text as a request, so it is charged to the same budget.
+        // The exchange may count this text as a request, so it is charged to the request budget.
         if shared.config.keep_alive == KeepAlive::PingAndStatus
             && let Phase::Open(open) = &mut self.phase
             && open.requests.try_acquire(now, &shared.subscription.refusal_backoff)

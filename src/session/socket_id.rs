@@ -1,7 +1,7 @@
 //! The number of a socket within its connection.
 
 /// Identifies one socket of a connection, from the attempt to open it to its end. A connection never uses an id twice,
-/// so late news is never taken for news of another socket.
+/// so a late report about a dropped socket is never taken for one about a newer socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct SocketId(pub u32);
 

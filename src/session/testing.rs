@@ -113,7 +113,7 @@ impl Harness {
         self.subscribe_with_running(codes, &[]);
     }
 
-    /// Subscribes to `codes`, of which `running` are already running, as the owner of the demand would report.
+    /// Subscribes to `codes`. `running` are the codes whose streams run already, as the planner would report.
     pub fn subscribe_with_running(&mut self, codes: &[&str], running: &[&str]) {
         self.revision += 1;
         let keys = Arc::new(trades(running).specs().iter().map(|spec| spec.key).collect());

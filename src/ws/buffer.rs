@@ -18,8 +18,8 @@ pub const SLACK: usize = 64;
 /// frame.
 ///
 /// The buffer grows only for a frame that does not fit, to the size of that frame plus one `capacity`, and never
-/// shrinks. A caller that receives only after the reader asked for more therefore holds at most
-/// `largest legal frame + capacity + SLACK` bytes.
+/// shrinks. So the buffer holds at most `largest legal frame + capacity + SLACK` bytes, if the caller receives only
+/// after the reader has asked for more.
 pub struct ReceiveBuffer {
     bytes: Vec<u8>,
     parsed: usize,

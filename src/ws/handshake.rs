@@ -18,8 +18,8 @@ use tungstenite::protocol::WebSocketConfig;
 /// The most bytes of an answer's header. Headers with a proxy's additions stay below 4 KiB.
 pub const MAX_HEADER_BYTES: usize = 16 * 1024;
 
-/// Headers that the caller may not set. The handshake writes some of them itself. The others must not be sent: with an
-/// `Origin` the exchange allows one connect in ten seconds, and we offer no extension or subprotocol.
+/// Headers that the caller may not set, because the handshake writes them itself or because they must not be sent. With
+/// an `Origin` the exchange allows only one connect in ten seconds, and we offer no extension or subprotocol.
 const OWN_HEADERS: [&str; 8] = [
     "host",
     "connection",
@@ -81,9 +81,12 @@ pub enum HandshakeError {
 }
 
 impl Handshake {
-    /// Begins a handshake and returns the bytes to send. `key` is 16 random bytes, new for each handshake (RFC 6455
-    /// section 4.1). `headers`, such as `Authorization`, are sent unchanged. The headers of the handshake itself,
-    /// `Origin`, and offers of extensions or subprotocols are refused.
+    /// Begins a handshake and returns the bytes to send. `secure` selects `wss` instead of `ws`. `key` is 16 random
+    /// bytes, new for each handshake (RFC 6455 section 4.1). `headers`, such as `Authorization`, are sent unchanged.
+    ///
+    /// # Errors
+    /// [`HandshakeError::InvalidRequest`] if the host, the path or a header is invalid, or if `headers` contains a
+    /// header of the handshake itself, `Origin`, or an offer of extensions or subprotocols.
     pub fn start(
         host: &str,
         port: u16,
@@ -117,8 +120,9 @@ impl Handshake {
 
     /// Reads the received bytes. Call it after each read until it returns [`Progress::Done`] or an error.
     ///
-    /// Returns a rejection once its body is complete or reaches the length that we keep. If neither happens in time,
-    /// [`handle_eof`](Self::handle_eof) returns the rejection with the part that has arrived.
+    /// Returns [`HandshakeError::Rejected`] once the body of the rejection is complete or has
+    /// [`MAX_BODY_BYTES`](super::MAX_BODY_BYTES). If neither happens before the caller's deadline,
+    /// [`handle_eof`](Self::handle_eof) returns the rejection with the part of the body that has arrived.
     pub fn handle(&mut self, buffer: &mut ReceiveBuffer) -> Result<Progress, HandshakeError> {
         if let Stage::Header { scanned, .. } = &mut self.stage {
             let Some(size) = find_header(buffer.unparsed(), scanned)? else { return Ok(Progress::NeedMore) };
@@ -138,7 +142,8 @@ impl Handshake {
         }
     }
 
-    /// Ends the handshake because the peer closed or the deadline has passed. Returns the result of the bytes so far.
+    /// Ends the handshake because the peer closed or the deadline has passed. Returns the rejection if its header has
+    /// arrived, otherwise [`HandshakeError::Closed`].
     pub fn handle_eof(&mut self, buffer: &mut ReceiveBuffer) -> HandshakeError {
         match &mut self.stage {
             Stage::Body { rejection, framing } => {
@@ -242,8 +247,8 @@ fn find_header(bytes: &[u8], scanned: &mut usize) -> Result<Option<usize>, Hands
     Ok(None)
 }
 
-/// Lets tungstenite read the status of a rejection in HTTP/1.0, which it refuses before it reads the status. Some
-/// proxies send 502 or 503 in HTTP/1.0. A 101 in HTTP/1.0 stays refused, as it must be.
+/// Marks a rejection in HTTP/1.0 as HTTP/1.1, because tungstenite refuses HTTP/1.0 before it reads the status. Some
+/// proxies send 502 or 503 in HTTP/1.0. A 101 in HTTP/1.0 stays refused, as the RFC requires.
 fn accept_old_rejection(answer: &mut [u8]) {
     if answer.starts_with(b"HTTP/1.0 ") && !answer.starts_with(b"HTTP/1.0 101") {
         answer[7] = b'1';

@@ -22,7 +22,7 @@ impl Default for Limits {
 /// Reads frames from a [`ReceiveBuffer`], in place.
 ///
 /// An unfragmented message is borrowed from the buffer: no copy, no allocation, and no UTF-8 check unless it is text. A
-/// fragmented message is assembled in a side buffer that is reused. Text is checked as it arrives, also inside an
+/// fragmented message is assembled in a side buffer that is reused. Text is checked as it arrives, even inside an
 /// unfinished frame, so the first invalid byte ends the connection.
 ///
 /// ```text
@@ -63,7 +63,7 @@ enum Kind {
     Binary,
 }
 
-/// A frame or message, by its range in the buffer. Borrows nothing, so that the search can continue.
+/// A frame or message, by its range in the buffer. Borrows nothing, so that the search for the next one can continue.
 enum Found {
     Frame(Opcode, Range<usize>),
     Assembled(Kind),
@@ -139,7 +139,7 @@ impl FrameReader {
         };
         let payload = Payload::new(buffer.padded(place));
         Ok(Some(match opcode {
-            // Continuations are never returned on their own.
+            // `find` never returns a continuation by itself.
             Opcode::Binary | Opcode::Continuation => Incoming::Binary(payload),
             Opcode::Text => Incoming::Text(payload),
             Opcode::Ping => Incoming::Ping(payload.bytes()),

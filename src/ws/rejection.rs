@@ -30,10 +30,10 @@ pub struct Rejection {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RetryAfter {
-    /// The time to wait: stated in seconds, or computed from a date and the server's own clock. It may be 136 years, so
-    /// limit it.
+    /// The time to wait: stated in seconds, or computed from a date and the server's own clock. It can be 136 years
+    /// (`u32::MAX` seconds), so the caller must limit it.
     Wait(Duration),
-    /// The date to wait for. The server does not state its own clock, so use another clock.
+    /// The date to wait for. The server does not state its own time, so the caller must use another clock.
     Until(Nanos),
 }
 
@@ -139,7 +139,7 @@ impl Framing {
         }
     }
 
-    /// Returns the part of the body that has arrived, and whether the rest is not needed.
+    /// Returns the part of the body that has arrived, and true if no more of it is needed.
     pub(super) fn body(self, arrived: &[u8]) -> (Box<str>, bool) {
         match self {
             Self::Length(length) => {

@@ -1,4 +1,4 @@
-//! Tells the reports which commit they are from.
+//! Passes the commit of the sources to the reports.
 
 use std::process::Command;
 
@@ -9,7 +9,7 @@ fn main() {
     };
     let commit = git(&["describe", "--always", "--dirty", "--abbrev=10"]).unwrap_or_else(|| "unknown".to_owned());
     println!("cargo::rustc-env=HOGA_COMMIT={commit}");
-    // Edits make it dirty.
+    // Uncommitted changes add `-dirty`.
     println!("cargo::rerun-if-changed=../../src");
     println!("cargo::rerun-if-changed=../../tools");
     if let Some(directory) = git(&["rev-parse", "--absolute-git-dir"]) {

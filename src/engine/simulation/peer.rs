@@ -23,7 +23,7 @@ pub(super) struct Peer {
     tap: Tap,
     sockets: Vec<SocketEntry>,
     network: Network,
-    /// When the connection reads its commands.
+    /// When the connection will read its commands; `NEVER` if there are none.
     wake_at: Nanos,
     /// The connection has reported an event since [`take_reported`](Self::take_reported).
     reported: bool,
@@ -52,7 +52,7 @@ impl Peer {
         Self { session, tap, sockets: Vec::new(), network, wake_at: Nanos::NEVER, reported: false }
     }
 
-    /// Makes the connection read its commands at `at`.
+    /// Makes the connection read its commands at `at`, or earlier if an earlier call is pending.
     pub fn call(&mut self, at: Nanos) {
         self.wake_at = self.wake_at.min(at);
     }

@@ -33,8 +33,8 @@ struct Scenario {
     is_listed: bool,
     demand: Vec<DemandId>,
     feeds: Vec<FeedId>,
-    /// The scenario had a fault after which the exchange may read seconds of requests at once. The engine's pacing
-    /// cannot prevent that.
+    /// The exchange stalled in this scenario. After a stall it may read the requests of several seconds at once and
+    /// count them as too many, which the engine's pacing cannot prevent.
     stalled: bool,
 }
 

@@ -8,8 +8,9 @@ use crate::model::{Format, Nanos};
 use crate::plan::DesiredSet;
 use std::time::Duration;
 
-/// Changes the streams each millisecond for `length`, gathered for the pacing's window as the owner of the demand does.
-/// Returns the number of requests, and the time from the last change to the request that carries it.
+/// Changes the streams each millisecond for `length`. As the control thread does, collects changes for the pacing's
+/// window and passes on only the newest set. Returns the number of requests, and the time from the last change to the
+/// request that carries it.
 fn storm(pacing: Pacing, length: Duration) -> (u64, Duration) {
     let mut harness = Harness::active(Config { pacing, ..config() });
     harness.answer_pings(secs(2));
@@ -39,8 +40,8 @@ fn a_slower_pacing_spends_fewer_requests_and_a_faster_one_sends_the_last_change_
     for (pacing, (_, delay)) in pacings.iter().zip([slow, balanced, fast]) {
         assert!(delay <= pacing.window() + secs(1) + pacing.margin(), "{pacing:?}: {delay:?}");
     }
-    let gusts = pacings.map(|pacing| storm(pacing, ms(35)));
-    assert_eq!(gusts, [(1, ms(165)), (1, ms(15)), (4, ms(8))]);
+    let short_storms = pacings.map(|pacing| storm(pacing, ms(35)));
+    assert_eq!(short_storms, [(1, ms(165)), (1, ms(15)), (4, ms(8))]);
 }
 
 #[test]

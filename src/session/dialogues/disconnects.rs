@@ -73,8 +73,8 @@ fn pauses_grow_if_the_server_sends_a_snapshot_and_closes() {
     assert!((20..100).contains(&dials), "{dials} dials in ten minutes");
 }
 
-/// On some sockets only pings are answered, and nothing else arrives. Each routine close of such a socket, hours apart,
-/// once counted as a failed attempt, and the pauses grew.
+/// Some sockets carry nothing but answers to pings. The exchange closes them after hours, and each of these closes once
+/// counted as a failed attempt, so the pauses grew.
 #[test]
 fn a_socket_that_lived_long_without_data_has_worked() {
     let mut harness = Harness::new(config());
@@ -137,7 +137,8 @@ fn an_address_that_fails_after_tcp_does_not_hide_the_others() {
     assert_eq!(tried.len(), 2);
 }
 
-/// A flood of events about messages once pushed the disconnect event out of the queue, so that the link stayed up.
+/// A flood of events about messages once pushed the disconnect event out of the queue, so the connection was still
+/// reported as up.
 #[test]
 fn a_flood_of_unreadable_messages_does_not_hide_the_disconnect_of_the_socket() {
     let mut harness = Harness::active(config());
@@ -243,7 +244,7 @@ fn a_quiet_market_is_not_mistaken_for_a_mute_exchange() {
     assert!((55..=60).contains(&requests), "one probe each 10 s: {requests}");
 }
 
-/// Each change of the streams once restarted the wait for data. If they changed often, a dead feed was kept forever.
+/// Each change of the streams once restarted the wait for data. If they changed often, a mute socket was kept forever.
 #[test]
 fn a_mute_socket_is_found_however_often_the_streams_change() {
     for every in [1, 4, 5, 9, 14, 16] {
@@ -352,7 +353,7 @@ fn codes_that_never_answer_cost_few_connections() {
     assert!((6..=9).contains(&sockets), "{sockets}");
 }
 
-/// A suspended market had answered once. Each new socket was then replaced for its silence, a hundred an hour.
+/// The market answered once and was then suspended. Each new socket was found mute and replaced, a hundred in an hour.
 #[test]
 fn a_market_that_falls_silent_for_good_costs_fewer_and_fewer_connections() {
     let sockets = sockets_in_an_hour(Harness::active(config()));
@@ -397,10 +398,7 @@ fn the_status_option_sends_one_ping_text_and_up_is_not_data() {
         harness.advance(secs(1));
         harness.message(r#"{"status":"UP"}"#);
     }
-    assert!(
-        matches!(harness.disconnects()[..], [Disconnect::Mute(_), ..]),
-        "UP keeps the socket alive and hides nothing"
-    );
+    assert!(matches!(harness.disconnects()[..], [Disconnect::Mute(_), ..]), "UP is a sign of life, but not data");
 }
 
 #[test]

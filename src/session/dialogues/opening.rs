@@ -200,9 +200,10 @@ fn a_failed_dial_is_charged_to_the_budget() {
     assert_eq!(harness.dials().len(), 1);
 }
 
-/// The first socket ends inside a frame. Neither this nor late news of it may reach the second socket.
+/// The first socket ends inside a frame. Neither the rest of that frame nor late reports about the first socket may
+/// affect the second one.
 #[test]
-fn news_of_a_dropped_socket_changes_nothing() {
+fn late_reports_about_a_dropped_socket_change_nothing() {
     let mut harness = Harness::active(config());
     let first = harness.socket;
     harness.receive(&[0x82, 100, b'x']);

@@ -1,4 +1,4 @@
-//! What may be written behind `hoga`, and how each word is read. Decides nothing.
+//! The command line of `hoga`: its commands and options, and how their values are parsed.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -15,23 +15,23 @@ use hoga_exchange::{Dialect, Pace};
 use crate::formats::rate;
 
 const POLICIES: &str = "\
-Policies of --overflow, for events that come faster than they are printed:
-  drop-newest[:N]  N events wait (4096, of 1.1 KB each); the newest are dropped
-  drop-oldest      4096 events of each type wait; the oldest are dropped
+Policies of --overflow, for events that arrive faster than they are printed:
+  drop-newest[:N]  up to N events wait (default 4096, 1.1 KB each); the newest are dropped
+  drop-oldest      up to 4096 events of each type wait; the oldest are dropped
   conflate         only the newest event of each stream waits
-  throttle:TIME    as conflate, each stream at most once in TIME (50ms, 2s)
-  by-type          drop-newest for trades, conflate for all else
+  throttle:TIME    same as conflate, and each stream at most once per TIME (50ms, 2s)
+  by-type          drop-newest for trades, conflate for all other types
 Each drop is reported as a gap, and the summary accounts for every event.";
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0    finished as asked, or the reader of the output went away
+  0    finished, or the reader of the output closed it
   1    the engine failed, or output could not be written
-  2    wrong arguments or configuration
+  2    invalid arguments or configuration
   3    nothing was received in time
-  130  interrupted by Ctrl-C or SIGTERM; a second one ends it at once";
+  130  interrupted by Ctrl-C or SIGTERM; a second signal ends the process at once";
 
-/// Market data of the Upbit exchange, fast. Without a command it runs the demo.
+/// Market data of the Upbit exchange. Without a command, runs the demo.
 #[derive(Debug, Parser)]
 #[command(name = "hoga", version, args_conflicts_with_subcommands = true, max_term_width = 120)]
 #[command(after_help = format!("\
@@ -43,13 +43,13 @@ pub struct Cli {
     command: Option<Command>,
     #[command(flatten)]
     demo: DemoArgs,
-    /// Logs to stderr; twice for more. RUST_LOG, where set, decides instead.
+    /// Logs to stderr: -v at level info, -vv at level debug. RUST_LOG, if set, overrides this.
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     pub verbose: u8,
 }
 
 impl Cli {
-    /// The command; the demo if none was named.
+    /// Returns the command, or the demo if none was given.
     pub fn chosen(self) -> Command {
         self.command.unwrap_or(Command::Demo(self.demo))
     }
@@ -57,16 +57,16 @@ impl Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Shows the engine at work against a simulated exchange in this process, over TLS on loopback.
+    /// Runs the engine against a simulated exchange in this process, over TLS on loopback.
     Demo(DemoArgs),
-    /// Prints every event of some streams.
+    /// Prints every event of the selected streams.
     Watch(Box<WatchArgs>),
     /// Runs a simulated exchange on a loopback port until it is interrupted.
     Exchange(ExchangeArgs),
-    /// Compares the exchange's four formats on recorded messages, or converts them.
+    /// Compares the exchange's four formats on recorded messages, or converts the messages.
     Formats(FormatsArgs),
-    /// Measures the library on this machine: runs the program hoga-bench, which is built for itself and lies beside this
-    /// one.
+    /// Measures the library on this machine with hoga-bench, which is built separately and must be in the same
+    /// directory as hoga.
     #[command(
         disable_help_flag = true,
         after_help = "\
@@ -74,13 +74,13 @@ Example: hoga bench --help
          hoga bench e2e --quick
 
 Exit codes:
-  0    measured, or the reader of the output went away
-  1    hoga-bench could not measure or missed what was asked for, see `hoga bench --help`
-  2    wrong arguments, or there is no hoga-bench
-  130  interrupted by Ctrl-C or SIGTERM; a second one ends it at once"
+  0    measured, or the reader of the output closed it
+  1    hoga-bench could not measure, or a required result was missed; see `hoga bench --help`
+  2    invalid arguments, or hoga-bench was not found
+  130  interrupted by Ctrl-C or SIGTERM; a second signal ends the process at once"
     )]
     Bench {
-        /// What hoga-bench is to do.
+        /// Arguments for hoga-bench.
         #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
@@ -91,29 +91,28 @@ Exit codes:
 Example: hoga formats day.jsonl
          hoga formats day.jsonl --convert simple_list | head
 
-Each line of a file is a message: alone, behind a time and a tab, as b'…' behind a time and a
-colon, or as `hoga exchange --log` writes it. Other lines are passed over and counted, by what
-they are.
+Each line of a file is one message: alone, after a time and a tab, as b'…' after a time and a
+colon, or as `hoga exchange --log` writes it. Other lines are skipped and counted by kind.
 
-Messages are converted from the format they are in to the other three: keys change and values do
-not, whereas the exchange spells some numbers differently in different formats.
+Each message is converted from its own format to the other three. Keys change and values do not,
+although the exchange spells some numbers differently in different formats.
 
 Exit codes:
-  0    done, or the reader of the output went away
+  0    finished, or the reader of the output closed it
   1    output could not be written
-  2    wrong arguments, a file that cannot be read, or no message in any of them
+  2    invalid arguments, a file that cannot be read, or no message in any file
   130  interrupted by Ctrl-C or SIGTERM")]
 pub struct FormatsArgs {
-    /// Recorded messages; - for stdin.
+    /// Files with recorded messages; - reads stdin.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Prints the messages in this format instead, one per line.
+    /// Prints the messages in this format, one per line, instead of comparing the formats.
     #[arg(long, value_enum, value_name = "FORMAT", conflicts_with = "json")]
     pub convert: Option<FormatArg>,
-    /// Messages of each type per second, for the megabytes per hour.
+    /// Messages of each type per second, from which the megabytes per hour are computed.
     #[arg(long, default_value_t = 100.0, value_name = "N", value_parser = rate)]
     pub rate: f64,
-    /// How long is measured, at least one round of all.
+    /// How long to measure. Every format is measured at least once.
     #[arg(long, default_value = "3s", value_parser = humantime::parse_duration)]
     pub time: Duration,
     /// Prints the report as one JSON object.
@@ -124,13 +123,13 @@ pub struct FormatsArgs {
 #[derive(Debug, Args)]
 #[command(after_help = format!("Example: hoga demo --duration 30s --markets 50\n\n{EXIT_CODES}"))]
 pub struct DemoArgs {
-    /// How long it runs.
+    /// How long the demo runs.
     #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
     pub duration: Duration,
-    /// How many markets are subscribed: ticker, trade and orderbook of each.
+    /// Number of markets, from 1 to 500. The ticker, trades and order book of each are subscribed.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=500))]
     pub markets: u16,
-    /// Another seed makes another day on the exchange; the same one repeats it.
+    /// Seed of the simulated market data. The same seed repeats the same data.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// Prints the summary as one JSON object and nothing else.
@@ -141,50 +140,51 @@ pub struct DemoArgs {
 #[derive(Debug, Args)]
 #[command(after_help = format!("Example: hoga watch KRW-BTC KRW-ETH --types ticker,trade --json\n\n{POLICIES}\n\n{EXIT_CODES}"))]
 pub struct WatchArgs {
-    /// Markets, such as KRW-BTC, or all that match: 'KRW-*', '*-BTC', '*'.
+    /// Markets, such as KRW-BTC, or patterns: 'KRW-*', '*-BTC', '*'. Separated by spaces or commas.
     #[arg(required = true, value_delimiter = ',', value_parser = target)]
     pub codes: Vec<MarketSelector>,
-    /// Data types: ticker, trade, orderbook, candle.1s, candle.1m and so on.
+    /// Data types, separated by commas: ticker, trade, orderbook, candle.1s, candle.1m and so on.
     #[arg(long, default_value = "ticker", value_delimiter = ',', value_parser = data_type)]
     pub types: Vec<DataType>,
-    /// Of order books: at least so many levels. Upbit has 1, 5, 15 and 30.
+    /// For order books: requests at least this many levels. Upbit offers 1, 5, 15 and 30.
     #[arg(long, value_name = "N")]
     pub levels: Option<u8>,
-    /// Of order books: prices grouped by this step, in KRW.
+    /// For order books: groups prices by this step, in KRW. Only KRW markets can be grouped.
     #[arg(long, value_name = "KRW")]
     pub group: Option<f64>,
-    /// Only the state at the start, or only changes.
+    /// Prints only the state at the start (snapshot), or only changes (realtime). Default: both.
     #[arg(long, value_enum)]
     pub only: Option<Only>,
-    /// Spreads the streams over so many connections.
+    /// Number of connections over which the streams are spread, from 1 to 64.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub connections: usize,
-    /// How the exchange shall write: default, simple, json_list, simple_list, or auto, which finds the cheapest while it
-    /// runs (-v says why). What is printed is the same.
+    /// Message format to request: default, simple, json_list, simple_list, or auto, which finds the cheapest one while
+    /// running (-v logs why). The output is the same for all formats.
     #[arg(long, default_value = "default", value_parser = format_choice)]
     pub format: FormatChoice,
-    /// kr, sg, id, th, bithumb, or an address: wss://…, or ws://… on loopback.
+    /// Exchange to connect to: kr, sg, id, th, bithumb, or a URL: wss://…, or ws://… on loopback.
     #[arg(long, default_value = "kr", value_parser = endpoint)]
     pub endpoint: Endpoint,
-    /// Trusts the root certificates in this PEM file, besides the public ones.
+    /// Trusts the root certificates in this PEM file, in addition to the public ones.
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
-    /// Ends after this time, such as 500ms, 10s, 2m, 1h. Default: when interrupted.
+    /// Ends after this time, such as 500ms, 10s, 2m, 1h. Default: runs until interrupted.
     #[arg(long, value_parser = humantime::parse_duration)]
     pub duration: Option<Duration>,
     /// Ends after this many data events.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
-    /// Gives up if nothing at all was received within this time.
+    /// Gives up with exit code 3 if no event was received within this time, or within --duration if that is shorter.
     #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
     pub connect_timeout: Duration,
-    /// What becomes of events that come faster than they are printed; see below.
+    /// What happens to events that arrive faster than they are printed; see the policies below.
     #[arg(long, default_value_t = Overflow::DROP_NEWEST, value_name = "POLICY")]
     pub overflow: Overflow,
-    /// Waits this long after each data event, to show what --overflow does. At the end the rest is printed at once.
+    /// Waits this long after each data event, to show what --overflow does. At the end, the waiting events are printed
+    /// at once.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub slow: Option<Duration>,
-    /// Records where the time of messages goes, and says so at the end. See what `hoga demo` prints.
+    /// Records where the time of messages goes, and prints it at the end, as `hoga demo` does.
     #[arg(long)]
     pub latencies: bool,
     /// Prints one JSON object per line.
@@ -195,41 +195,43 @@ pub struct WatchArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Example: hoga exchange --listen 127.0.0.1:9443 --replay day.jsonl --speed 10
 
-Runs until Ctrl-C or SIGTERM. SIGUSR1 mutes it (pings are answered, no data is sent), and ends that again.
+Prints one JSON line with its URL (listening) and the file of its certificate (ca), then runs
+until Ctrl-C or SIGTERM. SIGUSR1 mutes it: pings are answered, but no data is sent. The next
+SIGUSR1 ends that.
 
 Exit codes:
-  0    the reader of its first line went away
-  1    it could not start, or output could not be written
-  2    wrong arguments, or a file that cannot be read
-  130  ended by Ctrl-C or SIGTERM; a second one ends it at once")]
+  0    the reader of the output closed it before the first line
+  1    the exchange could not start, or output could not be written
+  2    invalid arguments, or a file that cannot be read
+  130  ended by Ctrl-C or SIGTERM; a second signal ends the process at once")]
 pub struct ExchangeArgs {
-    /// Loopback address; port 0 takes a free one.
+    /// Loopback address to listen on; port 0 takes a free port.
     #[arg(long, default_value = "127.0.0.1:0")]
     pub listen: SocketAddr,
-    /// ws:// instead of wss://.
+    /// Serves ws:// instead of wss://.
     #[arg(long)]
     pub plain: bool,
-    /// Which exchange it is, or nearly: its limits, and what requests and messages look like.
+    /// Exchange to imitate: its limits, and the form of its requests and messages.
     #[arg(long, value_enum, default_value = "upbit")]
     pub dialect: DialectArg,
-    /// Another seed makes another day; the same one repeats it.
+    /// Seed of the simulated market data. The same seed repeats the same data.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// How many markets are listed.
+    /// Number of listed markets, from 1 to 2000.
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u16).range(1..=2000))]
     pub markets: u16,
-    /// Serves the lines of these files for the streams they hold, one message per line. Streams that are not in them
+    /// Serves the recorded messages in these files, one per line, for the streams that they contain. All other streams
     /// are simulated.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub replay: Vec<PathBuf>,
-    /// Multiplies the activity of the markets and the pace of a replay, which is 100 lines per second at 1. `max`
-    /// replays as fast as it is read.
+    /// Multiplies the activity of the markets and the pace of a replay, which is 100 lines per second and connection at
+    /// 1. `max` replays as fast as the client reads.
     #[arg(long, default_value = "1", value_name = "X", value_parser = speed)]
     pub speed: Speed,
-    /// Writes every data frame that was sent to this file, with the time.
+    /// Writes every data frame that is sent, with its time, to this file. Overwrites the file.
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
-    /// Silence after which a connection is closed.
+    /// Closes a connection after this long without traffic in either direction.
     #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
     pub idle_timeout: Duration,
 }
@@ -269,13 +271,14 @@ impl From<DialectArg> for Dialect {
     }
 }
 
-/// Which messages of a stream are wanted.
+/// The messages of a stream to print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Only {
     Snapshot,
     Realtime,
 }
 
+/// The value of `--speed`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Speed {
     Times(f64),
@@ -283,10 +286,10 @@ pub enum Speed {
 }
 
 impl Speed {
-    /// Lines per second at speed 1.
+    /// Lines per second and connection at speed 1.
     const REPLAY_RATE: f64 = 100.0;
 
-    /// How fast a replay goes.
+    /// Returns the pace of a replay.
     pub fn pace(self) -> Pace {
         match self {
             Self::Times(times) => Pace::PerSecond(times * Self::REPLAY_RATE),
@@ -294,7 +297,7 @@ impl Speed {
         }
     }
 
-    /// How fast the simulated markets go: `max` is about replays only.
+    /// Returns the factor for the activity of the simulated markets. `max` affects replays only.
     pub fn times(self) -> f64 {
         match self {
             Self::Times(times) => times,
@@ -308,9 +311,9 @@ fn speed(text: &str) -> Result<Speed, &'static str> {
         return Ok(Speed::Max);
     }
     match text.parse() {
-        // Beyond that the simulation only falls behind.
+        // A faster simulation would only fall behind.
         Ok(times) if (0.001..=1000.0).contains(&times) => Ok(Speed::Times(times)),
-        _ => Err("the speed is a number from 0.001 to 1000, or max"),
+        _ => Err("the speed must be a number from 0.001 to 1000, or max"),
     }
 }
 
@@ -369,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_command_it_is_the_demo() {
+    fn without_a_command_the_demo_runs() {
         let cli = Cli::parse_from(["hoga", "--duration", "500ms", "--seed", "7"]);
         let Command::Demo(demo) = cli.chosen() else { panic!("not the demo") };
         assert_eq!((demo.duration, demo.seed, demo.markets), (Duration::from_millis(500), 7, 20));
@@ -383,13 +386,13 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_dropped_before_4096_events_wait_unless_said_otherwise() {
+    fn by_default_4096_events_may_wait_before_any_is_dropped() {
         let Command::Watch(watch) = Cli::parse_from(["hoga", "watch", "KRW-BTC"]).chosen() else { panic!("not watch") };
         assert_eq!((watch.overflow, watch.slow), (Overflow::DropNewest { capacity: 4096 }, None));
     }
 
     #[test]
-    fn a_format_is_one_of_four_or_found_by_a_rule() {
+    fn a_format_is_one_of_four_or_auto() {
         assert_eq!(format_choice("json_list"), Ok(FormatChoice::Fixed(Format::JsonList)));
         assert_eq!(format_choice("auto"), Ok(FormatChoice::Auto(FormatRule::default())));
         assert!(format_choice("SIMPLE").unwrap_err().contains("auto"));

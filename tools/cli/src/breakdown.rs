@@ -1,4 +1,4 @@
-//! Where the time of messages went, connection by connection, in words.
+//! Prints where the time of messages went, for each connection.
 
 use hoga::engine::Engine;
 use hoga::feed::{Latencies, Latency};
@@ -8,7 +8,7 @@ use hoga::route::Attribution;
 use crate::latency::{fields, quantiles, short};
 use crate::object::Object;
 
-/// What was recorded on the way to this program, and until it had read it.
+/// The latencies of each connection, and those from the publish stamp until this program has read the event.
 #[derive(Default)]
 pub struct Breakdown {
     connections: Vec<(ConnectionId, Attribution)>,
@@ -16,13 +16,14 @@ pub struct Breakdown {
 }
 
 impl Breakdown {
-    /// Of an engine, which may have been shut down, and of the one feed that was read.
+    /// Collects the latencies of an engine, which may have been shut down, and of the feed that was read.
     pub fn of(engine: &Engine, read: Option<&Latencies>) -> Self {
         let publish_to_read = read.map(|read| read.publish_to_read.clone()).unwrap_or_default();
         Self { connections: engine.latencies(), publish_to_read }
     }
 
-    /// Each part of the way, in order. Where there are several connections, the name says which.
+    /// Returns a name and a text for each part of the way, in order. If there are several connections, the name
+    /// contains the connection.
     pub fn rows(&self) -> Vec<(String, String)> {
         let mut rows = Vec::new();
         for (id, way) in &self.connections {
@@ -37,7 +38,7 @@ impl Breakdown {
         rows
     }
 
-    /// The same for scripts.
+    /// Writes the latencies as JSON fields.
     pub fn fields(&self, object: &mut Object) {
         object
             .objects("connections", self.connections.iter(), |object, (id, way)| {
@@ -50,8 +51,10 @@ impl Breakdown {
 
 fn from_exchange(way: &Attribution) -> String {
     match way.exchange_error() {
-        Some(error) => format!("{}  ± {}: the clocks", quantiles(&way.exchange_to_receive), short(error)),
-        None => "unknown: the exchange has not said what its clock shows".to_owned(),
+        Some(error) => {
+            format!("{}  ± {}, because the clocks differ", quantiles(&way.exchange_to_receive), short(error))
+        }
+        None => "unknown: the exchange has not reported the time of its clock".to_owned(),
     }
 }
 

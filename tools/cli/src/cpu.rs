@@ -1,17 +1,17 @@
-//! CPU time of the engine's connection threads, as Linux counts it for each thread.
+//! Reads the CPU time of the engine's connection thread, which Linux counts per thread.
 
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-/// The engine's name for the thread of its first connection.
+/// The name of the thread of the engine's first connection.
 const CONNECTION_THREAD: &str = "hoga-conn-0";
 
-/// CPU time that the connection's thread has used so far; nothing where the system does not say.
+/// Returns the CPU time that the first connection's thread has used so far. `None` if the system does not report it.
 pub fn connection_thread() -> Option<Duration> {
     let tasks = fs::read_dir("/proc/self/task").ok()?;
     let task = tasks.flatten().map(|task| task.path()).find(|task| is_connection(task))?;
-    // Nanoseconds on a CPU, time spent waiting, time slices.
+    // The fields are: ns on a CPU, ns waiting for a CPU, number of time slices.
     let schedstat = fs::read_to_string(task.join("schedstat")).ok()?;
     schedstat.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
 }

@@ -1,4 +1,5 @@
-//! `hoga demo`: the engine against the simulated exchange in one process, over TLS on loopback, and what came of it.
+//! `hoga demo`: runs the engine against the simulated exchange in one process, over TLS on loopback, and prints a
+//! summary.
 
 use std::io::{self, IsTerminal};
 use std::time::Duration;
@@ -23,17 +24,17 @@ use crate::signals::Interrupt;
 use crate::table::Table;
 use crate::tally::Tally;
 
-/// How often the table is drawn.
+/// How often the table is redrawn.
 const FRAME: Duration = Duration::from_millis(250);
-/// How often progress is told where there is no terminal.
+/// How often progress is printed if stdout is not a terminal.
 const PROGRESS: Duration = Duration::from_secs(1);
-/// Longest wait at the end for what was sent and not yet read.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// The longest wait at the end for data that was sent and not read yet.
+const DRAIN_MAX: Duration = Duration::from_secs(1);
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(3);
-/// Lines of the screen that are not rows of the table.
-const FURNITURE: usize = 6;
+/// The number of lines on the screen that are not rows of the table.
+const OTHER_LINES: usize = 6;
 
-/// Runs for as long as asked, then says what was received, lost and how long it took.
+/// Runs for the requested time, then prints what was received and lost, and the latencies.
 pub fn run(args: &DemoArgs) -> Result<(), Failure> {
     let interrupt = Interrupt::catch()?;
     let config = Config { seed: args.seed, markets: usize::from(args.markets), ..Config::default() };
@@ -48,13 +49,13 @@ pub fn run(args: &DemoArgs) -> Result<(), Failure> {
     if interrupt.is_asked() { Err(Failure::Interrupted) } else { Ok(printed?) }
 }
 
-/// The codes that an exchange with this configuration lists.
+/// Returns the markets that an exchange with this configuration lists.
 fn markets(config: &Config) -> Result<Vec<Market>, Failure> {
     let listed = Exchange::new(config.clone(), 0);
     let codes = listed.markets().map(|code| code.parse());
     codes
         .collect::<Result<_, _>>()
-        .map_err(|e| Failure::Failed(format!("the simulated exchange lists a bad code: {e}")))
+        .map_err(|e| Failure::Failed(format!("the simulated exchange lists an invalid code: {e}")))
 }
 
 struct Demo {
@@ -72,14 +73,14 @@ struct Demo {
 impl Demo {
     fn start(args: &DemoArgs, server: Server, markets: &[Market]) -> Result<Self, Failure> {
         let endpoint = Endpoint::custom(&server.url()).map_err(|e| Failure::Failed(e.to_string()))?;
-        // The exchange is this process's own.
+        // The exchange is part of this process, so no other process connects to it.
         let engine = Engine::builder()
             .endpoint(endpoint)
             .connect_ledger(ConnectLedger::Process)
             .root_certificates(server.ca_pem())
             .measure_latencies(true)
             .start()?;
-        // Nothing may be missing in the comparison with what the exchange sent.
+        // The feed must not conflate, because the summary compares the messages read with those sent.
         let asked = ticker(markets).and(trade(markets)).and(orderbook(markets));
         let mut feed = engine.feed(asked, Overflow::DROP_NEWEST)?;
         feed.measure_latencies();
@@ -100,7 +101,7 @@ impl Demo {
                 next_view = now + self.view.every();
             }
             if !self.engine.is_running() {
-                return Err(Failure::Failed("the engine stopped by itself; run again with -v".to_owned()));
+                return Err(Failure::Failed("the engine stopped unexpectedly; run again with -v".to_owned()));
             }
             let left = self.duration.saturating_sub(now.since(self.started));
             if left.is_zero() || interrupt.is_asked() {
@@ -110,7 +111,7 @@ impl Demo {
         }
     }
 
-    /// Takes what has arrived.
+    /// Reads everything that has arrived.
     fn read(&mut self) {
         while let Some(item) = self.feed.pop() {
             match item {
@@ -142,7 +143,7 @@ impl Demo {
             View::Table(screen) => {
                 let (_, height) = screen.size();
                 let mut lines = vec![format!("hoga demo: the engine on {}", self.server.url()), String::new()];
-                lines.extend(self.table.lines(now, height.saturating_sub(FURNITURE + 1)));
+                lines.extend(self.table.lines(now, height.saturating_sub(OTHER_LINES + 1)));
                 lines.push(String::new());
                 lines.push(progress(&self.engine, now.since(self.started)));
                 lines.push(publish);
@@ -151,11 +152,11 @@ impl Demo {
         }
     }
 
-    /// Lets the exchange fall silent, reads what is under way, and adds up.
+    /// Mutes the exchange, reads the data that is still in flight, and computes the summary.
     fn finish(mut self) -> Result<Summary, Failure> {
         let duration = self.engine.now().since(self.started);
         self.server.inject(Fault::Mute(true));
-        let deadline = self.engine.now() + LAST_WORDS;
+        let deadline = self.engine.now() + DRAIN_MAX;
         while Tally::now(&self.engine).data < self.server.stats().data_frames && self.engine.now() < deadline {
             self.feed.wait(Duration::from_millis(10));
             self.read();
@@ -165,7 +166,7 @@ impl Demo {
         let cpu = cpu::connection_thread();
         let breakdown = Breakdown::of(&self.engine, self.feed.latencies());
         let Self { server, engine, view, exchange_to_read, missed, .. } = self;
-        // The cursor comes back before anything else is printed.
+        // Restores the cursor before anything else is printed.
         drop(view);
         let pool = engine.pool().clone();
         let report = engine.shutdown(SHUTDOWN_DEADLINE);
@@ -176,13 +177,13 @@ impl Demo {
     }
 }
 
-/// How it is watched.
+/// What is shown while the demo runs.
 enum View {
-    /// Only the summary counts.
+    /// Nothing: the summary is JSON.
     Nothing,
-    /// stdout is a file or a pipe.
+    /// Lines with the progress: stdout is a file or a pipe.
     Progress,
-    /// stdout is a terminal.
+    /// A table of the markets: stdout is a terminal.
     Table(Screen),
 }
 
@@ -195,7 +196,7 @@ impl View {
         })
     }
 
-    /// A table is there at once, progress has to be made first.
+    /// Returns the time until the first output. The table is shown at once, the progress after one interval.
     fn first(&self) -> Duration {
         if matches!(self, Self::Table(_)) { Duration::ZERO } else { PROGRESS }
     }
@@ -220,17 +221,18 @@ fn live_streams(engine: &Engine) -> usize {
     engine.pool().streams().iter().filter(|stream| stream.health.is_live()).count()
 }
 
-/// What came of it.
+/// The result of the demo.
 struct Summary {
     duration: Duration,
-    /// Data messages that the exchange sent; what it counts, not what we do.
+    /// The number of data messages sent, as counted by the exchange.
     sent: u64,
     live: usize,
     tally: Tally,
     missed: u64,
-    /// From the exchange until this program, which sleeps between events, has read it.
+    /// The time from the exchange until this program has read the event. The program sleeps between events, which adds
+    /// a wake-up.
     breakdown: Breakdown,
-    /// The whole of that way, by the exchange's stamps in whole ms: here it has the same clock.
+    /// The whole of that time, from the exchange's stamps, which are in whole ms. The exchange has the same clock here.
     exchange_to_read: Latency,
     cpu: Option<Duration>,
 }
@@ -244,9 +246,13 @@ impl Summary {
         let Self { duration, sent, live, tally, missed, breakdown, exchange_to_read, .. } = self;
         let cpu = match (self.cpu, self.cpu_per_message()) {
             (Some(all), Some(each)) => {
-                format!("{} per message, {} in all: connection thread, TLS and start included", short(each), short(all))
+                format!(
+                    "{} per message, {} in total, for the connection's thread with TLS and its start",
+                    short(each),
+                    short(all)
+                )
             }
-            _ => "unknown: the system does not tell it for each thread".to_owned(),
+            _ => "unknown: the system does not report it for each thread".to_owned(),
         };
         let messages =
             format!("{} sent by the exchange, {} read, {} bytes", count(*sent), count(tally.data), count(tally.bytes));
@@ -256,7 +262,7 @@ impl Summary {
             ("losses".to_owned(), losses(&tally.losses(*missed))),
         ];
         rows.extend(breakdown.rows());
-        rows.push(("exchange→read".to_owned(), format!("{}  (its stamps: whole ms)", quantiles(exchange_to_read))));
+        rows.push(("exchange→read".to_owned(), format!("{}  (stamps in whole ms)", quantiles(exchange_to_read))));
         rows.push(("CPU".to_owned(), cpu));
         let mut text = format!("\nSummary of {}\n", short(*duration));
         for (name, value) in rows {

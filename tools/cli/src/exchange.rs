@@ -1,4 +1,4 @@
-//! `hoga exchange`: the simulated exchange on a loopback port, until it is interrupted.
+//! `hoga exchange`: serves the simulated exchange on a loopback port until it is interrupted.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -14,7 +14,7 @@ use crate::object::Object;
 use crate::output;
 use crate::signals::{Interrupt, Usr1};
 
-/// Serves until a signal comes, then says on stderr what it served.
+/// Serves until a signal arrives, then prints its counters to stderr.
 pub fn run(args: ExchangeArgs) -> Result<(), Failure> {
     let (interrupt, usr1) = (Interrupt::catch()?, Usr1::catch()?);
     let server = start(args)?;
@@ -31,14 +31,14 @@ pub fn run(args: ExchangeArgs) -> Result<(), Failure> {
     }
     let stats = server.stats();
     server.shutdown();
-    // stderr may be closed; nobody reads it then.
+    // An error means that stderr is closed, so nobody reads the counters.
     let _ = summarize(&stats);
     Err(Failure::Interrupted)
 }
 
 fn start(args: ExchangeArgs) -> Result<Server, Failure> {
     if let Some(path) = &args.log {
-        // Tried here, because the server's error does not name the file.
+        // Created here first, because the server's error does not name the file.
         File::create(path).map_err(|e| Failure::Usage(format!("--log {}: {e}", path.display())))?;
     }
     let replay = match args.replay[..] {
@@ -62,7 +62,7 @@ fn config(args: ExchangeArgs, replay: Option<Replay>) -> ServerConfig {
     ServerConfig { listen: args.listen, plain: args.plain, exchange, log: args.log, ..ServerConfig::default() }
 }
 
-/// Writes the certificate where only this user can read it; dropping the file removes it.
+/// Writes the authority's certificate to a temporary file that only this user can read. Dropping the file removes it.
 fn certificate(server: &Server) -> Result<Option<NamedTempFile>, Failure> {
     if server.ca_pem().is_empty() {
         return Ok(None);

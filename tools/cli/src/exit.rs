@@ -1,23 +1,23 @@
-//! How the process ends: one enum, one exit code for each way, one line on stderr where there is something to say.
+//! The exit codes of the process, and the line on stderr for each failure.
 
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use crate::rounds;
 
-/// The exit code of a process that a signal ended: 128 and the number of SIGINT. SIGTERM counts as the same.
+/// The exit code after SIGINT or SIGTERM: 128 plus the number of SIGINT.
 pub const INTERRUPTED: u8 = 130;
 
-/// Why a command did not finish as asked.
+/// Why a command did not succeed.
 #[derive(Debug)]
 pub enum Failure {
-    /// Arguments, files or configuration have to be changed.
+    /// The arguments, the files or the configuration are invalid.
     Usage(String),
-    /// Nothing came in time.
+    /// Nothing was received in time.
     NothingReceived(String),
-    /// SIGINT or SIGTERM.
+    /// SIGINT or SIGTERM arrived.
     Interrupted,
-    /// The reader of the output went away. No failure of ours: `hoga watch … | head -1` ends so.
+    /// The reader of the output closed it. This counts as success: `hoga watch … | head -1` ends this way.
     ClosedPipe,
     /// The engine or the system failed.
     Failed(String),
@@ -42,7 +42,7 @@ impl Failure {
     }
 }
 
-/// Only output is written through `io` without a better error of its own.
+/// Treats an `io::Error` as a failure to write output, because all other callers convert theirs.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {
@@ -63,7 +63,7 @@ impl From<hoga::Error> for Failure {
     }
 }
 
-/// An error and its causes in one line.
+/// Returns an error and its causes in one line.
 fn with_causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
@@ -78,22 +78,21 @@ impl From<rounds::Error> for Failure {
     }
 }
 
-/// Prints what there is to say instead of running a command: the help or the version that was asked for, or what is wrong
-/// with the arguments.
+/// Prints the help, the version or the error that `clap` returned instead of a command. Returns the exit code.
 pub fn without_a_command(program: &str, answer: &clap::Error) -> ExitCode {
     let printed = answer.print().and_then(|()| io::stdout().flush());
     if answer.use_stderr() {
-        // stderr may be closed; the exit code still tells.
+        // stderr may be closed; the exit code still reports the error.
         return ExitCode::from(Failure::Usage(String::new()).code());
     }
     code(program, printed.map_err(Failure::from))
 }
 
-/// Says what went wrong in the program of this name, if anything did, and with which code it ends.
+/// Prints the failure, if there is one, in the name of `program`. Returns the exit code.
 pub fn code(program: &str, end: Result<(), Failure>) -> ExitCode {
     let Err(failure) = end else { return ExitCode::SUCCESS };
     if let Some(message) = failure.message() {
-        // stderr may be closed as well; the exit code still tells.
+        // stderr may be closed as well; the exit code still reports the failure.
         let _ = writeln!(io::stderr(), "{program}: {message}");
     }
     ExitCode::from(failure.code())

@@ -1,4 +1,4 @@
-//! Notices when the values of a stream stop being live, and when they are again.
+//! Notices when the values of a stream stop being live, and when they become live again.
 
 use std::collections::HashMap;
 use std::mem::{Discriminant, discriminant};
@@ -8,12 +8,12 @@ use hoga::pool::{Health, StreamStatus};
 
 use crate::line::Change;
 
-/// The last health of every stream that ever was live. Before that there is nothing to lose.
+/// The last health of each stream that has been live. Streams that were never live are not reported.
 #[derive(Default)]
 pub struct Healths(HashMap<StreamKey, Discriminant<Health>>);
 
 impl Healths {
-    /// The change of a stream since it was last looked at, if there is one.
+    /// Returns the change of a stream's health since the last call, if there is one.
     pub fn change(&mut self, stream: &StreamStatus, now: Nanos) -> Option<Change> {
         let (key, health) = (stream.key, stream.health);
         let kind = discriminant(&health);

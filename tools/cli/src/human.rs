@@ -1,4 +1,4 @@
-//! Lines for people: aligned, times in UTC, numbers as the exchange means them.
+//! Prints lines for people: aligned columns, times in UTC, numbers with all their digits.
 
 use std::fmt::{self, Display, Write};
 
@@ -7,21 +7,21 @@ use hoga::model::{Candle, Event, Level, Market, Nanos, Orderbook, Ticker, Trade}
 
 use crate::breakdown::Breakdown;
 use crate::latency::short;
-use crate::line::{Change, Gap, Line, NewSocket, Problem, Summary, Turn};
+use crate::line::{Change, Gap, Line, NewSocket, Problem, Summary, Transition};
 
-/// Appends a line. A `String` never fails to grow, so writing cannot fail.
+/// Appends a line. Writing to a `String` cannot fail.
 pub fn write(out: &mut String, line: &Line) {
     let _ = match line {
         Line::Data(update) => data(out, update),
-        Line::State(turn) => state(out, turn),
+        Line::State(transition) => state(out, transition),
         Line::Error(Problem { connection, reason, message }) => {
             writeln!(out, "{:12} -- connection {connection}: {reason}: {message}", "")
         }
         Line::Health(Change { stream, health, at }) => writeln!(out, "{} -- {stream} is {health}", time_of_day(*at)),
         Line::Gap(Gap::FeedFull { missed }) => {
-            writeln!(out, "{:12} -- {missed} events are missing here: output is too slow, see --overflow", "")
+            writeln!(out, "{:12} -- {missed} events are missing here: the output is too slow, see --overflow", "")
         }
-        Line::Gap(Gap::NewSocket(turn)) => new_socket(out, turn),
+        Line::Gap(Gap::NewSocket(socket)) => new_socket(out, socket),
         Line::Summary(total) => summary(out, total),
     };
 }
@@ -74,26 +74,26 @@ fn candle(out: &mut String, c: &Candle) -> fmt::Result {
     writeln!(out, "{close:>14} {start:>8}  open {open}, high {high}, low {low}, {volume} {}", c.market.base())
 }
 
-fn state(out: &mut String, turn: &Turn) -> fmt::Result {
-    let Turn { connection, epoch, from, to, at, disconnected } = turn;
+fn state(out: &mut String, transition: &Transition) -> fmt::Result {
+    let Transition { connection, epoch, from, to, at, disconnected } = transition;
     write!(out, "{} -- connection {connection}, epoch {epoch}: {from} -> {to}", time_of_day(*at))?;
     if let Some(disconnected) = disconnected {
         write!(out, ": {}", disconnected.reason)?;
         if let Some(retry_at) = disconnected.retry_at {
-            write!(out, "; next try in {}", short(retry_at.since(*at)))?;
+            write!(out, "; next attempt in {}", short(retry_at.since(*at)))?;
         }
     }
     writeln!(out)
 }
 
-fn new_socket(out: &mut String, turn: &NewSocket) -> fmt::Result {
-    let NewSocket { connection, old, new, last, first, disconnect } = turn;
+fn new_socket(out: &mut String, socket: &NewSocket) -> fmt::Result {
+    let NewSocket { connection, old, new, last, first, disconnect } = socket;
     let (at, time) = (time_of_day(*first), short(first.since(*last)));
-    write!(out, "{at} -- connection {connection}: epoch {new} takes over from {old} after {time}")?;
+    write!(out, "{at} -- connection {connection}: epoch {new} follows epoch {old} after {time}")?;
     if let Some(disconnect) = disconnect {
         write!(out, " ({disconnect})")?;
     }
-    writeln!(out, "; what was sent meanwhile is missing")
+    writeln!(out, "; data that was sent in between is missing")
 }
 
 fn summary(out: &mut String, total: &Summary) -> fmt::Result {
@@ -108,7 +108,7 @@ fn summary(out: &mut String, total: &Summary) -> fmt::Result {
     )?;
     writeln!(
         out,
-        "-- {}: at most {} waited; {} KB of its own, {} KB shared",
+        "-- {}: at most {} events waited; {} KB for this feed, {} KB shared",
         total.overflow,
         total.queue_max,
         grouped(kilobytes(total.feed_bytes)),
@@ -124,10 +124,10 @@ fn summary(out: &mut String, total: &Summary) -> fmt::Result {
     for (name, value) in total.latencies.iter().flat_map(Breakdown::rows) {
         writeln!(out, "-- {name:<17} {value}")?;
     }
-    // Where nothing came at all, the markets are not to blame.
+    // If nothing was received at all, the markets are not the cause.
     if received > 0 && !total.tally.silent.is_empty() {
         let silent: Vec<_> = total.tally.silent.iter().map(ToString::to_string).collect();
-        writeln!(out, "-- nothing came for {}: does the market exist?", silent.join(", "))?;
+        writeln!(out, "-- no data for {}: does the market exist?", silent.join(", "))?;
     }
     Ok(())
 }

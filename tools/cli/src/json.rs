@@ -1,18 +1,19 @@
-//! Lines for scripts: one JSON object each. Data carries the exchange's DEFAULT names in its documented order, and our
-//! proof behind; everything else says in `_event` what it is.
+//! Prints lines for scripts, one JSON object each. Data has the exchange's DEFAULT keys in the documented order,
+//! followed by `_hoga` with the connection, epoch, version and stamps. The field `_event` names the kind of all other
+//! lines.
 
 use hoga::feed::Update;
 use hoga::model::{Candle, DataType, Event, Orderbook, Ticker, Trade, Unit};
 use hoga::pool::Health;
 
-use crate::line::{Change, Gap, Line, NewSocket, Problem, Summary, Turn};
+use crate::line::{Change, Gap, Line, NewSocket, Problem, Summary, Transition};
 use crate::object::Object;
 
 /// Appends a line.
 pub fn write(out: &mut String, line: &Line) {
     match line {
         Line::Data(update) => data(out, update),
-        Line::State(turn) => Object::line(out, |object| state(object, turn)),
+        Line::State(transition) => Object::line(out, |object| state(object, transition)),
         Line::Error(problem) => Object::line(out, |object| error(object, problem)),
         Line::Health(change) => Object::line(out, |object| health(object, change)),
         Line::Gap(gap) => Object::line(out, |object| missing(object, gap)),
@@ -20,15 +21,15 @@ pub fn write(out: &mut String, line: &Line) {
     }
 }
 
-fn state(object: &mut Object, turn: &Turn) {
+fn state(object: &mut Object, transition: &Transition) {
     object
         .word("_event", "state")
-        .plain("conn", turn.connection)
-        .plain("epoch", turn.epoch)
-        .word("from", turn.from)
-        .word("to", turn.to)
-        .plain("at_ns", turn.at.0);
-    if let Some(disconnected) = &turn.disconnected {
+        .plain("conn", transition.connection)
+        .plain("epoch", transition.epoch)
+        .word("from", transition.from)
+        .word("to", transition.to)
+        .plain("at_ns", transition.at.0);
+    if let Some(disconnected) = &transition.disconnected {
         object.word("reason", disconnected.reason.code()).text("message", &disconnected.reason.to_string());
         object.optional("retry_at_ns", disconnected.retry_at.map(|at| at.0));
     }
@@ -38,16 +39,17 @@ fn missing(object: &mut Object, gap: &Gap) {
     object.word("_event", "gap");
     match gap {
         Gap::FeedFull { missed } => object.word("reason", "feed_full").plain("missed", missed),
-        Gap::NewSocket(turn) => object
+        Gap::NewSocket(socket) => object
             .word("reason", "new_socket")
-            .plain("conn", turn.connection)
-            .plain("old_epoch", turn.old)
-            .plain("new_epoch", turn.new)
-            .plain("last_recv_ns", turn.last.0)
-            .plain("first_recv_ns", turn.first.0),
+            .plain("conn", socket.connection)
+            .plain("old_epoch", socket.old)
+            .plain("new_epoch", socket.new)
+            .plain("last_recv_ns", socket.last.0)
+            .plain("first_recv_ns", socket.first.0),
     };
     if let Gap::NewSocket(NewSocket { disconnect: Some(disconnect), .. }) = gap {
-        // The reason of the gap is the new socket, and this is the reason of that.
+        // `reason` is why there is a gap: the new socket. `disconnect` is why the last socket or connection attempt
+        // ended.
         object.word("disconnect", disconnect.as_str());
     }
 }
@@ -120,8 +122,8 @@ fn data(out: &mut String, update: &Update) {
                 object.word("type", other.key().data_type);
             }
         }
-        object.object("_hoga", |proof| {
-            proof
+        object.object("_hoga", |stamps| {
+            stamps
                 .plain("conn", update.connection)
                 .plain("epoch", update.epoch)
                 .plain("version", update.version)
@@ -206,7 +208,7 @@ fn orderbook(object: &mut Object, book: &Orderbook) {
         .optional("level", book.level);
 }
 
-/// The exchange pads the shorter side with zeros, and so do we.
+/// Pads the shorter side with zeros, as the exchange does.
 fn unit(object: &mut Object, unit: Unit) {
     let (ask, bid) = (unit.ask.unwrap_or_default(), unit.bid.unwrap_or_default());
     object

@@ -1,4 +1,4 @@
-//! Latencies of events in words: as a distribution, because a mean hides what matters.
+//! Prints latencies as quantiles, because a mean hides the slow events.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use hoga::feed::Latency;
 
 use crate::object::Object;
 
-/// The fields of a summary.
+/// Writes the latencies as JSON fields.
 pub fn fields(object: &mut Object, latency: &Latency) {
     object
         .plain("count", latency.count())
@@ -16,7 +16,7 @@ pub fn fields(object: &mut Object, latency: &Latency) {
         .plain("max_ns", latency.max().as_nanos());
 }
 
-/// The same for people.
+/// Returns the latencies as text for people.
 pub fn quantiles(latency: &Latency) -> String {
     if latency.count() == 0 {
         return "-".to_owned();
@@ -25,7 +25,7 @@ pub fn quantiles(latency: &Latency) -> String {
     format!("p50 {p50:>8}  p99 {p99:>8}  p99.9 {p999:>8}  max {:>8}", short(latency.max()))
 }
 
-/// A time with three or four digits and its unit.
+/// Returns a time with about three digits and its unit.
 pub fn short(time: Duration) -> String {
     let ns = time.as_nanos() as f64;
     let (value, unit) = match ns {

@@ -1,5 +1,5 @@
-//! The `hoga` command, and those of its parts that `hoga-bench` is made of as well: how a run ends and what it prints,
-//! rounds by turns, the comparison of formats.
+//! The `hoga` command, and the parts that `hoga-bench` also uses: exit codes, output, measuring in rounds, the
+//! comparison of formats.
 
 #![forbid(unsafe_code)]
 
@@ -36,7 +36,7 @@ use clap::Parser;
 
 use args::{Cli, Command};
 
-/// The command: reads arguments, sets logging up, turns the end into an exit code.
+/// Runs the command: parses the arguments, starts logging and returns the exit code.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -1,4 +1,5 @@
-//! Turns the engine's reports about a connection into lines: a disconnect and the step it causes become one.
+//! Turns the engine's reports about connections into lines. A disconnect and the state change that it causes become one
+//! line.
 
 use std::collections::BTreeMap;
 
@@ -7,22 +8,22 @@ use hoga::model::ConnectionId;
 use hoga::session::Event;
 use hoga::wire::ServerError;
 
-use crate::line::{Disconnected, Line, Problem, Turn};
+use crate::line::{Disconnected, Line, Problem, Transition};
 
-/// Remembers a connection's disconnect until the step that follows it.
+/// Keeps the disconnect of each connection until the state change that follows it.
 #[derive(Default)]
 pub struct Reports {
     disconnected: BTreeMap<ConnectionId, Disconnected>,
 }
 
 impl Reports {
-    /// The line for a report, if it is worth one.
+    /// Returns the line for a report. `None` if the report is not printed, or will be part of a later line.
     pub fn line(&mut self, report: LifecycleEvent) -> Option<Line<'static>> {
         let connection = report.connection;
         match report.event {
             Event::State { at, from, to, epoch } => {
                 let disconnected = self.disconnected.remove(&connection);
-                Some(Line::State(Turn { connection, epoch, from, to, at, disconnected }))
+                Some(Line::State(Transition { connection, epoch, from, to, at, disconnected }))
             }
             Event::Disconnected { reason, retry_at, .. } => {
                 self.disconnected.insert(connection, Disconnected { reason, retry_at });
@@ -54,9 +55,9 @@ mod tests {
             line(0, Event::Disconnected { at: Nanos(1), reason: Disconnect::Eof, epoch: Epoch(1), retry_at: None })
                 .is_none()
         );
-        let disconnected = |line| matches!(line, Some(Line::State(Turn { disconnected: Some(_), .. })));
+        let disconnected = |line| matches!(line, Some(Line::State(Transition { disconnected: Some(_), .. })));
         assert!(!disconnected(line(1, step())));
         assert!(disconnected(line(0, step())));
-        assert!(!disconnected(line(0, step())), "it is told once");
+        assert!(!disconnected(line(0, step())), "a disconnect is reported once");
     }
 }

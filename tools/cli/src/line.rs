@@ -1,4 +1,4 @@
-//! What `hoga watch` has to say, before it is put into words for people (`human`) or for scripts (`json`).
+//! The lines of `hoga watch`, which `human` prints for people and `json` for scripts.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,24 +14,24 @@ use crate::tally::Tally;
 
 /// One line of output.
 pub enum Line<'a> {
-    /// A message of the exchange.
+    /// A data message of the exchange.
     Data(&'a Update),
-    /// A connection went from one state to another.
-    State(Turn),
-    /// The exchange complained, or sent what cannot be read.
+    /// A connection changed its state.
+    State(Transition),
+    /// The exchange sent an error, or a message that cannot be read.
     Error(Problem),
-    /// A stream's values may no longer be trusted, or may be again.
+    /// The health of a stream's value changed.
     Health(Change),
-    /// Something may be missing here.
+    /// Updates are missing here, or may be.
     Gap(Gap),
-    /// The last line.
+    /// The summary, which is the last line.
     Summary(Box<Summary>),
 }
 
 pub enum Gap {
-    /// Events were dropped, because output was too slow.
+    /// The feed dropped events, because the output was too slow.
     FeedFull { missed: u64 },
-    /// One socket ended and another took its place. What the exchange sent in between nobody can count.
+    /// A socket ended and another one followed. The number of messages that the exchange sent in between is unknown.
     NewSocket(NewSocket),
 }
 
@@ -40,20 +40,20 @@ pub struct NewSocket {
     pub connection: ConnectionId,
     pub old: Epoch,
     pub new: Epoch,
-    /// When the last data of the old one was received, and the first of the new one.
+    /// When the last data of the old socket and the first data of the new socket were received.
     pub last: Nanos,
     pub first: Nanos,
-    /// Why the last socket, or the last try to get one, ended, if that is known.
+    /// Why the last socket or the last connection attempt ended, if that is known.
     pub disconnect: Option<DisconnectKind>,
 }
 
-pub struct Turn {
+pub struct Transition {
     pub connection: ConnectionId,
     pub epoch: Epoch,
     pub from: State,
     pub to: State,
     pub at: Nanos,
-    /// Why, where a socket or the try to get one ended.
+    /// The reason, if a socket or a connection attempt ended.
     pub disconnected: Option<Disconnected>,
 }
 
@@ -71,29 +71,29 @@ pub struct Problem {
 pub struct Change {
     pub stream: StreamKey,
     pub health: Health,
-    /// When it was noticed.
+    /// When the change was noticed.
     pub at: Nanos,
 }
 
 pub struct Summary {
-    /// A short, stable word for what ended it.
+    /// A short, stable word for why the command ended.
     pub end: &'static str,
     pub duration: Duration,
-    /// Events that were printed.
+    /// The number of events printed, by type.
     pub by_type: BTreeMap<DataType, u64>,
-    /// Events dropped because output was too slow, so far as gaps told of them.
+    /// The number of events that the printed gaps reported as dropped.
     pub missed: u64,
     pub overflow: Overflow,
-    /// What came in and what became of it.
+    /// What the feed received and what happened to it.
     pub counts: FeedCounts,
-    /// The most events that waited.
+    /// The largest number of events that waited in the feed.
     pub queue_max: u64,
-    /// Memory of the feed alone, and of the rings that it shares.
+    /// Memory of the feed alone, and of the rings that it shares, in bytes.
     pub feed_bytes: u64,
     pub shared_bytes: u64,
-    /// Where the time of messages went, if somebody wants to know.
+    /// Where the time of messages went, if `--latencies` is given.
     pub latencies: Option<Breakdown>,
-    /// What was asked of the exchange.
+    /// What was requested from the exchange.
     pub plan: PlanStats,
     pub tally: Tally,
 }

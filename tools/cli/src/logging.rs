@@ -1,4 +1,4 @@
-//! Logs on stderr, and only when asked for: stdout belongs to the data.
+//! Logs to stderr, and only on request, because stdout is for data.
 
 use std::env;
 
@@ -7,7 +7,8 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Logs from now on: nothing, or more the more often `-v` was given, unless `RUST_LOG` says what.
+/// Starts logging. `verbose` is the number of `-v` flags: 0 is off, 1 is level info, 2 or more is level debug. A valid
+/// `RUST_LOG` overrides it.
 pub fn start(verbose: u8) {
     let default = match verbose {
         0 => "off",

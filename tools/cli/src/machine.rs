@@ -1,20 +1,20 @@
-//! What a report says of the machine it is from.
+//! Describes the machine that a report comes from.
 
 use std::fs;
 
-/// Where it was measured, and what. What the system does not tell is "unknown".
+/// A machine on which something was measured. Texts that the system does not report are "unknown".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
     /// The processor's name.
     pub cpu: String,
-    /// Its cores.
+    /// The number of its cores.
     pub cores: usize,
     /// The kernel's release.
     pub kernel: String,
 }
 
 impl Machine {
-    /// This one.
+    /// Returns this machine.
     pub fn this() -> Self {
         let read = |path| fs::read_to_string(path).ok();
         let unknown = || "unknown".to_owned();
@@ -26,7 +26,7 @@ impl Machine {
         }
     }
 
-    /// One line for people.
+    /// Returns one line for people.
     pub fn line(&self) -> String {
         format!("{}, {} cores, kernel {}", self.cpu, self.cores, self.kernel)
     }
@@ -37,7 +37,7 @@ fn model(cpuinfo: &str) -> Option<String> {
     Some(line.split_once(':')?.1.trim().to_owned())
 }
 
-/// What this thread may use says nothing: it may be pinned.
+/// Counts all cores of the machine. The cores that this thread may use are fewer if it is pinned.
 fn cores(cpuinfo: &str) -> usize {
     cpuinfo.lines().filter(|line| line.starts_with("processor")).count()
 }

@@ -1,4 +1,4 @@
-//! The `hoga` command. All of it is in the library, which `hoga-bench` uses as well.
+//! The `hoga` command. Its code is in the library, which `hoga-bench` also uses.
 
 #![forbid(unsafe_code)]
 

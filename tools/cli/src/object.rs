@@ -1,8 +1,8 @@
-//! A writer of JSON objects, one per line. Knows no field of anybody.
+//! A writer of JSON objects, one per line. Callers choose the fields.
 
 use std::fmt::{Display, Write};
 
-/// Appends a JSON object field by field. A `String` never fails to grow, so neither does this.
+/// Appends a JSON object field by field. Writing to a `String` cannot fail.
 pub struct Object<'a> {
     out: &'a mut String,
     is_empty: bool,
@@ -21,14 +21,15 @@ impl<'a> Object<'a> {
         out.push('}');
     }
 
-    /// A value that is JSON as it prints: an integer, `true`, `null`. A finite `f64` prints as its shortest text.
+    /// Writes a value whose `Display` text is JSON: an integer, `true`, `null`. A finite `f64` is written as its
+    /// shortest text.
     pub fn plain(&mut self, key: &str, value: impl Display) -> &mut Self {
         self.key(key);
         let _ = write!(self.out, "{value}");
         self
     }
 
-    /// The same, or no field at all.
+    /// Same as [`plain`](Self::plain), but writes no field for `None`.
     pub fn optional(&mut self, key: &str, value: Option<impl Display>) -> &mut Self {
         if let Some(value) = value {
             self.plain(key, value);
@@ -36,28 +37,28 @@ impl<'a> Object<'a> {
         self
     }
 
-    /// A text that needs no escaping: one of our own words, a market, a date.
+    /// Writes a text that needs no escaping: a word of this program, a market, a date.
     pub fn word(&mut self, key: &str, value: impl Display) -> &mut Self {
         self.key(key);
         let _ = write!(self.out, "\"{value}\"");
         self
     }
 
-    /// Any text.
+    /// Writes any text, escaped.
     pub fn text(&mut self, key: &str, value: &str) -> &mut Self {
         self.key(key);
         self.out.push_str(&serde_json::Value::from(value).to_string());
         self
     }
 
-    /// An object inside.
+    /// Writes a nested object.
     pub fn object(&mut self, key: &str, fields: impl FnOnce(&mut Object)) -> &mut Self {
         self.key(key);
         Self::write(self.out, fields);
         self
     }
 
-    /// A list of objects.
+    /// Writes a list of objects.
     pub fn objects<T>(
         &mut self,
         key: &str,
@@ -67,7 +68,7 @@ impl<'a> Object<'a> {
         self.list(key, items, |out, item| Self::write(out, |object| fields(object, item)))
     }
 
-    /// A list of texts that need no escaping.
+    /// Writes a list of texts that need no escaping.
     pub fn words(&mut self, key: &str, items: impl Iterator<Item: Display>) -> &mut Self {
         self.list(key, items, |out, item| {
             let _ = write!(out, "\"{item}\"");

@@ -1,21 +1,21 @@
-//! Where figures are from.
+//! Describes where the figures of a report come from.
 
 use crate::machine::Machine;
 use crate::object::Object;
 
-/// What was measured, and where.
+/// The version that was measured, and the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
     /// hoga's version.
     pub version: String,
-    /// The commit of the sources, `-dirty` if there was more.
+    /// The commit of the sources, with `-dirty` if there were uncommitted changes.
     pub commit: String,
-    /// Where.
+    /// The machine.
     pub machine: Machine,
 }
 
 impl Origin {
-    /// This program on this machine.
+    /// Returns the origin of what this program measures on this machine.
     pub fn this() -> Self {
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -24,7 +24,7 @@ impl Origin {
         }
     }
 
-    /// What every JSON report begins with.
+    /// Writes the fields with which every JSON report begins.
     pub fn fields(&self, object: &mut Object) {
         object.text("version", &self.version).text("commit", &self.commit).object("machine", |object| {
             let Machine { cpu, cores, kernel } = &self.machine;
@@ -32,7 +32,7 @@ impl Origin {
         });
     }
 
-    /// One line for people.
+    /// Returns one line for people.
     pub fn line(&self) -> String {
         format!("hoga {} ({}); {}", self.version, self.commit, self.machine.line())
     }

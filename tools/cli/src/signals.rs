@@ -1,4 +1,5 @@
-//! SIGINT and SIGTERM: the first asks for a clean end, the second ends at once. SIGUSR1 means what the command says.
+//! Handles SIGINT and SIGTERM: the first one requests a clean end, the second one ends the process at once. The meaning
+//! of SIGUSR1 depends on the command.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -14,12 +15,12 @@ use crate::exit::{Failure, INTERRUPTED};
 use crate::rounds;
 use crate::screen::SHOW_CURSOR;
 
-/// Whether the process was asked to end.
+/// A flag that is set by SIGINT or SIGTERM.
 #[derive(Debug, Clone)]
 pub struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// Catches the signals from now on. The calling thread is unparked by the first.
+    /// Catches the signals from now on. The first one unparks the calling thread.
     pub fn catch() -> Result<Self, Failure> {
         let asked = Arc::new(AtomicBool::new(false));
         let flag = asked.clone();
@@ -34,46 +35,46 @@ impl Interrupt {
         Ok(Self(asked))
     }
 
-    /// Whether a signal asked for an end.
+    /// Returns true once a signal has arrived.
     pub fn is_asked(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// An error if a signal asked for an end, to leave long work with `?`.
+    /// Returns an error once a signal has arrived, so that long work can be left with `?`.
     pub fn check(&self) -> Result<(), rounds::Error> {
         if self.is_asked() { Err(rounds::Error::Interrupted) } else { Ok(()) }
     }
 }
 
-/// SIGINT and SIGTERM end the process at once from now on: for commands that have nothing to finish or to clean up.
+/// Makes SIGINT and SIGTERM end the process at once, for commands that have nothing to finish or to clean up.
 pub fn end_at_once() -> Result<(), Failure> {
     on_each(&[SIGINT, SIGTERM], || process::exit(INTERRUPTED.into()))
 }
 
-/// Whether SIGUSR1 came.
+/// A flag that is set by SIGUSR1.
 #[derive(Debug)]
 pub struct Usr1(Arc<AtomicBool>);
 
 impl Usr1 {
-    /// Catches the signal from now on. The calling thread is unparked by each.
+    /// Catches the signal from now on. Each one unparks the calling thread.
     pub fn catch() -> Result<Self, Failure> {
-        let came = Arc::new(AtomicBool::new(false));
-        let flag = came.clone();
+        let arrived = Arc::new(AtomicBool::new(false));
+        let flag = arrived.clone();
         let caller = thread::current();
         on_each(&[SIGUSR1], move || {
             flag.store(true, Ordering::Relaxed);
             caller.unpark();
         })?;
-        Ok(Self(came))
+        Ok(Self(arrived))
     }
 
-    /// It came since this was last called.
+    /// Returns true if the signal has arrived since the last call.
     pub fn take(&self) -> bool {
         self.0.swap(false, Ordering::Relaxed)
     }
 }
 
-/// Starts a thread that lives as long as the process.
+/// Calls `act` for each signal, on a thread that lives as long as the process.
 fn on_each(signals: &[i32], mut act: impl FnMut() + Send + 'static) -> Result<(), Failure> {
     let refused = |error: io::Error| Failure::Failed(format!("signals cannot be caught: {error}"));
     let mut signals = Signals::new(signals).map_err(refused)?;
@@ -82,7 +83,8 @@ fn on_each(signals: &[i32], mut act: impl FnMut() + Send + 'static) -> Result<()
     Ok(())
 }
 
-/// The thread that hid the cursor may be the one that hangs. Without a terminal there is none to show.
+/// Shows the cursor through `/dev/tty`, because the thread that hid it may hang with stdout locked. Does nothing
+/// without a terminal.
 fn show_cursor() {
     if let Ok(mut terminal) = OpenOptions::new().write(true).open("/dev/tty") {
         let _ = terminal.write_all(SHOW_CURSOR.as_bytes());

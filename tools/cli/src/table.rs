@@ -1,4 +1,5 @@
-//! The markets of the demo as rows: what a strategy would read from the pool, and how often it changes.
+//! The table of the demo, with one row per market: the values that a strategy would read from the pool, and how often
+//! they change.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,10 +10,10 @@ use hoga::pool::{DataPool, Handle, Health, PoolError};
 use crate::human::{grouped, percent};
 use crate::latency::short;
 
-/// Time over which updates are counted for a rate.
+/// The time over which updates are counted for a rate.
 const RATE_WINDOW: Duration = Duration::from_secs(1);
 
-/// One row for each market, in the order they were given.
+/// A table with one row per market, in the order in which they were passed.
 pub struct Table {
     rows: Vec<Row>,
     index: HashMap<Market, usize>,
@@ -23,14 +24,17 @@ struct Row {
     market: Market,
     ticker: Handle<Ticker>,
     orderbook: Handle<Orderbook>,
-    /// Updates in the window that is running.
+    /// The number of updates in the current window.
     updates: u32,
-    /// Of the last whole window.
+    /// The rate in the last complete window.
     per_second: Option<f64>,
 }
 
 impl Table {
-    /// Needs ticker and orderbook of each market to be subscribed.
+    /// Creates a table.
+    ///
+    /// # Errors
+    /// If the ticker or the order book of a market is not subscribed.
     pub fn new(pool: &DataPool, markets: &[Market], now: Nanos) -> Result<Self, PoolError> {
         let row = |&market: &Market| {
             let (ticker, orderbook) = (pool.ticker(market)?, pool.orderbook(market)?);
@@ -48,7 +52,7 @@ impl Table {
         }
     }
 
-    /// The heading and as many rows as fit.
+    /// Returns the heading and at most `rows` rows.
     pub fn lines(&mut self, now: Nanos, rows: usize) -> Vec<String> {
         self.roll(now);
         let heading = format!(
@@ -75,7 +79,7 @@ impl Row {
         let (ticker, orderbook) = (self.ticker.load(), self.orderbook.load());
         let price = ticker.value().map(|t| grouped(t.trade_price));
         let change = ticker.value().map(|t| percent(t.signed_change_rate));
-        // The difference of two prices has the digits of neither: 0.1 + 0.2 is a known story.
+        // Rounded to 8 decimals, because the difference of two f64 prices may have many more digits than the prices.
         let spread = orderbook.value().and_then(Orderbook::spread).map(|spread| grouped((spread * 1e8).round() / 1e8));
         let age = ticker.age().into_iter().chain(orderbook.age()).min().map(short);
         let per_second = self.per_second.map(|rate| format!("{rate:.1}"));

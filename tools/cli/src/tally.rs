@@ -1,4 +1,4 @@
-//! What an engine has counted, gathered from its connections and its pool, with losses by kind.
+//! Sums the counters of an engine's connections and its pool, with losses by kind.
 
 use hoga::engine::{ConnectionStatus, Engine};
 use hoga::model::StreamKey;
@@ -6,7 +6,7 @@ use hoga::pool::DataPool;
 
 use crate::object::Object;
 
-/// Everything counted since the engine started.
+/// The counts since the engine started.
 #[derive(Debug, Clone, Default)]
 pub struct Tally {
     pub streams: usize,
@@ -15,7 +15,7 @@ pub struct Tally {
     pub bytes: u64,
     pub messages: u64,
     pub data: u64,
-    /// TCP connections made: the epoch of the newest.
+    /// The highest epoch of any connection, which is the number of its sockets.
     pub epochs: u32,
     pub reconnects: u64,
     pub malformed: u64,
@@ -27,12 +27,12 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Reads the counters of a running engine, which may be some ms behind.
+    /// Sums the counters of a running engine, which may be a few ms old.
     pub fn now(engine: &Engine) -> Self {
         Self::of(&engine.connections(), engine.pool())
     }
 
-    /// Adds up; exact with the connections of a shutdown's report.
+    /// Sums the counters of these connections and this pool. The counters in a shutdown's report are exact.
     pub fn of(connections: &[ConnectionStatus], pool: &DataPool) -> Self {
         let mut tally = Self::default();
         for connection in connections {
@@ -58,7 +58,8 @@ impl Tally {
         tally
     }
 
-    /// Losses by kind, for people and scripts alike. `gaps` are the events that found the feed full.
+    /// Returns the losses by kind, for people and scripts. `gaps` is the number of events dropped because the feed was
+    /// full.
     pub fn losses(&self, gaps: u64) -> [(&'static str, u64); 7] {
         [
             ("gaps", gaps),
@@ -71,7 +72,7 @@ impl Tally {
         ]
     }
 
-    /// The fields of a summary.
+    /// Writes the counts as JSON fields.
     pub fn fields(&self, object: &mut Object, gaps: u64) {
         object
             .plain("streams", self.streams)

@@ -1,4 +1,4 @@
-//! `hoga watch`: every event of some streams as a line, and between them what happened to the connection.
+//! `hoga watch`: prints every event of the selected streams as a line, and between them the events of the connections.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, StdoutLock, Write};
@@ -21,17 +21,17 @@ use crate::sockets::Sockets;
 use crate::tally::Tally;
 use crate::{human, json};
 
-/// Longest sleep while nothing comes: signals, reports and deadlines are looked at this often.
-const TURN: Duration = Duration::from_millis(100);
-/// How often the health of the streams is looked at.
+/// The longest sleep while nothing arrives: signals, reports and deadlines are checked this often.
+const SLEEP_MAX: Duration = Duration::from_millis(100);
+/// How often the health of the streams is checked.
 const HEALTH_EVERY: Duration = Duration::from_millis(200);
-/// Items printed before something else gets its turn.
+/// The number of items printed before anything else is checked.
 const BATCH: usize = 1024;
-/// How often the exchange is asked which markets exist, where a pattern was asked for.
+/// How often the exchange is asked which markets exist, if the arguments contain a pattern.
 const MARKETS_EVERY: Duration = Duration::from_secs(60);
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(3);
 
-/// Prints until it is told to end, then says how it went.
+/// Prints events until an end condition is met, then prints a summary.
 pub fn run(args: WatchArgs) -> Result<(), Failure> {
     let interrupt = Interrupt::catch()?;
     let asked = subscription(&args)?;
@@ -44,7 +44,7 @@ pub fn run(args: WatchArgs) -> Result<(), Failure> {
         builder = builder.root_certificates_file(ca);
     }
     let engine = builder.start()?;
-    // Before the feed: nothing is connected until somebody wants something, so no report is missed.
+    // Created before the feed: without demand nothing is connected, so no report is missed.
     let lifecycle = engine.lifecycle();
     let mut feed = engine.feed(asked, args.overflow)?;
     if args.latencies {
@@ -72,7 +72,7 @@ pub fn run(args: WatchArgs) -> Result<(), Failure> {
 
 fn subscription(args: &WatchArgs) -> Result<Subscription, Failure> {
     if (args.levels.is_some() || args.group.is_some()) && !args.types.contains(&DataType::Orderbook) {
-        return Err(Failure::Usage("--levels and --group are about order books; add --types orderbook".to_owned()));
+        return Err(Failure::Usage("--levels and --group apply to order books; add --types orderbook".to_owned()));
     }
     let all = args.types.iter().map(|&data_type| of_type(args, data_type)).reduce(Subscription::and);
     let all = all.unwrap_or_default();
@@ -96,7 +96,7 @@ fn of_type(args: &WatchArgs, data_type: DataType) -> Subscription {
     asked
 }
 
-/// What ended it.
+/// Why the command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     Count,
@@ -128,7 +128,7 @@ struct Watch {
     healths: Healths,
     printer: Printer,
     started: Nanos,
-    /// When the health was last looked at.
+    /// When the health was last checked.
     checked: Nanos,
     sockets: Sockets,
     by_type: BTreeMap<DataType, u64>,
@@ -142,7 +142,8 @@ impl Watch {
             let before = self.printed;
             let caught_up = self.print_items(self.batch())?;
             if caught_up {
-                // While data waits, so do reports: what a socket brought is said before how it ended.
+                // Reports are printed only when no data waits, so that a socket's data is printed before the report of
+                // its end.
                 self.print_reports()?;
                 self.print_health()?;
                 self.printer.flush()?;
@@ -151,7 +152,7 @@ impl Watch {
                 return Ok(end);
             }
             if self.printed > before {
-                self.rest()?;
+                self.pause_slow()?;
             }
             if caught_up {
                 let pause = self.pause();
@@ -160,13 +161,14 @@ impl Watch {
         }
     }
 
-    /// A slow reader takes one at a time.
+    /// Returns the number of items to print at once. With `--slow` it is 1.
     fn batch(&self) -> usize {
         if self.args.slow.is_some() { 1 } else { BATCH }
     }
 
-    /// A slow reader's pause. The end is not slept over, and a signal unparks this thread.
-    fn rest(&mut self) -> io::Result<()> {
+    /// Pauses after an event, as `--slow` requests. The pause stops early at an end condition; a signal unparks this
+    /// thread.
+    fn pause_slow(&mut self) -> io::Result<()> {
         let Some(slow) = self.args.slow else { return Ok(()) };
         self.printer.flush()?;
         let until = self.engine.now() + slow;
@@ -176,7 +178,7 @@ impl Watch {
         Ok(())
     }
 
-    /// Prints what waits, at most so many items; true if nothing is left.
+    /// Prints waiting items, at most `most`. Returns true if no more items wait or are wanted.
     fn print_items(&mut self, most: usize) -> io::Result<bool> {
         for _ in 0..most {
             if self.has_enough() {
@@ -188,7 +190,7 @@ impl Watch {
                     self.missed += missed;
                     self.print(&Line::Gap(Gap::FeedFull { missed }))?;
                 }
-                Some(Item::Epoch { connection, new, reason, .. }) => self.sockets.told(connection, new, reason),
+                Some(Item::Epoch { connection, new, reason, .. }) => self.sockets.reported(connection, new, reason),
                 None => return Ok(true),
             }
         }
@@ -197,11 +199,11 @@ impl Watch {
 
     fn print_data(&mut self, update: &Update) -> io::Result<()> {
         if self.sockets.is_first(update) {
-            // How a socket came to be is said before what it brought, and what may be missing before it.
+            // The reports about a socket are printed before its data and before the gap in front of that data.
             self.print_reports()?;
         }
-        if let Some(turn) = self.sockets.data(update) {
-            self.print(&Line::Gap(Gap::NewSocket(turn)))?;
+        if let Some(socket) = self.sockets.data(update) {
+            self.print(&Line::Gap(Gap::NewSocket(socket)))?;
         }
         self.printed += 1;
         *self.by_type.entry(update.value.key().data_type).or_default() += 1;
@@ -214,7 +216,7 @@ impl Watch {
                 let is_state = matches!(line, Line::State(_));
                 self.print(&line)?;
                 if is_state {
-                    // Look at once: a short outage would be over at the next regular look.
+                    // Check the health at once: a short outage would be over at the next regular check.
                     self.checked = Nanos::default();
                 }
             }
@@ -252,7 +254,7 @@ impl Watch {
             Some(End::Count)
         } else if !self.engine.is_running() {
             Some(End::EngineFailed)
-        } else if self.printed == 0 && time >= self.patience() {
+        } else if self.printed == 0 && time >= self.receive_timeout() {
             Some(End::NothingReceived)
         } else if self.args.duration.is_some_and(|duration| time >= duration) {
             Some(End::Duration)
@@ -261,8 +263,9 @@ impl Watch {
         }
     }
 
-    /// How long nothing at all may come. Ending earlier with nothing in hand is no success either.
-    fn patience(&self) -> Duration {
+    /// Returns the time after which the command fails if nothing was received. A `--duration` that ends earlier without
+    /// any event is a failure too.
+    fn receive_timeout(&self) -> Duration {
         self.args.duration.map_or(self.args.connect_timeout, |duration| duration.min(self.args.connect_timeout))
     }
 
@@ -271,10 +274,10 @@ impl Watch {
     }
 
     fn pause(&self) -> Duration {
-        self.args.duration.map_or(TURN, |duration| duration.saturating_sub(self.time()).min(TURN))
+        self.args.duration.map_or(SLEEP_MAX, |duration| duration.saturating_sub(self.time()).min(SLEEP_MAX))
     }
 
-    /// Stops the engine, prints the rest of what it brought and of its life, and the summary.
+    /// Stops the engine, prints the remaining items and reports, and the summary.
     fn finish(mut self, end: End) -> Result<(), Failure> {
         let (duration, why_nothing) = (self.time(), why_nothing(&self.engine, &self.args));
         let plan = self.engine.subscriptions();
@@ -283,7 +286,7 @@ impl Watch {
         let stopped = report.into_result();
         let printed = self.print_rest(end, duration, plan, tally);
         match end {
-            // Ctrl-C ends the whole pipeline: that the reader is gone already is no news.
+            // Ctrl-C ends the whole pipeline, so an error because the reader is gone is ignored.
             End::Interrupted => Err(Failure::Interrupted),
             End::NothingReceived => Err(Failure::NothingReceived(why_nothing)),
             End::Count | End::Duration | End::EngineFailed => Ok(stopped.map_err(Failure::from).and(Ok(printed?))?),
@@ -291,7 +294,7 @@ impl Watch {
     }
 
     fn print_rest(&mut self, end: End, duration: Duration, plan: PlanStats, tally: Tally) -> io::Result<()> {
-        // Who asked for a number of events has had them; everybody else gets what had arrived when it ended.
+        // With `--count` all wanted events were printed. Otherwise the events that had arrived are printed too.
         while end != End::Count && !self.print_items(BATCH)? {}
         self.print_reports()?;
         let counters = self.feed.counters();
@@ -314,23 +317,24 @@ impl Watch {
     }
 }
 
-/// What is known about why nothing came, and what to do.
+/// Returns why nothing was received, as far as that is known, and what to do.
 fn why_nothing(engine: &Engine, args: &WatchArgs) -> String {
     let disconnect = engine.connections().into_iter().find_map(|connection| connection.last_disconnect);
     let why = match disconnect {
-        Some(disconnect) => format!("the last try failed: {disconnect}"),
+        Some(disconnect) => format!("the last attempt failed: {disconnect}"),
         None if engine.connections().iter().any(|connection| connection.state.is_open()) => {
-            "the exchange is connected and sends nothing; does the market exist?".to_owned()
+            "the connection is open, but the exchange sends no data; does the market exist?".to_owned()
         }
         None => "the server does not answer; check --endpoint and the network".to_owned(),
     };
     format!("nothing was received from {} in time: {why}", args.endpoint)
 }
 
-/// Writes lines to stdout in large pieces; what is live is flushed as soon as nothing more waits.
+/// Writes lines to stdout in large pieces. The caller flushes it when no more items wait, so that live data is not
+/// delayed.
 struct Printer {
     out: BufWriter<StdoutLock<'static>>,
-    /// Used again for every line.
+    /// Reused for every line.
     text: String,
 }
 

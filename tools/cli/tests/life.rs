@@ -124,7 +124,7 @@ fn sigterm_ends_it_as_ctrl_c_does() {
     let output = watch.finish();
     assert_eq!(output.code, Some(130));
     assert!(output.stdout.contains("-- interrupted: "), "{}", output.stdout);
-    assert!(output.stdout.contains("nothing came for ticker KRW-NONE"), "{}", output.stdout);
+    assert!(output.stdout.contains("no data for ticker KRW-NONE"), "{}", output.stdout);
 }
 
 #[test]

@@ -11,11 +11,11 @@ use std::time::Duration;
 pub enum Pace {
     /// This many messages per second and connection. A slow reader slows its own replay.
     PerSecond(f64),
-    /// As fast as the subscriber reads. At most some tens of kilobytes are queued.
+    /// As fast as the subscriber reads. At most about 64 KiB are queued.
     Unlimited,
 }
 
-/// Configuration of an [`Exchange`](crate::Exchange).
+/// The configuration of an [`Exchange`](crate::Exchange).
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The exchange to simulate. Default: Upbit. Does not set the limits; see [`Config::of`].
@@ -24,14 +24,14 @@ pub struct Config {
     /// Default: 0.
     pub seed: u64,
     /// The number of markets. Of ten markets, six are quoted in KRW, three in BTC and one in USDT; well-known names
-    /// come first. Default: 300. Markets without subscribers cost only their row in the list.
+    /// come first. Default: 300. A market without subscribers costs no time.
     pub markets: usize,
     /// Multiplies the rates of trades and book changes. Book frames always stay on a 100 ms grid. Default: 1.
     pub speed: f64,
     /// The delays of the first and the second half of a request's snapshots. Default: 10 ms and 170 ms.
     pub snapshot_delays: [Duration; 2],
-    /// The maximum number of frames of a replaced subscription that still arrive; each replacement draws 0 to this.
-    /// Default: 2.
+    /// The maximum number of frames of a replaced subscription that still arrive; the number for each replacement is
+    /// random, from 0 to this. Default: 2.
     pub stale_frames: u64,
     /// Silence of both sides after which TCP is closed without a close frame. Default: 60 s, as measured; 120 s are
     /// documented.
@@ -42,8 +42,8 @@ pub struct Config {
     /// dropped, because silently skipped frames would make the ground truth wrong; see
     /// [`Stats::slow_readers`](crate::Stats::slow_readers).
     pub output_limit: usize,
-    /// The maximum number of requests stored for [`Exchange::received`](crate::Exchange::received), and at most 16 MiB.
-    /// Default: 1,000.
+    /// The maximum number of requests stored for [`Exchange::received`](crate::Exchange::received). Default: 1,000.
+    /// Fewer are stored if their texts exceed 16 MiB.
     pub received_kept: usize,
     /// Rate limits.
     pub limits: Limits,

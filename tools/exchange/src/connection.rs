@@ -48,7 +48,7 @@ pub(crate) struct Stale {
 pub(crate) struct Connection {
     pub ip: IpAddr,
     pub state: State,
-    /// The bytes of the upgrade request, and all bytes that arrive during a stall.
+    /// The bytes of the upgrade request, and the bytes that arrive during a stall, up to 1 MiB.
     pub inbox: Vec<u8>,
     pub reader: Reader,
     pub outbox: Outbox,
@@ -113,7 +113,7 @@ impl Connection {
         self.forget_streams();
     }
 
-    /// Handles the client's close frame: echoes it unless it is the echo of ours.
+    /// Handles the client's close frame. Answers it, unless it is itself the answer to ours.
     pub fn closed_by_client(&mut self, code: Option<u16>) {
         if !matches!(self.state, State::Closing { .. }) {
             let payload = code.map_or(Vec::new(), |code| code.to_be_bytes().to_vec());

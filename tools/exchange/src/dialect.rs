@@ -53,7 +53,8 @@ impl Dialect {
         }
     }
 
-    /// Splits a code into the code without its `.n` and the number of order-book units that it requests.
+    /// Splits the code of an order book, such as `KRW-BTC.15`, into the market's code and the number of units that it
+    /// requests.
     pub(crate) fn split_units(self, code: &str) -> (&str, usize) {
         let (code, suffix) = code.split_once('.').unwrap_or((code, ""));
         let count = match (self, suffix) {
@@ -82,7 +83,7 @@ impl Dialect {
         if self == Self::Bithumb && grouping == 0 { ONE } else { grouping }
     }
 
-    /// Returns the public type with this name.
+    /// Returns the public type with this name, if the exchange has it: Bithumb has no candles.
     pub(crate) fn kind(self, name: &str) -> Option<Kind> {
         Kind::named(name).filter(|kind| self == Self::Upbit || !matches!(kind, Kind::Candle(_)))
     }

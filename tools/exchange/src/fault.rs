@@ -1,5 +1,5 @@
-//! The faults that tests can inject. One-shot faults act in `exchange`; the fields of `Switches` say where each switch
-//! acts.
+//! The faults that tests can inject. `Exchange::inject` carries out the faults that happen once; the fields of
+//! `Switches` say where each switch acts.
 
 use crate::exchange::ConnId;
 use crate::refusal::ErrorName;

@@ -1,11 +1,11 @@
-//! Rate limits as exact sliding logs: connects per address, requests per connection, upgrades with `Origin`.
+//! Rate limits as exact sliding windows: connects per address, requests per connection, upgrades with `Origin`.
 
 use crate::calendar::SECOND;
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// At most `limit` events in any `window`.
+/// The times of recent events, of which at most `limit` are allowed in any `window`. Times are in ns.
 #[derive(Debug)]
 pub(crate) struct Log {
     limit: usize,
@@ -46,7 +46,8 @@ pub struct Limits {
     pub connects_per_second: usize,
     /// Refused upgrades (429) within ten seconds that an address may have. One more blocks the address. Default: 5.
     pub refusals_until_block: usize,
-    /// Length of the first block; each further one is twice as long. Default: 10 s. Upbit's value is not known.
+    /// The length of the first block. Each further block of the same address is twice as long as the one before.
+    /// Default: 10 s. Upbit's value is not known.
     pub first_block: Duration,
     /// Requests per second and connection. Default: 5.
     pub requests_per_second: usize,

@@ -1,6 +1,6 @@
 //! Prints numbers in the spellings of Upbit's JVM. `message` decides which field uses which.
 //!
-//! All values are fixed point: an integer and its number of decimals, so sums are exact.
+//! All values are fixed point, so sums are exact: an integer, and the number of its digits that are decimals.
 
 use std::borrow::Cow;
 

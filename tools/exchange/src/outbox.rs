@@ -1,5 +1,5 @@
-//! The messages that wait to be sent on a connection. The callers limit the size. Frames are made when the messages are
-//! sent.
+//! The messages that wait to be sent on a connection. The callers limit their size. Messages become frames when they
+//! are sent.
 
 use crate::fault::Switches;
 use crate::frame;
@@ -57,8 +57,8 @@ impl Outbox {
             && payload.starts_with(b"[")
             && let Some(Item::Data(last)) = self.items.back_mut()
             && last.ends_with(b"]")
-            // The first six bytes of `[{"type"` and `[{"ty":` differ: all messages of a list must have keys of the same
-            // format.
+            // All messages of a list must have keys of the same format. The first six bytes of `[{"type"` and `[{"ty":`
+            // differ.
             && last.get(..6) == payload.get(..6)
         {
             last.pop();

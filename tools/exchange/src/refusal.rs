@@ -1,4 +1,4 @@
-//! The errors that answer a request, spelled as on the Korean host. A close follows each.
+//! The errors that answer a request, spelled as on Upbit's Korean host. The connection is closed after each of them.
 
 /// The name of an in-band error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

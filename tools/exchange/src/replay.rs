@@ -101,7 +101,7 @@ fn bare(kind: Kind, code: &str) -> &str {
     }
 }
 
-/// The maximum delay that a replay makes up for, in ns.
+/// The maximum delay that a replay makes up for by sending faster, in ns.
 const CATCH_UP: u64 = 100 * MS;
 
 /// The position of one connection in the replay. Lines that it has received are not sent again after another request,

@@ -10,7 +10,7 @@ pub(crate) fn answer(target: &str, listings: &Listings) -> Answer {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     match path {
         "/v1/market/all" => Answer::ok(markets(listings, wants_details(query))),
-        // The name is a number here, an inconsistency of Upbit. The text is a guess.
+        // Upbit's error has a number as its name here and a word elsewhere. The text is a guess.
         _ => Answer::refuse(404, 404, "no such path"),
     }
 }

@@ -58,7 +58,8 @@ impl Subscription {
         subscription
     }
 
-    /// Adds a stream, or widens an existing one. Returns its place if it needs a snapshot because of that.
+    /// Adds a stream, or widens an existing one. Returns its market and its index there if it needs a snapshot because
+    /// of that.
     fn add(&mut self, want: &Want, code: &str, context: &Context<'_>) -> Option<(usize, usize)> {
         let (code, units) = split(want.kind, code, context.dialect);
         let market = context.listings.index(code)?;

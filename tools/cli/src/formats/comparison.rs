@@ -1,4 +1,4 @@
-//! The same messages in all formats, side by side: their bytes, and the time to read them, measured in rounds.
+//! Compares the same messages in all formats: their sizes, and the times to read them, measured in rounds.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,8 +12,8 @@ use crate::exit::Failure;
 use crate::object::Object;
 use crate::rounds::{self, Candidate, Column, Line, Schedule};
 
-/// Messages of each type that are read to measure the time. More would not fit a core's cache, and a turn is to be over
-/// before other load interrupts.
+/// The maximum number of objects of each type that are read to measure the time. More would not fit into a core's
+/// cache, and a turn must be short, so that other load seldom interrupts it.
 const KEPT_MAX: usize = 1000;
 
 const RECEIPT: Receipt = Receipt { connection: ConnectionId(0), epoch: Epoch(1), received: Nanos(0) };
@@ -25,21 +25,21 @@ pub struct Samples {
     decoder: Decoder,
 }
 
-/// Messages of one type. An object is what a list may have several of.
+/// Messages of one type. A message in a list format may have several objects.
 #[derive(Default)]
 struct Sample {
     objects: u64,
-    /// Those that could not be read into a struct, in some format.
+    /// The number of objects that could not be read into a struct in at least one format.
     unread: u64,
-    /// Of all of them, by format.
+    /// The size of all messages, by format.
     bytes: [u64; 4],
-    /// The first that can be read, by format, and how many objects they are.
+    /// The first messages that can be read, by format, and the number of their objects.
     kept: [Vec<String>; 4],
     kept_objects: usize,
 }
 
 impl Samples {
-    /// Adds a message of some objects, as it is in each format.
+    /// Adds a message with this number of objects, in each format.
     pub fn add(&mut self, name: &'static str, objects: usize, formats: [Vec<String>; 4]) {
         let is_readable = formats.iter().all(|messages| delivered(&mut self.decoder, messages) == objects as u64);
         let sample = self.types.entry(name).or_default();
@@ -55,7 +55,8 @@ impl Samples {
         }
     }
 
-    /// Reads them in rounds for this long. `rate` is the number of messages of each type per second, for the megabytes.
+    /// Measures in rounds for `time`. `rate` is the number of messages of each type per second, from which the
+    /// megabytes per hour are computed.
     pub fn compare(self, time: Duration, rate: f64) -> Result<Comparison, Failure> {
         let readable = self.types.iter().filter(|(_, sample)| sample.kept_objects > 0);
         let candidates: Vec<_> =
@@ -72,7 +73,8 @@ impl Sample {
         let (clock, mut decoder) = (SystemClock::new(), Decoder::new());
         let line = Line::new(name, format.as_str(), &[Column::cost("read", "ns")]);
         Candidate::new(vec![line], move || {
-            // The candidate before has filled the caches and trained the branch predictor: that is not the format's cost.
+            // Read once without measuring, because the candidate before has filled the caches and trained the branch
+            // predictor.
             read(&mut decoder, &messages);
             let began = clock.now();
             read(&mut decoder, &messages);
@@ -81,7 +83,7 @@ impl Sample {
     }
 }
 
-/// With the room behind it that a receive buffer has, and its length.
+/// Returns each message with the slack that a receive buffer has after it, and its length.
 fn padded(messages: &[String]) -> Vec<(Vec<u8>, usize)> {
     let padded = |message: &String| {
         let mut bytes = message.clone().into_bytes();
@@ -91,7 +93,7 @@ fn padded(messages: &[String]) -> Vec<(Vec<u8>, usize)> {
     messages.iter().map(padded).collect()
 }
 
-/// How many objects of these messages are read into structs.
+/// Returns the number of objects of these messages that can be read into structs.
 fn delivered(decoder: &mut Decoder, messages: &[String]) -> u64 {
     let before = decoder.delivered();
     read(decoder, &padded(messages));
@@ -100,12 +102,12 @@ fn delivered(decoder: &mut Decoder, messages: &[String]) -> u64 {
 
 fn read(decoder: &mut Decoder, messages: &[(Vec<u8>, usize)]) {
     for (bytes, len) in messages {
-        // What cannot be read is not delivered, which is counted.
+        // Objects that cannot be read are not delivered, which `delivered` counts.
         let _ = std::hint::black_box(decoder.decode(bytes, *len, RECEIPT, &mut Discard));
     }
 }
 
-/// Looks at what it is given, so that it has to be read.
+/// Discards messages, but uses them, so that the compiler cannot omit reading them.
 struct Discard;
 
 impl Sink for Discard {
@@ -114,11 +116,11 @@ impl Sink for Discard {
     }
 }
 
-/// What came out.
+/// The result of a comparison.
 pub struct Comparison {
     samples: Samples,
     lines: Vec<Line>,
-    /// How long it was to take.
+    /// The time to measure.
     time: Duration,
     /// Messages of each type per second.
     rate: f64,
@@ -128,14 +130,16 @@ pub struct Comparison {
 pub struct Cell {
     pub name: &'static str,
     pub format: Format,
+    /// The number of objects.
     pub messages: u64,
-    /// Those that are only in `bytes`, because they could not be read into a struct.
+    /// The number of objects that could not be read into a struct. They count in `bytes` and not in `time`.
     pub unread: u64,
+    /// The mean size of an object, in bytes.
     pub bytes: f64,
-    /// Of those in DEFAULT.
+    /// The ratio of `bytes` to those in DEFAULT.
     pub bytes_ratio: f64,
     pub megabytes_per_hour: f64,
-    /// Only of types that are read into structs.
+    /// The time to read one object. `None` if no object of the type could be read into a struct.
     pub time: Option<ReadTime>,
 }
 
@@ -143,17 +147,17 @@ pub struct ReadTime {
     pub median_ns: f64,
     pub min_ns: f64,
     pub max_ns: f64,
-    /// Of the time in DEFAULT in the same round: the median.
+    /// The ratio to the time in DEFAULT in the same round: the median of all rounds.
     pub ratio: f64,
 }
 
 impl Comparison {
-    /// How many rounds were measured.
+    /// Returns the number of measured rounds.
     pub fn rounds(&self) -> usize {
         self.lines.first().map_or(0, Line::rounds)
     }
 
-    /// Every type in every format.
+    /// Returns each type in each format.
     pub fn cells(&self) -> impl Iterator<Item = Cell> {
         self.samples.types.iter().flat_map(|(name, sample)| Format::ALL.map(|format| self.cell(name, sample, format)))
     }
@@ -177,10 +181,10 @@ impl Comparison {
         }
     }
 
-    /// A table for people.
+    /// Returns a table for people.
     pub fn text(&self) -> String {
         let mut text =
-            format!("{} rounds by turns; MB/h at {} messages per second of each type\n", self.rounds(), self.rate);
+            format!("{} interleaved rounds; MB/h at {} messages per second of each type\n", self.rounds(), self.rate);
         let mut last = "";
         for cell in self.cells() {
             if std::mem::replace(&mut last, cell.name) != cell.name {
@@ -196,7 +200,7 @@ impl Comparison {
         text
     }
 
-    /// The same for programs.
+    /// Writes the comparison as JSON fields.
     pub fn fields(&self, object: &mut Object) {
         object.plain("seconds", self.time.as_secs_f64()).plain("rounds", self.rounds());
         object.plain("messages_per_second", self.rate);
@@ -225,7 +229,7 @@ impl Cell {
     }
 }
 
-/// No more digits than mean something.
+/// Rounds to two decimals; more would mean nothing.
 fn rounded(number: f64) -> f64 {
     (number * 100.0).round() / 100.0
 }

@@ -1,5 +1,5 @@
-//! `hoga formats`: what recorded messages weigh in each of the exchange's formats, and how long they take to read. Or the
-//! messages themselves, in another format.
+//! `hoga formats`: compares the sizes of recorded messages in each of the exchange's formats, and the times to read
+//! them. Or prints the messages in another format.
 
 mod comparison;
 mod recording;
@@ -20,13 +20,13 @@ use crate::object::Object;
 use crate::origin::Origin;
 use crate::{output, signals};
 
-/// Types of objects that belong to the connection and not to the market.
+/// Types of objects that concern the connection and not a market.
 const CONTROL: [&str; 3] = ["LIST_SUBSCRIPTIONS", "status", "error"];
 
-/// Objects of more than one type in one message.
+/// The name for a message with objects of more than one type.
 const MIXED: &str = "several types";
 
-/// Reads the files; prints what was asked for.
+/// Reads the files, then prints the comparison or the converted messages.
 pub fn run(args: &FormatsArgs) -> Result<(), Failure> {
     // Reading stdin may never end.
     signals::end_at_once()?;
@@ -42,7 +42,7 @@ pub fn run(args: &FormatsArgs) -> Result<(), Failure> {
         )));
     }
     if args.convert.is_some() {
-        // stdout belongs to the messages; stderr may be closed.
+        // Printed to stderr, because stdout is for the messages. stderr may be closed.
         let _ = writeln!(io::stderr(), "{}", traffic.line());
         return Ok(());
     }
@@ -52,36 +52,36 @@ pub fn run(args: &FormatsArgs) -> Result<(), Failure> {
         json(&origin, &traffic, &comparison)
     } else {
         let read = traffic.line();
-        let note = "keys changed to those of each format, numbers as they were recorded";
+        let note = "keys are converted to each format; numbers are as recorded";
         format!("{}\n{read}\n{note}\n{}", origin.line(), comparison.text())
     };
     Ok(output::print(&text)?)
 }
 
-/// Reads a number of messages per second.
+/// Parses a number of messages per second.
 pub fn rate(text: &str) -> Result<f64, &'static str> {
     match text.parse() {
         Ok(rate) if (0.001..=1e9).contains(&rate) => Ok(rate),
-        _ => Err("the rate is a number from 0.001 to 1000000000"),
+        _ => Err("the rate must be a number from 0.001 to 1000000000"),
     }
 }
 
-/// What was read.
+/// The lines that were read.
 #[derive(Default)]
 struct Traffic {
     lines: u64,
-    /// Messages with data in them.
+    /// The number of messages with data.
     messages: u64,
-    /// The formats that they were in.
+    /// The number of messages by their original format.
     from: BTreeMap<&'static str, u64>,
     unknown_keys: u64,
-    /// Other lines, by what they are.
+    /// The number of other lines by kind.
     others: BTreeMap<&'static str, u64>,
     samples: Samples,
 }
 
 impl Traffic {
-    /// Takes the messages of a file, or prints them.
+    /// Reads a file. Adds its messages to the samples, or prints them in the format `print`.
     fn read(&mut self, path: &Path, print: Option<Format>) -> Result<(), Failure> {
         let unreadable = |error: io::Error| Failure::Usage(format!("{}: {error}", path.display()));
         let mut reader: Box<dyn BufRead> = match path.to_str() {
@@ -136,12 +136,12 @@ impl Traffic {
         self.unknown_keys += converted.unknown_keys;
     }
 
-    /// One line for people.
+    /// Returns one line for people.
     fn line(&self) -> String {
         let from: Vec<_> = self.from.iter().map(|(format, count)| format!("{count} in {format}")).collect();
         let keys = match self.unknown_keys {
             0 => String::new(),
-            keys => format!("; {keys} unknown keys left as they are"),
+            keys => format!("; {keys} unknown keys kept as they are"),
         };
         format!("{} lines: {}{keys}; other lines: {}", self.lines, from.join(", "), self.others())
     }
@@ -152,7 +152,7 @@ impl Traffic {
     }
 }
 
-/// What all objects of a message are.
+/// Returns the type of all objects of a message.
 fn name_of(types: &[&'static str]) -> &'static str {
     match types {
         [first, others @ ..] if others.iter().all(|other| other == first) => first,

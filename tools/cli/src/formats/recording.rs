@@ -1,17 +1,17 @@
-//! Lines of recorded traffic. Knows how recorders write them, and nothing of what is in them.
+//! Finds the message in a line of recorded traffic. Knows how recorders write lines, and does not read the messages.
 
 use std::borrow::Cow;
 use std::io::{self, BufRead, ErrorKind, Read};
 
-/// The longest line that is read. The exchange's messages have some KB.
+/// The longest line that is read, in bytes. The exchange's messages have a few KB.
 const LINE_MAX: u64 = 16 << 20;
 
-/// Reads the next line without its end; false if there is none.
+/// Reads the next line without the white space at its end. Returns false at the end of the file.
 pub fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
     line.clear();
     let read = reader.by_ref().take(LINE_MAX + 1).read_until(b'\n', line)?;
     if read as u64 > LINE_MAX {
-        let why = format!("a line of more than {LINE_MAX} bytes: this is no recording of messages");
+        let why = format!("a line is longer than {LINE_MAX} bytes: this is not a recording of messages");
         return Err(io::Error::new(ErrorKind::InvalidData, why));
     }
     while line.last().is_some_and(u8::is_ascii_whitespace) {
@@ -20,8 +20,8 @@ pub fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bo
     Ok(read > 0)
 }
 
-/// The message in a line, or what else the line is. A message stands alone, behind a time and a tab, as Python prints
-/// bytes behind a time and a colon, or in the log of `hoga exchange`.
+/// Returns the message in a line, or as an error the kind of the line. A message may be alone in its line, after a time
+/// and a tab, after a time and a colon in the form in which Python prints bytes, or in the log of `hoga exchange`.
 pub fn payload(line: &[u8]) -> Result<Cow<'_, str>, &'static str> {
     let line = std::str::from_utf8(line).map_err(|_| "not UTF-8")?.trim();
     if line.is_empty() {
@@ -44,7 +44,7 @@ pub fn payload(line: &[u8]) -> Result<Cow<'_, str>, &'static str> {
     bytes.map(Cow::Owned).ok_or("neither JSON nor a time and JSON")
 }
 
-/// What the text of a refused message is.
+/// Returns the kind of a text that is not a message with data.
 pub fn refused(text: &str) -> &'static str {
     match serde_json::from_str::<serde_json::Value>(text) {
         Err(_) => "no JSON",
@@ -55,7 +55,7 @@ pub fn refused(text: &str) -> &'static str {
     }
 }
 
-/// The text in quotes, as Python prints bytes.
+/// Returns the text in quotes, without the escapes with which Python prints bytes.
 fn unquoted(text: &str) -> Option<String> {
     let quote = text.chars().next().filter(|quote| matches!(quote, '\'' | '"'))?;
     let inner = text.strip_prefix(quote)?.strip_suffix(quote)?;
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_is_found_however_it_was_recorded() {
+    fn a_message_is_found_in_each_kind_of_recording() {
         let message = r#"{"ty":"trade","x":"호가's \"x\" \\ "}"#;
         let python = r#"1618678263.01: b'{"ty":"trade","x":"\xed\x98\xb8\xea\xb0\x80\'s \\"x\\" \\\\ "}'"#;
         let log = format!(r#"{{"sent_ns":17,"conn":3,"frame":{message}}}"#);
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn every_other_line_says_what_it_is() {
+    fn every_other_line_has_a_kind() {
         for (line, what) in [
             ("", "empty"),
             ("# day one", "comment"),
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_end_is_no_recording() {
+    fn an_endless_line_is_refused() {
         let mut endless = io::BufReader::new(io::repeat(b'x'));
         assert!(next_line(&mut endless, &mut Vec::new()).is_err());
     }

@@ -1,20 +1,20 @@
-//! Why a measurement has no result.
+//! The error of a measurement.
 
 use std::{fmt, io};
 
 /// Why a measurement has no result.
 #[derive(Debug)]
 pub enum Error {
-    /// A signal asked for an end.
+    /// A signal interrupted the measurement.
     Interrupted,
-    /// Other programs had the core for too long: another try may do better.
+    /// Other programs used the core for too long. Another attempt may succeed.
     Disturbed,
-    /// What is measured, or the system, failed.
+    /// The measured code or the system failed.
     Failed(String),
 }
 
 impl Error {
-    /// From what failed and why.
+    /// Creates an error from what failed and why.
     pub fn failed(what: &str, why: impl fmt::Display) -> Self {
         Self::Failed(format!("{what}: {why}"))
     }
@@ -24,7 +24,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Interrupted => f.write_str("interrupted"),
-            Self::Disturbed => f.write_str("the machine is too busy: the feeder lost its core again and again"),
+            Self::Disturbed => f.write_str("the machine is too busy: the feeder lost its core too often"),
             Self::Failed(why) => f.write_str(why),
         }
     }

@@ -1,106 +1,106 @@
-//! Lines of a table, and what the rounds gave for them.
+//! The lines of a result table, with the figures of each round.
 
-/// One figure of a line.
+/// A column of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Column {
-    /// What it is.
+    /// The name of the figure.
     pub name: &'static str,
     /// `ns`, `µs`, `/s`, …
     pub unit: &'static str,
-    /// Which way is better.
+    /// The direction in which the figure is better.
     pub better: Better,
-    /// Whether it says something when two runs are compared. Far tails do not.
+    /// Whether the figure is steady enough to compare two runs. Far tails are not.
     pub is_steady: bool,
 }
 
-/// Which way is better.
+/// The direction in which a figure is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Better {
-    /// The less the better.
+    /// Lower is better.
     Less,
-    /// The more the better.
+    /// Higher is better.
     More,
 }
 
 impl Column {
-    /// A cost.
+    /// Creates a column for a cost, such as a time.
     pub const fn cost(name: &'static str, unit: &'static str) -> Self {
         Self { name, unit, better: Better::Less, is_steady: true }
     }
 
-    /// A cost that depends mostly on noise: on what else the machine does.
+    /// Creates a column for a cost that depends mostly on other load on the machine, such as a high quantile.
     pub const fn tail(name: &'static str, unit: &'static str) -> Self {
         Self { name, unit, better: Better::Less, is_steady: false }
     }
 
-    /// An output.
+    /// Creates a column for an output, such as a rate.
     pub const fn output(name: &'static str, unit: &'static str) -> Self {
         Self { name, unit, better: Better::More, is_steady: true }
     }
 }
 
-/// A line of a table, and what each round gave for its columns.
+/// A line of a table, with the figures of its columns in each round.
 #[derive(Debug, Clone)]
 pub struct Line {
-    /// What is done.
+    /// The table that the line belongs to: what is measured.
     pub table: String,
-    /// The candidate.
+    /// The name of the candidate.
     pub name: String,
-    /// What is measured of it.
+    /// The columns of the table.
     pub columns: Vec<Column>,
     pub(super) rounds: Vec<Vec<f64>>,
 }
 
 impl Line {
-    /// A line without figures yet.
+    /// Creates a line without figures.
     pub fn new(table: impl Into<String>, name: impl Into<String>, columns: &[Column]) -> Self {
         Self { table: table.into(), name: name.into(), columns: columns.to_vec(), rounds: Vec::new() }
     }
 
-    /// A line of one round.
+    /// Creates a line with the figures of one round.
     pub fn of(table: &str, name: &str, columns: &[Column], figures: Vec<f64>) -> Self {
         Self { rounds: vec![figures], ..Self::new(table, name, columns) }
     }
 
-    /// What the rounds gave for one column.
+    /// Returns the figure of one column in each round.
     pub fn figures(&self, column: usize) -> impl Iterator<Item = f64> {
         self.rounds.iter().map(move |round| round[column])
     }
 
-    /// The median of all rounds.
+    /// Returns the median of a column over all rounds.
     pub fn median(&self, column: usize) -> f64 {
         median(self.figures(column).collect())
     }
 
-    /// The least and the most.
+    /// Returns the minimum and the maximum of a column.
     pub fn range(&self, column: usize) -> (f64, f64) {
         self.figures(column).fold((f64::INFINITY, f64::NEG_INFINITY), |(min, max), x| (min.min(x), max.max(x)))
     }
 
-    /// How many times another's figure of the same round: the median of all rounds, and the least and the most.
+    /// Returns the ratio of this line's figure to the other line's figure in the same round, over all rounds.
     pub fn ratio(&self, other: &Self, column: usize) -> Spread {
         Spread::of(self.figures(column).zip(other.figures(column)).map(|(mine, other)| mine / other))
     }
 
-    /// How much more than another's figure of the same round.
+    /// Returns this line's figure minus the other line's figure in the same round, over all rounds.
     pub fn difference(&self, other: &Self, column: usize) -> Spread {
         Spread::of(self.figures(column).zip(other.figures(column)).map(|(mine, other)| mine - other))
     }
 
-    /// How many rounds.
+    /// Returns the number of rounds.
     pub fn rounds(&self) -> usize {
         self.rounds.len()
     }
 }
 
-/// Some figures of one thing.
+/// The spread of a figure over the rounds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Spread {
-    /// Half were no more.
+    /// The median.
     pub median: f64,
-    /// The least.
+    /// The minimum.
     pub min: f64,
-    /// The most.
+    /// The maximum.
     pub max: f64,
 }
 

@@ -1,5 +1,5 @@
-//! Measures candidates by turns. Other load on the machine then disturbs all of them alike, and each round of one is
-//! compared with the same round of another.
+//! Measures candidates in interleaved rounds: in each round, every candidate has one turn. So other load on the machine
+//! disturbs all of them alike, and each round of a candidate is compared with the same round of another.
 
 mod error;
 mod line;
@@ -16,26 +16,26 @@ pub use line::{Better, Column, Line, Spread};
 /// The result of a round: the figures of each line, column by column.
 pub type Figures = Result<Vec<Vec<f64>>, Error>;
 
-/// Something to measure.
+/// A candidate: code to measure, with the lines of the table that it fills.
 pub struct Candidate<'a> {
     lines: Vec<Line>,
     round: Box<dyn FnMut() -> Figures + 'a>,
 }
 
 impl<'a> Candidate<'a> {
-    /// Each call of `round` returns the figures of one round for all lines.
+    /// Creates a candidate. Each call of `round` returns the figures of one round for all lines.
     pub fn new(lines: Vec<Line>, round: impl FnMut() -> Figures + 'a) -> Self {
         Self { lines, round: Box::new(round) }
     }
 
-    /// Has each turn measured by `around`, which is given the turn and may run it more than once.
+    /// Wraps each turn in `around`, which receives the turn and may run it more than once.
     pub fn around(self, mut around: impl FnMut(&mut dyn FnMut() -> Figures) -> Figures + 'a) -> Self {
         let Self { lines, mut round } = self;
         Self { lines, round: Box::new(move || around(&mut round)) }
     }
 }
 
-/// How the rounds go on.
+/// How long rounds are repeated.
 pub struct Schedule<'a> {
     time: Duration,
     warm_up: usize,
@@ -44,39 +44,40 @@ pub struct Schedule<'a> {
 }
 
 impl<'a> Schedule<'a> {
-    /// No round begins after this time. `is_over` is asked before each turn; true ends the run.
+    /// Creates a schedule in which no round begins after `time`. `is_over` is called before each turn; if it returns
+    /// true, the run ends with [`Error::Interrupted`].
     pub fn new(time: Duration, is_over: &'a dyn Fn() -> bool) -> Self {
         Self { time, warm_up: 0, is_over, lost: &|| Duration::ZERO }
     }
 
-    /// The first round warms up and does not count.
+    /// Makes the first round a warm-up that does not count.
     pub fn warm_up(mut self) -> Self {
         self.warm_up = 1;
         self
     }
 
-    /// Adds the time that turns have lost so far, by what [`Candidate::around`] does.
+    /// Extends the time by `lost`: the time that turns have lost so far in [`Candidate::around`].
     pub fn extended_by(mut self, lost: &'a dyn Fn() -> Duration) -> Self {
         self.lost = lost;
         self
     }
 
-    /// The time after which no round begins, without extension.
+    /// Returns the time after which no round begins, without the extension.
     pub fn time(&self) -> Duration {
         self.time
     }
 
-    /// Asked before each turn.
+    /// Returns the function that is called before each turn.
     pub fn is_over(&self) -> &'a dyn Fn() -> bool {
         self.is_over
     }
 }
 
-/// Rounds in a row that may be disturbed.
+/// The maximum number of disturbed rounds in a row.
 const DISTURBED_MOST: usize = 5;
 
-/// Lets each have its turn, round after round, until the time is over: at least one round that counts. A round in which
-/// one was disturbed counts for none.
+/// Runs rounds until the time is over, but at least one that counts. If one candidate was disturbed, the round counts
+/// for none of them.
 pub fn run(mut candidates: Vec<Candidate<'_>>, schedule: Schedule<'_>) -> Result<Vec<Line>, Error> {
     let clock = SystemClock::new();
     let end = clock.now() + schedule.time;
@@ -104,7 +105,7 @@ pub fn run(mut candidates: Vec<Candidate<'_>>, schedule: Schedule<'_>) -> Result
     Ok(candidates.into_iter().flat_map(|candidate| candidate.lines).collect())
 }
 
-/// One turn of each: the figures of all lines.
+/// Runs one round: one turn of each candidate. Returns the figures of all lines.
 fn play(
     candidates: &mut [Candidate<'_>],
     round: usize,
@@ -119,20 +120,20 @@ fn play(
         show_progress(Some((round, turn, turns, left())));
         let figures = measure()?;
         if let Some((line, _)) = lines.iter().zip(&figures).find(|(_, f)| f.iter().any(|x| !x.is_finite())) {
-            return Err(Error::Failed(format!("{}, {}: a figure is no number", line.table, line.name)));
+            return Err(Error::Failed(format!("{}, {}: a figure is not a finite number", line.table, line.name)));
         }
         all.extend(figures);
     }
     Ok(all)
 }
 
-/// Only where stderr is a terminal.
+/// Shows the progress, or clears it for `None`. Does nothing if stderr is not a terminal.
 fn show_progress(now: Option<(usize, usize, usize, Duration)>) {
     let mut stderr = io::stderr();
     if !stderr.is_terminal() {
         return;
     }
-    // stderr may be closed meanwhile; the result is on stdout.
+    // An error means that stderr was closed, which does not matter: the result goes to stdout.
     let _ = match now {
         None => write!(stderr, "\r\x1b[K"),
         Some((round, turn, turns, left)) => {
@@ -156,7 +157,7 @@ mod tests {
 
     #[test]
     fn rounds_are_compared_with_the_same_round_of_the_other() {
-        // Something else was busy in the second round.
+        // Other load disturbed the second round.
         let (one, other) = (line(&[2.0, 20.0, 3.0]), line(&[1.0, 10.0, 1.0]));
         assert_eq!(one.ratio(&other, 0), Spread { median: 2.0, min: 2.0, max: 3.0 });
         assert_eq!(one.difference(&other, 0).median, 2.0);
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_round_in_which_one_was_disturbed_counts_for_none() {
+    fn a_round_with_a_disturbed_candidate_counts_for_none() {
         let mut calls = 0;
         let calm = Candidate::new(vec![line(&[])], || Ok(vec![vec![1.0]]));
         let disturbed = Candidate::new(vec![line(&[])], || {
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn every_contestant_has_at_least_one_round_that_counts() {
+    fn every_candidate_has_at_least_one_round_that_counts() {
         let mut calls = 0.0;
         let two = Candidate::new(vec![Line::new("both", "two", &[TIME, TIME])], || {
             calls += 1.0;
@@ -190,19 +191,19 @@ mod tests {
     }
 
     #[test]
-    fn it_ends_when_somebody_asks() {
+    fn an_interrupted_run_ends() {
         let one = Candidate::new(vec![Line::new("t", "one", &[TIME])], || Ok(vec![vec![1.0]]));
         assert!(matches!(run(vec![one], Schedule::new(Duration::MAX, &|| true)), Err(Error::Interrupted)));
     }
 
     #[test]
-    fn a_turn_may_be_repeated_and_what_that_costs_is_added_to_the_time() {
+    fn a_turn_may_be_repeated_and_the_lost_time_is_added() {
         let (turns, lost) = (Cell::new(0), Cell::new(Duration::ZERO));
         let one = Candidate::new(vec![Line::new("t", "one", &[TIME])], || {
             turns.set(turns.get() + 1);
             Ok(vec![vec![1.0]])
         });
-        // The first round is repeated, and lets there be a second.
+        // The first round is repeated, and extends the time so that there is a second round.
         let repeated = one.around(|turn| {
             lost.set(if turns.get() == 0 { Duration::MAX } else { Duration::ZERO });
             turn()?;

@@ -54,7 +54,7 @@ pub trait Observer: Send {
 const REPLAY_WINDOW: usize = 64 * 1024;
 /// The maximum number of bytes stored for a connection during [`Fault::Stall`]. Further bytes are discarded.
 const STALLED_INPUT_MAX: usize = 1 << 20;
-/// The seed part of the exchange's own random numbers, separate from those of its markets.
+/// The part of the seed for the exchange's own random numbers, which are separate from those of its markets.
 const EXCHANGE_PART: u64 = u64::MAX - 1;
 
 const STATUS: &[u8] = br#"{"status":"UP"}"#;
@@ -204,8 +204,8 @@ impl Exchange {
         self.connections.get(&conn).map_or(Flow::Drop, Connection::flow)
     }
 
-    /// Returns the time at which [`handle_timeout`](Self::handle_timeout) is due; `u64::MAX` for never. It is in the
-    /// past if the call is due at once.
+    /// Returns the time at which [`handle_timeout`](Self::handle_timeout) is due; `u64::MAX` for never. If the call is
+    /// due at once, this time may be in the past.
     pub fn poll_timeout(&self) -> u64 {
         if self.switches.stall {
             return u64::MAX;

@@ -91,8 +91,8 @@ impl Exchange {
     }
 }
 
-/// Returns the subscription that an event belongs to: the present one, or the one that it replaced, with the number of
-/// frames that the replaced one may still send.
+/// Returns the subscription that an event is sent for: the present one if it has the stream, otherwise the one that it
+/// replaced, with the number of frames that may still be sent for that one. `None` if there is neither.
 fn subscription_for<'a>(
     present: Option<&'a Subscription>,
     stale: Option<&'a mut Stale>,

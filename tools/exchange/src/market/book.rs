@@ -18,7 +18,8 @@ pub(crate) const WINDOW: usize = 30;
 pub(crate) struct Level {
     pub price: i64,
     pub size: i64,
-    /// Whether the JVM prints this size without trailing zeros, because of the scale of the order that made it.
+    /// Whether the size is printed without trailing zeros. The exchange prints a `BigDecimal` with the scale of the
+    /// order that it came from.
     pub stripped: bool,
 }
 
@@ -37,8 +38,8 @@ pub(crate) struct Book {
     /// Best first.
     asks: Vec<Level>,
     bids: Vec<Level>,
-    /// Levels far from the price, lowest price first. Those above `asks` are asks, those below `bids` are bids, and the
-    /// others do not count.
+    /// Levels far from the price, lowest price first. Levels above the last of `asks` are asks, levels below the last
+    /// of `bids` are bids, and all others are ignored.
     far: Arc<[Level]>,
 }
 

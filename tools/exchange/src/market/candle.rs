@@ -65,8 +65,8 @@ impl Candle {
     }
 }
 
-/// The candles of one width, oldest first: the newest two, because a late trade is never older than the window before
-/// the newest, and older ones that have changed and were not sent yet.
+/// The candles of one width, oldest first. Keeps the newest two, because a late trade never belongs to an older one,
+/// and all older ones that changed and were not sent yet.
 #[derive(Debug, Default)]
 struct Windows(Vec<Candle>);
 

@@ -6,7 +6,8 @@ use crate::calendar::SECOND;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 
-/// The maximum delay, in ns, that a market catches up. Beyond that it continues from the present.
+/// The maximum delay, in ns, that a market makes up for by running its missed events. After a longer one it continues
+/// from the present.
 const LAG_MAX: u64 = 5 * SECOND;
 
 #[derive(Debug)]

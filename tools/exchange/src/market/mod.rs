@@ -1,4 +1,5 @@
-//! A market as a sequence of events: trades, book changes on a 100 ms grid, candles every second.
+//! A market as a sequence of events: trades, book changes on a 100 ms grid, candles every second. A few trades are
+//! late: they are published after a newer trade.
 //!
 //! Sans-IO: [`Market::next`] returns the time of the next event, [`Market::step`] makes it happen. A market without
 //! subscribers is never stepped and costs nothing; [`Market::wake`] resumes it.
@@ -22,7 +23,8 @@ use tick::Quote;
 
 /// The time between book frames of one market, in ns.
 const GRID: u64 = 100 * MS;
-/// The minimum time from the publication of the newest trade to that of a late one, in ms, as measured in a recording.
+/// The minimum time from the publication of the newest trade to that of a late trade, in ms, as measured in a
+/// recording.
 const LATE_AFTER_MS: u64 = 13;
 /// The maximum time from a trade to its publication, in ms. The latest trade in the recording was this far behind a
 /// newer one.
@@ -94,7 +96,7 @@ impl Market {
         let price = quote.snap(listing.reference_price);
         let usual_size = book::usual_size(usual_notional(quote), price);
         let book = Book::new(quote, price, listing.depth, usual_size, &mut rng);
-        // The more active the market is, the more recent is its last trade, which is two hours old at most.
+        // The more active the market is, the more recent its last trade is. It is at most two hours old.
         let now_ms = now / MS;
         let quiet_ms = rng.wait_ns(listing.trades_per_second).min(7_200 * SECOND) / MS + 60;
         let last_ms = now_ms.saturating_sub(quiet_ms);
@@ -224,7 +226,8 @@ impl Market {
         trade
     }
 
-    /// Returns the time of a trade, some tens of ms before its publication, and its id: ms x 10000 + n.
+    /// Returns the time of a trade, some tens of ms before its publication, and its id: the time in ms x 10,000, plus a
+    /// counter.
     fn trade_time(&mut self, now: u64) -> (u64, u64) {
         let now_ms = now / MS;
         if let Some(trade_ms) = self.late_trade_time(now_ms) {
@@ -256,7 +259,8 @@ impl Market {
         self.book_due.get_or_insert(on_grid_after(now, GRID, self.phase));
     }
 
-    /// Returns the pull on the price: back to the reference price, so that long runs stay realistic.
+    /// Returns how strongly the price drifts back to the reference price, from -0.8 (down) to 0.8 (up), so that long
+    /// runs stay realistic.
     fn pull(&self) -> f64 {
         let price = self.book.best(Side::Bid).price;
         let away = (self.reference_price - price) as f64 / self.reference_price as f64;

@@ -1,8 +1,8 @@
 //! The certificate of the simulated exchange and of the authority that signed it, both from files of the repository.
 //!
-//! The server's key is public, which is harmless: the certificate names loopback only, and only a client configured to trust
-//! this authority accepts it. The authority's key was deleted after it signed, so it cannot sign other names. Both
-//! certificates are valid until 4096.
+//! The server's key is public. This is harmless: the certificate names loopback only, and only a client configured to
+//! trust this authority accepts it. The authority's key was deleted after it signed, so it cannot sign other names.
+//! Both certificates are valid until 4096.
 
 use std::io;
 use std::sync::Arc;

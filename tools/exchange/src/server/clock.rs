@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Wall-clock nanoseconds that never go backwards: the system time at start plus an offset, and monotonic from then on.
+/// Wall-clock nanoseconds that never go backwards: the system time at the start plus an offset, advanced by the
+/// monotonic clock.
 #[derive(Debug)]
 pub(crate) struct Clock {
     started: Instant,

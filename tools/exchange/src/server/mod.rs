@@ -1,4 +1,4 @@
-//! The exchange on a real port: runs its thread, generates certificates and passes faults to it.
+//! The exchange on a real port: starts its thread, and passes faults and questions to it.
 
 mod certificate;
 mod clock;
@@ -30,7 +30,7 @@ const LISTENER: Token = Token(0);
 const WAKER: Token = Token(1);
 /// Tokens from this one on are connections.
 const SOCKETS: usize = 2;
-/// A thread that does not answer within this time has died.
+/// The time after which a thread that does not answer is taken for dead.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The configuration of a [`Server`]: its address, its exchange, and its files.
@@ -40,7 +40,7 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// Whether to serve `ws://` instead of `wss://`. Default: no.
     pub plain: bool,
-    /// The lead of the exchange's clock over this machine's, in ms; negative if it is behind. Default: 0.
+    /// How far the exchange's clock is ahead of this machine's, in ms; negative if it is behind. Default: 0.
     pub clock_ahead_ms: i64,
     /// The exchange.
     pub exchange: Config,

@@ -14,7 +14,7 @@ pub(crate) struct Socket {
     unsent: Vec<u8>,
     /// Readiness is edge-triggered: true until a read would block.
     pub readable: bool,
-    /// Set once writing has ended. TCP is closed when the peer closes, at this time at the latest.
+    /// Set once writing has ended. TCP is closed when the peer closes, and at this time at the latest.
     pub linger_until: Option<u64>,
 }
 
