@@ -217,8 +217,8 @@ pub fn waiters(pool: &DataPool) -> Arc<Waiters> {
     pool.shared.waiters.clone()
 }
 
-/// Marks a stream as subscribed or not. Readings of a stream that is not subscribed are `NotSubscribed` at once; after it
-/// is subscribed again, they are `Stale` until data arrives. A stream that was never opened is ignored.
+/// Marks a stream as subscribed or not. Readings of a stream that is not subscribed are `NotSubscribed` at once. After
+/// it is subscribed again, they are `Stale` until data arrives. A stream that was never opened is ignored.
 pub fn set_subscribed(pool: &DataPool, key: StreamKey, subscribed: bool) {
     if let Some(stream) = pool.read().get(&key) {
         match_any!(stream, handle => handle.state.set_subscribed(subscribed));
