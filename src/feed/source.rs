@@ -1,5 +1,5 @@
-//! The sources of a feed. For each connection there is one for each way in which the feed keeps updates: its own ring,
-//! a shared ring, or newest values.
+//! The sources of a feed. Each reads updates of one connection that are kept in one way: in the feed's own ring, in a
+//! shared ring, or as newest values.
 
 use std::any::TypeId;
 
