@@ -5,8 +5,8 @@
 //! `store_behind_readers` runs last: it loads from an `ArcSwap` on many threads, and arc-swap remembers them for the
 //! life of the process, which slows all later stores.
 
-#[path = "../tests/pool_samples/mod.rs"]
-mod pool_samples;
+#[path = "../tests/common/samples.rs"]
+mod samples;
 
 use std::hint::{black_box, spin_loop};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -19,7 +19,7 @@ use hoga::model::*;
 use hoga::pool::{self, DataPool, Handle, Publisher, Verdict};
 use hoga::sync::connection::ConnectionState;
 use hoga::sync::latest;
-use pool_samples::*;
+use samples::*;
 
 /// Calls `rival` in a loop on another thread while `measured` runs on this one.
 fn against<R>(mut rival: impl FnMut() -> R + Send, measured: impl FnOnce()) {

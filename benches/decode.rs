@@ -15,13 +15,14 @@ use std::time::Duration;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
-use hoga::model::{Candle, Noun, Orderbook, Receipt, Sink, Ticker, Trade};
-use hoga::wire::{Decoder, Message};
+use hoga::model::{Candle, ConnectionId, Epoch, Nanos, Noun, Orderbook, Receipt, Sink, Ticker, Trade};
+use hoga::wire::{Decoder, Message, SLACK};
 use serde::Deserialize;
 
-#[path = "../tests/wire_support/mod.rs"]
-mod support;
-use support::{Draft, RECEIPT, Rng, padded};
+use hoga_testing::Rng;
+use hoga_testing::messages::{self, Draft, padded};
+
+const RECEIPT: Receipt = Receipt { connection: ConnectionId(1), epoch: Epoch(2), received: Nanos(3) };
 
 /// The number of different messages that are read in turn: more than the branch predictor can remember.
 const ROUND: usize = 256;
@@ -155,7 +156,7 @@ impl Yardstick for SerdeCandle<'_> {
 }
 
 fn messages(draft: impl Fn(&mut Rng) -> Draft, short: bool) -> Vec<String> {
-    let mut rng = Rng(7);
+    let mut rng = Rng::new(7);
     (0..ROUND).map(|_| draft(&mut rng).write(short)).collect()
 }
 
@@ -174,9 +175,10 @@ fn decode_one(decoder: &mut Decoder, (bytes, len): &(Vec<u8>, usize)) -> f64 {
 }
 
 fn own_rows(group: &mut BenchmarkGroup<'_, WallTime>, texts: &[String], expected: f64) {
-    let plain: Vec<_> = texts.iter().map(|text| (padded(text.as_bytes()), text.len())).collect();
+    let plain: Vec<_> = texts.iter().map(|text| (padded(text.as_bytes(), SLACK), text.len())).collect();
     // A leading space makes the scanner fall back to the tape.
-    let spaced: Vec<_> = texts.iter().map(|text| (padded(format!(" {text}").as_bytes()), text.len() + 1)).collect();
+    let spaced: Vec<_> =
+        texts.iter().map(|text| (padded(format!(" {text}").as_bytes(), SLACK), text.len() + 1)).collect();
     let mut decoder = Decoder::new();
     assert_eq!(plain.iter().map(|message| decode_one(&mut decoder, message)).sum::<f64>(), expected);
     assert_eq!(decoder.counters().fallbacks, 0);
@@ -232,11 +234,11 @@ macro_rules! type_rows {
 }
 
 fn decode(criterion: &mut Criterion) {
-    type_rows!(criterion, "ticker", SerdeTicker, |rng: &mut Rng, _| support::ticker(rng));
-    type_rows!(criterion, "trade", SerdeTrade, |rng: &mut Rng, _| support::trade(rng));
-    type_rows!(criterion, "orderbook15", SerdeOrderbook, |rng: &mut Rng, short| support::orderbook(rng, 15, short));
-    type_rows!(criterion, "orderbook30", SerdeOrderbook, |rng: &mut Rng, short| support::orderbook(rng, 30, short));
-    type_rows!(criterion, "candle", SerdeCandle, |rng: &mut Rng, _| support::candle(rng));
+    type_rows!(criterion, "ticker", SerdeTicker, |rng: &mut Rng, _| messages::ticker(rng));
+    type_rows!(criterion, "trade", SerdeTrade, |rng: &mut Rng, _| messages::trade(rng));
+    type_rows!(criterion, "orderbook15", SerdeOrderbook, |rng: &mut Rng, short| messages::orderbook(rng, 15, short));
+    type_rows!(criterion, "orderbook30", SerdeOrderbook, |rng: &mut Rng, short| messages::orderbook(rng, 30, short));
+    type_rows!(criterion, "candle", SerdeCandle, |rng: &mut Rng, _| messages::candle(rng));
 }
 
 criterion_group! {

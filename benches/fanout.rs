@@ -6,8 +6,8 @@
 //! measure both ends of a channel on one thread, `one_way` the time from one thread to another. Every row writes in
 //! batches of 16.
 
-#[path = "../tests/pool_samples/mod.rs"]
-mod pool_samples;
+#[path = "../tests/common/samples.rs"]
+mod samples;
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, meas
 use hoga::feed::{Payload, Update};
 use hoga::model::Words;
 use hoga_bench::channels::*;
-use pool_samples::{orderbook, ticker, trade};
+use samples::{orderbook, ticker, trade};
 use tokio::sync::broadcast::{Receiver, Sender, channel};
 
 type Group<'a> = BenchmarkGroup<'a, WallTime>;
@@ -57,7 +57,7 @@ fn newest_of(reader: &mut impl Read, written: u64) {
 
 fn publish_to<T: Payload + Words>(group: &mut Group, value: T, name: &str) {
     for readers in [1, 10, 100, 1000] {
-        let mut shared = Shared::new();
+        let mut shared = Shared::default();
         let mut feeds: Vec<_> = (0..readers).map(|_| shared.follow()).collect();
         let mut first = update(value);
         write(&mut shared, &mut first, BATCH);

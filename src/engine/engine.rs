@@ -407,3 +407,26 @@ impl fmt::Debug for Engine {
         f.debug_struct("Engine").field("state", &self.state()).field("pool", self.pool()).finish()
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_has_failed_as_soon_as_a_connections_thread_has_panicked() {
+        let engine = Engine::builder().start().unwrap();
+        assert!(engine.is_running());
+        // No call makes a thread of ours panic, so one that does takes the place of the connection's.
+        let alive = engine.control.connections[0].alive.clone();
+        let thread = Thread::start("hoga-test".to_owned(), alive, || panic!("a bug")).unwrap();
+        engine.threads.lock().unwrap().push(thread);
+        while engine.is_running() {
+            std::thread::yield_now();
+        }
+        assert_eq!(engine.state(), EngineState::Failed);
+        let report = engine.shutdown(Duration::from_secs(60));
+        assert_eq!(report.panicked, ["hoga-test"]);
+        let error = report.into_result().unwrap_err();
+        assert!(matches!(&error, Error::ThreadPanicked(name) if name == "hoga-test"), "{error}");
+    }
+}

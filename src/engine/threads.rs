@@ -120,7 +120,11 @@ impl Thread {
     }
 
     /// Starts a thread. `body` returns the number of lookups that it left hanging.
-    fn start(name: String, alive: Arc<AtomicBool>, body: impl FnOnce() -> usize + Send + 'static) -> io::Result<Self> {
+    pub fn start(
+        name: String,
+        alive: Arc<AtomicBool>,
+        body: impl FnOnce() -> usize + Send + 'static,
+    ) -> io::Result<Self> {
         let (ended, end) = bounded(1);
         let handle = thread::Builder::new().name(name.clone()).spawn(move || {
             let outcome = match catch_unwind(AssertUnwindSafe(body)) {
@@ -152,5 +156,39 @@ impl Thread {
 
     pub fn into_name(self) -> String {
         self.name
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+
+    #[test]
+    fn a_thread_that_panics_is_not_alive_and_is_named_by_the_report() {
+        let (clock, alive) = (SystemClock::new(), Arc::new(AtomicBool::new(true)));
+        let thread = Thread::start("hoga-test".to_owned(), alive.clone(), || panic!("a bug")).unwrap();
+        let (deadline, mut report) = (clock.now() + Duration::from_secs(60), ShutdownReport::default());
+        assert!(thread.join(&clock, deadline, &mut report).is_none());
+        assert!(!alive.load(Relaxed));
+        assert_eq!((&report.panicked[..], report.joined.len()), (&["hoga-test".to_owned()][..], 0));
+        let error = report.into_result().unwrap_err();
+        assert!(matches!(&error, Error::ThreadPanicked(name) if name == "hoga-test"), "{error}");
+    }
+
+    #[test]
+    fn a_thread_that_does_not_end_in_time_is_given_back() {
+        let (clock, alive) = (SystemClock::new(), Arc::new(AtomicBool::new(true)));
+        let (release, released) = bounded::<()>(0);
+        let body = move || {
+            let _ = released.recv();
+            0
+        };
+        let thread = Thread::start("hoga-test".to_owned(), alive, body).unwrap();
+        let mut report = ShutdownReport::default();
+        let thread = thread.join(&clock, clock.now(), &mut report).expect("it still runs");
+        drop(release);
+        assert!(thread.join(&clock, clock.now() + Duration::from_secs(60), &mut report).is_none());
+        assert_eq!(report.joined, ["hoga-test"]);
     }
 }

@@ -90,3 +90,25 @@ impl ChangeRate {
         recent as f64 / Self::SECONDS as f64
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_per_second_are_those_of_the_last_minute() {
+        let at = |second: u64| Nanos::from_millis(second * 1000);
+        let mut rate = ChangeRate::default();
+        assert_eq!(rate.per_second(at(0)), 0.0);
+        (0..120).for_each(|n| rate.count(at(100 + n / 60)));
+        assert_eq!(rate.per_second(at(101)), 2.0);
+        // Of a minute with two busy seconds, the first has passed, then both.
+        assert_eq!(rate.per_second(at(160)), 1.0);
+        assert_eq!(rate.per_second(at(161)), 0.0);
+        assert_eq!(rate.total(), 120);
+        // One change each second, for much longer than is remembered.
+        (200..500).for_each(|second| rate.count(at(second)));
+        assert_eq!(rate.per_second(at(499)), 1.0);
+        assert_eq!(rate.total(), 420);
+    }
+}

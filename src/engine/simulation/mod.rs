@@ -22,6 +22,7 @@ mod network;
 mod peer;
 mod random;
 mod scenarios;
+mod silence;
 mod world;
 
 use network::Network;

@@ -174,21 +174,7 @@ fn write_part(out: &mut Vec<u8>, opcode: u8, fin: bool, payload: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
-        let mask = [1, 2, 3, 4];
-        let mut out = vec![first];
-        match payload.len() {
-            length @ 0..126 => out.push(0x80 | length as u8),
-            length => {
-                out.push(0x80 | 126);
-                out.extend_from_slice(&(length as u16).to_be_bytes());
-            }
-        }
-        out.extend_from_slice(&mask);
-        out.extend(payload.iter().enumerate().map(|(index, byte)| byte ^ mask[index % 4]));
-        out
-    }
+    use hoga_testing::frames::client;
 
     fn read(parts: &[&[u8]]) -> Vec<Incoming> {
         let (mut reader, mut seen) = (Reader::default(), Vec::new());
@@ -205,12 +191,12 @@ mod tests {
     fn every_split_of_the_stream_reads_the_same() {
         let long = vec![b'x'; 300];
         let stream = [
-            masked(0x81, b"PING"),
-            masked(0x01, b"he"),
-            masked(0x89, b"?"),
-            masked(0x80, b"llo"),
-            masked(0x82, &long),
-            masked(0x88, &1000u16.to_be_bytes()),
+            client(0x81, b"PING"),
+            client(0x01, b"he"),
+            client(0x89, b"?"),
+            client(0x80, b"llo"),
+            client(0x82, &long),
+            client(0x88, &1000u16.to_be_bytes()),
         ]
         .concat();
         let whole = read(&[&stream]);
@@ -238,12 +224,12 @@ mod tests {
             reader.next().unwrap_err()
         };
         assert_eq!(refuse(&[0x81, 0x01, b'x']), Violation::Unmasked);
-        assert_eq!(refuse(&masked(0xC1, b"x")), Violation::Malformed);
-        assert_eq!(refuse(&masked(0x80, b"x")), Violation::Malformed);
-        assert_eq!(refuse(&masked(0x83, b"x")), Violation::Malformed);
-        assert_eq!(refuse(&masked(0x09, b"x")), Violation::Malformed);
-        assert_eq!(refuse(&masked(0x88, b"x")), Violation::Malformed);
-        assert_eq!(refuse(&masked(0x81, b"\xFF")), Violation::NotUtf8);
+        assert_eq!(refuse(&client(0xC1, b"x")), Violation::Malformed);
+        assert_eq!(refuse(&client(0x80, b"x")), Violation::Malformed);
+        assert_eq!(refuse(&client(0x83, b"x")), Violation::Malformed);
+        assert_eq!(refuse(&client(0x09, b"x")), Violation::Malformed);
+        assert_eq!(refuse(&client(0x88, b"x")), Violation::Malformed);
+        assert_eq!(refuse(&client(0x81, b"\xFF")), Violation::NotUtf8);
         assert_eq!(refuse(&[0x81, 0xFF, 0, 0, 1, 0, 0, 0, 0, 0]), Violation::TooLong);
     }
 }
