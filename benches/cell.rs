@@ -1,8 +1,9 @@
-//! What does the newest value cost its writer and its readers, alone and in contention?
+//! What do storing and loading a newest value cost, alone and while another thread uses the same value?
 //!
 //! `cargo bench -p hoga --bench cell`. At most two threads are busy. For comparison, `arc_swap` allocates an `Arc` for
 //! each store, and `rwlock` is std's lock around a copy. `baseline` measures the harness and one copy.
-//! `store_behind_readers` runs last, because arc-swap keeps its record of threads for the life of the process.
+//! `store_behind_readers` runs last: it loads from an `ArcSwap` on many threads, and arc-swap remembers them for the
+//! life of the process, which slows all later stores.
 
 #[path = "../tests/common/samples.rs"]
 mod samples;
@@ -20,7 +21,7 @@ use hoga::sync::connection::ConnectionState;
 use hoga::sync::latest;
 use samples::*;
 
-/// Runs `rival` in a loop on another thread while `measured` runs here.
+/// Calls `rival` in a loop on another thread while `measured` runs on this one.
 fn against<R>(mut rival: impl FnMut() -> R + Send, measured: impl FnOnce()) {
     let stop = AtomicBool::new(false);
     thread::scope(|s| {
@@ -35,7 +36,7 @@ fn against<R>(mut rival: impl FnMut() -> R + Send, measured: impl FnOnce()) {
     });
 }
 
-/// Calls `load` once on each of `threads` threads, which stay alive and idle while `measured` runs here.
+/// Calls `load` once on each of `threads` threads, which stay alive and idle while `measured` runs on this one.
 fn behind<R>(threads: usize, load: impl Fn() -> R + Sync, measured: impl FnOnce()) {
     let (loaded, done) = (Barrier::new(threads + 1), Barrier::new(threads + 1));
     thread::scope(|s| {
@@ -62,7 +63,7 @@ struct Source {
 
 impl Source {
     fn new() -> Self {
-        let (_clock, pool, _link, publisher) = open(DataType::Ticker);
+        let (_clock, pool, _connection, publisher) = open(DataType::Ticker);
         let handle = pool.ticker("KRW-BTC").unwrap();
         let mut source = Self { pool, publisher, handle, ticker: ticker(1, 1.0) };
         source.publish();
@@ -91,7 +92,7 @@ fn store(c: &mut Criterion) {
 
     let mut source = Source::new();
     group.bench_function("publisher/ticker", |b| b.iter(|| source.publish()));
-    let (_clock, _pool, _link, mut trades) = open(DataType::Trade);
+    let (_clock, _pool, _connection, mut trades) = open(DataType::Trade);
     let mut next = trade(1, 1);
     group.bench_function("publisher/trade", |b| {
         b.iter(|| {

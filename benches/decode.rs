@@ -1,13 +1,13 @@
-//! How long does a message take from bytes to a struct? For each type and format, the rows are the scanner, the
-//! library's fallback (simd-json's tape), and for comparison simd-json with serde, serde_json and sonic-rs, each into a
-//! struct of the same fields. `baseline` iterates over the messages without decoding them.
+//! How long does it take to decode a message into a struct? The rows of each type and format are `scanner`, the
+//! library's fallback `tape` (of simd-json), and for comparison `simd_json_serde`, `serde_json` and `sonic_rs`, which
+//! fill a struct of the same fields. `baseline` iterates over the messages without decoding them.
 //!
 //! One iteration decodes one message: `time` is per message, and `thrpt` is based on the average message size in bytes.
 //! The rows of a group run one after the other, so on a busy machine their ratios need several runs. A run takes two
 //! minutes.
 //!
-//! The rows of other libraries keep codes and dates as borrowed text, which is cheaper than the library's checked
-//! types. `serde_json` runs with `float_roundtrip`: without it, one ticker in five is not rounded correctly.
+//! The rows of other libraries keep codes and dates as borrowed text, which is cheaper than the checked types of this
+//! library. `serde_json` runs with `float_roundtrip`: without it, one ticker in five is not rounded correctly.
 
 use std::any::Any;
 use std::hint::black_box;
@@ -46,7 +46,8 @@ impl Sink for Sum {
     }
 }
 
-/// Declares a struct that serde fills from either key set.
+/// Declares a struct that serde fills from either format: each field has the key of DEFAULT and the short key of
+/// SIMPLE.
 macro_rules! yardstick {
     ($name:ident<'a> { $($field:ident / $short:literal: $type:ty,)* }) => {
         #[derive(Deserialize)]
@@ -189,7 +190,7 @@ fn own_rows(group: &mut BenchmarkGroup<'_, WallTime>, texts: &[String], expected
     row(group, "tape", &spaced, |message| decode_one(&mut decoder, message));
 }
 
-/// A macro, because a type that borrows from each message cannot be a type parameter.
+/// Measures the other libraries. A macro, because a type that borrows from each message cannot be a type parameter.
 macro_rules! peer_rows {
     ($group:expr, $texts:expr, $expected:expr, $type:ident) => {{
         let group = $group;
@@ -216,6 +217,7 @@ macro_rules! peer_rows {
     }};
 }
 
+/// Measures all rows of one message type, in both formats.
 macro_rules! type_rows {
     ($criterion:expr, $name:literal, $type:ident, $draft:expr) => {
         for (format, short) in [("DEFAULT", false), ("SIMPLE", true)] {

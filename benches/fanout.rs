@@ -2,7 +2,9 @@
 //!
 //! `cargo bench -p hoga --bench fanout`. `hoga bench fanout` measures the same in interleaved rounds, which suits a
 //! noisy machine better. Uses at most two threads. `rtrb` is a bare ring of the same updates, the lower bound.
-//! `array_queue`, `std_mpsc` and `tokio` are alternatives. Every row writes in batches of 16.
+//! `array_queue` (of crossbeam), `std_mpsc` and `tokio` (its broadcast channel) are alternatives. `push` and `pop`
+//! measure both ends of a channel on one thread, `one_way` the time from one thread to another. Every row writes in
+//! batches of 16.
 
 #[path = "../tests/common/samples.rs"]
 mod samples;

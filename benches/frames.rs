@@ -1,5 +1,6 @@
 //! What does it cost to find a message in a byte stream? Compares the library's in-place reader with tungstenite,
-//! including the copy out of the socket. `baseline` is that copy alone: the harness, and the lower bound.
+//! including the copy out of the socket. `baseline` is that copy alone: the cost of the harness, and so the lower
+//! bound.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use hoga::ws::{FrameReader, Incoming, Limits, ReceiveBuffer};
@@ -12,17 +13,17 @@ use tungstenite::protocol::{Message, Role, WebSocket, WebSocketConfig};
 const FRAMES: usize = 128;
 /// Bytes per packet.
 const PACKET: usize = 1448;
-/// Bytes per read: the size that the socket layer asks for.
+/// The most bytes per read: the default of `Config::receive_bytes`.
 const CAPACITY: usize = 64 * 1024;
 /// Sizes in bytes of a trade, a ticker, and an order book of 15 levels in the DEFAULT format.
 const PAYLOADS: [usize; 3] = [400, 960, 1500];
 
-/// How the stream arrives.
+/// How many frames each read returns.
 #[derive(Clone, Copy)]
 enum Arrival {
-    /// Each read fills its buffer: a burst, or a reader that is behind.
+    /// As many as fit: a burst, or a reader that is behind.
     Bulk,
-    /// Each read returns one frame: a quiet market.
+    /// One: a quiet market.
     Single,
 }
 

@@ -19,7 +19,7 @@ impl Family for Writers {
     type Of<T: Noun> = FeedWriter<T>;
 }
 
-/// Evaluates an expression with `$writer` bound to the typed writing end.
+/// Evaluates `$do` with `$writer` bound to the typed writing end.
 macro_rules! for_any {
     ($any:expr, $writer:ident => $do:expr) => {
         match $any {

@@ -1,11 +1,12 @@
 //! A cursor into a ring that all readers of a connection share. No part of the ring belongs to one reader, so
-//! publishing costs the same for a thousand readers as for one. A reader that falls a whole ring behind loses the
-//! oldest events, and gets a gap with the number of lost events that it follows.
+//! publishing costs the same for a thousand readers as for one. A reader that falls a whole ring behind is lapped: it
+//! loses the oldest events, and gets a gap with the number of lost events of its streams.
 //!
 //! Each record is tagged with its stream's number and its event number within the stream. So a reader skips records of
 //! other streams without copying them, and the next event of a stream shows how many events of that stream were lost.
 //! If a stream has no next event yet, the reader uses the stream's count. The writer raises the count after the event
-//! can be read, so a count that was loaded before the ring was found empty covers only events behind the cursor.
+//! can be read. So if a reader loads the count and then finds the ring empty, all counted events are behind its cursor:
+//! it has read them, or they are lost.
 
 use std::any::TypeId;
 use std::collections::VecDeque;
@@ -20,16 +21,20 @@ use crate::model::{ConnectionId, Epoch, Stamps, StreamType, Words};
 use crate::sync::broadcast::{self, Cursor, Peek, Record};
 use crate::sync::waiters::Waiters;
 
-/// Words of a record in front of the value: stamps, connection and epoch, version.
-const PROOF_WORDS: usize = Stamps::MAX + 2;
+/// The number of words of a record before the value: stamps, one word for connection, epoch and flags, and version.
+const ENVELOPE_WORDS: usize = Stamps::MAX + 2;
 
 /// Flags of a snapshot. They share a word with the connection and the epoch, which take 48 bits.
 const STARTS: u64 = 1 << 62;
 const IS_NEWS: u64 = 1 << 63;
 
-/// Creates a ring for the updates of one type on one connection.
+/// Creates a ring of `capacity` events for the updates of one type on one connection.
+///
+/// # Panics
+///
+/// If `capacity` is not a power of two, or below 2.
 pub fn broadcast<T: Words>(capacity: usize) -> Broadcaster<T> {
-    Broadcaster { ring: broadcast::ring(capacity, T::MAX + PROOF_WORDS), streams: 0, value: PhantomData }
+    Broadcaster { ring: broadcast::ring(capacity, T::MAX + ENVELOPE_WORDS), streams: 0, value: PhantomData }
 }
 
 /// The writing end of the ring, on the connection's thread.
@@ -47,8 +52,8 @@ pub struct BroadcastStream {
 }
 
 impl BroadcastStream {
-    /// Returns what a reader needs to follow the stream from now on. `again` means that the reader follows it already:
-    /// it keeps its position, and the new filter applies to later events.
+    /// Returns what a reader needs to follow the stream from now on. With `again`, the reader follows the stream
+    /// already: it keeps its position, and `filter` applies to later events.
     pub fn join(&self, filter: Filter, again: bool) -> JoinedStream {
         JoinedStream {
             number: self.number,
@@ -68,7 +73,7 @@ pub struct JoinedStream {
     /// The number of the next event to read.
     next: u64,
     count: StreamCount,
-    /// The reader follows the stream already.
+    /// Whether the reader follows the stream already.
     again: bool,
     /// Filters for later events, each with the number of the first event that it applies to.
     later: Vec<(u64, Filter)>,
@@ -181,12 +186,12 @@ pub(super) struct BroadcastReader<T, U> {
     streams: Vec<Option<JoinedStream>>,
     /// The states of joined streams, each with its position in the ring.
     states: VecDeque<(u64, Update<U>)>,
-    /// Scratch memory of [`report_missed`](Self::report_missed): the streams' event counts.
+    /// Scratch memory of [`report_missed`](Self::report_missed) for the event counts of the streams.
     counts: Vec<u64>,
     connection: ConnectionId,
-    /// Events were lost, and some may not be reported yet.
+    /// Whether events were lost that may not be reported yet.
     lapped: bool,
-    /// Pops since the depth was last recorded.
+    /// The number of events popped since the last sample of the depth.
     since_sample: u8,
     counters: Arc<FeedCounters>,
     epochs: EpochTracker,
@@ -202,7 +207,8 @@ enum End<T> {
     NotYet,
 }
 
-/// Pops between two records of the depth. Each record reads the writer's head, which may cost a cache miss.
+/// The number of popped events between two samples of the depth. Each sample reads the writer's head, which may cost a
+/// cache miss.
 const SAMPLE_EVERY: u8 = 64;
 
 impl<T: Words + Payload, U: Payload> BroadcastReader<T, U> {
@@ -267,7 +273,8 @@ impl<T: Words + Payload, U: Payload> BroadcastReader<T, U> {
     /// Reports lost events of streams that have no event left to read, and a new socket that has brought no data yet.
     #[cold]
     fn report_missed(&mut self) -> End<U> {
-        // Cleared first: if the reader is lapped again from here on, more is lost than the counts say.
+        // Cleared first: if the reader is lapped again from here on, it loses more events than the counts below
+        // include.
         self.lapped = false;
         // The socket and the counts are loaded before the ring is read again: all earlier events are visible then.
         let socket = self.epochs.unseen();
@@ -316,8 +323,8 @@ impl<T: Words + Payload, U: Payload> BroadcastReader<T, U> {
 
     /// Adds streams and their states.
     pub fn join(&mut self, joining: &mut Joining<U>) {
-        // The cursor may have passed the first events of these streams, so it goes back. The event numbers keep it from
-        // delivering anything twice.
+        // The cursor may have passed the first events of these streams, so it goes back. Because of the event numbers,
+        // nothing is delivered twice.
         if joining.start < self.cursor.position() {
             self.cursor.skip_to(joining.start);
         }
@@ -348,7 +355,8 @@ impl<T: Words + Payload, U: Payload> BroadcastReader<T, U> {
         Item::Gap { missed }
     }
 
-    /// Records the distance to the writer, which includes other streams: it shows how close the reader is to a loss.
+    /// Records the distance to the writer. It includes events of streams that the reader does not follow, because it
+    /// shows how close the reader is to a loss.
     fn note_depth(&self) {
         self.counters.reader.depth_max.raise(self.cursor.lag().min(self.cursor.capacity()));
     }

@@ -1,8 +1,8 @@
 //! Newest values of changed streams: at most one update of each stream waits, and the reader gets the newest value.
 //!
 //! The writer stores the value in the stream's cell, then marks the stream (`sync::dirty`). The reader takes the stream
-//! that has waited longest and loads its cell. Updates that were marked meanwhile, or that arrived too late to be the
-//! newest, are merged into that value and counted as conflated.
+//! that has waited longest and loads its cell. Other marks of the stream up to then, and marks of updates that arrived
+//! too late to be the newest, are counted as conflated.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
@@ -34,7 +34,7 @@ impl<T, U: Copy + Into<T> + Send + Sync> Newest<T> for Reader<U> {
 /// before its first mark, so a reader that sees the mark sees the entry.
 type Values<T> = Arc<[OnceLock<Box<dyn Newest<T>>>]>;
 
-/// Creates an empty segment with room for `streams` streams.
+/// Creates an empty segment: a fixed-size part of a feed's conflated streams, with room for `streams` of them.
 pub(super) fn segment<T>(streams: usize) -> (ConflatedWriter<T>, ConflatedReader<T>) {
     let (marker, drain) = dirty::set(streams);
     let values: Values<T> = (0..streams).map(|_| OnceLock::new()).collect();
@@ -79,7 +79,7 @@ struct Stream {
     consumed: u64,
     /// The version that was delivered last.
     version: u64,
-    /// If the feed is throttled, nothing is delivered before this time.
+    /// If the feed is throttled, the time before which the stream's next value is not delivered.
     due: Nanos,
 }
 
@@ -89,7 +89,7 @@ pub(super) struct Conflated<T> {
     values: Values<T>,
     streams: Vec<Stream>,
     throttle: Option<Throttle>,
-    /// The next items during a change to another socket.
+    /// The items to pop next, while the source changes to another socket.
     transition: VecDeque<Transition<T>>,
     counters: Arc<FeedCounters>,
     epochs: EpochTracker,
@@ -102,8 +102,9 @@ enum Transition<T> {
     To(Epoch),
 }
 
-/// The schedule of a throttled source. Most scheduled streams have been delivered and wait for the end of their
-/// interval. While a stream is scheduled, its marks are counted but do not queue it.
+/// The schedule of a throttled source. It holds each stream that has changed or whose interval has not ended. Most of
+/// them have been delivered, and wait for the end of their interval. While a stream is scheduled, its key is held, so
+/// marks are counted but do not queue it.
 struct Throttle {
     interval: Duration,
     clock: Arc<dyn Clock>,
@@ -181,11 +182,11 @@ impl<T> Conflated<T> {
             schedule.pop_front();
             let count = self.dirty.count(key);
             if let Some(update) = self.deliver(key, count, now, interval) {
-                // The writer still sees the key as queued, so it stays scheduled.
+                // The key is still held: marks do not queue it, so it must stay scheduled.
                 self.throttle.as_mut()?.add(now + interval, key);
                 return Some(update);
             }
-            // From here on a mark queues the key. A mark that came just before is consumed now.
+            // From here on, a mark queues the key. A mark that arrived just before that is consumed now.
             let count = self.dirty.release(key);
             if let Some(update) = self.deliver(key, count, now, interval) {
                 return Some(update);
@@ -193,8 +194,8 @@ impl<T> Conflated<T> {
         }
     }
 
-    /// Schedules streams that have changed: behind all streams that are due, and ahead of all that are delivered from
-    /// now on. So no stream is starved, even by a slow reader.
+    /// Schedules the streams that have changed, after all streams that are due and before all that are delivered from
+    /// now on. So no stream is starved, even if the reader is slow.
     #[inline]
     fn schedule_changed(&mut self, now: Nanos) {
         let Some(throttle) = &mut self.throttle else { return };
@@ -267,7 +268,7 @@ impl<T> Conflated<T> {
         Some(update)
     }
 
-    /// The due times of scheduled streams that have changed, the earliest first.
+    /// Returns the due times of scheduled streams that have changed, the earliest first.
     fn changes_due(&self) -> impl Iterator<Item = Nanos> + '_ {
         let scheduled = self.throttle.iter().flat_map(|throttle| &throttle.schedule);
         scheduled.filter(|(_, key)| self.dirty.count(*key) > self.streams[*key].consumed).map(|(due, _)| *due)

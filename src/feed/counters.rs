@@ -26,7 +26,7 @@ use crate::sync::count::Count;
 /// handed over may be in two of the parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FeedCounts {
-    /// Updates of the feed's streams.
+    /// All updates of the feed's streams, with any outcome.
     pub received: u64,
     /// Updates that the reader popped.
     pub delivered: u64,
@@ -34,7 +34,7 @@ pub struct FeedCounts {
     pub dropped: u64,
     /// Updates that were replaced by a newer update of the same stream.
     pub conflated: u64,
-    /// Snapshots and changes that this reader did not ask for, and snapshots that repeat what it already has.
+    /// Snapshots or changes that this reader does not want, and snapshots that repeat what it already has.
     pub filtered: u64,
     /// Updates that wait to be read, to be reported as dropped, or to be merged with newer ones.
     pub queued: u64,
@@ -165,6 +165,8 @@ impl FeedCounters {
     }
 
     /// Returns the largest number of updates seen waiting. Sampled after each batch that is written, and during reads.
+    /// For [`DropOldest`](super::Overflow::DropOldest), this is the largest distance to the end of the shared ring,
+    /// which includes events of other feeds' streams.
     pub fn depth_max(&self) -> u64 {
         let arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
         let writer = arrivals.iter().filter_map(Arrivals::writer).map(|writer| writer.depth_max.get());

@@ -8,8 +8,8 @@ use std::num::NonZeroU32;
 pub enum CallbackState {
     /// The callback is called with each item.
     Running,
-    /// The callback reached its quota of consecutive failures, and is not called until it is rearmed. Meanwhile its
-    /// feed fills like the feed of any reader that does not read.
+    /// The callback reached its quota of consecutive failures, and is not called until it is rearmed. Until then its
+    /// feed fills like any feed that is not read.
     Quarantined,
     /// The callback was dropped, or the engine has ended.
     Ended,

@@ -26,7 +26,7 @@ impl Arrival {
     }
 }
 
-/// The messages that one reader wants of one stream.
+/// Which messages of one stream one reader wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Filter {
     snapshots: bool,

@@ -15,7 +15,8 @@ pub struct Update<T = Event> {
     /// The socket of that connection.
     pub epoch: Epoch,
     /// The pool's version of the stream when this update was sent: the version of this value, or of the newer value if
-    /// this one arrived late. A conflating feed of snapshots only, or of changes only, counts just those.
+    /// this one arrived late. In a conflating feed of snapshots only, or of changes only, the version counts only
+    /// those.
     ///
     /// Each value of a stream raises the version by one, so versions show what a conflating feed skipped: if two
     /// consecutive updates of a stream have the versions 7 and 10, two values between them were replaced unread.
@@ -65,7 +66,8 @@ pub enum Item<T = Event> {
         old: Epoch,
         /// The socket that replaced it.
         new: Epoch,
-        /// Why the last socket, or the last attempt to open one, ended. `None` if that was too long ago.
+        /// Why the last socket, or the last attempt to open one, ended. `None` if the reason is unknown, or no longer
+        /// kept: a connection keeps the reasons of its last 64 sockets.
         reason: Option<DisconnectKind>,
     },
 }

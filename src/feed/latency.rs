@@ -7,11 +7,11 @@ use hdrhistogram::Histogram;
 
 use crate::model::{Nanos, Stamps};
 
-/// Significant decimal digits of each recorded time: a resolution of 1 %.
+/// The number of significant decimal digits of each recorded time: a resolution of 1 %.
 const DIGITS: u8 = 2;
 
-/// The latencies of a feed's updates. Updates that were published before recording started, such as the state of a
-/// running stream, are left out: they did not wait for the reader.
+/// The latencies of a feed's updates. Updates that were published before recording started, such as the state that a
+/// new feed of a running stream begins with, are left out: they did not wait for the reader.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Latencies {

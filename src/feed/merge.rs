@@ -4,7 +4,7 @@
 //! connection changes to a new socket, its sources reach that change one by one. A source that has reached the change
 //! is held back until the other sources of its connection have returned everything from before it. Then the change is
 //! reported once, and no data of the old socket follows. A source that is added later, or that has brought nothing yet,
-//! starts at the socket of the others, so that it is held back like them.
+//! starts at the socket that was last reported to the reader, so that it is held back like the others.
 
 use std::any::TypeId;
 
@@ -106,7 +106,8 @@ impl<T> Merge<T> {
         let is_reached = |change: &&EpochChange| !self.sources.iter().any(|merged| merged.is_behind(change));
         let EpochChange { connection, new, .. } = *changes.filter(is_reached).min_by_key(|change| change.new)?;
         let is_same = |change: &mut EpochChange| (change.connection, change.new) == (connection, new);
-        // Reported once for all sources. The largest `old` is right: a source may have missed a socket that others saw.
+        // Reported once for all sources. The largest `old` is the socket that the reader knows: a source may have
+        // brought no data of a socket that others reported.
         let held = self.sources.iter_mut().filter_map(|merged| merged.held.take_if(is_same));
         let reported = held.max_by_key(|change| change.old);
         reported.map(|EpochChange { connection, old, new, reason }| Item::Epoch { connection, old, new, reason })

@@ -1,4 +1,5 @@
-//! The push side: updates in order, kept under the reader's overflow policy, through parts that never slow the socket.
+//! Feeds: each delivers updates to one reader, in order, and its overflow policy decides which ones are kept. No reader
+//! slows the socket.
 //!
 //! A feed has one writing end on each connection's thread, and one reading end. Its [`Overflow`] policy decides what
 //! happens to updates that are not read in time, and picks the parts: a ring that only this feed uses (`queue`), a

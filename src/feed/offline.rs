@@ -10,7 +10,7 @@ use crate::model::{Clock, ConnectionId, Nanos};
 use crate::sync::connection::ConnectionState;
 use crate::sync::signal::Signal;
 
-/// How often a waiting writer checks for room and for the end of its reader, even if it is not woken.
+/// The interval at which a waiting writer checks for room and for the end of its reader, even if it is not woken.
 const CHECK_EVERY: Duration = Duration::from_millis(100);
 
 /// Creates a feed that loses nothing, because its writer waits for room: [`Overflow::Block`]. The ring holds `capacity`

@@ -25,7 +25,7 @@ pub enum Overflow {
     /// the same for one reader and for a thousand, without a ring for each feed. The ring holds the events of all
     /// streams that are read this way, [`Builder::broadcast_capacity`](crate::engine::Builder::broadcast_capacity) of
     /// each type, so busy streams shorten the history of the others. While one of these readers sleeps in `wait`, the
-    /// connection's thread checks, once per batch, each such reader of the changed streams and wakes those that sleep.
+    /// connection's thread checks after each batch all such readers of the changed streams, and wakes those that sleep.
     DropOldest,
     /// Drops the newest events. The feed has its own ring for each connection that carries its streams, and events in
     /// the ring stay until they are read. Nothing is lost if the capacity covers the reader's longest pause.
@@ -33,8 +33,8 @@ pub enum Overflow {
         /// The number of updates that may wait. A trade takes 208 bytes, an order book or any event 1.1 KB.
         capacity: usize,
     },
-    /// Drops older values of a stream. At most one update of each stream waits, and the reader gets the newest value.
-    /// The streams are read in the order in which they changed. Older values are counted as conflated.
+    /// Drops the older values of each stream. At most one update of each stream waits, and the reader gets the newest
+    /// value. The streams are read in the order in which they changed. Older values are counted as conflated.
     Conflate,
     /// Same as `Conflate`, with at most one update of each stream per interval. A change during the interval is
     /// delivered at its end. The interval is more than zero and at most an hour.

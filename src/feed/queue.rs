@@ -4,12 +4,13 @@
 //! # Synchronization
 //!
 //! * The ring is rtrb's: single producer, single consumer, Release and Acquire on its own indices.
-//! * The writer raises `WriterCounters::dropped` after all pushes before that drop (Release in `Count::add`). The
+//! * The writer raises `WriterCounters::dropped` after all pushes that precede the drop (Release in `Count::add`). The
 //!   reader loads it before it looks into the ring (Acquire in `Count::get`). If the ring is empty after that load, it
 //!   holds no update from before the drop, so the gap comes last.
-//! * Each slot has the number of drops before it, so a gap between two updates needs no slot or message.
+//! * Each slot has the number of drops before its update, so a gap between two updates needs no slot of the ring.
 //! * The reader counts an update as taken before it frees the slot, so the writer never sees more waiting updates than
-//!   slots. Another thread may: it loads the arrivals last, which include updates that arrived during its loads.
+//!   slots. A thread that loads the counters may see more: it loads the arrivals last, and they include updates that
+//!   arrived during its loads.
 
 use std::iter;
 use std::sync::Arc;
@@ -113,7 +114,8 @@ impl<T: Payload> Queue<T> {
         if dropped == self.reported && socket.is_none() {
             return None;
         }
-        // An update that arrived meanwhile may belong before the gap. Its slot has the number of drops before it.
+        // An update that arrived meanwhile may precede the drops. Its slot has the number of drops before it, so `pop`
+        // finds the right order.
         if !self.ring.is_empty() {
             return self.pop();
         }

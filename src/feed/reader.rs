@@ -3,12 +3,12 @@
 //! # Synchronization
 //!
 //! * Each source has its own synchronization; see `queue`, `conflate` and `broadcast`.
-//! * A writer raises `joined` after it sends over `joins`. The reader loads `joined` before it receives.
+//! * A writer raises `joined` after it has sent a [`Join`] through the channel `joins`. The reader loads `joined`
+//!   before it receives from the channel.
 //! * Each writer lowers `writers` after its last write. The reader loads `writers` before it checks that nothing is
 //!   left.
-//! * A sleeping reader and its writers synchronize through `sync::signal`, with all of the above as the data. A
-//!   sleeping reader of a shared ring is also counted in `sync::waiters`, so that the writer need not check each
-//!   reader.
+//! * A sleeping reader and its writers synchronize through `sync::signal`, whose data is all of the above. A sleeping
+//!   reader of a shared ring is also counted in `sync::waiters`, so that the writer need not check each reader.
 
 use std::any::TypeId;
 use std::fmt;
@@ -74,7 +74,7 @@ pub fn open<T: Payload>(opening: Opening<'_>) -> (Vec<FeedWriter<T>>, Feed<T>) {
     open_with(opening, None)
 }
 
-/// Same as [`open`], but the reader notifies `room` each time it frees a slot.
+/// Same as [`open`], but the reader notifies `room` each time it frees a slot of its ring, and when it is dropped.
 pub(super) fn open_with<T: Payload>(opening: Opening<'_>, room: Option<Arc<Signal>>) -> (Vec<FeedWriter<T>>, Feed<T>) {
     let Opening { overflow, data_types, connections, clock, signal } = opening;
     assert!(!connections.is_empty(), "a feed needs at least one connection");
@@ -141,7 +141,7 @@ pub struct Feed<T> {
     shared: Arc<Shared>,
     clock: Arc<dyn Clock>,
     latencies: Option<Box<Latencies>>,
-    // The sources know that the reader sleeps and must be woken.
+    // Whether the sources have been informed that the reader sleeps and must be woken.
     waiting: bool,
 }
 
@@ -179,8 +179,8 @@ impl<T: Payload> Feed<T> {
     }
 
     /// Sleeps until there is an item to pop or the feed is closed, for at most `timeout`. Returns false on timeout.
-    /// After `true`, [`pop`](Self::pop) may still return `None`, if the new updates are filtered or were already
-    /// merged. Never spins.
+    /// After `true`, [`pop`](Self::pop) may still return `None`: the reader's filter may refuse the new updates, or an
+    /// update popped earlier may already contain them. Never spins.
     pub fn wait(&mut self, timeout: Duration) -> bool {
         if self.is_ready() || timeout.is_zero() {
             return self.is_ready();
@@ -192,12 +192,12 @@ impl<T: Payload> Feed<T> {
         ready
     }
 
-    /// Returns true if the writers are gone and everything was popped. No further item will arrive.
+    /// Returns true if all writing ends were dropped and everything was popped. No further item will arrive.
     pub fn is_closed(&mut self) -> bool {
         self.has_ended() && !self.has_item() && self.next_due().is_none()
     }
 
-    /// Returns true if the writers are gone.
+    /// Returns true if all writing ends were dropped.
     pub(crate) fn has_ended(&self) -> bool {
         self.shared.writers.get() == 0
     }
@@ -255,7 +255,7 @@ impl<T: Payload> Feed<T> {
         loop {
             let (now, due, joined) = (self.clock.now(), self.next_due(), self.joined);
             let until = due.map_or(deadline, |due| due.min(deadline));
-            // Also wakes if a source or stream joined, or if the next due time changed.
+            // Also wakes after a source or stream has joined, or the next due time has changed.
             let changed = signal
                 .wait_until(until.since(now), || self.is_ready() || self.joined != joined || self.next_due() != due);
             if self.is_ready() || (!changed && until == deadline) {
@@ -273,7 +273,7 @@ impl<T: Payload> Feed<T> {
 
     /// Returns true if there is an item to pop, or if the feed is closed.
     pub(crate) fn is_ready(&mut self) -> bool {
-        // If the next due time is set, a throttled update is still to come.
+        // If there is a next due time, a throttled update is still waiting.
         self.has_item() || (self.has_ended() && self.next_due().is_none())
     }
 

@@ -1,4 +1,5 @@
-//! The sources of a feed: one for each part of a connection's data that is kept in its own way.
+//! The sources of a feed. Each reads updates of one connection that are kept in one way: in the feed's own ring, in a
+//! shared ring, or as newest values.
 
 use std::any::TypeId;
 
@@ -14,10 +15,11 @@ pub(super) trait Source<T>: Send {
     /// Returns true if there is something to pop. May skip records of other readers' streams.
     fn is_ready(&mut self) -> bool;
 
-    /// Returns the connection, and the newest socket that the source has reported or returned data of.
+    /// Returns the connection, and its newest socket that the source has reported, or whose data it has returned.
     fn epoch(&self) -> (ConnectionId, Epoch);
 
-    /// Restarts at the socket that the reader knows. The source reports a later socket before its data.
+    /// Restarts at a socket that the reader knows already. The source then reports each later socket before that
+    /// socket's data.
     fn begin_at(&mut self, socket: Epoch);
 
     /// Returns the number of waiting updates.

@@ -18,7 +18,8 @@ use crate::sync::connection::ConnectionState;
 use crate::sync::latest::Reader;
 use crate::sync::waiters::Waiters;
 
-/// The number of unread joins from which a feed counts as neglected. It then gets no joins for removed markets.
+/// A feed with this many unread joins counts as neglected. Its streams of removed markets are then not paused, because
+/// each pause is another join.
 const UNREAD_JOINS_MAX: u64 = 64;
 
 /// A writing end of a feed, on one connection's thread. Updates of one writer stay in order.
@@ -54,8 +55,8 @@ impl<T: Payload> FeedWriter<T> {
     }
 
     /// Appends an update to the feed's own ring, or counts it as dropped if the ring is full. Never blocks, and does
-    /// not wake the reader: call [`flush`](Self::flush) after each batch. Returns true if nothing else waits for a
-    /// flush.
+    /// not wake the reader: call [`flush`](Self::flush) after each batch. Returns true for the first push or mark after
+    /// a flush.
     ///
     /// Pass a reference if the update is stored elsewhere: then it is copied only once.
     #[inline]
@@ -71,7 +72,7 @@ impl<T: Payload> FeedWriter<T> {
         self.queue.as_ref().is_none_or(QueueWriter::has_room)
     }
 
-    /// Marks a conflated stream that has a new newest value. Returns true if nothing else waits for a flush.
+    /// Marks a conflated stream whose cell has a new value. Returns true for the first push or mark after a flush.
     #[inline]
     pub fn mark(&mut self, mark: Mark) -> bool {
         self.writer_counters.received.add(1);
@@ -79,7 +80,7 @@ impl<T: Payload> FeedWriter<T> {
         !std::mem::replace(&mut self.unflushed, true)
     }
 
-    /// Counts an update that the reader did not ask for.
+    /// Counts an update that the reader does not want.
     #[inline]
     pub fn filter(&mut self) {
         self.writer_counters.received.add(1);
@@ -98,7 +99,7 @@ impl<T: Payload> FeedWriter<T> {
         }
     }
 
-    /// Wakes the reader if it sleeps. Call it after [`Waiters::any`], whose fence serves all readers.
+    /// Wakes the reader if it sleeps. Call it after [`Waiters::any`], whose one fence is enough for all readers.
     pub fn wake(&self) {
         self.shared.signal.notify_fenced();
     }
@@ -108,11 +109,12 @@ impl<T: Payload> FeedWriter<T> {
         self.shared.counters.reader_gone.load(Relaxed)
     }
 
-    /// Adds conflated streams, given by the readers of their cells. Returns a mark for each stream, in the same order.
-    /// The feed's reader gets nothing of a stream before its first mark.
+    /// Adds conflated streams, each given as a reader of its cell. Returns a mark for each stream, in the same order.
+    /// The feed's reader gets no value of a stream before the stream is marked for the first time.
     ///
-    /// Each segment is one more source for the reader to check. The first segment fits the first streams. Every later
-    /// segment is as large as all earlier ones together, so a thousand streams that are added one by one take eleven
+    /// The streams are kept in segments, because a set of changed keys has a fixed size. Each segment is one more
+    /// source for the reader to check. The first segment is as large as the first call needs. Every later segment is at
+    /// least as large as all earlier ones together, so a thousand streams that are added one by one take eleven
     /// segments.
     pub fn conflate<U>(&mut self, streams: Vec<Reader<U>>) -> Vec<Mark>
     where
@@ -164,7 +166,7 @@ impl<T: Payload> FeedWriter<T> {
         self.join(Join::Source(Box::new(reader)));
     }
 
-    /// Returns true if the reader has left 64 joins unread.
+    /// Returns true if the reader has left 64 or more joins unread.
     pub fn is_neglected(&self) -> bool {
         self.shared.joined.get().saturating_sub(self.shared.taken.load(Relaxed)) >= UNREAD_JOINS_MAX
     }

@@ -2,16 +2,17 @@
 
 use std::thread;
 
-/// The number of cores in the C library's core set. The library aborts beyond it.
+/// The number of cores in the C library's core set. For a core beyond it, the `libc` crate aborts the process.
 const CORES_MAX: usize = 1024;
 
-/// Returns true if this process may use the core. Tries on another thread, because a pinned calling thread may use only
-/// its own core.
+/// Returns true if this process may use the core. Pins a new thread to find out: asking for the cores of the calling
+/// thread would return only one if it is pinned.
 pub fn is_available(core: usize) -> bool {
     core < CORES_MAX && thread::scope(|scope| scope.spawn(|| pin(core)).join().unwrap_or(false))
 }
 
-/// Pins the calling thread to a core. Returns false if the system refuses.
+/// Pins the calling thread to a core, for which [`is_available`] must have returned true before. Returns false if the
+/// system refuses.
 pub fn pin(core: usize) -> bool {
     core_affinity::set_for_current(core_affinity::CoreId { id: core })
 }
@@ -29,7 +30,7 @@ mod tests {
                 assert!(pin(free[0]));
                 assert!(
                     free.iter().all(|core| is_available(*core)),
-                    "a strategy may pin itself before it starts its engine"
+                    "a thread that starts an engine may be pinned itself"
                 );
             });
         });

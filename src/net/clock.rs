@@ -1,4 +1,4 @@
-//! Clocks. Only this file reads them.
+//! Clocks. Only this file reads them, except that `sync::prim` measures how long a wait has lasted.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -6,7 +6,8 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::model::{Clock, Nanos};
 
-/// The wall time of its creation plus the monotonic time since. Later changes of the wall clock do not affect it.
+/// A clock that returns the wall time of its creation plus the monotonic time since. Later changes of the wall clock do
+/// not affect it.
 #[derive(Debug, Clone, Copy)]
 pub struct SystemClock {
     anchor: Instant,

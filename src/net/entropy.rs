@@ -4,7 +4,8 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::session::Entropy;
 
-/// Randomness from the operating system, for unpredictable masks, keys and tickets.
+/// Randomness from the operating system, so that WebSocket masks and keys and the tickets of requests are
+/// unpredictable.
 pub struct SystemEntropy(SystemRandom);
 
 impl SystemEntropy {

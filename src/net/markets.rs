@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::model::Market;
 
-/// A source of the list of existing markets. The engine calls it on a separate thread, so it may block. It should have
+/// A source of the list of existing markets. The engine calls it on a separate thread, so it may block. Give each call
 /// a deadline, because the engine does not interrupt it.
 pub trait MarketSource: Send {
     /// Returns every market that exists now, in any order.
@@ -58,10 +58,10 @@ impl fmt::Display for SourceFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Status(status @ 300..400) => {
-                write!(f, "status {status}: redirects are not followed; use the address that it moved to")
+                write!(f, "status {status}: redirects are not followed; set the endpoint to the new address")
             }
             Self::Status(status @ (418 | 429)) => {
-                write!(f, "status {status}: too many requests from this address; ask less often")
+                write!(f, "status {status}: too many requests from this address; request the list less often")
             }
             Self::Status(status @ 500..) => write!(f, "status {status}: server error at the exchange; try again later"),
             Self::Status(status) => write!(f, "status {status}: check that the endpoint is an exchange"),

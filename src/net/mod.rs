@@ -1,5 +1,5 @@
-//! All system calls: event loop, sockets, TLS, name look-ups, clock, and the ledger file that processes share. Makes no
-//! decisions.
+//! Access to the operating system: event loop, sockets, TLS, name look-ups, clock, randomness, and the ledger file that
+//! processes share. Makes no decisions. (Waiting on a futex is in `sync`.)
 
 mod affinity;
 mod clock;

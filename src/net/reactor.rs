@@ -20,7 +20,8 @@ use crate::sync::flag::Flag;
 /// The waker's token. Socket ids start at 1.
 const WAKER: Token = Token(0);
 
-/// Reads per socket and turn. The limit makes sure that commands and deadlines are handled under a flood, too.
+/// The maximum number of reads per socket and turn. With a limit, commands and deadlines are handled even if one socket
+/// always has more bytes.
 const READS_PER_TURN: usize = 16;
 
 /// The callbacks of a connection's thread.
@@ -29,10 +30,10 @@ pub trait Handler: Sink {
     fn commands(&mut self, now: Nanos, session: &mut Session);
     /// Handles an event of the session.
     fn event(&mut self, event: Event);
-    /// Records that the bytes of a read had waited in the kernel for `wait`. Called before the session gets the bytes,
-    /// and only if the reactor was created with `stamp_arrivals`.
+    /// Records that the last bytes of a read had waited in the kernel for `wait`. Called before the session gets the
+    /// bytes, and only if the reactor was created with `stamp_arrivals`.
     fn read_after(&mut self, wait: Duration);
-    /// Called after an input to the session, and all that followed from it, was handled.
+    /// Called after each input to the session, once all events and actions that followed from it are handled.
     fn batch_done(&mut self, now: Nanos, session: &Session);
 }
 
@@ -121,7 +122,7 @@ impl Reactor {
         self.remote.clone()
     }
 
-    /// Runs until the session has stopped. Returns the number of look-ups still pending in the system's resolver.
+    /// Runs until the session has stopped. Returns the number of look-ups still pending in the resolver.
     pub fn run(mut self, handler: &mut impl Handler) -> usize {
         loop {
             let now = self.clock.now();
@@ -233,7 +234,8 @@ impl Reactor {
 
     fn wait_for_events(&mut self, timeout: Option<Duration>) {
         if let Err(e) = self.poll.poll(&mut self.events, timeout) {
-            // On a valid queue, only a signal can interrupt the wait. The events are still pending in the next turn.
+            // On a valid queue, the only error is that a signal interrupted the wait. The events are still pending in
+            // the next turn.
             debug_assert_eq!(e.kind(), io::ErrorKind::Interrupted);
             return;
         }
@@ -247,9 +249,10 @@ impl Reactor {
         }
     }
 
-    /// Returns the time that the loop may sleep; `None` means until it is woken.
+    /// Returns how long the loop may sleep; `None` means until an event.
     fn timeout(&mut self, now: Nanos) -> Option<Duration> {
-        // The event of a call may be gone already: the turn before a deadline takes it without handling the call.
+        // A pending call may have no event any more: the turn before a deadline consumes the event and does not handle
+        // the call.
         let has_work = self.remote.is_called() || self.sockets.is_any_readable();
         let spins = match self.wait {
             Wait::Park => false,

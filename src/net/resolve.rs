@@ -9,14 +9,19 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::reactor::Remote;
 
-/// The maximum number of pending look-ups of one connection. Each is a thread that waits in the system's resolver,
-/// which cannot be interrupted. A look-up beyond this number fails at once.
+/// The maximum number of pending look-ups of one connection. Each is a thread that waits in the resolver and cannot be
+/// interrupted. A look-up beyond this number fails at once.
 const IN_FLIGHT_MAX: usize = 2;
 
 /// A resolver of host names.
 pub trait Resolve: Send + Sync {
-    /// Returns the addresses of `host`. May block, because it is called on a separate thread. If it returns after the
-    /// deadline, the next dial uses the addresses.
+    /// Returns the addresses of `host`. May block, because it is called on a separate thread. Addresses that it returns
+    /// after the deadline are used by the next dial.
+    ///
+    /// # Errors
+    ///
+    /// If the look-up fails. The dial then fails with the error's text, and is repeated after a pause. An empty list
+    /// has the same effect.
     fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>>;
 }
 
@@ -51,7 +56,8 @@ impl Lookups {
         Self { resolver, remote, newest: 0, answer_to, answers, threads: Vec::new() }
     }
 
-    /// Starts a look-up. Does not wait for a pending older one; if that one returns addresses first, they are used.
+    /// Starts a look-up. Does not wait for a pending older one. If the older one returns addresses first, they are
+    /// used.
     pub fn start(&mut self, host: &str, port: u16) -> Result<(), String> {
         self.reap();
         if self.threads.len() >= IN_FLIGHT_MAX {
@@ -62,7 +68,7 @@ impl Lookups {
         let host = host.to_owned();
         let look_up = move || {
             let answer = resolver.resolve(&host, port).map_err(|e| e.to_string());
-            // If the connection is gone, so is the receiver, and no thread needs waking.
+            // Fails if the connection's thread has ended. Then there is nothing to wake.
             if answer_to.try_send((number, answer)).is_ok() {
                 remote.wake();
             }
@@ -84,7 +90,7 @@ impl Lookups {
         self.answers.try_iter().find(|(number, answer)| counts(*number, answer)).map(|(_, answer)| answer)
     }
 
-    /// Joins the finished threads, and returns the number of look-ups still pending in the system's resolver.
+    /// Joins the finished threads, and returns the number of look-ups still pending in the resolver.
     pub fn reap(&mut self) -> usize {
         let (done, hanging) = std::mem::take(&mut self.threads).into_iter().partition(JoinHandle::is_finished);
         self.threads = hanging;

@@ -1,7 +1,7 @@
 //! A TCP socket that can also report when the kernel received the bytes of a read.
 //!
-//! A read that takes several segments gets one stamp, that of the segment with the last bytes. The bytes before it have
-//! waited longer.
+//! A read that takes several segments gets one stamp, that of the segment with the last bytes. Bytes of earlier
+//! segments have waited longer.
 
 use std::io::{self, Read, Write};
 
@@ -10,7 +10,7 @@ use mio::net::TcpStream;
 use crate::model::Nanos;
 use arrivals::Arrivals;
 
-/// One in this many reads asks for the stamp, because such a read takes longer.
+/// One in this many reads asks for a stamp, because a read with a stamp takes longer.
 const STAMPED: u32 = 8;
 
 /// A socket. Without stamps, a read is a plain read of the stream.
@@ -97,14 +97,14 @@ mod arrivals {
                 let mut parts = [IoSliceMut::new(into)];
                 let read = recvmsg::<()>(stream.as_raw_fd(), &mut parts, Some(&mut self.0), MsgFlags::empty())?;
                 // The first packets after the machine's first socket with stamps may have none.
-                let mut beside = read.cmsgs().into_iter().flatten();
-                Ok((read.bytes, beside.find_map(stamp)))
+                let mut messages = read.cmsgs().into_iter().flatten();
+                Ok((read.bytes, messages.find_map(stamp)))
             })
         }
     }
 
-    fn stamp(beside: ControlMessageOwned) -> Option<Nanos> {
-        let ControlMessageOwned::ScmTimestampns(time) = beside else { return None };
+    fn stamp(message: ControlMessageOwned) -> Option<Nanos> {
+        let ControlMessageOwned::ScmTimestampns(time) = message else { return None };
         let (seconds, nanos) = (u64::try_from(time.tv_sec()).ok()?, u64::try_from(time.tv_nsec()).ok()?);
         Some(Nanos(seconds * 1_000_000_000 + nanos))
     }

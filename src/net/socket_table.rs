@@ -23,8 +23,8 @@ pub(super) enum Stage {
     Securing,
     /// Bytes are read and written.
     Open,
-    /// A write failed, for this reason. The received bytes are read before the failure is reported, because they
-    /// contain the peer's last messages and may say why it closed.
+    /// A write failed, for this reason. The bytes that the kernel has received are read before the failure is reported,
+    /// because they contain the peer's last messages, which may say why it closed.
     Draining(Closed),
 }
 
@@ -35,7 +35,7 @@ pub(super) enum Progress {
 }
 
 impl SocketEntry {
-    /// Advances an opening socket as far as possible without waiting. Returns `None` if the session need not know.
+    /// Advances an opening socket as far as possible without waiting. Returns the stage that it completed, if any.
     pub fn progress(&mut self) -> Result<Option<Progress>, Closed> {
         let progress = match self.stage {
             Stage::Connecting => self.transport.finish_connect().map(|open| open.then_some(Progress::Connected)),
@@ -60,7 +60,7 @@ impl SocketEntry {
         matches!(self.stage, Stage::Open | Stage::Draining(_)) && self.transport.is_readable()
     }
 
-    /// Ends writing. The next reads continue to the end of the received bytes.
+    /// Stops writing, for this reason. Reads continue to the end of the received bytes.
     #[cold]
     pub fn stop_writing(&mut self, why: Closed) {
         self.transport.set_readable(false);
@@ -87,8 +87,8 @@ impl SocketTable {
         self.0.iter_mut().find(|entry| token_of(entry.socket) == token)
     }
 
-    /// Returns the first socket that was dialed after `last`. A walk with this stays valid while sockets are added and
-    /// removed.
+    /// Returns the first socket that was dialed after `last`. A loop over the sockets with this function stays valid
+    /// while sockets are added and removed.
     pub fn after(&mut self, last: SocketId) -> Option<&mut SocketEntry> {
         self.0.iter_mut().find(|entry| entry.socket > last)
     }
@@ -109,7 +109,7 @@ pub(super) fn token_of(socket: SocketId) -> Token {
     Token(socket.0 as usize)
 }
 
-/// Converts an error. TLS failures are reported as invalid data; all others come from the network.
+/// Converts an error of a socket. Errors of kind `InvalidData` come from TLS, all others from the network.
 pub(super) fn close_reason(error: &io::Error) -> Closed {
     match error.kind() {
         io::ErrorKind::InvalidData => Closed::Tls(error.to_string()),

@@ -14,7 +14,7 @@ use crate::model::Nanos;
 pub struct Transport {
     socket: Socket,
     tls: Option<Tls>,
-    /// Whether the socket may hold unread bytes or its end.
+    /// Whether a read of the socket may return bytes or the end.
     readable: bool,
     /// Whether the peer has closed its side, so that the end follows the last bytes.
     ended: bool,
@@ -29,7 +29,7 @@ impl Transport {
     }
 
     /// Asks the kernel to stamp received bytes, see [`take_arrived`](Self::take_arrived). The kernel then reads its
-    /// clock for each packet of the machine.
+    /// clock for each packet that the machine receives.
     pub fn stamp_arrivals(&mut self) {
         self.socket.stamp_arrivals();
     }

@@ -34,9 +34,10 @@ impl<T: Noun> Batch<T> {
     /// Clears `into`, fills it with the readings in the order of the handles, and returns the time of the instant. A
     /// reused `into` does not grow.
     ///
-    /// An update of any of these markets during the read restarts it. Returns `None`, with `into` empty, after sixteen
-    /// disturbed attempts; the next call may succeed. One attempt takes about 15 ns per market: with a thousand markets
-    /// and a thousand messages a second, one attempt in a hundred is disturbed. An empty batch is never disturbed.
+    /// An update of any of these markets during the read restarts it. Returns `None`, with `into` empty, if sixteen
+    /// attempts in a row are interrupted; the next call may succeed. One attempt takes about 15 ns per market: with a
+    /// thousand markets and a thousand messages a second, one attempt in a hundred is interrupted. An empty batch
+    /// always succeeds.
     ///
     /// The readings are the values that were visible at the instant, which the publish stamps do not show exactly. A
     /// stamp is taken just before its value becomes visible, so an update that was being published at that instant is
@@ -50,8 +51,8 @@ impl<T: Noun> Batch<T> {
             into.extend(self.handles.iter().map(Handle::load));
             let moment = self.clock.now();
             // Each reading was the newest of its market both before and after `moment`, so all of them were at
-            // `moment`. The stamp check is for a clock that lags behind another core's: a reading must not look newer
-            // than the moment.
+            // `moment`. The stamps are checked because this core's clock may lag behind another's: no reading may have
+            // a publish stamp after `moment`.
             let was_newest = |(handle, reading): (&Handle<T>, &Reading<'a, T>)| {
                 reading.is_newest(&handle.latest) && reading.stamps().is_none_or(|stamps| stamps.published <= moment)
             };
@@ -101,7 +102,8 @@ impl<T: Noun> fmt::Debug for Batch<T> {
     }
 }
 
-/// The position of a reader in one [`Batch`]. A new cursor has seen nothing.
+/// The position of a reader in one [`Batch`]. A new cursor has seen nothing. Use a cursor with one batch only: it knows
+/// the markets by their place in the batch.
 #[derive(Debug, Clone, Default)]
 pub struct BatchCursor {
     /// The last seen version of each handle.

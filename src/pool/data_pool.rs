@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::gate::Gate;
 use super::publisher::WriterState;
-use super::slot::Slot;
+use super::stream_state::StreamState;
 use super::{AsMarket, Batch, Handle, PoolError, Publisher, StreamStatus};
 use crate::model::{
     AnyNoun, Candle, Clock, DataType, Epoch, Family, Grouping, Interval, Market, Nanos, Noun, Orderbook, StreamKey,
@@ -51,26 +51,31 @@ impl DataPool {
     pub const STALE_AFTER: Duration = Duration::from_secs(12);
 
     /// Returns a handle to the ticker of a market.
+    ///
+    /// # Errors
+    ///
+    /// If the market is not a valid code, or its ticker is not subscribed.
     pub fn ticker(&self, market: impl AsMarket) -> Result<Handle<Ticker>, PoolError> {
         self.handle(DataType::Ticker, market)
     }
 
-    /// Returns a handle to the newest trade of a market.
+    /// Returns a handle to the newest trade of a market. Fails like [`ticker`](Self::ticker).
     pub fn trade(&self, market: impl AsMarket) -> Result<Handle<Trade>, PoolError> {
         self.handle(DataType::Trade, market)
     }
 
-    /// Returns a handle to the order book of a market.
+    /// Returns a handle to the order book of a market. Fails like [`ticker`](Self::ticker).
     pub fn orderbook(&self, market: impl AsMarket) -> Result<Handle<Orderbook>, PoolError> {
         self.handle(DataType::Orderbook, market)
     }
 
-    /// Returns a handle to the order book of a market with prices grouped by `step`.
+    /// Returns a handle to the order book of a market with prices grouped by `step`. Fails like
+    /// [`ticker`](Self::ticker).
     pub fn grouped_orderbook(&self, step: Grouping, market: impl AsMarket) -> Result<Handle<Orderbook>, PoolError> {
         self.handle(DataType::GroupedOrderbook(step), market)
     }
 
-    /// Returns a handle to the current candle of a market.
+    /// Returns a handle to the current candle of a market. Fails like [`ticker`](Self::ticker).
     pub fn candle(&self, interval: Interval, market: impl AsMarket) -> Result<Handle<Candle>, PoolError> {
         self.handle(DataType::Candle(interval), market)
     }
@@ -123,7 +128,7 @@ impl DataPool {
         status.epoch.zip(status.stamps.map(|stamps| stamps.received))
     }
 
-    /// Returns the current status of every stream that was ever opened, sorted by key. For the control path: locks,
+    /// Returns the current status of every stream that was ever opened, sorted by key. Not for a busy loop: locks,
     /// allocates and sorts.
     pub fn streams(&self) -> Vec<StreamStatus> {
         let mut all: Vec<_> = self.read().values().map(status).collect();
@@ -140,7 +145,8 @@ impl DataPool {
         data_type: DataType,
         markets: impl IntoIterator<Item = M>,
     ) -> Result<Batch<T>, PoolError> {
-        // Runs before the lock is taken: this is the program's own code, which may be slow or subscribe.
+        // Runs before the lock is taken, because the iterator and `as_market` are code of the program, which may be
+        // slow or call the pool.
         let markets: Vec<_> = markets.into_iter().map(|market| market.as_market()).collect();
         let streams = self.read();
         let found = markets.into_iter().map(|market| {
@@ -155,8 +161,8 @@ impl DataPool {
         let (writer, latest) = latest::cell();
         let writer_state = WriterState { writer, latest: latest.clone(), gate: Gate::new() };
         let Shared { clock, waiters, stale_after, .. } = &*self.shared;
-        let slot = Slot::new(key, connection, clock.clone(), waiters.clone(), *stale_after, writer_state);
-        Handle { latest, slot: Arc::new(slot) }
+        let state = StreamState::new(key, connection, clock.clone(), waiters.clone(), *stale_after, writer_state);
+        Handle { latest, state: Arc::new(state) }
     }
 
     fn read(&self) -> RwLockReadGuard<'_, HashMap<StreamKey, Stream>> {
@@ -173,8 +179,8 @@ impl DataPool {
 /// Returns an empty pool that computes ages and health with `clock`.
 ///
 /// `stale_after` is the longest time without data on a connection during which its values count as live. Default:
-/// [`DataPool::STALE_AFTER`]. A shorter time detects a mute connection sooner; a time shorter than the normal pauses of
-/// a quiet connection makes live values stale.
+/// [`DataPool::STALE_AFTER`]. A shorter time detects a silent connection sooner, but a time that is shorter than the
+/// normal pauses of a quiet connection makes live values stale.
 pub fn empty(clock: Arc<dyn Clock>, stale_after: Duration) -> DataPool {
     DataPool { shared: Arc::new(Shared { clock, stale_after, waiters: Arc::default(), streams: RwLock::default() }) }
 }
@@ -182,7 +188,7 @@ pub fn empty(clock: Arc<dyn Clock>, stale_after: Duration) -> DataPool {
 /// Opens the writing side of a stream for the thread that owns `connection`, and marks the stream subscribed.
 ///
 /// After a publisher is dropped, its stream may be opened again, also on another connection. Handles stay valid,
-/// versions continue, trade ids stay known, and the old value is stale until the new subscription brings a new one.
+/// versions continue, trade ids stay known, and the old value is stale until a new one arrives.
 ///
 /// # Panics
 ///
@@ -192,17 +198,17 @@ pub fn open<T: Noun>(pool: &DataPool, key: StreamKey, connection: Arc<Connection
     assert!(key.data_type.kind() == T::KIND, "{key} does not carry this type of value");
     let mut streams = pool.write();
     let stream = streams.entry(key).or_insert_with(|| T::into_any(pool.new_handle(key, connection.clone())));
-    let slot = T::from_any(stream).expect("the key determines the type").slot.clone();
+    let state = T::from_any(stream).expect("the key determines the type").state.clone();
     drop(streams);
 
-    let writer_state = slot.writer_state().take();
+    let writer_state = state.writer_state().take();
     let Some(mut writer_state) = writer_state else { panic!("{key} has a publisher already: a cell has one writer") };
-    if !Arc::ptr_eq(&connection, &slot.connection.load()) {
+    if !Arc::ptr_eq(&connection, &state.connection.load()) {
         writer_state.gate.reopen();
-        slot.move_to(connection);
+        state.move_to(connection);
     }
-    slot.set_subscribed(true);
-    Publisher::new(slot, writer_state)
+    state.set_subscribed(true);
+    Publisher::new(state, writer_state)
 }
 
 /// Returns the count of readers that sleep in `wait_newer` on any stream. The connection's thread checks it once after
@@ -211,11 +217,11 @@ pub fn waiters(pool: &DataPool) -> Arc<Waiters> {
     pool.shared.waiters.clone()
 }
 
-/// Marks a stream as subscribed or not. Readings of a stream that is not subscribed are `NotSubscribed` at once; after it
-/// is subscribed again, they are `Stale` until data arrives. A stream that was never opened is ignored.
+/// Marks a stream as subscribed or not. Readings of a stream that is not subscribed are `NotSubscribed` at once. After
+/// it is subscribed again, they are `Stale` until data arrives. A stream that was never opened is ignored.
 pub fn set_subscribed(pool: &DataPool, key: StreamKey, subscribed: bool) {
     if let Some(stream) = pool.read().get(&key) {
-        match_any!(stream, handle => handle.slot.set_subscribed(subscribed));
+        match_any!(stream, handle => handle.state.set_subscribed(subscribed));
     }
 }
 
@@ -230,6 +236,6 @@ fn status(stream: &Stream) -> StreamStatus {
 }
 
 fn find<T: Noun>(streams: &HashMap<StreamKey, Stream>, key: StreamKey) -> Result<Handle<T>, PoolError> {
-    let handle = streams.get(&key).and_then(T::from_any).filter(|handle| handle.slot.is_subscribed());
+    let handle = streams.get(&key).and_then(T::from_any).filter(|handle| handle.state.is_subscribed());
     handle.cloned().ok_or(PoolError::NotSubscribed(key))
 }

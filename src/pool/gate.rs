@@ -16,7 +16,8 @@
 use super::publisher::Verdict;
 use crate::model::{Epoch, Nature, Noun};
 
-/// The exchange was observed to send at most two late frames, and never two in a row.
+/// The number of late arrivals in a row at which the last one wins. The exchange was observed to send at most two late
+/// frames, and never two in a row.
 const LATE_MAX: u32 = 8;
 
 /// The order gate of one stream.
@@ -69,7 +70,7 @@ impl<T: Noun> Gate<T> {
         self.newest
     }
 
-    /// Moves the stream to another connection, whose epochs start again. Known ids stay known.
+    /// Prepares for another connection, whose epochs start again. Known ids stay known.
     pub fn reopen(&mut self) {
         (self.epoch, self.newest) = (Epoch::default(), None);
     }
@@ -83,7 +84,7 @@ impl<T: Noun> Gate<T> {
     }
 }
 
-/// The last [`Seen::LEN`] different ids of a stream.
+/// The last [`Seen::LEN`] different ids of a stream, to find duplicates.
 ///
 /// Ids nearly always rise. An id above `highest` is new without a search.
 struct Seen {
@@ -94,7 +95,7 @@ struct Seen {
 }
 
 impl Seen {
-    /// Covers what a reconnect can repeat (one snapshot) and what the exchange delivers twice in a burst.
+    /// Enough for the snapshot that a reconnect repeats, and for events that the exchange delivers twice in a burst.
     const LEN: usize = 256;
 
     /// Adds an id. Returns false if it is among the last ones.

@@ -4,17 +4,17 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::slot::Slot;
+use super::stream_state::StreamState;
 use super::{Health, Reading, StreamStatus};
 use crate::model::{Noun, StreamKey};
 use crate::sync::latest::{CachedReader, Reader};
 
-/// A handle to one stream, for reading from any thread without waiting: a value's lock is only tried, and
-/// [`load`](Self::load) starts over only if a newer value was published in between. Clone it for each thread. A handle
-/// is valid for the life of the pool, also after the stream is dropped and subscribed again.
+/// A handle to one stream, for reading from any thread. [`load`](Self::load) never waits: it starts over only if a
+/// newer value was published in between. Clone the handle for each thread. A handle is valid for the life of the pool,
+/// also after the stream is dropped and subscribed again.
 pub struct Handle<T: Noun> {
     pub(super) latest: Reader<T>,
-    pub(super) slot: Arc<Slot<T>>,
+    pub(super) state: Arc<StreamState<T>>,
 }
 
 impl<T: Noun> Handle<T> {
@@ -23,25 +23,26 @@ impl<T: Noun> Handle<T> {
     /// that, use [`load_if_newer`](Self::load_if_newer) or a [`cached`](Self::cached) handle.
     #[inline]
     pub fn load(&self) -> Reading<'_, T> {
-        Reading::loaded(self.latest.load(), &self.slot)
+        Reading::loaded(self.latest.load(), &self.state)
     }
 
     /// Returns the newest reading if it is newer than `version`. If it is not, costs one atomic load. Version 0 is
     /// older than any value.
     #[inline]
     pub fn load_if_newer(&self, version: u64) -> Option<Reading<'_, T>> {
-        self.latest.load_if_newer(version).map(|loaded| Reading::loaded(loaded, &self.slot))
+        self.latest.load_if_newer(version).map(|loaded| Reading::loaded(loaded, &self.state))
     }
 
-    /// Sleeps until there is a reading newer than `version`, at most for `timeout`. Never spins. To wake a sleeper the
-    /// writer pays for a system call; readers in a hurry poll [`load_if_newer`](Self::load_if_newer) instead.
+    /// Sleeps until there is a reading newer than `version`, at most for `timeout`. Returns `None` after the timeout.
+    /// Never spins. Waking a sleeper costs the writer a system call. For the lowest latency, poll
+    /// [`load_if_newer`](Self::load_if_newer) instead.
     pub fn wait_newer(&self, version: u64, timeout: Duration) -> Option<Reading<'_, T>> {
         let is_newer = || self.version() > version;
         if is_newer() {
             return Some(self.load());
         }
-        let _guard = self.slot.waiters.guard();
-        self.slot.signal.wait_until(timeout, is_newer).then(|| self.load())
+        let _guard = self.state.waiters.guard();
+        self.state.signal.wait_until(timeout, is_newer).then(|| self.load())
     }
 
     /// Returns the version of the newest value; 0 before the first. One atomic load.
@@ -52,12 +53,12 @@ impl<T: Noun> Handle<T> {
 
     /// Returns the key of the stream.
     pub fn key(&self) -> StreamKey {
-        self.slot.key
+        self.state.key
     }
 
     /// Returns a handle for one polling thread. A load takes about 1 ns while the value is unchanged.
     pub fn cached(&self) -> CachedHandle<T> {
-        CachedHandle { latest: self.latest.cached(), slot: self.slot.clone() }
+        CachedHandle { latest: self.latest.cached(), state: self.state.clone() }
     }
 
     pub(super) fn status(&self) -> StreamStatus {
@@ -69,14 +70,14 @@ impl<T: Noun> Handle<T> {
             epoch: reading.epoch(),
             connection: reading.connection(),
             stamps: reading.stamps(),
-            verdicts: self.slot.counts.read(),
+            verdicts: self.state.counts.read(),
         }
     }
 }
 
 impl<T: Noun> Clone for Handle<T> {
     fn clone(&self) -> Self {
-        Self { latest: self.latest.clone(), slot: self.slot.clone() }
+        Self { latest: self.latest.clone(), state: self.state.clone() }
     }
 }
 
@@ -90,7 +91,7 @@ impl<T: Noun> fmt::Debug for Handle<T> {
 /// A [`Handle`] that remembers the last value it read. Not shared: each polling thread makes its own.
 pub struct CachedHandle<T: Noun> {
     latest: CachedReader<T>,
-    slot: Arc<Slot<T>>,
+    state: Arc<StreamState<T>>,
 }
 
 impl<T: Noun> CachedHandle<T> {
@@ -98,12 +99,12 @@ impl<T: Noun> CachedHandle<T> {
     /// value is remembered; its health is computed on each request.
     #[inline]
     pub fn load(&mut self) -> Reading<'_, T> {
-        Reading::cached(self.latest.load(), &self.slot)
+        Reading::cached(self.latest.load(), &self.state)
     }
 
     /// Returns the key of the stream.
     pub fn key(&self) -> StreamKey {
-        self.slot.key
+        self.state.key
     }
 }
 

@@ -33,7 +33,7 @@ pub enum Health {
     },
     /// The connection is down.
     Disconnected {
-        /// When the connection went down; if it never was up, when it was created.
+        /// When the connection went down; if it was never up, when it was created.
         since: Nanos,
     },
     /// The stream is not subscribed any more.
@@ -108,7 +108,7 @@ impl HealthInputs {
         if epoch < self.connection.epoch {
             return Health::Stale { since: self.connection.disconnected_at };
         }
-        // The value may have been received just before the connection records that data came.
+        // A new value may be visible before the connection has recorded that data arrived.
         let heard = self.connection.heard.max(received);
         if now().since(heard) > self.stale_after {
             return Health::Stale { since: heard };
@@ -132,11 +132,11 @@ mod tests {
     }
 
     #[test]
-    fn the_verdict_follows_the_table() {
+    fn the_first_row_that_applies_decides() {
         let (on, off, again) = (subscription(true, 0, 0), subscription(false, 95, 0), subscription(true, 70, 80));
         let stale = |since| Health::Stale { since: Nanos(since) };
         let down = |since| Health::Disconnected { since: Nanos(since) };
-        // subscription, connection (up, epoch, disconnected_at, heard), value (epoch, received), now, verdict
+        // subscription, connection (up, epoch, disconnected_at, heard), value (epoch, received), now, expected
         let table = [
             // `NotSubscribed` comes first.
             (off, connection(true, 1, 0, 99), Some((1, 99)), 100, Health::NotSubscribed),
@@ -166,10 +166,10 @@ mod tests {
             // A reader's clock slightly behind the receive stamp does not make the value stale.
             (on, connection(true, 1, 5, 101), Some((1, 101)), 100, Health::Live),
         ];
-        for (row, (subscription, connection, value, now, verdict)) in table.into_iter().enumerate() {
+        for (row, (subscription, connection, value, now, expected)) in table.into_iter().enumerate() {
             let value = value.map(|(epoch, received)| (Epoch(epoch), Nanos(received)));
             let inputs = HealthInputs { subscription, connection, value, stale_after: STALE_AFTER };
-            assert_eq!(inputs.judge(|| Nanos(now)), verdict, "row {row}: {inputs:?}");
+            assert_eq!(inputs.judge(|| Nanos(now)), expected, "row {row}: {inputs:?}");
         }
     }
 

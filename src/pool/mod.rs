@@ -28,7 +28,7 @@
 //! }
 //! ```
 //!
-//! Storing a handle under another type does not compile either:
+//! A handle keeps its type. This compiles:
 //!
 //! ```
 //! # use hoga::{DataPool, Handle, Trade, error::PoolError};
@@ -36,6 +36,9 @@
 //! let trades: Handle<Trade> = pool.trade("KRW-BTC")?;
 //! # Ok(()) }
 //! ```
+//!
+//! This does not:
+//!
 //! ```compile_fail
 //! # use hoga::{DataPool, Handle, Trade, error::PoolError};
 //! # fn keep(pool: &DataPool) -> Result<(), PoolError> {
@@ -51,8 +54,8 @@ mod handle;
 mod health;
 mod publisher;
 mod reading;
-mod slot;
 mod status;
+mod stream_state;
 
 pub use batch::{Batch, BatchCursor};
 pub use data_pool::{DataPool, empty, open, set_subscribed, waiters};

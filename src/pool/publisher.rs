@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread;
 
 use super::gate::Gate;
-use super::slot::Slot;
+use super::stream_state::StreamState;
 use crate::model::{Nanos, Noun, Receipt, StreamKey};
 use crate::sync::latest::{self, Version, Writer};
 
@@ -26,7 +26,7 @@ pub enum Verdict {
 /// Dropping it returns the writing end to the pool and marks the stream not subscribed. If its thread panics, dropping
 /// it marks the connection as down instead: the stream is still wanted, but the connection is gone.
 pub struct Publisher<T: Noun> {
-    slot: Arc<Slot<T>>,
+    state: Arc<StreamState<T>>,
     // Always `Some`; taken only in `drop`.
     writer_state: Option<WriterState<T>>,
 }
@@ -39,15 +39,15 @@ pub(super) struct WriterState<T: Noun> {
 }
 
 impl<T: Noun> Publisher<T> {
-    pub(super) fn new(slot: Arc<Slot<T>>, writer_state: WriterState<T>) -> Self {
-        Self { slot, writer_state: Some(writer_state) }
+    pub(super) fn new(state: Arc<StreamState<T>>, writer_state: WriterState<T>) -> Self {
+        Self { state, writer_state: Some(writer_state) }
     }
 
     /// Publishes an arrival if the gate finds that it is the newest. Does not wake sleeping readers:
     /// [`wake`](Self::wake) does.
     ///
-    /// `published` returns the time. It is called just before readers can see the value, and only if they will. Waits
-    /// for no lock; after warm-up it does not allocate, log, or make a system call.
+    /// `published` returns the time. It is called just before readers can see the value, and not at all if the arrival
+    /// is refused. Waits for no lock; after warm-up it does not allocate, log, or make a system call.
     #[inline]
     pub fn publish(&mut self, receipt: &Receipt, value: &T, published: impl FnOnce() -> Nanos) -> Verdict {
         let Some(WriterState { writer, latest, gate }) = &mut self.writer_state else {
@@ -61,7 +61,7 @@ impl<T: Noun> Publisher<T> {
             Verdict::Duplicate if confirms(value, gate, latest) => writer.confirm(receipt, published()),
             Verdict::Duplicate | Verdict::Late | Verdict::OldEpoch => {}
         }
-        self.slot.counts.add(verdict);
+        self.state.counts.add(verdict);
         verdict
     }
 
@@ -69,7 +69,7 @@ impl<T: Noun> Publisher<T> {
     /// whole batch of streams. The caller must call [`Waiters::any`](crate::sync::waiters::Waiters::any), which has the
     /// fence, after publishing and before this; see [`waiters`](super::waiters).
     pub fn wake(&self) {
-        self.slot.signal.notify_fenced();
+        self.state.signal.notify_fenced();
     }
 
     /// Returns a reader of the newest value.
@@ -79,9 +79,10 @@ impl<T: Noun> Publisher<T> {
     }
 
     /// Returns the newest value if it was received on the connection's current socket, after `asked`, and not before
-    /// the stream was last subscribed again. An older value may be outdated.
+    /// the stream was last subscribed again. `asked` is the time of the last request for a snapshot of the stream. An
+    /// older value may be outdated.
     pub fn current(&self, asked: Nanos) -> Option<Version<T>> {
-        let (connection, renewed) = (self.slot.connection.load(), self.slot.subscription().renewed);
+        let (connection, renewed) = (self.state.connection.load(), self.state.subscription().renewed);
         let holds = |newest: &&Version<T>| {
             let received = newest.stamps.received;
             connection.is_up() && newest.epoch == connection.epoch() && received > asked && received >= renewed
@@ -90,8 +91,8 @@ impl<T: Noun> Publisher<T> {
     }
 
     /// Returns true if feeds deliver an arrival with this verdict: published values, late trades, because they did
-    /// happen, and late candles of another interval, because they may be its final state. Other late states are
-    /// history.
+    /// happen, and late candles of another interval, because they may be its final state. Feeds do not deliver other
+    /// late states.
     #[inline]
     pub fn is_news(&self, verdict: Verdict, value: &T) -> bool {
         match verdict {
@@ -113,13 +114,14 @@ impl<T: Noun> Publisher<T> {
 
     /// Returns the key of the stream.
     pub fn key(&self) -> StreamKey {
-        self.slot.key
+        self.state.key
     }
 }
 
-/// Returns true if a duplicate proves that the newest value still holds, which it does if it has the same order. The
-/// duplicate of an older event proves nothing about the newest, even as the first arrival of its epoch. A value that is
-/// ahead of its epoch's order is not confirmed either, because this epoch may still publish an older one.
+/// Returns true if a duplicate proves that the newest value still holds: both must have the same order. The duplicate
+/// of an older event proves nothing about the newest value, even as the first arrival of its epoch. The duplicate must
+/// also have the newest order of its epoch: otherwise this epoch may still publish a value older than the one in the
+/// pool.
 #[cold]
 fn confirms<T: Noun>(repetition: &T, gate: &Gate<T>, latest: &latest::Reader<T>) -> bool {
     let order = repetition.order();
@@ -129,10 +131,10 @@ fn confirms<T: Noun>(repetition: &T, gate: &Gate<T>, latest: &latest::Reader<T>)
 impl<T: Noun> Drop for Publisher<T> {
     fn drop(&mut self) {
         if thread::panicking() {
-            self.slot.connection.load().disconnected(self.slot.clock.now());
+            self.state.connection.load().disconnected(self.state.clock.now());
         } else {
-            self.slot.set_subscribed(false);
+            self.state.set_subscribed(false);
         }
-        *self.slot.writer_state() = self.writer_state.take();
+        *self.state.writer_state() = self.writer_state.take();
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use super::Health;
-use super::slot::Slot;
+use super::stream_state::StreamState;
 use crate::model::{ConnectionId, Epoch, Nanos, Noun, Stamps, StreamKey};
 use crate::sync::latest::{Loaded, Reader, Version};
 
@@ -15,12 +15,13 @@ use crate::sync::latest::{Loaded, Reader, Version};
 /// each call, from the clock and the connection at that time: a reading that is kept grows old.
 ///
 /// Drop readings soon. While a reading lives, its memory is not reused; the stream allocates other memory for its next
-/// value and keeps it. A few readings cost nothing else. Thousands of one stream at once slow its publishing by some
-/// tens of ns until they are dropped. 2^28 of them, which need more than 48 GiB, end the connection's thread with a
-/// panic. A reading stays on the thread that loaded it. Copy the value (`*reading`) to keep it or to send it elsewhere.
+/// value and keeps it. A few readings cost nothing else. Thousands of readings of one stream, held at once, slow its
+/// publishing by some tens of ns until they are dropped. If 2^28 of them are held at once, which takes more than 48
+/// GiB, the connection's thread panics and ends. A reading stays on the thread that loaded it. Copy the value
+/// (`*reading`) to keep it or to send it elsewhere.
 pub struct Reading<'a, T: Noun> {
     version: Held<'a, T>,
-    slot: &'a Slot<T>,
+    state: &'a StreamState<T>,
 }
 
 enum Held<'a, T> {
@@ -30,13 +31,13 @@ enum Held<'a, T> {
 
 impl<'a, T: Noun> Reading<'a, T> {
     #[inline]
-    pub(super) fn loaded(version: Loaded<'a, T>, slot: &'a Slot<T>) -> Self {
-        Self { version: Held::Loaded(version), slot }
+    pub(super) fn loaded(version: Loaded<'a, T>, state: &'a StreamState<T>) -> Self {
+        Self { version: Held::Loaded(version), state }
     }
 
     #[inline]
-    pub(super) fn cached(version: Option<&'a Version<T>>, slot: &'a Slot<T>) -> Self {
-        Self { version: Held::Cached(version), slot }
+    pub(super) fn cached(version: Option<&'a Version<T>>, state: &'a StreamState<T>) -> Self {
+        Self { version: Held::Cached(version), state }
     }
 
     /// Returns the value, if one has arrived.
@@ -49,13 +50,13 @@ impl<'a, T: Noun> Reading<'a, T> {
     /// that is `Live` or stale from silence needs.
     #[inline]
     pub fn health(&self) -> Health {
-        self.slot.health(self.held())
+        self.state.health(self.held())
     }
 
     /// Returns the time since the value was received, or last confirmed by the exchange. Costs one clock read.
     #[inline]
     pub fn age(&self) -> Option<Duration> {
-        self.held().map(|v| self.slot.clock.now().since(v.stamps.received))
+        self.held().map(|v| self.state.clock.now().since(v.stamps.received))
     }
 
     /// Returns the time since the value was published, just before readers could see it, or since the exchange last
@@ -64,14 +65,14 @@ impl<'a, T: Noun> Reading<'a, T> {
     /// measure the time from publish to read.
     #[inline]
     pub fn published_age(&self) -> Option<Duration> {
-        self.held().map(|v| self.slot.clock.now().since(v.stamps.published))
+        self.held().map(|v| self.state.clock.now().since(v.stamps.published))
     }
 
     /// Returns the time since the exchange's stamp, as far as the two clocks agree; zero if the exchange's clock is
     /// ahead. Costs one clock read.
     #[inline]
     pub fn exchange_age(&self) -> Option<Duration> {
-        self.held().map(|v| self.slot.clock.now().since(Nanos::from_millis(v.stamps.exchange_ms)))
+        self.held().map(|v| self.state.clock.now().since(Nanos::from_millis(v.stamps.exchange_ms)))
     }
 
     /// Returns the exchange, receive and publish stamps.
@@ -101,11 +102,11 @@ impl<'a, T: Noun> Reading<'a, T> {
     /// Returns the key of the stream.
     #[inline]
     pub fn key(&self) -> StreamKey {
-        self.slot.key
+        self.state.key
     }
 
-    /// Returns true if this is still the newest version of its stream, which `latest` reads. Always false for a reading
-    /// of a cached handle, which has only a copy.
+    /// Returns true if this is still the newest version of its stream, whose values `latest` reads. Always false for a
+    /// reading of a cached handle, which has only a copy.
     #[inline]
     pub(super) fn is_newest(&self, latest: &Reader<T>) -> bool {
         matches!(&self.version, Held::Loaded(loaded) if latest.is_newest(loaded))
@@ -134,7 +135,7 @@ impl<T: Noun> Deref for Reading<'_, T> {
     fn deref(&self) -> &T {
         match self.value() {
             Some(value) => value,
-            None => no_data(self.slot.key),
+            None => no_data(self.state.key),
         }
     }
 }

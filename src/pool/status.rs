@@ -1,4 +1,4 @@
-//! The status of one stream, for the control path.
+//! The status of one stream, for screens and logs.
 
 use super::Health;
 use crate::model::{ConnectionId, Epoch, Stamps, StreamKey};

@@ -1,7 +1,8 @@
 //! The broadcast ring: one writer appends records, and each of any number of readers reads all of them at its own pace.
 //!
 //! The writer does not know the readers: publishing costs the same for one and for a thousand, and no reader can make
-//! it wait. It overwrites the oldest record. A reader that is too slow learns which record is the oldest left.
+//! it wait. It overwrites the oldest record. A reader that falls behind by more than the ring is *lapped*: it loses
+//! records, and learns which record is the oldest left.
 //!
 //! # Synchronization
 //!
@@ -15,8 +16,8 @@
 //!   was newer, the second load sees the newer `seq`.
 //! * `head` is stored after the record is whole (HEAD-AFTER-RECORD, Release): a reader that sees a head finds all
 //!   records below it, or newer ones. Readers load it when they compute their lag, and when they are lapped.
-//! * A slot is begun after the previous record was whole (BEGUN-AFTER-LAST, Release): a reader that learns from a begun
-//!   slot that it is lapped finds the records that are left.
+//! * A slot is begun after the previous record was whole (BEGUN-AFTER-LAST, Release): a reader that learns from such a
+//!   slot that it is lapped finds all later records up to the previous one.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -56,7 +57,8 @@ pub fn ring(capacity: usize, words: usize) -> Writer {
 }
 
 struct Ring {
-    /// Records published so far. On a cache line of its own: readers seldom load it.
+    /// Records published so far. On a cache line of its own, because the writer stores it for each record and readers
+    /// seldom load it.
     head: CachePadded<AtomicU64>,
     memory: Box<[AtomicU64]>,
     /// The index of the first slot in `memory`, and the distance between two slots.
@@ -137,8 +139,8 @@ pub struct Slot<'a> {
 }
 
 impl Slot<'_> {
-    /// Appends a word to the record. A word that does not fit is dropped, because the ring was made too small; builds
-    /// with debug assertions panic.
+    /// Appends a word to the record. A word that does not fit is dropped: the ring was created with too few words per
+    /// record. Builds with debug assertions panic instead.
     #[inline]
     pub fn put(&mut self, word: u64) {
         debug_assert!(self.len < self.words.len(), "a record of more than {} words", self.words.len());
@@ -155,7 +157,8 @@ pub struct Record<'a> {
 }
 
 impl Record<'_> {
-    /// Returns the next word. The words that were put are followed by remains of an earlier record, and then by zeros.
+    /// Returns the next word. After the record's own words, returns words left over from earlier records, and after the
+    /// end of the slot zeros.
     #[inline]
     pub fn take(&mut self) -> u64 {
         self.words.next().map_or(0, |word| word.load(Relaxed))
@@ -169,7 +172,7 @@ pub enum Peek {
     Empty,
     /// The record was overwritten.
     Lapped {
-        /// The oldest record that may be left, later than the cursor. It may be overwritten by now, too.
+        /// The oldest record that may be left. It is later than the cursor, and may itself be overwritten by now.
         oldest: u64,
     },
     /// The record can be read.
@@ -183,7 +186,7 @@ pub enum Peek {
 enum State {
     Empty,
     Whole,
-    /// The slot holds this later record, or it is being written.
+    /// The slot holds this later record, or the writer is writing it.
     Later(u64),
 }
 
@@ -211,8 +214,8 @@ impl Cursor {
     }
 
     /// Reads the record here. Returns `None` if it is not published, or was overwritten before or during the read:
-    /// [`peek`](Self::peek) reports which. `take` must accept any words, because during an overwrite they may be of two
-    /// records; its result is then discarded.
+    /// [`peek`](Self::peek) reports which. `take` must accept any words, because the words may be of two records if the
+    /// writer overwrites them during the read; the result is then discarded.
     #[inline]
     pub fn read<R>(&self, take: impl FnOnce(&mut Record<'_>) -> R) -> Option<R> {
         let slot = self.ring.slot(self.position);
@@ -276,7 +279,7 @@ impl Cursor {
         slot[SEQ].load(Relaxed) == 2 * self.position + 2
     }
 
-    /// Computes the oldest record left, after a later `record`, perhaps not published yet, took this slot.
+    /// Computes the oldest record left. `record` is the later record that took this slot; it may not be published yet.
     #[cold]
     fn lapped(&self, record: u64) -> Peek {
         Peek::Lapped { oldest: self.head().max(record + 1) - self.ring.capacity() }
@@ -312,7 +315,7 @@ mod models {
             Self { cursor: writer.cursor(), delivered: 0, missed: 0 }
         }
 
-        /// Looks once. Returns false if there was nothing.
+        /// Looks once. Returns false if no record is ready.
         fn step(&mut self) -> bool {
             let position = self.cursor.position();
             match self.cursor.peek() {

@@ -1,5 +1,5 @@
 //! The published state of a connection: the epoch of its socket, whether the socket is up, when and why the previous
-//! one ended, and when data last came.
+//! one ended, and when data last arrived.
 //!
 //! # Synchronization
 //!
@@ -13,8 +13,8 @@
 //! * The writer stores the word after it published all data of the old socket and before it publishes any of the new
 //!   one. Feeds load it (Acquire) before they check whether their ring is empty. So a ring found empty after that load
 //!   holds no data of the old socket.
-//! * Each entry of `endings` is one word that contains its epoch and is stored before `socket`. Readers ignore an entry
-//!   for another epoch.
+//! * Each entry of `endings` is one word: an epoch, and the reason why the socket before it ended. It is stored before
+//!   `socket`. Readers ignore an entry for another epoch.
 //! * `heard` is independent (Relaxed): a reader that sees an older time only sees a slightly longer silence.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -31,8 +31,8 @@ const SECOND: u64 = 2;
 /// In `socket`: the lowest bit of the epoch.
 const EPOCH: u32 = 2;
 
-/// The number of recent epochs that keep the reason why their predecessor ended. Small under loom, to keep models
-/// small.
+/// The number of recent epochs for which the state keeps the reason why the socket before them ended. Small under loom,
+/// to keep models small.
 const ENDINGS: usize = if cfg!(loom) { 2 } else { 64 };
 
 /// The published state of one connection. The connection's thread writes it, any thread reads it. Readers never wait:
@@ -56,7 +56,7 @@ pub struct ConnectionSnapshot {
     pub epoch: Epoch,
     /// When the last socket ended; before the first, when the connection was created.
     pub disconnected_at: Nanos,
-    /// When data of any stream last came. Zero: never.
+    /// When data of any stream last arrived; zero if never.
     pub heard: Nanos,
 }
 
@@ -90,7 +90,8 @@ impl ConnectionState {
         self.socket.store(socket, Release);
     }
 
-    /// Stores the end of the socket that is up. Returns the word that names its place.
+    /// Stores the end of the socket, if one is up. Returns the word `socket`, changed to name the place of the newest
+    /// disconnect.
     fn note_disconnect(&self, now: Nanos) -> u64 {
         let socket = self.socket.load(Relaxed);
         if socket & UP == 0 {
@@ -102,7 +103,7 @@ impl ConnectionState {
         noted
     }
 
-    /// Records that data came. One call for each batch of reads is enough.
+    /// Records that data arrived. One call for each batch of reads is enough.
     #[inline]
     pub fn heard_data(&self, now: Nanos) {
         self.heard.store(now.0, Relaxed);
@@ -171,7 +172,7 @@ mod models {
     use loom::sync::Arc;
     use loom::thread;
 
-    /// Sockets are opened at 10, 20, 30 and disconnected at 11, 21, 31, so that mixed states show.
+    /// Sockets are opened at 10, 20, 30 and disconnected at 11, 21, 31, so that a mix of two states is noticed.
     fn live(state: &ConnectionState, sockets: u32) {
         for epoch in 1..=sockets {
             state.opened(Epoch(epoch), Nanos(u64::from(epoch) * 10), Some(DisconnectKind::Eof));

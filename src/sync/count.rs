@@ -26,7 +26,8 @@ impl Count {
         self.0.store(self.0.load(Relaxed) + more, Release);
     }
 
-    /// Raises the count to a new maximum. For the writer's thread only.
+    /// Raises the count to `value` if it is lower, for a count that is a maximum. Orders nothing: a reader need not see
+    /// what the writer did before. For the writer's thread only.
     #[inline]
     pub fn raise(&self, value: u64) {
         if value > self.0.load(Relaxed) {

@@ -2,7 +2,8 @@
 //! once.
 //!
 //! The values are elsewhere: the marker's caller stores the newest value first, then marks its key. A slow drainer
-//! finds fewer keys than there were changes, each with its newest value; the counts report the number of changes.
+//! finds fewer keys than there were changes, each with its newest value. Each key's count of marks is the number of its
+//! changes.
 //!
 //! # Synchronization
 //!
@@ -17,10 +18,11 @@
 //! * The ring never overflows, so the marker does not check for room. It has a place for each key, and a key is queued
 //!   only by a mark that finds its bit clear. The bit is cleared only after the key was taken out. So each key is in
 //!   the ring at most once, whether its bit is cleared at once or later ([held](Drain::take_held)).
-//! * A place is stored again only after it was loaded. In between the ring has turned once, with one key more than
-//!   there are keys, so one key was queued twice. Its second mark found the bit clear (the Acquire of MARK-AFTER-VALUE
-//!   pairs with the Release of CLEAR-THEN-VALUE), so it happened after the key was first taken out, and the place was
-//!   loaded before that.
+//! * The marker never overwrites a place that the drainer has not loaded yet. A place is stored again after one turn of
+//!   the ring. From the first store to the second, both included, more keys are queued than there are keys, so one of
+//!   them is queued twice. Its second mark found the bit clear (the Acquire of MARK-AFTER-VALUE pairs with the Release
+//!   of CLEAR-THEN-VALUE), so the drainer had taken out its first entry, and before that all earlier ones, including
+//!   the place in question.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -85,7 +87,7 @@ impl Marker {
         let count = &mut self.counts[key];
         *count += 1;
         // MARK-AFTER-VALUE: AcqRel. Release, pairs with CLEAR-THEN-VALUE in `Drain::clear` and the Acquire in
-        // `Drain::count`; Acquire, pairs with CLEAR-THEN-VALUE: the place in the queue is free.
+        // `Drain::count`; Acquire, pairs with CLEAR-THEN-VALUE, so that the next place in the queue is free.
         let before = self.shared.words[key].swap(*count << 1 | PENDING, AcqRel);
         if before & PENDING == 0 {
             self.queue(key);
@@ -121,8 +123,8 @@ impl Drain {
         Some((key, self.clear(key)))
     }
 
-    /// Takes the key queued first and holds it: it stays pending, so that further marks only count, until
-    /// [`release`](Self::release). A value loaded after this is at least as new as the mark that queued the key.
+    /// Takes the key queued first and holds it. Until [`release`](Self::release) it stays pending, so further marks are
+    /// counted but do not queue it. A value loaded after this is at least as new as the mark that queued the key.
     pub fn take_held(&mut self) -> Option<usize> {
         let key = self.pop()?;
         self.held[key] = true;

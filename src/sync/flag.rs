@@ -1,4 +1,4 @@
-//! A flag that many threads raise to leave work for one.
+//! A flag that many threads raise when they leave work for one thread, the taker.
 //!
 //! # Synchronization
 //!
@@ -72,7 +72,7 @@ mod models {
             let look = || left.iter().map(|left| left.load(Relaxed)).sum::<u64>();
             let mut seen = if flag.take() { look() } else { 0 };
             callers.into_iter().for_each(|caller| caller.join().unwrap());
-            // Looks again only if there is a call that it has not taken.
+            // Looks again only if a call was made after the last take.
             if flag.take() {
                 seen = look();
             }

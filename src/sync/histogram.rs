@@ -10,13 +10,13 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::prim::AtomicU64;
 
-/// Each value below this has its own bucket. Above, each power of two is split into [`HALF`] buckets. This separates
-/// values that differ by 1 %, like a `Histogram` of hdrhistogram with two digits: see the test.
+/// Each value below this has its own bucket. From here on, each power of two is split into [`HALF`] buckets. This
+/// separates values that differ by 1 %, like a `Histogram` of hdrhistogram with two digits: see the test.
 const EXACT: u64 = 256;
 const HALF: usize = EXACT as usize / 2;
 
 /// Returns the writer and the first reader of a histogram of values up to `largest`. Larger values count as `largest`.
-/// Takes 1 KiB for each power of two.
+/// Takes up to 2 KiB for values below 256, and up to 1 KiB for each further power of two.
 pub fn histogram(largest: u64) -> (Recorder, Recorded) {
     let counts: Arc<[AtomicU64]> = (0..=place(largest)).map(|_| AtomicU64::new(0)).collect();
     (Recorder { counts: counts.clone() }, Recorded { counts })
@@ -45,7 +45,7 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    /// Calls `visit` with the least value and the count of each bucket that is not empty, in ascending order.
+    /// Calls `visit` with the smallest value and the count of each bucket that is not empty, in ascending order.
     pub fn each(&self, mut visit: impl FnMut(u64, u64)) {
         for (place, count) in self.counts.iter().enumerate() {
             match count.load(Relaxed) {
@@ -63,7 +63,7 @@ fn place(value: u64) -> usize {
     doublings as usize * HALF + (value >> doublings) as usize
 }
 
-/// Returns the least value of a bucket.
+/// Returns the smallest value of a bucket.
 fn least(place: usize) -> u64 {
     let doublings = (place / HALF).saturating_sub(1);
     ((place - doublings * HALF) as u64) << doublings

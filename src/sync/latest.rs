@@ -2,7 +2,7 @@
 //!
 //! The value moves between a few slots. The writer fills a slot that is not the newest and that no reader holds, and
 //! then makes it the newest. Readers hold the newest slot while they read it. Neither side ever waits for a slot: the
-//! writer skips held slots, and a reader finds its slot taken only if there is a newer one by then.
+//! writer skips held slots, and a reader is refused by its slot only if there is a newer one by then.
 //!
 //! # Synchronization
 //!
@@ -10,9 +10,10 @@
 //! * `newest` holds one `Ticket`: the place of a slot and a count of publications. The single [`Writer`] stores it
 //!   after the slot is filled and released (NEWEST-AFTER-SLOT, Release), and readers load it (Acquire): a reader that
 //!   sees a ticket finds the slot filled. The writer does not touch the newest slot.
-//! * A reader may be overtaken between `newest` and its slot. Then the slot is being filled again, or holds another
-//!   ticket, perhaps one that is not published yet, and the reader starts over. It finds a newer `newest`, because the
-//!   writer stored that before it returned to this slot. So a reader retries only if the writer made progress.
+//! * A reader may be overtaken after it loads `newest` and before it holds the slot. Then the slot is being filled
+//!   again, or holds another ticket, perhaps one that is not published yet, and the reader starts over. It finds a
+//!   newer ticket in `newest`, because the writer stored that before it returned to this slot. So a reader retries only
+//!   if the writer made progress.
 //! * The writer stores `version` after `newest` (VERSION-AFTER-VALUE, Release), and readers load it (Acquire): a reader
 //!   that sees a version finds that value, or a newer one.
 
@@ -39,8 +40,8 @@ pub struct Version<T> {
     pub version: u64,
 }
 
-/// Returns the single writer and the first reader of an empty cell. Allocates all memory that the cell needs while no
-/// reader holds a version after it was replaced.
+/// Returns the single writer and the first reader of an empty cell. Allocates all the memory that the cell needs,
+/// unless readers hold versions that have been replaced.
 pub fn cell<T>() -> (Writer<T>, Reader<T>) {
     let (allocator, slots) = Slots::new();
     let cell = Arc::new(Cell { newest: AtomicU64::new(Ticket::NONE.0), version: AtomicU64::new(0), slots });
@@ -106,7 +107,7 @@ pub struct Reader<T> {
 }
 
 impl<T> Reader<T> {
-    /// Returns the newest version. Takes about ten ns; while the result lives, its memory is not reused. Readers that
+    /// Returns the newest version. Takes about 10 ns. While the result lives, its memory is not reused. Readers that
     /// load at the same moment contend for the slot's cache line: for polling, use
     /// [`load_if_newer`](Self::load_if_newer) or a [`cached`](Self::cached) reader.
     #[inline]
@@ -222,8 +223,9 @@ impl<T> Default for Content<T> {
     }
 }
 
-/// The name of one publication: a count above the place of its slot. The count wraps after 2^36 publications, which
-/// take two years at a thousand a second: a reader that sleeps through exactly that many could confuse two of them.
+/// The name of one publication: the place of its slot in the low 28 bits, and a count in the others. The count wraps
+/// after 2^36 publications, which take two years at a thousand a second. Only a reader that sleeps through exactly that
+/// many could confuse two of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Ticket(u64);
 
@@ -347,7 +349,7 @@ mod models {
         });
     }
 
-    /// Two cells, the second always written after the first, so that it is never ahead.
+    /// Reads two cells. The second is always written after the first, so it is never ahead.
     fn read_two_cells(look_again: bool) {
         loom::model(move || {
             let ((mut first, reader), (mut second, other)) = (cell(), cell());
@@ -371,7 +373,7 @@ mod models {
 
     #[test]
     #[should_panic(expected = "never visible together")]
-    fn versions_that_were_loaded_one_after_the_other_were_not() {
+    fn planted_without_the_second_look_versions_were_not_visible_together() {
         read_two_cells(false);
     }
 

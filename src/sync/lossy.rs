@@ -8,7 +8,8 @@
 //! * `lost` is a counter and orders nothing (Relaxed).
 //! * Each writer decrements `writers` after its last push (`count::Tally`), and a reader loads it before it looks into
 //!   the rings: a queue found closed and then empty stays empty.
-//! * A sleeping reader and the writers synchronize through `signal`; its data are the rings and `writers`.
+//! * A sleeping reader and the writers synchronize through `signal`. The data that it announces are the rings and
+//!   `writers`.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -86,8 +87,8 @@ impl<T> Reader<T> {
         self.lock().pop()
     }
 
-    /// Waits for the next item, at most for `timeout`. Returns `None` at once if all writers were dropped and no item
-    /// is left.
+    /// Waits for the next item, at most for `timeout`. Returns `None` after the timeout, and at once if all writers
+    /// were dropped and no item is left.
     pub fn pop_within(&self, timeout: Duration) -> Option<T> {
         let mut item = None;
         self.shared.signal.wait_until(timeout, || {

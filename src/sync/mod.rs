@@ -1,5 +1,8 @@
-//! Lock-free building blocks without unsafe code. The one lock is on the reading end of `lossy`, where readers take
-//! turns.
+//! Lock-free building blocks without unsafe code. A thread waits for a lock in one place, the reading end of `lossy`,
+//! where readers take turns. (The futex of systems that have none has a lock, too.) The locks of `slots` are only
+//! tried.
+//!
+//! Loom models named `planted_…` contain a deliberate mistake and pass only if the model checker finds it.
 
 pub mod broadcast;
 pub mod connection;

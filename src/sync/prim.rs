@@ -1,5 +1,5 @@
 //! The primitives under `sync`: std's, or loom's under `cfg(loom)`, where a model checker runs the same source; and a
-//! futex, which std does not export. No other code in the library depends on the difference.
+//! futex, which std does not export. Other code depends on the difference only in tests and in the size of one array.
 
 #[cfg(loom)]
 pub(super) use loom::{
@@ -25,7 +25,7 @@ pub(super) use futex::Futex;
 pub(super) struct Deadline(Option<Timespec>);
 
 impl Deadline {
-    /// Reads the clock: a wait must know how long it has slept, and this time goes nowhere else. A timeout that
+    /// Reads the clock: a wait must know how long it has slept. The time is used for nothing else. A timeout that
     /// overflows the clock means forever.
     pub(super) fn after(timeout: Duration) -> Self {
         let timeout = Timespec::try_from(timeout).ok();
@@ -44,7 +44,7 @@ mod futex {
 
     use super::{AtomicU32, Deadline};
 
-    /// Each wait matches each wake.
+    /// Every wake-up matches every wait.
     const ANY_BIT: NonZeroU32 = NonZeroU32::MAX;
     /// The largest number of threads to wake: the system takes it as a signed number.
     const ALL: u32 = i32::MAX as u32;
@@ -76,7 +76,7 @@ mod futex {
     }
 }
 
-/// The same for models and for systems without a futex: the comparison holds a lock, and waking takes the same lock.
+/// The same for loom models and for systems without a futex: the comparison runs under a lock, which waking takes, too.
 #[cfg(any(not(any(target_os = "linux", target_os = "android")), loom))]
 mod futex {
     #[cfg(loom)]

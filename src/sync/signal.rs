@@ -5,17 +5,17 @@
 //! The data is elsewhere. The writer stores it, then calls [`Signal::notify`]; the reader's `ready` loads it.
 //! * Readers raise and lower `waiters`, and the writer loads it. It and the data form a Dekker pair: the writer stores
 //!   data, then loads `waiters`; a reader raises `waiters`, then loads data. The sequentially consistent fences
-//!   DATA-THEN-WAITERS and WAITER-THEN-DATA prevent that both loads miss the other's store. So either the writer sees
-//!   the reader and wakes it, or the reader sees the data and does not sleep.
+//!   DATA-THEN-WAITERS and WAITER-THEN-DATA make sure that at least one load sees the other side's store. So either the
+//!   writer sees the reader and wakes it, or the reader sees the data and does not sleep.
 //! * `turn` closes the window between the reader's last check and its sleep. A reader loads the turn, then checks the
 //!   data, then sleeps only while the turn is unchanged, which the futex compares in one step with falling asleep. The
 //!   writer changes the turn before it wakes. So if the writer saw the reader, it either finds the reader asleep and
 //!   wakes it, or its change of the turn keeps the reader awake. A reader that loads a changed turn sees the data that
-//!   it was changed for (TURN-AFTER-DATA). The turn wraps after 2^32 changes: a reader would have to miss exactly that
-//!   many between its check and its sleep.
+//!   it was changed for (TURN-AFTER-DATA). The turn wraps after 2^32 changes: a reader sleeps through a change only if
+//!   exactly that many happen between its check and its sleep.
 //!
-//! Without either fence both loads may miss, and the reader sleeps although the data is there. The loom models below
-//! show that the protocol has no such run, and that there is one without either fence.
+//! If one of the fences is missing, both loads may miss the other side's store, and the reader sleeps although the data
+//! is there. The loom models below show that this cannot happen with both fences, and that it can with only one.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::time::Duration;
@@ -71,12 +71,12 @@ impl Signal {
         }
         let deadline = Deadline::after(timeout);
         let _waiter = Waiter::raise(&self.waiters);
-        // WAITER-THEN-DATA: pairs with DATA-THEN-WAITERS in `notify`. A writer that misses our raised `waiters` has
-        // stored its data before, and `ready` sees it from here on.
+        // WAITER-THEN-DATA: pairs with DATA-THEN-WAITERS in `notify`. A writer that misses our raised `waiters` stored
+        // its data before this fence, and `ready` sees that data from here on.
         fence(SeqCst);
         loop {
-            // Acquire, pairs with TURN-AFTER-DATA in `wake_all`. Loaded before the check, because notifications after
-            // the check must find it changed.
+            // Acquire, pairs with TURN-AFTER-DATA in `wake_all`. Loaded before the check: if a notification follows the
+            // check, the turn has changed by the time of the wait, which then returns at once.
             let turn = self.turn.word.load(Acquire);
             if ready() {
                 return true;
@@ -339,7 +339,7 @@ mod tests {
             let reader = s.spawn(move || {
                 reading.wait_until(patience, || {
                     looks += 1;
-                    // The first check is before the writer knows the reader.
+                    // At the first check, the reader is not counted as a waiter yet.
                     looks == 2 && stuck.send(()).is_ok() && may_go_on.recv_timeout(patience).is_ok()
                 })
             });

@@ -3,9 +3,9 @@
 //! # Synchronization
 //!
 //! Each slot is a `RwLock` that is only ever tried. A held slot refuses the writer, which skips it; a slot that is
-//! being filled refuses readers. Slots are only ever added, in rows, and never move: each row is set once (Release),
-//! and a reader that has the place of a slot in it finds it (Acquire). How readers get places, and what they do when a
-//! slot refuses them, is up to the caller.
+//! being filled refuses readers. Slots are added in rows, and are never moved or removed. Each row is set once
+//! (Release) before the places of its slots are used, and a reader that has got such a place finds the row (Acquire).
+//! How readers get places, and what they do when a slot refuses them, is up to the caller.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -55,7 +55,7 @@ impl<T: Default> Slots<T> {
         (SlotAllocator { free, retired: VecDeque::with_capacity(SLOTS), rows: 1, slots: SLOTS }, slots)
     }
 
-    /// Adds a row after `rows` others.
+    /// Adds a row of `len` slots after the first `rows` rows.
     fn add_row(&self, rows: usize, len: usize) {
         let others = self.others.get_or_init(|| Box::new(std::array::from_fn(|_| OnceLock::new())));
         let (block, at) = split(rows);
@@ -78,7 +78,8 @@ impl<T> Slots<T> {
     /// Holds a slot, unless it is being filled.
     #[inline]
     pub fn hold(&self, place: usize) -> Option<RwLockReadGuard<'_, T>> {
-        // Also refuses a poisoned slot, as does `fill`. The writer that panicked never published it.
+        // Also refuses a poisoned slot, as does `fill`: its writer panicked while it filled the slot, and never
+        // published it.
         self.slot(place).0.try_read().ok()
     }
 
@@ -107,10 +108,10 @@ impl<T> Slots<T> {
 /// The writer's record of the slots that it may fill. It prefers low places, because the first row is the fastest to
 /// reach for the writer and all readers.
 pub(super) struct SlotAllocator {
-    // Slots that were not held when the writer last tried them. Readers do not get their places any more; a late reader
-    // may hold one for a moment. The lowest place is used first.
+    // Slots that were not held when the writer last tried them. New readers do not get their places; a reader that got
+    // one earlier may still hold the slot for a moment. The lowest place is used first.
     free: BinaryHeap<Reverse<usize>>,
-    // Replaced slots that may still be held, the longest retired first.
+    // Replaced slots that may still be held. The slot that was retired first is at the front.
     retired: VecDeque<usize>,
     rows: usize,
     slots: usize,
@@ -138,13 +139,13 @@ impl SlotAllocator {
         self.free.peek().is_some_and(|Reverse(first)| *first < place)
     }
 
-    /// Retires a slot: readers do not get its place any more, and it may be filled again once no reader holds it.
+    /// Retires a slot whose place readers do not get any more. It is filled again once no reader holds it.
     #[inline]
     pub fn retire(&mut self, place: usize) {
         self.retired.push_back(place);
     }
 
-    /// Tries one retired slot more. One slot is retired between two calls of `next`, so with two tries per call the
+    /// Tries one more retired slot. One slot is retired between two calls of `next`, so with two tries per call the
     /// writer finds released slots in time, and slots that stay held do not slow it down.
     #[cold]
     fn rescan<T>(&mut self, slots: &Slots<T>) {
@@ -156,6 +157,7 @@ impl SlotAllocator {
         }
     }
 
+    /// Returns the lowest free slot that is not held after all.
     #[cold]
     fn next_free<'a, T: Default>(&mut self, slots: &'a Slots<T>) -> (usize, RwLockWriteGuard<'a, T>) {
         while let Some(Reverse(place)) = self.free.pop() {
@@ -167,6 +169,7 @@ impl SlotAllocator {
         self.search(slots)
     }
 
+    /// Tries retired slots, at most [`SEARCH_MAX`], and then adds a row.
     #[cold]
     fn search<'a, T: Default>(&mut self, slots: &'a Slots<T>) -> (usize, RwLockWriteGuard<'a, T>) {
         for _ in 0..self.retired.len().min(SEARCH_MAX) {
@@ -309,7 +312,8 @@ mod tests {
         }
     }
 
-    /// A past bug: the writer never returned from the slots that it had added, after the others, while many were held.
+    /// A past bug: after many slots had been held and released, the writer went on using slots that it had added, and
+    /// never returned to the first two.
     #[test]
     fn the_first_two_slots_alternate_again_once_no_reader_holds_one() {
         for many in [1, SEARCH_MAX, 1_000, 10_000] {

@@ -4,7 +4,8 @@
 //!
 //! There is one writer at a time. It stores `is_set` after the time of the change (TIME-THEN-FLAG, Release), and
 //! readers load it before the times (Acquire): a reader that sees the flag set or cleared sees the time of that change,
-//! or of a later one.
+//! or of a later one. [`TimedFlag::interrupt`] stores only times. Its caller must make sure that readers see them when
+//! they matter.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
@@ -24,9 +25,9 @@ pub struct TimedFlag {
 pub struct TimedFlagState {
     /// Whether the flag is set.
     pub is_set: bool,
-    /// When the flag was last set. Zero: never.
+    /// When the flag was last set; zero if never.
     pub set_at: Nanos,
-    /// When the flag was last cleared. Zero: never.
+    /// When the flag was last cleared; zero if never.
     pub cleared_at: Nanos,
 }
 
@@ -36,7 +37,7 @@ impl TimedFlag {
         Self { is_set: AtomicBool::new(true), set_at: AtomicU64::new(0), cleared_at: AtomicU64::new(0) }
     }
 
-    /// Returns true if the flag is set. For the writer.
+    /// Returns true if the flag is set. For the writer, and for threads that do not need the times.
     pub fn is_set(&self) -> bool {
         self.is_set.load(Relaxed)
     }
@@ -55,7 +56,8 @@ impl TimedFlag {
         self.is_set.store(false, Release);
     }
 
-    /// Records that the flag was cleared at `off`, if it is set now, and set at `on`. Readers never see it cleared.
+    /// Records an interruption of a flag that is set: cleared at `off` and set again at `on`. Readers never see the
+    /// flag cleared. If the flag is not set, only records the time `on`.
     pub fn interrupt(&self, off: Nanos, on: Nanos) {
         if self.is_set() {
             self.cleared_at.store(off.0, Relaxed);

@@ -4,8 +4,9 @@
 //!
 //! A reader raises `count` before it waits for its own signal, and the writer loads it after it stored the data. The
 //! reader's fence is the one in [`Signal::wait_until`](super::signal::Signal::wait_until), between raising and checking
-//! the data; the writer's is in [`Waiters::any`] (DATA-THEN-WAITERS). As in `signal`, the two fences prevent that both
-//! sides miss the other's store: either the writer sees the reader and notifies it, or the reader sees the data.
+//! the data; the writer's is in [`Waiters::any`] (DATA-THEN-WAITERS). As in `signal`, because of the two fences, at
+//! least one side sees the other's store: either the writer sees the reader and notifies it, or the reader sees the
+//! data.
 
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
@@ -37,12 +38,12 @@ impl Waiters {
 
     /// Stops counting a reader that called [`enter`](Self::enter).
     pub fn leave(&self) {
-        // Relaxed: a writer that still sees the reader notifies in vain.
+        // Relaxed: a writer that still sees the reader only notifies a reader that no longer waits.
         self.count.fetch_sub(1, Relaxed);
     }
 
-    /// Returns true if a reader waits and must be notified of the data stored before this call. Consists of a fence,
-    /// which [`notify_fenced`](super::signal::Signal::notify_fenced) relies on, and a load.
+    /// Returns true if a reader waits and must be notified of the data stored before this call. Costs a fence, which
+    /// [`notify_fenced`](super::signal::Signal::notify_fenced) relies on, and a load.
     #[inline]
     pub fn any(&self) -> bool {
         // DATA-THEN-WAITERS, see above.

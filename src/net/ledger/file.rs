@@ -21,8 +21,8 @@ pub(super) enum Directory {
     Given(PathBuf),
 }
 
-/// The file of one exchange. It is opened for each change, so that all processes meet in the file with this name, even
-/// if it was deleted in between.
+/// The file of one exchange. It is opened for each change, so that all processes use the same file, even if it was
+/// deleted and created again in between.
 #[derive(Debug)]
 pub(super) struct LedgerFile {
     directory: Directory,
@@ -72,7 +72,7 @@ impl LedgerFile {
     /// Calls `change` with the record, under the file's lock, and writes the changed record. `now` is read under the
     /// lock, too, so that the order in the record is the order of time. Returns the result of `change` after the write.
     ///
-    /// Logs nothing: a slow log must not make others wait for the file.
+    /// Logs nothing, because a slow log would make other processes wait for the file.
     pub fn change<R>(
         &self,
         now: impl Fn() -> Nanos,

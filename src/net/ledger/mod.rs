@@ -1,8 +1,9 @@
 //! The budget of connects from one address, shared across connections, engines and processes.
 //!
-//! Each connect must pass two checks: this process's own record, and the file that processes share. If the file cannot
-//! be used, only the first check applies. Times are since boot (`clock::since_boot`), because the clocks of two engines
-//! differ if the wall clock was set in between.
+//! Each connect must pass two checks: of this process's own record, and of the file that processes share. A *hold* is a
+//! time during which no process connects, because the exchange has refused a connect from this address. If the file
+//! cannot be used, only the first check applies. Times are since boot (`clock::since_boot`), because the clocks of two
+//! engines differ if the wall clock was set in between.
 
 mod file;
 mod record;
@@ -26,9 +27,9 @@ const WINDOW: Duration = Duration::from_secs(1);
 const BUSY: Duration = Duration::from_millis(3);
 /// How long to wait for a busy file. A process that holds it longer is stopped or frozen, and may never release it.
 const BUSY_MAX: Duration = Duration::from_secs(1);
-/// Attempts further apart than this belong to different waits.
+/// If two attempts are further apart than this, the second one starts a new wait for the file.
 const BUSY_GAP: Duration = Duration::from_millis(500);
-/// The number of attempts to write a hold while others use the file.
+/// The number of attempts to write a hold to the file while others use it.
 const HOLD_TRIES: usize = 20;
 
 /// The state of each exchange, shared by the connections of this process. Grows only with the number of exchanges.
@@ -37,7 +38,7 @@ static PROCESS: Mutex<BTreeMap<Host, Arc<Mutex<Shared>>>> = Mutex::new(BTreeMap:
 /// Name and port.
 type Host = (String, u16);
 
-/// Connects must be kept for as long as the widest margin counts them.
+/// Connects must be kept for the window plus the widest margin.
 const _: () = assert!(KEEP.as_millis() >= WINDOW.as_millis() + Pacing::Conservative.margin().as_millis());
 
 #[derive(Debug, Default)]
@@ -73,7 +74,8 @@ pub struct DialLedger {
 struct Busy {
     since: Nanos,
     last: Nanos,
-    /// Whether the wait took too long. Until the file is found free, each dial tries it once and does not wait for it.
+    /// Whether the wait took too long. From then on, each dial tries the file once and goes on without it, until the
+    /// file is found free.
     given_up: bool,
 }
 
@@ -130,7 +132,8 @@ impl DialLedger {
         Ok(())
     }
 
-    /// Applies `change` to the file's record. Returns `None` if there is no usable file.
+    /// Applies `change` to the file's record. Returns `None` if there is no usable file, and [`BUSY`] as the wait if
+    /// the file is busy and the wait for it goes on.
     fn in_file<R>(
         &mut self,
         shared: &mut Shared,
@@ -186,7 +189,7 @@ impl DialBudget for DialLedger {
     fn hold(&mut self, now: Nanos, until: Nanos) {
         let wait = until.since(now);
         let shared = self.shared.clone();
-        // Other threads hold this lock only for the time of a change of the file.
+        // Other threads have this lock only while they change the file.
         let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
         let booted = since_boot();
         shared.record.hold(booted, booted + wait);
@@ -198,7 +201,7 @@ impl DialBudget for DialLedger {
             if !matches!(answer, Some(Err(_))) {
                 break;
             }
-            // If all attempts fail, the other processes find out by their own refusal.
+            // If all attempts fail, the other processes learn of the refusal when they are refused themselves.
             std::thread::yield_now();
         }
         drop(shared);

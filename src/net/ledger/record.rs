@@ -15,14 +15,14 @@ const HOLD_MAX: Duration = Duration::from_secs(RETRY_AFTER_MAX.as_secs() + 3600)
 const TITLE: &str = "hoga-connects 1";
 const END: &str = "end";
 
-/// The limit of one caller. Others may apply another limit to the same record.
+/// The limit that one caller applies. Other callers may apply other limits to the same record.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limit {
     pub rate: Rate,
     pub margin: Duration,
 }
 
-/// The connects of the last seconds, oldest first, and the end of the current hold. All times are since boot.
+/// The connects of the last [`KEEP`], oldest first, and the end of the current hold. All times are since boot.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Record {
     pub connects: Vec<Nanos>,
@@ -60,7 +60,8 @@ impl Record {
         }
     }
 
-    /// Returns the record as text. `boot` is the id of this boot: the times mean nothing in another.
+    /// Returns the record as text. `boot` is the id of this boot of the machine: after a restart, the times mean
+    /// nothing.
     pub fn to_text(&self, boot: &str) -> String {
         let line = |at: Nanos| format!("{:020}\n", at.0);
         let connects: String = self.connects.iter().map(|&at| line(at)).collect();

@@ -29,17 +29,17 @@ impl Entropy for Longest {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Order {
+enum Command {
     Want,
     WantNothing,
     Stop,
 }
 
-/// Applies orders, and reports events to the test.
+/// Applies commands, and reports events to the test.
 struct Script {
-    orders: Arc<Mutex<Vec<Order>>>,
+    commands: Arc<Mutex<Vec<Command>>>,
     /// The number of calls of `commands`.
-    asked: u64,
+    command_calls: u64,
     events: mpsc::Sender<Event>,
     revision: u64,
     /// The time of the newest batch.
@@ -49,7 +49,7 @@ struct Script {
 
 /// Callbacks of the test on the reactor's thread.
 struct Hooks {
-    /// Called after orders were applied, with the number of the call.
+    /// Called after commands were applied, with the number of the call.
     applied: Box<dyn FnMut(u64) + Send>,
     /// Called for each trade, with its id.
     traded: Box<dyn FnMut(u64) + Send>,
@@ -63,23 +63,23 @@ impl Default for Hooks {
 
 impl Handler for Script {
     fn commands(&mut self, now: Nanos, session: &mut Session) {
-        let orders = std::mem::take(&mut *self.orders.lock().unwrap());
-        for order in orders {
+        let commands = std::mem::take(&mut *self.commands.lock().unwrap());
+        for command in commands {
             self.revision += 1;
-            let streams: &[&str] = if matches!(order, Order::Want) { &["KRW-BTC"] } else { &[] };
+            let streams: &[&str] = if matches!(command, Command::Want) { &["KRW-BTC"] } else { &[] };
             let key = |code: &&str| StreamKey::of(DataType::Trade, code.parse().unwrap());
             let desired = DesiredSet {
                 revision: self.revision,
                 streams: streams.iter().map(key).collect(),
                 ..DesiredSet::default()
             };
-            match order {
-                Order::Want | Order::WantNothing => session.set_desired(now, desired),
-                Order::Stop => session.stop(now),
+            match command {
+                Command::Want | Command::WantNothing => session.set_desired(now, desired),
+                Command::Stop => session.stop(now),
             }
         }
-        self.asked += 1;
-        (self.hooks.applied)(self.asked);
+        self.command_calls += 1;
+        (self.hooks.applied)(self.command_calls);
     }
 
     fn event(&mut self, event: Event) {
@@ -105,7 +105,7 @@ impl Sink for Script {
 
 /// A running reactor.
 struct Rig {
-    orders: Arc<Mutex<Vec<Order>>>,
+    commands: Arc<Mutex<Vec<Command>>>,
     events: mpsc::Receiver<Event>,
     remote: Remote,
     thread: Option<JoinHandle<usize>>,
@@ -120,17 +120,23 @@ impl Rig {
         let tls = TlsConfig::new(&[]).unwrap();
         let reactor = Reactor::new(session, endpoint, tls, resolver, Wait::Park, SystemClock::new(), false).unwrap();
         let remote = reactor.remote();
-        let orders = Arc::<Mutex<Vec<Order>>>::default();
+        let commands = Arc::<Mutex<Vec<Command>>>::default();
         let (to, events) = mpsc::channel();
         let hooks = hooks(remote.clone());
-        let mut script =
-            Script { orders: orders.clone(), asked: 0, events: to, revision: 0, last: Nanos::default(), hooks };
+        let mut script = Script {
+            commands: commands.clone(),
+            command_calls: 0,
+            events: to,
+            revision: 0,
+            last: Nanos::default(),
+            hooks,
+        };
         let thread = Some(thread::spawn(move || reactor.run(&mut script)));
-        Self { orders, events, remote, thread }
+        Self { commands, events, remote, thread }
     }
 
-    fn send(&self, order: Order) {
-        self.orders.lock().unwrap().push(order);
+    fn send(&self, command: Command) {
+        self.commands.lock().unwrap().push(command);
         self.remote.wake();
     }
 
@@ -160,7 +166,7 @@ impl Drop for Rig {
     fn drop(&mut self) {
         // A reactor that hangs has failed the test already, and is left running.
         if !thread::panicking() {
-            self.send(Order::Stop);
+            self.send(Command::Stop);
             self.thread.take().unwrap().join().unwrap();
         }
     }
@@ -217,9 +223,9 @@ fn a_call_during_a_passing_deadline_is_handled() {
         };
         Hooks { applied: Box::new(applied), ..Hooks::default() }
     });
-    rig.send(Order::Want);
+    rig.send(Command::Want);
     rig.until_state(State::Connected);
-    rig.send(Order::WantNothing);
+    rig.send(Command::WantNothing);
     rig.until_state(State::Disconnected);
     is_fourth.recv_timeout(PATIENCE).expect("the call is lost, and the thread sleeps forever");
 }
@@ -232,9 +238,9 @@ fn calls_around_a_deadline_are_all_handled() {
     let rig = Rig::start(config(silent_peer(), timeouts), Arc::new(SystemResolver), |_| Hooks::default());
     let clock = SystemClock::new();
     for run in 0..200 {
-        rig.send(Order::Want);
+        rig.send(Command::Want);
         rig.until_state(State::Connected);
-        rig.send(Order::WantNothing);
+        rig.send(Command::WantNothing);
         rig.until_state(State::Closing);
         let deadline = clock.now() + close;
         while clock.now() < deadline + close / 4 {
@@ -245,13 +251,13 @@ fn calls_around_a_deadline_are_all_handled() {
         }
         rig.until_state(State::Disconnected);
         // The rest of the burst is handled by now, or never will be.
-        rig.send(Order::Want);
+        rig.send(Command::Want);
         let give_up = clock.now() + PATIENCE;
-        while !rig.orders.lock().unwrap().is_empty() {
-            assert!(clock.now() < give_up, "run {run}: the reactor takes no more orders");
+        while !rig.commands.lock().unwrap().is_empty() {
+            assert!(clock.now() < give_up, "run {run}: the reactor takes no more commands");
             thread::yield_now();
         }
-        rig.send(Order::WantNothing);
+        rig.send(Command::WantNothing);
         rig.until_state(State::Disconnected);
     }
 }
@@ -276,7 +282,7 @@ fn time_does_not_go_backwards_when_data_arrives_before_a_deadline() {
     let timeouts = Timeouts { ping_after, silent_after: PATIENCE, ..Timeouts::default() };
     let rig = Rig::start(config(port, timeouts), Arc::new(SystemResolver), |remote| {
         let applied = move |time| match time {
-            // A ping becomes due while this thread is busy with its orders.
+            // A ping becomes due while this thread is busy with its commands.
             2 => {
                 thread::sleep(2 * ping_after);
                 remote.wake();
@@ -290,7 +296,7 @@ fn time_does_not_go_backwards_when_data_arrives_before_a_deadline() {
         };
         Hooks { applied: Box::new(applied), ..Hooks::default() }
     });
-    rig.send(Order::Want);
+    rig.send(Command::Want);
     rig.until_state(State::Subscribing);
     rig.remote.wake();
     rig.until_state(State::Active);
@@ -340,7 +346,7 @@ fn a_failed_write_does_not_hide_what_the_peer_sent_before_it_closed() {
         };
         Hooks { traded: Box::new(traded), ..Hooks::default() }
     });
-    rig.send(Order::Want);
+    rig.send(Command::Want);
     assert_eq!(rig.until_disconnected(), Disconnect::ClosedByPeer { code: 1001, reason: "maintenance".into() });
     assert_eq!(trades.try_iter().collect::<Vec<_>>(), (0..TRADES).collect::<Vec<_>>());
 }
@@ -354,7 +360,7 @@ fn a_failed_write_ends_the_connection_after_the_last_message() {
         let traded = move |_| is_closed.recv_timeout(PATIENCE).unwrap();
         Hooks { traded: Box::new(traded), ..Hooks::default() }
     });
-    rig.send(Order::Want);
+    rig.send(Command::Want);
     let disconnect = rig.until_disconnected();
     assert!(matches!(disconnect, Disconnect::Io(_)), "{disconnect:?}");
 }
@@ -370,7 +376,7 @@ fn a_refusal_that_ends_with_a_reset_is_read() {
         stream.write_all(b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 30\r\n\r\nslow down").unwrap();
     });
     let rig = Rig::start(config(port, Timeouts::default()), Arc::new(SystemResolver), |_| Hooks::default());
-    rig.send(Order::Want);
+    rig.send(Command::Want);
     let disconnect = rig.until_disconnected();
     assert!(matches!(&disconnect, Disconnect::Rejected(rejection) if rejection.status == 429), "{disconnect:?}");
 }
@@ -412,7 +418,7 @@ fn addresses_of_a_resolver_that_is_always_too_slow_are_dialed() {
     };
     let resolver = TooLate { port, asked: Mutex::default(), passed: passed.clone() };
     let rig = Rig::start(config, Arc::new(resolver), |_| Hooks::default());
-    rig.send(Order::Want);
+    rig.send(Command::Want);
     rig.until(|event| match event {
         Event::Disconnected { reason: Disconnect::Timeout(Stage::Resolve), .. } => {
             let mut number = passed.0.lock().unwrap();

@@ -9,7 +9,7 @@ use rustls::{ConnectionTrafficSecrets, ContentType, Error, ProtocolVersion, Supp
 /// A key that decrypts records.
 pub(super) struct Opener {
     decrypter: Box<dyn MessageDecrypter>,
-    /// The number of the next record. No two records may have the same (RFC 8446 section 5.3).
+    /// The number of the next record. No two records may have the same number (RFC 8446 section 5.3).
     sequence: u64,
 }
 

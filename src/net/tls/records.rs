@@ -19,10 +19,10 @@ use super::ciphertext::HEADER;
 pub(super) const DATA_MAX: usize = 16 * 1024;
 /// The maximum length of a handshake message in several records. A ticket has some hundreds of bytes.
 const MESSAGE_MAX: usize = 64 * 1024;
-/// The maximum number of records without data in a row. A server sends a few tickets, and rarely a new key.
+/// The maximum number of records without data in a row. A normal server sends a few tickets, and rarely a new key.
 const WITHOUT_DATA_MAX: u32 = 64;
-/// The maximum number of unsent bytes when another answer is requested. Enough for one record of ours and hundreds of
-/// answers.
+/// If more bytes than this are unsent when the peer requests another answer, the connection fails: the peer reads
+/// nothing. Enough for one record of ours and hundreds of answers.
 const UNSENT_MAX: usize = 32 * 1024;
 
 /// The content of a record.

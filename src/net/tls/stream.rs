@@ -12,8 +12,9 @@ use super::TlsConfig;
 use super::ciphertext::Ciphertext;
 use super::records::{DATA_MAX, Opened, Records};
 
-/// The maximum number of plaintext bytes of one read. A batch has a fixed cost, and its first record waits until the
-/// last one is decrypted. With this limit 16 tickers share the cost, and wait about 10 µs.
+/// The maximum number of plaintext bytes of one read. More records per read share the fixed cost of a read, but the
+/// first one waits until the last one is decrypted. With this limit, 16 tickers share the cost, and the first one waits
+/// about 10 µs.
 const PLAINTEXT_BYTES: usize = 16 * 1024;
 
 /// A TLS client on one socket.
@@ -22,8 +23,8 @@ pub struct Tls {
     incoming: Ciphertext,
     /// Encrypted bytes that were not sent yet.
     outgoing: Vec<u8>,
-    /// The number of bytes of `incoming` that rustls has seen. It gets one more record each time it needs one: records
-    /// after the handshake that it decrypts would be lost for `records`.
+    /// The number of bytes of `incoming` that rustls has seen. rustls is shown one more record each time it needs one,
+    /// and no more: if it decrypted a record that follows the handshake, that record would be lost for `records`.
     shown: usize,
     /// Plaintext that did not fit into the reader's buffer.
     leftover: Vec<u8>,
@@ -43,7 +44,7 @@ enum Step {
     Continue,
     /// Bytes from the peer.
     Receive,
-    /// Nothing: it is done, and its last bytes must be sent.
+    /// Nothing. The handshake is done, and its last bytes must be sent.
     Done,
 }
 
@@ -85,8 +86,9 @@ impl Tls {
         }
     }
 
-    /// Reads plaintext. `Ok(0)` is a clean end. A socket that ends without close_notify is `UnexpectedEof`, because
-    /// anyone on the path could have cut it. Data before an invalid record is returned before the error.
+    /// Reads plaintext. `Ok(0)` is a clean end. If the socket ends without close_notify, the error is `UnexpectedEof`,
+    /// because anyone on the path could have cut the connection. Data before an invalid record is returned before the
+    /// error.
     pub fn read(&mut self, socket: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
         let most = into.len().min(PLAINTEXT_BYTES);
         let mut filled = 0;

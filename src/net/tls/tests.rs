@@ -350,7 +350,7 @@ fn an_untrusted_server_is_refused() {
     assert_eq!(tls.handshake(&mut socket).unwrap_err().kind(), io::ErrorKind::InvalidData);
 }
 
-/// The secret of the server's messages after its part of the handshake.
+/// Keeps the secret with which the server encrypts after its part of the handshake.
 #[derive(Debug, Default)]
 struct Log(Mutex<Vec<u8>>);
 

@@ -5,8 +5,8 @@
 //! * The value has its own cell (`sync::latest`), the waiters have their own signal (`sync::signal`), the subscription
 //!   is a timed flag (`sync::timed_flag`), and the connection has its published state (`sync::connection`).
 //! * `connection` is replaced only when a publisher is opened on another connection, and after the interruption of the
-//!   subscription is recorded. It is loaded before the subscription, so a reader that sees the new connection also sees
-//!   that the value is from before.
+//!   subscription is recorded. Readers load it before the subscription, so a reader that sees the new connection also
+//!   sees the interruption, and that the value is older.
 //! * `counts` has one writer, the publisher. Readers load each count separately (Relaxed).
 //! * `writer_state` is locked only when a publisher is opened or dropped.
 
@@ -28,7 +28,8 @@ use crate::sync::signal::Signal;
 use crate::sync::timed_flag::{TimedFlag, TimedFlagState};
 use crate::sync::waiters::Waiters;
 
-pub(super) struct Slot<T: Noun> {
+/// The state that the handles and the publisher of one stream share.
+pub(super) struct StreamState<T: Noun> {
     pub key: StreamKey,
     pub clock: Arc<dyn Clock>,
     pub signal: Signal,
@@ -36,14 +37,15 @@ pub(super) struct Slot<T: Noun> {
     pub waiters: Arc<Waiters>,
     pub connection: ArcSwap<ConnectionState>,
     pub counts: Counts,
-    /// The writing end, while no publisher has it. So the cell has one writer for life.
+    /// The writing end, while no publisher has it. It is passed from publisher to publisher, so the cell has one writer
+    /// for life.
     writer_state: Mutex<Option<WriterState<T>>>,
     stale_after: Duration,
     /// Set while the stream is subscribed.
     subscription: TimedFlag,
 }
 
-impl<T: Noun> Slot<T> {
+impl<T: Noun> StreamState<T> {
     pub fn new(
         key: StreamKey,
         connection: Arc<ConnectionState>,
@@ -74,7 +76,7 @@ impl<T: Noun> Slot<T> {
         self.subscription.is_set()
     }
 
-    /// Marks the stream subscribed or not. Called on the control path, and by a publisher that is dropped.
+    /// Marks the stream subscribed or not. Called when demand changes, and by a publisher that is dropped.
     pub fn set_subscribed(&self, subscribed: bool) {
         if subscribed == self.is_subscribed() {
             return;
@@ -83,9 +85,9 @@ impl<T: Noun> Slot<T> {
         if subscribed { self.subscription.set(now) } else { self.subscription.clear(now) }
     }
 
-    /// Moves the stream to another connection. The existing value came over the old one, and its epoch means nothing on
-    /// the new one. The subscription may not have been cleared in between: a publisher dropped in a panic leaves it
-    /// set.
+    /// Moves the stream to another connection. The existing value was received on the old connection, and its epoch
+    /// means nothing on the new one. So this records an interruption of the subscription, which makes the value stale.
+    /// The subscription may still be set, because a publisher that is dropped in a panic leaves it set.
     pub fn move_to(&self, connection: Arc<ConnectionState>) {
         self.subscription.interrupt(self.connection.load().snapshot().disconnected_at, self.clock.now());
         self.connection.store(connection);
