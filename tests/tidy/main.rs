@@ -4,6 +4,7 @@
 mod api;
 mod face;
 mod source;
+mod words;
 
 use std::collections::BTreeMap;
 

@@ -115,7 +115,7 @@ fn documented_messages_come_out_with_every_field() {
     let lines = fixtures::lines("data.SIMPLE.jsonl");
     let is_watched = |line: &&String| {
         let message = json(line);
-        message["ty"] == "trade" || message["ty"] == "orderbook" && message["lv"].to_string() == "0"
+        message["ty"] == "trade" || message["ty"] == "orderbook" && message["lv"].as_f64() == Some(0.0)
     };
     let watched: Vec<_> = lines.iter().filter(is_watched).map(String::as_str).collect();
     fs::write(&own, watched.join("\n")).unwrap();
