@@ -37,13 +37,14 @@
 //!  └───────────────┘               └─────────────────────────────────────────────────────┘
 //! ```
 //!
-//! A frame goes one way, on one thread, from `recv` to publish. There is no async runtime. Reading the pool never waits
-//! for that thread, and it never waits for a reader. What readers cost it is work: a copy for each feed with a ring of its
-//! own, a mark for each that conflates, and a system call to wake one that sleeps. One more thread writes the log.
+//! A frame travels one way, on one thread, from `recv` to publish. There is no async runtime. Reading the pool never
+//! waits for that thread, and that thread never waits for a reader. Readers cost it work: a copy for each feed with its
+//! own ring, a mark for each feed that conflates, and a system call to wake a sleeping reader. A separate thread writes
+//! the log.
 //!
 //! # What is where
 //!
-//! Everything that most programs name is on this page; [`prelude`] brings the most common of it.
+//! This page lists every type that most programs name. [`prelude`] has the most common ones.
 //!
 //! | for | start at |
 //! | --- | --- |
@@ -55,25 +56,25 @@
 //! | errors | [`Error`] |
 //! | settings | [`config`] |
 //! | details of errors | [`error`] |
-//! | what the engine says about itself | [`status`] |
+//! | status of the engine | [`status`] |
 //! | feeds without an engine | [`offline`] |
 //!
-//! The library installs no logger, panic hook or signal handler. Its log goes through `tracing`, from a thread of its own:
-//! a log that is slow or stuck delays the log and nothing else, and lines that do not fit are counted there.
+//! The library installs no logger, panic hook or signal handler. It logs through `tracing`, from a separate thread: a
+//! slow or stuck subscriber delays the log and nothing else. Lines that do not fit in its queue are counted there.
 //!
 //! # Platforms
 //!
-//! Unix on little-endian processors; others are refused when the library is compiled. Panics of callbacks and of the
-//! engine's own threads are caught where the program is built with `panic = "unwind"`, which is the default; with `"abort"`
-//! they end the program.
+//! Unix on little-endian processors. Compiling for other platforms fails. Panics in callbacks and in the engine's
+//! threads are caught if the program is built with `panic = "unwind"`, the default. With `"abort"` they end the
+//! program.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(feature = "insides"),
     warn(unnameable_types, missing_debug_implementations),
-    allow(dead_code, unused_imports, reason = "some of the rooms' items serve only the tests, benchmarks and tools")
+    allow(dead_code, unused_imports, reason = "some items serve only the tests, benchmarks and tools")
 )]
-#![allow(clippy::module_inception, reason = "a file bears the name of its type, and a room that of its main type")]
+#![allow(clippy::module_inception, reason = "a file is named after its type, a room after its main type")]
 
 #[cfg(not(unix))]
 compile_error!("hoga runs on Unix-like systems only: it uses their sockets, files and permissions directly");
@@ -81,8 +82,9 @@ compile_error!("hoga runs on Unix-like systems only: it uses their sockets, file
 #[cfg(not(target_endian = "little"))]
 compile_error!("hoga runs on little-endian processors only: it reads the digits of numbers in place, eight at a time");
 
-// The rooms. Users meet what is re-exported below. The feature `insides` opens the rooms themselves to the tests, benchmarks
-// and tools of this repository, and promises nothing. `model` comes first, because the others use its macros.
+// The rooms are private; users see the re-exports below. The feature `insides` makes the rooms public for the tests,
+// benchmarks and tools of this repository, without any promise of stability. `model` comes first because the other
+// rooms use its macros.
 #[cfg(not(feature = "insides"))]
 #[macro_use]
 mod model;
@@ -176,7 +178,7 @@ pub use model::{
     Trade, Unit,
 };
 
-/// What the engine says about itself: its connections, feeds, callbacks, demand, and where time went.
+/// The status of the engine: connections, feeds, callbacks, demand, and latencies.
 pub mod status {
     pub use crate::call::CallbackStatus;
     pub use crate::engine::{ConnectionStatus, FeedStatus, Lifecycle, LifecycleEvent};
@@ -192,7 +194,7 @@ pub mod status {
     pub use crate::ws::{CloseCode, Rejection, RejectionKind, RetryAfter, Violation};
 }
 
-/// Feeds without an engine, for recordings.
+/// Feeds without an engine, to replay recordings.
 pub mod offline {
     pub use crate::feed::{Abandoned, BlockingWriter, Feed, blocking};
     pub use crate::model::Clock;
@@ -204,7 +206,7 @@ pub mod offline {
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-/// What most programs need.
+/// The types and functions that most programs need.
 pub mod prelude {
     pub use crate::config::{Endpoint, Wait};
     pub use crate::{

@@ -18,20 +18,6 @@ fn deadline() -> impl Fn() -> bool {
     move || start.elapsed() >= length
 }
 
-/// Random numbers that a seed repeats.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % end
-    }
-
-    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
-        of[self.below(of.len())]
-    }
-}
-
 mod calls {
     //! A connection whose deadlines come every few milliseconds, and calls that come about them.
 
@@ -209,11 +195,12 @@ mod streams {
     use std::time::Duration;
 
     use super::common::{self, Message, Record, Way, builder, delivered, eventually, fall_silent, finish};
-    use super::{Random, deadline};
+    use super::deadline;
     use hoga::config::{Limits, Pacing};
     use hoga::plan::Subscription;
     use hoga::prelude::*;
     use hoga_exchange::{Fault, Server, ServerConfig};
+    use hoga_testing::Rng;
 
     const MARKETS: usize = 6;
 
@@ -243,14 +230,14 @@ mod streams {
     }
 
     impl Reader {
-        fn open(engine: &Engine, record: &Record, random: &mut Random, codes: &[String]) -> Self {
-            let code = codes[random.below(codes.len())].as_str();
-            let (name, subscription): (_, Subscription) = match random.below(3) {
+        fn open(engine: &Engine, record: &Record, rng: &mut Rng, codes: &[String]) -> Self {
+            let code = codes[rng.below(codes.len())].as_str();
+            let (name, subscription): (_, Subscription) = match rng.below(3) {
                 0 => ("ticker", ticker(code).mixed()),
                 1 => ("trade", trade(code).mixed()),
                 _ => ("orderbook", orderbook(code).mixed()),
             };
-            let policy = random.pick(&POLICIES);
+            let policy = *rng.pick(&POLICIES);
             let opened_at = record.sent_count();
             let feed = engine.feed(subscription, policy).unwrap();
             let (stream, is_trade) = (format!("{name} {code}"), name == "trade");
@@ -396,24 +383,24 @@ mod streams {
             .start()
             .unwrap();
         engine.wait_ready(common::PATIENCE).unwrap();
-        let (mut random, mut readers, mut gone) = (Random(1), Vec::new(), Vec::new());
+        let (mut rng, mut readers, mut gone) = (Rng::new(1), Vec::new(), Vec::new());
         let mut rounds = 0;
         while !is_over() {
             for _ in 0..100 {
-                if random.below(2) == 0 && readers.len() < READERS_MAX {
-                    readers.push(Reader::open(&engine, &record, &mut random, &codes[1..]));
+                if rng.below(2) == 0 && readers.len() < READERS_MAX {
+                    readers.push(Reader::open(&engine, &record, &mut rng, &codes[1..]));
                 } else if !readers.is_empty() {
-                    let mut reader = readers.swap_remove(random.below(readers.len()));
+                    let mut reader = readers.swap_remove(rng.below(readers.len()));
                     reader.drain();
                     gone.push((reader.stream, reader.policy));
                 }
                 for reader in &mut readers {
                     // Some readers fall behind.
-                    if random.below(4) > 0 {
+                    if rng.below(4) > 0 {
                         reader.drain();
                     }
                 }
-                std::thread::sleep(Duration::from_millis(random.below(8) as u64));
+                std::thread::sleep(Duration::from_millis(rng.below(8) as u64));
             }
             for reader in &readers {
                 let _ = reader.feed.subscribed().wait_confirmed(common::PATIENCE);

@@ -1,5 +1,4 @@
-//! A callback: a function of the program's and the feed whose items it is called with, on a thread of its own or of a
-//! dispatcher.
+//! A callback: a function of the program that a thread calls with each item of a feed.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -12,12 +11,12 @@ use super::dispatcher::{BATCH, Task, TaskQueue, drop_quietly};
 use crate::feed::{CallbackState, FailureQuota, Feed, FeedCounters, FeedCounts, Item, Latencies, Latency, Payload};
 use crate::model::{Clock, Nanos};
 
-/// The longest text of a failure that is kept, in characters.
+/// The maximum length of a stored failure message, in characters.
 const FAILURE_MAX: usize = 200;
 
-/// What a callback may return: nothing, or a result. A failure counts against its quota.
+/// The return value of a callback: nothing, or a result. An error counts against the callback's failure quota.
 pub trait CallbackResult {
-    /// What went wrong, if something did.
+    /// Returns the error message, if the call failed.
     fn failure(self) -> Option<String>;
 }
 
@@ -33,7 +32,7 @@ impl<E: fmt::Display> CallbackResult for std::result::Result<(), E> {
     }
 }
 
-/// A callback that is registered. Dropping it, from any thread, ends it after the item that it is being given.
+/// A handle to a registered callback. Dropping it, from any thread, ends the callback after the current item.
 #[must_use = "dropping it ends the callback"]
 pub struct Callback {
     shared: Arc<Shared>,
@@ -45,22 +44,23 @@ impl Callback {
         Self { shared, queue }
     }
 
-    /// Its name.
+    /// The name of the callback.
     pub fn name(&self) -> &str {
         &self.shared.name
     }
 
-    /// Whether it is called.
+    /// The state of the callback.
     pub fn state(&self) -> CallbackState {
         self.shared.lock().state
     }
 
-    /// How it did so far.
+    /// Returns its state and counters.
     pub fn status(&self) -> CallbackStatus {
         self.shared.status()
     }
 
-    /// Ends a quarantine: it is called again, first with what waits. True if there was one.
+    /// Ends a quarantine: the callback is called again, first with the items that are waiting. Returns false if it was
+    /// not in quarantine.
     pub fn rearm(&self) -> bool {
         let mut record = self.shared.lock();
         let was_quarantined = record.state == CallbackState::Quarantined;
@@ -76,7 +76,7 @@ impl Callback {
 
 impl Drop for Callback {
     fn drop(&mut self) {
-        // Relaxed: the signals order it.
+        // Relaxed: the signals order this store.
         self.shared.over.store(true, Relaxed);
         self.shared.lock().state = CallbackState::Ended;
         self.queue.wake_all();
@@ -89,37 +89,37 @@ impl fmt::Debug for Callback {
     }
 }
 
-/// A callback at one moment.
+/// A snapshot of a callback's state and counters.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct CallbackStatus {
-    /// Its name.
+    /// The name of the callback.
     pub name: Box<str>,
-    /// Whether it is called.
+    /// The state of the callback.
     pub state: CallbackState,
-    /// How often it was called.
+    /// The number of calls.
     pub calls: u64,
-    /// How many calls failed, by an error or a panic.
+    /// The number of calls that failed, by an error or a panic.
     pub failures: u64,
-    /// How many of these were panics.
+    /// The number of calls that panicked.
     pub panics: u64,
-    /// How many failed in a row until now, or until it was quarantined.
+    /// The number of failures in a row until now, or until the quarantine.
     pub consecutive_failures: u32,
-    /// What the last failure said, bounded.
+    /// The message of the last failure, cut to 200 characters.
     pub last_failure: Option<Box<str>>,
-    /// How long its calls took.
+    /// The durations of the calls.
     pub time: Latency,
-    /// How long updates took to get to it.
+    /// The latencies of updates until the call.
     pub latencies: Latencies,
-    /// What came into its feed and what became of it.
+    /// The counts of the callback's feed.
     pub counts: FeedCounts,
 }
 
-/// What a callback's thread and its owner share.
+/// The state that a callback's thread and its handle share.
 pub(crate) struct Shared {
     pub name: Box<str>,
     over: AtomicBool,
-    /// Locked for a moment at each call, never by a connection's thread.
+    /// Locked briefly for each call. A connection's thread never locks it.
     record: Mutex<Record>,
     counters: std::sync::OnceLock<Arc<FeedCounters>>,
 }
@@ -155,14 +155,14 @@ impl Shared {
         }
     }
 
-    /// The counters of the feed that it reads, once that is open.
+    /// Sets the counters of the callback's feed, once the feed is open.
     pub fn set_counters(&self, counters: Arc<FeedCounters>) {
         let _ = self.counters.set(counters);
     }
 
-    /// Its owner has dropped it.
+    /// Whether the handle was dropped.
     pub fn is_over(&self) -> bool {
-        // Relaxed: the signals order it.
+        // Relaxed: the signals order this load.
         self.over.load(Relaxed)
     }
 
@@ -187,13 +187,13 @@ impl Shared {
     }
 }
 
-/// How a call ended badly.
+/// The reason why a call failed.
 enum Failure {
     Error(String),
     Panic(String),
 }
 
-/// Called with the name of a callback and its last failure when it is quarantined.
+/// A function that is called when a callback is quarantined, with its name and its last failure.
 pub(crate) type OnQuarantine = Box<dyn Fn(&str, String) + Send>;
 
 /// A callback and the reader of its feed, as a task for threads.
@@ -212,7 +212,7 @@ where
     R: DerefMut<Target = Feed<T>> + Send,
     F: FnMut(&Item<T>) -> A + Send,
 {
-    /// Not under the lock: it may take as long as it likes.
+    /// Calls the callback, not under the lock: it may take any time.
     fn call(&mut self, item: &Item<T>) {
         let (call, began) = (&mut self.call, self.clock.now());
         let failure = match catch_unwind(AssertUnwindSafe(|| call(item).failure())) {
@@ -240,7 +240,7 @@ where
 }
 
 impl Record {
-    /// What was one failure too many, if this was.
+    /// Counts the result of a call. Returns the failure if it starts a quarantine.
     fn judge(&mut self, failure: Option<Failure>) -> Option<String> {
         let Some(failure) = failure else {
             self.failure_quota.succeeded();
@@ -249,7 +249,7 @@ impl Record {
         self.failures += 1;
         self.panics += u64::from(matches!(failure, Failure::Panic(_)));
         let (Failure::Error(text) | Failure::Panic(text)) = failure;
-        // Bounded, and nothing of it can drive a terminal.
+        // Bounded, and escaped so that it cannot control a terminal.
         let text: String = text.escape_debug().take(FAILURE_MAX).collect();
         self.last_failure = Some(text.as_str().into());
         let one_too_many = self.failure_quota.failed() && self.state == CallbackState::Running;
@@ -286,18 +286,18 @@ where
     }
 
     fn next_due(&self) -> Option<Nanos> {
-        // In quarantine nothing is handed over, however long it has been due.
+        // In quarantine nothing is delivered, even if it is due.
         self.is_running().then(|| self.feed.next_due()).flatten()
     }
 
     fn park(&mut self, asleep: bool) {
-        // In quarantine nothing that comes is of interest.
+        // In quarantine new items do not matter.
         let asleep = asleep && self.is_running();
         self.feed.set_waiting(asleep);
     }
 
     fn is_over(&mut self) -> bool {
-        // In quarantine it will not read what waits.
+        // In quarantine the waiting items are not read.
         let has_read_all = self.feed.has_ended() && (!self.is_running() || self.feed.is_closed());
         let ended = self.shared.is_over() || has_read_all;
         if ended {
@@ -309,5 +309,5 @@ where
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a text".to_owned())
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a message".to_owned())
 }

@@ -1,7 +1,8 @@
-//! Threads that hand items to callbacks: a layer above feeds, for those who would rather be called than read.
+//! Threads that call callbacks with the items of their feeds.
 //!
-//! Tasks wait in one queue. A free thread takes the first, hands it what waits, within bounds, and puts it at the end.
-//! So a callback that blocks holds up its own feed and one thread, and as long as there is another, nobody else.
+//! Tasks wait in one queue. A free thread takes the first ready task, delivers up to [`BATCH`] items, and puts it at
+//! the end of the queue. So a callback that blocks delays its own feed and occupies one thread. Other callbacks go on
+//! while another thread is free.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -16,52 +17,52 @@ use std::time::Duration;
 use crate::model::{Clock, Nanos};
 use crate::sync::signal::Signal;
 
-/// A sleeping thread looks at least this often.
+/// The maximum sleep of a thread before it checks the tasks again.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// Items for one callback before the next is called.
+/// The maximum number of items that one callback gets before the next one runs.
 pub(crate) const BATCH: usize = 64;
 
 /// A callback and its feed, as the threads see them.
 pub(crate) trait Task: Send {
-    /// Hands over what waits, at most [`BATCH`] items.
+    /// Calls the callback with the waiting items, at most [`BATCH`].
     fn run(&mut self);
-    /// It may be called, whether there is something to hand over or not.
+    /// Whether the callback may be called, even if no item is waiting.
     fn is_running(&self) -> bool;
-    /// There is something to hand over, and it may be called.
+    /// Whether the callback may be called and an item is waiting.
     fn is_ready(&mut self) -> bool;
-    /// When something can be handed over that cannot be yet.
+    /// The time at which the next delayed item is due.
     fn next_due(&self) -> Option<Nanos>;
-    /// It is to be called no more.
+    /// Whether the task has ended.
     fn is_over(&mut self) -> bool;
-    /// A thread sleeps for it, or does not any more.
+    /// Sets whether a thread sleeps that this task has to wake.
     fn park(&mut self, asleep: bool);
 }
 
-/// Threads that serve the callbacks that are given to them. Dropping it lets the callbacks that it has go on; its threads
-/// end with the last of them.
+/// A pool of threads that call callbacks. After it is dropped, its callbacks go on, and the threads end with the last
+/// of them.
 pub struct Dispatcher {
     queue: Arc<TaskQueue>,
 }
 
-/// What the threads of a dispatcher share.
+/// The state that the threads of a dispatcher share.
 pub(crate) struct TaskQueue {
     waiting: Mutex<Waiting>,
-    /// What the feeds of all tasks wake the threads with.
+    /// The signal by which the feeds of all tasks wake the threads.
     pub signal: Arc<Signal>,
-    /// What the threads sleep on while no task may be called: the feeds go on, and need wake nobody.
+    /// The threads wait on this signal while no task may be called. The feeds go on and do not have to wake anything.
     state_changes: Signal,
     clock: Arc<dyn Clock>,
-    /// No more tasks will come.
+    /// Set when no more tasks will be added.
     closed: AtomicBool,
 }
 
 #[derive(Default)]
 struct Waiting {
     tasks: VecDeque<Box<dyn Task>>,
-    /// Tasks that a thread has taken.
+    /// The number of tasks that the threads have taken.
     running: usize,
-    /// Threads that sleep.
+    /// The number of sleeping threads.
     sleeping: usize,
 }
 
@@ -82,11 +83,11 @@ impl Dispatcher {
             clock,
             closed: AtomicBool::new(false),
         });
-        // From here on, dropping it ends the threads that were started.
+        // From here on, dropping the dispatcher ends the threads that have started.
         let dispatcher = Self { queue };
         for _ in 0..threads {
             let queue = dispatcher.queue.clone();
-            // The system shows 15 bytes of a thread's name, and takes no NUL.
+            // The system shows 15 bytes of a thread's name and refuses NUL.
             let name = format!("hoga-call-{name}").replace('\0', " ");
             thread::Builder::new().name(name).spawn(move || queue.serve())?;
         }
@@ -106,20 +107,20 @@ impl fmt::Debug for Dispatcher {
 
 impl Drop for Dispatcher {
     fn drop(&mut self) {
-        // Relaxed: the signals order it.
+        // Relaxed: the signals order this store.
         self.queue.closed.store(true, Relaxed);
         self.queue.wake_all();
     }
 }
 
 impl TaskQueue {
-    /// Another task for the threads.
+    /// Adds a task.
     pub fn add(&self, task: Box<dyn Task>) {
         self.lock().push(task);
         self.wake_all();
     }
 
-    /// Something was changed that the threads should look at.
+    /// Wakes all threads to check the tasks again.
     pub fn wake_all(&self) {
         self.signal.notify();
         self.state_changes.notify();
@@ -140,7 +141,7 @@ impl TaskQueue {
         }
     }
 
-    /// The first task that has something to do; those before it go to the end. Drops those that are over.
+    /// Takes the first ready task. The tasks before it go to the end of the queue. Drops tasks that have ended.
     fn take(&self) -> Option<Box<dyn Task>> {
         let mut waiting = self.lock();
         let mut unseen = waiting.tasks.len();
@@ -148,7 +149,7 @@ impl TaskQueue {
             let mut task = waiting.tasks.pop_front()?;
             unseen -= 1;
             if task.is_over() {
-                // Its feed gives its demand back: not under the lock.
+                // Dropping the task releases its feed's demand, which must not happen under the lock.
                 drop(waiting);
                 drop_quietly(task);
                 waiting = self.lock();
@@ -173,7 +174,7 @@ impl TaskQueue {
             waiting.push(task);
             drop(waiting);
         }
-        // Another thread may sleep on what this one kept from it.
+        // Another thread may be asleep because this one had the task.
         self.wake_all();
     }
 
@@ -182,11 +183,12 @@ impl TaskQueue {
         let due = self.next_due();
         let until_due = due.map_or(IDLE, |due| due.since(self.clock.now()));
         let signal = if some_run { &*self.signal } else { &self.state_changes };
-        // Also awake when there is something new to wait for: what comes while a stream rests is due at the end of that.
+        // The due time can also change during the sleep: an item that arrives while a stream rests is due at the end of
+        // the rest.
         signal.wait_until(until_due.min(IDLE), || {
             let mut waiting = self.lock();
             let has_work = waiting.tasks.iter_mut().any(|task| task.is_ready() || task.is_over());
-            // Who may be called now is woken by the other signal.
+            // A task that may be called again is woken by the other signal.
             let is_misplaced = !some_run && waiting.tasks.iter().any(|task| task.is_running());
             drop(waiting);
             has_work || is_misplaced || self.is_done() || self.next_due() != due
@@ -194,8 +196,8 @@ impl TaskQueue {
         self.wake_up();
     }
 
-    /// While a thread sleeps, shared rings have to wake it; otherwise their writers need not ask. True if a task may be
-    /// called.
+    /// Marks a thread as asleep, so that the feeds wake it. While no thread sleeps, the writers skip that. Returns true
+    /// if a task may be called.
     fn fall_asleep(&self) -> bool {
         let mut waiting = self.lock();
         waiting.sleeping += 1;
@@ -224,10 +226,10 @@ impl TaskQueue {
     }
 }
 
-/// Somebody else's value may panic as it is dropped. That must not end a thread that serves others.
+/// Drops a value of the user, whose destructor may panic. The panic must not end a thread that serves other callbacks.
 pub(crate) fn drop_quietly<V>(value: V) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-        // It may be such a value itself.
+        // The destructor of the panic value may panic too.
         std::mem::forget(panic);
     }
 }

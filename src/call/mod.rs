@@ -1,5 +1,5 @@
-//! Callbacks and the threads that call them: readers of feeds, for programs that would rather be called than poll. It knows
-//! nothing of connections.
+//! Callbacks and the threads that call them, for programs that prefer callbacks to polling feeds. Knows nothing about
+//! connections.
 
 mod callback;
 mod dispatcher;

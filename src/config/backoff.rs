@@ -1,16 +1,17 @@
-//! The pauses between attempts to connect.
+//! The delays between attempts to connect.
 
 use std::time::Duration;
 
 use super::problems::Problems;
 
-/// How often to try again after a connection was disconnected or could not be made. The engine never gives up.
+/// The delays between attempts after a connection ended or could not be opened. The engine never gives up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
-    /// Upper bound of the first random delay. Default 250 ms. (After a connection that worked, the first try is at once.)
+    /// Upper bound of the first random delay. Default 250 ms. After a connection that worked, the first attempt has no
+    /// delay.
     pub base: Duration,
-    /// Upper bound of all delays: the bound doubles up to this. Default 30 s; at most [`CAP_MAX`](Self::CAP_MAX). Longer
-    /// spares an exchange that is down; shorter is back sooner when it returns.
+    /// Upper bound of all delays: the bound doubles up to this. Default 30 s; at most [`CAP_MAX`](Self::CAP_MAX).
+    /// Longer puts less load on an exchange that is down; shorter reconnects sooner when it returns.
     pub cap: Duration,
 }
 
@@ -21,8 +22,7 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// The longest [`cap`](Self::cap), one day: with a longer one the engine could stay away for good, which it never
-    /// does.
+    /// The maximum of [`cap`](Self::cap): one day. A longer one could keep the engine disconnected for good.
     pub const CAP_MAX: Duration = Duration::from_secs(24 * 3600);
 
     pub(super) fn check(&self, problems: &mut Problems) {

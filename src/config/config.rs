@@ -5,66 +5,68 @@ use std::time::Duration;
 use super::problems::Problems;
 use super::{Backoff, ConnectLedger, Endpoint, FormatChoice, KeepAlive, Limits, Pacing, Timeouts, Wait};
 
-/// Everything about one engine that is plain data. The engine's [`Builder`](crate::engine::Builder) fills it, one method
-/// for each field, and checks it as a whole; sessions and the planner share it.
+/// The settings of one engine that are plain data. The engine's [`Builder`](crate::engine::Builder) has one method for
+/// each field and checks them together. Sessions and the planner share the result.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// The exchange. Default: Upbit Korea.
     pub endpoint: Endpoint,
-    /// The message format: a [`Format`](crate::model::Format), or a [`FormatRule`](super::FormatRule) by which each
-    /// connection finds the cheapest by itself. Default: `Format::Default`. Readers get the same values in any format;
+    /// The message format: a fixed [`Format`](crate::model::Format), or a [`FormatRule`](super::FormatRule) by which
+    /// each connection chooses the cheapest. Default: `Format::Default`. Readers get the same values in any format;
     /// `Format::Simple` saves about a third of the bytes.
     pub format: FormatChoice,
     /// How a connection's thread waits for its socket. Default: [`Wait::Park`].
     pub wait: Wait,
-    /// The cores of the connections' threads, one for each connection. Default: none, the scheduler decides. A pinned
-    /// thread stays near its caches, but waits where another thread uses the core.
+    /// The cores to which the connections' threads are pinned, one for each connection. Default: none, the scheduler
+    /// decides. A pinned thread stays near its caches, but waits if another thread uses the core.
     pub pin: Vec<usize>,
-    /// The number of connections that share the streams, each with a thread of its own. Default: 1, which carries all
-    /// that the exchange has. All streams of a market stay together. At most [`CONNECTIONS_MAX`](Self::CONNECTIONS_MAX).
+    /// The number of connections that share the streams, each with its own thread. Default: 1, which can carry all
+    /// streams of the exchange. All streams of a market use the same connection. At most
+    /// [`CONNECTIONS_MAX`](Self::CONNECTIONS_MAX).
     pub connections: usize,
-    /// How long a stream stays on the wire after its last subscriber has left, so that a new subscription within this
-    /// time costs nothing. Default: 5 s; at most [`GRACE_MAX`](Self::GRACE_MAX). The stream stays live until the request
-    /// without it is sent. Longer saves requests where demand comes and goes; shorter saves bandwidth.
+    /// How long a stream stays subscribed after its last subscriber left. A new subscription within this time costs
+    /// nothing. Default: 5 s; at most [`GRACE_MAX`](Self::GRACE_MAX). The stream stays live until the request without
+    /// it is sent. Longer saves requests if demand changes often; shorter saves bandwidth.
     pub grace: Duration,
-    /// How long a stream may bring nothing after it was requested, before it is requested once more, and again before it
-    /// counts as unconfirmed. Default: 3 s. Shorter reports a silent stream sooner; too short spends requests on answers
-    /// that are merely slow.
+    /// How long to wait for data of a requested stream before it is requested again, and again before it counts as
+    /// unconfirmed. Default: 3 s. Shorter reports a silent stream sooner; too short spends requests on answers that are
+    /// only slow.
     pub confirm_within: Duration,
-    /// How often the leases of clients are checked. Default: 60 s. Shorter releases the streams of a dead client sooner,
-    /// at the price of more wake-ups of the control thread.
+    /// The interval between checks of the clients' leases. Default: 60 s. Shorter releases the streams of a dead client
+    /// sooner, but wakes the control thread more often.
     pub clean_up_every: Duration,
     /// The deadlines of a connection, and how deadlines relate to each other.
     pub timeouts: Timeouts,
-    /// The pauses between attempts to connect.
+    /// The delays between attempts to connect.
     pub backoff: Backoff,
-    /// What the exchange rations. Default: Upbit's documented limits.
+    /// The exchange's limits. Default: Upbit's documented limits.
     pub limits: Limits,
-    /// Which processes share the budget of connects. Default: [`ConnectLedger::Host`], all engines of this user on this
-    /// host. The exchange counts connects per address: with a narrower ledger, several processes together may be refused
-    /// or banned.
+    /// The processes that share the budget of connects. Default: [`ConnectLedger::Host`], all engines of this user on
+    /// this host. The exchange counts connects per IP address: with a narrower ledger, several processes together may
+    /// be refused or banned.
     pub connect_ledger: ConnectLedger,
-    /// How much of the limits is used, and how long changes of demand are gathered. Default: [`Pacing::Balanced`]. Slower
-    /// leaves room for others behind the same address and tolerates an uneven network; faster brings changes of demand
-    /// to the wire sooner.
+    /// The share of the limits that is used, and how long changes of demand are gathered. Default:
+    /// [`Pacing::Balanced`]. Slower leaves room for others behind the same IP address and tolerates varying delays;
+    /// faster sends changes of demand sooner.
     pub pacing: Pacing,
     /// How a quiet socket is kept open. Default: [`KeepAlive::Ping`].
     pub keep_alive: KeepAlive,
-    /// Longest silence of a whole connection during which its values count as live. Default: 12 s, which is
-    /// [`Timeouts::quiet_after`] and time for the answer. Shorter notices a mute exchange sooner. If it is not longer
-    /// than `quiet_after`, values of a connection where nobody trades are called stale until the exchange has answered.
+    /// The longest silence of a whole connection during which its values count as live. Default: 12 s, which is
+    /// [`Timeouts::quiet_after`] plus time for the answer. Shorter notices a mute exchange sooner. If it is not longer
+    /// than `quiet_after`, the values of a connection without trades are stale until the exchange has answered.
     pub stale_after: Duration,
-    /// Room for one read from the socket, in bytes. Default: 64 KiB, the fastest measured; 4 KiB to 1 MiB. Each
-    /// connection has one such buffer.
+    /// Size of the buffer for reads from the socket, in bytes. Default: 64 KiB, the fastest measured; 4 KiB to 1 MiB.
+    /// Each connection has one.
     pub receive_bytes: usize,
-    /// Events in each ring from which feeds with [`Overflow::DropOldest`](crate::feed::Overflow::DropOldest) read. There
-    /// is one ring for each type and connection that has such a feed, shared by all of them. Default: 4096, which is
-    /// 1.3 MB for tickers, 0.8 MB for trades and candles, 4.7 MB for order books. A power of two, 16 to 1,048,576. Larger
-    /// lets a reader fall further behind before it misses events.
+    /// Capacity, in events, of each ring for feeds with [`Overflow::DropOldest`](crate::feed::Overflow::DropOldest).
+    /// All such feeds of one type and connection share a ring. Default: 4096, which takes 1.3 MB for tickers, 0.8 MB
+    /// for trades and candles, 4.7 MB for order books. A power of two, 16 to 1,048,576. Larger lets a reader fall
+    /// further behind before it misses events.
     pub broadcast_capacity: usize,
-    /// Records where the time of messages goes, for [`Engine::latencies`](crate::engine::Engine::latencies). Default: no.
-    /// Costs a look at the clock for each message and each read, 150 KB for each connection, and on Linux asks the kernel
-    /// to stamp what it receives, which it then does for every packet of the machine.
+    /// Whether to record the latencies of messages, for [`Engine::latencies`](crate::engine::Engine::latencies).
+    /// Default: no. Costs a clock read for one message in eight, a kernel timestamp for one read in eight, and 150 KB
+    /// for each connection. Only Linux has kernel timestamps. Once a socket asks for them, the kernel takes them for
+    /// every packet of the machine.
     pub measure_latencies: bool,
 }
 
@@ -94,19 +96,19 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The most connections. The exchange allows five new ones per second and address.
+    /// The maximum number of connections. The exchange allows five new ones per second and IP address.
     pub const CONNECTIONS_MAX: usize = 64;
 
-    /// The longest grace of a stream that nobody wants.
+    /// The maximum grace period of an unused stream.
     pub const GRACE_MAX: Duration = Duration::from_secs(60);
 
-    /// The number of connections is one that an engine can have.
+    /// Whether the number of connections is valid.
     pub(crate) fn has_connections(&self) -> bool {
         (1..=Self::CONNECTIONS_MAX).contains(&self.connections)
     }
 
-    /// Everything that would keep an engine with this configuration from working. Each text names the knob, its value
-    /// and what to do. Values that are merely unwise are allowed.
+    /// Returns the problems that would keep an engine with this configuration from working. Each text names the
+    /// setting, its value and how to fix it. Values that are only unwise are allowed.
     pub(crate) fn problems(&self) -> Vec<String> {
         let mut problems = Problems::default();
         self.check_times(&mut problems);
@@ -173,7 +175,7 @@ mod tests {
         with(|config| change(&mut config.limits))
     }
 
-    /// Checks that each configuration has one problem, and which.
+    /// Checks that each configuration has exactly the given problem.
     #[track_caller]
     fn assert_problems<const N: usize>(table: [(Config, &str); N]) {
         for (config, problem) in table {
@@ -189,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_works() {
+    fn the_default_has_no_problems() {
         assert_none([Config::default()]);
     }
 
@@ -243,7 +245,7 @@ mod tests {
         ]);
     }
 
-    /// Unwise for most programs, and useful for some.
+    /// These values are unwise for most programs but useful for some.
     #[test]
     fn relations_that_are_only_advisable_are_not_checked() {
         let ages = Duration::MAX;
@@ -286,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_that_cannot_be_kept_are_named() {
+    fn limits_out_of_range_are_named() {
         assert_problems([
             (
                 limited(|l| l.connects_per_second = 0),
@@ -323,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_for_the_format_that_cannot_decide_is_named() {
+    fn an_invalid_format_rule_is_named() {
         let negative = FormatCosts { byte_ns: -1.0, ..FormatCosts::default() };
         assert_problems([
             (with_rule(|r| r.window = ZERO), "format.window is 0ns: set it to more than zero"),

@@ -1,25 +1,25 @@
-//! Which processes share the budget of connects.
+//! The choice of processes that share the budget of connects.
 
 use std::path::PathBuf;
 
-/// Which engines share the budget of connects. The exchange counts them per address, so all processes behind one address should
-/// ask one ledger. Each exchange, by host and port, has its own.
+/// The engines that share the budget of connects. The exchange counts connects per IP address, so all processes behind
+/// one address should share a ledger. Each exchange, by host and port, has a separate one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ConnectLedger {
-    /// All engines of this user on this host: a small file in `$XDG_RUNTIME_DIR/hoga`, or in `hoga-<uid>` within the
-    /// temporary directory where that variable names no directory of this user. Processes with different environments
-    /// (a login session and a service, say) should be given a directory instead.
+    /// All engines of this user on this host. The ledger is a small file in `$XDG_RUNTIME_DIR/hoga`, or in `hoga-<uid>`
+    /// in the temporary directory if that variable names no directory of this user. For processes with different
+    /// environments, such as a login session and a service, set a directory instead.
     ///
-    /// A directory that others could write to is not used. Where the file cannot be used, or another process keeps it
-    /// locked for a second, the engine goes on all the same, warns once and shares the budget within the process.
+    /// A directory that others can write to is not used. If the file cannot be used, or another process keeps it locked
+    /// for a second, the engine warns once, continues, and shares the budget within the process only.
     ///
-    /// When the exchange refuses one of them, all wait for as long as it asks for, a day at most.
+    /// If the exchange refuses one of the engines, all wait for the time that it demands, up to a day.
     #[default]
     Host,
-    /// All engines on this host that name this directory, whoever runs them. It is made if it does not exist, and must
-    /// be writable for all of them; keep it on a local file system. The budget is as trustworthy as those who may write
-    /// there. Falls back as [`Host`](Self::Host) does.
+    /// All engines on this host that name this directory, for all users. The directory is created if it does not exist.
+    /// All engines must be able to write to it, and it should be on a local file system. Any user who can write there
+    /// can change the budget. Falls back as [`Host`](Self::Host) does.
     Directory(PathBuf),
     /// The engines of this process only. No file is written.
     Process,

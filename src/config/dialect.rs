@@ -1,37 +1,37 @@
-//! How exchanges that speak Upbit's protocol differ in what may be asked of them. Data only: nothing here decides.
+//! The differences between the exchanges that use Upbit's protocol. Data only, no logic.
 
 use crate::model::Format;
 
-/// What one exchange understands, and what it takes as said when nothing is. An [`Endpoint`](super::Endpoint)
-/// carries its own.
+/// The protocol details of one exchange: the requests that it accepts, and its defaults. Each
+/// [`Endpoint`](super::Endpoint) has one.
 ///
-/// Fields may be added: write a dialect of your own as `Dialect { has_candles: false, ..UPBIT }`.
+/// Fields may be added. Write your own dialect as `Dialect { has_candles: false, ..UPBIT }`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dialect {
-    /// A short word for logs.
+    /// A short name for logs.
     pub name: &'static str,
-    /// The flag of a type object that asks for one snapshot per market and nothing after it.
+    /// The flag of a type object that requests one snapshot per market and nothing after it.
     pub only_snapshot: &'static str,
-    /// The flag of a type object that asks for no snapshot.
+    /// The flag of a type object that requests no snapshot.
     pub only_realtime: &'static str,
-    /// The counts of order-book units that can be asked for behind a code, as in `KRW-BTC.5`; ascending. Another count
-    /// is answered with `units_default` units, without a word.
+    /// The numbers of order-book units that a request can name after a code, as in `KRW-BTC.5`, in ascending order. The
+    /// exchange silently answers any other number with `units_default` units.
     pub unit_counts: &'static [u8],
-    /// The units of an order book where the code has no suffix.
+    /// The number of units of an order book if the code has no suffix.
     pub units_default: u8,
-    /// Whether order books can be grouped by a price `level`. Where they cannot, asking for one ends the connection.
+    /// Whether order books can be grouped by a price `level`. If not, requesting a level ends the connection.
     pub has_levels: bool,
-    /// The level of an order book that is not grouped, as its messages print it. So no book can be grouped by it.
+    /// The level that messages of an ungrouped order book contain. So books cannot be grouped by this level.
     pub level_default: u32,
-    /// Whether there are candles. Where there are none, asking for them ends the connection.
+    /// Whether the exchange has candles. If not, requesting them ends the connection.
     pub has_candles: bool,
-    /// The formats that can be asked for. Another one is answered as [`Format::Default`].
+    /// The formats that a request can name. The exchange answers any other in [`Format::Default`].
     pub formats: &'static [Format],
-    /// Connects per second and address that the exchange allows.
+    /// Connects per second that the exchange allows for one IP address.
     pub connects_per_second: u32,
 }
 
-/// Upbit, on all its hosts but the Indonesian.
+/// Upbit, on all its hosts except Indonesia.
 pub const UPBIT: Dialect = Dialect {
     name: "upbit",
     only_snapshot: "is_only_snapshot",
@@ -45,10 +45,10 @@ pub const UPBIT: Dialect = Dialect {
     connects_per_second: 5,
 };
 
-/// Upbit Indonesia, which answers any `level` with an error and a close.
+/// Upbit Indonesia, which answers any `level` with an error and closes the connection.
 pub const UPBIT_INDONESIA: Dialect = Dialect { name: "upbit-indonesia", has_levels: false, ..UPBIT };
 
-/// Bithumb, whose documentation writes the flags as Upbit does and whose server ignores them in that spelling.
+/// Bithumb. Its documentation spells the flags as Upbit does, but its server ignores that spelling.
 pub const BITHUMB: Dialect = Dialect {
     name: "bithumb",
     only_snapshot: "isOnlySnapshot",
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_each_takes_as_said_is_something_it_knows() {
+    fn the_defaults_of_each_dialect_are_valid_in_it() {
         for dialect in [UPBIT, UPBIT_INDONESIA, BITHUMB] {
             assert!(dialect.unit_counts.is_sorted() && dialect.unit_counts.contains(&dialect.units_default));
             assert!(dialect.formats.contains(&Format::Default) && dialect.connects_per_second > 0, "{}", dialect.name);

@@ -1,14 +1,14 @@
-//! Where the exchange is, and which dialect it speaks.
+//! The address and the dialect of an exchange.
 
 use std::fmt;
 use std::net::IpAddr;
 
 use super::{BITHUMB, Dialect, UPBIT, UPBIT_INDONESIA};
 
-/// Where the exchange is. Public market data needs no key on any of them.
+/// The address of an exchange. Public market data needs no API key.
 ///
-/// Verification of the server's certificate can never be turned off; a private test exchange is reached by adding its
-/// root certificate explicitly. Plain `ws://` is accepted for loopback addresses only.
+/// Verification of the server's certificate cannot be turned off. To reach a private test exchange, add its root
+/// certificate. Plain `ws://` is accepted only for loopback addresses.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Endpoint {
     host: String,
@@ -16,28 +16,28 @@ pub struct Endpoint {
     path: String,
     secure: bool,
     dialect: Dialect,
-    /// Where plain requests go, if that is another host.
+    /// The host for REST requests, if it is a different one.
     rest_host: Option<&'static str>,
 }
 
-/// Where public data is on every host of the exchange.
+/// The path of public data on all hosts of the exchange.
 const PUBLIC_PATH: &str = "/websocket/v1";
 
-/// Why a text is not an endpoint.
+/// The error for text that is not an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidEndpoint {
-    /// Neither `wss://` nor `ws://`.
+    /// The scheme is neither `wss://` nor `ws://`.
     Scheme,
-    /// No host, or one with characters that no host name has.
+    /// There is no host, or it contains characters that a host name cannot have.
     Host,
-    /// A user name or password in the address. Credentials never travel in an address.
+    /// The address contains a user name or a password. Addresses never carry credentials.
     UserInfo,
     /// The port is not a number from 1 to 65535.
     Port,
-    /// Control characters, spaces or a fragment in the path.
+    /// The path contains control characters, spaces or a fragment.
     Path,
-    /// Plain `ws://` to something that is not a loopback address literal.
+    /// Plain `ws://` with a host that is not a literal loopback address.
     PlainOffLoopback,
 }
 
@@ -46,9 +46,9 @@ impl fmt::Display for InvalidEndpoint {
         f.write_str(match self {
             Self::Scheme => "the endpoint must start with wss:// (or ws:// for a loopback address)",
             Self::Host => "the endpoint has no valid host name or address",
-            Self::UserInfo => "the endpoint must not hold a user name or password",
+            Self::UserInfo => "the endpoint must not contain a user name or password",
             Self::Port => "the endpoint's port must be a number from 1 to 65535",
-            Self::Path => "the endpoint's path must not hold spaces, control characters or '#'",
+            Self::Path => "the endpoint's path must not contain spaces, control characters or '#'",
             Self::PlainOffLoopback => {
                 "plain ws:// is allowed for loopback addresses only (127.0.0.0/8 or [::1]); use wss://"
             }
@@ -79,7 +79,7 @@ impl Endpoint {
         Self::public("th-api.upbit.com", UPBIT)
     }
 
-    /// Bithumb: KRW and BTC markets, in a protocol that is nearly Upbit's.
+    /// Bithumb: KRW and BTC markets. Its protocol is almost the same as Upbit's.
     pub fn bithumb() -> Self {
         Self { rest_host: Some("api.bithumb.com"), ..Self::public("ws-api.bithumb.com", BITHUMB) }
     }
@@ -89,8 +89,9 @@ impl Endpoint {
         Self { host, port: 443, path, secure: true, dialect, rest_host: None }
     }
 
-    /// Any other server that speaks the protocol: `wss://host[:port][/path]`, or `ws://` for a loopback address. Without a
-    /// path it is the exchange's own, `/websocket/v1`. The dialect is Upbit's; see [`with_dialect`](Self::with_dialect).
+    /// Creates the endpoint of any other server that uses the protocol: `wss://host[:port][/path]`, or `ws://` for a
+    /// loopback address. The default path is the exchange's, `/websocket/v1`. The dialect is Upbit's; see
+    /// [`with_dialect`](Self::with_dialect).
     pub fn custom(url: &str) -> Result<Self, InvalidEndpoint> {
         let (secure, rest) = match (url.strip_prefix("wss://"), url.strip_prefix("ws://")) {
             (Some(rest), _) => (true, rest),
@@ -126,15 +127,15 @@ impl Endpoint {
         Ok(endpoint)
     }
 
-    /// The same server, understood to speak `dialect`. A wrong one asks for what the server does not know, which it
-    /// ignores or answers with an error and a close.
+    /// Returns the same endpoint with another dialect. With a wrong dialect the engine requests features that the
+    /// server does not have. The server ignores them, or answers with an error and closes the connection.
     #[must_use]
     pub fn with_dialect(mut self, dialect: Dialect) -> Self {
         self.dialect = dialect;
         self
     }
 
-    /// What this server understands.
+    /// The dialect of this server.
     pub fn dialect(&self) -> &Dialect {
         &self.dialect
     }
@@ -149,7 +150,7 @@ impl Endpoint {
         self.port
     }
 
-    /// Path and query of the opening request.
+    /// Path and query of the upgrade request.
     pub fn path(&self) -> &str {
         &self.path
     }
@@ -159,20 +160,20 @@ impl Endpoint {
         self.secure
     }
 
-    /// The host, where it is an address literal and needs no resolver.
+    /// The host, if it is a literal address and needs no resolver.
     pub fn address(&self) -> Option<IpAddr> {
         self.host.parse().ok()
     }
 
-    /// Where the same exchange answers plain requests: `https` where this is `wss`, `http` where this is `ws`, on the
-    /// same host and port unless the exchange has another host for them. `path` starts with a slash.
+    /// Returns the URL for a REST request to the same exchange: `https` for `wss`, `http` for `ws`, with the same host
+    /// and port unless the exchange has a separate REST host. `path` starts with a slash.
     pub fn rest_url(&self, path: &str) -> String {
         let scheme = if self.secure { "https" } else { "http" };
         let authority = self.rest_host.map_or_else(|| self.authority(), str::to_owned);
         format!("{scheme}://{authority}{path}")
     }
 
-    /// What goes into the `Host` header.
+    /// The value of the `Host` header.
     pub fn authority(&self) -> String {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
         match (self.secure, self.port) {
@@ -222,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_taken_apart_as_written() {
+    fn custom_parses_scheme_host_port_and_path() {
         let e = Endpoint::custom("wss://127.0.0.1:9443/websocket/v1").unwrap();
         assert_eq!((e.host(), e.port(), e.path(), e.is_secure()), ("127.0.0.1", 9443, "/websocket/v1", true));
         assert_eq!(e.to_string(), "wss://127.0.0.1:9443/websocket/v1");
@@ -233,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_requests_go_to_the_same_host_and_port() {
+    fn rest_urls_have_the_same_host_and_port() {
         let url = |endpoint: &str| Endpoint::custom(endpoint).unwrap().rest_url("/v1/market/all");
         assert_eq!(Endpoint::korea().rest_url("/v1/market/all"), "https://api.upbit.com/v1/market/all");
         assert_eq!(url("wss://127.0.0.1:9443/x?y"), "https://127.0.0.1:9443/v1/market/all");
@@ -252,11 +253,11 @@ mod tests {
     }
 
     #[test]
-    fn plain_text_is_for_loopback_literals_only() {
+    fn plain_ws_is_refused_except_for_loopback_literals() {
         for ok in ["ws://127.0.0.1:80/", "ws://127.9.9.9", "ws://[::1]:9/", "ws://[::ffff:127.0.0.1]/"] {
             assert!(Endpoint::custom(ok).is_ok(), "{ok}");
         }
-        // Names are refused although they usually mean loopback: a resolver decides what they mean.
+        // Names are refused even if they usually mean loopback: a resolver decides what they mean.
         for no in ["ws://api.upbit.com/", "ws://localhost/", "ws://localhost.evil/", "ws://10.0.0.1/", "ws://0.0.0.0/"]
         {
             assert_eq!(Endpoint::custom(no), Err(InvalidEndpoint::PlainOffLoopback), "{no}");
@@ -265,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_addresses_are_refused_with_the_reason() {
+    fn malformed_addresses_are_refused_with_a_reason() {
         for (url, why) in [
             ("https://x/", InvalidEndpoint::Scheme),
             ("wss://", InvalidEndpoint::Host),

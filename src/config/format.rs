@@ -1,19 +1,19 @@
-//! Which message format a connection asks for.
+//! The choice of a connection's message format.
 
 use std::time::Duration;
 
 use super::problems::Problems;
 use crate::model::{Format, NounKind};
 
-/// Which message format a connection asks for.
-#[allow(clippy::large_enum_variant, reason = "there is one for an engine, and none is kept")]
+/// The message format that a connection requests.
+#[allow(clippy::large_enum_variant, reason = "one per engine, never stored in bulk")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum FormatChoice {
-    /// Always this one.
+    /// Always this format.
     Fixed(Format),
-    /// The format that costs least by this rule. An engine begins with [`Format::Default`]; a connection that changes to
-    /// this begins with the format that it has.
+    /// The format that costs least by this rule. An engine starts with [`Format::Default`]; a connection that switches
+    /// to this choice starts with its current format.
     Auto(FormatRule),
 }
 
@@ -36,7 +36,7 @@ impl From<FormatRule> for FormatChoice {
 }
 
 impl FormatChoice {
-    /// The format to begin with.
+    /// The format to start with.
     pub(crate) fn first(&self) -> Format {
         match self {
             Self::Fixed(format) => *format,
@@ -44,7 +44,7 @@ impl FormatChoice {
         }
     }
 
-    /// Everything that is wrong with it at an exchange that writes these `formats`.
+    /// Returns the problems with this choice at an exchange that supports these `formats`.
     pub(crate) fn problems(&self, formats: &[Format]) -> Vec<String> {
         match self {
             Self::Fixed(format) if formats.contains(format) => Vec::new(),
@@ -61,41 +61,42 @@ impl FormatChoice {
     }
 }
 
-/// When a connection's format is changed. A change costs one request of the exchange's budget, which is sent like any
-/// other, and nothing else: what runs goes on. So it has to pay for some time before it is made, and is not made often.
+/// The rule by which a connection changes its format. A change costs one request of the exchange's budget and nothing
+/// else: running streams go on. So another format has to be cheaper for some time before a change, and changes are
+/// rare.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FormatRule {
-    /// What a message costs in each format.
+    /// The cost of a message in each format.
     pub costs: FormatCosts,
     /// Length of one evaluation window. Default: 10 s. Longer switches less often.
     pub window: Duration,
-    /// How many windows in a row another format must have been cheaper by `gain`. Default: 3. The cheapest over all of
-    /// them is chosen.
+    /// The number of consecutive windows in which another format must be cheaper by `gain`. Default: 3. The format that
+    /// is cheapest over all of them is chosen.
     pub windows: u32,
-    /// The part of the cost that has to be saved, from 0 to less than 1. Default: 0.05.
+    /// The fraction of the cost that a change must save, from 0 to less than 1. Default: 0.05.
     pub gain: f64,
-    /// The shortest time between two changes. Default: 5 min.
+    /// The minimum time between two changes. Default: 5 min.
     pub rest: Duration,
 }
 
-/// What a message costs: its bytes, times what a byte costs, and the time it takes to read. All in ns, so that the two
-/// can be added.
+/// The cost of a message: its size times the cost of a byte, plus the time to read it. All costs are in ns, so that
+/// they can be added.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FormatCosts {
-    /// What a byte costs before it is read. Default: 80, the time that it takes on a line of 100 Mbit/s. For a line that
-    /// is shared or paid for, more; 0 where only the time of this machine counts.
+    /// The cost of a byte before it is read, in ns. Default: 80, the transfer time at 100 Mbit/s. Set more for a
+    /// connection that is shared or paid for, or 0 if only the time of this machine counts.
     pub byte_ns: f64,
-    /// What reading takes, in the order of [`Format::ALL`]. Default: about what it took on one machine, which need not be
-    /// yours; `hoga bench formats` measures it.
+    /// The time to read, in the order of [`Format::ALL`]. The defaults were measured on one machine; `hoga bench
+    /// formats` measures them on yours.
     pub read_ns: [ReadCosts; 4],
 }
 
-/// The time that reading takes in one format, in ns.
+/// The time to read messages in one format, in ns.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ReadCosts {
-    /// A message of each type, in the order of [`NounKind::ALL`]; an order book without its units.
+    /// The time for a message of each type, in the order of [`NounKind::ALL`]. For an order book, without its units.
     pub messages: [f64; NounKind::COUNT],
-    /// A unit of an order book.
+    /// The time for one unit of an order book.
     pub unit: f64,
 }
 

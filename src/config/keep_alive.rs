@@ -1,12 +1,12 @@
-//! How a quiet socket is kept open.
+//! The ways to keep a quiet socket open.
 
 /// How to keep a quiet socket open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum KeepAlive {
-    /// WebSocket pings. Their answer proves that the peer still reads.
+    /// WebSocket pings. A pong proves that the peer still reads.
     #[default]
     Ping,
-    /// Pings, and the text `PING` once per socket, after which the exchange sends `{"status":"UP"}` every 10 s.
+    /// Pings, plus the text `PING` once per socket. The exchange then sends `{"status":"UP"}` every 10 s.
     PingAndStatus,
 }

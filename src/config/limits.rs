@@ -1,21 +1,22 @@
-//! What the exchange rations.
+//! The exchange's limits.
 
 use super::problems::Problems;
 
-/// What the exchange rations, as exact sliding windows. Configuration, because exchanges change it. [`Pacing`](super::Pacing) says how
-/// much of it is used.
+/// The exchange's limits, as exact sliding windows. They are configurable because exchanges change them.
+/// [`Pacing`](super::Pacing) sets how much of them is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Connects per second and address. Default 5, the exchange's documented limit. [`ConnectLedger`](super::ConnectLedger) says who shares it.
+    /// Connects per second and IP address. Default 5, the exchange's documented limit.
+    /// [`ConnectLedger`](super::ConnectLedger) sets which processes share it.
     pub connects_per_second: u32,
     /// Requests per second and connection. Default 5.
     pub requests_per_second: u32,
     /// Requests per minute and connection. Default 100.
     pub requests_per_minute: u32,
-    /// Streams that one connection may carry. Default 20,000. The exchange names no limit and serves all its markets on
-    /// one connection; more than this is refused.
+    /// Maximum number of streams on one connection. Default 20,000; more are refused. The exchange documents no limit
+    /// and serves all its markets on one connection.
     pub streams_per_connection: usize,
-    /// The largest message accepted, in bytes. Default 1 MiB. A longer one ends the connection with close code 1009.
+    /// Maximum size of a message, in bytes. Default 1 MiB. A longer message ends the connection with close code 1009.
     pub message_bytes: usize,
 }
 
@@ -38,7 +39,7 @@ impl Limits {
             ("limits.requests_per_second", self.requests_per_second),
             ("limits.requests_per_minute", self.requests_per_minute),
         ] {
-            // Each is kept as a list of that many times, and no exchange allows more than thousands.
+            // Each budget stores that many times, and no exchange allows more than a few thousand.
             problems.require((1..=10_000).contains(&count), name, count, "to a number from 1 to 10000");
         }
         let streams = self.streams_per_connection;

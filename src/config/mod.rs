@@ -1,5 +1,6 @@
-//! What may be tuned: meaning, default, and the cost of going either way. [`Config`] holds every knob of one engine that is
-//! plain data and checks them together; larger knobs and groups of knobs have a file each.
+//! The settings of an engine: their meaning, their default, and the cost of changing them either way.
+//!
+//! [`Config`] holds all settings that are plain data and checks them together. Larger settings have a file each.
 
 mod backoff;
 mod config;

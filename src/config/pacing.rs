@@ -1,21 +1,21 @@
-//! How much of the limits an engine uses.
+//! The share of the exchange's limits that an engine uses.
 
 use std::time::Duration;
 
-/// How hard an engine leans on the exchange's limits. The limits themselves are [`Limits`](super::Limits).
+/// How closely an engine approaches the exchange's limits, which are [`Limits`](super::Limits).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Pacing {
-    /// Gathers changes for 200 ms, uses 60 % of the request limits, and keeps every window 500 ms longer than the
-    /// exchange counts. For a path whose delay varies, or an address whose limits others use too. The newest demand is
-    /// on the wire latest.
+    /// Gathers changes for 200 ms, uses 60 % of the request limits, and extends every rate window by 500 ms. For a
+    /// network path with varying delay, or an IP address whose limits are shared with others. New demand takes longest
+    /// to reach the exchange.
     Conservative,
-    /// Gathers changes for 50 ms, uses the limits in full, and keeps every window 250 ms longer.
+    /// Gathers changes for 50 ms, uses the limits in full, and extends every rate window by 250 ms.
     #[default]
     Balanced,
-    /// Gathers changes for 10 ms, uses the limits in full, and keeps every window 50 ms longer. For a path whose delay
-    /// varies by less than that: where it varies more, the exchange may count one too many and refuse. Changes that go on
-    /// for 20 s use the minute's requests up, and the next one waits.
+    /// Gathers changes for 10 ms, uses the limits in full, and extends every rate window by 50 ms. For a network path
+    /// whose delay varies by less than 50 ms; if it varies more, the exchange may count one request too many and
+    /// refuse. Changes that continue for 20 s use up the requests of the minute, and the next request waits.
     Aggressive,
 }
 
@@ -29,8 +29,8 @@ impl Pacing {
         })
     }
 
-    /// How much longer than the exchange's every window is kept. The exchange counts arrivals, and the network may
-    /// deliver bunched what was sent evenly.
+    /// How much each rate window is longer than the exchange's. The exchange counts arrivals, and the network may
+    /// deliver evenly sent requests in a bunch.
     pub const fn margin(self) -> Duration {
         Duration::from_millis(match self {
             Self::Conservative => 500,
@@ -39,10 +39,10 @@ impl Pacing {
         })
     }
 
-    /// The part of a request limit that is used; at least 1.
+    /// The part of a request limit that is used. At least 1 if the limit is.
     pub const fn share_of(self, limit: u32) -> u32 {
         match self {
-            // Rounded up, so that something is left of 1.
+            // Rounded up, so that a limit of 1 leaves 1.
             Self::Conservative => (limit * 3).div_ceil(5),
             Self::Balanced | Self::Aggressive => limit,
         }
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_is_never_more_than_the_limit_nor_nothing() {
+    fn a_share_is_positive_and_at_most_sixty_percent_rounded_up() {
         for limit in 1..=10_000 {
             let share = Pacing::Conservative.share_of(limit);
             assert!(

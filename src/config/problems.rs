@@ -1,20 +1,20 @@
-//! Collects what is wrong with a configuration.
+//! Collects the problems of a configuration.
 
 use std::fmt::{Debug, Display};
 
-/// Texts that each name a knob, its value and what to do.
+/// Problems as text. Each text names a knob, its value and how to fix it.
 #[derive(Debug, Default)]
 pub(super) struct Problems(Vec<String>);
 
 impl Problems {
-    /// Notes a problem with `knob` unless `holds`. `remedy` continues the sentence "set it ...".
+    /// Adds a problem with `knob` unless `holds`. `remedy` completes the sentence "set it ...".
     pub fn require(&mut self, holds: bool, knob: &str, value: impl Debug, remedy: impl Display) {
         if !holds {
             self.0.push(format!("{knob} is {value:?}: set it {remedy}"));
         }
     }
 
-    /// Notes problems that were found elsewhere.
+    /// Adds problems that were found elsewhere.
     pub fn extend(&mut self, others: Vec<String>) {
         self.0.extend(others);
     }

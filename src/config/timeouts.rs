@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::problems::Problems;
 
-/// Every deadline of a connection. All are measured on a clock that never steps.
+/// Every deadline of a connection. All are measured on a monotonic clock.
 ///
 /// # Relations between deadlines
 ///
@@ -15,44 +15,46 @@ use super::problems::Problems;
 ///   [`Backoff::base`](super::Backoff::base).
 /// * `ping_after` is at most [`PING_AFTER_MAX`](Self::PING_AFTER_MAX). Otherwise the exchange closes idle sockets, and
 ///   each has to be replaced.
-/// * `silent_after` is longer than `ping_after`. The difference is the time that a ping has to be answered; without it
-///   every quiet socket counts as dead.
-/// * [`Backoff::cap`](super::Backoff::cap) is not less than its `base` and at most
-///   [`CAP_MAX`](super::Backoff::CAP_MAX). Otherwise the engine could stay away for good.
+/// * `silent_after` is longer than `ping_after`. The difference is the time to answer a ping; without it every quiet
+///   socket counts as dead.
+/// * [`Backoff::cap`](super::Backoff::cap) is at least its `base` and at most [`CAP_MAX`](super::Backoff::CAP_MAX). A
+///   longer delay could keep the engine disconnected for good.
 /// * [`grace`](super::Config::grace) is at most [`GRACE_MAX`](super::Config::GRACE_MAX). Zero is allowed.
 ///
-/// These are worth keeping, but nothing breaks without them:
+/// These are recommended, but not required:
 ///
-/// * `stale_after` is longer than `quiet_after` by the time that the exchange takes to answer. Otherwise values of a
-///   connection where nobody trades are called stale for a moment now and then.
-/// * `quiet_after` and `probe` together are the time after which a mute socket is replaced. `quiet_after` may be as long
-///   as you like: pings keep the socket open.
-/// * An attempt to open a socket takes at most `resolve`, `connect` for each address, `tls` and `upgrade` together.
-/// * A stream counts as unconfirmed after two `confirm_within`, or three if only its changes are wanted.
+/// * `stale_after` is longer than `quiet_after` by the time that the exchange takes to answer. Otherwise the values of
+///   a connection without trades become stale for a moment now and then.
+/// * A mute socket is replaced after `quiet_after` plus `probe`. `quiet_after` has no maximum: pings keep the socket
+///   open.
+/// * An attempt to open a socket takes at most `resolve`, plus `connect` for each address, plus `tls`, plus `upgrade`.
+/// * A stream counts as unconfirmed after twice `confirm_within`, or three times if only its changes are subscribed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeouts {
-    /// Longest name look-up. Default 5 s. A hanging resolver blocks nothing but the next dial, and an answer that comes
-    /// late is used by the dial after it.
+    /// Maximum time of a DNS lookup. Default 5 s. A hanging resolver blocks only the next connect attempt. A late
+    /// answer is used by the attempt after it.
     pub resolve: Duration,
-    /// Longest TCP connect to one address; the next address follows. Default 3 s.
+    /// Maximum time of a TCP connect to one address. The next address is tried after it. Default 3 s.
     pub connect: Duration,
-    /// Longest TLS handshake. Default 5 s.
+    /// Maximum time of the TLS handshake. Default 5 s.
     pub tls: Duration,
-    /// Longest opening handshake, request to 101. Default 5 s.
+    /// Maximum time of the WebSocket handshake, from the request to the response 101. Default 5 s.
     pub upgrade: Duration,
-    /// Silence from the server after which we ping. Default 2 s. The server closes after 60 s without traffic, so more
-    /// than 20 s is refused. Shorter finds a dead peer sooner at the price of a few bytes.
+    /// Silence from the server after which we ping. Default 2 s, at most 20 s, because the server closes after 60 s
+    /// without traffic. Shorter finds a dead peer sooner at the cost of a few bytes.
     pub ping_after: Duration,
-    /// Silence after which the connection counts as dead. Default 4.5 s. Must leave a ping time to be answered:
-    /// shorter finds half-open sockets sooner, too short reconnects on a lossy path for nothing.
+    /// Silence from the server after which the connection counts as dead. Default 4.5 s. Must leave time to answer a
+    /// ping. Shorter finds half-open sockets sooner; too short reconnects needlessly on a lossy network path.
     pub silent_after: Duration,
-    /// Time without a data message (pings answered) after which the subscription is sent again: a live exchange answers
-    /// with snapshots even where nobody trades. Default 10 s. Costs one request of the budget each time.
+    /// Time without a data message, while pings are answered, after which the subscription is sent again. A live
+    /// exchange answers with snapshots even if there are no trades. Default 10 s. Costs one request of the budget each
+    /// time.
     pub quiet_after: Duration,
-    /// How long the answer to that may take before the connection is replaced. Default 5 s. If the next connections stay
-    /// without data too, or the streams never brought any, the subscription is sent again several times before that.
+    /// Time to wait for data after the subscription was sent again, before the connection is replaced. Default 5 s. If
+    /// the next sockets bring no data either, or the streams never had any, the subscription is sent again several
+    /// times before that.
     pub probe: Duration,
-    /// How long a closing handshake may take. Default 1 s.
+    /// Maximum time of the closing handshake. Default 1 s.
     pub close: Duration,
 }
 
@@ -73,7 +75,7 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
-    /// The longest silence between our pings that keeps the server from closing an idle socket.
+    /// The maximum of [`ping_after`](Self::ping_after), so that the server does not close an idle socket.
     pub const PING_AFTER_MAX: Duration = Duration::from_secs(20);
 
     pub(super) fn check(&self, problems: &mut Problems) {
@@ -92,7 +94,7 @@ impl Timeouts {
         let (ping, silent) = (self.ping_after, self.silent_after);
         let remedy = format_args!("to {:?} at most, because the exchange closes idle sockets", Self::PING_AFTER_MAX);
         problems.require(ping <= Self::PING_AFTER_MAX, "timeouts.ping_after", ping, remedy);
-        // So it is more than zero too.
+        // This also implies that it is more than zero.
         let remedy = format_args!("to more than timeouts.ping_after ({ping:?})");
         problems.require(silent > ping, "timeouts.silent_after", silent, remedy);
     }

@@ -1,4 +1,4 @@
-//! How a connection's thread waits for its socket.
+//! The strategies by which a connection's thread waits for its socket.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Wait {
-    /// Sleeps in the kernel until something happens. Costs tens of microseconds of wake-up, uses no CPU when idle.
+    /// Sleeps in the kernel until something happens. Waking up costs tens of microseconds; an idle thread uses no CPU.
     #[default]
     Park,
-    /// Never sleeps. The lowest latency, and one whole core: use it with a pinned core that nobody else needs.
+    /// Never sleeps. The lowest latency, but uses a whole core: pin the thread to a core that nothing else needs.
     Spin,
-    /// Spins this long after the last traffic, then sleeps.
+    /// Spins for this time after the last traffic, then sleeps.
     SpinThenPark(Duration),
 }

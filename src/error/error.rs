@@ -1,4 +1,4 @@
-//! The one error of the engine: each says what to do, and has a code, a severity and a way to recover.
+//! The engine's error type. Each error states how to fix it, and has a code, a severity and a recovery.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -14,63 +14,65 @@ use crate::net::SourceError;
 use crate::plan::{InvalidPattern, InvalidSubscription, Refused};
 use crate::pool::PoolError;
 
-/// What a call of the engine can end in. Full, empty, stale and not-yet are values elsewhere, not errors.
+/// The error of every call of the engine. Conditions such as full, empty, stale and not yet ready are return values,
+/// not errors.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The configuration contradicts itself or the machine: every problem found, before any thread was started.
+    /// The configuration contradicts itself or does not fit the machine. Lists every problem. No thread was started.
     Configuration(Vec<String>),
-    /// An argument of a call is not valid, or this engine cannot do what it asks for. Nothing was changed.
+    /// An argument is invalid, or this engine does not support the call. Nothing was changed.
     InvalidArgument(Box<dyn StdError + Send + Sync>),
-    /// The call asks for something that cannot be subscribed. Nothing was changed.
+    /// The subscription is invalid. Nothing was changed.
     Subscription(InvalidSubscription),
-    /// More streams than the connections may carry. Nothing was changed.
+    /// There would be more streams than the connections may carry. Nothing was changed.
     TooManyStreams {
-        /// How many there would have been.
+        /// The number of streams that there would be.
         streams: usize,
-        /// How many there may be.
+        /// The maximum number of streams.
         limit: usize,
     },
-    /// There is a client of that name already.
+    /// A client with this name already exists.
     NameTaken(Box<str>),
-    /// The client is gone, or did not renew its lease in time, and everything it held was released.
+    /// The client was closed, or did not renew its lease in time. Everything that it held was released.
     LeaseExpired,
-    /// A pattern was asked for, and the engine is not told which markets exist.
+    /// A pattern was subscribed, but the engine has no source of markets.
     NoUniverse,
     /// The pool has no such stream.
     Pool(PoolError),
-    /// The list of markets could not be had.
+    /// The list of markets could not be loaded.
     MarketList(SourceError),
-    /// The system refused something the engine needs to start. What had been started was stopped again.
+    /// The operating system refused a resource that the engine needs to start. Everything already started was stopped
+    /// again.
     Start {
-        /// What could not be made.
+        /// The resource that was refused.
         what: &'static str,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// Streams had no current data when the time was over.
+    /// Some streams had no current data when the wait timed out.
     NotReady(NotReady),
     /// The engine has stopped.
     Stopped,
-    /// Some threads did not end in time; they are named.
+    /// The named threads did not end in time.
     ShutdownTimedOut(Vec<String>),
-    /// A thread of the engine panicked. That is a bug in hoga.
+    /// The named thread of the engine panicked. This is a bug in hoga.
     ThreadPanicked(String),
 }
 
-/// How bad it is.
+/// How severe an error is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Severity {
-    /// One call had no effect.
+    /// The call had no effect.
     Low,
-    /// Something is missing for now.
+    /// Something is missing for the moment.
     Medium,
-    /// The engine does not work, or no longer.
+    /// The engine does not work, or no longer works.
     High,
 }
 
-/// What the caller can do.
+/// How the caller can recover from an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Recovery {
@@ -78,26 +80,26 @@ pub enum Recovery {
     FixCall,
     /// Change the configuration, then start again.
     FixConfiguration,
-    /// Ask again later; the engine goes on trying by itself.
+    /// Try again later. The engine keeps trying by itself.
     Wait,
     /// Start a new engine.
     Restart,
-    /// Nothing; report it.
+    /// None; report it.
     Report,
 }
 
 impl Error {
-    /// The planner refused demand. A method, because the planner's words are not for users.
+    /// Converts a refusal of the planner. Not a `From` impl, because users do not see the planner's types.
     pub(crate) fn refused(refused: Refused) -> Self {
         match refused {
             Refused::TooManyStreams { streams, limit } => Self::TooManyStreams { streams, limit },
             Refused::NoUniverse => Self::NoUniverse,
-            // Adding demand takes no name: the client is gone.
+            // Only a closed client can be meant: adding demand does not take a name.
             Refused::NameTaken | Refused::NoSuchClient => Self::LeaseExpired,
         }
     }
 
-    /// A short, stable word for logs and scripts.
+    /// A short, stable name for logs and scripts.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Configuration(_) => "CONFIGURATION",
@@ -117,7 +119,7 @@ impl Error {
         }
     }
 
-    /// How bad it is.
+    /// How severe the error is.
     pub const fn severity(&self) -> Severity {
         match self {
             Self::InvalidArgument(_)
@@ -133,7 +135,7 @@ impl Error {
         }
     }
 
-    /// What the caller can do.
+    /// How the caller can recover.
     pub const fn recovery(&self) -> Recovery {
         match self {
             Self::Configuration(_) => Recovery::FixConfiguration,
@@ -151,32 +153,34 @@ impl Error {
     }
 }
 
-/// Says everything but what [`source`](StdError::source) says.
+/// Prints everything except what [`source`](StdError::source) prints.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Configuration(problems) => write!(f, "the configuration cannot work: {}", problems.join("; ")),
+            Self::Configuration(problems) => write!(f, "the configuration is invalid: {}", problems.join("; ")),
             Self::InvalidArgument(problem) => problem.fmt(f),
-            Self::Subscription(invalid) => write!(f, "the subscription was refused: {invalid}"),
+            Self::Subscription(invalid) => write!(f, "the subscription is invalid: {invalid}"),
             Self::TooManyStreams { streams, limit } => write!(
                 f,
                 "{streams} streams are more than the {limit} that the connections may carry; \
-                 ask for fewer, use more connections or raise limits.streams_per_connection"
+                 subscribe to fewer, use more connections or raise limits.streams_per_connection"
             ),
             Self::NameTaken(name) => write!(
                 f,
-                "there is a client named \"{}\" already; choose another name, or drop that one first",
+                "a client named \"{}\" already exists; choose another name, or drop that client first",
                 name.escape_debug()
             ),
             Self::LeaseExpired => {
-                f.write_str("the client is gone, or did not renew its lease, and lost what it held; open it again")
+                f.write_str("the client was closed or its lease expired, and its streams were released; open it again")
             }
-            Self::NoUniverse => f.write_str(
-                "a pattern means the markets that exist; say which: Builder::universe or Builder::market_source",
-            ),
+            Self::NoUniverse => {
+                f.write_str("patterns need the list of markets; set Builder::universe or Builder::market_source")
+            }
             Self::Pool(error) => error.fmt(f),
             Self::MarketList(error) => error.fmt(f),
-            Self::Start { what, .. } => write!(f, "the engine could not start, the system refused its {what}"),
+            Self::Start { what, .. } => {
+                write!(f, "the engine could not start: the operating system refused the {what}")
+            }
             Self::NotReady(not_ready) => not_ready.fmt(f),
             Self::Stopped => f.write_str("the engine has stopped; start a new one"),
             Self::ShutdownTimedOut(threads) => write!(f, "still running at the deadline: {}", threads.join(", ")),
@@ -189,7 +193,7 @@ impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
             Self::Start { source, .. } => Some(source),
-            // These are printed whole.
+            // These print their own text in full, so only their sources remain.
             Self::InvalidArgument(problem) => problem.source(),
             Self::Subscription(invalid) => invalid.source(),
             Self::MarketList(error) => error.source(),
@@ -231,7 +235,7 @@ impl From<PoolError> for Error {
     }
 }
 
-/// A result of the engine.
+/// The result of every call of the engine.
 pub type Result<T> = std::result::Result<T, Error>;
 
 #[cfg(all(test, not(loom)))]
@@ -241,6 +245,7 @@ mod tests {
     use crate::error::NotReadyReason;
     use crate::feed::Overflow;
     use crate::model::{DataType, Date, Market, StreamKey};
+    use crate::net::SourceFailure;
     use crate::plan::Pattern;
     use std::collections::HashSet;
 
@@ -258,6 +263,10 @@ mod tests {
             Error::LeaseExpired,
             Error::NoUniverse,
             Error::Pool(PoolError::NotSubscribed(key)),
+            Error::MarketList(SourceError {
+                url: "https://exchange.test/v1/market/all".to_owned(),
+                failure: SourceFailure::Status(503),
+            }),
             Error::Start { what: "thread", source: io::ErrorKind::OutOfMemory.into() },
             Error::NotReady(NotReady { streams: vec![(key, NotReadyReason::NoDataYet)], awaits_markets: false }),
             Error::InvalidArgument("there is no connection 7".into()),
@@ -269,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn every_error_has_its_own_code_and_says_what_happened() {
+    fn every_error_has_a_unique_code_and_a_message() {
         let errors = every_error();
         let kinds: HashSet<_> = errors.iter().map(std::mem::discriminant).collect();
         assert_eq!(errors.iter().map(Error::code).collect::<HashSet<_>>().len(), kinds.len());
@@ -279,7 +288,7 @@ mod tests {
         }
     }
 
-    /// A chain of causes that is printed line by line says nothing twice.
+    /// Printing the whole chain of causes must not repeat any text.
     #[test]
     fn no_error_repeats_its_source() {
         for error in every_error() {
@@ -293,8 +302,8 @@ mod tests {
     }
 
     #[test]
-    fn every_error_of_the_api_becomes_this_one() {
-        fn ends(text: &str) -> Result<()> {
+    fn every_error_of_the_api_converts_to_this_one() {
+        fn parse_all(text: &str) -> Result<()> {
             text.parse::<Market>()?;
             text.parse::<Overflow>()?;
             text.parse::<Pattern>()?;
@@ -302,26 +311,32 @@ mod tests {
             Date::new(10_000, 1, 1)?;
             Ok(())
         }
-        let error = ends("krw-btc").unwrap_err();
+        let error = parse_all("krw-btc").unwrap_err();
         assert_eq!((error.code(), error.recovery()), ("INVALID_ARGUMENT", Recovery::FixCall), "{error}");
     }
 
+    /// Programs act on these words. A change of one is a change of the interface.
     #[test]
-    fn what_only_the_caller_can_mend_is_never_left_to_waiting() {
-        for error in every_error() {
-            let callers = matches!(error.recovery(), Recovery::FixCall | Recovery::FixConfiguration);
-            let caused = matches!(
-                error,
-                Error::Configuration(_)
-                    | Error::InvalidArgument(_)
-                    | Error::Subscription(_)
-                    | Error::TooManyStreams { .. }
-                    | Error::NameTaken(_)
-                    | Error::LeaseExpired
-                    | Error::NoUniverse
-                    | Error::Pool(_)
-            );
-            assert_eq!(callers, caused, "{error}");
-        }
+    fn code_severity_and_recovery_of_each_error_are_these() {
+        let words = |error: Error| format!("{} {:?} {:?}", error.code(), error.severity(), error.recovery());
+        let words: Vec<_> = every_error().into_iter().map(words).collect();
+        let expected = [
+            "CONFIGURATION High FixConfiguration",
+            "SUBSCRIPTION Low FixCall",
+            "TOO_MANY_STREAMS Low FixCall",
+            "NAME_TAKEN Low FixCall",
+            "LEASE_EXPIRED Medium FixCall",
+            "NO_UNIVERSE Low FixCall",
+            "NO_SUCH_STREAM Low FixCall",
+            "MARKET_LIST Medium Wait",
+            "START High Restart",
+            "NOT_READY Medium Wait",
+            "INVALID_ARGUMENT Low FixCall",
+            "INVALID_ARGUMENT Low FixCall",
+            "STOPPED High Restart",
+            "SHUTDOWN_TIMED_OUT Medium Report",
+            "THREAD_PANICKED High Report",
+        ];
+        assert_eq!(words, expected);
     }
 }

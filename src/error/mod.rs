@@ -1,4 +1,4 @@
-//! What can go wrong, and what to do about it.
+//! The engine's error type, and the errors of other rooms that it wraps.
 
 mod error;
 mod not_ready;
@@ -6,7 +6,7 @@ mod not_ready;
 pub use error::{Error, Recovery, Result, Severity};
 pub use not_ready::{NotReady, NotReadyReason};
 
-// What the other rooms refuse with.
+// The errors of other rooms.
 pub use crate::config::InvalidEndpoint;
 pub use crate::feed::InvalidOverflow;
 pub use crate::model::{InvalidMarket, InvalidTime};

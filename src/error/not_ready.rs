@@ -1,17 +1,17 @@
-//! Why streams had no current data when the time of a wait was over.
+//! The error of a wait for streams that timed out.
 
 use std::fmt;
 
 use crate::model::{ConnectionId, Nanos, StreamKey};
 use crate::session::Disconnect;
 
-/// What was missing when the time of a wait was over, and why.
+/// What was missing when a wait timed out, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NotReady {
-    /// The streams without current data, each with the reason.
+    /// The streams without current data, each with its reason.
     pub streams: Vec<(StreamKey, NotReadyReason)>,
-    /// Patterns were asked for, and the engine does not know yet which markets exist.
+    /// Whether patterns are subscribed and the list of markets has not been loaded yet.
     pub awaits_markets: bool,
 }
 
@@ -19,55 +19,55 @@ pub struct NotReady {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NotReadyReason {
-    /// Nothing went wrong so far; there was too little time.
+    /// Nothing has gone wrong so far; the wait was too short.
     NoDataYet,
     /// The connection that carries it has no open socket.
     Disconnected {
-        /// Which connection.
+        /// The connection.
         connection: ConnectionId,
-        /// How its last socket, or the last try to open one, ended; `None` before the first.
+        /// How its last socket or attempt ended; `None` before the first attempt.
         last: Option<Disconnect>,
     },
-    /// The exchange refused the connection, which must not dial or ask before a certain time.
+    /// The exchange refused the connection or a request, and the connection must wait before it connects or sends
+    /// again.
     HeldBack {
-        /// Which connection.
+        /// The connection.
         connection: ConnectionId,
-        /// Until when, on the engine's clock.
+        /// The end of the wait, on the engine's clock.
         until: Nanos,
-        /// The refusal that ended the last socket, or the last try to open one; `None` if a request was refused on an open
-        /// socket.
+        /// The refusal that ended the last socket or attempt; `None` if a request was refused on an open socket.
         by: Option<Disconnect>,
     },
-    /// The connection receives messages that cannot be read.
+    /// The connection receives messages that cannot be decoded.
     RefusedMessages {
-        /// Which connection.
+        /// The connection.
         connection: ConnectionId,
-        /// How many, since the engine started.
+        /// The number of such messages since the engine started.
         count: u64,
     },
-    /// The exchange was asked twice and sent nothing: most likely there is no such market, or it is suspended.
+    /// The stream was requested twice and the exchange sent nothing. Most likely the market does not exist or is
+    /// suspended.
     UnknownMarket,
-    /// The connections have no room for it.
+    /// The connections have no room for the stream.
     NoRoom,
-    /// The engine has stopped, or one of its threads has.
+    /// The engine has stopped, or one of its threads has ended.
     Stopped,
 }
 
 impl NotReady {
-    /// The streams, without the reasons.
+    /// Returns the streams without the reasons.
     pub fn keys(&self) -> impl Iterator<Item = StreamKey> + '_ {
         self.streams.iter().map(|(key, _)| *key)
     }
 }
 
-/// The first few streams by name, the rest by number: with a thousand streams the message stays readable. The reasons are
-/// those of the streams that are named, each once.
+/// Prints at most ten streams by name and the number of the others, so that the text stays readable with a thousand
+/// streams. Prints each reason of the named streams once.
 impl fmt::Display for NotReady {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 10;
         if self.streams.is_empty() {
-            return f
-                .write_str("no list of markets yet, which the patterns need; check the market source, or wait longer");
+            return f.write_str("the patterns have no list of markets yet; check the market source, or wait longer");
         }
         let shown = &self.streams[..self.streams.len().min(SHOWN)];
         let names: Vec<_> = shown.iter().map(|(key, _)| key.to_string()).collect();
@@ -97,23 +97,23 @@ impl fmt::Display for NotReadyReason {
                 write!(f, "connection {connection} has not been opened yet; wait longer")
             }
             Self::Disconnected { connection, last: Some(disconnect) } => {
-                write!(f, "connection {connection} is not open, the last try or socket ended with: {disconnect}")
+                write!(f, "connection {connection} is not open; its last socket or attempt ended with: {disconnect}")
             }
             Self::HeldBack { connection, by: Some(disconnect), .. } => {
-                write!(f, "the exchange refused connection {connection} ({disconnect}), it is tried again later")
+                write!(f, "the exchange refused connection {connection} ({disconnect}); the engine tries again later")
             }
             Self::HeldBack { connection, by: None, .. } => {
-                write!(f, "the exchange refused a request on connection {connection}, it is sent again later")
+                write!(f, "the exchange refused a request on connection {connection}; the engine sends it again later")
             }
             Self::RefusedMessages { connection, count } => write!(
                 f,
-                "{count} messages on connection {connection} could not be read; the log at level debug says why"
+                "{count} messages on connection {connection} could not be decoded; the debug log has the reasons"
             ),
             Self::UnknownMarket => {
-                f.write_str("the exchange was asked twice and sent nothing: an unknown or suspended market")
+                f.write_str("two requests brought no data; the market is unknown or suspended")
             }
             Self::NoRoom => f.write_str(
-                "the connections have no room for it; use more connections or raise limits.streams_per_connection",
+                "the connections have no room for the stream; use more connections or raise limits.streams_per_connection",
             ),
             Self::Stopped => f.write_str("the engine has stopped"),
         }
@@ -131,13 +131,13 @@ mod tests {
     }
 
     #[test]
-    fn nothing_missing_but_the_list_of_markets_is_said_so() {
+    fn a_missing_list_of_markets_is_reported() {
         let text = NotReady { streams: Vec::new(), awaits_markets: true }.to_string();
         assert!(text.contains("list of markets"), "{text}");
     }
 
     #[test]
-    fn a_thousand_streams_are_a_few_names_and_a_number_and_each_reason_comes_once() {
+    fn many_streams_print_as_a_few_names_and_a_count_with_each_reason_once() {
         let text = not_ready(&vec![NotReadyReason::UnknownMarket; 1000]).to_string();
         assert!(text.contains("and 990 more") && text.len() < 400, "{text}");
         assert_eq!(text.matches("unknown or suspended").count(), 1, "{text}");

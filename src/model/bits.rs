@@ -1,16 +1,16 @@
-//! Small values as a few bits, side by side in a word.
+//! Packs small values side by side into the bits of a word.
 
 use super::{Change, Date, DateTime, Interval, MarketState, MarketWarning, Side, StreamType, Time};
 
-/// A value of a few bits.
+/// A value that fits in a few bits.
 pub(super) trait Bits: Sized {
-    /// How many.
+    /// Width in bits.
     const WIDTH: u32;
 
-    /// The value in the lowest of them; the others are 0.
+    /// Returns the value in the lowest `WIDTH` bits; the others are 0.
     fn bits(&self) -> u64;
 
-    /// Reads what `bits` gave. Any bits give a value, which is meaningless if they are not from `bits`.
+    /// Converts back from `bits`. Accepts any bits; the value is meaningless if they are not from `bits`.
     fn from_bits(bits: u64) -> Self;
 }
 
@@ -21,23 +21,23 @@ pub(super) struct Packed {
 }
 
 impl Packed {
-    /// Nothing yet.
+    /// An empty word, to be filled.
     pub(super) const EMPTY: Self = Self { word: 0, at: 0 };
 
-    /// To be emptied.
+    /// Wraps a filled word, to be emptied.
     #[inline]
     pub(super) fn new(word: u64) -> Self {
         Self { word, at: 0 }
     }
 
-    /// Adds a value. Together they have at most 64 bits.
+    /// Adds a value. All values together must fit in 64 bits.
     #[inline]
     pub(super) fn push<B: Bits>(&mut self, value: &B) {
         self.word |= value.bits() << self.at;
         self.at += B::WIDTH;
     }
 
-    /// Takes the next value, in the order in which they were pushed.
+    /// Takes the next value, in the order of the pushes.
     #[inline]
     pub(super) fn pop<B: Bits>(&mut self) -> B {
         let bits = self.word >> self.at & (u64::MAX >> (u64::BITS - B::WIDTH));
@@ -45,7 +45,7 @@ impl Packed {
         B::from_bits(bits)
     }
 
-    /// All that was pushed.
+    /// Returns the filled word.
     #[inline]
     pub(super) fn word(&self) -> u64 {
         self.word
@@ -66,7 +66,7 @@ impl Bits for bool {
     }
 }
 
-/// Enums are as many bits as their variants need; bits that are no variant read as the first.
+/// Implements `Bits` for enums, with as many bits as their variants need. Invalid bits convert to the first variant.
 macro_rules! enums {
     ($($type:ident { $first:ident $($variant:ident)* })*) => {$(
         impl Bits for $type {
@@ -74,7 +74,7 @@ macro_rules! enums {
 
             #[inline]
             fn bits(&self) -> u64 {
-                // Written out, so that no variant is forgotten; the compiler sees that it is the number itself.
+                // Written out, so that a forgotten variant does not compile. It optimizes to the number itself.
                 match self {
                     Self::$first => Self::$first as u64,
                     $(Self::$variant => Self::$variant as u64,)*

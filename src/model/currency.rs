@@ -1,11 +1,11 @@
-//! A currency: one half of a market's code, such as `KRW`. Held inline, so it is `Copy` and never allocates.
+//! A currency: one half of a market's code, such as `KRW`. Stored inline, so it is `Copy` and never allocates.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::{InvalidMarket, Market};
 
-/// The code of a currency, such as `KRW` or `BTC`: upper case, short enough to be half of a market's code.
+/// The code of a currency, such as `KRW` or `BTC`: upper case, short enough for one half of a market's code.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Currency([u8; Market::MAX_LEN]);
 
@@ -13,7 +13,7 @@ impl Currency {
     /// The code as the exchange writes it.
     pub fn as_str(&self) -> &str {
         let len = self.0.iter().position(|&byte| byte == 0).unwrap_or(self.0.len());
-        // Only ASCII gets in, so this cannot fail.
+        // The constructor accepts only ASCII, so this cannot fail.
         std::str::from_utf8(&self.0[..len]).unwrap_or_default()
     }
 }
@@ -21,7 +21,7 @@ impl Currency {
 impl FromStr for Currency {
     type Err = InvalidMarket;
     fn from_str(text: &str) -> Result<Self, InvalidMarket> {
-        // The rules are those of a market: with the shortest other half it must be one.
+        // The rules are those of a market: followed by the shortest other half, it must be one.
         let market: Market = format!("{text}-X").parse()?;
         let mut bytes = [0; Market::MAX_LEN];
         bytes[..text.len()].copy_from_slice(market.quote().as_bytes());
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_currency_is_half_of_a_market_or_refused_with_the_reason() {
+    fn a_currency_is_half_of_a_market_or_refused_with_a_reason() {
         for code in ["KRW", "1INCH", "AAAAAAAAAAAAAAAAAAAAA"] {
             assert_eq!(code.parse::<Currency>().unwrap().to_string(), code);
         }

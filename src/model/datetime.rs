@@ -1,4 +1,4 @@
-//! Calendar dates and times of day as the exchange prints them. All are UTC unless a field's name says KST.
+//! Calendar dates and times of day as the exchange prints them, in UTC unless a field's name says KST.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ pub struct Time {
     pub hour: u8,
     /// Minute, 0 to 59.
     pub minute: u8,
-    /// Second, 0 to 60 (a leap second is a second).
+    /// Second, 0 to 60; 60 is a leap second.
     pub second: u8,
 }
 
@@ -33,7 +33,7 @@ pub struct DateTime {
     pub time: Time,
 }
 
-/// A text is not a date or a time in the expected spelling.
+/// The error for text that is not a date or a time in the expected spelling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidTime;
 
@@ -46,8 +46,8 @@ impl fmt::Display for InvalidTime {
 impl std::error::Error for InvalidTime {}
 
 impl Date {
-    /// From its parts; refuses years above 9999, months that are none, and days that no month has. Whether this month has
-    /// a 31st is not looked at.
+    /// Creates a date from its parts. Refuses years above 9999, months outside 1 to 12, and days outside 1 to 31. Does
+    /// not check the length of the month.
     pub const fn new(year: u16, month: u8, day: u8) -> Result<Self, InvalidTime> {
         if year > 9999 || month == 0 || month > 12 || day == 0 || day > 31 {
             return Err(InvalidTime);
@@ -55,8 +55,8 @@ impl Date {
         Ok(Self { year, month, day })
     }
 
-    /// Reads `yyyyMMdd`, the spelling of a ticker's `trade_date`.
-    // Like all below: a call for each of a ticker's many fields costs more than the field.
+    /// Parses `yyyyMMdd`, the spelling of a ticker's `trade_date`.
+    // Always inlined, as the parsers below: a ticker has many fields, and a call costs more than parsing one.
     #[inline(always)]
     pub fn from_compact(text: &[u8]) -> Result<Self, InvalidTime> {
         let text = text.try_into().map_err(|_| InvalidTime)?;
@@ -64,7 +64,7 @@ impl Date {
         Self::new(u16::from(century) * 100 + u16::from(year), month, day)
     }
 
-    /// Reads `yyyy-MM-dd`.
+    /// Parses `yyyy-MM-dd`.
     #[inline(always)]
     pub fn from_dashed(text: &[u8]) -> Result<Self, InvalidTime> {
         let Some((&[a, b], rest)) = text.split_first_chunk() else { return Err(InvalidTime) };
@@ -84,7 +84,7 @@ impl Date {
 }
 
 impl Time {
-    /// From its parts; refuses what no clock shows.
+    /// Creates a time from its parts. Refuses hours above 23, minutes above 59 and seconds above 60.
     pub const fn new(hour: u8, minute: u8, second: u8) -> Result<Self, InvalidTime> {
         if hour > 23 || minute > 59 || second > 60 {
             return Err(InvalidTime);
@@ -92,7 +92,7 @@ impl Time {
         Ok(Self { hour, minute, second })
     }
 
-    /// Reads `HHmmss`, the spelling of a ticker's `trade_time`.
+    /// Parses `HHmmss`, the spelling of a ticker's `trade_time`.
     #[inline(always)]
     pub fn from_compact(text: &[u8]) -> Result<Self, InvalidTime> {
         let &[a, b, c, d, e, f] = text else { return Err(InvalidTime) };
@@ -100,7 +100,7 @@ impl Time {
         Self::new(hour, minute, second)
     }
 
-    /// Reads `HH:mm:ss`.
+    /// Parses `HH:mm:ss`.
     #[inline(always)]
     pub fn from_colons(text: &[u8]) -> Result<Self, InvalidTime> {
         let text = text.try_into().map_err(|_| InvalidTime)?;
@@ -115,7 +115,7 @@ impl Time {
 }
 
 impl DateTime {
-    /// Reads `yyyy-MM-ddTHH:mm:ss`, the spelling of a candle's start.
+    /// Parses `yyyy-MM-ddTHH:mm:ss`, the spelling of a candle's start.
     #[inline(always)]
     pub fn from_iso(text: &[u8]) -> Result<Self, InvalidTime> {
         let text: &[u8; 19] = text.try_into().map_err(|_| InvalidTime)?;
@@ -165,18 +165,18 @@ impl fmt::Debug for DateTime {
     }
 }
 
-/// A spelling as a word, its first character in the lowest place.
+/// A spelling as a word, its first character in the lowest byte.
 const fn pattern(text: &[u8; 8]) -> u64 {
     u64::from_le_bytes(*text)
 }
 
-/// Two-digit numbers in eight characters at once: the i-th begins at the i-th of them. `PATTERN` has `0` where a digit
-/// belongs and elsewhere what must be there.
+/// Parses the two-digit numbers in eight characters at once. The i-th result is the number that starts at the i-th
+/// character. `PATTERN` has `0` in place of each digit, and the exact character everywhere else.
 #[inline(always)]
 fn pairs<const PATTERN: u64>(text: [u8; 8]) -> Result<[u8; 8], InvalidTime> {
     let values = u64::from_le_bytes(text) ^ PATTERN;
-    // Adding sets the top bit of what is above 9, or above 0 in place of another character. A carry comes only from a
-    // byte that is wrong itself.
+    // The addition sets the top bit of each byte above 9, or above 0 in place of a fixed character. Only a byte that is
+    // wrong itself can carry.
     let wrong = (values.wrapping_add(const { limits(PATTERN) }) | values) & 0x8080_8080_8080_8080;
     if wrong != 0 {
         return Err(InvalidTime);
@@ -184,7 +184,7 @@ fn pairs<const PATTERN: u64>(text: [u8; 8]) -> Result<[u8; 8], InvalidTime> {
     Ok((values.wrapping_mul(10).wrapping_add(values >> 8)).to_le_bytes())
 }
 
-/// What to add to each value for its top bit to say that it is too large.
+/// For each byte, the number that sets the top bit of the sum if the value is too large.
 const fn limits(pattern: u64) -> u64 {
     let mut limits = pattern.to_le_bytes();
     let mut i = 0;
@@ -200,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_spelling_reads_back_as_it_was_printed() {
+    fn every_spelling_parses_and_prints_back_the_same() {
         assert_eq!(Date::from_compact(b"20260923").unwrap().compact().to_string(), "20260923");
         assert_eq!(Date::from_dashed(b"2026-09-23").unwrap().to_string(), "2026-09-23");
         assert_eq!(Time::from_compact(b"121833").unwrap().compact().to_string(), "121833");
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_calendar_or_clock_shows_is_refused() {
+    fn impossible_dates_and_times_are_refused() {
         for text in ["", "2026-09-2", "2026-13-01", "2026-00-01", "2026-01-32", "2026/01/01", "202a-01-01"] {
             assert_eq!(Date::from_dashed(text.as_bytes()), Err(InvalidTime), "{text}");
         }
@@ -220,8 +220,8 @@ mod tests {
     }
 
     #[test]
-    fn each_character_is_looked_at() {
-        // What the text says, digit by digit; `None` where a character does not fit the spelling.
+    fn every_character_is_checked() {
+        // The numbers in the text, two digits each; `None` if a character does not fit the spelling.
         fn numbers(text: &[u8], spelling: &[u8]) -> Option<Vec<u16>> {
             let fits = |(&c, &s): (&u8, &u8)| if s == b'0' { c.is_ascii_digit() } else { c == s };
             let digits: Vec<u16> = text.iter().filter(|c| c.is_ascii_digit()).map(|c| u16::from(c - b'0')).collect();

@@ -1,31 +1,31 @@
-//! Why a connection ended or was never made, as one word.
+//! The reason why a connection ended or failed to open, as a code without details.
 
 use std::fmt;
 
-/// A kind of disconnect. What else is known of one, `session::Disconnect` tells.
+/// The kind of a disconnect. `session::Disconnect` has the details.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(u8)]
 pub enum DisconnectKind {
-    /// The name has no address, or could not be looked up.
+    /// The host name has no address, or the lookup failed.
     DnsFailed,
-    /// Looking up the name took too long.
+    /// The DNS lookup took too long.
     DnsTimeout,
-    /// Nobody listens at that address.
+    /// Nothing listens at that address.
     ConnectRefused,
-    /// TCP could not be opened for another reason.
+    /// TCP could not connect for another reason.
     ConnectFailed,
-    /// Opening TCP took too long.
+    /// Connecting TCP took too long.
     ConnectTimeout,
-    /// The TLS handshake or the certificate was refused.
+    /// The TLS handshake failed, or the certificate was refused.
     TlsFailed,
     /// The TLS handshake took too long.
     TlsTimeout,
-    /// The server answered the opening request with another status than 101.
+    /// The server answered the upgrade request with a status other than 101.
     UpgradeRejected,
-    /// The opening request was not answered in time.
+    /// The upgrade request was not answered in time.
     UpgradeTimeout,
-    /// The server's opening answer breaks the protocol.
+    /// The server's answer to the upgrade request violates the protocol.
     HandshakeFailed,
     /// The peer sent a close frame.
     ClosedByPeer,
@@ -33,24 +33,24 @@ pub enum DisconnectKind {
     Eof,
     /// The connection was reset.
     Reset,
-    /// The stream ended where more had to come.
+    /// The stream ended in the middle of a record or message.
     Truncated,
-    /// The network broke the connection in another way.
+    /// The connection failed with another I/O error.
     IoFailed,
-    /// The peer broke the WebSocket protocol.
+    /// The peer violated the WebSocket protocol.
     ProtocolError,
-    /// Nothing arrived, not even the answer to a ping.
+    /// Nothing arrived, not even a pong.
     Silent,
     /// Pings were answered, but no data came.
     Mute,
-    /// Nobody wants a stream of this connection any more.
+    /// The connection has no stream left to carry.
     Unwanted,
-    /// The engine was told to stop.
+    /// The engine was stopped.
     Stopped,
 }
 
 impl DisconnectKind {
-    /// Every kind, each at its number: `ALL[kind as usize] == kind`.
+    /// All kinds, in numeric order: `ALL[kind as usize] == kind`.
     pub const ALL: [Self; 20] = [
         Self::DnsFailed,
         Self::DnsTimeout,
@@ -74,12 +74,12 @@ impl DisconnectKind {
         Self::Stopped,
     ];
 
-    /// The kind with this number, `kind as u8`.
+    /// Returns the kind with this number, `kind as u8`.
     pub fn from_index(index: u8) -> Option<Self> {
         Self::ALL.get(usize::from(index)).copied()
     }
 
-    /// A short, stable word for logs and scripts.
+    /// A short, stable name for logs and scripts.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::DnsFailed => "dns_failed",
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_stands_at_its_number_and_has_its_own_word() {
+    fn kinds_are_in_numeric_order_and_have_unique_names() {
         for (index, kind) in (0..).zip(DisconnectKind::ALL) {
             assert_eq!((kind as u8, DisconnectKind::from_index(index)), (index, Some(kind)));
         }

@@ -1,4 +1,4 @@
-//! Any of the nouns: one message of the exchange. Everything is inline, as they are.
+//! A message of any type, stored inline.
 
 use super::nouns::*;
 use super::{StreamKey, StreamType};
@@ -15,21 +15,21 @@ macro_rules! event {
         }
 
         impl Event {
-            /// The stream it belongs to.
+            /// The stream that the message belongs to.
             pub fn key(&self) -> StreamKey {
                 match self {
                     $(Self::$Noun(value) => value.key(),)*
                 }
             }
 
-            /// Whether it answers a request or reports a change.
+            /// Whether the message is a snapshot or reports a change.
             pub fn stream_type(&self) -> StreamType {
                 match self {
                     $(Self::$Noun(value) => value.stream_type(),)*
                 }
             }
 
-            /// The same message with another [`stream_type`](Self::stream_type).
+            /// Returns the same message with another [`stream_type`](Self::stream_type).
             #[must_use]
             pub fn with_stream_type(self, stream_type: StreamType) -> Self {
                 match self {

@@ -1,33 +1,33 @@
-//! The name of a stream: a kind of data, and what it is about.
+//! The key of a stream: a data type, and what the data is about.
 
 use std::fmt;
 
 use super::{Currency, DataType, Market};
 
-/// Names one stream.
+/// Identifies one stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamKey {
-    /// What it carries.
+    /// The type of data that it carries.
     pub data_type: DataType,
-    /// What that is about.
+    /// What the data is about.
     pub scope: Scope,
 }
 
 /// What the data of a stream is about: a market, a currency or an account.
 ///
-/// It is one code: `KRW-BTC` is a market, `KRW` is a currency, and the account has none. So it is as small as a market, and
-/// found as fast: that happens for each message.
+/// Stored as one code: `KRW-BTC` is a market, `KRW` is a currency, and the account is empty. So a scope is as small as
+/// a market and as fast to look up, which happens for each message.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Scope(Market);
 
 impl StreamKey {
-    /// The stream of a data type about a market.
+    /// Returns the key of a stream about a market.
     #[inline]
     pub fn of(data_type: DataType, market: Market) -> Self {
         Self { data_type, scope: Scope(market) }
     }
 
-    /// The market, if it is about one.
+    /// The market, if the stream is about one.
     #[inline]
     pub fn market(&self) -> Option<Market> {
         self.scope.market()
@@ -35,15 +35,15 @@ impl StreamKey {
 }
 
 impl Scope {
-    /// The account of the user whose key asks for it.
+    /// The account of the user whose API key subscribes.
     pub const ACCOUNT: Self = Self(Market::BLANK);
 
-    /// The market, if it is one.
+    /// The market, if the scope is one.
     pub fn market(&self) -> Option<Market> {
         self.0.as_str().contains('-').then_some(self.0)
     }
 
-    /// The currency, if it is one.
+    /// The currency, if the scope is one.
     pub fn currency(&self) -> Option<Currency> {
         self.0.as_str().parse().ok()
     }
@@ -86,7 +86,7 @@ mod tests {
 
     use super::*;
 
-    /// Sorted.
+    /// Some keys in sorted order.
     fn keys() -> Vec<StreamKey> {
         let market = |code: &str| Scope::from(code.parse::<Market>().unwrap());
         let currency = |code: &str| Scope::from(code.parse::<Currency>().unwrap());
@@ -97,13 +97,13 @@ mod tests {
     }
 
     #[test]
-    fn streams_are_in_the_order_of_their_type_and_then_of_their_scope() {
+    fn keys_sort_by_data_type_and_then_by_scope() {
         let shuffled: BTreeSet<_> = keys().into_iter().rev().collect();
         assert_eq!(shuffled.into_iter().collect::<Vec<_>>(), keys());
     }
 
     #[test]
-    fn each_stream_is_found_by_its_key_alone() {
+    fn each_key_is_found_in_a_set() {
         let set: HashSet<_> = keys().into_iter().collect();
         assert_eq!(set.len(), keys().len());
         assert!(keys().iter().all(|key| set.contains(key)));
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_printed_as_its_type_and_its_scope() {
+    fn a_key_prints_as_its_data_type_and_its_scope() {
         let printed: Vec<_> = keys()[..6].iter().map(StreamKey::to_string).collect();
         let expected =
             ["ticker account", "ticker BTC", "ticker BTC-ETH", "ticker KRW", "ticker KRW-BTC", "ticker KRW-ETH"];
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scope_is_a_market_or_a_currency_or_the_account() {
+    fn a_scope_is_a_market_a_currency_or_the_account() {
         for key in keys() {
             let (market, currency) = (key.market(), key.scope.currency());
             let code = market.map(|market| market.to_string()).or(currency.map(|currency| currency.to_string()));

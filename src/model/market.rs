@@ -1,4 +1,5 @@
-//! A market: the exchange's `code`, `QUOTE-BASE`, such as `KRW-BTC`. Held inline, so it is `Copy` and never allocates.
+//! A market: the exchange's `code`, `QUOTE-BASE`, such as `KRW-BTC`. Stored inline, so it is `Copy` and never
+//! allocates.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -15,7 +16,7 @@ use super::Words;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(C, align(8))]
 pub struct Market {
-    // Zero-padded, so that equality and hashing may look at all bytes. ASCII only.
+    // Padded with zeros, so that equality and hashing can compare all bytes. ASCII only.
     bytes: [u8; Market::MAX_LEN],
     len: u8,
 }
@@ -24,13 +25,13 @@ pub struct Market {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidMarket {
-    /// Nothing there.
+    /// The text is empty.
     Empty,
     /// Longer than [`Market::MAX_LEN`] bytes.
     TooLong,
     /// Not of the form `QUOTE-BASE` with both halves present.
     NotAPair,
-    /// A byte other than `A-Z`, `0-9` and the one `-`. Lower-case codes are ignored by the exchange.
+    /// A byte other than `A-Z`, `0-9` and the one `-`. The exchange ignores lower-case codes.
     Character,
 }
 
@@ -51,17 +52,17 @@ impl Market {
     /// The longest code that fits, in bytes. The longest real one known is 11.
     pub const MAX_LEN: usize = 23;
 
-    /// No market: what a decoder's memory holds before the first message. Never handed out.
+    /// No market. A decoder's memory holds it before the first message. Users never see it.
     pub(crate) const BLANK: Self = Self { bytes: [0; Self::MAX_LEN], len: 0 };
 
-    /// Holds any code that is short enough, for what needs the form of a market and not its meaning.
+    /// Stores any code that is short enough, for types that share the layout of a market but not its rules.
     pub(super) fn unchecked(code: &str) -> Self {
         let mut bytes = [0; Self::MAX_LEN];
         bytes[..code.len()].copy_from_slice(code.as_bytes());
         Self { bytes, len: code.len() as u8 }
     }
 
-    /// Reads a code from the bytes of a frame or of a request.
+    /// Parses a code from the bytes of a frame or a request.
     pub fn from_bytes(code: &[u8]) -> Result<Self, InvalidMarket> {
         if code.is_empty() {
             return Err(InvalidMarket::Empty);
@@ -85,7 +86,7 @@ impl Market {
         Ok(Self { bytes, len: code.len() as u8 })
     }
 
-    /// Reads a code of at most 15 bytes up to the quote behind it, all bytes at once; also gives its length.
+    /// Parses a code of at most 15 bytes that ends at a quote, all bytes at once. Also returns its length.
     #[inline(always)]
     pub(crate) fn from_quoted(text: &[u8; 16]) -> Option<(Self, usize)> {
         let all: i8x16 = cast(*text);
@@ -100,7 +101,7 @@ impl Market {
         let inside = (1u32 << len) - 1;
         let good = (within(b'A', b'Z') | within(b'0', b'9') | is(b'-')).to_bitmask();
         let dash = is(b'-').to_bitmask() & inside;
-        // One dash, neither first nor last.
+        // Exactly one dash, not at either end.
         if good & inside != inside || !dash.is_power_of_two() || dash == 1 || dash << 1 > inside {
             return None;
         }
@@ -112,17 +113,17 @@ impl Market {
 
     /// The code as the exchange writes it.
     pub fn as_str(&self) -> &str {
-        // Only ASCII gets in; the empty string stands for words that were never a market.
+        // The constructors accept only ASCII. Words that do not come from a market give the empty string.
         let code = self.bytes.get(..usize::from(self.len)).unwrap_or_default();
         std::str::from_utf8(code).unwrap_or_default()
     }
 
-    /// The quote currency: what prices are counted in, `KRW` of `KRW-BTC`.
+    /// The quote currency, in which prices are counted: `KRW` of `KRW-BTC`.
     pub fn quote(&self) -> &str {
         self.as_str().split_once('-').map_or("", |(quote, _)| quote)
     }
 
-    /// The base currency: what sizes are counted in, `BTC` of `KRW-BTC`.
+    /// The base currency, in which sizes are counted: `BTC` of `KRW-BTC`.
     pub fn base(&self) -> &str {
         self.as_str().split_once('-').map_or("", |(_, base)| base)
     }
@@ -140,7 +141,7 @@ impl Market {
     }
 }
 
-/// From the n-th byte on, a mask that keeps 16 - n bytes of 16.
+/// The 16 bytes from index n are a mask that keeps the first 16 - n of 16 bytes.
 const KEEP: [u8; 32] = {
     let mut keep = [0; 32];
     let mut at = 0;
@@ -151,7 +152,7 @@ const KEEP: [u8; 32] = {
     keep
 };
 
-/// As it lies: the bytes, then the length.
+/// Stored as in memory: the bytes, then the length.
 impl Words for Market {
     const MAX: usize = 3;
 
@@ -165,7 +166,7 @@ impl Words for Market {
 
     #[inline]
     fn take(word: &mut impl FnMut() -> u64) -> Self {
-        // Byte by byte, which the compiler makes three stores of; a copy of seven bytes it would not.
+        // Byte by byte: the compiler turns this into three stores, but not a copy of seven bytes.
         let [a0, a1, a2, a3, a4, a5, a6, a7] = word().to_le_bytes();
         let [b0, b1, b2, b3, b4, b5, b6, b7] = word().to_le_bytes();
         let [c0, c1, c2, c3, c4, c5, c6, len] = word().to_le_bytes();
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn spellings_that_the_exchange_ignores_are_refused_with_the_reason() {
+    fn spellings_that_the_exchange_ignores_are_refused_with_a_reason() {
         let reason = |code: &str| code.parse::<Market>().unwrap_err();
         assert_eq!(reason(""), InvalidMarket::Empty);
         assert_eq!(reason("krw-btc"), InvalidMarket::Character);
@@ -235,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn both_ways_of_reading_a_code_agree() {
+    fn both_parsers_of_a_code_agree() {
         let mut seed = 7u64;
         let mut random = move |end: usize| {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

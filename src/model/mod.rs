@@ -1,4 +1,5 @@
-//! The nouns of a market: what a frame says once it has been read. No parsing, no clock, no thread.
+//! The types of market data: the messages of the exchange, the values in them, and the traits that other rooms
+//! implement. Reads no clock and starts no threads.
 
 #[macro_use]
 mod nouns;

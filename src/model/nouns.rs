@@ -1,12 +1,12 @@
-//! The types of messages that the exchange sends: one list of them, what each answers about itself, and what is generated
-//! from the list. ARCHITECTURE.md says how to add one.
+//! The message types of the exchange: the list of them, the [`Noun`] trait that each implements, and the code generated
+//! from the list. ARCHITECTURE.md says how to add a type.
 //!
-//! Other rooms do not name the types one by one: they are generic over [`Noun`], keep an [`EachNoun`] or an [`AnyNoun`], or
-//! turn a [`NounKind`] into its type with `with_noun!`.
+//! Other rooms do not name the types one by one. They are generic over [`Noun`], keep an [`EachNoun`] or an
+//! [`AnyNoun`], or turn a [`NounKind`] into its type with `with_noun!`.
 
-/// The list. Calls a macro with its own arguments first, then each type and its name in lower case.
+/// The list of message types. Calls a macro with the given arguments, followed by each type and its name in lower case.
 ///
-/// The scanner tries the types in this order: what comes most often is first.
+/// The scanner tries the types in this order, so the most frequent type is first.
 macro_rules! for_each_noun {
     ($then:ident! $($with:tt)*) => {
         $then! {
@@ -53,7 +53,7 @@ macro_rules! each_noun_blocks {
     };
 }
 
-/// Evaluates an expression with `$it` as what an [`AnyNoun`] holds.
+/// Evaluates an expression with `$it` as the content of an [`AnyNoun`].
 macro_rules! match_any {
     ($any:expr, $it:ident => $do:expr) => {
         for_each_noun! { match_any_arms! ($any) $it ($do) }
@@ -68,7 +68,7 @@ macro_rules! match_any_arms {
     };
 }
 
-/// The answers of messages about a market that have the fields `market`, `timestamp` and `stream_type`.
+/// Implements part of [`Noun`] for a message about a market with the fields `market`, `timestamp` and `stream_type`.
 macro_rules! common_answers {
     () => {
         #[inline]
@@ -109,79 +109,82 @@ use std::fmt::Debug;
 
 use super::{DataType, Scope, StreamKey, StreamType, Words};
 
-/// A type of message: [`Ticker`], [`Trade`], [`Orderbook`] or [`Candle`]. Closed to other types.
+/// A message type: [`Ticker`], [`Trade`], [`Orderbook`] or [`Candle`]. Sealed: other types cannot implement it.
 ///
-/// What has no default differs between types, and a new one has to say it.
-#[allow(private_bounds, reason = "closed to other types")]
+/// Properties that differ between the types have no default, so that each new type has to define them.
+#[allow(private_bounds, reason = "sealed")]
 pub trait Noun: family::Placed + Words + Into<super::Event> + Copy + PartialEq + Debug + Send + Sync + 'static {
-    /// Which type it is.
+    /// The kind of this type.
     const KIND: NounKind = Self::PLACE;
 
-    /// The data types that carry it, except those with a parameter that is not known in advance.
+    /// The data types that carry this message, except those with an open parameter, such as a grouping step.
     const DATA_TYPES: &'static [DataType];
 
-    /// What one message means to those that come after it.
+    /// How a message relates to earlier ones of its stream.
     const NATURE: Nature;
 
-    /// The access that it takes to ask for it.
+    /// The access that subscribing to it requires.
     const ACCESS: Access;
 
-    /// Expected bytes per second of one stream in a busy market, from sizes and rates seen on the exchange: all 855 books
-    /// together bring 2.2 MB/s, the busiest market a ticker, a trade and eight books per second.
+    /// Expected bytes per second of one stream in a busy market. Based on sizes and rates observed on the exchange: all
+    /// 855 order books together bring 2.2 MB/s; the busiest market brings one ticker, one trade and eight books per
+    /// second.
     const BYTES_PER_SECOND: f64;
 
     /// Measured time to decode one message, in ns, in each of [`Format::ALL`](super::Format::ALL).
     const DECODE_NS: [f64; 4];
 
-    /// What orders the messages of one stream; the later one is newer.
+    /// The ordering key of the messages of one stream. The greater one is newer.
     type Order: Ord + Copy + Send;
 
     /// The data type that carries this message.
     fn data_type(&self) -> DataType;
 
-    /// What this message is about.
+    /// The market, currency or account that this message is about.
     fn scope(&self) -> Scope;
 
-    /// Its place in the order.
+    /// The ordering key of this message.
     fn order(&self) -> Self::Order;
 
-    /// When the exchange says it happened, in Unix ms.
+    /// The exchange's timestamp of the event, in Unix ms.
     fn exchange_ms(&self) -> u64;
 
-    /// Unique in its stream, for messages that the exchange may send twice.
+    /// An id that is unique in the stream, if the exchange may send the message twice.
     fn id(&self) -> Option<u64>;
 
-    /// Whether it answers a request or reports a change.
+    /// Whether the message is a snapshot or reports a change.
     fn stream_type(&self) -> StreamType;
 
-    /// The same message with another [`stream_type`](Self::stream_type).
+    /// Returns the same message with another [`stream_type`](Self::stream_type).
     #[must_use]
     fn with_stream_type(self, stream_type: StreamType) -> Self;
 
-    /// The stream it belongs to.
+    /// The stream that the message belongs to.
     #[inline]
     fn key(&self) -> StreamKey {
         StreamKey { data_type: self.data_type(), scope: self.scope() }
     }
 
-    /// Whether it still says something to those who have seen `newest`, which is later.
+    /// Whether the message still matters to a reader that has seen a later one, with the key `_newest`.
     #[inline]
     fn is_news_after(&self, _newest: Self::Order) -> bool {
         Self::NATURE == Nature::Occurrence
     }
 
-    /// Elements of a list inside the message, each of which costs time to decode: units of an order book.
+    /// The number of elements in a list inside the message, such as the units of an order book. Each takes time to
+    /// decode.
     #[inline]
     fn unit_count(&self) -> usize {
         0
     }
 
-    /// Takes over what only the message's type says: the interval of a candle.
+    /// Sets what only the message's type says: the interval of a candle.
     #[doc(hidden)]
     #[inline]
     fn set_data_type(&mut self, _data_type: DataType) {}
 
-    /// The book without a level, if `plain_level` is how the exchange writes that its book has none.
+    /// Returns the book without its level if the level is `plain_level`, the value that the exchange writes for an
+    /// ungrouped book.
     #[doc(hidden)]
     #[inline]
     fn without_level(&self, _plain_level: f64) -> Option<Self> {
@@ -189,29 +192,29 @@ pub trait Noun: family::Placed + Words + Into<super::Event> + Copy + PartialEq +
     }
 }
 
-/// What one message means to those that come after it.
+/// How a message relates to earlier ones of its stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Nature {
-    /// A state: the newest one replaces those before it.
+    /// A state: the newest message replaces earlier ones.
     State,
-    /// Something that happened: each message counts.
+    /// An event: each message counts.
     Occurrence,
 }
 
-/// The access that a data type takes, and so which of the exchange's endpoints serves it.
+/// The access that a data type requires. It decides which endpoint of the exchange serves it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Access {
-    /// Anybody, at the public endpoint.
+    /// Anyone, at the public endpoint.
     Public,
     /// The owner of an account, at the private endpoint.
     Private,
 }
 
-/// Generates what is the same for each type in the list.
+/// Generates the code that is the same for each type in the list.
 macro_rules! nouns {
     ([] $($Noun:ident $noun:ident,)*) => {
-        /// The types of messages by name. As a number it counts from 0.
+        /// The kind of a message, one for each type. Converts to a number, counted from 0.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[non_exhaustive]
         pub enum NounKind {
@@ -219,13 +222,13 @@ macro_rules! nouns {
         }
 
         impl NounKind {
-            /// All of them.
+            /// All kinds.
             pub const ALL: [Self; Self::COUNT] = [$(Self::$Noun),*];
 
-            /// How many there are.
+            /// The number of kinds.
             pub const COUNT: usize = [$(stringify!($Noun)),*].len();
 
-            /// The data types that carry it, except those with a parameter that is not known in advance.
+            /// The data types that carry this kind, except those with an open parameter, such as a grouping step.
             pub const fn data_types(self) -> &'static [DataType] {
                 match self {
                     $(Self::$Noun => $Noun::DATA_TYPES,)*
@@ -249,7 +252,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_data_type_names_the_type_of_message_that_names_it() {
+    fn data_types_and_kinds_refer_to_each_other() {
         for kind in NounKind::ALL {
             assert!(!kind.data_types().is_empty(), "{kind:?}");
             for data_type in kind.data_types() {
@@ -260,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_takes_over_what_its_type_says() {
+    fn set_data_type_sets_the_data_type_of_a_message() {
         each_noun!(T => for data_type in T::DATA_TYPES {
             let mut message: T = Words::take(&mut || 0);
             message.set_data_type(*data_type);
@@ -270,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_type_is_changed_and_nothing_else() {
+    fn with_stream_type_changes_only_the_stream_type() {
         each_noun!(T => {
             let message: T = Words::take(&mut || 0);
             for stream_type in [StreamType::Snapshot, StreamType::Realtime] {
@@ -282,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn what_happens_once_can_be_recognized_when_it_is_sent_again() {
+    fn only_occurrences_have_an_id() {
         each_noun!(T => {
             let message: T = Words::take(&mut || 0);
             assert_eq!(message.id().is_some(), T::NATURE == Nature::Occurrence, "{:?}", T::KIND);

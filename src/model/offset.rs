@@ -1,26 +1,29 @@
-//! How far the exchange's clock is from ours: what can be known of it, and no more.
+//! Bounds the difference between the exchange's clock and ours.
 
 use std::time::Duration;
 
 use super::Nanos;
 
-/// Not known.
+/// Unknown bounds.
 const LOWEST: i64 = i64::MIN;
 const HIGHEST: i64 = i64::MAX;
-/// What an HTTP `Date` leaves open.
+/// The resolution of an HTTP `Date`, in ns.
 const SECOND: i64 = 1_000_000_000;
 
-/// How far the exchange's clock is ahead of ours, between two bounds, in ns.
+/// The lead of the exchange's clock over ours, in ns, as a lower and an upper bound.
 ///
-/// Stamps that go one way cannot tell a slow network from a clock that is set differently. Two things bound the
-/// difference. A message is not received before it is sent, so the clock is not ahead by more than the fastest message
-/// seems to take: that is [`low`](Self::low). And an answer is written after it was asked for and before it came: its
-/// date, cut to whole seconds, bounds the difference from both sides, to a second and the round trip. Each further answer
-/// bounds it by other fractions of a second, and what remains is what all allow.
+/// One-way timestamps cannot tell a slow network from a clock that is set differently. Two observations bound the
+/// difference:
 ///
-/// This takes the two clocks to run at one pace, the exchange's servers to share a clock, and its stamps to be cut, not
-/// rounded. Where what is learnt contradicts what was known, one of the clocks has been set: only what was learnt last
-/// counts from then on.
+/// * A message is received after it is sent, so the exchange's clock is ahead by at least its timestamp minus the time
+///   of receipt. The fastest message gives the best [`low`](Self::low) bound.
+/// * The server writes the `Date` of an HTTP response between our request and its arrival. It is cut to whole seconds,
+///   so each response bounds the difference from both sides, to within a second plus the round trip. Responses at
+///   different fractions of a second narrow the bounds.
+///
+/// This assumes that the two clocks run at the same speed, that the exchange's servers share a clock, and that its
+/// stamps are truncated, not rounded. If an observation contradicts the bounds, one of the clocks was set: the bounds
+/// then start over from that observation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockOffset {
     low: i64,
@@ -28,48 +31,49 @@ pub struct ClockOffset {
 }
 
 impl ClockOffset {
-    /// Nothing is known.
+    /// No bounds yet.
     pub const UNKNOWN: Self = Self { low: LOWEST, high: HIGHEST };
 
-    /// Between these, in ns; `i64::MIN` and `i64::MAX` are not known. Bounds that exclude each other say nothing.
+    /// Returns the offset between two bounds in ns. `i64::MIN` and `i64::MAX` mean unknown. Returns
+    /// [`UNKNOWN`](Self::UNKNOWN) if `low` is above `high`.
     pub(crate) fn between(low: i64, high: i64) -> Self {
         if low <= high { Self { low, high } } else { Self::UNKNOWN }
     }
 
-    /// A message with this stamp of the exchange, in Unix ms, was received. True if that says something new.
+    /// Records the receipt of a message with this exchange timestamp, in Unix ms. Returns true if the bounds changed.
     #[inline]
     pub fn received(&mut self, exchange_ms: u64, received: Nanos) -> bool {
         let low = ahead(Nanos::from_millis(exchange_ms), received);
         low > self.low && self.learn(low, HIGHEST)
     }
 
-    /// Something was asked at `asked`, at the earliest, and its answer, dated in whole seconds, was there at `answered`, at
-    /// the latest. True if that says something new.
+    /// Records a response dated `date`, in whole seconds. The request was sent at `asked` or later, and the response
+    /// had arrived by `answered`. Returns true if the bounds changed.
     pub fn answered(&mut self, asked: Nanos, answered: Nanos, date: Nanos) -> bool {
         self.learn(ahead(date, answered), ahead(date, asked).saturating_add(SECOND))
     }
 
-    /// At least so many ns ahead; negative: behind.
+    /// The lower bound of the lead, in ns. Negative if the exchange's clock is behind.
     pub fn low(&self) -> Option<i64> {
         (self.low != LOWEST).then_some(self.low)
     }
 
-    /// At most so many ns ahead; negative: behind.
+    /// The upper bound of the lead, in ns. Negative if the exchange's clock is behind.
     pub fn high(&self) -> Option<i64> {
         (self.high != HIGHEST).then_some(self.high)
     }
 
-    /// The middle, in ns, once there are both bounds.
+    /// The middle of the bounds, in ns, if both are known.
     pub fn estimate(&self) -> Option<i64> {
         Some(self.low()? + self.width()? / 2)
     }
 
-    /// By how much the estimate may be wrong, either way.
+    /// The maximum error of the estimate, in either direction.
     pub fn error(&self) -> Option<Duration> {
         Some(Duration::from_nanos((self.width()? as u64).div_ceil(2)))
     }
 
-    /// What both allow, and all between: of two clocks, one of which is meant.
+    /// Returns bounds that contain both offsets, for a time that belongs to either of two clocks.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         Self { low: self.low.min(other.low), high: self.high.max(other.high) }
@@ -87,7 +91,7 @@ impl ClockOffset {
     }
 }
 
-/// How far one time is ahead of the other, in ns.
+/// The lead of one time over the other, in ns.
 #[inline]
 fn ahead(exchange: Nanos, ours: Nanos) -> i64 {
     let signed = |time: Nanos| i64::try_from(time.0).unwrap_or(i64::MAX);
@@ -101,12 +105,12 @@ mod tests {
 
     const START: i64 = 1_800_000_000 * SECOND;
 
-    /// The exchange's clock, `offset` ns ahead, when ours says `ours`.
+    /// The time on the exchange's clock, which is `offset` ns ahead, when ours shows `ours`.
     fn theirs(ours: i64, offset: i64) -> u64 {
         (ours + offset) as u64
     }
 
-    /// One thing that is learnt: at this time of ours, after so long on the way there and back.
+    /// One observation, at our time `at`, with the network delays in each direction.
     #[derive(Debug, Clone)]
     enum Evidence {
         Message { at: i64, delay: i64 },
@@ -148,7 +152,7 @@ mod tests {
                 let before = known;
                 learn(&mut known, offset, evidence);
                 prop_assert!(known.low <= offset && offset <= known.high, "{known:?} after {evidence:?}");
-                prop_assert!(known.low >= before.low && known.high <= before.high, "what was known is not forgotten");
+                prop_assert!(known.low >= before.low && known.high <= before.high, "bounds only narrow");
                 if let (Some(estimate), Some(error)) = (known.estimate(), known.error()) {
                     prop_assert!(estimate.abs_diff(offset) <= error.as_nanos() as u64);
                 }
@@ -156,7 +160,7 @@ mod tests {
         }
 
         #[test]
-        fn a_clock_that_is_set_is_found_again(
+        fn bounds_start_over_after_a_clock_is_set(
             offset in -1000 * SECOND..1000 * SECOND,
             step in prop_oneof![-1000 * SECOND..-4 * SECOND, 4 * SECOND..1000 * SECOND],
             first in proptest::collection::vec(evidence(), 1..20),
@@ -164,7 +168,7 @@ mod tests {
         ) {
             let mut known = ClockOffset::UNKNOWN;
             first.iter().for_each(|evidence| learn(&mut known, offset, evidence));
-            // An answer that took two seconds at most cannot agree with both.
+            // The step is at least 4 s, so a response with a round trip of 2 s does not fit both offsets.
             learn(&mut known, offset + step, &Evidence::Answer { at: START + at, there: SECOND, back: SECOND });
             prop_assert!(known.low <= offset + step && offset + step <= known.high, "{known:?}");
         }
@@ -175,7 +179,7 @@ mod tests {
         let mut known = ClockOffset::UNKNOWN;
         assert!(known.received(1_000, Nanos::from_millis(1_030)));
         assert_eq!((known.low(), known.high(), known.estimate(), known.error()), (Some(-30_000_000), None, None, None));
-        assert!(!known.received(2_000, Nanos::from_millis(2_031)), "a slower one says nothing new");
+        assert!(!known.received(2_000, Nanos::from_millis(2_031)), "a slower message does not change the bounds");
         assert!(known.received(3_000, Nanos::from_millis(3_010)));
         assert_eq!(known.low(), Some(-10_000_000));
     }
@@ -189,11 +193,11 @@ mod tests {
         assert_eq!((known.estimate(), known.error()), (Some(250_000_000), Some(Duration::from_millis(550))));
         let (asked, answered) = (Nanos::from_millis(20_900), Nanos::from_millis(21_000));
         assert!(known.answered(asked, answered, Nanos::from_millis(20_000)));
-        assert_eq!((known.low(), known.high()), (Some(-300_000_000), Some(100_000_000)), "what both allow");
+        assert_eq!((known.low(), known.high()), (Some(-300_000_000), Some(100_000_000)), "the intersection");
     }
 
     #[test]
-    fn one_of_two_clocks_is_somewhere_between_the_outer_bounds() {
+    fn or_returns_the_outer_bounds_of_two_offsets() {
         let one = ClockOffset::between(-5, 10);
         assert_eq!(one.or(ClockOffset::between(0, 30)), ClockOffset::between(-5, 30));
         assert_eq!(one.or(ClockOffset::UNKNOWN), ClockOffset::UNKNOWN);

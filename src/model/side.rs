@@ -1,6 +1,6 @@
-//! Which side took liquidity.
+//! The side of a trade.
 
-/// Which side took liquidity: `ask_bid` of the exchange.
+/// The taker's side of a trade: `ask_bid` of the exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Side {
     /// `ASK`: a sell.

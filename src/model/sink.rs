@@ -1,23 +1,24 @@
-//! Where decoded messages go. The lower rooms hand them up through this trait; the engine implements it.
+//! The interface that receives decoded messages. Lower rooms call it; the engine and its router implement it.
 
 use super::{ConnectionId, Epoch, Nanos, Noun};
 
-/// What is known about a frame before it is read.
+/// What is known about a frame before it is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Receipt {
-    /// On which connection.
+    /// The connection that received it.
     pub connection: ConnectionId,
-    /// On which of its sockets.
+    /// The epoch of that connection's socket.
     pub epoch: Epoch,
-    /// When its bytes were read from the socket.
+    /// When the bytes were read from the socket.
     pub received: Nanos,
 }
 
-/// Takes decoded messages on the connection's thread. Implementations must not block, allocate in steady state or log.
+/// Receives decoded messages on the connection's thread. Implementations must not block, log, or allocate in steady
+/// state.
 ///
-/// One that treats some type of message in its own way looks at [`Noun::KIND`], or asks [`Any`](std::any::Any) for it; both
-/// are settled when the program is compiled.
+/// An implementation that treats one message type differently checks [`Noun::KIND`] or uses [`Any`](std::any::Any). The
+/// compiler resolves both.
 pub trait Sink {
-    /// A message arrived.
+    /// Handles one message.
     fn deliver<T: Noun>(&mut self, receipt: Receipt, message: &T);
 }

@@ -1,12 +1,12 @@
-//! When something happened and on which socket: the proof of freshness that travels with every value.
+//! Timestamps, connection ids and epochs: they show how fresh a value is and which socket it came from.
 
 use std::fmt;
 use std::ops::{Add, Sub};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A point in time, in nanoseconds since the Unix epoch, on a clock that never steps: wall time at start plus
-/// monotonic time since. Comparable with exchange timestamps, immune to changes of the wall clock.
+/// A point in time, in nanoseconds since the Unix epoch, on a clock that never steps: the wall-clock time at start plus
+/// the monotonic time since. Comparable with exchange timestamps, and not affected by changes of the wall clock.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Nanos(pub u64);
 
@@ -14,7 +14,7 @@ impl Nanos {
     /// The far future: a deadline that never comes.
     pub const NEVER: Self = Self(u64::MAX);
 
-    /// From milliseconds since the Unix epoch, the exchange's unit.
+    /// Converts from milliseconds since the Unix epoch, the exchange's unit.
     pub const fn from_millis(ms: u64) -> Self {
         Self(ms.saturating_mul(1_000_000))
     }
@@ -29,7 +29,7 @@ impl Nanos {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
-    /// Time since `earlier`; nothing if `earlier` is later.
+    /// Time since `earlier`; `None` if `earlier` is later.
     pub fn checked_since(self, earlier: Self) -> Option<Duration> {
         self.0.checked_sub(earlier.0).map(Duration::from_nanos)
     }
@@ -55,9 +55,9 @@ impl fmt::Debug for Nanos {
     }
 }
 
-/// Tells the time. The library reads it only through this trait, so that tests own it.
+/// A clock. The library reads the time only through this trait, so that tests can control it.
 pub trait Clock: Send + Sync {
-    /// The time now. Never goes backwards.
+    /// Returns the current time. Never goes backwards.
     fn now(&self) -> Nanos;
 }
 
@@ -68,7 +68,7 @@ impl<C: Clock + ?Sized> Clock for Arc<C> {
     }
 }
 
-/// Which connection of the engine, counted from 0.
+/// The index of a connection of the engine, counted from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(pub u16);
 
@@ -78,7 +78,8 @@ impl fmt::Display for ConnectionId {
     }
 }
 
-/// Which socket of a connection's life: 1 for the first, one more for each that follows. 0 is no socket yet.
+/// The number of a socket in the life of its connection. The first socket is 1, each later one is one higher, and 0
+/// means that no socket was opened yet.
 ///
 /// Everything that arrives carries the epoch of its socket, so nothing from an old socket can pass for new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -98,12 +99,12 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// The three times of a value.
+/// The three timestamps of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stamps {
-    /// When the exchange says it happened, in ms since the Unix epoch, on the exchange's clock.
+    /// The exchange's timestamp of the event, in ms since the Unix epoch, on the exchange's clock.
     pub exchange_ms: u64,
-    /// When its bytes were read from the socket.
+    /// When the bytes were read from the socket.
     pub received: Nanos,
     /// Just before readers could first see it.
     pub published: Nanos,

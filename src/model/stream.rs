@@ -1,13 +1,13 @@
-//! What can be asked for and how it arrives: data types, candle intervals, wire formats.
+//! Data types, candle intervals and wire formats.
 
 use std::fmt;
 
 use super::nouns::{Access, Nature, Noun, NounKind};
 
-/// The step of a grouped order book, in quote currency (KRW): levels whose prices share a step are added up.
+/// The price step of a grouped order book, in quote currency (KRW). Levels within the same step are added up.
 ///
-/// Only KRW markets have grouped books; which steps a market has, the exchange says (`supported_levels` of its
-/// order-book instruments).
+/// Only KRW markets have grouped books. The exchange lists the steps of each market as `supported_levels` of its
+/// order-book instruments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Grouping {
     // In 1e-8 KRW: exact, comparable, and finer than any price.
@@ -18,14 +18,15 @@ impl Grouping {
     const PER_KRW: f64 = 1e8;
     const MAX: f64 = 1e10;
 
-    /// A step of so many KRW: more than 0 and at most 10 billion, at most 8 decimals.
+    /// Creates a step of this size. Returns `None` unless it is more than 0 and at most 10 billion, with at most 8
+    /// decimals.
     pub fn krw(step: f64) -> Option<Self> {
         let units = (step * Self::PER_KRW).round();
         let exact = units / Self::PER_KRW == step;
         (exact && step > 0.0 && step <= Self::MAX).then_some(Self { units: units as u64 })
     }
 
-    /// In KRW.
+    /// The step in KRW.
     pub fn to_krw(self) -> f64 {
         self.units as f64 / Self::PER_KRW
     }
@@ -37,7 +38,7 @@ impl fmt::Display for Grouping {
     }
 }
 
-/// A kind of message.
+/// What a stream carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum DataType {
@@ -47,17 +48,17 @@ pub enum DataType {
     Trade,
     /// The whole visible order book, best levels first.
     Orderbook,
-    /// The same with prices grouped by a step.
+    /// The order book with prices grouped by a step.
     GroupedOrderbook(Grouping),
     /// Open, high, low, close and volume of one interval.
     Candle(Interval),
 }
 
 impl DataType {
-    /// Every data type except those with a parameter that is not known in advance, in a fixed order.
+    /// Every data type except those with an open parameter, such as a grouping step. The order is fixed.
     pub const ALL: [Self; COUNT] = all();
 
-    /// The type of its messages.
+    /// The kind of its messages.
     pub const fn kind(self) -> NounKind {
         match self {
             Self::Ticker => NounKind::Ticker,
@@ -67,7 +68,7 @@ impl DataType {
         }
     }
 
-    /// What one of its messages means to those that come after it.
+    /// How one of its messages relates to earlier ones.
     pub fn nature(self) -> Nature {
         with_noun!(self.kind(), T => T::NATURE)
     }
@@ -77,12 +78,12 @@ impl DataType {
         with_noun!(self.kind(), T => T::BYTES_PER_SECOND)
     }
 
-    /// The access that it takes, and so which of the exchange's endpoints serves it.
+    /// The access that it requires. It decides which endpoint of the exchange serves it.
     pub fn access(self) -> Access {
         with_noun!(self.kind(), T => T::ACCESS)
     }
 
-    /// The exchange's name, as requests and frames spell it.
+    /// The exchange's name for it, as in requests and frames.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ticker => "ticker",
@@ -100,7 +101,7 @@ impl DataType {
         }
     }
 
-    /// Reads the exchange's name. Case matters, as it does to the exchange.
+    /// Parses the exchange's name. Case-sensitive, as on the exchange.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|t| t.as_str() == name)
     }
@@ -115,7 +116,7 @@ impl fmt::Display for DataType {
     }
 }
 
-/// How many data types have no parameter that is not known in advance.
+/// The number of data types without an open parameter.
 const COUNT: usize = {
     let (mut count, mut kind) = (0, 0);
     while kind < NounKind::COUNT {
@@ -125,7 +126,7 @@ const COUNT: usize = {
     count
 };
 
-/// Those of each type of message, one after the other.
+/// The data types of each kind, one kind after another.
 const fn all() -> [DataType; COUNT] {
     let mut all = [DataType::Ticker; COUNT];
     let (mut count, mut kind) = (0, 0);
@@ -142,7 +143,7 @@ const fn all() -> [DataType; COUNT] {
 
 /// The length of a candle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[allow(missing_docs, reason = "the names say it")]
+#[allow(missing_docs, reason = "the names are clear")]
 #[non_exhaustive]
 pub enum Interval {
     Second1,
@@ -173,7 +174,7 @@ impl Interval {
     }
 }
 
-/// Whether a message answers a request or reports a change: `stream_type` of the exchange.
+/// Whether a message is a snapshot or reports a change: `stream_type` of the exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StreamType {
     /// `SNAPSHOT`: the state at the time of the request.
@@ -192,7 +193,7 @@ impl StreamType {
     }
 }
 
-/// How the exchange writes messages on one connection. The values read are the same in all four.
+/// The JSON format of the messages on one connection. All four decode to the same values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Format {
@@ -211,7 +212,7 @@ impl Format {
     /// Every format, in a fixed order.
     pub const ALL: [Self; 4] = [Self::Default, Self::Simple, Self::JsonList, Self::SimpleList];
 
-    /// The format with such keys, in lists or not.
+    /// Returns the format with short or long keys, as lists or single objects.
     pub const fn of(is_short: bool, is_list: bool) -> Self {
         match (is_short, is_list) {
             (false, false) => Self::Default,
@@ -221,17 +222,17 @@ impl Format {
         }
     }
 
-    /// Keys are abbreviated.
+    /// Whether keys are abbreviated.
     pub const fn is_short(self) -> bool {
         matches!(self, Self::Simple | Self::SimpleList)
     }
 
-    /// Messages are lists.
+    /// Whether messages are lists.
     pub const fn is_list(self) -> bool {
         matches!(self, Self::JsonList | Self::SimpleList)
     }
 
-    /// The exchange's spelling, as requests carry it.
+    /// The exchange's spelling in requests.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Default => "DEFAULT",
@@ -247,7 +248,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_data_type_is_listed_once_and_says_what_it_needs() {
+    fn data_types_have_unique_names_and_the_expected_access_and_nature() {
         let names: std::collections::BTreeSet<_> = DataType::ALL.iter().map(|data_type| data_type.as_str()).collect();
         assert_eq!(names.len(), DataType::ALL.len());
         assert!(DataType::ALL.iter().all(|data_type| data_type.access() == Access::Public));
@@ -256,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_is_exact_or_refused() {
+    fn inexact_steps_are_refused() {
         for step in [0.00000001, 0.1, 1.0, 10_000.0, 100_000_000.0] {
             assert_eq!(Grouping::krw(step).unwrap().to_krw(), step);
         }

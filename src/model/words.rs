@@ -1,20 +1,23 @@
-//! Values as rows of 64-bit words, so that threads can share them word by word through atomics, without unsafe code.
+//! Converts values to rows of 64-bit words, so that threads can share them through atomics, word by word and without
+//! unsafe code.
 
 use super::bits::Bits;
 use super::{Nanos, Stamps};
 
-/// A value as a row of 64-bit words. The words mean something only to the same build of this crate.
+/// A value that converts to a row of 64-bit words. The words have a meaning only to the same build of this crate.
 #[allow(unnameable_types, reason = "a private half of `Noun`")]
 pub trait Words: Sized {
-    /// The most words that [`put`](Self::put) writes.
+    /// The maximum number of words that [`put`](Self::put) writes.
     const MAX: usize;
 
-    /// Gives the words of the value to `word`, one after the other.
+    /// Passes the words of the value to `word`, one after another.
     fn put(&self, word: &mut impl FnMut(u64));
 
-    /// Reads what [`put`](Self::put) wrote; `word` gives the next one and is not asked for more than there were. Any words
-    /// give a value, which is meaningless if they are not from `put`: at most `MAX` are read, and nothing panics, now or
-    /// when the value is used.
+    /// Reads a value that [`put`](Self::put) wrote. `word` returns the next word and is called once for each word
+    /// written.
+    ///
+    /// Any words convert to a value, which is meaningless if they are not from `put`. At most `MAX` words are read.
+    /// Nothing panics, neither here nor when the value is used.
     fn take(word: &mut impl FnMut() -> u64) -> Self;
 }
 
@@ -60,31 +63,32 @@ impl Words for Nanos {
     }
 }
 
-/// The most words of a field.
+/// The maximum number of words of a field.
 pub(super) const fn words_of<T, W: Words>(_: fn(&T) -> &W) -> usize {
     W::MAX
 }
 
-/// The bits of a field.
+/// The number of bits of a field.
 pub(super) const fn bits_of<T, B: Bits>(_: fn(&T) -> &B) -> usize {
     B::WIDTH as usize
 }
 
-/// The words of a number that may be absent, and the bits for its presence.
-pub(super) const fn one_of<T>(_: fn(&T) -> &Option<f64>) -> usize {
+/// The number of words of an optional number, and the number of bits for its presence.
+pub(super) const fn optional_of<T>(_: fn(&T) -> &Option<f64>) -> usize {
     1
 }
 
-/// How the fields of a struct become words: those on their own first; then each `[...]`, which shares one word; then
-/// each number that may be absent. Of the last, `[... | ...]` says in which word there is a bit for their presence.
+/// Implements [`Words`] for structs. First come the fields with words of their own. Each `[...]` packs its fields into
+/// one shared word. In `[... | ...]`, the fields after the bar are optional numbers: the shared word has a presence bit
+/// for each, and their words follow it.
 ///
-/// A struct is taken apart and put together in full, so a field that is forgotten here does not compile.
+/// The code names every field of the struct, so a forgotten field does not compile.
 macro_rules! words {
     ($($type:ident { $($own:ident)* $([$($packed:ident)* $(| $($optional:ident)*)?])* })*) => {$(
         impl $crate::model::Words for $type {
             const MAX: usize = 0
                 $(+ $crate::model::words::words_of(|it: &$type| &it.$own))*
-                $(+ 1 $($(+ $crate::model::words::one_of(|it: &$type| &it.$optional))*)?)*;
+                $(+ 1 $($(+ $crate::model::words::optional_of(|it: &$type| &it.$optional))*)?)*;
 
             #[inline]
             fn put(&self, word: &mut impl FnMut(u64)) {
@@ -92,8 +96,8 @@ macro_rules! words {
                 $($crate::model::Words::put($own, word);)*
                 $({
                     const {
-                        let bits = 0 $(+ $crate::model::words::bits_of(|it: &$type| &it.$packed))* $($(+ $crate::model::words::one_of(|it: &$type| &it.$optional))*)?;
-                        assert!(bits <= 64, "they do not fit into one word");
+                        let bits = 0 $(+ $crate::model::words::bits_of(|it: &$type| &it.$packed))* $($(+ $crate::model::words::optional_of(|it: &$type| &it.$optional))*)?;
+                        assert!(bits <= 64, "the packed fields exceed 64 bits");
                     }
                     let mut bits = $crate::model::bits::Packed::EMPTY;
                     $(bits.push($packed);)*
@@ -135,7 +139,7 @@ mod tests {
         Noun, Orderbook, Side, StreamType, Ticker, Time, Trade,
     };
 
-    /// Makes values from numbers that a test drew.
+    /// Builds values from random numbers.
     struct Draw<'a>(&'a [u64]);
 
     impl Draw<'_> {
@@ -154,7 +158,7 @@ mod tests {
             if float.is_nan() { -0.0 } else { float }
         }
 
-        fn perhaps<T>(&mut self, make: impl Fn(&mut Self) -> T) -> Option<T> {
+        fn optional<T>(&mut self, make: impl Fn(&mut Self) -> T) -> Option<T> {
             self.number().is_multiple_of(2).then(|| make(self))
         }
 
@@ -230,7 +234,7 @@ mod tests {
                     MarketState::Unknown,
                 ]),
                 is_trading_suspended: self.one_of(&[false, true]),
-                delisting_date: self.perhaps(Self::date),
+                delisting_date: self.optional(Self::date),
                 market_warning: self.one_of(&[MarketWarning::None, MarketWarning::Caution, MarketWarning::Unknown]),
                 timestamp: self.number(),
                 acc_trade_price_24h: self.float(),
@@ -253,10 +257,10 @@ mod tests {
                 change: self.change(),
                 change_price: self.float(),
                 sequential_id: self.number(),
-                best_ask_price: self.perhaps(Self::float),
-                best_ask_size: self.perhaps(Self::float),
-                best_bid_price: self.perhaps(Self::float),
-                best_bid_size: self.perhaps(Self::float),
+                best_ask_price: self.optional(Self::float),
+                best_ask_size: self.optional(Self::float),
+                best_bid_price: self.optional(Self::float),
+                best_bid_size: self.optional(Self::float),
                 stream_type: self.stream_type(),
             }
         }
@@ -270,7 +274,7 @@ mod tests {
                 asks: self.levels(),
                 bids: self.levels(),
                 stream_type: self.stream_type(),
-                level: self.perhaps(Self::float),
+                level: self.optional(Self::float),
             }
         }
 
@@ -313,47 +317,47 @@ mod tests {
     }
 
     #[track_caller]
-    fn comes_back<T: Words + PartialEq + Debug>(value: &T) {
+    fn assert_round_trip<T: Words + PartialEq + Debug>(value: &T) {
         let words = words(value);
         assert!(words.len() <= T::MAX);
         let mut left = words.iter().copied();
-        let back = T::take(&mut || left.next().expect("no more is taken than was put"));
-        assert_eq!(left.next(), None, "all that was put is taken");
+        let back = T::take(&mut || left.next().expect("`take` reads more words than `put` wrote"));
+        assert_eq!(left.next(), None, "`take` reads all the words that `put` wrote");
         assert_eq!(back, *value);
-        // Each float prints as what reads back the same, its sign included.
+        // Also compares the signs of zeros, which `==` ignores.
         assert_eq!(format!("{back:?}"), format!("{value:?}"));
     }
 
-    /// Takes a value from any words, prints it, and gives it back.
-    fn survives<T: Words + Debug>(words: &[u64]) -> T {
+    /// Converts arbitrary words to a value, prints and returns it.
+    fn take_and_print<T: Words + Debug>(words: &[u64]) -> T {
         let mut left = words.iter().cycle().take(T::MAX);
-        let value = T::take(&mut || *left.next().expect("at most MAX words are taken"));
+        let value = T::take(&mut || *left.next().expect("`take` reads more than `MAX` words"));
         assert!(!format!("{value:?}").is_empty());
         value
     }
 
-    /// Any numbers, also small ones, which are lengths and variants.
+    /// Arbitrary numbers. Small ones are frequent, because they serve as lengths and variants.
     fn numbers() -> impl Strategy<Value = Vec<u64>> {
         vec(prop_oneof![any::<u64>(), 0..40u64], 1..200)
     }
 
     proptest! {
         #[test]
-        fn every_value_comes_back_as_it_went(numbers in numbers()) {
-            comes_back(&Draw(&numbers).ticker());
-            comes_back(&Draw(&numbers).trade());
-            comes_back(&Draw(&numbers).orderbook());
-            comes_back(&Draw(&numbers).candle());
-            comes_back(&Draw(&numbers).stamps());
+        fn every_value_round_trips(numbers in numbers()) {
+            assert_round_trip(&Draw(&numbers).ticker());
+            assert_round_trip(&Draw(&numbers).trade());
+            assert_round_trip(&Draw(&numbers).orderbook());
+            assert_round_trip(&Draw(&numbers).candle());
+            assert_round_trip(&Draw(&numbers).stamps());
         }
 
         #[test]
-        fn any_words_are_a_value_that_can_be_used(words in numbers()) {
-            survives::<Stamps>(&words);
-            let book: Orderbook = survives(&words);
+        fn arbitrary_words_convert_to_usable_values(words in numbers()) {
+            take_and_print::<Stamps>(&words);
+            let book: Orderbook = take_and_print(&words);
             assert_eq!(book.units().count(), book.unit_count());
             each_noun!(T => {
-                let event: Event = survives::<T>(&words).into();
+                let event: Event = take_and_print::<T>(&words).into();
                 assert!(event.key().to_string().ends_with(&event.key().scope.to_string()));
                 let market = event.key().market().unwrap_or(Market::BLANK);
                 assert!(market.as_str().len() <= Market::MAX_LEN);
@@ -363,21 +367,21 @@ mod tests {
     }
 
     proptest! {
-        /// What is read from any words is written as words that read back as the same.
+        /// Values converted from arbitrary words round-trip too.
         #[test]
-        fn every_noun_that_was_read_is_written_as_it_is(words in numbers()) {
+        fn values_from_arbitrary_words_round_trip(words in numbers()) {
             each_noun!(T => {
-                let value: T = survives(&words);
+                let value: T = take_and_print(&words);
                 let written = self::words(&value);
                 assert!(written.len() <= T::MAX);
-                let back: T = survives(&written);
+                let back: T = take_and_print(&written);
                 assert_eq!(format!("{back:?}"), format!("{value:?}"), "{:?}", T::KIND);
             });
         }
     }
 
     #[test]
-    fn a_value_takes_as_few_words_as_it_needs() {
+    fn values_have_the_expected_number_of_words() {
         let nothing = &mut Draw(&[]);
         assert_eq!((words(&nothing.ticker()).len(), Ticker::MAX), (26, 26));
         assert_eq!((words(&nothing.trade()).len(), Trade::MAX), (15, 15));

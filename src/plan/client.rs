@@ -1,4 +1,4 @@
-//! Components of a program, each with a name and what it holds.
+//! The components of a program, each with a name and the demand it holds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,18 +8,18 @@ use std::time::Duration;
 use super::DemandId;
 use crate::model::Nanos;
 
-/// Names one component for as long as it lives.
+/// Identifies a component as long as it exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientId(u64);
 
-/// The last sign of life of a component with a lease. One plain store renews it.
+/// The time of the last heartbeat of a component with a lease. Renewing it costs one plain store.
 #[derive(Debug, Default)]
 pub struct Heartbeat(AtomicU64);
 
 impl Heartbeat {
-    /// The component is alive.
+    /// Renews the lease: the component is alive.
     pub fn renew(&self, now: Nanos) {
-        // Relaxed: nothing is read on the strength of it.
+        // Relaxed: no other data is read because of this value.
         self.0.store(now.0, Relaxed);
     }
 
@@ -28,15 +28,15 @@ impl Heartbeat {
     }
 }
 
-/// A component at one moment.
+/// A snapshot of a component.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClientStatus {
-    /// Its name.
+    /// The component's name.
     pub name: Box<str>,
-    /// Subscriptions it holds.
+    /// The number of subscriptions it holds.
     pub subscriptions: usize,
-    /// It has a lease and did not renew it in time. If it has not by the next clean-up, all it holds is released.
+    /// True if the lease is not renewed in time. If it still is not at the next clean-up, all its demand is released.
     pub overdue: bool,
 }
 
@@ -56,24 +56,24 @@ struct Client {
     overdue: bool,
 }
 
-/// What a clean-up found.
+/// The result of a clean-up.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Swept {
-    /// Did not renew their leases in time.
+    /// Components that have become overdue.
     pub overdue: Vec<Box<str>>,
-    /// Were overdue already and are gone now.
+    /// Components that were overdue before and are now removed.
     pub reaped: Vec<Box<str>>,
-    /// What those held.
+    /// The demand that the removed components held.
     pub released: Vec<DemandId>,
 }
 
 impl Clients {
-    /// The name of a component.
+    /// Returns the name of a component.
     pub fn name(&self, id: ClientId) -> Option<&str> {
         self.clients.get(&id).map(|client| &*client.name)
     }
 
-    /// A new component; `None` if there is one of that name.
+    /// Adds a component; `None` if the name is taken.
     pub fn open(&mut self, now: Nanos, name: &str, lease: Option<Duration>) -> Option<(ClientId, Arc<Heartbeat>)> {
         if self.clients.values().any(|client| *client.name == *name) {
             return None;
@@ -87,31 +87,31 @@ impl Clients {
         Some((id, heartbeat))
     }
 
-    /// It lives.
+    /// Returns true if the component exists.
     pub fn has(&self, id: ClientId) -> bool {
         self.clients.contains_key(&id)
     }
 
-    /// It holds this from now on.
+    /// Adds demand to a component.
     pub fn hold(&mut self, id: ClientId, demand: DemandId) {
         if let Some(client) = self.clients.get_mut(&id) {
             client.holds.insert(demand);
         }
     }
 
-    /// Whoever held this does not any more.
+    /// Removes demand from the component that holds it.
     pub fn release(&mut self, demand: DemandId) {
         for client in self.clients.values_mut() {
             client.holds.remove(&demand);
         }
     }
 
-    /// The component is gone; gives what it held.
+    /// Removes a component, and returns the demand it held.
     pub fn close(&mut self, id: ClientId) -> BTreeSet<DemandId> {
         self.clients.remove(&id).map(|client| client.holds).unwrap_or_default()
     }
 
-    /// Reports components whose lease has run out, and closes those that were reported before.
+    /// Reports components whose lease has expired, and removes those that were reported before.
     pub fn sweep(&mut self, now: Nanos) -> Swept {
         let mut swept = Swept::default();
         self.clients.retain(|_, client| {
@@ -130,7 +130,7 @@ impl Clients {
         swept
     }
 
-    /// Each component, in the order in which they came.
+    /// Returns the status of each component, in the order in which they were opened.
     pub fn status(&self) -> Vec<ClientStatus> {
         let status = |client: &Client| ClientStatus {
             name: client.name.clone(),
@@ -148,7 +148,7 @@ mod tests {
     const LEASE: Duration = Duration::from_nanos(100);
 
     #[test]
-    fn a_name_is_taken_once_at_a_time() {
+    fn a_name_is_free_again_after_its_component_closes() {
         let mut clients = Clients::default();
         let (chart, _) = clients.open(Nanos(0), "chart", None).unwrap();
         assert!(clients.open(Nanos(0), "chart", None).is_none());
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_that_runs_out_is_reported_first_and_reaped_later() {
+    fn an_expired_lease_is_reported_first_and_reaped_later() {
         let mut clients = Clients::default();
         let (bot, heartbeat) = clients.open(Nanos(0), "bot", Some(LEASE)).unwrap();
         clients.open(Nanos(0), "free", None).unwrap();
@@ -171,7 +171,7 @@ mod tests {
         assert!(clients.status()[0].overdue);
 
         heartbeat.renew(Nanos(150));
-        assert_eq!(clients.sweep(Nanos(200)), Swept::default(), "it came back");
+        assert_eq!(clients.sweep(Nanos(200)), Swept::default(), "the component renewed its lease");
         assert_eq!(clients.sweep(Nanos(251)).overdue, ["bot".into()]);
         let swept = clients.sweep(Nanos(300));
         assert_eq!((swept.reaped, swept.released), (vec!["bot".into()], vec![DemandId(7)]));

@@ -1,33 +1,33 @@
-//! Demands that contradict each other or the exchange, and how each was settled.
+//! Demands that conflict with each other or with a limit, and how each conflict is resolved.
 
 use std::collections::VecDeque;
 use std::fmt;
 
 use crate::model::{Nanos, StreamKey};
 
-/// Conflicts that are remembered one by one; all are counted.
+/// The number of conflicts kept in the log. All conflicts are counted.
 const REMEMBERED: usize = 256;
 
-/// Two demands that cannot both be sent as they are, or one that cannot be sent at all. That one component's request
-/// overwrites another's is not among them: only the planner writes requests, and each carries the union.
+/// Two demands that cannot both be sent unchanged, or one demand that cannot be met. Requests of components never
+/// overwrite each other: only the planner writes requests, and each carries the union of demand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ConflictKind {
-    /// One wants snapshots only, another changes only, of the same stream.
+    /// A stream is wanted in different modes.
     Mode,
-    /// One wants more levels of the same order book than another.
+    /// An order book is wanted with different depths.
     Depth,
-    /// A component of that name exists already.
+    /// The name of the component is taken.
     Identity,
-    /// More streams than the connections may carry.
+    /// There are more streams than the connections may carry.
     Limit,
 }
 
 impl ConflictKind {
-    /// Each kind.
+    /// All kinds.
     pub const ALL: [Self; 4] = [Self::Mode, Self::Depth, Self::Identity, Self::Limit];
 
-    /// A short, stable word for logs and scripts.
+    /// Returns a short, stable word for logs and scripts.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Mode => "mode",
@@ -37,13 +37,13 @@ impl ConflictKind {
         }
     }
 
-    /// How it is always settled.
+    /// Returns how a conflict of this kind is always resolved.
     pub const fn resolution(self) -> &'static str {
         match self {
-            Self::Mode => "both are sent; each feed delivers only what it asked for",
-            Self::Depth => "the deepest is sent; the others see more levels than they asked for",
-            Self::Identity => "the newcomer is refused",
-            Self::Limit => "the newcomer is refused",
+            Self::Mode => "both are sent; each feed delivers only the messages it requested",
+            Self::Depth => "the deepest is sent; the other readers see more levels than they requested",
+            Self::Identity => "the new component is refused",
+            Self::Limit => "the new demand is refused",
         }
     }
 }
@@ -52,11 +52,11 @@ impl ConflictKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Conflict {
-    /// When.
+    /// When it occurred.
     pub at: Nanos,
-    /// What contradicted what.
+    /// The kind of conflict.
     pub kind: ConflictKind,
-    /// The stream or the component.
+    /// The stream or the component in conflict.
     pub about: ConflictSubject,
 }
 
@@ -80,7 +80,7 @@ impl fmt::Display for Conflict {
     }
 }
 
-/// The newest conflicts, and how many there were of each kind.
+/// The newest conflicts, and the number of conflicts of each kind.
 #[derive(Debug, Clone, Default)]
 pub struct ConflictLog {
     newest: VecDeque<Conflict>,
@@ -96,12 +96,12 @@ impl ConflictLog {
         self.counts[kind as usize] += 1;
     }
 
-    /// The newest, oldest first.
+    /// Returns the newest conflicts, oldest first.
     pub fn newest(&self) -> impl ExactSizeIterator<Item = &Conflict> {
         self.newest.iter()
     }
 
-    /// How many there were of a kind.
+    /// Returns the number of conflicts of a kind.
     pub fn count(&self, kind: ConflictKind) -> u64 {
         self.counts[kind as usize]
     }

@@ -1,4 +1,4 @@
-//! What was issued to one connection, what it sent, and what has proved to run.
+//! The planner's view of one connection: issued desired sets, sent requests, and confirmed streams.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -7,20 +7,20 @@ use std::time::Duration;
 use super::{Depth, DesiredSet, Mode, Running, StreamSet, StreamSpec};
 use crate::model::{Epoch, Format, Nanos, StreamKey};
 
-/// Unsent desired sets that are remembered one by one. There are more only while nothing can be sent and demand goes on
-/// changing: for as long as the exchange cannot be reached, that is without end.
+/// The most unsent desired sets that are kept. More are issued only while demand changes and no request can be sent,
+/// and then without limit: for example, while the exchange cannot be reached.
 const UNSENT_MAX: usize = 8;
 
-/// What is known about a stream on the current socket.
+/// What is known about a requested stream on the current socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Confirmation {
-    /// Asked for, and nothing has come yet.
+    /// The stream was requested, and no data has arrived yet.
     Pending,
-    /// Its data has come.
+    /// Its data has arrived.
     Data,
-    /// The exchange says that it carries it. All there can be for changes of a market that does not change.
+    /// The exchange lists the stream. For realtime updates of a market without trades there is no stronger evidence.
     Listed,
-    /// Asked for twice, and nothing came: an unknown or suspended market.
+    /// The stream was requested twice, and no data arrived: the market is unknown or suspended.
     Unconfirmed,
 }
 
@@ -28,116 +28,116 @@ pub enum Confirmation {
 #[derive(Debug, Clone, Copy)]
 struct Carried {
     spec: StreamSpec,
-    /// The desired set that first asked for it without a break.
+    /// The first desired set of an unbroken series that contains the stream.
     revision: u64,
-    /// When that was sent: data from here on proves that it runs.
+    /// When that set was sent. Data received after this confirms the stream.
     since: Nanos,
-    /// When it was last asked for, or looked after.
+    /// When the stream was last requested or escalated.
     asked_at: Nanos,
     confirmation: Confirmation,
     escalation: Escalation,
-    /// The first desired set that asks for it again, because somebody needs another snapshot; 0 for none.
+    /// The first desired set that requests the stream again because a holder needs another snapshot; 0 if none.
     snapshot_by: u64,
 }
 
-/// How often was looked after a stream that stays silent.
+/// The steps already taken for a stream without data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Escalation {
     Requested,
-    /// The exchange was asked what it carries.
+    /// The exchange was asked for a list of its subscriptions.
     Listed,
-    /// The request was sent again for its sake.
+    /// The request was sent again.
     Resent,
 }
 
 /// The planner's view of one connection.
 #[derive(Debug, Default)]
 pub(super) struct ConnectionPlan {
-    /// How the exchange shall write from the next desired set on.
+    /// The message format from the next desired set on.
     pub format: Format,
     /// The newest desired set.
     desired: DesiredSet,
-    /// Desired sets that may be sent next, oldest first; the last is `desired`, which may have been sent already.
+    /// The desired sets that may be sent next, oldest first. The last is `desired`, which may have been sent already.
     unsent: VecDeque<DesiredSet>,
-    /// What is still known of older ones.
+    /// The summary of older unsent sets.
     evicted: Option<Evicted>,
-    /// The socket, while it is open.
+    /// The epoch of the open socket.
     socket: Option<Epoch>,
-    /// The desired set that the socket carries.
+    /// The revision that the socket carries.
     sent: Option<u64>,
-    /// A request was sent after that, and what it asked for is not known any more.
+    /// True if a request for an evicted desired set was sent after that.
     lost_track: bool,
-    /// Another snapshot is needed of some stream.
+    /// True if some stream needs another snapshot.
     needs_snapshot: bool,
     carried: BTreeMap<StreamKey, Carried>,
 }
 
-/// Unsent desired sets of which only this is remembered.
+/// The summary of unsent desired sets that were evicted.
 #[derive(Debug)]
 struct Evicted {
-    /// Streams that go on whichever of them is sent, and the fewest levels that one of them asks for.
+    /// Streams that continue no matter which of the sets is sent, each with the smallest depth requested.
     common: BTreeMap<StreamKey, Depth>,
-    /// Streams that any of them asks for.
+    /// Streams that any of the sets requests.
     any: BTreeSet<StreamKey>,
 }
 
-/// What a check of silent streams calls for.
+/// The actions due after a check of streams without data.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct CheckOutcome {
-    /// Ask the exchange what it carries.
+    /// Ask the exchange for a list of its subscriptions.
     pub list: bool,
     /// Send the request again.
     pub resend: bool,
-    /// These stay unconfirmed.
+    /// Streams that have become unconfirmed.
     pub unconfirmed: Vec<StreamKey>,
 }
 
 impl ConnectionPlan {
-    /// Nothing is carried yet.
+    /// Creates a plan for a connection that carries nothing.
     pub fn new(format: Format) -> Self {
         Self { format, desired: DesiredSet { format, ..DesiredSet::default() }, ..Self::default() }
     }
 
-    /// The streams of the newest desired set.
+    /// Returns the streams of the newest desired set.
     pub fn streams(&self) -> &StreamSet {
         &self.desired.streams
     }
 
-    /// A request is on the current socket.
+    /// Returns true if a request was sent on the current socket.
     pub fn has_sent(&self) -> bool {
         self.sent.is_some()
     }
 
-    /// Nothing newer than what the socket carries.
+    /// Returns true if the socket carries the newest desired set, or none is wanted.
     pub fn is_settled(&self) -> bool {
         self.desired.streams.is_empty() || self.sent == Some(self.desired.revision)
     }
 
-    /// The desired set that the socket carries; 0 for none.
+    /// Returns the revision that the socket carries; 0 if none.
     pub fn sent(&self) -> u64 {
         self.sent.unwrap_or(0)
     }
 
-    /// The first desired set some stream of which is not confirmed yet.
+    /// Returns the first revision with a stream that is not confirmed yet.
     pub fn first_pending(&self) -> Option<u64> {
         self.carried.values().filter(|c| c.confirmation == Confirmation::Pending).map(|c| c.revision).min()
     }
 
-    /// The stream is carried as snapshots alone, and a newcomer needs another one.
+    /// Requests another snapshot of a stream that is carried as snapshots only, for a new holder.
     pub fn request_snapshot(&mut self, key: StreamKey) {
         if let Some(carried) = self.carried.get_mut(&key) {
             carried.snapshot_by = self.desired.revision + 1;
         }
-        // Even if no request for the stream was reported yet: its snapshot may have come before the newcomer.
+        // Needed even if no request for the stream was reported yet: its snapshot may be older than the new holder.
         self.needs_snapshot = true;
     }
 
-    /// Only another request brings what is wanted, even if the streams stay the same.
+    /// Returns true if a new request is needed even if the streams are unchanged.
     pub fn must_resend(&self) -> bool {
         self.needs_snapshot || self.format != self.desired.format
     }
 
-    /// The stream is on the wire, or an unsent desired set may put it there.
+    /// Returns true if the stream is on the wire, or an unsent desired set may put it there.
     pub fn may_carry(&self, key: StreamKey) -> bool {
         self.lost_track
             || self.carried.contains_key(&key)
@@ -145,19 +145,19 @@ impl ConnectionPlan {
             || self.evicted.as_ref().is_some_and(|evicted| evicted.any.contains(&key))
     }
 
-    /// The stream may be on the wire, and an unsent desired set would end it or interrupt it for somebody who wants it
-    /// in this way.
+    /// Returns true if the stream may be on the wire, and an unsent desired set would end or interrupt it for a holder
+    /// that wants it as `spec`.
     pub fn would_interrupt(&self, spec: &StreamSpec) -> bool {
         self.may_carry(spec.key) && !self.goes_on(spec)
     }
 
-    /// From now on this is wanted.
+    /// Issues a desired set with these streams.
     pub fn issue(&mut self, revision: u64, streams: StreamSet) -> DesiredSet {
         let running = self.running(&streams);
         self.desired = DesiredSet { revision, streams, format: self.format, running };
         self.needs_snapshot = false;
         if self.socket.is_none() {
-            // Only the newest is sent when there is a socket again.
+            // Only the newest set is sent after a reconnect.
             self.unsent.clear();
         } else if self.unsent.len() == UNSENT_MAX {
             self.evict_oldest();
@@ -186,8 +186,8 @@ impl ConnectionPlan {
         self.sent == Some(desired.revision)
     }
 
-    /// Streams that go on as they are: their data has come since they were asked for, and each message carries the
-    /// whole state.
+    /// Returns the streams that continue without a new snapshot: their data has arrived since they were requested, and
+    /// each message carries the whole state.
     fn running(&self, streams: &StreamSet) -> Running {
         let runs = |spec: &&StreamSpec| {
             let carried = self.carried.get(&spec.key).filter(|carried| carried.confirmation == Confirmation::Data);
@@ -202,7 +202,7 @@ impl ConnectionPlan {
         }
     }
 
-    /// If the stream runs, it goes on without an interruption whichever unsent desired set is sent next.
+    /// Returns true if the stream, provided it runs, continues no matter which unsent desired set is sent next.
     fn goes_on(&self, spec: &StreamSpec) -> bool {
         let by = |desired: &DesiredSet| {
             let other = desired.streams.get(spec.key);
@@ -212,19 +212,19 @@ impl ConnectionPlan {
             && self.unsent.iter().filter(|desired| !self.is_sent(desired)).all(by)
     }
 
-    /// The fewest levels that an evicted desired set asks for of a stream, if the stream goes on whichever of them is
-    /// sent.
+    /// Returns the smallest depth that the evicted sets request for a stream: `None` if no set was evicted,
+    /// `Some(None)` if the stream does not continue under all of them.
     fn common(&self, key: StreamKey) -> Option<Option<Depth>> {
         self.evicted.as_ref().map(|evicted| evicted.common.get(&key).copied())
     }
 
-    /// A socket was opened.
+    /// Handles the opening of a socket.
     pub fn opened(&mut self, epoch: Epoch) {
         self.disconnected();
         self.socket = Some(epoch);
     }
 
-    /// The socket is gone, and all that ran on it.
+    /// Handles the end of the socket and of all streams on it.
     pub fn disconnected(&mut self) {
         self.socket = None;
         self.sent = None;
@@ -235,18 +235,18 @@ impl ConnectionPlan {
         self.unsent.retain(|desired| desired.revision == newest);
     }
 
-    /// The request of a desired set was sent. Returns the streams that it took off the wire.
+    /// Handles the sending of a request. Returns the streams that it removed from the wire.
     pub fn requested(&mut self, at: Nanos, revision: u64) -> Vec<StreamKey> {
         let Some(desired) = self.unsent.iter().find(|desired| desired.revision == revision).cloned() else {
-            // It is none of those that are remembered. Until the newest one is sent, no stream is known to run.
+            // The set was evicted. Until the newest set is sent, no stream is known to run.
             self.lost_track = true;
             self.carried.clear();
             return Vec::new();
         };
         let running = desired.running.on(self.socket.unwrap_or_default(), self.sent);
-        // Only ever the newest is sent.
+        // Later requests are only for newer sets, never for an evicted one.
         self.evicted = None;
-        // Sent again after a reconnect, so the newest one stays.
+        // Keep the newest set, which is sent again after a reconnect.
         self.unsent.retain(|w| w.revision > revision || w.revision == self.desired.revision);
         (self.sent, self.lost_track) = (Some(revision), false);
         let left =
@@ -260,7 +260,7 @@ impl ConnectionPlan {
         left
     }
 
-    /// The exchange lists these streams.
+    /// Handles the exchange's list of subscriptions.
     pub fn listed(&mut self, listed: &BTreeSet<StreamKey>) {
         for (key, carried) in &mut self.carried {
             if carried.confirmation == Confirmation::Pending
@@ -272,7 +272,7 @@ impl ConnectionPlan {
         }
     }
 
-    /// Looks after streams that are not confirmed. `heard` says when a stream's data last came on a socket.
+    /// Checks unconfirmed streams. `heard` returns the time of a stream's newest data and its socket's epoch.
     pub fn check(
         &mut self,
         now: Nanos,
@@ -294,25 +294,25 @@ impl ConnectionPlan {
         outcome
     }
 
-    /// Streams of the current socket and what is known about them.
+    /// Returns the streams of the current socket and their confirmations.
     pub fn confirmations(&self) -> impl Iterator<Item = (StreamKey, Confirmation)> + '_ {
         self.carried.values().map(|carried| (carried.spec.key, self.confirmation_now(carried)))
     }
 
-    /// What is known about a stream of the current socket.
+    /// Returns the confirmation of a stream on the current socket.
     pub fn confirmation(&self, key: StreamKey) -> Option<Confirmation> {
         self.carried.get(&key).map(|carried| self.confirmation_now(carried))
     }
 
-    /// The same for a holder that wants it in this way: [`Confirmation::Pending`] while it is not yet asked for in this
-    /// way.
+    /// Returns the confirmation of a stream for a holder that wants it as `spec`: [`Confirmation::Pending`] until it is
+    /// requested in that way.
     pub fn confirmation_for(&self, spec: &StreamSpec) -> Option<Confirmation> {
         let carried = self.carried.get(&spec.key)?;
         if covers(&carried.spec, spec) { self.confirmation(spec.key) } else { Some(Confirmation::Pending) }
     }
 
-    /// What is known counts for nothing while an unsent desired set leaves the stream out, because it may be about to
-    /// leave the wire, or while another snapshot of it is needed.
+    /// Returns `Pending` instead of the stored confirmation if an unsent desired set omits the stream, which may then
+    /// leave the wire, or if another snapshot of it is needed.
     fn confirmation_now(&self, carried: &Carried) -> Confirmation {
         let key = carried.spec.key;
         let is_in = |desired: &DesiredSet| self.is_sent(desired) || desired.streams.get(key).is_some();
@@ -320,14 +320,14 @@ impl ConnectionPlan {
         if stays && carried.snapshot_by == 0 { carried.confirmation } else { Confirmation::Pending }
     }
 
-    /// The least that is known about a stream, if data or time will change it.
+    /// Returns the lowest confirmation of a stream that data or time may still change.
     pub fn least_confirmed(&self) -> Option<Confirmation> {
         self.carried.values().map(|c| c.confirmation).filter(|confirmation| *confirmation != Confirmation::Data).min()
     }
 }
 
 impl Carried {
-    /// It was asked for again with others; `starts`: with a snapshot.
+    /// Records another request for the stream. `starts` is true if the request asks for a snapshot.
     fn ask(&mut self, new: Self, starts: bool) {
         let is_again = (1..=new.revision).contains(&self.snapshot_by);
         let starts = starts || (is_again && new.spec.mode == Mode::SnapshotOnly);
@@ -335,17 +335,17 @@ impl Carried {
         let snapshot_by = if is_again { 0 } else { self.snapshot_by };
         let (new, same) = (Self { snapshot_by, ..new }, Self { spec: new.spec, snapshot_by, ..*self });
         *self = match self.confirmation {
-            // It has brought its state and goes on; or it needs none.
+            // The stream has its state and continues, or it needs none.
             Confirmation::Data if !is_new => same,
             Confirmation::Listed if !is_new && new.spec.mode == Mode::RealtimeOnly => same,
             Confirmation::Data | Confirmation::Listed => new,
-            // Who stayed silent is not looked after from the start.
+            // Keep the escalation of a stream without data.
             silent if !is_new => Self { confirmation: silent, escalation: self.escalation, since: self.since, ..new },
             silent => Self { confirmation: silent, escalation: self.escalation, ..new },
         };
     }
 
-    /// It stayed silent for too long: takes the next step.
+    /// Takes the next step for a stream that has brought no data for too long.
     fn escalate(&mut self, now: Nanos, outcome: &mut CheckOutcome) {
         let realtime_only = self.spec.mode == Mode::RealtimeOnly;
         self.escalation = match self.escalation {
@@ -363,23 +363,23 @@ impl Carried {
                 return;
             }
         };
-        // Until it was sent, which says so itself, or answered.
+        // Wait for the new request, which sets `asked_at` again, or for the answer.
         self.asked_at = now;
     }
 }
 
-/// A stream carried for `old` serves `new` without being asked for from the start.
+/// Returns true if a stream carried as `old` serves `new` without a new start.
 fn continues(old: &StreamSpec, new: &StreamSpec) -> bool {
     old == new || old.serves(new)
 }
 
-/// A stream carried for `carried` brings everything that `spec` asks for.
+/// Returns true if a stream carried as `carried` delivers everything that `spec` requests.
 fn covers(carried: &StreamSpec, spec: &StreamSpec) -> bool {
     (carried.mode == Mode::All || carried.mode == spec.mode) && spec.depth <= carried.depth
 }
 
-/// A running stream goes on when this desired set is sent on the socket, which asks for it as `spec`: its changes are
-/// not ended, and not held back until another snapshot is ready.
+/// Returns true if a running stream continues when this desired set, which contains it as `spec`, is sent on the
+/// socket: its updates do not end, and they do not wait for another snapshot.
 fn leaves_running(desired: &DesiredSet, spec: &StreamSpec, socket: Option<Epoch>) -> bool {
     match spec.mode {
         Mode::SnapshotOnly => false,
@@ -401,7 +401,7 @@ mod tests {
         Nanos::from_millis(1_000_000 + s * 1000)
     }
 
-    /// A plan whose socket carries `codes`, and all of them run.
+    /// Returns a plan whose socket carries `codes`, which all run.
     fn running(codes: &[&str]) -> ConnectionPlan {
         let mut plan = ConnectionPlan::default();
         plan.opened(Epoch(1));
@@ -411,9 +411,9 @@ mod tests {
         plan
     }
 
-    /// Demand that changes while nothing can be sent left a copy of everything wanted behind for each change.
+    /// Each change of demand while no request could be sent once left a copy of the whole desired set behind.
     #[test]
-    fn desired_sets_that_nobody_sends_do_not_pile_up() {
+    fn unsent_desired_sets_do_not_pile_up() {
         let mut offline = ConnectionPlan::default();
         let mut held_back = running(&["KRW-BTC"]);
         for revision in 2..10_000 {
@@ -422,11 +422,11 @@ mod tests {
         }
         assert!(offline.unsent.len() <= UNSENT_MAX && held_back.unsent.len() <= UNSENT_MAX);
         let btc = streams(&["KRW-BTC"]);
-        assert_eq!(held_back.issue(10_000, btc).running.keys.len(), 1, "what every one of them carries still runs");
+        assert_eq!(held_back.issue(10_000, btc).running.keys.len(), 1, "a stream in all the unsent sets still runs");
     }
 
     #[test]
-    fn a_stream_that_some_evicted_desired_set_leaves_out_does_not_run() {
+    fn a_stream_that_a_evicted_desired_set_omits_does_not_run() {
         let mut plan = running(&["KRW-BTC", "KRW-ETH"]);
         plan.issue(2, streams(&["KRW-BTC"]));
         let both = || streams(&["KRW-BTC", "KRW-ETH"]);
@@ -438,14 +438,14 @@ mod tests {
                 "the exchange may have dropped one of them by revision {revision}"
             );
         }
-        // None of them was sent but the newest, and time has shown that all runs again.
+        // Only the newest set was sent, and later data shows that both streams run again.
         plan.requested(at(3), 99);
         plan.check(at(4), Duration::from_secs(3), |_| Some((Epoch(1), at(4))));
         assert_eq!(plan.issue(100, both()).running.keys.len(), 2);
     }
 
     #[test]
-    fn the_request_of_an_evicted_desired_set_leaves_nothing_running() {
+    fn no_stream_runs_after_the_request_of_a_evicted_desired_set() {
         let mut plan = running(&["KRW-BTC"]);
         for revision in 2..100 {
             plan.issue(revision, streams(&["KRW-BTC"]));
@@ -459,7 +459,7 @@ mod tests {
         [StreamSpec { key, mode, depth: levels }].into_iter().collect()
     }
 
-    /// A plan whose socket carries a book of ten levels, which runs.
+    /// Returns a plan whose socket carries a running book of ten levels.
     fn running_book() -> ConnectionPlan {
         let mut plan = ConnectionPlan::default();
         plan.opened(Epoch(1));
@@ -469,20 +469,20 @@ mod tests {
         plan
     }
 
-    /// How many streams run if the first desired set was sent last, and if one since then was.
+    /// Returns the number of running streams if the first desired set was sent last, and if a later one was.
     fn runs(desired: &DesiredSet) -> (usize, usize) {
         (desired.running.on(Epoch(1), Some(1)).len(), desired.running.on(Epoch(1), Some(2)).len())
     }
 
-    /// What changes between the two requests is in no message.
+    /// No message contains the changes between the two requests.
     #[test]
-    fn a_stream_does_not_run_after_a_request_that_ends_its_changes() {
+    fn a_stream_does_not_run_after_a_request_that_ends_its_updates() {
         let mut plan = running_book();
         plan.issue(2, btc(Mode::SnapshotOnly, Depth::levels(10)));
         assert_eq!(runs(&plan.issue(3, btc(Mode::All, Depth::levels(10)))), (1, 0));
     }
 
-    /// The newest change may have had fewer levels.
+    /// The newest update may have had fewer levels.
     #[test]
     fn a_stream_does_not_run_after_a_request_for_fewer_levels() {
         let mut plan = running_book();
@@ -491,9 +491,9 @@ mod tests {
         assert_eq!(runs(&plan.issue(4, btc(Mode::All, Depth::levels(5)))), (1, 0), "the set between them restarts it");
     }
 
-    /// The exchange sends no changes while it prepares a snapshot, and forgets the snapshot at the next request.
+    /// The exchange sends no updates while it prepares a snapshot, and drops the snapshot at the next request.
     #[test]
-    fn a_stream_does_not_run_after_a_request_that_starts_it_anew() {
+    fn a_stream_does_not_run_after_a_request_that_restarts_it() {
         let mut plan = ConnectionPlan::default();
         plan.opened(Epoch(1));
         plan.issue(1, streams(&["KRW-BTC"]));
@@ -505,26 +505,26 @@ mod tests {
         assert_eq!(
             plan.confirmation(streams(&["KRW-BTC"]).specs()[0].key),
             Some(Confirmation::Pending),
-            "its snapshot is to come"
+            "its snapshot has not arrived"
         );
     }
 
     #[test]
-    fn a_stream_runs_after_a_request_for_changes_only() {
+    fn a_stream_runs_after_a_request_for_realtime_updates_only() {
         let mut plan = running_book();
         plan.issue(2, btc(Mode::RealtimeOnly, Depth::levels(10)));
         assert_eq!(runs(&plan.issue(3, btc(Mode::All, Depth::levels(10)))), (1, 1));
     }
 
     #[test]
-    fn evicted_desired_sets_are_judged_like_those_that_are_remembered() {
+    fn evicted_desired_sets_affect_streams_like_kept_ones() {
         let variants = [(Mode::SnapshotOnly, 10), (Mode::All, 5), (Mode::RealtimeOnly, 10)];
         for (variant, still_runs) in variants.into_iter().zip([0, 0, 1]) {
             let mut plan = running_book();
             plan.issue(2, btc(variant.0, Depth::levels(variant.1)));
             for revision in 3..3 + UNSENT_MAX as u64 {
                 let issued = plan.issue(revision, btc(Mode::RealtimeOnly, Depth::levels(10)));
-                assert_eq!(runs(&issued), (0, 0), "no snapshot is asked for where only changes are wanted");
+                assert_eq!(runs(&issued), (0, 0), "realtime updates need no snapshot");
             }
             assert!(plan.evicted.is_some());
             assert_eq!(runs(&plan.issue(100, btc(Mode::All, Depth::levels(10)))), (1, still_runs), "{variant:?}");
@@ -532,22 +532,22 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_proves_nothing_while_a_desired_set_without_it_may_be_sent() {
+    fn a_stream_is_pending_while_a_desired_set_without_it_may_be_sent() {
         let mut plan = running(&["KRW-BTC", "KRW-ETH"]);
         let eth = streams(&["KRW-ETH"]).specs()[0];
         assert_eq!(plan.confirmation(eth.key), Some(Confirmation::Data));
         plan.issue(2, streams(&["KRW-BTC"]));
         assert!(plan.would_interrupt(&eth));
         let issued = plan.issue(3, streams(&["KRW-BTC", "KRW-ETH"]));
-        assert_eq!(plan.confirmation(eth.key), Some(Confirmation::Pending), "the second set may be on its way");
-        assert!(issued.running.on(Epoch(1), Some(1)).contains(&eth.key), "if it was not sent, all goes on");
+        assert_eq!(plan.confirmation(eth.key), Some(Confirmation::Pending), "the second set may be under way");
+        assert!(issued.running.on(Epoch(1), Some(1)).contains(&eth.key), "if it was not sent, the stream continues");
         assert!(!issued.running.on(Epoch(1), Some(2)).contains(&eth.key));
         assert_eq!(plan.requested(at(3), 3), []);
         assert_eq!(plan.confirmation(eth.key), Some(Confirmation::Data));
     }
 
     #[test]
-    fn a_request_says_what_it_took_off_the_wire() {
+    fn a_request_returns_the_streams_it_removed_from_the_wire() {
         let mut plan = running(&["KRW-BTC", "KRW-ETH"]);
         let eth = streams(&["KRW-ETH"]).specs()[0];
         plan.issue(2, streams(&["KRW-BTC"]));
@@ -557,12 +557,12 @@ mod tests {
     }
 
     #[test]
-    fn what_an_evicted_request_left_on_the_wire_is_not_known() {
+    fn every_stream_may_be_carried_after_the_request_of_a_evicted_set() {
         let mut plan = running(&["KRW-BTC"]);
         let (btc, eth) = (streams(&["KRW-BTC"]), streams(&["KRW-ETH"]).specs()[0].key);
         plan.issue(2, streams(&["KRW-ETH"]));
         (3..100).for_each(|revision| drop(plan.issue(revision, btc.clone())));
-        assert!(plan.may_carry(eth), "of an evicted set it is known that it had this stream");
+        assert!(plan.may_carry(eth), "the summary contains the streams of evicted sets");
         plan.requested(at(3), 2);
         assert!(plan.may_carry(eth));
         plan.requested(at(4), 99);
@@ -570,11 +570,11 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_proves_itself_only_to_those_whom_it_serves() {
+    fn a_stream_is_confirmed_only_for_the_holders_it_serves() {
         let plan = running_book();
         let confirmation = |mode, levels| plan.confirmation_for(&btc(mode, Depth::levels(levels)).specs()[0]);
         assert_eq!(confirmation(Mode::All, 10), Some(Confirmation::Data));
         assert_eq!(confirmation(Mode::RealtimeOnly, 5), Some(Confirmation::Data));
-        assert_eq!(confirmation(Mode::All, 15), Some(Confirmation::Pending), "more levels are to be asked for");
+        assert_eq!(confirmation(Mode::All, 15), Some(Confirmation::Pending), "more levels must be requested first");
     }
 }

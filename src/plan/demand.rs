@@ -1,67 +1,67 @@
-//! Who wants what, counted.
+//! Reference-counted demand for streams.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{Depth, Mode, StreamSpec};
 use crate::model::{Nanos, StreamKey};
 
-/// Names one holder of demand for as long as it holds it.
+/// Identifies a holder of demand as long as it exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DemandId(pub(crate) u64);
 
-/// Reference-counted demand: a stream is carried as long as anybody wants it, and for a grace period after.
+/// Reference-counted demand. A stream is carried as long as a holder wants it, and for a grace period after that.
 #[derive(Debug, Default)]
 pub(super) struct Demand {
     holders: HashMap<DemandId, Vec<StreamSpec>>,
     streams: BTreeMap<StreamKey, StreamDemand>,
-    /// Streams that nobody wants any more, by the end of their grace.
+    /// Streams in their grace period, sorted by its end.
     leaving: BTreeSet<(Nanos, StreamKey)>,
     last_id: u64,
 }
 
-/// All demand for one stream.
+/// The demand for one stream.
 #[derive(Debug)]
 struct StreamDemand {
-    /// Different ways in which it is wanted, counted.
+    /// The ways in which the stream is wanted, with the number of holders of each.
     variants: BTreeMap<(Mode, Depth), u32>,
-    /// What is carried for them: what serves all.
+    /// How the stream is carried, so that it serves all of them.
     spec: StreamSpec,
-    /// When it leaves the wire, if nobody wants it any more.
+    /// When the stream leaves the wire. `None` while a holder wants it.
     leaves_at: Option<Nanos>,
 }
 
-/// What an addition changed.
+/// The changes caused by new demand.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Added {
-    /// These are not carried yet.
+    /// Streams that were not carried before.
     pub new: Vec<StreamKey>,
-    /// These are carried, but not in a way that serves the newcomer too.
+    /// Streams that were carried, but in a way that does not serve the new demand.
     pub widened: Vec<StreamKey>,
-    /// These are carried as snapshots alone, so the newcomer needs another snapshot.
+    /// Streams that are carried as snapshots only, so that the new holder needs another snapshot.
     pub need_snapshot: Vec<StreamKey>,
 }
 
 impl Added {
-    /// The wire has to change.
+    /// Returns true if the connections need new desired sets.
     pub fn changes_wire(&self) -> bool {
         *self != Self::default()
     }
 }
 
-/// What a replacement changed.
+/// The changes caused by a replacement of demand.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Replaced {
     pub added: Added,
-    /// The wire has to change before anything leaves it.
+    /// True if a stream that stays is now carried in a narrower way.
     pub narrowed: bool,
-    /// What the holder wants that it did not want before, or not in this way.
+    /// Streams that the holder did not want before, or not in this way.
     pub more: Vec<StreamSpec>,
-    /// Streams that it does not want any more, in any way.
+    /// Streams that the holder no longer wants in any way.
     pub less: Vec<StreamKey>,
 }
 
 impl Demand {
-    /// Somebody wants these streams: different ones, each once.
+    /// Adds a holder of these streams, which must be distinct.
     pub fn add(&mut self, specs: Vec<StreamSpec>) -> (DemandId, Added) {
         self.last_id += 1;
         let id = DemandId(self.last_id);
@@ -84,21 +84,21 @@ impl Demand {
             self.leaving.remove(&(leaves_at, spec.key));
         }
         *stream.variants.entry((spec.mode, spec.depth)).or_insert(0) += 1;
-        if stream.settle() {
+        if stream.update_spec() {
             added.widened.push(spec.key);
         } else if stream.spec.mode == Mode::SnapshotOnly {
             added.need_snapshot.push(spec.key);
         }
     }
 
-    /// The holder no longer wants anything; what nobody else wants leaves the wire when `leaves_at` says. True if the wire
-    /// has to change before that. A holder that is gone already changes nothing.
+    /// Removes a holder. Streams that no other holder wants are removed at the time that `leaves_at` returns. Returns
+    /// true if a stream that stays is now carried in a narrower way. Has no effect if the holder does not exist.
     pub fn remove(&mut self, id: DemandId, leaves_at: impl Fn(StreamKey) -> Nanos) -> bool {
         let specs = self.holders.remove(&id).unwrap_or_default();
         self.release(&specs, leaves_at)
     }
 
-    /// A holder no longer wants these. True if the wire has to change before the first of them leaves it.
+    /// Releases the streams of a holder. Returns true if a stream that stays is now carried in a narrower way.
     fn release(&mut self, specs: &[StreamSpec], leaves_at: impl Fn(StreamKey) -> Nanos) -> bool {
         let mut narrowed = false;
         for spec in specs {
@@ -109,13 +109,13 @@ impl Demand {
                 stream.leaves_at = Some(at);
                 self.leaving.insert((at, spec.key));
             } else {
-                narrowed |= stream.settle();
+                narrowed |= stream.update_spec();
             }
         }
         narrowed
     }
 
-    /// The holder wants something else from now on. What it wants before and after is not touched.
+    /// Replaces the demand of a holder. Streams that it wants in the same way before and after are not touched.
     pub fn replace(
         &mut self,
         id: DemandId,
@@ -135,7 +135,7 @@ impl Demand {
         Replaced { added, narrowed, more, less }
     }
 
-    /// Takes the streams off whose grace has ended.
+    /// Removes the streams whose grace period has ended, and returns them.
     pub fn expire(&mut self, now: Nanos) -> Vec<StreamKey> {
         let mut expired = Vec::new();
         while let Some(&(leaves_at, key)) = self.leaving.first() {
@@ -149,54 +149,54 @@ impl Demand {
         expired
     }
 
-    /// When [`expire`](Self::expire) has something to do.
+    /// Returns when [`expire`](Self::expire) is due.
     pub fn next_expiry(&self) -> Nanos {
         self.leaving.first().map_or(Nanos::NEVER, |(at, _)| *at)
     }
 
-    /// What shall be carried: wanted by somebody, or in its grace period.
+    /// Returns the streams to carry: those that a holder wants, and those in their grace period.
     pub fn carried(&self) -> impl Iterator<Item = StreamSpec> + '_ {
         self.streams.values().map(|stream| stream.spec)
     }
 
-    /// How a stream is carried, if it is.
+    /// Returns how a stream is carried; `None` if it is not.
     pub fn get(&self, key: StreamKey) -> Option<StreamSpec> {
         self.streams.get(&key).map(|stream| stream.spec)
     }
 
-    /// How a stream is carried for somebody who wants it now.
+    /// Returns how a stream is carried if a holder wants it now.
     pub fn demanded_as(&self, key: StreamKey) -> Option<StreamSpec> {
         self.streams.get(&key).filter(|stream| stream.leaves_at.is_none()).map(|stream| stream.spec)
     }
 
-    /// Streams that somebody wants.
+    /// Returns the streams that at least one holder wants.
     pub fn demanded(&self) -> impl Iterator<Item = StreamKey> + '_ {
         self.streams.iter().filter(|(_, stream)| stream.leaves_at.is_none()).map(|(key, _)| *key)
     }
 
-    /// What a holder wants.
+    /// Returns the streams that a holder wants.
     pub fn held(&self, id: DemandId) -> &[StreamSpec] {
         self.holders.get(&id).map_or(&[], Vec::as_slice)
     }
 
-    /// The holder has not been removed.
+    /// Returns true if the holder exists.
     pub fn is_held(&self, id: DemandId) -> bool {
         self.holders.contains_key(&id)
     }
 
-    /// Who holds demand.
+    /// Returns the number of holders.
     pub fn holders(&self) -> usize {
         self.holders.len()
     }
 
-    /// Streams of all holders, each counted for every holder of it.
+    /// Returns the number of streams of all holders; a stream counts once for each of its holders.
     pub fn stream_demands(&self) -> usize {
         self.holders.values().map(Vec::len).sum()
     }
 }
 
-/// What only the later of two sorted lists has, and what only the earlier one has. Goes through each once, because the
-/// planner is locked meanwhile and the lists of a pattern may be long.
+/// Returns the elements that only `later` has, and those that only `earlier` has. Both lists are sorted, and each is
+/// read once: the planner is locked meanwhile, and the list of a pattern may be long.
 fn differences(earlier: &[StreamSpec], later: &[StreamSpec]) -> (Vec<StreamSpec>, Vec<StreamSpec>) {
     let (mut more, mut less) = (Vec::new(), Vec::new());
     let (mut earlier, mut later) = (earlier.iter().copied().peekable(), later.iter().copied().peekable());
@@ -223,8 +223,8 @@ impl StreamDemand {
         }
     }
 
-    /// Carries what serves all; true if that is something else than before.
-    fn settle(&mut self) -> bool {
+    /// Updates `spec` so that it serves all variants. Returns true if it changed.
+    fn update_spec(&mut self) -> bool {
         let merge = |(mode, depth): (Mode, Depth), other: &(Mode, Depth)| (mode.and(other.0), depth.max(other.1));
         let mut variants = self.variants.keys();
         let Some(&first) = variants.next() else { return false };
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_stays_until_the_last_who_wants_it_leaves_and_a_little_longer() {
+    fn a_stream_stays_until_its_last_holder_is_removed_and_its_grace_ends() {
         let mut demand = Demand::default();
         let (both, added) = demand.add(vec![spec(0), spec(1)]);
         assert_eq!(added.new.len(), 2);
@@ -262,12 +262,12 @@ mod tests {
         assert_eq!(added, Added::default());
 
         assert!(!demand.remove(both, |_| Nanos(50)));
-        assert!(!demand.remove(both, |_| Nanos(60)), "it is gone already");
+        assert!(!demand.remove(both, |_| Nanos(60)), "the holder is gone already");
         assert_eq!(demand.demanded().collect::<Vec<_>>(), [key(1)]);
         assert_eq!(carried(&demand).len(), 2);
         assert_eq!((demand.next_expiry(), demand.expire(Nanos(49))), (Nanos(50), vec![]));
 
-        // Wanted again in time: it never left.
+        // The stream is wanted again in time, so it never left.
         let (again, added) = demand.add(vec![spec(0)]);
         assert!(!added.changes_wire());
         assert_eq!((demand.next_expiry(), demand.expire(Nanos(99))), (Nanos::NEVER, vec![]));
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn what_serves_all_is_carried() {
+    fn a_stream_is_carried_so_that_it_serves_all_holders() {
         let mut demand = Demand::default();
         let variant = |mode, depth| vec![StreamSpec { mode, depth, ..spec(0) }];
         let (_, added) = demand.add(variant(Mode::RealtimeOnly, Depth::levels(5)));
@@ -313,7 +313,7 @@ mod tests {
     }
 
     proptest! {
-        /// A replacement ends where leaving and coming again would, and says what the holder wants besides.
+        /// A replacement equals a removal and an addition, and reports what the holder wants in addition.
         #[test]
         fn replacing_is_adding_the_new_and_releasing_the_old(
             before in prop::collection::btree_map(0u8..12, (mode(), depth()), 0..10),
@@ -343,9 +343,9 @@ mod tests {
             prop_assert_eq!(demand.holders(), 2);
         }
 
-        /// The union, whatever the order in which it came and went; adding and removing leaves nothing behind.
+        /// The carried streams are the union of demand in any order of changes, and nothing remains after removals.
         #[test]
-        fn the_wire_is_the_union_of_what_is_held(
+        fn the_wire_is_the_union_of_demand(
             subs in prop::collection::vec(prop::collection::btree_map(0u8..12, (mode(), depth()), 0..6), 0..10),
             kept in prop::collection::vec(any::<bool>(), 10),
         ) {

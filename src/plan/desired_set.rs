@@ -1,4 +1,4 @@
-//! What the planner tells one connection.
+//! The desired set that the planner issues to a connection.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,39 +6,39 @@ use std::sync::Arc;
 use super::StreamSet;
 use crate::model::{Epoch, Format, StreamKey};
 
-/// What a connection shall carry from now on: all of it, and nothing else.
+/// The complete set of streams that a connection must carry.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DesiredSet {
-    /// Rises with every desired set. A higher one with the same streams asks for snapshots of those that do not run.
+    /// Rises with each desired set. A higher one with the same streams requests snapshots of those that do not run.
     pub revision: u64,
     /// The streams.
     pub streams: StreamSet,
-    /// How the exchange shall write them.
+    /// The message format.
     pub format: Format,
-    /// What the connection's socket is known to deliver already.
+    /// The streams that the connection's socket already delivers.
     pub running: Running,
 }
 
-/// Streams that a new request may ask for without a snapshot: their data has come since they were asked for, so their
-/// state is known, and they go on.
+/// Streams that a new request may ask for without a snapshot. Their data has arrived since they were requested, so
+/// their state is known, and they continue.
 ///
-/// A request that is sent before this desired set, and that the planner has not heard of, may end or restart some of
-/// them. So there are two sets, and the session knows which of them holds.
+/// A request that was sent before this desired set, and that the planner does not know of yet, may end or restart some
+/// of them. So there are two sets, and the session knows which one applies.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Running {
-    /// The socket. On any other one nothing runs.
+    /// The epoch of the socket. No stream runs on any other socket.
     pub epoch: Epoch,
-    /// Streams that run whichever earlier desired set was sent last.
+    /// Streams that run no matter which earlier desired set was sent last.
     pub keys: Arc<BTreeSet<StreamKey>>,
-    /// The desired set that was sent last, as far as the planner had heard.
+    /// The last sent revision that the planner knows of.
     pub sent: Option<u64>,
-    /// Streams that run if nothing was sent after that: `keys`, and those that some unsent desired set would end or
+    /// Streams that run if no request was sent after that: `keys`, and those that an unsent desired set would end or
     /// restart.
     pub unless_sent: Arc<BTreeSet<StreamKey>>,
 }
 
 impl Running {
-    /// The streams that run on the socket of `epoch`, to which the desired set `sent` was sent last.
+    /// Returns the streams that run on the socket of `epoch`, on which the revision `sent` was sent last.
     pub fn on(&self, epoch: Epoch, sent: Option<u64>) -> Arc<BTreeSet<StreamKey>> {
         match self.epoch == epoch {
             true if self.sent == sent => Arc::clone(&self.unless_sent),

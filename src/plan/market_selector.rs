@@ -1,4 +1,4 @@
-//! Which markets a subscription is about: codes and patterns, as text or as types.
+//! Selects the markets of a subscription: codes and patterns, as text or as types.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,24 +6,24 @@ use std::str::FromStr;
 use super::{InvalidPattern, Pattern};
 use crate::model::{InvalidMarket, Market};
 
-/// One market or several.
+/// One market, or all markets of a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MarketSelector {
-    /// This one.
+    /// A single market.
     Market(Market),
-    /// All of these that exist.
+    /// All existing markets of a pattern.
     Pattern(Pattern),
 }
 
-/// Why a text names no market.
+/// Why a text selects no market.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidCode {
-    /// It is not a market code.
+    /// The text is not a market code.
     Market(InvalidMarket),
-    /// It is not a pattern of them.
+    /// The text is not a pattern.
     Pattern(InvalidPattern),
-    /// It was named before in the same list: most likely another one was meant.
+    /// The same text occurs twice in the list. Most likely another market was meant.
     Repeated,
 }
 
@@ -59,9 +59,9 @@ impl fmt::Display for MarketSelector {
     }
 }
 
-/// A market code, a pattern, or many of them, as text or as [`Market`] and [`Pattern`].
+/// A market code, a pattern, or several of them, as text or as [`Market`] and [`Pattern`].
 pub trait IntoMarkets {
-    /// Each market or pattern, or its text and what is wrong with it.
+    /// Returns each market or pattern, or its text and the reason why it is invalid.
     fn into_markets(self) -> Vec<Result<MarketSelector, (String, InvalidCode)>>;
 }
 
@@ -89,7 +89,7 @@ impl IntoMarkets for MarketSelector {
     }
 }
 
-/// By value or by reference, alone or in an array, slice or `Vec`: all mean the same.
+/// Accepts values and references, alone or in an array, slice or `Vec`.
 macro_rules! into_markets {
     ($([$($generics:tt)*] $type:ty: $self:ident => $each:expr;)*) => {$(
         impl<$($generics)*> IntoMarkets for $type {

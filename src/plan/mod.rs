@@ -1,9 +1,10 @@
 //! Turns demand into one request per connection. Knows Upbit's overwrite rule; sends nothing itself.
 //!
-//! A request replaces everything that its connection carried before, so the only unit here is the whole connection. The
-//! [`Planner`] counts demand, gathers changes for a moment, and makes a [`DesiredSet`] for each connection: all streams
-//! that it is to carry, and which of them run already and need no new snapshot. [`request()`] is the one place that
-//! writes request text. A [`Pattern`] means markets, a [`Universe`] is those that exist.
+//! A request replaces everything that its connection carried before, so the unit of planning is the whole connection.
+//! The [`Planner`] counts demand, collects changes for a short window, and creates a [`DesiredSet`] for each
+//! connection: all the streams that it must carry, and which of them run already and need no new snapshot. Only
+//! [`request()`] and [`list_request()`] write request text. A [`Pattern`] selects markets, and a [`Universe`] is the
+//! set of markets that exist.
 
 mod client;
 mod conflict;

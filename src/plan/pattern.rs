@@ -1,17 +1,17 @@
-//! Markets by pattern: `KRW-*`, `*-BTC`, `*`. Says which markets are meant, not which exist.
+//! Patterns of markets: `KRW-*`, `*-BTC`, `*`. A pattern selects markets, and does not know which exist.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::model::{Currency, InvalidMarket, Market};
 
-/// All markets of one quote currency (`KRW-*`), of one base currency (`*-BTC`), or all there are (`*`).
+/// A pattern for all markets of one quote currency (`KRW-*`), of one base currency (`*-BTC`), or all markets (`*`).
 ///
-/// A `*` stands for a whole currency, never for a part of one. It holds its text inline, so it is `Copy`.
+/// A `*` stands for a whole currency, never for a part of one. The type is `Copy`, because it stores its text inline.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Pattern(Side);
 
-/// Which half of a market code is given.
+/// The given half of the market code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Side {
     Neither,
@@ -23,20 +23,20 @@ enum Side {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidPattern {
-    /// No `*` in it: that is a market code, or nothing.
+    /// The text has no `*`, so it may be a market code but not a pattern.
     NoStar,
-    /// A `*` that is not a whole currency, or more than one of them.
+    /// A `*` stands for a part of a currency, or there is more than one.
     Star,
-    /// The given currency cannot be part of a market code, for this reason.
+    /// The given currency is not valid in a market code.
     Currency(InvalidMarket),
 }
 
 impl fmt::Display for InvalidPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoStar => f.write_str("a pattern holds a '*'; without one it is a market code"),
+            Self::NoStar => f.write_str("a pattern contains a '*'; a text without one is a market code"),
             Self::Star => f.write_str("a '*' stands for a whole currency: write KRW-*, *-BTC or * alone"),
-            Self::Currency(reason) => write!(f, "the currency beside the '*' is not valid: {reason}"),
+            Self::Currency(reason) => write!(f, "the currency next to the '*' is not valid: {reason}"),
         }
     }
 }
@@ -44,20 +44,20 @@ impl fmt::Display for InvalidPattern {
 impl std::error::Error for InvalidPattern {}
 
 impl Pattern {
-    /// Every market.
+    /// The pattern for every market.
     pub const ALL: Self = Self(Side::Neither);
 
-    /// Whether this text means a pattern, good or bad, and not a market code.
+    /// Returns true if the text contains a `*`, so that it is a pattern, valid or not, and not a market code.
     pub fn is_meant(text: &str) -> bool {
         text.contains('*')
     }
 
-    /// The quote currency, if it names one.
+    /// Returns the quote currency, if the pattern has one.
     pub fn quote(&self) -> Option<&str> {
         if let Side::Quote(currency) = &self.0 { Some(currency.as_str()) } else { None }
     }
 
-    /// Whether it means this market.
+    /// Returns true if the pattern matches this market.
     pub fn matches(&self, market: Market) -> bool {
         match &self.0 {
             Side::Neither => true,
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_star_is_a_whole_currency() {
+    fn a_star_stands_for_a_whole_currency() {
         assert_eq!(matching("KRW-*"), ["KRW-BTC", "KRW-ETH"]);
         assert_eq!(matching("*-BTC"), ["KRW-BTC", "USDT-BTC", "KRWX-BTC"]);
         assert_eq!(matching("*").len(), 5);
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn it_prints_as_it_was_written() {
+    fn a_pattern_prints_as_it_was_written() {
         for text in ["KRW-*", "*-BTC", "*", "*-1INCH", "AAAAAAAAAAAAAAAAAAAAA-*"] {
             assert_eq!(text.parse::<Pattern>().unwrap().to_string(), text);
         }
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused_with_the_reason() {
+    fn any_other_text_is_refused_with_the_reason() {
         let reason = |text: &str| text.parse::<Pattern>().unwrap_err();
         for star in ["KR*-BTC", "KRW-B*", "**", "*-*", "KRW-**", "K*-*", "KRW*", "*KRW", "KRW-BTC-*X", "a*"] {
             assert_eq!(reason(star), InvalidPattern::Star, "{star}");
@@ -158,7 +158,7 @@ mod tests {
         ] {
             assert_eq!(reason(text), InvalidPattern::Currency(why), "{text}");
         }
-        // The first dash divides, so here the star stands for a part.
+        // The first dash divides the code, so here the star stands for a part of a currency.
         assert_eq!(reason("KRW-BTC-*"), InvalidPattern::Star);
     }
 }

@@ -1,4 +1,4 @@
-//! Which connection carries which market.
+//! Places markets on connections.
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
@@ -7,15 +7,14 @@ use foldhash::fast::FixedState;
 
 use crate::model::{Scope, StreamKey};
 
-/// A connection may get this much more than its share before the next best one is taken.
+/// The load of a connection may exceed its share by this factor before the next best connection is chosen.
 const SLACK: f64 = 1.2;
 
-/// Places markets on connections by rendezvous hashing with bounded loads: each market goes to the connection that its
-/// hash likes best among those that do not carry too much already. So another number of connections moves few markets,
-/// and none becomes overloaded.
+/// Places markets on connections by rendezvous hashing with bounded loads. Each market goes to the connection with the
+/// best hash among those that are not overloaded. So a different number of connections moves few markets, and no
+/// connection is overloaded.
 ///
-/// All streams of a market go together, and a market stays where it was placed first, for life: a stream is never
-/// interrupted to balance another.
+/// All streams of a market go together, and a market never moves: a stream is not interrupted to balance other streams.
 #[derive(Debug, Clone)]
 pub struct Placement {
     homes: HashMap<Scope, usize, FixedState>,
@@ -24,17 +23,17 @@ pub struct Placement {
 }
 
 impl Placement {
-    /// Places on so many connections, numbered from 0.
+    /// Creates a placement on `connections` connections, numbered from 0.
     pub fn new(connections: usize) -> Self {
         Self { homes: HashMap::default(), loads: vec![0.0; connections], streams: vec![0; connections] }
     }
 
-    /// Where the market is, or shall be if it is placed now.
+    /// Returns the connection of the market, or the one it would be placed on now.
     pub fn home(&self, key: StreamKey) -> usize {
         self.homes.get(&key.scope).copied().unwrap_or_else(|| self.choose(key))
     }
 
-    /// A stream is carried from now on.
+    /// Adds a stream, and returns its connection.
     pub fn add(&mut self, key: StreamKey) -> usize {
         let home = self.home(key);
         self.homes.insert(key.scope, home);
@@ -43,20 +42,20 @@ impl Placement {
         home
     }
 
-    /// A stream is no longer carried. Its market keeps its place.
+    /// Removes a stream. Its market keeps its connection.
     pub fn remove(&mut self, key: StreamKey) {
         let home = self.home(key);
         self.streams[home] -= 1;
-        // Rounding must not add up over millions of changes.
+        // Rounding errors must not add up over millions of changes.
         self.loads[home] = if self.streams[home] == 0 { 0.0 } else { self.loads[home] - weight(key) };
     }
 
-    /// Streams on each connection.
+    /// Returns the number of streams on each connection.
     pub fn streams(&self) -> &[usize] {
         &self.streams
     }
 
-    /// Expected bytes per second of each connection.
+    /// Returns the expected load of each connection in bytes per second.
     pub fn loads(&self) -> &[f64] {
         &self.loads
     }
@@ -67,13 +66,13 @@ impl Placement {
         let liking = |c: &usize| FixedState::default().hash_one((key.scope, *c));
         let has_room = |c: &usize| self.loads[*c] + weight(key) <= bound;
         let roomy = (0..self.loads.len()).filter(has_room).max_by_key(liking);
-        // With few streams each is more than a share: then the emptiest.
+        // If there are few streams, each is more than a share. Then choose the connection with the lowest load.
         let emptiest = || (0..self.loads.len()).min_by(|a, b| self.loads[*a].total_cmp(&self.loads[*b]));
         roomy.or_else(emptiest).unwrap_or(0)
     }
 }
 
-/// Expected bytes per second. Markets in KRW trade some ten times as much as others.
+/// Returns the expected bytes per second. Markets in KRW trade about ten times as much as others.
 fn weight(key: StreamKey) -> f64 {
     let is_quiet = key.market().is_some_and(|market| market.quote() != "KRW");
     key.data_type.bytes_per_second() * if is_quiet { 0.1 } else { 1.0 }
@@ -84,7 +83,7 @@ mod tests {
     use super::*;
     use crate::model::{DataType, Interval, Market};
 
-    /// 4200 streams: 840 markets in the exchange's mixture, five streams each.
+    /// Returns 4200 streams: 840 markets in the exchange's mix of quote currencies, with five streams each.
     fn streams() -> Vec<StreamKey> {
         let types = [
             DataType::Ticker,
@@ -119,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn the_streams_of_a_market_stay_together_and_where_they_are() {
+    fn the_streams_of_a_market_stay_together_and_never_move() {
         let (mut placement, homes) = placed(4);
         for (five, homes) in streams().chunks(5).zip(homes.chunks(5)) {
             assert!(homes.iter().all(|home| *home == homes[0]), "{five:?}");
@@ -135,12 +134,13 @@ mod tests {
     }
 
     #[test]
-    fn one_connection_more_moves_few_streams() {
+    fn an_added_connection_moves_few_streams() {
         for connections in 1..8 {
             let (_, before) = placed(connections);
             let (_, after) = placed(connections + 1);
             let moved = before.iter().zip(&after).filter(|(a, b)| a != b).count();
-            // The least possible is a share of the new number; bounded loads push some more out of their first choice.
+            // At least the new connection's share must move. Bounded loads also push some streams off their first
+            // choice.
             let least = before.len() / (connections + 1);
             assert!(moved <= least * 2, "{connections}: {moved} moved, at least {least} must");
         }

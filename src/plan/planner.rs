@@ -1,5 +1,5 @@
-//! From demand to requests: what each connection shall carry, when that is issued, and what came of it. Pure: time is
-//! an argument.
+//! Turns demand into requests: which streams each connection must carry, when a desired set is issued, and which
+//! streams are confirmed. Time is an argument.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,124 +16,124 @@ use super::{
 use crate::config::Config;
 use crate::model::{Epoch, Format, Nanos, StreamKey};
 
-/// How often streams are looked at that were asked for and have not come.
+/// How often unconfirmed streams are checked.
 const CHECK_EVERY: Duration = Duration::from_millis(20);
 
-/// The same for streams that stayed silent: they may come yet, when a market is listed or goes on.
+/// How often streams without data are checked after the last escalation. Their market may still be listed or resume.
 const SLOW_CHECK_EVERY: Duration = Duration::from_secs(1);
 
-/// Why something was refused. Nothing was changed.
+/// Why a call was refused. A refused call changes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
-    /// More streams than the connections may carry.
+    /// There are more streams than the connections may carry.
     TooManyStreams {
-        /// How many there would have been.
+        /// The number of streams there would have been.
         streams: usize,
-        /// How many there may be.
+        /// The most streams that are allowed.
         limit: usize,
     },
-    /// There is a component of that name already.
+    /// The name of the component is taken.
     NameTaken,
-    /// A pattern was asked for, and nobody will say which markets exist.
+    /// The subscription has a pattern, and no source reports which markets exist.
     NoUniverse,
     /// The component did not renew its lease in time, and everything it held was released.
     NoSuchClient,
 }
 
-/// What an addition of demand calls for.
+/// The result of adding demand.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Admitted {
-    /// Give it back to [`Planner::remove`].
+    /// The id to pass to [`Planner::remove`].
     pub id: DemandId,
-    /// Streams that were not wanted before, and the connection that will carry each.
+    /// Streams that were not carried before, with the connections that will carry them.
     pub new: Vec<(StreamKey, usize)>,
-    /// What connections carry from now on, as in [`Decisions::carry`]. They have to know before anybody reads the
-    /// streams: a desired set that they have not sent yet would take a stream off the wire that is wanted again.
+    /// Desired sets to send, as in [`Decisions::carry`]. Connections must receive them before the streams are read:
+    /// otherwise an older unsent desired set could remove a stream that is wanted again.
     pub carry: Vec<(usize, DesiredSet)>,
-    /// The desired revision that includes it.
+    /// The revision that includes this demand.
     pub revision: u64,
 }
 
-/// What another set of markets, or room for more streams, changed.
+/// The result of a new list of markets, or of room for more streams.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Relisted {
-    /// As [`Admitted::new`].
+    /// See [`Admitted::new`].
     pub new: Vec<(StreamKey, usize)>,
-    /// As [`Admitted::carry`].
+    /// See [`Admitted::carry`].
     pub carry: Vec<(usize, DesiredSet)>,
-    /// What each holder wants differently.
+    /// The changes of each holder's demand.
     pub changes: Vec<DemandChange>,
 }
 
-/// What a holder wants differently from now on.
+/// A change of a holder's demand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DemandChange {
     /// The holder.
     pub id: DemandId,
-    /// What it wants that it did not want before, or not in this way.
+    /// Streams that the holder did not want before, or not in this way.
     pub more: Vec<StreamSpec>,
-    /// Streams that it does not want any more.
+    /// Streams that the holder no longer wants.
     pub less: Vec<StreamKey>,
 }
 
-/// What to do now. Connections are numbered from 0.
+/// The actions that are due. Connections are numbered from 0.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Decisions {
-    /// What a connection shall carry from now on.
+    /// New desired sets, each with its connection.
     pub carry: Vec<(usize, DesiredSet)>,
-    /// Connections that shall ask the exchange what they carry.
+    /// Connections that must ask the exchange for a list of their subscriptions.
     pub list: Vec<usize>,
     /// Components that did not renew their leases in time.
     pub overdue: Vec<Box<str>>,
-    /// Components that were overdue for longer: all they held was released.
+    /// Components that were overdue before and are now removed, with all the demand they held.
     pub reaped: Vec<Box<str>>,
-    /// Streams that nobody wants and that have left the wire.
+    /// Streams that no holder wants and that have left the wire.
     pub expired: Vec<StreamKey>,
     /// Streams that are wanted and have left the wire, because the request without them was sent just before they were
-    /// wanted again. They are asked for from the start.
+    /// wanted again. They are requested from the start.
     pub interrupted: Vec<StreamKey>,
     /// Streams of patterns for which there is room now.
     pub relisted: Relisted,
-    /// Streams that were asked for twice and stay silent, each reported once for each socket.
+    /// Streams that were requested twice and have brought no data. Each is reported once per socket.
     pub unconfirmed: Vec<StreamKey>,
 }
 
-/// Keeps every connection's wire equal to the union of demand, with as few requests as that takes.
+/// Keeps each connection's subscription equal to the union of demand, with as few requests as possible.
 #[derive(Debug)]
 pub struct Planner {
     config: Arc<Config>,
-    /// Something will say which markets exist.
+    /// True if some source reports which markets exist.
     knows_markets: bool,
     demand: Demand,
-    /// Markets that exist, as far as is known.
+    /// The known markets.
     universe: Universe,
-    /// Holders that asked for patterns.
+    /// Holders whose subscriptions have patterns.
     patterned: BTreeMap<DemandId, CheckedSubscription>,
-    /// Those of them that lack streams, because the connections may not carry more.
+    /// Those of them that lack some of their streams, because the connections may not carry more.
     short: BTreeSet<DemandId>,
     clients: Clients,
     placement: Placement,
     plans: Vec<ConnectionPlan>,
-    /// Streams whose grace has ended, and that may still be on the wire.
+    /// Streams whose grace period has ended, and that may still be on the wire.
     leaving: BTreeSet<StreamKey>,
     /// See [`Decisions::interrupted`].
     interrupted: Vec<StreamKey>,
     conflicts: ConflictLog,
     rate: ChangeRate,
-    /// Counts changes of what the wire shall carry.
+    /// The number of changes of the streams that the connections must carry.
     desired: u64,
-    /// Changes up to this one were issued to all connections.
+    /// The number of the last change that was issued to all connections.
     issued: u64,
-    /// The first change that was not issued to the connections.
+    /// When the first change that is not issued yet was made.
     changed_at: Option<Nanos>,
     requests: u64,
     last_check: Nanos,
-    /// When leases are looked at next.
+    /// When leases are checked next.
     next_clean_up: Nanos,
 }
 
 impl Planner {
-    /// A planner of which nothing is wanted yet. `knows_markets`: something will say which markets exist.
+    /// Creates a planner without demand. `knows_markets` is true if some source reports which markets exist.
     pub fn new(config: Arc<Config>, knows_markets: bool) -> Self {
         let format = config.format.first();
         Self {
@@ -161,10 +161,10 @@ impl Planner {
 
     // ---- demand ----
 
-    /// Somebody wants these streams: different ones, each once. A component may want them, or nobody in particular.
+    /// Adds a holder of these streams. If `client` is given, that component holds the demand.
     ///
     /// # Errors
-    /// If the connections may not carry that many, or the component is gone. Nothing was changed then.
+    /// If there are too many streams, no source of markets for a pattern, or no such component. Nothing changes then.
     pub fn add(
         &mut self,
         now: Nanos,
@@ -194,7 +194,7 @@ impl Planner {
         Ok(Admitted { id, new: self.with_homes(added.new), carry, revision: self.desired })
     }
 
-    /// Carries what was added. Returns the desired sets that connections have to get at once.
+    /// Applies an addition of demand. Returns the desired sets that must be sent at once.
     fn admit(&mut self, now: Nanos, added: &Added) -> Vec<(usize, DesiredSet)> {
         for key in &added.new {
             self.placement.add(*key);
@@ -203,7 +203,7 @@ impl Planner {
         for key in added.new.iter().chain(&added.need_snapshot) {
             let is_of_snapshots = self.demand.get(*key).is_some_and(|spec| spec.mode == Mode::SnapshotOnly);
             let plan = &mut self.plans[self.placement.home(*key)];
-            // The exchange does not repeat a snapshot by itself.
+            // The exchange does not repeat a snapshot on its own.
             if is_of_snapshots && plan.may_carry(*key) {
                 plan.request_snapshot(*key);
             }
@@ -219,7 +219,7 @@ impl Planner {
         keys.into_iter().map(|key| (key, self.placement.home(key))).collect()
     }
 
-    /// New desired sets for connections that have one which may still be sent and would interrupt one of these streams.
+    /// Issues new desired sets to connections with an unsent set that would interrupt one of these streams.
     fn recall<'a>(&mut self, keys: impl Iterator<Item = &'a StreamKey>) -> Vec<(usize, DesiredSet)> {
         let home = |key: &StreamKey| {
             let (home, spec) = (self.placement.home(*key), self.demand.get(*key)?);
@@ -236,24 +236,24 @@ impl Planner {
         connections.into_iter().map(desired).collect()
     }
 
-    /// These markets exist now. Streams that were asked for by patterns come and go with them.
+    /// Replaces the list of existing markets, and updates the streams of patterns.
     ///
-    /// A holder whose new streams are more than the connections may carry gets none of them until there is room for all;
-    /// that is a conflict.
+    /// If a holder's new streams are more than the connections may carry, the holder gets none of them until there is
+    /// room for all. This is logged as a conflict.
     pub fn set_universe(&mut self, now: Nanos, universe: Universe) -> Relisted {
         self.universe = universe;
         let holders: Vec<_> = self.patterned.keys().copied().collect();
         self.relist(now, holders)
     }
 
-    /// Gives holders the streams that their patterns mean now.
+    /// Updates the streams of these holders to the markets that their patterns match now.
     fn relist(&mut self, now: Nanos, holders: impl IntoIterator<Item = DemandId>) -> Relisted {
         let mut relisted = Relisted::default();
         for id in holders {
             let Some(checked) = self.patterned.get(&id) else { continue };
             let mut specs = checked.specs_in(&self.universe);
             if let Some(excess) = self.excess(&specs) {
-                // What is carried anyway takes no room.
+                // Streams that are already carried need no more room.
                 specs.retain(|spec| self.demand.get(spec.key).is_some());
                 if self.short.insert(id) {
                     self.note_excess(now, &excess);
@@ -277,13 +277,13 @@ impl Planner {
         relisted
     }
 
-    /// The markets that exist, as far as is known.
+    /// Returns the known markets.
     pub fn universe(&self) -> &Universe {
         &self.universe
     }
 
-    /// The holder no longer wants anything. What nobody else wants is dropped when its grace ends, and leaves the wire with
-    /// the next request; what was issued to no connection yet never comes there.
+    /// Removes a holder. Streams that no other holder wants are dropped when their grace period ends, and leave the
+    /// wire with the next request. Streams that were not issued to a connection yet are never requested.
     pub fn remove(&mut self, now: Nanos, id: DemandId) {
         if !self.demand.is_held(id) {
             return; // released already, with the component that held it
@@ -303,60 +303,60 @@ impl Planner {
         }
     }
 
-    /// The holder has not been removed, nor the component that held it.
+    /// Returns true if neither the holder nor its component was removed.
     pub fn is_held(&self, id: DemandId) -> bool {
         self.demand.is_held(id)
     }
 
-    /// The name of a component.
+    /// Returns the name of a component.
     pub fn client_name(&self, id: ClientId) -> Option<&str> {
         self.clients.name(id)
     }
 
-    /// What a holder wants.
+    /// Returns the streams that a holder wants.
     pub fn held(&self, id: DemandId) -> &[StreamSpec] {
         self.demand.held(id)
     }
 
-    /// Streams that somebody wants or lacks, and whether a list of markets is awaited, without which some pattern means
-    /// nothing.
+    /// Returns the streams that a holder wants or lacks, and whether a pattern is still waiting for the list of
+    /// markets.
     pub fn expected(&self) -> (Vec<StreamKey>, bool) {
         let lacking = self.short.iter().flat_map(|id| self.lacking(*id));
         let streams: BTreeSet<_> = self.demand.demanded().chain(lacking).collect();
         (streams.into_iter().collect(), self.patterned.keys().any(|id| self.awaits_markets(*id)))
     }
 
-    /// Whether the stream is wanted and has its place on a connection.
+    /// Returns true if a holder wants the stream, and it has a place on a connection.
     pub fn is_wanted(&self, key: StreamKey) -> bool {
         self.demand.demanded_as(key).is_some()
     }
 
-    /// Streams that a holder's patterns mean and that it does not have, because the connections may not carry more.
+    /// Returns the streams of a holder's patterns that it lacks, because the connections may not carry more.
     pub fn lacking(&self, id: DemandId) -> Vec<StreamKey> {
         let Some(checked) = self.patterned.get(&id).filter(|_| self.short.contains(&id)) else { return Vec::new() };
         let is_held = |spec: &StreamSpec| self.held(id).binary_search_by_key(&spec.key, |held| held.key).is_ok();
         checked.specs_in(&self.universe).into_iter().filter(|spec| !is_held(spec)).map(|spec| spec.key).collect()
     }
 
-    /// Whether a holder asked for a pattern, and nobody has said yet which markets exist.
+    /// Returns true if a holder has a pattern, and no list of markets has been received.
     pub fn awaits_markets(&self, id: DemandId) -> bool {
         self.universe.is_empty() && self.patterned.contains_key(&id)
     }
 
-    /// How the exchange shall write to a connection.
+    /// Returns the message format of a connection.
     pub fn format(&self, connection: usize) -> Format {
         self.plans[connection].format
     }
 
-    /// The connection that carries a stream, or would.
+    /// Returns the connection that carries a stream, or that would carry it.
     pub fn home(&self, key: StreamKey) -> usize {
         self.placement.home(key)
     }
 
-    /// A new component. With a lease, it must renew its heartbeat at least that often.
+    /// Opens a component. With a lease, it must renew its heartbeat at least once per lease.
     ///
     /// # Errors
-    /// If there is one of that name already: it keeps the name.
+    /// If the name is taken. The existing component keeps it.
     pub fn open_client(
         &mut self,
         now: Nanos,
@@ -369,14 +369,14 @@ impl Planner {
         })
     }
 
-    /// A component is gone, and nobody holds what it held.
+    /// Removes a component, and all the demand it holds.
     pub fn close_client(&mut self, now: Nanos, id: ClientId) {
         for demand in self.clients.close(id) {
             self.release(now, demand);
         }
     }
 
-    /// What is too much, if these are more streams than the connections may carry.
+    /// Returns the excess if the connections may not carry this many streams.
     fn excess(&self, specs: &[StreamSpec]) -> Option<Excess> {
         let new: Vec<_> = specs.iter().filter(|spec| self.demand.get(spec.key).is_none()).collect();
         let carried: usize = self.placement.streams().iter().sum();
@@ -385,7 +385,7 @@ impl Planner {
         let offender = if streams > limit {
             new.first()
         } else if streams > each {
-            // Where each goes depends on those before it.
+            // The connection of each stream depends on the streams before it.
             let mut placement = self.placement.clone();
             new.iter().find(|spec| {
                 let home = placement.add(spec.key);
@@ -413,8 +413,8 @@ impl Planner {
         }
     }
 
-    /// How the exchange shall write to a connection, from its next request on. That asks for all it carries once more,
-    /// so it waits for the window like any change; what runs goes on.
+    /// Sets the message format of a connection from its next request on. This request repeats all the streams of the
+    /// connection, so it waits for the window like any change. Running streams continue.
     pub fn set_format(&mut self, now: Nanos, connection: usize, format: Format) {
         let plan = &mut self.plans[connection];
         if plan.format != format {
@@ -428,39 +428,39 @@ impl Planner {
         self.changed_at.get_or_insert(now);
     }
 
-    // ---- what connections report ----
+    // ---- events of connections ----
 
-    /// A connection has a socket that can carry requests.
+    /// Handles the opening of a connection's socket.
     pub fn opened(&mut self, connection: usize, epoch: Epoch) {
         self.plans[connection].opened(epoch);
     }
 
-    /// A connection's socket is gone.
+    /// Handles the end of a connection's socket.
     pub fn disconnected(&mut self, connection: usize) {
         self.plans[connection].disconnected();
     }
 
-    /// A connection has sent the request of a desired set.
+    /// Handles the sending of a desired set's request.
     pub fn requested(&mut self, connection: usize, at: Nanos, revision: u64) {
         self.requests += 1;
         let left = self.plans[connection].requested(at, revision);
         self.interrupted.extend(left.into_iter().filter(|key| self.demand.get(*key).is_some()));
     }
 
-    /// Counts requests that were sent and of which nothing else is known any more.
+    /// Counts sent requests whose other details are no longer known.
     pub fn count_requests(&mut self, requests: u64) {
         self.requests += requests;
     }
 
-    /// The exchange has said what a connection carries.
+    /// Handles the exchange's list of a connection's subscriptions.
     pub fn listed(&mut self, connection: usize, streams: &BTreeSet<StreamKey>) {
         self.plans[connection].listed(streams);
     }
 
-    // ---- what to do ----
+    // ---- decisions ----
 
-    /// What the connections shall be told now. `heard` says when a stream's data last came, and on which socket of its
-    /// connection.
+    /// Returns the actions that are due. `heard` returns the time of a stream's newest data and the epoch of its
+    /// socket.
     pub fn poll(&mut self, now: Nanos, mut heard: impl FnMut(StreamKey) -> Option<(Epoch, Nanos)>) -> Decisions {
         let mut decisions = Decisions::default();
         self.clean_up(now, &mut decisions);
@@ -474,7 +474,7 @@ impl Planner {
         decisions
     }
 
-    /// Ends the demand for streams whose grace is over. Others may have room then.
+    /// Removes the streams whose grace period has ended. Other streams may have room then.
     fn expire(&mut self, now: Nanos) -> Relisted {
         let expired = self.demand.expire(now);
         if expired.is_empty() {
@@ -488,7 +488,7 @@ impl Planner {
         self.relist(now, self.short.clone())
     }
 
-    /// When to call [`poll`](Self::poll) again, if nothing happens before.
+    /// Returns when to call [`poll`](Self::poll) again if nothing happens before.
     pub fn next_poll(&self) -> Nanos {
         let window = self.changed_at.map_or(Nanos::NEVER, |at| at + self.config.pacing.window());
         let check = match self.plans.iter().filter_map(ConnectionPlan::least_confirmed).min() {
@@ -499,7 +499,7 @@ impl Planner {
         window.min(check).min(self.demand.next_expiry()).min(self.next_clean_up)
     }
 
-    /// Looks at leases, once in a while.
+    /// Checks the leases, if a check is due.
     fn clean_up(&mut self, now: Nanos, decisions: &mut Decisions) {
         if now < self.next_clean_up {
             return;
@@ -512,7 +512,7 @@ impl Planner {
         }
     }
 
-    /// Looks after silent streams; gives the plans whose request is to be sent again.
+    /// Checks unconfirmed streams. Returns the connections whose request must be sent again.
     fn check(
         &mut self,
         now: Nanos,
@@ -537,7 +537,7 @@ impl Planner {
         resend
     }
 
-    /// Issues what has changed: once the window is over, or at once where no request was sent yet.
+    /// Issues changes when the window is over, or at once to a connection that has sent no request yet.
     fn issue(&mut self, now: Nanos, resend: &BTreeSet<usize>, decisions: &mut Decisions) {
         let due = self.changed_at.is_some_and(|at| now >= at + self.config.pacing.window());
         let any_early = self.changed_at.is_some() && self.plans.iter().any(|plan| !plan.has_sent());
@@ -551,8 +551,8 @@ impl Planner {
         for (connection, streams) in self.shares().into_iter().enumerate() {
             let plan = &mut self.plans[connection];
             let changed = plan.must_resend() || streams != *plan.streams();
-            let now_or_never = due || !plan.has_sent() || resend.contains(&connection);
-            if changed && !now_or_never {
+            let may_issue = due || !plan.has_sent() || resend.contains(&connection);
+            if changed && !may_issue {
                 all_issued = false;
             } else if changed || resend.contains(&connection) {
                 decisions.carry.push((connection, plan.issue(self.desired, streams)));
@@ -563,7 +563,7 @@ impl Planner {
         }
     }
 
-    /// What each connection shall carry.
+    /// Returns the streams that each connection must carry.
     fn shares(&self) -> Vec<StreamSet> {
         let mut shares = vec![Vec::new(); self.plans.len()];
         for spec in self.demand.carried() {
@@ -572,9 +572,9 @@ impl Planner {
         shares.into_iter().map(StreamSet::from_iter).collect()
     }
 
-    // ---- what may be asked ----
+    // ---- queries ----
 
-    /// How far what is wanted has got.
+    /// Returns the progress of changes of demand.
     pub fn revisions(&self) -> Revisions {
         let sent = self.plans.iter().map(|plan| if plan.is_settled() { self.issued } else { plan.sent() }).min();
         let sent = sent.unwrap_or(0);
@@ -583,29 +583,29 @@ impl Planner {
         Revisions { desired: self.desired, sent, confirmed }
     }
 
-    /// What is known about each stream on its current socket.
+    /// Returns the confirmation of each stream on its current socket.
     pub fn confirmations(&self) -> impl Iterator<Item = (StreamKey, Confirmation)> + '_ {
         self.plans.iter().flat_map(ConnectionPlan::confirmations)
     }
 
-    /// What is known about a stream on its current socket; `None` before it was asked for there.
+    /// Returns the confirmation of a stream on its current socket; `None` before it was requested there.
     pub fn confirmation(&self, key: StreamKey) -> Option<Confirmation> {
         self.plans[self.placement.home(key)].confirmation(key)
     }
 
-    /// The same for each stream of a holder. One that is not yet asked for in the way in which the holder wants it is
-    /// [`Confirmation::Pending`].
+    /// Returns the confirmation of each stream of a holder: [`Confirmation::Pending`] until the stream is requested in
+    /// the way the holder wants it.
     pub fn confirmations_of(&self, id: DemandId) -> impl Iterator<Item = (StreamKey, Option<Confirmation>)> + '_ {
         let confirmation = |spec: &StreamSpec| self.plans[self.placement.home(spec.key)].confirmation_for(spec);
         self.held(id).iter().map(move |spec| (spec.key, confirmation(spec)))
     }
 
-    /// The newest conflicts, oldest first.
+    /// Returns the newest conflicts, oldest first.
     pub fn conflicts(&self) -> Vec<Conflict> {
         self.conflicts.newest().cloned().collect()
     }
 
-    /// Everything counted, as of now.
+    /// Returns the statistics at `now`.
     pub fn stats(&self, now: Nanos) -> PlanStats {
         let wire_streams = self.plans.iter().map(|plan| plan.streams().specs().len()).sum();
         PlanStats {
@@ -628,16 +628,16 @@ impl Planner {
     }
 }
 
-/// Streams that do not fit.
+/// An excess of streams.
 struct Excess {
     streams: usize,
     limit: usize,
-    /// The first for which there is no room.
+    /// The first stream without room.
     offender: StreamKey,
 }
 
-/// When a stream ends that nobody wants from now on: after its grace. One that was issued to no connection never comes
-/// to the wire.
+/// Returns when a stream leaves the wire if no holder wants it from now on: after its grace period, or at once if it
+/// was not issued to a connection yet.
 fn leaves_at(now: Nanos, grace: Duration, placement: &Placement, plans: &[ConnectionPlan], key: StreamKey) -> Nanos {
     let is_issued = plans[placement.home(key)].streams().get(key).is_some();
     if is_issued { now + grace } else { now }
@@ -650,14 +650,14 @@ mod tests {
     use crate::model::{DataType, Market};
     use crate::plan::ticker;
 
-    /// Each stream of one desired set was measured against what the connections carried before it.
+    /// Each stream of a desired set was once checked only against the streams carried before the set.
     #[test]
     fn no_connection_carries_more_than_it_may() {
         let limits = Limits { streams_per_connection: 6, ..Limits::default() };
         let config = Arc::new(Config { connections: 4, limits, ..Config::default() });
         let mut accepted = 0;
         for (busy, quiet) in (1..=4).flat_map(|busy| (1..=20).map(move |quiet| (busy, quiet))) {
-            // Three busy markets are the share of three connections, so all others go to the fourth.
+            // Three busy markets are the share of three connections, so all other markets go to the fourth.
             let busy = (0..busy).map(|n| format!("KRW-N{n}"));
             let codes: Vec<_> = busy.chain((0..quiet).map(|n| format!("USDT-N{n}"))).collect();
             let mut planner = Planner::new(config.clone(), false);
@@ -672,7 +672,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// A planner of one connection without grace.
+    /// Returns a planner of one connection and without a grace period.
     fn limited(streams_per_connection: usize) -> Planner {
         let limits = Limits { streams_per_connection, ..Limits::default() };
         Planner::new(Arc::new(Config { grace: Duration::ZERO, limits, ..Config::default() }), true)
@@ -702,7 +702,7 @@ mod tests {
         desired.streams.keys().map(|key| key.scope.to_string()).collect()
     }
 
-    /// A planner whose socket carries BTC and ETH, which run, and who holds ETH. It was asked for at 0 ms and is 100 ms old.
+    /// Returns a planner whose socket carries BTC and ETH since 0 ms, both running at 100 ms, and the holder of ETH.
     fn with_two() -> (Planner, DemandId) {
         let mut planner = planner();
         planner.add(at(0), None, asked(&["KRW-BTC"])).unwrap();
@@ -716,10 +716,10 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_is_wanted_again_before_a_connection_was_told_causes_no_request() {
+    fn a_stream_wanted_again_before_the_removal_is_issued_causes_no_request() {
         let (mut planner, eth) = with_two();
         planner.remove(at(200), eth);
-        assert_eq!(planner.poll(at(200), |_| None), Decisions::default(), "it is on the wire");
+        assert_eq!(planner.poll(at(200), |_| None), Decisions::default(), "the stream is still on the wire");
         let again = planner.add(at(210), None, asked(&["KRW-ETH"])).unwrap();
         assert_eq!((again.new.len(), again.carry), (1, vec![]));
         assert_eq!(planner.poll(at(1000), |_| None), Decisions::default());
@@ -727,9 +727,9 @@ mod tests {
         assert_eq!((revisions.sent, revisions.confirmed), (again.revision, again.revision));
     }
 
-    /// The request without it might have gone out between the two, and changes would have been missing.
+    /// The request without the stream might have been sent in between, and updates would have been missing.
     #[test]
-    fn a_stream_that_is_wanted_again_is_told_at_once_where_a_desired_set_without_it_waits() {
+    fn a_stream_wanted_again_is_issued_at_once_if_an_unsent_desired_set_omits_it() {
         let (mut planner, eth) = with_two();
         planner.remove(at(200), eth);
         planner.poll(at(200), |_| None);
@@ -739,7 +739,7 @@ mod tests {
         let again = planner.add(at(300), None, asked(&["KRW-ETH"])).unwrap();
         let [(0, with)] = &again.carry[..] else { panic!("{again:?}") };
         assert_eq!(codes(with), ["KRW-BTC", "KRW-ETH"]);
-        assert!(with.running.on(Epoch(1), with.running.sent).contains(&key("KRW-ETH")), "it goes on");
+        assert!(with.running.on(Epoch(1), with.running.sent).contains(&key("KRW-ETH")), "the stream continues");
         assert_eq!(
             planner.confirmation(key("KRW-ETH")),
             Some(Confirmation::Pending),
@@ -748,13 +748,13 @@ mod tests {
         assert!(planner.revisions().confirmed < again.revision);
 
         planner.requested(0, at(400), with.revision);
-        assert_eq!(planner.poll(at(410), |_| None), Decisions::default(), "it never left");
+        assert_eq!(planner.poll(at(410), |_| None), Decisions::default(), "the stream never left the wire");
         assert_eq!(planner.confirmation(key("KRW-ETH")), Some(Confirmation::Data));
     }
 
-    /// What the first of them was sent does not come again by itself.
+    /// The exchange does not repeat on its own what it sent to the first holder.
     #[test]
-    fn each_who_wants_nothing_but_a_snapshot_is_sent_one() {
+    fn each_holder_of_snapshots_only_gets_a_snapshot() {
         let mut planner = planner();
         let snapshot = || CheckedSubscription::of(ticker("KRW-BTC").only_snapshot(), &UPBIT).unwrap();
         planner.opened(0, Epoch(1));
@@ -762,12 +762,12 @@ mod tests {
         for n in 0..4 {
             let now = at(n * 1000);
             if n == 3 {
-                // Nobody wants it any more, and it is still on the wire.
+                // No holder wants the stream any more, and it is still on the wire.
                 held.drain(..).for_each(|id| planner.remove(now, id));
                 assert_eq!(planner.poll(now, |_| None).expired, []);
             }
             held.push(planner.add(now, None, snapshot()).unwrap().id);
-            assert_ne!(planner.confirmation(key("KRW-BTC")), Some(Confirmation::Data), "its own is to come");
+            assert_ne!(planner.confirmation(key("KRW-BTC")), Some(Confirmation::Data), "its snapshot has not arrived");
             let later = now + Duration::from_millis(50);
             let desired = planner.poll(later, |_| None).carry.pop().expect("another request").1;
             planner.requested(0, later, desired.revision);
@@ -778,11 +778,11 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_has_expired_when_the_request_without_it_has_gone_out() {
+    fn a_stream_expires_when_the_request_without_it_was_sent() {
         let (mut planner, eth) = with_two();
         planner.remove(at(200), eth);
         let without = planner.poll(at(250), |_| None).carry;
-        assert!(without.is_empty(), "the window begins when its grace ends");
+        assert!(without.is_empty(), "the window begins when the grace period ends");
         let decisions = planner.poll(at(300), |_| None);
         assert_eq!(decisions.expired, []);
         planner.requested(0, at(900), decisions.carry[0].1.revision);
@@ -790,7 +790,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_has_expired_at_once_where_no_socket_carries_it() {
+    fn a_stream_expires_at_once_if_no_socket_carries_it() {
         let (mut planner, eth) = with_two();
         planner.disconnected(0);
         planner.remove(at(200), eth);
@@ -798,9 +798,9 @@ mod tests {
         assert_eq!((decisions.carry.len(), decisions.expired), (1, vec![key("KRW-ETH")]));
     }
 
-    /// Its value was called live although nothing updated it.
+    /// The pool once called its value live, although no stream updated it.
     #[test]
-    fn a_stream_that_left_the_wire_as_it_was_wanted_again_is_interrupted() {
+    fn a_stream_that_left_the_wire_just_before_it_was_wanted_again_is_interrupted() {
         let (mut planner, eth) = with_two();
         planner.remove(at(200), eth);
         planner.poll(at(200), |_| None);
@@ -812,10 +812,10 @@ mod tests {
         assert!(!again.carry[0].1.running.on(Epoch(1), Some(without.revision)).contains(&key("KRW-ETH")));
     }
 
-    /// Each holder's list was searched for each of its streams. That took 32 ms for 4,250 streams, and would take an hour
-    /// for these.
+    /// Each holder's list was once searched for each of its streams. That took 32 ms for 4,250 streams, and would take
+    /// an hour for these.
     #[test]
-    fn a_long_list_takes_no_longer_for_each_market_than_a_short_one() {
+    fn relisting_many_markets_takes_linear_time() {
         let mut planner = planner();
         let listed = |count: usize| (0..count).map(|n| format!("KRW-C{n}").parse::<Market>().unwrap());
         planner.set_universe(at(0), listed(400_000).collect());
@@ -843,7 +843,7 @@ mod tests {
         assert_eq!(planner.lacking(all), [key("KRW-B"), key("KRW-C")]);
         assert_eq!(planner.stats(at(10)).conflicts[ConflictKind::Limit as usize], (ConflictKind::Limit, 1));
         planner.set_universe(at(20), universe(&["KRW-A", "KRW-B", "KRW-C"]));
-        assert_eq!(planner.conflicts().len(), 1, "it is the same conflict");
+        assert_eq!(planner.conflicts().len(), 1, "the same conflict is logged once");
 
         planner.remove(at(30), other);
         let decisions = planner.poll(at(30), |_| None);
@@ -852,9 +852,9 @@ mod tests {
         assert_eq!((planner.lacking(all), planner.expected().0.len()), (vec![], 3));
     }
 
-    /// It kept what was delisted, and so never had room for what was listed.
+    /// The holder once kept delisted markets, and so never had room for listed ones.
     #[test]
-    fn a_holder_without_room_for_more_lets_go_of_what_is_gone_all_the_same() {
+    fn a_holder_without_room_releases_delisted_markets() {
         let mut planner = limited(2);
         planner.set_universe(at(0), universe(&["KRW-A", "KRW-B"]));
         let all = planner.add(at(0), None, asked(&["*"])).unwrap().id;
@@ -865,7 +865,7 @@ mod tests {
     }
 
     #[test]
-    fn a_holder_that_is_gone_lacks_nothing() {
+    fn a_removed_holder_lacks_no_streams() {
         let mut planner = limited(1);
         planner.set_universe(at(0), universe(&["KRW-A"]));
         let all = planner.add(at(0), None, asked(&["*"])).unwrap().id;
@@ -877,7 +877,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asked_for_a_pattern_waits_for_the_list_of_markets() {
+    fn a_holder_of_a_pattern_awaits_the_list_of_markets() {
         let mut planner = planner();
         let named = planner.add(at(0), None, asked(&["KRW-A"])).unwrap().id;
         let pattern = planner.add(at(0), None, asked(&["KRW-B", "BTC-*"])).unwrap().id;

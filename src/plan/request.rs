@@ -1,4 +1,4 @@
-//! The text of a request: ticket, objects of one type and mode each, format.
+//! The text of a request: a ticket, one object per type and mode, and the format.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -10,9 +10,9 @@ use crate::model::{DataType, Format, StreamKey};
 /// Writes the request that makes a socket carry exactly `streams`, in `format`.
 ///
 /// A request replaces everything that the socket carried, and the exchange answers it with a snapshot of each stream.
-/// Streams in `running` are asked for without one: they go on where they are.
+/// Streams in `running` are requested without a snapshot, and continue.
 ///
-/// `ticket` labels the request and nothing else; it must not need JSON escapes. Market codes cannot need any.
+/// `ticket` only labels the request. It must not need JSON escapes; market codes never do.
 pub fn request(
     ticket: &str,
     streams: &StreamSet,
@@ -34,12 +34,12 @@ pub fn request(
     text
 }
 
-/// Writes the question what the socket carries. It sets the format as every request does, so it must name it.
+/// Writes the request for a list of what the socket carries. It sets the format, as every request does.
 pub fn list_request(ticket: &str, format: Format) -> String {
     format!(r#"[{{"ticket":"{ticket}"}},{{"method":"LIST_SUBSCRIPTIONS"}},{{"format":"{}"}}]"#, format.as_str())
 }
 
-/// Writing to a `String` cannot fail.
+/// Writes the object of one type and mode. Writing to a `String` cannot fail.
 fn object(text: &mut String, data_type: DataType, mode: Mode, specs: &[&StreamSpec], dialect: &Dialect) {
     let _ = write!(text, r#",{{"type":"{}","codes":["#, data_type.as_str());
     let mut separator = "";
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn one_request_carries_everything_grouped_by_type() {
+    fn one_request_carries_all_streams_grouped_by_type() {
         let specs = vec![
             spec(DataType::Candle(Interval::Second1), "KRW-BTC"),
             spec(DataType::Ticker, "KRW-ETH"),
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_runs_is_asked_for_without_a_snapshot() {
+    fn running_streams_are_requested_without_a_snapshot() {
         let (old, new) = (spec(DataType::Trade, "KRW-BTC"), spec(DataType::Trade, "KRW-ETH"));
         let once = StreamSpec { mode: Mode::SnapshotOnly, ..spec(DataType::Trade, "KRW-XRP") };
         assert_eq!(
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn books_name_their_depth_and_their_step() {
+    fn requests_name_the_depth_and_the_step_of_books() {
         let step = DataType::GroupedOrderbook(Grouping::krw(10_000.0).unwrap());
         let shallow = StreamSpec { depth: Depth::levels(5), ..spec(DataType::Orderbook, "KRW-BTC") };
         assert_eq!(

@@ -1,63 +1,64 @@
-//! What a planner counts.
+//! The planner's statistics.
 
 use std::collections::VecDeque;
 
 use super::{ClientStatus, ConflictKind};
 use crate::model::{Nanos, StreamKey};
 
-/// How far what is wanted has got. All three count changes of what the wire shall carry.
+/// The progress of changes of demand. All three count changes of the streams that the connections must carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Revisions {
-    /// The newest.
+    /// The newest change.
     pub desired: u64,
-    /// Everything up to here is on the current sockets. Falls back when a socket ends, until the next one carries it.
+    /// All changes up to this one are on the current sockets. Goes back when a socket ends, until the
+    /// next one carries them.
     pub sent: u64,
-    /// Everything up to here has brought data, was listed by the exchange, or is known as unconfirmed.
+    /// All streams of changes up to this one have brought data, are listed by the exchange, or are unconfirmed.
     pub confirmed: u64,
 }
 
-/// What is wanted, what is carried, and what it took. One moment.
+/// A snapshot of demand, of the carried streams and of the requests for them.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct PlanStats {
-    /// Components, in the order in which they came.
+    /// The components, in the order in which they were opened.
     pub clients: Vec<ClientStatus>,
-    /// Holders of demand.
+    /// The number of holders of demand.
     pub holders: usize,
-    /// Streams asked for by all holders together; the same stream counts for each.
+    /// The number of streams of all holders; a stream counts once for each of its holders.
     pub stream_demands: usize,
-    /// Different streams that the connections were told to carry, those in their grace period included.
+    /// The number of different streams issued to the connections, including those in their grace period.
     pub wire_streams: usize,
-    /// How they are spread.
+    /// The number of streams on each connection.
     pub streams_per_connection: Vec<usize>,
-    /// Additions and removals of demand.
+    /// The number of additions and removals of demand.
     pub changes: u64,
-    /// The same over the last minute, per second.
+    /// The average number of them per second, over the last minute.
     pub changes_per_second: f64,
-    /// Subscription requests sent.
+    /// The number of subscription requests sent.
     pub requests: u64,
-    /// Conflicts of each kind.
+    /// The number of conflicts of each kind.
     pub conflicts: [(ConflictKind, u64); ConflictKind::ALL.len()],
-    /// How far what is wanted has got.
+    /// The progress of changes of demand.
     pub revisions: Revisions,
-    /// Streams that were asked for twice and stay silent.
+    /// Streams that were requested twice and have brought no data.
     pub unconfirmed: Vec<StreamKey>,
 }
 
 impl PlanStats {
-    /// How many demands one stream on the wire serves; 0 without streams.
+    /// Returns the average number of demands served by one stream on the wire; 0 without streams.
     pub fn dedupe_ratio(&self) -> f64 {
         if self.wire_streams == 0 { 0.0 } else { self.stream_demands as f64 / self.wire_streams as f64 }
     }
 
-    /// Requests that a client would have sent that writes one for each change.
+    /// Returns the number of requests saved compared with a client that sends one for each change.
     pub fn requests_saved(&self) -> u64 {
         self.changes.saturating_sub(self.requests)
     }
 }
 
-/// Counts changes, second by second for the last minute.
+/// Counts changes per second over the last minute.
 #[derive(Debug, Default)]
 pub(super) struct ChangeRate {
     total: u64,
@@ -87,5 +88,27 @@ impl ChangeRate {
         let first = (now.0 / 1_000_000_000).saturating_sub(Self::SECONDS);
         let recent: u64 = self.seconds.iter().filter(|(second, _)| *second > first).map(|(_, count)| count).sum();
         recent as f64 / Self::SECONDS as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_per_second_are_those_of_the_last_minute() {
+        let at = |second: u64| Nanos::from_millis(second * 1000);
+        let mut rate = ChangeRate::default();
+        assert_eq!(rate.per_second(at(0)), 0.0);
+        (0..120).for_each(|n| rate.count(at(100 + n / 60)));
+        assert_eq!(rate.per_second(at(101)), 2.0);
+        // Of a minute with two busy seconds, the first has passed, then both.
+        assert_eq!(rate.per_second(at(160)), 1.0);
+        assert_eq!(rate.per_second(at(161)), 0.0);
+        assert_eq!(rate.total(), 120);
+        // One change each second, for much longer than is remembered.
+        (200..500).for_each(|second| rate.count(at(second)));
+        assert_eq!(rate.per_second(at(499)), 1.0);
+        assert_eq!(rate.total(), 420);
     }
 }

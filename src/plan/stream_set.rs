@@ -1,37 +1,37 @@
-//! What one connection shall carry.
+//! The set of streams of a connection.
 
 use std::sync::Arc;
 
 use super::StreamSpec;
 use crate::model::StreamKey;
 
-/// What one connection shall carry: sorted, each stream once. Cheap to clone and to hand between threads.
+/// A sorted set of streams without duplicates. Cheap to clone and to send to another thread.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StreamSet(Arc<[StreamSpec]>);
 
 impl StreamSet {
-    /// The streams, sorted by type, then market.
+    /// Returns the streams, sorted by type, then by market.
     pub fn specs(&self) -> &[StreamSpec] {
         &self.0
     }
 
-    /// Their names, in the same order.
+    /// Returns the keys of the streams, in the same order.
     pub fn keys(&self) -> impl ExactSizeIterator<Item = StreamKey> + '_ {
         self.0.iter().map(|spec| spec.key)
     }
 
-    /// How it is wanted, if it is.
+    /// Returns how a stream is wanted; `None` if it is not in the set.
     pub fn get(&self, key: StreamKey) -> Option<&StreamSpec> {
         self.0.binary_search_by_key(&key, |spec| spec.key).ok().map(|at| &self.0[at])
     }
 
-    /// Nothing is wanted.
+    /// Returns true if the set has no streams.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// Of a stream that is named twice, the first is taken.
+/// If a stream occurs twice, the first is kept.
 impl FromIterator<StreamSpec> for StreamSet {
     fn from_iter<I: IntoIterator<Item = StreamSpec>>(specs: I) -> Self {
         let mut specs: Vec<_> = specs.into_iter().collect();
@@ -41,7 +41,7 @@ impl FromIterator<StreamSpec> for StreamSet {
     }
 }
 
-/// Everything of each stream.
+/// Collects the keys with [`StreamSpec::all`].
 impl FromIterator<StreamKey> for StreamSet {
     fn from_iter<I: IntoIterator<Item = StreamKey>>(keys: I) -> Self {
         keys.into_iter().map(StreamSpec::all).collect()

@@ -1,4 +1,4 @@
-//! What somebody asks for: data types of markets, checked where it is written.
+//! Subscriptions: data types of markets, validated when they are written.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,21 +8,23 @@ use super::{Depth, IntoMarkets, InvalidCode, MarketSelector, Mode, Pattern, Stre
 use crate::config::Dialect;
 use crate::model::{Candle, DataType, Event, Grouping, Interval, Noun, Orderbook, StreamKey, Ticker, Trade};
 
-/// Streams asked for together. Built with [`ticker`], [`trade`], [`orderbook`], [`candle`] and [`Subscription::and`].
+/// Streams that are requested together. Built with [`ticker`], [`trade`], [`orderbook`], [`candle`] and
+/// [`Subscription::and`].
 ///
-/// Markets are named one by one (`KRW-BTC`) or by patterns (`KRW-*`, `*-BTC`, `*`), which mean the markets that exist,
-/// also those that will be listed later. Patterns need an engine that is told which markets there are.
+/// Markets are given by code (`KRW-BTC`) or by pattern (`KRW-*`, `*-BTC`, `*`). A pattern selects all existing markets
+/// that match it, including those listed later. Patterns need an engine with a source of the market list.
 ///
-/// `T` is what a feed of it carries: the noun that was asked for, or an [`Event`] where several were asked for together.
+/// `T` is the type that a feed of this subscription delivers: one noun, or an [`Event`] if several are requested
+/// together.
 ///
-/// Problems are collected, not thrown: the call that takes a `Subscription` refuses it and names every offender.
+/// Problems are collected first: the call that takes a `Subscription` refuses it with an error that names all of them.
 #[must_use]
 pub struct Subscription<T = Event> {
     untyped: UntypedSubscription,
     carries: PhantomData<fn() -> T>,
 }
 
-/// The same, whatever a feed of it carries.
+/// A subscription without the type that its feed delivers.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct UntypedSubscription {
     selections: Vec<Selection>,
@@ -40,16 +42,16 @@ struct Selection {
     levels: Option<u8>,
 }
 
-/// A subscription that was checked.
+/// A valid subscription.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckedSubscription {
-    /// Streams of markets that were named: sorted, each once.
+    /// The streams of markets given by code, sorted and without duplicates.
     pub specs: Vec<StreamSpec>,
-    /// Streams of markets that a pattern means.
+    /// The streams of markets given by pattern.
     pub patterns: Vec<PatternSpec>,
 }
 
-/// Streams of all markets that a pattern means, and how they are wanted.
+/// The streams of all markets of a pattern, and how they are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PatternSpec {
     pattern: Pattern,
@@ -59,7 +61,7 @@ pub struct PatternSpec {
 }
 
 impl PatternSpec {
-    /// The streams it means now.
+    /// Returns the streams of the markets that match now.
     fn specs(&self, universe: &Universe) -> impl Iterator<Item = StreamSpec> {
         let Self { data_type, mode, depth, .. } = *self;
         universe.matching(&self.pattern).map(move |market| StreamSpec {
@@ -71,7 +73,7 @@ impl PatternSpec {
 }
 
 impl CheckedSubscription {
-    /// What was asked for, as an exchange of this dialect understands it; or everything that is wrong.
+    /// Checks a subscription for an exchange with this dialect. Returns all problems if it is invalid.
     pub fn of<T>(subscription: Subscription<T>, dialect: &Dialect) -> Result<Self, InvalidSubscription> {
         let UntypedSubscription { selections, offenders, empty_types, mut options } = subscription.untyped;
         let (mut specs, mut patterns) = (Vec::new(), Vec::new());
@@ -92,54 +94,54 @@ impl CheckedSubscription {
         Ok(Self { specs: merged(specs), patterns })
     }
 
-    /// The data types of its streams, each once.
+    /// Returns the data types of the streams, without duplicates.
     pub fn data_types(&self) -> Vec<DataType> {
         let patterns = self.patterns.iter().map(|pattern| pattern.data_type);
         let types: BTreeSet<_> = self.specs.iter().map(|spec| spec.key.data_type).chain(patterns).collect();
         types.into_iter().collect()
     }
 
-    /// The streams it means where these markets exist: sorted, each once.
+    /// Returns the streams if these are the existing markets, sorted and without duplicates.
     pub fn specs_in(&self, universe: &Universe) -> Vec<StreamSpec> {
         let patterns = self.patterns.iter().flat_map(|pattern| pattern.specs(universe));
         merged(self.specs.iter().copied().chain(patterns).collect())
     }
 }
 
-/// Why a subscription was refused. Nothing was changed.
+/// Why a subscription was refused. A refused subscription changes nothing.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct InvalidSubscription {
-    /// Each refused code with its reason.
+    /// Each refused code, with the reason.
     pub offenders: Vec<(String, InvalidCode)>,
-    /// Data types that were asked for without any market.
+    /// Data types that were requested without any market.
     pub empty_types: Vec<DataType>,
-    /// What the exchange does not have.
+    /// Options that the exchange does not support.
     pub options: Vec<InvalidOption>,
 }
 
-/// Something that the exchange does not have for what it was asked of.
+/// An option that the exchange does not support for the requested data.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum InvalidOption {
     /// Only order books have levels and steps.
     NotABook(DataType),
-    /// The exchange takes any other number of levels for all.
+    /// The exchange does not support this number of levels. It treats an unknown number as all levels.
     Levels {
-        /// What was asked for.
+        /// The requested number.
         levels: u8,
-        /// What there is.
+        /// The supported numbers.
         known: &'static [u8],
     },
-    /// A step is a positive amount of KRW with at most 8 decimals.
+    /// The step is not a positive amount of KRW with at most 8 decimals.
     Step(f64),
-    /// Only KRW markets have grouped books; others would stay silent.
+    /// Only KRW markets have grouped books; streams of other markets would bring no data.
     NotInKrw(String),
-    /// This exchange has no grouped books, and ends the connection of who asks.
+    /// This exchange has no grouped books, and closes a connection that requests them.
     NoSteps,
-    /// Books grouped by this step are those that are not grouped: the exchange makes no difference.
+    /// On this exchange, books grouped by this step are the ordinary books.
     PlainStep(Grouping),
-    /// This exchange has no such data, and ends the connection of who asks.
+    /// This exchange has no such data, and closes a connection that requests it.
     NoSuchType(DataType),
 }
 
@@ -154,7 +156,7 @@ impl fmt::Display for InvalidOption {
             Self::PlainStep(step) => {
                 write!(
                     f,
-                    "a step of {step}: on this exchange that is the order book as it is; ask for it without a step"
+                    "a step of {step}: on this exchange that is the ordinary order book; ask for it without a step"
                 )
             }
             Self::NoSuchType(data_type) => write!(f, "this exchange has no {data_type}"),
@@ -170,7 +172,7 @@ impl fmt::Display for InvalidSubscription {
             separator = "; ";
         }
         for data_type in &self.empty_types {
-            write!(f, "{separator}{data_type}: no market was named")?;
+            write!(f, "{separator}{data_type}: no market was given")?;
             separator = "; ";
         }
         for option in &self.options {
@@ -178,7 +180,7 @@ impl fmt::Display for InvalidSubscription {
             separator = "; ";
         }
         if separator.is_empty() {
-            f.write_str("nothing was asked for")?;
+            f.write_str("the subscription is empty")?;
         }
         Ok(())
     }
@@ -186,73 +188,74 @@ impl fmt::Display for InvalidSubscription {
 
 impl std::error::Error for InvalidSubscription {}
 
-/// The last price and the day's statistics of markets.
+/// Subscribes to tickers of markets: the last price and the statistics of the day.
 pub fn ticker(markets: impl IntoMarkets) -> Subscription<Ticker> {
     Subscription::one_type(DataType::Ticker, markets)
 }
 
-/// Every execution on markets.
+/// Subscribes to every trade of markets.
 pub fn trade(markets: impl IntoMarkets) -> Subscription<Trade> {
     Subscription::one_type(DataType::Trade, markets)
 }
 
-/// The order books of markets.
+/// Subscribes to the order books of markets.
 pub fn orderbook(markets: impl IntoMarkets) -> Subscription<Orderbook> {
     Subscription::one_type(DataType::Orderbook, markets)
 }
 
-/// Candles of one interval of markets.
+/// Subscribes to candles of markets, with one interval.
 pub fn candle(interval: Interval, markets: impl IntoMarkets) -> Subscription<Candle> {
     Subscription::one_type(DataType::Candle(interval), markets)
 }
 
 impl Subscription {
-    /// One data type of markets, each named once: for who learns only when the program runs which type it is.
+    /// Subscribes to one data type of markets, for types known only at run time. A repeated market is refused.
     pub fn of(data_type: DataType, markets: impl IntoMarkets) -> Self {
         Self::one_type(data_type, markets)
     }
 }
 
 impl<T> Subscription<T> {
-    /// Only for the `T` that messages of this type are, or for [`Event`].
+    /// `T` must be the noun of this data type, or [`Event`].
     fn one_type(data_type: DataType, markets: impl IntoMarkets) -> Self {
         UntypedSubscription::new(data_type, markets.into_markets()).carrying()
     }
 
-    /// The same streams as events.
+    /// Returns the same streams, delivered as events.
     pub fn mixed(self) -> Subscription<Event> {
         self.untyped.carrying()
     }
 
-    /// These streams and those.
+    /// Returns these streams and those of `other`.
     pub fn and<U>(self, other: Subscription<U>) -> Subscription<Event> {
         self.untyped.and(other.untyped).carrying()
     }
 
-    /// Only the state when it is asked for and at the start of each socket after that, of all streams named so far. Of a
-    /// stream that runs already it is the newest value: the exchange is not asked again, because it sends no changes of a
-    /// stream while it prepares another snapshot. If nobody wants changes of the stream, the exchange is asked again.
+    /// Limits all streams so far to snapshots: one when a stream is requested, and one at the start of each later
+    /// socket. If a stream runs already, its newest value serves as the snapshot. The exchange is not asked again then,
+    /// because it sends no updates of a stream while it prepares a snapshot. If no holder wants updates of the stream,
+    /// the exchange is asked again.
     ///
-    /// In the pool such a value stays live for as long as its connection: nothing says when it is outdated.
+    /// In the pool such a value stays live as long as its connection, because nothing shows when it is outdated.
     pub fn only_snapshot(self) -> Self {
         self.in_mode(Mode::SnapshotOnly)
     }
 
-    /// Only changes, of all streams named so far. Until something changes there is no value. A change that the exchange
-    /// reports in a snapshot alone, asked for on behalf of others, is delivered as a change.
+    /// Limits all streams so far to updates. There is no value until the first update. A change that the exchange
+    /// reports only in a snapshot for another holder is delivered as an update.
     pub fn only_realtime(self) -> Self {
         self.in_mode(Mode::RealtimeOnly)
     }
 
-    /// At least so many levels of all order books named so far: on Upbit 1, 5, 15 or 30, which is all. Fewer are fewer
-    /// bytes. The exchange sends a market's book once for each connection: where others ask for more levels, all readers of
-    /// that book see them.
+    /// Requests at least this many levels of all order books so far: on Upbit 1, 5, 15 or 30, which is all. Fewer
+    /// levels take fewer bytes. The exchange sends a market's book once per connection. If another holder requests more
+    /// levels, all readers of that book see them.
     pub fn levels(mut self, levels: u8) -> Self {
         self.untyped.for_books(|selection| selection.levels = Some(levels));
         self
     }
 
-    /// All order books named so far with prices grouped by a step, in KRW. KRW markets only.
+    /// Groups the prices of all order books so far by a step in KRW. Only for KRW markets.
     pub fn grouped(mut self, krw: f64) -> Self {
         let Some(step) = Grouping::krw(krw) else {
             self.untyped.options.push(InvalidOption::Step(krw));
@@ -292,7 +295,7 @@ impl<T> fmt::Debug for Subscription<T> {
     }
 }
 
-/// What carries one noun can carry events.
+/// A feed of events can deliver any noun.
 impl<T: Noun> From<Subscription<T>> for Subscription<Event> {
     fn from(subscription: Subscription<T>) -> Self {
         subscription.mixed()
@@ -300,7 +303,7 @@ impl<T: Noun> From<Subscription<T>> for Subscription<Event> {
 }
 
 impl UntypedSubscription {
-    /// One data type of markets, each named once.
+    /// Creates a subscription to one data type. A repeated market is recorded as a problem.
     fn new(data_type: DataType, selectors: Vec<Result<MarketSelector, (String, InvalidCode)>>) -> Self {
         let mut untyped = Self::default();
         let mut named = BTreeSet::new();
@@ -316,7 +319,7 @@ impl UntypedSubscription {
                     untyped.selections.push(Selection { selector, data_type, mode: Mode::All, levels: None })
                 }
                 Err((code, reason)) => {
-                    // Bounded: a megabyte of garbage must not come back in an error.
+                    // Bounded, so that the error does not contain a megabyte of invalid text.
                     untyped.offenders.push((code.chars().take(64).collect(), reason));
                 }
             }
@@ -371,7 +374,7 @@ impl Selection {
     }
 }
 
-/// Sorted, each stream once: where it is named twice in different ways, as what serves both.
+/// Returns the specs sorted and without duplicates. If a stream occurs in different ways, the result serves them all.
 fn merged(mut specs: Vec<StreamSpec>) -> Vec<StreamSpec> {
     specs.sort_unstable();
     specs.dedup_by(|other, spec| {
@@ -404,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn every_offender_is_named_and_nothing_else_happens() {
+    fn an_error_names_every_offender() {
         let asked = ticker(["KRW-BTC", "krw-eth", "KRW-BTC"]).and(trade("")).and(orderbook(Vec::<String>::new()));
         let refused = CheckedSubscription::of(asked, &UPBIT).unwrap_err();
         assert_eq!(refused.offenders.len(), 3);
@@ -417,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for_does_not_depend_on_what_a_feed_of_it_carries() {
+    fn the_streams_do_not_depend_on_the_type_of_the_feed() {
         let books: Subscription<Orderbook> = orderbook("KRW-BTC").levels(5);
         let mixed: Subscription = books.clone().into();
         assert_eq!(mixed, Subscription::of(DataType::Orderbook, "KRW-BTC").levels(5));
@@ -426,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn options_belong_to_what_they_are_given_for() {
+    fn options_apply_to_the_streams_before_them() {
         let books = orderbook(["KRW-BTC", "KRW-ETH"]).levels(5).and(ticker("KRW-BTC").only_realtime());
         let specs = CheckedSubscription::of(books, &UPBIT).unwrap().specs;
         let [ticker, btc, eth] = specs[..] else { panic!("{specs:?}") };
@@ -440,11 +443,11 @@ mod tests {
         let apart = CheckedSubscription::of(orderbook("KRW-BTC").and(orderbook("KRW-BTC").grouped(10_000.0)), &UPBIT)
             .unwrap()
             .specs;
-        assert_eq!(apart.len(), 2, "grouped books are streams of their own");
+        assert_eq!(apart.len(), 2, "grouped books are separate streams");
     }
 
     #[test]
-    fn options_that_the_exchange_does_not_know_are_refused() {
+    fn options_that_the_exchange_does_not_support_are_refused() {
         let asked = orderbook(["BTC-ETH", "*-ETH"]).grouped(10.0).and(orderbook("KRW-BTC").levels(7));
         let asked = asked.and(ticker("KRW-BTC").levels(5));
         let refused = CheckedSubscription::of(asked.and(orderbook("KRW-BTC").grouped(-1.0)), &UPBIT).unwrap_err();
@@ -462,13 +465,13 @@ mod tests {
     }
 
     #[test]
-    fn hostile_codes_come_back_escaped_and_short() {
+    fn an_error_contains_hostile_codes_escaped_and_short() {
         let text = CheckedSubscription::of(ticker("\u{1b}[2J".repeat(100_000)), &UPBIT).unwrap_err().to_string();
         assert!(text.len() < 1000 && !text.contains('\u{1b}'), "{text}");
     }
 
     #[test]
-    fn each_exchange_is_asked_only_for_what_it_has() {
+    fn each_exchange_is_asked_only_for_data_it_has() {
         let candles = CheckedSubscription::of(candle(Interval::Second1, "KRW-BTC"), &BITHUMB).unwrap_err();
         assert_eq!(candles.options, [InvalidOption::NoSuchType(DataType::Candle(Interval::Second1))]);
         assert_eq!(
@@ -490,7 +493,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_means_the_markets_that_exist() {
+    fn a_pattern_selects_the_existing_markets() {
         let universe: Universe =
             ["KRW-BTC", "KRW-ETH", "BTC-ETH"].map(|code| code.parse::<Market>().unwrap()).into_iter().collect();
         let checked =

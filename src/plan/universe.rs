@@ -1,4 +1,4 @@
-//! The markets that exist, as one source said at one moment. Knows nothing of who asked or why.
+//! The set of markets that exist, as reported by one source at one time.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,48 +6,48 @@ use std::sync::Arc;
 use super::Pattern;
 use crate::model::Market;
 
-/// A set of markets that never changes: sorted, each once. A clone costs one reference count.
+/// An immutable, sorted set of markets without duplicates. Cloning costs one reference count.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Universe(Arc<[Market]>);
 
 impl Universe {
-    /// All of them, sorted.
+    /// Returns all markets, sorted.
     pub fn markets(&self) -> &[Market] {
         &self.0
     }
 
-    /// How many there are.
+    /// Returns the number of markets.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none, which is what is known before a source has answered.
+    /// Returns true if there are no markets. This is the initial state, before a source has answered.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether the market exists.
+    /// Returns true if the market exists.
     pub fn contains(&self, market: Market) -> bool {
         self.0.binary_search(&market).is_ok()
     }
 
-    /// The markets that the pattern means, sorted. Looks at every market once.
+    /// Returns the markets that match the pattern, sorted. Checks every market once.
     pub fn matching(&self, pattern: &Pattern) -> impl Iterator<Item = Market> + use<'_> {
         let pattern = *pattern;
         self.0.iter().copied().filter(move |market| pattern.matches(*market))
     }
 
-    /// The markets that are new since `earlier`, sorted.
+    /// Returns the markets that are not in `earlier`, sorted.
     pub fn listed_since(&self, earlier: &Self) -> impl Iterator<Item = Market> + use<> {
         self.without(earlier)
     }
 
-    /// The markets of `earlier` that are gone, sorted.
+    /// Returns the markets that are only in `earlier`, sorted.
     pub fn delisted_since(&self, earlier: &Self) -> impl Iterator<Item = Market> + use<> {
         earlier.without(self)
     }
 
-    /// Owns its clones, so the caller may replace either set while it goes through the answer.
+    /// Returns an iterator that owns its clones, so the caller may replace either set while it iterates.
     fn without(&self, other: &Self) -> impl Iterator<Item = Market> + use<> {
         let (these, others) = (self.clone(), other.clone());
         (0..these.len()).map(move |index| these.0[index]).filter(move |market| !others.contains(*market))
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_sorted_and_holds_each_market_once() {
+    fn a_universe_is_sorted_and_holds_each_market_once() {
         let all = universe(&["KRW-ETH", "BTC-ETH", "KRW-BTC", "KRW-ETH"]);
         assert_eq!(codes(all.markets().iter().copied()), ["BTC-ETH", "KRW-BTC", "KRW-ETH"]);
         assert!(all.contains("KRW-BTC".parse().unwrap()) && !all.contains("KRW-XRP".parse().unwrap()));
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_picks_its_markets_in_order() {
+    fn matching_returns_the_markets_of_a_pattern_in_order() {
         let all = universe(&["KRW-ETH", "BTC-ETH", "KRW-BTC"]);
         assert_eq!(codes(all.matching(&"KRW-*".parse().unwrap())), ["KRW-BTC", "KRW-ETH"]);
         assert_eq!(codes(all.matching(&"*-ETH".parse().unwrap())), ["BTC-ETH", "KRW-ETH"]);
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn two_moments_differ_by_what_was_listed_and_delisted() {
+    fn two_universes_differ_by_listed_and_delisted_markets() {
         let (earlier, later) = (universe(&["KRW-BTC", "KRW-OLD"]), universe(&["KRW-NEW", "KRW-BTC"]));
         assert_eq!(codes(later.listed_since(&earlier)), ["KRW-NEW"]);
         assert_eq!(codes(later.delisted_since(&earlier)), ["KRW-OLD"]);

@@ -1,4 +1,4 @@
-//! Many streams of one type, found once and read in one call.
+//! Batches: many streams of one type, looked up once and read in one call.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,14 +6,14 @@ use std::sync::Arc;
 use super::{Handle, Reading};
 use crate::model::{Clock, Market, Nanos, Noun};
 
-/// How often [`Batch::load_at_once`] reads the whole batch before it gives up.
+/// The number of times [`Batch::load_at_once`] reads the whole batch before it gives up.
 const TRIES: usize = 16;
 
-/// Handles of many markets, in the order they were asked for. Each reading says for itself whether there is data, so a
-/// batch with gaps is a batch and not an error.
+/// The handles of many markets, in the order in which they were requested. A market without data yet is not an error:
+/// its reading has no value.
 #[derive(Clone)]
 pub struct Batch<T: Noun> {
-    /// Of each handle.
+    /// The market of each handle.
     markets: Vec<Market>,
     handles: Vec<Handle<T>>,
     clock: Arc<dyn Clock>,
@@ -24,33 +24,34 @@ impl<T: Noun> Batch<T> {
         Self { markets, handles, clock }
     }
 
-    /// The newest reading of each market, loaded one by one as the iterator moves: each is consistent in itself, and
-    /// the markets are not of one instant, which the exchange does not offer either. Allocates nothing.
+    /// Returns the newest reading of each market, loaded one at a time as the iterator advances. Each reading is
+    /// consistent, but different readings are from different instants. Allocates nothing.
     pub fn load(&self) -> impl ExactSizeIterator<Item = (Market, Reading<'_, T>)> {
         self.markets.iter().zip(&self.handles).map(|(market, handle)| (*market, handle.load()))
     }
 
-    /// The newest readings of all markets at one moment, in the order of the handles, and the time of that moment: whoever
-    /// had loaded any of the markets then would have found just this reading. `into` is cleared first; if it is used again,
-    /// it need not grow.
+    /// Reads all markets as of one instant: a load of any of them at that instant would have returned the same reading.
+    /// Clears `into`, fills it with the readings in the order of the handles, and returns the time of the instant. A
+    /// reused `into` does not grow.
     ///
-    /// An update of any of these markets during the read restarts it. Returns `None`, with `into` empty, if sixteen tries
-    /// were disturbed; the next call may succeed. A try takes some 15 ns for each market: with a thousand markets and a
-    /// thousand messages a second, one in a hundred is disturbed. An empty batch is never disturbed.
+    /// An update of any of these markets during the read restarts it. Returns `None`, with `into` empty, after sixteen
+    /// disturbed attempts; the next call may succeed. One attempt takes about 15 ns per market: with a thousand markets
+    /// and a thousand messages a second, one attempt in a hundred is disturbed. An empty batch is never disturbed.
     ///
-    /// What counts is what readers could see, not the publish stamps. A stamp is taken just before its value becomes
-    /// visible, so an update that was on its way at that moment is not among the readings, although its stamp may be
-    /// earlier. To go on from here without a gap, ask each handle for what is newer than the
+    /// The readings are the values that were visible at the instant, which the publish stamps do not show exactly. A
+    /// stamp is taken just before its value becomes visible, so an update that was being published at that instant is
+    /// missing although its stamp may be earlier. To continue without a gap, ask each handle for values newer than the
     /// [version](Reading::version) of its reading, and do not compare times.
     ///
-    /// The moment is one of this engine: the exchange sends the markets one by one.
+    /// The instant is one in this engine, not at the exchange, which sends the markets one by one.
     pub fn load_at_once<'a>(&'a self, into: &mut Vec<Reading<'a, T>>) -> Option<Nanos> {
         for _ in 0..TRIES {
             into.clear();
             into.extend(self.handles.iter().map(Handle::load));
             let moment = self.clock.now();
-            // Between the two looks at it each reading was the newest of its market, and this moment is between all of
-            // them. A clock that is behind another core's must not make a reading look newer than the moment.
+            // Each reading was the newest of its market both before and after `moment`, so all of them were at
+            // `moment`. The stamp check is for a clock that lags behind another core's: a reading must not look newer
+            // than the moment.
             let was_newest = |(handle, reading): (&Handle<T>, &Reading<'a, T>)| {
                 reading.is_newest(&handle.latest) && reading.stamps().is_none_or(|stamps| stamps.published <= moment)
             };
@@ -62,8 +63,9 @@ impl<T: Noun> Batch<T> {
         None
     }
 
-    /// What changed since the cursor was here last: each market at most once, with its newest reading. One atomic load
-    /// for each market that did not change. Take the iterator to its end: what it did not come to is told next time.
+    /// Returns the markets that changed since the last call with this cursor, each once with its newest reading. Costs
+    /// one atomic load for each unchanged market. Changes that the iterator has not reached when it is dropped are
+    /// returned by the next call.
     pub fn changed_since<'a>(
         &'a self,
         cursor: &'a mut BatchCursor,
@@ -77,17 +79,17 @@ impl<T: Noun> Batch<T> {
         })
     }
 
-    /// The handles.
+    /// Returns the handles.
     pub fn handles(&self) -> &[Handle<T>] {
         &self.handles
     }
 
-    /// How many markets.
+    /// Returns the number of markets.
     pub fn len(&self) -> usize {
         self.handles.len()
     }
 
-    /// No market was asked for.
+    /// Returns true if the batch has no markets.
     pub fn is_empty(&self) -> bool {
         self.handles.is_empty()
     }
@@ -99,9 +101,9 @@ impl<T: Noun> fmt::Debug for Batch<T> {
     }
 }
 
-/// How far a reader of one [`Batch`] has come. A new one has seen nothing.
+/// The position of a reader in one [`Batch`]. A new cursor has seen nothing.
 #[derive(Debug, Clone, Default)]
 pub struct BatchCursor {
-    /// Of each handle, the version seen last.
+    /// The last seen version of each handle.
     versions: Vec<u64>,
 }

@@ -1,9 +1,9 @@
-//! The pool: which streams there are. Finding one is the control path; reading one is the handle's.
+//! The pool: a map from stream keys to handles.
 //!
 //! # Synchronization
 //!
 //! `streams` is locked to find, add or list streams, never to read or publish a value. Streams are never removed, so a
-//! handle cannot outlive what it reads.
+//! handle never outlives its stream.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -22,7 +22,7 @@ use crate::sync::connection::ConnectionState;
 use crate::sync::latest;
 use crate::sync::waiters::Waiters;
 
-/// The newest value of every stream. Cheap to clone; all clones are one pool.
+/// The newest value of every stream. Cheap to clone; all clones share one pool.
 #[derive(Clone)]
 pub struct DataPool {
     shared: Arc<Shared>,
@@ -38,7 +38,7 @@ struct Shared {
 /// The handle of a stream of any type.
 type Stream = AnyNoun<Handles>;
 
-/// Of each type, a handle.
+/// The family of handle types.
 struct Handles;
 
 impl Family for Handles {
@@ -46,56 +46,64 @@ impl Family for Handles {
 }
 
 impl DataPool {
-    /// Default silence of a connection after which its values count as stale: the 10 s after which a quiet connection is
-    /// asked for snapshots, and 2 s for the answer. So a market where nobody trades stays live.
+    /// Default time without data on a connection after which its values are stale: 12 s. After 10 s of silence the
+    /// connection requests snapshots, and the exchange gets 2 s to answer. So a market without trades stays live.
     pub const STALE_AFTER: Duration = Duration::from_secs(12);
 
-    /// The ticker of a market.
+    /// Returns a handle to the ticker of a market.
     pub fn ticker(&self, market: impl AsMarket) -> Result<Handle<Ticker>, PoolError> {
         self.handle(DataType::Ticker, market)
     }
 
-    /// The newest trade of a market.
+    /// Returns a handle to the newest trade of a market.
     pub fn trade(&self, market: impl AsMarket) -> Result<Handle<Trade>, PoolError> {
         self.handle(DataType::Trade, market)
     }
 
-    /// The order book of a market.
+    /// Returns a handle to the order book of a market.
     pub fn orderbook(&self, market: impl AsMarket) -> Result<Handle<Orderbook>, PoolError> {
         self.handle(DataType::Orderbook, market)
     }
 
-    /// The order book of a market with prices grouped by a step.
+    /// Returns a handle to the order book of a market with prices grouped by `step`.
     pub fn grouped_orderbook(&self, step: Grouping, market: impl AsMarket) -> Result<Handle<Orderbook>, PoolError> {
         self.handle(DataType::GroupedOrderbook(step), market)
     }
 
-    /// The current candle of a market.
+    /// Returns a handle to the current candle of a market.
     pub fn candle(&self, interval: Interval, market: impl AsMarket) -> Result<Handle<Candle>, PoolError> {
         self.handle(DataType::Candle(interval), market)
     }
 
-    /// A stream by its key. One that carries another type than `T` is not found.
+    /// Returns a handle to a stream by its key.
+    ///
+    /// # Errors
+    ///
+    /// If the stream is not subscribed, or does not carry `T`.
     pub fn stream<T: Noun>(&self, key: StreamKey) -> Result<Handle<T>, PoolError> {
         find(&self.read(), key)
     }
 
-    /// The tickers of many markets, to be read in one call. The first market without a stream is the error.
+    /// Returns a batch of the tickers of many markets.
+    ///
+    /// # Errors
+    ///
+    /// The error of the first market that has no handle.
     pub fn tickers<M: AsMarket>(&self, markets: impl IntoIterator<Item = M>) -> Result<Batch<Ticker>, PoolError> {
         self.batch(DataType::Ticker, markets)
     }
 
-    /// The newest trades of many markets, see [`tickers`](Self::tickers).
+    /// Returns a batch of the newest trades of many markets, see [`tickers`](Self::tickers).
     pub fn trades<M: AsMarket>(&self, markets: impl IntoIterator<Item = M>) -> Result<Batch<Trade>, PoolError> {
         self.batch(DataType::Trade, markets)
     }
 
-    /// The order books of many markets, see [`tickers`](Self::tickers).
+    /// Returns a batch of the order books of many markets, see [`tickers`](Self::tickers).
     pub fn orderbooks<M: AsMarket>(&self, markets: impl IntoIterator<Item = M>) -> Result<Batch<Orderbook>, PoolError> {
         self.batch(DataType::Orderbook, markets)
     }
 
-    /// The current candles of many markets, see [`tickers`](Self::tickers).
+    /// Returns a batch of the current candles of many markets, see [`tickers`](Self::tickers).
     pub fn candles<M: AsMarket>(
         &self,
         interval: Interval,
@@ -104,18 +112,19 @@ impl DataPool {
         self.batch(DataType::Candle(interval), markets)
     }
 
-    /// Whether the newest value of a stream is live.
+    /// Returns true if the newest value of a stream is live.
     pub(crate) fn is_live(&self, key: StreamKey) -> bool {
         self.read().get(&key).is_some_and(|stream| status(stream).health.is_live())
     }
 
-    /// When a stream's data last came, and on which socket of its connection.
+    /// Returns the epoch and the receive time of a stream's newest value, or of its last confirmation.
     pub(crate) fn heard(&self, key: StreamKey) -> Option<(Epoch, Nanos)> {
         let status = self.read().get(&key).map(status)?;
         status.epoch.zip(status.stamps.map(|stamps| stamps.received))
     }
 
-    /// Every stream there ever was, sorted by key, as of now. For the control path: locks, allocates and sorts.
+    /// Returns the current status of every stream that was ever opened, sorted by key. For the control path: locks,
+    /// allocates and sorts.
     pub fn streams(&self) -> Vec<StreamStatus> {
         let mut all: Vec<_> = self.read().values().map(status).collect();
         all.sort_unstable_by_key(|status| status.key);
@@ -131,7 +140,7 @@ impl DataPool {
         data_type: DataType,
         markets: impl IntoIterator<Item = M>,
     ) -> Result<Batch<T>, PoolError> {
-        // The program's own code, which may take its time or subscribe, does not run under the lock.
+        // Runs before the lock is taken: this is the program's own code, which may be slow or subscribe.
         let markets: Vec<_> = markets.into_iter().map(|market| market.as_market()).collect();
         let streams = self.read();
         let found = markets.into_iter().map(|market| {
@@ -159,31 +168,31 @@ impl DataPool {
     }
 }
 
-// What follows fills a pool. These are functions and no methods: a user of the crate has pools, but not the rooms.
+// The functions below fill a pool. They are not methods, because a user of the crate must not call them.
 
-/// An empty pool. Ages and health are judged by `clock`.
+/// Returns an empty pool that computes ages and health with `clock`.
 ///
 /// `stale_after` is the longest time without data on a connection during which its values count as live. Default:
-/// [`DataPool::STALE_AFTER`]. A shorter time notices a mute connection sooner; below the pause that a connection's
-/// quietest hour has by itself, live values are called stale.
+/// [`DataPool::STALE_AFTER`]. A shorter time detects a mute connection sooner; a time shorter than the normal pauses of
+/// a quiet connection makes live values stale.
 pub fn empty(clock: Arc<dyn Clock>, stale_after: Duration) -> DataPool {
     DataPool { shared: Arc::new(Shared { clock, stale_after, waiters: Arc::default(), streams: RwLock::default() }) }
 }
 
 /// Opens the writing side of a stream for the thread that owns `connection`, and marks the stream subscribed.
 ///
-/// A stream whose publisher was dropped may be opened again, also on another connection: handles stay valid,
-/// versions go on, trades seen stay seen, and the old value is stale until the new subscription brings one.
+/// After a publisher is dropped, its stream may be opened again, also on another connection. Handles stay valid,
+/// versions continue, trade ids stay known, and the old value is stale until the new subscription brings a new one.
 ///
 /// # Panics
 ///
-/// If `key` is not of type `T`, or if the stream's publisher is still alive: a cell has one writer.
+/// If `key` is not of type `T`, or if the stream's publisher still exists: a cell has one writer.
 #[track_caller]
 pub fn open<T: Noun>(pool: &DataPool, key: StreamKey, connection: Arc<ConnectionState>) -> Publisher<T> {
     assert!(key.data_type.kind() == T::KIND, "{key} does not carry this type of value");
     let mut streams = pool.write();
     let stream = streams.entry(key).or_insert_with(|| T::into_any(pool.new_handle(key, connection.clone())));
-    let slot = T::from_any(stream).expect("the key settles the type").slot.clone();
+    let slot = T::from_any(stream).expect("the key determines the type").slot.clone();
     drop(streams);
 
     let writer_state = slot.writer_state().take();
@@ -196,14 +205,14 @@ pub fn open<T: Noun>(pool: &DataPool, key: StreamKey, connection: Arc<Connection
     Publisher::new(slot, writer_state)
 }
 
-/// The number of readers of any stream that sleep in `wait_newer`. The connection's thread asks once after each batch,
-/// and calls [`Publisher::wake`] for what it published if there are any.
+/// Returns the count of readers that sleep in `wait_newer` on any stream. The connection's thread checks it once after
+/// each batch and, if it is not zero, calls [`Publisher::wake`] for each stream it published.
 pub fn waiters(pool: &DataPool) -> Arc<Waiters> {
     pool.shared.waiters.clone()
 }
 
-/// Says whether a stream is asked for. False makes its readings `NotSubscribed` at once; true again makes them
-/// `Stale` until data arrives. Unknown streams are not subscribed and stay so.
+/// Marks a stream as subscribed or not. Readings of a stream that is not subscribed are `NotSubscribed` at once; after it
+/// is subscribed again, they are `Stale` until data arrives. A stream that was never opened is ignored.
 pub fn set_subscribed(pool: &DataPool, key: StreamKey, subscribed: bool) {
     if let Some(stream) = pool.read().get(&key) {
         match_any!(stream, handle => handle.slot.set_subscribed(subscribed));

@@ -1,21 +1,21 @@
-//! Why the pool has no handle to give. Missing and stale data are not errors: a reading says them.
+//! Why the pool returns no handle. Missing and stale data are not errors: the reading reports them.
 
 use std::fmt;
 
 use crate::model::{InvalidMarket, Market, StreamKey};
 
-/// Why the pool has no handle to give.
+/// Why the pool returns no handle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PoolError {
-    /// The text is not a market code: correct it.
+    /// The text is not a market code. Correct it.
     InvalidMarket {
         /// The text.
         code: String,
         /// What is wrong with it.
         reason: InvalidMarket,
     },
-    /// Nobody asked for this stream: subscribe to it first.
+    /// The stream is not subscribed. Subscribe to it first.
     NotSubscribed(StreamKey),
 }
 
@@ -33,9 +33,13 @@ impl fmt::Display for PoolError {
 
 impl std::error::Error for PoolError {}
 
-/// What names a market: a [`Market`], or a text such as `"KRW-BTC"`, or a reference to either.
+/// A type that names a market: a [`Market`], a text such as `"KRW-BTC"`, or a reference to either.
 pub trait AsMarket {
-    /// The market.
+    /// Returns the market.
+    ///
+    /// # Errors
+    ///
+    /// If the text is not a market code.
     fn as_market(&self) -> Result<Market, PoolError>;
 }
 

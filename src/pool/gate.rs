@@ -1,31 +1,31 @@
-//! Decides which arrival is newest and which is refused. Pure: no cell, no clock.
+//! The order gate: decides for each arrival whether it becomes the newest value. Pure: no cell, no clock.
 //!
 //! The rules, in order:
-//! 1. An older epoch is refused (`OldEpoch`): its socket is gone, whatever the kernel or TLS still had buffered.
+//! 1. An arrival of an older epoch is refused (`OldEpoch`): it comes from a closed socket's buffers.
 //! 2. An event whose id is among the last 256 is refused (`Duplicate`), across epochs: after a reconnect the exchange
-//!    repeats the most recent trade as a snapshot. It is no news. If it is in the place of the value that is there, it
-//!    proves that this one still holds: the publisher renews its epoch and stamps, and its version stays. The duplicate's
-//!    place in the order opens the new epoch.
-//! 3. The first arrival of a newer epoch wins, whatever its place in the order: an exchange whose clock was set back
-//!    must not freeze the stream.
-//! 4. Inside an epoch an older place in the order is refused (`Late`); an equal one wins, because states change within
-//!    a millisecond.
-//! 5. The [`LATE_MAX`]th late arrival in a row wins all the same: one wrong time stamp from the future must not freeze
-//!    the stream. Duplicates neither count towards it nor interrupt the row: they say nothing that was not known before.
+//!    repeats the most recent trade as a snapshot. If the duplicate has the same order as the newest value, it proves
+//!    that this value still holds: the publisher renews the value's epoch and stamps and keeps its version. A duplicate
+//!    also opens a new epoch, with its order.
+//! 3. The first arrival of a newer epoch wins, even with an older order: an exchange whose clock was set back must not
+//!    freeze the stream.
+//! 4. Inside an epoch an arrival with an older order is refused (`Late`). An equal order wins, because states change
+//!    within a millisecond.
+//! 5. The [`LATE_MAX`]th late arrival in a row wins anyway: one wrong time stamp from the future must not freeze the
+//!    stream. A duplicate carries no new information, so it neither counts as late nor interrupts the row.
 
 use super::publisher::Verdict;
 use crate::model::{Epoch, Nature, Noun};
 
-/// The exchange was seen to send two frames late at most, and never twice in a row.
+/// The exchange was observed to send at most two late frames, and never two in a row.
 const LATE_MAX: u32 = 8;
 
 /// The order gate of one stream.
 pub(super) struct Gate<T: Noun> {
     epoch: Epoch,
-    // The newest place in the order of this epoch.
+    // The newest order of this epoch.
     newest: Option<T::Order>,
     late_in_a_row: u32,
-    // Boxed: streams of states have none, and it is larger than the rest together.
+    // Boxed because streams of states have none, and it is larger than the other fields together.
     seen: Option<Box<Seen>>,
 }
 
@@ -39,7 +39,7 @@ impl<T: Noun> Gate<T> {
         }
     }
 
-    /// Judges an arrival and remembers it.
+    /// Returns the verdict on an arrival, and remembers the arrival.
     #[inline]
     pub fn judge(&mut self, epoch: Epoch, value: &T) -> Verdict {
         if epoch < self.epoch {
@@ -63,13 +63,13 @@ impl<T: Noun> Gate<T> {
         }
     }
 
-    /// What an arrival that was judged [`Verdict::Late`] or [`Verdict::Duplicate`] came too late for.
+    /// Returns the newest order of the epoch. A [`Verdict::Late`] arrival is older than this.
     #[inline]
     pub fn newest(&self) -> Option<T::Order> {
         self.newest
     }
 
-    /// The stream moves to another connection, whose epochs count anew. Ids that were seen stay seen.
+    /// Moves the stream to another connection, whose epochs start again. Known ids stay known.
     pub fn reopen(&mut self) {
         (self.epoch, self.newest) = (Epoch::default(), None);
     }
@@ -85,19 +85,19 @@ impl<T: Noun> Gate<T> {
 
 /// The last [`Seen::LEN`] different ids of a stream.
 ///
-/// Ids nearly always rise, and one above all before is new at once; only others are searched for.
+/// Ids nearly always rise. An id above `highest` is new without a search.
 struct Seen {
     ids: [u64; Seen::LEN],
-    // How many were inserted; the next one goes to `count % LEN`.
+    // The number of inserted ids; the next one goes to `count % LEN`.
     count: usize,
     highest: u64,
 }
 
 impl Seen {
-    /// Enough to span what a reconnect can repeat (one snapshot) and what an exchange delivers twice in a burst.
+    /// Covers what a reconnect can repeat (one snapshot) and what the exchange delivers twice in a burst.
     const LEN: usize = 256;
 
-    /// False if the id is among the last ones.
+    /// Adds an id. Returns false if it is among the last ones.
     #[inline]
     fn insert(&mut self, id: u64) -> bool {
         if self.count > 0 && id <= self.highest && self.holds(id) {

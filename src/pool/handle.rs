@@ -1,4 +1,4 @@
-//! A stream that has been found once and is read from then on without looking anything up.
+//! Handles: a stream is looked up once and then read without further lookups.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,32 +9,32 @@ use super::{Health, Reading, StreamStatus};
 use crate::model::{Noun, StreamKey};
 use crate::sync::latest::{CachedReader, Reader};
 
-/// Reads one stream, from any thread, and waits for nobody: the lock of a value is only tried, and [`load`](Self::load)
-/// starts over only if a newer value was published in between. Clone it for each thread. Stays valid for the pool's life:
-/// a stream that is dropped and subscribed again answers through the same handle.
+/// A handle to one stream, for reading from any thread without waiting: a value's lock is only tried, and
+/// [`load`](Self::load) starts over only if a newer value was published in between. Clone it for each thread. A handle
+/// is valid for the life of the pool, also after the stream is dropped and subscribed again.
 pub struct Handle<T: Noun> {
     pub(super) latest: Reader<T>,
     pub(super) slot: Arc<Slot<T>>,
 }
 
 impl<T: Noun> Handle<T> {
-    /// The newest reading. Some ten ns; waits for nobody, and reads no clock: see [`Reading::health`]. Threads that load
-    /// one stream over and over at the same time cost each other some ten ns more; those that ask for something newer
-    /// first, or have a [`cached`](Self::cached) handle, do not.
+    /// Returns the newest reading. Takes about ten ns, never waits, and reads no clock: see [`Reading::health`].
+    /// Threads that load the same stream over and over at the same time slow each other down by about ten ns. To avoid
+    /// that, use [`load_if_newer`](Self::load_if_newer) or a [`cached`](Self::cached) handle.
     #[inline]
     pub fn load(&self) -> Reading<'_, T> {
         Reading::loaded(self.latest.load(), &self.slot)
     }
 
-    /// The newest reading if it is newer than `version`, otherwise nothing for the price of one atomic load. Version 0
-    /// is older than any.
+    /// Returns the newest reading if it is newer than `version`. If it is not, costs one atomic load. Version 0 is
+    /// older than any value.
     #[inline]
     pub fn load_if_newer(&self, version: u64) -> Option<Reading<'_, T>> {
         self.latest.load_if_newer(version).map(|loaded| Reading::loaded(loaded, &self.slot))
     }
 
-    /// Sleeps until there is a reading newer than `version`, at most `timeout`. Never spins. The writer pays for waking
-    /// a sleeper with a system call; readers in a hurry poll [`load_if_newer`](Self::load_if_newer) instead.
+    /// Sleeps until there is a reading newer than `version`, at most for `timeout`. Never spins. To wake a sleeper the
+    /// writer pays for a system call; readers in a hurry poll [`load_if_newer`](Self::load_if_newer) instead.
     pub fn wait_newer(&self, version: u64, timeout: Duration) -> Option<Reading<'_, T>> {
         let is_newer = || self.version() > version;
         if is_newer() {
@@ -44,18 +44,18 @@ impl<T: Noun> Handle<T> {
         self.slot.signal.wait_until(timeout, is_newer).then(|| self.load())
     }
 
-    /// The version of the newest value; 0 for none yet. One atomic load.
+    /// Returns the version of the newest value; 0 before the first. One atomic load.
     #[inline]
     pub fn version(&self) -> u64 {
         self.latest.version()
     }
 
-    /// The stream.
+    /// Returns the key of the stream.
     pub fn key(&self) -> StreamKey {
         self.slot.key
     }
 
-    /// A handle for one thread that polls: about a ns while nothing changed.
+    /// Returns a handle for one polling thread. A load takes about 1 ns while the value is unchanged.
     pub fn cached(&self) -> CachedHandle<T> {
         CachedHandle { latest: self.latest.cached(), slot: self.slot.clone() }
     }
@@ -87,21 +87,21 @@ impl<T: Noun> fmt::Debug for Handle<T> {
     }
 }
 
-/// A [`Handle`] that remembers the value it read last. Not shared: each thread that polls makes its own.
+/// A [`Handle`] that remembers the last value it read. Not shared: each polling thread makes its own.
 pub struct CachedHandle<T: Noun> {
     latest: CachedReader<T>,
     slot: Arc<Slot<T>>,
 }
 
 impl<T: Noun> CachedHandle<T> {
-    /// The newest reading. About a ns while nothing changed, a load and a copy when something did. What is remembered is
-    /// the value alone; its health is judged anew each time.
+    /// Returns the newest reading. Takes about 1 ns while the value is unchanged, otherwise a load and a copy. Only the
+    /// value is remembered; its health is computed on each request.
     #[inline]
     pub fn load(&mut self) -> Reading<'_, T> {
         Reading::cached(self.latest.load(), &self.slot)
     }
 
-    /// The stream.
+    /// Returns the key of the stream.
     pub fn key(&self) -> StreamKey {
         self.slot.key
     }

@@ -1,4 +1,4 @@
-//! How far a reading may be trusted: the rule, as a pure function of the inputs. No clock, no atomics.
+//! Health: how far a reading can be trusted, as a pure function of its inputs. No clock, no atomics.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,48 +6,48 @@ use std::time::Duration;
 use crate::model::{Epoch, Nanos};
 use crate::sync::connection::ConnectionSnapshot;
 
-/// How far a reading may be trusted, judged when it was asked for. The first that applies, from the top:
+/// How far a reading can be trusted at the time of the call. The first row that applies:
 ///
 /// | health | when |
 /// | --- | --- |
-/// | `NotSubscribed` | nobody asks for the stream any more; a value left over is history |
+/// | `NotSubscribed` | the stream is not subscribed any more; a remaining value is history |
 /// | `Disconnected` | its connection has no socket |
 /// | `NoData` | connected and subscribed, and nothing has arrived yet |
 /// | `Stale` | the value is from before the stream was last subscribed, or from an older socket, or the connection has brought no data for longer than the pool's `stale_after` |
 /// | `Live` | none of these |
 ///
-/// `Live` is judged by the connection, not by the stream: a quiet market on a connection that brings data of other markets
-/// is live. It says that the connection works, and not that this market has traded lately.
+/// `Live` depends on the connection, not on the stream: a quiet market is live while its connection brings data of
+/// other markets. It says that the connection works, not that this market has traded lately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Health {
     /// Connected and subscribed, and nothing has arrived yet.
     NoData,
-    /// The newest value of a stream that is connected, subscribed and heard.
+    /// The newest value of a stream that is subscribed, on a connection that brings data.
     Live,
-    /// There is a value and a connection, and nothing says that the value still holds.
+    /// There is a value and a connection, but the value may be outdated.
     Stale {
-        /// When it was last known to hold: the end of its socket, the end of its subscription, or the connection's
-        /// last data.
+        /// When the value was last known to be current: the end of its socket, the end of its subscription, or the
+        /// connection's last data.
         since: Nanos,
     },
     /// The connection is down.
     Disconnected {
-        /// When it was disconnected; if it never was up, when it was made.
+        /// When the connection went down; if it never was up, when it was created.
         since: Nanos,
     },
-    /// Nobody asks for this stream any more.
+    /// The stream is not subscribed any more.
     NotSubscribed,
 }
 
 impl Health {
-    /// The value may be traded on.
+    /// Returns true for `Live`: the value is fit to trade on.
     #[inline]
     pub fn is_live(self) -> bool {
         self == Self::Live
     }
 
-    /// A short, stable word for logs and scripts.
+    /// Returns a short, stable word for logs and scripts.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NoData => "no_data",
@@ -71,28 +71,28 @@ impl fmt::Display for Health {
     }
 }
 
-/// What the health of a reading is judged by.
+/// The inputs of [`Health`].
 #[derive(Debug, Clone, Copy)]
 pub(super) struct HealthInputs {
     pub subscription: SubscriptionState,
     pub connection: ConnectionSnapshot,
-    /// Epoch and receive time of the value, if there is one.
+    /// Epoch and receive time of the value, if any.
     pub value: Option<(Epoch, Nanos)>,
     pub stale_after: Duration,
 }
 
-/// Whether somebody asks for a stream, and since when.
+/// Whether a stream is subscribed, and since when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SubscriptionState {
     pub subscribed: bool,
-    /// When it was last subscribed again, or moved to another connection. Zero: never.
+    /// When the stream was last subscribed again or moved to another connection. Zero: never.
     pub renewed: Nanos,
-    /// When it was last dropped, or lost with its connection before it moved. Zero: never.
+    /// When the stream was last dropped, or lost its connection before it moved to another. Zero: never.
     pub dropped: Nanos,
 }
 
 impl HealthInputs {
-    /// Judges. `now` is called at most once, and only for a value that is not ruled out before.
+    /// Returns the health. Calls `now` at most once, and only if the other inputs do not decide.
     pub fn judge(&self, now: impl FnOnce() -> Nanos) -> Health {
         if !self.subscription.subscribed {
             return Health::NotSubscribed;
@@ -101,14 +101,14 @@ impl HealthInputs {
             return Health::Disconnected { since: self.connection.disconnected_at };
         }
         let Some((epoch, received)) = self.value else { return Health::NoData };
-        // Before the epochs are compared: a stream may have moved to another connection, which counts its own.
+        // Checked before the epochs: a stream may have moved to another connection, which counts its own epochs.
         if received < self.subscription.renewed {
             return Health::Stale { since: self.subscription.dropped };
         }
         if epoch < self.connection.epoch {
             return Health::Stale { since: self.connection.disconnected_at };
         }
-        // The value itself was heard too, perhaps a moment before the connection says so.
+        // The value may have been received just before the connection records that data came.
         let heard = self.connection.heard.max(received);
         if now().since(heard) > self.stale_after {
             return Health::Stale { since: heard };
@@ -138,32 +138,32 @@ mod tests {
         let down = |since| Health::Disconnected { since: Nanos(since) };
         // subscription, connection (up, epoch, disconnected_at, heard), value (epoch, received), now, verdict
         let table = [
-            // Not subscribed comes before everything.
+            // `NotSubscribed` comes first.
             (off, connection(true, 1, 0, 99), Some((1, 99)), 100, Health::NotSubscribed),
             (off, connection(false, 1, 50, 40), Some((1, 40)), 100, Health::NotSubscribed),
             (off, connection(false, 0, 5, 0), None, 100, Health::NotSubscribed),
-            // Then the connection, with a value or without.
+            // Then the state of the connection, with or without a value.
             (on, connection(false, 0, 5, 0), None, 100, down(5)),
             (on, connection(false, 1, 50, 49), Some((1, 49)), 51, down(50)),
             (again, connection(false, 1, 90, 60), Some((1, 60)), 100, down(90)),
-            // Then whether there is anything.
+            // Then whether there is a value.
             (on, connection(true, 1, 5, 0), None, 100, Health::NoData),
             (on, connection(true, 1, 5, 99), None, 100, Health::NoData),
-            // A value from before the stream was asked for again, whatever its epoch.
+            // A value from before the stream was subscribed again, in any epoch.
             (again, connection(true, 1, 5, 99), Some((1, 79)), 100, stale(70)),
             (again, connection(true, 2, 5, 99), Some((7, 60)), 100, stale(70)),
             (again, connection(true, 1, 5, 99), Some((1, 80)), 100, Health::Live),
-            // A value from the socket before, however fresh the connection.
+            // A value from an older socket, however fresh the connection.
             (on, connection(true, 2, 60, 99), Some((1, 59)), 100, stale(60)),
             (on, connection(true, 2, 60, 99), Some((2, 99)), 100, Health::Live),
             (on, connection(true, 1, 60, 99), Some((2, 99)), 100, Health::Live),
-            // Silence: up to the limit is live, one more is not.
+            // Silence: live up to the limit, stale 1 ns later.
             (on, connection(true, 1, 5, 90), Some((1, 20)), 100, Health::Live),
             (on, connection(true, 1, 5, 89), Some((1, 20)), 100, stale(89)),
-            // The value counts as heard, also if the connection has not been told or was never heard.
+            // The value counts as data of the connection, even if the connection recorded none since.
             (on, connection(true, 1, 5, 80), Some((1, 95)), 100, Health::Live),
             (on, connection(true, 1, 5, 0), Some((1, 89)), 100, stale(89)),
-            // A reader's clock a little behind the receive stamp is no reason to doubt.
+            // A reader's clock slightly behind the receive stamp does not make the value stale.
             (on, connection(true, 1, 5, 101), Some((1, 101)), 100, Health::Live),
         ];
         for (row, (subscription, connection, value, now, verdict)) in table.into_iter().enumerate() {

@@ -1,10 +1,10 @@
-//! The newest value of every stream, read from any thread in nanoseconds, with the proof of how fresh it is.
+//! The newest value of every stream, with evidence of how fresh it is. Any thread reads it in nanoseconds.
 //!
-//! A strategy asks the pool for a [`Handle`] once and reads through it: no string, no map, no lock to wait for.
-//! [`Handle::load`] answers with a [`Reading`]: value, stamps, epoch and version of one moment, and a [`Health`] that is
-//! judged when it is asked for. The engine writes through one [`Publisher`] for each stream.
+//! A strategy gets a [`Handle`] from the pool once and then reads through it, without strings, maps or blocking locks.
+//! [`Handle::load`] returns a [`Reading`]: the value, stamps, epoch and version of one moment. Its [`Health`] is
+//! computed on request. The engine writes each stream through one [`Publisher`].
 //!
-//! What a handle reads is settled by its type. This compiles:
+//! The type of a handle determines what it reads. This compiles:
 //!
 //! ```
 //! use hoga::{DataPool, error::PoolError};
@@ -16,7 +16,7 @@
 //! }
 //! ```
 //!
-//! and asking a ticker for the book does not:
+//! Using a ticker as an order book does not compile:
 //!
 //! ```compile_fail
 //! use hoga::{DataPool, error::PoolError};
@@ -28,7 +28,7 @@
 //! }
 //! ```
 //!
-//! nor does keeping a handle as something else:
+//! Storing a handle under another type does not compile either:
 //!
 //! ```
 //! # use hoga::{DataPool, Handle, Trade, error::PoolError};

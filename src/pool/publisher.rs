@@ -1,4 +1,4 @@
-//! The writing side of one stream, used by the engine on the connection's thread.
+//! The writing side of one stream. The engine uses it on the connection's thread.
 
 use std::sync::Arc;
 use std::thread;
@@ -8,30 +8,30 @@ use super::slot::Slot;
 use crate::model::{Nanos, Noun, Receipt, StreamKey};
 use crate::sync::latest::{self, Version, Writer};
 
-/// What became of an arrival.
+/// The gate's decision on an arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
-    /// It is the newest value now.
+    /// The arrival is the newest value now.
     Published,
-    /// An older place in the order than the newest. The pool keeps the newest; see [`Publisher::is_news`].
+    /// The arrival is older than the newest value, which the pool keeps; see [`Publisher::is_news`].
     Late,
-    /// An event seen before. If it repeats the value that is there, it renewed the proof of freshness of that value.
+    /// The event was seen before. If it repeats the newest value, it renewed that value's epoch and stamps.
     Duplicate,
-    /// From a socket that has been replaced. Refused.
+    /// The arrival came from a socket that has been replaced. Refused.
     OldEpoch,
 }
 
-/// The one writer of a stream. Stays with its connection's thread; made by [`open`](super::open).
+/// The single writer of a stream. Stays on its connection's thread; made by [`open`](super::open).
 ///
-/// Dropping it hands the writing end back to the pool and marks the stream not subscribed; if its thread panics, it
-/// takes the connection down instead, because the demand is still there and the connection is not.
+/// Dropping it returns the writing end to the pool and marks the stream not subscribed. If its thread panics, dropping
+/// it marks the connection as down instead: the stream is still wanted, but the connection is gone.
 pub struct Publisher<T: Noun> {
     slot: Arc<Slot<T>>,
-    // Always there; taken only in `drop`.
+    // Always `Some`; taken only in `drop`.
     writer_state: Option<WriterState<T>>,
 }
 
-/// The writing end: a publisher works with it, and the pool keeps it between two publishers.
+/// The writing end of a stream. The pool keeps it while there is no publisher.
 pub(super) struct WriterState<T: Noun> {
     pub writer: Writer<T>,
     pub latest: latest::Reader<T>,
@@ -43,11 +43,11 @@ impl<T: Noun> Publisher<T> {
         Self { slot, writer_state: Some(writer_state) }
     }
 
-    /// Offers an arrival to the gate, and publishes it if it is the newest. Whoever sleeps until then is woken by
-    /// [`wake`](Self::wake).
+    /// Publishes an arrival if the gate finds that it is the newest. Does not wake sleeping readers:
+    /// [`wake`](Self::wake) does.
     ///
-    /// `published` is asked for the time just before readers can see the value, and only if they will. Waits for
-    /// no lock, and does not allocate after warm-up, log, or make a system call.
+    /// `published` returns the time. It is called just before readers can see the value, and only if they will. Waits
+    /// for no lock; after warm-up it does not allocate, log, or make a system call.
     #[inline]
     pub fn publish(&mut self, receipt: &Receipt, value: &T, published: impl FnOnce() -> Nanos) -> Verdict {
         let Some(WriterState { writer, latest, gate }) = &mut self.writer_state else {
@@ -65,21 +65,21 @@ impl<T: Noun> Publisher<T> {
         verdict
     }
 
-    /// Wakes who sleeps in `wait_newer`. Apart from publishing, because one fence is enough to learn that nobody sleeps
-    /// on any stream of a whole batch: that of [`Waiters::any`](crate::sync::waiters::Waiters::any), which must lie
-    /// between; see [`waiters`](super::waiters).
+    /// Wakes readers that sleep in `wait_newer`. Separate from publishing, so that one fence and one check serve a
+    /// whole batch of streams. The caller must call [`Waiters::any`](crate::sync::waiters::Waiters::any), which has the
+    /// fence, after publishing and before this; see [`waiters`](super::waiters).
     pub fn wake(&self) {
         self.slot.signal.notify_fenced();
     }
 
-    /// Where the newest value is.
+    /// Returns a reader of the newest value.
     pub(crate) fn newest(&self) -> latest::Reader<T> {
         let Some(writer_state) = &self.writer_state else { unreachable!("taken only in drop") };
         writer_state.latest.clone()
     }
 
-    /// The newest value, if it was received on the connection's current socket, after `asked`, and after the demand for the
-    /// stream was last renewed. An older one may be outdated.
+    /// Returns the newest value if it was received on the connection's current socket, after `asked`, and not before
+    /// the stream was last subscribed again. An older value may be outdated.
     pub fn current(&self, asked: Nanos) -> Option<Version<T>> {
         let (connection, renewed) = (self.slot.connection.load(), self.slot.subscription().renewed);
         let holds = |newest: &&Version<T>| {
@@ -89,8 +89,9 @@ impl<T: Noun> Publisher<T> {
         self.writer_state.as_ref()?.latest.load().get().filter(holds).copied()
     }
 
-    /// Whether feeds deliver an arrival with this verdict: what was published, late trades, which did happen, and late
-    /// candles of another interval, which may be the last word on it. Other late states are history.
+    /// Returns true if feeds deliver an arrival with this verdict: published values, late trades, because they did
+    /// happen, and late candles of another interval, because they may be its final state. Other late states are
+    /// history.
     #[inline]
     pub fn is_news(&self, verdict: Verdict, value: &T) -> bool {
         match verdict {
@@ -104,21 +105,21 @@ impl<T: Noun> Publisher<T> {
         }
     }
 
-    /// The version of the newest value; 0 for none yet.
+    /// Returns the version of the newest value; 0 before the first.
     #[inline]
     pub fn version(&self) -> u64 {
         self.writer_state.as_ref().map_or(0, |writer_state| writer_state.writer.version())
     }
 
-    /// The stream.
+    /// Returns the key of the stream.
     pub fn key(&self) -> StreamKey {
         self.slot.key
     }
 }
 
-/// Whether a repetition proves that the value that is there still holds: it has to be in the place of that value. The
-/// repetition of an older event proves nothing about the newest, even as the first arrival of its epoch. Nor is a value
-/// confirmed that is ahead of its epoch's order, because this epoch may still publish an older one.
+/// Returns true if a duplicate proves that the newest value still holds, which it does if it has the same order. The
+/// duplicate of an older event proves nothing about the newest, even as the first arrival of its epoch. A value that is
+/// ahead of its epoch's order is not confirmed either, because this epoch may still publish an older one.
 #[cold]
 fn confirms<T: Noun>(repetition: &T, gate: &Gate<T>, latest: &latest::Reader<T>) -> bool {
     let order = repetition.order();

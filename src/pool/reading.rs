@@ -1,4 +1,4 @@
-//! What one load found: value, proof and, when asked, health.
+//! The result of one load: the value, its stamps and origin and, on request, its health.
 
 use std::fmt;
 use std::ops::Deref;
@@ -9,15 +9,15 @@ use super::slot::Slot;
 use crate::model::{ConnectionId, Epoch, Nanos, Noun, Stamps, StreamKey};
 use crate::sync::latest::{Loaded, Reader, Version};
 
-/// What one load found, all of one version. Dereferences to the value.
+/// The result of one load, all of one version. Dereferences to the value.
 ///
-/// Version, stamps and epoch are fixed at the load. [`health`](Self::health) and [`age`](Self::age) are judged each time
-/// they are asked for, by the clock and the connection as they are then: a reading that is kept grows old.
+/// Version, stamps and epoch are fixed at the load. [`health`](Self::health) and [`age`](Self::age) are computed on
+/// each call, from the clock and the connection at that time: a reading that is kept grows old.
 ///
-/// Drop readings soon. While one lives its memory is not used again, and the stream takes other memory for its next value
-/// and keeps it. A few cost nothing else. Thousands of one stream at once make publishing it slower until they are dropped,
-/// by some tens of nanoseconds. 2^28 of them, for which 48 GiB would not be enough, end the connection's thread with a
-/// panic. A reading stays on the thread that loaded it. Copy the value (`*reading`) to keep it or to hand it on.
+/// Drop readings soon. While a reading lives, its memory is not reused; the stream allocates other memory for its next
+/// value and keeps it. A few readings cost nothing else. Thousands of one stream at once slow its publishing by some
+/// tens of ns until they are dropped. 2^28 of them, which need more than 48 GiB, end the connection's thread with a
+/// panic. A reading stays on the thread that loaded it. Copy the value (`*reading`) to keep it or to send it elsewhere.
 pub struct Reading<'a, T: Noun> {
     version: Held<'a, T>,
     slot: &'a Slot<T>,
@@ -39,73 +39,73 @@ impl<'a, T: Noun> Reading<'a, T> {
         Self { version: Held::Cached(version), slot }
     }
 
-    /// The value, if any has arrived yet.
+    /// Returns the value, if one has arrived.
     #[inline]
     pub fn value(&self) -> Option<&T> {
         self.held().map(|v| &v.value)
     }
 
-    /// How far it may be trusted, as of this call. Costs one clock read and a few loads; answers other than `Live` and
-    /// silence need no clock.
+    /// Returns how far the value can be trusted now. Costs a few loads and at most one clock read, which only a value
+    /// that is `Live` or stale from silence needs.
     #[inline]
     pub fn health(&self) -> Health {
         self.slot.health(self.held())
     }
 
-    /// Time since the value was received, or last confirmed by the exchange. Costs one clock read.
+    /// Returns the time since the value was received, or last confirmed by the exchange. Costs one clock read.
     #[inline]
     pub fn age(&self) -> Option<Duration> {
         self.held().map(|v| self.slot.clock.now().since(v.stamps.received))
     }
 
-    /// Time since it was published, just before readers could see it, or since the exchange last confirmed it. Costs one
-    /// clock read. A [`Latency`](crate::feed::Latency) that is given this once for each new version, as
-    /// [`load_if_newer`](super::Handle::load_if_newer) and [`wait_newer`](super::Handle::wait_newer) find them, shows how
-    /// long values take from being published until they are read.
+    /// Returns the time since the value was published, just before readers could see it, or since the exchange last
+    /// confirmed it. Costs one clock read. Record it in a [`Latency`](crate::feed::Latency) once for each new version,
+    /// as returned by [`load_if_newer`](super::Handle::load_if_newer) or [`wait_newer`](super::Handle::wait_newer), to
+    /// measure the time from publish to read.
     #[inline]
     pub fn published_age(&self) -> Option<Duration> {
         self.held().map(|v| self.slot.clock.now().since(v.stamps.published))
     }
 
-    /// Time since the exchange says it happened, as far as the two clocks agree; zero if its clock is ahead. Costs one
-    /// clock read.
+    /// Returns the time since the exchange's stamp, as far as the two clocks agree; zero if the exchange's clock is
+    /// ahead. Costs one clock read.
     #[inline]
     pub fn exchange_age(&self) -> Option<Duration> {
         self.held().map(|v| self.slot.clock.now().since(Nanos::from_millis(v.stamps.exchange_ms)))
     }
 
-    /// When it happened, was received and was published.
+    /// Returns the exchange, receive and publish stamps.
     #[inline]
     pub fn stamps(&self) -> Option<Stamps> {
         self.held().map(|v| v.stamps)
     }
 
-    /// The socket that brought it, or last confirmed it.
+    /// Returns the epoch of the socket that brought the value, or last confirmed it.
     #[inline]
     pub fn epoch(&self) -> Option<Epoch> {
         self.held().map(|v| v.epoch)
     }
 
-    /// The connection that brought it.
+    /// Returns the connection that brought the value, or last confirmed it.
     #[inline]
     pub fn connection(&self) -> Option<ConnectionId> {
         self.held().map(|v| v.connection)
     }
 
-    /// Counts the values of this stream from 1; 0 if none has arrived yet.
+    /// Returns the version, which counts the values of this stream from 1; 0 before the first.
     #[inline]
     pub fn version(&self) -> u64 {
         self.held().map_or(0, |v| v.version)
     }
 
-    /// The stream.
+    /// Returns the key of the stream.
     #[inline]
     pub fn key(&self) -> StreamKey {
         self.slot.key
     }
 
-    /// Whether its stream, which `latest` reads, has brought nothing since. A reading through a cached handle, which is a
-    /// copy, does not know.
+    /// Returns true if this is still the newest version of its stream, which `latest` reads. Always false for a reading
+    /// of a cached handle, which has only a copy.
     #[inline]
     pub(super) fn is_newest(&self, latest: &Reader<T>) -> bool {
         matches!(&self.version, Held::Loaded(loaded) if latest.is_newest(loaded))
@@ -120,12 +120,12 @@ impl<'a, T: Noun> Reading<'a, T> {
     }
 }
 
-/// The value.
+/// Returns the value.
 ///
 /// # Panics
 ///
-/// If nothing has arrived yet. A reading that is live, or has a version above 0, has a value;
-/// [`value`](Reading::value) never panics.
+/// If nothing has arrived yet. A reading that is live, or has a version above 0, has a value. [`value`](Reading::value)
+/// never panics.
 impl<T: Noun> Deref for Reading<'_, T> {
     type Target = T;
 

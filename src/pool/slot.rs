@@ -1,13 +1,14 @@
-//! What the handles and the publisher of one stream share beside the value.
+//! The state that the handles and the publisher of one stream share, except the value.
 //!
 //! # Synchronization
 //!
-//! * The value has its own cell (`sync::latest`), the waiters their own signal (`sync::signal`), the subscription a timed flag
-//!   (`sync::timed_flag`), and the connection its published state (`sync::connection`).
-//! * `connection` is replaced only when a publisher is opened on another one, after the interruption of the subscription was
-//!   noted, and is loaded before the subscription: whoever sees the new one knows that the value is from before.
-//! * `counts` has one writer, the publisher; readers take each for itself (Relaxed).
-//! * `writer_state` is locked when a publisher is opened or dropped, never between.
+//! * The value has its own cell (`sync::latest`), the waiters have their own signal (`sync::signal`), the subscription
+//!   is a timed flag (`sync::timed_flag`), and the connection has its published state (`sync::connection`).
+//! * `connection` is replaced only when a publisher is opened on another connection, and after the interruption of the
+//!   subscription is recorded. It is loaded before the subscription, so a reader that sees the new connection also sees
+//!   that the value is from before.
+//! * `counts` has one writer, the publisher. Readers load each count separately (Relaxed).
+//! * `writer_state` is locked only when a publisher is opened or dropped.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -31,14 +32,14 @@ pub(super) struct Slot<T: Noun> {
     pub key: StreamKey,
     pub clock: Arc<dyn Clock>,
     pub signal: Signal,
-    /// Of the whole pool.
+    /// Shared by the whole pool.
     pub waiters: Arc<Waiters>,
     pub connection: ArcSwap<ConnectionState>,
     pub counts: Counts,
-    /// The writing end, while no publisher has it. So there is one writer for the life of the cell.
+    /// The writing end, while no publisher has it. So the cell has one writer for life.
     writer_state: Mutex<Option<WriterState<T>>>,
     stale_after: Duration,
-    /// Set while somebody asks for the stream.
+    /// Set while the stream is subscribed.
     subscription: TimedFlag,
 }
 
@@ -64,7 +65,7 @@ impl<T: Noun> Slot<T> {
         }
     }
 
-    /// The writing end, if no publisher has it.
+    /// Locks the writing end, which is `Some` if no publisher has it.
     pub fn writer_state(&self) -> MutexGuard<'_, Option<WriterState<T>>> {
         self.writer_state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -73,7 +74,7 @@ impl<T: Noun> Slot<T> {
         self.subscription.is_set()
     }
 
-    /// Called on the control path, and by a publisher that goes.
+    /// Marks the stream subscribed or not. Called on the control path, and by a publisher that is dropped.
     pub fn set_subscribed(&self, subscribed: bool) {
         if subscribed == self.is_subscribed() {
             return;
@@ -82,16 +83,17 @@ impl<T: Noun> Slot<T> {
         if subscribed { self.subscription.set(now) } else { self.subscription.clear(now) }
     }
 
-    /// Another connection carries the stream from now on. The value that is there came from before, and its epoch says
-    /// nothing on the new one. The subscription need not have ended in between: a publisher that is lost in a panic leaves it.
+    /// Moves the stream to another connection. The existing value came over the old one, and its epoch means nothing on
+    /// the new one. The subscription may not have been cleared in between: a publisher dropped in a panic leaves it
+    /// set.
     pub fn move_to(&self, connection: Arc<ConnectionState>) {
         self.subscription.interrupt(self.connection.load().snapshot().disconnected_at, self.clock.now());
         self.connection.store(connection);
     }
 
-    /// Judges what was loaded. Reads the clock at most once.
+    /// Returns the health of a loaded version. Reads the clock at most once.
     pub fn health(&self, version: Option<&Version<T>>) -> Health {
-        // The connection before the subscription, see `move_to`.
+        // The connection must be loaded before the subscription, see `move_to`.
         let connection = self.connection.load().snapshot();
         let inputs = HealthInputs {
             connection,
@@ -108,12 +110,12 @@ impl<T: Noun> Slot<T> {
     }
 }
 
-/// How often the gate said what. On a line of their own: each publish stores one.
+/// The number of arrivals with each verdict. On a cache line of its own, because each publish stores to it.
 #[derive(Default)]
 pub(super) struct Counts(CachePadded<[AtomicU64; 4]>);
 
 impl Counts {
-    /// Counts one verdict. Only the publisher calls this, so a load and a store do for an addition.
+    /// Counts one verdict. Only the publisher calls this, so a load and a store suffice.
     #[inline]
     pub fn add(&self, verdict: Verdict) {
         let count = &self.0[verdict as usize];

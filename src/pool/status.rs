@@ -1,33 +1,33 @@
-//! One stream as the control path sees it.
+//! The status of one stream, for the control path.
 
 use super::Health;
 use crate::model::{ConnectionId, Epoch, Stamps, StreamKey};
 
-/// One stream at one moment, for screens and logs. Strategies read through a [`Handle`](super::Handle).
+/// The state of one stream at one moment, for screens and logs. Strategies read through a [`Handle`](super::Handle).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StreamStatus {
-    /// Which.
+    /// The key of the stream.
     pub key: StreamKey,
-    /// How far its value may be trusted.
+    /// How far its value can be trusted.
     pub health: Health,
-    /// Values published; 0 for none yet.
+    /// The number of values published; 0 before the first.
     pub version: u64,
-    /// The socket that brought or last confirmed the newest value.
+    /// The epoch of the socket that brought or last confirmed the newest value.
     pub epoch: Option<Epoch>,
-    /// The connection that brought it.
+    /// The connection that brought or last confirmed the newest value.
     pub connection: Option<ConnectionId>,
-    /// When it happened, was received and was published.
+    /// The exchange, receive and publish stamps of the newest value.
     pub stamps: Option<Stamps>,
-    /// What became of the arrivals.
+    /// The number of arrivals with each verdict.
     pub verdicts: VerdictCounts,
 }
 
-/// What became of the messages of a stream, since the stream was first opened.
+/// The number of arrivals with each verdict, since the stream was first opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct VerdictCounts {
-    /// Newest when they came.
+    /// Published as the newest.
     pub published: u64,
     /// Older than the newest.
     pub late: u64,
@@ -38,7 +38,7 @@ pub struct VerdictCounts {
 }
 
 impl VerdictCounts {
-    /// All arrivals.
+    /// Returns the number of all arrivals.
     pub fn total(&self) -> u64 {
         self.published + self.late + self.duplicate + self.old_epoch
     }

@@ -1,60 +1,59 @@
-//! A rate limit as an exact sliding window: who asks is told yes, or when to ask again. Nobody blocks.
+//! A rate limit as an exact sliding window. Grants an acquisition or returns the time to ask again; never blocks.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::model::Nanos;
 
-/// At most `count` acquisitions in any stretch of `window`.
+/// At most `count` acquisitions within any `window`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    /// How many.
+    /// The number of acquisitions.
     pub count: u32,
-    /// In how long.
+    /// The length of the window.
     pub window: Duration,
 }
 
-/// The exchange counts arrivals, and the network may deliver bunched what was sent evenly. Every window is kept this
-/// much longer than it asks for, which covers delays that differ by up to a quarter of a second. The price: four
-/// requests a second instead of five, once the first five are spent. [`Pacing`](crate::config::Pacing) may choose more
-/// or less.
+/// The default margin added to each window, 250 ms. The exchange counts arrivals, and the network may bunch requests
+/// that were sent evenly; the margin covers delays that differ by up to 250 ms. Price: four requests a second instead
+/// of five, once the first five are spent. [`Pacing`](crate::config::Pacing) may set another margin.
 pub const MARGIN: Duration = Duration::from_millis(250);
 
-/// Who says whether a connection may be opened now. The exchange counts connects per address, so the answer may depend
-/// on connections that the asking one knows nothing of.
+/// Decides whether a connection may be opened now. The exchange counts connects per address, so the answer may depend
+/// on other connections, including those of other processes.
 pub trait DialBudget: Send {
-    /// Takes one connect, or says from when on to ask again. A refusal costs nothing. What was taken stays taken, even if
-    /// the connect fails: the exchange may have seen it.
+    /// Takes one connect, or returns the time to ask again. A refusal costs nothing. A connect that fails is not
+    /// returned, because the exchange may have counted it.
     fn try_acquire(&mut self, now: Nanos) -> Result<(), Nanos>;
 
-    /// The exchange refused this address: grants nothing before `until`, to nobody who shares this budget.
+    /// Grants nothing before `until` to any user of this budget, because the exchange refused this address.
     fn hold(&mut self, now: Nanos, until: Nanos);
 }
 
-/// One or more rates that all must hold, kept as a log of the acquisitions of the longest window.
+/// One or more rates that must all hold. Keeps a log of acquisitions as long as the largest count.
 #[derive(Debug, Clone)]
 pub struct Budget {
     rates: Vec<Rate>,
     margin: Duration,
     log: VecDeque<Nanos>,
-    /// Nothing is granted before.
+    /// No acquisition is granted before this time.
     held_until: Nanos,
 }
 
 impl Budget {
-    /// A budget that nobody has used yet, whose windows are [`MARGIN`] longer than asked for.
+    /// Creates an unused budget whose windows are [`MARGIN`] longer than `rates` say.
     pub fn new(rates: impl Into<Vec<Rate>>) -> Self {
         Self::with_margin(rates, MARGIN)
     }
 
-    /// The same with another margin.
+    /// Creates an unused budget with another margin.
     pub fn with_margin(rates: impl Into<Vec<Rate>>, margin: Duration) -> Self {
         let rates = rates.into();
         let log = VecDeque::with_capacity(longest(&rates));
         Self { rates, margin, log, held_until: Nanos::default() }
     }
 
-    /// Takes one acquisition, or says from when on one may be had. A refusal costs nothing.
+    /// Takes one acquisition, or returns the time at which one will be free. A refusal costs nothing.
     pub fn try_acquire(&mut self, now: Nanos) -> Result<(), Nanos> {
         let free_at = self.free_at();
         if free_at > now {
@@ -64,12 +63,12 @@ impl Budget {
         Ok(())
     }
 
-    /// From when on the next acquisition may be had.
+    /// Returns the time from which the next acquisition is free.
     pub fn free_at(&self) -> Nanos {
-        self.rates.iter().map(|rate| self.leaves(*rate)).max().unwrap_or_default().max(self.held_until)
+        self.rates.iter().map(|rate| self.next_free(*rate)).max().unwrap_or_default().max(self.held_until)
     }
 
-    /// Somebody else who shares the limit took one at `at`. Call in the order of time.
+    /// Records an acquisition at `at` by another user of the same limit. Call in order of time.
     pub fn record(&mut self, at: Nanos) {
         if self.log.len() >= longest(&self.rates) {
             self.log.pop_front();
@@ -77,13 +76,13 @@ impl Budget {
         self.log.push_back(at);
     }
 
-    /// Grants nothing before `until`. A longer hold stays.
+    /// Grants nothing before `until`. Does not shorten a longer hold.
     pub fn hold(&mut self, until: Nanos) {
         self.held_until = self.held_until.max(until);
     }
 
-    /// When the acquisition that stands `rate.count` back leaves the window.
-    fn leaves(&self, rate: Rate) -> Nanos {
+    /// Returns when the acquisition `rate.count` back is out of the window.
+    fn next_free(&self, rate: Rate) -> Nanos {
         let count = rate.count as usize;
         match self.log.len().checked_sub(count) {
             Some(back) => self.log[back] + rate.window + self.margin,
@@ -118,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sixth_in_a_second_waits_until_the_first_is_a_second_old() {
+    fn the_sixth_acquisition_waits_until_the_first_leaves_the_window() {
         let mut budget = Budget::new([Rate { count: 5, window: SECOND }]);
         for i in 0..5 {
             assert_eq!(budget.try_acquire(at(i * 10)), Ok(()));

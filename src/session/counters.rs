@@ -1,4 +1,4 @@
-//! What a connection has counted since the engine started.
+//! Counters of a connection since the engine started.
 
 use std::time::Duration;
 
@@ -12,40 +12,40 @@ pub struct Counters {
     pub bytes: u64,
     /// Whole messages received, text or binary.
     pub messages: u64,
-    /// Data objects read out of them. A list frame may hold several.
+    /// Data objects in these messages. A list frame may hold several.
     pub data: u64,
-    /// Text messages; the exchange sends binary ones.
+    /// Text messages. The exchange normally sends binary ones.
     pub text_messages: u64,
     /// `{"status":"UP"}` messages.
     pub status_messages: u64,
     /// Messages that could not be read.
     pub malformed: u64,
-    /// Messages that came between our close frame and the one of the peer. Nobody wants them any more; none was
-    /// delivered.
+    /// Messages that arrived between our close frame and the peer's. None was delivered, because no stream was wanted
+    /// any more.
     pub after_close: u64,
-    /// Messages that were cut off by the end of their socket. Nothing of them was delivered.
+    /// Messages that were cut off by the end of their socket. No part of them was delivered.
     pub cut_off: u64,
-    /// Messages of types that nobody can have asked for here.
+    /// Messages of types that this connection cannot have requested.
     pub other_messages: u64,
-    /// Error objects of the exchange.
+    /// Error objects sent by the exchange.
     pub server_errors: u64,
-    /// Of these, requests refused with TOO_MANY_REQUEST. Each keeps the connection from asking for a while.
+    /// Requests refused with TOO_MANY_REQUEST, each followed by a pause in requests. Also in `server_errors`.
     pub requests_refused: u64,
     /// Pings received.
     pub pings_received: u64,
-    /// Pings that were not answered because earlier answers still waited to be sent.
+    /// Pings that were not answered because too many earlier bytes were still unsent.
     pub pings_unanswered: u64,
     /// Subscription requests sent.
     pub requests: u64,
-    /// TCP connects tried.
+    /// TCP connects attempted.
     pub dials: u64,
     /// Sockets on which the WebSocket was opened.
     pub opened: u64,
-    /// Sockets, or tries to get one, that ended without being asked to.
+    /// Sockets and dial attempts that ended without being closed on purpose.
     pub disconnects: u64,
-    /// Reports dropped because nobody drained them.
+    /// Events dropped because the caller did not drain them.
     pub events_dropped: u64,
-    /// What the decoder counted.
+    /// The decoder's counters.
     pub decode: DecodeCounters,
     /// Round trip of the last answered ping.
     pub round_trip: Option<Duration>,

@@ -1,4 +1,4 @@
-//! How a connection gets its next socket: the look-up, one address after the other, no faster than the exchange allows.
+//! How a connection gets its next socket: look-up, then the addresses in order, no faster than the exchange allows.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -11,46 +11,46 @@ use super::{Action, DialBudget, Disconnect, SocketId, Stage};
 use crate::config::Config;
 use crate::model::Nanos;
 
-/// How long an answer to a look-up that came too late may be used. The exchange's addresses change every few minutes.
+/// How long a late answer to a look-up stays usable. The exchange's addresses change every few minutes.
 const LATE_ANSWER: Duration = Duration::from_secs(60);
-/// Addresses tried per look-up. The exchange's name has about six.
+/// The most addresses tried per look-up. The exchange's name has about six.
 const ADDRESSES_MAX: usize = 16;
 
-/// What is known of all tries to get a socket.
+/// The state that all dial attempts of a connection share.
 pub(super) struct Dialer {
     retry: Retry,
     connects: Box<dyn DialBudget>,
-    /// When the pause after the last disconnect is over. Demand that ends and returns does not shorten it.
+    /// When the pause after the last disconnect ends. Demand that ends and returns does not shorten it.
     pause_until: Nanos,
-    /// Until when the exchange refuses the dials of this connection.
+    /// The time until which the exchange refuses the dials of this connection.
     refused_until: Nanos,
-    /// The answer to a look-up that had been given up, and when it came. The next try may use it.
+    /// The answer to a look-up that had timed out, and when it arrived. The next attempt may use it.
     late_answer: Option<(Nanos, Vec<SocketAddr>)>,
-    /// The newest socket that was dialed.
+    /// The socket that was dialed last.
     newest: SocketId,
 }
 
-/// How far a try to get a socket is.
+/// The progress of a dial attempt.
 pub(super) enum DialAttempt {
-    /// The name is looked up.
+    /// The name is being looked up.
     Resolving {
-        /// When that is given up.
+        /// The deadline.
         until: Nanos,
     },
-    /// The budget of connects makes us wait.
+    /// The connect budget allows no dial yet.
     Waiting {
-        /// When to ask it again.
+        /// When to ask the budget again.
         until: Nanos,
         /// The next address.
         address: SocketAddr,
-        /// The ones after it.
+        /// The addresses after it.
         rest: VecDeque<SocketAddr>,
     },
     /// TCP is being opened.
     Connecting {
-        /// When that is given up.
+        /// The deadline.
         until: Nanos,
-        /// By this socket.
+        /// The socket being opened.
         socket: SocketId,
         /// The addresses that were not tried yet.
         rest: VecDeque<SocketAddr>,
@@ -58,7 +58,7 @@ pub(super) enum DialAttempt {
 }
 
 impl Dialer {
-    /// Nothing was dialed yet.
+    /// Creates a dialer that has dialed nothing yet.
     pub fn new(config: &Config, connects: Box<dyn DialBudget>) -> Self {
         Self {
             retry: Retry::new(config.backoff),
@@ -70,17 +70,17 @@ impl Dialer {
         }
     }
 
-    /// No try may begin before.
+    /// Returns the time before which no attempt may begin.
     pub fn pause_until(&self) -> Nanos {
         self.pause_until
     }
 
-    /// Until when the exchange refuses the dials of this connection.
+    /// Returns the time until which the exchange refuses the dials of this connection.
     pub fn refused_until(&self) -> Nanos {
         self.refused_until
     }
 
-    /// Begins a try.
+    /// Begins an attempt.
     pub fn start(&mut self, now: Nanos, shared: &mut Shared) -> DialAttempt {
         let endpoint = &shared.config.endpoint;
         if let Some(ip) = endpoint.address() {
@@ -95,21 +95,21 @@ impl Dialer {
         DialAttempt::Resolving { until: now + shared.config.timeouts.resolve }
     }
 
-    /// Dials the first of the addresses that the look-up brought; `None` if there are none.
+    /// Dials the first of the resolved addresses; `None` if there are none.
     pub fn resolved(&mut self, now: Nanos, mut addresses: Vec<SocketAddr>, shared: &mut Shared) -> Option<DialAttempt> {
         addresses.truncate(ADDRESSES_MAX);
-        // An address that takes TCP and fails later would otherwise always hide the ones behind it.
+        // Otherwise an address that accepts TCP and fails later would always hide the addresses after it.
         let start = self.retry.failures() as usize % addresses.len().max(1);
         addresses.rotate_left(start);
         self.dial_next(now, addresses.into(), shared)
     }
 
-    /// A look-up that had been given up was answered.
+    /// Keeps the answer to a look-up that had timed out.
     pub fn resolved_late(&mut self, now: Nanos, addresses: Vec<SocketAddr>) {
         self.late_answer = Some((now, addresses));
     }
 
-    /// Goes on after an address failed; `None` if there is no other.
+    /// Dials the next address after one failed; `None` if there is no other.
     pub fn dial_next(
         &mut self,
         now: Nanos,
@@ -137,7 +137,7 @@ impl Dialer {
         DialAttempt::Connecting { until: now + shared.config.timeouts.connect, socket, rest }
     }
 
-    /// The deadline of a try has passed.
+    /// Continues an attempt whose deadline has passed, or returns why it failed.
     #[cold]
     pub fn expired(
         &mut self,
@@ -156,12 +156,12 @@ impl Dialer {
         }
     }
 
-    /// A connection has worked and was left on purpose: the failures before it do not count any more.
+    /// Records that a connection has worked and was closed on purpose. The failures before it no longer count.
     pub fn worked(&mut self) {
         self.retry.worked();
     }
 
-    /// Settles when the next try may be after `disconnect`, for this connection and for everyone who shares its budget.
+    /// Returns the time of the next attempt. A rate limit also holds all connections that share the budget.
     #[cold]
     pub fn schedule_retry(
         &mut self,
@@ -180,14 +180,14 @@ impl Dialer {
 }
 
 impl DialAttempt {
-    /// When its deadline is.
+    /// Returns the deadline of the current step.
     pub fn deadline(&self) -> Nanos {
         match self {
             Self::Resolving { until } | Self::Waiting { until, .. } | Self::Connecting { until, .. } => *until,
         }
     }
 
-    /// The socket that is being opened.
+    /// Returns the socket being opened.
     pub fn socket(&self) -> Option<SocketId> {
         if let Self::Connecting { socket, .. } = self { Some(*socket) } else { None }
     }

@@ -1,4 +1,4 @@
-//! Why a connection ended, or was never made.
+//! Why a connection ended or could not be opened.
 
 use std::fmt;
 use std::io;
@@ -8,9 +8,9 @@ use super::Closed;
 use crate::model::DisconnectKind;
 use crate::ws::{Rejection, RejectionKind, Violation};
 
-/// A step of making or ending a connection that has its own deadline.
+/// A step of opening a connection that has its own deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "the names say it")]
+#[allow(missing_docs, reason = "the names are self-explanatory")]
 #[non_exhaustive]
 pub enum Stage {
     Resolve,
@@ -30,7 +30,7 @@ impl Stage {
     }
 }
 
-/// Why a connection ended, or was never made. Every one is followed by another try, except the last two.
+/// Why a connection ended or could not be opened. Another attempt follows each one except the last two.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Disconnect {
@@ -40,7 +40,7 @@ pub enum Disconnect {
     Connect(io::ErrorKind),
     /// The TLS handshake or the certificate was refused. Verification is never relaxed.
     Tls(Box<str>),
-    /// The server answered the opening request with another status than 101.
+    /// The server answered the opening request with a status other than 101.
     Rejected(Box<Rejection>),
     /// The server's opening answer breaks the protocol.
     Handshake(Box<str>),
@@ -48,9 +48,9 @@ pub enum Disconnect {
     Timeout(Stage),
     /// The peer sent a close frame.
     ClosedByPeer {
-        /// Its close code; 1005 stands for none.
+        /// Its close code; 1005 if it sent none.
         code: u16,
-        /// What it said, bounded.
+        /// The reason it sent, at most 123 bytes.
         reason: Box<str>,
     },
     /// The peer closed TCP without a close frame.
@@ -59,28 +59,28 @@ pub enum Disconnect {
     Io(io::ErrorKind),
     /// The peer broke the WebSocket protocol.
     Violation(Violation),
-    /// Nothing arrived, not even the answer to a ping.
+    /// Nothing arrived, not even an answer to a ping.
     Silent(Duration),
-    /// Pings were answered, but no data came, not even snapshots after the subscription was sent again.
+    /// Pings were answered, but no data arrived, not even snapshots after the subscription was sent again.
     Mute(Duration),
-    /// Nobody wants a stream of this connection any more.
+    /// No stream of this connection is wanted any more.
     Unwanted,
-    /// The engine was told to stop.
+    /// The engine was stopped.
     Stopped,
 }
 
 impl Disconnect {
-    /// Text from outside, cut to a length that may stand in a report.
+    /// Cuts text from outside to a length that fits into a report.
     pub(super) fn bounded(text: &str) -> Box<str> {
         text.chars().take(200).collect::<String>().into()
     }
 
-    /// The exchange counts the connects of this address and found too many: nobody here should dial.
+    /// Returns true if the exchange refused because this address connected too often. Then no connection should dial.
     pub(super) fn is_rate_limit(&self) -> bool {
         matches!(self, Self::Rejected(r) if matches!(r.kind, RejectionKind::TooManyRequests | RejectionKind::Banned))
     }
 
-    /// What kind of disconnect it is: the same without its particulars.
+    /// Returns the kind of this disconnect, without its details.
     pub const fn kind(&self) -> DisconnectKind {
         match self {
             Self::Resolve(_) => DisconnectKind::DnsFailed,
@@ -106,14 +106,14 @@ impl Disconnect {
         }
     }
 
-    /// A short, stable word for logs and scripts.
+    /// Returns a short, stable word for logs and scripts.
     pub const fn code(&self) -> &'static str {
         self.kind().as_str()
     }
 }
 
 impl Disconnect {
-    /// The transport ended.
+    /// Converts the end of the transport.
     pub(super) fn closed(how: Closed) -> Self {
         match how {
             Closed::Eof => Self::Eof,
@@ -144,7 +144,7 @@ impl fmt::Display for Disconnect {
             Self::Silent(time) => write!(f, "nothing arrived for {time:?}, not even the answer to a ping"),
             Self::Mute(time) => write!(f, "no data for {time:?}, although the socket answers"),
             Self::Unwanted => f.write_str("nothing is subscribed on this connection"),
-            Self::Stopped => f.write_str("the engine stops"),
+            Self::Stopped => f.write_str("the engine was stopped"),
         }
     }
 }
@@ -155,7 +155,7 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn every_disconnect_has_its_own_word_and_a_sentence() {
+    fn every_disconnect_has_its_own_code_and_a_sentence() {
         let rejection = Rejection {
             status: 503,
             kind: RejectionKind::ServerError,
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_peer_says_cannot_drive_a_terminal() {
+    fn a_close_reason_cannot_control_a_terminal() {
         let disconnect = Disconnect::ClosedByPeer { code: 4000, reason: "\u{1b}[2J\n".into() };
         assert!(!disconnect.to_string().contains(['\u{1b}', '\n']));
     }

@@ -1,6 +1,6 @@
-//! Randomness is passed in, like time: masks, keys, tickets and jitter come from here.
+//! Randomness is passed in, like time. Masks, keys, tickets and jitter come from here.
 
-/// A source of random bytes. The engine passes the system's; tests pass a seed.
+/// A source of random bytes. The engine passes the operating system's; tests pass a seeded one.
 pub trait Entropy: Send {
     /// Fills `bytes` with random bytes.
     fn fill(&mut self, bytes: &mut [u8]);
@@ -14,14 +14,14 @@ pub(crate) trait EntropyExt: Entropy {
         bytes
     }
 
-    /// Uniform in `0..=max`.
+    /// Returns a uniformly distributed value in `0..=max`.
     fn up_to(&mut self, max: u64) -> u64 {
         // The 128-bit product keeps the bias below 2^-64 per value.
         let random = u64::from_le_bytes(self.bytes());
         ((u128::from(random) * (u128::from(max) + 1)) >> 64) as u64
     }
 
-    /// 128 random bits in hexadecimal, grouped like a UUID.
+    /// Returns 128 random bits in hexadecimal, grouped like a UUID.
     fn ticket(&mut self) -> String {
         let bits = u128::from_le_bytes(self.bytes());
         let hex = format!("{bits:032x}");

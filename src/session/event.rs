@@ -1,4 +1,4 @@
-//! What a session reports and what it asks for.
+//! What a session asks its caller to do, and what it reports.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -11,79 +11,79 @@ use crate::wire::{DecodeError, ServerError, SubscriptionList};
 /// What the caller should do next. Drain with `poll_action` after each `handle_*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Look the endpoint's host up, elsewhere than on this thread; answer with `handle_resolved`.
+    /// Look up the endpoint's host on another thread; answer with `handle_resolved`.
     Resolve,
     /// Open TCP to this address; answer with `handle_connected` or `handle_closed`.
     Connect(SocketId, SocketAddr),
-    /// Agree TLS on the open socket; answer with `handle_secured` or `handle_closed`.
+    /// Start TLS on the open socket; answer with `handle_secured` or `handle_closed`.
     StartTls(SocketId),
-    /// Send these last bytes as far as they go at once, then drop the socket (or the attempt to open it).
+    /// Send as many of these last bytes as the socket takes at once, then drop the socket (or the attempt to open it).
     Disconnect(SocketId, Vec<u8>),
 }
 
-/// What happened, for whoever watches. Drain with `poll_event` after each `handle_*`. Never on the data path.
+/// What happened to a connection. Drain with `poll_event` after each `handle_*`. Never on the data path.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
-    /// The connection went from one state to another.
+    /// The connection's state changed.
     State {
-        /// When.
+        /// The time.
         at: Nanos,
-        /// From.
+        /// The state before.
         from: State,
-        /// To.
+        /// The state after.
         to: State,
         /// The epoch of the newest socket.
         epoch: Epoch,
     },
-    /// A socket, or the try to get one, ended.
+    /// A socket or a dial attempt ended.
     Disconnected {
-        /// When.
+        /// The time.
         at: Nanos,
-        /// Why.
+        /// The reason.
         reason: Disconnect,
-        /// The epoch of the socket that ended; of the newest one before, if none was opened.
+        /// The epoch of the socket that ended; of the newest earlier socket if none was opened.
         epoch: Epoch,
-        /// When the next try will be made; `None` if none will.
+        /// When the next attempt will be made; `None` if none will.
         retry_at: Option<Nanos>,
     },
-    /// A subscription request went out: the socket carries this revision of the wanted streams from here on.
+    /// A subscription request was sent: from now on the socket carries this revision of the desired set.
     Requested {
-        /// When.
+        /// The time.
         at: Nanos,
         /// The revision of the desired set.
         revision: u64,
-        /// How the exchange writes from here on. What is under way may come in the format before.
+        /// The message format from now on. Messages already under way may still be in the format before.
         format: Format,
-        /// The same request was sent before on this socket, to provoke an answer.
+        /// True if the same request was sent before on this socket; it is repeated to provoke an answer.
         again: bool,
-        /// The streams that were asked for without a snapshot: they run already and go on.
+        /// The streams requested without a snapshot, because they run already and continue.
         running: Arc<BTreeSet<StreamKey>>,
     },
-    /// The exchange opened the WebSocket and said what its clock showed then.
+    /// The exchange opened the WebSocket and stated the time of its clock.
     Dated {
-        /// When it was asked, at the earliest.
+        /// The earliest time at which the exchange can have read its clock: when the request was created.
         asked: Nanos,
-        /// When its answer had come.
+        /// The latest such time: when the answer had arrived.
         answered: Nanos,
-        /// What its clock showed, cut to whole seconds.
+        /// The time of the exchange's clock, truncated to whole seconds.
         date: Nanos,
     },
-    /// The exchange answered with an error object. It closes the socket after that.
+    /// The exchange answered with an error object. It closes the socket after this.
     ServerError(ServerError),
     /// The exchange answered a LIST_SUBSCRIPTIONS request.
     Subscriptions(SubscriptionList),
-    /// A message could not be read. Counted; the connection goes on.
+    /// A message could not be read. It is counted, and the connection goes on.
     Malformed(DecodeError),
 }
 
-/// How the transport ended, as the caller saw it.
+/// How the transport ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Closed {
     /// The peer closed its side.
     Eof,
     /// A system call failed.
     Io(std::io::ErrorKind),
-    /// TLS was refused or broken; says why.
+    /// TLS was refused or broken, with the reason.
     Tls(String),
 }

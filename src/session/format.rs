@@ -1,5 +1,5 @@
-//! Which format a connection should have: a rule of costs over what was counted. Knows no clock and asks nobody for
-//! anything; whoever looks with it says what time it is, and sends the request.
+//! Chooses the message format of a connection by its cost. Reads no clock and sends nothing: the caller passes the time
+//! in and sends the request.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,33 +10,33 @@ use crate::model::{Format, Nanos, NounKind};
 use crate::wire::ObjectCounts;
 use crate::wire::schema::{ORDERBOOK_UNIT, TYPE, names, short_saves};
 
-/// Messages that are not in the documented form may be more by this part of all messages than they were in the format
-/// before. One odd message is no reason to go back.
+/// The largest increase in the part of messages that are not in the documented form, compared with the format before.
+/// One odd message is no reason to go back.
 const ODD_MAX: f64 = 0.01;
 
-/// How soon is looked again whether the request for another format went out.
+/// How often to check whether the request for another format was sent.
 const EVALUATE_EVERY: Duration = Duration::from_secs(1);
 
-/// Bytes of `[` and `]`.
+/// The number of bytes of `[` and `]`.
 const BRACKETS: f64 = 2.0;
 
-/// Why a connection has the format that it has.
+/// Why a connection has its format.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[non_exhaustive]
 pub enum FormatReason {
-    /// It was told so.
+    /// The format was set explicitly.
     #[default]
     Fixed,
-    /// The rule has not seen a reason to change it.
+    /// The rule has found no reason to change it.
     Unchanged,
-    /// It costs least.
+    /// It has the lowest cost.
     Cheapest {
-        /// The part of the cost that it saves against the format before.
+        /// The part of the cost that it saves compared with the format before.
         gain: f64,
     },
-    /// In another format, more messages were not in the documented form. It stays as it is from here on.
+    /// In another format, more messages were not in the documented form. The format does not change again.
     WentBack {
-        /// The other one.
+        /// The other format.
         from: Format,
     },
 }
@@ -44,20 +44,20 @@ pub enum FormatReason {
 impl fmt::Display for FormatReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Fixed => f.write_str("told so"),
+            Self::Fixed => f.write_str("set explicitly"),
             Self::Unchanged => f.write_str("no reason to change it"),
             Self::Cheapest { gain } => write!(f, "cheapest by {:.0} %", gain * 100.0),
-            Self::WentBack { from } => write!(f, "more messages were odd in {}; it stays so", from.as_str()),
+            Self::WentBack { from } => write!(f, "fewer messages are as documented in {}; final choice", from.as_str()),
         }
     }
 }
 
-/// What came in some time, all of it in one format.
+/// The traffic of some time, all of it in one format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Traffic {
-    /// Bytes from the socket.
+    /// Bytes received from the socket.
     bytes: u64,
-    /// Whole messages, whatever they are.
+    /// Whole messages of any kind.
     messages: u64,
     /// Messages that were not in the documented form, could not be read, or were errors.
     odd: u64,
@@ -67,40 +67,40 @@ struct Traffic {
 
 /// Chooses the format of one connection.
 ///
-/// For each window it computes what the traffic cost in the present format, and what it would have cost in every other:
-/// that follows from how many objects of each type came, because the documented keys differ by a known number of bytes.
-/// (How numbers are spelled differs a little as well, which is left out.) If in enough windows in a row some format was
-/// cheaper by enough, the cheapest over all of them is chosen. A window in which no data came says nothing.
+/// For each window it computes the cost of the traffic in the current format and in every other one. The cost follows
+/// from the number of objects of each type, because the documented keys differ by a known number of bytes. (Numbers are
+/// also spelled a little differently, which is ignored.) If some format was cheaper by enough in enough windows in a
+/// row, the cheapest over all of them is chosen. A window without data is ignored.
 #[derive(Debug, Clone)]
 pub struct FormatSelector {
     rule: FormatRule,
     formats: &'static [Format],
     format: Format,
     reason: FormatReason,
-    /// When the window began, and what had been counted by then.
+    /// When the window began, and the counters at that time.
     window: Option<(Nanos, Traffic)>,
     next_evaluation: Nanos,
-    /// Windows in a row in which another format was cheaper by enough, and what came in them.
+    /// The number of windows in a row in which another format was cheaper by enough, and their traffic.
     streak: u32,
     pending: Traffic,
     changed_at: Option<Nanos>,
-    /// While the change may still have to be taken back.
+    /// The format before, while the change may still be undone.
     before: Option<Before>,
 }
 
-/// The format that was changed.
+/// The format that a change replaced.
 #[derive(Debug, Clone, Copy)]
 struct Before {
     format: Format,
     /// The part of its messages that was odd.
     odd_part: f64,
-    /// Windows in which too many odd messages are still blamed on the change. Later ones have another cause, and going
-    /// back would not help.
+    /// The number of windows in which odd messages are still blamed on the change. Later ones have another cause, and
+    /// going back would not help.
     windows: u32,
 }
 
 impl FormatSelector {
-    /// A rule for a connection that has `format` now, and may have any of `formats`.
+    /// Creates the rule for a connection that has `format` now and may have any of `formats`.
     pub fn new(rule: FormatRule, formats: &'static [Format], format: Format) -> Self {
         Self {
             rule,
@@ -116,23 +116,23 @@ impl FormatSelector {
         }
     }
 
-    /// Why the connection has its format, or will have it once the request is out.
+    /// Returns why the connection has its format, or will have it once the request is sent.
     pub fn reason(&self) -> FormatReason {
         self.reason
     }
 
-    /// When to [`look`](Self::look) again.
+    /// Returns when to call [`evaluate`](Self::evaluate) again.
     pub fn next_evaluation(&self) -> Nanos {
         self.next_evaluation
     }
 
-    /// Judges what the connection has counted by `now`. `written` is the format that its newest request named, if there
-    /// was one. Gives another format, if it shall have another.
+    /// Evaluates what the connection has counted by `now`. `written` is the format that its newest request named, if
+    /// there was one. Returns the new format if it must change.
     pub fn evaluate(&mut self, now: Nanos, written: Option<Format>, counters: &Counters) -> Option<Format> {
         let total = Traffic::of(counters);
         let ready = written == Some(self.format) && !matches!(self.reason, FormatReason::WentBack { .. });
         let Some((start, before)) = self.window.filter(|_| ready) else {
-            // Counted in another format, or not worth counting.
+            // The counts belong to another format, or the format does not change again.
             self.window = ready.then_some((now, total));
             self.next_evaluation = match self.reason {
                 FormatReason::WentBack { .. } => Nanos::NEVER,
@@ -177,7 +177,7 @@ impl FormatSelector {
         let seen = std::mem::take(&mut self.pending);
         self.streak = 0;
         let (format, gain) = self.cheapest(&seen);
-        // Cheapest of each window may have been another one every time.
+        // The cheapest format may have been a different one in each window.
         (gain >= self.rule.gain && format != self.format)
             .then(|| self.change(now, format, FormatReason::Cheapest { gain }, &seen))
     }
@@ -191,8 +191,8 @@ impl FormatSelector {
         format
     }
 
-    /// The format in which this would have cost least, and the part of the cost that it saves. Of equals the present one,
-    /// or else the first.
+    /// Returns the format with the lowest cost for this traffic, and the part of the cost that it saves. Among equals,
+    /// the current format wins, then the first.
     fn cheapest(&self, seen: &Traffic) -> (Format, f64) {
         let cost = |format| seen.cost_in(format, self.format, &self.rule.costs);
         let now = cost(self.format);
@@ -206,28 +206,28 @@ impl FormatSelector {
 }
 
 impl Traffic {
-    /// What a connection has counted.
+    /// Returns the traffic that a connection has counted.
     fn of(counters: &Counters) -> Self {
         let Counters { bytes, messages, server_errors, decode, .. } = *counters;
         Self { bytes, messages, odd: decode.fallbacks + decode.malformed + server_errors, delivered: decode.by_type }
     }
 
-    /// What this traffic, which came in `written`, would have cost in `format`, in ns.
+    /// Returns what this traffic, received in `written`, would have cost in `format`, in ns.
     fn cost_in(&self, format: Format, written: Format, costs: &FormatCosts) -> f64 {
-        let bytes = self.bytes as f64 + self.written_beside_values(format) - self.written_beside_values(written);
+        let bytes = self.bytes as f64 + self.syntax_bytes(format) - self.syntax_bytes(written);
         let ReadCosts { messages, unit } = costs.read_ns[format as usize];
         bytes * costs.byte_ns + self.sum(|kind| messages[kind as usize], unit)
     }
 
-    /// Bytes for keys and brackets, but for a number that is the same in all formats.
-    fn written_beside_values(&self, format: Format) -> f64 {
+    /// Returns the bytes of keys and brackets, less an amount that is the same in all formats.
+    fn syntax_bytes(&self, format: Format) -> f64 {
         let saves = |kind| (short_saves(names(kind)) + short_saves(&[TYPE])) as f64;
         let saved = self.sum(saves, short_saves(ORDERBOOK_UNIT) as f64);
         let brackets = self.sum(|_| BRACKETS, 0.0);
         f64::from(u8::from(format.is_list())) * brackets - f64::from(u8::from(format.is_short())) * saved
     }
 
-    /// So much for each message of a type and for each unit of an order book.
+    /// Sums up a value for each message, by type, and for each unit of an order book.
     fn sum(&self, each: impl Fn(NounKind) -> f64, unit: f64) -> f64 {
         let messages = NounKind::ALL.iter().map(|kind| self.delivered[*kind] as f64 * each(*kind));
         messages.chain([self.delivered.units as f64 * unit]).sum()

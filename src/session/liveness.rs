@@ -1,62 +1,63 @@
-//! Is the peer there, and does it still send data? Two questions with two clocks.
+//! Decides whether the peer is alive and whether it still sends data. The two questions have separate deadlines.
 
 use std::time::Duration;
 
 use crate::config::Timeouts;
 use crate::model::Nanos;
 
-/// The longest pause between two probes on a socket that answers none.
+/// The longest wait between two probes on a socket that answers none, unless `quiet_after` is longer.
 const PROBE_AFTER_MAX: Duration = Duration::from_secs(60);
-/// Unanswered probes before a socket is blamed whose streams never brought data: perhaps there are no such markets.
+/// Unanswered probes before a socket is found mute, if its streams never brought data. The markets may not exist.
 const PROBES_WITHOUT_DATA: u32 = 4;
-/// The most unanswered probes before a socket is blamed. They take about a quarter of an hour.
+/// The most unanswered probes before a socket is found mute. They take about a quarter of an hour.
 const PROBES_MAX: u32 = 16;
 
-/// What the passing of time asks for.
+/// What is due at a given time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Due {
-    /// Nothing yet.
+    /// Nothing.
     Nothing,
     /// Send a ping with this payload.
     Ping,
-    /// Send the subscription again: a live exchange answers with snapshots.
+    /// Send the subscription again: a working exchange answers with snapshots.
     Probe,
-    /// Nothing at all came for too long.
+    /// No sign of life arrived for this long.
     Silent(Duration),
-    /// The peer lives, but no data came for this long, and the probe stayed without an answer.
+    /// The peer is alive, but no data arrived for this long, and the probe was not answered.
     Mute(Duration),
 }
 
-/// When the peer last showed that it lives, and when data last came, on one socket.
+/// Records when the peer of one socket last showed a sign of life, and when data last arrived.
 ///
-/// A sign of life is a whole data message, a ping, or a pong with the payload of our last ping: bytes that trickle, and
-/// pongs that nobody asked for, are none.
+/// A sign of life is a whole message, a ping, or a pong with the payload of our last ping. Single bytes and unsolicited
+/// pongs are not signs of life.
 ///
-/// A probe is a request for snapshots of everything: a live exchange answers it even where nobody trades.
+/// A probe requests snapshots of every stream. A working exchange answers it even if there are no trades.
 #[derive(Debug)]
 pub(super) struct Liveness {
     timeouts: Timeouts,
     alive_at: Nanos,
     ping: Option<Ping>,
-    /// When data last came, or else the first request went out.
+    /// When data last arrived, or the first request was sent.
     data_at: Nanos,
-    /// When the wait for the next probe began: at that time, or when the last probe was given up.
+    /// When the wait for the next probe began: at `data_at`, or when the last probe was given up.
     waits_since: Nanos,
-    /// How long that wait is.
+    /// The length of that wait.
     probe_after: Duration,
     probe: Probe,
-    /// Probes in a row that were given up.
+    /// The number of probes in a row that were given up.
     unanswered: u32,
 }
 
-/// The next probe, or the one under way.
+/// The state of the next probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Probe {
-    /// None is needed.
+    /// No probe is needed yet.
     NotDue,
-    /// One has to be sent as soon as the budget of requests allows. Nobody is blamed for being quiet until then.
+    /// A probe must be sent as soon as the request budget allows. Until then, missing data is not held against the
+    /// peer.
     Due,
-    /// One was sent at this time and is not answered yet.
+    /// A probe was sent at this time and is not answered yet.
     Sent(Nanos),
 }
 
@@ -67,7 +68,7 @@ struct Ping {
 }
 
 impl Liveness {
-    /// A socket that opened at `now`.
+    /// Creates the state of a socket that opened at `now`.
     pub fn new(timeouts: Timeouts, now: Nanos) -> Self {
         let probe_after = timeouts.quiet_after;
         Self {
@@ -82,47 +83,47 @@ impl Liveness {
         }
     }
 
-    /// The peer showed that it lives.
+    /// Records a sign of life.
     pub fn alive(&mut self, now: Nanos) {
         self.alive_at = now;
     }
 
-    /// Data came.
+    /// Records the arrival of data.
     #[inline]
     pub fn data(&mut self, now: Nanos) {
         self.alive_at = now;
         self.expect_data(now);
     }
 
-    /// We sent a ping.
+    /// Records that a ping was sent.
     pub fn pinged(&mut self, now: Nanos, payload: [u8; 8]) {
         self.ping = Some(Ping { at: now, payload });
     }
 
-    /// A pong came. Only the answer to our last ping counts: then, how long it took.
+    /// Records a pong. If it answers our last ping, returns the round trip; other pongs do not count.
     pub fn pong(&mut self, now: Nanos, payload: &[u8]) -> Option<Duration> {
         let ping = self.ping.take_if(|ping| ping.payload == payload)?;
         self.alive(now);
         Some(now.since(ping.at))
     }
 
-    /// The first request of the socket went out, or data came: the wait for data begins.
+    /// Begins the wait for data: the first request of the socket was sent, or data arrived.
     #[inline]
     pub fn expect_data(&mut self, now: Nanos) {
         self.data_at = now;
         self.waits_since = now;
         self.probe_after = self.timeouts.quiet_after;
         self.unanswered = 0;
-        // One that is due still asks for what the exchange has refused.
+        // A probe that is due stays due: the exchange has refused a request, which must be repeated.
         if matches!(self.probe, Probe::Sent(_)) {
             self.probe = Probe::NotDue;
         }
     }
 
-    /// Other streams are about to be asked for on the same socket. True if that request has to be a probe: one is due, or
-    /// one is under way and this request would take its place.
+    /// Records that other streams are about to be requested on the same socket. Returns true if that request must be a
+    /// probe: a probe is due, or one was sent and this request replaces it.
     ///
-    /// The wait for data goes on. If each request began it again, a socket whose streams change often would never be
+    /// The wait for data goes on. If each request restarted it, a socket whose streams change often would never be
     /// found mute.
     pub fn changed(&mut self, now: Nanos) -> bool {
         self.probe_after = self.timeouts.quiet_after;
@@ -133,24 +134,24 @@ impl Liveness {
         is_probe
     }
 
-    /// A probe has to be sent.
+    /// Returns true if a probe must be sent.
     pub fn is_probe_due(&self) -> bool {
         self.probe == Probe::Due
     }
 
-    /// Has a probe sent as soon as possible.
+    /// Requests that a probe be sent as soon as possible.
     pub fn request_probe(&mut self) {
         self.probe = Probe::Due;
     }
 
-    /// A probe went out. One that takes the place of another gets no time of its own.
+    /// Records that a probe was sent. A probe that replaces an unanswered one keeps its deadline.
     pub fn probed(&mut self, now: Nanos) {
         if !matches!(self.probe, Probe::Sent(_)) {
             self.probe = Probe::Sent(now);
         }
     }
 
-    /// Gives up the probe that stayed without an answer. The next one follows after a longer wait each time.
+    /// Gives up the unanswered probe. Each time, the wait for the next one doubles.
     pub fn give_up_probe(&mut self, now: Nanos) {
         self.probe = Probe::NotDue;
         self.unanswered += 1;
@@ -158,16 +159,16 @@ impl Liveness {
         self.probe_after = self.probe_after.saturating_mul(2).min(PROBE_AFTER_MAX.max(self.timeouts.quiet_after));
     }
 
-    /// Whether the socket is to blame if the probe under way stays without an answer too. One such probe is enough if
-    /// `had_data`: its streams have brought data before. Each socket in a row that was `replaced` for this doubles
-    /// the number: where new sockets do not help, it may be the markets.
+    /// Returns true if the socket is at fault, should the current probe stay unanswered too. One such probe is enough
+    /// if `had_data`, because its streams have brought data before. The number doubles with each socket in a row that
+    /// was `replaced` for this reason: if new sockets do not help, the markets may be the cause.
     pub fn is_mute(&self, had_data: bool, replaced: u32) -> bool {
         let least = if had_data { 1 } else { PROBES_WITHOUT_DATA };
         let probes = 1u32.checked_shl(replaced).unwrap_or(PROBES_MAX).clamp(least, PROBES_MAX);
         self.unanswered + 1 >= probes
     }
 
-    /// What is due at `now`. `expects_data`: a subscription is on the wire.
+    /// Returns what is due at `now`. `expects_data` is true once a subscription request was sent.
     pub fn due(&self, now: Nanos, expects_data: bool) -> Due {
         if now >= self.ping_at() {
             return Due::Ping;
@@ -184,14 +185,14 @@ impl Liveness {
         Due::Nothing
     }
 
-    /// When to ask `due` again.
+    /// Returns when to call `due` again.
     pub fn deadline(&self, expects_data: bool) -> Nanos {
         let life = self.ping_at().min(self.silent_at());
         if expects_data { life.min(self.data_deadline()) } else { life }
     }
 
-    /// No peer is silent that was not asked: if we could not ping in time, because this process stood still, the ping
-    /// still gets the time it would have had.
+    /// A peer is silent only if it was pinged. If this process was paused and could not ping in time, the ping still
+    /// gets its full time to be answered.
     fn silent_at(&self) -> Nanos {
         match self.ping {
             Some(ping) if ping.at >= self.alive_at => {
@@ -202,7 +203,7 @@ impl Liveness {
         }
     }
 
-    /// One ping for each stretch of silence.
+    /// Sends one ping for each period of silence.
     fn ping_at(&self) -> Nanos {
         let due = self.alive_at + self.timeouts.ping_after;
         match self.ping {
@@ -233,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_met_with_one_ping_and_then_with_an_end() {
+    fn silence_leads_to_one_ping_and_then_to_a_disconnect() {
         let mut l = live();
         assert_eq!(l.due(at(1_999), false), Due::Nothing);
         assert_eq!(l.due(at(2_000), false), Due::Ping);
@@ -243,23 +244,23 @@ mod tests {
     }
 
     #[test]
-    fn our_own_pause_is_not_the_peers_silence() {
+    fn a_pause_of_this_process_is_not_silence_of_the_peer() {
         let mut l = live();
-        assert_eq!(l.due(at(60_000), false), Due::Ping, "first ask, then judge");
+        assert_eq!(l.due(at(60_000), false), Due::Ping, "the peer is pinged before it is called silent");
         l.pinged(at(60_000), [7; 8]);
         assert_eq!(l.due(at(62_499), false), Due::Nothing);
         assert_eq!(l.due(at(62_500), false), Due::Silent(Duration::from_millis(62_500)));
     }
 
     #[test]
-    fn only_the_answer_to_our_last_ping_is_a_sign_of_life() {
+    fn only_a_pong_to_our_last_ping_is_a_sign_of_life() {
         let mut l = live();
         l.pinged(at(2_000), [7; 8]);
         assert_eq!(l.pong(at(2_100), b""), None);
         assert_eq!(l.pong(at(2_100), &[8; 8]), None);
         assert_eq!(l.pong(at(2_200), &[7; 8]), Some(Duration::from_millis(200)));
         assert_eq!(l.pong(at(9_999), &[7; 8]), None);
-        assert_eq!(l.due(at(4_200), false), Due::Ping, "the next stretch of silence has its own ping");
+        assert_eq!(l.due(at(4_200), false), Due::Ping, "the next period of silence has its own ping");
     }
 
     #[test]
@@ -275,13 +276,13 @@ mod tests {
         assert_eq!(l.due(at(14_999), true), Due::Nothing);
         l.alive(at(15_000));
         assert_eq!(l.due(at(15_000), true), Due::Mute(Duration::from_secs(15)));
-        assert_eq!(l.due(at(15_000), false), Due::Nothing, "a socket without subscription owes no data");
+        assert_eq!(l.due(at(15_000), false), Due::Nothing, "a socket without a subscription owes no data");
         l.data(at(15_000));
         assert_eq!(l.due(at(15_001), true), Due::Nothing);
     }
 
     #[test]
-    fn the_wait_for_the_next_probe_grows_where_none_is_answered() {
+    fn the_wait_for_the_next_probe_grows_if_none_is_answered() {
         let mut l = live();
         l.probed(at(10_000));
         l.give_up_probe(at(15_000));
@@ -290,12 +291,12 @@ mod tests {
         assert_eq!(l.due(at(35_000), true), Due::Probe);
         l.probed(at(35_000));
         l.alive(at(40_000));
-        assert_eq!(l.due(at(40_000), true), Due::Mute(Duration::from_secs(40)), "since data came, not since the probe");
+        assert_eq!(l.due(at(40_000), true), Due::Mute(Duration::from_secs(40)), "counted from the last data");
     }
 
-    /// It was doubled past the end of what a duration can hold.
+    /// The doubled wait once overflowed `Duration`.
     #[test]
-    fn the_wait_for_the_next_probe_may_be_as_long_as_a_duration_can_be() {
+    fn the_wait_for_the_next_probe_may_be_the_longest_duration() {
         let timeouts = Timeouts { quiet_after: Duration::MAX, ..Timeouts::default() };
         let mut l = Liveness::new(timeouts, at(0));
         l.request_probe();
@@ -306,11 +307,11 @@ mod tests {
     }
 
     #[test]
-    fn other_streams_do_not_begin_the_wait_for_data_again() {
+    fn a_change_of_streams_does_not_restart_the_wait_for_data() {
         let mut l = live();
         assert!(!l.changed(at(9_999)));
-        assert!(l.changed(at(10_000)), "data is missing for so long that this request is the probe");
-        assert!(l.changed(at(14_000)), "and this one in its place");
+        assert!(l.changed(at(10_000)), "the wait is over, so this request is the probe");
+        assert!(l.changed(at(14_000)), "this request replaces the probe");
         l.alive(at(15_000));
         assert_eq!(l.due(at(15_000), true), Due::Mute(Duration::from_secs(15)));
         l.data(at(15_000));
@@ -318,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_is_blamed_after_one_probe_or_four_and_later_each_time_it_was_no_help() {
+    fn each_replaced_socket_in_a_row_doubles_the_probes_before_a_socket_is_mute() {
         let probes = |had_data, replaced| {
             let mut l = live();
             let mut probes = 1;
@@ -333,13 +334,13 @@ mod tests {
     }
 
     #[test]
-    fn the_deadline_is_never_later_than_what_is_due() {
+    fn something_is_due_at_each_deadline() {
         let mut l = live();
         let mut now = at(0);
         for step in 0..50 {
             now = l.deadline(true);
             match l.due(now, true) {
-                Due::Nothing => panic!("step {step}: woken at {now:?} for nothing"),
+                Due::Nothing => panic!("step {step}: woken at {now:?} although nothing is due"),
                 Due::Ping => {
                     l.pinged(now, [step; 8]);
                     l.pong(now + Duration::from_millis(3), &[step; 8]);

@@ -1,11 +1,12 @@
-//! The life of one connection, sans-IO: what happened goes in, what to do comes out. No clock, no socket, no thread.
+//! The life of one connection, sans-IO: events go in, actions come out. No clock, no socket, no thread.
 //!
 //! The contract: *after each `handle_*` (and `set_desired`, `list`, `stop`), drain `poll_action`, `poll_event` and
-//! `poll_transmit`, then come back no later than `poll_timeout`.* What concerns one socket bears its [`SocketId`].
+//! `poll_transmit`, then come back no later than `poll_timeout`.* Everything about one socket carries its [`SocketId`].
 //!
-//! [`State`] draws the life. A [`Session`] dials until it has a socket, opens the WebSocket, sends the one request that
-//! makes the socket carry exactly the wanted streams, hands every decoded message to a [`Sink`](crate::model::Sink),
-//! notices when the peer falls silent or mute, and starts over as often as needed, no faster than the exchange allows.
+//! [`State`] shows the states. A [`Session`] dials until it has a socket, opens the WebSocket, and sends the one
+//! request that makes the socket carry exactly the desired streams. It passes each decoded message to a
+//! [`Sink`](crate::model::Sink), notices when the peer falls silent or mute, and reconnects as often as needed, but no
+//! faster than the exchange allows.
 
 mod budget;
 mod counters;
@@ -21,7 +22,7 @@ mod outbox;
 mod refusal_backoff;
 mod requests;
 mod retry;
-#[allow(clippy::module_inception, reason = "the file bears the name of its type")]
+#[allow(clippy::module_inception, reason = "the file is named after its type")]
 mod session;
 mod shared;
 mod socket;

@@ -1,10 +1,10 @@
-//! Bytes waiting to be sent, and the masked frames appended to them.
+//! The outgoing bytes of a socket. Builds masked frames.
 
 use super::entropy::{Entropy, EntropyExt};
 use crate::ws::{self, CloseCode};
 
-/// While more than this waits to be sent, pings are not answered: a peer that floods and does not read must not make us
-/// hold its pongs. 16 KiB is more than a hundred of the longest pongs.
+/// If more bytes than this are unsent, pings are not answered: a peer that floods us with pings and does not read must
+/// not make us store its pongs. 16 KiB is more than a hundred of the longest pongs.
 const PONG_BACKLOG: usize = 16 * 1024;
 
 /// Outgoing bytes of one socket.
@@ -18,12 +18,12 @@ impl Outbox {
         Self { bytes: Vec::with_capacity(4096), sent: 0 }
     }
 
-    /// What waits to be sent.
+    /// Returns the unsent bytes.
     pub fn pending(&self) -> &[u8] {
         &self.bytes[self.sent..]
     }
 
-    /// `n` bytes of [`pending`](Self::pending) were sent.
+    /// Records that `n` bytes of [`pending`](Self::pending) were sent.
     pub fn advance(&mut self, n: usize) {
         self.sent += n;
         if self.sent >= self.bytes.len() {
@@ -32,14 +32,14 @@ impl Outbox {
         }
     }
 
-    /// Takes what waits to be sent.
+    /// Takes the unsent bytes.
     pub fn take(&mut self) -> Vec<u8> {
         self.bytes.drain(..self.sent);
         self.sent = 0;
         std::mem::take(&mut self.bytes)
     }
 
-    /// Appends bytes as they are: the opening request.
+    /// Appends bytes without a frame: the opening request.
     pub fn raw(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
@@ -57,7 +57,7 @@ impl Outbox {
         payload
     }
 
-    /// Answers a ping; false if the backlog is too long to.
+    /// Answers a ping. Returns false if too many bytes are unsent.
     pub fn pong(&mut self, payload: &[u8], entropy: &mut dyn Entropy) -> bool {
         if self.pending().len() > PONG_BACKLOG {
             return false;

@@ -1,38 +1,38 @@
-//! What the exchange taught us by refusing a request in band: TOO_MANY_REQUEST, then the end of the socket.
+//! Backs off after the exchange refused a request in band: it sends TOO_MANY_REQUEST and then ends the socket.
 
 use std::time::Duration;
 
 use crate::model::Nanos;
 
-/// The first block: the shortest window that the exchange counts requests in.
+/// The first block, 1 s: the shortest window in which the exchange counts requests.
 const BLOCK: Duration = Duration::from_secs(1);
-/// The longest block: the longest such window.
+/// The longest block, 60 s: the longest such window.
 const BLOCK_MAX: Duration = Duration::from_secs(60);
 
-/// Data that comes this long after a request answers it. What comes sooner may have been under way before, for the
-/// subscription that the request replaces.
+/// Data that arrives this long after a request counts as its answer. Earlier data may belong to the subscription that
+/// the request replaces.
 const ANSWER_AFTER: Duration = Duration::from_secs(1);
 
-/// Holds requests back after refusals. Lives longer than a socket: a new one must not be the way around a refusal.
+/// Holds requests back after refusals. It outlives the socket, so that a new socket is not a way around a refusal.
 #[derive(Debug)]
 pub(super) struct RefusalBackoff {
     until: Nanos,
-    /// Refusals since a request was last answered.
+    /// The number of refusals since a request was last answered.
     refusals: u32,
-    /// When the first request after the newest block went out.
+    /// When the first request after the newest block was sent.
     asked_at: Option<Nanos>,
-    /// Added to each block, for a request that overtakes.
+    /// Added to each block, because the network may delay requests unequally.
     margin: Duration,
 }
 
 impl RefusalBackoff {
-    /// Nothing was refused yet.
+    /// Creates a backoff without refusals.
     pub fn new(margin: Duration) -> Self {
         Self { until: Nanos::default(), refusals: 0, asked_at: None, margin }
     }
 
-    /// The exchange refused a request. Each refusal in a row doubles the block; one that comes while a block lasts is
-    /// about a request that was under way before.
+    /// Records that the exchange refused a request. Each refusal in a row doubles the block. A refusal during a block
+    /// answers a request that was sent before it, and changes nothing.
     pub fn refused(&mut self, now: Nanos) {
         if now < self.until {
             return;
@@ -43,27 +43,27 @@ impl RefusalBackoff {
         self.until = now + block + self.margin;
     }
 
-    /// A request went out.
+    /// Records that a request was sent.
     pub fn requested(&mut self, now: Nanos) {
         if self.has_refusals() {
             self.asked_at.get_or_insert(now);
         }
     }
 
-    /// A request was refused, and none was answered since.
+    /// Returns true if a request was refused and none was answered since.
     #[inline]
     pub fn has_refusals(&self) -> bool {
         self.refusals > 0
     }
 
-    /// Data came. If it answers a request that was sent after the block, the refusals are forgotten.
+    /// Records that data arrived. If it answers a request that was sent after the block, the refusals are forgotten.
     pub fn data(&mut self, now: Nanos) {
         if self.asked_at.is_some_and(|at| now.since(at) >= ANSWER_AFTER) {
             (self.refusals, self.asked_at) = (0, None);
         }
     }
 
-    /// No request goes out before.
+    /// Returns the time before which no request may be sent.
     pub fn until(&self) -> Nanos {
         self.until
     }
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_double_up_to_a_minute_and_success_forgets_them() {
+    fn blocks_double_up_to_a_minute_and_an_answer_resets_them() {
         let mut refusal_backoff = RefusalBackoff::new(Duration::ZERO);
         let mut now = at(0);
         for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
@@ -87,11 +87,11 @@ mod tests {
             now = refusal_backoff.until();
         }
         refusal_backoff.data(now + ANSWER_AFTER);
-        assert!(refusal_backoff.has_refusals(), "nothing was asked since: no sign that the exchange answers");
+        assert!(refusal_backoff.has_refusals(), "no request was sent since, so the data answers none");
         refusal_backoff.requested(now);
         refusal_backoff.requested(now + ANSWER_AFTER / 2);
         refusal_backoff.data(now + ANSWER_AFTER - Duration::from_nanos(1));
-        assert!(refusal_backoff.has_refusals(), "that may be of the subscription before");
+        assert!(refusal_backoff.has_refusals(), "the data may belong to the replaced subscription");
         refusal_backoff.data(now + ANSWER_AFTER);
         refusal_backoff.refused(now + ANSWER_AFTER);
         assert_eq!(refusal_backoff.until(), now + ANSWER_AFTER + Duration::from_secs(1));

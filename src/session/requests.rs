@@ -1,4 +1,4 @@
-//! What is asked of the exchange: the desired set, and the requests of one socket for it.
+//! The desired set of a connection, and the requests of one socket for it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,62 +13,62 @@ use crate::config::Config;
 use crate::model::{Epoch, Nanos};
 use crate::plan::{self, DesiredSet, Mode};
 
-/// How long frames of a replaced subscription may still come. Two at most were seen, within a round trip.
+/// How long frames of a replaced subscription may still arrive. At most two were observed, within one round trip.
 const STALE_FRAMES: Duration = Duration::from_secs(1);
 
-/// What is wanted of the exchange, and how it has answered so far, on any socket.
+/// The desired set, and how the exchange has answered so far on any socket of the connection.
 pub(super) struct SubscriptionState {
     desired: DesiredSet,
     /// Holds requests back after the exchange refused one.
     pub refusal_backoff: RefusalBackoff,
-    /// Data has come for some stream of the desired set.
+    /// True once data has arrived for a stream of the desired set.
     had_data: bool,
-    /// Sockets in a row that were replaced because they were mute.
+    /// The number of sockets in a row that were replaced because they were mute.
     mute_sockets: u32,
 }
 
 impl SubscriptionState {
-    /// Nothing is wanted yet.
+    /// Creates the state of a connection that wants no streams.
     pub fn new(config: &Config) -> Self {
         let refusal_backoff = RefusalBackoff::new(config.pacing.margin());
         Self { desired: DesiredSet::default(), refusal_backoff, had_data: false, mute_sockets: 0 }
     }
 
-    /// Something is wanted.
+    /// Returns true if any stream is wanted.
     pub fn has_streams(&self) -> bool {
         !self.desired.streams.is_empty()
     }
 
-    /// Replaces the desired set. The newest socket is that of `epoch`, and was asked for the desired set `sent`. False
-    /// if the desired set is the one that is there.
+    /// Replaces the desired set. `epoch` is that of the newest socket, and `sent` is the revision it carries. Returns
+    /// false if the revision is the current one.
     pub fn set_desired(&mut self, desired: DesiredSet, epoch: Epoch, sent: Option<u64>) -> bool {
         if desired.revision == self.desired.revision {
             return false;
         }
-        // Streams that go on have answered already.
+        // Streams that continue have answered already.
         self.had_data &= !desired.running.on(epoch, sent).is_empty();
         self.desired = desired;
         true
     }
 
-    /// Whether data is worth a look at what it answers.
+    /// Returns true if new data can change this state.
     #[inline]
     fn awaits_data(&self) -> bool {
         !self.had_data || self.refusal_backoff.has_refusals()
     }
 
-    /// Whether a socket on which a probe stayed without an answer is to blame for that.
+    /// Returns true if the socket is at fault for a probe without an answer.
     pub fn is_mute(&self, liveness: &Liveness) -> bool {
         self.owes_snapshots() && liveness.is_mute(self.had_data, self.mute_sockets)
     }
 
-    /// The exchange answers the request with snapshots, if there are such markets. Where only changes are wanted, nothing
-    /// comes before somebody trades, however well the socket is.
+    /// Returns true if the exchange answers the request with snapshots, provided the markets exist. If only realtime
+    /// updates are wanted, a healthy socket carries nothing until someone trades.
     fn owes_snapshots(&self) -> bool {
         self.desired.streams.specs().iter().any(|spec| spec.mode != Mode::RealtimeOnly)
     }
 
-    /// A socket is replaced because it was mute.
+    /// Records that a socket was replaced because it was mute.
     pub fn replaced_mute_socket(&mut self) {
         self.mute_sockets += 1;
     }
@@ -77,35 +77,35 @@ impl SubscriptionState {
 /// The requests of one socket.
 pub(super) struct Requests {
     budget: Budget,
-    /// `None` before the first request.
+    /// The newest subscription request. `None` before the first.
     newest: Option<SentRequest>,
 }
 
-/// What the socket carries, as of the newest request on it.
+/// What the socket carries since its newest subscription request.
 struct SentRequest {
     /// The revision of the desired set.
     revision: u64,
-    /// Until when frames of an earlier subscription may still come. `None` if that is not possible.
+    /// Until when frames of an earlier subscription may still arrive. `None` if there was none.
     stale_until: Option<Nanos>,
-    /// When data first came.
+    /// When data first arrived on the socket.
     data_since: Option<Nanos>,
-    /// The exchange is to be asked what the socket carries.
+    /// True if a list of the subscriptions must be requested.
     list_due: bool,
 }
 
 /// The kinds of request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Request {
-    /// For the newest desired set.
+    /// Subscribes to the newest desired set.
     Subscribe,
-    /// For the same desired set once more, to provoke an answer.
+    /// Repeats the request for the same desired set, to provoke an answer.
     Probe,
-    /// For a list of what the socket carries. Only after the request for the desired set: so the format that it has to
-    /// name is the one that the socket has.
+    /// Asks for a list of what the socket carries. Sent only after the request for the desired set, so that the format
+    /// it has to name is the socket's own.
     List,
 }
 
-/// The requests that one socket may send.
+/// Returns the budget of requests for one socket.
 fn request_budget(config: &Config) -> Budget {
     let Config { pacing, limits, .. } = config;
     let rates = [
@@ -116,22 +116,22 @@ fn request_budget(config: &Config) -> Budget {
 }
 
 impl Requests {
-    /// A socket that was asked nothing yet.
+    /// Creates the state of a socket without requests.
     pub fn new(config: &Config) -> Self {
         Self { budget: request_budget(config), newest: None }
     }
 
-    /// The revision of the desired set that the socket carries.
+    /// Returns the revision of the desired set that the socket carries.
     pub fn sent(&self) -> Option<u64> {
         self.newest.as_ref().map(|newest| newest.revision)
     }
 
-    /// The exchange owes data for a request.
+    /// Returns true if the exchange owes data for a request.
     pub fn expects_data(&self) -> bool {
         self.newest.is_some()
     }
 
-    /// When data first came on the socket.
+    /// Returns when data first arrived on the socket.
     pub fn data_since(&self) -> Option<Nanos> {
         self.newest.as_ref()?.data_since
     }
@@ -144,14 +144,14 @@ impl Requests {
         }
     }
 
-    /// Has the exchange asked for a list. Without a request on the socket there is nothing to ask about.
+    /// Requests a list of the subscriptions. Has no effect before the first subscription request.
     pub fn list(&mut self) {
         if let Some(newest) = &mut self.newest {
             newest.list_due = true;
         }
     }
 
-    /// When the next request may go out; never if none waits.
+    /// Returns when the next request may be sent; `NEVER` if none is pending.
     pub fn deadline(&self, subscription: &SubscriptionState, liveness: &Liveness) -> Nanos {
         match self.next(subscription, liveness) {
             Some(_) => self.budget.free_at().max(subscription.refusal_backoff.until()),
@@ -159,7 +159,7 @@ impl Requests {
         }
     }
 
-    /// The request that waits. Only ever for the newest desired set.
+    /// Returns the pending request. A subscription is always for the newest desired set.
     fn next(&self, subscription: &SubscriptionState, liveness: &Liveness) -> Option<Request> {
         match &self.newest {
             Some(newest) if newest.revision == subscription.desired.revision => {
@@ -172,12 +172,12 @@ impl Requests {
         }
     }
 
-    /// Takes one request from the budget, if there is one. Each socket has its own; a refusal holds for all of them.
+    /// Takes one request from the budget, if one is free. Each socket has its own budget; a refusal blocks all of them.
     pub fn try_acquire(&mut self, now: Nanos, refusal_backoff: &RefusalBackoff) -> bool {
         refusal_backoff.until() <= now && self.budget.try_acquire(now).is_ok()
     }
 
-    /// Writes the request that waits, as soon as the budget allows.
+    /// Writes the pending request if the budget allows it now.
     pub fn send_next(
         &mut self,
         now: Nanos,
@@ -200,8 +200,8 @@ impl Requests {
         }
     }
 
-    /// A request for the desired set is about to be sent, and the wait for data begins or goes on. True if the request
-    /// has to be a probe.
+    /// Begins or continues the wait for data before a subscription request is sent. Returns true if the request must be
+    /// a probe.
     fn begin_wait(&self, now: Nanos, request: Request, liveness: &mut Liveness) -> bool {
         if self.newest.is_none() {
             liveness.expect_data(now);
@@ -227,7 +227,7 @@ impl Requests {
         let (from, sent) = (self.state(), self.sent());
         let again = sent == Some(*revision);
         subscription.refusal_backoff.requested(now);
-        // A probe asks for a snapshot of everything.
+        // A probe requests a snapshot of every stream.
         let running = if is_probe { Arc::default() } else { running.on(epoch, sent) };
         let ticket = entropy.ticket();
         outbox.text(&plan::request(&ticket, streams, &running, *format, config.endpoint.dialect()), &mut **entropy);
@@ -238,7 +238,7 @@ impl Requests {
         }
     }
 
-    /// The request for this desired set was written.
+    /// Records that the request for this revision was written.
     fn subscribed(&mut self, now: Nanos, revision: u64) {
         match &mut self.newest {
             Some(newest) => {
@@ -261,7 +261,7 @@ impl Requests {
         }
     }
 
-    /// Data came.
+    /// Handles the arrival of data.
     #[inline]
     pub fn handle_data(&mut self, now: Nanos, epoch: Epoch, shared: &mut Shared) {
         if self.data_since().is_none() || shared.subscription.awaits_data() {
@@ -271,10 +271,10 @@ impl Requests {
 
     #[cold]
     fn handle_awaited_data(&mut self, now: Nanos, epoch: Epoch, shared: &mut Shared) {
-        // Data before our request would be somebody else's; the state says Active only for what we asked for.
+        // Data before our request is not an answer to it. Only requested data makes the state Active.
         let Some(newest) = &mut self.newest else { return };
         let subscription = &mut shared.subscription;
-        // Frames of the subscription before are no answer to this one: it may ask for markets that do not exist.
+        // Frames of the replaced subscription do not answer this one, which may name markets that do not exist.
         subscription.had_data |= newest.stale_until.is_none_or(|until| now > until);
         subscription.refusal_backoff.data(now);
         subscription.mute_sockets = 0;
@@ -284,12 +284,12 @@ impl Requests {
         }
     }
 
-    /// The exchange refused a request. It closes the socket after this. Should it not, what it refused is asked for again
-    /// after the block.
+    /// Handles the refusal of a request. The exchange closes the socket after this. If it does not, the refused
+    /// subscription is requested again after the block.
     pub fn handle_refusal(&self, now: Nanos, liveness: &mut Liveness, subscription: &mut SubscriptionState) {
         subscription.refusal_backoff.refused(now);
         if self.expects_data() {
-            // What was under way is not answered, and says nothing.
+            // An unanswered probe proves nothing now, so a new one is due.
             liveness.request_probe();
         }
     }

@@ -1,4 +1,4 @@
-//! When to dial again: full-jitter exponential backoff, and how long the exchange asked us to wait.
+//! When to dial again: exponential backoff with full jitter, and at least the wait that the exchange asked for.
 
 use std::time::Duration;
 
@@ -8,45 +8,44 @@ use crate::config::Backoff;
 use crate::model::Nanos;
 use crate::ws::RejectionKind;
 
-/// What a ban lasts when the exchange does not say.
+/// The wait after a ban if the exchange states none.
 const BAN_DEFAULT: Duration = Duration::from_secs(60);
-/// The least pause after HTTP 429 when the exchange does not say.
+/// The least wait after HTTP 429 if the exchange states none.
 const TOO_MANY_DEFAULT: Duration = Duration::from_secs(1);
 
-/// The longest wait after a refusal that does not say how long.
+/// The longest wait after a refusal that states none.
 const DEFAULT_WAIT_MAX: Duration = Duration::from_secs(3600);
 /// The longest wait that a server may ask for, one day. A longer one is taken for a mistake, which must not stop the
-/// engine for ever: it tries once a day.
+/// engine forever: it tries once a day.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
 
-/// Counts failed tries in a row. Never gives up.
+/// Counts failed attempts in a row. Never stops trying.
 #[derive(Debug, Clone)]
 pub struct Retry {
     backoff: Backoff,
     attempt: u32,
-    /// Of these, the refusals that ration connects: HTTP 429 and 418.
+    /// The number of these that were refused with HTTP 429 or 418, which limit the rate of connects.
     refusals: u32,
 }
 
 impl Retry {
-    /// No failure yet.
+    /// Creates a counter without failures.
     pub fn new(backoff: Backoff) -> Self {
         Self { backoff, attempt: 0, refusals: 0 }
     }
 
-    /// Tries that failed since a connection last worked.
+    /// Returns the number of attempts that failed since a connection last worked.
     pub fn failures(&self) -> u32 {
         self.attempt
     }
 
-    /// A connection has worked: the failures before it do not count any more.
+    /// Records that a connection has worked, and forgets the failures before it.
     pub fn worked(&mut self) {
         (self.attempt, self.refusals) = (0, 0);
     }
 
-    /// How long to wait after `disconnect`, which was at `now`. The first try after a connection that had worked is at
-    /// once; after that a uniformly random delay up to a bound that doubles, but never less than the exchange asked
-    /// for.
+    /// Returns the time to wait after a `disconnect` at `now`. Zero if the connection had worked. Otherwise a uniformly
+    /// random delay up to a bound that doubles with each failure, added to the wait that the exchange asked for.
     pub fn delay(
         &mut self,
         disconnect: &Disconnect,
@@ -65,8 +64,8 @@ impl Retry {
         requested + jitter
     }
 
-    /// The least wait that the exchange asked for. If it does not say how long, the wait doubles with each refusal in a
-    /// row, as the exchange's own does.
+    /// Returns the least wait that the exchange asked for. If it states none, the wait doubles with each refusal in a
+    /// row, as the exchange's own block does.
     fn requested_wait(&mut self, disconnect: &Disconnect, now: Nanos) -> Duration {
         let Disconnect::Rejected(rejection) = disconnect else { return Duration::ZERO };
         let stated = rejection.retry_after.and_then(|retry_after| retry_after.wait(now));
@@ -87,7 +86,7 @@ mod tests {
     use crate::session::testing::SeededEntropy;
 
     #[test]
-    fn the_first_try_after_a_working_connection_is_at_once() {
+    fn the_first_attempt_after_a_working_connection_has_no_delay() {
         let mut retry = Retry::new(Backoff::default());
         assert_eq!(retry.delay(&Disconnect::Eof, true, Nanos(0), &mut SeededEntropy::new(1)), Duration::ZERO);
     }
@@ -106,7 +105,7 @@ mod tests {
                 })
                 .collect();
             let (mean, max) = (delays.iter().sum::<f64>() / 1e4, delays.iter().copied().fold(0.0, f64::max));
-            // Full jitter: uniform, so the mean is half the bound and the maximum close to it, also at the cap.
+            // Full jitter is uniform, so the mean is half the bound and the maximum is close to it, also at the cap.
             assert!((mean / bound.as_secs_f64() - 0.5).abs() < 0.02, "attempt {attempt}: mean {mean}");
             assert!(max <= bound.as_secs_f64() && max > 0.99 * bound.as_secs_f64(), "attempt {attempt}: max {max}");
         }

@@ -1,4 +1,4 @@
-//! The life of a connection and the contract with its caller.
+//! The life of a connection, and the contract with its caller.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,18 +16,18 @@ use crate::wire::Decoder;
 
 /// One connection, from the first dial to the last close. See the module for the contract.
 ///
-/// It has at most one socket at a time. News of any other, which was dropped already, changes nothing.
+/// A session has at most one socket at a time. Calls about any other socket have no effect.
 pub struct Session {
     phase: SessionPhase,
-    /// It is to stay disconnected once it is.
+    /// The session must stay disconnected once its socket is closed.
     stopping: bool,
-    /// That of the newest socket.
+    /// The epoch of the newest socket; 0 before the first.
     epoch: Epoch,
     dialer: Dialer,
     shared: Shared,
 }
 
-/// Where in its life a connection is, with what belongs to that.
+/// The phase of a session, with the data that only this phase needs.
 enum SessionPhase {
     /// No socket, and none is wanted.
     Disconnected,
@@ -40,7 +40,7 @@ enum SessionPhase {
 }
 
 impl Session {
-    /// A connection that wants nothing yet. `connects` grants its dials, and may be shared with others.
+    /// Creates a connection without streams. `connects` grants its dials and may be shared with other connections.
     pub fn new(
         id: ConnectionId,
         config: Arc<Config>,
@@ -63,10 +63,10 @@ impl Session {
         }
     }
 
-    // ---- what is wanted ----
+    // ---- desired streams ----
 
-    /// Sets the streams that this connection is to carry: all of them, and nothing else. [`Event::Requested`] will name
-    /// the revision of the desired set. One that is known already changes nothing.
+    /// Replaces the set of streams that this connection must carry. [`Event::Requested`] reports its revision once the
+    /// request is sent. A set with the current revision has no effect.
     pub fn set_desired(&mut self, now: Nanos, desired: DesiredSet) {
         let sent = if let SessionPhase::Online(socket) = &self.phase { socket.sent() } else { None };
         if !self.shared.subscription.set_desired(desired, self.epoch, sent) {
@@ -82,23 +82,23 @@ impl Session {
         }
     }
 
-    /// Asks the exchange what this socket carries, as soon as the budget allows. [`Event::Subscriptions`] brings the
-    /// answer. Without a request on the socket there is nothing to ask about.
+    /// Asks the exchange what this socket carries, as soon as the budget allows. [`Event::Subscriptions`] reports the
+    /// answer. Has no effect before the first subscription request on the socket.
     pub fn list(&mut self, now: Nanos) {
         if let SessionPhase::Online(socket) = &mut self.phase {
             socket.list(now, &mut self.shared);
         }
     }
 
-    /// Closes its socket and stays disconnected.
+    /// Closes the socket and stays disconnected.
     pub fn stop(&mut self, now: Nanos) {
         self.stopping = true;
         self.close(now, Disconnect::Stopped);
     }
 
-    // ---- what happened ----
+    // ---- inputs ----
 
-    /// The look-up asked for by [`Action::Resolve`] ended.
+    /// Handles the end of the look-up that [`Action::Resolve`] asked for.
     pub fn handle_resolved(&mut self, now: Nanos, result: Result<Vec<SocketAddr>, String>) {
         let is_awaited = matches!(self.phase, SessionPhase::Dialing(DialAttempt::Resolving { .. }));
         match result {
@@ -107,13 +107,13 @@ impl Session {
                 self.continue_dialing(now, next.ok_or_else(|| Disconnect::Resolve("the name has no address".into())));
             }
             Err(why) if is_awaited => self.disconnected(now, Disconnect::Resolve(Disconnect::bounded(&why))),
-            // The deadline passed, or nobody wants it any more.
+            // The deadline has passed, or no stream is wanted any more.
             Ok(addresses) if !addresses.is_empty() => self.dialer.resolved_late(now, addresses),
             Ok(_) | Err(_) => {}
         }
     }
 
-    /// TCP is open.
+    /// Handles an open TCP connection.
     pub fn handle_connected(&mut self, now: Nanos, socket: SocketId) {
         if !matches!(&self.phase, SessionPhase::Dialing(dial) if dial.socket() == Some(socket)) {
             return;
@@ -130,7 +130,7 @@ impl Session {
         }
     }
 
-    /// TLS is agreed and the certificate verified.
+    /// Handles the end of the TLS handshake; the certificate is verified.
     pub fn handle_secured(&mut self, now: Nanos, socket: SocketId) {
         let Some(socket) = self.phase.socket(socket) else { return };
         if !matches!(socket.phase(), Phase::Securing { .. }) {
@@ -145,21 +145,21 @@ impl Session {
         }
     }
 
-    /// Room to receive into from this socket. Fill some of it, then call [`handle_received`](Self::handle_received).
-    /// Empty if there is no such socket.
+    /// Returns the free space of this socket's receive buffer, or an empty slice if the socket does not exist. Fill
+    /// some of it, then call [`handle_received`](Self::handle_received).
     #[inline]
     pub fn spare(&mut self, socket: SocketId) -> &mut [u8] {
         self.phase.socket(socket).map_or(&mut [], Socket::spare)
     }
 
-    /// `n` bytes of [`spare`](Self::spare) were filled at `now`. Messages in them go to `sink`.
+    /// Handles `n` bytes received into [`spare`](Self::spare) at `now`. Passes the messages in them to `sink`.
     pub fn handle_received(&mut self, now: Nanos, socket: SocketId, n: usize, sink: &mut impl Sink) {
         let Some(socket) = self.phase.socket(socket) else { return };
         let outcome = socket.handle_received(now, n, &mut self.shared, sink);
         self.apply(now, outcome);
     }
 
-    /// The transport ended, or could not be opened.
+    /// Handles the end of the transport, or the failure to open it.
     pub fn handle_closed(&mut self, now: Nanos, socket: SocketId, how: Closed) {
         match &mut self.phase {
             SessionPhase::Dialing(dial) if dial.socket() == Some(socket) => self.connect_failed(now, how),
@@ -171,7 +171,7 @@ impl Session {
         }
     }
 
-    /// Time passed.
+    /// Handles the passing of time.
     pub fn handle_timeout(&mut self, now: Nanos) {
         match &mut self.phase {
             SessionPhase::Online(socket) => {
@@ -184,19 +184,19 @@ impl Session {
         }
     }
 
-    // ---- what to do next ----
+    // ---- outputs ----
 
-    /// The next thing to do.
+    /// Returns the next action for the caller.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.shared.reports.actions.pop_front()
     }
 
-    /// The next report.
+    /// Returns the next event.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.shared.reports.events.pop_front()
     }
 
-    /// Bytes to send on this socket. Say with [`transmitted`](Self::transmitted) how many went.
+    /// Returns the bytes to send on this socket. Report how many were sent with [`transmitted`](Self::transmitted).
     pub fn poll_transmit(&self, socket: SocketId) -> &[u8] {
         match &self.phase {
             SessionPhase::Online(open) if open.id() == socket => open.pending(),
@@ -204,14 +204,14 @@ impl Session {
         }
     }
 
-    /// `n` bytes of [`poll_transmit`](Self::poll_transmit) were sent.
+    /// Records that `n` bytes of [`poll_transmit`](Self::poll_transmit) were sent.
     pub fn transmitted(&mut self, socket: SocketId, n: usize) {
         if let Some(socket) = self.phase.socket(socket) {
             socket.transmitted(n);
         }
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout) at the latest.
+    /// Returns the latest time at which to call [`handle_timeout`](Self::handle_timeout).
     pub fn poll_timeout(&self) -> Nanos {
         match &self.phase {
             SessionPhase::Disconnected => Nanos::NEVER,
@@ -221,9 +221,9 @@ impl Session {
         }
     }
 
-    // ---- what may be asked ----
+    // ---- queries ----
 
-    /// Where in its life it is.
+    /// Returns the current state.
     pub fn state(&self) -> State {
         match &self.phase {
             SessionPhase::Disconnected => State::Disconnected,
@@ -233,30 +233,30 @@ impl Session {
         }
     }
 
-    /// It was stopped and has closed its socket.
+    /// Returns true once the session was stopped and has closed its socket.
     pub fn is_stopped(&self) -> bool {
         self.stopping && matches!(self.phase, SessionPhase::Disconnected)
     }
 
-    /// Which socket of this life, counted from 1; 0 before the first.
+    /// Returns the number of the newest socket, counted from 1; 0 before the first.
     pub fn epoch(&self) -> Epoch {
         self.epoch
     }
 
-    /// Until when the exchange's refusals keep this connection from dialing, or from asking on its open socket. `None`
-    /// once that is over.
+    /// Returns the time until which the exchange's refusals keep this connection from dialing, or from sending requests
+    /// on its open socket. `None` if nothing is blocked at `now`.
     pub fn blocked_until(&self, now: Nanos) -> Option<Nanos> {
         let until = self.dialer.refused_until().max(self.shared.subscription.refusal_backoff.until());
         (until > now).then_some(until)
     }
 
-    /// Data objects received since the start.
+    /// Returns the number of data objects received since the start.
     #[inline]
     pub fn data_received(&self) -> u64 {
         self.shared.decoder.delivered()
     }
 
-    /// Exact counts since the start.
+    /// Returns exact counts since the start.
     pub fn counters(&self) -> Counters {
         let decode = self.shared.decoder.counters();
         Counters { data: decode.delivered, decode, ..self.shared.reports.counters }
@@ -264,7 +264,7 @@ impl Session {
 
     // ---- dialing ----
 
-    /// Dials, or waits first for the end of the pause that followed the last disconnect.
+    /// Dials once the pause after the last disconnect is over.
     fn dial_after_pause(&mut self, now: Nanos) {
         let until = self.dialer.pause_until();
         if now < until {
@@ -279,7 +279,7 @@ impl Session {
         self.enter(now, SessionPhase::Dialing(dial));
     }
 
-    /// A try goes on, or has failed.
+    /// Continues the dial attempt with `next`, or ends it.
     fn continue_dialing(&mut self, now: Nanos, next: Result<DialAttempt, Disconnect>) {
         match next {
             Ok(dial) => self.phase = SessionPhase::Dialing(dial),
@@ -307,15 +307,15 @@ impl Session {
         self.continue_dialing(now, next);
     }
 
-    /// TCP is open: a socket begins its life in this phase, with these bytes to send.
+    /// Enters the first phase of a socket whose TCP connection is open. `request` is sent first.
     fn open_socket(&mut self, now: Nanos, id: SocketId, phase: Phase, request: &[u8]) {
         let socket = Socket::new(id, self.epoch, phase, request, &self.shared.config);
         self.enter(now, SessionPhase::Online(Box::new(socket)));
     }
 
-    // ---- endings ----
+    // ---- end of a socket ----
 
-    /// Does what follows from the outcome of the socket.
+    /// Acts on the outcome of a socket.
     #[inline]
     fn apply(&mut self, now: Nanos, outcome: SocketOutcome) {
         match outcome {
@@ -325,7 +325,7 @@ impl Session {
         }
     }
 
-    /// The socket, or the try to get one, is over. Another try follows, however often.
+    /// Ends the socket or the dial attempt, and schedules the next attempt. Never stops trying.
     #[cold]
     fn disconnected(&mut self, now: Nanos, disconnect: Disconnect) {
         let had_worked = matches!(&self.phase, SessionPhase::Online(socket) if socket.has_worked(now));
@@ -337,7 +337,7 @@ impl Session {
         self.end_socket(now, disconnect, SessionPhase::Pausing { until });
     }
 
-    /// Nobody wants this connection any more: sends a close frame if there is a peer to send it to.
+    /// Ends the connection on purpose. Sends a close frame if the WebSocket is open.
     fn close(&mut self, now: Nanos, reason: Disconnect) {
         match &mut self.phase {
             SessionPhase::Disconnected => {}
@@ -345,7 +345,7 @@ impl Session {
                 Phase::Closing { .. } => {}
                 Phase::Open(_) => self.send_close(now, reason),
                 Phase::Securing { .. } | Phase::Upgrading(_) => {
-                    // A refusal holds, even if nobody waits for the rest of its body.
+                    // Keep the pause of a refusal, although we do not wait for the rest of its body.
                     if let Some(refusal) = socket.refusal() {
                         self.dialer.schedule_retry(now, &refusal, false, &mut *self.shared.entropy);
                     }
@@ -368,7 +368,7 @@ impl Session {
         self.shared.reports.event(Event::Disconnected { at: now, reason, epoch: self.epoch, retry_at: None });
     }
 
-    /// The close handshake is over.
+    /// Handles the end of the close handshake.
     #[cold]
     fn left(&mut self, now: Nanos) {
         self.drop_socket();
@@ -378,7 +378,7 @@ impl Session {
         }
     }
 
-    /// Drops what there is of a socket, and reports why.
+    /// Drops the socket, if there is one, and reports the reason.
     fn end_socket(&mut self, now: Nanos, reason: Disconnect, next: SessionPhase) {
         let retry_at = if let SessionPhase::Pausing { until } = &next { Some(*until) } else { None };
         self.drop_socket();
@@ -386,7 +386,7 @@ impl Session {
         self.enter(now, next);
     }
 
-    /// Has the caller drop the socket, if there is one. The life goes on elsewhere after that.
+    /// Asks the caller to drop the socket, if there is one. The caller must enter the next phase.
     fn drop_socket(&mut self) {
         match &mut self.phase {
             SessionPhase::Disconnected | SessionPhase::Pausing { .. } => {}
@@ -410,7 +410,7 @@ impl Session {
 }
 
 impl SessionPhase {
-    /// The socket with this id, if TCP is open.
+    /// Returns the socket with this id, if its TCP connection is open.
     #[inline]
     fn socket(&mut self, id: SocketId) -> Option<&mut Socket> {
         match self {

@@ -1,4 +1,4 @@
-//! What the sockets of one connection have in common: it outlives each of them.
+//! The state of a connection that outlives its sockets.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use crate::config::Config;
 use crate::model::{ConnectionId, Epoch, Nanos};
 use crate::wire::Decoder;
 
-/// Reports about single messages kept until the caller drains them; more are dropped and counted. A flood of unreadable
-/// messages must not make us hold a report of each. Reports about the connection itself are few, and never dropped.
+/// The most undrained events about single messages; further ones are dropped and counted. A flood of unreadable
+/// messages must not fill the memory. Events about the connection itself are few and are never dropped.
 const MESSAGE_REPORTS_MAX: usize = 256;
 
-/// What outlives a socket and each of them works with.
+/// The state that outlives a socket and that each socket works with.
 pub(super) struct Shared {
     /// The connection's number within the engine.
     pub id: ConnectionId,
@@ -25,7 +25,7 @@ pub(super) struct Shared {
     pub reports: Reports,
 }
 
-/// What waits to be drained by the caller, and the counters.
+/// Actions and events for the caller to drain, and the counters.
 #[derive(Default)]
 pub(super) struct Reports {
     pub actions: VecDeque<Action>,
@@ -34,18 +34,18 @@ pub(super) struct Reports {
 }
 
 impl Reports {
-    /// Asks the caller to do something.
+    /// Queues an action for the caller.
     pub fn act(&mut self, action: Action) {
         self.actions.push_back(action);
     }
 
-    /// Reports something about the connection.
+    /// Reports an event about the connection.
     #[cold]
     pub fn event(&mut self, event: Event) {
         self.events.push_back(event);
     }
 
-    /// Reports something about one message.
+    /// Reports an event about one message.
     #[cold]
     pub fn message_event(&mut self, event: Event) {
         if self.events.len() < MESSAGE_REPORTS_MAX {
@@ -55,7 +55,7 @@ impl Reports {
         }
     }
 
-    /// Reports a step in the life of the connection.
+    /// Reports a transition of the connection's state.
     #[cold]
     pub fn step(&mut self, at: Nanos, from: State, to: State, epoch: Epoch) {
         debug_assert!(from.may_become(to), "{from} -> {to}");

@@ -1,4 +1,4 @@
-//! One socket of a connection, from the opening of TCP to its end: everything that a new socket starts without.
+//! One socket of a connection, from the opening of TCP to its end. A new socket starts without any of this state.
 
 use std::io;
 use std::time::Duration;
@@ -16,13 +16,13 @@ use crate::ws::{
     self, CloseCode, FrameReader, Handshake, HandshakeError, Incoming, Progress, ReceiveBuffer, Violation,
 };
 
-/// A connection that brought data for this long has worked: the next try is at once. One that sends a snapshot and
-/// closes has not, and is met with growing pauses.
+/// A socket that has carried data for this long has worked, and the next dial follows at once. A socket that sends a
+/// snapshot and closes has not worked, and the pauses grow.
 const WORKED_AFTER: Duration = Duration::from_millis(250);
-/// So has one that was open for this long: its pings were answered, and on some sockets nothing more is to be expected.
+/// A socket that was open for this long has also worked: its pings were answered, and some sockets carry nothing else.
 const WORKED_WITHOUT_DATA_AFTER: Duration = Duration::from_secs(60);
 
-/// One socket. Dropped at its end, so that nothing of it reaches the next one.
+/// One socket. The session drops it at its end, so that none of its state reaches the next socket.
 pub(super) struct Socket {
     id: SocketId,
     epoch: Epoch,
@@ -32,24 +32,24 @@ pub(super) struct Socket {
     phase: Phase,
 }
 
-/// How far a socket is. Each phase has what only it needs, its deadline among that.
+/// The phase of a socket, with the data that only this phase needs, including its deadline.
 #[allow(
     clippy::large_enum_variant,
     reason = "the largest phase is the one that lasts, and a connection has one socket"
 )]
 pub(super) enum Phase {
-    /// TLS is being agreed.
+    /// The TLS handshake is in progress.
     Securing {
-        /// When that is given up.
+        /// The deadline.
         until: Nanos,
     },
     /// The WebSocket is being opened.
     Upgrading(Upgrade),
     /// Frames are read and written.
     Open(Open),
-    /// We sent a close frame and wait for the one of the peer.
+    /// We sent a close frame and wait for the peer's.
     Closing {
-        /// When that is given up.
+        /// The deadline.
         until: Nanos,
     },
 }
@@ -57,9 +57,9 @@ pub(super) enum Phase {
 /// An opening handshake.
 pub(super) struct Upgrade {
     handshake: Handshake,
-    /// When it was asked for.
+    /// When the opening request was created.
     asked_at: Nanos,
-    /// When it is given up.
+    /// The deadline.
     until: Nanos,
 }
 
@@ -70,19 +70,19 @@ pub(super) struct Open {
     requests: Requests,
 }
 
-/// What becomes of a socket after it was given something.
+/// The result of passing an input to a socket.
 #[must_use]
 pub(super) enum SocketOutcome {
-    /// It goes on.
+    /// The socket goes on.
     Continue,
-    /// It ended.
+    /// The socket ended.
     Disconnected(Disconnect),
-    /// It was left on purpose, and the close handshake is over.
+    /// The socket was closed on purpose, and the close handshake is over.
     Left,
 }
 
 impl Upgrade {
-    /// Begins an opening handshake; returns the bytes to send as well.
+    /// Begins an opening handshake. Also returns the bytes to send.
     pub fn start(now: Nanos, shared: &mut Shared) -> Result<(Self, Vec<u8>), Disconnect> {
         let (config, key) = (&shared.config, shared.entropy.bytes());
         let endpoint = &config.endpoint;
@@ -94,7 +94,7 @@ impl Upgrade {
 }
 
 impl Open {
-    /// A WebSocket that was opened at `now`.
+    /// Creates the state of a WebSocket that was opened at `now`.
     fn new(now: Nanos, shared: &Shared) -> Self {
         let liveness = Liveness::new(shared.config.timeouts.clone(), now);
         Self { since: now, liveness, requests: Requests::new(&shared.config) }
@@ -102,9 +102,9 @@ impl Open {
 }
 
 impl Socket {
-    /// A socket whose TCP is open, in its first phase and with its first bytes to send.
+    /// Creates a socket whose TCP connection is open, with its first phase and its first bytes to send.
     pub fn new(id: SocketId, epoch: Epoch, phase: Phase, request: &[u8], config: &Config) -> Self {
-        // What the peer may make the frame reader hold.
+        // Bounds what the peer can make the frame reader hold.
         let limits = ws::Limits { max_message: config.limits.message_bytes, ..ws::Limits::default() };
         let (buffer, frames) = (ReceiveBuffer::new(config.receive_bytes), FrameReader::new(limits));
         let mut outbox = Outbox::new();
@@ -129,45 +129,45 @@ impl Socket {
         }
     }
 
-    /// The revision of the desired set that it carries.
+    /// Returns the revision of the desired set that the socket carries.
     pub fn sent(&self) -> Option<u64> {
         if let Phase::Open(open) = &self.phase { open.requests.sent() } else { None }
     }
 
-    /// It was of use, so its end is not counted as a failed try.
+    /// Returns true if the socket was useful, so that its end is not counted as a failed attempt.
     pub fn has_worked(&self, now: Nanos) -> bool {
         let Phase::Open(open) = &self.phase else { return false };
         open.requests.data_since().is_some_and(|since| now.since(since) >= WORKED_AFTER)
             || now.since(open.since) >= WORKED_WITHOUT_DATA_AFTER
     }
 
-    /// Room to receive into.
+    /// Returns the free space of the receive buffer.
     #[inline]
     pub fn spare(&mut self) -> &mut [u8] {
         self.buffer.spare()
     }
 
-    /// Bytes to send.
+    /// Returns the bytes to send.
     pub fn pending(&self) -> &[u8] {
         self.outbox.pending()
     }
 
-    /// `n` of the bytes to send were sent.
+    /// Records that `n` of the pending bytes were sent.
     pub fn transmitted(&mut self, n: usize) {
         self.outbox.advance(n);
     }
 
-    /// The socket is to be dropped: what could still be sent before that.
+    /// Takes the bytes that can still be sent before the socket is dropped.
     pub fn take_final_bytes(&mut self) -> Vec<u8> {
         self.outbox.take()
     }
 
-    /// A message was cut off, should the socket end here.
+    /// Returns true if the end of the socket would cut off a message now.
     pub fn is_inside_message(&self) -> bool {
         matches!(self.phase, Phase::Open(_) | Phase::Closing { .. }) && self.frames.is_inside_message(&self.buffer)
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout) at the latest.
+    /// Returns the latest time at which to call [`handle_timeout`](Self::handle_timeout).
     pub fn deadline(&self, shared: &Shared) -> Nanos {
         match &self.phase {
             Phase::Securing { until } | Phase::Closing { until } => *until,
@@ -178,13 +178,13 @@ impl Socket {
         }
     }
 
-    /// Time passed.
+    /// Handles the passing of time.
     pub fn handle_timeout(&mut self, now: Nanos, shared: &mut Shared) -> SocketOutcome {
         match &self.phase {
             Phase::Open(_) => self.check_liveness(now, shared),
             _ if now < self.deadline(shared) => SocketOutcome::Continue,
             Phase::Securing { .. } => SocketOutcome::Disconnected(Disconnect::Timeout(Stage::Tls)),
-            // A refusal whose body never ends is a refusal all the same.
+            // A refusal counts even if its body never ends.
             Phase::Upgrading(_) => {
                 SocketOutcome::Disconnected(self.refusal().unwrap_or(Disconnect::Timeout(Stage::Upgrade)))
             }
@@ -192,7 +192,7 @@ impl Socket {
         }
     }
 
-    /// `n` bytes of [`spare`](Self::spare) were filled.
+    /// Handles `n` bytes that were received into [`spare`](Self::spare).
     #[inline]
     pub fn handle_received(
         &mut self,
@@ -225,7 +225,7 @@ impl Socket {
         }
     }
 
-    /// The transport ended.
+    /// Handles the end of the transport.
     #[cold]
     pub fn handle_closed(&mut self, how: Closed) -> SocketOutcome {
         match self.phase {
@@ -237,13 +237,13 @@ impl Socket {
 
     // ---- the opening handshake ----
 
-    /// The opening request is to be sent.
+    /// Begins the opening handshake with this request.
     pub fn upgrade(&mut self, upgrade: Upgrade, request: &[u8]) {
         self.outbox.raw(request);
         self.phase = Phase::Upgrading(upgrade);
     }
 
-    /// The refusal whose header has come, with as much of its body as is here.
+    /// Returns the refusal if its header has arrived, with the part of its body that has arrived.
     pub fn refusal(&mut self) -> Option<Disconnect> {
         let Phase::Upgrading(upgrade) = &mut self.phase else { return None };
         match upgrade.handshake.handle_eof(&mut self.buffer) {
@@ -252,8 +252,8 @@ impl Socket {
         }
     }
 
-    /// A server that refuses may mark the end of its answer by closing. Where it has not read the request, that arrives
-    /// as a reset. However the socket ends, a refusal is a refusal.
+    /// Returns why the upgrade ended. A server may mark the end of a refusal by closing, which arrives as a reset if it
+    /// has not read the request. So a refusal wins over the way the transport ended.
     fn upgrade_closed(&mut self, how: Closed) -> Disconnect {
         match (self.refusal(), how) {
             (Some(refusal), _) => refusal,
@@ -264,7 +264,7 @@ impl Socket {
         }
     }
 
-    /// The server has opened the WebSocket.
+    /// Handles the server's acceptance of the WebSocket.
     fn open(&mut self, now: Nanos, shared: &mut Shared) {
         let opened = Phase::Open(Open::new(now, shared));
         if let Phase::Upgrading(upgrade) = std::mem::replace(&mut self.phase, opened)
@@ -276,7 +276,7 @@ impl Socket {
         shared.reports.counters.round_trip = None;
         shared.reports.step(now, State::Upgrading, State::Connected, self.epoch);
         self.send_next(now, shared);
-        // Whether the exchange rations this text like a request is unknown, so it is taken from the same budget.
+        // It is unknown whether the exchange counts this text as a request, so it is charged to the same budget.
         if shared.config.keep_alive == KeepAlive::PingAndStatus
             && let Phase::Open(open) = &mut self.phase
             && open.requests.try_acquire(now, &shared.subscription.refusal_backoff)
@@ -287,7 +287,7 @@ impl Socket {
 
     // ---- open ----
 
-    /// Sends the request that is due, as soon as the budget allows.
+    /// Sends the next pending request, as soon as the budget allows.
     pub fn send_next(&mut self, now: Nanos, shared: &mut Shared) {
         if let Phase::Open(Open { liveness, requests, .. }) = &mut self.phase {
             requests.send_next(now, self.epoch, liveness, &mut self.outbox, shared);
@@ -329,7 +329,7 @@ impl Socket {
         SocketOutcome::Continue
     }
 
-    /// Ends an open WebSocket with a close frame that nobody waits for.
+    /// Ends an open WebSocket with a close frame, without waiting for the peer's.
     #[cold]
     fn end(&mut self, code: CloseCode, disconnect: Disconnect, shared: &mut Shared) -> SocketOutcome {
         self.outbox.close(code, &mut *shared.entropy);
@@ -378,7 +378,7 @@ impl Socket {
             let (bytes, len) = payload.padded();
             let before = shared.decoder.delivered();
             let message = shared.decoder.decode(bytes, len, receipt, sink);
-            // A list may hold data beside what is none, or cannot be read.
+            // A list may also hold elements that are not data or cannot be read.
             if shared.decoder.delivered() > before {
                 liveness.data(now);
                 requests.handle_data(now, self.epoch, shared);
@@ -389,8 +389,8 @@ impl Socket {
         }
     }
 
-    /// While closing, only the peer's close frame matters. Data that was under way is counted and dropped: nobody wants it
-    /// any more.
+    /// Reads until the peer's close frame. Data that arrives before it is counted and dropped, because no stream is
+    /// wanted any more.
     fn read_close(&mut self, shared: &mut Shared) -> SocketOutcome {
         let counters = &mut shared.reports.counters;
         loop {
@@ -407,7 +407,7 @@ impl Socket {
     }
 }
 
-/// Takes note of a message that is not data, or cannot be read.
+/// Counts and reports a message that is not data or cannot be read.
 #[cold]
 fn handle_other(
     now: Nanos,

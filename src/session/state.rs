@@ -1,8 +1,8 @@
-//! The states of a connection's life and the steps between them.
+//! The states of a connection and the transitions between them.
 
 use std::fmt;
 
-/// Where a connection is in its life.
+/// The state of a connection.
 ///
 /// ```text
 ///  Disconnected ─► Connecting ─► TlsHandshake ─► Upgrading ─► Connected ─► Subscribing ─► Active
@@ -14,28 +14,28 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum State {
-    /// No socket and none wanted: nothing is subscribed, or the engine stops.
+    /// No socket, and none is wanted: no stream is subscribed, or the engine is stopping.
     Disconnected,
-    /// Looking up the name, then opening TCP.
+    /// The name is being looked up, or TCP is being opened.
     Connecting,
-    /// TCP is open; TLS is being agreed.
+    /// TCP is open; the TLS handshake is in progress.
     TlsHandshake,
-    /// The WebSocket opening request is on its way.
+    /// The WebSocket opening request was sent, or is about to be.
     Upgrading,
-    /// The socket is open; no request was sent on it yet.
+    /// The WebSocket is open; no request was sent on it yet.
     Connected,
-    /// The request was sent; no data came yet.
+    /// A request was sent; no data has arrived yet.
     Subscribing,
-    /// Data has come on this socket.
+    /// Data has arrived on this socket.
     Active,
-    /// The socket ended or could not be made; the next try has a time.
+    /// The socket ended or could not be opened; the next attempt is scheduled.
     Reconnecting,
-    /// We sent a close frame and wait, briefly, for the one of the peer.
+    /// We sent a close frame and wait briefly for the peer's.
     Closing,
 }
 
 impl State {
-    /// Every state, in the order of a life.
+    /// All states, in the usual order.
     pub const ALL: [Self; 9] = [
         Self::Disconnected,
         Self::Connecting,
@@ -48,7 +48,7 @@ impl State {
         Self::Closing,
     ];
 
-    /// A short, stable word for logs and scripts.
+    /// Returns a short, stable word for logs and scripts.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Disconnected => "disconnected",
@@ -63,12 +63,12 @@ impl State {
         }
     }
 
-    /// The WebSocket is open: frames may be read and written.
+    /// Returns true if the WebSocket is open, so that messages are read and requests may be sent.
     pub const fn is_open(self) -> bool {
         matches!(self, Self::Connected | Self::Subscribing | Self::Active)
     }
 
-    /// Whether a life may go from here to `next`.
+    /// Returns true if a connection may go from this state to `next`.
     pub const fn may_become(self, next: Self) -> bool {
         use State::*;
         match self {

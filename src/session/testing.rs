@@ -1,4 +1,4 @@
-//! A session, a scripted peer and a clock that the test owns.
+//! A test harness: a session, a scripted peer, and a clock that the test sets.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ impl Entropy for SeededEntropy {
     }
 }
 
-/// Takes note of what was delivered.
+/// A sink that records the delivered messages.
 #[derive(Default)]
 pub(super) struct Delivered(pub Vec<(Epoch, StreamKey)>);
 
@@ -37,7 +37,7 @@ impl Sink for Delivered {
     }
 }
 
-/// A client frame as the peer reads it.
+/// A client frame, as the peer reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Sent {
     Text(String),
@@ -46,7 +46,7 @@ pub(super) enum Sent {
     Close(u16),
 }
 
-/// A session with everything around it.
+/// A session with its peer and its clock.
 pub(super) struct Harness {
     pub session: Session,
     /// The socket that was dialed last.
@@ -73,7 +73,7 @@ pub(super) fn trades(codes: &[&str]) -> StreamSet {
     codes.iter().map(|code| StreamKey::of(DataType::Trade, code.parse().unwrap())).collect()
 }
 
-/// A trade as the exchange wrote it in 2021, which is the shortest data message there is.
+/// A trade in the exchange's format of 2021, the shortest data message there is.
 pub(crate) fn trade_message(code: &str, id: u64) -> String {
     format!(
         r#"{{"ty":"trade","cd":"{code}","tms":1618678262000,"td":"2021-04-17","ttm":"16:51:02","ttms":1618678262000,"tp":127.0,"tv":1.5,"ab":"BID","pcp":120.0,"c":"RISE","cp":7.0,"sid":{id},"st":"REALTIME"}}"#
@@ -99,7 +99,7 @@ impl Harness {
         Self { session, socket: SocketId::default(), now: START, delivered, actions, events, revision: 0, unread }
     }
 
-    /// Wants `KRW-BTC` and has a socket on which its data has come.
+    /// Returns a session that wants `KRW-BTC` and has received its data on an open socket.
     pub fn active(config: Config) -> Self {
         let mut harness = Self::new(config);
         harness.subscribe(&["KRW-BTC"]);
@@ -113,7 +113,7 @@ impl Harness {
         self.subscribe_with_running(codes, &[]);
     }
 
-    /// The same where some of it runs already, as whoever owns the demand knows.
+    /// Subscribes to `codes`, of which `running` are already running, as the owner of the demand would report.
     pub fn subscribe_with_running(&mut self, codes: &[&str], running: &[&str]) {
         self.revision += 1;
         let keys = Arc::new(trades(running).specs().iter().map(|spec| spec.key).collect());
@@ -123,7 +123,7 @@ impl Harness {
         self.settle();
     }
 
-    /// Takes note of what the session asks for and reports.
+    /// Collects the session's actions, events and outgoing bytes.
     pub fn settle(&mut self) {
         while let Some(event) = self.session.poll_event() {
             self.events.push(event);
@@ -146,7 +146,7 @@ impl Harness {
         self.session.transmitted(self.socket, n);
     }
 
-    /// Lets time pass, waking the session whenever it asked to be.
+    /// Advances the clock, and calls the session at each deadline that it asked for.
     #[track_caller]
     pub fn advance(&mut self, time: Duration) {
         let end = self.now + time;
@@ -160,10 +160,10 @@ impl Harness {
             self.session.handle_timeout(self.now);
             self.settle();
         }
-        panic!("the session asks to be woken without end");
+        panic!("the session asks for timeouts without end");
     }
 
-    /// The addresses dialed since the last call.
+    /// Returns the addresses dialed since the last call.
     pub fn dials(&mut self) -> Vec<SocketAddr> {
         let dials = self.actions.iter().filter_map(|a| if let Action::Connect(_, to) = a { Some(*to) } else { None });
         let dials = dials.collect();
@@ -171,21 +171,21 @@ impl Harness {
         dials
     }
 
-    /// TCP opens; the upgrade is not answered yet.
+    /// Opens TCP, and does not answer the upgrade yet.
     #[track_caller]
     pub fn connect(&mut self) {
-        assert!(!self.dials().is_empty(), "nobody dialed");
+        assert!(!self.dials().is_empty(), "the session did not dial");
         self.connected();
     }
 
-    /// TCP opens to the address that was dialed last.
+    /// Opens TCP to the address that was dialed last.
     pub fn connected(&mut self) {
         self.unread.clear();
         self.session.handle_connected(self.now, self.socket);
         self.settle();
     }
 
-    /// TCP opens and the upgrade is answered with 101.
+    /// Opens TCP and answers the upgrade with 101.
     #[track_caller]
     pub fn open(&mut self) {
         self.connect();
@@ -194,7 +194,7 @@ impl Harness {
         assert!(self.session.state().is_open(), "{:?}", self.session.state());
     }
 
-    /// The answer that the peer owes to the opening request it was sent.
+    /// Returns the peer's answer to the opening request.
     #[track_caller]
     pub fn switching_protocols(&mut self) -> Vec<u8> {
         let request = String::from_utf8(std::mem::take(&mut self.unread)).unwrap();
@@ -206,7 +206,7 @@ impl Harness {
         .into_bytes()
     }
 
-    /// Bytes arrive.
+    /// Passes received bytes to the session.
     pub fn receive(&mut self, bytes: &[u8]) {
         for piece in bytes.chunks(16 * 1024) {
             let spare = self.session.spare(self.socket);
@@ -233,18 +233,18 @@ impl Harness {
         self.settle();
     }
 
-    /// The opening request as text, if that is what was sent last.
+    /// Returns the opening request as text, if it was sent last.
     pub fn opening_request(&self) -> String {
         String::from_utf8_lossy(&self.unread).into_owned()
     }
 
-    /// The frames sent since the last call.
+    /// Returns the frames sent since the last call.
     pub fn sent(&mut self) -> Vec<Sent> {
         let bytes = std::mem::take(&mut self.unread);
         let mut rest = &bytes[..];
         let mut sent = Vec::new();
         while let Some((frame, length)) = frames::parse(rest) {
-            assert!(frame.is_masked, "a client masks every frame");
+            assert!(frame.is_masked, "a client must mask every frame");
             rest = &rest[length..];
             sent.push(match (frame.opcode(), frame.payload) {
                 (1, text) => Sent::Text(String::from_utf8(text).unwrap()),
@@ -258,12 +258,12 @@ impl Harness {
         sent
     }
 
-    /// The subscription requests sent since the last call; other frames are passed over.
+    /// Returns the subscription requests sent since the last call; discards other frames.
     pub fn requests(&mut self) -> Vec<String> {
         self.sent().into_iter().filter_map(|f| if let Sent::Text(text) = f { Some(text) } else { None }).collect()
     }
 
-    /// Why sockets ended, since the last call.
+    /// Returns the disconnect reasons since the last call.
     pub fn disconnects(&mut self) -> Vec<Disconnect> {
         let events = std::mem::take(&mut self.events);
         events
@@ -272,17 +272,17 @@ impl Harness {
             .collect()
     }
 
-    /// How long the newest disconnect is waited out before the next try.
+    /// Returns the pause between the newest disconnect and the next attempt.
     #[track_caller]
     pub fn pause(&self) -> Duration {
         let pause = |event: &Event| match event {
             Event::Disconnected { at, retry_at: Some(retry_at), .. } => Some(retry_at.since(*at)),
             _ => None,
         };
-        self.events.iter().rev().find_map(pause).expect("nothing was lost")
+        self.events.iter().rev().find_map(pause).expect("no disconnect with a retry was reported")
     }
 
-    /// Answers every ping and stays otherwise quiet, for `time`.
+    /// For `time`, answers every ping and sends nothing else.
     pub fn answer_pings(&mut self, time: Duration) {
         let end = self.now + time;
         while self.now < end && self.session.state().is_open() {

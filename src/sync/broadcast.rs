@@ -1,21 +1,21 @@
-//! The broadcast ring: one writer appends records, any number of readers read each of them, every one at its own pace.
+//! The broadcast ring: one writer appends records, and each of any number of readers reads all of them at its own pace.
 //!
-//! The writer knows nothing of readers: publishing costs the same for one and for a thousand, and nobody can make it
-//! wait. It writes over the oldest record; a reader that was too slow is told which is the oldest left.
+//! The writer does not know the readers: publishing costs the same for one and for a thousand, and no reader can make
+//! it wait. It overwrites the oldest record. A reader that is too slow learns which record is the oldest left.
 //!
 //! # Synchronization
 //!
-//! Record `p` lives in slot `p % capacity`. Each slot is a seqlock over atomic words, so a record that is written over
-//! while it is read is noticed and never a data race. Its `seq` is `2p + 1` while record `p` is written and `2p + 2`
-//! once it is whole, so it tells which record a slot holds, too. Everything is stored by the one [`Writer`].
-//! * Tag and words are stored before `seq` says that they are whole (WHOLE-AFTER-WORDS, Release), and loaded
-//!   after it (Acquire): who sees a whole record finds its words, or newer ones.
-//! * Newer ones are noticed: `seq` says that the slot is written before any word is stored (BEGUN-THEN-WORDS, a Release
-//!   fence), and is loaded again after the words (WORDS-THEN-RECHECK, an Acquire fence). If one of the words was newer,
-//!   the second load sees the newer `seq`.
-//! * `head` is stored after the record is whole (HEAD-AFTER-RECORD, Release): who sees a head finds all records below
-//!   it, or newer ones. Readers look at it when they ask how much there is, and when they are lapped.
-//! * A slot is begun after the record before it was whole (BEGUN-AFTER-LAST, Release): a reader that learns from a begun
+//! Record `p` lives in slot `p % capacity`. Each slot is a seqlock over atomic words, so a record that is overwritten
+//! during a read is detected and never a data race. Its `seq` is `2p + 1` while record `p` is being written and `2p +
+//! 2` once it is whole, so `seq` also names the record that a slot holds. Only the single [`Writer`] stores.
+//! * Tag and words are stored before `seq` marks them as whole (WHOLE-AFTER-WORDS, Release), and loaded after it
+//!   (Acquire): a reader that sees a whole record finds its words, or newer ones.
+//! * Newer words are detected: `seq` marks the slot as being written before any word is stored (BEGUN-THEN-WORDS, a
+//!   Release fence), and is loaded again after the words (WORDS-THEN-RECHECK, an Acquire fence). If one of the words
+//!   was newer, the second load sees the newer `seq`.
+//! * `head` is stored after the record is whole (HEAD-AFTER-RECORD, Release): a reader that sees a head finds all
+//!   records below it, or newer ones. Readers load it when they compute their lag, and when they are lapped.
+//! * A slot is begun after the previous record was whole (BEGUN-AFTER-LAST, Release): a reader that learns from a begun
 //!   slot that it is lapped finds the records that are left.
 
 use std::sync::Arc;
@@ -25,49 +25,50 @@ use crossbeam_utils::CachePadded;
 
 use super::prim::{AtomicU64, fence};
 
-/// Words of a slot in front of the record's own: sequence number, tag.
+/// Words of a slot before the record's own words: the sequence number and the tag.
 const HEADER: usize = 3;
 const SEQ: usize = 0;
 const TAG: [usize; 2] = [1, 2];
 
-/// Words of a cache line.
+/// Words per cache line.
 const LINE: usize = 8;
 
-/// A ring of `capacity` records of at most `words` words, empty, as its writer. All memory is allocated and touched here.
+/// Returns the writer of an empty ring of `capacity` records of at most `words` words. Allocates and touches all
+/// memory.
 ///
 /// # Panics
 ///
-/// If `capacity` is not a power of two, or below 2: while a record is written there has to be another to read.
+/// If `capacity` is not a power of two, or below 2: while one record is being written, another must be readable.
 pub fn ring(capacity: usize, words: usize) -> Writer {
     assert!(capacity >= 2 && capacity.is_power_of_two(), "a ring of {capacity} records");
     let stride = (HEADER + words).next_multiple_of(LINE);
-    // Not zeros, which the allocator has at hand without touching the memory: then `publish` would, page by page.
+    // Not zeros: the allocator gets zeroed pages without touching them, and `publish` would then meet the page faults.
     let memory: Box<[AtomicU64]> = (0..capacity * stride + LINE - 1).map(|_| AtomicU64::new(u64::MAX)).collect();
-    // Where lines cannot be met, slots are only slower.
+    // If the alignment is not possible, slots are only slower.
     let first = memory.as_ptr().align_offset(size_of::<u64>() * LINE).min(LINE - 1);
     let head = CachePadded::new(AtomicU64::new(0));
     let ring = Ring { head, memory, first, stride, used: HEADER + words, mask: capacity as u64 - 1 };
     for position in 0..capacity as u64 {
-        // Relaxed: nobody else has the ring yet.
+        // Relaxed: no other thread has the ring yet.
         ring.slot(position)[SEQ].store(0, Relaxed);
     }
     Writer { ring: Arc::new(ring), head: 0 }
 }
 
 struct Ring {
-    /// Records published so far. On a line of its own: readers seldom look here.
+    /// Records published so far. On a cache line of its own: readers seldom load it.
     head: CachePadded<AtomicU64>,
     memory: Box<[AtomicU64]>,
-    /// Where in `memory` the first slot is, and how far it is to the next.
+    /// The index of the first slot in `memory`, and the distance between two slots.
     first: usize,
     stride: usize,
-    /// Words of a slot that are used.
+    /// The number of used words in a slot.
     used: usize,
     mask: u64,
 }
 
 impl Ring {
-    /// The slot of a record, cut to what is used: checked once here, cheap to walk through.
+    /// Returns the used words of a record's slot. One bounds check here makes the accesses that follow cheap.
     #[inline]
     fn slot(&self, position: u64) -> &[AtomicU64] {
         let start = self.first + (position & self.mask) as usize * self.stride;
@@ -83,7 +84,7 @@ impl Ring {
     }
 }
 
-/// The writing end. There is one for each ring, for life: it is not `Clone` and writing takes `&mut`.
+/// The writing end. A ring has one for life: it is not `Clone`, and writing takes `&mut`.
 pub struct Writer {
     ring: Arc<Ring>,
     // The writer's own copy of `Ring::head`.
@@ -91,9 +92,9 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Appends a record: `tag`, and the words that `write` puts. Never waits, allocates nothing, wakes nobody.
+    /// Appends a record: `tag`, and the words that `write` puts. Never waits, never allocates, wakes no thread.
     ///
-    /// If `write` panics nothing was published, but the oldest record is gone.
+    /// If `write` panics, nothing is published, but the oldest record is lost.
     #[inline]
     pub fn publish(&mut self, tag: [u64; 2], write: impl FnOnce(&mut Slot<'_>)) {
         let slot = self.ring.slot(self.head);
@@ -113,17 +114,17 @@ impl Writer {
         self.ring.head.store(self.head, Release);
     }
 
-    /// Records published so far.
+    /// Returns the number of records published so far.
     pub fn head(&self) -> u64 {
         self.head
     }
 
-    /// A reader of what is published from now on.
+    /// Returns a cursor at the next record to be published.
     pub fn cursor(&self) -> Cursor {
         Cursor { ring: self.ring.clone(), position: self.head }
     }
 
-    /// The memory of the ring, which its writer and all its readers share.
+    /// Returns the size in bytes of the ring, which its writer and all its readers share.
     pub fn bytes(&self) -> usize {
         self.ring.bytes()
     }
@@ -136,8 +137,8 @@ pub struct Slot<'a> {
 }
 
 impl Slot<'_> {
-    /// Appends a word to the record. A word that does not fit is dropped: the ring was made too small, and builds with
-    /// debug assertions panic.
+    /// Appends a word to the record. A word that does not fit is dropped, because the ring was made too small; builds
+    /// with debug assertions panic.
     #[inline]
     pub fn put(&mut self, word: u64) {
         debug_assert!(self.len < self.words.len(), "a record of more than {} words", self.words.len());
@@ -148,45 +149,45 @@ impl Slot<'_> {
     }
 }
 
-/// The words of a record, while it is read.
+/// The words of a record, during a read.
 pub struct Record<'a> {
     words: std::slice::Iter<'a, AtomicU64>,
 }
 
 impl Record<'_> {
-    /// The next word. Behind the words that were put there is what an earlier record left, and then zeros.
+    /// Returns the next word. The words that were put are followed by remains of an earlier record, and then by zeros.
     #[inline]
     pub fn take(&mut self) -> u64 {
         self.words.next().map_or(0, |word| word.load(Relaxed))
     }
 }
 
-/// What is at a cursor.
+/// The state of the record at a cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Peek {
     /// The record has not been published yet.
     Empty,
-    /// The record was written over.
+    /// The record was overwritten.
     Lapped {
-        /// The oldest record that may be left, later than the cursor. If that is lapped too, it was written over since.
+        /// The oldest record that may be left, later than the cursor. It may be overwritten by now, too.
         oldest: u64,
     },
-    /// The record is there.
+    /// The record can be read.
     Ready {
         /// Its tag.
         tag: [u64; 2],
     },
 }
 
-/// What the sequence number of a slot says about the record at the cursor.
+/// The state of the record at the cursor, according to its slot's sequence number.
 enum State {
     Empty,
     Whole,
-    /// The slot holds this later record, or will in a moment.
+    /// The slot holds this later record, or it is being written.
     Later(u64),
 }
 
-/// A reading end: where one reader stands in the ring. A clone stands in the same place and goes its own way.
+/// A reading end: the position of one reader in the ring. A clone starts at the same position and moves independently.
 #[derive(Clone)]
 pub struct Cursor {
     ring: Arc<Ring>,
@@ -194,7 +195,7 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// What is here. Looks at the sequence number and the tag alone.
+    /// Returns the state of the record here. Loads only the sequence number and the tag.
     #[inline]
     pub fn peek(&self) -> Peek {
         let slot = self.ring.slot(self.position);
@@ -203,14 +204,15 @@ impl Cursor {
             State::Later(record) => self.lapped(record),
             State::Whole => {
                 let tag = TAG.map(|at| slot[at].load(Relaxed));
-                // Written over meanwhile, so the second look finds it lapped.
+                // If it was overwritten during the load, the second look finds it lapped.
                 if self.is_still(slot) { Peek::Ready { tag } } else { self.peek() }
             }
         }
     }
 
-    /// Reads the record here. Nothing if it is not there, or was written over meanwhile: [`peek`](Self::peek) knows which.
-    /// What `take` made of the words is thrown away then, because they may be of two records: any words must do for it.
+    /// Reads the record here. Returns `None` if it is not published, or was overwritten before or during the read:
+    /// [`peek`](Self::peek) reports which. `take` must accept any words, because during an overwrite they may be of two
+    /// records; its result is then discarded.
     #[inline]
     pub fn read<R>(&self, take: impl FnOnce(&mut Record<'_>) -> R) -> Option<R> {
         let slot = self.ring.slot(self.position);
@@ -219,35 +221,35 @@ impl Cursor {
         self.is_still(slot).then_some(taken)
     }
 
-    /// Goes to the next record.
+    /// Moves to the next record.
     #[inline]
     pub fn advance(&mut self) {
         self.position += 1;
     }
 
-    /// Goes to that record, forth or back. What was written over is lapped, what was not published yet is empty.
+    /// Moves to a record, forward or back. An overwritten record is lapped, an unpublished one is empty.
     pub fn skip_to(&mut self, position: u64) {
         self.position = position;
     }
 
-    /// The record it stands at, counted from 0.
+    /// Returns the position of the cursor, counted in records from 0.
     #[inline]
     pub fn position(&self) -> u64 {
         self.position
     }
 
-    /// Records published and not passed yet. Looks at the line that the writer writes with each record: not for each
-    /// record read.
+    /// Returns the number of published records that the cursor has not passed. Loads the line that the writer stores
+    /// with each record, so do not call it for each record.
     pub fn lag(&self) -> u64 {
         self.head().saturating_sub(self.position)
     }
 
-    /// How many records the ring holds.
+    /// Returns the number of records that the ring holds.
     pub fn capacity(&self) -> u64 {
         self.ring.capacity()
     }
 
-    /// The memory of the ring, which its writer and all its readers share.
+    /// Returns the size in bytes of the ring, which its writer and all its readers share.
     pub fn bytes(&self) -> usize {
         self.ring.bytes()
     }
@@ -266,7 +268,7 @@ impl Cursor {
         }
     }
 
-    /// Everything loaded from the slot since `state` said that it is whole belongs to the record here.
+    /// Returns true if everything loaded from the slot since `state` found it whole belongs to the record here.
     #[inline]
     fn is_still(&self, slot: &[AtomicU64]) -> bool {
         // WORDS-THEN-RECHECK: pairs with BEGUN-THEN-WORDS in `Writer::publish`.
@@ -274,7 +276,7 @@ impl Cursor {
         slot[SEQ].load(Relaxed) == 2 * self.position + 2
     }
 
-    /// This slot went to a later `record`, perhaps one that is not published yet.
+    /// Computes the oldest record left, after a later `record`, perhaps not published yet, took this slot.
     #[cold]
     fn lapped(&self, record: u64) -> Peek {
         Peek::Lapped { oldest: self.head().max(record + 1) - self.ring.capacity() }
@@ -298,7 +300,7 @@ mod models {
         writer.publish([position, !position], |slot| slot.put(position + 100));
     }
 
-    /// What one reader got, with all that is checked of it.
+    /// One reader's results, with the checks on them.
     struct Reading {
         cursor: Cursor,
         delivered: u64,
@@ -310,7 +312,7 @@ mod models {
             Self { cursor: writer.cursor(), delivered: 0, missed: 0 }
         }
 
-        /// One look; false if there was nothing.
+        /// Looks once. Returns false if there was nothing.
         fn step(&mut self) -> bool {
             let position = self.cursor.position();
             match self.cursor.peek() {
@@ -323,7 +325,7 @@ mod models {
                     assert!(oldest > position, "lapped without a loss");
                     self.missed += oldest - position;
                     self.cursor.skip_to(oldest);
-                    assert_ne!(self.cursor.peek(), Peek::Empty, "{oldest} is the oldest and was not seen");
+                    assert_ne!(self.cursor.peek(), Peek::Empty, "the oldest record {oldest} is not visible");
                 }
             }
             true
@@ -344,7 +346,7 @@ mod models {
             self
         }
 
-        /// Reads to the end, once nothing is written any more.
+        /// Reads to the end, after the last record is published.
         fn finish(mut self, published: u64) -> (u64, u64) {
             while self.step() {}
             assert_eq!((self.cursor.lag(), self.cursor.position()), (0, published));
@@ -383,12 +385,12 @@ mod models {
             publish(&mut writer);
             publish(&mut writer);
             let (delivered, _) = reader.join().unwrap().finish(4);
-            assert!(delivered >= 2, "the last two are still there");
+            assert!(delivered >= 2, "the last two records are left");
         });
     }
 
     #[test]
-    fn a_record_that_is_written_over_while_it_is_read_is_never_half_delivered() {
+    fn a_record_that_is_overwritten_during_a_read_is_never_half_delivered() {
         loom::model(|| {
             let mut writer = ring(2, 1);
             let reading = Reading::of(&writer);
@@ -415,7 +417,7 @@ mod models {
         });
     }
 
-    /// The seqlock alone: record 0 is in the slot and record 1 is written over it while a reader reads.
+    /// The seqlock alone: record 0 is in the slot, and record 1 overwrites it while a reader reads.
     fn a_read_is_whole_or_refused(writer_fence: bool, reader_fence: bool) {
         loom::model(move || {
             let slot = ModelArc::new([AtomicU64::new(2), AtomicU64::new(0), AtomicU64::new(0)]);
@@ -449,13 +451,13 @@ mod models {
 
     #[test]
     #[should_panic(expected = "torn record")]
-    fn planted_without_the_writers_fence_a_torn_record_is_taken_for_whole() {
+    fn planted_without_the_writers_fence_a_torn_record_passes_as_whole() {
         a_read_is_whole_or_refused(false, true);
     }
 
     #[test]
     #[should_panic(expected = "torn record")]
-    fn planted_without_the_readers_fence_a_torn_record_is_taken_for_whole() {
+    fn planted_without_the_readers_fence_a_torn_record_passes_as_whole() {
         a_read_is_whole_or_refused(true, false);
     }
 }
@@ -468,13 +470,13 @@ mod tests {
         writer.publish([writer.head(), 7], |slot| words.iter().for_each(|&word| slot.put(word)));
     }
 
-    /// The record at the cursor, so far as it fits.
+    /// Reads the first words of the record at the cursor.
     fn read<const N: usize>(cursor: &Cursor) -> Option<[u64; N]> {
         cursor.read(|record| [(); N].map(|()| record.take()))
     }
 
     #[test]
-    fn records_come_whole_and_in_order_with_their_tags() {
+    fn records_arrive_whole_and_in_order_with_their_tags() {
         let mut writer = ring(4, 3);
         let mut cursor = writer.cursor();
         assert_eq!((cursor.peek(), read::<3>(&cursor)), (Peek::Empty, None));
@@ -490,7 +492,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_sees_what_is_published_after_it_was_made_and_its_clone_goes_its_own_way() {
+    fn a_cursor_sees_records_published_after_it_was_made_and_its_clone_moves_independently() {
         let mut writer = ring(4, 1);
         publish(&mut writer, &[1]);
         let mut cursor = writer.cursor();
@@ -503,7 +505,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lapped_reader_is_told_the_oldest_record_that_is_left() {
+    fn a_lapped_reader_learns_the_oldest_record_that_is_left() {
         let mut writer = ring(4, 1);
         let mut cursor = writer.cursor();
         for word in 0..4 {
@@ -519,7 +521,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_is_being_written_is_not_there_yet_and_its_predecessor_is_gone() {
+    fn a_record_that_is_being_written_is_not_visible_and_its_predecessor_is_gone() {
         let mut writer = ring(2, 1);
         let (early, mut next) = (writer.cursor(), writer.cursor());
         publish(&mut writer, &[0]);
@@ -534,7 +536,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_while_a_record_is_written_publishes_nothing_and_the_next_record_takes_its_place() {
+    fn a_panic_while_a_record_is_written_publishes_nothing_and_the_next_record_takes_its_position() {
         let mut writer = ring(2, 1);
         let cursor = writer.cursor();
         let planted = std::panic::AssertUnwindSafe(|| writer.publish([0; 2], |_| panic!("planted")));
@@ -545,7 +547,7 @@ mod tests {
     }
 
     #[test]
-    fn behind_the_end_of_a_slot_there_are_zeros() {
+    fn the_words_after_the_end_of_a_slot_read_as_zeros() {
         let mut writer = ring(2, 3);
         let cursor = writer.cursor();
         publish(&mut writer, &[1, 2, 3]);
@@ -555,7 +557,7 @@ mod tests {
 
     #[test]
     #[cfg_attr(debug_assertions, should_panic(expected = "more than 1 words"))]
-    fn a_word_too_many_is_a_mistake_of_the_caller_and_harms_no_other_record() {
+    fn one_word_too_many_is_a_bug_of_the_caller_and_damages_no_other_record() {
         let mut writer = ring(2, 1);
         let cursor = writer.cursor();
         publish(&mut writer, &[1, 2]);
@@ -563,7 +565,7 @@ mod tests {
     }
 
     #[test]
-    fn only_powers_of_two_from_two_up_are_capacities() {
+    fn a_capacity_must_be_a_power_of_two_and_at_least_two() {
         for capacity in [0, 1, 3, 6] {
             assert!(std::panic::catch_unwind(|| ring(capacity, 1)).is_err(), "{capacity}");
         }

@@ -1,21 +1,21 @@
-//! What everyone may know of a connection: which socket it is on, whether that is up, when the one before ended and
-//! why, and when data last came.
+//! The published state of a connection: the epoch of its socket, whether the socket is up, when and why the previous
+//! one ended, and when data last came.
 //!
 //! # Synchronization
 //!
-//! All fields have one writer, the connection's thread; so each change is a plain store.
-//! * `socket` holds in one word the epoch, whether it is up, and which of the two places of `disconnected_at` is the
-//!   newest. The writer fills the other place before it stores the word (DISCONNECT-THEN-SOCKET, Release), and readers
-//!   load the word before the place (Acquire): the place is never older than the word.
-//! * It may be newer if two sockets ended in between. So the place is filled with Release and loaded with Acquire
-//!   (SOCKET-THEN-DISCONNECT): a reader that sees the second disconnect sees the word of the first one when it looks a
-//!   second time, and starts over. Words do not come back, because epochs only rise.
-//! * The writer stores the word before anything that comes over the new socket is published, and after everything of the
-//!   old one was; feeds load it (Acquire) before they look whether their ring is empty. So a ring found empty after that
-//!   load holds nothing of the socket before.
-//! * Each entry of `endings` is one word with the epoch it belongs to, stored before `socket`: an entry for another epoch
-//!   says nothing.
-//! * `heard` stands alone (Relaxed): a reader that sees an older time finds the connection a little more silent than it is.
+//! All fields have one writer, the connection's thread, so each change is a plain store.
+//! * `socket` holds in one word the epoch, whether the socket is up, and which of the two places of `disconnected_at`
+//!   is the newest. The writer fills the other place before it stores the word (DISCONNECT-THEN-SOCKET, Release), and
+//!   readers load the word before the place (Acquire): the place is never older than the word.
+//! * The place may be newer if two sockets ended in between. So it is stored with Release and loaded with Acquire
+//!   (SOCKET-THEN-DISCONNECT): a reader that sees the second disconnect also sees the word of the first one when it
+//!   loads the word again, and starts over. A word never repeats, because epochs only rise.
+//! * The writer stores the word after it published all data of the old socket and before it publishes any of the new
+//!   one. Feeds load it (Acquire) before they check whether their ring is empty. So a ring found empty after that load
+//!   holds no data of the old socket.
+//! * Each entry of `endings` is one word that contains its epoch and is stored before `socket`. Readers ignore an entry
+//!   for another epoch.
+//! * `heard` is independent (Relaxed): a reader that sees an older time only sees a slightly longer silence.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
@@ -24,43 +24,44 @@ use crossbeam_utils::CachePadded;
 use super::prim::AtomicU64;
 use crate::model::{ConnectionId, DisconnectKind, Epoch, Nanos};
 
-/// In `socket`: it is up.
+/// In `socket`: set while the socket is up.
 const UP: u64 = 1;
-/// In `socket`: the newest disconnect is in the second place.
+/// In `socket`: set if the newest disconnect is in the second place.
 const SECOND: u64 = 2;
-/// In `socket`: where the epoch begins.
+/// In `socket`: the lowest bit of the epoch.
 const EPOCH: u32 = 2;
 
-/// How many recent epochs keep the reason why their predecessor ended. Models have few words.
+/// The number of recent epochs that keep the reason why their predecessor ended. Small under loom, to keep models
+/// small.
 const ENDINGS: usize = if cfg!(loom) { 2 } else { 64 };
 
-/// The published state of one connection. Written by the connection's thread, read by any other. Nobody waits: a reader
-/// starts over only if the connection opened or lost one while it looked.
+/// The published state of one connection. The connection's thread writes it, any thread reads it. Readers never wait:
+/// [`snapshot`](Self::snapshot) starts over only if a socket opened or ended during the read.
 #[derive(Debug)]
 pub struct ConnectionState {
     id: ConnectionId,
-    // Alone on its line: stored at every read batch.
+    // On a cache line of its own, because it is stored for each read batch.
     heard: CachePadded<AtomicU64>,
     socket: AtomicU64,
     disconnected_at: [AtomicU64; 2],
     endings: [AtomicU64; ENDINGS],
 }
 
-/// A connection at one moment.
+/// The state of a connection at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionSnapshot {
-    /// A socket is ready to carry data.
+    /// Whether a socket is ready to carry data.
     pub up: bool,
     /// The epoch of the newest socket that was up; 0 before the first.
     pub epoch: Epoch,
-    /// When the last socket ended; before there was one, when the connection was made.
+    /// When the last socket ended; before the first, when the connection was created.
     pub disconnected_at: Nanos,
-    /// When data last came, on any stream. Zero: never.
+    /// When data of any stream last came. Zero: never.
     pub heard: Nanos,
 }
 
 impl ConnectionState {
-    /// A connection that has been down since `now` and had no socket yet.
+    /// Returns the state of a connection that has been down since `now` and has had no socket yet.
     pub fn new(id: ConnectionId, now: Nanos) -> Self {
         Self {
             id,
@@ -71,8 +72,8 @@ impl ConnectionState {
         }
     }
 
-    /// The socket of `epoch` is ready to carry data. `after`: why the last socket, or the last try to get one, ended. If
-    /// another socket was still up, it ends at `now`.
+    /// Records that the socket of `epoch` is ready to carry data. `after` is the reason why the last socket, or the
+    /// last attempt to get one, ended. If another socket was still up, it ends at `now`.
     pub fn opened(&self, epoch: Epoch, now: Nanos, after: Option<DisconnectKind>) {
         // 0 stands for no reason.
         let reason = after.map_or(0, |disconnect| disconnect as u64 + 1);
@@ -82,14 +83,14 @@ impl ConnectionState {
         self.socket.store(u64::from(epoch.0) << EPOCH | newest | UP, Release);
     }
 
-    /// The socket ended. Of two calls in a row the first counts.
+    /// Records that the socket ended. A repeated call changes nothing.
     pub fn disconnected(&self, now: Nanos) {
         let socket = self.note_disconnect(now) & !UP;
         // DISCONNECT-THEN-SOCKET: Release, pairs with the Acquire in `snapshot` and `newest`.
         self.socket.store(socket, Release);
     }
 
-    /// Notes when the socket that is up ended. Returns the word with the place of that.
+    /// Stores the end of the socket that is up. Returns the word that names its place.
     fn note_disconnect(&self, now: Nanos) -> u64 {
         let socket = self.socket.load(Relaxed);
         if socket & UP == 0 {
@@ -101,36 +102,37 @@ impl ConnectionState {
         noted
     }
 
-    /// Data came. Once for each batch that is read is enough.
+    /// Records that data came. One call for each batch of reads is enough.
     #[inline]
     pub fn heard_data(&self, now: Nanos) {
         self.heard.store(now.0, Relaxed);
     }
 
-    /// Which connection.
+    /// Returns the connection's id.
     pub fn id(&self) -> ConnectionId {
         self.id
     }
 
-    /// A socket is ready to carry data. For the connection's own thread.
+    /// Returns true if a socket is ready to carry data. For the connection's own thread.
     pub fn is_up(&self) -> bool {
         self.socket.load(Relaxed) & UP != 0
     }
 
-    /// The epoch of the newest socket that was up; 0 before the first. For the connection's own thread.
+    /// Returns the epoch of the newest socket that was up; 0 before the first. For the connection's own thread.
     pub fn epoch(&self) -> Epoch {
         epoch(self.socket.load(Relaxed))
     }
 
-    /// The same for any thread. What is published before it, and not seen after it, was not published.
+    /// Same as [`epoch`](Self::epoch), for any thread. Data of older epochs that is not visible after this call was
+    /// never published.
     #[inline]
     pub fn newest(&self) -> Epoch {
         // Acquire, pairs with DISCONNECT-THEN-SOCKET.
         epoch(self.socket.load(Acquire))
     }
 
-    /// Why the last socket before that of `epoch`, or the last try to get one, ended. `None` if that is not known, or not
-    /// any more.
+    /// Returns why the last socket before `epoch`, or the last attempt to get one, ended. `None` if the reason is
+    /// unknown or no longer kept.
     pub fn ended_before(&self, epoch: Epoch) -> Option<DisconnectKind> {
         let entry = self.endings[epoch.0 as usize % ENDINGS].load(Relaxed);
         if entry >> 8 != u64::from(epoch.0) {
@@ -139,7 +141,7 @@ impl ConnectionState {
         DisconnectKind::from_index((entry as u8).checked_sub(1)?)
     }
 
-    /// The connection at one moment: epoch, up and the last disconnect belong together.
+    /// Returns the state at one moment: epoch, up and the last disconnect belong together.
     pub fn snapshot(&self) -> ConnectionSnapshot {
         loop {
             // Acquire, pairs with DISCONNECT-THEN-SOCKET.
@@ -154,7 +156,7 @@ impl ConnectionState {
     }
 }
 
-/// Where in `disconnected_at` the newest disconnect is.
+/// Returns the index in `disconnected_at` of the newest disconnect.
 fn place(socket: u64) -> usize {
     usize::from(socket & SECOND != 0)
 }
@@ -169,7 +171,7 @@ mod models {
     use loom::sync::Arc;
     use loom::thread;
 
-    /// Sockets are opened at 10, 20, 30 and disconnected at 11, 21, 31: what belongs together tells so.
+    /// Sockets are opened at 10, 20, 30 and disconnected at 11, 21, 31, so that mixed states show.
     fn live(state: &ConnectionState, sockets: u32) {
         for epoch in 1..=sockets {
             state.opened(Epoch(epoch), Nanos(u64::from(epoch) * 10), Some(DisconnectKind::Eof));
@@ -196,7 +198,7 @@ mod models {
         });
     }
 
-    /// The same with the orderings of a mistake: the reader looks once, or the place is filled without Release.
+    /// The same with a planted mistake: the reader looks only once, or the place is stored without Release.
     fn planted(looks_twice: bool, filled: std::sync::atomic::Ordering) {
         loom::model(move || {
             let state = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(5)));
@@ -221,7 +223,7 @@ mod models {
     }
 
     #[test]
-    fn with_a_second_look_and_release_the_planted_writer_is_right() {
+    fn with_a_second_look_and_release_the_planted_writer_is_correct() {
         planted(true, Release);
     }
 
@@ -233,11 +235,11 @@ mod models {
 
     #[test]
     #[should_panic(expected = "torn")]
-    fn planted_without_release_the_second_look_misses_the_disconnect_before() {
+    fn planted_without_release_the_second_look_misses_the_previous_disconnect() {
         planted(true, Relaxed);
     }
 
-    /// A ring that is found empty after the new socket was seen holds nothing of the old one.
+    /// A ring found empty after the new socket was seen holds no data of the old one.
     fn nothing_of_the_old_socket_is_missed(stored: std::sync::atomic::Ordering) {
         loom::model(move || {
             let (state, ring) =
@@ -261,7 +263,7 @@ mod models {
     }
 
     #[test]
-    fn whoever_sees_the_new_socket_sees_all_of_the_old_one() {
+    fn a_reader_that_sees_the_new_socket_sees_all_data_of_the_old_one() {
         nothing_of_the_old_socket_is_missed(Release);
     }
 
@@ -298,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_replaced_while_up_is_lost_at_that_moment() {
+    fn a_socket_replaced_while_up_ends_at_that_moment() {
         let state = ConnectionState::new(ConnectionId(0), Nanos(0));
         state.opened(Epoch(1), Nanos(1), None);
         state.opened(Epoch(2), Nanos(20), None);
@@ -306,12 +308,12 @@ mod tests {
     }
 
     #[test]
-    fn reasons_are_kept_for_some_epochs() {
+    fn reasons_are_kept_for_recent_epochs() {
         let state = ConnectionState::new(ConnectionId(0), Nanos(0));
         state.opened(Epoch(1), Nanos(1), None);
         state.opened(Epoch(2), Nanos(2), Some(DisconnectKind::Eof));
         assert_eq!((state.ended_before(Epoch(1)), state.ended_before(Epoch(2))), (None, Some(DisconnectKind::Eof)));
         state.opened(Epoch(2 + ENDINGS as u32), Nanos(3), Some(DisconnectKind::Silent));
-        assert_eq!(state.ended_before(Epoch(2)), None, "its place was needed");
+        assert_eq!(state.ended_before(Epoch(2)), None, "its entry was reused");
     }
 }

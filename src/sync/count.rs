@@ -1,9 +1,9 @@
-//! Counters of what has been done: a thread that sees the count also sees what was counted.
+//! Counters of completed work: a thread that sees the count also sees the work.
 //!
 //! # Synchronization
 //!
-//! Each count is changed after what it counts (COUNTED, Release), and loaded before a reader looks at that (Acquire): what
-//! is in the count is seen. What is not may be seen as well.
+//! The writer stores a count after the work it counts (COUNTED, Release), and a reader loads it before the work
+//! (Acquire). So the reader sees all work in the count, and perhaps more.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
@@ -14,19 +14,19 @@ use super::prim::AtomicU64;
 pub struct Count(AtomicU64);
 
 impl Count {
-    /// Zero.
+    /// Returns a counter at zero.
     pub fn new() -> Self {
         Self(AtomicU64::new(0))
     }
 
-    /// Adds, on the writer's thread: no read-modify-write is needed.
+    /// Adds to the count. For the writer's thread only, so it needs no read-modify-write.
     #[inline]
     pub fn add(&self, more: u64) {
         // COUNTED: Release, pairs with the Acquire in `get`.
         self.0.store(self.0.load(Relaxed) + more, Release);
     }
 
-    /// Raises to a new maximum, on the writer's thread.
+    /// Raises the count to a new maximum. For the writer's thread only.
     #[inline]
     pub fn raise(&self, value: u64) {
         if value > self.0.load(Relaxed) {
@@ -34,7 +34,7 @@ impl Count {
         }
     }
 
-    /// The count.
+    /// Returns the count.
     #[inline]
     pub fn get(&self) -> u64 {
         // Acquire, pairs with COUNTED in `add`.
@@ -48,29 +48,29 @@ impl Default for Count {
     }
 }
 
-/// A counter with many writers, which may go down as well.
+/// A counter with many writers that can also go down.
 #[derive(Debug)]
 pub struct Tally(AtomicU64);
 
 impl Tally {
-    /// A count of `n`.
+    /// Returns a counter at `n`.
     pub fn new(n: u64) -> Self {
         Self(AtomicU64::new(n))
     }
 
-    /// One more.
+    /// Adds one.
     pub fn add_one(&self) {
         // COUNTED: Release, pairs with the Acquire in `get`.
         self.0.fetch_add(1, Release);
     }
 
-    /// One less.
+    /// Subtracts one.
     pub fn take_one(&self) {
         // COUNTED: Release, pairs with the Acquire in `get`.
         self.0.fetch_sub(1, Release);
     }
 
-    /// The count.
+    /// Returns the count.
     #[inline]
     pub fn get(&self) -> u64 {
         // Acquire, pairs with COUNTED in `add_one` and `take_one`.
@@ -85,8 +85,8 @@ mod models {
     use loom::thread;
     use std::sync::atomic::Ordering;
 
-    /// Something is done twice, and counted each time.
-    fn what_is_counted_is_seen(counted: Ordering) {
+    /// Does something twice and counts it each time.
+    fn counted_work_is_seen(counted: Ordering) {
         loom::model(move || {
             let (count, done) = (Arc::new(Count::new()), Arc::new(AtomicU64::new(0)));
             let writer = thread::spawn({
@@ -108,14 +108,14 @@ mod models {
     }
 
     #[test]
-    fn a_reader_of_the_count_sees_what_is_counted() {
-        what_is_counted_is_seen(Release);
+    fn a_reader_of_the_count_sees_the_counted_work() {
+        counted_work_is_seen(Release);
     }
 
     #[test]
     #[should_panic(expected = "not seen")]
-    fn planted_without_release_something_counted_is_not_seen() {
-        what_is_counted_is_seen(Relaxed);
+    fn planted_without_release_counted_work_is_not_seen() {
+        counted_work_is_seen(Relaxed);
     }
 
     /// Two writers do their last work and leave.
@@ -140,7 +140,7 @@ mod models {
     }
 
     #[test]
-    fn a_reader_that_sees_that_all_writers_left_sees_all_they_wrote() {
+    fn a_reader_that_sees_that_all_writers_left_sees_all_their_work() {
         a_reader_that_sees_them_gone_sees_their_work(Release);
     }
 
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_go_up_and_a_maximum_stays() {
+    fn counts_rise_and_a_maximum_stays() {
         let count = Count::new();
         count.add(2);
         count.raise(1);

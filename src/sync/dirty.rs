@@ -1,25 +1,26 @@
-//! The set of changed keys: one marker says which key has changed, one drainer takes the keys, each waiting at most once.
+//! The set of changed keys: one marker marks keys as changed, one drainer takes them, and each key is queued at most
+//! once.
 //!
-//! What changed is not here: the marker stores the newest value first, then marks its key. A drainer that is slow finds
-//! fewer keys than there were changes, and each with its newest value; how many changes it was, the counts tell.
+//! The values are elsewhere: the marker's caller stores the newest value first, then marks its key. A slow drainer
+//! finds fewer keys than there were changes, each with its newest value; the counts report the number of changes.
 //!
 //! # Synchronization
 //!
-//! Each key has one word: how often it was marked, and whether it is pending, which is the lowest bit.
+//! Each key has one word: the number of its marks, and in the lowest bit whether it is pending.
 //! * The [`Marker`] swaps in the new count with the bit set (MARK-AFTER-VALUE, AcqRel). The [`Drain`] clears the bit
-//!   and learns the count in one step (CLEAR-THEN-VALUE, AcqRel), then loads the value. So the value is at least as new
-//!   as the count. A mark that comes after the clearing finds the bit clear and queues the key anew; one that comes
-//!   before is in the count. No change is lost between them.
-//! * Pending keys wait in a ring, the one waiting longest first. The marker stores the key, then `tail`
+//!   and gets the count in one step (CLEAR-THEN-VALUE, AcqRel), then loads the value. So the value is at least as new
+//!   as the count. A mark after the clearing finds the bit clear and queues the key again; a mark before it is in the
+//!   count. No change is lost between them.
+//! * Pending keys wait in a ring in the order in which they were queued. The marker stores the key, then `tail`
 //!   (TAIL-AFTER-KEY, Release); the drainer loads `tail` (Acquire), then the key. It finds the value of the mark that
-//!   queued the key, or a newer one, before it clears anything.
-//! * The ring is never full, and the marker never asks. It has a place for each key, and a key is queued only by a mark
-//!   that found its bit clear, which is cleared only after the key was taken out: each key is in it at most once,
-//!   whether its bit is cleared at once or later ([held](Drain::take_held)).
-//! * A place is written again only after it was read. Since then the ring has turned once, with one key more than there
-//!   are, so one key was queued twice meanwhile: the second mark found the bit clear (the Acquire of MARK-AFTER-VALUE,
-//!   pairs with the Release of CLEAR-THEN-VALUE), hence after the first of the two was taken out, and that place was
-//!   read before.
+//!   queued the key, or a newer one, before it clears the bit.
+//! * The ring never overflows, so the marker does not check for room. It has a place for each key, and a key is queued
+//!   only by a mark that finds its bit clear. The bit is cleared only after the key was taken out. So each key is in
+//!   the ring at most once, whether its bit is cleared at once or later ([held](Drain::take_held)).
+//! * A place is stored again only after it was loaded. In between the ring has turned once, with one key more than
+//!   there are keys, so one key was queued twice. Its second mark found the bit clear (the Acquire of MARK-AFTER-VALUE
+//!   pairs with the Release of CLEAR-THEN-VALUE), so it happened after the key was first taken out, and the place was
+//!   loaded before that.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -28,19 +29,19 @@ use crossbeam_utils::CachePadded;
 
 use super::prim::{AtomicU32, AtomicU64, AtomicUsize};
 
-/// The lowest bit of a key's word: it waits, or is held.
+/// The lowest bit of a key's word: the key is queued or held.
 const PENDING: u64 = 1;
 
-/// The keys `0..keys`, none changed, as their marker and their drainer. All memory is allocated here.
+/// Returns the marker and the drainer of the keys `0..keys`, none of them changed. Allocates all memory.
 ///
 /// # Panics
 ///
-/// If there are more keys than a `u32` counts.
+/// If `keys` exceeds `u32::MAX`.
 pub fn set(keys: usize) -> (Marker, Drain) {
     assert!(u32::try_from(keys).is_ok(), "{keys} keys");
     let shared = Arc::new(Shared {
         words: (0..keys).map(|_| AtomicU64::new(0)).collect(),
-        // Filled up to a power of two, so that a place is found by masking.
+        // Rounded up to a power of two, so that a place is found by masking.
         queue: (0..keys.next_power_of_two()).map(|_| AtomicU32::new(0)).collect(),
         tail: CachePadded::new(AtomicUsize::new(0)),
     });
@@ -49,11 +50,11 @@ pub fn set(keys: usize) -> (Marker, Drain) {
 }
 
 struct Shared {
-    /// For each key its count and [`PENDING`].
+    /// The count and [`PENDING`] bit of each key.
     words: Box<[AtomicU64]>,
     /// The pending keys, from the drainer's head to `tail`.
     queue: Box<[AtomicU32]>,
-    /// Keys ever queued.
+    /// The number of keys ever queued.
     tail: CachePadded<AtomicUsize>,
 }
 
@@ -64,7 +65,7 @@ impl Shared {
     }
 }
 
-/// The marking end. There is one for each set, for life: it is not `Clone` and marking takes `&mut`.
+/// The marking end. A set has one for life: it is not `Clone`, and marking takes `&mut`.
 pub struct Marker {
     shared: Arc<Shared>,
     // The marker's own copies of the counts and of `Shared::tail`.
@@ -73,12 +74,12 @@ pub struct Marker {
 }
 
 impl Marker {
-    /// Counts a change of `key`; queues it if it does not wait already. Call it after the change is stored; any atomic
-    /// store will do. Never waits, allocates nothing, wakes nobody.
+    /// Counts a change of `key`, and queues the key if it is not pending. Call it after the change is stored; any
+    /// atomic store will do. Never waits, never allocates, wakes no thread.
     ///
     /// # Panics
     ///
-    /// If there is no such key.
+    /// If `key` is out of range.
     #[inline]
     pub fn mark(&mut self, key: usize) {
         let count = &mut self.counts[key];
@@ -93,7 +94,7 @@ impl Marker {
 
     #[inline]
     fn queue(&mut self, key: usize) {
-        // Relaxed: ordered by TAIL-AFTER-KEY. It fits: `set` refused keys that do not.
+        // Relaxed: ordered by TAIL-AFTER-KEY. The cast is lossless: `set` refuses keys that do not fit.
         self.shared.place(self.tail).store(key as u32, Relaxed);
         self.tail = self.tail.wrapping_add(1);
         // TAIL-AFTER-KEY: Release, pairs with the Acquire in `Drain::len`.
@@ -104,68 +105,65 @@ impl Marker {
 /// The draining end. Belongs to one thread at a time.
 pub struct Drain {
     shared: Arc<Shared>,
-    // Keys that are taken out and still pending.
+    // Whether each key is taken out and still pending.
     held: Box<[bool]>,
-    // Keys ever taken out.
+    // The number of keys ever taken out.
     head: usize,
 }
 
 impl Drain {
-    /// The key that waits longest, and how many marks it has had in all. What is loaded from here on is at least as new
-    /// as the last of these marks; a later mark queues the key anew. Never waits.
-    #[allow(
-        clippy::should_implement_trait,
-        reason = "not an iterator: there may be more after it said that there is none"
-    )]
+    /// Takes the key queued first, and returns it with the number of its marks so far. A value loaded after this is at
+    /// least as new as the last of these marks; a later mark queues the key again. Never waits.
+    #[allow(clippy::should_implement_trait, reason = "not an iterator: after `None`, there may be more")]
     #[inline]
     pub fn next(&mut self) -> Option<(usize, u64)> {
         let key = self.pop()?;
         Some((key, self.clear(key)))
     }
 
-    /// The key that waits longest, held back: it stays pending, so that further marks only count, until
-    /// [`release`](Self::release). What is loaded from here on is at least as new as the mark that queued it.
+    /// Takes the key queued first and holds it: it stays pending, so that further marks only count, until
+    /// [`release`](Self::release). A value loaded after this is at least as new as the mark that queued the key.
     pub fn take_held(&mut self) -> Option<usize> {
         let key = self.pop()?;
         self.held[key] = true;
         Some(key)
     }
 
-    /// How many marks `key` has had in all. What is loaded from here on is at least as new as the last of them.
+    /// Returns the number of marks of `key` so far. A value loaded after this is at least as new as the last of them.
     ///
     /// # Panics
     ///
-    /// If there is no such key.
+    /// If `key` is out of range.
     pub fn count(&self, key: usize) -> u64 {
         // Acquire, pairs with MARK-AFTER-VALUE in `Marker::mark`.
         self.shared.words[key].load(Acquire) >> 1
     }
 
-    /// Lets go of a held key and returns how many marks it has had in all, as [`next`](Self::next) does. Of a key that
-    /// is not held it is the [`count`](Self::count), and nothing changes.
+    /// Releases a held key and returns the number of its marks so far, as [`next`](Self::next) does. For a key that is
+    /// not held, only returns its [`count`](Self::count).
     ///
     /// # Panics
     ///
-    /// If there is no such key.
+    /// If `key` is out of range.
     pub fn release(&mut self, key: usize) -> u64 {
-        // Clearing the bit of a key in the queue would let it in twice, and then the queue may be too short.
+        // If the bit of a queued key were cleared, the key could be queued twice and the queue could overflow.
         if std::mem::take(&mut self.held[key]) { self.clear(key) } else { self.count(key) }
     }
 
-    /// Keys that wait, without those that are held.
+    /// Returns the number of queued keys, without held ones.
     #[inline]
     pub fn len(&self) -> usize {
         // Acquire, pairs with TAIL-AFTER-KEY in `Marker::queue`.
         self.shared.tail.load(Acquire).wrapping_sub(self.head)
     }
 
-    /// No key waits.
+    /// Returns true if no key is queued.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The memory of both ends.
+    /// Returns the size in bytes of both ends.
     pub fn bytes(&self) -> usize {
         let Shared { words, queue, .. } = &*self.shared;
         let counts = words.len() * size_of::<u64>();
@@ -183,7 +181,7 @@ impl Drain {
         Some(key as usize)
     }
 
-    /// Only for a key that was taken out of the queue.
+    /// Clears the bit of a key that was taken out of the queue, and returns its count.
     #[inline]
     fn clear(&self, key: usize) -> u64 {
         // CLEAR-THEN-VALUE: AcqRel, pairs with MARK-AFTER-VALUE in `Marker::mark`, both ways.
@@ -204,14 +202,14 @@ mod models {
     }
 
     impl Writing {
-        /// The value of a key is how often it was changed.
+        /// Changes a key. Its value is the number of changes.
         fn change(&mut self, key: usize) {
             self.values[key].store(self.marker.counts[key] + 1, Relaxed);
             self.marker.mark(key);
         }
     }
 
-    /// What the drainer has seen of each key, with all that is checked of it.
+    /// What the drainer has seen of each key, with the checks on it.
     struct Reading {
         values: ModelArc<[AtomicU64; 2]>,
         drain: Drain,
@@ -226,11 +224,11 @@ mod models {
             true
         }
 
-        /// Holds a key for a moment.
+        /// Takes a key and holds it for a moment.
         fn hold(&mut self) -> bool {
             let Some(key) = self.drain.take_held() else { return false };
             let value = self.values[key].load(Relaxed);
-            assert!(value > self.counted[key], "taken out before its value was there");
+            assert!(value > self.counted[key], "taken out before its value was visible");
             let count = self.drain.release(key);
             self.account(key, count);
             true
@@ -239,7 +237,7 @@ mod models {
         fn account(&mut self, key: usize, count: u64) {
             assert!(count > self.counted[key], "nothing changed");
             let value = self.values[key].load(Relaxed);
-            assert!(value >= count, "marked {count} times and the value is {value}");
+            assert!(value >= count, "{count} marks, but the value is {value}");
             (self.counted[key], self.seen[key]) = (count, value);
         }
     }
@@ -250,7 +248,7 @@ mod models {
         (Writing { values: values.clone(), marker }, Reading { values, drain, counted: [0; 2], seen: [0; 2] })
     }
 
-    /// While the keys are changed in this order, the drainer looks so often; when they have been, it takes the rest.
+    /// The drainer looks `looks` times while the keys in `changes` are changed in order, and afterwards takes the rest.
     fn no_change_is_lost(changes: &'static [usize], looks: usize, look: fn(&mut Reading) -> bool) {
         let mut bounded = loom::model::Builder::new();
         bounded.preemption_bound = Some(4);
@@ -277,17 +275,17 @@ mod models {
     }
 
     #[test]
-    fn the_drainer_ends_up_with_the_newest_values_of_two_keys_while_the_queue_turns() {
+    fn the_drainer_ends_up_with_the_newest_values_of_two_keys_while_the_queue_wraps() {
         no_change_is_lost(&[0, 1, 0, 1, 0], 3, Reading::take);
     }
 
     #[test]
-    fn a_key_that_was_held_ends_up_with_its_newest_value() {
+    fn a_held_key_ends_up_with_its_newest_value() {
         no_change_is_lost(&[0, 1, 0, 0], 2, Reading::hold);
     }
 
     #[test]
-    fn a_drainer_that_saw_a_key_waiting_takes_it() {
+    fn a_drainer_that_saw_a_queued_key_takes_it() {
         loom::model(|| {
             let (mut writing, mut reading) = both(2);
             let reader = thread::spawn(move || {
@@ -300,8 +298,8 @@ mod models {
         });
     }
 
-    /// The word alone: the drainer loads the value after it cleared the bit, or before.
-    fn the_last_change_is_seen_or_waits(clear_first: bool) {
+    /// The word alone: the drainer loads the value after it clears the bit, or before.
+    fn the_last_change_is_seen_or_queued(clear_first: bool) {
         loom::model(move || {
             let (mut writing, reading) = both(2);
             writing.change(0);
@@ -320,14 +318,14 @@ mod models {
     }
 
     #[test]
-    fn with_the_bit_cleared_first_the_last_change_is_seen_or_waits() {
-        the_last_change_is_seen_or_waits(true);
+    fn with_the_bit_cleared_first_the_last_change_is_seen_or_queued() {
+        the_last_change_is_seen_or_queued(true);
     }
 
     #[test]
     #[should_panic(expected = "lost change")]
     fn planted_with_the_value_loaded_first_the_last_change_is_lost() {
-        the_last_change_is_seen_or_waits(false);
+        the_last_change_is_seen_or_queued(false);
     }
 }
 
@@ -336,7 +334,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_waits_once_however_often_it_is_marked() {
+    fn a_key_is_queued_once_however_often_it_is_marked() {
         let (mut marker, mut drain) = set(3);
         assert_eq!((drain.next(), drain.is_empty()), (None, true));
         [2, 0, 2, 2].into_iter().for_each(|key| marker.mark(key));
@@ -347,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_key_goes_behind_those_that_wait() {
+    fn a_busy_key_is_queued_behind_the_others() {
         let (mut marker, mut drain) = set(3);
         [0, 1, 2].into_iter().for_each(|key| marker.mark(key));
         for round in 0..100 {
@@ -371,11 +369,11 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_not_held_cannot_be_released() {
+    fn releasing_a_key_that_is_not_held_changes_nothing() {
         let (mut marker, mut drain) = set(2);
         for round in 1..50 {
             marker.mark(0);
-            assert_eq!(drain.release(0), round, "it waits and is not held");
+            assert_eq!(drain.release(0), round, "it is queued and not held");
             marker.mark(1);
         }
         assert_eq!(drain.len(), 2);
@@ -401,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_says_what_it_takes_and_its_marker_outlives_its_drainer() {
+    fn a_set_reports_its_memory_and_its_marker_outlives_its_drainer() {
         let (mut marker, drain) = set(1);
         assert!(drain.bytes() > 0);
         drop(drain);
@@ -410,7 +408,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "out of bounds")]
-    fn a_key_that_does_not_exist_is_a_mistake_of_the_caller() {
+    fn a_key_out_of_range_is_a_bug_of_the_caller() {
         set(0).0.mark(0);
     }
 }

@@ -1,38 +1,39 @@
-//! A flag that says that something was left to be done.
+//! A flag that many threads raise to leave work for one.
 //!
 //! # Synchronization
 //!
-//! Callers leave what is to be done first and then raise the flag (RAISED, Release); the one who takes it lowers it
-//! (Acquire) and then looks. So it sees what was left before each call that it takes, and calls that come later raise the
-//! flag again. Raising is a read-modify-write: a call that finds the flag up adds to what the call before released.
+//! A caller stores its work and then raises the flag (RAISED, Release). The taker lowers the flag (Acquire) and then
+//! looks for work. So it sees the work of every call that it takes, and later calls raise the flag again. Raising is a
+//! read-modify-write: a call that finds the flag up joins the release sequence of the previous call.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::prim::AtomicBool;
 
-/// Raised by many threads, taken by one.
+/// A flag raised by many threads and taken by one.
 #[derive(Debug)]
 pub struct Flag(AtomicBool);
 
 impl Flag {
-    /// A flag that is down.
+    /// Returns a flag that is down.
     pub fn new() -> Self {
         Self(AtomicBool::new(false))
     }
 
-    /// Raises it. True if it was down.
+    /// Raises the flag. Returns true if it was down.
     pub fn raise(&self) -> bool {
         // RAISED: Release, pairs with the Acquire in `take`.
         !self.0.swap(true, Release)
     }
 
-    /// It is up. A plain load, so that a thread that asks over and over does not take the cache line from the callers.
+    /// Returns true if the flag is up. A plain load, so that a polling thread does not take the cache line from the
+    /// callers.
     #[inline]
     pub fn is_raised(&self) -> bool {
         self.0.load(Relaxed)
     }
 
-    /// Lowers it. True if it was up.
+    /// Lowers the flag. Returns true if it was up.
     #[inline]
     pub fn take(&self) -> bool {
         // Acquire, pairs with RAISED in `raise`.
@@ -54,7 +55,7 @@ mod models {
     use loom::thread;
     use std::sync::atomic::Ordering;
 
-    /// Two threads leave something and call; the calls are taken until both were seen.
+    /// Two threads leave work and raise the flag; it is taken until the work of both was seen.
     fn every_call_is_seen(raised: Ordering) {
         loom::model(move || {
             let (flag, left) = (Arc::new(Flag::new()), Arc::new([AtomicU64::new(0), AtomicU64::new(0)]));
@@ -71,7 +72,7 @@ mod models {
             let look = || left.iter().map(|left| left.load(Relaxed)).sum::<u64>();
             let mut seen = if flag.take() { look() } else { 0 };
             callers.into_iter().for_each(|caller| caller.join().unwrap());
-            // It looks again when there is a call that it has not taken, and only then.
+            // Looks again only if there is a call that it has not taken.
             if flag.take() {
                 seen = look();
             }
@@ -80,13 +81,13 @@ mod models {
     }
 
     #[test]
-    fn what_was_left_before_a_call_is_seen() {
+    fn work_left_before_a_call_is_seen() {
         every_call_is_seen(Release);
     }
 
     #[test]
     #[should_panic(expected = "a call was missed")]
-    fn planted_without_release_what_was_left_before_a_call_is_missed() {
+    fn planted_without_release_work_left_before_a_call_is_missed() {
         every_call_is_seen(Relaxed);
     }
 }
@@ -96,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn calls_that_come_before_one_is_taken_are_one_call() {
+    fn calls_before_a_take_count_as_one_call() {
         let flag = Flag::new();
         assert!(!flag.take());
         assert_eq!((flag.raise(), flag.raise(), flag.is_raised()), (true, false, true));

@@ -1,36 +1,35 @@
-//! A histogram that one thread fills while others look.
+//! A histogram that one thread fills while others read it.
 //!
 //! # Synchronization
 //!
-//! Each count has one writer, the [`Recorder`], so adding is a plain load and store and nothing is ever lost. A reader
-//! takes each count for itself (Relaxed): what it sees of one may be a moment older than what it sees of another, and no
-//! count ever goes back.
+//! Each count has one writer, the [`Recorder`], so adding is a plain load and store and no count is ever lost. A reader
+//! loads each count separately (Relaxed): one count may be a moment older than another, but no count ever decreases.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::prim::AtomicU64;
 
-/// Values below this have a bucket each; above, so many halves of it as it takes. That tells values apart that differ
-/// by 1 %, as a `Histogram` of hdrhistogram with two digits does: see the test.
+/// Each value below this has its own bucket. Above, each power of two is split into [`HALF`] buckets. This separates
+/// values that differ by 1 %, like a `Histogram` of hdrhistogram with two digits: see the test.
 const EXACT: u64 = 256;
 const HALF: usize = EXACT as usize / 2;
 
-/// A histogram of values up to `largest`, as its one writer and its first reader. Larger ones count as that. Takes 1 KiB
-/// for each power of two.
+/// Returns the writer and the first reader of a histogram of values up to `largest`. Larger values count as `largest`.
+/// Takes 1 KiB for each power of two.
 pub fn histogram(largest: u64) -> (Recorder, Recorded) {
     let counts: Arc<[AtomicU64]> = (0..=place(largest)).map(|_| AtomicU64::new(0)).collect();
     (Recorder { counts: counts.clone() }, Recorded { counts })
 }
 
-/// The writing end. There is one for each histogram, for life: it is not `Clone` and writing takes `&mut`.
+/// The writing end. A histogram has one for life: it is not `Clone`, and writing takes `&mut`.
 #[derive(Debug)]
 pub struct Recorder {
     counts: Arc<[AtomicU64]>,
 }
 
 impl Recorder {
-    /// Counts a value. No lock, no read-modify-write.
+    /// Counts a value. Uses no lock and no read-modify-write.
     #[inline]
     pub fn record(&mut self, value: u64) {
         let place = place(value).min(self.counts.len() - 1);
@@ -46,7 +45,7 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    /// Gives the least value of each bucket that has something, and how much, in order.
+    /// Calls `visit` with the least value and the count of each bucket that is not empty, in ascending order.
     pub fn each(&self, mut visit: impl FnMut(u64, u64)) {
         for (place, count) in self.counts.iter().enumerate() {
             match count.load(Relaxed) {
@@ -57,14 +56,14 @@ impl Recorded {
     }
 }
 
-/// The bucket of a value.
+/// Returns the bucket of a value.
 #[inline]
 fn place(value: u64) -> usize {
     let doublings = (value | (EXACT - 1)).ilog2() - (EXACT - 1).ilog2();
     doublings as usize * HALF + (value >> doublings) as usize
 }
 
-/// The least value of a bucket.
+/// Returns the least value of a bucket.
 fn least(place: usize) -> u64 {
     let doublings = (place / HALF).saturating_sub(1);
     ((place - doublings * HALF) as u64) << doublings
@@ -77,7 +76,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn buckets_follow_each_other_without_a_gap() {
+    fn buckets_are_contiguous() {
         for place_ in 0..=place(u64::MAX) {
             assert_eq!(place(least(place_)), place_);
             assert!(place_ == 0 || place(least(place_) - 1) == place_ - 1);
@@ -86,12 +85,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_tells_values_apart_as_hdrhistogram_does(values in proptest::collection::vec(any::<(u64, u32)>(), 1..200)) {
+        fn it_separates_values_as_hdrhistogram_does(values in proptest::collection::vec(any::<(u64, u32)>(), 1..200)) {
             const LARGEST: u64 = 60_000_000_000;
             let (mut recorder, recorded) = histogram(LARGEST);
             let mut direct = Histogram::<u64>::new_with_max(LARGEST, 2).unwrap();
             for (value, shift) in values {
-                // Of all sizes.
+                // Values of all magnitudes.
                 let value = (value >> (shift % 64)).min(LARGEST);
                 recorder.record(value);
                 direct.record(value).unwrap();
@@ -106,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_large_counts_as_the_largest() {
+    fn a_value_that_is_too_large_counts_as_the_largest() {
         let (mut recorder, recorded) = histogram(1000);
         recorder.record(u64::MAX);
         recorder.record(1000);
@@ -116,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn many_readers_lose_no_count_and_see_none_go_back() {
+    fn many_readers_lose_no_count_and_see_none_decrease() {
         const TIMES: u64 = 100_000;
         let (mut recorder, recorded) = histogram(10_000);
         let total = |recorded: &Recorded| {
@@ -147,7 +146,7 @@ mod models {
     use super::*;
 
     #[test]
-    fn a_reader_sees_every_count_once_the_writer_is_done_and_none_too_many_before() {
+    fn a_reader_sees_every_count_once_the_writer_is_done_and_no_excess_before() {
         loom::model(|| {
             let (mut recorder, recorded) = histogram(1);
             let reader = recorded.clone();

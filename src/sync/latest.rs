@@ -1,20 +1,20 @@
-//! The latest-value cell: one writer replaces the value, any number of readers see the newest whole one.
+//! The latest-value cell: one writer replaces the value, and any number of readers see the newest complete one.
 //!
-//! A few slots take turns. The writer fills one that is not the newest and that no reader holds, then says that it is
-//! the newest now. Readers hold the newest slot while they read it. Nobody ever waits for a slot: the writer passes over
-//! one that is held, and a reader finds the newest slot taken only if there is a newer one meanwhile.
+//! The value moves between a few slots. The writer fills a slot that is not the newest and that no reader holds, and
+//! then makes it the newest. Readers hold the newest slot while they read it. Neither side ever waits for a slot: the
+//! writer skips held slots, and a reader finds its slot taken only if there is a newer one by then.
 //!
 //! # Synchronization
 //!
-//! * The slots look after themselves (`sync::slots`): a mistake here could cost a retry and never a torn value.
-//! * `newest` names a slot and counts what was published, as one `Ticket`. It is stored by the one [`Writer`] after
-//!   the slot is filled and let go (NEWEST-AFTER-SLOT, Release), and loaded by readers (Acquire): who sees a ticket finds
-//!   the slot filled. The writer leaves the newest slot alone.
-//! * Between `newest` and its slot a reader may be overtaken. Then the slot is being filled again, or holds another
-//!   ticket, perhaps one that is not published yet: the reader starts over. It finds a newer `newest`, because the writer
-//!   stored that before it came back to this slot. So a reader goes round again only because the writer went on.
-//! * `version` is stored by the writer after `newest` (VERSION-AFTER-VALUE, Release) and loaded by readers (Acquire):
-//!   who sees a version finds that value, or a newer one.
+//! * The slots protect their contents (`sync::slots`): a mistake here could cost a retry, but never a torn value.
+//! * `newest` holds one `Ticket`: the place of a slot and a count of publications. The single [`Writer`] stores it
+//!   after the slot is filled and released (NEWEST-AFTER-SLOT, Release), and readers load it (Acquire): a reader that
+//!   sees a ticket finds the slot filled. The writer does not touch the newest slot.
+//! * A reader may be overtaken between `newest` and its slot. Then the slot is being filled again, or holds another
+//!   ticket, perhaps one that is not published yet, and the reader starts over. It finds a newer `newest`, because the
+//!   writer stored that before it returned to this slot. So a reader retries only if the writer made progress.
+//! * The writer stores `version` after `newest` (VERSION-AFTER-VALUE, Release), and readers load it (Acquire): a reader
+//!   that sees a version finds that value, or a newer one.
 
 use std::mem;
 use std::sync::Arc;
@@ -24,12 +24,12 @@ use super::prim::{AtomicU64, RwLockReadGuard, spin_loop};
 use super::slots::{PLACES, SlotAllocator, Slots};
 use crate::model::{ConnectionId, Epoch, Nanos, Receipt, Stamps};
 
-/// A value and its proof, published at once.
+/// A value with its stamps and origin, published together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Version<T> {
     /// The value.
     pub value: T,
-    /// When it happened, when it was received, when it was published.
+    /// The exchange, receive and publish stamps.
     pub stamps: Stamps,
     /// The socket it came from.
     pub epoch: Epoch,
@@ -39,26 +39,26 @@ pub struct Version<T> {
     pub version: u64,
 }
 
-/// An empty cell, as its one writer and its first reader. Allocates all that it needs as long as readers hold no version
-/// longer than the next.
+/// Returns the single writer and the first reader of an empty cell. Allocates all memory that the cell needs while no
+/// reader holds a version after it was replaced.
 pub fn cell<T>() -> (Writer<T>, Reader<T>) {
     let (allocator, slots) = Slots::new();
     let cell = Arc::new(Cell { newest: AtomicU64::new(Ticket::NONE.0), version: AtomicU64::new(0), slots });
     (Writer { cell: cell.clone(), allocator, newest: Ticket::NONE, version: 0 }, Reader { cell })
 }
 
-/// The writing end. There is one for each cell, for life: it is not `Clone` and writing takes `&mut`.
+/// The writing end. A cell has one for life: it is not `Clone`, and writing takes `&mut`.
 pub struct Writer<T> {
     cell: Arc<Cell<T>>,
     allocator: SlotAllocator,
-    // The writer's own copies of what the cell says.
+    // The writer's own copies of the cell's fields.
     newest: Ticket,
     version: u64,
 }
 
 impl<T: Copy> Writer<T> {
-    /// Makes `value` the newest and returns its version. Waits for nobody; allocates only while readers hold more old
-    /// versions than ever before. That memory stays with the cell, and is used again.
+    /// Makes `value` the newest and returns its version. Never waits; allocates only if readers hold more old versions
+    /// than ever before. That memory stays with the cell and is reused.
     #[inline]
     pub fn publish(&mut self, value: &T, exchange_ms: u64, receipt: &Receipt, published: Nanos) -> u64 {
         self.version += 1;
@@ -68,17 +68,17 @@ impl<T: Copy> Writer<T> {
         self.version
     }
 
-    /// The newest value was heard again: renews where it came from and when, and keeps value, exchange time and
-    /// version. Nothing happens while there is no value.
+    /// Confirms the newest value: renews its origin, receive stamp and publish stamp, and keeps its value, exchange
+    /// stamp and version. Does nothing if there is no value.
     pub fn confirm(&mut self, receipt: &Receipt, published: Nanos) {
-        // A slot is never refused to those who only read it: nobody else fills slots.
+        // A read lock on a slot fails only while the slot is being filled, and only this writer fills slots.
         let newest = self.cell.hold(self.newest).and_then(|held| held.version);
         if let Some(newest) = newest {
             self.put(&newest.value, Stamps { received: receipt.received, published, ..newest.stamps }, receipt);
         }
     }
 
-    /// The version of the newest value; 0 for none yet.
+    /// Returns the version of the newest value; 0 before the first.
     pub fn version(&self) -> u64 {
         self.version
     }
@@ -100,14 +100,15 @@ impl<T: Copy> Writer<T> {
     }
 }
 
-/// A reading end; clone it at will. Reading never waits for the writer and never slows it by more than a cache miss.
+/// A reading end; clone it freely. Reading never waits for the writer, and slows it by a cache miss at most.
 pub struct Reader<T> {
     cell: Arc<Cell<T>>,
 }
 
 impl<T> Reader<T> {
-    /// The newest version. About ten ns; while it lives, its memory is not used again. Readers that load at the same
-    /// moment pass the slot's cache line around: to poll, ask for something newer or keep a [`cached`](Self::cached).
+    /// Returns the newest version. Takes about ten ns; while the result lives, its memory is not reused. Readers that
+    /// load at the same moment contend for the slot's cache line: for polling, use
+    /// [`load_if_newer`](Self::load_if_newer) or a [`cached`](Self::cached) reader.
     #[inline]
     pub fn load(&self) -> Loaded<'_, T> {
         loop {
@@ -123,27 +124,28 @@ impl<T> Reader<T> {
         }
     }
 
-    /// The newest version if it is newer than `version`, otherwise nothing for the price of one atomic load.
+    /// Returns the newest version if it is newer than `version`. If it is not, costs one atomic load.
     #[inline]
     pub fn load_if_newer(&self, version: u64) -> Option<Loaded<'_, T>> {
         (self.version() > version).then(|| self.load())
     }
 
-    /// Counts values; 0 for none yet. A [`load`](Self::load) that follows finds this version or a newer one.
+    /// Returns the number of values published so far. A later [`load`](Self::load) finds this version or a newer one.
     #[inline]
     pub fn version(&self) -> u64 {
         // Acquire, pairs with VERSION-AFTER-VALUE in `Writer::publish`.
         self.cell.version.load(Acquire)
     }
 
-    /// Whether `loaded`, loaded by this reader or one of its clones, is still the newest version and has not been confirmed
-    /// since. One atomic load, which is not made before the loads in front of it.
+    /// Returns true if `loaded`, loaded by this reader or one of its clones, is still the newest version and has not
+    /// been confirmed since. One atomic load, which is not reordered before earlier loads.
     #[inline]
     pub fn is_newest(&self, loaded: &Loaded<'_, T>) -> bool {
         self.cell.newest() == loaded.0.as_ref().map_or(Ticket::NONE, |held| held.ticket)
     }
 
-    /// A reader that remembers what it saw, as a copy of its own: one atomic load while nothing changed.
+    /// Returns a reader that keeps a copy of the last value. Its loads cost one atomic load while the value is
+    /// unchanged.
     pub fn cached(&self) -> CachedReader<T> {
         CachedReader { reader: self.clone(), seen: Content::default() }
     }
@@ -155,25 +157,25 @@ impl<T> Clone for Reader<T> {
     }
 }
 
-/// What one [`Reader::load`] found. Stays on the thread that loaded it.
+/// The result of one [`Reader::load`]. Stays on the thread that loaded it.
 pub struct Loaded<'a, T>(Option<RwLockReadGuard<'a, Content<T>>>);
 
 impl<T> Loaded<'_, T> {
-    /// The version, unless nothing has been published yet.
+    /// Returns the version, or `None` if nothing had been published.
     #[inline]
     pub fn get(&self) -> Option<&Version<T>> {
         self.0.as_ref()?.version.as_ref()
     }
 }
 
-/// See [`Reader::cached`].
+/// A reader with a copy of the last value, see [`Reader::cached`].
 pub struct CachedReader<T> {
     reader: Reader<T>,
     seen: Content<T>,
 }
 
 impl<T: Copy> CachedReader<T> {
-    /// The newest version, unless nothing has been published yet.
+    /// Returns the newest version, or `None` if nothing has been published.
     #[inline]
     pub fn load(&mut self) -> Option<&Version<T>> {
         if self.reader.cell.newest() != self.seen.ticket
@@ -185,7 +187,7 @@ impl<T: Copy> CachedReader<T> {
     }
 }
 
-/// What both ends share. On lines of its own: whoever polls looks at the first one.
+/// The state shared by both ends. On its own cache lines; the first has the fields that polling readers load.
 #[repr(align(64))]
 struct Cell<T> {
     newest: AtomicU64,
@@ -200,14 +202,14 @@ impl<T> Cell<T> {
         Ticket(self.newest.load(Acquire))
     }
 
-    /// Holds what was published with this ticket, if it is still there.
+    /// Holds the slot named by a ticket, if it still contains that publication.
     #[inline]
     fn hold(&self, ticket: Ticket) -> Option<RwLockReadGuard<'_, Content<T>>> {
         self.slots.hold(ticket.place()).filter(|held| held.ticket == ticket)
     }
 }
 
-/// What a slot holds. Nothing as long as it was not used.
+/// The content of a slot. Empty until the slot is first used.
 #[derive(Clone, Copy)]
 struct Content<T> {
     ticket: Ticket,
@@ -220,20 +222,20 @@ impl<T> Default for Content<T> {
     }
 }
 
-/// Names one publication: the place of its slot, below a count. The count comes round after 2^36 publications, which is
-/// two years at a thousand a second: a reader that slept through all of them could take the one for the other.
+/// The name of one publication: a count above the place of its slot. The count wraps after 2^36 publications, which
+/// take two years at a thousand a second: a reader that sleeps through exactly that many could confuse two of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Ticket(u64);
 
 impl Ticket {
-    /// Of a slot that holds nothing, and of a cell without a value.
+    /// The ticket of an empty slot, and of a cell without a value.
     const NONE: Self = Self(0);
 
-    /// The ticket after this one.
+    /// Returns the ticket of the next publication.
     #[inline]
     fn next(self, place: usize) -> Self {
         let place = place as u64;
-        assert!(place < PLACES, "readers hold more versions of one cell than it can name");
+        assert!(place < PLACES, "readers hold too many versions of one cell");
         Self((self.0 / PLACES + 1).wrapping_mul(PLACES) | place)
     }
 
@@ -248,7 +250,7 @@ mod models {
     use super::*;
     use loom::thread;
 
-    /// Everything published follows from the version.
+    /// Publishes a value in which every field follows from the version.
     fn publish(writer: &mut Writer<u64>) {
         let next = writer.version() + 1;
         let receipt = Receipt { connection: ConnectionId(0), epoch: Epoch(1), received: Nanos(next) };
@@ -261,16 +263,16 @@ mod models {
         version
     }
 
-    /// Holds a version over a few steps, lets go of it and takes the next. Not both at once: loom's lock does not know a
-    /// thread that holds it twice.
+    /// Holds a version for a few steps, releases it and loads the next. Not both at once: loom's lock does not support
+    /// a thread that holds it twice.
     fn read(reader: &Reader<u64>) {
         let held = reader.load();
         let before = held.get().map_or(0, check);
-        let told = reader.version();
-        assert_eq!(held.get().map_or(0, check), before, "written over while it was held");
+        let version = reader.version();
+        assert_eq!(held.get().map_or(0, check), before, "overwritten while it was held");
         drop(held);
         let seen = reader.load().get().map_or(0, check);
-        assert!(seen >= told && seen >= before, "{seen} after {before}, told {told}");
+        assert!(seen >= version && seen >= before, "{seen} after {before}, version {version}");
     }
 
     fn bounded(preemptions: usize) -> loom::model::Builder {
@@ -280,13 +282,13 @@ mod models {
     }
 
     #[test]
-    fn a_version_that_was_told_is_found_whole() {
+    fn a_reader_that_sees_a_version_loads_it_whole_or_a_newer_one() {
         loom::model(|| {
             let (mut writer, reader) = cell();
             let reading = thread::spawn(move || {
-                let told = reader.version();
+                let version = reader.version();
                 let seen = reader.load().get().map_or(0, check);
-                assert!(seen >= told, "told {told}, seen {seen}");
+                assert!(seen >= version, "version {version}, loaded {seen}");
             });
             publish(&mut writer);
             publish(&mut writer);
@@ -295,7 +297,7 @@ mod models {
     }
 
     #[test]
-    fn versions_never_go_back_and_are_not_written_over_while_held() {
+    fn versions_never_go_back_and_are_not_overwritten_while_held() {
         bounded(3).check(|| {
             let (mut writer, reader) = cell();
             publish(&mut writer);
@@ -322,7 +324,7 @@ mod models {
     }
 
     #[test]
-    fn a_cached_reader_sees_the_confirmation_or_what_was_before() {
+    fn a_cached_reader_sees_the_confirmation_or_the_version_before_it() {
         bounded(3).check(|| {
             let (mut writer, reader) = cell();
             publish(&mut writer);
@@ -333,7 +335,7 @@ mod models {
                     let newest = cached.load().expect("it was published before");
                     assert_eq!((newest.value, newest.version), (101, 1));
                     assert!([1, 2, 3].contains(&newest.epoch.0) && newest.epoch.0 >= seen);
-                    assert_eq!(newest.stamps.received, Nanos(u64::from(newest.epoch.0)), "torn proof");
+                    assert_eq!(newest.stamps.received, Nanos(u64::from(newest.epoch.0)), "torn stamps");
                     seen = newest.epoch.0;
                 }
             });
@@ -345,7 +347,7 @@ mod models {
         });
     }
 
-    /// Two cells, the second written after the first: at no moment is it ahead.
+    /// Two cells, the second always written after the first, so that it is never ahead.
     fn read_two_cells(look_again: bool) {
         loom::model(move || {
             let ((mut first, reader), (mut second, other)) = (cell(), cell());
@@ -373,10 +375,10 @@ mod models {
         read_two_cells(false);
     }
 
-    /// What the ticket in the slot is for: without it there is a run in which the reader finds what was not published.
+    /// Shows why slots contain tickets: without the check, a reader can find a value that is not published yet.
     #[test]
     #[should_panic(expected = "not published yet")]
-    fn a_reader_that_does_not_look_at_the_ticket_is_misled() {
+    fn planted_without_the_ticket_check_a_reader_finds_an_unpublished_value() {
         loom::model(|| {
             let (mut writer, reader) = cell();
             publish(&mut writer);
@@ -410,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_cell_says_so() {
+    fn an_empty_cell_has_version_zero_and_no_value() {
         let (writer, reader) = cell::<u64>();
         assert_eq!((writer.version(), reader.version()), (0, 0));
         assert!(reader.load().get().is_none());
@@ -419,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn one_load_is_one_version_with_its_whole_proof() {
+    fn one_load_is_one_version_with_its_stamps_and_origin() {
         let (mut writer, reader) = cell();
         assert_eq!(writer.publish(&5u64, 11, &receipt(3, 22), Nanos(33)), 1);
         let stamps = Stamps { exchange_ms: 11, received: Nanos(22), published: Nanos(33) };
@@ -431,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn a_confirmation_renews_the_proof_and_keeps_value_and_version() {
+    fn a_confirmation_renews_the_stamps_and_keeps_value_and_version() {
         let (mut writer, reader) = cell();
         writer.confirm(&receipt(1, 1), Nanos(1));
         assert!(reader.load().get().is_none(), "there was nothing to confirm");
@@ -461,7 +463,7 @@ mod tests {
     }
 
     #[test]
-    fn two_versions_take_turns_while_nobody_holds_one() {
+    fn two_slots_alternate_while_no_reader_holds_one() {
         let (mut writer, reader) = cell();
         put(&mut writer, 1);
         let first = address(&reader);
@@ -474,7 +476,7 @@ mod tests {
     }
 
     #[test]
-    fn a_held_version_is_never_written_again_and_the_others_go_on_in_turn() {
+    fn a_held_version_is_never_overwritten_and_the_other_slots_alternate() {
         let (mut writer, reader) = cell();
         put(&mut writer, 1);
         let held = reader.load();
@@ -484,11 +486,11 @@ mod tests {
             seen.insert(address(&reader));
             assert_eq!(held.get().unwrap().value, 1);
         }
-        assert_eq!(seen.len(), 3, "one held, two in turn");
+        assert_eq!(seen.len(), 3, "one held, two that alternate");
     }
 
     #[test]
-    fn a_reader_that_was_overtaken_gets_nothing_of_what_is_in_the_slot_now() {
+    fn an_overtaken_reader_does_not_get_the_new_content_of_its_slot() {
         let (mut writer, reader) = cell();
         put(&mut writer, 1);
         let first = reader.cell.newest();

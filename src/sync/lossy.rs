@@ -1,14 +1,14 @@
-//! A bounded queue whose writers never wait: what does not fit is dropped and counted. For reports, where losing some is
-//! better than stopping the thread that has something to report.
+//! A bounded queue whose writers never wait: items that do not fit are dropped and counted. For reports, where losing
+//! some is better than blocking the thread that reports.
 //!
 //! # Synchronization
 //!
-//! * Each writer has a ring of its own: rtrb's, single producer, single consumer. The lock on the reading ends is only
-//!   ever taken by readers.
+//! * Each writer has its own ring: rtrb's, single producer, single consumer. Only readers take the lock on the reading
+//!   ends.
 //! * `lost` is a counter and orders nothing (Relaxed).
-//! * `writers` is lowered by each writer after its last push (`count::Tally`) and read before the reader looks into the
-//!   rings: a queue found closed and then empty stays empty.
-//! * A reader that sleeps and its writers meet in `signal`; the rings and `writers` are the data.
+//! * Each writer decrements `writers` after its last push (`count::Tally`), and a reader loads it before it looks into
+//!   the rings: a queue found closed and then empty stays empty.
+//! * A sleeping reader and the writers synchronize through `signal`; its data are the rings and `writers`.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,7 +20,7 @@ use super::count::Tally;
 use super::prim::AtomicU64;
 use super::signal::Signal;
 
-/// What both ends share.
+/// The state shared by both ends.
 #[derive(Debug)]
 struct Shared {
     signal: Signal,
@@ -28,7 +28,7 @@ struct Shared {
     writers: Tally,
 }
 
-/// A queue with this many writers. Each has room for `capacity` items, allocated here.
+/// Returns the ends of a queue with `writers` writers. Each has room for `capacity` items, allocated here.
 pub fn queue<T>(writers: usize, capacity: usize) -> (Vec<Writer<T>>, Reader<T>) {
     let (signal, lost, count) = (Signal::new(), AtomicU64::new(0), Tally::new(writers as u64));
     let shared = Arc::new(Shared { signal, lost, writers: count });
@@ -37,7 +37,7 @@ pub fn queue<T>(writers: usize, capacity: usize) -> (Vec<Writer<T>>, Reader<T>) 
     (writers, Reader { rings: Mutex::new(Rings { rings, next: 0 }), shared })
 }
 
-/// A writing end. It belongs to one thread at a time.
+/// A writing end. Belongs to one thread at a time.
 #[derive(Debug)]
 pub struct Writer<T> {
     ring: Producer<T>,
@@ -45,7 +45,7 @@ pub struct Writer<T> {
 }
 
 impl<T> Writer<T> {
-    /// Appends an item and wakes the reader if it sleeps. Without room, the item is dropped and counted. Never waits.
+    /// Appends an item and wakes the reader if it sleeps. If there is no room, drops and counts the item. Never waits.
     pub fn push(&mut self, item: T) {
         match self.ring.push(item) {
             Ok(()) => self.shared.signal.notify(),
@@ -53,7 +53,7 @@ impl<T> Writer<T> {
         }
     }
 
-    /// The reader is gone: nobody will see what is pushed.
+    /// Returns true if the reader was dropped.
     pub fn is_abandoned(&self) -> bool {
         self.ring.is_abandoned()
     }
@@ -76,17 +76,18 @@ pub struct Reader<T> {
 #[derive(Debug)]
 struct Rings<T> {
     rings: Vec<Consumer<T>>,
-    /// Where to look first: a writer that never rests does not hide the others.
+    /// The ring to look into first. It advances, so that a busy writer does not starve the others.
     next: usize,
 }
 
 impl<T> Reader<T> {
-    /// The next item, if there is one. Items of one writer come in order.
+    /// Returns the next item, if there is one. Items of one writer arrive in order.
     pub fn pop(&self) -> Option<T> {
         self.lock().pop()
     }
 
-    /// Waits for the next item, at most `timeout`. `None` at once if all writers are gone and nothing is left.
+    /// Waits for the next item, at most for `timeout`. Returns `None` at once if all writers were dropped and no item
+    /// is left.
     pub fn pop_within(&self, timeout: Duration) -> Option<T> {
         let mut item = None;
         self.shared.signal.wait_until(timeout, || {
@@ -97,12 +98,12 @@ impl<T> Reader<T> {
         item
     }
 
-    /// How many items were dropped so far because there was no room.
+    /// Returns the number of items dropped so far because there was no room.
     pub fn lost(&self) -> u64 {
         self.shared.lost.load(Relaxed)
     }
 
-    /// Nothing more will come in; something may be left.
+    /// Returns true if no more items will be pushed. Some may be left.
     fn is_closed(&self) -> bool {
         self.shared.writers.get() == 0
     }
@@ -130,7 +131,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(60);
 
     #[test]
-    fn what_does_not_fit_is_dropped_and_counted() {
+    fn items_that_do_not_fit_are_dropped_and_counted() {
         let (mut writers, reader) = queue(1, 4);
         (0..10).for_each(|n| writers[0].push(n));
         assert_eq!((reader.lost(), reader.pop(), reader.pop()), (6, Some(0), Some(1)));
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_writer_does_not_hide_the_others() {
+    fn a_busy_writer_does_not_starve_the_others() {
         let (mut writers, reader) = queue(3, 100);
         (0..100).for_each(|_| writers[0].push("busy"));
         writers[1].push("rare");
@@ -159,7 +160,7 @@ mod tests {
             last.push(1);
             last.push(2);
             drop(last);
-            assert_eq!(reads.join().unwrap(), (Some(1), Some(2), None), "what was left comes before the end");
+            assert_eq!(reads.join().unwrap(), (Some(1), Some(2), None), "the remaining items come before the end");
         });
         assert_eq!(reader.pop_within(Duration::ZERO), None);
     }

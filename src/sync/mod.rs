@@ -1,4 +1,5 @@
-//! Lock-free parts, none of which needs unsafe code. One end of one of them has a lock: readers of `lossy` take turns.
+//! Lock-free building blocks without unsafe code. The one lock is on the reading end of `lossy`, where readers take
+//! turns.
 
 pub mod broadcast;
 pub mod connection;

@@ -1,5 +1,5 @@
-//! The primitives that `sync` is written over: std's, or loom's under `cfg(loom)`, where a model checker runs the same
-//! source; and the futex, which std keeps to itself. Nothing else of the library knows the difference.
+//! The primitives under `sync`: std's, or loom's under `cfg(loom)`, where a model checker runs the same source; and a
+//! futex, which std does not export. No other code in the library depends on the difference.
 
 #[cfg(loom)]
 pub(super) use loom::{
@@ -20,21 +20,21 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 
 pub(super) use futex::Futex;
 
-/// Until when a sleeper sleeps at most. Waits that are repeated share one deadline, and so one look at the clock.
+/// The latest time at which a sleeper wakes. Repeated waits share one deadline, and so one clock read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deadline(Option<Timespec>);
 
 impl Deadline {
-    /// Reads the clock: a sleeper must know how long it slept, and nothing else learns the time from here. A timeout
-    /// that the clock cannot count to is for ever.
+    /// Reads the clock: a wait must know how long it has slept, and this time goes nowhere else. A timeout that
+    /// overflows the clock means forever.
     pub(super) fn after(timeout: Duration) -> Self {
         let timeout = Timespec::try_from(timeout).ok();
         Self(timeout.and_then(|timeout| clock_gettime(ClockId::Monotonic).checked_add(timeout)))
     }
 }
 
-/// The system's own: comparing and falling asleep are one step there, and waking takes no lock that a thread put aside
-/// could hold.
+/// The system's futex: it compares and falls asleep in one step, and waking takes no lock that a preempted thread could
+/// hold.
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(loom)))]
 mod futex {
     use std::num::NonZeroU32;
@@ -44,12 +44,12 @@ mod futex {
 
     use super::{AtomicU32, Deadline};
 
-    /// Every waiter is woken by every wake.
-    const ANYBODY: NonZeroU32 = NonZeroU32::MAX;
-    /// What the system counts to: it takes the number of threads to wake for a signed one.
-    const EVERYBODY: u32 = i32::MAX as u32;
+    /// Each wait matches each wake.
+    const ANY_BIT: NonZeroU32 = NonZeroU32::MAX;
+    /// The largest number of threads to wake: the system takes it as a signed number.
+    const ALL: u32 = i32::MAX as u32;
 
-    /// A word, and those who sleep until it changes.
+    /// A word, and the threads that sleep until it changes.
     #[derive(Debug)]
     pub(in super::super) struct Futex {
         pub(in super::super) word: AtomicU32,
@@ -60,23 +60,23 @@ mod futex {
             Self { word: AtomicU32::new(0) }
         }
 
-        /// Sleeps while the word is `expected`, until somebody wakes it or the time is over, or for no reason at all.
-        /// False if the time is over.
+        /// Sleeps while the word is `expected`, until a wake-up or the deadline; may also wake spuriously. Returns
+        /// false after the deadline.
         pub(in super::super) fn wait(&self, expected: u32, deadline: &Deadline) -> bool {
-            // The variant with a bitset takes the time as a moment; the plain one would start over with each wait.
-            let slept = wait_bitset(&self.word, Flags::PRIVATE, expected, deadline.0.as_ref(), ANYBODY);
+            // The bitset variant takes an absolute time; the plain one would restart the timeout with each wait.
+            let slept = wait_bitset(&self.word, Flags::PRIVATE, expected, deadline.0.as_ref(), ANY_BIT);
             slept != Err(Errno::TIMEDOUT)
         }
 
-        /// Wakes everybody who sleeps here. Call it after the word has changed.
+        /// Wakes all threads that sleep here. Call it after the word has changed.
         pub(in super::super) fn wake_all(&self) {
-            // The one error is a bad address, and the word is right here.
-            let _ = wake(&self.word, Flags::PRIVATE, EVERYBODY);
+            // The only error is a bad address, and the word's address is valid.
+            let _ = wake(&self.word, Flags::PRIVATE, ALL);
         }
     }
 }
 
-/// The same, for models and for systems without a futex: a lock is held for the comparison, and waking goes through it.
+/// The same for models and for systems without a futex: the comparison holds a lock, and waking takes the same lock.
 #[cfg(any(not(any(target_os = "linux", target_os = "android")), loom))]
 mod futex {
     #[cfg(loom)]
@@ -88,7 +88,7 @@ mod futex {
 
     use super::{AtomicU32, Deadline};
 
-    /// A word, and those who sleep until it changes.
+    /// A word, and the threads that sleep until it changes.
     #[derive(Debug)]
     pub(in super::super) struct Futex {
         pub(in super::super) word: AtomicU32,
@@ -101,16 +101,16 @@ mod futex {
             Self { word: AtomicU32::new(0), gate: Mutex::new(()), wake: Condvar::new() }
         }
 
-        /// Sleeps while the word is `expected`, until somebody wakes it or the time is over, or for no reason at all.
-        /// False if the time is over.
+        /// Sleeps while the word is `expected`, until a wake-up or the deadline; may also wake spuriously. Returns
+        /// false after the deadline.
         pub(in super::super) fn wait(&self, expected: u32, deadline: &Deadline) -> bool {
             let gate = self.gate();
             self.word.load(Relaxed) != expected || self.sleep(gate, deadline)
         }
 
-        /// Wakes everybody who sleeps here. Call it after the word has changed.
+        /// Wakes all threads that sleep here. Call it after the word has changed.
         pub(in super::super) fn wake_all(&self) {
-            // Through the gate: whoever compared before the word changed is asleep once we get it.
+            // A thread that compared before the word changed is asleep once this has the lock.
             drop(self.gate());
             self.wake.notify_all();
         }
@@ -124,15 +124,15 @@ mod futex {
             !self.wake.wait_timeout(gate, rest).unwrap_or_else(PoisonError::into_inner).1.timed_out()
         }
 
-        /// Models never time out: a lost wake-up is a deadlock, and loom finds it.
+        /// Models never time out: a lost wake-up becomes a deadlock, which loom finds.
         #[cfg(loom)]
         fn sleep(&self, gate: MutexGuard<'_, ()>, deadline: &Deadline) -> bool {
-            assert!(deadline.0.is_none(), "a model waits for ever");
+            assert!(deadline.0.is_none(), "a model waits forever");
             drop(self.wake.wait(gate));
             true
         }
 
-        /// Nothing is ever left half done under this lock, so poison says nothing and is ignored.
+        /// Ignores poison: the lock protects no data that a panic could leave incomplete.
         fn gate(&self) -> MutexGuard<'_, ()> {
             self.gate.lock().unwrap_or_else(PoisonError::into_inner)
         }
@@ -140,7 +140,7 @@ mod futex {
 
     #[cfg(not(loom))]
     impl Deadline {
-        /// What is left; nothing for ever.
+        /// Returns the remaining time; `None` means forever.
         fn rest(&self) -> Option<std::time::Duration> {
             use rustix::time::{ClockId, clock_gettime};
             let rest = self.0?.checked_sub(clock_gettime(ClockId::Monotonic))?;

@@ -1,21 +1,21 @@
-//! Signal: readers sleep until something changes; the writer pays a fence and a load while nobody sleeps.
+//! A wake-up signal: readers sleep until something changes. While none sleeps, it costs the writer a fence and a load.
 //!
 //! # Synchronization
 //!
-//! The data is not here. The writer stores it, then calls [`Signal::notify`]; the reader's `ready` loads it.
-//! * `waiters` is raised and lowered by readers and read by the writer. It and the data form a Dekker pair: the writer
-//!   stores data, then loads `waiters`; a reader raises `waiters`, then loads data. The sequentially consistent fences
-//!   DATA-THEN-WAITERS and WAITER-THEN-DATA forbid that both loads miss the other's store. So either the writer sees
+//! The data is elsewhere. The writer stores it, then calls [`Signal::notify`]; the reader's `ready` loads it.
+//! * Readers raise and lower `waiters`, and the writer loads it. It and the data form a Dekker pair: the writer stores
+//!   data, then loads `waiters`; a reader raises `waiters`, then loads data. The sequentially consistent fences
+//!   DATA-THEN-WAITERS and WAITER-THEN-DATA prevent that both loads miss the other's store. So either the writer sees
 //!   the reader and wakes it, or the reader sees the data and does not sleep.
-//! * `turn` closes the window between the reader's last look and its sleep. A reader notes the turn, then looks, then
-//!   sleeps only while the turn is still the one it noted, which the futex compares and does in one step; the writer
-//!   changes the turn before it wakes. So a writer that saw the reader either finds it asleep and wakes it, or its
-//!   change of the turn keeps the reader awake. Who notes a changed turn sees the data that it was changed for
-//!   (TURN-AFTER-DATA). The turn comes round after 2^32 changes: a reader would have to miss as many between its look
-//!   and its sleep.
+//! * `turn` closes the window between the reader's last check and its sleep. A reader loads the turn, then checks the
+//!   data, then sleeps only while the turn is unchanged, which the futex compares in one step with falling asleep. The
+//!   writer changes the turn before it wakes. So if the writer saw the reader, it either finds the reader asleep and
+//!   wakes it, or its change of the turn keeps the reader awake. A reader that loads a changed turn sees the data that
+//!   it was changed for (TURN-AFTER-DATA). The turn wraps after 2^32 changes: a reader would have to miss exactly that
+//!   many between its check and its sleep.
 //!
-//! Remove either fence and both loads may miss: the reader sleeps on data that is there. The loom models below show
-//! that the protocol has no such run, and that without either fence there is one.
+//! Without either fence both loads may miss, and the reader sleeps although the data is there. The loom models below
+//! show that the protocol has no such run, and that there is one without either fence.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::time::Duration;
@@ -24,9 +24,9 @@ use super::prim::{AtomicUsize, Deadline, Futex, fence};
 
 /// Wakes readers that wait for a change.
 ///
-/// Costs the writer a fence and a relaxed load (a few ns) while nobody waits. With sleepers it costs a wake-up system
-/// call, some µs: a thread that must not cause that polls instead. The writer never waits for a reader, whatever the
-/// reader does or the scheduler does with it. Never spins.
+/// While no reader waits, it costs the writer a fence and a relaxed load (a few ns). With sleepers it costs a system
+/// call, some µs; if the writer must not pay that, readers must poll instead. The writer never waits for a reader, even
+/// if the reader is stuck or preempted. Never spins.
 #[derive(Debug)]
 pub struct Signal {
     waiters: AtomicUsize,
@@ -34,12 +34,12 @@ pub struct Signal {
 }
 
 impl Signal {
-    /// A signal that nobody waits for.
+    /// Returns a signal without waiters.
     pub fn new() -> Self {
         Self { waiters: AtomicUsize::new(0), turn: Futex::new() }
     }
 
-    /// Wakes everybody who waits. Call it after the change is stored; any atomic store will do.
+    /// Wakes all waiting readers. Call it after the change is stored; any atomic store will do.
     #[inline]
     pub fn notify(&self) {
         // DATA-THEN-WAITERS: pairs with WAITER-THEN-DATA in `wait_until`. The data stored before this fence is seen by
@@ -48,8 +48,8 @@ impl Signal {
         self.notify_fenced();
     }
 
-    /// The same after a fence of the caller's own, sequentially consistent, that lies behind the change and, where there
-    /// are many to notify, before the first of them.
+    /// Same as [`notify`](Self::notify), but the caller provides the sequentially consistent fence, after the change.
+    /// One fence before the first of several notifications is enough.
     #[inline]
     pub fn notify_fenced(&self) {
         if self.waiters.load(Relaxed) > 0 {
@@ -57,10 +57,11 @@ impl Signal {
         }
     }
 
-    /// Sleeps until `ready` says yes, at most `timeout`; true if it did. A zero timeout only asks.
+    /// Sleeps until `ready` returns true, at most for `timeout`. Returns false after the timeout. A zero timeout only
+    /// checks.
     ///
-    /// `ready` is called at least once, perhaps often, and by the calling thread alone: nobody waits for it. Each
-    /// notification calls it once more, so it should load an atomic and return.
+    /// `ready` is called at least once, on the calling thread, and again after each notification. No other thread waits
+    /// for it. It should load an atomic and return.
     pub fn wait_until(&self, timeout: Duration, mut ready: impl FnMut() -> bool) -> bool {
         if ready() {
             return true;
@@ -74,8 +75,8 @@ impl Signal {
         // stored its data before, and `ready` sees it from here on.
         fence(SeqCst);
         loop {
-            // Acquire, pairs with TURN-AFTER-DATA in `wake_all`. Noted before the look: what comes after the look
-            // changes it.
+            // Acquire, pairs with TURN-AFTER-DATA in `wake_all`. Loaded before the check, because notifications after
+            // the check must find it changed.
             let turn = self.turn.word.load(Acquire);
             if ready() {
                 return true;
@@ -100,7 +101,7 @@ impl Default for Signal {
     }
 }
 
-/// One raised `waiters`, lowered on every way out, a panic in `ready` included.
+/// Raises `waiters`, and lowers it on drop, also if `ready` panics.
 struct Waiter<'a>(&'a AtomicUsize);
 
 impl<'a> Waiter<'a> {
@@ -113,7 +114,7 @@ impl<'a> Waiter<'a> {
 
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
-        // Relaxed: a writer that still sees us wakes nobody, which costs it time and nothing else.
+        // Relaxed: a writer that still sees the waiter makes a useless system call, nothing worse.
         self.0.fetch_sub(1, Relaxed);
     }
 }
@@ -125,7 +126,7 @@ mod models {
     use loom::sync::Arc;
     use loom::thread;
 
-    /// The pool's use: a value, the version that counts it, the signal.
+    /// The pool's use: a value, its version, and the signal.
     struct Shared {
         value: AtomicU64,
         version: AtomicU64,
@@ -207,8 +208,9 @@ mod models {
         });
     }
 
-    /// The Dekker pair alone: one side stores data and looks for waiters, the other raises `waiters` and looks for data.
-    fn somebody_notices(writer_fence: bool, reader_fence: bool) {
+    /// The Dekker pair alone: one side stores data and checks `waiters`, the other raises `waiters` and checks the
+    /// data.
+    fn one_side_sees_the_other(writer_fence: bool, reader_fence: bool) {
         loom::model(move || {
             let shared = Shared::new();
             let reader = thread::spawn({
@@ -230,8 +232,8 @@ mod models {
         });
     }
 
-    /// The turn alone: a reader that the writer knows of notes the turn and looks, in either order. It would sleep for
-    /// ever if it saw nothing and no turn comes after the one that it noted.
+    /// The turn alone: a reader that the writer knows loads the turn and checks the data, in either order. It would
+    /// sleep forever if it saw no data and the turn did not change after its load.
     fn a_known_reader_is_awake_or_woken(turn_first: bool) {
         loom::model(move || {
             let shared = Shared::new();
@@ -253,31 +255,31 @@ mod models {
     }
 
     #[test]
-    fn a_reader_that_notes_the_turn_before_it_looks_is_awake_or_woken() {
+    fn a_reader_that_loads_the_turn_before_it_checks_is_awake_or_woken() {
         a_known_reader_is_awake_or_woken(true);
     }
 
     #[test]
     #[should_panic(expected = "lost wake-up")]
-    fn planted_with_the_turn_noted_after_the_look_a_wake_up_is_lost() {
+    fn planted_with_the_turn_loaded_after_the_check_a_wake_up_is_lost() {
         a_known_reader_is_awake_or_woken(false);
     }
 
     #[test]
-    fn with_both_fences_somebody_notices() {
-        somebody_notices(true, true);
+    fn with_both_fences_one_side_sees_the_other() {
+        one_side_sees_the_other(true, true);
     }
 
     #[test]
     #[should_panic(expected = "lost wake-up")]
     fn planted_without_the_writers_fence_a_wake_up_is_lost() {
-        somebody_notices(false, true);
+        one_side_sees_the_other(false, true);
     }
 
     #[test]
     #[should_panic(expected = "lost wake-up")]
     fn planted_without_the_readers_fence_a_wake_up_is_lost() {
-        somebody_notices(true, false);
+        one_side_sees_the_other(true, false);
     }
 }
 
@@ -289,7 +291,7 @@ mod tests {
     use std::thread;
 
     #[test]
-    fn a_wait_that_is_not_answered_ends_at_its_timeout() {
+    fn a_wait_without_a_notification_ends_at_its_timeout() {
         let signal = Signal::new();
         assert!(!signal.wait_until(Duration::from_millis(5), || false));
         assert!(!signal.wait_until(Duration::ZERO, || false));
@@ -297,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_while_looking_leaves_no_waiter_behind() {
+    fn a_panic_in_ready_leaves_no_waiter_behind() {
         let signal = Signal::new();
         let mut looks = 0;
         let look = std::panic::AssertUnwindSafe(|| {
@@ -329,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_is_stuck_while_it_looks_does_not_hold_the_writer() {
+    fn a_reader_that_is_stuck_in_ready_does_not_block_the_writer() {
         let signal = Signal::new();
         let ((stuck, is_stuck), (go_on, may_go_on)) = (mpsc::channel(), mpsc::channel());
         let (reading, mut looks, patience) = (&signal, 0, Duration::from_secs(20));
@@ -337,7 +339,7 @@ mod tests {
             let reader = s.spawn(move || {
                 reading.wait_until(patience, || {
                     looks += 1;
-                    // The first look is before the reader is known to the writer.
+                    // The first check is before the writer knows the reader.
                     looks == 2 && stuck.send(()).is_ok() && may_go_on.recv_timeout(patience).is_ok()
                 })
             });

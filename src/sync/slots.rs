@@ -1,11 +1,11 @@
-//! Memory that takes turns: one writer fills a slot that nobody holds, any number of readers hold one while they read it.
+//! Reusable memory slots: one writer fills a slot that no reader holds, and readers hold a slot while they read it.
 //!
 //! # Synchronization
 //!
-//! Each slot is a `RwLock` that is only tried. A held slot keeps the writer out, and the writer passes over it; a slot
-//! that is being filled refuses readers. Slots are only ever added, in rows, and never move: each row is set once
-//! (Release), and whoever has been told of a slot in it finds it (Acquire). Which slot a reader is told of, and what it
-//! makes of a refusal, is not here.
+//! Each slot is a `RwLock` that is only ever tried. A held slot refuses the writer, which skips it; a slot that is
+//! being filled refuses readers. Slots are only ever added, in rows, and never move: each row is set once (Release),
+//! and a reader that has the place of a slot in it finds it (Acquire). How readers get places, and what they do when a
+//! slot refuses them, is up to the caller.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -13,24 +13,24 @@ use std::sync::OnceLock;
 
 use super::prim::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// Slots in the beginning: one to read and one to fill.
+/// The initial number of slots: one to read and one to fill.
 const SLOTS: usize = 2;
 
-/// The most slots of a row, which is what is added at once: more would keep the writer from its work.
+/// The maximum number of slots in a row. A row is allocated at once, and a larger one would delay the writer too long.
 const ROW_MAX: usize = 64;
 
-/// Every place is below this: that of a slot is its row, counted from 0, times [`ROW_MAX`], plus where it is in the row.
-/// The slots of as many candles, which are the smallest, take 48 GiB.
+/// All places are below this. The place of a slot is its row, counted from 0, times [`ROW_MAX`], plus its index in the
+/// row. This many slots of candles, which are the smallest, take 48 GiB.
 pub(super) const PLACES: u64 = 1 << 28;
 
-/// Enough for all rows: each block has twice as many as the one before.
+/// The number of blocks that hold all rows: each block has twice as many as the previous one.
 const BLOCKS: usize = (PLACES as usize / ROW_MAX).ilog2() as usize;
 
-/// The most slots that the writer looks at before it appends more. Without a limit it would become slower with each slot
-/// that is held; with one, it may overlook a slot that was let go, where more than this many are held.
+/// The maximum number of slots that the writer tries before it adds more. Without a limit, each held slot would slow
+/// the writer down. With it, the writer may miss a released slot if more than this many are held.
 const SEARCH_MAX: usize = 16;
 
-/// The slots, as readers know them.
+/// The slots, as readers see them.
 pub(super) struct Slots<T> {
     first: Row<T>,
     // Most cells never have a second row.
@@ -39,23 +39,23 @@ pub(super) struct Slots<T> {
 
 type Row<T> = Box<[Slot<T>]>;
 
-/// Rows in a place that is found at once, however many there are.
+/// A block of rows. Blocks double in size, so a row is found in constant time.
 type Block<T> = OnceLock<Box<[OnceLock<Row<T>>]>>;
 
-/// On lines of its own, with its lock on the first: one miss brings both.
+/// A slot on its own cache lines, with its lock on the first: one miss loads the lock and the start of the content.
 #[derive(Default)]
 #[repr(align(64))]
 struct Slot<T>(RwLock<T>);
 
 impl<T: Default> Slots<T> {
-    /// The slots and their writer.
+    /// Returns the slots and the writer's allocator.
     pub fn new() -> (SlotAllocator, Self) {
         let slots = Self { first: row(SLOTS), others: OnceLock::new() };
         let free = (0..SLOTS).map(Reverse).collect();
         (SlotAllocator { free, retired: VecDeque::with_capacity(SLOTS), rows: 1, slots: SLOTS }, slots)
     }
 
-    /// Adds a row behind `rows` others.
+    /// Adds a row after `rows` others.
     fn add_row(&self, rows: usize, len: usize) {
         let others = self.others.get_or_init(|| Box::new(std::array::from_fn(|_| OnceLock::new())));
         let (block, at) = split(rows);
@@ -68,7 +68,7 @@ fn row<T: Default>(len: usize) -> Row<T> {
     (0..len).map(|_| Slot::default()).collect()
 }
 
-/// The block of a row that is not the first, and where it is in the block.
+/// Returns the block of a row other than the first, and its index in the block.
 fn split(row: usize) -> (usize, usize) {
     let block = row.ilog2() as usize;
     (block, row - (1 << block))
@@ -78,7 +78,7 @@ impl<T> Slots<T> {
     /// Holds a slot, unless it is being filled.
     #[inline]
     pub fn hold(&self, place: usize) -> Option<RwLockReadGuard<'_, T>> {
-        // Poison, here and below: a writer that panicked left nothing that anybody is told of.
+        // Also refuses a poisoned slot, as does `fill`. The writer that panicked never published it.
         self.slot(place).0.try_read().ok()
     }
 
@@ -91,33 +91,33 @@ impl<T> Slots<T> {
     fn slot(&self, place: usize) -> &Slot<T> {
         match self.first.get(place) {
             Some(slot) => slot,
-            None => self.slot_behind(place),
+            None => self.slot_in_later_row(place),
         }
     }
 
-    // Not inlined: the way to the first row stays short.
+    // Not inlined, to keep the path to the first row short.
     #[inline(never)]
-    fn slot_behind(&self, place: usize) -> &Slot<T> {
+    fn slot_in_later_row(&self, place: usize) -> &Slot<T> {
         let (block, at) = split(place / ROW_MAX);
         let row = self.others.get().and_then(|others| others[block].get()?[at].get());
-        &row.expect("nobody is told of a slot before it is there")[place % ROW_MAX]
+        &row.expect("a row is added before its places are used")[place % ROW_MAX]
     }
 }
 
-/// The slots that the writer may fill. It goes back to the first ones as soon as they are let go: they are
-/// in the first row, which is the nearest to the writer and to all readers.
+/// The writer's record of the slots that it may fill. It prefers low places, because the first row is the fastest to
+/// reach for the writer and all readers.
 pub(super) struct SlotAllocator {
-    // Was not held when the writer looked. Nobody is told of it any more; at most a late reader looks in for a moment.
-    // The first one is taken first.
+    // Slots that were not held when the writer last tried them. Readers do not get their places any more; a late reader
+    // may hold one for a moment. The lowest place is used first.
     free: BinaryHeap<Reverse<usize>>,
-    // Was told of, and may be held: the one that waits longest first.
+    // Replaced slots that may still be held, the longest retired first.
     retired: VecDeque<usize>,
     rows: usize,
     slots: usize,
 }
 
 impl SlotAllocator {
-    /// A slot to fill, and its place. Waits for nobody; allocates only while readers hold more than ever before.
+    /// Returns a slot to fill, and its place. Never waits; allocates only if readers hold more slots than ever before.
     #[inline]
     pub fn next<'a, T: Default>(&mut self, slots: &'a Slots<T>) -> (usize, RwLockWriteGuard<'a, T>) {
         if self.retired.len() > 1 {
@@ -138,14 +138,14 @@ impl SlotAllocator {
         self.free.peek().is_some_and(|Reverse(first)| *first < place)
     }
 
-    /// Readers are told of the slot no more, and it may be filled again once nobody holds it.
+    /// Retires a slot: readers do not get its place any more, and it may be filled again once no reader holds it.
     #[inline]
     pub fn retire(&mut self, place: usize) {
         self.retired.push_back(place);
     }
 
-    /// One more look than the one at the slot whose turn it is, because one slot comes in between two calls: so what is
-    /// let go is found in time, and what is held for ever slows nobody down.
+    /// Tries one retired slot more. One slot is retired between two calls of `next`, so with two tries per call the
+    /// writer finds released slots in time, and slots that stay held do not slow it down.
     #[cold]
     fn rescan<T>(&mut self, slots: &Slots<T>) {
         if let Some(place) = self.retired.pop_front() {
@@ -180,13 +180,13 @@ impl SlotAllocator {
         self.next_free(slots)
     }
 
-    /// Adds half as many slots as there are, within limits.
+    /// Adds half as many slots as there are, at most [`ROW_MAX`].
     fn grow<T: Default>(&mut self, slots: &Slots<T>) {
         let more = (self.slots / 2).min(ROW_MAX);
         slots.add_row(self.rows, more);
         let first = self.rows * ROW_MAX;
         (self.rows, self.slots) = (self.rows + 1, self.slots + more);
-        // Each of them has room for all, so that moving slots from one to the other does not allocate.
+        // Each queue has room for all slots, so that moving a slot between them does not allocate.
         self.retired.reserve(self.slots - self.retired.len());
         self.free.reserve(self.slots - self.free.len());
         self.free.extend((first..first + more).map(Reverse));
@@ -199,7 +199,7 @@ mod tests {
 
     use super::*;
 
-    /// A writer that never gives its newest slot away, and a count of what it filled.
+    /// A writer that keeps its newest slot and counts its fills.
     struct Writer<'a> {
         slots: &'a Slots<u64>,
         allocator: SlotAllocator,
@@ -226,16 +226,16 @@ mod tests {
             (0..times).map(|_| self.fill()).collect()
         }
 
-        /// Fills as many slots and holds them, each with what was filled into it.
+        /// Fills and holds `many` slots. Returns each with the value filled into it.
         fn hold(&mut self, many: usize) -> Vec<(u64, RwLockReadGuard<'a, u64>)> {
             let fill = |_| {
                 let place = self.fill();
-                (self.filled, self.slots.hold(place).expect("it is filled"))
+                (self.filled, self.slots.hold(place).expect("the slot is filled"))
             };
             (0..many).map(fill).collect()
         }
 
-        /// How many slots there are.
+        /// Returns the number of slots.
         fn len(&self) -> usize {
             let len = self.allocator.free.len() + self.allocator.retired.len() + usize::from(self.newest.is_some());
             assert_eq!(len, self.allocator.slots, "a slot is lost");
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn two_slots_take_turns_while_nobody_holds_one() {
+    fn two_slots_alternate_while_no_reader_holds_one() {
         let (allocator, slots) = Slots::new();
         let mut writer = Writer::new(&slots, allocator);
         let places: Vec<_> = (0..6).map(|_| writer.fill()).collect();
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_held_slot_is_passed_over_and_comes_back_when_it_is_let_go() {
+    fn a_held_slot_is_skipped_and_reused_after_its_release() {
         let (allocator, slots) = Slots::new();
         let mut writer = Writer::new(&slots, allocator);
         let held = writer.hold(1);
@@ -275,12 +275,12 @@ mod tests {
         untouched(&held);
         drop(held);
         let again = writer.hold(2);
-        assert_eq!(writer.len(), 3, "the first is among them");
+        assert_eq!(writer.len(), 3, "the first slot is reused");
         untouched(&again);
     }
 
     #[test]
-    fn as_many_as_were_held_before_take_no_more_memory() {
+    fn holding_as_many_slots_as_before_takes_no_more_memory() {
         let (allocator, slots) = Slots::new();
         let mut writer = Writer::new(&slots, allocator);
         untouched(&writer.hold(SEARCH_MAX));
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_grows_with_what_is_held_at_once_and_not_with_what_is_filled() {
+    fn memory_grows_with_the_slots_held_at_once_and_not_with_the_fills() {
         for many in [1, SEARCH_MAX, 50, 1_000] {
             let (allocator, slots) = Slots::new();
             let mut writer = Writer::new(&slots, allocator);
@@ -300,7 +300,7 @@ mod tests {
                 let held = writer.hold(many);
                 writer.fill_many(10_000);
                 untouched(&held);
-                // Let go of some, here and there.
+                // Release some, here and there.
                 let kept: Vec<_> = held.into_iter().filter(|(filled, _)| filled % 7 < 3).collect();
                 writer.fill_many(10_000);
                 untouched(&kept);
@@ -309,9 +309,9 @@ mod tests {
         }
     }
 
-    /// The writer went on among the slots that it had come to while many were held, behind all others, for ever.
+    /// A past bug: the writer never returned from the slots that it had added, after the others, while many were held.
     #[test]
-    fn the_first_two_slots_take_turns_again_once_nobody_holds_one() {
+    fn the_first_two_slots_alternate_again_once_no_reader_holds_one() {
         for many in [1, SEARCH_MAX, 1_000, 10_000] {
             let (allocator, slots) = Slots::new();
             let mut writer = Writer::new(&slots, allocator);
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_slots_take_turns_around_those_that_stay_held() {
+    fn the_nearest_slots_are_used_around_those_that_stay_held() {
         let (allocator, slots) = Slots::new();
         let mut writer = Writer::new(&slots, allocator);
         let mut held = writer.hold(1_000);
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn every_slot_has_a_place_of_its_own_however_many_there_are() {
+    fn each_slot_has_its_own_address_however_many_there_are() {
         let (allocator, slots) = Slots::new();
         let mut writer = Writer::new(&slots, allocator);
         let held = writer.hold(20_000);
@@ -346,19 +346,19 @@ mod tests {
     }
 
     #[test]
-    fn there_are_blocks_for_all_places() {
+    fn the_blocks_cover_all_places() {
         let last = PLACES as usize / ROW_MAX - 1;
         assert_eq!((split(1), split(2), split(3), split(4)), ((0, 0), (1, 0), (1, 1), (2, 0)));
         assert_eq!(split(last), (BLOCKS - 1, (1 << (BLOCKS - 1)) - 1));
     }
 
     #[test]
-    fn slots_stay_where_they_are_when_more_are_appended() {
+    fn slots_do_not_move_when_more_are_added() {
         let (allocator, slots) = Slots::new();
         let mut writer = Writer::new(&slots, allocator);
         let first: *const Slot<u64> = slots.slot(0);
         let held = writer.hold(300);
-        assert_eq!(writer.len(), 141 + 3 * ROW_MAX, "half as many more each time: 3, 4, 6, 9, ... 141");
+        assert_eq!(writer.len(), 141 + 3 * ROW_MAX, "grows by half each time: 3, 4, 6, 9, ... 141");
         assert_eq!(first, &raw const *slots.slot(0));
         untouched(&held);
     }

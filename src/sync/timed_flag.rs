@@ -2,8 +2,9 @@
 //!
 //! # Synchronization
 //!
-//! There is one writer at a time. `is_set` is stored after the time of the change (TIME-THEN-FLAG, Release), and loaded
-//! before the times (Acquire): a reader that sees the flag set or cleared sees the time of that change, or of a later one.
+//! There is one writer at a time. It stores `is_set` after the time of the change (TIME-THEN-FLAG, Release), and
+//! readers load it before the times (Acquire): a reader that sees the flag set or cleared sees the time of that change,
+//! or of a later one.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
@@ -18,43 +19,43 @@ pub struct TimedFlag {
     cleared_at: AtomicU64,
 }
 
-/// A flag at one moment.
+/// The state of a flag at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimedFlagState {
-    /// Whether it is set.
+    /// Whether the flag is set.
     pub is_set: bool,
-    /// When it was last set. Zero: never.
+    /// When the flag was last set. Zero: never.
     pub set_at: Nanos,
-    /// When it was last cleared. Zero: never.
+    /// When the flag was last cleared. Zero: never.
     pub cleared_at: Nanos,
 }
 
 impl TimedFlag {
-    /// A flag that is set, and never changed.
+    /// Returns a flag that is set and has never changed.
     pub fn new_set() -> Self {
         Self { is_set: AtomicBool::new(true), set_at: AtomicU64::new(0), cleared_at: AtomicU64::new(0) }
     }
 
-    /// Whether it is set. For its writer.
+    /// Returns true if the flag is set. For the writer.
     pub fn is_set(&self) -> bool {
         self.is_set.load(Relaxed)
     }
 
-    /// Sets it.
+    /// Sets the flag.
     pub fn set(&self, now: Nanos) {
         self.set_at.store(now.0, Relaxed);
         // TIME-THEN-FLAG: Release, pairs with the Acquire in `read`.
         self.is_set.store(true, Release);
     }
 
-    /// Clears it.
+    /// Clears the flag.
     pub fn clear(&self, now: Nanos) {
         self.cleared_at.store(now.0, Relaxed);
         // TIME-THEN-FLAG: Release, pairs with the Acquire in `read`.
         self.is_set.store(false, Release);
     }
 
-    /// Notes an interruption that no reader sees as cleared: from `off`, if it was set then, until `on`.
+    /// Records that the flag was cleared at `off`, if it is set now, and set at `on`. Readers never see it cleared.
     pub fn interrupt(&self, off: Nanos, on: Nanos) {
         if self.is_set() {
             self.cleared_at.store(off.0, Relaxed);
@@ -62,7 +63,7 @@ impl TimedFlag {
         self.set_at.store(on.0, Relaxed);
     }
 
-    /// Its state.
+    /// Returns the state of the flag.
     pub fn read(&self) -> TimedFlagState {
         // Acquire, pairs with TIME-THEN-FLAG.
         let is_set = self.is_set.load(Acquire);
@@ -81,8 +82,8 @@ mod models {
     use loom::thread;
     use std::sync::atomic::Ordering;
 
-    /// A flag is cleared at 10 and set again at 20. A value of 15 is from before.
-    fn a_flag_that_is_set_again_says_since_when(stored: Ordering) {
+    /// Clears a flag at 10 and sets it again at 20.
+    fn a_change_is_seen_with_its_time(stored: Ordering) {
         loom::model(move || {
             let flag = Arc::new(TimedFlag::new_set());
             let writer = thread::spawn({
@@ -102,21 +103,21 @@ mod models {
             });
             let was_off = !flag.read().is_set;
             let TimedFlagState { is_set, set_at, cleared_at } = flag.read();
-            assert!(is_set || cleared_at == Nanos(10), "not told when");
-            assert!(!is_set || !was_off || set_at == Nanos(20), "not told when");
+            assert!(is_set || cleared_at == Nanos(10), "time not seen");
+            assert!(!is_set || !was_off || set_at == Nanos(20), "time not seen");
             writer.join().unwrap();
         });
     }
 
     #[test]
     fn a_reader_that_sees_a_change_sees_its_time() {
-        a_flag_that_is_set_again_says_since_when(Release);
+        a_change_is_seen_with_its_time(Release);
     }
 
     #[test]
-    #[should_panic(expected = "not told when")]
+    #[should_panic(expected = "time not seen")]
     fn planted_without_release_a_change_is_seen_without_its_time() {
-        a_flag_that_is_set_again_says_since_when(Relaxed);
+        a_change_is_seen_with_its_time(Relaxed);
     }
 }
 
@@ -125,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flag_remembers_when_it_was_turned() {
+    fn a_flag_remembers_when_it_changed() {
         let flag = TimedFlag::new_set();
         let at = |is_set, set_at, cleared_at| TimedFlagState {
             is_set,

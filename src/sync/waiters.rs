@@ -1,49 +1,48 @@
-//! Waiters: how many readers of something shared wait, so that its writer need not ask each of them.
+//! A count of the waiting readers of something shared, so that its writer need not check each reader's signal.
 //!
 //! # Synchronization
 //!
-//! `count` is raised by a reader before it waits for its own signal, and read by the writer after it stored the data.
-//! The reader's fence is the one in [`Signal::wait_until`](super::signal::Signal::wait_until), between raising and
-//! looking at the data; the writer's is in [`Waiters::any`] (DATA-THEN-WAITERS). As in `signal`, the two fences forbid
-//! that both miss the other's store: either the writer sees that somebody sleeps and notifies, or the reader sees the
-//! data.
+//! A reader raises `count` before it waits for its own signal, and the writer loads it after it stored the data. The
+//! reader's fence is the one in [`Signal::wait_until`](super::signal::Signal::wait_until), between raising and checking
+//! the data; the writer's is in [`Waiters::any`] (DATA-THEN-WAITERS). As in `signal`, the two fences prevent that both
+//! sides miss the other's store: either the writer sees the reader and notifies it, or the reader sees the data.
 
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use super::prim::{AtomicUsize, fence};
 
-/// How many readers sleep.
+/// The number of waiting readers.
 #[derive(Debug, Default)]
 pub struct Waiters {
     count: AtomicUsize,
 }
 
 impl Waiters {
-    /// Nobody sleeps.
+    /// Returns a count of zero.
     pub fn new() -> Self {
         Self { count: AtomicUsize::new(0) }
     }
 
-    /// One more is about to wait for its signal, and is counted until what this gives is dropped.
+    /// Counts a reader that is about to wait for its signal, until the guard is dropped.
     pub fn guard(&self) -> WaitGuard<'_> {
         self.enter();
         WaitGuard(self)
     }
 
-    /// The same for who cannot hold on to that: [`leave`](Self::leave) ends it.
+    /// Same as [`guard`](Self::guard), for a reader that cannot keep a guard: it must call [`leave`](Self::leave).
     pub fn enter(&self) {
         // Relaxed: ordered by the fence in `Signal::wait_until` that follows.
         self.count.fetch_add(1, Relaxed);
     }
 
-    /// One has woken.
+    /// Stops counting a reader that called [`enter`](Self::enter).
     pub fn leave(&self) {
-        // Relaxed: a writer that still sees it notifies in vain.
+        // Relaxed: a writer that still sees the reader notifies in vain.
         self.count.fetch_sub(1, Relaxed);
     }
 
-    /// Somebody sleeps and must be notified of what was stored before this call. A fence, which
-    /// [`notify_fenced`](super::signal::Signal::notify_fenced) relies on, and a load.
+    /// Returns true if a reader waits and must be notified of the data stored before this call. Consists of a fence,
+    /// which [`notify_fenced`](super::signal::Signal::notify_fenced) relies on, and a load.
     #[inline]
     pub fn any(&self) -> bool {
         // DATA-THEN-WAITERS, see above.
@@ -52,7 +51,7 @@ impl Waiters {
     }
 }
 
-/// See [`Waiters::guard`].
+/// A counted reader, see [`Waiters::guard`].
 pub struct WaitGuard<'a>(&'a Waiters);
 
 impl Drop for WaitGuard<'_> {
@@ -70,9 +69,9 @@ mod models {
     use loom::thread;
     use std::time::Duration;
 
-    /// Two readers sleep on signals of their own; the writer asks once whether anybody does.
+    /// Two readers sleep on their own signals; the writer checks once whether any reader waits.
     #[test]
-    fn a_reader_that_sleeps_is_woken_and_one_that_does_not_is_not_asked() {
+    fn a_waiting_reader_is_woken_after_one_check_for_all() {
         // Three threads: without a bound this takes minutes.
         let mut bounded = loom::model::Builder::new();
         bounded.preemption_bound = Some(2);

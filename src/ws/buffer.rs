@@ -1,42 +1,42 @@
-//! Where received bytes wait: one flat buffer and two cursors. Knows nothing about frames.
+//! The buffer of received bytes: one flat allocation and two cursors. Knows nothing about frames.
 
 use std::ops::Range;
 
-/// Readable, initialised bytes behind every message handed out. Their content is unspecified (often the next frame):
-/// a scanner may load them in wide steps, and must not believe them.
+/// The number of readable, initialized bytes after every message. Their content is unspecified (often the next frame):
+/// a scanner may load them in wide steps, but must ignore their values.
 pub const SLACK: usize = 64;
 
-/// Where received bytes wait: one flat buffer, filled at the back, parsed at the front.
+/// A buffer of received bytes: one flat allocation, filled at the back and parsed at the front.
 ///
 /// ```text
 /// 0 ......... parsed ......... filled ......... len - SLACK .... len
 ///   read already   not read yet    room to receive      slack
 /// ```
 ///
-/// The invariant is `parsed <= filled <= len - SLACK`. Bytes move to the front only when the room at the back has
-/// become short (less than a quarter of the capacity), and then less than one frame moves: bytes of a burst are
-/// never moved once per frame.
+/// The invariant is `parsed <= filled <= len - SLACK`. Bytes move to the front only if the space at the back has become
+/// short (less than a quarter of the capacity). Less than one frame moves then, so a burst does not cause one move per
+/// frame.
 ///
-/// The buffer grows only for a frame that does not fit, to that frame and one more `capacity`, and never shrinks. Who
-/// reads until the reader asks for more before receiving again therefore holds at most
+/// The buffer grows only for a frame that does not fit, to the size of that frame plus one `capacity`, and never
+/// shrinks. A caller that receives only after the reader asked for more therefore holds at most
 /// `largest legal frame + capacity + SLACK` bytes.
 pub struct ReceiveBuffer {
     bytes: Vec<u8>,
     parsed: usize,
     filled: usize,
-    /// Bytes that have to lie behind `parsed` before the reader can go on; 0 if it has not said.
+    /// The number of bytes after `parsed` that the reader needs to go on; 0 if unknown.
     wanted: usize,
     capacity: usize,
 }
 
 impl ReceiveBuffer {
-    /// An empty buffer with room for `capacity` bytes: the largest single read. 64 KiB suits a socket.
+    /// Creates an empty buffer with space for `capacity` bytes, the largest single read. 64 KiB suits a socket.
     pub fn new(capacity: usize) -> Self {
         let capacity = capacity.max(1);
         Self { bytes: vec![0; capacity + SLACK], parsed: 0, filled: 0, wanted: 0, capacity }
     }
 
-    /// Room to receive into, never empty. Say with [`advance`](Self::advance) how much of it was filled.
+    /// Returns the space to receive into, never empty. Report with [`advance`](Self::advance) how much was filled.
     #[inline]
     pub fn spare(&mut self) -> &mut [u8] {
         if self.parsed == self.filled {
@@ -50,29 +50,29 @@ impl ReceiveBuffer {
         &mut self.bytes[self.filled..end]
     }
 
-    /// `n` bytes of [`spare`](Self::spare) were filled.
+    /// Records that `n` bytes of [`spare`](Self::spare) were filled.
     ///
     /// # Panics
-    /// If `n` is more than there was room for.
+    /// If `n` is more than the available space.
     #[inline]
     pub fn advance(&mut self, n: usize) {
-        assert!(n <= self.room(), "more bytes than there was room for");
+        assert!(n <= self.room(), "more bytes than the available space");
         self.filled += n;
         self.invariants();
     }
 
-    /// The bytes received and not read yet.
+    /// Returns the bytes that were received and not read yet.
     #[inline]
     pub fn unparsed(&self) -> &[u8] {
         &self.bytes[self.parsed..self.filled]
     }
 
-    /// Bytes of memory held.
+    /// Returns the bytes of memory held.
     pub fn footprint(&self) -> usize {
         self.bytes.capacity()
     }
 
-    /// The next `n` bytes have been read. Gives their place, good until the next call of [`spare`](Self::spare).
+    /// Marks the next `n` bytes as read. Returns their range, valid until the next call of [`spare`](Self::spare).
     #[inline]
     pub(super) fn consume(&mut self, n: usize) -> Range<usize> {
         let start = self.parsed;
@@ -82,12 +82,12 @@ impl ReceiveBuffer {
         start..self.parsed
     }
 
-    /// Nothing can be read before `n` bytes lie behind the parsed ones, so there has to be room for them.
+    /// Records that the reader needs `n` unread bytes to go on, so that [`spare`](Self::spare) makes space for them.
     pub(super) fn want(&mut self, n: usize) {
         self.wanted = n;
     }
 
-    /// The bytes of a place that [`consume`](Self::consume) gave, with [`SLACK`] behind them.
+    /// Returns the bytes of a range that [`consume`](Self::consume) returned, and [`SLACK`] bytes after them.
     #[inline]
     pub(super) fn padded(&self, place: Range<usize>) -> &[u8] {
         &self.bytes[place.start..place.end + SLACK]
@@ -113,7 +113,7 @@ impl ReceiveBuffer {
         self.filled -= self.parsed;
         self.parsed = 0;
         if self.wanted > self.end() || self.room() == 0 {
-            // `exact`: a bound that doubles is not the bound that was written down.
+            // `reserve` may allocate up to double, which would break the documented bound.
             let len = self.wanted.max(self.filled) + self.capacity + SLACK;
             self.bytes.reserve_exact(len - self.bytes.len());
             self.bytes.resize(len, 0);
@@ -145,18 +145,18 @@ mod tests {
     }
 
     #[test]
-    fn bytes_move_only_when_the_room_is_short() {
+    fn bytes_move_only_when_space_is_short() {
         let mut buffer = ReceiveBuffer::new(16);
         receive(&mut buffer, b"0123456789");
         buffer.consume(9);
-        assert_eq!(buffer.spare().len(), 6, "room enough: nothing moves");
+        assert_eq!(buffer.spare().len(), 6, "enough space, so nothing moves");
         receive(&mut buffer, b"abcd");
-        assert_eq!(buffer.spare().len(), 11, "two bytes are short: the five unread ones move to the front");
+        assert_eq!(buffer.spare().len(), 11, "two bytes are too few, so the five unread bytes move to the front");
         assert_eq!(buffer.unparsed(), b"9abcd");
     }
 
     #[test]
-    fn the_room_is_never_empty() {
+    fn the_spare_space_is_never_empty() {
         let mut buffer = ReceiveBuffer::new(1);
         for n in 0..300 {
             assert!(!buffer.spare().is_empty(), "after {n} bytes");
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn slack_lies_behind_the_last_byte() {
+    fn slack_follows_the_last_byte() {
         let mut buffer = ReceiveBuffer::new(8);
         receive(&mut buffer, b"01234567");
         let place = buffer.consume(8);

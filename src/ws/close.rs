@@ -2,7 +2,7 @@
 
 use super::{CloseCode, Violation};
 
-/// Reads the body of a close frame: nothing, or a code that may be sent and a reason in UTF-8.
+/// Parses the body of a close frame: empty, or a code that may be sent and a reason in UTF-8.
 pub(super) fn parse(body: &[u8]) -> Result<Option<(CloseCode, &str)>, Violation> {
     match body {
         [] => Ok(None),
@@ -18,7 +18,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Option<(CloseCode, &str)>, Violation>
     }
 }
 
-/// Whether the code may stand in a close frame. IANA has registered 1014 (bad gateway, sent by proxies) since
+/// Returns true if the code may appear in a close frame. IANA has registered 1014 (bad gateway, sent by proxies) since
 /// `CloseCode` was written.
 pub(super) fn may_be_sent(code: CloseCode) -> bool {
     code.is_allowed() || u16::from(code) == 1014
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_that_only_exist_inside_a_program_are_refused() {
+    fn codes_that_must_not_be_sent_are_refused() {
         for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535] {
             let body = u16::to_be_bytes(code);
             assert_eq!(parse(&body), Err(Violation::InvalidCloseCode(code)), "{code}");

@@ -1,8 +1,8 @@
-//! The opening handshake (RFC 6455 section 4), sans-IO, over tungstenite. Follows no redirect and knows no clock.
+//! The opening handshake (RFC 6455 section 4), sans-IO, based on tungstenite. Follows no redirect and reads no clock.
 //!
-//! tungstenite writes the request and judges the answer; it sees neither the caller's headers nor a byte behind the
-//! answer's blank line. The headers, because it logs the request it writes and a token must not reach a log; the
-//! bytes, because they are frames for the [`FrameReader`](super::FrameReader).
+//! tungstenite writes the request and validates the answer. It never sees the caller's headers, because it logs the
+//! request, and a token must not reach a log. It never sees a byte after the answer's blank line, because these bytes
+//! are frames for the [`FrameReader`](super::FrameReader).
 
 use super::ReceiveBuffer;
 use super::rejection::{Framing, Rejection, date, printable};
@@ -15,11 +15,11 @@ use tungstenite::handshake::client::{ClientHandshake, Response};
 use tungstenite::http::{HeaderName, HeaderValue, Request, Uri};
 use tungstenite::protocol::WebSocketConfig;
 
-/// Bytes an answer's header may have. What a proxy adds stays below 4 KiB.
+/// The most bytes of an answer's header. Headers with a proxy's additions stay below 4 KiB.
 pub const MAX_HEADER_BYTES: usize = 16 * 1024;
 
-/// Headers this room writes itself, and those that must not be sent: with an `Origin` the exchange allows one
-/// connect in ten seconds, and no extension or subprotocol is ever offered.
+/// Headers that the caller may not set. The handshake writes some of them itself. The others must not be sent: with an
+/// `Origin` the exchange allows one connect in ten seconds, and we offer no extension or subprotocol.
 const OWN_HEADERS: [&str; 8] = [
     "host",
     "connection",
@@ -31,19 +31,19 @@ const OWN_HEADERS: [&str; 8] = [
     "origin",
 ];
 
-/// One opening handshake. [`start`](Self::start) gives the request to send; after each read,
-/// [`handle`](Self::handle) says whether the answer is complete.
+/// One opening handshake. [`start`](Self::start) returns the request to send. After each read, [`handle`](Self::handle)
+/// reports whether the answer is complete.
 pub struct Handshake {
     stage: Stage,
 }
 
 enum Stage {
-    /// The answer's header is not complete; its first `scanned` bytes hold no blank line.
+    /// The answer's header is not complete. Its first `scanned` bytes were searched for its end.
     Header {
         opening: Box<Opening>,
         scanned: usize,
     },
-    /// The answer was no; its body is not complete.
+    /// The answer was a rejection; its body is not complete.
     Body {
         rejection: Rejection,
         framing: Framing,
@@ -56,34 +56,33 @@ enum Stage {
 
 type Opening = MidHandshake<ClientHandshake<Memory>>;
 
-/// Whether the handshake goes on.
+/// The progress of a handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// Receive more.
+    /// The answer is not complete: receive more.
     NeedMore,
-    /// The connection is open. Bytes that came behind the answer are in the buffer, for the frame reader.
+    /// The connection is open. Bytes received after the answer are in the buffer, for the frame reader.
     Done,
 }
 
-/// Why a connection did not open.
+/// Why a handshake failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HandshakeError {
-    /// The request cannot be written: a bad host, path or header, or a header that only this room may set. Nothing
-    /// was sent.
+    /// The request is invalid: a bad host, path or header, or a header that the caller may not set. Nothing was sent.
     InvalidRequest(Box<str>),
-    /// The server answered, and not with 101.
+    /// The server answered with a status other than 101.
     Rejected(Rejection),
     /// The answer's header has more than [`MAX_HEADER_BYTES`] or more than 124 lines.
     TooLarge,
-    /// The answer is not HTTP, or breaks the rules of the handshake.
+    /// The answer is not HTTP, or violates the rules of the handshake.
     Protocol(Box<str>),
     /// The peer closed before its answer was complete.
     Closed,
 }
 
 impl Handshake {
-    /// Begins a handshake; gives the bytes to send. `key` is 16 random bytes, new for each handshake (RFC 6455 section
-    /// 4.1). `headers` go out as they are, `Authorization` among them; those that the handshake itself is made of,
+    /// Begins a handshake and returns the bytes to send. `key` is 16 random bytes, new for each handshake (RFC 6455
+    /// section 4.1). `headers`, such as `Authorization`, are sent unchanged. The headers of the handshake itself,
     /// `Origin`, and offers of extensions or subprotocols are refused.
     pub fn start(
         host: &str,
@@ -96,10 +95,10 @@ impl Handshake {
         let authority = authority(host, port, secure);
         let scheme = if secure { "wss" } else { "ws" };
         let uri: Uri = format!("{scheme}://{authority}{path}").parse().map_err(invalid_request)?;
-        // The parsed authority differs if part of the host was taken for a path, or part of the path for a host.
+        // The parsed authority differs if part of the host was parsed as path, or part of the path as host.
         let is_whole = uri.authority().is_some_and(|parsed| parsed.as_str() == authority && !authority.contains('@'));
         if !is_whole || !path.starts_with('/') {
-            return Err(invalid_request("the host or the path is not one"));
+            return Err(invalid_request("the host or the path is invalid"));
         }
         let request = Request::builder()
             .uri(uri)
@@ -116,10 +115,10 @@ impl Handshake {
         Ok((Self { stage: Stage::Header { opening: Box::new(opening), scanned: 0 } }, bytes))
     }
 
-    /// Reads what has arrived. Call it after each read until it answers [`Progress::Done`] or an error.
+    /// Reads the received bytes. Call it after each read until it returns [`Progress::Done`] or an error.
     ///
-    /// A rejection is reported when its body is complete, or is as long as we keep; if neither comes in time,
-    /// [`handle_eof`](Self::handle_eof) gives it with what there is.
+    /// Returns a rejection once its body is complete or reaches the length that we keep. If neither happens in time,
+    /// [`handle_eof`](Self::handle_eof) returns the rejection with the part that has arrived.
     pub fn handle(&mut self, buffer: &mut ReceiveBuffer) -> Result<Progress, HandshakeError> {
         if let Stage::Header { scanned, .. } = &mut self.stage {
             let Some(size) = find_header(buffer.unparsed(), scanned)? else { return Ok(Progress::NeedMore) };
@@ -139,7 +138,7 @@ impl Handshake {
         }
     }
 
-    /// The peer closed, or the time for the handshake is over: finish with what we have.
+    /// Ends the handshake because the peer closed or the deadline has passed. Returns the result of the bytes so far.
     pub fn handle_eof(&mut self, buffer: &mut ReceiveBuffer) -> HandshakeError {
         match &mut self.stage {
             Stage::Body { rejection, framing } => {
@@ -150,12 +149,12 @@ impl Handshake {
         }
     }
 
-    /// When the server says it answered, in whole seconds; known once it is [`Progress::Done`], if it does say so.
+    /// Returns the server's `Date` in whole seconds, if the answer has one. `None` before [`Progress::Done`].
     pub fn date(&self) -> Option<Nanos> {
         if let Stage::Done { date } = self.stage { date } else { None }
     }
 
-    /// The header is the first `size` bytes of the buffer.
+    /// Handles the header, which is the first `size` bytes of the buffer.
     fn handle_header(&mut self, size: usize, buffer: &mut ReceiveBuffer) -> Result<(), HandshakeError> {
         let Stage::Header { mut opening, .. } = std::mem::replace(&mut self.stage, Stage::Failed) else {
             return Ok(());
@@ -177,40 +176,40 @@ impl Handshake {
                 Ok(())
             }
             Err(tungstenite::HandshakeError::Failure(error)) => Err(failure(&error)),
-            // Not for a header whose end was found; but what the network sends must not decide over a panic.
+            // Unreachable, because the header is complete; but input from the network must never cause a panic.
             Err(tungstenite::HandshakeError::Interrupted(_)) => Err(HandshakeError::Protocol("no header".into())),
         }
     }
 }
 
-/// The host, and the port if it is not the scheme's own (RFC 6455 section 4.1, point 4).
+/// Returns the host, and the port unless it is the scheme's default (RFC 6455 section 4.1, point 4).
 fn authority(host: &str, port: u16, secure: bool) -> String {
     let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() };
     if port == if secure { 443 } else { 80 } { host } else { format!("{host}:{port}") }
 }
 
 fn begin(request: Request<()>) -> Result<Opening, HandshakeError> {
-    // The frame layer that tungstenite builds at the end is thrown away, so it need not reserve buffers.
+    // The frame layer that tungstenite builds at the end is dropped, so it need not reserve buffers.
     let config = WebSocketConfig::default().read_buffer_size(1).write_buffer_size(0);
     let opening = ClientHandshake::start(Memory::default(), request, Some(config)).map_err(invalid_request)?;
     match opening.handshake() {
         Err(tungstenite::HandshakeError::Interrupted(opening)) => Ok(opening),
         Err(tungstenite::HandshakeError::Failure(error)) => Err(invalid_request(error)),
-        Ok(_) => Err(invalid_request("answered before it was sent")),
+        Ok(_) => Err(invalid_request("the request was answered before it was sent")),
     }
 }
 
-/// Puts the caller's headers before the blank line that ends the request.
+/// Inserts the caller's headers before the blank line that ends the request.
 fn insert_headers(request: &mut Vec<u8>, headers: &[(&str, &str)]) -> Result<(), HandshakeError> {
     request.truncate(request.len() - b"\r\n".len());
     for (name, value) in headers {
-        // The errors name the header and never its value, which may be a token.
-        let parsed = HeaderName::try_from(*name).map_err(|_| invalid_request("a header's name is not one"))?;
+        // The errors contain the header's name and never its value, which may be a token.
+        let parsed = HeaderName::try_from(*name).map_err(|_| invalid_request("a header name is invalid"))?;
         if OWN_HEADERS.contains(&parsed.as_str()) {
-            return Err(invalid_request(format_args!("the header {parsed} is not the caller's to set")));
+            return Err(invalid_request(format_args!("the header {parsed} may not be set by the caller")));
         }
         HeaderValue::from_str(value)
-            .map_err(|_| invalid_request(format_args!("the value of the header {parsed} is not one")))?;
+            .map_err(|_| invalid_request(format_args!("the value of the header {parsed} is invalid")))?;
         for part in [name, ": ", value, "\r\n"] {
             request.extend_from_slice(part.as_bytes());
         }
@@ -219,9 +218,10 @@ fn insert_headers(request: &mut Vec<u8>, headers: &[(&str, &str)]) -> Result<(),
     Ok(())
 }
 
-/// Where the header ends, if it does. Refuses what cannot become one as soon as that shows.
+/// Returns where the header ends, if it has arrived. Refuses invalid bytes as early as possible.
 ///
-/// `scanned` bytes were looked at before: a header that comes byte by byte is read once, not once per byte.
+/// The first `scanned` bytes were searched before, so that a header that arrives byte by byte is not searched from the
+/// start each time.
 fn find_header(bytes: &[u8], scanned: &mut usize) -> Result<Option<usize>, HandshakeError> {
     const PROTOCOL: &[u8] = b"HTTP/";
     let seen = bytes.len().min(PROTOCOL.len());
@@ -229,8 +229,8 @@ fn find_header(bytes: &[u8], scanned: &mut usize) -> Result<Option<usize>, Hands
         return Err(HandshakeError::Protocol("the answer is not HTTP".into()));
     }
     let bytes = &bytes[..bytes.len().min(MAX_HEADER_BYTES)];
-    // The same rule as the parser's, which takes a line feed alone for the end of a line (RFC 9112 section 2.2):
-    // were its end another than ours, bytes of the first frame would be lost.
+    // The parser accepts a line feed alone as the end of a line (RFC 9112 section 2.2), so we must as well. If its end
+    // of the header differed from ours, bytes of the first frame would be lost.
     let ends = |at: &usize| bytes[*at..].starts_with(b"\n\n") || bytes[*at..].starts_with(b"\n\r\n");
     if let Some(at) = (*scanned..bytes.len()).find(ends) {
         return Ok(Some(at + if bytes[at + 1] == b'\n' { 2 } else { 3 }));
@@ -242,15 +242,15 @@ fn find_header(bytes: &[u8], scanned: &mut usize) -> Result<Option<usize>, Hands
     Ok(None)
 }
 
-/// tungstenite refuses HTTP/1.0 before it looks at the status. For a 101 that is right; but some proxies say 502 or 503
-/// in HTTP/1.0, and then the status is what we want to know.
+/// Lets tungstenite read the status of a rejection in HTTP/1.0, which it refuses before it reads the status. Some
+/// proxies send 502 or 503 in HTTP/1.0. A 101 in HTTP/1.0 stays refused, as it must be.
 fn accept_old_rejection(answer: &mut [u8]) {
     if answer.starts_with(b"HTTP/1.0 ") && !answer.starts_with(b"HTTP/1.0 101") {
         answer[7] = b'1';
     }
 }
 
-/// Point 5 of RFC 6455 section 4.1, which tungstenite leaves open: no extension was offered, so none may be used.
+/// Applies point 5 of RFC 6455 section 4.1, which tungstenite does not check: an extension must have been offered.
 fn refuse_extensions(response: &Response) -> Result<(), HandshakeError> {
     if response.headers().get_all("Sec-WebSocket-Extensions").iter().any(|value| !value.is_empty()) {
         return Err(HandshakeError::Protocol("the server uses an extension that was not offered".into()));
@@ -283,7 +283,7 @@ fn base64(key: [u8; 16]) -> String {
     text
 }
 
-/// A stream in memory, for tungstenite: keeps what is sent, would block when there is nothing to read.
+/// An in-memory stream for tungstenite. Keeps written bytes, and returns `WouldBlock` if there is nothing to read.
 #[derive(Debug, Default)]
 struct Memory {
     sent: Vec<u8>,
@@ -309,11 +309,11 @@ impl Write for Memory {
 impl fmt::Display for HandshakeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::InvalidRequest(why) => write!(f, "the request cannot be written: {why}"),
+            Self::InvalidRequest(why) => write!(f, "the request is invalid: {why}"),
             Self::Rejected(rejection) => rejection.fmt(f),
             Self::TooLarge => f.write_str("the answer's header is too large"),
-            Self::Protocol(why) => write!(f, "the answer is no handshake: {why}"),
-            Self::Closed => f.write_str("the peer closed before it had answered"),
+            Self::Protocol(why) => write!(f, "the answer is not a valid handshake: {why}"),
+            Self::Closed => f.write_str("the peer closed before its answer was complete"),
         }
     }
 }
@@ -325,12 +325,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_key_of_the_rfc_is_spelled_as_in_the_rfc() {
+    fn base64_matches_the_example_of_the_rfc() {
         assert_eq!(base64(*b"the sample nonce"), "dGhlIHNhbXBsZSBub25jZQ==");
     }
 
     #[test]
-    fn the_port_is_named_only_where_it_is_not_the_schemes_own() {
+    fn the_port_is_omitted_if_it_is_the_default_of_the_scheme() {
         assert_eq!(authority("api.upbit.com", 443, true), "api.upbit.com");
         assert_eq!(authority("api.upbit.com", 80, true), "api.upbit.com:80");
         assert_eq!(authority("127.0.0.1", 9443, true), "127.0.0.1:9443");

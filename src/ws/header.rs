@@ -1,19 +1,19 @@
-//! The header of one frame from a server (RFC 6455 section 5.2). Looks at no payload.
+//! The header of a frame from a server (RFC 6455 section 5.2). Reads no payload.
 
 use super::Violation;
 
-/// Bytes of the longest header a server may send: no mask.
+/// The length of the longest header that a server may send, which has no mask.
 pub(super) const MAX_HEADER: usize = 10;
-/// Bytes of the longest control payload (section 5.5).
+/// The length of the longest control payload (section 5.5).
 pub(super) const MAX_CONTROL: usize = 125;
 
 pub(super) const FIN: u8 = 0x80;
 const RESERVED: u8 = 0x70;
 const OPCODE: u8 = 0x0f;
-/// Set in the second byte of a masked frame.
+/// The bit of the second byte that marks a masked frame.
 pub(super) const MASK: u8 = 0x80;
 
-/// What a frame carries (section 11.8).
+/// The type of a frame (section 11.8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Opcode {
     Continuation = 0,
@@ -44,20 +44,20 @@ impl Opcode {
     }
 }
 
-/// A header that is legal by itself; whether it may come now is for the reader to say.
+/// A header that is valid by itself. The reader decides whether it is allowed in the current state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
     pub opcode: Opcode,
-    /// Last, or only, fragment of its message.
+    /// True for the last or only fragment of a message.
     pub last: bool,
-    /// Bytes of the header.
+    /// The length of the header in bytes.
     pub size: usize,
-    /// Bytes of the payload behind it.
+    /// The length of the payload in bytes.
     pub len: u64,
 }
 
 impl Header {
-    /// Reads the header at the front of `bytes`; `None` asks for more of them.
+    /// Parses the header at the front of `bytes`; `None` if they are too few.
     #[inline]
     pub(super) fn parse(bytes: &[u8]) -> Result<Option<Self>, Violation> {
         let &[first, second, ref rest @ ..] = bytes else { return Ok(None) };
@@ -84,7 +84,7 @@ impl Header {
     }
 }
 
-/// Control frames come in one piece and carry at most 125 bytes (section 5.5).
+/// Checks that a control frame is not fragmented and carries at most 125 bytes (section 5.5).
 fn control(last: bool, len: u8) -> Result<(), Violation> {
     if !last {
         return Err(Violation::FragmentedControl);
@@ -95,8 +95,8 @@ fn control(last: bool, len: u8) -> Result<(), Violation> {
     Ok(())
 }
 
-/// "The minimal number of bytes MUST be used to encode the length" (section 5.2). Many clients let it pass; a server
-/// that gets this wrong has lost count of its stream, so we do not.
+/// "The minimal number of bytes MUST be used to encode the length" (section 5.2). Many clients accept longer encodings.
+/// We refuse them, because a server that sends one has lost track of its stream.
 #[inline]
 fn minimal(len: u64, least: u64) -> Result<u64, Violation> {
     if len < least { Err(Violation::NonMinimalLength) } else { Ok(len) }
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_spelling_of_a_length_reads_and_every_shorter_prefix_asks_for_more() {
+    fn each_encoding_of_a_length_is_read_and_every_shorter_prefix_needs_more() {
         let cases: [(&[u8], usize, u64); 5] = [
             (b"\x82\x7d", 2, 125),
             (b"\x82\x7e\x00\x7e", 4, 126),
@@ -125,14 +125,14 @@ mod tests {
     }
 
     #[test]
-    fn a_length_in_more_bytes_than_it_needs_is_refused() {
+    fn a_length_in_more_bytes_than_needed_is_refused() {
         for bytes in [&b"\x82\x7e\x00\x7d"[..], b"\x82\x7f\x00\x00\x00\x00\x00\x00\xff\xff"] {
             assert_eq!(Header::parse(bytes), Err(Violation::NonMinimalLength));
         }
     }
 
     #[test]
-    fn of_all_first_bytes_only_the_legal_ones_pass() {
+    fn only_legal_first_bytes_are_accepted() {
         let legal: Vec<u8> = (0..=255).filter(|&first| Header::parse(&[first, 0]).is_ok()).collect();
         assert_eq!(legal, [0x00, 0x01, 0x02, 0x80, 0x81, 0x82, 0x88, 0x89, 0x8a]);
     }

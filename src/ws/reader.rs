@@ -1,15 +1,15 @@
-//! Reads frames out of the receive buffer, in place, and puts fragmented messages together (RFC 6455 section 5).
+//! Reads frames from the receive buffer, in place, and reassembles fragmented messages (RFC 6455 section 5).
 
 use super::header::{FIN, Header, Opcode};
 use super::{Incoming, Payload, ReceiveBuffer, SLACK, Violation, close};
 use std::ops::Range;
 
-/// What a peer may make us hold.
+/// Bounds on what a peer can make us store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of one message. Default: 1 MiB, far above the largest frame the exchange sends (a few KiB).
+    /// The most bytes of one message. Default 1 MiB, far above the largest frame the exchange sends (a few KiB).
     pub max_message: usize,
-    /// Fragments of one message, empty ones included. Default: 1024. The exchange does not fragment.
+    /// The most fragments of one message, including empty ones. Default 1024. The exchange does not fragment.
     pub max_fragments: u32,
 }
 
@@ -19,11 +19,11 @@ impl Default for Limits {
     }
 }
 
-/// Reads frames out of a [`ReceiveBuffer`], in place.
+/// Reads frames from a [`ReceiveBuffer`], in place.
 ///
-/// An unfragmented message is handed out where it lies: no copy, no allocation, its UTF-8 checked only if it is text.
-/// A fragmented one is put together in a side buffer that is kept. Text is checked as it arrives, inside an
-/// unfinished frame too, so the first byte that makes it invalid ends the connection.
+/// An unfragmented message is borrowed from the buffer: no copy, no allocation, and no UTF-8 check unless it is text. A
+/// fragmented message is assembled in a side buffer that is reused. Text is checked as it arrives, also inside an
+/// unfinished frame, so the first invalid byte ends the connection.
 ///
 /// ```text
 ///          data frame, whole                     control frame (any state but Inside)
@@ -38,10 +38,10 @@ impl Default for Limits {
 pub struct FrameReader {
     limits: Limits,
     state: State,
-    /// The message being put together; with [`SLACK`] zeros behind it once it is whole.
+    /// The message being assembled. [`SLACK`] zeros follow it once it is complete.
     assembly: Vec<u8>,
     fragments: u32,
-    /// Bytes of the text message under way that are known to be UTF-8.
+    /// The number of bytes of the current text message that are known to be UTF-8.
     checked: usize,
 }
 
@@ -49,11 +49,11 @@ pub struct FrameReader {
 enum State {
     /// Between messages.
     Idle,
-    /// Inside a fragment: `remaining` bytes of it are still to come.
+    /// Inside a fragment, of which `remaining` bytes have not arrived.
     Inside { kind: Kind, remaining: usize, last: bool },
     /// Between two fragments of a message.
     Between(Kind),
-    /// The peer has closed or broken the protocol: "no further data" counts (section 5.5.1).
+    /// The peer has closed or violated the protocol. Further bytes are discarded (section 5.5.1).
     Ended,
 }
 
@@ -63,24 +63,24 @@ enum Kind {
     Binary,
 }
 
-/// What was found, by its place: borrows nothing, so that the search may go on around it.
+/// A frame or message, by its range in the buffer. Borrows nothing, so that the search can continue.
 enum Found {
     Frame(Opcode, Range<usize>),
     Assembled(Kind),
 }
 
 impl FrameReader {
-    /// A reader for a new connection.
+    /// Creates a reader for a new connection.
     pub fn new(limits: Limits) -> Self {
         Self { limits, state: State::Idle, assembly: Vec::new(), fragments: 0, checked: 0 }
     }
 
-    /// Bytes of memory held for fragmented messages: at most twice the largest message, none before the first one.
+    /// Returns the bytes of memory held for fragmented messages: none at first, at most twice the largest message.
     pub fn footprint(&self) -> usize {
         self.assembly.capacity()
     }
 
-    /// Whether the stream stops inside a message: an end of file here cuts it short.
+    /// Returns true if an end of the stream here would cut off a message.
     pub fn is_inside_message(&self, buffer: &ReceiveBuffer) -> bool {
         match self.state {
             State::Idle => !buffer.unparsed().is_empty(),
@@ -89,13 +89,13 @@ impl FrameReader {
         }
     }
 
-    /// The next message or control frame, or `None`: receive more.
+    /// Returns the next message or control frame, or `None` if more bytes are needed.
     ///
-    /// Call it until it answers `None` before receiving again; only then is the buffer's size bounded. After a
-    /// [`Incoming::Close`] or an error it answers `None` for ever and drops what still comes, until
-    /// [`clear`](Self::clear).
+    /// Call it until it returns `None` before receiving again; only then is the buffer's size bounded. After an
+    /// [`Incoming::Close`] or an error it returns `None` forever and discards all further bytes. Use a new reader for a
+    /// new connection.
     ///
-    /// Costs a few nanoseconds a frame whatever its length, plus the UTF-8 check for text.
+    /// Costs a few nanoseconds per frame of any length, plus the UTF-8 check for text.
     #[inline]
     pub fn next<'a>(&'a mut self, buffer: &'a mut ReceiveBuffer) -> Result<Option<Incoming<'a>>, Violation> {
         if let Some(place) = self.find_binary(buffer) {
@@ -104,8 +104,8 @@ impl FrameReader {
         self.next_slow(buffer)
     }
 
-    /// The one case that matters: a whole binary message in one short frame, all of it here. Takes nothing that the
-    /// general way below would refuse or read otherwise.
+    /// The fast path: a complete binary message in one frame with a short header. Accepts only frames that the general
+    /// path would read in the same way.
     #[inline]
     fn find_binary(&self, buffer: &mut ReceiveBuffer) -> Option<Range<usize>> {
         const BINARY: u8 = FIN | Opcode::Binary as u8;
@@ -139,7 +139,7 @@ impl FrameReader {
         };
         let payload = Payload::new(buffer.padded(place));
         Ok(Some(match opcode {
-            // Continuations are never handed out by themselves.
+            // Continuations are never returned on their own.
             Opcode::Binary | Opcode::Continuation => Incoming::Binary(payload),
             Opcode::Text => Incoming::Text(payload),
             Opcode::Ping => Incoming::Ping(payload.bytes()),
@@ -189,7 +189,7 @@ impl FrameReader {
         }
     }
 
-    /// Whether this data frame may come now (section 5.4) and is not too much; what its message is.
+    /// Checks that this data frame is allowed now (section 5.4) and within the limits. Returns the type of its message.
     fn expect(&self, header: &Header) -> Result<Kind, Violation> {
         let (kind, before) = match (self.state, header.opcode) {
             (State::Between(kind), Opcode::Continuation) => (kind, self.assembly.len()),
@@ -205,7 +205,7 @@ impl FrameReader {
         Ok(kind)
     }
 
-    /// A message in one frame. Text is checked as far as it has arrived, each byte once.
+    /// Reads a message in one frame. The arrived part of a text is checked, each byte once.
     fn find_message(
         &mut self,
         kind: Kind,
@@ -238,7 +238,7 @@ impl FrameReader {
         Ok(())
     }
 
-    /// Moves what has arrived of the fragment into the side buffer, which so never holds more than was sent.
+    /// Moves the arrived part of the fragment into the side buffer, so that it never holds more than was sent.
     fn absorb(&mut self, remaining: usize, buffer: &mut ReceiveBuffer) -> usize {
         let arrived = buffer.unparsed();
         let n = arrived.len().min(remaining);
@@ -255,10 +255,10 @@ impl FrameReader {
     }
 }
 
-/// The frame, if all of it is here; else room is made for all of it.
+/// Returns the frame if it is complete; otherwise requests space for all of it.
 #[inline]
 fn whole(header: &Header, buffer: &mut ReceiveBuffer) -> Option<Found> {
-    // Lengths above the limits were refused, so this cannot overflow.
+    // Lengths above the limits are refused earlier, so this cannot overflow.
     let size = header.size + header.len as usize;
     if buffer.unparsed().len() < size {
         buffer.want(size);
@@ -268,7 +268,7 @@ fn whole(header: &Header, buffer: &mut ReceiveBuffer) -> Option<Found> {
     Some(Found::Frame(header.opcode, place.start + header.size..place.end))
 }
 
-/// How many more bytes are UTF-8. A character may be cut at the end, unless that is the end of the message.
+/// Returns the number of further UTF-8 bytes. The last character may be incomplete, unless `whole` is true.
 fn check_utf8(bytes: &[u8], whole: bool) -> Result<usize, Violation> {
     match str::from_utf8(bytes) {
         Ok(_) => Ok(bytes.len()),

@@ -1,4 +1,4 @@
-//! An answer to the upgrade other than 101: what it says and how long it asks us to wait.
+//! An answer to the upgrade other than 101, and how long it asks us to wait.
 
 use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
@@ -6,23 +6,23 @@ use std::time::{Duration, UNIX_EPOCH};
 use crate::model::Nanos;
 use tungstenite::http::{HeaderMap, header};
 
-/// Bytes of a rejection's body that are kept. Enough for the exchange's error object and a proxy's first lines.
+/// The most bytes kept of a rejection's body. Enough for the exchange's error object or a proxy's first lines.
 pub const MAX_BODY_BYTES: usize = 4096;
 
-/// The server answered the upgrade, and the answer is no.
+/// A server's answer that refuses the upgrade.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rejection {
     /// The HTTP status.
     pub status: u16,
-    /// What the status means for the next attempt.
+    /// The meaning of the status for the next attempt.
     pub kind: RejectionKind,
-    /// How long the server asks us to wait, if it says so.
+    /// How long the server asks us to wait, if it states this.
     pub retry_after: Option<RetryAfter>,
-    /// The `Retry-After` header as it came, control characters escaped.
+    /// The `Retry-After` header as received, with control characters escaped.
     pub retry_after_text: Option<Box<str>>,
-    /// The beginning of the body, at most 4096 bytes; bytes that are not UTF-8 replaced, control characters
-    /// escaped. Fit for a log, written by whoever answered.
+    /// The beginning of the body, at most 4096 bytes. Bytes that are not UTF-8 are replaced, and control characters
+    /// escaped, so it is safe to log. The content is up to the server.
     pub body: Box<str>,
 }
 
@@ -30,15 +30,15 @@ pub struct Rejection {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RetryAfter {
-    /// This long: given in seconds, or as a date beside what the server's own clock shows. It may be 136 years, so limit
-    /// it.
+    /// The time to wait: stated in seconds, or computed from a date and the server's own clock. It may be 136 years, so
+    /// limit it.
     Wait(Duration),
-    /// Until this date. The server does not say what its clock shows, so another has to do.
+    /// The date to wait for. The server does not state its own clock, so use another clock.
     Until(Nanos),
 }
 
 impl RetryAfter {
-    /// How long that is by a clock that shows `now`. `None` for a date that is over: then nothing is known.
+    /// Returns the time to wait by a clock that shows `now`. `None` for a date in the past, which says nothing.
     pub fn wait(self, now: Nanos) -> Option<Duration> {
         match self {
             Self::Wait(wait) => Some(wait),
@@ -46,7 +46,7 @@ impl RetryAfter {
         }
     }
 
-    /// `date` is what the server's clock shows.
+    /// Parses a `Retry-After` header. `date` is the time of the server's clock.
     fn parse(text: &str, date: Option<Nanos>) -> Option<Self> {
         if let Some(seconds) = seconds(text) {
             return Some(Self::Wait(seconds));
@@ -59,26 +59,26 @@ impl RetryAfter {
     }
 }
 
-/// What a rejection's status means for the next attempt.
+/// The meaning of a rejection's status for the next attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RejectionKind {
-    /// 3xx. Never followed: a token meant for the exchange must not travel to another host.
+    /// 3xx. Redirects are never followed, because a token for the exchange must not be sent to another host.
     Redirect,
-    /// 401 or 403: the token or the address is not welcome.
+    /// 401 or 403: the token or the address is refused.
     Unauthorized,
-    /// 418: the address is banned, for longer each time. The body says for how long.
+    /// 418: the address is banned, for longer each time. The body states the duration.
     Banned,
-    /// 429: more than five connects in a second.
+    /// 429: more than five connects in one second.
     TooManyRequests,
-    /// 5xx: the server's own trouble.
+    /// 5xx: an error inside the server.
     ServerError,
-    /// Any other status, 200 included.
+    /// Any other status, including 200.
     Other,
 }
 
 impl Rejection {
-    /// From the header alone; the body comes later.
+    /// Creates a rejection from the header; the body is added later.
     pub(super) fn new(status: u16, headers: &HeaderMap) -> Self {
         let text = headers.get(header::RETRY_AFTER).map(|value| printable(value.as_bytes()));
         Self {
@@ -117,7 +117,7 @@ impl fmt::Display for Rejection {
     }
 }
 
-/// Where the body of a rejection ends (RFC 9112 section 6.3).
+/// How the end of a rejection's body is determined (RFC 9112 section 6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Framing {
     Length(usize),
@@ -139,7 +139,7 @@ impl Framing {
         }
     }
 
-    /// The body as far as it is here, and whether that is all of it we shall look at.
+    /// Returns the part of the body that has arrived, and whether the rest is not needed.
     pub(super) fn body(self, arrived: &[u8]) -> (Box<str>, bool) {
         match self {
             Self::Length(length) => {
@@ -155,8 +155,8 @@ impl Framing {
     }
 }
 
-/// Takes the chunk sizes out of a body (RFC 9112 section 7.1), and whether it has ended. A body that is not chunked as
-/// it should be ends where that shows: it is only there to be read by people.
+/// Removes the chunk sizes from a body (RFC 9112 section 7.1), and returns whether it has ended. A malformed body ends
+/// at the first error, because it is only read by people.
 fn unchunk(mut rest: &[u8]) -> (Vec<u8>, bool) {
     let mut body = Vec::new();
     loop {
@@ -168,14 +168,14 @@ fn unchunk(mut rest: &[u8]) -> (Vec<u8>, bool) {
             Ok(0) | Err(_) => return (body, true),
             Ok(size) => {
                 body.extend_from_slice(&rest[..rest.len().min(size)]);
-                // Two more for the CRLF behind the chunk.
+                // Skip the CRLF after the chunk, 2 bytes.
                 rest = rest.get(size.saturating_add(2)..).unwrap_or_default();
             }
         }
     }
 }
 
-/// Text from the network, bounded and fit for a log.
+/// Converts text from the network into a bounded string that is safe to log.
 pub(super) fn printable(bytes: &[u8]) -> Box<str> {
     let mut text = String::new();
     for c in String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_BODY_BYTES)]).chars() {
@@ -188,18 +188,18 @@ pub(super) fn printable(bytes: &[u8]) -> Box<str> {
     text.into()
 }
 
-/// When the answer was written, by the server's clock. A server need not say so, and one without a clock must not.
+/// Returns the server's time from its `Date` header. A server may omit it, and must if it has no clock.
 pub(super) fn date(headers: &HeaderMap) -> Option<Nanos> {
     http_date(headers.get(header::DATE)?.to_str().ok()?)
 }
 
-/// A date of HTTP, in any of its three forms (RFC 9110 section 5.6.7).
+/// Parses an HTTP date in any of its three forms (RFC 9110 section 5.6.7).
 fn http_date(text: &str) -> Option<Nanos> {
     let date = httpdate::parse_http_date(text.trim()).ok()?;
     Some(Nanos::default() + date.duration_since(UNIX_EPOCH).ok()?)
 }
 
-/// Whole seconds; more than a `u32` of them are the largest `u32`, so that adding them to a clock cannot overflow it.
+/// Parses whole seconds. Larger values become `u32::MAX`, so that adding them to a clock cannot overflow it.
 fn seconds(text: &str) -> Option<Duration> {
     let text = text.trim();
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_are_put_together_and_every_prefix_asks_for_more() {
+    fn chunks_are_joined_and_every_prefix_needs_more() {
         let chunked = b"4\r\nWiki\r\n6;name=value\r\npedia \r\n0\r\n\r\n";
         assert_eq!(unchunk(chunked), (b"Wikipedia ".to_vec(), true));
         for cut in 0..chunked.len() - 4 {

@@ -1,9 +1,9 @@
-//! How a server can break RFC 6455, and the close code that answers it.
+//! The ways in which a server can violate RFC 6455, and the close codes for them.
 
 use super::CloseCode;
 use std::fmt;
 
-/// The server broke the protocol, or a limit. The connection cannot go on: send a close frame with
+/// A violation of the protocol or of a limit by the server. The connection cannot go on: send a close frame with
 /// [`close_code`](Self::close_code) and end it (RFC 6455 section 7.1.7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -12,33 +12,33 @@ pub enum Violation {
     Masked,
     /// A reserved bit is set, and no extension was negotiated (section 5.2).
     ReservedBits,
-    /// An opcode that means nothing yet (section 5.2).
+    /// The opcode is not defined (section 5.2).
     ReservedOpcode(u8),
-    /// A length is not in its shortest spelling (section 5.2).
+    /// A length is not in its shortest encoding (section 5.2).
     NonMinimalLength,
-    /// A control frame is one of several fragments (section 5.5).
+    /// A control frame is fragmented (section 5.5).
     FragmentedControl,
     /// A control frame has more than 125 bytes (section 5.5).
     LongControl,
-    /// A continuation frame, and no message to continue (section 5.4).
+    /// A continuation frame arrived, but there is no message to continue (section 5.4).
     LoneContinuation,
-    /// A new message began inside a fragmented one (section 5.4).
+    /// A new message began inside a fragmented message (section 5.4).
     InterruptedMessage,
-    /// A message is larger than the limit. Known from the header; nothing of that size was allocated.
+    /// A message is larger than the limit. Detected in the header, before memory is allocated for it.
     TooBig {
-        /// Bytes the message would have had so far.
+        /// The size of the message so far, in bytes.
         size: u64,
-        /// Bytes it may have.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// A message came in more fragments than the limit allows.
+    /// A message has more fragments than the limit.
     TooManyFragments {
-        /// Fragments it may have.
+        /// The limit.
         limit: u32,
     },
     /// A text message is not UTF-8 (section 8.1).
     InvalidUtf8,
-    /// A close frame with one byte, half a code (section 5.5.1).
+    /// A close frame has one byte, half a code (section 5.5.1).
     ShortClose,
     /// A close code that must not be sent (section 7.4).
     InvalidCloseCode(u16),
@@ -47,7 +47,7 @@ pub enum Violation {
 }
 
 impl Violation {
-    /// The code to close the connection with: 1009 for size, 1007 for bad text, 1002 for all else (section 7.4.1).
+    /// Returns the code to close with: 1009 for size, 1007 for bad text, 1002 for all others (section 7.4.1).
     pub fn close_code(&self) -> CloseCode {
         match self {
             Self::TooBig { .. } | Self::TooManyFragments { .. } => CloseCode::Size,
@@ -63,7 +63,7 @@ impl fmt::Display for Violation {
             Self::Masked => f.write_str("a server's frame is masked"),
             Self::ReservedBits => f.write_str("a reserved bit is set"),
             Self::ReservedOpcode(opcode) => write!(f, "opcode {opcode} is reserved"),
-            Self::NonMinimalLength => f.write_str("a length is not in its shortest form"),
+            Self::NonMinimalLength => f.write_str("a length is not in its shortest encoding"),
             Self::FragmentedControl => f.write_str("a control frame is fragmented"),
             Self::LongControl => f.write_str("a control frame has more than 125 bytes"),
             Self::LoneContinuation => f.write_str("a continuation frame continues nothing"),
@@ -71,7 +71,7 @@ impl fmt::Display for Violation {
             Self::TooBig { size, limit } => write!(f, "a message of at least {size} bytes; the limit is {limit}"),
             Self::TooManyFragments { limit } => write!(f, "a message in more than {limit} fragments"),
             Self::InvalidUtf8 => f.write_str("a text message is not UTF-8"),
-            Self::ShortClose => f.write_str("a close frame has half a code"),
+            Self::ShortClose => f.write_str("a close frame has one byte, half a code"),
             Self::InvalidCloseCode(code) => write!(f, "close code {code} must not be sent"),
             Self::InvalidCloseReason => f.write_str("the reason in a close frame is not UTF-8"),
         }

@@ -1,10 +1,10 @@
-//! Outgoing frames, appended to a `Vec<u8>` and masked with the key given (RFC 6455 sections 5.2 and 5.3).
+//! Appends masked outgoing frames to a `Vec<u8>` (RFC 6455 sections 5.2 and 5.3).
 
 use super::header::{FIN, MASK, MAX_CONTROL, Opcode};
 use super::{CloseCode, close};
 
-/// Appends a text message. The mask has to be unpredictable and new for each frame (section 5.3); it is passed in
-/// because this room knows no randomness.
+/// Appends a text message. The mask must be unpredictable and new for each frame (section 5.3). The caller passes it
+/// in, because this module has no source of randomness.
 pub fn write_text(out: &mut Vec<u8>, text: &str, mask: [u8; 4]) {
     write_frame(out, Opcode::Text, text.as_bytes(), mask);
 }
@@ -22,16 +22,16 @@ pub fn write_ping(out: &mut Vec<u8>, payload: &[u8], mask: [u8; 4]) {
     write_control(out, Opcode::Ping, payload, mask);
 }
 
-/// Appends a pong: the answer to a ping carries the ping's payload (section 5.5.3).
+/// Appends a pong. The answer to a ping carries the ping's payload (section 5.5.3).
 ///
 /// # Panics
-/// If the payload has more than 125 bytes, as no ping has.
+/// If the payload has more than 125 bytes. A ping never has more.
 pub fn write_pong(out: &mut Vec<u8>, payload: &[u8], mask: [u8; 4]) {
     write_control(out, Opcode::Pong, payload, mask);
 }
 
 /// Appends a close frame, with a code and a reason or with neither. A reason of more than 123 bytes is cut at a
-/// character; a code that must not be sent (section 7.4.1, such as 1005) is left out and the reason with it.
+/// character boundary. A code that must not be sent (section 7.4.1, such as 1005) is omitted together with the reason.
 pub fn write_close(out: &mut Vec<u8>, close: Option<(CloseCode, &str)>, mask: [u8; 4]) {
     let Some((code, reason)) = close.filter(|(code, _)| close::may_be_sent(*code)) else {
         return write_control(out, Opcode::Close, b"", mask);

@@ -57,7 +57,7 @@ fn only_the_engine_opens_connections() {
 
 #[test]
 fn every_type_is_in_the_test_of_the_face() {
-    let test = fs::read_to_string(top().join("tests/face.rs")).unwrap();
+    let test = fs::read_to_string(top().join("tests/engine/face.rs")).unwrap();
     assert_eq!(untested(PLANTED, &test), ["hoga::EngineV2", "hoga::net::ClientHub"]);
     assert_none(untested(api::dump(), &test).into_iter());
 }

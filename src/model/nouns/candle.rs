@@ -1,20 +1,21 @@
-//! Candle: one interval of a market's trading. Repeated while it grows; a later start closes it.
+//! Candle: the trading of a market in one interval. The exchange repeats it while it grows; a later start closes it.
 
 use super::{Access, Nature, Noun};
 use crate::model::words::words;
 use crate::model::{DataType, DateTime, Interval, Market, StreamType};
 
-/// Open, high, low, close and volume of one interval. The last one received for a start wins; there is no "closed"
-/// flag and no frame for an interval without trades. Prices are in the quote currency, timestamps are Unix ms.
+/// Open, high, low, close and volume of one interval. The last message for a start is the final one: there is no
+/// "closed" flag, and no message for an interval without trades. Prices are in the quote currency, timestamps are Unix
+/// ms.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Candle {
-    /// Length of the interval, from the message's type (`candle.1m`).
+    /// Length of the interval, from the message's `type` (`candle.1m`).
     pub interval: Interval,
     /// The market; `code` of the exchange.
     pub market: Market,
     /// Start of the candle, UTC: the first part of the ordering key.
     pub candle_date_time_utc: DateTime,
-    /// The same in Korean time (UTC + 9 h).
+    /// Start of the candle in Korean time (UTC + 9 h).
     pub candle_date_time_kst: DateTime,
     /// First price.
     pub opening_price: f64,
@@ -70,7 +71,7 @@ impl Noun for Candle {
         None
     }
 
-    // Late, but of another interval: it may be the last word on that one.
+    // A late message about another interval may be the final one for that interval.
     #[inline]
     fn is_news_after(&self, (newest_start, _): (DateTime, u64)) -> bool {
         self.candle_date_time_utc != newest_start

@@ -1,22 +1,22 @@
-//! Something kept for each type of message, or for one that is known when the program runs.
+//! Containers with one value for each message type, or for one type chosen at run time.
 
 use super::*;
 
-/// Keeps something for each type of message, whose type depends on that of the message.
+/// A family of types, one for each message type.
 pub(crate) trait Family {
-    /// What is kept for messages of type `T`.
+    /// The type of the value for messages of type `T`.
     type Of<T: Noun>;
 }
 
-/// Generates what is the same for each type in the list.
+/// Generates the code that is the same for each type in the list.
 macro_rules! families {
     ([] $($Noun:ident $noun:ident,)*) => {
-        /// What a [`Family`] keeps for each type of message.
+        /// One value of a [`Family`] for each message type.
         pub(crate) struct EachNoun<F: Family> {
             $(pub $noun: F::Of<$Noun>,)*
         }
 
-        /// What a [`Family`] keeps for one type of message, which is known when the program runs.
+        /// One value of a [`Family`] for one message type, chosen at run time.
         pub(crate) enum AnyNoun<F: Family> {
             $($Noun(F::Of<$Noun>),)*
         }
@@ -58,27 +58,27 @@ macro_rules! families {
 
 for_each_noun! { families! }
 
-/// The private half of [`Noun`]: where the type is among the others.
+/// The private half of [`Noun`]: finds the value for this type among those of all types.
 pub(crate) trait Placed: Sized {
-    /// The name of this type.
+    /// The kind of this type.
     const PLACE: NounKind;
 
-    /// What is kept for this type.
+    /// Returns the value for this type.
     fn place<F: Family>(all: &mut EachNoun<F>) -> &mut F::Of<Self>
     where
         Self: Noun;
 
-    /// What is kept for this type, as one that may be of any type.
+    /// Wraps a value for this type as one for any type.
     fn into_any<F: Family>(one: F::Of<Self>) -> AnyNoun<F>
     where
         Self: Noun;
 
-    /// What is kept, if it is for this type.
+    /// Returns the value if it is for this type.
     fn from_any<F: Family>(any: &AnyNoun<F>) -> Option<&F::Of<Self>>
     where
         Self: Noun;
 
-    /// The same, to be changed.
+    /// Returns the value, mutably, if it is for this type.
     fn from_any_mut<F: Family>(any: &mut AnyNoun<F>) -> Option<&mut F::Of<Self>>
     where
         Self: Noun;

@@ -1,4 +1,4 @@
-//! Orderbook: the whole visible book of a market. Every frame replaces the one before; there are no deltas.
+//! Orderbook: the whole visible book of a market. Each message replaces the previous one; there are no deltas.
 
 use std::fmt;
 use std::ops::Deref;
@@ -7,7 +7,7 @@ use super::{Access, Nature, Noun};
 use crate::model::words::words;
 use crate::model::{DataType, Grouping, Market, StreamType, Words};
 
-/// The most levels that the exchange sends per side.
+/// The maximum number of levels that the exchange sends per side.
 pub const MAX_LEVELS: usize = 30;
 
 /// The visible book of a market. Prices are in the quote currency, sizes in the base currency.
@@ -15,9 +15,9 @@ pub const MAX_LEVELS: usize = 30;
 pub struct Orderbook {
     /// The market; `code` of the exchange, without a `.n` suffix.
     pub market: Market,
-    /// Time of the last change of the book, Unix ms: the ordering key. A quiet book's snapshot carries an old one.
+    /// Time of the last change of the book, Unix ms: the ordering key. It may be old in the snapshot of a quiet book.
     pub timestamp: u64,
-    /// Sum of the ask sizes over the whole window, also when fewer units are sent.
+    /// Sum of the ask sizes over the whole window, even if fewer units are sent.
     pub total_ask_size: f64,
     /// Sum of the bid sizes over the whole window.
     pub total_bid_size: f64,
@@ -25,7 +25,8 @@ pub struct Orderbook {
     pub asks: Levels,
     /// Offers to buy, best (highest) first.
     pub bids: Levels,
-    /// Snapshot or realtime; the shape is the same. A book that does not say (the documentation prints such) is realtime.
+    /// Snapshot or realtime; both have the same fields. A book without the field, as in the exchange's documentation,
+    /// counts as realtime.
     pub stream_type: StreamType,
     /// Price grouping in the quote currency, 0 for none. Absent outside Korea and before 2024.
     pub level: Option<f64>,
@@ -40,16 +41,16 @@ pub struct Level {
     pub size: f64,
 }
 
-/// The i-th best ask beside the i-th best bid, as the exchange sends them.
+/// The i-th best ask and the i-th best bid, as the exchange sends them.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Unit {
-    /// The ask, where that side is deep enough.
+    /// The ask, if that side is deep enough.
     pub ask: Option<Level>,
-    /// The bid, where that side is deep enough.
+    /// The bid, if that side is deep enough.
     pub bid: Option<Level>,
 }
 
-/// One side of a book, best level first, held inline. Dereferences to a slice.
+/// One side of a book, best level first, stored inline. Dereferences to a slice.
 #[derive(Clone, Copy)]
 pub struct Levels {
     levels: [Level; MAX_LEVELS],
@@ -60,7 +61,7 @@ impl Levels {
     /// A side without offers.
     pub const EMPTY: Self = Self { levels: [Level { price: 0.0, size: 0.0 }; MAX_LEVELS], len: 0 };
 
-    /// Appends a level; false when the side is full. Never allocates.
+    /// Appends a level. Returns false if the side is full. Never allocates.
     #[inline]
     pub fn push(&mut self, level: Level) -> bool {
         let Some(slot) = self.levels.get_mut(usize::from(self.len)) else { return false };
@@ -77,12 +78,12 @@ impl Levels {
 }
 
 impl Orderbook {
-    /// The lowest ask, if anybody sells.
+    /// The lowest ask, if there is one.
     pub fn best_ask(&self) -> Option<Level> {
         self.asks.first().copied()
     }
 
-    /// The highest bid, if anybody buys.
+    /// The highest bid, if there is one.
     pub fn best_bid(&self) -> Option<Level> {
         self.bids.first().copied()
     }
@@ -92,7 +93,7 @@ impl Orderbook {
         Some(self.best_ask()?.price - self.best_bid()?.price)
     }
 
-    /// Both sides beside each other, best first.
+    /// Iterates over both sides together, best first.
     pub fn units(&self) -> impl Iterator<Item = Unit> + '_ {
         let depth = self.asks.len().max(self.bids.len());
         (0..depth).map(|i| Unit { ask: self.asks.get(i).copied(), bid: self.bids.get(i).copied() })
@@ -149,7 +150,7 @@ impl Deref for Levels {
     }
 }
 
-/// The length, then the levels that are there.
+/// The length, then that many levels.
 impl Words for Levels {
     const MAX: usize = 1 + Level::MAX * MAX_LEVELS;
 
@@ -168,7 +169,7 @@ impl Words for Levels {
     }
 }
 
-/// Compares what is there, not what an earlier book left behind the end.
+/// Compares only the current levels, not what an earlier book left after them.
 impl PartialEq for Levels {
     fn eq(&self, other: &Self) -> bool {
         **self == **other
@@ -186,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_side_holds_thirty_levels_and_says_when_it_is_full() {
+    fn a_side_holds_thirty_levels_and_refuses_more() {
         let mut side = Levels::EMPTY;
         for i in 0..MAX_LEVELS {
             assert!(side.push(Level { price: i as f64, size: 1.0 }));
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_behind_the_end_does_not_count() {
+    fn equality_ignores_leftover_levels() {
         let (mut a, mut b) = (Levels::EMPTY, Levels::EMPTY);
         a.push(Level { price: 1.0, size: 1.0 });
         a.push(Level { price: 2.0, size: 2.0 });

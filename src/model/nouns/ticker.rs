@@ -1,4 +1,4 @@
-//! Ticker: the last price of a market and the statistics of its day. A day starts at 00:00 UTC on Upbit.
+//! Ticker: the last price of a market and its statistics of the day. On Upbit a day starts at 00:00 UTC.
 
 use super::{Access, Nature, Noun};
 use crate::model::words::words;
@@ -22,15 +22,15 @@ pub struct Ticker {
     pub prev_closing_price: f64,
     /// Turnover of the day, in the quote currency.
     pub acc_trade_price: f64,
-    /// Direction against `prev_closing_price`.
+    /// Direction compared with `prev_closing_price`.
     pub change: Change,
-    /// Absolute change against `prev_closing_price`.
+    /// Absolute change from `prev_closing_price`.
     pub change_price: f64,
-    /// The same with a sign.
+    /// Signed change from `prev_closing_price`.
     pub signed_change_price: f64,
     /// Absolute change as a fraction.
     pub change_rate: f64,
-    /// The same with a sign.
+    /// Signed change as a fraction.
     pub signed_change_rate: f64,
     /// Taker side of the last trade.
     pub ask_bid: Side,
@@ -44,27 +44,27 @@ pub struct Ticker {
     pub trade_time: Time,
     /// Time of the last trade, ms.
     pub trade_timestamp: u64,
-    /// Volume sold by takers since the day began.
+    /// Volume sold by takers since the start of the day.
     pub acc_ask_volume: f64,
-    /// Volume bought by takers since the day began.
+    /// Volume bought by takers since the start of the day.
     pub acc_bid_volume: f64,
-    /// Highest price of 52 weeks.
+    /// Highest price in 52 weeks.
     pub highest_52_week_price: f64,
-    /// Its date.
+    /// Date of the highest price.
     pub highest_52_week_date: Date,
-    /// Lowest price of 52 weeks.
+    /// Lowest price in 52 weeks.
     pub lowest_52_week_price: f64,
-    /// Its date.
+    /// Date of the lowest price.
     pub lowest_52_week_date: Date,
-    /// Where the market is in its life.
+    /// The stage of the market's life.
     pub market_state: MarketState,
-    /// Trading is halted.
+    /// Whether trading is halted.
     pub is_trading_suspended: bool,
-    /// End of trading, where one is announced in a spelling that this version knows.
+    /// End of trading, if one is announced in a spelling that this version knows.
     pub delisting_date: Option<Date>,
     /// The exchange's warning flag.
     pub market_warning: MarketWarning,
-    /// Event time, ms: the ordering key. Where a frame has none (seen in 2022), `trade_timestamp` stands in.
+    /// Event time, ms: the ordering key. If a message has none (seen in 2022), this is `trade_timestamp`.
     pub timestamp: u64,
     /// Turnover of the last 24 hours, in the quote currency.
     pub acc_trade_price_24h: f64,
@@ -112,7 +112,7 @@ words! {
     }
 }
 
-/// Direction of the price against the previous close.
+/// Direction of the price compared with the previous close.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Change {
     /// Above.
@@ -134,7 +134,7 @@ impl Change {
     }
 }
 
-/// Where a market is in its life.
+/// The stage of a market's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MarketState {
@@ -144,7 +144,7 @@ pub enum MarketState {
     Active,
     /// No longer trading.
     Delisted,
-    /// A word this version does not know. Counted as schema drift, never fatal.
+    /// A value that this version does not know. Counted as schema drift, never fatal.
     Unknown,
 }
 
@@ -164,11 +164,11 @@ impl MarketState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MarketWarning {
-    /// None.
+    /// No warning.
     None,
-    /// Investors are told to take care.
+    /// The exchange advises investors to be careful.
     Caution,
-    /// A word this version does not know. Counted as schema drift, never fatal.
+    /// A value that this version does not know. Counted as schema drift, never fatal.
     Unknown,
 }
 

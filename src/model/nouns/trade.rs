@@ -9,7 +9,7 @@ use crate::model::{DataType, Date, Market, Side, StreamType, Time};
 pub struct Trade {
     /// The market; `code` of the exchange.
     pub market: Market,
-    /// Event time, ms: the ordering key. Tens of ms after the trade, up to a second in old captures.
+    /// Event time, ms: the ordering key. Tens of ms after the trade; up to a second in old recordings.
     pub timestamp: u64,
     /// Date of the trade, UTC.
     pub trade_date: Date,
@@ -25,17 +25,18 @@ pub struct Trade {
     pub ask_bid: Side,
     /// Close of the day before.
     pub prev_closing_price: f64,
-    /// Direction against `prev_closing_price`.
+    /// Direction compared with `prev_closing_price`.
     pub change: Change,
-    /// Absolute change against `prev_closing_price`.
+    /// Absolute change from `prev_closing_price`.
     pub change_price: f64,
-    /// Unique within its market only, and not an order: a late trade has a smaller one than the trade before it.
+    /// Unique within its market only. Not an ordering key: a late trade has a smaller one than the trade before it.
     pub sequential_id: u64,
-    /// Best ask at that time. Absent before 2024-11-27 and on Bithumb, and where it is no number, like the three below.
+    /// Best ask at the time of the trade. Absent before 2024-11-27, on Bithumb, and if it is not a number. The same
+    /// holds for the three fields below.
     pub best_ask_price: Option<f64>,
     /// Size at the best ask.
     pub best_ask_size: Option<f64>,
-    /// Best bid at that time.
+    /// Best bid at the time of the trade.
     pub best_bid_price: Option<f64>,
     /// Size at the best bid.
     pub best_bid_size: Option<f64>,
@@ -59,7 +60,7 @@ impl Noun for Trade {
         DataType::Trade
     }
 
-    // Not `sequential_id`: a trade of the second before arrives with a smaller one.
+    // Not `sequential_id`: a trade from the previous second arrives with a smaller one.
     #[inline]
     fn order(&self) -> u64 {
         self.timestamp

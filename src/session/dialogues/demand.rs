@@ -1,4 +1,4 @@
-//! Changes of what is wanted.
+//! Dialogues about changes of the desired set.
 
 use super::super::testing::{Harness, Sent, config, frame, ms, secs, trades};
 use super::super::{Closed, Disconnect, State};
@@ -8,8 +8,8 @@ use crate::model::{Format, Nanos};
 use crate::plan::DesiredSet;
 use std::time::Duration;
 
-/// What a change each millisecond for `length` costs: requests in all, and the time from the last change to the request
-/// that carries it. Whoever owns the demand gathers changes for the window of the pacing, from the first one on.
+/// Changes the streams each millisecond for `length`, gathered for the pacing's window as the owner of the demand does.
+/// Returns the number of requests, and the time from the last change to the request that carries it.
 fn storm(pacing: Pacing, length: Duration) -> (u64, Duration) {
     let mut harness = Harness::active(Config { pacing, ..config() });
     harness.answer_pings(secs(2));
@@ -30,7 +30,7 @@ fn storm(pacing: Pacing, length: Duration) -> (u64, Duration) {
 }
 
 #[test]
-fn a_slower_pacing_spends_fewer_requests_and_a_faster_one_is_sooner_with_the_last_change() {
+fn a_slower_pacing_spends_fewer_requests_and_a_faster_one_sends_the_last_change_sooner() {
     let pacings = [Pacing::Conservative, Pacing::Balanced, Pacing::Aggressive];
     let [slow, balanced, fast] = pacings.map(|pacing| storm(pacing, secs(15)));
     assert!((30..=33).contains(&slow.0), "three in each 1.5 s: {slow:?}");
@@ -44,7 +44,7 @@ fn a_slower_pacing_spends_fewer_requests_and_a_faster_one_is_sooner_with_the_las
 }
 
 #[test]
-fn changes_in_a_rush_become_few_requests_and_the_last_one_is_the_newest() {
+fn many_quick_changes_become_few_requests_and_the_last_one_is_the_newest() {
     let mut harness = Harness::active(config());
     harness.requests();
     let mut requests = vec![];
@@ -72,9 +72,9 @@ fn the_same_desired_set_twice_is_one_request() {
     assert_eq!(harness.requests().len(), 1);
 }
 
-/// The question names a format as every request does, and must not change the one that the socket has.
+/// The list request names a format, as every request does, and must not change the socket's format.
 #[test]
-fn what_is_subscribed_is_asked_for_in_the_format_of_the_desired_set() {
+fn a_list_request_names_the_format_of_the_desired_set() {
     let mut harness = Harness::active(config());
     harness.requests();
     let (streams, format) = (trades(&["KRW-BTC"]), Format::JsonList);
@@ -83,19 +83,19 @@ fn what_is_subscribed_is_asked_for_in_the_format_of_the_desired_set() {
     harness.settle();
     harness.advance(secs(1));
     let formats: Vec<_> = harness.requests().iter().map(|text| text.ends_with(r#"{"format":"JSON_LIST"}]"#)).collect();
-    assert_eq!(formats, [true, true], "the request and the question");
+    assert_eq!(formats, [true, true], "the subscription and the list request");
 }
 
 #[test]
-fn when_nothing_is_wanted_any_more_it_closes_and_comes_back_on_demand() {
+fn a_connection_closes_when_no_stream_is_wanted_and_reopens_on_demand() {
     let mut harness = Harness::active(config());
     harness.sent();
     harness.subscribe(&[]);
     assert_eq!(harness.session.state(), State::Closing);
     assert_eq!(harness.sent(), [Sent::Close(1000)]);
     harness.data("KRW-BTC", 5);
-    assert_eq!(harness.delivered.0.len(), 1, "nobody wants what was under way");
-    assert_eq!(harness.session.counters().after_close, 1, "so it is counted");
+    assert_eq!(harness.delivered.0.len(), 1, "messages under way are not delivered");
+    assert_eq!(harness.session.counters().after_close, 1, "the dropped message is counted");
     harness.subscribe(&["KRW-ETH"]);
     harness.receive(&frame(8, &1000u16.to_be_bytes()));
     assert_eq!(harness.disconnects(), [Disconnect::Unwanted]);
@@ -104,7 +104,7 @@ fn when_nothing_is_wanted_any_more_it_closes_and_comes_back_on_demand() {
 }
 
 #[test]
-fn stopping_waits_for_the_peers_close_but_not_for_ever() {
+fn stopping_waits_for_the_peers_close_but_not_forever() {
     let mut harness = Harness::active(config());
     harness.session.stop(harness.now);
     harness.settle();
@@ -113,7 +113,7 @@ fn stopping_waits_for_the_peers_close_but_not_for_ever() {
     assert!(harness.session.is_stopped());
     harness.subscribe(&["KRW-ETH"]);
     harness.advance(secs(100));
-    assert!(harness.session.is_stopped(), "stopped is for good");
+    assert!(harness.session.is_stopped(), "a stopped session never dials again");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Sockets that end, fall silent or go mute, and the way back.
+//! Dialogues about sockets that end, fall silent or go mute, and about reconnecting.
 
 use super::super::testing::{Harness, START, Sent, config, frame, ms, secs, trade_message, trades};
 use super::super::{Action, Closed, Disconnect, Stage, State};
@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 #[test]
-fn after_a_clean_disconnect_the_first_try_is_at_once_and_everything_is_asked_for_again() {
+fn after_a_clean_disconnect_the_first_attempt_has_no_delay_and_requests_all_streams() {
     let mut harness = Harness::active(config());
     harness.subscribe(&["KRW-BTC", "KRW-XRP"]);
     harness.advance(ms(250));
@@ -40,7 +40,7 @@ fn a_server_that_accepts_and_closes_is_not_dialed_faster_than_the_exchange_allow
             continue;
         }
         dialed.push(harness.now);
-        // It even sends data for a while before it closes, so that every try looks like a success.
+        // The server even sends data for a while before it closes, so that every attempt looks like a success.
         harness.connected();
         let answer = harness.switching_protocols();
         harness.receive(&answer);
@@ -48,14 +48,14 @@ fn a_server_that_accepts_and_closes_is_not_dialed_faster_than_the_exchange_allow
         harness.advance(ms(250));
         harness.closed(Closed::Io(ErrorKind::ConnectionReset));
     }
-    assert!(dialed.len() > 100, "it does not give up: {} dials", dialed.len());
+    assert!(dialed.len() > 100, "the session does not give up: {} dials", dialed.len());
     for (i, first) in dialed.iter().enumerate() {
         assert!(dialed[i..].iter().take_while(|t| t.since(*first) < secs(1)).count() <= 5);
     }
 }
 
 #[test]
-fn a_server_that_sends_a_snapshot_and_closes_is_met_with_growing_pauses() {
+fn pauses_grow_if_the_server_sends_a_snapshot_and_closes() {
     let mut harness = Harness::new(config());
     harness.subscribe(&["KRW-BTC"]);
     let mut dials = 0;
@@ -73,8 +73,8 @@ fn a_server_that_sends_a_snapshot_and_closes_is_met_with_growing_pauses() {
     assert!((20..100).contains(&dials), "{dials} dials in ten minutes");
 }
 
-/// Of some sockets nothing but answered pings is to be expected. Each routine close of such a one, hours apart, counted
-/// as a failed try, and the pauses grew.
+/// On some sockets only pings are answered, and nothing else arrives. Each routine close of such a socket, hours apart,
+/// once counted as a failed attempt, and the pauses grew.
 #[test]
 fn a_socket_that_lived_long_without_data_has_worked() {
     let mut harness = Harness::new(config());
@@ -89,7 +89,7 @@ fn a_socket_that_lived_long_without_data_has_worked() {
         assert_eq!(harness.pause(), Duration::ZERO);
         harness.advance(Duration::ZERO);
     }
-    // One that ends soon has not.
+    // A socket that ends soon has not worked.
     for _ in 0..10 {
         harness.open();
         harness.answer_pings(secs(59));
@@ -100,7 +100,7 @@ fn a_socket_that_lived_long_without_data_has_worked() {
 }
 
 #[test]
-fn failures_before_a_socket_that_worked_are_forgotten_though_it_was_left_on_purpose() {
+fn a_socket_that_worked_resets_the_failures_even_if_closed_on_purpose() {
     let mut harness = Harness::new(config());
     harness.subscribe(&["KRW-BTC"]);
     for _ in 0..10 {
@@ -137,7 +137,7 @@ fn an_address_that_fails_after_tcp_does_not_hide_the_others() {
     assert_eq!(tried.len(), 2);
 }
 
-/// A flood of reports about messages once pushed the report of the disconnect out of the queue: the link stayed up.
+/// A flood of events about messages once pushed the disconnect event out of the queue, so that the link stayed up.
 #[test]
 fn a_flood_of_unreadable_messages_does_not_hide_the_disconnect_of_the_socket() {
     let mut harness = Harness::active(config());
@@ -151,7 +151,7 @@ fn a_flood_of_unreadable_messages_does_not_hide_the_disconnect_of_the_socket() {
 }
 
 #[test]
-fn a_peer_that_sends_only_what_cannot_be_read_is_not_called_silent() {
+fn a_peer_that_sends_only_unreadable_messages_is_not_silent() {
     let mut harness = Harness::active(config());
     for _ in 0..9 {
         harness.advance(secs(1));
@@ -161,7 +161,7 @@ fn a_peer_that_sends_only_what_cannot_be_read_is_not_called_silent() {
 }
 
 #[test]
-fn data_beside_a_bad_element_of_a_list_is_data() {
+fn data_next_to_a_bad_element_of_a_list_is_delivered() {
     let mut harness = Harness::new(config());
     harness.subscribe(&["KRW-BTC"]);
     harness.open();
@@ -188,7 +188,7 @@ fn without_success_the_pauses_grow_and_never_end() {
 }
 
 #[test]
-fn silence_is_asked_about_and_then_ends_the_connection() {
+fn silence_leads_to_a_ping_and_then_ends_the_connection() {
     let t = Timeouts::default();
     let mut harness = Harness::active(config());
     harness.sent();
@@ -201,7 +201,7 @@ fn silence_is_asked_about_and_then_ends_the_connection() {
 }
 
 #[test]
-fn bytes_that_trickle_are_no_sign_of_life() {
+fn single_bytes_are_not_a_sign_of_life() {
     let mut harness = Harness::active(config());
     let message = frame(2, trade_message("KRW-BTC", 9).as_bytes());
     for byte in &message[..20] {
@@ -212,16 +212,16 @@ fn bytes_that_trickle_are_no_sign_of_life() {
 }
 
 #[test]
-fn a_mute_exchange_is_asked_again_and_then_left() {
+fn a_mute_socket_is_probed_and_then_replaced() {
     let mut harness = Harness::active(config());
     harness.requests();
     harness.answer_pings(secs(16));
     assert!(matches!(harness.disconnects()[..], [Disconnect::Mute(time)] if time >= secs(15)));
-    assert_eq!(harness.session.counters().requests, 2, "the subscription was sent again before");
+    assert_eq!(harness.session.counters().requests, 2, "the subscription was sent again before the disconnect");
 }
 
 #[test]
-fn a_quiet_market_is_not_taken_for_a_mute_exchange() {
+fn a_quiet_market_is_not_mistaken_for_a_mute_exchange() {
     let mut harness = Harness::active(config());
     harness.requests();
     let mut requests = 0;
@@ -230,7 +230,7 @@ fn a_quiet_market_is_not_taken_for_a_mute_exchange() {
         for sent in harness.sent() {
             match sent {
                 Sent::Ping(payload) => harness.receive(&frame(10, &payload)),
-                // Nobody trades, so the snapshot is the same trade each time.
+                // There are no trades, so the snapshot is the same trade each time.
                 Sent::Text(_) => {
                     requests += 1;
                     harness.data("KRW-BTC", 1);
@@ -240,10 +240,10 @@ fn a_quiet_market_is_not_taken_for_a_mute_exchange() {
         }
     }
     assert_eq!(harness.disconnects(), []);
-    assert!((55..=60).contains(&requests), "one question each 10 s: {requests}");
+    assert!((55..=60).contains(&requests), "one probe each 10 s: {requests}");
 }
 
-/// Each change of the streams began the wait for data again. Where they changed often, a dead feed was kept for ever.
+/// Each change of the streams once restarted the wait for data. If they changed often, a dead feed was kept forever.
 #[test]
 fn a_mute_socket_is_found_however_often_the_streams_change() {
     for every in [1, 4, 5, 9, 14, 16] {
@@ -264,9 +264,9 @@ fn a_mute_socket_is_found_however_often_the_streams_change() {
     }
 }
 
-/// Nothing of what is wanted is known to exist, so it takes longer.
+/// No desired stream is known to exist, so finding the mute socket takes longer.
 #[test]
-fn a_mute_socket_is_found_though_the_streams_are_different_ones_each_time() {
+fn a_mute_socket_is_found_even_if_each_change_replaces_all_streams() {
     let mut harness = Harness::active(config());
     for n in 0..60 {
         harness.subscribe(&[&format!("KRW-C{n}")]);
@@ -276,14 +276,14 @@ fn a_mute_socket_is_found_though_the_streams_are_different_ones_each_time() {
 }
 
 #[test]
-fn changes_of_the_streams_do_not_make_a_quiet_exchange_a_mute_one() {
+fn changes_of_the_streams_do_not_make_a_quiet_exchange_look_mute() {
     let mut harness = Harness::active(config());
     harness.requests();
     let (mut changes, mut requests) = (0, 0);
     while harness.now < START + secs(600) {
         if harness.now >= START + secs(7) * changes {
             changes += 1;
-            // All of it runs already, so nobody owes a snapshot.
+            // All streams run already, so the exchange owes no snapshot.
             harness
                 .subscribe_with_running(&["KRW-BTC", "KRW-ETH"][..1 + changes as usize % 2], &["KRW-BTC", "KRW-ETH"]);
         }
@@ -305,7 +305,7 @@ fn changes_of_the_streams_do_not_make_a_quiet_exchange_a_mute_one() {
     assert!(requests < 2 * changes, "{requests} requests for {changes} changes");
 }
 
-/// The second mute socket in a row was kept for ever.
+/// The second mute socket in a row was once kept forever.
 #[test]
 fn mute_sockets_in_a_row_are_replaced_each_after_a_longer_wait() {
     let mut harness = Harness::active(config());
@@ -321,10 +321,10 @@ fn mute_sockets_in_a_row_are_replaced_each_after_a_longer_wait() {
     };
     assert_eq!([(); 6].map(|()| mute_for(&mut harness)), [15, 40, 150, 410, 930, 930]);
     harness.data("KRW-BTC", 2);
-    assert_eq!(mute_for(&mut harness), 15, "data came, so the next one is the first in a row");
+    assert_eq!(mute_for(&mut harness), 15, "data arrived, so the next mute socket is the first in a row");
 }
 
-/// The sockets that it costs in an hour, the first included, if pings are answered and nothing else.
+/// Returns the number of sockets used in an hour, including the first, if the peer only answers pings.
 fn sockets_in_an_hour(mut harness: Harness) -> u32 {
     let (end, mut sockets) = (harness.now + secs(3600), 1);
     while harness.now < end {
@@ -339,29 +339,29 @@ fn sockets_in_an_hour(mut harness: Harness) -> u32 {
     sockets
 }
 
-/// Perhaps these markets do not exist, and perhaps the socket has never worked.
+/// The markets may not exist, or the socket may never have worked.
 #[test]
-fn codes_that_never_answer_cost_a_connection_now_and_then() {
+fn codes_that_never_answer_cost_few_connections() {
     let mut harness = Harness::new(config());
     harness.subscribe(&["KRW-NOPE"]);
     harness.open();
     harness.answer_pings(secs(149));
     assert_eq!(harness.disconnects(), []);
-    assert_eq!(harness.session.counters().requests, 5, "asked with growing pauses");
+    assert_eq!(harness.session.counters().requests, 5, "probed with growing pauses");
     let sockets = sockets_in_an_hour(harness);
     assert!((6..=9).contains(&sockets), "{sockets}");
 }
 
-/// A market that is suspended had answered once, and each new socket was replaced for its silence, a hundred an hour.
+/// A suspended market had answered once. Each new socket was then replaced for its silence, a hundred an hour.
 #[test]
-fn a_market_that_falls_silent_for_good_costs_ever_fewer_connections() {
+fn a_market_that_falls_silent_for_good_costs_fewer_and_fewer_connections() {
     let sockets = sockets_in_an_hour(Harness::active(config()));
     assert!((6..=9).contains(&sockets), "{sockets}");
 }
 
-/// Frames of the old set made the new one look answered, and the connection was replaced at once, for ever.
+/// Frames of the old set once made the new set look answered, and the connection was replaced at once, again and again.
 #[test]
-fn old_frames_do_not_answer_for_codes_that_never_will() {
+fn frames_of_the_old_set_do_not_count_as_an_answer_for_the_new_one() {
     let mut harness = Harness::active(config());
     harness.subscribe(&["KRW-NOPE"]);
     harness.advance(ms(30));
@@ -370,10 +370,10 @@ fn old_frames_do_not_answer_for_codes_that_never_will() {
     assert_eq!(harness.disconnects(), []);
 }
 
-/// Nothing answers for streams of which only changes are wanted. The socket was replaced after each 15 s without a
-/// trade.
+/// The exchange does not answer requests for realtime updates only. The socket was once replaced after each 15 s
+/// without a trade.
 #[test]
-fn where_only_changes_are_wanted_quiet_is_not_mute() {
+fn a_quiet_socket_is_not_mute_if_only_realtime_updates_are_wanted() {
     let mut harness = Harness::new(config());
     let changes =
         trades(&["KRW-BTC"]).specs().iter().map(|spec| StreamSpec { mode: Mode::RealtimeOnly, ..*spec }).collect();
@@ -383,11 +383,11 @@ fn where_only_changes_are_wanted_quiet_is_not_mute() {
     harness.data("KRW-BTC", 1);
     harness.answer_pings(secs(600));
     assert_eq!(harness.disconnects(), []);
-    assert!((10..=15).contains(&harness.session.counters().requests), "asked with growing pauses");
+    assert!((10..=15).contains(&harness.session.counters().requests), "probed with growing pauses");
 }
 
 #[test]
-fn the_status_option_asks_once_and_up_is_no_data() {
+fn the_status_option_sends_one_ping_text_and_up_is_not_data() {
     let mut harness = Harness::new(Config { keep_alive: KeepAlive::PingAndStatus, ..config() });
     harness.subscribe(&["KRW-BTC"]);
     harness.open();
@@ -404,7 +404,7 @@ fn the_status_option_asks_once_and_up_is_no_data() {
 }
 
 #[test]
-fn a_name_that_does_not_resolve_is_tried_for_ever() {
+fn a_name_that_does_not_resolve_is_retried_forever() {
     let mut harness = Harness::new(named("wss://example.test/"));
     harness.subscribe(&["KRW-BTC"]);
     for answer in [Ok(vec![]), Err("no such host".to_owned())] {

@@ -1,4 +1,4 @@
-//! What a session promises, as dialogues with a scripted peer.
+//! Tests of a session's promises, as dialogues with a scripted peer.
 
 mod demand;
 mod disconnects;

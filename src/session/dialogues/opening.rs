@@ -1,4 +1,4 @@
-//! How a socket comes to be.
+//! Dialogues about opening a socket.
 
 use super::super::testing::{Harness, START, Sent, config, frame, ms, secs, trade_message};
 use super::super::{Action, Closed, Disconnect, Event, SocketId, Stage, State};
@@ -9,7 +9,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 
 #[test]
-fn nothing_is_dialed_before_anything_is_wanted() {
+fn nothing_is_dialed_before_a_stream_is_wanted() {
     let mut harness = Harness::new(config());
     harness.advance(secs(3600));
     assert_eq!((harness.session.state(), harness.actions.len()), (State::Disconnected, 0));
@@ -26,7 +26,7 @@ fn a_connection_is_active_only_after_the_first_data() {
     harness.session.handle_connected(harness.now, harness.socket);
     harness.settle();
     assert_eq!(harness.actions, [Action::StartTls(harness.socket)]);
-    assert_eq!(harness.opening_request(), "", "nothing is sent before TLS is agreed");
+    assert_eq!(harness.opening_request(), "", "nothing is sent before the TLS handshake is over");
     harness.session.handle_secured(harness.now, harness.socket);
     harness.settle();
     assert!(harness.opening_request().contains("\r\nHost: example.test\r\n"));
@@ -43,7 +43,7 @@ fn a_connection_is_active_only_after_the_first_data() {
 }
 
 #[test]
-fn what_the_exchanges_clock_showed_is_told_with_the_times_it_was_between() {
+fn the_exchanges_date_is_reported_with_the_bounds_of_its_time() {
     let mut harness = Harness::new(config());
     harness.subscribe(&["KRW-BTC"]);
     harness.connect();
@@ -55,11 +55,11 @@ fn what_the_exchanges_clock_showed_is_told_with_the_times_it_was_between() {
     let dated = Event::Dated { asked, answered: asked + ms(30), date: START };
     assert!(harness.events.contains(&dated), "{:?}", harness.events);
     let is_dated = |event: &Event| matches!(event, Event::Dated { .. });
-    assert!(!Harness::active(config()).events.iter().any(is_dated), "an exchange need not say so");
+    assert!(!Harness::active(config()).events.iter().any(is_dated), "the `Date` header is optional");
 }
 
 #[test]
-fn one_request_carries_the_whole_set_in_the_wanted_format() {
+fn one_request_carries_the_whole_set_in_the_desired_format() {
     let mut harness = Harness::new(config());
     harness.subscribe(&["KRW-ETH", "KRW-BTC"]);
     harness.open();
@@ -69,7 +69,7 @@ fn one_request_carries_the_whole_set_in_the_wanted_format() {
 }
 
 #[test]
-fn bytes_that_come_with_the_101_are_read() {
+fn bytes_that_arrive_with_the_101_are_read() {
     let mut harness = Harness::new(config());
     harness.subscribe(&["KRW-BTC"]);
     harness.connect();
@@ -127,7 +127,7 @@ fn each_step_has_its_own_deadline() {
 }
 
 #[test]
-fn an_answer_that_comes_after_its_deadline_changes_nothing() {
+fn an_answer_after_its_deadline_changes_nothing() {
     let mut harness = Harness::new(named("wss://example.test/"));
     harness.subscribe(&["KRW-BTC"]);
     harness.advance(Timeouts::default().resolve);
@@ -139,10 +139,10 @@ fn an_answer_that_comes_after_its_deadline_changes_nothing() {
     assert_eq!(harness.dials(), []);
 }
 
-/// Where the first name server is down, every answer came just after its deadline and was thrown away: nothing was ever
-/// dialed.
+/// If the first name server is down, every answer arrives just after its deadline. Such answers were once thrown away,
+/// and nothing was ever dialed.
 #[test]
-fn an_answer_that_comes_late_is_used_by_the_next_dial() {
+fn a_late_answer_is_used_by_the_next_dial() {
     let asks = |harness: &Harness| harness.actions.contains(&Action::Resolve);
     let late: SocketAddr = "192.0.2.1:443".parse().unwrap();
     let mut harness = Harness::new(named("wss://example.test/"));
@@ -155,7 +155,7 @@ fn an_answer_that_comes_late_is_used_by_the_next_dial() {
     assert!(!asks(&harness));
     assert_eq!(harness.dials(), [late]);
 
-    // It serves one dial, and none when it is old.
+    // A late answer serves one dial, and none once it is too old.
     harness.closed(Closed::Io(ErrorKind::ConnectionRefused));
     harness.advance(secs(1));
     assert!(asks(&harness));
@@ -184,7 +184,7 @@ fn addresses_are_tried_in_turn_and_looked_up_again_each_time() {
 }
 
 #[test]
-fn a_dial_that_fails_is_charged_all_the_same() {
+fn a_failed_dial_is_charged_to_the_budget() {
     let mut harness = Harness::new(named("wss://example.test/"));
     harness.subscribe(&["KRW-BTC"]);
     let addresses = (1..=7).map(|n| format!("192.0.2.{n}:443").parse().unwrap()).collect();
@@ -193,16 +193,16 @@ fn a_dial_that_fails_is_charged_all_the_same() {
     for _ in 0..7 {
         harness.closed(Closed::Io(ErrorKind::ConnectionRefused));
     }
-    assert_eq!(harness.dials().len(), 5, "the exchange may have seen them");
+    assert_eq!(harness.dials().len(), 5, "the exchange may have counted them");
     harness.advance(ms(1249));
     assert_eq!(harness.dials(), []);
     harness.advance(ms(1));
     assert_eq!(harness.dials().len(), 1);
 }
 
-/// The first socket ended inside a frame. Neither that nor late news of it may reach the second.
+/// The first socket ends inside a frame. Neither this nor late news of it may reach the second socket.
 #[test]
-fn news_of_a_socket_that_was_dropped_changes_nothing() {
+fn news_of_a_dropped_socket_changes_nothing() {
     let mut harness = Harness::active(config());
     let first = harness.socket;
     harness.receive(&[0x82, 100, b'x']);

@@ -1,10 +1,10 @@
-//! Frames and messages that are not what they should be.
+//! Dialogues about invalid frames and messages.
 
 use super::super::testing::{Harness, START, Sent, config, frame, ms, secs};
 use super::super::{Disconnect, Event, State};
 
 #[test]
-fn a_peer_that_breaks_the_protocol_is_told_so_and_left() {
+fn a_protocol_violation_is_answered_with_a_close_frame() {
     let masked = [0x82, 0x80, 1, 2, 3, 4];
     let reserved = [0xf2, 0x00];
     let huge = [0x82, 127, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
@@ -20,7 +20,7 @@ fn a_peer_that_breaks_the_protocol_is_told_so_and_left() {
 }
 
 #[test]
-fn messages_that_cannot_be_read_are_counted_and_cost_nothing_else() {
+fn unreadable_messages_are_counted_and_have_no_other_effect() {
     let mut harness = Harness::active(config());
     for bad in ["", "null", "[]", "{", r#"{"type":"trade"}"#, "\u{0}", &"[".repeat(60_000)] {
         harness.message(bad);
@@ -31,7 +31,7 @@ fn messages_that_cannot_be_read_are_counted_and_cost_nothing_else() {
 }
 
 #[test]
-fn an_error_of_the_exchange_is_reported_and_its_close_is_not_met_with_a_storm() {
+fn an_error_of_the_exchange_is_reported_and_its_close_causes_no_storm_of_dials() {
     let mut harness = Harness::new(config());
     harness.subscribe(&["KRW-BTC"]);
     let mut dials = 0;
@@ -52,11 +52,11 @@ fn an_error_of_the_exchange_is_reported_and_its_close_is_not_met_with_a_storm() 
 }
 
 #[test]
-fn a_flood_of_pings_is_answered_only_as_far_as_the_answers_go_out() {
+fn a_flood_of_pings_is_answered_only_while_the_pongs_are_sent() {
     let mut harness = Harness::active(config());
     let flood: Vec<u8> = (0..5000).flat_map(|_| frame(9, &[0; 100])).collect();
     let mut fed = 0;
-    // Nothing is sent meanwhile: the peer does not read.
+    // The peer does not read, so nothing is sent.
     for piece in flood.chunks(16 * 1024) {
         harness.session.spare(harness.socket)[..piece.len()].copy_from_slice(piece);
         harness.session.handle_received(harness.now, harness.socket, piece.len(), &mut harness.delivered);

@@ -1,4 +1,4 @@
-//! Upgrades that the server refuses.
+//! Dialogues about upgrades that the server refuses.
 
 use super::super::testing::{Harness, config, ms, secs};
 use super::super::{Closed, Disconnect, State};
@@ -22,13 +22,13 @@ fn a_refusal_is_typed_and_its_wait_is_kept() {
     let Disconnect::Rejected(rejection) = disconnect else { panic!("{disconnect:?}") };
     assert_eq!((rejection.kind, &*rejection.body), (RejectionKind::TooManyRequests, "slow"));
     harness.advance(secs(7) - ms(1));
-    assert_eq!(harness.dials(), [], "not before it was told to");
+    assert_eq!(harness.dials(), [], "no dial before the stated wait is over");
     harness.advance(secs(1));
     assert_eq!(harness.dials().len(), 1);
 }
 
 #[test]
-fn a_ban_without_a_number_is_waited_out_for_longer_each_time() {
+fn the_pause_after_a_ban_without_a_stated_wait_grows() {
     let (mut harness, _) = refuse("HTTP/1.1 418 I'm a teapot\r\nContent-Length: 0\r\n\r\n");
     harness.advance(secs(60) - ms(1));
     assert_eq!(harness.dials(), []);
@@ -42,7 +42,7 @@ fn a_ban_without_a_number_is_waited_out_for_longer_each_time() {
 }
 
 #[test]
-fn refusals_without_a_number_are_waited_out_for_longer_each_time_and_then_one_request_carries_the_newest() {
+fn pauses_after_refusals_without_a_stated_wait_grow_and_then_one_request_carries_the_newest_set() {
     let mut harness = Harness::new(config());
     harness.subscribe(&["KRW-BTC"]);
     for n in 0..4 {
@@ -53,7 +53,7 @@ fn refusals_without_a_number_are_waited_out_for_longer_each_time_and_then_one_re
         assert!(blocked_until >= refused + secs(1 << n));
         harness.actions.clear();
         harness.opening_request();
-        // Demand changes all the time; it even goes away and comes back.
+        // The desired set changes all the time, and even becomes empty and comes back.
         while harness.now + ms(100) < blocked_until {
             harness.advance(ms(50));
             let changes = harness.now.as_millis() / 50;
@@ -80,10 +80,10 @@ fn redirects_are_reported_and_not_followed() {
     assert!(harness.dials().iter().all(|to| to.ip().is_loopback()));
 }
 
-/// A server that refuses without having read the request ends the socket with a reset. That was called a reset, and the
-/// wait that the refusal asked for was not kept.
+/// A server that refuses without having read the request ends the socket with a reset. This was once reported as a
+/// reset, and the stated wait was ignored.
 #[test]
-fn a_refusal_is_a_refusal_however_the_socket_ends() {
+fn a_refusal_is_reported_however_the_socket_ends() {
     let kinds = [ErrorKind::UnexpectedEof, ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
     let ends = kinds.map(Closed::Io).into_iter().chain([Closed::Eof, Closed::Tls("bad record".to_owned())]);
     for how in ends {
@@ -103,7 +103,7 @@ fn a_refusal_is_a_refusal_however_the_socket_ends() {
 }
 
 #[test]
-fn a_socket_that_ends_before_it_has_answered_is_no_refusal() {
+fn a_socket_that_ends_before_an_answer_is_not_a_refusal() {
     for (how, code) in [(Closed::Eof, "handshake_failed"), (Closed::Io(ErrorKind::ConnectionReset), "reset")] {
         let mut harness = Harness::new(config());
         harness.subscribe(&["KRW-BTC"]);
@@ -118,14 +118,14 @@ fn a_socket_that_ends_before_it_has_answered_is_no_refusal() {
 #[test]
 fn the_date_until_which_a_refusal_asks_to_wait_is_kept() {
     let refused = |headers: &str| refuse_and_pause(&format!("HTTP/1.1 429 Too Many\r\n{headers}"));
-    // The server's own clock counts, whatever ours shows.
+    // The server's own clock counts, not ours.
     let pause = refused("Date: Wed, 21 Oct 2026 07:26:00 GMT\r\nRetry-After: Wed, 21 Oct 2026 07:28:00 GMT\r\n");
     assert!((secs(120)..secs(121)).contains(&pause), "{pause:?}");
-    // It does not say what that shows, so ours has to do.
+    // The server does not state its clock, so ours is used.
     let ours = "Sun, 09 Sep 2001 01:46:40 GMT";
     let pause = refused("Retry-After: Sun, 09 Sep 2001 01:48:10 GMT\r\n");
     assert!((secs(90)..secs(91)).contains(&pause), "{pause:?}");
-    // A date that is over says nothing, and a refusal that says nothing is waited out for a second at first.
+    // A date in the past states no wait, and a refusal that states none first causes a pause of 1 s.
     for date in ["", &format!("Date: {ours}\r\n")] {
         let pause = refused(&format!("{date}Retry-After: Sun, 09 Sep 2001 01:46:39 GMT\r\n"));
         assert!((secs(1)..secs(2)).contains(&pause), "{date}: {pause:?}");
@@ -133,7 +133,7 @@ fn the_date_until_which_a_refusal_asks_to_wait_is_kept() {
 }
 
 #[test]
-fn a_long_wait_is_kept_and_one_without_end_is_not() {
+fn a_long_wait_is_kept_up_to_one_day() {
     let refused = |wait: &str| refuse_and_pause(&format!("HTTP/1.1 429 Too Many\r\nRetry-After: {wait}\r\n"));
     assert!(refused("7200") >= secs(7200));
     assert!(refused("86400") >= secs(86_400));
@@ -141,7 +141,7 @@ fn a_long_wait_is_kept_and_one_without_end_is_not() {
     assert!((secs(86_400)..secs(86_401)).contains(&pause), "136 years are a mistake: {pause:?}");
 }
 
-/// The pause after a refusal with these headers.
+/// Returns the pause after a refusal with these headers.
 fn refuse_and_pause(headers: &str) -> Duration {
     let mut harness = Harness::new(config());
     harness.subscribe(&["KRW-BTC"]);
@@ -150,9 +150,9 @@ fn refuse_and_pause(headers: &str) -> Duration {
     harness.pause()
 }
 
-/// Wanting nothing for a moment was a way around every pause: the next desired set was dialed for at once.
+/// An empty desired set once ended every pause: the next set was dialed for at once.
 #[test]
-fn a_pause_is_kept_whatever_is_wanted_meanwhile() {
+fn a_change_of_demand_does_not_shorten_a_pause() {
     let mut harness = Harness::new(config());
     harness.subscribe(&["KRW-BTC"]);
     harness.connect();
@@ -174,7 +174,7 @@ fn a_pause_is_kept_whatever_is_wanted_meanwhile() {
 }
 
 #[test]
-fn a_refusal_whose_body_nobody_waits_for_is_kept_too() {
+fn a_refusal_whose_body_is_incomplete_is_kept_too() {
     let mut harness = Harness::new(config());
     harness.subscribe(&["KRW-BTC"]);
     harness.connect();

@@ -1,4 +1,4 @@
-//! Requests that the exchange refuses in band.
+//! Dialogues about requests that the exchange refuses in band.
 
 use super::super::testing::{Harness, config, frame, ms, secs};
 use super::super::{Event, State};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 const TOO_MANY: &str = r#"{"error":{"name":"TOO_MANY_REQUEST","message":"slow down"}}"#;
 
-/// The exchange refuses, then closes, as it does after every error.
+/// Refuses a request and closes, as the exchange does after every error.
 fn refuse_request(harness: &mut Harness) {
     harness.message(TOO_MANY);
     harness.advance(ms(150));
@@ -15,7 +15,7 @@ fn refuse_request(harness: &mut Harness) {
 }
 
 #[test]
-fn a_refused_request_is_not_sent_again_by_way_of_a_new_socket() {
+fn a_refused_request_is_not_sent_again_on_a_new_socket_during_the_block() {
     let mut harness = Harness::active(config());
     harness.advance(ms(250));
     harness.subscribe(&["KRW-ETH"]);
@@ -36,13 +36,13 @@ fn a_refused_request_is_not_sent_again_by_way_of_a_new_socket() {
     }
     harness.advance(blocked_until.since(harness.now));
     let requests = harness.requests();
-    assert!(matches!(&requests[..], [one] if one.contains("KRW-C9")), "the newest, once: {requests:?}");
+    assert!(matches!(&requests[..], [one] if one.contains("KRW-C9")), "one request for the newest set: {requests:?}");
     harness.answer_pings(secs(5));
     assert_eq!(harness.requests(), [] as [String; 0]);
 }
 
 #[test]
-fn blocks_grow_with_each_refusal_in_a_row_and_are_forgotten_after_an_answer() {
+fn blocks_grow_with_each_refusal_in_a_row_and_an_answer_resets_them() {
     let mut harness = Harness::new(config());
     harness.subscribe(&["KRW-BTC"]);
     let mut blocks = vec![];
@@ -56,7 +56,7 @@ fn blocks_grow_with_each_refusal_in_a_row_and_are_forgotten_after_an_answer() {
         harness.answer_pings(
             harness.session.blocked_until(harness.now).map_or(Duration::ZERO, |at| at.since(harness.now)),
         );
-        assert_eq!(harness.session.state(), State::Subscribing, "asked as soon as the block was over");
+        assert_eq!(harness.session.state(), State::Subscribing, "the request is sent as soon as the block is over");
         let refused = harness.now;
         refuse_request(&mut harness);
         blocks.push(harness.session.blocked_until(harness.now).unwrap().since(refused) - Pacing::default().margin());
@@ -77,7 +77,7 @@ fn blocks_grow_with_each_refusal_in_a_row_and_are_forgotten_after_an_answer() {
 }
 
 #[test]
-fn should_the_exchange_not_close_what_it_refused_is_asked_for_again_on_the_same_socket() {
+fn a_refused_request_is_repeated_on_the_same_socket_if_the_exchange_does_not_close_it() {
     let mut harness = Harness::active(config());
     harness.subscribe(&["KRW-ETH"]);
     harness.requests();
@@ -89,7 +89,7 @@ fn should_the_exchange_not_close_what_it_refused_is_asked_for_again_on_the_same_
     assert_eq!(harness.disconnects(), []);
 }
 
-/// Only the first data of a socket was taken for an answer, so blocks grew to a minute although requests were answered.
+/// Only a socket's first data once counted as an answer, so blocks grew to a minute although requests were answered.
 #[test]
 fn a_refusal_is_forgotten_after_an_answer_on_the_same_socket() {
     let mut harness = Harness::active(config());
@@ -106,9 +106,9 @@ fn a_refusal_is_forgotten_after_an_answer_on_the_same_socket() {
     assert_eq!(harness.disconnects(), []);
 }
 
-/// What runs goes on while each request for more is refused: its data answers none of them.
+/// Running streams continue while each request for more is refused. Their data answers none of these requests.
 #[test]
-fn data_that_runs_anyway_does_not_make_a_refusal_forgotten() {
+fn data_of_running_streams_does_not_reset_a_refusal() {
     let mut harness = Harness::active(config());
     harness.subscribe_with_running(&["KRW-BTC", "KRW-ETH"], &["KRW-BTC"]);
     let mut blocks = vec![];

@@ -111,23 +111,25 @@ impl<T: Payload> Read for Feed<T> {
 pub struct Shared<T> {
     ring: Broadcaster<T>,
     stream: BroadcastStream,
-    sleepers: Arc<Waiters>,
+    waiters: Arc<Waiters>,
     writers: Vec<FeedWriter<T>>,
 }
 
-impl<T: Payload + Words> Shared<T> {
-    /// A ring that nobody reads yet.
-    pub fn new() -> Self {
-        let (mut ring, sleepers) = (broadcast(CAPACITY), Arc::new(Waiters::new()));
+impl<T: Payload + Words> Default for Shared<T> {
+    /// Creates a ring without readers.
+    fn default() -> Self {
+        let (mut ring, waiters) = (broadcast(CAPACITY), Arc::new(Waiters::new()));
         let stream = ring.add_stream();
-        Self { ring, stream, sleepers, writers: Vec::new() }
+        Self { ring, stream, waiters, writers: Vec::new() }
     }
+}
 
-    /// Another reader.
+impl<T: Payload + Words> Shared<T> {
+    /// Adds a reader.
     pub fn follow(&mut self) -> Feed<T> {
         let Channel { mut writer, reader } = feed(DataType::Trade, Overflow::DropOldest);
         let streams = vec![self.stream.join(Filter::new(true, true), false)];
-        writer.join_broadcast(&self.ring, &self.sleepers, streams, Vec::new());
+        writer.join_broadcast(&self.ring, &self.waiters, streams, Vec::new());
         self.writers.push(writer);
         reader
     }
@@ -142,13 +144,13 @@ impl<T: Payload + Words> Write<T> for Shared<T> {
     /// What the engine does at the end of a batch, before it would wake sleeping readers.
     #[inline]
     fn flush(&mut self) {
-        assert!(!black_box(self.sleepers.any()), "nobody sleeps here");
+        assert!(!black_box(self.waiters.any()), "no reader waits here");
     }
 }
 
 /// A feed that follows a shared ring.
 pub fn drop_oldest<T: Payload + Words>() -> Channel<Shared<T>, Feed<T>> {
-    let mut writer = Shared::new();
+    let mut writer = Shared::default();
     let reader = writer.follow();
     Channel { writer, reader }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::common::{Output, json, run};
+use hoga_testing::fixtures;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -112,14 +113,21 @@ fn without_a_message_it_says_what_there_was() {
     }
 }
 
-/// Recorded traffic of the exchange, if `HOGA_CAPTURES` says where there is some.
+/// A recorder writes the time of each payload before it.
 #[test]
 fn a_recorders_own_file_gives_its_payloads() {
-    let folder = std::env::var_os("HOGA_CAPTURES")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/captures"), PathBuf::from);
-    if !folder.is_dir() {
-        return eprintln!("skipped: no captures at {}; set HOGA_CAPTURES", folder.display());
+    let folder = TempDir::new().unwrap();
+    let lines = fixtures::lines("data.SIMPLE.jsonl");
+    let expected: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let written: [fn(&String) -> String; 2] =
+        [|line| format!("1793848455.010785\t{line}\n"), |line| format!("1793848455.01: b'{line}'\n")];
+    for write in written {
+        let text: String = lines.iter().map(write).collect();
+        let output = formats(&file(&folder, &text), &["--convert", "simple"]);
+        assert_eq!((output.code, output.stdout == expected), (Some(0), true), "{}", output.stderr);
     }
+
+    let Some(folder) = fixtures::captures() else { return };
     let expected = fs::read_to_string(folder.join("cryptofeed/upbit-2021-04-17.SIMPLE.trade+orderbook.jsonl")).unwrap();
     for name in ["UPBIT.ws.62.0", "upbit-2021-04-17.SIMPLE.trade+orderbook.recvtime.tsv"] {
         let output = formats(&folder.join("cryptofeed").join(name), &["--convert", "simple"]);

@@ -1,16 +1,16 @@
-//! Calendar text out of Unix milliseconds. Upbit prints UTC, and KST (UTC + 9 h) in candles.
+//! Converts Unix milliseconds to calendar text. Upbit prints UTC, and also KST (UTC + 9 h) in candles.
 
 pub(crate) const MS: u64 = 1_000_000;
 pub(crate) const SECOND: u64 = 1_000_000_000;
 pub(crate) const DAY_MS: u64 = 86_400_000;
 const KST_MS: u64 = 9 * 3_600_000;
 
-/// A civil moment.
+/// A calendar date and a time of day.
 pub(crate) struct Moment {
     year: u64,
     month: u64,
     day: u64,
-    /// From Sunday.
+    /// Days since Sunday.
     weekday: u64,
     hour: u64,
     minute: u64,
@@ -64,7 +64,8 @@ impl Moment {
     }
 }
 
-/// Days since 1970-01-01 to year, month, day (Howard Hinnant's `civil_from_days`, for days after the epoch).
+/// Converts days since 1970-01-01 to year, month and day (Howard Hinnant's `civil_from_days`, for days after the
+/// epoch).
 fn civil(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
@@ -81,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments_read_like_the_captured_frames() {
+    fn moments_print_like_recorded_frames() {
         let utc = Moment::utc(1_773_240_058_195);
         assert_eq!((utc.date(), utc.time()), ("2026-03-11".into(), "14:40:58".into()));
         assert_eq!((utc.date_compact(), utc.time_compact()), ("20260311".into(), "144058".into()));

@@ -1,4 +1,4 @@
-//! What may be tuned: meaning, default, cost. Defaults are Upbit's measured behaviour.
+//! The settings of the exchange: meaning, default, cost. The defaults are Upbit's measured behavior.
 
 use crate::dialect::Dialect;
 use crate::limits::Limits;
@@ -6,54 +6,57 @@ use crate::replay::Replay;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How fast a replay is served.
+/// The speed of a replay.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Pace {
-    /// So many messages per second and connection. A reader that cannot follow slows its own replay down.
+    /// This many messages per second and connection. A slow reader slows its own replay.
     PerSecond(f64),
-    /// As fast as the subscriber takes them; some tens of kilobytes are queued at most.
+    /// As fast as the subscriber reads. At most some tens of kilobytes are queued.
     Unlimited,
 }
 
 /// Configuration of an [`Exchange`](crate::Exchange).
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Which exchange it is, or nearly. Default: Upbit. The limits are apart: see [`Config::of`].
+    /// The exchange to simulate. Default: Upbit. Does not set the limits; see [`Config::of`].
     pub dialect: Dialect,
-    /// The same seed and the same inputs at the same times give the same bytes. Default: 0.
+    /// The seed of all random numbers. The same seed and the same inputs at the same times give the same bytes.
+    /// Default: 0.
     pub seed: u64,
-    /// Number of markets: of ten, six are quoted in KRW, three in BTC, one in USDT; well-known names first.
-    /// Default: 300. Markets nobody subscribes to cost only their row in the list.
+    /// The number of markets. Of ten markets, six are quoted in KRW, three in BTC and one in USDT; well-known names
+    /// come first. Default: 300. Markets without subscribers cost only their row in the list.
     pub markets: usize,
-    /// Multiplies trades and book changes. Books stay on their 100 ms grid whatever this is. Default: 1.
+    /// Multiplies the rates of trades and book changes. Book frames always stay on a 100 ms grid. Default: 1.
     pub speed: f64,
-    /// When the first half of a request's snapshots is sent, and when the rest. Default: 10 ms and 170 ms.
+    /// The delays of the first and the second half of a request's snapshots. Default: 10 ms and 170 ms.
     pub snapshot_delays: [Duration; 2],
-    /// Most frames of a replaced subscription that still arrive; each replacement draws 0 to this. Default: 2.
+    /// The maximum number of frames of a replaced subscription that still arrive; each replacement draws 0 to this.
+    /// Default: 2.
     pub stale_frames: u64,
-    /// Silence of both sides after which TCP is closed without a close frame. Default: 60 s; documented are 120 s.
+    /// Silence of both sides after which TCP is closed without a close frame. Default: 60 s, as measured; 120 s are
+    /// documented.
     pub idle_timeout: Duration,
-    /// Between an error message and its close frame with code 1000. Default: 165 ms.
+    /// The time between an error message and its close frame with code 1000. Default: 165 ms.
     pub error_close_delay: Duration,
-    /// Bytes queued for one connection. A reader further behind is cut off, because frames skipped silently
-    /// would make this exchange tell less than the truth; see [`Stats::slow_readers`](crate::Stats::slow_readers).
-    /// Default: 4 MiB.
+    /// The maximum number of bytes queued for one connection. Default: 4 MiB. A client that is further behind is
+    /// dropped, because silently skipped frames would make the ground truth wrong; see
+    /// [`Stats::slow_readers`](crate::Stats::slow_readers).
     pub output_limit: usize,
-    /// How many requests are kept for [`Exchange::received`](crate::Exchange::received), and no more than 16 MiB of them.
+    /// The maximum number of requests stored for [`Exchange::received`](crate::Exchange::received), and at most 16 MiB.
     /// Default: 1,000.
     pub received_kept: usize,
     /// Rate limits.
     pub limits: Limits,
-    /// Lines to serve instead of the market model, for the streams they have. Default: none.
+    /// Recorded lines to serve instead of the market model, for the streams that they contain. Default: none.
     pub replay: Option<Arc<Replay>>,
-    /// How fast. Default: 100 messages per second.
+    /// The speed of the replay. Default: 100 messages per second.
     pub pace: Pace,
     /// Whether a replay starts again after its last line. Default: no.
     pub replay_loops: bool,
 }
 
 impl Config {
-    /// The defaults of one exchange, limits and all.
+    /// Returns the defaults of one exchange, including its limits.
     pub fn of(dialect: Dialect) -> Self {
         Self { dialect, limits: dialect.limits(), ..Self::default() }
     }

@@ -1,4 +1,4 @@
-//! One client connection: its life from the upgrade request to the last byte, and its deadlines.
+//! A client connection: its states from the upgrade request to the last byte, and its deadlines.
 //!
 //! ```text
 //! Upgrading --101--> Open --error--> Failing --delay--> Closing --echo or timeout--> Finished
@@ -16,27 +16,27 @@ use crate::replay::Cursor;
 use crate::subscription::Subscription;
 use std::net::IpAddr;
 
-/// How long the echo of our close frame is waited for.
+/// The maximum time to wait for the echo of our close frame, in ns.
 const ECHO_TIMEOUT: u64 = SECOND;
-/// `{"status":"UP"}` is sent on a clock of the whole exchange, not of the connection.
+/// The interval of `{"status":"UP"}` messages, in ns. All connections share the same ticks.
 const STATUS_INTERVAL: u64 = 10 * SECOND;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
     Upgrading,
     Open,
-    /// An error was sent; the close frame follows then.
+    /// An error was sent. The close frame follows at `close_at`.
     Failing {
         close_at: u64,
     },
-    /// Our close frame was sent; TCP ends with the echo or then.
+    /// Our close frame was sent. TCP is closed after the echo, at `until` at the latest.
     Closing {
         until: u64,
     },
     Finished(Flow),
 }
 
-/// A replaced subscription of which some frames are still on their way.
+/// A replaced subscription that may still send some frames.
 #[derive(Debug)]
 pub(crate) struct Stale {
     pub subscription: Subscription,
@@ -48,7 +48,7 @@ pub(crate) struct Stale {
 pub(crate) struct Connection {
     pub ip: IpAddr,
     pub state: State,
-    /// Bytes of the upgrade request, and whatever arrives during a stall.
+    /// The bytes of the upgrade request, and all bytes that arrive during a stall.
     pub inbox: Vec<u8>,
     pub reader: Reader,
     pub outbox: Outbox,
@@ -56,7 +56,7 @@ pub(crate) struct Connection {
     pub subscription: Option<Subscription>,
     pub stale: Option<Stale>,
     pub cursor: Cursor,
-    /// When either side last sent anything.
+    /// The time when either side last sent anything.
     pub last_traffic: u64,
     status_at: Option<u64>,
 }
@@ -89,7 +89,7 @@ impl Connection {
         }
     }
 
-    /// Ends the connection: after the queue is flushed, or with nothing more sent.
+    /// Ends the connection, either after the queue is flushed or without sending anything more.
     pub fn finish(&mut self, flow: Flow) {
         self.state = State::Finished(flow);
         if flow == Flow::Drop {
@@ -98,7 +98,7 @@ impl Connection {
         self.forget_streams();
     }
 
-    /// Sends the error; the close frame follows at `close_at`.
+    /// Sends the error. The close frame follows at `close_at`.
     pub fn fail(&mut self, refusal: &Refusal, close_at: u64) {
         self.outbox.push_notice(refusal.to_json());
         self.state = State::Failing { close_at };
@@ -113,7 +113,7 @@ impl Connection {
         self.forget_streams();
     }
 
-    /// The client's close frame: echoed unless it is the echo of ours.
+    /// Handles the client's close frame: echoes it unless it is the echo of ours.
     pub fn closed_by_client(&mut self, code: Option<u16>) {
         if !matches!(self.state, State::Closing { .. }) {
             let payload = code.map_or(Vec::new(), |code| code.to_be_bytes().to_vec());
@@ -122,12 +122,12 @@ impl Connection {
         self.finish(Flow::Close);
     }
 
-    /// The text `PING`: status messages from the next tick on, until the end.
+    /// Handles the text `PING`: sends status messages from the next tick until the end.
     pub fn start_status(&mut self, now: u64) {
         self.status_at.get_or_insert(now - now % STATUS_INTERVAL + STATUS_INTERVAL);
     }
 
-    /// Whether a status message is due; the next one is scheduled.
+    /// Returns whether a status message is due, and schedules the next one.
     pub fn take_status(&mut self, now: u64) -> bool {
         let due = self.status_at.is_some_and(|at| at <= now);
         if due {
@@ -136,7 +136,7 @@ impl Connection {
         due
     }
 
-    /// When time alone changes something here.
+    /// Returns the next time at which something happens without input.
     pub fn deadline(&self, idle_timeout: u64) -> u64 {
         let idle = self.last_traffic + idle_timeout;
         match self.state {

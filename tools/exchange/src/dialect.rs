@@ -1,4 +1,4 @@
-//! Upbit, or a near-clone of it: what each understands, and how each prints what differs.
+//! The differences between Upbit and Bithumb: the requests that each accepts, and how each prints messages.
 
 use crate::format::Format;
 use crate::limits::Limits;
@@ -7,11 +7,11 @@ use crate::refusal::{ErrorName, Refusal};
 use crate::request::Kind;
 use std::time::Duration;
 
-/// Which exchange is simulated.
+/// The exchange that is simulated.
 ///
-/// Of Bithumb: the spelling of flags, units, levels, formats, missing candles, errors of content, limits, microseconds
-/// and key order of order books, keys of trades, `delisting_date`. Not of Bithumb: its spelling of numbers, repeated
-/// frames, days that begin in Korea, 19-digit ids, snapshots that come late.
+/// Simulated for Bithumb: the spelling of flags, units, levels, formats, missing candles, errors about the content of
+/// requests, limits, microseconds and key order of order books, keys of trades, `delisting_date`. Not simulated: its
+/// spelling of numbers, repeated frames, days that start at midnight in Korea, 19-digit ids, late snapshots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Dialect {
     /// Upbit Korea.
@@ -22,14 +22,14 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    /// How much it allows.
+    /// The limits of the exchange.
     pub fn limits(self) -> Limits {
         match self {
             Self::Upbit => Limits::default(),
             Self::Bithumb => Limits {
                 connects_per_second: 10,
                 first_block: Duration::from_secs(600),
-                // None is documented; these only bound what is remembered.
+                // No limit is documented. These only bound the memory.
                 requests_per_second: 1_000,
                 requests_per_minute: 60_000,
                 ..Limits::default()
@@ -37,7 +37,7 @@ impl Dialect {
         }
     }
 
-    /// Spellings of the flag for a snapshot and nothing more.
+    /// The spellings of the flag that requests only a snapshot.
     pub(crate) fn only_snapshot(self) -> &'static [&'static str] {
         match self {
             Self::Upbit => &["is_only_snapshot", "isOnlySnapshot"],
@@ -45,7 +45,7 @@ impl Dialect {
         }
     }
 
-    /// Spellings of the flag for no snapshot.
+    /// The spellings of the flag that requests no snapshot.
     pub(crate) fn only_realtime(self) -> &'static [&'static str] {
         match self {
             Self::Upbit => &["is_only_realtime", "isOnlyRealtime"],
@@ -53,7 +53,7 @@ impl Dialect {
         }
     }
 
-    /// A code without its `.n`, and how many units of a book it asks for.
+    /// Splits a code into the code without its `.n` and the number of order-book units that it requests.
     pub(crate) fn split_units(self, code: &str) -> (&str, usize) {
         let (code, suffix) = code.split_once('.').unwrap_or((code, ""));
         let count = match (self, suffix) {
@@ -66,33 +66,34 @@ impl Dialect {
         (code, count)
     }
 
-    /// The grouping that `level`, fixed point, asks for; zero is none. `None` when the value is refused outright.
+    /// Returns the grouping that the fixed-point `level` requests; zero is none. `None` if the exchange refuses the
+    /// value.
     pub(crate) fn grouping(self, level: Option<i64>) -> Option<i64> {
         match (self, level) {
             (Self::Upbit, level) => Some(level.unwrap_or(0)),
             (Self::Bithumb, None | Some(ONE)) => Some(0),
-            // Which values it knows was not recorded: powers of ten, here.
+            // The accepted values were not recorded. Powers of ten are a guess.
             (Self::Bithumb, Some(level)) => (1..10).any(|power| ONE * 10i64.pow(power) == level).then_some(level),
         }
     }
 
-    /// The `level` that a book of that grouping prints.
+    /// Returns the `level` that a book with this grouping prints.
     pub(crate) fn level(self, grouping: i64) -> i64 {
         if self == Self::Bithumb && grouping == 0 { ONE } else { grouping }
     }
 
-    /// The public type of that name.
+    /// Returns the public type with this name.
     pub(crate) fn kind(self, name: &str) -> Option<Kind> {
         Kind::named(name).filter(|kind| self == Self::Upbit || !matches!(kind, Kind::Candle(_)))
     }
 
-    /// The format of that name; an unknown name is the default one.
+    /// Returns the format with this name; an unknown name is the default format.
     pub(crate) fn format(self, name: &str) -> Format {
         let format = Format::named(name);
         if self == Self::Bithumb && format.is_list() { Format::Default } else { format }
     }
 
-    /// What a request without a type earns.
+    /// The error for a request without a type.
     pub(crate) fn no_type(self) -> Refusal {
         match self {
             Self::Upbit => ErrorName::NoType.into(),
@@ -100,7 +101,7 @@ impl Dialect {
         }
     }
 
-    /// What empty `codes` earn. Upbit's answer is not known.
+    /// The error for empty `codes`. Upbit's answer is not known.
     pub(crate) fn no_codes(self) -> Refusal {
         match self {
             Self::Upbit => ErrorName::NoCodes.into(),

@@ -1,26 +1,27 @@
-//! What can be made to go wrong. One enum; one-shot faults act in `exchange`, switches where the comment says.
+//! The faults that tests can inject. One-shot faults act in `exchange`; the fields of `Switches` say where each switch
+//! acts.
 
 use crate::exchange::ConnId;
 use crate::refusal::ErrorName;
 
-/// A fault to inject. Switches stay until switched off and hold for connections that come later, too.
+/// A fault to inject. Switches stay on until they are switched off, and also apply to later connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// Switch: pings are answered, no data is sent. What would have been sent is lost.
+    /// Switch: pings are answered but no data is sent. The unsent data is lost.
     Mute(bool),
-    /// Switch: nothing is read and nothing is written, TCP stays open; new connections are accepted, never answered.
+    /// Switch: nothing is read or written, but TCP stays open. New connections are accepted and never answered.
     Stall(bool),
     /// All connections are closed without a close frame.
     DropAll,
-    /// This connection is closed without a close frame. One that is gone already changes nothing.
+    /// This connection is closed without a close frame. Has no effect if the connection is gone already.
     Drop(ConnId),
     /// All connections are closed with this code.
     CloseAll(u16),
-    /// Bytes that are no frame are sent on all connections.
+    /// Bytes that are not a valid frame are sent on all connections.
     Garbage,
     /// The next `count` upgrades are refused.
     RejectUpgrades {
-        /// How many.
+        /// The number of upgrades.
         count: u32,
         /// HTTP status.
         status: u16,
@@ -35,26 +36,26 @@ pub enum Fault {
     SendText(bool),
     /// Switch: messages are sent in three fragments with a ping between them.
     Fragment(bool),
-    /// Switch: order-book timestamps in microseconds, as for some days in August 2023.
+    /// Switch: order-book timestamps are in microseconds, as on some days in August 2023.
     MicrosecondTimestamps(bool),
     /// Switch: every trade is sent twice.
     DuplicateTrades(bool),
-    /// Switch: each object of data has one more key.
+    /// Switch: each data object has an additional key.
     UnknownKeys(bool),
-    /// Switch: in the list formats, messages that leave together leave as one list.
+    /// Switch: in the list formats, messages that leave together are sent as one list.
     MultiElementLists(bool),
-    /// Switch: `{"status":"UP"}` comes in the same bytes as the 101 answer.
+    /// Switch: `{"status":"UP"}` is sent in the same bytes as the 101 response.
     EarlyData(bool),
-    /// This error now, on all connections, and the close that follows an error.
+    /// This error is sent on all connections now, followed by a close as after any error.
     ErrorNow(ErrorName),
 }
 
 /// The switches that are on.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Switches {
-    /// Acts in `Exchange::dispatch` and in the snapshot and replay pumps.
+    /// Acts in `Exchange::dispatch` and when snapshots and replayed lines are sent.
     pub mute: bool,
-    /// Acts at the four entrances of `Exchange`.
+    /// Acts in `receive`, `poll_transmit`, `poll_timeout` and `handle_timeout` of `Exchange`.
     pub stall: bool,
     /// Acts in `Exchange::connect`.
     pub refuse_connects: bool,
@@ -75,7 +76,7 @@ pub(crate) struct Switches {
 }
 
 impl Switches {
-    /// Sets the switch a fault is about; false when it is not about a switch.
+    /// Sets the switch of a fault. Returns false if the fault is not a switch.
     pub fn set(&mut self, fault: &Fault) -> bool {
         let (switch, on) = match fault {
             Fault::Mute(on) => (&mut self.mute, on),

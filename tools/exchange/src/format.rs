@@ -1,8 +1,8 @@
-//! The four message formats and the JSON writer that knows their keys. Values are spelled by `number`.
+//! The four message formats, and the JSON writer for their keys. `number` prints the values.
 
 use crate::number;
 
-/// How a connection's data is printed; every request sets it.
+/// The format of a connection's data. Every request sets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Format {
     /// `{...}` with long keys.
@@ -27,7 +27,8 @@ impl Format {
         matches!(self, Self::JsonList | Self::SimpleList)
     }
 
-    /// The format of that name. An unknown name is the default one: Bithumb does so, Upbit is not known.
+    /// Returns the format with this name. An unknown name is the default format, as on Bithumb; Upbit's behavior is not
+    /// known.
     pub fn named(name: &str) -> Self {
         match name {
             "SIMPLE" => Self::Simple,
@@ -38,15 +39,15 @@ impl Format {
     }
 }
 
-/// A key: its long and its short name.
+/// A key as its long and its short name.
 pub(crate) type Key = (&'static str, &'static str);
 
-/// Writes one message in a [`Format`], keys in the order of the calls.
+/// Writes one message in a [`Format`], with the keys in the order of the calls.
 pub(crate) struct Writer {
     out: Vec<u8>,
     short: bool,
     list: bool,
-    /// Adds a key nobody knows to each object: [`Fault::UnknownKeys`](crate::Fault::UnknownKeys).
+    /// Adds an unknown key to each object: [`Fault::UnknownKeys`](crate::Fault::UnknownKeys).
     unknown_keys: bool,
 }
 
@@ -93,13 +94,13 @@ impl Writer {
         self.string(value);
     }
 
-    /// One string element of an array.
+    /// Writes a string element of an array.
     pub fn item(&mut self, value: &str) {
         self.separate();
         self.string(value);
     }
 
-    /// A value printed as it stands: `true`, `null`.
+    /// Writes a value unchanged: `true`, `null`.
     pub fn literal(&mut self, key: Key, value: &str) {
         self.key(key);
         self.out.extend_from_slice(value.as_bytes());

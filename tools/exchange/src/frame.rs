@@ -1,6 +1,7 @@
-//! RFC 6455 frames as a server sees them: masked ones in, unmasked ones out. permessage-deflate is never negotiated.
+//! RFC 6455 frames on the server side: reads masked frames, writes unmasked ones. permessage-deflate is never
+//! negotiated.
 
-/// Longest message taken from a client. The longest real request, 855 codes, has under 10 kB.
+/// The maximum size of a client's message. The largest real request, with 855 codes, has less than 10 kB.
 const MESSAGE_MAX: usize = 1 << 20;
 
 const CONTINUATION: u8 = 0;
@@ -10,10 +11,10 @@ pub(crate) const CLOSE: u8 = 8;
 pub(crate) const PING: u8 = 9;
 pub(crate) const PONG: u8 = 10;
 
-/// What a client sent.
+/// One message or control frame of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Incoming {
-    /// A whole text or binary message. Whether Upbit takes binary requests is not known; we do.
+    /// A whole text or binary message. Whether Upbit accepts binary requests is not known; this exchange does.
     Message(Vec<u8>),
     Ping(Vec<u8>),
     Pong,
@@ -21,7 +22,7 @@ pub(crate) enum Incoming {
     Close(Option<u16>),
 }
 
-/// What a client did wrong; [`code`](Self::code) is what it is closed with.
+/// A protocol violation of a client. The connection is closed with [`code`](Self::code).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Violation {
     Unmasked,
@@ -41,7 +42,7 @@ impl Violation {
     }
 }
 
-/// Assembles messages out of any split of the byte stream.
+/// Assembles messages from any split of the byte stream.
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     bytes: Vec<u8>,
@@ -63,7 +64,7 @@ impl Reader {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// The next thing the client sent, `None` when more bytes are needed.
+    /// Returns the next message or control frame; `None` if more bytes are needed.
     pub fn next(&mut self) -> Result<Option<Incoming>, Violation> {
         while let Some(header) = header(&self.bytes)? {
             let mut payload = self.bytes[header.start..header.end].to_vec();
@@ -173,21 +174,7 @@ fn write_part(out: &mut Vec<u8>, opcode: u8, fin: bool, payload: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
-        let mask = [1, 2, 3, 4];
-        let mut out = vec![first];
-        match payload.len() {
-            length @ 0..126 => out.push(0x80 | length as u8),
-            length => {
-                out.push(0x80 | 126);
-                out.extend_from_slice(&(length as u16).to_be_bytes());
-            }
-        }
-        out.extend_from_slice(&mask);
-        out.extend(payload.iter().enumerate().map(|(index, byte)| byte ^ mask[index % 4]));
-        out
-    }
+    use hoga_testing::frames::client;
 
     fn read(parts: &[&[u8]]) -> Vec<Incoming> {
         let (mut reader, mut seen) = (Reader::default(), Vec::new());
@@ -204,12 +191,12 @@ mod tests {
     fn every_split_of_the_stream_reads_the_same() {
         let long = vec![b'x'; 300];
         let stream = [
-            masked(0x81, b"PING"),
-            masked(0x01, b"he"),
-            masked(0x89, b"?"),
-            masked(0x80, b"llo"),
-            masked(0x82, &long),
-            masked(0x88, &1000u16.to_be_bytes()),
+            client(0x81, b"PING"),
+            client(0x01, b"he"),
+            client(0x89, b"?"),
+            client(0x80, b"llo"),
+            client(0x82, &long),
+            client(0x88, &1000u16.to_be_bytes()),
         ]
         .concat();
         let whole = read(&[&stream]);
@@ -230,19 +217,19 @@ mod tests {
     }
 
     #[test]
-    fn what_rfc_6455_forbids_is_refused() {
+    fn violations_of_rfc_6455_are_refused() {
         let refuse = |bytes: &[u8]| {
             let mut reader = Reader::default();
             reader.feed(bytes);
             reader.next().unwrap_err()
         };
         assert_eq!(refuse(&[0x81, 0x01, b'x']), Violation::Unmasked);
-        assert_eq!(refuse(&masked(0xC1, b"x")), Violation::Malformed);
-        assert_eq!(refuse(&masked(0x80, b"x")), Violation::Malformed);
-        assert_eq!(refuse(&masked(0x83, b"x")), Violation::Malformed);
-        assert_eq!(refuse(&masked(0x09, b"x")), Violation::Malformed);
-        assert_eq!(refuse(&masked(0x88, b"x")), Violation::Malformed);
-        assert_eq!(refuse(&masked(0x81, b"\xFF")), Violation::NotUtf8);
+        assert_eq!(refuse(&client(0xC1, b"x")), Violation::Malformed);
+        assert_eq!(refuse(&client(0x80, b"x")), Violation::Malformed);
+        assert_eq!(refuse(&client(0x83, b"x")), Violation::Malformed);
+        assert_eq!(refuse(&client(0x09, b"x")), Violation::Malformed);
+        assert_eq!(refuse(&client(0x88, b"x")), Violation::Malformed);
+        assert_eq!(refuse(&client(0x81, b"\xFF")), Violation::NotUtf8);
         assert_eq!(refuse(&[0x81, 0xFF, 0, 0, 1, 0, 0, 0, 0, 0]), Violation::TooLong);
     }
 }

@@ -1,8 +1,8 @@
-//! A simulated Upbit exchange, to test and show market-data clients against. Shares no code with `hoga`.
+//! A simulated Upbit exchange for testing and demonstrating market-data clients. Shares no code with `hoga`.
 //!
-//! [`Exchange`] is the venue itself: bytes and time go in, bytes and deadlines come out. It has no sockets, no clock
-//! and no threads, and a seed makes it repeat itself, so whole days can be run against a client under virtual time.
-//! [`Server`] puts it on a loopback port over TCP or TLS.
+//! [`Exchange`] is the core: bytes and time go in, bytes and deadlines come out. It has no sockets, clock or threads,
+//! and a seed makes it deterministic, so a test can run whole days against a client under virtual time. [`Server`]
+//! serves it on a loopback port over TCP or TLS.
 //!
 //! ```no_run
 //! use hoga_exchange::{Fault, Server, ServerConfig};
@@ -14,9 +14,9 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! It behaves as measured on the real exchange where a measurement exists, and as documented elsewhere; guesses are
-//! marked where they are made. Not simulated: permessage-deflate (never negotiated, a client that offers it goes on
-//! without) and the authenticated endpoints, which answer 401.
+//! It behaves as measured on the real exchange where a measurement exists, and as documented elsewhere. Guesses are
+//! marked in the code. Not simulated: permessage-deflate, which is never negotiated (a client that offers it continues
+//! without it), and the authenticated endpoints, which answer 401.
 
 #![forbid(unsafe_code)]
 

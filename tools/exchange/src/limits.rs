@@ -1,4 +1,4 @@
-//! Rate limits as exact sliding logs: connects per address, requests per connection, Origin.
+//! Rate limits as exact sliding logs: connects per address, requests per connection, upgrades with `Origin`.
 
 use crate::calendar::SECOND;
 use std::collections::{HashMap, VecDeque};
@@ -18,7 +18,7 @@ impl Log {
         Self { limit, window, times: VecDeque::new() }
     }
 
-    /// How many more events are allowed now.
+    /// Returns the number of further events that are allowed now.
     pub fn remaining(&mut self, now: u64) -> usize {
         while self.times.front().is_some_and(|time| time + self.window <= now) {
             self.times.pop_front();
@@ -39,20 +39,20 @@ impl Log {
     }
 }
 
-/// How much is allowed. The defaults are Upbit's.
+/// The rate limits. The defaults are Upbit's.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Upgrades per second and address. Default: 5.
     pub connects_per_second: usize,
-    /// Refused upgrades (429) that are one too many, within ten seconds: the address is blocked. Default: 5.
+    /// Refused upgrades (429) within ten seconds that an address may have. One more blocks the address. Default: 5.
     pub refusals_until_block: usize,
-    /// First block; each further one is twice as long. Default: 10 s. Upbit's value is not known.
+    /// Length of the first block; each further one is twice as long. Default: 10 s. Upbit's value is not known.
     pub first_block: Duration,
     /// Requests per second and connection. Default: 5.
     pub requests_per_second: usize,
     /// Requests per minute and connection. Default: 100.
     pub requests_per_minute: usize,
-    /// Between two upgrades with an `Origin` header from one address. Default: 10 s.
+    /// Minimum time between two upgrades with an `Origin` header from one address. Default: 10 s.
     pub origin_interval: Duration,
 }
 
@@ -69,20 +69,20 @@ impl Default for Limits {
     }
 }
 
-/// What the connect limit says about an upgrade.
+/// The result of checking an upgrade against the limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Come in; this many more this second.
+    /// Allowed. `remaining` more are allowed this second.
     Allowed { remaining: u64 },
-    /// 429.
+    /// Refused with 429.
     TooMany,
-    /// 429, because of the `Origin` header.
+    /// Refused with 429, because of the `Origin` header.
     OriginTooMany,
-    /// 418, for so long.
+    /// Refused with 418, for this time.
     Blocked { for_ns: u64 },
 }
 
-/// Upgrades of one address.
+/// The upgrades of one address.
 #[derive(Debug)]
 struct Address {
     connects: Log,
@@ -92,12 +92,12 @@ struct Address {
     blocked_until: u64,
 }
 
-/// Upgrades of all addresses.
+/// The upgrades of all addresses.
 #[derive(Debug, Default)]
 pub(crate) struct Connects(HashMap<IpAddr, Address>);
 
 impl Connects {
-    pub fn ask(&mut self, limits: &Limits, now: u64, ip: IpAddr, has_origin: bool) -> Verdict {
+    pub fn check(&mut self, limits: &Limits, now: u64, ip: IpAddr, has_origin: bool) -> Verdict {
         let address = self.0.entry(ip).or_insert_with(|| Address {
             connects: Log::new(limits.connects_per_second, SECOND),
             origins: Log::new(1, limits.origin_interval.as_nanos() as u64),
@@ -130,7 +130,7 @@ impl Address {
     }
 }
 
-/// Requests of one connection.
+/// The requests of one connection.
 #[derive(Debug)]
 pub(crate) struct Requests {
     second: Log,
@@ -163,19 +163,19 @@ mod tests {
     const HOME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     #[test]
-    fn a_log_allows_its_limit_in_every_window_and_not_one_more() {
+    fn a_log_allows_exactly_its_limit_in_every_window() {
         let mut log = Log::new(2, 10);
         assert!(log.try_record(100) && log.try_record(105) && !log.try_record(109));
         assert!(log.try_record(110) && !log.try_record(114) && log.try_record(115));
     }
 
     #[test]
-    fn each_block_is_twice_as_long_and_addresses_do_not_share() {
+    fn each_block_doubles_and_addresses_are_independent() {
         let (limits, mut connects) = (Limits::default(), Connects::default());
-        let mut provoke = |now| (0..11).map(|_| connects.ask(&limits, now, HOME, false)).last().unwrap();
+        let mut provoke = |now| (0..11).map(|_| connects.check(&limits, now, HOME, false)).last().unwrap();
         assert_eq!(provoke(0), Verdict::Blocked { for_ns: 10 * SECOND });
         assert_eq!(provoke(20 * SECOND), Verdict::Blocked { for_ns: 20 * SECOND });
         let elsewhere = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
-        assert_eq!(connects.ask(&limits, 20 * SECOND, elsewhere, false), Verdict::Allowed { remaining: 4 });
+        assert_eq!(connects.check(&limits, 20 * SECOND, elsewhere, false), Verdict::Allowed { remaining: 4 });
     }
 }

@@ -1,11 +1,12 @@
-//! The ground-truth log as a file: one JSON line per data frame sent.
+//! The ground-truth log as a file: one JSON line for each data frame sent.
 
 use crate::exchange::{ConnId, Observer};
 use std::fs::File;
 use std::io::{LineWriter, Result, Write};
 use std::path::Path;
 
-/// Writes `{"sent_ns":..,"conn":..,"frame":<payload>}` per frame. A line is in the file once its frame was sent.
+/// Writes `{"sent_ns":..,"conn":..,"frame":<payload>}` for each frame. The line is in the file once the frame has been
+/// sent.
 #[derive(Debug)]
 pub struct LogFile {
     file: LineWriter<File>,
@@ -13,10 +14,10 @@ pub struct LogFile {
 }
 
 impl LogFile {
-    /// Creates the file, or empties it.
+    /// Creates the file, or truncates it.
     ///
     /// # Errors
-    /// When it cannot be created.
+    /// If the file cannot be created.
     pub fn create(path: impl AsRef<Path>) -> Result<Self> {
         Ok(Self { file: LineWriter::with_capacity(64 * 1024, File::create(path)?), failed: false })
     }
@@ -34,7 +35,7 @@ impl Observer for LogFile {
             return;
         }
         if let Err(error) = self.write(sent_ns, conn, payload) {
-            // Said once: a full disk must not stop the exchange, but a log with holes is no ground truth.
+            // Logged once. A full disk must not stop the exchange, but a log with gaps is not the ground truth.
             tracing::error!(%error, "the ground-truth log ends here");
             self.failed = true;
         }

@@ -1,4 +1,4 @@
-//! Prints data messages: which keys in which order, and how each number is spelled.
+//! Prints data messages: the order of the keys, and the spelling of each number.
 
 use crate::calendar::Moment;
 use crate::dialect::Dialect;
@@ -10,7 +10,7 @@ use crate::number::{ONE, SCALE};
 use crate::request::{Kind, Want};
 use std::cmp::Ordering;
 
-/// How a message is to be printed.
+/// How to print a message.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Print {
     pub format: Format,
@@ -101,7 +101,7 @@ pub(crate) fn trade(print: Print, market: &Market, trade: &Trade) -> Vec<u8> {
     let traded_at = Moment::utc(trade.trade_ms);
     print.message("trade", &market.code, |w| {
         w.integer(TIMESTAMP, trade.timestamp_ms);
-        // `td` here, `tdt` in a ticker: Upbit's own inconsistency.
+        // `td` here but `tdt` in a ticker: an inconsistency of Upbit.
         w.text(("trade_date", if print.is_bithumb() { "tdt" } else { "td" }), &traded_at.date());
         w.text(TRADE_TIME, &traded_at.time());
         w.integer(TRADE_TIMESTAMP, trade.trade_ms);
@@ -127,7 +127,7 @@ fn best_quotes(w: &mut Writer, trade: &Trade) {
 }
 
 pub(crate) fn orderbook(print: Print, market: &Market, units: usize, level: i64) -> Vec<u8> {
-    // Totals cover the whole window also when fewer units are printed.
+    // The totals cover the whole window, even if fewer units are printed.
     let window = Window::of(&market.shown, level);
     let in_microseconds = print.microseconds || print.is_bithumb();
     let timestamp = if in_microseconds { market.shown_ms * 1_000 } else { market.shown_ms };
@@ -179,8 +179,8 @@ pub(crate) fn candle(print: Print, market: &Market, unit: usize, candle: &Candle
     })
 }
 
-/// The LIST_SUBSCRIPTIONS reply. Its ticket is the one of the asking request; codes are echoed as they were asked
-/// for. Both, and the list around it in list formats, are guesses: nobody recorded one.
+/// The LIST_SUBSCRIPTIONS reply. It has the ticket of its request, and the codes as they were requested. Both are
+/// guesses, and so is the list around the reply in the list formats: there is no recording.
 pub(crate) fn subscriptions(format: Format, wants: &[Want], ticket: &str, dialect: Dialect) -> Vec<u8> {
     let mut writer = Writer::new(format, false);
     writer.object(|w| {
@@ -205,7 +205,7 @@ fn price(w: &mut Writer, key: Key, value: i64) {
     w.big_decimal(key, value.into(), SCALE);
 }
 
-/// Turnover has up to 16 decimals and is printed with 8 where that is all there is.
+/// Turnover has up to 16 decimals. It is printed with 8 if the others are zero.
 fn turnover(w: &mut Writer, key: Key, value: i128) {
     let one = i128::from(ONE);
     if value % one == 0 {
@@ -214,7 +214,7 @@ fn turnover(w: &mut Writer, key: Key, value: i128) {
     w.big_decimal(key, value, 2 * SCALE);
 }
 
-/// A change as a fraction of `of`, ten decimals, half up; exactly `0` when there is none.
+/// Prints a change as a fraction of `of`, with ten decimals, rounded half up; exactly `0` if there is no change.
 fn rate(w: &mut Writer, key: Key, change: i128, of: i64) {
     if change == 0 {
         return w.literal(key, "0");
@@ -246,7 +246,8 @@ fn order_size(w: &mut Writer, key: Key, level: Level) {
     }
 }
 
-// Order books: DEFAULT prints prices as doubles and sizes as decimals; SIMPLE prices plain and sizes as doubles.
+// Order books: DEFAULT prints prices as doubles and sizes as decimals; SIMPLE prints prices plainly and sizes as
+// doubles.
 
 fn book_price(w: &mut Writer, key: Key, level: Level) {
     if w.is_short() { w.plain(key, level.price.into()) } else { w.double(key, level.price.into()) }

@@ -1,10 +1,10 @@
-//! The spellings of numbers that Upbit's JVM prints. Pure text; which field uses which is `message`'s business.
+//! Prints numbers in the spellings of Upbit's JVM. `message` decides which field uses which.
 //!
-//! All values are fixed point: an integer and the number of its decimals, so sums stay exact.
+//! All values are fixed point: an integer and its number of decimals, so sums are exact.
 
 use std::borrow::Cow;
 
-/// Decimals of every price and size in this crate.
+/// The number of decimals of every price and size in this crate.
 pub(crate) const SCALE: u32 = 8;
 /// One, at [`SCALE`].
 pub(crate) const ONE: i64 = 100_000_000;
@@ -39,7 +39,7 @@ pub(crate) fn double(out: &mut Vec<u8>, value: i128) {
     out.extend_from_slice(b".0");
 }
 
-/// A value with [`SCALE`] decimals, without exponent or trailing zeros: `116606000`, `0.00000853`.
+/// A value with [`SCALE`] decimals, without an exponent or trailing zeros: `116606000`, `0.00000853`.
 pub(crate) fn plain(out: &mut Vec<u8>, value: i128) {
     let (mut value, mut scale) = (value, SCALE);
     while scale > 0 && value % 10 == 0 {
@@ -54,7 +54,7 @@ pub(crate) fn integer(out: &mut Vec<u8>, value: u64) {
     out.extend_from_slice(&Digits::of(value.into()));
 }
 
-/// Decimal digits on the stack: a book has 120 numbers, too many to allocate for each.
+/// Decimal digits on the stack: a book has 120 numbers, too many for one allocation each.
 struct Digits {
     text: [u8; 39],
     start: usize,
@@ -67,7 +67,7 @@ impl Digits {
             digits.push((value % 10) as u8);
             value /= 10;
         }
-        // Nearly all values fit, and their division is several times cheaper.
+        // Nearly all values fit in 64 bits, where division is several times cheaper.
         let mut value = value as u64;
         loop {
             digits.push((value % 10) as u8);
@@ -104,9 +104,9 @@ fn trim(digits: &[u8]) -> &[u8] {
     &digits[..length]
 }
 
-/// The digits as the shortest text of the f64 has them, and the decimal exponent of the first.
+/// Returns the digits of the shortest text of the f64, and the decimal exponent of the first digit.
 fn shortest(digits: &[u8]) -> (Cow<'_, [u8]>, i64) {
-    // Up to 15 digits survive the f64 unchanged, so they are its shortest text already.
+    // Up to 15 digits survive the conversion to f64, so they already are its shortest text.
     if trim(digits).len() <= 15 {
         return (Cow::Borrowed(digits), digits.len() as i64 - 1 - i64::from(SCALE));
     }
@@ -117,7 +117,7 @@ fn shortest(digits: &[u8]) -> (Cow<'_, [u8]>, i64) {
     (Cow::Owned(mantissa.replace('.', "").into_bytes()), exponent.parse().expect("a small integer"))
 }
 
-/// `digits` with the decimal point after the first `whole` of them, zero-filled on the left.
+/// Prints `digits` with the decimal point after the first `whole` of them, filled with zeros on the left.
 fn point(out: &mut Vec<u8>, digits: &[u8], whole: i64) {
     if whole <= 0 {
         out.extend_from_slice(b"0.");
@@ -132,7 +132,7 @@ fn point(out: &mut Vec<u8>, digits: &[u8], whole: i64) {
     }
 }
 
-/// `d.dddE±n`; `lone` follows the point when there is only one digit (Double prints `5.0E-4`, BigDecimal `5E-4`).
+/// Prints `d.dddE±n`. If there is only one digit, `lone` follows the point (Double prints `5.0E-4`, BigDecimal `5E-4`).
 fn scientific(out: &mut Vec<u8>, digits: &[u8], exponent: i64, lone: &[u8]) {
     let rest = if digits.len() > 1 { &digits[1..] } else { lone };
     out.push(digits[0]);

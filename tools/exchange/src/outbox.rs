@@ -1,4 +1,5 @@
-//! Messages waiting to leave one connection. Bounded by whoever pushes; frames are made when they leave.
+//! The messages that wait to be sent on a connection. The callers limit the size. Frames are made when the messages are
+//! sent.
 
 use crate::fault::Switches;
 use crate::frame;
@@ -6,9 +7,9 @@ use std::collections::VecDeque;
 
 #[derive(Debug)]
 enum Item {
-    /// Bytes as they are: HTTP, control frames, garbage.
+    /// Bytes that are sent unchanged: HTTP, control frames, garbage.
     Raw(Vec<u8>),
-    /// A message that is not data: errors, status, LIST_SUBSCRIPTIONS.
+    /// A message other than data: errors, status, LIST_SUBSCRIPTIONS.
     Notice(Vec<u8>),
     /// Market data.
     Data(Vec<u8>),
@@ -21,7 +22,7 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    /// Payload bytes waiting.
+    /// The number of bytes waiting, without the frame headers of messages.
     pub fn len(&self) -> usize {
         self.length
     }
@@ -56,20 +57,21 @@ impl Outbox {
             && payload.starts_with(b"[")
             && let Some(Item::Data(last)) = self.items.back_mut()
             && last.ends_with(b"]")
-            // `[{"type"` and `[{"ty":` differ here: a list has keys of one format only.
+            // The first six bytes of `[{"type"` and `[{"ty":` differ: all messages of a list must have keys of the same
+            // format.
             && last.get(..6) == payload.get(..6)
         {
             last.pop();
             last.push(b',');
             last.extend_from_slice(&payload[1..]);
-            // "]" and "[" became ",".
+            // A "," replaced "]" and "[".
             self.length -= 1;
             return;
         }
         self.items.push_back(Item::Data(payload));
     }
 
-    /// Appends everything to `out` as bytes for the wire and reports each data payload.
+    /// Appends all messages to `out` as bytes for the wire, and reports each data payload.
     pub fn write(&mut self, out: &mut Vec<u8>, switches: &Switches, mut sent_data: impl FnMut(&[u8])) {
         let opcode = if switches.send_text { frame::TEXT } else { frame::BINARY };
         for item in self.items.drain(..) {

@@ -1,35 +1,35 @@
-//! The record of what clients asked for, kept for whoever tests a client.
+//! The record of the requests that clients sent, for tests of a client.
 
 use crate::exchange::ConnId;
 use crate::refusal::ErrorName;
 use std::collections::VecDeque;
 
-/// One message that a client sent, other than the text `PING`.
+/// A message that a client sent, other than the text `PING`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
-    /// When it arrived, in nanoseconds since the Unix epoch.
+    /// The time of arrival, in ns since the Unix epoch.
     pub at_ns: u64,
-    /// Whose it is.
+    /// The connection that sent it.
     pub conn: ConnId,
-    /// As it came; what is not UTF-8 is replaced.
+    /// The text, with invalid UTF-8 replaced.
     pub text: String,
-    /// The error it earned; [`ErrorName::TooManyRequest`] is a violation of the rate limits.
+    /// The error that answered it; [`ErrorName::TooManyRequest`] is a violation of the rate limits.
     pub refused: Option<ErrorName>,
 }
 
-/// Text kept in all, in bytes: requests of a mebibyte each must not fill the memory.
+/// The maximum size of all stored texts, in bytes: requests of 1 MiB each must not fill the memory.
 const TEXT_MAX: usize = 16 << 20;
 
-/// The newest of them, oldest first.
+/// The newest messages, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Record {
     kept: VecDeque<Received>,
-    /// Bytes of text in `kept`.
+    /// The size of the texts in `kept`, in bytes.
     length: usize,
 }
 
 impl Record {
-    /// Keeps a message, `limit` of them at most; the oldest make room.
+    /// Adds a message. Removes the oldest ones to keep at most `limit`.
     pub fn push(&mut self, received: Received, limit: usize) {
         self.length += received.text.len();
         self.kept.push_back(received);

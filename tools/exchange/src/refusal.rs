@@ -1,9 +1,9 @@
-//! The errors a request can earn, spelled as the Korean host spells them. Each is followed by a close.
+//! The errors that answer a request, spelled as on the Korean host. A close follows each.
 
-/// Name of an in-band error.
+/// The name of an in-band error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorName {
-    /// No or bad authentication where it is needed.
+    /// Missing or invalid authentication.
     InvalidAuth,
     /// Not JSON, not an array, or a value of the wrong JSON type.
     WrongFormat,
@@ -11,16 +11,16 @@ pub enum ErrorName {
     NoTicket,
     /// No type.
     NoType,
-    /// No codes where they are required.
+    /// No codes although they are required.
     NoCodes,
     /// A value that is not supported.
     InvalidParam,
-    /// Over the message limit.
+    /// The message limit was exceeded.
     TooManyRequest,
 }
 
 impl ErrorName {
-    /// All of them.
+    /// All names.
     pub const ALL: [Self; 7] = [
         Self::InvalidAuth,
         Self::WrongFormat,
@@ -31,7 +31,7 @@ impl ErrorName {
         Self::TooManyRequest,
     ];
 
-    /// As spelled on the wire.
+    /// The spelling on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InvalidAuth => "INVALID_AUTH",
@@ -44,7 +44,7 @@ impl ErrorName {
         }
     }
 
-    // NO_TYPE, NO_CODES and TOO_MANY_REQUEST were never recorded in Korean: those texts are guesses.
+    // There is no Korean recording of NO_TYPE, NO_CODES and TOO_MANY_REQUEST: those texts are guesses.
     fn message(self) -> &'static str {
         match self {
             Self::InvalidAuth => "인증 정보가 올바르지 않습니다.",
@@ -62,7 +62,7 @@ impl ErrorName {
     }
 }
 
-/// Why a request is refused.
+/// The reason why a request is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub name: ErrorName,
@@ -76,12 +76,12 @@ impl Refusal {
         }
     }
 
-    /// As Bithumb words it.
+    /// Bithumb's wording.
     pub fn empty_codes() -> Self {
         Self { name: ErrorName::InvalidParam, message: Some("codes 필드가 비어 있습니다.".to_owned()) }
     }
 
-    /// The message on the wire: a bare object in every format.
+    /// The message on the wire: a single object in every format.
     pub fn to_json(&self) -> Vec<u8> {
         let message = serde_json::Value::from(self.message.as_deref().unwrap_or(self.name.message()));
         let name = self.name.as_str();

@@ -1,4 +1,4 @@
-//! Recorded lines served byte for byte. Reads just enough of a line to know which stream it belongs to.
+//! Recorded lines that are served unchanged. Parses only as much of a line as is needed to find its stream.
 
 use crate::calendar::MS;
 use crate::config::Pace;
@@ -21,11 +21,11 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// Reads JSONL files, one message per line, in any of the four formats. A list belongs to the stream of its
-    /// first element.
+    /// Loads JSONL files, one message per line, in any of the four formats. A list belongs to the stream of its first
+    /// element.
     ///
     /// # Errors
-    /// When a file cannot be read, or a line has no type and code: the error names file, line and remedy.
+    /// If a file cannot be read, or a line has no type and code. The error names the file, the line and the remedy.
     pub fn load<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Result<Self> {
         let mut replay = Self::default();
         for path in paths {
@@ -36,10 +36,10 @@ impl Replay {
         Ok(replay)
     }
 
-    /// Adds the lines of one file; `name` is only used in errors.
+    /// Adds the lines of one file. `name` is only used in errors.
     ///
     /// # Errors
-    /// When a line has no type and code.
+    /// If a line has no type and code.
     pub fn add(&mut self, name: &str, text: &str) -> Result<()> {
         for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
             let key = stream_of(line).ok_or_else(|| {
@@ -57,17 +57,17 @@ impl Replay {
         Ok(())
     }
 
-    /// How many lines there are.
+    /// The number of lines.
     pub fn len(&self) -> usize {
         self.lines.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no lines.
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
 
-    /// The (type, code) pairs that can be subscribed, in no particular order.
+    /// Returns the (type, code) pairs that can be subscribed, in no particular order.
     pub fn streams(&self) -> impl Iterator<Item = (&str, &str)> {
         self.by_name.keys().map(|(kind, code)| (kind.as_str(), code.as_str()))
     }
@@ -77,7 +77,7 @@ impl Replay {
     }
 }
 
-/// The text of a file or a named pipe. A device may never end.
+/// Reads a file or a named pipe. Refuses devices, which may never end.
 fn read(path: &Path) -> Result<String> {
     let kind = fs::metadata(path)?.file_type();
     if !kind.is_file() && !kind.is_fifo() {
@@ -93,7 +93,7 @@ fn stream_of(line: &str) -> Option<(String, String)> {
     Some((text("type", "ty")?, text("code", "cd")?))
 }
 
-/// The code of an order book without the `.n` that asks for units. Codes of other types have no such suffix.
+/// Returns the code of an order book without the `.n` that requests units. Codes of other types have no such suffix.
 fn bare(kind: Kind, code: &str) -> &str {
     match (kind, code.split_once('.')) {
         (Kind::Orderbook, Some((code, _))) => code,
@@ -101,23 +101,23 @@ fn bare(kind: Kind, code: &str) -> &str {
     }
 }
 
-/// How far behind its pace a replay may be and still make up for it.
+/// The maximum delay that a replay makes up for, in ns.
 const CATCH_UP: u64 = 100 * MS;
 
-/// Where one connection is in the replay. Lines it had are not sent to it again, whatever it asks for next, unless the
-/// replay loops.
+/// The position of one connection in the replay. Lines that it has received are not sent again after another request,
+/// unless the replay loops.
 #[derive(Debug, Default)]
 pub(crate) struct Cursor {
-    /// How many lines of each stream were delivered.
+    /// The number of lines delivered for each stream.
     delivered: HashMap<usize, usize>,
-    /// The next line of each subscribed stream, lowest first: file order over all of them.
+    /// The next line of each subscribed stream, lowest first, which is file order over all of them.
     next: BinaryHeap<Reverse<(usize, usize)>>,
     subscribed: Vec<usize>,
     due: u64,
 }
 
 impl Cursor {
-    /// The streams of a new request that are replayed. Options of the request do not filter what was recorded.
+    /// Subscribes the replayed streams of a new request. The request's options do not filter recorded lines.
     pub fn subscribe(&mut self, replay: &Replay, wants: &[Want], loops: bool, now: u64) {
         let codes = wants.iter().flat_map(|want| want.codes.iter().map(move |code| (want.kind, code)));
         self.subscribed = codes.filter_map(|(kind, code)| replay.stream(kind.name(), bare(kind, code))).collect();
@@ -136,7 +136,7 @@ impl Cursor {
         self.next = self.subscribed.iter().filter_map(next_of).collect();
     }
 
-    /// Starts the subscribed streams again once all of them are at their end.
+    /// Restarts the subscribed streams once all of them are at their end.
     fn loop_at_end(&mut self, replay: &Replay, loops: bool) {
         if self.next.is_empty() && loops {
             for stream in &self.subscribed {
@@ -146,12 +146,12 @@ impl Cursor {
         }
     }
 
-    /// When the next line may be sent; `None` when there is none.
+    /// The time at which the next line may be sent; `None` if there is none.
     pub fn due(&self) -> Option<u64> {
         (!self.next.is_empty()).then_some(self.due)
     }
 
-    /// The next line, if its time has come.
+    /// Takes the next line if it is due.
     pub fn take<'a>(&mut self, replay: &'a Replay, pace: Pace, loops: bool, now: u64) -> Option<&'a [u8]> {
         if self.due()? > now {
             return None;
@@ -165,7 +165,8 @@ impl Cursor {
         self.loop_at_end(replay, loops);
         if let Pace::PerSecond(rate) = pace {
             let step = (1e9 / rate.max(1e-3)) as u64;
-            // A late timer catches up, a reader that paused for longer does not: the pace holds from here.
+            // Catches up after a late timer, but not after a longer pause of the reader. Then the pace starts from
+            // here.
             self.due = self.due.max(now.saturating_sub(CATCH_UP.max(step))) + step;
         }
         Some(&replay.lines[line])
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_type_and_code_is_refused_with_its_place_and_a_remedy() {
+    fn a_line_without_type_and_code_is_refused_with_its_number_and_a_remedy() {
         let text = "{\"type\":\"trade\",\"code\":\"KRW-BTC\"}\n{\"status\":\"UP\"}\n";
         let error = Replay::default().add("x.jsonl", text).unwrap_err().to_string();
         assert!(error.starts_with("x.jsonl:2:") && error.contains("remove this line"), "{error}");

@@ -1,4 +1,4 @@
-//! Reads one request message into what it asks for, or the error it earns. Knows no markets and sends nothing.
+//! Parses a request message into a [`Request`], or the error that answers it. Knows no markets and sends nothing.
 
 use crate::dialect::Dialect;
 use crate::format::Format;
@@ -7,12 +7,12 @@ use crate::number::ONE;
 use crate::refusal::{ErrorName, Refusal};
 use serde_json::{Map, Value};
 
-/// What a client asked for.
+/// A request of a client.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Request {
     /// Replaces the whole subscription.
     Subscribe { ticket: String, wants: Vec<Want>, format: Format },
-    /// Asks what is subscribed; still sets the format.
+    /// Requests the list of subscriptions. Also sets the format.
     List { ticket: String, format: Format },
 }
 
@@ -20,9 +20,9 @@ pub(crate) enum Request {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Want {
     pub kind: Kind,
-    /// As written, suffix and all.
+    /// The codes as written, with their suffixes.
     pub codes: Vec<String>,
-    /// Grouping of order books, fixed point; zero is none, as for all other types.
+    /// Grouping of order books, fixed point. Zero is none, and the value for all other types.
     pub level: i64,
     pub delivery: Delivery,
 }
@@ -37,7 +37,7 @@ pub(crate) enum Kind {
     Candle(usize),
 }
 
-/// Which parts of a stream are wanted.
+/// The parts of a stream that are requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Delivery {
     Both,
@@ -70,20 +70,20 @@ impl Delivery {
         self != Self::OnlyRealtime
     }
 
-    /// What either of them asks for.
+    /// Returns the delivery that includes both.
     pub fn and(self, other: Self) -> Self {
         if self == other { self } else { Self::Both }
     }
 }
 
-/// Types that exist, but on another endpoint.
+/// The types of the other endpoints.
 const PRIVATE: [&str; 5] = ["myOrder", "myAsset", "announcement", "indicator", "indicator_signal"];
 
 impl Request {
-    /// Reads a message that came in on the public endpoint.
+    /// Parses a message that arrived on the public endpoint.
     ///
-    /// The order of the objects does not matter. What nobody recorded is decided here: an unknown format is
-    /// DEFAULT, empty `codes` are NO_CODES, private types are INVALID_AUTH.
+    /// The order of the objects does not matter. Some answers are guesses, for lack of a recording: an unknown format
+    /// is DEFAULT, empty `codes` are NO_CODES, private types are INVALID_AUTH.
     pub fn parse(text: &[u8], dialect: Dialect) -> Result<Self, Refusal> {
         let Ok(Value::Array(items)) = serde_json::from_slice(text) else { return Err(ErrorName::WrongFormat.into()) };
         let (mut ticket, mut format, mut list, mut wants) = (None, Format::Default, false, Vec::new());
@@ -122,7 +122,7 @@ fn want(object: &Map<String, Value>, dialect: Dialect) -> Result<Want, Refusal> 
         return Err(ErrorName::InvalidAuth.into());
     }
     let kind = dialect.kind(name).ok_or_else(|| Refusal::unknown_type(name))?;
-    // Only an order book has levels: beside another type this is one more unknown key.
+    // Only order books have levels. For other types, this is one more unknown key.
     let level = match kind {
         Kind::Orderbook => dialect.grouping(level(object)?).ok_or(ErrorName::WrongFormat)?,
         _ => 0,
@@ -138,7 +138,7 @@ fn codes(object: &Map<String, Value>, dialect: Dialect) -> Result<Vec<String>, R
     codes.iter().map(|code| Ok(code.as_str().ok_or(ErrorName::WrongFormat)?.to_owned())).collect()
 }
 
-/// The guide says string and its examples say number, so both are read.
+/// Accepts strings and numbers: the guide says string, but its examples use numbers.
 fn level(object: &Map<String, Value>) -> Result<Option<i64>, Refusal> {
     let value = match object.get("level") {
         None | Some(Value::Null) => return Ok(None),
@@ -150,7 +150,7 @@ fn level(object: &Map<String, Value>) -> Result<Option<i64>, Refusal> {
     Ok(Some((value * ONE as f64).round() as i64))
 }
 
-/// With both flags set the snapshot wins.
+/// If both flags are set, the snapshot flag wins.
 fn delivery(object: &Map<String, Value>, dialect: Dialect) -> Result<Delivery, Refusal> {
     let flag = |names: &[&str]| match names.iter().find_map(|name| object.get(*name)) {
         None | Some(Value::Null) => Ok(false),
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn options_are_read_in_both_spellings() {
+    fn options_are_parsed_in_both_spellings() {
         for (option, level, delivery) in [
             (r#""level":"10000""#, 10_000 * ONE, Delivery::Both),
             (r#""level":0.1"#, ONE / 10, Delivery::Both),

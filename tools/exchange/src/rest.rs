@@ -1,21 +1,21 @@
-//! The REST interface beside the WebSocket: the list of markets and nothing else. Each answer ends its connection;
-//! Upbit's limits on REST requests are not kept.
+//! The REST interface: only the list of markets. Each response ends its connection. Upbit's limits on REST requests are
+//! not simulated.
 
 use crate::market::listing::Listings;
 use crate::upgrade::Answer;
 use serde_json::{Value, json};
 
-/// What a GET of `target`, path and query, is answered with.
+/// Returns the response to a GET of `target`, which is a path and a query.
 pub(crate) fn answer(target: &str, listings: &Listings) -> Answer {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     match path {
         "/v1/market/all" => Answer::ok(markets(listings, wants_details(query))),
-        // That the name is a number here is Upbit's own inconsistency; the text is a guess.
+        // The name is a number here, an inconsistency of Upbit. The text is a guess.
         _ => Answer::refuse(404, 404, "no such path"),
     }
 }
 
-/// Both spellings are in use.
+/// Clients use both spellings.
 fn wants_details(query: &str) -> bool {
     query.split('&').any(|part| part == "is_details=true" || part == "isDetails=true")
 }
@@ -25,7 +25,7 @@ fn markets(listings: &Listings, details: bool) -> String {
 }
 
 fn market(code: &str, details: bool) -> Value {
-    // An asset has no name here but its code.
+    // Assets have no names here, only codes.
     let name = code.split_once('-').map_or(code, |(_, base)| base);
     let mut market = json!({"market": code, "korean_name": name, "english_name": name});
     if details {

@@ -1,6 +1,6 @@
-//! Seeded randomness, the only kind the core has: the same seed and inputs replay the same venue.
+//! Seeded random numbers, the only ones that the core uses. The same seed and inputs give the same results.
 
-/// SplitMix64: tiny, well mixed, and every seed is a good one.
+/// SplitMix64: small, well mixed, and every seed works.
 #[derive(Debug, Clone)]
 pub(crate) struct Rng(u64);
 
@@ -9,7 +9,8 @@ impl Rng {
         Self(seed)
     }
 
-    /// An independent stream for one `part` of the venue, so adding a part does not disturb the others.
+    /// Creates an independent generator for one `part` of the exchange, so that adding a part does not change the
+    /// others.
     pub fn for_part(seed: u64, part: u64) -> Self {
         let mut rng = Self(seed ^ part.wrapping_add(1).wrapping_mul(0xD1B5_4A32_D192_ED03));
         rng.next();
@@ -24,7 +25,7 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// Uniform in `0..bound`; `bound` of zero counts as one.
+    /// Uniform in `0..bound`. A `bound` of zero counts as one.
     pub fn below(&mut self, bound: u64) -> u64 {
         ((u128::from(self.next()) * u128::from(bound.max(1))) >> 64) as u64
     }
@@ -43,10 +44,10 @@ impl Rng {
         self.unit() < probability
     }
 
-    /// The wait until the next event of a Poisson process of `per_second`, in nanoseconds, at least 1.
+    /// The time until the next event of a Poisson process with `per_second` events, in ns, at least 1.
     pub fn wait_ns(&mut self, per_second: f64) -> u64 {
         let seconds = -(1.0 - self.unit()).ln() / per_second.max(1e-9);
-        // A year is forever here, and keeps the sum with `now` far from overflow.
+        // At most a year, so that the sum with `now` cannot overflow.
         ((seconds * 1e9) as u64).clamp(1, 365 * 86_400 * 1_000_000_000)
     }
 }

@@ -1,4 +1,4 @@
-//! What one connection is subscribed to: streams, and when each has its snapshot. Prints nothing itself.
+//! The streams that a connection is subscribed to, and when the snapshot of each is due. Prints nothing itself.
 
 use crate::dialect::Dialect;
 use crate::format::Format;
@@ -7,13 +7,13 @@ use crate::replay::Replay;
 use crate::request::{Delivery, Kind, Want};
 use std::collections::{HashMap, VecDeque};
 
-/// One (type, code, units, level).
+/// A stream: one combination of type, code, units and level.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stream {
     pub kind: Kind,
     pub units: usize,
     pub level: i64,
-    /// False until the snapshot was sent: it always comes before realtime.
+    /// False until the snapshot was sent: it always comes before the first realtime message.
     pub live: bool,
     delivery: Delivery,
 }
@@ -24,8 +24,8 @@ impl Stream {
     }
 }
 
-/// What a request is read against.
-pub(crate) struct Venue<'a> {
+/// The state of the exchange that decides what a request subscribes.
+pub(crate) struct Context<'a> {
     pub listings: &'a Listings,
     pub replay: Option<&'a Replay>,
     pub dialect: Dialect,
@@ -34,20 +34,21 @@ pub(crate) struct Venue<'a> {
 #[derive(Debug)]
 pub(crate) struct Subscription {
     pub format: Format,
-    /// As asked for, for LIST_SUBSCRIPTIONS.
+    /// The objects of the request, for LIST_SUBSCRIPTIONS.
     pub wants: Vec<Want>,
     streams: HashMap<usize, Vec<Stream>>,
-    /// Snapshots still to send: due time, market, index into its streams.
+    /// The snapshots still to send: due time, market, index into its streams.
     snapshots: VecDeque<(u64, usize, usize)>,
 }
 
 impl Subscription {
-    /// Unknown codes and unsupported levels are left out without a word. Replayed streams are not ours either.
-    pub fn new(wants: Vec<Want>, format: Format, venue: &Venue<'_>, snapshots_at: [u64; 2]) -> Self {
+    /// Creates a subscription. Silently ignores unknown codes and unsupported levels. Also omits replayed streams,
+    /// which the replay serves.
+    pub fn new(wants: Vec<Want>, format: Format, context: &Context<'_>, snapshots_at: [u64; 2]) -> Self {
         let mut subscription = Self { format, wants: Vec::new(), streams: HashMap::new(), snapshots: VecDeque::new() };
         let mut order = Vec::new();
         for (want, code) in wants.iter().flat_map(|want| want.codes.iter().map(move |code| (want, code))) {
-            order.extend(subscription.add(want, code, venue));
+            order.extend(subscription.add(want, code, context));
         }
         let (first, rest) = order.split_at(order.len().div_ceil(2));
         for (at, burst) in snapshots_at.into_iter().zip([first, rest]) {
@@ -57,12 +58,12 @@ impl Subscription {
         subscription
     }
 
-    /// Adds one stream, or widens the one there is; returns its place if that is what earns it a snapshot.
-    fn add(&mut self, want: &Want, code: &str, venue: &Venue<'_>) -> Option<(usize, usize)> {
-        let (code, units) = split(want.kind, code, venue.dialect);
-        let market = venue.listings.index(code)?;
-        let row = venue.listings.row(market);
-        let is_replayed = venue.replay.is_some_and(|replay| replay.stream(want.kind.name(), code).is_some());
+    /// Adds a stream, or widens an existing one. Returns its place if it needs a snapshot because of that.
+    fn add(&mut self, want: &Want, code: &str, context: &Context<'_>) -> Option<(usize, usize)> {
+        let (code, units) = split(want.kind, code, context.dialect);
+        let market = context.listings.index(code)?;
+        let row = context.listings.row(market);
+        let is_replayed = context.replay.is_some_and(|replay| replay.stream(want.kind.name(), code).is_some());
         if is_replayed || !row.quote.supports_level(want.level, row.reference_price) {
             return None;
         }
@@ -72,21 +73,21 @@ impl Subscription {
             streams.push(Stream::new(want.kind, units, want.level, want.delivery));
             return want.delivery.has_snapshot().then_some((market, streams.len() - 1));
         };
-        // Named twice in one request it is served once, with all that either object asks for. What Upbit does is not
-        // known.
+        // A stream that is named twice in one request is served once, with everything that either object requests.
+        // Upbit's behavior is not known.
         let had_snapshot = streams[index].delivery.has_snapshot();
         let delivery = streams[index].delivery.and(want.delivery);
         streams[index] = Stream::new(want.kind, units, want.level, delivery);
         (delivery.has_snapshot() && !had_snapshot).then_some((market, index))
     }
 
-    /// A market was listed: its streams begin as if they had just been asked for, with snapshots at `snapshots_at`. That
-    /// must not be before any snapshot that is due already.
-    pub fn list(&mut self, code: &str, venue: &Venue<'_>, snapshots_at: u64) {
+    /// Starts the streams of a newly listed market as if they had just been requested. Their snapshots are due at
+    /// `snapshots_at`, which must not be earlier than any snapshot that is already scheduled.
+    pub fn list(&mut self, code: &str, context: &Context<'_>, snapshots_at: u64) {
         let wants = std::mem::take(&mut self.wants);
         for (want, named) in wants.iter().flat_map(|want| want.codes.iter().map(move |named| (want, named))) {
-            if split(want.kind, named, venue.dialect).0 == code
-                && let Some((market, index)) = self.add(want, named, venue)
+            if split(want.kind, named, context.dialect).0 == code
+                && let Some((market, index)) = self.add(want, named, context)
             {
                 self.snapshots.push_back((snapshots_at, market, index));
             }
@@ -94,7 +95,7 @@ impl Subscription {
         self.wants = wants;
     }
 
-    /// A market was delisted: its streams end.
+    /// Ends the streams of a delisted market.
     pub fn delist(&mut self, market: usize) {
         self.streams.remove(&market);
         self.snapshots.retain(|(_, other, _)| *other != market);
@@ -104,7 +105,7 @@ impl Subscription {
         self.streams.keys().copied()
     }
 
-    /// The live streams of `kind` in a market.
+    /// Returns the live streams of `kind` in a market.
     pub fn live(&self, market: usize, kind: Kind) -> impl Iterator<Item = &Stream> {
         let streams = self.streams.get(&market).map_or(&[][..], Vec::as_slice);
         streams.iter().filter(move |stream| stream.live && stream.kind == kind)
@@ -114,12 +115,12 @@ impl Subscription {
         self.streams.get(&market).is_some_and(|streams| streams.iter().any(|stream| stream.kind == kind))
     }
 
-    /// When the next snapshot is due.
+    /// The time at which the next snapshot is due.
     pub fn snapshot_due(&self) -> Option<u64> {
         self.snapshots.front().map(|(due, ..)| *due)
     }
 
-    /// The next snapshot that is due; its stream is live from here on, unless a snapshot is all it wanted.
+    /// Takes the next snapshot that is due. Its stream is live from here on, unless only a snapshot was requested.
     pub fn take_snapshot(&mut self, now: u64) -> Option<(usize, Stream)> {
         let (_, market, index) = self.snapshots.pop_front_if(|(due, ..)| *due <= now)?;
         let stream = self.streams.get_mut(&market)?.get_mut(index)?;
@@ -128,7 +129,7 @@ impl Subscription {
     }
 }
 
-/// The code of the market, and how many units of its book are asked for.
+/// Splits a code into the market's code and the number of order-book units that it requests.
 fn split(kind: Kind, code: &str, dialect: Dialect) -> (&str, usize) {
     if kind == Kind::Orderbook { dialect.split_units(code) } else { (code, 0) }
 }

@@ -1,17 +1,17 @@
-//! How a connection opens: reads an HTTP request, an upgrade or a plain one, and writes the replies. Decides nothing
-//! about limits.
+//! Parses the first HTTP request of a connection, either an upgrade or a REST request, and prints the responses. Does
+//! not check limits.
 
 use crate::calendar::Moment;
 use std::collections::HashSet;
 
-/// Longest request head taken.
+/// The maximum size of a request head, in bytes.
 const HEAD_MAX: usize = 16 * 1024;
 
 /// The first request of a connection.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Opening {
     Upgrade(Upgrade),
-    /// A plain GET of this target, path and query.
+    /// A plain GET of this target, which is a path and a query.
     Rest(String),
 }
 
@@ -22,11 +22,11 @@ pub(crate) struct Upgrade {
     /// `Sec-WebSocket-Key`.
     pub key: String,
     pub has_origin: bool,
-    /// Length of the head in bytes; what follows are frames.
+    /// Length of the head in bytes. Frames follow it.
     pub length: usize,
 }
 
-/// An HTTP answer that ends the connection.
+/// An HTTP response that ends the connection.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub status: u16,
@@ -35,12 +35,12 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// Something asked for.
+    /// A successful response.
     pub fn ok(body: String) -> Self {
         Self { status: 200, retry_after: None, body }
     }
 
-    /// A refusal, in the exchange's shape of an error.
+    /// A refusal, in the exchange's format for errors.
     pub fn refuse(status: u16, name: impl Into<serde_json::Value>, message: &str) -> Self {
         let body = serde_json::json!({"error": {"name": name.into(), "message": message}}).to_string();
         Self { status, retry_after: None, body }
@@ -77,7 +77,7 @@ fn reason(status: u16) -> &'static str {
 }
 
 impl Opening {
-    /// `None` when the head is not complete yet.
+    /// Parses the head of a request. Returns `None` if it is not complete yet.
     pub fn parse(bytes: &[u8]) -> Result<Option<Self>, Answer> {
         let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
             let too_long = bytes.len() > HEAD_MAX;
@@ -87,11 +87,11 @@ impl Opening {
         let mut lines = head.split("\r\n");
         let target = target(lines.next().unwrap_or_default())?;
         let headers: Vec<(String, &str)> = lines.filter_map(header).collect();
-        // Upbit refuses these since July 2026; with which status and text is not known.
+        // Upbit refuses repeated headers since July 2026. The status and the text are guesses.
         if has_duplicate(&headers) {
             return Err(bad(400, "a header was sent twice"));
         }
-        // An upgrade that lacks its headers is still meant as one, and is told so.
+        // An upgrade without its headers is still handled as an upgrade, and refused as one.
         let is_rest = !target.starts_with("/websocket") && !headers.iter().any(|(name, _)| name == "upgrade");
         if is_rest {
             return Ok(Some(Self::Rest(target.to_owned())));
@@ -121,7 +121,7 @@ impl Upgrade {
         Ok(Self { path, key: key.to_owned(), has_origin, length })
     }
 
-    /// The 101 answer, dated `now_ms`.
+    /// Writes the 101 response, dated `now_ms`.
     pub fn accept(&self, out: &mut Vec<u8>, remaining: u64, now_ms: u64) {
         let accept = tungstenite::handshake::derive_accept_key(self.key.as_bytes());
         let head = format!(
@@ -157,7 +157,7 @@ fn has_duplicate(headers: &[(String, &str)]) -> bool {
     !headers.iter().all(|(name, _)| names.insert(name))
 }
 
-/// Base64 of 16 bytes.
+/// Whether this is the Base64 encoding of 16 bytes.
 fn is_key(key: &str) -> bool {
     let (digits, padding) = key.split_at_checked(22).unwrap_or_default();
     padding == "==" && digits.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/')

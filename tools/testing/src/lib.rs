@@ -2,6 +2,7 @@
 //! use it too; helpers that need hoga's types are in `tests/common`. The simulated exchange does not use it, only its tests do.
 
 pub mod allocations;
+pub mod fixtures;
 pub mod frames;
 pub mod messages;
 mod rng;

@@ -3,6 +3,13 @@
 
 use crate::Rng;
 
+/// The message with bytes behind it, as in a receive buffer.
+pub fn padded(message: &[u8], slack: usize) -> Vec<u8> {
+    let mut bytes = message.to_vec();
+    bytes.resize(message.len() + slack, b'7');
+    bytes
+}
+
 /// A message before it is written: long key, short key, text of the value.
 #[derive(Debug, Clone)]
 pub struct Draft(pub Vec<(&'static str, &'static str, Text)>);

@@ -90,7 +90,7 @@ fn each(time: Duration, updates: u64) -> f64 {
 
 /// Into a ring that this many feeds share, none of which reads.
 fn publishing<T: Payload + Words>(readers: usize, value: T) -> Candidate<'static> {
-    let (mut shared, mut next) = (Shared::new(), update(value));
+    let (mut shared, mut next) = (Shared::default(), update(value));
     let feeds: Vec<_> = (0..readers).map(|_| shared.follow()).collect();
     Candidate::new(lines(&readers_name(readers), &[PUBLISH]), move || {
         let _readers = &feeds;
@@ -100,7 +100,7 @@ fn publishing<T: Payload + Words>(readers: usize, value: T) -> Candidate<'static
 
 /// To readers that do nothing with it.
 fn delivering<T: Payload + Words>(readers: usize, value: T) -> Candidate<'static> {
-    let (mut shared, mut next) = (Shared::new(), update(value));
+    let (mut shared, mut next) = (Shared::default(), update(value));
     let mut feeds: Vec<_> = (0..readers).map(|_| shared.follow()).collect();
     Candidate::new(vec![Line::new(DELIVER, readers_name(readers), &DELIVERED)], move || {
         let mut time =

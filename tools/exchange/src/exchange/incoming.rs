@@ -1,4 +1,4 @@
-//! What clients send: frames into messages, messages into subscriptions.
+//! Handles what clients send: turns frames into messages, and messages into subscriptions.
 
 use super::{ConnId, Exchange, Flow, nanos};
 use crate::connection::{Stale, State};
@@ -8,10 +8,10 @@ use crate::message;
 use crate::received::Received;
 use crate::refusal::{ErrorName, Refusal};
 use crate::request::{Request, Want};
-use crate::subscription::{Subscription, Venue};
+use crate::subscription::{Context, Subscription};
 use std::time::Duration;
 
-/// How long frames of a replaced subscription can still come.
+/// The maximum time that frames of a replaced subscription still arrive.
 const STALE_FOR: Duration = Duration::from_millis(100);
 
 impl Exchange {
@@ -33,7 +33,7 @@ impl Exchange {
                     self.floor_is_stale = true;
                 }
                 Ok(Some(Incoming::Message(message))) if connection.is_open() => self.read_message(conn, &message),
-                // After an error nothing is read any more, as nothing is after a close.
+                // After an error, as after a close, messages are ignored.
                 Ok(Some(Incoming::Message(_))) => {}
                 Err(violation) => self.violated(conn, violation),
             }
@@ -47,7 +47,7 @@ impl Exchange {
         }
         let Some(connection) = self.connections.get_mut(&conn) else { return };
         connection.close(violation.code(), self.now);
-        // What follows a broken frame cannot be read, so an echo is not waited for.
+        // Bytes after an invalid frame cannot be parsed, so do not wait for an echo.
         connection.finish(Flow::Close);
         self.floor_is_stale = true;
     }
@@ -55,7 +55,7 @@ impl Exchange {
     fn read_message(&mut self, conn: ConnId, message: &[u8]) {
         let Some(connection) = self.connections.get_mut(&conn) else { return };
         if message == b"PING" {
-            // Whether it counts as a request is not known; it does not here.
+            // Whether the real exchange counts it as a request is not known; it does not count here.
             self.stats.text_pings += 1;
             return connection.start_status(self.now);
         }
@@ -103,9 +103,9 @@ impl Exchange {
             connection.cursor.subscribe(replay, &wants, self.config.replay_loops, self.now);
         }
         let snapshots_at = self.config.snapshot_delays.map(|delay| self.now + nanos(delay));
-        let venue = Venue { listings: &self.floor.listings, replay, dialect: self.config.dialect };
-        let subscription = Subscription::new(wants, format, &venue, snapshots_at);
-        // In the order of the request, so that the same inputs wake the markets in the same order.
+        let context = Context { listings: &self.floor.listings, replay, dialect: self.config.dialect };
+        let subscription = Subscription::new(wants, format, &context, snapshots_at);
+        // In a fixed order, so that the same inputs wake the markets in the same order.
         let mut markets: Vec<usize> = subscription.markets().collect();
         markets.sort_unstable();
         for market in markets {

@@ -1,15 +1,15 @@
-//! Markets that are listed and delisted while clients are connected.
+//! Lists and delists markets while clients are connected.
 
 use super::{Exchange, nanos};
-use crate::subscription::Venue;
+use crate::subscription::Context;
 
 impl Exchange {
-    /// Lists a market, or delists it. False when there is no such market to delist, or there can be none to list: a code
-    /// is `KRW-`, `BTC-` or `USDT-` and an asset.
+    /// Lists or delists a market. Returns false if there is no such market to delist, or if the code is invalid. A
+    /// valid code is `KRW-`, `BTC-` or `USDT-` followed by an asset.
     ///
-    /// Of a delisted market nothing comes any more, without a word. One that is listed, for the first time or again, is
-    /// served to whoever has asked for it, beginning with a snapshot: Upbit documents that for its indicators, and says
-    /// nothing of other types. Replayed lines are not affected.
+    /// The messages of a delisted market end silently. A market that is listed, for the first time or again, is served
+    /// to every client that has requested it, starting with a snapshot. Upbit documents this for its indicators but not
+    /// for other types. Replayed lines are not affected.
     pub fn set_listed(&mut self, now: u64, code: &str, on: bool) -> bool {
         self.now = now;
         if on { self.list_market(code) } else { self.delist_market(code) }
@@ -22,10 +22,10 @@ impl Exchange {
         let Some(index) = self.floor.listings.list(code) else { return false };
         let [_, last_snapshots] = self.config.snapshot_delays.map(nanos);
         let replay = self.config.replay.as_deref();
-        let venue = Venue { listings: &self.floor.listings, replay, dialect: self.config.dialect };
+        let context = Context { listings: &self.floor.listings, replay, dialect: self.config.dialect };
         let mut is_wanted = false;
         for subscription in self.connections.values_mut().filter_map(|connection| connection.subscription.as_mut()) {
-            subscription.list(code, &venue, self.now + last_snapshots);
+            subscription.list(code, &context, self.now + last_snapshots);
             is_wanted |= subscription.markets().any(|market| market == index);
         }
         if is_wanted {

@@ -1,4 +1,4 @@
-//! The whole venue without sockets, clocks or threads: bytes and time go in, bytes and deadlines come out.
+//! The core of the exchange, without sockets, clocks or threads: bytes and time go in, bytes and deadlines come out.
 //!
 //! After each call that takes bytes, time or a fault, call [`Exchange::poll_transmit`] for every connection until it
 //! appends nothing, then sleep no later than [`Exchange::poll_timeout`].
@@ -23,39 +23,39 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// A connection of this exchange, never used twice.
+/// The id of a connection of an exchange. Never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(pub u64);
 
-/// What is to become of a connection after the bytes just handed out.
+/// What to do with a connection after sending the bytes of [`Exchange::poll_transmit`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flow {
-    /// It goes on.
+    /// Keep it open.
     Open,
-    /// Send the bytes, then close TCP. Tell [`Exchange::disconnected`].
+    /// Send the bytes, close TCP and call [`Exchange::disconnected`].
     Close,
-    /// Close TCP now, sending nothing more. Tell [`Exchange::disconnected`].
+    /// Close TCP now, send nothing more and call [`Exchange::disconnected`].
     Drop,
 }
 
-/// Is told about every request as it comes and every data frame as it leaves: the ground truth a client can be compared
-/// with.
+/// Observes every request when it arrives and every data frame when it leaves: the ground truth for tests of a client.
 pub trait Observer: Send {
-    /// `payload` is the message without its frame header.
+    /// A data frame is sent. `payload` is the message without its frame header.
     fn sent(&mut self, sent_ns: u64, conn: ConnId, payload: &[u8]);
 
-    /// A message of a client, the text `PING` excepted, before it is judged: those that will be refused are seen too.
+    /// A message of a client arrived, other than the text `PING`. Called before the message is checked, so also for
+    /// messages that will be refused.
     fn received(&mut self, received_ns: u64, conn: ConnId, text: &[u8]) {
         let _ = (received_ns, conn, text);
     }
 }
 
-/// Payload bytes a replay queues at most on one connection.
+/// The maximum number of payload bytes that a replay queues on one connection.
 const REPLAY_WINDOW: usize = 64 * 1024;
-/// Bytes kept of a connection during [`Fault::Stall`]; a client that sends more loses the rest.
+/// The maximum number of bytes stored for a connection during [`Fault::Stall`]. Further bytes are discarded.
 const STALLED_INPUT_MAX: usize = 1 << 20;
-/// The randomness of the venue itself, apart from that of its markets.
-const VENUE: u64 = u64::MAX - 1;
+/// The seed part of the exchange's own random numbers, separate from those of its markets.
+const EXCHANGE_PART: u64 = u64::MAX - 1;
 
 const STATUS: &[u8] = br#"{"status":"UP"}"#;
 
@@ -66,7 +66,7 @@ pub struct Exchange {
     next_id: u64,
     connects: Connects,
     floor: Floor,
-    /// A subscription went away: some market may be awake for nobody.
+    /// Set when a subscription has ended, so that some market may be awake without subscribers.
     floor_is_stale: bool,
     switches: Switches,
     rejections: VecDeque<Answer>,
@@ -87,12 +87,13 @@ impl std::fmt::Debug for Exchange {
 }
 
 impl Exchange {
-    /// A venue that opens at `now`, in nanoseconds since the Unix epoch, like every `now` here. It must not go back.
+    /// Creates an exchange that starts at `now`, in ns since the Unix epoch, as every `now` here. It must not go
+    /// backwards.
     pub fn new(config: Config, now: u64) -> Self {
         let listings = Listings::new(config.seed, config.markets);
         Self {
             floor: Floor::new(listings, config.speed),
-            rng: Rng::for_part(config.seed, VENUE),
+            rng: Rng::for_part(config.seed, EXCHANGE_PART),
             config,
             connections: BTreeMap::new(),
             next_id: 1,
@@ -107,32 +108,32 @@ impl Exchange {
         }
     }
 
-    /// Tells `observer` about every request and data frame from here on.
+    /// Calls `observer` for every request and data frame from here on.
     pub fn observe(&mut self, observer: Box<dyn Observer>) {
         self.observer = Some(observer);
     }
 
-    /// What was counted so far.
+    /// Returns the counters.
     pub fn stats(&self) -> &Stats {
         &self.stats
     }
 
-    /// What clients asked for, on all connections, oldest first: the last [`Config::received_kept`] of it.
+    /// Returns the last [`Config::received_kept`] requests of all connections, oldest first.
     pub fn received(&self) -> impl Iterator<Item = &Received> {
         self.received.iter()
     }
 
-    /// Codes of all listed markets, busiest of each quote first.
+    /// Returns the codes of all listed markets, the busiest of each quote currency first.
     pub fn markets(&self) -> impl Iterator<Item = &str> {
         self.floor.listings.codes()
     }
 
-    /// Whether [`Fault::Stall`] is on: whoever owns sockets must not touch them then.
+    /// Whether [`Fault::Stall`] is on. The owner of the sockets must not touch them then.
     pub fn is_stalled(&self) -> bool {
         self.switches.stall
     }
 
-    /// A client's TCP connection was accepted; for TLS, this is its plaintext side.
+    /// Handles a new TCP connection of a client. With TLS, this is its plaintext side.
     pub fn connect(&mut self, now: u64, peer_ip: IpAddr) -> ConnId {
         self.now = now;
         let id = ConnId(self.next_id);
@@ -146,7 +147,7 @@ impl Exchange {
         id
     }
 
-    /// Bytes arrived. They may be cut anywhere.
+    /// Handles received bytes, which may be split anywhere.
     pub fn receive(&mut self, now: u64, conn: ConnId, bytes: &[u8]) {
         self.now = now;
         let Some(connection) = self.connections.get_mut(&conn) else { return };
@@ -166,16 +167,17 @@ impl Exchange {
         self.open(conn);
     }
 
-    /// The client's TCP connection is gone.
+    /// Handles the end of a client's TCP connection.
     pub fn disconnected(&mut self, now: u64, conn: ConnId) {
         self.now = now;
         self.connections.remove(&conn);
         self.floor_is_stale = true;
     }
 
-    /// Appends what is to be sent on a connection at `now`. Call it until it appends nothing.
+    /// Appends the bytes to send on a connection at `now`. Call it until it appends nothing.
     ///
-    /// A caller that cannot send should not call: what waits is bounded by [`Config::output_limit`].
+    /// Do not call it while the bytes cannot be sent: [`Config::output_limit`] limits the bytes that wait in the
+    /// exchange.
     pub fn poll_transmit(&mut self, now: u64, conn: ConnId, out: &mut Vec<u8>) -> Flow {
         self.now = now;
         if self.switches.stall {
@@ -196,13 +198,14 @@ impl Exchange {
         connection.flow()
     }
 
-    /// What is to become of a connection, for a caller that cannot send and so does not call
+    /// Returns what to do with a connection, for a caller that cannot send and so does not call
     /// [`poll_transmit`](Self::poll_transmit).
     pub fn flow(&self, conn: ConnId) -> Flow {
         self.connections.get(&conn).map_or(Flow::Drop, Connection::flow)
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is due; `u64::MAX` for never. In the past when it is due at once.
+    /// Returns the time at which [`handle_timeout`](Self::handle_timeout) is due; `u64::MAX` for never. It is in the
+    /// past if the call is due at once.
     pub fn poll_timeout(&self) -> u64 {
         if self.switches.stall {
             return u64::MAX;
@@ -215,7 +218,7 @@ impl Exchange {
         connections.fold(self.floor.next(), u64::min)
     }
 
-    /// Lets everything happen that is due by `now`.
+    /// Handles everything that is due by `now`.
     pub fn handle_timeout(&mut self, now: u64) {
         self.now = now;
         if self.switches.stall {
@@ -228,17 +231,17 @@ impl Exchange {
             });
             self.floor.keep_only(&subscribed.collect::<HashSet<usize>>());
         }
-        // Connections first: a snapshot that is due leaves before the events that come after it.
+        // Connections first, so that a snapshot that is due leaves before later events.
         self.handle_connections();
         while let Some((index, event)) = self.floor.step(now) {
             if let Some(event) = event {
                 self.dispatch(index, &event);
             }
         }
-        self.cut_slow_readers();
+        self.drop_slow_readers();
     }
 
-    /// Makes something go wrong.
+    /// Injects a fault.
     pub fn inject(&mut self, now: u64, fault: Fault) {
         self.now = now;
         let was_stalled = self.switches.stall;
@@ -258,7 +261,7 @@ impl Exchange {
             Fault::CloseAll(code) => self.for_each_open(|connection, now| connection.close(code, now)),
             Fault::Garbage => {
                 let noise: Vec<u8> = (0..64).map(|_| self.rng.next() as u8).collect();
-                // A first byte with all reserved bits set can never begin a frame.
+                // No frame starts with a byte that has all reserved bits set.
                 self.for_each_open(|connection, _| connection.outbox.push_raw([&[0xFF], &noise[..]].concat()));
             }
             Fault::RejectUpgrades { count, status, retry_after, body } => {
@@ -271,7 +274,7 @@ impl Exchange {
                     self.fail(id, &name.into());
                 }
             }
-            _ => unreachable!("switches were handled above"),
+            _ => unreachable!("switches are handled above"),
         }
         self.floor_is_stale = true;
     }

@@ -1,4 +1,4 @@
-//! How connections begin and end: the upgrade and its limits, errors, the end of a stall, slow readers.
+//! Handles the start and the end of connections: upgrades and their limits, errors, the end of a stall, slow readers.
 
 use super::{ConnId, Exchange, Flow, STATUS, nanos};
 use crate::calendar::MS;
@@ -12,10 +12,12 @@ use std::time::Duration;
 impl Exchange {
     pub(super) fn open(&mut self, conn: ConnId) {
         let Some(connection) = self.connections.get_mut(&conn) else { return };
-        // What it goes on with, or the last it is told.
+        // The accepted upgrade, or the response that ends the connection.
         let answer = match Opening::parse(&connection.inbox) {
             Ok(None) => return,
-            Ok(Some(Opening::Upgrade(upgrade))) => self.judge(conn, &upgrade).map(|remaining| (upgrade, remaining)),
+            Ok(Some(Opening::Upgrade(upgrade))) => {
+                self.check_upgrade(conn, &upgrade).map(|remaining| (upgrade, remaining))
+            }
             Ok(Some(Opening::Rest(target))) => {
                 self.stats.rest_requests += 1;
                 Err(rest::answer(&target, &self.floor.listings))
@@ -49,16 +51,16 @@ impl Exchange {
         }
     }
 
-    /// Whether a well-formed upgrade is let in, and how many more would be this second.
-    fn judge(&mut self, conn: ConnId, upgrade: &Upgrade) -> Result<u64, Answer> {
+    /// Checks a well-formed upgrade against the limits. Returns the number of further upgrades allowed this second.
+    fn check_upgrade(&mut self, conn: ConnId, upgrade: &Upgrade) -> Result<u64, Answer> {
         if let Some(rejection) = self.rejections.pop_front() {
             self.stats.faulted_upgrades += 1;
             return Err(rejection);
         }
         let ip = self.connections[&conn].ip;
         let refused = |status, message: &str| Answer::refuse(status, "too_many_requests", message);
-        match self.connects.ask(&self.config.limits, self.now, ip, upgrade.has_origin) {
-            Verdict::Allowed { remaining } => self.admit(&upgrade.path).map(|()| remaining),
+        match self.connects.check(&self.config.limits, self.now, ip, upgrade.has_origin) {
+            Verdict::Allowed { remaining } => self.check_path(&upgrade.path).map(|()| remaining),
             Verdict::TooMany => {
                 self.stats.connects_over_limit += 1;
                 Err(refused(429, "Too many connection requests."))
@@ -69,17 +71,17 @@ impl Exchange {
             }
             Verdict::Blocked { for_ns } => {
                 self.stats.connects_while_blocked += 1;
-                // That the body holds the block time is documented; its wording is not.
+                // The documentation says that the body contains the block time; the wording is a guess.
                 let seconds = Duration::from_nanos(for_ns).as_secs_f64().ceil();
                 Err(refused(418, &format!("Too many connection requests. Blocked for {seconds} seconds.")))
             }
         }
     }
 
-    fn admit(&mut self, path: &str) -> Result<(), Answer> {
+    fn check_path(&mut self, path: &str) -> Result<(), Answer> {
         match path {
             "/websocket/v1" => Ok(()),
-            // Authenticated types are not simulated yet: every token is a wrong one.
+            // Authenticated types are not simulated: every token is invalid.
             "/websocket/v1/private" | "/websocket/v1/info" => {
                 Err(Answer::refuse(401, "invalid_access_key", "잘못된 엑세스 키입니다."))
             }
@@ -118,7 +120,7 @@ impl Exchange {
         }
     }
 
-    pub(super) fn cut_slow_readers(&mut self) {
+    pub(super) fn drop_slow_readers(&mut self) {
         for connection in self.connections.values_mut() {
             if connection.outbox.len() > self.config.output_limit {
                 self.stats.slow_readers += 1;

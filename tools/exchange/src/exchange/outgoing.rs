@@ -1,4 +1,4 @@
-//! What clients get: snapshots, events of the market, status messages, replayed lines.
+//! Sends messages to clients: snapshots, events of the markets, status messages, replayed lines.
 
 use super::{ConnId, Exchange, Flow, STATUS, has_room, nanos};
 use crate::connection::{Connection, Stale, State};
@@ -81,7 +81,7 @@ impl Exchange {
     fn pump_replay(&mut self, conn: ConnId) {
         let Some(replay) = self.config.replay.as_deref().filter(|_| !self.switches.mute) else { return };
         let Some(connection) = self.connections.get_mut(&conn) else { return };
-        // Recorded lines are never merged into lists: they are served as they are.
+        // Recorded lines are sent unchanged, never merged into lists.
         let switches = Switches { multi_element_lists: false, ..self.switches.clone() };
         while has_room(connection)
             && let Some(line) = connection.cursor.take(replay, self.config.pace, self.config.replay_loops, self.now)
@@ -91,7 +91,8 @@ impl Exchange {
     }
 }
 
-/// The subscription that takes an event: the present one, or the one it replaced, with how many frames that still has.
+/// Returns the subscription that an event belongs to: the present one, or the one that it replaced, with the number of
+/// frames that the replaced one may still send.
 fn subscription_for<'a>(
     present: Option<&'a Subscription>,
     stale: Option<&'a mut Stale>,
@@ -105,7 +106,7 @@ fn subscription_for<'a>(
     stale.map(|stale| (&stale.subscription, Some(&mut stale.frames)))
 }
 
-/// The types an event is printed as, in the order they are sent.
+/// Returns the types of messages for an event, in the order in which they are sent.
 fn kinds(event: &Event) -> Vec<Kind> {
     match event {
         Event::Trade(_) => vec![Kind::Trade, Kind::Ticker],

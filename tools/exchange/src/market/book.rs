@@ -1,8 +1,8 @@
-//! One order book: two sides of price levels that trades eat and other people's orders change, and resting orders far
-//! from the price, which only grouped books show.
+//! An order book: two sides of price levels, which trades consume and other orders change. KRW books also have orders
+//! far from the price, which only grouped books show.
 //!
-//! Invariants: bids strictly descend, asks strictly ascend, best bid < best ask, no size is zero, and each
-//! side keeps at least one level.
+//! Invariants: bids are strictly descending, asks strictly ascending, the best bid is below the best ask, no size is
+//! zero, and each side has at least one level.
 
 use super::tick::Quote;
 use crate::number::ONE;
@@ -10,15 +10,15 @@ use crate::rng::Rng;
 use std::iter;
 use std::sync::Arc;
 
-/// Levels per side in a frame; shorter sides are padded with zeros there, never here.
+/// Levels per side in a frame. Shorter sides are padded with zeros in the frame, never here.
 pub(crate) const WINDOW: usize = 30;
 
-/// Orders resting at one price.
+/// The orders at one price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Level {
     pub price: i64,
     pub size: i64,
-    /// The JVM prints this size without trailing zeros: the scale of the order that made it.
+    /// Whether the JVM prints this size without trailing zeros, because of the scale of the order that made it.
     pub stripped: bool,
 }
 
@@ -32,12 +32,13 @@ pub(crate) enum Side {
 pub(crate) struct Book {
     quote: Quote,
     depth: usize,
-    /// Size of a usual order in the base asset.
+    /// The typical size of an order, in the base asset.
     unit: i64,
     /// Best first.
     asks: Vec<Level>,
     bids: Vec<Level>,
-    /// Lowest price first. Those above `asks` are asks, those below `bids` are bids, and the rest are not there.
+    /// Levels far from the price, lowest price first. Those above `asks` are asks, those below `bids` are bids, and the
+    /// others do not count.
     far: Arc<[Level]>,
 }
 
@@ -51,15 +52,16 @@ impl Book {
         for side in [Side::Ask, Side::Bid] {
             while book.extend(side, rng) {}
         }
-        // Only grouped books reach that far.
+        // Only grouped books show levels that far away.
         if quote.has_levels() {
-            // With a copy of the randomness: the market goes on as it would without them.
+            // Uses a copy of the random numbers, so that the market behaves the same as without these levels.
             book.far = book.far_levels(price, rng.clone());
         }
         book
     }
 
-    /// Orders from a tenth of `price` to twice as much: at every tick close to it, and sparser with the distance.
+    /// Creates orders from a tenth of `price` to twice `price`: at every tick close to it, and fewer at greater
+    /// distances.
     fn far_levels(&self, price: i64, mut rng: Rng) -> Arc<[Level]> {
         let step = |from: i64| (from - price).abs() / 10;
         let above = iter::successors(Some(price), |&from| {
@@ -72,18 +74,18 @@ impl Book {
         });
         let mut prices: Vec<i64> = above.chain(below.skip(1)).collect();
         prices.sort_unstable();
-        // Small, because a group of a wide step is the sum of most of them.
+        // Small sizes, because a group with a wide step is the sum of most of them.
         prices.into_iter().map(|price| level(price, self.unit / 10, &mut rng)).collect()
     }
 
-    /// All asks, best first: more than the window has.
+    /// Returns all asks, best first: more than the window shows.
     fn all_asks(&self) -> impl Iterator<Item = &Level> {
         let highest = self.asks.last().map_or(0, |level| level.price);
         let beyond = self.far.partition_point(|level| level.price <= highest);
         self.asks.iter().chain(&self.far[beyond..])
     }
 
-    /// All bids, best first.
+    /// Returns all bids, best first.
     fn all_bids(&self) -> impl Iterator<Item = &Level> {
         let lowest = self.bids.last().map_or(0, |level| level.price);
         let beyond = self.far.partition_point(|level| level.price < lowest);
@@ -97,7 +99,7 @@ impl Book {
         }
     }
 
-    /// Takes up to `size` off the best level of `side`; returns price and size traded.
+    /// Takes up to `size` from the best level of `side`. Returns the price and the size traded.
     pub fn take(&mut self, side: Side, size: i64, rng: &mut Rng) -> (i64, i64) {
         let best = &mut self.side(side)[0];
         let (price, traded) = (best.price, best.size.min(size));
@@ -109,7 +111,7 @@ impl Book {
         (price, traded)
     }
 
-    /// Something other than a trade happens. `pull` in `-1.0..=1.0` says which way the price should drift.
+    /// Makes a change other than a trade. `pull`, in `-1.0..=1.0`, is the direction in which the price should drift.
     pub fn change(&mut self, pull: f64, rng: &mut Rng) {
         match rng.below(10) {
             0 => self.quote_inside(pull, rng),
@@ -121,7 +123,7 @@ impl Book {
         }
     }
 
-    /// A new best order between bid and ask, if a price is free there.
+    /// Adds a new best order between bid and ask, if a price is free there.
     fn quote_inside(&mut self, pull: f64, rng: &mut Rng) {
         let (bid, ask) = (self.bids[0].price, self.asks[0].price);
         let (higher, lower) = (self.quote.above(bid), self.quote.below(ask));
@@ -141,7 +143,7 @@ impl Book {
     fn resize(&mut self, rng: &mut Rng) {
         let side = if rng.chance(0.5) { Side::Ask } else { Side::Bid };
         for _ in 0..rng.between(1, 3) {
-            // Most orders come and go near the top.
+            // Most orders change near the top.
             let index = (rng.unit().powi(2) * self.side(side).len() as f64) as usize;
             let price = self.side(side)[index].price;
             let level = self.level(price, rng);
@@ -154,14 +156,14 @@ impl Book {
         if self.side(side).len() > 1 {
             self.side(side).remove(index);
         } else {
-            // The lowest bid there can be: someone else quotes the same price again.
+            // No lower bid is possible: a new order replaces it at the same price.
             let price = self.side(side)[0].price;
             let level = self.level(price, rng);
             self.side(side)[0] = level;
         }
     }
 
-    /// Adds one level behind the last; false when the side is full or no price is left.
+    /// Adds a level after the last one. Returns false if the side is full or no price is left.
     fn extend(&mut self, side: Side, rng: &mut Rng) -> bool {
         let quote = self.quote;
         let levels = self.side(side);
@@ -194,7 +196,7 @@ impl Book {
 }
 
 fn level(price: i64, unit: i64, rng: &mut Rng) -> Level {
-    // From a hundredth of the usual size to a few times it, as orders are.
+    // From a hundredth of the typical size to a few times that size.
     let size = (unit as f64 * 10f64.powf(rng.unit() * 2.5 - 2.0)) as i64 + rng.below(10_000) as i64 + 1;
     if rng.chance(0.2) && size > 20_000 {
         return Level { price, size: size - size % 10_000, stripped: rng.chance(0.5) };
@@ -212,8 +214,8 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// The best levels of the book. Grouped by `level`, unless that is zero, it shows the best groups of the whole book:
-    /// asks round up, bids down.
+    /// Returns the best levels of the book. If `level` is not zero, returns the best groups of the whole book: asks are
+    /// rounded up to `level`, bids down.
     pub fn of(book: &Book, level: i64) -> Self {
         let (asks, bids) = match level {
             0 => (book.asks.iter().take(WINDOW).copied().collect(), book.bids.iter().take(WINDOW).copied().collect()),
@@ -229,7 +231,7 @@ impl Window {
 
 fn group<'a>(levels: impl Iterator<Item = &'a Level>, to: impl Fn(i64) -> i64) -> Vec<Level> {
     let mut grouped: Vec<Level> = Vec::with_capacity(WINDOW);
-    // A bid below the first level has no group to be in.
+    // A bid below the first level belongs to no group.
     for (price, level) in levels.map(|level| (to(level.price), level)).filter(|(price, _)| *price > 0) {
         let is_full = grouped.len() == WINDOW;
         match grouped.last_mut().filter(|last| last.price == price) {
@@ -241,9 +243,9 @@ fn group<'a>(levels: impl Iterator<Item = &'a Level>, to: impl Fn(i64) -> i64) -
     grouped
 }
 
-/// The usual order size of a market where that much of the quote currency changes hands.
+/// Returns the typical order size of a market, from its typical value in the quote currency.
 pub(crate) fn usual_size(notional: i64, price: i64) -> i64 {
     let size = i128::from(notional) * i128::from(ONE) / i128::from(price.max(1));
-    // All levels of a book, each up to a few times this, must still fit an i64 when they are grouped into one.
+    // All levels of a book, each up to a few times this size, must still fit in an i64 when they are grouped into one.
     size.clamp(10, 400_000_000 * i128::from(ONE)) as i64
 }

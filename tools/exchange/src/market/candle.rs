@@ -1,8 +1,8 @@
-//! Candles of the nine widths. Each window remembers whether it changed since it was last sent.
+//! Candles of the nine widths. Each candle records whether it has changed since it was last sent.
 
 use super::Trade;
 
-/// Width of a candle and the type name it is subscribed by.
+/// The type name and the width, in ms, of each kind of candle.
 pub(crate) const UNITS: [(&str, u64); 9] = [
     ("candle.1s", 1_000),
     ("candle.1m", 60_000),
@@ -24,12 +24,12 @@ pub(crate) struct Candle {
     pub close: i64,
     pub volume: i128,
     pub turnover: i128,
-    /// When its last trade was made.
+    /// The time of its last trade.
     pub timestamp_ms: u64,
-    /// Ids of the trades that opened and closed it. In one market the later trade has the larger id.
+    /// The ids of the first and the last trade. Within a market, later trades have larger ids.
     opened_by: u64,
     closed_by: u64,
-    /// It changed since it was last sent.
+    /// Set if it has changed since it was last sent.
     dirty: bool,
 }
 
@@ -65,8 +65,8 @@ impl Candle {
     }
 }
 
-/// Windows of one width, oldest first: the newest two, because a late trade is never later than the window before the
-/// newest, and older ones that changed and were not sent yet.
+/// The candles of one width, oldest first: the newest two, because a late trade is never older than the window before
+/// the newest, and older ones that have changed and were not sent yet.
 #[derive(Debug, Default)]
 struct Windows(Vec<Candle>);
 
@@ -105,12 +105,12 @@ impl Candles {
         }
     }
 
-    /// The newest candle of a width, which may have ended already.
+    /// Returns the newest candle of a width, which may have ended already.
     pub fn newest(&self, unit: usize) -> Option<&Candle> {
         self.0[unit].0.last()
     }
 
-    /// Candles changed since the last call, older windows first, as (unit, candle).
+    /// Returns the candles that changed since the last call, older windows first, as (unit, candle).
     pub fn take_changed(&mut self) -> Vec<(usize, Candle)> {
         let of_unit =
             |(unit, windows): (usize, &mut Windows)| windows.take_changed().into_iter().map(move |c| (unit, c));
@@ -130,14 +130,14 @@ mod tests {
         Trade { timestamp_ms, trade_ms, price, volume: 1, taker: Side::Bid, sequential_id, best_ask, best_bid }
     }
 
-    /// Start, opening and closing price, and volume of the changed candles of a second.
+    /// Returns start, opening and closing price, and volume of the changed one-second candles.
     fn seconds(candles: &mut Candles) -> Vec<(u64, i64, i64, i128)> {
         let changed = candles.take_changed().into_iter().filter(|(unit, _)| *unit == 0);
         changed.map(|(_, candle)| (candle.start_ms, candle.open, candle.close, candle.volume)).collect()
     }
 
     #[test]
-    fn a_late_trade_opens_a_window_between_two_that_there_are() {
+    fn a_late_trade_opens_a_window_between_two_existing_ones() {
         let mut candles = Candles::default();
         candles.add(&trade(5_000, 10));
         candles.add(&trade(9_020, 12));
@@ -147,13 +147,13 @@ mod tests {
     }
 
     #[test]
-    fn a_window_that_changed_is_kept_until_it_was_sent() {
+    fn a_changed_window_is_kept_until_it_is_sent() {
         let mut candles = Candles::default();
         for ms in [5_900, 6_100] {
             candles.add(&trade(ms, 10));
         }
         seconds(&mut candles);
-        // A late one, and a new window before the next full second.
+        // A late trade, and a new window before the next full second.
         for ms in [5_950, 7_001] {
             candles.add(&trade(ms, 11));
         }
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_candle_opens_and_closes_by_the_time_of_its_trades() {
+    fn opening_and_closing_prices_follow_the_time_of_the_trades() {
         let mut candles = Candles::default();
         for (ms, price) in [(5_300, 12), (5_800, 15), (5_100, 13), (5_700, 11)] {
             candles.add(&trade(ms, price));

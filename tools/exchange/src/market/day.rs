@@ -1,4 +1,4 @@
-//! What a ticker accumulates: the UTC day, the last 24 hours, the last 52 weeks.
+//! The statistics of a ticker: the UTC day, the last 24 hours, the last 52 weeks.
 
 use super::{Side, Trade};
 use crate::calendar::{DAY_MS, Moment};
@@ -21,7 +21,7 @@ pub(crate) struct Day {
 }
 
 impl Day {
-    /// A day that has been going on: as if `daily_volume` trades in 24 hours, around `price`.
+    /// Creates the statistics of a day in progress, with trades around `price` at a rate of `daily_volume` in 24 hours.
     pub fn in_progress(now_ms: u64, price: i64, daily_volume: i128, snap: impl Fn(i64) -> i64, rng: &mut Rng) -> Self {
         let near = |percent: u64, rng: &mut Rng| {
             let shift = i128::from(price) * i128::from(rng.below(percent * 100)) / 10_000;
@@ -29,7 +29,7 @@ impl Day {
         };
         let passed = daily_volume * i128::from(now_ms % DAY_MS) / i128::from(DAY_MS);
         let ask_volume = passed * i128::from(rng.between(400, 600)) / 1_000;
-        // A fifth of all days start where the market still is: their first tickers say EVEN.
+        // A fifth of all days start at the current price, so that their first tickers print EVEN.
         let previous_close = if rng.chance(0.2) { price } else { snap(price + near(3, rng) - near(3, rng)) };
         let (open, high, low) = (previous_close, price + near(2, rng), price - near(2, rng));
         let date = |days: u64| Moment::utc(now_ms.saturating_sub(days * DAY_MS)).date();
@@ -53,7 +53,8 @@ impl Day {
         self.ask_volume + self.bid_volume
     }
 
-    /// `last_price` is the price before this trade; it closes the day when this trade opens the next.
+    /// Adds a trade. `last_price` is the price before it, which closes the day if this trade is the first of the next
+    /// day.
     pub fn add(&mut self, trade: &Trade, last_price: i64) {
         let number = trade.trade_ms / DAY_MS;
         if number > self.number {
@@ -78,7 +79,7 @@ impl Day {
     }
 
     fn roll(&mut self, number: u64, open: i64, close: i64) {
-        // 24-hour sums restart at the day: a sliding window would keep every trade of a day in memory.
+        // The 24-hour sums restart with each day: a sliding window would keep every trade of a day in memory.
         self.turnover_24h = self.turnover;
         self.volume_24h = self.volume();
         (self.turnover, self.ask_volume, self.bid_volume) = (0, 0, 0);

@@ -1,4 +1,4 @@
-//! The trading floor: which markets are awake, and which of them does something next.
+//! Schedules the markets: which ones are awake, and which one acts next.
 
 use super::listing::Listings;
 use super::{Event, Market};
@@ -6,14 +6,14 @@ use crate::calendar::SECOND;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 
-/// A market that is further behind than this goes on from the present instead of catching up.
+/// The maximum delay, in ns, that a market catches up. Beyond that it continues from the present.
 const LAG_MAX: u64 = 5 * SECOND;
 
 #[derive(Debug)]
 struct Slot {
     market: Market,
     awake: bool,
-    /// The one entry of `Floor::queue` that counts; older ones of this market are skipped.
+    /// The time of this market's valid entry in `Floor::queue`. Older entries are skipped.
     scheduled: u64,
 }
 
@@ -30,7 +30,7 @@ impl Floor {
         Self { listings, speed, slots: HashMap::new(), queue: BinaryHeap::new() }
     }
 
-    /// Makes a market go on; it is created when it is asked for the first time.
+    /// Resumes a market. Creates it the first time.
     pub fn wake(&mut self, index: usize, now: u64) {
         let slot = self.slots.entry(index).or_insert_with(|| {
             let market = Market::new(self.listings.row(index), self.speed, now);
@@ -44,7 +44,7 @@ impl Floor {
         }
     }
 
-    /// Lets every market sleep that is not wanted.
+    /// Puts all markets to sleep except the wanted ones.
     pub fn keep_only(&mut self, wanted: &HashSet<usize>) {
         for (index, slot) in &mut self.slots {
             slot.awake &= wanted.contains(index);
@@ -54,7 +54,7 @@ impl Floor {
         }
     }
 
-    /// Takes a market off the list and lets it sleep; its index, if it was on the list.
+    /// Delists a market and puts it to sleep. Returns its index if it was listed.
     pub fn delist(&mut self, code: &str) -> Option<usize> {
         let index = self.listings.delist(code)?;
         if let Some(slot) = self.slots.get_mut(&index) {
@@ -63,17 +63,17 @@ impl Floor {
         Some(index)
     }
 
-    /// A market that is awake.
+    /// Returns a market if it is awake.
     pub fn market(&self, index: usize) -> Option<&Market> {
         self.slots.get(&index).filter(|slot| slot.awake).map(|slot| &slot.market)
     }
 
-    /// When [`step`](Self::step) has something to do; possibly early, never late.
+    /// Returns the time at which [`step`](Self::step) has something to do. It may be early but never late.
     pub fn next(&self) -> u64 {
         self.queue.peek().map_or(u64::MAX, |Reverse((due, _))| *due)
     }
 
-    /// Lets the market that is due first, up to `now`, do one thing. `None` when none is due.
+    /// Runs one step of the market that is due first. `None` if none is due by `now`.
     pub fn step(&mut self, now: u64) -> Option<(usize, Option<Event>)> {
         while let Some(Reverse((due, index))) = self.queue.peek().copied().filter(|Reverse((due, _))| *due <= now) {
             self.queue.pop();

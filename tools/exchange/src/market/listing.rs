@@ -1,4 +1,5 @@
-//! The list of markets: codes, reference prices and how busy each one is. Rows stay; what changes is which are listed.
+//! The list of markets: codes, reference prices and activity. Rows are never removed; markets are only listed or
+//! delisted.
 
 use super::tick::Quote;
 use crate::number::ONE;
@@ -10,14 +11,14 @@ use std::collections::HashMap;
 pub(crate) struct Listing {
     pub code: String,
     pub quote: Quote,
-    /// The price the market starts near and is drawn back to.
+    /// The price near which the market starts, and to which it is drawn back.
     pub reference_price: i64,
     pub trades_per_second: f64,
-    /// How often the book changes other than by a trade.
+    /// The rate of book changes other than trades.
     pub changes_per_second: f64,
-    /// Levels per side; books of other quotes than KRW are often thinner than the 30 that are printed.
+    /// Levels per side. Books in other quote currencies than KRW often have fewer than the 30 levels of a frame.
     pub depth: usize,
-    /// Selects the market's own stream of randomness.
+    /// The seed of the market's random numbers.
     pub seed: u64,
 }
 
@@ -65,16 +66,16 @@ const ASSETS: [(&str, f64); 40] = [
     ("ALGO", 131.0),
 ];
 
-/// Of ten consecutive markets this many are quoted in KRW and in BTC; the rest in USDT.
+/// Of ten consecutive markets, this many are quoted in KRW and in BTC. The others are quoted in USDT.
 const KRW_OF_TEN: usize = 6;
 const BTC_OF_TEN: usize = 3;
 
-/// All markets of the venue, in the order of their index. A delisted one keeps its row.
+/// All markets of the exchange, in the order of their index. A delisted market keeps its row.
 #[derive(Debug)]
 pub(crate) struct Listings {
     seed: u64,
     rows: Vec<Listing>,
-    /// Only those that are listed.
+    /// Only the listed markets.
     by_code: HashMap<String, usize>,
 }
 
@@ -104,12 +105,12 @@ impl Listings {
         &self.rows[index]
     }
 
-    /// Codes of all that are listed.
+    /// Returns the codes of all listed markets.
     pub fn codes(&self) -> impl Iterator<Item = &str> {
         self.rows.iter().map(|row| row.code.as_str()).filter(|code| self.by_code.contains_key(*code))
     }
 
-    /// Lists a market, new or delisted before; its index. `None` when there can be no such market.
+    /// Lists a new or a delisted market and returns its index. `None` if the code is invalid.
     pub fn list(&mut self, code: &str) -> Option<usize> {
         let known = self.rows.iter().position(|row| row.code == code);
         let index = known.or_else(|| self.add(code))?;
@@ -119,33 +120,33 @@ impl Listings {
 
     fn add(&mut self, code: &str) -> Option<usize> {
         let index = self.rows.len();
-        self.rows.push(Listing::newcomer(self.seed, index, code)?);
+        self.rows.push(Listing::for_code(self.seed, index, code)?);
         Some(index)
     }
 
-    /// Takes a market off the list; its index, if it was on it.
+    /// Delists a market. Returns its index if it was listed.
     pub fn delist(&mut self, code: &str) -> Option<usize> {
         self.by_code.remove(code)
     }
 }
 
-/// The currencies of the quote groups, and what one of each is worth in KRW.
+/// The quote currencies, with the value of one unit in KRW.
 const QUOTES: [(&str, Quote, f64); 3] =
     [("KRW", Quote::Krw, 1.0), ("BTC", Quote::Btc, ASSETS[0].1), ("USDT", Quote::Usdt, 1_463.0)];
-/// How busy a newly listed market is: as the one of this rank.
-const NEWCOMER_RANK: usize = 5;
+/// The rank that sets the activity of a newly listed market.
+const NEW_MARKET_RANK: usize = 5;
 
 impl Listing {
-    /// The market of `rank` among those of its quote group: 0 KRW, 1 BTC, 2 USDT.
+    /// Creates the market with this rank in its quote group: 0 KRW, 1 BTC, 2 USDT.
     fn generate(seed: u64, index: usize, group: usize, rank: usize) -> Self {
         let mut rng = Rng::for_part(seed, index as u64);
-        // A BTC market of BTC does not exist; a USDT market of BTC does.
+        // BTC-BTC does not exist; USDT-BTC does.
         let (asset, krw) = asset(if group == 1 { rank + 1 } else { rank }, &mut rng);
         Self::row(group, rank, &asset, krw, &mut rng)
     }
 
-    /// A market listed at run time. `None` when the code is none, or in a currency that nothing is quoted in.
-    fn newcomer(seed: u64, index: usize, code: &str) -> Option<Self> {
+    /// Creates a market that is listed at run time. `None` if the code is invalid or its quote currency is unknown.
+    fn for_code(seed: u64, index: usize, code: &str) -> Option<Self> {
         let (prefix, asset) = code.split_once('-')?;
         let group = QUOTES.iter().position(|(quote, ..)| *quote == prefix)?;
         let is_code = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
@@ -154,7 +155,7 @@ impl Listing {
         }
         let known = ASSETS.iter().find(|(name, _)| *name == asset);
         let mut rng = Rng::for_part(seed, index as u64);
-        Some(Self::row(group, NEWCOMER_RANK, asset, known.map_or(1_000.0, |(_, krw)| *krw), &mut rng))
+        Some(Self::row(group, NEW_MARKET_RANK, asset, known.map_or(1_000.0, |(_, krw)| *krw), &mut rng))
     }
 
     fn row(group: usize, rank: usize, asset: &str, krw: f64, rng: &mut Rng) -> Self {
@@ -162,7 +163,7 @@ impl Listing {
         if group == 0 && (asset == "USDT" || asset == "USDC") {
             quote = Quote::KrwStable;
         }
-        // Heavy-tailed: KRW-BTC trades several times a second, most markets a few times an hour.
+        // A heavy-tailed distribution: KRW-BTC trades several times a second, most markets a few times an hour.
         let share = 1.0 / (1 + rank) as f64;
         let quiet = if group == 0 { 1.0 } else { 0.02 };
         Self {
@@ -181,7 +182,7 @@ fn asset(rank: usize, rng: &mut Rng) -> (String, f64) {
     if let Some((name, price)) = ASSETS.get(rank) {
         return ((*name).to_owned(), *price);
     }
-    // Invented names carry their rank, so they can neither repeat nor collide with a real one.
+    // Invented names contain their rank, so that they are unique and differ from real ones.
     let letter = |n: u64| char::from(b'A' + n as u8);
     let name = format!("{}{}{}", letter(rng.below(26)), letter(rng.below(26)), rank);
     (name, 10f64.powf(rng.unit() * 6.5 - 2.0))

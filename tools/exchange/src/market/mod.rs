@@ -1,7 +1,7 @@
-//! One market as a sequence of events: trades, book changes on a 100 ms grid, candles on a 1 s cycle.
+//! A market as a sequence of events: trades, book changes on a 100 ms grid, candles every second.
 //!
-//! Sans-IO: [`Market::next`] says when something happens, [`Market::step`] makes it happen. A market nobody
-//! subscribes to is never stepped and costs nothing; [`Market::wake`] takes it up again.
+//! Sans-IO: [`Market::next`] returns the time of the next event, [`Market::step`] makes it happen. A market without
+//! subscribers is never stepped and costs nothing; [`Market::wake`] resumes it.
 
 pub(crate) mod book;
 pub(crate) mod candle;
@@ -20,16 +20,18 @@ use candle::{Candle, Candles};
 use listing::Listing;
 use tick::Quote;
 
-/// Book frames of one market keep this distance.
+/// The time between book frames of one market, in ns.
 const GRID: u64 = 100 * MS;
-/// A late trade is published this many ms after a newer one, as measured in a real capture.
+/// The minimum time from the publication of the newest trade to that of a late one, in ms, as measured in a recording.
 const LATE_AFTER_MS: u64 = 13;
-/// No trade is published more than this many ms after it was made. The capture's latest was that far behind a newer one.
+/// The maximum time from a trade to its publication, in ms. The latest trade in the recording was this far behind a
+/// newer one.
 const LATE_MS_MAX: u64 = 258;
-/// Share of late trades among those that can be late. With ten trades a second, as in the capture, 2 % of all are.
+/// The share of late trades among those that can be late. With ten trades per second, as in the recording, 2 % of all
+/// trades are late.
 const LATE: f64 = 0.026;
 
-/// One deal. `taker` is the side that crossed the spread.
+/// One trade. `taker` is the side that crossed the spread.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Trade {
     pub timestamp_ms: u64,
@@ -43,13 +45,13 @@ pub(crate) struct Trade {
 }
 
 impl Trade {
-    /// Price times volume, with twice the decimals.
+    /// Returns price times volume, with twice as many decimals.
     pub fn turnover(&self) -> i128 {
         i128::from(self.price) * i128::from(self.volume)
     }
 }
 
-/// What subscribers are told about.
+/// An event that subscribers receive.
 #[derive(Debug)]
 pub(crate) enum Event {
     Trade(Trade),
@@ -64,15 +66,15 @@ pub(crate) struct Market {
     trades_per_second: f64,
     changes_per_second: f64,
     usual_size: i64,
-    /// Where on the grid this market's book frames are, in nanoseconds.
+    /// The offset of this market's book frames on the grid, in ns.
     phase: u64,
     book: Book,
-    /// The book as subscribers know it, and since when. The book itself may be ahead of it by less than a grid step.
+    /// The book that subscribers know, and the time of its last change. `book` may be newer, by less than a grid step.
     pub shown: Book,
     pub shown_ms: u64,
     pub day: Day,
     pub candles: Candles,
-    /// The last trade to be published, which a trade snapshot shows.
+    /// The last published trade, which a trade snapshot shows.
     pub last_trade: Trade,
     /// The newest trade by its own time, which a ticker shows.
     pub newest_trade: Trade,
@@ -85,14 +87,14 @@ pub(crate) struct Market {
 }
 
 impl Market {
-    /// The market as it stands at `now`, with a history behind it. `speed` multiplies how much happens.
+    /// Creates the market with a history before `now`. `speed` multiplies the rates of its events.
     pub fn new(listing: &Listing, speed: f64, now: u64) -> Self {
         let mut rng = Rng::new(listing.seed);
         let quote = listing.quote;
         let price = quote.snap(listing.reference_price);
         let usual_size = book::usual_size(usual_notional(quote), price);
         let book = Book::new(quote, price, listing.depth, usual_size, &mut rng);
-        // The last trade lies as far back as the market is quiet, but no more than some hours.
+        // The more active the market is, the more recent is its last trade, which is two hours old at most.
         let now_ms = now / MS;
         let quiet_ms = rng.wait_ns(listing.trades_per_second).min(7_200 * SECOND) / MS + 60;
         let last_ms = now_ms.saturating_sub(quiet_ms);
@@ -136,7 +138,7 @@ impl Market {
         market
     }
 
-    /// Nobody was subscribed for a while: what was still to be sent went to nobody, and it goes on from here.
+    /// Resumes the market after a time without subscribers. Discards the frames that were due meanwhile.
     pub fn wake(&mut self, now: u64) {
         if self.candles_due.take_if(|due| *due <= now).is_some() {
             self.candles.take_changed();
@@ -147,7 +149,7 @@ impl Market {
         self.resume(now);
     }
 
-    /// Time went by without this market: nothing happened meanwhile, and it goes on from here.
+    /// Continues from `now` after a pause in which nothing happened.
     pub fn resume(&mut self, now: u64) {
         self.next_trade = now + self.rng.wait_ns(self.trades_per_second);
         self.next_change = now + self.rng.wait_ns(self.changes_per_second);
@@ -155,16 +157,16 @@ impl Market {
         self.candles_due = self.candles_due.map(|_| on_grid_after(now, SECOND, 0));
     }
 
-    /// When the next [`step`](Self::step) is due.
+    /// Returns the time at which the next [`step`](Self::step) is due.
     pub fn next(&self) -> u64 {
         let sent = self.book_due.unwrap_or(u64::MAX).min(self.candles_due.unwrap_or(u64::MAX));
         self.next_trade.min(self.next_change).min(sent)
     }
 
-    /// Does what is due first. `None` when it is nothing a subscriber sees yet.
+    /// Runs the event that is due first. `None` if subscribers do not see it yet.
     pub fn step(&mut self) -> Option<Event> {
         let due = self.next();
-        // Candles first: a trade in the same nanosecond belongs to the next window already.
+        // Candles first: a trade in the same nanosecond already belongs to the next window.
         if self.candles_due == Some(due) {
             self.candles_due = None;
             return Some(Event::Candles(self.candles.take_changed()));
@@ -185,7 +187,7 @@ impl Market {
         Some(Event::Trade(trade))
     }
 
-    /// Publishes the book, unless it changed back to what it was.
+    /// Publishes the book unless it is equal to the one shown.
     fn show_book(&mut self, now: u64) -> Option<Event> {
         if self.shown == self.book {
             return None;
@@ -222,11 +224,11 @@ impl Market {
         trade
     }
 
-    /// When the deal was made, some tens of milliseconds before it is published, and its id: ms x 10000 + n.
+    /// Returns the time of a trade, some tens of ms before its publication, and its id: ms x 10000 + n.
     fn trade_time(&mut self, now: u64) -> (u64, u64) {
         let now_ms = now / MS;
         if let Some(trade_ms) = self.late_trade_time(now_ms) {
-            // The upper half of the counter is for late trades: no id is ever used twice in a market.
+            // The upper half of the counter is for late trades, so that no id occurs twice in a market.
             self.late_trades += 1;
             return (trade_ms, trade_ms * 10_000 + 5_000 + self.late_trades % 5_000);
         }
@@ -235,10 +237,12 @@ impl Market {
         (trade_ms, first.max(self.newest_trade.sequential_id + 1))
     }
 
-    /// When a trade published now was made, if it is a late one: before the newest trade, which must be recent.
+    /// Returns the time of a trade that is published now, if it is a late one: before the newest trade, which must be
+    /// recent.
     fn late_trade_time(&mut self, now_ms: u64) -> Option<u64> {
         let newest = &self.newest_trade;
-        // What Upbit does with a trade of yesterday is not known: here a day is complete once the next one has a trade.
+        // Upbit's handling of trades from the previous day is not known. Here a day is complete once the next one has a
+        // trade.
         let day_ms = newest.trade_ms - newest.trade_ms % DAY_MS;
         let earliest_ms = now_ms.saturating_sub(LATE_MS_MAX).max(day_ms);
         let can_be_late = now_ms >= newest.timestamp_ms + LATE_AFTER_MS && earliest_ms < newest.trade_ms;
@@ -252,7 +256,7 @@ impl Market {
         self.book_due.get_or_insert(on_grid_after(now, GRID, self.phase));
     }
 
-    /// Draws a price that wandered off back to where it came from, so long runs stay realistic.
+    /// Returns the pull on the price: back to the reference price, so that long runs stay realistic.
     fn pull(&self) -> f64 {
         let price = self.book.best(Side::Bid).price;
         let away = (self.reference_price - price) as f64 / self.reference_price as f64;
@@ -260,13 +264,13 @@ impl Market {
     }
 }
 
-/// The first moment strictly after `now` that is `phase` past a multiple of `grid`.
+/// Returns the first time after `now` that is `phase` past a multiple of `grid`.
 fn on_grid_after(now: u64, grid: u64, phase: u64) -> u64 {
     let base = now - now % grid + phase;
     if base > now { base } else { base + grid }
 }
 
-/// What a usual order is worth in the quote currency.
+/// Returns the value of a typical order in the quote currency.
 fn usual_notional(quote: Quote) -> i64 {
     match quote {
         Quote::Krw | Quote::KrwStable => 10_000_000 * ONE,

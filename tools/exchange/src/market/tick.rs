@@ -1,4 +1,4 @@
-//! Tick sizes and grouping levels: which prices exist. Prices are fixed point with eight decimals.
+//! Tick sizes and grouping levels, which define the valid prices. Prices are fixed point with eight decimals.
 
 use crate::number::ONE;
 
@@ -12,7 +12,7 @@ pub(crate) enum Quote {
     Usdt,
 }
 
-/// KRW tick sizes since 2025-07-31: from this price on, this tick.
+/// The KRW tick sizes since 2025-07-31, as (lowest price, tick).
 const KRW: [(i64, i64); 14] = [
     (1_000_000 * ONE, 1_000 * ONE),
     (500_000 * ONE, 500 * ONE),
@@ -31,7 +31,7 @@ const KRW: [(i64, i64); 14] = [
 ];
 
 impl Quote {
-    /// The tick at and above `price`.
+    /// Returns the tick at and above `price`.
     pub fn tick(self, price: i64) -> i64 {
         match self {
             Self::KrwStable if (1_000 * ONE..10_000 * ONE).contains(&price) => ONE / 2,
@@ -45,30 +45,30 @@ impl Quote {
         price + self.tick(price)
     }
 
-    /// The next lower price; zero when there is none.
+    /// Returns the next lower price; zero if there is none.
     pub fn below(self, price: i64) -> i64 {
-        // At the lower edge of a band the finer tick of the band underneath applies.
+        // At the lower edge of a band, the finer tick of the band below applies.
         (price - self.tick(price - 1)).max(0)
     }
 
-    /// `price` moved down to the grid, at least one tick.
+    /// Rounds `price` down to the grid, but to one tick at least.
     pub fn snap(self, price: i64) -> i64 {
         let tick = self.tick(price);
         (price - price % tick).max(tick)
     }
 
-    /// Whether books can be grouped at all.
+    /// Whether books can be grouped.
     pub fn has_levels(self) -> bool {
         matches!(self, Self::Krw | Self::KrwStable)
     }
 
-    /// Whether books can be grouped by `level` at this price: KRW markets know five powers of ten above the tick.
+    /// Whether books can be grouped by `level` at this price: KRW markets have five powers of ten above the tick.
     pub fn supports_level(self, level: i64, price: i64) -> bool {
         level == 0 || self.has_levels() && (1..=5).any(|power| self.tick(price) * 10i64.pow(power) == level)
     }
 }
 
-/// USDT markets: 0.01 from 10 upward, then one decade finer per decade.
+/// The tick of USDT markets: 0.01 from 10 upward, then ten times finer for each factor of ten below.
 fn usdt_tick(price: i64) -> i64 {
     let (mut from, mut tick) = (10 * ONE, ONE / 100);
     while price < from && tick > 1 {
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn stepping_down_across_a_band_uses_the_finer_tick_and_comes_back() {
+    fn stepping_down_across_a_band_uses_the_finer_tick_and_reverses() {
         let edge = 1_000_000 * ONE;
         assert_eq!(Quote::Krw.below(edge), edge - 500 * ONE);
         assert_eq!(Quote::Krw.above(Quote::Krw.below(edge)), edge);

@@ -1,9 +1,8 @@
-//! The certificate of the simulated exchange, and of the authority that signed it. They are files of the repository, so
-//! that nothing has to make certificates when the exchange starts.
+//! The certificate of the simulated exchange and of the authority that signed it, both from files of the repository.
 //!
-//! That the key is public is no danger: the certificate is for loopback names alone, and only clients that were told to
-//! trust this authority accept it. The authority's own key was thrown away when it had signed, so nobody can make
-//! certificates for other names. They are valid until 4096.
+//! The server's key is public, which is harmless: the certificate names loopback only, and only a client configured to trust
+//! this authority accepts it. The authority's key was deleted after it signed, so it cannot sign other names. Both
+//! certificates are valid until 4096.
 
 use std::io;
 use std::sync::Arc;
@@ -16,7 +15,7 @@ const AUTHORITY: &str = include_str!("authority.pem");
 const LEAF: &str = include_str!("localhost.pem");
 const LEAF_KEY: &str = include_str!("localhost.key.pem");
 
-/// What a client needs to trust the server, and the server to be trusted.
+/// The authority's certificate, for clients, and the server's TLS configuration.
 pub(crate) struct Identity {
     pub ca_pem: String,
     pub ca_der: Vec<u8>,
@@ -28,7 +27,7 @@ impl Identity {
         let certificate = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).map_err(io::Error::other);
         let leaf = certificate(LEAF)?;
         let key = PrivateKeyDer::from_pem_slice(LEAF_KEY.as_bytes()).map_err(io::Error::other)?;
-        // Named here and not taken from the process: another crate may have installed another default.
+        // Named here because another crate may have installed a different default provider in the process.
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()

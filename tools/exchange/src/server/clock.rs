@@ -1,8 +1,8 @@
-//! The only place that reads a clock.
+//! The server's clock. Nothing else in this crate reads one.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Wall-clock nanoseconds that never go back: the system time at start, or another, and monotonic from there.
+/// Wall-clock nanoseconds that never go backwards: the system time at start plus an offset, and monotonic from then on.
 #[derive(Debug)]
 pub(crate) struct Clock {
     started: Instant,

@@ -1,4 +1,4 @@
-//! The exchange on a real port: starts and stops the thread, makes the certificates, passes faults in.
+//! The exchange on a real port: runs its thread, generates certificates and passes faults to it.
 
 mod certificate;
 mod clock;
@@ -28,25 +28,26 @@ use std::time::Duration;
 
 const LISTENER: Token = Token(0);
 const WAKER: Token = Token(1);
-/// Tokens from here on are connections.
+/// Tokens from this one on are connections.
 const SOCKETS: usize = 2;
-/// A thread that does not answer for so long has died.
+/// A thread that does not answer within this time has died.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where and how a [`Server`] listens, and the venue it serves.
+/// The configuration of a [`Server`]: its address, its exchange, and its files.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
-    /// Loopback address; port 0 takes a free one. Default: 127.0.0.1:0. Anything but loopback is refused.
+    /// The loopback address to listen on; port 0 takes a free port. Default: 127.0.0.1:0. Other addresses are refused.
     pub listen: SocketAddr,
-    /// `ws://` instead of `wss://`. Default: no.
+    /// Whether to serve `ws://` instead of `wss://`. Default: no.
     pub plain: bool,
-    /// How far its clock is ahead of this machine's, in ms; negative: behind. Default: 0.
+    /// The lead of the exchange's clock over this machine's, in ms; negative if it is behind. Default: 0.
     pub clock_ahead_ms: i64,
-    /// The venue.
+    /// The exchange.
     pub exchange: Config,
-    /// JSONL files to serve for the streams they hold; loaded into [`Config::replay`]. Default: none.
+    /// JSONL files with messages to replay for the streams that they contain; loaded into [`Config::replay`]. Default:
+    /// none.
     pub replay: Vec<PathBuf>,
-    /// File for the ground-truth log, see [`LogFile`]. Default: none.
+    /// The file for the ground-truth log; see [`LogFile`]. Default: none.
     pub log: Option<PathBuf>,
 }
 
@@ -63,11 +64,11 @@ impl Default for ServerConfig {
     }
 }
 
-/// Something to do with the exchange, now.
-type Act = Box<dyn FnOnce(&mut Exchange, u64) + Send>;
+/// A closure to run on the exchange's thread, with the current time.
+type Call = Box<dyn FnOnce(&mut Exchange, u64) + Send>;
 
 enum Command {
-    Act(Act),
+    Call(Call),
     Shutdown,
 }
 
@@ -83,20 +84,20 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens, then serves on a thread of its own.
+    /// Listens on the address and serves the exchange on a new thread.
     ///
     /// # Errors
-    /// When the address is not loopback or taken, a replay file is unreadable, or the log cannot be created.
+    /// If the address is not loopback or is in use, a replay file cannot be read, or the log cannot be created.
     pub fn start(config: ServerConfig) -> Result<Self> {
         let log = config.log.as_ref().map(LogFile::create).transpose()?;
         Self::launch(config, log.map(|log| Box::new(log) as Box<dyn Observer>))
     }
 
-    /// As [`start`](Self::start), with an observer instead of a log file. It is called on the server's thread: when a
-    /// request is read, and right before the bytes of a data frame go to the socket.
+    /// Like [`start`](Self::start), with an observer instead of a log file. The server's thread calls it when it reads
+    /// a request, and right before it passes the bytes of a data frame to the socket.
     ///
     /// # Errors
-    /// As [`start`](Self::start).
+    /// Same as [`start`](Self::start).
     pub fn start_observed(config: ServerConfig, observer: Box<dyn Observer>) -> Result<Self> {
         Self::launch(config, Some(observer))
     }
@@ -132,71 +133,71 @@ impl Server {
         Ok(Self { address, identity, commands: sender, waker, stats, thread: Some(thread) })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What a client connects to: `wss://127.0.0.1:PORT/websocket/v1`, `ws://` when plain.
+    /// The URL for clients: `wss://127.0.0.1:PORT/websocket/v1`, or `ws://` without TLS.
     pub fn url(&self) -> String {
         let scheme = if self.identity.is_some() { "wss" } else { "ws" };
-        // A socket address prints an IPv6 host in the brackets a URL wants.
+        // A socket address prints an IPv6 host in brackets, as a URL requires.
         format!("{scheme}://{}/websocket/v1", self.address)
     }
 
-    /// The authority's certificate as PEM; empty when plain.
+    /// The certificate of the test authority as PEM; empty without TLS.
     pub fn ca_pem(&self) -> &str {
         self.identity.as_ref().map_or("", |(pem, _)| pem)
     }
 
-    /// The authority's certificate as DER; empty when plain.
+    /// The certificate of the test authority as DER; empty without TLS.
     pub fn ca_der(&self) -> &[u8] {
         self.identity.as_ref().map_or(&[], |(_, der)| der)
     }
 
-    /// What was counted up to the last turn of the thread.
+    /// The counters after the last turn of the event loop.
     pub fn stats(&self) -> Stats {
         self.stats.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Makes something go wrong; it does when this returns.
+    /// Injects a fault, which is in effect when this returns.
     pub fn inject(&self, fault: Fault) {
         self.ask(|exchange, now| exchange.inject(now, fault));
     }
 
-    /// What clients asked for, on all connections, oldest first; see [`Exchange::received`].
+    /// Returns the requests of all connections, oldest first; see [`Exchange::received`].
     pub fn received(&self) -> Vec<Received> {
         self.ask(|exchange, _| exchange.received().cloned().collect()).unwrap_or_default()
     }
 
-    /// Lists a market, or delists it; see [`Exchange::set_listed`]. It is done when this returns.
+    /// Lists or delists a market, which has happened when this returns; see [`Exchange::set_listed`].
     pub fn set_listed(&self, code: &str, on: bool) -> bool {
         let code = code.to_owned();
         self.ask(move |exchange, now| exchange.set_listed(now, &code, on)).unwrap_or(false)
     }
 
-    /// Codes of all listed markets, busiest of each quote first.
+    /// Returns the codes of all listed markets, the busiest of each quote currency first.
     pub fn markets(&self) -> Vec<String> {
         self.ask(|exchange, _| exchange.markets().map(str::to_owned).collect()).unwrap_or_default()
     }
 
-    /// Ends the thread, closes everything and waits for that.
+    /// Ends the thread, closes all connections and waits for the thread.
     pub fn shutdown(mut self) {
         self.stop();
     }
 
-    /// Waits until the thread ends, which it only does by failing: for a process that does nothing else.
+    /// Waits until the thread ends, which happens only if it fails. For a process that only serves the exchange.
     pub fn wait(mut self) {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 
-    /// Does something with the exchange on its thread, and waits for the answer.
+    /// Runs a closure on the exchange's thread and waits for its result.
     fn ask<T: Send + 'static>(&self, act: impl FnOnce(&mut Exchange, u64) -> T + Send + 'static) -> Option<T> {
         let (done, wait) = mpsc::channel();
-        self.send(Command::Act(Box::new(move |exchange, now| {
-            // Whoever asked may have stopped waiting.
+        self.send(Command::Call(Box::new(move |exchange, now| {
+            // The caller may have stopped waiting.
             let _ = done.send(act(exchange, now));
         })));
         let answer = wait.recv_timeout(ANSWER_TIMEOUT).ok();
@@ -207,7 +208,7 @@ impl Server {
     }
 
     fn send(&self, command: Command) {
-        // Either fails only when the thread is gone, and then there is nothing to command.
+        // Both fail only if the thread has ended, and then no command matters.
         let _ = self.commands.send(command);
         let _ = self.waker.wake();
     }

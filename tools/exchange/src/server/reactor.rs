@@ -1,4 +1,4 @@
-//! The server's one thread: moves bytes between sockets and the exchange, and calls it when its time has come.
+//! The server's thread: moves bytes between sockets and the exchange, and calls the exchange when a deadline is due.
 
 use super::clock::Clock;
 use super::socket::Socket;
@@ -15,11 +15,11 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// How long a connection whose writing side has ended waits for the peer.
+/// The maximum time that a connection waits for the peer after its writing side has ended, in ns.
 const LINGER: u64 = SECOND;
-/// Connections served at a time; further ones wait in the backlog of the listener.
+/// The maximum number of connections. Further ones wait in the listener's backlog.
 const SOCKETS_MAX: usize = 1024;
-/// Rest after the process ran out of file descriptors.
+/// The delay before accepting again after the process ran out of file descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(10);
 
 pub(crate) struct Reactor {
@@ -42,29 +42,29 @@ impl Reactor {
             if let Err(error) = self.poll.poll(&mut events, Some(timeout))
                 && error.kind() != ErrorKind::Interrupted
             {
-                tracing::error!(%error, "the simulated exchange stops: poll failed");
+                tracing::error!(%error, "poll failed, the simulated exchange stops");
                 return;
             }
             for event in &events {
-                self.note(event);
+                self.handle_event(event);
             }
-            if !self.obey() {
+            if !self.run_commands() {
                 return;
             }
-            self.turn();
+            self.move_bytes();
         }
     }
 
     fn timeout(&self) -> Duration {
-        // During a stall nothing is due: sockets that linger do so until it ends.
+        // During a stall nothing is due: lingering sockets stay open until it ends.
         let lingering = self.sockets.values().filter_map(|socket| socket.linger_until).min();
         let lingering = lingering.filter(|_| !self.exchange.is_stalled());
         let due = self.exchange.poll_timeout().min(lingering.unwrap_or(u64::MAX));
-        let idle = if self.acceptable && self.has_place() { ACCEPT_RETRY } else { Duration::from_secs(1) };
+        let idle = if self.acceptable && self.has_room() { ACCEPT_RETRY } else { Duration::from_secs(1) };
         Duration::from_nanos(due.saturating_sub(self.clock.now())).min(idle)
     }
 
-    fn note(&mut self, event: &mio::event::Event) {
+    fn handle_event(&mut self, event: &mio::event::Event) {
         match event.token() {
             LISTENER => self.acceptable = true,
             WAKER => {}
@@ -76,18 +76,18 @@ impl Reactor {
         }
     }
 
-    /// Carries out what the handle asked for; false to stop.
-    fn obey(&mut self) -> bool {
+    /// Runs the commands of the handle. Returns false to stop.
+    fn run_commands(&mut self) -> bool {
         while let Ok(command) = self.commands.try_recv() {
             match command {
                 Command::Shutdown => return false,
-                Command::Act(act) => act(&mut self.exchange, self.clock.now()),
+                Command::Call(call) => call(&mut self.exchange, self.clock.now()),
             }
         }
         true
     }
 
-    fn turn(&mut self) {
+    fn move_bytes(&mut self) {
         self.accept();
         if !self.exchange.is_stalled() {
             self.each_socket(Self::read);
@@ -100,29 +100,29 @@ impl Reactor {
         self.stats.lock().unwrap_or_else(PoisonError::into_inner).clone_from(self.exchange.stats());
     }
 
-    fn has_place(&self) -> bool {
+    fn has_room(&self) -> bool {
         self.sockets.len() < SOCKETS_MAX
     }
 
     fn accept(&mut self) {
-        while self.acceptable && self.has_place() {
+        while self.acceptable && self.has_room() {
             match self.listener.accept() {
                 Ok((stream, peer)) => {
                     let conn = self.exchange.connect(self.clock.now(), peer.ip());
-                    if let Err(error) = self.adopt(conn, stream) {
-                        tracing::warn!(%error, "a connection was accepted and lost");
+                    if let Err(error) = self.register(conn, stream) {
+                        tracing::warn!(%error, "an accepted connection failed");
                         self.exchange.disconnected(self.clock.now(), conn);
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.acceptable = false,
                 Err(error)
                     if error.kind() == ErrorKind::Interrupted || error.kind() == ErrorKind::ConnectionAborted => {}
-                Err(error) => return tracing::warn!(%error, "cannot accept for now"),
+                Err(error) => return tracing::warn!(%error, "accept failed"),
             }
         }
     }
 
-    fn adopt(&mut self, conn: ConnId, stream: mio::net::TcpStream) -> Result<()> {
+    fn register(&mut self, conn: ConnId, stream: mio::net::TcpStream) -> Result<()> {
         let mut socket = Socket::new(stream, self.tls.as_ref())?;
         let token = Token(conn.0 as usize + SOCKETS);
         self.poll.registry().register(&mut socket.stream, token, Interest::READABLE | Interest::WRITABLE)?;
@@ -130,7 +130,7 @@ impl Reactor {
         Ok(())
     }
 
-    /// Does something with every socket; those it fails for are gone.
+    /// Calls `act` for each socket. Removes the socket if it returns false or an error.
     fn each_socket(&mut self, act: fn(&mut Self, ConnId, &mut Socket) -> Result<bool>) {
         for conn in self.sockets.keys().copied().collect::<Vec<ConnId>>() {
             let Some(mut socket) = self.sockets.remove(&conn) else { continue };
@@ -138,7 +138,7 @@ impl Reactor {
                 Ok(true) => drop(self.sockets.insert(conn, socket)),
                 Ok(false) => self.exchange.disconnected(self.clock.now(), conn),
                 Err(error) => {
-                    tracing::debug!(conn = conn.0, %error, "a connection broke");
+                    tracing::debug!(conn = conn.0, %error, "a connection failed");
                     self.exchange.disconnected(self.clock.now(), conn);
                 }
             }
@@ -160,7 +160,8 @@ impl Reactor {
             return Ok(self.clock.now() < until);
         }
         if socket.has_unsent() {
-            // Nothing is asked for now, so the end has to be looked for: a reader cut off never takes the rest.
+            // Nothing is requested from the exchange while bytes are unsent, so its flow is checked here. Otherwise a
+            // client that was dropped for not reading would keep its socket.
             match self.exchange.flow(conn) {
                 Flow::Open => {}
                 Flow::Close => socket.linger_until = Some(self.clock.now() + LINGER),
@@ -169,7 +170,7 @@ impl Reactor {
             return Ok(true);
         }
         let mut bytes = Vec::new();
-        // What the kernel does not take stays in the exchange, which bounds it.
+        // Bytes that the kernel does not take stay in the exchange, which limits them.
         while !socket.has_unsent() {
             bytes.clear();
             let flow = self.exchange.poll_transmit(self.clock.now(), conn, &mut bytes);

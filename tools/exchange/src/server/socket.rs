@@ -1,4 +1,4 @@
-//! One accepted TCP connection, with or without TLS: moves bytes, knows nothing of what they mean.
+//! One accepted TCP connection, with or without TLS. Moves bytes and does not interpret them.
 
 use mio::net::TcpStream;
 use rustls::{ServerConfig, ServerConnection};
@@ -10,11 +10,11 @@ use std::sync::Arc;
 pub(crate) struct Socket {
     pub stream: TcpStream,
     tls: Option<ServerConnection>,
-    /// Plaintext of a plain connection that the kernel did not take yet; TLS queues on its own.
+    /// Bytes of a connection without TLS that the kernel has not taken yet. With TLS, rustls queues them.
     unsent: Vec<u8>,
     /// Readiness is edge-triggered: true until a read would block.
     pub readable: bool,
-    /// Writing has ended; TCP is closed when the peer closes, or then.
+    /// Set once writing has ended. TCP is closed when the peer closes, at this time at the latest.
     pub linger_until: Option<u64>,
 }
 
@@ -27,13 +27,13 @@ impl Socket {
         };
         let mut socket = Self { stream, tls, unsent: Vec::new(), readable: false, linger_until: None };
         if let Some(tls) = &mut socket.tls {
-            // Bounded by asking the exchange only when everything before is gone.
+            // The buffer stays bounded, because the exchange is asked for more only when everything before was sent.
             tls.set_buffer_limit(None);
         }
         Ok(socket)
     }
 
-    /// Appends what has arrived to `into`; false once the peer has closed.
+    /// Appends the received bytes to `into`. Returns false once the peer has closed.
     pub fn read(&mut self, into: &mut Vec<u8>) -> Result<bool> {
         while self.readable {
             match self.read_once(into) {
@@ -62,7 +62,7 @@ impl Socket {
         Ok(if state.peer_has_closed() { 0 } else { count })
     }
 
-    /// Hands bytes to the socket, as far as it takes them.
+    /// Queues bytes and sends as many as the socket takes.
     pub fn send(&mut self, bytes: &[u8]) -> Result<()> {
         match &mut self.tls {
             Some(tls) => tls.writer().write_all(bytes)?,
@@ -71,7 +71,7 @@ impl Socket {
         self.flush()
     }
 
-    /// Goes on sending.
+    /// Continues to send the queued bytes.
     pub fn flush(&mut self) -> Result<()> {
         while self.has_unsent() {
             let written = match &mut self.tls {
@@ -88,12 +88,13 @@ impl Socket {
         Ok(())
     }
 
-    /// Whether something waits for the kernel to take it.
+    /// Whether bytes are waiting for the kernel to take them.
     pub fn has_unsent(&self) -> bool {
         self.tls.as_ref().map_or(!self.unsent.is_empty(), |tls| tls.wants_write())
     }
 
-    /// Ends the writing side. The peer may still be sending: closing at once would reset what it has not read yet.
+    /// Ends the writing side. The peer may still be sending, so closing at once would discard bytes that it has not
+    /// read yet.
     pub fn finish(&mut self, linger_until: u64) -> Result<()> {
         if let Some(tls) = &mut self.tls {
             tls.send_close_notify();

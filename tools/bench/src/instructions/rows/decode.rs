@@ -6,7 +6,7 @@ use std::hint::black_box;
 use hoga::model::{Noun, Receipt, Sink, Ticker};
 use hoga::wire::{Decoder, Message, SLACK};
 use hoga_testing::Rng;
-use hoga_testing::messages::{self, Draft};
+use hoga_testing::messages::{self, Draft, padded};
 
 use super::{RECEIPT, Row};
 
@@ -46,13 +46,6 @@ fn written(write: Write, short: bool) -> Vec<String> {
     (0..MESSAGES).map(|_| write(&mut rng, short).write(short)).collect()
 }
 
-/// The message with room behind it, as a receive buffer has.
-fn padded(message: &[u8]) -> Vec<u8> {
-    let mut bytes = message.to_vec();
-    bytes.resize(message.len() + SLACK, b'7');
-    bytes
-}
-
 /// Looks at every value, so that none of it can be optimized away.
 struct Look;
 
@@ -63,7 +56,7 @@ impl Sink for Look {
 }
 
 fn decode(messages: Vec<String>) -> impl FnMut() {
-    let messages: Vec<_> = messages.iter().map(|text| (padded(text.as_bytes()), text.len())).collect();
+    let messages: Vec<_> = messages.iter().map(|text| (padded(text.as_bytes(), SLACK), text.len())).collect();
     let mut decoder = Decoder::new();
     move || {
         for (bytes, len) in &messages {

@@ -1,0 +1,23 @@
+//! Running engines over real loopback sockets, against the simulated exchange or a scripted one.
+
+mod bithumb;
+mod callbacks;
+mod clients;
+#[path = "../common/mod.rs"]
+mod common;
+mod connect_ledger;
+mod connections;
+mod face;
+mod feed_crowds;
+mod feed_states;
+mod feeds;
+mod format_switch;
+mod latencies;
+mod lifecycle;
+#[cfg(feature = "rest")]
+mod rest;
+mod scenarios;
+mod scripted;
+mod subscription_modes;
+mod subscription_races;
+mod universe;

@@ -1,0 +1,169 @@
+//! What a feed says of itself is right while it runs, whoever asks.
+
+use std::thread;
+use std::time::Duration;
+
+use crate::support::*;
+use hoga::feed::{Feed, FeedCounters, FeedCounts, Item, Overflow, ring_bytes};
+use hoga::model::{DataType, Trade};
+
+const EVENTS: u64 = 60_000;
+
+/// Asks until the feed has nothing more to do; counts only grow, none of them is behind, and in the end they add up.
+fn watch(counters: &FeedCounters, expected: u64) {
+    let mut last = FeedCounts::default();
+    loop {
+        let counts = counters.counts();
+        let FeedCounts { received, delivered, dropped, conflated, filtered, queued } = counts;
+        assert!(delivered + dropped + conflated + filtered + queued >= received, "{counts:?}");
+        assert!(counts.received <= expected, "{counts:?}");
+        let parts = |c: &FeedCounts| [c.received, c.delivered, c.dropped, c.conflated, c.filtered];
+        assert!(parts(&last).iter().zip(parts(&counts)).all(|(old, new)| *old <= new), "{counts:?} after {last:?}");
+        if counts.received == expected && counts.queued == 0 {
+            return assert_identity(counters.counts());
+        }
+        last = counts;
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn nothing_is_missing_from_the_sum_with_a_ring_of_the_feeds_own() {
+    let (mut writer, mut feed) = queue(32);
+    let counters = feed.counters();
+    thread::scope(|s| {
+        s.spawn(|| watch(&counters, EVENTS));
+        s.spawn(move || {
+            for version in 1..=EVENTS {
+                match version % 5 {
+                    0 => writer.filter(),
+                    _ => push(&mut writer, [version]),
+                }
+            }
+        });
+        while !feed.is_closed() {
+            feed.pop();
+        }
+    });
+    assert_eq!(counters.counts().filtered, EVENTS / 5);
+}
+
+#[test]
+fn nothing_is_missing_from_the_sum_with_a_shared_ring() {
+    let mut ring = shared(32, 2);
+    let (writer, mut feed) = ring.reader(&[0]);
+    let counters = feed.counters();
+    thread::scope(|s| {
+        s.spawn(|| watch(&counters, EVENTS));
+        s.spawn(move || {
+            for version in 1..=EVENTS {
+                ring.publish(0, version);
+                ring.publish(1, version);
+            }
+            drop(writer);
+        });
+        while !feed.is_closed() {
+            feed.pop();
+        }
+    });
+}
+
+#[test]
+fn nothing_is_missing_from_the_sum_with_newest_values() {
+    let (mut newest, mut feed, _) = newest(Overflow::Conflate, 4);
+    let counters = feed.counters();
+    thread::scope(|s| {
+        s.spawn(|| watch(&counters, EVENTS));
+        s.spawn(move || {
+            for value in 0..EVENTS {
+                newest.publish(value as usize % 4, value);
+            }
+        });
+        while !feed.is_closed() {
+            feed.pop();
+        }
+    });
+}
+
+/// Counts of a feed into which ten updates came, before it is read, after so many items, and in the end.
+#[track_caller]
+fn assert_steps(feed: &mut Feed<Trade>, waits: u64, items: usize, waits_then: u64) -> FeedCounts {
+    let check = |feed: &mut Feed<Trade>, queued| {
+        let counts = feed.counts();
+        assert_identity(counts);
+        assert_eq!((counts.received, counts.queued), (10, queued), "{counts:?}");
+    };
+    check(feed, waits);
+    assert_eq!(feed.by_ref().take(items).count(), items);
+    check(feed, waits_then);
+    feed.for_each(drop);
+    assert_eq!(feed.peek_len(), 0);
+    check(feed, 0);
+    feed.counts()
+}
+
+#[test]
+fn what_waits_is_counted_where_it_waits_with_every_policy() {
+    let (mut writer, mut feed) = queue(4);
+    push(&mut writer, 1..=9);
+    writer.filter();
+    let counts = assert_steps(&mut feed, 4, 3, 1);
+    assert_eq!((counts.delivered, counts.dropped, counts.filtered), (4, 5, 1));
+
+    let mut ring = shared(4, 1);
+    let (_writer, mut feed) = ring.reader(&[0]);
+    (1..=10).for_each(|version| ring.publish(0, version));
+    // The gap, then two events.
+    let counts = assert_steps(&mut feed, 10, 3, 2);
+    assert_eq!((counts.delivered, counts.dropped), (4, 6));
+
+    for overflow in [Overflow::Conflate, Overflow::Throttle(Duration::from_nanos(1))] {
+        let (mut newest, mut feed, _) = newest(overflow, 2);
+        (0..10).for_each(|value| newest.publish(value as usize % 2, value));
+        let counts = assert_steps(&mut feed, 10, 1, 5);
+        assert_eq!((counts.delivered, counts.conflated), (2, 8), "{overflow}");
+    }
+}
+
+#[test]
+fn the_deepest_moment_is_remembered() {
+    let (mut writer, mut feed) = queue(8);
+    let counters = feed.counters();
+    push(&mut writer, 1..=5);
+    assert_eq!((counters.depth_max(), feed.peek_len()), (0, 5), "looked at after the batch");
+    writer.flush();
+    assert_eq!(drain(&mut feed).len(), 5);
+    push(&mut writer, 6..=8);
+    writer.flush();
+    assert_eq!((counters.depth_max(), feed.peek_len()), (5, 3));
+}
+
+#[test]
+fn a_feed_says_what_memory_is_its_own_and_what_it_shares() {
+    let (_writer, feed) = queue(64);
+    assert_eq!((feed.counters().bytes(), feed.counters().shared_bytes()), (ring_bytes::<Trade>(64) as u64, 0));
+    let two = rig::<Trade>(DataType::Trade, Overflow::DropNewest { capacity: 64 }, 2);
+    assert_eq!(two.feed.counters().bytes(), 2 * ring_bytes::<Trade>(64) as u64);
+
+    let ring = shared(64, 2);
+    let (mut writer, mut feed) = ring.reader(&[0]);
+    ring.follow(&mut writer, &[1], &[]);
+    assert_eq!(feed.pop(), None);
+    assert_eq!(feed.counters().shared_bytes(), ring.ring.bytes() as u64, "counted once");
+    assert!((1..200).contains(&feed.counters().bytes()), "notes of two streams");
+}
+
+#[test]
+fn a_batch_is_filled_from_the_front_and_the_rest_of_it_left_alone() {
+    let (mut writer, mut feed) = queue(8);
+    push(&mut writer, 1..=3);
+    let mut items = [Item::default(); 5];
+    assert_eq!(feed.pop_batch(&mut []), 0);
+    assert_eq!(feed.pop_batch(&mut items), 3);
+    assert_eq!(items.map(short)[..4], [Seen::Data(1), Seen::Data(2), Seen::Data(3), Seen::Gap(0)]);
+    assert_eq!(feed.pop_batch(&mut items), 0);
+    push(&mut writer, 4..=6);
+    assert_eq!(feed.by_ref().count(), 3);
+    push(&mut writer, [7]);
+    assert_eq!(feed.next().map(short), Some(Seen::Data(7)), "an end is not for good");
+}

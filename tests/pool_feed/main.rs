@@ -1,0 +1,21 @@
+//! Pool and feeds without an engine: the test is the connection and the clock.
+
+mod broadcast_stress;
+mod feed_account;
+mod feed_alloc;
+mod feed_conflate;
+mod feed_follow;
+mod feed_offline;
+mod feed_queue;
+mod feed_sockets;
+mod pool_alloc;
+mod pool_gate;
+mod pool_instant;
+mod pool_reading;
+mod pool_stress;
+#[path = "../common/samples.rs"]
+mod samples;
+mod support;
+
+#[global_allocator]
+static ALLOCATOR: hoga_testing::allocations::Counting = hoga_testing::allocations::Counting;

@@ -1,0 +1,84 @@
+//! Steady state allocates nothing: counted by an allocator, with readers that load, hold and remember.
+
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+
+use crate::samples::*;
+use crate::support::{Rig, rig};
+use hoga::feed::{Overflow, Update};
+use hoga::model::*;
+use hoga::pool::{Handle, Reading};
+use hoga_testing::allocations;
+
+const HELD: usize = 6;
+const PUBLISHES: u64 = 100_000;
+
+#[test]
+fn a_hundred_thousand_publishes_allocate_nothing_while_readers_load_and_hold() {
+    let (_clock, pool, _link, mut publisher) = open::<Orderbook>(DataType::Orderbook);
+    let handle = pool.orderbook("KRW-BTC").unwrap();
+    let Rig { mut writers, mut feed, .. } =
+        rig::<Orderbook>(DataType::Orderbook, Overflow::DropNewest { capacity: 64 }, 1);
+    let writer = &mut writers[0];
+    let mut book = orderbook(1, 100.0);
+
+    // Warm-up: more versions than are held at once below, and two that take turns.
+    let mut held = Vec::new();
+    for timestamp in 0..HELD as u64 + 4 {
+        book.timestamp = timestamp;
+        publisher.publish(&receipt(1, timestamp), &book, || Nanos(timestamp));
+        held.push(handle.load());
+    }
+    held.clear();
+
+    let (ready, stop) = (Barrier::new(3), AtomicBool::new(false));
+    let counted = thread::scope(|s| {
+        let holds = s.spawn(|| hold(&handle, &ready, &stop));
+        let polls = s.spawn(|| poll(&handle, &ready, &stop));
+        ready.wait();
+        let before = allocations::on_this_thread();
+        for timestamp in 100..100 + PUBLISHES {
+            book.timestamp = timestamp;
+            publisher.publish(&receipt(1, timestamp), &book, || Nanos(timestamp));
+            let version = publisher.version();
+            let stamps = Stamps::default();
+            let (connection, epoch) = (ConnectionId(0), Epoch(1));
+            writer.push(Update { value: book, stamps, connection, epoch, version });
+            writer.flush();
+            if timestamp % 100 == 0 {
+                while feed.pop().is_some() {}
+            }
+        }
+        let published = allocations::on_this_thread() - before;
+        stop.store(true, Relaxed);
+        [published, holds.join().unwrap(), polls.join().unwrap()]
+    });
+    assert_eq!(counted, [0; 3], "by the publisher, the reader that holds, and the one that remembers");
+    assert_eq!(handle.load().timestamp, 99 + PUBLISHES);
+}
+
+/// Holds five versions at a time and lets them go in turn. Returns how often it allocated.
+fn hold(handle: &Handle<Orderbook>, ready: &Barrier, stop: &AtomicBool) -> u64 {
+    let mut held: [Option<Reading<Orderbook>>; HELD - 1] = std::array::from_fn(|_| None);
+    held[0] = Some(handle.load());
+    ready.wait();
+    let before = allocations::on_this_thread();
+    for turn in (0..held.len()).cycle().take_while(|_| !stop.load(Relaxed)) {
+        held[turn] = None;
+        held[turn] = Some(handle.load());
+    }
+    allocations::on_this_thread() - before
+}
+
+/// Remembers the newest version as a copy. Returns how often it allocated.
+fn poll(handle: &Handle<Orderbook>, ready: &Barrier, stop: &AtomicBool) -> u64 {
+    let mut cached = handle.cached();
+    ready.wait();
+    let before = allocations::on_this_thread();
+    while !stop.load(Relaxed) {
+        let reading = cached.load();
+        assert_eq!(reading.asks.len(), MAX_LEVELS);
+    }
+    allocations::on_this_thread() - before
+}

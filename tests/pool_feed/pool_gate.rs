@@ -1,0 +1,375 @@
+//! The order gate, seen from outside: what the pool shows after arrivals in any order, and how each was judged.
+
+use std::collections::HashSet;
+
+use crate::samples::*;
+use Verdict::{Duplicate, Late, OldEpoch, Published};
+use hoga::model::*;
+use hoga::pool::{Publisher, Verdict};
+use proptest::prelude::*;
+
+/// Publishes arrivals of (epoch, value) one after the other, received at 1, 2, 3, …
+#[track_caller]
+fn judged<T: Noun>(publisher: &mut Publisher<T>, arrivals: &[(u32, T, Verdict)]) {
+    for (i, (epoch, value, expected)) in arrivals.iter().enumerate() {
+        let at = i as u64 + 1;
+        let verdict = publisher.publish(&receipt(*epoch, at), value, || Nanos(at));
+        assert_eq!(verdict, *expected, "arrival {i}");
+    }
+}
+
+#[test]
+fn an_older_ticker_does_not_replace_a_newer_one_and_an_equal_one_does() {
+    let (_clock, pool, _link, mut publisher) = open(DataType::Ticker);
+    let handle = pool.ticker("KRW-BTC").unwrap();
+    judged(
+        &mut publisher,
+        &[(1, ticker(100, 1.0), Published), (1, ticker(99, 2.0), Late), (1, ticker(100, 3.0), Published)],
+    );
+    assert_eq!((handle.load().trade_price, handle.version()), (3.0, 2));
+}
+
+#[test]
+fn an_older_book_does_not_replace_a_newer_one_and_an_equal_one_does() {
+    let (_clock, pool, _link, mut publisher) = open(DataType::Orderbook);
+    let handle = pool.orderbook("KRW-BTC").unwrap();
+    judged(
+        &mut publisher,
+        &[(1, orderbook(100, 1.0), Published), (1, orderbook(99, 2.0), Late), (1, orderbook(100, 3.0), Published)],
+    );
+    assert_eq!(handle.load().best_ask().unwrap().price, 3.0);
+}
+
+#[test]
+fn a_candle_is_ordered_by_its_start_and_then_by_its_timestamp() {
+    let (_clock, pool, _link, mut publisher) = open(DataType::Candle(Interval::Minute1));
+    let handle = pool.candle(Interval::Minute1, "KRW-BTC").unwrap();
+    judged(
+        &mut publisher,
+        &[
+            (1, candle(1, 100), Published),
+            (1, candle(1, 99), Late),
+            (1, candle(1, 100), Published),
+            // A new minute closes the one before, whatever the timestamps.
+            (1, candle(2, 50), Published),
+            (1, candle(1, 200), Late),
+            (1, candle(2, 51), Published),
+        ],
+    );
+    assert_eq!((handle.load().candle_date_time_utc.time.minute, handle.load().timestamp), (2, 51));
+}
+
+#[test]
+fn a_trade_is_ordered_by_its_timestamp_and_told_apart_by_its_id() {
+    let (_clock, pool, _link, mut publisher) = open(DataType::Trade);
+    let handle = pool.trade("KRW-BTC").unwrap();
+    judged(
+        &mut publisher,
+        &[
+            (1, trade(10, 100), Published),
+            // A trade of the second before: smaller id, later timestamp. Real and newest.
+            (1, trade(8, 101), Published),
+            // Real, but not the newest.
+            (1, trade(9, 99), Late),
+            // Each of the three again.
+            (1, trade(10, 100), Duplicate),
+            (1, trade(8, 101), Duplicate),
+            (1, trade(9, 99), Duplicate),
+            // Two trades of one millisecond are two trades.
+            (1, trade(11, 101), Published),
+        ],
+    );
+    assert_eq!((handle.load().sequential_id, handle.version()), (11, 3));
+    let counts = pool.streams()[0].verdicts;
+    assert_eq!((counts.published, counts.late, counts.duplicate, counts.old_epoch), (3, 1, 3, 0));
+    assert_eq!(counts.total(), 7);
+}
+
+#[test]
+fn what_comes_late_is_news_if_it_happened_besides() {
+    let (_c, _p, _l, mut trades) = open(DataType::Trade);
+    let late = trade(9, 99);
+    judged(&mut trades, &[(1, trade(10, 100), Published), (1, late, Late)]);
+    assert!(trades.is_news(Late, &late), "a late trade did happen");
+    assert!(!trades.is_news(Duplicate, &late) && !trades.is_news(OldEpoch, &late));
+
+    let (_c, _p, _l, mut tickers) = open(DataType::Ticker);
+    let late = ticker(99, 1.0);
+    judged(&mut tickers, &[(1, ticker(100, 2.0), Published), (1, late, Late)]);
+    assert!(!tickers.is_news(Late, &late), "a late state is history");
+    assert!(tickers.is_news(Published, &late));
+
+    let (_c, _p, _l, mut candles) = open(DataType::Candle(Interval::Minute1));
+    let (other, same) = (candle(1, 60), candle(2, 50));
+    judged(&mut candles, &[(1, candle(2, 51), Published), (1, other, Late), (1, same, Late)]);
+    assert!(candles.is_news(Late, &other), "the last word on the candle before");
+    assert!(!candles.is_news(Late, &same), "an older state of the newest candle");
+}
+
+/// One time stamp from the future froze a stream, live to all appearance, until the next socket.
+#[test]
+fn a_wrong_time_stamp_does_not_freeze_a_stream() {
+    let (_clock, pool, _link, mut publisher) = open(DataType::Ticker);
+    publisher.publish(&receipt(1, 1), &ticker(3_600_000, 1.0), || Nanos(1));
+    let mut verdicts = Vec::new();
+    for n in 0..10 {
+        verdicts.push(publisher.publish(&receipt(1, 2), &ticker(100 + n, 2.0), || Nanos(2)));
+    }
+    assert_eq!(verdicts[..7], [Late; 7]);
+    assert_eq!(verdicts[7..], [Published; 3]);
+    assert_eq!(pool.ticker("KRW-BTC").unwrap().load().timestamp, 109);
+}
+
+/// Seven repetitions counted as late, and so the next late trade was taken for proof that the newest stamp is wrong.
+#[test]
+fn repeated_trades_are_no_sign_that_the_newest_time_stamp_is_wrong() {
+    let (_clock, pool, _link, mut publisher) = open(DataType::Trade);
+    let handle = pool.trade("KRW-BTC").unwrap();
+    let mut offer = |id, timestamp| publisher.publish(&receipt(1, 1), &trade(id, timestamp), || Nanos(1));
+    for id in 1..=20 {
+        assert_eq!(offer(id, 100 + id), Published);
+    }
+    for id in 8..=16 {
+        assert_eq!(offer(id, 100 + id), Duplicate);
+    }
+    assert_eq!(offer(99, 105), Late);
+    assert_eq!(handle.load().sequential_id, 20);
+
+    // Nor do they hide one that is wrong: eight real trades in a row that are older say so, whatever lies between.
+    for id in 100..106 {
+        assert_eq!(offer(id, 106), Late);
+        assert_eq!(offer(20, 120), Duplicate);
+    }
+    assert_eq!((offer(106, 106), offer(107, 107)), (Published, Published));
+}
+
+#[test]
+fn a_repetition_of_an_older_trade_proves_nothing_about_the_newest() {
+    let (_clock, pool, _link, mut publisher) = open(DataType::Trade);
+    let handle = pool.trade("KRW-BTC").unwrap();
+    publisher.publish(&receipt(1, 10), &trade(1, 100), || Nanos(10));
+    publisher.publish(&receipt(1, 20), &trade(2, 200), || Nanos(20));
+    assert_eq!(publisher.publish(&receipt(1, 30), &trade(1, 100), || Nanos(30)), Duplicate);
+    assert_eq!(handle.load().stamps().unwrap().received, Nanos(20));
+    assert_eq!(publisher.publish(&receipt(1, 40), &trade(2, 200), || Nanos(40)), Duplicate);
+    assert_eq!(handle.load().stamps().unwrap().received, Nanos(40));
+}
+
+#[test]
+fn the_tail_of_an_old_socket_never_shows_after_the_new_one_has_spoken() {
+    let (_clock, pool, _link, mut publisher) = open(DataType::Ticker);
+    let handle = pool.ticker("KRW-BTC").unwrap();
+    judged(
+        &mut publisher,
+        &[
+            (1, ticker(100, 1.0), Published),
+            (2, ticker(101, 2.0), Published),
+            (1, ticker(102, 3.0), OldEpoch),
+            (1, ticker(103, 4.0), OldEpoch),
+        ],
+    );
+    assert_eq!((handle.load().trade_price, handle.load().epoch()), (2.0, Some(Epoch(2))));
+    assert_eq!(pool.streams()[0].verdicts.old_epoch, 2);
+}
+
+#[test]
+fn a_new_epoch_wins_whatever_its_clock_says() {
+    let (_clock, pool, _link, mut publisher) = open(DataType::Ticker);
+    let handle = pool.ticker("KRW-BTC").unwrap();
+    judged(
+        &mut publisher,
+        &[
+            (1, ticker(1_000_000, 1.0), Published),
+            // The exchange's clock was set back: the stream goes on, in the order of the new clock.
+            (2, ticker(5, 2.0), Published),
+            (2, ticker(4, 3.0), Late),
+            (2, ticker(6, 4.0), Published),
+        ],
+    );
+    assert_eq!(handle.load().trade_price, 4.0);
+}
+
+#[test]
+fn the_snapshot_trade_after_a_reconnect_proves_freshness_and_is_no_news() {
+    let (clock, pool, connection, mut publisher) = open(DataType::Trade);
+    let handle = pool.trade("KRW-BTC").unwrap();
+    publisher.publish(&receipt(1, 10), &trade(7, 100), || Nanos(11));
+    connection.disconnected(Nanos(20));
+    connection.opened(Epoch(2), Nanos(30), None);
+    clock.set(35);
+    assert!(!handle.load().health().is_live());
+
+    let verdict = publisher.publish(&receipt(2, 40), &trade(7, 100), || Nanos(41));
+    clock.set(45);
+    assert_eq!(verdict, Duplicate);
+    let reading = handle.load();
+    assert!(reading.health().is_live());
+    assert_eq!((reading.version(), reading.epoch(), reading.sequential_id), (1, Some(Epoch(2)), 7));
+    let stamps = Stamps { exchange_ms: 100, received: Nanos(40), published: Nanos(41) };
+    assert_eq!(reading.stamps(), Some(stamps));
+    assert!(handle.load_if_newer(1).is_none());
+    assert_eq!(publisher.publish(&receipt(1, 50), &trade(8, 101), || Nanos(51)), OldEpoch);
+}
+
+#[test]
+fn an_older_duplicate_that_opens_an_epoch_keeps_the_newer_trade_and_sets_the_clock() {
+    let (_clock, pool, _link, mut publisher) = open(DataType::Trade);
+    let handle = pool.trade("KRW-BTC").unwrap();
+    judged(
+        &mut publisher,
+        &[
+            (1, trade(1, 50), Published),
+            (1, trade(2, 100), Published),
+            (2, trade(1, 50), Duplicate),
+            (2, trade(3, 49), Late),
+        ],
+    );
+    assert_eq!((handle.load().sequential_id, handle.load().epoch(), handle.version()), (2, Some(Epoch(1)), 2));
+    judged(&mut publisher, &[(2, trade(4, 60), Published)]);
+    assert_eq!(handle.load().sequential_id, 4, "the order of the new epoch counts, not that of the old");
+}
+
+/// A server that is behind repeated an older trade, which confirmed the newest one for its socket; the next trade then went
+/// back inside that epoch.
+#[test]
+fn a_new_socket_that_repeats_an_older_trade_does_not_confirm_the_newest() {
+    let (clock, pool, connection, mut publisher) = open(DataType::Trade);
+    let handle = pool.trade("KRW-BTC").unwrap();
+    let shown = || {
+        let reading = handle.load();
+        (reading.epoch().unwrap().0, reading.timestamp, reading.health().is_live())
+    };
+    judged(&mut publisher, &[(1, trade(1, 100), Published), (1, trade(2, 200), Published)]);
+    connection.disconnected(Nanos(3));
+    connection.opened(Epoch(2), Nanos(4), None);
+    clock.set(10);
+    judged(&mut publisher, &[(2, trade(1, 100), Duplicate)]);
+    assert_eq!(shown(), (1, 200, false), "nothing says that it still holds");
+    // Caught up, but this epoch can still bring a trade between the two.
+    judged(&mut publisher, &[(2, trade(2, 200), Duplicate)]);
+    assert_eq!(shown(), (1, 200, false));
+    judged(&mut publisher, &[(2, trade(3, 150), Published), (2, trade(3, 150), Duplicate)]);
+    assert_eq!(shown(), (2, 150, true));
+}
+
+#[test]
+fn the_last_256_trades_are_remembered_and_no_more() {
+    let (_clock, _pool, _link, mut publisher) = open(DataType::Trade);
+    let mut offer = |id| publisher.publish(&receipt(1, 1), &trade(id, 1), || Nanos(1));
+    for id in 1..=257 {
+        assert_eq!(offer(id), Published);
+    }
+    for id in 2..=257 {
+        assert_eq!(offer(id), Duplicate, "{id}");
+    }
+    assert_eq!(offer(1), Published, "256 trades later it is forgotten");
+    assert_eq!(offer(0), Published, "0 is an id like any other");
+    assert_eq!(offer(0), Duplicate);
+}
+
+/// The gate's rules, written the slow way: the whole history is kept and asked.
+#[derive(Default)]
+struct Naive {
+    epoch: u32,
+    /// Since the epoch or its order was opened.
+    in_order: Vec<u64>,
+    late_in_a_row: u32,
+    seen: HashSet<u64>,
+    shown: Option<Shown>,
+}
+
+/// What the pool shows. Of a ticker, the timestamp stands for the id.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Shown {
+    id: u64,
+    timestamp: u64,
+    epoch: u32,
+}
+
+impl Naive {
+    /// `id` is what a trade has and a ticker has not.
+    fn offer(&mut self, epoch: u32, id: Option<u64>, timestamp: u64) -> Verdict {
+        if epoch < self.epoch {
+            return OldEpoch;
+        }
+        if epoch > self.epoch {
+            self.in_order.clear();
+            self.epoch = epoch;
+        }
+        let first = self.in_order.is_empty();
+        let newest = self.in_order.iter().all(|earlier| timestamp >= *earlier);
+        if id.is_some_and(|id| !self.seen.insert(id)) {
+            if first {
+                self.in_order.push(timestamp);
+                self.late_in_a_row = 0;
+            }
+            let is_newest = self.in_order.iter().max() == Some(&timestamp);
+            if let Some(shown) = self.shown.as_mut().filter(|shown| is_newest && shown.timestamp == timestamp) {
+                shown.epoch = epoch;
+            }
+            return Duplicate;
+        }
+        self.late_in_a_row = if newest { 0 } else { self.late_in_a_row + 1 };
+        if !newest && self.late_in_a_row < 8 {
+            return Late;
+        }
+        if !newest {
+            self.in_order.clear();
+        }
+        self.late_in_a_row = 0;
+        self.in_order.push(timestamp);
+        self.shown = Some(Shown { id: id.unwrap_or(timestamp), timestamp, epoch });
+        Published
+    }
+}
+
+/// Mostly small, so that one large one makes many after it late.
+fn timestamps() -> impl Strategy<Value = u64> {
+    prop_oneof![12 => 0u64..4, 1 => 0u64..20]
+}
+
+proptest! {
+    #[test]
+    fn any_order_of_trades_is_judged_as_the_naive_model_does(
+        arrivals in prop::collection::vec((1u32..5, 0u64..60, timestamps()), 0..200),
+    ) {
+        let (_clock, pool, _link, mut publisher) = open::<Trade>(DataType::Trade);
+        let handle = pool.trade("KRW-BTC").unwrap();
+        let (mut naive, mut published) = (Naive::default(), 0);
+        let (mut before, mut late_before) = (None::<Shown>, 0);
+        for (epoch, id, timestamp) in arrivals {
+            let verdict = publisher.publish(&receipt(epoch, 1), &trade(id, timestamp), || Nanos(1));
+            prop_assert_eq!(verdict, naive.offer(epoch, Some(id), timestamp));
+            published += u64::from(verdict == Published);
+            let reading = handle.load();
+            let shown = reading.value().map(|trade| {
+                let (id, timestamp) = (trade.sequential_id, trade.timestamp);
+                Shown { id, timestamp, epoch: reading.epoch().unwrap().0 }
+            });
+            prop_assert_eq!(shown, naive.shown);
+            // The newest never goes back inside an epoch, but where eight in a row say that it was wrong.
+            let went_back = shown.zip(before).is_some_and(|(now, before)| {
+                now.epoch < before.epoch || (now.epoch == before.epoch && now.timestamp < before.timestamp)
+            });
+            prop_assert!(!went_back || late_before == 7, "{:?} after {:?}", shown, before);
+            (before, late_before) = (shown, naive.late_in_a_row);
+            prop_assert_eq!((reading.version(), handle.version(), publisher.version()), (published, published, published));
+        }
+    }
+
+    #[test]
+    fn any_order_of_tickers_is_judged_as_the_naive_model_does(
+        arrivals in prop::collection::vec((1u32..4, timestamps()), 1..100),
+    ) {
+        let (_clock, pool, _link, mut publisher) = open::<Ticker>(DataType::Ticker);
+        let handle = pool.ticker("KRW-BTC").unwrap();
+        let mut naive = Naive::default();
+        for (epoch, timestamp) in arrivals {
+            let verdict = publisher.publish(&receipt(epoch, 1), &ticker(timestamp, 1.0), || Nanos(1));
+            prop_assert_eq!(verdict, naive.offer(epoch, None, timestamp));
+            let reading = handle.load();
+            let (timestamp, epoch) = (reading.timestamp, reading.epoch().unwrap().0);
+            prop_assert_eq!(Some(Shown { id: timestamp, timestamp, epoch }), naive.shown);
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Many markets at one instant, and what changed since the last look.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::{hint, iter};
+
+use crate::samples::{ManualClock, market, receipt, ticker};
+use hoga::model::{Clock, ConnectionId, DataType, Epoch, Nanos, StreamKey, Ticker};
+use hoga::net::SystemClock;
+use hoga::pool::{self, BatchCursor, DataPool, Publisher};
+use hoga::sync::connection::ConnectionState;
+
+const CODES: [&str; 4] = ["KRW-BTC", "KRW-ETH", "KRW-XRP", "KRW-SOL"];
+
+fn open(clock: Arc<dyn Clock>) -> (DataPool, Vec<Publisher<Ticker>>) {
+    let pool = pool::empty(clock, DataPool::STALE_AFTER);
+    let connection = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)));
+    connection.opened(Epoch(1), Nanos(0), None);
+    let key = |code| StreamKey::of(DataType::Ticker, market(code));
+    let publishers = CODES.map(|code| pool::open(&pool, key(code), connection.clone())).into();
+    (pool, publishers)
+}
+
+/// The value counts, so that a reader can tell how old it is.
+fn put(publisher: &mut Publisher<Ticker>, count: u64, published: Nanos) {
+    publisher.publish(&receipt(1, published.0), &ticker(count, count as f64), || published);
+}
+
+#[test]
+fn each_market_that_changed_is_told_once() {
+    let (pool, mut publishers) = open(ManualClock::at(0));
+    let (batch, mut cursor) = (pool.tickers(CODES).unwrap(), BatchCursor::default());
+    let mut changed = || -> Vec<_> {
+        let changed = batch.changed_since(&mut cursor);
+        changed.map(|(market, reading)| (market.to_string(), reading.trade_price)).collect()
+    };
+    let pair = |place: usize, price: f64| (CODES[place].to_owned(), price);
+    assert_eq!(changed(), []);
+    put(&mut publishers[2], 1, Nanos(1));
+    put(&mut publishers[0], 1, Nanos(1));
+    assert_eq!(changed(), [pair(0, 1.0), pair(2, 1.0)]);
+    assert_eq!(changed(), [], "nothing since");
+    put(&mut publishers[2], 2, Nanos(2));
+    put(&mut publishers[2], 3, Nanos(3));
+    assert_eq!(changed(), [pair(2, 3.0)], "the newest, once");
+}
+
+#[test]
+fn what_an_iterator_did_not_come_to_is_told_next_time() {
+    let (pool, mut publishers) = open(ManualClock::at(0));
+    let (batch, mut cursor) = (pool.tickers(CODES).unwrap(), BatchCursor::default());
+    publishers.iter_mut().for_each(|publisher| put(publisher, 1, Nanos(1)));
+    assert_eq!(batch.changed_since(&mut cursor).take(1).count(), 1);
+    assert_eq!(batch.changed_since(&mut cursor).count(), CODES.len() - 1);
+    assert_eq!(batch.changed_since(&mut cursor).count(), 0);
+}
+
+#[test]
+fn no_reading_is_newer_than_the_instant() {
+    let clock = ManualClock::at(10);
+    let (pool, mut publishers) = open(clock.clone());
+    let (batch, mut readings) = (pool.tickers(CODES).unwrap(), Vec::new());
+    assert_eq!(batch.load_at_once(&mut readings), Some(Nanos(10)), "no data is an answer too");
+    assert!(readings.len() == CODES.len() && readings.iter().all(|reading| reading.value().is_none()));
+    put(&mut publishers[1], 1, Nanos(11));
+    assert_eq!(batch.load_at_once(&mut readings), None, "published after any instant there is");
+    assert!(readings.is_empty());
+    clock.set(11);
+    assert_eq!(batch.load_at_once(&mut readings), Some(Nanos(11)));
+    assert_eq!(readings[1].trade_price, 1.0);
+}
+
+#[test]
+fn a_batch_without_markets_is_never_disturbed() {
+    let (pool, _publishers) = open(ManualClock::at(10));
+    let (nothing, mut readings) = (pool.tickers([""; 0]).unwrap(), Vec::new());
+    assert_eq!(nothing.load_at_once(&mut readings), Some(Nanos(10)));
+    assert!(readings.is_empty());
+}
+
+/// What is on its way has its stamp already. It is found by its version.
+#[test]
+fn an_update_on_its_way_at_the_moment_is_newer_by_its_version() {
+    let clock = ManualClock::at(10);
+    let (pool, mut publishers) = open(clock.clone());
+    let (batch, mut readings) = (pool.tickers(CODES).unwrap(), Vec::new());
+    publishers.iter_mut().for_each(|publisher| put(publisher, 1, Nanos(10)));
+    publishers[0].publish(&receipt(1, 20), &ticker(2, 2.0), || {
+        clock.set(30);
+        assert_eq!(batch.load_at_once(&mut readings), Some(Nanos(30)), "all that can be seen");
+        Nanos(20)
+    });
+    assert_eq!(readings[0].trade_price, 1.0);
+    let newer = |place: usize| batch.handles()[place].load_if_newer(readings[place].version());
+    assert_eq!(newer(0).map(|reading| reading.trade_price), Some(2.0));
+    assert!(newer(1).is_none());
+}
+
+/// While a batch asks for the moment, the next `left` updates are published.
+#[derive(Default)]
+struct BusyClock {
+    left: AtomicU64,
+    published: AtomicU64,
+    publisher: Mutex<Option<Publisher<Ticker>>>,
+}
+
+impl Clock for BusyClock {
+    fn now(&self) -> Nanos {
+        if self.left.load(Relaxed) > 0 {
+            self.left.fetch_sub(1, Relaxed);
+            let newer = 2 + self.published.fetch_add(1, Relaxed);
+            let mut publisher = self.publisher.lock().unwrap();
+            // The stamp does not tell that the read is disturbed.
+            put(publisher.as_mut().unwrap(), newer, Nanos(2));
+        }
+        Nanos(100)
+    }
+}
+
+#[test]
+fn an_update_between_the_two_looks_at_a_market_restarts_the_read() {
+    let clock = Arc::new(BusyClock::default());
+    let (pool, mut publishers) = open(clock.clone());
+    publishers.iter_mut().for_each(|publisher| put(publisher, 1, Nanos(1)));
+    *clock.publisher.lock().unwrap() = Some(publishers.remove(0));
+    let (batch, mut readings) = (pool.tickers(CODES).unwrap(), Vec::new());
+    let mut read_behind = |updates: u64| {
+        clock.left.store(updates, Relaxed);
+        let moment = batch.load_at_once(&mut readings);
+        (moment, readings.iter().map(|reading| reading.version()).collect::<Vec<_>>())
+    };
+    assert_eq!(read_behind(0), (Some(Nanos(100)), vec![1, 1, 1, 1]));
+    assert_eq!(read_behind(1), (Some(Nanos(100)), vec![2, 1, 1, 1]));
+    assert_eq!(read_behind(15), (Some(Nanos(100)), vec![17, 1, 1, 1]));
+    assert_eq!(read_behind(16), (None, vec![]), "sixteen tries were disturbed");
+    assert_eq!(read_behind(0), (Some(Nanos(100)), vec![33, 1, 1, 1]));
+}
+
+/// Two values may be on their way at once. The second one was given beside what the first had replaced by then.
+#[test]
+fn what_was_never_visible_together_is_not_given_together() {
+    const ROUNDS: u64 = 30;
+    let clock = SystemClock::new();
+    let (pool, mut publishers) = open(Arc::new(clock));
+    let [first, idle, last] = [CODES[0], CODES[1], CODES[2]];
+    // So many times the market between that both updates fall into one read.
+    let codes = iter::once(first).chain(iter::repeat_n(idle, 200_000)).chain(iter::once(last));
+    let batch = pool.tickers(codes).unwrap();
+    let (reads, over) = (AtomicU64::new(0), AtomicBool::new(false));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 1..=ROUNDS {
+                let (stamp, begun) = (clock.now(), reads.load(Relaxed));
+                while reads.load(Relaxed) == begun {
+                    thread::yield_now();
+                }
+                (0..1_000).for_each(|_| hint::spin_loop());
+                put(&mut publishers[0], round, stamp);
+                put(&mut publishers[2], round, stamp);
+            }
+            over.store(true, Relaxed);
+        });
+        let (mut readings, mut apart) = (Vec::new(), None);
+        while !over.load(Relaxed) {
+            reads.fetch_add(1, Relaxed);
+            if batch.load_at_once(&mut readings).is_some() {
+                let (ahead, behind) = (readings[0].version(), readings[readings.len() - 1].version());
+                apart = apart.or((behind > ahead).then_some((ahead, behind)));
+                readings.clear();
+            }
+        }
+        assert_eq!(apart, None, "the second value is never visible before the first");
+    });
+}
+
+/// One after the other, round after round: at any instant the first market is at most one ahead of the last.
+#[test]
+fn readings_of_one_instant_fit_together_while_a_writer_goes_round() {
+    const ROUNDS: u64 = 20_000;
+    let clock = SystemClock::new();
+    let (pool, mut publishers) = open(Arc::new(clock));
+    let batch = pool.tickers(CODES).unwrap();
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 1..=ROUNDS {
+                publishers.iter_mut().for_each(|publisher| put(publisher, round, clock.now()));
+                // Room for a reader: whoever publishes without pause is never seen at one instant.
+                if round % 8 == 0 {
+                    thread::yield_now();
+                }
+            }
+            over.store(true, Relaxed);
+        });
+        let (mut readings, mut last) = (Vec::new(), 0);
+        loop {
+            let is_last = over.load(Relaxed);
+            if let Some(cut) = batch.load_at_once(&mut readings) {
+                let counts: Vec<_> = readings.iter().map(|reading| reading.version()).collect();
+                assert!(readings.iter().all(|reading| reading.stamps().is_none_or(|s| s.published <= cut)));
+                assert!(counts.windows(2).all(|pair| pair[0] >= pair[1]), "{counts:?}");
+                assert!(counts[0] - counts[CODES.len() - 1] <= 1, "{counts:?}");
+                assert!(counts[0] >= last, "an instant before the one before");
+                last = counts[0];
+            }
+            if is_last {
+                break;
+            }
+        }
+        assert_eq!(last, ROUNDS);
+    });
+}

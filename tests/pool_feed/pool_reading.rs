@@ -1,0 +1,332 @@
+//! What a strategy sees: handles, readings, health as time passes, waiting, batches and errors.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use crate::samples::*;
+use hoga::model::*;
+use hoga::pool::{self, DataPool, Health, PoolError, Publisher};
+use hoga::sync::connection::ConnectionState;
+
+const STALE_AFTER: u64 = DataPool::STALE_AFTER.as_nanos() as u64;
+
+fn put(publisher: &mut Publisher<Ticker>, epoch: u32, received: u64, price: f64) {
+    publisher.publish(&receipt(epoch, received), &ticker(1, price), || Nanos(received + 1));
+}
+
+#[test]
+fn a_stream_goes_through_every_health_in_its_life() {
+    let clock = ManualClock::at(5);
+    let pool = pool::empty(clock.clone(), DataPool::STALE_AFTER);
+    let connection = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(5)));
+    let mut publisher = pool::open::<Ticker>(&pool, btc(DataType::Ticker), connection.clone());
+    let handle = pool.ticker("KRW-BTC").unwrap();
+    let health = || handle.load().health();
+    let since = |at| Nanos(at);
+
+    assert_eq!(health(), Health::Disconnected { since: since(5) });
+    connection.opened(Epoch(1), Nanos(10), None);
+    assert_eq!(health(), Health::NoData);
+    put(&mut publisher, 1, 20, 1.0);
+    connection.heard_data(Nanos(20));
+    assert_eq!(health(), Health::Live);
+
+    // Nobody touches the value; time alone makes it stale.
+    clock.set(20 + STALE_AFTER);
+    assert_eq!(health(), Health::Live);
+    clock.set(21 + STALE_AFTER);
+    assert_eq!(health(), Health::Stale { since: since(20) });
+    // Another stream of the connection is heard: this one is quiet, not stale.
+    connection.heard_data(Nanos(21 + STALE_AFTER));
+    assert_eq!(health(), Health::Live);
+
+    clock.set(2 * STALE_AFTER);
+    connection.disconnected(Nanos(2 * STALE_AFTER));
+    assert_eq!(health(), Health::Disconnected { since: since(2 * STALE_AFTER) });
+    connection.opened(Epoch(2), Nanos(2 * STALE_AFTER + 5), None);
+    connection.heard_data(Nanos(2 * STALE_AFTER + 6));
+    assert_eq!(health(), Health::Stale { since: since(2 * STALE_AFTER) }, "the connection is back, the value is not");
+    put(&mut publisher, 2, 2 * STALE_AFTER + 7, 2.0);
+    assert_eq!(health(), Health::Live);
+
+    pool::set_subscribed(&pool, handle.key(), false);
+    assert_eq!(health(), Health::NotSubscribed);
+    assert_eq!(handle.load().trade_price, 2.0, "history, but there");
+    clock.set(2 * STALE_AFTER + 50);
+    pool::set_subscribed(&pool, handle.key(), true);
+    assert_eq!(health(), Health::Stale { since: since(2 * STALE_AFTER) }, "asked for again, not refreshed yet");
+    put(&mut publisher, 2, 2 * STALE_AFTER + 50, 3.0);
+    assert_eq!(health(), Health::Live);
+}
+
+#[test]
+fn a_reading_that_is_kept_grows_old() {
+    let (clock, pool, connection, mut publisher) = open(DataType::Ticker);
+    let handle = pool.ticker("KRW-BTC").unwrap();
+    let mut cached = handle.cached();
+    clock.set(30);
+    put(&mut publisher, 1, 20, 1.0);
+    for reading in [handle.load(), cached.load()] {
+        clock.set(30);
+        assert_eq!((reading.health(), reading.age()), (Health::Live, Some(Duration::from_nanos(10))));
+        clock.set(21 + STALE_AFTER);
+        assert_eq!(reading.health(), Health::Stale { since: Nanos(20) });
+        assert_eq!(reading.age(), Some(Duration::from_nanos(STALE_AFTER + 1)));
+    }
+    connection.disconnected(Nanos(40));
+    assert_eq!(cached.load().health(), Health::Disconnected { since: Nanos(40) });
+}
+
+#[test]
+fn one_load_says_all_of_one_version() {
+    let (clock, pool, _link, mut publisher) = open(DataType::Ticker);
+    let handle = pool.ticker(market("KRW-BTC")).unwrap();
+    put(&mut publisher, 1, 2_000_000, 7.0);
+    clock.set(5_000_000);
+    let reading = handle.load();
+    assert_eq!(reading.value().unwrap().trade_price, 7.0);
+    assert_eq!(reading.trade_price, 7.0);
+    assert_eq!((reading.version(), reading.epoch(), reading.connection()), (1, Some(Epoch(1)), Some(ConnectionId(0))));
+    let stamps = Stamps { exchange_ms: 1, received: Nanos(2_000_000), published: Nanos(2_000_001) };
+    assert_eq!(reading.stamps(), Some(stamps));
+    assert_eq!(reading.age(), Some(Duration::from_millis(3)));
+    assert_eq!(reading.exchange_age(), Some(Duration::from_millis(4)));
+    assert_eq!(reading.published_age(), Some(Duration::from_nanos(2_999_999)));
+    put(&mut publisher, 1, 6_000_000, 8.0);
+    assert_eq!((reading.trade_price, reading.version()), (7.0, 1), "a reading never changes");
+    assert_eq!((handle.load().trade_price, handle.cached().load().version()), (8.0, 2));
+    assert!(format!("{reading:?}").contains("Live"));
+    assert_eq!(format!("{handle:?}"), "Handle(ticker KRW-BTC, live, version 2)");
+}
+
+#[test]
+fn no_data_is_an_answer_in_every_form() {
+    let (_clock, pool, _link, _publisher) = open::<Ticker>(DataType::Ticker);
+    let handle = pool.ticker("KRW-BTC").unwrap();
+    let reading = handle.load();
+    assert_eq!((reading.value(), reading.stamps(), reading.age()), (None, None, None));
+    assert_eq!((reading.epoch(), reading.connection(), reading.exchange_age()), (None, None, None));
+    assert_eq!(reading.published_age(), None);
+    assert_eq!((reading.version(), reading.health()), (0, Health::NoData));
+    assert!(handle.load_if_newer(0).is_none());
+    assert_eq!(handle.cached().load().health(), Health::NoData);
+}
+
+#[test]
+#[should_panic(expected = "no data yet for ticker KRW-BTC: ask health() or value() first")]
+fn reading_a_value_that_is_not_there_panics_with_the_way_out() {
+    let (_clock, pool, _link, _publisher) = open::<Ticker>(DataType::Ticker);
+    let _price = pool.ticker("KRW-BTC").unwrap().load().trade_price;
+}
+
+#[test]
+fn a_stream_without_subscription_is_an_error_that_says_what_to_do() {
+    let (_clock, pool, _link, publisher) = open::<Ticker>(DataType::Ticker);
+    let missing = pool.ticker("KRW-ETH").unwrap_err();
+    assert!(matches!(missing, PoolError::NotSubscribed(key) if key.market() == Some(market("KRW-ETH"))));
+    assert!(missing.to_string().starts_with("ticker KRW-ETH is not subscribed: name it when the engine is built"));
+    assert!(pool.orderbook("KRW-BTC").is_err(), "the ticker is subscribed, the book is not");
+
+    let misspelled = pool.ticker("krw-btc").unwrap_err();
+    assert!(matches!(&misspelled, PoolError::InvalidMarket { code, .. } if code == "krw-btc"));
+    assert!(misspelled.to_string().contains("lower case"));
+
+    drop(publisher);
+    assert!(matches!(pool.ticker("KRW-BTC"), Err(PoolError::NotSubscribed(_))));
+}
+
+#[test]
+fn wait_newer_wakes_for_a_new_value_and_gives_up_at_its_timeout() {
+    let (_clock, pool, _link, mut publisher) = open(DataType::Ticker);
+    let (handle, waiters) = (pool.ticker("KRW-BTC").unwrap(), pool::waiters(&pool));
+    assert!(handle.wait_newer(0, Duration::from_millis(5)).is_none());
+    thread::scope(|s| {
+        let waiter = s.spawn(|| handle.wait_newer(0, Duration::from_secs(20)).map(|r| (r.version(), r.trade_price)));
+        put(&mut publisher, 1, 1, 9.0);
+        if waiters.any() {
+            publisher.wake();
+        }
+        assert_eq!(waiter.join().unwrap(), Some((1, 9.0)));
+    });
+    assert!(handle.wait_newer(1, Duration::from_millis(5)).is_none());
+    assert_eq!(handle.wait_newer(0, Duration::ZERO).map(|r| r.version()), Some(1));
+    assert_eq!(handle.load_if_newer(0).map(|r| r.version()), Some(1));
+    assert!(handle.load_if_newer(1).is_none());
+}
+
+#[test]
+fn every_change_wakes_a_reader_that_waits_for_each() {
+    const VALUES: u64 = 500;
+    let (_clock, pool, _link, mut publisher) = open(DataType::Ticker);
+    let waiters = pool::waiters(&pool);
+    let (there, back) = (pool.ticker("KRW-BTC").unwrap(), std::sync::mpsc::sync_channel(0));
+    thread::scope(|s| {
+        s.spawn(move || {
+            let mut version = 0;
+            while version < VALUES {
+                let reading = there.wait_newer(version, Duration::from_secs(20)).expect("a lost wake-up");
+                version = reading.version();
+                back.0.send(version).unwrap();
+            }
+        });
+        for version in 1..=VALUES {
+            put(&mut publisher, 1, version, version as f64);
+            // As the engine does after a batch: whoever sleeps anywhere has said so.
+            if waiters.any() {
+                publisher.wake();
+            }
+            assert_eq!(back.1.recv(), Ok(version));
+        }
+    });
+}
+
+#[test]
+fn a_batch_is_read_in_one_call_and_shows_which_markets_have_data() {
+    let clock = ManualClock::at(0);
+    let pool = pool::empty(clock, DataPool::STALE_AFTER);
+    let connection = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)));
+    connection.opened(Epoch(1), Nanos(0), None);
+    let key = |code| StreamKey::of(DataType::Ticker, market(code));
+    let mut first = pool::open::<Ticker>(&pool, key("KRW-BTC"), connection.clone());
+    let _second = pool::open::<Ticker>(&pool, key("KRW-ETH"), connection);
+
+    let batch = pool.tickers(["KRW-ETH", "KRW-BTC"]).unwrap();
+    put(&mut first, 1, 1, 1.0);
+    let read: Vec<_> = batch.load().map(|(market, r)| (market.to_string(), r.health(), r.version())).collect();
+    assert_eq!(read, [("KRW-ETH".into(), Health::NoData, 0), ("KRW-BTC".into(), Health::Live, 1)]);
+    assert_eq!((batch.len(), batch.load().len(), batch.is_empty()), (2, 2, false));
+
+    let missing = pool.tickers([market("KRW-BTC"), market("KRW-XRP")].iter()).unwrap_err();
+    assert_eq!(missing, PoolError::NotSubscribed(key("KRW-XRP")));
+    assert!(pool.trades(["KRW-BTC"]).is_err() && pool.orderbooks(vec![String::from("KRW-BTC")]).is_err());
+    assert!(pool.candles(Interval::Minute1, [market("KRW-BTC")]).is_err());
+    assert!(pool.tickers([""; 0]).unwrap().is_empty());
+}
+
+/// The caller's iterator ran under the lock that opening a stream needs, and waited for itself.
+#[test]
+fn streams_may_be_opened_while_the_markets_of_a_batch_are_named() {
+    let pool = pool::empty(ManualClock::at(0), DataPool::STALE_AFTER);
+    let connection = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)));
+    let (done, is_done) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        let key = |code| StreamKey::of(DataType::Ticker, market(code));
+        let mut publishers = Vec::new();
+        let codes = ["KRW-BTC", "KRW-ETH"].into_iter();
+        let opened = codes.inspect(|code| publishers.push(pool::open::<Ticker>(&pool, key(code), connection.clone())));
+        done.send(pool.tickers(opened).unwrap().len()).unwrap();
+    });
+    assert_eq!(is_done.recv_timeout(Duration::from_secs(20)), Ok(2));
+}
+
+#[test]
+fn all_streams_are_listed_in_order_with_what_became_of_their_arrivals() {
+    let (_clock, pool, connection, mut tickers) = open::<Ticker>(DataType::Ticker);
+    let _books = pool::open::<Orderbook>(&pool, btc(DataType::Orderbook), connection.clone());
+    let _trades = pool::open::<Trade>(&pool, btc(DataType::Trade), connection);
+    put(&mut tickers, 1, 1, 1.0);
+    let streams = pool.streams();
+    let keys: Vec<_> = streams.iter().map(|s| s.key.data_type).collect();
+    assert_eq!(keys, [DataType::Ticker, DataType::Trade, DataType::Orderbook]);
+    assert_eq!((streams[0].health, streams[0].version, streams[0].epoch), (Health::Live, 1, Some(Epoch(1))));
+    assert_eq!((streams[1].health, streams[1].version, streams[1].epoch), (Health::NoData, 0, None));
+    assert_eq!((streams[0].verdicts.published, streams[1].verdicts.total()), (1, 0));
+}
+
+#[test]
+fn a_stream_that_is_opened_again_goes_on_in_the_same_handles() {
+    let (clock, pool, connection, mut publisher) = open(DataType::Trade);
+    let handle = pool.trade("KRW-BTC").unwrap();
+    publisher.publish(&receipt(1, 10), &trade(1, 10), || Nanos(10));
+    clock.set(20);
+    drop(publisher);
+    assert_eq!(handle.load().health(), Health::NotSubscribed);
+
+    clock.set(30);
+    let mut publisher = pool::open::<Trade>(&pool, handle.key(), connection);
+    assert_eq!(handle.load().health(), Health::Stale { since: Nanos(20) });
+    // The new subscription's snapshot is the trade we have: fresh again, and no news.
+    let verdict = publisher.publish(&receipt(1, 40), &trade(1, 10), || Nanos(40));
+    assert_eq!(verdict, hoga::pool::Verdict::Duplicate);
+    assert_eq!((handle.load().health(), handle.version()), (Health::Live, 1));
+    publisher.publish(&receipt(1, 41), &trade(2, 11), || Nanos(41));
+    assert_eq!(handle.version(), 2, "versions go on");
+}
+
+#[test]
+fn a_stream_that_moves_to_another_connection_takes_its_epochs_from_there() {
+    let (clock, pool, connection, mut publisher) = open(DataType::Ticker);
+    let handle = pool.ticker("KRW-BTC").unwrap();
+    connection.opened(Epoch(9), Nanos(1), None);
+    put(&mut publisher, 9, 10, 1.0);
+    clock.set(20);
+    drop(publisher);
+
+    clock.set(30);
+    let other = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)));
+    other.opened(Epoch(1), Nanos(25), None);
+    let mut publisher = pool::open(&pool, handle.key(), other.clone());
+    assert_eq!(handle.load().health(), Health::Stale { since: Nanos(20) });
+    put(&mut publisher, 1, 31, 2.0);
+    assert_eq!((handle.load().trade_price, handle.load().health()), (2.0, Health::Live));
+    connection.disconnected(Nanos(32));
+    assert_eq!(handle.load().health(), Health::Live, "the old connection is none of its business");
+    other.disconnected(Nanos(33));
+    assert_eq!(handle.load().health(), Health::Disconnected { since: Nanos(33) });
+}
+
+/// A panic leaves the demand as it was, so nothing said that the value came from before, and the epochs of two connections
+/// were compared.
+#[test]
+fn a_value_of_a_connection_that_panicked_is_stale_on_the_next_one() {
+    let (clock, pool, connection, mut publisher) = open(DataType::Ticker);
+    let handle = pool.ticker("KRW-BTC").unwrap();
+    connection.opened(Epoch(5), Nanos(1), None);
+    put(&mut publisher, 5, 50, 1.0);
+    clock.set(60);
+    let crashed = thread::spawn(move || {
+        let _publisher = publisher;
+        panic!("planted");
+    });
+    assert!(crashed.join().is_err());
+
+    clock.set(200);
+    let next = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(150)));
+    let mut publisher = pool::open::<Ticker>(&pool, handle.key(), next.clone());
+    assert_eq!(handle.load().health(), Health::Disconnected { since: Nanos(150) });
+    next.opened(Epoch(1), Nanos(210), None);
+    next.heard_data(Nanos(219));
+    clock.set(220);
+    assert_eq!(handle.load().health(), Health::Stale { since: Nanos(60) });
+    put(&mut publisher, 1, 221, 2.0);
+    assert_eq!(handle.load().health(), Health::Live);
+}
+
+#[test]
+#[should_panic(expected = "ticker KRW-BTC has a publisher already")]
+fn a_second_publisher_of_a_stream_is_refused() {
+    let (_clock, pool, connection, _publisher) = open::<Ticker>(DataType::Ticker);
+    pool::open::<Ticker>(&pool, btc(DataType::Ticker), connection);
+}
+
+#[test]
+#[should_panic(expected = "trade KRW-BTC does not carry this type of value")]
+fn a_publisher_of_the_wrong_type_is_refused() {
+    let (_clock, pool, connection, _publisher) = open::<Ticker>(DataType::Ticker);
+    pool::open::<Ticker>(&pool, btc(DataType::Trade), connection);
+}
+
+#[test]
+fn a_connection_thread_that_panics_leaves_its_streams_disconnected() {
+    let (clock, pool, _link, mut publisher) = open(DataType::Ticker);
+    let handle = pool.ticker("KRW-BTC").unwrap();
+    put(&mut publisher, 1, 10, 1.0);
+    clock.set(20);
+    let crashed = thread::spawn(move || {
+        let _publisher = publisher;
+        panic!("planted");
+    });
+    assert!(crashed.join().is_err());
+    assert_eq!(handle.load().health(), Health::Disconnected { since: Nanos(20) });
+}

@@ -1,0 +1,101 @@
+//! The budgets against an exchange that counts for itself: a million generated patterns, each arrival late by its own
+//! delay, and not one over a limit.
+
+use std::time::Duration;
+
+use hoga::config::{Limits, Pacing};
+use hoga::model::Nanos;
+use hoga::session::{Budget, Rate};
+use hoga_testing::Rng;
+
+const PATTERNS: u64 = 1_000_000;
+const SECOND: Duration = Duration::from_secs(1);
+const START: Nanos = Nanos::from_millis(1_790_000_000_000);
+
+/// The exchange: what arrived, and when. It knows nothing of how the budget counts.
+#[derive(Default)]
+struct Gate(Vec<Nanos>);
+
+impl Gate {
+    /// How often more than `rate.count` arrived in a stretch of `rate.window`.
+    fn violations(&mut self, rate: Rate) -> usize {
+        self.0.sort_unstable();
+        let count = rate.count as usize;
+        self.0.windows(count + 1).filter(|w| w[count].since(w[0]) < rate.window).count()
+    }
+}
+
+/// One who wants to send: in bursts, now and then, or as soon as it may.
+fn pattern(rng: &mut Rng, attempts: usize, pacing: Pacing, rates: &[Rate], gate: &mut Gate) {
+    let ours: Vec<_> = rates.iter().map(|r| Rate { count: pacing.share_of(r.count), ..*r }).collect();
+    let mut budget = Budget::with_margin(ours, pacing.margin());
+    // What the margin is to cover: 200 ms for the default.
+    let delay_max = pacing.margin() * 4 / 5;
+    let longest_gap = [Duration::from_millis(1), Duration::from_millis(60), SECOND][rng.below(3)];
+    let is_eager = rng.below(2) == 0;
+    let mut now = START + rng.up_to(SECOND);
+    for _ in 0..attempts {
+        now = now + rng.up_to(longest_gap);
+        if is_eager && budget.free_at() > now {
+            assert_eq!(budget.try_acquire(now), Err(budget.free_at()));
+            now = budget.free_at();
+            assert_eq!(budget.clone().try_acquire(now), Ok(()), "granted when it was said to be");
+        }
+        if budget.try_acquire(now).is_ok() {
+            gate.0.push(now + rng.up_to(delay_max));
+        }
+    }
+}
+
+/// Mostly the documented limits; now and then others, because they are configuration.
+fn rates(rng: &mut Rng) -> Vec<Rate> {
+    let limits = Limits::default();
+    match rng.below(4) {
+        0 => vec![Rate { count: limits.connects_per_second, window: SECOND }],
+        1 => vec![
+            Rate { count: 1 + rng.below(5) as u32, window: SECOND },
+            Rate { count: 3 + rng.below(12) as u32, window: 10 * SECOND },
+        ],
+        _ => vec![
+            Rate { count: limits.requests_per_second, window: SECOND },
+            Rate { count: limits.requests_per_minute, window: 60 * SECOND },
+        ],
+    }
+}
+
+#[test]
+fn a_million_patterns_never_pass_a_limit_as_the_exchange_counts_it() {
+    let mut rng = Rng::new(1);
+    let mut gate = Gate::default();
+    let (mut sent, mut violations) = (0, 0);
+    for n in 0..PATTERNS {
+        let pacing = [Pacing::Conservative, Pacing::Balanced, Pacing::Aggressive][rng.below(3)];
+        let rates = rates(&mut rng);
+        // Few are long enough to use a minute up.
+        let attempts = if n % 2_000 == 0 { 600 } else { 4 + rng.below(16) };
+        gate.0.clear();
+        pattern(&mut rng, attempts, pacing, &rates, &mut gate);
+        sent += gate.0.len();
+        violations += rates.iter().map(|&rate| gate.violations(rate)).sum::<usize>();
+    }
+    assert_eq!(violations, 0);
+    assert!(sent as u64 > 5 * PATTERNS, "the patterns asked for something: {sent}");
+}
+
+#[test]
+fn the_exchange_of_this_test_does_notice() {
+    let mut violations = 0;
+    for seed in 0..100 {
+        let (mut rng, mut gate) = (Rng::new(seed), Gate::default());
+        let rate = Rate { count: 5, window: SECOND };
+        let mut budget = Budget::with_margin([rate], Duration::ZERO);
+        let mut now = START;
+        for _ in 0..50 {
+            now = now.max(budget.free_at());
+            budget.try_acquire(now).unwrap();
+            gate.0.push(now + rng.up_to(Duration::from_millis(200)));
+        }
+        violations += gate.violations(rate);
+    }
+    assert!(violations > 100, "without a margin, delays that vary break the limit: {violations}");
+}

@@ -1,0 +1,280 @@
+//! The scanner, the tape walk and an independent reader agree on every message, right or wrong: on well-formed ones of
+//! every type and on a hundred thousand that have been damaged.
+
+use hoga::wire::{DecodeError, Decoder, Message};
+use hoga_testing::Rng;
+use hoga_testing::messages::{Draft, candle, orderbook, ticker, trade};
+
+use crate::oracle;
+use crate::support::{decode, decode_by_tape};
+
+/// Values that have gone wrong in some way, or look as if they had.
+const VALUES: &[&str] = &[
+    "0",
+    "-0",
+    "-0.0",
+    "0E-8",
+    "6E-8",
+    "9.9E-7",
+    "1.16539E8",
+    "1e5",
+    "1E+5",
+    "-1",
+    "1.0",
+    "123.000",
+    "007",
+    "1.",
+    ".5",
+    "+1",
+    "1e",
+    "1e+",
+    "0x10",
+    "1e999",
+    "-1e999",
+    "1e99999999999999999999",
+    "1e-999",
+    "0e999",
+    "18446744073709551615",
+    "18446744073709551616",
+    "9223372036854775808",
+    "-9223372036854775809",
+    "1079953210371761700",
+    "99999999999999999999999999999",
+    "123456789012345678901234567890.123456789012345678901234567890",
+    "0.000000000000000000000000000001",
+    "9007199254740993",
+    "9007199254740993.0",
+    "90071992547409.93",
+    "100000000000000",
+    "100000000000001",
+    "1691530805062000",
+    "179769313486231570000000000000000000000",
+    "2.2250738585072011e-308",
+    "4.9E-324",
+    "null",
+    "true",
+    "false",
+    "True",
+    "nul",
+    "\"\"",
+    "\"0\"",
+    "\"KRW-BTC\"",
+    "\"krw-btc\"",
+    "\"KRW-\"",
+    "\"\\u004bRW-BTC\"",
+    "\"KRW\\/BTC\"",
+    "\"KRW-BTC.5\"",
+    "\"KRW-AAAAAAAAAAAAAAAAAAAAAAAAA\"",
+    "\"한국-BTC\"",
+    "\"RISE\"",
+    "\"EVEN\"",
+    "\"rise\"",
+    "\"ASK\"",
+    "\"REALTIME\"",
+    "\"SNAPSHOT\"",
+    "\"ACTIVE\"",
+    "\"CLOSED\"",
+    "\"2026-02-30\"",
+    "\"2026-13-01\"",
+    "\"20260311\"",
+    "\"2026-03-11\"",
+    "\"24:00:00\"",
+    "\"235960\"",
+    "\"23:59:60\"",
+    "\"2026-03-11T05:00:00\"",
+    "\"2026-03-11 05:00:00\"",
+    "\"\\u0041SK\"",
+    "\"\\ud800\"",
+    "\"\\x\"",
+    "\"a\nb\"",
+    "\"\u{7f}\"",
+    "[]",
+    "{}",
+    "[{}]",
+    "[1]",
+    "[[[[1]]]]",
+    "{\"a\":{\"b\":[]}}",
+    "{\"year\":2026,\"month\":12,\"day\":24}",
+    "{\"year\":2026,\"month\":12,\"day\":24.0}",
+    "[{\"ask_price\":1,\"bid_price\":1,\"ask_size\":1,\"bid_size\":1}]",
+    "[{\"ap\":1,\"bp\":1,\"as\":0,\"bs\":0},{\"bs\":4,\"ap\":1,\"bp\":2,\"as\":3,\"x\":9}]",
+    "\"ticker\"",
+    "\"candle.1m\"",
+    "\"candle.2m\"",
+    "\"myOrder\"",
+    "",
+];
+
+/// Keys that may turn up where they do not belong.
+const KEYS: &[&str] = &[
+    "type",
+    "ty",
+    "code",
+    "cd",
+    "timestamp",
+    "tms",
+    "level",
+    "lv",
+    "unknown",
+    "",
+    "trade_price",
+    "tp",
+    "error",
+    "status",
+    "td",
+    "tdt",
+    "orderbook_units",
+    "obu",
+    "trade\\u005fprice",
+    "ts",
+    "change",
+    "c",
+];
+
+fn draft(rng: &mut Rng) -> (Draft, bool) {
+    let short = rng.below(2) == 0;
+    let draft = match rng.below(8) {
+        0 | 1 => ticker(rng),
+        2 | 3 => trade(rng),
+        4 | 5 => candle(rng),
+        _ => {
+            let depth = *rng.pick(&[0, 1, 2, 5, 5, 15, 30, 31]);
+            orderbook(rng, depth, short)
+        }
+    };
+    (draft, short)
+}
+
+fn write(members: &[(String, String)], rng: &mut Rng) -> String {
+    let spaces: &[&str] = if rng.below(8) == 0 { &["", " ", "\t", "\n", "\r\n ", "\u{a0}"] } else { &[""] };
+    let mut text = String::from("{");
+    for (i, (key, value)) in members.iter().enumerate() {
+        let comma = if i == 0 { "" } else { "," };
+        text += &format!("{comma}{}\"{key}\"{}:{}{value}", rng.pick(spaces), rng.pick(spaces), rng.pick(spaces));
+    }
+    text + *rng.pick(spaces) + "}"
+}
+
+/// One change to the members of an object.
+fn change_members(members: &mut Vec<(String, String)>, rng: &mut Rng) {
+    if members.is_empty() {
+        return;
+    }
+    let at = rng.below(members.len());
+    match rng.below(9) {
+        0 => members[at].1 = (*rng.pick(VALUES)).into(),
+        1 => drop(members.remove(at)),
+        2 => {
+            let other = rng.below(members.len());
+            members.swap(at, other);
+        }
+        3 => members.insert(at, ((*rng.pick(KEYS)).into(), (*rng.pick(VALUES)).into())),
+        4 => members[at].0 = (*rng.pick(KEYS)).into(),
+        5 => {
+            // The same key twice, and the same value or another.
+            let (key, old) = members[at].clone();
+            let copy = if rng.below(2) == 0 { old } else { (*rng.pick(VALUES)).into() };
+            let to = rng.below(members.len() + 1);
+            members.insert(to, (key, copy));
+        }
+        6 => members[at].1 = members[at].1.replacen('"', "\"\\u0041", 1),
+        7 => members.rotate_left(at),
+        _ => members.insert(at, ("x".into(), "[".repeat(at) + *rng.pick(VALUES) + &"]".repeat(at))),
+    }
+}
+
+/// One change to the bytes.
+fn change_bytes(bytes: &mut Vec<u8>, rng: &mut Rng) {
+    if bytes.is_empty() {
+        return;
+    }
+    let at = rng.below(bytes.len());
+    match rng.below(6) {
+        0 => bytes.truncate(at),
+        1 => bytes[at] = *rng.pick(b"0123456789.-+eE\"{}[]:, \\\x00\x1f\x80\xc3\xff,null"),
+        2 => drop(bytes.remove(at)),
+        3 => bytes.insert(at, *rng.pick(b"0123456789.-eE\"{}[]:, \\\xf0\xe2")),
+        4 => bytes.extend_from_slice(rng.pick::<&[u8]>(&[&b" "[..], b"}", b",", b"{}", b"\0", b"\n\t", b"]", b"7"])),
+        _ => bytes[at] ^= 1 << rng.below(8),
+    }
+}
+
+fn message(rng: &mut Rng) -> Vec<u8> {
+    let object = |rng: &mut Rng| {
+        let (draft, short) = draft(rng);
+        let mut members: Vec<_> = draft.members(short).into_iter().map(|(key, text)| (key.to_owned(), text)).collect();
+        for _ in 0..rng.below(3) {
+            change_members(&mut members, rng);
+        }
+        write(&members, rng)
+    };
+    let text = match rng.below(6) {
+        0 => format!("[{}]", object(rng)),
+        1 => {
+            let elements: Vec<_> = (0..rng.below(4)).map(|_| object(rng)).collect();
+            format!("[{}]", elements.join(","))
+        }
+        _ => object(rng),
+    };
+    let mut bytes = text.into_bytes();
+    if rng.below(3) == 0 {
+        change_bytes(&mut bytes, rng);
+    }
+    bytes
+}
+
+#[track_caller]
+fn assert_agreement(scanning: &mut Decoder, walking: &mut Decoder, bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    let (result, data) = decode(scanning, bytes);
+    let (by_tape, tape_data) = decode_by_tape(walking, bytes);
+    assert_eq!((&result, &data), (&by_tape, &tape_data), "scanner and tape differ: {text}");
+    let (expected, expected_data) = oracle::read(bytes);
+    assert_eq!(data, expected_data, "{result:?} {expected:?} {text}");
+    match (&result, expected) {
+        (Ok(Message::Data { count }), Ok(Some(expected))) => assert_eq!(*count, expected, "{text}"),
+        (Ok(_), Ok(None)) => {}
+        // Which of two faults of the text is found first is nobody's business.
+        (Err(DecodeError::NotJson | DecodeError::BadNumber), Err(DecodeError::NotJson | DecodeError::BadNumber)) => {}
+        (Err(error), Err(expected)) => assert_eq!(*error, expected, "{text}"),
+        (result, expected) => panic!("{result:?}, expected {expected:?}: {text}"),
+    }
+    result.is_ok()
+}
+
+#[test]
+fn well_formed_messages_are_scanned_and_agreed_upon() {
+    let (mut scanning, mut walking) = (Decoder::new(), Decoder::new());
+    let mut rng = Rng::new(1);
+    for count in 1..=4000 {
+        let (draft, short) = loop {
+            let (draft, short) = draft(&mut rng);
+            if !draft.write(short).contains("orderbook") || draft.write(short).len() < 2900 {
+                break (draft, short);
+            }
+        };
+        let text = draft.write(short);
+        let deep = text.matches("\"ask_price\"").count() + text.matches("\"ap\"").count() > 30;
+        let ok = assert_agreement(&mut scanning, &mut walking, text.as_bytes());
+        assert_eq!(ok, !deep, "{text}");
+        assert_eq!(scanning.counters().fallbacks, 0, "{count}: {text}");
+    }
+    assert_eq!(walking.counters().scanned, 0);
+}
+
+#[test]
+fn a_hundred_thousand_damaged_messages_are_agreed_upon() {
+    let (mut scanning, mut walking) = (Decoder::new(), Decoder::new());
+    let mut rng = Rng::new(20_261_123);
+    let mut read = 0;
+    const MESSAGES: usize = 100_000;
+    for _ in 0..MESSAGES {
+        read += usize::from(assert_agreement(&mut scanning, &mut walking, &message(&mut rng)));
+    }
+    // The damage must leave enough of both kinds, and of both ways, to mean something.
+    let counters = scanning.counters();
+    assert!(read > MESSAGES / 4 && read < MESSAGES * 3 / 4, "{read}");
+    assert!(counters.scanned > MESSAGES as u64 / 10, "{counters:?}");
+    assert!(counters.fallbacks > MESSAGES as u64 / 10, "{counters:?}");
+    assert!(counters.unknown_keys > 1000 && counters.unknown_values > 10, "{counters:?}");
+}

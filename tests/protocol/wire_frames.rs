@@ -1,0 +1,127 @@
+//! Every documented frame of the exchange is read as an independent reader reads it: our own, and recorded ones where
+//! `HOGA_CAPTURES` says where there are some.
+
+use std::path::{Path, PathBuf};
+
+use hoga::model::Format;
+use hoga::wire::{Decoder, Message};
+use hoga_testing::fixtures;
+
+use crate::oracle;
+use crate::support::{Data, decode, decode_by_tape};
+
+/// Our own frames, and recorded ones: file and line.
+pub fn frames() -> Vec<(PathBuf, String)> {
+    let mut frames = Vec::new();
+    for folder in [Some(fixtures::folder()), fixtures::captures()].into_iter().flatten() {
+        frames_below(&folder, &mut frames);
+    }
+    frames
+}
+
+/// Files of frames have one frame per line.
+fn frames_below(folder: &Path, frames: &mut Vec<(PathBuf, String)>) {
+    let mut entries: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    for path in entries {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        // REST replies and requests are no frames.
+        if path.is_dir() && name != "upbeat-rest" {
+            frames_below(&path, frames);
+        } else if name.ends_with(".jsonl") && !name.starts_with("requests.") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            frames.extend(text.lines().filter(|line| !line.is_empty()).map(|line| (path.clone(), line.to_owned())));
+        }
+    }
+}
+
+/// How many of our own frames hold data: the same in each format.
+fn own_data() -> usize {
+    4 * fixtures::lines("data.DEFAULT.jsonl").len()
+}
+
+#[test]
+fn every_frame_is_read_as_the_reference_reads_it_by_both_readers() {
+    let (mut data_frames, mut lists) = (0, 0);
+    for (file, line) in frames() {
+        let place = format!("{}: {line}", file.display());
+        let mut decoder = Decoder::new();
+        let (result, data) = decode(&mut decoder, line.as_bytes());
+        let (by_tape, tape_data) = decode_by_tape(&mut decoder, line.as_bytes());
+        assert_eq!((&result, &data), (&by_tape, &tape_data), "{place}");
+        if line.contains("LIST_SUBSCRIPTIONS") {
+            assert!(matches!(result, Ok(Message::Subscriptions(_))), "{place}");
+            lists += 1;
+            continue;
+        }
+        let (expected, expected_data) = oracle::read(line.as_bytes());
+        assert_eq!(data, expected_data, "{place}");
+        match (&result, &expected) {
+            (Ok(Message::Data { count }), Ok(Some(expected))) => assert_eq!(count, expected, "{place}"),
+            (Ok(_), Ok(None)) => {}
+            (Err(error), Err(expected)) => {
+                assert!(place.contains("partial-frames"), "{place}: {error}");
+                assert_eq!(error, expected, "{place}");
+            }
+            _ => panic!("{place}: {result:?}, expected {expected:?}"),
+        }
+        data_frames += usize::from(!data.is_empty());
+    }
+    assert!(data_frames >= own_data() && lists >= 4, "only {data_frames} frames and {lists} lists");
+}
+
+#[test]
+fn a_frame_in_the_documented_order_never_falls_back() {
+    let mut decoder = Decoder::new();
+    for (file, line) in frames() {
+        // Another exchange's key order, a REST printer's, or one that the source had shortened or rearranged.
+        let rearranged = ["bithumb", "upbit-2022-11-13"].iter().any(|part| file.to_string_lossy().contains(part));
+        let before = decoder.counters();
+        decode(&mut decoder, line.as_bytes()).0.ok();
+        let after = decoder.counters();
+        assert!(after.fallbacks == before.fallbacks || rearranged, "{} fell back: {line}", file.display());
+        assert_eq!(after.unknown_values, 0, "{}", file.display());
+    }
+    let scanned = decoder.counters().scanned as usize;
+    assert!(scanned >= own_data(), "only {scanned} frames were scanned");
+}
+
+#[test]
+fn the_four_formats_of_one_message_give_equal_values() {
+    let read = |folder: &Path, name: &str, format: Format| -> Vec<Vec<Data>> {
+        let text = std::fs::read_to_string(folder.join(format!("{name}.{}.jsonl", format.as_str()))).unwrap();
+        let mut decoder = Decoder::new();
+        text.lines().map(|line| decode(&mut decoder, line.as_bytes()).1).collect()
+    };
+    let own = [(fixtures::folder(), vec!["data"])];
+    let recorded =
+        fixtures::captures().map(|folder| (folder.join("synthetic"), vec!["ticker", "trade", "orderbook", "candle"]));
+    for (folder, names) in own.into_iter().chain(recorded) {
+        for name in names {
+            let expected = read(&folder, name, Format::Default);
+            assert!(expected.len() > 10 && expected.iter().all(|data| data.len() == 1));
+            for format in Format::ALL {
+                assert_eq!(read(&folder, name, format), expected, "{name} {format:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_price_prints_as_the_exchange_wrote_it() {
+    let plain = |text: &str| text.trim_end_matches('0').trim_end_matches('.').to_owned();
+    let mut prices = 0;
+    for (_, line) in frames() {
+        for key in ["\"trade_price\":", "\"tp\":", "\"opening_price\":", "\"op\":"] {
+            let Some(at) = line.find(key) else { continue };
+            let text: String = line[at + key.len()..].chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+            if !text.contains('.') || line[at + key.len() + text.len()..].starts_with(['e', 'E']) {
+                continue;
+            }
+            assert_eq!(format!("{}", text.parse::<f64>().unwrap()), plain(&text), "{line}");
+            prices += 1;
+        }
+    }
+    // Tickers and candles have both prices, trades one, books none.
+    assert!(prices > own_data(), "only {prices} prices");
+}

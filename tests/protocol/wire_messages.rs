@@ -1,0 +1,594 @@
+//! What each message of the exchange means, one promise per test, on fixtures written out here.
+
+use hoga::model::{Change, Interval, Level, MarketState, MarketWarning, NounKind, Side, StreamType};
+use hoga::wire::{DecodeError, Decoder, ErrorName, Message, OtherType, Status, schema};
+use hoga_testing::{Rng, messages};
+
+use crate::support::{Data, Kept, RECEIPT, decode, decode_by_tape};
+
+const TICKER: &str = r#"{"type":"ticker","code":"KRW-BTC","opening_price":122720000.00000000,"high_price":123135000.00000000,"low_price":122677000.00000000,"trade_price":122902000.00000000,"prev_closing_price":122720000.00000000,"acc_trade_price":19699800600.2538100000000000,"change":"EVEN","change_price":0E-8,"signed_change_price":-0E-8,"change_rate":0,"signed_change_rate":-0.0014830508,"ask_bid":"BID","trade_volume":0.00016274,"acc_trade_volume":160.23404402,"trade_date":"20250420","trade_time":"025403","trade_timestamp":1745117643124,"acc_ask_volume":81.37206433,"acc_bid_volume":78.86197969,"highest_52_week_price":163325000.00000000,"highest_52_week_date":"2025-01-20","lowest_52_week_price":72100000.00000000,"lowest_52_week_date":"2024-08-05","market_state":"ACTIVE","is_trading_suspended":false,"delisting_date":null,"market_warning":"NONE","timestamp":1745117643154,"acc_trade_price_24h":67648718116.20854000,"acc_trade_volume_24h":551.06443212,"stream_type":"REALTIME"}"#;
+
+const TRADE: &str = r#"{"ty":"trade","cd":"KRW-BTC","tms":1787728554853,"td":"2026-08-26","ttm":"07:15:54","ttms":1787728554797,"tp":109847000.0,"tv":0.00509799,"ab":"ASK","pcp":109165000.0,"c":"RISE","cp":682000.0,"sid":17877285547970001,"bap":109867000,"bas":0.0099545,"bbp":109847000,"bbs":0.158367,"st":"SNAPSHOT"}"#;
+
+const OLD_TRADE: &str = r#"{"ty":"trade","cd":"KRW-LAMB","tms":1618678262712,"td":"2021-04-17","ttm":"16:51:02","ttms":1618678262000,"tp":127.0,"tv":46.48838371,"ab":"BID","pcp":123.00000000,"c":"RISE","cp":4.00000000,"sid":1618678262000003,"st":"REALTIME"}"#;
+
+const ORDERBOOK: &str = r#"{"type":"orderbook","code":"KRW-BTC","timestamp":1790134742106,"total_ask_size":2.51469375,"total_bid_size":1.63815297,"orderbook_units":[{"ask_price":1.16539E8,"bid_price":1.16538E8,"ask_size":0.02054761,"bid_size":0.08120946},{"ask_price":0,"bid_price":1.16537E8,"ask_size":0,"bid_size":7.9276E-4},{"ask_price":1.16542E8,"bid_price":0.0,"ask_size":6E-8,"bid_size":0}],"stream_type":"SNAPSHOT","level":10000}"#;
+
+const CANDLE: &str = r#"{"type":"candle.240m","code":"KRW-BTC","candle_date_time_utc":"2026-07-30T04:00:00","candle_date_time_kst":"2026-07-30T13:00:00","opening_price":91154000.00000000,"high_price":91157000.00000000,"low_price":91142000.00000000,"trade_price":91157000.00000000,"candle_acc_trade_volume":0.15511395,"candle_acc_trade_price":14139448.26754000,"timestamp":1785397531885,"stream_type":"SNAPSHOT"}"#;
+
+/// Bithumb's key order and spelling.
+const FOREIGN_ORDERBOOK: &str = r#"{"type":"orderbook","code":"KRW-ETH","total_ask_size":369.9832,"total_bid_size":287.0216,"orderbook_units":[{"ask_price":3715000,"bid_price":3714000,"ask_size":8.4592,"bid_size":3.012}],"level":1,"timestamp":1790133505546514,"stream_type":"SNAPSHOT"}"#;
+
+/// Of Indonesia, where books have no level.
+const INDONESIAN_ORDERBOOK: &str = r#"{"ty":"orderbook","cd":"IDR-BTC","tms":1790139297439,"tas":1.79426566,"tbs":0.99397409,"obu":[{"ap":87173.34,"bp":87170.3,"as":0.00344142,"bs":0.00172057}],"st":"REALTIME"}"#;
+
+/// The one data object in a message, read alike by both readers.
+#[track_caller]
+fn one(message: &str) -> Data {
+    let mut decoder = Decoder::new();
+    let (result, mut data) = decode(&mut decoder, message.as_bytes());
+    assert_eq!(result, Ok(Message::Data { count: 1 }), "{message}");
+    assert_eq!(decode_by_tape(&mut decoder, message.as_bytes()), (result, data.clone()));
+    assert_eq!(data.len(), 1);
+    data.remove(0)
+}
+
+/// The error of a message that delivers nothing.
+#[track_caller]
+fn error(message: &[u8]) -> DecodeError {
+    let mut decoder = Decoder::new();
+    let (result, data) = decode(&mut decoder, message);
+    assert!(data.is_empty());
+    assert_eq!(decoder.counters().malformed, 1);
+    assert_eq!(decode_by_tape(&mut decoder, message).0, result);
+    result.unwrap_err()
+}
+
+/// What a message without data is.
+#[track_caller]
+fn control(message: &str) -> Message {
+    let (result, data) = decode(&mut Decoder::new(), message.as_bytes());
+    assert!(data.is_empty());
+    result.unwrap()
+}
+
+#[test]
+fn a_ticker_gives_every_field() {
+    let Data::Ticker(ticker) = one(TICKER) else { panic!("no ticker") };
+    assert_eq!(ticker.market.as_str(), "KRW-BTC");
+    assert_eq!(ticker.trade_price, 122_902_000.0);
+    assert_eq!(ticker.acc_trade_price, 19_699_800_600.253_81);
+    assert_eq!((ticker.change, ticker.change_price, ticker.change_rate), (Change::Even, 0.0, 0.0));
+    assert!(ticker.signed_change_price.is_sign_positive(), "a negative zero reads as zero");
+    assert_eq!(ticker.signed_change_rate, -0.001_483_050_8);
+    assert_eq!(ticker.ask_bid, Side::Bid);
+    assert_eq!(
+        (ticker.trade_date.to_string(), ticker.trade_time.to_string()),
+        ("2025-04-20".into(), "02:54:03".into())
+    );
+    assert_eq!((ticker.trade_timestamp, ticker.timestamp), (1_745_117_643_124, 1_745_117_643_154));
+    assert_eq!((ticker.highest_52_week_price, ticker.lowest_52_week_price), (163_325_000.0, 72_100_000.0));
+    assert_eq!(ticker.lowest_52_week_date.to_string(), "2024-08-05");
+    assert_eq!((ticker.market_state, ticker.market_warning), (MarketState::Active, MarketWarning::None));
+    assert_eq!((ticker.is_trading_suspended, ticker.delisting_date), (false, None));
+    assert_eq!((ticker.acc_trade_price_24h, ticker.acc_trade_volume_24h), (67_648_718_116.208_54, 551.064_432_12));
+    assert_eq!(ticker.stream_type, StreamType::Realtime);
+}
+
+#[test]
+fn a_trade_keeps_its_id_exactly_with_and_without_the_best_prices() {
+    let Data::Trade(trade) = one(TRADE) else { panic!("no trade") };
+    // Over 2^53 and odd: a float would lose it.
+    assert_eq!(trade.sequential_id, 17_877_285_547_970_001);
+    assert_eq!((trade.best_ask_price, trade.best_bid_size), (Some(109_867_000.0), Some(0.158_367)));
+    let Data::Trade(old) = one(OLD_TRADE) else { panic!("no trade") };
+    assert_eq!(
+        (old.best_ask_price, old.best_ask_size, old.best_bid_price, old.best_bid_size),
+        (None, None, None, None)
+    );
+    let Data::Trade(null) = one(&TRADE.replace("\"bas\":0.0099545", "\"bas\":null")) else { panic!("no trade") };
+    assert_eq!((null.best_ask_price, null.best_ask_size), (Some(109_867_000.0), None));
+    let mut decoder = Decoder::new();
+    decode(&mut decoder, TRADE.as_bytes()).0.unwrap();
+    decode(&mut decoder, OLD_TRADE.as_bytes()).0.unwrap();
+    assert_eq!((decoder.counters().scanned, decoder.counters().fallbacks), (2, 0));
+}
+
+#[test]
+fn a_book_drops_the_padding_of_each_side() {
+    let Data::Orderbook(book) = one(ORDERBOOK) else { panic!("no book") };
+    let level = |price, size| Level { price, size };
+    assert_eq!(book.asks[..], [level(116_539_000.0, 0.020_547_61), level(116_542_000.0, 6e-8)]);
+    assert_eq!(book.bids[..], [level(116_538_000.0, 0.081_209_46), level(116_537_000.0, 7.9276e-4)]);
+    assert_eq!(book.level, Some(10_000.0));
+    let Data::Orderbook(ungrouped) = one(&ORDERBOOK.replace(",\"level\":10000", "")) else { panic!("no book") };
+    assert_eq!(ungrouped.level, None);
+}
+
+/// Looking for a key that is not there reached beyond the bytes that are known to follow a message, and the whole book
+/// was left to the slow reader.
+#[test]
+fn a_book_that_ends_before_an_optional_field_is_scanned() {
+    for book in [ORDERBOOK.replace(",\"level\":10000", ""), INDONESIAN_ORDERBOOK.to_owned()] {
+        let mut decoder = Decoder::new();
+        assert_eq!(decode(&mut decoder, book.as_bytes()).0, Ok(Message::Data { count: 1 }), "{book}");
+        assert_eq!((decoder.counters().scanned, decoder.counters().fallbacks), (1, 0), "{book}");
+    }
+}
+
+#[test]
+fn a_book_after_a_deeper_one_has_no_levels_of_it() {
+    let mut decoder = Decoder::new();
+    let deep = messages::orderbook(&mut Rng::new(1), 30, false).write(false);
+    decode(&mut decoder, deep.as_bytes()).0.unwrap();
+    let Data::Orderbook(book) = &decode(&mut decoder, ORDERBOOK.as_bytes()).1[0] else { panic!("no book") };
+    assert_eq!((book.asks.len(), book.bids.len()), (2, 2));
+}
+
+#[test]
+fn a_book_may_have_thirty_levels_and_no_more() {
+    let book = |depth| messages::orderbook(&mut Rng::new(2), depth, true).write(true);
+    let Data::Orderbook(read) = one(&book(30)) else { panic!("no book") };
+    assert_eq!(read.asks.len(), 30);
+    assert_eq!(error(book(31).as_bytes()), DecodeError::TooManyLevels);
+    let Data::Orderbook(read) = one(&book(0)) else { panic!("no book") };
+    assert!(read.asks.is_empty() && read.bids.is_empty());
+}
+
+#[test]
+fn a_candle_knows_its_interval() {
+    let names = ["1s", "1m", "3m", "5m", "10m", "15m", "30m", "60m", "240m"];
+    let seconds = [1, 60, 180, 300, 600, 900, 1800, 3600, 14400];
+    for (name, seconds) in names.into_iter().zip(seconds) {
+        let Data::Candle(candle) = one(&CANDLE.replace("240m", name)) else { panic!("no candle") };
+        assert_eq!(candle.interval.seconds(), seconds);
+        assert_eq!(candle.candle_date_time_kst.to_string(), "2026-07-30T13:00:00");
+        assert_eq!(candle.candle_acc_trade_price, 14_139_448.267_54);
+    }
+    let Data::Candle(candle) = one(CANDLE) else { panic!("no candle") };
+    assert_eq!(candle.interval, Interval::Minute240);
+    assert_eq!(control(&CANDLE.replace("240m", "2m")), Message::Other(OtherType::Unknown));
+}
+
+#[test]
+fn a_foreign_key_order_falls_back_and_is_counted() {
+    let mut decoder = Decoder::new();
+    let (result, data) = decode(&mut decoder, FOREIGN_ORDERBOOK.as_bytes());
+    assert_eq!(result, Ok(Message::Data { count: 1 }));
+    let Data::Orderbook(book) = &data[0] else { panic!("no book") };
+    assert_eq!(book.timestamp, 1_790_133_505_546, "µs become ms");
+    let trade = TRADE
+        .replace("17877285547970001", "1079953210371761701")
+        .replace("\"ty\":\"trade\",", "")
+        .replace("\"st\":", "\"ty\":\"trade\",\"st\":");
+    let Data::Trade(trade) = &decode(&mut decoder, trade.as_bytes()).1[0] else { panic!("no trade") };
+    assert_eq!(trade.sequential_id, 1_079_953_210_371_761_701);
+    let counters = decoder.counters();
+    assert_eq!((counters.scanned, counters.fallbacks, counters.unknown_keys), (0, 2, 0));
+}
+
+#[test]
+fn timestamps_in_microseconds_become_milliseconds_on_both_paths() {
+    let Data::Orderbook(book) = one(&ORDERBOOK.replace("1790134742106", "1691530805062123")) else { panic!("no book") };
+    assert_eq!(book.timestamp, 1_691_530_805_062);
+    let Data::Orderbook(book) = one(&ORDERBOOK.replace("1790134742106", "100000000000000")) else { panic!("no book") };
+    assert_eq!(book.timestamp, 100_000_000_000_000);
+}
+
+#[test]
+fn a_ticker_without_a_timestamp_takes_the_trades() {
+    let Data::Ticker(ticker) = one(&TICKER.replace(",\"timestamp\":1745117643154", "")) else { panic!("no ticker") };
+    assert_eq!(ticker.timestamp, 1_745_117_643_124);
+}
+
+#[test]
+fn a_delisting_date_is_a_date_or_nothing() {
+    let read = |date: &str| {
+        let message = TICKER.replace("\"delisting_date\":null", &format!("\"delisting_date\":{date}"));
+        let Data::Ticker(ticker) = one(&message) else { panic!("no ticker") };
+        ticker.delisting_date.map(|date| date.to_string())
+    };
+    for date in
+        ["\"2026-04-13\"", r#"{"year":2026,"month":4,"day":13}"#, r#"{"day":13,"x":1e400,"month":4,"year":2026}"#]
+    {
+        assert_eq!(read(date).as_deref(), Some("2026-04-13"), "{date}");
+    }
+    for nothing in ["null", "\"\"", "\"soon\"", "20260413", "1e400", "true", "[]", "{}", r#"{"year":2026,"month":4}"#] {
+        assert_eq!(read(nothing), None, "{nothing}");
+    }
+    for beyond in [(99_999, 4, 13), (2026, 13, 13), (2026, 4, 269)] {
+        let (year, month, day) = beyond;
+        assert_eq!(read(&format!("{{\"year\":{year},\"month\":{month},\"day\":{day}}}")), None, "{beyond:?}");
+    }
+    let Data::Ticker(absent) = one(&TICKER.replace("\"delisting_date\":null,", "")) else { panic!("no ticker") };
+    assert_eq!(absent.delisting_date, None);
+}
+
+#[test]
+fn a_delisting_date_that_cannot_be_read_is_counted() {
+    let mut decoder = Decoder::new();
+    let mut counted = |date: &str| {
+        let before = decoder.counters().unknown_values;
+        let message = TICKER.replace("\"delisting_date\":null", &format!("\"delisting_date\":{date}"));
+        decode(&mut decoder, message.as_bytes()).0.unwrap();
+        decoder.counters().unknown_values - before
+    };
+    for known in ["null", "\"\"", "\"2026-04-13\"", r#"{"year":2026,"month":4,"day":13}"#] {
+        assert_eq!(counted(known), 0, "{known}");
+    }
+    for unknown in ["\"soon\"", "20260413", "{}", "1e400"] {
+        assert_eq!(counted(unknown), 1, "{unknown}");
+    }
+}
+
+#[test]
+fn the_best_prices_of_a_trade_are_numbers_or_nothing() {
+    for odd in ["\"109867000\"", "1e400", "true", "{}", "[1]"] {
+        let Data::Trade(trade) = one(&TRADE.replace("\"bas\":0.0099545", &format!("\"bas\":{odd}"))) else {
+            panic!("no trade")
+        };
+        assert_eq!((trade.best_ask_price, trade.best_ask_size), (Some(109_867_000.0), None), "{odd}");
+        let mut decoder = Decoder::new();
+        let text = TRADE.replace("\"bbp\":109847000", &format!("\"bbp\":{odd}"));
+        decode(&mut decoder, text.as_bytes()).0.unwrap();
+        assert_eq!((decoder.counters().unknown_values, decoder.counters().fallbacks), (1, 1), "{odd}");
+    }
+}
+
+/// A grouped book whose step is not known would pass for the whole book.
+#[test]
+fn a_book_whose_step_cannot_be_read_is_refused() {
+    for odd in ["\"10000\"", "1e400", "true", "{}"] {
+        let book = ORDERBOOK.replace("\"level\":10000", &format!("\"level\":{odd}"));
+        assert_eq!(error(book.as_bytes()), DecodeError::WrongType("level"), "{odd}");
+    }
+}
+
+/// A number too large for an `f64` is JSON, and cost the whole message.
+#[test]
+fn no_value_that_nobody_reads_costs_the_message() {
+    let deep = format!("{}{}", "[".repeat(60), "]".repeat(60));
+    let digits = "9".repeat(400);
+    let values = [
+        "1e400",
+        "-1E+400",
+        "[1e400000,{\"type\":-1e999}]",
+        &digits,
+        "123456789012345678901234567890",
+        "1e99999999999999999999",
+        "\"\\u0000\\\"}\"",
+        "{\"code\":[],\"cd\":{}}",
+        &deep,
+    ];
+    for (message, key) in [(TICKER, "code"), (TRADE, "cd"), (ORDERBOOK, "code"), (CANDLE, "code")] {
+        let plain = one(message);
+        for value in values {
+            // In front of the first field, where the fast reader gives up, and behind the last, where it has read them all.
+            let first = message.replace(&format!("\"{key}\":"), &format!("\"novelty\":{value},\"{key}\":"));
+            let last = message.strip_suffix('}').unwrap().to_owned() + &format!(",\"novelty\":{value}}}");
+            for text in [&first, &last, &format!("[{first}]"), &format!(" {last} ")] {
+                assert_eq!(one(text), plain, "{text}");
+            }
+        }
+    }
+    let unit = ORDERBOOK.replacen("{\"ask_price\"", "{\"novelty\":1e400,\"ask_price\"", 1);
+    assert_eq!(one(&unit), one(ORDERBOOK));
+}
+
+#[test]
+fn a_list_of_several_survives_a_number_that_nobody_reads() {
+    let odd = TRADE.replace("\"st\":", "\"x\":1e400,\"st\":");
+    let (result, data) = decode(&mut Decoder::new(), format!("[{TICKER},{odd},{CANDLE}]").as_bytes());
+    assert_eq!((result, data), (Ok(Message::Data { count: 3 }), vec![one(TICKER), one(TRADE), one(CANDLE)]));
+}
+
+/// `type` decided that such a message has long keys, whatever the others were.
+#[test]
+fn a_new_field_called_type_does_not_change_what_a_message_with_short_keys_is() {
+    for value in ["\"LIMIT\"", "\"ticker\"", "7", "null"] {
+        for text in [
+            TRADE.replace("\"st\":", &format!("\"type\":{value},\"st\":")),
+            TRADE.replace("{\"ty\":", &format!("{{\"type\":{value},\"ty\":")),
+        ] {
+            assert_eq!(one(&text), one(TRADE), "{text}");
+        }
+        let long = TICKER.replace("{\"type\":", &format!("{{\"ty\":{value},\"type\":"));
+        assert_eq!(one(&long), one(TICKER), "{long}");
+    }
+    let list = r#"{"mthd":"LIST_SUBSCRIPTIONS","rslt":[{"ty":"ticker","cds":["KRW-BTC"],"type":"x","codes":7}],"ticket":7,"tckt":"t1"}"#;
+    let Message::Subscriptions(list) = control(list) else { panic!("no list") };
+    assert_eq!((&*list.ticket, &*list.entries[0].type_name, &*list.entries[0].codes[0]), ("t1", "ticker", "KRW-BTC"));
+}
+
+#[test]
+fn unknown_words_and_keys_are_counted_and_harmless() {
+    let mut decoder = Decoder::new();
+    let strange = TICKER
+        .replace("ACTIVE", "RESTING")
+        .replace("\"NONE\"", "\"WATCH\"")
+        .replace("\"change\":", "\"novelty\":{\"type\":[1e400000,{}]},\"change\":");
+    let (_, data) = decode(&mut decoder, strange.as_bytes());
+    let Data::Ticker(ticker) = &data[0] else { panic!("no ticker") };
+    assert_eq!((ticker.market_state, ticker.market_warning), (MarketState::Unknown, MarketWarning::Unknown));
+    let counters = decoder.counters();
+    assert_eq!((counters.unknown_keys, counters.unknown_values, counters.fallbacks), (1, 2, 1));
+}
+
+#[test]
+fn of_a_repeated_key_the_last_one_counts() {
+    let twice = |first: &str, last: &str| {
+        TICKER.replace("\"trade_price\":122902000.00000000", &format!("\"trade_price\":{first},\"trade_price\":{last}"))
+    };
+    let Data::Ticker(ticker) = one(&twice("1", "2")) else { panic!("no ticker") };
+    assert_eq!(ticker.trade_price, 2.0);
+    let Data::Ticker(ticker) = one(&twice("\"wrong\"", "3")) else { panic!("no ticker") };
+    assert_eq!(ticker.trade_price, 3.0);
+    assert_eq!(error(twice("4", "\"wrong\"").as_bytes()), DecodeError::WrongType("trade_price"));
+    // The type included.
+    let Data::Trade(_) = one(&TRADE.replace("\"ty\":\"trade\"", "\"ty\":\"nonsense\",\"ty\":\"trade\"")) else {
+        panic!("no trade")
+    };
+}
+
+#[test]
+fn escapes_are_read_by_the_general_reader() {
+    let Data::Ticker(ticker) = one(&TICKER.replace("KRW-BTC", "KRW\\u002dBTC")) else { panic!("no ticker") };
+    assert_eq!(ticker.market.as_str(), "KRW-BTC");
+    let Data::Trade(trade) = one(&TRADE.replace("\"tp\"", "\"t\\u0070\"")) else { panic!("no trade") };
+    assert_eq!(trade.trade_price, 109_847_000.0);
+}
+
+#[test]
+fn every_field_but_the_optional_ones_is_required() {
+    let optional = ["delisting_date", "best_ask_price", "best_ask_size", "best_bid_price", "best_bid_size", "level"];
+    let mut rng = Rng::new(3);
+    let drafts = [
+        messages::ticker(&mut rng),
+        messages::trade(&mut rng),
+        messages::orderbook(&mut rng, 5, false),
+        messages::candle(&mut rng),
+    ];
+    for (draft, short) in drafts.iter().flat_map(|draft| [(draft, false), (draft, true)]) {
+        for i in 1..draft.0.len() {
+            let mut less = draft.clone();
+            let (name, ..) = less.0.remove(i);
+            let (is_ticker, is_book) = (less.0.len() > 30, less.0.iter().any(|(name, ..)| *name == "orderbook_units"));
+            let text = less.write(short);
+            let absent = match name {
+                "timestamp" => is_ticker,
+                "stream_type" => is_book,
+                name => optional.contains(&name),
+            };
+            if absent {
+                one(&text);
+            } else {
+                assert_eq!(error(text.as_bytes()), DecodeError::MissingField(name), "{text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn errors_say_what_is_wrong() {
+    let damaged = |from: &str, to: &str| error(TICKER.replacen(from, to, 1).as_bytes());
+    assert_eq!(error(b""), DecodeError::NotJson);
+    assert_eq!(error(b"PONG"), DecodeError::NotJson);
+    assert_eq!(error(b"7"), DecodeError::NotAMessage);
+    assert_eq!(error(b"{}"), DecodeError::NotAMessage);
+    assert_eq!(error(b"[]"), DecodeError::NotAMessage);
+    assert_eq!(error(b"[1]"), DecodeError::NotAMessage);
+    assert_eq!(error(b"{\"type\":1}"), DecodeError::WrongType("type"));
+    assert_eq!(error(&TICKER.as_bytes()[..500]), DecodeError::NotJson);
+    assert_eq!(damaged("KRW-BTC", "krw-btc"), DecodeError::BadMarket);
+    assert_eq!(damaged("\"KRW-BTC\"", "7"), DecodeError::WrongType("code"));
+    assert_eq!(damaged("\"BID\"", "\"bid\""), DecodeError::BadValue("ask_bid"));
+    assert_eq!(damaged("20250420", "20251320"), DecodeError::BadValue("trade_date"));
+    assert_eq!(damaged("122720000.00000000", "\"122720000\""), DecodeError::WrongType("opening_price"));
+    assert_eq!(damaged("122720000.00000000", "1e999"), DecodeError::WrongType("opening_price"));
+    assert_eq!(damaged("122720000.00000000", "-1e999"), DecodeError::WrongType("opening_price"));
+    assert_eq!(damaged("1745117643124", "1e999"), DecodeError::WrongType("trade_timestamp"));
+    assert_eq!(error(b"{\"type\":1e999}"), DecodeError::WrongType("type"));
+    assert_eq!(error(b"{\"error\":1e999}"), DecodeError::WrongType("error"));
+    assert_eq!(error(b"{\"status\":1e999}"), DecodeError::WrongType("status"));
+    assert_eq!((error(b"1e999"), error(b"[1e999]")), (DecodeError::NotAMessage, DecodeError::NotAMessage));
+    let units = ORDERBOOK.find("[{").unwrap()..ORDERBOOK.find("}]").unwrap() + 2;
+    for odd in ["1e999", "[1e999]"] {
+        let book = [&ORDERBOOK[..units.start], odd, &ORDERBOOK[units.end..]].concat();
+        assert_eq!(error(book.as_bytes()), DecodeError::WrongType("orderbook_units"), "{odd}");
+    }
+    assert_eq!(damaged("122720000.00000000", "0122720000"), DecodeError::BadNumber);
+    assert_eq!(damaged("1745117643124", "1745117643124.0"), DecodeError::WrongType("trade_timestamp"));
+    assert_eq!(damaged("1745117643124", "-1745117643124"), DecodeError::WrongType("trade_timestamp"));
+    assert_eq!(DecodeError::MissingField("code").to_string(), "field code is missing");
+}
+
+#[test]
+fn invalid_utf8_is_an_error_wherever_it_stands() {
+    for at in [0, 1, 20, 200, TICKER.len() - 1] {
+        for byte in [0x80, 0xC3, 0xFF] {
+            let mut bytes = TICKER.as_bytes().to_vec();
+            bytes[at] = byte;
+            let (result, data) = decode(&mut Decoder::new(), &bytes);
+            assert!(result.is_err() && data.is_empty());
+        }
+    }
+    assert_eq!(error(b"{\"type\":\"\xff\"}"), DecodeError::NotJson);
+}
+
+#[test]
+fn nesting_is_bounded_and_costs_no_stack() {
+    for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+        let deep = |depth: usize| {
+            TRADE.replace("\"st\":", &format!("\"x\":{}1{},\"st\":", open.repeat(depth), close.repeat(depth)))
+        };
+        one(&deep(60));
+        assert_eq!(error(deep(100_000).as_bytes()), DecodeError::NotJson);
+        assert_eq!(error(open.repeat(100_000).as_bytes()), DecodeError::NotJson);
+    }
+}
+
+#[test]
+fn a_list_delivers_its_elements_in_order() {
+    let mut decoder = Decoder::new();
+    let list = format!("[{TRADE},{TICKER},{OLD_TRADE},{ORDERBOOK},{CANDLE}]");
+    let (result, data) = decode(&mut decoder, list.as_bytes());
+    assert_eq!(result, Ok(Message::Data { count: 5 }));
+    assert_eq!(data, [one(TRADE), one(TICKER), one(OLD_TRADE), one(ORDERBOOK), one(CANDLE)]);
+    assert_eq!((decoder.counters().scanned, decoder.counters().fallbacks), (1, 0));
+    assert_eq!(decode_by_tape(&mut decoder, list.as_bytes()), (result, data));
+    assert_eq!(one(&format!("[{TRADE}]")), one(TRADE));
+}
+
+#[test]
+fn a_bad_element_of_a_list_costs_nothing_but_itself() {
+    let bad = TRADE.replace("\"ASK\"", "\"ask\"");
+    let mut decoder = Decoder::new();
+    for list in [format!("[{TICKER},{bad},{CANDLE}]"), format!(" [{TICKER},{bad},{CANDLE}]")] {
+        let (result, data) = decode(&mut decoder, list.as_bytes());
+        assert_eq!(result, Err(DecodeError::BadValue("ask_bid")));
+        assert_eq!(data, [one(TICKER), one(CANDLE)]);
+    }
+    assert_eq!((decoder.counters().malformed, decoder.delivered()), (2, 4));
+    // What is no JSON at all delivers nothing, however good its beginning.
+    assert_eq!(error(format!("[{TICKER},{TRADE}").as_bytes()), DecodeError::NotJson);
+}
+
+#[test]
+fn a_list_with_an_element_without_data_is_named_after_that() {
+    let list = format!("[{TICKER},{{\"type\":\"myOrder\"}},{{\"status\":\"UP\"}},{TRADE}]");
+    let (result, data) = decode(&mut Decoder::new(), list.as_bytes());
+    assert_eq!(result, Ok(Message::Other(OtherType::MyOrder)));
+    assert_eq!(data, [one(TICKER), one(TRADE)]);
+}
+
+#[test]
+fn the_exchanges_errors_are_read_in_either_key_order() {
+    for (word, name) in [
+        ("INVALID_AUTH", ErrorName::InvalidAuth),
+        ("WRONG_FORMAT", ErrorName::WrongFormat),
+        ("NO_TICKET", ErrorName::NoTicket),
+        ("NO_TYPE", ErrorName::NoType),
+        ("NO_CODES", ErrorName::NoCodes),
+        ("INVALID_PARAM", ErrorName::InvalidParam),
+        ("TOO_MANY_REQUEST", ErrorName::TooManyRequest),
+        ("SOMETHING_NEW", ErrorName::Other),
+    ] {
+        for text in [
+            format!("{{\"error\":{{\"name\":\"{word}\",\"message\":\"티켓이 존재하지 않거나\"}}}}"),
+            format!("[{{\"error\":{{\"message\":\"티켓이 존재하지 않거나\",\"name\":\"{word}\"}}}}]"),
+        ] {
+            let Message::Error(error) = control(&text) else { panic!("no error") };
+            assert_eq!((error.name, &*error.raw_name, &*error.message), (name, word, "티켓이 존재하지 않거나"));
+        }
+    }
+}
+
+#[test]
+fn an_error_text_is_bounded_and_cannot_drive_a_terminal() {
+    let text = format!("{{\"error\":{{\"name\":\"A\\u001b[2J\",\"message\":\"{}\\n\"}}}}", "가".repeat(10_000));
+    let Message::Error(error) = control(&text) else { panic!("no error") };
+    assert_eq!(&*error.raw_name, "A\u{fffd}[2J");
+    assert_eq!(error.message.chars().count(), 512);
+    let Message::Error(error) = control("{\"error\":{}}") else { panic!("no error") };
+    assert_eq!((error.name, error.message.len()), (ErrorName::Other, 0));
+}
+
+#[test]
+fn status_and_private_types_are_named() {
+    assert_eq!(control("{\"status\":\"UP\"}"), Message::Status(Status::Up));
+    assert_eq!(control("{\"status\":\"DOWN\"}"), Message::Status(Status::Unknown));
+    for (name, other) in [
+        ("myOrder", OtherType::MyOrder),
+        ("myAsset", OtherType::MyAsset),
+        ("announcement", OtherType::Announcement),
+        ("indicator", OtherType::Indicator),
+        ("indicator_signal", OtherType::IndicatorSignal),
+        ("myTrade", OtherType::Unknown),
+    ] {
+        assert_eq!(control(&format!("{{\"type\":\"{name}\",\"code\":\"KRW-BTC\"}}")), Message::Other(other));
+        assert_eq!(control(&format!("[{{\"ty\":\"{name}\"}}]")), Message::Other(other));
+    }
+    let mut decoder = Decoder::new();
+    decode(&mut decoder, b"{\"status\":\"UP\"}").0.unwrap();
+    decode(&mut decoder, b"{\"type\":\"myAsset\"}").0.unwrap();
+    let counters = decoder.counters();
+    assert_eq!((counters.fallbacks, counters.skipped), (0, 1), "neither is a change of the exchange");
+}
+
+#[test]
+fn a_subscription_list_is_read_with_both_key_sets() {
+    for text in [
+        r#"{"method":"LIST_SUBSCRIPTIONS","result":[{"type":"ticker","codes":["KRW-BTC","KRW-ETH.5"]},{"type":"orderbook","codes":[],"level":10000},{"type":"myAsset"}],"ticket":"t1"}"#,
+        r#"{"mthd":"LIST_SUBSCRIPTIONS","rslt":[{"ty":"ticker","cds":["KRW-BTC","KRW-ETH.5"]},{"ty":"orderbook","cds":[],"lv":10000},{"ty":"myAsset"}],"tckt":"t1"}"#,
+    ] {
+        let Message::Subscriptions(list) = control(text) else { panic!("no list") };
+        assert_eq!(&*list.ticket, "t1");
+        let entries: Vec<_> = list.entries.iter().map(|e| (&*e.type_name, e.codes.len(), e.level)).collect();
+        assert_eq!(entries, [("ticker", 2, None), ("orderbook", 0, Some(10_000.0)), ("myAsset", 0, None)]);
+        assert_eq!(&*list.entries[0].codes[1], "KRW-ETH.5");
+    }
+    assert_eq!(error(b"{\"method\":\"LIST_SUBSCRIPTIONS\"}"), DecodeError::MissingField("result"));
+}
+
+#[test]
+fn what_stands_behind_the_message_changes_nothing() {
+    // The last value is a number, so digits behind the end could be taken for more of it.
+    let message = ORDERBOOK.as_bytes();
+    for slack in [&b""[..], b"0", b"}", b"\xff\xff", b"}}}}}}}}}}}}}}}}", b",\"level\":3}"] {
+        for length in [0, 1, 63, 64, 65, 200] {
+            let mut bytes = message.to_vec();
+            bytes.extend(slack.iter().cycle().take(if slack.is_empty() { 0 } else { length }));
+            let (mut decoder, mut kept) = (Decoder::new(), Kept::default());
+            let result = decoder.decode(&bytes, message.len(), RECEIPT, &mut kept);
+            assert_eq!(result, Ok(Message::Data { count: 1 }));
+            assert_eq!(kept.0, [one(ORDERBOOK)]);
+            assert_eq!(decoder.counters().fallbacks, 0);
+        }
+    }
+    // Cut inside the last number or before the brace, with a well-formed rest as slack.
+    for cut in 1..message.len() {
+        let (mut decoder, mut kept) = (Decoder::new(), Kept::default());
+        let bytes = [message, &[b' '; 64]].concat();
+        let result = decoder.decode(&bytes, cut, RECEIPT, &mut kept);
+        assert!(matches!(result, Err(DecodeError::NotJson | DecodeError::BadNumber)), "cut at {cut}: {result:?}");
+        assert!(kept.0.is_empty());
+    }
+    // A length beyond the bytes means all of them.
+    assert_eq!(
+        Decoder::new().decode(message, usize::MAX, RECEIPT, &mut Kept::default()),
+        Ok(Message::Data { count: 1 })
+    );
+}
+
+#[test]
+fn what_travels_beside_every_message_is_small() {
+    assert_eq!(size_of::<Message>(), 16);
+    assert_eq!(size_of::<DecodeError>(), 24);
+    assert_eq!(size_of::<Result<Message, DecodeError>>(), 24);
+}
+
+#[test]
+fn the_tables_of_names_have_no_two_equal_keys() {
+    let others = [
+        schema::ORDERBOOK_UNIT,
+        schema::MY_ORDER,
+        schema::MY_ASSET,
+        schema::MY_ASSET_ENTRY,
+        schema::ANNOUNCEMENT,
+        schema::INDICATOR,
+        schema::INDICATOR_PARAMS,
+        schema::INDICATOR_EVENT,
+        schema::INDICATOR_VALUE,
+        schema::SUBSCRIPTIONS,
+        schema::SUBSCRIPTIONS_ENTRY,
+    ];
+    for table in NounKind::ALL.map(schema::names).into_iter().chain(others) {
+        for (i, names) in table.iter().enumerate() {
+            for other in &table[i + 1..] {
+                assert_ne!(names.long, other.long);
+                assert_ne!(names.short, other.short);
+            }
+        }
+        assert!(table.len() <= 64, "the tape walk keeps one bit per field");
+    }
+}
