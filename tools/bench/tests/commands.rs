@@ -146,3 +146,15 @@ fn what_makes_no_sense_is_a_usage_error() {
         assert_eq!(run(args).code, Some(2), "{args:?}");
     }
 }
+
+#[test]
+fn every_command_explains_itself_with_an_example_and_its_exit_codes() {
+    for command in ["", "e2e", "load", "peers", "saturate"] {
+        let args: Vec<_> = command.split_terminator(' ').chain(["--help"]).collect();
+        let output = run(&args);
+        assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""), "{args:?}");
+        for part in ["Example: hoga bench", "\nExit codes:\n  0    ", "\n  130  "] {
+            assert!(output.stdout.contains(part), "{args:?}: {}", output.stdout);
+        }
+    }
+}

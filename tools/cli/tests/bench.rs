@@ -21,7 +21,7 @@ fn the_program_beside_it_gets_all_arguments_and_decides_how_it_ends() {
     for (args, passed_on) in [
         (&["bench", "e2e", "--time", "1s", "-v"][..], "e2e --time 1s -v\n"),
         (&["bench", "--help"], "--help\n"),
-        (&["-v", "bench", "-v", "load"], "-v -v load\n"),
+        (&["bench", "-vv", "load"], "-v -v load\n"),
     ] {
         let output = bench(folder.path(), args);
         assert_eq!((output.status.code(), String::from_utf8(output.stdout).unwrap().as_str()), (Some(7), passed_on));
