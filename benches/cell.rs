@@ -1,8 +1,8 @@
-//! What does the newest value cost its writer and its readers, alone and against each other?
+//! What does the newest value cost its writer and its readers, alone and in contention?
 //!
-//! `cargo bench -p hoga --bench cell`. Two threads at most that do anything. Rows named `arc_swap` and `rwlock` are the
-//! yardsticks from outside: a fresh `Arc` for each store, and std's lock around a copy. `baseline` is the harness and one
-//! copy. `store_behind_readers` comes last: what arc-swap remembers of threads stays for the life of the process.
+//! `cargo bench -p hoga --bench cell`. At most two threads are busy. For comparison, `arc_swap` allocates an `Arc` for
+//! each store, and `rwlock` is std's lock around a copy. `baseline` measures the harness and one copy.
+//! `store_behind_readers` runs last, because arc-swap keeps its record of threads for the life of the process.
 
 #[path = "../tests/common/samples.rs"]
 mod samples;
@@ -20,7 +20,7 @@ use hoga::sync::connection::ConnectionState;
 use hoga::sync::latest;
 use samples::*;
 
-/// Runs `rival` on a thread of its own, over and over, while `measured` runs here.
+/// Runs `rival` in a loop on another thread while `measured` runs here.
 fn against<R>(mut rival: impl FnMut() -> R + Send, measured: impl FnOnce()) {
     let stop = AtomicBool::new(false);
     thread::scope(|s| {
@@ -35,7 +35,7 @@ fn against<R>(mut rival: impl FnMut() -> R + Send, measured: impl FnOnce()) {
     });
 }
 
-/// Has `load` called once on as many threads, which stay alive and do nothing while `measured` runs here.
+/// Calls `load` once on each of `threads` threads, which stay alive and idle while `measured` runs here.
 fn behind<R>(threads: usize, load: impl Fn() -> R + Sync, measured: impl FnOnce()) {
     let (loaded, done) = (Barrier::new(threads + 1), Barrier::new(threads + 1));
     thread::scope(|s| {
@@ -52,7 +52,7 @@ fn behind<R>(threads: usize, load: impl Fn() -> R + Sync, measured: impl FnOnce(
     });
 }
 
-/// A stream and the next values for it: each one new to the gate.
+/// A stream and its next value. Each value is new to the order gate.
 struct Source {
     pool: DataPool,
     publisher: Publisher<Ticker>,

@@ -1,12 +1,13 @@
-//! How long does a message take from bytes to a struct? Per type and format: the scanner, the library's own general
-//! reader (simd-json's tape), and from outside simd-json through serde, serde_json and sonic-rs into a struct of the
-//! same fields. `baseline` walks the messages and reads nothing.
+//! How long does a message take from bytes to a struct? For each type and format, the rows are the scanner, the
+//! library's fallback (simd-json's tape), and for comparison simd-json with serde, serde_json and sonic-rs, each into a
+//! struct of the same fields. `baseline` iterates over the messages without decoding them.
 //!
-//! One iteration is one message: `time` is per message, `thrpt` counts the bytes of an average one. The rows of a group
-//! run one after the other, so on a busy machine their ratios need a few runs. All of it takes two minutes.
+//! One iteration decodes one message: `time` is per message, and `thrpt` is based on the average message size in bytes.
+//! The rows of a group run one after the other, so on a busy machine their ratios need several runs. A run takes two
+//! minutes.
 //!
-//! The outside rows keep codes and dates as borrowed text, which costs them less than the library's checked types.
-//! `serde_json` runs with `float_roundtrip`, since without it one ticker in five is not rounded correctly.
+//! The rows of other libraries keep codes and dates as borrowed text, which is cheaper than the library's checked
+//! types. `serde_json` runs with `float_roundtrip`: without it, one ticker in five is not rounded correctly.
 
 use std::any::Any;
 use std::hint::black_box;
@@ -23,10 +24,10 @@ use hoga_testing::messages::{self, Draft, padded};
 
 const RECEIPT: Receipt = Receipt { connection: ConnectionId(1), epoch: Epoch(2), received: Nanos(3) };
 
-/// Different messages, read in turn: more than the branch predictor learns by heart.
+/// The number of different messages that are read in turn: more than the branch predictor can remember.
 const ROUND: usize = 256;
 
-/// Takes one price of each message, so that none of it can be optimised away.
+/// Adds up one price of each message, so that decoding cannot be optimized away.
 #[derive(Default)]
 struct Sum(f64);
 
@@ -49,7 +50,7 @@ impl Sink for Sum {
 macro_rules! yardstick {
     ($name:ident<'a> { $($field:ident / $short:literal: $type:ty,)* }) => {
         #[derive(Deserialize)]
-        #[allow(dead_code, reason = "reading is the point")]
+        #[allow(dead_code, reason = "only deserialization is measured")]
         struct $name<'a> { $(#[serde(alias = $short)] $field: $type,)* }
     };
 }
@@ -76,7 +77,7 @@ yardstick! { SerdeTrade<'a> {
 } }
 
 #[derive(Deserialize, Clone, Copy, Default)]
-#[allow(dead_code, reason = "reading is the point")]
+#[allow(dead_code, reason = "only deserialization is measured")]
 struct SerdeUnit {
     #[serde(alias = "ap")]
     ask_price: f64,
@@ -88,7 +89,7 @@ struct SerdeUnit {
     bid_size: f64,
 }
 
-/// Units in place, without an allocation, as the library keeps them.
+/// Units in an array, without an allocation, like the library's orderbook.
 struct SerdeUnits {
     units: [SerdeUnit; 30],
     len: usize,
@@ -127,7 +128,7 @@ yardstick! { SerdeCandle<'a> {
     stream_type / "st": &'a str,
 } }
 
-/// What a yardstick has in common with [`Sum`].
+/// A struct filled by serde, with the price that [`Sum`] also adds up.
 trait Yardstick {
     fn price(&self) -> f64;
 }
@@ -158,13 +159,13 @@ fn messages(draft: impl Fn(&mut Rng) -> Draft, short: bool) -> Vec<String> {
     (0..ROUND).map(|_| draft(&mut rng).write(short)).collect()
 }
 
-/// Measures `read` on one message after the other, from the first again after the last.
+/// Measures `read` on one message after the other, in a cycle.
 fn row<T>(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, messages: &[T], mut read: impl FnMut(&T) -> f64) {
     let mut turn = messages.iter().cycle();
-    group.bench_function(name, |b| b.iter(|| read(turn.next().expect("endless"))));
+    group.bench_function(name, |b| b.iter(|| read(turn.next().expect("a cycle does not end"))));
 }
 
-/// Reads one message with the library, to one of its prices.
+/// Decodes one message with the library, and returns one of its prices.
 fn decode_one(decoder: &mut Decoder, (bytes, len): &(Vec<u8>, usize)) -> f64 {
     let mut sum = Sum::default();
     let message = decoder.decode(black_box(bytes), *len, RECEIPT, &mut sum);
@@ -174,7 +175,7 @@ fn decode_one(decoder: &mut Decoder, (bytes, len): &(Vec<u8>, usize)) -> f64 {
 
 fn own_rows(group: &mut BenchmarkGroup<'_, WallTime>, texts: &[String], expected: f64) {
     let plain: Vec<_> = texts.iter().map(|text| (padded(text.as_bytes(), SLACK), text.len())).collect();
-    // A space in front is all it takes to make the scanner give up.
+    // A leading space makes the scanner fall back to the tape.
     let spaced: Vec<_> =
         texts.iter().map(|text| (padded(format!(" {text}").as_bytes(), SLACK), text.len() + 1)).collect();
     let mut decoder = Decoder::new();
@@ -188,16 +189,17 @@ fn own_rows(group: &mut BenchmarkGroup<'_, WallTime>, texts: &[String], expected
     row(group, "tape", &spaced, |message| decode_one(&mut decoder, message));
 }
 
-/// A macro and not a function: a type that borrows from each message cannot be a parameter.
-macro_rules! outside_rows {
+/// A macro, because a type that borrows from each message cannot be a type parameter.
+macro_rules! peer_rows {
     ($group:expr, $texts:expr, $expected:expr, $type:ident) => {{
         let group = $group;
         let texts: &[String] = $texts;
         let total = |read: &mut dyn FnMut(&String) -> f64| texts.iter().map(read).sum::<f64>();
-        let mut serde_json = |text: &String| black_box(serde_json::from_str::<$type>(text).expect("reads")).price();
+        let mut serde_json =
+            |text: &String| black_box(serde_json::from_str::<$type>(text).expect("valid JSON")).price();
         assert_eq!(total(&mut serde_json), $expected);
         row(group, "serde_json", texts, serde_json);
-        let mut sonic = |text: &String| black_box(sonic_rs::from_str::<$type>(text).expect("reads")).price();
+        let mut sonic = |text: &String| black_box(sonic_rs::from_str::<$type>(text).expect("valid JSON")).price();
         assert_eq!(total(&mut sonic), $expected);
         row(group, "sonic_rs", texts, sonic);
         let mut buffers = simd_json::Buffers::default();
@@ -205,7 +207,8 @@ macro_rules! outside_rows {
         let mut simd = |text: &String| {
             scratch.clear();
             scratch.extend_from_slice(text.as_bytes());
-            let read: $type = simd_json::serde::from_slice_with_buffers(&mut scratch, &mut buffers).expect("reads");
+            let read: $type =
+                simd_json::serde::from_slice_with_buffers(&mut scratch, &mut buffers).expect("valid JSON");
             black_box(read).price()
         };
         assert_eq!(total(&mut simd), $expected);
@@ -213,27 +216,27 @@ macro_rules! outside_rows {
     }};
 }
 
-macro_rules! question {
+macro_rules! type_rows {
     ($criterion:expr, $name:literal, $type:ident, $draft:expr) => {
         for (format, short) in [("DEFAULT", false), ("SIMPLE", true)] {
             let texts = messages(|rng| $draft(rng, short), short);
             let expected: f64 =
-                texts.iter().map(|text| serde_json::from_str::<$type>(text).expect("reads").price()).sum();
+                texts.iter().map(|text| serde_json::from_str::<$type>(text).expect("valid JSON").price()).sum();
             let mut group = $criterion.benchmark_group(format!("{}/{format}", $name));
             group.throughput(Throughput::Bytes((texts.iter().map(String::len).sum::<usize>() / ROUND) as u64));
             own_rows(&mut group, &texts, expected);
-            outside_rows!(&mut group, &texts, expected, $type);
+            peer_rows!(&mut group, &texts, expected, $type);
             group.finish();
         }
     };
 }
 
 fn decode(criterion: &mut Criterion) {
-    question!(criterion, "ticker", SerdeTicker, |rng: &mut Rng, _| messages::ticker(rng));
-    question!(criterion, "trade", SerdeTrade, |rng: &mut Rng, _| messages::trade(rng));
-    question!(criterion, "orderbook15", SerdeOrderbook, |rng: &mut Rng, short| messages::orderbook(rng, 15, short));
-    question!(criterion, "orderbook30", SerdeOrderbook, |rng: &mut Rng, short| messages::orderbook(rng, 30, short));
-    question!(criterion, "candle", SerdeCandle, |rng: &mut Rng, _| messages::candle(rng));
+    type_rows!(criterion, "ticker", SerdeTicker, |rng: &mut Rng, _| messages::ticker(rng));
+    type_rows!(criterion, "trade", SerdeTrade, |rng: &mut Rng, _| messages::trade(rng));
+    type_rows!(criterion, "orderbook15", SerdeOrderbook, |rng: &mut Rng, short| messages::orderbook(rng, 15, short));
+    type_rows!(criterion, "orderbook30", SerdeOrderbook, |rng: &mut Rng, short| messages::orderbook(rng, 30, short));
+    type_rows!(criterion, "candle", SerdeCandle, |rng: &mut Rng, _| messages::candle(rng));
 }
 
 criterion_group! {

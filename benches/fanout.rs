@@ -1,12 +1,9 @@
-//! What does it cost to hand an update to one reader, and to a thousand?
+//! What does it cost to deliver an update to one reader, and to a thousand?
 //!
-//! `cargo bench -p hoga --bench fanout`; `hoga bench fanout` measures the same by turns, which suits a machine with
-//! neighbours better. Two threads at most. `rtrb` is a bare ring of the same updates, below which nothing can go;
-//! `array_queue`, `std_mpsc` and `tokio` are what else could have been used. Every row writes in batches of 16.
+//! `cargo bench -p hoga --bench fanout`. `hoga bench fanout` measures the same in interleaved rounds, which suits a
+//! noisy machine better. Uses at most two threads. `rtrb` is a bare ring of the same updates, the lower bound.
+//! `array_queue`, `std_mpsc` and `tokio` are alternatives. Every row writes in batches of 16.
 
-#[path = "../tools/cli/src/bench/lanes.rs"]
-#[allow(dead_code, reason = "each user takes its part")]
-mod lanes;
 #[path = "../tests/common/samples.rs"]
 mod samples;
 
@@ -15,37 +12,42 @@ use std::time::Duration;
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime};
 use hoga::feed::{Payload, Update};
 use hoga::model::Words;
-use lanes::*;
+use hoga_bench::channels::*;
 use samples::{orderbook, ticker, trade};
 use tokio::sync::broadcast::{Receiver, Sender, channel};
 
 type Group<'a> = BenchmarkGroup<'a, WallTime>;
 
-/// tokio's broadcast channel, whose readers share what was sent.
-impl<T: Payload> Write<T> for Sender<Update<T>> {
+/// The sender of tokio's broadcast channel, whose readers share each update.
+struct Broadcast<T>(Sender<Update<T>>);
+
+/// A reader of tokio's broadcast channel.
+struct Subscriber<T>(Receiver<Update<T>>);
+
+impl<T: Payload> Write<T> for Broadcast<T> {
     #[inline]
     fn put(&mut self, update: &Update<T>) {
-        assert!(self.send(*update).is_ok(), "there are readers");
+        assert!(self.0.send(*update).is_ok(), "the channel has readers");
     }
 }
 
-impl<T: Payload> Read for Receiver<Update<T>> {
+impl<T: Payload> Read for Subscriber<T> {
     #[inline]
     fn next_version(&mut self) -> Option<u64> {
-        std::hint::black_box(&self.try_recv()).as_ref().ok().map(|update| update.version)
+        std::hint::black_box(&self.0.try_recv()).as_ref().ok().map(|update| update.version)
     }
 }
 
-fn tokio<T: Payload>() -> Lane<Sender<Update<T>>, Receiver<Update<T>>> {
+fn tokio<T: Payload>() -> Channel<Broadcast<T>, Subscriber<T>> {
     let (writer, reader) = channel(CAPACITY);
-    Lane { writer, reader }
+    Channel { writer: Broadcast(writer), reader: Subscriber(reader) }
 }
 
 fn pin_here(core: usize) {
     core_affinity::set_for_current(core_affinity::CoreId { id: core });
 }
 
-/// What was written last is what a reader would read last.
+/// Asserts that the last update that the reader finds is the last one written.
 fn newest_of(reader: &mut impl Read, written: u64) {
     let newest = std::iter::from_fn(|| reader.next_version()).last();
     assert_eq!(newest, Some(written));
@@ -53,7 +55,7 @@ fn newest_of(reader: &mut impl Read, written: u64) {
 
 fn publish_to<T: Payload + Words>(group: &mut Group, value: T, name: &str) {
     for readers in [1, 10, 100, 1000] {
-        let mut shared = Shared::new();
+        let mut shared = Shared::default();
         let mut feeds: Vec<_> = (0..readers).map(|_| shared.follow()).collect();
         let mut first = update(value);
         write(&mut shared, &mut first, BATCH);
@@ -66,15 +68,15 @@ fn publish_to<T: Payload + Words>(group: &mut Group, value: T, name: &str) {
     }
 }
 
-/// Readers of one ring stand still: the writer does not know.
+/// Measures the writer of a shared ring while its readers are idle.
 fn publish(c: &mut Criterion) {
     let mut group = c.benchmark_group("publish");
     publish_to(&mut group, trade(1, 1), "trade");
     publish_to(&mut group, ticker(1, 1.0), "ticker");
     publish_to(&mut group, orderbook(1, 100.0), "orderbook");
     for readers in [1, 1000] {
-        let Lane { mut writer, reader } = tokio();
-        let _readers: Vec<_> = (1..readers).map(|_| writer.subscribe()).chain([reader]).collect();
+        let Channel { mut writer, reader } = tokio();
+        let _readers: Vec<_> = (1..readers).map(|_| writer.0.subscribe()).chain([reader.0]).collect();
         let mut first = update(trade(1, 1));
         group.bench_function(format!("tokio/trade/{readers}"), |b| {
             b.iter_custom(|updates| time_writing(&mut writer, &mut first, updates))
@@ -83,13 +85,13 @@ fn publish(c: &mut Criterion) {
     group.finish();
 }
 
-/// Both ends of one way, by turns on one thread.
-fn push_through<T: Payload>(c: &mut Criterion, value: T, name: &str, mut lane: Lane<impl Write<T>, impl Read>) {
+/// Measures both ends of one channel, alternating on one thread.
+fn push_through<T: Payload>(c: &mut Criterion, value: T, name: &str, mut channel: Channel<impl Write<T>, impl Read>) {
     let mut first = update(value);
     let mut row = |end: &str, of: fn(Spent) -> Duration| {
         c.benchmark_group(end).bench_function(name, |b| {
             b.iter_custom(|updates| {
-                let spent = time_both(&mut lane, &mut first, updates);
+                let spent = time_both(&mut channel, &mut first, updates);
                 of(spent).mul_f64(updates as f64 / whole_runs(updates) as f64)
             })
         });
@@ -113,9 +115,9 @@ fn push(c: &mut Criterion) {
     push_through(c, orderbook(1, 100.0), "orderbook/tokio", tokio());
 }
 
-/// A mark costs the same whatever was stored; storing it is a row of benches/cell.rs.
+/// Measures a mark, which costs the same for every value. benches/cell.rs measures the store.
 fn mark(c: &mut Criterion) {
-    let Lane { mut writer, mut reader } = conflate();
+    let Channel { mut writer, mut reader } = conflate();
     let mut first = update(ticker(1, 1.0));
     writer.store(&first.value);
     c.benchmark_group("mark")
@@ -129,12 +131,12 @@ fn one_way_through<T: Payload, W: Write<T>, R: Read>(
     group: &mut Group,
     value: T,
     name: &str,
-    lane: fn() -> Lane<W, R>,
+    channel: fn() -> Channel<W, R>,
 ) {
-    let (mut there, mut back, mut first) = (lane(), lane(), update(value));
+    let (mut there, mut back, mut first) = (channel(), channel(), update(value));
     group.bench_function(name, |b| {
         b.iter_custom(|updates| {
-            // Left to itself, the system puts both threads on one core half of the time.
+            // Without pinning, the system puts both threads on one core half of the time.
             pin_here(0);
             let one = time_one_way(&mut there, &mut back, &mut first, updates.div_ceil(BURST), || pin_here(1));
             Duration::from_secs_f64(one * updates as f64 / 1e9)

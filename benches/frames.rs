@@ -1,5 +1,5 @@
-//! What does it cost to find a message in a stream? Ours in place, against tungstenite, the copy out of the socket
-//! included. `baseline` is that copy alone: the harness, and the floor.
+//! What does it cost to find a message in a byte stream? Compares the library's in-place reader with tungstenite,
+//! including the copy out of the socket. `baseline` is that copy alone: the harness, and the lower bound.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use hoga::ws::{FrameReader, Incoming, Limits, ReceiveBuffer};
@@ -8,25 +8,25 @@ use std::io::{self, Read, Write};
 use std::time::Duration;
 use tungstenite::protocol::{Message, Role, WebSocket, WebSocketConfig};
 
-/// Frames an iteration reads.
+/// Frames per iteration.
 const FRAMES: usize = 128;
-/// Bytes of one packet.
+/// Bytes per packet.
 const PACKET: usize = 1448;
-/// Room for one read; the size the socket layer asks for.
+/// Bytes per read: the size that the socket layer asks for.
 const CAPACITY: usize = 64 * 1024;
-/// A trade, a ticker, and an order book of 15 levels in the DEFAULT format.
+/// Sizes in bytes of a trade, a ticker, and an order book of 15 levels in the DEFAULT format.
 const PAYLOADS: [usize; 3] = [400, 960, 1500];
 
 /// How the stream arrives.
 #[derive(Clone, Copy)]
 enum Arrival {
-    /// A read gives as much as it asks for: a burst, or a reader that is behind.
+    /// Each read fills its buffer: a burst, or a reader that is behind.
     Bulk,
-    /// A read gives one frame: a quiet market.
+    /// Each read returns one frame: a quiet market.
     Single,
 }
 
-/// A socket on which the same frames arrive for ever.
+/// A socket on which the same frames arrive forever.
 struct Socket {
     frames: Vec<u8>,
     frame_len: usize,
@@ -57,8 +57,8 @@ impl Read for Socket {
             Arrival::Single => (self.at / self.frame_len + 1) * self.frame_len,
         };
         let n = out.len().min(end - self.at);
-        // Packet by packet, as a kernel does. One large copy would also meet `rep movsb`, which is many times slower
-        // for some pairs of addresses: luck, not what we want to measure.
+        // Copies packet by packet, as a kernel does. One large copy would use `rep movsb`, which is many times slower
+        // for some pairs of addresses.
         for (to, from) in out[..n].chunks_mut(PACKET).zip(self.frames[self.at..self.at + n].chunks(PACKET)) {
             to.copy_from_slice(from);
         }
@@ -77,7 +77,7 @@ impl Write for Socket {
     }
 }
 
-/// Ours, as the connection thread uses it.
+/// The library's reader, used as the connection's thread uses it.
 struct InPlace {
     socket: Socket,
     buffer: ReceiveBuffer,
@@ -89,7 +89,7 @@ impl InPlace {
         Self { socket, buffer: ReceiveBuffer::new(CAPACITY), frames: FrameReader::new(Limits::default()) }
     }
 
-    /// Reads [`FRAMES`] messages; receives when, and only when, no whole one is left.
+    /// Reads [`FRAMES`] messages. Receives only if no complete message is left.
     fn read(&mut self, mut visit: impl FnMut(&[u8])) {
         let mut seen = 0;
         while seen < FRAMES {
@@ -119,8 +119,8 @@ fn read_tungstenite(socket: &mut WebSocket<Socket>, mut visit: impl FnMut(&[u8])
     }
 }
 
-/// Both read every byte of the first frames.
-fn assert_right(payload_len: usize, arrival: Arrival) {
+/// Asserts that both readers return every byte of the first frames.
+fn assert_same_bytes(payload_len: usize, arrival: Arrival) {
     let check = |i: &mut usize, read: &[u8]| {
         assert!(read.iter().copied().eq(payload(*i % FRAMES, payload_len)), "frame {i}");
         *i += 1;
@@ -141,7 +141,7 @@ fn frames(c: &mut Criterion) {
         group.throughput(Throughput::Elements(FRAMES as u64));
         group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
         for len in PAYLOADS {
-            assert_right(len, arrival);
+            assert_same_bytes(len, arrival);
             let socket = || Socket::new(len, arrival);
 
             let (mut baseline, mut room) = (socket(), vec![0; CAPACITY]);

@@ -273,7 +273,7 @@ fn a_log_that_nobody_reads_stops_nothing() {
     log.be_stuck(false);
     eventually("the log's thread has ended", || !is_running("hoga-log"));
     let lines = log.lines();
-    for line in ["nothing came for ticker KRW-NONE", "callback \"fails\" is quarantined", "closing -> disconnected"] {
+    for line in ["no data for ticker KRW-NONE", "callback \"fails\" is quarantined", "closing -> disconnected"] {
         assert!(lines.iter().any(|l| l.starts_with(line)), "{line} is missing in {lines:#?}");
     }
     let failed = lines.iter().filter(|line| line.contains("is quarantined")).count() as u64;

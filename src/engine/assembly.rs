@@ -1,5 +1,5 @@
-//! Puts an engine together but for its threads, its sockets and its clock, which its runner brings: [`Engine`](super::Engine)
-//! brings the system's, and a simulation its own.
+//! Assembles an engine without its threads, sockets and clock. Its runner adds them: [`Engine`](super::Engine) those of
+//! the system, a simulation its own.
 
 use std::sync::Arc;
 
@@ -15,25 +15,26 @@ use crate::route::{AttributionReader, Router, attribution};
 use crate::session::{DialBudget, Entropy, Session};
 use crate::sync::lossy::Writer;
 
-/// An engine that nobody runs yet.
+/// The parts of an engine before it runs.
 pub(super) struct Assembly<C> {
     pub hub: Hub,
     pub connections: Vec<ConnectionParts<C>>,
 }
 
-/// One connection of it.
+/// The parts of one connection.
 pub(super) struct ConnectionParts<C> {
     pub session: Session,
-    /// Handles what the session reports and delivers.
+    /// Handles the session's events and messages.
     pub connection: Connection<C>,
     pub handles: Handles,
-    /// Where the time of its messages went, if that is recorded.
+    /// Where the time of its messages went, if that is measured.
     pub attribution: Option<AttributionReader>,
 }
 
 impl<C: Clock + Clone + 'static> Assembly<C> {
-    /// `knows_markets`: something will say which markets exist. `logs`: a queue for each connection. `outside`: what a
-    /// session needs from outside, its budget of connects and its source of random bytes.
+    /// Assembles the hub and the connections. `knows_markets` is true if a source will report the markets. `logs` has
+    /// one queue per connection. `outside` creates what a session needs from outside: its budget of connects and its
+    /// source of random bytes.
     pub fn new(
         config: &Arc<Config>,
         clock: &C,
@@ -69,9 +70,9 @@ impl<C: Clock + Clone + 'static> Assembly<C> {
 mod tests {
     use super::*;
 
-    /// A pool knows no configuration.
+    /// The pool has its own constant because it knows no configuration.
     #[test]
-    fn a_pool_of_its_own_calls_values_stale_when_that_of_an_engine_does() {
+    fn a_pool_without_an_engine_has_the_default_stale_after() {
         assert_eq!(pool::DataPool::STALE_AFTER, Config::default().stale_after);
     }
 }

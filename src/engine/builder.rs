@@ -1,4 +1,4 @@
-//! Everything an engine is told before it starts, checked as a whole before anything is started.
+//! The engine's builder: collects the settings and checks all of them before it starts anything.
 
 use std::fmt;
 use std::fs;
@@ -18,13 +18,14 @@ use crate::net::RestMarkets;
 use crate::net::{MarketSource, Resolve, SystemResolver, TlsConfig, is_available};
 use crate::plan::{self, CheckedSubscription, IntoMarkets, Planner, Subscription, Universe};
 
-/// The largest root certificate file that is read.
+/// The largest root certificate file that is read, in bytes.
 const ROOTS_FILE_MAX: u64 = 1 << 20;
 
-/// Configures an [`Engine`] and starts it. Everything has a default; no key is needed for public data.
+/// Configures an [`Engine`] and starts it. Every setting has a default. Public data needs no key.
 ///
-/// The methods that set a knob bear the name of its field in [`Config`], where its meaning, its default and its cost are
-/// explained. [`start`](Self::start) checks everything and reports all problems at once, before any of the engine's threads runs.
+/// Methods that set a field of [`Config`] have the name of that field, whose documentation explains its meaning,
+/// default and cost. [`start`](Self::start) checks everything and reports all problems at once, before any of the
+/// engine's threads runs.
 #[must_use]
 pub struct Builder {
     pub(super) config: Config,
@@ -97,7 +98,7 @@ impl Builder {
         self
     }
 
-    // ---- knobs ----
+    // ---- settings ----
 
     /// Selects the exchange. See [`Config::endpoint`].
     pub fn endpoint(mut self, endpoint: Endpoint) -> Self {
@@ -118,7 +119,7 @@ impl Builder {
         self
     }
 
-    /// Sets the number of connections, each with a thread of its own. See [`Config::connections`].
+    /// Sets the number of connections. Each has its own thread. See [`Config::connections`].
     pub fn connections(mut self, connections: usize) -> Self {
         self.config.connections = connections;
         self
@@ -130,13 +131,13 @@ impl Builder {
         self
     }
 
-    /// Sets how long a stream stays on the wire after its last subscriber has left. See [`Config::grace`].
+    /// Sets how long a stream stays on the wire after its last subscriber is gone. See [`Config::grace`].
     pub fn grace(mut self, grace: Duration) -> Self {
         self.config.grace = grace;
         self
     }
 
-    /// Sets how long a requested stream may stay silent before it is requested once more. See [`Config::confirm_within`].
+    /// Sets how long a requested stream may stay silent before it is requested again. See [`Config::confirm_within`].
     pub fn confirm_within(mut self, time: Duration) -> Self {
         self.config.confirm_within = time;
         self
@@ -154,19 +155,19 @@ impl Builder {
         self
     }
 
-    /// Sets the pauses between attempts to connect. See [`Config::backoff`].
+    /// Sets the pauses between connection attempts. See [`Config::backoff`].
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.config.backoff = backoff;
         self
     }
 
-    /// Sets what the exchange rations. See [`Config::limits`].
+    /// Sets the exchange's rate limits. See [`Config::limits`].
     pub fn limits(mut self, limits: Limits) -> Self {
         self.config.limits = limits;
         self
     }
 
-    /// Sets which processes share the budget of connects. See [`Config::connect_ledger`].
+    /// Sets which processes share the budget of connection attempts. See [`Config::connect_ledger`].
     pub fn connect_ledger(mut self, ledger: ConnectLedger) -> Self {
         self.config.connect_ledger = ledger;
         self
@@ -190,59 +191,60 @@ impl Builder {
         self
     }
 
-    /// Sets the room for one read from the socket. See [`Config::receive_bytes`].
+    /// Sets the room for one read from the socket, in bytes. See [`Config::receive_bytes`].
     pub fn receive_bytes(mut self, bytes: usize) -> Self {
         self.config.receive_bytes = bytes;
         self
     }
 
-    /// Sets the events in each ring of feeds that drop the oldest. See [`Config::broadcast_capacity`].
+    /// Sets the capacity of each ring for feeds that drop the oldest, in events. See [`Config::broadcast_capacity`].
     pub fn broadcast_capacity(mut self, events: usize) -> Self {
         self.config.broadcast_capacity = events;
         self
     }
 
-    /// Records where the time of messages goes, for [`Engine::latencies`]. See [`Config::measure_latencies`].
+    /// Sets whether the engine records where the time of messages goes, for [`Engine::latencies`]. See
+    /// [`Config::measure_latencies`].
     pub fn measure_latencies(mut self, measure: bool) -> Self {
         self.config.measure_latencies = measure;
         self
     }
 
-    // ---- what is not plain data ----
+    // ---- settings outside `Config` ----
 
-    /// Trusts the root certificates in this PEM text, besides the public ones. For a test exchange.
+    /// Trusts the root certificates in this PEM text, in addition to the public ones. For a test exchange.
     pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.roots.push(pem.into());
         self
     }
 
-    /// The same from a file, read at start.
+    /// Same as [`root_certificates`](Self::root_certificates), from a file that [`start`](Self::start) reads.
     pub fn root_certificates_file(mut self, path: impl AsRef<Path>) -> Self {
         self.roots_files.push(path.as_ref().to_owned());
         self
     }
 
-    /// Looks names up with this instead of the operating system's resolver.
+    /// Resolves names with `resolver` instead of the operating system's resolver.
     pub fn resolver(mut self, resolver: impl Resolve + 'static) -> Self {
         self.resolver = Arc::new(resolver);
         self
     }
 
-    /// The markets that exist, for patterns such as `KRW-*`. [`Engine::set_universe`] changes them.
+    /// Sets the markets that exist, for patterns such as `KRW-*`. [`Engine::set_universe`] changes them later.
     pub fn universe(mut self, markets: impl IntoIterator<Item = Market>) -> Self {
         self.universe = markets.into_iter().collect();
         self
     }
 
-    /// Asks `source` which markets exist, at the start and then this often, on a thread of its own. What it cannot say is
-    /// logged and asked again, at least once a minute; what was known before still stands.
+    /// Asks `source` which markets exist, at the start and then at intervals of `every`, on a separate thread. If it
+    /// fails, the error is logged, the known markets stay, and it is asked again after at most a minute.
     pub fn market_source(mut self, source: impl MarketSource + 'static, every: Duration) -> Self {
         self.source = Some((Box::new(source), every));
         self
     }
 
-    /// Asks the exchange's REST interface which markets exist, see [`market_source`](Self::market_source). With the
-    /// engine's own root certificates.
+    /// Asks the exchange's REST interface which markets exist, with the engine's root certificates. See
+    /// [`market_source`](Self::market_source).
     #[cfg(feature = "rest")]
     pub fn rest_markets(mut self, every: Duration) -> Self {
         self.rest_every = Some(every);
@@ -252,10 +254,10 @@ impl Builder {
     /// Checks everything, then starts the engine.
     ///
     /// # Errors
-    /// [`Error::Configuration`] names every problem, in the settings and in what is subscribed to from the start: markets
-    /// that are none, patterns where nobody says which markets exist, more streams than the connections may carry. Nothing
-    /// was started. [`Error::Start`] if the system refused a thread or an event queue; what had been started was stopped
-    /// again.
+    /// [`Error::Configuration`] names every problem, in the settings and in the initial subscription: invalid markets,
+    /// patterns without a source of markets, more streams than the connections may carry. In that case nothing was
+    /// started. [`Error::Start`] if the system refused a thread or an event queue; in that case everything already
+    /// started was stopped again.
     pub fn start(mut self) -> Result<Engine> {
         let tls = self.checked_tls();
         self.problems.extend(self.config.problems());
@@ -265,13 +267,13 @@ impl Builder {
         if !self.problems.is_empty() {
             return Err(Error::Configuration(self.problems));
         }
-        // Without a problem there are roots: the two go together.
+        // There are always roots if there are no problems.
         let Some(tls) = tls else { return Err(Error::Configuration(vec!["no root certificates".to_owned()])) };
         let Self { config, universe, resolver, subscription, source, .. } = self;
         Engine::start(&Arc::new(config), universe, &tls, &resolver, subscription, source)
     }
 
-    /// Looks which cores this process may use, which the configuration alone does not say.
+    /// Checks that this process may use the configured cores, which the configuration cannot know.
     fn check_cores(&mut self) {
         let taken = self.config.pin.iter().filter(|core| !is_available(**core));
         self.problems.extend(taken.map(|core| format!("pin: this process may not use core {core}: choose another")));
@@ -279,16 +281,16 @@ impl Builder {
 
     fn check_source(&mut self) {
         if self.source.as_ref().is_some_and(|(_, every)| every.is_zero()) {
-            self.problems.push("market_source: its pause is 0ns: set it to more than zero".to_owned());
+            self.problems.push("market_source: the interval is 0 ns: set it to more than zero".to_owned());
         }
     }
 
-    /// Asks a planner of its own what the engine's planner will be asked.
+    /// Adds the subscription to a temporary planner, which checks it as the engine's planner will.
     fn check_subscription(&mut self) {
         let Some(subscription) = self.subscription.clone() else { return };
         let problem = match CheckedSubscription::of(subscription, self.config.endpoint.dialect()) {
             Err(invalid) => Some(invalid.to_string()),
-            // Then the limit on streams is not known, and the connections have to be corrected first.
+            // The limit on streams is unknown until the number of connections is valid.
             Ok(_) if !self.config.has_connections() => None,
             Ok(checked) => {
                 let mut planner = Planner::new(Arc::new(self.config.clone()), self.source.is_some());
@@ -319,7 +321,7 @@ impl Builder {
 }
 
 fn read_roots(path: &Path) -> std::result::Result<Vec<u8>, String> {
-    // A device or a pipe may never end, and says nothing about its size.
+    // A device or a pipe may never end and does not report its size.
     if !fs::metadata(path).map_err(|e| e.to_string())?.is_file() {
         return Err("this is not a file".to_owned());
     }
@@ -327,9 +329,9 @@ fn read_roots(path: &Path) -> std::result::Result<Vec<u8>, String> {
     let file = fs::File::open(path).map_err(|e| e.to_string())?;
     file.take(ROOTS_FILE_MAX + 1).read_to_end(&mut pem).map_err(|e| e.to_string())?;
     if pem.len() as u64 > ROOTS_FILE_MAX {
-        return Err(format!("more than {ROOTS_FILE_MAX} bytes are no certificate file"));
+        return Err(format!("larger than {ROOTS_FILE_MAX} bytes, which is too large for a certificate file"));
     }
-    // Here, where the file is known by name.
+    // Checked here, so that the error can name the file.
     TlsConfig::new(std::slice::from_ref(&pem)).map_err(|e| e.to_string())?;
     Ok(pem)
 }

@@ -1,4 +1,4 @@
-//! How a program asks for a callback.
+//! The builder of a callback.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -13,8 +13,8 @@ use crate::feed::{FAILURE_QUOTA, Item, Overflow, Payload};
 use crate::model::Clock;
 use crate::plan::{ClientId, Subscription};
 
-/// How a callback is to be called; made by [`Engine::callback`](super::Engine::callback).
-#[must_use = "nothing is called before `run`"]
+/// Configures a callback. Created by [`Engine::callback`](super::Engine::callback).
+#[must_use = "the callback is not called until `run`"]
 pub struct CallbackBuilder<'a> {
     control: Arc<Control>,
     client: Option<ClientId>,
@@ -34,28 +34,30 @@ impl<'a> CallbackBuilder<'a> {
         Self { control, client, name: name.into(), quota: FAILURE_QUOTA, dispatcher: None }
     }
 
-    /// Failures in a row after which it is not called any more, until it is rearmed. Default: 5.
+    /// Sets the number of consecutive failures after which the callback is no longer called, until it is rearmed.
+    /// Default 5.
     pub fn quota(mut self, failures: NonZeroU32) -> Self {
         self.quota = failures;
         self
     }
 
-    /// Calls it on the threads of `dispatcher`, which it shares with others. While as many of them block as there are
-    /// threads, the others wait. Default: on a thread of its own.
+    /// Calls the callback on the threads of `dispatcher`, which it shares with others. While as many callbacks block as
+    /// there are threads, the others wait. By default, a callback has its own thread.
     pub fn on(mut self, dispatcher: &'a Dispatcher) -> Self {
         self.dispatcher = Some(dispatcher);
         self
     }
 
-    /// From now on `call` is given each item of a feed of these streams, one after the other.
+    /// Starts calling `call` with each item of a feed of these streams, one at a time.
     ///
-    /// It may block. On a thread of its own that fills its own feed and nothing else; on a [`Dispatcher`] it also takes one
-    /// of the threads, so the callbacks that share it go on as long as there is another thread. It may panic: that is a
-    /// failure like any other, if the program is built with `panic = "unwind"` (the default). The program's panic hook runs
-    /// first, on the callback's thread.
+    /// The callback may block. On its own thread, that only fills its own feed. On a [`Dispatcher`], it also occupies
+    /// one of the threads, so the other callbacks continue as long as there is another thread. The callback may panic:
+    /// that counts as a failure, if the program is built with `panic = "unwind"` (the default). The program's panic
+    /// hook runs first, on the callback's thread.
     ///
     /// # Errors
-    /// As [`Engine::feed`](super::Engine::feed); [`Error::NameTaken`]; [`Error::Start`] if the system refused a thread.
+    /// Same as [`Engine::feed`](super::Engine::feed), and [`Error::NameTaken`], and [`Error::Start`] if the system
+    /// refused a thread.
     pub fn run<T: Payload, A: CallbackResult>(
         self,
         subscription: Subscription<T>,

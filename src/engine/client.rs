@@ -1,4 +1,4 @@
-//! A component of a program: a name, and everything that was subscribed under it.
+//! A client: a named component of a program, and everything that was subscribed through it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use crate::feed::{Overflow, Payload};
 use crate::model::Clock;
 use crate::plan::{ClientId, Heartbeat, Subscription};
 
-/// A component of a program. It may hold many subscriptions; dropping it, from any thread, releases them all.
+/// A named component of a program. It may hold many subscriptions; dropping it, from any thread, releases all of them.
 ///
-/// One with a lease must say now and then that it is alive, because a leaked handle cannot: if it does not, it is
-/// reported at one clean-up and everything it holds is released at the next.
+/// A client with a lease must renew it, because a leaked handle cannot be detected otherwise. If it does not, it is
+/// reported at one clean-up, and everything it holds is released at the next.
 pub struct Client {
     control: Arc<Control>,
     id: ClientId,
@@ -26,34 +26,35 @@ impl Client {
         Self { control, id, name: name.into(), heartbeat }
     }
 
-    /// Its name.
+    /// Returns the client's name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Renews the lease. About as dear as reading the clock: call it where the component does its work.
+    /// Renews the lease. This costs about as much as reading the clock: call it where the component does its work.
     pub fn renew(&self) {
         self.heartbeat.renew(self.control.clock.now());
     }
 
-    /// As [`Engine::subscribe`](super::Engine::subscribe), held by this component besides what it holds already.
+    /// Same as [`Engine::subscribe`](super::Engine::subscribe). This client holds the subscription, in addition to its
+    /// others.
     ///
     /// # Errors
-    /// The same, and [`Error::LeaseExpired`](crate::error::Error::LeaseExpired).
+    /// The same errors, and [`Error::LeaseExpired`](crate::error::Error::LeaseExpired).
     pub fn subscribe<T>(&self, subscription: Subscription<T>) -> Result<Subscribed> {
         Subscribed::new(self.control.clone(), Some(self.id), subscription.mixed(), None)
     }
 
-    /// As [`Engine::feed`](super::Engine::feed), held by this component, which may have several. It ends with the component:
-    /// nothing more comes in, and whoever reads it learns that it is closed.
+    /// Same as [`Engine::feed`](super::Engine::feed). This client holds the feed, and may hold several. A feed ends
+    /// with its client: it gets no more updates and reports to its reader that it is closed.
     ///
     /// # Errors
-    /// The same, and [`Error::LeaseExpired`](crate::error::Error::LeaseExpired).
+    /// The same errors, and [`Error::LeaseExpired`](crate::error::Error::LeaseExpired).
     pub fn feed<T: Payload>(&self, subscription: Subscription<T>, overflow: Overflow) -> Result<Feed<T>> {
         Feed::open(self.control.clone(), Some(self.id), subscription, overflow, Arc::default())
     }
 
-    /// As [`Engine::callback`](super::Engine::callback), with demand that is held by this component.
+    /// Same as [`Engine::callback`](super::Engine::callback), with demand held by this client.
     pub fn callback(&self, name: &str) -> CallbackBuilder<'_> {
         CallbackBuilder::new(self.control.clone(), Some(self.id), name)
     }

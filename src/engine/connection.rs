@@ -1,4 +1,5 @@
-//! What a connection's thread does besides the session: applies commands, keeps the status true, feeds the readers.
+//! Handles a connection's events on its thread: applies commands, keeps the status current, and delivers messages to
+//! readers.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,20 +18,20 @@ use crate::session::{Event, Session};
 use crate::sync::lossy::Writer;
 use crate::wire::{DecodeError, ServerError, SubscriptionList};
 
-/// The owner of a connection's session, on its thread.
+/// The handler of a connection, on its thread.
 pub(super) struct Connection<C> {
     handles: Handles,
     router: Router<C>,
-    /// The streams of the newest desired set. The session sends no other.
+    /// The streams of the newest desired set, which is the only one that the session sends.
     desired: StreamSet,
     watchers: Watchers,
-    /// To the thread that writes the log.
+    /// The queue to the log thread.
     log: Writer<Note>,
     server_errors: Flood<ServerError>,
     malformed: Flood<DecodeError>,
-    /// Data messages that the connection was told of.
+    /// The number of data messages at the end of the last batch.
     data_seen: u64,
-    /// Why the last socket, or the last try to get one, ended.
+    /// Why the last socket, or the last connection attempt, ended.
     last_disconnect: Option<DisconnectKind>,
 }
 
@@ -49,7 +50,7 @@ impl<C: Clock> Connection<C> {
         }
     }
 
-    /// The session has sent the desired set. It asked for the `running` streams without a snapshot.
+    /// Notes that the session has sent the desired set. It asked for the `running` streams without a snapshot.
     fn requested(&mut self, at: Nanos, running: &BTreeSet<StreamKey>) {
         self.router.requested(&Request { at, epoch: self.handles.state.epoch(), streams: &self.desired, running });
     }
@@ -58,13 +59,13 @@ impl<C: Clock> Connection<C> {
         self.handles.id
     }
 
-    /// The system refused to pin the connection's thread.
+    /// Logs that the system refused to pin the connection's thread.
     pub fn not_pinned(&mut self, core: usize) {
         self.log.push(Note::NotPinned(self.handles.id, core));
     }
 
     #[cold]
-    fn note_floods(&mut self, now: Nanos) {
+    fn note_due_errors(&mut self, now: Nanos) {
         if let Some(errors) = self.server_errors.take_due(now) {
             self.log.push(Note::ServerErrors(self.handles.id, errors));
         }
@@ -73,15 +74,15 @@ impl<C: Clock> Connection<C> {
         }
     }
 
-    /// The last things to be said of this connection.
-    fn note_rest(&mut self) {
+    /// Logs the errors that were counted but not logged yet.
+    fn note_remaining_errors(&mut self) {
         let errors = self.server_errors.take().map(|errors| Note::ServerErrors(self.handles.id, errors));
         let malformed = self.malformed.take().map(|errors| Note::Malformed(self.handles.id, errors));
         errors.into_iter().chain(malformed).for_each(|note| self.log.push(note));
     }
 }
 
-/// The streams of a list as far as they can be told. Codes may carry a depth.
+/// Returns the streams of a list, without unknown types and markets. Codes may have a depth.
 fn keys_of(list: &SubscriptionList, plain_level: Option<f64>) -> BTreeSet<StreamKey> {
     let mut keys = BTreeSet::new();
     for entry in &list.entries {
@@ -112,9 +113,9 @@ impl<C: Clock> Handler for Connection<C> {
         for change in commands.changes {
             self.router.change_feed(&change);
         }
-        for id in commands.left {
+        for id in commands.ended {
             if let Some(feed) = self.router.remove_feed(id) {
-                self.handles.reports.add_left(feed);
+                self.handles.reports.add_ended(feed);
             }
         }
         if let Some(desired) = commands.desired {
@@ -126,7 +127,7 @@ impl<C: Clock> Handler for Connection<C> {
         }
         if commands.stop {
             session.stop(now);
-            self.note_rest();
+            self.note_remaining_errors();
         }
     }
 
@@ -146,10 +147,10 @@ impl<C: Clock> Handler for Connection<C> {
                 self.last_disconnect = Some(reason.kind());
                 self.handles.status.change(|s| s.last_disconnect = Some(reason.clone()));
             }
-            // Sent again to provoke an answer: the socket carries the same streams as before.
+            // Sent again to provoke a response: the socket carries the same streams as before.
             Event::Requested { at, again: true, running, .. } => self.requested(*at, running),
             Event::Requested { at, revision, format, running, .. } => {
-                // Only ever the newest desired set is sent.
+                // Only the newest desired set is sent.
                 self.requested(*at, running);
                 self.handles.status.change(|s| s.format = Some(*format));
                 self.handles.reports.add(Report::Requested { at: *at, revision: *revision });
@@ -186,7 +187,7 @@ impl<C: Clock> Handler for Connection<C> {
         }
         self.router.flush_feeds();
         if self.server_errors.is_waiting() || self.malformed.is_waiting() {
-            self.note_floods(now);
+            self.note_due_errors(now);
         }
         let unrouted = self.router.unrouted();
         self.handles.status.offer(|status| {

@@ -1,5 +1,5 @@
-//! Where all threads meet the control plane: locks the hub, wakes connections that have new commands, and frees what ended
-//! outside the lock.
+//! Shares the control plane between threads: locks the hub, wakes connections that have new commands, and frees memory
+//! of ended feeds outside the lock.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -19,29 +19,29 @@ use crate::plan::{CheckedSubscription, ClientId, DemandId, Heartbeat, Planner, U
 use crate::pool::DataPool;
 use crate::route::AttributionReader;
 
-/// Shared by the engine, its control thread and every handle that holds demand.
+/// The control plane, shared by the engine, its control thread and every handle that holds demand.
 pub(super) struct Control {
     pub pool: DataPool,
     pub clock: SystemClock,
     pub dialect: Dialect,
     pub connections: Vec<ConnectionThread>,
     pub log: Arc<Log>,
-    /// No code that may wait runs under this lock: no reader of the log, none of the program's own.
+    /// No code that may block runs under this lock: neither the log nor code of the program.
     hub: Mutex<Hub>,
     callbacks: Mutex<Vec<Weak<call::Shared>>>,
-    /// The control thread, woken when demand changed.
+    /// The control thread, to be woken when demand changes.
     thread: OnceLock<Thread>,
-    /// False once the control thread has ended, by a panic or not.
+    /// False after the control thread has ended, by a panic or otherwise.
     pub alive: Arc<AtomicBool>,
 }
 
-/// A connection's thread, as the control plane reaches it.
+/// The control plane's handles to a connection's thread.
 pub(super) struct ConnectionThread {
     pub handles: Handles,
     pub remote: Remote,
-    /// Where the time of its messages went, if that is recorded.
+    /// Where the time of its messages went, if that is measured.
     pub attribution: Option<AttributionReader>,
-    /// False once the thread has ended, by a panic or not.
+    /// False after the thread has ended, by a panic or otherwise.
     pub alive: Arc<AtomicBool>,
 }
 
@@ -60,7 +60,7 @@ impl Control {
         }
     }
 
-    /// Adds demand, and a feed of it if one is asked for. Either everything happens or nothing.
+    /// Adds demand, and a feed of it if one is requested. Either both happen or neither.
     pub fn add(
         &self,
         client: Option<ClientId>,
@@ -75,7 +75,7 @@ impl Control {
         Ok(accepted)
     }
 
-    /// Releases exactly what one `add` asked for. The second time nothing happens.
+    /// Releases exactly what one `add` requested. A second call does nothing.
     pub fn remove(&self, id: DemandId) {
         self.with_hub(|hub| hub.remove(self.clock.now(), id));
         self.wake();
@@ -87,7 +87,7 @@ impl Control {
         self.wake();
     }
 
-    /// These markets exist now.
+    /// Sets the markets that exist.
     pub fn set_universe(&self, universe: Universe) {
         if self.is_alive() {
             self.with_hub(|hub| hub.set_universe(self.clock.now(), universe));
@@ -95,33 +95,33 @@ impl Control {
         }
     }
 
-    /// The markets that exist, as far as is known.
+    /// Returns the markets that exist, as far as the engine knows.
     pub fn universe(&self) -> Universe {
         self.with_planner(|planner| planner.universe().clone())
     }
 
-    /// The streams that a holder asks for now.
+    /// Returns the streams that a demand asks for now.
     pub fn held(&self, id: DemandId) -> Vec<StreamKey> {
         self.with_planner(|planner| planner.held(id).iter().map(|spec| spec.key).collect())
     }
 
-    /// The feeds that are read.
+    /// Returns the status of each open feed.
     pub fn feeds(&self) -> Vec<FeedStatus> {
         self.lock().feeds()
     }
 
-    /// A new component; its name must be free.
+    /// Opens a client. Its name must be free.
     pub fn open_client(&self, name: &str, lease: Option<Duration>) -> Result<(ClientId, Arc<Heartbeat>)> {
         self.with_hub(|hub| hub.open_client(self.clock.now(), name, lease))
     }
 
-    /// Releases all that a component holds.
+    /// Releases everything that a client holds.
     pub fn close_client(&self, id: ClientId) {
         self.with_hub(|hub| hub.close_client(self.clock.now(), id));
         self.wake();
     }
 
-    /// A new callback; its name must be free.
+    /// Registers a callback. Its name must be free.
     pub fn add_callback(&self, callback: &Arc<call::Shared>) -> Result<()> {
         let mut callbacks = self.callbacks.lock().unwrap_or_else(PoisonError::into_inner);
         callbacks.retain(|callback| callback.strong_count() > 0);
@@ -133,32 +133,32 @@ impl Control {
         Ok(())
     }
 
-    /// The callbacks that there are.
+    /// Returns the status of each callback.
     pub fn callbacks(&self) -> Vec<CallbackStatus> {
         let callbacks = self.callbacks.lock().unwrap_or_else(PoisonError::into_inner);
         let callbacks: Vec<_> = callbacks.iter().filter_map(Weak::upgrade).collect();
         callbacks.iter().filter(|callback| !callback.is_over()).map(|callback| callback.status()).collect()
     }
 
-    /// Looks at the planner.
-    pub fn with_planner<R>(&self, look: impl FnOnce(&mut Planner) -> R) -> R {
-        look(self.lock().planner())
+    /// Calls `read` with the planner, under the lock.
+    pub fn with_planner<R>(&self, read: impl FnOnce(&mut Planner) -> R) -> R {
+        read(self.lock().planner())
     }
 
-    /// Names the control thread.
+    /// Sets the control thread, which reports and calls wake from then on.
     pub fn set_thread(&self, thread: Thread) {
         self.connections.iter().for_each(|connection| connection.handles.reports.wake_with(thread.clone()));
         let _ = self.thread.set(thread);
     }
 
-    /// Lets the control thread look.
+    /// Wakes the control thread.
     fn wake(&self) {
         if let Some(thread) = self.thread.get() {
             thread.unpark();
         }
     }
 
-    /// One pass of the control thread. Returns the time of the next.
+    /// Runs one pass of the control thread. Returns the time of the next.
     pub fn poll(&self) -> Nanos {
         self.with_hub(|hub| hub.poll(self.clock.now()))
     }
@@ -169,9 +169,9 @@ impl Control {
         self.wake();
     }
 
-    /// No thread has ended.
+    /// Returns true while the control thread and all connections' threads run.
     pub fn is_alive(&self) -> bool {
-        // Relaxed: nothing is read on the strength of it.
+        // Relaxed: no other data depends on these flags.
         self.alive.load(Relaxed) && self.connections.iter().all(|connection| connection.alive.load(Relaxed))
     }
 

@@ -1,5 +1,5 @@
-//! What feeds are given of their streams, as dialogues between a planner, a router and feeds. The test is the exchange, the
-//! clock, and the threads between them: it settles when a desired set is sent, and what comes before and after.
+//! Tests of what feeds receive, as dialogues between a planner, a router and feeds. The test acts as the exchange, the
+//! clock, and the threads in between: it decides when a desired set is sent, and what arrives before and after.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ const POLICIES: [Overflow; 4] =
 const SNAPSHOT: StreamType = StreamType::Snapshot;
 const CHANGE: StreamType = StreamType::Realtime;
 
-/// Shows the time that the test set.
+/// A clock with the time that the test sets.
 struct TestClock(AtomicU64);
 
 impl Clock for TestClock {
@@ -35,7 +35,7 @@ impl Clock for TestClock {
     }
 }
 
-/// One connection, without its socket.
+/// One connection without a socket.
 struct Fixture {
     clock: Arc<TestClock>,
     pool: DataPool,
@@ -45,14 +45,14 @@ struct Fixture {
     /// The newest desired set, if it was not sent yet.
     issued: Option<DesiredSet>,
     sent: DesiredSet,
-    /// The streams that it asked for without a snapshot.
+    /// The streams that the sent desired set requested without a snapshot.
     running: Arc<BTreeSet<StreamKey>>,
     /// The revision of the desired set that this socket carries.
     on_socket: Option<u64>,
 }
 
 impl Fixture {
-    /// Its first socket is open, and carries nothing.
+    /// Creates a connection whose first socket is open and carries nothing.
     fn new() -> Self {
         let clock = Arc::new(TestClock(AtomicU64::new(1_000_000_000)));
         let pool = pool::empty(clock.clone(), DataPool::STALE_AFTER);
@@ -70,18 +70,18 @@ impl Fixture {
         fixture
     }
 
-    /// Everything has its own moment.
+    /// Advances the clock and returns the time. Each event has a time of its own.
     fn advance(&self, time: Duration) -> Nanos {
         self.clock.0.fetch_add(time.as_nanos() as u64, Relaxed);
         self.clock.now()
     }
 
-    /// Longer than a planner waits between two looks.
+    /// Advances the clock by more than the planner's interval between two polls.
     fn now(&self) -> Nanos {
         self.advance(Duration::from_millis(30))
     }
 
-    /// The next socket opens; what was issued last is sent again.
+    /// Opens the next socket. The last issued desired set is sent again.
     fn connect(&mut self) {
         let (now, epoch) = (self.now(), self.state.epoch().next());
         self.state.opened(epoch, now, None);
@@ -98,8 +98,7 @@ impl Fixture {
         self.planner.disconnected(0);
     }
 
-    /// What the control thread does now and then: demand ends, and when the window of its change is over, a desired set
-    /// is made.
+    /// Polls as the control thread does: demand ends, and after the window of a change a desired set is made.
     fn poll(&mut self) {
         self.pass();
         self.pass();
@@ -120,7 +119,7 @@ impl Fixture {
         self.issued = carry.into_iter().next_back().map(|(_, desired)| desired).or(self.issued.take());
     }
 
-    /// The newest desired set goes out.
+    /// Sends the newest desired set.
     #[track_caller]
     fn send(&mut self) {
         let (at, epoch) = (self.now(), self.state.epoch());
@@ -133,14 +132,14 @@ impl Fixture {
         self.poll();
     }
 
-    /// The planner makes a desired set, and its request is sent.
+    /// Lets the planner make a desired set, and sends its request.
     #[track_caller]
     fn settle(&mut self) {
         self.poll();
         self.send();
     }
 
-    /// The connection was quiet, so everything is asked for from the start.
+    /// Requests everything again from the start, as after a quiet period.
     fn probe(&mut self) {
         let (at, epoch) = (self.now(), self.state.epoch());
         self.router.requested(&Request { at, epoch, streams: &self.sent.streams, running: &Default::default() });
@@ -178,7 +177,7 @@ impl Fixture {
         (id, feed)
     }
 
-    /// Nobody wants it any more.
+    /// Releases demand and its feed.
     fn release(&mut self, id: DemandId) {
         let now = self.now();
         self.planner.remove(now, id);
@@ -207,7 +206,7 @@ impl Fixture {
         self.router.flush_feeds();
     }
 
-    /// Each price is one trade.
+    /// Delivers a trade. Each price identifies one trade.
     fn trade(&mut self, code: &str, price: u32, stream_type: StreamType) {
         let (trade_price, timestamp, sequential_id) = (f64::from(price), u64::from(price), u64::from(price));
         let blank = Words::take(&mut || 0);
@@ -229,7 +228,7 @@ fn eth(data_type: DataType) -> StreamKey {
     StreamKey::of(data_type, market("KRW-ETH"))
 }
 
-/// What waits in a feed, in short: prices, with an S for a snapshot; sockets.
+/// Reads a feed and returns its items in short form: prices, with an S for a snapshot, and changes of the epoch.
 fn read<T: Payload + Into<Event>>(feed: &mut Feed<T>) -> String {
     let text = |item| match item {
         Item::Data(update) => {
@@ -247,7 +246,7 @@ fn read<T: Payload + Into<Event>>(feed: &mut Feed<T>) -> String {
     feed.map(text).collect::<Vec<_>>().join(" ")
 }
 
-/// All has been read, and every update is accounted for.
+/// Asserts that everything was read and every update is accounted for.
 #[track_caller]
 fn assert_settled<T: Payload>(feed: &mut Feed<T>, received: u64) {
     let counts = feed.counts();
@@ -255,10 +254,10 @@ fn assert_settled<T: Payload>(feed: &mut Feed<T>, received: u64) {
     assert_eq!((counts.received, parts, counts.queued, feed.peek_len()), (received, received, 0, 0), "{counts:?}");
 }
 
-// ---- a stream that was dropped is wanted again ----
+// ---- a dropped stream is wanted again ----
 
 #[test]
-fn until_the_request_without_it_goes_out_a_stream_goes_on_and_misses_nothing() {
+fn a_dropped_stream_continues_without_loss_until_the_request_without_it_is_sent() {
     for policy in POLICIES {
         let mut fixture = Fixture::new();
         fixture.subscribe(ticker("KRW-BTC"));
@@ -267,16 +266,16 @@ fn until_the_request_without_it_goes_out_a_stream_goes_on_and_misses_nothing() {
         fixture.ticker("KRW-ETH", 1, SNAPSHOT);
         fixture.poll();
         fixture.release(held);
-        // The grace period ends, and the connection has the desired set, but cannot send requests now.
+        // The grace period ends. The connection has the desired set but cannot send requests now.
         fixture.poll();
         assert!(fixture.issued.is_some());
         fixture.ticker("KRW-ETH", 2, CHANGE);
         let (_, mut feed) = fixture.feed(ticker("KRW-ETH"), policy);
         fixture.poll();
-        // A conflating feed reads the pool, which has the value as it came.
+        // A conflating feed reads the value from the pool, which has it as it arrived.
         let is_conflating = matches!(policy, Overflow::Conflate | Overflow::Throttle(_));
         let state = if is_conflating { "2" } else { "S2" };
-        assert_eq!(read(&mut feed), state, "{policy}: it was on the wire all the time");
+        assert_eq!(read(&mut feed), state, "{policy}: the stream never left the wire");
         assert!(fixture.is_live("KRW-ETH"));
         fixture.ticker("KRW-ETH", 3, CHANGE);
         assert_eq!(read(&mut feed), "3", "{policy}");
@@ -284,19 +283,19 @@ fn until_the_request_without_it_goes_out_a_stream_goes_on_and_misses_nothing() {
         assert_eq!(read(&mut newcomer), "S3", "{policy}");
         fixture.poll();
         fixture.send();
-        assert!(fixture.running.contains(&eth(DataType::Ticker)), "it goes on, so no snapshot comes");
+        assert!(fixture.running.contains(&eth(DataType::Ticker)), "the stream continues, so no snapshot is requested");
         fixture.ticker("KRW-ETH", 4, CHANGE);
         fixture.ticker("KRW-ETH", 5, CHANGE);
         let expected = if is_conflating { "5" } else { "4 5" };
         assert_eq!((read(&mut feed).as_str(), read(&mut newcomer).as_str()), (expected, ""), "{policy}");
         let verdicts = fixture.pool.streams().into_iter().find(|s| s.key == eth(DataType::Ticker)).unwrap().verdicts;
-        assert_eq!((verdicts.total(), fixture.router.unrouted()), (5, 0), "nothing was thrown away");
+        assert_eq!((verdicts.total(), fixture.router.unrouted()), (5, 0), "no message was discarded");
         assert_settled(&mut feed, 4);
     }
 }
 
 #[test]
-fn what_is_left_over_of_a_stream_that_was_dropped_is_taken_for_nothing() {
+fn leftovers_of_a_dropped_stream_are_ignored() {
     for policy in POLICIES {
         let mut fixture = Fixture::new();
         fixture.subscribe(ticker("KRW-BTC"));
@@ -311,7 +310,7 @@ fn what_is_left_over_of_a_stream_that_was_dropped_is_taken_for_nothing() {
         fixture.poll();
         fixture.ticker("KRW-ETH", 4, CHANGE);
         fixture.send();
-        // Still of the subscription before: the exchange has not seen the new request yet.
+        // Belongs to the earlier subscription: the exchange has not seen the new request yet.
         fixture.ticker("KRW-ETH", 5, CHANGE);
         fixture.poll();
         assert_eq!((read(&mut feed).as_str(), fixture.router.unrouted()), ("", 4), "{policy}");
@@ -333,9 +332,9 @@ fn what_is_left_over_of_a_stream_that_was_dropped_is_taken_for_nothing() {
     }
 }
 
-/// Bithumb does not always send the snapshot first, and a snapshot may be lost with a request that is replaced.
+/// Bithumb does not always send the snapshot first, and a snapshot may be lost if its request is replaced.
 #[test]
-fn a_stream_that_is_wanted_again_and_brings_no_snapshot_is_taken_after_a_second_all_the_same() {
+fn a_stream_that_is_wanted_again_without_a_snapshot_is_delivered_after_a_second() {
     let mut fixture = Fixture::new();
     fixture.subscribe(ticker("KRW-BTC"));
     let held = fixture.subscribe(ticker("KRW-ETH"));
@@ -350,7 +349,7 @@ fn a_stream_that_is_wanted_again_and_brings_no_snapshot_is_taken_after_a_second_
 }
 
 #[test]
-fn on_another_socket_nothing_is_left_over() {
+fn a_new_socket_has_no_leftovers() {
     let mut fixture = Fixture::new();
     fixture.subscribe(ticker("KRW-BTC"));
     let held = fixture.subscribe(ticker("KRW-ETH"));
@@ -365,12 +364,12 @@ fn on_another_socket_nothing_is_left_over() {
     assert_eq!(read(&mut feed), "1->2 1");
 }
 
-// ---- no snapshot will come ----
+// ---- no snapshot is on its way ----
 
-/// The planner took the stream for running, as its data had come, so the exchange was not asked for a snapshot; but the
-/// feed had been there before the data was.
+/// Regression test: the planner considered the stream as running because its data had arrived, so the exchange was not
+/// asked for a snapshot. But the feed had joined before the data arrived.
 #[test]
-fn who_waits_for_a_snapshot_that_is_not_asked_for_is_given_the_newest_value() {
+fn a_feed_that_waits_for_an_unrequested_snapshot_gets_the_newest_value() {
     for policy in POLICIES {
         let mut fixture = Fixture::new();
         fixture.subscribe(ticker("KRW-ETH").only_realtime());
@@ -386,7 +385,7 @@ fn who_waits_for_a_snapshot_that_is_not_asked_for_is_given_the_newest_value() {
 }
 
 #[test]
-fn who_comes_while_everything_is_asked_for_once_more_waits_for_the_answer() {
+fn a_feed_that_joins_during_a_probe_waits_for_the_snapshot() {
     for policy in POLICIES {
         let mut fixture = Fixture::new();
         let (_, mut first) = fixture.feed(ticker("KRW-ETH"), policy);
@@ -397,10 +396,11 @@ fn who_comes_while_everything_is_asked_for_once_more_waits_for_the_answer() {
         fixture.probe();
         let (_, mut once) = fixture.feed(ticker("KRW-ETH").only_snapshot(), policy);
         let (_, mut all) = fixture.feed(ticker("KRW-ETH"), policy);
-        assert_eq!((read(&mut once).as_str(), read(&mut all).as_str()), ("", ""), "{policy}: nobody knows if 1 holds");
+        assert_eq!((read(&mut once).as_str(), read(&mut all).as_str()), ("", ""), "{policy}: 1 may be outdated");
         fixture.ticker("KRW-ETH", 2, SNAPSHOT);
         assert_eq!([&mut first, &mut once, &mut all].map(read), ["S2", "S2", "S2"], "{policy}");
-        // The next request makes the exchange forget what it still owes, and says that the stream runs.
+        // The next request makes the exchange forget the snapshots that it still owes, and declares the stream as
+        // running.
         fixture.probe();
         let (_, mut late) = fixture.feed(ticker("KRW-ETH"), policy);
         let (_, mut late_once) = fixture.feed(ticker("KRW-ETH").only_snapshot(), policy);
@@ -412,9 +412,9 @@ fn who_comes_while_everything_is_asked_for_once_more_waits_for_the_answer() {
     }
 }
 
-/// It was thrown away, because a reader of changes had not asked for snapshots.
+/// Regression test: the snapshot was discarded because a reader of changes had not asked for snapshots.
 #[test]
-fn a_change_that_only_a_snapshot_reports_is_a_change_to_a_reader_of_changes_alone() {
+fn a_reader_of_changes_gets_news_in_a_snapshot_as_a_change() {
     for policy in POLICIES {
         let mut fixture = Fixture::new();
         fixture.subscribe(trade("KRW-ETH"));
@@ -425,23 +425,23 @@ fn a_change_that_only_a_snapshot_reports_is_a_change_to_a_reader_of_changes_alon
         assert_eq!(read(&mut changes), "2", "{policy}");
         fixture.probe();
         fixture.trade("KRW-ETH", 2, SNAPSHOT);
-        assert_eq!(read(&mut changes), "", "{policy}: it has had that");
+        assert_eq!(read(&mut changes), "", "{policy}: a repetition");
         fixture.probe();
         fixture.trade("KRW-ETH", 3, SNAPSHOT);
         assert_eq!(read(&mut changes), "3", "{policy}");
         fixture.disconnect();
         fixture.connect();
         fixture.trade("KRW-ETH", 4, SNAPSHOT);
-        assert_eq!(read(&mut changes), "1->2", "{policy}: a new socket begins with a state, and says that it is new");
+        assert_eq!(read(&mut changes), "1->2", "{policy}: a new socket begins with a state and reports its epoch");
         assert_settled(&mut changes, 5);
     }
 }
 
 // ---- a feed that reads a stream in different ways ----
 
-/// The feed also went on to read the stream in its former mode, and counted it twice.
+/// Regression test: the feed also continued to read the stream in its former mode, and counted it twice.
 #[test]
-fn the_account_stays_exact_while_a_market_is_listed_and_delisted_and_wanted_in_different_ways() {
+fn counts_stay_exact_while_a_market_is_relisted_and_its_mode_changes() {
     for policy in POLICIES {
         let mut fixture = Fixture::new();
         fixture.list(&["KRW-BTC", "KRW-ETH"]);
@@ -455,7 +455,7 @@ fn the_account_stays_exact_while_a_market_is_listed_and_delisted_and_wanted_in_d
         for price in (10..60).step_by(10) {
             fixture.list(&["KRW-ETH"]);
             fixture.ticker("KRW-BTC", price, CHANGE);
-            assert_eq!(read(&mut feed), format!("S{}", price - 9), "{policy}: the state, and no change");
+            assert_eq!(read(&mut feed), format!("S{}", price - 9), "{policy}: the state without the change");
             fixture.list(&["KRW-BTC", "KRW-ETH"]);
             fixture.ticker("KRW-BTC", price + 1, CHANGE);
             assert!(read(&mut feed).ends_with(&(price + 1).to_string()), "{policy}");
@@ -464,14 +464,14 @@ fn the_account_stays_exact_while_a_market_is_listed_and_delisted_and_wanted_in_d
             assert_settled(&mut feed, received);
             bytes.push(feed.counters().bytes());
         }
-        assert_eq!(bytes[1..], vec![bytes[0]; 4], "{policy}: it takes no more memory each time");
+        assert_eq!(bytes[1..], vec![bytes[0]; 4], "{policy}: memory must not grow");
         assert_settled(&mut other, 11);
     }
 }
 
-/// Each listing left a message for the reader, and a feed that nobody reads kept them all.
+/// Regression test: each listing queued a message for the reader, and a feed without a reader kept all of them.
 #[test]
-fn a_feed_that_nobody_reads_does_not_grow_while_markets_are_listed_and_delisted() {
+fn an_unread_feed_does_not_grow_while_markets_are_listed_and_delisted() {
     for policy in POLICIES {
         let mut fixture = Fixture::new();
         fixture.list(&["KRW-BTC", "KRW-ETH"]);
@@ -488,10 +488,10 @@ fn a_feed_that_nobody_reads_does_not_grow_while_markets_are_listed_and_delisted(
     }
 }
 
-/// The filter with which the feed returned judged what it had left unread before it went: the snapshot that it waited for
-/// was taken for a repetition.
+/// Regression test: when the feed returned with a new filter, that filter was also applied to updates that were unread
+/// from before. So the snapshot that the feed waited for was treated as a repetition.
 #[test]
-fn a_feed_that_returns_to_a_market_gets_its_state_whatever_it_left_unread() {
+fn a_feed_that_returns_to_a_market_gets_its_state_despite_unread_updates() {
     for policy in [Overflow::DROP_NEWEST, Overflow::DropOldest] {
         let mut fixture = Fixture::new();
         fixture.list(&["KRW-BTC", "KRW-ETH"]);
@@ -513,7 +513,8 @@ fn a_feed_that_returns_to_a_market_gets_its_state_whatever_it_left_unread() {
 
 // ---- sockets ----
 
-/// The first word of a stream that came with the new socket was handed out before what was left of the old one.
+/// Regression test: the first message of a stream that joined with the new socket was delivered before the unread rest
+/// of the old socket.
 #[test]
 fn a_stream_that_joins_after_a_reconnect_comes_after_the_rest_of_the_old_socket() {
     let by_type = Overflow::ByType;
@@ -546,10 +547,10 @@ fn a_stream_that_joins_after_a_reconnect_comes_after_the_rest_of_the_old_socket(
     }
 }
 
-// ---- snapshots alone ----
+// ---- which streams serve which ----
 
 #[test]
-fn a_book_that_is_not_deep_enough_is_nobodys_state() {
+fn a_book_that_is_too_shallow_does_not_serve_as_state() {
     let key = StreamKey::of(DataType::Orderbook, market("KRW-BTC"));
     let of = |subscription: Subscription<_>| {
         let specs: Vec<StreamSpec> = CheckedSubscription::of(subscription.mixed(), &UPBIT).unwrap().specs;

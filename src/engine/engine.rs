@@ -1,4 +1,4 @@
-//! The engine while it runs.
+//! The running engine.
 
 use std::fmt;
 use std::sync::atomic::AtomicBool;
@@ -10,7 +10,7 @@ use super::connection::Connection;
 use super::control::{ConnectionThread, Control};
 use super::lifecycle::{Lifecycle, lifecycle};
 use super::log::{Log, Note};
-use super::subscribed::LOOK_EVERY;
+use super::subscribed::POLL_EVERY;
 use super::threads::Thread;
 use super::{
     Builder, CallbackBuilder, Client, ConnectionStatus, EngineState, Feed, FeedStatus, ShutdownReport, Subscribed,
@@ -26,29 +26,29 @@ use crate::pool::DataPool;
 use crate::route::Attribution;
 use crate::sync::lossy::Reader;
 
-/// How long a dropped engine waits for its threads.
+/// How long a dropped engine waits for its threads to end.
 const DROP_DEADLINE: Duration = Duration::from_secs(2);
 
-/// A running engine: a thread for each connection, a control thread, one that writes the log, a pool to read, and handles
-/// that hold demand.
+/// A running engine: one thread per connection, a control thread, a log thread, a pool to read, and handles that hold
+/// demand.
 ///
-/// Everything here is for the control path and may lock. Strategies read through [`pool`](Self::pool) handles and
-/// [`feed`](Self::feed)s, which do not.
+/// All methods are for the control path and may lock. Strategies read through [`pool`](Self::pool) handles and
+/// [`feed`](Self::feed)s, which do not lock.
 pub struct Engine {
     control: Arc<Control>,
-    /// Taken by whoever shuts down.
+    /// Taken by the first call that shuts the engine down.
     threads: Mutex<Vec<Thread>>,
-    /// The thread that writes the log. It ends after the others.
+    /// The log thread. It ends after the others.
     log_thread: Mutex<Option<Thread>>,
-    /// What the builder subscribed to lives as long as the engine.
+    /// Holds the builder's subscription as long as the engine lives.
     initial: Option<Subscribed>,
 }
 
 impl Engine {
-    /// The most threads of one dispatcher.
+    /// The maximum number of threads of one dispatcher.
     pub const DISPATCHER_THREADS_MAX: usize = 64;
 
-    /// Configures an engine.
+    /// Returns a builder to configure and start an engine.
     pub fn builder() -> Builder {
         Builder::default()
     }
@@ -82,11 +82,11 @@ impl Engine {
             ends.push((reactor, connection));
         }
         let control = Arc::new(Control::new(hub, clock, threads, log));
-        // From here on, dropping the engine stops what was started.
+        // From here on, an early return drops the engine, which stops the threads.
         let mut engine = Self { control, threads: Mutex::default(), log_thread: Mutex::default(), initial: None };
         engine.start_log(notes)?;
         engine.start_threads(ends, &config.pin)?;
-        // Before the source says anything: what the builder has checked is what is accepted here.
+        // Subscribes before the source reports markets, so that the engine accepts exactly what the builder checked.
         if let Some(subscription) = initial {
             engine.initial = Some(engine.subscribe(subscription)?);
         }
@@ -124,79 +124,85 @@ impl Engine {
         Ok(())
     }
 
-    /// The newest value of every stream. Cheap to clone, readable from any thread.
+    /// Returns the pool, which holds the newest value of every stream. It is cheap to clone and readable from any
+    /// thread.
     pub fn pool(&self) -> &DataPool {
         &self.control.pool
     }
 
-    /// Puts streams on the wire for as long as the returned handle, or another that wants them, lives.
+    /// Subscribes to streams. They stay on the wire as long as the returned handle, or another one that wants them,
+    /// lives.
     ///
     /// # Errors
-    /// [`Error::Subscription`] names every offender, and nothing was changed. [`Error::Stopped`] after a shutdown.
+    /// [`Error::Subscription`] names every invalid entry; in that case nothing was changed. [`Error::Stopped`] after a
+    /// shutdown.
     pub fn subscribe<T>(&self, subscription: Subscription<T>) -> Result<Subscribed> {
         Subscribed::new(self.control.clone(), None, subscription.mixed(), None)
     }
 
-    /// Updates of these streams, from now on. What becomes of those that are not read in time, the [`Overflow`] says; its
-    /// default suits the type of each stream: trades each count, so they are kept in a ring of 4096 for each feed, and
-    /// what does not fit is dropped and told in band; tickers, order books and candles are states, so only the newest of
-    /// each stream waits. Who cannot miss a trade asks for the capacity up front
-    /// ([`DropNewest`](Overflow::DropNewest)) and reads as fast as it comes; whatever is lost in spite of that is told.
+    /// Opens a feed of the updates of these streams, from now on. The [`Overflow`] policy decides about updates that
+    /// are not read in time. The default suits the type of each stream. Trades all count, so each feed keeps them in a
+    /// ring of 4096, and updates that do not fit are dropped and reported in band. Tickers, order books and candles are
+    /// states, so only the newest value of each stream waits. A program that must not miss a trade asks for enough
+    /// capacity up front ([`DropNewest`](Overflow::DropNewest)) and reads as fast as trades arrive; if updates are lost
+    /// all the same, the feed reports it.
     ///
-    /// Of a stream that runs already the newest value comes first, as a snapshot, then what follows it, without a gap
-    /// or a repetition between the two: the exchange is not asked for another snapshot, because it would send nobody
-    /// changes while it prepares one. Any other stream begins with the exchange's snapshot. That includes a stream that was
-    /// carried earlier: the value that the pool still holds may be outdated, so no feed begins with it. For no state at the
-    /// start there is [`only_realtime`](Subscription::only_realtime).
+    /// If a stream already runs, its newest value comes first, as a snapshot, followed by its updates without a gap or
+    /// a repetition. The exchange is not asked for another snapshot, because it would send no changes to anyone while
+    /// it prepares one. Any other stream begins with the exchange's snapshot. That includes a stream that was carried
+    /// earlier: the pool's value may be outdated, so no feed begins with it. Use
+    /// [`only_realtime`](Subscription::only_realtime) to begin without a state.
     ///
-    /// The exchange sends later snapshots on the same socket when the connection was quiet for long, or when another part of
-    /// the program wants a deeper book. The feed delivers those that bring something new.
+    /// The exchange sends later snapshots on the same socket if the connection was quiet for long, or if another part
+    /// of the program wants a deeper book. The feed delivers those that contain something new.
     ///
     /// # Errors
-    /// As [`subscribe`](Self::subscribe); [`Error::InvalidArgument`] if the policy cannot work on a live engine, or needs
-    /// more memory than [`Feed::BYTES_MAX`].
+    /// Same as [`subscribe`](Self::subscribe), and [`Error::InvalidArgument`] if the policy cannot work on a live
+    /// engine or needs more memory than [`Feed::BYTES_MAX`].
     pub fn feed<T: Payload>(&self, subscription: Subscription<T>, overflow: Overflow) -> Result<Feed<T>> {
         Feed::open(self.control.clone(), None, subscription, overflow, Arc::default())
     }
 
-    /// The feeds that are read now: what came into each and what became of it, and the memory it takes.
+    /// Returns the status of each open feed: what it received, what happened to it, and how much memory the feed takes.
     pub fn feeds(&self) -> Vec<FeedStatus> {
         self.control.feeds()
     }
 
-    /// A function that is given the items of a feed, under a name that no other callback has. Who can should rather read
-    /// a feed: a callback costs a thread's wake-up and runs on a thread that is not one's own.
+    /// Returns a builder for a callback, a function that is called with each item of a feed. No other callback may have
+    /// the same name. Prefer to read a feed if you can: a callback costs a wake-up and runs on a thread that is not
+    /// your own.
     pub fn callback(&self, name: &str) -> CallbackBuilder<'_> {
         CallbackBuilder::new(self.control.clone(), None, name)
     }
 
-    /// Starts threads that callbacks may share. While as many callbacks block as there are threads, the others wait.
+    /// Starts threads that callbacks can share. While as many callbacks block as there are threads, the others wait.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for no thread, or more than [`DISPATCHER_THREADS_MAX`](Self::DISPATCHER_THREADS_MAX);
-    /// [`Error::Start`] if the system refused one.
+    /// [`Error::InvalidArgument`] if `threads` is 0 or more than
+    /// [`DISPATCHER_THREADS_MAX`](Self::DISPATCHER_THREADS_MAX); [`Error::Start`] if the system refused a thread.
     pub fn dispatcher(&self, name: &str, threads: usize) -> Result<Dispatcher> {
         if !(1..=Self::DISPATCHER_THREADS_MAX).contains(&threads) {
-            let most = Self::DISPATCHER_THREADS_MAX;
+            let max = Self::DISPATCHER_THREADS_MAX;
             return Err(Error::InvalidArgument(
-                format!("a dispatcher has from 1 to {most} threads, not {threads}").into(),
+                format!("a dispatcher has from 1 to {max} threads, not {threads}").into(),
             ));
         }
         Dispatcher::start(name, threads, Arc::new(self.control.clock))
             .map_err(|source| Error::Start { what: "dispatcher thread", source })
     }
 
-    /// The callbacks there are, and how they behave.
+    /// Returns the status of each callback.
     pub fn callbacks(&self) -> Vec<CallbackStatus> {
         self.control.callbacks()
     }
 
-    /// Changes the message format of a connection; see [`Config::format`]. The next request asks for it, which follows at
-    /// once and keeps the exchange's limits like any other. Streams that run go on: no update is lost or comes twice, and
-    /// readers see no difference.
+    /// Changes the message format of a connection; see [`Config::format`]. The next request asks for it; it is sent at
+    /// once, within the exchange's limits. Streams that run continue: no update is lost or repeated, and readers see no
+    /// difference.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] if there is no such connection, or the exchange does not write so. Nothing was changed.
+    /// [`Error::InvalidArgument`] if there is no such connection, or if the exchange does not support the format. In
+    /// that case nothing was changed.
     pub fn set_format(&self, connection: ConnectionId, format: impl Into<FormatChoice>) -> Result<()> {
         let format = format.into();
         let mut problems = format.problems(self.control.dialect.formats);
@@ -211,23 +217,25 @@ impl Engine {
         Ok(())
     }
 
-    /// These markets exist now. Streams that were asked for by patterns come and go with them; streams of markets that
-    /// stay are not touched. A feed of a pattern gets nothing that arrives of a market after it has gone, even while another
-    /// holder or the grace period keeps it on the wire. Updates that arrived before may still be delivered. An exception:
-    /// a [`DropOldest`](Overflow::DropOldest) feed that has left 64 such changes unread goes on with the markets it has
-    /// until it is read, so that it does not grow.
+    /// Sets the markets that exist. Streams that were requested by patterns come and go with them; streams of markets
+    /// that stay are not touched. After a market is gone, a feed of a pattern gets no more of its updates, even while
+    /// another holder or the grace period keeps the market on the wire. Updates that arrived before may still be
+    /// delivered. There is one exception: a [`DropOldest`](Overflow::DropOldest) feed that has left 64 changes of its
+    /// markets unread continues with its current markets until it is read, so that it does not grow.
     ///
-    /// New streams for which the connections have no room are added as soon as they have; see [`conflicts`](Self::conflicts).
+    /// New streams for which the connections have no room are added as soon as there is room; see
+    /// [`conflicts`](Self::conflicts).
     pub fn set_universe(&self, markets: impl IntoIterator<Item = Market>) {
         self.control.set_universe(markets.into_iter().collect());
     }
 
-    /// The markets that exist, as far as the engine was told.
+    /// Returns the markets that exist, as far as the engine knows.
     pub fn universe(&self) -> Universe {
         self.control.universe()
     }
 
-    /// A component of the program, by a name that no other has. It holds what is subscribed through it.
+    /// Opens a client, which represents a component of the program and holds the subscriptions made through it. No
+    /// other client may have the same name.
     ///
     /// # Errors
     /// [`Error::NameTaken`]; [`Error::Stopped`] after a shutdown.
@@ -235,11 +243,12 @@ impl Engine {
         self.open_client(name, None)
     }
 
-    /// The same with a lease: what it holds is released if it does not call [`Client::renew`] at least this often. That
-    /// is looked at at each clean-up; at the first the component is reported, at the second it loses what it holds.
+    /// Same as [`client`](Self::client), with a lease: if the client does not call [`Client::renew`] at least this
+    /// often, its demand is released. Leases are checked at each clean-up: the first one after the lease has run out
+    /// reports the client, the second releases its demand.
     ///
     /// # Errors
-    /// As [`client`](Self::client).
+    /// Same as [`client`](Self::client).
     pub fn client_with_lease(&self, name: &str, lease: Duration) -> Result<Client> {
         self.open_client(name, Some(lease))
     }
@@ -249,14 +258,15 @@ impl Engine {
         Ok(Client::new(self.control.clone(), id, name, heartbeat))
     }
 
-    /// Waits until every stream that somebody wants is [`Live`](crate::pool::Health::Live): it has a value of its current socket. That
-    /// includes streams that are asked for, or listed, while this waits; one that is dropped meanwhile is not waited for.
-    /// Patterns mean nothing before the engine is told which markets exist, so this waits for that, too.
+    /// Waits until every wanted stream is [`Live`](crate::pool::Health::Live), which means that it has a value from its
+    /// current socket. This includes streams that are requested or listed during the wait. A stream that is dropped
+    /// meanwhile is not waited for. Patterns have no streams until the engine knows which markets exist, so this waits
+    /// for that list too.
     ///
     /// # Errors
-    /// [`Error::NotReady`] names the streams that are not live when the time is over or the engine stops, each with the
-    /// reason. It names none if only the list of markets has not come. Unknown markets never get a value: the exchange
-    /// ignores them silently. Streams of a pattern for which the connections have no room are named, too.
+    /// [`Error::NotReady`] names the streams that are not live when the timeout expires or the engine stops, each with
+    /// the reason. It names none if only the list of markets is missing. Unknown markets never get a value, because the
+    /// exchange ignores them silently. Streams of a pattern for which the connections have no room are named too.
     pub fn wait_ready(&self, timeout: Duration) -> Result<()> {
         let deadline = self.now() + timeout;
         loop {
@@ -268,16 +278,17 @@ impl Engine {
             if self.now() >= deadline || !self.is_running() {
                 return Err(self.control.not_ready(missing, awaits_markets));
             }
-            std::thread::sleep(LOOK_EVERY);
+            std::thread::sleep(POLL_EVERY);
         }
     }
 
-    /// True until the engine is shut down or one of its threads has panicked. A lost connection does not end it.
+    /// Returns true until the engine is shut down or one of its threads has panicked. A lost connection does not end
+    /// the engine.
     pub fn is_running(&self) -> bool {
         !matches!(self.state(), EngineState::Stopped | EngineState::Failed)
     }
 
-    /// The engine as a whole.
+    /// Returns the state of the engine as a whole.
     pub fn state(&self) -> EngineState {
         if self.control.is_stopped() {
             EngineState::Stopped
@@ -288,50 +299,50 @@ impl Engine {
         }
     }
 
-    /// Each connection as it is now.
+    /// Returns the current status of each connection.
     pub fn connections(&self) -> Vec<ConnectionStatus> {
         self.control.connections.iter().map(|connection| connection.handles.status.read()).collect()
     }
 
-    /// Where the time of each connection's messages went, if the builder was told to
-    /// [`measure_latencies`](Builder::measure_latencies); otherwise nothing. [`Attribution::add`] makes one of several.
-    /// Copies the histograms, some 100 KB for each connection; recording goes on meanwhile.
+    /// Returns where the time of each connection's messages went. Empty unless the builder enabled
+    /// [`measure_latencies`](Builder::measure_latencies). [`Attribution::add`] merges several connections. This copies
+    /// the histograms, about 100 KB per connection, while recording continues.
     pub fn latencies(&self) -> Vec<(ConnectionId, Attribution)> {
         let measured =
             |connection: &ConnectionThread| Some((connection.handles.id, connection.attribution.as_ref()?.read()));
         self.control.connections.iter().filter_map(measured).collect()
     }
 
-    /// How far what is wanted has got on its way: changed here, sent to the exchange, confirmed by data.
+    /// Returns how far the newest demand has progressed: changed here, sent to the exchange, confirmed by data.
     pub fn revisions(&self) -> Revisions {
         self.control.with_planner(|planner| planner.revisions())
     }
 
-    /// Waits until the revisions are as `reached` wants them, at most `timeout`; true if they are. For streams of one's own,
-    /// [`Subscribed::wait_confirmed`] also says which are missing.
+    /// Waits, at most `timeout`, until `reached` returns true for the current revisions, and returns whether it did.
+    /// For your own streams, [`Subscribed::wait_confirmed`] also reports which are missing.
     pub fn wait_revisions(&self, timeout: Duration, reached: impl Fn(Revisions) -> bool) -> bool {
         let deadline = self.now() + timeout;
         while !reached(self.revisions()) {
             if self.now() >= deadline || !self.is_running() {
                 return false;
             }
-            std::thread::sleep(LOOK_EVERY);
+            std::thread::sleep(POLL_EVERY);
         }
         true
     }
 
-    /// What is wanted, what is on the wire, and what it took. One consistent moment.
+    /// Returns what is wanted, what is on the wire, and the requests that it took, all at one moment.
     pub fn subscriptions(&self) -> PlanStats {
         let now = self.now();
         self.control.with_planner(|planner| planner.stats(now))
     }
 
-    /// The newest conflicts between subscriptions, oldest first, each settled as its kind says.
+    /// Returns the most recent conflicts between subscriptions, oldest first. Each was resolved as its kind says.
     pub fn conflicts(&self) -> Vec<Conflict> {
         self.control.with_planner(|planner| planner.conflicts())
     }
 
-    /// What happens to the connections from now on.
+    /// Returns a watcher of what happens to the connections from now on.
     pub fn lifecycle(&self) -> Lifecycle {
         let (writers, lifecycle) = lifecycle(self.control.connections.len());
         let connections = self.control.connections.iter().zip(writers);
@@ -339,13 +350,14 @@ impl Engine {
         lifecycle
     }
 
-    /// The engine's clock: comparable with every stamp it makes.
+    /// Returns the time of the engine's clock, which is comparable with every stamp that the engine makes.
     pub fn now(&self) -> Nanos {
         self.control.clock.now()
     }
 
-    /// Closes the connections to the exchange and waits for the threads, at most `deadline`. Values stay readable and
-    /// say that nobody asks for them any more; new demand is refused. A second call finds nothing left to join.
+    /// Closes the connections to the exchange and waits, at most `deadline`, for the threads to end. Values stay
+    /// readable and are marked as no longer subscribed. New demand is refused. A second call finds no more threads to
+    /// join.
     pub fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         let deadline = self.control.clock.now() + deadline;
         let mut report = self.end_threads(deadline);
@@ -353,7 +365,7 @@ impl Engine {
         report
     }
 
-    /// Ends all threads but the one that writes the log.
+    /// Ends all threads except the log thread.
     fn end_threads(&self, deadline: Nanos) -> ShutdownReport {
         let mut report = ShutdownReport::default();
         self.control.stop();
@@ -367,7 +379,7 @@ impl Engine {
         report
     }
 
-    /// Waits for the last lines of the log. Other threads that still run go on to write to it.
+    /// Waits for the last lines of the log. Other threads that still run continue to write to it.
     fn end_log(&self, deadline: Nanos, report: &mut ShutdownReport) {
         self.control.log.close();
         let thread = self.log_thread.lock().unwrap_or_else(PoisonError::into_inner).take();

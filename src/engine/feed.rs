@@ -13,19 +13,20 @@ use crate::model::Event;
 use crate::plan::{ClientId, Subscription};
 use crate::sync::signal::Signal;
 
-/// Updates of some streams, in order. Holds their demand: dropping it releases them.
+/// A feed of the updates of some streams, in order. It holds their demand: dropping the feed releases them.
 ///
-/// It is read by one thread at a time: it may be sent to another, not shared. A component may have several.
+/// One thread reads a feed at a time: it can be sent to another thread, but not shared. A client may have several
+/// feeds.
 pub struct Feed<T = Event> {
     items: feed::Feed<T>,
     subscribed: Subscribed,
 }
 
 impl<T: Payload> Feed<T> {
-    /// The most memory that one feed may take for rings of its own, in bytes.
+    /// The maximum memory that one feed may use for its own rings, in bytes.
     pub const BYTES_MAX: usize = 1 << 30;
 
-    /// `signal`: what its reader sleeps on.
+    /// Opens a feed whose reader sleeps on `signal`.
     pub(super) fn open(
         control: Arc<Control>,
         client: Option<ClientId>,
@@ -43,17 +44,17 @@ impl<T: Payload> Feed<T> {
         };
         let asked = FeedRequest { overflow, open: Box::new(open) };
         let subscribed = Subscribed::new(control, client, subscription.mixed(), Some(asked))?;
-        // Accepted demand made it.
+        // If the demand was accepted, `open` was called.
         items.map(|items| Self { items, subscribed }).ok_or(Error::Stopped)
     }
 
-    /// The streams it carries.
+    /// Returns the handle that holds the feed's streams.
     pub fn subscribed(&self) -> &Subscribed {
         &self.subscribed
     }
 }
 
-/// Refuses what cannot work or would take too much memory.
+/// Refuses policies that cannot work or need too much memory.
 fn check<T: Payload>(overflow: Overflow, connections: usize) -> Result<()> {
     let ring = overflow.capacity().map_or(0, |capacity| feed::ring_bytes::<T>(capacity).saturating_mul(connections));
     let too_large = (ring > Feed::<T>::BYTES_MAX).then(|| {

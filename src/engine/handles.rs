@@ -1,4 +1,4 @@
-//! What a connection's thread shares with the control plane and with those who ask for its status.
+//! The parts that a connection's thread shares with the control plane and with readers of its status.
 
 use std::sync::Arc;
 
@@ -9,14 +9,14 @@ use super::status::SharedStatus;
 use crate::model::{ConnectionId, Nanos};
 use crate::sync::connection::ConnectionState;
 
-/// One connection, as other threads reach it.
+/// The handles through which other threads reach a connection.
 #[derive(Clone)]
 pub(super) struct Handles {
     pub id: ConnectionId,
     pub state: Arc<ConnectionState>,
     /// Commands for the connection.
     pub mailbox: Arc<Mailbox>,
-    /// Reports from it.
+    /// Reports from the connection.
     pub reports: Arc<Reports>,
     pub new_watchers: Arc<NewWatchers>,
     pub status: Arc<SharedStatus>,

@@ -1,5 +1,5 @@
-//! The control plane without its thread: turns demand and reports into commands for the connections. It knows no thread, no
-//! socket and no clock; [`Control`](super::control::Control) locks it, wakes connections, and runs it.
+//! The control plane without its thread: turns demand and reports into commands for the connections. Knows no thread,
+//! socket or clock. [`Control`](super::control::Control) locks the hub, wakes connections, and polls it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -29,48 +29,49 @@ pub(super) struct Hub {
     dialect: Dialect,
     planner: Planner,
     connections: Vec<Handles>,
-    /// Chooses the format of each connection, if it is not fixed.
+    /// Chooses the format of each connection whose format is not fixed.
     selectors: Vec<Option<FormatSelector>>,
-    /// Streams that have a publisher on a connection's thread. One writer for each cell, for life: a stream that is not
-    /// carried any more keeps its own and is only marked.
+    /// Streams that have a publisher on a connection's thread. Each cell has one writer for life: a stream that is no
+    /// longer carried keeps its publisher and is only marked.
     opened: BTreeSet<StreamKey>,
-    /// Connections that have a shared ring of some type.
+    /// The connections and types that have a shared ring.
     rings: BTreeSet<(usize, NounKind)>,
-    /// Events of each type that a shared ring holds.
+    /// Capacity of a shared ring, in events.
     broadcast_capacity: usize,
     feeds: BTreeMap<DemandId, FeedRecord>,
     stopped: bool,
     outcome: Outcome,
 }
 
-/// What is left to do after a call, without the lock.
+/// The work that remains after a call, to be done without the lock.
 #[derive(Default)]
 pub(super) struct Outcome {
-    /// Connections that have new commands: wake them.
+    /// Connections to wake, because they have new commands.
     pub commanded: BTreeSet<usize>,
-    /// Feeds that ended, on a connection or before it had seen them. Freeing their memory may take a while.
+    /// Feeds that ended on a connection's thread. Freeing their memory may take a while.
     pub ended: Vec<OpenFeed>,
+    /// Feeds that ended before the connection's thread had taken them.
     pub unseen: Vec<NewFeed>,
     pub notes: Vec<Note>,
 }
 
-/// A feed that a program reads.
+/// What the hub keeps about an open feed.
 struct FeedRecord {
     client: Option<Box<str>>,
     overflow: Overflow,
     counters: Arc<FeedCounters>,
-    /// The connections that may bring something.
+    /// The connections that may carry its streams.
     connections: Vec<usize>,
 }
 
-/// A feed that a program asks for.
+/// A request to open a feed.
 pub(super) struct FeedRequest<'a> {
     pub overflow: Overflow,
-    /// Makes it, with a writing end for each connection that may bring something.
+    /// Creates the feed, with a writing end for each connection that may carry its streams.
     pub open: Box<OpenWith<'a>>,
 }
 
-/// Takes the types of the streams and the connections.
+/// Takes the types of the streams and the state of the connections.
 type OpenWith<'a> = dyn FnOnce(&[DataType], &[Arc<ConnectionState>]) -> (Vec<AnyWriter>, Arc<FeedCounters>) + 'a;
 
 /// Demand that was accepted.
@@ -103,7 +104,7 @@ impl Hub {
         }
     }
 
-    /// What the calls since the last one have left to do.
+    /// Returns and clears the work that the calls since the last one have left.
     pub fn take_outcome(&mut self) -> Outcome {
         std::mem::take(&mut self.outcome)
     }
@@ -120,7 +121,7 @@ impl Hub {
         &mut self.planner
     }
 
-    /// Adds demand, and a feed of it if one is asked for. Either everything happens or nothing.
+    /// Adds demand, and a feed of it if one is requested. Either both happen or neither.
     pub fn add(
         &mut self,
         now: Nanos,
@@ -134,7 +135,7 @@ impl Hub {
         let (may_grow, data_types) = (!checked.patterns.is_empty(), checked.data_types());
         let admitted = self.planner.add(now, client, checked).map_err(Error::refused)?;
         self.open_streams(admitted.new);
-        // Before the command that opens the feed: what it joins must not leave the wire behind it.
+        // Before the command that opens the feed, so that the streams it joins do not leave the wire first.
         self.carry(admitted.carry);
         if let Some(feed) = feed {
             self.open_feed(admitted.id, client, feed, &data_types, may_grow);
@@ -152,7 +153,7 @@ impl Hub {
     ) {
         let held = self.planner.held(id).iter().copied();
         let shares = self.shares(held, |spec: &StreamSpec| spec.key);
-        // A writing end for each connection that carries some of it, or may when markets are listed.
+        // A writing end for each connection that carries some of the streams, or may do so when markets are listed.
         let shares = shares.into_iter().enumerate().filter(|(_, specs)| may_grow || !specs.is_empty());
         let (connections, shares): (Vec<_>, Vec<_>) = shares.unzip();
         self.open_rings(&connections, overflow, data_types);
@@ -165,7 +166,8 @@ impl Hub {
         self.feeds.insert(id, FeedRecord { client, overflow, counters, connections });
     }
 
-    /// Here and not on the connection's thread: making a ring touches all of its memory.
+    /// Opens the shared rings that the feed needs. Not on the connection's thread, because creating a ring touches all
+    /// of its memory.
     fn open_rings(&mut self, connections: &[usize], overflow: Overflow, data_types: &[DataType]) {
         let shared = data_types.iter().filter(|data_type| overflow.of(**data_type) == Overflow::DropOldest);
         let kinds: BTreeSet<_> = shared.map(|data_type| data_type.kind()).collect();
@@ -177,13 +179,13 @@ impl Hub {
         }
     }
 
-    /// Releases exactly what one `add` asked for. The second time nothing happens.
+    /// Releases exactly what one `add` requested. A second call does nothing.
     pub fn remove(&mut self, now: Nanos, id: DemandId) {
         self.planner.remove(now, id);
         self.end_feed(id);
     }
 
-    /// A new component; its name must be free.
+    /// Opens a client. Its name must be free.
     pub fn open_client(
         &mut self,
         now: Nanos,
@@ -196,13 +198,13 @@ impl Hub {
         self.planner.open_client(now, name, lease).map_err(|_| Error::NameTaken(name.into()))
     }
 
-    /// Releases all that a component holds.
+    /// Releases everything that a client holds.
     pub fn close_client(&mut self, now: Nanos, id: ClientId) {
         self.planner.close_client(now, id);
         self.end_released_feeds();
     }
 
-    /// Nothing more comes into a feed, if there is one.
+    /// Ends the feed of a demand, if it has one.
     fn end_feed(&mut self, id: DemandId) {
         for connection in self.feeds.remove(&id).into_iter().flat_map(|feed| feed.connections) {
             let unseen = self.command(connection, |commands| commands.end(id));
@@ -210,13 +212,13 @@ impl Hub {
         }
     }
 
-    /// A feed whose component is gone ends with it, even while it is read.
+    /// Ends feeds whose client is gone, even if they are still read.
     fn end_released_feeds(&mut self) {
         let released: Vec<_> = self.feeds.keys().copied().filter(|id| !self.planner.is_held(*id)).collect();
         released.into_iter().for_each(|id| self.end_feed(id));
     }
 
-    /// The feeds that are read.
+    /// Returns the status of each open feed.
     pub fn feeds(&self) -> Vec<FeedStatus> {
         let status = |(id, feed): (&DemandId, &FeedRecord)| FeedStatus {
             client: feed.client.clone(),
@@ -230,7 +232,7 @@ impl Hub {
         self.feeds.iter().map(status).collect()
     }
 
-    /// These markets exist now.
+    /// Sets the markets that exist.
     pub fn set_universe(&mut self, now: Nanos, universe: Universe) {
         if !self.stopped {
             let relisted = self.planner.set_universe(now, universe);
@@ -238,7 +240,7 @@ impl Hub {
         }
     }
 
-    /// Opens the streams that patterns mean now, and changes the feeds that read them.
+    /// Opens the streams that patterns now match, and changes the feeds that read them.
     fn relist(&mut self, relisted: Relisted) {
         let Relisted { new, carry, changes } = relisted;
         self.open_streams(new);
@@ -269,7 +271,7 @@ impl Hub {
         with_noun!(key.data_type.kind(), T => T::into_any(pool::open::<T>(&self.pool, key, state)))
     }
 
-    /// These by the connection that carries their streams.
+    /// Groups `all` by the connection that carries the stream of each.
     fn shares<T: Clone>(&self, all: impl IntoIterator<Item = T>, key: impl Fn(&T) -> StreamKey) -> Vec<Vec<T>> {
         let mut shares = vec![Vec::new(); self.connections.len()];
         for one in all {
@@ -295,7 +297,8 @@ impl Hub {
         self.connections[connection].status.change(|status| status.format_reason = reason);
     }
 
-    /// Applies what connections report, and commands what follows from it. Returns the time of the next poll.
+    /// Applies the reports of the connections, and issues the commands that follow from them. Returns the time of the
+    /// next poll.
     pub fn poll(&mut self, now: Nanos) -> Nanos {
         (0..self.connections.len()).for_each(|connection| self.take_reports(connection));
         let next_choice = self.choose_formats(now);
@@ -305,8 +308,8 @@ impl Hub {
     }
 
     fn take_reports(&mut self, connection: usize) {
-        let Pending { reports, earlier_requests, left } = self.connections[connection].reports.take();
-        self.outcome.ended.extend(left);
+        let Pending { reports, earlier_requests, ended } = self.connections[connection].reports.take();
+        self.outcome.ended.extend(ended);
         self.planner.count_requests(earlier_requests);
         for report in reports {
             match report {
@@ -318,7 +321,7 @@ impl Hub {
         }
     }
 
-    /// Lets the rules look at what their connections have counted. Returns when they want to look again.
+    /// Evaluates the format selectors on the counters of their connections. Returns the time of the next evaluation.
     fn choose_formats(&mut self, now: Nanos) -> Nanos {
         let mut next = Nanos::NEVER;
         for (number, (connection, selector)) in self.connections.iter().zip(&mut self.selectors).enumerate() {
@@ -362,7 +365,7 @@ impl Hub {
         }
     }
 
-    /// Leaves connections the desired sets that they carry out next.
+    /// Puts new desired sets into the connections' mailboxes.
     fn carry(&mut self, desired: Vec<(usize, DesiredSet)>) {
         for (connection, desired) in desired {
             self.command(connection, |commands| commands.desired = Some(desired));

@@ -1,5 +1,5 @@
-//! Reports about connections, for whoever watches. The connection's own thread hands them over, without waiting, so that a
-//! report is there before anything that is received later.
+//! Delivers reports about connections to watchers. The connection's own thread delivers them, without waiting, so that
+//! a report arrives before any data that is received later.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -10,39 +10,40 @@ use crate::session::Event;
 use crate::sync::flag::Flag;
 use crate::sync::lossy::{self, Reader, Writer};
 
-/// Reports of each connection that wait for one watcher; more are dropped and counted.
+/// The maximum number of reports per connection that wait for one watcher. More are dropped and counted.
 const PENDING_MAX: usize = 1024;
 
-/// Something happened to a connection.
+/// An event of a connection.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LifecycleEvent {
-    /// To which.
+    /// The connection.
     pub connection: ConnectionId,
-    /// What.
+    /// What happened.
     pub event: Event,
 }
 
-/// What happens to the engine's connections from now on. Of each connection, 1024 reports wait; a watcher that reads too
-/// slowly loses newer ones, which [`dropped`](Self::dropped) counts. It slows nobody.
+/// A watcher of what happens to the engine's connections. Up to 1024 reports of each connection wait. A watcher that
+/// reads too slowly loses newer reports, which [`dropped`](Self::dropped) counts. It never slows the engine.
 ///
-/// Reports of one connection come in order. Each is there before the connection reads its socket again, so before any data
-/// but what was read together with its cause.
+/// Reports of one connection arrive in order. Each arrives before the connection reads its socket again, so before all
+/// data except what was read together with its cause.
 pub struct Lifecycle {
     reports: Reader<LifecycleEvent>,
 }
 
 impl Lifecycle {
-    /// The next report, if there is one.
+    /// Returns the next report, if there is one.
     pub fn try_next(&self) -> Option<LifecycleEvent> {
         self.reports.pop()
     }
 
-    /// The next report, if one comes in time. `None` at once if there is none and the engine has stopped.
+    /// Returns the next report, waiting for it at most `timeout`. Returns `None` at once if there is no report and the
+    /// engine has stopped.
     pub fn next_within(&self, timeout: Duration) -> Option<LifecycleEvent> {
         self.reports.pop_within(timeout)
     }
 
-    /// How many reports this watcher lost because it read too slowly.
+    /// Returns the number of reports that this watcher lost because it read too slowly.
     pub fn dropped(&self) -> u64 {
         self.reports.lost()
     }
@@ -54,32 +55,32 @@ impl fmt::Debug for Lifecycle {
     }
 }
 
-/// A watcher of all connections, and its writing end for each of them.
+/// Creates a watcher of all connections, and its writing end for each of them.
 pub(super) fn lifecycle(connections: usize) -> (Vec<Writer<LifecycleEvent>>, Lifecycle) {
     let (writers, reports) = lossy::queue(connections, PENDING_MAX);
     (writers, Lifecycle { reports })
 }
 
-/// Watchers that the connection's thread has not met yet. It takes them at its next report, so none misses one that comes
-/// after [`add`](Self::add).
+/// Watchers that the connection's thread has not taken yet. It takes them at its next report, so a watcher misses no
+/// report after [`add`](Self::add).
 #[derive(Default)]
 pub(super) struct NewWatchers {
     any: Flag,
-    /// Locked for a moment, and by the connection's thread only if there are some.
+    /// Locked only briefly, and by the connection's thread only if there are new watchers.
     waiting: Mutex<Vec<Writer<LifecycleEvent>>>,
 }
 
 impl NewWatchers {
     pub fn add(&self, watcher: Writer<LifecycleEvent>) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        // While nothing happens nobody takes them: who has left already makes room here.
+        // Without events, the connection's thread does not take watchers, so abandoned ones are removed here.
         waiting.retain(|watcher| !watcher.is_abandoned());
         waiting.push(watcher);
         self.any.raise();
     }
 
     fn take(&self) -> Vec<Writer<LifecycleEvent>> {
-        // A plain load while there are none, which is nearly always.
+        // While there are no new watchers, which is almost always, this is a plain load.
         if self.any.take() {
             std::mem::take(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
         } else {
@@ -93,7 +94,7 @@ impl NewWatchers {
 pub(super) struct Watchers(Vec<Writer<LifecycleEvent>>);
 
 impl Watchers {
-    /// Hands a report to everybody who watches.
+    /// Sends a report to every watcher.
     pub fn report(&mut self, new: &NewWatchers, report: &LifecycleEvent) {
         self.0.extend(new.take());
         self.0.retain(|watcher| !watcher.is_abandoned());
@@ -110,7 +111,7 @@ mod tests {
         LifecycleEvent { connection: ConnectionId(0), event: Event::Malformed(DecodeError::NotJson) }
     }
 
-    /// A watcher of one connection.
+    /// Adds a watcher of one connection.
     fn watch(new: &NewWatchers) -> Lifecycle {
         let (writers, lifecycle) = lifecycle(1);
         writers.into_iter().for_each(|writer| new.add(writer));
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_watcher_sees_what_comes_after_it_and_is_told_what_it_lost() {
+    fn a_watcher_gets_later_reports_and_a_count_of_those_it_lost() {
         let (new, mut watchers) = (NewWatchers::default(), Watchers::default());
         watchers.report(&new, &report());
         let (reads, sleeps) = (watch(&new), watch(&new));
@@ -131,12 +132,12 @@ mod tests {
     }
 
     #[test]
-    fn watchers_that_left_take_no_room() {
+    fn abandoned_watchers_take_no_room() {
         let (new, mut watchers) = (NewWatchers::default(), Watchers::default());
         for _ in 0..100 {
             drop(watch(&new));
         }
-        assert_eq!(new.waiting.lock().unwrap().len(), 1, "the next one takes its place");
+        assert_eq!(new.waiting.lock().unwrap().len(), 1, "each new watcher replaces the abandoned one");
         let stays = watch(&new);
         watchers.report(&new, &report());
         assert_eq!((watchers.0.len(), stays.try_next()), (1, Some(report())));

@@ -1,8 +1,8 @@
-//! What the engine writes to the program's log, on a thread that does nothing else.
+//! Writes the engine's lines to the program's log, on a thread that does nothing else.
 //!
-//! The program chooses where its log goes, and that may be slow or stuck: a full disk, a pipe that nobody reads. So no
-//! other thread of the engine calls `tracing`. They leave a note in a bounded queue and go on; what does not fit is
-//! counted, and the log says how many lines are missing once it takes lines again.
+//! The program chooses where its log goes, and the target may be slow or stuck: a full disk, a pipe without a reader.
+//! So no other thread of the engine calls `tracing`. Other threads put notes into a bounded queue and continue. Notes
+//! that do not fit are counted, and the log reports the number of missing lines once it accepts lines again.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
@@ -17,43 +17,43 @@ use crate::session::{Event, FormatReason};
 use crate::sync::lossy::{self, Reader, Writer};
 use crate::wire::{DecodeError, ServerError};
 
-/// Notes of one thread that wait to be written.
+/// The maximum number of waiting notes per thread.
 const PENDING_MAX: usize = 256;
-/// How often a line of the same kind may come from one connection, where the exchange decides how often there is one.
+/// The minimum time between lines of one kind from one connection, if the exchange controls how often they occur.
 const REPEAT_AFTER: Duration = Duration::from_secs(1);
 
-/// Something to be written.
+/// A message for the log.
 #[derive(Debug)]
 pub(super) enum Note {
-    /// A change of the state of a connection.
+    /// A connection changed its state or was disconnected.
     Lifecycle(LifecycleEvent),
     /// The exchange answered with errors.
     ServerErrors(ConnectionId, Counted<ServerError>),
-    /// Messages could not be read.
+    /// Messages could not be decoded.
     Malformed(ConnectionId, Counted<DecodeError>),
-    /// The system does not let this connection's thread run on this core alone.
+    /// The system refused to pin this connection's thread to this core.
     NotPinned(ConnectionId, usize),
-    /// The file that counts connects is of no use.
+    /// The file that counts connects is unusable.
     Ledger(LedgerWarning),
-    /// A connection's format was changed by a rule.
+    /// A selector changed the format of a connection.
     Format(NewFormat),
     /// Clients that did not renew their leases.
     Overdue(Vec<Box<str>>),
-    /// Clients that have lost what they held.
+    /// Clients whose demand was released.
     Reaped(Vec<Box<str>>),
-    /// Streams of which nothing came.
+    /// Streams without data.
     Unconfirmed(Vec<StreamKey>),
-    /// Which markets exist could not be found out.
+    /// The source of markets failed.
     NoMarkets(SourceError),
-    /// How many entries of the list of markets are none.
+    /// The number of entries in the list of markets that are not markets.
     NotMarkets(u64),
-    /// A callback failed too often in a row, the last time with these words.
+    /// A callback failed too often in a row. The text describes the last failure.
     Quarantined(Box<str>, String),
-    /// The engine was dropped, and this is what its shutdown found.
+    /// The engine was dropped, and its shutdown ended with this error.
     BadEnd(Error),
 }
 
-/// A format that a rule has chosen.
+/// A format that a selector has chosen.
 #[derive(Debug)]
 pub(super) struct NewFormat {
     pub connection: usize,
@@ -61,15 +61,15 @@ pub(super) struct NewFormat {
     pub reason: FormatReason,
 }
 
-/// Something that happened several times, and the last of them.
+/// The number of occurrences of something, and the last one.
 #[derive(Debug, PartialEq)]
 pub(super) struct Counted<T> {
     count: u64,
     last: T,
 }
 
-/// Counts what may come in floods, and says when a note is due: for the first at once, then for all that came within
-/// [`REPEAT_AFTER`].
+/// Limits how often a repeated event is logged. The first one is due at once. After that, all events within
+/// [`REPEAT_AFTER`] are combined into one note.
 #[derive(Debug)]
 pub(super) struct Flood<T> {
     waiting: Option<Counted<T>>,
@@ -83,19 +83,19 @@ impl<T> Default for Flood<T> {
 }
 
 impl<T> Flood<T> {
-    /// It happened again.
+    /// Counts one more event.
     pub fn add(&mut self, last: T) {
         let count = self.waiting.as_ref().map_or(0, |waiting| waiting.count) + 1;
         self.waiting = Some(Counted { count, last });
     }
 
-    /// Something is to be noted now or later.
+    /// Returns true if there are events to be logged, now or later.
     #[inline]
     pub fn is_waiting(&self) -> bool {
         self.waiting.is_some()
     }
 
-    /// What is to be noted now, if something is.
+    /// Returns the events to be logged now, if any.
     pub fn take_due(&mut self, now: Nanos) -> Option<Counted<T>> {
         if !self.is_waiting() || now < self.due {
             return None;
@@ -104,41 +104,41 @@ impl<T> Flood<T> {
         self.take()
     }
 
-    /// What was not noted yet.
+    /// Returns the events that were not logged yet.
     pub fn take(&mut self) -> Option<Counted<T>> {
         self.waiting.take()
     }
 }
 
-/// Where every thread of the engine may leave a note that has no queue of its own. Nobody waits for the log.
+/// The queue for threads that have no queue of their own. No thread waits for the log.
 pub(super) struct Log(Mutex<Option<Writer<Note>>>);
 
 impl Log {
-    /// The log, a queue for each connection, and the end from which the notes are read.
+    /// Creates the log, a queue for each connection, and the reading end of all notes.
     pub fn new(connections: usize) -> (Self, Vec<Writer<Note>>, Reader<Note>) {
         let (mut writers, notes) = lossy::queue(connections + 1, PENDING_MAX);
         (Self(Mutex::new(writers.pop())), writers, notes)
     }
 
-    /// Leaves a note. After the engine's end there is nobody to write it.
+    /// Adds a note. After the log is closed, notes are discarded.
     pub fn note(&self, note: Note) {
         if let Some(writer) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             writer.push(note);
         }
     }
 
-    /// Nobody will leave anything any more.
+    /// Closes the log: no more notes follow.
     pub fn close(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 
-/// Writes what comes until nobody can leave notes any more. A log that panics harms nobody else.
+/// Writes notes until all writing ends are closed. A panic of the program's log is contained.
 pub(super) fn write_all(notes: &Reader<Note>) {
-    let mut told = 0;
+    let mut reported = 0;
     while let Some(note) = notes.pop_within(Duration::MAX) {
-        let lost = notes.lost();
-        let missing = lost - std::mem::replace(&mut told, lost);
+        let total_lost = notes.lost();
+        let missing = total_lost - std::mem::replace(&mut reported, total_lost);
         let write = || {
             if missing > 0 {
                 tracing::warn!("{missing} lines are missing here: the log took lines too slowly");
@@ -159,13 +159,13 @@ impl Note {
                 tracing::warn!(%connection, "the exchange answered {last}");
             }
             Self::ServerErrors(connection, Counted { count, last }) => {
-                tracing::warn!(%connection, "the exchange answered {count} times with an error, the last one {last}");
+                tracing::warn!(%connection, "the exchange answered {count} times with an error; the last one was {last}");
             }
             Self::Malformed(connection, Counted { count: 1, last }) => {
                 tracing::debug!(%connection, "a message was refused: {last}");
             }
             Self::Malformed(connection, Counted { count, last }) => {
-                tracing::debug!(%connection, "{count} messages were refused, the last one: {last}");
+                tracing::debug!(%connection, "{count} messages were refused; the last one: {last}");
             }
             Self::NotPinned(connection, core) => {
                 tracing::warn!(%connection, "the system refused to pin this connection's thread to core {core}");
@@ -176,10 +176,10 @@ impl Note {
                 tracing::warn!("client \"{}\" did not renew its lease in time", name.escape_debug());
             }),
             Self::Reaped(names) => names.iter().for_each(|name| {
-                tracing::warn!("client \"{}\" lost what it held: its lease has run out", name.escape_debug());
+                tracing::warn!("client \"{}\" lost its subscriptions: its lease has expired", name.escape_debug());
             }),
             Self::Unconfirmed(streams) => streams.iter().for_each(|key| {
-                tracing::warn!("nothing came for {key}, asked for twice: an unknown or suspended market");
+                tracing::warn!("no data for {key} after two requests: the market may be unknown or suspended");
             }),
             Self::NoMarkets(error) => tracing::warn!("{error}"),
             Self::NotMarkets(count) => {
@@ -187,7 +187,7 @@ impl Note {
             }
             Self::Quarantined(name, failure) => {
                 let name = name.escape_debug();
-                tracing::warn!("callback \"{name}\" is quarantined, it failed too often in a row: {failure}");
+                tracing::warn!("callback \"{name}\" is quarantined because it failed too often in a row: {failure}");
             }
             Self::BadEnd(error) => tracing::error!("{error}"),
         }
@@ -209,8 +209,8 @@ impl NewFormat {
         let Self { connection, format, reason } = self;
         let format = format.as_str();
         match reason {
-            FormatReason::WentBack { .. } => tracing::warn!(connection, "back to format {format}: {reason}"),
-            _ => tracing::info!(connection, "format {format} from now on: {reason}"),
+            FormatReason::WentBack { .. } => tracing::warn!(connection, "changed back to format {format}: {reason}"),
+            _ => tracing::info!(connection, "changed to format {format}: {reason}"),
         }
     }
 }
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_flood_the_first_is_noted_at_once_and_the_others_are_counted() {
+    fn a_flood_logs_the_first_event_at_once_and_counts_the_others() {
         let mut flood = Flood::default();
         let mut noted = Vec::new();
         for ms in 0..3500 {
@@ -236,11 +236,15 @@ mod tests {
         let expected = [(1, 0), (1000, 1000), (1000, 2000), (1000, 3000)].map(|(count, last)| Counted { count, last });
         assert_eq!(noted, expected);
         assert_eq!(flood.take_due(at(3999)), None, "too soon");
-        assert_eq!(flood.take_due(at(4000)), Some(Counted { count: 499, last: 3499 }), "told although no more came");
+        assert_eq!(
+            flood.take_due(at(4000)),
+            Some(Counted { count: 499, last: 3499 }),
+            "due although no more events follow"
+        );
         assert_eq!((flood.take_due(at(9000)), flood.take()), (None, None));
     }
 
-    /// A call of `tracing` elsewhere would wait for the reader of the log.
+    /// A call of `tracing` in another file could block its thread.
     #[test]
     fn only_this_file_logs() {
         fn files(directory: &Path, found: &mut Vec<std::path::PathBuf>) {

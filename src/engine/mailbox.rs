@@ -1,4 +1,4 @@
-//! What the control plane leaves for a connection's thread.
+//! Commands from the control plane to a connection's thread.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -6,38 +6,40 @@ use crate::model::StreamKey;
 use crate::plan::{DemandChange, DemandId, DesiredSet};
 use crate::route::{AnyPublisher, AnyRing, NewFeed};
 
-/// Commands for the connection's thread. Either side holds the lock for a moment only: nothing that can block is called
-/// under it.
+/// Commands for the connection's thread. Both sides hold the lock only briefly: nothing that can block is called under
+/// it.
 #[derive(Default)]
 pub(super) struct Mailbox(Mutex<Commands>);
 
-/// What waits until the thread looks next, which takes all of it. Each part is bounded, should that not come for long.
+/// The commands that wait until the connection's thread takes them, all at once. Each part is bounded even if the
+/// thread does not take them for a long time.
 #[derive(Default)]
 pub(super) struct Commands {
-    /// The newest desired set replaces older ones.
+    /// The newest desired set; it replaces older ones.
     pub desired: Option<DesiredSet>,
+    /// Ask the exchange which streams the socket carries.
     pub list: bool,
-    /// Each stream comes once in the life of the engine.
+    /// New streams. Each stream appears once in the life of the engine.
     pub streams: Vec<AnyPublisher>,
-    /// At most one of each kind.
+    /// New rings, at most one per type.
     pub rings: Vec<AnyRing>,
-    /// Feeds that somebody reads: one that ends before the thread has seen it is taken out again.
+    /// New feeds. A feed that ends before the thread has seen it is removed again.
     pub feeds: Vec<NewFeed>,
-    /// What holders want differently, because markets were listed or delisted: one entry per holder.
+    /// Changes of what holders want, because markets were listed or delisted. One entry per holder.
     pub changes: Vec<DemandChange>,
-    /// Feeds that the thread has and nobody reads any more.
-    pub left: Vec<DemandId>,
+    /// Feeds that the thread must remove, because they have ended.
+    pub ended: Vec<DemandId>,
     pub stop: bool,
 }
 
 impl Commands {
-    /// Somebody reads a feed.
+    /// Adds a new feed.
     pub fn open(&mut self, feed: NewFeed) {
         self.feeds.push(feed);
     }
 
-    /// A holder, which may read a feed, wants other streams. Both lists are sorted and hold each stream once. Of what
-    /// waits already, the newest change of each stream is kept.
+    /// Changes the streams of a holder, which may read a feed. Both lists are sorted and contain each stream once. If a
+    /// change already waits, the newest one of each stream is kept.
     pub fn change(&mut self, change: DemandChange) {
         let Some(waiting) = self.changes.iter_mut().find(|waiting| waiting.id == change.id) else {
             return self.changes.push(change);
@@ -50,10 +52,10 @@ impl Commands {
         waiting.less.extend(change.less);
     }
 
-    /// A feed is not read any more. Returns it if the thread has not seen it yet.
+    /// Ends a feed. Returns it if the thread has not seen it yet.
     pub fn end(&mut self, id: DemandId) -> Option<NewFeed> {
         let Some(unseen) = self.feeds.iter().position(|feed| feed.id == id) else {
-            self.left.push(id);
+            self.ended.push(id);
             return None;
         };
         self.changes.retain(|change| change.id != id);
@@ -62,12 +64,12 @@ impl Commands {
 }
 
 impl Mailbox {
-    /// Leaves something for the thread. Wake it afterwards.
+    /// Changes the waiting commands. The caller must wake the thread afterwards.
     pub fn update<R>(&self, write: impl FnOnce(&mut Commands) -> R) -> R {
         write(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes all of it.
+    /// Takes all commands.
     pub fn take(&self) -> Commands {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -98,7 +100,8 @@ mod tests {
         NewFeed { id, specs: Vec::new(), writer: AnyWriter::new(writers.remove(0)) }
     }
 
-    /// Feeds that were opened and dropped while the thread was busy made two lists grow, and kept their memory.
+    /// Regression test: feeds that were opened and dropped while the thread was busy made two lists grow, and kept
+    /// their memory.
     #[test]
     fn feeds_that_end_before_the_thread_has_seen_them_leave_nothing_behind() {
         let mut planner = Planner::new(Arc::default(), false);
@@ -110,16 +113,16 @@ mod tests {
             let id = feed.id;
             mailbox.update(|commands| commands.open(feed));
             mailbox.update(|commands| commands.change(DemandChange { id, more: Vec::new(), less: Vec::new() }));
-            assert!(mailbox.update(|commands| commands.end(id)).is_some(), "given back");
+            assert!(mailbox.update(|commands| commands.end(id)).is_some(), "returned to the caller");
         }
         assert!(mailbox.update(|commands| commands.end(seen)).is_none());
         let commands = mailbox.take();
-        assert_eq!((commands.feeds.len(), commands.changes.len(), commands.left), (0, 0, vec![seen]));
+        assert_eq!((commands.feeds.len(), commands.changes.len(), commands.ended), (0, 0, vec![seen]));
     }
 
-    /// Each list of markets left another copy of what it changed.
+    /// Regression test: each list of markets left another copy of its changes.
     #[test]
-    fn of_streams_that_are_listed_again_and_again_the_newest_wants_wait() {
+    fn changes_of_a_holder_that_wait_are_merged_per_stream() {
         let mut planner = Planner::new(Arc::default(), false);
         let id = new_feed(&mut planner, &Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)))).id;
         let specs = |codes: &[&str]| CheckedSubscription::of(ticker(codes), &UPBIT).unwrap().specs;

@@ -1,4 +1,4 @@
-//! Builder, engine and connection threads: the only room that knows all others.
+//! The engine: its builder, its threads and the handles that programs hold. The only room that may import all others.
 
 mod assembly;
 mod builder;

@@ -1,4 +1,4 @@
-//! Finds out why streams have no current data.
+//! Determines why streams have no current data.
 
 use super::control::Control;
 use super::status::ConnectionStatus;
@@ -7,7 +7,7 @@ use crate::model::{Clock, Nanos, StreamKey};
 use crate::plan::Confirmation;
 
 impl Control {
-    /// The error of a wait that was in vain.
+    /// Returns the error of a wait that ended without success.
     pub fn not_ready(&self, streams: Vec<StreamKey>, awaits_markets: bool) -> Error {
         let now = self.clock.now();
         let ended = self.is_stopped() || !self.is_alive();

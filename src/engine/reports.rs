@@ -1,6 +1,6 @@
-//! What a connection's thread tells the control thread: what was opened, disconnected, sent and listed. Nothing of it
-//! may be lost, because the planner knows from it what the wire carries; so what waits is folded together instead of
-//! cut off.
+//! Reports from a connection's thread to the control thread: sockets that opened or ended, requests that were sent,
+//! streams that were listed. No report may be lost, because the planner derives from them what the wire carries. So
+//! waiting reports are merged instead of dropped.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -9,27 +9,28 @@ use std::thread::Thread;
 use crate::model::{Epoch, Nanos, StreamKey};
 use crate::route::OpenFeed;
 
-/// The most reports of one connection that are kept one by one. There are more only if the control thread is held up.
+/// The maximum number of reports of one connection that are kept individually. More arrive only if the control thread
+/// is delayed.
 const PENDING_MAX: usize = 64;
 
-/// The revision of a desired set that nobody remembers: no desired set has it.
+/// The revision that stands for merged requests. No desired set has it.
 const FORGOTTEN: u64 = 0;
 
-/// Something that the planner has to know.
+/// An event that the planner must know.
 #[derive(Debug, PartialEq)]
 pub(super) enum Report {
     /// A socket was opened.
     Opened(Epoch),
-    /// It is gone.
+    /// The socket ended.
     Disconnected,
-    /// The request of a desired set went out.
+    /// The request of a desired set was sent.
     Requested {
-        /// When.
+        /// When it was sent.
         at: Nanos,
         /// The revision of the desired set.
         revision: u64,
     },
-    /// The exchange says that it carries these streams.
+    /// The exchange reports that the socket carries these streams.
     Listed(BTreeSet<StreamKey>),
 }
 
@@ -41,20 +42,20 @@ pub(super) struct Reports {
     control: OnceLock<Thread>,
 }
 
-/// What waits. Bounded, should the control thread not come for long: see [`Pending::add`]. Of feeds that ended there are
-/// no more than had been opened.
+/// The reports that wait. They are bounded even if the control thread does not take them for a long time: see
+/// [`Pending::add`]. There are at most as many ended feeds as had been opened.
 #[derive(Default)]
 pub(super) struct Pending {
-    /// In order.
+    /// The reports, in order.
     pub reports: Vec<Report>,
-    /// Requests that are not in `reports` any more.
+    /// The number of requests that are no longer in `reports`.
     pub earlier_requests: u64,
-    /// What is left of feeds that nobody reads, to be freed where nobody waits for it.
-    pub left: Vec<OpenFeed>,
+    /// Feeds that have ended, to be freed on a thread that is not time-critical.
+    pub ended: Vec<OpenFeed>,
 }
 
 impl Reports {
-    /// Names the thread that takes them.
+    /// Sets the thread that takes the reports.
     pub fn wake_with(&self, control: Thread) {
         let _ = self.control.set(control);
     }
@@ -64,12 +65,12 @@ impl Reports {
         self.wake();
     }
 
-    pub fn add_left(&self, feed: OpenFeed) {
-        self.change(|pending| pending.left.push(feed));
+    pub fn add_ended(&self, feed: OpenFeed) {
+        self.change(|pending| pending.ended.push(feed));
         self.wake();
     }
 
-    /// The control thread looks now and then without it.
+    /// The control thread also polls without this, but later.
     fn wake(&self) {
         if let Some(control) = self.control.get() {
             control.unpark();
@@ -80,16 +81,17 @@ impl Reports {
         self.change(std::mem::take)
     }
 
-    /// Locked for a moment: nothing is called here that waits for anybody.
+    /// Locks only briefly: `change` calls nothing that can block.
     fn change<R>(&self, change: impl FnOnce(&mut Pending) -> R) -> R {
         change(&mut self.pending.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Pending {
-    /// Keeps what still matters: nothing of a socket that is gone but how many requests it took, and of two lists in a row
-    /// the newer. If there are too many all the same, the older half becomes the request of a desired set that nobody
-    /// remembers: the planner then takes no stream for running before the requests that follow.
+    /// Adds a report and keeps only what still matters. Of a socket that has ended, only the number of its requests is
+    /// kept. Of two lists in a row, the newer is kept. If there are still too many reports, the older half is replaced
+    /// by one request with the revision [`FORGOTTEN`]. The planner then treats no stream as running before the requests
+    /// that follow.
     fn add(&mut self, report: Report) {
         match (&report, self.reports.last_mut()) {
             (Report::Opened(_) | Report::Disconnected, _) => {
@@ -104,13 +106,13 @@ impl Pending {
         }
         self.reports.push(report);
         if self.reports.len() > PENDING_MAX {
-            self.fold();
+            self.merge_older();
         }
     }
 
     #[cold]
-    fn fold(&mut self) {
-        // The socket stays: only the first report can be of one.
+    fn merge_older(&mut self) {
+        // The report of the socket stays. Only the first report can be one.
         let older = usize::from(matches!(self.reports[0], Report::Opened(_) | Report::Disconnected))..PENDING_MAX / 2;
         let at = self.reports[older.clone()].iter().rev().find_map(|report| match report {
             Report::Requested { at, .. } => Some(*at),
@@ -118,7 +120,7 @@ impl Pending {
         });
         self.earlier_requests += requests(&self.reports[older.clone()]);
         let forgotten = at.map(|at| Report::Requested { at, revision: FORGOTTEN });
-        // It counts as one when it is applied.
+        // The merged request is itself counted when it is applied.
         self.earlier_requests -= u64::from(forgotten.is_some());
         self.reports.splice(older, forgotten);
     }
@@ -137,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_is_told_in_order() {
+    fn reports_are_taken_in_order() {
         let reports = Reports::default();
         [Report::Opened(Epoch(1)), requested(1), Report::Listed(BTreeSet::new()), requested(2)]
             .into_iter()
@@ -145,12 +147,12 @@ mod tests {
         let pending = reports.take();
         let all = [Report::Opened(Epoch(1)), requested(1), Report::Listed(BTreeSet::new()), requested(2)];
         assert_eq!((pending.reports.as_slice(), pending.earlier_requests), (all.as_slice(), 0));
-        assert!(reports.take().reports.is_empty(), "once");
+        assert!(reports.take().reports.is_empty(), "each report is taken once");
     }
 
-    /// The control thread sleeps while the exchange takes a thousand sockets and lists each a thousand times.
+    /// The control thread sleeps while the exchange accepts a thousand sockets and lists each a thousand times.
     #[test]
-    fn reports_that_nobody_takes_do_not_pile_up() {
+    fn reports_that_are_not_taken_do_not_pile_up() {
         let reports = Reports::default();
         for epoch in 1..=1000 {
             reports.add(Report::Opened(Epoch(epoch)));
@@ -162,12 +164,12 @@ mod tests {
         reports.add(requested(7));
         let pending = reports.take();
         assert_eq!(pending.reports, [Report::Opened(Epoch(1001)), requested(7)]);
-        assert_eq!(pending.earlier_requests, 1000, "each is counted all the same");
+        assert_eq!(pending.earlier_requests, 1000, "requests of ended sockets are still counted");
     }
 
-    /// The same on one socket, with desired sets that never stop changing.
+    /// The same on one socket, with desired sets that keep changing.
     #[test]
-    fn of_too_many_requests_the_older_ones_are_counted_and_forgotten() {
+    fn too_many_requests_are_merged_into_one_and_counted() {
         let reports = Reports::default();
         reports.add(Report::Opened(Epoch(1)));
         for revision in 1..=1000 {

@@ -1,4 +1,4 @@
-//! What the engine says about itself.
+//! The status of the engine, its connections and its feeds.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -6,27 +6,27 @@ use crate::feed::{FeedCounts, Overflow};
 use crate::model::{ConnectionId, Epoch, Format, Nanos};
 use crate::session::{Counters, Disconnect, FormatReason, State};
 
-/// The engine as a whole.
+/// The state of the engine as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EngineState {
     /// Nothing is subscribed, so nothing is connected.
     Idle,
-    /// On the way to the first data.
+    /// Connecting, and no data has arrived yet.
     Connecting,
-    /// Data has come on the current socket.
+    /// Data has arrived on the current socket.
     Active,
-    /// The socket ended; tries to get another never end.
+    /// The socket ended. The engine tries to reconnect, without a limit on attempts.
     Reconnecting,
-    /// A thread of the engine panicked. Values stay readable; those of a connection whose thread it was say that they are
-    /// disconnected.
+    /// A thread of the engine panicked. Values stay readable. If it was a connection's thread, the values of that
+    /// connection are marked as disconnected.
     Failed,
-    /// Shut down.
+    /// The engine was shut down.
     Stopped,
 }
 
 impl EngineState {
-    /// A short, stable word for logs and scripts.
+    /// Returns a short, stable name for logs and scripts.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Idle => "idle",
@@ -38,7 +38,7 @@ impl EngineState {
         }
     }
 
-    /// Of several connections the one that is worst off speaks for all; those that carry nothing do not count.
+    /// Returns the state of the engine: the worst state of its connections, except those that carry nothing.
     pub(super) fn of(states: impl Iterator<Item = State>) -> Self {
         let rank = |state: &Self| match state {
             Self::Reconnecting => 3,
@@ -59,55 +59,56 @@ impl EngineState {
     }
 }
 
-/// One connection at one moment.
+/// The status of one connection at one moment.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ConnectionStatus {
-    /// Which.
+    /// The connection.
     pub id: ConnectionId,
-    /// Where in its life it is.
+    /// The connection's state.
     pub state: State,
-    /// Since when.
+    /// When the connection entered this state.
     pub since: Nanos,
-    /// Which socket of this life; 0 before the first.
+    /// The epoch of its newest socket; 0 before the first.
     pub epoch: Epoch,
-    /// Why the last socket, or the last try to get one, ended.
+    /// Why the last socket, or the last connection attempt, ended.
     pub last_disconnect: Option<Disconnect>,
-    /// How the exchange writes: as the newest request named it. `None` before the first.
+    /// The message format, as named in the newest request. `None` before the first request.
     pub format: Option<Format>,
-    /// Why it was chosen. Of a format that no request has named yet, this comes first.
+    /// Why the format was chosen. If the format has changed, this is updated before a request names the new format.
     pub format_reason: FormatReason,
-    /// Until when refusals that the exchange gave this connection keep it from dialing or asking. What has passed no
-    /// longer counts.
+    /// Until when the exchange's refusals keep this connection from dialing or sending requests. `None` if that time
+    /// has passed.
     pub blocked_until: Option<Nanos>,
     /// Exact counts since the start, at most a few ms old.
     pub counters: Counters,
-    /// Data messages of streams that the socket was told to drop: they were under way.
+    /// The number of data messages of streams that the socket was not asked for, or is no longer asked for. They were
+    /// in flight when the request was sent.
     pub unrouted: u64,
 }
 
-/// One feed at one moment.
+/// The status of one feed at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FeedStatus {
-    /// The component that reads it, if it was opened through one.
+    /// The client that holds the feed, if it was opened through one.
     pub client: Option<Box<str>>,
-    /// How many streams it carries.
+    /// The number of streams that the feed reads.
     pub streams: usize,
-    /// What becomes of updates that are not read in time.
+    /// What happens to updates that are not read in time.
     pub overflow: Overflow,
-    /// What came in and what became of it.
+    /// What the feed received and what happened to it.
     pub counts: FeedCounts,
-    /// The most updates that were seen waiting. Of a conflating feed each stream waits once; see
+    /// The highest observed number of waiting updates. In a conflating feed, each stream waits once; see
     /// [`FeedCounts::queued`] for the updates that will be merged.
     pub depth_max: u64,
-    /// Memory that belongs to it alone, in bytes.
+    /// Memory that belongs to this feed alone, in bytes.
     pub bytes: u64,
-    /// Memory of the rings that it shares with other feeds, in bytes.
+    /// Memory of the rings that the feed shares with other feeds, in bytes.
     pub shared_bytes: u64,
 }
 
-/// The status of a connection as other threads see it.
+/// The status of a connection, shared with other threads.
 pub(super) struct SharedStatus(Mutex<ConnectionStatus>);
 
 impl SharedStatus {
@@ -130,12 +131,13 @@ impl SharedStatus {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// For changes that must not be lost and are rare. Readers hold the lock for the time of a copy.
+    /// Makes a change that is rare and must not be lost. Readers hold the lock for the time of a copy.
     pub fn change(&self, write: impl FnOnce(&mut ConnectionStatus)) {
         write(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// For the frequent counters: never waits. If somebody reads just now, the next batch brings them.
+    /// Updates the frequently changing counters without waiting. If a reader holds the lock, the next batch updates
+    /// them.
     pub fn offer(&self, write: impl FnOnce(&mut ConnectionStatus)) {
         if let Ok(mut status) = self.0.try_lock() {
             write(&mut status);

@@ -1,4 +1,4 @@
-//! Demand that somebody holds.
+//! The handle that holds demand.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use crate::error::{Error, Result};
 use crate::model::{Clock, StreamKey};
 use crate::plan::{CheckedSubscription, ClientId, Confirmation, DemandId, Subscription};
 
-/// How often a waiting thread looks.
-pub(super) const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// How often a waiting thread checks its condition.
+pub(super) const POLL_EVERY: Duration = Duration::from_millis(5);
 
-/// Holds demand for streams: they stay on the wire as long as this, or another that wants them, lives, and for the grace
-/// period after. Dropping it, from any thread, releases exactly what it asked for.
+/// Holds demand for streams. They stay on the wire as long as this handle, or another one that wants them, lives, and
+/// for the grace period after that. Dropping it, from any thread, releases exactly what it asked for.
 #[must_use = "dropping it ends the subscription"]
 pub struct Subscribed {
     control: Arc<Control>,
@@ -34,28 +34,28 @@ impl Subscribed {
         Ok(Self { control, id, revision })
     }
 
-    /// The streams asked for: with patterns, those of the markets that exist now.
+    /// Returns the requested streams. Patterns stand for the markets that exist now.
     pub fn keys(&self) -> Vec<StreamKey> {
         self.control.held(self.id)
     }
 
-    /// The revision of what is wanted that includes this, see [`Engine::revisions`](super::Engine::revisions).
+    /// Returns the revision of the demand that includes this one; see [`Engine::revisions`](super::Engine::revisions).
     pub fn revision(&self) -> u64 {
         self.revision
     }
 }
 
 impl Subscribed {
-    /// Waits until each of its streams is confirmed on the current socket: it has brought data since it was asked for in
-    /// this way. Of a stream of which everybody wants changes only, nothing comes before something changes; there it is
-    /// enough that the exchange lists it among what the socket carries. Patterns mean nothing before the engine is told
-    /// which markets exist, so this waits for that, too.
+    /// Waits until each of the streams is confirmed on the current socket, which means that it has brought data since
+    /// it was requested in this mode. If all holders of a stream want changes only, nothing may arrive until something
+    /// changes; in that case it is enough that the exchange lists the stream among those that the socket carries.
+    /// Patterns have no streams until the engine knows which markets exist, so this waits for that list too.
     ///
     /// # Errors
-    /// [`Error::NotReady`] names the streams that are not confirmed when the time is over, or as soon as the engine has
-    /// asked twice for each of them in vain: most likely there are no such markets. It names none if only the list of
-    /// markets has not come. [`Error::LeaseExpired`] if the client is gone under which this was subscribed, and with it
-    /// all that it held.
+    /// [`Error::NotReady`] names the streams that are not confirmed when the timeout expires, or as soon as the engine
+    /// has requested each of them twice without an answer: most likely there are no such markets. It names none if only
+    /// the list of markets is missing. [`Error::LeaseExpired`] if the client of this subscription is gone, and its
+    /// demand with it.
     pub fn wait_confirmed(&self, timeout: Duration) -> Result<()> {
         let deadline = self.control.clock.now() + timeout;
         loop {
@@ -67,11 +67,11 @@ impl Subscribed {
                 let missing = open.streams.into_iter().map(|(key, _)| key).collect();
                 return Err(self.control.not_ready(missing, open.awaits_markets));
             }
-            std::thread::sleep(LOOK_EVERY);
+            std::thread::sleep(POLL_EVERY);
         }
     }
 
-    /// What is not confirmed; `None` if what was asked for is not held any more.
+    /// Returns what is not confirmed, or `None` if the demand is no longer held.
     fn open(&self) -> Option<Open> {
         let is_open = |confirmation: Option<Confirmation>| {
             !matches!(confirmation, Some(Confirmation::Data | Confirmation::Listed))
@@ -86,15 +86,15 @@ impl Subscribed {
     }
 }
 
-/// What of a subscription is not confirmed.
+/// The unconfirmed part of a subscription.
 struct Open {
     streams: Vec<(StreamKey, Option<Confirmation>)>,
-    /// It has patterns, and nobody has said yet which markets exist.
+    /// The subscription has patterns, and the list of markets is not known yet.
     awaits_markets: bool,
 }
 
 impl Open {
-    /// The engine has asked twice for all of them, and waits for nothing else.
+    /// Returns true if the engine has requested all of the streams twice, and nothing else is awaited.
     fn is_hopeless(&self) -> bool {
         !self.awaits_markets
             && self.streams.iter().all(|(_, confirmation)| *confirmation == Some(Confirmation::Unconfirmed))

@@ -1,4 +1,4 @@
-//! The engine's threads: how they start, and how they are waited for.
+//! Starts and joins the engine's threads.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,20 +17,20 @@ use crate::model::{Clock, Nanos};
 use crate::net::{MarketSource, Reactor, SystemClock, pin};
 use crate::sync::lossy::Reader;
 
-/// The control thread looks at least this often, whatever it expects.
-const IDLE: Duration = Duration::from_secs(1);
+/// The longest time between two polls of the control thread.
+const POLL_EVERY_MAX: Duration = Duration::from_secs(1);
 
-/// A source of markets that had no answer is asked again after this time at the latest.
-const SOURCE_RETRY: Duration = Duration::from_secs(60);
+/// The longest time until a source of markets is asked again after an error.
+const SOURCE_RETRY_MAX: Duration = Duration::from_secs(60);
 
-/// How soon the thread that asks it notices that the engine has stopped.
-const SOURCE_LOOK: Duration = Duration::from_millis(50);
+/// How often the markets thread checks whether the engine has stopped.
+const STOP_CHECK_EVERY: Duration = Duration::from_millis(50);
 
 /// How a thread ended.
 enum End {
-    /// As it was told to; so many look-ups still hang.
+    /// The thread ended as requested, with this number of lookups still hanging.
     Stopped { hanging_lookups: usize },
-    /// It panicked.
+    /// The thread panicked.
     Panicked,
 }
 
@@ -44,7 +44,7 @@ pub(super) struct Thread {
 impl Thread {
     /// Starts the thread of a connection.
     ///
-    /// `alive` is false from its end on, however it ends.
+    /// `alive` becomes false when the thread ends, for any reason.
     pub fn connection(
         reactor: Reactor,
         connection: Connection<SystemClock>,
@@ -53,7 +53,7 @@ impl Thread {
     ) -> io::Result<Self> {
         let name = format!("hoga-conn-{}", connection.id());
         Self::start(name, alive, move || {
-            // The connection is dropped while unwinding: its publishers then say that the connection is down.
+            // The connection is dropped during unwinding, so its publishers then report that the connection is down.
             let mut connection = connection;
             if let Some(core) = core
                 && !pin(core)
@@ -66,7 +66,7 @@ impl Thread {
 
     /// Starts the thread that writes the log.
     pub fn log(notes: Reader<Note>) -> io::Result<Self> {
-        // Whether it lives says nothing about the data.
+        // Not part of the engine's liveness: the data stays current without this thread.
         let alive = Arc::new(AtomicBool::new(true));
         Self::start("hoga-log".to_owned(), alive, move || {
             log::write_all(&notes);
@@ -80,7 +80,7 @@ impl Thread {
         Self::start("hoga-control".to_owned(), alive, move || {
             while !control.is_stopped() {
                 let next = control.poll();
-                thread::park_timeout(next.since(control.clock.now()).min(IDLE));
+                thread::park_timeout(next.since(control.clock.now()).min(POLL_EVERY_MAX));
             }
             0
         })
@@ -88,7 +88,7 @@ impl Thread {
 
     /// Starts the thread that asks which markets exist.
     pub fn markets(control: Arc<Control>, mut source: Box<dyn MarketSource>, every: Duration) -> io::Result<Self> {
-        // Whether it lives says nothing about the data.
+        // Not part of the engine's liveness: the data stays current without this thread.
         let alive = Arc::new(AtomicBool::new(true));
         Self::start("hoga-markets".to_owned(), alive, move || {
             while !control.is_stopped() {
@@ -102,24 +102,24 @@ impl Thread {
                     }
                     Err(error) => {
                         control.log.note(Note::NoMarkets(error));
-                        every.min(SOURCE_RETRY)
+                        every.min(SOURCE_RETRY_MAX)
                     }
                 };
                 let until = control.clock.now() + pause;
                 while !control.is_stopped() && control.clock.now() < until {
-                    thread::park_timeout(until.since(control.clock.now()).min(SOURCE_LOOK));
+                    thread::park_timeout(until.since(control.clock.now()).min(STOP_CHECK_EVERY));
                 }
             }
             0
         })
     }
 
-    /// Whom to wake.
+    /// Returns the handle that wakes the thread.
     pub fn handle(&self) -> thread::Thread {
         self.handle.thread().clone()
     }
 
-    /// `body` gives the number of look-ups that it left hanging.
+    /// Starts a thread. `body` returns the number of lookups that it left hanging.
     pub fn start(
         name: String,
         alive: Arc<AtomicBool>,
@@ -127,22 +127,23 @@ impl Thread {
     ) -> io::Result<Self> {
         let (ended, end) = bounded(1);
         let handle = thread::Builder::new().name(name.clone()).spawn(move || {
-            let how = match catch_unwind(AssertUnwindSafe(body)) {
+            let outcome = match catch_unwind(AssertUnwindSafe(body)) {
                 Ok(hanging_lookups) => End::Stopped { hanging_lookups },
                 Err(_) => End::Panicked,
             };
             alive.store(false, Relaxed);
-            // Nobody waits any more if the engine gave up on its deadline.
-            let _ = ended.try_send(how);
+            // The receiver is gone if the engine gave up at its deadline.
+            let _ = ended.try_send(outcome);
         })?;
         Ok(Self { name, handle, end })
     }
 
-    /// Waits until `deadline` for the thread to end, and notes how it did. Gives it back if it still runs.
+    /// Waits until `deadline` for the thread to end, and adds the result to the report. Returns the thread if it still
+    /// runs.
     pub fn join(self, clock: &SystemClock, deadline: Nanos, report: &mut ShutdownReport) -> Option<Self> {
         let time_left = deadline.since(clock.now()).max(Duration::from_millis(1));
         let Ok(end) = self.end.recv_timeout(time_left) else { return Some(self) };
-        // The thread's last act was to say so.
+        // The thread sends its end as its last action, so this does not block.
         let _ = self.handle.join();
         if let End::Stopped { hanging_lookups } = end {
             report.hanging_lookups += hanging_lookups;

@@ -1,4 +1,4 @@
-//! An entrance for benchmarks to the part of the engine between decoding and readers. It opens no socket and starts no
+//! Gives benchmarks access to the part of the engine between decoding and readers. Opens no socket and starts no
 //! thread. Not part of the API.
 
 use std::collections::BTreeSet;
@@ -13,7 +13,7 @@ use crate::pool::{self, DataPool};
 use crate::route::{NewFeed, Request, Router, new_ring};
 use crate::sync::connection::ConnectionState;
 
-/// The router of a connection that carries tickers, with the pool and the feeds it delivers to.
+/// The router of a connection that carries tickers, with its pool and feeds.
 pub struct TickerRoutes {
     router: Router<SystemClock>,
     pool: DataPool,
@@ -21,7 +21,8 @@ pub struct TickerRoutes {
 }
 
 impl TickerRoutes {
-    /// Routes the tickers of `markets` to a pool and to one feed for each of `policies`. Every feed reads all markets.
+    /// Creates a router that delivers the tickers of `markets` to a pool and to one feed for each of `policies`. Every
+    /// feed reads all markets.
     pub fn new(markets: &[Market], policies: impl IntoIterator<Item = Overflow>) -> Self {
         let clock = SystemClock::new();
         let pool = pool::empty(Arc::new(clock), DataPool::STALE_AFTER);
@@ -53,7 +54,7 @@ impl TickerRoutes {
         Self { router, pool, feeds }
     }
 
-    /// Takes a batch of decoded messages, as the connection's thread hands them on. Not generic, so that it is compiled with
+    /// Delivers a batch of decoded messages, as the connection's thread does. Not generic, so that it is compiled with
     /// the library, as the connection's thread is.
     #[inline(never)]
     pub fn deliver(&mut self, receipt: Receipt, batch: &[Ticker]) {
@@ -63,12 +64,12 @@ impl TickerRoutes {
         self.router.flush_feeds();
     }
 
-    /// The pool that the newest values go to.
+    /// Returns the pool with the newest values.
     pub fn pool(&self) -> &DataPool {
         &self.pool
     }
 
-    /// The feeds, in the order of their policies.
+    /// Returns the feeds, in the order of their policies.
     pub fn feeds(&mut self) -> &mut [Feed<Ticker>] {
         &mut self.feeds
     }

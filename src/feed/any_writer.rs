@@ -1,25 +1,25 @@
-//! A writing end of a feed whose type is known when the program runs.
+//! The writing end of a feed whose type is known only at run time.
 
 use super::{FeedWriter, Mark, Overflow, Payload};
 use crate::model::{AnyNoun, Event, Family, Noun};
 
-/// A writing end of a feed of any type.
-#[allow(clippy::large_enum_variant, reason = "all variants are as large")]
+/// The writing end of a feed of any type.
+#[allow(clippy::large_enum_variant, reason = "all variants are equally large")]
 pub(crate) enum AnyWriter {
-    /// Of a feed of one type.
+    /// The feed carries one message type.
     Noun(AnyNoun<Writers>),
-    /// Of a feed of all types.
+    /// The feed carries all message types.
     Event(FeedWriter<Event>),
 }
 
-/// Of each type, the writing end of a feed.
+/// Maps each message type to the writing end of a feed of that type.
 pub(crate) struct Writers;
 
 impl Family for Writers {
     type Of<T: Noun> = FeedWriter<T>;
 }
 
-/// Evaluates an expression with `$writer` as the writing end.
+/// Evaluates an expression with `$writer` bound to the typed writing end.
 macro_rules! for_any {
     ($any:expr, $writer:ident => $do:expr) => {
         match $any {
@@ -30,12 +30,12 @@ macro_rules! for_any {
 }
 
 impl AnyWriter {
-    /// A writing end of a feed of this type.
+    /// Wraps a typed writing end.
     pub(crate) fn new<T: Payload>(writer: FeedWriter<T>) -> Self {
         T::into_any_writer(writer)
     }
 
-    /// The writing end, if the feed is of this type.
+    /// Returns the typed writing end, if the feed carries `T`.
     #[inline]
     pub(crate) fn typed<T: Payload>(&mut self) -> Option<&mut FeedWriter<T>> {
         T::from_any_writer(self)

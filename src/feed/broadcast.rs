@@ -1,11 +1,11 @@
-//! A cursor into the ring that all readers of a connection share. Nothing of it is the reader's own, so the writer pays
-//! the same for a thousand readers as for one; who falls a whole ring behind loses the oldest events and is told how
-//! many of its own were among them.
+//! A cursor into a ring that all readers of a connection share. No part of the ring belongs to one reader, so
+//! publishing costs the same for a thousand readers as for one. A reader that falls a whole ring behind loses the
+//! oldest events, and gets a gap with the number of lost events that it follows.
 //!
-//! Each record is tagged with the number of its stream and of the event within the stream. So a reader passes over what
-//! is not for it without copying it, and finds at the next event of a stream how many of that stream it has missed. Of
-//! streams that have no next event yet, it asks the counts, which the writer raises after the event can be read: a count
-//! seen while nothing is left to read is a count of events behind the cursor.
+//! Each record is tagged with its stream's number and its event number within the stream. So a reader skips records of
+//! other streams without copying them, and the next event of a stream shows how many events of that stream were lost.
+//! If a stream has no next event yet, the reader uses the stream's count. The writer raises the count after the event
+//! can be read, so a count that was loaded before the ring was found empty covers only events behind the cursor.
 
 use std::any::TypeId;
 use std::collections::VecDeque;
@@ -20,26 +20,26 @@ use crate::model::{ConnectionId, Epoch, Stamps, StreamType, Words};
 use crate::sync::broadcast::{self, Cursor, Peek, Record};
 use crate::sync::waiters::Waiters;
 
-/// Stamps, connection and epoch, version.
+/// Words of a record in front of the value: stamps, connection and epoch, version.
 const PROOF_WORDS: usize = Stamps::MAX + 2;
 
-/// Flags of a snapshot, in the word of connection and epoch, which take 48 bits.
+/// Flags of a snapshot. They share a word with the connection and the epoch, which take 48 bits.
 const STARTS: u64 = 1 << 62;
 const IS_NEWS: u64 = 1 << 63;
 
-/// A ring for the updates of one type on one connection.
+/// Creates a ring for the updates of one type on one connection.
 pub fn broadcast<T: Words>(capacity: usize) -> Broadcaster<T> {
     Broadcaster { ring: broadcast::ring(capacity, T::MAX + PROOF_WORDS), streams: 0, value: PhantomData }
 }
 
-/// The writing end, on the connection's thread.
+/// The writing end of the ring, on the connection's thread.
 pub struct Broadcaster<T> {
     ring: broadcast::Writer,
     streams: u32,
     value: PhantomData<fn(T)>,
 }
 
-/// A stream in the ring, as its writer knows it.
+/// The writer's record of one stream in the ring.
 pub struct BroadcastStream {
     number: u32,
     events: u64,
@@ -47,8 +47,8 @@ pub struct BroadcastStream {
 }
 
 impl BroadcastStream {
-    /// A reader follows the stream from now on. With `again` it did so before: it keeps its place, and what comes from now on
-    /// meets another filter.
+    /// Returns what a reader needs to follow the stream from now on. `again` means that the reader follows it already:
+    /// it keeps its position, and the new filter applies to later events.
     pub fn join(&self, filter: Filter, again: bool) -> JoinedStream {
         JoinedStream {
             number: self.number,
@@ -65,22 +65,22 @@ impl BroadcastStream {
 pub struct JoinedStream {
     number: u32,
     filter: Filter,
-    /// The number of its next event.
+    /// The number of the next event to read.
     next: u64,
     count: StreamCount,
-    /// The reader has it already.
+    /// The reader follows the stream already.
     again: bool,
-    /// Filters of later events, each from an event on.
+    /// Filters for later events, each with the number of the first event that it applies to.
     later: Vec<(u64, Filter)>,
 }
 
 impl JoinedStream {
-    /// From here on its events are the feed's, if they were not before.
-    pub(super) fn begins(&self) -> Option<(StreamCount, u64)> {
+    /// Returns the stream's count and the number of the feed's first event, if the feed does not follow the stream yet.
+    pub(super) fn start(&self) -> Option<(StreamCount, u64)> {
         (!self.again).then(|| (self.count.clone(), self.next))
     }
 
-    /// Goes from one event to the next; true if the reader wants this one.
+    /// Moves past one event. Returns true if the reader wants that event.
     #[inline]
     fn accept(&mut self, arrival: Arrival) -> bool {
         if !self.later.is_empty() {
@@ -99,7 +99,7 @@ impl JoinedStream {
     }
 }
 
-/// Streams that a reader follows from a place in the ring, and their state at that place.
+/// Streams that a reader follows from a position in the ring, and their states at that position.
 pub(super) struct Joining<U> {
     start: u64,
     streams: Vec<JoinedStream>,
@@ -107,7 +107,7 @@ pub(super) struct Joining<U> {
 }
 
 impl<T: Words> Broadcaster<T> {
-    /// Appends an event of a stream. Never waits, and costs the same for any number of readers.
+    /// Appends an event of a stream. Never waits. Costs the same for any number of readers.
     #[inline]
     pub fn publish(&mut self, stream: &mut BroadcastStream, update: &Update<T>, arrival: Arrival) {
         let Update { value, stamps, connection, epoch, version } = update;
@@ -120,27 +120,27 @@ impl<T: Words> Broadcaster<T> {
             value.put(word);
         });
         stream.events += 1;
-        // After the event can be read, see above.
+        // Raised after the event can be read; see the module documentation.
         stream.count.0.add(1);
     }
 
-    /// Another stream, by a number of its own in this ring.
+    /// Adds a stream, with a number that is unique in this ring.
     pub fn add_stream(&mut self) -> BroadcastStream {
         self.streams += 1;
         BroadcastStream { number: self.streams - 1, events: 0, count: StreamCount::default() }
     }
 
-    /// Memory of the ring, in bytes.
+    /// Returns the memory of the ring, in bytes.
     pub fn bytes(&self) -> usize {
         self.ring.bytes()
     }
 
-    /// Streams that a reader follows from now on, and their state.
+    /// Bundles the streams that a reader follows from now on with their states.
     pub(super) fn joining<U>(&self, streams: Vec<JoinedStream>, states: Vec<Update<U>>) -> Joining<U> {
         Joining { start: self.ring.head(), streams, states }
     }
 
-    /// A reader that starts here, without streams.
+    /// Creates a reader at the current head of the ring, without streams.
     pub(super) fn reader<U>(
         &self,
         connection: ConnectionId,
@@ -156,7 +156,7 @@ impl<T: Words> Broadcaster<T> {
             counts: Vec::new(),
             connection,
             lapped: false,
-            since_look: 0,
+            since_sample: 0,
             counters,
             epochs,
             waiters,
@@ -174,39 +174,39 @@ fn flags(arrival: Arrival) -> u64 {
     }
 }
 
-/// The reading end.
+/// The reading end of the ring.
 pub(super) struct BroadcastReader<T, U> {
     cursor: Cursor,
-    /// By their numbers.
+    /// Indexed by stream number.
     streams: Vec<Option<JoinedStream>>,
-    /// The state of streams that have joined, each with its place in the ring.
+    /// The states of joined streams, each with its position in the ring.
     states: VecDeque<(u64, Update<U>)>,
-    /// How far their writer was, when that was looked at last. Kept for its memory.
+    /// Scratch memory of [`report_missed`](Self::report_missed): the streams' event counts.
     counts: Vec<u64>,
     connection: ConnectionId,
-    /// It has lost events, and perhaps not been told of all.
+    /// Events were lost, and some may not be reported yet.
     lapped: bool,
-    /// Pops since the depth was looked at.
-    since_look: u8,
+    /// Pops since the depth was last recorded.
+    since_sample: u8,
     counters: Arc<FeedCounters>,
     epochs: EpochTracker,
     waiters: Arc<Waiters>,
     value: PhantomData<fn() -> T>,
 }
 
-/// What is found where nothing is left to read.
+/// What the reader finds at the end of the ring.
 enum End<T> {
     Item(Item<T>),
     Nothing,
-    /// Something came in meanwhile.
+    /// An event arrived meanwhile.
     NotYet,
 }
 
-/// Pops between two looks at how far the writer is ahead: each look may cost a cache miss.
-const LOOK_EVERY: u8 = 64;
+/// Pops between two records of the depth. Each record reads the writer's head, which may cost a cache miss.
+const SAMPLE_EVERY: u8 = 64;
 
 impl<T: Words + Payload, U: Payload> BroadcastReader<T, U> {
-    /// Goes to the next event of a stream that it follows; gives the stream's number and the event's.
+    /// Moves to the next event of a followed stream. Returns the numbers of the stream and the event.
     #[inline]
     fn seek(&mut self) -> Option<(usize, u64)> {
         loop {
@@ -216,25 +216,25 @@ impl<T: Words + Payload, U: Payload> BroadcastReader<T, U> {
                     return Some((stream as usize, event));
                 }
                 Peek::Ready { .. } => self.cursor.advance(),
-                Peek::Lapped { oldest } => self.lose(oldest),
+                Peek::Lapped { oldest } => self.skip_lost(oldest),
             }
         }
     }
 
     #[inline]
     fn follows(&self, stream: usize, event: u64) -> bool {
-        // What was under way when a stream was added is older than its first event here.
+        // Events with lower numbers were published before the stream joined, or have been read.
         matches!(self.streams.get(stream), Some(Some(joined)) if event >= joined.next)
     }
 
     #[cold]
-    fn lose(&mut self, oldest: u64) {
+    fn skip_lost(&mut self, oldest: u64) {
         self.note_depth();
         self.cursor.skip_to(oldest);
         self.lapped = true;
     }
 
-    /// How many events of a stream, before this one, are lost.
+    /// Returns the number of lost events of a stream before this event.
     #[inline]
     fn missed(&mut self, stream: usize, event: u64) -> Option<u64> {
         let joined = self.streams.get_mut(stream)?.as_mut()?;
@@ -242,7 +242,7 @@ impl<T: Words + Payload, U: Payload> BroadcastReader<T, U> {
         (missed > 0).then_some(missed)
     }
 
-    /// The next state, if the cursor has come to its place. A change of the socket is reported first.
+    /// Pops the next state, if the cursor has reached its position. A new socket is reported first.
     #[cold]
     fn pop_state(&mut self) -> Option<Item<U>> {
         let (place, state) = *self.states.front()?;
@@ -258,23 +258,23 @@ impl<T: Words + Payload, U: Payload> BroadcastReader<T, U> {
         Some(Item::Data(state))
     }
 
-    /// Nothing is left to read: perhaps something is to be told.
+    /// Handles an empty ring: there may be a gap or a new socket to report.
     #[inline]
     fn at_the_end(&mut self) -> End<U> {
-        if !self.lapped && self.epochs.unseen().is_none() { End::Nothing } else { self.tell() }
+        if !self.lapped && self.epochs.unseen().is_none() { End::Nothing } else { self.report_missed() }
     }
 
-    /// Tells of lost events of streams that have none left to read, and of a new socket that brought nothing yet.
+    /// Reports lost events of streams that have no event left to read, and a new socket that has brought no data yet.
     #[cold]
-    fn tell(&mut self) -> End<U> {
-        // Before the rest: who is lapped from here on has more to tell than the counts say.
+    fn report_missed(&mut self) -> End<U> {
+        // Cleared first: if the reader is lapped again from here on, more is lost than the counts say.
         self.lapped = false;
-        // Before the ring is looked at again: what came before these is visible then.
+        // The socket and the counts are loaded before the ring is read again: all earlier events are visible then.
         let socket = self.epochs.unseen();
         self.counts.clear();
         self.counts.extend(self.streams.iter().flatten().map(|joined| joined.count.0.get()));
         if self.seek().is_some() {
-            // An event that came in meanwhile knows what is missing before it. Other streams may have to be told of.
+            // The tag of the new event shows what is missing before it. Other streams may still have losses to report.
             self.lapped = true;
             return End::NotYet;
         }
@@ -289,7 +289,7 @@ impl<T: Words + Payload, U: Payload> BroadcastReader<T, U> {
         socket.and_then(|socket| self.epochs.advance(socket)).map_or(End::Nothing, End::Item)
     }
 
-    /// The event was read: settles it; true if the reader asked for it.
+    /// Counts an event that was read. Returns true if the reader wants it.
     #[inline]
     fn accept(&mut self, stream: usize, arrival: Arrival) -> bool {
         let Some(Some(joined)) = self.streams.get_mut(stream) else { return false };
@@ -301,11 +301,11 @@ impl<T: Words + Payload, U: Payload> BroadcastReader<T, U> {
             reader.filtered.add(1)
         }
         reader.taken.add(1);
-        self.look();
+        self.sample_depth();
         wanted
     }
 
-    /// A reader of changes alone gets a snapshot that brings news as a change.
+    /// Marks a snapshot as a change if the reader wants only changes of the stream.
     #[cold]
     fn relabel(&self, stream: usize, item: &mut Option<Item<U>>) {
         let joined = self.streams.get(stream).and_then(Option::as_ref);
@@ -314,10 +314,10 @@ impl<T: Words + Payload, U: Payload> BroadcastReader<T, U> {
         }
     }
 
-    /// Adds streams and their state.
+    /// Adds streams and their states.
     pub fn join(&mut self, joining: &mut Joining<U>) {
-        // It may have passed their first events before it knew of them. What it has had already it passes over again,
-        // by its numbers.
+        // The cursor may have passed the first events of these streams, so it goes back. The event numbers keep it from
+        // delivering anything twice.
         if joining.start < self.cursor.position() {
             self.cursor.skip_to(joining.start);
         }
@@ -325,7 +325,7 @@ impl<T: Words + Payload, U: Payload> BroadcastReader<T, U> {
         self.states.extend(joining.states.drain(..).map(|state| (joining.start, state)));
     }
 
-    /// A stream that was followed before goes on where it was.
+    /// Adds one stream. A stream that is followed already keeps its position.
     fn add(&mut self, stream: JoinedStream) {
         let number = stream.number as usize;
         if self.streams.len() <= number {
@@ -336,7 +336,7 @@ impl<T: Words + Payload, U: Payload> BroadcastReader<T, U> {
             self.counts.reserve(number + 1);
         }
         match &mut self.streams[number] {
-            // The reader may have read less than the writer had written when the filter changed.
+            // Events that the writer published before the change, and that are still unread, keep the old filter.
             Some(known) => known.later.push((stream.next, stream.filter)),
             unknown => *unknown = Some(stream),
         }
@@ -348,22 +348,22 @@ impl<T: Words + Payload, U: Payload> BroadcastReader<T, U> {
         Item::Gap { missed }
     }
 
-    /// The ring holds other streams too: this is how close it is to losing something.
+    /// Records the distance to the writer, which includes other streams: it shows how close the reader is to a loss.
     fn note_depth(&self) {
         self.counters.reader.depth_max.raise(self.cursor.lag().min(self.cursor.capacity()));
     }
 
     #[inline]
-    fn look(&mut self) {
-        self.since_look += 1;
-        if self.since_look == LOOK_EVERY {
-            self.since_look = 0;
+    fn sample_depth(&mut self) {
+        self.since_sample += 1;
+        if self.since_sample == SAMPLE_EVERY {
+            self.since_sample = 0;
             self.note_depth();
         }
     }
 }
 
-/// Puts a record where the item is wanted; says what it is.
+/// Reads a record into `item`. Returns its kind of arrival and its epoch.
 #[inline]
 fn read<T: Words + Payload + Into<U>, U>(record: &mut Record<'_>, item: &mut Option<Item<U>>) -> (Arrival, Epoch) {
     let word = &mut || record.take();
@@ -387,26 +387,26 @@ where
 {
     #[inline]
     fn pop(&mut self) -> Option<Item<U>> {
-        // One variable, which the compiler makes the caller's: an order book is read into its place.
+        // One variable for the result: the compiler then reads an order book directly into the caller's place.
         let mut item = None;
         loop {
             let next = self.seek();
             if !self.states.is_empty()
-                && let Some(told) = self.pop_state()
+                && let Some(item) = self.pop_state()
             {
-                return Some(told);
+                return Some(item);
             }
             let Some((stream, event)) = next else {
                 match self.at_the_end() {
                     End::NotYet => continue,
                     End::Nothing => return None,
-                    End::Item(told) => return Some(told),
+                    End::Item(item) => return Some(item),
                 }
             };
             if let Some(missed) = self.missed(stream, event) {
                 return Some(self.gap(missed));
             }
-            // Without an answer it was overwritten meanwhile.
+            // `None` means that the record was overwritten meanwhile.
             let Some((arrival, epoch)) = self.cursor.read(|record| read::<T, U>(record, &mut item)) else {
                 continue;
             };

@@ -1,8 +1,8 @@
-//! Newest values, as they change: at most one update of each stream waits, and it is the newest when it is read.
+//! Newest values of changed streams: at most one update of each stream waits, and the reader gets the newest value.
 //!
-//! The writer puts the value where readers load newest values from, then marks the stream (`sync::dirty`). The reader
-//! takes the stream that waits longest and loads. What was marked in between, or was too late to be the newest, has been
-//! merged into that value, and is counted as conflated.
+//! The writer stores the value in the stream's cell, then marks the stream (`sync::dirty`). The reader takes the stream
+//! that has waited longest and loads its cell. Updates that were marked meanwhile, or that arrived too late to be the
+//! newest, are merged into that value and counted as conflated.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
@@ -30,11 +30,11 @@ impl<T, U: Copy + Into<T> + Send + Sync> Newest<T> for Reader<U> {
     }
 }
 
-/// Where the newest values of the streams are, by their keys in the set of changed streams. An entry is set before its first
-/// mark, so a reader that finds the mark finds the entry.
+/// The source of each stream's newest value, indexed by the stream's key in the set of changed streams. An entry is set
+/// before its first mark, so a reader that sees the mark sees the entry.
 type Values<T> = Arc<[OnceLock<Box<dyn Newest<T>>>]>;
 
-/// A segment: space for a number of streams, all of them still to be added.
+/// Creates an empty segment with room for `streams` streams.
 pub(super) fn segment<T>(streams: usize) -> (ConflatedWriter<T>, ConflatedReader<T>) {
     let (marker, drain) = dirty::set(streams);
     let values: Values<T> = (0..streams).map(|_| OnceLock::new()).collect();
@@ -49,7 +49,7 @@ pub(super) struct ConflatedWriter<T> {
 }
 
 impl<T> ConflatedWriter<T> {
-    /// There is room for another stream.
+    /// Returns true if there is room for another stream.
     pub fn has_room(&self) -> bool {
         self.used < self.values.len()
     }
@@ -72,50 +72,50 @@ pub(super) struct ConflatedReader<T> {
     values: Values<T>,
 }
 
-/// What the reader has had of one stream.
+/// The reader's progress in one stream.
 #[derive(Clone, Copy, Default)]
 struct Stream {
-    /// Marks that have been settled.
-    settled: u64,
+    /// The number of marks that are consumed.
+    consumed: u64,
     /// The version that was delivered last.
     version: u64,
-    /// Nothing is delivered before this time.
-    rests_until: Nanos,
+    /// If the feed is throttled, nothing is delivered before this time.
+    due: Nanos,
 }
 
-/// Streams of one connection, as they change.
+/// A source of changed streams of one connection.
 pub(super) struct Conflated<T> {
     dirty: Drain,
     values: Values<T>,
     streams: Vec<Stream>,
     throttle: Option<Throttle>,
-    /// What comes next where the connection turned to another socket.
+    /// The next items during a change to another socket.
     transition: VecDeque<Transition<T>>,
     counters: Arc<FeedCounters>,
     epochs: EpochTracker,
 }
 
-/// A step over from one socket to another.
+/// A step in the change from one socket to another.
 enum Transition<T> {
     Data(Update<T>),
-    /// What follows came over this socket.
+    /// The next updates came over this socket.
     To(Epoch),
 }
 
-/// Streams that wait for their turn, most of them because they have had one and rest. Their marks are counted and do not
-/// queue them.
+/// The schedule of a throttled source. Most scheduled streams have been delivered and wait for the end of their
+/// interval. While a stream is scheduled, its marks are counted but do not queue it.
 struct Throttle {
     interval: Duration,
     clock: Arc<dyn Clock>,
-    /// Whose turn comes when, the first in front.
-    resting: VecDeque<(Nanos, usize)>,
+    /// Due times and keys, the earliest first.
+    schedule: VecDeque<(Nanos, usize)>,
 }
 
 impl Throttle {
-    /// Keys have their turns in the order of their times. Nearly always the newcomer is the last.
-    fn rest(&mut self, until: Nanos, key: usize) {
-        let place = self.resting.partition_point(|(other, _)| *other <= until);
-        self.resting.insert(place, (until, key));
+    /// Inserts a key in the order of due times. Nearly always it goes to the end.
+    fn add(&mut self, due: Nanos, key: usize) {
+        let place = self.schedule.partition_point(|(other, _)| *other <= due);
+        self.schedule.insert(place, (due, key));
     }
 }
 
@@ -130,22 +130,22 @@ impl<T> Conflated<T> {
         Self { dirty, values, streams, throttle: None, transition: VecDeque::new(), counters, epochs }
     }
 
-    /// Lets each stream rest after it has been delivered.
+    /// Delivers each stream at most once per interval.
     pub fn throttled(self, interval: Duration, clock: Arc<dyn Clock>) -> Self {
         self.counters.add_bytes(self.streams.len() * size_of::<(Nanos, usize)>());
-        let resting = VecDeque::with_capacity(self.streams.len() + 1);
-        Self { throttle: Some(Throttle { interval, clock, resting }), ..self }
+        let schedule = VecDeque::with_capacity(self.streams.len() + 1);
+        Self { throttle: Some(Throttle { interval, clock, schedule }), ..self }
     }
 
-    /// Settles the marks of a stream up to `count`; gives its newest value, if the reader has not had that.
+    /// Consumes the marks of a stream up to `count`. Returns the newest value, if the reader does not have it yet.
     #[inline]
-    fn settle(&mut self, key: usize, count: u64) -> Option<Update<T>> {
+    fn consume(&mut self, key: usize, count: u64) -> Option<Update<T>> {
         let stream = &mut self.streams[key];
-        let marks = count - std::mem::replace(&mut stream.settled, count);
+        let marks = count - std::mem::replace(&mut stream.consumed, count);
         if marks == 0 {
             return None;
         }
-        let Some(newest) = self.values[key].get() else { unreachable!("put there before it was marked") };
+        let Some(newest) = self.values[key].get() else { unreachable!("the entry is set before the first mark") };
         let fresh = newest.load().filter(|update| update.version > stream.version);
         let reader = &self.counters.reader;
         let merged = marks - u64::from(fresh.is_some());
@@ -157,7 +157,7 @@ impl<T> Conflated<T> {
         fresh
     }
 
-    /// The newest value of the stream that has waited longest.
+    /// Returns the newest value of the stream that has waited longest.
     #[inline]
     fn take(&mut self) -> Option<Update<T>> {
         if self.throttle.is_some() {
@@ -165,7 +165,7 @@ impl<T> Conflated<T> {
         }
         loop {
             let (key, count) = self.dirty.next()?;
-            if let Some(update) = self.settle(key, count) {
+            if let Some(update) = self.consume(key, count) {
                 return Some(update);
             }
         }
@@ -174,18 +174,18 @@ impl<T> Conflated<T> {
     fn take_throttled(&mut self) -> Option<Update<T>> {
         let Throttle { interval, clock, .. } = self.throttle.as_ref()?;
         let (now, interval) = (clock.now(), *interval);
-        self.queue_changed(now);
+        self.schedule_changed(now);
         loop {
-            let resting = &mut self.throttle.as_mut()?.resting;
-            let (_, key) = *resting.front().filter(|(until, _)| *until <= now)?;
-            resting.pop_front();
+            let schedule = &mut self.throttle.as_mut()?.schedule;
+            let (_, key) = *schedule.front().filter(|(due, _)| *due <= now)?;
+            schedule.pop_front();
             let count = self.dirty.count(key);
             if let Some(update) = self.deliver(key, count, now, interval) {
-                // Still queued, so far as its writer knows: it goes on resting.
-                self.throttle.as_mut()?.rest(now + interval, key);
+                // The writer still sees the key as queued, so it stays scheduled.
+                self.throttle.as_mut()?.add(now + interval, key);
                 return Some(update);
             }
-            // From here on a mark queues it. One that came just before is settled now.
+            // From here on a mark queues the key. A mark that came just before is consumed now.
             let count = self.dirty.release(key);
             if let Some(update) = self.deliver(key, count, now, interval) {
                 return Some(update);
@@ -193,13 +193,13 @@ impl<T> Conflated<T> {
         }
     }
 
-    /// Streams that changed wait for their turn among those that rest: behind all whose turn has come, and before any
-    /// that is delivered from now on. So none is passed over, however slow the reader is.
+    /// Schedules streams that have changed: behind all streams that are due, and ahead of all that are delivered from
+    /// now on. So no stream is starved, even by a slow reader.
     #[inline]
-    fn queue_changed(&mut self, now: Nanos) {
+    fn schedule_changed(&mut self, now: Nanos) {
         let Some(throttle) = &mut self.throttle else { return };
         while let Some(key) = self.dirty.take_held() {
-            throttle.rest(self.streams[key].rests_until.max(now), key);
+            throttle.add(self.streams[key].due.max(now), key);
         }
     }
 
@@ -210,8 +210,8 @@ impl<T> Conflated<T> {
         Item::Data(update)
     }
 
-    /// The connection has turned to another socket: the newest values from before come first, also of streams that rest,
-    /// then the reader is told, then comes what is new.
+    /// Handles a new socket: first come the newest values of the old one, even of throttled streams that are not due,
+    /// then the change of the socket, then the new data.
     #[cold]
     fn change_epoch(&mut self, socket: Option<Epoch>, first: Option<Update<T>>) {
         let mut changed: Vec<_> = first.into_iter().collect();
@@ -236,47 +236,47 @@ impl<T> Conflated<T> {
         }
     }
 
-    /// Every stream that has changed, whether it rests or not.
+    /// Takes the newest value of every changed stream, due or not.
     fn take_all(&mut self, changed: &mut Vec<Update<T>>) {
         let Some(Throttle { interval, clock, .. }) = &self.throttle else {
-            // No more than there are: what changes meanwhile can wait.
+            // At most once per stream: a stream that changes again meanwhile can wait.
             for _ in 0..self.streams.len() {
                 let Some((key, count)) = self.dirty.next() else { return };
-                changed.extend(self.settle(key, count));
+                changed.extend(self.consume(key, count));
             }
             return;
         };
         let (now, interval) = (clock.now(), *interval);
-        self.queue_changed(now);
-        for (until, key) in
-            self.throttle.as_mut().map(|throttle| std::mem::take(&mut throttle.resting)).unwrap_or_default()
+        self.schedule_changed(now);
+        for (due, key) in
+            self.throttle.as_mut().map(|throttle| std::mem::take(&mut throttle.schedule)).unwrap_or_default()
         {
             let count = self.dirty.count(key);
             let update = self.deliver(key, count, now, interval);
-            let until = if update.is_some() { now + interval } else { until };
+            let due = if update.is_some() { now + interval } else { due };
             changed.extend(update);
             if let Some(throttle) = &mut self.throttle {
-                throttle.rest(until, key);
+                throttle.add(due, key);
             }
         }
     }
 
     fn deliver(&mut self, key: usize, count: u64, now: Nanos, interval: Duration) -> Option<Update<T>> {
-        let update = self.settle(key, count)?;
-        self.streams[key].rests_until = now + interval;
+        let update = self.consume(key, count)?;
+        self.streams[key].due = now + interval;
         Some(update)
     }
 
-    /// Streams that have changed while they rest, the first to wake in front.
-    fn resting_with_news(&self) -> impl Iterator<Item = Nanos> + '_ {
-        let resting = self.throttle.iter().flat_map(|throttle| &throttle.resting);
-        resting.filter(|(_, key)| self.dirty.count(*key) > self.streams[*key].settled).map(|(until, _)| *until)
+    /// The due times of scheduled streams that have changed, the earliest first.
+    fn changes_due(&self) -> impl Iterator<Item = Nanos> + '_ {
+        let scheduled = self.throttle.iter().flat_map(|throttle| &throttle.schedule);
+        scheduled.filter(|(_, key)| self.dirty.count(*key) > self.streams[*key].consumed).map(|(due, _)| *due)
     }
 
-    /// A stream's rest is over, and it has changed.
-    fn has_rested(&self) -> bool {
+    /// Returns true if a changed stream is due.
+    fn has_due(&self) -> bool {
         let Some(throttle) = &self.throttle else { return false };
-        self.resting_with_news().next().is_some_and(|until| until <= throttle.clock.now())
+        self.changes_due().next().is_some_and(|due| due <= throttle.clock.now())
     }
 }
 
@@ -287,7 +287,7 @@ impl<T: Send> Source<T> for Conflated<T> {
             return self.pop_transition();
         }
         self.counters.reader.depth_max.raise(self.dirty.len() as u64);
-        // Before the streams are looked at: what was marked on the socket before is visible below.
+        // Loaded before the set of changed streams: all marks of the old socket are visible below.
         let socket = self.epochs.unseen();
         match self.take() {
             Some(update) if !self.epochs.is_new(update.epoch) => Some(self.delivered(update)),
@@ -302,9 +302,9 @@ impl<T: Send> Source<T> for Conflated<T> {
     fn is_ready(&mut self) -> bool {
         if let Some(throttle) = &self.throttle {
             let now = throttle.clock.now();
-            self.queue_changed(now);
+            self.schedule_changed(now);
         }
-        !self.transition.is_empty() || !self.dirty.is_empty() || self.epochs.unseen().is_some() || self.has_rested()
+        !self.transition.is_empty() || !self.dirty.is_empty() || self.epochs.unseen().is_some() || self.has_due()
     }
 
     fn epoch(&self) -> (ConnectionId, Epoch) {
@@ -317,11 +317,11 @@ impl<T: Send> Source<T> for Conflated<T> {
 
     fn len(&self) -> usize {
         let held = self.transition.iter().filter(|step| matches!(step, Transition::Data(_))).count();
-        self.dirty.len() + self.resting_with_news().count() + held
+        self.dirty.len() + self.changes_due().count() + held
     }
 
     fn next_due(&self) -> Option<Nanos> {
-        self.resting_with_news().next()
+        self.changes_due().next()
     }
 }
 
@@ -333,10 +333,10 @@ mod tests {
     use crate::sync::latest;
 
     #[test]
-    fn it_is_known_how_many_streams_waited_at_most() {
+    fn depth_max_is_the_largest_number_of_waiting_streams() {
         let mut rig = rig(3);
         [0, 1, 1].into_iter().for_each(|key| rig.writer.marker.mark(key));
-        assert!(rig.feed.pop().is_none(), "the marks were for nothing");
+        assert!(rig.feed.pop().is_none(), "marks without values");
         rig.writer.marker.mark(2);
         rig.feed.pop();
         assert_eq!(rig.feed.counters.depth_max(), 2);
@@ -355,7 +355,7 @@ mod tests {
             let (mut writer, reader) = latest::cell::<u64>();
             assert!(segment_writer.has_room());
             let key = segment_writer.add(reader);
-            assert!(feed.pop().is_none(), "it has not changed yet");
+            assert!(feed.pop().is_none(), "the stream has not changed yet");
             writer.publish(&value, 0, &receipt, Nanos(0));
             segment_writer.marker.mark(key);
             assert!(matches!(feed.pop(), Some(Item::Data(update)) if update.value == value));
@@ -363,7 +363,7 @@ mod tests {
         assert!(!segment_writer.has_room());
     }
 
-    /// Streams of a feed, their writers, and what they mark.
+    /// A feed and the writing ends of its streams.
     struct Rig {
         writer: ConflatedWriter<u64>,
         writers: Vec<latest::Writer<u64>>,
@@ -388,54 +388,54 @@ mod tests {
             self.writer.marker.mark(key);
         }
 
-        /// Values as they are, a new socket as 0.
-        fn told(&mut self) -> Vec<u64> {
+        /// Pops all items: values unchanged, a new socket as 0.
+        fn popped(&mut self) -> Vec<u64> {
             let value = |item: Item<u64>| if let Item::Data(update) = item { update.value } else { 0 };
             std::iter::from_fn(|| self.feed.pop().map(value)).collect()
         }
     }
 
     #[test]
-    fn what_changed_on_the_old_socket_comes_before_the_new_one_also_where_another_stream_is_ahead() {
+    fn changes_of_the_old_socket_come_before_the_new_one_even_if_another_stream_is_ahead() {
         let mut rig = rig(3);
         (0..3).for_each(|key| rig.publish(key, 10 + key as u64, 1));
         rig.connection.opened(Epoch(2), Nanos(0), None);
         rig.publish(0, 20, 2);
-        assert_eq!(rig.told(), [11, 12, 0, 20]);
+        assert_eq!(rig.popped(), [11, 12, 0, 20]);
     }
 
     #[test]
-    fn each_socket_that_brought_something_is_told_before_that() {
+    fn each_socket_is_reported_before_its_data() {
         let mut rig = rig(3);
         rig.publish(0, 10, 1);
-        assert_eq!(rig.told(), [10]);
+        assert_eq!(rig.popped(), [10]);
         for (key, epoch) in [(2, 2), (1, 3)] {
             rig.connection.opened(Epoch(epoch), Nanos(0), None);
             rig.publish(key, 10 * u64::from(epoch), epoch);
         }
         rig.publish(0, 31, 3);
         rig.connection.opened(Epoch(4), Nanos(0), None);
-        assert_eq!(rig.told(), [0, 20, 0, 30, 31, 0]);
+        assert_eq!(rig.popped(), [0, 20, 0, 30, 31, 0]);
     }
 
     #[test]
-    fn what_rests_when_the_socket_turns_comes_before_that() {
+    fn throttled_changes_come_before_the_new_socket() {
         let mut rig = rig(2);
-        let clock = Arc::new(Standing);
+        let clock = Arc::new(FrozenClock);
         rig.feed = rig.feed.throttled(Duration::from_secs(1), clock);
         (0..2).for_each(|key| rig.publish(key, 10 + key as u64, 1));
-        assert_eq!(rig.told(), [10, 11]);
+        assert_eq!(rig.popped(), [10, 11]);
         rig.publish(0, 12, 1);
-        assert!(rig.told().is_empty(), "it rests");
+        assert!(rig.popped().is_empty(), "the interval has not ended");
         rig.connection.opened(Epoch(2), Nanos(0), None);
         rig.publish(1, 20, 2);
-        assert_eq!(rig.told(), [12, 0, 20]);
+        assert_eq!(rig.popped(), [12, 0, 20]);
     }
 
     /// A clock that stands still.
-    struct Standing;
+    struct FrozenClock;
 
-    impl Clock for Standing {
+    impl Clock for FrozenClock {
         fn now(&self) -> Nanos {
             Nanos(1)
         }

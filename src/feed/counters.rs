@@ -1,13 +1,15 @@
-//! What came into a feed and what became of it: counted by those who know, added up by whoever asks.
+//! The counters of a feed: updates by outcome. Its writers and its reader count; any thread may load the sums.
 //!
 //! # Synchronization
 //!
-//! Every count is a [`Count`]: it has one writer, and whoever sees it sees what was done before it was raised.
-//! * A writer counts an arrival before it can be read. The reader first counts what became of an update, then that the
-//!   update has left its queue. `FeedCounters::try_counts` loads in the opposite order: updates that left the queues,
-//!   what became of them, arrivals. So the parts are never less than the whole, and exceed it by no more than the reader
-//!   has in hand.
-//! * The shared ring counts an arrival after it can be read. An event that was taken from it has arrived, counted or not.
+//! Every count is a [`Count`]: it has one writer, and a thread that sees a count also sees everything that its writer
+//! did before raising it.
+//! * A writer counts an arrival before the update can be read. The reader first counts the outcome of an update, then
+//!   that the update was taken from its queue. `FeedCounters::try_counts` loads in the opposite order: taken updates,
+//!   outcomes, arrivals. So the parts never add up to less than the arrivals, and they exceed the arrivals at most by
+//!   the updates that the reader is handling.
+//! * The writer of a shared ring counts an arrival after the event can be read. So `try_counts` counts an event that
+//!   was taken from a shared ring as an arrival, even if the writer has not counted it yet.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -17,66 +19,67 @@ use crossbeam_utils::CachePadded;
 
 use crate::sync::count::Count;
 
-/// What came into a feed and what became of it.
+/// The number of updates that entered a feed, by outcome.
 ///
-/// `received = delivered + dropped + conflated + filtered + queued`. Each is counted where it happens, by the connections'
-/// threads and by the reader, so the sum is a check. It is exact whenever no update is being handed over. An update that
-/// is handed over at this moment may be in two of the parts.
+/// `received = delivered + dropped + conflated + filtered + queued`. The connections' threads and the reader count each
+/// part separately, so the sum is a check. It is exact while no update is being handed over. An update that is being
+/// handed over may be in two of the parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FeedCounts {
     /// Updates of the feed's streams.
     pub received: u64,
     /// Updates that the reader popped.
     pub delivered: u64,
-    /// Updates that were lost because the reader did not keep up. Each is told in band, as part of a gap.
+    /// Updates that were lost because the reader did not keep up. Each is reported in band, as part of a gap.
     pub dropped: u64,
-    /// Updates that a newer one of their stream took the place of.
+    /// Updates that were replaced by a newer update of the same stream.
     pub conflated: u64,
-    /// Snapshots and changes that this reader did not ask for, and snapshots that repeat what it has had.
+    /// Snapshots and changes that this reader did not ask for, and snapshots that repeat what it already has.
     pub filtered: u64,
-    /// Updates that wait to be read, to be told of as dropped, or to be merged with newer ones.
+    /// Updates that wait to be read, to be reported as dropped, or to be merged with newer ones.
     pub queued: u64,
 }
 
 impl FeedCounts {
-    /// Everything received is in one of the other counts.
+    /// Returns true if the other counts add up to `received`.
     fn adds_up(&self) -> bool {
         let Self { received, delivered, dropped, conflated, filtered, queued } = *self;
         received == delivered + dropped + conflated + filtered + queued
     }
 }
 
-/// What the reader counts.
+/// The counters that the reader writes.
 #[derive(Debug, Default)]
 pub(super) struct ReaderCounters {
     pub delivered: Count,
     pub dropped: Count,
     pub conflated: Count,
     pub filtered: Count,
-    /// Updates that left their queue, whatever became of them. Counted after that.
+    /// Updates that left their queue, with any outcome. Raised after the outcome is counted.
     pub taken: Count,
     pub depth_max: Count,
 }
 
-/// How often [`FeedCounters::counts`] retries while an update is being handed over.
+/// The number of times that [`FeedCounters::counts`] retries while an update is being handed over.
 const ATTEMPTS_MAX: usize = 100;
 
-/// What the writing end of one connection counts.
+/// The counters that one connection's writing end writes.
 #[derive(Debug, Default)]
 pub(super) struct WriterCounters {
-    /// What was pushed, marked, dropped or filtered. Apart from `dropped`, which a reader that polls looks at.
+    /// Updates that were pushed, marked, dropped or filtered. On another cache line than `dropped`, which a polling
+    /// reader loads.
     pub received: CachePadded<Count>,
     pub dropped: CachePadded<Count>,
     pub filtered: Count,
     pub depth_max: Count,
 }
 
-/// Counts the events of one stream in the ring that all readers share. Written by the connection's thread, read by the
-/// feeds that follow the stream.
+/// The number of events of one stream in a shared ring. Written by the connection's thread, read by the feeds that
+/// follow the stream.
 #[derive(Debug, Clone, Default)]
 pub(super) struct StreamCount(pub Arc<Count>);
 
-/// Where a feed's updates come from.
+/// A source of arrivals: a writing end, or one stream of a shared ring.
 #[derive(Debug)]
 enum Arrivals {
     Writer(Arc<WriterCounters>),
@@ -99,11 +102,11 @@ impl Arrivals {
     }
 }
 
-/// The counters of one feed: shared by its reader, its writers and whoever wants to know.
+/// The counters of one feed, shared by its reader, its writers and observers.
 #[derive(Debug, Default)]
 pub struct FeedCounters {
     pub(super) reader: CachePadded<ReaderCounters>,
-    /// Locked when a stream is added and when somebody asks, never on the way of an event.
+    /// Locked when a stream is added and when the counts are read, never for an update.
     arrivals: Mutex<Vec<Arrivals>>,
     pub(super) bytes: AtomicU64,
     pub(super) shared_bytes: AtomicU64,
@@ -117,7 +120,7 @@ impl FeedCounters {
         writer
     }
 
-    /// Streams of a shared ring, each from an event on.
+    /// Adds streams of a shared ring, each with the number of its first event.
     pub(super) fn add_streams(&self, streams: impl Iterator<Item = (StreamCount, u64)>) {
         let mut all = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
         all.extend(streams.map(|(count, from)| Arrivals::Stream { count, from }));
@@ -127,7 +130,7 @@ impl FeedCounters {
         self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).push(arrivals);
     }
 
-    /// What came in and what became of it; what happens at this moment may not be in it yet.
+    /// Returns the counts. Updates that are being handled at this moment may be missing.
     pub fn counts(&self) -> FeedCounts {
         let arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
         let mut counts = self.try_counts(&arrivals);
@@ -140,7 +143,7 @@ impl FeedCounters {
         counts
     }
 
-    /// The order of the loads matters, see the top of the file.
+    /// The order of the loads matters; see the module documentation.
     fn try_counts(&self, arrivals: &[Arrivals]) -> FeedCounts {
         let reader = &self.reader;
         let taken = reader.taken.get();
@@ -161,19 +164,19 @@ impl FeedCounters {
         FeedCounts { received, delivered, dropped, conflated, filtered, queued: entered.saturating_sub(taken) }
     }
 
-    /// The most updates that were seen waiting: looked at after each batch that was written, and as they are read.
+    /// Returns the largest number of updates seen waiting. Sampled after each batch that is written, and during reads.
     pub fn depth_max(&self) -> u64 {
         let arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
         let writer = arrivals.iter().filter_map(Arrivals::writer).map(|writer| writer.depth_max.get());
         writer.max().unwrap_or_default().max(self.reader.depth_max.get())
     }
 
-    /// Memory that belongs to the feed alone, in bytes.
+    /// Returns the memory that only this feed uses, in bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Relaxed)
     }
 
-    /// Memory of the rings that it shares with other feeds, in bytes.
+    /// Returns the memory of the rings that the feed shares with other feeds, in bytes.
     pub fn shared_bytes(&self) -> u64 {
         self.shared_bytes.load(Relaxed)
     }
@@ -192,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_taken_from_a_shared_ring_has_arrived_before_its_writer_counts_it() {
+    fn an_event_taken_from_a_shared_ring_counts_as_received_before_its_writer_counts_it() {
         let (counters, count) = (FeedCounters::default(), StreamCount::default());
         counters.add_streams([(count.clone(), 0)].into_iter());
         count.0.add(1);
@@ -204,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sum_shows_what_somebody_forgot_to_count() {
+    fn the_sum_reveals_a_missing_count() {
         let counters = FeedCounters::default();
         let writer = counters.add_writer();
         writer.received.add(3);
@@ -213,12 +216,12 @@ mod tests {
         let counts = counters.counts();
         assert_eq!((counts.received, counts.delivered, counts.queued), (3, 1, 2));
         assert!(counts.adds_up());
-        // One has left its queue, and its fate was not counted.
+        // One update has left its queue, but its outcome is not counted.
         counters.reader.taken.add(1);
         assert!(!counters.counts().adds_up());
         counters.reader.conflated.add(1);
         assert!(counters.counts().adds_up());
-        // One was delivered that was not counted as received.
+        // One update was delivered, but not counted as received.
         writer.filtered.add(1);
         counters.reader.delivered.add(1);
         counters.reader.taken.add(1);

@@ -13,19 +13,20 @@ pub(super) struct EpochTracker {
 }
 
 impl EpochTracker {
-    /// From now on. A socket that is open is nothing new, and of one that ended the reader has missed nothing.
+    /// Starts at the connection's current socket if it is open. Otherwise starts without a socket, so that the next one
+    /// is not reported as a change.
     pub fn new(connection: Arc<ConnectionState>) -> Self {
         let newest = connection.snapshot();
         let seen = if newest.up { newest.epoch } else { Epoch::default() };
         Self { connection, seen }
     }
 
-    /// Starts over at a socket that the reader was told of.
+    /// Restarts at a socket that the reader knows.
     pub fn begin_at(&mut self, socket: Epoch) {
         self.seen = socket;
     }
 
-    /// Data of this socket comes next. True if it turns from another; the first socket ever is taken as it comes.
+    /// Returns true if `epoch` is newer than the reader's socket. If the reader has no socket yet, it takes this one.
     #[inline]
     pub fn is_new(&mut self, epoch: Epoch) -> bool {
         if self.seen == Epoch::default() {
@@ -34,18 +35,18 @@ impl EpochTracker {
         epoch > self.seen
     }
 
-    /// The connection, and the socket that the reader was told of or had data from.
+    /// Returns the connection, and the newest socket that was reported to the reader or brought it data.
     pub fn seen(&self) -> (ConnectionId, Epoch) {
         (self.connection.id(), self.seen)
     }
 
-    /// A socket that the reader has not been told of, and before which it had another.
+    /// Returns the newest socket, if the reader has an older one.
     pub fn unseen(&self) -> Option<Epoch> {
         let newest = self.connection.newest();
         (newest > self.seen && self.seen != Epoch::default()).then_some(newest)
     }
 
-    /// Data of this socket comes next: what to tell the reader before it.
+    /// Moves to a socket. Returns the change that the reader must see before the socket's data, if there is one.
     #[inline]
     pub fn advance<T>(&mut self, new: Epoch) -> Option<Item<T>> {
         if new <= self.seen { None } else { self.change(new) }
@@ -55,7 +56,7 @@ impl EpochTracker {
     fn change<T>(&mut self, new: Epoch) -> Option<Item<T>> {
         let old = std::mem::replace(&mut self.seen, new);
         let (connection, reason) = (self.connection.id(), self.connection.ended_before(new));
-        // Before the first socket there was nothing to lose.
+        // The first socket is not a change.
         (old != Epoch::default()).then_some(Item::Epoch { connection, old, new, reason })
     }
 }

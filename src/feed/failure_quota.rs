@@ -1,22 +1,22 @@
-//! Counts the failures of a callback in a row, up to the quota at which it is not called any more. Pure.
+//! Counts consecutive failures of a callback. A callback that reaches its quota is no longer called.
 
 use std::num::NonZeroU32;
 
-/// Whether a callback is called.
+/// The state of a callback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CallbackState {
-    /// Items are handed to it as they come.
+    /// The callback is called with each item.
     Running,
-    /// It failed as often in a row as its quota allows, and is not called until somebody rearms it. Meanwhile its feed
-    /// fills, as that of any reader that stands still.
+    /// The callback reached its quota of consecutive failures, and is not called until it is rearmed. Meanwhile its
+    /// feed fills like the feed of any reader that does not read.
     Quarantined,
-    /// It was dropped, or the engine has ended.
+    /// The callback was dropped, or the engine has ended.
     Ended,
 }
 
 impl CallbackState {
-    /// A short, stable word for logs and scripts.
+    /// Returns a short, stable name for logs and scripts.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -26,10 +26,10 @@ impl CallbackState {
     }
 }
 
-/// Failures in a row that are forgiven, unless said otherwise, less one.
+/// The default quota: a callback is quarantined at its fifth consecutive failure.
 pub const FAILURE_QUOTA: NonZeroU32 = NonZeroU32::new(5).unwrap();
 
-/// Counts failures in a row.
+/// A counter of consecutive failures.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FailureQuota {
     quota: NonZeroU32,
@@ -41,18 +41,18 @@ impl FailureQuota {
         Self { quota, consecutive_failures: 0 }
     }
 
-    /// A call ended well.
+    /// Records a call that succeeded.
     pub fn succeeded(&mut self) {
         self.consecutive_failures = 0;
     }
 
-    /// A call failed; true if that was one too many.
+    /// Records a call that failed. Returns true if the quota is reached.
     pub fn failed(&mut self) -> bool {
         self.consecutive_failures += 1;
         self.consecutive_failures >= self.quota.get()
     }
 
-    /// It gets another chance.
+    /// Resets the count, so that the callback may be called again.
     pub fn rearm(&mut self) {
         self.consecutive_failures = 0;
     }
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_failures_in_a_row_use_the_quota_up() {
+    fn only_consecutive_failures_reach_the_quota() {
         let mut failure_quota = FailureQuota::new(FAILURE_QUOTA);
         for _ in 0..100 {
             assert!((0..4).all(|_| !failure_quota.failed()));
@@ -76,6 +76,6 @@ mod tests {
         assert_eq!((0..5).map(|_| failure_quota.failed()).collect::<Vec<_>>(), [false, false, false, false, true]);
         failure_quota.rearm();
         assert!(!failure_quota.failed());
-        assert!(FailureQuota::new(NonZeroU32::MIN).failed(), "a quota of one forgives nothing");
+        assert!(FailureQuota::new(NonZeroU32::MIN).failed(), "a quota of one allows no failure");
     }
 }

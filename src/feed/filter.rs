@@ -1,23 +1,23 @@
-//! Which messages of a stream a reader is given.
+//! Decides which messages of a stream a reader gets.
 
 use crate::model::StreamType;
 
-/// What a message means to the readers of its stream. It is the same for all of them.
+/// The kind of a message, which is the same for all readers of its stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrival {
-    /// The exchange reports a change.
+    /// A change that the exchange reports.
     Change,
-    /// The exchange answers a request.
+    /// The exchange's answer to a request.
     Snapshot {
-        /// It is the first since the socket began to carry the stream.
+        /// This is the first message since the socket began to carry the stream.
         starts: bool,
-        /// It says something that no earlier message has said.
+        /// The snapshot contains something that no earlier message contained.
         is_news: bool,
     },
 }
 
 impl Arrival {
-    /// The first message of a stream, or a change.
+    /// Returns the kind of a message, assuming that it is the first of its stream.
     pub fn first(stream_type: StreamType) -> Self {
         match stream_type {
             StreamType::Realtime => Self::Change,
@@ -26,32 +26,32 @@ impl Arrival {
     }
 }
 
-/// What one reader wants of one stream.
+/// The messages that one reader wants of one stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Filter {
     snapshots: bool,
     changes: bool,
-    /// The reader has had no message of the stream yet, and waits for its state.
+    /// The reader has no message of the stream yet, and waits for its state.
     awaits: bool,
 }
 
 impl Filter {
-    /// Snapshots, changes, or both.
+    /// Creates a filter for snapshots, changes, or both.
     pub fn new(snapshots: bool, changes: bool) -> Self {
         Self { snapshots, changes, awaits: snapshots }
     }
 
-    /// Of a stream that the reader does not want any more, and may want again.
+    /// Creates a filter that takes nothing, for a stream that the reader no longer wants but may want again.
     pub fn nothing() -> Self {
         Self::new(false, false)
     }
 
-    /// Whether the reader gets this message. Call it once for each message.
+    /// Returns true if the reader gets this message. Call it once for each message.
     ///
-    /// The first snapshot is the state for a reader that waits for it, even if it repeats what others have had. A reader of
-    /// changes gets every later snapshot that brings news: the exchange sends no changes while it prepares a snapshot, so
-    /// the news is in no other message. A reader of changes alone gets it as a change. A reader of snapshots alone gets the
-    /// first one of each socket.
+    /// A reader that waits for the state gets the first snapshot, even if it repeats what other readers already have. A
+    /// reader of changes gets every later snapshot that is news: the exchange sends no changes while it prepares a
+    /// snapshot, so no other message contains the news. A reader of changes only gets such a snapshot as a change. A
+    /// reader of snapshots only gets the first snapshot of each socket.
     #[inline]
     pub fn takes(&mut self, arrival: Arrival) -> bool {
         let takes = match arrival {
@@ -66,32 +66,32 @@ impl Filter {
         takes
     }
 
-    /// The reader waits for the state of the stream.
+    /// Returns true if the reader waits for the state of the stream.
     pub fn awaits(&self) -> bool {
         self.awaits
     }
 
-    /// The reader has got the state.
+    /// Records that the reader has the state.
     pub fn had_state(&mut self) {
         self.awaits = false;
     }
 
-    /// It wants snapshots and nothing else.
+    /// Returns true if the reader wants snapshots only.
     pub fn is_of_snapshots(&self) -> bool {
         self.snapshots && !self.changes
     }
 
-    /// It wants changes and nothing else.
+    /// Returns true if the reader wants changes only.
     pub fn is_of_changes(&self) -> bool {
         self.changes && !self.snapshots
     }
 
-    /// It wants snapshots and changes, so any value of the stream will do.
+    /// Returns true if the reader wants snapshots and changes, so that any value of the stream serves as its state.
     pub fn is_of_all(&self) -> bool {
         self.snapshots && self.changes
     }
 
-    /// Both are for the same messages.
+    /// Returns true if both filters want the same messages.
     pub fn wants_the_same_as(&self, other: &Self) -> bool {
         (self.snapshots, self.changes) == (other.snapshots, other.changes)
     }
@@ -106,21 +106,21 @@ mod tests {
     const NEWS: Arrival = Arrival::Snapshot { starts: false, is_news: true };
     const REPETITION: Arrival = Arrival::Snapshot { starts: false, is_news: false };
 
-    /// Which of the messages a reader takes.
+    /// Returns which of the messages a reader takes.
     fn taken<const N: usize>(mut filter: Filter, arrivals: [Arrival; N]) -> [bool; N] {
         arrivals.map(|arrival| filter.takes(arrival))
     }
 
     #[test]
-    fn a_reader_of_all_takes_its_state_then_what_is_new() {
+    fn a_reader_of_all_takes_its_state_then_news() {
         let all = Filter::new(true, true);
         let arrivals = [START, Arrival::Change, REPETITION, NEWS, Arrival::Change, START, REPEATED_START];
         assert_eq!(taken(all, arrivals), [true, true, false, true, true, true, false]);
-        assert_eq!(taken(all, [REPETITION, REPETITION]), [true, false], "nothing is a repetition to a newcomer");
-        assert_eq!(taken(all, [Arrival::Change, REPETITION]), [true, false], "a change says the whole state");
-        let mut given = all;
-        given.had_state();
-        assert_eq!(taken(given, [REPETITION, NEWS]), [false, true]);
+        assert_eq!(taken(all, [REPETITION, REPETITION]), [true, false], "a new reader takes a repetition as its state");
+        assert_eq!(taken(all, [Arrival::Change, REPETITION]), [true, false], "a change contains the whole state");
+        let mut with_state = all;
+        with_state.had_state();
+        assert_eq!(taken(with_state, [REPETITION, NEWS]), [false, true]);
     }
 
     #[test]
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_of_changes_takes_what_changed_though_only_a_snapshot_says_so() {
+    fn a_reader_of_changes_takes_news_that_only_a_snapshot_contains() {
         let changes = Filter::new(false, true);
         let arrivals = [START, Arrival::Change, REPETITION, NEWS, START];
         assert_eq!(taken(changes, arrivals), [false, true, false, true, false]);

@@ -1,29 +1,29 @@
-//! What a feed carries. Everything is inline: an update crosses threads without an allocation.
+//! The items that a feed carries. All data is inline, so an update crosses threads without an allocation.
 
 use super::{AnyWriter, FeedWriter};
 use crate::model::{ConnectionId, DisconnectKind, Epoch, Event, Noun, Stamps, StreamType, Ticker, Words};
 
-/// A message and the proof of where and when it came from.
+/// A message with its time stamps and its origin.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Update<T = Event> {
     /// The message.
     pub value: T,
-    /// When it happened, was received and was published.
+    /// When the message was created, received and published.
     pub stamps: Stamps,
-    /// The connection that brought it.
+    /// The connection that received the message.
     pub connection: ConnectionId,
-    /// Which of its sockets.
+    /// The socket of that connection.
     pub epoch: Epoch,
-    /// The pool's version of the stream when this was sent: its own, or that of the newer value if it came late. A feed
-    /// that conflates snapshots or changes alone counts those instead.
+    /// The pool's version of the stream when this update was sent: the version of this value, or of the newer value if
+    /// this one arrived late. A conflating feed of snapshots only, or of changes only, counts just those.
     ///
-    /// Versions count the values of a stream one by one. This is how a feed that conflates tells what it skipped: if two
+    /// Each value of a stream raises the version by one, so versions show what a conflating feed skipped: if two
     /// consecutive updates of a stream have the versions 7 and 10, two values between them were replaced unread.
     pub version: u64,
 }
 
 impl<T> Update<T> {
-    /// The same of another type.
+    /// Converts the value, and keeps the rest.
     #[inline]
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Update<U> {
         let Self { value, stamps, connection, epoch, version } = self;
@@ -32,7 +32,7 @@ impl<T> Update<T> {
 }
 
 impl<T: Payload> Update<T> {
-    /// Something to fill memory with.
+    /// Returns a placeholder to fill memory with.
     pub(super) fn blank() -> Self {
         Self {
             value: T::blank(),
@@ -44,40 +44,40 @@ impl<T: Payload> Update<T> {
     }
 }
 
-/// What a feed hands out.
+/// An item of a feed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[allow(clippy::large_enum_variant, reason = "a ring of boxes is 20 times slower than one of inline books")]
 pub enum Item<T = Event> {
     /// A message.
     Data(Update<T>),
-    /// Messages are missing here: the reader did not keep up. Feeds that conflate never have a gap; see
+    /// Messages are missing here, because the reader did not keep up. Conflating feeds never have a gap; see
     /// [`Update::version`].
     Gap {
-        /// How many.
+        /// The number of missing messages.
         missed: u64,
     },
-    /// From here on a connection uses another socket. What the exchange sent between the two is lost to everybody, and
-    /// nobody can say how much it was.
+    /// From here on a connection uses another socket. Messages that the exchange sent between the two sockets are lost
+    /// to every reader, and their number is unknown.
     Epoch {
-        /// Which connection.
+        /// The connection.
         connection: ConnectionId,
         /// The socket that ended.
         old: Epoch,
-        /// The socket that came after it.
+        /// The socket that replaced it.
         new: Epoch,
-        /// Why the last socket, or the last try to get one, ended; none if that is too long ago.
+        /// Why the last socket, or the last attempt to open one, ended. `None` if that was too long ago.
         reason: Option<DisconnectKind>,
     },
 }
 
-/// A place for an item: what `pop_batch` is given.
+/// A placeholder, to create the slice that [`Feed::pop_batch`](super::Feed::pop_batch) fills.
 impl<T> Default for Item<T> {
     fn default() -> Self {
         Self::Gap { missed: 0 }
     }
 }
 
-/// What a feed may carry: a [`Noun`], or any of them as an [`Event`]. Closed to other types.
+/// A type that a feed may carry: a [`Noun`], or an [`Event`], which is any of them. Sealed.
 #[allow(private_bounds, reason = "closed to other types")]
 pub trait Payload: Copy + std::fmt::Debug + Send + Sync + 'static + sealed::Carried {}
 
@@ -90,19 +90,19 @@ mod sealed {
 
     /// The private half of [`Payload`](super::Payload).
     pub(crate) trait Carried: Sized {
-        /// Whether it answers a request or reports a change.
+        /// Returns whether the message answers a request or reports a change.
         fn stream_type(&self) -> StreamType;
 
-        /// The same with another stream type.
+        /// Returns the message with another stream type.
         fn with_stream_type(self, stream_type: StreamType) -> Self;
 
-        /// Something to fill memory with.
+        /// Returns a placeholder to fill memory with.
         fn blank() -> Self;
 
-        /// The writing end of a feed of this type, as one that may be of any type.
+        /// Wraps the writing end of a feed of this type.
         fn into_any_writer(writer: FeedWriter<Self>) -> AnyWriter;
 
-        /// The writing end, if the feed is of this type.
+        /// Returns the writing end, if the feed carries this type.
         fn from_any_writer(writer: &mut AnyWriter) -> Option<&mut FeedWriter<Self>>;
     }
 }
@@ -159,8 +159,8 @@ mod tests {
     use crate::model::Trade;
 
     #[test]
-    fn an_update_is_as_large_as_its_value_and_its_proof() {
-        // And 8 bytes more in a ring: one of 4096 takes 4.5 MB of any event, 0.9 MB of trades.
+    fn an_update_adds_40_bytes_to_its_value() {
+        // A slot of a ring adds 8 bytes: a ring of 4096 events takes 4.5 MB, one of 4096 trades 0.9 MB.
         assert_eq!(size_of::<Update<Event>>(), 1_088);
         assert_eq!(size_of::<Update<Trade>>(), 200);
         assert_eq!(size_of::<Update<Trade>>() - size_of::<Trade>(), 40);

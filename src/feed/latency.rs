@@ -1,4 +1,4 @@
-//! How long updates take on their way to a reader, recorded by the reader.
+//! Latencies of updates on their way to a reader, recorded by the reader.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,24 +7,24 @@ use hdrhistogram::Histogram;
 
 use crate::model::{Nanos, Stamps};
 
-/// Decimal digits that are kept of each time: 1 %.
+/// Significant decimal digits of each recorded time: a resolution of 1 %.
 const DIGITS: u8 = 2;
 
-/// How long updates took. What was published before the reader was there, the state of a stream that ran already, is left
-/// out: it did not wait for the reader.
+/// The latencies of a feed's updates. Updates that were published before recording started, such as the state of a
+/// running stream, are left out: they did not wait for the reader.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Latencies {
     since: Nanos,
-    /// From the read of the socket until the update was handed to the pool and the feeds: its publish stamp, taken once
-    /// for each message.
+    /// Time from the read of the socket to the publish stamp. The stamp is taken once for each message, when it is
+    /// handed to the pool and the feeds.
     pub receive_to_publish: Latency,
-    /// From there until the reader popped it.
+    /// Time from the publish stamp until the reader popped the update.
     pub publish_to_read: Latency,
 }
 
 impl Latencies {
-    /// Of a reader that is there from now on.
+    /// Creates empty histograms for a reader that starts at `now`.
     pub(crate) fn since(now: Nanos) -> Self {
         Self { since: now, ..Self::default() }
     }
@@ -39,48 +39,49 @@ impl Latencies {
     }
 }
 
-/// How long something took, many times: about 30 KB, whatever the number of times.
+/// A histogram of durations. Takes about 30 KB for any number of records.
 #[derive(Clone)]
 pub struct Latency(Histogram<u64>);
 
 impl Latency {
-    /// Longest time that is told apart from longer ones, in ns: a minute.
+    /// The longest duration that can be recorded, in ns: one minute. A longer one is recorded as one minute.
     pub const LONGEST_NS: u64 = 60_000_000_000;
 
-    /// Nothing recorded yet.
+    /// Creates an empty histogram.
     pub fn new() -> Self {
-        // The bounds are constants of which the library approves.
+        // The bounds are constants that hdrhistogram accepts.
         Self(Histogram::new_with_max(Self::LONGEST_NS, DIGITS).unwrap_or_else(|_| unreachable!("valid bounds")))
     }
 
-    /// Records one time.
+    /// Records a duration.
     #[inline]
     pub fn record(&mut self, time: Duration) {
         self.0.saturating_record(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }
 
-    /// Records one time as often as it occurred.
+    /// Records a duration that occurred `times` times.
     pub fn record_many(&mut self, time: Duration, times: u64) {
         self.0.saturating_record_n(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), times);
     }
 
-    /// Adds what another recorded.
+    /// Adds the records of another histogram.
     pub fn add(&mut self, other: &Self) {
         // Both have the same bounds, so nothing is out of range.
         let _ = self.0.add(&other.0);
     }
 
-    /// How often something was recorded.
+    /// Returns the number of records.
     pub fn count(&self) -> u64 {
         self.0.len()
     }
 
-    /// The time that this part of all did not exceed: 0.5 is the median, 0.99 leaves the slowest hundredth out, 1 none.
+    /// Returns the duration that this fraction of the records did not exceed: 0.5 is the median, 0.99 is p99, 1 is the
+    /// maximum.
     pub fn quantile(&self, part: f64) -> Duration {
         Duration::from_nanos(self.0.value_at_quantile(part))
     }
 
-    /// The longest.
+    /// Returns the longest duration.
     pub fn max(&self) -> Duration {
         Duration::from_nanos(self.0.max())
     }
@@ -92,7 +93,7 @@ impl Default for Latency {
     }
 }
 
-/// The same as for people, because a histogram has hundreds of counts.
+/// Same summary as [`Display`](fmt::Display): a histogram has hundreds of counts.
 impl fmt::Debug for Latency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Latency({self})")

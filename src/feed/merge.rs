@@ -1,9 +1,10 @@
-//! One sequence of items from several sources, each having its turn.
+//! Merges several sources into one sequence of items, round robin.
 //!
-//! A connection may have several: a ring for its trades, newest values of the rest. When it turns to another socket, the
-//! sources learn that one by one. The first of them is held back until the others of its connection have handed out all
-//! that came before. Then the change is reported once, and nothing of the old socket follows. A source that is added later,
-//! or has brought nothing yet, starts at the socket of the others, so that it is held back like them.
+//! A connection may have several sources, such as a ring for its trades and newest values for other types. When the
+//! connection changes to a new socket, its sources reach that change one by one. A source that has reached the change
+//! is held back until the other sources of its connection have returned everything from before it. Then the change is
+//! reported once, and no data of the old socket follows. A source that is added later, or that has brought nothing yet,
+//! starts at the socket of the others, so that it is held back like them.
 
 use std::any::TypeId;
 
@@ -15,17 +16,17 @@ use crate::model::{ConnectionId, DisconnectKind, Epoch, Nanos};
 /// The sources of a feed.
 pub(super) struct Merge<T> {
     sources: Vec<MergedSource<T>>,
-    // Where to look first: the sources are read round robin.
+    // The index of the source to read next.
     next: usize,
 }
 
 struct MergedSource<T> {
     source: Box<dyn Source<T>>,
-    /// A new socket, which the other sources of the connection have not come to yet.
+    /// A new socket that other sources of the connection have not reached yet.
     held: Option<EpochChange>,
 }
 
-/// What [`Item::Epoch`] tells.
+/// The fields of [`Item::Epoch`].
 struct EpochChange {
     connection: ConnectionId,
     old: Epoch,
@@ -34,10 +35,10 @@ struct EpochChange {
 }
 
 impl<T> MergedSource<T> {
-    /// Something of an earlier socket of this connection may still come from here.
+    /// Returns true if this source may still return data of an earlier socket of the same connection.
     fn is_behind(&self, change: &EpochChange) -> bool {
         let (connection, seen) = self.source.epoch();
-        // A source without a socket has brought nothing, and neither have the others of its connection: see `align`.
+        // If a source has no socket, then no source of its connection has brought anything: see `align`.
         connection == change.connection && seen < change.new && seen != Epoch::default()
     }
 }
@@ -52,21 +53,21 @@ impl<T> Merge<T> {
         self.align(self.sources.len() - 1);
     }
 
-    /// Sets a source back to the socket that the reader was last told of. What the source has of a later socket then waits
-    /// for what the others of its connection still have of this one.
+    /// Sets a source back to the socket that was last reported to the reader. Data of a later socket then waits until
+    /// the other sources of its connection have returned the data of this one.
     fn align(&mut self, newcomer: usize) {
         let (connection, _) = self.sources[newcomer].source.epoch();
-        let told = |(place, other): (usize, &MergedSource<T>)| {
+        let reported = |(place, other): (usize, &MergedSource<T>)| {
             let (of, seen) = other.source.epoch();
-            let told = other.held.as_ref().map_or(seen, |change| change.old);
-            (place != newcomer && of == connection && told != Epoch::default()).then_some(told)
+            let reported = other.held.as_ref().map_or(seen, |change| change.old);
+            (place != newcomer && of == connection && reported != Epoch::default()).then_some(reported)
         };
-        if let Some(told) = self.sources.iter().enumerate().filter_map(told).min() {
-            self.sources[newcomer].source.begin_at(told);
+        if let Some(reported) = self.sources.iter().enumerate().filter_map(reported).min() {
+            self.sources[newcomer].source.begin_at(reported);
         }
     }
 
-    /// The next item of the first source that has one. Never waits.
+    /// Pops an item from the next source that has one. Never waits.
     #[inline]
     pub fn pop(&mut self) -> Option<Item<T>> {
         // Nearly always there is one source.
@@ -74,7 +75,7 @@ impl<T> Merge<T> {
     }
 
     fn pop_round_robin(&mut self) -> Option<Item<T>> {
-        // One variable, which the compiler makes the caller's: an order book is not copied on its way out.
+        // One variable for the result: the compiler then writes an order book directly into the caller's place.
         let mut item = None;
         for _ in 0..self.sources.len() {
             let at = self.next;
@@ -98,17 +99,17 @@ impl<T> Merge<T> {
         item
     }
 
-    /// A source has come to a new socket. Tells of the earliest that all of its connection have come to.
+    /// Pops the earliest held change that all sources of its connection have reached.
     #[cold]
     fn pop_epoch_change(&mut self) -> Option<Item<T>> {
         let changes = self.sources.iter().filter_map(|merged| merged.held.as_ref());
         let is_reached = |change: &&EpochChange| !self.sources.iter().any(|merged| merged.is_behind(change));
         let EpochChange { connection, new, .. } = *changes.filter(is_reached).min_by_key(|change| change.new)?;
-        let is_of_it = |change: &mut EpochChange| (change.connection, change.new) == (connection, new);
-        // Told once, on behalf of all. The largest `old` is right: a source may have missed a socket that others were on.
-        let held = self.sources.iter_mut().filter_map(|merged| merged.held.take_if(is_of_it));
-        let told = held.max_by_key(|change| change.old);
-        told.map(|EpochChange { connection, old, new, reason }| Item::Epoch { connection, old, new, reason })
+        let is_same = |change: &mut EpochChange| (change.connection, change.new) == (connection, new);
+        // Reported once for all sources. The largest `old` is right: a source may have missed a socket that others saw.
+        let held = self.sources.iter_mut().filter_map(|merged| merged.held.take_if(is_same));
+        let reported = held.max_by_key(|change| change.old);
+        reported.map(|EpochChange { connection, old, new, reason }| Item::Epoch { connection, old, new, reason })
     }
 
     pub fn is_ready(&mut self) -> bool {
@@ -127,7 +128,7 @@ impl<T> Merge<T> {
         self.sources.iter().for_each(|merged| merged.source.set_waiting(waiting));
     }
 
-    /// More streams for the source that reads them already.
+    /// Adds streams to the source that reads this connection and type from a shared ring.
     pub fn add_streams(&mut self, connection: ConnectionId, carries: TypeId, mut joining: Joining<T>) {
         for merged in &mut self.sources {
             joining = merged.source.add_streams(connection, carries, joining);
@@ -142,12 +143,12 @@ mod tests {
     use crate::model::Stamps;
     use std::collections::VecDeque;
 
-    /// Gives values by their sockets, and tells of each new one, as every source does.
+    /// A source that returns scripted values, and reports each new socket before its values.
     struct Script {
         connection: ConnectionId,
         seen: Epoch,
         values: VecDeque<(u32, char)>,
-        /// The socket that is the newest where the script ends.
+        /// The newest socket at the end of the script.
         newest: u32,
     }
 
@@ -186,81 +187,81 @@ mod tests {
         Box::new(Script { connection, seen: Epoch(seen), values, newest })
     }
 
-    /// Values as they are, new sockets as their numbers.
-    fn told<const N: usize>(scripts: [Box<dyn Source<char>>; N]) -> String {
+    /// Pops all items of merged scripts: values unchanged, new sockets as their numbers.
+    fn merged<const N: usize>(scripts: [Box<dyn Source<char>>; N]) -> String {
         let mut merge = Merge::new(Vec::new());
         scripts.into_iter().for_each(|script| merge.add(script));
-        let told = pop(&mut merge, usize::MAX);
-        assert!(!merge.is_ready(), "a source was held for ever: {told}");
-        told
+        let popped = pop(&mut merge, usize::MAX);
+        assert!(!merge.is_ready(), "a source was held forever: {popped}");
+        popped
     }
 
-    /// The next items, up to a number of them.
+    /// Pops at most `items` items.
     fn pop(merge: &mut Merge<char>, items: usize) -> String {
-        let told = std::iter::from_fn(|| {
+        let popped = std::iter::from_fn(|| {
             merge.pop().map(|item| match item {
                 Item::Data(update) => update.value.to_string(),
                 Item::Epoch { new, .. } => format!(" {new} "),
                 Item::Gap { .. } => unreachable!("no script has gaps"),
             })
         });
-        told.take(items).collect()
+        popped.take(items).collect()
     }
 
     #[test]
     fn sources_take_turns() {
         let [some, others] = [[(1, 'a'), (1, 'b'), (1, 'c')], [(1, 'x'), (1, 'y'), (1, 'z')]];
-        assert_eq!(told([script(0, 1, &some, 1), script(0, 1, &others, 1)]), "axbycz");
+        assert_eq!(merged([script(0, 1, &some, 1), script(0, 1, &others, 1)]), "axbycz");
     }
 
     #[test]
-    fn a_new_socket_is_told_once_after_all_of_the_old_one_and_before_all_of_the_new() {
+    fn a_new_socket_is_reported_once_between_the_data_of_the_old_and_the_new() {
         let (short, long) = ([(1, 'a'), (2, 'B')], [(1, 'x'), (1, 'y'), (1, 'z'), (2, 'X')]);
         let expected = "axyz 2 BX";
-        let told = told([script(0, 1, &short, 2), script(0, 1, &long, 2)]);
-        assert_eq!(told.replace("XB", "BX"), expected);
+        let items = merged([script(0, 1, &short, 2), script(0, 1, &long, 2)]);
+        assert_eq!(items.replace("XB", "BX"), expected);
     }
 
     #[test]
-    fn a_source_that_brings_nothing_holds_nobody_up() {
-        assert_eq!(told([script(0, 1, &[(1, 'a'), (2, 'B')], 2), script(0, 1, &[], 2)]), "a 2 B");
-        // This one has never brought anything.
-        assert_eq!(told([script(0, 1, &[(1, 'a'), (2, 'B')], 2), script(0, 0, &[], 2)]), "a 2 B");
+    fn a_source_without_data_does_not_hold_up_the_others() {
+        assert_eq!(merged([script(0, 1, &[(1, 'a'), (2, 'B')], 2), script(0, 1, &[], 2)]), "a 2 B");
+        // The second source has never brought anything.
+        assert_eq!(merged([script(0, 1, &[(1, 'a'), (2, 'B')], 2), script(0, 0, &[], 2)]), "a 2 B");
     }
 
     #[test]
-    fn one_that_missed_a_socket_waits_for_one_that_did_not() {
+    fn a_source_that_missed_a_socket_waits_for_one_that_did_not() {
         let (all, last) = ([(1, 'a'), (2, 'b'), (3, 'c')], [(1, 'x'), (3, 'z')]);
-        let told = told([script(0, 1, &all, 3), script(0, 1, &last, 3)]);
-        assert_eq!(told.replace("zc", "cz"), "ax 2 b 3 cz");
+        let items = merged([script(0, 1, &all, 3), script(0, 1, &last, 3)]);
+        assert_eq!(items.replace("zc", "cz"), "ax 2 b 3 cz");
     }
 
     #[test]
-    fn a_source_that_comes_with_the_new_socket_waits_for_what_is_left_of_the_old_one() {
-        let told = told([script(0, 1, &[(1, 'a'), (1, 'b'), (2, 'c')], 2), script(0, 2, &[(2, 'X'), (2, 'Y')], 2)]);
-        assert!(told.starts_with("ab 2 "), "{told}");
-        assert_eq!(told.len(), "ab 2 cXY".len());
+    fn a_source_added_at_the_new_socket_waits_for_the_data_of_the_old_one() {
+        let items = merged([script(0, 1, &[(1, 'a'), (1, 'b'), (2, 'c')], 2), script(0, 2, &[(2, 'X'), (2, 'Y')], 2)]);
+        assert!(items.starts_with("ab 2 "), "{items}");
+        assert_eq!(items.len(), "ab 2 cXY".len());
     }
 
     #[test]
-    fn a_source_whose_first_word_is_of_the_new_socket_waits_for_what_is_left_of_the_old_one() {
-        let told = told([script(0, 1, &[(1, 'a'), (1, 'b'), (2, 'c')], 2), script(0, 0, &[(2, 'X')], 2)]);
-        assert!(told.starts_with("ab 2 "), "{told}");
+    fn a_source_whose_first_data_is_of_the_new_socket_waits_for_the_data_of_the_old_one() {
+        let items = merged([script(0, 1, &[(1, 'a'), (1, 'b'), (2, 'c')], 2), script(0, 0, &[(2, 'X')], 2)]);
+        assert!(items.starts_with("ab 2 "), "{items}");
     }
 
     #[test]
-    fn a_source_that_comes_while_others_are_held_back_is_held_back_with_them() {
+    fn a_source_added_while_others_are_held_back_is_held_back_with_them() {
         let mut merge =
             Merge::new(vec![script(0, 1, &[(2, 'a')], 2), script(0, 1, &[(1, 'x'), (1, 'y'), (1, 'z')], 2)]);
-        let mut told = pop(&mut merge, 1);
+        let mut items = pop(&mut merge, 1);
         merge.add(script(0, 2, &[(2, 'N')], 2));
-        told += &pop(&mut merge, usize::MAX);
-        assert!(told.starts_with("xyz 2 "), "{told}");
+        items += &pop(&mut merge, usize::MAX);
+        assert!(items.starts_with("xyz 2 "), "{items}");
     }
 
     #[test]
-    fn connections_turn_by_themselves() {
-        let told = told([script(0, 1, &[(1, 'a'), (2, 'B')], 2), script(1, 1, &[(1, 'x'), (1, 'y'), (1, 'z')], 1)]);
-        assert_eq!(told, "ax 2 yBz");
+    fn connections_change_sockets_independently() {
+        let items = merged([script(0, 1, &[(1, 'a'), (2, 'B')], 2), script(1, 1, &[(1, 'x'), (1, 'y'), (1, 'z')], 1)]);
+        assert_eq!(items, "ax 2 yBz");
     }
 }

@@ -1,8 +1,8 @@
-//! The push side: updates in order, kept as the reader chose, through parts that can never slow the socket.
+//! The push side: updates in order, kept under the reader's overflow policy, through parts that never slow the socket.
 //!
-//! A feed has a writing end on each connection's thread and one reading end. What becomes of updates that are not read in
-//! time is its [`Overflow`], which picks the parts: a ring of its own (`queue`), a cursor into a ring that all readers
-//! share (`broadcast`), or the newest values as they change (`conflate`).
+//! A feed has one writing end on each connection's thread, and one reading end. Its [`Overflow`] policy decides what
+//! happens to updates that are not read in time, and picks the parts: a ring that only this feed uses (`queue`), a
+//! cursor into a ring that all readers share (`broadcast`), or the newest values of changed streams (`conflate`).
 
 mod any_writer;
 mod broadcast;

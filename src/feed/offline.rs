@@ -1,4 +1,4 @@
-//! Feeds whose writer may wait: for recordings and other sources that lose nothing by it.
+//! Feeds whose writer may wait, for recordings and other sources that can be paused.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,10 +10,11 @@ use crate::model::{Clock, ConnectionId, Nanos};
 use crate::sync::connection::ConnectionState;
 use crate::sync::signal::Signal;
 
-/// How soon a writer that waits looks whether its reader is gone, should nobody wake it.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often a waiting writer checks for room and for the end of its reader, even if it is not woken.
+const CHECK_EVERY: Duration = Duration::from_millis(100);
 
-/// A feed that loses nothing, because its writer waits for room: [`Overflow::Block`]. The ring holds `capacity` updates.
+/// Creates a feed that loses nothing, because its writer waits for room: [`Overflow::Block`]. The ring holds `capacity`
+/// updates.
 ///
 /// # Panics
 ///
@@ -31,13 +32,13 @@ pub fn blocking<T: Payload>(capacity: usize, clock: Arc<dyn Clock>) -> (Blocking
     (BlockingWriter { writer: writers.remove(0), room }, feed)
 }
 
-/// The writing end of a feed that loses nothing.
+/// The writing end of a feed that loses nothing. Created by [`blocking`].
 pub struct BlockingWriter<T: Payload> {
     writer: FeedWriter<T>,
     room: Arc<Signal>,
 }
 
-/// The reader is gone; this is what it did not get.
+/// The error of [`BlockingWriter::push`]: the reader is gone. Contains the update that was not delivered.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Abandoned<T>(pub Update<T>);
 
@@ -48,14 +49,15 @@ impl<T: Payload> fmt::Debug for BlockingWriter<T> {
 }
 
 impl<T: Payload> BlockingWriter<T> {
-    /// Appends an update and wakes the reader. Waits as long as there is no room.
+    /// Appends an update and wakes the reader. Waits while the ring is full.
     ///
     /// # Errors
-    /// [`Abandoned`] gives the update back when nobody will read it.
+    ///
+    /// Returns the update in [`Abandoned`] if the reader is gone.
     pub fn push(&mut self, update: Update<T>) -> Result<(), Abandoned<T>> {
         let writer = &self.writer;
         while !writer.has_room() && !writer.is_abandoned() {
-            self.room.wait_until(LOOK_EVERY, || writer.has_room() || writer.is_abandoned());
+            self.room.wait_until(CHECK_EVERY, || writer.has_room() || writer.is_abandoned());
         }
         if self.writer.is_abandoned() {
             return Err(Abandoned(update));

@@ -1,4 +1,4 @@
-//! What becomes of a feed whose reader does not keep up.
+//! The overflow policies of feeds.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,38 +6,41 @@ use std::time::Duration;
 
 use crate::model::{DataType, Nature};
 
-/// What becomes of events that come faster than they are read. Chosen for each feed. With every policy, no reader makes the
-/// socket or another reader wait, and what is not delivered is counted in [`FeedCounts`](super::FeedCounts).
+/// A feed's policy for events that arrive faster than they are read. With every policy of a live feed, no reader makes
+/// the socket or another reader wait, and [`FeedCounts`](super::FeedCounts) counts the updates that are not delivered.
 ///
-/// Policies that keep events, `DropOldest` and `DropNewest`, tell a loss in band: an [`Item::Gap`](super::Item::Gap) in the
-/// place of the missing events says how many. Policies that keep newest values, `Conflate` and `Throttle`, have no gaps.
-/// They tell by the [version](super::Update::version) of an update how many older values it replaced.
+/// The policies that keep events, `DropOldest` and `DropNewest`, report losses in band: an
+/// [`Item::Gap`](super::Item::Gap) in place of the missing events has their number. The policies that keep newest
+/// values, `Conflate` and `Throttle`, have no gaps. The [version](super::Update::version) of an update shows how many
+/// older values it replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Overflow {
-    /// What suits the type of each stream: of trades each one counts, so `DropNewest` with [`CAPACITY`](Self::CAPACITY);
-    /// tickers, order books and candles are states, of which the newest replaces the others, so `Conflate`.
+    /// A policy for each type of stream. Every trade counts, so trades get `DropNewest` with
+    /// [`CAPACITY`](Self::CAPACITY). Tickers, order books and candles are states, whose newest value replaces older
+    /// ones, so they get `Conflate`.
     #[default]
     ByType,
-    /// The oldest events go. The reader follows a ring that all readers of the connection share: publishing costs the
-    /// same for one and for a thousand of them, and no memory is the feed's own. Price: the ring holds the events of all
+    /// Drops the oldest events. The reader follows a ring that all readers of the connection share, so publishing costs
+    /// the same for one reader and for a thousand, without a ring for each feed. The ring holds the events of all
     /// streams that are read this way, [`Builder::broadcast_capacity`](crate::engine::Builder::broadcast_capacity) of
-    /// each type, so busy neighbours shorten what is kept; and while one of these readers sleeps in `wait`, the connection's
-    /// thread looks at each such reader of what has changed, once for each batch, and wakes those that sleep.
+    /// each type, so busy streams shorten the history of the others. While one of these readers sleeps in `wait`, the
+    /// connection's thread checks, once per batch, each such reader of the changed streams and wakes those that sleep.
     DropOldest,
-    /// The newest events go. A ring of the feed's own for each connection that carries some of its streams: what has
-    /// come in stays until it is read. Choose the capacity for the longest pause of the reader, and nothing is lost.
+    /// Drops the newest events. The feed has its own ring for each connection that carries its streams, and events in
+    /// the ring stay until they are read. Nothing is lost if the capacity covers the reader's longest pause.
     DropNewest {
-        /// Updates that may wait. A trade takes 208 bytes, an order book or any event 1.1 KB.
+        /// The number of updates that may wait. A trade takes 208 bytes, an order book or any event 1.1 KB.
         capacity: usize,
     },
-    /// Older values of a stream go. At most one update of each stream waits, the reader sees the newest value when it
-    /// comes, and streams take turns in the order in which they changed. Older values are counted as conflated.
+    /// Drops older values of a stream. At most one update of each stream waits, and the reader gets the newest value.
+    /// The streams are read in the order in which they changed. Older values are counted as conflated.
     Conflate,
-    /// As `Conflate`, and an update of each stream at most this often. What changes in between comes at its end.
+    /// Same as `Conflate`, with at most one update of each stream per interval. A change during the interval is
+    /// delivered at its end. The interval is more than zero and at most an hour.
     Throttle(Duration),
-    /// Nothing goes: the writer waits. For sources that can wait, see [`blocking`](super::blocking); a live engine
-    /// refuses it, because the exchange would not wait.
+    /// Drops nothing: the writer waits. For sources that can wait, see [`blocking`](super::blocking). A live engine
+    /// refuses this policy, because the exchange does not wait.
     Block,
 }
 
@@ -45,16 +48,16 @@ pub enum Overflow {
 const THROTTLE_MAX: Duration = Duration::from_secs(3600);
 
 impl Overflow {
-    /// Updates that may wait, unless said otherwise.
+    /// The default number of updates that may wait.
     pub const CAPACITY: usize = 4096;
 
-    /// The most updates that may wait.
+    /// The largest number of updates that may wait.
     pub const CAPACITY_MAX: usize = 1 << 20;
 
     /// `DropNewest` with [`CAPACITY`](Self::CAPACITY).
     pub const DROP_NEWEST: Self = Self::DropNewest { capacity: Self::CAPACITY };
 
-    /// What it means for a stream of this type: never [`ByType`](Self::ByType).
+    /// Returns the policy for a stream of this type. Never returns [`ByType`](Self::ByType).
     pub fn of(self, data_type: DataType) -> Self {
         match (self, data_type.nature()) {
             (Self::ByType, Nature::Occurrence) => Self::DROP_NEWEST,
@@ -63,7 +66,7 @@ impl Overflow {
         }
     }
 
-    /// Updates that may wait in a ring of the feed's own, if it may have one.
+    /// Returns the capacity of the feed's own ring, if the policy allows one.
     pub fn capacity(self) -> Option<usize> {
         match self {
             Self::DropNewest { capacity } => Some(capacity),
@@ -72,12 +75,12 @@ impl Overflow {
         }
     }
 
-    /// Why no live feed can work this way, and what to do.
+    /// Returns why a live feed cannot use this policy and how to fix it, or `None` if it can.
     pub fn problem(self) -> Option<String> {
         match self {
             Self::Block => Some(
-                "overflow: block would make the exchange wait, and it does not; choose another policy, or feed::blocking \
-                 for sources that can wait"
+                "overflow: block would make the exchange wait, but the exchange never waits; choose another policy, or \
+                 use offline::blocking for a source that can wait"
                     .to_owned(),
             ),
             Self::DropNewest { capacity } if !(1..=Self::CAPACITY_MAX).contains(&capacity) => {
@@ -90,7 +93,7 @@ impl Overflow {
         }
     }
 
-    /// The ring of its own that a feed needs for streams of these types, in updates.
+    /// Returns the capacity of the ring that a feed needs for streams of these types, in updates.
     pub(super) fn own_ring(self, data_types: impl IntoIterator<Item = DataType>) -> Option<usize> {
         data_types.into_iter().find_map(|data_type| match self.of(data_type) {
             Self::DropNewest { capacity } => Some(capacity),
@@ -115,7 +118,7 @@ impl fmt::Display for Overflow {
     }
 }
 
-/// A text that names no policy.
+/// The error of parsing an [`Overflow`]. Contains the start of the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidOverflow(String);
 
@@ -123,7 +126,7 @@ impl fmt::Display for InvalidOverflow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "\"{}\" is no overflow policy: by-type, drop-oldest, drop-newest[:CAPACITY], conflate, \
+            "\"{}\" is not an overflow policy; expected by-type, drop-oldest, drop-newest[:CAPACITY], conflate, \
              throttle:INTERVAL (50ms, 2s) or block",
             self.0.escape_debug()
         )
@@ -147,7 +150,7 @@ impl FromStr for Overflow {
             ("block", None) => Some(Self::Block),
             _ => None,
         };
-        // Bounded: a megabyte of garbage must not come back in an error.
+        // Bounded: an error must not repeat a megabyte of garbage.
         policy.ok_or_else(|| InvalidOverflow(text.chars().take(64).collect()))
     }
 }
@@ -170,7 +173,7 @@ mod tests {
     use crate::model::Interval;
 
     #[test]
-    fn every_policy_reads_back_what_it_writes() {
+    fn every_policy_parses_its_own_display() {
         let throttles = [50, 1_500, 2_000_000].map(|us| Overflow::Throttle(Duration::from_micros(us)));
         let others =
             [Overflow::ByType, Overflow::DropOldest, Overflow::DROP_NEWEST, Overflow::Conflate, Overflow::Block];
@@ -182,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_policy_is_refused_with_a_list_of_those_there_are() {
+    fn an_unknown_policy_is_refused_with_a_list_of_policies() {
         for text in ["", "drop_newest", "coalesce", "drop-newest:x", "throttle", "throttle:5", "throttle:ms", "block:1"]
         {
             let error = text.parse::<Overflow>().unwrap_err().to_string();
@@ -192,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_work_says_why() {
+    fn a_policy_that_cannot_work_has_a_problem() {
         let bad = [
             Overflow::Block,
             Overflow::DropNewest { capacity: 0 },
@@ -208,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn trades_are_kept_and_states_are_conflated_unless_said_otherwise() {
+    fn trades_are_kept_and_states_are_conflated_by_default() {
         let states = [DataType::Ticker, DataType::Orderbook, DataType::Candle(Interval::Minute1)];
         assert!(states.iter().all(|state| Overflow::default().of(*state) == Overflow::Conflate));
         assert_eq!(Overflow::default().of(DataType::Trade), Overflow::DROP_NEWEST);

@@ -1,15 +1,15 @@
-//! A ring of a feed's own, from one connection's thread to its reader. When it is full the newest updates are dropped,
-//! counted, and seen by the reader as a gap in the place where they are missing.
+//! A ring that one feed uses, from one connection's thread to the reader. When the ring is full, the newest updates are
+//! dropped and counted, and the reader gets a gap in their place.
 //!
 //! # Synchronization
 //!
 //! * The ring is rtrb's: single producer, single consumer, Release and Acquire on its own indices.
-//! * `WriterCounters::dropped` is stored after every push before that drop (Release in `Count::add`), and loaded before the
-//!   reader looks into the ring (Acquire in `Count::get`): a ring found empty after that load held nothing that came
-//!   before the drop, so the gap is at its end.
-//! * Each slot carries the number of drops before it, so a gap in the middle needs no slot and no message of its own.
-//! * An update is counted as taken before its slot is free, so the writer never counts more of them waiting than there are
-//!   slots. Another thread may: what comes in while it adds up is in the last count it loads, the arrivals.
+//! * The writer raises `WriterCounters::dropped` after all pushes before that drop (Release in `Count::add`). The
+//!   reader loads it before it looks into the ring (Acquire in `Count::get`). If the ring is empty after that load, it
+//!   holds no update from before the drop, so the gap comes last.
+//! * Each slot has the number of drops before it, so a gap between two updates needs no slot or message.
+//! * The reader counts an update as taken before it frees the slot, so the writer never sees more waiting updates than
+//!   slots. Another thread may: it loads the arrivals last, which include updates that arrived during its loads.
 
 use std::iter;
 use std::sync::Arc;
@@ -25,16 +25,16 @@ use crate::sync::signal::Signal;
 
 struct Slot<T> {
     update: Update<T>,
-    // All updates dropped before this one.
+    // The number of updates dropped before this one.
     dropped_before: u64,
 }
 
-/// What a ring of so many updates takes, in bytes.
+/// Returns the memory of a ring of `capacity` updates, in bytes.
 pub fn ring_bytes<T>(capacity: usize) -> usize {
     capacity.saturating_mul(size_of::<Slot<T>>())
 }
 
-/// Both ends of a ring, and an entry in the feed's counters.
+/// Creates both ends of a ring, and adds its memory to the feed's counters.
 pub(super) fn queue<T: Payload>(
     capacity: usize,
     counters: &Arc<FeedCounters>,
@@ -49,14 +49,14 @@ pub(super) fn queue<T: Payload>(
     (writer, Queue { ring: queued, counters: counters.clone(), writer_counters, reported: 0, epochs, room })
 }
 
-/// Touches all of the memory, so that the connection's thread does not meet it page by page.
+/// Touches all of the ring's memory, so that the connection's thread has no page faults there.
 fn warm_up<T: Payload>(ring: &mut Producer<Slot<T>>, queued: &mut Consumer<Slot<T>>) {
     let blank = || Slot { update: Update::blank(), dropped_before: 0 };
     while ring.push(blank()).is_ok() {}
     while queued.pop().is_ok() {}
 }
 
-/// The writing end.
+/// The writing end of the ring.
 pub(super) struct QueueWriter<T> {
     ring: Producer<Slot<T>>,
     writer_counters: Arc<WriterCounters>,
@@ -71,16 +71,16 @@ impl<T: Payload> QueueWriter<T> {
         self.writer_counters.received.add(1);
         let dropped_before = self.dropped;
         let Ok(place) = self.ring.write_chunk_uninit(1) else { return self.drop_newest() };
-        // The place is known before the update is copied, so it is copied once, into the ring.
+        // The slot is reserved first, so the update is copied once, directly into the ring.
         place.fill_from_iter(iter::once_with(|| Slot { update: *update, dropped_before }));
     }
 
-    /// There is room for an update.
+    /// Returns true if there is room for an update.
     pub fn has_room(&self) -> bool {
         !self.ring.is_full()
     }
 
-    /// Looks how many updates wait.
+    /// Records the number of waiting updates.
     #[inline]
     pub fn note_depth(&self) {
         self.writer_counters.depth_max.raise((self.ring.buffer().capacity() - self.ring.slots()) as u64);
@@ -93,34 +93,34 @@ impl<T: Payload> QueueWriter<T> {
     }
 }
 
-/// The reading end.
+/// The reading end of the ring.
 pub(super) struct Queue<T> {
     ring: Consumer<Slot<T>>,
     counters: Arc<FeedCounters>,
     writer_counters: Arc<WriterCounters>,
-    // Drops that the reader has been told of.
+    // The number of drops that were reported to the reader.
     reported: u64,
     epochs: EpochTracker,
-    // Where a writer waits for room, if it does that.
+    // Wakes a blocking writer when there is room.
     room: Option<Arc<Signal>>,
 }
 
 impl<T: Payload> Queue<T> {
     #[cold]
     fn at_the_end(&mut self) -> Option<Item<T>> {
-        // Before the ring is looked at: what was pushed before these is visible below.
+        // Loaded before the ring is checked: all earlier pushes are visible below.
         let (dropped, socket) = (self.writer_counters.dropped.get(), self.epochs.unseen());
         if dropped == self.reported && socket.is_none() {
             return None;
         }
-        // An update that came in meanwhile may belong before the gap: let it go first, it knows.
+        // An update that arrived meanwhile may belong before the gap. Its slot has the number of drops before it.
         if !self.ring.is_empty() {
             return self.pop();
         }
         if dropped > self.reported { Some(self.gap(dropped)) } else { self.epochs.advance(socket?) }
     }
 
-    /// Copies the update in front, once: from its slot to whoever pops.
+    /// Takes the next update. It is copied once, from its slot to the caller.
     #[inline]
     fn take(&mut self) -> Option<Item<T>> {
         let item = self.ring.peek().ok().map(|next| Item::Data(next.update));

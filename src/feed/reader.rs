@@ -1,12 +1,14 @@
-//! The reading end of a feed: merges what its connections bring.
+//! The reading end of a feed, which merges the sources of its connections.
 //!
 //! # Synchronization
 //!
-//! * Sources synchronize for themselves; see `queue`, `conflate` and `broadcast`.
-//! * `joined` is raised after something was sent over `joins`, and read before the reader looks there.
-//! * `writers` is lowered by each writer after its last write, and read before the reader looks whether anything is left.
-//! * A sleeping reader and its writers meet in `sync::signal`; all of the above is the data. A reader of a shared ring
-//!   also says that it sleeps in `sync::waiters`, so that the writer need not ask each reader.
+//! * Each source has its own synchronization; see `queue`, `conflate` and `broadcast`.
+//! * A writer raises `joined` after it sends over `joins`. The reader loads `joined` before it receives.
+//! * Each writer lowers `writers` after its last write. The reader loads `writers` before it checks that nothing is
+//!   left.
+//! * A sleeping reader and its writers synchronize through `sync::signal`, with all of the above as the data. A
+//!   sleeping reader of a shared ring is also counted in `sync::waiters`, so that the writer need not check each
+//!   reader.
 
 use std::any::TypeId;
 use std::fmt;
@@ -28,20 +30,20 @@ use crate::sync::connection::ConnectionState;
 use crate::sync::count::Tally;
 use crate::sync::signal::Signal;
 
-/// What both ends share, besides their sources.
+/// The state that the ends of a feed share, in addition to the sources.
 pub(super) struct Shared {
     pub signal: Arc<Signal>,
     pub joined: Tally,
-    /// How many of these the reader has looked at.
+    /// The number of joins that the reader has received.
     pub taken: AtomicU64,
     pub writers: Tally,
     pub counters: Arc<FeedCounters>,
 }
 
-/// What a writer adds to a feed.
+/// An addition to a feed, sent by a writer to the reader.
 pub(super) enum Join<T> {
     Source(Box<dyn Source<T>>),
-    /// More streams for the source that reads them from a shared ring.
+    /// More streams for a source that reads a shared ring.
     Streams {
         connection: ConnectionId,
         carries: TypeId,
@@ -49,33 +51,33 @@ pub(super) enum Join<T> {
     },
 }
 
-/// How a feed is made.
+/// The parameters of a new feed.
 pub struct Opening<'a> {
-    /// What becomes of updates that are not read in time.
+    /// The policy for updates that are not read in time.
     pub overflow: Overflow,
-    /// The types of its streams.
+    /// The types of the feed's streams.
     pub data_types: &'a [DataType],
-    /// The connections that may bring something, a writing end for each.
+    /// The connections that may carry the feed's streams. Each gets a writing end.
     pub connections: &'a [Arc<ConnectionState>],
-    /// Tells the time for latencies and intervals.
+    /// The clock for latencies and intervals.
     pub clock: Arc<dyn Clock>,
-    /// What the reader sleeps on: its own, or that of several feeds that one thread reads.
+    /// The signal that the reader sleeps on. Several feeds of one thread may share it.
     pub signal: Arc<Signal>,
 }
 
-/// A feed and its writing ends. Rings of its own are allocated here and never after.
+/// Creates a feed and its writing ends. The feed's own rings are allocated here and never later.
 ///
 /// # Panics
 ///
-/// If there is no connection, or if [`Overflow::problem`] has something to say.
+/// If there is no connection, or if [`Overflow::problem`] reports a problem.
 pub fn open<T: Payload>(opening: Opening<'_>) -> (Vec<FeedWriter<T>>, Feed<T>) {
     open_with(opening, None)
 }
 
-/// The same, and the reader tells when there is room again.
+/// Same as [`open`], but the reader notifies `room` each time it frees a slot.
 pub(super) fn open_with<T: Payload>(opening: Opening<'_>, room: Option<Arc<Signal>>) -> (Vec<FeedWriter<T>>, Feed<T>) {
     let Opening { overflow, data_types, connections, clock, signal } = opening;
-    assert!(!connections.is_empty(), "a feed without a writer brings nothing");
+    assert!(!connections.is_empty(), "a feed needs at least one connection");
     let problem = overflow.problem();
     assert!(problem.is_none(), "{}", problem.unwrap_or_default());
     let counters = Arc::<FeedCounters>::default();
@@ -117,11 +119,11 @@ pub(super) fn open_with<T: Payload>(opening: Opening<'_>, room: Option<Arc<Signa
     (writers, Feed { sources, joining, joined: 0, shared, clock, latencies: None, waiting: false })
 }
 
-/// Updates of some streams, of one type or, as a `Feed<Event>`, of any. Belongs to one thread at a time: it may be sent,
-/// not shared. What becomes of updates that are not read in time is settled by its [`Overflow`].
+/// The reading end of a feed: updates of some streams, of one type or, in a `Feed<Event>`, of any type. A feed has one
+/// reader: it may be sent to another thread, but not shared. Its [`Overflow`] policy applies to updates that are not
+/// read in time.
 ///
-/// Items of one stream come in order. Streams of different connections or types, or of different policies, are merged
-/// as they come.
+/// Items of one stream are in order. Streams of different connections, types or policies are merged round robin.
 ///
 /// ```compile_fail
 /// fn cloned<T: Clone>() {}
@@ -139,12 +141,12 @@ pub struct Feed<T> {
     shared: Arc<Shared>,
     clock: Arc<dyn Clock>,
     latencies: Option<Box<Latencies>>,
-    // Its sources have been told to wake it.
+    // The sources know that the reader sleeps and must be woken.
     waiting: bool,
 }
 
 impl<T: Payload> Feed<T> {
-    /// The next item, if there is one. Never waits.
+    /// Pops the next item, if there is one. Never waits.
     #[inline]
     pub fn pop(&mut self) -> Option<Item<T>> {
         if self.has_joining() {
@@ -157,7 +159,7 @@ impl<T: Payload> Feed<T> {
         item
     }
 
-    /// Fills `items` from the front with what waits, and gives the number.
+    /// Fills `items` from the front with waiting items. Returns the number of items written.
     pub fn pop_batch(&mut self, items: &mut [Item<T>]) -> usize {
         for (popped, place) in items.iter_mut().enumerate() {
             match self.pop() {
@@ -168,7 +170,7 @@ impl<T: Payload> Feed<T> {
         items.len()
     }
 
-    /// How many updates wait. More may come in as this returns.
+    /// Returns the number of waiting updates. More may arrive before this returns.
     pub fn peek_len(&mut self) -> usize {
         if self.has_joining() {
             self.join();
@@ -176,8 +178,9 @@ impl<T: Payload> Feed<T> {
         self.sources.len()
     }
 
-    /// Sleeps until there is something to pop or the feed is closed, at most `timeout`; true if so. Now and then nothing
-    /// is popped then, because what came was not for this reader or had been merged already. Never spins.
+    /// Sleeps until there is an item to pop or the feed is closed, for at most `timeout`. Returns false on timeout.
+    /// After `true`, [`pop`](Self::pop) may still return `None`, if the new updates are filtered or were already
+    /// merged. Never spins.
     pub fn wait(&mut self, timeout: Duration) -> bool {
         if self.is_ready() || timeout.is_zero() {
             return self.is_ready();
@@ -189,44 +192,44 @@ impl<T: Payload> Feed<T> {
         ready
     }
 
-    /// Nothing will come any more: the writers are gone and everything was popped.
+    /// Returns true if the writers are gone and everything was popped. No further item will arrive.
     pub fn is_closed(&mut self) -> bool {
         self.has_ended() && !self.has_item() && self.next_due().is_none()
     }
 
-    /// Nothing more will come in.
+    /// Returns true if the writers are gone.
     pub(crate) fn has_ended(&self) -> bool {
         self.shared.writers.get() == 0
     }
 
-    /// What came in and what became of it.
+    /// Returns the number of received updates, by outcome.
     pub fn counts(&self) -> FeedCounts {
         self.shared.counters.counts()
     }
 
-    /// What came in and what became of it, for others than the reader.
+    /// Returns the feed's counters, which other threads may read.
     pub fn counters(&self) -> Arc<FeedCounters> {
         self.shared.counters.clone()
     }
 
-    /// From now on, each update that is popped is recorded. Costs a look at the clock for each.
+    /// Starts to record the latency of each popped update. Costs one clock read per update.
     pub fn measure_latencies(&mut self) {
         let now = self.clock.now();
         self.latencies.get_or_insert_with(|| Box::new(Latencies::since(now)));
     }
 
-    /// How long updates took, since [`measure_latencies`](Self::measure_latencies) was called.
+    /// Returns the latencies recorded since [`measure_latencies`](Self::measure_latencies) was called.
     pub fn latencies(&self) -> Option<&Latencies> {
         self.latencies.as_deref()
     }
 
-    /// A writer has added something.
+    /// Returns true if a writer has added a source or streams.
     #[inline]
     fn has_joining(&self) -> bool {
         self.shared.joined.get() != self.joined
     }
 
-    /// How many joins the reader has not looked at.
+    /// Returns the number of joins that the reader has not received.
     #[cfg(all(test, not(loom)))]
     pub(crate) fn unread_joins(&self) -> u64 {
         self.shared.joined.get() - self.joined
@@ -243,7 +246,7 @@ impl<T: Payload> Feed<T> {
                 }
             }
         }
-        // Relaxed: a writer that sees an older count sends a little less.
+        // Relaxed: a writer that sees an older count skips a few more joins.
         self.shared.taken.store(self.joined, Relaxed);
     }
 
@@ -252,7 +255,7 @@ impl<T: Payload> Feed<T> {
         loop {
             let (now, due, joined) = (self.clock.now(), self.next_due(), self.joined);
             let until = due.map_or(deadline, |due| due.min(deadline));
-            // Also awake when there is something new to wait for.
+            // Also wakes if a source or stream joined, or if the next due time changed.
             let changed = signal
                 .wait_until(until.since(now), || self.is_ready() || self.joined != joined || self.next_due() != due);
             if self.is_ready() || (!changed && until == deadline) {
@@ -261,16 +264,16 @@ impl<T: Payload> Feed<T> {
         }
     }
 
-    /// Its thread falls asleep, or has woken: writers of shared rings are told. Twice is once.
+    /// Informs the writers of shared rings that the reader's thread sleeps, or that it is awake again. Idempotent.
     pub(crate) fn set_waiting(&mut self, waiting: bool) {
         if std::mem::replace(&mut self.waiting, waiting) != waiting {
             self.sources.set_waiting(waiting);
         }
     }
 
-    /// There is something to pop, or nothing will ever be.
+    /// Returns true if there is an item to pop, or if the feed is closed.
     pub(crate) fn is_ready(&mut self) -> bool {
-        // What rests is still to come.
+        // If the next due time is set, a throttled update is still to come.
         self.has_item() || (self.has_ended() && self.next_due().is_none())
     }
 
@@ -281,7 +284,7 @@ impl<T: Payload> Feed<T> {
         self.sources.is_ready()
     }
 
-    /// When something can be popped that cannot be popped yet.
+    /// Returns the time at which the next throttled update can be popped.
     pub(crate) fn next_due(&self) -> Option<Nanos> {
         self.sources.next_due()
     }
@@ -294,7 +297,7 @@ impl<T: Payload> Feed<T> {
     }
 }
 
-/// Takes what waits, as [`Feed::pop`] does. Its end is not for good: more may come later.
+/// Pops waiting items, like [`Feed::pop`]. After `None`, more items may arrive later.
 impl<T: Payload> Iterator for Feed<T> {
     type Item = Item<T>;
 

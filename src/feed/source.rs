@@ -1,4 +1,4 @@
-//! What a feed reads from: one source for each connection and way of keeping.
+//! The sources of a feed: one for each part of a connection's data that is kept in its own way.
 
 use std::any::TypeId;
 
@@ -6,32 +6,33 @@ use super::Item;
 use super::broadcast::Joining;
 use crate::model::{ConnectionId, Epoch, Nanos};
 
-/// Where items come from.
+/// A source of items from one connection.
 pub(super) trait Source<T>: Send {
-    /// The next item, if there is one. Never waits.
+    /// Pops the next item, if there is one. Never waits.
     fn pop(&mut self) -> Option<Item<T>>;
 
-    /// There is something to pop. May skip what is not for this reader.
+    /// Returns true if there is something to pop. May skip records of other readers' streams.
     fn is_ready(&mut self) -> bool;
 
-    /// Its connection, and the socket of which it has given something or told.
+    /// Returns the connection, and the newest socket that the source has reported or returned data of.
     fn epoch(&self) -> (ConnectionId, Epoch);
 
-    /// Starts over at the socket that the reader knows. A later socket is reported before anything that it brought.
+    /// Restarts at the socket that the reader knows. The source reports a later socket before its data.
     fn begin_at(&mut self, socket: Epoch);
 
-    /// How many updates wait.
+    /// Returns the number of waiting updates.
     fn len(&self) -> usize;
 
-    /// When something can be popped that cannot be popped yet.
+    /// Returns the time at which the next throttled update can be popped.
     fn next_due(&self) -> Option<Nanos> {
         None
     }
 
-    /// The reader falls asleep, or has woken, and wants to be woken by the writer of a ring that it shares.
+    /// Informs the writer of a shared ring that the reader sleeps and must be woken, or that it is awake again.
     fn set_waiting(&self, _waiting: bool) {}
 
-    /// Takes more streams of this connection and type; gives them back if it is not of that kind.
+    /// Adds streams if the source reads this connection and type from a shared ring. Returns the streams that it did
+    /// not add.
     fn add_streams(&mut self, _connection: ConnectionId, _carries: TypeId, joining: Joining<T>) -> Joining<T> {
         joining
     }

@@ -1,4 +1,4 @@
-//! The writing end of a feed: what one connection's thread does for it.
+//! The writing end of a feed, on one connection's thread.
 
 use std::any::TypeId;
 use std::borrow::Borrow;
@@ -18,17 +18,17 @@ use crate::sync::connection::ConnectionState;
 use crate::sync::latest::Reader;
 use crate::sync::waiters::Waiters;
 
-/// Unread changes of what a feed reads, above which it is not told of markets that are gone.
+/// The number of unread joins from which a feed counts as neglected. It then gets no joins for removed markets.
 const UNREAD_JOINS_MAX: u64 = 64;
 
-/// A writing end of a feed, on a connection's thread. Updates of one writer stay in order.
+/// A writing end of a feed, on one connection's thread. Updates of one writer stay in order.
 pub struct FeedWriter<T> {
     pub(super) queue: Option<QueueWriter<T>>,
     /// Conflated streams. All segments but the last are full.
     pub(super) segments: Vec<ConflatedWriter<T>>,
-    /// How many conflated streams the segments take.
+    /// The number of streams that the segments can hold.
     pub(super) conflated_capacity: usize,
-    /// The types of which there is a source that reads the shared ring.
+    /// The types that have a source reading the shared ring.
     pub(super) broadcast_types: Vec<TypeId>,
     pub(super) joins: Sender<Join<T>>,
     pub(super) shared: Arc<Shared>,
@@ -36,11 +36,11 @@ pub struct FeedWriter<T> {
     pub(super) connection: Arc<ConnectionState>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) overflow: Overflow,
-    /// Something happened since the last flush that a sleeping reader waits for.
+    /// The writer added something since the last flush, which a sleeping reader may wait for.
     pub(super) unflushed: bool,
 }
 
-/// A stream of a feed that is conflated: what to mark when it changes.
+/// Identifies a conflated stream of a feed, to mark it when it changes.
 #[derive(Debug, Clone, Copy)]
 pub struct Mark {
     segment: usize,
@@ -48,15 +48,16 @@ pub struct Mark {
 }
 
 impl<T: Payload> FeedWriter<T> {
-    /// What becomes of updates that are not read in time.
+    /// Returns the policy for updates that are not read in time.
     pub fn overflow(&self) -> Overflow {
         self.overflow
     }
 
-    /// Appends an update to the feed's own ring, or counts it as dropped if the reader has not kept up. Never blocks and
-    /// wakes nobody: call [`flush`](Self::flush) after each batch. True if this is the first thing to flush.
+    /// Appends an update to the feed's own ring, or counts it as dropped if the ring is full. Never blocks, and does
+    /// not wake the reader: call [`flush`](Self::flush) after each batch. Returns true if nothing else waits for a
+    /// flush.
     ///
-    /// An update that is kept elsewhere is best lent: then it is copied once.
+    /// Pass a reference if the update is stored elsewhere: then it is copied only once.
     #[inline]
     pub fn push(&mut self, update: impl Borrow<Update<T>>) -> bool {
         if let Some(queue) = &mut self.queue {
@@ -65,12 +66,12 @@ impl<T: Payload> FeedWriter<T> {
         !std::mem::replace(&mut self.unflushed, true)
     }
 
-    /// There is room for an update in the feed's own ring, if it has one.
+    /// Returns true if the feed's own ring has room for an update, or if the feed has no own ring.
     pub(super) fn has_room(&self) -> bool {
         self.queue.as_ref().is_none_or(QueueWriter::has_room)
     }
 
-    /// A stream that is conflated has a new newest value. True if this is the first thing to flush.
+    /// Marks a conflated stream that has a new newest value. Returns true if nothing else waits for a flush.
     #[inline]
     pub fn mark(&mut self, mark: Mark) -> bool {
         self.writer_counters.received.add(1);
@@ -85,7 +86,8 @@ impl<T: Payload> FeedWriter<T> {
         self.writer_counters.filtered.add(1);
     }
 
-    /// Wakes the reader if it sleeps and anything happened since the last flush. A fence and a load otherwise.
+    /// Wakes the reader if it sleeps, and if the writer added something since the last flush. Costs a fence and a load
+    /// if the reader is awake.
     #[inline]
     pub fn flush(&mut self) {
         if std::mem::take(&mut self.unflushed) {
@@ -96,21 +98,22 @@ impl<T: Payload> FeedWriter<T> {
         }
     }
 
-    /// Wakes the reader if it sleeps. After [`Waiters::any`], which has the fence for all of them.
+    /// Wakes the reader if it sleeps. Call it after [`Waiters::any`], whose fence serves all readers.
     pub fn wake(&self) {
         self.shared.signal.notify_fenced();
     }
 
-    /// The reader is gone; nothing will be seen any more.
+    /// Returns true if the reader is gone.
     pub fn is_abandoned(&self) -> bool {
         self.shared.counters.reader_gone.load(Relaxed)
     }
 
-    /// Adds streams that are conflated, given by where their newest values are. Returns a mark for each, in the same order.
-    /// The reader gets nothing of a stream before its first mark.
+    /// Adds conflated streams, given by the readers of their cells. Returns a mark for each stream, in the same order.
+    /// The feed's reader gets nothing of a stream before its first mark.
     ///
-    /// Each segment is one more source for the reader to look at. The first segment fits the first streams; every later
-    /// one is as large as all before it together, so a thousand streams that are added one by one take eleven segments.
+    /// Each segment is one more source for the reader to check. The first segment fits the first streams. Every later
+    /// segment is as large as all earlier ones together, so a thousand streams that are added one by one take eleven
+    /// segments.
     pub fn conflate<U>(&mut self, streams: Vec<Reader<U>>) -> Vec<Mark>
     where
         U: Payload + Into<T>,
@@ -137,7 +140,7 @@ impl<T: Payload> FeedWriter<T> {
         self.join(Join::Source(Box::new(source)));
     }
 
-    /// Adds streams that are read from a shared ring, and their state at this moment.
+    /// Adds streams that are read from a shared ring, and their current states.
     pub fn join_broadcast<U>(
         &mut self,
         ring: &Broadcaster<U>,
@@ -147,7 +150,7 @@ impl<T: Payload> FeedWriter<T> {
     ) where
         U: Payload + Words + Into<T>,
     {
-        self.shared.counters.add_streams(streams.iter().filter_map(JoinedStream::begins));
+        self.shared.counters.add_streams(streams.iter().filter_map(JoinedStream::start));
         self.writer_counters.received.add(states.len() as u64);
         let (connection, carries) = (self.connection.id(), TypeId::of::<U>());
         let mut joining = ring.joining(streams, states);
@@ -161,7 +164,7 @@ impl<T: Payload> FeedWriter<T> {
         self.join(Join::Source(Box::new(reader)));
     }
 
-    /// The reader has left 64 changes of what it reads unread.
+    /// Returns true if the reader has left 64 joins unread.
     pub fn is_neglected(&self) -> bool {
         self.shared.joined.get().saturating_sub(self.shared.taken.load(Relaxed)) >= UNREAD_JOINS_MAX
     }
@@ -171,7 +174,7 @@ impl<T: Payload> FeedWriter<T> {
     }
 
     fn join(&mut self, join: Join<T>) {
-        // A reader that is gone needs nothing.
+        // Fails only if the reader is gone.
         let _ = self.joins.send(join);
         self.shared.joined.add_one();
         self.shared.signal.notify();

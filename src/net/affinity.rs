@@ -1,17 +1,17 @@
-//! Pins a thread to a core.
+//! Pins threads to cores.
 
 use std::thread;
 
-/// What a set of cores has room for in the C library; it aborts beyond.
+/// The number of cores in the C library's core set. The library aborts beyond it.
 const CORES_MAX: usize = 1024;
 
-/// Whether the machine lets this process use the core. Tried on a thread of its own: what the calling thread may use
-/// says nothing once it is pinned itself.
+/// Returns true if this process may use the core. Tries on another thread, because a pinned calling thread may use only
+/// its own core.
 pub fn is_available(core: usize) -> bool {
     core < CORES_MAX && thread::scope(|scope| scope.spawn(|| pin(core)).join().unwrap_or(false))
 }
 
-/// Pins the calling thread; false if the system refused.
+/// Pins the calling thread to a core. Returns false if the system refuses.
 pub fn pin(core: usize) -> bool {
     core_affinity::set_for_current(core_affinity::CoreId { id: core })
 }
@@ -21,7 +21,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pinned_thread_still_knows_the_other_cores() {
+    fn a_pinned_thread_can_still_check_other_cores() {
         let free: Vec<_> = (0..64).filter(|core| is_available(*core)).collect();
         assert!(!free.is_empty());
         thread::scope(|scope| {
@@ -29,7 +29,7 @@ mod tests {
                 assert!(pin(free[0]));
                 assert!(
                     free.iter().all(|core| is_available(*core)),
-                    "a strategy pins itself before it starts its engine"
+                    "a strategy may pin itself before it starts its engine"
                 );
             });
         });

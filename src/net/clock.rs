@@ -1,4 +1,4 @@
-//! The one file that reads a clock.
+//! Clocks. Only this file reads them.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -6,16 +6,16 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::model::{Clock, Nanos};
 
-/// Wall time at the moment of its making, plus monotonic time since. A change of the wall clock moves nothing here.
+/// The wall time of its creation plus the monotonic time since. Later changes of the wall clock do not affect it.
 #[derive(Debug, Clone, Copy)]
 pub struct SystemClock {
     anchor: Instant,
-    /// What the wall clock said at `anchor`, in ns since the Unix epoch.
+    /// The wall time at `anchor`, in ns since the Unix epoch.
     anchor_ns: u64,
 }
 
 impl SystemClock {
-    /// A clock that starts now.
+    /// Returns a clock that starts now.
     #[allow(clippy::disallowed_methods, reason = "this is the file that reads the clock")]
     pub fn new() -> Self {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -36,18 +36,18 @@ impl Clock for SystemClock {
     }
 }
 
-/// What the system's wall clock shows, which may be set at any time. Only for comparing with the kernel's own stamps.
+/// Returns the system's wall time, which may be set at any time. Only for comparison with the kernel's stamps.
 pub(super) fn wall() -> Nanos {
     let time = clock_gettime(ClockId::Realtime);
     Nanos(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
 }
 
-/// Time since the machine was started, sleep included. Every process sees the same, nobody can set it, and it starts
-/// over with the machine: what processes tell each other about the last seconds is told in this.
+/// Returns the time since the machine started, including sleep. It is the same for all processes, cannot be set, and
+/// restarts with the machine. Processes use it to share times of the last seconds.
 pub(super) fn since_boot() -> Nanos {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     const CLOCK: ClockId = ClockId::Boottime;
-    // Stands still while the machine sleeps, which makes waits longer and never shorter.
+    // Stops while the machine sleeps, which makes waits longer, never shorter.
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     const CLOCK: ClockId = ClockId::Monotonic;
     let time = clock_gettime(CLOCK);
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_never_goes_backwards_and_starts_near_the_wall_clock() {
+    fn the_clock_never_goes_backwards_and_starts_near_the_wall_clock() {
         let clock = SystemClock::new();
         let mut last = clock.now();
         for _ in 0..1000 {

@@ -1,14 +1,14 @@
-//! The system's randomness.
+//! Randomness from the operating system.
 
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::session::Entropy;
 
-/// Randomness from the operating system: masks, keys and tickets nobody can guess.
+/// Randomness from the operating system, for unpredictable masks, keys and tickets.
 pub struct SystemEntropy(SystemRandom);
 
 impl SystemEntropy {
-    /// The system's source.
+    /// Returns the system's source.
     pub fn new() -> Self {
         Self(SystemRandom::new())
     }
@@ -22,7 +22,7 @@ impl Default for SystemEntropy {
 
 impl Entropy for SystemEntropy {
     fn fill(&mut self, bytes: &mut [u8]) {
-        // A system without randomness cannot mask frames or agree TLS keys: nothing sensible can go on.
-        self.0.fill(bytes).expect("the operating system has no randomness to give");
+        // Without randomness, frames cannot be masked and TLS keys cannot be agreed, so panicking is the only option.
+        self.0.fill(bytes).expect("the operating system provides no randomness");
     }
 }

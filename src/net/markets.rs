@@ -1,57 +1,56 @@
-//! Who says which markets exist: the trait that the engine asks, and what can go wrong.
+//! The source of the list of markets: the trait that the engine calls, and its errors.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::model::Market;
 
-/// Says which markets exist. The engine asks it on a thread of its own, so it may block; it should have a deadline,
-/// because nothing else ends it.
+/// A source of the list of existing markets. The engine calls it on a separate thread, so it may block. It should have
+/// a deadline, because the engine does not interrupt it.
 pub trait MarketSource: Send {
-    /// Every market there is now, in any order.
+    /// Returns every market that exists now, in any order.
     ///
     /// # Errors
-    /// When the answer is not known. An answer that may be incomplete is an error too: what is missing from a list
-    /// counts as delisted.
+    /// If the list cannot be fetched, or may be incomplete: a market missing from the list counts as delisted.
     fn markets(&mut self) -> Result<Vec<Market>, SourceError>;
 
-    /// How many entries of the last list had no market code that can be subscribed. The engine says so in the log.
+    /// Returns the number of entries in the last list without a valid market code. The engine logs it.
     fn skipped(&self) -> u64 {
         0
     }
 }
 
-/// Which markets exist is not known. What was known before still stands; asking again later is safe.
+/// The list of markets could not be fetched. The previous list stays in use; trying again later is safe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceError {
-    /// Where it was asked.
+    /// The address of the request.
     pub url: String,
     /// What went wrong.
     pub failure: SourceFailure,
 }
 
-/// Why a [`MarketSource`] has no answer.
+/// Why a [`MarketSource`] returned no list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SourceFailure {
-    /// The server answered with this HTTP status instead of 200.
+    /// The server responded with this HTTP status instead of 200.
     Status(u16),
-    /// The answer is longer than this many bytes.
+    /// The response is longer than the limit.
     TooLarge {
-        /// The limit.
+        /// The limit, in bytes.
         limit_bytes: u64,
     },
-    /// The answer is not a list of markets, for this reason.
+    /// The response is not a list of markets, for this reason.
     Unreadable(String),
-    /// No complete answer within this time.
+    /// No complete response arrived within this time.
     Timeout(Duration),
-    /// There was no conversation, or it broke off: look-up, TCP, TLS or HTTP.
+    /// The connection failed or broke off, in the look-up, TCP, TLS or HTTP.
     Unreachable(String),
 }
 
 impl fmt::Display for SourceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the list of markets at {} is not known: {}", self.url, self.failure)
+        write!(f, "cannot get the list of markets from {}: {}", self.url, self.failure)
     }
 }
 
@@ -59,18 +58,18 @@ impl fmt::Display for SourceFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Status(status @ 300..400) => {
-                write!(f, "status {status}: redirects are not followed; name the address it moved to")
+                write!(f, "status {status}: redirects are not followed; use the address that it moved to")
             }
             Self::Status(status @ (418 | 429)) => {
-                write!(f, "status {status}: this address asked too often; ask less often")
+                write!(f, "status {status}: too many requests from this address; ask less often")
             }
-            Self::Status(status @ 500..) => write!(f, "status {status}: the exchange is out of order; ask again later"),
+            Self::Status(status @ 500..) => write!(f, "status {status}: server error at the exchange; try again later"),
             Self::Status(status) => write!(f, "status {status}: check that the endpoint is an exchange"),
             Self::TooLarge { limit_bytes } => {
-                write!(f, "the answer is longer than {limit_bytes} bytes; check that the endpoint is an exchange")
+                write!(f, "the response is longer than {limit_bytes} bytes; check that the endpoint is an exchange")
             }
             Self::Unreadable(why) => write!(f, "{why}; check that the endpoint is an exchange"),
-            Self::Timeout(time) => write!(f, "no answer within {time:?}; check the network, or ask again later"),
+            Self::Timeout(time) => write!(f, "no response within {time:?}; check the network, or try again later"),
             Self::Unreachable(why) => write!(f, "{why}; check the network, the address and the root certificates"),
         }
     }

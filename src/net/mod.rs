@@ -1,4 +1,5 @@
-//! All system calls: the event loop, sockets, TLS, name resolution, the clock, the file that processes share. Decides nothing.
+//! All system calls: event loop, sockets, TLS, name look-ups, clock, and the ledger file that processes share. Makes no
+//! decisions.
 
 mod affinity;
 mod clock;

@@ -1,4 +1,4 @@
-//! The event loop of one connection's thread: waits, reads, and does what the session says.
+//! The event loop of one connection's thread: waits, reads, and performs the session's actions.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,22 +17,22 @@ use crate::model::{Clock, Nanos, Sink};
 use crate::session::{Action, Closed, Event, Session, SocketId};
 use crate::sync::flag::Flag;
 
-/// No socket has this one: they are counted from 1.
+/// The waker's token. Socket ids start at 1.
 const WAKER: Token = Token(0);
 
-/// Reads between two looks at commands and deadlines: under a flood, both still get their turn.
+/// Reads per socket and turn. The limit makes sure that commands and deadlines are handled under a flood, too.
 const READS_PER_TURN: usize = 16;
 
-/// What the thread's owner does with a connection.
+/// The callbacks of a connection's thread.
 pub trait Handler: Sink {
-    /// Somebody called [`Remote::wake`]: apply what they want.
+    /// Applies pending commands. Called after [`Remote::wake`].
     fn commands(&mut self, now: Nanos, session: &mut Session);
-    /// Something happened that a watcher may care about.
+    /// Handles an event of the session.
     fn event(&mut self, event: Event);
-    /// Bytes were read that the kernel had received so long before. Called before the session is given them, and only if
-    /// the loop was told to find that out.
+    /// Records that the bytes of a read had waited in the kernel for `wait`. Called before the session gets the bytes,
+    /// and only if the reactor was created with `stamp_arrivals`.
     fn read_after(&mut self, wait: Duration);
-    /// The session was given something and everything that followed from it was handled.
+    /// Called after an input to the session, and all that followed from it, was handled.
     fn batch_done(&mut self, now: Nanos, session: &Session);
 }
 
@@ -44,11 +44,11 @@ pub struct Remote {
 }
 
 impl Remote {
-    /// Makes the reactor call [`Handler::commands`] soon. Calls that come before it does are one call.
+    /// Makes the reactor call [`Handler::commands`] soon. Several calls before that count as one.
     pub fn wake(&self) {
         if self.called.raise() {
-            // Fails only if the kernel refuses a write to an eventfd that it gave us. The call then waits until the
-            // reactor comes round for another reason.
+            // Fails only if the kernel refuses a write to its own eventfd. Then the call waits until the reactor wakes
+            // for another reason.
             let _ = self.waker.wake();
         }
     }
@@ -57,9 +57,9 @@ impl Remote {
         self.called.take()
     }
 
-    /// A call waits to be taken. While one waits, further calls write no event, so the reactor must not sleep.
+    /// Returns true if a call is pending. Further calls then write no event, so the reactor must not sleep.
     fn is_called(&self) -> bool {
-        // The flag is raised before the event is written, so a thread that has seen the event sees it.
+        // The flag is raised before the event is written, so a thread that has seen the event sees the flag.
         self.called.is_raised()
     }
 }
@@ -77,13 +77,17 @@ pub struct Reactor {
     lookups: Lookups,
     session: Session,
     sockets: SocketTable,
-    /// When the last bytes came.
+    /// When bytes were last received.
     traffic_at: Nanos,
 }
 
 impl Reactor {
-    /// A loop that has not started. Fails if the system has no event queue to give. `stamp_arrivals`: it finds out how
-    /// long bytes waited in the kernel, where the kernel says so.
+    /// Returns a reactor that is not running yet. With `stamp_arrivals`, it measures how long bytes waited in the
+    /// kernel, if the kernel supports it.
+    ///
+    /// # Errors
+    ///
+    /// If the system refuses an event queue.
     pub fn new(
         session: Session,
         endpoint: Endpoint,
@@ -112,12 +116,12 @@ impl Reactor {
         })
     }
 
-    /// Wakes this loop from other threads.
+    /// Returns a handle that wakes this reactor from other threads.
     pub fn remote(&self) -> Remote {
         self.remote.clone()
     }
 
-    /// Runs until the session has stopped. Gives the number of look-ups that still hang in the system's resolver.
+    /// Runs until the session has stopped. Returns the number of look-ups still pending in the system's resolver.
     pub fn run(mut self, handler: &mut impl Handler) -> usize {
         loop {
             let now = self.clock.now();
@@ -132,9 +136,9 @@ impl Reactor {
                 self.settle(now, handler);
             }
             if now >= self.session.poll_timeout() {
-                // A pause of our own must not be taken for the peer's silence: what waits in the socket goes first.
-                self.look(Some(Duration::ZERO), handler);
-                // Reading took time: the session must not see the clock go backwards.
+                // Read pending data first, so that a pause of this thread does not look like silence of the peer.
+                self.turn(Some(Duration::ZERO), handler);
+                // Reading took time, and the session must not see the clock go backwards.
                 let now = self.clock.now();
                 self.session.handle_timeout(now);
                 self.settle(now, handler);
@@ -143,18 +147,18 @@ impl Reactor {
                 return self.lookups.reap();
             }
             let timeout = self.timeout(now);
-            self.look(timeout, handler);
+            self.turn(timeout, handler);
         }
     }
 
-    /// Waits for news of the socket or of the waker, and takes what there is.
-    fn look(&mut self, timeout: Option<Duration>, handler: &mut impl Handler) {
-        self.wait_for_news(timeout);
+    /// Waits for events of the sockets and the waker, and handles those of the sockets.
+    fn turn(&mut self, timeout: Option<Duration>, handler: &mut impl Handler) {
+        self.wait_for_events(timeout);
         self.progress(handler);
         self.read(handler);
     }
 
-    /// Does what the session asks for, until it asks for nothing more.
+    /// Performs the session's actions until there are no more.
     fn settle(&mut self, now: Nanos, handler: &mut impl Handler) {
         loop {
             while let Some(event) = self.session.poll_event() {
@@ -202,14 +206,14 @@ impl Reactor {
         let Some(entry) = self.sockets.find(socket) else { return Ok(()) };
         entry.transport.start_tls(&self.tls, self.endpoint.host()).map_err(Closed::Tls)?;
         entry.stage = Stage::Securing;
-        // The first flight goes out now; no event of the socket will ask for it.
+        // Sends the first flight now: the socket reported that it is writable before, and will not report it again.
         if let Some(progress) = entry.progress()? {
             self.progressed(socket, progress);
         }
         Ok(())
     }
 
-    /// Sends what goes at once, then drops the socket. Whether it went does not matter any more.
+    /// Sends the final bytes as far as possible at once, then drops the socket. Failures do not matter any more.
     fn disconnect(&mut self, socket: SocketId, final_bytes: &[u8]) {
         let Some(mut entry) = self.sockets.remove(socket) else { return };
         if matches!(entry.stage, Stage::Open) {
@@ -218,7 +222,7 @@ impl Reactor {
         entry.transport.close(self.poll.registry());
     }
 
-    /// Sends what the session has to say on each socket.
+    /// Sends the session's pending bytes on each socket.
     fn transmit(&mut self) {
         let mut last = SocketId::default();
         while let Some(entry) = self.sockets.after(last) {
@@ -227,9 +231,9 @@ impl Reactor {
         }
     }
 
-    fn wait_for_news(&mut self, timeout: Option<Duration>) {
+    fn wait_for_events(&mut self, timeout: Option<Duration>) {
         if let Err(e) = self.poll.poll(&mut self.events, timeout) {
-            // A signal, and nothing else is possible on a valid queue. The news is still there when the loop comes back.
+            // On a valid queue, only a signal can interrupt the wait. The events are still pending in the next turn.
             debug_assert_eq!(e.kind(), io::ErrorKind::Interrupted);
             return;
         }
@@ -243,9 +247,9 @@ impl Reactor {
         }
     }
 
-    /// How long the loop may sleep; `None`: until somebody wakes it.
+    /// Returns the time that the loop may sleep; `None` means until it is woken.
     fn timeout(&mut self, now: Nanos) -> Option<Duration> {
-        // The event of a call may be gone already: taken by the look before a deadline, which does not answer calls.
+        // The event of a call may be gone already: the turn before a deadline takes it without handling the call.
         let has_work = self.remote.is_called() || self.sockets.is_any_readable();
         let spins = match self.wait {
             Wait::Park => false,
@@ -259,7 +263,7 @@ impl Reactor {
         (deadline != Nanos::NEVER).then(|| deadline.since(now))
     }
 
-    /// Takes opening sockets on, and sends what open ones would not take before.
+    /// Advances opening sockets, and sends bytes that open ones could not take before.
     fn progress(&mut self, handler: &mut impl Handler) {
         let mut last = SocketId::default();
         while let Some(entry) = self.sockets.after(last) {
@@ -275,7 +279,7 @@ impl Reactor {
         }
     }
 
-    /// Tells the session how far a socket has come, and returns the time of that.
+    /// Reports a socket's progress to the session, and returns the time of the report.
     fn progressed(&mut self, socket: SocketId, progress: Progress) -> Nanos {
         let now = self.clock.now();
         match progress {
@@ -285,7 +289,8 @@ impl Reactor {
         now
     }
 
-    /// Drops the socket, with a close frame as far as that goes at once. A write that failed before was the end.
+    /// Drops a broken socket, and sends TLS's close notification if that is possible at once. If a write failed
+    /// earlier, reports that as the reason.
     #[cold]
     fn broken(&mut self, socket: SocketId, how: Closed, handler: &mut impl Handler) {
         let Some(SocketEntry { transport, stage, .. }) = self.sockets.remove(socket) else { return };
@@ -305,12 +310,12 @@ impl Reactor {
         }
     }
 
-    /// Reads from one socket and hands the bytes to the session.
+    /// Reads from one socket and passes the bytes to the session.
     fn read_socket(&mut self, socket: SocketId, handler: &mut impl Handler) {
         for _ in 0..READS_PER_TURN {
             let Some(entry) = self.sockets.find(socket) else { return };
             if !entry.is_readable() {
-                // Nothing more can be read for now. Where nothing can be sent any more, that is the end.
+                // Nothing can be read for now. A socket that cannot be written to either is at its end.
                 if let Stage::Draining(why) = &entry.stage {
                     let why = why.clone();
                     self.broken(socket, why, handler);
@@ -321,7 +326,7 @@ impl Reactor {
                 Ok(0) => return self.broken(socket, Closed::Eof, handler),
                 Ok(n) => {
                     self.traffic_at = self.clock.now();
-                    // A wall clock that was set back meanwhile says nothing.
+                    // `None` if the wall clock was set back in the meantime.
                     if let Some(wait) = entry.transport.take_arrived().and_then(|arrived| wall().checked_since(arrived))
                     {
                         handler.read_after(wait);
@@ -336,7 +341,7 @@ impl Reactor {
     }
 }
 
-/// Sends what the session has to say on an open socket.
+/// Sends the session's pending bytes on an open socket.
 fn transmit(entry: &mut SocketEntry, session: &mut Session) {
     if !matches!(entry.stage, Stage::Open) {
         return;
@@ -351,7 +356,7 @@ fn transmit(entry: &mut SocketEntry, session: &mut Session) {
             Err(e) => break Err(e),
         }
     };
-    // What could not be sent for now goes out when the socket says that it is writable.
+    // Unsent bytes go out when the socket reports that it is writable.
     if let Err(e) = result
         && !is_temporary(&e)
     {

@@ -1,4 +1,4 @@
-//! Name look-ups, off the connection's thread: a resolver that hangs blocks nobody.
+//! Name look-ups on separate threads, so that a hanging resolver does not block the connection's thread.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -9,14 +9,14 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::reactor::Remote;
 
-/// Look-ups of one connection that may hang at a time. Each is a thread that waits in the system's resolver, which
-/// cannot be interrupted; more than this and a look-up fails at once.
+/// The maximum number of pending look-ups of one connection. Each is a thread that waits in the system's resolver,
+/// which cannot be interrupted. A look-up beyond this number fails at once.
 const IN_FLIGHT_MAX: usize = 2;
 
-/// Looks host names up.
+/// A resolver of host names.
 pub trait Resolve: Send + Sync {
-    /// The addresses of `host`. May block: it is called on a thread of its own. An answer that comes after the deadline
-    /// is used by the next dial.
+    /// Returns the addresses of `host`. May block, because it is called on a separate thread. If it returns after the
+    /// deadline, the next dial uses the addresses.
     fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>>;
 }
 
@@ -30,10 +30,10 @@ impl Resolve for SystemResolver {
     }
 }
 
-/// The answer to one look-up; errors as text, because they end in a report.
+/// The result of one look-up. Errors are text, because they end in a report.
 pub type Answer = Result<Vec<SocketAddr>, String>;
 
-/// Runs look-ups for one connection and wakes it when an answer is there.
+/// Runs look-ups for one connection, and wakes the connection when one is done.
 pub struct Lookups {
     resolver: Arc<dyn Resolve>,
     remote: Remote,
@@ -46,23 +46,23 @@ pub struct Lookups {
 
 impl Lookups {
     pub fn new(resolver: Arc<dyn Resolve>, remote: Remote) -> Self {
-        // They are taken at each wake-up, so there is always room.
+        // Answers are taken at each wake-up, so there is always room.
         let (answer_to, answers) = bounded(2 * IN_FLIGHT_MAX);
         Self { resolver, remote, newest: 0, answer_to, answers, threads: Vec::new() }
     }
 
-    /// Starts a look-up. An older one that still hangs is not waited for; should it answer first, that serves as well.
+    /// Starts a look-up. Does not wait for a pending older one; if that one returns addresses first, they are used.
     pub fn start(&mut self, host: &str, port: u16) -> Result<(), String> {
         self.reap();
         if self.threads.len() >= IN_FLIGHT_MAX {
-            return Err(format!("{IN_FLIGHT_MAX} earlier look-ups still hang in the resolver"));
+            return Err(format!("{IN_FLIGHT_MAX} earlier look-ups are still pending in the resolver"));
         }
         let number = self.newest + 1;
         let (resolver, answer_to, remote) = (self.resolver.clone(), self.answer_to.clone(), self.remote.clone());
         let host = host.to_owned();
         let look_up = move || {
             let answer = resolver.resolve(&host, port).map_err(|e| e.to_string());
-            // The receiver is gone if the connection is; then nobody needs waking either.
+            // If the connection is gone, so is the receiver, and no thread needs waking.
             if answer_to.try_send((number, answer)).is_ok() {
                 remote.wake();
             }
@@ -70,26 +70,26 @@ impl Lookups {
         let thread = thread::Builder::new()
             .name("hoga-dns".to_owned())
             .spawn(look_up)
-            .map_err(|e| format!("no thread for the look-up: {e}"))?;
+            .map_err(|e| format!("cannot start a thread for the look-up: {e}"))?;
         self.threads.push(thread);
         self.newest = number;
         Ok(())
     }
 
-    /// The next answer. Addresses count whichever look-up found them, because all ask the same. That there are none counts
-    /// from the newest only: what was so when an older one began may have changed.
+    /// Returns the next answer that counts. Addresses count from any look-up, because all look up the same name. A
+    /// failure or an empty answer counts only from the newest, because an older one may be outdated.
     pub fn poll(&mut self) -> Option<Answer> {
         let newest = self.newest;
         let counts = |number, answer: &Answer| number == newest || answer.as_ref().is_ok_and(|found| !found.is_empty());
         self.answers.try_iter().find(|(number, answer)| counts(*number, answer)).map(|(_, answer)| answer)
     }
 
-    /// Joins the threads that are done; tells how many still hang in the system's resolver.
+    /// Joins the finished threads, and returns the number of look-ups still pending in the system's resolver.
     pub fn reap(&mut self) -> usize {
         let (done, hanging) = std::mem::take(&mut self.threads).into_iter().partition(JoinHandle::is_finished);
         self.threads = hanging;
         for thread in done {
-            // A resolver that panicked has sent no answer; the deadline of the look-up takes care of that.
+            // A resolver that panicked sends no answer; the look-up's deadline handles that.
             let _ = thread.join();
         }
         self.threads.len()

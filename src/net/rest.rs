@@ -1,4 +1,4 @@
-//! Which markets exist, asked of the exchange's REST interface: one blocking GET. Behind the feature `rest`.
+//! The list of markets from the exchange's REST interface: one blocking GET. Requires the feature `rest`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,14 +14,13 @@ use super::tls::{InvalidRoots, TlsConfig, certificates};
 use crate::config::Endpoint;
 use crate::model::Market;
 
-/// Upbit's list has about 100 KB, with details 400 KB.
+/// The maximum size of a response. Upbit's list has about 100 KB, with details 400 KB.
 const BODY_BYTES_MAX: u64 = 8 << 20;
 
-/// `GET /v1/market/all` of an exchange, at [`Endpoint::rest_url`].
+/// A source that sends `GET /v1/market/all` to an exchange, at [`Endpoint::rest_url`].
 ///
-/// Certificates are always verified: against the web's public roots, and roots added on purpose. Redirects are not
-/// followed, proxies named in the environment are not used, and no `Origin` is sent. Nothing is kept open between two
-/// calls.
+/// Certificates are always verified, against the web's public roots and the added roots. Redirects are not followed,
+/// proxies from the environment are not used, and no `Origin` header is sent. No connection stays open between calls.
 pub struct RestMarkets {
     agent: Agent,
     url: String,
@@ -36,19 +35,19 @@ impl fmt::Debug for RestMarkets {
 }
 
 impl RestMarkets {
-    /// The default deadline of one call.
+    /// The default deadline of one call, 5 s.
     pub const TIMEOUT: Duration = Duration::from_secs(5);
 
-    /// Asks the exchange behind `endpoint`, trusting the roots in each of `extra_pem` besides the public ones: the same
-    /// that the engine was given.
+    /// Returns a source for the exchange behind `endpoint` that trusts the public roots and the roots in each of
+    /// `extra_pem`. Pass the same roots as to the engine.
     ///
     /// # Errors
-    /// When a root certificate cannot be read or used. The network is not touched.
+    /// If a root certificate cannot be read or used. Does not touch the network.
     pub fn new(endpoint: &Endpoint, extra_pem: &[Vec<u8>]) -> Result<Self, InvalidRoots> {
-        // ureq passes over a root it cannot use; here each is used or named.
+        // ureq silently skips unusable roots; this check reports them.
         TlsConfig::new(extra_pem)?;
         let tls = UreqTls::builder()
-            // Named here and not taken from the process: another crate may have installed another default.
+            // Set explicitly: another crate may have installed another default provider in the process.
             .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .root_certs(roots(extra_pem)?)
             .build();
@@ -66,7 +65,8 @@ impl RestMarkets {
         Ok(Self { agent, url: endpoint.rest_url("/v1/market/all"), timeout: Self::TIMEOUT, skipped: 0 })
     }
 
-    /// The deadline of one call, from the look-up of the name to the last byte. Default: [`RestMarkets::TIMEOUT`], 5 s.
+    /// Sets the deadline of one call, from the look-up of the name to the last byte. Default: [`RestMarkets::TIMEOUT`],
+    /// 5 s.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -105,7 +105,7 @@ impl MarketSource for RestMarkets {
     }
 }
 
-/// The public roots and those of ours, as whole certificates.
+/// Returns the public roots and the added ones, as whole certificates.
 fn roots(extra_pem: &[Vec<u8>]) -> Result<RootCerts, InvalidRoots> {
     let mut roots: Vec<Certificate<'static>> =
         webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|root| Certificate::from_der(root)).collect();
@@ -115,21 +115,21 @@ fn roots(extra_pem: &[Vec<u8>]) -> Result<RootCerts, InvalidRoots> {
     Ok(RootCerts::new_with_certs(&roots))
 }
 
-/// What an answer says.
+/// The content of a response.
 #[derive(Debug, PartialEq, Eq)]
 struct List {
     markets: Vec<Market>,
     skipped: u64,
 }
 
-/// Reads a list of objects that have a `market`, whatever else they have.
+/// Reads a list of objects with a `market` field, and ignores all other fields.
 fn read(body: &mut [u8]) -> Result<List, String> {
-    let tape = simd_json::to_tape(body).map_err(|error| format!("the answer is not JSON: {error}"))?;
-    let Some(entries) = tape.as_value().as_array() else { return Err("the answer is not a list".to_owned()) };
+    let tape = simd_json::to_tape(body).map_err(|error| format!("the response is not JSON: {error}"))?;
+    let Some(entries) = tape.as_value().as_array() else { return Err("the response is not a list".to_owned()) };
     let markets: Vec<Market> = entries.iter().filter_map(market).collect();
-    // An exchange without a single market is no exchange, and believing it would end every stream.
+    // Every exchange has markets. Accepting an empty list would end every stream.
     if markets.is_empty() {
-        return Err("the answer holds no market".to_owned());
+        return Err("the response contains no market".to_owned());
     }
     let skipped = (entries.len() - markets.len()) as u64;
     Ok(List { markets, skipped })
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_fields_are_passed_over_and_bad_codes_counted() {
+    fn unknown_fields_are_ignored_and_bad_codes_counted() {
         let text = r#"[
             {"market":"KRW-BTC","korean_name":"비트코인","english_name":"Bitcoin"},
             {"market_event":{"warning":false,"caution":{"A":[true]}},"market":"KRW-ETH"},
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_of_markets_is_refused() {
+    fn a_response_that_is_no_list_of_markets_is_refused() {
         for text in ["", "x", "[", "{}", "7", "[]", r#"[{"market":""}]"#, r#"{"error":{"name":"x"}}"#] {
             assert!(list(text).is_err(), "{text}");
         }

@@ -1,7 +1,7 @@
-//! One TCP socket, which may also say when the kernel had received what was read.
+//! A TCP socket that can also report when the kernel received the bytes of a read.
 //!
-//! With several segments in one read there is one stamp, that of the segment whose bytes are the last: what came before
-//! it has waited longer.
+//! A read that takes several segments gets one stamp, that of the segment with the last bytes. The bytes before it have
+//! waited longer.
 
 use std::io::{self, Read, Write};
 
@@ -10,16 +10,16 @@ use mio::net::TcpStream;
 use crate::model::Nanos;
 use arrivals::Arrivals;
 
-/// One read in so many asks for the stamp, which takes longer.
+/// One in this many reads asks for the stamp, because such a read takes longer.
 const STAMPED: u32 = 8;
 
-/// A socket. Without stamps, reading it is reading the stream.
+/// A socket. Without stamps, a read is a plain read of the stream.
 pub(super) struct Socket {
     pub stream: TcpStream,
     arrivals: Option<Arrivals>,
-    /// The stamp of the newest read, if nobody has taken it.
+    /// The stamp of the newest read, until it is taken.
     arrived: Option<Nanos>,
-    /// Reads since stamps were asked for.
+    /// The number of reads since stamps were requested.
     reads: u32,
 }
 
@@ -28,13 +28,13 @@ impl Socket {
         Self { stream, arrivals: None, arrived: None, reads: 0 }
     }
 
-    /// From now on, some reads learn when the kernel had received the bytes, where it says so.
+    /// Requests stamps: from now on, some reads learn when the kernel received the bytes, if the system supports it.
     pub fn stamp_arrivals(&mut self) {
         self.arrivals = Arrivals::of(&self.stream);
     }
 
-    /// When the kernel had received the last of the newest bytes, by the wall clock ([`wall`](super::clock::wall)). Told
-    /// once.
+    /// Takes the time at which the kernel received the last bytes of the newest read, by the wall clock
+    /// ([`wall`](super::clock::wall)).
     #[inline]
     pub fn take_arrived(&mut self) -> Option<Nanos> {
         self.arrived.take()
@@ -45,7 +45,7 @@ impl Read for Socket {
     #[inline]
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let Some(arrivals) = &mut self.arrivals else { return self.stream.read(into) };
-        // A stamp tells of the read that brought it, and of no later one.
+        // A stamp belongs to the read that brought it, not to a later one.
         self.arrived = None;
         let is_stamped = self.reads.is_multiple_of(STAMPED);
         let n = if is_stamped {
@@ -70,7 +70,7 @@ impl Write for Socket {
     }
 }
 
-/// Linux stamps packets as they leave the network device's queue, and hands the stamp out beside the bytes.
+/// Linux stamps packets as they leave the network device's queue, and returns the stamp in a control message.
 #[cfg(target_os = "linux")]
 mod arrivals {
     use std::io::{self, IoSliceMut};
@@ -82,11 +82,11 @@ mod arrivals {
 
     use crate::model::Nanos;
 
-    /// Room for what comes beside the bytes.
+    /// The buffer for control messages.
     pub(super) struct Arrivals(Vec<u8>);
 
     impl Arrivals {
-        /// Nothing if the system refuses.
+        /// Returns `None` if the system refuses.
         pub fn of(stream: &TcpStream) -> Option<Self> {
             setsockopt(stream, ReceiveTimestampns, &true).ok()?;
             Some(Self(nix::cmsg_space!(TimeSpec)))
@@ -96,7 +96,7 @@ mod arrivals {
             stream.try_io(|| {
                 let mut parts = [IoSliceMut::new(into)];
                 let read = recvmsg::<()>(stream.as_raw_fd(), &mut parts, Some(&mut self.0), MsgFlags::empty())?;
-                // The first packets after the first socket that asks may come without.
+                // The first packets after the machine's first socket with stamps may have none.
                 let mut beside = read.cmsgs().into_iter().flatten();
                 Ok((read.bytes, beside.find_map(stamp)))
             })
@@ -110,7 +110,7 @@ mod arrivals {
     }
 }
 
-/// Other systems do not say it of TCP.
+/// Other systems do not support stamps for TCP.
 #[cfg(not(target_os = "linux"))]
 mod arrivals {
     use std::convert::Infallible;
@@ -140,7 +140,7 @@ mod tests {
 
     use super::*;
 
-    /// Reads what the peer has just sent.
+    /// Sends a byte from the peer and reads it.
     fn pass_a_byte(peer: &mut Peer, socket: &mut Socket) {
         peer.write_all(b"x").unwrap();
         while socket.read(&mut [0; 8]).is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock) {
@@ -148,16 +148,16 @@ mod tests {
         }
     }
 
-    /// The stamp of a handshake was given to the first data, which came a round trip later.
+    /// A past bug: the first data, a round trip after the handshake, got the stamp of the handshake.
     #[test]
-    fn a_stamp_that_nobody_took_is_not_that_of_later_bytes() {
+    fn a_stamp_that_was_not_taken_is_not_used_for_later_bytes() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = Peer::connect(listener.local_addr().unwrap()).unwrap();
         stream.set_nonblocking(true).unwrap();
         let (mut peer, mut socket) = (listener.accept().unwrap().0, Socket::new(TcpStream::from_std(stream)));
         socket.stamp_arrivals();
         let mut stamped = 0;
-        // The first come without.
+        // The first packets may have no stamp.
         for read in 0..2_000 * STAMPED {
             pass_a_byte(&mut peer, &mut socket);
             stamped += u32::from(socket.arrived.is_some());
@@ -165,7 +165,7 @@ mod tests {
             if stamped == 3 {
                 break;
             }
-            // The kernel begins to stamp when it finds the time.
+            // The kernel enables stamping after a delay.
             if cfg!(target_os = "linux") && stamped == 0 && read % STAMPED == 0 {
                 std::thread::sleep(Duration::from_millis(1));
             }

@@ -7,35 +7,35 @@ use mio::Token;
 use super::transport::{Transport, is_temporary};
 use crate::session::{Closed, SocketId};
 
-/// One socket, and how far it is.
+/// One socket and its stage.
 pub(super) struct SocketEntry {
     pub socket: SocketId,
     pub transport: Transport,
     pub stage: Stage,
 }
 
-/// How far a socket is.
+/// The stage of a socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// TCP is being opened.
+    /// The TCP connection is being opened.
     Connecting,
-    /// TLS is being agreed.
+    /// The TLS handshake is running.
     Securing,
     /// Bytes are read and written.
     Open,
-    /// A write has failed, for this reason. What the kernel holds is read before that is reported: the peer's last
-    /// messages, and why it closed.
+    /// A write failed, for this reason. The received bytes are read before the failure is reported, because they
+    /// contain the peer's last messages and may say why it closed.
     Draining(Closed),
 }
 
-/// A socket has come further.
+/// A stage that a socket completed.
 pub(super) enum Progress {
     Connected,
     Secured,
 }
 
 impl SocketEntry {
-    /// Takes an opening socket on as far as it goes at once. `None` if there is nothing to tell the session.
+    /// Advances an opening socket as far as possible without waiting. Returns `None` if the session need not know.
     pub fn progress(&mut self) -> Result<Option<Progress>, Closed> {
         let progress = match self.stage {
             Stage::Connecting => self.transport.finish_connect().map(|open| open.then_some(Progress::Connected)),
@@ -55,12 +55,12 @@ impl SocketEntry {
         }
     }
 
-    /// Whether a read may bring something.
+    /// Returns true if a read may return bytes.
     pub fn is_readable(&self) -> bool {
         matches!(self.stage, Stage::Open | Stage::Draining(_)) && self.transport.is_readable()
     }
 
-    /// Nothing more can be sent. The next read goes on to the end of what was received.
+    /// Ends writing. The next reads continue to the end of the received bytes.
     #[cold]
     pub fn stop_writing(&mut self, why: Closed) {
         self.transport.set_readable(false);
@@ -68,7 +68,7 @@ impl SocketEntry {
     }
 }
 
-/// The sockets of one connection, each under its id, in the order in which they were dialed.
+/// The sockets of one connection, in the order in which they were dialed.
 #[derive(Default)]
 pub(super) struct SocketTable(Vec<SocketEntry>);
 
@@ -82,12 +82,13 @@ impl SocketTable {
         self.0.iter_mut().find(|entry| entry.socket == socket)
     }
 
-    /// The socket that the event loop knows by this token.
+    /// Returns the socket with an event loop token.
     pub fn of(&mut self, token: Token) -> Option<&mut SocketEntry> {
         self.0.iter_mut().find(|entry| token_of(entry.socket) == token)
     }
 
-    /// The first socket that was dialed after `last`. So a walk over all of them bears that some go and come meanwhile.
+    /// Returns the first socket that was dialed after `last`. A walk with this stays valid while sockets are added and
+    /// removed.
     pub fn after(&mut self, last: SocketId) -> Option<&mut SocketEntry> {
         self.0.iter_mut().find(|entry| entry.socket > last)
     }
@@ -97,18 +98,18 @@ impl SocketTable {
         Some(self.0.remove(at))
     }
 
-    /// A read may bring something.
+    /// Returns true if a read of any socket may return bytes.
     pub fn is_any_readable(&self) -> bool {
         self.0.iter().any(SocketEntry::is_readable)
     }
 }
 
-/// The token of the event loop for a socket.
+/// Returns the event loop token of a socket.
 pub(super) fn token_of(socket: SocketId) -> Token {
     Token(socket.0 as usize)
 }
 
-/// What TLS refuses is reported as invalid data; all else is the network's.
+/// Converts an error. TLS failures are reported as invalid data; all others come from the network.
 pub(super) fn close_reason(error: &io::Error) -> Closed {
     match error.kind() {
         io::ErrorKind::InvalidData => Closed::Tls(error.to_string()),

@@ -1,4 +1,4 @@
-//! One non-blocking socket, plain or under TLS.
+//! A non-blocking socket, with or without TLS.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -14,41 +14,41 @@ use crate::model::Nanos;
 pub struct Transport {
     socket: Socket,
     tls: Option<Tls>,
-    /// As far as we know, the socket holds bytes (or its end) that were not read yet.
+    /// Whether the socket may hold unread bytes or its end.
     readable: bool,
-    /// The peer has closed its side, so an end waits behind the last bytes.
+    /// Whether the peer has closed its side, so that the end follows the last bytes.
     ended: bool,
 }
 
 impl Transport {
-    /// Starts to open TCP. Ready, or failed, when the socket becomes writable.
+    /// Starts to open a TCP connection. The socket becomes writable when it is open or has failed.
     pub fn connect(address: SocketAddr, registry: &Registry, token: Token) -> io::Result<Self> {
         let mut stream = TcpStream::connect(address)?;
         registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
         Ok(Self { socket: Socket::new(stream), tls: None, readable: false, ended: false })
     }
 
-    /// Asks the kernel when bytes come, see [`take_arrived`](Self::take_arrived). Costs the kernel a look at its clock for
-    /// each packet of the machine.
+    /// Asks the kernel to stamp received bytes, see [`take_arrived`](Self::take_arrived). The kernel then reads its
+    /// clock for each packet of the machine.
     pub fn stamp_arrivals(&mut self) {
         self.socket.stamp_arrivals();
     }
 
-    /// When the kernel had received the last of what the newest read took from the socket, if that is known and was not
-    /// asked before. By the wall clock.
+    /// Takes the time at which the kernel received the last bytes of the newest read, by the wall clock, if it is
+    /// known.
     #[inline]
     pub fn take_arrived(&mut self) -> Option<Nanos> {
         self.socket.take_arrived()
     }
 
-    /// Whether TCP is open by now. `Ok(false)`: not yet.
+    /// Returns true if the TCP connection is open, and false if it is still opening.
     pub fn finish_connect(&mut self) -> io::Result<bool> {
         if let Some(error) = self.socket.stream.take_error()? {
             return Err(error);
         }
         match self.socket.stream.peer_addr() {
             Ok(_) => {
-                // Requests and pongs are small and must not wait for each other.
+                // Requests and pongs are small and must not be delayed by Nagle's algorithm.
                 self.socket.stream.set_nodelay(true)?;
                 Ok(true)
             }
@@ -57,16 +57,16 @@ impl Transport {
         }
     }
 
-    /// From here on, everything is encrypted.
+    /// Starts TLS. All later bytes are encrypted.
     pub fn start_tls(&mut self, config: &TlsConfig, host: &str) -> Result<(), String> {
         let mut tls = Tls::new(config, host)?;
-        // An end that was seen before is not announced a second time.
+        // The event loop does not report an end again that it reported before.
         tls.readable(self.ended);
         self.tls = Some(tls);
         Ok(())
     }
 
-    /// Takes the TLS handshake on as far as the socket allows; `WouldBlock` when it does not.
+    /// Advances the TLS handshake as far as the socket allows; `WouldBlock` if it is not done.
     pub fn handshake(&mut self) -> io::Result<()> {
         match &mut self.tls {
             Some(tls) => tls.handshake(&mut self.socket),
@@ -74,7 +74,7 @@ impl Transport {
         }
     }
 
-    /// The event loop saw the socket become readable; `ended`: the peer has closed its side.
+    /// Records that the socket became readable, and with `ended` that the peer has closed its side.
     pub fn set_readable(&mut self, ended: bool) {
         self.readable = true;
         self.ended |= ended;
@@ -83,26 +83,26 @@ impl Transport {
         }
     }
 
-    /// Whether a [`read`](Self::read) may give something.
+    /// Returns true if a [`read`](Self::read) may return bytes.
     pub fn is_readable(&self) -> bool {
         self.readable
     }
 
-    /// Reads what came, decrypted. `Ok(0)` is the end. `WouldBlock`: nothing until the loop sees news.
+    /// Reads received bytes, decrypted. `Ok(0)` is the end. After `WouldBlock`, wait for the next readable event.
     #[inline]
     pub fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let result = match &mut self.tls {
             Some(tls) => {
                 let result = tls.read(&mut self.socket, into);
-                // An answer to new keys, seldom. What is wrong with the socket, the next flush tells.
+                // Sends the rare answer to a key update. If the socket is broken, the next flush reports it.
                 let _ = tls.flush(&mut self.socket);
                 result
             }
             None => {
                 let room = into.len();
                 let result = self.socket.read(into);
-                // Less than there was room for: the socket is empty, and asking again would only cost a system call.
-                // An end that waits behind the bytes is not announced a second time.
+                // A short read means that the socket is empty; reading again would only cost a system call. But the end
+                // that follows the bytes is not reported again, so with `ended` reading must continue.
                 self.readable = self.ended || !matches!(&result, Ok(n) if *n < room);
                 result
             }
@@ -113,19 +113,19 @@ impl Transport {
         result
     }
 
-    /// Sends some of `bytes`; tells how many were taken. `WouldBlock` when the socket takes none.
+    /// Sends some of `bytes` and returns the number taken. `WouldBlock` if the socket takes none.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let Some(tls) = &mut self.tls else { return self.socket.write(bytes) };
         tls.flush(&mut self.socket)?;
         let taken = tls.write(bytes)?;
         match tls.flush(&mut self.socket) {
-            // What was taken is sealed; it goes out with the next call.
+            // The taken bytes are encrypted and go out with the next call.
             Err(e) if is_temporary(&e) => Ok(taken),
             other => other.map(|()| taken),
         }
     }
 
-    /// Sends what TLS still holds.
+    /// Sends the encrypted bytes that TLS still holds.
     pub fn flush(&mut self) -> io::Result<()> {
         match &mut self.tls {
             Some(tls) => tls.flush(&mut self.socket),
@@ -133,7 +133,7 @@ impl Transport {
         }
     }
 
-    /// Says that nothing more comes, as far as that goes at once.
+    /// Closes the socket. Sends TLS's close notification if that is possible at once.
     pub fn close(mut self, registry: &Registry) {
         if let Some(tls) = &mut self.tls {
             tls.close();
@@ -143,7 +143,7 @@ impl Transport {
     }
 }
 
-/// Whether the same call may go through later.
+/// Returns true if the same call may succeed later.
 pub(super) fn is_temporary(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
@@ -157,9 +157,9 @@ mod tests {
 
     use super::*;
 
-    /// The end came before TLS was started, and the handshake waited for it until its deadline.
+    /// A past bug: if the end arrived before TLS was started, the handshake waited for it until its deadline.
     #[test]
-    fn an_end_that_came_before_tls_was_started_ends_the_handshake() {
+    fn an_end_before_tls_is_started_ends_the_handshake() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut poll = Poll::new().unwrap();
         let mut transport = Transport::connect(listener.local_addr().unwrap(), poll.registry(), Token(0)).unwrap();
@@ -172,7 +172,7 @@ mod tests {
         let mut is_open = false;
         while !(is_open && transport.ended) {
             poll.poll(&mut events, Some(Duration::from_secs(30))).unwrap();
-            assert!(!events.is_empty(), "the end is not announced");
+            assert!(!events.is_empty(), "the end is not reported");
             for event in &events {
                 transport.set_readable(event.is_read_closed());
             }

@@ -1,10 +1,11 @@
-//! Where the time of messages went: recorded on the connection's thread, read from any other.
+//! Measures where the time of messages goes. The connection's thread records, any other thread may read.
 //!
 //! # Synchronization
 //!
-//! All that is shared has one writer, the connection's thread, and each part stands for itself (Relaxed). Of the bounds of
-//! the clock's offset, a reader that sees one old and one new sees bounds that are wider than need be, or exclude each
-//! other where a clock was set, and then knows nothing. Who does not see `origin` yet sees nothing recorded relative to it.
+//! Every shared value has one writer, the connection's thread, and none depends on another (Relaxed). A reader that
+//! sees one old and one new bound of the clock's offset sees bounds that are wider than necessary, or, if a clock was
+//! set, bounds that exclude each other, which count as unknown. A reader that does not see `origin` yet also ignores
+//! everything recorded relative to it.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
@@ -15,59 +16,62 @@ use crate::feed::Latency;
 use crate::model::{ClockOffset, Nanos};
 use crate::sync::histogram::{Recorded, Recorder, histogram};
 
-/// `Shared::origin` before there is one.
-const NONE: i64 = i64::MIN;
-/// No two clocks are further apart than a day; a stamp that says so is wrong itself.
-const ABSURD: u64 = 86_400_000_000_000;
+/// The value of `Shared::origin` until the first message.
+const NO_ORIGIN: i64 = i64::MIN;
+/// In ns, one day. If a stamp differs by more, the stamp itself is wrong.
+const OFFSET_NS_MAX: u64 = 86_400_000_000_000;
 /// The exchange's stamps are cut to whole ms.
-const STAMP: i64 = 1_000_000;
-/// What takes another look at the clock is measured for one message in so many: for each, that look alone would cost more
-/// than all that is recorded. So are the kernel's stamps, by the socket (`net::socket`).
+const STAMP_NS: i64 = 1_000_000;
+/// Measurements that need another clock read are taken for one message in this number, because that read alone costs
+/// more than everything else recorded. The socket samples the kernel's stamps at the same rate (`net::socket`).
 const SAMPLED: u64 = 8;
 
-/// Where the time of a connection's messages went since the engine started; see
+/// Where the time of a connection's messages went since the engine started. See
 /// [`Engine::latencies`](crate::engine::Engine::latencies).
 ///
-/// Four moments follow each other: the exchange's stamp, the receive stamp (right after the read that brought the last
-/// bytes of the message), the publish stamp (the message is decoded and its stream found), and the moment when the pool and
-/// every feed have been given it. What readers add is theirs to measure, from the publish stamp on:
+/// There are four moments, in this order: the exchange's stamp, the receive stamp (right after the read that brought
+/// the last bytes of the message), the publish stamp (the message is decoded and its stream is found), and the moment
+/// when the pool and every feed have the message. Readers measure their own part, which starts at the publish stamp:
 /// [`Feed::measure_latencies`](crate::feed::Feed::measure_latencies),
-/// [`Reading::published_age`](crate::pool::Reading::published_age). So exchange→receive, receive→publish and the reader's
-/// publish→read add up to the whole; kernel→user is a part of the first, and fan-out of the last.
+/// [`Reading::published_age`](crate::pool::Reading::published_age). So exchange→receive, receive→publish and the
+/// reader's publish→read add up to the whole. Kernel→user is a part of the first, and fan-out of the last.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Attribution {
-    /// From the exchange's stamp to the receive stamp, by the middle of what [`clock_offset`](Self::clock_offset) allows.
-    /// Differences between these times are right to a ms, the stamps' unit; all of them together may be off by
-    /// [`exchange_error`](Self::exchange_error), which is why none is shown before that is known. Of changes only:
-    /// snapshots carry the time of the last change, which may be long ago.
+    /// From the exchange's stamp to the receive stamp, computed with the middle of the range that
+    /// [`clock_offset`](Self::clock_offset) allows. Differences between these times are accurate to 1 ms, the unit of
+    /// the stamps. All of them may be off by the same error, [`exchange_error`](Self::exchange_error), so there are
+    /// none until it is known. Only changes are counted: a snapshot carries the time of the last change, which may be
+    /// long ago.
     pub exchange_to_receive: Latency,
-    /// The same messages, each by how much longer it took than the fastest: the part that no clock can spoil.
+    /// How much longer each of the same messages took than the fastest. This does not depend on the clocks' offset.
     pub above_fastest: Latency,
-    /// From when the kernel had received the bytes of a read until the receive stamp: waking the thread, reading and, under
-    /// TLS, decrypting what is read first. By the kernel's stamp of the last segment that the read has bytes of: those before
-    /// it have waited longer. Only where the kernel gives stamps (Linux), and of one read in eight, because they make a read
-    /// dearer.
+    /// From the moment when the kernel received the bytes of a read to the receive stamp. Includes waking the thread,
+    /// reading and, under TLS, decrypting the first part of the read. Uses the kernel's stamp of the last segment with
+    /// bytes in the read; earlier segments waited longer. Only available if the kernel provides stamps (Linux). One
+    /// read in eight is measured, because stamps make a read more expensive.
     pub kernel_to_user: Latency,
-    /// From the receive stamp to the publish stamp. Of several messages in one read, the later wait for the earlier to be
-    /// decoded and published, and that counts.
+    /// From the receive stamp to the publish stamp. If one read brings several messages, this includes the time that
+    /// later messages wait while earlier ones are decoded and published.
     pub receive_to_publish: Latency,
-    /// From the publish stamp until the pool had the value and every feed its update. Readers may see it before that, those
-    /// that are served first; feeds are told of it when all of what was read is done. Of one message in eight, because it
-    /// takes a look at the clock of its own; where messages always come eight at a time, always of the same one of them.
+    /// From the publish stamp until the pool has the value and every feed its update. The readers served first may see
+    /// the update before that. Feeds are notified when all messages of the read are done. One message in eight is
+    /// measured, because this needs an extra clock read. If messages always arrive in groups of eight, it is always the
+    /// same position in the group.
     pub fan_out: Latency,
-    /// What is known of how far the exchange's clock is ahead.
+    /// How far the exchange's clock is ahead, as far as it is known.
     pub clock_offset: ClockOffset,
 }
 
 impl Attribution {
-    /// By how much each time of [`exchange_to_receive`](Self::exchange_to_receive) may be wrong, either way and all of
-    /// them by the same; known once the exchange's clock is bounded from both sides.
+    /// Returns the possible error of the times in [`exchange_to_receive`](Self::exchange_to_receive), in either
+    /// direction and equal for all of them. `None` until the exchange's clock is bounded from both sides.
     pub fn exchange_error(&self) -> Option<Duration> {
-        Some(self.clock_offset.error()? + Duration::from_nanos(STAMP as u64 / 2))
+        Some(self.clock_offset.error()? + Duration::from_nanos(STAMP_NS as u64 / 2))
     }
 
-    /// Adds what another connection recorded. The error is that of either, or of what separates the two if that is more.
+    /// Adds the records of another connection. The resulting error is the larger of the two, or the distance between
+    /// them if that is larger still.
     pub fn add(&mut self, other: &Self) {
         self.exchange_to_receive.add(&other.exchange_to_receive);
         self.above_fastest.add(&other.above_fastest);
@@ -81,7 +85,7 @@ impl Attribution {
 /// The reading end.
 #[derive(Clone)]
 pub(crate) struct AttributionReader {
-    /// How much longer than the first message, and how much shorter.
+    /// Times relative to the first message: those that were longer, and those that were shorter.
     longer: Recorded,
     shorter: Recorded,
     kernel: Recorded,
@@ -90,7 +94,7 @@ pub(crate) struct AttributionReader {
     shared: Arc<Shared>,
 }
 
-/// The writing end, of the connection's thread.
+/// The writing end, on the connection's thread.
 pub(crate) struct AttributionWriter {
     longer: Recorder,
     shorter: Recorder,
@@ -98,23 +102,23 @@ pub(crate) struct AttributionWriter {
     receive_to_publish: Recorder,
     fan_out: Recorder,
     messages: u64,
-    /// What the first message seemed to take, by the two clocks as they are, in ns.
+    /// The apparent time of the first message, by the two clocks as they are, in ns.
     origin: Option<i64>,
     offset: ClockOffset,
     shared: Arc<Shared>,
 }
 
-/// What of the writer's the reader has to know.
+/// The part of the writer's state that the reader needs.
 struct Shared {
     origin: AtomicI64,
     low: AtomicI64,
     high: AtomicI64,
 }
 
-/// Both ends, with nothing recorded.
+/// Creates both ends, with nothing recorded.
 pub(crate) fn attribution() -> (AttributionWriter, AttributionReader) {
     let [longer, shorter, kernel, receive_to_publish, fan_out] = [(); 5].map(|()| histogram(Latency::LONGEST_NS));
-    let (origin, low, high) = (AtomicI64::new(NONE), AtomicI64::new(i64::MIN), AtomicI64::new(i64::MAX));
+    let (origin, low, high) = (AtomicI64::new(NO_ORIGIN), AtomicI64::new(i64::MIN), AtomicI64::new(i64::MAX));
     let shared = Arc::new(Shared { origin, low, high });
     let writer = AttributionWriter {
         longer: longer.0,
@@ -139,7 +143,8 @@ pub(crate) fn attribution() -> (AttributionWriter, AttributionReader) {
 }
 
 impl AttributionWriter {
-    /// A message of a wanted stream was published at `published`, and has been given to everybody. `now` is asked for some.
+    /// Records a message that was published at `published` and has been delivered to the pool and all feeds. Calls
+    /// `now` for one message in eight.
     #[inline]
     pub fn message(&mut self, received: Nanos, published: Nanos, now: impl FnOnce() -> Nanos) {
         self.receive_to_publish.record(published.0.saturating_sub(received.0));
@@ -149,7 +154,7 @@ impl AttributionWriter {
         self.messages += 1;
     }
 
-    /// The exchange stamped a change at `exchange_ms`, and it was received.
+    /// Records a change that the exchange stamped at `exchange_ms`.
     #[inline]
     pub fn change(&mut self, exchange_ms: u64, received: Nanos) {
         if self.offset.received(exchange_ms, received) {
@@ -157,22 +162,22 @@ impl AttributionWriter {
         }
         let stamped = i64::try_from(Nanos::from_millis(exchange_ms).0).unwrap_or(i64::MAX);
         let took = (received.0 as i64).saturating_sub(stamped);
-        if took.unsigned_abs() > ABSURD {
+        if took.unsigned_abs() > OFFSET_NS_MAX {
             return;
         }
-        // The clocks may be set hours apart; counted from the first message, small differences stay visible.
-        let beyond = took - self.origin.unwrap_or_else(|| self.set_origin(took));
-        let side = if beyond < 0 { &mut self.shorter } else { &mut self.longer };
-        side.record(beyond.unsigned_abs());
+        // The clocks may be hours apart. Relative to the first message, small differences stay visible.
+        let relative = took - self.origin.unwrap_or_else(|| self.set_origin(took));
+        let side = if relative < 0 { &mut self.shorter } else { &mut self.longer };
+        side.record(relative.unsigned_abs());
     }
 
-    /// Bytes were read that had waited in the kernel.
+    /// Records how long the bytes of a read had waited in the kernel.
     #[inline]
     pub fn read_after(&mut self, wait: Duration) {
         self.kernel.record(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX));
     }
 
-    /// The exchange said what its clock showed.
+    /// Records a `Date` header of the exchange: `asked` and `answered` are our stamps of the request and its answer.
     pub fn dated(&mut self, asked: Nanos, answered: Nanos, date: Nanos) {
         if self.offset.answered(asked, answered, date) {
             self.share_offset();
@@ -194,20 +199,20 @@ impl AttributionWriter {
 }
 
 impl AttributionReader {
-    /// What was recorded so far.
+    /// Returns everything recorded so far.
     pub fn read(&self) -> Attribution {
         let Shared { origin, low, high } = &*self.shared;
         let clock_offset = ClockOffset::between(low.load(Relaxed), high.load(Relaxed));
-        let beyond = match origin.load(Relaxed) {
-            NONE => Vec::new(),
-            _ => self.beyond(),
+        let relative = match origin.load(Relaxed) {
+            NO_ORIGIN => Vec::new(),
+            _ => self.relative(),
         };
-        // A stamp was cut by half a ms in the mean.
-        let shift = clock_offset.estimate().map(|offset| origin.load(Relaxed).saturating_add(offset - STAMP / 2));
-        let fastest = beyond.iter().map(|(took, _)| *took).min().unwrap_or_default();
+        // Truncation takes half a ms off a stamp on average.
+        let shift = clock_offset.estimate().map(|offset| origin.load(Relaxed).saturating_add(offset - STAMP_NS / 2));
+        let fastest = relative.iter().map(|(took, _)| *took).min().unwrap_or_default();
         Attribution {
-            exchange_to_receive: shift.map(|shift| shifted(&beyond, shift)).unwrap_or_default(),
-            above_fastest: shifted(&beyond, -fastest),
+            exchange_to_receive: shift.map(|shift| shifted(&relative, shift)).unwrap_or_default(),
+            above_fastest: shifted(&relative, -fastest),
             kernel_to_user: latency(&self.kernel),
             receive_to_publish: latency(&self.receive_to_publish),
             fan_out: latency(&self.fan_out),
@@ -215,16 +220,16 @@ impl AttributionReader {
         }
     }
 
-    /// How much longer than the first message others took, in ns, and how many.
-    fn beyond(&self) -> Vec<(i64, u64)> {
-        let mut beyond = Vec::new();
-        self.shorter.each(|time, times| beyond.push((-(time as i64), times)));
-        self.longer.each(|time, times| beyond.push((time as i64, times)));
-        beyond
+    /// Returns how much longer than the first message others took, in ns, with the number of messages for each.
+    fn relative(&self) -> Vec<(i64, u64)> {
+        let mut relative = Vec::new();
+        self.shorter.each(|time, times| relative.push((-(time as i64), times)));
+        self.longer.each(|time, times| relative.push((time as i64, times)));
+        relative
     }
 }
 
-/// Nothing takes less than no time, whatever the estimate says.
+/// Shifts the times. Negative results become zero, because the estimate of the offset may be wrong.
 fn shifted(times: &[(i64, u64)], shift: i64) -> Latency {
     let mut latency = Latency::new();
     for (time, times) in times {
@@ -246,7 +251,7 @@ mod tests {
     const MS: u64 = 1_000_000;
     const AT: u64 = 1_800_000_000_000;
 
-    /// Messages that took so many ms each, from an exchange whose clock is so many ms ahead.
+    /// Records messages that each took the given time, from an exchange whose clock is ahead by `ahead_ms`.
     fn received(writer: &mut AttributionWriter, ahead_ms: i64, took_ms: &[u64]) {
         for (number, took) in (1000..).zip(took_ms) {
             let sent = AT + number * 10;
@@ -259,23 +264,23 @@ mod tests {
     }
 
     #[test]
-    fn the_part_above_the_fastest_needs_no_clock() {
+    fn above_fastest_does_not_depend_on_the_clock_offset() {
         for ahead in [0, -5, 7_200_000, -7_200_000] {
             let (mut writer, reader) = attribution();
             received(&mut writer, ahead, &[20, 30, 12, 12, 52]);
             let read = reader.read();
             let above = [0.2, 0.4, 0.6, 0.8, 1.0].map(|part| ms(read.above_fastest.quantile(part)).round());
             assert_eq!(above, [0.0, 0.0, 8.0, 18.0, 40.0], "{ahead} ms ahead");
-            assert_eq!((read.exchange_to_receive.count(), read.exchange_error()), (0, None), "one side bounds nothing");
+            assert_eq!((read.exchange_to_receive.count(), read.exchange_error()), (0, None), "one bound is not enough");
         }
     }
 
     #[test]
-    fn with_both_bounds_the_times_are_right_within_the_error() {
+    fn with_both_bounds_known_the_times_are_within_the_error() {
         for ahead in [0, 3_000, -3_000, 86_400_000] {
             let (mut writer, reader) = attribution();
             received(&mut writer, ahead, &[20, 30, 12, 12, 52]);
-            // Asked 10 ms before it was written, and read 10 ms after.
+            // The request was sent 10 ms before the date was written, and the answer was read 10 ms after.
             let ours = Nanos((AT + 900) * MS);
             let theirs = (AT + 900).checked_add_signed(ahead).unwrap();
             writer.dated(
@@ -295,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn what_connections_recorded_adds_up() {
+    fn add_sums_the_records_of_two_connections() {
         let [(mut one, one_reader), (mut other, other_reader)] = [attribution(), attribution()];
         received(&mut one, 0, &[20, 30]);
         received(&mut other, 5, &[20]);
@@ -306,12 +311,12 @@ mod tests {
         both.add(&other_reader.read());
         let counts = [&both.above_fastest, &both.kernel_to_user, &both.receive_to_publish, &both.fan_out];
         assert_eq!(counts.map(Latency::count), [3, 1, 2, 2]);
-        assert_eq!(both.receive_to_publish.max(), Duration::from_nanos(803), "to a hundredth");
-        assert_eq!(both.clock_offset.low(), Some(-20_000_000), "the one that says less");
+        assert_eq!(both.receive_to_publish.max(), Duration::from_nanos(803), "accurate to 1 %");
+        assert_eq!(both.clock_offset.low(), Some(-20_000_000), "the wider bound");
     }
 
     #[test]
-    fn the_clock_is_asked_for_one_message_in_eight_beginning_with_the_first() {
+    fn the_clock_is_read_for_one_message_in_eight_starting_with_the_first() {
         let (mut writer, reader) = attribution();
         let mut asked = 0;
         for message in 1..=17 {
@@ -326,9 +331,9 @@ mod tests {
     }
 
     #[test]
-    fn absurd_stamps_break_nothing_and_are_left_out() {
+    fn absurd_stamps_are_ignored() {
         let (mut writer, reader) = attribution();
-        // The first of them, had it been the origin, would have overflowed the difference to the second.
+        // If the first one became the origin, the difference to the second would overflow.
         for exchange_ms in [100_000_000_000_000, 0, AT, u64::MAX, AT * 1000, AT] {
             writer.change(exchange_ms, Nanos(AT * MS));
             writer.dated(Nanos(AT * MS), Nanos(AT * MS), Nanos::from_millis(exchange_ms));

@@ -1,7 +1,9 @@
-//! A feed begins to read streams: each gets its place among the stream's readers, and the state of what runs already,
-//! because the exchange is not asked for that again. Between two batches of frames, so nothing lies between the state
-//! and the updates after it, and nothing comes twice. A stream that does not run has no state yet: the feed begins with
-//! the snapshot that the exchange is asked for.
+//! Adds feeds to the readers of their streams, and pauses them.
+//!
+//! If a stream already runs, the feed receives its newest value, because the exchange is not asked for another
+//! snapshot. A feed joins between two batches of frames, so no update is lost between that value and the next one, and
+//! none is delivered twice. If a stream does not run yet, the feed begins with the snapshot that the exchange is asked
+//! for.
 
 use std::sync::Arc;
 
@@ -14,7 +16,7 @@ use crate::plan::{Mode, StreamSpec};
 use crate::sync::latest::{self, Writer};
 use crate::sync::waiters::Waiters;
 
-/// A feed reads those streams of `specs` that are of this type.
+/// Adds the feed at `place` to the readers of those `specs` whose messages have this type.
 pub(crate) fn join<T: Noun>(
     table: &mut Table,
     feeds: &mut OpenFeeds,
@@ -29,7 +31,7 @@ pub(crate) fn join<T: Noun>(
     for spec in specs.iter().filter(|spec| spec.key.data_type.kind() == T::KIND) {
         let Some(route) = route::<T>(table, spec.key) else { continue };
         let is_known = !open.keys.insert(spec.key);
-        // A market may be listed again, or be wanted in another way: it starts over, with a snapshot.
+        // The market was listed again, or the mode changed: the stream starts again, with a snapshot.
         let before = is_known.then(|| route.take_reader(place)).flatten();
         if is_known {
             route.leave(place);
@@ -37,8 +39,9 @@ pub(crate) fn join<T: Noun>(
         let filter = filter(spec.mode);
         match overflow.of(spec.key.data_type) {
             Overflow::DropNewest { .. } => joining.queue(route, spec, filter),
-            // A feed that wants snapshots alone gets one value for each socket, and the ring is for feeds that read all
-            // that comes. But a feed that has a place in the ring keeps it, whatever it wants later.
+            // A feed that only wants snapshots gets one value per socket, so it does not need the ring, which is for
+            // feeds that read everything. But a feed that already has a place in the ring keeps it, even if its mode
+            // changes.
             Overflow::DropOldest if !filter.is_of_snapshots() || open.broadcast_streams.contains_key(&spec.key) => {
                 let before = open.broadcast_streams.insert(spec.key, filter);
                 joining.join_broadcast(route, spec, filter, rings, before);
@@ -57,8 +60,9 @@ pub(crate) fn join<T: Noun>(
     queued.iter().for_each(|state| feeds.push(place, state));
 }
 
-/// A feed no longer wants those of `keys` that are of this type. It keeps its places for them, because it may want them
-/// again. Updates that wait unread may still be delivered; in a shared ring they are passed over.
+/// Stops delivery to the feed at `place` of those `keys` whose messages have this type. The feed keeps its places for
+/// them, because it may want them again. Unread updates may still be delivered, except in a shared ring, whose reader
+/// skips them.
 pub(crate) fn pause<T: Noun>(
     table: &mut Table,
     feeds: &mut OpenFeeds,
@@ -72,8 +76,8 @@ pub(crate) fn pause<T: Noun>(
     for key in keys.iter().filter(|key| key.data_type.kind() == T::KIND && open.keys.contains(key)) {
         let Some(route) = route::<T>(table, *key) else { continue };
         route.pause_reader(place);
-        // Each change of what a feed follows in a shared ring is sent to its reader. A feed that nobody reads must not grow
-        // with each list of markets, so it goes on following.
+        // The reader is sent each change of the streams that its feed follows in a shared ring. If nobody reads the
+        // feed, these changes must not pile up with each list of markets, so the feed continues to follow the stream.
         if let Some(filter) = open.broadcast_streams.get_mut(key)
             && !open.writer.is_neglected()
             && let Some(ring) = T::place(rings)
@@ -92,24 +96,24 @@ fn filter(mode: Mode) -> Filter {
     Filter::new(mode != Mode::RealtimeOnly, mode != Mode::SnapshotOnly)
 }
 
-/// What was found out about the streams of one type that a feed begins to read.
+/// The streams of one type that a feed begins to read, sorted by how the feed keeps them.
 struct Joining<T> {
     place: usize,
-    /// The state of streams that are kept in the feed's own ring.
+    /// The state of streams that the feed keeps in a ring of its own.
     queued: Vec<Update<T>>,
     conflated: Vec<Conflating<T>>,
-    /// Streams of which the newest value is kept as before, and there is one.
+    /// Streams that continue to be conflated and have a value to read.
     changed: Vec<Mark>,
     joined: Vec<JoinedStream>,
-    /// The state of streams that are read from the shared ring.
+    /// The state of streams that the feed reads from the shared ring.
     states: Vec<Update<T>>,
 }
 
-/// A stream of which the newest value is kept.
+/// A stream of which the feed keeps only the newest value.
 struct Conflating<T> {
     key: StreamKey,
     filter: Filter,
-    /// Where it is kept, if not in the pool.
+    /// Holds the newest value, unless the feed reads it from the pool.
     own: Option<Writer<T>>,
     newest: latest::Reader<T>,
     spare: Option<Box<Keep<T>>>,
@@ -135,8 +139,8 @@ impl<T: Noun> Joining<T> {
         route.add_reader(Reader { feed: self.place, filter, keep: Keep::Queue, spare: None });
     }
 
-    /// `before` is the filter with which the feed followed the stream earlier. The feed still has its place in the ring, so
-    /// it hears from us only if the filter changes.
+    /// `before` is the filter with which the feed followed the stream earlier, if it did. Such a feed still has its
+    /// place in the ring, so its reader is only notified if the filter changes.
     fn join_broadcast(
         &mut self,
         route: &mut Route<T>,
@@ -154,11 +158,11 @@ impl<T: Noun> Joining<T> {
         }
     }
 
-    /// A feed that wants every message reads the pool's values. Any other feed keeps values of its own, because the pool
-    /// also holds messages that it did not ask for.
+    /// A feed that wants every message reads the values of the pool. Any other feed keeps its own, because the pool
+    /// also holds messages that the feed did not ask for.
     fn conflate(&mut self, route: &mut Route<T>, spec: &StreamSpec, mut filter: Filter, before: Option<Reader<T>>) {
         let state = state(route, spec, &mut filter);
-        // Keeps are used again, so that a feed does not grow while a market is listed and delisted again and again.
+        // Keeps are reused, so that a feed does not grow while a market is listed and delisted repeatedly.
         let fits = |keep: &Keep<T>| matches!(keep, Keep::Newest(_)) == filter.is_of_all();
         let (kept, spare) = match before {
             Some(Reader { keep, spare, .. }) if fits(&keep) => (Some(keep), spare),
@@ -180,7 +184,7 @@ impl<T: Noun> Joining<T> {
         self.conflated.push(Conflating { key: spec.key, filter, own, newest, spare, state });
     }
 
-    /// Gives the feed its new sources; gives what of them has changed already.
+    /// Adds the new sources to the feed. Returns the marks of streams that already have a value to read.
     fn finish<U: Payload>(
         self,
         table: &mut Table,
@@ -210,7 +214,7 @@ impl<T: Noun> Joining<T> {
 }
 
 impl<T: Noun> Conflating<T> {
-    /// Gives the mark back if there is a state to be read.
+    /// Adds the feed to the readers of the stream. Returns its mark if there is a state to read.
     fn begin(self, feed: usize, mark: Mark, table: &mut Table) -> Option<Mark> {
         let Self { key, filter, own, spare, state, .. } = self;
         let mut keep = own.map_or(Keep::Newest(mark), |own| Keep::NewestOwn(mark, own));
@@ -234,7 +238,7 @@ impl<T: Copy> Keep<T> {
     }
 }
 
-/// The state of a running stream, if the filter waits for it.
+/// Returns the state of a running stream, if the filter waits for it.
 fn state<T: Noun>(route: &Route<T>, spec: &StreamSpec, filter: &mut Filter) -> Option<Update<T>> {
     let state = filter.awaits().then(|| route.state(spec)).flatten()?;
     filter.had_state();

@@ -1,5 +1,5 @@
-//! The data plane of a connection: from a decoded message to the pool and to the feeds that read its stream. It runs on the
-//! connection's thread, and knows neither threads, sockets nor the control plane.
+//! Delivers a connection's decoded messages to the pool and to the feeds that read each stream. Runs on the
+//! connection's thread, and knows nothing of threads, sockets or the control plane.
 
 mod attribution;
 mod join;

@@ -1,4 +1,4 @@
-//! The feeds that read from one connection: their writing ends, on its thread.
+//! The writing ends of the feeds that read from one connection, on the connection's thread.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -8,68 +8,68 @@ use crate::model::{AnyNoun, EachNoun, Family, Noun, NounKind, Placed, StreamKey}
 use crate::plan::{DemandId, StreamSpec};
 use crate::sync::waiters::Waiters;
 
-/// The rings that all readers of a connection share, one for each type that somebody reads that way.
+/// The rings that the readers of a connection share, at most one per message type.
 pub(crate) type Rings = EachNoun<SharedRings>;
 
-/// Of each type, a shared ring if there is one.
+/// Maps each type to its shared ring, if there is one.
 pub(crate) struct SharedRings;
 
 impl Family for SharedRings {
     type Of<T: Noun> = Option<Broadcaster<T>>;
 }
 
-/// A ring of any type, on its way to the thread that writes it.
+/// A ring of any type, to be sent to the thread that writes it.
 pub(crate) type AnyRing = AnyNoun<NewRings>;
 
-/// Of each type, a new ring.
+/// Maps each type to a new ring.
 pub(crate) struct NewRings;
 
 impl Family for NewRings {
     type Of<T: Noun> = Broadcaster<T>;
 }
 
-/// A ring for messages of this type.
+/// Creates a ring for messages of this type.
 pub(crate) fn new_ring(kind: NounKind, capacity: usize) -> AnyRing {
     with_noun!(kind, T => T::into_any(broadcast(capacity)))
 }
 
-/// Adds a ring of a type that has none.
+/// Adds the ring of a type that has none yet.
 pub(crate) fn add<T: Noun>(rings: &mut Rings, ring: Broadcaster<T>) {
     *T::place(rings) = Some(ring);
 }
 
-/// A feed's writing end for one connection, and the streams of it that the connection carries.
+/// A feed's writing end for one connection, and the streams that the connection carries for it.
 pub(crate) struct NewFeed {
     pub id: DemandId,
     pub specs: Vec<StreamSpec>,
     pub writer: AnyWriter,
 }
 
-/// A feed that somebody reads.
+/// A feed that has a reader.
 pub(crate) struct OpenFeed {
     pub id: DemandId,
     pub writer: AnyWriter,
-    /// The streams that know of it.
+    /// The streams that have this feed among their readers.
     pub keys: BTreeSet<StreamKey>,
-    /// The streams that it follows in a shared ring, each with its filter.
+    /// The streams that the feed follows in a shared ring, each with its filter.
     pub broadcast_streams: BTreeMap<StreamKey, Filter>,
-    /// The batch in which it was last woken from a shared ring.
+    /// The batch in which the feed's reader was last woken from a shared ring.
     woken_in: u64,
 }
 
-/// All of them.
+/// The open feeds of a connection.
 pub(crate) struct OpenFeeds {
-    /// A feed keeps its place; an empty one is taken by another.
+    /// A feed keeps its index. An empty place is reused for a later feed.
     places: Vec<Option<OpenFeed>>,
     empty: Vec<usize>,
     by_id: HashMap<DemandId, usize>,
-    /// Those with something to flush.
+    /// Feeds with something to flush.
     unflushed: Vec<usize>,
-    /// Streams that brought something since the last flush.
+    /// Streams with updates since the last flush.
     touched: Vec<StreamKey>,
-    /// Counts flushes.
+    /// The number of the current batch: one more after each flush.
     batch: u64,
-    /// Readers of the pool and of shared rings that sleep.
+    /// Counts sleeping readers of the pool and of shared rings.
     pub waiters: Arc<Waiters>,
 }
 
@@ -86,7 +86,7 @@ impl OpenFeeds {
         }
     }
 
-    /// Adds a feed and returns its place. All that it needs while frames arrive is allocated here.
+    /// Adds a feed and returns its place. Allocates all that the feed needs while frames arrive.
     pub fn add(&mut self, id: DemandId, writer: AnyWriter) -> usize {
         let place = self.empty.pop().unwrap_or_else(|| {
             self.places.push(None);
@@ -114,7 +114,7 @@ impl OpenFeeds {
         Some(feed)
     }
 
-    /// There may be as many streams to flush as this.
+    /// Reserves room for this number of streams to flush.
     pub fn reserve_touched(&mut self, streams: usize) {
         self.touched.reserve(streams.saturating_sub(self.touched.len()));
     }
@@ -146,7 +146,7 @@ impl OpenFeeds {
         }
     }
 
-    /// A stream brought something; `touched_in` is its own note of when it last did.
+    /// Notes that a stream has an update. `touched_in` is the stream's record of the batch in which it last had one.
     #[inline]
     pub fn touch(&mut self, touched_in: &mut u64, key: impl FnOnce() -> StreamKey) {
         if std::mem::replace(touched_in, self.batch) != self.batch {
@@ -154,8 +154,8 @@ impl OpenFeeds {
         }
     }
 
-    /// Hands over what was pushed and marked since the last call. Returns the streams whose readers
-    /// have to be woken: one fence for the whole batch settles whether any of them sleeps.
+    /// Hands over everything that was pushed and marked since the last call. Returns the streams whose readers must be
+    /// woken. One fence for the whole batch decides whether any reader sleeps.
     #[inline]
     pub fn flush(&mut self) -> Option<Vec<StreamKey>> {
         for place in self.unflushed.drain(..) {
@@ -174,7 +174,7 @@ impl OpenFeeds {
         None
     }
 
-    /// Wakes a reader of the shared ring, once for each batch.
+    /// Wakes a reader of the shared ring, at most once per batch.
     pub fn wake(&mut self, place: usize) {
         let batch = self.batch;
         if let Some(open) = self.places[place].as_mut()
@@ -184,8 +184,8 @@ impl OpenFeeds {
         }
     }
 
-    /// The streams were dealt with; their memory is used again.
-    pub fn give_back(&mut self, mut touched: Vec<StreamKey>) {
+    /// Takes the list of streams back after use, to reuse its memory.
+    pub fn reuse_touched(&mut self, mut touched: Vec<StreamKey>) {
         touched.clear();
         self.touched = touched;
     }

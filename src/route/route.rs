@@ -1,4 +1,4 @@
-//! Who reads one stream, and how it gets there.
+//! The route of one stream: its publisher, its readers, and how the socket carries it.
 
 use std::collections::BTreeSet;
 use std::mem;
@@ -12,29 +12,30 @@ use crate::plan::{Mode, StreamSet, StreamSpec};
 use crate::pool::{Publisher, Verdict};
 use crate::sync::latest::{Version, Writer};
 
-/// How long changes of a dropped stream may still arrive after the socket asked for it again. At most two were seen, within
-/// a round trip.
+/// How long changes of a dropped stream may still arrive after the socket asks for it again. At most two changes were
+/// observed, within one round trip.
 const LEFTOVERS: Duration = Duration::from_secs(1);
 
-/// Who reads one stream.
+/// The publisher and the readers of one stream.
 pub(crate) struct Route<T: Noun> {
     publisher: Publisher<T>,
-    /// How the socket carries the stream; `None` if it does not. Messages that arrive all the same were under way and are
-    /// counted.
+    /// How the socket carries the stream; `None` if it does not. Messages that arrive in that case were already in
+    /// flight and are counted as unrouted.
     carried: Option<Carried>,
-    /// Changes received before this are leftovers.
+    /// Changes received before this time are leftovers.
     from: Nanos,
     /// No snapshot has arrived since the socket began to carry the stream.
     starts: bool,
     /// The last socket that stopped carrying the stream.
     left: Epoch,
     readers: Vec<Reader<T>>,
-    /// The feeds that read it from the shared ring, and what the ring knows of it.
+    /// The feeds that read the stream from the shared ring.
     broadcast_readers: Vec<usize>,
+    /// The stream's entry in that ring.
     broadcast_stream: Option<BroadcastStream>,
-    /// One of the broadcast readers may still wait for its state.
+    /// A broadcast reader may still wait for its state.
     is_awaited: bool,
-    /// The batch in which it last brought something.
+    /// The batch in which the stream last had an update.
     touched_in: u64,
 }
 
@@ -45,11 +46,11 @@ struct Carried {
     epoch: Epoch,
     /// When the socket began to carry the stream.
     since: Nanos,
-    /// When the exchange was last asked for a snapshot. A value received before that is not the state.
+    /// When the exchange was last asked for a snapshot. A value received before that may be outdated.
     asked: Nanos,
 }
 
-/// A request that was sent: from here on the socket carries these streams and no others.
+/// A request that was sent. From then on the socket carries these streams and no others.
 pub(crate) struct Request<'a> {
     pub at: Nanos,
     pub epoch: Epoch,
@@ -58,32 +59,32 @@ pub(crate) struct Request<'a> {
     pub running: &'a BTreeSet<StreamKey>,
 }
 
-/// A snapshot, apart from the gate's verdict on it.
+/// What a snapshot means to readers, apart from the gate's verdict on it.
 #[derive(Clone, Copy)]
-struct Answer {
-    /// It is the first since the socket began to carry the stream.
+struct SnapshotKind {
+    /// It is the first snapshot since the socket began to carry the stream.
     starts: bool,
-    /// It is a later one and equals the newest value.
+    /// It is a later snapshot and equals the newest value.
     repeats: bool,
 }
 
 /// A feed's interest in one stream.
 pub(crate) struct Reader<T> {
-    /// Its place among the [`OpenFeeds`].
+    /// The feed's place in [`OpenFeeds`].
     pub feed: usize,
     pub filter: Filter,
     pub keep: Keep<T>,
-    /// How the feed kept the stream while its filter was another one.
+    /// How the feed kept the stream under its previous filter.
     pub spare: Option<Box<Keep<T>>>,
 }
 
-/// How the feed keeps it.
+/// How a feed keeps the updates of a stream.
 pub(crate) enum Keep<T> {
-    /// In a ring of the feed's own.
+    /// In a ring that belongs to the feed.
     Queue,
-    /// As the newest value, which the pool has.
+    /// As the newest value, read from the pool.
     Newest(Mark),
-    /// As the newest of those that the feed asked for, which the pool need not have.
+    /// As the newest of the messages that the feed asked for. The pool may hold a different one.
     NewestOwn(Mark, Writer<T>),
 }
 
@@ -107,13 +108,13 @@ impl<T: Noun> Route<T> {
         &self.publisher
     }
 
-    /// Gives what a feed had of it.
+    /// Removes a feed from the readers and returns its entry.
     pub fn take_reader(&mut self, feed: usize) -> Option<Reader<T>> {
         let place = self.readers.iter().position(|reader| reader.feed == feed)?;
         Some(self.readers.swap_remove(place))
     }
 
-    /// A feed keeps its place and is given nothing.
+    /// Stops delivery to a feed, which keeps its place.
     pub fn pause_reader(&mut self, feed: usize) {
         for reader in self.readers.iter_mut().filter(|reader| reader.feed == feed) {
             reader.filter = Filter::nothing();
@@ -124,9 +125,9 @@ impl<T: Noun> Route<T> {
         self.readers.push(reader);
     }
 
-    /// The request asks for the stream.
+    /// Applies a request that asks for the stream.
     fn ask(&mut self, spec: StreamSpec, Request { at, epoch, running, .. }: &Request<'_>) {
-        // A request for changes alone brings no snapshot either.
+        // A request for changes only brings no snapshot either.
         let is_running = spec.mode == Mode::RealtimeOnly || running.contains(&spec.key);
         let begins = Carried { spec, epoch: *epoch, since: *at, asked: *at };
         self.carried = Some(match self.carried {
@@ -144,7 +145,7 @@ impl<T: Noun> Route<T> {
         });
     }
 
-    /// The request does not ask for the stream.
+    /// Applies a request that does not ask for the stream.
     fn end(&mut self) {
         if let Some(carried) = self.carried.take() {
             (self.left, self.from) = (carried.epoch, Nanos::NEVER);
@@ -153,7 +154,7 @@ impl<T: Noun> Route<T> {
 }
 
 impl<T: Noun> Route<T> {
-    /// Adds a feed that follows the stream in the shared ring; `again` if it did so before.
+    /// Adds a feed that follows the stream in the shared ring. `again` is true if it did so before.
     pub fn add_broadcast_reader(
         &mut self,
         feed: usize,
@@ -166,26 +167,27 @@ impl<T: Noun> Route<T> {
         self.broadcast_stream.get_or_insert_with(|| ring.add_stream()).join(filter, again)
     }
 
-    /// A feed keeps its place in the shared ring and is given nothing.
+    /// Stops delivery to a feed, which keeps its place in the shared ring.
     pub fn pause_broadcast_reader(&mut self, feed: usize, ring: &mut Broadcaster<T>) -> JoinedStream {
         self.broadcast_readers.retain(|reader| *reader != feed);
         self.broadcast_stream.get_or_insert_with(|| ring.add_stream()).join(Filter::nothing(), true)
     }
 
-    /// Adds a feed that has a place in the shared ring already, with the same filter.
+    /// Adds a feed that already has a place in the shared ring, with the same filter.
     pub fn resume_broadcast_reader(&mut self, feed: usize) {
         self.broadcast_readers.push(feed);
     }
 
-    /// The newest value as a snapshot, for a feed that begins to read the stream. `None` if the value may be outdated, or if
-    /// the stream is carried in a way that does not serve the feed: then a snapshot is on its way or will be asked for.
+    /// Returns the newest value as a snapshot, for a feed that begins to read the stream. Returns `None` if the value
+    /// may be outdated, or if the way the stream is carried does not serve the feed. In both cases a snapshot is on its
+    /// way or will be requested.
     pub fn state(&self, spec: &StreamSpec) -> Option<Update<T>> {
         let carried = self.carried.filter(|carried| carried.spec.serves(spec))?;
         let Version { value, stamps, epoch, connection, version } = self.publisher.current(carried.asked)?;
         Some(Update { value: value.with_stream_type(StreamType::Snapshot), stamps, connection, epoch, version })
     }
 
-    /// Publishes to the pool, then to the feeds. Both carry the same stamps. False for a leftover.
+    /// Publishes to the pool, then to the feeds, with the same stamps. Returns false for a leftover.
     #[inline]
     pub fn publish(
         &mut self,
@@ -195,15 +197,15 @@ impl<T: Noun> Route<T> {
         receipt: Receipt,
         value: &T,
     ) -> bool {
-        let answer = match value.stream_type() {
+        let snapshot = match value.stream_type() {
             StreamType::Realtime if receipt.received < self.from => return false,
             StreamType::Realtime => None,
             StreamType::Snapshot => {
-                let answer = self.answered(value);
-                if answer.is_none() {
+                let snapshot = self.receive_snapshot(value);
+                if snapshot.is_none() {
                     return false;
                 }
-                answer
+                snapshot
             }
         };
         let verdict = self.publisher.publish(&receipt, value, || published);
@@ -211,7 +213,7 @@ impl<T: Noun> Route<T> {
             feeds.touch(&mut self.touched_in, || self.publisher.key());
         }
         if (!self.readers.is_empty() || !self.broadcast_readers.is_empty())
-            && let Some(arrival) = self.arrival(verdict, answer, value)
+            && let Some(arrival) = self.arrival(verdict, snapshot, value)
         {
             let update = Update {
                 value: *value,
@@ -225,9 +227,9 @@ impl<T: Noun> Route<T> {
         true
     }
 
-    /// A snapshot arrived. `None` if the socket does not carry the stream.
+    /// Classifies a snapshot that arrived. Returns `None` if the socket does not carry the stream.
     #[cold]
-    fn answered(&mut self, value: &T) -> Option<Answer> {
+    fn receive_snapshot(&mut self, value: &T) -> Option<SnapshotKind> {
         self.carried?;
         self.from = Nanos::default();
         let starts = mem::take(&mut self.starts);
@@ -237,16 +239,16 @@ impl<T: Noun> Route<T> {
                 n.value.with_stream_type(StreamType::Snapshot) == value.with_stream_type(StreamType::Snapshot)
             })
         };
-        Some(Answer { starts, repeats: !starts && is_known() })
+        Some(SnapshotKind { starts, repeats: !starts && is_known() })
     }
 
-    /// What the message means to feeds; `None` if it is not for them.
+    /// Returns what the message means to feeds, or `None` if they do not get it.
     #[inline]
-    fn arrival(&self, verdict: Verdict, answer: Option<Answer>, value: &T) -> Option<Arrival> {
+    fn arrival(&self, verdict: Verdict, snapshot: Option<SnapshotKind>, value: &T) -> Option<Arrival> {
         let is_news = self.publisher.is_news(verdict, value);
-        match answer {
+        match snapshot {
             None => is_news.then_some(Arrival::Change),
-            Some(Answer { starts, repeats }) => {
+            Some(SnapshotKind { starts, repeats }) => {
                 (verdict != Verdict::OldEpoch).then_some(Arrival::Snapshot { starts, is_news: is_news && !repeats })
             }
         }
@@ -284,8 +286,8 @@ impl<T: Noun> Route<T> {
         }
     }
 
-    /// The stream was asked for without a snapshot. Feeds that waited for one get the newest value instead.
-    fn give_state(&mut self, feeds: &mut OpenFeeds, ring: &mut Option<Broadcaster<T>>) {
+    /// Sends the newest value to feeds that wait for a snapshot, because the stream was asked for without one.
+    fn send_state(&mut self, feeds: &mut OpenFeeds, ring: &mut Option<Broadcaster<T>>) {
         let awaits = |reader: &Reader<T>| reader.filter.awaits();
         if !self.is_awaited && !self.readers.iter().any(awaits) {
             return;
@@ -318,7 +320,7 @@ impl<T: Noun> Reader<T> {
             Keep::Queue => feeds.push(self.feed, update),
             Keep::Newest(mark) => feeds.mark(self.feed, *mark),
             Keep::NewestOwn(mark, newest) => {
-                // A newer change has replaced a late one already.
+                // A late change must not replace the newer one that is already there.
                 if verdict == Verdict::Published || self.filter.is_of_snapshots() {
                     put(newest, update);
                 }
@@ -336,15 +338,15 @@ pub(crate) fn put<T: Copy>(newest: &mut Writer<T>, update: &Update<T>) {
     newest.publish(value, stamps.exchange_ms, &receipt, stamps.published);
 }
 
-/// A route whose type of value does not matter.
+/// A route of any message type.
 pub(crate) trait AnyRoute {
-    /// A request was sent, with this stream or without it.
+    /// Applies a request that was sent, with or without this stream.
     fn requested(&mut self, request: &Request<'_>, feeds: &mut OpenFeeds, rings: &mut Rings);
-    /// A feed does not read it any more.
+    /// Removes a feed from the readers.
     fn leave(&mut self, feed: usize);
-    /// Wakes who sleeps until the pool has something newer.
+    /// Wakes readers that wait for a newer value in the pool.
     fn wake(&self);
-    /// The feeds that read it from the shared ring.
+    /// Returns the feeds that read the stream from the shared ring.
     fn broadcast_readers(&self) -> &[usize];
 }
 
@@ -352,7 +354,7 @@ impl<T: Noun> AnyRoute for Route<T> {
     fn requested(&mut self, request: &Request<'_>, feeds: &mut OpenFeeds, rings: &mut Rings) {
         let Some(spec) = request.streams.get(self.publisher.key()) else { return self.end() };
         self.ask(*spec, request);
-        self.give_state(feeds, T::place(rings));
+        self.send_state(feeds, T::place(rings));
     }
 
     fn leave(&mut self, feed: usize) {
@@ -369,28 +371,28 @@ impl<T: Noun> AnyRoute for Route<T> {
     }
 }
 
-/// The streams of one scope, which is mostly a market.
+/// The streams of one scope, which is usually a market.
 pub(crate) type Routes = EachNoun<Streams>;
 
-/// Of each type, the streams. A list for each: most markets have few streams, and the table that is searched for every
-/// message stays small.
+/// Maps each type to its streams. A list per type keeps the table small that is searched for every message; most
+/// markets have few streams.
 pub(crate) struct Streams;
 
 impl Family for Streams {
     type Of<T: Noun> = Vec<(DataType, Route<T>)>;
 }
 
-/// The route of a stream of this type.
+/// Returns the route of a stream of this type.
 #[inline]
 pub(crate) fn route<T: Noun>(table: &mut Table, key: StreamKey) -> Option<&mut Route<T>> {
     let (first, others) = T::place(table.get_mut(&key.scope)?).split_first_mut()?;
-    let is_meant = |(data_type, _): &&mut (DataType, Route<T>)| *data_type == key.data_type;
-    // Apart, because a market mostly has one stream of a type.
-    let found = if is_meant(&first) { first } else { others.iter_mut().find(is_meant)? };
+    let is_match = |(data_type, _): &&mut (DataType, Route<T>)| *data_type == key.data_type;
+    // The first entry has its own check, because most markets have one stream of a type.
+    let found = if is_match(&first) { first } else { others.iter_mut().find(is_match)? };
     Some(&mut found.1)
 }
 
-/// The route of a stream of any type.
+/// Returns the route of a stream of any type.
 pub(crate) fn any_route(table: &mut Table, key: StreamKey) -> Option<&mut dyn AnyRoute> {
     fn any<T: Noun>(route: &mut Route<T>) -> &mut dyn AnyRoute {
         route

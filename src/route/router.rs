@@ -1,5 +1,6 @@
-//! From decoded message to readers: finds the stream's route, and keeps the routes as feeds come and go. Runs on the
-//! connection's thread, which alone owns the table: what changes it comes as commands, between two batches of frames.
+//! Routes each decoded message to the pool and to its readers, and maintains the routes as feeds come and go. Runs on
+//! the connection's thread, which alone owns the routing table. Changes arrive as commands between two batches of
+//! frames.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,32 +20,32 @@ use crate::sync::waiters::Waiters;
 /// The publisher of a stream of any type.
 pub(crate) type AnyPublisher = AnyNoun<Publishers>;
 
-/// Of each type, a publisher.
+/// Maps each type to a publisher.
 pub(crate) struct Publishers;
 
 impl Family for Publishers {
     type Of<T: Noun> = Publisher<T>;
 }
 
-/// The routes of a connection, by what they are about.
+/// The routes of a connection, by scope.
 pub(crate) type Table = HashMap<Scope, Routes, FixedState>;
 
-/// Publishes decoded messages: newest values to the pool, every event to the feeds that asked for it.
+/// Publishes decoded messages: the newest values to the pool, each event to the feeds that asked for it.
 pub(crate) struct Router<C> {
     clock: C,
     table: Table,
-    /// How many streams the table has.
+    /// The number of streams in the table.
     streams: usize,
     feeds: OpenFeeds,
     rings: Rings,
     unrouted: u64,
     attribution: Option<AttributionWriter>,
-    /// How the exchange writes that a book is not grouped, if not by 0 or by nothing.
+    /// The level that the exchange sends in ungrouped books, unless it sends 0 or none.
     plain_level: Option<f64>,
 }
 
 impl<C: Clock> Router<C> {
-    /// `waiters`: of the pool that the publishers belong to. `attribution`: records where the time of messages goes.
+    /// `waiters` belongs to the pool of the publishers. `attribution` records where the time of messages goes.
     pub fn new(clock: C, waiters: Arc<Waiters>, dialect: &Dialect, attribution: Option<AttributionWriter>) -> Self {
         let plain_level = (dialect.level_default != 0).then(|| f64::from(dialect.level_default));
         let (table, feeds, rings) = (Table::default(), OpenFeeds::new(waiters), Rings::default());
@@ -66,12 +67,13 @@ impl<C: Clock> Router<C> {
         routes.push((data_type, route));
     }
 
-    /// Adds a ring for feeds that share one.
+    /// Adds a ring for feeds to share.
     pub fn add_ring(&mut self, ring: AnyRing) {
         match_any!(ring, ring => add(&mut self.rings, ring));
     }
 
-    /// A request was sent. Until then the socket carries what it carried before, whatever is wanted.
+    /// Applies a request that was sent. Until then the socket carries what it carried before, even if the demand has
+    /// changed.
     pub fn requested(&mut self, request: &Request<'_>) {
         let Self { table, feeds, rings, .. } = self;
         for routes in table.values_mut() {
@@ -87,14 +89,15 @@ impl<C: Clock> Router<C> {
         self.join(place, &specs);
     }
 
-    /// A feed, if the holder has one, reads other streams.
+    /// Changes the streams of a feed. Does nothing if the demand has no feed.
     pub fn change_feed(&mut self, DemandChange { id, more, less }: &DemandChange) {
         let Some(place) = self.feeds.place(*id) else { return };
         each_noun!(T => pause::<T>(&mut self.table, &mut self.feeds, &mut self.rings, place, less));
         self.join(place, more);
     }
 
-    /// Nobody reads a feed any more. Gives what is left of it: freeing its memory may take a while.
+    /// Removes a feed whose reader is gone. Returns the rest of it for the caller to drop, because freeing its memory
+    /// may take a while.
     pub fn remove_feed(&mut self, id: DemandId) -> Option<OpenFeed> {
         let place = self.feeds.place(id)?;
         let feed = self.feeds.remove(place)?;
@@ -110,7 +113,7 @@ impl<C: Clock> Router<C> {
         each_noun!(T => join::<T>(&mut self.table, &mut self.feeds, &mut self.rings, place, specs));
     }
 
-    /// Hands over what was pushed since the last call.
+    /// Hands over everything that was pushed since the last call.
     #[inline]
     pub fn flush_feeds(&mut self) {
         if let Some(touched) = self.feeds.flush() {
@@ -127,26 +130,26 @@ impl<C: Clock> Router<C> {
             route.wake();
             route.broadcast_readers().iter().for_each(|reader| self.feeds.wake(*reader));
         }
-        self.feeds.give_back(touched);
+        self.feeds.reuse_touched(touched);
     }
 
-    /// How the exchange writes that a book is not grouped, if not by 0 or by nothing.
+    /// Returns the level that the exchange sends in ungrouped books, unless it sends 0 or none.
     pub fn plain_level(&self) -> Option<f64> {
         self.plain_level
     }
 
-    /// Messages of streams that the socket was not asked for, or no longer.
+    /// Returns the number of messages of streams that the socket was not asked for, or is no longer asked for.
     pub fn unrouted(&self) -> u64 {
         self.unrouted
     }
 
-    /// Records where time goes besides, if anybody wants to know.
+    /// Returns the recorder of where time goes, if latencies are measured.
     pub fn attribution(&mut self) -> Option<&mut AttributionWriter> {
         self.attribution.as_mut()
     }
 
-    /// One clock read per message: the publish stamp is the moment before readers can see it. Where time is attributed, a
-    /// second one after everybody was given it.
+    /// Reads the clock once per message: the publish stamp is taken before readers can see the message. If latencies
+    /// are measured, one message in eight needs a second read after all readers were served.
     #[inline]
     fn route<T: Noun>(&mut self, receipt: Receipt, message: &T) {
         let route = route(&mut self.table, message.key());

@@ -38,8 +38,8 @@ fn every_market_of_the_exchange_is_listed_plain_and_over_tls() {
 #[test]
 fn a_certificate_that_nobody_vouches_for_is_refused() {
     let server = Server::start(ServerConfig::default()).unwrap();
-    let other = Server::start(ServerConfig::default()).unwrap();
-    for roots in [vec![], vec![other.ca_pem().as_bytes().to_vec()]] {
+    let other = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+    for roots in [vec![], vec![other.cert.pem().into_bytes()]] {
         let error = rest(&server, &roots).markets().unwrap_err();
         let SourceFailure::Unreachable(why) = error.failure else { panic!("{error}") };
         assert!(why.contains("certificate"), "{why}");

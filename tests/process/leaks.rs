@@ -50,7 +50,7 @@ pub fn engines_leave_no_thread_and_no_socket_behind() {
     let limit = getrlimit(Resource::Nofile);
     let used = std::fs::read_dir("/proc/self/fd").unwrap().map(|entry| entry.unwrap().file_name());
     let highest = used.map(|name| name.to_str().unwrap().parse::<u64>().unwrap()).max().unwrap();
-    setrlimit(Resource::Nofile, Rlimit { current: Some(highest + 1), ..limit.clone() }).unwrap();
+    setrlimit(Resource::Nofile, Rlimit { current: Some(highest + 1), ..limit }).unwrap();
     let taken: Vec<_> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
     let refused = builder().ticker("KRW-BTC").start();
     drop(taken);

@@ -1,4 +1,4 @@
-//! Judges what feeds deliver by what arrived on the sockets.
+//! Compares what feeds deliver with what arrived on the sockets.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -7,11 +7,11 @@ use super::world::START;
 use crate::feed::{Item, Overflow, Update};
 use crate::model::{Epoch, Event, Nanos, Receipt, StreamKey, StreamType};
 
-/// All messages that arrived, by stream and in order. Clones share them.
+/// All messages that arrived, in order and by stream. Clones share them.
 #[derive(Clone, Default)]
 pub(super) struct Arrivals(Arc<Mutex<HashMap<StreamKey, Vec<Arrival>>>>);
 
-/// A message as it arrived.
+/// A message that arrived.
 pub(super) struct Arrival {
     pub at: Nanos,
     pub epoch: Epoch,
@@ -24,17 +24,17 @@ impl Arrivals {
         self.lock().entry(event.key()).or_default().push(arrival);
     }
 
-    /// How many messages of a stream arrived.
+    /// Returns the number of messages of a stream.
     pub fn count(&self, key: StreamKey) -> usize {
         self.lock().get(&key).map_or(0, Vec::len)
     }
 
-    /// How many arrived of all streams.
+    /// Returns the number of messages of all streams.
     pub fn total(&self) -> usize {
         self.lock().values().map(Vec::len).sum()
     }
 
-    /// The newest message of a stream.
+    /// Returns the newest message of a stream.
     pub fn newest(&self, key: StreamKey) -> Option<(Epoch, Event)> {
         self.lock().get(&key)?.last().map(|arrival| (arrival.epoch, arrival.event))
     }
@@ -44,7 +44,7 @@ impl Arrivals {
     }
 }
 
-/// Both report the same fact: the same trade, or the same state.
+/// Returns true if both report the same fact: the same trade, or the same state.
 pub(super) fn is_same(one: &Event, other: &Event) -> bool {
     match (one, other) {
         (Event::Trade(one), Event::Trade(other)) => one.sequential_id == other.sequential_id,
@@ -63,10 +63,10 @@ fn change(mut event: Event) -> Event {
     event
 }
 
-/// What one feed has delivered, and may deliver next.
+/// Tracks what one feed has delivered, and what it may deliver next.
 pub(super) struct Judge {
     name: String,
-    /// It delivers all that arrives, unless it reports a gap.
+    /// The feed delivers everything that arrives, unless it reports a gap.
     is_complete: bool,
     arrivals: Arrivals,
     streams: HashMap<StreamKey, Progress>,
@@ -74,23 +74,25 @@ pub(super) struct Judge {
     epochs: HashMap<u16, Epoch>,
 }
 
-/// How far a feed has got with one stream.
+/// A feed's progress in one stream.
 struct Progress {
-    /// The first arrival that it may deliver.
+    /// The index of the first arrival that may be delivered next.
     next: usize,
-    /// The last one that it delivered.
+    /// The index of the last arrival that was delivered.
     last: Option<usize>,
-    /// What arrived until then may be missing: the feed did not read the stream for a while, or reported a gap.
+    /// Messages that arrived until this time may be missing, because the feed did not read the stream for a while or
+    /// reported a gap.
     complete_after: Nanos,
-    /// It has delivered something since it began.
+    /// The feed has delivered a message since it joined.
     has_begun: bool,
-    /// It has delivered a snapshot since it began. Before that, changes are left over from an earlier request of the
-    /// stream, and none is due.
+    /// The feed has delivered a snapshot since it joined. Before that, changes are leftovers of an earlier request of
+    /// the stream, and none has to be delivered.
     has_state: bool,
-    /// What the feed did, to be shown if it is wrong.
+    /// The feed's actions, to be shown on a failure.
     history: Vec<Step>,
-    /// It began again when these were the newest: that message may come once more, as the state.
-    begins: Vec<usize>,
+    /// The newest arrivals at the times when the feed joined again. Such a message may be delivered once more, as the
+    /// state.
+    joined_at: Vec<usize>,
 }
 
 enum Step {
@@ -99,13 +101,13 @@ enum Step {
 }
 
 impl Judge {
-    /// The feed begins to read these streams now.
+    /// Creates the judge of a feed that has not joined a stream yet.
     pub fn new(name: String, overflow: Overflow, arrivals: Arrivals) -> Self {
         let is_complete = matches!(overflow, Overflow::DropNewest { .. } | Overflow::DropOldest);
         Self { name, is_complete, arrivals, streams: HashMap::new(), delivered: 0, epochs: HashMap::new() }
     }
 
-    /// The feed begins, or begins again, to read streams. The connections know of it `by` then.
+    /// Notes that the feed joins these streams, or joins them again. The connections apply this at `by` at the latest.
     pub fn joins(&mut self, by: Nanos, keys: impl IntoIterator<Item = StreamKey>) {
         for key in keys {
             let newest = self.arrivals.count(key).saturating_sub(1);
@@ -116,9 +118,9 @@ impl Judge {
                 has_begun: false,
                 has_state: false,
                 history: Vec::new(),
-                begins: Vec::new(),
+                joined_at: Vec::new(),
             };
-            let again = |progress: &mut Progress| progress.begins.push(newest);
+            let again = |progress: &mut Progress| progress.joined_at.push(newest);
             let progress = self.streams.entry(key).and_modify(again).or_insert_with(first);
             (progress.complete_after, progress.has_begun, progress.has_state) = (by, false, false);
             progress.history.push(Step::Joined { by, newest });
@@ -128,11 +130,11 @@ impl Judge {
     pub fn item(&mut self, now: Nanos, item: &Item<Event>) {
         match item {
             Item::Data(update) => self.update(now, update),
-            // It does not say of which streams.
+            // A gap does not name its streams.
             Item::Gap { .. } => self.streams.values_mut().for_each(|progress| progress.complete_after = now),
             Item::Epoch { connection, new, .. } => {
                 let before = self.epochs.insert(connection.0, *new);
-                assert!(before < Some(*new), "{}: epoch {new} of {connection} comes after {before:?}", self.name);
+                assert!(before < Some(*new), "{}: epoch {new} of {connection} follows {before:?}", self.name);
             }
         }
     }
@@ -143,15 +145,18 @@ impl Judge {
         let progress = self.streams.get_mut(&key).unwrap_or_else(|| panic!("{name} never asked for {key}"));
         let all = self.arrivals.lock();
         let arrivals = all.get(&key).map_or(&[][..], Vec::as_slice);
-        let is_it = |arrival: &Arrival| arrival.epoch == update.epoch && is_same(&arrival.event, &update.value);
-        let find = |from: usize| (from..arrivals.len()).find(|index| is_it(&arrivals[*index]));
+        let is_match = |arrival: &Arrival| arrival.epoch == update.epoch && is_same(&arrival.event, &update.value);
+        let find = |from: usize| (from..arrivals.len()).find(|index| is_match(&arrivals[*index]));
         let found = find(progress.next).or_else(|| {
-            let used = progress.begins.iter().position(|newest| find(*newest).is_some())?;
-            progress.begins.drain(..=used).next_back().and_then(find)
+            let used = progress.joined_at.iter().position(|newest| find(*newest).is_some())?;
+            progress.joined_at.drain(..=used).next_back().and_then(find)
         });
         let Some(found) = found else {
-            let (known, due) = (arrivals.iter().position(is_it), progress.next);
-            panic!("{name} delivers arrival {known:?} of {key}, at least {due} was due\n{}", progress.show(arrivals));
+            let (known, due) = (arrivals.iter().position(is_match), progress.next);
+            panic!(
+                "{name} delivers arrival {known:?} of {key}, but at least {due} was due\n{}",
+                progress.show(arrivals)
+            );
         };
         let last = progress.last.map(|last| &arrivals[last].event);
         let is_repeat = |arrival: &Arrival| last.is_some_and(|last| is_same(last, &arrival.event));
@@ -169,16 +174,16 @@ impl Judge {
         progress.history.push(Step::Delivered { arrival: found, read: now });
     }
 
-    /// A stream of these of which nothing was delivered since the feed began to read it.
+    /// Returns one of these streams if the feed has delivered nothing of it since it joined.
     pub fn awaited(&self, keys: &[StreamKey]) -> Option<StreamKey> {
         let has_begun = |key: &StreamKey| self.streams.get(key).is_some_and(|progress| progress.has_begun);
         keys.iter().copied().find(|key| !has_begun(key))
     }
 
-    /// Everything was read, and these streams are read at the end: the newest message of each was delivered.
+    /// Checks, after everything was read, that the newest message of each of these streams was delivered.
     pub fn ends(&self, keys: &[StreamKey]) {
         for key in keys {
-            let Some((_, newest)) = self.arrivals.newest(*key) else { panic!("nothing of {key} ever arrived") };
+            let Some((_, newest)) = self.arrivals.newest(*key) else { panic!("no message of {key} arrived") };
             let progress = self.streams.get(key).and_then(|progress| progress.last);
             let last = progress.map(|last| self.arrivals.lock()[key][last].event);
             if !last.as_ref().is_some_and(|last| is_same(last, &newest)) {
@@ -211,7 +216,7 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
-    //! The judge itself, shown each fault that it must find.
+    //! Tests that the judge finds each kind of fault.
 
     use super::*;
     use crate::model::{ConnectionId, Market, Ticker, Words};
@@ -223,7 +228,7 @@ mod tests {
         Ticker { market, trade_price: f64::from(price), stream_type, ..Words::take(&mut || 0) }.into()
     }
 
-    /// A feed that joined before anything arrived, and the messages that arrived: a snapshot, then changes.
+    /// Returns the judge of a feed that joined before anything arrived. A snapshot arrived, then changes.
     fn judge(overflow: Overflow, prices: u32) -> Judge {
         let arrivals = Arrivals::default();
         let mut judge = Judge::new("planted".to_owned(), overflow, arrivals.clone());
@@ -247,14 +252,14 @@ mod tests {
     }
 
     #[test]
-    fn all_in_order_is_right_and_a_conflating_feed_may_skip() {
+    fn complete_delivery_is_accepted_and_a_conflating_feed_may_skip() {
         deliver(&mut judge(Overflow::DropOldest, 4), &[0, 1, 2, 3]);
         deliver(&mut judge(Overflow::Conflate, 4), &[0, 3]);
     }
 
     #[test]
     #[should_panic(expected = "but never 2")]
-    fn a_message_that_a_complete_feed_leaves_out_is_found() {
+    fn a_message_missing_from_a_complete_feed_is_found() {
         deliver(&mut judge(Overflow::DropOldest, 4), &[0, 1, 3]);
     }
 
@@ -272,7 +277,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "did not deliver the newest")]
-    fn a_feed_that_stops_before_the_newest_message_is_found() {
+    fn a_feed_without_the_newest_message_is_found() {
         let mut judge = judge(Overflow::Conflate, 4);
         deliver(&mut judge, &[0, 2]);
         judge.ends(&[ticker(0, StreamType::Snapshot).key()]);

@@ -1,9 +1,10 @@
-//! A whole engine under virtual time, in one thread and from a seed: planner, hub, sessions, router, pool and feeds as the
-//! engine assembles them, against the core of the simulated exchange. No thread, no socket, no real clock.
+//! Runs a whole engine under virtual time, in one thread and from a seed: planner, hub, sessions, router, pool and
+//! feeds as the engine assembles them, against the core of the simulated exchange. Uses no thread, no socket and no
+//! real clock.
 //!
-//! A test makes a [`World`], asks it for feeds and demand as a program would ask an engine, injects faults, and lets time
-//! pass. [`World::read`] reads every feed and judges what it delivers by what arrived on the sockets; [`World::settle`]
-//! waits until every wanted stream is live, and checks that nothing is missing or old at the end.
+//! A test creates a [`World`], opens feeds and subscribes as a program would, injects faults, and lets time pass.
+//! [`World::read`] reads every feed and compares what it delivers with what arrived on the sockets. [`World::settle`]
+//! waits until every wanted stream is live, and checks that nothing is missing or outdated at the end.
 //!
 //! ```text
 //! let mut world = World::new(7, Builder::default().connections(3), hoga_exchange::Config::default());
@@ -14,8 +15,7 @@
 //! world.drop_feed(feed);
 //! ```
 //!
-//! A scenario that fails prints its seed, and the judge prints what arrived of the stream and what the feed did, in
-//! order.
+//! A failing scenario prints its seed. The judge prints what arrived of the stream and what the feed did, in order.
 
 mod judge;
 mod network;

@@ -1,4 +1,4 @@
-//! What lies between a connection and the exchange: two directions that delay and split what they carry.
+//! The simulated network between a connection and the exchange: two directions that delay and split their bytes.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -6,17 +6,17 @@ use std::time::Duration;
 use super::Random;
 use crate::model::Nanos;
 
-/// How the network behaves in one scenario.
+/// The behavior of the network in one scenario.
 #[derive(Clone)]
 pub(super) struct Network {
     pub random: Random,
-    /// The longest delay of a piece.
+    /// The maximum delay of a piece.
     pub delay: Duration,
-    /// The most bytes of a piece.
+    /// The maximum size of a piece, in bytes.
     pub piece: usize,
 }
 
-/// One direction of a TCP connection: pieces with the time of their arrival.
+/// One direction of a TCP connection: pieces with their arrival times.
 #[derive(Default)]
 pub(super) struct Pipe(VecDeque<(Nanos, Piece)>);
 
@@ -28,7 +28,7 @@ pub(super) enum Piece {
 }
 
 impl Pipe {
-    /// Sends bytes on their way.
+    /// Sends bytes, split into pieces.
     pub fn send(&mut self, now: Nanos, bytes: &[u8], network: &Network) {
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -38,25 +38,25 @@ impl Pipe {
         }
     }
 
-    /// Ends the direction, once.
+    /// Ends the direction, if it has not ended yet.
     pub fn end(&mut self, now: Nanos, end: Piece) {
         if !matches!(self.0.back(), Some((_, Piece::Eof | Piece::Reset))) {
             self.push(now, end);
         }
     }
 
-    /// Pieces arrive in order, whatever their delays.
+    /// Adds a piece. Pieces arrive in order, regardless of their delays.
     fn push(&mut self, at: Nanos, piece: Piece) {
         let at = self.0.back().map_or(at, |(last, _)| (*last).max(at));
         self.0.push_back((at, piece));
     }
 
-    /// When the next piece arrives.
+    /// Returns the arrival time of the next piece.
     pub fn due(&self) -> Nanos {
         self.0.front().map_or(Nanos::NEVER, |(at, _)| *at)
     }
 
-    /// The next piece that has arrived.
+    /// Returns the next piece that has arrived.
     pub fn arrived(&mut self, now: Nanos) -> Option<Piece> {
         (self.due() <= now).then(|| self.0.pop_front().map(|(_, piece)| piece)).flatten()
     }

@@ -1,4 +1,5 @@
-//! One connection of the engine, and the part of the network that belongs to it: what its thread and event loop do elsewhere.
+//! One connection of the engine with its part of the network. Does what the connection's thread and event loop do in a
+//! real engine.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr};
@@ -22,13 +23,13 @@ pub(super) struct Peer {
     tap: Tap,
     sockets: Vec<SocketEntry>,
     network: Network,
-    /// When its thread looks at its commands.
-    called: Nanos,
-    /// It has reported something since [`take_reported`](Self::take_reported).
+    /// When the connection reads its commands.
+    wake_at: Nanos,
+    /// The connection has reported an event since [`take_reported`](Self::take_reported).
     reported: bool,
 }
 
-/// Takes note of what arrives, and hands it on.
+/// Records each message that arrives, and passes it on to the connection.
 struct Tap {
     connection: Connection<Arc<TestClock>>,
     arrivals: Arrivals,
@@ -48,19 +49,19 @@ impl Peer {
     pub fn new(parts: ConnectionParts<Arc<TestClock>>, arrivals: Arrivals, network: Network) -> Self {
         let ConnectionParts { session, connection, .. } = parts;
         let tap = Tap { connection, arrivals };
-        Self { session, tap, sockets: Vec::new(), network, called: Nanos::NEVER, reported: false }
+        Self { session, tap, sockets: Vec::new(), network, wake_at: Nanos::NEVER, reported: false }
     }
 
-    /// Its thread looks at its commands, soon.
+    /// Makes the connection read its commands at `at`.
     pub fn call(&mut self, at: Nanos) {
-        self.called = self.called.min(at);
+        self.wake_at = self.wake_at.min(at);
     }
 
     pub fn take_reported(&mut self) -> bool {
         std::mem::take(&mut self.reported)
     }
 
-    /// The exchange's names of its open sockets.
+    /// Returns the exchange's ids of the open sockets.
     pub fn conns(&self) -> impl Iterator<Item = ConnId> + '_ {
         self.sockets.iter().filter_map(|entry| match entry.stage {
             Stage::Open { conn, .. } => Some(conn),
@@ -68,24 +69,24 @@ impl Peer {
         })
     }
 
-    /// When something is due.
+    /// Returns the time of the next step.
     pub fn due(&self) -> Nanos {
         let entry = |entry: &SocketEntry| match &entry.stage {
             Stage::Connecting { at, .. } => *at,
             Stage::Open { to_exchange, to_client, .. } => to_exchange.due().min(to_client.due()),
         };
-        self.sockets.iter().map(entry).min().unwrap_or(Nanos::NEVER).min(self.called).min(self.session.poll_timeout())
+        self.sockets.iter().map(entry).min().unwrap_or(Nanos::NEVER).min(self.wake_at).min(self.session.poll_timeout())
     }
 
-    /// Does what is due.
+    /// Does everything that is due.
     pub fn step(&mut self, now: Nanos, exchange: &mut Exchange) {
-        if self.called <= now {
-            self.called = Nanos::NEVER;
+        if self.wake_at <= now {
+            self.wake_at = Nanos::NEVER;
             self.tap.connection.commands(now, &mut self.session);
             self.settle(now, exchange);
         }
         for socket in self.sockets.iter().map(|entry| entry.socket).collect::<Vec<_>>() {
-            self.step_link(now, socket, exchange);
+            self.step_socket(now, socket, exchange);
         }
         if self.session.poll_timeout() <= now {
             self.session.handle_timeout(now);
@@ -93,7 +94,7 @@ impl Peer {
         self.settle(now, exchange);
     }
 
-    fn step_link(&mut self, now: Nanos, socket: SocketId, exchange: &mut Exchange) {
+    fn step_socket(&mut self, now: Nanos, socket: SocketId, exchange: &mut Exchange) {
         if let Some(SocketEntry { stage: Stage::Connecting { at, succeeds }, .. }) = self.entry(socket)
             && *at <= now
         {
@@ -115,7 +116,7 @@ impl Peer {
 
     fn connected(&mut self, now: Nanos, socket: SocketId, succeeds: bool, exchange: &mut Exchange) {
         if !succeeds {
-            self.drop_link(now, socket, exchange);
+            self.drop_socket(now, socket, exchange);
             return self.session.handle_closed(now, socket, Closed::Io(ErrorKind::ConnectionRefused));
         }
         let conn = exchange.connect(now.0, CLIENT);
@@ -126,13 +127,13 @@ impl Peer {
     }
 
     fn arrived(&mut self, now: Nanos, socket: SocketId, piece: Piece, exchange: &mut Exchange) {
-        let how = match piece {
+        let reason = match piece {
             Piece::Bytes(bytes) => return self.received(now, socket, &bytes),
             Piece::Eof => Closed::Eof,
             Piece::Reset => Closed::Io(ErrorKind::ConnectionReset),
         };
-        self.drop_link(now, socket, exchange);
-        self.session.handle_closed(now, socket, how);
+        self.drop_socket(now, socket, exchange);
+        self.session.handle_closed(now, socket, reason);
     }
 
     fn received(&mut self, now: Nanos, socket: SocketId, bytes: &[u8]) {
@@ -146,7 +147,7 @@ impl Peer {
         }
     }
 
-    /// Does what the session and the exchange ask for until neither asks for anything.
+    /// Carries out what the session and the exchange request, until neither requests anything.
     pub fn settle(&mut self, now: Nanos, exchange: &mut Exchange) {
         loop {
             while let Some(event) = self.session.poll_event() {
@@ -173,13 +174,13 @@ impl Peer {
             }
             Action::Disconnect(socket, final_bytes) => {
                 self.send_final_bytes(now, socket, &final_bytes, exchange);
-                self.drop_link(now, socket, exchange);
+                self.drop_socket(now, socket, exchange);
             }
-            Action::Resolve | Action::StartTls(_) => unreachable!("plain, to an address literal"),
+            Action::Resolve | Action::StartTls(_) => unreachable!("the endpoint is plain and has a literal address"),
         }
     }
 
-    /// What was sent before the socket is dropped still arrives, and the final bytes behind it.
+    /// Delivers what was sent before the socket is dropped, and then the final bytes.
     fn send_final_bytes(&mut self, now: Nanos, socket: SocketId, final_bytes: &[u8], exchange: &mut Exchange) {
         let Some(SocketEntry { stage: Stage::Open { conn, to_exchange, .. }, .. }) = self.entry(socket) else { return };
         while let Some(piece) = to_exchange.arrived(Nanos::NEVER) {
@@ -190,7 +191,7 @@ impl Peer {
         exchange.receive(now.0, *conn, final_bytes);
     }
 
-    fn drop_link(&mut self, now: Nanos, socket: SocketId, exchange: &mut Exchange) {
+    fn drop_socket(&mut self, now: Nanos, socket: SocketId, exchange: &mut Exchange) {
         let Some(place) = self.sockets.iter().position(|entry| entry.socket == socket) else { return };
         if let Stage::Open { conn, .. } = self.sockets.swap_remove(place).stage {
             exchange.disconnected(now.0, conn);

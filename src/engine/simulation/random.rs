@@ -1,4 +1,4 @@
-//! Everything that a scenario leaves to chance, from its seed.
+//! The random numbers of a scenario, from its seed.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use hoga_testing::Rng;
 
 use crate::session::Entropy;
 
-/// Random numbers that a seed repeats. Clones share one sequence.
+/// A seeded random number generator. Clones share its state.
 #[derive(Clone)]
 pub(super) struct Random(Arc<Mutex<Rng>>);
 

@@ -1,4 +1,4 @@
-//! The engine, the exchange, and the time that passes for both.
+//! The simulated world: an engine, an exchange, and virtual time for both.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -20,14 +20,14 @@ use crate::plan::{CheckedSubscription, DemandId, Subscription, Universe};
 use crate::pool::{DataPool, Handle, PoolError};
 use crate::session::{Budget, DialBudget, Rate};
 
-/// When every scenario begins.
+/// The time at which every scenario begins.
 pub(super) const START: Nanos = Nanos::from_millis(1_790_000_000_000);
-/// Longer than it takes to come back from any fault here: refusals in a row are waited out with a pause that doubles.
+/// Longer than the recovery from any fault here. After repeated refusals, the pause doubles each time.
 const RECOVERY_MAX: Duration = Duration::from_secs(7200);
-/// How late a thread may run that was woken.
+/// The maximum delay of a thread that was woken.
 const WAKE_MAX: Duration = Duration::from_millis(2);
 
-/// Shows the time that the world set.
+/// A clock with the time that the world sets.
 pub(super) struct TestClock(AtomicU64);
 
 impl Clock for TestClock {
@@ -36,7 +36,7 @@ impl Clock for TestClock {
     }
 }
 
-/// The budget of connects that all connections share.
+/// The budget of connection attempts that all connections share.
 #[derive(Clone)]
 struct SharedBudget(Arc<std::sync::Mutex<Budget>>);
 
@@ -50,7 +50,7 @@ impl DialBudget for SharedBudget {
     }
 }
 
-/// Names a feed of a world.
+/// Identifies a feed of a world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FeedId(DemandId);
 
@@ -62,21 +62,21 @@ pub(super) struct World {
     exchange: Exchange,
     hub: Hub,
     peers: Vec<Peer>,
-    /// When the control thread is polled next.
+    /// The time of the next poll of the control plane.
     next_poll: Nanos,
-    feeds: Vec<Reading>,
-    /// Nobody reads the log.
+    feeds: Vec<OpenFeed>,
+    /// The log, which is not read.
     _log: Log,
 }
 
 /// A feed and its reader.
-struct Reading {
+struct OpenFeed {
     id: DemandId,
     feed: Box<dyn Reader>,
     judge: Judge,
 }
 
-/// A feed whose type does not matter.
+/// A feed of any type.
 trait Reader {
     fn pop(&mut self) -> Option<Item<Event>>;
     fn counts(&self) -> feed::FeedCounts;
@@ -97,7 +97,7 @@ impl<T: Payload + Into<Event>> Reader for feed::Feed<T> {
 }
 
 impl World {
-    /// `builder` says what the engine is like, except for its endpoint.
+    /// Creates an engine from the settings of `builder`, except its endpoint.
     pub fn new(seed: u64, builder: Builder, exchange: hoga_exchange::Config) -> Self {
         let random = Random::new(seed);
         let network = Network {
@@ -127,7 +127,7 @@ impl World {
         self.hub.pool()
     }
 
-    /// The markets that the exchange lists.
+    /// Returns the markets that the exchange lists.
     pub fn markets(&self) -> Vec<Market> {
         self.exchange.markets().map(|code| code.parse().unwrap()).collect()
     }
@@ -140,16 +140,16 @@ impl World {
         self.exchange.inject(self.now().0, fault);
     }
 
-    /// Drops one connection's socket, without a word.
+    /// Drops the sockets of one connection without a close frame.
     pub fn cut(&mut self, connection: usize) {
         for conn in self.peers[connection].conns().collect::<Vec<_>>() {
             self.inject(Fault::Drop(conn));
         }
     }
 
-    // ---- what a program does with an engine ----
+    // ---- a program's calls ----
 
-    /// Wants streams until they are released.
+    /// Subscribes to streams until they are released.
     pub fn subscribe<T>(&mut self, subscription: Subscription<T>) -> DemandId {
         self.add(subscription, None)
     }
@@ -167,7 +167,7 @@ impl World {
         let id = self.add(subscription, Some(FeedRequest { overflow, open: Box::new(open) }));
         let mut judge = Judge::new(format!("{overflow} feed {}", id.0), overflow, self.arrivals.clone());
         judge.joins(self.now() + WAKE_MAX, self.held(id));
-        self.feeds.push(Reading { id, feed: Box::new(feed.unwrap()), judge });
+        self.feeds.push(OpenFeed { id, feed: Box::new(feed.unwrap()), judge });
         FeedId(id)
     }
 
@@ -178,7 +178,7 @@ impl World {
         accepted.id
     }
 
-    /// The streams that are wanted under this name.
+    /// Returns the streams of a demand.
     pub fn held(&mut self, id: DemandId) -> Vec<StreamKey> {
         self.hub.planner().held(id).iter().map(|spec| spec.key).collect()
     }
@@ -189,28 +189,29 @@ impl World {
         self.after_call();
     }
 
-    /// Reads what is left of a feed, and drops it.
+    /// Reads the rest of a feed, and drops it.
     pub fn drop_feed(&mut self, FeedId(id): FeedId) {
-        let place = self.feeds.iter().position(|reading| reading.id == id).expect("not dropped before");
+        let place =
+            self.feeds.iter().position(|open_feed| open_feed.id == id).expect("a feed that was not dropped yet");
         self.feeds.swap_remove(place).read(self.now(), usize::MAX);
         self.release(id);
     }
 
-    /// A market is listed from now on, or is not. The program hears of it at once.
+    /// Lists or delists a market, and announces it at once.
     pub fn set_listed(&mut self, market: Market, on: bool) {
         self.exchange.set_listed(self.now().0, &market.to_string(), on);
         self.announce();
     }
 
-    /// Tells the engine which markets exist.
+    /// Sets the engine's universe to the markets that the exchange lists.
     pub fn announce(&mut self) {
         let universe: Universe = self.markets().into_iter().collect();
-        let before: Vec<_> = self.feeds.iter().map(|reading| reading.id).collect();
+        let before: Vec<_> = self.feeds.iter().map(|open_feed| open_feed.id).collect();
         let before: Vec<_> = before.into_iter().map(|id| self.held(id)).collect();
         self.hub.set_universe(self.now(), universe);
         for (place, before) in before.into_iter().enumerate() {
             let after = self.held(self.feeds[place].id);
-            // Whether a stream comes or goes, something of it may be missing from here on.
+            // If a stream is added or removed, some of its updates may be missing from here on.
             let changed = before.iter().filter(|key| !after.contains(key));
             let changed: Vec<_> = changed.chain(after.iter().filter(|key| !before.contains(key))).copied().collect();
             let by = self.now() + WAKE_MAX;
@@ -219,20 +220,20 @@ impl World {
         self.after_call();
     }
 
-    /// Reads at most `items` of each feed and judges them.
+    /// Reads at most `items` items of each feed and judges them.
     pub fn read(&mut self, items: usize) {
         let now = self.now();
-        self.feeds.iter_mut().for_each(|reading| reading.read(now, items));
+        self.feeds.iter_mut().for_each(|open_feed| open_feed.read(now, items));
     }
 
-    /// What feeds have delivered, all together.
+    /// Returns the number of updates that all feeds have delivered.
     pub fn delivered(&self) -> u64 {
-        self.feeds.iter().map(|reading| reading.judge.delivered).sum()
+        self.feeds.iter().map(|open_feed| open_feed.judge.delivered).sum()
     }
 
     // ---- time ----
 
-    /// Lets everything happen that happens in this time.
+    /// Advances the clock by `time` and does everything that is due.
     pub fn run(&mut self, time: Duration) {
         let end = self.now() + time;
         loop {
@@ -263,7 +264,7 @@ impl World {
         }
     }
 
-    /// Demand has changed: the control thread is woken.
+    /// Wakes the control thread after a change of demand.
     fn after_call(&mut self) {
         self.next_poll = self.next_poll.min(self.now() + self.random.up_to(WAKE_MAX));
         self.deliver();
@@ -277,10 +278,10 @@ impl World {
         }
     }
 
-    // ---- what must hold ----
+    // ---- checks ----
 
-    /// Waits until every wanted stream is live, then lets the exchange fall silent and checks that nothing is missing or
-    /// old: neither in the pool nor in any feed.
+    /// Waits until every wanted stream is live, then mutes the exchange and checks that nothing is missing or outdated,
+    /// neither in the pool nor in any feed.
     pub fn settle(&mut self) {
         let end = self.now() + RECOVERY_MAX;
         while let Some(missing) = self.missing() {
@@ -289,7 +290,7 @@ impl World {
             self.read(usize::MAX);
         }
         self.inject(Fault::Mute(true));
-        // Longer than anything is under way, shorter than silence is noticed.
+        // Longer than any piece is in flight, and shorter than the time until silence is noticed.
         self.run(Duration::from_secs(1));
         self.read(usize::MAX);
         self.check_pool();
@@ -300,7 +301,7 @@ impl World {
         self.inject(Fault::Mute(false));
     }
 
-    /// A stream that is wanted and not live, or of which a feed still waits for the state, if there is one.
+    /// Returns a wanted stream that is not live, or whose state a feed still waits for.
     fn missing(&mut self) -> Option<StreamKey> {
         let (expected, _) = self.hub.planner().expected();
         let missing = expected.into_iter().find(|key| !self.is_live(*key));
@@ -316,30 +317,30 @@ impl World {
         self.pool().streams().iter().any(|stream| stream.key == key && stream.health.is_live())
     }
 
-    /// The newest value of a stream in the pool.
+    /// Returns the newest value of a stream in the pool.
     fn value(&self, key: StreamKey) -> Option<Event> {
         let pool = self.pool();
         with_noun!(key.data_type.kind(), T => newest(pool.stream::<T>(key)))
     }
 
-    /// The pool has the newest message that arrived of each wanted stream.
+    /// Checks that the pool has the newest message of each wanted stream.
     fn check_pool(&mut self) {
         let (expected, _) = self.hub.planner().expected();
         for key in expected {
-            let (epoch, newest) = self.arrivals.newest(key).expect("it was live");
+            let (epoch, newest) = self.arrivals.newest(key).expect("a message of a stream that was live");
             let held = self.value(key).unwrap_or_else(|| panic!("{key} is not in the pool"));
             assert!(is_same(&held, &newest), "{key}: the pool has {held:?}, and {newest:?} of epoch {epoch} arrived");
         }
     }
 }
 
-/// The newest value of a stream, as a message.
+/// Returns the newest value of a stream, as an event.
 fn newest<T: Noun>(handle: Result<Handle<T>, PoolError>) -> Option<Event> {
     let handle = handle.ok()?;
     handle.load().value().map(|value| (*value).into())
 }
 
-impl Reading {
+impl OpenFeed {
     fn read(&mut self, now: Nanos, items: usize) {
         for _ in 0..items {
             let Some(item) = self.feed.pop() else { return };

@@ -1,4 +1,4 @@
-//! The record in a file, changed by one process at a time. Nobody waits for another: a busy file says so.
+//! The ledger file: holds a record, and is changed by one process at a time. Never waits: a busy file is an error.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -9,75 +9,75 @@ use super::record::{Record, Unreadable};
 use crate::model::Nanos;
 use rustix::fs::OFlags;
 
-/// Room for the largest limit that may be configured. What is longer was written by something else.
+/// Enough for the largest configurable limit. A longer file was not written by hoga.
 const BYTES_MAX: u64 = 256 * 1024;
 
-/// Where the file is.
+/// The directory of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Directory {
-    /// This user's own.
+    /// This user's own directory.
     Private(PathBuf),
-    /// Whoever may write there may write the file.
+    /// A configured directory. The file is writable for everyone who can write to the directory.
     Given(PathBuf),
 }
 
-/// One file for each exchange. It is opened for each change: should somebody clean up behind us, all still meet in the
-/// file of this name.
+/// The file of one exchange. It is opened for each change, so that all processes meet in the file with this name, even
+/// if it was deleted in between.
 #[derive(Debug)]
 pub(super) struct LedgerFile {
     directory: Directory,
     name: String,
-    /// Names this run of the machine.
+    /// The id of this boot of the machine.
     boot: String,
 }
 
-/// What came of a change.
+/// The result of a change.
 #[derive(Debug)]
 pub(super) struct Changed<R> {
-    /// What the change returned.
+    /// The return value of the change.
     pub answer: R,
-    /// Why the file's record was not used, if it was not.
+    /// Why the file's record was replaced, if it was.
     pub unreadable: Option<Unreadable>,
 }
 
 /// Why the record could not be changed.
 #[derive(Debug)]
-pub(super) enum Trouble {
-    /// Somebody else changes it right now.
+pub(super) enum ChangeError {
+    /// Another process or thread holds the lock.
     Busy,
     /// The file cannot be used.
     Io(io::Error),
 }
 
-impl From<io::Error> for Trouble {
+impl From<io::Error> for ChangeError {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
     }
 }
 
 impl LedgerFile {
-    /// The file for one exchange. Nothing is touched yet.
+    /// Returns the file for one exchange. Does not open it yet.
     pub fn new(directory: Directory, host: &str, port: u16) -> Self {
-        // IPv6 literals have colons, which not every file system takes.
+        // IPv6 literals have colons, which some file systems refuse.
         let name = format!("{}_{port}", host.to_ascii_lowercase().replace(':', "-"));
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         Self { directory, name, boot: boot.trim().to_owned() }
     }
 
-    /// Where it is.
+    /// Returns the path of the file.
     pub fn path(&self) -> PathBuf {
         self.directory.path().join(&self.name)
     }
 
-    /// Lets `change` read and change the record while nobody else does. `now` is asked for the time in between, so that
-    /// the order in the record is the order of time. Returns what `change` returned, once that is written.
+    /// Calls `change` with the record, under the file's lock, and writes the changed record. `now` is read under the
+    /// lock, too, so that the order in the record is the order of time. Returns the result of `change` after the write.
     ///
-    /// Logs nothing: whoever reads the log must not make others wait for the file.
+    /// Logs nothing: a slow log must not make others wait for the file.
     pub fn change<R>(
         &self,
         now: impl Fn() -> Nanos,
         change: impl FnOnce(Nanos, &mut Record) -> R,
-    ) -> Result<Changed<R>, Trouble> {
+    ) -> Result<Changed<R>, ChangeError> {
         self.directory.prepare()?;
         let mut file = Locked::new(self.open()?)?;
         let now = now();
@@ -99,52 +99,52 @@ impl LedgerFile {
         let mut options = OpenOptions::new();
         options.read(true).write(true).mode(0o600).custom_flags(OFlags::NOFOLLOW.bits() as i32);
         let file = match options.open(&path) {
-            // Only then, because where everybody may write, Linux lets nobody create over another's file.
+            // Not `create` from the start: in world-writable directories, Linux refuses it for another user's file.
             Err(error) if error.kind() == io::ErrorKind::NotFound => options.create(true).open(&path)?,
             result => result?,
         };
         let metadata = file.metadata()?;
         if !metadata.is_file() {
-            return Err(io::Error::other("this is not a file"));
+            return Err(io::Error::other("it is not a regular file"));
         }
         if let Directory::Given(directory) = &self.directory
             && metadata.len() == 0
         {
             let mode = fs::metadata(directory)?.mode() & 0o666;
-            // Another's file is as its maker wanted it.
+            // Fails for another user's file, which keeps the mode that its owner set.
             let _ = file.set_permissions(Permissions::from_mode(mode));
         }
         Ok(file)
     }
 }
 
-/// A file that nobody else can lock meanwhile.
+/// A file with an exclusive lock.
 struct Locked(File);
 
 impl Locked {
-    fn new(file: File) -> Result<Self, Trouble> {
+    fn new(file: File) -> Result<Self, ChangeError> {
         match file.try_lock() {
             Ok(()) => Ok(Self(file)),
-            Err(TryLockError::WouldBlock) => Err(Trouble::Busy),
-            Err(TryLockError::Error(error)) => Err(Trouble::Io(error)),
+            Err(TryLockError::WouldBlock) => Err(ChangeError::Busy),
+            Err(TryLockError::Error(error)) => Err(ChangeError::Io(error)),
         }
     }
 }
 
 impl Drop for Locked {
     fn drop(&mut self) {
-        // Closing is not enough: a process that was forked meanwhile has the same open file, and with it the lock. Should
-        // this fail, closing is all that is left.
+        // Closing is not enough: a process that was forked in the meantime shares the open file, and so the lock. If
+        // this fails, closing is all that is left.
         let _ = self.0.unlock();
     }
 }
 
 impl Directory {
-    /// This user's own directory on this host.
+    /// Returns this user's own directory on this host.
     pub fn of_user() -> Self {
         let user = rustix::process::geteuid().as_raw();
         let is_ours = |path: &PathBuf| fs::metadata(path).is_ok_and(|m| m.is_dir() && m.uid() == user);
-        // Run by sudo, the variable may still name somebody else's.
+        // Under sudo, the variable may still name another user's directory.
         let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(is_ours);
         Self::Private(match runtime {
             Some(runtime) => runtime.join("hoga"),
@@ -158,7 +158,8 @@ impl Directory {
         }
     }
 
-    /// Makes it if need be. In a temporary directory somebody else may have been faster: a private one is checked.
+    /// Creates the directory if necessary. Checks a private one, because in a temporary directory another user may have
+    /// created it first.
     fn prepare(&self) -> io::Result<()> {
         match self {
             Self::Given(path) => fs::create_dir_all(path),
@@ -167,28 +168,28 @@ impl Directory {
                     Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
                     _ => {}
                 }
-                // Not of what a link points to: a link here was made by somebody else.
+                // Does not follow links: a link here was created by another user.
                 let metadata = fs::symlink_metadata(path)?;
                 let is_private = metadata.is_dir() && metadata.mode() & 0o077 == 0;
                 if is_private && metadata.uid() == rustix::process::geteuid().as_raw() {
                     Ok(())
                 } else {
-                    Err(io::Error::other("this is not a directory that only this user may use"))
+                    Err(io::Error::other("it is not a directory that only this user can use"))
                 }
             }
         }
     }
 }
 
-/// The text in the file. What cannot be text reads as something that is no record.
+/// Returns the text in the file. Invalid UTF-8 is replaced, which makes the record unreadable.
 fn read(file: &mut File) -> io::Result<String> {
     let mut bytes = Vec::new();
     file.take(BYTES_MAX).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// In place, because a new file would have another lock. Who dies in between leaves a record that is whole, or one that
-/// says that it is not.
+/// Overwrites the file in place, because a new file would have another lock. If the process dies in between, the record
+/// is complete or detectably incomplete.
 fn write(file: &mut File, text: &str) -> io::Result<()> {
     file.rewind()?;
     file.write_all(text.as_bytes())?;
@@ -210,7 +211,7 @@ mod tests {
         Nanos::from_millis(1_000_000 + ms)
     }
 
-    /// A directory of its own that goes with the test.
+    /// A directory for one test, deleted after it.
     struct Scratch(PathBuf);
 
     impl Scratch {
@@ -236,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn two_handles_share_what_one_file_says() {
+    fn two_handles_share_one_file() {
         let scratch = Scratch::new("shared");
         let (one, two) = (scratch.file(), scratch.file());
         (0..5).for_each(|i| dial(if i % 2 == 0 { &one } else { &two }, at(i)).unwrap());
@@ -247,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_forgets_and_does_not_grow() {
+    fn old_connects_are_dropped_and_the_file_does_not_grow() {
         let scratch = Scratch::new("expiry");
         let file = scratch.file();
         (0..200).for_each(|i| dial(&file, at(i * 300)).unwrap());
@@ -255,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_file_is_rebuilt_and_counts_as_used_up() {
+    fn a_damaged_file_is_rebuilt_and_counts_as_spent() {
         let scratch = Scratch::new("damaged");
         let file = scratch.file();
         dial(&file, at(0)).unwrap();
@@ -275,7 +276,7 @@ mod tests {
         let scratch = Scratch::new("future");
         let file = scratch.file();
         (0..5).for_each(|i| dial(&file, at(i)).unwrap());
-        assert_eq!(dial(&file, Nanos::from_millis(5)), Ok(()), "the machine has started over");
+        assert_eq!(dial(&file, Nanos::from_millis(5)), Ok(()), "the machine has restarted");
         let mut rebooted = scratch.file();
         (0..4).for_each(|i| dial(&file, at(i)).unwrap());
         rebooted.boot = "another".to_owned();
@@ -283,27 +284,27 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_file_says_so_at_once() {
+    fn a_busy_file_is_reported_at_once() {
         let scratch = Scratch::new("busy");
         let file = scratch.file();
         dial(&file, at(0)).unwrap();
         let holder = File::open(file.path()).unwrap();
         holder.lock().unwrap();
         let busy = || file.change(|| at(1), |now, record| record.try_acquire(now, LIMIT));
-        assert!(matches!(busy(), Err(Trouble::Busy)));
+        assert!(matches!(busy(), Err(ChangeError::Busy)));
         drop(holder);
         assert!(matches!(busy(), Ok(Changed { answer: Ok(()), .. })));
     }
 
-    /// The lock belongs to the open file, and a process that is forked during a change inherits that.
+    /// The lock belongs to the open file, and a process that is forked during a change inherits the open file.
     #[test]
-    fn a_change_gives_its_lock_back_though_another_has_inherited_the_file() {
+    fn a_change_releases_its_lock_even_if_another_process_inherited_the_file() {
         let scratch = Scratch::new("inherited");
         let file = scratch.file();
         dial(&file, at(0)).unwrap();
         let locked = Locked::new(file.open().unwrap()).unwrap();
         let inherited = locked.0.try_clone().unwrap();
-        assert!(matches!(file.change(|| at(1), |_, _| ()), Err(Trouble::Busy)));
+        assert!(matches!(file.change(|| at(1), |_, _| ()), Err(ChangeError::Busy)));
         drop(locked);
         dial(&file, at(1)).unwrap();
         drop(inherited);
@@ -319,7 +320,7 @@ mod tests {
 
         let refused = || file.change(at_zero, |_, _| ()).is_err();
         fs::set_permissions(&own, Permissions::from_mode(0o770)).unwrap();
-        assert!(refused(), "others could write to it");
+        assert!(refused(), "others can write to it");
         fs::rename(&own, scratch.0.join("elsewhere")).unwrap();
         symlink(scratch.0.join("elsewhere"), &own).unwrap();
         assert!(refused(), "a link");
@@ -333,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_in_the_files_place_is_not_followed() {
+    fn a_link_or_a_directory_in_place_of_the_file_is_refused() {
         let scratch = Scratch::new("place");
         let file = scratch.file();
         fs::write(scratch.0.join("precious"), "precious").unwrap();
@@ -347,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn in_a_given_directory_who_may_write_there_may_write_the_file() {
+    fn in_a_given_directory_the_file_is_writable_for_everyone_who_can_write_there() {
         let scratch = Scratch::new("given");
         let directory = scratch.0.join("deep/shared");
         fs::create_dir_all(&directory).unwrap();

@@ -1,8 +1,8 @@
-//! The budget of connects that everybody behind this address shares, across connections, engines and processes.
+//! The budget of connects from one address, shared across connections, engines and processes.
 //!
-//! Each grant has to pass twice: this process's own record, which is always there, and the file that processes share.
-//! Where the file cannot be used, the first goes on alone. Times are the machine's own (`clock::since_boot`), because
-//! engines do not agree in their `now` once somebody has set the wall clock.
+//! Each connect must pass two checks: this process's own record, and the file that processes share. If the file cannot
+//! be used, only the first check applies. Times are since boot (`clock::since_boot`), because the clocks of two engines
+//! differ if the wall clock was set in between.
 
 mod file;
 mod record;
@@ -13,50 +13,50 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::Duration;
 
-use self::file::{Directory, LedgerFile, Trouble};
+use self::file::{ChangeError, Directory, LedgerFile};
 use self::record::{KEEP, Limit, Record};
 use super::clock::since_boot;
 use crate::config::{ConnectLedger, Endpoint, Limits, Pacing};
 use crate::model::Nanos;
 use crate::session::{DialBudget, Rate};
 
-/// What the exchange counts connects in.
+/// The window in which the exchange counts connects.
 const WINDOW: Duration = Duration::from_secs(1);
-/// When to ask again while somebody else is asking. A change of the file takes some ten microseconds.
+/// The delay before another attempt while the file is busy. A change of the file takes about 10 µs.
 const BUSY: Duration = Duration::from_millis(3);
-/// For how long a busy file is asked again. A process that keeps it longer is stopped or frozen, and may never return it.
+/// How long to wait for a busy file. A process that holds it longer is stopped or frozen, and may never release it.
 const BUSY_MAX: Duration = Duration::from_secs(1);
-/// Tries that are further apart than this belong to different waits.
+/// Attempts further apart than this belong to different waits.
 const BUSY_GAP: Duration = Duration::from_millis(500);
-/// How often a hold is tried to be written, while others use the file.
+/// The number of attempts to write a hold while others use the file.
 const HOLD_TRIES: usize = 20;
 
-/// What the connections of this process know together about one exchange. Grows with the number of exchanges only.
+/// The state of each exchange, shared by the connections of this process. Grows only with the number of exchanges.
 static PROCESS: Mutex<BTreeMap<Host, Arc<Mutex<Shared>>>> = Mutex::new(BTreeMap::new());
 
 /// Name and port.
 type Host = (String, u16);
 
-/// Nothing is forgotten that somebody still counts.
+/// Connects must be kept for as long as the widest margin counts them.
 const _: () = assert!(KEEP.as_millis() >= WINDOW.as_millis() + Pacing::Conservative.margin().as_millis());
 
 #[derive(Debug, Default)]
 struct Shared {
     record: Record,
-    /// The file could not be used, and somebody was warned.
+    /// Whether a warning that the file cannot be used was issued.
     warned: bool,
 }
 
-/// The file that processes share is not as it should be. Connects go on.
+/// A problem with the file that processes share. Connects go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LedgerWarning {
-    /// Where it is, or should be.
+    /// The path of the file.
     pub path: PathBuf,
-    /// What is wrong with it, and what follows from that.
+    /// The problem and its consequence.
     pub text: String,
 }
 
-/// Takes warnings.
+/// A callback for warnings.
 type Warn = Box<dyn Fn(LedgerWarning) + Send>;
 
 /// One connection's access to the shared budget.
@@ -68,17 +68,17 @@ pub struct DialLedger {
     warn: Warn,
 }
 
-/// A wait for a file that is busy.
+/// A wait for a busy file.
 #[derive(Debug, Clone, Copy)]
 struct Busy {
     since: Nanos,
     last: Nanos,
-    /// It has taken too long. Until the file is found free, it is tried once for each dial and not waited for.
+    /// Whether the wait took too long. Until the file is found free, each dial tries it once and does not wait for it.
     given_up: bool,
 }
 
 impl Busy {
-    /// The file is busy at `now`; `before` is the wait so far.
+    /// Returns the wait that is in progress at `now`; `before` is the previous state.
     fn at(now: Nanos, before: Option<Self>) -> Self {
         match before {
             Some(busy) if busy.given_up || now.since(busy.last) <= BUSY_GAP => {
@@ -90,7 +90,8 @@ impl Busy {
 }
 
 impl DialLedger {
-    /// The budget for `endpoint`, shared as `ledger` says. Touches nothing before the first dial, and never fails.
+    /// Returns the budget for `endpoint`, shared according to `ledger`. Does not touch the file before the first dial,
+    /// and never fails.
     pub fn new(ledger: &ConnectLedger, endpoint: &Endpoint, limits: Limits, pacing: Pacing) -> Self {
         let (host, port) = (endpoint.host(), endpoint.port());
         let directory = match ledger {
@@ -109,15 +110,15 @@ impl DialLedger {
         }
     }
 
-    /// Gives warnings to `warn`, on the thread that dials and while others wait for the budget: it must not block. Default:
-    /// nobody is warned.
+    /// Sets the callback for warnings. It runs on the thread that dials, while others wait for the budget, so it must
+    /// not block. Default: warnings are dropped.
     #[must_use]
     pub fn on_warning(mut self, warn: impl Fn(LedgerWarning) + Send + 'static) -> Self {
         self.warn = Box::new(warn);
         self
     }
 
-    /// Takes one connect, or says how long to wait before asking again.
+    /// Takes one connect, or returns how long to wait before the next attempt.
     fn acquire(&mut self, shared: &mut Shared) -> Result<(), Duration> {
         let (now, limit) = (since_boot(), self.limit);
         let mut record = shared.record.clone();
@@ -129,7 +130,7 @@ impl DialLedger {
         Ok(())
     }
 
-    /// What `change` makes of the file's record; `None` if there is no file that can be used.
+    /// Applies `change` to the file's record. Returns `None` if there is no usable file.
     fn in_file<R>(
         &mut self,
         shared: &mut Shared,
@@ -144,17 +145,17 @@ impl DialLedger {
                 }
                 return Some(changed.answer);
             }
-            Err(Trouble::Busy) => {
+            Err(ChangeError::Busy) => {
                 let busy = self.busy.insert(Busy::at(since_boot(), self.busy));
                 if !busy.given_up {
                     return Some(Err(BUSY));
                 }
-                format!("another process has kept the file locked for {BUSY_MAX:?}")
+                format!("another process has held its lock for {BUSY_MAX:?}")
             }
-            Err(Trouble::Io(error)) => error.to_string(),
+            Err(ChangeError::Io(error)) => error.to_string(),
         };
         if !std::mem::replace(&mut shared.warned, true) {
-            self.warn(file, format!("connects are counted for this process alone, not with others: {why}"));
+            self.warn(file, format!("connects are counted for this process alone, not shared with others: {why}"));
         }
         None
     }
@@ -178,14 +179,14 @@ impl DialBudget for DialLedger {
             Err(TryLockError::Poisoned(shared)) => self.acquire(&mut shared.into_inner()),
             Err(TryLockError::WouldBlock) => Err(BUSY),
         };
-        // Never `now` itself: who is told to come back at once would not let anybody else in.
+        // Never `now` itself: a caller that retries at once would not let others in.
         answer.map_err(|wait| now + wait.max(Duration::from_millis(1)))
     }
 
     fn hold(&mut self, now: Nanos, until: Nanos) {
         let wait = until.since(now);
         let shared = self.shared.clone();
-        // Nobody holds this longer than a change of the file takes.
+        // Other threads hold this lock only for the time of a change of the file.
         let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
         let booted = since_boot();
         shared.record.hold(booted, booted + wait);
@@ -197,7 +198,7 @@ impl DialBudget for DialLedger {
             if !matches!(answer, Some(Err(_))) {
                 break;
             }
-            // Should they all fail, the other processes learn it from their own refusal.
+            // If all attempts fail, the other processes find out by their own refusal.
             std::thread::yield_now();
         }
         drop(shared);
@@ -220,13 +221,13 @@ mod tests {
         let mut ledgers: Vec<_> = (0..6).map(|_| ledger(&ConnectLedger::Process, 1)).collect();
         let granted = ledgers.iter_mut().filter_map(|l| l.try_acquire(NOW).ok()).count();
         assert_eq!(granted, 5);
-        let told = ledgers[5].try_acquire(NOW).unwrap_err();
-        assert!(told > NOW && told <= NOW + Duration::from_millis(1250), "in the asker's own time: {told:?}");
+        let free_at = ledgers[5].try_acquire(NOW).unwrap_err();
+        assert!(free_at > NOW && free_at <= NOW + Duration::from_millis(1250), "in the caller's time: {free_at:?}");
         assert_eq!(ledger(&ConnectLedger::Process, 2).try_acquire(NOW), Ok(()));
     }
 
     #[test]
-    fn a_refusal_told_to_one_holds_all() {
+    fn a_hold_by_one_connection_holds_all() {
         let mut one = ledger(&ConnectLedger::Process, 3);
         let mut two = ledger(&ConnectLedger::Process, 3);
         one.hold(NOW, NOW + Duration::from_secs(60));
@@ -234,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_usable_directory_the_process_goes_on_alone_and_warns_once() {
+    fn without_a_usable_directory_the_process_counts_alone_and_warns_once() {
         let nowhere = ConnectLedger::Directory("/proc/no/such/place".into());
         let (to, warnings) = std::sync::mpsc::channel();
         let warned = || {
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_read_is_warned_of() {
+    fn an_unreadable_file_causes_a_warning() {
         let directory = std::env::temp_dir().join(format!("hoga-ledger-warning-{}", std::process::id()));
         let (to, warnings) = std::sync::mpsc::channel();
         let mut ledger = ledger(&ConnectLedger::Directory(directory.clone()), 50);
@@ -258,7 +259,7 @@ mod tests {
         let path = ledger.file.as_ref().unwrap().path();
         std::fs::create_dir_all(&directory).unwrap();
         std::fs::write(&path, "nonsense\n").unwrap();
-        assert!(ledger.try_acquire(NOW).is_err(), "it counts as used up");
+        assert!(ledger.try_acquire(NOW).is_err(), "the budget counts as spent");
         let warnings: Vec<_> = warnings.try_iter().collect();
         let [warning] = &warnings[..] else { panic!("{warnings:?}") };
         assert!(
@@ -269,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_file_is_waited_for_a_second_and_then_no_more_until_it_is_free() {
+    fn a_busy_file_is_waited_for_at_most_a_second_until_it_is_found_free() {
         let at = |ms: u64| Nanos::from_millis(1_000_000 + ms);
         let mut busy = None;
         for ms in (0..1000).step_by(3) {
@@ -279,15 +280,15 @@ mod tests {
         }
         busy = Some(Busy::at(at(1000), busy));
         assert!(busy.unwrap().given_up);
-        assert!(Busy::at(at(3_600_000), busy).given_up, "nobody has found it free since");
-        // Found busy by two dials that have nothing to do with each other.
+        assert!(Busy::at(at(3_600_000), busy).given_up, "the file was not found free since");
+        // Found busy by two unrelated dials.
         let first = Busy::at(at(0), None);
         assert!(!Busy::at(at(3_600_000), Some(first)).given_up);
     }
 
-    /// Somebody stopped in the middle of a change. Nobody dialed any more, and nothing said why.
+    /// A past bug: after a process stopped in the middle of a change, no process dialed any more, without a warning.
     #[test]
-    fn a_file_that_is_never_given_back_is_gone_on_without() {
+    fn dials_continue_without_a_file_that_stays_locked() {
         let directory = std::env::temp_dir().join(format!("hoga-ledger-test-{}-stuck", std::process::id()));
         let mut ledger = ledger(&ConnectLedger::Directory(directory.clone()), 5);
         ledger.try_acquire(NOW).unwrap();
@@ -300,10 +301,10 @@ mod tests {
             std::thread::sleep(BUSY);
         }
         assert!(ledger.shared.lock().unwrap().warned);
-        assert_eq!(ledger.try_acquire(NOW), Ok(()), "once given up, it is not waited for again");
+        assert_eq!(ledger.try_acquire(NOW), Ok(()), "after giving up, there is no further wait");
         drop(holder);
         assert_eq!(ledger.try_acquire(NOW), Ok(()));
-        assert!(ledger.busy.is_none(), "it is free: connects are counted with others again");
+        assert!(ledger.busy.is_none(), "the file is free, so connects are shared again");
         let _ = std::fs::remove_dir_all(directory);
     }
 }

@@ -1,4 +1,4 @@
-//! What a ledger remembers: who connected lately, and how it is written down.
+//! The record of recent connects, and its text form.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,23 +6,23 @@ use std::time::Duration;
 use crate::model::Nanos;
 use crate::session::{Budget, RETRY_AFTER_MAX, Rate};
 
-/// How long a connect is remembered: the exchange's second and the widest margin, generously.
+/// How long a connect is kept: more than the exchange's window of 1 s and the widest margin.
 pub(super) const KEEP: Duration = Duration::from_secs(2);
-/// The longest hold: the longest wait that an exchange may ask for, and an hour for the random delay that a session adds.
-/// One that lasts longer was not written by us.
+/// The longest hold: the longest wait that an exchange may ask for, plus an hour for the random delay that a session
+/// adds. A longer hold in a file was not written by hoga.
 const HOLD_MAX: Duration = Duration::from_secs(RETRY_AFTER_MAX.as_secs() + 3600);
 
 const TITLE: &str = "hoga-connects 1";
 const END: &str = "end";
 
-/// The limit as one asker keeps it. Others may keep the same record to another.
+/// The limit of one caller. Others may apply another limit to the same record.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limit {
     pub rate: Rate,
     pub margin: Duration,
 }
 
-/// Connects of the last seconds, oldest first, and until when the exchange wants none. All times are since boot.
+/// The connects of the last seconds, oldest first, and the end of the current hold. All times are since boot.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Record {
     pub connects: Vec<Nanos>,
@@ -30,12 +30,12 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Of this record, only that nothing is known: whatever it held is over when this hold is.
+    /// Returns a replacement for an unreadable record: the budget counts as spent until [`KEEP`] has passed.
     pub fn unknown(now: Nanos) -> Self {
         Self { connects: Vec::new(), held_until: now + KEEP }
     }
 
-    /// Takes one connect, or says from when on one may be had.
+    /// Takes one connect, or returns the time at which one is available.
     pub fn try_acquire(&mut self, now: Nanos, limit: Limit) -> Result<(), Nanos> {
         self.forget(now);
         let mut budget = Budget::with_margin([limit.rate], limit.margin);
@@ -46,13 +46,13 @@ impl Record {
         Ok(())
     }
 
-    /// Grants nothing before `until`, but no longer than [`HOLD_MAX`]. A longer hold stays.
+    /// Grants nothing before `until`, which is at most [`HOLD_MAX`] away. Does not shorten an earlier hold.
     pub fn hold(&mut self, now: Nanos, until: Nanos) {
         self.forget(now);
         self.held_until = self.held_until.max(until.min(now + HOLD_MAX));
     }
 
-    /// Drops what is over, and what has not been yet: only a clock that started over can have written that.
+    /// Drops expired times, and times in the future, which remain after the clock restarted.
     fn forget(&mut self, now: Nanos) {
         self.connects.retain(|&at| at <= now && now.since(at) < KEEP);
         if self.held_until.since(now) > HOLD_MAX {
@@ -60,15 +60,15 @@ impl Record {
         }
     }
 
-    /// As text. `boot` names this run of the machine: the times mean nothing to another.
+    /// Returns the record as text. `boot` is the id of this boot: the times mean nothing in another.
     pub fn to_text(&self, boot: &str) -> String {
         let line = |at: Nanos| format!("{:020}\n", at.0);
         let connects: String = self.connects.iter().map(|&at| line(at)).collect();
         format!("{TITLE} {boot}\n{}{connects}{END}\n", line(self.held_until))
     }
 
-    /// Reads [`to_text`](Self::to_text). A record of another run of the machine is empty; so is an empty text, which is
-    /// a file that was just made. What stands behind the end is the rest of a longer record before.
+    /// Parses the output of [`to_text`](Self::to_text). Returns an empty record for another boot, and for an empty
+    /// text, which is a new file. Ignores text after the end, which is left from a longer record.
     pub fn from_text(text: &str, boot: &str) -> Result<Self, Unreadable> {
         if text.is_empty() {
             return Ok(Self::default());
@@ -93,13 +93,13 @@ impl Record {
     }
 }
 
-/// This is not a record, or not a whole one.
+/// The text is not a complete record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Unreadable;
 
 impl fmt::Display for Unreadable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("it is cut off or was written by something else")
+        f.write_str("it is cut off or was written by another program")
     }
 }
 
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sixth_waits_for_the_first_to_leave_and_old_ones_are_forgotten() {
+    fn the_sixth_connect_waits_for_the_first_to_expire_and_old_ones_are_dropped() {
         let mut record = used_up();
         assert_eq!(record.try_acquire(at(500), LIMIT), Err(at(1250)));
         assert_eq!(record.try_acquire(at(1250), LIMIT), Ok(()));
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn each_asker_keeps_its_own_limit_over_the_same_record() {
+    fn each_caller_applies_its_own_limit_to_the_same_record() {
         let mut record = Record::default();
         let strict = Limit { rate: Rate { count: 1, window: SECOND }, margin: Duration::from_millis(500) };
         assert_eq!(record.try_acquire(at(0), LIMIT), Ok(()));
@@ -139,9 +139,9 @@ mod tests {
     }
 
     #[test]
-    fn what_has_not_been_yet_does_not_count() {
+    fn times_in_the_future_do_not_count() {
         let mut record = used_up();
-        assert_eq!(record.try_acquire(Nanos::from_millis(10), LIMIT), Ok(()), "the clock started over");
+        assert_eq!(record.try_acquire(Nanos::from_millis(10), LIMIT), Ok(()), "the clock restarted");
         record.held_until = at(0) + HOLD_MAX * 2;
         assert_eq!(record.try_acquire(at(0), LIMIT), Ok(()));
     }
@@ -156,17 +156,17 @@ mod tests {
     }
 
     #[test]
-    fn a_hold_lasts_as_long_as_an_exchange_may_ask_for_and_not_for_ever() {
+    fn a_hold_lasts_as_long_as_an_exchange_may_ask_for_and_not_forever() {
         let mut record = Record::default();
         record.hold(at(0), at(0) + RETRY_AFTER_MAX);
         assert_eq!(record.try_acquire(at(1), LIMIT), Err(at(0) + RETRY_AFTER_MAX));
         record.hold(at(0), Nanos::NEVER);
-        assert_eq!(record.try_acquire(at(1), LIMIT), Err(at(0) + HOLD_MAX), "a backoff may be any length");
+        assert_eq!(record.try_acquire(at(1), LIMIT), Err(at(0) + HOLD_MAX), "a backoff can have any length");
         assert_eq!(record.try_acquire(at(0) + HOLD_MAX, LIMIT), Ok(()));
     }
 
     #[test]
-    fn what_is_written_is_what_is_read_and_only_in_the_same_run_of_the_machine() {
+    fn a_record_survives_its_text_form_but_only_in_the_same_boot() {
         let mut record = used_up();
         record.hold(at(5), at(9_000));
         let text = record.to_text("this-boot");
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_cut_off_anywhere_is_unreadable_and_a_longer_ones_rest_is_ignored() {
+    fn a_truncated_record_is_unreadable_and_the_rest_of_a_longer_one_is_ignored() {
         let text = used_up().to_text("boot");
         for cut in 1..text.len() - 1 {
             assert_eq!(Record::from_text(&text[..cut], "boot"), Err(Unreadable), "{:?}", &text[..cut]);

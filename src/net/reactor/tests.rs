@@ -1,4 +1,4 @@
-//! The event loop with real sockets on loopback, and a handler that the test scripts.
+//! The event loop with real sockets on loopback, and a handler scripted by the test.
 
 use std::collections::VecDeque;
 use std::io::Write;
@@ -14,12 +14,12 @@ use crate::plan::DesiredSet;
 use crate::session::testing::{frame, trade_message};
 use crate::session::{Budget, Disconnect, Entropy, Rate, Stage, State};
 
-/// Longer than anything here takes, unless it hangs.
+/// Longer than any wait here takes, unless something hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// A pause after which nothing here happens by itself.
+/// A delay that does not end during a test.
 const NEVER: Duration = Duration::from_secs(3600);
 
-/// Every random delay is as long as it may be.
+/// Makes every random delay as long as possible.
 struct Longest;
 
 impl Entropy for Longest {
@@ -35,10 +35,10 @@ enum Order {
     Stop,
 }
 
-/// Applies orders, and tells the test what happens.
+/// Applies orders, and reports events to the test.
 struct Script {
     orders: Arc<Mutex<Vec<Order>>>,
-    /// How often it was asked for orders.
+    /// The number of calls of `commands`.
     asked: u64,
     events: mpsc::Sender<Event>,
     revision: u64,
@@ -47,11 +47,11 @@ struct Script {
     hooks: Hooks,
 }
 
-/// What the test wants to do on the reactor's thread.
+/// Callbacks of the test on the reactor's thread.
 struct Hooks {
-    /// Each time orders were applied, with the number of that time.
+    /// Called after orders were applied, with the number of the call.
     applied: Box<dyn FnMut(u64) + Send>,
-    /// For each trade, with its id.
+    /// Called for each trade, with its id.
     traded: Box<dyn FnMut(u64) + Send>,
 }
 
@@ -83,7 +83,7 @@ impl Handler for Script {
     }
 
     fn event(&mut self, event: Event) {
-        // The test may have seen enough.
+        // The test may have dropped the receiver.
         let _ = self.events.send(event);
     }
 
@@ -112,7 +112,7 @@ struct Rig {
 }
 
 impl Rig {
-    /// The hooks are made with the reactor's own remote.
+    /// Starts a reactor. `hooks` gets the reactor's remote.
     fn start(config: Config, resolver: Arc<dyn Resolve>, hooks: impl FnOnce(Remote) -> Hooks) -> Self {
         let endpoint = config.endpoint.clone();
         let connects = Budget::with_margin([Rate { count: 10_000, window: Duration::from_secs(1) }], Duration::ZERO);
@@ -129,12 +129,12 @@ impl Rig {
         Self { orders, events, remote, thread }
     }
 
-    fn tell(&self, order: Order) {
+    fn send(&self, order: Order) {
         self.orders.lock().unwrap().push(order);
         self.remote.wake();
     }
 
-    /// What `wanted` takes from the first event that it takes something from.
+    /// Waits for the first event for which `wanted` returns a value, and returns that.
     #[track_caller]
     fn until<T>(&self, mut wanted: impl FnMut(&Event) -> Option<T>) -> T {
         loop {
@@ -158,15 +158,15 @@ impl Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        // A reactor that hangs has failed the test already, and is left behind.
+        // A reactor that hangs has failed the test already, and is left running.
         if !thread::panicking() {
-            self.tell(Order::Stop);
+            self.send(Order::Stop);
             self.thread.take().unwrap().join().unwrap();
         }
     }
 }
 
-/// Nothing happens by itself but what `timeouts` says, and a second try is an hour away.
+/// A configuration with no activity except from `timeouts`. A second attempt to connect is an hour away.
 fn config(port: u16, timeouts: Timeouts) -> Config {
     Config {
         endpoint: Endpoint::custom(&format!("ws://127.0.0.1:{port}/")).unwrap(),
@@ -177,7 +177,7 @@ fn config(port: u16, timeouts: Timeouts) -> Config {
     }
 }
 
-/// Opens WebSockets and says nothing more. The newest ones stay open.
+/// A peer that accepts WebSockets and then stays silent. Keeps the newest ones open.
 fn silent_peer() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -196,45 +196,45 @@ fn silent_peer() -> u16 {
 
 // ---- waking ----
 
-/// The look that comes before a deadline took the event of a call and did not answer it. No later call wrote another
-/// event, so the thread slept until its next deadline, and without a deadline it never woke.
+/// A past bug: the turn before a deadline took the event of a call and did not handle the call. No later call wrote
+/// another event, so the thread slept until its next deadline, and without a deadline forever.
 #[test]
-fn a_call_is_answered_that_comes_while_a_deadline_passes() {
+fn a_call_during_a_passing_deadline_is_handled() {
     let close = Duration::from_millis(20);
     let timeouts = Timeouts { close, ..Timeouts::default() };
     let (fourth, is_fourth) = mpsc::channel();
     let rig = Rig::start(config(silent_peer(), timeouts), Arc::new(SystemResolver), |remote| {
         let applied = move |time| match time {
             1 => {}
-            // Saying goodbye takes longer than the goodbye may take, and another call comes meanwhile.
+            // Takes longer than the close deadline; another call is made in the meantime.
             2 => {
                 thread::sleep(2 * close);
                 remote.wake();
             }
-            // Now that deadline has passed, and yet another call comes before the reactor deals with it.
+            // The deadline has passed, and yet another call is made before the reactor handles it.
             3 => remote.wake(),
             _ => fourth.send(()).unwrap(),
         };
         Hooks { applied: Box::new(applied), ..Hooks::default() }
     });
-    rig.tell(Order::Want);
+    rig.send(Order::Want);
     rig.until_state(State::Connected);
-    rig.tell(Order::WantNothing);
+    rig.send(Order::WantNothing);
     rig.until_state(State::Disconnected);
-    is_fourth.recv_timeout(PATIENCE).expect("the call is lost, and the thread sleeps for ever");
+    is_fourth.recv_timeout(PATIENCE).expect("the call is lost, and the thread sleeps forever");
 }
 
-/// The same by chance: many calls come about when a deadline passes behind which there is none.
+/// The same by chance: many calls around the time when a deadline passes, with no deadline after it.
 #[test]
-fn calls_about_when_a_deadline_passes_are_all_answered() {
+fn calls_around_a_deadline_are_all_handled() {
     let close = Duration::from_millis(2);
     let timeouts = Timeouts { close, ..Timeouts::default() };
     let rig = Rig::start(config(silent_peer(), timeouts), Arc::new(SystemResolver), |_| Hooks::default());
     let clock = SystemClock::new();
     for run in 0..200 {
-        rig.tell(Order::Want);
+        rig.send(Order::Want);
         rig.until_state(State::Connected);
-        rig.tell(Order::WantNothing);
+        rig.send(Order::WantNothing);
         rig.until_state(State::Closing);
         let deadline = clock.now() + close;
         while clock.now() < deadline + close / 4 {
@@ -244,24 +244,24 @@ fn calls_about_when_a_deadline_passes_are_all_answered() {
             std::hint::spin_loop();
         }
         rig.until_state(State::Disconnected);
-        // What is left of the burst is taken by now, or never will be.
-        rig.tell(Order::Want);
+        // The rest of the burst is handled by now, or never will be.
+        rig.send(Order::Want);
         let give_up = clock.now() + PATIENCE;
         while !rig.orders.lock().unwrap().is_empty() {
-            assert!(clock.now() < give_up, "run {run}: nobody asks for orders any more");
+            assert!(clock.now() < give_up, "run {run}: the reactor takes no more orders");
             thread::yield_now();
         }
-        rig.tell(Order::WantNothing);
+        rig.send(Order::WantNothing);
         rig.until_state(State::Disconnected);
     }
 }
 
 // ---- time ----
 
-/// The look before a deadline reads data and stamps it with the time of the read. The deadline was then handled with an
-/// older time.
+/// A past bug: the turn before a deadline read data and stamped it with the time of the read, but the deadline was then
+/// handled with an older time.
 #[test]
-fn time_does_not_go_backwards_where_data_comes_before_a_deadline() {
+fn time_does_not_go_backwards_when_data_arrives_before_a_deadline() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let ((send, may_send), (sent, is_sent)) = (mpsc::channel(), mpsc::channel());
@@ -281,7 +281,7 @@ fn time_does_not_go_backwards_where_data_comes_before_a_deadline() {
                 thread::sleep(2 * ping_after);
                 remote.wake();
             }
-            // Data comes before it is sent.
+            // Data arrives before the ping is sent.
             3 => {
                 send.send(()).unwrap();
                 is_sent.recv_timeout(PATIENCE).unwrap();
@@ -290,7 +290,7 @@ fn time_does_not_go_backwards_where_data_comes_before_a_deadline() {
         };
         Hooks { applied: Box::new(applied), ..Hooks::default() }
     });
-    rig.tell(Order::Want);
+    rig.send(Order::Want);
     rig.until_state(State::Subscribing);
     rig.remote.wake();
     rig.until_state(State::Active);
@@ -299,8 +299,8 @@ fn time_does_not_go_backwards_where_data_comes_before_a_deadline() {
 
 // ---- endings ----
 
-/// A peer that opens one WebSocket, sends `bytes` once it was asked for something, and closes without having read that:
-/// its end arrives as a reset. Says when it has closed.
+/// A peer that accepts one WebSocket, sends `bytes` after the first request arrived, and closes without reading the
+/// request, so that its end arrives as a reset. The receiver reports when it has closed.
 fn peer_that_resets(bytes: Vec<u8>) -> (u16, mpsc::Receiver<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -315,9 +315,9 @@ fn peer_that_resets(bytes: Vec<u8>) -> (u16, mpsc::Receiver<()>) {
     (port, is_closed)
 }
 
-/// The pong met a peer that was gone, and the failed write threw away what the kernel had received before.
+/// A past bug: the pong's write failed because the peer was gone, and the bytes that the kernel had received were lost.
 #[test]
-fn a_write_that_fails_does_not_hide_what_the_peer_said_before_it_closed() {
+fn a_failed_write_does_not_hide_what_the_peer_sent_before_it_closed() {
     const TRADES: u64 = 100;
     let mut bytes = Vec::new();
     for id in 0..TRADES {
@@ -329,7 +329,7 @@ fn a_write_that_fails_does_not_hide_what_the_peer_said_before_it_closed() {
     bytes.extend(frame(8, &[&1001u16.to_be_bytes()[..], b"maintenance"].concat()));
     let (port, is_closed) = peer_that_resets(bytes);
     let (traded, trades) = mpsc::channel();
-    // Small reads, so that most of it is still in the kernel when the pong is sent.
+    // Small reads, so that most bytes are still in the kernel when the pong is sent.
     let config = Config { receive_bytes: 4096, ..config(port, Timeouts::default()) };
     let rig = Rig::start(config, Arc::new(SystemResolver), |_| {
         let traded = move |id| {
@@ -340,28 +340,28 @@ fn a_write_that_fails_does_not_hide_what_the_peer_said_before_it_closed() {
         };
         Hooks { traded: Box::new(traded), ..Hooks::default() }
     });
-    rig.tell(Order::Want);
+    rig.send(Order::Want);
     assert_eq!(rig.until_disconnected(), Disconnect::ClosedByPeer { code: 1001, reason: "maintenance".into() });
     assert_eq!(trades.try_iter().collect::<Vec<_>>(), (0..TRADES).collect::<Vec<_>>());
 }
 
-/// Where the peer says no more, the failed write is the end.
+/// If the peer sends nothing more, the failed write is the reason.
 #[test]
-fn a_write_that_fails_ends_the_connection_after_the_last_message() {
+fn a_failed_write_ends_the_connection_after_the_last_message() {
     let message = trade_message("KRW-BTC", 0);
     let (port, is_closed) = peer_that_resets([frame(2, message.as_bytes()), frame(9, b""), frame(2, b"{}")].concat());
     let rig = Rig::start(config(port, Timeouts::default()), Arc::new(SystemResolver), |_| {
         let traded = move |_| is_closed.recv_timeout(PATIENCE).unwrap();
         Hooks { traded: Box::new(traded), ..Hooks::default() }
     });
-    rig.tell(Order::Want);
+    rig.send(Order::Want);
     let disconnect = rig.until_disconnected();
     assert!(matches!(disconnect, Disconnect::Io(_)), "{disconnect:?}");
 }
 
-/// A server that refuses before it reads the request. The reset at the end hid the refusal, and with it how long to wait.
+/// The server refuses before it reads the request. A past bug: the reset at the end hid the refusal and its wait time.
 #[test]
-fn a_refusal_that_ends_with_a_reset_is_heard() {
+fn a_refusal_that_ends_with_a_reset_is_read() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
@@ -370,14 +370,14 @@ fn a_refusal_that_ends_with_a_reset_is_heard() {
         stream.write_all(b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 30\r\n\r\nslow down").unwrap();
     });
     let rig = Rig::start(config(port, Timeouts::default()), Arc::new(SystemResolver), |_| Hooks::default());
-    rig.tell(Order::Want);
+    rig.send(Order::Want);
     let disconnect = rig.until_disconnected();
     assert!(matches!(&disconnect, Disconnect::Rejected(rejection) if rejection.status == 429), "{disconnect:?}");
 }
 
 // ---- look-ups ----
 
-/// Answers each look-up only when its deadline has passed.
+/// A resolver that answers each look-up only after its deadline.
 struct TooLate {
     port: u16,
     asked: Mutex<u32>,
@@ -398,9 +398,9 @@ impl Resolve for TooLate {
     }
 }
 
-/// A resolver that always takes longer than the deadline meant that nothing was ever dialed.
+/// A past bug: with a resolver that always took longer than the deadline, nothing was ever dialed.
 #[test]
-fn a_resolver_that_is_always_too_slow_is_dialed_with_all_the_same() {
+fn addresses_of_a_resolver_that_is_always_too_slow_are_dialed() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let passed = Arc::<(Mutex<u32>, Condvar)>::default();
@@ -412,13 +412,13 @@ fn a_resolver_that_is_always_too_slow_is_dialed_with_all_the_same() {
     };
     let resolver = TooLate { port, asked: Mutex::default(), passed: passed.clone() };
     let rig = Rig::start(config, Arc::new(resolver), |_| Hooks::default());
-    rig.tell(Order::Want);
+    rig.send(Order::Want);
     rig.until(|event| match event {
         Event::Disconnected { reason: Disconnect::Timeout(Stage::Resolve), .. } => {
             let mut number = passed.0.lock().unwrap();
             *number += 1;
             passed.1.notify_all();
-            assert!(*number < 20, "each answer came after its deadline, and none was used");
+            assert!(*number < 20, "each answer missed its deadline, and none was used");
             None
         }
         Event::State { to: State::TlsHandshake, .. } => Some(()),

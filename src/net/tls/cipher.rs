@@ -1,4 +1,4 @@
-//! rustls' ciphers with what they need besides: the number of each record, and how many a key may seal.
+//! rustls' ciphers, with the record numbers and the limit on records per key that they need.
 
 use rustls::crypto::cipher::{
     AeadKey, InboundOpaqueMessage, InboundPlainMessage, Iv, MessageDecrypter, MessageEncrypter, OutboundChunks,
@@ -6,18 +6,18 @@ use rustls::crypto::cipher::{
 };
 use rustls::{ConnectionTrafficSecrets, ContentType, Error, ProtocolVersion, SupportedCipherSuite};
 
-/// A key that opens records.
+/// A key that decrypts records.
 pub(super) struct Opener {
     decrypter: Box<dyn MessageDecrypter>,
-    /// Of the next record: no two may have the same (RFC 8446 section 5.3).
+    /// The number of the next record. No two records may have the same (RFC 8446 section 5.3).
     sequence: u64,
 }
 
-/// A key that seals records.
+/// A key that encrypts records.
 pub(super) struct Sealer {
     encrypter: Box<dyn MessageEncrypter>,
     sequence: u64,
-    /// No more records than that under one key (RFC 8446 section 5.5).
+    /// The maximum number of records under one key (RFC 8446 section 5.5).
     limit: u64,
 }
 
@@ -37,7 +37,7 @@ impl Opener {
         Ok(Self { decrypter, sequence })
     }
 
-    /// Opens the next record where it lies.
+    /// Decrypts the next record in place.
     #[inline]
     pub fn open<'a>(
         &mut self,
@@ -69,12 +69,12 @@ impl Sealer {
         Ok(Self { encrypter, sequence, limit })
     }
 
-    /// Seals the next record, behind those that wait already.
+    /// Encrypts the next record and appends it to `outgoing`.
     pub fn seal(&mut self, typ: ContentType, payload: &[u8], outgoing: &mut Vec<u8>) -> Result<(), Error> {
         if self.sequence >= self.limit {
-            return Err(Error::General("this key has sealed as many records as it may".to_owned()));
+            return Err(Error::General("this key has reached its record limit".to_owned()));
         }
-        let version = ProtocolVersion::TLSv1_2; // what records of both versions say
+        let version = ProtocolVersion::TLSv1_2; // the record version in both protocol versions
         let plain = OutboundPlainMessage { typ, version, payload: OutboundChunks::Single(payload) };
         let sealed = self.encrypter.encrypt(plain, self.sequence)?;
         self.sequence += 1;
@@ -88,6 +88,6 @@ fn parts(secrets: ConnectionTrafficSecrets) -> Result<(AeadKey, Iv), Error> {
         ConnectionTrafficSecrets::Aes128Gcm { key, iv }
         | ConnectionTrafficSecrets::Aes256Gcm { key, iv }
         | ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => Ok((key, iv)),
-        _ => Err(Error::General("a cipher that this does not know".to_owned())),
+        _ => Err(Error::General("unknown cipher".to_owned())),
     }
 }

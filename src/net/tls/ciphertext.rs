@@ -1,26 +1,26 @@
-//! Ciphertext that was received and not read yet. Knows records by their length alone.
+//! Ciphertext that was received and not processed yet. Knows only the length of records.
 
 use std::io::{self, Read};
 
 use rustls::{Error, InvalidMessage};
 
-/// The least room of one read of the socket. Many records come with each system call then.
+/// The least room for one read of the socket. Large enough for many records per system call.
 const READ_BYTES: usize = 64 * 1024;
-/// What stands in front of a record: its type, a version, its length.
+/// The length of a record's header: its type, a version, and its length.
 pub(super) const HEADER: usize = 5;
-/// The longest record after its header (RFC 5246 section 6.2.3; TLS 1.3 allows less).
+/// The maximum length of a record after its header (RFC 5246 section 6.2.3; TLS 1.3 allows less).
 const BODY_MAX: usize = 16 * 1024 + 2048;
 
-/// Received bytes, which are decrypted where they lie.
+/// Received bytes, which are decrypted in place.
 pub(super) struct Ciphertext {
     bytes: Box<[u8]>,
-    /// Read already, and filled so far. Less than one record is left when there is no whole one; only during the handshake
-    /// more, because rustls leaves the records of a message here until it is whole.
+    /// The pending bytes are `start..end`. They are less than one record if no whole record is left. Only during the
+    /// handshake they may be more, because rustls leaves the records of a message here until the message is complete.
     start: usize,
     end: usize,
-    /// The last read left the socket empty.
+    /// Whether the last read left the socket empty.
     drained: bool,
-    /// The peer has closed its side, so an end waits behind the last bytes.
+    /// Whether the peer has closed its side, so that the end follows the last bytes.
     ended: bool,
 }
 
@@ -30,45 +30,46 @@ impl Ciphertext {
         Self { bytes, start: 0, end: 0, drained: false, ended: false }
     }
 
-    /// The socket has news: it holds bytes again, or its end (`ended`).
+    /// Records that the socket has new bytes, or with `ended` that the peer has closed its side.
     pub fn readable(&mut self, ended: bool) {
         self.drained = false;
         self.ended |= ended;
     }
 
-    /// Reads the socket once; 0 is its end. `WouldBlock` without asking it, if it is known to be empty.
+    /// Reads the socket once; 0 is its end. Returns `WouldBlock` without a read if the socket is known to be empty.
     pub fn receive(&mut self, socket: &mut impl Read) -> io::Result<usize> {
         if self.drained {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        // Seldom more than a piece of one record.
+        // Usually moves a part of one record at most.
         self.bytes.copy_within(self.start..self.end, 0);
         (self.start, self.end) = (0, self.end - self.start);
         let room = &mut self.bytes[self.end..];
         if room.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "a handshake message in too many pieces"));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a handshake message in too many records"));
         }
         let n = socket.read(room)?;
         self.ended |= n == 0;
-        // Less than there was room for: the socket is empty until it says otherwise, and asking it again would only
-        // cost a system call. An end that waits behind the bytes is not announced a second time.
+        // A short read means that the socket is empty until its next event; reading again would only cost a system
+        // call. But the end that follows the bytes is not reported again, so with `ended` reading must continue.
         self.drained = n < room.len() && !self.ended;
         self.end += n;
         Ok(n)
     }
 
-    /// What has not been read.
+    /// Returns the bytes that were not processed yet.
     pub fn pending(&mut self) -> &mut [u8] {
         &mut self.bytes[self.start..self.end]
     }
 
-    /// The first bytes of [`pending`](Self::pending) have been read.
+    /// Removes the first `n` bytes of [`pending`](Self::pending).
     pub fn consume(&mut self, n: usize) {
         self.start += n;
         debug_assert!(self.start <= self.end);
     }
 
-    /// The record, with its header, that begins so many bytes into what has not been read; if it is here whole.
+    /// Returns the record, with its header, that begins at offset `at` of the pending bytes, or `None` if it is
+    /// incomplete.
     #[inline]
     pub fn record_at(&mut self, at: usize) -> Result<Option<&mut [u8]>, Error> {
         let pending = &mut self.bytes[self.start + at..self.end];

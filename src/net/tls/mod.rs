@@ -1,4 +1,4 @@
-//! TLS: certificates are always verified, ciphertext is read in large pieces, and data is decrypted where it lies.
+//! TLS: certificates are always verified, ciphertext is read in large pieces, and records are decrypted in place.
 
 mod cipher;
 mod ciphertext;

@@ -1,8 +1,9 @@
-//! Records of an open connection: what is inside, decrypted where it lies, and what goes out.
+//! Records of an open connection: decrypts received ones in place, and encrypts those to send.
 //!
-//! rustls does the handshake and derives all keys, and its ciphers open and seal; this takes records apart and follows
-//! the few messages that may come besides data. rustls' own way copies each record twice and allocates for it, a sixth
-//! of what a ticker costs under TLS. It offers this one for kernels that do their own TLS.
+//! rustls does the handshake and derives all keys, and its ciphers decrypt and encrypt. This module splits records and
+//! handles the few messages other than data. rustls' own record layer copies each record twice and allocates for it,
+//! which is a sixth of a ticker's cost under TLS. The interface used here is the one that rustls offers for TLS in
+//! kernels.
 
 use rustls::client::ClientConnectionData;
 use rustls::kernel::KernelConnection;
@@ -14,40 +15,41 @@ use rustls::{
 use super::cipher::{Opener, Sealer};
 use super::ciphertext::HEADER;
 
-/// The most data of one record.
+/// The maximum number of data bytes in one record.
 pub(super) const DATA_MAX: usize = 16 * 1024;
-/// The most bytes of a handshake message in several records. A ticket has some hundreds.
+/// The maximum length of a handshake message in several records. A ticket has some hundreds of bytes.
 const MESSAGE_MAX: usize = 64 * 1024;
-/// Records in a row without data that are taken: a server sends a few tickets, and a new key once in a long while.
+/// The maximum number of records without data in a row. A server sends a few tickets, and rarely a new key.
 const WITHOUT_DATA_MAX: u32 = 64;
-/// Bytes that may wait to be sent when yet another answer is asked for: a record of ours, and hundreds of answers.
+/// The maximum number of unsent bytes when another answer is requested. Enough for one record of ours and hundreds of
+/// answers.
 const UNSENT_MAX: usize = 32 * 1024;
 
-/// What a record held.
+/// The content of a record.
 pub(super) enum Opened<'a> {
     Data(&'a [u8]),
-    /// Something that has been dealt with.
+    /// No data: an empty record, or a message that was handled.
     Nothing,
-    /// The peer says that nothing more comes.
+    /// The peer's close notification.
     End,
 }
 
 /// Both directions of an open connection.
 pub(super) struct Records {
-    /// Keeps tickets, and derives new keys.
+    /// Stores tickets and derives new keys.
     connection: KernelConnection<ClientConnectionData>,
-    /// From 1.3 on, every sealed record says that it is data (RFC 8446 section 5.2).
+    /// Whether each record has the outer type of data, as in TLS 1.3 (RFC 8446 section 5.2).
     hides_types: bool,
     opener: Opener,
     sealer: Sealer,
-    /// The beginning of a handshake message that goes on in the next record.
+    /// The beginning of a handshake message that continues in the next record.
     message: Vec<u8>,
-    /// Records without data since the last with some.
+    /// The number of records without data since the last record with data.
     without_data: u32,
 }
 
 impl Records {
-    /// From where the handshake ends.
+    /// Continues a connection after its handshake.
     pub fn new(secrets: ExtractedSecrets, connection: KernelConnection<ClientConnectionData>) -> Result<Self, Error> {
         let suite = connection.negotiated_cipher_suite();
         Ok(Self {
@@ -60,7 +62,7 @@ impl Records {
         })
     }
 
-    /// Opens a record with its header, where it lies. What has to be answered goes to `outgoing`.
+    /// Decrypts a record, including its header, in place. Appends answers to `outgoing`.
     #[inline]
     pub fn open<'a>(&mut self, record: &'a mut [u8], outgoing: &mut Vec<u8>) -> Result<Opened<'a>, Error> {
         let (header, body) = record.split_at_mut(HEADER);
@@ -77,19 +79,19 @@ impl Records {
         self.open_other(plain.typ, plain.payload, outgoing)
     }
 
-    /// Seals `bytes`; tells how many were taken.
+    /// Encrypts some of `bytes` and returns the number taken.
     pub fn write(&mut self, bytes: &[u8], outgoing: &mut Vec<u8>) -> Result<usize, Error> {
         let taken = &bytes[..bytes.len().min(DATA_MAX)];
         self.sealer.seal(ContentType::ApplicationData, taken, outgoing)?;
         Ok(taken.len())
     }
 
-    /// Tells the peer that nothing more comes.
+    /// Appends the close notification.
     pub fn close(&mut self, outgoing: &mut Vec<u8>) -> Result<(), Error> {
         self.sealer.seal(ContentType::Alert, &[WARNING, AlertDescription::CloseNotify.into()], outgoing)
     }
 
-    /// Tells the peer what was wrong with what it said (RFC 8446 section 6.2).
+    /// Appends the alert for an error in the peer's messages (RFC 8446 section 6.2).
     pub fn refuse(&mut self, error: &Error, outgoing: &mut Vec<u8>) {
         let description = match error {
             Error::AlertReceived(_) => return,
@@ -98,10 +100,10 @@ impl Records {
                 AlertDescription::RecordOverflow
             }
             Error::InvalidMessage(_) => AlertDescription::DecodeError,
-            // Records without data.
+            // Includes too many records without data.
             _ => AlertDescription::UnexpectedMessage,
         };
-        // Who can seal no more says nothing.
+        // Fails only if the key has reached its limit; then no alert can be sent.
         let _ = self.sealer.seal(ContentType::Alert, &[FATAL, description.into()], outgoing);
     }
 
@@ -121,7 +123,7 @@ impl Records {
             other if !self.message.is_empty() && other != ContentType::Handshake => {
                 Err(PeerMisbehaved::MessageInterleavedWithHandshakeMessage.into())
             }
-            // An empty one.
+            // An empty record.
             ContentType::ApplicationData => Ok(Opened::Nothing),
             ContentType::Alert => alert(payload, self.connection.protocol_version()),
             ContentType::Handshake => self.handshake(payload, outgoing).map(|()| Opened::Nothing),
@@ -129,7 +131,7 @@ impl Records {
         }
     }
 
-    /// Takes handshake messages, which records may cut in pieces.
+    /// Handles handshake messages, which may be split across records.
     fn handshake(&mut self, payload: &[u8], outgoing: &mut Vec<u8>) -> Result<(), Error> {
         // RFC 8446 section 5.1.
         if payload.is_empty() {
@@ -160,18 +162,18 @@ impl Records {
             (ProtocolVersion::TLSv1_3, HandshakeType::NewSessionTicket) => {
                 self.connection.handle_new_session_ticket(body)
             }
-            // What is sealed with the new key begins with the next record.
+            // The new key applies from the next record on, so nothing may follow in this one.
             (ProtocolVersion::TLSv1_3, HandshakeType::KeyUpdate) if is_last => self.key_update(body, outgoing),
             (ProtocolVersion::TLSv1_3, HandshakeType::KeyUpdate) => {
                 Err(PeerMisbehaved::KeyEpochWithPendingFragment.into())
             }
-            // An offer to begin anew, which nobody has to take.
+            // A request to renegotiate, which a client may ignore.
             (ProtocolVersion::TLSv1_2, HandshakeType::HelloRequest) => Ok(()),
             _ => Err(unexpected(ContentType::Handshake)),
         }
     }
 
-    /// RFC 8446 section 4.6.3.
+    /// Handles a key update (RFC 8446 section 4.6.3).
     fn key_update(&mut self, body: &[u8], outgoing: &mut Vec<u8>) -> Result<(), Error> {
         let is_requested = match body {
             [0] => false,
@@ -197,7 +199,7 @@ const FATAL: u8 = 2;
 
 fn alert(payload: &[u8], version: ProtocolVersion) -> Result<Opened<'static>, Error> {
     let [level, description] = *payload else { return Err(InvalidMessage::MessageTooShort.into()) };
-    // Before 1.3 there were warnings; now any alert but these two is an error.
+    // TLS 1.2 has warnings. In TLS 1.3 every alert except these two is an error.
     let is_warning = level == WARNING && version == ProtocolVersion::TLSv1_2;
     match AlertDescription::from(description) {
         AlertDescription::CloseNotify => Ok(Opened::End),

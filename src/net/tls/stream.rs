@@ -1,4 +1,4 @@
-//! TLS over one socket: the handshake, and data both ways.
+//! TLS over one socket: the handshake, and data in both directions.
 
 use std::io::{self, Read, Write};
 use std::mem;
@@ -12,22 +12,22 @@ use super::TlsConfig;
 use super::ciphertext::Ciphertext;
 use super::records::{DATA_MAX, Opened, Records};
 
-/// Plaintext that one read gathers: every batch has its price, and the first of it waits until the last is decrypted. 16
-/// tickers share the price then, and wait some 10 µs.
+/// The maximum number of plaintext bytes of one read. A batch has a fixed cost, and its first record waits until the
+/// last one is decrypted. With this limit 16 tickers share the cost, and wait about 10 µs.
 const PLAINTEXT_BYTES: usize = 16 * 1024;
 
-/// TLS on one socket.
+/// A TLS client on one socket.
 pub struct Tls {
     state: State,
     incoming: Ciphertext,
-    /// Sealed and not yet sent.
+    /// Encrypted bytes that were not sent yet.
     outgoing: Vec<u8>,
-    /// How much of `incoming` rustls has been shown. It is shown one record more whenever it asks: what it has opened
-    /// behind the handshake would be lost for `records`.
+    /// The number of bytes of `incoming` that rustls has seen. It gets one more record each time it needs one: records
+    /// after the handshake that it decrypts would be lost for `records`.
     shown: usize,
-    /// Plaintext that there was no room for.
-    left: Vec<u8>,
-    /// The peer has said that nothing more comes.
+    /// Plaintext that did not fit into the reader's buffer.
+    leftover: Vec<u8>,
+    /// Whether the peer has sent its close notification.
     closed_by_peer: bool,
 }
 
@@ -37,44 +37,46 @@ enum State {
     Failed(Error),
 }
 
-/// What the handshake waits for.
-enum Wants {
-    Nothing,
-    Bytes,
-    /// It is done, and its last bytes are to be sent.
-    Room,
+/// What the handshake needs next.
+enum Step {
+    /// Another step.
+    Continue,
+    /// Bytes from the peer.
+    Receive,
+    /// Nothing: it is done, and its last bytes must be sent.
+    Done,
 }
 
 impl Tls {
-    /// A client that has not sent anything yet. `host` is the name that the server has to prove.
+    /// Returns a client that has not sent anything yet. The server must prove the name `host`.
     pub fn new(config: &TlsConfig, host: &str) -> Result<Self, String> {
-        let name = ServerName::try_from(host.to_owned()).map_err(|e| format!("\"{host}\" cannot be verified: {e}"))?;
+        let name = ServerName::try_from(host.to_owned()).map_err(|e| format!("cannot verify \"{host}\": {e}"))?;
         let connection = UnbufferedClientConnection::new(config.0.clone(), name).map_err(|e| e.to_string())?;
         Ok(Self {
             state: State::Handshake(Box::new(connection)),
             incoming: Ciphertext::new(),
             outgoing: Vec::new(),
             shown: 0,
-            left: Vec::with_capacity(DATA_MAX),
+            leftover: Vec::with_capacity(DATA_MAX),
             closed_by_peer: false,
         })
     }
 
-    /// The socket has news: it holds bytes again, or its end (`ended`).
+    /// Records that the socket has new bytes, or with `ended` that the peer has closed its side.
     pub fn readable(&mut self, ended: bool) {
         self.incoming.readable(ended);
     }
 
-    /// Takes the handshake on as far as the socket allows; `WouldBlock` when it does not.
+    /// Advances the handshake as far as the socket allows; `WouldBlock` if it is not done.
     pub fn handshake(&mut self, socket: &mut (impl Read + Write)) -> io::Result<()> {
         loop {
             match self.step() {
-                Ok(Wants::Nothing) => {}
-                Ok(Wants::Bytes) => {
+                Ok(Step::Continue) => {}
+                Ok(Step::Receive) => {
                     self.flush(socket)?;
                     self.receive(socket)?;
                 }
-                Ok(Wants::Room) => return self.flush(socket),
+                Ok(Step::Done) => return self.flush(socket),
                 Err(error) => {
                     self.fail(&error);
                     return Err(invalid(error));
@@ -83,8 +85,8 @@ impl Tls {
         }
     }
 
-    /// Reads plaintext. `Ok(0)` is a clean end; a socket that ends without close_notify is `UnexpectedEof`, because
-    /// then anybody on the path could have cut it. What came before a mistake is read before that is told.
+    /// Reads plaintext. `Ok(0)` is a clean end. A socket that ends without close_notify is `UnexpectedEof`, because
+    /// anyone on the path could have cut it. Data before an invalid record is returned before the error.
     pub fn read(&mut self, socket: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
         let most = into.len().min(PLAINTEXT_BYTES);
         let mut filled = 0;
@@ -100,7 +102,7 @@ impl Tls {
         Ok(filled)
     }
 
-    /// Seals some of `bytes`, and tells how many; sending is [`flush`](Self::flush)'s.
+    /// Encrypts some of `bytes` and returns the number taken. [`flush`](Self::flush) sends them.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.state {
             _ if bytes.is_empty() => Ok(0),
@@ -110,7 +112,7 @@ impl Tls {
         }
     }
 
-    /// Sends what was sealed until there is none left; `WouldBlock` when the socket takes no more.
+    /// Sends all encrypted bytes; `WouldBlock` if the socket takes no more.
     pub fn flush(&mut self, socket: &mut impl Write) -> io::Result<()> {
         while !self.outgoing.is_empty() {
             let n = socket.write(&self.outgoing)?;
@@ -122,26 +124,26 @@ impl Tls {
         Ok(())
     }
 
-    /// Tells the peer that nothing more comes, if the connection has come so far.
+    /// Queues the close notification, if the handshake is done.
     pub fn close(&mut self) {
         if let State::Open(records) = &mut self.state {
-            // Who can seal no more has nothing to tell.
+            // Fails only if the key has reached its limit; then no notification can be sent.
             let _ = records.close(&mut self.outgoing);
         }
     }
 
-    /// Takes the handshake on by what is here.
-    fn step(&mut self) -> Result<Wants, Error> {
+    /// Advances the handshake by one step, with the received bytes.
+    fn step(&mut self) -> Result<Step, Error> {
         let connection = match &mut self.state {
             State::Handshake(connection) => connection,
-            State::Open(_) => return Ok(Wants::Room),
+            State::Open(_) => return Ok(Step::Done),
             State::Failed(error) => return Err(error.clone()),
         };
         let shown = &mut self.incoming.pending()[..self.shown];
         let UnbufferedStatus { discard, state } = connection.process_tls_records(shown);
         match state? {
             ConnectionState::EncodeTlsData(data) => encode(data, &mut self.outgoing)?,
-            // It goes out before anything is waited for.
+            // The bytes are flushed before the next wait.
             ConnectionState::TransmitTlsData(data) => data.done(),
             ConnectionState::BlockedHandshake => {
                 self.discard(discard);
@@ -154,7 +156,7 @@ impl Tls {
             _ => return Err(Error::HandshakeNotComplete),
         }
         self.discard(discard);
-        Ok(Wants::Nothing)
+        Ok(Step::Continue)
     }
 
     fn discard(&mut self, n: usize) {
@@ -162,41 +164,41 @@ impl Tls {
         self.shown -= n;
     }
 
-    fn show_another(&mut self) -> Result<Wants, Error> {
-        let Some(record) = self.incoming.record_at(self.shown)? else { return Ok(Wants::Bytes) };
+    fn show_another(&mut self) -> Result<Step, Error> {
+        let Some(record) = self.incoming.record_at(self.shown)? else { return Ok(Step::Receive) };
         self.shown += record.len();
-        Ok(Wants::Nothing)
+        Ok(Step::Continue)
     }
 
-    /// The handshake is done: from here on records are opened without rustls' buffers.
-    fn open(&mut self) -> Result<Wants, Error> {
-        // A message that is not over would be lost with rustls' part of it.
+    /// Ends the handshake. From here on, records are decrypted without rustls' buffers.
+    fn open(&mut self) -> Result<Step, Error> {
+        // rustls holds the beginning of an incomplete message, which would be lost.
         if self.shown != 0 {
             return Err(PeerMisbehaved::KeyEpochWithPendingFragment.into());
         }
-        // Nobody sees it: what is open comes in its place, or what went wrong.
+        // Never visible: the open state or the error replaces it.
         let between = State::Failed(Error::HandshakeNotComplete);
-        let State::Handshake(connection) = mem::replace(&mut self.state, between) else { return Ok(Wants::Room) };
+        let State::Handshake(connection) = mem::replace(&mut self.state, between) else { return Ok(Step::Done) };
         let (secrets, connection) = connection.dangerous_into_kernel_connection()?;
         self.state = State::Open(Box::new(Records::new(secrets, connection)?));
-        Ok(Wants::Room)
+        Ok(Step::Done)
     }
 
-    /// Nothing goes on from here. What the peer should know of it waits to be sent.
+    /// Fails the connection. Queues the alert for the peer.
     #[cold]
     fn fail(&mut self, error: &Error) {
-        // During the handshake rustls would have to say it, and asking it once too often after a mistake is not safe.
+        // During the handshake only rustls could produce the alert, and calling it again after an error is not safe.
         if let State::Open(records) = &mut self.state {
             records.refuse(error, &mut self.outgoing);
         }
         self.state = State::Failed(error.clone());
     }
 
-    /// Plaintext that is here. `None`: more has to be received, or nothing more comes.
+    /// Returns received plaintext. `None` if more must be received, or if the peer has closed.
     #[inline]
     fn next(&mut self, into: &mut [u8]) -> Result<Option<usize>, Error> {
-        if !self.left.is_empty() {
-            return Ok(Some(self.take_left(into)));
+        if !self.leftover.is_empty() {
+            return Ok(Some(self.take_leftover(into)));
         }
         if self.closed_by_peer {
             return Ok(None);
@@ -204,10 +206,10 @@ impl Tls {
         self.open_next(into).inspect_err(|error| self.fail(error))
     }
 
-    fn take_left(&mut self, into: &mut [u8]) -> usize {
-        let n = self.left.len().min(into.len());
-        into[..n].copy_from_slice(&self.left[..n]);
-        self.left.drain(..n);
+    fn take_leftover(&mut self, into: &mut [u8]) -> usize {
+        let n = self.leftover.len().min(into.len());
+        into[..n].copy_from_slice(&self.leftover[..n]);
+        self.leftover.drain(..n);
         n
     }
 
@@ -224,7 +226,7 @@ impl Tls {
             Opened::Data(data) => {
                 let (fits, rest) = data.split_at(data.len().min(into.len()));
                 into[..fits.len()].copy_from_slice(fits);
-                self.left.extend_from_slice(rest);
+                self.leftover.extend_from_slice(rest);
                 Some(fits.len())
             }
             Opened::Nothing => Some(0),
@@ -254,7 +256,7 @@ fn encode<C>(mut data: EncodeTlsData<'_, C>, outgoing: &mut Vec<u8>) -> Result<(
     Ok(())
 }
 
-/// What is wrong with what came; all other errors are the network's.
+/// Converts an error in the received bytes. All other errors come from the network.
 fn invalid(error: Error) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }

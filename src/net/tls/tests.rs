@@ -1,4 +1,4 @@
-//! TLS against rustls' own server, in one thread: whatever the pieces, the version and the cipher.
+//! TLS against rustls' own server, in one thread, with all piece sizes, versions and ciphers.
 
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex};
@@ -17,14 +17,14 @@ use rustls::{
 use super::cipher::Sealer;
 use super::{Tls, TlsConfig};
 
-/// A socket whose other end is a server in the same thread. It gives at most so many bytes at once.
+/// A socket whose other end is a server in the same thread. Transfers at most `piece` bytes at once.
 struct Socket {
     server: ServerConnection,
     to_client: Vec<u8>,
     from_client: Vec<u8>,
     piece: usize,
     ended: bool,
-    /// What the server did not like.
+    /// The server's error.
     refused: Option<Error>,
 }
 
@@ -35,7 +35,7 @@ impl Socket {
         Self { server, to_client: Vec::new(), from_client: Vec::new(), piece, ended: false, refused: None }
     }
 
-    /// Each as a record of its own, if it is not too long.
+    /// Sends each text in its own record, if it is not too long.
     fn send(&mut self, texts: &[Vec<u8>]) {
         for text in texts {
             self.server.writer().write_all(text).unwrap();
@@ -43,7 +43,7 @@ impl Socket {
         }
     }
 
-    /// What the client has written since the last call.
+    /// Returns what the client has written since the last call.
     fn received(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.from_client)
     }
@@ -79,7 +79,7 @@ impl Write for Socket {
         Ok(n)
     }
 
-    /// What the server has to say goes on its way.
+    /// Moves the server's pending bytes to the client.
     fn flush(&mut self) -> io::Result<()> {
         while self.server.wants_write() {
             self.server.write_tls(&mut self.to_client)?;
@@ -88,7 +88,7 @@ impl Write for Socket {
     }
 }
 
-/// A server's configuration, and a client's that trusts it.
+/// The configurations of a server and of a client that trusts it.
 struct Pair {
     server: Arc<ServerConfig>,
     client: TlsConfig,
@@ -99,7 +99,7 @@ impl Pair {
         Self::of(&[&TLS12, &TLS13], None)
     }
 
-    /// With one cipher suite, if one is named.
+    /// Returns a pair with one cipher suite, or with all.
     fn of(versions: &[&'static SupportedProtocolVersion], suite: Option<CipherSuite>) -> Self {
         let rcgen::CertifiedKey { cert, signing_key } =
             rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -117,7 +117,7 @@ impl Pair {
         Self { server: Arc::new(server), client: TlsConfig::new(&[cert.pem().into_bytes()]).unwrap() }
     }
 
-    /// A connection whose handshake is done.
+    /// Returns a connection after its handshake.
     fn open(&self, piece: usize) -> (Tls, Socket) {
         let mut socket = Socket::new(&self.server, piece);
         let mut tls = Tls::new(&self.client, "localhost").unwrap();
@@ -130,21 +130,21 @@ impl Pair {
     }
 }
 
-/// All that can be read, and the error behind it; none for a clean end.
+/// Reads to the end. Returns the data and the error that ended it, `None` for a clean end.
 fn read_all(tls: &mut Tls, socket: &mut Socket, room: usize) -> (Vec<u8>, Option<io::ErrorKind>) {
     let (mut all, mut into) = (Vec::new(), vec![0; room]);
     loop {
         match tls.read(socket, &mut into) {
             Ok(0) => return (all, None),
             Ok(n) => all.extend(&into[..n]),
-            // As the event loop does when the socket has more.
+            // As the event loop does when the socket has more bytes.
             Err(e) if e.kind() == io::ErrorKind::WouldBlock && !socket.to_client.is_empty() => tls.readable(false),
             Err(e) => return (all, Some(e.kind())),
         }
     }
 }
 
-/// All that can be read, where nothing is wrong and more may come.
+/// Reads all available data of a connection without errors.
 #[track_caller]
 fn read_data(tls: &mut Tls, socket: &mut Socket) -> Vec<u8> {
     tls.readable(false);
@@ -165,7 +165,7 @@ fn texts() -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn every_byte_is_read_in_order_whatever_the_pieces_and_the_room() {
+fn every_byte_is_read_in_order_with_any_piece_size_and_room() {
     let pair = Pair::new();
     for piece in [1, 700, 5_000, usize::MAX] {
         for room in [1, 1_000, 64 * 1024] {
@@ -179,7 +179,7 @@ fn every_byte_is_read_in_order_whatever_the_pieces_and_the_room() {
 }
 
 #[test]
-fn messages_that_go_over_many_records_are_followed() {
+fn messages_split_across_many_records_are_handled() {
     for piece in (1..200).chain([1_000, usize::MAX]) {
         let mut pair = Pair::of(&[&TLS13], None);
         Arc::make_mut(&mut pair.server).max_fragment_size = Some(64);
@@ -193,9 +193,9 @@ fn messages_that_go_over_many_records_are_followed() {
 }
 
 #[test]
-fn every_cipher_of_both_versions_goes_both_ways() {
+fn every_cipher_of_both_versions_works_in_both_directions() {
     let suites = rustls::crypto::ring::default_provider().cipher_suites;
-    // Half of them want a certificate of RSA.
+    // Half of them need an RSA certificate.
     let suites = suites.iter().map(|suite| suite.suite()).filter(|suite| !format!("{suite:?}").contains("RSA"));
     let mut seen = 0;
     for suite in suites {
@@ -226,14 +226,14 @@ fn the_longest_records_are_read_and_written() {
 }
 
 #[test]
-fn new_keys_are_followed_in_both_directions() {
+fn key_updates_are_handled_in_both_directions() {
     let (mut tls, mut socket) = Pair::of(&[&TLS13], None).open(usize::MAX);
     for round in 0..5u8 {
         socket.send(&[vec![round; 100]]);
         socket.server.refresh_traffic_keys().unwrap();
         socket.send(&[vec![round + 100; 100]]);
         assert_eq!(read_data(&mut tls, &mut socket), [vec![round; 100], vec![round + 100; 100]].concat());
-        // rustls asks for a new key of ours, too.
+        // rustls' update also requests a new key from us.
         write_all(&mut tls, &mut socket, b"still understood");
         assert_eq!(socket.received(), b"still understood");
     }
@@ -252,9 +252,9 @@ fn tickets_are_kept_for_the_next_connection() {
     }
 }
 
-/// What had come with it was lost.
+/// A past bug: the data received with the damaged record was lost.
 #[test]
-fn what_came_before_a_damaged_record_is_read_and_then_the_damage_is_told() {
+fn data_before_a_damaged_record_is_read_before_the_damage_is_reported() {
     let (mut tls, mut socket) = Pair::new().open(usize::MAX);
     socket.send(&texts());
     *socket.to_client.last_mut().unwrap() ^= 1;
@@ -262,14 +262,14 @@ fn what_came_before_a_damaged_record_is_read_and_then_the_damage_is_told() {
     let texts = texts();
     assert!(all == texts[..texts.len() - 1].concat());
     assert_eq!(end, Some(io::ErrorKind::InvalidData));
-    // Whatever comes after it.
+    // The error stays, even if valid records follow.
     socket.send(&texts);
     tls.readable(false);
     assert_eq!(read_all(&mut tls, &mut socket, 64 * 1024), (Vec::new(), Some(io::ErrorKind::InvalidData)));
 }
 
 #[test]
-fn no_flipped_bit_is_taken_for_data() {
+fn a_flipped_bit_is_never_accepted_as_data() {
     let pair = Pair::new();
     let text = vec![b'x'; 40];
     for at in 0.. {
@@ -283,9 +283,9 @@ fn no_flipped_bit_is_taken_for_data() {
         tls.readable(false);
         let (all, end) = read_all(&mut tls, &mut socket, 1_000);
         match at {
-            // The version of a record says nothing in 1.3, and nobody looks at it.
+            // The version of a record means nothing in 1.3 and is not checked.
             1 | 2 => assert_eq!((all, end), (text.clone(), Some(io::ErrorKind::WouldBlock))),
-            // A record that has become longer waits for the rest of it.
+            // A record whose length grew waits for its rest.
             3 | 4 => assert!(all.is_empty() && end.is_some(), "byte {at}"),
             _ => assert_eq!((all, end), (Vec::new(), Some(io::ErrorKind::InvalidData)), "byte {at}"),
         }
@@ -307,9 +307,9 @@ fn a_clean_end_and_a_cut_are_different_and_lose_nothing() {
         let (all, end) = read_all(&mut tls, &mut socket, 64 * 1024);
         assert!(all == texts().concat());
         assert_eq!(end, (!is_clean).then_some(io::ErrorKind::UnexpectedEof));
-        // And again.
+        // A second read has the same result.
         assert_eq!(read_all(&mut tls, &mut socket, 64 * 1024), (Vec::new(), end));
-        // The other way is still open.
+        // The other direction is still open.
         write_all(&mut tls, &mut socket, b"goodbye");
         tls.close();
         tls.flush(&mut socket).unwrap();
@@ -319,7 +319,7 @@ fn a_clean_end_and_a_cut_are_different_and_lose_nothing() {
 }
 
 #[test]
-fn what_a_server_says_with_its_last_handshake_message_is_read() {
+fn data_sent_with_the_servers_last_handshake_message_is_read() {
     let pair = Pair::of(&[&TLS13], None);
     for piece in (1..100).chain([1_000, usize::MAX]) {
         let mut socket = Socket::new(&pair.server, piece);
@@ -334,7 +334,7 @@ fn what_a_server_says_with_its_last_handshake_message_is_read() {
 }
 
 #[test]
-fn a_server_that_nobody_vouches_for_is_refused() {
+fn an_untrusted_server_is_refused() {
     let (trusted, other) = (Pair::new(), Pair::new());
     let mut socket = Socket::new(&other.server, usize::MAX);
     let mut tls = Tls::new(&trusted.client, "localhost").unwrap();
@@ -346,11 +346,11 @@ fn a_server_that_nobody_vouches_for_is_refused() {
     };
     assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     assert!(tls.write(b"a secret").is_err());
-    // And it is not begun anew.
+    // The handshake does not start again.
     assert_eq!(tls.handshake(&mut socket).unwrap_err().kind(), io::ErrorKind::InvalidData);
 }
 
-/// The secret of what a server says after its part of the handshake.
+/// The secret of the server's messages after its part of the handshake.
 #[derive(Debug, Default)]
 struct Log(Mutex<Vec<u8>>);
 
@@ -363,7 +363,7 @@ impl KeyLog for Log {
 }
 
 impl Log {
-    /// RFC 8446 section 7.3.
+    /// Derives the keys (RFC 8446 section 7.3).
     fn secrets(&self) -> ConnectionTrafficSecrets {
         let secret = hkdf::Prk::new_less_safe(hkdf::HKDF_SHA256, &self.0.lock().unwrap());
         let (mut key, mut iv) = ([0; 32], [0; 12]);
@@ -383,7 +383,7 @@ impl hkdf::KeyType for Len {
     }
 }
 
-/// A server that says what no server should.
+/// A server that can send invalid messages.
 struct Script {
     to_client: Vec<u8>,
     to_server: Vec<u8>,
@@ -407,14 +407,14 @@ impl Script {
         let (secrets, connection) = server.dangerous_into_kernel_connection().unwrap();
         script.sealer = Some(Sealer::new(connection.negotiated_cipher_suite(), secrets.tx).unwrap());
         script.connection = Some(connection);
-        // Tickets.
+        // Reads the tickets.
         let into = &mut [0; 100];
         tls.readable(false);
         assert_eq!(tls.read(&mut script, into).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         (tls, script)
     }
 
-    /// A server that has said its part of the handshake, of which the client has read nothing, and goes on.
+    /// Returns a server that has sent its part of the handshake, of which the client has read nothing.
     fn half_open() -> (Tls, Self) {
         let mut pair = Pair::of(&[&TLS13], Some(CipherSuite::TLS13_CHACHA20_POLY1305_SHA256));
         let log = Arc::new(Log::default());
@@ -430,7 +430,7 @@ impl Script {
         (tls, script)
     }
 
-    /// Takes the handshake on by what is here. True when it is done.
+    /// Advances the handshake with the received bytes. Returns true when it is done.
     fn serve(&mut self, server: &mut UnbufferedServerConnection) -> bool {
         loop {
             let UnbufferedStatus { discard, state } = server.process_tls_records(&mut self.to_server);
@@ -487,7 +487,7 @@ impl Write for Script {
     }
 }
 
-/// What is read after the server has said this: data, or what is wrong in rustls' terms.
+/// Reads after the server has sent its messages. Returns the data, or rustls' error.
 fn after(version: &'static SupportedProtocolVersion, say: impl FnOnce(&mut Script)) -> Result<Vec<u8>, String> {
     let (mut tls, mut script) = Script::open(version);
     say(&mut script);
@@ -508,7 +508,7 @@ const KEY_UPDATE: [u8; 5] = [24, 0, 0, 1, 0];
 const USER_CANCELED: [u8; 2] = [1, 90];
 
 #[test]
-fn a_message_in_pieces_is_put_together() {
+fn a_message_split_across_records_is_put_together() {
     let all = after(&TLS13, |server| {
         server.say(ContentType::ApplicationData, b"before");
         server.say(ContentType::Handshake, &KEY_UPDATE[..2]);
@@ -519,14 +519,14 @@ fn a_message_in_pieces_is_put_together() {
     assert_eq!(all.unwrap(), b"before and after");
 }
 
-/// Servers may send tickets, data and their goodbye before they have heard the end of the handshake.
+/// Servers may send tickets, data and close_notify before they have received the end of the handshake.
 #[test]
-fn what_comes_behind_a_servers_part_of_the_handshake_is_read_whatever_the_records() {
+fn records_after_the_servers_part_of_the_handshake_are_read_however_they_are_split() {
     let ticket = [4, 0, 0, 18, 0, 0, 28, 32, 1, 2, 3, 4, 1, 0, 0, 4, b't', b'i', b'c', b'k', 0, 0];
     for cut in 0..ticket.len() {
         let (mut tls, mut server) = Script::half_open();
         if cut > 0 {
-            // rustls would keep the beginning of a message where it lies, opened.
+            // rustls would keep the beginning of a message in place, decrypted.
             server.say(ContentType::Handshake, &ticket[..cut]);
         }
         if cut % 2 == 0 {
@@ -545,14 +545,14 @@ fn what_comes_behind_a_servers_part_of_the_handshake_is_read_whatever_the_record
         assert_eq!(&into[..9], b" and late");
         assert_eq!(tls.read(&mut server, into).unwrap(), 0);
     }
-    // A new key that is asked for so early is made by nobody but us.
+    // A new key that is requested this early must be made by our code, not by rustls.
     let (mut tls, mut server) = Script::half_open();
     server.say(ContentType::Handshake, &[24, 0, 0, 1, 1]);
     tls.handshake(&mut server).unwrap();
     let sent = server.to_server.len();
     assert_eq!(tls.read(&mut server, &mut [0; 100]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
     tls.flush(&mut server).unwrap();
-    assert!(server.to_server.len() > sent, "it is answered");
+    assert!(server.to_server.len() > sent, "the key update is answered");
     let (mut tls, mut server) = Script::half_open();
     server.say(ContentType::ApplicationData, b"all");
     server.say(ContentType::Alert, &[1, 0]);
@@ -562,9 +562,9 @@ fn what_comes_behind_a_servers_part_of_the_handshake_is_read_whatever_the_record
     assert_eq!(tls.read(&mut server, into).unwrap(), 0);
 }
 
-/// The server could only guess.
+/// A past bug: the server got no alert.
 #[test]
-fn a_server_is_told_why_it_was_left() {
+fn a_server_gets_an_alert_that_says_why_the_connection_ends() {
     for version in [&TLS12, &TLS13] {
         let (mut tls, mut socket) = Pair::of(&[version], None).open(usize::MAX);
         socket.send(&texts()[..2]);
@@ -578,11 +578,11 @@ fn a_server_is_told_why_it_was_left() {
 }
 
 #[test]
-fn a_handshake_in_too_many_pieces_is_no_end_of_the_socket() {
+fn a_handshake_in_too_many_pieces_is_not_reported_as_the_end_of_the_socket() {
     let pair = Pair::new();
     let mut tls = Tls::new(&pair.client, "localhost").unwrap();
     let mut script = Script { to_client: Vec::new(), to_server: Vec::new(), connection: None, sealer: None };
-    // A message of 60 KB, a byte in each record.
+    // A message of 60 KB with one byte in each record.
     script.to_client.extend([22, 3, 3, 0, 4, 2, 0, 0xF0, 0]);
     (0..60_000).for_each(|_| script.to_client.extend([22, 3, 3, 0, 1, 0]));
     let error = loop {
@@ -595,7 +595,7 @@ fn a_handshake_in_too_many_pieces_is_no_end_of_the_socket() {
 }
 
 #[test]
-fn harmless_messages_are_passed_over() {
+fn harmless_messages_are_ignored() {
     let data = |server: &mut Script| server.say(ContentType::ApplicationData, b"data");
     let canceled = after(&TLS13, |server| {
         server.say(ContentType::Alert, &USER_CANCELED);
@@ -607,7 +607,7 @@ fn harmless_messages_are_passed_over() {
         data(server);
     });
     assert_eq!(empty.unwrap(), b"data");
-    // 1.2 knows warnings, and servers that would like to begin anew.
+    // TLS 1.2 has warnings and requests to renegotiate.
     let old = after(&TLS12, |server| {
         server.say(ContentType::Alert, &[1, 112]);
         server.say(ContentType::Handshake, &[0, 0, 0, 0]);
@@ -617,11 +617,11 @@ fn harmless_messages_are_passed_over() {
 }
 
 #[test]
-fn what_has_no_place_after_the_handshake_ends_the_connection() {
+fn invalid_messages_after_the_handshake_end_the_connection() {
     type Say = fn(&mut Script);
     let new: [(&str, Say); 12] = [
         ("AlertReceived(InternalError)", |server| server.say(ContentType::Alert, &[2, 80])),
-        // What is a warning in 1.2.
+        // A warning in 1.2.
         ("AlertReceived(UnrecognisedName)", |server| server.say(ContentType::Alert, &[1, 112])),
         ("MessageTooShort", |server| server.say(ContentType::Alert, &[2])),
         ("ChangeCipherSpec", |server| server.say(ContentType::ChangeCipherSpec, &[1])),
@@ -633,7 +633,7 @@ fn what_has_no_place_after_the_handshake_ends_the_connection() {
             server.say(ContentType::Handshake, &KEY_UPDATE[..3]);
             server.say(ContentType::ApplicationData, b"in between");
         }),
-        // A cut message is no clean end.
+        // A truncated message is not a clean end.
         ("MessageInterleavedWithHandshakeMessage", |server| {
             server.say(ContentType::Handshake, &KEY_UPDATE[..3]);
             server.say(ContentType::Alert, &[1, 0]);
@@ -654,7 +654,7 @@ fn what_has_no_place_after_the_handshake_ends_the_connection() {
 }
 
 #[test]
-fn a_server_that_never_comes_to_the_data_is_left() {
+fn a_server_that_never_sends_data_is_disconnected() {
     let idle: [(ContentType, &[u8]); 2] = [(ContentType::Alert, &USER_CANCELED), (ContentType::ApplicationData, b"")];
     for (typ, payload) in idle {
         let flood = |records: usize| {
@@ -669,7 +669,7 @@ fn a_server_that_never_comes_to_the_data_is_left() {
 }
 
 #[test]
-fn a_server_that_reads_no_answers_is_left_before_they_fill_the_memory() {
+fn a_server_that_reads_no_answers_is_disconnected_before_they_fill_the_memory() {
     let error = after(&TLS13, |server| {
         for _ in 0..2_000 {
             server.say(ContentType::ApplicationData, b"data");
@@ -678,7 +678,7 @@ fn a_server_that_reads_no_answers_is_left_before_they_fill_the_memory() {
         }
     });
     assert!(error.unwrap_err().contains("TooManyKeyUpdateRequests"));
-    // What we were about to say ourselves is no answer.
+    // Unsent data of our own does not count as an answer.
     let (mut tls, mut server) = Script::open(&TLS13);
     assert_eq!(tls.write(&[0; 16 * 1024]).unwrap(), 16 * 1024);
     server.say(ContentType::Handshake, &[24, 0, 0, 1, 1]);

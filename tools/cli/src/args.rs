@@ -1,5 +1,6 @@
 //! What may be written behind `hoga`, and how each word is read. Decides nothing.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,7 +11,8 @@ use hoga::feed::Overflow;
 use hoga::model::{DataType, Format};
 use hoga::plan::{InvalidCode, MarketSelector};
 use hoga_exchange::{Dialect, Pace};
-use hoga_lab::rounds::ON_QUIET;
+
+use crate::formats::rate;
 
 const POLICIES: &str = "\
 Policies of --overflow, for events that come faster than they are printed:
@@ -29,41 +31,13 @@ Exit codes:
   3    nothing was received in time
   130  interrupted by Ctrl-C or SIGTERM; a second one ends it at once";
 
-/// The exit codes of a benchmark. `missed` is what --check does not accept.
-fn bench_exit_codes(missed: &str) -> String {
-    format!(
-        "\
-Exit codes:
-  0    measured, or the reader of the output went away
-  1    it could not be measured, or output could not be written;
-       with --check, {missed}
-  2    wrong arguments
-  130  interrupted by Ctrl-C or SIGTERM; a second one ends it at once"
-    )
-}
-
-const TARGET_MISSED: &str = "a target was missed";
-const E2E_MISSED: &str = "a target was missed; with --baseline, something got worse";
-const FORMATS_MISSED: &str = "\
-short keys saved less than 20 % of the bytes, or some format took
-       25 % longer to read than DEFAULT";
-const ISOLATION_MISSED: &str = "\
-the others' p99 was more than 10 % longer in the median of all
-       rounds, or an offender was not quarantined";
-const LOAD_MISSED: &str = "\
-a feed with room lost something, counts do not add up, or
-       p99 at rate 10 or the memory of a ticker stream was above its target";
-const MODELS_MISSED: &str = "a model that must see every change missed one";
-
 /// Market data of the Upbit exchange, fast. Without a command it runs the demo.
 #[derive(Debug, Parser)]
 #[command(name = "hoga", version, args_conflicts_with_subcommands = true, max_term_width = 120)]
 #[command(after_help = format!("\
 Example: hoga watch KRW-BTC --types trade --count 10
 
-{EXIT_CODES}
-
-A benchmark with --check or --baseline ends with 1 as well if what it measured is not good enough."))]
+{EXIT_CODES}"))]
 pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -91,190 +65,25 @@ pub enum Command {
     Exchange(ExchangeArgs),
     /// Compares the exchange's four formats on recorded messages, or converts them.
     Formats(FormatsArgs),
-    /// Measures the library on this machine, against yardsticks in the same run.
-    #[command(after_help = format!("\
-Example: hoga bench e2e --quick --json > e2e.json
+    /// Measures the library on this machine: runs the program hoga-bench, which is built for itself and lies beside this
+    /// one.
+    #[command(
+        disable_help_flag = true,
+        after_help = "\
+Example: hoga bench --help
+         hoga bench e2e --quick
 
-{}", bench_exit_codes(TARGET_MISSED)))]
+Exit codes:
+  0    measured, or the reader of the output went away
+  1    hoga-bench could not measure or missed what was asked for, see `hoga bench --help`
+  2    wrong arguments, or there is no hoga-bench
+  130  interrupted by Ctrl-C or SIGTERM; a second one ends it at once"
+    )]
     Bench {
-        #[command(subcommand)]
-        command: BenchCommand,
+        /// What hoga-bench is to do.
+        #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
     },
-}
-
-#[derive(Debug, Subcommand)]
-pub enum BenchCommand {
-    /// From the exchange's write to the strategy's read, through the engine, over loopback: cost, latency, bursts.
-    #[command(after_help = format!("\
-Example: hoga bench e2e --quick
-         hoga bench e2e --json > before.json; … ; hoga bench e2e --baseline before.json
-
-A feeder sends prepared messages of 256 markets, plain and over TLS 1.3: as many as the engine
-takes (CPU time of all its threads for each frame), at fixed rates (from the moment a message is
-due until the strategy has popped it), and in bursts (from the write until the strategy has popped
-the last). The strategy is on the feeder's core, the engine has the other. A bare socket that
-decodes nothing is the floor; it also shows how many single sends a second the feeder can do.
-
-{ON_QUIET}
-
-{}
-
-A baseline that cannot be read, is no report of this command or has none of its figures is a wrong
-argument.", bench_exit_codes(E2E_MISSED)))]
-    E2e(E2eArgs),
-    /// What an update costs on its way to one reader, and to a thousand, against rtrb, crossbeam's ArrayQueue and std's
-    /// mpsc.
-    #[command(after_help = format!("\
-Example: hoga bench fanout --quick
-
-All are measured by turns, so that whatever else the machine does disturbs them alike; ratios are
-medians of what was measured in the same round. It keeps two cores busy.
-
-{}", bench_exit_codes(TARGET_MISSED)))]
-    Fanout(BenchArgs),
-    /// What the same messages weigh in each format of the exchange, and how long they take to read.
-    #[command(after_help = format!("\
-Example: hoga bench formats --quick
-
-A simulated exchange in this process sends the same to four connections, each in its own format.
-All are read by turns; ratios of times are medians of what was measured in the same round. `hoga
-formats` does the same with recorded messages.
-
-{}", bench_exit_codes(FORMATS_MISSED)))]
-    Formats(BenchFormatsArgs),
-    /// Whether readers that stand still, block, fail or panic change what the others get, and how soon.
-    #[command(after_help = format!("\
-Example: hoga bench isolation --quick
-
-Four readers follow every trade of a simulated exchange in this process. By turns of a second they
-are alone, or beside three callbacks that panic, fail and block, and two feeds that nobody reads.
-
-{}", bench_exit_codes(ISOLATION_MISSED)))]
-    Isolation(BenchArgs),
-    /// Thousands of streams, demands and feeds at many times the exchange's rate: losses, latency, CPU, memory.
-    #[command(after_help = format!("\
-Example: hoga bench load --quick
-         hoga bench load --streams 4200 --connections 1 --rate 100
-
-A server of prepared messages in this process carries, over TLS 1.3 on loopback, tickers, trades,
-order books of 30 levels, and candles of a second and of a minute. At rate 1 every market has as
-many order books as the average market of Upbit had when all 855 of them brought 785 a second (2.2
-MB/s), and the other types come as the simulated exchange mixes them in. Messages are spread
-evenly; each counts from when it was due until a feed's reader has popped it.
-
-The feeds have five streams each and take turns in what becomes of what is not read in time: a
-quarter keep all (drop-newest, with room for --pause), a quarter drop the oldest, conflate, or
-throttle to 100 ms; the latter two are not in the latencies. One thread sends and reads, on a core
-of its own; all of the engine has the other. Every message that was sent is looked for in the
-counts of every feed that should have it: received = delivered + dropped + conflated + filtered +
-queued. `off` is by how much sender, counts and readers disagree. What is printed are medians of
-each column by itself. Where less than all of the rate is kept, `sender CPU` tells whether the
-sender was the limit: it spins, so it has all of its core, and less means that somebody else did.
-
-{}", bench_exit_codes(LOAD_MISSED)))]
-    Load(LoadArgs),
-    /// Reading the pool, reading a feed, or being called: what each costs, and how old the data is when it is used.
-    #[command(after_help = format!("\
-Example: hoga bench models --quick
-
-The tickers of 100 markets, sent one by one, and one strategy that reads them, by turns as
-  pull      looks at the newest values of all markets every so often: for who decides at moments
-            of his own and needs only the newest; what changed twice between two looks is seen
-            once
-  ring      reads a feed, every so often or whenever it is woken: for who must see every change
-  callback  is called with every change, on a thread that the engine starts: for who has no thread
-            of his own
-`to use` is the time from the write to the socket until the strategy had the value in its hands,
-`age` that since the engine received it. The strategy shares its core with the sender, which
-sleeps between two messages; a strategy that spins needs a core for itself and is measured by
-`hoga bench e2e`.
-
-{}", bench_exit_codes(MODELS_MISSED)))]
-    Models(BenchArgs),
-}
-
-#[derive(Debug, Args)]
-pub struct LoadArgs {
-    #[command(flatten)]
-    pub bench: BenchArgs,
-    /// Streams on the wire, rounded up to whole markets of five.
-    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1000,4200")]
-    #[arg(value_parser = clap::value_parser!(u16).range(5..=10_000))]
-    pub streams: Vec<u16>,
-    /// Connections they are spread over.
-    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1,4")]
-    #[arg(value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub connections: Vec<u16>,
-    /// Times the exchange's rate.
-    #[arg(long, value_name = "X", value_delimiter = ',', default_value = "1,10,100")]
-    #[arg(value_parser = clap::value_parser!(u16).range(1..=1000))]
-    pub rate: Vec<u16>,
-    /// Feeds of five streams each.
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u16).range(4..=10_000))]
-    pub feeds: u16,
-    /// Parts of a program that hold demand for a few streams each.
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..=10_000))]
-    pub demands: u16,
-    /// The longest pause of their reader that feeds which keep all have room for, at most 5m.
-    #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = pause)]
-    pub pause: Duration,
-}
-
-fn pause(text: &str) -> Result<Duration, String> {
-    let pause = humantime::parse_duration(text).map_err(|e| e.to_string())?;
-    if pause <= Duration::from_secs(300) { Ok(pause) } else { Err("there is no room for more than 5m".to_owned()) }
-}
-
-#[derive(Debug, Args)]
-pub struct E2eArgs {
-    #[command(flatten)]
-    pub bench: BenchArgs,
-    /// A report of --json to compare with: medians of cost, latency and rate.
-    #[arg(long, value_name = "FILE")]
-    pub baseline: Option<PathBuf>,
-    /// With --baseline: how much worse a median may be, in percent. As long as the best round is as
-    /// good as the baseline's worst, a figure counts as no worse.
-    #[arg(long, value_name = "PERCENT", default_value_t = 20, requires = "baseline")]
-    max_loss: u16,
-}
-
-impl E2eArgs {
-    /// How much worse a median may be: 0.1 is a tenth.
-    pub fn most_loss(&self) -> f64 {
-        f64::from(self.max_loss) / 100.0
-    }
-}
-
-#[derive(Debug, Args)]
-pub struct BenchArgs {
-    /// The same as --time 20s.
-    #[arg(long, conflicts_with = "time")]
-    quick: bool,
-    /// How long it takes, at least one round of all.
-    #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
-    time: Duration,
-    /// Fails if a target is missed.
-    #[arg(long)]
-    pub check: bool,
-    /// Prints the report as one JSON object.
-    #[arg(long)]
-    pub json: bool,
-}
-
-impl BenchArgs {
-    /// How long it takes.
-    pub fn time(&self) -> Duration {
-        if self.quick { Duration::from_secs(20) } else { self.time }
-    }
-}
-
-#[derive(Debug, Args)]
-pub struct BenchFormatsArgs {
-    #[command(flatten)]
-    pub bench: BenchArgs,
-    /// Messages of each type per second, for the megabytes per hour.
-    #[arg(long, default_value_t = 100.0, value_name = "N", value_parser = rate)]
-    pub rate: f64,
 }
 
 #[derive(Debug, Args)]
@@ -502,13 +311,6 @@ fn speed(text: &str) -> Result<Speed, &'static str> {
         // Beyond that the simulation only falls behind.
         Ok(times) if (0.001..=1000.0).contains(&times) => Ok(Speed::Times(times)),
         _ => Err("the speed is a number from 0.001 to 1000, or max"),
-    }
-}
-
-fn rate(text: &str) -> Result<f64, &'static str> {
-    match text.parse() {
-        Ok(rate) if (0.001..=1e9).contains(&rate) => Ok(rate),
-        _ => Err("the rate is a number from 0.001 to 1000000000"),
     }
 }
 

@@ -3,6 +3,8 @@
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
+use crate::rounds;
+
 /// The exit code of a process that a signal ended: 128 and the number of SIGINT. SIGTERM counts as the same.
 pub const INTERRUPTED: u8 = 130;
 
@@ -15,7 +17,7 @@ pub enum Failure {
     NothingReceived(String),
     /// SIGINT or SIGTERM.
     Interrupted,
-    /// Whoever read our output has seen enough. No failure of ours: `hoga watch … | head -1` ends so.
+    /// The reader of the output went away. No failure of ours: `hoga watch … | head -1` ends so.
     ClosedPipe,
     /// The engine or the system failed.
     Failed(String),
@@ -67,10 +69,10 @@ fn with_causes(error: &dyn std::error::Error) -> String {
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
-impl From<hoga_lab::Error> for Failure {
-    fn from(error: hoga_lab::Error) -> Self {
+impl From<rounds::Error> for Failure {
+    fn from(error: rounds::Error) -> Self {
         match error {
-            hoga_lab::Error::Interrupted => Self::Interrupted,
+            rounds::Error::Interrupted => Self::Interrupted,
             other => Self::Failed(other.to_string()),
         }
     }
@@ -78,21 +80,21 @@ impl From<hoga_lab::Error> for Failure {
 
 /// Prints what there is to say instead of running a command: the help or the version that was asked for, or what is wrong
 /// with the arguments.
-pub fn without_a_command(answer: &clap::Error) -> ExitCode {
+pub fn without_a_command(program: &str, answer: &clap::Error) -> ExitCode {
     let printed = answer.print().and_then(|()| io::stdout().flush());
     if answer.use_stderr() {
         // stderr may be closed; the exit code still tells.
         return ExitCode::from(Failure::Usage(String::new()).code());
     }
-    code(printed.map_err(Failure::from))
+    code(program, printed.map_err(Failure::from))
 }
 
-/// Says what went wrong, if anything did, and with which code the process ends.
-pub fn code(end: Result<(), Failure>) -> ExitCode {
+/// Says what went wrong in the program of this name, if anything did, and with which code it ends.
+pub fn code(program: &str, end: Result<(), Failure>) -> ExitCode {
     let Err(failure) = end else { return ExitCode::SUCCESS };
     if let Some(message) = failure.message() {
         // stderr may be closed as well; the exit code still tells.
-        let _ = writeln!(io::stderr(), "hoga: {message}");
+        let _ = writeln!(io::stderr(), "{program}: {message}");
     }
     ExitCode::from(failure.code())
 }

@@ -1,4 +1,4 @@
-//! What goes to stdout in one piece. Whoever prints bit by bit has the lock and flushes itself.
+//! Prints a text to stdout in one piece. Code that prints bit by bit takes the lock and flushes itself.
 
 use std::io::{self, Write};
 

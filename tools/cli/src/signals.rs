@@ -11,6 +11,7 @@ use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
 use crate::exit::{Failure, INTERRUPTED};
+use crate::rounds;
 use crate::screen::SHOW_CURSOR;
 
 /// Whether the process was asked to end.
@@ -33,14 +34,14 @@ impl Interrupt {
         Ok(Self(asked))
     }
 
-    /// Somebody asked.
+    /// Whether a signal asked for an end.
     pub fn is_asked(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// An error if somebody asked: for what takes longer than people want to wait.
-    pub fn check(&self) -> Result<(), hoga_lab::Error> {
-        if self.is_asked() { Err(hoga_lab::Error::Interrupted) } else { Ok(()) }
+    /// An error if a signal asked for an end, to leave long work with `?`.
+    pub fn check(&self) -> Result<(), rounds::Error> {
+        if self.is_asked() { Err(rounds::Error::Interrupted) } else { Ok(()) }
     }
 }
 

@@ -1,168 +1,38 @@
-//! `hoga bench`: each report is there and says what it is of. What the figures are, no test says.
+//! `hoga bench`: becomes `hoga-bench` where that is.
 
-mod common;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output};
 
-use common::{json, run};
-use serde_json::Value;
-
-fn report(bench: &str) -> Value {
-    report_in(bench, "1s")
-}
-
-fn report_in(bench: &str, time: &str) -> Value {
-    let output = run(&["bench", bench, "--time", time, "--json"]);
-    assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""));
-    json(output.stdout.trim_end())
-}
-
-/// The values of one field, in order.
-fn texts<'a>(objects: &'a Value, key: &str) -> Vec<&'a str> {
-    objects.as_array().unwrap().iter().map(|object| object[key].as_str().unwrap()).collect()
-}
-
-fn all_figures(report: &Value) -> Vec<&Value> {
-    let lines = report["lines"].as_array().unwrap();
-    lines.iter().flat_map(|line| line["figures"].as_array().unwrap()).collect()
+/// What `hoga` does in a folder of its own.
+fn bench(folder: &Path, args: &[&str]) -> Output {
+    let hoga = folder.join("hoga");
+    fs::copy(env!("CARGO_BIN_EXE_hoga"), &hoga).unwrap();
+    Command::new(hoga).args(args).output().unwrap()
 }
 
 #[test]
-fn fanout_compares_with_its_yardsticks_and_names_its_targets() {
-    let report = report("fanout");
-    assert!(report["machine"]["cores"].as_u64().unwrap() > 0 && report["rounds"].as_u64().unwrap() > 0);
-    let names = texts(&report["lines"], "name");
-    for name in ["drop-oldest, 1000 readers", "conflate", "drop-newest", "rtrb", "ArrayQueue", "std mpsc"] {
-        assert!(names.contains(&name), "{name} is missing in {names:?}");
-    }
-    assert!(all_figures(&report).iter().all(|figure| figure["median"].as_f64().unwrap() > 0.0));
-    assert_eq!(report["targets"].as_array().unwrap().len(), 8);
-}
-
-#[test]
-fn formats_weighs_and_reads_every_type_in_every_format() {
-    let report = report("formats");
-    // As every other report, it says what it is of.
-    assert!(["version", "commit"].iter().all(|key| report[key].is_string()) && report["machine"]["cores"].is_u64());
-    let rows = report["rows"].as_array().unwrap();
-    for data_type in ["ticker", "trade", "orderbook", "candle.1s"] {
-        let of_type: Vec<_> = rows.iter().filter(|row| row["type"] == data_type).collect();
-        let formats: Vec<_> = of_type.iter().map(|row| row["format"].as_str().unwrap()).collect();
-        assert_eq!(formats, ["DEFAULT", "SIMPLE", "JSON_LIST", "SIMPLE_LIST"], "{data_type}");
-        let of = |key: &str| -> Vec<f64> { of_type.iter().map(|row| row[key].as_f64().unwrap()).collect() };
-        let (bytes, messages) = (of("bytes"), of("messages"));
-        assert!(bytes[1] < 0.8 * bytes[0] && messages[0] > 100.0 && messages[1..] == [messages[0]; 3], "{data_type}");
-        assert!((bytes[2] - bytes[0] - 2.0).abs() < 0.02 && (bytes[3] - bytes[1] - 2.0).abs() < 0.02, "{data_type}");
-        assert!(of("read_ns").iter().chain(&of("megabytes_per_hour")).all(|number| *number > 0.0));
-    }
-}
-
-#[test]
-fn isolation_shows_the_others_side_by_side_and_names_the_offenders() {
-    let report = report("isolation");
-    assert_eq!(texts(&report["lines"], "name"), ["alone", "beside offenders"]);
-    let notes: Vec<_> = report["notes"].as_array().unwrap().iter().map(|note| note.as_str().unwrap()).collect();
-    for (note, start) in notes.iter().zip(["panics: quarantined,", "fails: quarantined,", "blocks: "]) {
-        assert!(note.starts_with(&format!("offender {start}")), "{note}");
-    }
-    assert_eq!(notes.len(), 3);
-}
-
-#[test]
-fn e2e_measures_every_traffic_and_compares_with_an_earlier_report() {
+fn the_program_beside_it_gets_all_arguments_and_decides_how_it_ends() {
     let folder = tempfile::tempdir().unwrap();
-    let baseline = folder.path().join("before.json");
-    let output = run(&["bench", "e2e", "--time", "1ms", "--json"]);
-    assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""));
-    let report = json(output.stdout.trim_end());
-    let names = texts(&report["lines"], "name");
-    for name in ["ticker, plain", "book of 15, TLS", "mix, TLS", "park", "spin", "spin then park", "bare socket, spin"]
-    {
-        assert!(names.contains(&name), "{name} is missing in {names:?}");
-    }
-    assert!(texts(&report["lines"], "table").contains(&"one by one, plain"));
-    assert!(!report["commit"].as_str().unwrap().is_empty());
-
-    // As if it had been a thousand times as fast.
-    let faster = |mut report: Value| {
-        for line in report["lines"].as_array_mut().unwrap() {
-            for figure in line["figures"].as_array_mut().unwrap() {
-                let factor = if figure["better"] == "less" { 1e-3 } else { 1e3 };
-                for round in ["min", "median", "max"] {
-                    figure[round] = (figure[round].as_f64().unwrap() * factor).into();
-                }
-            }
-        }
-        report
-    };
-    std::fs::write(&baseline, faster(report).to_string()).unwrap();
-    let output = run(&["bench", "e2e", "--time", "1ms", "--json", "--baseline", baseline.to_str().unwrap()]);
-    assert_eq!(output.code, Some(1));
-    assert!(output.stderr.contains("saturated, ticker, plain: frames/s"), "{}", output.stderr);
-
-    let mut other = json(&std::fs::read_to_string(&baseline).unwrap());
-    other["command"] = "hoga bench fanout".into();
-    std::fs::write(&baseline, other.to_string()).unwrap();
-    // Without measuring for a minute first.
-    let output = run(&["bench", "e2e", "--baseline", baseline.to_str().unwrap()]);
-    assert_eq!((output.code, output.stdout.as_str()), (Some(2), ""));
-    assert!(output.stderr.contains("is of hoga bench fanout"), "{}", output.stderr);
-
-    std::fs::write(&baseline, "{}").unwrap();
-    let output = run(&["bench", "e2e", "--baseline", baseline.to_str().unwrap()]);
-    assert_eq!(output.code, Some(2));
-    assert!(output.stderr.contains("before.json is not a report of --json"), "{}", output.stderr);
-}
-
-/// The first figure of that name in each line of the tables that end so.
-fn figures(report: &Value, table_ends: &str, name: &str) -> Vec<f64> {
-    let lines = report["lines"].as_array().unwrap().iter();
-    let lines = lines.filter(|line| line["table"].as_str().unwrap().ends_with(table_ends));
-    let figure = |line: &Value| {
-        let figures = line["figures"].as_array().unwrap();
-        figures.iter().find(|figure| figure["name"] == name).map(|figure| figure["max"].as_f64().unwrap())
-    };
-    lines.filter_map(figure).collect()
-}
-
-#[test]
-fn load_accounts_for_every_message_and_loses_none_where_there_is_room() {
-    let args = ["--streams", "50", "--connections", "1,2", "--rate", "1,10", "--feeds", "20", "--demands", "20"];
-    // Room for longer than it takes: nothing that the machine does may cost a message.
-    let output = run(&[&["bench", "load", "--time", "0s", "--pause", "60s", "--json"], &args[..]].concat());
-    assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""));
-    let report = json(output.stdout.trim_end());
-    let names = texts(&report["lines"], "table");
-    for table in ["memory", "everybody is there", "50 streams, 1 connection", "50 streams, 2 connections: updates"] {
-        assert!(names.contains(&table), "{table} is missing in {names:?}");
-    }
-    assert_eq!(figures(&report, ": updates", "lost"), [0.0; 4]);
-    assert_eq!(figures(&report, ": updates", "off"), [0.0; 4]);
-    assert!(figures(&report, ": updates", "delivered").iter().all(|delivered| *delivered > 0.0));
-    assert_eq!(figures(&report, "everybody is there", "sockets lost"), [0.0; 2]);
-}
-
-#[test]
-fn models_compares_who_looks_with_who_is_told() {
-    let report = report_in("models", "0s");
-    let names = texts(&report["lines"], "name");
-    for name in ["pull, every 1ms", "ring, every 100µs", "ring, when woken", "callback"] {
-        assert!(names.contains(&name), "{name} is missing in {names:?}");
-    }
-    let seen = figures(&report, " k/s", "seen");
-    assert_eq!(seen.len(), 12);
-    // One whose turn of 20 ms the machine gave to others may have seen nothing; not all of them.
-    assert!(seen.iter().all(|seen| (0.0..=100.0).contains(seen)) && seen.iter().any(|seen| *seen > 0.0), "{seen:?}");
-    assert_eq!(report["targets"].as_array().unwrap().len(), 8);
-}
-
-#[test]
-fn what_makes_no_sense_is_a_usage_error() {
-    for args in [
-        &["bench"][..],
-        &["bench", "nothing"],
-        &["bench", "fanout", "--quick", "--time", "1s"],
-        &["bench", "load", "--feeds", "0"],
-        &["bench", "load", "--pause", "1y"],
+    let program = folder.path().join("hoga-bench");
+    fs::write(&program, "#!/bin/sh\necho \"$@\"\nexit 7\n").unwrap();
+    fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    for (args, passed_on) in [
+        (&["bench", "e2e", "--time", "1s", "-v"][..], "e2e --time 1s -v\n"),
+        (&["bench", "--help"], "--help\n"),
+        (&["-v", "bench", "-v", "load"], "-v -v load\n"),
     ] {
-        assert_eq!(run(args).code, Some(2), "{args:?}");
+        let output = bench(folder.path(), args);
+        assert_eq!((output.status.code(), String::from_utf8(output.stdout).unwrap().as_str()), (Some(7), passed_on));
     }
+}
+
+#[test]
+fn without_it_one_sentence_says_how_to_build_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = bench(folder.path(), &["bench", "e2e"]);
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(2), &b""[..]));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("cargo build --profile bench -p hoga-bench") && stderr.lines().count() == 1, "{stderr}");
 }

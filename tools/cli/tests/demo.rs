@@ -1,8 +1,6 @@
 //! `hoga demo` without a terminal.
 
-mod common;
-
-use common::{json, run};
+use super::common::{json, run};
 
 #[test]
 fn it_tells_its_progress_and_then_what_came_of_it() {

@@ -1,11 +1,9 @@
 //! `hoga exchange` as a process.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 
-use common::{Exchange, run};
+use super::common::{Exchange, run};
 
 #[test]
 fn its_certificate_lives_as_long_as_it_does() {

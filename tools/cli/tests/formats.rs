@@ -1,13 +1,11 @@
 //! `hoga formats`: messages are found in recordings of any kind, compared and converted; everything else is counted.
 
-mod common;
-
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use common::{Output, json, run};
+use super::common::{Output, json, run};
 use hoga_testing::fixtures;
 use serde_json::Value;
 use tempfile::TempDir;

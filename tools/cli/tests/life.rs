@@ -1,14 +1,12 @@
 //! What `hoga watch` says and does when things go wrong or come to an end.
 
-mod common;
-
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use common::{Exchange, Hoga, json, run, spawn};
+use super::common::{Exchange, Hoga, json, run, spawn};
 use serde_json::Value;
 
 fn is_state(line: &Value, to: &str) -> bool {

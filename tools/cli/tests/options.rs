@@ -1,10 +1,8 @@
 //! What may be asked for: patterns, levels, groups, modes, several connections.
 
-mod common;
-
 use std::collections::BTreeSet;
 
-use common::{Exchange, Output, run};
+use super::common::{Exchange, Output, run};
 use serde_json::Value;
 
 fn watch(exchange: &Exchange, args: &[&str]) -> Output {

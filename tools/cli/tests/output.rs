@@ -1,12 +1,10 @@
 //! What becomes of a command whose output cannot be written, and of one that is interrupted: one rule for all of them.
 
-mod common;
-
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Write, pipe};
 use std::process::Stdio;
 
-use common::{Exchange, command, end, end_of, signal};
+use super::common::{Exchange, command, end, end_of, signal};
 
 const MESSAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/messages.jsonl");
 
@@ -18,16 +16,11 @@ fn commands(url: &str) -> Vec<Vec<&str>> {
         "-h",
         "help watch",
         "watch --help",
-        "bench --help",
-        "bench e2e --help",
         "demo --markets 1 --duration 10ms",
         "demo --markets 1 --duration 1h",
         "demo --markets 1 --duration 10ms --json",
         "exchange",
         "exchange --plain",
-        "bench formats --time 0s",
-        "bench formats --time 0s --json",
-        "bench fanout --time 0s --json",
     ]
     .map(|line| line.split(' ').collect())
     .into();

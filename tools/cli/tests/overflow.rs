@@ -1,8 +1,6 @@
 //! What becomes of events that `hoga watch` does not print in time.
 
-mod common;
-
-use common::{Exchange, Hoga, run};
+use super::common::{Exchange, Hoga, run};
 use serde_json::Value;
 
 const MARKETS: &str = "KRW-BTC,KRW-ETH,KRW-XRP";

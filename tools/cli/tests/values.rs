@@ -1,12 +1,10 @@
 //! Every message that an exchange sends comes out of `hoga watch --json`, with every field as it was. What a message
 //! says is read here by serde_json and by tables of our own, so the engine cannot agree with itself.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 
-use common::{Exchange, json, run};
+use super::common::{Exchange, json, run};
 use hoga_testing::fixtures;
 use serde_json::{Map, Value};
 use tempfile::TempDir;

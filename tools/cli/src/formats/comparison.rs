@@ -1,4 +1,4 @@
-//! The same messages in all formats, side by side: bytes as they are, time measured by turns.
+//! The same messages in all formats, side by side: their bytes, and the time to read them, measured in rounds.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -7,13 +7,13 @@ use std::time::Duration;
 use hoga::model::{Clock, ConnectionId, Epoch, Format, Nanos, Noun, Receipt, Sink};
 use hoga::net::SystemClock;
 use hoga::wire::{Decoder, SLACK};
-use hoga_lab::rounds::{self, Column, Contestant, Course, Line};
 
 use crate::exit::Failure;
 use crate::object::Object;
+use crate::rounds::{self, Candidate, Column, Line, Schedule};
 
 /// Messages of each type that are read to measure the time. More would not fit a core's cache, and a turn is to be over
-/// before a neighbour interrupts.
+/// before other load interrupts.
 const KEPT_MAX: usize = 1000;
 
 const RECEIPT: Receipt = Receipt { connection: ConnectionId(0), epoch: Epoch(1), received: Nanos(0) };
@@ -39,7 +39,7 @@ struct Sample {
 }
 
 impl Samples {
-    /// Adds a message of so many objects, as it is in each format.
+    /// Adds a message of some objects, as it is in each format.
     pub fn add(&mut self, name: &'static str, objects: usize, formats: [Vec<String>; 4]) {
         let is_readable = formats.iter().all(|messages| delivered(&mut self.decoder, messages) == objects as u64);
         let sample = self.types.entry(name).or_default();
@@ -55,24 +55,24 @@ impl Samples {
         }
     }
 
-    /// Reads them by turns for this long. `rate` is how many messages of each type per second the megabytes are of.
+    /// Reads them in rounds for this long. `rate` is the number of messages of each type per second, for the megabytes.
     pub fn compare(self, time: Duration, rate: f64) -> Result<Comparison, Failure> {
         let readable = self.types.iter().filter(|(_, sample)| sample.kept_objects > 0);
-        let contestants: Vec<_> =
+        let candidates: Vec<_> =
             readable.flat_map(|(name, sample)| Format::ALL.map(|format| sample.reading(name, format))).collect();
-        let course = Course::new(time, &|| false).warm_up();
-        let lines = if contestants.is_empty() { Vec::new() } else { rounds::run(contestants, course)? };
+        let schedule = Schedule::new(time, &|| false).warm_up();
+        let lines = if candidates.is_empty() { Vec::new() } else { rounds::run(candidates, schedule)? };
         Ok(Comparison { samples: self, lines, time, rate })
     }
 }
 
 impl Sample {
-    fn reading(&self, name: &str, format: Format) -> Contestant<'static> {
+    fn reading(&self, name: &str, format: Format) -> Candidate<'static> {
         let (messages, objects) = (padded(&self.kept[format as usize]), self.kept_objects);
         let (clock, mut decoder) = (SystemClock::new(), Decoder::new());
         let line = Line::new(name, format.as_str(), &[Column::cost("read", "ns")]);
-        Contestant::new(vec![line], move || {
-            // Whoever was before left the caches and the guesses of branches to itself: that is not the format's cost.
+        Candidate::new(vec![line], move || {
+            // The candidate before has filled the caches and trained the branch predictor: that is not the format's cost.
             read(&mut decoder, &messages);
             let began = clock.now();
             read(&mut decoder, &messages);

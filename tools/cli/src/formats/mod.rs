@@ -11,14 +11,13 @@ use std::path::Path;
 
 use hoga::model::Format;
 use hoga::wire::convert;
-use hoga_lab::origin::Origin;
 
 pub use comparison::{Comparison, Samples};
 
 use crate::args::FormatsArgs;
-use crate::bench::of_origin;
 use crate::exit::Failure;
 use crate::object::Object;
+use crate::origin::Origin;
 use crate::{output, signals};
 
 /// Types of objects that belong to the connection and not to the market.
@@ -29,7 +28,7 @@ const MIXED: &str = "several types";
 
 /// Reads the files; prints what was asked for.
 pub fn run(args: &FormatsArgs) -> Result<(), Failure> {
-    // Reading stdin may wait for ever.
+    // Reading stdin may never end.
     signals::end_at_once()?;
     let mut traffic = Traffic::default();
     for path in &args.files {
@@ -57,6 +56,14 @@ pub fn run(args: &FormatsArgs) -> Result<(), Failure> {
         format!("{}\n{read}\n{note}\n{}", origin.line(), comparison.text())
     };
     Ok(output::print(&text)?)
+}
+
+/// Reads a number of messages per second.
+pub fn rate(text: &str) -> Result<f64, &'static str> {
+    match text.parse() {
+        Ok(rate) if (0.001..=1e9).contains(&rate) => Ok(rate),
+        _ => Err("the rate is a number from 0.001 to 1000000000"),
+    }
 }
 
 /// What was read.
@@ -156,7 +163,7 @@ fn name_of(types: &[&'static str]) -> &'static str {
 fn json(origin: &Origin, traffic: &Traffic, comparison: &Comparison) -> String {
     let mut text = String::new();
     Object::line(&mut text, |object| {
-        of_origin(object, origin);
+        origin.fields(object);
         object.plain("lines", traffic.lines).plain("messages", traffic.messages);
         object.plain("unknown_keys", traffic.unknown_keys);
         for (key, counts) in [("from", &traffic.from), ("other_lines", &traffic.others)] {

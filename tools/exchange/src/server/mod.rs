@@ -110,7 +110,7 @@ impl Server {
         if !config.replay.is_empty() {
             config.exchange.replay = Some(Arc::new(Replay::load(&config.replay)?));
         }
-        let identity = if config.plain { None } else { Some(Identity::generate()?) };
+        let identity = if config.plain { None } else { Some(Identity::of_localhost()?) };
         let poll = Poll::new()?;
         let mut listener = TcpListener::bind(config.listen)?;
         let address = listener.local_addr()?;

@@ -1,0 +1,375 @@
+//! An engine with many demands and feeds, and what each feed should have got by the sender's count.
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use hoga::config::{ConnectLedger, Endpoint, Limits};
+use hoga::engine::{Engine, Subscribed};
+use hoga::feed::{FeedCounts, Overflow};
+use hoga::model::{Clock, DataType, Market};
+use hoga::net::SystemClock;
+use hoga::plan::Subscription;
+use hoga_cli::rounds::Error;
+
+use super::reader::{Reader, Timing};
+use crate::cpu::{process_cpu, thread_cpu};
+use crate::serving::multi_server::MultiServer;
+
+/// How long the engine may take to get ready, and the last message to arrive.
+const PATIENCE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(2);
+const THROTTLE: Duration = Duration::from_millis(100);
+/// Messages that are sent together at most before the feeds are read again.
+const BATCH: usize = 16;
+/// How often the sender looks for requests while it sends.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+/// Demands after which the sender looks whether the engine has asked for something.
+const DEMANDS_AT_ONCE: usize = 32;
+
+/// A running engine as its user has it, on a core of its own.
+pub fn start(server: &MultiServer, connections: usize, core: usize) -> Result<Engine, Error> {
+    let endpoint = server.endpoint(core);
+    let exchange = Endpoint::custom(&endpoint.url).map_err(|e| Error::failed(&endpoint.url, e))?;
+    Engine::builder()
+        .endpoint(exchange)
+        .connections(connections)
+        .pin(vec![core; connections])
+        .connect_ledger(ConnectLedger::Process)
+        // Every turn opens new connections. The limits of requests on a connection are kept.
+        .limits(Limits { connects_per_second: 1_000, ..Limits::default() })
+        .root_certificates(endpoint.certificate_pem.as_str())
+        .start()
+        .map_err(|e| Error::failed("the engine", e))
+}
+
+/// Looks after the server until all that is wanted is confirmed and has arrived.
+pub fn settle(server: &mut MultiServer, engine: &Engine, before: u64) -> Result<(), Error> {
+    let clock = SystemClock::new();
+    let patience = clock.now() + PATIENCE;
+    loop {
+        server.look()?;
+        let revisions = engine.revisions();
+        let arrived: u64 = engine.connections().iter().map(|connection| connection.counters.data).sum();
+        if revisions.confirmed == revisions.desired && server.is_even() && arrived == server.sent() - before {
+            return Ok(());
+        }
+        if clock.now() > patience {
+            let open = engine.subscriptions().wire_streams.saturating_sub(server.asked());
+            return Err(Error::Failed(format!(
+                "the engine was not ready within {PATIENCE:?}; {open} streams not asked"
+            )));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// The streams of a market, or of several, as one subscription.
+pub fn wish(streams: impl IntoIterator<Item = (DataType, Market)>) -> Option<Subscription> {
+    streams.into_iter().map(|(data_type, market)| Subscription::of(data_type, [market])).reduce(Subscription::and)
+}
+
+/// How many want something, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Size {
+    pub connections: usize,
+    pub demands: usize,
+    pub feeds: usize,
+    /// Messages a second in the fastest turn.
+    pub per_second: f64,
+    /// How long a reader may pause without losing anything in a feed that keeps all.
+    pub pause: Duration,
+}
+
+/// An engine, its demands, and the readers of its feeds.
+pub struct Crowd {
+    readers: Vec<Reader>,
+    /// By the place of a stream: its readers.
+    readers_of: Vec<Vec<usize>>,
+    /// Readers to whom something is under way.
+    expecting: Vec<usize>,
+    held: Vec<Subscribed>,
+    pub engine: Engine,
+    clock: SystemClock,
+    /// What the server had sent before this engine.
+    before: u64,
+    pub ready_after: Duration,
+}
+
+/// The result of a turn.
+pub struct Turn {
+    /// From due to popped, in ns, without feeds that conflate: of those, only the survivors are popped.
+    pub latency: Histogram<u64>,
+    /// CPU time of the engine's threads.
+    pub cpu: Duration,
+    /// CPU time of the thread that sends and reads.
+    pub sender_cpu: Duration,
+    pub time: Duration,
+    pub frames: u64,
+    pub bytes: u64,
+    /// Part of the messages that were due and could be sent.
+    pub kept: f64,
+    pub accounts: Accounts,
+}
+
+/// The accounts of some feeds over some time, added up.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Accounts {
+    pub counts: FeedCounts,
+    /// What feeds with room for everything lost.
+    pub lost: u64,
+    /// By how much sender, counts and readers disagree.
+    pub off: u64,
+}
+
+impl Crowd {
+    /// Starts an engine, and has everybody ask for what he wants; returns when all of it has come.
+    pub fn gather(server: &mut MultiServer, size: Size, core: usize) -> Result<Self, Error> {
+        let (clock, before) = (SystemClock::new(), server.sent());
+        let started = clock.now();
+        let engine = start(server, size.connections, core)?;
+        let readers_of = vec![Vec::new(); server.traffic().streams.len()];
+        let (held, expecting) = (Vec::with_capacity(size.demands), Vec::with_capacity(size.feeds));
+        let readers = Vec::with_capacity(size.feeds);
+        let mut crowd =
+            Self { readers, readers_of, expecting, held, engine, clock, before, ready_after: Duration::ZERO };
+        crowd.ask(server, size.demands)?;
+        crowd.read_from(server, size)?;
+        settle(server, &crowd.engine, before)?;
+        crowd.ready_after = clock.now().since(started);
+        crowd.drain(server, &mut None)?;
+        Ok(crowd)
+    }
+
+    /// Together they want all streams, each a few.
+    fn ask(&mut self, server: &mut MultiServer, demands: usize) -> Result<(), Error> {
+        let streams = streams(server)?;
+        let few = streams.len().div_ceil(demands).max(3);
+        for demand in 0..demands {
+            let Some(wanted) = wish(distinct((0..few).map(|n| streams[(demand * few + n) % streams.len()]))) else {
+                continue;
+            };
+            self.held.push(self.engine.subscribe(wanted).map_err(|e| Error::failed("a subscription", e))?);
+            if demand % DEMANDS_AT_ONCE == 0 {
+                server.look()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Each feed has all streams of one market.
+    fn read_from(&mut self, server: &mut MultiServer, size: Size) -> Result<(), Error> {
+        let streams = streams(server)?;
+        let markets = markets(&streams);
+        let share = shares(server);
+        for place in 0..size.feeds {
+            let market = markets[place % markets.len()];
+            let of_market: Vec<_> = (0..streams.len()).filter(|stream| streams[*stream].1 == market).collect();
+            let per_second = size.per_second * of_market.iter().map(|stream| share[*stream]).sum::<f64>();
+            let overflow = match place % 4 {
+                // And each stream's state at the start.
+                0 => Overflow::DropNewest { capacity: (per_second * size.pause.as_secs_f64()) as usize + 64 },
+                1 => Overflow::DropOldest,
+                2 => Overflow::Conflate,
+                _ => Overflow::Throttle(THROTTLE),
+            };
+            let Some(wanted) = wish(of_market.iter().map(|stream| streams[*stream])) else { continue };
+            let feed = self.engine.feed(wanted, overflow).map_err(|e| Error::failed("a feed", e))?;
+            of_market.iter().for_each(|stream| self.readers_of[*stream].push(place));
+            self.readers.push(Reader::new(feed, overflow, of_market));
+            if place % DEMANDS_AT_ONCE == 0 {
+                server.look()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends `per_second` messages a second for some time, and reads the feeds.
+    pub fn turn(&mut self, server: &mut MultiServer, per_second: f64, time: Duration) -> Result<Turn, Error> {
+        let books = self.open_books(server);
+        let (started, bytes, first) = (self.clock.now(), server.bytes(), server.sent());
+        let (cpu, sender_cpu) = (engine_cpu(), thread_cpu());
+        let mut timing = Some(Timing::new(first, (per_second * time.as_secs_f64()) as usize)?);
+        let (mut next, mut look_at) = (0u64, started);
+        let due = |n: u64| started + Duration::from_nanos((n as f64 * 1e9 / per_second) as u64);
+        loop {
+            let now = self.clock.now();
+            if now.since(started) >= time {
+                break;
+            }
+            for _ in 0..BATCH {
+                let at = due(next);
+                if at > now || server.is_full() {
+                    break;
+                }
+                next += 1;
+                if let Some(sent) = server.push()? {
+                    timing.as_mut().into_iter().for_each(|timing| timing.sent(sent.number, at));
+                    self.expect(sent.stream, sent.number);
+                }
+            }
+            server.flush()?;
+            if now >= look_at {
+                server.look()?;
+                look_at = now + LOOK_EVERY;
+            }
+            self.read(&mut timing);
+        }
+        let elapsed = self.clock.now().since(started);
+        let (cpu, sender_cpu) = (engine_cpu().saturating_sub(cpu), thread_cpu().saturating_sub(sender_cpu));
+        let frames = server.sent() - first;
+        self.drain(server, &mut timing)?;
+        let latency = timing.map(|timing| timing.latency);
+        Ok(Turn {
+            latency: latency.unwrap_or_else(|| unreachable!("it was made above")),
+            cpu,
+            sender_cpu,
+            time: elapsed,
+            frames,
+            bytes: server.bytes() - bytes,
+            kept: (next as f64 / (per_second * time.as_secs_f64())).min(1.0),
+            accounts: self.close_books(server, &books),
+        })
+    }
+
+    /// Sockets that were lost.
+    pub fn losses(&self) -> u64 {
+        self.engine.connections().iter().map(|connection| connection.counters.disconnects).sum()
+    }
+
+    fn expect(&mut self, stream: usize, number: u64) {
+        for place in &self.readers_of[stream] {
+            let reader = &mut self.readers[*place];
+            reader.newest_sent = number;
+            if !std::mem::replace(&mut reader.is_expecting, true) {
+                self.expecting.push(*place);
+            }
+        }
+    }
+
+    /// Reads the feeds to which something is under way: looking at a thousand feeds for each message would mostly measure itself.
+    fn read(&mut self, timing: &mut Option<Timing>) {
+        let (readers, clock) = (&mut self.readers, &self.clock);
+        self.expecting.retain(|place| {
+            let reader = &mut readers[*place];
+            reader.read(clock, timing);
+            reader.is_expecting = reader.has_gaps || reader.newest_seen < reader.newest_sent;
+            reader.is_expecting
+        });
+    }
+
+    /// Reads until nothing is under way and no throttled stream rests.
+    fn drain(&mut self, server: &mut MultiServer, timing: &mut Option<Timing>) -> Result<(), Error> {
+        let patience = self.clock.now() + PATIENCE;
+        loop {
+            server.look()?;
+            self.read_all(timing);
+            let arrived: u64 = self.engine.connections().iter().map(|connection| connection.counters.data).sum();
+            if arrived == server.sent() - self.before && server.is_even() {
+                break;
+            }
+            if self.clock.now() > patience {
+                let sent = server.sent() - self.before;
+                return Err(Error::Failed(format!("{arrived} of {sent} messages arrived within {PATIENCE:?}")));
+            }
+        }
+        let rested = self.clock.now() + THROTTLE + THROTTLE / 2;
+        while self.clock.now() < rested {
+            self.read_all(timing);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.expecting.clear();
+        self.readers.iter_mut().for_each(|reader| (reader.is_expecting, reader.has_gaps) = (false, false));
+        Ok(())
+    }
+
+    fn read_all(&mut self, timing: &mut Option<Timing>) {
+        let clock = &self.clock;
+        self.readers.iter_mut().for_each(|reader| reader.read(clock, timing));
+    }
+
+    /// What each feed has had until now: its account, what was sent to it, what it popped and what it missed.
+    fn open_books(&self, server: &MultiServer) -> Vec<(FeedCounts, u64, u64, u64)> {
+        let entry = |reader: &Reader| (reader.feed.counts(), reader.sent(server), reader.popped, reader.missed);
+        self.readers.iter().map(entry).collect()
+    }
+
+    fn close_books(&self, server: &MultiServer, books: &[(FeedCounts, u64, u64, u64)]) -> Accounts {
+        let mut sum = Accounts::default();
+        for (reader, (before, sent, popped, missed)) in self.readers.iter().zip(books) {
+            let counts = less(reader.feed.counts(), before);
+            // What waited before was received before.
+            let settled = (counts.delivered + counts.dropped + counts.conflated + counts.filtered + counts.queued)
+                .saturating_sub(before.queued);
+            sum.off += counts.received.abs_diff(reader.sent(server) - sent)
+                + counts.received.abs_diff(settled)
+                + counts.delivered.abs_diff(reader.popped - popped)
+                + counts.dropped.abs_diff(reader.missed - missed);
+            if matches!(reader.overflow, Overflow::DropNewest { .. }) {
+                sum.lost += (reader.sent(server) - sent).saturating_sub(reader.popped - popped);
+            }
+            sum.counts.received += counts.received;
+            sum.counts.delivered += counts.delivered;
+            sum.counts.dropped += counts.dropped;
+            sum.counts.conflated += counts.conflated;
+            sum.counts.filtered += counts.filtered;
+            sum.counts.queued += counts.queued;
+        }
+        sum
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        // The measurement is over; what is still queued does not matter.
+        let _ = self.engine.shutdown(DEADLINE);
+    }
+}
+
+/// CPU time of everybody but this thread.
+fn engine_cpu() -> Duration {
+    process_cpu().saturating_sub(thread_cpu())
+}
+
+/// The difference of two accounts of a feed. What waits now is what waits.
+fn less(now: FeedCounts, before: &FeedCounts) -> FeedCounts {
+    FeedCounts {
+        received: now.received - before.received,
+        delivered: now.delivered - before.delivered,
+        dropped: now.dropped - before.dropped,
+        conflated: now.conflated - before.conflated,
+        filtered: now.filtered - before.filtered,
+        queued: now.queued,
+    }
+}
+
+/// Type and market of each stream of the server, by place.
+fn streams(server: &MultiServer) -> Result<Vec<(DataType, Market)>, Error> {
+    let parse = |(data_type, code): &(String, String)| {
+        let unknown = || Error::Failed(format!("{data_type} is no type of data"));
+        let market = code.parse().map_err(|e| Error::failed(code, e))?;
+        Ok((DataType::from_name(data_type).ok_or_else(unknown)?, market))
+    };
+    server.traffic().streams.iter().map(parse).collect()
+}
+
+/// Each once, in the order of the streams.
+fn markets(streams: &[(DataType, Market)]) -> Vec<Market> {
+    let first = streams.first().map(|(data_type, _)| *data_type);
+    streams.iter().filter(|(data_type, _)| Some(*data_type) == first).map(|(_, market)| *market).collect()
+}
+
+/// The part of the messages that each stream brings.
+fn shares(server: &MultiServer) -> Vec<f64> {
+    let traffic = server.traffic();
+    let mut shares = vec![0.0; traffic.streams.len()];
+    traffic.frames.iter().for_each(|frame| shares[frame.stream] += 1.0 / traffic.frames.len() as f64);
+    shares
+}
+
+/// A few streams may be all there are, and more.
+fn distinct(streams: impl Iterator<Item = (DataType, Market)>) -> Vec<(DataType, Market)> {
+    let mut all: Vec<_> = streams.collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}

@@ -1,0 +1,109 @@
+//! Runs a program under valgrind and reads what it counted.
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::{env, fs, io};
+
+/// The function in mod.rs whose instructions are counted, by any way of mangling names.
+const COUNTED: &str = "*hoga_bench*counting*counted*";
+
+/// An installed valgrind.
+#[derive(Debug, Clone)]
+pub struct Valgrind {
+    version: String,
+}
+
+/// What one run of a piece of work executed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Count {
+    /// Instructions in all.
+    pub instructions: u64,
+    /// Operations in all.
+    pub times: u64,
+}
+
+impl Count {
+    /// Instructions of one operation, to a hundredth.
+    pub fn each(self) -> f64 {
+        (self.instructions as f64 / self.times as f64 * 100.0).round() / 100.0
+    }
+}
+
+impl Valgrind {
+    /// The one in PATH.
+    pub fn find() -> Result<Self, String> {
+        let output = Command::new("valgrind").arg("--version").output().map_err(|e| match e.kind() {
+            io::ErrorKind::NotFound => "valgrind is not installed: `apt-get install valgrind`, or as your system \
+                                        installs programs"
+                .to_owned(),
+            _ => format!("valgrind could not be started: {e}"),
+        })?;
+        let version = said(&output).map_err(|e| format!("`valgrind --version` failed: {e}"))?;
+        Ok(Self { version })
+    }
+
+    /// As it says itself: `valgrind-3.19.0`.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Counts one piece of work: `program`, run with `args`, has to call [`count`](super::count) for it. Callgrind's
+    /// profile goes to `profile`.
+    pub fn count(&self, program: &Path, args: &[&str], profile: &Path) -> Result<Count, String> {
+        let toggle = format!("--toggle-collect={COUNTED}");
+        let out = format!("--callgrind-out-file={}", profile.display());
+        let times = run(&["--tool=callgrind", &toggle, &out], program, args)?;
+        let times = times.parse().map_err(|_| format!("the counted program said {times:?} instead of a number"))?;
+        let instructions = instructions(profile)?;
+        if instructions == 0 || times == 0 {
+            return Err(format!("nothing was counted: is {} stripped of its symbols?", program.display()));
+        }
+        Ok(Count { instructions, times })
+    }
+
+    /// What `program` prints when it runs under valgrind, on the processor that valgrind emulates.
+    pub fn ask(&self, program: &Path, args: &[&str]) -> Result<String, String> {
+        run(&["--tool=none"], program, args)
+    }
+}
+
+/// Runs a program under valgrind without an environment, which could change how memory is allocated and copied. Returns
+/// what it prints.
+fn run(options: &[&str], program: &Path, args: &[&str]) -> Result<String, String> {
+    let mut valgrind = Command::new("valgrind");
+    valgrind.arg("-q").args(options).arg(program).args(args).env_clear();
+    valgrind.envs(env::var_os("PATH").map(|path| ("PATH", path)));
+    said(&valgrind.output().map_err(|e| format!("valgrind could not be started: {e}"))?)
+}
+
+/// Stdout of a process that succeeded; otherwise why it did not.
+fn said(output: &Output) -> Result<String, String> {
+    if !output.status.success() {
+        return Err(format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim()));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn instructions(profile: &Path) -> Result<u64, String> {
+    let text = fs::read_to_string(profile).map_err(|e| format!("{}: {e}", profile.display()))?;
+    let total = text.lines().find_map(|line| line.strip_prefix("summary:")?.trim().parse().ok());
+    total.ok_or_else(|| format!("{} has no summary of callgrind", profile.display()))
+}
+
+/// The features that this process finds in its processor, among those by which the libraries under hoga choose their
+/// code. Under valgrind: those of the processor that it emulates.
+pub fn cpu_features() -> String {
+    macro_rules! found {
+        ($detected:ident: $($feature:tt)*) => {{
+            let all = [$(($feature, std::arch::$detected!($feature))),*];
+            all.into_iter().filter(|(_, is_there)| *is_there).map(|(name, _)| name).collect::<Vec<_>>().join(" ")
+        }};
+    }
+    #[cfg(target_arch = "x86_64")]
+    return found!(is_x86_feature_detected: "sse3" "ssse3" "sse4.1" "sse4.2" "popcnt" "pclmulqdq" "aes" "movbe" "avx"
+        "avx2" "bmi1" "bmi2" "lzcnt" "fma" "f16c" "rdrand" "rdseed" "adx" "sha" "vaes" "vpclmulqdq" "avx512f");
+    #[cfg(target_arch = "aarch64")]
+    return found!(is_aarch64_feature_detected: "neon" "aes" "pmull" "sha2" "sha3" "crc" "lse" "sve" "sve2");
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    String::new()
+}

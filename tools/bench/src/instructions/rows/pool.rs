@@ -1,0 +1,105 @@
+//! The newest value: what the connection's thread pays to publish it, and a strategy to load it.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use hoga::model::{Clock, ConnectionId, DataType, Epoch, Market, Nanos, StreamKey, Ticker};
+use hoga::net::SystemClock;
+use hoga::pool::{self, CachedHandle, DataPool, Handle, Publisher, Verdict};
+use hoga::sync::connection::ConnectionState;
+use hoga_bench::counting::Work;
+
+use super::{RECEIPT, Row, decode};
+
+/// Streams, each of which is published or loaded once in a run.
+const MARKETS: usize = 256;
+
+pub fn rows() -> Vec<Row> {
+    vec![
+        Row::new("publish ticker", MARKETS, || {
+            let mut source = Source::new();
+            move || source.publish()
+        }),
+        Row::new("load ticker, unchanged, cached handle", MARKETS, || {
+            let source = Source::new();
+            let mut handles = source.cached();
+            move || load_cached(&mut handles)
+        }),
+        Row::new("load ticker, changed, cached handle", MARKETS, || {
+            let source = Source::new();
+            Changed { handles: source.cached(), source }
+        }),
+        Row::new("load ticker, handle", MARKETS, || {
+            let source = Source::new();
+            move || source.handles.iter().for_each(|handle| _ = black_box(handle.load().trade_price))
+        }),
+    ]
+}
+
+/// Loads in the only place of this program that does, so that the compiler inlines it, as it does in a strategy.
+#[inline(never)]
+fn load_cached(handles: &mut [CachedHandle<Ticker>]) {
+    for handle in handles {
+        black_box(handle.load().trade_price);
+    }
+}
+
+/// Names of markets, all different.
+pub fn markets() -> impl Iterator<Item = Market> {
+    (0..MARKETS).map(|i| format!("KRW-M{i}").parse().expect("a market"))
+}
+
+/// A pool of tickers, and the next value of each.
+struct Source {
+    publishers: Vec<Publisher<Ticker>>,
+    handles: Vec<Handle<Ticker>>,
+    tickers: Vec<Ticker>,
+}
+
+impl Source {
+    fn new() -> Self {
+        let (clock, ticker) = (SystemClock::new(), decode::ticker());
+        let (pool, connection) = (
+            pool::empty(Arc::new(clock), DataPool::STALE_AFTER),
+            Arc::new(ConnectionState::new(ConnectionId(0), clock.now())),
+        );
+        connection.opened(Epoch(1), clock.now(), None);
+        let key = |market| StreamKey::of(DataType::Ticker, market);
+        let mut source = Self {
+            publishers: markets().map(|market| pool::open(&pool, key(market), connection.clone())).collect(),
+            handles: markets().map(|market| pool.ticker(market).expect("an open stream")).collect(),
+            tickers: markets().map(|market| Ticker { market, ..ticker }).collect(),
+        };
+        source.publish();
+        source
+    }
+
+    /// A newer value of every market.
+    fn publish(&mut self) {
+        for (publisher, ticker) in self.publishers.iter_mut().zip(&mut self.tickers) {
+            ticker.timestamp += 1;
+            let verdict = publisher.publish(&RECEIPT, ticker, || Nanos(1));
+            assert_eq!(verdict, Verdict::Published);
+        }
+    }
+
+    fn cached(&self) -> Vec<CachedHandle<Ticker>> {
+        self.handles.iter().map(Handle::cached).collect()
+    }
+}
+
+/// Loads of values that are newer every time.
+struct Changed {
+    source: Source,
+    handles: Vec<CachedHandle<Ticker>>,
+}
+
+impl Work for Changed {
+    fn prepare(&mut self) {
+        self.source.publish();
+    }
+
+    fn run(&mut self) {
+        load_cached(&mut self.handles);
+    }
+}

@@ -1,0 +1,55 @@
+//! The `hoga` command, and those of its parts that `hoga-bench` is made of as well: how a run ends and what it prints,
+//! rounds by turns, the comparison of formats.
+
+#![forbid(unsafe_code)]
+
+mod args;
+mod bench;
+mod breakdown;
+mod cpu;
+mod demo;
+mod exchange;
+pub mod exit;
+pub mod formats;
+mod health;
+mod human;
+mod json;
+mod latency;
+mod lifecycle;
+mod line;
+pub mod logging;
+pub mod machine;
+pub mod object;
+pub mod origin;
+pub mod output;
+pub mod rounds;
+mod screen;
+pub mod signals;
+mod sockets;
+mod table;
+mod tally;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+
+/// The command: reads arguments, sets logging up, turns the end into an exit code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(answer) => return exit::without_a_command("hoga", &answer),
+    };
+    let verbose = cli.verbose;
+    logging::start(verbose);
+    let end = match cli.chosen() {
+        Command::Demo(args) => demo::run(&args),
+        Command::Watch(args) => watch::run(*args),
+        Command::Exchange(args) => exchange::run(args),
+        Command::Formats(args) => formats::run(&args),
+        Command::Bench { args } => bench::run(&args, verbose),
+    };
+    exit::code("hoga", end)
+}

@@ -1,0 +1,12 @@
+//! Runs the `hoga` command as its users do.
+
+mod bench;
+mod common;
+mod demo;
+mod exchange;
+mod formats;
+mod life;
+mod options;
+mod output;
+mod overflow;
+mod values;
