@@ -98,11 +98,20 @@ fn a_mute_exchange_is_asked_again_once_and_then_replaced() {
         let before = look(&world);
         let asked = until(&mut world, "asked again", |look| look.requests > before.requests);
         let heard = last_data(&world);
-        assert!(asked >= heard + quiet && asked <= heard + quiet + DELAY_MAX + STEP, "seed {seed}");
+        let waited = asked.since(heard);
+        assert!(
+            waited >= quiet && waited <= quiet + DELAY_MAX + STEP,
+            "seed {seed}: asked {waited:?} after the last data"
+        );
         assert!(matches!(look(&world).health, Health::Stale { .. }), "seed {seed}: stale before it is asked");
-        let lost = until(&mut world, "the socket is given up", is_disconnected);
-        assert!(lost >= heard + 2 * quiet && lost <= heard + 2 * quiet + 2 * STEP, "seed {seed}");
-        assert_eq!(look(&world).requests, before.requests + 1, "seed {seed}");
+        // Without any delay the next socket is there in the same moment.
+        let lost = until(&mut world, "the socket is given up", |look| {
+            let is_lost = is_disconnected(look) || look.connections > before.connections;
+            assert!(is_lost || look.requests == before.requests + 1, "seed {seed}: asked once: {look:?}");
+            is_lost
+        });
+        let (asked, lost) = (asked.since(heard), lost.since(heard));
+        assert!(lost >= 2 * quiet && lost <= asked + quiet + 2 * STEP, "seed {seed}: asked {asked:?}, lost {lost:?}");
         until(&mut world, "another socket", |look| look.connections > before.connections);
         world.inject(Fault::Mute(false));
         until(&mut world, "live again", |look| look.health.is_live());
