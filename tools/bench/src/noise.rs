@@ -30,12 +30,12 @@ const FIRST_LOOKS: usize = 50;
 /// How often a turn is measured at most.
 const TURNS_MOST: usize = 4;
 
-const COLUMNS: [Column; 3] = [Column::tail("turns", ""), Column::tail("slow", ""), Column::tail("anew", "")];
+const COLUMNS: [Column; 3] = [Column::tail("turns", ""), Column::tail("slow", ""), Column::tail("repeated", "")];
 
 /// What [`run`] means for the user, for the help of a command.
 pub const ON_QUIET: &str = "\
-While noise slows one of the cores down, that is other load on the machine, a turn waits, or is measured
-again: that is added to --time, up to twice as much. The last table says how often it happened.";
+While other load on the machine slows a core down, a turn waits or is measured again. The time lost is
+added to --time, up to twice as much as --time. The last table counts these turns.";
 
 /// Lets candidates take their turns as [`rounds::run`] does. Turns wait until these cores are quiet, or are measured
 /// again. What is lost by that is added to the time, up to twice as much. One more line says how often.
@@ -215,14 +215,14 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_that_ends_on_a_slow_core_is_measured_anew() {
+    fn a_turn_that_ends_on_a_slow_core_is_repeated() {
         let mut noise = noise_of(&[[FAST; 2], [FAST, SLOW]], Duration::from_secs(10));
         assert_eq!(turns_of(&mut noise), 2);
         assert_eq!((noise.repeated, noise.slow), (1, 0));
     }
 
     #[test]
-    fn without_patience_turns_are_taken_as_they_come_and_that_is_said() {
+    fn without_patience_slow_turns_are_kept_and_counted() {
         let mut noise = noise_of(&[[SLOW; 2]; 3], Duration::ZERO);
         assert_eq!((turns_of(&mut noise), turns_of(&mut noise)), (1, 1));
         assert_eq!((noise.turns, noise.slow), (2, 2));
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_that_is_never_quiet_does_not_hold_a_turn_up_for_ever() {
+    fn a_machine_that_is_never_quiet_delays_a_turn_for_a_limited_time() {
         let mut noise = noise_of(&[[SLOW; 2]; 1_000], 5 * PAUSE);
         assert_eq!(turns_of(&mut noise), 1);
         assert_eq!(noise.slow, 1);
@@ -244,14 +244,14 @@ mod tests {
     }
 
     #[test]
-    fn what_a_core_can_do_is_learnt_by_looking() {
+    fn the_full_speed_of_a_core_is_learned_from_samples() {
         let mut noise = noise_of(&[[SLOW; 2], [FAST; 2], [SLOW; 2]], Duration::ZERO);
         noise.best.clear();
         assert_eq!([noise.are_quiet(), noise.are_quiet(), noise.are_quiet()], [true, true, false]);
     }
 
     #[test]
-    fn one_more_line_says_what_the_noise_did_and_no_time_is_too_long() {
+    fn the_noise_has_its_own_line_and_any_time_is_accepted() {
         const TIME: Column = Column::cost("time", "ns");
         let one = Candidate::new(vec![Line::new("t", "one", &[TIME])], || Ok(vec![vec![1.0]]));
         let lines = run(vec![one], Schedule::new(Duration::ZERO, &|| false), &[0]).unwrap();

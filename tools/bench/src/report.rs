@@ -178,7 +178,7 @@ impl Report {
     pub fn text(&self) -> String {
         let mut text = format!("{}\n", self.origin.line());
         let settings = self.settings.iter().map(|(name, value)| format!("; {name} {}", plain(value)));
-        let _ = writeln!(text, "{}: {} rounds by turns{}", self.command, self.rounds, settings.collect::<String>());
+        let _ = writeln!(text, "{}: {} interleaved rounds{}", self.command, self.rounds, settings.collect::<String>());
         for table in self.tables() {
             self.write_table(&mut text, table);
         }

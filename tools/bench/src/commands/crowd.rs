@@ -118,7 +118,7 @@ pub struct Accounts {
     /// What feeds with room for everything lost.
     pub lost: u64,
     /// By how much sender, counts and readers disagree.
-    pub off: u64,
+    pub mismatch: u64,
 }
 
 impl Crowd {
@@ -300,7 +300,7 @@ impl Crowd {
             // What waited before was received before.
             let settled = (counts.delivered + counts.dropped + counts.conflated + counts.filtered + counts.queued)
                 .saturating_sub(before.queued);
-            sum.off += counts.received.abs_diff(reader.sent(server) - sent)
+            sum.mismatch += counts.received.abs_diff(reader.sent(server) - sent)
                 + counts.received.abs_diff(settled)
                 + counts.delivered.abs_diff(reader.popped - popped)
                 + counts.dropped.abs_diff(reader.missed - missed);

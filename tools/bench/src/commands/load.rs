@@ -53,10 +53,10 @@ const ACCOUNT: [Column; 8] = [
     Column::tail("filtered", ""),
     Column::tail("queued", ""),
     Column::tail("lost", ""),
-    Column::tail("off", ""),
+    Column::tail("mismatch", ""),
 ];
 const LOST: usize = 6;
-const OFF: usize = 7;
+const MISMATCH: usize = 7;
 const SETUP: [Column; 6] = [
     Column::tail("ready", "ms"),
     Column::tail("requests", ""),
@@ -137,7 +137,7 @@ fn candidate<'a>(
     })
 }
 
-const SETUP_TABLE: &str = "everybody is there";
+const SETUP_TABLE: &str = "setup";
 
 fn rate_name(rate: u16) -> String {
     format!("{rate}×")
@@ -258,7 +258,7 @@ fn targets(lines: &[Line]) -> Vec<Target> {
         |name: String, unit: &str, value, most| Target { name, unit: unit.to_owned(), value, range: None, most };
     let mut targets = vec![
         target("lost by feeds with room".to_owned(), "", most(LOST), 0.0),
-        target("off between sender, counts and readers".to_owned(), "", most(OFF), 0.0),
+        target("mismatch between sender, counts and readers".to_owned(), "", most(MISMATCH), 0.0),
     ];
     let stream = lines.iter().find(|line| line.name == STREAM);
     targets.extend(stream.map(|line| target(STREAM.to_owned(), " bytes", line.median(0), STREAM_BYTES_MOST)));
