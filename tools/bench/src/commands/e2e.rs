@@ -62,7 +62,7 @@ pub fn run(args: &E2eArgs) -> Result<(), Failure> {
         baseline.as_ref().filter(|e| (&e.origin.machine, &e.settings) != (&report.origin.machine, &report.settings))
     {
         let (machine, settings) = (earlier.origin.machine.line(), serde_json::json!(earlier.settings));
-        report.notes.push(format!("the baseline is from another machine: {machine}, {settings}"));
+        report.notes.push(format!("the baseline has another machine or other settings: {machine}, {settings}"));
     }
     outcome(&report, &args.bench.report, baseline.as_ref().map(|baseline| (baseline, args.most_loss())))
 }
