@@ -64,7 +64,7 @@ pub fn settle(server: &mut MultiServer, engine: &Engine, before: u64) -> Result<
 }
 
 /// Combines streams into one subscription.
-pub fn wish(streams: impl IntoIterator<Item = (DataType, Market)>) -> Option<Subscription> {
+pub fn subscription_of(streams: impl IntoIterator<Item = (DataType, Market)>) -> Option<Subscription> {
     streams.into_iter().map(|(data_type, market)| Subscription::of(data_type, [market])).reduce(Subscription::and)
 }
 
@@ -145,7 +145,8 @@ impl Crowd {
         let streams = streams(server)?;
         let few = streams.len().div_ceil(demands).max(3);
         for demand in 0..demands {
-            let Some(wanted) = wish(distinct((0..few).map(|n| streams[(demand * few + n) % streams.len()]))) else {
+            let Some(wanted) = subscription_of(distinct((0..few).map(|n| streams[(demand * few + n) % streams.len()])))
+            else {
                 continue;
             };
             self.held.push(self.engine.subscribe(wanted).map_err(|e| Error::failed("a subscription", e))?);
@@ -172,7 +173,7 @@ impl Crowd {
                 2 => Overflow::Conflate,
                 _ => Overflow::Throttle(THROTTLE),
             };
-            let Some(wanted) = wish(of_market.iter().map(|stream| streams[*stream])) else { continue };
+            let Some(wanted) = subscription_of(of_market.iter().map(|stream| streams[*stream])) else { continue };
             let feed = self.engine.feed(wanted, overflow).map_err(|e| Error::failed("a feed", e))?;
             of_market.iter().for_each(|stream| self.readers_of[*stream].push(place));
             self.readers.push(Reader::new(feed, overflow, of_market));
@@ -185,7 +186,7 @@ impl Crowd {
 
     /// Sends `per_second` messages a second for `time`, and reads the feeds.
     pub fn turn(&mut self, server: &mut MultiServer, per_second: f64, time: Duration) -> Result<Turn, Error> {
-        let books = self.open_books(server);
+        let before_turn = self.counts_so_far(server);
         let (started, bytes, first) = (self.clock.now(), server.bytes(), server.sent());
         let (cpu, sender_cpu) = (engine_cpu(), thread_cpu());
         let mut timing = Some(Timing::new(first, (per_second * time.as_secs_f64()) as usize)?);
@@ -227,7 +228,7 @@ impl Crowd {
             frames,
             bytes: server.bytes() - bytes,
             kept: (next as f64 / (per_second * time.as_secs_f64())).min(1.0),
-            accounts: self.close_books(server, &books),
+            accounts: self.accounts_since(server, &before_turn),
         })
     }
 
@@ -289,14 +290,14 @@ impl Crowd {
     }
 
     /// Returns the counts of each feed so far: its own, and the messages sent to it, popped, and missed.
-    fn open_books(&self, server: &MultiServer) -> Vec<(FeedCounts, u64, u64, u64)> {
+    fn counts_so_far(&self, server: &MultiServer) -> Vec<(FeedCounts, u64, u64, u64)> {
         let entry = |reader: &Reader| (reader.feed.counts(), reader.sent(server), reader.popped, reader.missed);
         self.readers.iter().map(entry).collect()
     }
 
-    fn close_books(&self, server: &MultiServer, books: &[(FeedCounts, u64, u64, u64)]) -> Accounts {
+    fn accounts_since(&self, server: &MultiServer, before_turn: &[(FeedCounts, u64, u64, u64)]) -> Accounts {
         let mut sum = Accounts::default();
-        for (reader, (before, sent, popped, missed)) in self.readers.iter().zip(books) {
+        for (reader, (before, sent, popped, missed)) in self.readers.iter().zip(before_turn) {
             let counts = less(reader.feed.counts(), before);
             // Updates that were queued before the turn were received before it.
             let settled = (counts.delivered + counts.dropped + counts.conflated + counts.filtered + counts.queued)

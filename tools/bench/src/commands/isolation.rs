@@ -52,7 +52,7 @@ const P99: usize = 1;
 
 /// Runs the benchmark and prints and checks the report.
 pub fn run(args: &BenchArgs) -> Result<(), Failure> {
-    be_quiet_about_planted_panics();
+    silence_planted_panics();
     let interrupt = Interrupt::catch()?;
     let bed = Rc::new(RefCell::new(Bed::start()?));
     let is_over = || interrupt.is_asked();
@@ -71,7 +71,7 @@ pub fn run(args: &BenchArgs) -> Result<(), Failure> {
 }
 
 /// Suppresses the messages of the panics that one of the callbacks causes on purpose.
-fn be_quiet_about_planted_panics() {
+fn silence_planted_panics() {
     let tell = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         if panic.payload().downcast_ref::<&str>() != Some(&PLANTED) {

@@ -254,12 +254,12 @@ impl Seen {
         uses.since_sent.saturating_record(now.since(Nanos(sent.load(Relaxed))).as_nanos() as u64);
         uses.age.saturating_record(now.since(stamps.received).as_nanos() as u64);
         drop(uses);
-        self.tell_cpu();
+        self.store_cpu();
     }
 
     /// Stores the CPU time of the calling thread, which must be the strategy's.
     #[inline]
-    fn tell_cpu(&self) {
+    fn store_cpu(&self) {
         self.cpu.store(thread_cpu().as_nanos() as u64, Relaxed);
     }
 
@@ -285,7 +285,7 @@ impl Strategy {
                 Ok(Self::thread(move |over| {
                     while !over.load(Relaxed) {
                         look(&mut handles, &seen);
-                        seen.tell_cpu();
+                        seen.store_cpu();
                         thread::sleep(every);
                     }
                 }))
@@ -295,7 +295,7 @@ impl Strategy {
                 Ok(Self::thread(move |over| {
                     while !over.load(Relaxed) {
                         read(&mut feed, &seen);
-                        seen.tell_cpu();
+                        seen.store_cpu();
                         match every {
                             Some(every) => thread::sleep(every),
                             None => {
