@@ -86,7 +86,8 @@ fn check(file: &Path) -> Result<bool, Failure> {
         return Ok(verdict(&Comparison::new(&baseline.instructions, &counter.count_all()?), &counter));
     }
     eprintln!("The baseline is NOT COMPARABLE here:\n  {}", differences.join("\n  "));
-    let commit = base::commit_of(&root(), file).map_err(|e| format!("the commit of the baseline was not found: {e}"))?;
+    let commit =
+        base::commit_of(&root(), file).map_err(|e| format!("the commit of the baseline was not found: {e}"))?;
     eprintln!("So the commit of the baseline is counted here, too.");
     compare_with(&commit, &counter)
 }
