@@ -194,7 +194,7 @@ mod streams {
     use std::collections::BTreeMap;
     use std::time::Duration;
 
-    use super::common::{self, Message, Record, Way, builder, delivered, eventually, fall_silent, finish};
+    use super::common::{self, Message, Record, RequestMode, builder, delivered, eventually, fall_silent, finish};
     use super::deadline;
     use hoga::config::{Limits, Pacing};
     use hoga::plan::Subscription;
@@ -335,7 +335,7 @@ mod streams {
     /// The messages that the exchange sent for each stream, and the requests that it received, numbered together.
     struct Log {
         sent: BTreeMap<String, Vec<(usize, Message)>>,
-        asked: Vec<(usize, BTreeMap<String, Way>)>,
+        asked: Vec<(usize, BTreeMap<String, RequestMode>)>,
     }
 
     impl Log {
@@ -346,14 +346,14 @@ mod streams {
             for (at, message) in record.sent_at(conn) {
                 sent.entry(message.stream.clone()).or_default().push((at, message));
             }
-            Self { sent, asked: record.asked_at(conn) }
+            Self { sent, asked: record.requested_at(conn) }
         }
 
         /// Returns the start of the unbroken run of requests for a stream that contains `opened_at`. If the stream was not
         /// requested then, returns its next request.
         fn asked_since(&self, stream: &str, opened_at: usize) -> usize {
             let (before, after): (Vec<_>, Vec<_>) = self.asked.iter().partition(|(at, _)| *at <= opened_at);
-            let is_asked = |(_, streams): &&&(usize, BTreeMap<String, Way>)| streams.contains_key(stream);
+            let is_asked = |(_, streams): &&&(usize, BTreeMap<String, RequestMode>)| streams.contains_key(stream);
             match before.iter().rev().take_while(is_asked).last() {
                 Some((at, _)) => *at,
                 None => after.iter().find(is_asked).map_or(usize::MAX, |(at, _)| *at),
@@ -383,7 +383,7 @@ mod streams {
             .ticker(&codes[0])
             .start()
             .unwrap();
-        engine.wait_ready(common::PATIENCE).unwrap();
+        engine.wait_ready(common::TIMEOUT).unwrap();
         let (mut rng, mut readers, mut gone) = (Rng::new(1), Vec::new(), Vec::new());
         let mut rounds = 0;
         while !is_over() {
@@ -404,7 +404,7 @@ mod streams {
                 std::thread::sleep(Duration::from_millis(rng.below(8) as u64));
             }
             for reader in &readers {
-                let _ = reader.feed.subscribed().wait_confirmed(common::PATIENCE);
+                let _ = reader.feed.subscribed().wait_confirmed(common::TIMEOUT);
             }
             fall_silent(&server, &engine);
             let log = Log::of(&record);
