@@ -267,7 +267,7 @@ mod streams {
         fn check(&self, log: &Log, is_settled: bool) {
             let what = format!("{} with {}", self.stream, self.policy);
             // Messages sent before the stream was requested do not concern this feed.
-            let since = log.asked_since(&self.stream, self.opened_at);
+            let since = log.requested_since(&self.stream, self.opened_at);
             let sent = log.sent.get(&self.stream).map_or(&[][..], Vec::as_slice);
             let sent = &sent[sent.partition_point(|(at, _)| *at < since)..];
             let places = places(&what, &self.got, sent);
@@ -335,7 +335,7 @@ mod streams {
     /// The messages that the exchange sent for each stream, and the requests that it received, numbered together.
     struct Log {
         sent: BTreeMap<String, Vec<(usize, Message)>>,
-        asked: Vec<(usize, BTreeMap<String, RequestMode>)>,
+        requests: Vec<(usize, BTreeMap<String, RequestMode>)>,
     }
 
     impl Log {
@@ -346,17 +346,17 @@ mod streams {
             for (at, message) in record.sent_at(conn) {
                 sent.entry(message.stream.clone()).or_default().push((at, message));
             }
-            Self { sent, asked: record.requested_at(conn) }
+            Self { sent, requests: record.requested_at(conn) }
         }
 
         /// Returns the start of the unbroken run of requests for a stream that contains `opened_at`. If the stream was not
         /// requested then, returns its next request.
-        fn asked_since(&self, stream: &str, opened_at: usize) -> usize {
-            let (before, after): (Vec<_>, Vec<_>) = self.asked.iter().partition(|(at, _)| *at <= opened_at);
-            let is_asked = |(_, streams): &&&(usize, BTreeMap<String, RequestMode>)| streams.contains_key(stream);
-            match before.iter().rev().take_while(is_asked).last() {
+        fn requested_since(&self, stream: &str, opened_at: usize) -> usize {
+            let (before, after): (Vec<_>, Vec<_>) = self.requests.iter().partition(|(at, _)| *at <= opened_at);
+            let is_requested = |(_, streams): &&&(usize, BTreeMap<String, RequestMode>)| streams.contains_key(stream);
+            match before.iter().rev().take_while(is_requested).last() {
                 Some((at, _)) => *at,
-                None => after.iter().find(is_asked).map_or(usize::MAX, |(at, _)| *at),
+                None => after.iter().find(is_requested).map_or(usize::MAX, |(at, _)| *at),
             }
         }
     }

@@ -28,7 +28,7 @@ fn price(event: Event) -> f64 {
 fn take<T: Payload + Into<Event>>(feed: &mut Feed<T>, count: usize) -> Vec<f64> {
     let mut prices = Vec::new();
     while prices.len() < count {
-        assert!(feed.wait(TIMEOUT), "only {prices:?} came, {:?}", feed.counts());
+        assert!(feed.wait(TIMEOUT), "only {prices:?} arrived, {:?}", feed.counts());
         for item in feed.by_ref() {
             match item {
                 Item::Data(update) => prices.push(price(update.value.into())),

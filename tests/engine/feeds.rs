@@ -138,8 +138,8 @@ fn a_feed_gets_only_what_it_requested() {
         feeds.iter().all(|feed| feed.counts().delivered > 20) && others.iter().all(|feed| feed.counts().delivered > 20)
     });
     let got = messages(&got);
-    let asked = ["ticker KRW-BTC", "ticker KRW-ETH", "trade KRW-XRP"];
-    assert!(got.iter().all(|message| asked.contains(&message.stream.as_str())));
+    let requested = ["ticker KRW-BTC", "ticker KRW-ETH", "trade KRW-XRP"];
+    assert!(got.iter().all(|message| requested.contains(&message.stream.as_str())));
     assert!(got.iter().all(|message| !(message.is_snapshot && message.stream.starts_with("ticker"))));
     finish(engine, &server);
 }

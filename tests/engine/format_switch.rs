@@ -49,7 +49,7 @@ fn formats_change_back_and_forth_and_no_trade_is_lost_or_repeated() {
     let mut feed = engine.feed(trade(CODES), EVERYTHING).unwrap();
     wait_settled(&engine);
     let conn = *record.connections().last().unwrap();
-    let asked_before = record.formats(conn, false).len();
+    let requests_before = record.formats(conn, false).len();
 
     let formats: Vec<_> = Format::ALL.into_iter().rev().cycle().take(12).collect();
     let (mut got, mut seen) = (Vec::new(), Vec::new());
@@ -61,7 +61,7 @@ fn formats_change_back_and_forth_and_no_trade_is_lost_or_repeated() {
         drain(&mut witness_feed, &mut seen);
     }
     let named: Vec<_> = formats.iter().map(|format| format.as_str().to_owned()).collect();
-    assert_eq!(record.formats(conn, false)[asked_before..], named, "exactly one request for each change");
+    assert_eq!(record.formats(conn, false)[requests_before..], named, "exactly one request for each change");
 
     // Everything sent so far arrives.
     let sent = record.sent(conn, is_change);

@@ -135,7 +135,7 @@ fn a_feed_delivers_every_event_that_it_requested_and_nothing_else() {
     let mut feed = engine.feed(trade(["KRW-BTC", "KRW-ETH"]), Overflow::DROP_NEWEST).unwrap();
     let (mut got, mut versions) = (Vec::new(), BTreeMap::new());
     while got.len() < 200 {
-        assert!(feed.wait(TIMEOUT), "only {} came", got.len());
+        assert!(feed.wait(TIMEOUT), "only {} arrived", got.len());
         while let Some(item) = feed.pop() {
             let Item::Data(update) = &item else { panic!("{item:?}") };
             let last = versions.insert(update.value.market, update.version);
@@ -352,12 +352,12 @@ fn refusals_of_the_planner_are_reported_with_the_other_problems() {
     assert!(many.contains("2 streams are more than the 1") && many.contains("receive_bytes"), "{many}");
 
     let universe = ["KRW-BTC", "KRW-ETH", "KRW-XRP"].map(|code| code.parse().unwrap());
-    let asked = Arc::new(AtomicUsize::new(0));
-    let source = UncalledSource(asked.clone());
+    let called = Arc::new(AtomicUsize::new(0));
+    let source = UncalledSource(called.clone());
     let builder = Engine::builder().ticker("*").universe(universe).market_source(source, TIMEOUT).limits(one);
     let listed = problems(builder.connections(2));
     assert!(listed.contains("3 streams are more than the 2"), "{listed}");
-    assert_eq!(asked.load(Ordering::Relaxed), 0, "no thread has called it");
+    assert_eq!(called.load(Ordering::Relaxed), 0, "no thread has called it");
 
     // Without connections there is no stream limit to report.
     let none = problems(Engine::builder().ticker("KRW-*").connections(0));

@@ -403,7 +403,7 @@ fn i_errors_are_reported_and_survived() {
 }
 
 #[test]
-fn i_four_charts_and_a_bot_beside_them() {
+fn i_four_charts_and_a_bot() {
     let (server, record, engine) = start();
     let chart =
         |coin: &str, interval| engine.subscribe(candle(interval, coin).and(orderbook(coin).levels(15))).unwrap();
@@ -476,8 +476,8 @@ fn k_a_stream_added_and_dropped_within_a_window_is_never_requested() {
         let pacing = Pacing::Conservative;
         let engine = builder(&server).pacing(pacing).grace(grace).ticker("KRW-BTC").start().unwrap();
         engine.wait_ready(TIMEOUT).unwrap();
-        let come_and_go = || drop(engine.subscribe(trade("KRW-ETH").and(orderbook("KRW-ETH"))).unwrap());
-        let ((), requests) = in_one_window(&engine, &record, come_and_go, |()| ());
+        let add_and_drop = || drop(engine.subscribe(trade("KRW-ETH").and(orderbook("KRW-ETH"))).unwrap());
+        let ((), requests) = in_one_window(&engine, &record, add_and_drop, |()| ());
         assert_eq!(requests, 0, "with a grace of {grace:?}");
         finish(engine, &server);
     }

@@ -59,8 +59,8 @@ impl Scripted {
         Self { url, sockets }
     }
 
-    /// Returns the builder of an engine without a grace period. Its timeouts are so long that the test causes everything
-    /// that the engine does, even on a busy machine.
+    /// Returns the builder of an engine without a grace period. Its timeouts are long, so that only the test causes
+    /// actions of the engine, even on a busy machine.
     pub fn builder(&self) -> Builder {
         let endpoint = Endpoint::custom(&self.url).unwrap();
         let builder = Engine::builder().endpoint(endpoint).connect_ledger(ConnectLedger::Process);

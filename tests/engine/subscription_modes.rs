@@ -106,9 +106,9 @@ fn running_streams_are_requested_without_a_snapshot() {
     assert!(engine.wait_revisions(TIMEOUT, |revisions| revisions.confirmed == revisions.desired));
     let _held = engine.subscribe(ticker("KRW-XRP")).unwrap();
     eventually_wire(&record, &names(["ticker"], &["KRW-BTC", "KRW-ETH", "KRW-XRP"]));
-    let asked = record.last_request();
+    let requested = record.last_request();
     assert_eq!(
-        ["KRW-BTC", "KRW-ETH", "KRW-XRP"].map(|code| asked[&format!("ticker {code}")]),
+        ["KRW-BTC", "KRW-ETH", "KRW-XRP"].map(|code| requested[&format!("ticker {code}")]),
         [RequestMode::Realtime, RequestMode::Realtime, RequestMode::All]
     );
     finish(engine, &server);
@@ -170,12 +170,12 @@ fn an_unknown_market_is_requested_once_more_and_then_named() {
     assert_eq!(engine.subscriptions().unconfirmed, [*key]);
 
     let conn = record.connections()[0];
-    let asked = record.requested(conn);
-    let requests_with_it = |asked: &[std::collections::BTreeMap<String, RequestMode>]| {
-        asked.iter().filter(|asked| asked.contains_key("ticker KRW-NOPE")).count()
+    let requested = record.requested(conn);
+    let requests_with_it = |requested: &[std::collections::BTreeMap<String, RequestMode>]| {
+        requested.iter().filter(|requested| requested.contains_key("ticker KRW-NOPE")).count()
     };
-    assert_eq!(requests_with_it(&asked), 2, "{asked:?}");
-    assert_eq!(asked.last().unwrap()["ticker KRW-BTC"], RequestMode::Realtime, "running streams are not disturbed");
+    assert_eq!(requests_with_it(&requested), 2, "{requested:?}");
+    assert_eq!(requested.last().unwrap()["ticker KRW-BTC"], RequestMode::Realtime, "running streams are not disturbed");
     // No further request follows, and the other streams continue: every trade has arrived.
     std::thread::sleep(Duration::from_millis(1_500));
     assert_eq!(requests_with_it(&record.requested(conn)), 2);

@@ -51,11 +51,11 @@ fn model(held: &[Vec<StreamSpec>]) -> BTreeMap<String, Mode> {
 }
 
 /// Returns whether a request serves a mode. A running stream may be requested without another snapshot.
-fn serves(asked: RequestMode, mode: Mode) -> bool {
+fn serves(requested: RequestMode, mode: Mode) -> bool {
     match mode {
-        Mode::All => asked != RequestMode::Snapshot,
-        Mode::SnapshotOnly => asked == RequestMode::Snapshot,
-        Mode::RealtimeOnly => asked == RequestMode::Realtime,
+        Mode::All => requested != RequestMode::Snapshot,
+        Mode::SnapshotOnly => requested == RequestMode::Snapshot,
+        Mode::RealtimeOnly => requested == RequestMode::Realtime,
     }
 }
 
@@ -90,9 +90,11 @@ fn after_changes_by_sixteen_threads_the_wire_carries_exactly_the_held_streams() 
     specs.push(CheckedSubscription::of(ticker("KRW-BTC"), &UPBIT).unwrap().specs);
     let expected = model(&specs);
     let is_right = || {
-        let asked = record.last_request();
-        asked.len() == expected.len()
-            && expected.iter().all(|(name, mode)| asked.get(name).is_some_and(|asked| serves(*asked, *mode)))
+        let requested = record.last_request();
+        requested.len() == expected.len()
+            && expected
+                .iter()
+                .all(|(name, mode)| requested.get(name).is_some_and(|requested| serves(*requested, *mode)))
     };
     eventually("the wire carries the held streams", is_right);
     // The wire stays unchanged.
@@ -160,10 +162,10 @@ fn clients_that_join_and_leave_interrupt_no_others() {
     nothing_is_missing(&mut books, &of_books);
     assert_eq!(trades.counts().dropped + books.counts().dropped, 0);
     // The exchange did not pause them either: no request restarted a running stream.
-    for asked in &record.requested(conn)[ran..] {
+    for requested in &record.requested(conn)[ran..] {
         for market in mine {
             assert_eq!(
-                (asked[&format!("trade {market}")], asked[&format!("orderbook {market}")]),
+                (requested[&format!("trade {market}")], requested[&format!("orderbook {market}")]),
                 (RequestMode::Realtime, RequestMode::Realtime)
             );
         }
@@ -201,7 +203,11 @@ fn a_stream_that_is_wanted_again_before_it_leaves_the_wire_does_not_stop() {
     assert!(got[0].is_snapshot, "the state comes first");
     assert_eq!(got[1..], sent[from + 1..from + got.len()], "then every change");
     assert_eq!(engine.connections()[0].unrouted, 0);
-    assert!(record.requested(conn)[1..].iter().all(|asked| asked.get("trade KRW-BTC") == Some(&RequestMode::Realtime)));
+    assert!(
+        record.requested(conn)[1..]
+            .iter()
+            .all(|requested| requested.get("trade KRW-BTC") == Some(&RequestMode::Realtime))
+    );
     assert!(engine.pool().trade("KRW-BTC").unwrap().load().health().is_live());
     finish(engine, &server);
 }

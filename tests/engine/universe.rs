@@ -219,17 +219,17 @@ fn a_callback_of_a_pattern_gets_nothing_of_a_delisted_market() {
     let [stays, gone] = [all[0], all[1]];
     let engine = builder(&server).universe([stays, gone]).start().unwrap();
     let _held = engine.subscribe(ticker(gone)).unwrap();
-    let given = Arc::new(Mutex::new(Vec::new()));
-    let giving = given.clone();
+    let received = Arc::new(Mutex::new(Vec::new()));
+    let collected = received.clone();
     let call = move |item: &Item<Ticker>| {
         if let Item::Data(update) = item {
-            giving.lock().unwrap().push(update.value.market);
+            collected.lock().unwrap().push(update.value.market);
         }
     };
     let _callback = engine.callback("seer").run(ticker("*"), Overflow::default(), call).unwrap();
-    eventually("it gets both markets", || given.lock().unwrap().contains(&gone));
+    eventually("it gets both markets", || received.lock().unwrap().contains(&gone));
     engine.set_universe([stays]);
-    eventually_only(stays, gone, &record, || std::mem::take(&mut *given.lock().unwrap()));
+    eventually_only(stays, gone, &record, || std::mem::take(&mut *received.lock().unwrap()));
     finish(engine, &server);
 }
 

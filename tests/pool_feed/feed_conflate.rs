@@ -80,7 +80,7 @@ fn a_mark_after_its_value_was_read_is_conflated_and_delivers_nothing() {
     assert_counts(&feed, 2, 1, 1);
 }
 
-/// Each stream once became a source of its own, which the reader had to poll from then on.
+/// Each stream once became a separate source, which the reader had to poll from then on.
 #[test]
 fn streams_that_join_one_by_one_share_few_sources() {
     const STREAMS: u64 = 1_000;
@@ -258,7 +258,7 @@ struct Model {
     /// The newest value at the last mark, which must be delivered.
     owed: [u64; K],
     delivered: [u64; K],
-    rests_until: [u64; K],
+    due_at: [u64; K],
     /// Changed streams, in the order of their first change.
     changed: VecDeque<usize>,
 }
@@ -273,7 +273,7 @@ impl Model {
     }
 
     fn is_due(&self, stream: usize) -> bool {
-        self.owed[stream] > self.delivered[stream] && self.rests_until[stream] <= self.now
+        self.owed[stream] > self.delivered[stream] && self.due_at[stream] <= self.now
     }
 
     /// Returns the next value of a feed without intervals.
@@ -289,9 +289,9 @@ impl Model {
     fn popped(&mut self, value: u64) {
         let stream = self.newest.iter().position(|newest| *newest == value).expect("the newest value of a stream");
         assert!(value > self.delivered[stream], "{value} was delivered twice");
-        assert!(self.rests_until[stream] <= self.now, "{value} was delivered too early");
+        assert!(self.due_at[stream] <= self.now, "{value} was delivered too early");
         self.delivered[stream] = value;
-        self.rests_until[stream] = self.now + self.interval;
+        self.due_at[stream] = self.now + self.interval;
     }
 }
 

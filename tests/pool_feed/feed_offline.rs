@@ -12,12 +12,12 @@ fn feed(capacity: usize) -> (BlockingWriter<Trade>, Feed<Trade>) {
     blocking(capacity, std::sync::Arc::<TestClock>::default())
 }
 
-/// The writer yields after every `writer_rests` pushes, and the reader after every `reader_rests` pops; 0 is never.
+/// The writer yields after every `writer_pauses` pushes, and the reader after every `reader_pauses` pops; 0 is never.
 #[track_caller]
-fn nothing_is_lost(capacity: usize, writer_rests: u64, reader_rests: u64) {
+fn nothing_is_lost(capacity: usize, writer_pauses: u64, reader_pauses: u64) {
     const UPDATES: u64 = 2_000;
     let (mut writer, mut feed) = feed(capacity);
-    let rest = |at: u64, every: u64| {
+    let pause = |at: u64, every: u64| {
         if every > 0 && at.is_multiple_of(every) {
             thread::yield_now();
         }
@@ -26,7 +26,7 @@ fn nothing_is_lost(capacity: usize, writer_rests: u64, reader_rests: u64) {
         s.spawn(move || {
             for version in 1..=UPDATES {
                 writer.push(derived(version)).expect("the reader exists");
-                rest(version, writer_rests);
+                pause(version, writer_pauses);
             }
         });
         let mut next = 1;
@@ -34,7 +34,7 @@ fn nothing_is_lost(capacity: usize, writer_rests: u64, reader_rests: u64) {
             assert!(feed.wait(Duration::from_secs(30)), "a lost wake-up");
             while let Some(item) = feed.pop() {
                 assert_eq!(item, Item::Data(derived(next)));
-                rest(next, reader_rests);
+                pause(next, reader_pauses);
                 next += 1;
             }
         }
@@ -47,8 +47,8 @@ fn nothing_is_lost(capacity: usize, writer_rests: u64, reader_rests: u64) {
 #[test]
 fn nothing_is_lost_at_any_relative_speed() {
     for capacity in [1, 2, 64] {
-        for (writer_rests, reader_rests) in [(0, 0), (3, 0), (0, 3)] {
-            nothing_is_lost(capacity, writer_rests, reader_rests);
+        for (writer_pauses, reader_pauses) in [(0, 0), (3, 0), (0, 3)] {
+            nothing_is_lost(capacity, writer_pauses, reader_pauses);
         }
     }
 }

@@ -137,7 +137,7 @@ fn an_update_between_the_two_loads_of_a_market_restarts_the_read() {
     assert_eq!(read_behind(0), (Some(Nanos(100)), vec![33, 1, 1, 1]));
 }
 
-/// Two values may be in publication at once. The second was returned beside the value that the first had replaced.
+/// Two values may be in publication at once. The second was returned with the value that the first had replaced.
 #[test]
 fn values_that_were_never_visible_together_are_not_returned_together() {
     const ROUNDS: u64 = 30;
@@ -176,7 +176,7 @@ fn values_that_were_never_visible_together_are_not_returned_together() {
 
 /// The writer publishes the markets in order, round after round, so the first is at most one ahead of the last.
 #[test]
-fn readings_of_one_instant_fit_together_while_a_writer_goes_round() {
+fn readings_of_one_instant_are_consistent_while_a_writer_cycles_through_the_markets() {
     const ROUNDS: u64 = 20_000;
     let clock = SystemClock::new();
     let (pool, mut publishers) = open(Arc::new(clock));

@@ -98,7 +98,7 @@ pub fn unread_messages_take_no_memory() {
     }
     let before = allocated();
     receive(&engine, MEASURED, pause);
-    assert_eq!(allocated() - before, 0, "{MEASURED} messages for feeds that nobody reads");
+    assert_eq!(allocated() - before, 0, "{MEASURED} messages for unread feeds");
     for (feed, policy) in feeds.iter().zip(policies) {
         let counts = feed.counts();
         assert!(counts.received > 20 * RING as u64 && counts.delivered == 0, "{policy}: {counts:?}");
