@@ -1,5 +1,5 @@
-//! A log that nobody reads stops nothing, and a log that somebody reads is not flooded. The exchange is scripted: it sends
-//! fifty messages that cannot be read with each that can.
+//! A stuck log stops nothing, and a working log is not flooded. The scripted exchange sends fifty malformed messages in
+//! each round.
 
 use std::net::{TcpListener, TcpStream};
 use std::num::NonZeroU32;
@@ -15,22 +15,22 @@ use tracing::field::{Field, Visit};
 use tracing::span;
 use tungstenite::{Message, WebSocket};
 
-/// Longest that anything here may take: generous, because the machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Timeout of every wait. It is generous, because the machine may be busy.
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// The scripted exchange's pause between two rounds.
 const ROUND: Duration = Duration::from_millis(20);
-/// How often a callback fails, a line for each time: more than are kept for a log that takes none.
+/// Number of failures of a callback. Each logs a line, and a stuck log keeps fewer lines than this.
 const FAILURES: u64 = 300;
-/// Messages of each round that cannot be read.
-const UNREADABLE: usize = 50;
+/// Number of malformed messages in each round.
+const MALFORMED: usize = 50;
 
 // ---- the log ----
 
-/// Where the lines of this program's log go. While it is stuck, each call waits.
+/// The log lines of this program. While the log is stuck, each call blocks.
 #[derive(Default)]
 struct Log {
     state: Mutex<LogState>,
-    moves: Condvar,
+    changed: Condvar,
 }
 
 #[derive(Default)]
@@ -42,21 +42,21 @@ struct LogState {
 struct Subscriber(&'static Log);
 
 impl Log {
-    /// The log of this program, for one test at a time.
+    /// Returns the log of this program and a guard that admits one test at a time.
     fn take() -> (&'static Self, MutexGuard<'static, ()>) {
         static LOG: OnceLock<Log> = OnceLock::new();
-        static ONE_TEST: Mutex<()> = Mutex::new(());
-        let turn = ONE_TEST.lock().unwrap_or_else(PoisonError::into_inner);
+        static EXCLUSIVE: Mutex<()> = Mutex::new(());
+        let guard = EXCLUSIVE.lock().unwrap_or_else(PoisonError::into_inner);
         let log = LOG.get_or_init(Self::default);
-        // The second test finds it set.
+        // The second test finds the subscriber set.
         let _ = tracing::subscriber::set_global_default(Subscriber(log));
         log.state().lines.clear();
-        (log, turn)
+        (log, guard)
     }
 
-    fn be_stuck(&self, is_stuck: bool) {
+    fn set_stuck(&self, is_stuck: bool) {
         self.state().is_stuck = is_stuck;
-        self.moves.notify_all();
+        self.changed.notify_all();
     }
 
     fn lines(&self) -> Vec<String> {
@@ -65,7 +65,7 @@ impl Log {
 
     fn write(&self, line: String) {
         let state = self.state();
-        let mut state = self.moves.wait_while(state, |state| state.is_stuck).unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.changed.wait_while(state, |state| state.is_stuck).unwrap_or_else(PoisonError::into_inner);
         state.lines.push(line);
     }
 
@@ -105,26 +105,26 @@ impl tracing::Subscriber for Subscriber {
 
 // ---- the exchange ----
 
-/// Serves whoever connects, in rounds: messages that cannot be read, then the next ticker of each market that was asked
-/// for. Those of a market are numbered by their price, from 1. Knows no market whose name ends in NONE.
+/// An exchange that serves every connection in rounds: malformed messages, then the next ticker of each requested
+/// market. The price numbers the tickers of a market from 1. It has no market whose name ends in NONE.
 struct Scripted {
     url: String,
-    unreadable: Arc<AtomicU64>,
+    malformed: Arc<AtomicU64>,
 }
 
 impl Scripted {
     fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("ws://{}/", listener.local_addr().unwrap());
-        let unreadable = Arc::new(AtomicU64::new(0));
-        let sent = unreadable.clone();
+        let malformed = Arc::new(AtomicU64::new(0));
+        let sent = malformed.clone();
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let sent = sent.clone();
                 thread::spawn(move || serve(stream.unwrap(), &sent));
             }
         });
-        Self { url, unreadable }
+        Self { url, malformed }
     }
 
     fn engine(&self) -> hoga::engine::Builder {
@@ -136,8 +136,8 @@ impl Scripted {
     }
 }
 
-/// Until the peer is gone.
-fn serve(stream: TcpStream, unreadable: &AtomicU64) {
+/// Serves one connection until the peer is gone.
+fn serve(stream: TcpStream, malformed: &AtomicU64) {
     stream.set_nodelay(true).unwrap();
     let Ok(mut socket) = tungstenite::accept(stream) else { return };
     socket.get_ref().set_read_timeout(Some(Duration::from_millis(1))).unwrap();
@@ -148,11 +148,11 @@ fn serve(stream: TcpStream, unreadable: &AtomicU64) {
             let codes = ["KRW-BTC", "KRW-ETH", "KRW-XRP"];
             markets = codes.into_iter().filter(|code| request.contains(code)).collect();
         }
-        for _ in 0..UNREADABLE {
-            if socket.write(Message::binary("unreadable")).is_err() {
+        for _ in 0..MALFORMED {
+            if socket.write(Message::binary("malformed")).is_err() {
                 return;
             }
-            unreadable.fetch_add(1, Relaxed);
+            malformed.fetch_add(1, Relaxed);
         }
         for code in &markets {
             if socket.write(Message::binary(ticker_of(code, number))).is_err() {
@@ -166,7 +166,7 @@ fn serve(stream: TcpStream, unreadable: &AtomicU64) {
     }
 }
 
-/// The newest request, if there is one.
+/// Returns the newest request, if there is one.
 fn request(socket: &mut WebSocket<TcpStream>) -> Result<Option<String>, tungstenite::Error> {
     let is_timeout = |kind| matches!(kind, io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
     match socket.read() {
@@ -187,11 +187,11 @@ fn ticker_of(code: &str, number: u64) -> String {
 
 // ---- the tests ----
 
-/// Looks until it is so.
+/// Polls until the condition holds.
 #[track_caller]
-fn eventually(what: &str, mut so: impl FnMut() -> bool) {
-    for _ in 0..PATIENCE.as_millis() / 10 {
-        if so() {
+fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    for _ in 0..TIMEOUT.as_millis() / 10 {
+        if condition() {
             return;
         }
         thread::sleep(Duration::from_millis(10));
@@ -199,12 +199,12 @@ fn eventually(what: &str, mut so: impl FnMut() -> bool) {
     panic!("never: {what}");
 }
 
-/// Takes so many tickers from a feed: each is the one after the last.
+/// Takes `count` tickers from a feed and asserts that their numbers are consecutive.
 #[track_caller]
 fn expect_tickers(feed: &mut Feed<Ticker>, count: usize) {
     let mut last: Option<f64> = None;
     for _ in 0..count {
-        assert!(feed.wait(PATIENCE), "no more after {last:?}");
+        assert!(feed.wait(TIMEOUT), "no more after {last:?}");
         match feed.pop() {
             Some(Item::Data(update)) => {
                 let number = update.value.trade_price;
@@ -221,26 +221,26 @@ fn is_running(thread: &str) -> bool {
     fs::read_dir("/proc/self/task").unwrap().filter_map(name).any(|name| name.trim() == thread)
 }
 
-/// The connection's thread wrote to the log itself, and so did the control thread and those of callbacks.
+/// The connection's thread, the control thread and the threads of callbacks once wrote to the log themselves.
 #[test]
-fn a_log_that_nobody_reads_stops_nothing() {
-    let (log, _turn) = Log::take();
-    log.be_stuck(true);
+fn a_stuck_log_stops_nothing() {
+    let (log, _guard) = Log::take();
+    log.set_stuck(true);
     let exchange = Scripted::start();
     let engine = exchange.engine().start().unwrap();
-    let watcher = engine.lifecycle(); // nobody looks at it
+    let watcher = engine.lifecycle(); // never read
     let mut btc = engine.feed(ticker("KRW-BTC"), Overflow::DROP_NEWEST).unwrap();
     expect_tickers(&mut btc, 50);
     eventually("the watcher has lost reports", || watcher.dropped() > 0);
     expect_tickers(&mut btc, 20);
 
-    // The control thread has something to say, and goes on.
+    // The control thread logs a line and continues.
     let _none = engine.subscribe(ticker("KRW-NONE")).unwrap();
-    eventually("the market that is not there is unconfirmed", || !engine.subscriptions().unconfirmed.is_empty());
+    eventually("the unknown market is unconfirmed", || !engine.subscriptions().unconfirmed.is_empty());
     let eth = engine.subscribe(ticker("KRW-ETH")).unwrap();
-    eth.wait_confirmed(PATIENCE).unwrap();
+    eth.wait_confirmed(TIMEOUT).unwrap();
 
-    // So has the thread of two callbacks.
+    // The shared thread of two callbacks logs a line and continues.
     let dispatcher = engine.dispatcher("shared", 1).unwrap();
     let called = Arc::new(AtomicU64::new(0));
     let counts = called.clone();
@@ -248,18 +248,18 @@ fn a_log_that_nobody_reads_stops_nothing() {
     let works = works.run(ticker("KRW-ETH"), Overflow::DROP_NEWEST, move |_| _ = counts.fetch_add(1, Relaxed));
     let fails = engine.callback("fails").on(&dispatcher).quota(NonZeroU32::MIN);
     let fails = fails.run(ticker(["KRW-BTC", "KRW-ETH"]), Overflow::DROP_NEWEST, |_| Err("as planned")).unwrap();
-    eventually("the one that fails is quarantined", || fails.state() == CallbackState::Quarantined);
+    eventually("the failing callback is quarantined", || fails.state() == CallbackState::Quarantined);
     let before = called.load(Relaxed);
-    eventually("the other one is called", || called.load(Relaxed) > before + 10);
+    eventually("the other callback is called", || called.load(Relaxed) > before + 10);
     let xrp = engine.subscribe(ticker("KRW-XRP")).unwrap();
-    xrp.wait_confirmed(PATIENCE).unwrap();
-    // More is said than fits.
+    xrp.wait_confirmed(TIMEOUT).unwrap();
+    // Log more lines than fit.
     for failures in 2..=FAILURES {
         assert!(fails.rearm());
-        eventually("it fails again", || fails.status().failures == failures);
+        eventually("the callback fails again", || fails.status().failures == failures);
     }
     let before = called.load(Relaxed);
-    eventually("its thread goes on", || called.load(Relaxed) > before);
+    eventually("its thread continues", || called.load(Relaxed) > before);
     expect_tickers(&mut btc, 20);
     assert_eq!(log.lines(), [""; 0]);
 
@@ -270,7 +270,7 @@ fn a_log_that_nobody_reads_stops_nothing() {
     report.into_result().unwrap();
     drop(engine);
     assert!(is_running("hoga-log"));
-    log.be_stuck(false);
+    log.set_stuck(false);
     eventually("the log's thread has ended", || !is_running("hoga-log"));
     let lines = log.lines();
     for line in ["no data for ticker KRW-NONE", "callback \"fails\" is quarantined", "closing -> disconnected"] {
@@ -280,23 +280,23 @@ fn a_log_that_nobody_reads_stops_nothing() {
     let missing =
         lines.iter().filter_map(|line| line.strip_suffix(" lines are missing here: the log accepted lines too slowly"));
     let missing: u64 = missing.map(|number| number.parse::<u64>().unwrap()).sum();
-    assert_eq!(failed + missing, FAILURES, "what was not written is counted: {lines:#?}");
+    assert_eq!(failed + missing, FAILURES, "each missing line is counted: {lines:#?}");
     assert!(missing > 0);
 }
 
 #[test]
-fn a_flood_of_unreadable_messages_is_one_line_a_second_that_counts_them() {
-    let (log, _turn) = Log::take();
+fn a_flood_of_malformed_messages_logs_one_line_per_second_with_their_number() {
+    let (log, _guard) = Log::take();
     let exchange = Scripted::start();
     let engine = exchange.engine().start().unwrap();
     let began = engine.now();
     let mut btc = engine.feed(ticker("KRW-BTC"), Overflow::DROP_NEWEST).unwrap();
     expect_tickers(&mut btc, 100);
-    let report = engine.shutdown(PATIENCE);
+    let report = engine.shutdown(TIMEOUT);
     let seconds = engine.now().since(began).as_secs() as usize;
     assert!(!report.hanging_log && report.joined.ends_with(&["hoga-log".to_owned()]), "{report:?}");
     let refused = report.connections[0].counters.malformed;
-    assert!(refused >= 100 * UNREADABLE as u64 && refused <= exchange.unreadable.load(Relaxed), "{refused}");
+    assert!(refused >= 100 * MALFORMED as u64 && refused <= exchange.malformed.load(Relaxed), "{refused}");
 
     let lines: Vec<_> = log.lines().into_iter().filter(|line| line.contains("refused")).collect();
     assert!(lines.len() <= seconds + 2, "{lines:#?}");

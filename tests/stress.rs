@@ -1,16 +1,16 @@
-//! Two programs that look for rare faults: calls to a connection's thread about its deadlines, and feeds of every policy
-//! that come and go on a living socket. Each runs for [`SECONDS`] in the ordinary tests, or as long as the environment
-//! variable `HOGA_STRESS_SECONDS` says.
+//! Two stress tests for rare faults: calls to a connection's thread around its deadlines, and feeds of every policy
+//! that join and leave an open socket. Each runs for [`SECONDS`], or for the number of seconds in the environment
+//! variable `HOGA_STRESS_SECONDS`.
 
 mod common;
 
 use std::time::{Duration, Instant};
 
-/// How long each program runs where nothing else is asked for.
+/// Default length of each test, in seconds.
 const SECONDS: u64 = 5;
 
-/// When a program that starts now shall end.
-#[allow(clippy::disallowed_methods, reason = "how long to try is no part of what is tested")]
+/// Returns a function that reports whether a test that starts now is over.
+#[allow(clippy::disallowed_methods, reason = "the length of the run is not under test")]
 fn deadline() -> impl Fn() -> bool {
     let seconds =
         std::env::var("HOGA_STRESS_SECONDS").map_or(SECONDS, |text| text.parse().expect("a number of seconds"));
@@ -19,7 +19,7 @@ fn deadline() -> impl Fn() -> bool {
 }
 
 mod calls {
-    //! A connection whose deadlines come every few milliseconds, and calls that come about them.
+    //! A connection with a deadline every few milliseconds, and calls around these deadlines.
 
     use std::net::TcpListener;
     use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -32,13 +32,13 @@ mod calls {
     use hoga::plan::DesiredSet;
     use hoga::session::{Budget, Event, Rate, Session, State};
 
-    /// The goodbye waits this long for an answer that never comes.
+    /// Timeout of the close handshake, which the peer never answers.
     const CLOSE: Duration = Duration::from_millis(3);
 
-    /// Calls begin this long before that deadline and end this long after it.
-    const ABOUT: Duration = Duration::from_micros(200);
+    /// Calls begin two of these before that deadline and end one after it.
+    const MARGIN: Duration = Duration::from_micros(200);
 
-    /// A call that was not looked at for this long is lost.
+    /// A call without effect for this long is lost.
     const LOST: Duration = Duration::from_secs(10);
 
     #[derive(Clone, Copy)]
@@ -126,11 +126,11 @@ mod calls {
 
         #[track_caller]
         fn until(&self, state: State) {
-            while self.states.recv_timeout(LOST).expect("the thread sleeps although it was called") != state {}
+            while self.states.recv_timeout(LOST).expect("the thread missed a call") != state {}
         }
     }
 
-    /// Opens WebSockets and then neither reads nor writes, so the deadline of each goodbye has to pass.
+    /// Accepts WebSockets and then neither reads nor writes, so each close handshake runs into its deadline.
     fn deaf_peer() -> u16 {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -148,19 +148,19 @@ mod calls {
     }
 
     #[test]
-    #[allow(clippy::disallowed_methods, reason = "the calls have to come about a deadline of the real clock")]
-    fn no_call_about_a_deadline_is_lost() {
+    #[allow(clippy::disallowed_methods, reason = "the calls must surround a deadline of the real clock")]
+    fn no_call_around_a_deadline_is_lost() {
         let is_over = super::deadline();
         let connection = Connection::start(deaf_peer());
-        let (mut calls, mut goodbyes) = (0u64, 0u64);
+        let (mut calls, mut closes) = (0u64, 0u64);
         while !is_over() {
             connection.command(Command::Want);
             connection.until(State::Connected);
             connection.command(Command::WantNothing);
             connection.until(State::Closing);
             let closing = Instant::now();
-            std::thread::sleep(CLOSE - 2 * ABOUT);
-            while closing.elapsed() < CLOSE + ABOUT {
+            std::thread::sleep(CLOSE - 2 * MARGIN);
+            while closing.elapsed() < CLOSE + MARGIN {
                 connection.command(Command::WantNothing);
                 calls += 1;
                 let pause = Instant::now();
@@ -168,33 +168,33 @@ mod calls {
                     std::hint::spin_loop();
                 }
             }
-            // The last of them wants something, so the thread must dial again.
+            // The last call wants a stream, so the thread must connect again.
             connection.command(Command::Want);
             connection.until(State::Connected);
             connection.command(Command::WantNothing);
             connection.until(State::Disconnected);
-            goodbyes += 2;
+            closes += 2;
         }
         connection.command(Command::Stop);
         let started = Instant::now();
         while !connection.thread.is_finished() {
-            assert!(started.elapsed() < LOST, "the thread sleeps although it was told to stop");
+            assert!(started.elapsed() < LOST, "the thread missed the call to stop");
             std::thread::sleep(Duration::from_millis(1));
         }
         connection.thread.join().unwrap();
-        println!("{calls} calls about {goodbyes} deadlines, looked at in {} turns", connection.calls.load(SeqCst));
+        println!("{calls} calls around {closes} deadlines, handled in {} turns", connection.calls.load(SeqCst));
     }
 }
 
 mod streams {
-    //! Feeds of every policy come and go while the socket lives on. What each delivered is held against what the exchange
-    //! sent: nothing from before the stream was asked for, nothing out of order, nothing missing that was not reported,
-    //! and in the end the newest.
+    //! Feeds of every policy join and leave while the socket stays open. Each feed's messages are compared with those
+    //! that the exchange sent: none from before the request, none out of order, none missing without a report, and the
+    //! newest at the end.
 
     use std::collections::BTreeMap;
     use std::time::Duration;
 
-    use super::common::{self, Message, Record, Way, builder, delivered, eventually, fall_silent, finish};
+    use super::common::{self, Message, Record, RequestMode, builder, delivered, eventually, fall_silent, finish};
     use super::deadline;
     use hoga::config::{Limits, Pacing};
     use hoga::plan::Subscription;
@@ -204,7 +204,7 @@ mod streams {
 
     const MARKETS: usize = 6;
 
-    /// The most feeds at a time.
+    /// Maximum number of feeds at a time.
     const READERS_MAX: usize = 30;
 
     const POLICIES: [Overflow; 6] = [
@@ -216,16 +216,16 @@ mod streams {
         Overflow::Throttle(Duration::from_millis(5)),
     ];
 
-    /// A feed, and what it has delivered.
+    /// A feed and the messages that it has delivered.
     struct Reader {
         feed: Feed<Event>,
         stream: String,
         is_trade: bool,
         policy: Overflow,
-        /// Messages that the exchange had sent to anybody when the feed was opened.
+        /// Number of messages that the exchange had sent when the feed was opened.
         opened_at: usize,
         got: Vec<Message>,
-        /// Messages that were reported missing.
+        /// Number of messages that were reported missing.
         missed: u64,
     }
 
@@ -262,12 +262,12 @@ mod streams {
             }
         }
 
-        /// Holds what was delivered against what was sent. `is_settled`: all that was sent has been delivered.
+        /// Compares the delivered messages with the sent ones. `is_settled`: the feed has delivered all that it will.
         #[track_caller]
         fn check(&self, log: &Log, is_settled: bool) {
             let what = format!("{} with {}", self.stream, self.policy);
-            // What was sent before the stream was asked for is nothing to this feed.
-            let since = log.asked_since(&self.stream, self.opened_at);
+            // Messages sent before the stream was requested do not concern this feed.
+            let since = log.requested_since(&self.stream, self.opened_at);
             let sent = log.sent.get(&self.stream).map_or(&[][..], Vec::as_slice);
             let sent = &sent[sent.partition_point(|(at, _)| *at < since)..];
             let places = places(&what, &self.got, sent);
@@ -280,7 +280,7 @@ mod streams {
                 assert!(gone as u64 <= self.missed, "{what}: {gone} of {news} are missing, {} reported", self.missed);
             }
             if is_settled && let Some((_, newest)) = sent.last() {
-                let last = self.got.last().unwrap_or_else(|| panic!("{what}: nothing came, {newest:?} was sent"));
+                let last = self.got.last().unwrap_or_else(|| panic!("{what}: no message arrived, {newest:?} was sent"));
                 if self.missed == 0 {
                     assert!(
                         last.timestamp >= newest_time(sent, self.is_trade, newest),
@@ -291,12 +291,13 @@ mod streams {
         }
     }
 
-    /// A trade may come late, so the newest message need not have the newest time.
+    /// Returns the time that the last delivered message must reach. For trades that is the newest message's own time,
+    /// because trades may arrive late.
     fn newest_time(sent: &[(usize, Message)], is_trade: bool, newest: &Message) -> u64 {
         if is_trade { newest.timestamp } else { sent.iter().map(|(_, message)| message.timestamp).max().unwrap() }
     }
 
-    /// Where in `sent` each of the messages stands; each behind the one before.
+    /// Returns the index in `sent` of each message. Each follows the previous one.
     #[track_caller]
     fn places(what: &str, got: &[Message], sent: &[(usize, Message)]) -> Vec<usize> {
         let mut next = 0;
@@ -305,15 +306,15 @@ mod streams {
                 |(_, other): &(usize, Message)| (other.timestamp, other.detail) == (message.timestamp, message.detail);
             let found = sent[next..].iter().position(is_it);
             let place =
-                next + found.unwrap_or_else(|| panic!("{what}: {message:?} is old, came twice or was not sent"));
+                next + found.unwrap_or_else(|| panic!("{what}: {message:?} is old, arrived twice or was not sent"));
             next = place + 1;
             place
         };
         got.iter().map(place).collect()
     }
 
-    /// How many of the messages say something that none before them said: each trade counts once, and a state counts if
-    /// it is not older than one before.
+    /// Returns the number of messages with news: each trade counts once, and a state counts if it is not older than an
+    /// earlier one.
     fn news(sent: &[(usize, Message)], is_trade: bool) -> usize {
         news_among(&(0..sent.len()).collect::<Vec<_>>(), sent, is_trade)
     }
@@ -331,31 +332,31 @@ mod streams {
         places.iter().filter(is_news).count()
     }
 
-    /// What the exchange sent of each stream, and what it was asked for, in one order.
+    /// The messages that the exchange sent for each stream, and the requests that it received, numbered together.
     struct Log {
         sent: BTreeMap<String, Vec<(usize, Message)>>,
-        asked: Vec<(usize, BTreeMap<String, Way>)>,
+        requests: Vec<(usize, BTreeMap<String, RequestMode>)>,
     }
 
     impl Log {
         fn of(record: &Record) -> Self {
             let connections = record.connections();
-            let [conn] = connections[..] else { panic!("one socket was to live on: {connections:?}") };
+            let [conn] = connections[..] else { panic!("only one socket was expected: {connections:?}") };
             let mut sent: BTreeMap<String, Vec<_>> = BTreeMap::new();
             for (at, message) in record.sent_at(conn) {
                 sent.entry(message.stream.clone()).or_default().push((at, message));
             }
-            Self { sent, asked: record.asked_at(conn) }
+            Self { sent, requests: record.requested_at(conn) }
         }
 
-        /// Since when the exchange has been asked for a stream without a pause, as seen at `opened_at`; if it was not asked
-        /// for it then, when it was next.
-        fn asked_since(&self, stream: &str, opened_at: usize) -> usize {
-            let (before, after): (Vec<_>, Vec<_>) = self.asked.iter().partition(|(at, _)| *at <= opened_at);
-            let is_asked = |(_, streams): &&&(usize, BTreeMap<String, Way>)| streams.contains_key(stream);
-            match before.iter().rev().take_while(is_asked).last() {
+        /// Returns the start of the unbroken run of requests for a stream that contains `opened_at`. If the stream was not
+        /// requested then, returns its next request.
+        fn requested_since(&self, stream: &str, opened_at: usize) -> usize {
+            let (before, after): (Vec<_>, Vec<_>) = self.requests.iter().partition(|(at, _)| *at <= opened_at);
+            let is_requested = |(_, streams): &&&(usize, BTreeMap<String, RequestMode>)| streams.contains_key(stream);
+            match before.iter().rev().take_while(is_requested).last() {
                 Some((at, _)) => *at,
-                None => after.iter().find(is_asked).map_or(usize::MAX, |(at, _)| *at),
+                None => after.iter().find(is_requested).map_or(usize::MAX, |(at, _)| *at),
             }
         }
     }
@@ -369,11 +370,11 @@ mod streams {
     }
 
     #[test]
-    fn feeds_that_come_and_go_on_a_living_socket_are_never_given_old_values_and_miss_none() {
+    fn feeds_that_join_and_leave_an_open_socket_get_no_old_values_and_miss_none() {
         let is_over = deadline();
         let (server, record) = exchange();
         let codes = common::markets(MARKETS);
-        // The first market keeps the socket; the others come and go. Grace is short, so that they really go.
+        // The first market keeps the socket open; the others join and leave. Grace is short, so that they do leave.
         let limits = Limits { requests_per_second: 1_000, requests_per_minute: 10_000, ..Limits::default() };
         let engine = builder(&server)
             .grace(Duration::from_millis(5))
@@ -382,7 +383,7 @@ mod streams {
             .ticker(&codes[0])
             .start()
             .unwrap();
-        engine.wait_ready(common::PATIENCE).unwrap();
+        engine.wait_ready(common::TIMEOUT).unwrap();
         let (mut rng, mut readers, mut gone) = (Rng::new(1), Vec::new(), Vec::new());
         let mut rounds = 0;
         while !is_over() {
@@ -403,12 +404,12 @@ mod streams {
                 std::thread::sleep(Duration::from_millis(rng.below(8) as u64));
             }
             for reader in &readers {
-                let _ = reader.feed.subscribed().wait_confirmed(common::PATIENCE);
+                let _ = reader.feed.subscribed().wait_confirmed(common::TIMEOUT);
             }
             fall_silent(&server, &engine);
             let log = Log::of(&record);
             for reader in &mut readers {
-                eventually("all that waits is read", || {
+                eventually("all queued messages are read", || {
                     reader.drain();
                     reader.feed.counts().queued == 0
                 });

@@ -1,5 +1,5 @@
-//! A simulated exchange that keeps a record, and what the record says. The judge of the tests that use it is what the
-//! exchange was asked for and what it sent; an engine's own word only tells when to look.
+//! A simulated exchange and its record of requests and messages. Tests compare the engine's behavior with this record;
+//! the engine's own reports only determine when to compare.
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
@@ -14,36 +14,36 @@ use hoga::prelude::*;
 use hoga_exchange::{ConnId, Exchange, Fault, Observer, Server, ServerConfig};
 use serde_json::Value;
 
-/// Longest that anything here may take: generous, because the machine may be busy.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// Timeout of every wait. It is generous, because the machine may be busy.
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What a stream is asked for as, beside its name.
+/// The messages of a stream that a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
+pub enum RequestMode {
     All,
     Snapshot,
     Realtime,
 }
 
-/// A data message: what tells it from every other one of its connection.
+/// The fields of a data message that identify it on its connection.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Message {
     pub stream: String,
     pub is_snapshot: bool,
     pub timestamp: u64,
-    /// Of trades the id, of books the size of all asks: two books may have one time.
+    /// The id of a trade, or the total ask size of a book: two books may have the same timestamp.
     pub detail: f64,
 }
 
 #[derive(Default)]
 struct Log {
     requests: Vec<(ConnId, Value)>,
-    /// How many messages had been sent when each request came.
+    /// The number of messages sent before each request arrived.
     sent_before: Vec<usize>,
     sent: Vec<(ConnId, Message)>,
 }
 
-/// Requests and frames of an exchange, in order.
+/// The requests and messages of an exchange, in order.
 #[derive(Default, Clone)]
 pub struct Record(Arc<Mutex<Log>>);
 
@@ -64,12 +64,12 @@ impl Observer for Record {
     }
 }
 
-/// The part of a trade's id that differs, which is exact as a float; the whole has too many digits.
+/// Returns the low digits of a trade's id, which a float holds exactly. The whole id has too many digits.
 fn id_detail(id: u64) -> f64 {
     (id % 1_000_000_000_000) as f64
 }
 
-/// In whichever format.
+/// Identifies a message in any format.
 fn message(json: &Value) -> Message {
     let field = |long: &str, short: &str| json.get(long).or(json.get(short)).cloned().unwrap_or_default();
     let text = |long, short| field(long, short).as_str().unwrap().to_owned();
@@ -84,7 +84,7 @@ fn message(json: &Value) -> Message {
     }
 }
 
-/// The same of what a feed delivered.
+/// Identifies a message that a feed delivered.
 pub fn delivered<T: Payload + Into<Event>>(item: Item<T>) -> Message {
     let Item::Data(update) = item else { panic!("{item:?}") };
     let event: Event = update.value.into();
@@ -104,13 +104,13 @@ pub fn delivered<T: Payload + Into<Event>>(item: Item<T>) -> Message {
 }
 
 impl Record {
-    /// Requests that replace what a connection carries, as they were received, by the connection.
+    /// Returns the subscribe requests with their connections, in order of arrival.
     fn subscribes(&self) -> Vec<(ConnId, Value)> {
         self.0.lock().unwrap().requests.iter().filter(|(_, request)| !is_list(request)).cloned().collect()
     }
 
-    /// The format that each request of a connection named, oldest first: those that subscribe, or those that ask what is
-    /// subscribed.
+    /// Returns the format that each request of a connection named, oldest first: of subscribe requests, or of requests
+    /// that list the subscriptions.
     pub fn formats(&self, conn: ConnId, of_lists: bool) -> Vec<String> {
         let format = |request: &Value| {
             let name = request.as_array().unwrap().iter().find_map(|part| part.get("format"));
@@ -121,59 +121,59 @@ impl Record {
         of.map(|(_, request)| format(request)).collect()
     }
 
-    /// How many such requests were received on all connections together.
+    /// Returns the number of subscribe requests on all connections.
     pub fn requests(&self) -> usize {
         self.subscribes().len()
     }
 
-    /// Connections that were asked for something, oldest first.
+    /// Returns the connections with a subscribe request, oldest first.
     pub fn connections(&self) -> Vec<ConnId> {
         let mut seen = BTreeSet::new();
         self.subscribes().into_iter().map(|(conn, _)| conn).filter(|conn| seen.insert(*conn)).collect()
     }
 
-    /// What each request of a connection asked for, oldest first.
-    pub fn asked(&self, conn: ConnId) -> Vec<BTreeMap<String, Way>> {
+    /// Returns the streams of each subscribe request of a connection, oldest first.
+    pub fn requested(&self, conn: ConnId) -> Vec<BTreeMap<String, RequestMode>> {
         self.subscribes().iter().filter(|(of, _)| *of == conn).map(|(_, request)| streams(request)).collect()
     }
 
-    /// The same, each with the number of messages that had been sent to anybody before it came.
-    pub fn asked_at(&self, conn: ConnId) -> Vec<(usize, BTreeMap<String, Way>)> {
+    /// Returns the same, each with the number of messages sent on all connections before it.
+    pub fn requested_at(&self, conn: ConnId) -> Vec<(usize, BTreeMap<String, RequestMode>)> {
         let log = self.0.lock().unwrap();
         let requests = log.sent_before.iter().zip(&log.requests);
         let of = requests.filter(|(_, (of, request))| *of == conn && !is_list(request));
         of.map(|(sent_before, (_, request))| (*sent_before, streams(request))).collect()
     }
 
-    /// What the newest connection was asked for last.
-    pub fn last(&self) -> BTreeMap<String, Way> {
+    /// Returns the streams of the newest subscribe request.
+    pub fn last_request(&self) -> BTreeMap<String, RequestMode> {
         self.subscribes().last().map(|(_, request)| streams(request)).unwrap_or_default()
     }
 
-    /// The names of that.
+    /// Returns the names of these streams.
     pub fn wire(&self) -> BTreeSet<String> {
-        self.last().into_keys().collect()
+        self.last_request().into_keys().collect()
     }
 
-    /// Every message sent on a connection that `is` so.
+    /// Returns every message sent on a connection for which `is` holds.
     pub fn sent(&self, conn: ConnId, is: impl Fn(&Message) -> bool) -> Vec<Message> {
         let log = self.0.lock().unwrap();
         log.sent.iter().filter(|(of, message)| *of == conn && is(message)).map(|(_, message)| message.clone()).collect()
     }
 
-    /// Every message sent on a connection, with the number of those sent to anybody before it.
+    /// Returns every message sent on a connection, with the number of messages sent on all connections before it.
     pub fn sent_at(&self, conn: ConnId) -> Vec<(usize, Message)> {
         let log = self.0.lock().unwrap();
         let numbered = log.sent.iter().enumerate().filter(|(_, (of, _))| *of == conn);
         numbered.map(|(at, (_, message))| (at, message.clone())).collect()
     }
 
-    /// How many data messages were sent so far.
+    /// Returns the number of data messages sent so far.
     pub fn sent_count(&self) -> usize {
         self.0.lock().unwrap().sent.len()
     }
 
-    /// The streams of all messages that were sent after the first `count`.
+    /// Returns the streams of all messages that were sent after the first `count`.
     pub fn streams_after(&self, count: usize) -> BTreeSet<String> {
         self.0.lock().unwrap().sent[count..].iter().map(|(_, message)| message.stream.clone()).collect()
     }
@@ -183,43 +183,43 @@ fn is_list(request: &Value) -> bool {
     request.as_array().unwrap().iter().any(|part| part.get("method").is_some())
 }
 
-/// The streams of a request: type, step and code as written, and how each is asked for.
-fn streams(request: &Value) -> BTreeMap<String, Way> {
+/// Returns the streams of a request: type, step and code as written, each with its mode.
+fn streams(request: &Value) -> BTreeMap<String, RequestMode> {
     let mut streams = BTreeMap::new();
     for object in request.as_array().unwrap().iter().filter(|object| object.get("type").is_some()) {
         let level = object.get("level").map(|level| format!("@{level}")).unwrap_or_default();
         let is = |flag: &str| object.get(flag) == Some(&Value::Bool(true));
-        let way = match (is("is_only_snapshot"), is("is_only_realtime")) {
-            (true, false) => Way::Snapshot,
-            (false, true) => Way::Realtime,
-            (false, false) => Way::All,
-            (true, true) => panic!("both at once: {object}"),
+        let mode = match (is("is_only_snapshot"), is("is_only_realtime")) {
+            (true, false) => RequestMode::Snapshot,
+            (false, true) => RequestMode::Realtime,
+            (false, false) => RequestMode::All,
+            (true, true) => panic!("both modes at once: {object}"),
         };
         for code in object["codes"].as_array().unwrap() {
             let name = format!("{}{level} {}", object["type"].as_str().unwrap(), code.as_str().unwrap());
-            assert!(streams.insert(name.clone(), way).is_none(), "{name} twice in one request");
+            assert!(streams.insert(name.clone(), mode).is_none(), "{name} twice in one request");
         }
     }
     streams
 }
 
-/// Names of streams: each type with each code.
+/// Returns stream names: each type with each code.
 pub fn names<'a>(types: impl IntoIterator<Item = &'a str>, codes: &[&str]) -> BTreeSet<String> {
     types.into_iter().flat_map(|kind| codes.iter().map(move |code| format!("{kind} {code}"))).collect()
 }
 
-/// One set of several.
+/// Returns the union of several sets.
 pub fn union<const N: usize>(sets: [BTreeSet<String>; N]) -> BTreeSet<String> {
     sets.into_iter().flatten().collect()
 }
 
-/// The codes of an exchange with so many markets.
+/// Returns the codes of an exchange with `count` markets.
 pub fn markets(count: usize) -> Vec<String> {
     let config = hoga_exchange::Config { markets: count, ..Default::default() };
     Exchange::new(config, 0).markets().map(str::to_owned).collect()
 }
 
-/// A plain exchange with so many markets, and its record.
+/// Starts an exchange without TLS, and its record.
 pub fn exchange(speed: f64, markets: usize) -> (Server, Record) {
     let mut config = ServerConfig { plain: true, ..ServerConfig::default() };
     (config.exchange.speed, config.exchange.markets) = (speed, markets);
@@ -227,17 +227,17 @@ pub fn exchange(speed: f64, markets: usize) -> (Server, Record) {
     (Server::start_observed(config, Box::new(record.clone())).unwrap(), record)
 }
 
-/// An engine for it. Each test has an exchange of its own, which no other process knows.
+/// Returns the builder of an engine for it. No other process uses the test's exchange.
 pub fn builder(server: &Server) -> Builder {
     let endpoint = Endpoint::custom(&server.url()).unwrap();
     Engine::builder().endpoint(endpoint).connect_ledger(ConnectLedger::Process).grace(Duration::from_millis(200))
 }
 
-/// Looks until it is so.
+/// Polls until the condition holds.
 #[track_caller]
-pub fn eventually(what: &str, mut so: impl FnMut() -> bool) {
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     for _ in 0..4000 {
-        if so() {
+        if condition() {
             return;
         }
         std::thread::sleep(Duration::from_millis(10));
@@ -245,7 +245,7 @@ pub fn eventually(what: &str, mut so: impl FnMut() -> bool) {
     panic!("never: {what}");
 }
 
-/// Looks until the newest request asks for exactly these streams.
+/// Polls until the newest request asks for exactly these streams.
 #[track_caller]
 pub fn eventually_wire(record: &Record, expected: &BTreeSet<String>) {
     for _ in 0..4000 {
@@ -269,14 +269,14 @@ pub fn fall_silent(server: &Server, engine: &Engine) {
     });
 }
 
-/// Ends engine and test: the exchange must have nothing to complain about.
+/// Shuts the engine down and asserts that the exchange saw no violation.
 #[track_caller]
 pub fn finish(engine: Engine, server: &Server) {
-    engine.shutdown(PATIENCE).into_result().unwrap();
+    engine.shutdown(TIMEOUT).into_result().unwrap();
     assert_eq!(server.stats().violations(), 0, "{:?}", server.stats());
 }
 
-/// Takes the messages that have come so far.
+/// Takes the messages that have arrived so far, without reports of new sockets.
 pub fn drain<T: Payload + Into<Event>>(feed: &mut Feed<T>, into: &mut Vec<Message>) {
     let of_sockets = |item: &Item<T>| matches!(item, Item::Epoch { .. });
     into.extend(feed.filter(|item| !of_sockets(item)).map(delivered));

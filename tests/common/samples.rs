@@ -1,4 +1,4 @@
-//! Market nouns with the fields that matter set, and a clock that the test owns.
+//! Sample values of market data, and a clock that the test sets.
 #![allow(dead_code, reason = "each test crate uses its part")]
 
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use hoga::model::*;
 use hoga::pool::{self, DataPool, Publisher};
 use hoga::sync::connection::ConnectionState;
 
-/// Time stands still until the test moves it. Ticks are nanoseconds.
+/// A clock that the test sets, in ns.
 #[derive(Default)]
 pub struct ManualClock(AtomicU64);
 
@@ -36,7 +36,7 @@ pub fn btc(data_type: DataType) -> StreamKey {
     StreamKey::of(data_type, market("KRW-BTC"))
 }
 
-/// A pool with one open stream of KRW-BTC on a connection that is up since epoch 1.
+/// Opens a pool with one stream of KRW-BTC on a connection that is open in epoch 1.
 pub fn open<T: Noun>(data_type: DataType) -> (Arc<ManualClock>, DataPool, Arc<ConnectionState>, Publisher<T>) {
     let clock = ManualClock::at(0);
     let pool = pool::empty(clock.clone(), DataPool::STALE_AFTER);

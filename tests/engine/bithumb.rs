@@ -1,4 +1,4 @@
-//! The clone that spells its options otherwise, counts levels from 1 and has fewer types: all of it is data.
+//! Bithumb, an exchange with a similar protocol: other option names, levels from 1, and fewer types.
 
 use std::time::Duration;
 
@@ -8,18 +8,18 @@ use hoga::model::{NounKind, StreamType};
 use hoga::prelude::*;
 use hoga_exchange::{Config, Dialect, Server, ServerConfig};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Its trades have a date under another name then, and once none of them could be read.
+/// In one format, its trades carry their date under another name. Such trades were once refused.
 #[test]
-fn a_clone_is_read_in_each_of_its_formats() {
+fn bithumb_is_read_in_each_of_its_formats() {
     let exchange = Config { markets: 12, speed: 20.0, ..Config::of(Dialect::Bithumb) };
     let server = Server::start(ServerConfig { plain: true, exchange, ..ServerConfig::default() }).unwrap();
     for format in BITHUMB.formats {
         let endpoint = Endpoint::custom(&server.url()).unwrap().with_dialect(BITHUMB);
         let builder = Engine::builder().endpoint(endpoint).connect_ledger(ConnectLedger::Process).format(*format);
         let engine = builder.ticker("KRW-BTC").trade("KRW-BTC").orderbook("KRW-BTC").start().unwrap();
-        engine.wait_ready(PATIENCE).unwrap();
+        engine.wait_ready(TIMEOUT).unwrap();
         let counters = engine.connections()[0].counters;
         assert_eq!((counters.malformed, counters.decode.by_type[NounKind::Trade] > 0), (0, true), "{format:?}");
     }
@@ -27,7 +27,7 @@ fn a_clone_is_read_in_each_of_its_formats() {
 }
 
 #[test]
-fn a_clone_is_asked_in_its_own_words() {
+fn bithumb_is_requested_with_its_own_option_names() {
     let exchange = Config { markets: 12, ..Config::of(Dialect::Bithumb) };
     let server = Server::start(ServerConfig { plain: true, exchange, ..ServerConfig::default() }).unwrap();
     let endpoint = Endpoint::custom(&server.url()).unwrap().with_dialect(BITHUMB);
@@ -36,7 +36,7 @@ fn a_clone_is_asked_in_its_own_words() {
     let _held = engine.subscribe(ticker("KRW-BTC").and(trade("KRW-BTC"))).unwrap();
     let mut seen = 0;
     while seen < 5 {
-        assert!(changes.wait(PATIENCE), "no books");
+        assert!(changes.wait(TIMEOUT), "no books");
         while let Some(item) = changes.pop() {
             let Item::Data(update) = item else { continue };
             let book = update.value;
@@ -47,13 +47,13 @@ fn a_clone_is_asked_in_its_own_words() {
             seen += 1;
         }
     }
-    engine.wait_ready(PATIENCE).unwrap();
+    engine.wait_ready(TIMEOUT).unwrap();
     assert!(engine.pool().orderbook("KRW-BTC").unwrap().load().health().is_live());
     assert_eq!(engine.connections()[0].unrouted, 0);
     assert_eq!(server.stats().violations(), 0);
 }
 
-/// Its books say 1 where nothing is grouped, so one grouped by 1 could never be told from those, and stayed silent.
+/// Bithumb reports level 1 for ungrouped books, so a book grouped by 1 could not be distinguished and stayed silent.
 #[test]
 fn a_step_that_groups_nothing_is_refused() {
     let exchange = Config { markets: 12, speed: 20.0, ..Config::of(Dialect::Bithumb) };
@@ -64,7 +64,7 @@ fn a_step_that_groups_nothing_is_refused() {
     assert!(refused.contains("a step of 1") && refused.contains("without a step"), "{refused}");
 
     let grouped = engine.subscribe(orderbook("KRW-BTC").grouped(10_000.0).and(orderbook("KRW-BTC"))).unwrap();
-    grouped.wait_confirmed(PATIENCE).unwrap();
+    grouped.wait_confirmed(TIMEOUT).unwrap();
     assert_eq!(engine.connections()[0].unrouted, 0);
     assert_eq!(server.stats().violations(), 0);
 }

@@ -1,4 +1,4 @@
-//! Callbacks that misbehave: each harms itself, and says so in the engine's status.
+//! Callbacks that misbehave: each harms only itself, and the engine's status shows it.
 
 use std::num::NonZeroU32;
 use std::panic::panic_any;
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::common::{PATIENCE, builder, delivered, eventually, exchange, finish};
+use crate::common::{TIMEOUT, builder, delivered, eventually, exchange, finish};
 use hoga::call::CallbackStatus;
 use hoga::engine::Engine;
 use hoga::error::Error;
@@ -17,8 +17,8 @@ fn status(engine: &Engine, name: &str) -> CallbackStatus {
     engine.callbacks().into_iter().find(|callback| &*callback.name == name).unwrap()
 }
 
-/// Panics are part of these tests; nobody needs to read them.
-fn be_quiet_about_planted_panics() {
+/// Keeps the messages of planted panics out of the output.
+fn silence_planted_panics() {
     std::panic::set_hook(Box::new(|info| {
         let planted = info.payload().downcast_ref::<&str>().is_some_and(|text| text.starts_with("planted"));
         if !planted {
@@ -28,8 +28,8 @@ fn be_quiet_about_planted_panics() {
 }
 
 #[test]
-fn one_panics_one_fails_one_blocks_and_the_others_get_everything() {
-    be_quiet_about_planted_panics();
+fn callbacks_that_panic_fail_or_block_do_not_affect_the_others() {
+    silence_planted_panics();
     let (server, record) = exchange(50.0, 10);
     let engine = builder(&server).start().unwrap();
     let stream = || trade("KRW-BTC");
@@ -52,36 +52,40 @@ fn one_panics_one_fails_one_blocks_and_the_others_get_everything() {
         };
         engine.callback("blocks").run(stream(), Overflow::DropNewest { capacity: 16 }, call).unwrap()
     };
-    eventually("the good one has had many, the bad ones are known", || {
+    eventually("the good callback has many messages, the bad ones are quarantined", || {
         got.lock().unwrap().len() > 300
             && [&panics, &fails].iter().all(|callback| callback.state() == CallbackState::Quarantined)
     });
 
     let got = got.lock().unwrap().clone();
     let sent = record.sent(record.connections()[0], |message| message.stream == "trade KRW-BTC");
-    assert_eq!(got, sent[..got.len()], "nothing was missed, late or twice");
+    assert_eq!(got, sent[..got.len()], "no message was missed, reordered or repeated");
     assert_eq!((good.state(), blocks.state()), (CallbackState::Running, CallbackState::Running));
 
     let [of_panics, of_fails] = ["panics", "fails"].map(|name| status(&engine, name));
-    assert_eq!((of_panics.calls, of_panics.failures, of_panics.panics), (5, 5, 5), "five in a row, and no more");
+    assert_eq!(
+        (of_panics.calls, of_panics.failures, of_panics.panics),
+        (5, 5, 5),
+        "quarantined after five failures in a row"
+    );
     assert_eq!(of_panics.last_failure.as_deref(), Some("planted"));
     assert_eq!((of_fails.calls, of_fails.failures, of_fails.panics, of_fails.consecutive_failures), (3, 3, 0, 3));
-    assert!(of_fails.last_failure.unwrap().starts_with("the disk is full\\u{1b}"), "it cannot drive a terminal");
+    assert!(of_fails.last_failure.unwrap().starts_with("the disk is full\\u{1b}"), "control characters are escaped");
     let of_good = status(&engine, "good");
     assert!(of_good.calls >= 300 && of_good.failures == 0);
     assert_eq!(of_good.time.count(), of_good.calls);
 
     let of_blocks = status(&engine, "blocks").counts;
-    assert!(of_blocks.dropped > 0 && of_blocks.queued == 16, "it filled its own ring: {of_blocks:?}");
+    assert!(of_blocks.dropped > 0 && of_blocks.queued == 16, "it fills only its own ring: {of_blocks:?}");
     released.store(true, Relaxed);
-    eventually("it goes on when it can", || status(&engine, "blocks").counts.delivered > 20);
+    eventually("it continues once unblocked", || status(&engine, "blocks").counts.delivered > 20);
     drop((good, panics, fails, blocks));
     assert!(engine.callbacks().is_empty());
     finish(engine, &server);
 }
 
 #[test]
-fn a_quarantine_ends_when_somebody_ends_it_and_what_waited_comes_first() {
+fn a_quarantine_ends_at_a_rearm_and_queued_messages_come_first() {
     let (server, _record) = exchange(50.0, 10);
     let engine = builder(&server).start().unwrap();
     let (broken, called) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicU64::new(0)));
@@ -102,14 +106,14 @@ fn a_quarantine_ends_when_somebody_ends_it_and_what_waited_comes_first() {
     let status = callback.status();
     assert_eq!((status.state, status.failures, status.consecutive_failures), (CallbackState::Running, 5, 0));
     let latencies = &status.latencies;
-    assert!(latencies.publish_to_read.count() > 30, "all but what was no data, or is being counted");
+    assert!(latencies.publish_to_read.count() > 30, "all but gaps and calls that are not counted yet");
     assert_eq!(latencies.publish_to_read.count(), latencies.receive_to_publish.count());
     finish(engine, &server);
 }
 
-/// Two threads for three callbacks, of which one never returns.
+/// Two threads run three callbacks, one of which never returns.
 #[test]
-fn on_shared_threads_one_that_blocks_takes_one_thread() {
+fn a_blocking_callback_occupies_only_one_shared_thread() {
     let (server, _record) = exchange(50.0, 10);
     let engine = builder(&server).start().unwrap();
     let dispatcher = engine.dispatcher("shared", 2).unwrap();
@@ -139,7 +143,7 @@ fn on_shared_threads_one_that_blocks_takes_one_thread() {
     eventually("the others are called", || counts.iter().all(|count| count.load(Relaxed) > 50));
     assert_eq!(status(&engine, "stuck").calls, 0, "its first call has not returned");
     stop.store(true, Relaxed);
-    eventually("it goes on", || status(&engine, "stuck").calls > 5);
+    eventually("it continues", || status(&engine, "stuck").calls > 5);
     drop((stuck, others, dispatcher));
     eventually("its threads have ended", || threads_named("hoga-call-share") == 0);
     finish(engine, &server);
@@ -157,8 +161,8 @@ impl Drop for Planted {
 }
 
 #[test]
-fn what_panics_as_it_is_dropped_does_not_end_the_thread_that_others_share() {
-    be_quiet_about_planted_panics();
+fn a_panic_in_a_drop_does_not_end_the_shared_thread() {
+    silence_planted_panics();
     let (server, _record) = exchange(50.0, 10);
     let engine = builder(&server).start().unwrap();
     let dispatcher = engine.dispatcher("drops", 1).unwrap();
@@ -168,14 +172,14 @@ fn what_panics_as_it_is_dropped_does_not_end_the_thread_that_others_share() {
     let holds = callback("holds").run(ticker("KRW-BTC"), Overflow::Conflate, move |_| _ = &held).unwrap();
     let throws =
         callback("throws").run(ticker("KRW-BTC"), Overflow::Conflate, |_| -> () { panic_any(Planted) }).unwrap();
-    eventually("one is quarantined, one is called", || {
+    eventually("one callback is quarantined, one is called", || {
         throws.state() == CallbackState::Quarantined && holds.status().calls > 0
     });
     assert_eq!(throws.status().panics, 5);
     drop((holds, throws));
-    eventually("they are gone", || engine.feeds().len() == 1);
+    eventually("both are removed", || engine.feeds().len() == 1);
     let calls = good.status().calls;
-    eventually("the good one is called", || good.status().calls > calls + 10);
+    eventually("the good callback is called", || good.status().calls > calls + 10);
     drop((good, dispatcher));
     eventually("the thread has ended", || threads_named("hoga-call-drops") == 0);
     finish(engine, &server);
@@ -198,9 +202,9 @@ fn a_name_may_be_any_text() {
     finish(engine, &server);
 }
 
-/// What comes while its stream rests wakes nobody, and may be the last for long.
+/// An update within the interval of its stream wakes no thread, and may be the last one for a long time.
 #[test]
-fn a_throttled_callback_gets_the_last_word_when_the_rest_is_over_and_not_when_its_thread_looks_again() {
+fn a_throttled_callback_gets_the_last_value_when_the_interval_ends_not_at_the_next_poll() {
     let (server, _record) = exchange(50.0, 10);
     let engine = builder(&server).start().unwrap();
     let interval = Duration::from_millis(100);
@@ -211,16 +215,16 @@ fn a_throttled_callback_gets_the_last_word_when_the_rest_is_over_and_not_when_it
         eventually("it is called", || callback.status().calls > calls + 2);
         server.inject(hoga_exchange::Fault::Mute(true));
         let waited = engine.now();
-        eventually("nothing waits", || callback.status().counts.queued == 0);
+        eventually("nothing is queued", || callback.status().counts.queued == 0);
         late += u32::from(engine.now().since(waited) > Duration::from_millis(600));
         server.inject(hoga_exchange::Fault::Mute(false));
     }
-    assert!(late < 2, "{late} times of 5 the last ticker came late; {}", callback.status().latencies.publish_to_read);
+    assert!(late < 2, "{late} of 5 times the last ticker was late; {}", callback.status().latencies.publish_to_read);
     drop(callback);
     finish(engine, &server);
 }
 
-/// Its stream has rested and has news that nobody will take: no reason to look for it without pause.
+/// Its stream is due and has an update that will not be taken. The thread must not poll for it in a loop.
 #[cfg(target_os = "linux")]
 #[test]
 fn the_thread_of_a_throttled_callback_in_quarantine_sleeps() {
@@ -229,22 +233,22 @@ fn the_thread_of_a_throttled_callback_in_quarantine_sleeps() {
     let fails = engine.callback("idle").quota(NonZeroU32::MIN);
     let interval = Duration::from_millis(10);
     let callback = fails.run(ticker("KRW-BTC"), Overflow::Throttle(interval), |_| Err::<(), _>("always")).unwrap();
-    eventually("it is quarantined, and something waits", || {
+    eventually("it is quarantined, and an update is queued", || {
         callback.state() == CallbackState::Quarantined && callback.status().counts.queued > 1
     });
     let ticks = || -> u64 { threads("hoga-call-idle").iter().map(|task| cpu_ticks(task)).sum() };
-    // By then its thread has looked again.
+    // By then its thread has polled again.
     std::thread::sleep(Duration::from_millis(1500));
     assert_eq!(threads("hoga-call-idle").len(), 1);
     let before = ticks();
     std::thread::sleep(Duration::from_secs(1));
     let took = ticks() - before;
-    assert!(took < 20, "{took} hundredths of a second of the processor's time in one second");
+    assert!(took < 20, "{took} ticks (10 ms) of CPU time in one second");
     drop(callback);
     finish(engine, &server);
 }
 
-/// Hundredths of a second in which the thread ran, for itself and in the system.
+/// Returns the CPU time of the thread in user and system mode, in ticks of 10 ms.
 fn cpu_ticks(task: &std::path::Path) -> u64 {
     let stat = std::fs::read_to_string(task.join("stat")).unwrap_or_default();
     let after_name = stat.rsplit(')').next().unwrap_or_default();
@@ -255,7 +259,7 @@ fn threads_named(name: &str) -> usize {
     threads(name).len()
 }
 
-/// Where the system tells of the threads of this name.
+/// Returns the `/proc` folders of the threads with this name.
 fn threads(name: &str) -> Vec<std::path::PathBuf> {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path());
     let is_named = |task: &std::path::PathBuf| {
@@ -265,7 +269,7 @@ fn threads(name: &str) -> Vec<std::path::PathBuf> {
 }
 
 #[test]
-fn a_callback_hears_of_gaps_and_sockets_and_ends_with_the_engine() {
+fn a_callback_receives_gaps_and_sockets_and_ends_with_the_engine() {
     let (server, record) = exchange(20.0, 10);
     let engine = builder(&server).start().unwrap();
     let sockets = Arc::new(AtomicU64::new(0));
@@ -281,20 +285,20 @@ fn a_callback_hears_of_gaps_and_sockets_and_ends_with_the_engine() {
     };
     eventually("it is called", || callback.status().calls > 10);
     server.inject(hoga_exchange::Fault::Drop(record.connections()[0]));
-    eventually("it is told of the new socket", || sockets.load(Relaxed) > 0);
+    eventually("it learns of the new socket", || sockets.load(Relaxed) > 0);
     let calls = callback.status().calls;
-    eventually("it goes on", || callback.status().calls > calls + 50);
-    assert_eq!(sockets.load(Relaxed), 1, "it reads two rings of that connection, and is told once");
+    eventually("it continues", || callback.status().calls > calls + 50);
+    assert_eq!(sockets.load(Relaxed), 1, "it reads two rings of that connection, and learns of the socket once");
     assert!(matches!(
         engine.callback("mixed").run(ticker("KRW-BTC"), Overflow::default(), |_| ()).err(),
         Some(Error::NameTaken(name)) if &*name == "mixed"
     ));
     assert!(matches!(engine.dispatcher("none", 0).err(), Some(Error::InvalidArgument(_))));
     let quarantined = engine.callback("fails").run(trade("KRW-BTC"), Overflow::DROP_NEWEST, |_| Err("always")).unwrap();
-    eventually("it fails, and its feed fills", || {
+    eventually("it fails, and its feed fills up", || {
         quarantined.state() == CallbackState::Quarantined && quarantined.status().counts.queued > 10
     });
-    engine.shutdown(PATIENCE).into_result().unwrap();
+    engine.shutdown(TIMEOUT).into_result().unwrap();
     for callback in [&callback, &quarantined] {
         eventually("it has ended", || callback.state() == CallbackState::Ended);
     }

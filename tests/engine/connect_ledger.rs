@@ -1,4 +1,4 @@
-//! The budget of connects between real processes, and engines that use it.
+//! The connect budget that real processes share, and engines that use it.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -17,11 +17,11 @@ use rustix::time::{ClockId, clock_gettime};
 const PROCESSES: usize = 5;
 const DIALERS: usize = 10;
 const LIMIT: usize = 5;
-const PATIENCE: Duration = Duration::from_secs(30);
-/// Tells a child of these tests where the ledger is.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Environment variable with the ledger's directory, for the child processes.
 const DIRECTORY: &str = "HOGA_TEST_LEDGER";
 
-/// A directory of its own that goes with the test.
+/// A temporary directory that is removed with the test.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -44,7 +44,7 @@ fn ledger(directory: &Path) -> DialLedger {
     DialLedger::new(&ledger, &endpoint, Limits::default(), Pacing::Aggressive)
 }
 
-/// Runs one of the ignored tests below in a process of its own.
+/// Runs one of the ignored tests below in a child process.
 fn child(test: &str, directory: &Path) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", &format!("connect_ledger::{test}"), "--ignored", "--nocapture"])
@@ -54,13 +54,13 @@ fn child(test: &str, directory: &Path) -> Child {
         .unwrap()
 }
 
-/// The machine's own time, the same in all processes, in ns.
+/// Returns the system's time in ns, which is the same in all processes.
 fn machine_time() -> u64 {
     let time = clock_gettime(ClockId::Monotonic);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// Asks until a connect is granted. Gives the times between which that was.
+/// Retries until a connect is granted. Returns the times just before and after the grant.
 fn dial(ledger: &mut DialLedger) -> (u64, u64) {
     let clock = SystemClock::new();
     loop {
@@ -84,24 +84,24 @@ fn a_storm_of_dialers_in_several_processes_never_passes_the_limit() {
         let times = text.lines().filter_map(|line| line.strip_prefix("granted ")?.split_once(' '));
         grants.extend(times.map(|(before, after)| (before.parse::<u64>().unwrap(), after.parse::<u64>().unwrap())));
     }
-    assert_eq!(grants.len(), PROCESSES * DIALERS, "everybody got one");
+    assert_eq!(grants.len(), PROCESSES * DIALERS, "every dialer got its connect");
     grants.sort_unstable();
-    for crowd in grants.windows(LIMIT + 1) {
-        // The ledger's own stamp lies in between, so this is the longest that the six can be apart.
-        let last = crowd.iter().map(|(_, after)| after).max().unwrap();
-        assert!(last - crowd[0].0 >= 1_000_000_000, "six in a second: {crowd:?}");
+    for burst in grants.windows(LIMIT + 1) {
+        // The ledger's own timestamp lies in between, so this is the largest possible distance of the six.
+        let last = burst.iter().map(|(_, after)| after).max().unwrap();
+        assert!(last - burst[0].0 >= 1_000_000_000, "six connects within a second: {burst:?}");
     }
 }
 
 #[test]
-#[ignore = "run by the storm, in processes of their own"]
+#[ignore = "run by the storm test in child processes"]
 fn dialers() {
     let Some(directory) = std::env::var_os(DIRECTORY) else { return };
     std::thread::scope(|scope| {
         for _ in 0..DIALERS {
             scope.spawn(|| {
                 let (before, after) = dial(&mut ledger(directory.as_ref()));
-                // A line of its own: the test harness leaves one unfinished.
+                // Start a new line, because the test harness leaves one unfinished.
                 println!("\ngranted {before} {after}");
             });
         }
@@ -109,7 +109,7 @@ fn dialers() {
 }
 
 #[test]
-fn a_process_that_dies_in_the_middle_of_a_change_leaves_the_ledger_free() {
+fn a_process_that_dies_during_a_change_releases_the_ledger() {
     let scratch = Scratch::new("death");
     let mut ledger = ledger(&scratch.0);
     dial(&mut ledger);
@@ -117,26 +117,26 @@ fn a_process_that_dies_in_the_middle_of_a_change_leaves_the_ledger_free() {
     let mut lines = BufReader::new(holder.stdout.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap() == "locked"));
     let now = SystemClock::new().now();
-    let again_at = ledger.try_acquire(now).expect_err("somebody else has the file");
-    assert!(again_at > now && again_at < now + Duration::from_millis(100), "no reason to wait long");
+    let again_at = ledger.try_acquire(now).expect_err("another process holds the file");
+    assert!(again_at > now && again_at < now + Duration::from_millis(100), "the wait is short");
     holder.kill().unwrap();
     holder.wait().unwrap();
     dial(&mut ledger);
 }
 
 #[test]
-#[ignore = "run by the test above, to be killed"]
+#[ignore = "run and killed by the test above"]
 fn holder() {
     let Some(directory) = std::env::var_os(DIRECTORY) else { return };
     let path = fs::read_dir(directory).unwrap().next().unwrap().unwrap().path();
     let file = File::open(path).unwrap();
     file.lock().unwrap();
     println!("\nlocked");
-    std::thread::sleep(PATIENCE);
+    std::thread::sleep(TIMEOUT);
 }
 
 #[test]
-fn engines_write_their_connects_down_and_start_even_where_they_cannot() {
+fn engines_record_their_connects_and_start_even_without_a_writable_ledger() {
     let scratch = Scratch::new("engines");
     let server = Server::start(ServerConfig { plain: true, ..ServerConfig::default() }).unwrap();
     let start = |directory: PathBuf| {
@@ -146,16 +146,16 @@ fn engines_write_their_connects_down_and_start_even_where_they_cannot() {
             .ticker("KRW-BTC")
             .start()
             .unwrap();
-        engine.wait_ready(PATIENCE).unwrap();
+        engine.wait_ready(TIMEOUT).unwrap();
         engine
     };
     let (one, two) = (start(scratch.0.join("new")), start(scratch.0.join("new")));
     let files: Vec<_> = fs::read_dir(scratch.0.join("new")).unwrap().map(|f| f.unwrap().path()).collect();
-    assert_eq!(files.len(), 1, "one exchange, one file");
+    assert_eq!(files.len(), 1, "one file per exchange");
     fs::write(scratch.0.join("file"), "").unwrap();
     let three = start(scratch.0.join("file"));
     for engine in [one, two, three] {
-        engine.shutdown(PATIENCE).into_result().unwrap();
+        engine.shutdown(TIMEOUT).into_result().unwrap();
     }
     assert_eq!(server.stats().violations(), 0);
 }

@@ -1,15 +1,15 @@
-//! Streams spread over several connections. The judge is what each connection of the exchange was asked for and sent.
+//! Streams spread over several connections, compared with the requests and messages of each connection of the exchange.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::common::{Message, PATIENCE, Record, builder, drain, eventually, exchange, finish, markets};
+use crate::common::{Message, Record, TIMEOUT, builder, drain, eventually, exchange, finish, markets};
 use hoga::prelude::*;
 use hoga_exchange::{ConnId, Fault};
 
 const MARKETS: usize = 100;
 const CONNECTIONS: usize = 4;
 
-/// Everything of a market: 500 streams.
+/// Returns a subscription to all types of every market: 500 streams.
 fn everything() -> Subscription {
     let all = markets(MARKETS);
     ticker(&all)
@@ -19,14 +19,14 @@ fn everything() -> Subscription {
         .and(candle(Interval::Minute1, &all))
 }
 
-/// The market of a stream, without its depth.
+/// Returns the market of a stream, without its depth.
 fn market(stream: &str) -> &str {
     stream.split(' ').nth(1).unwrap().split('.').next().unwrap()
 }
 
-/// The newest request of each connection.
+/// Returns the streams of the newest request of each connection.
 fn carried(record: &Record) -> BTreeMap<ConnId, BTreeSet<String>> {
-    let newest = |conn| record.asked(conn).pop().unwrap().into_keys().collect();
+    let newest = |conn| record.requested(conn).pop().unwrap().into_keys().collect();
     record.connections().into_iter().map(|conn| (conn, newest(conn))).collect()
 }
 
@@ -34,37 +34,41 @@ fn is_change(message: &Message) -> bool {
     message.stream.starts_with("trade") && !message.is_snapshot
 }
 
-/// What the feed brought of the markets of one connection is what that connection sent, in order, since the feed joined:
-/// the engine ran already.
+/// Asserts that the feed delivered, for the markets of one connection, all that the connection sent since the feed
+/// joined, in order. The engine was running before.
 #[track_caller]
 fn nothing_is_missing(got: &[Message], sent: &[Message], of: &BTreeSet<String>) {
     let markets: BTreeSet<&str> = of.iter().map(|stream| market(stream)).collect();
     let got: Vec<_> = got.iter().filter(|m| is_change(m) && markets.contains(market(&m.stream))).collect();
-    let joined = sent.iter().position(|sent| sent == got[0]).expect("the exchange sent what came first");
+    let joined = sent.iter().position(|sent| sent == got[0]).expect("the exchange sent the first message");
     let sent = &sent[joined..];
     assert!(got.len() >= sent.len(), "{} of {}", got.len(), sent.len());
     assert!(got.into_iter().zip(sent).all(|(got, sent)| got == sent));
 }
 
 #[test]
-fn streams_are_spread_over_connections_and_the_loss_of_one_is_its_own() {
+fn streams_are_spread_over_connections_and_one_disconnect_does_not_affect_the_others() {
     let (server, record) = exchange(10.0, MARKETS);
     let engine = builder(&server).connections(CONNECTIONS).subscribe(everything()).start().unwrap();
     let mut feed = engine.feed(trade(markets(MARKETS)), Overflow::DropNewest { capacity: 16_384 }).unwrap();
-    engine.wait_ready(PATIENCE).unwrap();
+    engine.wait_ready(TIMEOUT).unwrap();
 
     let shares = carried(&record);
     assert_eq!((shares.len(), shares.values().map(BTreeSet::len).sum::<usize>()), (CONNECTIONS, 5 * MARKETS));
     let mut homes = BTreeMap::new();
     for (conn, share) in &shares {
-        assert!(share.len() > 5 * MARKETS / CONNECTIONS / 3, "each has a share: {}", share.len());
+        assert!(share.len() > 5 * MARKETS / CONNECTIONS / 3, "each connection has a share: {}", share.len());
         for stream in share {
-            assert_eq!(homes.entry(market(stream)).or_insert(conn), &conn, "{stream} is apart from its market");
+            assert_eq!(
+                homes.entry(market(stream)).or_insert(conn),
+                &conn,
+                "{stream} is on another connection than its market"
+            );
         }
     }
     assert_eq!(homes.len(), MARKETS);
 
-    // One feed, all connections: every trade has come.
+    // One feed of all connections: every trade has arrived.
     let sent = |conn: ConnId| record.sent(conn, is_change);
     let mut got = Vec::new();
     eventually("trades", || {
@@ -73,7 +77,7 @@ fn streams_are_spread_over_connections_and_the_loss_of_one_is_its_own() {
     });
     let so_far: BTreeMap<_, _> = shares.keys().map(|conn| (*conn, sent(*conn))).collect();
     let enough: usize = so_far.values().map(Vec::len).sum();
-    eventually("they arrive", || {
+    eventually("the messages arrive", || {
         drain(&mut feed, &mut got);
         got.iter().filter(|message| is_change(message)).count() > enough + 100
     });
@@ -81,19 +85,19 @@ fn streams_are_spread_over_connections_and_the_loss_of_one_is_its_own() {
         nothing_is_missing(&got, sent, &shares[conn]);
     }
 
-    // One is lost. The others do not notice.
+    // One connection is lost. The others do not notice.
     let (&lost, share) = shares.first_key_value().unwrap();
     let before: Vec<_> = engine.connections().iter().map(|connection| connection.epoch).collect();
     server.inject(Fault::Drop(lost));
-    eventually("it is replaced by one that carries the same", || {
+    eventually("a new connection carries the same streams", || {
         let now = carried(&record);
         now.len() == CONNECTIONS + 1 && now.last_key_value().unwrap().1 == share
     });
-    engine.wait_ready(PATIENCE).unwrap();
+    engine.wait_ready(TIMEOUT).unwrap();
     let changed = engine.connections().iter().zip(before).filter(|(now, before)| now.epoch != *before).count();
     assert_eq!((changed, engine.connections().iter().map(|c| c.counters.disconnects).sum::<u64>()), (1, 1));
     for (conn, share) in shares.iter().skip(1) {
-        assert_eq!(record.asked(*conn).len(), 1, "nothing had to be asked for again");
+        assert_eq!(record.requested(*conn).len(), 1, "no stream was requested again");
         let sent = sent(*conn);
         let markets: BTreeSet<&str> = share.iter().map(|stream| market(stream)).collect();
         eventually("all of it arrives", || {

@@ -1,5 +1,5 @@
-//! The face of the crate: every type that a user can name says what it is in a few words, and may be sent and shared where
-//! it can be. Compiling this is most of the test. `tests/tidy` checks that no type is missing here.
+//! The public types of the crate: each has a short `Debug` form, and is `Send` and `Sync` where possible. Compiling this
+//! is most of the test. `tests/tidy` checks that no type is missing here.
 
 use std::fmt::Debug;
 
@@ -11,22 +11,22 @@ use hoga::{
     Stamps, StreamType, SystemResolver, Time, Unit, Universe, config, error, offline, status,
 };
 
-/// Types that may be shared, sent and copied one by one.
+/// Types that can be cloned, sent and shared.
 fn value<T: Debug + Clone + Send + Sync>() {}
 
-/// Types that are one of a kind, and may be shared.
+/// Types that can be sent and shared, but not cloned.
 fn shared<T: Debug + Send + Sync>() {}
 
-/// Types that belong to one thread at a time.
+/// Types that can be sent, but not shared.
 fn sent<T: Debug + Send>() {}
 
-/// Names each type of its list under the bound of `$check`.
+/// Checks each type of the list against the bounds of `$check`.
 macro_rules! all {
     ($check:ident: $($type:ty),* $(,)?) => { $($check::<$type>();)* };
 }
 
 #[test]
-fn the_crate_root_is_debug_and_goes_between_threads() {
+fn types_of_the_crate_root_are_debug_and_send() {
     all!(shared: Engine, Client, hoga::Error, hoga::Result<()>, Subscribed, Callback, Dispatcher, CallbackBuilder<'_>);
     all!(value: EngineState, ShutdownReport, DataPool, Handle<Ticker>, Batch<Trade>, BatchCursor, Health);
     all!(sent: Builder, CachedHandle<Orderbook>, Feed, Feed<Candle>);
@@ -34,13 +34,13 @@ fn the_crate_root_is_debug_and_goes_between_threads() {
     all!(value: Market, DataType, Grouping, Interval, StreamKey, Scope, Currency, Access, Format, Nature, NounKind);
     all!(value: Ticker, Trade, Orderbook, Candle, Event, Level, Levels, Unit, Change, Side, MarketState, MarketWarning);
     all!(value: StreamType, Date, Time, DateTime, Stamps, Nanos, Epoch, ConnectionId, DisconnectKind);
-    // A reading keeps a lock of its thread: it is shown, not sent.
+    // A reading holds a lock of its thread, so it is `Debug` but not `Send`.
     fn shown<T: Debug>() {}
     all!(shown: Reading<'_, Ticker>);
 }
 
 #[test]
-fn the_special_subjects_are_debug_and_go_between_threads() {
+fn types_of_the_public_modules_are_debug_and_send() {
     all!(value: config::Backoff, config::Config, config::ConnectLedger, config::Dialect, config::Endpoint, config::FormatChoice);
     all!(value: config::FormatCosts, config::FormatRule, config::KeepAlive, config::Limits, config::Pacing);
     all!(value: config::ReadCosts, config::Timeouts, config::Wait);
@@ -61,7 +61,7 @@ fn the_special_subjects_are_debug_and_go_between_threads() {
     all!(value: offline::Abandoned<Trade>, offline::SystemClock);
 }
 
-/// What users implement or take as a bound, as they would write it.
+/// Traits that users implement or use as bounds.
 #[allow(dead_code, reason = "that it compiles is the test")]
 fn traits<M: AsMarket + IntoMarkets, N: Noun, P: Payload, A: hoga::CallbackResult>(
     _: &dyn MarketSource,
@@ -72,13 +72,13 @@ fn traits<M: AsMarket + IntoMarkets, N: Noun, P: Payload, A: hoga::CallbackResul
 
 #[cfg(feature = "rest")]
 #[test]
-fn so_does_the_list_of_markets() {
+fn the_list_of_markets_is_debug_and_send() {
     all!(sent: hoga::RestMarkets);
     all!(value: error::InvalidRoots);
 }
 
 #[test]
-fn what_is_shown_is_short() {
+fn debug_output_is_short() {
     let mut latencies = status::Latencies::default();
     for ns in 0..100_000 {
         latencies.receive_to_publish.record(std::time::Duration::from_nanos(ns * 37));

@@ -1,5 +1,5 @@
-//! What a feed begins with, and what of later snapshots it is shown. The exchange is scripted: each test knows every
-//! message that was sent.
+//! The first messages of a feed, and the later snapshots that it delivers. The exchange is scripted, so each test knows
+//! every message that was sent.
 
 use std::time::Duration;
 
@@ -12,23 +12,23 @@ use hoga::session::State;
 const POLICIES: [Overflow; 4] =
     [Overflow::Conflate, Overflow::DROP_NEWEST, Overflow::DropOldest, Overflow::Throttle(Duration::from_millis(1))];
 
-/// The price of any message.
+/// Returns the price of a message.
 fn price(event: Event) -> f64 {
     match event {
         Event::Ticker(ticker) => ticker.trade_price,
         Event::Trade(trade) => trade.trade_price,
         Event::Orderbook(book) => book.asks[0].price,
         Event::Candle(candle) => candle.trade_price,
-        other => panic!("no such stream is asked for: {other:?}"),
+        other => panic!("no such stream is requested: {other:?}"),
     }
 }
 
-/// The prices of the next messages of a feed, as soon as so many have come.
+/// Waits for `count` messages of a feed. Returns their prices.
 #[track_caller]
 fn take<T: Payload + Into<Event>>(feed: &mut Feed<T>, count: usize) -> Vec<f64> {
     let mut prices = Vec::new();
     while prices.len() < count {
-        assert!(feed.wait(PATIENCE), "only {prices:?} came, {:?}", feed.counts());
+        assert!(feed.wait(TIMEOUT), "only {prices:?} arrived, {:?}", feed.counts());
         for item in feed.by_ref() {
             match item {
                 Item::Data(update) => prices.push(price(update.value.into())),
@@ -44,84 +44,84 @@ fn sorted(mut prices: Vec<f64>) -> Vec<f64> {
     prices
 }
 
-/// An engine whose one connection carries KRW-BTC, so that its socket lives on whatever becomes of other streams.
+/// Starts an engine with one connection that carries KRW-BTC, so that its socket stays open when other streams leave.
 fn engine_with_btc(exchange: &Scripted) -> (Engine, Socket) {
     let engine = exchange.builder().ticker("KRW-BTC").start().unwrap();
     let socket = exchange.socket();
-    assert_eq!(socket.request().way("ticker KRW-BTC"), Some("all"));
-    socket.say([ticker_says("KRW-BTC", 1.0, 1, SNAPSHOT)]);
-    engine.wait_ready(PATIENCE).unwrap();
+    assert_eq!(socket.request().mode("ticker KRW-BTC"), Some("all"));
+    socket.send([ticker_json("KRW-BTC", 1.0, 1, SNAPSHOT)]);
+    engine.wait_ready(TIMEOUT).unwrap();
     (engine, socket)
 }
 
-/// KRW-ETH was on the wire, where its price was 100, and has left it.
-fn eth_comes_and_goes(engine: &Engine, socket: &Socket) {
+/// Subscribes to KRW-ETH, whose price is 100, and drops it again.
+fn add_and_drop_eth(engine: &Engine, socket: &Socket) {
     let held = engine.subscribe(ticker("KRW-ETH")).unwrap();
-    assert_eq!(socket.request().way("ticker KRW-ETH"), Some("all"));
-    socket.say([ticker_says("KRW-ETH", 100.0, 100, SNAPSHOT)]);
-    held.wait_confirmed(PATIENCE).unwrap();
+    assert_eq!(socket.request().mode("ticker KRW-ETH"), Some("all"));
+    socket.send([ticker_json("KRW-ETH", 100.0, 100, SNAPSHOT)]);
+    held.wait_confirmed(TIMEOUT).unwrap();
     drop(held);
-    assert_eq!(socket.request().way("ticker KRW-ETH"), None);
+    assert_eq!(socket.request().mode("ticker KRW-ETH"), None);
 }
 
 #[test]
-fn what_was_under_way_when_a_stream_left_the_wire_is_counted_and_thrown_away() {
+fn messages_in_flight_when_a_stream_leaves_the_wire_are_counted_and_discarded() {
     let exchange = Scripted::start();
     let (engine, socket) = engine_with_btc(&exchange);
     let eth = engine.subscribe(ticker("KRW-ETH")).unwrap();
     socket.request();
-    socket.say([ticker_says("KRW-ETH", 100.0, 100, SNAPSHOT)]);
-    eth.wait_confirmed(PATIENCE).unwrap();
+    socket.send([ticker_json("KRW-ETH", 100.0, 100, SNAPSHOT)]);
+    eth.wait_confirmed(TIMEOUT).unwrap();
     let handle = engine.pool().ticker("KRW-ETH").unwrap();
     drop(eth);
-    assert_eq!(socket.request().way("ticker KRW-ETH"), None);
+    assert_eq!(socket.request().mode("ticker KRW-ETH"), None);
     assert_eq!(engine.connections()[0].unrouted, 0);
-    let late = [101.0, 102.0].map(|price| ticker_says("KRW-ETH", price, price as u64, REALTIME));
-    socket.say(late);
-    // The counts of a batch are offered with a later one.
+    let late = [101.0, 102.0].map(|price| ticker_json("KRW-ETH", price, price as u64, REALTIME));
+    socket.send(late);
+    // The counts of a batch are published with a later batch.
     let mut price = 1.0;
     eventually("both are counted", || {
         price += 1.0;
-        socket.say([ticker_says("KRW-BTC", price, price as u64, REALTIME)]);
+        socket.send([ticker_json("KRW-BTC", price, price as u64, REALTIME)]);
         engine.connections()[0].unrouted == 2
     });
-    assert_eq!(handle.load().trade_price, 100.0, "and not published");
+    assert_eq!(handle.load().trade_price, 100.0, "neither is published");
 }
 
 #[test]
-fn an_engine_is_idle_without_demand_connecting_until_data_comes_and_then_active() {
+fn an_engine_is_idle_without_demand_connecting_until_data_arrives_and_then_active() {
     let exchange = Scripted::start();
     let engine = exchange.builder().start().unwrap();
     assert_eq!(engine.state(), EngineState::Idle);
     let held = engine.subscribe(ticker("KRW-BTC")).unwrap();
     let socket = exchange.socket();
     socket.request();
-    eventually("connecting: asked, and nothing has come", || engine.state() == EngineState::Connecting);
-    socket.say([ticker_says("KRW-BTC", 1.0, 1, SNAPSHOT)]);
+    eventually("connecting: requested, no data yet", || engine.state() == EngineState::Connecting);
+    socket.send([ticker_json("KRW-BTC", 1.0, 1, SNAPSHOT)]);
     eventually("active", || engine.state() == EngineState::Active);
     drop(held);
     eventually("idle again", || engine.state() == EngineState::Idle);
-    engine.shutdown(PATIENCE).into_result().unwrap();
+    engine.shutdown(TIMEOUT).into_result().unwrap();
     assert_eq!(engine.state(), EngineState::Stopped);
 }
 
-/// The feed was given the price of long ago as the state, and the snapshot of now was taken for a second one.
+/// The feed got an outdated price as its state, and the current snapshot was treated as a second one.
 #[test]
-fn a_stream_that_was_off_the_wire_begins_with_the_snapshot_of_now() {
+fn a_stream_that_was_off_the_wire_begins_with_the_current_snapshot() {
     for policy in POLICIES {
         for only_snapshot in [false, true] {
             let exchange = Scripted::start();
             let (engine, socket) = engine_with_btc(&exchange);
-            eth_comes_and_goes(&engine, &socket);
+            add_and_drop_eth(&engine, &socket);
             let wanted = if only_snapshot { ticker("KRW-ETH").only_snapshot() } else { ticker("KRW-ETH") };
             let mut feed = engine.feed(wanted, policy).unwrap();
-            assert!(socket.request().way("ticker KRW-ETH").is_some());
-            assert_eq!(feed.pop(), None, "{policy}: nothing is known yet");
+            assert!(socket.request().mode("ticker KRW-ETH").is_some());
+            assert_eq!(feed.pop(), None, "{policy}: no current state yet");
             let eth = engine.pool().ticker("KRW-ETH").unwrap();
-            eventually("what is known is old", || !eth.load().health().is_live());
-            socket.say([ticker_says("KRW-ETH", 200.0, 200, SNAPSHOT)]);
+            eventually("the known price is stale", || !eth.load().health().is_live());
+            socket.send([ticker_json("KRW-ETH", 200.0, 200, SNAPSHOT)]);
             assert_eq!(take(&mut feed, 1), [200.0], "{policy}");
-            feed.subscribed().wait_confirmed(PATIENCE).unwrap();
+            feed.subscribed().wait_confirmed(TIMEOUT).unwrap();
             assert!(eth.load().health().is_live() && eth.load().trade_price == 200.0);
             let counts = feed.counts();
             assert_eq!((counts.received, counts.delivered, counts.queued), (1, 1, 0), "{policy}");
@@ -130,10 +130,10 @@ fn a_stream_that_was_off_the_wire_begins_with_the_snapshot_of_now() {
 }
 
 #[test]
-fn a_callback_on_a_stream_that_was_off_the_wire_begins_with_the_snapshot_of_now() {
+fn a_callback_on_a_stream_that_was_off_the_wire_begins_with_the_current_snapshot() {
     let exchange = Scripted::start();
     let (engine, socket) = engine_with_btc(&exchange);
-    eth_comes_and_goes(&engine, &socket);
+    add_and_drop_eth(&engine, &socket);
     let (heard, prices) = std::sync::mpsc::channel();
     let call = move |item: &Item<Ticker>| {
         if let Item::Data(update) = item {
@@ -141,79 +141,79 @@ fn a_callback_on_a_stream_that_was_off_the_wire_begins_with_the_snapshot_of_now(
         }
     };
     let _callback = engine.callback("chart").run(ticker("KRW-ETH"), Overflow::DropOldest, call).unwrap();
-    assert_eq!(socket.request().way("ticker KRW-ETH"), Some("all"));
-    socket.say([ticker_says("KRW-ETH", 200.0, 200, SNAPSHOT)]);
-    assert_eq!(prices.recv_timeout(PATIENCE), Ok(200.0));
+    assert_eq!(socket.request().mode("ticker KRW-ETH"), Some("all"));
+    socket.send([ticker_json("KRW-ETH", 200.0, 200, SNAPSHOT)]);
+    assert_eq!(prices.recv_timeout(TIMEOUT), Ok(200.0));
 }
 
 #[test]
-fn a_market_that_was_delisted_begins_with_the_snapshot_of_now_when_it_is_listed_again() {
+fn a_market_that_is_listed_again_begins_with_the_current_snapshot() {
     for policy in POLICIES {
         let exchange = Scripted::start();
         let markets = ["KRW-BTC", "KRW-ETH"].map(|code| code.parse::<Market>().unwrap());
         let engine = exchange.builder().universe(markets).start().unwrap();
         let mut feed = engine.feed(ticker("KRW-*"), policy).unwrap();
         let socket = exchange.socket();
-        assert_eq!(socket.request().way("ticker KRW-ETH"), Some("all"));
-        socket.say([ticker_says("KRW-BTC", 1.0, 1, SNAPSHOT), ticker_says("KRW-ETH", 100.0, 100, SNAPSHOT)]);
-        feed.subscribed().wait_confirmed(PATIENCE).unwrap();
+        assert_eq!(socket.request().mode("ticker KRW-ETH"), Some("all"));
+        socket.send([ticker_json("KRW-BTC", 1.0, 1, SNAPSHOT), ticker_json("KRW-ETH", 100.0, 100, SNAPSHOT)]);
+        feed.subscribed().wait_confirmed(TIMEOUT).unwrap();
         assert_eq!(sorted(take(&mut feed, 2)), [1.0, 100.0], "{policy}");
         engine.set_universe(markets[..1].iter().copied());
-        assert_eq!(socket.request().way("ticker KRW-ETH"), None);
+        assert_eq!(socket.request().mode("ticker KRW-ETH"), None);
         engine.set_universe(markets);
-        assert_eq!(socket.request().way("ticker KRW-ETH"), Some("all"));
-        assert_eq!(feed.pop(), None, "{policy}: nothing is known yet");
-        socket.say([ticker_says("KRW-ETH", 200.0, 200, SNAPSHOT)]);
+        assert_eq!(socket.request().mode("ticker KRW-ETH"), Some("all"));
+        assert_eq!(feed.pop(), None, "{policy}: no current state yet");
+        socket.send([ticker_json("KRW-ETH", 200.0, 200, SNAPSHOT)]);
         assert_eq!(take(&mut feed, 1), [200.0], "{policy}");
     }
 }
 
-/// The stream never left the wire, so what the pool has is the state, and nothing else will bring it.
+/// The stream never left the wire, so the pool's value is the state, and no snapshot will arrive.
 #[test]
-fn a_stream_that_is_wanted_again_within_its_grace_period_begins_with_what_the_pool_has() {
+fn a_stream_that_is_wanted_again_within_its_grace_period_begins_with_the_pools_value() {
     for policy in POLICIES {
         let exchange = Scripted::start();
-        let engine = exchange.builder().grace(PATIENCE).start().unwrap();
+        let engine = exchange.builder().grace(TIMEOUT).start().unwrap();
         let held = engine.subscribe(ticker("KRW-ETH")).unwrap();
         let socket = exchange.socket();
         socket.request();
-        socket.say([ticker_says("KRW-ETH", 100.0, 100, SNAPSHOT)]);
-        held.wait_confirmed(PATIENCE).unwrap();
+        socket.send([ticker_json("KRW-ETH", 100.0, 100, SNAPSHOT)]);
+        held.wait_confirmed(TIMEOUT).unwrap();
         drop(held);
         let mut feed = engine.feed(ticker("KRW-ETH"), policy).unwrap();
         assert_eq!(take(&mut feed, 1), [100.0], "{policy}");
         let mut once = engine.feed(ticker("KRW-ETH").only_snapshot(), policy).unwrap();
         assert_eq!(take(&mut once, 1), [100.0], "{policy}");
-        socket.say([ticker_says("KRW-ETH", 101.0, 101, REALTIME)]);
+        socket.send([ticker_json("KRW-ETH", 101.0, 101, REALTIME)]);
         assert_eq!(take(&mut feed, 1), [101.0], "{policy}");
     }
 }
 
-/// Of a stream that is carried as snapshots alone, the pool has the price of when somebody asked last.
+/// For a stream that is carried only as snapshots, the pool has the price of the last request.
 #[test]
-fn where_only_snapshots_are_carried_each_newcomer_gets_one_of_now() {
+fn each_new_reader_of_a_snapshot_only_stream_gets_a_current_snapshot() {
     for policy in POLICIES {
         for wants_changes in [false, true] {
             let exchange = Scripted::start();
             let (engine, socket) = engine_with_btc(&exchange);
             let mut first = engine.feed(ticker("KRW-ETH").only_snapshot(), policy).unwrap();
-            assert_eq!(socket.request().way("ticker KRW-ETH"), Some("snapshot"));
-            socket.say([ticker_says("KRW-ETH", 100.0, 100, SNAPSHOT)]);
+            assert_eq!(socket.request().mode("ticker KRW-ETH"), Some("snapshot"));
+            socket.send([ticker_json("KRW-ETH", 100.0, 100, SNAPSHOT)]);
             assert_eq!(take(&mut first, 1), [100.0]);
             let wanted = if wants_changes { ticker("KRW-ETH") } else { ticker("KRW-ETH").only_snapshot() };
             let mut second = engine.feed(wanted, policy).unwrap();
-            let way = if wants_changes { "all" } else { "snapshot" };
-            assert_eq!(socket.request().way("ticker KRW-ETH"), Some(way));
-            socket.say([ticker_says("KRW-ETH", 200.0, 200, SNAPSHOT)]);
+            let mode = if wants_changes { "all" } else { "snapshot" };
+            assert_eq!(socket.request().mode("ticker KRW-ETH"), Some(mode));
+            socket.send([ticker_json("KRW-ETH", 200.0, 200, SNAPSHOT)]);
             assert_eq!(take(&mut second, 1), [200.0], "{policy}");
-            assert_eq!(first.pop(), None, "{policy}: it has had its snapshot");
+            assert_eq!(first.pop(), None, "{policy}: it already got its snapshot");
         }
     }
 }
 
-/// What changed while the exchange sent nothing is in that snapshot alone, and the feeds refused it as a second one.
+/// Only that snapshot has the changes made while the exchange sent nothing. Feeds refused it as a second one.
 #[test]
-fn what_only_a_second_snapshot_brings_reaches_every_feed_that_wants_changes() {
+fn news_of_a_second_snapshot_reaches_every_feed_that_wants_changes() {
     for policy in POLICIES {
         let exchange = Scripted::start();
         let quiet = hoga::config::Timeouts { quiet_after: Duration::from_millis(500), ..patient() };
@@ -223,62 +223,62 @@ fn what_only_a_second_snapshot_brings_reaches_every_feed_that_wants_changes() {
         let mut once = engine.feed(trade("KRW-BTC").only_snapshot(), policy).unwrap();
         let socket = exchange.socket();
         socket.request();
-        let first = [ticker_says("KRW-BTC", 100.0, 100, SNAPSHOT), trade_says("KRW-BTC", 1001.0, 100, SNAPSHOT)];
-        socket.say(first.clone());
+        let first = [ticker_json("KRW-BTC", 100.0, 100, SNAPSHOT), trade_json("KRW-BTC", 1001.0, 100, SNAPSHOT)];
+        socket.send(first.clone());
         assert_eq!(sorted(take(&mut feed, 2)), [100.0, 1001.0], "{policy}");
         assert_eq!(take(&mut once, 1), [1001.0], "{policy}");
-        // Silence: the connection asks for everything once more, twice.
-        assert_eq!(socket.request().way("trade KRW-BTC"), Some("all"));
-        socket.say(first);
-        assert_eq!(socket.request().way("trade KRW-BTC"), Some("all"));
-        socket.say([ticker_says("KRW-BTC", 200.0, 200, SNAPSHOT), trade_says("KRW-BTC", 1002.0, 200, SNAPSHOT)]);
-        assert_eq!(sorted(take(&mut feed, 2)), [200.0, 1002.0], "{policy}: what repeats is not shown again");
-        assert_eq!(take(&mut changes, 1), [1002.0], "{policy}: a trade is a trade");
+        // In the silence, the connection requests everything again, twice.
+        assert_eq!(socket.request().mode("trade KRW-BTC"), Some("all"));
+        socket.send(first);
+        assert_eq!(socket.request().mode("trade KRW-BTC"), Some("all"));
+        socket.send([ticker_json("KRW-BTC", 200.0, 200, SNAPSHOT), trade_json("KRW-BTC", 1002.0, 200, SNAPSHOT)]);
+        assert_eq!(sorted(take(&mut feed, 2)), [200.0, 1002.0], "{policy}: repeated values are not delivered again");
+        assert_eq!(take(&mut changes, 1), [1002.0], "{policy}: a trade is news in a snapshot too");
         assert_eq!((once.pop(), changes.pop()), (None, None), "{policy}");
     }
 }
 
 #[test]
-fn a_deeper_book_for_somebody_else_shows_a_feed_what_changed_meanwhile() {
+fn a_deeper_book_for_another_feed_delivers_the_changes_since_then() {
     for policy in POLICIES {
         let exchange = Scripted::start();
         let engine = exchange.builder().start().unwrap();
         let mut feed = engine.feed(orderbook("KRW-BTC").levels(5), policy).unwrap();
         let socket = exchange.socket();
-        assert!(socket.request().way("orderbook KRW-BTC.5").is_some());
-        socket.say([book_says("KRW-BTC", 100.0, 5, 100, SNAPSHOT)]);
-        feed.subscribed().wait_confirmed(PATIENCE).unwrap();
+        assert!(socket.request().mode("orderbook KRW-BTC.5").is_some());
+        socket.send([book_json("KRW-BTC", 100.0, 5, 100, SNAPSHOT)]);
+        feed.subscribed().wait_confirmed(TIMEOUT).unwrap();
         assert_eq!(take(&mut feed, 1), [100.0]);
         let mut deep = engine.feed(orderbook("KRW-BTC").only_snapshot(), policy).unwrap();
-        assert_eq!(socket.request().way("orderbook KRW-BTC"), Some("all"));
-        assert_eq!(deep.pop(), None, "{policy}: five levels are not what it asked for");
-        socket.say([book_says("KRW-BTC", 200.0, 30, 200, SNAPSHOT)]);
+        assert_eq!(socket.request().mode("orderbook KRW-BTC"), Some("all"));
+        assert_eq!(deep.pop(), None, "{policy}: it asked for more than five levels");
+        socket.send([book_json("KRW-BTC", 200.0, 30, 200, SNAPSHOT)]);
         assert_eq!(take(&mut feed, 1), [200.0], "{policy}");
-        assert!(deep.wait(PATIENCE));
+        assert!(deep.wait(TIMEOUT));
         let Some(Item::Data(update)) = deep.pop() else { panic!("{policy}: {:?}", deep.counts()) };
         assert_eq!((update.value.asks.len(), update.value.stream_type), (30, StreamType::Snapshot), "{policy}");
     }
 }
 
-/// The trade that a snapshot repeats was refused for everybody, also for a feed that had never had it.
+/// A trade that a snapshot repeats was refused for every feed, even for one that had never received it.
 #[test]
-fn a_trade_feed_that_is_opened_again_gets_the_last_trade_although_nobody_traded_meanwhile() {
+fn a_trade_feed_that_is_opened_again_gets_the_last_trade_without_a_new_trade() {
     for policy in POLICIES {
         let exchange = Scripted::start();
         let engine = exchange.builder().start().unwrap();
         for round in 1..=3 {
-            // Nothing else is wanted, so each feed has a socket of its own.
+            // Nothing else is desired, so each feed gets a new socket.
             let mut feed = engine.feed(trade("KRW-ETH"), policy).unwrap();
             let socket = exchange.socket();
-            assert_eq!(socket.request().way("trade KRW-ETH"), Some("all"));
-            socket.say([trade_says("KRW-ETH", 1001.0, 100, SNAPSHOT)]);
+            assert_eq!(socket.request().mode("trade KRW-ETH"), Some("all"));
+            socket.send([trade_json("KRW-ETH", 1001.0, 100, SNAPSHOT)]);
             assert_eq!(take(&mut feed, 1), [1001.0], "{policy}");
-            feed.subscribed().wait_confirmed(PATIENCE).unwrap();
-            socket.say([trade_says("KRW-ETH", 1001.0, 100, SNAPSHOT)]);
-            eventually("it has come once more", || engine.connections()[0].counters.data == 2 * round);
-            assert_eq!(feed.pop(), None, "{policy}: once is enough");
+            feed.subscribed().wait_confirmed(TIMEOUT).unwrap();
+            socket.send([trade_json("KRW-ETH", 1001.0, 100, SNAPSHOT)]);
+            eventually("the trade has arrived again", || engine.connections()[0].counters.data == 2 * round);
+            assert_eq!(feed.pop(), None, "{policy}: the trade is delivered once");
             drop(feed);
-            eventually("nothing is wanted", || engine.connections()[0].state == State::Disconnected);
+            eventually("nothing is desired", || engine.connections()[0].state == State::Disconnected);
         }
     }
 }
@@ -291,15 +291,15 @@ fn a_trade_feed_that_is_opened_while_reconnecting_gets_the_last_trade_and_the_ot
         let mut old = engine.feed(trade("KRW-BTC"), policy).unwrap();
         let socket = exchange.socket();
         socket.request();
-        socket.say([trade_says("KRW-BTC", 1001.0, 100, SNAPSHOT)]);
+        socket.send([trade_json("KRW-BTC", 1001.0, 100, SNAPSHOT)]);
         assert_eq!(take(&mut old, 1), [1001.0]);
         drop(socket);
         let socket = exchange.socket();
         let mut new = engine.feed(trade("KRW-BTC"), policy).unwrap();
         socket.request();
-        socket.say([trade_says("KRW-BTC", 1001.0, 100, SNAPSHOT)]);
+        socket.send([trade_json("KRW-BTC", 1001.0, 100, SNAPSHOT)]);
         assert_eq!(take(&mut new, 1), [1001.0], "{policy}");
-        socket.say([trade_says("KRW-BTC", 1002.0, 200, REALTIME)]);
+        socket.send([trade_json("KRW-BTC", 1002.0, 200, REALTIME)]);
         assert_eq!(take(&mut old, 1), [1002.0], "{policy}");
         assert_eq!(take(&mut new, 1), [1002.0], "{policy}");
     }

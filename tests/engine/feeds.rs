@@ -1,39 +1,39 @@
-//! Feeds of a running engine. The judge is what the exchange sent.
+//! Feeds of a running engine, compared with the messages that the exchange sent.
 
 use std::time::Duration;
 
-use crate::common::{Message, PATIENCE, Record, builder, delivered, eventually, exchange, fall_silent, finish};
+use crate::common::{Message, Record, TIMEOUT, builder, delivered, eventually, exchange, fall_silent, finish};
 use hoga::error::Error;
 use hoga::feed::FeedCounts;
 use hoga::feed::Payload;
 use hoga::prelude::*;
 use hoga_exchange::Fault;
 
-/// What a feed handed out.
+/// An item that a feed delivered.
 #[derive(Debug, Clone, PartialEq)]
-enum Got {
+enum Seen {
     Message(Message),
     Gap(u64),
 }
 
-/// Everything that waits, with the gaps where they are.
-fn take<T: Payload + Into<Event>>(feed: &mut Feed<T>, got: &mut Vec<Got>) {
+/// Takes all queued items, including gaps.
+fn take<T: Payload + Into<Event>>(feed: &mut Feed<T>, got: &mut Vec<Seen>) {
     got.extend(feed.map(|item| match item {
-        Item::Gap { missed } => Got::Gap(missed),
-        item => Got::Message(delivered(item)),
+        Item::Gap { missed } => Seen::Gap(missed),
+        item => Seen::Message(delivered(item)),
     }));
 }
 
-fn messages(got: &[Got]) -> Vec<Message> {
-    let message = |got: &Got| if let Got::Message(message) = got { Some(message.clone()) } else { None };
+fn messages(got: &[Seen]) -> Vec<Message> {
+    let message = |got: &Seen| if let Seen::Message(message) = got { Some(message.clone()) } else { None };
     got.iter().filter_map(message).collect()
 }
 
-/// Both are long: only where they part is told.
+/// Asserts equality. Both lists are long, so the message shows only their first difference.
 #[track_caller]
-fn same(got: &[Message], sent: &[Message], what: &str) {
-    let parted = got.iter().zip(sent).position(|(got, sent)| got != sent);
-    let at = parted.or_else(|| (got.len() != sent.len()).then_some(got.len().min(sent.len())));
+fn assert_same(got: &[Message], sent: &[Message], what: &str) {
+    let difference = got.iter().zip(sent).position(|(got, sent)| got != sent);
+    let at = difference.or_else(|| (got.len() != sent.len()).then_some(got.len().min(sent.len())));
     if let Some(at) = at {
         let lengths = (got.len(), sent.len());
         panic!("{what}: {:?} instead of {:?} at {at} of {lengths:?}", got.get(at), sent.get(at));
@@ -45,7 +45,7 @@ fn sent(record: &Record, stream: &str) -> Vec<Message> {
 }
 
 #[track_caller]
-fn adds_up(counts: FeedCounts) -> FeedCounts {
+fn checked(counts: FeedCounts) -> FeedCounts {
     let FeedCounts { received, delivered, dropped, conflated, filtered, queued } = counts;
     assert_eq!(received, delivered + dropped + conflated + filtered + queued, "{counts:?}");
     counts
@@ -53,58 +53,58 @@ fn adds_up(counts: FeedCounts) -> FeedCounts {
 
 const RING: usize = 64;
 
-/// One reader for each policy, none of which reads for a while, although the exchange sends all it can.
+/// One stalled reader for each policy, while the exchange sends as fast as it can.
 #[test]
-fn readers_that_stand_still_lose_what_they_chose_to_lose_and_know_exactly_how_much() {
+fn stalled_readers_lose_what_their_policy_says_and_learn_exactly_how_much() {
     let (server, record) = exchange(200.0, 10);
     let engine = builder(&server).broadcast_capacity(RING).start().unwrap();
     let stream = "trade KRW-BTC";
-    // Nothing comes before all are there.
+    // No message arrives before all feeds have joined.
     server.inject(Fault::Stall(true));
     let mut feeds = [Overflow::DropNewest { capacity: RING }, Overflow::DropOldest, Overflow::Conflate]
         .map(|overflow| engine.feed(trade("KRW-BTC"), overflow).unwrap());
     let mut whole = engine.feed(trade("KRW-BTC"), Overflow::DropNewest { capacity: 1 << 16 }).unwrap();
     server.inject(Fault::Stall(false));
-    engine.wait_ready(PATIENCE).unwrap();
-    eventually("far more has come than a ring holds", || sent(&record, stream).len() > 20 * RING);
+    engine.wait_ready(TIMEOUT).unwrap();
+    eventually("far more has arrived than a ring holds", || sent(&record, stream).len() > 20 * RING);
     fall_silent(&server, &engine);
 
     let sent = sent(&record, stream);
     let mut all = Vec::new();
     take(&mut whole, &mut all);
-    same(&messages(&all), &sent, "who has room gets everything, whoever else stands still");
+    assert_same(&messages(&all), &sent, "a reader with a large ring gets everything despite the stalled ones");
 
     let mut got = [(); 3].map(|()| Vec::new());
     feeds.iter_mut().zip(&mut got).for_each(|(feed, got)| take(feed, got));
     let lost = (sent.len() - RING) as u64;
     let [newest_lost, oldest_lost, conflated] = &got;
-    same(&messages(newest_lost), &sent[..RING], "the oldest are there, then the gap");
-    assert_eq!(newest_lost.last(), Some(&Got::Gap(lost)));
-    same(&messages(oldest_lost), &sent[lost as usize..], "the gap, then the newest are there");
-    assert_eq!(oldest_lost.first(), Some(&Got::Gap(lost)));
-    assert_eq!(*conflated, [Got::Message(sent.last().unwrap().clone())]);
+    assert_same(&messages(newest_lost), &sent[..RING], "the oldest messages, then the gap");
+    assert_eq!(newest_lost.last(), Some(&Seen::Gap(lost)));
+    assert_same(&messages(oldest_lost), &sent[lost as usize..], "the gap, then the newest messages");
+    assert_eq!(oldest_lost.first(), Some(&Seen::Gap(lost)));
+    assert_eq!(*conflated, [Seen::Message(sent.last().unwrap().clone())]);
 
-    let counts = |feed: &Feed<Trade>| adds_up(feed.counts());
+    let counts = |feed: &Feed<Trade>| checked(feed.counts());
     let received = sent.len() as u64;
     let expected = FeedCounts { received, delivered: RING as u64, dropped: lost, ..FeedCounts::default() };
     assert_eq!([counts(&feeds[0]), counts(&feeds[1])], [expected; 2]);
     let expected = FeedCounts { received, delivered: 1, conflated: received - 1, ..FeedCounts::default() };
     assert_eq!(counts(&feeds[2]), expected);
-    assert!(engine.feeds().iter().all(|feed| feed.counts == adds_up(feed.counts) && feed.counts.queued == 0));
+    assert!(engine.feeds().iter().all(|feed| feed.counts == checked(feed.counts) && feed.counts.queued == 0));
     finish(engine, &server);
 }
 
-/// Whatever becomes of events that are not read in time: who reads in time sees the state first, then all that follows.
+/// With every policy, a reader that keeps up gets the state first and then every later event.
 #[test]
-fn who_joins_a_running_stream_gets_its_state_and_then_everything_after_it_once() {
+fn a_reader_that_joins_a_running_stream_gets_its_state_and_then_each_later_event_once() {
     let (server, record) = exchange(100.0, 10);
     let engine = builder(&server).start().unwrap();
     let _first = engine.subscribe(trade("KRW-BTC")).unwrap();
-    engine.wait_ready(PATIENCE).unwrap();
+    engine.wait_ready(TIMEOUT).unwrap();
     for overflow in [Overflow::ByType, Overflow::DROP_NEWEST, Overflow::DropOldest] {
-        eventually("it runs", || sent(&record, "trade KRW-BTC").len() > 20);
+        eventually("the stream runs", || sent(&record, "trade KRW-BTC").len() > 20);
         let (mut feed, mut got) = (engine.feed(trade("KRW-BTC"), overflow).unwrap(), Vec::new());
-        eventually("some have come", || {
+        eventually("some messages have arrived", || {
             take(&mut feed, &mut got);
             got.len() > 50
         });
@@ -112,17 +112,17 @@ fn who_joins_a_running_stream_gets_its_state_and_then_everything_after_it_once()
         let at = |message: &Message| sent.iter().position(|sent| sent.detail == message.detail).unwrap();
         let state = &got[0];
         assert!(state.is_snapshot && got[1..].iter().all(|message| !message.is_snapshot), "{overflow}");
-        // The state is the newest by its time: one that came after it may have been late.
+        // The state is the newest by its timestamp. A message that arrived after it may have been late.
         let between = &sent[at(state) + 1..at(&got[1])];
         let is_late = |message: &Message| message.timestamp < state.timestamp;
         assert!(between.iter().all(is_late), "{overflow}: {between:?} after {state:?}");
-        same(&got[1..], &sent[at(&got[1])..][..got.len() - 1], &overflow.to_string());
+        assert_same(&got[1..], &sent[at(&got[1])..][..got.len() - 1], &overflow.to_string());
     }
     finish(engine, &server);
 }
 
 #[test]
-fn a_feed_gets_nothing_that_it_did_not_ask_for() {
+fn a_feed_gets_only_what_it_requested() {
     let (server, _record) = exchange(100.0, 10);
     let engine = builder(&server).start().unwrap();
     let everything = crate::common::markets(10);
@@ -132,26 +132,26 @@ fn a_feed_gets_nothing_that_it_did_not_ask_for() {
         policies.map(|overflow| engine.feed(ticker(["KRW-BTC", "KRW-ETH"]).only_realtime(), overflow).unwrap());
     let mut others = policies.map(|overflow| engine.feed(trade("KRW-XRP"), overflow).unwrap());
     let mut got = Vec::new();
-    eventually("each has had some", || {
+    eventually("each feed has some messages", || {
         feeds.iter_mut().for_each(|feed| take(feed, &mut got));
         others.iter_mut().for_each(|feed| take(feed, &mut got));
         feeds.iter().all(|feed| feed.counts().delivered > 20) && others.iter().all(|feed| feed.counts().delivered > 20)
     });
     let got = messages(&got);
-    let asked = ["ticker KRW-BTC", "ticker KRW-ETH", "trade KRW-XRP"];
-    assert!(got.iter().all(|message| asked.contains(&message.stream.as_str())));
+    let requested = ["ticker KRW-BTC", "ticker KRW-ETH", "trade KRW-XRP"];
+    assert!(got.iter().all(|message| requested.contains(&message.stream.as_str())));
     assert!(got.iter().all(|message| !(message.is_snapshot && message.stream.starts_with("ticker"))));
     finish(engine, &server);
 }
 
 #[test]
-fn a_throttled_feed_gets_the_newest_of_each_stream_now_and_then() {
+fn a_throttled_feed_gets_the_newest_value_of_each_stream_at_intervals() {
     let (server, record) = exchange(100.0, 10);
     let engine = builder(&server).start().unwrap();
     let interval = Duration::from_millis(100);
     let mut feed = engine.feed(ticker(["KRW-BTC", "KRW-ETH"]), Overflow::Throttle(interval)).unwrap();
     let (mut last, mut got) = (std::collections::BTreeMap::new(), Vec::new());
-    eventually("twenty have come", || {
+    eventually("twenty messages have arrived", || {
         feed.wait(Duration::from_millis(50));
         while let Some(item) = feed.pop() {
             let now = engine.now();
@@ -165,9 +165,9 @@ fn a_throttled_feed_gets_the_newest_of_each_stream_now_and_then() {
         got.len() >= 20
     });
     fall_silent(&server, &engine);
-    eventually("the last word of each stream comes too", || {
+    eventually("the last value of each stream arrives too", || {
         got.extend(feed.by_ref().map(delivered));
-        adds_up(feed.counts()).queued == 0
+        checked(feed.counts()).queued == 0
     });
     for stream in ["ticker KRW-BTC", "ticker KRW-ETH"] {
         let newest = got.iter().rfind(|message| message.stream == stream);
@@ -178,20 +178,20 @@ fn a_throttled_feed_gets_the_newest_of_each_stream_now_and_then() {
 }
 
 #[test]
-fn a_new_socket_is_told_in_band_with_the_reason_whatever_the_policy() {
+fn a_new_socket_is_reported_in_band_with_its_reason_for_every_policy() {
     let (server, record) = exchange(20.0, 10);
     let engine = builder(&server).start().unwrap();
     let policies = [Overflow::ByType, Overflow::DROP_NEWEST, Overflow::DropOldest, Overflow::Conflate];
     let mut feeds = policies.map(|overflow| engine.feed(trade("KRW-BTC"), overflow).unwrap());
-    engine.wait_ready(PATIENCE).unwrap();
-    // Who has read nothing of the first socket has nothing to be told of its end.
+    engine.wait_ready(TIMEOUT).unwrap();
+    // A feed that read nothing of the first socket gets no report of its end.
     for feed in &mut feeds {
         eventually("something was read", || feed.pop().is_some());
     }
     let before = engine.connections()[0].epoch;
     server.inject(Fault::Drop(record.connections()[0]));
     eventually("there is another socket", || engine.connections()[0].epoch > before);
-    engine.wait_ready(PATIENCE).unwrap();
+    engine.wait_ready(TIMEOUT).unwrap();
     std::thread::sleep(Duration::from_millis(300));
     for (feed, policy) in feeds.iter_mut().zip(policies) {
         let mut sockets = Vec::new();
@@ -199,7 +199,7 @@ fn a_new_socket_is_told_in_band_with_the_reason_whatever_the_policy() {
         for item in feed {
             match item {
                 Item::Epoch { old, new, reason, .. } => {
-                    assert!(newest <= old, "{policy}: data of the new socket came before it");
+                    assert!(newest <= old, "{policy}: data of the new socket arrived before its report");
                     sockets.push((old, new, reason.is_some()));
                     newest = new;
                 }
@@ -207,7 +207,7 @@ fn a_new_socket_is_told_in_band_with_the_reason_whatever_the_policy() {
                     assert!(update.epoch >= newest, "{policy}");
                     newest = update.epoch;
                 }
-                Item::Gap { .. } => panic!("nothing was lost here"),
+                Item::Gap { .. } => panic!("no message was lost here"),
             }
         }
         let now = engine.connections()[0].epoch;
@@ -223,14 +223,14 @@ fn a_feed_knows_its_client_and_its_memory() {
     let client = engine.client("risk").unwrap();
     let kept = client.feed(trade("KRW-BTC"), Overflow::DropNewest { capacity: 1000 }).unwrap();
     let shared = engine.feed(orderbook("KRW-BTC"), Overflow::DropOldest).unwrap();
-    engine.wait_ready(PATIENCE).unwrap();
+    engine.wait_ready(TIMEOUT).unwrap();
     let [of_client, other] = &engine.feeds()[..] else { panic!("{:?}", engine.feeds()) };
     assert_eq!((of_client.client.as_deref(), of_client.streams), (Some("risk"), 1));
     assert_eq!(of_client.bytes as usize, hoga::feed::ring_bytes::<Trade>(1000));
     assert_eq!((other.client.as_deref(), other.overflow), (None, Overflow::DropOldest));
-    assert!(other.bytes < 1_000, "its notes of one stream");
+    assert!(other.bytes < 1_000, "bookkeeping of one stream");
     eventually("it has joined", || {
-        // 1024 books of 30 levels, and what belongs to them.
+        // 1024 books of 30 levels, plus metadata.
         (1_000_000..1_300_000).contains(&engine.feeds()[1].shared_bytes)
     });
     drop((kept, shared));
@@ -238,9 +238,9 @@ fn a_feed_knows_its_client_and_its_memory() {
     finish(engine, &server);
 }
 
-/// Whoever goes on reading learns that nothing will come, even if the stream goes on for somebody else.
+/// A reader learns that its feed has ended, even if the stream continues for another client.
 #[test]
-fn feeds_and_callbacks_end_with_the_component_that_held_them() {
+fn feeds_and_callbacks_end_with_their_client() {
     let (server, _record) = exchange(50.0, 10);
     let engine = builder(&server).start().unwrap();
     let _other = engine.subscribe(trade("KRW-BTC")).unwrap();
@@ -248,13 +248,13 @@ fn feeds_and_callbacks_end_with_the_component_that_held_them() {
     let policies = [Overflow::DROP_NEWEST, Overflow::DropOldest, Overflow::Conflate];
     let mut feeds = policies.map(|overflow| client.feed(trade("KRW-BTC"), overflow).unwrap());
     let callback = client.callback("risk").run(trade("KRW-BTC"), Overflow::default(), |_| ()).unwrap();
-    engine.wait_ready(PATIENCE).unwrap();
+    engine.wait_ready(TIMEOUT).unwrap();
     drop(client);
     assert!(engine.feeds().is_empty());
     for feed in &mut feeds {
-        eventually("it is closed, after what had come", || feed.wait(PATIENCE) && feed.by_ref().count() == 0);
+        eventually("it is closed after the messages before", || feed.wait(TIMEOUT) && feed.by_ref().count() == 0);
         assert!(feed.is_closed());
-        adds_up(feed.counts());
+        checked(feed.counts());
     }
     eventually("it has ended", || callback.state() == hoga::feed::CallbackState::Ended);
     drop(feeds);
@@ -262,7 +262,7 @@ fn feeds_and_callbacks_end_with_the_component_that_held_them() {
 }
 
 #[test]
-fn a_market_that_is_listed_again_and_again_takes_no_more_memory_each_time() {
+fn a_market_that_is_listed_repeatedly_does_not_grow_memory() {
     let (server, _record) = exchange(50.0, 10);
     let markets = ["KRW-BTC", "KRW-ETH"].map(|code| code.parse::<Market>().unwrap());
     let engine = builder(&server).universe(markets).start().unwrap();
@@ -289,7 +289,7 @@ fn a_market_that_is_listed_again_and_again_takes_no_more_memory_each_time() {
 }
 
 #[test]
-fn what_cannot_work_is_refused_and_nothing_was_subscribed() {
+fn invalid_feeds_are_refused_and_subscribe_nothing() {
     let (server, _record) = exchange(1.0, 10);
     let engine = builder(&server).start().unwrap();
     let too_much = Overflow::DropNewest { capacity: 1 << 20 };

@@ -1,10 +1,10 @@
-//! Formats change while data flows, and differ between connections. The judge is what the exchange was asked for and
-//! sent, and another engine beside that never changes.
+//! Formats that change while data flows, and differ between connections. The tests compare with the requests and messages
+//! of the exchange, and with a second engine that never changes its format.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::common::{Message, PATIENCE, Record, builder, drain, eventually, exchange, finish, markets};
+use crate::common::{Message, Record, TIMEOUT, builder, drain, eventually, exchange, finish, markets};
 use hoga::config::FormatRule;
 use hoga::error::Error;
 use hoga::model::ConnectionId;
@@ -24,14 +24,14 @@ fn changes_of(messages: &[Message], stream: &str) -> Vec<Message> {
     messages.iter().filter(|message| is_change(message) && message.stream == stream).cloned().collect()
 }
 
-/// All that runs has proved so: from here on nothing is asked for with a snapshot.
+/// Waits until every stream is confirmed. From then on, no request asks for a snapshot.
 #[track_caller]
 fn wait_settled(engine: &Engine) {
-    engine.wait_ready(PATIENCE).unwrap();
-    assert!(engine.wait_revisions(PATIENCE, |revisions| revisions.confirmed == revisions.desired));
+    engine.wait_ready(TIMEOUT).unwrap();
+    assert!(engine.wait_revisions(TIMEOUT, |revisions| revisions.confirmed == revisions.desired));
 }
 
-/// Lets so many messages more be sent.
+/// Waits until the exchange has sent `messages` more messages.
 #[track_caller]
 fn let_flow(record: &Record, messages: usize) {
     let before = record.sent_count();
@@ -39,9 +39,9 @@ fn let_flow(record: &Record, messages: usize) {
 }
 
 #[test]
-fn formats_change_back_and_forth_and_no_trade_is_lost_or_comes_twice() {
+fn formats_change_back_and_forth_and_no_trade_is_lost_or_repeated() {
     let (server, record) = exchange(30.0, 40);
-    // The witness never changes anything.
+    // The second engine never changes its format.
     let witness = builder(&server).start().unwrap();
     let mut witness_feed = witness.feed(trade(CODES), EVERYTHING).unwrap();
     wait_settled(&witness);
@@ -49,21 +49,21 @@ fn formats_change_back_and_forth_and_no_trade_is_lost_or_comes_twice() {
     let mut feed = engine.feed(trade(CODES), EVERYTHING).unwrap();
     wait_settled(&engine);
     let conn = *record.connections().last().unwrap();
-    let asked_before = record.formats(conn, false).len();
+    let requests_before = record.formats(conn, false).len();
 
     let formats: Vec<_> = Format::ALL.into_iter().rev().cycle().take(12).collect();
     let (mut got, mut seen) = (Vec::new(), Vec::new());
     for format in &formats {
         engine.set_format(FIRST, *format).unwrap();
-        eventually("it is asked for", || engine.connections()[0].format == Some(*format));
+        eventually("the format is requested", || engine.connections()[0].format == Some(*format));
         let_flow(&record, 60);
         drain(&mut feed, &mut got);
         drain(&mut witness_feed, &mut seen);
     }
     let named: Vec<_> = formats.iter().map(|format| format.as_str().to_owned()).collect();
-    assert_eq!(record.formats(conn, false)[asked_before..], named, "one request each, and no other");
+    assert_eq!(record.formats(conn, false)[requests_before..], named, "exactly one request for each change");
 
-    // What was sent until now arrives.
+    // Everything sent so far arrives.
     let sent = record.sent(conn, is_change);
     eventually("all arrives", || {
         drain(&mut feed, &mut got);
@@ -78,16 +78,16 @@ fn formats_change_back_and_forth_and_no_trade_is_lost_or_comes_twice() {
         let (got, sent, seen) = (changes_of(&got, &stream), changes_of(&sent, &stream), changes_of(&seen, &stream));
         assert!(sent.len() > 20, "{} of {code}", sent.len());
         assert_eq!(got[..sent.len()], sent, "as the exchange sent them");
-        // From the first that this engine saw, what the other saw.
+        // Compare with the other engine from this engine's first message on.
         let from = seen.iter().position(|message| *message == got[0]).unwrap();
         let both = got.len().min(seen.len() - from);
         assert_eq!(got[..both], seen[from..from + both], "as the other engine saw them");
     }
     let snapshots = record.sent(conn, |message| message.is_snapshot);
-    assert_eq!(snapshots.len(), 2 * CODES.len(), "no stream was asked for from the start again");
+    assert_eq!(snapshots.len(), 2 * CODES.len(), "no stream was requested from the start again");
     let counters = engine.connections()[0].counters;
     assert_eq!((counters.malformed, counters.decode.fallbacks, counters.disconnects), (0, 0, 0));
-    witness.shutdown(PATIENCE).into_result().unwrap();
+    witness.shutdown(TIMEOUT).into_result().unwrap();
     finish(engine, &server);
 }
 
@@ -128,7 +128,7 @@ fn connections_of_different_formats_feed_one_pool() {
 }
 
 #[test]
-fn changes_of_mind_go_by_the_budget_and_the_last_one_stands() {
+fn format_changes_respect_the_budget_and_the_last_one_wins() {
     let (server, record) = exchange(5.0, 40);
     let engine = builder(&server).ticker(CODES).start().unwrap();
     wait_settled(&engine);
@@ -136,51 +136,51 @@ fn changes_of_mind_go_by_the_budget_and_the_last_one_stands() {
         engine.set_format(FIRST, format).unwrap();
         std::thread::sleep(Duration::from_millis(60));
     }
-    assert!(engine.wait_revisions(PATIENCE, |revisions| revisions.sent == revisions.desired));
+    assert!(engine.wait_revisions(TIMEOUT, |revisions| revisions.sent == revisions.desired));
     let conn = record.connections()[0];
-    // What the engine has sent, the exchange may be about to read.
-    eventually("the last one stands", || {
+    // The exchange may not have read the last request yet.
+    eventually("the last format wins", || {
         let is_last = record.formats(conn, false).last().is_some_and(|format| format == "SIMPLE");
         is_last && engine.connections()[0].format == Some(Format::Simple)
     });
-    // The exchange would have complained about a sixth request in a second.
+    // A sixth request within a second would have been a violation.
     finish(engine, &server);
 }
 
 #[test]
-fn a_rule_finds_the_cheaper_format_by_itself_and_stays_with_it() {
+fn a_rule_finds_the_cheaper_format_and_keeps_it() {
     let (server, record) = exchange(20.0, 40);
     let rule = FormatRule { window: Duration::from_millis(100), rest: Duration::ZERO, ..FormatRule::default() };
     let engine = builder(&server).format(rule).orderbook(CODES).trade(CODES).start().unwrap();
     wait_settled(&engine);
     let status = || engine.connections().remove(0);
-    eventually("it changes", || status().format == Some(Format::Simple));
+    eventually("the format changes", || status().format == Some(Format::Simple));
     let FormatReason::Cheapest { gain } = status().format_reason else { panic!("{:?}", status().format_reason) };
     assert!((0.1..0.6).contains(&gain), "{gain}");
     std::thread::sleep(10 * rule.window);
     let conn = record.connections()[0];
     assert_eq!(record.formats(conn, false), ["DEFAULT", "SIMPLE"]);
 
-    // Told what to do, it asks no rule.
+    // A fixed format disables the rule.
     engine.set_format(FIRST, Format::JsonList).unwrap();
-    eventually("it changes", || status().format == Some(Format::JsonList));
+    eventually("the format changes", || status().format == Some(Format::JsonList));
     std::thread::sleep(10 * rule.window);
     assert_eq!((status().format, status().format_reason), (Some(Format::JsonList), FormatReason::Fixed));
     finish(engine, &server);
 }
 
-/// The exchange takes a question without a format for one in the default format, and goes on in that.
+/// The exchange treats a list request without a format as one in the default format, and continues in that format.
 #[test]
-fn who_asks_what_is_subscribed_names_the_format_of_the_moment() {
+fn a_list_request_names_the_current_format() {
     let (server, record) = exchange(20.0, 40);
     let engine = builder(&server).confirm_within(Duration::from_millis(200)).trade(CODES).start().unwrap();
     wait_settled(&engine);
     engine.set_format(FIRST, Format::Simple).unwrap();
-    eventually("it is asked for", || engine.connections()[0].format == Some(Format::Simple));
-    // Of a market that does not exist no change comes, so the exchange is asked whether it carries it.
+    eventually("the format is requested", || engine.connections()[0].format == Some(Format::Simple));
+    // A market that does not exist has no changes, so the engine asks the exchange whether it carries the stream.
     let _nothing = engine.subscribe(trade("KRW-NOTHING").only_realtime()).unwrap();
     let conn = record.connections()[0];
-    eventually("it is asked", || !record.formats(conn, true).is_empty());
+    eventually("the list is requested", || !record.formats(conn, true).is_empty());
     assert_eq!(record.formats(conn, true)[0], "SIMPLE");
     let odd = engine.connections()[0].counters;
     assert_eq!((odd.malformed, odd.decode.fallbacks), (0, 0));
@@ -188,11 +188,11 @@ fn who_asks_what_is_subscribed_names_the_format_of_the_moment() {
 }
 
 #[test]
-fn what_the_exchange_does_not_write_is_refused() {
+fn formats_that_the_exchange_does_not_support_are_refused() {
     let (server, _record) = exchange(1.0, 10);
     let engine = builder(&server).start().unwrap();
     let refused = |result: hoga::Result<()>| matches!(result, Err(Error::InvalidArgument(_)));
-    assert!(refused(engine.set_format(ConnectionId(1), Format::Simple)), "there is one connection");
+    assert!(refused(engine.set_format(ConnectionId(1), Format::Simple)), "there is only one connection");
     assert!(refused(engine.set_format(FIRST, FormatRule { gain: 1.0, ..FormatRule::default() })));
     let bithumb = Engine::builder().endpoint(Endpoint::bithumb());
     assert!(matches!(bithumb.format(Format::JsonList).start(), Err(Error::Configuration(_))));

@@ -1,9 +1,9 @@
-//! Where the time of messages went, over real sockets: that everything is recorded, once, and nothing unless asked for.
-//! How long anything took is no test's to judge.
+//! Latency records over real sockets: each message is recorded once, and only if measurement is enabled. The tests do not
+//! judge durations.
 
 use std::time::Duration;
 
-use crate::common::{PATIENCE, Record, eventually, finish};
+use crate::common::{Record, TIMEOUT, eventually, finish};
 use hoga::config::ConnectLedger;
 use hoga::engine::Builder;
 use hoga::feed::Latency;
@@ -13,7 +13,7 @@ use hoga_exchange::{Fault, Server, ServerConfig};
 
 const MARKETS: [&str; 3] = ["KRW-BTC", "KRW-ETH", "KRW-XRP"];
 
-/// An exchange whose clock is so far ahead, and its record.
+/// Starts an exchange whose clock is ahead by `clock_ahead_ms`, and its record.
 fn exchange(plain: bool, clock_ahead_ms: i64) -> (Server, Record) {
     let mut config = ServerConfig { plain, clock_ahead_ms, ..ServerConfig::default() };
     (config.exchange.speed, config.exchange.markets) = (20.0, 40);
@@ -28,19 +28,19 @@ fn builder(server: &Server) -> Builder {
     builder.ticker(MARKETS).trade(MARKETS).orderbook(MARKETS)
 }
 
-/// Data messages received on all connections.
+/// Returns the number of data messages received on all connections.
 fn received(engine: &Engine) -> u64 {
     engine.connections().iter().map(|connection| connection.counters.data).sum()
 }
 
-/// Lets messages come, then tells the exchange to fall silent. What it has sent by then is still on its way.
+/// Waits for messages, then mutes the exchange. Messages that it has sent by then may still be in flight.
 fn receive(engine: &Engine, server: &Server, messages: u64) {
-    engine.wait_ready(PATIENCE).unwrap();
-    eventually("enough has come", || received(engine) >= messages);
+    engine.wait_ready(TIMEOUT).unwrap();
+    eventually("enough messages have arrived", || received(engine) >= messages);
     server.inject(Fault::Mute(true));
 }
 
-/// Times recorded: of messages decoded, and of changes by the exchange's stamp.
+/// Returns the numbers of recorded times: of decoded messages, and of changes by the exchange's timestamp.
 fn counts(all: &Attribution) -> [u64; 3] {
     [&all.receive_to_publish, &all.exchange_to_receive, &all.above_fastest].map(Latency::count)
 }
@@ -49,7 +49,7 @@ fn changes(record: &Record) -> u64 {
     record.connections().iter().map(|conn| record.sent(*conn, |message| !message.is_snapshot).len() as u64).sum()
 }
 
-/// All that the connections recorded.
+/// Returns the merged records of all connections.
 fn merged(engine: &Engine) -> Attribution {
     let merge = |mut all: Attribution, one: Attribution| {
         all.add(&one);
@@ -61,7 +61,7 @@ fn merged(engine: &Engine) -> Attribution {
 #[test]
 fn every_message_is_recorded_once() {
     for plain in [true, false] {
-        // An hour: far more than any pause of a busy machine.
+        // The clock is an hour ahead, far more than any pause of a busy machine.
         let (server, record) = exchange(plain, 3_600_000);
         let engine = builder(&server).connections(2).measure_latencies(true).start().unwrap();
         receive(&engine, &server, 500);
@@ -72,11 +72,11 @@ fn every_message_is_recorded_once() {
             received(&engine) == sent && counts(&merged(&engine)) == [sent, changes, changes]
         });
         let all = merged(&engine);
-        // Of one in eight, on each connection.
+        // One in eight messages is sampled on each connection.
         let (messages, published) = (all.receive_to_publish.count(), all.fan_out.count());
         assert!((messages / 8..=messages / 8 + 2).contains(&published), "{published} of {messages}");
         let kernel = all.kernel_to_user.count();
-        assert_eq!(kernel > 0, cfg!(target_os = "linux"), "{kernel} reads with the kernel's stamp");
+        assert_eq!(kernel > 0, cfg!(target_os = "linux"), "{kernel} reads with the kernel's timestamp");
         let offset = all.clock_offset;
         let ahead = Duration::from_nanos(offset.estimate().unwrap().try_into().unwrap());
         assert_eq!((ahead.as_secs_f64() / 3600.0).round(), 1.0, "{offset:?}");
@@ -86,7 +86,7 @@ fn every_message_is_recorded_once() {
 }
 
 #[test]
-fn nothing_is_recorded_unless_it_was_asked_for() {
+fn nothing_is_recorded_unless_enabled() {
     let (server, _) = exchange(true, 0);
     let engine = builder(&server).start().unwrap();
     receive(&engine, &server, 100);
@@ -95,10 +95,10 @@ fn nothing_is_recorded_unless_it_was_asked_for() {
 }
 
 #[test]
-fn what_was_recorded_outlives_sockets() {
+fn records_outlive_sockets() {
     let (server, _) = exchange(true, 0);
     let engine = builder(&server).measure_latencies(true).start().unwrap();
-    engine.wait_ready(PATIENCE).unwrap();
+    engine.wait_ready(TIMEOUT).unwrap();
     let before = merged(&engine);
     server.inject(Fault::DropAll);
     eventually("there is another socket", || engine.connections()[0].counters.opened == 2);
@@ -109,6 +109,10 @@ fn what_was_recorded_outlives_sockets() {
     let after = merged(&engine);
     let is_within = after.clock_offset.low() >= before.clock_offset.low()
         && after.clock_offset.high() <= before.clock_offset.high();
-    assert!(is_within, "what two answers allow, one allows: {:?}, then {:?}", before.clock_offset, after.clock_offset);
+    assert!(
+        is_within,
+        "a second answer only narrows the offset: {:?}, then {:?}",
+        before.clock_offset, after.clock_offset
+    );
     finish(engine, &server);
 }

@@ -1,4 +1,4 @@
-//! The engine against the simulated exchange, over real TCP and TLS.
+//! The lifecycle of engines against the simulated exchange, over real TCP and TLS.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use hoga::prelude::*;
 use hoga::session;
 use hoga_exchange::{Fault, Server, ServerConfig};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 fn exchange(plain: bool) -> Server {
     let mut config = ServerConfig { plain, ..ServerConfig::default() };
@@ -24,17 +24,17 @@ fn exchange(plain: bool) -> Server {
 }
 
 fn builder(server: &Server) -> Builder {
-    // Each test has an exchange of its own, which no other process knows.
+    // No other process uses the test's exchange.
     let builder =
         Engine::builder().endpoint(Endpoint::custom(&server.url()).unwrap()).connect_ledger(ConnectLedger::Process);
     if server.url().starts_with("wss") { builder.root_certificates(server.ca_pem()) } else { builder }
 }
 
-/// Looks until it is so.
+/// Polls until the condition holds.
 #[track_caller]
-fn eventually(what: &str, mut so: impl FnMut() -> bool) {
+fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     for _ in 0..2000 {
-        if so() {
+        if condition() {
             return;
         }
         std::thread::sleep(Duration::from_millis(10));
@@ -42,15 +42,15 @@ fn eventually(what: &str, mut so: impl FnMut() -> bool) {
     panic!("never: {what}");
 }
 
-/// The next disconnect, by its code.
+/// Returns the code of the next disconnect.
 #[track_caller]
 fn next_disconnect(lifecycle: &Lifecycle) -> &'static str {
-    while let Some(report) = lifecycle.next_within(PATIENCE) {
+    while let Some(report) = lifecycle.next_within(TIMEOUT) {
         if let session::Event::Disconnected { reason, .. } = report.event {
             return reason.code();
         }
     }
-    panic!("nothing was lost");
+    panic!("no connection was lost");
 }
 
 #[test]
@@ -66,20 +66,20 @@ fn quotes_arrive_over_tls_in_every_format_and_type() {
             .candle(Interval::Minute240, "KRW-BTC")
             .start()
             .unwrap();
-        engine.wait_ready(PATIENCE).unwrap();
+        engine.wait_ready(TIMEOUT).unwrap();
         let pool = engine.pool();
         let ticker = pool.ticker("KRW-BTC").unwrap();
         let reading = ticker.load();
         assert!(reading.health().is_live() && reading.trade_price > 0.0);
         let stamps = reading.stamps().unwrap();
         assert!(stamps.published >= stamps.received && stamps.exchange_ms > 1_600_000_000_000);
-        assert!(ticker.wait_newer(reading.version(), PATIENCE).is_some(), "realtime follows the snapshot");
+        assert!(ticker.wait_newer(reading.version(), TIMEOUT).is_some(), "realtime follows the snapshot");
         let book = pool.orderbook("KRW-BTC").unwrap();
         let book = book.load();
         assert!(book.asks.len() == 30 && book.spread().unwrap() > 0.0);
         assert_eq!(pool.candle(Interval::Second1, "KRW-BTC").unwrap().load().interval, Interval::Second1);
         assert!(engine.connections()[0].counters.malformed == 0);
-        engine.shutdown(PATIENCE).into_result().unwrap();
+        engine.shutdown(TIMEOUT).into_result().unwrap();
     }
     assert_eq!(server.stats().violations(), 0, "{:?}", server.stats());
 }
@@ -88,54 +88,54 @@ fn quotes_arrive_over_tls_in_every_format_and_type() {
 fn handles_share_streams_and_the_wire_carries_their_union() {
     let server = exchange(true);
     let engine = builder(&server).ticker("KRW-BTC").grace(Duration::ZERO).start().unwrap();
-    engine.wait_ready(PATIENCE).unwrap();
+    engine.wait_ready(TIMEOUT).unwrap();
     let one = engine.subscribe(trade("KRW-ETH")).unwrap();
     let two = engine.subscribe(trade("KRW-ETH").and(ticker("KRW-ETH"))).unwrap();
-    engine.wait_ready(PATIENCE).unwrap();
+    engine.wait_ready(TIMEOUT).unwrap();
     drop(two);
     let trades = engine.pool().trade("KRW-ETH").unwrap();
-    assert!(trades.load().health().is_live(), "somebody else still wants it");
-    eventually("nobody wants it", || engine.pool().ticker("KRW-ETH").is_err());
+    assert!(trades.load().health().is_live(), "another handle still holds it");
+    eventually("no handle holds it", || engine.pool().ticker("KRW-ETH").is_err());
     drop(one);
-    eventually("nobody wants it", || trades.load().health() == Health::NotSubscribed);
-    // Dropped and taken again from another thread: the same handle comes back to life.
+    eventually("no handle holds it", || trades.load().health() == Health::NotSubscribed);
+    // Subscribed again from another thread: the same handle becomes live again.
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let again = engine.subscribe(trade("KRW-ETH")).unwrap();
-            eventually("trades come again", || trades.load().health().is_live());
+            eventually("trades are live again", || trades.load().health().is_live());
             drop(again);
         });
     });
     assert_eq!(server.stats().connections, 1, "changes of demand cost no connection");
-    engine.shutdown(PATIENCE).into_result().unwrap();
+    engine.shutdown(TIMEOUT).into_result().unwrap();
 }
 
-/// Dropped and taken again so fast that the wire never sees it gone, a stream that nobody trades would wait for its next
-/// message and stay stale: the snapshot has to be asked for.
+/// A stream that is dropped and subscribed again at once never leaves the wire. Without trades it would stay stale, so
+/// the engine must request its snapshot.
 #[test]
-fn a_stream_dropped_and_taken_again_at_once_is_live_again() {
+fn a_stream_dropped_and_subscribed_again_at_once_is_live_again() {
     let mut config = ServerConfig { plain: true, ..ServerConfig::default() };
-    config.exchange.speed = 1e-6; // nobody trades
+    config.exchange.speed = 1e-6; // no trades
     let server = Server::start(config).unwrap();
     let engine = builder(&server).ticker("KRW-BTC").grace(Duration::ZERO).start().unwrap();
-    engine.wait_ready(PATIENCE).unwrap();
+    engine.wait_ready(TIMEOUT).unwrap();
     for _ in 0..3 {
         drop(engine.subscribe(ticker("KRW-ETH")).unwrap());
         let _held = engine.subscribe(ticker("KRW-ETH")).unwrap();
-        engine.wait_ready(PATIENCE).unwrap();
+        engine.wait_ready(TIMEOUT).unwrap();
     }
-    engine.shutdown(PATIENCE).into_result().unwrap();
+    engine.shutdown(TIMEOUT).into_result().unwrap();
 }
 
 #[test]
-fn a_feed_brings_every_event_of_what_it_asked_for_and_nothing_else() {
+fn a_feed_delivers_every_event_that_it_requested_and_nothing_else() {
     let (server, record) = common::exchange(20.0, 40);
     let engine = builder(&server).ticker("KRW-BTC").start().unwrap();
     let _others = engine.subscribe(trade(["KRW-XRP", "KRW-SOL"])).unwrap();
     let mut feed = engine.feed(trade(["KRW-BTC", "KRW-ETH"]), Overflow::DROP_NEWEST).unwrap();
     let (mut got, mut versions) = (Vec::new(), BTreeMap::new());
     while got.len() < 200 {
-        assert!(feed.wait(PATIENCE), "only {} came", got.len());
+        assert!(feed.wait(TIMEOUT), "only {} arrived", got.len());
         while let Some(item) = feed.pop() {
             let Item::Data(update) = &item else { panic!("{item:?}") };
             let last = versions.insert(update.value.market, update.version);
@@ -154,10 +154,10 @@ fn a_feed_brings_every_event_of_what_it_asked_for_and_nothing_else() {
 }
 
 #[test]
-fn a_lost_socket_is_replaced_and_values_say_so_meanwhile() {
+fn a_lost_socket_is_replaced_and_values_show_the_disconnect() {
     let server = exchange(false);
     let engine = builder(&server).ticker("KRW-BTC").start().unwrap();
-    engine.wait_ready(PATIENCE).unwrap();
+    engine.wait_ready(TIMEOUT).unwrap();
     let lifecycle = engine.lifecycle();
     let btc = engine.pool().ticker("KRW-BTC").unwrap();
     for (round, fault) in [Fault::DropAll, Fault::CloseAll(1001), Fault::Garbage].into_iter().enumerate() {
@@ -168,14 +168,14 @@ fn a_lost_socket_is_replaced_and_values_say_so_meanwhile() {
         eventually("data of a higher epoch", || btc.load().epoch() > Some(epoch) && btc.load().health().is_live());
     }
     assert_eq!(engine.connections()[0].counters.disconnects, 3);
-    engine.shutdown(PATIENCE).into_result().unwrap();
+    engine.shutdown(TIMEOUT).into_result().unwrap();
 }
 
 #[test]
 fn the_engine_is_reconnecting_while_the_exchange_refuses_it() {
     let server = exchange(true);
     let engine = builder(&server).ticker("KRW-BTC").start().unwrap();
-    engine.wait_ready(PATIENCE).unwrap();
+    engine.wait_ready(TIMEOUT).unwrap();
     eventually("active", || engine.state() == EngineState::Active);
     server.inject(Fault::RefuseConnects(true));
     server.inject(Fault::DropAll);
@@ -183,19 +183,19 @@ fn the_engine_is_reconnecting_while_the_exchange_refuses_it() {
     assert!(engine.is_running());
     server.inject(Fault::RefuseConnects(false));
     eventually("active again", || engine.state() == EngineState::Active);
-    engine.shutdown(PATIENCE).into_result().unwrap();
+    engine.shutdown(TIMEOUT).into_result().unwrap();
 }
 
 #[test]
 fn every_byte_of_every_message_is_counted() {
     let (server, record) = common::exchange(20.0, 40);
     let engine = builder(&server).ticker("KRW-BTC").orderbook("KRW-BTC").start().unwrap();
-    engine.wait_ready(PATIENCE).unwrap();
+    engine.wait_ready(TIMEOUT).unwrap();
     common::fall_silent(&server, &engine);
     let (counters, sent) = (engine.connections()[0].counters, server.stats());
     assert_eq!((counters.data, counters.messages), (sent.data_frames, sent.data_frames));
     assert_eq!(counters.data, record.sent_count() as u64);
-    // Around each payload is a header of two to four bytes; pongs and the handshake's answer come on top.
+    // Each payload has a header of two to four bytes. Pongs and the handshake's response are extra.
     let (least, most) = (sent.data_bytes + 2 * sent.data_frames, sent.data_bytes + 4 * sent.data_frames + 4096);
     assert!((least..most).contains(&counters.bytes), "{} of {least}..{most}", counters.bytes);
     common::finish(engine, &server);
@@ -214,7 +214,7 @@ fn a_stalled_exchange_is_noticed_by_its_silence() {
         .stale_after(Duration::from_millis(200))
         .start()
         .unwrap();
-    engine.wait_ready(PATIENCE).unwrap();
+    engine.wait_ready(TIMEOUT).unwrap();
     let lifecycle = engine.lifecycle();
     let btc = engine.pool().ticker("KRW-BTC").unwrap();
     server.inject(Fault::Stall(true));
@@ -224,11 +224,11 @@ fn a_stalled_exchange_is_noticed_by_its_silence() {
     assert!(btc.load().value().is_some(), "the last value stays readable");
     server.inject(Fault::Stall(false));
     eventually("live again", || btc.load().health().is_live());
-    engine.shutdown(PATIENCE).into_result().unwrap();
+    engine.shutdown(TIMEOUT).into_result().unwrap();
 }
 
 #[test]
-fn a_mute_exchange_is_asked_again_and_then_replaced() {
+fn a_mute_connection_is_requested_again_and_then_replaced() {
     let server = exchange(true);
     let quiet = Duration::from_millis(300);
     let engine = builder(&server)
@@ -237,7 +237,7 @@ fn a_mute_exchange_is_asked_again_and_then_replaced() {
         .stale_after(Duration::from_millis(200))
         .start()
         .unwrap();
-    engine.wait_ready(PATIENCE).unwrap();
+    engine.wait_ready(TIMEOUT).unwrap();
     let lifecycle = engine.lifecycle();
     let btc = engine.pool().ticker("KRW-BTC").unwrap();
     server.inject(Fault::Mute(true));
@@ -245,11 +245,11 @@ fn a_mute_exchange_is_asked_again_and_then_replaced() {
     assert_eq!(next_disconnect(&lifecycle), "mute");
     server.inject(Fault::Mute(false));
     eventually("data of a higher epoch", || btc.load().health().is_live() && btc.load().epoch().unwrap().0 > 1);
-    engine.shutdown(PATIENCE).into_result().unwrap();
+    engine.shutdown(TIMEOUT).into_result().unwrap();
 }
 
 #[test]
-fn refusals_are_waited_out() {
+fn the_engine_waits_after_refusals() {
     let server = exchange(true);
     for (status, retry_after) in [(429, Some(1)), (503, None), (301, None)] {
         server.inject(Fault::RejectUpgrades { count: 1, status, retry_after, body: "wait".to_owned() });
@@ -257,13 +257,13 @@ fn refusals_are_waited_out() {
         if status == 429 {
             eventually("the block shows", || engine.connections()[0].blocked_until > Some(engine.now()));
         }
-        engine.wait_ready(PATIENCE).unwrap();
+        engine.wait_ready(TIMEOUT).unwrap();
         let connection = &engine.connections()[0];
         assert!(
             matches!(&connection.last_disconnect, Some(session::Disconnect::Rejected(r)) if r.status == status && &*r.body == "wait"),
             "{connection:?}"
         );
-        engine.shutdown(PATIENCE).into_result().unwrap();
+        engine.shutdown(TIMEOUT).into_result().unwrap();
     }
 }
 
@@ -282,15 +282,15 @@ fn strange_but_legal_streams_change_nothing() {
         .orderbook("KRW-BTC")
         .start()
         .unwrap();
-    engine.wait_ready(PATIENCE).unwrap();
+    engine.wait_ready(TIMEOUT).unwrap();
     let counters = engine.connections()[0].counters;
     assert_eq!((counters.malformed, counters.disconnects), (0, 0));
-    assert!(counters.status_messages >= 1, "what came with the 101 was not lost");
-    engine.shutdown(PATIENCE).into_result().unwrap();
+    assert!(counters.status_messages >= 1, "the message that arrived with the 101 was not lost");
+    engine.shutdown(TIMEOUT).into_result().unwrap();
 }
 
 #[test]
-fn a_certificate_that_nobody_vouches_for_is_refused() {
+fn an_untrusted_certificate_is_refused() {
     let server = exchange(false);
     let endpoint = Endpoint::custom(&server.url()).unwrap();
     let engine =
@@ -302,20 +302,20 @@ fn a_certificate_that_nobody_vouches_for_is_refused() {
     let [(_, NotReadyReason::Disconnected { last: Some(reason), .. })] = &missing.streams[..] else {
         panic!("{error}")
     };
-    assert_eq!(reason.code(), "tls_failed", "the reason of the wait is that of the connection");
+    assert_eq!(reason.code(), "tls_failed", "the wait has the same reason as the connection");
     assert_eq!(server.stats().upgrades, 0);
-    engine.shutdown(PATIENCE).into_result().unwrap();
+    engine.shutdown(TIMEOUT).into_result().unwrap();
 }
 
 #[test]
-fn unknown_markets_are_named_and_block_nobody() {
+fn unknown_markets_are_named_and_do_not_block_others() {
     let server = exchange(true);
     let engine = builder(&server).ticker(["KRW-BTC", "KRW-NOPE"]).start().unwrap();
-    eventually("the known one is live", || engine.pool().ticker("KRW-BTC").unwrap().load().health().is_live());
+    eventually("the known market is live", || engine.pool().ticker("KRW-BTC").unwrap().load().health().is_live());
     let error = engine.wait_ready(Duration::from_millis(50)).unwrap_err();
     assert!(error.to_string().starts_with("no current data for ticker KRW-NOPE: "), "{error}");
     assert_eq!(engine.pool().ticker("KRW-NOPE").unwrap().load().health(), Health::NoData);
-    engine.shutdown(PATIENCE).into_result().unwrap();
+    engine.shutdown(TIMEOUT).into_result().unwrap();
 }
 
 #[test]
@@ -337,9 +337,9 @@ fn every_problem_of_the_configuration_is_reported_before_anything_starts() {
     }
 }
 
-/// The planner was asked only once the threads ran, and one of its refusals hid all other problems.
+/// The planner was consulted only after the threads ran, and one of its refusals hid all other problems.
 #[test]
-fn what_the_planner_would_refuse_is_reported_with_the_other_problems() {
+fn refusals_of_the_planner_are_reported_with_the_other_problems() {
     let problems = |builder: Builder| match builder.receive_bytes(1).start() {
         Err(Error::Configuration(problems)) => problems.join("; "),
         other => panic!("{other:?}"),
@@ -352,22 +352,22 @@ fn what_the_planner_would_refuse_is_reported_with_the_other_problems() {
     assert!(many.contains("2 streams are more than the 1") && many.contains("receive_bytes"), "{many}");
 
     let universe = ["KRW-BTC", "KRW-ETH", "KRW-XRP"].map(|code| code.parse().unwrap());
-    let asked = Arc::new(AtomicUsize::new(0));
-    let source = Never(asked.clone());
-    let builder = Engine::builder().ticker("*").universe(universe).market_source(source, PATIENCE).limits(one);
+    let called = Arc::new(AtomicUsize::new(0));
+    let source = UncalledSource(called.clone());
+    let builder = Engine::builder().ticker("*").universe(universe).market_source(source, TIMEOUT).limits(one);
     let listed = problems(builder.connections(2));
     assert!(listed.contains("3 streams are more than the 2"), "{listed}");
-    assert_eq!(asked.load(Ordering::Relaxed), 0, "no thread has asked it");
+    assert_eq!(called.load(Ordering::Relaxed), 0, "no thread has called it");
 
-    // Without connections nobody can say how many streams there may be.
+    // Without connections there is no stream limit to report.
     let none = problems(Engine::builder().ticker("KRW-*").connections(0));
     assert!(none.contains("connections is 0: "), "{none}");
 }
 
-/// A list of markets that should not be asked for.
-struct Never(Arc<AtomicUsize>);
+/// A source of markets that must not be called.
+struct UncalledSource(Arc<AtomicUsize>);
 
-impl MarketSource for Never {
+impl MarketSource for UncalledSource {
     fn markets(&mut self) -> Result<Vec<Market>, SourceError> {
         self.0.fetch_add(1, Ordering::Relaxed);
         Ok(Vec::new())
@@ -378,21 +378,21 @@ impl MarketSource for Never {
 fn a_refused_subscription_changes_nothing() {
     let server = exchange(true);
     let engine = builder(&server).ticker("KRW-BTC").start().unwrap();
-    engine.wait_ready(PATIENCE).unwrap();
+    engine.wait_ready(TIMEOUT).unwrap();
     let error = engine.subscribe(ticker(["KRW-ETH", "eth"])).unwrap_err();
     assert_eq!(error.code(), "SUBSCRIPTION");
     assert!(engine.pool().ticker("KRW-ETH").is_err());
     assert!(engine.feed(ticker("KRW-ETH"), Overflow::DropNewest { capacity: 0 }).is_err());
-    engine.shutdown(PATIENCE).into_result().unwrap();
+    engine.shutdown(TIMEOUT).into_result().unwrap();
 }
 
 #[test]
-fn an_engine_can_be_started_and_stopped_again_and_again() {
+fn an_engine_can_be_started_and_stopped_repeatedly() {
     let server = exchange(false);
     for _ in 0..5 {
         let engine = builder(&server).ticker("KRW-BTC").start().unwrap();
-        engine.wait_ready(PATIENCE).unwrap();
-        let report = engine.shutdown(PATIENCE);
+        engine.wait_ready(TIMEOUT).unwrap();
+        let report = engine.shutdown(TIMEOUT);
         assert_eq!((report.joined.len(), report.running.len(), report.hanging_lookups), (3, 0, 0));
     }
     assert_eq!(server.stats().connections, 5);
@@ -403,23 +403,23 @@ fn an_engine_can_be_started_and_stopped_again_and_again() {
 fn demand_after_the_end_is_refused() {
     let server = exchange(true);
     let engine = builder(&server).ticker("KRW-BTC").start().unwrap();
-    engine.wait_ready(PATIENCE).unwrap();
+    engine.wait_ready(TIMEOUT).unwrap();
     let held = engine.subscribe(trade("KRW-BTC")).unwrap();
     let btc = engine.pool().ticker("KRW-BTC").unwrap();
-    engine.shutdown(PATIENCE).into_result().unwrap();
+    engine.shutdown(TIMEOUT).into_result().unwrap();
     assert_eq!((engine.state(), engine.is_running()), (EngineState::Stopped, false));
     assert!(matches!(engine.subscribe(trade("KRW-BTC")), Err(Error::Stopped)));
     assert!(matches!(engine.feed(trade("KRW-BTC"), Overflow::DROP_NEWEST).err(), Some(Error::Stopped)));
-    assert_eq!(engine.shutdown(PATIENCE).joined.len(), 0, "there is nothing left to join");
+    assert_eq!(engine.shutdown(TIMEOUT).joined.len(), 0, "no thread is left to join");
     drop(engine);
     assert!(btc.load().value().is_some() && !btc.load().health().is_live(), "the last value outlives its engine");
     drop(held); // so does a handle
 }
 
-/// A list of markets whose program has a bug.
-struct Panicking;
+/// A source of markets that panics.
+struct PanickingSource;
 
-impl MarketSource for Panicking {
+impl MarketSource for PanickingSource {
     fn markets(&mut self) -> Result<Vec<Market>, SourceError> {
         panic!("a bug of the program");
     }
@@ -428,19 +428,19 @@ impl MarketSource for Panicking {
 #[test]
 fn a_source_of_markets_that_panics_is_named_at_the_end() {
     let server = exchange(true);
-    let builder = builder(&server).market_source(Panicking, Duration::from_secs(60)).ticker("KRW-BTC");
+    let builder = builder(&server).market_source(PanickingSource, Duration::from_secs(60)).ticker("KRW-BTC");
     let engine = builder.start().unwrap();
-    engine.wait_ready(PATIENCE).unwrap();
-    let report = engine.shutdown(PATIENCE);
+    engine.wait_ready(TIMEOUT).unwrap();
+    let report = engine.shutdown(TIMEOUT);
     assert_eq!((&report.panicked[..], report.running.len()), (&["hoga-markets".to_owned()][..], 0));
     let error = report.into_result().unwrap_err();
     assert!(matches!(&error, Error::ThreadPanicked(thread) if thread == "hoga-markets"), "{error}");
 }
 
-/// A list of markets that does not come before it is let go.
-struct Stuck(std::sync::mpsc::Receiver<()>);
+/// A source of markets that blocks until it is released.
+struct StuckSource(std::sync::mpsc::Receiver<()>);
 
-impl MarketSource for Stuck {
+impl MarketSource for StuckSource {
     fn markets(&mut self) -> Result<Vec<Market>, SourceError> {
         let _ = self.0.recv();
         Ok(Vec::new())
@@ -451,18 +451,18 @@ impl MarketSource for Stuck {
 fn a_thread_that_still_runs_at_the_deadline_is_named() {
     let server = exchange(true);
     let (release, released) = std::sync::mpsc::channel();
-    let engine = builder(&server).market_source(Stuck(released), PATIENCE).ticker("KRW-BTC").start().unwrap();
-    engine.wait_ready(PATIENCE).unwrap();
+    let engine = builder(&server).market_source(StuckSource(released), TIMEOUT).ticker("KRW-BTC").start().unwrap();
+    engine.wait_ready(TIMEOUT).unwrap();
     let error = engine.shutdown(Duration::from_millis(50)).into_result().unwrap_err();
     let Error::ShutdownTimedOut(running) = &error else { panic!("{error}") };
     assert!(running.iter().any(|thread| thread == "hoga-markets"), "{running:?}");
     drop(release);
 }
 
-/// Hangs on the first look-up, like a resolver whose server is gone.
-struct Hanging(Arc<AtomicUsize>, std::net::SocketAddr);
+/// A resolver that hangs on the first lookup, as if its server were gone.
+struct HangingResolver(Arc<AtomicUsize>, std::net::SocketAddr);
 
-impl Resolve for Hanging {
+impl Resolve for HangingResolver {
     fn resolve(&self, _: &str, _: u16) -> std::io::Result<Vec<std::net::SocketAddr>> {
         if self.0.fetch_add(1, Ordering::Relaxed) == 0 {
             std::thread::sleep(Duration::from_secs(3));
@@ -480,13 +480,13 @@ fn a_hanging_resolver_blocks_nothing() {
         .endpoint(Endpoint::custom(&url).unwrap())
         .connect_ledger(ConnectLedger::Process)
         .root_certificates(server.ca_pem())
-        .resolver(Hanging(calls.clone(), server.address()))
+        .resolver(HangingResolver(calls.clone(), server.address()))
         .timeouts(Timeouts { resolve: Duration::from_millis(200), ..Timeouts::default() })
         .ticker("KRW-BTC")
         .start()
         .unwrap();
-    engine.wait_ready(PATIENCE).unwrap();
-    assert_eq!(calls.load(Ordering::Relaxed), 2, "the second look-up answered while the first still hung");
+    engine.wait_ready(TIMEOUT).unwrap();
+    assert_eq!(calls.load(Ordering::Relaxed), 2, "the second lookup returned while the first one hung");
     let report = engine.shutdown(Duration::from_secs(2));
     assert_eq!(report.joined, ["hoga-control", "hoga-conn-0", "hoga-log"]);
 }

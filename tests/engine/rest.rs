@@ -1,4 +1,4 @@
-//! The list of markets over real loopback sockets: from the simulated exchange, and from servers that misbehave.
+//! Requests for the list of markets over loopback sockets, to the simulated exchange and to servers that misbehave.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,7 +11,7 @@ use hoga::net::{MarketSource, RestMarkets, SourceFailure};
 use hoga::plan::Universe;
 use hoga_exchange::{Server, ServerConfig};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 fn rest(server: &Server, roots: &[Vec<u8>]) -> RestMarkets {
     RestMarkets::new(&Endpoint::custom(&server.url()).unwrap(), roots).unwrap()
@@ -36,7 +36,7 @@ fn every_market_of_the_exchange_is_listed_plain_and_over_tls() {
 }
 
 #[test]
-fn a_certificate_that_nobody_vouches_for_is_refused() {
+fn an_untrusted_certificate_is_refused() {
     let server = Server::start(ServerConfig::default()).unwrap();
     let other = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
     for roots in [vec![], vec![other.cert.pem().into_bytes()]] {
@@ -48,7 +48,7 @@ fn a_certificate_that_nobody_vouches_for_is_refused() {
 }
 
 #[test]
-fn a_port_where_nobody_listens_is_unreachable() {
+fn a_port_without_a_listener_is_unreachable() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let endpoint = Endpoint::custom(&format!("ws://127.0.0.1:{port}")).unwrap();
     let error = RestMarkets::new(&endpoint, &[]).unwrap().markets().unwrap_err();
@@ -56,7 +56,7 @@ fn a_port_where_nobody_listens_is_unreachable() {
     assert_eq!(error.url, format!("http://127.0.0.1:{port}/v1/market/all"));
 }
 
-/// A server that takes one request, answers it as told, and hands the request out.
+/// A server that accepts one request, sends a scripted response, and returns the request.
 struct Script {
     source: RestMarkets,
     server: JoinHandle<String>,
@@ -68,7 +68,7 @@ impl Script {
         let endpoint = Endpoint::custom(&format!("ws://{}", listener.local_addr().unwrap())).unwrap();
         let server = thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            stream.set_read_timeout(Some(TIMEOUT)).unwrap();
             let mut request = Vec::new();
             while !request.ends_with(b"\r\n\r\n") {
                 let mut byte = [0];
@@ -81,7 +81,7 @@ impl Script {
         Self { source: RestMarkets::new(&endpoint, &[]).unwrap().timeout(Duration::from_millis(500)), server }
     }
 
-    /// The failure that the answer earns.
+    /// Returns the failure that the response causes.
     fn failure(mut self) -> SourceFailure {
         let error = self.source.markets().unwrap_err();
         self.server.join().unwrap();
@@ -89,13 +89,13 @@ impl Script {
     }
 }
 
-fn says(answer: &'static str) -> Script {
+fn responds(answer: &'static str) -> Script {
     Script::new(move |stream| stream.write_all(answer.as_bytes()).unwrap())
 }
 
 #[test]
 fn the_request_is_plain_and_has_no_origin() {
-    let mut script = says("HTTP/1.1 200 OK\r\nContent-Length: 22\r\n\r\n[{\"market\":\"KRW-BTC\"}]");
+    let mut script = responds("HTTP/1.1 200 OK\r\nContent-Length: 22\r\n\r\n[{\"market\":\"KRW-BTC\"}]");
     assert_eq!(script.source.markets().unwrap(), ["KRW-BTC".parse::<Market>().unwrap()]);
     let request = script.server.join().unwrap().to_ascii_lowercase();
     assert!(request.starts_with("get /v1/market/all http/1.1\r\n"), "{request}");
@@ -103,37 +103,37 @@ fn the_request_is_plain_and_has_no_origin() {
 }
 
 #[test]
-fn statuses_are_told_and_redirects_not_followed() {
-    assert_eq!(says("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n").failure(), SourceFailure::Status(503));
-    assert_eq!(says("HTTP/1.1 429 No\r\nContent-Length: 2\r\n\r\n[]").failure(), SourceFailure::Status(429));
-    let elsewhere = says("HTTP/1.1 302 There\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n");
+fn statuses_are_reported_and_redirects_are_not_followed() {
+    assert_eq!(responds("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n").failure(), SourceFailure::Status(503));
+    assert_eq!(responds("HTTP/1.1 429 No\r\nContent-Length: 2\r\n\r\n[]").failure(), SourceFailure::Status(429));
+    let elsewhere = responds("HTTP/1.1 302 There\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n");
     assert_eq!(elsewhere.failure(), SourceFailure::Status(302));
-    assert_eq!(says("HTTP/1.1 204 None\r\n\r\n").failure(), SourceFailure::Status(204));
+    assert_eq!(responds("HTTP/1.1 204 None\r\n\r\n").failure(), SourceFailure::Status(204));
 }
 
 #[test]
-fn what_is_no_list_is_unreadable_and_what_is_no_http_unreachable() {
-    let html = says("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>").failure();
+fn a_response_that_is_no_list_is_unreadable_and_one_that_is_no_http_is_unreachable() {
+    let html = responds("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>").failure();
     assert!(matches!(html, SourceFailure::Unreadable(_)), "{html}");
     for broken in ["", "SSH-2.0-x\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n[{\"market\""] {
-        let failure = says(broken).failure();
+        let failure = responds(broken).failure();
         assert!(matches!(failure, SourceFailure::Unreachable(_)), "{broken}: {failure}");
     }
 }
 
 #[test]
-fn an_endless_answer_is_cut_off_at_the_limit() {
+fn an_endless_response_is_cut_off_at_the_limit() {
     let endless = Script::new(|stream| {
         stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n[").unwrap();
         // Ends when the client hangs up.
         while stream.write_all(&[b' '; 65536]).is_ok() {}
     });
-    let endless = Script { source: endless.source.timeout(PATIENCE), ..endless };
+    let endless = Script { source: endless.source.timeout(TIMEOUT), ..endless };
     assert_eq!(endless.failure(), SourceFailure::TooLarge { limit_bytes: 8 << 20 });
 }
 
 #[test]
-fn a_server_that_says_nothing_or_drips_meets_the_deadline() {
+fn a_silent_or_slow_server_hits_the_deadline() {
     let silent = Script::new(|stream| drop(stream.read(&mut [0])));
     assert_eq!(silent.failure(), SourceFailure::Timeout(Duration::from_millis(500)));
     let dripping = Script::new(|stream| {

@@ -1,22 +1,22 @@
-//! What desktop programs and trading bots do with one engine, as its users tell it: widgets and strategies that know
-//! nothing of each other subscribe, change their minds and go. The judge is what the exchange was asked for.
+//! Scenarios of desktop programs and trading bots that share one engine: independent widgets and strategies subscribe,
+//! change their subscriptions and leave. The tests check the requests that the exchange received.
 //!
-//! Everything here is public data. Scenarios that mix it with the account's own streams are shown by their public half.
+//! All data is public. Scenarios that also use the account's private streams are reduced to their public part.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::common::{
-    PATIENCE, Record, Way, builder, drain, eventually, eventually_wire, exchange, finish, names, union,
+    Record, RequestMode, TIMEOUT, builder, drain, eventually, eventually_wire, exchange, finish, names, union,
 };
 use hoga::config::Pacing;
 use hoga::prelude::*;
 use hoga_exchange::{ErrorName, Fault, Server, ServerConfig};
 
-/// More than any window and any grace used here: what has not come by then was not sent.
-const A_WHILE: Duration = Duration::from_millis(600);
+/// Longer than any window and any grace period here: a request that has not arrived by then was not sent.
+const SETTLE_TIME: Duration = Duration::from_millis(600);
 
-/// The markets of a quote on the exchange.
+/// Returns the exchange's markets of a quote currency.
 fn markets(quote: &str) -> Vec<String> {
     crate::common::markets(40).into_iter().filter(|code| code.starts_with(quote)).collect()
 }
@@ -31,8 +31,8 @@ fn start() -> (Server, Record, Engine) {
     (server, record, engine)
 }
 
-/// Does `demands` within one window and gives how many requests it caused. On a busy machine a window may pass in the
-/// middle: then once more, and `undo` has to have put everything back.
+/// Runs `demands` within one window and returns the number of requests that it caused. On a busy machine the window may
+/// end midway. Then `undo` must restore the state before the next attempt.
 fn in_one_window<T>(
     engine: &Engine,
     record: &Record,
@@ -43,18 +43,18 @@ fn in_one_window<T>(
         let (before, began) = (record.requests(), engine.now());
         let held = demands();
         if engine.now().since(began) < Pacing::Conservative.window() {
-            std::thread::sleep(A_WHILE);
+            std::thread::sleep(SETTLE_TIME);
             return (held, record.requests() - before);
         }
         undo(held);
-        std::thread::sleep(A_WHILE);
+        std::thread::sleep(SETTLE_TIME);
     }
     panic!("this machine is too busy for five calls in 200 ms");
 }
 
 // ---- A. a chart view ----
 
-/// A1 to A4 in a row, as a user clicks through them.
+/// A1 to A4 in sequence, as a user clicks through them.
 #[test]
 fn a_chart_view_follows_its_user() {
     let (server, record, engine) = start();
@@ -64,7 +64,7 @@ fn a_chart_view_follows_its_user() {
     let chart = engine.subscribe(candle(Interval::Minute1, "KRW-BTC")).unwrap();
     let opened = union([all_tickers("KRW"), names(["orderbook", "candle.1m"], &["KRW-BTC"])]);
     eventually_wire(&record, &opened);
-    engine.wait_ready(PATIENCE).unwrap();
+    engine.wait_ready(TIMEOUT).unwrap();
     let lists = engine.pool().ticker("KRW-XRP").unwrap();
     let first = lists.load().version();
 
@@ -74,21 +74,21 @@ fn a_chart_view_follows_its_user() {
     let chart = engine.subscribe(candle(Interval::Minute1, "KRW-ETH")).unwrap();
     drop((old_book, old_chart));
     eventually_wire(&record, &union([all_tickers("KRW"), names(["orderbook", "candle.1m"], &["KRW-ETH"])]));
-    book.wait_confirmed(PATIENCE).unwrap();
-    chart.wait_confirmed(PATIENCE).unwrap();
-    // What the replaced request still had under way takes 100 ms at most.
-    std::thread::sleep(A_WHILE);
+    book.wait_confirmed(TIMEOUT).unwrap();
+    chart.wait_confirmed(TIMEOUT).unwrap();
+    // Messages of the replaced request may be in flight for 100 ms at most.
+    std::thread::sleep(SETTLE_TIME);
     let switched = record.sent_count();
     eventually("more data", || record.sent_count() > switched + 50);
     let gone = names(["orderbook", "candle.1m"], &["KRW-BTC"]);
-    assert!(record.streams_after(switched).is_disjoint(&gone), "the old ones are gone from the wire");
-    eventually("tickers go on", || lists.load().version() > first && lists.load().health().is_live());
+    assert!(record.streams_after(switched).is_disjoint(&gone), "the old streams have left the wire");
+    eventually("tickers continue", || lists.load().version() > first && lists.load().health().is_live());
 
     // A3: the market list changes to BTC, the book stays where it is.
     let btc = engine.subscribe(ticker(markets("BTC"))).unwrap();
     drop(krw);
     eventually_wire(&record, &union([all_tickers("BTC"), names(["orderbook", "candle.1m"], &["KRW-ETH"])]));
-    btc.wait_confirmed(PATIENCE).unwrap();
+    btc.wait_confirmed(TIMEOUT).unwrap();
 
     // A4: coin and timeframe at once.
     let (old_book, old_chart) = (book, chart);
@@ -96,26 +96,29 @@ fn a_chart_view_follows_its_user() {
     let chart = engine.subscribe(candle(Interval::Minute5, "KRW-SOL")).unwrap();
     drop((old_book, old_chart));
     eventually_wire(&record, &union([all_tickers("BTC"), names(["orderbook", "candle.5m"], &["KRW-SOL"])]));
-    chart.wait_confirmed(PATIENCE).unwrap();
-    assert_eq!(server.stats().connections, 1, "clicks cost no connection");
+    chart.wait_confirmed(TIMEOUT).unwrap();
+    assert_eq!(server.stats().connections, 1, "clicks open no connection");
     finish(engine, &server);
 }
 
-// ---- B. clients own what they asked for ----
+// ---- B. clients own their subscriptions ----
 
 /// B1 to B4.
 #[test]
-fn what_a_client_asked_for_goes_when_it_goes_and_nothing_else_does() {
+fn a_clients_streams_leave_with_it_and_no_others_do() {
     let (server, record, engine) = start();
     let first = engine.subscribe(ticker("KRW-BTC").only_realtime()).unwrap();
     eventually_wire(&record, &names(["ticker"], &["KRW-BTC"]));
-    assert_eq!(record.last()["ticker KRW-BTC"], Way::Realtime);
+    assert_eq!(record.last_request()["ticker KRW-BTC"], RequestMode::Realtime);
 
     let eth = engine.subscribe(ticker("KRW-ETH")).unwrap();
     let xrp = engine.subscribe(ticker("KRW-XRP")).unwrap();
     eventually_wire(&record, &names(["ticker"], &["KRW-BTC", "KRW-ETH", "KRW-XRP"]));
-    assert_eq!((record.last()["ticker KRW-BTC"], record.last()["ticker KRW-ETH"]), (Way::Realtime, Way::All));
-    eth.wait_confirmed(PATIENCE).unwrap();
+    assert_eq!(
+        (record.last_request()["ticker KRW-BTC"], record.last_request()["ticker KRW-ETH"]),
+        (RequestMode::Realtime, RequestMode::All)
+    );
+    eth.wait_confirmed(TIMEOUT).unwrap();
 
     drop(xrp);
     eventually_wire(&record, &names(["ticker"], &["KRW-BTC", "KRW-ETH"]));
@@ -123,7 +126,7 @@ fn what_a_client_asked_for_goes_when_it_goes_and_nothing_else_does() {
     eventually_wire(&record, &names(["ticker"], &["KRW-ETH"]));
     let reading = engine.pool().ticker("KRW-ETH").unwrap();
     assert!(reading.load().health().is_live());
-    eventually("nobody wants it", || engine.pool().ticker("KRW-BTC").is_err());
+    eventually("no client holds it", || engine.pool().ticker("KRW-BTC").is_err());
     finish(engine, &server);
 }
 
@@ -137,20 +140,20 @@ fn g_1_1_and_1_2_first_entry_and_another_coin() {
     let of = |coin| names(["ticker", "trade", "orderbook", "candle.1s"], &[coin]);
     let view = engine.subscribe(all("KRW-BTC")).unwrap();
     eventually_wire(&record, &of("KRW-BTC"));
-    assert_eq!(record.requests(), 1, "one message says it all");
-    view.wait_confirmed(PATIENCE).unwrap();
+    assert_eq!(record.requests(), 1, "one request has everything");
+    view.wait_confirmed(TIMEOUT).unwrap();
 
     let other = engine.subscribe(all("KRW-ETH")).unwrap();
     drop(view);
     eventually_wire(&record, &of("KRW-ETH"));
-    other.wait_confirmed(PATIENCE).unwrap();
-    assert!(record.requests() <= 3, "one with both, one when the grace is over");
+    other.wait_confirmed(TIMEOUT).unwrap();
+    assert!(record.requests() <= 3, "one request with both, one when the grace period ends");
     finish(engine, &server);
 }
 
 #[test]
 fn g_2_1_one_wants_snapshots_another_changes() {
-    // The second comes before any data: a stream that runs already would be asked for without another snapshot.
+    // The second request comes before any data. A running stream would be requested without another snapshot.
     let mut config = ServerConfig { plain: true, ..ServerConfig::default() };
     (config.exchange.speed, config.exchange.snapshot_delays) = (5.0, [Duration::from_secs(1); 2]);
     let record = Record::default();
@@ -160,10 +163,10 @@ fn g_2_1_one_wants_snapshots_another_changes() {
     let mut changes = engine.feed(trade("KRW-BTC").only_realtime(), Overflow::DROP_NEWEST).unwrap();
     eventually_wire(&record, &names(["trade"], &["KRW-BTC"]));
     let mut once = engine.feed(trade("KRW-BTC").only_snapshot(), Overflow::DROP_NEWEST).unwrap();
-    eventually("what serves both is asked for", || record.last()["trade KRW-BTC"] == Way::All);
+    eventually("the request serves both", || record.last_request()["trade KRW-BTC"] == RequestMode::All);
     server.inject(Fault::Mute(false));
     let (mut one, mut other) = (Vec::new(), Vec::new());
-    eventually("each gets its part", || {
+    eventually("each feed gets its messages", || {
         drain(&mut changes, &mut one);
         drain(&mut once, &mut other);
         one.len() > 20 && !other.is_empty()
@@ -174,17 +177,17 @@ fn g_2_1_one_wants_snapshots_another_changes() {
 }
 
 #[test]
-fn g_2_2_five_requests_at_once_are_one_message() {
+fn g_2_2_five_subscriptions_at_once_are_one_request() {
     let (server, record) = exchange(5.0, 40);
     let engine = builder(&server).pacing(Pacing::Conservative).ticker("KRW-BTC").start().unwrap();
-    engine.wait_ready(PATIENCE).unwrap();
+    engine.wait_ready(TIMEOUT).unwrap();
     let coins = ["KRW-ETH", "KRW-XRP", "KRW-SOL", "KRW-DOGE", "KRW-ADA"];
     let five = || coins.map(|coin| engine.subscribe(trade(coin).and(orderbook(coin))).unwrap());
     let (held, requests) = in_one_window(&engine, &record, five, drop);
     assert_eq!(requests, 1);
     eventually_wire(&record, &union([names(["ticker"], &["KRW-BTC"]), names(["trade", "orderbook"], &coins)]));
 
-    // Spread over 0.4 s they share windows: never more messages than windows.
+    // Spread over 0.4 s, they share windows: never more requests than windows.
     let (before, began) = (record.requests(), engine.now());
     let spread = coins.map(|coin| {
         std::thread::sleep(Duration::from_millis(80));
@@ -203,28 +206,28 @@ fn g_2_2_five_requests_at_once_are_one_message() {
 #[test]
 fn g_3_1_and_3_2_partial_and_overlapping_release() {
     let (server, record, engine) = start();
-    // 3-1: a part of what one asked for.
+    // 3-1: one client releases a part of its streams.
     let part = engine.subscribe(ticker(["KRW-BTC", "KRW-ETH"])).unwrap();
     let rest = engine.subscribe(ticker(["KRW-XRP", "KRW-SOL"])).unwrap();
     eventually_wire(&record, &names(["ticker"], &["KRW-BTC", "KRW-ETH", "KRW-XRP", "KRW-SOL"]));
     drop(part);
     eventually_wire(&record, &names(["ticker"], &["KRW-XRP", "KRW-SOL"]));
 
-    // 3-2: another wants a part of it, too.
+    // 3-2: another client holds a part of them too.
     let overlap = engine.subscribe(ticker(["KRW-SOL", "KRW-DOGE"])).unwrap();
     eventually_wire(&record, &names(["ticker"], &["KRW-XRP", "KRW-SOL", "KRW-DOGE"]));
-    overlap.wait_confirmed(PATIENCE).unwrap();
+    overlap.wait_confirmed(TIMEOUT).unwrap();
     let requests = record.requests();
     drop(rest);
     eventually_wire(&record, &names(["ticker"], &["KRW-SOL", "KRW-DOGE"]));
-    assert_eq!(record.requests(), requests + 1, "one message takes off what nobody wants, and only that");
+    assert_eq!(record.requests(), requests + 1, "one request removes the unused streams, and only those");
     let shared = engine.pool().ticker("KRW-SOL").unwrap();
     assert!(shared.load().health().is_live());
     finish(engine, &server);
 }
 
-/// 4-1 and 4-2 as far as they are public: a dashboard of several types whose parts change while one is in conflict. The
-/// account's streams, which have a connection of their own, are not there.
+/// The public part of 4-1 and 4-2: a dashboard of several types whose parts change while one is in conflict. The
+/// account's streams, which use their own connection, are left out.
 #[test]
 fn g_4_a_dashboard_of_public_data_under_conflicts() {
     let (server, record, engine) = start();
@@ -232,19 +235,19 @@ fn g_4_a_dashboard_of_public_data_under_conflicts() {
     let board = engine.subscribe(ticker(coins).and(orderbook(coins).levels(5))).unwrap();
     let shallow = union([names(["ticker"], &coins), names(["orderbook"], &["KRW-BTC.5", "KRW-ETH.5", "KRW-XRP.5"])]);
     eventually_wire(&record, &shallow);
-    board.wait_confirmed(PATIENCE).unwrap();
-    // A conflict of depth and one of mode in the same moment.
+    board.wait_confirmed(TIMEOUT).unwrap();
+    // A conflict of depth and one of mode at the same time.
     let deep = engine.subscribe(orderbook("KRW-BTC").levels(15)).unwrap();
     let changes = engine.subscribe(ticker("KRW-BTC").only_realtime()).unwrap();
     let deeper = union([names(["ticker"], &coins), names(["orderbook"], &["KRW-BTC.15", "KRW-ETH.5", "KRW-XRP.5"])]);
     eventually_wire(&record, &deeper);
     drop((deep, changes));
     eventually_wire(&record, &shallow);
-    engine.wait_ready(PATIENCE).unwrap();
+    engine.wait_ready(TIMEOUT).unwrap();
     finish(engine, &server);
 }
 
-/// 5-1. The outage takes two seconds here; how long it takes changes nothing but the pauses between the tries.
+/// 5-1. The outage takes two seconds. A longer outage would change only the pauses between attempts.
 #[test]
 fn g_5_1_everything_is_back_after_an_outage() {
     let (server, record, engine) = start();
@@ -255,15 +258,15 @@ fn g_5_1_everything_is_back_after_an_outage() {
     }
     let changes = engine.subscribe(ticker("BTC-XRP").only_realtime()).unwrap();
     let mut feed = engine.feed(trade("KRW-BTC"), Overflow::DROP_NEWEST).unwrap();
-    feed.subscribed().wait_confirmed(PATIENCE).unwrap();
-    eventually("all is on the wire", || record.wire().len() == 24 * 3 + 2);
+    feed.subscribed().wait_confirmed(TIMEOUT).unwrap();
+    eventually("everything is on the wire", || record.wire().len() == 24 * 3 + 2);
     let (carried, connection) = (record.wire(), record.connections()[0]);
     let held_ticker = engine.pool().ticker("KRW-BTC").unwrap();
     let before = held_ticker.load().epoch();
 
     server.inject(Fault::RefuseConnects(true));
     server.inject(Fault::DropAll);
-    eventually("it is noticed", || matches!(held_ticker.load().health(), Health::Disconnected { .. }));
+    eventually("the outage is noticed", || matches!(held_ticker.load().health(), Health::Disconnected { .. }));
     // Demand changes meanwhile.
     let late = engine.subscribe(ticker("BTC-ETH")).unwrap();
     drop(held.pop());
@@ -271,26 +274,26 @@ fn g_5_1_everything_is_back_after_an_outage() {
     assert_eq!(record.connections(), [connection]);
     server.inject(Fault::RefuseConnects(false));
 
-    late.wait_confirmed(PATIENCE).unwrap();
-    held.iter().for_each(|held| held.wait_confirmed(PATIENCE).unwrap());
+    late.wait_confirmed(TIMEOUT).unwrap();
+    held.iter().for_each(|held| held.wait_confirmed(TIMEOUT).unwrap());
     assert_eq!(record.connections().len(), 2);
-    let restored = record.asked(record.connections()[1]);
+    let restored = record.requested(record.connections()[1]);
     let gone: BTreeSet<String> =
         markets("KRW").chunks(3).last().unwrap().iter().map(|code| format!("candle.1m {code}")).collect();
     let expected: BTreeSet<String> = carried.difference(&gone).cloned().chain(["ticker BTC-ETH".to_owned()]).collect();
-    assert_eq!(restored.len(), 1, "one message restores everything");
+    assert_eq!(restored.len(), 1, "one request restores everything");
     assert_eq!(restored[0].keys().cloned().collect::<BTreeSet<_>>(), expected);
-    let fresh = |(name, way): (&String, &Way)| (*way == Way::All) == (name != "ticker BTC-XRP");
-    assert!(restored[0].iter().all(fresh), "on a new socket nothing runs yet: snapshots are asked for");
+    let fresh = |(name, mode): (&String, &RequestMode)| (*mode == RequestMode::All) == (name != "ticker BTC-XRP");
+    assert!(restored[0].iter().all(fresh), "on a new socket no stream runs yet, so snapshots are requested");
     assert!(held_ticker.load().epoch() > before && held_ticker.load().health().is_live());
-    assert!(feed.wait(PATIENCE), "feeds go on");
+    assert!(feed.wait(TIMEOUT), "feeds continue");
     drop(changes);
     finish(engine, &server);
 }
 
-/// 5-2: 100 widgets with ten streams each while the connection is being made.
+/// 5-2: 100 widgets with ten streams each, while the engine connects.
 #[test]
-fn g_5_2_a_burst_of_a_hundred_widgets_is_one_message() {
+fn g_5_2_a_burst_of_a_hundred_widgets_is_one_request() {
     let (server, record, engine) = start();
     server.inject(Fault::Stall(true));
     let coins = markets("");
@@ -298,27 +301,27 @@ fn g_5_2_a_burst_of_a_hundred_widgets_is_one_message() {
     let mut expected = BTreeSet::new();
     let mut held = Vec::new();
     for widget in 0..100 {
-        // Each subscription on its own, as widgets do: a thousand of them.
+        // A thousand single subscriptions, as widgets make them.
         for n in 0..10 {
             let (data_type, coin) = (types[(widget + n) % 4], &coins[(widget * 7 + n) % coins.len()]);
             held.push(engine.subscribe(Subscription::of(data_type, coin)).unwrap());
             expected.insert(format!("{data_type} {coin}"));
         }
     }
-    eventually("all is planned", || engine.subscriptions().wire_streams == expected.len());
-    std::thread::sleep(A_WHILE);
+    eventually("everything is planned", || engine.subscriptions().wire_streams == expected.len());
+    std::thread::sleep(SETTLE_TIME);
     server.inject(Fault::Stall(false));
     eventually_wire(&record, &expected);
-    engine.wait_ready(PATIENCE).unwrap();
+    engine.wait_ready(TIMEOUT).unwrap();
     assert_eq!((held.len(), record.requests()), (1000, 1));
     finish(engine, &server);
 }
 
 // ---- I. the checklist ----
 //
-// Of its fourteen points a single type and cleanup are B, a composite and replacing G 1-1 and 1-2; the others follow, in
-// short. Not here: the private one, which needs the account's streams, and the stability of an hour, which is a soak;
-// hours pass under virtual time in tests/session_simulation.rs.
+// Of its fourteen points, B covers a single type and cleanup, and G 1-1 and 1-2 cover a composite and replacing. The
+// others follow. Not covered here: the private one, which needs the account's streams, and the stability of an hour, which
+// is a soak test. Hours pass under virtual time in tests/protocol/session_simulation.rs.
 
 #[test]
 fn i_many_codes_and_adding_to_them() {
@@ -327,12 +330,12 @@ fn i_many_codes_and_adding_to_them() {
     let coins = crate::common::markets(100);
     let few = engine.subscribe(ticker(&coins[..5])).unwrap();
     eventually("few codes", || record.wire().len() == 5);
-    // A hundred codes in three types, in one message. What was there stays.
+    // A hundred codes in three types, in one request. The earlier streams stay.
     let all = engine.subscribe(trade(&coins).and(orderbook(&coins)).and(candle(Interval::Minute1, &coins))).unwrap();
     eventually("a hundred codes", || record.wire().len() == 305);
     assert_eq!(record.requests(), 2);
-    all.wait_confirmed(PATIENCE).unwrap();
-    few.wait_confirmed(PATIENCE).unwrap();
+    all.wait_confirmed(TIMEOUT).unwrap();
+    few.wait_confirmed(TIMEOUT).unwrap();
     drop(all);
     eventually("few codes again", || record.wire().len() == 5);
     finish(engine, &server);
@@ -350,25 +353,25 @@ fn i_ten_clients_on_one_code_are_one_stream() {
         realtime.skip_while(|message| *message != from).take(30).cloned().collect()
     };
     let mut first = None;
-    eventually("all get trades", || {
+    eventually("every feed gets trades", || {
         feeds.iter_mut().zip(&mut got).for_each(|(feed, got)| drain(feed, got));
         // On a busy machine the first feeds get a trade before the last one is open.
         first = got[9].iter().find(|message| !message.is_snapshot).cloned();
         first.as_ref().is_some_and(|first| got.iter().all(|got| thirty(got, first).len() == 30))
     });
-    let first = first.expect("there are thirty");
-    assert!(got.iter().all(|other| thirty(other, &first) == thirty(&got[0], &first)), "all get the same");
+    let first = first.expect("there are thirty trades");
+    assert!(got.iter().all(|other| thirty(other, &first) == thirty(&got[0], &first)), "every feed gets the same");
     assert_eq!(record.requests(), 1);
-    // Nine go: nothing is sent for them.
+    // Dropping nine of them sends no request.
     feeds.truncate(1);
-    std::thread::sleep(A_WHILE);
+    std::thread::sleep(SETTLE_TIME);
     assert_eq!(record.requests(), 1);
-    assert!(feeds[0].wait(PATIENCE));
+    assert!(feeds[0].wait(TIMEOUT));
     finish(engine, &server);
 }
 
 #[test]
-fn i_twenty_requests_at_50_ms_stay_within_the_limit() {
+fn i_twenty_subscriptions_at_50_ms_stay_within_the_limit() {
     let (server, record, engine) = start();
     let coins = markets("");
     let held: Vec<Subscribed> = coins[..20]
@@ -380,27 +383,27 @@ fn i_twenty_requests_at_50_ms_stay_within_the_limit() {
         .collect();
     let expected = coins[..20].iter().map(|coin| format!("ticker {coin}")).collect();
     eventually_wire(&record, &expected);
-    engine.wait_ready(PATIENCE).unwrap();
-    assert!(record.requests() < 20, "they were merged: {}", record.requests());
+    engine.wait_ready(TIMEOUT).unwrap();
+    assert!(record.requests() < 20, "requests were merged: {}", record.requests());
     drop(held);
     finish(engine, &server);
 }
 
 #[test]
-fn i_errors_are_answered_and_survived() {
+fn i_errors_are_reported_and_survived() {
     let (server, record, engine) = start();
     assert!(engine.subscribe(ticker("btc")).is_err(), "refused before it reaches the exchange");
     let held = engine.subscribe(ticker("KRW-BTC")).unwrap();
-    held.wait_confirmed(PATIENCE).unwrap();
+    held.wait_confirmed(TIMEOUT).unwrap();
     server.inject(Fault::ErrorNow(ErrorName::WrongFormat));
-    eventually("a new socket carries the same", || record.connections().len() == 2);
+    eventually("a new socket carries the same streams", || record.connections().len() == 2);
     assert_eq!(record.wire(), names(["ticker"], &["KRW-BTC"]));
-    engine.wait_ready(PATIENCE).unwrap();
+    engine.wait_ready(TIMEOUT).unwrap();
     finish(engine, &server);
 }
 
 #[test]
-fn i_four_charts_and_a_bot_beside_them() {
+fn i_four_charts_and_a_bot() {
     let (server, record, engine) = start();
     let chart =
         |coin: &str, interval| engine.subscribe(candle(interval, coin).and(orderbook(coin).levels(15))).unwrap();
@@ -420,9 +423,9 @@ fn i_four_charts_and_a_bot_beside_them() {
     let candles = ["candle.1m KRW-BTC", "candle.5m KRW-ETH", "candle.15m KRW-XRP", "candle.60m KRW-SOL"];
     let candles: BTreeSet<String> = candles.map(str::to_owned).into();
     eventually_wire(&record, &union([of_bot.clone(), books, candles.clone()]));
-    engine.wait_ready(PATIENCE).unwrap();
+    engine.wait_ready(TIMEOUT).unwrap();
 
-    // One chart changes its coin; the bot notices nothing.
+    // One chart changes its coin. The bot is not affected.
     charts[0] = chart("KRW-DOGE", Interval::Minute1);
     let books = names(["orderbook"], &["KRW-DOGE.15", "KRW-ETH.15", "KRW-XRP.15", "KRW-SOL.15"]);
     let candles: BTreeSet<String> = candles.iter().map(|name| name.replace("KRW-BTC", "KRW-DOGE")).collect();
@@ -430,10 +433,10 @@ fn i_four_charts_and_a_bot_beside_them() {
     let connection = record.connections()[0];
     let is_bots =
         |m: &crate::common::Message| !m.is_snapshot && (m.stream.starts_with("trade") || m.stream.starts_with("tick"));
-    eventually("a lot is sent", || record.sent(connection, is_bots).len() > 100);
+    eventually("many messages are sent", || record.sent(connection, is_bots).len() > 100);
     let sent = record.sent(connection, is_bots);
     let mut got = Vec::new();
-    eventually("the bot has it all", || {
+    eventually("the bot has every message", || {
         drain(&mut bot, &mut got);
         got.iter().filter(|message| !message.is_snapshot).count() >= sent.len()
     });
@@ -446,10 +449,10 @@ fn i_four_charts_and_a_bot_beside_them() {
 // ---- K. batches ----
 
 #[test]
-fn k_twelve_demands_over_three_windows_are_three_messages() {
+fn k_twelve_subscriptions_over_three_windows_are_three_requests() {
     let (server, record) = exchange(5.0, 40);
     let engine = builder(&server).pacing(Pacing::Conservative).ticker("KRW-BTC").start().unwrap();
-    engine.wait_ready(PATIENCE).unwrap();
+    engine.wait_ready(TIMEOUT).unwrap();
     let coins = markets("");
     let mut held = Vec::new();
     let mut expected = names(["ticker"], &["KRW-BTC"]);
@@ -465,16 +468,16 @@ fn k_twelve_demands_over_three_windows_are_three_messages() {
     finish(engine, &server);
 }
 
-/// It never was on the wire, so there is nothing to keep for the grace period either, however long that is.
+/// The stream was never on the wire, so no grace period of any length keeps it there.
 #[test]
-fn k_what_comes_and_goes_within_a_window_is_never_sent() {
+fn k_a_stream_added_and_dropped_within_a_window_is_never_requested() {
     let (server, record) = exchange(5.0, 40);
     for grace in [Duration::ZERO, Duration::from_secs(5)] {
         let pacing = Pacing::Conservative;
         let engine = builder(&server).pacing(pacing).grace(grace).ticker("KRW-BTC").start().unwrap();
-        engine.wait_ready(PATIENCE).unwrap();
-        let come_and_go = || drop(engine.subscribe(trade("KRW-ETH").and(orderbook("KRW-ETH"))).unwrap());
-        let ((), requests) = in_one_window(&engine, &record, come_and_go, |()| ());
+        engine.wait_ready(TIMEOUT).unwrap();
+        let add_and_drop = || drop(engine.subscribe(trade("KRW-ETH").and(orderbook("KRW-ETH"))).unwrap());
+        let ((), requests) = in_one_window(&engine, &record, add_and_drop, |()| ());
         assert_eq!(requests, 0, "with a grace of {grace:?}");
         finish(engine, &server);
     }

@@ -1,4 +1,4 @@
-//! An exchange on loopback that says exactly what a test tells it to say, and hands over what it was asked.
+//! A loopback exchange that sends exactly the messages of a test, and passes the requests to the test.
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
@@ -14,20 +14,20 @@ use hoga::prelude::*;
 use serde_json::{Value, json};
 use tungstenite::{Error, Message, WebSocket};
 
-/// Longest that anything here may take: generous, because the machine may be busy.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// Timeout of every wait. It is generous, because the machine may be busy.
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Deadlines that no busy machine misses.
-pub fn patient() -> Timeouts {
-    let (silent_after, quiet_after) = (PATIENCE, PATIENCE);
-    Timeouts { connect: PATIENCE, upgrade: PATIENCE, silent_after, quiet_after, probe: PATIENCE, ..Timeouts::default() }
+/// Returns timeouts that do not expire on a busy machine.
+pub fn long_timeouts() -> Timeouts {
+    let (silent_after, quiet_after) = (TIMEOUT, TIMEOUT);
+    Timeouts { connect: TIMEOUT, upgrade: TIMEOUT, silent_after, quiet_after, probe: TIMEOUT, ..Timeouts::default() }
 }
 
-/// Looks until it is so.
+/// Polls until the condition holds.
 #[track_caller]
-pub fn eventually(what: &str, mut so: impl FnMut() -> bool) {
-    for _ in 0..PATIENCE.as_millis() {
-        if so() {
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    for _ in 0..TIMEOUT.as_millis() {
+        if condition() {
             return;
         }
         thread::sleep(Duration::from_millis(1));
@@ -35,7 +35,7 @@ pub fn eventually(what: &str, mut so: impl FnMut() -> bool) {
     panic!("never: {what}");
 }
 
-/// Accepts every connection.
+/// An exchange that accepts every connection.
 pub struct Scripted {
     url: String,
     sockets: Receiver<Socket>,
@@ -48,57 +48,58 @@ impl Scripted {
         let (accepted, sockets) = channel();
         thread::spawn(move || {
             for stream in listener.incoming() {
-                let ((asked, requests), (say, said)) = (channel(), channel());
-                if accepted.send(Socket { requests, say }).is_err() {
+                let ((request_sender, requests), (messages, message_receiver)) = (channel(), channel());
+                if accepted.send(Socket { requests, messages }).is_err() {
                     return;
                 }
                 let stream = stream.unwrap();
-                thread::spawn(move || serve(stream, &asked, &said));
+                thread::spawn(move || serve(stream, &request_sender, &message_receiver));
             }
         });
         Self { url, sockets }
     }
 
-    /// An engine for it, without a grace period. It waits so long for everything that it does nothing that the test does
-    /// not cause, however busy the machine is.
+    /// Returns the builder of an engine without a grace period. Its timeouts are long, so that only the test causes
+    /// actions of the engine, even on a busy machine.
     pub fn builder(&self) -> Builder {
         let endpoint = Endpoint::custom(&self.url).unwrap();
         let builder = Engine::builder().endpoint(endpoint).connect_ledger(ConnectLedger::Process);
-        builder.grace(Duration::ZERO).timeouts(patient()).confirm_within(PATIENCE).stale_after(PATIENCE)
+        builder.grace(Duration::ZERO).timeouts(long_timeouts()).confirm_within(TIMEOUT).stale_after(TIMEOUT)
     }
 
-    /// The next connection that was opened.
+    /// Returns the next connection.
     #[track_caller]
     pub fn socket(&self) -> Socket {
-        self.sockets.recv_timeout(PATIENCE).expect("a connection")
+        self.sockets.recv_timeout(TIMEOUT).expect("a connection")
     }
 }
 
 /// The exchange's end of one connection. Dropping it ends the connection without a close frame.
 pub struct Socket {
     requests: Receiver<Value>,
-    say: Sender<String>,
+    messages: Sender<String>,
 }
 
 impl Socket {
-    /// The next request.
+    /// Returns the next request.
     #[track_caller]
     pub fn request(&self) -> Request {
-        Request(self.requests.recv_timeout(PATIENCE).expect("a request"))
+        Request(self.requests.recv_timeout(TIMEOUT).expect("a request"))
     }
 
     /// Sends messages, in order.
-    pub fn say<const N: usize>(&self, messages: [Value; N]) {
-        messages.iter().for_each(|message| self.say.send(message.to_string()).unwrap());
+    pub fn send<const N: usize>(&self, messages: [Value; N]) {
+        messages.iter().for_each(|message| self.messages.send(message.to_string()).unwrap());
     }
 }
 
-/// What a connection was asked.
+/// A request of a connection.
 pub struct Request(Value);
 
 impl Request {
-    /// How it asks for a stream, named as in `ticker KRW-BTC`, if it does: "all", "snapshot" or "realtime".
-    pub fn way(&self, stream: &str) -> Option<&'static str> {
+    /// Returns the mode of a stream, named as in `ticker KRW-BTC`: "all", "snapshot" or "realtime". `None` if the request
+    /// does not have it.
+    pub fn mode(&self, stream: &str) -> Option<&'static str> {
         let (kind, code) = stream.split_once(' ').unwrap();
         let asks = |part: &&Value| part["type"] == kind && part["codes"].as_array().unwrap().contains(&json!(code));
         let part = self.0.as_array().unwrap().iter().find(asks)?;
@@ -110,24 +111,24 @@ impl Request {
     }
 }
 
-fn serve(stream: TcpStream, asked: &Sender<Value>, said: &Receiver<String>) {
+fn serve(stream: TcpStream, requests: &Sender<Value>, messages: &Receiver<String>) {
     stream.set_nodelay(true).unwrap();
     let Ok(mut socket) = tungstenite::accept(stream) else { return };
     socket.get_mut().set_read_timeout(Some(Duration::from_millis(1))).unwrap();
-    while exchange_words(&mut socket, asked, said).is_some() {}
+    while transfer(&mut socket, requests, messages).is_some() {}
 }
 
-/// Nothing once either side has ended.
-fn exchange_words(socket: &mut WebSocket<TcpStream>, asked: &Sender<Value>, said: &Receiver<String>) -> Option<()> {
+/// Transfers pending requests and messages. Returns `None` once either side has ended.
+fn transfer(socket: &mut WebSocket<TcpStream>, requests: &Sender<Value>, messages: &Receiver<String>) -> Option<()> {
     let is_idle = |error: &Error| matches!(error, Error::Io(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut));
     match socket.read() {
-        Ok(Message::Text(text)) => asked.send(serde_json::from_str(&text).unwrap()).ok()?,
+        Ok(Message::Text(text)) => requests.send(serde_json::from_str(&text).unwrap()).ok()?,
         Ok(_) => {}
         Err(error) if is_idle(&error) => {}
         Err(_) => return None,
     }
     loop {
-        match said.try_recv() {
+        match messages.try_recv() {
             Ok(text) => socket.send(Message::Binary(text.into_bytes().into())).ok()?,
             Err(std::sync::mpsc::TryRecvError::Empty) => return socket.flush().ok(),
             Err(std::sync::mpsc::TryRecvError::Disconnected) => return None,
@@ -135,14 +136,14 @@ fn exchange_words(socket: &mut WebSocket<TcpStream>, asked: &Sender<Value>, said
     }
 }
 
-// ---- messages: what they are about, a price to tell them apart, and when the exchange says it was ----
+// ---- messages: a code, a price that identifies the message, and the exchange's timestamp ----
 
-/// An answer to a request.
+/// The stream type of a response to a request.
 pub const SNAPSHOT: &str = "SNAPSHOT";
-/// A change.
+/// The stream type of a change.
 pub const REALTIME: &str = "REALTIME";
 
-pub fn ticker_says(code: &str, price: f64, at: u64, stream_type: &str) -> Value {
+pub fn ticker_json(code: &str, price: f64, at: u64, stream_type: &str) -> Value {
     json!({
         "type": "ticker", "code": code, "opening_price": 1.0, "high_price": 1.0, "low_price": 1.0,
         "trade_price": price, "prev_closing_price": 1.0, "acc_trade_price": 1.0, "change": "EVEN",
@@ -156,8 +157,8 @@ pub fn ticker_says(code: &str, price: f64, at: u64, stream_type: &str) -> Value 
     })
 }
 
-/// Each price is one trade.
-pub fn trade_says(code: &str, price: f64, at: u64, stream_type: &str) -> Value {
+/// Returns a trade whose id is its price.
+pub fn trade_json(code: &str, price: f64, at: u64, stream_type: &str) -> Value {
     json!({
         "type": "trade", "code": code, "trade_price": price, "trade_volume": 0.5, "ask_bid": "ASK",
         "prev_closing_price": 1.0, "change": "RISE", "change_price": 1.0, "trade_date": "2026-08-26",
@@ -167,8 +168,8 @@ pub fn trade_says(code: &str, price: f64, at: u64, stream_type: &str) -> Value {
     })
 }
 
-/// A book of so many levels, whose best ask is the price.
-pub fn book_says(code: &str, price: f64, levels: u32, at: u64, stream_type: &str) -> Value {
+/// Returns a book with `levels` levels, whose best ask is the price.
+pub fn book_json(code: &str, price: f64, levels: u32, at: u64, stream_type: &str) -> Value {
     let level = |n| json!({"ask_price": price + f64::from(n), "bid_price": 1.0, "ask_size": 1.0, "bid_size": 1.0});
     json!({
         "type": "orderbook", "code": code, "timestamp": at, "total_ask_size": 1.0, "total_bid_size": 1.0,

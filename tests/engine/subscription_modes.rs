@@ -1,42 +1,42 @@
-//! Several who want the same stream in different ways, and streams that nobody has ever heard of. The judge is what the
-//! exchange was asked for and what it sent.
+//! Feeds of the same stream in different modes, and streams of unknown markets, compared with the requests and messages
+//! of the exchange.
 
 use std::time::Duration;
 
 use crate::common::{
-    Message, PATIENCE, Way, builder, drain, eventually, eventually_wire, exchange, finish, names, union,
+    Message, RequestMode, TIMEOUT, builder, drain, eventually, eventually_wire, exchange, finish, names, union,
 };
 use hoga::error::{Error, NotReadyReason};
 use hoga::feed::Payload;
 use hoga::prelude::*;
 
-/// More than any window and any grace used here.
-const A_WHILE: Duration = Duration::from_millis(400);
+/// Longer than any window and any grace period here.
+const SETTLE_TIME: Duration = Duration::from_millis(400);
 
 fn snapshots(got: &[Message]) -> usize {
     got.iter().filter(|message| message.is_snapshot).count()
 }
 
-/// Three feeds of one stream, each joining while the ones before it run.
+/// Opens three feeds of one stream, each while the earlier ones run.
 #[track_caller]
-fn each_sees_only_what_it_asked_for<T: Payload + Into<Event>>(
+fn each_mode_gets_its_messages<T: Payload + Into<Event>>(
     of: impl Fn(&'static str) -> Subscription<T>,
 ) -> [Vec<Message>; 3] {
     let (server, record) = exchange(20.0, 40);
     let engine = builder(&server).start().unwrap();
     let mut feeds = Vec::new();
     let mut got = [Vec::new(), Vec::new(), Vec::new()];
-    for way in [Subscription::only_realtime, |all| all, Subscription::only_snapshot] {
-        feeds.push(engine.feed(way(of("KRW-BTC")), Overflow::DROP_NEWEST).unwrap());
-        std::thread::sleep(A_WHILE);
+    for mode in [Subscription::only_realtime, |all| all, Subscription::only_snapshot] {
+        feeds.push(engine.feed(mode(of("KRW-BTC")), Overflow::DROP_NEWEST).unwrap());
+        std::thread::sleep(SETTLE_TIME);
     }
-    eventually("each has its part", || {
+    eventually("each feed has its messages", || {
         feeds.iter_mut().zip(&mut got).for_each(|(feed, got)| drain(feed, got));
         got[0].len() > 20 && got[1].len() > 20 && !got[2].is_empty()
     });
     let [changes, all, once] = &got;
     assert_eq!((snapshots(changes), snapshots(once), once.len()), (0, 1, 1));
-    // Both see the same changes, as the exchange sent them.
+    // Both feeds get the changes as the exchange sent them.
     let sent = record.sent(record.connections()[0], |message| !message.is_snapshot);
     assert_eq!(changes[..], sent[..changes.len()]);
     let changes_of_all: Vec<_> = all.iter().filter(|message| !message.is_snapshot).cloned().collect();
@@ -47,69 +47,69 @@ fn each_sees_only_what_it_asked_for<T: Payload + Into<Event>>(
 }
 
 #[test]
-fn each_feed_of_a_book_sees_only_what_it_asked_for() {
-    let [_, all, _] = each_sees_only_what_it_asked_for(orderbook);
+fn each_feed_of_a_book_gets_only_its_mode() {
+    let [_, all, _] = each_mode_gets_its_messages(orderbook);
     assert_eq!(snapshots(&all), 1);
 }
 
 #[test]
-fn each_feed_of_a_ticker_sees_only_what_it_asked_for() {
-    let [_, all, _] = each_sees_only_what_it_asked_for(ticker);
+fn each_feed_of_a_ticker_gets_only_its_mode() {
+    let [_, all, _] = each_mode_gets_its_messages(ticker);
     assert_eq!(snapshots(&all), 1);
 }
 
-/// The snapshot of a trade stream that runs is the last trade, which has come already. Once it was refused as a duplicate
-/// for everybody, and who wanted nothing but the snapshot waited for ever.
+/// The snapshot of a running trade stream is the last trade, which has arrived already. It was once refused as a
+/// duplicate for every feed, so a snapshot-only feed waited forever.
 #[test]
-fn each_feed_of_trades_sees_only_what_it_asked_for() {
-    let [_, all, _] = each_sees_only_what_it_asked_for(trade);
-    assert!(snapshots(&all) <= 1, "a trade that has come already does not come again");
+fn each_feed_of_trades_gets_only_its_mode() {
+    let [_, all, _] = each_mode_gets_its_messages(trade);
+    assert!(snapshots(&all) <= 1, "a trade that has arrived already is not delivered again");
 }
 
 #[test]
-fn a_newcomer_shows_nobody_a_second_snapshot() {
+fn a_new_feed_causes_no_second_snapshot_for_others() {
     let (server, record) = exchange(20.0, 40);
     let engine = builder(&server).start().unwrap();
     let mut first = engine.feed(ticker(["KRW-BTC", "KRW-ETH"]), Overflow::DROP_NEWEST).unwrap();
     let mut second = engine.feed(ticker("KRW-BTC"), Overflow::DROP_NEWEST).unwrap();
-    first.subscribed().wait_confirmed(PATIENCE).unwrap();
-    // One wants a snapshot of what runs, another a stream of its own, and a third the same as the first.
+    first.subscribed().wait_confirmed(TIMEOUT).unwrap();
+    // One subscription wants a snapshot of a running stream, another a new stream, and a third the same as the first.
     let mut once = engine.feed(ticker("KRW-BTC").only_snapshot(), Overflow::DROP_NEWEST).unwrap();
-    assert!(once.wait(PATIENCE));
+    assert!(once.wait(TIMEOUT));
     let others = engine.subscribe(trade(["KRW-BTC", "KRW-XRP"])).unwrap();
-    others.wait_confirmed(PATIENCE).unwrap();
+    others.wait_confirmed(TIMEOUT).unwrap();
     let same = engine.subscribe(ticker("KRW-ETH")).unwrap();
-    same.wait_confirmed(PATIENCE).unwrap();
+    same.wait_confirmed(TIMEOUT).unwrap();
 
     let conn = record.connections()[0];
-    assert!(record.asked(conn).len() >= 2);
+    assert!(record.requested(conn).len() >= 2);
     let sent = |code: &str| record.sent(conn, |message| message.stream == format!("ticker {code}"));
-    assert_eq!(snapshots(&sent("KRW-BTC")), 1, "the exchange was not asked for another one");
+    assert_eq!(snapshots(&sent("KRW-BTC")), 1, "no second snapshot was requested");
     let (mut of_first, mut of_second) = (Vec::new(), Vec::new());
     let enough = sent("KRW-BTC").len() + sent("KRW-ETH").len();
-    eventually("data goes on", || {
+    eventually("data continues", || {
         drain(&mut first, &mut of_first);
         drain(&mut second, &mut of_second);
         of_first.len() > enough
     });
-    assert_eq!((snapshots(&of_first), snapshots(&of_second)), (2, 1), "one of each stream");
+    assert_eq!((snapshots(&of_first), snapshots(&of_second)), (2, 1), "one snapshot of each stream");
     drop(once);
     finish(engine, &server);
 }
 
-/// Once its data has come, a stream is asked for without a snapshot: so it does not pause while one is prepared.
+/// Once data has arrived, a stream is requested without a snapshot, so that it does not pause for one.
 #[test]
-fn what_runs_is_asked_for_without_a_snapshot() {
+fn running_streams_are_requested_without_a_snapshot() {
     let (server, record) = exchange(20.0, 40);
     let engine = builder(&server).ticker(["KRW-BTC", "KRW-ETH"]).start().unwrap();
-    engine.wait_ready(PATIENCE).unwrap();
-    assert!(engine.wait_revisions(PATIENCE, |revisions| revisions.confirmed == revisions.desired));
+    engine.wait_ready(TIMEOUT).unwrap();
+    assert!(engine.wait_revisions(TIMEOUT, |revisions| revisions.confirmed == revisions.desired));
     let _held = engine.subscribe(ticker("KRW-XRP")).unwrap();
     eventually_wire(&record, &names(["ticker"], &["KRW-BTC", "KRW-ETH", "KRW-XRP"]));
-    let asked = record.last();
+    let requested = record.last_request();
     assert_eq!(
-        ["KRW-BTC", "KRW-ETH", "KRW-XRP"].map(|code| asked[&format!("ticker {code}")]),
-        [Way::Realtime, Way::Realtime, Way::All]
+        ["KRW-BTC", "KRW-ETH", "KRW-XRP"].map(|code| requested[&format!("ticker {code}")]),
+        [RequestMode::Realtime, RequestMode::Realtime, RequestMode::All]
     );
     finish(engine, &server);
 }
@@ -120,12 +120,12 @@ fn the_deepest_subscription_decides_how_deep_a_book_is() {
     let engine = builder(&server).start().unwrap();
     let five = engine.subscribe(orderbook("KRW-BTC").levels(5)).unwrap();
     eventually_wire(&record, &names(["orderbook"], &["KRW-BTC.5"]));
-    five.wait_confirmed(PATIENCE).unwrap();
+    five.wait_confirmed(TIMEOUT).unwrap();
     let book = engine.pool().orderbook("KRW-BTC").unwrap();
     assert_eq!(book.load().asks.len(), 5);
     let fifteen = engine.subscribe(orderbook("KRW-BTC").levels(15)).unwrap();
     eventually_wire(&record, &names(["orderbook"], &["KRW-BTC.15"]));
-    eventually("both see 15 levels", || book.load().asks.len() == 15);
+    eventually("both have 15 levels", || book.load().asks.len() == 15);
     assert_eq!(engine.conflicts().len(), 1);
     drop(fifteen);
     eventually_wire(&record, &names(["orderbook"], &["KRW-BTC.5"]));
@@ -134,14 +134,14 @@ fn the_deepest_subscription_decides_how_deep_a_book_is() {
 }
 
 #[test]
-fn grouped_books_run_beside_plain_ones() {
+fn grouped_books_run_alongside_plain_ones() {
     let (server, record) = exchange(20.0, 40);
     let engine = builder(&server).start().unwrap();
     let mut plain = engine.feed(orderbook(["KRW-BTC", "KRW-ETH"]).levels(5), Overflow::DROP_NEWEST).unwrap();
     let mut grouped = engine.feed(orderbook("KRW-BTC").grouped(10_000.0), Overflow::DROP_NEWEST).unwrap();
     let expected = union([names(["orderbook"], &["KRW-BTC.5", "KRW-ETH.5"]), names(["orderbook@10000"], &["KRW-BTC"])]);
     eventually_wire(&record, &expected);
-    engine.wait_ready(PATIENCE).unwrap();
+    engine.wait_ready(TIMEOUT).unwrap();
     let (mut of_plain, mut of_grouped) = (Vec::new(), Vec::new());
     eventually("both run", || {
         drain(&mut plain, &mut of_plain);
@@ -157,28 +157,28 @@ fn grouped_books_run_beside_plain_ones() {
 }
 
 #[test]
-fn a_market_that_nobody_knows_is_asked_for_once_more_and_then_named() {
+fn an_unknown_market_is_requested_once_more_and_then_named() {
     let (server, record) = exchange(20.0, 40);
-    // Long enough for the known ones on a busy machine.
+    // Long enough for the known markets on a busy machine.
     let engine = builder(&server).confirm_within(Duration::from_millis(1_200)).start().unwrap();
     let mut known = engine.feed(trade("KRW-BTC"), Overflow::DROP_NEWEST).unwrap();
     let subscribed = engine.subscribe(ticker(["KRW-BTC", "KRW-ETH", "KRW-NOPE"])).unwrap();
-    let error = subscribed.wait_confirmed(PATIENCE).unwrap_err();
+    let error = subscribed.wait_confirmed(TIMEOUT).unwrap_err();
     let Error::NotReady(missing) = &error else { panic!("{error}") };
     let [(key, NotReadyReason::UnknownMarket)] = &missing.streams[..] else { panic!("{missing:?}") };
     assert_eq!(key.to_string(), "ticker KRW-NOPE");
     assert_eq!(engine.subscriptions().unconfirmed, [*key]);
 
     let conn = record.connections()[0];
-    let asked = record.asked(conn);
-    let with_it = |asked: &[std::collections::BTreeMap<String, Way>]| {
-        asked.iter().filter(|asked| asked.contains_key("ticker KRW-NOPE")).count()
+    let requested = record.requested(conn);
+    let requests_with_it = |requested: &[std::collections::BTreeMap<String, RequestMode>]| {
+        requested.iter().filter(|requested| requested.contains_key("ticker KRW-NOPE")).count()
     };
-    assert_eq!(with_it(&asked), 2, "{asked:?}");
-    assert_eq!(asked.last().unwrap()["ticker KRW-BTC"], Way::Realtime, "what runs is not disturbed for its sake");
-    // That was all, and the others go on: every trade has come.
+    assert_eq!(requests_with_it(&requested), 2, "{requested:?}");
+    assert_eq!(requested.last().unwrap()["ticker KRW-BTC"], RequestMode::Realtime, "running streams are not disturbed");
+    // No further request follows, and the other streams continue: every trade has arrived.
     std::thread::sleep(Duration::from_millis(1_500));
-    assert_eq!(with_it(&record.asked(conn)), 2);
+    assert_eq!(requests_with_it(&record.requested(conn)), 2);
     let is_change = |message: &Message| message.stream == "trade KRW-BTC" && !message.is_snapshot;
     let (sent, mut got) = (record.sent(conn, is_change), Vec::new());
     eventually("every trade", || {

@@ -1,12 +1,12 @@
-//! Many threads change what is wanted at once, over a real socket. What stands in the end is what is still held, and
-//! nobody who holds something notices the others. The judge is what the exchange was asked for and what it sent.
+//! Many threads change the desired set at once, over a real socket. In the end the wire carries the held streams, and no
+//! holder notices the others. The tests compare with the requests and messages of the exchange.
 
 use std::collections::BTreeMap;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use crate::common::{Message, PATIENCE, Way, builder, drain, eventually, exchange, finish};
+use crate::common::{Message, RequestMode, TIMEOUT, builder, drain, eventually, exchange, finish};
 use hoga::config::{Limits, UPBIT};
 use hoga::feed::Payload;
 use hoga::plan::{CheckedSubscription, Mode, StreamSpec};
@@ -16,7 +16,7 @@ use hoga_testing::Rng;
 const THREADS: u64 = 16;
 const OPERATIONS: usize = 10_000;
 
-/// One or two streams, in any mode and depth.
+/// Returns a random subscription: one or two streams, in any mode and depth.
 fn any_subscription(rng: &mut Rng, markets: &[String]) -> Subscription {
     let first = any_stream(rng, markets);
     if rng.below(2) == 0 { first } else { first.and(any_stream(rng, markets)) }
@@ -38,7 +38,7 @@ fn any_stream(rng: &mut Rng, markets: &[String]) -> Subscription {
     }
 }
 
-/// What serves all that is held: the sequential model, in the words of the wire. The order does not matter to it.
+/// A sequential model: returns the wire names and modes that serve all held streams, in any order.
 fn model(held: &[Vec<StreamSpec>]) -> BTreeMap<String, Mode> {
     let mut union: BTreeMap<StreamKey, StreamSpec> = BTreeMap::new();
     for spec in held.iter().flatten() {
@@ -50,20 +50,20 @@ fn model(held: &[Vec<StreamSpec>]) -> BTreeMap<String, Mode> {
     union.values().map(|spec| (format!("{}{}", spec.key, suffix(spec)), spec.mode)).collect()
 }
 
-/// What runs already may be asked for without another snapshot.
-fn serves(asked: Way, mode: Mode) -> bool {
+/// Returns whether a request serves a mode. A running stream may be requested without another snapshot.
+fn serves(requested: RequestMode, mode: Mode) -> bool {
     match mode {
-        Mode::All => asked != Way::Snapshot,
-        Mode::SnapshotOnly => asked == Way::Snapshot,
-        Mode::RealtimeOnly => asked == Way::Realtime,
+        Mode::All => requested != RequestMode::Snapshot,
+        Mode::SnapshotOnly => requested == RequestMode::Snapshot,
+        Mode::RealtimeOnly => requested == RequestMode::Realtime,
     }
 }
 
 #[test]
-fn whatever_sixteen_threads_do_the_wire_ends_as_what_is_held() {
+fn after_changes_by_sixteen_threads_the_wire_carries_exactly_the_held_streams() {
     let (server, record) = exchange(1.0, 40);
     let engine = builder(&server).ticker("KRW-BTC").start().unwrap();
-    engine.wait_ready(PATIENCE).unwrap();
+    engine.wait_ready(TIMEOUT).unwrap();
     let (markets, gate) = (crate::common::markets(40), Barrier::new(THREADS as usize));
     let kept: Vec<(Subscribed, Vec<StreamSpec>)> = std::thread::scope(|scope| {
         let work = |seed| {
@@ -90,19 +90,21 @@ fn whatever_sixteen_threads_do_the_wire_ends_as_what_is_held() {
     specs.push(CheckedSubscription::of(ticker("KRW-BTC"), &UPBIT).unwrap().specs);
     let expected = model(&specs);
     let is_right = || {
-        let asked = record.last();
-        asked.len() == expected.len()
-            && expected.iter().all(|(name, mode)| asked.get(name).is_some_and(|asked| serves(*asked, *mode)))
+        let requested = record.last_request();
+        requested.len() == expected.len()
+            && expected
+                .iter()
+                .all(|(name, mode)| requested.get(name).is_some_and(|requested| serves(*requested, *mode)))
     };
-    eventually("the wire is what is held", is_right);
-    // And it stays so.
+    eventually("the wire carries the held streams", is_right);
+    // The wire stays unchanged.
     std::thread::sleep(Duration::from_millis(500));
-    assert!(is_right(), "{:?} instead of {expected:?}", record.last());
+    assert!(is_right(), "{:?} instead of {expected:?}", record.last_request());
     assert_eq!(server.stats().connections, 1);
     finish(engine, &server);
 }
 
-/// What was sent for a feed has all arrived, in order.
+/// Asserts that all messages sent for a feed arrive, in order.
 #[track_caller]
 fn nothing_is_missing<T: Payload + Into<Event>>(feed: &mut Feed<T>, sent: &[Message]) {
     let mut got = Vec::new();
@@ -117,19 +119,19 @@ fn nothing_is_missing<T: Payload + Into<Event>>(feed: &mut Feed<T>, sent: &[Mess
 }
 
 #[test]
-fn components_that_come_and_go_interrupt_nobody() {
+fn clients_that_join_and_leave_interrupt_no_others() {
     let (server, record) = exchange(10.0, 40);
     let engine = builder(&server).start().unwrap();
     let markets = crate::common::markets(40);
     let (mine, others) = markets.split_at(10);
     let mut trades = engine.feed(trade(mine), Overflow::DropNewest { capacity: 32_768 }).unwrap();
     let mut books = engine.feed(orderbook(mine), Overflow::DropNewest { capacity: 32_768 }).unwrap();
-    eventually("both are asked for", || record.last().len() == 20);
-    engine.wait_ready(PATIENCE).unwrap();
-    // Their snapshots are over: from here on they run.
+    eventually("both are requested", || record.last_request().len() == 20);
+    engine.wait_ready(TIMEOUT).unwrap();
+    // All snapshots have arrived. From here on the streams run.
     std::thread::sleep(Duration::from_millis(1_200));
     let conn = record.connections()[0];
-    let ran = record.asked(conn).len();
+    let ran = record.requested(conn).len();
 
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -146,7 +148,7 @@ fn components_that_come_and_go_interrupt_nobody() {
                 }
             });
         }
-        eventually("many changes have reached the wire", || record.asked(conn).len() >= ran + 12);
+        eventually("many changes have reached the wire", || record.requested(conn).len() >= ran + 12);
         stop.store(true, Relaxed);
     });
 
@@ -159,12 +161,12 @@ fn components_that_come_and_go_interrupt_nobody() {
     nothing_is_missing(&mut trades, &of_trades);
     nothing_is_missing(&mut books, &of_books);
     assert_eq!(trades.counts().dropped + books.counts().dropped, 0);
-    // The exchange did not pause them either: no request asked for what runs in a way that starts it anew.
-    for asked in &record.asked(conn)[ran..] {
+    // The exchange did not pause them either: no request restarted a running stream.
+    for requested in &record.requested(conn)[ran..] {
         for market in mine {
             assert_eq!(
-                (asked[&format!("trade {market}")], asked[&format!("orderbook {market}")]),
-                (Way::Realtime, Way::Realtime)
+                (requested[&format!("trade {market}")], requested[&format!("orderbook {market}")]),
+                (RequestMode::Realtime, RequestMode::Realtime)
             );
         }
     }
@@ -172,36 +174,40 @@ fn components_that_come_and_go_interrupt_nobody() {
     finish(engine, &server);
 }
 
-/// It was not published between the end of its grace and the request without it, and began anew after that.
+/// The stream was not published between the end of its grace period and the request without it, and restarted later.
 #[test]
-fn a_stream_that_is_wanted_again_before_it_has_left_the_wire_never_stopped() {
+fn a_stream_that_is_wanted_again_before_it_leaves_the_wire_does_not_stop() {
     let (server, record) = exchange(50.0, 12);
-    // The second request of a minute has to wait.
+    // The second request within a minute must wait.
     let limits = Limits { requests_per_minute: 1, ..Limits::default() };
     let engine = builder(&server).grace(Duration::ZERO).limits(limits).start().unwrap();
     let first = engine.subscribe(ticker("KRW-BTC").and(trade("KRW-BTC"))).unwrap();
     let _held = engine.subscribe(ticker("KRW-BTC")).unwrap();
-    engine.wait_ready(PATIENCE).unwrap();
+    engine.wait_ready(TIMEOUT).unwrap();
 
     drop(first);
-    eventually("its end is to be requested", || engine.subscriptions().wire_streams == 1);
+    eventually("its removal is planned", || engine.subscriptions().wire_streams == 1);
     let is_trade = |message: &Message| message.stream == "trade KRW-BTC";
     let conn = record.connections()[0];
     let sent = record.sent(conn, is_trade).len();
-    eventually("it goes on", || record.sent(conn, is_trade).len() > sent + 5);
+    eventually("it continues", || record.sent(conn, is_trade).len() > sent + 5);
 
     let mut again = engine.feed(trade("KRW-BTC"), Overflow::DropNewest { capacity: 1 << 16 }).unwrap();
     let mut got = Vec::new();
-    eventually("it brings what follows", || {
+    eventually("it delivers later changes", || {
         drain(&mut again, &mut got);
         got.len() > 50
     });
     let sent = record.sent(conn, is_trade);
     let from = sent.iter().position(|sent| sent.detail == got[0].detail).unwrap();
-    assert!(got[0].is_snapshot, "first the state");
+    assert!(got[0].is_snapshot, "the state comes first");
     assert_eq!(got[1..], sent[from + 1..from + got.len()], "then every change");
     assert_eq!(engine.connections()[0].unrouted, 0);
-    assert!(record.asked(conn)[1..].iter().all(|asked| asked.get("trade KRW-BTC") == Some(&Way::Realtime)));
+    assert!(
+        record.requested(conn)[1..]
+            .iter()
+            .all(|requested| requested.get("trade KRW-BTC") == Some(&RequestMode::Realtime))
+    );
     assert!(engine.pool().trade("KRW-BTC").unwrap().load().health().is_live());
     finish(engine, &server);
 }

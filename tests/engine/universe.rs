@@ -1,10 +1,11 @@
-//! Patterns over the markets that exist: given, asked for, and changed while the engine runs, without a reconnect.
+//! Patterns over the listed markets. The list is configured or fetched, and changes while the engine runs, without a
+//! reconnect.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::common::{PATIENCE, Record, builder, eventually, finish};
+use crate::common::{Record, TIMEOUT, builder, eventually, finish};
 use hoga::config::Limits;
 use hoga::error::{Error, NotReadyReason};
 use hoga::feed::Payload;
@@ -24,7 +25,7 @@ fn markets(server: &Server) -> Vec<Market> {
 }
 
 #[test]
-fn a_pattern_without_a_universe_is_refused_with_what_to_do() {
+fn a_pattern_without_a_universe_is_refused_with_advice() {
     let server = exchange();
     let engine = builder(&server).start().unwrap();
     let refused = engine.subscribe(ticker("KRW-*")).unwrap_err();
@@ -37,21 +38,21 @@ fn a_pattern_without_a_universe_is_refused_with_what_to_do() {
 }
 
 #[test]
-fn listed_markets_come_and_delisted_ones_go_and_the_others_are_not_touched() {
+fn listed_markets_join_delisted_ones_leave_and_the_others_stay_untouched() {
     let server = exchange();
     let all = markets(&server);
     let (new, rest) = all.split_last().unwrap();
     let engine = builder(&server).connections(2).universe(rest.iter().copied()).start().unwrap();
     let mut feed = engine.feed(orderbook("*"), Overflow::DROP_NEWEST).unwrap();
-    engine.wait_ready(PATIENCE).unwrap();
+    engine.wait_ready(TIMEOUT).unwrap();
     assert_eq!(feed.subscribed().keys().len(), rest.len());
     let connects = server.stats().connections;
 
     engine.set_universe(all.iter().copied());
     assert_eq!(feed.subscribed().keys().len(), all.len());
-    engine.wait_ready(PATIENCE).unwrap();
+    engine.wait_ready(TIMEOUT).unwrap();
     let mut seen = BTreeSet::new();
-    eventually("the feed brings the new market", || {
+    eventually("the feed delivers the new market", || {
         while let Some(item) = feed.pop() {
             if let Item::Data(update) = item {
                 seen.insert(update.value.market);
@@ -68,10 +69,10 @@ fn listed_markets_come_and_delisted_ones_go_and_the_others_are_not_touched() {
     assert_eq!(server.stats().violations(), 0);
 }
 
-/// Says what it was told to say, and fails at first.
-struct Told(Arc<Mutex<Vec<Market>>>, bool);
+/// A source that fails once, and then returns the test's list.
+struct FlakySource(Arc<Mutex<Vec<Market>>>, bool);
 
-impl MarketSource for Told {
+impl MarketSource for FlakySource {
     fn markets(&mut self) -> Result<Vec<Market>, SourceError> {
         if !std::mem::replace(&mut self.1, true) {
             return Err(SourceError { url: "nowhere".to_owned(), failure: SourceFailure::Status(503) });
@@ -81,39 +82,39 @@ impl MarketSource for Told {
 }
 
 #[test]
-fn a_source_is_asked_again_and_again_and_its_failure_changes_nothing() {
+fn a_source_is_polled_and_its_failure_changes_nothing() {
     let server = exchange();
     let all = markets(&server);
-    let told = Arc::new(Mutex::new(all[..2].to_vec()));
-    let source = Told(told.clone(), false);
+    let listed = Arc::new(Mutex::new(all[..2].to_vec()));
+    let source = FlakySource(listed.clone(), false);
     let engine = builder(&server).market_source(source, Duration::from_millis(50)).ticker("*").start().unwrap();
     eventually("the source has answered", || engine.universe().len() == 2);
-    engine.wait_ready(PATIENCE).unwrap();
-    *told.lock().unwrap() = all[..3].to_vec();
-    eventually("the third market has come", || {
+    engine.wait_ready(TIMEOUT).unwrap();
+    *listed.lock().unwrap() = all[..3].to_vec();
+    eventually("the third market is live", || {
         engine.pool().ticker(all[2]).is_ok_and(|ticker| ticker.load().health().is_live())
     });
-    let report = engine.shutdown(PATIENCE);
+    let report = engine.shutdown(TIMEOUT);
     assert_eq!(report.joined, ["hoga-control", "hoga-conn-0", "hoga-markets", "hoga-log"]);
 }
 
-/// Knows the markets as soon as it was told.
-struct Late(Arc<Mutex<Option<Vec<Market>>>>);
+/// A source that returns the list once the test has set it.
+struct LateSource(Arc<Mutex<Option<Vec<Market>>>>);
 
-impl MarketSource for Late {
+impl MarketSource for LateSource {
     fn markets(&mut self) -> Result<Vec<Market>, SourceError> {
-        let told = self.0.lock().unwrap().clone();
-        told.ok_or(SourceError { url: "nowhere".to_owned(), failure: SourceFailure::Status(503) })
+        let listed = self.0.lock().unwrap().clone();
+        listed.ok_or(SourceError { url: "nowhere".to_owned(), failure: SourceFailure::Status(503) })
     }
 }
 
-/// With nothing to wait for, all was ready at once.
+/// Without a stream to wait for, everything was ready at once.
 #[test]
-fn nothing_of_a_pattern_is_ready_before_the_list_of_markets_has_come() {
+fn a_pattern_is_not_ready_before_the_list_of_markets_has_arrived() {
     let server = exchange();
-    let told = Arc::new(Mutex::new(None));
+    let listed = Arc::new(Mutex::new(None));
     let engine = builder(&server)
-        .market_source(Late(told.clone()), Duration::from_millis(50))
+        .market_source(LateSource(listed.clone()), Duration::from_millis(50))
         .ticker(["*", "KRW-BTC"])
         .start()
         .unwrap();
@@ -129,35 +130,35 @@ fn nothing_of_a_pattern_is_ready_before_the_list_of_markets_has_come() {
     );
     assert!(not_ready.to_string().contains("list of markets"), "{not_ready}");
 
-    *told.lock().unwrap() = Some(markets(&server));
-    engine.wait_ready(PATIENCE).unwrap();
-    books.wait_confirmed(PATIENCE).unwrap();
+    *listed.lock().unwrap() = Some(markets(&server));
+    engine.wait_ready(TIMEOUT).unwrap();
+    books.wait_confirmed(TIMEOUT).unwrap();
     for market in markets(&server) {
         assert!(engine.pool().ticker(market).unwrap().load().health().is_live(), "{market}");
     }
 }
 
-/// The stream was marked as not subscribed any more, and that was enough.
+/// A stream that was no longer subscribed counted as ready.
 #[test]
 fn nothing_is_ready_after_a_shutdown() {
     let server = exchange();
     let engine = builder(&server).ticker("KRW-BTC").start().unwrap();
-    engine.wait_ready(PATIENCE).unwrap();
-    engine.shutdown(PATIENCE).into_result().unwrap();
-    let not_ready = engine.wait_ready(PATIENCE).unwrap_err();
+    engine.wait_ready(TIMEOUT).unwrap();
+    engine.shutdown(TIMEOUT).into_result().unwrap();
+    let not_ready = engine.wait_ready(TIMEOUT).unwrap_err();
     let Error::NotReady(missing) = &not_ready else { panic!("{not_ready}") };
     assert!(matches!(missing.streams[..], [(_, NotReadyReason::Stopped)]), "{not_ready}");
 }
 
-/// Looks until the exchange has sent some of one market, and readers were given some of another and none of that one.
+/// Polls until the exchange has sent messages of `gone`, while readers got messages of `stays` and none of `gone`.
 #[track_caller]
-fn eventually_only(stays: Market, gone: Market, record: &Record, mut given: impl FnMut() -> Vec<Market>) {
+fn eventually_only(stays: Market, gone: Market, record: &Record, mut received: impl FnMut() -> Vec<Market>) {
     let sent = || record.sent(record.connections()[0], |message| message.stream.ends_with(gone.as_str())).len();
-    // What was under way may still come at first.
+    // Messages in flight may still arrive at first.
     for _ in 0..20 {
         let (before, mut of_both) = (sent(), [0, 0]);
-        eventually("some of both was sent", || {
-            for market in given() {
+        eventually("messages of both markets were sent", || {
+            for market in received() {
                 of_both[0] += usize::from(market == stays);
                 of_both[1] += usize::from(market == gone);
             }
@@ -167,7 +168,7 @@ fn eventually_only(stays: Market, gone: Market, record: &Record, mut given: impl
             return;
         }
     }
-    panic!("{gone} is still given");
+    panic!("{gone} is still delivered");
 }
 
 fn markets_of<T: Payload + Into<Event>>(feed: &mut Feed<T>) -> Vec<Market> {
@@ -176,20 +177,20 @@ fn markets_of<T: Payload + Into<Event>>(feed: &mut Feed<T>) -> Vec<Market> {
     feed.filter_map(market).collect()
 }
 
-/// The feed was given what somebody else, or its own grace period, kept on the wire.
+/// The feed delivered a stream that another client, or its own grace period, kept on the wire.
 #[test]
-fn a_feed_of_a_pattern_is_given_nothing_of_a_market_that_is_gone_until_it_is_back() {
+fn a_feed_of_a_pattern_gets_nothing_of_a_delisted_market_until_it_is_listed_again() {
     let policies =
         [Overflow::DROP_NEWEST, Overflow::DropOldest, Overflow::Conflate, Overflow::Throttle(Duration::from_millis(1))];
     for (overflow, is_held) in policies.into_iter().flat_map(|overflow| [(overflow, true), (overflow, false)]) {
         let (server, record) = crate::common::exchange(50.0, 12);
         let all = markets(&server);
         let [stays, gone] = [all[0], all[1]];
-        let engine = builder(&server).grace(PATIENCE).universe([stays, gone]).start().unwrap();
+        let engine = builder(&server).grace(TIMEOUT).universe([stays, gone]).start().unwrap();
         let mut feed = engine.feed(ticker("*").and(orderbook("*")), overflow).unwrap();
         let _held = is_held.then(|| engine.subscribe(ticker(gone).and(orderbook(gone))).unwrap());
-        feed.subscribed().wait_confirmed(PATIENCE).unwrap();
-        eventually("it is given both", || markets_of(&mut feed).contains(&gone));
+        feed.subscribed().wait_confirmed(TIMEOUT).unwrap();
+        eventually("it gets both markets", || markets_of(&mut feed).contains(&gone));
 
         engine.set_universe([stays]);
         eventually_only(stays, gone, &record, || markets_of(&mut feed));
@@ -200,7 +201,7 @@ fn a_feed_of_a_pattern_is_given_nothing_of_a_market_that_is_gone_until_it_is_bac
             events.len() > 10
         });
         if overflow == Overflow::DROP_NEWEST {
-            assert_eq!(events[0].stream_type(), StreamType::Snapshot, "it begins with its state");
+            assert_eq!(events[0].stream_type(), StreamType::Snapshot, "the market begins with its state");
         }
         engine.set_universe([stays]);
         eventually_only(stays, gone, &record, || markets_of(&mut feed));
@@ -212,36 +213,36 @@ fn a_feed_of_a_pattern_is_given_nothing_of_a_market_that_is_gone_until_it_is_bac
 }
 
 #[test]
-fn a_callback_of_a_pattern_is_given_nothing_of_a_market_that_is_gone() {
+fn a_callback_of_a_pattern_gets_nothing_of_a_delisted_market() {
     let (server, record) = crate::common::exchange(50.0, 12);
     let all = markets(&server);
     let [stays, gone] = [all[0], all[1]];
     let engine = builder(&server).universe([stays, gone]).start().unwrap();
     let _held = engine.subscribe(ticker(gone)).unwrap();
-    let given = Arc::new(Mutex::new(Vec::new()));
-    let giving = given.clone();
+    let received = Arc::new(Mutex::new(Vec::new()));
+    let collected = received.clone();
     let call = move |item: &Item<Ticker>| {
         if let Item::Data(update) = item {
-            giving.lock().unwrap().push(update.value.market);
+            collected.lock().unwrap().push(update.value.market);
         }
     };
     let _callback = engine.callback("seer").run(ticker("*"), Overflow::default(), call).unwrap();
-    eventually("it is given both", || given.lock().unwrap().contains(&gone));
+    eventually("it gets both markets", || received.lock().unwrap().contains(&gone));
     engine.set_universe([stays]);
-    eventually_only(stays, gone, &record, || std::mem::take(&mut *given.lock().unwrap()));
+    eventually_only(stays, gone, &record, || std::mem::take(&mut *received.lock().unwrap()));
     finish(engine, &server);
 }
 
-/// It was asked for again only when another list came.
+/// The market was requested again only when another list arrived.
 #[test]
-fn a_listed_market_for_which_there_was_no_room_comes_as_soon_as_there_is() {
+fn a_listed_market_beyond_capacity_is_subscribed_once_there_is_capacity() {
     let server = exchange();
     let all = markets(&server);
     let limits = Limits { streams_per_connection: 3, ..Limits::default() };
     let engine = builder(&server).limits(limits).universe(all[..2].iter().copied()).start().unwrap();
     let mut feed = engine.feed(ticker("*"), Overflow::DROP_NEWEST).unwrap();
     let other = engine.subscribe(trade(all[0])).unwrap();
-    engine.wait_ready(PATIENCE).unwrap();
+    engine.wait_ready(TIMEOUT).unwrap();
 
     engine.set_universe(all[..3].iter().copied());
     assert_eq!(feed.subscribed().keys().len(), 2);
@@ -254,13 +255,13 @@ fn a_listed_market_for_which_there_was_no_room_comes_as_soon_as_there_is() {
         assert!(missing.streams.iter().any(no_room), "{not_ready}");
     }
     drop(other);
-    eventually("the feed brings it", || !of_market(&mut feed, all[2]).is_empty());
-    engine.wait_ready(PATIENCE).unwrap();
+    eventually("the feed delivers it", || !of_market(&mut feed, all[2]).is_empty());
+    engine.wait_ready(TIMEOUT).unwrap();
     assert_eq!(feed.subscribed().keys().len(), 3);
     finish(engine, &server);
 }
 
-/// The events of one market that wait in a feed.
+/// Takes the queued events of a feed and returns those of one market.
 fn of_market<T: Payload + Into<Event>>(feed: &mut Feed<T>, market: Market) -> Vec<Event> {
     let mut events = Vec::new();
     while let Some(item) = feed.pop() {
@@ -274,9 +275,9 @@ fn of_market<T: Payload + Into<Event>>(feed: &mut Feed<T>, market: Market) -> Ve
     events
 }
 
-/// The feed had had a snapshot of the market on this socket, and took the one of the new listing for somebody else's.
+/// The feed had a snapshot of the market on this socket, and treated the one of the new listing as another feed's.
 #[test]
-fn a_market_that_is_listed_again_brings_its_snapshot_again() {
+fn a_market_that_is_listed_again_delivers_its_snapshot_again() {
     let server = exchange();
     let all = markets(&server);
     let (again, rest) = all.split_last().unwrap();
@@ -286,22 +287,22 @@ fn a_market_that_is_listed_again_brings_its_snapshot_again() {
     engine.set_universe(rest.iter().copied());
     eventually("the delisted market leaves", || engine.pool().orderbook(*again).is_err());
     engine.set_universe(all.iter().copied());
-    feed.subscribed().wait_confirmed(PATIENCE).unwrap();
+    feed.subscribed().wait_confirmed(TIMEOUT).unwrap();
     eventually("its snapshot after the new listing", || !of_market(&mut feed, *again).is_empty());
 }
 
-/// The feed went on to read the market as it had been wanted before.
+/// The feed kept reading the market in its earlier mode.
 #[test]
-fn a_named_market_that_is_listed_is_read_as_the_pattern_wants_it_too() {
+fn a_named_market_that_is_listed_is_also_read_in_the_patterns_mode() {
     let server = exchange();
     let all = markets(&server);
     let (new, rest) = all.split_last().unwrap();
     let engine = builder(&server).universe(rest.iter().copied()).start().unwrap();
     let named = orderbook(*new).only_snapshot();
     let mut feed = engine.feed(named.and(orderbook("*").only_realtime()), Overflow::DROP_NEWEST).unwrap();
-    feed.subscribed().wait_confirmed(PATIENCE).unwrap();
+    feed.subscribed().wait_confirmed(TIMEOUT).unwrap();
     engine.set_universe(all.iter().copied());
-    eventually("changes of it", || {
+    eventually("changes of it arrive", || {
         of_market(&mut feed, *new).iter().any(|event| event.stream_type() == StreamType::Realtime)
     });
 }
@@ -312,7 +313,7 @@ fn after_a_shutdown_listings_change_nothing() {
     let all = markets(&server);
     let engine = builder(&server).universe(all[..2].iter().copied()).start().unwrap();
     let held = engine.subscribe(ticker("*")).unwrap();
-    engine.shutdown(PATIENCE).into_result().unwrap();
+    engine.shutdown(TIMEOUT).into_result().unwrap();
     engine.set_universe(all.iter().copied());
     assert_eq!(held.keys().len(), 2);
     assert!(engine.pool().ticker(all[2]).is_err());

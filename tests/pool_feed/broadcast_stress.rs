@@ -1,5 +1,5 @@
-//! Real threads at full rate: readers of a broadcast ring see every record whole, in order, once, or know that they
-//! missed it; a drainer of changed keys accounts for every mark.
+//! Runs real threads at full rate. Readers of a broadcast ring see each record once, whole and in order, or learn that
+//! they missed it. A drainer of changed keys accounts for every mark.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
@@ -12,7 +12,7 @@ const CAPACITY: usize = 256;
 const WORDS: usize = 24;
 const RECORDS: u64 = 1_500_000;
 
-/// Record `position`: its length and every word follow from the position, and the last word sums up the others.
+/// Returns a word of record `position`. Its length and words follow from the position; the last word is their sum.
 fn word(position: u64, index: usize) -> u64 {
     position.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(index as u32)
 }
@@ -34,7 +34,7 @@ fn publish(writer: &mut Writer) {
     });
 }
 
-/// The record is the one of this position and is whole.
+/// Asserts that a record is whole and belongs to this position.
 fn check(position: u64, words: &[u64]) {
     let (sum, words) = words.split_last().expect("at least the sum");
     assert_eq!(words.len() + 1, len(position), "length of record {position}");
@@ -42,7 +42,7 @@ fn check(position: u64, words: &[u64]) {
     assert_eq!(*sum, words.iter().fold(0, |sum, word| u64::wrapping_add(sum, *word)), "sum of record {position}");
 }
 
-/// Reads until everything that will be published has passed; delivered and missed.
+/// Reads until the last record has passed. Returns the numbers of delivered and missed records.
 fn read_all(mut cursor: Cursor, pause: impl Fn(u64)) -> (u64, u64) {
     let (mut delivered, mut missed, mut into) = (0, 0, [0; WORDS]);
     while cursor.position() < RECORDS {
@@ -57,7 +57,7 @@ fn read_all(mut cursor: Cursor, pause: impl Fn(u64)) -> (u64, u64) {
             Peek::Ready { tag } => {
                 assert_eq!(tag, [position, word(position, 0)], "torn tag");
                 let copied = cursor.read(|record| {
-                    // Of a torn record this may be anything.
+                    // A torn record may hold any length.
                     let len = (record.take() as usize).min(WORDS);
                     into[..len].iter_mut().for_each(|word| *word = record.take());
                     len
@@ -74,7 +74,7 @@ fn read_all(mut cursor: Cursor, pause: impl Fn(u64)) -> (u64, u64) {
 }
 
 #[test]
-fn readers_of_every_speed_get_whole_records_in_order_and_know_what_they_missed() {
+fn readers_of_every_speed_get_whole_records_in_order_and_learn_how_many_they_missed() {
     let mut writer = ring(CAPACITY, WORDS + 1);
     let pauses: [fn(u64); 4] = [
         |_| {},
@@ -97,7 +97,7 @@ fn readers_of_every_speed_get_whole_records_in_order_and_know_what_they_missed()
         });
         for position in 0..RECORDS {
             publish(&mut writer);
-            // A breath, so that there are stretches where everybody keeps up.
+            // A pause now and then lets all readers catch up.
             if position % 10_000 == 0 {
                 thread::sleep(Duration::from_millis(1));
             }
@@ -106,7 +106,7 @@ fn readers_of_every_speed_get_whole_records_in_order_and_know_what_they_missed()
         for reader in readers {
             let (delivered, missed) = reader.join().unwrap();
             assert_eq!(delivered + missed, RECORDS);
-            assert!(delivered >= CAPACITY as u64, "the last ones were left for everybody");
+            assert!(delivered >= CAPACITY as u64, "every reader gets at least the last records");
         }
     });
 }
@@ -114,7 +114,7 @@ fn readers_of_every_speed_get_whole_records_in_order_and_know_what_they_missed()
 const KEYS: usize = 100;
 const MARKS: u64 = 3_000_000;
 
-/// What the drainer knows of each key: the marks it accounted for and the value it read last.
+/// The drainer's record of each key: the marks that it accounted for and the value that it read last.
 struct Accounts {
     drain: Drain,
     known: [(u64, u64); KEYS],
@@ -124,21 +124,21 @@ struct Accounts {
 impl Accounts {
     fn account(&mut self, values: &[AtomicU64; KEYS], key: usize, count: u64) {
         let (before, _) = self.known[key];
-        assert!(count > before, "key {key} came for nothing: {count} marks after {before}");
+        assert!(count > before, "key {key} was drained without a new mark: {count} marks after {before}");
         let value = values[key].load(Relaxed);
         assert!(value >= count, "key {key} was marked {count} times and its value is {value}");
         self.accounted += count - before;
         self.known[key] = (count, value);
     }
 
-    /// One key, every third of them held for a moment; false if none waits.
+    /// Drains one key; holds every third key for a moment. Returns false if no key waits.
     fn step(&mut self, values: &[AtomicU64; KEYS]) -> bool {
         if !self.accounted.is_multiple_of(3) {
             let next = self.drain.next();
             return next.map(|(key, count)| self.account(values, key, count)).is_some();
         }
         let Some(key) = self.drain.take_held() else { return false };
-        assert!(values[key].load(Relaxed) > self.known[key].0, "key {key} came before its value");
+        assert!(values[key].load(Relaxed) > self.known[key].0, "key {key} was drained before its value");
         let count = self.drain.release(key);
         self.account(values, key, count);
         true
@@ -162,7 +162,7 @@ fn every_mark_of_a_changed_key_is_accounted_for_and_the_newest_values_are_read()
             accounts
         });
         for mark in 0..MARKS {
-            // A few keys change often, most seldom.
+            // A few keys change often, most of them rarely.
             let random = (mark.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as usize;
             let key = (random % KEYS) * (random / KEYS % KEYS) / KEYS;
             changes[key] += 1;

@@ -1,4 +1,4 @@
-//! What a feed says of itself is right while it runs, whoever asks.
+//! The counts of a feed are correct while it runs, on every thread that reads them.
 
 use std::thread;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use hoga::model::{DataType, Trade};
 
 const EVENTS: u64 = 60_000;
 
-/// Asks until the feed has nothing more to do; counts only grow, none of them is behind, and in the end they add up.
+/// Reads the counts until the feed has delivered everything. Counts only grow, and at the end they add up.
 fn watch(counters: &FeedCounters, expected: u64) {
     let mut last = FeedCounts::default();
     loop {
@@ -28,7 +28,7 @@ fn watch(counters: &FeedCounters, expected: u64) {
 }
 
 #[test]
-fn nothing_is_missing_from_the_sum_with_a_ring_of_the_feeds_own() {
+fn counts_add_up_with_a_private_ring() {
     let (mut writer, mut feed) = queue(32);
     let counters = feed.counters();
     thread::scope(|s| {
@@ -49,7 +49,7 @@ fn nothing_is_missing_from_the_sum_with_a_ring_of_the_feeds_own() {
 }
 
 #[test]
-fn nothing_is_missing_from_the_sum_with_a_shared_ring() {
+fn counts_add_up_with_a_shared_ring() {
     let mut ring = shared(32, 2);
     let (writer, mut feed) = ring.reader(&[0]);
     let counters = feed.counters();
@@ -69,7 +69,7 @@ fn nothing_is_missing_from_the_sum_with_a_shared_ring() {
 }
 
 #[test]
-fn nothing_is_missing_from_the_sum_with_newest_values() {
+fn counts_add_up_with_newest_values() {
     let (mut newest, mut feed, _) = newest(Overflow::Conflate, 4);
     let counters = feed.counters();
     thread::scope(|s| {
@@ -85,17 +85,17 @@ fn nothing_is_missing_from_the_sum_with_newest_values() {
     });
 }
 
-/// Counts of a feed into which ten updates came, before it is read, after so many items, and in the end.
+/// Checks the counts of a feed that received ten updates: before the first read, after `items` reads, and at the end.
 #[track_caller]
-fn assert_steps(feed: &mut Feed<Trade>, waits: u64, items: usize, waits_then: u64) -> FeedCounts {
+fn assert_steps(feed: &mut Feed<Trade>, queued_before: u64, items: usize, queued_then: u64) -> FeedCounts {
     let check = |feed: &mut Feed<Trade>, queued| {
         let counts = feed.counts();
         assert_identity(counts);
         assert_eq!((counts.received, counts.queued), (10, queued), "{counts:?}");
     };
-    check(feed, waits);
+    check(feed, queued_before);
     assert_eq!(feed.by_ref().take(items).count(), items);
-    check(feed, waits_then);
+    check(feed, queued_then);
     feed.for_each(drop);
     assert_eq!(feed.peek_len(), 0);
     check(feed, 0);
@@ -103,7 +103,7 @@ fn assert_steps(feed: &mut Feed<Trade>, waits: u64, items: usize, waits_then: u6
 }
 
 #[test]
-fn what_waits_is_counted_where_it_waits_with_every_policy() {
+fn queued_updates_are_counted_with_every_policy() {
     let (mut writer, mut feed) = queue(4);
     push(&mut writer, 1..=9);
     writer.filter();
@@ -126,11 +126,11 @@ fn what_waits_is_counted_where_it_waits_with_every_policy() {
 }
 
 #[test]
-fn the_deepest_moment_is_remembered() {
+fn the_greatest_depth_is_kept() {
     let (mut writer, mut feed) = queue(8);
     let counters = feed.counters();
     push(&mut writer, 1..=5);
-    assert_eq!((counters.depth_max(), feed.peek_len()), (0, 5), "looked at after the batch");
+    assert_eq!((counters.depth_max(), feed.peek_len()), (0, 5), "the depth is measured at the flush");
     writer.flush();
     assert_eq!(drain(&mut feed).len(), 5);
     push(&mut writer, 6..=8);
@@ -139,7 +139,7 @@ fn the_deepest_moment_is_remembered() {
 }
 
 #[test]
-fn a_feed_says_what_memory_is_its_own_and_what_it_shares() {
+fn a_feed_reports_its_own_and_its_shared_memory() {
     let (_writer, feed) = queue(64);
     assert_eq!((feed.counters().bytes(), feed.counters().shared_bytes()), (ring_bytes::<Trade>(64) as u64, 0));
     let two = rig::<Trade>(DataType::Trade, Overflow::DropNewest { capacity: 64 }, 2);
@@ -150,11 +150,11 @@ fn a_feed_says_what_memory_is_its_own_and_what_it_shares() {
     ring.follow(&mut writer, &[1], &[]);
     assert_eq!(feed.pop(), None);
     assert_eq!(feed.counters().shared_bytes(), ring.ring.bytes() as u64, "counted once");
-    assert!((1..200).contains(&feed.counters().bytes()), "notes of two streams");
+    assert!((1..200).contains(&feed.counters().bytes()), "bookkeeping of two streams");
 }
 
 #[test]
-fn a_batch_is_filled_from_the_front_and_the_rest_of_it_left_alone() {
+fn a_batch_is_filled_from_the_front_and_its_rest_stays_untouched() {
     let (mut writer, mut feed) = queue(8);
     push(&mut writer, 1..=3);
     let mut items = [Item::default(); 5];
@@ -165,5 +165,5 @@ fn a_batch_is_filled_from_the_front_and_the_rest_of_it_left_alone() {
     push(&mut writer, 4..=6);
     assert_eq!(feed.by_ref().count(), 3);
     push(&mut writer, [7]);
-    assert_eq!(feed.next().map(short), Some(Seen::Data(7)), "an end is not for good");
+    assert_eq!(feed.next().map(short), Some(Seen::Data(7)), "iteration continues after `None`");
 }

@@ -1,4 +1,4 @@
-//! Once a feed runs, nothing is allocated on the way of an update, whatever becomes of those that are late.
+//! Pushing and popping updates allocates nothing after warm-up, even if the reader falls behind.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use hoga_testing::allocations;
 
 const STREAMS: u64 = 5;
 
-/// Runs many batches of a policy, some of them more than fits; gives what was popped.
+/// Runs many batches with one policy, some larger than the feed, and asserts that they allocate nothing.
 #[track_caller]
 fn allocates_nothing(name: &str, mut feed: Feed<Trade>, mut batch: impl FnMut(u64)) {
     let mut popped = 0u64;
     let mut run = |batches: std::ops::Range<u64>| {
         for number in batches {
             batch(number);
-            // Now and then the reader does not keep up.
+            // The reader falls behind from time to time.
             if number % 16 < 8 {
                 popped += std::iter::from_fn(|| feed.pop()).count() as u64;
             }

@@ -1,4 +1,4 @@
-//! Newest values: at most one update of each stream waits, it is the newest when it is read, and each has its turn.
+//! Conflation: at most one update of each stream waits, a read returns the newest value, and no stream starves.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -33,32 +33,32 @@ fn one_update_of_each_stream_waits_and_it_is_the_newest() {
     }
     assert_eq!(feed.peek_len(), 3);
     assert_counts(&feed, 6, 0, 0);
-    assert_eq!(numbers(&mut feed), [4, 6, 5], "in the order in which they changed first");
+    assert_eq!(numbers(&mut feed), [4, 6, 5], "in the order of their first change");
     assert_counts(&feed, 6, 3, 3);
 }
 
 #[test]
-fn the_versions_of_a_stream_say_how_many_values_were_passed_over() {
+fn the_versions_of_a_stream_show_how_many_values_were_skipped() {
     for overflow in [Overflow::Conflate, Overflow::Throttle(Duration::from_nanos(1))] {
         let (mut newest, mut feed, clock) = newest(overflow, 2);
-        let (mut last, mut passed_over) = ([0; 2], 0);
+        let (mut last, mut skipped) = ([0; 2], 0);
         for (round, values) in [1, 4, 0, 7, 2].into_iter().enumerate() {
             (0..values).for_each(|value| newest.publish(value % 2, 100 * round as u64 + value as u64));
             clock.advance(INTERVAL);
             for item in feed.by_ref() {
                 let hoga::feed::Item::Data(update) = item else { panic!("{overflow}: {item:?}") };
                 let last = &mut last[update.value.sequential_id as usize % 2];
-                passed_over += update.version - *last - 1;
+                skipped += update.version - *last - 1;
                 *last = update.version;
             }
-            assert_eq!(feed.counts().conflated, passed_over, "{overflow}");
+            assert_eq!(feed.counts().conflated, skipped, "{overflow}");
         }
-        assert_eq!(passed_over, 2 + 5);
+        assert_eq!(skipped, 2 + 5);
     }
 }
 
 #[test]
-fn a_stream_that_changes_at_every_pop_starves_no_other() {
+fn a_stream_that_changes_at_every_pop_does_not_starve_others() {
     let (mut newest, mut feed, _) = newest(Overflow::Conflate, 3);
     (0..3).for_each(|stream| newest.publish(stream, stream as u64));
     let mut popped = Vec::new();
@@ -70,7 +70,7 @@ fn a_stream_that_changes_at_every_pop_starves_no_other() {
 }
 
 #[test]
-fn a_mark_that_comes_after_its_value_was_read_is_conflated_and_brings_nothing() {
+fn a_mark_after_its_value_was_read_is_conflated_and_delivers_nothing() {
     let (mut newest, mut feed, _) = newest(Overflow::Conflate, 1);
     newest.publish(0, 1);
     newest.put(0, 2, 1);
@@ -80,12 +80,12 @@ fn a_mark_that_comes_after_its_value_was_read_is_conflated_and_brings_nothing() 
     assert_counts(&feed, 2, 1, 1);
 }
 
-/// Each of them was a source of its own, which the reader had to look at forever after.
+/// Each stream once became a separate source, which the reader had to poll from then on.
 #[test]
-fn streams_that_come_one_by_one_share_few_sources() {
+fn streams_that_join_one_by_one_share_few_sources() {
     const STREAMS: u64 = 1_000;
     let (mut newest, mut feed, _) = newest(Overflow::Conflate, 1);
-    let joins = |newest: &mut Newest, feed: &mut Feed<Trade>| {
+    let allocates_on_join = |newest: &mut Newest, feed: &mut Feed<Trade>| {
         let before = feed.counters().bytes();
         let (cell, reader) = latest::cell();
         newest.marks.extend(newest.writer.conflate(vec![reader]));
@@ -93,8 +93,8 @@ fn streams_that_come_one_by_one_share_few_sources() {
         assert_eq!(feed.pop(), None);
         feed.counters().bytes() > before
     };
-    let rooms = (1..STREAMS).filter(|_| joins(&mut newest, &mut feed)).count();
-    assert!(rooms <= 10, "{rooms} rooms for {STREAMS} streams");
+    let sources = (1..STREAMS).filter(|_| allocates_on_join(&mut newest, &mut feed)).count();
+    assert!(sources <= 10, "{sources} sources for {STREAMS} streams");
     (0..STREAMS).for_each(|stream| newest.publish(stream as usize, stream));
     let mut popped = numbers(&mut feed);
     popped.sort_unstable();
@@ -102,7 +102,7 @@ fn streams_that_come_one_by_one_share_few_sources() {
 }
 
 #[test]
-fn a_throttled_stream_comes_once_in_an_interval_and_its_last_value_at_the_end() {
+fn a_throttled_stream_delivers_once_per_interval_and_its_last_value_at_the_end() {
     let (mut newest, mut feed, clock) = newest(Overflow::Throttle(INTERVAL), 1);
     newest.publish(0, 1);
     assert_eq!(numbers(&mut feed), [1]);
@@ -118,11 +118,11 @@ fn a_throttled_stream_comes_once_in_an_interval_and_its_last_value_at_the_end() 
     clock.advance(INTERVAL * 3);
     assert!(numbers(&mut feed).is_empty());
     newest.publish(0, 10);
-    assert_eq!(numbers(&mut feed), [10], "it has rested");
+    assert_eq!(numbers(&mut feed), [10], "the interval has passed");
 }
 
 #[test]
-fn a_throttled_stream_that_rests_is_nothing_to_wake_for() {
+fn a_throttled_stream_does_not_wake_the_reader_within_its_interval() {
     let (mut newest, mut feed, _) = newest(Overflow::Throttle(INTERVAL), 1);
     newest.publish(0, 1);
     assert!(feed.wait(Duration::ZERO));
@@ -132,12 +132,12 @@ fn a_throttled_stream_that_rests_is_nothing_to_wake_for() {
 }
 
 #[test]
-fn streams_that_are_always_due_starve_no_other() {
+fn streams_that_are_always_due_do_not_starve_others() {
     let (mut newest, mut feed, clock) = newest(Overflow::Throttle(INTERVAL), 3);
     let mut popped = [0; 3];
     for value in 0..30 {
         (0..3).for_each(|stream| newest.publish(stream, value * 3 + stream as u64));
-        // A reader so slow that each stream has rested before the next pop.
+        // The reader is so slow that each stream is due again before the next pop.
         clock.advance(INTERVAL * 2);
         popped[feed.pop().and_then(number).unwrap() as usize % 3] += 1;
     }
@@ -145,21 +145,21 @@ fn streams_that_are_always_due_starve_no_other() {
 }
 
 #[test]
-fn the_last_value_comes_even_if_the_writer_is_gone_when_its_rest_ends() {
+fn the_last_value_is_delivered_even_if_the_writer_is_gone_when_its_interval_ends() {
     let (mut newest, mut feed, clock) = newest(Overflow::Throttle(INTERVAL), 1);
     newest.publish(0, 1);
     assert_eq!(numbers(&mut feed), [1]);
     newest.publish(0, 2);
     drop(newest);
     assert_eq!(feed.pop(), None);
-    assert!(!feed.is_closed() && !feed.wait(Duration::ZERO), "one is still to come");
+    assert!(!feed.is_closed() && !feed.wait(Duration::ZERO), "one value is still due");
     clock.advance(INTERVAL);
     assert!(feed.wait(Duration::ZERO) && !feed.is_closed());
     assert_eq!(numbers(&mut feed), [2]);
     assert!(feed.is_closed() && feed.wait(Duration::ZERO));
 }
 
-/// A feed with a clock that runs.
+/// Opens a feed with the system clock.
 fn live(overflow: Overflow, streams: usize) -> (Newest, Feed<Trade>) {
     let (mut writers, feed) = open(Opening {
         overflow,
@@ -172,12 +172,12 @@ fn live(overflow: Overflow, streams: usize) -> (Newest, Feed<Trade>) {
 }
 
 #[test]
-fn a_sleeper_wakes_for_the_value_at_the_end_of_the_interval() {
+fn a_waiting_reader_wakes_for_the_value_at_the_end_of_the_interval() {
     let (mut newest, mut feed) = live(Overflow::Throttle(INTERVAL), 1);
     for value in 1..=3 {
         newest.publish(0, value);
         while numbers(&mut feed) != [value] {
-            assert!(feed.wait(Duration::from_secs(30)), "it slept through");
+            assert!(feed.wait(Duration::from_secs(30)), "the reader did not wake");
         }
     }
 }
@@ -218,7 +218,7 @@ fn ends_with_the_newest_on_real_threads(overflow: Overflow) {
 }
 
 #[test]
-fn between_threads_the_newest_value_of_each_stream_always_comes() {
+fn between_threads_the_newest_value_of_each_stream_is_always_delivered() {
     ends_with_the_newest_on_real_threads(Overflow::Conflate);
     ends_with_the_newest_on_real_threads(Overflow::Throttle(Duration::from_micros(200)));
 }
@@ -228,9 +228,9 @@ const K: usize = 3;
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Publish(usize),
-    /// A value without its mark.
+    /// Stores a value without marking it.
     Put(usize),
-    /// A mark for a value that may have been read.
+    /// Marks a stream whose value may have been read.
     Mark(usize),
     Pop,
     Advance(u64),
@@ -247,7 +247,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 0..80)
 }
 
-/// What is known without looking into the feed.
+/// A model of the feed.
 #[derive(Default)]
 struct Model {
     now: u64,
@@ -255,11 +255,11 @@ struct Model {
     value: u64,
     newest: [u64; K],
     marked: [u64; K],
-    /// The newest value at the last mark: it has to come.
+    /// The newest value at the last mark, which must be delivered.
     owed: [u64; K],
     delivered: [u64; K],
-    rests_until: [u64; K],
-    /// Streams that changed, the first in front.
+    due_at: [u64; K],
+    /// Changed streams, in the order of their first change.
     changed: VecDeque<usize>,
 }
 
@@ -273,10 +273,10 @@ impl Model {
     }
 
     fn is_due(&self, stream: usize) -> bool {
-        self.owed[stream] > self.delivered[stream] && self.rests_until[stream] <= self.now
+        self.owed[stream] > self.delivered[stream] && self.due_at[stream] <= self.now
     }
 
-    /// Without intervals, this comes next.
+    /// Returns the next value of a feed without intervals.
     fn next(&mut self) -> Option<u64> {
         while let Some(stream) = self.changed.pop_front() {
             if self.newest[stream] > self.delivered[stream] {
@@ -287,11 +287,11 @@ impl Model {
     }
 
     fn popped(&mut self, value: u64) {
-        let stream = self.newest.iter().position(|newest| *newest == value).expect("the newest of a stream");
-        assert!(value > self.delivered[stream], "{value} came twice");
-        assert!(self.rests_until[stream] <= self.now, "{value} came too early");
+        let stream = self.newest.iter().position(|newest| *newest == value).expect("the newest value of a stream");
+        assert!(value > self.delivered[stream], "{value} was delivered twice");
+        assert!(self.due_at[stream] <= self.now, "{value} was delivered too early");
         self.delivered[stream] = value;
-        self.rests_until[stream] = self.now + self.interval;
+        self.due_at[stream] = self.now + self.interval;
     }
 }
 
@@ -337,13 +337,13 @@ fn run(overflow: Overflow, steps: Vec<Step>) {
     model.now += 1_000;
     clock.set(Nanos(model.now));
     numbers(&mut feed).into_iter().for_each(|value| model.popped(value));
-    assert!((0..K).all(|stream| model.delivered[stream] >= model.owed[stream]), "the last values come");
+    assert!((0..K).all(|stream| model.delivered[stream] >= model.owed[stream]), "the last values are delivered");
     assert_eq!((feed.counts().queued, feed.peek_len()), (0, 0));
 }
 
 proptest! {
     #[test]
-    fn any_interleaving_conflates_as_a_naive_list_of_changed_streams(steps in steps()) {
+    fn any_interleaving_conflates_like_a_naive_list_of_changed_streams(steps in steps()) {
         run(Overflow::Conflate, steps);
     }
 
@@ -354,7 +354,7 @@ proptest! {
 }
 
 #[test]
-fn an_update_that_a_new_socket_is_told_before_counts_as_delivered_when_it_is_popped() {
+fn an_update_after_a_reported_socket_counts_as_delivered_only_when_popped() {
     let Rig { mut writers, mut feed, sockets, .. } = rig(DataType::Trade, Overflow::Conflate, 1);
     sockets[0].opened(Epoch(1), Nanos(0), None);
     let mut newest = Newest::new(writers.remove(0), 1);

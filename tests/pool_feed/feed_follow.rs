@@ -1,4 +1,4 @@
-//! Readers of a ring that all share get everything in order, or learn how many of their own events are missing.
+//! Readers of a shared ring get all events in order, or learn how many of their own events they missed.
 
 use std::thread;
 use std::time::Duration;
@@ -15,11 +15,11 @@ fn assert_counts(feed: &Feed<Trade>, received: u64, delivered: u64, dropped: u64
 }
 
 #[test]
-fn a_reader_that_is_lapped_gets_the_newest_events_and_the_number_of_the_others() {
+fn a_lapped_reader_gets_the_newest_events_and_the_number_of_missed_ones() {
     let mut ring = shared(4, 1);
     let (_writer, mut feed) = ring.reader(&[0]);
     (1..=10).for_each(|version| ring.publish(0, version));
-    assert_eq!(feed.peek_len(), 10, "lost events wait to be told of");
+    assert_eq!(feed.peek_len(), 10, "lost events count until they are reported");
     assert_counts(&feed, 10, 0, 0);
     assert_eq!(drain(&mut feed), [Gap(6), Data(7), Data(8), Data(9), Data(10)]);
     assert_counts(&feed, 10, 4, 6);
@@ -28,7 +28,7 @@ fn a_reader_that_is_lapped_gets_the_newest_events_and_the_number_of_the_others()
 }
 
 #[test]
-fn each_reader_is_told_of_its_own_streams_before_their_next_events() {
+fn each_reader_learns_of_gaps_in_its_own_streams_before_their_next_events() {
     let mut ring = shared(4, 3);
     let feeds = [&[0][..], &[0, 2], &[0, 1, 2]].map(|streams| ring.reader(streams));
     (0..12).for_each(|version| ring.publish(version as usize % 3, version));
@@ -39,7 +39,7 @@ fn each_reader_is_told_of_its_own_streams_before_their_next_events() {
 }
 
 #[test]
-fn a_loss_is_told_at_the_end_if_nothing_follows() {
+fn a_gap_is_reported_at_the_end_if_no_event_follows() {
     let mut ring = shared(4, 3);
     let (_writer, mut feed) = ring.reader(&[0, 1]);
     [0, 0, 1].into_iter().zip(1..).for_each(|(stream, version)| ring.publish(stream, version));
@@ -47,7 +47,7 @@ fn a_loss_is_told_at_the_end_if_nothing_follows() {
     assert_eq!(drain(&mut feed), [Gap(3)]);
     assert_counts(&feed, 3, 0, 3);
     ring.publish(1, 4);
-    assert_eq!(drain(&mut feed), [Data(4)], "told once");
+    assert_eq!(drain(&mut feed), [Data(4)], "the gap is reported once");
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn events_of_other_streams_are_neither_seen_nor_counted() {
 }
 
 #[test]
-fn a_late_joiner_gets_the_state_then_everything_after_it_and_nothing_twice() {
+fn a_late_reader_gets_the_state_and_then_each_later_event_once() {
     let mut ring = shared(8, 2);
     (1..=3).for_each(|version| ring.publish(0, version));
     let (mut writer, mut feed) = ring.reader(&[1]);
@@ -74,18 +74,18 @@ fn a_late_joiner_gets_the_state_then_everything_after_it_and_nothing_twice() {
 }
 
 #[test]
-fn a_stream_that_joins_a_reader_that_lags_brings_nothing_from_before() {
+fn a_stream_that_joins_a_lagging_reader_delivers_no_earlier_events() {
     let mut ring = shared(16, 2);
     let (mut writer, mut feed) = ring.reader(&[1]);
     (1..=3).for_each(|version| ring.publish(0, version));
     ring.publish(1, 20);
     ring.follow(&mut writer, &[0], &[3]);
     ring.publish(0, 4);
-    assert_eq!(drain(&mut feed), [Data(20), Data(3), Data(4)], "the state has its place among the events");
+    assert_eq!(drain(&mut feed), [Data(20), Data(3), Data(4)], "the state is delivered in order among the events");
 }
 
 #[test]
-fn a_stream_that_is_followed_again_goes_on_and_loses_nothing() {
+fn a_stream_that_is_followed_again_continues_without_loss() {
     let mut ring = shared(16, 1);
     let (mut writer, mut feed) = ring.reader(&[0]);
     ring.publish(0, 1);
@@ -100,7 +100,7 @@ fn a_stream_that_is_followed_again_goes_on_and_loses_nothing() {
 }
 
 #[test]
-fn what_a_reader_did_not_ask_for_is_counted_as_filtered() {
+fn events_that_a_reader_did_not_request_count_as_filtered() {
     let mut ring = shared(16, 1);
     let filters = [(true, true), (false, true), (true, false)];
     let feeds = filters.map(|(snapshots, changes)| {
@@ -122,13 +122,13 @@ fn what_a_reader_did_not_ask_for_is_counted_as_filtered() {
         (seen, feed.counts().filtered)
     });
     let [all, changes, once] = seen;
-    assert_eq!(all, (vec![Data(1), Data(2), Data(4)], 1), "a snapshot that repeats is nothing new");
-    assert_eq!(changes, (vec![Data(2), Data(4)], 2), "what only a snapshot says is a change, too");
+    assert_eq!(all, (vec![Data(1), Data(2), Data(4)], 1), "a repeated snapshot is no news");
+    assert_eq!(changes, (vec![Data(2), Data(4)], 2), "a snapshot with news counts as a change");
     assert_eq!(once, (vec![Data(1)], 3));
 }
 
 #[test]
-fn a_reader_that_wants_other_messages_goes_on_where_it_is_with_those() {
+fn a_reader_with_a_new_filter_continues_at_its_position() {
     let mut ring = shared(16, 1);
     let (mut writer, mut feed) = ring.reader(&[0]);
     ring.publish(0, 1);
@@ -144,7 +144,7 @@ fn a_reader_that_wants_other_messages_goes_on_where_it_is_with_those() {
 }
 
 #[test]
-fn the_state_of_a_new_socket_comes_after_what_is_left_of_the_old_one_and_the_news_of_the_new_one() {
+fn the_state_of_a_new_socket_follows_the_old_sockets_events_and_the_report_of_the_new_one() {
     let mut ring = shared(16, 2);
     let Rig { mut writers, mut feed, sockets, .. } = rig(DataType::Trade, Overflow::DropOldest, 1);
     let mut writer = writers.remove(0);
@@ -161,7 +161,7 @@ fn the_state_of_a_new_socket_comes_after_what_is_left_of_the_old_one_and_the_new
 }
 
 #[test]
-fn any_number_of_readers_sees_the_same() {
+fn any_number_of_readers_see_the_same_events() {
     for readers in [1, 10, 50, 200, 1000] {
         let mut ring = shared(32, 2);
         let mut feeds: Vec<_> = (0..readers).map(|_| ring.reader(&[0])).collect();
@@ -172,21 +172,21 @@ fn any_number_of_readers_sees_the_same() {
 }
 
 #[test]
-fn a_reader_that_stands_still_costs_the_others_nothing() {
+fn a_stalled_reader_does_not_affect_the_others() {
     let mut ring = shared(8, 1);
-    let (_standing_writer, mut standing) = ring.reader(&[0]);
+    let (_stalled_writer, mut stalled) = ring.reader(&[0]);
     let (_writer, mut feed) = ring.reader(&[0]);
     for version in 1..=100 {
         ring.publish(0, version);
         assert_eq!(drain(&mut feed), [Data(version)]);
     }
     assert_counts(&feed, 100, 100, 0);
-    assert_counts(&standing, 100, 0, 0);
-    assert_eq!(drain(&mut standing)[..2], [Gap(92), Data(93)]);
-    assert_counts(&standing, 100, 8, 92);
+    assert_counts(&stalled, 100, 0, 0);
+    assert_eq!(drain(&mut stalled)[..2], [Gap(92), Data(93)]);
+    assert_counts(&stalled, 100, 8, 92);
 }
 
-/// Reads until the feed is closed; every trade has to be whole and in its place.
+/// Reads until the feed is closed. Asserts that each trade is whole and in its place.
 #[track_caller]
 fn read_all(feed: &mut Feed<Trade>, pause: impl Fn(u64)) -> u64 {
     let (mut next, mut items) = (1, 0);
@@ -199,7 +199,7 @@ fn read_all(feed: &mut Feed<Trade>, pause: impl Fn(u64)) -> u64 {
                     next += 1;
                 }
                 Item::Gap { missed } => next += missed,
-                Item::Epoch { .. } => panic!("there was one socket"),
+                Item::Epoch { .. } => panic!("there was only one socket"),
             }
             items += 1;
             pause(items);
@@ -209,7 +209,7 @@ fn read_all(feed: &mut Feed<Trade>, pause: impl Fn(u64)) -> u64 {
 }
 
 #[test]
-fn readers_of_any_speed_account_for_every_event_that_a_full_speed_writer_published() {
+fn readers_of_any_speed_account_for_every_event_of_a_writer_at_full_speed() {
     const EVENTS: u64 = 100_000;
     let mut ring = shared(64, 2);
     let (writers, feeds): (Vec<_>, Vec<_>) = (0..3).map(|_| ring.reader(&[0])).unzip();
@@ -240,7 +240,7 @@ fn readers_of_any_speed_account_for_every_event_that_a_full_speed_writer_publish
 }
 
 #[test]
-fn a_reader_that_sleeps_wakes_at_every_event() {
+fn a_waiting_reader_wakes_at_every_event() {
     const EVENTS: u64 = 2_000;
     let mut ring = shared(4, 1);
     let feeds = [(); 2].map(|()| ring.reader(&[0]));
@@ -253,7 +253,7 @@ fn a_reader_that_sleeps_wakes_at_every_event() {
         for version in 1..=EVENTS {
             ring.put(0, &derived(version));
             ring.wake(&writers);
-            // Only a reader that woke for this one lets it go on to the next.
+            // The writer continues once both readers have delivered this event.
             while accounts.iter().any(|counters| counters.counts().delivered < version) {
                 thread::yield_now();
             }
@@ -262,7 +262,7 @@ fn a_reader_that_sleeps_wakes_at_every_event() {
 }
 
 #[test]
-fn a_reader_that_keeps_up_misses_nothing_of_a_stream_that_joins_as_it_reads() {
+fn a_reader_that_keeps_up_misses_no_event_of_streams_that_join_while_it_reads() {
     const STREAMS: usize = 1_500;
     // No reader is ever lapped here.
     let mut ring = shared(1 << 16, STREAMS as u32 + 1);
@@ -288,7 +288,7 @@ fn a_reader_that_keeps_up_misses_nothing_of_a_stream_that_joins_as_it_reads() {
 }
 
 #[test]
-fn every_loss_is_told_even_if_the_reader_is_lapped_while_it_looks_for_one() {
+fn every_gap_is_reported_even_if_the_reader_is_lapped_while_it_searches() {
     let mut ring = shared(2, 2);
     let (writer, mut feed) = ring.reader(&[0]);
     let counters = feed.counters();
@@ -301,7 +301,7 @@ fn every_loss_is_told_even_if_the_reader_is_lapped_while_it_looks_for_one() {
         });
         for round in 0..300 {
             for version in 0..20 {
-                // The last events are of the other stream: nothing of the first will bring the news of its losses.
+                // The last events belong to the other stream, so no event of the first stream reports its losses.
                 let stream = usize::from(version > round % 16);
                 ring.publish(stream, version);
                 published += u64::from(stream == 0);

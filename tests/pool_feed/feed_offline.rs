@@ -1,4 +1,4 @@
-//! A writer that may wait loses nothing, and learns when nobody reads any more.
+//! A writer that may block loses no update, and learns when its reader is gone.
 
 use std::thread;
 use std::time::Duration;
@@ -12,12 +12,12 @@ fn feed(capacity: usize) -> (BlockingWriter<Trade>, Feed<Trade>) {
     blocking(capacity, std::sync::Arc::<TestClock>::default())
 }
 
-/// Every so many pushes and pops, the writer and the reader give the core to the other.
+/// The writer yields after every `writer_pauses` pushes, and the reader after every `reader_pauses` pops; 0 is never.
 #[track_caller]
-fn nothing_is_lost(capacity: usize, writer_rests: u64, reader_rests: u64) {
+fn nothing_is_lost(capacity: usize, writer_pauses: u64, reader_pauses: u64) {
     const UPDATES: u64 = 2_000;
     let (mut writer, mut feed) = feed(capacity);
-    let rest = |at: u64, every: u64| {
+    let pause = |at: u64, every: u64| {
         if every > 0 && at.is_multiple_of(every) {
             thread::yield_now();
         }
@@ -25,8 +25,8 @@ fn nothing_is_lost(capacity: usize, writer_rests: u64, reader_rests: u64) {
     thread::scope(|s| {
         s.spawn(move || {
             for version in 1..=UPDATES {
-                writer.push(derived(version)).expect("somebody reads");
-                rest(version, writer_rests);
+                writer.push(derived(version)).expect("the reader exists");
+                pause(version, writer_pauses);
             }
         });
         let mut next = 1;
@@ -34,7 +34,7 @@ fn nothing_is_lost(capacity: usize, writer_rests: u64, reader_rests: u64) {
             assert!(feed.wait(Duration::from_secs(30)), "a lost wake-up");
             while let Some(item) = feed.pop() {
                 assert_eq!(item, Item::Data(derived(next)));
-                rest(next, reader_rests);
+                pause(next, reader_pauses);
                 next += 1;
             }
         }
@@ -45,10 +45,10 @@ fn nothing_is_lost(capacity: usize, writer_rests: u64, reader_rests: u64) {
 }
 
 #[test]
-fn nothing_is_lost_whoever_is_faster() {
+fn nothing_is_lost_at_any_relative_speed() {
     for capacity in [1, 2, 64] {
-        for (writer_rests, reader_rests) in [(0, 0), (3, 0), (0, 3)] {
-            nothing_is_lost(capacity, writer_rests, reader_rests);
+        for (writer_pauses, reader_pauses) in [(0, 0), (3, 0), (0, 3)] {
+            nothing_is_lost(capacity, writer_pauses, reader_pauses);
         }
     }
 }
@@ -62,7 +62,7 @@ fn a_writer_whose_reader_is_gone_gets_its_update_back() {
 }
 
 #[test]
-fn a_writer_that_waits_for_room_learns_that_its_reader_is_gone() {
+fn a_writer_that_waits_for_space_learns_that_its_reader_is_gone() {
     let (mut writer, feed) = feed(1);
     let counters = feed.counters();
     thread::scope(|s| {
@@ -74,13 +74,13 @@ fn a_writer_that_waits_for_room_learns_that_its_reader_is_gone() {
             thread::yield_now();
         }
         drop(feed);
-        // It waited, or came too late to wait: what was refused comes back either way.
+        // The writer waited, or the feed was gone before it could wait. Both return the refused update.
         assert_eq!(refused.join().unwrap(), Some(Abandoned(derived(2))));
     });
 }
 
 #[test]
-fn what_was_pushed_before_the_writer_went_is_still_read() {
+fn updates_pushed_before_the_writer_was_dropped_are_still_read() {
     let (mut writer, mut feed) = feed(4);
     (1..=3).for_each(|version| writer.push(derived(version)).unwrap());
     drop(writer);
@@ -91,7 +91,7 @@ fn what_was_pushed_before_the_writer_went_is_still_read() {
 
 proptest! {
     #[test]
-    fn batches_of_any_size_give_what_single_pops_give(sizes in prop::collection::vec(0usize..6, 1..20)) {
+    fn batches_of_any_size_return_the_same_items_as_single_pops(sizes in prop::collection::vec(0usize..6, 1..20)) {
         let (mut writer, mut feed) = feed(64);
         (1..=50).for_each(|version| writer.push(derived(version)).unwrap());
         let (mut seen, mut batch) = (Vec::new(), [Item::default(); 6]);
@@ -109,6 +109,6 @@ proptest! {
 
 #[test]
 #[should_panic(expected = "from 1 to 1048576 updates, not 0")]
-fn a_ring_without_room_is_refused_before_its_writer_would_wait_for_ever() {
+fn a_ring_without_capacity_is_refused_before_its_writer_would_block_forever() {
     feed(0);
 }

@@ -1,4 +1,4 @@
-//! A ring of a feed's own delivers everything in order, or says in its place how much is missing.
+//! A feed's private ring delivers all updates in order; a gap item at the place of a loss reports its size.
 
 use std::thread;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use hoga::feed::{FeedCounts, Item};
 use proptest::prelude::*;
 
 #[test]
-fn what_is_pushed_is_popped_in_order_and_whole() {
+fn updates_are_popped_in_order_and_whole() {
     let (mut writer, mut feed) = queue(4);
     writer.push(update(1));
     assert_eq!(feed.pop(), Some(Item::Data(update(1))));
@@ -18,11 +18,11 @@ fn what_is_pushed_is_popped_in_order_and_whole() {
 }
 
 #[test]
-fn a_gap_stands_where_updates_are_missing() {
+fn a_gap_is_reported_where_updates_are_missing() {
     let (mut writer, mut feed) = queue(2);
     push(&mut writer, 1..=5);
     assert_eq!(feed.pop().map(short), Some(Seen::Data(1)));
-    // Room again: the gap lies between 2 and 6, and is one item.
+    // There is space again. The gap between 2 and 6 is one item.
     push(&mut writer, 6..=7);
     let counters = feed.counters();
     assert_eq!(
@@ -37,11 +37,11 @@ fn a_gap_stands_where_updates_are_missing() {
 }
 
 #[test]
-fn a_gap_at_the_end_is_told_without_another_update() {
+fn a_gap_at_the_end_is_reported_without_another_update() {
     let (mut writer, mut feed) = queue(1);
     push(&mut writer, 1..=3);
     assert_eq!(drain(&mut feed), [Seen::Data(1), Seen::Gap(2)]);
-    assert!(!feed.wait(Duration::from_millis(2)), "nothing more to tell");
+    assert!(!feed.wait(Duration::from_millis(2)), "nothing more to report");
 }
 
 #[test]
@@ -52,13 +52,13 @@ fn a_feed_is_closed_once_its_writer_is_gone_and_everything_was_popped() {
     drop(writer);
     assert!(!feed.is_closed());
     assert_eq!(feed.pop().map(short), Some(Seen::Data(1)));
-    assert!(!feed.is_closed(), "the gap is still to come");
+    assert!(!feed.is_closed(), "the gap is not reported yet");
     assert_eq!(feed.pop().map(short), Some(Seen::Gap(1)));
     assert!(feed.is_closed() && feed.wait(Duration::ZERO) && feed.pop().is_none());
 }
 
 #[test]
-fn the_writer_learns_that_its_reader_is_gone_and_goes_on_unharmed() {
+fn the_writer_learns_that_its_reader_is_gone_and_can_still_push() {
     let (mut writer, feed) = queue(2);
     let counters = feed.counters();
     assert!(!writer.is_abandoned());
@@ -73,7 +73,7 @@ fn the_writer_learns_that_its_reader_is_gone_and_goes_on_unharmed() {
 }
 
 #[test]
-fn a_sleeping_reader_wakes_at_the_flush_and_at_the_end() {
+fn a_waiting_reader_wakes_at_the_flush_and_at_the_end() {
     let (mut writer, mut feed) = queue(4);
     assert!(!feed.wait(Duration::from_millis(2)));
     thread::scope(|s| {
@@ -118,7 +118,7 @@ fn under_overflow_between_threads_every_update_is_delivered_or_missed_in_its_pla
                         (next, delivered) = (next + 1, delivered + 1);
                     }
                     Seen::Gap(count) => (next, missed) = (next + count, missed + count),
-                    Seen::Socket(..) => panic!("there was one socket"),
+                    Seen::Socket(..) => panic!("there was only one socket"),
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! Pool and feeds without an engine: the test is the connection and the clock.
+//! Pool and feeds without an engine: each test takes the place of the connection and the clock.
 
 mod broadcast_stress;
 mod feed_account;

@@ -1,4 +1,4 @@
-//! Steady state allocates nothing: counted by an allocator, with readers that load, hold and remember.
+//! Publishing and reading allocate nothing in steady state, as a counting allocator shows.
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -16,14 +16,14 @@ const PUBLISHES: u64 = 100_000;
 
 #[test]
 fn a_hundred_thousand_publishes_allocate_nothing_while_readers_load_and_hold() {
-    let (_clock, pool, _link, mut publisher) = open::<Orderbook>(DataType::Orderbook);
+    let (_clock, pool, _connection, mut publisher) = open::<Orderbook>(DataType::Orderbook);
     let handle = pool.orderbook("KRW-BTC").unwrap();
     let Rig { mut writers, mut feed, .. } =
         rig::<Orderbook>(DataType::Orderbook, Overflow::DropNewest { capacity: 64 }, 1);
     let writer = &mut writers[0];
     let mut book = orderbook(1, 100.0);
 
-    // Warm-up: more versions than are held at once below, and two that take turns.
+    // Warm up with more versions than the reader holds below, plus two that alternate.
     let mut held = Vec::new();
     for timestamp in 0..HELD as u64 + 4 {
         book.timestamp = timestamp;
@@ -54,11 +54,11 @@ fn a_hundred_thousand_publishes_allocate_nothing_while_readers_load_and_hold() {
         stop.store(true, Relaxed);
         [published, holds.join().unwrap(), polls.join().unwrap()]
     });
-    assert_eq!(counted, [0; 3], "by the publisher, the reader that holds, and the one that remembers");
+    assert_eq!(counted, [0; 3], "by the publisher, the holding reader and the caching reader");
     assert_eq!(handle.load().timestamp, 99 + PUBLISHES);
 }
 
-/// Holds five versions at a time and lets them go in turn. Returns how often it allocated.
+/// Holds five versions at a time and replaces them in turn. Returns the number of allocations.
 fn hold(handle: &Handle<Orderbook>, ready: &Barrier, stop: &AtomicBool) -> u64 {
     let mut held: [Option<Reading<Orderbook>>; HELD - 1] = std::array::from_fn(|_| None);
     held[0] = Some(handle.load());
@@ -71,7 +71,7 @@ fn hold(handle: &Handle<Orderbook>, ready: &Barrier, stop: &AtomicBool) -> u64 {
     allocations::on_this_thread() - before
 }
 
-/// Remembers the newest version as a copy. Returns how often it allocated.
+/// Reads through a cached copy of the newest version. Returns the number of allocations.
 fn poll(handle: &Handle<Orderbook>, ready: &Barrier, stop: &AtomicBool) -> u64 {
     let mut cached = handle.cached();
     ready.wait();

@@ -1,4 +1,4 @@
-//! The order gate, seen from outside: what the pool shows after arrivals in any order, and how each was judged.
+//! The order gate, seen from outside: the pool's values after arrivals in any order, and each arrival's verdict.
 
 use std::collections::HashSet;
 
@@ -8,9 +8,9 @@ use hoga::model::*;
 use hoga::pool::{Publisher, Verdict};
 use proptest::prelude::*;
 
-/// Publishes arrivals of (epoch, value) one after the other, received at 1, 2, 3, …
+/// Publishes arrivals in order, received at 1, 2, 3, … ns, and checks the verdict of each.
 #[track_caller]
-fn judged<T: Noun>(publisher: &mut Publisher<T>, arrivals: &[(u32, T, Verdict)]) {
+fn publish_all<T: Noun>(publisher: &mut Publisher<T>, arrivals: &[(u32, T, Verdict)]) {
     for (i, (epoch, value, expected)) in arrivals.iter().enumerate() {
         let at = i as u64 + 1;
         let verdict = publisher.publish(&receipt(*epoch, at), value, || Nanos(at));
@@ -20,9 +20,9 @@ fn judged<T: Noun>(publisher: &mut Publisher<T>, arrivals: &[(u32, T, Verdict)])
 
 #[test]
 fn an_older_ticker_does_not_replace_a_newer_one_and_an_equal_one_does() {
-    let (_clock, pool, _link, mut publisher) = open(DataType::Ticker);
+    let (_clock, pool, _connection, mut publisher) = open(DataType::Ticker);
     let handle = pool.ticker("KRW-BTC").unwrap();
-    judged(
+    publish_all(
         &mut publisher,
         &[(1, ticker(100, 1.0), Published), (1, ticker(99, 2.0), Late), (1, ticker(100, 3.0), Published)],
     );
@@ -31,9 +31,9 @@ fn an_older_ticker_does_not_replace_a_newer_one_and_an_equal_one_does() {
 
 #[test]
 fn an_older_book_does_not_replace_a_newer_one_and_an_equal_one_does() {
-    let (_clock, pool, _link, mut publisher) = open(DataType::Orderbook);
+    let (_clock, pool, _connection, mut publisher) = open(DataType::Orderbook);
     let handle = pool.orderbook("KRW-BTC").unwrap();
-    judged(
+    publish_all(
         &mut publisher,
         &[(1, orderbook(100, 1.0), Published), (1, orderbook(99, 2.0), Late), (1, orderbook(100, 3.0), Published)],
     );
@@ -42,15 +42,15 @@ fn an_older_book_does_not_replace_a_newer_one_and_an_equal_one_does() {
 
 #[test]
 fn a_candle_is_ordered_by_its_start_and_then_by_its_timestamp() {
-    let (_clock, pool, _link, mut publisher) = open(DataType::Candle(Interval::Minute1));
+    let (_clock, pool, _connection, mut publisher) = open(DataType::Candle(Interval::Minute1));
     let handle = pool.candle(Interval::Minute1, "KRW-BTC").unwrap();
-    judged(
+    publish_all(
         &mut publisher,
         &[
             (1, candle(1, 100), Published),
             (1, candle(1, 99), Late),
             (1, candle(1, 100), Published),
-            // A new minute closes the one before, whatever the timestamps.
+            // A new minute closes the previous one, regardless of the timestamps.
             (1, candle(2, 50), Published),
             (1, candle(1, 200), Late),
             (1, candle(2, 51), Published),
@@ -60,14 +60,14 @@ fn a_candle_is_ordered_by_its_start_and_then_by_its_timestamp() {
 }
 
 #[test]
-fn a_trade_is_ordered_by_its_timestamp_and_told_apart_by_its_id() {
-    let (_clock, pool, _link, mut publisher) = open(DataType::Trade);
+fn a_trade_is_ordered_by_its_timestamp_and_identified_by_its_id() {
+    let (_clock, pool, _connection, mut publisher) = open(DataType::Trade);
     let handle = pool.trade("KRW-BTC").unwrap();
-    judged(
+    publish_all(
         &mut publisher,
         &[
             (1, trade(10, 100), Published),
-            // A trade of the second before: smaller id, later timestamp. Real and newest.
+            // A trade of the previous second: smaller id, later timestamp. Real and newest.
             (1, trade(8, 101), Published),
             // Real, but not the newest.
             (1, trade(9, 99), Late),
@@ -86,30 +86,30 @@ fn a_trade_is_ordered_by_its_timestamp_and_told_apart_by_its_id() {
 }
 
 #[test]
-fn what_comes_late_is_news_if_it_happened_besides() {
+fn a_late_trade_or_other_candle_is_news_but_a_late_state_is_not() {
     let (_c, _p, _l, mut trades) = open(DataType::Trade);
     let late = trade(9, 99);
-    judged(&mut trades, &[(1, trade(10, 100), Published), (1, late, Late)]);
+    publish_all(&mut trades, &[(1, trade(10, 100), Published), (1, late, Late)]);
     assert!(trades.is_news(Late, &late), "a late trade did happen");
     assert!(!trades.is_news(Duplicate, &late) && !trades.is_news(OldEpoch, &late));
 
     let (_c, _p, _l, mut tickers) = open(DataType::Ticker);
     let late = ticker(99, 1.0);
-    judged(&mut tickers, &[(1, ticker(100, 2.0), Published), (1, late, Late)]);
+    publish_all(&mut tickers, &[(1, ticker(100, 2.0), Published), (1, late, Late)]);
     assert!(!tickers.is_news(Late, &late), "a late state is history");
     assert!(tickers.is_news(Published, &late));
 
     let (_c, _p, _l, mut candles) = open(DataType::Candle(Interval::Minute1));
     let (other, same) = (candle(1, 60), candle(2, 50));
-    judged(&mut candles, &[(1, candle(2, 51), Published), (1, other, Late), (1, same, Late)]);
-    assert!(candles.is_news(Late, &other), "the last word on the candle before");
+    publish_all(&mut candles, &[(1, candle(2, 51), Published), (1, other, Late), (1, same, Late)]);
+    assert!(candles.is_news(Late, &other), "the final state of the previous candle");
     assert!(!candles.is_news(Late, &same), "an older state of the newest candle");
 }
 
-/// One time stamp from the future froze a stream, live to all appearance, until the next socket.
+/// One timestamp from the future froze a stream, which appeared live, until the next socket.
 #[test]
-fn a_wrong_time_stamp_does_not_freeze_a_stream() {
-    let (_clock, pool, _link, mut publisher) = open(DataType::Ticker);
+fn a_wrong_timestamp_does_not_freeze_a_stream() {
+    let (_clock, pool, _connection, mut publisher) = open(DataType::Ticker);
     publisher.publish(&receipt(1, 1), &ticker(3_600_000, 1.0), || Nanos(1));
     let mut verdicts = Vec::new();
     for n in 0..10 {
@@ -120,10 +120,10 @@ fn a_wrong_time_stamp_does_not_freeze_a_stream() {
     assert_eq!(pool.ticker("KRW-BTC").unwrap().load().timestamp, 109);
 }
 
-/// Seven repetitions counted as late, and so the next late trade was taken for proof that the newest stamp is wrong.
+/// Seven repetitions counted as late, so the next late trade appeared to prove that the newest timestamp is wrong.
 #[test]
-fn repeated_trades_are_no_sign_that_the_newest_time_stamp_is_wrong() {
-    let (_clock, pool, _link, mut publisher) = open(DataType::Trade);
+fn repeated_trades_do_not_prove_that_the_newest_timestamp_is_wrong() {
+    let (_clock, pool, _connection, mut publisher) = open(DataType::Trade);
     let handle = pool.trade("KRW-BTC").unwrap();
     let mut offer = |id, timestamp| publisher.publish(&receipt(1, 1), &trade(id, timestamp), || Nanos(1));
     for id in 1..=20 {
@@ -135,7 +135,7 @@ fn repeated_trades_are_no_sign_that_the_newest_time_stamp_is_wrong() {
     assert_eq!(offer(99, 105), Late);
     assert_eq!(handle.load().sequential_id, 20);
 
-    // Nor do they hide one that is wrong: eight real trades in a row that are older say so, whatever lies between.
+    // They do not hide a wrong timestamp either: eight older real trades prove it, with or without repetitions between.
     for id in 100..106 {
         assert_eq!(offer(id, 106), Late);
         assert_eq!(offer(20, 120), Duplicate);
@@ -145,7 +145,7 @@ fn repeated_trades_are_no_sign_that_the_newest_time_stamp_is_wrong() {
 
 #[test]
 fn a_repetition_of_an_older_trade_proves_nothing_about_the_newest() {
-    let (_clock, pool, _link, mut publisher) = open(DataType::Trade);
+    let (_clock, pool, _connection, mut publisher) = open(DataType::Trade);
     let handle = pool.trade("KRW-BTC").unwrap();
     publisher.publish(&receipt(1, 10), &trade(1, 100), || Nanos(10));
     publisher.publish(&receipt(1, 20), &trade(2, 200), || Nanos(20));
@@ -156,10 +156,10 @@ fn a_repetition_of_an_older_trade_proves_nothing_about_the_newest() {
 }
 
 #[test]
-fn the_tail_of_an_old_socket_never_shows_after_the_new_one_has_spoken() {
-    let (_clock, pool, _link, mut publisher) = open(DataType::Ticker);
+fn late_data_of_an_old_socket_never_replaces_data_of_the_new_one() {
+    let (_clock, pool, _connection, mut publisher) = open(DataType::Ticker);
     let handle = pool.ticker("KRW-BTC").unwrap();
-    judged(
+    publish_all(
         &mut publisher,
         &[
             (1, ticker(100, 1.0), Published),
@@ -173,14 +173,14 @@ fn the_tail_of_an_old_socket_never_shows_after_the_new_one_has_spoken() {
 }
 
 #[test]
-fn a_new_epoch_wins_whatever_its_clock_says() {
-    let (_clock, pool, _link, mut publisher) = open(DataType::Ticker);
+fn a_new_epoch_wins_regardless_of_its_clock() {
+    let (_clock, pool, _connection, mut publisher) = open(DataType::Ticker);
     let handle = pool.ticker("KRW-BTC").unwrap();
-    judged(
+    publish_all(
         &mut publisher,
         &[
             (1, ticker(1_000_000, 1.0), Published),
-            // The exchange's clock was set back: the stream goes on, in the order of the new clock.
+            // The exchange's clock was set back. The stream continues in the order of the new clock.
             (2, ticker(5, 2.0), Published),
             (2, ticker(4, 3.0), Late),
             (2, ticker(6, 4.0), Published),
@@ -213,9 +213,9 @@ fn the_snapshot_trade_after_a_reconnect_proves_freshness_and_is_no_news() {
 
 #[test]
 fn an_older_duplicate_that_opens_an_epoch_keeps_the_newer_trade_and_sets_the_clock() {
-    let (_clock, pool, _link, mut publisher) = open(DataType::Trade);
+    let (_clock, pool, _connection, mut publisher) = open(DataType::Trade);
     let handle = pool.trade("KRW-BTC").unwrap();
-    judged(
+    publish_all(
         &mut publisher,
         &[
             (1, trade(1, 50), Published),
@@ -225,12 +225,12 @@ fn an_older_duplicate_that_opens_an_epoch_keeps_the_newer_trade_and_sets_the_clo
         ],
     );
     assert_eq!((handle.load().sequential_id, handle.load().epoch(), handle.version()), (2, Some(Epoch(1)), 2));
-    judged(&mut publisher, &[(2, trade(4, 60), Published)]);
-    assert_eq!(handle.load().sequential_id, 4, "the order of the new epoch counts, not that of the old");
+    publish_all(&mut publisher, &[(2, trade(4, 60), Published)]);
+    assert_eq!(handle.load().sequential_id, 4, "the order of the new epoch counts, not the old one's");
 }
 
-/// A server that is behind repeated an older trade, which confirmed the newest one for its socket; the next trade then went
-/// back inside that epoch.
+/// A server that lags repeated an older trade, which confirmed the newest one for its socket. The next trade then went
+/// back within that epoch.
 #[test]
 fn a_new_socket_that_repeats_an_older_trade_does_not_confirm_the_newest() {
     let (clock, pool, connection, mut publisher) = open(DataType::Trade);
@@ -239,22 +239,22 @@ fn a_new_socket_that_repeats_an_older_trade_does_not_confirm_the_newest() {
         let reading = handle.load();
         (reading.epoch().unwrap().0, reading.timestamp, reading.health().is_live())
     };
-    judged(&mut publisher, &[(1, trade(1, 100), Published), (1, trade(2, 200), Published)]);
+    publish_all(&mut publisher, &[(1, trade(1, 100), Published), (1, trade(2, 200), Published)]);
     connection.disconnected(Nanos(3));
     connection.opened(Epoch(2), Nanos(4), None);
     clock.set(10);
-    judged(&mut publisher, &[(2, trade(1, 100), Duplicate)]);
-    assert_eq!(shown(), (1, 200, false), "nothing says that it still holds");
-    // Caught up, but this epoch can still bring a trade between the two.
-    judged(&mut publisher, &[(2, trade(2, 200), Duplicate)]);
+    publish_all(&mut publisher, &[(2, trade(1, 100), Duplicate)]);
+    assert_eq!(shown(), (1, 200, false), "nothing confirms that it still holds");
+    // The server has caught up, but this epoch may still deliver a trade between the two.
+    publish_all(&mut publisher, &[(2, trade(2, 200), Duplicate)]);
     assert_eq!(shown(), (1, 200, false));
-    judged(&mut publisher, &[(2, trade(3, 150), Published), (2, trade(3, 150), Duplicate)]);
+    publish_all(&mut publisher, &[(2, trade(3, 150), Published), (2, trade(3, 150), Duplicate)]);
     assert_eq!(shown(), (2, 150, true));
 }
 
 #[test]
 fn the_last_256_trades_are_remembered_and_no_more() {
-    let (_clock, _pool, _link, mut publisher) = open(DataType::Trade);
+    let (_clock, _pool, _connection, mut publisher) = open(DataType::Trade);
     let mut offer = |id| publisher.publish(&receipt(1, 1), &trade(id, 1), || Nanos(1));
     for id in 1..=257 {
         assert_eq!(offer(id), Published);
@@ -267,18 +267,18 @@ fn the_last_256_trades_are_remembered_and_no_more() {
     assert_eq!(offer(0), Duplicate);
 }
 
-/// The gate's rules, written the slow way: the whole history is kept and asked.
+/// A slow model of the gate's rules that keeps the whole history.
 #[derive(Default)]
 struct Naive {
     epoch: u32,
-    /// Since the epoch or its order was opened.
+    /// Timestamps accepted since the start of the epoch, or since its order restarted.
     in_order: Vec<u64>,
     late_in_a_row: u32,
     seen: HashSet<u64>,
     shown: Option<Shown>,
 }
 
-/// What the pool shows. Of a ticker, the timestamp stands for the id.
+/// The pool's value. For a ticker, the timestamp replaces the id.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Shown {
     id: u64,
@@ -287,7 +287,7 @@ struct Shown {
 }
 
 impl Naive {
-    /// `id` is what a trade has and a ticker has not.
+    /// `id` is `None` for a ticker.
     fn offer(&mut self, epoch: u32, id: Option<u64>, timestamp: u64) -> Verdict {
         if epoch < self.epoch {
             return OldEpoch;
@@ -323,17 +323,17 @@ impl Naive {
     }
 }
 
-/// Mostly small, so that one large one makes many after it late.
+/// Returns mostly small timestamps, so that a large one makes many later arrivals late.
 fn timestamps() -> impl Strategy<Value = u64> {
     prop_oneof![12 => 0u64..4, 1 => 0u64..20]
 }
 
 proptest! {
     #[test]
-    fn any_order_of_trades_is_judged_as_the_naive_model_does(
+    fn any_order_of_trades_is_judged_like_the_naive_model(
         arrivals in prop::collection::vec((1u32..5, 0u64..60, timestamps()), 0..200),
     ) {
-        let (_clock, pool, _link, mut publisher) = open::<Trade>(DataType::Trade);
+        let (_clock, pool, _connection, mut publisher) = open::<Trade>(DataType::Trade);
         let handle = pool.trade("KRW-BTC").unwrap();
         let (mut naive, mut published) = (Naive::default(), 0);
         let (mut before, mut late_before) = (None::<Shown>, 0);
@@ -347,7 +347,7 @@ proptest! {
                 Shown { id, timestamp, epoch: reading.epoch().unwrap().0 }
             });
             prop_assert_eq!(shown, naive.shown);
-            // The newest never goes back inside an epoch, but where eight in a row say that it was wrong.
+            // The newest value goes back within an epoch only after eight late arrivals in a row.
             let went_back = shown.zip(before).is_some_and(|(now, before)| {
                 now.epoch < before.epoch || (now.epoch == before.epoch && now.timestamp < before.timestamp)
             });
@@ -358,10 +358,10 @@ proptest! {
     }
 
     #[test]
-    fn any_order_of_tickers_is_judged_as_the_naive_model_does(
+    fn any_order_of_tickers_is_judged_like_the_naive_model(
         arrivals in prop::collection::vec((1u32..4, timestamps()), 1..100),
     ) {
-        let (_clock, pool, _link, mut publisher) = open::<Ticker>(DataType::Ticker);
+        let (_clock, pool, _connection, mut publisher) = open::<Ticker>(DataType::Ticker);
         let handle = pool.ticker("KRW-BTC").unwrap();
         let mut naive = Naive::default();
         for (epoch, timestamp) in arrivals {

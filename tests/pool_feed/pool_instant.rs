@@ -1,4 +1,4 @@
-//! Many markets at one instant, and what changed since the last look.
+//! Reads of many markets at one instant, and of the markets that changed since the last read.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -22,13 +22,13 @@ fn open(clock: Arc<dyn Clock>) -> (DataPool, Vec<Publisher<Ticker>>) {
     (pool, publishers)
 }
 
-/// The value counts, so that a reader can tell how old it is.
+/// Publishes a ticker whose price is `count`, so that its age is visible.
 fn put(publisher: &mut Publisher<Ticker>, count: u64, published: Nanos) {
     publisher.publish(&receipt(1, published.0), &ticker(count, count as f64), || published);
 }
 
 #[test]
-fn each_market_that_changed_is_told_once() {
+fn each_changed_market_is_reported_once() {
     let (pool, mut publishers) = open(ManualClock::at(0));
     let (batch, mut cursor) = (pool.tickers(CODES).unwrap(), BatchCursor::default());
     let mut changed = || -> Vec<_> {
@@ -47,7 +47,7 @@ fn each_market_that_changed_is_told_once() {
 }
 
 #[test]
-fn what_an_iterator_did_not_come_to_is_told_next_time() {
+fn markets_that_an_iterator_did_not_reach_are_reported_next_time() {
     let (pool, mut publishers) = open(ManualClock::at(0));
     let (batch, mut cursor) = (pool.tickers(CODES).unwrap(), BatchCursor::default());
     publishers.iter_mut().for_each(|publisher| put(publisher, 1, Nanos(1)));
@@ -61,10 +61,10 @@ fn no_reading_is_newer_than_the_instant() {
     let clock = ManualClock::at(10);
     let (pool, mut publishers) = open(clock.clone());
     let (batch, mut readings) = (pool.tickers(CODES).unwrap(), Vec::new());
-    assert_eq!(batch.load_at_once(&mut readings), Some(Nanos(10)), "no data is an answer too");
+    assert_eq!(batch.load_at_once(&mut readings), Some(Nanos(10)), "a market without data is included");
     assert!(readings.len() == CODES.len() && readings.iter().all(|reading| reading.value().is_none()));
     put(&mut publishers[1], 1, Nanos(11));
-    assert_eq!(batch.load_at_once(&mut readings), None, "published after any instant there is");
+    assert_eq!(batch.load_at_once(&mut readings), None, "published later than the clock's time");
     assert!(readings.is_empty());
     clock.set(11);
     assert_eq!(batch.load_at_once(&mut readings), Some(Nanos(11)));
@@ -79,16 +79,16 @@ fn a_batch_without_markets_is_never_disturbed() {
     assert!(readings.is_empty());
 }
 
-/// What is on its way has its stamp already. It is found by its version.
+/// An update that is being published already has its stamp. Its version shows that it is newer.
 #[test]
-fn an_update_on_its_way_at_the_moment_is_newer_by_its_version() {
+fn an_update_that_is_being_published_is_newer_by_its_version() {
     let clock = ManualClock::at(10);
     let (pool, mut publishers) = open(clock.clone());
     let (batch, mut readings) = (pool.tickers(CODES).unwrap(), Vec::new());
     publishers.iter_mut().for_each(|publisher| put(publisher, 1, Nanos(10)));
     publishers[0].publish(&receipt(1, 20), &ticker(2, 2.0), || {
         clock.set(30);
-        assert_eq!(batch.load_at_once(&mut readings), Some(Nanos(30)), "all that can be seen");
+        assert_eq!(batch.load_at_once(&mut readings), Some(Nanos(30)), "only visible updates count");
         Nanos(20)
     });
     assert_eq!(readings[0].trade_price, 1.0);
@@ -97,7 +97,7 @@ fn an_update_on_its_way_at_the_moment_is_newer_by_its_version() {
     assert!(newer(1).is_none());
 }
 
-/// While a batch asks for the moment, the next `left` updates are published.
+/// A clock that publishes an update at each of the next `left` calls.
 #[derive(Default)]
 struct BusyClock {
     left: AtomicU64,
@@ -111,7 +111,7 @@ impl Clock for BusyClock {
             self.left.fetch_sub(1, Relaxed);
             let newer = 2 + self.published.fetch_add(1, Relaxed);
             let mut publisher = self.publisher.lock().unwrap();
-            // The stamp does not tell that the read is disturbed.
+            // The stamp does not show that the read was disturbed.
             put(publisher.as_mut().unwrap(), newer, Nanos(2));
         }
         Nanos(100)
@@ -119,7 +119,7 @@ impl Clock for BusyClock {
 }
 
 #[test]
-fn an_update_between_the_two_looks_at_a_market_restarts_the_read() {
+fn an_update_between_the_two_loads_of_a_market_restarts_the_read() {
     let clock = Arc::new(BusyClock::default());
     let (pool, mut publishers) = open(clock.clone());
     publishers.iter_mut().for_each(|publisher| put(publisher, 1, Nanos(1)));
@@ -127,27 +127,27 @@ fn an_update_between_the_two_looks_at_a_market_restarts_the_read() {
     let (batch, mut readings) = (pool.tickers(CODES).unwrap(), Vec::new());
     let mut read_behind = |updates: u64| {
         clock.left.store(updates, Relaxed);
-        let moment = batch.load_at_once(&mut readings);
-        (moment, readings.iter().map(|reading| reading.version()).collect::<Vec<_>>())
+        let instant = batch.load_at_once(&mut readings);
+        (instant, readings.iter().map(|reading| reading.version()).collect::<Vec<_>>())
     };
     assert_eq!(read_behind(0), (Some(Nanos(100)), vec![1, 1, 1, 1]));
     assert_eq!(read_behind(1), (Some(Nanos(100)), vec![2, 1, 1, 1]));
     assert_eq!(read_behind(15), (Some(Nanos(100)), vec![17, 1, 1, 1]));
-    assert_eq!(read_behind(16), (None, vec![]), "sixteen tries were disturbed");
+    assert_eq!(read_behind(16), (None, vec![]), "sixteen attempts were disturbed");
     assert_eq!(read_behind(0), (Some(Nanos(100)), vec![33, 1, 1, 1]));
 }
 
-/// Two values may be on their way at once. The second one was given beside what the first had replaced by then.
+/// Two values may be in publication at once. The second was returned with the value that the first had replaced.
 #[test]
-fn what_was_never_visible_together_is_not_given_together() {
+fn values_that_were_never_visible_together_are_not_returned_together() {
     const ROUNDS: u64 = 30;
     let clock = SystemClock::new();
     let (pool, mut publishers) = open(Arc::new(clock));
     let [first, idle, last] = [CODES[0], CODES[1], CODES[2]];
-    // So many times the market between that both updates fall into one read.
+    // The idle market repeats so often that both updates fall into one read.
     let codes = iter::once(first).chain(iter::repeat_n(idle, 200_000)).chain(iter::once(last));
     let batch = pool.tickers(codes).unwrap();
-    let (reads, over) = (AtomicU64::new(0), AtomicBool::new(false));
+    let (reads, is_over) = (AtomicU64::new(0), AtomicBool::new(false));
     thread::scope(|scope| {
         scope.spawn(|| {
             for round in 1..=ROUNDS {
@@ -159,10 +159,10 @@ fn what_was_never_visible_together_is_not_given_together() {
                 put(&mut publishers[0], round, stamp);
                 put(&mut publishers[2], round, stamp);
             }
-            over.store(true, Relaxed);
+            is_over.store(true, Relaxed);
         });
         let (mut readings, mut apart) = (Vec::new(), None);
-        while !over.load(Relaxed) {
+        while !is_over.load(Relaxed) {
             reads.fetch_add(1, Relaxed);
             if batch.load_at_once(&mut readings).is_some() {
                 let (ahead, behind) = (readings[0].version(), readings[readings.len() - 1].version());
@@ -174,34 +174,34 @@ fn what_was_never_visible_together_is_not_given_together() {
     });
 }
 
-/// One after the other, round after round: at any instant the first market is at most one ahead of the last.
+/// The writer publishes the markets in order, round after round, so the first is at most one ahead of the last.
 #[test]
-fn readings_of_one_instant_fit_together_while_a_writer_goes_round() {
+fn readings_of_one_instant_are_consistent_while_a_writer_cycles_through_the_markets() {
     const ROUNDS: u64 = 20_000;
     let clock = SystemClock::new();
     let (pool, mut publishers) = open(Arc::new(clock));
     let batch = pool.tickers(CODES).unwrap();
-    let over = AtomicBool::new(false);
+    let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
             for round in 1..=ROUNDS {
                 publishers.iter_mut().for_each(|publisher| put(publisher, round, clock.now()));
-                // Room for a reader: whoever publishes without pause is never seen at one instant.
+                // Without a pause of the writer, no read of one instant succeeds.
                 if round % 8 == 0 {
                     thread::yield_now();
                 }
             }
-            over.store(true, Relaxed);
+            is_over.store(true, Relaxed);
         });
         let (mut readings, mut last) = (Vec::new(), 0);
         loop {
-            let is_last = over.load(Relaxed);
+            let is_last = is_over.load(Relaxed);
             if let Some(cut) = batch.load_at_once(&mut readings) {
                 let counts: Vec<_> = readings.iter().map(|reading| reading.version()).collect();
                 assert!(readings.iter().all(|reading| reading.stamps().is_none_or(|s| s.published <= cut)));
                 assert!(counts.windows(2).all(|pair| pair[0] >= pair[1]), "{counts:?}");
                 assert!(counts[0] - counts[CODES.len() - 1] <= 1, "{counts:?}");
-                assert!(counts[0] >= last, "an instant before the one before");
+                assert!(counts[0] >= last, "an instant before the previous one");
                 last = counts[0];
             }
             if is_last {

@@ -1,4 +1,4 @@
-//! What a strategy sees: handles, readings, health as time passes, waiting, batches and errors.
+//! The view of a strategy: handles, readings, health over time, waiting, batches and errors.
 
 use std::sync::Arc;
 use std::thread;
@@ -16,7 +16,7 @@ fn put(publisher: &mut Publisher<Ticker>, epoch: u32, received: u64, price: f64)
 }
 
 #[test]
-fn a_stream_goes_through_every_health_in_its_life() {
+fn a_stream_passes_through_every_health() {
     let clock = ManualClock::at(5);
     let pool = pool::empty(clock.clone(), DataPool::STALE_AFTER);
     let connection = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(5)));
@@ -32,12 +32,12 @@ fn a_stream_goes_through_every_health_in_its_life() {
     connection.heard_data(Nanos(20));
     assert_eq!(health(), Health::Live);
 
-    // Nobody touches the value; time alone makes it stale.
+    // Time alone makes the value stale.
     clock.set(20 + STALE_AFTER);
     assert_eq!(health(), Health::Live);
     clock.set(21 + STALE_AFTER);
     assert_eq!(health(), Health::Stale { since: since(20) });
-    // Another stream of the connection is heard: this one is quiet, not stale.
+    // Another stream of the connection receives data, so this one is quiet, not stale.
     connection.heard_data(Nanos(21 + STALE_AFTER));
     assert_eq!(health(), Health::Live);
 
@@ -52,16 +52,16 @@ fn a_stream_goes_through_every_health_in_its_life() {
 
     pool::set_subscribed(&pool, handle.key(), false);
     assert_eq!(health(), Health::NotSubscribed);
-    assert_eq!(handle.load().trade_price, 2.0, "history, but there");
+    assert_eq!(handle.load().trade_price, 2.0, "the old value stays readable");
     clock.set(2 * STALE_AFTER + 50);
     pool::set_subscribed(&pool, handle.key(), true);
-    assert_eq!(health(), Health::Stale { since: since(2 * STALE_AFTER) }, "asked for again, not refreshed yet");
+    assert_eq!(health(), Health::Stale { since: since(2 * STALE_AFTER) }, "requested again, not refreshed yet");
     put(&mut publisher, 2, 2 * STALE_AFTER + 50, 3.0);
     assert_eq!(health(), Health::Live);
 }
 
 #[test]
-fn a_reading_that_is_kept_grows_old() {
+fn a_kept_reading_ages() {
     let (clock, pool, connection, mut publisher) = open(DataType::Ticker);
     let handle = pool.ticker("KRW-BTC").unwrap();
     let mut cached = handle.cached();
@@ -79,8 +79,8 @@ fn a_reading_that_is_kept_grows_old() {
 }
 
 #[test]
-fn one_load_says_all_of_one_version() {
-    let (clock, pool, _link, mut publisher) = open(DataType::Ticker);
+fn one_load_returns_all_facts_of_one_version() {
+    let (clock, pool, _connection, mut publisher) = open(DataType::Ticker);
     let handle = pool.ticker(market("KRW-BTC")).unwrap();
     put(&mut publisher, 1, 2_000_000, 7.0);
     clock.set(5_000_000);
@@ -101,8 +101,8 @@ fn one_load_says_all_of_one_version() {
 }
 
 #[test]
-fn no_data_is_an_answer_in_every_form() {
-    let (_clock, pool, _link, _publisher) = open::<Ticker>(DataType::Ticker);
+fn every_accessor_reports_missing_data() {
+    let (_clock, pool, _connection, _publisher) = open::<Ticker>(DataType::Ticker);
     let handle = pool.ticker("KRW-BTC").unwrap();
     let reading = handle.load();
     assert_eq!((reading.value(), reading.stamps(), reading.age()), (None, None, None));
@@ -115,14 +115,14 @@ fn no_data_is_an_answer_in_every_form() {
 
 #[test]
 #[should_panic(expected = "no data yet for ticker KRW-BTC: ask health() or value() first")]
-fn reading_a_value_that_is_not_there_panics_with_the_way_out() {
-    let (_clock, pool, _link, _publisher) = open::<Ticker>(DataType::Ticker);
+fn reading_a_missing_value_panics_with_advice() {
+    let (_clock, pool, _connection, _publisher) = open::<Ticker>(DataType::Ticker);
     let _price = pool.ticker("KRW-BTC").unwrap().load().trade_price;
 }
 
 #[test]
-fn a_stream_without_subscription_is_an_error_that_says_what_to_do() {
-    let (_clock, pool, _link, publisher) = open::<Ticker>(DataType::Ticker);
+fn a_stream_without_subscription_is_an_error_with_advice() {
+    let (_clock, pool, _connection, publisher) = open::<Ticker>(DataType::Ticker);
     let missing = pool.ticker("KRW-ETH").unwrap_err();
     assert!(matches!(missing, PoolError::NotSubscribed(key) if key.market() == Some(market("KRW-ETH"))));
     assert!(missing.to_string().starts_with("ticker KRW-ETH is not subscribed: name it when the engine is built"));
@@ -137,8 +137,8 @@ fn a_stream_without_subscription_is_an_error_that_says_what_to_do() {
 }
 
 #[test]
-fn wait_newer_wakes_for_a_new_value_and_gives_up_at_its_timeout() {
-    let (_clock, pool, _link, mut publisher) = open(DataType::Ticker);
+fn wait_newer_wakes_for_a_new_value_and_returns_at_its_timeout() {
+    let (_clock, pool, _connection, mut publisher) = open(DataType::Ticker);
     let (handle, waiters) = (pool.ticker("KRW-BTC").unwrap(), pool::waiters(&pool));
     assert!(handle.wait_newer(0, Duration::from_millis(5)).is_none());
     thread::scope(|s| {
@@ -158,21 +158,21 @@ fn wait_newer_wakes_for_a_new_value_and_gives_up_at_its_timeout() {
 #[test]
 fn every_change_wakes_a_reader_that_waits_for_each() {
     const VALUES: u64 = 500;
-    let (_clock, pool, _link, mut publisher) = open(DataType::Ticker);
+    let (_clock, pool, _connection, mut publisher) = open(DataType::Ticker);
     let waiters = pool::waiters(&pool);
-    let (there, back) = (pool.ticker("KRW-BTC").unwrap(), std::sync::mpsc::sync_channel(0));
+    let (handle, back) = (pool.ticker("KRW-BTC").unwrap(), std::sync::mpsc::sync_channel(0));
     thread::scope(|s| {
         s.spawn(move || {
             let mut version = 0;
             while version < VALUES {
-                let reading = there.wait_newer(version, Duration::from_secs(20)).expect("a lost wake-up");
+                let reading = handle.wait_newer(version, Duration::from_secs(20)).expect("a lost wake-up");
                 version = reading.version();
                 back.0.send(version).unwrap();
             }
         });
         for version in 1..=VALUES {
             put(&mut publisher, 1, version, version as f64);
-            // As the engine does after a batch: whoever sleeps anywhere has said so.
+            // The engine does the same after a batch: each waiting reader has registered.
             if waiters.any() {
                 publisher.wake();
             }
@@ -204,9 +204,9 @@ fn a_batch_is_read_in_one_call_and_shows_which_markets_have_data() {
     assert!(pool.tickers([""; 0]).unwrap().is_empty());
 }
 
-/// The caller's iterator ran under the lock that opening a stream needs, and waited for itself.
+/// The caller's iterator ran under the lock that opening a stream needs, which deadlocked.
 #[test]
-fn streams_may_be_opened_while_the_markets_of_a_batch_are_named() {
+fn streams_may_be_opened_by_the_iterator_of_a_batch() {
     let pool = pool::empty(ManualClock::at(0), DataPool::STALE_AFTER);
     let connection = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)));
     let (done, is_done) = std::sync::mpsc::channel();
@@ -221,7 +221,7 @@ fn streams_may_be_opened_while_the_markets_of_a_batch_are_named() {
 }
 
 #[test]
-fn all_streams_are_listed_in_order_with_what_became_of_their_arrivals() {
+fn all_streams_are_listed_in_order_with_their_verdicts() {
     let (_clock, pool, connection, mut tickers) = open::<Ticker>(DataType::Ticker);
     let _books = pool::open::<Orderbook>(&pool, btc(DataType::Orderbook), connection.clone());
     let _trades = pool::open::<Trade>(&pool, btc(DataType::Trade), connection);
@@ -235,7 +235,7 @@ fn all_streams_are_listed_in_order_with_what_became_of_their_arrivals() {
 }
 
 #[test]
-fn a_stream_that_is_opened_again_goes_on_in_the_same_handles() {
+fn a_stream_that_is_opened_again_continues_in_the_same_handles() {
     let (clock, pool, connection, mut publisher) = open(DataType::Trade);
     let handle = pool.trade("KRW-BTC").unwrap();
     publisher.publish(&receipt(1, 10), &trade(1, 10), || Nanos(10));
@@ -246,16 +246,16 @@ fn a_stream_that_is_opened_again_goes_on_in_the_same_handles() {
     clock.set(30);
     let mut publisher = pool::open::<Trade>(&pool, handle.key(), connection);
     assert_eq!(handle.load().health(), Health::Stale { since: Nanos(20) });
-    // The new subscription's snapshot is the trade we have: fresh again, and no news.
+    // The new subscription's snapshot is the known trade: it is fresh again, and no news.
     let verdict = publisher.publish(&receipt(1, 40), &trade(1, 10), || Nanos(40));
     assert_eq!(verdict, hoga::pool::Verdict::Duplicate);
     assert_eq!((handle.load().health(), handle.version()), (Health::Live, 1));
     publisher.publish(&receipt(1, 41), &trade(2, 11), || Nanos(41));
-    assert_eq!(handle.version(), 2, "versions go on");
+    assert_eq!(handle.version(), 2, "version numbers continue");
 }
 
 #[test]
-fn a_stream_that_moves_to_another_connection_takes_its_epochs_from_there() {
+fn a_stream_that_moves_to_another_connection_takes_the_epochs_of_that_connection() {
     let (clock, pool, connection, mut publisher) = open(DataType::Ticker);
     let handle = pool.ticker("KRW-BTC").unwrap();
     connection.opened(Epoch(9), Nanos(1), None);
@@ -271,13 +271,13 @@ fn a_stream_that_moves_to_another_connection_takes_its_epochs_from_there() {
     put(&mut publisher, 1, 31, 2.0);
     assert_eq!((handle.load().trade_price, handle.load().health()), (2.0, Health::Live));
     connection.disconnected(Nanos(32));
-    assert_eq!(handle.load().health(), Health::Live, "the old connection is none of its business");
+    assert_eq!(handle.load().health(), Health::Live, "the old connection no longer matters");
     other.disconnected(Nanos(33));
     assert_eq!(handle.load().health(), Health::Disconnected { since: Nanos(33) });
 }
 
-/// A panic leaves the demand as it was, so nothing said that the value came from before, and the epochs of two connections
-/// were compared.
+/// A panic leaves the demand unchanged, so the value was not recognized as old, and the epochs of two connections were
+/// compared.
 #[test]
 fn a_value_of_a_connection_that_panicked_is_stale_on_the_next_one() {
     let (clock, pool, connection, mut publisher) = open(DataType::Ticker);
@@ -319,7 +319,7 @@ fn a_publisher_of_the_wrong_type_is_refused() {
 
 #[test]
 fn a_connection_thread_that_panics_leaves_its_streams_disconnected() {
-    let (clock, pool, _link, mut publisher) = open(DataType::Ticker);
+    let (clock, pool, _connection, mut publisher) = open(DataType::Ticker);
     let handle = pool.ticker("KRW-BTC").unwrap();
     put(&mut publisher, 1, 10, 1.0);
     clock.set(20);

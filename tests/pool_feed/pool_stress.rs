@@ -1,4 +1,4 @@
-//! Real threads at full rate: readers never see a torn value, nor one older than they saw before.
+//! Runs real threads at full rate: readers never see a torn value, or one older than a value they saw before.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use hoga::model::{ConnectionId, Epoch, Nanos, Receipt};
 use hoga::sync::latest::{Loaded, Version, cell};
 
-/// As large as an order book, and every word of it follows from the first.
+/// A value as large as an order book. Every word follows from the first.
 #[derive(Clone, Copy)]
 struct Payload([u64; 128]);
 
@@ -17,7 +17,7 @@ impl Payload {
     }
 }
 
-/// The payload, the proof and the version belong together.
+/// Asserts that payload, stamps, epoch and version belong together. Returns the version.
 fn check(version: &Version<Payload>) -> u64 {
     let seed = version.version;
     assert_eq!(version.value.0, Payload::of(seed).0, "torn value in version {seed}");
@@ -36,9 +36,9 @@ fn readers_at_full_rate_never_see_a_torn_or_a_backward_version() {
         let plain = s.spawn(|| {
             let mut newest = 0;
             while running() {
-                let told = reader.version();
+                let announced = reader.version();
                 let seen = reader.load().get().map_or(0, check);
-                assert!(seen >= told && seen >= newest, "{seen} after {newest}, told {told}");
+                assert!(seen >= announced && seen >= newest, "{seen} after {newest}, announced {announced}");
                 newest = seen;
             }
             newest
@@ -53,7 +53,7 @@ fn readers_at_full_rate_never_see_a_torn_or_a_backward_version() {
             newest
         });
         let hoarder = s.spawn(|| {
-            // Holds many more versions than the cell begins with, in an order of its own.
+            // Holds many more versions than the cell starts with, and releases them out of order.
             let mut held: [Option<Loaded<Payload>>; 12] = std::array::from_fn(|_| None);
             let mut newest = 0;
             while running() {
@@ -81,6 +81,6 @@ fn readers_at_full_rate_never_see_a_torn_or_a_backward_version() {
         for seen in [plain, cached, hoarder].map(|reader| reader.join().unwrap()) {
             assert!(seen > 0 && seen <= published);
         }
-        assert_eq!(reader.load().get().map(check), Some(published), "the last one stays");
+        assert_eq!(reader.load().get().map(check), Some(published), "the last version stays");
     });
 }

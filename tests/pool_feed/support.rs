@@ -1,4 +1,4 @@
-//! A feed without an engine: the test is the connection and the clock.
+//! Feeds without an engine: each test takes the place of the connection and the clock.
 #![allow(dead_code, reason = "each test uses its part")]
 
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use hoga::sync::waiters::Waiters;
 use crate::samples::trade;
 use hoga::sync::connection::ConnectionState;
 
-/// Shows the time that the test set.
+/// A clock that the test sets.
 #[derive(Default)]
 pub struct TestClock(AtomicU64);
 
@@ -36,7 +36,7 @@ impl Clock for TestClock {
     }
 }
 
-/// A feed of trades with so many connections, and what they tell it of their sockets.
+/// A feed, the state and the writer of each of its connections, and its clock.
 pub struct Rig<T: Payload> {
     pub writers: Vec<FeedWriter<T>>,
     pub feed: Feed<T>,
@@ -44,7 +44,7 @@ pub struct Rig<T: Payload> {
     pub clock: Arc<TestClock>,
 }
 
-/// All of whose streams are of one type.
+/// Opens a feed of one data type on the given number of connections.
 pub fn rig<T: Payload>(data_type: DataType, overflow: Overflow, connections: u16) -> Rig<T> {
     let clock = Arc::<TestClock>::default();
     let sockets: Vec<_> =
@@ -60,24 +60,24 @@ pub fn rig<T: Payload>(data_type: DataType, overflow: Overflow, connections: u16
     Rig { writers, feed, sockets, clock }
 }
 
-/// One connection and a ring for so many trades.
+/// Opens a feed on one connection with a private ring for `capacity` trades.
 pub fn queue(capacity: usize) -> (FeedWriter<Trade>, Feed<Trade>) {
     let Rig { mut writers, feed, .. } = rig(DataType::Trade, Overflow::DropNewest { capacity }, 1);
     (writers.remove(0), feed)
 }
 
-/// The first connection's trade of this number, on its first socket.
+/// Returns the first connection's trade with this number, on its first socket.
 pub fn update(version: u64) -> Update<Trade> {
     on_socket(version, 1)
 }
 
-/// The same on another socket.
+/// Returns the same on another socket.
 pub fn on_socket(version: u64, epoch: u32) -> Update<Trade> {
     let (connection, epoch) = (ConnectionId(0), Epoch(epoch));
     Update { value: trade(version, version), stamps: Stamps::default(), connection, epoch, version }
 }
 
-/// What was popped, in short.
+/// A popped item, shortened to its numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
     Data(u64),
@@ -103,7 +103,7 @@ pub fn push(writer: &mut FeedWriter<Trade>, versions: impl IntoIterator<Item = u
     }
 }
 
-/// All that is popped of a stream is derived from its number, so that a torn update shows.
+/// Returns an update whose every field follows from its number, so that a torn update shows.
 pub fn derived(version: u64) -> Update<Trade> {
     let mix = version.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let price = (mix >> 16) as f64;
@@ -120,7 +120,7 @@ pub fn derived(version: u64) -> Update<Trade> {
     Update { value, stamps, ..update(version) }
 }
 
-/// A connection that writes trades into the ring that all readers share.
+/// A connection that writes trades into a ring that all readers share.
 pub struct SharedRing {
     pub ring: Broadcaster<Trade>,
     pub streams: Vec<BroadcastStream>,
@@ -128,7 +128,7 @@ pub struct SharedRing {
     pub socket: u32,
 }
 
-/// A ring for so many trades of so many streams.
+/// Opens a ring for `capacity` trades of `streams` streams.
 pub fn shared(capacity: usize, streams: u32) -> SharedRing {
     let mut ring = broadcast(capacity);
     let streams = (0..streams).map(|_| ring.add_stream()).collect();
@@ -148,7 +148,7 @@ impl SharedRing {
         self.ring.publish(&mut self.streams[stream], update, arrival);
     }
 
-    /// A new feed of these streams, from now on.
+    /// Opens a feed that follows these streams from now on.
     pub fn reader(&self, streams: &[usize]) -> (FeedWriter<Trade>, Feed<Trade>) {
         let Rig { mut writers, mut feed, .. } = rig(DataType::Trade, Overflow::DropOldest, 1);
         let mut writer = writers.remove(0);
@@ -157,26 +157,26 @@ impl SharedRing {
         (writer, feed)
     }
 
-    /// A feed reads more streams, of which this is the state.
+    /// Makes a feed follow more streams, with these states.
     pub fn follow(&self, writer: &mut FeedWriter<Trade>, streams: &[usize], states: &[u64]) {
         let filter = Filter::new(true, true);
         let followed = streams.iter().map(|stream| self.streams[*stream].join(filter, false)).collect();
         writer.join_broadcast(&self.ring, &self.waiters, followed, states.iter().map(|state| update(*state)).collect());
     }
 
-    /// It reads one more, of which this is the state.
+    /// Makes a feed follow one more stream, with this state.
     pub fn follow_from(&self, writer: &mut FeedWriter<Trade>, stream: usize, state: Update<Trade>) {
         let followed = self.streams[stream].join(Filter::new(true, true), false);
         writer.join_broadcast(&self.ring, &self.waiters, vec![followed], vec![state]);
     }
 
-    /// It wants other messages of one that it reads.
+    /// Changes a feed's filter of a stream that it follows.
     pub fn follow_again(&self, writer: &mut FeedWriter<Trade>, stream: usize, filter: Filter) {
         let followed = self.streams[stream].join(filter, true);
         writer.join_broadcast(&self.ring, &self.waiters, vec![followed], Vec::new());
     }
 
-    /// What the engine does after each batch.
+    /// Wakes waiting readers, as the engine does after each batch.
     pub fn wake<'a>(&self, writers: impl IntoIterator<Item = &'a FeedWriter<Trade>>) {
         if self.waiters.any() {
             writers.into_iter().for_each(FeedWriter::wake);
@@ -184,18 +184,18 @@ impl SharedRing {
     }
 }
 
-/// Streams of trades of which the newest value is kept, as the pool does.
+/// Streams of trades that keep their newest values, as the pool does.
 pub struct Newest {
     pub writer: FeedWriter<Trade>,
     pub cells: Vec<latest::Writer<Trade>>,
     pub marks: Vec<Mark>,
 }
 
-/// A feed of so many streams that reads newest values, on one connection.
+/// Opens a conflating feed of the given number of streams on one connection.
 pub fn newest(overflow: Overflow, streams: usize) -> (Newest, Feed<Trade>, Arc<TestClock>) {
     let Rig { mut writers, mut feed, clock, .. } = rig(DataType::Trade, overflow, 1);
     let newest = Newest::new(writers.remove(0), streams);
-    // A feed that was never looked at does not know its streams.
+    // A feed learns its streams at its first pop.
     assert_eq!(feed.pop(), None);
     (newest, feed, clock)
 }
@@ -207,13 +207,13 @@ impl Newest {
         Self { writer, cells, marks }
     }
 
-    /// Puts a value in place and marks it.
+    /// Stores a value and marks its stream.
     pub fn publish(&mut self, stream: usize, value: u64) {
         self.put(stream, value, 1);
         self.mark(stream);
     }
 
-    /// Puts a value in place; gives its version.
+    /// Stores a value. Returns its version.
     pub fn put(&mut self, stream: usize, value: u64, epoch: u32) -> u64 {
         let Update { value, stamps, .. } = derived(value);
         let receipt = Receipt { connection: ConnectionId(0), epoch: Epoch(epoch), received: stamps.received };
@@ -225,7 +225,7 @@ impl Newest {
     }
 }
 
-/// The numbers of the trades that were popped, or nothing where it was not a trade.
+/// Returns the number of a popped trade, or `None` for other items.
 pub fn number(item: Item<Trade>) -> Option<u64> {
     if let Item::Data(update) = item { Some(update.value.sequential_id) } else { None }
 }

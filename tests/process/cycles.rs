@@ -1,22 +1,23 @@
-//! A million subscriptions come and go on one engine and leave nothing behind: memory, threads and descriptors of this
-//! process are counted around them.
+//! Creates and drops a million subscriptions on one engine, and checks that this process keeps no memory, threads or
+//! descriptors.
 
 use std::time::Duration;
 
-use crate::{PATIENCE, resources};
+use crate::{TIMEOUT, resources};
 use hoga::config::ConnectLedger;
 use hoga::prelude::*;
 use hoga_exchange::{Exchange, Server, ServerConfig};
 use hoga_testing::allocations;
 
 const CYCLES: usize = 1_000_000;
-/// Twice what the request of the moment makes a difference of. A leak of a single byte in every fourth cycle is more.
+/// Maximum growth in bytes: twice the variation that the current request causes. A leak of one byte in every fourth
+/// cycle exceeds it.
 const GROWTH_MAX: i64 = 256 << 10;
 
-/// What is allocated when nothing but the first stream is wanted or carried any more: the least within half a second, for
-/// what is in flight comes and goes.
+/// Returns the live bytes once only the first stream is subscribed: the minimum of half a second, because data in
+/// flight varies.
 fn allocated(engine: &Engine) -> i64 {
-    for _ in 0..PATIENCE.as_millis() / 10 {
+    for _ in 0..TIMEOUT.as_millis() / 10 {
         if engine.subscriptions().wire_streams == 1 {
             break;
         }
@@ -30,7 +31,7 @@ fn allocated(engine: &Engine) -> i64 {
     (0..50).map(sample).min().unwrap()
 }
 
-/// Subscriptions of one stream and of two, in all modes; each is dropped at once or when the next comes.
+/// Subscribes to one or two streams in all modes. Each subscription is dropped at once or when the next one is made.
 fn churn(engine: &Engine, markets: &[String], cycles: usize) {
     let mut last = None;
     for cycle in 0..cycles {
@@ -42,7 +43,7 @@ fn churn(engine: &Engine, markets: &[String], cycles: usize) {
             _ => ticker(market).and(orderbook(market)),
         };
         let subscribed = engine.subscribe(subscription).unwrap();
-        // Half of them overlap the next.
+        // Half of the subscriptions overlap the next one.
         last = (cycle % 2 == 0).then_some(subscribed);
     }
     drop(last);
@@ -50,7 +51,7 @@ fn churn(engine: &Engine, markets: &[String], cycles: usize) {
 
 pub fn a_million_subscriptions_leave_no_memory_no_thread_and_no_descriptor_behind() {
     let mut config = ServerConfig { plain: true, ..ServerConfig::default() };
-    // The record of requests would be counted too.
+    // Requests that the exchange keeps would count too.
     (config.exchange.markets, config.exchange.received_kept) = (61, 0);
     let markets: Vec<String> = Exchange::new(config.exchange.clone(), 0).markets().map(str::to_owned).collect();
     let server = Server::start(config).unwrap();
@@ -61,8 +62,8 @@ pub fn a_million_subscriptions_leave_no_memory_no_thread_and_no_descriptor_behin
         .ticker("KRW-BTC")
         .start()
         .unwrap();
-    engine.wait_ready(PATIENCE).unwrap();
-    // Cells of all streams, buffers of the exchange in this process.
+    engine.wait_ready(TIMEOUT).unwrap();
+    // Warm up: cells of all streams, and buffers of the exchange, which is in this process.
     churn(&engine, &markets, CYCLES / 10);
     let (before, memory) = (resources(), allocated(&engine));
     churn(&engine, &markets, CYCLES);
@@ -71,5 +72,5 @@ pub fn a_million_subscriptions_leave_no_memory_no_thread_and_no_descriptor_behin
     assert!(grown < GROWTH_MAX, "{grown} bytes more");
     assert_eq!(server.stats().violations(), 0, "{:?}", server.stats());
     assert_eq!(server.stats().connections, 1);
-    engine.shutdown(PATIENCE).into_result().unwrap();
+    engine.shutdown(TIMEOUT).into_result().unwrap();
 }

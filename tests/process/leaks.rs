@@ -1,18 +1,18 @@
-//! Engines come and go and leave nothing behind: threads and descriptors are counted around them.
+//! Starts and stops engines, and checks that this process keeps no threads or descriptors.
 
 use std::fs::File;
 use std::time::Duration;
 
-use crate::{PATIENCE, resources};
+use crate::{TIMEOUT, resources};
 use hoga::config::ConnectLedger;
 use hoga::error::Error;
 use hoga::prelude::*;
 use hoga_exchange::{Server, ServerConfig};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// The exchange closes its ends a moment after the engine has.
+/// Waits until the resources are as expected: the exchange closes its ends shortly after the engine does.
 #[track_caller]
-fn settle_at(expected: (usize, usize)) {
+fn wait_for_resources(expected: (usize, usize)) {
     for _ in 0..500 {
         if resources() == expected {
             return;
@@ -32,21 +32,21 @@ pub fn engines_leave_no_thread_and_no_socket_behind() {
     let core = (0..1024).find(|&core| hoga::net::is_available(core)).unwrap();
     for wait in [Wait::Park, Wait::SpinThenPark(Duration::from_micros(200)), Wait::Spin] {
         let engine = builder().ticker("KRW-BTC").wait(wait).pin([core]).start().unwrap();
-        engine.wait_ready(PATIENCE).unwrap();
-        engine.shutdown(PATIENCE).into_result().unwrap();
-        drop(engine); // it held the means to wake its thread
-        settle_at(before);
+        engine.wait_ready(TIMEOUT).unwrap();
+        engine.shutdown(TIMEOUT).into_result().unwrap();
+        drop(engine); // it held the descriptor that wakes its thread
+        wait_for_resources(before);
     }
-    // Dropped instead of shut down, while it connects.
+    // An engine that is dropped while it connects.
     drop(builder().ticker("KRW-BTC").start().unwrap());
-    settle_at(before);
-    // Nothing was ever subscribed.
-    builder().start().unwrap().shutdown(PATIENCE).into_result().unwrap();
-    settle_at(before);
+    wait_for_resources(before);
+    // An engine without subscriptions.
+    builder().start().unwrap().shutdown(TIMEOUT).into_result().unwrap();
+    wait_for_resources(before);
     // A refused start.
     assert!(builder().ticker("nonsense").start().is_err());
-    settle_at(before);
-    // A start that the system refuses: it has no descriptors left.
+    wait_for_resources(before);
+    // A start that fails because the process has no descriptors left.
     let limit = getrlimit(Resource::Nofile);
     let used = std::fs::read_dir("/proc/self/fd").unwrap().map(|entry| entry.unwrap().file_name());
     let highest = used.map(|name| name.to_str().unwrap().parse::<u64>().unwrap()).max().unwrap();
@@ -57,15 +57,15 @@ pub fn engines_leave_no_thread_and_no_socket_behind() {
     setrlimit(Resource::Nofile, limit).unwrap();
     let error = refused.map(drop).unwrap_err();
     assert!(matches!(&error, Error::Start { what: "event queue", .. }), "{error}");
-    settle_at(before);
+    wait_for_resources(before);
     // Many subscriptions on one engine.
     let engine = builder().ticker("KRW-BTC").start().unwrap();
-    engine.wait_ready(PATIENCE).unwrap();
+    engine.wait_ready(TIMEOUT).unwrap();
     let running = resources();
     for _ in 0..2_000 {
         drop(engine.subscribe(trade(["KRW-ETH", "KRW-XRP"])).unwrap());
     }
-    settle_at(running);
+    wait_for_resources(running);
     drop(engine);
-    settle_at(before);
+    wait_for_resources(before);
 }

@@ -1,5 +1,5 @@
-//! The budgets against an exchange that counts for itself: a million generated patterns, each arrival late by its own
-//! delay, and not one over a limit.
+//! Budgets against an independent model of the exchange: a million generated patterns with random delays must not exceed
+//! a limit.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ const PATTERNS: u64 = 1_000_000;
 const SECOND: Duration = Duration::from_secs(1);
 const START: Nanos = Nanos::from_millis(1_790_000_000_000);
 
-/// The exchange: what arrived, and when. It knows nothing of how the budget counts.
+/// A model of the exchange: the times of arrivals. It is independent of the budget's algorithm.
 #[derive(Default)]
 struct Gate(Vec<Nanos>);
 
 impl Gate {
-    /// How often more than `rate.count` arrived in a stretch of `rate.window`.
+    /// Returns the number of arrivals beyond `rate.count` within `rate.window`.
     fn violations(&mut self, rate: Rate) -> usize {
         self.0.sort_unstable();
         let count = rate.count as usize;
@@ -25,11 +25,11 @@ impl Gate {
     }
 }
 
-/// One who wants to send: in bursts, now and then, or as soon as it may.
+/// Simulates a sender: in bursts, sporadically, or as soon as the budget allows.
 fn pattern(rng: &mut Rng, attempts: usize, pacing: Pacing, rates: &[Rate], gate: &mut Gate) {
     let ours: Vec<_> = rates.iter().map(|r| Rate { count: pacing.share_of(r.count), ..*r }).collect();
     let mut budget = Budget::with_margin(ours, pacing.margin());
-    // What the margin is to cover: 200 ms for the default.
+    // The delay that the margin must cover: 200 ms by default.
     let delay_max = pacing.margin() * 4 / 5;
     let longest_gap = [Duration::from_millis(1), Duration::from_millis(60), SECOND][rng.below(3)];
     let is_eager = rng.below(2) == 0;
@@ -39,7 +39,7 @@ fn pattern(rng: &mut Rng, attempts: usize, pacing: Pacing, rates: &[Rate], gate:
         if is_eager && budget.free_at() > now {
             assert_eq!(budget.try_acquire(now), Err(budget.free_at()));
             now = budget.free_at();
-            assert_eq!(budget.clone().try_acquire(now), Ok(()), "granted when it was said to be");
+            assert_eq!(budget.clone().try_acquire(now), Ok(()), "granted at the announced time");
         }
         if budget.try_acquire(now).is_ok() {
             gate.0.push(now + rng.up_to(delay_max));
@@ -47,7 +47,7 @@ fn pattern(rng: &mut Rng, attempts: usize, pacing: Pacing, rates: &[Rate], gate:
     }
 }
 
-/// Mostly the documented limits; now and then others, because they are configuration.
+/// Returns mostly the documented limits, and sometimes others, because limits are configurable.
 fn rates(rng: &mut Rng) -> Vec<Rate> {
     let limits = Limits::default();
     match rng.below(4) {
@@ -64,14 +64,14 @@ fn rates(rng: &mut Rng) -> Vec<Rate> {
 }
 
 #[test]
-fn a_million_patterns_never_pass_a_limit_as_the_exchange_counts_it() {
+fn a_million_patterns_never_exceed_a_limit_as_the_exchange_counts_it() {
     let mut rng = Rng::new(1);
     let mut gate = Gate::default();
     let (mut sent, mut violations) = (0, 0);
     for n in 0..PATTERNS {
         let pacing = [Pacing::Conservative, Pacing::Balanced, Pacing::Aggressive][rng.below(3)];
         let rates = rates(&mut rng);
-        // Few are long enough to use a minute up.
+        // Only a few patterns are long enough to use up a minute's budget.
         let attempts = if n % 2_000 == 0 { 600 } else { 4 + rng.below(16) };
         gate.0.clear();
         pattern(&mut rng, attempts, pacing, &rates, &mut gate);
@@ -79,11 +79,11 @@ fn a_million_patterns_never_pass_a_limit_as_the_exchange_counts_it() {
         violations += rates.iter().map(|&rate| gate.violations(rate)).sum::<usize>();
     }
     assert_eq!(violations, 0);
-    assert!(sent as u64 > 5 * PATTERNS, "the patterns asked for something: {sent}");
+    assert!(sent as u64 > 5 * PATTERNS, "the patterns sent requests: {sent}");
 }
 
 #[test]
-fn the_exchange_of_this_test_does_notice() {
+fn the_model_detects_violations() {
     let mut violations = 0;
     for seed in 0..100 {
         let (mut rng, mut gate) = (Rng::new(seed), Gate::default());
@@ -97,5 +97,5 @@ fn the_exchange_of_this_test_does_notice() {
         }
         violations += gate.violations(rate);
     }
-    assert!(violations > 100, "without a margin, delays that vary break the limit: {violations}");
+    assert!(violations > 100, "without a margin, varying delays exceed the limit: {violations}");
 }

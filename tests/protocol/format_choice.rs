@@ -1,5 +1,5 @@
-//! The rule that chooses a connection's format, under virtual time. The judge writes every message in all four formats
-//! and counts bytes; it does not know how the rule computes.
+//! The rule that chooses a connection's format, under virtual time. The tests write every message in all four formats and
+//! count bytes, independently of the rule's algorithm.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::support::decode;
 const START: Nanos = Nanos::from_millis(1_790_000_000_000);
 const ALL: &[Format] = &Format::ALL;
 
-/// Messages in all formats, and what a decoder counts of them.
+/// The size of messages in all formats, and a decoder's counts of them.
 #[derive(Clone, Default)]
 struct Trace {
     bytes: [u64; 4],
@@ -36,7 +36,7 @@ impl Trace {
         trace
     }
 
-    /// Some messages of each type, as a seed draws them.
+    /// Returns random messages of each type.
     fn drawn(rng: &mut Rng) -> Self {
         let mut messages = Vec::new();
         for kind in 0..5 {
@@ -54,7 +54,7 @@ impl Trace {
         Self::of(&messages)
     }
 
-    /// So many times.
+    /// Returns the trace repeated `n` times.
     fn times(&self, n: u64) -> Self {
         Self {
             bytes: self.bytes.map(|bytes| bytes * n),
@@ -71,7 +71,7 @@ impl Trace {
         self.bytes[format as usize] as f64 * costs.byte_ns + reading
     }
 
-    /// The cheapest format by trying all, and what part of the cost of `now` it saves.
+    /// Returns the cheapest format by comparing all, and the share of the cost of `now` that it saves.
     fn optimum(&self, now: Format, costs: &FormatCosts) -> (Format, f64) {
         let costs = Format::ALL.map(|format| (format, self.cost(format, costs)));
         let least = costs.into_iter().min_by(|one, other| one.1.total_cmp(&other.1)).unwrap();
@@ -83,18 +83,18 @@ impl Trace {
 fn drawn_costs(rng: &mut Rng) -> FormatCosts {
     let byte_ns = [0.0, 0.1, 1.0, 80.0][rng.below(4)];
     let mut ns = |most: usize| rng.below(most) as f64;
-    // No message is read for nothing: a traffic without any cost has no cheapest format.
+    // Reading always costs something, because traffic without any cost has no cheapest format.
     let read_ns = [(); 4].map(|()| ReadCosts { messages: NounKind::ALL.map(|_| 1.0 + ns(400)), unit: ns(60) });
     FormatCosts { byte_ns, read_ns }
 }
 
-/// A connection that a selector looks at once a window.
+/// A connection that a selector evaluates once per window.
 struct Connection {
     selector: FormatSelector,
     rule: FormatRule,
     now: Nanos,
     counters: Counters,
-    /// What the newest request named.
+    /// The format of the newest request.
     written: Format,
     changes: Vec<(Nanos, Format)>,
 }
@@ -104,11 +104,11 @@ impl Connection {
         let selector = FormatSelector::new(rule, formats, format);
         let mut connection =
             Self { selector, rule, now: START, counters: Counters::default(), written: format, changes: Vec::new() };
-        connection.look();
+        connection.evaluate();
         connection
     }
 
-    fn look(&mut self) -> Option<Format> {
+    fn evaluate(&mut self) -> Option<Format> {
         let changed = self.selector.evaluate(self.now, Some(self.written), &self.counters);
         if let Some(format) = changed {
             self.changes.push((self.now, format));
@@ -116,7 +116,7 @@ impl Connection {
         changed
     }
 
-    /// Lets a window pass in which this came. A change is asked for at once, and its window begins.
+    /// Simulates a window with this traffic. A change of format is requested at once and starts a window.
     fn window(&mut self, trace: &Trace, odd: u64) -> Option<Format> {
         let sums = |sum: &mut u64, more: u64| *sum += more;
         sums(&mut self.counters.bytes, trace.bytes[self.written as usize]);
@@ -127,22 +127,22 @@ impl Connection {
         self.now = self.now + self.rule.window;
         let is_settled = matches!(self.selector.reason(), FormatReason::WentBack { .. });
         assert!(is_settled || self.selector.next_evaluation() <= self.now);
-        let changed = self.look();
+        let changed = self.evaluate();
         if let Some(format) = changed {
             self.written = format;
-            self.look();
+            self.evaluate();
         }
         changed
     }
 }
 
-/// The rule at its keenest: one window decides.
-fn keen(costs: FormatCosts) -> FormatRule {
+/// Returns the most sensitive rule: one window decides.
+fn sensitive(costs: FormatCosts) -> FormatRule {
     FormatRule { costs, windows: 1, gain: 0.0, rest: Duration::ZERO, ..FormatRule::default() }
 }
 
 #[test]
-fn the_choice_is_the_cheapest_of_all_formats_from_wherever_it_begins() {
+fn the_choice_is_the_cheapest_of_all_formats_from_any_start() {
     let mut rng = Rng::new(121);
     let mut chosen = [0; 4];
     for _ in 0..500 {
@@ -150,18 +150,18 @@ fn the_choice_is_the_cheapest_of_all_formats_from_wherever_it_begins() {
         for begin in Format::ALL {
             let (cheapest, gain) = trace.optimum(begin, &costs);
             if gain.abs() < 1e-9 && cheapest != begin {
-                continue; // equal but for rounding: either is right
+                continue; // equal up to rounding: either is right
             }
-            let mut connection = Connection::new(keen(costs), ALL, begin);
+            let mut connection = Connection::new(sensitive(costs), ALL, begin);
             connection.window(&trace, 0);
             assert_eq!(connection.written, cheapest, "from {begin:?} {:?} {costs:?}", trace.delivered);
             chosen[cheapest as usize] += 1;
         }
     }
-    assert!(chosen.iter().all(|n| *n > 50), "every format must be cheapest now and then: {chosen:?}");
+    assert!(chosen.iter().all(|n| *n > 50), "every format must be cheapest sometimes: {chosen:?}");
 }
 
-/// Our own messages of each type, and recorded ones.
+/// Uses the repository's messages of each type, and recorded ones.
 #[test]
 fn on_documented_traffic_the_choice_is_the_cheapest_of_all_formats() {
     let of_type = |name: &str| {
@@ -192,12 +192,12 @@ fn on_documented_traffic_the_choice_is_the_cheapest_of_all_formats() {
             connection.window(&trace, 0);
         }
         assert_eq!((connection.written, cheapest), (Format::Simple, Format::Simple), "{file}");
-        let FormatReason::Cheapest { gain: said } = connection.selector.reason() else { panic!("{file}") };
-        // Old trades lack four fields, which the rule takes for granted.
-        assert!((said - gain).abs() < 0.10, "{file}: {said} of {gain}");
+        let FormatReason::Cheapest { gain: reported } = connection.selector.reason() else { panic!("{file}") };
+        // Old trades lack four fields that the rule assumes.
+        assert!((reported - gain).abs() < 0.10, "{file}: {reported} of {gain}");
         for _ in 0..50 {
             let costs = drawn_costs(&mut rng);
-            let mut connection = Connection::new(keen(costs), ALL, Format::Default);
+            let mut connection = Connection::new(sensitive(costs), ALL, Format::Default);
             connection.window(&trace, 0);
             let choice = connection.written;
             let loss = trace.cost(choice, &costs) / trace.cost(trace.optimum(choice, &costs).0, &costs) - 1.0;
@@ -207,17 +207,17 @@ fn on_documented_traffic_the_choice_is_the_cheapest_of_all_formats() {
 }
 
 #[test]
-fn one_window_is_not_enough_and_an_interruption_starts_anew() {
+fn one_window_is_not_enough_and_an_interruption_restarts_the_count() {
     let trace = Trace::drawn(&mut Rng::new(3)).times(100);
     let dear = FormatRule::default();
     let mut connection = Connection::new(dear, ALL, Format::Default);
     assert_eq!([(); 2].map(|()| connection.window(&trace, 0)), [None; 2]);
-    // Nothing came, which says nothing.
+    // An empty window decides nothing.
     assert_eq!(connection.window(&Trace::default(), 0), None);
     assert_eq!(connection.window(&trace, 0), Some(Format::Simple));
     assert!(matches!(connection.selector.reason(), FormatReason::Cheapest { gain } if gain > 0.2));
 
-    // A window that another format would not have made cheaper by enough.
+    // A window in which no other format would have saved enough.
     let same = Trace { delivered: ObjectCounts::default(), ..trace.clone() };
     let mut no_gain = same.clone();
     no_gain.delivered[NounKind::Candle] = 1;
@@ -235,13 +235,13 @@ fn only_formats_of_the_exchange_are_chosen() {
     let all = |ns| ReadCosts { messages: [ns; NounKind::COUNT], unit: ns };
     (costs.read_ns[Format::JsonList as usize], costs.read_ns[Format::Simple as usize]) = (all(0.0), all(1.0));
     let trace = Trace::drawn(&mut Rng::new(3));
-    let mut upbit = Connection::new(keen(costs), hoga::config::UPBIT.formats, Format::Default);
+    let mut upbit = Connection::new(sensitive(costs), hoga::config::UPBIT.formats, Format::Default);
     assert_eq!(upbit.window(&trace, 0), Some(Format::JsonList));
-    let mut bithumb = Connection::new(keen(costs), hoga::config::BITHUMB.formats, Format::Default);
+    let mut bithumb = Connection::new(sensitive(costs), hoga::config::BITHUMB.formats, Format::Default);
     assert_eq!(bithumb.window(&trace, 0), Some(Format::Simple));
 }
 
-/// Whatever comes, and whatever it costs: changes are rare, each had its reasons, and the same again decides the same.
+/// With any traffic and any costs, changes are rare and justified, and the same traffic causes the same changes.
 #[test]
 fn the_choice_never_flaps_and_is_the_same_for_the_same_traffic() {
     let mut changes = 0;
@@ -274,10 +274,10 @@ fn the_choice_never_flaps_and_is_the_same_for_the_same_traffic() {
         }
         changes += changed.len();
     }
-    assert!(changes > 100, "{changes} changes prove little");
+    assert!(changes > 100, "only {changes} changes");
 }
 
-/// The same traffic but for noise: one change at most, for ever.
+/// The same traffic with noise causes at most one change.
 #[test]
 fn noise_around_one_mix_changes_the_format_once_at_most() {
     for seed in 0..300 {
@@ -293,37 +293,37 @@ fn noise_around_one_mix_changes_the_format_once_at_most() {
 }
 
 #[test]
-fn a_format_that_is_misread_more_often_is_left_for_good() {
+fn a_format_that_falls_back_more_often_is_abandoned_permanently() {
     let trace = Trace::drawn(&mut Rng::new(3)).times(100);
     let odd = trace.messages / 10;
-    let rule = FormatRule { windows: 3, ..keen(FormatCosts::default()) };
+    let rule = FormatRule { windows: 3, ..sensitive(FormatCosts::default()) };
     let mut connection = Connection::new(rule, ALL, Format::Default);
     let changes = [(); 3].map(|()| connection.window(&trace, odd));
     assert_eq!(changes, [None, None, Some(Format::Simple)]);
-    // As odd as before: that is the exchange, not the format.
+    // As many odd messages as before: the exchange causes them, not the format.
     assert_eq!(connection.window(&trace, odd), None);
-    // A single odd message is no reason.
+    // A single odd message is not enough.
     assert_eq!(connection.window(&trace, odd + 1), None);
     assert_eq!(connection.window(&trace, 2 * odd), Some(Format::Default));
     assert_eq!(connection.selector.reason(), FormatReason::WentBack { from: Format::Simple });
     for _ in 0..100 {
         connection.now = connection.now + Duration::from_secs(3600);
-        assert_eq!(connection.window(&trace, 0), None, "for good");
+        assert_eq!(connection.window(&trace, 0), None, "permanently");
     }
 }
 
-/// What made them odd hours later came with no change of ours, and going back would be for good.
+/// A later change of the exchange makes the messages odd, not our change of format. Going back would be permanent.
 #[test]
 fn odd_messages_long_after_a_change_are_not_blamed_on_it() {
     let trace = Trace::drawn(&mut Rng::new(3)).times(100);
-    let rule = FormatRule { windows: 3, ..keen(FormatCosts::default()) };
+    let rule = FormatRule { windows: 3, ..sensitive(FormatCosts::default()) };
     let mut connection = Connection::new(rule, ALL, Format::Default);
     for _ in 0..rule.windows {
         connection.window(&trace, 0);
     }
     assert_eq!(connection.written, Format::Simple);
     for _ in 0..100 {
-        // Silence proves nothing.
+        // A silent window proves nothing.
         assert_eq!(connection.window(&Trace::default(), 0), None);
     }
     for _ in 0..rule.windows {
@@ -334,9 +334,9 @@ fn odd_messages_long_after_a_change_are_not_blamed_on_it() {
 }
 
 #[test]
-fn a_format_that_is_refused_is_left_though_nothing_comes_in_it() {
+fn a_refused_format_is_abandoned_although_no_message_arrives_in_it() {
     let trace = Trace::drawn(&mut Rng::new(3)).times(100);
-    let mut connection = Connection::new(keen(FormatCosts::default()), ALL, Format::Default);
+    let mut connection = Connection::new(sensitive(FormatCosts::default()), ALL, Format::Default);
     assert_eq!(connection.window(&trace, 0), Some(Format::Simple));
     connection.counters.server_errors += 1;
     connection.counters.messages += 1;
@@ -345,18 +345,18 @@ fn a_format_that_is_refused_is_left_though_nothing_comes_in_it() {
 
 /// Frames of the old format must not be counted as frames of the new one.
 #[test]
-fn nothing_is_judged_before_the_request_went_out() {
+fn a_format_is_not_evaluated_before_its_request_is_sent() {
     let trace = Trace::drawn(&mut Rng::new(3)).times(100);
-    let mut connection = Connection::new(keen(FormatCosts::default()), ALL, Format::Default);
+    let mut connection = Connection::new(sensitive(FormatCosts::default()), ALL, Format::Default);
     connection.window(&trace, 0);
     assert_eq!(connection.written, Format::Simple);
     connection.written = Format::Default; // the budget holds the request back
     for _ in 0..10 {
         connection.now = connection.now + Duration::from_secs(60);
         connection.counters.decode.fallbacks += 1000;
-        assert_eq!(connection.look(), None);
+        assert_eq!(connection.evaluate(), None);
     }
     connection.written = Format::Simple;
-    assert_eq!(connection.look(), None);
-    assert_eq!(connection.window(&trace, 0), None, "its window began with the request");
+    assert_eq!(connection.evaluate(), None);
+    assert_eq!(connection.window(&trace, 0), None, "its window started with the request");
 }

@@ -1,4 +1,4 @@
-//! What needs no socket, no thread and no clock: decoding, frames, the planner and the session.
+//! Rooms that need no socket, thread or clock: decoding, frames, the planner and the session.
 
 mod budget_patterns;
 mod format_choice;

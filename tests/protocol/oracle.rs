@@ -1,4 +1,4 @@
-//! The reference: what a message means according to serde_json and nothing of the library but its structs.
+//! A reference decoder, based on serde_json. Of the library it uses only the structs.
 
 use hoga::model::{
     Candle, Change, DataType, Date, DateTime, Level, Levels, Market, MarketState, MarketWarning, Orderbook, Side,
@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 
 use crate::support::Data;
 
-/// The data that must be delivered, and the error or the number of data objects that must be returned. `Ok(None)` is a
-/// message that is no data.
+/// Returns the data that must be delivered, and the error or the number of data objects that must be returned.
+/// `Ok(None)` is a message without data.
 pub fn read(message: &[u8]) -> (Result<Option<u32>, DecodeError>, Vec<Data>) {
     let mut data = Vec::new();
     let result = read_into(message, &mut data);
@@ -68,7 +68,7 @@ fn control(map: &Map<String, Value>) -> Result<Option<u32>, DecodeError> {
     Err(DecodeError::NotAMessage)
 }
 
-/// An object with one of the two key sets. Methods take both names and answer as the library should.
+/// An object with one of the two key sets. Methods take both names and return what the library must return.
 struct Object<'a> {
     map: &'a Map<String, Value>,
     short: bool,
@@ -145,7 +145,7 @@ impl Object<'_> {
     }
 
     fn ticker(&self) -> Result<Ticker, DecodeError> {
-        // A struct literal evaluates in the order it is written: that of the wire, so the first error is the same.
+        // A struct literal evaluates its fields as written, which is wire order, so the first error is the same.
         Ok(Ticker {
             market: self.market()?,
             opening_price: self.number("opening_price", "op")?,

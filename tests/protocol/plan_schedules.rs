@@ -1,9 +1,8 @@
-//! The planner under virtual time, against a model of connections and of an exchange that replaces, answers new streams
-//! with snapshots after a while, sends no changes of a stream while it owes its snapshot, and forgets the snapshots it
-//! still owes when the next request comes. Desired sets and reports take their time between the planner and a
-//! connection.
+//! The planner under virtual time, against a model of connections and of the exchange. In the model, a request replaces
+//! the previous one. New streams get their snapshot after a delay, and no changes before it. The next request cancels
+//! pending snapshots. Desired sets and reports take time between the planner and a connection.
 //!
-//! The judge never asks the planner what is right. It keeps its own list of who wants what.
+//! The checks do not rely on the planner: the test keeps its own list of all subscriptions.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -18,60 +17,60 @@ use hoga_testing::Rng;
 const SCHEDULES: u64 = 100_000;
 const START: Nanos = Nanos::from_millis(1_790_000_000_000);
 const UNKNOWN: usize = 7;
-/// How long the planner may take to know that data has come.
+/// Maximum delay until the planner knows that data has arrived.
 const LAG: Duration = Duration::from_millis(21);
 
 fn whole_ms(rng: &mut Rng, most: u64) -> Duration {
     Duration::from_millis(rng.below(most as usize + 1) as u64)
 }
 
-/// What the exchange does for one stream of the request it was sent last.
+/// The exchange's state of one stream of the newest request.
 #[derive(Clone, Copy)]
 struct Served {
     spec: StreamSpec,
-    /// Changes are sent.
+    /// Whether changes are sent.
     realtime: bool,
-    /// When its snapshot goes out; `NEVER` if none is owed.
+    /// When its snapshot is sent; `NEVER` if none is pending.
     snapshot_at: Nanos,
-    /// How often it had changed when its whole state was last sent, on this socket and without a break since then.
-    told: Option<u64>,
-    /// When the first state was sent after it was last asked for from the start.
-    told_since: Nanos,
+    /// The number of changes when its state was last sent, on this socket and without a break since then.
+    state_sent: Option<u64>,
+    /// When the first state was sent after the last request with a snapshot.
+    state_since: Nanos,
 }
 
 impl Served {
-    /// The whole state was sent.
-    fn tell(&mut self, now: Nanos, changes: u64) {
-        (self.told, self.told_since) = (Some(changes), self.told_since.min(now));
+    /// Records that the whole state is sent.
+    fn send_state(&mut self, now: Nanos, changes: u64) {
+        (self.state_sent, self.state_since) = (Some(changes), self.state_since.min(now));
     }
 
-    /// Changes are sent as they happen.
+    /// Returns whether changes are sent as they happen.
     fn runs(&self) -> bool {
-        self.told.is_some() && self.realtime && self.snapshot_at == Nanos::NEVER
+        self.state_sent.is_some() && self.realtime && self.snapshot_at == Nanos::NEVER
     }
 }
 
-/// A request that the planner has heard of.
+/// A request that the planner knows of.
 #[derive(Clone, Copy)]
 struct Request {
     revision: u64,
     heard_at: Nanos,
 }
 
-/// What is on its way to a connection.
-enum Letter {
+/// A command in flight to a connection.
+enum Command {
     Desired {
         desired: DesiredSet,
         at: Nanos,
-        /// What the planner had heard of when it issued this.
+        /// The newest request that the planner knew of when it issued this.
         known: Option<Request>,
     },
-    /// Somebody reads these streams, from their state on if they run on this socket.
+    /// A reader joins these streams, with their state if they run on this socket.
     Join(DemandId, Option<Epoch>, Vec<StreamKey>),
     Leave(DemandId),
 }
 
-/// What is on its way to the planner.
+/// A report in flight to the planner.
 enum Report {
     Opened(Epoch),
     Disconnected,
@@ -79,14 +78,14 @@ enum Report {
 }
 
 /// One connection and its side of the exchange.
-struct Line {
+struct Connection {
     number: usize,
     epoch: u32,
     open: bool,
     reopens_at: Nanos,
     desired: DesiredSet,
     issued_at: Nanos,
-    /// What the planner had heard of when it issued that.
+    /// The newest request that the planner knew of when it issued that set.
     known: Option<Request>,
     sent: Option<u64>,
     budget: Budget,
@@ -96,9 +95,9 @@ struct Line {
     /// When the last snapshot of each stream was sent.
     snapshots: BTreeMap<StreamKey, Nanos>,
     readers: BTreeMap<DemandId, Vec<StreamKey>>,
-    letters: VecDeque<(Nanos, Letter)>,
+    commands: VecDeque<(Nanos, Command)>,
     reports: VecDeque<(Nanos, Report)>,
-    /// The socket that the planner has heard of, and the newest request on it.
+    /// The socket that the planner knows of. `known_sent` is the newest request on it.
     known_socket: Option<Epoch>,
     known_sent: Option<Request>,
 }
@@ -107,16 +106,16 @@ struct World {
     rng: Rng,
     now: Nanos,
     planner: Planner,
-    lines: Vec<Line>,
+    connections: Vec<Connection>,
     held: Vec<(DemandId, Vec<StreamSpec>)>,
-    /// Snapshots that nothing but a new request brings, and since when somebody waits for each.
+    /// Snapshots that only a new request causes, and since when a reader waits for each.
     awaited: Vec<(DemandId, StreamKey, Nanos)>,
     keys: Vec<StreamKey>,
-    /// How often each stream has changed.
+    /// The number of changes of each stream.
     changes: BTreeMap<StreamKey, u64>,
     grace: Duration,
-    /// The longest way of a letter or a report.
-    way: Duration,
+    /// The maximum latency of a command or a report.
+    latency: Duration,
     quiet: bool,
 }
 
@@ -125,7 +124,7 @@ fn budget() -> Budget {
     Budget::new([rate(5, 1), rate(100, 60)])
 }
 
-impl Line {
+impl Connection {
     fn new(number: usize) -> Self {
         Self {
             number,
@@ -142,7 +141,7 @@ impl Line {
             heard: BTreeMap::new(),
             snapshots: BTreeMap::new(),
             readers: BTreeMap::new(),
-            letters: VecDeque::new(),
+            commands: VecDeque::new(),
             reports: VecDeque::new(),
             known_socket: None,
             known_sent: None,
@@ -150,18 +149,18 @@ impl Line {
     }
 
     fn next(&self) -> Nanos {
-        let under_way = self.letters.front().map(|(due, _)| *due).into_iter();
-        let under_way = under_way.chain(self.reports.front().map(|(due, _)| *due)).min().unwrap_or(Nanos::NEVER);
+        let in_flight = self.commands.front().map(|(due, _)| *due).into_iter();
+        let in_flight = in_flight.chain(self.reports.front().map(|(due, _)| *due)).min().unwrap_or(Nanos::NEVER);
         if !self.open {
-            return if self.desired.streams.is_empty() { under_way } else { under_way.min(self.reopens_at) };
+            return if self.desired.streams.is_empty() { in_flight } else { in_flight.min(self.reopens_at) };
         }
-        self.served.values().map(|s| s.snapshot_at).min().unwrap_or(Nanos::NEVER).min(under_way)
+        self.served.values().map(|s| s.snapshot_at).min().unwrap_or(Nanos::NEVER).min(in_flight)
     }
 
-    /// Nothing overtakes what was sent before it.
-    fn post(&mut self, due: Nanos, letter: Letter) {
-        let due = self.letters.back().map_or(due, |(last, _)| due.max(*last));
-        self.letters.push_back((due, letter));
+    /// Sends a command. Commands do not overtake each other.
+    fn post(&mut self, due: Nanos, command: Command) {
+        let due = self.commands.back().map_or(due, |(last, _)| due.max(*last));
+        self.commands.push_back((due, command));
     }
 
     fn report(&mut self, due: Nanos, report: Report) {
@@ -169,7 +168,7 @@ impl Line {
         self.reports.push_back((due, report));
     }
 
-    /// Tells the planner what has arrived by now.
+    /// Delivers the reports that have arrived by now to the planner.
     fn deliver_reports(&mut self, now: Nanos, planner: &mut Planner) {
         while let Some((_, report)) = self.reports.pop_front_if(|(due, _)| *due <= now) {
             match report {
@@ -189,18 +188,18 @@ impl Line {
         }
     }
 
-    fn read_letters(&mut self, now: Nanos) {
-        while let Some((_, letter)) = self.letters.pop_front_if(|(due, _)| *due <= now) {
-            match letter {
-                Letter::Desired { desired, at, known } => {
+    fn apply_commands(&mut self, now: Nanos) {
+        while let Some((_, command)) = self.commands.pop_front_if(|(due, _)| *due <= now) {
+            match command {
+                Command::Desired { desired, at, known } => {
                     (self.desired, self.issued_at, self.known) = (desired, at, known)
                 }
-                // On a socket that the planner had not heard of, it could not know what was on the wire.
-                Letter::Join(id, socket, keys) if socket == Some(Epoch(self.epoch)) => {
+                // On a socket that the planner did not know of, it could not know which streams run.
+                Command::Join(id, socket, keys) if socket == Some(Epoch(self.epoch)) => {
                     self.readers.insert(id, keys);
                 }
-                Letter::Join(..) => {}
-                Letter::Leave(id) => {
+                Command::Join(..) => {}
+                Command::Leave(id) => {
                     self.readers.remove(&id);
                 }
             }
@@ -215,33 +214,33 @@ impl Line {
         self.served.clear();
     }
 
-    fn turn(&mut self, now: Nanos, changes: &BTreeMap<StreamKey, u64>, rng: &mut Rng, way: Duration) {
-        self.read_letters(now);
-        let mut way = || now + whole_ms(rng, way.as_millis() as u64);
+    fn turn(&mut self, now: Nanos, changes: &BTreeMap<StreamKey, u64>, rng: &mut Rng, latency: Duration) {
+        self.apply_commands(now);
+        let mut arrival = || now + whole_ms(rng, latency.as_millis() as u64);
         if self.desired.streams.is_empty() {
-            self.lose(now, way());
+            self.lose(now, arrival());
             return;
         }
         if !self.open && now >= self.reopens_at {
             (self.open, self.epoch, self.budget) = (true, self.epoch + 1, budget());
             self.requests.clear();
-            self.report(way(), Report::Opened(Epoch(self.epoch)));
+            self.report(arrival(), Report::Opened(Epoch(self.epoch)));
         }
         if self.open && self.sent != Some(self.desired.revision) && self.budget.try_acquire(now).is_ok() {
-            self.report(way(), Report::Requested { at: now, revision: self.desired.revision });
+            self.report(arrival(), Report::Requested { at: now, revision: self.desired.revision });
             self.send(now, changes, rng);
         }
         for (key, served) in &mut self.served {
             if served.snapshot_at <= now {
                 served.snapshot_at = Nanos::NEVER;
-                served.tell(now, changes[key]);
+                served.send_state(now, changes[key]);
                 self.snapshots.insert(*key, now);
                 self.heard.insert(*key, (Epoch(self.epoch), now));
             }
         }
     }
 
-    /// The exchange takes the request as it is written.
+    /// Sends a request, which the exchange processes at once.
     fn send(&mut self, now: Nanos, changes: &BTreeMap<StreamKey, u64>, rng: &mut Rng) {
         self.requests.push(now);
         let in_window =
@@ -249,7 +248,7 @@ impl Line {
         assert!(in_window(1) <= 5 && in_window(60) <= 100, "the exchange refuses this");
         let before = std::mem::take(&mut self.served);
         for key in self.readers.values().flatten().filter(|key| before.contains_key(key)) {
-            assert!(self.desired.streams.get(*key).is_some(), "{key} is taken from somebody who reads it");
+            assert!(self.desired.streams.get(*key).is_some(), "{key} is removed although a reader has it");
         }
         let running = self.desired.running.on(Epoch(self.epoch), self.sent);
         for spec in self.desired.streams.specs() {
@@ -257,57 +256,63 @@ impl Line {
             let old = before.get(&spec.key);
             if runs {
                 let old = old.unwrap_or_else(|| panic!("{} does not run on this socket", spec.key));
-                assert!(old.runs(), "{} had no snapshot, and none will come", spec.key);
-                assert_eq!(old.told, Some(changes[&spec.key]), "{} has changed, and nothing will say so", spec.key);
+                assert!(old.runs(), "{} had no snapshot, and none is pending", spec.key);
+                assert_eq!(
+                    old.state_sent,
+                    Some(changes[&spec.key]),
+                    "{} has changed, and no message will show it",
+                    spec.key
+                );
                 assert!(old.spec.depth >= spec.depth, "{} has fewer levels until something changes", spec.key);
             }
-            // It runs, and the planner knew. Asked for from the start, the exchange would hold its changes back.
+            // The stream runs, and the planner knew. With a request for a snapshot, the exchange would withhold its changes.
             let known = self.known.filter(|known| self.sent == Some(known.revision));
             let is_known = |old: &Served| {
-                old.runs() && known.is_some_and(|known| old.told_since.max(known.heard_at) + LAG < self.issued_at)
+                old.runs() && known.is_some_and(|known| old.state_since.max(known.heard_at) + LAG < self.issued_at)
             };
             let serves = |old: &Served| old.spec.mode == Mode::All && old.spec.depth >= spec.depth;
             let interrupts = spec.mode == Mode::All && !runs;
             let interrupted = old.filter(|old| interrupts && serves(old) && is_known(old));
-            assert!(interrupted.is_none(), "{}, which runs, is interrupted", spec.key);
+            assert!(interrupted.is_none(), "{} runs and is interrupted", spec.key);
 
             let owes = !runs && spec.mode != Mode::RealtimeOnly && spec.key.market() != Some(unknown());
             let snapshot_at = if owes { now + Duration::from_millis(1) + whole_ms(rng, 200) } else { Nanos::NEVER };
             let realtime = spec.mode != Mode::SnapshotOnly && spec.key.market() != Some(unknown());
-            let goes_on = old.filter(|old| old.runs() && !owes && old.spec.depth >= spec.depth);
-            let (told, told_since) = goes_on.map_or((None, Nanos::NEVER), |old| (old.told, old.told_since));
-            self.served.insert(spec.key, Served { spec: *spec, realtime, snapshot_at, told, told_since });
+            let continuing = old.filter(|old| old.runs() && !owes && old.spec.depth >= spec.depth);
+            let (state_sent, state_since) =
+                continuing.map_or((None, Nanos::NEVER), |old| (old.state_sent, old.state_since));
+            self.served.insert(spec.key, Served { spec: *spec, realtime, snapshot_at, state_sent, state_since });
         }
         self.sent = Some(self.desired.revision);
     }
 
-    /// Something changed on a market.
+    /// Applies a change of a stream.
     fn trade(&mut self, now: Nanos, key: StreamKey, changes: u64) {
         // Each change carries the whole state.
         let sends = |served: &&mut Served| served.realtime && served.snapshot_at == Nanos::NEVER;
         if let Some(served) = self.served.get_mut(&key).filter(sends) {
-            served.tell(now, changes);
+            served.send_state(now, changes);
             self.heard.insert(key, (Epoch(self.epoch), now));
         }
     }
 
-    /// A snapshot came since then, or the stream runs and its newest value will do.
-    fn gives_state(&self, key: StreamKey, since: Nanos) -> bool {
+    /// Returns whether a snapshot was sent since then, or the stream runs, so that its newest value serves.
+    fn provides_state(&self, key: StreamKey, since: Nanos) -> bool {
         let runs = |served: &Served| served.spec.mode == Mode::All && served.runs();
         self.snapshots.get(&key).is_some_and(|at| *at > since) || self.served.get(&key).is_some_and(runs)
     }
 
-    /// Every desired set that may still be sent asks for this stream.
+    /// Returns whether every desired set that may still be sent has this stream.
     fn keeps(&self, key: StreamKey) -> bool {
-        let posted = self.letters.iter().filter_map(|(_, letter)| match letter {
-            Letter::Desired { desired, .. } => Some(desired),
+        let posted = self.commands.iter().filter_map(|(_, command)| match command {
+            Command::Desired { desired, .. } => Some(desired),
             _ => None,
         });
         posted.chain([&self.desired]).all(|desired| desired.streams.get(key).is_some())
     }
 }
 
-/// Wanted by somebody all the time, so that there is always something to be interrupted.
+/// A stream that is always subscribed, so that there is always one that can be interrupted.
 fn lasting() -> StreamKey {
     StreamKey::of(DataType::Ticker, "KRW-C0".parse().unwrap())
 }
@@ -337,13 +342,13 @@ impl World {
         let mut world = Self {
             now: START,
             planner: Planner::new(Arc::new(config), false),
-            lines: (0..connections).map(Line::new).collect(),
+            connections: (0..connections).map(Connection::new).collect(),
             held: Vec::new(),
             awaited: Vec::new(),
             changes: keys.iter().map(|key| (*key, 0)).collect(),
             keys,
             grace,
-            way: Duration::from_millis([0, 3, 30][rng.below(3)]),
+            latency: Duration::from_millis([0, 3, 30][rng.below(3)]),
             quiet: rng.below(2) == 0,
             rng,
         };
@@ -360,16 +365,16 @@ impl World {
                 let one = 1 + self.rng.below(self.held.len() - 1);
                 let (id, _) = self.held.swap_remove(one);
                 self.planner.remove(self.now, id);
-                for line in 0..self.lines.len() {
+                for connection in 0..self.connections.len() {
                     let due = self.arrival();
-                    self.lines[line].post(due, Letter::Leave(id));
+                    self.connections[connection].post(due, Command::Leave(id));
                 }
             }
             15 => {
-                let line = self.rng.below(self.lines.len());
+                let connection = self.rng.below(self.connections.len());
                 let reopens_at = self.now + whole_ms(&mut self.rng, 500);
                 let reported_at = self.arrival();
-                self.lines[line].lose(reopens_at, reported_at);
+                self.connections[connection].lose(reopens_at, reported_at);
             }
             _ => {}
         }
@@ -395,7 +400,7 @@ impl World {
         self.admit(admitted, specs);
     }
 
-    /// Somebody wants these streams and begins to read them.
+    /// Adds a subscription and a reader of its streams.
     fn admit(&mut self, admitted: Admitted, specs: Vec<StreamSpec>) {
         self.carry(admitted.carry);
         let union = self.union();
@@ -409,36 +414,45 @@ impl World {
         for spec in &specs {
             shares.entry(self.planner.home(spec.key)).or_default().push(spec.key);
         }
-        for (line, keys) in shares {
+        for (connection, keys) in shares {
             let due = self.arrival();
-            let line = &mut self.lines[line];
-            line.post(due, Letter::Join(admitted.id, line.known_socket, keys));
+            let connection = &mut self.connections[connection];
+            connection.post(due, Command::Join(admitted.id, connection.known_socket, keys));
         }
         self.held.push((admitted.id, specs));
     }
 
     fn carry(&mut self, desired: Vec<(usize, DesiredSet)>) {
-        for (line, desired) in desired {
+        for (connection, desired) in desired {
             let (due, at) = (self.arrival(), self.now);
-            let line = &mut self.lines[line];
-            let known = line.known_sent;
-            line.post(due, Letter::Desired { desired, at, known });
+            let connection = &mut self.connections[connection];
+            let known = connection.known_sent;
+            connection.post(due, Command::Desired { desired, at, known });
         }
     }
 
-    /// When something arrives that sets off now.
+    /// Returns when a message that is sent now arrives.
     fn arrival(&mut self) -> Nanos {
-        self.now + whole_ms(&mut self.rng, self.way.as_millis() as u64)
+        self.now + whole_ms(&mut self.rng, self.latency.as_millis() as u64)
     }
 
-    /// Lets everything happen for a while.
+    /// Runs the simulation for `time`.
     fn run(&mut self, time: Duration) {
         let end = self.now + time;
         for _ in 0..100_000 {
             self.turn();
-            let next = self.lines.iter().map(Line::next).min().unwrap_or(Nanos::NEVER).min(self.planner.next_poll());
-            // A request may wait for its budget.
-            let waits = self.lines.iter().any(|line| line.open && line.sent != Some(line.desired.revision));
+            let next = self
+                .connections
+                .iter()
+                .map(Connection::next)
+                .min()
+                .unwrap_or(Nanos::NEVER)
+                .min(self.planner.next_poll());
+            // A request may wait for the budget.
+            let waits = self
+                .connections
+                .iter()
+                .any(|connection| connection.open && connection.sent != Some(connection.desired.revision));
             let next = if waits { next.min(self.now + Duration::from_millis(50)) } else { next };
             if next > end {
                 self.now = end;
@@ -446,7 +460,7 @@ impl World {
             }
             self.now = next.max(self.now + Duration::from_micros(100));
         }
-        panic!("the planner asks to be polled without end");
+        panic!("the planner asks to be polled endlessly");
     }
 
     fn turn(&mut self) {
@@ -454,53 +468,62 @@ impl World {
             let key = self.keys[self.rng.below(self.keys.len())];
             let changes = self.changes.entry(key).or_default();
             *changes += 1;
-            self.lines.iter_mut().for_each(|line| line.trade(self.now, key, *changes));
+            self.connections.iter_mut().for_each(|connection| connection.trade(self.now, key, *changes));
         }
-        for line in &mut self.lines {
-            line.deliver_reports(self.now, &mut self.planner);
+        for connection in &mut self.connections {
+            connection.deliver_reports(self.now, &mut self.planner);
         }
-        let lines = &self.lines;
-        let heard = |key| lines.iter().filter_map(|line| line.heard.get(&key).copied()).max_by_key(|(_, at)| *at);
+        let connections = &self.connections;
+        let heard = |key| {
+            connections.iter().filter_map(|connection| connection.heard.get(&key).copied()).max_by_key(|(_, at)| *at)
+        };
         let decisions = self.planner.poll(self.now, heard);
-        self.judge_expired(&decisions.expired);
+        self.check_expired(&decisions.expired);
         self.carry(decisions.carry);
-        for line in decisions.list {
-            let listed: BTreeSet<_> =
-                self.lines[line].served.keys().copied().filter(|key| key.market() != Some(unknown())).collect();
-            self.planner.listed(line, &listed);
+        for connection in decisions.list {
+            let listed: BTreeSet<_> = self.connections[connection]
+                .served
+                .keys()
+                .copied()
+                .filter(|key| key.market() != Some(unknown()))
+                .collect();
+            self.planner.listed(connection, &listed);
         }
-        for line in &mut self.lines {
-            line.turn(self.now, &self.changes, &mut self.rng, self.way);
+        for connection in &mut self.connections {
+            connection.turn(self.now, &self.changes, &mut self.rng, self.latency);
         }
-        self.judge_confirmed();
-        let (lines, planner) = (&self.lines, &self.planner);
-        self.awaited.retain(|(_, key, since)| !lines[planner.home(*key)].gives_state(*key, *since));
+        self.check_confirmed();
+        let (connections, planner) = (&self.connections, &self.planner);
+        self.awaited.retain(|(_, key, since)| !connections[planner.home(*key)].provides_state(*key, *since));
     }
 
-    /// What has left the wire is not wanted, and is not on the wire.
-    fn judge_expired(&self, expired: &[StreamKey]) {
+    /// Asserts that expired streams are not subscribed and not on the wire.
+    fn check_expired(&self, expired: &[StreamKey]) {
         for key in expired {
-            assert!(!self.held.iter().any(|(_, specs)| specs.iter().any(|spec| spec.key == *key)), "{key} is wanted");
-            let line = &self.lines[self.planner.home(*key)];
-            assert!(!line.reports.is_empty() || !line.served.contains_key(key), "{key} is on the wire");
+            assert!(
+                !self.held.iter().any(|(_, specs)| specs.iter().any(|spec| spec.key == *key)),
+                "{key} is subscribed"
+            );
+            let connection = &self.connections[self.planner.home(*key)];
+            assert!(!connection.reports.is_empty() || !connection.served.contains_key(key), "{key} is on the wire");
         }
     }
 
-    /// What is confirmed is on the wire, and no desired set on its way takes it off.
-    fn judge_confirmed(&self) {
+    /// Asserts that confirmed streams are on the wire, and that no desired set in flight removes them.
+    fn check_confirmed(&self) {
         let confirmed = self.held.iter().flat_map(|(id, _)| self.planner.confirmations_of(*id));
         for (key, _) in confirmed
             .filter(|(_, confirmation)| matches!(confirmation, Some(Confirmation::Data | Confirmation::Listed)))
         {
-            let line = &self.lines[self.planner.home(key)];
-            if line.reports.is_empty() {
-                assert!(line.served.contains_key(&key), "{key} is confirmed and not on the wire");
-                assert!(line.keeps(key), "{key} is confirmed and may be about to leave");
+            let connection = &self.connections[self.planner.home(key)];
+            if connection.reports.is_empty() {
+                assert!(connection.served.contains_key(&key), "{key} is confirmed and not on the wire");
+                assert!(connection.keeps(key), "{key} is confirmed, and a set in flight removes it");
             }
         }
     }
 
-    /// What somebody wants, by the judge's own list.
+    /// Returns the union of all subscriptions, by the test's own list.
     fn union(&self) -> BTreeMap<StreamKey, StreamSpec> {
         let mut union = BTreeMap::new();
         for spec in self.held.iter().flat_map(|(_, specs)| specs) {
@@ -510,31 +533,31 @@ impl World {
         union
     }
 
-    fn judge(&mut self) {
-        // Long enough for grace, budget and asking twice.
+    fn check_final_state(&mut self) {
+        // Long enough for the grace period, the budget and a repeated request.
         self.run(self.grace + Duration::from_secs(6));
         let union = self.union();
         let mut wire = BTreeMap::new();
-        for line in &self.lines {
-            let streams = if line.open { line.desired.streams.specs() } else { &[] };
+        for connection in &self.connections {
+            let streams = if connection.open { connection.desired.streams.specs() } else { &[] };
             assert!(
-                streams.is_empty() || line.sent == Some(line.desired.revision),
+                streams.is_empty() || connection.sent == Some(connection.desired.revision),
                 "the newest desired set was not sent"
             );
             for spec in streams {
                 assert!(wire.insert(spec.key, *spec).is_none(), "{} is on two connections", spec.key);
-                let served = line.served[&spec.key];
+                let served = connection.served[&spec.key];
                 let owed = spec.mode != Mode::RealtimeOnly && spec.key.market() != Some(unknown());
-                assert!(served.told.is_some() || !owed, "{} never got its snapshot", spec.key);
+                assert!(served.state_sent.is_some() || !owed, "{} never got its snapshot", spec.key);
                 let is_followed = spec.mode == Mode::All && spec.key.market() != Some(unknown());
-                assert!(!is_followed || served.told == Some(self.changes[&spec.key]), "{} is behind", spec.key);
+                assert!(!is_followed || served.state_sent == Some(self.changes[&spec.key]), "{} is behind", spec.key);
             }
         }
         assert_eq!(wire, union);
         let revisions = self.planner.revisions();
         assert_eq!((revisions.sent, revisions.confirmed), (revisions.desired, revisions.desired));
         for (id, key, _) in &self.awaited {
-            assert!(!self.held.iter().any(|(held, _)| held == id), "{key} was awaited, and did not come");
+            assert!(!self.held.iter().any(|(held, _)| held == id), "the snapshot of {key} did not arrive");
         }
         for (key, confirmation) in self.held.iter().flat_map(|(id, _)| self.planner.confirmations_of(*id)) {
             let is_confirmed = matches!(confirmation, Some(Confirmation::Data | Confirmation::Listed));
@@ -543,7 +566,7 @@ impl World {
         let unconfirmed: BTreeSet<_> = self.planner.stats(self.now).unconfirmed.into_iter().collect();
         let expected: BTreeSet<_> = union.into_keys().filter(|key| key.market() == Some(unknown())).collect();
         assert_eq!(unconfirmed, expected);
-        // And then nothing more is sent.
+        // From then on, no request is sent.
         let requests = self.planner.stats(self.now).requests;
         self.run(Duration::from_secs(5));
         assert_eq!(self.planner.stats(self.now).requests, requests);
@@ -557,14 +580,14 @@ fn run(seeds: impl Iterator<Item = u64>) {
             for _ in 0..1 + world.rng.below(12) {
                 world.step();
             }
-            world.judge();
+            world.check_final_state();
         });
         assert!(outcome.is_ok(), "seed {seed}");
     }
 }
 
 #[test]
-fn whatever_comes_and_goes_the_wire_ends_as_the_union_and_nothing_that_runs_is_interrupted() {
+fn any_schedule_ends_with_the_union_on_the_wire_and_never_interrupts_a_running_stream() {
     std::thread::scope(|scope| {
         scope.spawn(|| run((0..SCHEDULES).step_by(2)));
         run((1..SCHEDULES).step_by(2));

@@ -1,7 +1,7 @@
 //! The session against the simulated exchange, both sans-IO, in one thread under virtual time, from a seed.
 //!
 //! Each seed draws a random subset of faults, delays and splits (swarm testing), so that rare faults are not drowned by
-//! common ones. The judge reads what the exchange really sent with another JSON reader than the library's.
+//! common ones. The test reads the exchange's messages with serde_json instead of the library's reader.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
@@ -17,20 +17,20 @@ use hoga_testing::{Rng, frames};
 
 const SEEDS: u64 = 1000;
 const START: Nanos = Nanos::from_millis(1_790_000_000_000);
-/// Faults and changes of demand happen in the first part; in the second, everything has to come back. Refusals queue up
-/// in the first, and each is waited out with a pause that doubles.
-const TROUBLE: Duration = Duration::from_secs(20);
+/// Faults and changes of demand happen in the first part. In the second, every stream must recover. Refusals queue up in
+/// the first part, and the session waits after each one, with doubling pauses.
+const FAULT_TIME: Duration = Duration::from_secs(20);
 const RECOVERY_MAX: Duration = Duration::from_secs(7200);
-/// The kind of trouble that stops the exchange from reading.
+/// The kind of fault that stops the exchange from reading.
 const STALL: u64 = 4;
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const TYPES: [DataType; 4] =
     [DataType::Ticker, DataType::Trade, DataType::Orderbook, DataType::Candle(hoga::model::Interval::Second1)];
 
-/// What tells one message of a stream from another: type, market and two numbers of the message.
+/// The identity of a message: type, market and two numbers.
 type Id = (String, String, u64, u64);
 
-/// Randomness for the session, apart from that of the world around it.
+/// The session's random source, separate from the world's.
 struct Seeded(Rng);
 
 impl Entropy for Seeded {
@@ -39,7 +39,7 @@ impl Entropy for Seeded {
     }
 }
 
-/// The ground truth: what left the exchange, read by serde_json.
+/// The ground truth: the messages that the exchange sent, read by serde_json.
 #[derive(Default, Clone)]
 struct Truth(Arc<Mutex<HashMap<ConnId, Vec<Id>>>>);
 
@@ -72,7 +72,7 @@ fn id_of(object: &serde_json::Value) -> Id {
     (kind, market, if timestamp > 100_000_000_000_000 { timestamp / 1000 } else { timestamp }, second)
 }
 
-/// What the session delivered.
+/// The messages that the session delivered.
 #[derive(Default)]
 struct Delivered(Vec<(Epoch, Id)>);
 
@@ -83,7 +83,7 @@ impl Sink for Delivered {
             model::Event::Trade(t) => t.sequential_id,
             model::Event::Orderbook(o) => o.total_ask_size.to_bits(),
             model::Event::Candle(c) => c.trade_price.to_bits(),
-            other => panic!("no such stream is asked for: {other:?}"),
+            other => panic!("no such stream is requested: {other:?}"),
         };
         let StreamKey { data_type, scope } = message.key();
         self.0.push((r.epoch, (data_type.to_string(), scope.to_string(), message.exchange_ms(), id)));
@@ -102,7 +102,7 @@ enum Piece {
 
 impl Pipe {
     fn push(&mut self, now: Nanos, delay: Duration, piece: Piece) {
-        // In order, whatever the delays.
+        // Pieces stay in order, regardless of their delays.
         let at = self.0.back().map_or(now + delay, |(last, _)| (*last).max(now + delay));
         self.0.push_back((at, piece));
     }
@@ -116,14 +116,14 @@ impl Pipe {
     }
 }
 
-/// What leaves the session, by its own time: no delay of the network and no stall of the exchange changes that.
+/// The session's output with its send times, which do not depend on network delays or stalls of the exchange.
 #[derive(Default)]
 struct Outgoing {
     opened: Vec<Nanos>,
-    /// Of the current socket, what is not read yet.
+    /// Bytes of the current socket that are not parsed yet.
     bytes: Vec<u8>,
     is_upgraded: bool,
-    /// The requests of each socket.
+    /// Send times of the requests of each socket.
     requests: Vec<Vec<Nanos>>,
 }
 
@@ -150,11 +150,11 @@ impl Outgoing {
         }
     }
 
-    /// The limits that Upbit documents.
+    /// Checks the limits that Upbit documents.
     fn check(&self, seed: u64) {
         let check = |times: &[Nanos], count: usize, window: Duration, what: &str| {
-            let crowd = times.windows(count + 1).find(|times| times[count].since(times[0]) < window);
-            assert_eq!(crowd, None, "seed {seed}: more than {count} {what} within {window:?}");
+            let burst = times.windows(count + 1).find(|times| times[count].since(times[0]) < window);
+            assert_eq!(burst, None, "seed {seed}: more than {count} {what} within {window:?}");
         };
         check(&self.opened, 5, Duration::from_secs(1), "connects");
         for requests in &self.requests {
@@ -172,18 +172,18 @@ struct World {
     exchange: Exchange,
     truth: Truth,
     delivered: Delivered,
-    /// The socket, if there is one, and the attempts that will succeed or fail.
+    /// The current socket, if there is one.
     conn: Option<ConnId>,
-    /// As the session knows it.
+    /// The session's id of the socket.
     socket: SocketId,
     connecting: Option<(Nanos, bool)>,
     to_server: Pipe,
     to_client: Pipe,
     conn_of_epoch: HashMap<Epoch, ConnId>,
-    /// The longest delay of a piece, and the size of the largest.
+    /// The maximum delay of a piece. `piece` is the maximum size.
     delay: Duration,
     piece: usize,
-    /// What the session has sent on each socket since it was opened, and when each request was handed over whole.
+    /// The session's output, and the time when each request was complete.
     outgoing: Outgoing,
     reports: Vec<Event>,
     markets: Vec<String>,
@@ -234,7 +234,7 @@ impl World {
         }
     }
 
-    /// Lets everything happen until `end`.
+    /// Runs the simulation until `end`.
     fn run_until(&mut self, end: Nanos) {
         loop {
             self.settle();
@@ -333,7 +333,7 @@ impl World {
         self.to_server.0.clear();
     }
 
-    /// Does what both sides ask for until neither asks for anything.
+    /// Runs the actions of both sides until neither has one.
     fn settle(&mut self) {
         loop {
             self.reports.extend(std::iter::from_fn(|| self.session.poll_event()));
@@ -358,7 +358,7 @@ impl World {
         }
     }
 
-    /// What was sent before the socket is dropped still arrives, and the final bytes behind it.
+    /// Delivers the bytes sent before the socket is dropped, followed by the final bytes.
     fn send_final_bytes(&mut self, final_bytes: &[u8]) {
         let Some(conn) = self.conn else { return };
         while let Some((_, piece)) = self.to_server.0.pop_front() {
@@ -406,7 +406,7 @@ impl World {
         moved
     }
 
-    /// Wants another random set of streams; one market of them may not exist.
+    /// Requests another random set of streams, in which one market may not exist.
     fn change_demand(&mut self) {
         let n = 1 + self.rng.below(6);
         self.wanted = (0..n)
@@ -417,13 +417,13 @@ impl World {
             .collect::<StreamSet>();
         self.revision += 1;
         let (revision, streams) = (self.revision, self.wanted.clone());
-        // Any change of demand may come with another format.
+        // Each change of demand may also change the format.
         let format = Format::ALL[self.rng.below(4)];
         self.session.set_desired(self.now, DesiredSet { revision, streams, format, ..DesiredSet::default() });
     }
 
-    /// Something goes wrong. `kinds` says what may.
-    fn trouble(&mut self, kinds: &[u64]) {
+    /// Injects a random fault of the given kinds.
+    fn inject_fault(&mut self, kinds: &[u64]) {
         let fault = match kinds[self.rng.below(kinds.len())] {
             0 => Fault::DropAll,
             1 => Fault::CloseAll([1000, 1001, 1011, 4000][self.rng.below(4)]),
@@ -432,7 +432,7 @@ impl World {
             STALL => Fault::Stall(self.rng.chance(2)),
             5 => {
                 let status = [301, 401, 418, 429, 503][self.rng.below(5)];
-                // A ban without a number is waited out for minutes, longer than a life here.
+                // A ban without a duration causes a wait of minutes, which is longer than a run.
                 let retry_after = (status == 418 || self.rng.chance(2)).then_some(2);
                 Fault::RejectUpgrades { count: 1 + self.rng.below(3) as u32, status, retry_after, body: "no".into() }
             }
@@ -449,19 +449,19 @@ impl World {
         self.exchange.inject(self.now.0, fault);
     }
 
-    fn end_trouble(&mut self) {
+    fn end_faults(&mut self) {
         for fault in [Fault::Mute(false), Fault::Stall(false), Fault::RefuseConnects(false)] {
             self.exchange.inject(self.now.0, fault);
         }
     }
 
-    /// What was delivered on each socket is exactly the beginning of what the exchange sent on it.
+    /// Asserts that the delivered messages of each socket are a prefix of the messages that the exchange sent on it.
     fn check_delivery(&self, seed: u64) {
         let truth = self.truth.0.lock().unwrap();
         let mut delivered: HashMap<Epoch, Vec<&Id>> = HashMap::new();
         let mut last = Epoch::default();
         for (epoch, id) in &self.delivered.0 {
-            assert!(*epoch >= last, "seed {seed}: an old socket spoke after a new one");
+            assert!(*epoch >= last, "seed {seed}: an old socket delivered after a new one");
             last = *epoch;
             delivered.entry(*epoch).or_default().push(id);
         }
@@ -476,7 +476,7 @@ impl World {
         }
     }
 
-    /// A wanted stream without data on the newest socket, if there is one.
+    /// Returns a desired stream without data on the newest socket, if there is one.
     fn missing(&self) -> Option<StreamKey> {
         let newest = self.delivered.0.iter().rev().take_while(|(epoch, _)| *epoch == self.session.epoch());
         let seen: HashSet<_> = newest.map(|(_, (kind, market, ..))| (kind.as_str(), market.as_str())).collect();
@@ -488,23 +488,23 @@ impl World {
     }
 }
 
-/// One life from one seed. Gives a fingerprint of everything that was delivered and when.
-fn live(seed: u64) -> u64 {
+/// Runs one simulation. Returns a fingerprint of the delivered messages and the end time.
+fn simulate(seed: u64) -> u64 {
     let mut world = World::new(seed);
     let kinds: Vec<u64> = (0..15).filter(|_| world.rng.chance(3)).collect();
     world.change_demand();
     let mut now = START;
-    while now < START + TROUBLE {
+    while now < START + FAULT_TIME {
         now = now + world.rng.up_to(Duration::from_secs(4));
         world.run_until(now);
         if !kinds.is_empty() {
-            world.trouble(&kinds);
+            world.inject_fault(&kinds);
         }
         for _ in 0..world.rng.below(3) {
             world.change_demand();
         }
     }
-    world.end_trouble();
+    world.end_faults();
     let recovery = now + RECOVERY_MAX;
     while world.missing().is_some() && world.now < recovery {
         world.run_until(world.now + Duration::from_secs(5));
@@ -515,9 +515,9 @@ fn live(seed: u64) -> u64 {
     }
     world.outgoing.check(seed);
     let stats = world.exchange.stats();
-    // An exchange that stalls reads seconds of requests at once and takes them for a crowd; no pace of ours can prevent that.
-    let crowds = if kinds.contains(&STALL) { stats.requests_over_limit } else { 0 };
-    assert_eq!(stats.violations(), crowds, "seed {seed}: {stats:?}");
+    // A stalled exchange reads several seconds of requests at once and counts them as a burst. No pacing prevents that.
+    let bursts = if kinds.contains(&STALL) { stats.requests_over_limit } else { 0 };
+    assert_eq!(stats.violations(), bursts, "seed {seed}: {stats:?}");
     assert_eq!(world.session.counters().malformed, 0, "seed {seed}");
 
     use std::hash::{DefaultHasher, Hash, Hasher};
@@ -528,16 +528,16 @@ fn live(seed: u64) -> u64 {
 }
 
 #[test]
-fn a_thousand_lives_with_random_trouble_lose_nothing_and_always_come_back() {
+fn a_thousand_runs_with_random_faults_lose_nothing_and_always_recover() {
     for seed in 0..SEEDS {
-        live(seed);
+        simulate(seed);
     }
 }
 
 #[test]
-fn the_same_seed_is_the_same_life() {
+fn the_same_seed_repeats_the_same_run() {
     for seed in [7, 77, 777] {
-        assert_eq!(live(seed), live(seed), "seed {seed}");
+        assert_eq!(simulate(seed), simulate(seed), "seed {seed}");
     }
-    assert_ne!(live(7), live(8));
+    assert_ne!(simulate(7), simulate(8));
 }

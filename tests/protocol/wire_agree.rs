@@ -1,5 +1,5 @@
-//! The scanner, the tape walk and an independent reader agree on every message, right or wrong: on well-formed ones of
-//! every type and on a hundred thousand that have been damaged.
+//! The scanner, the tape walk and an independent reader agree on every message: well-formed messages of every type, and a
+//! hundred thousand damaged ones.
 
 use hoga::wire::{DecodeError, Decoder, Message};
 use hoga_testing::Rng;
@@ -8,7 +8,7 @@ use hoga_testing::messages::{Draft, candle, orderbook, ticker, trade};
 use crate::oracle;
 use crate::support::{decode, decode_by_tape};
 
-/// Values that have gone wrong in some way, or look as if they had.
+/// Values that are wrong, or look wrong.
 const VALUES: &[&str] = &[
     "0",
     "-0",
@@ -105,7 +105,7 @@ const VALUES: &[&str] = &[
     "",
 ];
 
-/// Keys that may turn up where they do not belong.
+/// Keys to insert in wrong places.
 const KEYS: &[&str] = &[
     "type",
     "ty",
@@ -155,7 +155,7 @@ fn write(members: &[(String, String)], rng: &mut Rng) -> String {
     text + *rng.pick(spaces) + "}"
 }
 
-/// One change to the members of an object.
+/// Makes one random change to the members of an object.
 fn change_members(members: &mut Vec<(String, String)>, rng: &mut Rng) {
     if members.is_empty() {
         return;
@@ -171,7 +171,7 @@ fn change_members(members: &mut Vec<(String, String)>, rng: &mut Rng) {
         3 => members.insert(at, ((*rng.pick(KEYS)).into(), (*rng.pick(VALUES)).into())),
         4 => members[at].0 = (*rng.pick(KEYS)).into(),
         5 => {
-            // The same key twice, and the same value or another.
+            // The same key twice, with the same value or another one.
             let (key, old) = members[at].clone();
             let copy = if rng.below(2) == 0 { old } else { (*rng.pick(VALUES)).into() };
             let to = rng.below(members.len() + 1);
@@ -183,7 +183,7 @@ fn change_members(members: &mut Vec<(String, String)>, rng: &mut Rng) {
     }
 }
 
-/// One change to the bytes.
+/// Makes one random change to the bytes.
 fn change_bytes(bytes: &mut Vec<u8>, rng: &mut Rng) {
     if bytes.is_empty() {
         return;
@@ -234,7 +234,7 @@ fn assert_agreement(scanning: &mut Decoder, walking: &mut Decoder, bytes: &[u8])
     match (&result, expected) {
         (Ok(Message::Data { count }), Ok(Some(expected))) => assert_eq!(*count, expected, "{text}"),
         (Ok(_), Ok(None)) => {}
-        // Which of two faults of the text is found first is nobody's business.
+        // If the text has two faults, either may be found first.
         (Err(DecodeError::NotJson | DecodeError::BadNumber), Err(DecodeError::NotJson | DecodeError::BadNumber)) => {}
         (Err(error), Err(expected)) => assert_eq!(*error, expected, "{text}"),
         (result, expected) => panic!("{result:?}, expected {expected:?}: {text}"),
@@ -243,7 +243,7 @@ fn assert_agreement(scanning: &mut Decoder, walking: &mut Decoder, bytes: &[u8])
 }
 
 #[test]
-fn well_formed_messages_are_scanned_and_agreed_upon() {
+fn readers_agree_on_well_formed_messages_which_are_scanned() {
     let (mut scanning, mut walking) = (Decoder::new(), Decoder::new());
     let mut rng = Rng::new(1);
     for count in 1..=4000 {
@@ -263,7 +263,7 @@ fn well_formed_messages_are_scanned_and_agreed_upon() {
 }
 
 #[test]
-fn a_hundred_thousand_damaged_messages_are_agreed_upon() {
+fn readers_agree_on_a_hundred_thousand_damaged_messages() {
     let (mut scanning, mut walking) = (Decoder::new(), Decoder::new());
     let mut rng = Rng::new(20_261_123);
     let mut read = 0;
@@ -271,7 +271,7 @@ fn a_hundred_thousand_damaged_messages_are_agreed_upon() {
     for _ in 0..MESSAGES {
         read += usize::from(assert_agreement(&mut scanning, &mut walking, &message(&mut rng)));
     }
-    // The damage must leave enough of both kinds, and of both ways, to mean something.
+    // There must be enough messages of both results, and enough on both paths.
     let counters = scanning.counters();
     assert!(read > MESSAGES / 4 && read < MESSAGES * 3 / 4, "{read}");
     assert!(counters.scanned > MESSAGES as u64 / 10, "{counters:?}");

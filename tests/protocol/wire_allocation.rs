@@ -1,4 +1,4 @@
-//! Once warm, neither reader asks for memory: counted by the allocator itself.
+//! Neither reader allocates after warm-up, as a counting allocator shows.
 
 use hoga::model::{Noun, Receipt, Sink};
 use hoga::wire::{Decoder, Message, SLACK};
@@ -7,10 +7,10 @@ use hoga_testing::{Rng, allocations};
 
 use crate::support::RECEIPT;
 
-/// Drops everything.
-struct Nowhere;
+/// A sink that drops all data.
+struct Discard;
 
-impl Sink for Nowhere {
+impl Sink for Discard {
     fn deliver<T: Noun>(&mut self, _: Receipt, _: &T) {}
 }
 
@@ -22,7 +22,7 @@ fn a_warm_decoder_allocates_nothing() {
         let short = i % 2 == 0;
         for draft in [ticker(&mut rng), trade(&mut rng), candle(&mut rng), orderbook(&mut rng, 30, short)] {
             let text = draft.write(short);
-            // In place, from a copy, by the general reader, and refused.
+            // Messages read in place, from a copy, by the general reader, and refused ones.
             messages.push((padded(text.as_bytes(), SLACK), text.len(), true));
             messages.push((text.clone().into_bytes(), text.len(), true));
             messages.push((padded(format!(" {text}").as_bytes(), SLACK), text.len() + 1, true));
@@ -36,7 +36,7 @@ fn a_warm_decoder_allocates_nothing() {
     let mut decoder = Decoder::new();
     let mut read_all = || {
         for (bytes, len, good) in &messages {
-            let result = decoder.decode(bytes, *len, RECEIPT, &mut Nowhere);
+            let result = decoder.decode(bytes, *len, RECEIPT, &mut Discard);
             assert_eq!(matches!(result, Ok(Message::Data { count: 1 })), *good);
         }
     };

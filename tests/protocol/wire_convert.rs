@@ -1,5 +1,5 @@
-//! A message is the same in every format: by a key table of the tests' own, and on the documented
-//! messages, our own and recorded ones.
+//! A message has the same content in every format. The tests use an independent key table, and the documented messages,
+//! written and recorded.
 
 use hoga::model::Format;
 use hoga::wire::{DecodeError, Decoder, Message, convert};
@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::support::decode;
 use crate::wire_frames::frames;
 
-/// The message in another format, which must be able to hold it as one.
+/// Converts a message to another format, which must hold it as one message.
 #[track_caller]
 fn one(text: &str, to: Format) -> String {
     let converted = convert(text, to).unwrap_or_else(|error| panic!("{error}: {text}"));
@@ -45,9 +45,9 @@ fn every_format_of_a_message_is_made_from_every_other_to_the_byte() {
     }
 }
 
-/// Keys that nobody knows, odd values and white space, wherever JSON may have them.
+/// Inserts unknown keys, odd values and white space wherever JSON allows them.
 #[test]
-fn there_and_back_gives_the_same_text_whatever_the_values_are() {
+fn a_round_trip_returns_the_same_text_for_any_values() {
     const ODD: [&str; 8] =
         ["null", "-0.0E-8", r#""a\"}]\\""#, r#"[1,[2,"]"],{"x":{}}]"#, r#"{"code":{"cd":1}}"#, "[]", "{}", "\"호가\""];
     let mut rng = Rng::new(7);
@@ -62,9 +62,9 @@ fn there_and_back_gives_the_same_text_whatever_the_values_are() {
         let text = format!("{{{}}}", members.join(*rng.pick(&[",", " , ", ",\n\t"])));
         serde_json::from_str::<Value>(&text).unwrap();
         for to in Format::ALL {
-            let there = one(&text, to);
-            serde_json::from_str::<Value>(&there).unwrap();
-            assert_eq!(one(&there, Format::Default), text, "by {to:?}");
+            let converted = one(&text, to);
+            serde_json::from_str::<Value>(&converted).unwrap();
+            assert_eq!(one(&converted, Format::Default), text, "by {to:?}");
         }
     }
 }
@@ -93,11 +93,11 @@ fn text_that_is_cut_or_changed_is_refused_or_stays_json() {
 // ---- documented messages ----
 
 #[test]
-fn every_frame_reads_the_same_in_every_format_and_comes_back_to_the_byte() {
+fn every_frame_reads_the_same_in_every_format_and_round_trips_exactly() {
     let (mut compared, mut decoder) = (0, Decoder::new());
     for (file, line) in frames() {
         let place = format!("{}: {line}", file.display());
-        // The exchange sends statuses and errors without a list, and so are they written.
+        // The exchange sends statuses and errors without a list, so conversion writes them without a list.
         let is_listed_control = line.starts_with("[{\"status\"") || line.starts_with("[{\"error\"");
         if is_listed_control || place.contains("partial-frames") {
             continue;
@@ -105,24 +105,24 @@ fn every_frame_reads_the_same_in_every_format_and_comes_back_to_the_byte() {
         let from = convert(&line, Format::Default).unwrap_or_else(|error| panic!("{error}: {place}")).from;
         let (result, data) = decode(&mut decoder, line.as_bytes());
         for to in Format::ALL {
-            let there = convert(&line, to).unwrap();
-            let [message] = &there.messages[..] else { continue }; // a list of several has no equal without lists
+            let converted = convert(&line, to).unwrap();
+            let [message] = &converted.messages[..] else { continue }; // a list of several messages has no equivalent without lists
             assert_eq!(one(message, from), line.trim(), "{to:?} {place}");
-            // Bithumb names a key of its own in one format, so it cannot be told what the other has.
+            // Bithumb uses its own name for a key in one format, so its key in the other format is unknown.
             if !place.contains("bithumb") {
                 assert_eq!(decode(&mut decoder, message.as_bytes()), (result.clone(), data.clone()), "{to:?} {place}");
             }
             compared += usize::from(matches!(result, Ok(Message::Data { .. })));
         }
     }
-    // From each of four formats to each of four.
+    // From each of the four formats to each of the four.
     let own = 16 * fixtures::lines("data.DEFAULT.jsonl").len();
     assert!(compared >= own, "only {compared}");
 }
 
-/// The documented keys of all types: files of the same messages, made from the documentation's tables.
+/// Covers the documented keys of all types: the files have the same messages, made from the documentation's tables.
 #[test]
-fn the_four_files_of_every_type_are_made_from_each_other() {
+fn the_four_files_of_every_type_convert_into_each_other() {
     let recorded = ["ticker", "trade", "candle", "myOrder", "myAsset", "announcement", "indicator", "indicator_signal"];
     let own = ["data", "other"].map(|name| fixtures::folder().join(name));
     let recorded = fixtures::captures().map(|folder| recorded.map(|name| folder.join("synthetic").join(name)));

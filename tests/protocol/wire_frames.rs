@@ -1,5 +1,5 @@
-//! Every documented frame of the exchange is read as an independent reader reads it: our own, and recorded ones where
-//! `HOGA_CAPTURES` says where there are some.
+//! Reads every documented frame of the exchange like an independent reader: the repository's frames, and recorded ones in
+//! the folder `HOGA_CAPTURES`, if set.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use hoga_testing::fixtures;
 use crate::oracle;
 use crate::support::{Data, decode, decode_by_tape};
 
-/// Our own frames, and recorded ones: file and line.
+/// Returns the repository's frames and recorded ones: file and line.
 pub fn frames() -> Vec<(PathBuf, String)> {
     let mut frames = Vec::new();
     for folder in [Some(fixtures::folder()), fixtures::captures()].into_iter().flatten() {
@@ -25,7 +25,7 @@ fn frames_below(folder: &Path, frames: &mut Vec<(PathBuf, String)>) {
     entries.sort();
     for path in entries {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        // REST replies and requests are no frames.
+        // REST responses and requests are no frames.
         if path.is_dir() && name != "upbeat-rest" {
             frames_below(&path, frames);
         } else if name.ends_with(".jsonl") && !name.starts_with("requests.") {
@@ -35,13 +35,13 @@ fn frames_below(folder: &Path, frames: &mut Vec<(PathBuf, String)>) {
     }
 }
 
-/// How many of our own frames hold data: the same in each format.
+/// Returns the number of the repository's frames with data, which is the same in each format.
 fn own_data() -> usize {
     4 * fixtures::lines("data.DEFAULT.jsonl").len()
 }
 
 #[test]
-fn every_frame_is_read_as_the_reference_reads_it_by_both_readers() {
+fn both_readers_read_every_frame_like_the_reference() {
     let (mut data_frames, mut lists) = (0, 0);
     for (file, line) in frames() {
         let place = format!("{}: {line}", file.display());
@@ -74,7 +74,7 @@ fn every_frame_is_read_as_the_reference_reads_it_by_both_readers() {
 fn a_frame_in_the_documented_order_never_falls_back() {
     let mut decoder = Decoder::new();
     for (file, line) in frames() {
-        // Another exchange's key order, a REST printer's, or one that the source had shortened or rearranged.
+        // The key order of another exchange or of a REST response, or one that the source shortened or rearranged.
         let rearranged = ["bithumb", "upbit-2022-11-13"].iter().any(|part| file.to_string_lossy().contains(part));
         let before = decoder.counters();
         decode(&mut decoder, line.as_bytes()).0.ok();
@@ -87,7 +87,7 @@ fn a_frame_in_the_documented_order_never_falls_back() {
 }
 
 #[test]
-fn the_four_formats_of_one_message_give_equal_values() {
+fn the_four_formats_of_one_message_have_equal_values() {
     let read = |folder: &Path, name: &str, format: Format| -> Vec<Vec<Data>> {
         let text = std::fs::read_to_string(folder.join(format!("{name}.{}.jsonl", format.as_str()))).unwrap();
         let mut decoder = Decoder::new();
@@ -122,6 +122,6 @@ fn a_price_prints_as_the_exchange_wrote_it() {
             prices += 1;
         }
     }
-    // Tickers and candles have both prices, trades one, books none.
+    // Tickers and candles have both prices, trades have one, books have none.
     assert!(prices > own_data(), "only {prices} prices");
 }

@@ -1,4 +1,4 @@
-//! What each message of the exchange means, one promise per test, on fixtures written out here.
+//! The meaning of each message of the exchange, one promise per test, with the fixtures in this file.
 
 use hoga::model::{Change, Interval, Level, MarketState, MarketWarning, NounKind, Side, StreamType};
 use hoga::wire::{DecodeError, Decoder, ErrorName, Message, OtherType, Status, schema};
@@ -19,10 +19,10 @@ const CANDLE: &str = r#"{"type":"candle.240m","code":"KRW-BTC","candle_date_time
 /// Bithumb's key order and spelling.
 const FOREIGN_ORDERBOOK: &str = r#"{"type":"orderbook","code":"KRW-ETH","total_ask_size":369.9832,"total_bid_size":287.0216,"orderbook_units":[{"ask_price":3715000,"bid_price":3714000,"ask_size":8.4592,"bid_size":3.012}],"level":1,"timestamp":1790133505546514,"stream_type":"SNAPSHOT"}"#;
 
-/// Of Indonesia, where books have no level.
+/// From Upbit Indonesia, where books have no level.
 const INDONESIAN_ORDERBOOK: &str = r#"{"ty":"orderbook","cd":"IDR-BTC","tms":1790139297439,"tas":1.79426566,"tbs":0.99397409,"obu":[{"ap":87173.34,"bp":87170.3,"as":0.00344142,"bs":0.00172057}],"st":"REALTIME"}"#;
 
-/// The one data object in a message, read alike by both readers.
+/// Returns the one data object of a message, which both readers must read alike.
 #[track_caller]
 fn one(message: &str) -> Data {
     let mut decoder = Decoder::new();
@@ -33,7 +33,7 @@ fn one(message: &str) -> Data {
     data.remove(0)
 }
 
-/// The error of a message that delivers nothing.
+/// Returns the error of a message that delivers nothing.
 #[track_caller]
 fn error(message: &[u8]) -> DecodeError {
     let mut decoder = Decoder::new();
@@ -44,7 +44,7 @@ fn error(message: &[u8]) -> DecodeError {
     result.unwrap_err()
 }
 
-/// What a message without data is.
+/// Decodes a message without data.
 #[track_caller]
 fn control(message: &str) -> Message {
     let (result, data) = decode(&mut Decoder::new(), message.as_bytes());
@@ -53,7 +53,7 @@ fn control(message: &str) -> Message {
 }
 
 #[test]
-fn a_ticker_gives_every_field() {
+fn a_ticker_has_every_field() {
     let Data::Ticker(ticker) = one(TICKER) else { panic!("no ticker") };
     assert_eq!(ticker.market.as_str(), "KRW-BTC");
     assert_eq!(ticker.trade_price, 122_902_000.0);
@@ -78,7 +78,7 @@ fn a_ticker_gives_every_field() {
 #[test]
 fn a_trade_keeps_its_id_exactly_with_and_without_the_best_prices() {
     let Data::Trade(trade) = one(TRADE) else { panic!("no trade") };
-    // Over 2^53 and odd: a float would lose it.
+    // Odd and larger than 2^53: a float would lose a digit.
     assert_eq!(trade.sequential_id, 17_877_285_547_970_001);
     assert_eq!((trade.best_ask_price, trade.best_bid_size), (Some(109_867_000.0), Some(0.158_367)));
     let Data::Trade(old) = one(OLD_TRADE) else { panic!("no trade") };
@@ -105,8 +105,8 @@ fn a_book_drops_the_padding_of_each_side() {
     assert_eq!(ungrouped.level, None);
 }
 
-/// Looking for a key that is not there reached beyond the bytes that are known to follow a message, and the whole book
-/// was left to the slow reader.
+/// The search for a missing key reached beyond the bytes that are known to follow a message, so the slow reader read the
+/// whole book.
 #[test]
 fn a_book_that_ends_before_an_optional_field_is_scanned() {
     for book in [ORDERBOOK.replace(",\"level\":10000", ""), INDONESIAN_ORDERBOOK.to_owned()] {
@@ -117,7 +117,7 @@ fn a_book_that_ends_before_an_optional_field_is_scanned() {
 }
 
 #[test]
-fn a_book_after_a_deeper_one_has_no_levels_of_it() {
+fn a_book_after_a_deeper_one_keeps_none_of_its_levels() {
     let mut decoder = Decoder::new();
     let deep = messages::orderbook(&mut Rng::new(1), 30, false).write(false);
     decode(&mut decoder, deep.as_bytes()).0.unwrap();
@@ -136,7 +136,7 @@ fn a_book_may_have_thirty_levels_and_no_more() {
 }
 
 #[test]
-fn a_candle_knows_its_interval() {
+fn a_candle_has_its_interval() {
     let names = ["1s", "1m", "3m", "5m", "10m", "15m", "30m", "60m", "240m"];
     let seconds = [1, 60, 180, 300, 600, 900, 1800, 3600, 14400];
     for (name, seconds) in names.into_iter().zip(seconds) {
@@ -176,7 +176,7 @@ fn timestamps_in_microseconds_become_milliseconds_on_both_paths() {
 }
 
 #[test]
-fn a_ticker_without_a_timestamp_takes_the_trades() {
+fn a_ticker_without_a_timestamp_takes_the_trade_timestamp() {
     let Data::Ticker(ticker) = one(&TICKER.replace(",\"timestamp\":1745117643154", "")) else { panic!("no ticker") };
     assert_eq!(ticker.timestamp, 1_745_117_643_124);
 }
@@ -235,7 +235,7 @@ fn the_best_prices_of_a_trade_are_numbers_or_nothing() {
     }
 }
 
-/// A grouped book whose step is not known would pass for the whole book.
+/// A grouped book with an unknown step would look like the ungrouped book.
 #[test]
 fn a_book_whose_step_cannot_be_read_is_refused() {
     for odd in ["\"10000\"", "1e400", "true", "{}"] {
@@ -244,9 +244,9 @@ fn a_book_whose_step_cannot_be_read_is_refused() {
     }
 }
 
-/// A number too large for an `f64` is JSON, and cost the whole message.
+/// A number too large for an `f64` is valid JSON, but once made the whole message fail.
 #[test]
-fn no_value_that_nobody_reads_costs_the_message() {
+fn an_unused_value_never_fails_the_message() {
     let deep = format!("{}{}", "[".repeat(60), "]".repeat(60));
     let digits = "9".repeat(400);
     let values = [
@@ -263,7 +263,7 @@ fn no_value_that_nobody_reads_costs_the_message() {
     for (message, key) in [(TICKER, "code"), (TRADE, "cd"), (ORDERBOOK, "code"), (CANDLE, "code")] {
         let plain = one(message);
         for value in values {
-            // In front of the first field, where the fast reader gives up, and behind the last, where it has read them all.
+            // Before the first field, where the scanner gives up, and after the last, where it has read them all.
             let first = message.replace(&format!("\"{key}\":"), &format!("\"novelty\":{value},\"{key}\":"));
             let last = message.strip_suffix('}').unwrap().to_owned() + &format!(",\"novelty\":{value}}}");
             for text in [&first, &last, &format!("[{first}]"), &format!(" {last} ")] {
@@ -276,15 +276,15 @@ fn no_value_that_nobody_reads_costs_the_message() {
 }
 
 #[test]
-fn a_list_of_several_survives_a_number_that_nobody_reads() {
+fn a_list_of_several_survives_an_unused_number() {
     let odd = TRADE.replace("\"st\":", "\"x\":1e400,\"st\":");
     let (result, data) = decode(&mut Decoder::new(), format!("[{TICKER},{odd},{CANDLE}]").as_bytes());
     assert_eq!((result, data), (Ok(Message::Data { count: 3 }), vec![one(TICKER), one(TRADE), one(CANDLE)]));
 }
 
-/// `type` decided that such a message has long keys, whatever the others were.
+/// A key `type` once decided that the message has long keys, regardless of the others.
 #[test]
-fn a_new_field_called_type_does_not_change_what_a_message_with_short_keys_is() {
+fn a_new_field_called_type_does_not_change_the_keys_of_a_message_with_short_keys() {
     for value in ["\"LIMIT\"", "\"ticker\"", "7", "null"] {
         for text in [
             TRADE.replace("\"st\":", &format!("\"type\":{value},\"st\":")),
@@ -315,7 +315,7 @@ fn unknown_words_and_keys_are_counted_and_harmless() {
 }
 
 #[test]
-fn of_a_repeated_key_the_last_one_counts() {
+fn the_last_of_repeated_keys_counts() {
     let twice = |first: &str, last: &str| {
         TICKER.replace("\"trade_price\":122902000.00000000", &format!("\"trade_price\":{first},\"trade_price\":{last}"))
     };
@@ -324,7 +324,7 @@ fn of_a_repeated_key_the_last_one_counts() {
     let Data::Ticker(ticker) = one(&twice("\"wrong\"", "3")) else { panic!("no ticker") };
     assert_eq!(ticker.trade_price, 3.0);
     assert_eq!(error(twice("4", "\"wrong\"").as_bytes()), DecodeError::WrongType("trade_price"));
-    // The type included.
+    // This includes the type.
     let Data::Trade(_) = one(&TRADE.replace("\"ty\":\"trade\"", "\"ty\":\"nonsense\",\"ty\":\"trade\"")) else {
         panic!("no trade")
     };
@@ -369,7 +369,7 @@ fn every_field_but_the_optional_ones_is_required() {
 }
 
 #[test]
-fn errors_say_what_is_wrong() {
+fn errors_name_the_fault() {
     let damaged = |from: &str, to: &str| error(TICKER.replacen(from, to, 1).as_bytes());
     assert_eq!(error(b""), DecodeError::NotJson);
     assert_eq!(error(b"PONG"), DecodeError::NotJson);
@@ -403,7 +403,7 @@ fn errors_say_what_is_wrong() {
 }
 
 #[test]
-fn invalid_utf8_is_an_error_wherever_it_stands() {
+fn invalid_utf8_is_an_error_in_any_place() {
     for at in [0, 1, 20, 200, TICKER.len() - 1] {
         for byte in [0x80, 0xC3, 0xFF] {
             let mut bytes = TICKER.as_bytes().to_vec();
@@ -440,7 +440,7 @@ fn a_list_delivers_its_elements_in_order() {
 }
 
 #[test]
-fn a_bad_element_of_a_list_costs_nothing_but_itself() {
+fn a_bad_element_of_a_list_does_not_affect_the_others() {
     let bad = TRADE.replace("\"ASK\"", "\"ask\"");
     let mut decoder = Decoder::new();
     for list in [format!("[{TICKER},{bad},{CANDLE}]"), format!(" [{TICKER},{bad},{CANDLE}]")] {
@@ -449,12 +449,12 @@ fn a_bad_element_of_a_list_costs_nothing_but_itself() {
         assert_eq!(data, [one(TICKER), one(CANDLE)]);
     }
     assert_eq!((decoder.counters().malformed, decoder.delivered()), (2, 4));
-    // What is no JSON at all delivers nothing, however good its beginning.
+    // Text that is not JSON delivers nothing, even if it begins well.
     assert_eq!(error(format!("[{TICKER},{TRADE}").as_bytes()), DecodeError::NotJson);
 }
 
 #[test]
-fn a_list_with_an_element_without_data_is_named_after_that() {
+fn a_list_with_an_element_without_data_is_named_after_that_element() {
     let list = format!("[{TICKER},{{\"type\":\"myOrder\"}},{{\"status\":\"UP\"}},{TRADE}]");
     let (result, data) = decode(&mut Decoder::new(), list.as_bytes());
     assert_eq!(result, Ok(Message::Other(OtherType::MyOrder)));
@@ -512,7 +512,7 @@ fn status_and_private_types_are_named() {
     decode(&mut decoder, b"{\"status\":\"UP\"}").0.unwrap();
     decode(&mut decoder, b"{\"type\":\"myAsset\"}").0.unwrap();
     let counters = decoder.counters();
-    assert_eq!((counters.fallbacks, counters.skipped), (0, 1), "neither is a change of the exchange");
+    assert_eq!((counters.fallbacks, counters.skipped), (0, 1), "neither is a change of the exchange's protocol");
 }
 
 #[test]
@@ -531,8 +531,8 @@ fn a_subscription_list_is_read_with_both_key_sets() {
 }
 
 #[test]
-fn what_stands_behind_the_message_changes_nothing() {
-    // The last value is a number, so digits behind the end could be taken for more of it.
+fn bytes_after_the_message_change_nothing() {
+    // The last value is a number, so digits after the end could be read as part of it.
     let message = ORDERBOOK.as_bytes();
     for slack in [&b""[..], b"0", b"}", b"\xff\xff", b"}}}}}}}}}}}}}}}}", b",\"level\":3}"] {
         for length in [0, 1, 63, 64, 65, 200] {
@@ -553,7 +553,7 @@ fn what_stands_behind_the_message_changes_nothing() {
         assert!(matches!(result, Err(DecodeError::NotJson | DecodeError::BadNumber)), "cut at {cut}: {result:?}");
         assert!(kept.0.is_empty());
     }
-    // A length beyond the bytes means all of them.
+    // A length beyond the bytes means all bytes.
     assert_eq!(
         Decoder::new().decode(message, usize::MAX, RECEIPT, &mut Kept::default()),
         Ok(Message::Data { count: 1 })
@@ -561,14 +561,14 @@ fn what_stands_behind_the_message_changes_nothing() {
 }
 
 #[test]
-fn what_travels_beside_every_message_is_small() {
+fn results_of_decoding_are_small() {
     assert_eq!(size_of::<Message>(), 16);
     assert_eq!(size_of::<DecodeError>(), 24);
     assert_eq!(size_of::<Result<Message, DecodeError>>(), 24);
 }
 
 #[test]
-fn the_tables_of_names_have_no_two_equal_keys() {
+fn the_tables_of_names_have_no_duplicate_keys() {
     let others = [
         schema::ORDERBOOK_UNIT,
         schema::MY_ORDER,

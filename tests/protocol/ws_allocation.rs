@@ -3,7 +3,7 @@
 use hoga::ws::{FrameReader, Incoming, Limits, ReceiveBuffer};
 use hoga_testing::allocations;
 
-/// Whole, fragmented, text and control frames, in reads that do not end where frames do.
+/// Reads whole, fragmented, text and control frames, in reads that do not end at frame boundaries.
 fn read_stream(stream: &[u8], buffer: &mut ReceiveBuffer, frames: &mut FrameReader) -> usize {
     let mut messages = 0;
     for piece in stream.chunks(777) {

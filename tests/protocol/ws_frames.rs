@@ -1,4 +1,4 @@
-//! Frames from a server, as dialogues: what arrives, what the reader makes of it, and what it refuses.
+//! Frames from a server: the events that the reader returns, and the frames that it refuses.
 
 use hoga::ws::*;
 use hoga_testing::frames::server;
@@ -35,7 +35,7 @@ fn checked(payload: Payload<'_>) -> Vec<u8> {
     payload.bytes().to_vec()
 }
 
-/// A client that receives.
+/// A client that receives frames.
 struct Client {
     buffer: ReceiveBuffer,
     frames: FrameReader,
@@ -51,7 +51,7 @@ impl Client {
         Self { buffer: ReceiveBuffer::new(capacity), frames: FrameReader::new(limits), events: Vec::new() }
     }
 
-    /// Receives the bytes, in as many reads as the buffer's room asks for; gives the events since the last call.
+    /// Receives the bytes, in as many reads as the buffer's space requires. Returns the events since the last call.
     fn receive(&mut self, mut bytes: &[u8]) -> Vec<Event> {
         while !bytes.is_empty() {
             let spare = self.buffer.spare();
@@ -86,7 +86,7 @@ fn binary(payload: &[u8]) -> Vec<u8> {
 }
 
 #[track_caller]
-fn refused(stream: &[u8], violation: Violation, code: CloseCode) {
+fn assert_refused(stream: &[u8], violation: Violation, code: CloseCode) {
     let mut client = Client::new();
     assert_eq!(client.receive(stream).last(), Some(&Refused(violation)));
     assert_eq!(violation.close_code(), code);
@@ -94,7 +94,7 @@ fn refused(stream: &[u8], violation: Violation, code: CloseCode) {
 }
 
 #[test]
-fn messages_and_control_frames_come_out_in_order() {
+fn messages_and_control_frames_are_read_in_order() {
     let stream =
         [binary(b"{}"), text("호가"), server(FIN | 9, b"are you there"), server(FIN | 10, b""), binary(b"")].concat();
     let expected = [
@@ -108,7 +108,7 @@ fn messages_and_control_frames_come_out_in_order() {
 }
 
 #[test]
-fn every_length_around_the_borders_of_its_spelling_comes_through() {
+fn every_length_around_the_limits_of_its_encodings_is_read() {
     for len in (0..300).chain(65_500..65_600).chain([1 << 20]) {
         let payload: Vec<u8> = (0..len).map(|i| i as u8).collect();
         assert_eq!(Client::new().receive(&binary(&payload)), [Binary(payload)], "{len} bytes");
@@ -148,7 +148,7 @@ fn a_close_ends_the_stream() {
 }
 
 #[test]
-fn a_stream_cut_inside_a_message_is_known_to_be() {
+fn a_stream_cut_inside_a_message_is_detected() {
     for (stream, inside) in [
         (binary(b"whole"), false),
         (binary(b"whole")[..6].to_vec(), true),
@@ -165,35 +165,39 @@ fn a_stream_cut_inside_a_message_is_known_to_be() {
 #[test]
 fn frames_that_break_the_protocol_are_refused_with_1002() {
     let code = CloseCode::Protocol;
-    refused(b"\x82\x82abcd\x00\x00", Violation::Masked, code);
+    assert_refused(b"\x82\x82abcd\x00\x00", Violation::Masked, code);
     for bit in [0x40, 0x20, 0x10] {
-        refused(&server(FIN | bit | 1, b""), Violation::ReservedBits, code);
+        assert_refused(&server(FIN | bit | 1, b""), Violation::ReservedBits, code);
     }
     for opcode in [3, 4, 5, 6, 7, 11, 12, 13, 14, 15] {
-        refused(&server(FIN | opcode, b""), Violation::ReservedOpcode(opcode), code);
+        assert_refused(&server(FIN | opcode, b""), Violation::ReservedOpcode(opcode), code);
     }
     for opcode in [8, 9, 10] {
-        refused(&server(opcode, b""), Violation::FragmentedControl, code);
-        refused(&server(FIN | opcode, &[0; 126]), Violation::LongControl, code);
+        assert_refused(&server(opcode, b""), Violation::FragmentedControl, code);
+        assert_refused(&server(FIN | opcode, &[0; 126]), Violation::LongControl, code);
     }
-    refused(&server(0, b""), Violation::LoneContinuation, code);
-    refused(&server(FIN, b""), Violation::LoneContinuation, code);
-    refused(&[server(1, b"a"), text("b")].concat(), Violation::InterruptedMessage, code);
-    refused(&[server(2, b"a"), server(2, b"b")].concat(), Violation::InterruptedMessage, code);
-    refused(&[server(2, b"a"), server(FIN, b"b"), server(FIN, b"c")].concat(), Violation::LoneContinuation, code);
-    refused(b"\x82\x7e\x00\x05hello", Violation::NonMinimalLength, code);
-    refused(b"HTTP/1.1 400 Bad Request\r\n\r\n", Violation::ReservedBits, code);
+    assert_refused(&server(0, b""), Violation::LoneContinuation, code);
+    assert_refused(&server(FIN, b""), Violation::LoneContinuation, code);
+    assert_refused(&[server(1, b"a"), text("b")].concat(), Violation::InterruptedMessage, code);
+    assert_refused(&[server(2, b"a"), server(2, b"b")].concat(), Violation::InterruptedMessage, code);
+    assert_refused(
+        &[server(2, b"a"), server(FIN, b"b"), server(FIN, b"c")].concat(),
+        Violation::LoneContinuation,
+        code,
+    );
+    assert_refused(b"\x82\x7e\x00\x05hello", Violation::NonMinimalLength, code);
+    assert_refused(b"HTTP/1.1 400 Bad Request\r\n\r\n", Violation::ReservedBits, code);
 }
 
 #[test]
 fn bad_close_frames_are_refused() {
-    refused(&server(FIN | 8, b"\x03"), Violation::ShortClose, CloseCode::Protocol);
-    refused(&server(FIN | 8, &1005u16.to_be_bytes()), Violation::InvalidCloseCode(1005), CloseCode::Protocol);
-    refused(&server(FIN | 8, b"\x03\xe8\xff"), Violation::InvalidCloseReason, CloseCode::Invalid);
+    assert_refused(&server(FIN | 8, b"\x03"), Violation::ShortClose, CloseCode::Protocol);
+    assert_refused(&server(FIN | 8, &1005u16.to_be_bytes()), Violation::InvalidCloseCode(1005), CloseCode::Protocol);
+    assert_refused(&server(FIN | 8, b"\x03\xe8\xff"), Violation::InvalidCloseReason, CloseCode::Invalid);
 }
 
 #[test]
-fn a_message_above_the_limit_is_refused_by_its_header_and_nothing_is_allocated_for_it() {
+fn a_message_above_the_limit_is_refused_at_its_header_without_allocation() {
     let limits = Limits { max_message: 1000, ..Limits::default() };
     let exact = binary(&[7; 1000]);
     let mut client = Client::with(256, limits);
@@ -215,14 +219,14 @@ fn a_message_above_the_limit_is_refused_by_its_header_and_nothing_is_allocated_f
 }
 
 #[test]
-fn fragments_together_may_not_pass_the_limit_either() {
+fn fragments_together_may_not_exceed_the_limit() {
     let mut client = Client::with(256, Limits { max_message: 1000, ..Limits::default() });
     assert_eq!(client.receive(&server(2, &[0; 600])), []);
     assert_eq!(client.receive(b"\x00\x7e\x01\x91"), [Refused(Violation::TooBig { size: 1001, limit: 1000 })]);
 }
 
 #[test]
-fn a_flood_of_empty_fragments_ends_at_the_limit() {
+fn a_flood_of_empty_fragments_is_refused_at_the_limit() {
     let limits = Limits { max_fragments: 10, ..Limits::default() };
     let exact = [server(2, b"").repeat(1), server(0, b"").repeat(8), server(FIN, b"x")].concat();
     let mut client = Client::with(256, limits);
@@ -236,14 +240,14 @@ fn a_flood_of_empty_fragments_ends_at_the_limit() {
 #[test]
 fn text_that_is_not_utf8_is_refused_with_1007() {
     for bad in [&b"\xff"[..], b"ok\xc0\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"cut \xe2\x82"] {
-        refused(&server(FIN | 1, bad), Violation::InvalidUtf8, CloseCode::Invalid);
-        refused(&[server(1, bad), server(FIN, b"")].concat(), Violation::InvalidUtf8, CloseCode::Invalid);
-        assert_eq!(Client::new().receive(&binary(bad)), [Binary(bad.to_vec())], "binary is not looked at");
+        assert_refused(&server(FIN | 1, bad), Violation::InvalidUtf8, CloseCode::Invalid);
+        assert_refused(&[server(1, bad), server(FIN, b"")].concat(), Violation::InvalidUtf8, CloseCode::Invalid);
+        assert_eq!(Client::new().receive(&binary(bad)), [Binary(bad.to_vec())], "binary payloads are not checked");
     }
 }
 
 #[test]
-fn a_character_may_be_cut_by_fragments_and_by_reads() {
+fn a_character_may_be_split_by_fragments_and_by_reads() {
     let stream = [server(1, b"\xf0\x9f"), server(FIN | 9, b""), server(0, b"\x98"), server(FIN, b"\x80!")].concat();
     for cut in 0..stream.len() {
         let mut client = Client::new();
@@ -253,7 +257,7 @@ fn a_character_may_be_cut_by_fragments_and_by_reads() {
     }
 }
 
-/// Autobahn 6.4: the connection ends with the first octet that makes the text invalid, not with the message.
+/// Autobahn 6.4: the connection ends at the first octet that makes the text invalid, not at the end of the message.
 #[test]
 fn bad_text_is_refused_at_its_first_bad_byte() {
     let good = "κόσμε".as_bytes();
@@ -268,7 +272,7 @@ fn bad_text_is_refused_at_its_first_bad_byte() {
     }
 }
 
-/// A stream with everything in it that is legal.
+/// Returns a stream with every legal kind of frame.
 fn recorded() -> Vec<u8> {
     let long = "다음 호가 ".repeat(20);
     [
@@ -306,7 +310,7 @@ fn every_split_of_the_stream_yields_the_same_events() {
     }
 }
 
-/// What a valid server may send.
+/// A message that a valid server may send.
 #[derive(Debug, Clone)]
 enum Sent {
     Text(String),
@@ -326,7 +330,7 @@ fn sent() -> impl Strategy<Value = Sent> {
     ]
 }
 
-/// The messages as tungstenite writes them in the role of a server.
+/// Writes the messages with tungstenite in the role of a server.
 fn written_by_tungstenite(messages: &[Sent], fragments: &[usize]) -> Vec<u8> {
     use tungstenite::protocol::{Role, WebSocket};
     use tungstenite::{Message, protocol::frame};
@@ -371,13 +375,13 @@ fn read_by_tungstenite(stream: &[u8]) -> Vec<Event> {
             Message::Ping(bytes) => Ping(bytes.to_vec()),
             Message::Pong(bytes) => Pong(bytes.to_vec()),
             Message::Close(close) => Close(close.map(|close| (close.code.into(), close.reason.to_string()))),
-            Message::Frame(_) => unreachable!("not when reading"),
+            Message::Frame(_) => unreachable!("not returned when reading"),
         });
     }
     events
 }
 
-/// Reads from memory, writes into nothing.
+/// A stream that reads from memory and discards writes.
 struct Duplex<'a>(&'a [u8]);
 
 impl std::io::Read for Duplex<'_> {
@@ -396,7 +400,7 @@ impl std::io::Write for Duplex<'_> {
     }
 }
 
-/// Cuts the stream into pieces of these sizes, over and over.
+/// Cuts the stream into pieces of these sizes, repeatedly.
 fn cut<'a>(mut stream: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
     let mut sizes = sizes.iter().cycle();
     let mut pieces = Vec::new();
@@ -408,7 +412,7 @@ fn cut<'a>(mut stream: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
     pieces
 }
 
-/// What the buffer and the reader may hold, whatever was sent.
+/// Returns the maximum number of bytes that the buffer and the reader may hold, regardless of the input.
 fn bound(capacity: usize, limits: Limits) -> usize {
     limits.max_message + 10 + capacity + SLACK
 }
@@ -417,7 +421,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn we_read_what_tungstenite_wrote_as_tungstenite_reads_it(
+    fn messages_of_tungstenite_are_read_like_tungstenite_reads_them(
         messages in prop::collection::vec(sent(), 0..12),
         fragments in prop::collection::vec(0usize..40, 1..5),
         cuts in prop::collection::vec(1usize..3000, 1..20),
@@ -443,7 +447,7 @@ proptest! {
     }
 
     #[test]
-    fn random_bytes_never_panic_nor_make_us_hold_more_than_the_limits(
+    fn random_bytes_never_panic_or_exceed_the_memory_limit(
         bytes in prop::collection::vec(any::<u8>(), 0..600),
         cuts in prop::collection::vec(1usize..50, 1..8),
         capacity in 1usize..100,
@@ -457,7 +461,7 @@ proptest! {
 
     /// Random bytes rarely pass the first header; a mutated stream goes deeper. Cuts must not change the verdict.
     #[test]
-    fn a_mutated_stream_is_refused_or_read_alike_however_it_is_cut(
+    fn a_mutated_stream_has_the_same_result_with_any_cuts(
         mutations in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
         cuts in prop::collection::vec(1usize..50, 1..8),
         capacity in 1usize..600,
@@ -476,7 +480,7 @@ proptest! {
     }
 
     #[test]
-    fn what_we_write_tungstenite_reads_as_a_server(
+    fn tungstenite_as_a_server_reads_our_frames(
         messages in prop::collection::vec(sent(), 0..12),
         reason in ".{0,150}",
         mask in any::<[u8; 4]>(),
@@ -528,6 +532,6 @@ fn a_close_without_a_code_or_with_one_that_must_not_be_sent_is_empty() {
 
 #[test]
 #[should_panic(expected = "at most 125 bytes")]
-fn a_ping_of_126_bytes_is_our_own_mistake() {
+fn a_ping_of_126_bytes_panics() {
     write_ping(&mut Vec::new(), &[0; 126], [0; 4]);
 }

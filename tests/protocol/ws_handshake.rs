@@ -1,15 +1,15 @@
-//! The opening handshake, as dialogues: what the server answers to the upgrade, and what we make of it.
+//! The opening handshake: the server's responses to the upgrade, and the client's reactions.
 
 use hoga::model::Nanos;
 use hoga::ws::*;
 use std::time::Duration;
 
 const KEY: [u8; 16] = *b"the sample nonce";
-/// The answer to [`KEY`] (RFC 6455 section 1.3).
+/// The accept value for [`KEY`] (RFC 6455 section 1.3).
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 const TOKEN: (&str, &str) = ("Authorization", "Bearer canary-secret");
 
-/// A handshake under way.
+/// A handshake in progress.
 struct Dialogue {
     handshake: Handshake,
     buffer: ReceiveBuffer,
@@ -21,7 +21,7 @@ impl Dialogue {
         Self { handshake, buffer: ReceiveBuffer::new(64) }
     }
 
-    /// The server sends these bytes; handles after each read until something comes of it.
+    /// Receives these bytes from the server. Handles each read until the handshake makes progress or the bytes end.
     fn answer(&mut self, mut bytes: &[u8]) -> Result<Progress, HandshakeError> {
         loop {
             let spare = self.buffer.spare();
@@ -31,7 +31,7 @@ impl Dialogue {
             bytes = &bytes[n..];
             let progress = self.handshake.handle(&mut self.buffer);
             if progress != Ok(Progress::NeedMore) || bytes.is_empty() {
-                // What is left of this read is in the socket, not in the buffer.
+                // The rest of the bytes is still in the socket, not in the buffer.
                 self.receive(bytes);
                 return progress;
             }
@@ -61,7 +61,7 @@ impl Dialogue {
     }
 }
 
-/// A good answer, with these lines added.
+/// Returns a valid response with these lines added.
 fn accepted(lines: &str) -> String {
     format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -76,11 +76,11 @@ fn refused(answer: &str, why: &str) {
         Err(HandshakeError::Protocol(text)) => assert!(text.contains(why), "{text}"),
         other => panic!("not refused: {other:?}"),
     }
-    assert!(dialogue.answer(b"").is_err(), "a handshake that has failed stays so");
+    assert!(dialogue.answer(b"").is_err(), "a failed handshake stays failed");
 }
 
 #[test]
-fn the_request_has_what_the_rfc_asks_for_and_nothing_that_we_never_send() {
+fn the_request_has_what_the_rfc_requires_and_no_forbidden_headers() {
     let (_, request) = Handshake::start("127.0.0.1", 8080, "/websocket/v1", false, &[TOKEN], KEY).unwrap();
     assert_eq!(
         String::from_utf8(request).unwrap(),
@@ -91,7 +91,7 @@ fn the_request_has_what_the_rfc_asks_for_and_nothing_that_we_never_send() {
 }
 
 #[test]
-fn a_request_that_would_not_be_what_it_seems_is_not_written() {
+fn a_request_with_injected_text_is_not_written() {
     let start = |host, path, headers: &[(&str, &str)]| match Handshake::start(host, 443, path, true, headers, KEY) {
         Err(HandshakeError::InvalidRequest(why)) => why,
         _ => panic!("accepted {host} {path} {headers:?}"),
@@ -113,16 +113,16 @@ fn a_request_that_would_not_be_what_it_seems_is_not_written() {
 }
 
 #[test]
-fn a_good_answer_opens_the_connection() {
+fn a_valid_response_opens_the_connection() {
     let mut dialogue = Dialogue::start();
     let headers = "remaining-req: group=websocket; min=300; sec=3\r\nlimit-by-ip: Yes\r\n";
     assert_eq!(dialogue.answer(accepted(headers).as_bytes()), Ok(Progress::Done));
     assert!(dialogue.buffer.unparsed().is_empty());
-    assert_eq!(dialogue.answer(b""), Ok(Progress::Done), "and stays open");
+    assert_eq!(dialogue.answer(b""), Ok(Progress::Done), "the connection stays open");
 }
 
 #[test]
-fn what_the_servers_clock_showed_is_known_if_it_says_so_and_can_be_read() {
+fn the_servers_time_is_known_if_its_date_header_is_valid() {
     let date = |lines: &str| {
         let mut dialogue = Dialogue::start();
         assert_eq!(dialogue.handshake.date(), None);
@@ -136,7 +136,7 @@ fn what_the_servers_clock_showed_is_known_if_it_says_so_and_can_be_read() {
 }
 
 #[test]
-fn frames_in_the_same_bytes_as_the_answer_are_read_wherever_the_bytes_are_cut() {
+fn frames_in_the_same_bytes_as_the_response_are_read_with_any_cut() {
     for line_end in ["\r\n", "\n"] {
         let answer = accepted("").replace("\r\n", line_end);
         let stream = [answer.as_bytes(), b"\x82\x02{}", b"\x89\x00"].concat();
@@ -157,8 +157,8 @@ fn frames_in_the_same_bytes_as_the_answer_are_read_wherever_the_bytes_are_cut() 
 }
 
 #[test]
-fn an_answer_that_comes_byte_by_byte_opens_the_connection() {
-    // Longer than tungstenite's own check for small packets allows.
+fn a_response_that_arrives_byte_by_byte_opens_the_connection() {
+    // Longer than tungstenite's check for small packets allows.
     let answer = accepted(&format!("X-Filler: {}\r\n", "x".repeat(3000)));
     let mut dialogue = Dialogue::start();
     let (last, before) = answer.as_bytes().split_last().unwrap();
@@ -169,7 +169,7 @@ fn an_answer_that_comes_byte_by_byte_opens_the_connection() {
 }
 
 #[test]
-fn each_status_says_what_to_do_next() {
+fn each_status_determines_the_reaction() {
     use RejectionKind::*;
     for (status, kind) in [
         (200, Other),
@@ -189,8 +189,7 @@ fn each_status_says_what_to_do_next() {
         (503, ServerError),
     ] {
         for version in ["1.1", "1.0"] {
-            let answer =
-                format!("HTTP/{version} {status} Whatever\r\nContent-Length: 0\r\nLocation: wss://evil/\r\n\r\n");
+            let answer = format!("HTTP/{version} {status} Any\r\nContent-Length: 0\r\nLocation: wss://evil/\r\n\r\n");
             let rejection = Dialogue::start().rejected(answer.as_bytes());
             assert_eq!((rejection.status, rejection.kind), (status, kind));
             assert_eq!((rejection.retry_after, &*rejection.body), (None, ""));
@@ -199,7 +198,7 @@ fn each_status_says_what_to_do_next() {
 }
 
 #[test]
-fn a_ban_brings_its_body_and_its_wait_however_it_is_cut() {
+fn a_ban_has_its_body_and_its_wait_with_any_cut() {
     let answer =
         "HTTP/1.1 418 I'm a teapot\r\nRetry-After: 30\r\nContent-Length: 24\r\n\r\nblocked for 30 seconds\r\nnot ours";
     for cut in 0..answer.len() {
@@ -217,7 +216,7 @@ fn a_ban_brings_its_body_and_its_wait_however_it_is_cut() {
 }
 
 #[test]
-fn a_date_to_retry_after_is_a_wait_by_the_servers_own_clock() {
+fn a_retry_after_date_is_a_wait_by_the_servers_clock() {
     let until = "Wed, 21 Oct 2026 07:28:00 GMT";
     let retry_after = |date: &str| {
         let answer = format!("HTTP/1.1 429 Too Many\r\n{date}Retry-After: {until}\r\nContent-Length: 0\r\n\r\n");
@@ -229,7 +228,7 @@ fn a_date_to_retry_after_is_a_wait_by_the_servers_own_clock() {
     let wait = |seconds| Some(RetryAfter::Wait(Duration::from_secs(seconds)));
     assert_eq!(retry_after("Date: Wed, 21 Oct 2026 07:26:00 GMT\r\n"), wait(120));
     assert_eq!(retry_after(&format!("Date: {until}\r\n")), wait(0));
-    assert_eq!(retry_after("Date: Wed, 21 Oct 2026 07:29:00 GMT\r\n"), None, "that is over");
+    assert_eq!(retry_after("Date: Wed, 21 Oct 2026 07:29:00 GMT\r\n"), None, "a date in the past is no wait");
     for date in ["", "Date: today\r\n"] {
         assert_eq!(retry_after(date), Some(RetryAfter::Until(Nanos::from_millis(1_792_567_680_000))));
     }
@@ -245,7 +244,7 @@ fn a_chunked_body_ends_with_its_last_chunk() {
 }
 
 #[test]
-fn a_body_without_a_length_ends_with_the_connection_or_at_our_bound() {
+fn a_body_without_a_length_ends_with_the_connection_or_at_the_limit() {
     let header = "HTTP/1.1 503 Service Unavailable\r\n\r\n";
     let mut dialogue = Dialogue::start();
     assert_eq!(dialogue.answer(header.as_bytes()), Ok(Progress::NeedMore));
@@ -262,7 +261,7 @@ fn a_body_without_a_length_ends_with_the_connection_or_at_our_bound() {
 }
 
 #[test]
-fn an_answer_that_breaks_the_handshake_is_refused() {
+fn a_response_that_violates_the_handshake_is_refused() {
     refused(&accepted("").replace("s3pP", "AAAA"), "Sec-WebSocket-Accept");
     refused(&accepted("").replace("Sec-WebSocket-Accept", "X-Accept"), "Sec-WebSocket-Accept");
     refused(&accepted("").replace("Upgrade: websocket", "Upgrade: h2c"), "Upgrade");
@@ -276,7 +275,7 @@ fn an_answer_that_breaks_the_handshake_is_refused() {
 }
 
 #[test]
-fn what_is_not_http_is_refused_at_its_first_wrong_byte() {
+fn text_that_is_not_http_is_refused_at_its_first_wrong_byte() {
     refused("SSH-2.0-OpenSSH_9.6", "not HTTP");
     refused("HTTX", "not HTTP");
     refused("\r\nHTTP/1.1 101", "not HTTP");
@@ -300,7 +299,7 @@ fn a_header_of_any_size_is_bounded() {
 }
 
 #[test]
-fn an_end_of_file_before_the_answer_is_complete_is_a_close() {
+fn an_end_of_file_before_the_response_is_complete_is_a_close() {
     let answer = accepted("");
     for cut in 0..answer.len() {
         let mut dialogue = Dialogue::start();
@@ -310,7 +309,7 @@ fn an_end_of_file_before_the_answer_is_complete_is_a_close() {
 }
 
 #[test]
-fn nothing_that_is_printed_holds_the_token_or_a_control_character() {
+fn printed_text_never_has_the_token_or_a_control_character() {
     let answer = b"HTTP/1.1 418 x\r\nRetry-After: soon \xff\r\nContent-Length: 5\r\n\r\n\x1b[2J\n";
     let rejection = Dialogue::start().rejected(answer);
     let printed = format!("{rejection} {rejection:?}");
@@ -325,7 +324,7 @@ mod any_bytes {
         #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn a_mutated_answer_never_panics_nor_is_read_differently_when_cut(
+        fn a_mutated_response_never_panics_and_is_read_the_same_when_cut(
             mutations in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
             cut in any::<prop::sample::Index>(),
             rejected in any::<bool>(),

@@ -1,6 +1,6 @@
-//! The public interface, read from the sources: what `lib.rs` re-exports, one line for each item, sorted.
+//! The public interface, read from the sources: the items that `lib.rs` exports, one line each, sorted.
 //!
-//! A user sees nothing that is not in it, except implementations of traits that a macro writes.
+//! It has everything that users see, except implementations of traits that a macro generates.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -14,7 +14,7 @@ use syn::{Fields, ImplItem, Item, TraitItem, UseTree, Visibility};
 
 use super::source::{of_tests, top};
 
-/// The lines of the interface.
+/// Returns the lines of the interface.
 pub fn dump() -> &'static str {
     static DUMP: LazyLock<String> = LazyLock::new(read);
     &DUMP
@@ -40,7 +40,7 @@ fn read() -> String {
     api.lines.into_iter().map(|line| line + "\n").collect()
 }
 
-/// The file of a module.
+/// Returns the file of a module.
 fn file_of(folder: &str) -> Option<PathBuf> {
     let files = if folder.is_empty() {
         vec!["src/lib.rs".to_owned()]
@@ -50,7 +50,7 @@ fn file_of(folder: &str) -> Option<PathBuf> {
     files.iter().map(|file| top().join(file)).find(|file| file.is_file())
 }
 
-/// A module that users see: public, and not behind the feature that opens the rooms.
+/// Returns the item as a module if users see it: public, and not behind the feature that opens the rooms.
 fn public_module(item: &Item) -> Option<&syn::ItemMod> {
     let Item::Mod(module) = item else { return None };
     (is_public(&module.vis) && !is_hidden(&module.attrs)).then_some(module)
@@ -60,11 +60,11 @@ struct Api {
     lines: BTreeSet<String>,
 }
 
-/// A module with the items of its file, those that the list of nouns generates included.
+/// A module with the items of its file, including those that the list of nouns generates.
 struct Module {
-    /// From `src`: empty for the crate, `plan` or `plan/target` for others.
+    /// Path below `src`: empty for the crate, `plan` or `plan/target` for others.
     folder: String,
-    /// Where its text is.
+    /// The module's file.
     file: PathBuf,
     items: Rc<[Item]>,
 }
@@ -75,7 +75,7 @@ impl Module {
         Self { folder: folder.to_owned(), items: items(&file), file }
     }
 
-    /// The public names, each with the path of the module that it comes from: empty for the module's own items.
+    /// Returns the public names, each with the path of its module: empty for the module's own items.
     fn exports(&self) -> Vec<(Vec<String>, String)> {
         let mut names = Vec::new();
         for item in self.items.iter() {
@@ -89,7 +89,7 @@ impl Module {
         names
     }
 
-    /// The module at `path`, seen from here.
+    /// Returns the module at `path`, relative to this module.
     fn at(&self, path: &[String]) -> Option<Self> {
         let (first, rest) = path.split_first()?;
         let from_root = first == "crate" || self.folder.is_empty();
@@ -99,7 +99,7 @@ impl Module {
         file_of(&folder).map(|_| Self::read(&folder))
     }
 
-    /// The module that defines `name`, which this one defines or re-exports. `None` if another crate does.
+    /// Returns the module that defines `name`, which this module defines or re-exports. `None` if another crate does.
     fn definer(self, name: &str) -> Option<Self> {
         if self.items.iter().any(|item| public_name(item).as_deref() == Some(name)) {
             return Some(self);
@@ -110,7 +110,7 @@ impl Module {
         named.into_iter().chain(globs).find_map(|(path, _)| self.at(path)?.definer(name))
     }
 
-    /// The files of the room that this module belongs to.
+    /// Returns the modules of the room that this module belongs to.
     fn room(&self) -> Vec<Self> {
         let room = self.folder.split('/').next().unwrap_or_default().to_owned();
         let mut files = Vec::new();
@@ -121,7 +121,7 @@ impl Module {
 }
 
 impl Api {
-    /// Adds what `module` exports as `name`, which comes from `from`, under `path`.
+    /// Adds the item that `module` exports as `name` from the module `from`, under `path`.
     fn add(&mut self, path: &str, module: &Module, from: &[String], name: &str) {
         let full = format!("{path}::{name}");
         if from == ["crate"] {
@@ -199,7 +199,7 @@ impl Api {
         }
     }
 
-    /// What is implemented for the type `name`: its methods and constants, and the traits.
+    /// Adds the methods, constants and trait implementations of the type `name`.
     fn implementations(&mut self, path: &str, name: &str, items: &[Item]) {
         let implementations =
             items.iter().filter_map(|item| if let Item::Impl(item) = item { Some(item) } else { None });
@@ -236,7 +236,7 @@ fn is_hidden(attributes: &[syn::Attribute]) -> bool {
     attributes.iter().any(|attribute| attribute.path().is_ident("doc") && text(&attribute.meta).contains("hidden"))
 }
 
-/// The name of a public item that is no module.
+/// Returns the name of a public item that is not a module.
 fn public_name(item: &Item) -> Option<String> {
     let (visibility, name) = match item {
         Item::Struct(item) => (&item.vis, &item.ident),
@@ -278,14 +278,14 @@ fn fields(fields: &Fields) -> String {
     }
 }
 
-/// What the source says, on one line.
+/// Returns the source text of a node on one line.
 fn text(node: &impl Spanned) -> String {
     let source = node.span().source_text().unwrap_or_default();
     let line = source.split_whitespace().collect::<Vec<_>>().join(" ");
     line.replace("( ", "(").replace(", )", ")").replace("< ", "<").replace(", >", ">")
 }
 
-/// The items of a file without its tests, read once.
+/// Returns the items of a file without its tests. Each file is read once.
 fn items(file: &Path) -> Rc<[Item]> {
     thread_local! {
         static FILES: RefCell<HashMap<PathBuf, Rc<[Item]>>> = RefCell::default();
@@ -294,9 +294,9 @@ fn items(file: &Path) -> Rc<[Item]> {
     FILES.with_borrow_mut(|files| files.entry(file.to_owned()).or_insert_with(read).clone())
 }
 
-/// The items of a text. What a macro generates from the list of nouns is added.
+/// Returns the items of a text, including those that a macro generates from the list of nouns.
 fn parse(source: &str) -> Vec<Item> {
-    let file = syn::parse_file(source).expect("the compiler reads it, too");
+    let file = syn::parse_file(source).expect("the compiler parses it");
     let mut items: Vec<_> = file.items.into_iter().filter(|item| !of_tests(super::source::attributes(item))).collect();
     let called = source.lines().filter_map(|line| line.strip_prefix("for_each_noun! { ")?.strip_suffix("! }"));
     for name in called {
@@ -306,7 +306,7 @@ fn parse(source: &str) -> Vec<Item> {
     items
 }
 
-/// What the one arm of a macro generates.
+/// Returns the body of a macro with one arm.
 fn macro_body<'a>(source: &'a str, name: &str) -> Option<&'a str> {
     let (_, definition) = source.split_once(&format!("macro_rules! {name} {{\n"))?;
     let (_, body) = definition.split_once(" => {\n")?;
@@ -322,13 +322,13 @@ fn expand(body: &str) -> String {
         depth == 0
     };
     let (end, _) = rest.char_indices().find(is_end).expect("parentheses come in pairs");
-    let (separator, after) = rest[end + 1..].split_once('*').expect("it is repeated");
+    let (separator, after) = rest[end + 1..].split_once('*').expect("a repetition");
     let repeated =
         nouns().into_iter().map(|(noun, lower)| rest[..end].replace("$Noun", &noun).replace("$noun", &lower));
     format!("{before}{}{}", repeated.collect::<Vec<_>>().join(separator), expand(after))
 }
 
-/// The types of messages and their names in lower case, as `model/nouns.rs` lists them.
+/// Returns the types of messages and their names in lower case, from `model/nouns.rs`.
 fn nouns() -> BTreeMap<String, String> {
     let source = fs::read_to_string(top().join("src/model/nouns.rs")).unwrap();
     let (_, list) = source.split_once("[$($with)*]\n").expect("the list of nouns");

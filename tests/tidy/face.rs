@@ -1,14 +1,14 @@
-//! Rules for the public interface, and its dump in `docs/api.txt`, which a change of the interface must change, too.
+//! Rules for the public interface and its dump in `docs/api.txt`, which every change of the interface must update.
 
 use std::fs;
 
 use super::source::top;
 use super::{api, assert_none};
 
-/// The most types that a user meets at the root of the crate.
+/// Maximum number of types at the root of the crate.
 const ROOT_TYPES_MAX: usize = 80;
 
-/// Words in the names of types that open connections or run something. Only `Engine` does, and only `Builder` makes it.
+/// Words in the names of types that open connections or run services. Only `Engine` does, and only `Builder` creates it.
 const SERVICE_WORDS: &[&str] =
     &["Service", "Manager", "Hub", "Reactor", "Session", "Socket", "Transport", "Runtime", "Publisher", "Supervisor"];
 
@@ -30,13 +30,13 @@ fn the_dump_of_the_interface_is_up_to_date() {
     }
     let before = fs::read_to_string(&path).unwrap_or_default();
     let changes = difference(&before, now);
-    let hint = "if that is meant: HOGA_UPDATE_API=1 cargo test --workspace --test tidy";
-    assert!(changes.is_empty(), "the public interface is not what {DUMP} says; {hint}\n{}", changes.join("\n"));
+    let hint = "if the change is intended: HOGA_UPDATE_API=1 cargo test --workspace --test tidy";
+    assert!(changes.is_empty(), "the public interface differs from {DUMP}; {hint}\n{}", changes.join("\n"));
     assert_eq!(difference("mod a\nmod b\n", "mod a\nmod c\n"), ["- mod b", "+ mod c"]);
 }
 
 #[test]
-fn the_root_of_the_crate_is_one_page() {
+fn the_root_of_the_crate_is_small() {
     let planted: String = (0..=ROOT_TYPES_MAX).map(|n| format!("struct hoga::A{n}x\n")).collect();
     assert_eq!(too_many_types(&planted), ["81 types at the root, 80 are allowed"]);
     assert_none(too_many_types(api::dump()).into_iter());
@@ -62,7 +62,7 @@ fn every_type_is_in_the_test_of_the_face() {
     assert_none(untested(api::dump(), &test).into_iter());
 }
 
-/// Lines that only one of two dumps has.
+/// Returns the lines that only one of two dumps has.
 fn difference(before: &str, now: &str) -> Vec<String> {
     let missing = |these: &str, others: &str, sign: char| -> Vec<String> {
         let others: Vec<_> = others.lines().collect();
@@ -71,7 +71,7 @@ fn difference(before: &str, now: &str) -> Vec<String> {
     [missing(before, now, '-'), missing(now, before, '+')].concat()
 }
 
-/// The kind of an item, its path, and what follows.
+/// Splits a line into the kind of the item, its path, and the rest.
 fn parts(line: &str) -> (&str, &str, &str) {
     let (kind, rest) = line.split_once(' ').unwrap_or_default();
     let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')).unwrap_or(rest.len());
@@ -96,7 +96,7 @@ fn too_many_types(dump: &str) -> Vec<String> {
     (types > ROOT_TYPES_MAX).then(message).into_iter().collect()
 }
 
-/// Types and functions whose name ends with a number.
+/// Returns types and functions whose name ends with a number.
 fn versions(dump: &str) -> Vec<String> {
     let named = dump.lines().map(parts).filter(|(kind, _, _)| is_type(kind) || *kind == "fn");
     let versions = named.filter(|(_, path, _)| path.ends_with(|c: char| c.is_ascii_digit()));

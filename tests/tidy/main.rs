@@ -1,5 +1,6 @@
-//! Keeps the rules of ARCHITECTURE.md that no compiler checks: which room may import which, how long files and functions
-//! may be, who may read a clock, and who may order memory. Each rule is shown a violation first, so that none of them can pass by doing nothing.
+//! Checks the rules of ARCHITECTURE.md that the compiler does not: imports between rooms, lengths of files and functions,
+//! clock reads, memory ordering, plain words, and the public interface. Each test first checks a planted violation, so
+//! that no rule can pass by doing nothing.
 
 mod api;
 mod face;
@@ -31,27 +32,27 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// The most lines of a file, tests apart.
+/// Maximum number of lines of a file, without tests.
 const FILE_LINES_MAX: usize = 500;
 
-/// Files that are longer, until they are taken apart. The list only ever gets shorter.
+/// Files that are longer, until they are split. The list may only get shorter.
 const LONG_FILES: &[&str] = &["src/plan/planner.rs"];
 
-/// The most lines of a function.
+/// Maximum number of lines of a function.
 const FUNCTION_LINES_MAX: usize = 60;
 
 /// The functions that read a clock.
 const CLOCK_READS: &[&str] = &["Instant::now", "SystemTime::now", "clock_gettime"];
 
-/// The files of the library that may call one. `sync::prim` measures how much of a wait is left, and nothing else.
+/// The files of the library that may read a clock. `sync::prim` only measures the rest of a wait.
 const CLOCK_READERS: &[&str] = &["src/net/clock.rs", "src/sync/prim.rs"];
 
-/// What orders memory between threads. Only `sync` may name it, where the model checker looks; other rooms use its types,
-/// or `Relaxed` with a reason.
+/// Orderings of memory between threads. Only `sync` may use them, because the model checker covers it. Other rooms use
+/// its types, or `Relaxed` with a reason.
 const ORDERINGS: &[&str] = &["Acquire", "Release", "AcqRel", "SeqCst", "fence"];
 
 #[test]
-fn rooms_import_only_what_lies_below_them() {
+fn rooms_import_only_lower_rooms() {
     let rooms: BTreeMap<_, _> = ROOMS.iter().copied().collect();
     let planted = File::parse("src/wire/planted.rs", "use crate::{model::Market, session::State};");
     assert_eq!(upward_imports(&planted, &rooms), ["src/wire/planted.rs:1: wire must not import session"]);
@@ -61,7 +62,7 @@ fn rooms_import_only_what_lies_below_them() {
 }
 
 #[test]
-fn no_file_is_longer_than_a_reader_can_hold() {
+fn no_file_is_too_long() {
     let long = File::parse("src/planted.rs", &"const A: u8 = 0;\n".repeat(FILE_LINES_MAX + 1));
     assert_eq!(long_files(&long).len(), 1);
     let tests =
@@ -71,11 +72,11 @@ fn no_file_is_longer_than_a_reader_can_hold() {
     let (known, others): (Vec<_>, Vec<_>) = workspace.iter().partition(|file| LONG_FILES.contains(&file.path.as_str()));
     assert_none(others.into_iter().flat_map(long_files));
     let short: Vec<_> = known.into_iter().filter(|file| long_files(file).is_empty()).map(|file| &file.path).collect();
-    assert!(short.is_empty(), "not too long any more, take it off the list: {short:?}");
+    assert!(short.is_empty(), "no longer too long, remove from the list: {short:?}");
 }
 
 #[test]
-fn no_function_is_longer_than_a_screen() {
+fn no_function_is_too_long() {
     let body = "    g();\n".repeat(FUNCTION_LINES_MAX - 1);
     let planted = File::parse("src/planted.rs", &format!("impl A {{\nfn f() {{\n{body}}}\n}}\n"));
     assert_eq!(long_functions(&planted), ["src/planted.rs:2: `f` has 61 lines, 60 are allowed"]);
@@ -128,7 +129,7 @@ fn clock_reads(file: &File) -> Vec<String> {
     if CLOCK_READERS.contains(&file.path.as_str()) {
         return Vec::new();
     }
-    let read = |path: &source::Named| CLOCK_READS.iter().find(|read| path.name.ends_with(**read)).copied();
+    let read = |path: &source::PathUse| CLOCK_READS.iter().find(|read| path.name.ends_with(**read)).copied();
     let reads = file.paths().into_iter().filter_map(|path| Some((path.line, read(&path)?)));
     reads.map(|(line, read)| format!("{}:{line}: reads a clock ({read})", file.path)).collect()
 }
@@ -138,7 +139,7 @@ fn orderings(file: &File) -> Vec<String> {
         return Vec::new();
     }
     let named =
-        |path: &source::Named| ORDERINGS.iter().find(|name| path.name.rsplit("::").next() == Some(name)).copied();
+        |path: &source::PathUse| ORDERINGS.iter().find(|name| path.name.rsplit("::").next() == Some(name)).copied();
     let uses = file.paths().into_iter().filter_map(|path| Some((path.line, named(&path)?)));
     uses.map(|(line, name)| format!("{}:{line}: orders memory ({name})", file.path)).collect()
 }

@@ -1,4 +1,4 @@
-//! Rust files as the rules see them: paths, functions and lines of code that is not a test.
+//! Parsed Rust files for the rules: paths, functions and lines of code outside tests.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,12 +11,12 @@ pub struct File {
     /// From the top of the repository, with forward slashes.
     pub path: String,
     tree: syn::File,
-    /// Lines of the text without those of its test modules.
+    /// Number of lines without test modules.
     lines: usize,
 }
 
 /// A path such as `crate::model::Market`.
-pub struct Named {
+pub struct PathUse {
     pub name: String,
     pub line: usize,
 }
@@ -28,12 +28,12 @@ pub struct Function {
     pub lines: usize,
 }
 
-/// The files of the library.
+/// Returns the files of the library.
 pub fn library() -> Vec<File> {
     read(&["src"])
 }
 
-/// The files of the library and of all tools.
+/// Returns the files of the library and of all tools.
 pub fn workspace() -> Vec<File> {
     let tools = fs::read_dir(top().join("tools")).unwrap().map(|entry| entry.unwrap().path());
     let tools: Vec<_> = tools.filter(|path| path.join("src").is_dir()).collect();
@@ -74,8 +74,7 @@ pub fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Where the modules are that `#[cfg(test)] mod name;` declares: the file's path up to the dot, which is that of the
-/// module's folder as well.
+/// Returns the files and folders of the modules that `#[cfg(test)] mod name;` declares.
 fn test_modules(path: &str, text: &str) -> Vec<String> {
     let folder = match path.strip_suffix("/mod.rs").or(path.strip_suffix("/lib.rs")).or(path.strip_suffix("/main.rs")) {
         Some(folder) => folder.to_owned(),
@@ -92,7 +91,7 @@ fn test_modules(path: &str, text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Whether an item is compiled for tests only.
+/// Returns whether an item is compiled only for tests.
 pub fn of_tests(attributes: &[syn::Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         if attribute.path().is_ident("test") {
@@ -114,7 +113,7 @@ impl File {
         Self { path: path.to_owned(), tree, lines: text.lines().count() - tests }
     }
 
-    /// The room of the library that the file belongs to.
+    /// Returns the room of the library that the file belongs to.
     pub fn room(&self) -> Option<&str> {
         let inside = self.path.strip_prefix("src/")?;
         let room = inside.split('/').next()?.trim_end_matches(".rs");
@@ -125,17 +124,17 @@ impl File {
         self.lines
     }
 
-    /// Every path that is written out, the branches of `use` trees included.
-    pub fn paths(&self) -> Vec<Named> {
+    /// Returns every path in the file, including the branches of `use` trees.
+    pub fn paths(&self) -> Vec<PathUse> {
         let mut paths = Paths(Vec::new());
         paths.visit_file(&self.tree);
         paths.0
     }
 
-    /// The top-level modules that paths from `crate` or from `super` lead to.
-    pub fn imports(&self) -> Vec<Named> {
+    /// Returns the top-level modules to which paths from `crate` or `super` lead.
+    pub fn imports(&self) -> Vec<PathUse> {
         let depth = self.path.matches('/').count() - usize::from(self.path.ends_with("/mod.rs"));
-        let top_level = |path: Named| {
+        let top_level = |path: PathUse| {
             let mut parts = path.name.split("::");
             let supers = path.name.split("::").take_while(|part| *part == "super").count();
             let name = match parts.next()? {
@@ -143,7 +142,7 @@ impl File {
                 "super" if supers == depth => path.name.split("::").nth(supers)?,
                 _ => return None,
             };
-            Some(Named { name: name.to_owned(), line: path.line })
+            Some(PathUse { name: name.to_owned(), line: path.line })
         };
         self.paths().into_iter().filter_map(top_level).collect()
     }
@@ -169,7 +168,7 @@ pub fn attributes(item: &syn::Item) -> &[syn::Attribute] {
     }
 }
 
-struct Paths(Vec<Named>);
+struct Paths(Vec<PathUse>);
 
 impl Paths {
     fn branch(&mut self, before: &str, tree: &syn::UseTree) {
@@ -184,7 +183,7 @@ impl Paths {
     }
 
     fn add(&mut self, name: String, node: &impl Spanned) {
-        self.0.push(Named { name, line: node.span().start().line });
+        self.0.push(PathUse { name, line: node.span().start().line });
     }
 }
 
