@@ -1,5 +1,5 @@
-//! Wire: a message from one format into another, as text. For tools that compare formats: readers need it for nothing,
-//! because the decoder reads all four. What is renamed are keys; every value stays as it is spelled, byte for byte.
+//! Converts the text of a message from one format to another, for tools that compare formats. The engine does not need
+//! this, because the decoder reads all four formats. Only keys change; every value is copied byte for byte.
 
 use std::borrow::Cow;
 
@@ -19,47 +19,47 @@ use super::tape::type_of;
 /// A message in another format.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Converted {
-    /// The message. Several, if it was a list of several objects and the format has no lists.
+    /// The converted message, or one message for each object if the new format has no lists.
     pub messages: Vec<String>,
-    /// The format that it was in.
+    /// The original format.
     pub from: Format,
-    /// The type of each object: the exchange's name, or `unknown`; `LIST_SUBSCRIPTIONS`, `status` and `error` for those
-    /// that have none.
+    /// The type of each object: the exchange's name, or `unknown`. Objects without a type are called
+    /// `LIST_SUBSCRIPTIONS`, `status` or `error`.
     pub types: Vec<&'static str>,
-    /// Keys that no table knows, passed through as they were.
+    /// The number of unknown keys, which are copied unchanged.
     pub unknown_keys: u64,
 }
 
-/// The keys of an object, and of objects inside it by the long name of the key that holds them.
+/// The keys of an object, and the keys of nested objects by the long name of the key that holds them.
 #[derive(Clone, Copy)]
 struct Keys {
     names: &'static [Names],
     inside: &'static [(&'static str, &'static [Names])],
 }
 
-/// An object of a message: what it is, and how to rename its keys.
+/// The type of an object, and how to rename its keys.
 struct Shape {
     name: &'static str,
     keys: Keys,
     is_short: bool,
-    /// Put into a list where the format has lists. The exchange sends errors and `{"status":"UP"}` without one.
+    /// Whether list formats put the object into a list. The exchange sends errors and `{"status":"UP"}` without one.
     is_listed: bool,
 }
 
-/// Writes one message, in any of the four formats, as the exchange would in `to`.
+/// Converts one message in any of the four formats to the format `to`.
 ///
-/// Converting there and back gives the same text, unless an unknown key happens to bear a name of the other key set, a
-/// known one was spelled with escapes, or there was white space around objects. Short and long keys of all types that the
-/// exchange documents are known, nested ones too. How numbers are spelled does differ between formats on the wire; here
-/// they stay as they are.
+/// Converting to another format and back returns the same text, unless an unknown key has a name of the other key set,
+/// a known key was written with escapes, or white space surrounded objects. The short and long keys of all documented
+/// types are known, including nested keys. On the wire, the spelling of numbers differs between formats; this function
+/// does not change it.
 ///
 /// # Errors
-/// [`DecodeError::NotJson`] or [`DecodeError::BadNumber`]; [`DecodeError::NotAMessage`] for JSON that the exchange does
-/// not send: above all for requests, which have only one form.
+/// Returns [`DecodeError::NotJson`] or [`DecodeError::BadNumber`] for invalid JSON, and [`DecodeError::NotAMessage`]
+/// for JSON that the exchange does not send, such as a request.
 pub fn convert(text: &str, to: Format) -> Result<Converted, DecodeError> {
     let text = text.trim_matches(is_space);
     let mut scratch = text.as_bytes().to_vec();
-    // Only for the parser: all values are copied from the text.
+    // This affects only the parser: all values are copied from `text`.
     blank_huge_numbers(&mut scratch);
     let tape = simd_json::to_tape(&mut scratch).map_err(|error| refusal(&error))?;
     let json = Json::new(&tape.0);
@@ -81,7 +81,7 @@ const fn flat(names: &'static [Names]) -> Keys {
     Keys { names, inside: &[] }
 }
 
-/// What an object is, by what it calls itself.
+/// Returns the shape of an object according to its type.
 fn shape(json: Json<'_>) -> Result<Shape, DecodeError> {
     let members = json.members().ok_or(DecodeError::NotAMessage)?;
     let Some((name, is_short)) = type_of(members) else { return control(json) };
@@ -111,7 +111,7 @@ fn other(other: OtherType) -> (&'static str, Keys) {
     (other.as_str(), keys)
 }
 
-/// An object without a type.
+/// Returns the shape of an object without a type.
 fn control(json: Json<'_>) -> Result<Shape, DecodeError> {
     const LISTS: Keys = Keys { names: SUBSCRIPTIONS, inside: &[("result", SUBSCRIPTIONS_ENTRY)] };
     const WORDS: Keys = flat(&[Names { long: "status", short: "status" }, Names { long: "error", short: "error" }]);
@@ -120,7 +120,7 @@ fn control(json: Json<'_>) -> Result<Shape, DecodeError> {
     if let Some(name) = ["error", "status"].into_iter().find(|name| has(name)) {
         return Ok(Shape { name, keys: WORDS, is_short: false, is_listed: false });
     }
-    // A request has a method as well, and no result.
+    // A request also has a method, but no result.
     if (has("method") || has("mthd")) && (has("result") || has("rslt")) {
         return Ok(Shape { name: "LIST_SUBSCRIPTIONS", keys: LISTS, is_short: !has("result"), is_listed: true });
     }
@@ -131,7 +131,7 @@ fn is_space(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n' | '\r')
 }
 
-/// Copies text that is known to be JSON, and renames keys on the way.
+/// Copies valid JSON and renames its keys.
 struct Renamer<'t> {
     rest: &'t str,
     out: String,
@@ -145,7 +145,7 @@ impl<'t> Renamer<'t> {
         Self { rest: "", out: String::new(), from_short: false, to_short: to.is_short(), unknown_keys: 0 }
     }
 
-    /// The next object of the message. What stands between objects is left out.
+    /// Converts the next object of the message. Skips the text between objects.
     fn next_object(&mut self, shape: &Shape) -> String {
         let start = self.rest.find('{').unwrap_or(self.rest.len());
         self.rest = &self.rest[start..];
@@ -193,10 +193,10 @@ impl<'t> Renamer<'t> {
         }
     }
 
-    /// Writes the key that comes next by its other name. Gives what is known of the objects that it holds.
+    /// Writes the next key under its new name. Returns the keys of the objects that it holds, if they are known.
     fn key(&mut self, keys: Keys, is_message: bool) -> Option<Keys> {
         let length = value_length(self.rest);
-        let key = spoken(&self.rest[..length]);
+        let key = unescaped(&self.rest[..length]);
         let from = if self.from_short { |names: &Names| names.short } else { |names: &Names| names.long };
         let known = keys.names.iter().find(|names| *from(names) == *key);
         let Some(names) = known.or((is_message && *from(&TYPE) == *key).then_some(&TYPE)) else {
@@ -215,7 +215,7 @@ impl<'t> Renamer<'t> {
         self.copy(value_length(self.rest));
     }
 
-    /// Copies white space. Gives the byte that follows it.
+    /// Copies white space and returns the byte that follows.
     fn next_token(&mut self) -> Option<u8> {
         self.copy(self.rest.len() - self.rest.trim_start_matches(is_space).len());
         self.rest.bytes().next()
@@ -228,8 +228,8 @@ impl<'t> Renamer<'t> {
     }
 }
 
-/// What a string says, without its quotes and escapes.
-fn spoken(string: &str) -> Cow<'_, str> {
+/// Returns the content of a JSON string without its quotes and escapes.
+fn unescaped(string: &str) -> Cow<'_, str> {
     let plain = &string[1..string.len() - 1];
     if !plain.contains('\\') {
         return Cow::Borrowed(plain);
@@ -240,7 +240,7 @@ fn spoken(string: &str) -> Cow<'_, str> {
     Cow::Owned(text.unwrap_or(plain).to_owned())
 }
 
-/// The length of the value that some JSON begins with.
+/// Returns the length of the value at the start of `json`.
 fn value_length(json: &str) -> usize {
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for (at, byte) in json.bytes().enumerate() {
@@ -255,7 +255,7 @@ fn value_length(json: &str) -> usize {
         match byte {
             b'"' => in_string = true,
             b'{' | b'[' => depth += 1,
-            // The end of what holds a number or a word.
+            // The end of the list or object that holds a number or a word.
             b'}' | b']' if depth == 0 => return at,
             b'}' | b']' if depth == 1 => return at + 1,
             b'}' | b']' => depth -= 1,
@@ -279,7 +279,7 @@ mod tests {
     const TRADE: &str = r#"{"type":"trade","code":"KRW-BTC","trade_price":1.10E+8,"is_new":{"code":[1,"}\""]},"st":0}"#;
 
     #[test]
-    fn only_known_keys_change_and_no_value_does() {
+    fn only_known_keys_change() {
         let short = r#"{"ty":"trade","cd":"KRW-BTC","tp":1.10E+8,"is_new":{"code":[1,"}\""]},"st":0}"#;
         let converted = convert(TRADE, Format::Simple).unwrap();
         assert_eq!((converted.messages[0].as_str(), converted.unknown_keys), (short, 2));
@@ -289,8 +289,8 @@ mod tests {
     }
 
     #[test]
-    fn a_key_means_what_it_means_in_its_object() {
-        // `ap` of an order is not `ap` of a unit, `td` of a trade not `tdt` of a ticker, `p` of params not `p` of an order.
+    fn the_meaning_of_a_key_depends_on_its_object() {
+        // `ap` differs between orders and units, and `p` between params and orders. `trade_date` has two short names.
         for (long, short) in [
             (r#"{"type":"myOrder","avg_price":1,"price":2}"#, r#"{"ty":"myOrder","ap":1,"p":2}"#),
             (
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_several_stays_one_only_where_there_are_lists() {
+    fn a_list_of_several_objects_is_split_for_formats_without_lists() {
         let list = r#" [{"type":"trade"} , {"type":"ticker"}] "#;
         assert_eq!(one(list, Format::SimpleList), r#"[{"ty":"trade"},{"ty":"ticker"}]"#);
         let converted = convert(list, Format::Simple).unwrap();
@@ -322,14 +322,14 @@ mod tests {
     }
 
     #[test]
-    fn errors_and_status_are_the_same_in_all() {
+    fn errors_and_status_are_the_same_in_all_formats() {
         for text in [r#"{"status":"UP"}"#, r#"{"error":{"name":"NO_TYPE","message":"x"}}"#] {
             assert!(Format::ALL.into_iter().all(|format| one(text, format) == text), "{text}");
         }
     }
 
     #[test]
-    fn a_key_is_known_however_it_is_spelled() {
+    fn a_key_with_escapes_is_known() {
         let escaped = r#"{"\u0074ype":"trade","c\u006fde":"KRW-BTC","\u0041":1,"ask\u005Fbid":"\u0041SK"}"#;
         let short = r#"{"ty":"trade","cd":"KRW-BTC","\u0041":1,"ab":"\u0041SK"}"#;
         assert_eq!(convert(escaped, Format::Simple).map(|converted| converted.unknown_keys), Ok(1));
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_too_large_for_any_field_stays_as_it_is() {
+    fn a_huge_number_stays_unchanged() {
         for value in ["1e400", "[-1E+999]"] {
             let text = |code, key| format!(r#"{{"{key}":"trade","{code}":"KRW-BTC","x":{value}}}"#);
             assert_eq!(one(&text("code", "type"), Format::Simple), text("cd", "ty"));
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn short_keys_are_told_by_the_market_code_where_a_new_field_is_called_type() {
+    fn the_market_code_decides_on_short_keys_if_a_new_field_is_called_type() {
         let short = r#"{"ty":"trade","cd":"KRW-BTC","tp":1,"type":"LIMIT"}"#;
         let converted = convert(short, Format::SimpleList).unwrap();
         assert_eq!((converted.from, converted.types), (Format::Simple, vec!["trade"]));
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_and_what_is_no_message_are_refused() {
+    fn requests_and_other_json_are_refused() {
         for text in [
             r#"[{"ticket":"t"},{"type":"ticker","codes":["KRW-BTC"]},{"format":"SIMPLE"}]"#,
             r#"[{"ticket":"t"},{"method":"LIST_SUBSCRIPTIONS"}]"#,

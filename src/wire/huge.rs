@@ -1,10 +1,10 @@
-//! Wire: numbers too large for an `f64`. They are JSON, but simd-json refuses the whole text, also where nobody reads the
-//! number.
+//! Blanks numbers that are too large for an `f64`. They are valid JSON, but simd-json refuses the whole text, even if
+//! no field needs the number.
 
 use super::number::text_len;
 
-/// Replaces each number that is too large for an `f64` by `[0]` and blanks, in place: a value that may stand wherever
-/// a number may, and that no field takes. Returns whether there was one. What was no JSON does not become JSON.
+/// Replaces each number that is too large for an `f64` with `[0]` and spaces, in place. `[0]` is valid wherever a
+/// number is, and no field accepts it. Returns whether there was such a number. Invalid JSON stays invalid.
 pub(super) fn blank_huge_numbers(text: &mut [u8]) -> bool {
     let (mut at, mut found) = (0, false);
     while let Some(rest) = text.get_mut(at..).filter(|rest| !rest.is_empty()) {
@@ -14,7 +14,7 @@ pub(super) fn blank_huge_numbers(text: &mut [u8]) -> bool {
                 found |= blank_if_huge(&mut rest[..len]);
                 len
             }
-            // A number that is misspelt: once for all its digits, not once for each.
+            // A malformed number: skip all its digits at once, to keep the time linear.
             (b'-' | b'0'..=b'9', None) => 1 + rest[1..].iter().take_while(|byte| byte.is_ascii_digit()).count(),
             _ => 1,
         };
@@ -32,7 +32,7 @@ fn blank_if_huge(number: &mut [u8]) -> bool {
     is_huge
 }
 
-/// The length of the string that `text` begins with, quotes included.
+/// Returns the length of the string at the start of `text`, quotes included.
 fn string_len(text: &[u8]) -> usize {
     let mut is_escaped = false;
     let inside = text[1..].iter().take_while(|byte| {
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_stays_none_and_takes_no_longer_than_its_length() {
+    fn invalid_json_stays_invalid_and_takes_linear_time() {
         for text in ["01e400", "1e400.5", "1e400-", "--1e400", "{1e400:1}", "1e400 2", "[1e400", "\"1e400", "\"\\"] {
             let mut bytes = text.as_bytes().to_vec();
             blank_huge_numbers(&mut bytes);

@@ -1,14 +1,14 @@
-//! Wire: what a message was, besides the data that went to the sink.
+//! The results of decoding a message, apart from the data that the sink receives.
 
 use std::fmt;
 
-/// What one message was. Data has already gone to the sink; everything rare is boxed to keep this small.
+/// What one message contained. The sink has already received the data. Rare content is boxed to keep it small.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Message {
-    /// Market data, delivered.
+    /// Market data, delivered to the sink.
     Data {
-        /// How many objects: 1, or the length of the list.
+        /// The number of objects: 1, or the length of the list.
         count: u32,
     },
     /// The answer to `PING`.
@@ -21,13 +21,13 @@ pub enum Message {
     Other(OtherType),
 }
 
-/// `status` of the exchange, sent every 10 s once a client has sent `PING`.
+/// The exchange's `status`, sent every 10 s after a client has sent `PING`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Status {
     /// `UP`.
     Up,
-    /// A word this version does not know.
+    /// A status that this version does not know.
     Unknown,
 }
 
@@ -35,11 +35,12 @@ pub enum Status {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerError {
-    /// Its kind.
+    /// The kind of error.
     pub name: ErrorName,
-    /// The exchange's own word, at most [`ServerError::NAME_MAX`] characters, no control characters.
+    /// The exchange's name of the error: at most [`ServerError::NAME_MAX`] characters, none of them control characters.
     pub raw_name: Box<str>,
-    /// The exchange's explanation, often Korean, at most [`ServerError::MESSAGE_MAX`] characters, no control characters.
+    /// The exchange's explanation, often Korean: at most [`ServerError::MESSAGE_MAX`] characters, none of them control
+    /// characters.
     pub message: Box<str>,
 }
 
@@ -47,25 +48,25 @@ pub struct ServerError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorName {
-    /// `INVALID_AUTH`: no token, or a bad one.
+    /// `INVALID_AUTH`: the token is missing or invalid.
     InvalidAuth,
-    /// `WRONG_FORMAT`: the request is not what the exchange reads.
+    /// `WRONG_FORMAT`: the exchange cannot parse the request.
     WrongFormat,
     /// `NO_TICKET`: the request has no ticket.
     NoTicket,
-    /// `NO_TYPE`: the request asks for nothing.
+    /// `NO_TYPE`: the request has no type.
     NoType,
-    /// `NO_CODES`: codes are missing where they are required.
+    /// `NO_CODES`: required codes are missing.
     NoCodes,
     /// `INVALID_PARAM`: an unknown type or parameter.
     InvalidParam,
-    /// `TOO_MANY_REQUEST`: a limit was passed.
+    /// `TOO_MANY_REQUEST`: a limit was exceeded.
     TooManyRequest,
-    /// Any other word.
+    /// Any other name.
     Other,
 }
 
-/// What the exchange says it is sending on this connection.
+/// The exchange's list of what it sends on this connection.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct SubscriptionList {
@@ -81,13 +82,13 @@ pub struct SubscriptionList {
 pub struct SubscriptionEntry {
     /// The exchange's name of the type.
     pub type_name: Box<str>,
-    /// Codes, as written; they may carry a `.n` suffix. Empty for types without codes.
+    /// Codes as the exchange writes them, some with a `.n` suffix. Empty for types without codes.
     pub codes: Vec<Box<str>>,
-    /// Price grouping of an order book.
+    /// The step by which prices of an order book are grouped.
     pub level: Option<f64>,
 }
 
-/// Types that have no struct here.
+/// Types of messages without a struct.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OtherType {
@@ -106,9 +107,9 @@ pub enum OtherType {
 }
 
 impl ServerError {
-    /// The most characters of `raw_name`.
+    /// The maximum length of `raw_name` in characters.
     pub const NAME_MAX: usize = 64;
-    /// The most characters of `message`.
+    /// The maximum length of `message` in characters.
     pub const MESSAGE_MAX: usize = 512;
 }
 
@@ -119,7 +120,7 @@ impl fmt::Display for ServerError {
 }
 
 impl ErrorName {
-    /// Reads the exchange's word.
+    /// Parses the exchange's name. Case matters.
     pub fn from_name(name: &str) -> Self {
         match name {
             "INVALID_AUTH" => Self::InvalidAuth,
@@ -135,7 +136,7 @@ impl ErrorName {
 }
 
 impl OtherType {
-    /// The exchange's name.
+    /// Returns the exchange's name, or `unknown`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::MyOrder => "myOrder",
@@ -147,7 +148,7 @@ impl OtherType {
         }
     }
 
-    /// Reads the exchange's name. Case matters.
+    /// Parses the exchange's name. Case matters.
     pub fn from_name(name: &str) -> Self {
         [Self::MyOrder, Self::MyAsset, Self::Announcement, Self::Indicator, Self::IndicatorSignal]
             .into_iter()
@@ -156,7 +157,7 @@ impl OtherType {
     }
 }
 
-/// Text of the exchange for logs and errors: cut to `max` characters, control characters shown as `\u{fffd}`.
+/// Cuts text of the exchange to `max` characters and replaces control characters with `\u{fffd}`, for logs and errors.
 pub(super) fn bounded(text: &str, max: usize) -> Box<str> {
     text.chars().take(max).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

@@ -1,12 +1,12 @@
-//! Upbit JSON, pure: bytes of a message in, typed values out. No socket, no clock, no request text.
+//! Decodes the bytes of Upbit's JSON messages into typed values. Uses no socket and no clock, and writes no requests.
 //!
 //! Two readers share one table ([`schema`]). The scanner expects exactly the documented fields in the documented order
-//! and reads a ticker in a fraction of the time of a general parser. At the first surprise it gives the whole message
-//! to the tape walk, which stands on simd-json, takes any key order and any unknown field, and has the last word.
-//! [`DecodeCounters`] says which of the two had to work: rising fallbacks mean that the exchange has changed.
+//! and reads a ticker in a fraction of the time of a general parser. If anything is unexpected, the tape walk reads the
+//! whole message instead. It uses simd-json, accepts any key order and any unknown field, and makes the final decision.
+//! [`DecodeCounters`] counts the messages of each reader: rising fallbacks mean that the exchange has changed.
 //!
-//! Numbers are `f64`, correctly rounded and finite, never a negative zero; ids and timestamps are `u64` and never pass
-//! through a float; timestamps in µs become ms.
+//! Numbers are `f64`: correctly rounded, finite and never a negative zero. Ids and timestamps are `u64` and never pass
+//! through a float. Timestamps in µs become ms.
 
 mod convert;
 mod cursor;

@@ -1,11 +1,11 @@
-//! Wire: numbers of a message, read where they stand. Up to eight digits are a word, two such words a vector; every `f64`
-//! is correctly rounded.
+//! Parses the numbers of a message in place, eight digits at a time in a word, sixteen in a vector. Every `f64` is
+//! correctly rounded.
 //!
-//! The usual spellings are read from a window of fixed size, so that hardly a place in it needs a check; any other goes to
-//! `std`. Two things cost time: instructions, and the chain from the end of one number to the beginning of the next, which
-//! is broken where the length can be guessed (eight decimals): a branch, which the processor runs ahead of.
+//! The usual spellings are read from a window of fixed size, which saves most bounds checks; `std` parses all others.
+//! Two things cost time: instructions, and the dependency of each number's start on the end of the number before it. A
+//! branch on the most likely length (eight decimals) breaks that dependency, because the processor predicts the branch.
 //!
-//! Bytes in vectors are taken for numbers as they lie, so the processor has to be little-endian (`lib.rs` refuses others).
+//! Vectors reinterpret bytes as numbers, so the processor has to be little-endian (`lib.rs` refuses others).
 
 use std::num::{NonZeroU64, NonZeroUsize};
 
@@ -16,10 +16,10 @@ use super::cursor::Cursor;
 use super::decoder::SLACK;
 use super::quotient::quotient;
 
-/// Whole numbers up to here are exact in an `f64`.
+/// An `f64` holds every whole number up to this one exactly.
 const EXACT: u64 = 1 << 53;
 
-/// Digits that always fit a `u64`.
+/// The number of digits that always fit a `u64`.
 const DIGITS_MAX: usize = 19;
 
 const POW10: [u64; DIGITS_MAX + 1] = {
@@ -32,7 +32,7 @@ const POW10: [u64; DIGITS_MAX + 1] = {
     powers
 };
 
-/// The least number of so many digits, for numbers that do not begin with a zero; none has no digits.
+/// `LEAST[n]` is the least number of `n` digits without a leading zero. `LEAST[0]` refuses every value.
 const LEAST: [u64; 8] = {
     let mut least = [u64::MAX; 8];
     least[1] = 0;
@@ -50,24 +50,24 @@ const POW10_F64: [f64; 23] = [
     1e21, 1e22,
 ];
 
-/// Bytes that are looked at for one number: as many as always follow a place in a message.
+/// The number of bytes that are examined for one number. At least this many follow every position in a message.
 pub(super) const AHEAD: usize = SLACK;
 
-/// The same without a sign.
+/// `AHEAD` without the sign.
 const WINDOW: usize = AHEAD - 1;
 
-// The furthest look: 16 digits, a point, 16 digits, and what is behind them.
+// The longest form: 16 digits, a point, 16 digits, and the byte that follows.
 const _: () = assert!(WINDOW > 16 + 1 + 16);
 
-/// A number without a sign, and its length. Nothing if it has to be read the slow way. Small enough to come back in registers.
+/// An unsigned number and its length; `None` if `std` has to parse it. Small enough to be returned in registers.
 type Found = Option<(f64, NonZeroUsize)>;
 
-/// Steps over the JSON number that `ahead` begins with; `None` where there is none, or one too large for an `f64`. Never
-/// gives a negative zero.
+/// Reads the JSON number at the start of `ahead` and steps over it. Returns `None` if there is no number, or if it is
+/// too large for an `f64`. Never returns a negative zero.
 #[inline(always)]
 pub(super) fn number(ahead: &[u8], cursor: &mut Cursor<'_>) -> Option<f64> {
     let (sign, window) = ahead.split_first_chunk::<1>()?;
-    // Few fields ever have a sign, so the others are read without a thought of it.
+    // Few fields ever have a sign, so `unsigned` does not handle one.
     if sign == b"-" {
         return match unsigned(window.first_chunk()?) {
             Some((magnitude, len)) => {
@@ -86,7 +86,7 @@ pub(super) fn number(ahead: &[u8], cursor: &mut Cursor<'_>) -> Option<f64> {
     }
 }
 
-/// Steps over a whole number of at most 19 digits without a sign.
+/// Reads an unsigned whole number of at most 19 digits and steps over it.
 #[inline(always)]
 pub(super) fn whole(ahead: &[u8], cursor: &mut Cursor<'_>) -> Option<u64> {
     let (value, len) = id(ahead.first_chunk()?)?;
@@ -94,10 +94,10 @@ pub(super) fn whole(ahead: &[u8], cursor: &mut Cursor<'_>) -> Option<u64> {
     Some(value)
 }
 
-/// Up to seven digits, alone or with a point and up to eight decimals. All else is read by functions of their own, so that
-/// this one need not save registers.
+/// Reads up to seven digits, alone or with a point and up to eight decimals. Separate functions read all other forms,
+/// so that this one does not have to save registers.
 ///
-/// One copy for all callers: inlined into each of a ticker's many fields it would outgrow the processor's memory of decoded
+/// Not inlined, because a copy for each of a ticker's many fields would outgrow the processor's cache of decoded
 /// instructions.
 #[inline(never)]
 fn unsigned(window: &[u8; WINDOW]) -> Found {
@@ -105,7 +105,7 @@ fn unsigned(window: &[u8; WINDOW]) -> Found {
     let Some(others) = non_digits(head) else { return large(window) };
     let bits = digit_bits(others);
     let point = bits as usize / 8;
-    // Without any digit nothing is shifted. `LEAST` refuses that.
+    // Without digits nothing is shifted, and `LEAST` refuses the value.
     let head = head.wrapping_shl(64 - bits);
     if window[point] != b'.' {
         let whole = eight_digits(head);
@@ -114,13 +114,13 @@ fn unsigned(window: &[u8; WINDOW]) -> Found {
     }
     let tail = load(window, point + 1);
     let Some(others) = non_digits(tail) else {
-        // A branch, because then the processor knows where the next field begins before it has looked.
+        // A branch lets the processor predict where the next field begins.
         let (whole, decimals) = both(head, tail);
         let (mantissa, end) = (whole * POW10[8] + decimals, point + 9);
         if whole < LEAST[point] {
             return None;
         }
-        // Both operands are exact, so the one division rounds correctly. So it is below.
+        // Both operands are exact, so the one division rounds correctly. The same holds below.
         return if ends(window[end]) { found(as_f64(mantissa) / 1e8, end) } else { finer(window, end, mantissa) };
     };
     let bits = digit_bits(others);
@@ -137,7 +137,7 @@ fn unsigned(window: &[u8; WINDOW]) -> Found {
     }
 }
 
-/// What [`unsigned`] has read eight decimals of, with more of them: a rate.
+/// Reads a number with nine to twelve decimals, such as a rate. [`unsigned`] has read the first eight, up to `at`.
 #[inline(never)]
 fn finer(window: &[u8; WINDOW], at: usize, mantissa: u64) -> Found {
     let tail = load(window, at);
@@ -151,8 +151,8 @@ fn finer(window: &[u8; WINDOW], at: usize, mantissa: u64) -> Found {
     if mantissa > EXACT { unusual(window) } else { found(as_f64(mantissa) / POW10_F64[8 + count], end) }
 }
 
-/// From eight digits on, with eight decimals that may be followed by eight zeros: a price in hundreds of millions, or a
-/// turnover.
+/// Reads a number of at least eight digits with eight decimals, which eight zeros may follow: a price in hundreds of
+/// millions, or a turnover.
 #[inline(never)]
 fn large(window: &[u8; WINDOW]) -> Found {
     let whole = digits(window, 0);
@@ -176,7 +176,7 @@ fn large(window: &[u8; WINDOW]) -> Found {
     }
 }
 
-/// Any number of at most 16 digits on either side of the point.
+/// Reads any number of at most 16 digits on either side of the point.
 #[inline(never)]
 fn unusual(window: &[u8; WINDOW]) -> Found {
     let whole = digits(window, 0);
@@ -197,14 +197,15 @@ fn unusual(window: &[u8; WINDOW]) -> Found {
     let value = match join(whole, fraction) {
         _ if fraction.value == 0 => as_f64(whole.value),
         Some(mantissa) if mantissa <= EXACT => as_f64(mantissa) / POW10_F64[fraction.count],
-        // For few digits before the point, the sum is seldom sure.
+        // With few digits before the point, `sum` seldom succeeds.
         Some(mantissa) if whole.count < 9 => quotient(mantissa, fraction.count),
         _ => sum(whole, fraction)?,
     };
     found(value, end)
 }
 
-/// A number with an exponent of one digit, `E8` of `1.16539E8`: the usual spelling of book prices. `at`: the `E`.
+/// Reads a one-digit exponent, such as the `E8` of `1.16539E8`, the usual spelling of book prices. `at` is the position
+/// of the `E`.
 #[inline(never)]
 fn exponent(window: &[u8; WINDOW], at: usize, mantissa: u64, scale: usize) -> Found {
     let down = *window.get(at + 1)? == b'-';
@@ -214,7 +215,7 @@ fn exponent(window: &[u8; WINDOW], at: usize, mantissa: u64, scale: usize) -> Fo
         return None;
     }
     let mantissa = as_f64(mantissa);
-    // Exact operands: one rounding. The digits of the fraction are at most 16.
+    // Both operands are exact, so there is one rounding. The fraction has at most 16 digits.
     let value = if down {
         mantissa / POW10_F64.get(scale + power)?
     } else if power >= scale {
@@ -225,12 +226,12 @@ fn exponent(window: &[u8; WINDOW], at: usize, mantissa: u64, scale: usize) -> Fo
     found(value, end)
 }
 
-/// The whole number that `window` begins with, and its length.
+/// Returns the whole number at the start of `window`, and its length.
 #[inline(never)]
 fn id(window: &[u8; WINDOW]) -> Option<(u64, NonZeroUsize)> {
     let mut run = digits(window, 0);
     if run.count == 16 {
-        // An id of 17 digits, or of 16.
+        // An id has 16 or 17 digits.
         let more = digits(window, 16);
         if more.count > 0 {
             run.value = run.value.wrapping_mul(POW10[more.count]).wrapping_add(more.value);
@@ -248,28 +249,28 @@ fn found(value: f64, len: usize) -> Found {
     Some((value, NonZeroUsize::new(len)?))
 }
 
-/// What may stand behind a number.
+/// Returns whether `byte` may follow a number.
 #[inline(always)]
 fn ends(byte: u8) -> bool {
     matches!(byte, b',' | b'}')
 }
 
-/// Of at most 63 bits: the processor converts it as a number that could have a sign, in one step.
+/// Converts a value of at most 63 bits. The processor converts a signed integer in one step.
 #[inline(always)]
 fn as_f64(value: u64) -> f64 {
     value as i64 as f64
 }
 
-/// One mantissa from the digits around the point, if it fits a `u64`.
+/// Joins the digits on both sides of the point to one mantissa, if it fits a `u64`.
 #[inline(always)]
 fn join(whole: Digits, fraction: Digits) -> Option<u64> {
     (whole.count + fraction.count <= DIGITS_MAX).then(|| whole.value * POW10[fraction.count] + fraction.value)
 }
 
-/// The value of digits that are too many for one exact mantissa.
+/// Adds the fraction to the whole number, for more digits than one exact mantissa holds.
 ///
-/// The fraction is off by less than 2^-51. If as much more and as much less make no difference to the sum, then it is
-/// rounded correctly. The larger the whole number is, the surer that is.
+/// The fraction is off by less than 2^-51. If adding and subtracting that error both yield the same sum, the sum is
+/// rounded correctly; otherwise returns `None`. The larger the whole number, the more often this succeeds.
 #[inline(always)]
 fn sum(whole: Digits, fraction: Digits) -> Option<f64> {
     const SLIP: f64 = 1.0 / (1u64 << 51) as f64;
@@ -278,7 +279,7 @@ fn sum(whole: Digits, fraction: Digits) -> Option<f64> {
     (least == most && whole.value <= EXACT).then_some(least)
 }
 
-/// The slow and always right way: finds the end of the number and lets `std` read it.
+/// The slow path for every spelling: finds the end of the number and lets `std` parse it.
 #[inline(always)]
 fn by_text(cursor: &mut Cursor<'_>) -> Option<f64> {
     let (value, after) = std_number(*cursor)?;
@@ -286,17 +287,17 @@ fn by_text(cursor: &mut Cursor<'_>) -> Option<f64> {
     Some(value)
 }
 
-/// Takes and gives its place by value: a reference passed to a call would force the caller's cursor out of registers.
+/// Takes and returns the cursor by value: a reference would force the caller's cursor out of registers.
 #[cold]
 #[inline(never)]
 fn std_number(mut cursor: Cursor<'_>) -> Option<(f64, Cursor<'_>)> {
     let text = &cursor.rest()[..text_len(cursor.rest())?];
     let value: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
     cursor.skip(text.len());
-    value.is_finite().then_some((value + 0.0, cursor)) // + 0.0 turns a negative zero
+    value.is_finite().then_some((value + 0.0, cursor)) // + 0.0 makes a negative zero positive
 }
 
-/// Length of the JSON number that `bytes` begin with.
+/// Returns the length of the JSON number at the start of `bytes`.
 pub(super) fn text_len(bytes: &[u8]) -> Option<usize> {
     let run = |from: usize| bytes[from..].iter().take_while(|b| b.is_ascii_digit()).count();
     let sign = |at: usize, signs: &[u8]| usize::from(bytes.get(at).is_some_and(|b| signs.contains(b)));
@@ -324,14 +325,14 @@ pub(super) fn text_len(bytes: &[u8]) -> Option<usize> {
     Some(at)
 }
 
-/// A run of at most 16 digits. Without any its `value` is garbage.
+/// A run of at most 16 digits. If `count` is 0, `value` is unspecified.
 #[derive(Clone, Copy)]
 struct Digits {
     value: u64,
     count: usize,
 }
 
-/// The digits from `at` on, but not more than 16.
+/// Reads at most 16 digits, starting at `at`.
 #[inline(always)]
 fn digits(window: &[u8; WINDOW], at: usize) -> Digits {
     let head = load(window, at);
@@ -346,7 +347,7 @@ fn digits(window: &[u8; WINDOW], at: usize) -> Digits {
     Digits { value: head * POW10[count] + tail, count: 8 + count }
 }
 
-/// Eight bytes, the first in the lowest place, with digits as their values.
+/// Loads eight bytes, the first into the lowest byte, and turns ASCII digits into their values.
 #[inline(always)]
 fn load(window: &[u8; WINDOW], at: usize) -> u64 {
     let mut bytes = [0; 8];
@@ -354,27 +355,27 @@ fn load(window: &[u8; WINDOW], at: usize) -> u64 {
     u64::from_le_bytes(bytes) ^ 0x3030_3030_3030_3030
 }
 
-/// The top bit of each byte that is no digit, up to the first of them at least. None if all are digits.
+/// Returns the top bit of each byte that is not a digit, reliable up to the first such byte. `None` if all are digits.
 #[inline(always)]
 fn non_digits(word: u64) -> Option<NonZeroU64> {
-    // Adding 0x76 sets the top bit of anything above 9. A carry can only spoil bytes behind the first non-digit, since
-    // a byte that carries is one itself.
+    // Adding 0x76 sets the top bit of any value above 9. A carry can only spoil bytes after the first non-digit,
+    // because only a non-digit carries.
     NonZeroU64::new((word.wrapping_add(0x7676_7676_7676_7676) | word) & 0x8080_8080_8080_8080)
 }
 
-/// How many bits, from the lowest on, belong to digits.
+/// Returns the number of low bits that belong to digits.
 #[inline(always)]
 fn digit_bits(others: NonZeroU64) -> u32 {
     others.trailing_zeros() & !7
 }
 
-/// The digits of so many bits, with zeros in front and without what follows them. None are 0.
+/// Keeps the digits in the low `bits` bits and moves them up, so that zeros precede them. Returns 0 for no digits.
 #[inline(always)]
 fn shifted(word: u64, bits: u32) -> u64 {
     word.checked_shl(64 - bits).unwrap_or(0)
 }
 
-/// Eight digit values, the most significant in the lowest byte, as one number: pairs, then fours, then eight.
+/// Combines eight digit values, the most significant in the lowest byte, to one number: pairs, then fours, then eight.
 #[inline(always)]
 fn eight_digits(values: u64) -> u64 {
     const MASK: u64 = 0x0000_00FF_0000_00FF;
@@ -384,7 +385,7 @@ fn eight_digits(values: u64) -> u64 {
     high.wrapping_add(low) >> 32
 }
 
-/// [`eight_digits`] of two at once, with half the instructions.
+/// Computes [`eight_digits`] of two words at once, with half the instructions.
 #[inline(always)]
 fn both(first: u64, second: u64) -> (u64, u64) {
     let values: u16x8 = cast([first, second]);
@@ -399,7 +400,7 @@ fn both(first: u64, second: u64) -> (u64, u64) {
 mod tests {
     use super::*;
 
-    /// `text` with something behind it, read to its end.
+    /// Reads `text`, followed by other bytes. `None` unless exactly `text` was consumed.
     fn read(text: &str) -> Option<f64> {
         let bytes = [text.as_bytes(), b",\"st\":1234567890123456789012345", &[b' '; SLACK]].concat();
         let mut cursor = Cursor::new(&bytes).unwrap();
@@ -407,7 +408,7 @@ mod tests {
         (bytes.len() - cursor.rest().len() == text.len()).then_some(value)
     }
 
-    /// What `std` makes of it, which rounds correctly.
+    /// The value that `std` parses, which is correctly rounded.
     fn expected(text: &str) -> f64 {
         text.parse::<f64>().unwrap() + 0.0
     }
@@ -465,7 +466,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_is_refused() {
+    fn malformed_and_huge_numbers_are_refused() {
         for text in
             ["", "-", "+1", ".5", "1.", "01", "-01", "00", "1e", "1e+", "1.e5", "e5", "--1", "NaN", "1e999", "-1e999"]
         {
@@ -474,7 +475,7 @@ mod tests {
     }
 
     #[test]
-    fn a_zero_has_no_sign() {
+    fn zero_has_no_sign() {
         for text in ["-0", "-0.0", "-0E-8", "-0.00000000", "-1e-999", "-0.0000000000000000000000000000"] {
             assert_eq!(read(text).map(f64::to_bits), Some(0), "{text}");
         }
@@ -497,7 +498,7 @@ mod tests {
     }
 
     #[test]
-    fn a_million_numbers_are_rounded_as_std_rounds_them() {
+    fn a_million_random_numbers_round_as_in_std() {
         let mut seed = 42u64;
         let mut random = move |end: u64| {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

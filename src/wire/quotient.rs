@@ -1,14 +1,14 @@
-//! Wire: a whole number divided by a power of ten, correctly rounded, where an `f64` does not hold the number exactly.
+//! Divides whole numbers that an `f64` does not hold exactly by a power of ten, correctly rounded.
 
-/// The largest power of ten that divides.
+/// The exponent of the largest supported power of ten.
 const SCALE_MAX: usize = 16;
 
-/// 5^scale, as a reciprocal.
+/// The reciprocal of 5^scale.
 #[derive(Clone, Copy)]
 struct Reciprocal {
     /// `2^(127 + bits) / 5^scale`, rounded up.
     value: u128,
-    /// Those of 5^scale.
+    /// The number of bits of 5^scale.
     bits: u32,
 }
 
@@ -18,7 +18,7 @@ const RECIPROCALS: [Reciprocal; SCALE_MAX + 1] = {
     while scale <= SCALE_MAX {
         let divisor = 5u64.pow(scale as u32);
         let bits = u64::BITS - divisor.leading_zeros();
-        // Bit by bit: the dividend has more bits than any integer.
+        // Bit by bit, because the dividend has more bits than any integer type.
         let (mut rest, mut value, mut bit) = (1, 0, 0);
         while bit < 127 + bits {
             rest *= 2;
@@ -32,11 +32,11 @@ const RECIPROCALS: [Reciprocal; SCALE_MAX + 1] = {
     reciprocals
 };
 
-/// `dividend / 10^scale` for a dividend that is not 0, and a scale of 1 to 16.
+/// Returns `dividend / 10^scale` for a dividend other than 0 and a scale of 1 to 16.
 ///
-/// Eisel and Lemire's way ("Number Parsing at a Gigabyte per Second", 2021), which std goes too: one multiplication gives
-/// 64 bits of the quotient, a second settles the few cases in which the error of the first could matter. For powers of
-/// ten from -27 on it never fails.
+/// Uses the algorithm of Eisel and Lemire ("Number Parsing at a Gigabyte per Second", 2021), as `std` does: one
+/// multiplication yields 64 bits of the quotient, and a second decides the few cases in which the error of the first
+/// could matter. For powers of ten from -27 up it never fails.
 #[inline(never)]
 pub(super) fn quotient(dividend: u64, scale: usize) -> f64 {
     debug_assert_ne!(dividend, 0);
@@ -48,15 +48,15 @@ pub(super) fn quotient(dividend: u64, scale: usize) -> f64 {
         product += (dividend * (reciprocal & u128::from(u64::MAX))) >> 64;
     }
     let (high, low) = ((product >> 64) as u64, product as u64);
-    // 54 bits, the last of them to round by.
+    // 54 bits: the last one decides the rounding.
     let shift = 9 + (high >> 63) as u32;
     let mut mantissa = high >> shift;
-    // Half way between two, exactly: to the even one. Only small powers of ten can be so.
+    // Exactly halfway between two values: round to even. Only small powers of ten allow this.
     if low <= 1 && scale <= 4 && mantissa & 3 == 1 && mantissa << shift == high {
         mantissa -= 1;
     }
     mantissa = (mantissa + (mantissa & 1)) >> 1;
-    // 5^scale was divided out by its reciprocal, 2^scale is here.
+    // The reciprocal divided by 5^scale; the exponent divides by 2^scale.
     let exponent = 2 + shift as i32 - bits as i32 - zeros as i32 - scale as i32;
     mantissa as f64 * power_of_two(exponent)
 }
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn every_quotient_is_rounded_as_std_rounds_it() {
+    fn random_quotients_round_as_in_std() {
         let mut seed = 7u64;
         for _ in 0..200_000 {
             let bits = random(&mut seed);
@@ -92,8 +92,8 @@ mod tests {
     }
 
     #[test]
-    fn numbers_half_way_between_two_go_to_the_even_one() {
-        // Whole numbers and a half of 54 bits, with few decimals, and their neighbours.
+    fn halfway_quotients_round_to_even() {
+        // Numbers of 54 bits that end in one half, written with few decimals, and their neighbors.
         for half in (1u64 << 53) + 1..(1 << 53) + 999 {
             for scale in 1..=3 {
                 let dividend = half * 10u64.pow(scale) / 2;
