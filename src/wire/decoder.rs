@@ -1,4 +1,4 @@
-//! Wire: the decoder of one connection. Tries the fast reader, falls back to the general one, and counts.
+//! The decoder of one connection: tries the scanner, falls back to the tape walk, and counts the results.
 
 use std::fmt;
 
@@ -13,16 +13,16 @@ use super::scan::scan_message;
 use super::scratch::{ObjectCounts, Scratch};
 use super::tape::walk_message;
 
-/// Bytes that should be readable behind a message, with any content; with fewer it is copied before it is read.
+/// The number of bytes, of any content, that should follow a message. With fewer, the decoder copies the message first.
 pub const SLACK: usize = INPUT_PADDING;
 
-/// The deepest nesting that is read. The exchange's messages nest four deep.
+/// The maximum nesting depth. The exchange's messages nest four levels deep.
 const DEPTH_MAX: usize = 64;
 
-/// Message size that needs no growth of the buffers: a book of 30 levels has 2.8 KB.
+/// The largest message that fits the initial buffers, in bytes. An order book of 30 levels has 2.8 KB.
 const MESSAGE_SIZE: usize = 4096;
 
-/// Reads the messages of one connection. After the first few messages, data costs no allocation.
+/// A decoder for the messages of one connection. After the first few messages, data needs no allocation.
 pub struct Decoder {
     scratch: Scratch,
     counters: DecodeCounters,
@@ -33,26 +33,27 @@ pub struct Decoder {
     copy: Vec<u8>,
 }
 
-/// What the decoder of a connection has met. All but `delivered`, `by_type` and `scanned` should stand still while the exchange sends what it documents.
+/// Counters of one connection's decoder. While the exchange follows its documentation, only `delivered`, `by_type` and
+/// `scanned` should rise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct DecodeCounters {
-    /// Data objects given to the sink.
+    /// Data objects delivered to the sink.
     pub delivered: u64,
-    /// The same by type.
+    /// `delivered` by type.
     pub by_type: ObjectCounts,
-    /// Data messages that the fast reader read.
+    /// Data messages read by the scanner.
     pub scanned: u64,
-    /// Data messages that only the general reader could read: right, but not in the documented form. Rising means that
-    /// the exchange has changed its messages.
+    /// Data messages that only the tape walk could read: valid, but not in the documented form. A rising count means
+    /// that the exchange has changed its messages.
     pub fallbacks: u64,
-    /// Objects of types without a struct, dropped.
+    /// Dropped objects of types without a struct.
     pub skipped: u64,
-    /// Messages that were refused, in whole or, of a list, in part.
+    /// Refused messages, including lists with a refused element.
     pub malformed: u64,
-    /// Fields that no table knows, ignored.
+    /// Ignored fields that no table knows.
     pub unknown_keys: u64,
-    /// Words, dates and optional numbers that cannot be read, and are given as unknown or as none.
+    /// Words, dates and optional numbers that could not be read and were delivered as unknown or `None`.
     pub unknown_values: u64,
 }
 
@@ -69,7 +70,7 @@ impl fmt::Debug for Decoder {
 }
 
 impl Decoder {
-    /// A decoder with room for ordinary messages.
+    /// Creates a decoder with buffers for ordinary messages.
     pub fn new() -> Self {
         Self {
             scratch: Scratch::BLANK,
@@ -80,12 +81,15 @@ impl Decoder {
         }
     }
 
-    /// Reads one message, `bytes[..len]`, in any of the four formats, and gives each data object in it to `sink`.
+    /// Decodes one message, `bytes[..len]`, in any of the four formats, and delivers each data object in it to `sink`.
     ///
-    /// What stands behind `len` is slack of any content. With at least [`SLACK`] bytes of it the message is read in
-    /// place, else it is copied first. A key that is repeated counts as its last occurrence. Of a list with a bad
-    /// element, the others have been delivered when the error returns; [`delivered`](Self::delivered) tells how many.
-    /// Never panics; costs time and memory in proportion to `len`, whatever the bytes.
+    /// The bytes from `len` on are slack of any content. With at least [`SLACK`] bytes of slack the message is read in
+    /// place; otherwise it is copied first. If a key is repeated, the last occurrence counts. Never panics. For any
+    /// bytes, time and memory are proportional to `len`.
+    ///
+    /// # Errors
+    /// Returns why the message was refused. If an element of a list is bad, the other elements have been delivered;
+    /// [`delivered`](Self::delivered) counts them.
     pub fn decode(
         &mut self,
         bytes: &[u8],
@@ -110,13 +114,13 @@ impl Decoder {
         }
     }
 
-    /// Data objects given to sinks so far.
+    /// Returns the number of data objects delivered to sinks so far.
     #[inline]
     pub fn delivered(&self) -> u64 {
         self.counters.delivered
     }
 
-    /// What this decoder has met so far.
+    /// Returns the counters of this decoder.
     pub fn counters(&self) -> DecodeCounters {
         DecodeCounters { by_type: self.scratch.delivered, ..self.counters }
     }
@@ -140,7 +144,7 @@ impl Decoder {
         result
     }
 
-    /// Reads the copy with the general reader. If it is no JSON, nothing has been delivered.
+    /// Reads the copy with the tape walk. If the copy is not JSON, nothing is delivered.
     fn walk(&mut self, len: usize, receipt: Receipt, sink: &mut impl Sink) -> Result<Message, DecodeError> {
         let mut tape = std::mem::replace(&mut self.tape, Tape(Vec::new())).reset();
         let result = fill_tape_padded(&mut self.copy, len, &mut self.buffers, &mut tape)
@@ -157,7 +161,7 @@ impl Decoder {
     }
 }
 
-/// simd-json's reason in our words.
+/// Converts simd-json's error to a [`DecodeError`].
 pub(super) fn refusal(error: &simd_json::Error) -> DecodeError {
     match error.error() {
         ErrorType::InvalidNumber => DecodeError::BadNumber,

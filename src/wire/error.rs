@@ -1,32 +1,32 @@
-//! Wire: why a message was refused. Small and `Copy`: it travels beside every message.
+//! The reasons for refusing a message. They are small and `Copy`, because every decoding result has room for one.
 
 use std::fmt;
 
-/// Why a message was refused. The connection goes on: one bad message says nothing about the next.
+/// Why a message was refused. The connection continues, because one bad message says nothing about the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DecodeError {
     /// Not JSON in UTF-8, or nested deeper than any message of the exchange.
     NotJson,
-    /// JSON, but not a message: no object, or one without a type, an error, a status or a method.
+    /// JSON, but not a message: not an object, or an object without a type, error, status or method.
     NotAMessage,
     /// A required field is absent.
     MissingField(&'static str),
-    /// A field holds another JSON type than the documented one. A number that does not fit counts as that: a whole one with
-    /// a fraction, or one too large.
+    /// A field does not have the documented JSON type. This includes a number that does not fit: a fraction where a
+    /// whole number is expected, or a number that is too large.
     WrongType(&'static str),
     /// A field holds a word, date or time that the exchange does not document.
     BadValue(&'static str),
-    /// The market code is none.
+    /// The market code is invalid.
     BadMarket,
-    /// A number is not spelled as JSON spells numbers.
+    /// A number does not follow the JSON grammar.
     BadNumber,
     /// More order book levels than [`MAX_LEVELS`](crate::model::MAX_LEVELS).
     TooManyLevels,
 }
 
 impl DecodeError {
-    /// A short, stable word for logs and scripts.
+    /// Returns a short, stable word for logs and scripts.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::NotJson => "not_json",
@@ -47,10 +47,10 @@ impl fmt::Display for DecodeError {
             Self::NotJson => f.write_str("the message is not JSON"),
             Self::NotAMessage => f.write_str("the JSON has no type, error, status or method"),
             Self::MissingField(name) => write!(f, "field {name} is missing"),
-            Self::WrongType(name) => write!(f, "field {name} has another JSON type than documented"),
+            Self::WrongType(name) => write!(f, "field {name} does not have the documented JSON type"),
             Self::BadValue(name) => write!(f, "field {name} holds an undocumented word, date or time"),
-            Self::BadMarket => f.write_str("field code holds no market code"),
-            Self::BadNumber => f.write_str("a number is misspelt"),
+            Self::BadMarket => f.write_str("field code does not hold a market code"),
+            Self::BadNumber => f.write_str("a number is malformed"),
             Self::TooManyLevels => f.write_str("the order book has more than 30 levels"),
         }
     }
@@ -58,19 +58,19 @@ impl fmt::Display for DecodeError {
 
 impl std::error::Error for DecodeError {}
 
-/// What is wrong with one value, before the field's name is known.
+/// The fault of one value, before the field's name is added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
     Type,
     Value,
     Market,
     Levels,
-    /// In an object inside the value.
+    /// A fault in an object inside the value.
     Inside(DecodeError),
 }
 
 impl Fault {
-    /// The error of the field `name`.
+    /// Returns the error for the field `name`.
     pub(super) fn at(self, name: &'static str) -> DecodeError {
         match self {
             Self::Type => DecodeError::WrongType(name),

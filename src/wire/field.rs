@@ -1,5 +1,5 @@
-//! Wire: the types of values that fields hold. Each is read twice, by `scan` from bytes and by `walk` from a tape, and
-//! both must accept the same texts; where `scan` is narrower it says `None` and the tape decides.
+//! The types of field values. Each type has two readers: `scan` reads bytes, and `walk` reads a tape. Both must read a
+//! text as the same value. `scan` may return `None` for a text that `walk` accepts; then `walk` decides.
 
 use crate::model::{Change, Date, DateTime, Level, Levels, Market, MarketState, MarketWarning, Side, StreamType, Time};
 
@@ -10,18 +10,18 @@ use super::number;
 use super::schema::{Names, ORDERBOOK_UNIT, Quote, Record};
 use super::tape::{Walk, walk_record};
 
-/// How a field's value is read into its place.
+/// A type of field value, and how to read it.
 pub(super) trait FieldType {
-    /// Where the value goes.
+    /// The place to which the value is written.
     type Place<'a>;
-    /// How many bytes `scan` is given.
+    /// The number of bytes that `scan` receives in `ahead`.
     const AHEAD: usize;
-    /// The names of the fields of objects inside it.
+    /// The field names of objects inside the value.
     const INSIDE: &'static [Names] = &[];
-    /// Reads the value at `cursor` and steps over it; `ahead` are the next bytes. `None` means surprise, not error; what lies
-    /// in the place is then garbage.
+    /// Reads the value at `cursor` and steps over it. `ahead` holds the next bytes. `None` means "not the expected
+    /// form", which is not an error, and leaves `place` unspecified.
     fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: Self::Place<'_>) -> Option<()>;
-    /// Reads a value of the tape.
+    /// Reads a value from the tape.
     fn walk(json: Json<'_>, place: Self::Place<'_>, walk: &mut Walk) -> Result<(), Fault>;
 }
 
@@ -42,7 +42,7 @@ impl FieldType for Number {
     }
 }
 
-/// A number or `null`. Anything else is counted and gives no number: the rest of the message must not be lost to it.
+/// A number or `null`. Any other value is counted and read as `None`, so that the rest of the message is not lost.
 pub(super) enum MaybeNumber {}
 
 impl FieldType for MaybeNumber {
@@ -60,8 +60,8 @@ impl FieldType for MaybeNumber {
     }
 }
 
-/// The step by which a book's prices are grouped, or `null`. It has to be right, because it says which stream the book
-/// belongs to: without it a grouped book would pass for the whole one.
+/// The step by which a book's prices are grouped, or `null`. Any other value is an error, because the step decides
+/// which stream the book belongs to: without it, a grouped book would look like an ungrouped one.
 pub(super) enum Step {}
 
 impl FieldType for Step {
@@ -77,7 +77,7 @@ impl FieldType for Step {
     }
 }
 
-/// A `u64`, never through a float.
+/// A `u64` that never passes through a float.
 pub(super) enum Id {}
 
 impl FieldType for Id {
@@ -94,10 +94,10 @@ impl FieldType for Id {
     }
 }
 
-/// A Unix time in ms. Books came in µs for some days of 2023, and always do on Bithumb.
+/// A Unix time in ms. Upbit sent books with times in µs for some days in 2023; Bithumb always does.
 pub(super) enum Millis {}
 
-/// Later than the year 5000 in ms, earlier than 1974 in µs.
+/// The largest time that is taken for ms: after the year 5000 in ms, before 1974 in µs.
 const MILLIS_MAX: u64 = 100_000_000_000_000;
 
 fn millis(value: u64) -> u64 {
@@ -141,7 +141,7 @@ pub(super) enum Code {}
 
 impl FieldType for Code {
     type Place<'a> = &'a mut Market;
-    // Longer than any code there is; should one come, the general reader takes it.
+    // Enough for every existing code; the tape walk reads longer ones.
     const AHEAD: usize = 17;
     #[inline(always)]
     fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut Market) -> Option<()> {
@@ -157,7 +157,7 @@ impl FieldType for Code {
     }
 }
 
-/// Declares kinds whose text has one length and one reader.
+/// Declares types whose text has a fixed length and one parser.
 macro_rules! stamp_kinds {
     ($($(#[$doc:meta])* $kind:ident: $place:ty, $len:literal bytes, $read:expr;)*) => { $(
         $(#[$doc])*
@@ -194,11 +194,11 @@ stamp_kinds! {
     IsoTime: DateTime, 19 bytes, DateTime::from_iso;
 }
 
-/// `yyyy-MM-dd`, `{"year":2026,"month":12,"day":24}`, `null` or `""`. Anything else is counted and gives no date: a market
-/// about to be delisted must not lose its ticker to a date that nobody has seen printed yet.
+/// `yyyy-MM-dd`, `{"year":2026,"month":12,"day":24}`, `null` or `""`. Any other value is counted and read as `None`, so
+/// that a market about to be delisted keeps its ticker if the exchange writes the date in an unknown form.
 pub(super) enum MaybeDate {}
 
-/// A date as an object: what the exchange's own SDK expects.
+/// Reads a date in the form of an object, which the exchange's own SDK expects.
 fn date_of_parts(json: Json<'_>) -> Option<Date> {
     let part = |name| json.member(name)?.as_u64();
     let (year, month, day) = (part("year")?, part("month")?, part("day")?);
@@ -230,11 +230,11 @@ impl FieldType for MaybeDate {
     }
 }
 
-/// The longest word, with its quotes.
+/// The length of the longest word, quotes included.
 const WORD_MAX: usize = 10;
 
-/// Declares kinds that are one of a few words. `_` names the value that stands for words
-/// this version does not know; without it they are an error.
+/// Declares types that hold one of a few words. `_` names the value for words that this version does not know; without
+/// it, unknown words are an error.
 macro_rules! word_kinds {
     ($($place:ident { $($variant:ident = $word:literal)* $(_ = $unknown:ident)? })*) => { $(
         impl FieldType for $place {
@@ -245,7 +245,7 @@ macro_rules! word_kinds {
             };
             #[inline(always)]
             fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut $place) -> Option<()> {
-                // Selected, not branched to: which word comes next is anybody's guess.
+                // Selected without a branch, because the processor cannot predict the word.
                 let (mut found, mut len) = (None, 0);
                 $(
                     let word = concat!("\"", $word, "\"").as_bytes();
@@ -279,10 +279,11 @@ word_kinds! {
     MarketWarning { None = "NONE" Caution = "CAUTION" _ = Unknown }
 }
 
-/// The levels of a book: both sides at once, as the exchange sends them.
+/// The levels of a book. The exchange sends both sides together.
 pub(super) enum Units {}
 
-/// Appends one level to each side. The shallower side is padded with zero slots, which are no offers.
+/// Appends one level to each side. Returns false if a side is full. Skips zero prices and sizes: the exchange pads the
+/// shallower side with them.
 #[inline(always)]
 fn push((asks, bids): (&mut Levels, &mut Levels), quote: &Quote) -> bool {
     let offered = |price: f64, size: f64| price != 0.0 && size != 0.0;

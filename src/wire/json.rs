@@ -1,26 +1,26 @@
-//! Wire: one JSON value on simd-json's tape. Skipping a value costs nothing, however deep it is.
+//! JSON values on simd-json's tape. Skipping a value takes constant time, regardless of its depth.
 
 use simd_json::{Node, StaticNode};
 
-/// A value: its node and, for lists and objects, the nodes of what is inside.
+/// A value: its node and, for lists and objects, the nodes of their content.
 #[derive(Clone, Copy)]
 pub(super) struct Json<'t> {
     nodes: &'t [Node<'t>],
 }
 
-/// The values of a list.
+/// An iterator over the values of a list.
 pub(super) struct Elements<'t> {
     nodes: &'t [Node<'t>],
 }
 
-/// The keys and values of an object, in order, duplicates included.
+/// An iterator over the keys and values of an object, in order, duplicates included.
 #[derive(Clone)]
 pub(super) struct Members<'t> {
     nodes: &'t [Node<'t>],
 }
 
 impl<'t> Json<'t> {
-    /// The value that a tape begins with.
+    /// Creates the value at the start of a tape.
     pub(super) fn new(nodes: &'t [Node<'t>]) -> Self {
         Self { nodes }
     }
@@ -43,7 +43,7 @@ impl<'t> Json<'t> {
         }
     }
 
-    /// A number as an `f64`: finite, correctly rounded and never a negative zero.
+    /// Returns a number as an `f64`: finite, correctly rounded and never a negative zero.
     pub(super) fn as_f64(self) -> Option<f64> {
         let value = match self.nodes.first() {
             Some(Node::Static(StaticNode::F64(value))) => *value,
@@ -51,10 +51,10 @@ impl<'t> Json<'t> {
             Some(Node::Static(StaticNode::I64(value))) => *value as f64,
             _ => return None,
         };
-        value.is_finite().then_some(value + 0.0) // + 0.0 turns a negative zero
+        value.is_finite().then_some(value + 0.0) // + 0.0 makes a negative zero positive
     }
 
-    /// A whole number without a sign, exactly.
+    /// Returns the exact value of an unsigned whole number.
     pub(super) fn as_u64(self) -> Option<u64> {
         match self.nodes.first() {
             Some(Node::Static(StaticNode::U64(value))) => Some(*value),
@@ -76,7 +76,7 @@ impl<'t> Json<'t> {
         }
     }
 
-    /// The member of that name: where a key is repeated, the last one counts.
+    /// Returns the member with the key `name`. If the key is repeated, the last one counts.
     pub(super) fn member(self, name: &str) -> Option<Json<'t>> {
         self.members()?.filter(|(key, _)| *key == name).last().map(|(_, value)| value)
     }
@@ -98,7 +98,7 @@ impl<'t> Iterator for Members<'t> {
     }
 }
 
-/// Takes the value that `nodes` begin with off their front.
+/// Removes the first value from `nodes` and returns it.
 fn split_value<'t>(nodes: &mut &'t [Node<'t>]) -> Option<Json<'t>> {
     let inside = match nodes.first()? {
         Node::Object { count, .. } | Node::Array { count, .. } => *count,

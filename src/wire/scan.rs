@@ -1,5 +1,5 @@
-//! Wire: the fast reader. Expects the documented fields in the documented order without white space, checks every byte
-//! of it, and gives up at the first surprise; the general reader then takes the message from its beginning.
+//! The scanner: the fast reader. Expects the documented fields in the documented order without white space, and checks
+//! every byte. If anything is unexpected, it stops, and the tape walk reads the message from the start.
 
 use crate::model::{DataType, Noun, NounKind, Receipt, Sink};
 
@@ -7,8 +7,8 @@ use super::cursor::Cursor;
 use super::schema::Record;
 use super::scratch::Scratch;
 
-/// Reads the message in `bytes[..len]` and delivers it; `None` if anything in it is unexpected, with nothing delivered.
-/// The bytes behind `len` may be read, but mean nothing.
+/// Reads the message in `bytes[..len]`, delivers it and returns the number of objects. If anything is unexpected,
+/// delivers nothing and returns `None`. The bytes from `len` on may be read, but are ignored.
 #[inline]
 pub(super) fn scan_message(
     bytes: &[u8],
@@ -30,8 +30,8 @@ pub(super) fn scan_message(
     Some(1)
 }
 
-/// Reads the rest of a list. Nothing may be delivered before the last byte has been seen, so a list of several, which
-/// the exchange has never been seen to send, is read twice.
+/// Reads the rest of a list. Nothing may be delivered before the last byte has been checked, so a list of several
+/// objects is read twice. The exchange has not been observed to send such lists.
 fn scan_list(
     mut cursor: Cursor<'_>,
     end: usize,
@@ -74,7 +74,7 @@ fn scan_object(cursor: &mut Cursor<'_>, scratch: &mut Scratch) -> Option<NounKin
     }
 }
 
-/// Tries one type of message after the other.
+/// Tries one noun after another.
 macro_rules! scan_each {
     ([$SHORT:ident $cursor:ident $scratch:ident] $($Noun:ident $noun:ident,)*) => {
         $(if let Some(data_type) = scan_data_type::<$crate::model::$Noun>($cursor) {
@@ -85,23 +85,23 @@ macro_rules! scan_each {
     };
 }
 
-/// Reads from the type's word on.
+/// Reads an object from the value of its type on.
 #[inline(always)]
 fn scan_fields<const SHORT: bool>(cursor: &mut Cursor<'_>, scratch: &mut Scratch) -> Option<NounKind> {
     for_each_noun! { scan_each! SHORT cursor scratch }
     None
 }
 
-/// Reads the word of a data type that carries this type of message, with the closing quote.
+/// Reads a data type of the noun `T` and the closing quote.
 #[inline(always)]
 fn scan_data_type<T: Noun>(cursor: &mut Cursor<'_>) -> Option<DataType> {
     T::DATA_TYPES.iter().find(|data_type| cursor.eat_word(data_type.as_str())).copied()
 }
 
-/// One function per record and key set: long enough that a call costs nothing.
+/// Reads a record. Not inlined: one function for each record and key set is long enough to make the call negligible.
 #[inline(never)]
 fn scan_record<R: Record, const SHORT: bool>(cursor: &mut Cursor<'_>, record: &mut R) -> Option<()> {
-    // On a copy: a local cursor stays in registers, one behind a reference does not.
+    // Works on a copy: a local cursor stays in registers, but a cursor behind a reference does not.
     let mut local = *cursor;
     record.scan::<SHORT>(&mut local, false)?;
     *cursor = local;

@@ -1,5 +1,5 @@
-//! Wire: the one table of what Upbit sends, field by field in wire order. Both readers are made from it: the scanner,
-//! which expects exactly this order, and the tape walk, which does not care.
+//! The table of the fields that Upbit sends, in wire order. Both readers are generated from it: the scanner, which
+//! expects exactly this order, and the tape walk, which accepts any order.
 
 use crate::model::{
     Candle, Change, Date, DateTime, Interval, Levels, Market, MarketState, MarketWarning, NounKind, Orderbook, Side,
@@ -18,21 +18,21 @@ use super::tape::Walk;
 /// A field's two names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Names {
-    /// In formats `DEFAULT` and `JSON_LIST`.
+    /// The name in formats `DEFAULT` and `JSON_LIST`.
     pub long: &'static str,
-    /// In formats `SIMPLE` and `SIMPLE_LIST`.
+    /// The name in formats `SIMPLE` and `SIMPLE_LIST`.
     pub short: &'static str,
 }
 
-/// The type of a message: the first field of every one.
+/// The type of a message, which is its first field.
 pub const TYPE: Names = Names { long: "type", short: "ty" };
 
-/// The fields of a type of message in wire order, without the type.
+/// Returns the fields of a noun in wire order, without the type.
 pub const fn names(kind: NounKind) -> &'static [Names] {
     with_noun!(kind, T => T::NAMES)
 }
 
-/// The bytes that short names save of an object with all of these fields.
+/// Returns the number of bytes that short names save in an object with all of these fields.
 pub const fn short_saves(names: &[Names]) -> usize {
     let (mut saved, mut index) = (0, 0);
     while index < names.len() {
@@ -42,34 +42,35 @@ pub const fn short_saves(names: &[Names]) -> usize {
     saved
 }
 
-/// A struct that is read from an object, by a table.
+/// A struct that is read from an object according to a table.
 pub(super) trait Record: Sized + 'static {
-    /// In wire order, without the type.
+    /// The fields in wire order, without the type.
     const FIELDS: &'static [Field<Self>];
-    /// Their names, in the same order.
+    /// The names of the fields, in the same order.
     const NAMES: &'static [Names];
-    /// Of each field that holds objects: its long name, and the names of their fields.
+    /// The long name of each field, with the field names of the objects that it holds, if any.
     const INSIDE: &'static [(&'static str, &'static [Names])];
-    /// Something to start from; no value of it is ever delivered.
+    /// An initial value. None of its fields is ever delivered.
     const BLANK: Self;
-    /// Reads the fields in wire order up to and over the closing brace. `opened`: the brace, which stands before the
-    /// first key in place of a comma, has been read.
+    /// Reads the fields in wire order and steps over the closing brace. `opened` means that the opening brace has been
+    /// read, so that no comma precedes the first key.
     fn scan<const SHORT: bool>(&mut self, cursor: &mut Cursor<'_>, opened: bool) -> Option<()>;
 }
 
 /// One field, as the tape walk uses it.
 pub(super) struct Field<R> {
     pub(super) names: Names,
-    /// The short name that a clone of the exchange gives it.
+    /// Another short name, used by an exchange with the same protocol.
     pub(super) also: Option<&'static str>,
     /// Reads the value into the record.
     pub(super) read: fn(Json<'_>, &mut R, &mut Walk) -> Result<(), Fault>,
-    /// Puts in what stands for an absent field; false if it may not be absent.
+    /// Writes the value that replaces an absent field. Returns false if the field is required.
     pub(super) absent: fn(&mut R) -> bool,
 }
 
-/// Declares records: `place: FieldType = long / short`, in wire order, with another short name behind `|`. A field is required unless `optional` (absent is
-/// `None`), `or other` (absent is a copy of an earlier field) or `realtime` (absent is that) follows.
+/// Declares records: `place: FieldType = long / short` in wire order, with another short name after `|`. A field is
+/// required unless one of these follows: `optional` (an absent field is `None`), `or other` (it is a copy of an earlier
+/// field) or `realtime` (it is `StreamType::Realtime`).
 macro_rules! schema {
     ($($names:ident: $record:ident $(with $extra:ident)? {
         $($place:ident $(+ $more:ident)*: $kind:ty = $long:literal / $short:literal $(| $also:literal)? $($presence:ident $($other:ident)?)?;)*
@@ -103,8 +104,8 @@ macro_rules! schema {
                 $(
                     let key = if SHORT { concat!(",\"", $short, "\":") } else { concat!(",\"", $long, "\":") };
                     let key = &key.as_bytes()[skip..];
-                    // One look for key and value, because each look is checked to be inside. Slack follows every message, so a
-                    // look that falls outside means that the field is missing.
+                    // One slice for key and value, because each slice costs a bounds check. Slack follows every
+                    // message, so a slice out of bounds means that the field is missing.
                     let ahead = cursor.ahead(key.len() + <$kind as FieldType>::AHEAD).map(|ahead| ahead.split_at(key.len()));
                     let value = match ahead {
                         Some((name, value)) if name == key => {
@@ -130,7 +131,7 @@ macro_rules! schema {
     )* };
 }
 
-/// What `schema!` does about an absent field.
+/// The `absent` function of a field in `schema!`.
 macro_rules! absent {
     ($record:ident $place:ident) => {{
         let _ = &$record.$place;
@@ -150,7 +151,7 @@ macro_rules! absent {
     }};
 }
 
-/// One level of a book on the wire: the i-th best ask beside the i-th best bid.
+/// One unit of a book on the wire: the i-th best ask and the i-th best bid.
 pub(super) struct Quote {
     pub(super) ask_price: f64,
     pub(super) bid_price: f64,
@@ -196,7 +197,8 @@ schema! {
     TRADE: Trade {
         market: Code = "code" / "cd";
         timestamp: Millis = "timestamp" / "tms";
-        // `td`, where a ticker has `tdt` as Bithumb has here, and another spelling of date and time.
+        // Upbit's trades use `td`; its tickers, and Bithumb's trades, use `tdt`. Tickers also spell date and time in
+        // another way.
         trade_date: DashedDate = "trade_date" / "td" | "tdt";
         trade_time: ColonTime = "trade_time" / "ttm";
         trade_timestamp: Millis = "trade_timestamp" / "ttms";
@@ -219,7 +221,7 @@ schema! {
         total_ask_size: Number = "total_ask_size" / "tas";
         total_bid_size: Number = "total_bid_size" / "tbs";
         asks + bids: Units = "orderbook_units" / "obu";
-        // Documentation prints books without it.
+        // The exchange's documentation shows books without it.
         stream_type: StreamType = "stream_type" / "st" realtime;
         level: Step = "level" / "lv" optional;
     }
@@ -244,7 +246,7 @@ schema! {
     }
 }
 
-/// Declares the names of types that have no struct yet.
+/// Declares the field names of types without a struct.
 macro_rules! names {
     ($($(#[$doc:meta])* $names:ident { $($long:literal / $short:literal)* })*) => { $(
         $(#[$doc])*
@@ -297,7 +299,7 @@ names! {
     SUBSCRIPTIONS_ENTRY { "type" / "ty" "codes" / "cds" "level" / "lv" }
 }
 
-/// A value to start from.
+/// An initial value.
 trait Blank {
     const BLANK: Self;
 }

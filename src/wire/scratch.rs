@@ -1,4 +1,4 @@
-//! Wire: the structs that messages are read into, one of each type, reused for every message.
+//! The structs into which messages are read: one of each noun, reused for every message.
 
 use std::ops::{Index, IndexMut};
 
@@ -6,24 +6,24 @@ use crate::model::{EachNoun, Family, Noun, NounKind, Placed, Receipt, Sink};
 
 use super::schema::Record;
 
-/// One struct of each type. Holds garbage between messages; only what was read completely is delivered.
+/// One struct of each noun. The content is unspecified between messages; only completely read structs are delivered.
 pub(super) struct Scratch {
     pub(super) nouns: EachNoun<OneOfEach>,
     pub(super) delivered: ObjectCounts,
 }
 
-/// Of each type, one message.
+/// The [`Family`] with one message of each noun.
 pub(super) struct OneOfEach;
 
 impl Family for OneOfEach {
     type Of<T: Noun> = T;
 }
 
-/// Counts data objects by type: `delivered[NounKind::Trade]`.
+/// The number of data objects of each noun: `delivered[NounKind::Trade]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ObjectCounts {
     by_kind: [u64; NounKind::COUNT],
-    /// Units of the order books: of each, the levels of its deeper side.
+    /// The number of order book units. Each book counts the levels of its deeper side.
     pub units: u64,
 }
 
@@ -36,7 +36,7 @@ macro_rules! blank {
 impl Scratch {
     pub(super) const BLANK: Self = Self { nouns: for_each_noun! { blank! }, delivered: ObjectCounts::NOTHING };
 
-    /// Hands the struct of one type to `sink`.
+    /// Counts the struct of one noun and delivers it to `sink`.
     #[inline(always)]
     pub(super) fn deliver(&mut self, kind: NounKind, receipt: Receipt, sink: &mut impl Sink) {
         with_noun!(kind, T => {
@@ -51,7 +51,7 @@ impl Scratch {
 impl ObjectCounts {
     const NOTHING: Self = Self { by_kind: [0; NounKind::COUNT], units: 0 };
 
-    /// Each count, combined with that of `other`.
+    /// Combines each count with the same count of `other`.
     #[must_use]
     pub fn zip(mut self, other: &Self, combine: impl Fn(u64, u64) -> u64) -> Self {
         for (count, other) in self.by_kind.iter_mut().zip(&other.by_kind) {

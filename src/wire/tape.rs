@@ -1,5 +1,5 @@
-//! Wire: the general reader. Takes what simd-json has read, in any key order, with any unknown fields, and has the last
-//! word on what is right.
+//! The tape walk: the general reader. Reads simd-json's tape, accepts any key order and any unknown field, and makes
+//! the final decision on what is valid.
 
 use simd_json::Node;
 
@@ -14,16 +14,15 @@ use super::message::{
 use super::schema::{Field, Names, Record, TYPE};
 use super::scratch::Scratch;
 
-/// What the walk of one object needs to know, and counts.
+/// The key set and the counters of the walk over one object.
 pub(super) struct Walk {
     /// The object has short keys.
     pub(super) short: bool,
     pub(super) counters: DecodeCounters,
 }
 
-/// Reads one message. A list is read element by element, and a bad one costs nothing but itself: the others are
-/// delivered, and the first refusal is the answer. Without one, the first element that is no data decides what the
-/// message was.
+/// Reads one message. In a list, a bad element does not affect the others: they are delivered, and the first error is
+/// returned. If there is no error, the first element that is not data becomes the result.
 pub(super) fn walk_message(
     nodes: &[Node<'_>],
     scratch: &mut Scratch,
@@ -50,7 +49,7 @@ pub(super) fn walk_message(
     }
 }
 
-/// Reads one object by what it calls itself.
+/// Reads one object according to its type.
 fn walk_object(
     json: Json<'_>,
     scratch: &mut Scratch,
@@ -79,11 +78,11 @@ fn walk_object(
     Ok(Message::Data { count: 1 })
 }
 
-/// The market's code, in all data.
+/// The market code, which all data objects have.
 const CODE: Names = Names { long: "code", short: "cd" };
 
-/// The type's value and whether the object has short keys; of equal keys the last one counts. An object with both keys of
-/// the type has a new field with one of the two names: it has short keys if its market code has.
+/// Returns the type's value, and whether the object has short keys. If a key is repeated, the last one counts. An
+/// object with both keys of the type has a new field with one of the two names; it has short keys if its code does.
 pub(super) fn type_of(members: Members<'_>) -> Option<(Json<'_>, bool)> {
     let last = |name| members.clone().filter(|(key, _)| *key == name).last().map(|(_, value)| value);
     match (last(TYPE.long), last(TYPE.short)) {
@@ -93,7 +92,7 @@ pub(super) fn type_of(members: Members<'_>) -> Option<(Json<'_>, bool)> {
     }
 }
 
-/// Reads an object into `record`. Where a key is repeated the last one counts, right or wrong.
+/// Reads an object into `record`. If a key is repeated, the last one counts, valid or not.
 pub(super) fn walk_record<R: Record>(members: Members<'_>, record: &mut R, walk: &mut Walk) -> Result<(), DecodeError> {
     let (mut seen, mut bad) = (0u64, 0u64);
     let mut expected = 0;
@@ -116,15 +115,15 @@ pub(super) fn walk_record<R: Record>(members: Members<'_>, record: &mut R, walk:
             return Err(error_of(members, field, record, walk.short));
         }
         if seen & bit == 0 && !(field.absent)(record) {
-            read_otherwise(members.clone(), field, record, walk)?;
+            read_other_name(members.clone(), field, record, walk)?;
         }
     }
     Ok(())
 }
 
-/// Reads a field that is missing under its own name, but may be there under that of a clone of the exchange.
+/// Reads a field that is missing under its own name from its other short name, if it has one.
 #[cold]
-fn read_otherwise<R: Record>(
+fn read_other_name<R: Record>(
     members: Members<'_>,
     field: &Field<R>,
     record: &mut R,
@@ -135,7 +134,7 @@ fn read_otherwise<R: Record>(
     (field.read)(value, record, walk).map_err(|fault| fault.at(field.names.long))
 }
 
-/// Which field `key` is. Tries the `expected` one first: keys mostly come in the table's order.
+/// Returns the index of the field `key`. Tries `expected` first, because keys are mostly in the table's order.
 fn find<R: Record>(key: &str, short: bool, expected: usize) -> Option<usize> {
     let is = |field: &Field<R>| key == if short { field.names.short } else { field.names.long };
     if R::FIELDS.get(expected).is_some_and(is) {
@@ -144,7 +143,7 @@ fn find<R: Record>(key: &str, short: bool, expected: usize) -> Option<usize> {
     R::FIELDS.iter().position(is)
 }
 
-/// Reads the bad field once more, for its error.
+/// Reads the bad field again to get its error.
 #[cold]
 fn error_of<R: Record>(members: Members<'_>, field: &Field<R>, record: &mut R, short: bool) -> DecodeError {
     let name = if short { field.names.short } else { field.names.long };
@@ -172,7 +171,7 @@ fn control(json: Json<'_>) -> Result<Message, DecodeError> {
     Err(DecodeError::NotAMessage)
 }
 
-/// An error without a name or a message is still an error: the connection is about to be closed.
+/// Reads an error object. Accepts one without a name or a message, because the exchange closes the connection anyway.
 fn server_error(json: Json<'_>) -> Result<ServerError, DecodeError> {
     json.members().ok_or(DecodeError::WrongType("error"))?;
     let text = |key| json.member(key).and_then(Json::as_str).unwrap_or_default();
@@ -183,7 +182,7 @@ fn server_error(json: Json<'_>) -> Result<ServerError, DecodeError> {
     })
 }
 
-/// The most characters of a ticket, a type name or a code that are kept.
+/// The maximum number of characters to keep of a ticket, a type name or a code.
 const LABEL_MAX: usize = 64;
 
 fn subscriptions(json: Json<'_>) -> Result<SubscriptionList, DecodeError> {
