@@ -105,8 +105,8 @@ fn a_book_drops_the_padding_of_each_side() {
     assert_eq!(ungrouped.level, None);
 }
 
-/// The search for a missing key reached beyond the bytes that are known to follow a message, so the slow reader read the
-/// whole book.
+/// The search for a missing key reached beyond the bytes that are known to follow a message, so the slow reader read
+/// the whole book.
 #[test]
 fn a_book_that_ends_before_an_optional_field_is_scanned() {
     for book in [ORDERBOOK.replace(",\"level\":10000", ""), INDONESIAN_ORDERBOOK.to_owned()] {
