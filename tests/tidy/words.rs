@@ -33,11 +33,23 @@ const REFUSED: &[(&str, &str)] = &[
 ];
 
 /// The folders and files whose prose is checked.
-const CHECKED: &[&str] = &["src", "tests", "tools", "benches", "docs", ".ci", "README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "Cargo.toml"];
+const CHECKED: &[&str] = &[
+    "src",
+    "tests",
+    "tools",
+    "benches",
+    "docs",
+    ".ci",
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "Cargo.toml",
+];
 
 #[test]
 fn prose_is_plain() {
-    let planted = complaints("planted.md", "Wakes who\nwaits, for ever.\nA `whoever_asks` and nobody's.\nMarshall likes it.");
+    let planted =
+        complaints("planted.md", "Wakes who\nwaits, for ever.\nA `whoever_asks` and nobody's.\nMarshall likes it.");
     let expected = ["planted.md:2: `for ever`", "planted.md:3: `nobody s`", "planted.md:3: `whoever`"];
     assert_eq!(planted.iter().map(|line| line.split(" (").next().unwrap()).collect::<Vec<_>>(), expected);
     let mut files = Vec::new();
@@ -49,7 +61,9 @@ fn prose_is_plain() {
     let found: Vec<_> = files
         .iter()
         .filter(|path| path.file_name() != own)
-        .flat_map(|path| complaints(&path.strip_prefix(top()).unwrap().to_string_lossy(), &fs::read_to_string(path).unwrap()))
+        .flat_map(|path| {
+            complaints(&path.strip_prefix(top()).unwrap().to_string_lossy(), &fs::read_to_string(path).unwrap())
+        })
         .collect();
     assert!(found.is_empty(), "\n{}", found.join("\n"));
 }
@@ -77,7 +91,10 @@ fn text_files(path: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(path).unwrap() {
             text_files(&entry.unwrap().path(), found);
         }
-    } else if path.extension().is_none_or(|extension| ["rs", "md", "toml", "py"].iter().any(|known| extension == *known)) {
+    } else if path
+        .extension()
+        .is_none_or(|extension| ["rs", "md", "toml", "py"].iter().any(|known| extension == *known))
+    {
         found.push(path.to_owned());
     }
 }

@@ -1,5 +1,5 @@
-//! Ways from a writer to its readers, ours and others', behind one interface, and how they are measured: by
-//! `hoga bench fanout` and by the library's own benches/fanout.rs.
+//! Channels from one writer to its readers, hoga's and those of other crates, behind one interface, with the functions
+//! that time them. Used by `hoga bench fanout` and by the library's benches/fanout.rs.
 
 use std::hint::{black_box, spin_loop};
 use std::sync::Arc;
@@ -18,51 +18,51 @@ use hoga::sync::connection::ConnectionState;
 use hoga::sync::latest;
 use hoga::sync::waiters::Waiters;
 
-/// Updates between two flushes, as if one read of the socket had brought them.
+/// Updates between two flushes, as if one read of the socket had returned them.
 pub const BATCH: u64 = 16;
 
-/// What each way holds: what a feed and a shared ring hold unless said otherwise.
+/// Updates that each channel holds: the default capacity of feeds and broadcast rings.
 pub const CAPACITY: usize = Overflow::CAPACITY;
 
 /// Updates written before they are read.
 const RUN: u64 = 256;
 
-/// There and back so often between two looks at the clock: short, so that most bursts are over before a thread loses
-/// its core.
+/// Round trips between two clock reads. The number is small so that most bursts end before a thread loses its core.
 pub const BURST: u64 = 16;
 
-/// Looks before a thread that waits offers its core: the other may need it, if something else took the second.
+/// Polls before a waiting thread yields its core. The other thread may need the core if other load has taken the second
+/// one.
 const SPINS: u32 = 500;
 
-/// The end that writes.
+/// The writing end of a channel.
 pub trait Write<T>: Send {
-    /// Copies an update in. There is room.
+    /// Copies an update into the channel, which must have room.
     fn put(&mut self, update: &Update<T>);
 
-    /// A batch ends.
+    /// Ends a batch.
     fn flush(&mut self) {}
 }
 
-/// The end that reads.
+/// The reading end of a channel.
 pub trait Read: Send {
     /// Takes an update out and returns its version.
     fn next_version(&mut self) -> Option<u64>;
 }
 
-/// Both ends.
+/// Both ends of a channel.
 pub struct Channel<W, R> {
-    /// Goes to one thread.
+    /// The writing end, for one thread.
     pub writer: W,
-    /// Goes to another, or stays.
+    /// The reading end, for the same thread or another one.
     pub reader: R,
 }
 
-/// The first update with this value: its version, and that of those after it, counts them.
+/// Returns an update with this value and version 0. The functions below count updates in `version`.
 pub fn update<T>(value: T) -> Update<T> {
     Update { value, stamps: Stamps::default(), connection: ConnectionId(0), epoch: Epoch(1), version: 0 }
 }
 
-/// What is taken out is there as a whole, whether it is used or not.
+/// Returns the version. The optimizer must keep the whole update, even if only the version is used.
 fn version_of<T>(taken: Option<Update<T>>) -> Option<u64> {
     black_box(&taken).as_ref().map(|update| update.version)
 }
@@ -79,7 +79,7 @@ fn feed<T: Payload>(data_type: DataType, overflow: Overflow) -> Channel<FeedWrit
     Channel { writer: writers.remove(0), reader }
 }
 
-/// A feed with a ring of its own.
+/// Creates a feed with its own ring.
 pub fn drop_newest<T: Payload>() -> Channel<FeedWriter<T>, Feed<T>> {
     feed(DataType::Trade, Overflow::DropNewest { capacity: CAPACITY })
 }
@@ -102,12 +102,12 @@ impl<T: Payload> Read for Feed<T> {
         match black_box(&self.pop()) {
             Some(Item::Data(update)) => Some(update.version),
             None => None,
-            Some(item) => panic!("nothing is lost here, but there was {item:?}"),
+            Some(item) => panic!("expected data, got {item:?}"),
         }
     }
 }
 
-/// A ring that feeds share, and what their connection's thread has of them.
+/// A broadcast ring, with the parts that the connection's thread uses for its feeds.
 pub struct Shared<T> {
     ring: Broadcaster<T>,
     stream: BroadcastStream,
@@ -141,28 +141,28 @@ impl<T: Payload + Words> Write<T> for Shared<T> {
         self.ring.publish(&mut self.stream, update, Arrival::Change);
     }
 
-    /// What the engine does at the end of a batch, before it would wake sleeping readers.
+    /// Checks for waiting readers, as the engine does at the end of a batch before it wakes them.
     #[inline]
     fn flush(&mut self) {
-        assert!(!black_box(self.waiters.any()), "no reader waits here");
+        assert!(!black_box(self.waiters.any()), "no reader should wait here");
     }
 }
 
-/// A feed that follows a shared ring.
+/// Creates a feed that follows a broadcast ring.
 pub fn drop_oldest<T: Payload + Words>() -> Channel<Shared<T>, Feed<T>> {
     let mut writer = Shared::default();
     let reader = writer.follow();
     Channel { writer, reader }
 }
 
-/// A feed of newest values. A mark stands for a value that is stored already.
+/// The writer of a conflating feed: it marks a stream whose value is already stored.
 pub struct Marked<T> {
     feed: FeedWriter<T>,
     mark: Mark,
     newest: latest::Writer<T>,
 }
 
-/// A feed that conflates one stream.
+/// Creates a feed that conflates one stream.
 pub fn conflate<T: Payload>() -> Channel<Marked<T>, Feed<T>> {
     let Channel { writer: mut feed, reader } = feed(DataType::Ticker, Overflow::Conflate);
     let (newest, stored) = latest::cell();
@@ -190,7 +190,7 @@ impl<T: Payload> Write<T> for Marked<T> {
     }
 }
 
-/// A bare ring of the kind that feeds are built on.
+/// Creates a bare ring of the kind that feeds are built on.
 pub fn rtrb<T>() -> Channel<rtrb::Producer<Update<T>>, rtrb::Consumer<Update<T>>> {
     let (writer, reader) = rtrb::RingBuffer::new(CAPACITY);
     Channel { writer, reader }
@@ -199,7 +199,7 @@ pub fn rtrb<T>() -> Channel<rtrb::Producer<Update<T>>, rtrb::Consumer<Update<T>>
 impl<T: Payload> Write<T> for rtrb::Producer<Update<T>> {
     #[inline]
     fn put(&mut self, update: &Update<T>) {
-        assert!(self.push(*update).is_ok(), "there is room");
+        assert!(self.push(*update).is_ok(), "the channel is full");
     }
 }
 
@@ -212,7 +212,7 @@ impl<T: Payload> Read for rtrb::Consumer<Update<T>> {
 
 type Queue<T> = Arc<ArrayQueue<Update<T>>>;
 
-/// crossbeam's bounded queue for many writers and readers.
+/// Creates crossbeam's bounded queue for several writers and readers.
 pub fn array_queue<T>() -> Channel<Queue<T>, Queue<T>> {
     let queue = Arc::new(ArrayQueue::new(CAPACITY));
     Channel { writer: queue.clone(), reader: queue }
@@ -221,7 +221,7 @@ pub fn array_queue<T>() -> Channel<Queue<T>, Queue<T>> {
 impl<T: Payload> Write<T> for Queue<T> {
     #[inline]
     fn put(&mut self, update: &Update<T>) {
-        assert!(self.push(*update).is_ok(), "there is room");
+        assert!(self.push(*update).is_ok(), "the channel is full");
     }
 }
 
@@ -232,7 +232,7 @@ impl<T: Payload> Read for Queue<T> {
     }
 }
 
-/// std's bounded channel.
+/// Creates std's bounded channel.
 pub fn std_mpsc<T>() -> Channel<SyncSender<Update<T>>, Receiver<Update<T>>> {
     let (writer, reader) = sync_channel(CAPACITY);
     Channel { writer, reader }
@@ -241,7 +241,7 @@ pub fn std_mpsc<T>() -> Channel<SyncSender<Update<T>>, Receiver<Update<T>>> {
 impl<T: Payload> Write<T> for SyncSender<Update<T>> {
     #[inline]
     fn put(&mut self, update: &Update<T>) {
-        assert!(self.try_send(*update).is_ok(), "there is room");
+        assert!(self.try_send(*update).is_ok(), "the channel is full");
     }
 }
 
@@ -252,12 +252,12 @@ impl<T: Payload> Read for Receiver<Update<T>> {
     }
 }
 
-/// What the two ends spent on some updates, in all.
+/// The total time that the two ends spent on a number of updates.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Spent {
-    /// Writing and flushing.
+    /// Time for writing and flushing.
     pub writing: Duration,
-    /// Reading.
+    /// Time for reading.
     pub reading: Duration,
 }
 
@@ -272,7 +272,7 @@ pub fn write<T>(writer: &mut impl Write<T>, update: &mut Update<T>, updates: u64
     }
 }
 
-/// The same, and how long it took. For writers that never wait.
+/// Calls [`write()`] and returns how long it took. For writers that never wait.
 pub fn time_writing<T>(writer: &mut impl Write<T>, update: &mut Update<T>, updates: u64) -> Duration {
     let clock = SystemClock::new();
     let start = clock.now();
@@ -280,7 +280,7 @@ pub fn time_writing<T>(writer: &mut impl Write<T>, update: &mut Update<T>, updat
     clock.now().since(start)
 }
 
-/// Writes and reads alternately on this thread, at least this many updates; each arrives, in order.
+/// Writes and reads alternately on this thread, at least this many updates, and checks that each arrives in order.
 pub fn time_both<T>(channel: &mut Channel<impl Write<T>, impl Read>, update: &mut Update<T>, updates: u64) -> Spent {
     let (clock, mut spent) = (SystemClock::new(), Spent::default());
     for _ in 0..updates.div_ceil(RUN) {
@@ -297,8 +297,8 @@ pub fn time_both<T>(channel: &mut Channel<impl Write<T>, impl Read>, update: &mu
     spent
 }
 
-/// Has every reader take each of `updates`, all on this thread, and returns how long that took. Between two looks of the
-/// readers `at_once` updates are written.
+/// Writes `updates` updates, has every reader take each of them, all on this thread, and returns how long that took.
+/// The readers poll after every `at_once` updates.
 pub fn time_delivering<T>(
     writer: &mut impl Write<T>,
     readers: &mut [impl Read],
@@ -322,12 +322,12 @@ pub fn time_delivering<T>(
     clock.now().since(start)
 }
 
-/// The number of updates that [`time_both`] writes if asked for this many.
+/// Returns the number of updates that [`time_both`] writes if asked for this many.
 pub fn whole_runs(updates: u64) -> u64 {
     updates.next_multiple_of(RUN)
 }
 
-/// Takes the next update, however long it takes to come.
+/// Waits for the next update and returns its version.
 fn spin<R: Read>(reader: &mut R) -> u64 {
     loop {
         for _ in 0..SPINS {
@@ -340,9 +340,9 @@ fn spin<R: Read>(reader: &mut R) -> u64 {
     }
 }
 
-/// How long an update takes from one thread to another, in ns: half of the way there and back. The mean of each burst,
-/// and of all bursts the quartile: what other load leaves alone on a machine that is busy less than three quarters
-/// of the time. `far` is called on the other thread, before anything is sent.
+/// Returns the time of an update from one thread to another, in ns: half of a round trip. Each burst counts with its
+/// mean; of all bursts, the first quartile is returned. Other load does not affect that quartile on a machine that is
+/// busy less than three quarters of the time. `far` is called on the other thread before anything is sent.
 pub fn time_one_way<T: Payload>(
     there: &mut Channel<impl Write<T>, impl Read>,
     back: &mut Channel<impl Write<T>, impl Read>,

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// CPU time of all threads of this process so far.
+/// Returns the CPU time of all threads of this process so far.
 pub fn process_cpu() -> Duration {
     read(ClockId::ProcessCPUTime)
 }
 
-/// CPU time of the calling thread so far.
+/// Returns the CPU time of the calling thread so far.
 pub fn thread_cpu() -> Duration {
     read(ClockId::ThreadCPUTime)
 }
@@ -19,7 +19,7 @@ fn read(clock: ClockId) -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// Keeps the calling thread on a core. False if the system does not allow it, or there is no such core.
+/// Pins the calling thread to a core. Returns false if the system does not allow it, or the core does not exist.
 pub fn pin_here(core: usize) -> bool {
     core_affinity::set_for_current(core_affinity::CoreId { id: core })
 }

@@ -1,5 +1,6 @@
-//! What measuring programs share: counting instructions under callgrind, and the channels that feeds are compared with.
-//! `hoga-instructions` needs nothing more and is quick to build. The program `hoga-bench` is in main.rs.
+//! The parts that several measuring programs share: counting instructions under callgrind, and the channels that feeds
+//! are compared with. `hoga-instructions` needs nothing else and builds quickly. The program `hoga-bench` is in
+//! main.rs.
 
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,9 @@
-//! `hoga-bench`: measures whole clients end to end, and single stages, against yardsticks and peers in the same run.
+//! `hoga-bench`: measures whole clients end to end and single stages, and compares them with other libraries in the
+//! same run.
 //!
-//! Whole clients are fed over loopback with traffic that was prepared from the simulated exchange. The thread that feeds
-//! is also the strategy that waits for the data: one clock, one core, and the other core is left to what is measured.
+//! A feeder sends whole clients traffic over loopback that was recorded from the simulated exchange. The feeder's
+//! thread also runs the strategy that waits for the data. So one clock and one core suffice for both, and the measured
+//! client has the other core.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(not(feature = "peers"), allow(dead_code, reason = "some parts have only the peers as users"))]

@@ -1,4 +1,4 @@
-//! What memory a client takes: how much there is of it, and tickers of as many markets as one likes to fill it with.
+//! Measures the memory of a client: the resident size, and tickers of any number of markets to fill the client with.
 
 use std::fs;
 
@@ -7,15 +7,15 @@ use hoga_cli::rounds::Error;
 use crate::serving::traffic::{Frame, Traffic};
 use crate::stack::Want;
 
-/// Memory of this process that is in RAM, in bytes; `None` where the system does not say.
+/// Returns the memory of this process that is in RAM, in bytes; `None` if the system does not report it.
 pub fn resident() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.split_whitespace().next()?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
 }
 
-/// A ticker of each of this many markets, which exist nowhere else. Nothing is simulated for it, so that the memory of a
-/// simulation is not taken for that of a client: what one has freed, the other uses again unseen.
+/// Returns one ticker for each of `markets` invented markets. It runs no simulation: memory that a simulation frees
+/// would be used again by the client, and the client's growth would not show.
 pub fn tickers(markets: usize) -> Result<Traffic, Error> {
     let codes: Vec<_> = (0..markets).map(|n| format!("KRW-C{n:04}")).collect();
     let frame = |(place, code): (usize, &String)| Frame::new(place, ticker(code).as_bytes());
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_market_has_a_ticker_of_its_own() {
+    fn each_market_has_its_own_ticker() {
         let traffic = tickers(300).unwrap();
         assert_eq!((traffic.snapshots.len(), traffic.streams.len(), traffic.wants[0].codes.len()), (300, 300, 300));
         assert_eq!(traffic.streams[299].1, "KRW-C0299");

@@ -1,9 +1,10 @@
 //! Detects noise: other load that slows the cores down.
 //!
-//! Virtual cores share the hardware below them. Beside a busy one, a core does half as much, and code that keeps a core at
-//! work loses more by that than code that waits for memory most of the time: ratios move too. So the same short work is
-//! timed before and after each turn. A turn waits for cores at full speed, and is repeated if it ended on a slower one, as
-//! long as patience lasts. Every turn is counted, also one whose round is discarded.
+//! Virtual cores share physical cores. A core whose neighbor is busy runs at half its speed. That slows code that keeps
+//! a core busy more than code that waits for memory most of the time, so ratios change too. Therefore the same short
+//! work is timed before and after each turn. A turn waits until the cores run at full speed, and is repeated if it
+//! ended on a slow core, until the time for waiting and repeating is used up. All turns are counted, including those of
+//! discarded rounds.
 
 use std::cell::RefCell;
 use std::hint::black_box;
@@ -17,28 +18,28 @@ use hoga_cli::rounds::{self, Candidate, Column, Error, Line, Schedule};
 
 use crate::cpu::pin_here;
 
-/// A core has its full speed if it is at this part of the best that was seen of it.
+/// A core runs at full speed if it reaches this part of the best speed measured on it.
 const FULL: f64 = 0.9;
-/// Steps of the work. They take some 100 µs, so that the noise has no time to change much.
+/// Steps of the work. They take about 100 µs, so the noise has little time to change.
 const STEPS: u64 = 50_000;
-/// How often the work is done; the best counts, so that an interrupt is not taken for noise.
+/// How often the work is done. The best time counts, so that an interrupt is not taken for noise.
 const TRIES: usize = 3;
-/// Between two looks, while waiting for quiet cores.
+/// The pause between two samples while waiting for quiet cores.
 const PAUSE: Duration = Duration::from_millis(10);
-/// Looks in the beginning, to learn what the cores can do.
+/// Samples at the start, to find the full speed of the cores.
 const FIRST_LOOKS: usize = 50;
 /// How often a turn is measured at most.
 const TURNS_MOST: usize = 4;
 
-const COLUMNS: [Column; 3] = [Column::tail("turns", ""), Column::tail("slow", ""), Column::tail("anew", "")];
+const COLUMNS: [Column; 3] = [Column::tail("turns", ""), Column::tail("slow", ""), Column::tail("repeated", "")];
 
-/// What [`run`] means for the user, for the help of a command.
+/// What [`run`] means to the user, for the help of a command.
 pub const ON_QUIET: &str = "\
-While noise slows one of the cores down, that is other load on the machine, a turn waits, or is measured
-again: that is added to --time, up to twice as much. The last table says how often it happened.";
+While other load on the machine slows a core down, a turn waits or is measured again. The time lost is
+added to --time, up to twice as much as --time. The last table counts these turns.";
 
-/// Lets candidates take their turns as [`rounds::run`] does. Turns wait until these cores are quiet, or are measured
-/// again. What is lost by that is added to the time, up to twice as much. One more line says how often.
+/// Runs candidates as [`rounds::run`] does. Turns wait until these cores are quiet, or are measured again. The time
+/// lost to that extends the run, up to twice its time. One more line counts these turns.
 pub fn run<'a>(candidates: Vec<Candidate<'a>>, schedule: Schedule<'a>, cores: &'a [usize]) -> Result<Vec<Line>, Error> {
     let noise = RefCell::new(Noise::watch(cores, schedule.time().saturating_mul(2), schedule.is_over()));
     let lost = || noise.borrow().lost();
@@ -48,14 +49,14 @@ pub fn run<'a>(candidates: Vec<Candidate<'a>>, schedule: Schedule<'a>, cores: &'
     Ok(lines)
 }
 
-/// Cores under watch.
+/// The cores to watch.
 struct Noise<'a> {
-    /// How long the work takes on each core now.
+    /// Returns the current time of the work on each core.
     look: Box<dyn FnMut() -> Vec<Duration> + 'a>,
-    /// The best of each so far.
+    /// The best time of each core so far.
     best: Vec<Duration>,
     clock: SystemClock,
-    /// What waiting and repeating have cost so far, and what they may cost.
+    /// The time that waiting and repeating have cost so far, and the time they may cost.
     lost: Duration,
     patience: Duration,
     is_over: &'a dyn Fn() -> bool,
@@ -65,7 +66,7 @@ struct Noise<'a> {
 }
 
 impl<'a> Noise<'a> {
-    /// Watches these cores. `is_over` is asked while waiting; true ends that.
+    /// Watches these cores. Waiting ends when `is_over` returns true.
     pub fn watch(cores: &'a [usize], patience: Duration, is_over: &'a dyn Fn() -> bool) -> Self {
         let mut noise = Self::new(Box::new(|| work_on(cores)), patience, is_over);
         for _ in 0..FIRST_LOOKS {
@@ -80,7 +81,7 @@ impl<'a> Noise<'a> {
         Self { look, best: Vec::new(), clock, lost: Duration::ZERO, patience, is_over, turns: 0, slow: 0, repeated: 0 }
     }
 
-    /// Whether all cores have their full speed.
+    /// Returns whether all cores run at full speed.
     fn are_quiet(&mut self) -> bool {
         let times = (self.look)();
         self.best.resize(times.len(), Duration::MAX);
@@ -92,7 +93,7 @@ impl<'a> Noise<'a> {
         are_quiet
     }
 
-    /// Waits until they have, or patience is over. Whether they have.
+    /// Waits until all cores run at full speed or patience ends. Returns whether they do.
     fn wait(&mut self) -> bool {
         loop {
             let started = self.clock.now();
@@ -111,12 +112,12 @@ impl<'a> Noise<'a> {
         self.lost < self.patience && !(self.is_over)()
     }
 
-    /// What waiting and repeating have cost so far.
+    /// Returns the time that waiting and repeating have cost so far.
     pub fn lost(&self) -> Duration {
         self.lost
     }
 
-    /// Measures a turn, and again if it was disturbed.
+    /// Measures a turn, and measures it again if it was disturbed.
     pub fn measure<T>(&mut self, mut turn: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
         self.turns += 1;
         let mut tries = 0;
@@ -137,18 +138,18 @@ impl<'a> Noise<'a> {
         }
     }
 
-    /// How many turns there were, in how many a core was slow, and how many more were thrown away for that.
+    /// Returns the number of turns, of turns with a slow core, and of repeated turns.
     pub fn line(&self) -> Line {
         let figures = [self.turns, self.slow, self.repeated].map(f64::from);
         Line::of("noise", "slow cores", &COLUMNS, figures.to_vec())
     }
 }
 
-/// The same work on all of these cores at once, and how long it takes each.
+/// Runs the same work on all of these cores at once, and returns the time on each.
 fn work_on(cores: &[usize]) -> Vec<Duration> {
     let clock = SystemClock::new();
     let work_here = |core: usize| {
-        // Where that is not allowed, any core says something of the machine.
+        // If pinning is not allowed, any core says something about the machine.
         pin_here(core);
         let time = |_| {
             let started = clock.now();
@@ -167,7 +168,7 @@ fn join(worker: ScopedJoinHandle<'_, Duration>) -> Duration {
     worker.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
-/// Four chains that do not wait for each other: as much as a core can do at once.
+/// Runs four independent dependency chains, which keep a core fully busy.
 fn work(steps: u64) -> u64 {
     let mut chains = [1u64, 2, 3, 4];
     for step in 0..steps {
@@ -187,7 +188,7 @@ mod tests {
     const FAST: Duration = Duration::from_micros(100);
     const SLOW: Duration = Duration::from_micros(180);
 
-    /// Looks that find these times, one after the other, and then always fast cores.
+    /// Noise that first measures these times, one after the other, and then fast cores.
     fn noise_of(looks: &[[Duration; 2]], patience: Duration) -> Noise<'static> {
         let mut looks = VecDeque::from_iter(looks.iter().copied());
         let look = move || looks.pop_front().unwrap_or([FAST; 2]).to_vec();
@@ -215,14 +216,14 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_that_ends_on_a_slow_core_is_measured_anew() {
+    fn a_turn_that_ends_on_a_slow_core_is_repeated() {
         let mut noise = noise_of(&[[FAST; 2], [FAST, SLOW]], Duration::from_secs(10));
         assert_eq!(turns_of(&mut noise), 2);
         assert_eq!((noise.repeated, noise.slow), (1, 0));
     }
 
     #[test]
-    fn without_patience_turns_are_taken_as_they_come_and_that_is_said() {
+    fn without_patience_slow_turns_are_kept_and_counted() {
         let mut noise = noise_of(&[[SLOW; 2]; 3], Duration::ZERO);
         assert_eq!((turns_of(&mut noise), turns_of(&mut noise)), (1, 1));
         assert_eq!((noise.turns, noise.slow), (2, 2));
@@ -230,28 +231,28 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_that_is_never_quiet_does_not_hold_a_turn_up_for_ever() {
+    fn a_machine_that_is_never_quiet_delays_a_turn_for_a_limited_time() {
         let mut noise = noise_of(&[[SLOW; 2]; 1_000], 5 * PAUSE);
         assert_eq!(turns_of(&mut noise), 1);
         assert_eq!(noise.slow, 1);
         let mut noise = noise_of(&[[FAST; 2], [SLOW; 2]].repeat(20), Duration::from_secs(10));
         assert_eq!(turns_of(&mut noise), TURNS_MOST);
         assert_eq!((noise.repeated as usize, noise.slow), (TURNS_MOST - 1, 1));
-        // The last try may be the one that is not disturbed.
+        // The last attempt may be undisturbed.
         let looks = [[[FAST; 2], [SLOW; 2]].repeat(TURNS_MOST - 1), vec![[FAST; 2]; 2]].concat();
         let mut noise = noise_of(&looks, Duration::from_secs(10));
         assert_eq!((turns_of(&mut noise), noise.slow), (TURNS_MOST, 0));
     }
 
     #[test]
-    fn what_a_core_can_do_is_learnt_by_looking() {
+    fn the_full_speed_of_a_core_is_learned_from_samples() {
         let mut noise = noise_of(&[[SLOW; 2], [FAST; 2], [SLOW; 2]], Duration::ZERO);
         noise.best.clear();
         assert_eq!([noise.are_quiet(), noise.are_quiet(), noise.are_quiet()], [true, true, false]);
     }
 
     #[test]
-    fn one_more_line_says_what_the_noise_did_and_no_time_is_too_long() {
+    fn the_noise_has_its_own_line_and_any_time_is_accepted() {
         const TIME: Column = Column::cost("time", "ns");
         let one = Candidate::new(vec![Line::new("t", "one", &[TIME])], || Ok(vec![vec![1.0]]));
         let lines = run(vec![one], Schedule::new(Duration::ZERO, &|| false), &[0]).unwrap();

@@ -1,4 +1,4 @@
-//! The report of a run, for people, for scripts, and for the next run to be compared with.
+//! The report of a run: printed as text or JSON, and compared with the report of another run.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -11,24 +11,24 @@ use hoga_cli::rounds::{Better, Error, Line, Spread};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// A whole run.
+/// The report of a whole run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Report {
-    /// The command; `settings` has its options.
+    /// The command; its options are in `settings`.
     pub command: String,
-    /// Where it is from.
+    /// The program and the machine that produced the report.
     #[serde(flatten, with = "OriginForm")]
     pub origin: Origin,
-    /// What may differ between two runs of the command.
+    /// The settings that may differ between two runs of the command.
     pub settings: BTreeMap<String, Value>,
-    /// Rounds that counted.
+    /// The number of rounds that counted.
     pub rounds: usize,
-    /// What was measured.
+    /// The results.
     pub lines: Vec<Measured>,
-    /// What was aimed at. Not read back.
+    /// The targets of the command. Not read back.
     #[serde(skip_deserializing)]
     pub targets: Vec<Target>,
-    /// What else there is to say.
+    /// Further remarks for the reader.
     #[serde(default)]
     pub notes: Vec<String>,
 }
@@ -36,18 +36,18 @@ pub struct Report {
 /// A line of a table.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Measured {
-    /// What is done.
+    /// The task that was measured.
     pub table: String,
     /// The candidate.
     pub name: String,
-    /// Its figures.
+    /// The figures of the line.
     pub figures: Vec<Figure>,
-    /// Ratios of the first figure to that of others, round by round. Not read back.
+    /// The ratios of the first figure to that of other lines, round by round. Not read back.
     #[serde(skip_deserializing)]
     pub ratios: Vec<Ratio>,
 }
 
-/// How JSON has an [`Origin`].
+/// The JSON form of an [`Origin`].
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Origin")]
 struct OriginForm {
@@ -75,58 +75,58 @@ enum BetterForm {
 /// A comparison with another line.
 #[derive(Debug, Clone, Serialize)]
 pub struct Ratio {
-    /// With whom.
+    /// The name of the other line.
     pub to: String,
-    /// Half of the rounds gave no more.
+    /// The median of all rounds.
     pub median: f64,
-    /// The least.
+    /// The minimum of all rounds.
     pub min: f64,
-    /// The most.
+    /// The maximum of all rounds.
     pub max: f64,
 }
 
-/// A figure: the median of all rounds, the least and the most.
+/// A figure: median, minimum and maximum of all rounds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Figure {
-    /// What it is.
+    /// What was measured.
     pub name: String,
-    /// In what.
+    /// The unit.
     pub unit: String,
-    /// Which way is better.
+    /// Which direction is better.
     #[serde(with = "BetterForm")]
     pub better: Better,
-    /// Half of the rounds gave no more.
+    /// The median of all rounds.
     pub median: f64,
-    /// The least.
+    /// The minimum of all rounds.
     pub min: f64,
-    /// The most.
+    /// The maximum of all rounds.
     pub max: f64,
-    /// Whether it says something when two runs are compared. Far tails do not.
+    /// Whether the figure is stable enough to compare two runs. Far tails are not.
     pub is_steady: bool,
 }
 
-/// What a figure should be at most.
+/// An upper limit for a figure.
 #[derive(Debug, Clone, Serialize)]
 pub struct Target {
-    /// What it is.
+    /// What was measured.
     pub name: String,
-    /// In what.
+    /// The unit.
     pub unit: String,
-    /// What it was.
+    /// The measured value.
     pub value: f64,
-    /// The least and the most of all rounds, where it is a ratio of rounds.
+    /// The minimum and maximum of all rounds, if the value is a ratio of rounds.
     pub range: Option<(f64, f64)>,
-    /// What it may be.
+    /// The limit.
     pub most: f64,
 }
 
 impl Target {
-    /// Whether it is kept.
+    /// Returns whether the target is met.
     pub fn is_met(&self) -> bool {
         self.value <= self.most
     }
 
-    /// One line for people.
+    /// Returns the target as one line of text.
     pub fn line(&self) -> String {
         let Self { name, unit, value, range, most } = self;
         let range = range.map_or_else(String::new, |(min, max)| format!(" ({}..{})", number(min), number(max)));
@@ -135,7 +135,7 @@ impl Target {
 }
 
 impl Report {
-    /// Of a run that has just ended.
+    /// Creates the report of a run that has just ended.
     pub fn new(command: &str, settings: BTreeMap<String, Value>, lines: &[Line], targets: Vec<Target>) -> Self {
         Self {
             command: command.to_owned(),
@@ -148,7 +148,7 @@ impl Report {
         }
     }
 
-    /// Compares the first figure of each line with that of its yardsticks.
+    /// Adds the ratios of the first figure of each line to that of its yardsticks.
     pub fn compare<'a>(mut self, lines: &'a [Line], yardsticks: impl Fn(&Line) -> Vec<&'a Line>) -> Self {
         for (measured, line) in self.lines.iter_mut().zip(lines) {
             let ratio = |other: &Line| {
@@ -160,25 +160,25 @@ impl Report {
         self
     }
 
-    /// One from a file.
+    /// Reads a report from a file.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let name = path.display().to_string();
-        let text = fs::read(path).map_err(|e| Error::failed(&format!("{name} cannot be read"), e))?;
+        let text = fs::read(path).map_err(|e| Error::failed(&format!("{name} could not be read"), e))?;
         serde_json::from_slice(&text).map_err(|e| Error::failed(&format!("{name} is not a report of --json"), e))
     }
 
-    /// One JSON object and the end of its line.
+    /// Returns the report as one line of JSON.
     pub fn json(&self) -> String {
-        let mut text = serde_json::to_string(self).unwrap_or_else(|_| unreachable!("keys are texts"));
+        let mut text = serde_json::to_string(self).unwrap_or_else(|_| unreachable!("all keys are strings"));
         text.push('\n');
         text
     }
 
-    /// Tables.
+    /// Returns the report as tables.
     pub fn text(&self) -> String {
         let mut text = format!("{}\n", self.origin.line());
         let settings = self.settings.iter().map(|(name, value)| format!("; {name} {}", plain(value)));
-        let _ = writeln!(text, "{}: {} rounds by turns{}", self.command, self.rounds, settings.collect::<String>());
+        let _ = writeln!(text, "{}: {} interleaved rounds{}", self.command, self.rounds, settings.collect::<String>());
         for table in self.tables() {
             self.write_table(&mut text, table);
         }
@@ -194,7 +194,7 @@ impl Report {
         text
     }
 
-    /// Each once, in the order of the lines.
+    /// Returns the names of the tables, each once, in the order of the lines.
     fn tables(&self) -> Vec<&str> {
         let mut tables: Vec<&str> = Vec::new();
         for line in &self.lines {
@@ -233,21 +233,22 @@ impl Report {
         }
     }
 
-    /// Whether an earlier report can be compared with: of the same command, and with figures in common.
+    /// Returns whether an earlier report is of the same command and shares steady figures with this one.
     pub fn is_comparable(&self, earlier: &Self) -> bool {
         let has = |line: &Measured| earlier.lines.iter().any(|l| l.table == line.table && l.name == line.name);
         let is_steady = |line: &Measured| line.figures.iter().any(|figure| figure.is_steady);
         self.command == earlier.command && self.lines.iter().any(|line| is_steady(line) && has(line))
     }
 
-    /// Which targets were missed.
+    /// Returns the targets that were missed.
     pub fn missed(&self) -> Vec<String> {
         self.targets.iter().filter(|target| !target.is_met()).map(Target::line).collect()
     }
 
-    /// What is worse than in an earlier run by more than a part, 0.1 is a tenth, in the median, and in each round worse
-    /// than in any then: rounds of the same program differ by more than a part on a machine that others use. Figures that
-    /// only one of them has are left out, and so are far tails, which differ between any two runs.
+    /// Returns the figures that are worse than in an earlier run. A figure is worse if its median is worse by more than
+    /// the fraction `most` (0.1 is a tenth) and each of its rounds is worse than every earlier round: on a shared
+    /// machine, medians of the same program may differ by more than `most`. Figures that only one report has are left
+    /// out. So are far tails, which differ between any two runs.
     pub fn losses_against(&self, earlier: &Self, most: f64) -> Vec<String> {
         let mut losses = Vec::new();
         for line in &self.lines {
@@ -300,10 +301,10 @@ fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// Room for a ratio.
+/// The width of a ratio's column.
 const RATIO: usize = 10;
 
-/// No more digits than mean something.
+/// Formats a number with about three significant digits.
 fn number(number: f64) -> String {
     match number.abs() {
         1e6.. => format!("{:.2} M", number / 1e6),
@@ -338,16 +339,16 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_is_more_cost_or_less_output_and_never_a_far_tail() {
+    fn a_loss_is_more_cost_or_less_output_but_not_a_far_tail() {
         let before = report(100.0, 100.0, 1.0);
         assert!(report(109.0, 92.0, 50.0).losses_against(&before, 0.1).is_empty());
         assert_eq!(report(111.0, 100.0, 1.0).losses_against(&before, 0.1), ["t, one: cost 111 , was 100"]);
         assert_eq!(report(100.0, 90.0, 1.0).losses_against(&before, 0.1), ["t, one: output 90.0 , was 100"]);
-        assert!(report(50.0, 200.0, 1.0).losses_against(&before, 0.1).is_empty(), "better is no loss");
+        assert!(report(50.0, 200.0, 1.0).losses_against(&before, 0.1).is_empty(), "an improvement is not a loss");
     }
 
     #[test]
-    fn what_some_round_did_as_well_as_one_before_is_no_loss() {
+    fn a_figure_with_overlapping_rounds_is_not_a_loss() {
         let mut before = report(100.0, 100.0, 1.0);
         (before.lines[0].figures[0].max, before.lines[0].figures[1].min) = (120.0, 80.0);
         let mut now = report(150.0, 50.0, 1.0);
@@ -358,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_reads_itself_again() {
+    fn a_report_can_be_read_back() {
         let text = report(1.5, 2.0, 3.0).json();
         let again: Report = serde_json::from_str(&text).unwrap();
         assert_eq!(again.json(), text);

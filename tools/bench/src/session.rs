@@ -1,4 +1,4 @@
-//! A client that runs, and the loads that it is measured under.
+//! A running client, and the loads under which it is measured.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,54 +13,54 @@ use crate::serving::feeder::{Connection, Feeder, PATIENCE};
 use crate::serving::traffic::{FIRST_STAMP, Traffic};
 use crate::stack::{Stack, Strategy};
 
-/// Bytes of one write to a client that is to be saturated.
+/// Bytes of one write to a client in the saturated load.
 const BATCH: usize = 64 * 1024;
-/// A pause of this thread longer than this was not the client's doing: something else had the core.
+/// A longer pause of this thread is not the client's doing: other load used the core.
 const DISTURBED: Duration = Duration::from_micros(25);
-/// Tries to have enough of this thread's time for a paced load.
+/// Attempts to run a paced load without losing this thread's core for too long.
 const TRIES: usize = 10;
-/// The part of the frames that may be left out of its latencies.
+/// The part of the frames that may be left out of the latencies.
 const DISTURBED_MOST: f64 = 0.5;
-/// No message takes longer.
+/// The longest recorded latency, in ns.
 const LONGEST: u64 = 60_000_000_000;
 
-/// A client that runs, fed and watched by this thread.
+/// A running client, fed and read by this thread.
 pub struct Session<'a> {
     // Dropped before the strategy: a client is easier to stop once its connection is closed.
     connection: Connection,
     strategy: Box<dyn Strategy>,
     traffic: &'a mut Traffic,
     clock: SystemClock,
-    /// Messages sent so far, and those that the strategy has seen or missed.
+    /// Messages sent so far, and messages that the strategy has seen or missed.
     sent: u64,
     seen: u64,
     next_frame: usize,
 }
 
-/// What a client spent on as much as it can take.
+/// The results of a saturated load.
 #[derive(Debug, Clone, Copy)]
 pub struct Saturated {
-    /// CPU time of all its threads for each frame, in ns.
+    /// CPU time of all the client's threads for each frame, in ns.
     pub cpu_ns: f64,
-    /// Frames in a second, until the strategy has seen the last.
+    /// Frames per second, until the strategy has seen the last one.
     pub frames_per_second: f64,
-    /// Part of the frames that the strategy's queue could not hold.
+    /// The part of the frames that did not fit into the strategy's queue.
     pub missed: f64,
 }
 
-/// How long frames took from the moment they were due until the strategy had them.
+/// The results of a paced load: latencies from the time frames were due until the strategy had them.
 #[derive(Debug, Clone)]
 pub struct Paced {
     /// In ns.
     pub latency: Histogram<u64>,
-    /// Part of the frames that were on their way while this thread had lost its core. They are not in `latency`.
+    /// The part of the frames that were under way while this thread had lost its core. They are not in `latency`.
     pub disturbed: f64,
-    /// Part of the frames that the strategy's queue could not hold. They are not in `latency` either.
+    /// The part of the frames that did not fit into the strategy's queue. They are not in `latency` either.
     pub missed: f64,
 }
 
 impl<'a> Session<'a> {
-    /// Starts a client and lets it have the first message of each stream.
+    /// Starts a client and sends it the first message of each stream.
     pub fn start(stack: &dyn Stack, feeder: &Feeder, traffic: &'a mut Traffic, core: usize) -> Result<Self, Error> {
         let strategy = stack.start(&feeder.endpoint(&traffic.wants, core))?;
         let connection = feeder.accept()?;
@@ -88,7 +88,7 @@ impl<'a> Session<'a> {
         }
         self.connection.send()?;
         self.catch_up()?;
-        // Of a few frames it may be less than what passes between the two clocks of `cpu`.
+        // For a few frames, the CPU time may be less than the time between the two clock reads of `cpu`.
         let (time, cpu) = (self.clock.now().since(started), self.cpu().saturating_sub(cpu));
         Ok(Saturated {
             cpu_ns: cpu.as_nanos() as f64 / frames as f64,
@@ -97,9 +97,9 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Sends `per_second` frames a second, each on its own and each when it is due. If the client holds up the feeder,
-    /// frames that are late because of it count from when they were due. Starts again, a few times, if this thread lost
-    /// its core for most of it.
+    /// Sends `per_second` frames a second, each in its own write when it is due. If the client delays the feeder, the
+    /// latency of late frames still counts from when they were due. Starts again, a few times, if this thread
+    /// lost its core for most of the time.
     pub fn pace(&mut self, per_second: u64, time: Duration) -> Result<Paced, Error> {
         for _ in 0..TRIES {
             let paced = self.try_pace(per_second, time)?;
@@ -125,7 +125,7 @@ impl<'a> Session<'a> {
             last_look = now;
             while let Some(n) = self.see() {
                 let seen = self.clock.now();
-                // Taking what the client has delivered at once is the client's to answer for.
+                // The client is responsible for the time that it takes to deliver many updates at once.
                 last_look = seen;
                 under_way.seen(n, seen);
             }
@@ -137,13 +137,13 @@ impl<'a> Session<'a> {
                 self.push()?;
                 self.connection.send()?;
                 due = due + gap;
-                // Time spent sending is the client's to answer for.
+                // The client is responsible for the time that sending takes.
                 last_look = self.clock.now();
             }
         }
     }
 
-    /// Sends frames as fast as it goes, each in a write of its own: how many a second.
+    /// Sends frames as fast as possible, each in its own write. Returns the number of frames per second.
     pub fn send_singly(&mut self, frames: u64) -> Result<f64, Error> {
         let started = self.clock.now();
         for _ in 0..frames {
@@ -156,7 +156,8 @@ impl<'a> Session<'a> {
         Ok(frames as f64 / time.as_secs_f64())
     }
 
-    /// Sends `frames` in one write, again and again, and measures from the write until the last of them is seen.
+    /// Sends `frames` frames in one write, `times` times, and measures each burst from the write until the last frame
+    /// is seen.
     pub fn burst(&mut self, frames: usize, times: usize) -> Result<Histogram<u64>, Error> {
         const PAUSE: Duration = Duration::from_millis(1);
         let mut latency = histogram()?;
@@ -174,7 +175,7 @@ impl<'a> Session<'a> {
         Ok(latency)
     }
 
-    /// Adds the next frame to what goes out.
+    /// Adds the next frame to the output.
     fn push(&mut self) -> Result<(), Error> {
         let frame = self.traffic.frames[self.next_frame].numbered(self.sent);
         self.connection.push(frame)?;
@@ -183,7 +184,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// The number of the next message that the strategy has.
+    /// Returns the number of the next message from the strategy, if there is one.
     #[inline]
     fn see(&mut self) -> Option<u64> {
         let stamp = self.strategy.poll()?;
@@ -192,7 +193,7 @@ impl<'a> Session<'a> {
         Some(n)
     }
 
-    /// CPU time of the client: that of everybody but this thread, unless it is a process of its own.
+    /// Returns the CPU time of the client: that of all other threads of this process, or of the client's own process.
     fn cpu(&self) -> Duration {
         self.strategy.cpu().unwrap_or_else(|| process_cpu().saturating_sub(thread_cpu()))
     }
@@ -212,11 +213,11 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Frames of a paced load, from the moment they are sent until the strategy has them.
+/// Frames of a paced load that are sent and not yet seen by the strategy.
 struct UnderWay {
-    /// Number, and when it was due.
+    /// The number of each frame, and when it was due.
     frames: VecDeque<(u64, Nanos)>,
-    /// Frames due before this are not counted: this thread was away.
+    /// Frames due before this time are not counted, because this thread had lost its core.
     counted_from: Nanos,
     latency: Histogram<u64>,
     all: u64,
@@ -235,7 +236,7 @@ impl UnderWay {
         self.all += 1;
     }
 
-    /// The strategy has the frame with this number, and has missed those before it that it has not seen.
+    /// Records that the strategy has seen this frame. It has missed the earlier frames that it has not seen.
     fn seen(&mut self, n: u64, at: Nanos) {
         while let Some((sent, was_due)) = self.frames.pop_front() {
             if sent != n {

@@ -1,46 +1,46 @@
-//! What can be measured.
+//! The interface of a client that can be measured.
 
 use std::time::Duration;
 
 use hoga_cli::rounds::Error;
 
-/// Where a client connects to, and what it asks for.
+/// Where a client connects to, and what it subscribes to.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     /// `ws://…` or `wss://…`, on loopback.
     pub url: String,
-    /// The certificate to trust, if it is `wss`.
+    /// The certificate to trust, if the URL is `wss`.
     pub certificate_pem: String,
-    /// The same, in DER.
+    /// The same certificate in DER.
     pub certificate_der: Vec<u8>,
-    /// What to subscribe to: names of types and, for each, codes.
+    /// The streams to subscribe to.
     pub wants: Vec<Want>,
-    /// The core that belongs to the client.
+    /// The core for the client's threads.
     pub core: usize,
 }
 
-/// Streams of one type.
+/// The streams of one type.
 #[derive(Debug, Clone)]
 pub struct Want {
-    /// As the exchange writes it: `ticker`, `trade`, `orderbook`, …
+    /// The exchange's name of the type: `ticker`, `trade`, `orderbook`, …
     pub data_type: String,
-    /// Codes; of order books maybe with a depth, as in `KRW-BTC.15`.
+    /// Market codes. Codes of order books may have a depth, as in `KRW-BTC.15`.
     pub codes: Vec<String>,
 }
 
 impl Endpoint {
-    /// The request for all of it, as a client may send it.
+    /// Returns the request for all these streams, as a client may send it.
     pub fn request(&self) -> String {
         request(&self.wants)
     }
 
-    /// Whether it speaks TLS.
+    /// Returns whether the endpoint uses TLS.
     pub fn is_secure(&self) -> bool {
         self.url.starts_with("wss://")
     }
 }
 
-/// The request for some streams, in the default format.
+/// Returns the request for these streams in the DEFAULT format.
 pub fn request(wants: &[Want]) -> String {
     let mut objects = vec![serde_json::json!({ "ticket": "lab" })];
     let object = |want: &Want| serde_json::json!({ "type": want.data_type, "codes": want.codes });
@@ -52,30 +52,31 @@ pub fn request(wants: &[Want]) -> String {
 /// How a client's thread waits for bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
-    /// Asleep in the kernel.
+    /// Sleeps in the kernel.
     Park,
-    /// Always looking.
+    /// Polls without pause.
     Spin,
-    /// Looking for this long after the last bytes, then asleep.
+    /// Polls for this long after the last bytes, then sleeps.
     SpinThenPark(Duration),
 }
 
 /// A client that can be measured.
 pub trait Stack {
-    /// Connects, subscribes to what the endpoint wants, and runs on the endpoint's core. Returns at once: the feeder accepts
-    /// afterwards.
+    /// Starts a client that connects, subscribes to the endpoint's streams and runs on the endpoint's core. Returns at
+    /// once; the feeder accepts the connection afterwards.
     fn start(&self, endpoint: &Endpoint) -> Result<Box<dyn Strategy>, Error>;
 }
 
-/// The strategy's end of a running client, on the feeder's thread. Dropping it stops the client.
+/// The strategy's end of a running client, used on the feeder's thread. Dropping it stops the client.
 pub trait Strategy {
-    /// The exchange's `timestamp` of the next update in the strategy's queue, in ms; `None` if nothing waits.
+    /// Returns the exchange's `timestamp` of the next update in the strategy's queue, in ms, or `None` if the queue is
+    /// empty.
     fn poll(&mut self) -> Option<u64>;
 
-    /// Updates that the queue could not hold, so far.
+    /// Returns the number of updates so far that did not fit into the queue.
     fn missed(&self) -> u64;
 
-    /// CPU time so far of a client that is a process of its own.
+    /// Returns the CPU time so far of a client in a separate process.
     fn cpu(&self) -> Option<Duration> {
         None
     }

@@ -1,5 +1,5 @@
-//! What whole clients do in their turns: as much as they can take, messages at fixed rates, and bursts. Who takes part,
-//! with which traffic, and what should come out, is the command's.
+//! The turns of whole clients: saturated, paced at fixed rates, and in bursts. The command chooses the clients, the
+//! traffic and the targets.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -17,15 +17,15 @@ use crate::stacks::Floor;
 
 /// The core of the thread that feeds and reads.
 pub const FEEDER_CORE: usize = 0;
-/// The client has another to itself.
+/// The core of the client.
 pub const CLIENT_CORE: usize = 1;
-/// Both.
+/// Both cores.
 pub const CORES: [usize; 2] = [FEEDER_CORE, CLIENT_CORE];
 
-/// Messages a second, one by one.
+/// Messages per second, one by one.
 pub const RATES: [u64; 3] = [10_000, 50_000, 100_000];
 
-/// The socket's floor is so far below a spinning engine at most, in µs.
+/// How far the median of a spinning engine may be above that of the bare socket, in µs.
 const ABOVE_FLOOR: f64 = 0.5;
 
 const SATURATED: [Column; 3] =
@@ -41,26 +41,26 @@ const LATENCY: [Column; 6] = [
 const BURST: [Column; 2] = [Column::cost("p50", "µs"), Column::tail("p99", "µs")];
 const SINGLY: [Column; 1] = [Column::output("sends/s", "")];
 
-/// Where the feeder's own limit stands.
+/// The table with the feeder's own limit.
 const LIMIT_TABLE: &str = "one by one, plain";
-/// Single sends that show it.
+/// Single sends to measure that limit.
 const LIMIT_FRAMES: u64 = 20_000;
-/// Above this part of the limit, a rate is worth a note.
+/// Above this part of the limit, a rate is mentioned in a note.
 const NEAR_LIMIT: f64 = 2.0 / 3.0;
 
-/// A client that takes part.
+/// A client to measure.
 #[derive(Clone, Copy)]
 pub struct Client {
-    /// As tables name it.
+    /// The name in tables.
     pub name: &'static str,
-    /// What runs.
+    /// The implementation.
     pub stack: &'static dyn Stack,
 }
 
-/// A plain socket that spins and decodes nothing: what no client can be below.
+/// A plain socket that spins and decodes nothing: the lower bound for all clients.
 pub const FLOOR: Client = Client { name: "bare socket, spin", stack: &Floor { wait: Wait::Spin } };
 
-/// How much of each there is in a turn.
+/// The length of each part of a turn.
 #[derive(Debug, Clone, Copy)]
 pub struct Amount {
     frames: u64,
@@ -69,7 +69,8 @@ pub struct Amount {
 }
 
 impl Amount {
-    /// So much that a run of this time has some rounds; with more time there are more of them, for steadier medians.
+    /// Chooses the amounts so that a run of this time has several rounds. Longer runs have more rounds, for steadier
+    /// medians.
     pub fn of(time: Duration) -> Self {
         let (seconds, millis) = (time.as_secs(), time.as_millis() as u64);
         Self {
@@ -80,19 +81,19 @@ impl Amount {
     }
 }
 
-/// What clients are fed with in a turn.
+/// The traffic for clients in a turn.
 #[derive(Clone, Copy)]
 pub struct Turn<'a> {
-    /// The messages. A turn has them to itself.
+    /// The messages. Only one turn uses them at a time.
     pub traffic: &'a RefCell<Traffic>,
     /// The server that sends them.
     pub feeder: &'a Feeder,
-    /// How much of each.
+    /// The length of each part.
     pub amount: Amount,
 }
 
 impl<'a> Turn<'a> {
-    /// As much as a client can take, on the line of this name.
+    /// Sends a client as much as it takes; the result is the line with this name.
     pub fn saturated(self, table: impl Into<String>, name: impl Into<String>, client: Client) -> Candidate<'a> {
         Candidate::new(vec![Line::new(table, name, &SATURATED)], move || {
             let mut traffic = self.traffic.borrow_mut();
@@ -103,8 +104,9 @@ impl<'a> Turn<'a> {
         })
     }
 
-    /// How many single sends a second the feeder itself can do: on a small machine the highest rate is near that, and
-    /// then its rows say more of the feeder than of the client. The floor does least with a frame, so it does not slow the feeder down.
+    /// Measures the number of single sends per second that the feeder can do. On a small machine the highest rate is
+    /// near that limit, and its rows then depend more on the feeder than on the client. The bare socket does the least
+    /// work per frame, so it does not slow the feeder down.
     pub fn limit(self) -> Candidate<'a> {
         Candidate::new(vec![Line::new(LIMIT_TABLE, FLOOR.name, &SINGLY)], move || {
             let mut traffic = self.traffic.borrow_mut();
@@ -114,7 +116,7 @@ impl<'a> Turn<'a> {
         })
     }
 
-    /// Messages at fixed rates, and in bursts. `what` is the traffic and its transport.
+    /// Sends messages at fixed rates and in bursts. `what` names the traffic and its transport.
     pub fn timed(self, what: &str, client: Client, rates: &'static [u64], bursts: &'static [usize]) -> Candidate<'a> {
         let rate = |rate: &u64| Line::new(rate_table(what, *rate), client.name, &LATENCY);
         let burst = |frames: &usize| Line::new(burst_table(what, *frames), client.name, &BURST);
@@ -144,49 +146,49 @@ fn burst_of(session: &mut Session<'_>, frames: usize, amount: Amount) -> Result<
     Ok(vec![quantile(&latency, 0.5), quantile(&latency, 0.99)])
 }
 
-/// In µs.
+/// Returns a quantile in µs.
 fn quantile(latency: &Histogram<u64>, part: f64) -> f64 {
     latency.value_at_quantile(part) as f64 / 1e3
 }
 
-/// The table of a rate.
+/// Returns the name of the table for a rate.
 pub fn rate_table(what: &str, rate: u64) -> String {
     format!("{what}, {} k/s", rate / 1000)
 }
 
-/// The table of bursts of this many frames.
+/// Returns the name of the table for bursts of this many frames.
 pub fn burst_table(what: &str, frames: usize) -> String {
     format!("{what}, bursts of {frames}")
 }
 
-/// A line by its names.
+/// Finds the line of a client in a table.
 pub fn find<'a>(lines: &'a [Line], table: &str, client: Client) -> Option<&'a Line> {
     lines.iter().find(|line| line.table == table && line.name == client.name)
 }
 
-const READ_SO: &str = "read these rows with that in mind";
+const NEAR: &str = "its rows also depend on the feeder";
 
-/// What to bear in mind with rates that are near the feeder's own limit.
+/// Returns notes on rates that are near the feeder's own limit.
 pub fn near_limit(lines: &[Line]) -> Vec<String> {
     let near = RATES.into_iter().map(|rate| (rate, of_limit(lines, rate))).filter(|(_, part)| *part > NEAR_LIMIT);
     let note = |(rate, part): (u64, f64)| {
         let (thousands, percent) = (rate / 1000, 100.0 * part);
-        format!("at {thousands} k/s the feeder is at {percent:.0} % of what it can do here: {READ_SO}")
+        format!("at {thousands} k/s the feeder is at {percent:.0} % of its limit on this machine: {NEAR}")
     };
     near.map(note).collect()
 }
 
-/// The rates at which figures are the client's and not the feeder's.
+/// Returns the rates at which the client, not the feeder, decides the figures.
 pub fn rates_below_limit(lines: &[Line]) -> impl Iterator<Item = u64> {
     RATES.into_iter().filter(|rate| of_limit(lines, *rate) <= NEAR_LIMIT)
 }
 
-/// A rate as a part of what the feeder can do.
+/// Returns a rate as a part of the feeder's limit.
 fn of_limit(lines: &[Line], rate: u64) -> f64 {
     find(lines, LIMIT_TABLE, FLOOR).map_or(0.0, |limit| rate as f64 / limit.median(0))
 }
 
-/// The p50 of a client that spins stays near the floor's of the same table.
+/// The target that the p50 of a spinning client stays near that of the bare socket in the same table.
 pub fn above_floor(lines: &[Line], table: &str, client: Client) -> Option<Target> {
     let above = find(lines, table, client)?.difference(find(lines, table, FLOOR)?, 0);
     Some(Target {
@@ -204,13 +206,13 @@ mod tests {
     use hoga_cli::rounds::{Schedule, run};
 
     #[test]
-    fn rates_above_two_thirds_of_what_the_feeder_can_do_are_noted() {
+    fn rates_above_two_thirds_of_the_feeder_limit_are_noted() {
         let notes = |limit: f64| {
             let feeder = Candidate::new(vec![Line::new(LIMIT_TABLE, FLOOR.name, &SINGLY)], || Ok(vec![vec![limit]]));
             near_limit(&run(vec![feeder], Schedule::new(Duration::ZERO, &|| false)).unwrap())
         };
         assert!(notes(151_000.0).is_empty());
-        let note = "at 100 k/s the feeder is at 80 % of what it can do here: read these rows with that in mind";
+        let note = "at 100 k/s the feeder is at 80 % of its limit on this machine: its rows also depend on the feeder";
         assert_eq!(notes(125_000.0), [note]);
         assert_eq!(notes(60_000.0).len(), 2);
     }

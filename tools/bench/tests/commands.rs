@@ -1,4 +1,4 @@
-//! What needs no peers.
+//! The commands that need no peers.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ fn all_figures(report: &Value) -> Vec<&Value> {
 }
 
 #[test]
-fn fanout_compares_with_its_yardsticks_and_names_its_targets() {
+fn fanout_reports_its_yardsticks_and_targets() {
     let report = report(&["fanout", "--time", "1s"]);
     assert!(report["machine"]["cores"].as_u64().unwrap() > 0 && report["rounds"].as_u64().unwrap() > 0);
     let names = texts(&report["lines"], "name");
@@ -22,9 +22,9 @@ fn fanout_compares_with_its_yardsticks_and_names_its_targets() {
 }
 
 #[test]
-fn formats_weighs_and_reads_every_type_in_every_format() {
+fn formats_reports_size_and_time_of_every_type_in_every_format() {
     let report = report(&["formats", "--time", "1s"]);
-    // As every other report, it says what it is of.
+    // Like every other report, it contains its origin.
     assert!(["version", "commit"].iter().all(|key| report[key].is_string()) && report["machine"]["cores"].is_u64());
     let rows = report["rows"].as_array().unwrap();
     for data_type in ["ticker", "trade", "orderbook", "candle.1s"] {
@@ -40,7 +40,7 @@ fn formats_weighs_and_reads_every_type_in_every_format() {
 }
 
 #[test]
-fn isolation_shows_the_others_side_by_side_and_names_the_offenders() {
+fn isolation_reports_the_others_with_and_without_offenders() {
     let report = report(&["isolation", "--time", "1s"]);
     assert_eq!(texts(&report["lines"], "name"), ["alone", "beside offenders"]);
     let notes: Vec<_> = report["notes"].as_array().unwrap().iter().map(|note| note.as_str().unwrap()).collect();
@@ -63,7 +63,7 @@ fn e2e_measures_every_traffic_and_compares_with_an_earlier_report() {
     assert!(texts(&report["lines"], "table").contains(&"one by one, plain"));
     assert!(!report["commit"].as_str().unwrap().is_empty());
 
-    // As if it had been a thousand times as fast.
+    // The figures of the report, made a thousand times better.
     let faster = |mut report: Value| {
         for line in report["lines"].as_array_mut().unwrap() {
             for figure in line["figures"].as_array_mut().unwrap() {
@@ -83,7 +83,7 @@ fn e2e_measures_every_traffic_and_compares_with_an_earlier_report() {
     let mut other = json(&std::fs::read_to_string(&baseline).unwrap());
     other["command"] = "hoga bench fanout".into();
     std::fs::write(&baseline, other.to_string()).unwrap();
-    // Without measuring for a minute first.
+    // The error must come before the measurement, which takes a minute.
     let output = run(&["e2e", "--baseline", baseline.to_str().unwrap()]);
     assert_eq!((output.code, output.stdout.as_str()), (Some(2), ""));
     assert!(output.stderr.contains("is of hoga bench fanout"), "{}", output.stderr);
@@ -94,7 +94,7 @@ fn e2e_measures_every_traffic_and_compares_with_an_earlier_report() {
     assert!(output.stderr.contains("before.json is not a report of --json"), "{}", output.stderr);
 }
 
-/// The first figure of that name in each line of the tables that end so.
+/// Returns the maximum of the figure `name` in each line of the tables whose names end in `table_ends`.
 fn figures(report: &Value, table_ends: &str, name: &str) -> Vec<f64> {
     let lines = report["lines"].as_array().unwrap().iter();
     let lines = lines.filter(|line| line["table"].as_str().unwrap().ends_with(table_ends));
@@ -106,22 +106,22 @@ fn figures(report: &Value, table_ends: &str, name: &str) -> Vec<f64> {
 }
 
 #[test]
-fn load_accounts_for_every_message_and_loses_none_where_there_is_room() {
+fn load_accounts_for_every_message_and_feeds_with_room_lose_none() {
     let args = ["--streams", "50", "--connections", "1,2", "--rate", "1,10", "--feeds", "20", "--demands", "20"];
-    // Room for longer than it takes: nothing that the machine does may cost a message.
+    // The feeds have room for longer than the turns last, so a slow machine loses no message.
     let report = report(&[&["load", "--time", "0s", "--pause", "60s"], &args[..]].concat());
     let names = texts(&report["lines"], "table");
-    for table in ["memory", "everybody is there", "50 streams, 1 connection", "50 streams, 2 connections: updates"] {
+    for table in ["memory", "setup", "50 streams, 1 connection", "50 streams, 2 connections: updates"] {
         assert!(names.contains(&table), "{table} is missing in {names:?}");
     }
     assert_eq!(figures(&report, ": updates", "lost"), [0.0; 4]);
-    assert_eq!(figures(&report, ": updates", "off"), [0.0; 4]);
+    assert_eq!(figures(&report, ": updates", "mismatch"), [0.0; 4]);
     assert!(figures(&report, ": updates", "delivered").iter().all(|delivered| *delivered > 0.0));
-    assert_eq!(figures(&report, "everybody is there", "sockets lost"), [0.0; 2]);
+    assert_eq!(figures(&report, "setup", "sockets lost"), [0.0; 2]);
 }
 
 #[test]
-fn models_compares_who_looks_with_who_is_told() {
+fn models_compares_polling_with_wake_ups_and_callbacks() {
     let report = report(&["models", "--time", "0s"]);
     let names = texts(&report["lines"], "name");
     for name in ["pull, every 1ms", "ring, every 100µs", "ring, when woken", "callback"] {
@@ -129,13 +129,13 @@ fn models_compares_who_looks_with_who_is_told() {
     }
     let seen = figures(&report, " k/s", "seen");
     assert_eq!(seen.len(), 12);
-    // One whose turn of 20 ms the machine gave to others may have seen nothing; not all of them.
+    // A model may see nothing if other processes used its whole turn of 20 ms. That must not happen to all models.
     assert!(seen.iter().all(|seen| (0.0..=100.0).contains(seen)) && seen.iter().any(|seen| *seen > 0.0), "{seen:?}");
     assert_eq!(report["targets"].as_array().unwrap().len(), 8);
 }
 
 #[test]
-fn what_makes_no_sense_is_a_usage_error() {
+fn invalid_arguments_are_usage_errors() {
     for args in [
         &[][..],
         &["nothing"],
@@ -148,7 +148,7 @@ fn what_makes_no_sense_is_a_usage_error() {
 }
 
 #[test]
-fn every_command_explains_itself_with_an_example_and_its_exit_codes() {
+fn every_help_has_an_example_and_the_exit_codes() {
     for command in ["", "e2e", "load", "peers", "saturate"] {
         let args: Vec<_> = command.split_terminator(' ').chain(["--help"]).collect();
         let output = run(&args);

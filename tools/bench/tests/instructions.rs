@@ -1,4 +1,4 @@
-//! What the command says where it cannot compare. It needs neither valgrind nor a release build for that.
+//! The errors of `hoga-instructions` when it cannot compare. They need neither valgrind nor a release build.
 
 use std::fs;
 use std::process::{Command, Output};
@@ -9,7 +9,7 @@ fn gate(args: &[&str]) -> Command {
     command
 }
 
-/// It compared nothing, and says why.
+/// Asserts that the program compared nothing and printed the reason.
 #[track_caller]
 fn assert_refused(output: &Output, why: &str) {
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -18,12 +18,12 @@ fn assert_refused(output: &Output, why: &str) {
 }
 
 #[test]
-fn a_baseline_that_is_missing_or_broken_fails_the_gate_and_the_way_out_is_told() {
+fn a_missing_or_broken_baseline_fails_the_gate_with_a_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("baseline.json");
     let file = path.to_str().unwrap();
     let missing = gate(&["--baseline", file, "check"]).output().unwrap();
-    assert_refused(&missing, "cannot be read: No such file");
+    assert_refused(&missing, "could not be read: No such file");
     assert_refused(&missing, "raise all");
     fs::write(&path, "{\"instructions\": {}}").unwrap();
     assert_refused(&gate(&["--baseline", file, "check"]).output().unwrap(), "is not a baseline of this program");
@@ -31,16 +31,16 @@ fn a_baseline_that_is_missing_or_broken_fails_the_gate_and_the_way_out_is_told()
 }
 
 #[test]
-fn without_valgrind_it_says_how_to_get_it() {
+fn a_missing_valgrind_is_reported_with_a_remedy() {
     let nowhere = tempfile::tempdir().unwrap();
     let output = gate(&["check"]).env("PATH", nowhere.path()).output().unwrap();
     assert_refused(&output, "valgrind is not installed: `apt-get install valgrind`");
 }
 
 #[test]
-fn wrong_arguments_are_answered_with_the_right_ones() {
+fn wrong_arguments_are_answered_with_the_usage() {
     for wrong in [&[][..], &["check", "all"], &["raise"], &["--baseline"], &["lower", "everything"]] {
         assert_refused(&gate(wrong).output().unwrap(), "usage: ");
     }
-    assert_refused(&gate(&["row", "what is not there"]).output().unwrap(), "nothing is counted under the name");
+    assert_refused(&gate(&["row", "no such row"]).output().unwrap(), "there is no row");
 }

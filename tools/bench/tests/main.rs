@@ -1,4 +1,5 @@
-//! Runs the programs of this crate. Each report is there and says what it is of; what the figures are, no test says.
+//! Runs the programs of this crate. The tests check that each report exists and names its parts; they do not check
+//! figures.
 
 mod commands;
 mod instructions;
@@ -9,7 +10,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// What a finished run left behind.
+/// The exit code and the output of a finished run.
 struct Output {
     code: Option<i32>,
     stdout: String,
@@ -23,7 +24,7 @@ fn run(args: &[&str]) -> Output {
     Output { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
-/// Runs a command that succeeds and has nothing to say but its report.
+/// Runs a command that succeeds and prints nothing but its report.
 #[track_caller]
 fn report(args: &[&str]) -> Value {
     let output = run(&[args, &["--json"]].concat());
@@ -36,7 +37,7 @@ fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in {text:?}"))
 }
 
-/// The values of one field, in order.
+/// Returns the values of one field, in order.
 fn texts<'a>(objects: &'a Value, key: &str) -> Vec<&'a str> {
     objects.as_array().unwrap().iter().map(|object| object[key].as_str().unwrap()).collect()
 }

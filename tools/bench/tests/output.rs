@@ -1,10 +1,10 @@
-//! What becomes of a command whose output cannot be written: the same rule as for the commands of `hoga`.
+//! Commands whose output cannot be written follow the same rule as the commands of `hoga`.
 
 use std::fs::OpenOptions;
 use std::io::pipe;
 use std::process::{Command, Stdio};
 
-/// Every way in which a command prints and ends.
+/// All ways in which a command prints and ends.
 const COMMANDS: [&str; 6] = [
     "--help",
     "e2e --help",
@@ -14,7 +14,7 @@ const COMMANDS: [&str; 6] = [
     "saturate trade plain 100",
 ];
 
-/// The exit code of a command, and what it has to say on stderr.
+/// Returns the exit code of a command, and its stderr.
 fn end(command: &str, stdout: impl Into<Stdio>) -> (Option<i32>, String) {
     let mut program = Command::new(env!("CARGO_BIN_EXE_hoga-bench"));
     program.args(command.split(' ')).stdout(stdout).stderr(Stdio::piped());
@@ -23,7 +23,7 @@ fn end(command: &str, stdout: impl Into<Stdio>) -> (Option<i32>, String) {
 }
 
 #[test]
-fn a_full_device_is_a_failure() {
+fn a_full_device_makes_a_command_fail() {
     let Ok(full) = OpenOptions::new().write(true).open("/dev/full") else {
         return println!("skipped: this system has no /dev/full");
     };
@@ -36,7 +36,7 @@ fn a_full_device_is_a_failure() {
 }
 
 #[test]
-fn a_reader_that_is_gone_is_no_failure() {
+fn a_closed_reader_is_not_a_failure() {
     for command in COMMANDS {
         let (reader, writer) = pipe().unwrap();
         drop(reader);

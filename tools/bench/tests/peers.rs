@@ -1,10 +1,10 @@
-//! What compares with peers.
+//! The commands that compare with peers.
 
 use serde_json::Value;
 
 use super::{report, run};
 
-/// The values of one field of all lines, each once.
+/// Returns the values of one field of all lines, each once.
 fn texts_of_lines<'a>(report: &'a Value, key: &str) -> Vec<&'a str> {
     let mut texts: Vec<_> = report["lines"].as_array().unwrap().iter().map(|l| l[key].as_str().unwrap()).collect();
     texts.sort_unstable();
@@ -19,7 +19,7 @@ fn assert_contains(texts: &[&str], expected: &[&str]) {
 }
 
 #[test]
-fn peers_has_every_client_and_its_ratios() {
+fn peers_reports_every_client_and_its_ratios() {
     let report = report(&["peers", "--time", "1ms"]);
     assert_eq!(report["rounds"], 1);
     let peers = ["tokio-tungstenite + serde_json", "fastwebsockets + sonic-rs", "mio + tungstenite + simd-json, park"];
@@ -35,7 +35,7 @@ fn peers_has_every_client_and_its_ratios() {
 }
 
 #[test]
-fn stages_has_every_stage_and_its_targets() {
+fn stages_reports_every_stage_and_its_targets() {
     let report = report(&["stages", "--time", "1ms"]);
     let tables = texts_of_lines(&report, "table");
     assert_contains(&tables, &["decode, ticker, DEFAULT", "decode, book of 30, SIMPLE", "frames of 960 bytes, bulk"]);
@@ -48,7 +48,7 @@ fn stages_has_every_stage_and_its_targets() {
 }
 
 #[test]
-fn without_a_command_there_is_help() {
+fn the_help_is_printed_without_a_command() {
     let output = run(&[]);
     assert_eq!(output.code, Some(2));
     let text = output.stderr;

@@ -1,11 +1,11 @@
-//! `hoga bench`: becomes `hoga-bench` where that is.
+//! `hoga bench` runs `hoga-bench` if that is installed.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// What `hoga` does in a folder of its own.
+/// Runs `hoga` from its own folder.
 fn bench(folder: &Path, args: &[&str]) -> Output {
     let hoga = folder.join("hoga");
     fs::copy(env!("CARGO_BIN_EXE_hoga"), &hoga).unwrap();
@@ -13,7 +13,7 @@ fn bench(folder: &Path, args: &[&str]) -> Output {
 }
 
 #[test]
-fn the_program_beside_it_gets_all_arguments_and_decides_how_it_ends() {
+fn hoga_bench_gets_all_arguments_and_decides_the_exit_code() {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("hoga-bench");
     fs::write(&program, "#!/bin/sh\necho \"$@\"\nexit 7\n").unwrap();
@@ -29,7 +29,7 @@ fn the_program_beside_it_gets_all_arguments_and_decides_how_it_ends() {
 }
 
 #[test]
-fn without_it_one_sentence_says_how_to_build_it() {
+fn a_missing_hoga_bench_is_reported_with_the_build_command() {
     let folder = tempfile::tempdir().unwrap();
     let output = bench(folder.path(), &["bench", "e2e"]);
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(2), &b""[..]));

@@ -3,7 +3,7 @@
 use super::common::{json, run};
 
 #[test]
-fn it_tells_its_progress_and_then_what_came_of_it() {
+fn it_prints_its_progress_and_then_a_summary() {
     let output = run(&["demo", "--duration", "2s", "--markets", "8"]);
     assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""), "{}", output.stdout);
     let progress = output.stdout.lines().filter(|line| line.contains("streams live")).count();
@@ -13,17 +13,17 @@ fn it_tells_its_progress_and_then_what_came_of_it() {
     for word in parts.into_iter().chain(words) {
         assert!(output.stdout.contains(word), "{word} is missing in {}", output.stdout);
     }
-    assert!(!output.stdout.contains('\u{1b}'), "no terminal, no escapes");
+    assert!(!output.stdout.contains('\u{1b}'), "escape codes without a terminal");
 }
 
 #[test]
-fn its_summary_as_json_is_all_there_is_on_stdout() {
-    // No command is the demo, too.
+fn with_json_stdout_has_only_the_summary() {
+    // Without a command, `hoga` runs the demo, too.
     let output = run(&["--duration", "1s", "--markets", "5", "--json"]);
     assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""));
     let summary = json(&output.stdout);
     assert_eq!(summary["streams"], 15);
-    assert_eq!(summary["sent"], summary["data"], "everything sent was read: {summary}");
+    assert_eq!(summary["sent"], summary["data"], "the reader must get every message sent: {summary}");
     for loss in ["gaps", "malformed", "reconnects", "unrouted", "late", "duplicate"] {
         assert_eq!(summary[loss], 0, "{loss} in {summary}");
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::common::{Exchange, run};
 
 #[test]
-fn its_certificate_lives_as_long_as_it_does() {
+fn its_certificate_exists_while_it_runs() {
     let exchange = Exchange::start(&["--seed", "3"]);
     assert!(exchange.url.starts_with("wss://127.0.0.1:") && exchange.url.ends_with("/websocket/v1"));
     let ca = exchange.ca.clone().expect("TLS has a certificate");
@@ -20,7 +20,7 @@ fn its_certificate_lives_as_long_as_it_does() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_one_clear_line() {
+fn a_port_in_use_is_reported_in_one_line() {
     let exchange = Exchange::start(&["--plain"]);
     assert_eq!(exchange.ca, None);
     let output = run(&["exchange", "--plain", "--listen", &exchange.address()]);

@@ -1,4 +1,4 @@
-//! `hoga formats`: messages are found in recordings of any kind, compared and converted; everything else is counted.
+//! `hoga formats`: finds messages in recordings of any kind, compares and converts them, and counts everything else.
 
 use std::fs;
 use std::io::Write;
@@ -57,7 +57,7 @@ fn a_recording_is_compared_in_all_formats_and_its_other_lines_are_counted() {
 }
 
 #[test]
-fn a_message_that_cannot_be_read_does_not_hide_what_the_others_take() {
+fn an_unreadable_message_does_not_hide_the_figures_of_the_others() {
     let folder = TempDir::new().unwrap();
     let report = report(&file(&folder, &format!("{TRADE}\n{{\"type\":\"trade\",\"code\":\"KRW-BTC\"}}\n{TRADE}\n")));
     let row = &report["rows"][0];
@@ -66,7 +66,7 @@ fn a_message_that_cannot_be_read_does_not_hide_what_the_others_take() {
 }
 
 #[test]
-fn messages_are_printed_in_another_format_and_come_back_as_they_were() {
+fn converting_messages_and_converting_back_restores_them() {
     let folder = TempDir::new().unwrap();
     let status = r#"{"status":"UP"}"#;
     let path = file(&folder, &format!("{TRADE}\n{status}\n# x\n[{TRADE},{TRADE}]\n"));
@@ -75,11 +75,15 @@ fn messages_are_printed_in_another_format_and_come_back_as_they_were() {
     assert_eq!(there.stdout, format!("[{SHORT}]\n{status}\n[{SHORT},{SHORT}]\n"));
     assert!(there.stderr.contains("1 comment"), "{}", there.stderr);
     let back = formats(&file(&folder, &there.stdout), &["--convert", "default"]);
-    assert_eq!(back.stdout, format!("{TRADE}\n{status}\n{TRADE}\n{TRADE}\n"), "without lists, each stands alone");
+    assert_eq!(
+        back.stdout,
+        format!("{TRADE}\n{status}\n{TRADE}\n{TRADE}\n"),
+        "without lists, each message has its own line"
+    );
 }
 
 #[test]
-fn stdin_is_read_and_types_without_a_struct_are_only_weighed() {
+fn stdin_is_read_and_types_without_a_struct_have_only_sizes() {
     let mut hoga = Command::new(env!("CARGO_BIN_EXE_hoga"))
         .args(["formats", "-", "--json", "--time", "0s"])
         .stdin(Stdio::piped())
@@ -93,7 +97,7 @@ fn stdin_is_read_and_types_without_a_struct_are_only_weighed() {
 }
 
 #[test]
-fn without_a_message_it_says_what_there_was() {
+fn a_file_without_messages_is_refused_with_its_contents() {
     let folder = TempDir::new().unwrap();
     for (text, why) in [("", "in 0 lines: none"), ("# x\n\n{}\n", "1 JSON of something else, 1 comment, 1 empty")] {
         let output = formats(&file(&folder, text), &["--time", "0s"]);
@@ -113,9 +117,9 @@ fn without_a_message_it_says_what_there_was() {
     }
 }
 
-/// A recorder writes the time of each payload before it.
+/// A recorder writes the time before each payload.
 #[test]
-fn a_recorders_own_file_gives_its_payloads() {
+fn payloads_are_found_in_the_recorders_own_files() {
     let folder = TempDir::new().unwrap();
     let lines = fixtures::lines("data.SIMPLE.jsonl");
     let expected: String = lines.iter().map(|line| format!("{line}\n")).collect();

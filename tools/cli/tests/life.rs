@@ -1,4 +1,4 @@
-//! What `hoga watch` says and does when things go wrong or come to an end.
+//! The output and the behavior of `hoga watch` when something fails or ends.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
@@ -22,14 +22,15 @@ fn epoch_of_data(line: &Value) -> Option<u64> {
 }
 
 #[test]
-fn an_exchange_that_dies_and_returns_is_told_and_followed() {
-    // Plain, because a new exchange has a new certificate.
+fn an_exchange_that_dies_and_returns_is_reported_and_followed() {
+    // Without TLS, because a new exchange has a new certificate.
     let exchange = Exchange::start(&["--plain"]);
     let address = exchange.address();
     let mut watch = Hoga::start(&["watch", "KRW-BTC", "--types", "orderbook", "--json", "--endpoint", &exchange.url]);
     let active = watch.until(|line| is_state(line, "active"));
     assert_eq!((active["conn"].as_u64(), active["epoch"].as_u64()), (Some(0), Some(1)));
-    // Lost from here on is only what was seen live, and that is looked at a few times a second.
+    // The watch reports a stream as disconnected only if it has seen it live. It checks health a few times a second, so
+    // read some updates first.
     for _ in 0..8 {
         watch.until(|line| epoch_of_data(line) == Some(1));
     }
@@ -48,7 +49,7 @@ fn an_exchange_that_dies_and_returns_is_told_and_followed() {
     let gap = watch.until(|line| line["_event"] == "gap");
     assert_eq!((&gap["reason"], &gap["old_epoch"]), (&"new_socket".into(), &1.into()), "{gap}");
     assert!(gap["first_recv_ns"].as_u64() > gap["last_recv_ns"].as_u64(), "{gap}");
-    // It may have been dialed in vain before.
+    // The reason may be that of a failed dial in between.
     assert!(gap["disconnect"].is_string(), "{gap}");
     let again = watch.until(|line| epoch_of_data(line).is_some());
     assert!(epoch_of_data(&again) > Some(1), "{again}");
@@ -64,7 +65,7 @@ fn an_exchange_that_dies_and_returns_is_told_and_followed() {
 }
 
 #[test]
-fn an_exchange_that_falls_silent_is_told_and_left_for_another_socket() {
+fn a_silent_exchange_is_reported_and_gets_a_new_socket() {
     let exchange = Exchange::start(&["--plain"]);
     let mut watch = Hoga::start(&["watch", "KRW-BTC", "--types", "orderbook", "--json", "--endpoint", &exchange.url]);
     watch.until(|line| epoch_of_data(line) == Some(1));
@@ -83,7 +84,7 @@ fn an_exchange_that_falls_silent_is_told_and_left_for_another_socket() {
 }
 
 #[test]
-fn with_a_reader_that_cannot_keep_up_every_message_is_accounted_for() {
+fn a_reader_that_cannot_keep_up_has_every_message_accounted_for() {
     let exchange = Exchange::start(&["--plain", "--speed", "50"]);
     let codes = "KRW-BTC,KRW-ETH,KRW-XRP,KRW-SOL,KRW-DOGE";
     let types = "ticker,trade,orderbook";
@@ -91,7 +92,7 @@ fn with_a_reader_that_cannot_keep_up_every_message_is_accounted_for() {
     let (mut watch, stdout) = spawn(&args);
     let mut lines = BufReader::new(stdout).lines().map(|line| json(&line.expect("text")));
     lines.by_ref().find(|line| epoch_of_data(line).is_some()).expect("data");
-    // Nobody reads: the pipe fills, then the feed.
+    // Nobody reads: first the pipe fills, then the feed.
     thread::sleep(Duration::from_secs(3));
     let stop = Command::new("kill").args(["-INT", &watch.id().to_string()]).status();
     assert!(stop.is_ok_and(|status| status.success()));
@@ -104,7 +105,7 @@ fn with_a_reader_that_cannot_keep_up_every_message_is_accounted_for() {
         }
         summary = line;
     }
-    assert_eq!(watch.wait().expect("it can be waited for").code(), Some(130));
+    assert_eq!(watch.wait().expect("the process can be waited for").code(), Some(130));
     assert!(missed > 0, "nothing was missed: {summary}");
     assert_eq!(summary["_event"], "summary");
     let count = |name: &str| summary[name].as_u64().unwrap_or_else(|| panic!("no {name} in {summary}"));
@@ -128,12 +129,12 @@ fn sigterm_ends_it_as_ctrl_c_does() {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_ends_it_quietly() {
+fn closing_stdout_ends_it_quietly() {
     let exchange = Exchange::start(&["--plain"]);
     let (mut watch, stdout) = spawn(&["watch", "KRW-BTC", "--types", "orderbook", "--endpoint", &exchange.url]);
     let mut line = String::new();
     BufReader::new(stdout).read_line(&mut line).expect("a line");
-    let code = watch.wait().expect("it can be waited for").code();
+    let code = watch.wait().expect("the process can be waited for").code();
     let mut stderr = String::new();
     watch.stderr.take().expect("stderr is piped").read_to_string(&mut stderr).expect("text");
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
@@ -150,7 +151,7 @@ fn a_server_that_never_answers_is_given_up_after_the_timeout() {
 }
 
 #[test]
-fn what_cannot_be_asked_for_is_refused_with_the_reason() {
+fn invalid_arguments_are_refused_with_the_reason() {
     let watch = ["watch", "KRW-BTC"];
     for (args, reason) in [
         (&["watch", "krw-btc"][..], "lower case"),
@@ -178,7 +179,7 @@ fn what_cannot_be_asked_for_is_refused_with_the_reason() {
 }
 
 #[test]
-fn every_command_explains_itself_with_an_example_and_its_exit_codes() {
+fn every_help_has_an_example_and_the_exit_codes() {
     let commands = ["", "demo", "watch", "exchange", "formats"];
     for command in commands {
         let args: Vec<_> = command.split_terminator(' ').chain(["--help"]).collect();

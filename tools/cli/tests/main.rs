@@ -1,4 +1,4 @@
-//! Runs the `hoga` command as its users do.
+//! Runs the `hoga` command as users do.
 
 mod bench;
 mod common;

@@ -1,4 +1,4 @@
-//! What may be asked for: patterns, levels, groups, modes, several connections.
+//! The options of `hoga watch`: patterns, levels, groups, modes, several connections.
 
 use std::collections::BTreeSet;
 
@@ -36,7 +36,7 @@ fn a_pattern_means_every_market_that_the_exchange_lists() {
 }
 
 #[test]
-fn where_time_went_is_said_at_the_end_if_asked_for() {
+fn latencies_are_in_the_summary_only_if_requested() {
     let exchange = Exchange::start(&["--plain", "--speed", "20"]);
     let trades = ["KRW-BTC", "KRW-ETH", "--types", "trade", "--connections", "2", "--count", "20"];
     let summary = |more: &[&str]| watch(&exchange, &[&trades[..], more].concat()).json_lines().pop().unwrap();
@@ -49,7 +49,7 @@ fn where_time_went_is_said_at_the_end_if_asked_for() {
 }
 
 #[test]
-fn books_come_as_deep_and_as_grouped_as_asked_for() {
+fn books_have_the_requested_levels_and_groups() {
     let exchange = Exchange::start(&["--plain"]);
     let books = ["KRW-BTC", "--types", "orderbook", "--count", "3"];
     for book in data(&watch(&exchange, &[&books[..], &["--levels", "5"]].concat())) {
@@ -61,7 +61,7 @@ fn books_come_as_deep_and_as_grouped_as_asked_for() {
 }
 
 #[test]
-fn only_what_was_asked_for_is_printed() {
+fn only_the_requested_modes_are_printed() {
     let exchange = Exchange::start(&["--plain", "--speed", "20"]);
     let books = ["KRW-BTC", "--types", "orderbook", "--duration", "2s"];
     let kinds = |only: &str| -> Vec<Value> {
@@ -75,7 +75,7 @@ fn only_what_was_asked_for_is_printed() {
 }
 
 #[test]
-fn what_cannot_be_asked_for_is_refused_with_the_reason() {
+fn invalid_arguments_are_refused_with_the_reason() {
     for (args, reason) in [
         (&["KR*-BTC"][..], "whole currency"),
         (&["KRW-BTC", "KRW-BTC"], "twice"),

@@ -1,4 +1,4 @@
-//! What becomes of a command whose output cannot be written, and of one that is interrupted: one rule for all of them.
+//! One rule for all commands whose output cannot be written, or that are interrupted.
 
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Write, pipe};
@@ -8,7 +8,7 @@ use super::common::{Exchange, command, end, end_of, signal};
 
 const MESSAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/messages.jsonl");
 
-/// Every command that prints and ends, in each way it prints.
+/// Returns the arguments of every command that prints and ends, in each of its forms.
 fn commands(url: &str) -> Vec<Vec<&str>> {
     let mut commands: Vec<Vec<&str>> = [
         "--help",
@@ -35,7 +35,7 @@ fn commands(url: &str) -> Vec<Vec<&str>> {
 }
 
 #[test]
-fn a_full_device_is_a_failure_of_every_command() {
+fn a_full_device_makes_every_command_fail() {
     let Ok(full) = OpenOptions::new().write(true).open("/dev/full") else {
         return println!("skipped: this system has no /dev/full");
     };
@@ -49,7 +49,7 @@ fn a_full_device_is_a_failure_of_every_command() {
 }
 
 #[test]
-fn a_reader_that_is_gone_is_no_failure_of_any_command() {
+fn a_closed_reader_is_not_a_failure_of_any_command() {
     let exchange = Exchange::start(&["--plain"]);
     for args in commands(&exchange.url) {
         let (reader, writer) = pipe().expect("a pipe");
@@ -61,7 +61,7 @@ fn a_reader_that_is_gone_is_no_failure_of_any_command() {
 }
 
 #[test]
-fn a_log_that_cannot_be_written_ends_nothing() {
+fn a_log_that_cannot_be_written_does_not_end_a_command() {
     let Ok(full) = OpenOptions::new().write(true).open("/dev/full") else {
         return println!("skipped: this system has no /dev/full");
     };
@@ -71,7 +71,7 @@ fn a_log_that_cannot_be_written_ends_nothing() {
 }
 
 #[test]
-fn arguments_that_are_wrong_are_a_usage_error_even_where_nobody_can_be_told() {
+fn wrong_arguments_are_a_usage_error_even_if_stderr_cannot_be_written() {
     let (reader, writer) = pipe().expect("a pipe");
     drop(reader);
     assert_eq!(end(command(&["watch"]).stdout(Stdio::null()).stderr(writer)).0, Some(2));
@@ -87,7 +87,7 @@ fn every_command_that_is_interrupted_ends_with_130() {
         for name in ["INT", "TERM"] {
             let mut child =
                 command(args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the binary starts");
-            // Only `formats` reads it; it waits for more.
+            // Only `formats` reads stdin; it waits for more.
             let mut input = child.stdin.take().expect("stdin is piped");
             let _ = input.write_all(b"{\"type\":\"trade\",\"code\":\"KRW-BTC\"}\n");
             let mut output = BufReader::new(child.stdout.take().expect("stdout is piped"));

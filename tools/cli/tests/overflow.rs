@@ -1,20 +1,20 @@
-//! What becomes of events that `hoga watch` does not print in time.
+//! The overflow policies of `hoga watch`, for events that it does not print in time.
 
 use super::common::{Exchange, Hoga, run};
 use serde_json::Value;
 
 const MARKETS: &str = "KRW-BTC,KRW-ETH,KRW-XRP";
 
-/// What a run printed, by kind.
+/// The output of a run, by kind of line.
 struct Run {
     data: Vec<Value>,
-    /// What the gaps said is missing.
+    /// The numbers of missing events that gaps reported.
     gaps: Vec<u64>,
     summary: Value,
 }
 
 impl Run {
-    /// Three busy markets, read slowly.
+    /// Watches three busy markets and reads slowly.
     #[track_caller]
     fn of(exchange: &Exchange, policy: &str, slow: &str) -> Self {
         Self::lasting(exchange, policy, slow, "2s")
@@ -27,7 +27,8 @@ impl Run {
         assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""), "{policy}");
         let mut lines = output.json_lines();
         let summary = lines.pop().expect("a summary");
-        // A fast exchange may close the socket of an engine that a busy machine holds up: that is another gap.
+        // On a busy machine, a fast exchange may close the engine's socket. That is another gap, which does not count
+        // here.
         let gaps = lines.iter().filter(|line| line["reason"] == "feed_full");
         let gaps = gaps.map(|gap| gap["missed"].as_u64().expect("a number")).collect();
         lines.retain(|line| line["_hoga"].is_object());
@@ -47,14 +48,14 @@ impl Run {
         assert_eq!(self.count("received"), fates.map(|fate| self.count(fate)).iter().sum::<u64>(), "{summary}");
         assert_eq!(self.count("delivered"), self.data.len() as u64, "{summary}");
         assert_eq!(self.count("gaps"), self.gaps.iter().sum::<u64>(), "{summary}");
-        assert_eq!(self.count("gaps"), self.count("dropped"), "each drop is told: {summary}");
+        assert_eq!(self.count("gaps"), self.count("dropped"), "gaps must report each drop: {summary}");
         assert!(self.count("received") > 0 && self.count("queue_max") > 0, "{summary}");
         assert!(self.count("feed_bytes") + self.count("shared_bytes") > 0, "{summary}");
     }
 }
 
 #[test]
-fn whatever_the_policy_every_event_is_accounted_for() {
+fn every_event_is_accounted_for_under_every_policy() {
     let exchange = Exchange::start(&["--plain", "--speed", "50"]);
     for policy in ["drop-newest:8", "drop-newest:4096", "drop-oldest", "conflate", "throttle:300ms", "by-type"] {
         Run::of(&exchange, policy, "20ms").check(policy);
@@ -62,7 +63,7 @@ fn whatever_the_policy_every_event_is_accounted_for() {
 }
 
 #[test]
-fn a_short_queue_drops_the_newest_and_tells_each_of_them_in_a_gap() {
+fn a_short_queue_drops_the_newest_and_reports_each_drop_in_a_gap() {
     let exchange = Exchange::start(&["--plain", "--speed", "50"]);
     let run = Run::of(&exchange, "drop-newest:8", "50ms");
     assert!(!run.gaps.is_empty(), "{}", run.summary);
@@ -72,13 +73,13 @@ fn a_short_queue_drops_the_newest_and_tells_each_of_them_in_a_gap() {
 #[test]
 fn a_shared_ring_drops_the_oldest_once_it_is_full() {
     let exchange = Exchange::start(&["--plain", "--speed", "1000"]);
-    // How much the exchange sends in a time depends on the machine. There is a ring of 4096 for each of three types.
+    // The number of messages depends on the machine. Each of the three types has a ring of 4096.
     let runs = ["2s", "8s", "30s", "120s"].into_iter().map(|time| Run::lasting(&exchange, "drop-oldest", "1h", time));
     let run = runs.into_iter().find(|run| run.count("received") > 3 * 4096).expect("a ring is full after two minutes");
     assert!(!run.gaps.is_empty(), "{}", run.summary);
     run.check("drop-oldest");
     assert_eq!(run.count("conflated"), 0);
-    assert!(run.count("feed_bytes") < 1_000, "its notes of nine streams: {}", run.summary);
+    assert!(run.count("feed_bytes") < 1_000, "the feed itself only keeps the state of nine streams: {}", run.summary);
 }
 
 #[test]
@@ -86,16 +87,16 @@ fn conflated_streams_have_no_gaps_and_are_printed_newest_first() {
     let exchange = Exchange::start(&["--plain", "--speed", "50"]);
     let run = Run::of(&exchange, "conflate", "50ms");
     assert!(run.gaps.is_empty() && run.count("conflated") > 0, "{}", run.summary);
-    // One event of each stream may wait.
+    // One event of each stream may be queued.
     assert!((1..=9).contains(&run.count("queue_max")), "{}", run.summary);
 }
 
 #[test]
-fn a_slow_reader_ends_at_once_when_it_is_told_to() {
+fn a_slow_reader_ends_at_once_on_a_signal_or_a_limit() {
     let exchange = Exchange::start(&["--plain"]);
     let args = ["watch", "KRW-BTC", "--types", "orderbook", "--json", "--slow", "1h", "--endpoint", &exchange.url];
     let mut watch = Hoga::start(&args);
-    // Printed before the pause, not after it.
+    // The line is printed before the pause, not after it.
     watch.until(|line| line["_hoga"].is_object());
     watch.signal("INT");
     assert_eq!(watch.finish().code, Some(130));
@@ -106,7 +107,7 @@ fn a_slow_reader_ends_at_once_when_it_is_told_to() {
 }
 
 #[test]
-fn a_policy_that_cannot_work_is_refused_with_those_that_can() {
+fn an_invalid_policy_is_refused_with_a_remedy() {
     for (policy, reason) in [
         ("newest", "by-type, drop-oldest, drop-newest[:CAPACITY], conflate, throttle:INTERVAL"),
         ("drop-newest:many", "drop-oldest"),

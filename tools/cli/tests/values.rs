@@ -1,5 +1,5 @@
-//! Every message that an exchange sends comes out of `hoga watch --json`, with every field as it was. What a message
-//! says is read here by serde_json and by tables of our own, so the engine cannot agree with itself.
+//! `hoga watch --json` prints every message of an exchange with all its fields unchanged. The tests read the messages
+//! with serde_json and with their own tables, so the engine is not compared with itself.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use hoga_testing::fixtures;
 use serde_json::{Map, Value};
 use tempfile::TempDir;
 
-/// SIMPLE keys and the DEFAULT keys they stand for, in documented order.
+/// SIMPLE keys and the matching DEFAULT keys, in documented order.
 const TICKER: &[(&str, &str)] = &[
     ("ty", "type"),
     ("cd", "code"),
@@ -95,7 +95,7 @@ const CANDLE: &[(&str, &str)] = &[
     ("st", "stream_type"),
 ];
 
-/// Whole numbers that an f64 cannot hold, or that are not measured.
+/// Whole numbers that an f64 cannot hold, or that are not measured values.
 const INTEGERS: &[&str] = &["timestamp", "trade_timestamp", "sequential_id"];
 
 #[test]
@@ -107,7 +107,7 @@ fn our_own_messages_come_out_with_every_field() {
     }
 }
 
-/// Our own documented messages, and a recording of 2021 where `HOGA_CAPTURES` says where there is one.
+/// The documented messages of the fixtures, and a recording of 2021 in the folder `HOGA_CAPTURES`, if it is set.
 #[test]
 fn documented_messages_come_out_with_every_field() {
     let folder = TempDir::new().unwrap();
@@ -129,10 +129,10 @@ fn documented_messages_come_out_with_every_field() {
     assert_eq!(count, 449);
 }
 
-/// Serves the file, watches it and compares; the number of messages.
+/// Serves the file, watches it and compares. Returns the number of messages.
 #[track_caller]
 fn compare(file: &Path, codes: &[&str], types: &str, format: &str, exchange_args: &[&str]) -> usize {
-    let text = fs::read_to_string(file).expect("the file is there");
+    let text = fs::read_to_string(file).expect("the file exists");
     let expected: Vec<_> = text.lines().flat_map(messages).map(|message| long(&message)).collect();
 
     let path = file.to_str().expect("a UTF-8 path");
@@ -157,16 +157,16 @@ fn compare(file: &Path, codes: &[&str], types: &str, format: &str, exchange_args
     expected.len()
 }
 
-/// The messages of a line: one, or those of a list.
+/// Returns the messages of a line: one, or those of a list.
 fn messages(line: &str) -> Vec<Map<String, Value>> {
     match json(line) {
         Value::Object(message) => vec![message],
         Value::Array(list) => list.iter().map(|message| message.as_object().expect("an object").clone()).collect(),
-        other => panic!("no message: {other}"),
+        other => panic!("not a message: {other}"),
     }
 }
 
-/// A message of either format with DEFAULT keys.
+/// Returns a message of either format with DEFAULT keys.
 fn long(message: &Map<String, Value>) -> Map<String, Value> {
     let kind = message.get("type").or_else(|| message.get("ty")).and_then(Value::as_str).expect("a type");
     let mut renamed = rename(message, fields(kind));
@@ -192,7 +192,7 @@ fn rename(object: &Map<String, Value>, fields: &[(&str, &str)]) -> Map<String, V
     object.iter().map(|(key, value)| (named(key).expect("a known key").1.to_owned(), value.clone())).collect()
 }
 
-/// A line holds exactly the fields of the message, in documented order, and our proof behind them.
+/// Checks that a line has exactly the fields of the message, in documented order, followed by hoga's own.
 #[track_caller]
 fn check(line: &Map<String, Value>, message: &Map<String, Value>) {
     let kind = message["type"].as_str().expect("a type");
@@ -210,7 +210,7 @@ fn check(line: &Map<String, Value>, message: &Map<String, Value>) {
 fn check_value(key: &str, ours: &Value, theirs: &Value) {
     match theirs {
         Value::Number(number) if INTEGERS.contains(&key) => assert_eq!(ours.to_string(), number.to_string(), "{key}"),
-        // The shortest text that means the same f64.
+        // Compares the shortest texts that stand for the same f64.
         Value::Number(number) => assert_eq!(ours.to_string(), f64_of(&number.to_string()).to_string(), "{key}"),
         Value::Array(units) => {
             let ours = ours.as_array().expect("a list");

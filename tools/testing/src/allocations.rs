@@ -1,24 +1,24 @@
-//! An allocator that counts. A test program installs it with `#[global_allocator]`; its counts are kept for each thread, so
-//! that tests of one program do not disturb each other.
+//! An allocator that counts. A test program installs it with `#[global_allocator]`. The counts are kept per thread, so
+//! that tests in one program do not disturb each other.
 //!
 //! # Synchronization
 //!
-//! Each thread writes only its own slot of `THREADS`, which it takes from `NEXT` at its first allocation. All accesses are
-//! relaxed: whoever reads the count of another thread must know by other means that the thread is done, or compare two
-//! readings while it runs.
+//! Each thread writes only its own slot of `THREADS`, which it takes from `NEXT` at its first allocation. All accesses
+//! are relaxed: a caller that reads the count of another thread must know by other means that the thread has finished,
+//! or compare two readings while it runs.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-/// Passes every call on to the system's allocator and counts it.
+/// Forwards every call to the system's allocator and counts it.
 pub struct Counting;
 
-/// Most threads that a program may start in its life.
+/// The most threads that a program may start in its life.
 const THREADS_MAX: usize = 4096;
 
 struct Thread {
-    /// The kernel's number of the thread; 0 while the slot is free.
+    /// The kernel's ID of the thread; 0 if the slot is free.
     id: AtomicU32,
     allocations: AtomicU64,
 }
@@ -31,7 +31,7 @@ static LIVE_BYTES: AtomicI64 = AtomicI64::new(0);
 const NO_SLOT: usize = usize::MAX;
 
 thread_local! {
-    /// Has no destructor, so that it can be used as long as the thread allocates.
+    /// Has no destructor, so it can be used as long as the thread allocates.
     static SLOT: Cell<usize> = const { Cell::new(NO_SLOT) };
 }
 
@@ -55,51 +55,51 @@ fn count(bytes: i64) {
     LIVE_BYTES.fetch_add(bytes, Relaxed);
 }
 
-// SAFETY: passes every call on to the system's allocator unchanged; counting touches no memory of the caller.
+// SAFETY: forwards every call to the system's allocator unchanged; counting touches no memory of the caller.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as i64);
-        // SAFETY: the caller's promise is passed on.
+        // SAFETY: the caller keeps the same contract.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as i64);
-        // SAFETY: the caller's promise is passed on.
+        // SAFETY: the caller keeps the same contract.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count(size as i64 - layout.size() as i64);
-        // SAFETY: the caller's promise is passed on; `at` came from `System`.
+        // SAFETY: the caller keeps the same contract; `at` came from `System`.
         unsafe { System.realloc(at, layout, size) }
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
         LIVE_BYTES.fetch_sub(layout.size() as i64, Relaxed);
-        // SAFETY: the caller's promise is passed on; `at` came from `System`.
+        // SAFETY: the caller keeps the same contract; `at` came from `System`.
         unsafe { System.dealloc(at, layout) }
     }
 }
 
-/// How often the calling thread has allocated or reallocated since it began.
+/// Returns how often the calling thread has allocated or reallocated since it started.
 ///
 /// # Panics
 ///
-/// If the program has started more threads than are counted.
+/// If the program has started more threads than can be counted.
 pub fn on_this_thread() -> u64 {
     THREADS.get(slot()).expect("a slot for this thread").allocations.load(Relaxed)
 }
 
-/// How often the running threads whose names start with `prefix` have allocated or reallocated since they began. The kernel
-/// keeps 15 bytes of a name.
+/// Returns how often the running threads whose names start with `prefix` have allocated or reallocated since they
+/// started. The kernel keeps 15 bytes of a name.
 ///
 /// # Panics
 ///
-/// If the program has started more threads than are counted.
+/// If the program has started more threads than can be counted.
 pub fn on_threads(prefix: &str) -> u64 {
     let started = NEXT.load(Relaxed);
-    assert!(started <= THREADS_MAX, "{started} threads were started, and only {THREADS_MAX} are counted");
+    assert!(started <= THREADS_MAX, "{started} threads were started; only {THREADS_MAX} can be counted");
     let is_meant = |thread: &&Thread| {
         let name = std::fs::read_to_string(format!("/proc/self/task/{}/comm", thread.id.load(Relaxed)));
         name.is_ok_and(|name| name.starts_with(prefix))
@@ -107,7 +107,7 @@ pub fn on_threads(prefix: &str) -> u64 {
     THREADS[..started].iter().filter(is_meant).map(|thread| thread.allocations.load(Relaxed)).sum()
 }
 
-/// Bytes that all threads together have allocated and not yet freed.
+/// Returns the bytes that all threads together have allocated and not yet freed.
 pub fn live_bytes() -> i64 {
     LIVE_BYTES.load(Relaxed)
 }
@@ -123,10 +123,10 @@ mod tests {
     static ALLOCATOR: Counting = Counting;
 
     #[test]
-    fn a_thread_counts_what_it_allocates_and_nothing_of_others() {
+    fn a_thread_counts_only_its_own_allocations() {
         let before = on_this_thread();
         thread::scope(|s| s.spawn(|| (0..1_000).for_each(|n| drop(black_box(Box::new(n))))).join().unwrap());
-        // Starting a thread allocates a little here.
+        // Starting a thread allocates a little on this thread.
         let started = on_this_thread();
         assert!(started - before < 100);
         let mut grown = black_box(vec![0u64; 4]);
@@ -150,7 +150,7 @@ mod tests {
             dones.recv().unwrap();
             on_threads("counted-")
         };
-        // The first turn also makes what a channel needs to wait.
+        // The first turn also allocates what a channel needs to wait.
         let before = turn(1);
         assert!((500..600).contains(&(turn(500) - before)));
         drop(work);

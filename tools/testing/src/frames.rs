@@ -1,20 +1,20 @@
-//! WebSocket frames as bytes (RFC 6455): what a peer sends to the code under test, and what it reads from it.
+//! WebSocket frames as bytes (RFC 6455), for the peer of the code under test.
 
-/// The first byte of a whole text message; the others are of whole messages too.
+/// The first byte of a complete text message.
 pub const TEXT: u8 = 0x81;
-/// A whole binary message.
+/// The first byte of a complete binary message.
 pub const BINARY: u8 = 0x82;
-/// A close frame.
+/// The first byte of a close frame.
 pub const CLOSE: u8 = 0x88;
-/// A ping.
+/// The first byte of a ping.
 pub const PING: u8 = 0x89;
-/// A pong.
+/// The first byte of a pong.
 pub const PONG: u8 = 0x8a;
 
 const MASK: [u8; 4] = [7, 0, 255, 42];
 
-/// A frame as a client sends it: masked, with the shortest form of its length. `first` is the first byte, that is the FIN
-/// bit and the opcode.
+/// Returns a frame as a client sends it: masked, with the shortest encoding of its length. `first` is the first byte,
+/// the FIN bit and the opcode.
 pub fn client(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = header(first, 0x80, payload.len());
     bytes.extend_from_slice(&MASK);
@@ -22,7 +22,7 @@ pub fn client(first: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A frame as a server sends it: not masked, with the shortest form of its length.
+/// Returns a frame as a server sends it: not masked, with the shortest encoding of its length.
 pub fn server(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = header(first, 0, payload.len());
     bytes.extend_from_slice(payload);
@@ -45,25 +45,25 @@ fn header(first: u8, mask_bit: u8, length: usize) -> Vec<u8> {
     bytes
 }
 
-/// A frame that was read.
+/// A parsed frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
     /// FIN bit, reserved bits and opcode.
     pub first: u8,
-    /// Clients must mask, servers must not.
+    /// Whether the payload was masked. Clients must mask, servers must not.
     pub is_masked: bool,
-    /// Without the mask.
+    /// The payload without the mask.
     pub payload: Vec<u8>,
 }
 
 impl Frame {
-    /// The low four bits of the first byte.
+    /// Returns the opcode, the low four bits of the first byte.
     pub fn opcode(&self) -> u8 {
         self.first & 0x0f
     }
 }
 
-/// The first frame in `bytes` and its length there. `None` if it is not complete.
+/// Returns the first frame in `bytes` and its length there, or `None` if it is not complete.
 pub fn parse(bytes: &[u8]) -> Option<(Frame, usize)> {
     let &[first, second, ..] = bytes else { return None };
     let (start, length) = match second & 0x7f {

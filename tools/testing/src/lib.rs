@@ -1,5 +1,5 @@
-//! What the tests and benchmarks of this repository share. It does not depend on hoga, so that the unit tests of hoga can
-//! use it too; helpers that need hoga's types are in `tests/common`. The simulated exchange does not use it, only its tests do.
+//! Code shared by the tests and benchmarks of this repository. It does not depend on hoga, so hoga's unit tests can use
+//! it, too; helpers that need hoga's types are in `tests/common`. The simulated exchange uses it only in its tests.
 
 pub mod allocations;
 pub mod fixtures;

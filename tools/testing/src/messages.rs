@@ -1,37 +1,37 @@
-//! Data messages as the exchange writes them, with values from a seed. The names of the fields are written out once more
-//! here, so that a mistake in the library's table cannot hide.
+//! Data messages as the exchange writes them, with values from a seed. The field names are written here a second time,
+//! so that a mistake in the library's table cannot hide.
 
 use crate::Rng;
 
-/// The message with bytes behind it, as in a receive buffer.
+/// Returns the message followed by `slack` more bytes, as in a receive buffer.
 pub fn padded(message: &[u8], slack: usize) -> Vec<u8> {
     let mut bytes = message.to_vec();
     bytes.resize(message.len() + slack, b'7');
     bytes
 }
 
-/// A message before it is written: long key, short key, text of the value.
+/// A message before it is written: long key, short key and value of each field.
 #[derive(Debug, Clone)]
 pub struct Draft(pub Vec<(&'static str, &'static str, Text)>);
 
 /// The text of a value.
 #[derive(Debug, Clone)]
 pub enum Text {
-    /// The same with long and short keys.
+    /// The same text with long and short keys.
     Plain(String),
-    /// Ask price, bid price, ask size and bid size of each level: their keys differ too.
+    /// Ask price, bid price, ask size and bid size of each level; their keys differ, too.
     Units(Vec<[String; 4]>),
 }
 
 impl Draft {
-    /// As the exchange writes it, with long or short keys.
+    /// Returns the message as the exchange writes it, with long or short keys.
     pub fn write(&self, short: bool) -> String {
         let members: Vec<String> =
             self.members(short).into_iter().map(|(key, text)| format!("\"{key}\":{text}")).collect();
         format!("{{{}}}", members.join(","))
     }
 
-    /// Keys and values, written.
+    /// Returns the keys and the text of the values.
     pub fn members(&self, short: bool) -> Vec<(&'static str, String)> {
         let key = |long: &'static str, abbreviation: &'static str| if short { abbreviation } else { long };
         self.0
@@ -76,7 +76,7 @@ fn stream(rng: &mut Rng) -> String {
     format!("\"{}\"", rng.pick(&["REALTIME", "REALTIME", "REALTIME", "SNAPSHOT"]))
 }
 
-/// A ticker as of 2025, about 960 bytes with long keys.
+/// Returns a ticker as of 2025, about 960 bytes with long keys.
 pub fn ticker(rng: &mut Rng) -> Draft {
     let time = 1_773_240_000_000 + rng.below(1_000_000_000);
     let even = rng.below(20) == 0;
@@ -120,7 +120,7 @@ pub fn ticker(rng: &mut Rng) -> Draft {
     ])
 }
 
-/// A trade as of 2026, about 450 bytes with long keys.
+/// Returns a trade as of 2026, about 450 bytes with long keys.
 pub fn trade(rng: &mut Rng) -> Draft {
     let time = 1_773_240_000_000 + rng.below(1_000_000_000);
     plain(vec![
@@ -145,8 +145,8 @@ pub fn trade(rng: &mut Rng) -> Draft {
     ])
 }
 
-/// A book of `depth` levels in the number spelling of 2026: `1.16539E8` beside `0.00077720` with long keys, plain
-/// prices beside `7.9276E-4` with short ones.
+/// Returns an order book of `depth` levels with numbers as written in 2026: `1.16539E8` and `0.00077720` with long
+/// keys, plain prices and `7.9276E-4` with short keys.
 pub fn orderbook(rng: &mut Rng, depth: usize, short: bool) -> Draft {
     let time = 1_773_240_000_000 + rng.below(1_000_000_000);
     let middle = 100_000 + rng.below(60_000);
@@ -176,7 +176,7 @@ pub fn orderbook(rng: &mut Rng, depth: usize, short: bool) -> Draft {
     ])
 }
 
-/// A candle as of 2026, about 385 bytes with long keys.
+/// Returns a candle as of 2026, about 385 bytes with long keys.
 pub fn candle(rng: &mut Rng) -> Draft {
     let time = 1_773_240_000_000 + rng.below(1_000_000_000);
     let interval = *rng.pick(&["1s", "1m", "3m", "5m", "10m", "15m", "30m", "60m", "240m"]);

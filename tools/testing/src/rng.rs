@@ -1,19 +1,19 @@
-//! Random numbers that a seed repeats.
+//! Reproducible random numbers.
 
 use std::time::Duration;
 
-/// SplitMix64. It is our own, because the numbers of a seed must never change: the baseline of the instruction counts and
-/// the seeds of past failures are made from them.
+/// SplitMix64. Implemented here because the numbers of a seed must never change: the baseline of the instruction counts
+/// and the seeds of past failures depend on them.
 #[derive(Debug, Clone)]
 pub struct Rng(u64);
 
 impl Rng {
-    /// The same seed returns the same numbers.
+    /// Creates a generator. The same seed returns the same numbers.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// Any number.
+    /// Returns any number.
     #[expect(clippy::should_implement_trait, reason = "a random number is no item of an iteration")]
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -23,31 +23,31 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// A number below `end`; 0 if `end` is 0.
+    /// Returns a number below `end`, or 0 if `end` is 0.
     pub fn below(&mut self, end: usize) -> usize {
         (self.next() % end.max(1) as u64) as usize
     }
 
-    /// True once in `one_in` times on average.
+    /// Returns true once in `one_in` times on average.
     pub fn chance(&mut self, one_in: usize) -> bool {
         self.below(one_in) == 0
     }
 
-    /// One of the items.
+    /// Returns one of the items.
     ///
     /// # Panics
     ///
-    /// If there are none.
+    /// If there are no items.
     pub fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
         &items[self.below(items.len())]
     }
 
-    /// A duration of whole nanoseconds, at most `longest`.
+    /// Returns a duration of whole nanoseconds, at most `longest`.
     pub fn up_to(&mut self, longest: Duration) -> Duration {
         Duration::from_nanos(self.next() % (longest.as_nanos() as u64 + 1))
     }
 
-    /// Fills `bytes`.
+    /// Fills `bytes` with random bytes.
     pub fn fill(&mut self, bytes: &mut [u8]) {
         for chunk in bytes.chunks_mut(8) {
             chunk.copy_from_slice(&self.next().to_le_bytes()[..chunk.len()]);

@@ -1,4 +1,4 @@
-//! An engine with many demands and feeds, and what each feed should have got by the sender's count.
+//! An engine with many demands and feeds, and the check of each feed's counts against the sender's.
 
 use std::time::Duration;
 
@@ -15,18 +15,18 @@ use super::reader::{Reader, Timing};
 use crate::cpu::{process_cpu, thread_cpu};
 use crate::serving::multi_server::MultiServer;
 
-/// How long the engine may take to get ready, and the last message to arrive.
+/// How long the engine may take to get ready, and how long the last message may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(30);
 const DEADLINE: Duration = Duration::from_secs(2);
 const THROTTLE: Duration = Duration::from_millis(100);
-/// Messages that are sent together at most before the feeds are read again.
+/// The most messages that are sent before the feeds are read again.
 const BATCH: usize = 16;
-/// How often the sender looks for requests while it sends.
+/// How often the sender checks for requests while it sends.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
-/// Demands after which the sender looks whether the engine has asked for something.
+/// Demands after which the sender checks for requests of the engine.
 const DEMANDS_AT_ONCE: usize = 32;
 
-/// A running engine as its user has it, on a core of its own.
+/// Starts an engine through the public API, pinned to its own core.
 pub fn start(server: &MultiServer, connections: usize, core: usize) -> Result<Engine, Error> {
     let endpoint = server.endpoint(core);
     let exchange = Endpoint::custom(&endpoint.url).map_err(|e| Error::failed(&endpoint.url, e))?;
@@ -42,7 +42,7 @@ pub fn start(server: &MultiServer, connections: usize, core: usize) -> Result<En
         .map_err(|e| Error::failed("the engine", e))
 }
 
-/// Looks after the server until all that is wanted is confirmed and has arrived.
+/// Serves the engine until all demanded streams are confirmed and their messages have arrived.
 pub fn settle(server: &mut MultiServer, engine: &Engine, before: u64) -> Result<(), Error> {
     let clock = SystemClock::new();
     let patience = clock.now() + PATIENCE;
@@ -56,48 +56,48 @@ pub fn settle(server: &mut MultiServer, engine: &Engine, before: u64) -> Result<
         if clock.now() > patience {
             let open = engine.subscriptions().wire_streams.saturating_sub(server.asked());
             return Err(Error::Failed(format!(
-                "the engine was not ready within {PATIENCE:?}; {open} streams not asked"
+                "the engine was not ready within {PATIENCE:?}; {open} streams not requested"
             )));
         }
         std::thread::sleep(Duration::from_millis(1));
     }
 }
 
-/// The streams of a market, or of several, as one subscription.
-pub fn wish(streams: impl IntoIterator<Item = (DataType, Market)>) -> Option<Subscription> {
+/// Combines streams into one subscription.
+pub fn subscription_of(streams: impl IntoIterator<Item = (DataType, Market)>) -> Option<Subscription> {
     streams.into_iter().map(|(data_type, market)| Subscription::of(data_type, [market])).reduce(Subscription::and)
 }
 
-/// How many want something, and how.
+/// The size of the load.
 #[derive(Debug, Clone, Copy)]
 pub struct Size {
     pub connections: usize,
     pub demands: usize,
     pub feeds: usize,
-    /// Messages a second in the fastest turn.
+    /// Messages per second in the fastest turn.
     pub per_second: f64,
-    /// How long a reader may pause without losing anything in a feed that keeps all.
+    /// How long a reader may pause without losing anything in a feed that keeps every update.
     pub pause: Duration,
 }
 
 /// An engine, its demands, and the readers of its feeds.
 pub struct Crowd {
     readers: Vec<Reader>,
-    /// By the place of a stream: its readers.
+    /// For each stream, the indices of its readers.
     readers_of: Vec<Vec<usize>>,
-    /// Readers to whom something is under way.
+    /// Readers with messages under way.
     expecting: Vec<usize>,
     held: Vec<Subscribed>,
     pub engine: Engine,
     clock: SystemClock,
-    /// What the server had sent before this engine.
+    /// The number of messages that the server had sent before this engine started.
     before: u64,
     pub ready_after: Duration,
 }
 
 /// The result of a turn.
 pub struct Turn {
-    /// From due to popped, in ns, without feeds that conflate: of those, only the survivors are popped.
+    /// Time from due to popped, in ns, without feeds that conflate or throttle: those deliver only some of the updates.
     pub latency: Histogram<u64>,
     /// CPU time of the engine's threads.
     pub cpu: Duration,
@@ -106,23 +106,23 @@ pub struct Turn {
     pub time: Duration,
     pub frames: u64,
     pub bytes: u64,
-    /// Part of the messages that were due and could be sent.
+    /// The part of the due messages that could be sent.
     pub kept: f64,
     pub accounts: Accounts,
 }
 
-/// The accounts of some feeds over some time, added up.
+/// The counts of all feeds over some time, added up.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Accounts {
     pub counts: FeedCounts,
-    /// What feeds with room for everything lost.
+    /// Updates lost by feeds with room for all of them.
     pub lost: u64,
     /// By how much sender, counts and readers disagree.
-    pub off: u64,
+    pub mismatch: u64,
 }
 
 impl Crowd {
-    /// Starts an engine, and has everybody ask for what he wants; returns when all of it has come.
+    /// Starts an engine, adds all demands and feeds, and returns when their streams are confirmed and have data.
     pub fn gather(server: &mut MultiServer, size: Size, core: usize) -> Result<Self, Error> {
         let (clock, before) = (SystemClock::new(), server.sent());
         let started = clock.now();
@@ -140,12 +140,13 @@ impl Crowd {
         Ok(crowd)
     }
 
-    /// Together they want all streams, each a few.
+    /// Adds the demands: a few streams each, all streams together.
     fn ask(&mut self, server: &mut MultiServer, demands: usize) -> Result<(), Error> {
         let streams = streams(server)?;
         let few = streams.len().div_ceil(demands).max(3);
         for demand in 0..demands {
-            let Some(wanted) = wish(distinct((0..few).map(|n| streams[(demand * few + n) % streams.len()]))) else {
+            let Some(wanted) = subscription_of(distinct((0..few).map(|n| streams[(demand * few + n) % streams.len()])))
+            else {
                 continue;
             };
             self.held.push(self.engine.subscribe(wanted).map_err(|e| Error::failed("a subscription", e))?);
@@ -156,7 +157,7 @@ impl Crowd {
         Ok(())
     }
 
-    /// Each feed has all streams of one market.
+    /// Adds the feeds: each has all streams of one market.
     fn read_from(&mut self, server: &mut MultiServer, size: Size) -> Result<(), Error> {
         let streams = streams(server)?;
         let markets = markets(&streams);
@@ -166,13 +167,13 @@ impl Crowd {
             let of_market: Vec<_> = (0..streams.len()).filter(|stream| streams[*stream].1 == market).collect();
             let per_second = size.per_second * of_market.iter().map(|stream| share[*stream]).sum::<f64>();
             let overflow = match place % 4 {
-                // And each stream's state at the start.
+                // The capacity also covers each stream's state at the start.
                 0 => Overflow::DropNewest { capacity: (per_second * size.pause.as_secs_f64()) as usize + 64 },
                 1 => Overflow::DropOldest,
                 2 => Overflow::Conflate,
                 _ => Overflow::Throttle(THROTTLE),
             };
-            let Some(wanted) = wish(of_market.iter().map(|stream| streams[*stream])) else { continue };
+            let Some(wanted) = subscription_of(of_market.iter().map(|stream| streams[*stream])) else { continue };
             let feed = self.engine.feed(wanted, overflow).map_err(|e| Error::failed("a feed", e))?;
             of_market.iter().for_each(|stream| self.readers_of[*stream].push(place));
             self.readers.push(Reader::new(feed, overflow, of_market));
@@ -183,9 +184,9 @@ impl Crowd {
         Ok(())
     }
 
-    /// Sends `per_second` messages a second for some time, and reads the feeds.
+    /// Sends `per_second` messages a second for `time`, and reads the feeds.
     pub fn turn(&mut self, server: &mut MultiServer, per_second: f64, time: Duration) -> Result<Turn, Error> {
-        let books = self.open_books(server);
+        let before_turn = self.counts_so_far(server);
         let (started, bytes, first) = (self.clock.now(), server.bytes(), server.sent());
         let (cpu, sender_cpu) = (engine_cpu(), thread_cpu());
         let mut timing = Some(Timing::new(first, (per_second * time.as_secs_f64()) as usize)?);
@@ -220,18 +221,18 @@ impl Crowd {
         self.drain(server, &mut timing)?;
         let latency = timing.map(|timing| timing.latency);
         Ok(Turn {
-            latency: latency.unwrap_or_else(|| unreachable!("it was made above")),
+            latency: latency.unwrap_or_else(|| unreachable!("it was set above")),
             cpu,
             sender_cpu,
             time: elapsed,
             frames,
             bytes: server.bytes() - bytes,
             kept: (next as f64 / (per_second * time.as_secs_f64())).min(1.0),
-            accounts: self.close_books(server, &books),
+            accounts: self.accounts_since(server, &before_turn),
         })
     }
 
-    /// Sockets that were lost.
+    /// Returns the number of disconnects.
     pub fn losses(&self) -> u64 {
         self.engine.connections().iter().map(|connection| connection.counters.disconnects).sum()
     }
@@ -246,7 +247,8 @@ impl Crowd {
         }
     }
 
-    /// Reads the feeds to which something is under way: looking at a thousand feeds for each message would mostly measure itself.
+    /// Reads the feeds with messages under way. Polling a thousand feeds for each message would mostly measure the
+    /// polling.
     fn read(&mut self, timing: &mut Option<Timing>) {
         let (readers, clock) = (&mut self.readers, &self.clock);
         self.expecting.retain(|place| {
@@ -257,7 +259,7 @@ impl Crowd {
         });
     }
 
-    /// Reads until nothing is under way and no throttled stream rests.
+    /// Reads until no message is under way and no throttled stream holds back an update.
     fn drain(&mut self, server: &mut MultiServer, timing: &mut Option<Timing>) -> Result<(), Error> {
         let patience = self.clock.now() + PATIENCE;
         loop {
@@ -287,20 +289,20 @@ impl Crowd {
         self.readers.iter_mut().for_each(|reader| reader.read(clock, timing));
     }
 
-    /// What each feed has had until now: its account, what was sent to it, what it popped and what it missed.
-    fn open_books(&self, server: &MultiServer) -> Vec<(FeedCounts, u64, u64, u64)> {
+    /// Returns the counts of each feed so far: its own, and the messages sent to it, popped, and missed.
+    fn counts_so_far(&self, server: &MultiServer) -> Vec<(FeedCounts, u64, u64, u64)> {
         let entry = |reader: &Reader| (reader.feed.counts(), reader.sent(server), reader.popped, reader.missed);
         self.readers.iter().map(entry).collect()
     }
 
-    fn close_books(&self, server: &MultiServer, books: &[(FeedCounts, u64, u64, u64)]) -> Accounts {
+    fn accounts_since(&self, server: &MultiServer, before_turn: &[(FeedCounts, u64, u64, u64)]) -> Accounts {
         let mut sum = Accounts::default();
-        for (reader, (before, sent, popped, missed)) in self.readers.iter().zip(books) {
+        for (reader, (before, sent, popped, missed)) in self.readers.iter().zip(before_turn) {
             let counts = less(reader.feed.counts(), before);
-            // What waited before was received before.
+            // Updates that were queued before the turn were received before it.
             let settled = (counts.delivered + counts.dropped + counts.conflated + counts.filtered + counts.queued)
                 .saturating_sub(before.queued);
-            sum.off += counts.received.abs_diff(reader.sent(server) - sent)
+            sum.mismatch += counts.received.abs_diff(reader.sent(server) - sent)
                 + counts.received.abs_diff(settled)
                 + counts.delivered.abs_diff(reader.popped - popped)
                 + counts.dropped.abs_diff(reader.missed - missed);
@@ -320,17 +322,17 @@ impl Crowd {
 
 impl Drop for Crowd {
     fn drop(&mut self) {
-        // The measurement is over; what is still queued does not matter.
+        // The measurement is over; queued updates do not matter.
         let _ = self.engine.shutdown(DEADLINE);
     }
 }
 
-/// CPU time of everybody but this thread.
+/// Returns the CPU time of all threads but this one.
 fn engine_cpu() -> Duration {
     process_cpu().saturating_sub(thread_cpu())
 }
 
-/// The difference of two accounts of a feed. What waits now is what waits.
+/// Returns the difference of two counts of a feed. `queued` is a level, not a count, so it keeps its current value.
 fn less(now: FeedCounts, before: &FeedCounts) -> FeedCounts {
     FeedCounts {
         received: now.received - before.received,
@@ -342,23 +344,23 @@ fn less(now: FeedCounts, before: &FeedCounts) -> FeedCounts {
     }
 }
 
-/// Type and market of each stream of the server, by place.
+/// Returns type and market of each stream of the server, in order.
 fn streams(server: &MultiServer) -> Result<Vec<(DataType, Market)>, Error> {
     let parse = |(data_type, code): &(String, String)| {
-        let unknown = || Error::Failed(format!("{data_type} is no type of data"));
+        let unknown = || Error::Failed(format!("{data_type} is not a data type"));
         let market = code.parse().map_err(|e| Error::failed(code, e))?;
         Ok((DataType::from_name(data_type).ok_or_else(unknown)?, market))
     };
     server.traffic().streams.iter().map(parse).collect()
 }
 
-/// Each once, in the order of the streams.
+/// Returns each market once, in the order of the streams.
 fn markets(streams: &[(DataType, Market)]) -> Vec<Market> {
     let first = streams.first().map(|(data_type, _)| *data_type);
     streams.iter().filter(|(data_type, _)| Some(*data_type) == first).map(|(_, market)| *market).collect()
 }
 
-/// The part of the messages that each stream brings.
+/// Returns each stream's share of the messages.
 fn shares(server: &MultiServer) -> Vec<f64> {
     let traffic = server.traffic();
     let mut shares = vec![0.0; traffic.streams.len()];
@@ -366,7 +368,7 @@ fn shares(server: &MultiServer) -> Vec<f64> {
     shares
 }
 
-/// A few streams may be all there are, and more.
+/// Removes duplicates: if there are few streams, the list of a demand may repeat them.
 fn distinct(streams: impl Iterator<Item = (DataType, Market)>) -> Vec<(DataType, Market)> {
     let mut all: Vec<_> = streams.collect();
     all.sort_unstable();

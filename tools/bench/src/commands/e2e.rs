@@ -1,4 +1,4 @@
-//! `hoga bench e2e`: from the exchange's write to the strategy's read, through the engine as a user has it.
+//! `hoga bench e2e`: measures from the exchange's write to the strategy's read, through the public API of the engine.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -32,22 +32,22 @@ const SPIN_THEN_PARK: Client =
     Client { name: "spin then park", stack: &Hoga::new(Wait::SpinThenPark(Duration::from_micros(200))) };
 const PARK_MEASURING: Client = Client { name: "park, measuring", stack: &Hoga::measuring(Wait::Park) };
 const SPIN_MEASURING: Client = Client { name: "spin, measuring", stack: &Hoga::measuring(Wait::Spin) };
-/// Most that recording where time goes may cost, as a multiple.
+/// The most that recording latencies may cost, as a factor.
 const MEASURING_MOST: f64 = 1.05;
 const FLOOR_PARK: Client = Client { name: "bare socket, park", stack: &Floor { wait: Wait::Park } };
 
 const COMMAND: &str = "hoga bench e2e";
 
-/// Measures, prints, and says what was missed or lost.
+/// Runs the benchmark, prints and checks the report, and compares it with the baseline.
 pub fn run(args: &E2eArgs) -> Result<(), Failure> {
     let baseline = args.baseline.as_deref().map(Report::read).transpose();
     let baseline = baseline.map_err(|e| Failure::Usage(e.to_string()))?;
     if let Some(other) = baseline.as_ref().map(|earlier| &earlier.command).filter(|command| *command != COMMAND) {
-        return Err(Failure::Usage(format!("the baseline is of {other}, and not of {COMMAND}")));
+        return Err(Failure::Usage(format!("the baseline is of {other}, not of {COMMAND}")));
     }
     let interrupt = Interrupt::catch()?;
     if !pin_here(FEEDER_CORE) {
-        tracing::warn!("the feeder could not be kept on core {FEEDER_CORE}");
+        tracing::warn!("the feeder could not be pinned to core {FEEDER_CORE}");
     }
     let lab = Lab::new(Amount::of(args.bench.time()))?;
     let is_over = || interrupt.is_asked();
@@ -62,7 +62,7 @@ pub fn run(args: &E2eArgs) -> Result<(), Failure> {
         baseline.as_ref().filter(|e| (&e.origin.machine, &e.settings) != (&report.origin.machine, &report.settings))
     {
         let (machine, settings) = (earlier.origin.machine.line(), serde_json::json!(earlier.settings));
-        report.notes.push(format!("the baseline is from elsewhere: {machine}, {settings}"));
+        report.notes.push(format!("the baseline has another machine or other settings: {machine}, {settings}"));
     }
     outcome(&report, &args.bench.report, baseline.as_ref().map(|baseline| (baseline, args.most_loss())))
 }
@@ -71,7 +71,7 @@ pub fn run(args: &E2eArgs) -> Result<(), Failure> {
 struct Lab {
     plain: Feeder,
     secure: Feeder,
-    /// By name.
+    /// The traffic by name.
     traffic: Vec<(&'static str, RefCell<Traffic>)>,
     amount: Amount,
 }
@@ -118,7 +118,7 @@ impl Lab {
         all
     }
 
-    /// Plain and over TLS.
+    /// Returns the turns over a plain socket and over TLS.
     fn turns<'a>(&'a self, traffic: &'a RefCell<Traffic>) -> [(&'static str, Turn<'a>); 2] {
         let turn = |feeder| Turn { traffic, feeder, amount: self.amount };
         [(PLAIN, turn(&self.plain)), (TLS, turn(&self.secure))]
@@ -130,12 +130,12 @@ const PLAIN: &str = "plain";
 const TLS: &str = "TLS";
 const SATURATED: &str = "saturated";
 
-/// The line of traffic over a transport.
+/// Returns the name of the line for this traffic over this transport.
 fn over(traffic: &str, transport: &str) -> String {
     format!("{traffic}, {transport}")
 }
 
-/// The line of an engine that records where time goes.
+/// Returns the name of the line for an engine that records latencies.
 fn measuring(transport: &str) -> String {
     format!("{}, measuring", over(TICKER, transport))
 }
@@ -154,7 +154,8 @@ fn targets(lines: &[Line]) -> Vec<Target> {
     above.chain(cost).chain(delay).collect()
 }
 
-/// The first figure of an engine that records, against that of one that does not. Runs that are too short show none.
+/// The target for the first figure of an engine that records latencies, compared with one that does not. `None` if the
+/// run was too short for a ratio.
 fn times_at_most(on: &Line, off: &Line) -> Option<Target> {
     let ratio = on.ratio(off, 0);
     let (table, figure) = (&on.table, on.columns[0].name);

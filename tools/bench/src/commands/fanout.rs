@@ -1,4 +1,4 @@
-//! `hoga bench fanout`: what an update costs on its way to one reader, and to a thousand.
+//! `hoga bench fanout`: measures the cost of an update on its way to 1 reader and to 1000.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,27 +15,27 @@ use crate::args::BenchArgs;
 use crate::cpu::pin_here;
 use crate::report::{Report, Target};
 
-/// One thread writes and reads on the first; the second is that of the far thread, where there is one. Left to itself, the
-/// system puts both on one core half of the time.
+/// One thread writes and reads on the first core; the far thread, if there is one, runs on the second. Without pinning,
+/// the system puts both on one core half of the time.
 const CORES: [usize; 2] = [0, 1];
 
-/// What else could have been used, in the order of the columns.
+/// The alternatives to hoga's feeds, in the order of the columns.
 const YARDSTICKS: [&str; 3] = ["rtrb", "ArrayQueue", "std mpsc"];
 
-/// Trades in each turn; order books take several times longer. A turn takes some 100 µs: most are over before a
-/// other load interrupts.
+/// Trades in each turn; order books take several times longer. A turn takes about 100 µs, so most end before other load
+/// interrupts.
 const UPDATES: u64 = 1 << 12;
 const BOOKS: u64 = UPDATES / 4;
 
-/// Bursts there and back in each turn.
+/// Bursts of round trips in each turn.
 const BURSTS: u64 = 32;
 
-/// Lone trades in each turn, one after the other.
+/// Single trades in each turn, one after the other.
 const LONE: u64 = 256;
 
 const PUBLISH: &str = "publish a trade";
 
-/// As a program on one thread would have it that does all by itself: one writes, then each of the others reads.
+/// A program on one thread that does everything: it writes an update, then each reader reads it.
 const DELIVER: &str = "a trade to all on one thread";
 const DELIVERED: [Column; 4] = [
     Column::output("trades/s", ""),
@@ -44,11 +44,11 @@ const DELIVERED: [Column; 4] = [
     Column::tail("alone, p99", "µs"),
 ];
 
-/// Measures, prints, and says what was missed.
+/// Runs the benchmark and prints and checks the report.
 pub fn run(args: &BenchArgs) -> Result<(), Failure> {
     let interrupt = Interrupt::catch()?;
     if !pin_here(CORES[0]) {
-        tracing::warn!("threads could not be kept on cores {CORES:?}");
+        tracing::warn!("threads could not be pinned to cores {CORES:?}");
     }
     let is_over = || interrupt.is_asked();
     let schedule = Schedule::new(args.time(), &is_over).warm_up();
@@ -78,17 +78,17 @@ fn candidates() -> Result<Vec<Candidate<'static>>, Failure> {
     Ok(all)
 }
 
-/// One line in the table of each task.
+/// Returns one line for each task; each task has its own table.
 fn lines(name: &str, tasks: &[&str]) -> Vec<Line> {
     tasks.iter().map(|task| Line::new(*task, name, &[Column::cost("time", "ns")])).collect()
 }
 
-/// Nanoseconds for each update.
+/// Returns nanoseconds per update.
 fn each(time: Duration, updates: u64) -> f64 {
     time.as_nanos() as f64 / updates as f64
 }
 
-/// Into a ring that this many feeds share, none of which reads.
+/// Publishes into a broadcast ring with this many feeds, none of which reads.
 fn publishing<T: Payload + Words>(readers: usize, value: T) -> Candidate<'static> {
     let (mut shared, mut next) = (Shared::default(), update(value));
     let feeds: Vec<_> = (0..readers).map(|_| shared.follow()).collect();
@@ -98,7 +98,7 @@ fn publishing<T: Payload + Words>(readers: usize, value: T) -> Candidate<'static
     })
 }
 
-/// To readers that do nothing with it.
+/// Delivers updates to readers that discard them.
 fn delivering<T: Payload + Words>(readers: usize, value: T) -> Candidate<'static> {
     let (mut shared, mut next) = (Shared::default(), update(value));
     let mut feeds: Vec<_> = (0..readers).map(|_| shared.follow()).collect();
@@ -126,7 +126,7 @@ fn marking<T: Payload>(value: T) -> Candidate<'static> {
     })
 }
 
-/// In and out again, on one thread.
+/// Writes and reads on one thread.
 fn passing<T: Payload + Words>(tasks: [&str; 2], value: T, updates: u64) -> [Candidate<'static>; 5] {
     [
         passing_through("drop-newest", tasks, value, updates, channels::drop_newest()),
@@ -156,7 +156,7 @@ where
     })
 }
 
-/// From one thread to another.
+/// Passes updates from one thread to another.
 fn travelling<T: Payload + Words>(task: &str, value: T) -> [Candidate<'static>; 5] {
     [
         travelling_through("drop-newest", task, value, channels::drop_newest),
@@ -183,7 +183,7 @@ fn far() {
     pin_here(CORES[1]);
 }
 
-/// Round by round against the yardsticks of the same table, or against one reader.
+/// Returns the yardsticks of a line: the alternatives in the same table, or the line with one reader.
 fn yardsticks<'a>(lines: &'a [Line], line: &Line) -> Vec<&'a Line> {
     let one = readers_name(1);
     let names = YARDSTICKS.iter().copied().chain((line.table == PUBLISH).then_some(one.as_str()));

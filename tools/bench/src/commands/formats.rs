@@ -1,4 +1,4 @@
-//! `hoga bench formats`: the same moments of a simulated exchange in its four formats.
+//! `hoga bench formats`: compares the four formats of a simulated exchange with the same messages.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -17,21 +17,21 @@ use hoga_testing::frames;
 use crate::args::BenchFormatsArgs;
 use crate::serving::traffic::UPGRADE;
 
-/// 2026-03-11 14:40:58 UTC, for no reason.
+/// 2026-03-11 14:40:58 UTC, an arbitrary time.
 const START: u64 = 1_773_240_058_000_000_000;
 const SECOND: u64 = 1_000_000_000;
 const MARKETS: usize = 20;
 /// Multiplies the activity of the markets.
 const SPEED: f64 = 20.0;
-/// How long the exchange runs, in its own time.
+/// How long the exchange runs, in virtual seconds.
 const SECONDS: u64 = 20;
 const TYPES: [&str; 4] = ["ticker", "trade", "orderbook", "candle.1s"];
 
-/// Most that short keys may leave of DEFAULT's bytes, and that a format may take of DEFAULT's time.
+/// Limits: the bytes with short keys, and the time of any format, as parts of DEFAULT's.
 const BYTES_MOST: f64 = 0.8;
 const TIME_MOST: f64 = 1.25;
 
-/// Measures, prints, and says what was not as it should be.
+/// Runs the benchmark and prints and checks the report.
 pub fn run(args: &BenchFormatsArgs) -> Result<(), Failure> {
     signals::end_at_once()?;
     let comparison = recorded()?.compare(args.bench.time(), args.rate)?;
@@ -76,7 +76,7 @@ fn missed(comparison: &Comparison) -> Vec<String> {
     missed
 }
 
-/// What each connection was sent, in order.
+/// The messages sent to each connection, in order.
 #[derive(Default, Clone)]
 struct Sent(Arc<Mutex<BTreeMap<ConnId, Vec<String>>>>);
 
@@ -87,8 +87,8 @@ impl Observer for Sent {
     }
 }
 
-/// Four connections that ask for the same at the same time, each in its own format. They are sent the same, message by
-/// message.
+/// Records four connections that subscribe to the same streams at the same time, each in its own format. All of them
+/// receive the same messages.
 fn recorded() -> Result<Samples, Failure> {
     let config = Config { markets: MARKETS, speed: SPEED, ..Config::default() };
     let mut exchange = Exchange::new(config, START);
@@ -116,7 +116,7 @@ fn recorded() -> Result<Samples, Failure> {
     Ok(samples)
 }
 
-/// Opens a connection and subscribes to everything of these markets.
+/// Opens a connection and subscribes to all types of these markets.
 fn subscribe(exchange: &mut Exchange, format: Format, codes: &str) -> ConnId {
     let conn = exchange.connect(START, IpAddr::V4(Ipv4Addr::LOCALHOST));
     exchange.receive(START, conn, UPGRADE);

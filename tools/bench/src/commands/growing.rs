@@ -1,5 +1,5 @@
-//! What the process grows by when an engine is asked for more. Measured before anything else has used the heap: what
-//! was freed there would be used again, unseen.
+//! Measures how much the process grows when an engine gets more subscriptions. This must run before anything else has
+//! used the heap: freed memory would be used again, and the growth would not show.
 
 use hoga::engine::Engine;
 use hoga::model::Market;
@@ -9,7 +9,7 @@ use super::crowd::{settle, start};
 use crate::memory::{resident, tickers};
 use crate::serving::multi_server::MultiServer;
 
-/// An engine, and tickers of as many markets as it may be asked for.
+/// An engine, and tickers of all markets that it may be asked for.
 pub struct Growing {
     server: MultiServer,
     engine: Engine,
@@ -17,7 +17,7 @@ pub struct Growing {
 }
 
 impl Growing {
-    /// Nothing is subscribed yet.
+    /// Starts an engine without subscriptions.
     pub fn start(markets: usize, core: usize) -> Result<Self, Error> {
         let traffic = tickers(markets)?;
         let parse = |(_, code): &(String, String)| code.parse().map_err(|e| Error::failed(code, e));
@@ -27,8 +27,8 @@ impl Growing {
         Ok(Self { server, engine, markets })
     }
 
-    /// Asks the engine for something, and waits until it has come: what asked for it, and the memory of the process
-    /// then, in bytes; 0 where the system does not say.
+    /// Subscribes to something, and waits until its data has arrived. Returns the subscription, and the memory of the
+    /// process afterwards, in bytes; 0 if the system does not report it.
     pub fn ask<T>(&mut self, ask: impl FnOnce(&Engine, &[Market]) -> hoga::Result<T>) -> Result<(T, f64), Error> {
         let asked = ask(&self.engine, &self.markets).map_err(|e| Error::failed("the engine", e))?;
         settle(&mut self.server, &self.engine, 0)?;

@@ -1,4 +1,4 @@
-//! `hoga bench isolation`: readers that stand still, block, fail or panic, and what the others notice of them.
+//! `hoga bench isolation`: measures how readers that stop reading, block, fail or panic affect other readers.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -27,16 +27,16 @@ use crate::memory::resident;
 use crate::report::{Report, Target};
 
 const MARKETS: usize = 50;
-/// Multiplies the activity of the markets: some thousand trades per second.
+/// Multiplies the activity of the markets, for several thousand trades per second.
 const SPEED: f64 = 300.0;
-/// How long each turn takes.
+/// The length of each turn.
 const TURN: Duration = Duration::from_secs(1);
-/// How long one call of the blocking callback takes.
+/// The length of one call of the blocking callback.
 const BLOCKED: Duration = Duration::from_secs(1);
-/// How each of the others keeps what it does not read at once.
+/// The overflow policies of the other readers' feeds.
 const OTHERS: [Overflow; 4] =
     [Overflow::DropOldest, Overflow::DropOldest, Overflow::DROP_NEWEST, Overflow::DROP_NEWEST];
-/// The others may wait so much longer.
+/// The most that the other readers' p99 may grow, as a factor.
 const MOST: f64 = 1.1;
 
 const ALONE: &str = "alone";
@@ -47,12 +47,12 @@ const COLUMNS: [Column; 4] = [
     Column::output("trades", "/s"),
     Column::cost("memory", "MB"),
 ];
-/// Its place in [`COLUMNS`]. From the moment an update is in its queue until it is popped.
+/// The index of the p99 in [`COLUMNS`]: the time from when an update is in its queue until it is popped.
 const P99: usize = 1;
 
-/// Measures, prints, and says what was not as it should be.
+/// Runs the benchmark and prints and checks the report.
 pub fn run(args: &BenchArgs) -> Result<(), Failure> {
-    be_quiet_about_planted_panics();
+    silence_planted_panics();
     let interrupt = Interrupt::catch()?;
     let bed = Rc::new(RefCell::new(Bed::start()?));
     let is_over = || interrupt.is_asked();
@@ -70,8 +70,8 @@ pub fn run(args: &BenchArgs) -> Result<(), Failure> {
     outcome(&report, &args.report, None)
 }
 
-/// One of the callbacks panics on purpose, many times.
-fn be_quiet_about_planted_panics() {
+/// Suppresses the messages of the panics that one of the callbacks causes on purpose.
+fn silence_planted_panics() {
     let tell = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         if panic.payload().downcast_ref::<&str>() != Some(&PLANTED) {
@@ -94,7 +94,7 @@ struct Bed {
     engine: Engine,
     trades: Subscription<Trade>,
     others: Vec<Other>,
-    /// What became of the offenders of the last turn.
+    /// The status of the offenders of the last turn.
     offenders: Vec<CallbackStatus>,
 }
 
@@ -115,7 +115,7 @@ impl Bed {
         Ok(Self { server, engine, trades, others, offenders: Vec::new() })
     }
 
-    /// One turn: what the others saw during it.
+    /// Runs one turn and returns the other readers' figures.
     fn turn(&mut self, with_offenders: bool) -> Vec<f64> {
         let offenders = with_offenders.then(|| Offenders::start(&self.engine, &self.trades));
         self.others.iter().for_each(|other| drop(other.take()));
@@ -140,7 +140,7 @@ impl Bed {
     }
 }
 
-/// A reader that does what a reader should.
+/// A well-behaved reader.
 struct Other {
     seen: Arc<Mutex<Latency>>,
     stop: Arc<AtomicBool>,
@@ -163,14 +163,14 @@ impl Other {
         Self { seen, stop, thread }
     }
 
-    /// What it saw since the last call.
+    /// Takes the latencies since the last call.
     fn take(&self) -> Latency {
         std::mem::take(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn stop(self) {
         self.stop.store(true, Relaxed);
-        // Its panic would have been printed.
+        // If the thread panicked, the panic was printed.
         let _ = self.thread.join();
     }
 }
@@ -181,7 +181,7 @@ fn record_one(seen: &mut Latency, item: &Item<Trade>, now: Nanos) {
     }
 }
 
-/// Readers that do what a reader should not.
+/// Badly behaved readers.
 struct Offenders {
     _callbacks: Vec<Callback>,
     _unread: Vec<Feed<Trade>>,

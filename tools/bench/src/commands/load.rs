@@ -1,5 +1,5 @@
-//! `hoga bench load`: thousands of streams, demands and feeds at many times the exchange's rate, and every message
-//! accounted for.
+//! `hoga bench load`: runs thousands of streams, demands and feeds at many times the exchange's rate, and accounts for
+//! every message.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -22,12 +22,12 @@ use crate::serving::traffic::Recording;
 
 const TYPES: [&str; 5] = ["ticker", "trade", "orderbook", "candle.1s", "candle.1m"];
 const MESSAGES: usize = 16 * 1024;
-/// This thread sends and reads on the first; the engine's have the other.
+/// This thread sends and reads on the first core; the engine's threads have the other.
 const CORES: [usize; 2] = [0, 1];
-/// Upbit on 2026-09-23: order books a second, and markets.
+/// Measured at Upbit on 2026-09-23: order books per second, and the number of markets.
 const BOOKS: f64 = 785.0;
 const MARKETS: f64 = 855.0;
-/// Ticker streams before and after the growth that is measured.
+/// The number of ticker streams before and after the growth that is measured.
 const FEW_STREAMS: usize = 200;
 const MANY_STREAMS: usize = 4200;
 const STREAM_BYTES_MOST: f64 = 4096.0;
@@ -53,10 +53,10 @@ const ACCOUNT: [Column; 8] = [
     Column::tail("filtered", ""),
     Column::tail("queued", ""),
     Column::tail("lost", ""),
-    Column::tail("off", ""),
+    Column::tail("mismatch", ""),
 ];
 const LOST: usize = 6;
-const OFF: usize = 7;
+const MISMATCH: usize = 7;
 const SETUP: [Column; 6] = [
     Column::tail("ready", "ms"),
     Column::tail("requests", ""),
@@ -67,13 +67,13 @@ const SETUP: [Column; 6] = [
 ];
 const BYTES: [Column; 1] = [Column::cost("bytes", "")];
 
-/// Measures, prints, and says what was missed.
+/// Runs the benchmark and prints and checks the report.
 pub fn run(args: &LoadArgs) -> Result<(), Failure> {
     let interrupt = Interrupt::catch()?;
     if !pin_here(CORES[0]) {
-        tracing::warn!("the sender could not be kept on core {}", CORES[0]);
+        tracing::warn!("the sender could not be pinned to core {}", CORES[0]);
     }
-    // First of all, see `memory`.
+    // This must come first, see `memory`.
     let memory = memory()?;
     interrupt.check()?;
     let senders = args.streams.iter().map(|streams| sender(*streams)).collect::<Result<Vec<_>, _>>()?;
@@ -100,7 +100,7 @@ pub fn run(args: &LoadArgs) -> Result<(), Failure> {
 struct Sender {
     server: RefCell<MultiServer>,
     streams: usize,
-    /// Messages a second at rate 1.
+    /// Messages per second at rate 1.
     per_second: f64,
 }
 
@@ -115,7 +115,7 @@ fn sender(streams: u16) -> Result<Sender, Error> {
     Ok(Sender { server: RefCell::new(MultiServer::bind(true, traffic)?), streams, per_second })
 }
 
-/// One engine with all its demands and feeds, at each rate.
+/// Runs one engine with all its demands and feeds, at each rate.
 fn candidate<'a>(
     args: &'a LoadArgs,
     sender: &'a Sender,
@@ -137,7 +137,7 @@ fn candidate<'a>(
     })
 }
 
-const SETUP_TABLE: &str = "everybody is there";
+const SETUP_TABLE: &str = "setup";
 
 fn rate_name(rate: u16) -> String {
     format!("{rate}×")
@@ -171,7 +171,7 @@ fn measure(
 }
 
 impl LoadArgs {
-    /// How long one rate is kept up.
+    /// The time for which one rate lasts.
     fn turn(&self) -> Duration {
         (self.bench.time() / 40).clamp(Duration::from_millis(50), Duration::from_secs(2))
     }
@@ -180,7 +180,7 @@ impl LoadArgs {
 fn setup(crowd: &Crowd, server: &MultiServer) -> Vec<f64> {
     let feeds = crowd.engine.feeds();
     let own: u64 = feeds.iter().map(|feed| feed.bytes).sum();
-    // A feed of one market shares the rings of its connection, which all connections have alike.
+    // A feed of one market shares the rings of its connection; all those feeds report the same size.
     let shared = feeds.iter().map(|feed| feed.shared_bytes).max().unwrap_or_default();
     let megabytes = |bytes: u64| bytes as f64 / 1e6;
     vec![
@@ -230,7 +230,7 @@ const MEMORY_TABLE: &str = "memory";
 const STREAM: &str = "one more ticker stream";
 const DEMAND: &str = "one more demand for a stream that runs";
 
-/// What a stream takes, all in, and what another demand for it does.
+/// Returns the memory of a stream, in all, and of one more demand for it.
 fn memory() -> Result<Vec<(&'static str, f64)>, Error> {
     let mut growing = Growing::start(MANY_STREAMS, CORES[1])?;
     let (_few, few) = growing.ask(|engine, markets| engine.subscribe(ticker(&markets[..FEW_STREAMS])))?;
@@ -244,7 +244,7 @@ fn memory() -> Result<Vec<(&'static str, f64)>, Error> {
     ])
 }
 
-/// Measured once: the heap is fresh only once.
+/// A candidate that returns a known value: memory is measured once, because the heap is fresh only once.
 fn known(name: &'static str, bytes: f64) -> Candidate<'static> {
     Candidate::new(vec![Line::new(MEMORY_TABLE, name, &BYTES)], move || Ok(vec![vec![bytes]]))
 }
@@ -258,7 +258,7 @@ fn targets(lines: &[Line]) -> Vec<Target> {
         |name: String, unit: &str, value, most| Target { name, unit: unit.to_owned(), value, range: None, most };
     let mut targets = vec![
         target("lost by feeds with room".to_owned(), "", most(LOST), 0.0),
-        target("off between sender, counts and readers".to_owned(), "", most(OFF), 0.0),
+        target("mismatch between sender, counts and readers".to_owned(), "", most(MISMATCH), 0.0),
     ];
     let stream = lines.iter().find(|line| line.name == STREAM);
     targets.extend(stream.map(|line| target(STREAM.to_owned(), " bytes", line.median(0), STREAM_BYTES_MOST)));

@@ -1,4 +1,4 @@
-//! The commands of `hoga-bench`, each of which measures one thing and prints a report.
+//! The commands of `hoga-bench`. Each of them measures one thing and prints a report.
 
 mod crowd;
 mod e2e;
@@ -20,7 +20,7 @@ use crate::report::Report;
 #[cfg(feature = "peers")]
 use crate::{peers, stages};
 
-/// Measures what was asked for.
+/// Runs a command.
 pub fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::E2e(args) => e2e::run(&args),
@@ -41,13 +41,13 @@ pub fn run(command: Command) -> Result<(), Failure> {
     }
 }
 
-/// Prints a report. Fails if a target was missed and that matters, or if something got worse than in an earlier report by
-/// more than a part.
+/// Prints a report. Fails if `args` ask for a check and a target was missed, or if a figure is worse than in the
+/// earlier report by more than the given fraction.
 pub fn outcome(report: &Report, args: &ReportArgs, earlier: Option<(&Report, f64)>) -> Result<(), Failure> {
     if let Some((earlier, _)) = earlier
         && !report.is_comparable(earlier)
     {
-        return Err(Failure::Usage("the baseline has no figure of this run".to_owned()));
+        return Err(Failure::Usage("the baseline shares no figures with this run".to_owned()));
     }
     let text = if args.json { report.json() } else { report.text() };
     output::print(&text)?;

@@ -1,4 +1,4 @@
-//! `hoga bench models`: the ways in which a strategy may get its data, at the same rates from the same sender.
+//! `hoga bench models`: compares the ways in which a strategy can get its data, at the same rates from the same sender.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -30,9 +30,9 @@ use crate::serving::traffic::{FIRST_STAMP, Recording};
 
 const MARKETS: usize = 100;
 const MESSAGES: usize = 4096;
-/// The sender and the strategy share the first; the engine has the other.
+/// The sender and the strategy share the first core; the engine has the other.
 const CORES: [usize; 2] = [0, 1];
-/// Messages a second.
+/// Messages per second.
 const RATES: [u64; 2] = [1_000, 10_000];
 const MODELS: [Model; 6] = [
     Model::Pull(Duration::from_millis(1)),
@@ -42,14 +42,14 @@ const MODELS: [Model; 6] = [
     Model::Ring(None),
     Model::Callback,
 ];
-/// How long a strategy that is woken sleeps if nothing comes.
+/// How long a strategy that waits for wake-ups sleeps at most.
 const SLEEP: Duration = Duration::from_millis(20);
-/// What is under way at the end of a turn has arrived by then.
+/// How long to wait at the end of a turn for messages that are under way.
 const REST: Duration = Duration::from_millis(50);
 const DEADLINE: Duration = Duration::from_secs(2);
-/// No value gets older.
+/// The highest recorded age, in ns.
 const LONGEST: u64 = 60_000_000_000;
-/// Streams for which the memory is measured.
+/// The numbers of streams for which memory is measured.
 const STREAMS: [usize; 2] = [1000, 4200];
 
 const FIGURES: [Column; 8] = [
@@ -68,9 +68,9 @@ const MEMORY: [Column; 1] = [Column::cost("more RSS", "MB")];
 /// How the strategy gets its data.
 #[derive(Debug, Clone, Copy)]
 enum Model {
-    /// Looks at the newest values this often.
+    /// Loads the newest values at this interval.
     Pull(Duration),
-    /// Reads a feed this often, or whenever it is woken.
+    /// Reads a feed at this interval, or when woken.
     Ring(Option<Duration>),
     Callback,
 }
@@ -85,19 +85,19 @@ impl Model {
         }
     }
 
-    /// It gets every change.
+    /// Whether the strategy gets every change.
     fn sees_all(self) -> bool {
         !matches!(self, Self::Pull(_))
     }
 }
 
-/// Measures, prints, and says what was missed.
+/// Runs the benchmark and prints and checks the report.
 pub fn run(args: &BenchArgs) -> Result<(), Failure> {
     let interrupt = Interrupt::catch()?;
     if !pin_here(CORES[0]) {
-        tracing::warn!("the sender could not be kept on core {}", CORES[0]);
+        tracing::warn!("the sender could not be pinned to core {}", CORES[0]);
     }
-    // First of all, see `memory`.
+    // This must come first, see `memory`.
     let memory = memory()?;
     interrupt.check()?;
     let recording = Recording { markets: MARKETS, data_types: vec!["ticker"], depth: None, frames: MESSAGES };
@@ -153,7 +153,7 @@ fn measure(model: Model, server: &mut MultiServer, time: Duration, interrupt: &I
     Ok(figures)
 }
 
-/// Sends at one rate, and tells what the strategy made of it.
+/// Sends at one rate, and returns the strategy's figures.
 fn turn(server: &mut MultiServer, engine: &Engine, seen: &Seen, rate: u64, time: Duration) -> Result<Vec<f64>, Error> {
     let clock = SystemClock::new();
     seen.begin()?;
@@ -197,18 +197,18 @@ fn turn(server: &mut MultiServer, engine: &Engine, seen: &Seen, rate: u64, time:
     ])
 }
 
-/// What the sender and the strategy tell each other.
+/// The shared state of the sender and the strategy.
 struct Seen {
     clock: SystemClock,
     first: u64,
     /// When each message was sent, in ns.
     sent: Vec<AtomicU64>,
-    /// What the strategy's thread has used, in ns, when it last said so: at each value, and at each look for one.
+    /// CPU time of the strategy's thread, in ns. The thread updates it with each value and each poll.
     cpu: AtomicU64,
     uses: Mutex<Uses>,
 }
 
-/// How old values were when they were first used.
+/// The age of values when they were first used.
 struct Uses {
     since_sent: Histogram<u64>,
     age: Histogram<u64>,
@@ -244,7 +244,7 @@ impl Seen {
         }
     }
 
-    /// The strategy has a new value in its hands.
+    /// Records that the strategy has a new value.
     #[inline]
     fn used(&self, stamps: &Stamps) {
         let number = stamps.exchange_ms - FIRST_STAMP;
@@ -254,22 +254,22 @@ impl Seen {
         uses.since_sent.saturating_record(now.since(Nanos(sent.load(Relaxed))).as_nanos() as u64);
         uses.age.saturating_record(now.since(stamps.received).as_nanos() as u64);
         drop(uses);
-        self.tell_cpu();
+        self.store_cpu();
     }
 
-    /// On the strategy's thread: says what it has used.
+    /// Stores the CPU time of the calling thread, which must be the strategy's.
     #[inline]
-    fn tell_cpu(&self) {
+    fn store_cpu(&self) {
         self.cpu.store(thread_cpu().as_nanos() as u64, Relaxed);
     }
 
-    /// What the strategy's thread had used when it last said so.
+    /// Returns the last stored CPU time of the strategy's thread.
     fn strategy_cpu(&self) -> Duration {
         Duration::from_nanos(self.cpu.load(Relaxed))
     }
 }
 
-/// A running strategy. Dropping it ends it.
+/// A running strategy. Dropping it stops the strategy.
 enum Strategy {
     Thread { over: Arc<AtomicBool>, thread: Option<JoinHandle<()>> },
     Callback { _callback: Callback },
@@ -285,7 +285,7 @@ impl Strategy {
                 Ok(Self::thread(move |over| {
                     while !over.load(Relaxed) {
                         look(&mut handles, &seen);
-                        seen.tell_cpu();
+                        seen.store_cpu();
                         thread::sleep(every);
                     }
                 }))
@@ -295,7 +295,7 @@ impl Strategy {
                 Ok(Self::thread(move |over| {
                     while !over.load(Relaxed) {
                         read(&mut feed, &seen);
-                        seen.tell_cpu();
+                        seen.store_cpu();
                         match every {
                             Some(every) => thread::sleep(every),
                             None => {
@@ -328,13 +328,13 @@ impl Drop for Strategy {
     fn drop(&mut self) {
         if let Self::Thread { over, thread } = self {
             over.store(true, Relaxed);
-            // A panic of it was printed.
+            // If the thread panicked, the panic was printed.
             let _ = thread.take().map(JoinHandle::join);
         }
     }
 }
 
-/// The markets' newest values, and the version of each that was seen last.
+/// Returns a handle of each market, with the version that was last seen.
 fn pull(engine: &Engine, markets: &[Market]) -> hoga::Result<Vec<(CachedHandle<Ticker>, u64)>> {
     let mut handles = Vec::new();
     for market in markets {
@@ -363,7 +363,7 @@ fn read(feed: &mut Feed<Ticker>, seen: &Seen) {
     }
 }
 
-/// What the process grew by for some streams and a reader of all of them.
+/// The growth of the process for a number of streams and a reader of all of them.
 struct Memory {
     streams: usize,
     name: &'static str,
@@ -379,7 +379,7 @@ impl Memory {
 
 fn memory() -> Result<Vec<Memory>, Error> {
     let mut growing = Growing::start(STREAMS[1], CORES[1])?;
-    // The connection and the first stream are there in every model.
+    // The connection and the first stream exist in every model.
     let (_first, base) = growing.ask(|engine, markets| engine.subscribe(ticker(&markets[..1])))?;
     let (mut held, mut left, mut lines): (Vec<Subscribed>, f64, _) = (Vec::new(), 0.0, Vec::new());
     for streams in STREAMS {
@@ -394,7 +394,7 @@ fn memory() -> Result<Vec<Memory>, Error> {
         drop(callback);
         let models = [("pull", pull - left), ("ring", ring), ("callback", callback_bytes)];
         lines.extend(models.map(|(name, bytes)| Memory { streams, name, bytes: (bytes - base).max(0.0) }));
-        // What the readers left behind is not the next pool's.
+        // The memory that the readers left behind does not belong to the next pool.
         left = ring.max(callback_bytes) - (pull - left);
     }
     Ok(lines)

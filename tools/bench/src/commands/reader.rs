@@ -1,4 +1,4 @@
-//! A reader of the crowd: it pops its feed and keeps book of it.
+//! A reader of the load benchmark: it pops its feed and counts what it gets.
 
 use hdrhistogram::Histogram;
 use hoga::engine::Feed;
@@ -10,20 +10,20 @@ use hoga_cli::rounds::Error;
 use crate::serving::multi_server::MultiServer;
 use crate::serving::traffic::FIRST_STAMP;
 
-/// No message takes longer.
+/// The longest recorded latency, in ns.
 const LONGEST: u64 = 60_000_000_000;
 
-/// A feed, its reader, and the counts that are compared with the feed's account.
+/// A feed, its reader, and the counts that are compared with the feed's counts.
 pub struct Reader {
     pub feed: Feed,
     pub overflow: Overflow,
     streams: Vec<usize>,
     pub is_expecting: bool,
-    /// It lost something, so what it still waits for is not known.
+    /// Whether the feed dropped updates. Then the reader does not know which ones are still to come.
     pub has_gaps: bool,
     pub newest_sent: u64,
     pub newest_seen: u64,
-    /// Updates that it popped, and those that gaps say it missed.
+    /// The number of popped updates, and of updates that gaps report as missed.
     pub popped: u64,
     pub missed: u64,
 }
@@ -66,7 +66,7 @@ impl Reader {
         }
     }
 
-    /// What went out of its streams.
+    /// Returns the number of messages that the server sent on this reader's streams.
     pub fn sent(&self, server: &MultiServer) -> u64 {
         self.streams.iter().map(|stream| server.sent_of()[*stream]).sum()
     }
@@ -86,7 +86,7 @@ impl Timing {
     }
 
     pub fn sent(&mut self, number: u64, due: Nanos) {
-        // Snapshots between two messages were not due at any time.
+        // Snapshots between two messages have no due time.
         self.due.resize((number - self.first) as usize, None);
         self.due.push(Some(due));
     }

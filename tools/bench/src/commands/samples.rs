@@ -1,4 +1,4 @@
-//! Messages to measure with. Their size matters and nothing else.
+//! Messages to measure with. Only their size matters.
 
 use hoga::model::{Change, Date, Level, Levels, MAX_LEVELS, Market, Orderbook, Side, StreamType, Time, Trade};
 use hoga_cli::exit::Failure;
@@ -7,7 +7,7 @@ fn market() -> Result<Market, Failure> {
     "KRW-BTC".parse().map_err(|e| Failure::Failed(format!("KRW-BTC: {e}")))
 }
 
-/// A trade with all that a trade can have.
+/// Returns a trade with all optional fields.
 pub fn trade() -> Result<Trade, Failure> {
     Ok(Trade {
         market: market()?,
@@ -30,7 +30,7 @@ pub fn trade() -> Result<Trade, Failure> {
     })
 }
 
-/// An order book with as many levels as there can be.
+/// Returns an order book with the maximum number of levels.
 pub fn orderbook() -> Result<Orderbook, Failure> {
     let mut side = Levels::EMPTY;
     for level in 0..MAX_LEVELS {

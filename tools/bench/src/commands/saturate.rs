@@ -1,4 +1,4 @@
-//! `hoga bench saturate`: one client, saturated, for profilers and to compare two builds.
+//! `hoga bench saturate`: saturates one client, for profilers and to compare two builds.
 
 use hoga_cli::exit::Failure;
 use hoga_cli::output;
@@ -12,7 +12,7 @@ use crate::stack::Wait;
 use crate::stacks::Hoga;
 use crate::turn::{CLIENT_CORE, FEEDER_CORE};
 
-/// Measures and prints.
+/// Runs the benchmark and prints the result.
 pub fn run(args: &SaturateArgs) -> Result<(), Failure> {
     hoga_cli::signals::end_at_once()?;
     pin_here(FEEDER_CORE);

@@ -1,9 +1,9 @@
-//! Counts the instructions that a piece of work executes, under valgrind's callgrind. Such a count does not depend on
-//! the speed of the machine or on its other load. Knows nothing of what is counted: the program `hoga-instructions` has
-//! hoga's own paths, `hoga bench stages --instructions` those of other libraries.
+//! Counts the instructions that a piece of work executes, under valgrind's callgrind. The count does not depend on the
+//! speed of the machine or on other load. This module does not know the work: `hoga-instructions` counts hoga's own
+//! paths, `hoga bench stages --instructions` those of other libraries.
 //!
-//! A program counts by running itself again under callgrind with an argument that names one piece of [`Work`]. The child
-//! calls [`count`] with it; the parent learns the result from [`Valgrind::count`].
+//! A program counts by starting itself again under callgrind with an argument that names one piece of [`Work`]. The
+//! child calls [`count`] with it; the parent gets the result from [`Valgrind::count`].
 
 mod valgrind;
 
@@ -11,12 +11,12 @@ pub use valgrind::{Count, Valgrind, cpu_features};
 
 use std::hint::black_box;
 
-/// Work to be counted. It is done twice, and counted the second time.
+/// Work to be counted. It runs twice; the second run counts.
 pub trait Work {
-    /// Makes the work ready to be done once more. Not counted.
+    /// Prepares the next run. Not counted.
     fn prepare(&mut self) {}
 
-    /// Does it.
+    /// Runs the work.
     fn run(&mut self);
 }
 
@@ -26,7 +26,7 @@ impl<F: FnMut()> Work for F {
     }
 }
 
-/// Does the work once to warm up, and once more to be counted. Prints `times`, the number of operations of one run, to
+/// Runs the work once to warm up, and once more to be counted. Prints `times`, the number of operations of one run, to
 /// stdout for the parent.
 pub fn count(times: usize, work: &mut dyn Work) {
     work.prepare();
@@ -36,10 +36,10 @@ pub fn count(times: usize, work: &mut dyn Work) {
     println!("{times}");
 }
 
-/// What callgrind counts: from entering this function until it returns. `valgrind.rs` knows its name.
+/// The function that callgrind counts, from entry to return. `valgrind.rs` contains its name.
 #[inline(never)]
 fn counted(work: &mut dyn Work) {
     work.run();
-    // Without something to do after it, the call above would be a jump, from which nothing returns here.
+    // Without this line the call above would be a tail call, a jump that never returns to this function.
     black_box(work);
 }

@@ -1,10 +1,10 @@
-//! Runs a program under valgrind and reads what it counted.
+//! Runs a program under valgrind and reads the counts.
 
 use std::path::Path;
 use std::process::{Command, Output};
 use std::{env, fs, io};
 
-/// The function in mod.rs whose instructions are counted, by any way of mangling names.
+/// A pattern for the function in mod.rs whose instructions are counted; it matches all ways of mangling names.
 const COUNTED: &str = "*hoga_bench*counting*counted*";
 
 /// An installed valgrind.
@@ -13,28 +13,28 @@ pub struct Valgrind {
     version: String,
 }
 
-/// What one run of a piece of work executed.
+/// The counts of one run of a piece of work.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Count {
-    /// Instructions in all.
+    /// All instructions.
     pub instructions: u64,
-    /// Operations in all.
+    /// All operations.
     pub times: u64,
 }
 
 impl Count {
-    /// Instructions of one operation, to a hundredth.
+    /// Returns the instructions of one operation, rounded to hundredths.
     pub fn each(self) -> f64 {
         (self.instructions as f64 / self.times as f64 * 100.0).round() / 100.0
     }
 }
 
 impl Valgrind {
-    /// The one in PATH.
+    /// Finds valgrind in PATH.
     pub fn find() -> Result<Self, String> {
         let output = Command::new("valgrind").arg("--version").output().map_err(|e| match e.kind() {
-            io::ErrorKind::NotFound => "valgrind is not installed: `apt-get install valgrind`, or as your system \
-                                        installs programs"
+            io::ErrorKind::NotFound => "valgrind is not installed: `apt-get install valgrind`, or use your system's \
+                                        package manager"
                 .to_owned(),
             _ => format!("valgrind could not be started: {e}"),
         })?;
@@ -42,18 +42,18 @@ impl Valgrind {
         Ok(Self { version })
     }
 
-    /// As it says itself: `valgrind-3.19.0`.
+    /// Returns valgrind's own version text, such as `valgrind-3.19.0`.
     pub fn version(&self) -> &str {
         &self.version
     }
 
-    /// Counts one piece of work: `program`, run with `args`, has to call [`count`](super::count) for it. Callgrind's
-    /// profile goes to `profile`.
+    /// Counts one piece of work: `program`, started with `args`, must call [`count`](super::count) for it. Callgrind
+    /// writes its profile to `profile`.
     pub fn count(&self, program: &Path, args: &[&str], profile: &Path) -> Result<Count, String> {
         let toggle = format!("--toggle-collect={COUNTED}");
         let out = format!("--callgrind-out-file={}", profile.display());
         let times = run(&["--tool=callgrind", &toggle, &out], program, args)?;
-        let times = times.parse().map_err(|_| format!("the counted program said {times:?} instead of a number"))?;
+        let times = times.parse().map_err(|_| format!("the counted program printed {times:?} instead of a number"))?;
         let instructions = instructions(profile)?;
         if instructions == 0 || times == 0 {
             return Err(format!("nothing was counted: is {} stripped of its symbols?", program.display()));
@@ -61,14 +61,14 @@ impl Valgrind {
         Ok(Count { instructions, times })
     }
 
-    /// What `program` prints when it runs under valgrind, on the processor that valgrind emulates.
+    /// Returns what `program` prints under valgrind, on the processor that valgrind emulates.
     pub fn ask(&self, program: &Path, args: &[&str]) -> Result<String, String> {
         run(&["--tool=none"], program, args)
     }
 }
 
-/// Runs a program under valgrind without an environment, which could change how memory is allocated and copied. Returns
-/// what it prints.
+/// Runs a program under valgrind and returns what it prints. The environment is empty, because it could change how
+/// memory is allocated and copied.
 fn run(options: &[&str], program: &Path, args: &[&str]) -> Result<String, String> {
     let mut valgrind = Command::new("valgrind");
     valgrind.arg("-q").args(options).arg(program).args(args).env_clear();
@@ -76,7 +76,7 @@ fn run(options: &[&str], program: &Path, args: &[&str]) -> Result<String, String
     said(&valgrind.output().map_err(|e| format!("valgrind could not be started: {e}"))?)
 }
 
-/// Stdout of a process that succeeded; otherwise why it did not.
+/// Returns stdout of a process that succeeded, or the reason why it did not.
 fn said(output: &Output) -> Result<String, String> {
     if !output.status.success() {
         return Err(format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim()));
@@ -90,8 +90,8 @@ fn instructions(profile: &Path) -> Result<u64, String> {
     total.ok_or_else(|| format!("{} has no summary of callgrind", profile.display()))
 }
 
-/// The features that this process finds in its processor, among those by which the libraries under hoga choose their
-/// code. Under valgrind: those of the processor that it emulates.
+/// Returns the processor features that this process detects, among those that decide which code hoga's dependencies
+/// use. Under valgrind, these are the features of the emulated processor.
 pub fn cpu_features() -> String {
     macro_rules! found {
         ($detected:ident: $($feature:tt)*) => {{

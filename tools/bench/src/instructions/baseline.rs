@@ -1,4 +1,4 @@
-//! The counts to compare with, in a file of the repository, and the comparison.
+//! The baseline of counts, a file in the repository, and the comparison with it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -14,10 +14,10 @@ pub type Counts = BTreeMap<String, f64>;
 
 /// Growth that fails the gate.
 const GROWTH_MAX: f64 = 0.03;
-/// A saving that is worth to be mentioned: what is not kept may be spent unnoticed later.
+/// A saving worth reporting: if the baseline is not lowered, later growth may use it up unnoticed.
 const SAVING_MIN: f64 = 0.01;
 
-/// The file.
+/// The contents of the baseline file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Baseline {
@@ -28,7 +28,7 @@ pub struct Baseline {
 impl Baseline {
     pub fn read(path: &Path) -> Result<Self, String> {
         let name = path.display();
-        let text = fs::read_to_string(path).map_err(|e| format!("the baseline {name} cannot be read: {e}"))?;
+        let text = fs::read_to_string(path).map_err(|e| format!("the baseline {name} could not be read: {e}"))?;
         let baseline: Self =
             serde_json::from_str(&text).map_err(|e| format!("{name} is not a baseline of this program: {e}"))?;
         match baseline.instructions.iter().find(|(_, count)| **count <= 0.0) {
@@ -38,12 +38,12 @@ impl Baseline {
     }
 
     pub fn write(&self, path: &Path) -> Result<(), String> {
-        let mut text = serde_json::to_string_pretty(self).expect("keys are texts");
+        let mut text = serde_json::to_string_pretty(self).expect("all keys are strings");
         text.push('\n');
-        fs::write(path, text).map_err(|e| format!("the baseline {} cannot be written: {e}", path.display()))
+        fs::write(path, text).map_err(|e| format!("the baseline {} could not be written: {e}", path.display()))
     }
 
-    /// Takes the counts of rows that have become smaller. Returns how many.
+    /// Lowers the counts of rows that have become smaller. Returns the number of lowered rows.
     pub fn lower(&mut self, now: &Counts) -> usize {
         let lower = |(row, count): (&String, &mut f64)| {
             let smaller = now.get(row).filter(|now| **now < *count);
@@ -52,28 +52,28 @@ impl Baseline {
         self.instructions.iter_mut().filter_map(lower).count()
     }
 
-    /// Takes the counts of these rows, whatever they are.
+    /// Replaces the counts of these rows, larger or smaller.
     pub fn raise(&mut self, now: &Counts, rows: &[String]) -> Result<(), String> {
         for row in rows {
-            let count = now.get(row).ok_or_else(|| format!("nothing is counted under the name \"{row}\""))?;
+            let count = now.get(row).ok_or_else(|| format!("there is no row \"{row}\""))?;
             self.instructions.insert(row.clone(), *count);
         }
         Ok(())
     }
 }
 
-/// What has become of each row.
+/// The result for each row.
 #[derive(Debug, Default, PartialEq)]
 pub struct Comparison {
-    /// A line for each row.
+    /// The comparison as a table, one line per row.
     pub table: String,
     /// Rows that take too many instructions.
     pub grown: Vec<String>,
-    /// Rows that take clearly fewer.
+    /// Rows that take clearly fewer instructions.
     pub shrunk: Vec<String>,
     /// Rows without a count to compare with.
     pub new: Vec<String>,
-    /// Rows that are not counted any more.
+    /// Rows that are no longer counted.
     pub gone: Vec<String>,
 }
 
@@ -103,7 +103,7 @@ impl Comparison {
         this
     }
 
-    /// Nothing has grown, and the same is counted.
+    /// Returns whether no row has grown and the same rows are counted.
     pub fn is_good(&self) -> bool {
         self.grown.is_empty() && self.new.is_empty() && self.gone.is_empty()
     }
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn three_percent_more_pass_and_anything_above_fails() {
+    fn growth_up_to_three_percent_passes_and_more_fails() {
         let base = counts(&[("a", 1000.0), ("b", 1000.0)]);
         let comparison = Comparison::new(&base, &counts(&[("a", 1030.0), ("b", 1030.1)]));
         assert_eq!((comparison.grown.as_slice(), comparison.is_good()), (["b".to_owned()].as_slice(), false));
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn savings_are_told_and_do_not_make_up_for_growth_elsewhere() {
+    fn savings_are_reported_and_do_not_offset_growth_elsewhere() {
         let base = counts(&[("a", 1000.0), ("b", 1000.0)]);
         let comparison = Comparison::new(&base, &counts(&[("a", 500.0), ("b", 1200.0)]));
         assert_eq!((comparison.shrunk, comparison.grown), (vec!["a".to_owned()], vec!["b".to_owned()]));
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn lowering_never_raises_and_raising_touches_only_what_is_named() {
+    fn lowering_never_raises_and_raising_changes_only_the_named_rows() {
         let now = counts(&[("a", 5.0), ("b", 50.0), ("c", 7.0)]);
         let mut lowered = baseline(&[("a", 10.0), ("b", 10.0)]);
         assert_eq!(lowered.lower(&now), 1);
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_again_and_what_is_broken_is_refused() {
+    fn a_written_baseline_is_read_back_and_a_broken_one_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("baseline.json");
         let good = baseline(&[("a", 10.25)]);

@@ -1,4 +1,4 @@
-//! Counts the instructions of hoga's data path, and fails if something takes more of them than it did.
+//! Counts the instructions of hoga's frame path, and fails if a piece takes more of them than the baseline allows.
 
 #![forbid(unsafe_code)]
 
@@ -17,29 +17,29 @@ use counter::Counter;
 use hoga_bench::counting::cpu_features;
 
 const USAGE: &str = "\
-Counts the instructions of hoga's data path under valgrind and compares them with a baseline.
+Counts the instructions of hoga's frame path under valgrind and compares them with a baseline.
 
 usage: cargo run --profile instructions -p hoga-bench --no-default-features --bin hoga-instructions -- COMMAND
 
-  check              fails if something takes over 3 % more instructions than in the baseline. Where the
-                     baseline was taken with other versions: than in the commit that the baseline is of,
-                     which is built for that
-  check --base REV   the same against a commit
+  check              fails if a row takes over 3 % more instructions than in the baseline. If the
+                     baseline has other versions of the compiler or of valgrind, for example, its commit
+                     is built and counted here, and the rows are compared with that
+  check --base REV   compares with the commit REV instead
   counts             prints the counts as JSON
   lower              makes smaller counts the baseline
-  raise ROW...       makes the counts of these rows the baseline, whatever they are
-  raise all          takes the whole baseline anew, with the versions found here
+  raise ROW...       makes the counts of these rows the baseline, larger or smaller
+  raise all          replaces the whole baseline, with the versions found here
 
 --baseline FILE before the command names another baseline than benches/instructions.json.
 
-Exit codes: 0 good; 1 something takes too many instructions; 2 nothing was compared, and stderr says why";
+Exit codes: 0 good; 1 a row takes too many instructions; 2 nothing was compared, stderr has the reason";
 
-/// What a user writes to run this, before the command.
+/// The command that runs this program, before its arguments.
 const RUN: &str = "cargo run --profile instructions -p hoga-bench --no-default-features --bin hoga-instructions --";
-/// The profile that is counted, in the workspace's Cargo.toml.
+/// The profile that is counted, from the workspace's Cargo.toml.
 const PROFILE: &str = "instructions";
 
-/// What went wrong, other than a comparison.
+/// An error other than a failed comparison.
 type Failure = String;
 
 fn main() -> ExitCode {
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// False if something takes too many instructions.
+/// Returns false if a row takes too many instructions.
 fn run(args: &[String]) -> Result<bool, Failure> {
     let (file, args) = match args {
         [option, file, rest @ ..] if option == "--baseline" => (PathBuf::from(file), rest),
@@ -68,7 +68,7 @@ fn run(args: &[String]) -> Result<bool, Failure> {
         ["lower"] => lower(&file),
         ["raise", "all"] => raise_all(&file),
         ["raise", rows @ ..] if !rows.is_empty() => raise(&file, rows),
-        // For the processes that are counted.
+        // For the counted processes.
         ["row", name] => count_row(name),
         ["features"] => {
             println!("{}", cpu_features());
@@ -79,15 +79,16 @@ fn run(args: &[String]) -> Result<bool, Failure> {
 }
 
 fn check(file: &Path) -> Result<bool, Failure> {
-    let baseline = Baseline::read(file).map_err(|e| format!("{e}\nTo take one anew: {RUN} raise all"))?;
+    let baseline = Baseline::read(file).map_err(|e| format!("{e}\nTo create a baseline: {RUN} raise all"))?;
     let counter = Counter::new()?;
     let differences = counter.setting.differences(&baseline.taken_with);
     if differences.is_empty() {
         return Ok(verdict(&Comparison::new(&baseline.instructions, &counter.count_all()?), &counter));
     }
-    eprintln!("NOT COMPARABLE with the baseline itself:\n  {}", differences.join("\n  "));
-    let commit = base::commit_of(&root(), file).map_err(|e| format!("nor with the commit that it is of: {e}"))?;
-    eprintln!("So its commit is counted here, too.");
+    eprintln!("The baseline is NOT COMPARABLE here:\n  {}", differences.join("\n  "));
+    let commit =
+        base::commit_of(&root(), file).map_err(|e| format!("the commit of the baseline was not found: {e}"))?;
+    eprintln!("So the commit of the baseline is counted here, too.");
     compare_with(&commit, &counter)
 }
 
@@ -97,24 +98,24 @@ fn compare_with(commit: &str, counter: &Counter) -> Result<bool, Failure> {
     Ok(verdict(&Comparison::new(&base, &now), counter))
 }
 
-/// Prints the result; false if something takes too many instructions.
+/// Prints the result. Returns false if a row takes too many instructions.
 fn verdict(comparison: &Comparison, counter: &Counter) -> bool {
     let quoted = |rows: &[String]| rows.iter().map(|row| format!(" \"{row}\"")).collect::<String>();
     let Comparison { table, grown, shrunk, new, gone } = comparison;
     print!("{table}");
     if !shrunk.is_empty() {
-        println!("{} take fewer than before. To hold them to that: {RUN} lower", shrunk.len());
+        println!("{} rows take fewer instructions than before. To make that the baseline: {RUN} lower", shrunk.len());
     }
     if !gone.is_empty() {
-        eprintln!("FAILED: not counted any more:{}. To take the baseline anew: {RUN} raise all", quoted(gone));
+        eprintln!("FAILED: no longer counted:{}. To replace the baseline: {RUN} raise all", quoted(gone));
     }
     if !new.is_empty() {
-        eprintln!("FAILED: {} not in the baseline. To add them: {RUN} raise{}", new.len(), quoted(new));
+        eprintln!("FAILED: {} rows are not in the baseline. To add them: {RUN} raise{}", new.len(), quoted(new));
     }
     if !grown.is_empty() {
-        eprintln!("FAILED: {} take over 3 % more instructions than before.", grown.len());
+        eprintln!("FAILED: {} rows take over 3 % more instructions than before.", grown.len());
         eprintln!("To see where: callgrind_annotate {}/ROW.out", counter.folder.display());
-        eprintln!("If it is worth that, raise the baseline and say why in the commit message:");
+        eprintln!("If the change is worth it, raise the baseline and give the reason in the commit message:");
         eprintln!("{RUN} raise{}", quoted(grown));
     }
     comparison.is_good()
@@ -122,7 +123,7 @@ fn verdict(comparison: &Comparison, counter: &Counter) -> bool {
 
 fn print_counts() -> Result<bool, Failure> {
     let counts = Counter::new()?.count_all()?;
-    println!("{}", serde_json::to_string_pretty(&counts).expect("keys are texts"));
+    println!("{}", serde_json::to_string_pretty(&counts).expect("all keys are strings"));
     Ok(true)
 }
 
@@ -143,7 +144,7 @@ fn change(file: &Path, change: impl FnOnce(&mut Baseline, &Counts) -> Result<(),
     let differences = counter.setting.differences(&baseline.taken_with);
     if !differences.is_empty() {
         let differences = differences.join("\n  ");
-        return Err(format!("the baseline can only be taken anew as a whole, `{RUN} raise all`:\n  {differences}"));
+        return Err(format!("other versions need a whole new baseline, `{RUN} raise all`:\n  {differences}"));
     }
     change(&mut baseline, &counter.count_all()?)?;
     baseline.write(file)?;
@@ -158,11 +159,11 @@ fn raise_all(file: &Path) -> Result<bool, Failure> {
 
 fn count_row(name: &str) -> Result<bool, Failure> {
     let row = rows::all().into_iter().find(|row| row.name() == name);
-    row.ok_or_else(|| format!("nothing is counted under the name \"{name}\""))?.count();
+    row.ok_or_else(|| format!("there is no row \"{name}\""))?.count();
     Ok(true)
 }
 
-/// Of the workspace that this was built from.
+/// Returns the root of the workspace that this program was built from.
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("it is in tools/bench").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the crate is in tools/bench").to_owned()
 }

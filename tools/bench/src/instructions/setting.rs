@@ -1,4 +1,4 @@
-//! What a count depends on besides the source.
+//! The settings that change a count, apart from the source.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use hoga_bench::counting::Valgrind;
 use serde::{Deserialize, Serialize};
 
-/// Counts are comparable where all of this is the same.
+/// Counts are comparable if all these values are the same.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Setting {
@@ -14,14 +14,14 @@ pub struct Setting {
     pub rustc: String,
     pub rustflags: String,
     pub valgrind: String,
-    /// It copies memory, in a way of its own for each processor.
+    /// libc copies memory in a different way on each processor.
     pub libc: String,
-    /// Of the processor that valgrind emulates.
+    /// The features of the processor that valgrind emulates.
     pub cpu_features: String,
 }
 
 impl Setting {
-    /// Of this program, here and now.
+    /// Returns the settings of this program on this machine.
     pub fn here(valgrind: &Valgrind, program: &Path) -> Result<Self, String> {
         Ok(Self {
             target: env!("HOGA_TARGET").to_owned(),
@@ -33,7 +33,7 @@ impl Setting {
         })
     }
 
-    /// What differs from another, a line for each.
+    /// Returns one line for each difference.
     pub fn differences(&self, other: &Self) -> Vec<String> {
         let both = [
             ("target", &self.target, &other.target),

@@ -1,4 +1,4 @@
-//! `hoga bench peers`: whole clients, fed with the same messages by the same feeder.
+//! `hoga bench peers`: compares whole clients that get the same messages from the same feeder.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -31,19 +31,20 @@ const TUNGSTENITE: Client = Client { name: "tokio-tungstenite + serde_json", sta
 const FAST: Client = Client { name: "fastwebsockets + sonic-rs", stack: &Tokio(FastWebSockets) };
 const MIO_PARK: Client = Client { name: "mio + tungstenite + simd-json, park", stack: &Mio { wait: Wait::Park } };
 const MIO_SPIN: Client = Client { name: "mio + tungstenite + simd-json, spin", stack: &Mio { wait: Wait::Spin } };
-/// Where it is installed.
+/// Measured if it is installed.
 const PICOWS: Client = Client { name: "picows + orjson", stack: &Picows };
 
-/// Whose figures are compared: each peer waits as its users have it wait, so one that parks stands beside both of hoga.
+/// The clients whose figures are compared. Each peer waits as its users have it wait, so a parking peer is compared
+/// with both waits of hoga.
 const PAIRS: [(Client, &[Client]); 2] = [
     (HOGA_PARK, &[TUNGSTENITE, FAST, MIO_PARK, PICOWS]),
     (HOGA_SPIN, &[TUNGSTENITE, FAST, MIO_PARK, MIO_SPIN, PICOWS]),
 ];
 
-/// Measures and prints.
+/// Runs the benchmark and prints the report.
 pub fn run(args: &PeersArgs) -> Result<(), Failure> {
     let interrupt = Interrupt::catch()?;
-    // Where that is not allowed, the figures say so by their range.
+    // If pinning is not allowed, the range of the figures shows it.
     pin_here(FEEDER_CORE);
     let python = Picows::versions();
     let lab = Lab::new(Amount::of(args.time()), python.is_some())?;
@@ -123,7 +124,7 @@ fn saturated_table(what: &str) -> String {
     format!("saturated, {what}")
 }
 
-/// hoga's figures as parts of each peer's, round by round.
+/// Returns hoga's figures as parts of each peer's, round by round.
 fn ratios(lines: &[Line]) -> Vec<Measured> {
     let mut tables: Vec<&str> = Vec::new();
     for line in lines {
@@ -142,7 +143,7 @@ fn ratios(lines: &[Line]) -> Vec<Measured> {
     all
 }
 
-/// Of all costs, which are the columns that say something.
+/// Returns the ratios of all costs, which are the columns worth comparing.
 fn ratio(mine: &Line, theirs: &Line) -> Measured {
     let figures = mine.columns.iter().enumerate().filter(|(_, column)| column.is_steady);
     let figure = |(place, column): (usize, &Column)| {
@@ -165,13 +166,14 @@ fn ratio(mine: &Line, theirs: &Line) -> Measured {
     }
 }
 
-/// No client can be faster than the bare socket: where its own p99 is near a peer's, no client can be far below that.
+/// Returns the lower bound for any client. No client can be faster than the bare socket: if its p99 is near a peer's,
+/// no client can be far below the peer.
 fn limits(lines: &[Line]) -> Vec<String> {
     let limit = |rate: &u64| {
         let table = rate_table(TICKER_PLAIN, *rate);
         let ratio = find(lines, &table, FLOOR)?.ratio(find(lines, &table, TUNGSTENITE)?, 1);
         let (median, floor, peer) = (ratio.median, FLOOR.name, TUNGSTENITE.name);
-        Some(format!("{table}, p99: {floor} / {peer}: {median:.2}, the least that any client could reach"))
+        Some(format!("{table}, p99: {floor} / {peer}: {median:.2}, the lower bound for any client"))
     };
     RATES.iter().filter_map(limit).collect()
 }

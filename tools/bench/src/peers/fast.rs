@@ -1,4 +1,4 @@
-//! fastwebsockets and sonic-rs: the fastest of what is on the shelf for tokio.
+//! fastwebsockets and sonic-rs: the fastest crates for tokio.
 
 use std::io;
 
@@ -11,7 +11,7 @@ use super::tokio::{Client, Hub};
 use super::update::Update;
 use crate::stack::Endpoint;
 
-/// What is read at once: as much as hoga reads.
+/// Bytes of one read: as many as hoga reads.
 const BUFFER: usize = 64 * 1024;
 
 /// fastwebsockets and sonic-rs.
@@ -24,7 +24,7 @@ impl Client for FastWebSockets {
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
         upgrade(&mut socket, endpoint).await?;
-        // Its own buffer is of 8 KiB, which is many system calls for a burst.
+        // The default buffer has 8 KiB, which takes many system calls for a burst.
         let mut socket = WebSocket::after_handshake(BufReader::with_capacity(BUFFER, socket), Role::Client);
         let request = Frame::text(endpoint.request().into_bytes().into());
         socket.write_frame(request).await.map_err(io::Error::other)?;
@@ -41,8 +41,8 @@ impl Client for FastWebSockets {
     }
 }
 
-/// The opening handshake by hand: its own needs hyper, which would be compiled for this alone. The feeder says nothing
-/// before it is asked, so nothing comes behind the answer.
+/// Does the opening handshake by hand, because the crate's own needs hyper, which would be compiled only for this. The
+/// feeder sends nothing before the request, so no data follows the answer.
 async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut S, endpoint: &Endpoint) -> io::Result<()> {
     let request = format!(
         "GET /websocket/v1 HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\

@@ -1,15 +1,15 @@
-//! The exchange's messages as serde reads them: all fields that hoga's model has.
+//! The exchange's messages for serde, with all fields of hoga's model.
 
 use arrayvec::{ArrayString, ArrayVec};
 use serde::Deserialize;
 
-/// A market's code, without an allocation.
+/// A market's code, stored inline.
 pub type Code = ArrayString<23>;
-/// A date or a time as it is written.
+/// A date or a time as text.
 pub type When = ArrayString<10>;
 
-/// Declares structs under their field names, and once more under the short ones of the format SIMPLE. Two structs and
-/// no `alias`, so that serde compares no key with more names than it has to.
+/// Declares each struct twice: with the DEFAULT names and with the short names of the SIMPLE format. With `alias`
+/// instead, serde would compare each key with more names than necessary.
 macro_rules! messages {
     ($($(#[$doc:meta])* $name:ident { $($field:ident / $short:literal: $type:ty,)* })*) => {
         $($(#[$doc])*
@@ -17,7 +17,7 @@ macro_rules! messages {
         #[allow(dead_code, reason = "reading is the point")]
         pub struct $name { $(#[doc = concat!("`", $short, "` in SIMPLE.")] pub $field: $type,)* })*
 
-        /// The same in the format SIMPLE.
+        /// The same structs in the SIMPLE format.
         pub mod simple {
             use super::{ArrayVec, Change, Code, MarketState, MarketWarning, Side, StreamType, When};
             use serde::Deserialize;
@@ -92,7 +92,7 @@ messages! {
         stream_type / "st": StreamType,
     }
 
-    /// The whole visible book of a market. Its units are in place: a `Vec` would grow four times on the way to 30.
+    /// The whole visible order book of a market. Its units are stored inline: a `Vec` would grow four times to hold 30.
     Orderbook {
         code / "cd": Code,
         timestamp / "tms": u64,
@@ -103,7 +103,7 @@ messages! {
         level / "lv": Option<f64>,
     }
 
-    /// The i-th best ask beside the i-th best bid.
+    /// The i-th best ask and the i-th best bid.
     Unit {
         ask_price / "ap": f64,
         bid_price / "bp": f64,
@@ -134,7 +134,7 @@ pub enum Side {
     Bid,
 }
 
-/// Where a market is in its life.
+/// The trading state of a market.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum MarketState {

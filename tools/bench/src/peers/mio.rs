@@ -1,4 +1,4 @@
-//! mio, tungstenite, simd-json, arc-swap and rtrb: a client without a runtime.
+//! A client without a runtime: mio, tungstenite, simd-json, arc-swap and rtrb.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
@@ -22,7 +22,7 @@ use super::update::Update;
 use super::{CAPACITY, authority, tls, websocket_config};
 use crate::stack::{Endpoint, Stack, Strategy, Wait};
 
-/// How long the thread sleeps at most until it looks whether the strategy has left.
+/// How often a sleeping thread checks whether the strategy is gone.
 const NAP: Duration = Duration::from_millis(100);
 
 /// A WebSocket client on mio. It either parks or spins.
@@ -53,7 +53,7 @@ impl Mio {
 fn connect(endpoint: &Endpoint, hub: Hub, spins: bool) -> io::Result<()> {
     let socket = TcpStream::connect(authority(endpoint))?;
     socket.set_nodelay(true)?;
-    // The opening blocks; without an answer it has to notice that the strategy has left.
+    // Opening the WebSocket blocks. The time limit lets the thread notice that the strategy is gone.
     socket.set_read_timeout(Some(NAP))?;
     let watched = socket.try_clone()?;
     if !endpoint.is_secure() {
@@ -63,7 +63,7 @@ fn connect(endpoint: &Endpoint, hub: Hub, spins: bool) -> io::Result<()> {
     follow(StreamOwned::new(tls, socket), watched, endpoint, hub, spins)
 }
 
-/// `watched` is the socket under `stream`.
+/// Reads frames until the strategy is gone. `watched` is the socket under `stream`.
 fn follow<S: Read + Write>(
     stream: S,
     watched: TcpStream,
@@ -109,21 +109,22 @@ fn ignore_signals(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(error) }
 }
 
-/// Where updates go.
+/// The destinations of updates.
 struct Hub {
     newest: Newest,
     updates: Producer<Update>,
     losses: Arc<Losses>,
 }
 
-/// The newest value of every stream. The streams are known from the start.
+/// The newest value of every stream. The set of streams is fixed.
 struct Newest {
     tickers: HashMap<Code, ArcSwapOption<Ticker>>,
     trades: HashMap<Code, ArcSwapOption<Trade>>,
     orderbooks: HashMap<Code, ArcSwapOption<Orderbook>>,
 }
 
-/// What the ring had no room for. It drops the newest, so a strategy that has emptied it must learn that there was more.
+/// Updates that did not fit into the ring. The ring drops the newest, so a strategy that has emptied it also needs the
+/// last lost one.
 #[derive(Default)]
 struct Losses {
     count: AtomicU64,
@@ -163,19 +164,20 @@ fn store<T>(streams: &HashMap<Code, ArcSwapOption<T>>, code: &Code, value: &Arc<
 }
 
 impl Hub {
-    /// Keeps an update as the newest of its stream, and tells the strategy. Other messages are not data.
+    /// Stores an update as the newest of its stream and passes it to the strategy. `None` is a message without data.
     #[inline]
     fn publish(&mut self, update: Option<Update>) {
         let Some(update) = update else { return };
         self.newest.store(&update);
         if let Err(rtrb::PushError::Full(update)) = self.updates.push(update) {
             self.losses.last.store(Some(Arc::new(update)));
-            // LOST: Release, pairs with the Acquire in `Ring::lost`. A thread that sees the count sees the update, or a later one.
+            // LOST: Release, pairs with the Acquire in `Ring::lost`. A thread that sees the count sees this update, or
+            // a later one.
             self.losses.count.fetch_add(1, Ordering::Release);
         }
     }
 
-    /// The strategy has left.
+    /// Returns whether the strategy is gone.
     fn is_abandoned(&self) -> bool {
         self.updates.is_abandoned()
     }
@@ -191,7 +193,7 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// The last update that the ring had no room for, if it is news.
+    /// Returns the last update that did not fit into the ring, if it is newer than the last popped one.
     fn lost(&mut self) -> Option<Update> {
         // Acquire, pairs with LOST in `Hub::publish`.
         let missed = self.losses.count.load(Ordering::Acquire);

@@ -1,5 +1,5 @@
-//! What hoga is compared with: clients as users would assemble them from other libraries. Each keeps the newest value of
-//! every stream in a map and passes each update to the strategy through a queue.
+//! The clients that hoga is compared with, assembled from other crates as users would do it. Each client keeps the
+//! newest value of every stream in a map and passes each update to the strategy through a queue.
 
 mod comparison;
 mod fast;
@@ -23,15 +23,15 @@ use tungstenite::TokioTungstenite;
 
 use crate::stack::Endpoint;
 
-/// What a queue holds before it loses something: as many as hoga's feeds.
+/// The capacity of a queue: the same as of hoga's feeds.
 const CAPACITY: usize = 4096;
 
-/// tungstenite clears its whole buffer before each read, 128 KiB by default, which costs more than a message.
+/// tungstenite clears its whole buffer before each read. The default of 128 KiB would cost more than a message.
 fn websocket_config() -> WebSocketConfig {
     WebSocketConfig::default().read_buffer_size(16 * 1024)
 }
 
-/// `host:port`.
+/// Returns `host:port`.
 fn authority(endpoint: &Endpoint) -> &str {
     let behind_scheme = endpoint.url.split_once("://").map_or(endpoint.url.as_str(), |(_, rest)| rest);
     behind_scheme.split('/').next().unwrap_or_default()
@@ -53,7 +53,7 @@ mod tests {
 
     const MESSAGES: usize = 600;
 
-    /// Prices and sizes of a message, by which two readings of it are compared.
+    /// Prices and sizes of a message, to compare two readings of it.
     #[derive(Debug, Default, PartialEq)]
     struct Prices(Vec<f64>);
 
@@ -87,7 +87,7 @@ mod tests {
     }
 
     impl Prices {
-        /// As hoga reads them.
+        /// Returns hoga's reading of a message.
         fn of_message(message: &[u8]) -> Self {
             let receipt = Receipt { connection: ConnectionId(0), epoch: Epoch(1), received: Nanos(0) };
             let mut prices = Self::default();
@@ -95,7 +95,7 @@ mod tests {
             prices
         }
 
-        /// As a peer did.
+        /// Returns a peer's reading of a message.
         fn of_update(update: &Update) -> Self {
             Self(match update {
                 Update::Ticker(t) => vec![
@@ -123,7 +123,7 @@ mod tests {
         }
     }
 
-    /// Sends every message, plain and over TLS, and has each come out as hoga reads it.
+    /// Sends every message, plain and over TLS, and checks that the client delivers each as hoga reads it.
     fn delivers_all<Q: Queue>(open: impl Fn(&Endpoint) -> Running<Q>) {
         let data_types = vec!["ticker", "trade", "orderbook"];
         let traffic = Recording { markets: 5, data_types, depth: None, frames: MESSAGES }.run().unwrap();
@@ -143,7 +143,7 @@ mod tests {
                 assert_eq!(Prices::of_update(&update), Prices::of_message(frame.payload()));
             }
             assert_eq!(client.queue().missed(), 0);
-            assert!(client.queue().next().is_none(), "more came than was sent");
+            assert!(client.queue().next().is_none(), "more updates arrived than were sent");
         }
     }
 
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_nobody_accepts_ends_with_its_strategy() {
+    fn a_client_without_a_server_ends_with_its_strategy() {
         let feeder = Feeder::bind(false).unwrap();
         let endpoint = feeder.endpoint(&[], 0);
         drop(Tokio(TokioTungstenite).open(&endpoint).unwrap());

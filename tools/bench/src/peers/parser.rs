@@ -1,15 +1,15 @@
-//! The JSON parsers that users choose from, behind one face.
+//! The JSON parsers that users choose from, behind one trait.
 
 use serde::de::DeserializeOwned;
 
 /// Reads a message into a struct.
 pub trait Parser {
-    /// None if it is no such message.
+    /// Returns `None` if the message has another form.
     fn parse<T: DeserializeOwned>(&mut self, message: &[u8]) -> Option<T>;
 }
 
-/// serde_json as it comes. Without its feature `float_roundtrip` it is faster, and rounds the last digit of long
-/// numbers wrongly now and then.
+/// serde_json with its default features. Without its feature `float_roundtrip` it is faster, but sometimes rounds the
+/// last digit of long numbers incorrectly.
 #[derive(Debug, Default)]
 pub struct SerdeJson;
 
@@ -17,8 +17,7 @@ pub struct SerdeJson;
 #[derive(Debug, Default)]
 pub struct SonicRs;
 
-/// simd-json through serde. It writes into what it reads, and WebSocket libraries hand out shared bytes: so it reads a
-/// copy.
+/// simd-json through serde. It modifies its input, and WebSocket libraries return shared bytes, so it reads a copy.
 #[derive(Default)]
 pub struct SimdJson {
     copy: Vec<u8>,

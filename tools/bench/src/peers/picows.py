@@ -20,7 +20,7 @@ URL, REQUEST, CERTIFICATE, COUNTER, CORE = sys.argv[1:]
 class Client(WSListener):
     def __init__(self):
         with open(COUNTER, "r+b") as file:
-            # Of whole words: struct.pack_into would zero them first, for the strategy to see.
+            # Writes whole words: struct.pack_into would zero the bytes first, and the strategy could see that.
             self.counter = memoryview(mmap.mmap(file.fileno(), 8)).cast("Q")
         self.count = 0
         self.newest = {}
@@ -45,7 +45,7 @@ async def follow():
     await client.ended
 
 
-# It ends when the feeder hangs up, whoever was interrupted.
+# The process ends when the feeder closes the connection, even if Ctrl-C interrupts the benchmark.
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 with contextlib.suppress(OSError):
     os.sched_setaffinity(0, {int(CORE)})

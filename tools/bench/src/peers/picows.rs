@@ -1,4 +1,4 @@
-//! Python: picows and orjson, in a process of their own. Takes part where `python3` has both.
+//! Python: picows and orjson in a separate process. Measured if `python3` has both packages.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -15,7 +15,7 @@ use crate::stack::{Endpoint, Stack, Strategy};
 
 const PYTHON: &str = "python3";
 const CLIENT: &str = include_str!("picows.py");
-/// Prints what is there, in one line.
+/// Prints the installed versions in one line.
 const VERSIONS: &str = "
 import orjson, picows, platform
 from importlib.metadata import PackageNotFoundError, version
@@ -27,16 +27,17 @@ for package in ['picows', 'orjson', 'uvloop']:
         pass
 print(', '.join(parts))";
 
-/// How long the client may take to end by itself, once the feeder has hung up.
+/// How long the client may take to end after the feeder has closed the connection.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// picows and orjson, on uvloop if that is there as well. Only messages are counted across the processes: a strategy in
-/// Python has them without that.
+/// picows and orjson, on uvloop if it is installed. The counter of messages is shared between the processes; a real
+/// strategy would run in Python and not need it.
 #[derive(Debug, Clone, Copy)]
 pub struct Picows;
 
 impl Picows {
-    /// What would run; `None` if something of it is missing, or the system does not tell what it costs.
+    /// Returns the versions in use, or `None` if a package is missing or the system does not report the CPU time of a
+    /// process.
     pub fn versions() -> Option<String> {
         cpu_of("self")?;
         let output = Command::new(PYTHON).args(["-c", VERSIONS]).output().ok()?;
@@ -60,7 +61,7 @@ impl Stack for Picows {
     }
 }
 
-/// The strategy's end: how many messages the client says it has read.
+/// The strategy's end: the number of messages that the client has read.
 struct Counting {
     client: Child,
     counter: NamedTempFile,
@@ -73,7 +74,7 @@ impl Strategy for Counting {
         if self.seen == self.read {
             self.read = count(self.counter.as_file()).unwrap_or(self.read);
         }
-        // The feeder numbers its messages, so the n-th one is known.
+        // The feeder numbers its messages, so the n-th message is known.
         let stamp = FIRST_STAMP + self.seen;
         (self.seen < self.read).then(|| {
             self.seen += 1;
@@ -90,9 +91,9 @@ impl Strategy for Counting {
     }
 }
 
-/// CPU time of the main thread of a process, which is the client's only one.
+/// Returns the CPU time of the main thread of a process, the client's only thread.
 fn cpu_of(process: &str) -> Option<Duration> {
-    // In ns; what it waited for a core, and how often, come behind.
+    // The first number is the CPU time in ns; the time and the number of waits for a core follow.
     let text = std::fs::read_to_string(format!("/proc/{process}/schedstat")).ok()?;
     text.split(' ').next()?.parse().ok().map(Duration::from_nanos)
 }

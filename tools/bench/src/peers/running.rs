@@ -1,4 +1,4 @@
-//! A client that runs on a thread of its own, and the strategy's end of it.
+//! A client on its own thread, and the strategy's end of it.
 
 use std::io::{self, Write};
 use std::thread::{self, JoinHandle};
@@ -9,18 +9,18 @@ use super::update::Update;
 use crate::cpu::pin_here;
 use crate::stack::Strategy;
 
-/// What brings updates to the strategy. The client ends when it is dropped.
+/// The queue from a client to the strategy. Dropping it ends the client.
 pub trait Queue: 'static {
-    /// The next update; none if nothing waits.
+    /// Returns the next update, or `None` if the queue is empty.
     fn next(&mut self) -> Option<Update>;
 
-    /// Updates that it could not hold, so far.
+    /// Returns the number of updates so far that did not fit into the queue.
     fn missed(&self) -> u64;
 }
 
-/// A client at work.
+/// A running client.
 pub struct Running<Q> {
-    // Always there; taken only in `drop`.
+    // Always `Some`, except during `drop`.
     queue: Option<Q>,
     thread: Option<JoinHandle<io::Result<()>>>,
     has_delivered: bool,
@@ -43,7 +43,7 @@ impl<Q: Queue> Running<Q> {
 }
 
 impl<Q> Running<Q> {
-    /// The strategy's end.
+    /// Returns the strategy's end.
     #[inline]
     pub fn queue(&mut self) -> &mut Q {
         self.queue.as_mut().expect("taken only in drop")
@@ -67,7 +67,8 @@ impl<Q> Drop for Running<Q> {
     fn drop(&mut self) {
         self.queue = None;
         if let Some(thread) = self.thread.take() {
-            // If it panicked, it said so. In the end the feeder hangs up, which all of them call an error.
+            // If the thread panicked, the panic was printed. At the end the feeder closes the connection, which all
+            // clients report as an error.
             if let Ok(Err(why)) = thread.join()
                 && !self.has_delivered
             {

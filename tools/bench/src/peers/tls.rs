@@ -1,4 +1,4 @@
-//! TLS 1.3 with ring, as hoga has it.
+//! TLS 1.3 with ring, as hoga uses it.
 
 use std::io;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::stack::Endpoint;
 
-/// Trusts the endpoint's certificate and nothing else.
+/// Returns a configuration that trusts only the endpoint's certificate.
 pub fn config(endpoint: &Endpoint) -> io::Result<Arc<ClientConfig>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from(endpoint.certificate_der.clone())).map_err(io::Error::other)?;
@@ -22,7 +22,7 @@ pub fn config(endpoint: &Endpoint) -> io::Result<Arc<ClientConfig>> {
     Ok(Arc::new(config))
 }
 
-/// The feeder's name.
+/// Returns the feeder's name.
 pub fn server_name() -> ServerName<'static> {
     ServerName::IpAddress(IpAddr::from(std::net::IpAddr::from([127, 0, 0, 1])))
 }

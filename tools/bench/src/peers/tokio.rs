@@ -1,5 +1,5 @@
-//! What both tokio clients share: a current-thread runtime on the endpoint's core, a DashMap of the newest values, and a
-//! broadcast channel.
+//! The common parts of both tokio clients: a current-thread runtime on the endpoint's core, a DashMap of the newest
+//! values, and a broadcast channel.
 
 use std::io;
 use std::pin::pin;
@@ -20,19 +20,19 @@ use super::update::Update;
 use super::{CAPACITY, authority, tls};
 use crate::stack::{Endpoint, Stack, Strategy};
 
-/// A WebSocket client on tokio. Its thread parks: that is how runtimes wait.
+/// A WebSocket client on tokio. Its thread parks, as all runtimes do.
 #[derive(Debug, Clone, Copy)]
 pub struct Tokio<C>(pub C);
 
 /// Opens a WebSocket over a connected socket and passes every message to the hub.
 pub trait Client: Copy + Send + 'static {
-    /// Returns when the other side hangs up.
+    /// Returns when the other side closes the connection.
     fn follow<S>(&self, socket: S, endpoint: &Endpoint, hub: &Hub) -> impl Future<Output = io::Result<()>>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send;
 }
 
-/// Where updates go.
+/// The destinations of updates.
 pub struct Hub {
     newest: Newest,
     updates: Sender<Update>,
@@ -47,7 +47,7 @@ struct Newest {
 }
 
 impl Hub {
-    /// Keeps an update as the newest of its stream, and tells the strategy.
+    /// Stores an update as the newest of its stream and passes it to the strategy.
     #[inline]
     pub fn publish(&self, update: Update) {
         match &update {
@@ -55,7 +55,7 @@ impl Hub {
             Update::Trade(trade) => drop(self.newest.trades.insert(trade.code, trade.clone())),
             Update::Orderbook(book) => drop(self.newest.orderbooks.insert(book.code, book.clone())),
         }
-        // An error means that the strategy has left, and then this ends as well.
+        // An error means that the strategy is gone; then the client ends, too.
         let _ = self.updates.send(update);
     }
 }

@@ -1,23 +1,24 @@
-//! What a peer's strategy is given.
+//! The updates that a peer passes to its strategy.
 
 use std::sync::Arc;
 
 use super::message::{Orderbook, Ticker, Trade};
 use super::parser::Parser;
 
-/// A value that its map and its queue share.
+/// A value shared by a peer's map and its queue.
 #[derive(Debug, Clone)]
 pub enum Update {
-    /// Of a ticker.
+    /// A ticker.
     Ticker(Arc<Ticker>),
-    /// Of trades.
+    /// A trade.
     Trade(Arc<Trade>),
-    /// Of an order book.
+    /// An order book.
     Orderbook(Arc<Orderbook>),
 }
 
 impl Update {
-    /// Reads a message. The type stands first in each, so that nothing has to be read twice. None if it is no data.
+    /// Reads a message, or returns `None` if it has no data. The type comes first in each message, so no message is
+    /// parsed twice.
     #[inline]
     pub fn read(parser: &mut impl Parser, message: &[u8]) -> Option<Self> {
         if message.starts_with(b"{\"type\":\"ticker\"") {
@@ -31,7 +32,7 @@ impl Update {
         }
     }
 
-    /// When it happened, in ms.
+    /// Returns the exchange's timestamp, in ms.
     #[inline]
     pub fn timestamp(&self) -> u64 {
         match self {

@@ -1,4 +1,4 @@
-//! The certificate of the measuring servers, for loopback, from a file of the repository.
+//! The certificate of the measuring servers for loopback, from a file in the repository.
 
 use std::sync::Arc;
 
@@ -8,15 +8,15 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::version::TLS13;
 use rustls::{CipherSuite, ServerConfig};
 
-/// Self-signed. It is for loopback names alone, so its key need not be secret.
+/// Self-signed and only valid for loopback names, so its key need not be secret.
 const CERTIFICATE: &str = include_str!("../../fixtures/localhost.pem");
 const KEY: &str = include_str!("../../fixtures/localhost.key.pem");
 
-/// Chosen for every client that has it, whatever the client prefers, so that all decrypt the same. What the exchange would
-/// choose is not known.
+/// The cipher suite of every client that supports it, regardless of the client's preference, so that all of them
+/// decrypt the same way. The exchange's choice is not known.
 const SUITE: CipherSuite = CipherSuite::TLS13_AES_128_GCM_SHA256;
 
-/// What a client needs to trust the feeder, and the feeder to be trusted.
+/// The client's trusted root, and the server's configuration.
 pub struct Identity {
     pub pem: String,
     pub der: Vec<u8>,
@@ -28,7 +28,7 @@ impl Identity {
         let failed = |e: &dyn std::fmt::Display| Error::failed("the certificate", e);
         let certificate = CertificateDer::from_pem_slice(CERTIFICATE.as_bytes()).map_err(|e| failed(&e))?;
         let key = PrivateKeyDer::from_pem_slice(KEY.as_bytes()).map_err(|e| failed(&e))?;
-        // Named here and not taken from the process: another crate may have installed another default.
+        // Named explicitly instead of using the process default, which another crate may have replaced.
         let mut provider = rustls::crypto::ring::default_provider();
         provider.cipher_suites.sort_by_key(|suite| suite.suite() != SUITE);
         let mut tls = ServerConfig::builder_with_provider(Arc::new(provider))
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_that_would_rather_have_another_cipher_suite_gets_ours() {
+    fn a_client_that_prefers_another_cipher_suite_gets_ours() {
         let identity = Identity::of_localhost().unwrap();
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from(identity.der.clone())).unwrap();

@@ -1,4 +1,4 @@
-//! A server for one client at a time, which sends what the caller hands it, when the caller says.
+//! A server for one client at a time. The caller hands it the data and decides when to send it.
 
 use std::io::Write;
 use std::thread;
@@ -13,27 +13,27 @@ use crate::stack::{Endpoint, Want};
 
 pub use super::listener::PATIENCE;
 
-/// What the kernel may hold for a client that is behind.
+/// The kernel's send buffer for a client, in bytes.
 const SEND_BYTES: usize = 128 * 1024;
 
-/// Waits for clients on loopback.
+/// Accepts clients on loopback.
 pub struct Feeder {
     listener: Listener,
 }
 
 impl Feeder {
-    /// On a port that the system chooses; TLS 1.3 if `is_secure`.
+    /// Binds a port that the system chooses; with TLS 1.3 if `is_secure`.
     pub fn bind(is_secure: bool) -> Result<Self, Error> {
         Ok(Self { listener: Listener::bind(is_secure)? })
     }
 
-    /// What a client has to know.
+    /// Returns the endpoint for a client.
     pub fn endpoint(&self, wants: &[Want], core: usize) -> Endpoint {
         self.listener.endpoint(wants, core)
     }
 
-    /// The next client, as soon as it has sent its request. One that went away before that is not the next: the client
-    /// before may have tried to come back when its connection was closed, and been stopped then.
+    /// Returns the next client after it has sent its request. Clients that leave before that are skipped: the previous
+    /// client may try to reconnect when its connection is closed, before it is stopped.
     pub fn accept(&self) -> Result<Connection, Error> {
         let started = now();
         loop {
@@ -52,7 +52,7 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// Upgrades to WebSocket and waits for the request. Later ones are not read.
+/// Upgrades to WebSocket and waits for the request. Later requests are not read.
 fn open(stream: &mut dyn Duplex) -> Result<(), Error> {
     let failed = |e: &dyn std::fmt::Display| Error::failed("a client did not open its WebSocket", e);
     let mut socket = tungstenite::accept(stream).map_err(|e| failed(&e))?;
@@ -71,20 +71,20 @@ impl Connection {
         Ok(Self { wire })
     }
 
-    /// Adds a frame to what goes out next.
+    /// Adds a frame to the next [`send`](Self::send).
     pub fn push(&mut self, frame: &[u8]) -> Result<(), Error> {
         Ok(self.wire.push(frame)?)
     }
 
-    /// Bytes that wait for [`send`](Self::send).
+    /// Returns the number of bytes that wait for [`send`](Self::send).
     pub fn pending(&self) -> usize {
         self.wire.out.len()
     }
 
-    /// Sends what was added, in one write as far as the kernel takes it; waits where it does not.
+    /// Sends the added frames, in one write as far as the kernel accepts it. Blocks while the kernel's buffer is full.
     pub fn send(&mut self) -> Result<(), Error> {
         let sent = self.wire.socket.write_all(&self.wire.out);
         self.wire.out.clear();
-        sent.map_err(|e| Error::failed("the client took no more", e))
+        sent.map_err(|e| Error::failed("the client could not be written to", e))
     }
 }

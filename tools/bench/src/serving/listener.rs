@@ -1,5 +1,5 @@
-//! A listener on loopback, and the sending side of a connection. How a WebSocket is opened, and when what was written is
-//! sent, is up to the owner of the listener.
+//! A listener on loopback, and the sending side of a connection. The owner of the listener decides how a WebSocket is
+//! opened, and when written data is sent.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -11,10 +11,10 @@ use rustls::{ServerConnection, Stream};
 use super::certificate::Identity;
 use crate::stack::{Endpoint, Want};
 
-/// How long a client may take for anything.
+/// How long a client may take for each step.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Waits for clients on loopback.
+/// Accepts clients on loopback.
 pub(crate) struct Listener {
     listener: TcpListener,
     address: SocketAddr,
@@ -22,7 +22,7 @@ pub(crate) struct Listener {
     is_secure: bool,
 }
 
-/// Both ways of a stream of bytes.
+/// A byte stream in both directions.
 pub(crate) trait Duplex: Read + Write {}
 
 impl<S: Read + Write> Duplex for S {}
@@ -31,12 +31,12 @@ impl<S: Read + Write> Duplex for S {}
 pub(crate) struct Wire {
     pub socket: TcpStream,
     pub tls: Option<ServerConnection>,
-    /// What was pushed and not yet sent, as it goes over the socket.
+    /// Pushed data that is not yet sent, in the form that goes over the socket.
     pub out: Vec<u8>,
 }
 
 impl Listener {
-    /// On a port that the system chooses; TLS 1.3 if `is_secure`.
+    /// Binds a port that the system chooses; with TLS 1.3 if `is_secure`.
     pub fn bind(is_secure: bool) -> Result<Self, Error> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
@@ -44,7 +44,7 @@ impl Listener {
         Ok(Self { listener, address, identity: Identity::of_localhost()?, is_secure })
     }
 
-    /// What a client has to know.
+    /// Returns the endpoint for a client.
     pub fn endpoint(&self, wants: &[Want], core: usize) -> Endpoint {
         let scheme = if self.is_secure { "wss" } else { "ws" };
         Endpoint {
@@ -56,7 +56,7 @@ impl Listener {
         }
     }
 
-    /// The next client, if one is there, as soon as its WebSocket is open.
+    /// Returns the next client after its WebSocket is open, or `None` if no client is waiting.
     pub fn accept(&self, open: fn(&mut dyn Duplex) -> Result<(), Error>) -> Result<Option<Wire>, Error> {
         let mut socket = match self.listener.accept() {
             Ok((socket, _)) => socket,
@@ -81,7 +81,7 @@ impl Listener {
 }
 
 impl Wire {
-    /// Adds a frame to what goes out; under TLS in a record of its own, as the exchange sends it.
+    /// Adds a frame to the output. Under TLS the frame has its own record, as the exchange sends it.
     pub fn push(&mut self, frame: &[u8]) -> io::Result<()> {
         let Some(tls) = &mut self.tls else {
             self.out.extend_from_slice(frame);

@@ -1,5 +1,5 @@
-//! A server of several connections, each of which asks for streams of its own and may ask for others at any time.
-//! Only the opening of a connection blocks: one thread can feed the server and read what its clients deliver.
+//! A server for several connections. Each of them requests its own streams and may change them at any time. Only the
+//! opening of a connection blocks, so one thread can feed the server and read from its clients.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind, Read, Write};
@@ -14,24 +14,24 @@ use super::listener::{Duplex, Listener, Wire};
 use crate::serving::traffic::Traffic;
 use crate::stack::Endpoint;
 
-/// What may wait for a client that is behind before it gets no more.
+/// A client with this much unsent data gets no more for now.
 const ROOM: usize = 256 * 1024;
-/// Longest request, in bytes.
+/// The longest request, in bytes.
 const REQUEST_MAX: usize = 1 << 20;
 const PING: u8 = 9;
 const CLOSE: u8 = 8;
 const PONG: u8 = 0x8A;
 
-/// Connections, and the traffic that each gets its part of.
+/// The connections, and the traffic that they share.
 pub struct MultiServer {
     listener: Listener,
     traffic: Traffic,
-    /// Of type and code: the place of the stream.
+    /// The index of each stream by type and code.
     places: HashMap<(String, String), usize>,
     members: Vec<Member>,
-    /// Which member gets a stream.
+    /// The member that carries each stream.
     carriers: Vec<Option<usize>>,
-    /// How many messages of each stream went out.
+    /// The number of messages sent on each stream.
     sent_of: Vec<u64>,
     sent: u64,
     bytes: u64,
@@ -39,18 +39,18 @@ pub struct MultiServer {
     next_frame: usize,
 }
 
-/// A message that is on its way.
+/// A message that was pushed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sent {
-    /// Its number among all messages of the server; its timestamp says so too, see
+    /// Its number among all messages of the server. The message has it in its timestamp, see
     /// [`FIRST_STAMP`](crate::serving::traffic::FIRST_STAMP).
     pub number: u64,
-    /// The place of its stream in [`Traffic::streams`].
+    /// The index of its stream in [`Traffic::streams`].
     pub stream: usize,
 }
 
 impl MultiServer {
-    /// Waits for clients on a loopback port that the system chooses; with TLS 1.3 if `is_secure`.
+    /// Binds a loopback port that the system chooses; with TLS 1.3 if `is_secure`.
     pub fn bind(is_secure: bool, traffic: Traffic) -> Result<Self, Error> {
         let streams = traffic.streams.len();
         let places = traffic.streams.iter().cloned().zip(0..).collect();
@@ -68,52 +68,52 @@ impl MultiServer {
         })
     }
 
-    /// What a client has to know.
+    /// Returns the endpoint for a client.
     pub fn endpoint(&self, core: usize) -> Endpoint {
         self.listener.endpoint(&self.traffic.wants, core)
     }
 
-    /// What is sent.
+    /// Returns the traffic that is sent.
     pub fn traffic(&self) -> &Traffic {
         &self.traffic
     }
 
-    /// Messages that went out so far; the next has this number.
+    /// Returns the number of messages sent so far, which is the number of the next one.
     pub fn sent(&self) -> u64 {
         self.sent
     }
 
-    /// The same for each stream, snapshots and all.
+    /// Returns the number of messages sent on each stream, including snapshots.
     pub fn sent_of(&self) -> &[u64] {
         &self.sent_of
     }
 
-    /// Bytes of their frames, before encryption.
+    /// Returns the bytes of all sent frames, before encryption.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Requests that were read.
+    /// Returns the number of requests read.
     pub fn requests(&self) -> u64 {
         self.requests
     }
 
-    /// Streams that are asked for now.
+    /// Returns the number of requested streams.
     pub fn asked(&self) -> usize {
         self.carriers.iter().flatten().count()
     }
 
-    /// All snapshots that were asked for have been handed to the system.
+    /// Returns whether the system has accepted all requested snapshots.
     pub fn is_even(&self) -> bool {
         self.members.iter().all(|member| member.snapshots.is_empty() && member.wire.out.is_empty())
     }
 
-    /// Some client is so far behind that it gets nothing more for now.
+    /// Returns whether some client has too much unsent data to get more.
     pub fn is_full(&self) -> bool {
         self.members.iter().any(|member| member.wire.out.len() >= ROOM)
     }
 
-    /// Takes in new clients, obeys requests, and sends the snapshots that they call for.
+    /// Accepts new clients, applies requests, and sends the requested snapshots.
     pub fn look(&mut self) -> Result<(), Error> {
         while let Some(wire) = self.listener.accept(open)? {
             self.members.push(Member::new(wire)?);
@@ -133,7 +133,7 @@ impl MultiServer {
         Ok(())
     }
 
-    /// Adds the next message to what is to be sent, if a client asked for its stream.
+    /// Adds the next message to the output, if a client has requested its stream.
     pub fn push(&mut self) -> Result<Option<Sent>, Error> {
         let frame = self.next_frame;
         self.next_frame = (frame + 1) % self.traffic.frames.len();
@@ -144,12 +144,12 @@ impl MultiServer {
         }
     }
 
-    /// Hands to the system what was added, as far as it takes it.
+    /// Hands the output to the system, as much as it accepts.
     pub fn flush(&mut self) -> Result<(), Error> {
         self.members.iter_mut().try_for_each(Member::flush)
     }
 
-    /// Forgets all clients.
+    /// Drops all clients.
     pub fn hang_up(&mut self) {
         self.members.clear();
         self.carriers.fill(None);
@@ -169,14 +169,14 @@ impl MultiServer {
         Ok(sent)
     }
 
-    /// A request replaces what its connection asked for before. What is asked for with its state is sent that first.
+    /// Applies a request, which replaces the streams of its connection. Snapshots of requested streams are sent first.
     fn obey(&mut self, member: usize, text: &str) -> Result<(), Error> {
         self.requests += 1;
         let Some(asked) = parse(text)? else { return Ok(()) };
         self.carriers.iter_mut().filter(|carrier| **carrier == Some(member)).for_each(|carrier| *carrier = None);
         self.members[member].snapshots.clear();
         for Asked { data_type, code, with_state } in asked {
-            // As the exchange: what it does not know, it does not mention.
+            // Ignores unknown streams without an answer, as the exchange does.
             let Some(place) = self.places.get(&(data_type, code)) else { continue };
             self.carriers[*place] = Some(member);
             if with_state {
@@ -187,7 +187,7 @@ impl MultiServer {
     }
 }
 
-/// Upgrades to WebSocket and waits for nothing more. No byte is lost: a client sends nothing before it has the answer.
+/// Upgrades to WebSocket and returns. No byte is lost, because a client sends nothing before it has the answer.
 fn open(stream: &mut dyn Duplex) -> Result<(), Error> {
     tungstenite::accept(stream).map_err(|e| Error::failed("a client did not open its WebSocket", e))?;
     Ok(())
@@ -197,12 +197,12 @@ fn open(stream: &mut dyn Duplex) -> Result<(), Error> {
 #[derive(Debug, PartialEq, Eq)]
 struct Asked {
     data_type: String,
-    /// Without the depth of a book.
+    /// Without the depth of an order book.
     code: String,
     with_state: bool,
 }
 
-/// What a request asks for; nothing if it is a question.
+/// Returns the streams of a request, or `None` if it is a question such as `LIST_SUBSCRIPTIONS`.
 fn parse(text: &str) -> Result<Option<Vec<Asked>>, Error> {
     let parts: Vec<Value> = serde_json::from_str(text).map_err(|e| Error::failed("a client sent no request", e))?;
     if parts.iter().any(|part| part.get("method").is_some()) {
@@ -222,7 +222,7 @@ fn parse(text: &str) -> Result<Option<Vec<Asked>>, Error> {
 struct Member {
     wire: Wire,
     incoming: Vec<u8>,
-    /// Streams of which the state is to be sent.
+    /// Streams whose snapshot is still to be sent.
     snapshots: VecDeque<usize>,
     is_gone: bool,
 }
@@ -251,7 +251,7 @@ impl Member {
         Ok(())
     }
 
-    /// The next request, if one has come. Answers pings on the way.
+    /// Returns the next request, if one has arrived. Answers pings on the way.
     fn read(&mut self) -> Result<Option<String>, Error> {
         self.receive()?;
         while let Some((opcode, payload)) = take_frame(&mut self.incoming)? {
@@ -269,7 +269,7 @@ impl Member {
         Ok(None)
     }
 
-    /// Takes what has come.
+    /// Reads the bytes that have arrived.
     fn receive(&mut self) -> Result<(), Error> {
         let mut bytes = [0; 4096];
         while !self.is_gone {
@@ -281,7 +281,7 @@ impl Member {
                 Ok(0) => self.is_gone = true,
                 Ok(n) => self.incoming.extend_from_slice(&bytes[..n]),
                 Err(e) if e.kind() == ErrorKind::WouldBlock => break,
-                // A client that is gone is no error here; the command that waits for it reports it.
+                // A client that has gone is not an error here; the command that waits for it reports it.
                 Err(_) => self.is_gone = true,
             }
         }
@@ -302,7 +302,7 @@ fn read_tls(tls: &mut ServerConnection, socket: &mut TcpStream, bytes: &mut [u8]
     }
 }
 
-/// Takes a whole frame of a client off the front. Requests are never fragmented.
+/// Removes a complete client frame from the front. Requests are never fragmented.
 fn take_frame(bytes: &mut Vec<u8>) -> Result<Option<(u8, Vec<u8>)>, Error> {
     const WHOLE: u8 = 0x80;
     let is_wrong = match frames::parse(bytes) {
@@ -313,7 +313,7 @@ fn take_frame(bytes: &mut Vec<u8>) -> Result<Option<(u8, Vec<u8>)>, Error> {
             return Ok(Some((frame.opcode(), frame.payload)));
         }
     };
-    if is_wrong { Err(Error::Failed("a client sent a frame that no request has".to_owned())) } else { Ok(None) }
+    if is_wrong { Err(Error::Failed("a client sent a frame that cannot be a request".to_owned())) } else { Ok(None) }
 }
 
 #[cfg(test)]
@@ -327,7 +327,7 @@ mod tests {
     use crate::serving::traffic::FIRST_STAMP;
 
     #[test]
-    fn a_request_names_streams_and_which_of_them_begin_with_their_state() {
+    fn a_request_names_streams_and_whether_they_begin_with_a_snapshot() {
         let asked = |data_type: &str, code: &str, with_state| Asked {
             data_type: data_type.to_owned(),
             code: code.to_owned(),
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_is_taken_when_all_of_it_has_come() {
+    fn a_frame_is_taken_when_it_is_complete() {
         let whole = frames::client(frames::TEXT, b"hello");
         for cut in 0..whole.len() {
             let mut bytes = whole[..cut].to_vec();
@@ -360,7 +360,7 @@ mod tests {
         assert!(take_frame(&mut vec![0x81, 0x01, b'x']).is_err(), "clients mask");
     }
 
-    /// Looks until it is as wanted.
+    /// Polls the server until the condition holds.
     #[track_caller]
     fn until(server: &mut MultiServer, wanted: impl Fn(&MultiServer) -> bool) {
         for _ in 0..10_000 {
@@ -370,11 +370,11 @@ mod tests {
             }
             thread::sleep(std::time::Duration::from_millis(1));
         }
-        panic!("it never came to that");
+        panic!("the condition never held");
     }
 
     #[test]
-    fn a_request_replaces_the_one_before_and_nobody_gets_what_he_did_not_ask_for() {
+    fn a_request_replaces_the_one_before_and_clients_get_only_requested_streams() {
         let mut traffic = tickers(3).unwrap();
         traffic.frames = traffic.snapshots.clone();
         let mut server = MultiServer::bind(false, traffic).unwrap();
@@ -395,7 +395,7 @@ mod tests {
         until(&mut server, |server| server.requests() == 1 && server.is_even());
         assert_eq!((server.asked(), server.sent_of()), (2, &[1, 1, 0][..]));
         until(&mut server, |server| server.requests() == 2);
-        assert_eq!((server.asked(), server.sent()), (2, 2), "these were asked for without their state");
+        assert_eq!((server.asked(), server.sent()), (2, 2), "these streams were requested without snapshots");
         let sent = [(); 3].map(|()| server.push().unwrap().map(|sent| (sent.number, sent.stream)));
         assert_eq!(sent, [None, Some((2, 1)), Some((3, 2))]);
         server.flush().unwrap();

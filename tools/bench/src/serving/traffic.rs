@@ -1,4 +1,4 @@
-//! What the feeder sends: messages of the simulated exchange, recorded under virtual time and framed ahead.
+//! The traffic: messages of the simulated exchange, recorded under virtual time and put into frames in advance.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -14,11 +14,11 @@ use crate::stack::{Want, request};
 /// 2026-03-11T14:40:58Z, in ns.
 const OPENS: u64 = 1_773_240_058_000_000_000;
 const SECOND: u64 = 1_000_000_000;
-/// Virtual time after which a recording that has not come to an end never will.
+/// The virtual time after which a recording fails.
 const LONGEST: u64 = 3_600 * SECOND;
 
-/// The `timestamp` of the first message that a feeder sends, in ms; each one after it is a ms later. So a message is
-/// known by its timestamp, however a client reads it.
+/// The `timestamp` of the first message that a feeder sends, in ms. Each following message has a timestamp 1 ms later,
+/// so the timestamp identifies a message for any client.
 pub const FIRST_STAMP: u64 = 1_790_000_000_000;
 const STAMP_DIGITS: usize = 13;
 /// The last digits of a trade's `sequential_id`, which must not repeat either.
@@ -27,7 +27,7 @@ const ID_DIGITS: usize = 10;
 /// A message as the exchange would send it, in its WebSocket frame.
 #[derive(Debug, Clone)]
 pub struct Frame {
-    /// The place of its stream in [`Traffic::streams`].
+    /// The index of its stream in [`Traffic::streams`].
     pub stream: usize,
     bytes: Vec<u8>,
     payload_at: usize,
@@ -38,9 +38,9 @@ pub struct Frame {
 /// Recorded messages of some streams.
 #[derive(Debug, Clone)]
 pub struct Traffic {
-    /// What a client has to ask for.
+    /// The streams that a client must request.
     pub wants: Vec<Want>,
-    /// Type and code of each stream that brought something.
+    /// Type and code of each stream that has messages.
     pub streams: Vec<(String, String)>,
     /// The first message of each stream.
     pub snapshots: Vec<Frame>,
@@ -48,21 +48,21 @@ pub struct Traffic {
     pub frames: Vec<Frame>,
 }
 
-/// What is recorded.
+/// The parameters of a recording.
 #[derive(Debug, Clone)]
 pub struct Recording {
-    /// How many markets the exchange has.
+    /// The number of markets of the exchange.
     pub markets: usize,
-    /// Types, as the exchange writes them; each for every market.
+    /// The types, in the exchange's words; each is recorded for every market.
     pub data_types: Vec<&'static str>,
-    /// Levels of order books, if not all 30.
+    /// Levels of order books; `None` means all 30.
     pub depth: Option<usize>,
-    /// Messages after the first of each stream, at least.
+    /// The minimum number of messages after the first one of each stream.
     pub frames: usize,
 }
 
 impl Recording {
-    /// Lets an exchange run until there is enough of it. The same recording always returns the same traffic.
+    /// Runs an exchange until there are enough messages. The same recording always returns the same traffic.
     pub fn run(&self) -> Result<Traffic, Error> {
         let config = Config { markets: self.markets, output_limit: 1 << 30, ..Config::default() };
         let mut exchange = Exchange::new(config, OPENS);
@@ -112,7 +112,7 @@ struct Tape(Sender<Vec<u8>>);
 
 impl Observer for Tape {
     fn sent(&mut self, _sent_ns: u64, _conn: ConnId, payload: &[u8]) {
-        // The recording may have enough.
+        // The receiver may be gone if the recording has enough messages.
         let _ = self.0.send(payload.to_vec());
     }
 }
@@ -165,7 +165,7 @@ impl Frame {
         Ok(Self { stream, stamp_at: stamp.start, id_at, payload_at, bytes })
     }
 
-    /// The frame as the n-th message that is sent.
+    /// Returns the frame as the n-th message that is sent.
     pub fn numbered(&mut self, n: u64) -> &[u8] {
         write_digits(&mut self.bytes[self.stamp_at..][..STAMP_DIGITS], FIRST_STAMP + n);
         if let Some(at) = self.id_at {
@@ -174,18 +174,18 @@ impl Frame {
         &self.bytes
     }
 
-    /// The message without its frame: as it was recorded, or as it was last numbered.
+    /// Returns the message without its frame: as recorded, or as last numbered.
     pub fn payload(&self) -> &[u8] {
         &self.bytes[self.payload_at..]
     }
 
-    /// Its size on the wire before encryption.
+    /// Returns the size on the wire before encryption.
     pub(crate) fn size(&self) -> usize {
         self.bytes.len()
     }
 }
 
-/// Where the digits after a key are.
+/// Returns the range of the digits after a key.
 fn number_at(bytes: &[u8], key: &str) -> Option<std::ops::Range<usize>> {
     let start = bytes.windows(key.len()).position(|window| window == key.as_bytes())? + key.len();
     let digits = bytes[start..].iter().take_while(|byte| byte.is_ascii_digit()).count();

@@ -1,4 +1,4 @@
-//! The floor under every client: a thread that reads the socket, finds the frames and tells how many there were.
+//! The lower bound for all clients: a thread that reads the socket, finds the frames and counts them.
 
 use std::io::{self, Read};
 use std::net::TcpStream;
@@ -14,10 +14,10 @@ use crate::cpu::pin_here;
 use crate::serving::traffic::FIRST_STAMP;
 use crate::stack::{Endpoint, Stack, Strategy, Wait};
 
-/// Room for one read.
+/// Bytes of one read.
 const BYTES: usize = 64 * 1024;
 
-/// Reads frames and decodes nothing. Over a plain socket only, and it either parks or spins.
+/// Reads frames and decodes nothing. It works only over a plain socket, and either parks or spins.
 #[derive(Debug, Clone, Copy)]
 pub struct Floor {
     /// How its thread waits.
@@ -27,7 +27,7 @@ pub struct Floor {
 impl Stack for Floor {
     fn start(&self, endpoint: &Endpoint) -> Result<Box<dyn Strategy>, Error> {
         if endpoint.is_secure() {
-            return Err(Error::Failed("the floor is a plain socket".to_owned()));
+            return Err(Error::Failed("the bare socket cannot speak TLS".to_owned()));
         }
         let shared = Arc::new(Shared::default());
         let (spins, endpoint, theirs) = (self.wait == Wait::Spin, endpoint.clone(), shared.clone());
@@ -57,7 +57,7 @@ fn open(endpoint: &Endpoint) -> io::Result<TcpStream> {
     Ok(socket.into_inner())
 }
 
-/// Counts frames until the feeder hangs up.
+/// Counts frames until the feeder closes the connection.
 fn count(mut socket: TcpStream, spins: bool, shared: &Shared) -> io::Result<()> {
     socket.set_nonblocking(spins)?;
     let (mut buffer, mut filled, mut frames) = (vec![0; BYTES], 0, 0);
@@ -80,7 +80,7 @@ fn count(mut socket: TcpStream, spins: bool, shared: &Shared) -> io::Result<()> 
     Ok(())
 }
 
-/// The size of a server's frame, header and all; the feeder's are never fragmented and never above 64 KiB.
+/// Returns the size of a server's frame with its header. The feeder's frames are never fragmented and at most 64 KiB.
 fn frame_size(bytes: &[u8]) -> Option<usize> {
     match (bytes.get(1)?, bytes) {
         (126, [_, _, high, low, ..]) => Some(4 + usize::from(u16::from_be_bytes([*high, *low]))),
@@ -115,7 +115,7 @@ impl Drop for Counting {
     fn drop(&mut self) {
         self.shared.stops.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // The feeder has hung up before, so the thread ends by itself.
+            // The feeder has closed the connection before, so the thread ends by itself.
             let _ = thread.join();
         }
     }

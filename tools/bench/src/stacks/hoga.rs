@@ -23,12 +23,12 @@ pub struct Hoga {
 }
 
 impl Hoga {
-    /// One whose thread waits so.
+    /// Creates a client whose thread waits in this way.
     pub const fn new(wait: Wait) -> Self {
         Self { wait, measures: false }
     }
 
-    /// One that also records where the time of messages goes.
+    /// Creates a client that also records latencies.
     pub const fn measuring(wait: Wait) -> Self {
         Self { wait, measures: true }
     }
@@ -36,7 +36,7 @@ impl Hoga {
 
 impl Stack for Hoga {
     fn start(&self, endpoint: &Endpoint) -> Result<Box<dyn Strategy>, Error> {
-        // A feed of one type hands out values of that type; of several, events.
+        // A feed of one type delivers values of that type; a feed of several types delivers events.
         match endpoint.wants.as_slice() {
             [one] if one.data_type == "ticker" => self.follow(endpoint, plan::ticker(markets(one)?)),
             [one] if one.data_type == "trade" => self.follow(endpoint, plan::trade(markets(one)?)),
@@ -95,7 +95,7 @@ fn mixed(wants: &[Want]) -> Result<Subscription, Error> {
             "ticker" => plan::ticker(markets(want)?).mixed(),
             "trade" => plan::trade(markets(want)?).mixed(),
             "orderbook" => orderbook(want)?.mixed(),
-            other => return Err(Error::Failed(format!("{other} is not measured"))),
+            other => return Err(Error::Failed(format!("{other} is not supported"))),
         };
         all = Some(match all {
             Some(all) => all.and(one),
@@ -130,7 +130,7 @@ impl<T: Payload> Strategy for Following<T> {
 
 impl<T: Payload> Drop for Following<T> {
     fn drop(&mut self) {
-        // The measurement is over; what is still queued does not matter.
+        // The measurement is over; queued updates do not matter.
         let _ = self.engine.shutdown(DEADLINE);
     }
 }

@@ -1,4 +1,4 @@
-//! Clients that are always there to be measured.
+//! The clients that need no feature `peers`.
 
 mod floor;
 mod hoga;

@@ -1,4 +1,4 @@
-//! JSON to a struct of all fields: hoga's decoder, and through serde simd-json, sonic-rs and serde_json.
+//! JSON to a struct of all fields: hoga's decoder; simd-json, sonic-rs and serde_json through serde.
 
 use std::any::Any;
 use std::hint::black_box;
@@ -16,12 +16,12 @@ use crate::peers::parser::{Parser, SerdeJson, SimdJson, SonicRs};
 use crate::report::Target;
 use crate::serving::traffic::Recording;
 
-/// Different messages, read in turn: more than the branch predictor learns by heart.
+/// Different messages, read in turn: too many for the branch predictor to memorize.
 const MESSAGES: usize = 256;
 const RECEIPT: Receipt = Receipt { connection: ConnectionId(0), epoch: Epoch(1), received: Nanos(0) };
 const SIMD_JSON: &str = "simd-json";
 
-/// Type, depth, and the part of simd-json's time that hoga may take.
+/// Name, type, depth, and the limit of hoga's time as a part of simd-json's.
 const SUBJECTS: [(&str, &str, Option<usize>, f64); 4] = [
     ("ticker", "ticker", None, 1.0 / 4.0),
     ("trade", "trade", None, 1.0 / 4.0),
@@ -30,7 +30,7 @@ const SUBJECTS: [(&str, &str, Option<usize>, f64); 4] = [
 ];
 const FORMATS: [&str; 2] = ["DEFAULT", "SIMPLE"];
 
-/// One for each message and reader.
+/// Returns one candidate for each message and reader.
 pub fn candidates(measure: &Measure) -> Result<Vec<Candidate<'static>>, Error> {
     let mut all = Vec::new();
     for (name, data_type, depth, _) in SUBJECTS {
@@ -58,7 +58,7 @@ pub fn candidates(measure: &Measure) -> Result<Vec<Candidate<'static>>, Error> {
     Ok(all)
 }
 
-/// What should come out.
+/// Returns the targets.
 pub fn targets(lines: &[Line]) -> Vec<Target> {
     let each = |(name, _, _, most)| FORMATS.map(|format| part(lines, &table(name, format), HOGA, SIMD_JSON, most));
     SUBJECTS.into_iter().flat_map(each).flatten().collect()
@@ -68,7 +68,7 @@ fn table(name: &str, format: &str) -> String {
     format!("decode, {name}, {format}")
 }
 
-/// Messages as the exchange sends them in the default format.
+/// Records messages as the exchange sends them in the DEFAULT format.
 fn record(data_type: &'static str, depth: Option<usize>) -> Result<Vec<String>, Error> {
     let recording = Recording { markets: MESSAGES, data_types: vec![data_type], depth, frames: MESSAGES };
     let traffic = recording.run()?;
@@ -76,7 +76,7 @@ fn record(data_type: &'static str, depth: Option<usize>) -> Result<Vec<String>, 
     traffic.frames.iter().take(MESSAGES).map(|frame| text(frame.payload())).collect()
 }
 
-/// The same message in the format SIMPLE: the same fields under short names.
+/// Converts a message to the SIMPLE format: the same fields under short names.
 fn shortened(message: &str) -> String {
     let fields = match message {
         m if m.starts_with("{\"type\":\"ticker\"") => schema::TICKER,
@@ -89,7 +89,7 @@ fn shortened(message: &str) -> String {
     })
 }
 
-/// Takes one price of each message, so that none of it can be optimised away.
+/// Adds up one price of each message, so that the optimizer cannot remove the work.
 #[derive(Default)]
 struct Sum(f64);
 
@@ -106,7 +106,7 @@ impl Sink for Sum {
     }
 }
 
-/// The price that [`Sum`] takes.
+/// Returns the price that [`Sum`] adds.
 trait Priced: DeserializeOwned + 'static {
     fn price(&self) -> f64;
 }
@@ -132,26 +132,26 @@ priced! {
     simple::Orderbook: |book| book.orderbook_units.first().map_or(0.0, |unit| unit.ask_price);
 }
 
-/// hoga and the parsers, after all of them have read the same.
+/// Returns hoga and the parsers, after checking that all of them read the same values.
 fn readers<T: Priced>(table: &str, messages: &[String], measure: &Measure) -> Result<Vec<Candidate<'static>>, Error> {
     if !measure.wants(table) {
         return Ok(Vec::new());
     }
-    // A receive buffer has other bytes behind a message as well.
+    // In a receive buffer, other bytes follow a message, too.
     let padded: Vec<_> = messages.iter().map(|message| format!("{message}{:SLACK$}", "").into_bytes()).collect();
     let lengths: Vec<_> = messages.iter().map(String::len).collect();
     let mut decoder = Decoder::new();
     let mut own = move || {
         let mut sum = Sum::default();
         for (message, len) in padded.iter().zip(&lengths) {
-            // What was not read is missing in the sum.
+            // A message that is not read is missing in the sum.
             let _ = decoder.decode(black_box(message), *len, RECEIPT, &mut sum);
         }
         (sum.0, decoder.counters().fallbacks)
     };
     let (expected, fallbacks) = own();
     if fallbacks > 0 {
-        return Err(Error::Failed(format!("{table}: the messages are not as the exchange sends them")));
+        return Err(Error::Failed(format!("{table}: hoga's fast reader cannot read the recorded messages")));
     }
     let own = row(table, HOGA, measure, MESSAGES, move || _ = black_box(own()))?;
     Ok(vec![
@@ -175,7 +175,7 @@ fn reader<T: Priced>(
         let prices = messages.iter().filter_map(|message| parser.parse::<T>(black_box(message.as_bytes())));
         prices.map(|value| black_box(&value).price()).sum::<f64>()
     };
-    // Prices are short enough that every parser reads them exactly.
+    // Prices are short enough for every parser to read them exactly.
     let sum = read();
     if sum != expected {
         return Err(Error::Failed(format!("{table}: {name} reads {sum} where hoga reads {expected}")));

@@ -1,4 +1,5 @@
-//! Bytes to frames: hoga's reader in place, tungstenite and fastwebsockets, the copy out of the socket included.
+//! Bytes to frames: hoga's reader, which reads in place, tungstenite and fastwebsockets. The copy out of the socket
+//! counts.
 
 use std::hint::black_box;
 use std::io::{self, Read, Write};
@@ -19,13 +20,13 @@ use crate::report::Target;
 
 /// Frames that the socket holds.
 const FRAMES: usize = 128;
-/// Frames between two looks at the clock.
+/// Frames between two clock reads.
 const TIMES: usize = 8 * FRAMES;
 /// A ticker in the DEFAULT format.
 const PAYLOAD: usize = 960;
 /// Bytes of one packet.
 const PACKET: usize = 1448;
-/// Room for one read; the size the socket layer asks for.
+/// Bytes of one read: the size that the socket layer asks for.
 const CAPACITY: usize = 64 * 1024;
 const TUNGSTENITE: &str = "tungstenite";
 
@@ -34,7 +35,7 @@ const ARRIVALS: [(Arrival, &str, f64); 2] = [
     (Arrival::Single, "frames of 960 bytes, one for each read", 1.0 / 10.0),
 ];
 
-/// One for each reader and way to arrive.
+/// Returns one candidate for each reader and kind of arrival.
 pub fn candidates(measure: &Measure) -> Result<Vec<Candidate<'static>>, Error> {
     let mut all = Vec::new();
     for (arrival, table, _) in ARRIVALS.into_iter().filter(|(_, table, _)| measure.wants(table)) {
@@ -48,24 +49,24 @@ pub fn candidates(measure: &Measure) -> Result<Vec<Candidate<'static>>, Error> {
     Ok(all)
 }
 
-/// What should come out.
+/// Returns the targets.
 pub fn targets(lines: &[Line]) -> Vec<Target> {
     ARRIVALS.into_iter().filter_map(|(_, table, most)| part(lines, table, HOGA, TUNGSTENITE, most)).collect()
 }
 
 /// Finds the next frame.
 trait Frames: 'static {
-    /// Its payload, to look at.
+    /// Passes the payload of the next frame to `look`.
     fn next(&mut self, look: impl FnOnce(&[u8])) -> Option<()>;
 }
 
-/// A row, after the reader has read every byte right.
+/// Returns a row, after checking that the reader reads every byte correctly.
 fn reader(table: &str, name: &str, measure: &Measure, mut frames: impl Frames) -> Result<Candidate<'static>, Error> {
     for i in 0..2 * FRAMES {
         let mut is_right = false;
         let found = frames.next(|read| is_right = read.iter().copied().eq(payload(i % FRAMES)));
         if found.is_none() || !is_right {
-            return Err(Error::Failed(format!("{table}: {name} reads frame {i} wrongly")));
+            return Err(Error::Failed(format!("{table}: {name} reads frame {i} incorrectly")));
         }
     }
     let work = move || {
@@ -79,13 +80,13 @@ fn reader(table: &str, name: &str, measure: &Measure, mut frames: impl Frames) -
 /// How the stream arrives.
 #[derive(Clone, Copy)]
 enum Arrival {
-    /// A read returns as much as it asks for: a burst, or a reader that is behind.
+    /// A read returns as much as it asks for: a burst, or a slow reader.
     Bulk,
     /// A read returns one frame: a quiet market.
     Single,
 }
 
-/// A socket on which the same frames arrive without end.
+/// A socket on which the same frames arrive forever.
 struct Socket {
     frames: Vec<u8>,
     at: usize,
@@ -116,7 +117,7 @@ impl Read for Socket {
             Arrival::Single => (self.at / frame + 1) * frame,
         };
         let n = out.len().min(end - self.at);
-        // Packet by packet, as a kernel does: one large copy is many times slower for some pairs of addresses.
+        // Copies packet by packet, as a kernel does: one large copy is many times slower for some pairs of addresses.
         for (to, from) in out[..n].chunks_mut(PACKET).zip(self.frames[self.at..self.at + n].chunks(PACKET)) {
             to.copy_from_slice(from);
         }
@@ -135,7 +136,7 @@ impl Write for Socket {
     }
 }
 
-/// It never has to wait.
+/// This socket is always ready.
 impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let n = self.read(out.initialize_unfilled())?;
@@ -158,7 +159,7 @@ impl AsyncWrite for Socket {
     }
 }
 
-/// Ours, as the connection's thread uses it.
+/// hoga's reader, used as on the connection's thread.
 struct InPlace {
     socket: Socket,
     buffer: ReceiveBuffer,
@@ -211,7 +212,7 @@ fn fastwebsockets(arrival: Arrival) -> fastwebsockets::WebSocket<Socket> {
 impl Frames for fastwebsockets::WebSocket<Socket> {
     #[inline]
     fn next(&mut self, look: impl FnOnce(&[u8])) -> Option<()> {
-        // Without a runtime: it is ready at once.
+        // No runtime is needed, because the future is ready at once.
         let frame = self.read_frame().now_or_never()?.ok()?;
         (frame.opcode == OpCode::Binary).then(|| look(&frame.payload))
     }

@@ -1,4 +1,4 @@
-//! `hoga bench stages`: one stage at a time, hoga's and what other libraries offer for it.
+//! `hoga bench stages`: compares single stages of hoga with other libraries.
 
 mod decode;
 mod frames;
@@ -23,20 +23,20 @@ use crate::turn::CORES;
 pub use pool::publish;
 
 const TIME: [Column; 1] = [Column::cost("time", "ns")];
-/// This thread measures on it.
+/// The core of the measuring thread.
 const CORE: usize = 0;
-/// hoga's rows, in the tables where others stand beside them.
+/// The name of hoga's rows in tables with other libraries.
 const HOGA: &str = "hoga";
 
-/// Measures and prints.
+/// Runs the benchmark and prints the report.
 pub fn run(StagesArgs { bench: args, instructions }: &StagesArgs) -> Result<(), Failure> {
     let interrupt = Interrupt::catch()?;
-    // Loads are read on this core, and changed on another.
+    // Values are loaded on this core, and changed on another.
     pin_here(CORE);
     let turn = (args.time() / 1000).clamp(Duration::from_millis(1), Duration::from_millis(20));
     let measure = if *instructions { Measure::TimeAndInstructions(turn, Counter::new()?) } else { Measure::Time(turn) };
     let candidates = candidates(&measure)?;
-    // The first round meets cold caches and an idle processor.
+    // The first round runs with cold caches on an idle processor, so it does not count.
     let is_over = || interrupt.is_asked();
     let lines = noise::run(candidates, Schedule::new(args.time(), &is_over).warm_up(), &CORES)?;
     let targets = [decode::targets(&lines), frames::targets(&lines), pool::targets(&lines)].concat();
@@ -44,7 +44,7 @@ pub fn run(StagesArgs { bench: args, instructions }: &StagesArgs) -> Result<(), 
     outcome(&Report::new("hoga bench stages", settings, &lines, targets), &args.report, None)
 }
 
-/// Does what one row measures, for callgrind to count.
+/// Runs the work of one row, for callgrind to count.
 pub fn count(table: String, name: String) -> Result<(), Failure> {
     let candidates = candidates(&Measure::CountOnly { table, name })?;
     rounds::run(candidates, Schedule::new(Duration::ZERO, &|| false))?;
@@ -62,7 +62,7 @@ fn find<'a>(lines: &'a [Line], table: &str, name: &str) -> Option<&'a Line> {
     lines.iter().find(|line| line.table == table && line.name == name)
 }
 
-/// One row is a part of another of its table at most.
+/// Returns the target that one row is at most this part of another row in its table.
 fn part(lines: &[Line], table: &str, name: &str, of: &str, most: f64) -> Option<Target> {
     let ratio = find(lines, table, name)?.ratio(find(lines, table, of)?, 0);
     Some(Target {

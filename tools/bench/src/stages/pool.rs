@@ -1,4 +1,4 @@
-//! The newest value: what a strategy pays to read it, and the connection's thread to write it.
+//! The pool: the cost for a strategy to load a newest value, and for the connection's thread to publish it.
 
 use std::env;
 use std::hint::black_box;
@@ -25,7 +25,7 @@ use crate::cpu::pin_here;
 use crate::report::Target;
 use crate::serving::traffic::Recording;
 
-/// Loads between two looks at the clock.
+/// Loads between two clock reads.
 const LOADS: usize = 1024;
 /// Markets whose values change between two rounds of loads.
 const MARKETS: usize = 64;
@@ -37,18 +37,18 @@ const CHANGED_ELSEWHERE: &str = "load, changed by another core";
 const PUBLISH: &str = "publish";
 const CACHED: &str = "hoga, cached handle";
 const HANDLE: &str = "hoga, handle";
-/// The other core than the one that loads.
+/// The writer's core; the other core loads.
 const WRITER_CORE: usize = 1;
 /// How long a process publishes.
 const PUBLISHING: Duration = Duration::from_millis(20);
 const FEW: usize = 1;
 const MANY: usize = 64;
 
-/// Loads of a value that is the same as before, or another; publications.
+/// Returns the candidates: loads of unchanged and changed values, and publications.
 pub fn candidates(measure: &Measure) -> Result<Vec<Candidate<'static>>, Error> {
     let mut all = if measure.wants(UNCHANGED) { unchanged(measure)? } else { Vec::new() };
     if matches!(measure, Measure::CountOnly { .. }) {
-        // What others do meanwhile, and what happens between two loads, is not to be counted.
+        // The work of other threads and the time between two loads must not be counted.
         return Ok(all);
     }
     all.extend(changed(measure.turn())?);
@@ -56,7 +56,7 @@ pub fn candidates(measure: &Measure) -> Result<Vec<Candidate<'static>>, Error> {
     Ok(all)
 }
 
-/// What should come out.
+/// Returns the targets.
 pub fn targets(lines: &[Line]) -> Vec<Target> {
     let loads = [(UNCHANGED, 3.0), (CHANGED, 25.0)].into_iter().filter_map(|(table, most)| {
         let line = find(lines, table, CACHED)?;
@@ -106,7 +106,7 @@ impl Source {
         Ok(source)
     }
 
-    /// Another value of every market.
+    /// Publishes another value of every market.
     fn publish(&mut self) {
         for (publisher, ticker) in self.publishers.iter_mut().zip(&mut self.tickers) {
             ticker.timestamp += 1;
@@ -133,7 +133,7 @@ fn loads(name: &str, measure: &Measure, mut load: impl FnMut() -> f64 + 'static)
     row(UNCHANGED, name, measure, LOADS, move || (0..LOADS).for_each(|_| _ = black_box(load())))
 }
 
-/// The loads alone are timed, of all markets after all have changed.
+/// Times only the loads: of all markets, after all of them have changed.
 fn changed(turn: Duration) -> Result<Vec<Candidate<'static>>, Error> {
     let mut all = Vec::new();
     for table in [CHANGED, CHANGED_ELSEWHERE] {
@@ -152,7 +152,7 @@ fn changed(turn: Duration) -> Result<Vec<Candidate<'static>>, Error> {
 
 type Publish = Box<dyn FnMut()>;
 
-/// Changes all markets when it is called, here or on a thread of its own.
+/// Returns a function that changes all markets, on this thread or on another.
 fn writer(table: &str) -> Result<(Publish, Vec<Handle<Ticker>>), Error> {
     let mut source = Source::new(MARKETS)?;
     let handles = source.handles.clone();
@@ -163,7 +163,7 @@ fn writer(table: &str) -> Result<(Publish, Vec<Handle<Ticker>>), Error> {
     let (tell, done) = sync_channel::<()>(0);
     thread::spawn(move || {
         pin_here(WRITER_CORE);
-        // It ends when the other end of the channel is dropped.
+        // The loop ends when the other end of the channel is dropped.
         while asked.recv().is_ok() {
             source.publish();
             let _ = tell.send(());
@@ -176,7 +176,7 @@ fn writer(table: &str) -> Result<(Publish, Vec<Handle<Ticker>>), Error> {
     Ok((Box::new(publish), handles))
 }
 
-/// Time of one load, in ns.
+/// Returns the time of one load, in ns.
 fn alternate(turn: Duration, publish: &mut Publish, mut load_all: impl FnMut() -> f64) -> f64 {
     let clock = SystemClock::new();
     let end = clock.now() + turn;
@@ -191,7 +191,7 @@ fn alternate(turn: Duration, publish: &mut Publish, mut load_all: impl FnMut() -
     spent.as_nanos() as f64 / loads.max(1) as f64
 }
 
-/// In a process of its own: some cells never forget how many threads have read any of them.
+/// Publishes in a separate process, because some cells keep state for each thread that has ever read one.
 fn publishing(readers: usize) -> Candidate<'static> {
     Candidate::new(vec![Line::new(PUBLISH, readers_name(readers), &TIME)], move || {
         let program = env::current_exe()?;
@@ -206,7 +206,7 @@ fn readers_name(readers: usize) -> String {
     format!("hoga, read by {readers}")
 }
 
-/// Prints the time of a publication in ns, where this many threads have read the pool and are still there.
+/// Prints the time of a publication in ns, after this many threads have read the pool; they still exist.
 pub fn publish(readers: usize) -> Result<(), Failure> {
     let mut source = Source::new(1)?;
     let handles = source.handles.clone();

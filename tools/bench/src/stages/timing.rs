@@ -1,4 +1,4 @@
-//! Time of something short, done again and again, and its instructions.
+//! Times short work by repeating it, and counts its instructions.
 
 use std::env;
 use std::path::PathBuf;
@@ -13,18 +13,19 @@ use super::TIME;
 
 const INSTRUCTIONS: Column = Column::cost("instructions", "");
 
-/// What is measured of the rows.
+/// What to measure.
 pub enum Measure {
     /// Time, in turns of this length.
     Time(Duration),
-    /// Instructions, too. They do not differ from round to round and are counted once, each row in a process of its own.
+    /// Time and instructions. Instructions do not differ between rounds, so each row is counted once, in its own
+    /// process.
     TimeAndInstructions(Duration, Counter),
-    /// This is such a process: one row is done for callgrind to count, the others are left out.
+    /// This process was started to run one row for callgrind; it skips the others.
     CountOnly { table: String, name: String },
 }
 
 impl Measure {
-    /// Whether anything is measured of a table.
+    /// Returns whether a table is measured.
     pub fn wants(&self, table: &str) -> bool {
         match self {
             Self::CountOnly { table: wanted, .. } => wanted == table,
@@ -32,7 +33,7 @@ impl Measure {
         }
     }
 
-    /// The length of a turn.
+    /// Returns the length of a turn.
     pub fn turn(&self) -> Duration {
         match self {
             Self::Time(turn) | Self::TimeAndInstructions(turn, _) => *turn,
@@ -49,7 +50,7 @@ pub struct Counter {
 }
 
 impl Counter {
-    /// Fails where there is no valgrind.
+    /// Finds valgrind; fails if it is not installed.
     pub fn new() -> Result<Self, Error> {
         let valgrind = Valgrind::find().map_err(Error::Failed)?;
         Ok(Self { valgrind, program: env::current_exe()?, folder: tempfile::tempdir()? })
@@ -62,7 +63,8 @@ impl Counter {
     }
 }
 
-/// Repeats `work` for about as long as a turn lasts; each call of it does a thing `times` times. In ns for one.
+/// Repeats `work` for about as long as a turn lasts; each call does an operation `times` times. Returns ns per
+/// operation.
 pub fn repeat(turn: Duration, times: usize, mut work: impl FnMut()) -> f64 {
     let clock = SystemClock::new();
     let started = clock.now();
@@ -77,7 +79,7 @@ pub fn repeat(turn: Duration, times: usize, mut work: impl FnMut()) -> f64 {
     }
 }
 
-/// A row whose turns are repetitions of `work`, which does a thing `times` times.
+/// Creates a row whose turns repeat `work`, which does an operation `times` times.
 pub fn row<'a>(
     table: &str,
     name: &str,

@@ -1,4 +1,4 @@
-//! Runs the real binary, bounded in time, and ends it when the test ends.
+//! Runs the real binary with a time limit, and ends it when the test ends.
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 
@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// Longest that anything here may take: generous, because the machine may be busy.
+/// The time limit of each step: generous, because the machine may be busy.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What a finished run left behind.
+/// The output of a finished run.
 #[derive(Debug)]
 pub struct Output {
     pub code: Option<i32>,
@@ -60,17 +60,17 @@ impl Hoga {
         Self { child, lines, seen: Vec::new(), stderr: Some(stderr) }
     }
 
-    /// The next line of output.
+    /// Returns the next line of output.
     #[track_caller]
     pub fn line(&mut self) -> String {
         let line = self.lines.recv_timeout(PATIENCE).unwrap_or_else(|error| {
-            panic!("no line came: {error}; seen before: {:#?}", self.seen);
+            panic!("no line arrived: {error}; earlier lines: {:#?}", self.seen);
         });
         self.seen.push(line.clone());
         line
     }
 
-    /// Reads JSON lines until one is as wanted.
+    /// Reads JSON lines until one satisfies `wanted`.
     #[track_caller]
     pub fn until(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
         loop {
@@ -81,12 +81,12 @@ impl Hoga {
         }
     }
 
-    /// Sends a signal by its name.
+    /// Sends a signal by name.
     pub fn signal(&self, name: &str) {
         signal(&self.child, name);
     }
 
-    /// Waits for the end; stdout is all that was not read before.
+    /// Waits for the end. `stdout` is the part that was not read before.
     #[track_caller]
     pub fn finish(mut self) -> Output {
         let mut stdout = String::new();
@@ -94,10 +94,10 @@ impl Hoga {
             match self.lines.recv_timeout(PATIENCE) {
                 Ok(line) => stdout = stdout + &line + "\n",
                 Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => panic!("it does not end; so far: {stdout}"),
+                Err(RecvTimeoutError::Timeout) => panic!("the process does not end; output so far: {stdout}"),
             }
         }
-        let code = self.child.wait().expect("it can be waited for").code();
+        let code = self.child.wait().expect("the process can be waited for").code();
         let stderr = self.stderr.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
         Output { code, stdout, stderr }
     }
@@ -105,7 +105,7 @@ impl Hoga {
 
 impl Drop for Hoga {
     fn drop(&mut self) {
-        // Asked first, so that it removes its files.
+        // An interrupt comes first, so that the process removes its files.
         for _ in 0..100 {
             if !matches!(self.child.try_wait(), Ok(None)) {
                 return;
@@ -118,21 +118,21 @@ impl Drop for Hoga {
     }
 }
 
-/// Starts `hoga` and hands out its stdout raw.
+/// Starts `hoga` and returns its unread stdout.
 pub fn spawn(args: &[&str]) -> (Child, ChildStdout) {
     let mut child = command(args).stdout(Stdio::piped()).spawn().expect("the binary starts");
     let stdout = child.stdout.take().expect("stdout is piped");
     (child, stdout)
 }
 
-/// `hoga` with nothing to read. Its stderr is a pipe.
+/// Returns `hoga` with an empty stdin. Its stderr is a pipe.
 pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hoga"));
     command.args(args).env_remove("RUST_LOG").stdin(Stdio::null()).stderr(Stdio::piped());
     command
 }
 
-/// Runs it to its end and gives its exit code and, if that is a pipe, what it had to say on stderr.
+/// Runs a command to its end. Returns its exit code and, if stderr is a pipe, the text on stderr.
 #[track_caller]
 pub fn end(command: &mut Command) -> (Option<i32>, String) {
     let mut child = command.spawn().expect("the binary starts");
@@ -144,21 +144,21 @@ pub fn end(command: &mut Command) -> (Option<i32>, String) {
     (code, said)
 }
 
-/// Waits for a process to end; `None` if a signal ended it.
+/// Waits for a process to end. Returns `None` if a signal ended it.
 #[track_caller]
 pub fn end_of(child: &mut Child) -> Option<i32> {
     const LOOK_EVERY: Duration = Duration::from_millis(10);
     for _ in 0..PATIENCE.as_millis() / LOOK_EVERY.as_millis() {
-        if let Some(status) = child.try_wait().expect("it can be waited for") {
+        if let Some(status) = child.try_wait().expect("the process can be waited for") {
             return status.code();
         }
         thread::sleep(LOOK_EVERY);
     }
     let _ = child.kill();
-    panic!("it does not end");
+    panic!("the process does not end");
 }
 
-/// Sends a signal by its name.
+/// Sends a signal by name.
 #[track_caller]
 pub fn signal(child: &Child, name: &str) {
     let sent = Command::new("kill").args([format!("-{name}"), child.id().to_string()]).status();
@@ -178,10 +178,10 @@ impl Exchange {
         let mut process = Hoga::start(&[&["exchange"], args].concat());
         let first = json(&process.line());
         let text = |key: &str| first[key].as_str().map(str::to_owned);
-        Self { url: text("listening").expect("it says where it listens"), ca: text("ca"), process }
+        Self { url: text("listening").expect("the exchange prints its URL"), ca: text("ca"), process }
     }
 
-    /// `127.0.0.1:PORT`, for the next exchange to listen on.
+    /// Returns `127.0.0.1:PORT`, for the next exchange to listen on.
     pub fn address(&self) -> String {
         self.url.split('/').nth(2).expect("a URL has a host").to_owned()
     }

@@ -1,4 +1,4 @@
-//! The simulated exchange as Bithumb, where it differs.
+//! The simulated exchange in its Bithumb dialect: only the differences from Upbit.
 
 use crate::common::*;
 use hoga_exchange::{Config, Dialect, Flow};
@@ -8,7 +8,7 @@ fn link() -> Link {
     Link::with(Config::of(Dialect::Bithumb))
 }
 
-/// Sends one request and lets ten seconds pass.
+/// Sends one request and runs for 10 s.
 fn answers(types: &str, format: &str) -> Vec<Value> {
     let mut link = link();
     link.say(&request(types, format));
@@ -51,7 +51,7 @@ fn a_book_has_at_most_fifteen_units_and_its_own_order_of_keys() {
 }
 
 #[test]
-fn levels_begin_at_one_and_an_unknown_one_is_an_error() {
+fn levels_start_at_one_and_an_unknown_level_is_an_error() {
     let object = |level: &str| format!(r#"{{"type":"orderbook","codes":["KRW-BTC"],"level":{level}}}"#);
     assert_eq!(answers(&object("1"), "DEFAULT"), answers(r#"{"type":"orderbook","codes":["KRW-BTC"]}"#, "DEFAULT"));
     assert_eq!(answers(&object("10000"), "DEFAULT")[0]["level"].as_u64(), Some(10_000));
@@ -76,7 +76,7 @@ fn there_are_no_candles_and_errors_have_their_own_names() {
 }
 
 #[test]
-fn lists_are_not_known_and_trades_have_fewer_keys() {
+fn list_formats_are_unknown_and_trades_have_fewer_keys() {
     let trades = answers(r#"{"type":"trade","codes":["KRW-BTC"]}"#, "SIMPLE");
     assert_eq!(keys(&trades[0]), "ty cd tms tdt ttm ttms tp tv ab pcp c cp sid st");
     let mut link = link();
@@ -87,7 +87,7 @@ fn lists_are_not_known_and_trades_have_fewer_keys() {
 }
 
 #[test]
-fn requests_are_not_rationed_and_ten_connects_a_second_are_allowed() {
+fn requests_are_unlimited_and_ten_connects_a_second_are_allowed() {
     let mut link = link();
     for _ in 0..20 {
         link.say(&subscribe("ticker", &["KRW-BTC"]));

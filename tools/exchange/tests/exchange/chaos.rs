@@ -1,10 +1,10 @@
-//! Whatever clients send and whatever faults are on, the exchange neither panics nor forgets its bounds.
+//! The exchange neither panics nor exceeds its bounds, regardless of client input and faults.
 
 use crate::common::*;
 use hoga_exchange::{Config, ErrorName, Fault, Flow};
 use hoga_testing::Rng;
 
-/// What a client may send and what may go wrong, at random.
+/// Random client input and random faults.
 struct Dice(Rng);
 
 impl Dice {
@@ -91,10 +91,10 @@ fn nothing_a_client_or_a_fault_does_breaks_the_exchange() {
         for fault in [Fault::Stall(false), Fault::RefuseConnects(false), Fault::Mute(false), Fault::EarlyData(false)] {
             link.exchange.inject(link.now, fault);
         }
-        // Afterwards a polite client is served as ever.
+        // Afterwards a well-behaved client is served as usual.
         link.advance(120 * SECOND);
         for _ in 0..2 {
-            // A rejection may be left over.
+            // A rejection may still be pending.
             link.reconnect();
             link.receive(upgrade("/websocket/v1", "").as_bytes());
         }

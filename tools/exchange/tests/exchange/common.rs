@@ -1,4 +1,4 @@
-//! A client for tests: one connection to an exchange in the same thread, under a clock the test owns.
+//! A client for tests: one connection to an exchange in the same thread, under a clock that the test controls.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use hoga_exchange::{Config, ConnId, Exchange, Flow, Server};
@@ -15,7 +15,7 @@ pub const SECOND: u64 = 1_000 * MS;
 pub const START: u64 = 1_773_240_058_000 * MS;
 pub const HOME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// A frame of the exchange, and when it came.
+/// A frame of the exchange, and when it arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
     pub at: u64,
@@ -38,7 +38,7 @@ pub struct Link {
     pub exchange: Exchange,
     pub conn: ConnId,
     pub now: u64,
-    /// What came before the first frame.
+    /// The bytes before the first frame.
     pub head: String,
     pub flow: Flow,
     pub frames: Vec<Frame>,
@@ -46,7 +46,7 @@ pub struct Link {
 }
 
 impl Link {
-    /// An open connection to an exchange with the default configuration.
+    /// Opens a connection to an exchange with the default configuration.
     pub fn open() -> Self {
         Self::with(Config::default())
     }
@@ -58,14 +58,14 @@ impl Link {
         link
     }
 
-    /// Connected, nothing sent yet.
+    /// Connects, and sends nothing yet.
     pub fn connected(config: Config) -> Self {
         let mut exchange = Exchange::new(config, START);
         let conn = exchange.connect(START, HOME);
         Self { exchange, conn, now: START, head: String::new(), flow: Flow::Open, frames: vec![], unread: vec![] }
     }
 
-    /// Another connection of the same client; the old one stays open and is not polled.
+    /// Opens another connection of the same client. The old one stays open and is not polled.
     pub fn reconnect(&mut self) {
         self.conn = self.exchange.connect(self.now, HOME);
         (self.head, self.flow) = (String::new(), Flow::Open);
@@ -86,7 +86,7 @@ impl Link {
         self.send(1, text.as_bytes());
     }
 
-    /// Lets time pass, stopping at every deadline of the exchange.
+    /// Advances the time, stopping at every deadline of the exchange.
     pub fn advance(&mut self, by: u64) {
         let end = self.now + by;
         for _ in 0..10_000_000 {
@@ -121,7 +121,7 @@ impl Link {
         let mut read = 0;
         while let Some((frame, length)) = frames::parse(&self.unread[read..]) {
             if frame.is_masked || frame.first & 0x70 != 0 {
-                // No frame that a server may send.
+                // Not a frame that a server may send.
                 break;
             }
             read += length;
@@ -131,12 +131,12 @@ impl Link {
         self.unread.drain(..read);
     }
 
-    /// The frames since the last call.
+    /// Returns the frames since the last call.
     pub fn take(&mut self) -> Vec<Frame> {
         std::mem::take(&mut self.frames)
     }
 
-    /// The messages since the last call as JSON objects, lists unpacked.
+    /// Returns the messages since the last call as JSON objects, with lists unpacked.
     pub fn objects(&mut self) -> Vec<Value> {
         let messages = self.take().into_iter().filter(|frame| frame.opcode < 8).map(|frame| frame.json());
         messages
@@ -147,13 +147,13 @@ impl Link {
             .collect()
     }
 
-    /// The bytes that are no frame (yet).
+    /// Returns the bytes that are not a frame (yet).
     pub fn unread(&self) -> &[u8] {
         &self.unread
     }
 }
 
-/// TLS to a server whose authority is trusted.
+/// Opens TLS to a server whose authority is trusted.
 pub fn encrypt(server: &Server, stream: TcpStream) -> StreamOwned<ClientConnection, TcpStream> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from(server.ca_der().to_vec())).unwrap();

@@ -1,4 +1,4 @@
-//! Dialogues with the exchange under virtual time: one promise of the protocol each.
+//! Dialogues with the exchange under virtual time. Each test checks one rule of the protocol.
 
 use crate::common::*;
 use hoga_exchange::{Config, ErrorName, Fault, Flow};
@@ -29,7 +29,7 @@ fn the_upgrade_is_answered_like_upbit_does() {
 }
 
 #[test]
-fn an_upgrade_cut_anywhere_is_understood_and_frames_may_follow_at_once() {
+fn an_upgrade_in_pieces_is_accepted_and_frames_may_follow_at_once() {
     let whole = [upgrade("/websocket/v1", "").into_bytes(), frames::client(frames::PING, b"hi")].concat();
     for cut in 1..whole.len() {
         let mut link = Link::connected(Config::default());
@@ -40,7 +40,7 @@ fn an_upgrade_cut_anywhere_is_understood_and_frames_may_follow_at_once() {
 }
 
 #[test]
-fn upgrades_that_are_none_are_refused() {
+fn invalid_upgrades_are_refused() {
     for (request, status) in [
         ("POST /websocket/v1 HTTP/1.1\r\n\r\n".to_owned(), 400),
         ("GET /websocket/v1 HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), 400),
@@ -57,7 +57,7 @@ fn upgrades_that_are_none_are_refused() {
     }
 }
 
-/// Upbit does so since July 2026, whatever the header.
+/// Upbit has done so for any header since July 2026.
 #[test]
 fn a_header_that_is_sent_twice_is_refused() {
     for headers in [
@@ -125,7 +125,7 @@ fn a_request_replaces_the_one_before_after_at_most_two_stale_frames() {
     assert!(stale_seen.iter().all(|count| *count > 0), "{stale_seen:?}");
 }
 
-/// One event of a market may be many frames: one for each stream of its book, and two where trades are doubled.
+/// One event of a market may be several frames: one for each stream of its book, and two if trades are doubled.
 #[test]
 fn stale_frames_are_counted_one_by_one() {
     for (types, fault) in [
@@ -153,7 +153,7 @@ fn stale_frames_are_counted_one_by_one() {
 }
 
 #[test]
-fn unknown_and_lower_case_codes_are_ignored_without_a_word() {
+fn unknown_and_lower_case_codes_are_ignored_without_an_error() {
     let mut link = Link::open();
     link.say(&subscribe("ticker", &["krw-btc", "KRW-NOPE"]));
     link.advance(20 * SECOND);
@@ -194,7 +194,7 @@ fn the_suffix_sets_the_units_but_totals_cover_thirty() {
 }
 
 #[test]
-fn levels_group_krw_books_and_silence_the_others() {
+fn levels_group_krw_books_and_other_books_send_nothing() {
     let mut link = Link::open();
     link.say(&request(r#"{"type":"orderbook","codes":["KRW-BTC.5"],"level":10000}"#, "DEFAULT"));
     link.advance(SECOND);
@@ -217,7 +217,7 @@ fn levels_group_krw_books_and_silence_the_others() {
 }
 
 #[test]
-fn a_level_beside_another_type_than_a_book_is_ignored() {
+fn a_level_is_ignored_for_types_other_than_order_books() {
     let answer = |object: &str| {
         let mut link = Link::open();
         link.say(&request(object, "DEFAULT"));
@@ -235,7 +235,7 @@ fn a_level_beside_another_type_than_a_book_is_ignored() {
 }
 
 #[test]
-fn only_snapshot_and_only_realtime_do_what_they_say() {
+fn only_snapshot_and_only_realtime_limit_the_stream_types() {
     let mut link = Link::open();
     link.say(&request(r#"{"type":"trade","codes":["KRW-BTC"],"is_only_snapshot":true}"#, "JSON_LIST"));
     link.advance(10 * SECOND);
@@ -338,9 +338,9 @@ fn list_subscriptions_answers_and_sets_the_format() {
     assert!(objects.len() > 5 && objects.iter().all(|object| object.get("ty").is_some()));
 }
 
-/// What is sent from the request on is in its format, and without a snapshot nothing pauses.
+/// Messages after a request have its format, and a request without a snapshot causes no pause.
 #[test]
-fn another_format_holds_from_the_moment_of_its_request() {
+fn another_format_takes_effect_at_its_request() {
     let mut link = Link::open();
     link.say(&request(r#"{"type":"trade","codes":["KRW-BTC"]}"#, "DEFAULT"));
     let mut ids = Vec::new();
@@ -356,7 +356,7 @@ fn another_format_holds_from_the_moment_of_its_request() {
         assert!(!frames.is_empty() && frames.iter().all(|frame| frame.text().starts_with(&begins)), "{format}");
         ids.extend(frames.iter().map(|frame| id(&frame.json())));
     }
-    // The same day with nobody changing anything.
+    // The same time without any change of format.
     let mut other = Link::open();
     other.say(&request(r#"{"type":"trade","codes":["KRW-BTC"]}"#, "DEFAULT"));
     other.advance(120 * SECOND);
@@ -382,7 +382,7 @@ fn a_text_ping_starts_status_messages_on_the_ten_second_tick() {
 }
 
 #[test]
-fn silence_ends_the_connection_at_the_idle_timeout_without_a_close_frame() {
+fn an_idle_connection_ends_at_the_timeout_without_a_close_frame() {
     let mut link = Link::open();
     link.advance(60 * SECOND - MS);
     assert_eq!(link.flow, Flow::Open);
@@ -443,7 +443,7 @@ fn each_error_has_its_name_text_and_key_order() {
 }
 
 #[test]
-fn the_sixth_request_in_a_second_is_one_too_many() {
+fn the_sixth_request_in_a_second_is_refused() {
     let mut link = Link::open();
     for _ in 0..5 {
         link.say(&subscribe("ticker", &["KRW-NOPE"]));
@@ -457,7 +457,7 @@ fn the_sixth_request_in_a_second_is_one_too_many() {
 }
 
 #[test]
-fn the_hundred_and_first_request_in_a_minute_is_one_too_many() {
+fn the_hundred_and_first_request_in_a_minute_is_refused() {
     let mut link = Link::open();
     for _ in 0..100 {
         link.say(&subscribe("ticker", &["KRW-NOPE"]));
@@ -469,7 +469,7 @@ fn the_hundred_and_first_request_in_a_minute_is_one_too_many() {
 }
 
 #[test]
-fn connecting_too_often_earns_429_then_418_with_a_growing_block() {
+fn connecting_too_often_returns_429_then_418_with_a_growing_block() {
     let mut link = Link::open();
     let mut statuses = Vec::new();
     for _ in 0..12 {
@@ -488,7 +488,7 @@ fn connecting_too_often_earns_429_then_418_with_a_growing_block() {
 }
 
 #[test]
-fn an_origin_header_is_let_in_once_in_ten_seconds() {
+fn an_origin_header_is_accepted_once_in_ten_seconds() {
     let mut link = Link::connected(Config::default());
     link.receive(upgrade("/websocket/v1", "Origin: http://localhost\r\n").as_bytes());
     assert!(link.head.starts_with("HTTP/1.1 101"));
@@ -525,7 +525,7 @@ fn a_reader_that_falls_behind_is_cut_off() {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_bytes() {
+fn the_same_seed_produces_the_same_bytes() {
     let run = |seed| {
         let mut link = Link::with(Config { seed, ..Config::default() });
         link.say(&subscribe("orderbook", &["KRW-BTC", "BTC-ETH", "KRW-DOGE"]));
@@ -571,7 +571,7 @@ fn stall_reads_and_writes_nothing_until_it_ends() {
     link.advance(SECOND);
     let frames = link.take();
     assert!(frames.iter().any(|frame| frame.opcode == 10) && frames.len() > 5);
-    assert!(frames.len() < 40, "what happened during the stall is not made up for");
+    assert!(frames.len() < 40, "events during the stall must not be sent afterwards");
     let mut late = Link::connected(Config::default());
     late.exchange.inject(late.now, Fault::Stall(true));
     late.receive(upgrade("/websocket/v1", "").as_bytes());
@@ -590,7 +590,7 @@ fn connections_can_be_dropped_closed_refused_and_failed() {
 
     let mut link = busy();
     link.exchange.inject(link.now, Fault::Drop(hoga_exchange::ConnId(u64::MAX)));
-    assert_eq!(link.exchange.flow(link.conn), Flow::Open, "that was another one");
+    assert_eq!(link.exchange.flow(link.conn), Flow::Open, "only the other connection was dropped");
     link.exchange.inject(link.now, Fault::Drop(link.conn));
     assert_eq!(link.exchange.flow(link.conn), Flow::Drop);
 
@@ -614,7 +614,7 @@ fn connections_can_be_dropped_closed_refused_and_failed() {
 }
 
 #[test]
-fn upgrades_are_rejected_as_often_as_asked() {
+fn the_requested_number_of_upgrades_is_rejected() {
     let mut link = Link::connected(Config::default());
     let fault = Fault::RejectUpgrades { count: 1, status: 503, retry_after: Some(7), body: "later".into() };
     link.exchange.inject(link.now, fault);
@@ -627,7 +627,7 @@ fn upgrades_are_rejected_as_often_as_asked() {
 }
 
 #[test]
-fn garbage_is_no_frame() {
+fn garbage_is_not_a_frame() {
     let mut link = busy();
     link.exchange.inject(link.now, Fault::Garbage);
     link.drain();
@@ -669,7 +669,7 @@ fn messages_can_be_text_fragmented_doubled_and_strange() {
     assert!(lists.iter().any(|frame| frame.json().as_array().unwrap().len() > 1));
 }
 
-/// Messages of two formats wait together when a client that reads slowly asks for another format.
+/// Messages of two formats are queued together if a slow client requests another format.
 #[test]
 fn a_list_of_several_messages_has_keys_of_one_format() {
     let mut lists = 0;
@@ -696,7 +696,7 @@ fn a_list_of_several_messages_has_keys_of_one_format() {
 }
 
 #[test]
-fn early_data_comes_in_the_same_bytes_as_the_upgrade() {
+fn early_data_arrives_together_with_the_upgrade() {
     let mut link = Link::connected(Config::default());
     link.exchange.inject(link.now, Fault::EarlyData(true));
     link.exchange.receive(link.now, link.conn, upgrade("/websocket/v1", "").as_bytes());

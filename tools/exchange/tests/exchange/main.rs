@@ -1,4 +1,4 @@
-//! The simulated exchange: its core under a clock that the test owns, and its server over real sockets.
+//! Tests the simulated exchange: its core under a clock that the test controls, and its server over real sockets.
 
 mod bithumb;
 mod chaos;

@@ -1,4 +1,4 @@
-//! What holds for every message of the market model, whatever the seed.
+//! Rules that hold for every message of the market model, with any seed.
 
 use crate::common::*;
 use hoga_exchange::Config;
@@ -6,7 +6,7 @@ use hoga_testing::frames;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// A number in any spelling, exactly, with 16 decimals.
+/// Returns the exact value of a number in any notation, with 16 decimals.
 fn exact(value: &Value) -> i128 {
     let text = value.to_string();
     let (mantissa, exponent) = text.split_once(['E', 'e']).unwrap_or((&text, "0"));
@@ -24,7 +24,7 @@ fn run(seed: u64, kind: &str, codes: &[&str], speed: f64, seconds: u64) -> Vec<V
     link.say(&subscribe(kind, codes));
     for _ in 0..seconds {
         link.advance(SECOND);
-        // A quiet market must not end the run.
+        // A pong, so that a quiet market does not end the run.
         link.send(10, b"");
     }
     link.objects()
@@ -55,7 +55,7 @@ fn tickers_add_up() {
 }
 
 #[test]
-fn trades_have_ids_of_their_own_in_each_market() {
+fn trade_ids_are_unique_in_each_market() {
     let (mut count, mut ids_of_all) = (0, HashMap::<String, HashSet<String>>::new());
     for seed in 0..6 {
         let (mut seen, mut published) = (HashSet::new(), HashMap::new());
@@ -66,7 +66,7 @@ fn trades_have_ids_of_their_own_in_each_market() {
             let code = t["code"].as_str().unwrap().to_owned();
             let (id, made) = (t["sequential_id"].as_u64().unwrap(), t["trade_timestamp"].as_u64().unwrap());
             assert_eq!((id / 10_000, id.to_string().len()), (made, 17));
-            assert!(seen.insert((code.clone(), id)), "{code} {id} came twice");
+            assert!(seen.insert((code.clone(), id)), "{code} {id} was sent twice");
             ids_of_all.entry(format!("{seed} {id}")).or_default().insert(code.clone());
             let stamp = t["timestamp"].as_u64().unwrap();
             assert!(made < stamp && published.insert(code, stamp).unwrap_or(0) <= stamp);
@@ -78,9 +78,9 @@ fn trades_have_ids_of_their_own_in_each_market() {
     assert!(ids_of_all.values().any(|codes| codes.len() > 1), "no id was shared by two markets");
 }
 
-/// In a capture of the real exchange each late trade came 13 to 258 ms after the newer one.
+/// In a capture of the real exchange, each late trade arrived 13 to 258 ms after the newer one.
 #[test]
-fn a_late_trade_comes_soon_after_a_newer_one_also_where_few_trade() {
+fn a_late_trade_arrives_soon_after_a_newer_one_also_in_quiet_markets() {
     let codes: Vec<String> =
         hoga_exchange::Exchange::new(Config::default(), START).markets().take(80).map(str::to_owned).collect();
     let codes: Vec<&str> = codes.iter().map(String::as_str).collect();
@@ -122,7 +122,7 @@ fn of_ten_trades_a_second_two_percent_are_late() {
 fn a_ticker_accumulates_exactly_the_trades() {
     let mut link = Link::with(Config { speed: 20.0, ..Config::default() });
     link.say(&request(r#"{"type":"ticker","codes":["KRW-ETH"]},{"type":"trade","codes":["KRW-ETH"]}"#, "DEFAULT"));
-    // The second snapshot is later than the first: from here on both streams are complete.
+    // The second snapshot is later than the first. From here on both streams are complete.
     link.advance(200 * MS);
     link.take();
     link.advance(30 * SECOND);
@@ -177,21 +177,21 @@ fn books_are_sorted_add_up_and_keep_to_their_grid() {
     assert!(padded > 0, "no thin book was seen");
 }
 
-/// Of a window, by what its trades say: opening, highest, lowest and last price, volume, turnover.
+/// Computes a window's candle from its trades: opening, highest, lowest and last price, volume, turnover.
 fn candle_of(trades: &BTreeMap<u64, Value>) -> [i128; 6] {
     let of = |key: &str| trades.values().map(|trade| exact(&trade[key])).collect::<Vec<i128>>();
     let (prices, volumes) = (of("trade_price"), of("trade_volume"));
-    // Both have eight decimals, and a turnover has sixteen.
+    // Prices and volumes have eight decimals, and turnover has sixteen.
     let turnover =
         prices.iter().zip(&volumes).map(|(price, volume)| price / 100_000_000 * (volume / 100_000_000)).sum();
     let (high, low) = (*prices.iter().max().unwrap(), *prices.iter().min().unwrap());
     [prices[0], high, low, prices[prices.len() - 1], volumes.iter().sum(), turnover]
 }
 
-/// Every trade is in the candle of its second and in that of its minute, whenever it is published: late trades change
-/// windows that were sent before, and windows that have ended, and windows that had no trade before.
+/// Every trade is in the candle of its second and in the candle of its minute, regardless of when it is published. Late
+/// trades change windows that were sent before, windows that have ended, and windows that had no trade before.
 #[test]
-fn candles_are_what_the_trades_say() {
+fn candles_agree_with_the_trades() {
     const WIDTHS: [(&str, u64); 2] = [("candle.1s", 1_000), ("candle.1m", 60_000)];
     let codes = ["KRW-BTC", "KRW-ETH", "KRW-XRP", "KRW-SHIB"];
     let list = serde_json::to_string(&codes).unwrap();
@@ -205,7 +205,7 @@ fn candles_are_what_the_trades_say() {
             ),
             "DEFAULT",
         ));
-        // Two seconds after it begins there is a full minute.
+        // Two seconds after the start there is a full minute.
         let (first, last) = (START / MS + 2_000, START / MS + 122_000);
         link.advance(125 * SECOND);
 
@@ -241,15 +241,15 @@ fn candles_are_what_the_trades_say() {
     assert!(windows > 3_000 && in_ended_windows > 5, "{windows} {in_ended_windows}");
 }
 
-/// When the window of `ms` began, as candles say it. All of them are on one day.
+/// Returns the start of the window of `ms`, in the form of candles. All windows are on one day.
 fn start_of(ms: u64, width_ms: u64) -> String {
     let second = (ms - ms % width_ms) / 1_000 % 86_400;
     format!("2026-03-11T{:02}:{:02}:{:02}", second / 3_600, second / 60 % 60, second % 60)
 }
 
-/// The documented example: nobody trades for a while, and the snapshot is the last candle that there is.
+/// The documented example: there are no trades for a while, and the snapshot is the last candle that exists.
 #[test]
-fn a_candle_begins_with_its_first_trade_and_until_then_the_last_one_is_the_snapshot() {
+fn a_candle_starts_with_its_first_trade_and_the_snapshot_is_the_last_candle() {
     for seed in 0..10 {
         let mut link = Link::with(Config { seed, speed: 0.2, ..Config::default() });
         let types = r#"{"type":"candle.1s","codes":["KRW-XRP"]},{"type":"trade","codes":["KRW-XRP"]}"#;
@@ -271,9 +271,9 @@ fn a_candle_begins_with_its_first_trade_and_until_then_the_last_one_is_the_snaps
     }
 }
 
-/// What was still to be sent when the last subscriber left went to nobody.
+/// Messages that were still due when the last subscriber left are dropped.
 #[test]
-fn who_comes_later_is_not_sent_what_nobody_was_there_for() {
+fn a_later_subscriber_gets_no_messages_from_before_its_request() {
     let types = r#"{"type":"candle.1s","codes":["KRW-BTC"]},{"type":"trade","codes":["KRW-BTC"]},
         {"type":"orderbook","codes":["KRW-BTC"],"is_only_realtime":true}"#;
     for seed in 0..20 {
@@ -287,16 +287,16 @@ fn who_comes_later_is_not_sent_what_nobody_was_there_for() {
         link.say(&request(types, "DEFAULT"));
         link.advance(3 * SECOND);
         for message in link.objects().iter().filter(|message| message["stream_type"] == "REALTIME") {
-            // Trades, and with them candles, are stamped some time after they were made.
+            // Trades, and therefore candles, get their timestamp some time after the execution.
             assert!(message["timestamp"].as_u64().unwrap() + 258 >= asked_ms, "seed {seed}: {message}");
         }
     }
 }
 
-/// A group has all orders of its prices, not only those that the window of the ungrouped book shows.
+/// A group contains all orders of its prices, also those outside the window of the ungrouped book.
 #[test]
-fn grouped_books_are_made_of_the_whole_book() {
-    // Beside the step, how many groups there are at least on each side.
+fn grouped_books_cover_the_whole_book() {
+    // Market, step, and the minimum number of groups on each side.
     let steps = [("KRW-BTC", 10_000, 30), ("KRW-BTC", 100_000, 30), ("KRW-BTC", 1_000_000, 30)];
     let steps = [&steps[..], &[("KRW-BTC", 100_000_000, 1), ("KRW-XRP", 10, 30), ("KRW-XRP", 1_000, 1)]].concat();
     let grouped =
@@ -327,10 +327,10 @@ fn grouped_books_are_made_of_the_whole_book() {
     assert!(checked > 500, "{checked}");
 }
 
-/// As [`exact`] has it.
+/// One, in the scale of [`exact`].
 const ONE: i128 = 10_000_000_000_000_000;
 
-/// Price and size of what is not padding.
+/// Returns price and size of each level that is not padding.
 fn levels(book: &Value, side: &str) -> Vec<(i128, i128)> {
     let units = book["orderbook_units"].as_array().unwrap().iter();
     let levels = units.map(|unit| [format!("{side}_price"), format!("{side}_size")].map(|key| exact(&unit[key])));
@@ -369,7 +369,7 @@ fn a_busy_market_is_about_as_busy_as_the_real_one() {
 
 #[test]
 fn a_hundred_venues_are_cheap_to_run() {
-    // A thousand of these are meant to fit in a minute; the run time of this test says whether they do.
+    // A thousand of these are meant to run in a minute; the run time of this test shows whether they do.
     let mut frames = 0;
     for seed in 0..100 {
         let mut link = Link::with(Config { seed, ..Config::default() });
@@ -401,7 +401,7 @@ fn a_full_venue_runs_and_sends_about_as_much_as_the_real_one() {
 }
 
 #[test]
-fn a_clock_that_starts_at_zero_is_no_reason_to_panic() {
+fn a_clock_that_starts_at_zero_causes_no_panic() {
     let mut exchange = hoga_exchange::Exchange::new(Config::default(), 0);
     let conn = exchange.connect(0, HOME);
     exchange.receive(0, conn, upgrade("/websocket/v1", "").as_bytes());
@@ -417,7 +417,7 @@ fn a_clock_that_starts_at_zero_is_no_reason_to_panic() {
 fn a_new_day_closes_the_one_before() {
     let mut link = Link::with(Config { speed: 2.0, ..Config::default() });
     link.say(&subscribe("ticker", &["KRW-ETH"]));
-    // From 14:40:58 to just before midnight, without anything to do for the market.
+    // From 14:40:58 to just before midnight, without events of the market.
     link.advance(SECOND);
     link.say(&subscribe("ticker", &["KRW-NOPE"]));
     for _ in 0..(33_500 / 50) {

@@ -4,7 +4,7 @@ use crate::common::*;
 use hoga_exchange::{Config, ErrorName, Limits};
 use serde_json::Value;
 
-/// What came, as `code stream_type`, each once, sorted.
+/// Returns the distinct pairs `code stream_type`, sorted.
 fn seen(objects: &[Value]) -> Vec<String> {
     let text = |object: &Value, key: &str| object[key].as_str().unwrap().to_owned();
     let mut seen: Vec<String> =
@@ -14,7 +14,7 @@ fn seen(objects: &[Value]) -> Vec<String> {
     seen
 }
 
-/// Sends one request and lets ten seconds pass.
+/// Sends one request and runs for 10 s.
 fn answers(types: &str) -> Vec<Value> {
     let mut link = Link::open();
     link.say(&request(types, "DEFAULT"));
@@ -41,7 +41,7 @@ fn each_object_has_its_own_flags() {
 }
 
 #[test]
-fn a_code_in_two_objects_gets_what_either_asks_for_and_nothing_twice() {
+fn a_code_in_two_objects_gets_the_union_of_both_and_nothing_twice() {
     let alone = answers(r#"{"type":"trade","codes":["KRW-BTC"]}"#);
     for (first, second) in [
         ("", r#","is_only_realtime":true"#),
@@ -74,7 +74,7 @@ fn two_levels_of_one_book_are_both_delivered() {
         let realtime = books(code, level, "REALTIME");
         assert!(realtime.len() > 5 && realtime.iter().all(|count| *count == units), "{code} {level}");
     }
-    assert!(objects.iter().all(|book| book["code"] != "BTC-ETH"), "a level that does not exist is silent");
+    assert!(objects.iter().all(|book| book["code"] != "BTC-ETH"), "an unknown level must send nothing");
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn the_next_request_replaces_all_objects() {
 }
 
 #[test]
-fn every_request_is_on_record_with_its_time_and_its_error() {
+fn every_request_is_recorded_with_its_time_and_its_error() {
     let limits = Limits { requests_per_second: 2, ..Limits::default() };
     let mut link = Link::with(Config { limits, ..Config::default() });
     let first = link.conn;
@@ -138,7 +138,7 @@ fn every_request_is_on_record_with_its_time_and_its_error() {
 }
 
 #[test]
-fn the_record_keeps_the_newest_and_is_bounded() {
+fn the_record_is_bounded_and_keeps_the_newest_requests() {
     let mut link = Link::with(Config { received_kept: 3, ..Config::default() });
     for code in ["KRW-A", "KRW-B", "KRW-C", "KRW-D", "KRW-E"] {
         link.say(&subscribe("ticker", &[code]));

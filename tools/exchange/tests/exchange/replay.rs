@@ -1,4 +1,4 @@
-//! Replayed lines arrive byte for byte, once, in file order, to whoever subscribes to them.
+//! Replayed lines are sent byte for byte, once, in file order, to all their subscribers.
 
 use crate::common::*;
 use hoga_exchange::{Config, Exchange, Observer, Pace, Replay};
@@ -9,7 +9,7 @@ fn line(kind: &str, code: &str, n: usize) -> String {
     format!(r#"{{"type":"{kind}", "code":"{code}","n":{n}, "x":1.50E-8}}"#)
 }
 
-/// Thirty lines, alternately trades of two markets and a book.
+/// Returns 30 lines, alternately trades of two markets and an order book.
 fn recorded() -> Vec<String> {
     let streams = [("trade", "KRW-BTC"), ("trade", "KRW-ETH"), ("orderbook", "KRW-BTC")];
     (0..30).map(|n| line(streams[n % 3].0, streams[n % 3].1, n)).collect()
@@ -26,7 +26,7 @@ fn texts(link: &mut Link) -> Vec<String> {
 }
 
 #[test]
-fn lines_come_byte_for_byte_in_file_order_at_the_pace() {
+fn lines_are_sent_byte_for_byte_in_file_order_at_the_pace() {
     let mut link = link(Pace::PerSecond(10.0));
     let types = r#"{"type":"orderbook","codes":["KRW-BTC.5"]},{"type":"trade","codes":["KRW-BTC"]}"#;
     link.say(&request(types, "SIMPLE"));
@@ -38,7 +38,7 @@ fn lines_come_byte_for_byte_in_file_order_at_the_pace() {
 }
 
 #[test]
-fn nothing_comes_before_it_is_asked_for_and_nothing_twice() {
+fn nothing_is_sent_before_a_request_and_nothing_twice() {
     let mut link = link(Pace::Unlimited);
     link.advance(5 * SECOND);
     assert!(link.take().is_empty());
@@ -51,7 +51,7 @@ fn nothing_comes_before_it_is_asked_for_and_nothing_twice() {
     assert!(late.len() == 10 && late.iter().all(|line| line.contains("KRW-ETH")));
 }
 
-/// Ten lines of KRW-BTC, a thousand of KRW-ETH.
+/// Replays 10 lines of KRW-BTC and 1000 of KRW-ETH.
 fn looping_link() -> Link {
     let streams = (0..10).map(|n| line("trade", "KRW-BTC", n)).chain((0..1_000).map(|n| line("trade", "KRW-ETH", n)));
     let mut replay = Replay::default();
@@ -68,9 +68,9 @@ fn a_replay_that_loops_starts_again_after_its_last_line() {
     assert_eq!(texts(&mut link), [&ten[..], &ten, &ten[..5]].concat());
 }
 
-/// The streams that the second request leaves may have been delivered to their end already.
+/// The streams that the second request drops may already be at their end.
 #[test]
-fn a_replay_that_loops_goes_on_after_the_next_request() {
+fn a_replay_that_loops_continues_after_the_next_request() {
     let mut link = looping_link();
     link.say(&subscribe("trade", &["KRW-BTC", "KRW-ETH"]));
     link.advance(2 * SECOND);
@@ -79,14 +79,14 @@ fn a_replay_that_loops_goes_on_after_the_next_request() {
     link.advance(10 * SECOND);
     let again = texts(&mut link);
     assert!(again.len() > 900 && again.iter().all(|line| line.contains("KRW-BTC")), "{}", again.len());
-    // What was not asked for meanwhile goes on where it was.
+    // A stream that was not subscribed meanwhile continues where it was.
     link.say(&subscribe("trade", &["KRW-ETH"]));
     link.advance(SECOND);
     assert!(texts(&mut link)[0].contains(r#""n":19"#));
 }
 
 #[test]
-fn only_the_code_of_a_book_may_say_how_many_units() {
+fn only_order_book_codes_may_have_a_number_of_units() {
     let mut link = link(Pace::Unlimited);
     link.say(&subscribe("trade", &["KRW-BTC.5"]));
     link.advance(SECOND);
@@ -143,7 +143,7 @@ impl Observer for Asked {
 }
 
 #[test]
-fn the_observer_sees_every_request_even_one_that_is_refused() {
+fn the_observer_sees_every_request_including_refused_ones() {
     let mut link = Link::open();
     let asked = Asked::default();
     link.exchange.observe(Box::new(asked.clone()));

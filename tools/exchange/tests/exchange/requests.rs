@@ -1,17 +1,18 @@
-//! Every documented request has the outcome its line promises: our own, and hand-made ones of the folder of captures.
+//! Every documented request has the outcome that its line states: those in the fixtures, and hand-made ones in the
+//! folder of captures.
 
 use crate::common::*;
 use hoga_exchange::Flow;
 use hoga_testing::fixtures;
 use serde_json::Value;
 
-/// Requests and what is expected of the exchange.
+/// Returns requests and the expected reactions of the exchange.
 fn parse(text: &str) -> Vec<(String, String)> {
     let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     lines.map(|line| ["send", "expect"].map(|key| line[key].as_str().unwrap().to_owned()).into()).collect()
 }
 
-/// Our own requests that are to be refused, or those that are not.
+/// Returns the requests in the fixtures that are refused, or those that are not.
 fn own(are_refused: bool) -> Vec<(String, String)> {
     let served = ["SNAPSHOT", "REALTIME", "NOTHING", "LIST", "STATUS"];
     let mut lines = parse(&fixtures::lines("requests.jsonl").join("\n"));
@@ -20,13 +21,13 @@ fn own(are_refused: bool) -> Vec<(String, String)> {
     lines
 }
 
-/// A file of the folder of captures, if there is one.
+/// Returns the requests of a file in the folder of captures, if it is set.
 fn recorded(name: &str) -> Vec<(String, String)> {
     let file = fixtures::captures().map(|folder| folder.join("synthetic").join(name));
     file.map(|file| parse(&std::fs::read_to_string(file).unwrap())).unwrap_or_default()
 }
 
-/// Sends one request and lets eleven seconds pass.
+/// Sends one request and runs for 11 s.
 fn ask(request: &str) -> Link {
     let mut link = Link::open();
     link.say(request);
@@ -35,11 +36,11 @@ fn ask(request: &str) -> Link {
 }
 
 #[test]
-fn invalid_requests_earn_the_error_they_should() {
+fn invalid_requests_return_the_documented_error() {
     for (send, expect) in own(true).into_iter().chain(recorded("requests.invalid.jsonl")) {
         let mut link = ask(&send);
         let frames = link.take();
-        // Private types are not served; on the public endpoint they are a matter of authentication.
+        // Private types are not served. On the public endpoint, requests for them fail with an authentication error.
         let elsewhere = expect.contains("endpoint");
         let name = if elsewhere { "INVALID_AUTH" } else { expect.split(',').next().unwrap() };
         assert!(frames[0].text().contains(&format!(r#""name":"{name}""#)), "{send}: {}", frames[0].text());
@@ -48,7 +49,7 @@ fn invalid_requests_earn_the_error_they_should() {
     }
 }
 
-/// What the exchange sent first.
+/// Returns the kind of the first message from the exchange.
 fn first(object: Option<&Value>) -> &'static str {
     let Some(object) = object else { return "NOTHING" };
     let field = |long: &str, short: &str| object.get(long).or(object.get(short)).and_then(Value::as_str);
@@ -73,7 +74,7 @@ fn valid_requests_are_served() {
     }
 }
 
-/// The outcome is told in words.
+/// Checks the outcome, which the captures describe in words.
 fn is_served(send: &str, expect: &str) {
     let mut link = ask(send);
     let objects = link.objects();

@@ -1,4 +1,4 @@
-//! The REST interface beside the WebSocket, and markets that come and go.
+//! The REST interface on the port of the WebSocket, and markets that are listed and delisted.
 
 use crate::common::*;
 use hoga_exchange::{Config, Exchange, Flow, Server, ServerConfig};
@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// Asks an exchange for `target` on a connection of its own: the status line and headers, and the body.
+/// Requests `target` from an exchange on a new connection. Returns the status line with the headers, and the body.
 fn get(exchange: &mut Exchange, target: &str) -> (String, Value) {
     let conn = exchange.connect(START, HOME);
     exchange.receive(START, conn, plain_get(target).as_bytes());
@@ -71,7 +71,7 @@ fn plain_requests_do_not_count_against_the_connect_limit() {
 }
 
 #[test]
-fn a_new_market_is_listed_and_served_also_to_who_asked_before() {
+fn a_new_market_is_listed_and_served_to_earlier_subscribers() {
     let mut link = Link::open();
     link.say(&subscribe("trade", &["KRW-NEW1"]));
     link.advance(SECOND);
@@ -88,10 +88,11 @@ fn a_new_market_is_listed_and_served_also_to_who_asked_before() {
     assert!(!link.exchange.set_listed(link.now, "EUR-BTC", true));
 }
 
-/// Nobody else has to ask, and each stream begins with what its request says, however it was interrupted.
+/// No other client has to send a request. Each stream starts as its request says, regardless of when it was
+/// interrupted.
 #[test]
-fn a_market_that_is_listed_again_is_served_to_who_asked_before() {
-    // When it is delisted after the request: before, between and after the two bursts of snapshots.
+fn a_market_that_is_listed_again_is_served_to_earlier_subscribers() {
+    // Delist the market after the request: before, between and after the two bursts of snapshots.
     for after in [5 * MS, 50 * MS, 3 * SECOND] {
         let mut link = Link::with(Config { speed: 10.0, ..Config::default() });
         link.say(&request(
@@ -123,7 +124,7 @@ fn a_market_that_is_listed_again_is_served_to_who_asked_before() {
 }
 
 #[test]
-fn a_market_that_is_listed_already_is_not_interrupted_by_listing_it() {
+fn listing_a_listed_market_does_not_interrupt_it() {
     let mut link = Link::open();
     link.say(&subscribe("orderbook", &["KRW-BTC"]));
     link.advance(5 * MS);
@@ -136,10 +137,10 @@ fn a_market_that_is_listed_already_is_not_interrupted_by_listing_it() {
 }
 
 #[test]
-fn a_delisted_market_falls_silent_and_the_others_go_on() {
+fn a_delisted_market_stops_and_the_others_continue() {
     let mut link = Link::open();
     link.say(&subscribe("orderbook", &["KRW-BTC", "KRW-ETH"]));
-    // The snapshot of the second half is still due when the market goes.
+    // The snapshot of the second half is still due when the market is delisted.
     link.advance(50 * MS);
     link.take();
     assert!(link.exchange.set_listed(link.now, "KRW-ETH", false));
@@ -160,7 +161,7 @@ fn a_delisted_market_falls_silent_and_the_others_go_on() {
 }
 
 #[test]
-fn the_port_of_the_websocket_answers_plain_and_over_tls() {
+fn the_websocket_port_answers_http_plain_and_over_tls() {
     for plain in [true, false] {
         let exchange = Config { markets: 855, ..Config::default() };
         let server = Server::start(ServerConfig { plain, exchange, ..ServerConfig::default() }).unwrap();

@@ -1,4 +1,4 @@
-//! The server over real loopback sockets, read by the `tungstenite` client.
+//! Tests the server over real loopback sockets with the `tungstenite` client.
 
 use crate::common::encrypt;
 use hoga_exchange::{Config, Fault, Pace, Server, ServerConfig};
@@ -71,12 +71,12 @@ fn an_address_that_is_not_loopback_is_refused() {
 }
 
 #[test]
-fn a_stalled_server_keeps_tcp_open_and_comes_back() {
+fn a_stalled_server_keeps_tcp_open_and_recovers() {
     let server = Server::start(fast(true)).unwrap();
     let mut socket = connect(&server);
     server.inject(Fault::Stall(true));
     socket.send(Message::Ping(b"?".as_slice().into())).unwrap();
-    // New connections are accepted by the kernel, and never answered.
+    // The kernel accepts new connections, and the server never answers them.
     let mut late = TcpStream::connect(server.address()).unwrap();
     late.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
     assert!(late.read(&mut [0]).is_err());
@@ -85,7 +85,7 @@ fn a_stalled_server_keeps_tcp_open_and_comes_back() {
 }
 
 #[test]
-fn a_reader_that_does_not_read_is_cut_off() {
+fn a_client_that_does_not_read_is_disconnected() {
     let exchange = Config { speed: 50.0, output_limit: 64 * 1024, ..Config::default() };
     let codes: Vec<String> = hoga_exchange::Exchange::new(exchange.clone(), 0).markets().map(str::to_owned).collect();
     let server = Server::start(ServerConfig { exchange, ..fast(true) }).unwrap();

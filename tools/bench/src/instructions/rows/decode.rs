@@ -1,5 +1,4 @@
-//! JSON to a struct, in the two formats that differ in every key. JSON_LIST and SIMPLE_LIST only put brackets around
-//! them.
+//! JSON to a struct, in the two formats whose keys differ. JSON_LIST and SIMPLE_LIST only add brackets.
 
 use std::hint::black_box;
 
@@ -10,7 +9,7 @@ use hoga_testing::messages::{self, Draft, padded};
 
 use super::{RECEIPT, Row};
 
-/// Different messages of one row: enough to meet numbers of every length.
+/// Different messages of one row: enough for numbers of every length.
 const MESSAGES: usize = 64;
 
 type Write = fn(&mut Rng, bool) -> Draft;
@@ -33,7 +32,7 @@ pub fn rows() -> Vec<Row> {
     TYPES.into_iter().flat_map(row).collect()
 }
 
-/// The first ticker of the row above.
+/// Returns the first ticker of the rows above.
 pub fn ticker() -> Ticker {
     let message = written(|rng, _| messages::ticker(rng), false).remove(0);
     let mut tickers = super::Tickers::default();
@@ -46,7 +45,7 @@ fn written(write: Write, short: bool) -> Vec<String> {
     (0..MESSAGES).map(|_| write(&mut rng, short).write(short)).collect()
 }
 
-/// Looks at every value, so that none of it can be optimized away.
+/// Looks at every value, so that the optimizer cannot remove the work.
 struct Look;
 
 impl Sink for Look {
@@ -61,8 +60,8 @@ fn decode(messages: Vec<String>) -> impl FnMut() {
     move || {
         for (bytes, len) in &messages {
             let message = decoder.decode(black_box(bytes), *len, RECEIPT, &mut Look);
-            assert!(matches!(message, Ok(Message::Data { count: 1 })), "a message is read");
+            assert!(matches!(message, Ok(Message::Data { count: 1 })), "a message was not read");
         }
-        assert_eq!(decoder.counters().fallbacks, 0, "the fast reader reads all of them");
+        assert_eq!(decoder.counters().fallbacks, 0, "the fast reader must read all messages");
     }
 }

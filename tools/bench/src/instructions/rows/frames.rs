@@ -1,4 +1,4 @@
-//! Bytes to frames of 960 bytes, a ticker in the DEFAULT format. The copy out of the socket is counted, too.
+//! Bytes to frames of 960 bytes, a ticker in the DEFAULT format. The copy out of the socket counts, too.
 
 use std::hint::black_box;
 
@@ -10,11 +10,11 @@ use super::Row;
 /// Frames of one run; they fit into one read.
 const FRAMES: usize = 64;
 const PAYLOAD: usize = 960;
-/// A frame with its header.
+/// The length of a frame with its header.
 pub const LEN: usize = 4 + PAYLOAD;
 /// Bytes of one packet.
 const PACKET: usize = 1448;
-/// Room for one read; the size the socket layer asks for.
+/// Bytes of one read: the size that the socket layer asks for.
 const CAPACITY: usize = 64 * 1024;
 
 pub fn rows() -> Vec<Row> {
@@ -22,7 +22,7 @@ pub fn rows() -> Vec<Row> {
     reads.map(|(name, at_once)| Row::new(name, FRAMES, move || Reading::new(at_once))).into()
 }
 
-/// The frame number `i`.
+/// Returns frame number `i`.
 pub fn frame(i: usize) -> impl Iterator<Item = u8> {
     let [high, low] = (PAYLOAD as u16).to_be_bytes();
     [0x82, 126, high, low].into_iter().chain(payload(i))
@@ -32,7 +32,7 @@ fn payload(i: usize) -> impl Iterator<Item = u8> {
     (0..PAYLOAD).map(move |j| (i * 31 + j) as u8)
 }
 
-/// A stream of frames, as the connection's thread reads it.
+/// A stream of frames, read as on the connection's thread.
 struct Reading {
     stream: Vec<u8>,
     /// Bytes that one read of the socket returns.
@@ -48,7 +48,7 @@ impl Reading {
         let mut reading = Self { stream, at_once: LEN * at_once, buffer, reader };
         let mut i = 0;
         reading.read(&mut |read| {
-            assert!(read.iter().copied().eq(payload(i)), "frame {i} is read right");
+            assert!(read.iter().copied().eq(payload(i)), "frame {i} is read incorrectly");
             i += 1;
         });
         assert_eq!(i, FRAMES);
@@ -57,12 +57,12 @@ impl Reading {
 
     fn read(&mut self, look: &mut dyn FnMut(&[u8])) {
         for received in self.stream.chunks(self.at_once) {
-            // Packet by packet, as a kernel does.
+            // Packet by packet, as a kernel copies.
             for packet in received.chunks(PACKET) {
                 self.buffer.spare()[..packet.len()].copy_from_slice(packet);
                 self.buffer.advance(packet.len());
             }
-            while let Some(incoming) = self.reader.next(&mut self.buffer).expect("frames are right") {
+            while let Some(incoming) = self.reader.next(&mut self.buffer).expect("all frames are valid") {
                 let Incoming::Binary(payload) = incoming else { panic!("not binary: {incoming:?}") };
                 look(payload.bytes());
             }

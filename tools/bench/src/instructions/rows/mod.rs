@@ -1,4 +1,4 @@
-//! What is counted: the path of a message from bytes to readers, in pieces.
+//! The counted work: the path of a message from bytes to readers, in pieces.
 
 mod decode;
 mod frames;
@@ -17,7 +17,7 @@ const RECEIPT: Receipt = Receipt { connection: ConnectionId(0), epoch: Epoch(1),
 /// A piece of work that is counted and compared under a name.
 pub struct Row {
     name: String,
-    /// Operations of one run.
+    /// Operations in one run.
     times: usize,
     make: Box<dyn FnOnce() -> Box<dyn Work> + Send>,
 }
@@ -31,13 +31,13 @@ impl Row {
         Self { name: name.into(), times, make: Box::new(|| Box::new(make())) }
     }
 
-    /// What is done, and to what.
+    /// The operation and its object.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Does it twice, for callgrind to count. Everything happens on a thread of its own: unlike that of the main thread,
-    /// its stack does not move with the environment and the arguments.
+    /// Runs the work twice for callgrind, the second time counted. It runs on a new thread: unlike the main thread's
+    /// stack, its stack does not move with the environment and the arguments.
     pub fn count(self) {
         let worker = thread::spawn(move || count(self.times, &mut *(self.make)()));
         if let Err(panic) = worker.join() {
@@ -46,12 +46,12 @@ impl Row {
     }
 }
 
-/// All of them.
+/// Returns all rows.
 pub fn all() -> Vec<Row> {
     [decode::rows(), frames::rows(), pool::rows(), vec![route::row(), tls::row()]].into_iter().flatten().collect()
 }
 
-/// Keeps tickers.
+/// Collects tickers.
 #[derive(Default)]
 struct Tickers(Vec<Ticker>);
 
@@ -68,12 +68,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_row_computes_the_right_answer_without_valgrind_as_well() {
+    fn every_row_computes_the_right_answer_without_valgrind() {
         all().into_iter().for_each(Row::count);
     }
 
     #[test]
-    fn every_row_has_a_name_of_its_own() {
+    fn every_row_has_a_unique_name() {
         let names: std::collections::BTreeSet<_> = all().into_iter().map(|row| row.name).collect();
         assert_eq!(names.len(), all().len());
     }

@@ -1,4 +1,4 @@
-//! The newest value: what the connection's thread pays to publish it, and a strategy to load it.
+//! The pool: the cost for the connection's thread to publish a newest value, and for a strategy to load it.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use hoga_bench::counting::Work;
 
 use super::{RECEIPT, Row, decode};
 
-/// Streams, each of which is published or loaded once in a run.
+/// Streams, each published or loaded once per run.
 const MARKETS: usize = 256;
 
 pub fn rows() -> Vec<Row> {
@@ -36,7 +36,8 @@ pub fn rows() -> Vec<Row> {
     ]
 }
 
-/// Loads in the only place of this program that does, so that the compiler inlines it, as it does in a strategy.
+/// The only function of this program that loads cached handles, so that the compiler inlines the load as it does in a
+/// strategy.
 #[inline(never)]
 fn load_cached(handles: &mut [CachedHandle<Ticker>]) {
     for handle in handles {
@@ -44,7 +45,7 @@ fn load_cached(handles: &mut [CachedHandle<Ticker>]) {
     }
 }
 
-/// Names of markets, all different.
+/// Returns market names, all different.
 pub fn markets() -> impl Iterator<Item = Market> {
     (0..MARKETS).map(|i| format!("KRW-M{i}").parse().expect("a market"))
 }
@@ -74,7 +75,7 @@ impl Source {
         source
     }
 
-    /// A newer value of every market.
+    /// Publishes a newer value of every market.
     fn publish(&mut self) {
         for (publisher, ticker) in self.publishers.iter_mut().zip(&mut self.tickers) {
             ticker.timestamp += 1;
@@ -88,7 +89,7 @@ impl Source {
     }
 }
 
-/// Loads of values that are newer every time.
+/// Loads of values that have changed since the last load.
 struct Changed {
     source: Source,
     handles: Vec<CachedHandle<Ticker>>,

@@ -1,5 +1,5 @@
-//! A decoded ticker on its way to all its readers: the pool, one feed with a queue of its own, and 1000 feeds
-//! that share a ring. One call of the clock is counted, too; valgrind makes that a system call, without the vDSO.
+//! A decoded ticker on its way to all its readers: the pool, one feed with its own queue, and 1000 feeds on a broadcast
+//! ring. One clock read counts, too; under valgrind it is a system call, because there is no vDSO.
 
 use hoga::engine::TickerRoutes;
 use hoga::feed::Overflow;
@@ -9,7 +9,7 @@ use hoga_bench::counting::Work;
 use super::{RECEIPT, Row, decode, pool};
 
 const SHARED_READERS: usize = 1000;
-/// Messages that one read of the socket brings.
+/// Messages in one read of the socket.
 const BATCH: usize = 16;
 
 pub fn row() -> Row {
@@ -27,7 +27,7 @@ impl Routing {
     fn new() -> Self {
         let tickers: Vec<_> = pool::markets().map(|market| Ticker { market, ..decode::ticker() }).collect();
         let markets: Vec<_> = pool::markets().collect();
-        // Room for the run that warms up, too.
+        // The warm-up run needs room, too.
         let own = Overflow::DropNewest { capacity: 2 * markets.len() };
         let shared = std::iter::repeat_n(Overflow::DropOldest, SHARED_READERS);
         let routes = TickerRoutes::new(&markets, [own].into_iter().chain(shared));
@@ -39,7 +39,7 @@ impl Work for Routing {
     fn prepare(&mut self) {
         for feed in self.routes.feeds() {
             let counts = feed.counts();
-            assert_eq!((counts.received, counts.dropped), (self.routed, 0), "every feed is given everything");
+            assert_eq!((counts.received, counts.dropped), (self.routed, 0), "every feed must receive every update");
         }
         self.routed += self.tickers.len() as u64;
     }

@@ -1,5 +1,5 @@
-//! A TLS record with one frame, opened: found in what was received, decrypted where it lies, copied to where frames are
-//! read. The copy out of the socket is counted, too.
+//! Opening a TLS record with one frame: found in the received bytes, decrypted in place, copied to the frame reader's
+//! buffer. The copy out of the socket counts, too.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -16,7 +16,7 @@ use super::{Row, frames};
 
 /// Records of one run.
 const RECORDS: usize = 32;
-/// Room for one read; the size the frame reader asks for.
+/// Bytes of one read: the size that the frame reader asks for.
 const ROOM: usize = 64 * 1024;
 /// Bytes of one packet.
 const PACKET: usize = 1448;
@@ -25,7 +25,7 @@ pub fn row() -> Row {
     Row::new("open TLS record", RECORDS, Opening::new)
 }
 
-/// A connection that is open, and the records for each of two runs.
+/// An open connection, and the records for two runs.
 struct Opening {
     tls: Tls,
     socket: Socket,
@@ -35,17 +35,17 @@ struct Opening {
 
 impl Opening {
     fn new() -> Self {
-        // First of all: what follows has no fixed size, and would move it.
+        // This allocation must come first: later ones vary in size and would move it.
         let into = vec![0; ROOM];
         let (config, root) = server();
         let mut tls = Tls::new(&TlsConfig::new(&[root.into_bytes()]).expect("a root"), "localhost").expect("a name");
         let mut socket = Socket { server: ServerConnection::new(config).expect("a server"), to_client: Vec::new() };
         while let Err(error) = tls.handshake(&mut socket) {
-            assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "the handshake goes on: {error}");
+            assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "the handshake failed: {error}");
             tls.readable(false);
         }
         let mut opening = Self { tls, socket, into, runs: VecDeque::new() };
-        // Tickets.
+        // Reads the session tickets.
         opening.run();
         for _ in 0..2 {
             for i in 0..RECORDS {
@@ -68,9 +68,9 @@ impl Work for Opening {
     fn run(&mut self) {
         loop {
             match self.tls.read(&mut self.socket, &mut self.into) {
-                Ok(n) => assert_eq!(n % frames::LEN, 0, "records are whole"),
+                Ok(n) => assert_eq!(n % frames::LEN, 0, "a record is incomplete"),
                 Err(error) => {
-                    assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "records are right: {error}");
+                    assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "a record was refused: {error}");
                     return;
                 }
             }
@@ -78,7 +78,7 @@ impl Work for Opening {
     }
 }
 
-/// A socket whose other end is a server in the same thread.
+/// A socket whose peer is a server in the same thread.
 struct Socket {
     server: ServerConnection,
     to_client: Vec<u8>,
@@ -90,7 +90,7 @@ impl Read for Socket {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let n = self.to_client.len();
-        // Packet by packet, as a kernel does.
+        // Packet by packet, as a kernel copies.
         for (to, from) in into[..n].chunks_mut(PACKET).zip(self.to_client.chunks(PACKET)) {
             to.copy_from_slice(from);
         }
@@ -118,9 +118,9 @@ impl Write for Socket {
     }
 }
 
-/// A server's configuration, and the root that its client has to trust.
+/// Returns a server's configuration, and the root certificate for its client.
 fn server() -> (Arc<ServerConfig>, String) {
-    // An Ed25519 key: its signatures always have the same size, unlike those of ECDSA.
+    // An Ed25519 key: unlike ECDSA, its signatures always have the same size.
     let root = include_str!("../../../fixtures/localhost.pem");
     let certificate = CertificateDer::from_pem_slice(root.as_bytes()).expect("a certificate");
     let key = include_str!("../../../fixtures/localhost.key.pem");
