@@ -349,8 +349,8 @@ mod streams {
             Self { sent, requests: record.requested_at(conn) }
         }
 
-        /// Returns the start of the unbroken run of requests for a stream that contains `opened_at`. If the stream was not
-        /// requested then, returns its next request.
+        /// Returns the start of the unbroken run of requests for a stream that contains `opened_at`. If the stream was
+        /// not requested then, returns its next request.
         fn requested_since(&self, stream: &str, opened_at: usize) -> usize {
             let (before, after): (Vec<_>, Vec<_>) = self.requests.iter().partition(|(at, _)| *at <= opened_at);
             let is_requested = |(_, streams): &&&(usize, BTreeMap<String, RequestMode>)| streams.contains_key(stream);

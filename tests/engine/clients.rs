@@ -1,4 +1,5 @@
-//! Clients with names and leases: their subscriptions, and the release of these when a client is dropped, leaked or dead.
+//! Clients with names and leases: their subscriptions, and the release of these when a client is dropped, leaked or
+//! dead.
 
 use std::time::Duration;
 

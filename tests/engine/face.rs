@@ -1,5 +1,5 @@
-//! The public types of the crate: each has a short `Debug` form, and is `Send` and `Sync` where possible. Compiling this
-//! is most of the test. `tests/tidy` checks that no type is missing here.
+//! The public types of the crate: each has a short `Debug` form, and is `Send` and `Sync` where possible. Compiling
+//! this is most of the test. `tests/tidy` checks that no type is missing here.
 
 use std::fmt::Debug;
 

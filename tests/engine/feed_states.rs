@@ -216,7 +216,7 @@ fn each_new_reader_of_a_snapshot_only_stream_gets_a_current_snapshot() {
 fn news_of_a_second_snapshot_reaches_every_feed_that_wants_changes() {
     for policy in POLICIES {
         let exchange = Scripted::start();
-        let quiet = hoga::config::Timeouts { quiet_after: Duration::from_millis(500), ..patient() };
+        let quiet = hoga::config::Timeouts { quiet_after: Duration::from_millis(500), ..long_timeouts() };
         let engine = exchange.builder().timeouts(quiet).start().unwrap();
         let mut feed = engine.feed(ticker("KRW-BTC").and(trade("KRW-BTC")), policy).unwrap();
         let mut changes = engine.feed(trade("KRW-BTC").only_realtime(), policy).unwrap();

@@ -1,5 +1,5 @@
-//! Formats that change while data flows, and differ between connections. The tests compare with the requests and messages
-//! of the exchange, and with a second engine that never changes its format.
+//! Formats that change while data flows, and differ between connections. The tests compare with the requests and
+//! messages of the exchange, and with a second engine that never changes its format.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

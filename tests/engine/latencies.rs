@@ -1,5 +1,5 @@
-//! Latency records over real sockets: each message is recorded once, and only if measurement is enabled. The tests do not
-//! judge durations.
+//! Latency records over real sockets: each message is recorded once, and only if measurement is enabled. The tests do
+//! not judge durations.
 
 use std::time::Duration;
 

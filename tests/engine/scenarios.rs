@@ -320,8 +320,8 @@ fn g_5_2_a_burst_of_a_hundred_widgets_is_one_request() {
 // ---- I. the checklist ----
 //
 // Of its fourteen points, B covers a single type and cleanup, and G 1-1 and 1-2 cover a composite and replacing. The
-// others follow. Not covered here: the private one, which needs the account's streams, and the stability of an hour, which
-// is a soak test. Hours pass under virtual time in tests/protocol/session_simulation.rs.
+// others follow. Not covered here: the private one, which needs the account's streams, and the stability of an hour,
+// which is a soak test. Hours pass under virtual time in tests/protocol/session_simulation.rs.
 
 #[test]
 fn i_many_codes_and_adding_to_them() {

@@ -97,8 +97,8 @@ impl Socket {
 pub struct Request(Value);
 
 impl Request {
-    /// Returns the mode of a stream, named as in `ticker KRW-BTC`: "all", "snapshot" or "realtime". `None` if the request
-    /// does not have it.
+    /// Returns the mode of a stream, named as in `ticker KRW-BTC`: "all", "snapshot" or "realtime". `None` if the
+    /// request does not have it.
     pub fn mode(&self, stream: &str) -> Option<&'static str> {
         let (kind, code) = stream.split_once(' ').unwrap();
         let asks = |part: &&Value| part["type"] == kind && part["codes"].as_array().unwrap().contains(&json!(code));

@@ -1,5 +1,5 @@
-//! Many threads change the desired set at once, over a real socket. In the end the wire carries the held streams, and no
-//! holder notices the others. The tests compare with the requests and messages of the exchange.
+//! Many threads change the desired set at once, over a real socket. In the end the wire carries the held streams, and
+//! no holder notices the others. The tests compare with the requests and messages of the exchange.
 
 use std::collections::BTreeMap;
 use std::sync::Barrier;

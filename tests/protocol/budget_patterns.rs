@@ -1,5 +1,5 @@
-//! Budgets against an independent model of the exchange: a million generated patterns with random delays must not exceed
-//! a limit.
+//! Budgets against an independent model of the exchange: a million generated patterns with random delays must not
+//! exceed a limit.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The rule that chooses a connection's format, under virtual time. The tests write every message in all four formats and
-//! count bytes, independently of the rule's algorithm.
+//! The rule that chooses a connection's format, under virtual time. The tests write every message in all four formats
+//! and count bytes, independently of the rule's algorithm.
 
 use std::time::Duration;
 

@@ -265,7 +265,8 @@ impl Connection {
                 );
                 assert!(old.spec.depth >= spec.depth, "{} has fewer levels until something changes", spec.key);
             }
-            // The stream runs, and the planner knew. With a request for a snapshot, the exchange would withhold its changes.
+            // The stream runs, and the planner knew. With a request for a snapshot, the exchange would withhold its
+            // changes.
             let known = self.known.filter(|known| self.sent == Some(known.revision));
             let is_known = |old: &Served| {
                 old.runs() && known.is_some_and(|known| old.state_since.max(known.heard_at) + LAG < self.issued_at)

@@ -17,8 +17,8 @@ use hoga_testing::{Rng, frames};
 
 const SEEDS: u64 = 1000;
 const START: Nanos = Nanos::from_millis(1_790_000_000_000);
-/// Faults and changes of demand happen in the first part. In the second, every stream must recover. Refusals queue up in
-/// the first part, and the session waits after each one, with doubling pauses.
+/// Faults and changes of demand happen in the first part. In the second, every stream must recover. Refusals queue up
+/// in the first part, and the session waits after each one, with doubling pauses.
 const FAULT_TIME: Duration = Duration::from_secs(20);
 const RECOVERY_MAX: Duration = Duration::from_secs(7200);
 /// The kind of fault that stops the exchange from reading.

@@ -1,5 +1,5 @@
-//! The scanner, the tape walk and an independent reader agree on every message: well-formed messages of every type, and a
-//! hundred thousand damaged ones.
+//! The scanner, the tape walk and an independent reader agree on every message: well-formed messages of every type, and
+//! a hundred thousand damaged ones.
 
 use hoga::wire::{DecodeError, Decoder, Message};
 use hoga_testing::Rng;

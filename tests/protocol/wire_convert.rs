@@ -106,7 +106,8 @@ fn every_frame_reads_the_same_in_every_format_and_round_trips_exactly() {
         let (result, data) = decode(&mut decoder, line.as_bytes());
         for to in Format::ALL {
             let converted = convert(&line, to).unwrap();
-            let [message] = &converted.messages[..] else { continue }; // a list of several messages has no equivalent without lists
+            // A list of several messages has no equivalent without lists.
+            let [message] = &converted.messages[..] else { continue };
             assert_eq!(one(message, from), line.trim(), "{to:?} {place}");
             // Bithumb uses its own name for a key in one format, so its key in the other format is unknown.
             if !place.contains("bithumb") {

@@ -1,5 +1,5 @@
-//! Reads every documented frame of the exchange like an independent reader: the repository's frames, and recorded ones in
-//! the folder `HOGA_CAPTURES`, if set.
+//! Reads every documented frame of the exchange like an independent reader: the repository's frames, and recorded ones
+//! in the folder `HOGA_CAPTURES`, if set.
 
 use std::path::{Path, PathBuf};
 

@@ -4,7 +4,7 @@ use hoga::model::{Change, Interval, Level, MarketState, MarketWarning, NounKind,
 use hoga::wire::{DecodeError, Decoder, ErrorName, Message, OtherType, Status, schema};
 use hoga_testing::{Rng, messages};
 
-use crate::support::{Data, Kept, RECEIPT, decode, decode_by_tape};
+use crate::support::{Collector, Data, RECEIPT, decode, decode_by_tape};
 
 const TICKER: &str = r#"{"type":"ticker","code":"KRW-BTC","opening_price":122720000.00000000,"high_price":123135000.00000000,"low_price":122677000.00000000,"trade_price":122902000.00000000,"prev_closing_price":122720000.00000000,"acc_trade_price":19699800600.2538100000000000,"change":"EVEN","change_price":0E-8,"signed_change_price":-0E-8,"change_rate":0,"signed_change_rate":-0.0014830508,"ask_bid":"BID","trade_volume":0.00016274,"acc_trade_volume":160.23404402,"trade_date":"20250420","trade_time":"025403","trade_timestamp":1745117643124,"acc_ask_volume":81.37206433,"acc_bid_volume":78.86197969,"highest_52_week_price":163325000.00000000,"highest_52_week_date":"2025-01-20","lowest_52_week_price":72100000.00000000,"lowest_52_week_date":"2024-08-05","market_state":"ACTIVE","is_trading_suspended":false,"delisting_date":null,"market_warning":"NONE","timestamp":1745117643154,"acc_trade_price_24h":67648718116.20854000,"acc_trade_volume_24h":551.06443212,"stream_type":"REALTIME"}"#;
 
@@ -105,8 +105,8 @@ fn a_book_drops_the_padding_of_each_side() {
     assert_eq!(ungrouped.level, None);
 }
 
-/// The search for a missing key reached beyond the bytes that are known to follow a message, so the slow reader read the
-/// whole book.
+/// The search for a missing key reached beyond the bytes that are known to follow a message, so the slow reader read
+/// the whole book.
 #[test]
 fn a_book_that_ends_before_an_optional_field_is_scanned() {
     for book in [ORDERBOOK.replace(",\"level\":10000", ""), INDONESIAN_ORDERBOOK.to_owned()] {
@@ -538,7 +538,7 @@ fn bytes_after_the_message_change_nothing() {
         for length in [0, 1, 63, 64, 65, 200] {
             let mut bytes = message.to_vec();
             bytes.extend(slack.iter().cycle().take(if slack.is_empty() { 0 } else { length }));
-            let (mut decoder, mut kept) = (Decoder::new(), Kept::default());
+            let (mut decoder, mut kept) = (Decoder::new(), Collector::default());
             let result = decoder.decode(&bytes, message.len(), RECEIPT, &mut kept);
             assert_eq!(result, Ok(Message::Data { count: 1 }));
             assert_eq!(kept.0, [one(ORDERBOOK)]);
@@ -547,7 +547,7 @@ fn bytes_after_the_message_change_nothing() {
     }
     // Cut inside the last number or before the brace, with a well-formed rest as slack.
     for cut in 1..message.len() {
-        let (mut decoder, mut kept) = (Decoder::new(), Kept::default());
+        let (mut decoder, mut kept) = (Decoder::new(), Collector::default());
         let bytes = [message, &[b' '; 64]].concat();
         let result = decoder.decode(&bytes, cut, RECEIPT, &mut kept);
         assert!(matches!(result, Err(DecodeError::NotJson | DecodeError::BadNumber)), "cut at {cut}: {result:?}");
@@ -555,7 +555,7 @@ fn bytes_after_the_message_change_nothing() {
     }
     // A length beyond the bytes means all bytes.
     assert_eq!(
-        Decoder::new().decode(message, usize::MAX, RECEIPT, &mut Kept::default()),
+        Decoder::new().decode(message, usize::MAX, RECEIPT, &mut Collector::default()),
         Ok(Message::Data { count: 1 })
     );
 }

@@ -8,7 +8,8 @@ use super::{api, assert_none};
 /// Maximum number of types at the root of the crate.
 const ROOT_TYPES_MAX: usize = 80;
 
-/// Words in the names of types that open connections or run services. Only `Engine` does, and only `Builder` creates it.
+/// Words in the names of types that open connections or run services. Only `Engine` does, and only `Builder` creates
+/// it.
 const SERVICE_WORDS: &[&str] =
     &["Service", "Manager", "Hub", "Reactor", "Session", "Socket", "Transport", "Runtime", "Publisher", "Supervisor"];
 

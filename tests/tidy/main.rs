@@ -1,6 +1,6 @@
-//! Checks the rules of ARCHITECTURE.md that the compiler does not: imports between rooms, lengths of files and functions,
-//! clock reads, memory ordering, plain words, and the public interface. Each test first checks a planted violation, so
-//! that no rule can pass by doing nothing.
+//! Checks the rules of ARCHITECTURE.md that the compiler does not: imports between rooms, lengths of files and
+//! functions, clock reads, memory ordering, plain words, and the public interface. Each test first checks a planted
+//! violation, so that no rule can pass by doing nothing.
 
 mod api;
 mod face;

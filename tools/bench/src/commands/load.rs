@@ -220,7 +220,7 @@ fn account(turn: &Turn) -> Vec<f64> {
         counts.filtered,
         counts.queued,
         turn.accounts.lost,
-        turn.accounts.off,
+        turn.accounts.mismatch,
     ]
     .map(|count| count as f64)
     .to_vec()
