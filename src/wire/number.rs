@@ -97,8 +97,7 @@ pub(super) fn whole(ahead: &[u8], cursor: &mut Cursor<'_>) -> Option<u64> {
 /// Reads up to seven digits, alone or with a point and up to eight decimals. Separate functions read all other forms,
 /// so that this one does not have to save registers.
 ///
-/// Not inlined, because a copy for each of a ticker's many fields would outgrow the processor's cache of decoded
-/// instructions.
+/// Not inlined, because copies for all fields of a ticker would outgrow the processor's cache of decoded instructions.
 #[inline(never)]
 fn unsigned(window: &[u8; WINDOW]) -> Found {
     let head = load(window, 0);
