@@ -93,10 +93,11 @@ fn store(c: &mut Criterion) {
     let mut source = Source::new();
     group.bench_function("publisher/ticker", |b| b.iter(|| source.publish()));
     let (_clock, _pool, _connection, mut trades) = open(DataType::Trade);
-    let mut next = trade(1, 1);
+    let (mut next, mut id) = (trade(1, 1), 1);
     group.bench_function("publisher/trade", |b| {
         b.iter(|| {
-            next.sequential_id += 1;
+            id += 1;
+            next.sequential_id = id.into();
             trades.publish(&receipt(1, 1), &next, || Nanos(1))
         })
     });

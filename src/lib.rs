@@ -175,8 +175,8 @@ pub use plan::{IntoMarkets, MarketSelector, Pattern, Subscription, Universe, can
 // Messages.
 pub use model::{
     Candle, Change, ConnectionId, Date, DateTime, DisconnectKind, Epoch, Event, Format, Level, Levels, MAX_LEVELS,
-    MarketState, MarketWarning, Nanos, Nature, Noun, NounKind, Orderbook, Side, Stamps, StreamType, Ticker, Time,
-    Trade, Unit,
+    MarketState, MarketWarning, Maybe, Nanos, Nature, Noun, NounKind, Orderbook, Side, Stamps, StreamType, Ticker,
+    Time, Trade, Unit,
 };
 
 /// The status of the engine: connections, feeds, callbacks, demand, and latencies.
@@ -190,7 +190,8 @@ pub mod status {
     pub use crate::route::Attribution;
     pub use crate::session::{Counters, Disconnect, Event, FormatReason, Stage, State};
     pub use crate::wire::{
-        DecodeCounters, DecodeError, ErrorName, ObjectCounts, ServerError, SubscriptionEntry, SubscriptionList,
+        DecodeCounters, DecodeError, DecodeErrorKind, DriftCounts, ErrorName, ObjectCounts, ServerError,
+        SubscriptionEntry, SubscriptionList,
     };
     pub use crate::ws::{CloseCode, Rejection, RejectionKind, RetryAfter, Violation};
 }

@@ -209,7 +209,8 @@ impl Fixture {
 
     /// Delivers a trade. Each price identifies one trade.
     fn trade(&mut self, code: &str, price: u32, stream_type: StreamType) {
-        let (trade_price, timestamp, sequential_id) = (f64::from(price), u64::from(price), u64::from(price));
+        let (trade_price, timestamp) = (f64::from(price), u64::from(price));
+        let sequential_id = timestamp.into();
         let blank = Words::take(&mut || 0);
         let value = Trade { market: market(code), trade_price, timestamp, sequential_id, stream_type, ..blank };
         self.router.deliver(self.receipt(), &value);

@@ -105,10 +105,10 @@ impl Watchers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::DecodeError;
+    use crate::wire::DecodeErrorKind;
 
     fn report() -> LifecycleEvent {
-        LifecycleEvent { connection: ConnectionId(0), event: Event::Malformed(DecodeError::NotJson) }
+        LifecycleEvent { connection: ConnectionId(0), event: Event::Malformed(DecodeErrorKind::NotJson.into()) }
     }
 
     /// Adds a watcher of one connection.

@@ -52,20 +52,6 @@ impl Packed {
     }
 }
 
-impl Bits for bool {
-    const WIDTH: u32 = 1;
-
-    #[inline]
-    fn bits(&self) -> u64 {
-        u64::from(*self)
-    }
-
-    #[inline]
-    fn from_bits(bits: u64) -> Self {
-        bits != 0
-    }
-}
-
 /// Implements `Bits` for enums, with as many bits as their variants need. Invalid bits convert to the first variant.
 macro_rules! enums {
     ($($type:ident { $first:ident $($variant:ident)* })*) => {$(
@@ -93,12 +79,55 @@ macro_rules! enums {
 }
 
 enums! {
-    Change { Rise Even Fall }
-    Side { Ask Bid }
-    MarketState { Preview Active Delisted Unknown }
-    MarketWarning { None Caution Unknown }
     StreamType { Snapshot Realtime }
     Interval { Second1 Minute1 Minute3 Minute5 Minute10 Minute15 Minute30 Minute60 Minute240 }
+}
+
+/// Values that may be absent: the number of the variant, or for none the one behind the last, as in memory. Bits that are
+/// no variant read as none.
+macro_rules! optional_enums {
+    ($($type:ident { $($variant:ident)* })*) => {$(
+        impl Bits for Option<$type> {
+            const WIDTH: u32 = usize::BITS - [$($type::$variant),*].len().leading_zeros();
+
+            #[inline]
+            fn bits(&self) -> u64 {
+                match self {
+                    None => [$($type::$variant),*].len() as u64,
+                    $(Some($type::$variant) => $type::$variant as u64,)*
+                }
+            }
+
+            #[inline]
+            fn from_bits(bits: u64) -> Self {
+                match bits {
+                    $(bits if bits == $type::$variant as u64 => Some($type::$variant),)*
+                    _ => None,
+                }
+            }
+        }
+    )*};
+}
+
+optional_enums! {
+    Change { Rise Even Fall Unknown }
+    Side { Ask Bid Unknown }
+    MarketState { Preview Active Delisted Unknown }
+    MarketWarning { None Caution Unknown }
+}
+
+impl Bits for Option<bool> {
+    const WIDTH: u32 = 2;
+
+    #[inline]
+    fn bits(&self) -> u64 {
+        self.map_or(2, u64::from)
+    }
+
+    #[inline]
+    fn from_bits(bits: u64) -> Self {
+        (bits & 2 == 0).then_some(bits & 1 != 0)
+    }
 }
 
 impl Bits for Date {
@@ -143,19 +172,5 @@ impl Bits for DateTime {
     #[inline]
     fn from_bits(bits: u64) -> Self {
         Self { date: Date::from_bits(bits), time: Time::from_bits(bits >> Date::WIDTH) }
-    }
-}
-
-impl Bits for Option<Date> {
-    const WIDTH: u32 = 1 + Date::WIDTH;
-
-    #[inline]
-    fn bits(&self) -> u64 {
-        self.map_or(0, |date| 1 | date.bits() << 1)
-    }
-
-    #[inline]
-    fn from_bits(bits: u64) -> Self {
-        (bits & 1 != 0).then_some(Date::from_bits(bits >> 1))
     }
 }

@@ -124,7 +124,41 @@ impl DateTime {
         }
         Ok(Self { date: Date::from_dashed(&text[..10])?, time: Time::from_colons(&text[11..])? })
     }
+
+    /// Seconds since 1970, of a date and time in UTC.
+    pub(crate) fn to_unix(self) -> i64 {
+        let Self { date, time } = self;
+        let (month, day) = (i64::from(date.month), i64::from(date.day));
+        // Years that begin in March have the day that may be missing at their end.
+        let year = i64::from(date.year) - i64::from(month <= 2);
+        let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+        let days = year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + day_of_year;
+        let seconds = i64::from(time.hour) * 3600 + i64::from(time.minute) * 60 + i64::from(time.second);
+        (days - DAYS_TO_1970) * DAY + seconds
+    }
+
+    /// The date and time in UTC that is `seconds` after the beginning of 1970; `None` outside the years 0 to 9999.
+    pub(crate) fn from_unix(seconds: i64) -> Option<Self> {
+        let days = seconds.div_euclid(DAY) + DAYS_TO_1970;
+        let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+        let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * month + 2) / 5 + 1;
+        let month = if month < 10 { month + 3 } else { month - 9 };
+        let year = era * 400 + year_of_era + i64::from(month <= 2);
+        let seconds = seconds.rem_euclid(DAY);
+        let date = Date::new(year.try_into().ok()?, month as u8, day as u8).ok()?;
+        let time = Time::new((seconds / 3600) as u8, (seconds / 60 % 60) as u8, (seconds % 60) as u8).ok()?;
+        Some(Self { date, time })
+    }
 }
+
+/// Seconds of a day.
+const DAY: i64 = 86_400;
+
+/// From 1 March of the year 0 to 1 January 1970.
+const DAYS_TO_1970: i64 = 719_468;
 
 /// Prints `yyyy-MM-dd`.
 impl fmt::Display for Date {
@@ -217,6 +251,26 @@ mod tests {
             assert_eq!(Time::from_colons(text.as_bytes()), Err(InvalidTime), "{text}");
         }
         assert_eq!(DateTime::from_iso(b"2026-07-30 07:50:00"), Err(InvalidTime));
+    }
+
+    #[test]
+    fn seconds_since_1970_are_the_same_moment() {
+        for (text, seconds) in [
+            ("1970-01-01T00:00:00", 0),
+            ("1969-12-31T23:59:59", -1),
+            ("2000-02-29T12:00:00", 951_825_600),
+            ("2026-11-30T00:53:20", 1_796_000_000),
+            ("9999-12-31T23:59:59", 253_402_300_799),
+            ("0000-01-01T00:00:00", -62_167_219_200),
+        ] {
+            let time = DateTime::from_iso(text.as_bytes()).unwrap();
+            assert_eq!((time.to_unix(), DateTime::from_unix(seconds)), (seconds, Some(time)), "{text}");
+        }
+        for seconds in (-62_167_219_200..253_402_300_799).step_by(86_400 * 13 + 12_345) {
+            assert_eq!(DateTime::from_unix(seconds).unwrap().to_unix(), seconds);
+        }
+        assert_eq!((DateTime::from_unix(-62_167_219_201), DateTime::from_unix(253_402_300_800)), (None, None));
+        assert_eq!((DateTime::from_unix(i64::MAX / 2), DateTime::from_unix(i64::MIN / 2)), (None, None));
     }
 
     #[test]

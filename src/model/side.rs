@@ -2,11 +2,14 @@
 
 /// The taker's side of a trade: `ask_bid` of the exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Side {
     /// `ASK`: a sell.
     Ask,
     /// `BID`: a buy.
     Bid,
+    /// A word this version does not know.
+    Unknown,
 }
 
 impl Side {
@@ -15,6 +18,7 @@ impl Side {
         match self {
             Self::Ask => "ASK",
             Self::Bid => "BID",
+            Self::Unknown => "UNKNOWN",
         }
     }
 }

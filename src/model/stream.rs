@@ -176,6 +176,9 @@ impl Interval {
 }
 
 /// Whether a message is a snapshot or reports a change: `stream_type` of the exchange.
+///
+/// A message that has no `stream_type`, or one with a word that this version does not know, counts as
+/// [`Realtime`](Self::Realtime): the documentation prints books without one, and feeds of changes must not lose a price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StreamType {
     /// `SNAPSHOT`: the state at the time of the request.

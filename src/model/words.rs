@@ -73,37 +73,29 @@ pub(super) const fn bits_of<T, B: Bits>(_: fn(&T) -> &B) -> usize {
     B::WIDTH as usize
 }
 
-/// The number of words of an optional number, and the number of bits for its presence.
-pub(super) const fn optional_of<T>(_: fn(&T) -> &Option<f64>) -> usize {
-    1
-}
-
 /// Implements [`Words`] for structs. The fields listed first have separate words. Each `[...]` packs its fields into
-/// one shared word. In `[... | ...]`, the fields after the bar are optional numbers: the shared word has a presence bit
-/// for each, and their words follow it.
+/// one shared word.
 ///
 /// The code names every field of the struct, so a forgotten field does not compile.
 macro_rules! words {
-    ($($type:ident { $($own:ident)* $([$($packed:ident)* $(| $($optional:ident)*)?])* })*) => {$(
+    ($($type:ident { $($own:ident)* $([$($packed:ident)*])* })*) => {$(
         impl $crate::model::Words for $type {
             const MAX: usize = 0
                 $(+ $crate::model::words::words_of(|it: &$type| &it.$own))*
-                $(+ 1 $($(+ $crate::model::words::optional_of(|it: &$type| &it.$optional))*)?)*;
+                $(+ {
+                    let bits = 0 $(+ $crate::model::words::bits_of(|it: &$type| &it.$packed))*;
+                    assert!(bits <= 64, "the packed fields exceed 64 bits");
+                    1
+                })*;
 
             #[inline]
             fn put(&self, word: &mut impl FnMut(u64)) {
-                let Self { $($own,)* $($($packed,)* $($($optional,)*)?)* } = self;
+                let Self { $($own,)* $($($packed,)*)* } = self;
                 $($crate::model::Words::put($own, word);)*
                 $({
-                    const {
-                        let bits = 0 $(+ $crate::model::words::bits_of(|it: &$type| &it.$packed))* $($(+ $crate::model::words::optional_of(|it: &$type| &it.$optional))*)?;
-                        assert!(bits <= 64, "the packed fields exceed 64 bits");
-                    }
                     let mut bits = $crate::model::bits::Packed::EMPTY;
                     $(bits.push($packed);)*
-                    $($(bits.push(&$optional.is_some());)*)?
                     word(bits.word());
-                    $($($crate::model::Words::put(&$optional.unwrap_or_default(), word);)*)?
                 })*
             }
 
@@ -113,10 +105,8 @@ macro_rules! words {
                 $(
                     let mut bits = $crate::model::bits::Packed::new(word());
                     $(let $packed = bits.pop();)*
-                    $($(let $optional = bits.pop::<bool>();)*)?
-                    $($(let $optional = $optional.then_some($crate::model::Words::take(word));)*)?
                 )*
-                Self { $($own,)* $($($packed,)* $($($optional,)*)?)* }
+                Self { $($own,)* $($($packed,)*)* }
             }
         }
     )*};
@@ -136,7 +126,7 @@ mod tests {
     use super::*;
     use crate::model::{
         Candle, Change, Date, DateTime, Event, Interval, Level, Levels, MAX_LEVELS, Market, MarketState, MarketWarning,
-        Noun, Orderbook, Side, StreamType, Ticker, Time, Trade,
+        Maybe, Niche, Noun, Orderbook, Side, StreamType, Ticker, Time, Trade,
     };
 
     /// Builds values from random numbers.
@@ -156,6 +146,10 @@ mod tests {
         fn float(&mut self) -> f64 {
             let float = f64::from_bits(self.number());
             if float.is_nan() { -0.0 } else { float }
+        }
+
+        fn maybe<T: Niche>(&mut self, make: impl Fn(&mut Self) -> T) -> Maybe<T> {
+            self.optional(make).into()
         }
 
         fn optional<T>(&mut self, make: impl Fn(&mut Self) -> T) -> Option<T> {
@@ -186,11 +180,11 @@ mod tests {
         }
 
         fn change(&mut self) -> Change {
-            self.one_of(&[Change::Rise, Change::Even, Change::Fall])
+            self.one_of(&[Change::Rise, Change::Even, Change::Fall, Change::Unknown])
         }
 
         fn side(&mut self) -> Side {
-            self.one_of(&[Side::Ask, Side::Bid])
+            self.one_of(&[Side::Ask, Side::Bid, Side::Unknown])
         }
 
         fn levels(&mut self) -> Levels {
@@ -204,41 +198,47 @@ mod tests {
         fn ticker(&mut self) -> Ticker {
             Ticker {
                 market: self.market(),
-                opening_price: self.float(),
-                high_price: self.float(),
-                low_price: self.float(),
+                opening_price: self.maybe(Self::float),
+                high_price: self.maybe(Self::float),
+                low_price: self.maybe(Self::float),
                 trade_price: self.float(),
-                prev_closing_price: self.float(),
-                acc_trade_price: self.float(),
-                change: self.change(),
-                change_price: self.float(),
-                signed_change_price: self.float(),
-                change_rate: self.float(),
-                signed_change_rate: self.float(),
-                ask_bid: self.side(),
-                trade_volume: self.float(),
-                acc_trade_volume: self.float(),
-                trade_date: self.date(),
-                trade_time: self.time(),
-                trade_timestamp: self.number(),
-                acc_ask_volume: self.float(),
-                acc_bid_volume: self.float(),
-                highest_52_week_price: self.float(),
-                highest_52_week_date: self.date(),
-                lowest_52_week_price: self.float(),
-                lowest_52_week_date: self.date(),
+                prev_closing_price: self.maybe(Self::float),
+                acc_trade_price: self.maybe(Self::float),
+                change: self.optional(Self::change),
+                change_price: self.maybe(Self::float),
+                signed_change_price: self.maybe(Self::float),
+                change_rate: self.maybe(Self::float),
+                signed_change_rate: self.maybe(Self::float),
+                ask_bid: self.optional(Self::side),
+                trade_volume: self.maybe(Self::float),
+                acc_trade_volume: self.maybe(Self::float),
+                trade_date: self.maybe(Self::date),
+                trade_time: self.maybe(Self::time),
+                trade_timestamp: self.maybe(Self::number),
+                acc_ask_volume: self.maybe(Self::float),
+                acc_bid_volume: self.maybe(Self::float),
+                highest_52_week_price: self.maybe(Self::float),
+                highest_52_week_date: self.maybe(Self::date),
+                lowest_52_week_price: self.maybe(Self::float),
+                lowest_52_week_date: self.maybe(Self::date),
                 market_state: self.one_of(&[
-                    MarketState::Preview,
-                    MarketState::Active,
-                    MarketState::Delisted,
-                    MarketState::Unknown,
+                    None,
+                    Some(MarketState::Preview),
+                    Some(MarketState::Active),
+                    Some(MarketState::Delisted),
+                    Some(MarketState::Unknown),
                 ]),
-                is_trading_suspended: self.one_of(&[false, true]),
-                delisting_date: self.optional(Self::date),
-                market_warning: self.one_of(&[MarketWarning::None, MarketWarning::Caution, MarketWarning::Unknown]),
+                is_trading_suspended: self.one_of(&[None, Some(false), Some(true)]),
+                delisting_date: self.maybe(Self::date),
+                market_warning: self.one_of(&[
+                    None,
+                    Some(MarketWarning::None),
+                    Some(MarketWarning::Caution),
+                    Some(MarketWarning::Unknown),
+                ]),
                 timestamp: self.number(),
-                acc_trade_price_24h: self.float(),
-                acc_trade_volume_24h: self.float(),
+                acc_trade_price_24h: self.maybe(Self::float),
+                acc_trade_volume_24h: self.maybe(Self::float),
                 stream_type: self.stream_type(),
             }
         }
@@ -247,20 +247,20 @@ mod tests {
             Trade {
                 market: self.market(),
                 timestamp: self.number(),
-                trade_date: self.date(),
-                trade_time: self.time(),
-                trade_timestamp: self.number(),
+                trade_date: self.maybe(Self::date),
+                trade_time: self.maybe(Self::time),
+                trade_timestamp: self.maybe(Self::number),
                 trade_price: self.float(),
-                trade_volume: self.float(),
-                ask_bid: self.side(),
-                prev_closing_price: self.float(),
-                change: self.change(),
-                change_price: self.float(),
-                sequential_id: self.number(),
-                best_ask_price: self.optional(Self::float),
-                best_ask_size: self.optional(Self::float),
-                best_bid_price: self.optional(Self::float),
-                best_bid_size: self.optional(Self::float),
+                trade_volume: self.maybe(Self::float),
+                ask_bid: self.optional(Self::side),
+                prev_closing_price: self.maybe(Self::float),
+                change: self.optional(Self::change),
+                change_price: self.maybe(Self::float),
+                sequential_id: self.maybe(Self::number),
+                best_ask_price: self.maybe(Self::float),
+                best_ask_size: self.maybe(Self::float),
+                best_bid_price: self.maybe(Self::float),
+                best_bid_size: self.maybe(Self::float),
                 stream_type: self.stream_type(),
             }
         }
@@ -269,12 +269,12 @@ mod tests {
             Orderbook {
                 market: self.market(),
                 timestamp: self.number(),
-                total_ask_size: self.float(),
-                total_bid_size: self.float(),
+                total_ask_size: self.maybe(Self::float),
+                total_bid_size: self.maybe(Self::float),
                 asks: self.levels(),
                 bids: self.levels(),
                 stream_type: self.stream_type(),
-                level: self.optional(Self::float),
+                level: self.maybe(Self::float),
             }
         }
 
@@ -293,13 +293,13 @@ mod tests {
                 ]),
                 market: self.market(),
                 candle_date_time_utc: self.date_time(),
-                candle_date_time_kst: self.date_time(),
+                candle_date_time_kst: self.maybe(Self::date_time),
                 opening_price: self.float(),
                 high_price: self.float(),
                 low_price: self.float(),
                 trade_price: self.float(),
-                candle_acc_trade_volume: self.float(),
-                candle_acc_trade_price: self.float(),
+                candle_acc_trade_volume: self.maybe(Self::float),
+                candle_acc_trade_price: self.maybe(Self::float),
                 timestamp: self.number(),
                 stream_type: self.stream_type(),
             }

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use crate::model::{DataType, Format};
 
 use super::decoder::refusal;
-use super::error::DecodeError;
+use super::error::{DecodeError, DecodeErrorKind};
 use super::huge::blank_huge_numbers;
 use super::json::Json;
 use super::message::OtherType;
@@ -54,7 +54,7 @@ struct Shape {
 /// does not change it.
 ///
 /// # Errors
-/// Returns [`DecodeError::NotJson`] or [`DecodeError::BadNumber`] for invalid JSON, and [`DecodeError::NotAMessage`]
+/// Returns [`DecodeErrorKind::NotJson`] or [`DecodeErrorKind::BadNumber`] for invalid JSON, and [`DecodeErrorKind::NotAMessage`]
 /// for JSON that the exchange does not send, such as a request.
 pub fn convert(text: &str, to: Format) -> Result<Converted, DecodeError> {
     let text = text.trim_matches(is_space);
@@ -67,7 +67,7 @@ pub fn convert(text: &str, to: Format) -> Result<Converted, DecodeError> {
         Some(elements) => (elements.map(shape).collect::<Result<_, _>>()?, true),
         None => (vec![shape(json)?], false),
     };
-    let first = shapes.first().ok_or(DecodeError::NotAMessage)?;
+    let first = shapes.first().ok_or(DecodeErrorKind::NotAMessage)?;
     let from = Format::of(first.is_short, is_list);
     let wraps = to.is_list() && (is_list || first.is_listed);
     let types = shapes.iter().map(|shape| shape.name).collect();
@@ -83,9 +83,9 @@ const fn flat(names: &'static [Names]) -> Keys {
 
 /// Returns the shape of an object according to its type.
 fn shape(json: Json<'_>) -> Result<Shape, DecodeError> {
-    let members = json.members().ok_or(DecodeError::NotAMessage)?;
+    let members = json.members().ok_or(DecodeErrorKind::NotAMessage)?;
     let Some((name, is_short)) = type_of(members) else { return control(json) };
-    let name = name.as_str().ok_or(DecodeError::WrongType(TYPE.long))?;
+    let name = name.as_str().ok_or(DecodeErrorKind::WrongType(TYPE.long))?;
     let (name, keys) = match DataType::from_name(name) {
         Some(data_type) => (data_type.as_str(), with_noun!(data_type.kind(), T => keys_of::<T>())),
         None => other(OtherType::from_name(name)),
@@ -124,7 +124,7 @@ fn control(json: Json<'_>) -> Result<Shape, DecodeError> {
     if (has("method") || has("mthd")) && (has("result") || has("rslt")) {
         return Ok(Shape { name: "LIST_SUBSCRIPTIONS", keys: LISTS, is_short: !has("result"), is_listed: true });
     }
-    Err(DecodeError::NotAMessage)
+    Err(DecodeErrorKind::NotAMessage.into())
 }
 
 fn is_space(c: char) -> bool {
@@ -365,8 +365,8 @@ mod tests {
             "7",
             r#"["x"]"#,
         ] {
-            assert_eq!(convert(text, Format::Simple), Err(DecodeError::NotAMessage), "{text}");
+            assert_eq!(convert(text, Format::Simple), Err(DecodeErrorKind::NotAMessage.into()), "{text}");
         }
-        assert_eq!(convert(r#"{"type":"#, Format::Simple), Err(DecodeError::NotJson));
+        assert_eq!(convert(r#"{"type":"#, Format::Simple), Err(DecodeErrorKind::NotJson.into()));
     }
 }

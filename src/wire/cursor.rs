@@ -1,34 +1,54 @@
-//! A position in the bytes of a message, independent of JSON.
+//! A position in the bytes of a message. Knows nothing of JSON.
 
-/// A position in the bytes of a message and the slack after it. A copy of a cursor remembers the position.
+/// A position in the bytes of a message and the slack behind it. A copy remembers the position.
 #[derive(Clone, Copy)]
 pub(super) struct Cursor<'a> {
     bytes: &'a [u8],
-    /// A `u32`, so that adding a length in `usize` cannot overflow and needs no check for each field.
+    /// A `u32`, so that the sum of a position and a length cannot overflow. Otherwise that would be checked for each field.
     at: u32,
 }
 
 impl<'a> Cursor<'a> {
-    /// Creates a cursor at the start of `bytes`. Returns `None` if their length does not fit a `u32`.
+    /// A cursor at the first byte. `None` if there are more bytes than positions.
     pub(super) fn new(bytes: &'a [u8]) -> Option<Self> {
         u32::try_from(bytes.len()).ok().map(|_| Self { bytes, at: 0 })
     }
 
-    /// Returns the bytes that have not been read.
+    /// The bytes that have not been read.
     #[inline(always)]
     pub(super) fn rest(&self) -> &'a [u8] {
         self.bytes.get(self.at as usize..).unwrap_or_default()
     }
 
-    /// Returns the next `len` bytes, or `None` if fewer remain, slack included.
+    /// The next `len` bytes; `None` at the end of the slack.
     #[inline(always)]
     pub(super) fn ahead(&self, len: usize) -> Option<&'a [u8]> {
         let at = self.at as usize;
         self.bytes.get(at..at + len)
     }
 
-    /// Steps over `text` if it is next, and returns whether it was. Inlined, so that comparing a constant `text` takes
-    /// a few wide loads.
+    /// The next byte; `None` at the end of the slack.
+    #[inline(always)]
+    pub(super) fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at as usize).copied()
+    }
+
+    /// The position, counted from the first byte.
+    pub(super) fn position(&self) -> u32 {
+        self.at
+    }
+
+    /// Another position in the same message.
+    pub(super) fn moved_to(self, position: u32) -> Self {
+        Self { at: position, ..self }
+    }
+
+    /// The bytes from here to `end`, a later position in the same message.
+    pub(super) fn up_to(&self, end: Self) -> &'a [u8] {
+        self.bytes.get(self.at as usize..end.at as usize).unwrap_or_default()
+    }
+
+    /// Steps over `text`, or stays. Inlined, so a constant `text` is compared in a few wide loads.
     #[inline(always)]
     pub(super) fn eat(&mut self, text: &[u8]) -> bool {
         let is_here = self.ahead(text.len()) == Some(text);
@@ -38,7 +58,7 @@ impl<'a> Cursor<'a> {
         is_here
     }
 
-    /// Steps over `word` and a closing quote if they are next, and returns whether they were.
+    /// Steps over `word` and the quote behind it, or stays.
     #[inline(always)]
     pub(super) fn eat_word(&mut self, word: &str) -> bool {
         let ahead = self.ahead(word.len() + 1).map(|ahead| ahead.split_at(word.len()));
@@ -49,7 +69,7 @@ impl<'a> Cursor<'a> {
         is_here
     }
 
-    /// Steps over `count` bytes that the caller has examined.
+    /// Steps over bytes that were looked at.
     #[inline(always)]
     pub(super) fn skip(&mut self, count: usize) {
         self.at += count as u32;

@@ -1,34 +1,75 @@
-//! The types of field values. Each type has two readers: `scan` reads bytes, and `walk` reads a tape. Both must read a
-//! text as the same value. `scan` may return `None` for a text that `walk` accepts; then `walk` decides.
+//! The types of values that fields hold. `scan` reads the documented form from bytes, `read` a value of any form. A text that
+//! both read means the same to both.
 
-use crate::model::{Change, Date, DateTime, Level, Levels, Market, MarketState, MarketWarning, Side, StreamType, Time};
+use crate::model::{
+    Change, Date, DateTime, Level, Levels, Market, MarketState, MarketWarning, Maybe, Niche, Side, StreamType, Time,
+};
 
 use super::cursor::Cursor;
 use super::error::Fault;
 use super::json::Json;
+use super::lenient;
+use super::loose::Loose;
 use super::number;
+use super::progress::Progress;
 use super::schema::{Names, ORDERBOOK_UNIT, Quote, Record};
-use super::tape::{Walk, walk_record};
+use super::tape::walk_record;
+use super::tolerant::tolerate_record;
 
-/// A type of field value, and how to read it.
+/// How a field's value is read into its place.
 pub(super) trait FieldType {
-    /// The place to which the value is written.
+    /// Where the value goes.
     type Place<'a>;
-    /// The number of bytes that `scan` receives in `ahead`.
+    /// How many bytes `scan` is given.
     const AHEAD: usize;
-    /// The field names of objects inside the value.
+    /// The names of the fields of objects inside it.
     const INSIDE: &'static [Names] = &[];
-    /// Reads the value at `cursor` and steps over it. `ahead` holds the next bytes. `None` means "not the expected
-    /// form", which is not an error, and leaves `place` unspecified.
+    /// Reads the value at `cursor` in its documented form and steps over it; `ahead` are the next bytes. `None` means "not
+    /// the documented form", and leaves `place` and `cursor` unspecified.
     fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: Self::Place<'_>) -> Option<()>;
-    /// Reads a value from the tape.
-    fn walk(json: Json<'_>, place: Self::Place<'_>, walk: &mut Walk) -> Result<(), Fault>;
+    /// The same, for a type that has more to say about other forms than [`read`](Self::read) can hear.
+    #[inline(always)]
+    fn tolerate<const SHORT: bool>(
+        cursor: &mut Cursor<'_>,
+        place: Self::Place<'_>,
+        _: &mut Progress<'_>,
+    ) -> Option<()> {
+        Self::scan::<SHORT>(cursor.ahead(Self::AHEAD)?, cursor, place)
+    }
+    /// Reads a value in any form. After an error other than [`Fault::Word`] the place is unspecified.
+    fn read(value: &Loose<'_>, place: Self::Place<'_>) -> Result<(), Fault>;
+    /// Reads a value of the tape.
+    fn walk(json: Json<'_>, place: Self::Place<'_>, _: &mut Progress<'_>) -> Result<(), Fault> {
+        Self::read(&json.loose(), place)
+    }
+    /// Makes the place absent, or what stands for "absent" until the message is complete.
+    fn clear(place: Self::Place<'_>);
 }
 
-/// Any JSON number, as an `f64`.
+/// A number, as an `f64`.
 pub(super) enum Number {}
 
 impl FieldType for Number {
+    type Place<'a> = &'a mut Maybe<f64>;
+    const AHEAD: usize = number::AHEAD;
+    #[inline(always)]
+    fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut Maybe<f64>) -> Option<()> {
+        *place = number::number(ahead, cursor)?.into();
+        Some(())
+    }
+    fn read(value: &Loose<'_>, place: &mut Maybe<f64>) -> Result<(), Fault> {
+        *place = lenient::number(value)?.into();
+        Ok(())
+    }
+    fn clear(place: &mut Maybe<f64>) {
+        *place = Maybe::ABSENT;
+    }
+}
+
+/// A number that the message cannot do without.
+pub(super) enum Price {}
+
+impl FieldType for Price {
     type Place<'a> = &'a mut f64;
     const AHEAD: usize = number::AHEAD;
     #[inline(always)]
@@ -36,85 +77,70 @@ impl FieldType for Number {
         *place = number::number(ahead, cursor)?;
         Some(())
     }
-    fn walk(json: Json<'_>, place: &mut f64, _: &mut Walk) -> Result<(), Fault> {
-        *place = json.as_f64().ok_or(Fault::Type)?;
+    fn read(value: &Loose<'_>, place: &mut f64) -> Result<(), Fault> {
+        *place = lenient::number(value)?;
         Ok(())
     }
+    fn clear(_: &mut f64) {}
 }
 
-/// A number or `null`. Any other value is counted and read as `None`, so that the rest of the message is not lost.
-pub(super) enum MaybeNumber {}
-
-impl FieldType for MaybeNumber {
-    type Place<'a> = &'a mut Option<f64>;
-    const AHEAD: usize = number::AHEAD;
-    #[inline(always)]
-    fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut Option<f64>) -> Option<()> {
-        *place = if cursor.eat(b"null") { None } else { Some(number::number(ahead, cursor)?) };
-        Some(())
-    }
-    fn walk(json: Json<'_>, place: &mut Option<f64>, walk: &mut Walk) -> Result<(), Fault> {
-        *place = json.as_f64();
-        walk.counters.unknown_values += u64::from(place.is_none() && !json.is_null());
-        Ok(())
-    }
-}
-
-/// The step by which a book's prices are grouped, or `null`. Any other value is an error, because the step decides
-/// which stream the book belongs to: without it, a grouped book would look like an ungrouped one.
-pub(super) enum Step {}
-
-impl FieldType for Step {
-    type Place<'a> = &'a mut Option<f64>;
-    const AHEAD: usize = MaybeNumber::AHEAD;
-    #[inline(always)]
-    fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut Option<f64>) -> Option<()> {
-        MaybeNumber::scan::<SHORT>(ahead, cursor, place)
-    }
-    fn walk(json: Json<'_>, place: &mut Option<f64>, _: &mut Walk) -> Result<(), Fault> {
-        *place = if json.is_null() { None } else { Some(json.as_f64().ok_or(Fault::Type)?) };
-        Ok(())
-    }
-}
-
-/// A `u64` that never passes through a float.
+/// A `u64`, never through a float.
 pub(super) enum Id {}
 
 impl FieldType for Id {
-    type Place<'a> = &'a mut u64;
+    type Place<'a> = &'a mut Maybe<u64>;
     const AHEAD: usize = number::AHEAD;
     #[inline(always)]
-    fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut u64) -> Option<()> {
-        *place = number::whole(ahead, cursor)?;
+    fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut Maybe<u64>) -> Option<()> {
+        *place = number::whole(ahead, cursor)?.into();
         Some(())
     }
-    fn walk(json: Json<'_>, place: &mut u64, _: &mut Walk) -> Result<(), Fault> {
-        *place = json.as_u64().ok_or(Fault::Type)?;
+    fn read(value: &Loose<'_>, place: &mut Maybe<u64>) -> Result<(), Fault> {
+        *place = lenient::whole(value)?.into();
         Ok(())
+    }
+    fn clear(place: &mut Maybe<u64>) {
+        *place = Maybe::ABSENT;
     }
 }
 
-/// A Unix time in ms. Upbit sent books with times in µs for some days in 2023; Bithumb always does.
+/// A Unix time, in ms.
 pub(super) enum Millis {}
 
-/// The largest time that is taken for ms: after the year 5000 in ms, before 1974 in µs.
-const MILLIS_MAX: u64 = 100_000_000_000_000;
-
-fn millis(value: u64) -> u64 {
-    if value > MILLIS_MAX { value / 1000 } else { value }
+impl FieldType for Millis {
+    type Place<'a> = &'a mut Maybe<u64>;
+    const AHEAD: usize = number::AHEAD;
+    #[inline(always)]
+    fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut Maybe<u64>) -> Option<()> {
+        *place = lenient::to_ms(number::whole(ahead, cursor)?).into();
+        Some(())
+    }
+    fn read(value: &Loose<'_>, place: &mut Maybe<u64>) -> Result<(), Fault> {
+        *place = lenient::unix_ms(value)?.into();
+        Ok(())
+    }
+    fn clear(place: &mut Maybe<u64>) {
+        *place = Maybe::ABSENT;
+    }
 }
 
-impl FieldType for Millis {
+/// The time that orders messages, in ms. Another time may stand in for it.
+pub(super) enum Timestamp {}
+
+impl FieldType for Timestamp {
     type Place<'a> = &'a mut u64;
     const AHEAD: usize = number::AHEAD;
     #[inline(always)]
     fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut u64) -> Option<()> {
-        *place = millis(number::whole(ahead, cursor)?);
+        *place = lenient::to_ms(number::whole(ahead, cursor)?);
         Some(())
     }
-    fn walk(json: Json<'_>, place: &mut u64, _: &mut Walk) -> Result<(), Fault> {
-        *place = millis(json.as_u64().ok_or(Fault::Type)?);
+    fn read(value: &Loose<'_>, place: &mut u64) -> Result<(), Fault> {
+        *place = lenient::unix_ms(value)?;
         Ok(())
+    }
+    fn clear(place: &mut u64) {
+        *place = Niche::ABSENT;
     }
 }
 
@@ -122,17 +148,28 @@ impl FieldType for Millis {
 pub(super) enum Flag {}
 
 impl FieldType for Flag {
-    type Place<'a> = &'a mut bool;
+    type Place<'a> = &'a mut Option<bool>;
     const AHEAD: usize = 5;
     #[inline(always)]
-    fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut bool) -> Option<()> {
-        *place = ahead.starts_with(b"true");
-        cursor.skip(if *place { 4 } else { 5 });
-        (*place || ahead == b"false").then_some(())
+    fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut Option<bool>) -> Option<()> {
+        let value = ahead.starts_with(b"true");
+        *place = Some(value);
+        cursor.skip(if value { 4 } else { 5 });
+        (value || ahead == b"false").then_some(())
     }
-    fn walk(json: Json<'_>, place: &mut bool, _: &mut Walk) -> Result<(), Fault> {
-        *place = json.as_bool().ok_or(Fault::Type)?;
+    fn read(value: &Loose<'_>, place: &mut Option<bool>) -> Result<(), Fault> {
+        *place = Some(match *value {
+            Loose::Bool(value) => value,
+            Loose::Text("true") => true,
+            Loose::Text("false") => false,
+            Loose::Null | Loose::Text("") => return Err(Fault::Empty),
+            Loose::Text(_) => return Err(Fault::Value),
+            _ => return Err(Fault::Type),
+        });
         Ok(())
+    }
+    fn clear(place: &mut Option<bool>) {
+        *place = None;
     }
 }
 
@@ -141,7 +178,7 @@ pub(super) enum Code {}
 
 impl FieldType for Code {
     type Place<'a> = &'a mut Market;
-    // Enough for every existing code; the tape walk reads longer ones.
+    // Longer than any code there is. A longer one is read by `read`.
     const AHEAD: usize = 17;
     #[inline(always)]
     fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut Market) -> Option<()> {
@@ -151,15 +188,20 @@ impl FieldType for Code {
         cursor.skip(len + 2);
         Some(())
     }
-    fn walk(json: Json<'_>, place: &mut Market, _: &mut Walk) -> Result<(), Fault> {
-        *place = Market::from_bytes(json.as_str().ok_or(Fault::Type)?.as_bytes()).map_err(|_| Fault::Market)?;
+    fn read(value: &Loose<'_>, place: &mut Market) -> Result<(), Fault> {
+        *place = match value {
+            Loose::Text(text) => Market::from_bytes(text.as_bytes()).map_err(|_| Fault::Market)?,
+            Loose::Null => return Err(Fault::Empty),
+            _ => return Err(Fault::Type),
+        };
         Ok(())
     }
+    fn clear(_: &mut Market) {}
 }
 
-/// Declares types whose text has a fixed length and one parser.
-macro_rules! stamp_kinds {
-    ($($(#[$doc:meta])* $kind:ident: $place:ty, $len:literal bytes, $read:expr;)*) => { $(
+/// Declares field types whose documented text has one length: how it is scanned, and how any form of it is read.
+macro_rules! time_kinds {
+    ($($(#[$doc:meta])* $kind:ident: $place:ty = $absent:expr, $len:literal bytes, $scan:expr, $read:expr;)*) => { $(
         $(#[$doc])*
         pub(super) enum $kind {}
 
@@ -169,75 +211,70 @@ macro_rules! stamp_kinds {
             #[inline(always)]
             fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut $place) -> Option<()> {
                 let [b'"', text @ .., b'"'] = ahead else { return None };
-                *place = $read(text).ok()?;
+                *place = $scan(text).ok()?.into();
                 cursor.skip($len + 2);
                 Some(())
             }
-            fn walk(json: Json<'_>, place: &mut $place, _: &mut Walk) -> Result<(), Fault> {
-                *place = $read(json.as_str().ok_or(Fault::Type)?.as_bytes()).map_err(|_| Fault::Value)?;
+            fn read(value: &Loose<'_>, place: &mut $place) -> Result<(), Fault> {
+                *place = $read(value)?.into();
                 Ok(())
+            }
+            fn clear(place: &mut $place) {
+                *place = $absent;
             }
         }
     )* };
 }
 
-stamp_kinds! {
+/// Korean time is this many minutes ahead of UTC.
+const KST: i32 = 9 * 60;
+
+time_kinds! {
     /// `yyyyMMdd`: a ticker's trade date.
-    CompactDate: Date, 8 bytes, Date::from_compact;
+    CompactDate: Maybe<Date> = Maybe::ABSENT, 8 bytes, Date::from_compact, lenient::date;
     /// `yyyy-MM-dd`.
-    DashedDate: Date, 10 bytes, Date::from_dashed;
+    DashedDate: Maybe<Date> = Maybe::ABSENT, 10 bytes, Date::from_dashed, lenient::date;
     /// `HHmmss`: a ticker's trade time.
-    CompactTime: Time, 6 bytes, Time::from_compact;
+    CompactTime: Maybe<Time> = Maybe::ABSENT, 6 bytes, Time::from_compact, lenient::time;
     /// `HH:mm:ss`.
-    ColonTime: Time, 8 bytes, Time::from_colons;
-    /// `yyyy-MM-ddTHH:mm:ss`.
-    IsoTime: DateTime, 19 bytes, DateTime::from_iso;
+    ColonTime: Maybe<Time> = Maybe::ABSENT, 8 bytes, Time::from_colons, lenient::time;
+    /// `yyyy-MM-ddTHH:mm:ss` in UTC: the start of a candle. Another time may stand in for it.
+    StartUtc: DateTime = Niche::ABSENT, 19 bytes, DateTime::from_iso, |value| lenient::date_time(value, 0);
+    /// `yyyy-MM-ddTHH:mm:ss` in Korean time.
+    StartKst: Maybe<DateTime> = Maybe::ABSENT, 19 bytes, DateTime::from_iso, |value| lenient::date_time(value, KST);
 }
 
-/// `yyyy-MM-dd`, `{"year":2026,"month":12,"day":24}`, `null` or `""`. Any other value is counted and read as `None`, so
-/// that a market about to be delisted keeps its ticker if the exchange writes the date in an unknown form.
-pub(super) enum MaybeDate {}
+/// `null`, or a date.
+pub(super) enum NullableDate {}
 
-/// Reads a date in the form of an object, which the exchange's own SDK expects.
-fn date_of_parts(json: Json<'_>) -> Option<Date> {
-    let part = |name| json.member(name)?.as_u64();
-    let (year, month, day) = (part("year")?, part("month")?, part("day")?);
-    Date::new(year.try_into().ok()?, month.try_into().ok()?, day.try_into().ok()?).ok()
-}
-
-impl FieldType for MaybeDate {
-    type Place<'a> = &'a mut Option<Date>;
-    const AHEAD: usize = 12;
+impl FieldType for NullableDate {
+    type Place<'a> = &'a mut Maybe<Date>;
+    const AHEAD: usize = DashedDate::AHEAD;
     #[inline(always)]
-    fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut Option<Date>) -> Option<()> {
-        *place = None;
+    fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut Maybe<Date>) -> Option<()> {
+        // The empty string is what Bithumb sends.
         if cursor.eat(b"null") || cursor.eat(b"\"\"") {
+            *place = Maybe::ABSENT;
             return Some(());
         }
-        let [b'"', text @ .., b'"'] = ahead else { return None };
-        *place = Some(Date::from_dashed(text).ok()?);
-        cursor.skip(12);
-        Some(())
+        DashedDate::scan::<SHORT>(ahead, cursor, place)
     }
-    fn walk(json: Json<'_>, place: &mut Option<Date>, walk: &mut Walk) -> Result<(), Fault> {
-        let is_empty = json.is_null() || json.as_str() == Some("");
-        *place = match json.as_str() {
-            Some(text) => Date::from_dashed(text.as_bytes()).ok(),
-            None => date_of_parts(json),
-        };
-        walk.counters.unknown_values += u64::from(place.is_none() && !is_empty);
-        Ok(())
+    fn read(value: &Loose<'_>, place: &mut Maybe<Date>) -> Result<(), Fault> {
+        DashedDate::read(value, place)
+    }
+    fn clear(place: &mut Maybe<Date>) {
+        *place = Maybe::ABSENT;
     }
 }
 
-/// The length of the longest word, quotes included.
+/// The longest word, with its quotes.
 const WORD_MAX: usize = 10;
 
-/// Declares types that hold one of a few words. `_` names the value for words that this version does not know; without
-/// it, unknown words are an error.
+/// Declares field types that are one of a few words: the type of the place, what it holds for each word, for words that
+/// this version does not know, and without a word.
 macro_rules! word_kinds {
-    ($($place:ident { $($variant:ident = $word:literal)* $(_ = $unknown:ident)? })*) => { $(
-        impl FieldType for $place {
+    ($($kind:ident: $place:ty { $($value:expr => $word:literal)*; unknown $unknown:expr; absent $absent:expr; })*) => { $(
+        impl FieldType for $kind {
             type Place<'a> = &'a mut $place;
             const AHEAD: usize = {
                 $(assert!($word.len() + 2 <= WORD_MAX);)*
@@ -245,51 +282,105 @@ macro_rules! word_kinds {
             };
             #[inline(always)]
             fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut $place) -> Option<()> {
-                // Selected without a branch, because the processor cannot predict the word.
+                // Selected without a branch, because which word is next cannot be predicted.
                 let (mut found, mut len) = (None, 0);
                 $(
                     let word = concat!("\"", $word, "\"").as_bytes();
                     if ahead.starts_with(word) {
-                        (found, len) = (Some($place::$variant), word.len());
+                        (found, len) = (Some($value), word.len());
                     }
                 )*
-                *place = found?;
+                *place = found?.into();
                 cursor.skip(len);
                 Some(())
             }
-            #[allow(unused_variables, reason = "only kinds with `_` count")]
-            fn walk(json: Json<'_>, place: &mut $place, walk: &mut Walk) -> Result<(), Fault> {
-                *place = match json.as_str().ok_or(Fault::Type)? {
-                    $($word => $place::$variant,)*
-                    $(_ => { walk.counters.unknown_values += 1; $place::$unknown })?
-                    #[allow(unreachable_patterns, reason = "only kinds without `_` get here")]
-                    _ => return Err(Fault::Value),
+            fn read(value: &Loose<'_>, place: &mut $place) -> Result<(), Fault> {
+                *place = match *value {
+                    $(Loose::Text($word) => $value.into(),)*
+                    Loose::Null | Loose::Text("") => return Err(Fault::Empty),
+                    Loose::Text(_) => {
+                        *place = $unknown.into();
+                        return Err(Fault::Word);
+                    }
+                    _ => return Err(Fault::Type),
                 };
                 Ok(())
+            }
+            fn clear(place: &mut $place) {
+                *place = $absent;
             }
         }
     )* };
 }
 
 word_kinds! {
-    Change { Rise = "RISE" Fall = "FALL" Even = "EVEN" }
-    Side { Ask = "ASK" Bid = "BID" }
-    StreamType { Realtime = "REALTIME" Snapshot = "SNAPSHOT" }
-    MarketState { Active = "ACTIVE" Preview = "PREVIEW" Delisted = "DELISTED" _ = Unknown }
-    MarketWarning { None = "NONE" Caution = "CAUTION" _ = Unknown }
+    Change: Option<Change> {
+        Change::Rise => "RISE" Change::Fall => "FALL" Change::Even => "EVEN"; unknown Change::Unknown; absent None;
+    }
+    Side: Option<Side> { Side::Ask => "ASK" Side::Bid => "BID"; unknown Side::Unknown; absent None; }
+    StreamType: StreamType {
+        StreamType::Realtime => "REALTIME" StreamType::Snapshot => "SNAPSHOT";
+        unknown StreamType::Realtime;
+        absent StreamType::Realtime;
+    }
+    MarketState: Option<MarketState> {
+        MarketState::Active => "ACTIVE" MarketState::Preview => "PREVIEW" MarketState::Delisted => "DELISTED";
+        unknown MarketState::Unknown;
+        absent None;
+    }
+    MarketWarning: Option<MarketWarning> {
+        MarketWarning::None => "NONE" MarketWarning::Caution => "CAUTION"; unknown MarketWarning::Unknown; absent None;
+    }
 }
 
-/// The levels of a book. The exchange sends both sides together.
+/// The levels of a book: both sides at once, as the exchange sends them.
 pub(super) enum Units {}
 
-/// Appends one level to each side. Returns false if a side is full. Skips zero prices and sizes: the exchange pads the
-/// shallower side with them.
+/// Appends one level to each side; false if a side is full. The shallower side is padded with zeros, which are no offers.
 #[inline(always)]
 fn push((asks, bids): (&mut Levels, &mut Levels), quote: &Quote) -> bool {
     let offered = |price: f64, size: f64| price != 0.0 && size != 0.0;
-    (!offered(quote.ask_price, quote.ask_size) || asks.push(Level { price: quote.ask_price, size: quote.ask_size }))
-        && (!offered(quote.bid_price, quote.bid_size)
-            || bids.push(Level { price: quote.bid_price, size: quote.bid_size }))
+    let ask = Level { price: quote.ask_price.raw(), size: quote.ask_size.raw() };
+    let bid = Level { price: quote.bid_price.raw(), size: quote.bid_size.raw() };
+    (!offered(ask.price, ask.size) || asks.push(ask)) && (!offered(bid.price, bid.size) || bids.push(bid))
+}
+
+/// The sides of a book whose units may be incomplete, or too many.
+struct Sides<'a> {
+    sides: [&'a mut Levels; 2],
+    /// A level of the side could not be read.
+    lost: [bool; 2],
+    units: u64,
+    cut: u64,
+}
+
+impl<'a> Sides<'a> {
+    fn new((asks, bids): (&'a mut Levels, &'a mut Levels)) -> Self {
+        asks.clear();
+        bids.clear();
+        Self { sides: [asks, bids], lost: [false; 2], units: 0, cut: 0 }
+    }
+
+    /// Appends one level to each side. A level without a price or a size is left out, and so are all that do not fit.
+    fn push(&mut self, quote: &Quote) {
+        self.units += 1;
+        for (side, price, size) in [(0, quote.ask_price, quote.ask_size), (1, quote.bid_price, quote.bid_size)] {
+            match (price.get(), size.get()) {
+                (Some(price), Some(size)) if price == 0.0 || size == 0.0 => {}
+                (Some(price), Some(size)) => self.cut += u64::from(!self.sides[side].push(Level { price, size })),
+                _ => self.lost[side] = true,
+            }
+        }
+    }
+
+    /// A side that looks empty only because none of its levels could be read must not be delivered.
+    fn finish(self, progress: &mut Progress<'_>) -> Result<(), Fault> {
+        if self.cut > 0 {
+            progress.note_levels_cut(self.units, self.cut);
+        }
+        let is_gone = |side: usize| self.lost[side] && self.sides[side].is_empty();
+        if is_gone(0) || is_gone(1) { Err(Fault::Value) } else { Ok(()) }
+    }
 }
 
 impl FieldType for Units {
@@ -324,16 +415,60 @@ impl FieldType for Units {
             }
         }
     }
-    fn walk(json: Json<'_>, (asks, bids): (&mut Levels, &mut Levels), walk: &mut Walk) -> Result<(), Fault> {
-        asks.clear();
-        bids.clear();
-        for unit in json.elements().ok_or(Fault::Type)? {
+    #[inline(never)]
+    fn tolerate<const SHORT: bool>(
+        cursor: &mut Cursor<'_>,
+        sides: (&mut Levels, &mut Levels),
+        progress: &mut Progress<'_>,
+    ) -> Option<()> {
+        let mut sides = Sides::new(sides);
+        if !cursor.eat(b"[") {
+            return None;
+        }
+        if cursor.eat(b"]") {
+            return Some(());
+        }
+        loop {
             let mut quote = Quote::BLANK;
-            walk_record(unit.members().ok_or(Fault::Type)?, &mut quote, walk).map_err(Fault::Inside)?;
-            if !push((asks, bids), &quote) {
-                return Err(Fault::Levels);
+            let start = *cursor;
+            let is_documented =
+                progress.units.is_strict() && cursor.eat(b"{") && quote.scan::<SHORT>(cursor, true).is_some();
+            if !is_documented {
+                *cursor = start;
+                let mut unit = progress.unit();
+                tolerate_record::<_, SHORT>(cursor, b'{', &mut quote, &mut unit)?;
+                let is_new = unit.is_new;
+                progress.note_odd_unit(is_new.then_some(start.position()));
+            }
+            sides.push(&quote);
+            if !cursor.eat(b",") {
+                break;
             }
         }
-        Ok(())
+        sides.finish(progress).ok()?;
+        cursor.eat(b"]").then_some(())
+    }
+    fn read(value: &Loose<'_>, _: (&mut Levels, &mut Levels)) -> Result<(), Fault> {
+        Err(if *value == Loose::Null { Fault::Empty } else { Fault::Type })
+    }
+    fn walk(json: Json<'_>, sides: (&mut Levels, &mut Levels), progress: &mut Progress<'_>) -> Result<(), Fault> {
+        let Some(elements) = json.elements() else { return Self::read(&json.loose(), sides) };
+        let mut sides = Sides::new(sides);
+        if !elements.is_empty() && elements.clone().all(|element| element.members().is_none()) {
+            return Err(Fault::Type);
+        }
+        for unit in elements {
+            let mut quote = Quote::BLANK;
+            // An element that is no object is a unit without any field.
+            let members = unit.members().unwrap_or_default();
+            // A unit needs no field, so none can be missing.
+            let _ = walk_record(members, &mut quote, &mut progress.unit());
+            sides.push(&quote);
+        }
+        sides.finish(progress)
+    }
+    fn clear((asks, bids): (&mut Levels, &mut Levels)) {
+        asks.clear();
+        bids.clear();
     }
 }

@@ -1,39 +1,36 @@
-//! JSON values on simd-json's tape. Skipping a value takes constant time, regardless of its depth.
+//! One JSON value on simd-json's tape. Skipping a value costs nothing, however deep it is.
 
 use simd_json::{Node, StaticNode};
 
-/// A value: its node and, for lists and objects, the nodes of their content.
+use super::drift::Excerpt;
+use super::loose::Loose;
+
+/// A value: its node and, for lists and objects, the nodes inside it.
 #[derive(Clone, Copy)]
 pub(super) struct Json<'t> {
     nodes: &'t [Node<'t>],
 }
 
-/// An iterator over the values of a list.
+/// The values of a list.
+#[derive(Clone)]
 pub(super) struct Elements<'t> {
     nodes: &'t [Node<'t>],
 }
 
-/// An iterator over the keys and values of an object, in order, duplicates included.
-#[derive(Clone)]
+/// The keys and values of an object, in order, duplicates included.
+#[derive(Clone, Default)]
 pub(super) struct Members<'t> {
     nodes: &'t [Node<'t>],
 }
 
 impl<'t> Json<'t> {
-    /// Creates the value at the start of a tape.
+    /// The value that a tape begins with.
     pub(super) fn new(nodes: &'t [Node<'t>]) -> Self {
         Self { nodes }
     }
 
     pub(super) fn is_null(self) -> bool {
         matches!(self.nodes.first(), Some(Node::Static(StaticNode::Null)))
-    }
-
-    pub(super) fn as_bool(self) -> Option<bool> {
-        match self.nodes.first() {
-            Some(Node::Static(StaticNode::Bool(value))) => Some(*value),
-            _ => None,
-        }
     }
 
     pub(super) fn as_str(self) -> Option<&'t str> {
@@ -43,7 +40,7 @@ impl<'t> Json<'t> {
         }
     }
 
-    /// Returns a number as an `f64`: finite, correctly rounded and never a negative zero.
+    /// A number as an `f64`: finite, correctly rounded and never a negative zero.
     pub(super) fn as_f64(self) -> Option<f64> {
         let value = match self.nodes.first() {
             Some(Node::Static(StaticNode::F64(value))) => *value,
@@ -51,14 +48,39 @@ impl<'t> Json<'t> {
             Some(Node::Static(StaticNode::I64(value))) => *value as f64,
             _ => return None,
         };
-        value.is_finite().then_some(value + 0.0) // + 0.0 makes a negative zero positive
+        value.is_finite().then_some(value + 0.0) // + 0.0 turns a negative zero
     }
 
-    /// Returns the exact value of an unsigned whole number.
-    pub(super) fn as_u64(self) -> Option<u64> {
+    /// The value of any type.
+    pub(super) fn loose(self) -> Loose<'t> {
         match self.nodes.first() {
-            Some(Node::Static(StaticNode::U64(value))) => Some(*value),
+            Some(Node::Static(StaticNode::Null)) => Loose::Null,
+            Some(Node::Static(StaticNode::Bool(value))) => Loose::Bool(*value),
+            Some(Node::Static(StaticNode::U64(value))) => Loose::Number { float: *value as f64, whole: Some(*value) },
+            Some(Node::String(text)) => Loose::Text(text),
+            Some(Node::Object { .. }) => self.date_parts().map_or(Loose::Other, Loose::DateParts),
+            _ => self.as_f64().map_or(Loose::Other, |float| Loose::Number { float, whole: None }),
+        }
+    }
+
+    fn date_parts(self) -> Option<[u64; 3]> {
+        let part = |name| match self.member(name)?.loose() {
+            Loose::Number { whole, .. } => whole,
             _ => None,
+        };
+        Some([part("year")?, part("month")?, part("day")?])
+    }
+
+    /// The beginning of its text. The tape has no spaces and spells numbers in its own way.
+    pub(super) fn excerpt(self) -> Excerpt {
+        match self.loose() {
+            Loose::Null => Excerpt::new(b"null"),
+            Loose::Bool(value) => Excerpt::number(value),
+            Loose::Number { whole: Some(whole), .. } => Excerpt::number(whole),
+            Loose::Number { float, .. } => Excerpt::number(float),
+            Loose::Text(text) => Excerpt::quoted(text),
+            _ if self.elements().is_some() => Excerpt::new(b"[..]"),
+            _ => Excerpt::new(b"{..}"),
         }
     }
 
@@ -76,9 +98,15 @@ impl<'t> Json<'t> {
         }
     }
 
-    /// Returns the member with the key `name`. If the key is repeated, the last one counts.
+    /// The member of that name. If a key is repeated, the last one counts.
     pub(super) fn member(self, name: &str) -> Option<Json<'t>> {
         self.members()?.filter(|(key, _)| *key == name).last().map(|(_, value)| value)
+    }
+}
+
+impl Elements<'_> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
     }
 }
 
@@ -98,7 +126,7 @@ impl<'t> Iterator for Members<'t> {
     }
 }
 
-/// Removes the first value from `nodes` and returns it.
+/// Takes the value that `nodes` begin with off their front.
 fn split_value<'t>(nodes: &mut &'t [Node<'t>]) -> Option<Json<'t>> {
     let inside = match nodes.first()? {
         Node::Object { count, .. } | Node::Array { count, .. } => *count,

@@ -1,30 +1,40 @@
-//! Decodes the bytes of Upbit's JSON messages into typed values. Uses no socket and no clock, and writes no requests.
+//! Reads Upbit's JSON: takes the bytes of a message and returns typed values. No socket, no clock, no request text.
 //!
-//! Two readers share one table ([`schema`]). The scanner expects exactly the documented fields in the documented order
-//! and reads a ticker in a fraction of the time of a general parser. If anything is unexpected, the tape walk reads the
-//! whole message instead. It uses simd-json, accepts any key order and any unknown field, and makes the final decision.
-//! [`DecodeCounters`] counts the messages of each reader: rising fallbacks mean that the exchange has changed.
+//! Three readers share one table ([`schema`]). The strict scanner expects exactly the documented fields in the documented
+//! order, and reads a ticker in a fraction of the time of a general parser. The tolerant scanner reads messages that are
+//! almost in that form, nearly as fast: fields that are missing, moved, new, or of another type. The tape walk, which uses
+//! simd-json, reads any JSON, and its result is what the scanners' is tested against. [`DecodeCounters`] says which of them
+//! read the messages, and [`Drift`] how messages differ from the documentation.
 //!
-//! Numbers are `f64`: correctly rounded, finite and never a negative zero. Ids and timestamps are `u64` and never pass
-//! through a float. Timestamps in µs become ms.
+//! Numbers are `f64`, correctly rounded and finite, never a negative zero. Ids and timestamps are `u64` and never pass
+//! through a float if they are whole numbers. Timestamps in s, µs and ns become ms.
 
 mod convert;
 mod cursor;
 mod decoder;
+mod drift;
 mod error;
 mod field;
 mod huge;
 mod json;
+mod layout;
+mod lenient;
+mod loose;
 mod message;
 mod number;
+mod progress;
 mod quotient;
 mod scan;
 pub mod schema;
 mod scratch;
+mod skip;
+mod stand_in;
 mod tape;
+mod tolerant;
 
 pub use convert::{Converted, convert};
 pub use decoder::{DecodeCounters, Decoder, SLACK};
-pub use error::DecodeError;
+pub use drift::{Drift, DriftCounts, DriftKind, Excerpt};
+pub use error::{DecodeError, DecodeErrorKind};
 pub use message::{ErrorName, Message, OtherType, ServerError, Status, SubscriptionEntry, SubscriptionList};
 pub use scratch::ObjectCounts;

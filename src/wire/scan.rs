@@ -1,5 +1,5 @@
-//! The scanner: the fast reader. Expects the documented fields in the documented order without white space, and checks
-//! every byte. If anything is unexpected, it stops, and the tape walk reads the message from the start.
+//! The strict scanner. Expects the documented fields in the documented order without white space, checks each of their
+//! bytes, and gives up at the first surprise. The tolerant scanner then takes the message from its beginning.
 
 use crate::model::{DataType, Noun, NounKind, Receipt, Sink};
 
@@ -7,10 +7,11 @@ use super::cursor::Cursor;
 use super::schema::Record;
 use super::scratch::Scratch;
 
-/// Reads the message in `bytes[..len]`, delivers it and returns the number of objects. If anything is unexpected,
-/// delivers nothing and returns `None`. The bytes from `len` on may be read, but are ignored.
+/// Reads the message in `bytes[..len]` and delivers it; `None` if anything in it is unexpected, with nothing delivered. The
+/// bytes behind `len` may be read, but mean nothing. `LEARNED`: types that are not in the documented form at present are left
+/// to the tolerant scanner.
 #[inline]
-pub(super) fn scan_message(
+pub(super) fn scan_message<const LEARNED: bool>(
     bytes: &[u8],
     len: usize,
     scratch: &mut Scratch,
@@ -20,9 +21,9 @@ pub(super) fn scan_message(
     let mut cursor = Cursor::new(bytes)?;
     let end = bytes.len().checked_sub(len)?;
     if cursor.eat(b"[") {
-        return scan_list(cursor, end, scratch, receipt, sink);
+        return scan_list::<LEARNED>(cursor, end, scratch, receipt, sink);
     }
-    let kind = scan_object(&mut cursor, scratch)?;
+    let kind = scan_object::<LEARNED>(&mut cursor, scratch)?;
     if cursor.rest().len() != end {
         return None;
     }
@@ -30,9 +31,9 @@ pub(super) fn scan_message(
     Some(1)
 }
 
-/// Reads the rest of a list. Nothing may be delivered before the last byte has been checked, so a list of several
-/// objects is read twice. The exchange has not been observed to send such lists.
-fn scan_list(
+/// Reads the rest of a list. Nothing may be delivered before the last byte has been read, so a list of several objects,
+/// which the exchange has never sent so far, is read twice.
+fn scan_list<const LEARNED: bool>(
     mut cursor: Cursor<'_>,
     end: usize,
     scratch: &mut Scratch,
@@ -40,10 +41,10 @@ fn scan_list(
     sink: &mut impl Sink,
 ) -> Option<u32> {
     let first = cursor;
-    let mut kind = scan_object(&mut cursor, scratch)?;
+    let mut kind = scan_object::<LEARNED>(&mut cursor, scratch)?;
     let mut count = 1;
     while cursor.eat(b",") {
-        kind = scan_object(&mut cursor, scratch)?;
+        kind = scan_object::<LEARNED>(&mut cursor, scratch)?;
         count += 1;
     }
     if !cursor.eat(b"]") || cursor.rest().len() != end {
@@ -55,7 +56,7 @@ fn scan_list(
     }
     cursor = first;
     for _ in 0..count {
-        let kind = scan_object(&mut cursor, scratch)?;
+        let kind = scan_object::<LEARNED>(&mut cursor, scratch)?;
         scratch.deliver(kind, receipt, sink);
         cursor.skip(1); // the comma or bracket
     }
@@ -64,20 +65,23 @@ fn scan_list(
 
 /// Reads one object of any data type with long or short keys.
 #[inline]
-fn scan_object(cursor: &mut Cursor<'_>, scratch: &mut Scratch) -> Option<NounKind> {
+fn scan_object<const LEARNED: bool>(cursor: &mut Cursor<'_>, scratch: &mut Scratch) -> Option<NounKind> {
     if cursor.eat(b"{\"type\":\"") {
-        scan_fields::<false>(cursor, scratch)
+        scan_fields::<false, LEARNED>(cursor, scratch)
     } else if cursor.eat(b"{\"ty\":\"") {
-        scan_fields::<true>(cursor, scratch)
+        scan_fields::<true, LEARNED>(cursor, scratch)
     } else {
         None
     }
 }
 
-/// Tries one noun after another.
+/// Tries one type of message after the other.
 macro_rules! scan_each {
-    ([$SHORT:ident $cursor:ident $scratch:ident] $($Noun:ident $noun:ident,)*) => {
+    ([$SHORT:ident $LEARNED:ident $cursor:ident $scratch:ident] $($Noun:ident $noun:ident,)*) => {
         $(if let Some(data_type) = scan_data_type::<$crate::model::$Noun>($cursor) {
+            if $LEARNED && !$scratch.layouts.$noun[usize::from($SHORT)].is_strict() {
+                return None;
+            }
             $scratch.nouns.$noun.set_data_type(data_type);
             scan_record::<_, $SHORT>($cursor, &mut $scratch.nouns.$noun)?;
             return Some(NounKind::$Noun);
@@ -85,23 +89,26 @@ macro_rules! scan_each {
     };
 }
 
-/// Reads an object from the value of its type on.
+/// Reads from the type's word on.
 #[inline(always)]
-fn scan_fields<const SHORT: bool>(cursor: &mut Cursor<'_>, scratch: &mut Scratch) -> Option<NounKind> {
-    for_each_noun! { scan_each! SHORT cursor scratch }
+fn scan_fields<const SHORT: bool, const LEARNED: bool>(
+    cursor: &mut Cursor<'_>,
+    scratch: &mut Scratch,
+) -> Option<NounKind> {
+    for_each_noun! { scan_each! SHORT LEARNED cursor scratch }
     None
 }
 
-/// Reads a data type of the noun `T` and the closing quote.
+/// Reads the word of a data type that carries this type of message, with the closing quote.
 #[inline(always)]
-fn scan_data_type<T: Noun>(cursor: &mut Cursor<'_>) -> Option<DataType> {
+pub(super) fn scan_data_type<T: Noun>(cursor: &mut Cursor<'_>) -> Option<DataType> {
     T::DATA_TYPES.iter().find(|data_type| cursor.eat_word(data_type.as_str())).copied()
 }
 
-/// Reads a record. Not inlined: one function for each record and key set is long enough to make the call negligible.
+/// One function per record and key set: long enough that a call costs nothing.
 #[inline(never)]
 fn scan_record<R: Record, const SHORT: bool>(cursor: &mut Cursor<'_>, record: &mut R) -> Option<()> {
-    // Works on a copy: a local cursor stays in registers, but a cursor behind a reference does not.
+    // On a copy: a local cursor stays in registers, one behind a reference does not.
     let mut local = *cursor;
     record.scan::<SHORT>(&mut local, false)?;
     *cursor = local;

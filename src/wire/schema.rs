@@ -1,38 +1,42 @@
-//! The table of the fields that Upbit sends, in wire order. Both readers are generated from it: the scanner, which
-//! expects exactly this order, and the tape walk, which accepts any order.
+//! The one table of what Upbit sends, field by field in wire order. All three readers are made from it: the strict
+//! scanner, which expects exactly this order, the tolerant scanner, which expects something like it, and the tape walk,
+//! for which the order has no meaning.
 
 use crate::model::{
-    Candle, Change, Date, DateTime, Interval, Levels, Market, MarketState, MarketWarning, NounKind, Orderbook, Side,
-    StreamType, Ticker, Time, Trade,
+    Candle, Change, DateTime, Interval, Levels, Market, MarketState, MarketWarning, Maybe, Niche, NounKind, Orderbook,
+    Side, StreamType, Ticker, Trade,
 };
 
 use super::cursor::Cursor;
 use super::error::Fault;
 use super::field::{
-    Code, ColonTime, CompactDate, CompactTime, DashedDate, FieldType, Flag, Id, IsoTime, MaybeDate, MaybeNumber,
-    Millis, Number, Step, Units,
+    Code, ColonTime, CompactDate, CompactTime, DashedDate, FieldType, Flag, Id, Millis, NullableDate, Number, Price,
+    StartKst, StartUtc, Timestamp, Units,
 };
 use super::json::Json;
-use super::tape::Walk;
+use super::loose::Loose;
+use super::progress::Progress;
+use super::stand_in::StandIn;
+use super::tolerant::{detour, read_loosely};
 
 /// A field's two names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Names {
-    /// The name in formats `DEFAULT` and `JSON_LIST`.
+    /// In formats `DEFAULT` and `JSON_LIST`.
     pub long: &'static str,
-    /// The name in formats `SIMPLE` and `SIMPLE_LIST`.
+    /// In formats `SIMPLE` and `SIMPLE_LIST`.
     pub short: &'static str,
 }
 
-/// The type of a message, which is its first field.
+/// The type of a message: the first field of every one.
 pub const TYPE: Names = Names { long: "type", short: "ty" };
 
-/// Returns the fields of a noun in wire order, without the type.
+/// The fields of a type of message in wire order, without the type.
 pub const fn names(kind: NounKind) -> &'static [Names] {
     with_noun!(kind, T => T::NAMES)
 }
 
-/// Returns the number of bytes that short names save in an object with all of these fields.
+/// The bytes that short names save of an object with all of these fields.
 pub const fn short_saves(names: &[Names]) -> usize {
     let (mut saved, mut index) = (0, 0);
     while index < names.len() {
@@ -42,38 +46,94 @@ pub const fn short_saves(names: &[Names]) -> usize {
     saved
 }
 
-/// A struct that is read from an object according to a table.
+/// The market's code, in all data.
+pub(super) const CODE: Names = Names { long: "code", short: "cd" };
+
+/// A struct that is read from an object, by a table.
 pub(super) trait Record: Sized + 'static {
-    /// The fields in wire order, without the type.
+    /// In wire order, without the type.
     const FIELDS: &'static [Field<Self>];
-    /// The names of the fields, in the same order.
+    /// Their names, in the same order.
     const NAMES: &'static [Names];
-    /// The long name of each field, with the field names of the objects that it holds, if any.
+    /// For each field that holds objects: its long name, and the names of their fields.
     const INSIDE: &'static [(&'static str, &'static [Names])];
-    /// An initial value. None of its fields is ever delivered.
+    /// All fields. One bit for each, as below.
+    const ALL: u64;
+    /// Fields without which the message is refused.
+    const REQUIRED: u64;
+    /// Fields that may be absent, but whose value has to be readable, because it says which stream the message is of.
+    const IDENTITY: u64;
+    /// A value to start from. It is never delivered.
     const BLANK: Self;
-    /// Reads the fields in wire order and steps over the closing brace. `opened` means that the opening brace has been
-    /// read, so that no comma precedes the first key.
+    /// Reads the fields in wire order up to and including the closing brace. `opened`: the brace that stands before the
+    /// first key in place of a comma has been read. `None` at the first surprise; the record is then unspecified.
     fn scan<const SHORT: bool>(&mut self, cursor: &mut Cursor<'_>, opened: bool) -> Option<()>;
+    /// Reads the fields in any order and with any others up to and including the closing brace. `before` is the byte
+    /// before the first key. `None` if the general reader has to read them.
+    fn tolerate<const SHORT: bool>(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        before: u8,
+        progress: &mut Progress<'_>,
+    ) -> Option<()>;
+    /// Fills in fields that other fields can stand in for. The error is the place of one for which none can.
+    fn complete(&mut self) -> Result<(), usize>;
 }
 
-/// One field, as the tape walk uses it.
+/// One field, as the readers use it that go from key to field.
 pub(super) struct Field<R> {
     pub(super) names: Names,
-    /// Another short name, used by an exchange with the same protocol.
+    /// The short name that a clone of the exchange uses.
     pub(super) also: Option<&'static str>,
-    /// Reads the value into the record.
-    pub(super) read: fn(Json<'_>, &mut R, &mut Walk) -> Result<(), Fault>,
-    /// Writes the value that replaces an absent field. Returns false if the field is required.
-    pub(super) absent: fn(&mut R) -> bool,
+    /// The exchange documents that it may be absent.
+    pub(super) is_optional: bool,
+    /// Reads a value in the documented form from the bytes, with long and with short keys.
+    pub(super) scan: [fn(&mut Cursor<'_>, &mut R, &mut Progress<'_>) -> Option<()>; 2],
+    /// Reads a value in any form.
+    pub(super) read: fn(&Loose<'_>, &mut R) -> Result<(), Fault>,
+    /// Reads a value of the tape.
+    pub(super) walk: fn(Json<'_>, &mut R, &mut Progress<'_>) -> Result<(), Fault>,
+    /// Makes it absent.
+    pub(super) clear: fn(&mut R),
 }
 
-/// Declares records: `place: FieldType = long / short` in wire order, with another short name after `|`. A field is
-/// required unless one of these follows: `optional` (an absent field is `None`), `or other` (it is a copy of an earlier
-/// field) or `realtime` (it is `StreamType::Realtime`).
+/// The place of the field that `key` names, by the name of a clone of the exchange if need be.
+pub(super) fn find<R: Record>(key: &str, short: bool) -> Option<usize> {
+    let is_short = |field: &Field<R>| field.names.short == key;
+    if !short {
+        return R::FIELDS.iter().position(|field| field.names.long == key);
+    }
+    R::FIELDS.iter().position(is_short).or_else(|| R::FIELDS.iter().position(|field| field.also == Some(key)))
+}
+
+/// The bits of the fields that `presences` has.
+const fn bits(presences: &[Presence], which: Presence) -> u64 {
+    let (mut bits, mut index) = (0, 0);
+    while index < presences.len() {
+        bits |= (presences[index] as u64 == which as u64) as u64 * (1 << index);
+        index += 1;
+    }
+    bits
+}
+
+/// What it means if a field is absent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Presence {
+    /// It drifted: the exchange documents it for each message.
+    Documented,
+    /// The exchange documents that it may be absent.
+    Optional,
+    /// The message is refused.
+    Required,
+    /// As `Optional`; but if it is there and cannot be read, the message is refused.
+    Identity,
+}
+
+/// Declares records: `place: FieldType = long / short`, in wire order, with another short name behind `|`. A field may be
+/// followed by one of the words of [`Presence`], in lower case.
 macro_rules! schema {
     ($($names:ident: $record:ident $(with $extra:ident)? {
-        $($place:ident $(+ $more:ident)*: $kind:ty = $long:literal / $short:literal $(| $also:literal)? $($presence:ident $($other:ident)?)?;)*
+        $($place:ident $(+ $more:ident)*: $kind:ty = $long:literal / $short:literal $(| $also:literal)? $($presence:ident)?;)*
     })*) => { $(
         /// The fields in wire order, without the type.
         pub const $names: &[Names] = &[$(Names { long: $long, short: $short }),*];
@@ -87,11 +147,25 @@ macro_rules! schema {
             const FIELDS: &'static [Field<Self>] = &[$(Field {
                 names: Names { long: $long, short: $short },
                 also: [$(Some($also),)? None][0],
-                read: |json, record, walk| {
-                    <$kind as FieldType>::walk(json, (&mut record.$place $(, &mut record.$more)*), walk)
+                is_optional: matches!(presence!($($presence)?), Presence::Optional | Presence::Identity),
+                scan: [
+                    |cursor, record, progress| {
+                        <$kind as FieldType>::tolerate::<false>(cursor, places!(record $place $($more)*), progress)
+                    },
+                    |cursor, record, progress| {
+                        <$kind as FieldType>::tolerate::<true>(cursor, places!(record $place $($more)*), progress)
+                    },
+                ],
+                read: |value, record| <$kind as FieldType>::read(value, places!(record $place $($more)*)),
+                walk: |json, record, progress| {
+                    <$kind as FieldType>::walk(json, places!(record $place $($more)*), progress)
                 },
-                absent: |record| absent!(record $place $($presence $($other)?)?),
+                clear: |record| <$kind as FieldType>::clear(places!(record $place $($more)*)),
             }),*];
+
+            const ALL: u64 = u64::MAX >> (u64::BITS as usize - $names.len());
+            const REQUIRED: u64 = bits(&[$(presence!($($presence)?)),*], Presence::Required);
+            const IDENTITY: u64 = bits(&[$(presence!($($presence)?)),*], Presence::Identity);
 
             const BLANK: Self = Self {
                 $($extra: Blank::BLANK,)?
@@ -104,8 +178,8 @@ macro_rules! schema {
                 $(
                     let key = if SHORT { concat!(",\"", $short, "\":") } else { concat!(",\"", $long, "\":") };
                     let key = &key.as_bytes()[skip..];
-                    // One slice for key and value, because each slice costs a bounds check. Slack follows every
-                    // message, so a slice out of bounds means that the field is missing.
+                    // One look for key and value, because each look is checked to be inside. Slack follows every message, so a
+                    // look that falls outside means that the field is missing.
                     let ahead = cursor.ahead(key.len() + <$kind as FieldType>::AHEAD).map(|ahead| ahead.split_at(key.len()));
                     let value = match ahead {
                         Some((name, value)) if name == key => {
@@ -118,8 +192,10 @@ macro_rules! schema {
                         _ => None,
                     };
                     if let Some(value) = value {
-                        <$kind as FieldType>::scan::<SHORT>(value, cursor, (&mut self.$place $(, &mut self.$more)*))?;
-                    } else if !absent!(self $place $($presence $($other)?)?) {
+                        <$kind as FieldType>::scan::<SHORT>(value, cursor, places!(self $place $($more)*))?;
+                    } else if matches!(presence!($($presence)?), Presence::Optional | Presence::Identity) {
+                        <$kind as FieldType>::clear(places!(self $place $($more)*));
+                    } else {
                         return None;
                     }
                     let skip = 0;
@@ -127,45 +203,90 @@ macro_rules! schema {
                 let _ = skip;
                 cursor.eat(b"}").then_some(())
             }
+
+            #[inline(always)]
+            fn tolerate<const SHORT: bool>(
+                &mut self,
+                cursor: &mut Cursor<'_>,
+                mut before: u8,
+                progress: &mut Progress<'_>,
+            ) -> Option<()> {
+                let index = 0;
+                $(
+                    let key = if SHORT { concat!("\"", $short, "\":") } else { concat!("\"", $long, "\":") }.as_bytes();
+                    while progress.passed & 1 << index == 0 {
+                        if cursor.ahead(1 + key.len()).is_some_and(|ahead| ahead[0] == before && ahead[1..] == *key) {
+                            cursor.skip(1 + key.len());
+                            before = b',';
+                            let start = *cursor;
+                            let place = places!(self $place $($more)*);
+                            if <$kind as FieldType>::tolerate::<SHORT>(cursor, place, progress).is_some() {
+                                progress.read |= 1 << index;
+                            } else {
+                                *cursor = read_loosely(start, index, self, progress)?;
+                            }
+                            break;
+                        }
+                        let Some(next) = detour::<Self, SHORT>(*cursor, before, self, progress)? else { break };
+                        (*cursor, before) = (next, b',');
+                    }
+                    let index = index + 1;
+                )*
+                let _ = index;
+                while let Some(next) = detour::<Self, SHORT>(*cursor, before, self, progress)? {
+                    (*cursor, before) = (next, b',');
+                }
+                cursor.skip(usize::from(before == b'{'));
+                cursor.eat(b"}").then_some(())
+            }
+
+            fn complete(&mut self) -> Result<(), usize> {
+                StandIn::stand_in(self).map_err(|name| position(name, Self::NAMES))
+            }
         }
     )* };
 }
 
-/// The `absent` function of a field in `schema!`.
-macro_rules! absent {
-    ($record:ident $place:ident) => {{
-        let _ = &$record.$place;
-        false
-    }};
-    ($record:ident $place:ident optional) => {{
-        $record.$place = None;
-        true
-    }};
-    ($record:ident $place:ident realtime) => {{
-        $record.$place = StreamType::Realtime;
-        true
-    }};
-    ($record:ident $place:ident or $other:ident) => {{
-        $record.$place = $record.$other;
-        true
-    }};
+/// The place of a value in a record: of one field of it, or of several.
+macro_rules! places {
+    ($record:ident $place:ident) => { &mut $record.$place };
+    ($record:ident $place:ident $($more:ident)+) => { (&mut $record.$place, $(&mut $record.$more),+) };
 }
 
-/// One unit of a book on the wire: the i-th best ask and the i-th best bid.
+macro_rules! presence {
+    () => {
+        Presence::Documented
+    };
+    (optional) => {
+        Presence::Optional
+    };
+    (required) => {
+        Presence::Required
+    };
+    (identity) => {
+        Presence::Identity
+    };
+}
+
+fn position(name: &str, names: &[Names]) -> usize {
+    names.iter().position(|names| names.long == name).unwrap_or_default()
+}
+
+/// One level of a book on the wire: the i-th best ask beside the i-th best bid.
 pub(super) struct Quote {
-    pub(super) ask_price: f64,
-    pub(super) bid_price: f64,
-    pub(super) ask_size: f64,
-    pub(super) bid_size: f64,
+    pub(super) ask_price: Maybe<f64>,
+    pub(super) bid_price: Maybe<f64>,
+    pub(super) ask_size: Maybe<f64>,
+    pub(super) bid_size: Maybe<f64>,
 }
 
 schema! {
     TICKER: Ticker {
-        market: Code = "code" / "cd";
+        market: Code = "code" / "cd" required;
         opening_price: Number = "opening_price" / "op";
         high_price: Number = "high_price" / "hp";
         low_price: Number = "low_price" / "lp";
-        trade_price: Number = "trade_price" / "tp";
+        trade_price: Price = "trade_price" / "tp" required;
         prev_closing_price: Number = "prev_closing_price" / "pcp";
         acc_trade_price: Number = "acc_trade_price" / "atp";
         change: Change = "change" / "c";
@@ -187,43 +308,43 @@ schema! {
         lowest_52_week_date: DashedDate = "lowest_52_week_date" / "l52wdt";
         market_state: MarketState = "market_state" / "ms";
         is_trading_suspended: Flag = "is_trading_suspended" / "its";
-        delisting_date: MaybeDate = "delisting_date" / "dd" optional;
+        delisting_date: NullableDate = "delisting_date" / "dd" optional;
         market_warning: MarketWarning = "market_warning" / "mw";
-        timestamp: Millis = "timestamp" / "tms" or trade_timestamp;
+        timestamp: Timestamp = "timestamp" / "tms";
         acc_trade_price_24h: Number = "acc_trade_price_24h" / "atp24h";
         acc_trade_volume_24h: Number = "acc_trade_volume_24h" / "atv24h";
         stream_type: StreamType = "stream_type" / "st";
     }
     TRADE: Trade {
-        market: Code = "code" / "cd";
-        timestamp: Millis = "timestamp" / "tms";
-        // Upbit's trades use `td`; its tickers, and Bithumb's trades, use `tdt`. Tickers also spell date and time in
-        // another way.
+        market: Code = "code" / "cd" required;
+        timestamp: Timestamp = "timestamp" / "tms";
+        // A ticker has `tdt` here, as Bithumb's trades have, and another spelling of date and time.
         trade_date: DashedDate = "trade_date" / "td" | "tdt";
         trade_time: ColonTime = "trade_time" / "ttm";
         trade_timestamp: Millis = "trade_timestamp" / "ttms";
-        trade_price: Number = "trade_price" / "tp";
+        trade_price: Price = "trade_price" / "tp" required;
         trade_volume: Number = "trade_volume" / "tv";
         ask_bid: Side = "ask_bid" / "ab";
         prev_closing_price: Number = "prev_closing_price" / "pcp";
         change: Change = "change" / "c";
         change_price: Number = "change_price" / "cp";
         sequential_id: Id = "sequential_id" / "sid";
-        best_ask_price: MaybeNumber = "best_ask_price" / "bap" optional;
-        best_ask_size: MaybeNumber = "best_ask_size" / "bas" optional;
-        best_bid_price: MaybeNumber = "best_bid_price" / "bbp" optional;
-        best_bid_size: MaybeNumber = "best_bid_size" / "bbs" optional;
+        best_ask_price: Number = "best_ask_price" / "bap" optional;
+        best_ask_size: Number = "best_ask_size" / "bas" optional;
+        best_bid_price: Number = "best_bid_price" / "bbp" optional;
+        best_bid_size: Number = "best_bid_size" / "bbs" optional;
         stream_type: StreamType = "stream_type" / "st";
     }
     ORDERBOOK: Orderbook {
-        market: Code = "code" / "cd";
-        timestamp: Millis = "timestamp" / "tms";
+        market: Code = "code" / "cd" required;
+        timestamp: Timestamp = "timestamp" / "tms";
         total_ask_size: Number = "total_ask_size" / "tas";
         total_bid_size: Number = "total_bid_size" / "tbs";
-        asks + bids: Units = "orderbook_units" / "obu";
-        // The exchange's documentation shows books without it.
-        stream_type: StreamType = "stream_type" / "st" realtime;
-        level: Step = "level" / "lv" optional;
+        asks + bids: Units = "orderbook_units" / "obu" required;
+        // The documentation prints books without it.
+        stream_type: StreamType = "stream_type" / "st" optional;
+        // It says which stream the book is of: without it, a grouped book would pass for the whole one.
+        level: Number = "level" / "lv" identity;
     }
     ORDERBOOK_UNIT: Quote {
         ask_price: Number = "ask_price" / "ap";
@@ -232,21 +353,21 @@ schema! {
         bid_size: Number = "bid_size" / "bs";
     }
     CANDLE: Candle with interval {
-        market: Code = "code" / "cd";
-        candle_date_time_utc: IsoTime = "candle_date_time_utc" / "cdttmu";
-        candle_date_time_kst: IsoTime = "candle_date_time_kst" / "cdttmk";
-        opening_price: Number = "opening_price" / "op";
-        high_price: Number = "high_price" / "hp";
-        low_price: Number = "low_price" / "lp";
-        trade_price: Number = "trade_price" / "tp";
+        market: Code = "code" / "cd" required;
+        candle_date_time_utc: StartUtc = "candle_date_time_utc" / "cdttmu";
+        candle_date_time_kst: StartKst = "candle_date_time_kst" / "cdttmk";
+        opening_price: Price = "opening_price" / "op" required;
+        high_price: Price = "high_price" / "hp" required;
+        low_price: Price = "low_price" / "lp" required;
+        trade_price: Price = "trade_price" / "tp" required;
         candle_acc_trade_volume: Number = "candle_acc_trade_volume" / "catv";
         candle_acc_trade_price: Number = "candle_acc_trade_price" / "catp";
-        timestamp: Millis = "timestamp" / "tms";
+        timestamp: Timestamp = "timestamp" / "tms";
         stream_type: StreamType = "stream_type" / "st";
     }
 }
 
-/// Declares the field names of types without a struct.
+/// Declares the names of types that have no struct yet.
 macro_rules! names {
     ($($(#[$doc:meta])* $names:ident { $($long:literal / $short:literal)* })*) => { $(
         $(#[$doc])*
@@ -299,7 +420,7 @@ names! {
     SUBSCRIPTIONS_ENTRY { "type" / "ty" "codes" / "cds" "level" / "lv" }
 }
 
-/// An initial value.
+/// A value to start from.
 trait Blank {
     const BLANK: Self;
 }
@@ -308,26 +429,20 @@ macro_rules! blank {
     ($($type:ty = $value:expr;)*) => { $(impl Blank for $type { const BLANK: Self = $value; })* };
 }
 
-const DATE: Date = Date { year: 0, month: 1, day: 1 };
-const TIME: Time = Time { hour: 0, minute: 0, second: 0 };
-
 blank! {
     f64 = 0.0;
-    u64 = 0;
-    bool = false;
+    u64 = Niche::ABSENT;
     Market = Market::BLANK;
-    Date = DATE;
-    Time = TIME;
-    DateTime = DateTime { date: DATE, time: TIME };
-    Change = Change::Even;
-    Side = Side::Ask;
-    StreamType = StreamType::Snapshot;
-    MarketState = MarketState::Unknown;
-    MarketWarning = MarketWarning::Unknown;
+    DateTime = Niche::ABSENT;
+    StreamType = StreamType::Realtime;
     Interval = Interval::Second1;
     Levels = Levels::EMPTY;
 }
 
 impl<T> Blank for Option<T> {
     const BLANK: Self = None;
+}
+
+impl<T: Niche> Blank for Maybe<T> {
+    const BLANK: Self = Self::ABSENT;
 }

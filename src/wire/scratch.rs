@@ -1,29 +1,54 @@
-//! The structs into which messages are read: one of each noun, reused for every message.
+//! The structs that messages are read into, one of each type, reused for every message, and what was learned and counted
+//! while they were read.
 
+use std::collections::VecDeque;
 use std::ops::{Index, IndexMut};
 
-use crate::model::{EachNoun, Family, Noun, NounKind, Placed, Receipt, Sink};
+use crate::model::{DataType, EachNoun, Family, Format, Noun, NounKind, Placed, Receipt, Sink};
 
+use super::drift::{Drift, DriftCounts};
+use super::layout::Layout;
+use super::progress::Notes;
 use super::schema::Record;
 
-/// One struct of each noun. The content is unspecified between messages; only completely read structs are delivered.
+/// One struct of each type. Its content is unspecified between messages; only a message that was read completely is
+/// delivered.
 pub(super) struct Scratch {
     pub(super) nouns: EachNoun<OneOfEach>,
+    /// With long and with short keys.
+    pub(super) layouts: EachNoun<TwoLayouts>,
+    pub(super) unit_layouts: [Layout; 2],
+    /// About the message that is being read.
+    pub(super) notes: Notes,
     pub(super) delivered: ObjectCounts,
+    pub(super) drift: DriftCounts,
+    drift_by_type: [[DriftCounts; Format::ALL.len()]; NounKind::COUNT],
+    /// Not taken yet.
+    drifts: VecDeque<Drift>,
 }
 
-/// The [`Family`] with one message of each noun.
+/// The most samples of drift that wait to be taken. Others are reported when there is room again.
+const DRIFTS_MAX: usize = 32;
+
+/// One message of each type.
 pub(super) struct OneOfEach;
 
 impl Family for OneOfEach {
     type Of<T: Noun> = T;
 }
 
-/// The number of data objects of each noun: `delivered[NounKind::Trade]`.
+/// Two layouts of each type.
+pub(super) struct TwoLayouts;
+
+impl Family for TwoLayouts {
+    type Of<T: Noun> = [Layout; 2];
+}
+
+/// Counts data objects by type: `delivered[NounKind::Trade]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ObjectCounts {
     by_kind: [u64; NounKind::COUNT],
-    /// The number of order book units. Each book counts the levels of its deeper side.
+    /// Units of the order books: the levels of the deeper side of each.
     pub units: u64,
 }
 
@@ -33,10 +58,68 @@ macro_rules! blank {
     };
 }
 
-impl Scratch {
-    pub(super) const BLANK: Self = Self { nouns: for_each_noun! { blank! }, delivered: ObjectCounts::NOTHING };
+macro_rules! documented {
+    ([] $($Noun:ident $noun:ident,)*) => {
+        EachNoun { $($noun: [Layout::DOCUMENTED; 2],)* }
+    };
+}
 
-    /// Counts the struct of one noun and delivers it to `sink`.
+impl Scratch {
+    pub(super) fn new() -> Self {
+        Self {
+            nouns: for_each_noun! { blank! },
+            layouts: for_each_noun! { documented! },
+            unit_layouts: [Layout::DOCUMENTED; 2],
+            notes: Notes::NONE,
+            delivered: ObjectCounts::default(),
+            drift: DriftCounts::default(),
+            drift_by_type: Default::default(),
+            drifts: VecDeque::with_capacity(DRIFTS_MAX),
+        }
+    }
+
+    /// Counts and reports what the notes say about a message that is about to be delivered.
+    #[cold]
+    pub(super) fn commit(&mut self, data_type: DataType, format: Format) {
+        let kind = data_type.kind();
+        let short = usize::from(format.is_short());
+        self.drift.add(&self.notes.counts);
+        self.drift_by_type[kind as usize][format as usize].add(&self.notes.counts);
+        let layout = with_noun!(kind, T => &mut T::place(&mut self.layouts)[short]);
+        for note in self.notes.fresh() {
+            if self.drifts.len() == DRIFTS_MAX {
+                break;
+            }
+            let layout = if note.in_unit { &mut self.unit_layouts[short] } else { &mut *layout };
+            let is_news = match note.kind.of_field() {
+                Some(kind) => {
+                    layout.set_reported(kind, note.index);
+                    true
+                }
+                None => layout.remember(note.field.as_bytes()),
+            };
+            if is_news {
+                let (kind, field, sample) = (note.kind, note.field, note.sample);
+                self.drifts.push_back(Drift { data_type, format, kind, field, sample });
+            }
+        }
+        if self.notes.odd_units {
+            self.unit_layouts[short].count_tolerated();
+        }
+        self.notes.clear();
+    }
+
+    /// The oldest sample of drift that was not taken yet.
+    pub(super) fn take_drift(&mut self) -> Option<Drift> {
+        self.drifts.pop_front()
+    }
+
+    /// The drift of one type of message in one format.
+    pub(super) fn drift_of(&self, kind: NounKind, format: Format) -> DriftCounts {
+        self.drift_by_type[kind as usize][format as usize]
+    }
+
+    /// Hands the struct of one type to `sink`.
     #[inline(always)]
     pub(super) fn deliver(&mut self, kind: NounKind, receipt: Receipt, sink: &mut impl Sink) {
         with_noun!(kind, T => {
@@ -49,9 +132,7 @@ impl Scratch {
 }
 
 impl ObjectCounts {
-    const NOTHING: Self = Self { by_kind: [0; NounKind::COUNT], units: 0 };
-
-    /// Combines each count with the same count of `other`.
+    /// Each count combined with that of `other`.
     #[must_use]
     pub fn zip(mut self, other: &Self, combine: impl Fn(u64, u64) -> u64) -> Self {
         for (count, other) in self.by_kind.iter_mut().zip(&other.by_kind) {

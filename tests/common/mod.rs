@@ -90,8 +90,8 @@ pub fn delivered<T: Payload + Into<Event>>(item: Item<T>) -> Message {
     let event: Event = update.value.into();
     let (timestamp, detail) = match event {
         Event::Ticker(value) => (value.timestamp, 0.0),
-        Event::Trade(value) => (value.timestamp, id_detail(value.sequential_id)),
-        Event::Orderbook(value) => (value.timestamp, value.total_ask_size),
+        Event::Trade(value) => (value.timestamp, id_detail(value.sequential_id.get().unwrap())),
+        Event::Orderbook(value) => (value.timestamp, value.total_ask_size.get().unwrap()),
         Event::Candle(value) => (value.timestamp, 0.0),
         other => panic!("no identity of {other:?}"),
     };

@@ -40,7 +40,7 @@ fn bithumb_is_requested_with_its_own_option_names() {
         while let Some(item) = changes.pop() {
             let Item::Data(update) = item else { continue };
             let book = update.value;
-            assert_eq!((book.stream_type, book.level), (StreamType::Realtime, None));
+            assert_eq!((book.stream_type, book.level.get()), (StreamType::Realtime, None));
             assert!(book.asks.len() <= 3 && !book.asks.is_empty());
             // Microseconds on the wire.
             assert!(update.stamps.exchange_ms < 100_000_000_000_000, "{:?}", update.stamps);

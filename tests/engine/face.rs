@@ -7,8 +7,8 @@ use hoga::prelude::*;
 use hoga::{
     Access, AsMarket, Batch, BatchCursor, Builder, CachedHandle, CallbackBuilder, Change, ConnectionId, Currency, Date,
     DateTime, DisconnectKind, Dispatcher, Grouping, IntoMarkets, Level, Levels, MarketSelector, MarketSource,
-    MarketState, MarketWarning, Nanos, Nature, Noun, NounKind, Pattern, Payload, Resolve, Scope, ShutdownReport, Side,
-    Stamps, StreamType, SystemResolver, Time, Unit, Universe, config, error, offline, status,
+    MarketState, MarketWarning, Maybe, Nanos, Nature, Noun, NounKind, Pattern, Payload, Resolve, Scope, ShutdownReport,
+    Side, Stamps, StreamType, SystemResolver, Time, Unit, Universe, config, error, offline, status,
 };
 
 /// Types that can be cloned, sent and shared.
@@ -33,7 +33,7 @@ fn types_of_the_crate_root_are_debug_and_send() {
     all!(value: Item, Update, Overflow, Subscription, Subscription<Ticker>, Pattern, MarketSelector, Universe, SystemResolver);
     all!(value: Market, DataType, Grouping, Interval, StreamKey, Scope, Currency, Access, Format, Nature, NounKind);
     all!(value: Ticker, Trade, Orderbook, Candle, Event, Level, Levels, Unit, Change, Side, MarketState, MarketWarning);
-    all!(value: StreamType, Date, Time, DateTime, Stamps, Nanos, Epoch, ConnectionId, DisconnectKind);
+    all!(value: StreamType, Date, Time, DateTime, Maybe<f64>, Stamps, Nanos, Epoch, ConnectionId, DisconnectKind);
     // A reading holds a lock of its thread, so it is `Debug` but not `Send`.
     fn shown<T: Debug>() {}
     all!(shown: Reading<'_, Ticker>);
@@ -51,7 +51,7 @@ fn types_of_the_public_modules_are_debug_and_send() {
     all!(value: status::Attribution, status::CallbackState, status::CallbackStatus, status::ClientStatus);
     all!(value: status::ClockOffset, status::CloseCode, status::Conflict, status::ConflictKind);
     all!(value: status::ConflictSubject, status::ConnectionStatus, status::Counters, status::DecodeCounters);
-    all!(value: status::DecodeError, status::ObjectCounts, status::ErrorName, status::Event, status::FeedCounts);
+    all!(value: status::DecodeError, status::DecodeErrorKind, status::DriftCounts, status::ObjectCounts, status::ErrorName, status::Event, status::FeedCounts);
     all!(value: status::FeedStatus, status::FormatReason, status::Latencies, status::Latency, status::LifecycleEvent);
     all!(value: status::Disconnect, status::PlanStats, status::Rejection, status::RejectionKind, status::RetryAfter);
     all!(value: status::Revisions, status::ServerError, status::Stage, status::State, status::StreamStatus);

@@ -47,7 +47,7 @@ fn the_versions_of_a_stream_show_how_many_values_were_skipped() {
             clock.advance(INTERVAL);
             for item in feed.by_ref() {
                 let hoga::feed::Item::Data(update) = item else { panic!("{overflow}: {item:?}") };
-                let last = &mut last[update.value.sequential_id as usize % 2];
+                let last = &mut last[update.value.sequential_id.get().unwrap() as usize % 2];
                 skipped += update.version - *last - 1;
                 *last = update.version;
             }

@@ -79,7 +79,7 @@ fn a_trade_is_ordered_by_its_timestamp_and_identified_by_its_id() {
             (1, trade(11, 101), Published),
         ],
     );
-    assert_eq!((handle.load().sequential_id, handle.version()), (11, 3));
+    assert_eq!((handle.load().sequential_id.get(), handle.version()), (Some(11), 3));
     let counts = pool.streams()[0].verdicts;
     assert_eq!((counts.published, counts.late, counts.duplicate, counts.old_epoch), (3, 1, 3, 0));
     assert_eq!(counts.total(), 7);
@@ -133,7 +133,7 @@ fn repeated_trades_do_not_prove_that_the_newest_timestamp_is_wrong() {
         assert_eq!(offer(id, 100 + id), Duplicate);
     }
     assert_eq!(offer(99, 105), Late);
-    assert_eq!(handle.load().sequential_id, 20);
+    assert_eq!(handle.load().sequential_id.get(), Some(20));
 
     // They do not hide a wrong timestamp either: eight older real trades prove it, with or without repetitions between.
     for id in 100..106 {
@@ -204,7 +204,7 @@ fn the_snapshot_trade_after_a_reconnect_proves_freshness_and_is_no_news() {
     assert_eq!(verdict, Duplicate);
     let reading = handle.load();
     assert!(reading.health().is_live());
-    assert_eq!((reading.version(), reading.epoch(), reading.sequential_id), (1, Some(Epoch(2)), 7));
+    assert_eq!((reading.version(), reading.epoch(), reading.sequential_id.get()), (1, Some(Epoch(2)), Some(7)));
     let stamps = Stamps { exchange_ms: 100, received: Nanos(40), published: Nanos(41) };
     assert_eq!(reading.stamps(), Some(stamps));
     assert!(handle.load_if_newer(1).is_none());
@@ -224,9 +224,12 @@ fn an_older_duplicate_that_opens_an_epoch_keeps_the_newer_trade_and_sets_the_clo
             (2, trade(3, 49), Late),
         ],
     );
-    assert_eq!((handle.load().sequential_id, handle.load().epoch(), handle.version()), (2, Some(Epoch(1)), 2));
+    assert_eq!(
+        (handle.load().sequential_id.get(), handle.load().epoch(), handle.version()),
+        (Some(2), Some(Epoch(1)), 2)
+    );
     publish_all(&mut publisher, &[(2, trade(4, 60), Published)]);
-    assert_eq!(handle.load().sequential_id, 4, "the order of the new epoch counts, not the old one's");
+    assert_eq!(handle.load().sequential_id.get(), Some(4), "the order of the new epoch counts, not the old one's");
 }
 
 /// A server that lags repeated an older trade, which confirmed the newest one for its socket. The next trade then went
@@ -343,7 +346,7 @@ proptest! {
             published += u64::from(verdict == Published);
             let reading = handle.load();
             let shown = reading.value().map(|trade| {
-                let (id, timestamp) = (trade.sequential_id, trade.timestamp);
+                let (id, timestamp) = (trade.sequential_id.get().unwrap(), trade.timestamp);
                 Shown { id, timestamp, epoch: reading.epoch().unwrap().0 }
             });
             prop_assert_eq!(shown, naive.shown);

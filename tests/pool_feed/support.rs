@@ -109,11 +109,11 @@ pub fn derived(version: u64) -> Update<Trade> {
     let price = (mix >> 16) as f64;
     let value = Trade {
         trade_price: price,
-        trade_volume: price / 3.0,
-        prev_closing_price: price + 1.0,
-        change_price: -price,
-        best_ask_price: version.is_multiple_of(2).then_some(price * 2.0),
-        best_bid_size: version.is_multiple_of(3).then_some(price * 3.0),
+        trade_volume: (price / 3.0).into(),
+        prev_closing_price: (price + 1.0).into(),
+        change_price: (-price).into(),
+        best_ask_price: version.is_multiple_of(2).then_some(price * 2.0).into(),
+        best_bid_size: version.is_multiple_of(3).then_some(price * 3.0).into(),
         ..trade(version, mix)
     };
     let stamps = Stamps { exchange_ms: mix, received: Nanos(version), published: Nanos(!version) };
@@ -227,7 +227,7 @@ impl Newest {
 
 /// Returns the number of a popped trade, or `None` for other items.
 pub fn number(item: Item<Trade>) -> Option<u64> {
-    if let Item::Data(update) = item { Some(update.value.sequential_id) } else { None }
+    if let Item::Data(update) = item { update.value.sequential_id.get() } else { None }
 }
 
 #[track_caller]

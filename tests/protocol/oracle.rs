@@ -1,24 +1,24 @@
 //! A reference decoder, based on serde_json. Of the library it uses only the structs.
 
 use hoga::model::{
-    Candle, Change, DataType, Date, DateTime, Level, Levels, Market, MarketState, MarketWarning, Orderbook, Side,
-    StreamType, Ticker, Time, Trade,
+    Candle, Change, DataType, Date, DateTime, Interval, Level, Levels, MAX_LEVELS, Market, MarketState, MarketWarning,
+    Orderbook, Side, StreamType, Ticker, Time, Trade,
 };
-use hoga::wire::DecodeError;
+use hoga::wire::DecodeErrorKind;
 use serde_json::{Map, Value};
 
 use crate::support::Data;
 
 /// Returns the data that must be delivered, and the error or the number of data objects that must be returned.
 /// `Ok(None)` is a message without data.
-pub fn read(message: &[u8]) -> (Result<Option<u32>, DecodeError>, Vec<Data>) {
+pub fn read(message: &[u8]) -> (Result<Option<u32>, DecodeErrorKind>, Vec<Data>) {
     let mut data = Vec::new();
     let result = read_into(message, &mut data);
     (result, data)
 }
 
-fn read_into(message: &[u8], data: &mut Vec<Data>) -> Result<Option<u32>, DecodeError> {
-    let value: Value = serde_json::from_slice(message).map_err(|_| DecodeError::NotJson)?;
+fn read_into(message: &[u8], data: &mut Vec<Data>) -> Result<Option<u32>, DecodeErrorKind> {
+    let value: Value = serde_json::from_slice(message).map_err(|_| DecodeErrorKind::NotJson)?;
     let Value::Array(elements) = &value else { return object(&value, data) };
     let (mut only_data, mut refusal) = (true, None);
     for element in elements {
@@ -31,41 +31,41 @@ fn read_into(message: &[u8], data: &mut Vec<Data>) -> Result<Option<u32>, Decode
         return Err(error);
     }
     match (only_data, data.len()) {
-        (true, 0) => Err(DecodeError::NotAMessage),
+        (true, 0) => Err(DecodeErrorKind::NotAMessage),
         (true, count) => Ok(Some(count as u32)),
         (false, _) => Ok(None),
     }
 }
 
-fn object(value: &Value, data: &mut Vec<Data>) -> Result<Option<u32>, DecodeError> {
-    let map = value.as_object().ok_or(DecodeError::NotAMessage)?;
+fn object(value: &Value, data: &mut Vec<Data>) -> Result<Option<u32>, DecodeErrorKind> {
+    let map = value.as_object().ok_or(DecodeErrorKind::NotAMessage)?;
     let (name, short) = match (map.get("type"), map.get("ty")) {
         (Some(_), Some(name)) if map.contains_key("cd") && !map.contains_key("code") => (name, true),
         (Some(name), _) => (name, false),
         (None, Some(name)) => (name, true),
         (None, None) => return control(map),
     };
-    let name = name.as_str().ok_or(DecodeError::WrongType("type"))?;
+    let name = name.as_str().ok_or(DecodeErrorKind::WrongType("type"))?;
     let object = Object { map, short };
     data.push(match DataType::from_name(name) {
         Some(DataType::Ticker) => Data::Ticker(object.ticker()?),
         Some(DataType::Trade) => Data::Trade(object.trade()?),
         Some(DataType::Orderbook | DataType::GroupedOrderbook(_)) => Data::Orderbook(object.orderbook()?),
-        Some(DataType::Candle(interval)) => Data::Candle(Candle { interval, ..object.candle()? }),
+        Some(DataType::Candle(interval)) => Data::Candle(object.candle(interval)?),
         None => return Ok(None),
         Some(other) => panic!("the oracle cannot read {other}"),
     });
     Ok(Some(1))
 }
 
-fn control(map: &Map<String, Value>) -> Result<Option<u32>, DecodeError> {
+fn control(map: &Map<String, Value>) -> Result<Option<u32>, DecodeErrorKind> {
     if let Some(error) = map.get("error") {
-        return error.as_object().map(|_| None).ok_or(DecodeError::WrongType("error"));
+        return error.as_object().map(|_| None).ok_or(DecodeErrorKind::WrongType("error"));
     }
     if let Some(status) = map.get("status") {
-        return status.as_str().map(|_| None).ok_or(DecodeError::WrongType("status"));
+        return status.as_str().map(|_| None).ok_or(DecodeErrorKind::WrongType("status"));
     }
-    Err(DecodeError::NotAMessage)
+    Err(DecodeErrorKind::NotAMessage)
 }
 
 /// An object with one of the two key sets. Methods take both names and return what the library must return.
@@ -75,102 +75,93 @@ struct Object<'a> {
 }
 
 impl Object<'_> {
-    fn optional(&self, long: &'static str, short: &'static str) -> Option<&Value> {
+    fn value(&self, long: &'static str, short: &'static str) -> Option<&Value> {
         self.map.get(if self.short { short } else { long })
     }
 
-    fn value(&self, long: &'static str, short: &'static str) -> Result<&Value, DecodeError> {
-        self.optional(long, short).ok_or(DecodeError::MissingField(long))
+    /// A field that may be anything.
+    fn any<T>(&self, long: &'static str, short: &'static str, read: impl Fn(&Value) -> Option<T>) -> Option<T> {
+        self.value(long, short).and_then(read)
     }
 
-    fn number(&self, long: &'static str, short: &'static str) -> Result<f64, DecodeError> {
-        number(self.value(long, short)?).ok_or(DecodeError::WrongType(long))
+    fn number(&self, long: &'static str, short: &'static str) -> Option<f64> {
+        self.any(long, short, number)
     }
 
-    fn maybe_number(&self, long: &'static str, short: &'static str) -> Option<f64> {
-        self.optional(long, short).and_then(number)
+    fn word<T: Copy>(&self, long: &'static str, short: &'static str, words: &[(&str, T)], unknown: T) -> Option<T> {
+        let text = self.value(long, short)?.as_str().filter(|text| !text.is_empty())?;
+        Some(words.iter().find(|(word, _)| *word == text).map_or(unknown, |(_, value)| *value))
     }
 
-    fn whole(&self, long: &'static str, short: &'static str) -> Result<u64, DecodeError> {
-        let value = self.value(long, short)?;
-        value.as_number().and_then(|n| n.as_str().parse().ok()).ok_or(DecodeError::WrongType(long))
-    }
-
-    fn millis(&self, long: &'static str, short: &'static str) -> Result<u64, DecodeError> {
-        let value = self.whole(long, short)?;
-        Ok(if value > 100_000_000_000_000 { value / 1000 } else { value })
-    }
-
-    fn text(&self, long: &'static str, short: &'static str) -> Result<&str, DecodeError> {
-        self.value(long, short)?.as_str().ok_or(DecodeError::WrongType(long))
-    }
-
-    fn read<T, E>(
+    /// A field that the message needs.
+    fn needed<T>(
         &self,
         long: &'static str,
         short: &'static str,
-        read: impl Fn(&[u8]) -> Result<T, E>,
-    ) -> Result<T, DecodeError> {
-        read(self.text(long, short)?.as_bytes()).map_err(|_| DecodeError::BadValue(long))
+        read: impl Fn(&Value) -> Option<T>,
+    ) -> Result<T, DecodeErrorKind> {
+        let value = self.value(long, short).ok_or(DecodeErrorKind::MissingField(long))?;
+        read(value).ok_or_else(|| wrong(value, long))
     }
 
-    fn word<T: Copy>(
-        &self,
-        long: &'static str,
-        short: &'static str,
-        words: &[(&str, T)],
-        unknown: Option<T>,
-    ) -> Result<T, DecodeError> {
-        let text = self.text(long, short)?;
-        let known = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
-        known.or(unknown).ok_or(DecodeError::BadValue(long))
+    fn price(&self, long: &'static str, short: &'static str) -> Result<f64, DecodeErrorKind> {
+        self.needed(long, short, number)
     }
 
-    fn market(&self) -> Result<Market, DecodeError> {
-        self.text("code", "cd")?.parse().map_err(|_| DecodeError::BadMarket)
+    fn market(&self) -> Result<Market, DecodeErrorKind> {
+        let read = |value: &Value| value.as_str()?.parse().ok();
+        self.needed("code", "cd", read).map_err(|error| match self.value("code", "cd") {
+            Some(Value::String(_)) => DecodeErrorKind::BadMarket,
+            _ => error,
+        })
     }
 
-    fn change(&self) -> Result<Change, DecodeError> {
+    fn change(&self) -> Option<Change> {
         let words = [("RISE", Change::Rise), ("EVEN", Change::Even), ("FALL", Change::Fall)];
-        self.word("change", "c", &words, None)
+        self.word("change", "c", &words, Change::Unknown)
     }
 
-    fn side(&self) -> Result<Side, DecodeError> {
-        self.word("ask_bid", "ab", &[("ASK", Side::Ask), ("BID", Side::Bid)], None)
+    fn side(&self) -> Option<Side> {
+        self.word("ask_bid", "ab", &[("ASK", Side::Ask), ("BID", Side::Bid)], Side::Unknown)
     }
 
-    fn stream_type(&self) -> Result<StreamType, DecodeError> {
-        let words = [("SNAPSHOT", StreamType::Snapshot), ("REALTIME", StreamType::Realtime)];
-        self.word("stream_type", "st", &words, None)
+    fn stream_type(&self) -> StreamType {
+        let is_snapshot = self.value("stream_type", "st").and_then(Value::as_str) == Some("SNAPSHOT");
+        if is_snapshot { StreamType::Snapshot } else { StreamType::Realtime }
     }
 
-    fn ticker(&self) -> Result<Ticker, DecodeError> {
-        // A struct literal evaluates its fields as written, which is wire order, so the first error is the same.
+    /// The event time, or another time of the message.
+    fn timestamp(&self, other: Option<u64>) -> Result<u64, DecodeErrorKind> {
+        self.needed("timestamp", "tms", unix_ms).or_else(|error| other.ok_or(error))
+    }
+
+    fn ticker(&self) -> Result<Ticker, DecodeErrorKind> {
+        // A struct literal evaluates in the order it is written: that of the wire, so the first error is the same.
         Ok(Ticker {
             market: self.market()?,
-            opening_price: self.number("opening_price", "op")?,
-            high_price: self.number("high_price", "hp")?,
-            low_price: self.number("low_price", "lp")?,
-            trade_price: self.number("trade_price", "tp")?,
-            prev_closing_price: self.number("prev_closing_price", "pcp")?,
-            acc_trade_price: self.number("acc_trade_price", "atp")?,
-            change: self.change()?,
-            change_price: self.number("change_price", "cp")?,
-            signed_change_price: self.number("signed_change_price", "scp")?,
-            change_rate: self.number("change_rate", "cr")?,
-            signed_change_rate: self.number("signed_change_rate", "scr")?,
-            ask_bid: self.side()?,
-            trade_volume: self.number("trade_volume", "tv")?,
-            acc_trade_volume: self.number("acc_trade_volume", "atv")?,
-            trade_date: self.read("trade_date", "tdt", Date::from_compact)?,
-            trade_time: self.read("trade_time", "ttm", Time::from_compact)?,
-            trade_timestamp: self.millis("trade_timestamp", "ttms")?,
-            acc_ask_volume: self.number("acc_ask_volume", "aav")?,
-            acc_bid_volume: self.number("acc_bid_volume", "abv")?,
-            highest_52_week_price: self.number("highest_52_week_price", "h52wp")?,
-            highest_52_week_date: self.read("highest_52_week_date", "h52wdt", Date::from_dashed)?,
-            lowest_52_week_price: self.number("lowest_52_week_price", "l52wp")?,
-            lowest_52_week_date: self.read("lowest_52_week_date", "l52wdt", Date::from_dashed)?,
+            opening_price: self.number("opening_price", "op").into(),
+            high_price: self.number("high_price", "hp").into(),
+            low_price: self.number("low_price", "lp").into(),
+            trade_price: self.price("trade_price", "tp")?,
+            prev_closing_price: self.number("prev_closing_price", "pcp").into(),
+            acc_trade_price: self.number("acc_trade_price", "atp").into(),
+            change: self.change(),
+            change_price: self.number("change_price", "cp").into(),
+            signed_change_price: self.number("signed_change_price", "scp").into(),
+            change_rate: self.number("change_rate", "cr").into(),
+            signed_change_rate: self.number("signed_change_rate", "scr").into(),
+            ask_bid: self.side(),
+            trade_volume: self.number("trade_volume", "tv").into(),
+            acc_trade_volume: self.number("acc_trade_volume", "atv").into(),
+            trade_date: self.any("trade_date", "tdt", date).into(),
+            trade_time: self.any("trade_time", "ttm", time).into(),
+            trade_timestamp: self.any("trade_timestamp", "ttms", unix_ms).into(),
+            acc_ask_volume: self.number("acc_ask_volume", "aav").into(),
+            acc_bid_volume: self.number("acc_bid_volume", "abv").into(),
+            highest_52_week_price: self.number("highest_52_week_price", "h52wp").into(),
+            highest_52_week_date: self.any("highest_52_week_date", "h52wdt", date).into(),
+            lowest_52_week_price: self.number("lowest_52_week_price", "l52wp").into(),
+            lowest_52_week_date: self.any("lowest_52_week_date", "l52wdt", date).into(),
             market_state: self.word(
                 "market_state",
                 "ms",
@@ -179,118 +170,322 @@ impl Object<'_> {
                     ("ACTIVE", MarketState::Active),
                     ("DELISTED", MarketState::Delisted),
                 ],
-                Some(MarketState::Unknown),
-            )?,
-            is_trading_suspended: self
-                .value("is_trading_suspended", "its")?
-                .as_bool()
-                .ok_or(DecodeError::WrongType("is_trading_suspended"))?,
-            delisting_date: match self.optional("delisting_date", "dd") {
-                Some(Value::String(text)) => Date::from_dashed(text.as_bytes()).ok(),
-                Some(Value::Object(parts)) => date(parts),
-                _ => None,
-            },
+                MarketState::Unknown,
+            ),
+            is_trading_suspended: self.any("is_trading_suspended", "its", |value| match value {
+                Value::String(text) => text.parse().ok(),
+                value => value.as_bool(),
+            }),
+            delisting_date: self.any("delisting_date", "dd", date).into(),
             market_warning: self.word(
                 "market_warning",
                 "mw",
                 &[("NONE", MarketWarning::None), ("CAUTION", MarketWarning::Caution)],
-                Some(MarketWarning::Unknown),
-            )?,
-            timestamp: match self.optional("timestamp", "tms") {
-                None => self.millis("trade_timestamp", "ttms")?,
-                Some(_) => self.millis("timestamp", "tms")?,
-            },
-            acc_trade_price_24h: self.number("acc_trade_price_24h", "atp24h")?,
-            acc_trade_volume_24h: self.number("acc_trade_volume_24h", "atv24h")?,
-            stream_type: self.stream_type()?,
+                MarketWarning::Unknown,
+            ),
+            timestamp: self.timestamp(self.any("trade_timestamp", "ttms", unix_ms))?,
+            acc_trade_price_24h: self.number("acc_trade_price_24h", "atp24h").into(),
+            acc_trade_volume_24h: self.number("acc_trade_volume_24h", "atv24h").into(),
+            stream_type: self.stream_type(),
         })
     }
 
-    fn trade(&self) -> Result<Trade, DecodeError> {
+    fn trade(&self) -> Result<Trade, DecodeErrorKind> {
         Ok(Trade {
             market: self.market()?,
-            timestamp: self.millis("timestamp", "tms")?,
             // Bithumb has `tdt`.
-            trade_date: self.read(
-                "trade_date",
-                if self.map.contains_key("td") { "td" } else { "tdt" },
-                Date::from_dashed,
-            )?,
-            trade_time: self.read("trade_time", "ttm", Time::from_colons)?,
-            trade_timestamp: self.millis("trade_timestamp", "ttms")?,
-            trade_price: self.number("trade_price", "tp")?,
-            trade_volume: self.number("trade_volume", "tv")?,
-            ask_bid: self.side()?,
-            prev_closing_price: self.number("prev_closing_price", "pcp")?,
-            change: self.change()?,
-            change_price: self.number("change_price", "cp")?,
-            sequential_id: self.whole("sequential_id", "sid")?,
-            best_ask_price: self.maybe_number("best_ask_price", "bap"),
-            best_ask_size: self.maybe_number("best_ask_size", "bas"),
-            best_bid_price: self.maybe_number("best_bid_price", "bbp"),
-            best_bid_size: self.maybe_number("best_bid_size", "bbs"),
-            stream_type: self.stream_type()?,
+            trade_date: self.any("trade_date", if self.map.contains_key("td") { "td" } else { "tdt" }, date).into(),
+            trade_time: self.any("trade_time", "ttm", time).into(),
+            trade_timestamp: self.any("trade_timestamp", "ttms", unix_ms).into(),
+            trade_price: self.price("trade_price", "tp")?,
+            // A message without its price is refused for that first.
+            timestamp: self.timestamp(self.any("trade_timestamp", "ttms", unix_ms))?,
+            trade_volume: self.number("trade_volume", "tv").into(),
+            ask_bid: self.side(),
+            prev_closing_price: self.number("prev_closing_price", "pcp").into(),
+            change: self.change(),
+            change_price: self.number("change_price", "cp").into(),
+            sequential_id: self.any("sequential_id", "sid", whole).into(),
+            best_ask_price: self.number("best_ask_price", "bap").into(),
+            best_ask_size: self.number("best_ask_size", "bas").into(),
+            best_bid_price: self.number("best_bid_price", "bbp").into(),
+            best_bid_size: self.number("best_bid_size", "bbs").into(),
+            stream_type: self.stream_type(),
         })
     }
 
-    fn orderbook(&self) -> Result<Orderbook, DecodeError> {
+    fn orderbook(&self) -> Result<Orderbook, DecodeErrorKind> {
         let market = self.market()?;
-        let timestamp = self.millis("timestamp", "tms")?;
-        let total_ask_size = self.number("total_ask_size", "tas")?;
-        let total_bid_size = self.number("total_bid_size", "tbs")?;
         let (asks, bids) = self.units()?;
-        let stream_type = match self.stream_type() {
-            Err(DecodeError::MissingField(_)) => StreamType::Realtime,
-            other => other?,
-        };
-        let level = match self.optional("level", "lv") {
+        let level = match self.value("level", "lv") {
             None | Some(Value::Null) => None,
-            Some(value) => Some(number(value).ok_or(DecodeError::WrongType("level"))?),
+            Some(Value::String(text)) if text.is_empty() => None,
+            Some(_) => Some(self.price("level", "lv")?),
         };
-        Ok(Orderbook { market, timestamp, total_ask_size, total_bid_size, asks, bids, stream_type, level })
-    }
-
-    fn units(&self) -> Result<(Levels, Levels), DecodeError> {
-        let wrong = DecodeError::WrongType("orderbook_units");
-        let (mut asks, mut bids) = (Levels::EMPTY, Levels::EMPTY);
-        for unit in self.value("orderbook_units", "obu")?.as_array().ok_or(wrong)? {
-            let unit = Object { map: unit.as_object().ok_or(wrong)?, short: self.short };
-            let ask_price = unit.number("ask_price", "ap")?;
-            let bid_price = unit.number("bid_price", "bp")?;
-            let ask_size = unit.number("ask_size", "as")?;
-            let bid_size = unit.number("bid_size", "bs")?;
-            for (side, price, size) in [(&mut asks, ask_price, ask_size), (&mut bids, bid_price, bid_size)] {
-                if price != 0.0 && size != 0.0 && !side.push(Level { price, size }) {
-                    return Err(DecodeError::TooManyLevels);
-                }
-            }
-        }
-        Ok((asks, bids))
-    }
-
-    fn candle(&self) -> Result<Candle, DecodeError> {
-        Ok(Candle {
-            interval: hoga::model::Interval::Second1,
-            market: self.market()?,
-            candle_date_time_utc: self.read("candle_date_time_utc", "cdttmu", DateTime::from_iso)?,
-            candle_date_time_kst: self.read("candle_date_time_kst", "cdttmk", DateTime::from_iso)?,
-            opening_price: self.number("opening_price", "op")?,
-            high_price: self.number("high_price", "hp")?,
-            low_price: self.number("low_price", "lp")?,
-            trade_price: self.number("trade_price", "tp")?,
-            candle_acc_trade_volume: self.number("candle_acc_trade_volume", "catv")?,
-            candle_acc_trade_price: self.number("candle_acc_trade_price", "catp")?,
-            timestamp: self.millis("timestamp", "tms")?,
-            stream_type: self.stream_type()?,
+        Ok(Orderbook {
+            market,
+            timestamp: self.timestamp(None)?,
+            total_ask_size: self.number("total_ask_size", "tas").into(),
+            total_bid_size: self.number("total_bid_size", "tbs").into(),
+            asks,
+            bids,
+            stream_type: self.stream_type(),
+            level: level.into(),
         })
+    }
+
+    fn units(&self) -> Result<(Levels, Levels), DecodeErrorKind> {
+        const NAME: &str = "orderbook_units";
+        let units = match self.value(NAME, "obu") {
+            None => return Err(DecodeErrorKind::MissingField(NAME)),
+            Some(Value::Null) => return Err(DecodeErrorKind::EmptyField(NAME)),
+            Some(value) => value.as_array().ok_or(DecodeErrorKind::WrongType(NAME))?,
+        };
+        if !units.is_empty() && !units.iter().any(Value::is_object) {
+            return Err(DecodeErrorKind::WrongType(NAME));
+        }
+        let side = |price: [&'static str; 2], size: [&'static str; 2]| {
+            let pairs: Vec<_> = units
+                .iter()
+                .map(|unit| {
+                    let unit = Object { map: unit.as_object()?, short: self.short };
+                    Some((unit.number(price[0], price[1])?, unit.number(size[0], size[1])?))
+                })
+                .collect();
+            let offers: Vec<_> = pairs.iter().flatten().filter(|(price, size)| *price != 0.0 && *size != 0.0).collect();
+            if offers.is_empty() && pairs.contains(&None) {
+                return Err(DecodeErrorKind::BadValue(NAME));
+            }
+            let mut levels = Levels::EMPTY;
+            offers.into_iter().take(MAX_LEVELS).for_each(|&(price, size)| {
+                levels.push(Level { price, size });
+            });
+            Ok(levels)
+        };
+        Ok((side(["ask_price", "ap"], ["ask_size", "as"])?, side(["bid_price", "bp"], ["bid_size", "bs"])?))
+    }
+
+    fn candle(&self, interval: Interval) -> Result<Candle, DecodeErrorKind> {
+        let market = self.market()?;
+        let [opening_price, high_price, low_price, trade_price] =
+            [("opening_price", "op"), ("high_price", "hp"), ("low_price", "lp"), ("trade_price", "tp")]
+                .map(|(long, short)| self.price(long, short));
+        let prices = (opening_price?, high_price?, low_price?, trade_price?);
+        let kst = self.any("candle_date_time_kst", "cdttmk", |value| date_time(value, 540));
+        let start = self.any("candle_date_time_utc", "cdttmu", |value| date_time(value, 0));
+        let start = start.or_else(|| kst.and_then(|kst| civil(minutes_of(kst) - 540, kst.time.second)));
+        let time = self.timestamp(None);
+        let start = match (start, time) {
+            (Some(start), _) => start,
+            (None, Ok(ms)) => {
+                let seconds = ms / 1000 / u64::from(interval.seconds()) * u64::from(interval.seconds());
+                civil(seconds as i64 / 60, (seconds % 60) as u8).ok_or(DecodeErrorKind::WrongType("timestamp"))?
+            }
+            (None, Err(error)) => return Err(error),
+        };
+        let seconds = minutes_of(start) * 60 + i64::from(start.time.second);
+        Ok(Candle {
+            interval,
+            market,
+            candle_date_time_utc: start,
+            candle_date_time_kst: kst.into(),
+            opening_price: prices.0,
+            high_price: prices.1,
+            low_price: prices.2,
+            trade_price: prices.3,
+            candle_acc_trade_volume: self.number("candle_acc_trade_volume", "catv").into(),
+            candle_acc_trade_price: self.number("candle_acc_trade_price", "catp").into(),
+            timestamp: time.or_else(|error| u64::try_from(seconds).map(|seconds| seconds * 1000).map_err(|_| error))?,
+            stream_type: self.stream_type(),
+        })
+    }
+}
+
+/// The error of a needed field that holds this value.
+fn wrong(value: &Value, name: &'static str) -> DecodeErrorKind {
+    match value {
+        Value::Null => DecodeErrorKind::EmptyField(name),
+        Value::String(text) if text.is_empty() => DecodeErrorKind::EmptyField(name),
+        Value::String(text) if numeral(text).is_none() => DecodeErrorKind::BadValue(name),
+        _ => DecodeErrorKind::WrongType(name),
+    }
+}
+
+/// The text, if it is a number as JSON spells it.
+fn numeral(text: &str) -> Option<&str> {
+    let is_number = matches!(serde_json::from_str(text), Ok(Value::Number(_)));
+    (is_number && text.trim() == text).then_some(text)
+}
+
+/// The text of a number, which may also be in a string.
+fn text_of(value: &Value) -> Option<&str> {
+    match value {
+        Value::Number(number) => Some(number.as_str()),
+        Value::String(text) => numeral(text),
+        _ => None,
     }
 }
 
 fn number(value: &Value) -> Option<f64> {
-    value.as_number().map(|number| number.as_str().parse().unwrap()).filter(|number: &f64| number.is_finite())
+    text_of(value)?.parse().ok().filter(|number: &f64| number.is_finite()).map(|number| number + 0.0)
 }
 
-fn date(parts: &Map<String, Value>) -> Option<Date> {
-    let part = |name| parts.get(name)?.as_number()?.as_str().parse::<u16>().ok();
-    Date::new(part("year")?, part("month")?.try_into().ok()?, part("day")?.try_into().ok()?).ok()
+fn whole(value: &Value) -> Option<u64> {
+    let text = text_of(value)?;
+    let float: f64 = text.parse().ok()?;
+    let exact = text.parse().ok().filter(|whole| *whole < u64::MAX);
+    exact.or((float >= 0.0 && float < 9_007_199_254_740_992.0 && float.fract() == 0.0).then_some(float as u64))
+}
+
+fn unix_ms(value: &Value) -> Option<u64> {
+    let Some(text) = text_of(value) else { return moment(value.as_str()?).and_then(|(ms, ..)| u64::try_from(ms).ok()) };
+    let float: f64 = text.parse().ok()?;
+    let whole = text.parse().ok().filter(|whole| *whole < u64::MAX);
+    match whole {
+        None if !(0.0..18_446_744_073_709_551_615.0).contains(&float) => None,
+        None if float < 1e11 => Some((float * 1000.0).round() as u64),
+        whole => Some(match whole.unwrap_or(float as u64) {
+            seconds if seconds < 100_000_000_000 => seconds * 1000,
+            ms if ms <= 100_000_000_000_000 => ms,
+            us if us <= 100_000_000_000_000_000 => us / 1000,
+            ns => ns / 1_000_000,
+        }),
+    }
+}
+
+fn date(value: &Value) -> Option<Date> {
+    if let Value::Object(parts) = value {
+        let part = |name| parts.get(name)?.as_number()?.as_str().parse::<u16>().ok();
+        return Date::new(part("year")?, part("month")?.try_into().ok()?, part("day")?.try_into().ok()?).ok();
+    }
+    let text = value.as_str()?;
+    let compact = || (text.len() == 8).then(|| digits(text)).flatten().map(|n| [n / 10_000, n / 100 % 100, n % 100]);
+    let [year, month, day] = match dashed(text).or_else(compact) {
+        Some(parts) => parts,
+        None => return moment(text).map(|(.., local)| local.date),
+    };
+    Date::new(year as u16, month as u8, day as u8).ok()
+}
+
+fn dashed(text: &str) -> Option<[u32; 3]> {
+    let parts: Vec<_> = text.split('-').collect();
+    let [year, month, day] = parts[..] else { return None };
+    ((year.len(), month.len(), day.len()) == (4, 2, 2)).then_some(())?;
+    Some([digits(year)?, digits(month)?, digits(day)?])
+}
+
+fn digits(text: &str) -> Option<u32> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+fn time(value: &Value) -> Option<Time> {
+    let text = value.as_str()?;
+    if text.len() == 6 && digits(text).is_some() {
+        let n = digits(text)?;
+        return Time::new((n / 10_000) as u8, (n / 100 % 100) as u8, (n % 100) as u8).ok();
+    }
+    clock(text).filter(|(.., zone)| zone.unwrap_or(0) == 0).map(|(time, ..)| time)
+}
+
+/// A time of day, its ms, and the minutes that its zone is ahead of UTC.
+fn clock(text: &str) -> Option<(Time, u64, Option<i64>)> {
+    let (clock, zone) = match text.find(['Z', 'z', '+', '-']) {
+        Some(at) => (&text[..at], Some(zone(&text[at..])?)),
+        None => (text, None),
+    };
+    let (clock, fraction) = match clock.find(['.', ',']) {
+        Some(at) => (&clock[..at], Some(&clock[at + 1..])),
+        None => (clock, None),
+    };
+    let parts: Vec<_> = clock.split(':').collect();
+    if parts.iter().any(|part| part.len() != 2) || fraction.is_some_and(|_| parts.len() != 3) {
+        return None;
+    }
+    let parts: Vec<u8> = parts.into_iter().map(|part| digits(part).map(|n| n as u8)).collect::<Option<_>>()?;
+    let time = match parts[..] {
+        [hour, minute] => Time::new(hour, minute, 0),
+        [hour, minute, second] => Time::new(hour, minute, second),
+        _ => return None,
+    };
+    let ms = match fraction {
+        None => 0,
+        Some(fraction) if fraction.is_empty() || !fraction.bytes().all(|byte| byte.is_ascii_digit()) => return None,
+        Some(fraction) => format!("{fraction:0<3}")[..3].parse().ok()?,
+    };
+    Some((time.ok()?, ms, zone))
+}
+
+fn zone(text: &str) -> Option<i64> {
+    if text == "Z" || text == "z" {
+        return Some(0);
+    }
+    let sign = if text.starts_with('-') { -1 } else { 1 };
+    let rest = text.strip_prefix(['+', '-'])?;
+    let (hours, minutes) = match rest.len() {
+        2 => (rest, "00"),
+        4 => rest.split_at_checked(2)?,
+        5 => rest.split_once(':')?,
+        _ => return None,
+    };
+    let time = Time::new(digits(hours)?.try_into().ok()?, digits(minutes)?.try_into().ok()?, 0).ok()?;
+    (hours.len() == 2 && minutes.len() == 2).then_some(sign * (i64::from(time.hour) * 60 + i64::from(time.minute)))
+}
+
+/// A date and time: Unix ms, its zone, and what is written.
+fn moment(text: &str) -> Option<(i64, Option<i64>, DateTime)> {
+    let (date, rest) = text.split_at_checked(10)?;
+    let [year, month, day] = dashed(date)?;
+    let (time, ms, zone) = clock(rest.strip_prefix(['T', ' '])?)?;
+    let local = DateTime { date: Date::new(year as u16, month as u8, day as u8).ok()?, time };
+    let seconds = (minutes_of(local) - zone.unwrap_or(0)) * 60 + i64::from(time.second);
+    // Before 1970 there is no time.
+    Some((if seconds < 0 { -1 } else { seconds * 1000 + ms as i64 }, zone, local))
+}
+
+fn date_time(value: &Value, wanted: i64) -> Option<DateTime> {
+    let (_, zone, local) = moment(value.as_str()?)?;
+    match zone.filter(|zone| *zone != wanted) {
+        Some(zone) => civil(minutes_of(local) + wanted - zone, local.time.second),
+        None => Some(local),
+    }
+}
+
+fn is_leap(year: i64) -> bool {
+    year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
+}
+
+fn days_of(year: i64) -> [i64; 12] {
+    [31, if is_leap(year) { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
+}
+
+/// Days before the first of January, from 1970 on.
+fn days_before(year: i64) -> i64 {
+    let leap_years = |year: i64| (year - 1).div_euclid(4) - (year - 1).div_euclid(100) + (year - 1).div_euclid(400);
+    (year - 1970) * 365 + leap_years(year) - leap_years(1970)
+}
+
+/// Minutes since 1970, without the second.
+fn minutes_of(DateTime { date, time }: DateTime) -> i64 {
+    let year = i64::from(date.year);
+    let months: i64 = days_of(year)[..usize::from(date.month) - 1].iter().sum();
+    let days = days_before(year) + months + i64::from(date.day) - 1;
+    days * 1440 + i64::from(time.hour) * 60 + i64::from(time.minute)
+}
+
+/// The other way round. A 60th second is the first of the next minute.
+fn civil(minutes: i64, second: u8) -> Option<DateTime> {
+    let (minutes, second) = (minutes + i64::from(second / 60), second % 60);
+    let (mut days, minute) = (minutes.div_euclid(1440), minutes.rem_euclid(1440));
+    let mut year = 1970 + days.div_euclid(366).min(days.div_euclid(365));
+    while days_before(year + 1) <= days {
+        year += 1;
+    }
+    days -= days_before(year);
+    let mut month = 0;
+    while days >= days_of(year)[month] {
+        days -= days_of(year)[month];
+        month += 1;
+    }
+    let date = Date::new(year.try_into().ok()?, month as u8 + 1, days as u8 + 1).ok()?;
+    Some(DateTime { date, time: Time::new((minute / 60) as u8, (minute % 60) as u8, second).ok()? })
 }

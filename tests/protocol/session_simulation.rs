@@ -80,8 +80,8 @@ impl Sink for Delivered {
     fn deliver<T: Noun>(&mut self, r: Receipt, message: &T) {
         let id = match (*message).into() {
             model::Event::Ticker(t) => t.trade_price.to_bits(),
-            model::Event::Trade(t) => t.sequential_id,
-            model::Event::Orderbook(o) => o.total_ask_size.to_bits(),
+            model::Event::Trade(t) => t.sequential_id.get().unwrap(),
+            model::Event::Orderbook(o) => o.total_ask_size.get().unwrap().to_bits(),
             model::Event::Candle(c) => c.trade_price.to_bits(),
             other => panic!("no such stream is requested: {other:?}"),
         };

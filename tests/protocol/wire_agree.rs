@@ -1,7 +1,7 @@
 //! The scanner, the tape walk and an independent reader agree on every message: well-formed messages of every type, and
 //! a hundred thousand damaged ones.
 
-use hoga::wire::{DecodeError, Decoder, Message};
+use hoga::wire::{DecodeErrorKind, Decoder, Message};
 use hoga_testing::Rng;
 use hoga_testing::messages::{Draft, candle, orderbook, ticker, trade};
 
@@ -83,6 +83,26 @@ const VALUES: &[&str] = &[
     "\"23:59:60\"",
     "\"2026-03-11T05:00:00\"",
     "\"2026-03-11 05:00:00\"",
+    "\"2026-03-11T05:00\"",
+    "\"2026-03-11T05:00:00.123Z\"",
+    "\"2026-03-11T14:00:00+09:00\"",
+    "\"1969-12-31T23:59:60Z\"",
+    "\"0000-01-01T00:00:00-12:30\"",
+    "\"12:30\"",
+    "\"12:30:45.5\"",
+    "\"12:30:45+00\"",
+    "\"12:30:45-0130\"",
+    "\"123.4\"",
+    "\"-0E-8\"",
+    "\"1e999\"",
+    "\"1796000000123\"",
+    "\"12 \"",
+    "1796000000",
+    "1796000000.125",
+    "1796000000000000",
+    "1796000000000000000",
+    "\"true\"",
+    "\"LIMIT_UP\"",
     "\"\\u0041SK\"",
     "\"\\ud800\"",
     "\"\\x\"",
@@ -231,12 +251,13 @@ fn assert_agreement(scanning: &mut Decoder, walking: &mut Decoder, bytes: &[u8])
     assert_eq!((&result, &data), (&by_tape, &tape_data), "scanner and tape differ: {text}");
     let (expected, expected_data) = oracle::read(bytes);
     assert_eq!(data, expected_data, "{result:?} {expected:?} {text}");
+    let is_no_json = |kind| matches!(kind, DecodeErrorKind::NotJson | DecodeErrorKind::BadNumber);
     match (&result, expected) {
         (Ok(Message::Data { count }), Ok(Some(expected))) => assert_eq!(*count, expected, "{text}"),
         (Ok(_), Ok(None)) => {}
-        // If the text has two faults, either may be found first.
-        (Err(DecodeError::NotJson | DecodeError::BadNumber), Err(DecodeError::NotJson | DecodeError::BadNumber)) => {}
-        (Err(error), Err(expected)) => assert_eq!(*error, expected, "{text}"),
+        // Which of two faults of the text is found first does not matter.
+        (Err(error), Err(expected)) if is_no_json(error.kind) && is_no_json(expected) => {}
+        (Err(error), Err(expected)) => assert_eq!(error.kind, expected, "{text}"),
         (result, expected) => panic!("{result:?}, expected {expected:?}: {text}"),
     }
     result.is_ok()
@@ -247,19 +268,12 @@ fn readers_agree_on_well_formed_messages_which_are_scanned() {
     let (mut scanning, mut walking) = (Decoder::new(), Decoder::new());
     let mut rng = Rng::new(1);
     for count in 1..=4000 {
-        let (draft, short) = loop {
-            let (draft, short) = draft(&mut rng);
-            if !draft.write(short).contains("orderbook") || draft.write(short).len() < 2900 {
-                break (draft, short);
-            }
-        };
+        let (draft, short) = draft(&mut rng);
         let text = draft.write(short);
-        let deep = text.matches("\"ask_price\"").count() + text.matches("\"ap\"").count() > 30;
-        let ok = assert_agreement(&mut scanning, &mut walking, text.as_bytes());
-        assert_eq!(ok, !deep, "{text}");
+        assert!(assert_agreement(&mut scanning, &mut walking, text.as_bytes()), "{text}");
         assert_eq!(scanning.counters().fallbacks, 0, "{count}: {text}");
     }
-    assert_eq!(walking.counters().scanned, 0);
+    assert_eq!((walking.counters().scanned, walking.counters().tolerated), (0, 0));
 }
 
 #[test]
@@ -268,13 +282,104 @@ fn readers_agree_on_a_hundred_thousand_damaged_messages() {
     let mut rng = Rng::new(20_261_123);
     let mut read = 0;
     const MESSAGES: usize = 100_000;
-    for _ in 0..MESSAGES {
-        read += usize::from(assert_agreement(&mut scanning, &mut walking, &message(&mut rng)));
+    let mut strict = 0;
+    for number in 0..MESSAGES {
+        // A decoder that has read drifted messages tries the tolerant scanner first, a new one the strict one.
+        let mut new = Decoder::new();
+        let decoder = if number % 2 == 0 { &mut scanning } else { &mut new };
+        read += usize::from(assert_agreement(decoder, &mut walking, &message(&mut rng)));
+        strict += new.counters().scanned;
     }
     // There must be enough messages of both results, and enough on both paths.
     let counters = scanning.counters();
     assert!(read > MESSAGES / 4 && read < MESSAGES * 3 / 4, "{read}");
-    assert!(counters.scanned > MESSAGES as u64 / 10, "{counters:?}");
-    assert!(counters.fallbacks > MESSAGES as u64 / 10, "{counters:?}");
-    assert!(counters.unknown_keys > 1000 && counters.unknown_values > 10, "{counters:?}");
+    assert!(strict > MESSAGES as u64 / 20, "{strict}");
+    assert!(counters.tolerated > MESSAGES as u64 / 20, "{counters:?}");
+    assert!(counters.fallbacks > MESSAGES as u64 / 20, "{counters:?}");
+    let drift = counters.drift;
+    assert!(drift.unknown_keys > 1000 && drift.missing_fields > 1000 && drift.unreadable_fields > 1000, "{drift:?}");
+    assert!(drift.unknown_words > 100 && drift.levels_cut > 100, "{drift:?}");
+}
+
+/// Changes that the exchange makes to all messages of one type, on top of each other.
+fn drift(members: &mut Vec<(String, String)>, changes: &mut Rng) {
+    for _ in 0..=changes.below(3) {
+        // The type stays the first field, as it does on every exchange so far.
+        let at = 1 + changes.below(members.len() - 1);
+        match changes.below(6) {
+            0 => drop(members.remove(at)),
+            1 => members.insert(at, (format!("new_{}", changes.below(9)), (*changes.pick(&NEW)).into())),
+            2 => {
+                let member = members.remove(at);
+                let to = 1 + changes.below(members.len());
+                members.insert(to, member);
+            }
+            3 => members[at].1 = (*changes.pick(&RETYPED)).into(),
+            4 => members[at].0 += "_v2",
+            _ => members[at].1 = format!("\"{}\"", members[at].1.replace('"', "")),
+        }
+    }
+}
+
+const NEW: [&str; 7] =
+    ["1", "-1.5e3", "\"text\"", "null", "{\"a\":[1,{}],\"b\":\"한\"}", "[[],true]", "\"\\u0041\\n\""];
+const RETYPED: [&str; 8] = [
+    "null",
+    "\"\"",
+    "true",
+    "7",
+    "[]",
+    "\"2026-03-11T05:00:00.123Z\"",
+    "{\"year\":2026,\"month\":12,\"day\":24}",
+    "\"NEW\"",
+];
+
+/// Streams of messages that have all changed in the same way, so that the tolerant scanner learns. In release with
+/// `HOGA_DRIFTED_MESSAGES=1000000`, a million of them.
+#[test]
+fn messages_that_drift_alike_are_agreed_upon() {
+    let wanted = std::env::var("HOGA_DRIFTED_MESSAGES").map_or(20_000, |count| count.parse().expect("a number"));
+    let mut rng = Rng::new(20_261_130);
+    let mut counts = [0; 4];
+    for _ in 0..wanted / 200 {
+        let (mut scanning, mut walking) = (Decoder::new(), Decoder::new());
+        let (seed, kind, short, is_list) = (rng.next(), rng.below(5), rng.below(2) == 0, rng.below(2) == 0);
+        // Two layouts alternate, as when a field is there for some markets only.
+        let seeds = [seed, if rng.below(2) == 0 { seed } else { rng.next() }];
+        for number in 0..200 {
+            let draft = match kind {
+                0 => ticker(&mut rng),
+                1 => trade(&mut rng),
+                2 => candle(&mut rng),
+                3 => orderbook(&mut rng, 31, short),
+                _ => orderbook(&mut rng, 4, short),
+            };
+            let mut members: Vec<_> =
+                draft.members(short).into_iter().map(|(key, text)| (key.to_owned(), text)).collect();
+            // The last ones are as documented again.
+            if number < 120 {
+                drift(&mut members, &mut Rng::new(seeds[number % 2]));
+            }
+            let object = write_plainly(&members);
+            let mut bytes = if is_list { format!("[{object}]") } else { object }.into_bytes();
+            if rng.below(8) == 0 {
+                change_bytes(&mut bytes, &mut rng);
+            }
+            assert_agreement(&mut scanning, &mut walking, &bytes);
+        }
+        let counters = scanning.counters();
+        for (count, more) in
+            counts.iter_mut().zip([counters.scanned, counters.tolerated, counters.fallbacks, counters.malformed])
+        {
+            *count += more;
+        }
+    }
+    let [scanned, tolerated, fallbacks, _] = counts;
+    let wanted = wanted as u64;
+    assert!(scanned > wanted / 10 && tolerated > wanted / 4 && fallbacks < wanted / 10, "{counts:?}");
+}
+
+fn write_plainly(members: &[(String, String)]) -> String {
+    let members: Vec<_> = members.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
+    format!("{{{}}}", members.join(","))
 }

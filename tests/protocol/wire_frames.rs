@@ -61,7 +61,7 @@ fn both_readers_read_every_frame_like_the_reference() {
             (Ok(_), Ok(None)) => {}
             (Err(error), Err(expected)) => {
                 assert!(place.contains("partial-frames"), "{place}: {error}");
-                assert_eq!(error, expected, "{place}");
+                assert_eq!(error.kind, *expected, "{place}");
             }
             _ => panic!("{place}: {result:?}, expected {expected:?}"),
         }
@@ -80,7 +80,7 @@ fn a_frame_in_the_documented_order_never_falls_back() {
         decode(&mut decoder, line.as_bytes()).0.ok();
         let after = decoder.counters();
         assert!(after.fallbacks == before.fallbacks || rearranged, "{} fell back: {line}", file.display());
-        assert_eq!(after.unknown_values, 0, "{}", file.display());
+        assert_eq!((after.drift.unknown_words, after.drift.unreadable_fields), (0, 0), "{}", file.display());
     }
     let scanned = decoder.counters().scanned as usize;
     assert!(scanned >= own_data(), "only {scanned} frames were scanned");

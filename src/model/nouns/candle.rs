@@ -3,21 +3,24 @@
 
 use super::{Access, Nature, Noun};
 use crate::model::words::words;
-use crate::model::{DataType, DateTime, Interval, Market, StreamType};
+use crate::model::{DataType, DateTime, Interval, Market, Maybe, StreamType};
 
 /// Open, high, low, close and volume of one interval. The last message for a start is the final one: there is no
 /// "closed" flag, and no message for an interval without trades. Prices are in the quote currency, timestamps are Unix
 /// ms.
+///
+/// A message always has its market, its four prices, a time and a stream type. The exchange may drop any other field.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Candle {
     /// Length of the interval, from the message's `type` (`candle.1m`).
     pub interval: Interval,
     /// The market; `code` of the exchange.
     pub market: Market,
-    /// Start of the candle, UTC: the first part of the ordering key.
+    /// Start of the candle, UTC: the first part of the ordering key. If a message has none, this is computed from
+    /// `candle_date_time_kst`, or else it is the start of the interval that `timestamp` falls into.
     pub candle_date_time_utc: DateTime,
     /// Start of the candle in Korean time (UTC + 9 h).
-    pub candle_date_time_kst: DateTime,
+    pub candle_date_time_kst: Maybe<DateTime>,
     /// First price.
     pub opening_price: f64,
     /// Highest price.
@@ -27,10 +30,11 @@ pub struct Candle {
     /// Last price so far.
     pub trade_price: f64,
     /// Volume, in the base currency.
-    pub candle_acc_trade_volume: f64,
+    pub candle_acc_trade_volume: Maybe<f64>,
     /// Turnover, in the quote currency.
-    pub candle_acc_trade_price: f64,
-    /// Time of the last update, ms: the second part of the ordering key.
+    pub candle_acc_trade_price: Maybe<f64>,
+    /// Time of the last update, ms: the second part of the ordering key. If a message has none, this is the start of the
+    /// candle.
     pub timestamp: u64,
     /// Snapshot or realtime.
     pub stream_type: StreamType,

@@ -5,12 +5,15 @@ use std::ops::Deref;
 
 use super::{Access, Nature, Noun};
 use crate::model::words::words;
-use crate::model::{DataType, Grouping, Market, StreamType, Words};
+use crate::model::{DataType, Grouping, Market, Maybe, StreamType, Words};
 
-/// The maximum number of levels that the exchange sends per side.
+/// The most levels that a side holds, which is the most that the exchange documents.
 pub const MAX_LEVELS: usize = 30;
 
 /// The visible book of a market. Prices are in the quote currency, sizes in the base currency.
+///
+/// A message always has its market, its units, a time and a stream type. The exchange may drop any other field. If it sends
+/// more than [`MAX_LEVELS`] levels of a side, the best ones are kept.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Orderbook {
     /// The market; `code` of the exchange, without a `.n` suffix.
@@ -18,18 +21,17 @@ pub struct Orderbook {
     /// Time of the last change of the book, Unix ms: the ordering key. It may be old in the snapshot of a quiet book.
     pub timestamp: u64,
     /// Sum of the ask sizes over the whole visible book, even if fewer levels are sent.
-    pub total_ask_size: f64,
+    pub total_ask_size: Maybe<f64>,
     /// Sum of the bid sizes over the whole visible book.
-    pub total_bid_size: f64,
+    pub total_bid_size: Maybe<f64>,
     /// Offers to sell, best (lowest) first.
     pub asks: Levels,
     /// Offers to buy, best (highest) first.
     pub bids: Levels,
-    /// Snapshot or realtime; both have the same fields. A book without the field, as in the exchange's documentation,
-    /// counts as realtime.
+    /// Snapshot or realtime; the shape is the same.
     pub stream_type: StreamType,
     /// Price grouping in the quote currency, 0 for none. Absent outside Korea and before 2024.
-    pub level: Option<f64>,
+    pub level: Maybe<f64>,
 }
 
 /// One price level of one side.
@@ -113,7 +115,7 @@ impl Noun for Orderbook {
 
     #[inline]
     fn data_type(&self) -> DataType {
-        self.level.and_then(Grouping::krw).map_or(DataType::Orderbook, DataType::GroupedOrderbook)
+        self.level.get().and_then(Grouping::krw).map_or(DataType::Orderbook, DataType::GroupedOrderbook)
     }
 
     #[inline]
@@ -133,13 +135,13 @@ impl Noun for Orderbook {
 
     #[inline]
     fn without_level(&self, plain_level: f64) -> Option<Self> {
-        (self.level == Some(plain_level)).then_some(Self { level: None, ..*self })
+        (self.level.get() == Some(plain_level)).then_some(Self { level: Maybe::ABSENT, ..*self })
     }
 }
 
 words! {
     Level { price size }
-    Orderbook { market timestamp total_ask_size total_bid_size asks bids [stream_type | level] }
+    Orderbook { market timestamp total_ask_size total_bid_size asks bids level [stream_type] }
 }
 
 impl Deref for Levels {

@@ -2,74 +2,77 @@
 
 use super::{Access, Nature, Noun};
 use crate::model::words::words;
-use crate::model::{DataType, Date, Market, Side, StreamType, Time};
+use crate::model::{DataType, Date, Market, Maybe, Side, StreamType, Time};
 
 /// Last price and statistics of a market. Field names are the exchange's; prices are in the quote currency (KRW for
 /// `KRW-BTC`), volumes in the base currency (BTC), rates are fractions (0.01 is 1 %), timestamps are Unix ms.
+///
+/// A message always has its market, its price, a time and a stream type. The exchange may drop any other field, and has
+/// announced that it will drop `is_trading_suspended` and `market_warning`: those are a [`Maybe`] or an [`Option`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Ticker {
     /// The market; `code` of the exchange.
     pub market: Market,
     /// Open of the day.
-    pub opening_price: f64,
+    pub opening_price: Maybe<f64>,
     /// High of the day.
-    pub high_price: f64,
+    pub high_price: Maybe<f64>,
     /// Low of the day.
-    pub low_price: f64,
+    pub low_price: Maybe<f64>,
     /// The last price.
     pub trade_price: f64,
     /// Close of the day before.
-    pub prev_closing_price: f64,
+    pub prev_closing_price: Maybe<f64>,
     /// Turnover of the day, in the quote currency.
-    pub acc_trade_price: f64,
+    pub acc_trade_price: Maybe<f64>,
     /// Direction compared with `prev_closing_price`.
-    pub change: Change,
+    pub change: Option<Change>,
     /// Absolute change from `prev_closing_price`.
-    pub change_price: f64,
+    pub change_price: Maybe<f64>,
     /// Signed change from `prev_closing_price`.
-    pub signed_change_price: f64,
+    pub signed_change_price: Maybe<f64>,
     /// Absolute change as a fraction.
-    pub change_rate: f64,
+    pub change_rate: Maybe<f64>,
     /// Signed change as a fraction.
-    pub signed_change_rate: f64,
+    pub signed_change_rate: Maybe<f64>,
     /// Taker side of the last trade.
-    pub ask_bid: Side,
+    pub ask_bid: Option<Side>,
     /// Size of the last trade.
-    pub trade_volume: f64,
+    pub trade_volume: Maybe<f64>,
     /// Volume of the day.
-    pub acc_trade_volume: f64,
+    pub acc_trade_volume: Maybe<f64>,
     /// Date of the last trade, UTC.
-    pub trade_date: Date,
+    pub trade_date: Maybe<Date>,
     /// Time of the last trade, UTC.
-    pub trade_time: Time,
+    pub trade_time: Maybe<Time>,
     /// Time of the last trade, ms.
-    pub trade_timestamp: u64,
+    pub trade_timestamp: Maybe<u64>,
     /// Volume sold by takers since the start of the day.
-    pub acc_ask_volume: f64,
+    pub acc_ask_volume: Maybe<f64>,
     /// Volume bought by takers since the start of the day.
-    pub acc_bid_volume: f64,
+    pub acc_bid_volume: Maybe<f64>,
     /// Highest price in 52 weeks.
-    pub highest_52_week_price: f64,
+    pub highest_52_week_price: Maybe<f64>,
     /// Date of the highest price.
-    pub highest_52_week_date: Date,
+    pub highest_52_week_date: Maybe<Date>,
     /// Lowest price in 52 weeks.
-    pub lowest_52_week_price: f64,
+    pub lowest_52_week_price: Maybe<f64>,
     /// Date of the lowest price.
-    pub lowest_52_week_date: Date,
+    pub lowest_52_week_date: Maybe<Date>,
     /// The stage of the market's life.
-    pub market_state: MarketState,
+    pub market_state: Option<MarketState>,
     /// Whether trading is halted.
-    pub is_trading_suspended: bool,
+    pub is_trading_suspended: Option<bool>,
     /// End of trading, if one is announced in a spelling that this version knows.
-    pub delisting_date: Option<Date>,
+    pub delisting_date: Maybe<Date>,
     /// The exchange's warning flag.
-    pub market_warning: MarketWarning,
+    pub market_warning: Option<MarketWarning>,
     /// Event time, ms: the ordering key. If a message has none (seen in 2022), this is `trade_timestamp`.
     pub timestamp: u64,
     /// Turnover of the last 24 hours, in the quote currency.
-    pub acc_trade_price_24h: f64,
+    pub acc_trade_price_24h: Maybe<f64>,
     /// Volume of the last 24 hours.
-    pub acc_trade_volume_24h: f64,
+    pub acc_trade_volume_24h: Maybe<f64>,
     /// Snapshot or realtime.
     pub stream_type: StreamType,
 }
@@ -107,13 +110,14 @@ words! {
         signed_change_price change_rate signed_change_rate trade_volume acc_trade_volume trade_timestamp acc_ask_volume
         acc_bid_volume highest_52_week_price lowest_52_week_price timestamp acc_trade_price_24h acc_trade_volume_24h
         [trade_date highest_52_week_date]
-        [lowest_52_week_date trade_time change ask_bid market_state market_warning stream_type]
-        [delisting_date is_trading_suspended]
+        [lowest_52_week_date trade_time change ask_bid market_state]
+        [delisting_date market_warning is_trading_suspended stream_type]
     }
 }
 
 /// Direction of the price compared with the previous close.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Change {
     /// Above.
     Rise,
@@ -121,6 +125,8 @@ pub enum Change {
     Even,
     /// Below.
     Fall,
+    /// A word this version does not know.
+    Unknown,
 }
 
 impl Change {
@@ -130,6 +136,7 @@ impl Change {
             Self::Rise => "RISE",
             Self::Even => "EVEN",
             Self::Fall => "FALL",
+            Self::Unknown => "UNKNOWN",
         }
     }
 }
@@ -144,7 +151,7 @@ pub enum MarketState {
     Active,
     /// No longer trading.
     Delisted,
-    /// A value that this version does not know. Counted as schema drift, never fatal.
+    /// A word this version does not know.
     Unknown,
 }
 
@@ -168,7 +175,7 @@ pub enum MarketWarning {
     None,
     /// The exchange advises investors to be careful.
     Caution,
-    /// A value that this version does not know. Counted as schema drift, never fatal.
+    /// A word this version does not know.
     Unknown,
 }
 

@@ -2,44 +2,47 @@
 
 use super::{Access, Change, Nature, Noun};
 use crate::model::words::words;
-use crate::model::{DataType, Date, Market, Side, StreamType, Time};
+use crate::model::{DataType, Date, Market, Maybe, Side, StreamType, Time};
 
 /// One execution. Prices are in the quote currency, sizes in the base currency, timestamps are Unix ms.
+///
+/// A message always has its market, its price, a time and a stream type. The exchange may drop any other field.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Trade {
     /// The market; `code` of the exchange.
     pub market: Market,
-    /// Event time, ms: the ordering key. Tens of ms after the trade; up to a second in old recordings.
+    /// Event time, ms: the ordering key. Tens of ms after the trade, up to a second in old captures. If a message has
+    /// none, this is `trade_timestamp`.
     pub timestamp: u64,
     /// Date of the trade, UTC.
-    pub trade_date: Date,
+    pub trade_date: Maybe<Date>,
     /// Time of the trade, UTC.
-    pub trade_time: Time,
+    pub trade_time: Maybe<Time>,
     /// Time of the trade, ms. Whole seconds until about 2022.
-    pub trade_timestamp: u64,
+    pub trade_timestamp: Maybe<u64>,
     /// Price.
     pub trade_price: f64,
     /// Size.
-    pub trade_volume: f64,
+    pub trade_volume: Maybe<f64>,
     /// Taker side.
-    pub ask_bid: Side,
+    pub ask_bid: Option<Side>,
     /// Close of the day before.
-    pub prev_closing_price: f64,
+    pub prev_closing_price: Maybe<f64>,
     /// Direction compared with `prev_closing_price`.
-    pub change: Change,
+    pub change: Option<Change>,
     /// Absolute change from `prev_closing_price`.
-    pub change_price: f64,
+    pub change_price: Maybe<f64>,
     /// Unique within its market only. Not an ordering key: a late trade has a smaller one than the trade before it.
-    pub sequential_id: u64,
-    /// Best ask at the time of the trade. Absent before 2024-11-27, on Bithumb, and if it is not a number. The same
-    /// holds for the three fields below.
-    pub best_ask_price: Option<f64>,
+    /// Without it, a repeated trade cannot be recognized.
+    pub sequential_id: Maybe<u64>,
+    /// Best ask at the time of the trade. Absent before 2024-11-27, and on Bithumb, like the three fields below.
+    pub best_ask_price: Maybe<f64>,
     /// Size at the best ask.
-    pub best_ask_size: Option<f64>,
+    pub best_ask_size: Maybe<f64>,
     /// Best bid at the time of the trade.
-    pub best_bid_price: Option<f64>,
+    pub best_bid_price: Maybe<f64>,
     /// Size at the best bid.
-    pub best_bid_size: Option<f64>,
+    pub best_bid_size: Maybe<f64>,
     /// Snapshot (the most recent trade) or realtime.
     pub stream_type: StreamType,
 }
@@ -68,16 +71,14 @@ impl Noun for Trade {
 
     #[inline]
     fn id(&self) -> Option<u64> {
-        Some(self.sequential_id)
+        self.sequential_id.get()
     }
 }
 
 words! {
     Trade {
         market timestamp trade_timestamp trade_price trade_volume prev_closing_price change_price sequential_id
-        [
-            trade_date trade_time ask_bid change stream_type
-            | best_ask_price best_ask_size best_bid_price best_bid_size
-        ]
+        best_ask_price best_ask_size best_bid_price best_bid_size
+        [trade_date trade_time ask_bid change stream_type]
     }
 }

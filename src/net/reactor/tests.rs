@@ -98,7 +98,7 @@ impl Handler for Script {
 impl Sink for Script {
     fn deliver<T: Noun>(&mut self, _: Receipt, message: &T) {
         if let model::Event::Trade(trade) = (*message).into() {
-            (self.hooks.traded)(trade.sequential_id);
+            (self.hooks.traded)(trade.sequential_id.get().expect("an id"));
         }
     }
 }

@@ -187,7 +187,7 @@ pub struct WatchArgs {
     /// Records where the time of messages goes, and prints it at the end, as `hoga demo` does.
     #[arg(long)]
     pub latencies: bool,
-    /// Prints one JSON object per line.
+    /// Prints one JSON object per line. Fields that a message does not have are left out.
     #[arg(long)]
     pub json: bool,
 }

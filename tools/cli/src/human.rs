@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Write};
 
 use hoga::feed::{FeedCounts, Update};
-use hoga::model::{Candle, Event, Level, Market, Nanos, Orderbook, Ticker, Trade};
+use hoga::model::{Candle, Event, Level, Market, Maybe, Nanos, Orderbook, Side, Ticker, Trade};
 
 use crate::breakdown::Breakdown;
 use crate::latency::short;
@@ -43,7 +43,8 @@ fn name(out: &mut String, data_type: impl Display, market: Market) -> fmt::Resul
 
 fn ticker(out: &mut String, t: &Ticker) -> fmt::Result {
     name(out, "ticker", t.market)?;
-    let (price, change, day) = (grouped(t.trade_price), percent(t.signed_change_rate), grouped(t.acc_trade_volume_24h));
+    let price = grouped(t.trade_price);
+    let (change, day) = (cell(t.signed_change_rate, percent), cell(t.acc_trade_volume_24h, grouped));
     writeln!(out, "{price:>14} {change:>8}  24h {day} {}", t.market.base())
 }
 
@@ -53,8 +54,8 @@ fn trade(out: &mut String, t: &Trade) -> fmt::Result {
         out,
         "{:>14} {:>8}  {} {}",
         grouped(t.trade_price),
-        t.ask_bid.as_str(),
-        grouped(t.trade_volume),
+        t.ask_bid.map_or(ABSENT, Side::as_str),
+        cell(t.trade_volume, grouped),
         t.market.base()
     )
 }
@@ -62,7 +63,8 @@ fn trade(out: &mut String, t: &Trade) -> fmt::Result {
 fn orderbook(out: &mut String, book: &Orderbook) -> fmt::Result {
     name(out, "orderbook", book.market)?;
     // A side may be empty.
-    let cells = |level: Option<Level>| level.map_or(("-".into(), "-".into()), |l| (grouped(l.price), grouped(l.size)));
+    let cells =
+        |level: Option<Level>| level.map_or((ABSENT.into(), ABSENT.into()), |l| (grouped(l.price), grouped(l.size)));
     let ((bid, bid_size), (ask, ask_size)) = (cells(book.best_bid()), cells(book.best_ask()));
     writeln!(out, "{bid:>14} {:>8}  {bid_size} {base}, ask {ask}  {ask_size} {base}", "bid", base = book.market.base())
 }
@@ -70,7 +72,7 @@ fn orderbook(out: &mut String, book: &Orderbook) -> fmt::Result {
 fn candle(out: &mut String, c: &Candle) -> fmt::Result {
     name(out, hoga::model::DataType::Candle(c.interval), c.market)?;
     let [open, high, low, close] = [c.opening_price, c.high_price, c.low_price, c.trade_price].map(grouped);
-    let (start, volume) = (c.candle_date_time_utc.time, grouped(c.candle_acc_trade_volume));
+    let (start, volume) = (c.candle_date_time_utc.time, cell(c.candle_acc_trade_volume, grouped));
     writeln!(out, "{close:>14} {start:>8}  open {open}, high {high}, low {low}, {volume} {}", c.market.base())
 }
 
@@ -140,6 +142,13 @@ fn kilobytes(bytes: u64) -> f64 {
 pub fn losses(kinds: &[(&str, u64)]) -> String {
     let kinds: Vec<_> = kinds.iter().map(|(kind, count)| format!("{} {count}", kind.replace('_', " "))).collect();
     kinds.join(", ")
+}
+
+/// Stands for a field that the message does not have.
+const ABSENT: &str = "-";
+
+fn cell(value: Maybe<f64>, print: fn(f64) -> String) -> String {
+    value.get().map_or(ABSENT.to_owned(), print)
 }
 
 /// `+0.42%`

@@ -1,9 +1,12 @@
 //! Prints lines for scripts, one JSON object each. Data has the exchange's DEFAULT keys in the documented order,
-//! followed by `_hoga` with the connection, epoch, version and stamps. The field `_event` names the kind of all other
-//! lines.
+//! followed by `_hoga` with the connection, epoch, version and stamps. A field that a message does not have, or that cannot
+//! be read, is left out; only `delisting_date` is then `null`, as the exchange writes it. A word that this version does not
+//! know is `UNKNOWN`. The field `_event` names the kind of all other lines.
 
 use hoga::feed::Update;
-use hoga::model::{Candle, DataType, Event, Orderbook, Ticker, Trade, Unit};
+use hoga::model::{
+    self, Candle, DataType, Date, Event, MarketState, MarketWarning, Orderbook, Side, Ticker, Time, Trade, Unit,
+};
 use hoga::pool::Health;
 
 use crate::line::{Change, Gap, Line, NewSocket, Problem, Summary, Transition};
@@ -137,40 +140,40 @@ fn ticker(object: &mut Object, t: &Ticker) {
     object
         .word("type", "ticker")
         .word("code", t.market)
-        .plain("opening_price", t.opening_price)
-        .plain("high_price", t.high_price)
-        .plain("low_price", t.low_price)
+        .optional("opening_price", t.opening_price.get())
+        .optional("high_price", t.high_price.get())
+        .optional("low_price", t.low_price.get())
         .plain("trade_price", t.trade_price)
-        .plain("prev_closing_price", t.prev_closing_price)
-        .plain("acc_trade_price", t.acc_trade_price)
-        .word("change", t.change.as_str())
-        .plain("change_price", t.change_price)
-        .plain("signed_change_price", t.signed_change_price)
-        .plain("change_rate", t.change_rate)
-        .plain("signed_change_rate", t.signed_change_rate)
-        .word("ask_bid", t.ask_bid.as_str())
-        .plain("trade_volume", t.trade_volume)
-        .plain("acc_trade_volume", t.acc_trade_volume)
-        .word("trade_date", t.trade_date.compact())
-        .word("trade_time", t.trade_time.compact())
-        .plain("trade_timestamp", t.trade_timestamp)
-        .plain("acc_ask_volume", t.acc_ask_volume)
-        .plain("acc_bid_volume", t.acc_bid_volume)
-        .plain("highest_52_week_price", t.highest_52_week_price)
-        .word("highest_52_week_date", t.highest_52_week_date)
-        .plain("lowest_52_week_price", t.lowest_52_week_price)
-        .word("lowest_52_week_date", t.lowest_52_week_date)
-        .word("market_state", t.market_state.as_str())
-        .plain("is_trading_suspended", t.is_trading_suspended);
-    match t.delisting_date {
+        .optional("prev_closing_price", t.prev_closing_price.get())
+        .optional("acc_trade_price", t.acc_trade_price.get())
+        .optional_word("change", t.change.map(model::Change::as_str))
+        .optional("change_price", t.change_price.get())
+        .optional("signed_change_price", t.signed_change_price.get())
+        .optional("change_rate", t.change_rate.get())
+        .optional("signed_change_rate", t.signed_change_rate.get())
+        .optional_word("ask_bid", t.ask_bid.map(Side::as_str))
+        .optional("trade_volume", t.trade_volume.get())
+        .optional("acc_trade_volume", t.acc_trade_volume.get())
+        .optional_word("trade_date", t.trade_date.get().map(Date::compact))
+        .optional_word("trade_time", t.trade_time.get().map(Time::compact))
+        .optional("trade_timestamp", t.trade_timestamp.get())
+        .optional("acc_ask_volume", t.acc_ask_volume.get())
+        .optional("acc_bid_volume", t.acc_bid_volume.get())
+        .optional("highest_52_week_price", t.highest_52_week_price.get())
+        .optional_word("highest_52_week_date", t.highest_52_week_date.get())
+        .optional("lowest_52_week_price", t.lowest_52_week_price.get())
+        .optional_word("lowest_52_week_date", t.lowest_52_week_date.get())
+        .optional_word("market_state", t.market_state.map(MarketState::as_str))
+        .optional("is_trading_suspended", t.is_trading_suspended);
+    match t.delisting_date.get() {
         Some(date) => object.word("delisting_date", date),
         None => object.plain("delisting_date", "null"),
     };
     object
-        .word("market_warning", t.market_warning.as_str())
+        .optional_word("market_warning", t.market_warning.map(MarketWarning::as_str))
         .plain("timestamp", t.timestamp)
-        .plain("acc_trade_price_24h", t.acc_trade_price_24h)
-        .plain("acc_trade_volume_24h", t.acc_trade_volume_24h)
+        .optional("acc_trade_price_24h", t.acc_trade_price_24h.get())
+        .optional("acc_trade_volume_24h", t.acc_trade_volume_24h.get())
         .word("stream_type", t.stream_type.as_str());
 }
 
@@ -179,20 +182,20 @@ fn trade(object: &mut Object, t: &Trade) {
         .word("type", "trade")
         .word("code", t.market)
         .plain("timestamp", t.timestamp)
-        .word("trade_date", t.trade_date)
-        .word("trade_time", t.trade_time)
-        .plain("trade_timestamp", t.trade_timestamp)
+        .optional_word("trade_date", t.trade_date.get())
+        .optional_word("trade_time", t.trade_time.get())
+        .optional("trade_timestamp", t.trade_timestamp.get())
         .plain("trade_price", t.trade_price)
-        .plain("trade_volume", t.trade_volume)
-        .word("ask_bid", t.ask_bid.as_str())
-        .plain("prev_closing_price", t.prev_closing_price)
-        .word("change", t.change.as_str())
-        .plain("change_price", t.change_price)
-        .plain("sequential_id", t.sequential_id)
-        .optional("best_ask_price", t.best_ask_price)
-        .optional("best_ask_size", t.best_ask_size)
-        .optional("best_bid_price", t.best_bid_price)
-        .optional("best_bid_size", t.best_bid_size)
+        .optional("trade_volume", t.trade_volume.get())
+        .optional_word("ask_bid", t.ask_bid.map(Side::as_str))
+        .optional("prev_closing_price", t.prev_closing_price.get())
+        .optional_word("change", t.change.map(model::Change::as_str))
+        .optional("change_price", t.change_price.get())
+        .optional("sequential_id", t.sequential_id.get())
+        .optional("best_ask_price", t.best_ask_price.get())
+        .optional("best_ask_size", t.best_ask_size.get())
+        .optional("best_bid_price", t.best_bid_price.get())
+        .optional("best_bid_size", t.best_bid_size.get())
         .word("stream_type", t.stream_type.as_str());
 }
 
@@ -201,11 +204,11 @@ fn orderbook(object: &mut Object, book: &Orderbook) {
         .word("type", "orderbook")
         .word("code", book.market)
         .plain("timestamp", book.timestamp)
-        .plain("total_ask_size", book.total_ask_size)
-        .plain("total_bid_size", book.total_bid_size)
+        .optional("total_ask_size", book.total_ask_size.get())
+        .optional("total_bid_size", book.total_bid_size.get())
         .objects("orderbook_units", book.units(), unit)
         .word("stream_type", book.stream_type.as_str())
-        .optional("level", book.level);
+        .optional("level", book.level.get());
 }
 
 /// Pads the shorter side with zeros, as the exchange does.
@@ -223,13 +226,13 @@ fn candle(object: &mut Object, c: &Candle) {
         .word("type", DataType::Candle(c.interval))
         .word("code", c.market)
         .word("candle_date_time_utc", c.candle_date_time_utc)
-        .word("candle_date_time_kst", c.candle_date_time_kst)
+        .optional_word("candle_date_time_kst", c.candle_date_time_kst.get())
         .plain("opening_price", c.opening_price)
         .plain("high_price", c.high_price)
         .plain("low_price", c.low_price)
         .plain("trade_price", c.trade_price)
-        .plain("candle_acc_trade_volume", c.candle_acc_trade_volume)
-        .plain("candle_acc_trade_price", c.candle_acc_trade_price)
+        .optional("candle_acc_trade_volume", c.candle_acc_trade_volume.get())
+        .optional("candle_acc_trade_price", c.candle_acc_trade_price.get())
         .plain("timestamp", c.timestamp)
         .word("stream_type", c.stream_type.as_str());
 }

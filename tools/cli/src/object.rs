@@ -44,6 +44,14 @@ impl<'a> Object<'a> {
         self
     }
 
+    /// Same as [`word`](Self::word), but writes no field for `None`.
+    pub fn optional_word(&mut self, key: &str, value: Option<impl Display>) -> &mut Self {
+        if let Some(value) = value {
+            self.word(key, value);
+        }
+        self
+    }
+
     /// Writes any text, escaped.
     pub fn text(&mut self, key: &str, value: &str) -> &mut Self {
         self.key(key);

@@ -78,7 +78,7 @@ impl Row {
     fn line(&self) -> String {
         let (ticker, orderbook) = (self.ticker.load(), self.orderbook.load());
         let price = ticker.value().map(|t| grouped(t.trade_price));
-        let change = ticker.value().map(|t| percent(t.signed_change_rate));
+        let change = ticker.value().and_then(|t| t.signed_change_rate.get()).map(percent);
         // Rounded to 8 decimals, because the difference of two f64 prices may have many more digits than the prices.
         let spread = orderbook.value().and_then(Orderbook::spread).map(|spread| grouped((spread * 1e8).round() / 1e8));
         let age = ticker.age().into_iter().chain(orderbook.age()).min().map(short);

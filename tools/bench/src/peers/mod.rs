@@ -44,7 +44,7 @@ mod tests {
     use crate::serving::feeder::{Feeder, PATIENCE};
     use crate::serving::traffic::{FIRST_STAMP, Recording};
     use crate::stack::Wait;
-    use hoga::model::{ConnectionId, Epoch, Event, Nanos, Noun, Receipt, Sink};
+    use hoga::model::{ConnectionId, Epoch, Event, Maybe, Nanos, Noun, Receipt, Sink};
     use hoga::wire::Decoder;
 
     use super::running::{Queue, Running};
@@ -60,22 +60,22 @@ mod tests {
     impl Sink for Prices {
         fn deliver<T: Noun>(&mut self, _: Receipt, message: &T) {
             self.0 = match (*message).into() {
-                Event::Ticker(t) => vec![
-                    t.trade_price,
-                    t.opening_price,
-                    t.high_price,
-                    t.low_price,
-                    t.trade_volume,
-                    t.prev_closing_price,
-                    t.highest_52_week_price,
-                    t.lowest_52_week_price,
-                ],
+                Event::Ticker(t) => {
+                    let others = [
+                        t.opening_price,
+                        t.high_price,
+                        t.low_price,
+                        t.trade_volume,
+                        t.prev_closing_price,
+                        t.highest_52_week_price,
+                        t.lowest_52_week_price,
+                    ];
+                    [t.trade_price].into_iter().chain(others.into_iter().filter_map(Maybe::get)).collect()
+                }
                 Event::Trade(t) => {
                     let best = [t.best_ask_price, t.best_ask_size, t.best_bid_price, t.best_bid_size];
-                    [t.trade_price, t.trade_volume, t.prev_closing_price]
-                        .into_iter()
-                        .chain(best.into_iter().flatten())
-                        .collect()
+                    let others = [t.trade_volume, t.prev_closing_price].into_iter().chain(best);
+                    [t.trade_price].into_iter().chain(others.filter_map(Maybe::get)).collect()
                 }
                 Event::Orderbook(book) => {
                     let sides = book.asks.iter().zip(book.bids.iter());

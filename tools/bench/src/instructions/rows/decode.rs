@@ -29,7 +29,48 @@ pub fn rows() -> Vec<Row> {
             Row::new(format!("decode {data_type} {format}"), MESSAGES, move || decode(written(write, short)))
         })
     };
-    TYPES.into_iter().flat_map(row).collect()
+    TYPES.into_iter().flat_map(row).chain(drifted()).collect()
+}
+
+/// The members of a message, by key.
+type Members = Vec<(&'static str, String)>;
+
+/// Changes that the exchange could make to all messages of a type, at the third field from the end.
+const DRIFTS: [(&str, fn(&mut Members, usize)); 5] = [
+    ("a field more", |members, at| members.insert(at, ("grade", "\"A1\"".to_owned()))),
+    ("a field fewer", |members, at| drop(members.remove(at))),
+    ("a field renamed", |members, at| members[at].0 = "turnover"),
+    ("a field as a string", |members, at| members[at].1 = format!("\"{}\"", members[at].1)),
+    ("a field elsewhere", |members, at| {
+        let member = members.remove(at);
+        members.insert(2, member);
+    }),
+];
+
+/// Messages that are not in the documented form, after the decoder has learned that.
+fn drifted() -> impl Iterator<Item = Row> {
+    let types: [(&str, Write); 2] = [TYPES[0], TYPES[4]];
+    let rows = types.into_iter().flat_map(|(data_type, write)| {
+        DRIFTS.map(|(name, change)| {
+            let change = move |draft: &Draft| {
+                let mut members = draft.members(false);
+                let at = members.len() - 3;
+                change(&mut members, at);
+                text(&members)
+            };
+            let texts = move || drafts(write, false).iter().map(change).collect();
+            Row::new(format!("decode {data_type} DEFAULT, {name}"), MESSAGES, move || decode(texts()))
+        })
+    });
+    let units =
+        || written(TYPES[2].1, false).iter().map(|book| book.replace("\"ask_size\"", "\"n\":1,\"ask_size\"")).collect();
+    let units = Row::new("decode book of 15 DEFAULT, a field more in each unit", MESSAGES, move || decode(units()));
+    rows.chain([units])
+}
+
+fn text(members: &[(&str, String)]) -> String {
+    let members: Vec<_> = members.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
+    format!("{{{}}}", members.join(","))
 }
 
 /// Returns the first ticker of the rows above.
@@ -41,8 +82,12 @@ pub fn ticker() -> Ticker {
 }
 
 fn written(write: Write, short: bool) -> Vec<String> {
+    drafts(write, short).iter().map(|draft| draft.write(short)).collect()
+}
+
+fn drafts(write: Write, short: bool) -> Vec<Draft> {
     let mut rng = Rng::new(7);
-    (0..MESSAGES).map(|_| write(&mut rng, short).write(short)).collect()
+    (0..MESSAGES).map(|_| write(&mut rng, short)).collect()
 }
 
 /// Looks at every value, so that the optimizer cannot remove the work.
@@ -62,6 +107,6 @@ fn decode(messages: Vec<String>) -> impl FnMut() {
             let message = decoder.decode(black_box(bytes), *len, RECEIPT, &mut Look);
             assert!(matches!(message, Ok(Message::Data { count: 1 })), "a message was not read");
         }
-        assert_eq!(decoder.counters().fallbacks, 0, "the fast reader must read all messages");
+        assert_eq!(decoder.counters().fallbacks, 0, "the scanners must read all messages");
     }
 }

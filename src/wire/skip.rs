@@ -1,0 +1,189 @@
+//! Steps over JSON that nobody reads, and checks that it is JSON. `None` means that this file cannot judge it, and that
+//! the general reader has to: white space, an escaped surrogate, or deep nesting. It is also the answer for all that is no
+//! JSON.
+
+use super::cursor::Cursor;
+use super::number::text_len;
+
+/// The deepest nesting of lists and objects that is judged.
+const DEPTH_MAX: u32 = 32;
+
+/// Steps over one value without white space.
+pub(super) fn skip_value(cursor: &mut Cursor<'_>) -> Option<()> {
+    // What is open: from the lowest bit on, 1 for an object and 0 for a list, and a 1 above the outermost.
+    let mut open = 1u64;
+    loop {
+        match cursor.peek()? {
+            b'"' => {
+                skip_string(cursor)?;
+            }
+            b'{' => {
+                cursor.skip(1);
+                if !cursor.eat(b"}") {
+                    open = push(open, 1)?;
+                    skip_key(cursor)?;
+                    continue;
+                }
+            }
+            b'[' => {
+                cursor.skip(1);
+                if !cursor.eat(b"]") {
+                    open = push(open, 0)?;
+                    continue;
+                }
+            }
+            b'-' | b'0'..=b'9' => cursor.skip(text_len(cursor.rest())?),
+            _ => skip_literal(cursor)?,
+        }
+        // Behind a value: the end of what is open, or the next value in it.
+        loop {
+            let in_object = open & 1 == 1;
+            match cursor.peek() {
+                _ if open == 1 => return Some(()),
+                Some(b',') => {
+                    cursor.skip(1);
+                    if in_object {
+                        skip_key(cursor)?;
+                    }
+                    break;
+                }
+                Some(b'}') if in_object => {}
+                Some(b']') if !in_object => {}
+                _ => return None,
+            }
+            cursor.skip(1);
+            open >>= 1;
+        }
+    }
+}
+
+fn push(open: u64, kind: u64) -> Option<u64> {
+    (open < 1 << DEPTH_MAX).then_some(open << 1 | kind)
+}
+
+fn skip_key(cursor: &mut Cursor<'_>) -> Option<()> {
+    skip_string(cursor)?;
+    cursor.eat(b":").then_some(())
+}
+
+fn skip_literal(cursor: &mut Cursor<'_>) -> Option<()> {
+    (cursor.eat(b"null") || cursor.eat(b"true") || cursor.eat(b"false")).then_some(())
+}
+
+/// Steps over a string. Returns the text between its quotes, escapes as they are.
+pub(super) fn skip_string<'a>(cursor: &mut Cursor<'a>) -> Option<&'a str> {
+    let [b'"', text @ ..] = cursor.rest() else { return None };
+    let mut len = 0;
+    loop {
+        match *text.get(len)? {
+            b'"' => break,
+            b'\\' => len += escape_len(&text[len..])?,
+            0..0x20 => return None,
+            _ => len += 1,
+        }
+    }
+    cursor.skip(len + 2);
+    std::str::from_utf8(&text[..len]).ok()
+}
+
+/// The length of the escape that `text` begins with.
+fn escape_len(text: &[u8]) -> Option<usize> {
+    match text.get(1)? {
+        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(2),
+        b'u' => {
+            let digits = std::str::from_utf8(text.get(2..6)?).ok()?;
+            let code =
+                digits.bytes().all(|digit| digit.is_ascii_hexdigit()).then(|| u32::from_str_radix(digits, 16))?;
+            // Half a character, which may be right or wrong, is for the general reader.
+            char::from_u32(code.ok()?).map(|_| 6)
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How much of `text` is stepped over.
+    fn skipped(text: &[u8]) -> Option<usize> {
+        let mut cursor = Cursor::new(text).unwrap();
+        skip_value(&mut cursor)?;
+        Some(text.len() - cursor.rest().len())
+    }
+
+    #[test]
+    fn a_value_is_stepped_over_to_its_end_and_no_further() {
+        for value in [
+            "null",
+            "true",
+            "false",
+            "0",
+            "-0.5e+7",
+            "1e400",
+            "\"\"",
+            "\"a\"",
+            "\"\\\"\\u00e9\\\\\"",
+            "\"가\u{7f}\"",
+            "[]",
+            "{}",
+            "[1,[],{}]",
+            "{\"a\":{\"b\":[null,\"]}\"]},\"\":-1}",
+            "[[[[1]]]]",
+        ] {
+            for behind in ["", ",\"st\":1}", "}", "]", "\0"] {
+                let text = format!("{value}{behind}");
+                assert_eq!(skipped(text.as_bytes()), Some(value.len()), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_is_never_stepped_over() {
+        for text in [
+            "",
+            "nul",
+            "True",
+            "01",
+            "-",
+            "1.",
+            "+1",
+            ".5",
+            "\"",
+            "\"a",
+            "\"\\x\"",
+            "\"\\u12g4\"",
+            "\"\\u+123\"",
+            "\"a\nb\"",
+            "\"\\",
+            "[",
+            "[1",
+            "[1,]",
+            "[,1]",
+            "[1}",
+            "{",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{\"a\":1,}",
+            "{1:2}",
+            "{\"a\":1]",
+            "]",
+            "}",
+            "{\"a\" 1}",
+            "[1 2]",
+        ] {
+            assert_eq!(skipped(text.as_bytes()), None, "{text}");
+        }
+        assert_eq!(skipped(b"\"\xff\""), None);
+        assert_eq!(skipped(b"\"\xed\xa0\x80\""), None);
+    }
+
+    #[test]
+    fn what_it_cannot_judge_is_left_to_the_general_reader() {
+        assert_eq!(skipped(b"[1, 2]"), None);
+        assert_eq!(skipped(b"\"\\ud83d\\ude00\""), None);
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth)).into_bytes();
+        assert_eq!((skipped(&nested(33)), skipped(&nested(34))), (Some(66), None));
+        assert_eq!(skipped(&b"[".repeat(1_000_000)), None);
+    }
+}
