@@ -73,11 +73,14 @@ pub(super) fn to_ms(time: u64) -> u64 {
 
 #[cold]
 fn unit_to_ms(time: u64) -> u64 {
-    match time {
-        ..SECONDS_END => time * 1000,
-        ..=MILLIS_END => time,
-        ..=MICROS_END => time / 1000,
-        _ => time / 1_000_000,
+    if time < SECONDS_END {
+        time * 1000
+    } else if time <= MILLIS_END {
+        time
+    } else if time <= MICROS_END {
+        time / 1000
+    } else {
+        time / 1_000_000
     }
 }
 

@@ -80,6 +80,9 @@ pub(super) trait Record: Sized + 'static {
     fn complete(&mut self) -> Result<(), usize>;
 }
 
+/// Reads the value at the cursor into the record and steps over it.
+type Scan<R> = fn(&mut Cursor<'_>, &mut R, &mut Progress<'_>) -> Option<()>;
+
 /// One field, as the readers use it that go from key to field.
 pub(super) struct Field<R> {
     pub(super) names: Names,
@@ -88,7 +91,7 @@ pub(super) struct Field<R> {
     /// The exchange documents that it may be absent.
     pub(super) is_optional: bool,
     /// Reads a value in the documented form from the bytes, with long and with short keys.
-    pub(super) scan: [fn(&mut Cursor<'_>, &mut R, &mut Progress<'_>) -> Option<()>; 2],
+    pub(super) scan: [Scan<R>; 2],
     /// Reads a value in any form.
     pub(super) read: fn(&Loose<'_>, &mut R) -> Result<(), Fault>,
     /// Reads a value of the tape.

@@ -334,7 +334,8 @@ fn whole(value: &Value) -> Option<u64> {
     let text = text_of(value)?;
     let float: f64 = text.parse().ok()?;
     let exact = text.parse().ok().filter(|whole| *whole < u64::MAX);
-    exact.or((float >= 0.0 && float < 9_007_199_254_740_992.0 && float.fract() == 0.0).then_some(float as u64))
+    let is_whole = (0.0..9_007_199_254_740_992.0).contains(&float) && float.fract() == 0.0;
+    exact.or(is_whole.then_some(float as u64))
 }
 
 fn unix_ms(value: &Value) -> Option<u64> {

@@ -35,8 +35,10 @@ pub fn rows() -> Vec<Row> {
 /// The members of a message, by key.
 type Members = Vec<(&'static str, String)>;
 
+type Change = fn(&mut Members, usize);
+
 /// Changes that the exchange could make to all messages of a type, at the third field from the end.
-const DRIFTS: [(&str, fn(&mut Members, usize)); 5] = [
+const DRIFTS: [(&str, Change); 5] = [
     ("a field more", |members, at| members.insert(at, ("grade", "\"A1\"".to_owned()))),
     ("a field fewer", |members, at| drop(members.remove(at))),
     ("a field renamed", |members, at| members[at].0 = "turnover"),
