@@ -1,4 +1,4 @@
-//! The decoder of one connection. Tries the strict scanner, then the tolerant one, then the general reader, and counts.
+//! The decoder of one connection. Tries the strict scanner, then the tolerant one, then the tape walk, and counts.
 
 use std::fmt;
 
@@ -48,7 +48,7 @@ pub struct DecodeCounters {
     pub scanned: u64,
     /// Data messages that were almost in the documented form, and were read nearly as fast.
     pub tolerated: u64,
-    /// Data messages that only the general reader could read, which takes several times as long.
+    /// Data messages that only the tape walk could read, which takes several times as long.
     pub fallbacks: u64,
     /// Objects of types without a struct, dropped.
     pub skipped: u64,
@@ -181,7 +181,7 @@ impl Decoder {
         result
     }
 
-    /// Reads the copy with the general reader. If it is no JSON, nothing has been delivered.
+    /// Reads the copy with the tape walk. If it is no JSON, nothing has been delivered.
     fn walk(&mut self, len: usize, receipt: Receipt, sink: &mut impl Sink) -> Result<Message, DecodeError> {
         let mut tape = std::mem::replace(&mut self.tape, Tape(Vec::new())).reset();
         let result = fill_tape_padded(&mut self.copy, len, &mut self.buffers, &mut tape)

@@ -1,14 +1,13 @@
-//! What a decoder has learned about the messages of one type with one set of keys, while they differ from the documented
-//! form: which fields are not at their place, and which keys are new. Bounded, and filled only from messages that were
-//! delivered.
+//! What a decoder learns about messages of one type and key style that differ from the documented form: which fields are
+//! displaced, and which keys are new. Bounded, and filled only from delivered messages.
 
 use super::drift::DriftKind;
 use super::schema::CODE;
 
-/// The most unknown keys that are remembered. Further ones are looked up in the table each time.
+/// Maximum number of unknown keys to remember. Any other unknown key is looked up in the table each time.
 const KEYS_MAX: usize = 8;
 
-/// The longest unknown key that is remembered, in bytes.
+/// Maximum length of an unknown key to remember, in bytes.
 const KEY_MAX: usize = 40;
 
 /// After a message that is not in the documented form, the number of messages before the strict scanner is tried again.
@@ -17,7 +16,7 @@ const TOLERANT_MESSAGES: u8 = 64;
 /// After the order of the fields was learned, the number of messages before it is learned again.
 const LEARN_AGAIN: u8 = 16;
 
-/// If more fields than this are displaced, older knowledge is dropped.
+/// If more fields than this are displaced, what was learned earlier is dropped.
 const DISPLACED_MAX: u32 = 8;
 
 /// Where the fields of one type of message are.
@@ -81,7 +80,7 @@ impl Layout {
         self.learn_after = LEARN_AGAIN;
     }
 
-    /// The length of the remembered key that `bytes` begin with, its quotes and its colon included.
+    /// Returns the length of the remembered key at the start of `bytes`, including its quotes and its colon.
     pub(super) fn known_key(&self, bytes: &[u8]) -> Option<usize> {
         self.keys[..usize::from(self.key_count)]
             .iter()
@@ -135,10 +134,10 @@ impl Key {
     }
 }
 
-/// The fields of a longest part of `order` that rises, one bit for each: all that a reader finds who goes through the
-/// table once.
+/// Returns the fields of a longest increasing subsequence of `order`, one bit for each. A reader that goes through the
+/// table once finds exactly these.
 fn in_order(order: &[u8]) -> u64 {
-    // For each field, the bits of the longest rising part that ends with it.
+    // For each field, the bits of the longest increasing subsequence that ends with it.
     let mut parts = [0u64; 64];
     let mut longest = 0u64;
     for (at, &field) in order.iter().enumerate().take(64) {

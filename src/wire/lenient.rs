@@ -1,5 +1,5 @@
-//! Reads values that have not the documented form: numbers as strings, times with fractions and zones, dates in other
-//! spellings. All other values are faults.
+//! Reads values that do not have the documented form: numbers as strings, times with fractions and zones, dates in other
+//! spellings. All other values are errors.
 
 use crate::model::{Date, DateTime, Time};
 
@@ -31,7 +31,7 @@ pub(super) fn whole(value: &Loose<'_>) -> Result<u64, Fault> {
 pub(super) fn unix_ms(value: &Loose<'_>) -> Result<u64, Fault> {
     match number_of(value) {
         Ok(Loose::Number { whole: Some(whole), .. }) if whole < u64::MAX => Ok(to_ms(whole)),
-        // Seconds with a fraction are the only ones that lose something without it.
+        // Only a time in seconds loses precision without its fraction.
         Ok(Loose::Number { float, .. }) if (0.0..SECONDS_END as f64).contains(&float) => {
             Ok((float * 1000.0).round() as u64)
         }

@@ -1,5 +1,5 @@
-//! One value of any JSON type, for fields whose value has not the documented form. It is made from bytes or from the tape
-//! of the general reader, and is the same in both cases.
+//! One value of any JSON type, for fields whose value does not have the documented form. It is the same
+//! whether it was made from bytes or from the tape.
 
 use super::cursor::Cursor;
 use super::number::text_len;
@@ -28,7 +28,7 @@ pub(super) enum Loose<'a> {
 }
 
 impl<'a> Loose<'a> {
-    /// Reads the value at `cursor` and steps over it. `None` if the general reader has to read it.
+    /// Reads the value at `cursor` and steps over it. `None` if the tape walk must read it.
     pub(super) fn read(cursor: &mut Cursor<'a>) -> Option<Self> {
         match cursor.peek()? {
             b'n' => cursor.eat(b"null").then_some(Self::Null),
@@ -52,7 +52,7 @@ impl<'a> Loose<'a> {
     }
 }
 
-/// Reads a date in parts as the exchange would print it. Objects in any other form are for the general reader.
+/// Reads a date in parts as the exchange would print it. The tape walk reads objects in any other form.
 fn date_parts(cursor: &mut Cursor<'_>) -> Option<[u64; 3]> {
     let mut parts = [0; 3];
     for (part, key) in parts.iter_mut().zip([&b"{\"year\":"[..], b",\"month\":", b",\"day\":"]) {

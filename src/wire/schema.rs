@@ -69,7 +69,7 @@ pub(super) trait Record: Sized + 'static {
     /// first key in place of a comma has been read. `None` at the first surprise; the record is then unspecified.
     fn scan<const SHORT: bool>(&mut self, cursor: &mut Cursor<'_>, opened: bool) -> Option<()>;
     /// Reads the fields in any order and with any others up to and including the closing brace. `before` is the byte
-    /// before the first key. `None` if the general reader has to read them.
+    /// before the first key. `None` if the tape walk must read them.
     fn tolerate<const SHORT: bool>(
         &mut self,
         cursor: &mut Cursor<'_>,

@@ -1,11 +1,10 @@
-//! Steps over JSON that nobody reads, and checks that it is JSON. `None` means that this file cannot judge it, and that
-//! the general reader has to: white space, an escaped surrogate, or deep nesting. It is also the answer for all that is no
-//! JSON.
+//! Steps over JSON values that are not needed, and checks that they are valid. `None` means that the tape walk must
+//! decide: the value contains white space, an escaped surrogate or deep nesting, or is not JSON.
 
 use super::cursor::Cursor;
 use super::number::text_len;
 
-/// The deepest nesting of lists and objects that is judged.
+/// Maximum nesting of lists and objects that is checked here.
 const DEPTH_MAX: u32 = 32;
 
 /// Steps over one value without white space.
@@ -94,7 +93,7 @@ fn escape_len(text: &[u8]) -> Option<usize> {
             let digits = std::str::from_utf8(text.get(2..6)?).ok()?;
             let code =
                 digits.bytes().all(|digit| digit.is_ascii_hexdigit()).then(|| u32::from_str_radix(digits, 16))?;
-            // Half a character, which may be right or wrong, is for the general reader.
+            // A surrogate is half a character. The tape walk checks whether the other half follows.
             char::from_u32(code.ok()?).map(|_| 6)
         }
         _ => None,

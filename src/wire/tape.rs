@@ -1,4 +1,4 @@
-//! The general reader. Takes what simd-json has read, in any key order and with any unknown fields, and decides what a
+//! The tape walk. Takes what simd-json has read, in any key order and with any unknown fields, and decides what a
 //! message means if the scanners cannot.
 
 use simd_json::Node;

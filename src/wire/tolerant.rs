@@ -1,11 +1,11 @@
-//! The tolerant scanner: for messages that are not quite in the documented form. It expects the fields where the table has
-//! them, as the strict scanner does, and remembers for each type where they are not (`Layout`). A key that is not
-//! expected takes a detour: a known field is read where it is, and the value of an unknown key is checked and skipped.
-//! So a message costs more only for what is different about it.
+//! The tolerant scanner, for messages that differ from the documented form. Like the strict scanner, it expects the
+//! fields in the table's order. For each type it remembers which fields are displaced (`Layout`). At an unexpected key
+//! it reads a known field where it is, or checks and skips the value of an unknown key. So a message costs more only for
+//! its differences.
 //!
-//! It accepts nothing that is no JSON, and gives up where it cannot judge. The general reader then takes the message
-//! from its beginning: white space, escapes in keys and known values, repeated keys, a type that is not the first field,
-//! lists of several objects, and messages that have to be refused.
+//! It accepts nothing but JSON. It leaves some messages to the tape walk, which reads them from the beginning: messages
+//! with white space, with escapes in keys or known values, with repeated keys, or with a type that is not the first
+//! field; lists of several objects; and messages that must be refused.
 
 use crate::model::{DataType, Format, Noun, NounKind, Receipt, Sink};
 
@@ -19,7 +19,7 @@ use super::schema::{CODE, Quote, Record, TYPE, find};
 use super::scratch::Scratch;
 use super::skip::{skip_string, skip_value};
 
-/// Reads the message in `bytes[..len]` and delivers it; `None` if the general reader has to read it, with nothing
+/// Reads the message in `bytes[..len]` and delivers it; `None` if the tape walk must read it, with nothing
 /// delivered. The bytes behind `len` may be read, but mean nothing.
 pub(super) fn tolerate_message(
     bytes: &[u8],
@@ -98,7 +98,7 @@ fn tolerate_noun<T: Noun + Record, const SHORT: bool>(
     Some(())
 }
 
-/// Reads the fields of an object up to and including its closing brace, and settles what is absent.
+/// Reads the fields of an object up to and including its closing brace, and makes missing fields absent.
 pub(super) fn tolerate_record<R: Record, const SHORT: bool>(
     cursor: &mut Cursor<'_>,
     before: u8,
@@ -163,7 +163,7 @@ fn plain_key<'m>(cursor: &mut Cursor<'m>) -> Option<&'m str> {
     (cursor.eat(b":") && !key.contains('\\')).then_some(key)
 }
 
-/// Reads the value of a field that has not the documented form. Returns the position behind it.
+/// Reads the value of a field that does not have the documented form. Returns the position behind it.
 #[inline(never)]
 pub(super) fn read_loosely<'m, R: Record>(
     mut cursor: Cursor<'m>,
