@@ -34,6 +34,18 @@ impl<'a> Cursor<'a> {
         self.bytes.get(self.at as usize).copied()
     }
 
+    /// Returns the next `N` bytes, or `None` if the slack ends before that.
+    #[inline(always)]
+    pub(super) fn chunk<const N: usize>(&self) -> Option<&'a [u8; N]> {
+        self.rest().first_chunk()
+    }
+
+    /// Returns the byte before this position.
+    #[inline(always)]
+    pub(super) fn before(&self) -> Option<u8> {
+        self.bytes.get((self.at as usize).checked_sub(1)?).copied()
+    }
+
     /// Returns the position, counted from the first byte.
     pub(super) fn position(&self) -> u32 {
         self.at
@@ -69,6 +81,22 @@ impl<'a> Cursor<'a> {
             self.skip(word.len() + 1);
         }
         is_here
+    }
+
+    /// Steps to the next byte with this value, or returns `None` if there is none.
+    pub(super) fn skip_to(&mut self, byte: u8) -> Option<()> {
+        /// The number of bytes that are compared at once, in vectors.
+        const BLOCK: usize = 64;
+
+        while let Some(block) = self.chunk::<BLOCK>() {
+            if block.iter().fold(false, |found, other| found | (*other == byte)) {
+                break;
+            }
+            self.skip(BLOCK);
+        }
+        let at = self.rest().iter().take(BLOCK).position(|other| *other == byte)?;
+        self.skip(at);
+        Some(())
     }
 
     /// Steps over `count` bytes that the caller has seen.

@@ -63,14 +63,22 @@ const _: () = assert!(WINDOW > 16 + 1 + 16);
 /// An unsigned number and its length; `None` if `std` has to parse it. Small enough to be returned in registers.
 type Found = Option<(f64, NonZeroUsize)>;
 
-/// Reads the JSON number at the start of `ahead` and steps over it. Returns `None` if there is no number, or if it is
-/// too large for an `f64`. Never returns a negative zero.
+/// Reads the JSON number at the start of `ahead`, which may be in quotes, and steps over it. Returns `None` if there is
+/// no number, or if it is too large for an `f64`, and for unusual numbers in quotes. Never returns a negative zero.
 #[inline(always)]
 pub(super) fn number(ahead: &[u8], cursor: &mut Cursor<'_>) -> Option<f64> {
     let (sign, window) = ahead.split_first_chunk::<1>()?;
-    // Few fields ever have a sign, so `unsigned` does not handle one.
-    if sign == b"-" {
-        return match unsigned(window.first_chunk()?) {
+    // Few fields ever have a sign or quotes, so `unsigned` does not handle them.
+    if sign[0] < b'0' {
+        if sign[0] == b'"' {
+            let (value, len) = quoted(*cursor)?;
+            cursor.skip(len.get());
+            return Some(value);
+        }
+        if sign[0] != b'-' {
+            return None;
+        }
+        return match unsigned::<false>(window.first_chunk()?) {
             Some((magnitude, len)) => {
                 cursor.skip(1 + len.get());
                 Some(0.0 - magnitude) // a negated zero would keep its sign
@@ -78,7 +86,7 @@ pub(super) fn number(ahead: &[u8], cursor: &mut Cursor<'_>) -> Option<f64> {
             None => by_text(cursor),
         };
     }
-    match unsigned(ahead.first_chunk()?) {
+    match unsigned::<false>(ahead.first_chunk()?) {
         Some((value, len)) => {
             cursor.skip(len.get());
             Some(value)
@@ -87,30 +95,52 @@ pub(super) fn number(ahead: &[u8], cursor: &mut Cursor<'_>) -> Option<f64> {
     }
 }
 
-/// Reads an unsigned whole number of at most 19 digits and steps over it.
+/// Reads an unsigned whole number of at most 19 digits, which may be in quotes, and steps over it.
 #[inline(always)]
 pub(super) fn whole(ahead: &[u8], cursor: &mut Cursor<'_>) -> Option<u64> {
-    let (value, len) = id(ahead.first_chunk()?)?;
+    let found = id(ahead.first_chunk()?);
+    let (value, len) = if found.is_some() { found } else { quoted_id(*cursor) }?;
     cursor.skip(len.get());
     Some(value)
 }
 
-/// Reads up to seven digits, alone or with a point and up to eight decimals. Separate functions read all other forms,
+/// Reads a number in quotes. Returns the length with the quotes.
+#[cold]
+#[inline(never)]
+fn quoted(cursor: Cursor<'_>) -> Found {
+    let (quote, ahead) = cursor.chunk::<{ AHEAD + 2 }>()?.split_first_chunk::<1>()?;
+    let is_negative = ahead[0] == b'-';
+    let (magnitude, len) = unsigned::<true>(ahead.get(usize::from(is_negative)..)?.first_chunk()?)?;
+    let value = if is_negative { 0.0 - magnitude } else { magnitude };
+    if quote == b"\"" { found(value, len.get() + 2 + usize::from(is_negative)) } else { None }
+}
+
+/// Reads an [`id`] in quotes. Returns the length with the quotes.
+#[cold]
+#[inline(never)]
+fn quoted_id(cursor: Cursor<'_>) -> Option<(u64, NonZeroUsize)> {
+    let (quote, ahead) = cursor.chunk::<{ AHEAD + 1 }>()?.split_first_chunk::<1>()?;
+    let (value, len) = id(ahead.first_chunk()?)?;
+    let is_quoted = quote == b"\"" && ahead.get(len.get()) == Some(&b'"');
+    if is_quoted { Some((value, len.checked_add(2)?)) } else { None }
+}
+
+/// Reads up to seven digits, alone or with a point and up to eight decimals. `QUOTED` means that a quote follows. Separate functions read all other forms,
 /// so that this one does not have to save registers.
 ///
 /// Not inlined, because copies for all fields of a ticker would outgrow the processor's cache of decoded instructions.
 #[inline(never)]
-fn unsigned(window: &[u8; WINDOW]) -> Found {
+fn unsigned<const QUOTED: bool>(window: &[u8; WINDOW]) -> Found {
     let head = load(window, 0);
-    let Some(others) = non_digits(head) else { return large(window) };
+    let Some(others) = non_digits(head) else { return large::<QUOTED>(window) };
     let bits = digit_bits(others);
     let point = bits as usize / 8;
     // Without digits nothing is shifted, and `LEAST` refuses the value.
     let head = head.wrapping_shl(64 - bits);
     if window[point] != b'.' {
         let whole = eight_digits(head);
-        let is_whole = ends(window[point]) && whole >= LEAST[point];
-        return if is_whole { found(as_f64(whole), point) } else { unusual(window) };
+        let is_whole = ends::<QUOTED>(window[point]) && whole >= LEAST[point];
+        return if is_whole { found(as_f64(whole), point) } else { unusual::<QUOTED>(window) };
     }
     let tail = load(window, point + 1);
     let Some(others) = non_digits(tail) else {
@@ -121,7 +151,11 @@ fn unsigned(window: &[u8; WINDOW]) -> Found {
             return None;
         }
         // Both operands are exact, so the one division rounds correctly. The same holds below.
-        return if ends(window[end]) { found(as_f64(mantissa) / 1e8, end) } else { finer(window, end, mantissa) };
+        return if ends::<QUOTED>(window[end]) {
+            found(as_f64(mantissa) / 1e8, end)
+        } else {
+            finer::<QUOTED>(window, end, mantissa)
+        };
     };
     let bits = digit_bits(others);
     let scale = bits as usize / 8;
@@ -130,40 +164,40 @@ fn unsigned(window: &[u8; WINDOW]) -> Found {
     if scale == 0 || whole < LEAST[point] {
         return None;
     }
-    if ends(window[end]) {
+    if ends::<QUOTED>(window[end]) {
         found(as_f64(mantissa) / POW10_F64[scale], end)
     } else {
-        exponent(window, end, mantissa, scale)
+        exponent::<QUOTED>(window, end, mantissa, scale)
     }
 }
 
 /// Reads a number with nine to twelve decimals, such as a rate. [`unsigned`] has read the first eight, up to `at`.
 #[inline(never)]
-fn finer(window: &[u8; WINDOW], at: usize, mantissa: u64) -> Found {
+fn finer<const QUOTED: bool>(window: &[u8; WINDOW], at: usize, mantissa: u64) -> Found {
     let tail = load(window, at);
     let bits = non_digits(tail).map_or(64, digit_bits);
     let count = bits as usize / 8;
     let end = at + count;
-    if count > 4 || !ends(*window.get(end)?) {
-        return unusual(window);
+    if count > 4 || !ends::<QUOTED>(*window.get(end)?) {
+        return unusual::<QUOTED>(window);
     }
     let mantissa = mantissa * POW10[count] + eight_digits(shifted(tail, bits));
-    if mantissa > EXACT { unusual(window) } else { found(as_f64(mantissa) / POW10_F64[8 + count], end) }
+    if mantissa > EXACT { unusual::<QUOTED>(window) } else { found(as_f64(mantissa) / POW10_F64[8 + count], end) }
 }
 
 /// Reads a number of at least eight digits with eight decimals, which eight zeros may follow: a price in hundreds of
 /// millions, or a turnover.
 #[inline(never)]
-fn large(window: &[u8; WINDOW]) -> Found {
+fn large<const QUOTED: bool>(window: &[u8; WINDOW]) -> Found {
     let whole = digits(window, 0);
     let decimals = load(window, whole.count + 1);
     let mut end = whole.count + 9;
     if window[whole.count] != b'.' || window[0] == b'0' || non_digits(decimals).is_some() {
-        return unusual(window);
+        return unusual::<QUOTED>(window);
     }
-    if !ends(window[end]) {
-        if load(window, end) != 0 || !ends(window[end + 8]) {
-            return unusual(window);
+    if !ends::<QUOTED>(window[end]) {
+        if load(window, end) != 0 || !ends::<QUOTED>(window[end + 8]) {
+            return unusual::<QUOTED>(window);
         }
         end += 8;
     }
@@ -172,13 +206,13 @@ fn large(window: &[u8; WINDOW]) -> Found {
     }
     match sum(whole, Digits { value: eight_digits(decimals), count: 8 }) {
         Some(value) => found(value, end),
-        None => unusual(window),
+        None => unusual::<QUOTED>(window),
     }
 }
 
 /// Reads any number of at most 16 digits on either side of the point.
 #[inline(never)]
-fn unusual(window: &[u8; WINDOW]) -> Found {
+fn unusual<const QUOTED: bool>(window: &[u8; WINDOW]) -> Found {
     let whole = digits(window, 0);
     if whole.count == 0 || (whole.count > 1 && window[0] == b'0') {
         return None;
@@ -191,8 +225,8 @@ fn unusual(window: &[u8; WINDOW]) -> Found {
             return None;
         }
     }
-    if !ends(window[end]) {
-        return exponent(window, end, join(whole, fraction)?, fraction.count);
+    if !ends::<QUOTED>(window[end]) {
+        return exponent::<QUOTED>(window, end, join(whole, fraction)?, fraction.count);
     }
     let value = match join(whole, fraction) {
         _ if fraction.value == 0 => as_f64(whole.value),
@@ -207,11 +241,11 @@ fn unusual(window: &[u8; WINDOW]) -> Found {
 /// Reads a one-digit exponent, such as the `E8` of `1.16539E8`, the usual spelling of book prices. `at` is the position
 /// of the `E`.
 #[inline(never)]
-fn exponent(window: &[u8; WINDOW], at: usize, mantissa: u64, scale: usize) -> Found {
+fn exponent<const QUOTED: bool>(window: &[u8; WINDOW], at: usize, mantissa: u64, scale: usize) -> Found {
     let down = *window.get(at + 1)? == b'-';
     let end = at + 2 + usize::from(down);
     let power = usize::from(window.get(end - 1)?.wrapping_sub(b'0'));
-    if window[at] | 0x20 != b'e' || power > 9 || !ends(*window.get(end)?) || mantissa > EXACT {
+    if window[at] | 0x20 != b'e' || power > 9 || !ends::<QUOTED>(*window.get(end)?) || mantissa > EXACT {
         return None;
     }
     let mantissa = as_f64(mantissa);
@@ -251,8 +285,8 @@ fn found(value: f64, len: usize) -> Found {
 
 /// Returns whether `byte` may follow a number.
 #[inline(always)]
-fn ends(byte: u8) -> bool {
-    matches!(byte, b',' | b'}')
+fn ends<const QUOTED: bool>(byte: u8) -> bool {
+    if QUOTED { byte == b'"' } else { matches!(byte, b',' | b'}') }
 }
 
 /// Converts a value of at most 63 bits. The processor converts a signed integer in one step.

@@ -1,7 +1,7 @@
 //! The scanner, the tape walk and an independent reader agree on every message: well-formed messages of every type, and
 //! a hundred thousand damaged ones.
 
-use hoga::wire::{DecodeErrorKind, Decoder, Message};
+use hoga::wire::{DecodeErrorKind, Decoder, DriftCounts, Message};
 use hoga_testing::Rng;
 use hoga_testing::messages::{Draft, candle, orderbook, ticker, trade};
 
@@ -243,11 +243,26 @@ fn message(rng: &mut Rng) -> Vec<u8> {
     bytes
 }
 
+/// Returns by how much each count grew.
+fn difference(after: DriftCounts, before: DriftCounts) -> [u64; 5] {
+    [
+        after.unknown_keys - before.unknown_keys,
+        after.missing_fields - before.missing_fields,
+        after.unreadable_fields - before.unreadable_fields,
+        after.unknown_words - before.unknown_words,
+        after.levels_cut - before.levels_cut,
+    ]
+}
+
 #[track_caller]
 fn assert_agreement(scanning: &mut Decoder, walking: &mut Decoder, bytes: &[u8]) -> bool {
     let text = String::from_utf8_lossy(bytes);
+    let drift_before = [scanning.counters().drift, walking.counters().drift];
     let (result, data) = decode(scanning, bytes);
     let (by_tape, tape_data) = decode_by_tape(walking, bytes);
+    let drift = [scanning.counters().drift, walking.counters().drift];
+    let growth = |at: usize| difference(drift[at], drift_before[at]);
+    assert_eq!(growth(0), growth(1), "scanner and tape count different drifts: {text}");
     assert_eq!((&result, &data), (&by_tape, &tape_data), "scanner and tape differ: {text}");
     let (expected, expected_data) = oracle::read(bytes);
     assert_eq!(data, expected_data, "{result:?} {expected:?} {text}");
@@ -284,7 +299,7 @@ fn readers_agree_on_a_hundred_thousand_damaged_messages() {
     const MESSAGES: usize = 100_000;
     let mut strict = 0;
     for number in 0..MESSAGES {
-        // A decoder that has read drifted messages tries the tolerant scanner first, a new one the strict one.
+        // One decoder has learned from the messages before, the other one is new.
         let mut new = Decoder::new();
         let decoder = if number % 2 == 0 { &mut scanning } else { &mut new };
         read += usize::from(assert_agreement(decoder, &mut walking, &message(&mut rng)));
@@ -295,7 +310,7 @@ fn readers_agree_on_a_hundred_thousand_damaged_messages() {
     assert!(read > MESSAGES / 4 && read < MESSAGES * 3 / 4, "{read}");
     assert!(strict > MESSAGES as u64 / 20, "{strict}");
     assert!(counters.tolerated > MESSAGES as u64 / 20, "{counters:?}");
-    assert!(counters.fallbacks > MESSAGES as u64 / 20, "{counters:?}");
+    assert!(counters.fallbacks > MESSAGES as u64 / 50, "{counters:?}");
     let drift = counters.drift;
     assert!(drift.unknown_keys > 1000 && drift.missing_fields > 1000 && drift.unreadable_fields > 1000, "{drift:?}");
     assert!(drift.unknown_words > 100 && drift.levels_cut > 100, "{drift:?}");
