@@ -15,6 +15,19 @@ impl<'a> Cursor<'a> {
         u32::try_from(bytes.len()).ok().map(|_| Self { bytes, at: 0 })
     }
 
+    /// Returns a cursor at a position in a message. For functions that take the two parts of a cursor, because a whole
+    /// one would be passed in memory, and the caller could not keep its cursor in registers.
+    #[inline(always)]
+    pub(super) fn at(bytes: &'a [u8], position: u32) -> Self {
+        Self { bytes, at: position }
+    }
+
+    /// Returns the message from its first byte.
+    #[inline(always)]
+    pub(super) fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// Returns the bytes that have not been read, slack included.
     #[inline(always)]
     pub(super) fn rest(&self) -> &'a [u8] {
@@ -47,11 +60,13 @@ impl<'a> Cursor<'a> {
     }
 
     /// Returns the position, counted from the first byte.
+    #[inline(always)]
     pub(super) fn position(&self) -> u32 {
         self.at
     }
 
     /// Returns a cursor at another position in the same message.
+    #[inline(always)]
     pub(super) fn moved_to(self, position: u32) -> Self {
         Self { at: position, ..self }
     }

@@ -12,58 +12,92 @@ use super::loose::Loose;
 use super::schema::{CODE, Record, TYPE, find};
 use super::skip::{skip_string, skip_value};
 
-/// What to do about the field whose key was expected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
-    /// Another member was read. Look for the field again at this position.
-    Again(u32),
-    /// The field is not here. Look for the next field.
-    Pass,
-}
-
-/// Decides about the member at `cursor`, whose key is not the one of the field with this index. The index behind the
-/// last one means that the object should end here.
+/// Reads the field with this index, whose key is not at `position`, and the members in front of it. Returns the position
+/// behind them. Only passes the field if it is not there. The index behind the last field stands for the end of the
+/// object.
 ///
-/// Takes the cursor by value: a reference would force the caller's cursor out of registers.
+/// Takes the parts of a cursor, see [`Cursor::at`].
 #[cold]
 #[inline(never)]
 pub(super) fn odd_key<R: Record, const SHORT: bool>(
+    bytes: &[u8],
+    position: u32,
+    index: usize,
+    record: &mut R,
+    differences: &mut Differences,
+) -> Option<u32> {
+    let mut cursor = Cursor::at(bytes, position);
+    let bit = 1 << index;
+    differences.is_odd = true;
+    loop {
+        let layout = differences.layout::<R>(SHORT);
+        layout.progress.is_odd = true;
+        if (layout.displaced() | layout.progress.met()) & bit != 0 {
+            layout.progress.passed |= bit;
+            return Some(cursor.position());
+        }
+        if !is_before_key(cursor) {
+            // The end of the object: all other fields are missing.
+            layout.progress.passed |= bit;
+            layout.progress.is_new |= index < R::FIELDS.len();
+            return (cursor.peek()? == b'}').then_some(cursor.position());
+        }
+        let is_first = cursor.position() == position && cursor.peek() == Some(b',');
+        cursor.skip(1);
+        let text = cursor.chunk()?;
+        if let Some(field) = R::FIELDS.get(index)
+            && !is_first
+            && field.keys[usize::from(SHORT)].starts(text)
+        {
+            cursor.skip(field.keys[usize::from(SHORT)].len());
+            return read_here::<R, SHORT>(cursor, index, record, differences);
+        }
+        let next = match layout.next_odd_key(text) {
+            Some((len, meaning)) => {
+                let value = cursor.moved_to(cursor.position() + len as u32);
+                odd_member::<R, SHORT>(cursor, value, meaning, index, record, differences)?
+            }
+            None => new_member::<R, SHORT>(cursor, index, record, differences)?,
+        };
+        cursor = cursor.moved_to(next);
+    }
+}
+
+/// Reads the value at `cursor` of the field with this index, in any form.
+fn read_here<R: Record, const SHORT: bool>(
     mut cursor: Cursor<'_>,
     index: usize,
     record: &mut R,
     differences: &mut Differences,
-) -> Option<Next> {
-    let layout = differences.odd::<R>(SHORT);
-    let bit = 1 << index;
-    if (layout.displaced() | layout.progress.met()) & bit != 0 {
-        layout.progress.passed |= bit;
-        return Some(Next::Pass);
+) -> Option<u32> {
+    match (R::FIELDS[index].scan[usize::from(SHORT)])(&mut cursor, record, differences) {
+        Some(()) => Some(cursor.position()),
+        None => odd_value::<R, SHORT>(cursor.bytes(), cursor.position(), index, record, differences),
     }
-    if !is_before_key(cursor) {
-        // The end of the object: all other fields are missing.
-        (layout.progress.passed, layout.progress.is_new) = (layout.progress.passed | bit, true);
-        return (cursor.peek()? == b'}').then_some(Next::Pass);
-    }
-    cursor.skip(1);
-    let Some((len, meaning)) = cursor.chunk().and_then(|text| layout.next_odd_key(text)) else {
-        return new_key::<R, SHORT>(cursor, index, record, differences);
-    };
+}
+
+/// Reads a member with a key that the layout knows.
+#[inline(always)]
+fn odd_member<R: Record, const SHORT: bool>(
+    mut key: Cursor<'_>,
+    mut value: Cursor<'_>,
+    meaning: Meaning,
+    index: usize,
+    record: &mut R,
+    differences: &mut Differences,
+) -> Option<u32> {
     match meaning {
         Meaning::Unknown { is_settled: true } => {
-            cursor.skip(len);
-            skip_value(&mut cursor)?;
+            skip_value(&mut value)?;
             differences.notes.counts.unknown_keys += 1;
-            Some(Next::Again(cursor.position()))
+            Some(value.position())
         }
-        Meaning::Field(field) => {
-            cursor.skip(len);
-            read_elsewhere::<R, SHORT>(cursor, usize::from(field), index, record, differences)
-        }
-        Meaning::Type => end_of_type(cursor, differences),
+        Meaning::Field(field) => read_elsewhere::<R, SHORT>(value, usize::from(field), index, record, differences),
+        Meaning::Type => end_of_type(key, differences),
         Meaning::Unknown { is_settled: false } => {
-            let name = plain_key(&mut cursor)?;
-            layout.settle_odd_key(name);
-            skip_unknown::<R, SHORT>(cursor, name, differences)
+            let name = plain_key(&mut key)?;
+            differences.layout::<R>(SHORT).settle_odd_key(name);
+            skip_unknown::<R, SHORT>(value, name, differences)
         }
     }
 }
@@ -82,12 +116,12 @@ fn is_before_key(cursor: Cursor<'_>) -> bool {
 /// Reads a member whose key the layout does not know.
 #[cold]
 #[inline(never)]
-fn new_key<R: Record, const SHORT: bool>(
+fn new_member<R: Record, const SHORT: bool>(
     mut cursor: Cursor<'_>,
     index: usize,
     record: &mut R,
     differences: &mut Differences,
-) -> Option<Next> {
+) -> Option<u32> {
     differences.layout::<R>(SHORT).progress.is_new = true;
     let start = cursor;
     let name = plain_key(&mut cursor)?;
@@ -109,9 +143,9 @@ pub(super) const fn key_of_type<const SHORT: bool>() -> &'static str {
 }
 
 /// Steps over the member with the type, which was found before the fields were read. Any other type is a second one.
-fn end_of_type(cursor: Cursor<'_>, differences: &mut Differences) -> Option<Next> {
+fn end_of_type(cursor: Cursor<'_>, differences: &mut Differences) -> Option<u32> {
     let place = differences.type_place.take_if(|place| place.key == cursor.position())?;
-    Some(Next::Again(place.end))
+    Some(place.end)
 }
 
 /// Reads the value of a field that is not where the table has it. `index` is the field that was expected there.
@@ -121,7 +155,7 @@ fn read_elsewhere<R: Record, const SHORT: bool>(
     index: usize,
     record: &mut R,
     differences: &mut Differences,
-) -> Option<Next> {
+) -> Option<u32> {
     let bit = 1 << field;
     let progress = &mut differences.layout::<R>(SHORT).progress;
     let is_over = field < index;
@@ -136,17 +170,18 @@ fn read_elsewhere<R: Record, const SHORT: bool>(
         progress.read |= bit;
         progress.bad &= !bit;
         progress.empty &= !bit;
-        return Some(Next::Again(cursor.position()));
+        return Some(cursor.position());
     }
-    read_loosely::<R, SHORT>(cursor, field, record, differences).map(Next::Again)
+    read_loosely::<R, SHORT>(cursor, field, record, differences)
 }
 
-/// Reads the value at `cursor`, which does not have the documented form of the field with this index. Returns the
+/// Reads the value at `position`, which does not have the documented form of the field with this index. Returns the
 /// position behind it.
 #[cold]
 #[inline(never)]
 pub(super) fn odd_value<R: Record, const SHORT: bool>(
-    cursor: Cursor<'_>,
+    bytes: &[u8],
+    position: u32,
     index: usize,
     record: &mut R,
     differences: &mut Differences,
@@ -156,7 +191,7 @@ pub(super) fn odd_value<R: Record, const SHORT: bool>(
         return None;
     }
     progress.passed |= 1 << index;
-    read_loosely::<R, SHORT>(cursor, index, record, differences)
+    read_loosely::<R, SHORT>(Cursor::at(bytes, position), index, record, differences)
 }
 
 fn read_loosely<R: Record, const SHORT: bool>(
@@ -180,11 +215,11 @@ fn skip_unknown<R: Record, const SHORT: bool>(
     mut cursor: Cursor<'_>,
     name: &str,
     differences: &mut Differences,
-) -> Option<Next> {
+) -> Option<u32> {
     let start = cursor;
     skip_value(&mut cursor)?;
     differences.note_unknown::<R>(SHORT, name, || Excerpt::new(start.up_to(cursor)));
-    Some(Next::Again(cursor.position()))
+    Some(cursor.position())
 }
 
 /// Steps over a key without escapes, and its colon.
@@ -204,5 +239,7 @@ pub(super) fn finish_odd<R: Record, const SHORT: bool>(record: &mut R, differenc
     if is_ambiguous || differences.type_place.is_some() {
         return None;
     }
+    let only_optional = progress.passed & !R::OPTIONAL == 0 && progress.met() == 0 && progress.expected == 0;
+    differences.is_drift |= !only_optional || progress.is_new;
     differences.finish(SHORT, record).ok()
 }

@@ -12,8 +12,10 @@ use super::schema::{Quote, Record};
 
 /// The differences from the documented form.
 pub(super) struct Differences {
-    /// Whether the message has one.
+    /// Whether the message has one, or an optional field is missing.
     pub(super) is_odd: bool,
+    /// Whether the message has one.
+    pub(super) is_drift: bool,
     pub(super) levels: OddLevels,
     /// Whether a unit of the book has a difference that its layout does not know.
     pub(super) is_new_unit: bool,
@@ -91,6 +93,7 @@ impl Differences {
     /// No differences.
     pub(super) const NONE: Self = Self {
         is_odd: false,
+        is_drift: false,
         levels: OddLevels::NONE,
         is_new_unit: false,
         short: false,
@@ -108,12 +111,12 @@ impl Differences {
 
     /// Announces the member with the type of an object in which it is not the first member.
     pub(super) fn expect_type(&mut self, place: TypePlace) {
-        (self.type_place, self.is_odd) = (Some(place), true);
+        (self.type_place, self.is_odd, self.is_drift) = (Some(place), true, true);
     }
 
     /// Prepares for the next message. The progress of the layouts that were used has been reset.
     pub(super) fn end_message(&mut self) {
-        (self.is_odd, self.is_new_unit) = (false, false);
+        (self.is_odd, self.is_drift, self.is_new_unit) = (false, false, false);
         self.notes.clear();
     }
 
@@ -126,6 +129,7 @@ impl Differences {
 
     /// Drops the differences of the message that is being read. Keeps what was learned.
     #[cold]
+    #[inline(never)]
     pub(super) fn reset(&mut self) {
         self.end_message();
         (self.levels, self.type_place) = (OddLevels::NONE, None);
@@ -138,7 +142,7 @@ impl Differences {
     pub(super) fn odd<R: Tracked>(&mut self, short: bool) -> &mut Layout {
         self.is_odd = true;
         let layout = self.layout::<R>(short);
-        layout.progress.set_odd();
+        layout.progress.is_odd = true;
         layout
     }
 
@@ -205,7 +209,7 @@ impl Differences {
     /// reason.
     pub(super) fn finish<R: Record>(&mut self, short: bool, record: &mut R) -> Result<(), usize> {
         let progress = self.layout::<R>(short).progress;
-        let absent = progress.passed & !progress.read;
+        let absent = progress.passed & R::ALL & !progress.read;
         let mut left = absent;
         while left != 0 {
             let index = left.trailing_zeros() as usize;
@@ -230,7 +234,7 @@ impl Differences {
         let layout = self.layout::<Quote>(short);
         let is_new = layout.progress.is_new;
         layout.reset_progress();
-        self.is_new_unit |= is_new;
+        (self.is_drift, self.is_new_unit) = (true, self.is_new_unit | is_new);
         self.levels.drop_unreadable(unit);
     }
 
@@ -256,7 +260,7 @@ impl Differences {
         const KIND: DriftKind = DriftKind::LevelsCut;
         let OddLevels { lost, cut, .. } = std::mem::replace(&mut self.levels, OddLevels::NONE);
         self.notes.counts.levels_cut += cut;
-        self.is_odd = true;
+        (self.is_odd, self.is_drift) = (true, true);
         let is_reported = KIND.of_field().is_some_and(|kind| self.layout::<Orderbook>(short).is_reported(kind, 0));
         if cut > 0 && !is_reported {
             let (field, sample) = (Excerpt::new(b"orderbook_units"), Excerpt::number(units()));
@@ -270,10 +274,10 @@ impl Differences {
 impl OddLevels {
     pub(super) const NONE: Self = Self { is_odd: false, lost: [false; 2], cut: 0 };
 
-    /// Counts a level that does not fit.
-    #[cold]
-    pub(super) fn count_cut(&mut self) {
-        (self.is_odd, self.cut) = (true, self.cut + 1);
+    /// Counts levels that do not fit.
+    pub(super) fn count_cut(&mut self, count: u64) {
+        self.cut += count;
+        self.is_odd |= count > 0;
     }
 
     /// Makes the levels of the unit empty whose price or size could not be read.

@@ -6,7 +6,7 @@ use crate::model::{
 };
 
 use super::cursor::Cursor;
-use super::differences::{Differences, OddLevels};
+use super::differences::Differences;
 use super::error::Fault;
 use super::json::Json;
 use super::lenient;
@@ -26,8 +26,8 @@ pub(super) trait FieldType {
     const INSIDE: &'static [Names] = &[];
     /// Reads the value at `cursor` in its documented form and steps over it. `ahead` holds the bytes at `cursor`. Returns
     /// `None` for any other form; `cursor` then stays, and `place` is unspecified. Units of a book may also have other
-    /// forms, which become `differences`.
-    fn scan<const SHORT: bool>(
+    /// forms, unless `STRICT`; they become `differences`.
+    fn scan<const SHORT: bool, const STRICT: bool>(
         ahead: &[u8],
         cursor: &mut Cursor<'_>,
         place: Self::Place<'_>,
@@ -44,6 +44,28 @@ pub(super) trait FieldType {
     fn clear(place: Self::Place<'_>);
 }
 
+/// Reads a number, which may be in quotes unless `STRICT`.
+#[inline(always)]
+fn scan_number<const STRICT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>) -> Option<f64> {
+    if STRICT || ahead.first() != Some(&b'"') {
+        return number::number(ahead, cursor);
+    }
+    let (value, len) = number::quoted(cursor.rest())?;
+    cursor.skip(len.get());
+    Some(value)
+}
+
+/// Reads a whole number, which may be in quotes unless `STRICT`.
+#[inline(always)]
+fn scan_whole<const STRICT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>) -> Option<u64> {
+    if STRICT || ahead.first() != Some(&b'"') {
+        return number::whole(ahead, cursor);
+    }
+    let (value, len) = number::quoted_whole(cursor.rest())?;
+    cursor.skip(len.get());
+    Some(value)
+}
+
 /// A number, as an `f64`.
 pub(super) enum Number {}
 
@@ -51,13 +73,13 @@ impl FieldType for Number {
     type Place<'a> = &'a mut Maybe<f64>;
     const AHEAD: usize = number::AHEAD;
     #[inline(always)]
-    fn scan<const SHORT: bool>(
+    fn scan<const SHORT: bool, const STRICT: bool>(
         ahead: &[u8],
         cursor: &mut Cursor<'_>,
         place: &mut Maybe<f64>,
         _: &mut Differences,
     ) -> Option<()> {
-        *place = number::number(ahead, cursor)?.into();
+        *place = scan_number::<STRICT>(ahead, cursor)?.into();
         Some(())
     }
     fn read(value: &Loose<'_>, place: &mut Maybe<f64>) -> Result<(), Fault> {
@@ -76,13 +98,13 @@ impl FieldType for Price {
     type Place<'a> = &'a mut f64;
     const AHEAD: usize = number::AHEAD;
     #[inline(always)]
-    fn scan<const SHORT: bool>(
+    fn scan<const SHORT: bool, const STRICT: bool>(
         ahead: &[u8],
         cursor: &mut Cursor<'_>,
         place: &mut f64,
         _: &mut Differences,
     ) -> Option<()> {
-        *place = number::number(ahead, cursor)?;
+        *place = scan_number::<STRICT>(ahead, cursor)?;
         Some(())
     }
     fn read(value: &Loose<'_>, place: &mut f64) -> Result<(), Fault> {
@@ -99,13 +121,13 @@ impl FieldType for Id {
     type Place<'a> = &'a mut Maybe<u64>;
     const AHEAD: usize = number::AHEAD;
     #[inline(always)]
-    fn scan<const SHORT: bool>(
+    fn scan<const SHORT: bool, const STRICT: bool>(
         ahead: &[u8],
         cursor: &mut Cursor<'_>,
         place: &mut Maybe<u64>,
         _: &mut Differences,
     ) -> Option<()> {
-        *place = number::whole(ahead, cursor)?.into();
+        *place = scan_whole::<STRICT>(ahead, cursor)?.into();
         Some(())
     }
     fn read(value: &Loose<'_>, place: &mut Maybe<u64>) -> Result<(), Fault> {
@@ -124,13 +146,13 @@ impl FieldType for Millis {
     type Place<'a> = &'a mut Maybe<u64>;
     const AHEAD: usize = number::AHEAD;
     #[inline(always)]
-    fn scan<const SHORT: bool>(
+    fn scan<const SHORT: bool, const STRICT: bool>(
         ahead: &[u8],
         cursor: &mut Cursor<'_>,
         place: &mut Maybe<u64>,
         _: &mut Differences,
     ) -> Option<()> {
-        *place = lenient::to_ms(number::whole(ahead, cursor)?).into();
+        *place = lenient::to_ms(scan_whole::<STRICT>(ahead, cursor)?).into();
         Some(())
     }
     fn read(value: &Loose<'_>, place: &mut Maybe<u64>) -> Result<(), Fault> {
@@ -149,13 +171,13 @@ impl FieldType for Timestamp {
     type Place<'a> = &'a mut u64;
     const AHEAD: usize = number::AHEAD;
     #[inline(always)]
-    fn scan<const SHORT: bool>(
+    fn scan<const SHORT: bool, const STRICT: bool>(
         ahead: &[u8],
         cursor: &mut Cursor<'_>,
         place: &mut u64,
         _: &mut Differences,
     ) -> Option<()> {
-        *place = lenient::to_ms(number::whole(ahead, cursor)?);
+        *place = lenient::to_ms(scan_whole::<STRICT>(ahead, cursor)?);
         Some(())
     }
     fn read(value: &Loose<'_>, place: &mut u64) -> Result<(), Fault> {
@@ -174,7 +196,7 @@ impl FieldType for Flag {
     type Place<'a> = &'a mut Option<bool>;
     const AHEAD: usize = 5;
     #[inline(always)]
-    fn scan<const SHORT: bool>(
+    fn scan<const SHORT: bool, const STRICT: bool>(
         ahead: &[u8],
         cursor: &mut Cursor<'_>,
         place: &mut Option<bool>,
@@ -212,7 +234,7 @@ impl FieldType for Code {
     // A quote, and the 16 bytes that `from_quoted` checks: room for any existing code. `read` reads longer codes.
     const AHEAD: usize = 17;
     #[inline(always)]
-    fn scan<const SHORT: bool>(
+    fn scan<const SHORT: bool, const STRICT: bool>(
         ahead: &[u8],
         cursor: &mut Cursor<'_>,
         place: &mut Market,
@@ -246,7 +268,7 @@ macro_rules! time_kinds {
             type Place<'a> = &'a mut $place;
             const AHEAD: usize = $len + 2;
             #[inline(always)]
-            fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut $place, _: &mut Differences) -> Option<()> {
+            fn scan<const SHORT: bool, const STRICT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut $place, _: &mut Differences) -> Option<()> {
                 let [b'"', text @ .., b'"'] = ahead else { return None };
                 *place = $scan(text).ok()?.into();
                 cursor.skip($len + 2);
@@ -288,7 +310,7 @@ impl FieldType for NullableDate {
     type Place<'a> = &'a mut Maybe<Date>;
     const AHEAD: usize = DashedDate::AHEAD;
     #[inline(always)]
-    fn scan<const SHORT: bool>(
+    fn scan<const SHORT: bool, const STRICT: bool>(
         ahead: &[u8],
         cursor: &mut Cursor<'_>,
         place: &mut Maybe<Date>,
@@ -299,7 +321,7 @@ impl FieldType for NullableDate {
             *place = Maybe::ABSENT;
             return Some(());
         }
-        DashedDate::scan::<SHORT>(ahead, cursor, place, differences)
+        DashedDate::scan::<SHORT, STRICT>(ahead, cursor, place, differences)
     }
     fn read(value: &Loose<'_>, place: &mut Maybe<Date>) -> Result<(), Fault> {
         DashedDate::read(value, place)
@@ -323,7 +345,7 @@ macro_rules! word_kinds {
                 WORD_MAX
             };
             #[inline(always)]
-            fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut $place, _: &mut Differences) -> Option<()> {
+            fn scan<const SHORT: bool, const STRICT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut $place, _: &mut Differences) -> Option<()> {
                 // Selected without a branch, because which word is next cannot be predicted.
                 let (mut found, mut len) = (None, 0);
                 $(
@@ -378,19 +400,15 @@ word_kinds! {
 /// The levels of a book: both sides at once, as the exchange sends them.
 pub(super) enum Units {}
 
-/// Appends one level to each side, and counts the levels that do not fit. The exchange pads the shallower side with
-/// zeros, which are left out.
+/// Appends one level to each side. Returns the number of levels that do not fit. The exchange pads the shallower side
+/// with zeros, which are left out.
 #[inline(always)]
-fn push((asks, bids): (&mut Levels, &mut Levels), quote: &Quote, odd: &mut OddLevels) {
+fn push((asks, bids): (&mut Levels, &mut Levels), quote: &Quote) -> u64 {
     let offered = |price: f64, size: f64| price != 0.0 && size != 0.0;
     let ask = Level { price: quote.ask_price.raw(), size: quote.ask_size.raw() };
     let bid = Level { price: quote.bid_price.raw(), size: quote.bid_size.raw() };
-    if offered(ask.price, ask.size) && !asks.push(ask) {
-        odd.count_cut();
-    }
-    if offered(bid.price, bid.size) && !bids.push(bid) {
-        odd.count_cut();
-    }
+    u64::from(offered(ask.price, ask.size) && !asks.push(ask))
+        + u64::from(offered(bid.price, bid.size) && !bids.push(bid))
 }
 
 /// Counts the elements of the list at `cursor`, which has been read before.
@@ -411,7 +429,7 @@ impl FieldType for Units {
     const AHEAD: usize = 0;
     const INSIDE: &'static [Names] = ORDERBOOK_UNIT;
     #[inline(always)]
-    fn scan<const SHORT: bool>(
+    fn scan<const SHORT: bool, const STRICT: bool>(
         _: &[u8],
         cursor: &mut Cursor<'_>,
         (asks, bids): (&mut Levels, &mut Levels),
@@ -426,11 +444,17 @@ impl FieldType for Units {
         if !local.eat(b"]") {
             let mut quote = Quote::BLANK;
             loop {
-                quote.scan::<SHORT>(&mut local, differences)?;
-                if differences.layout::<Quote>(SHORT).progress.is_odd {
+                quote.scan::<SHORT, STRICT>(&mut local, differences)?;
+                if !STRICT && differences.layout::<Quote>(SHORT).progress.is_odd {
                     differences.finish_unit(SHORT, &mut quote);
                 }
-                push((asks, bids), &quote, &mut differences.levels);
+                let cut = push((asks, bids), &quote);
+                if cut > 0 {
+                    if STRICT {
+                        return None;
+                    }
+                    differences.levels.count_cut(cut);
+                }
                 if !local.eat(b",") {
                     break;
                 }
@@ -439,8 +463,11 @@ impl FieldType for Units {
                 return None;
             }
         }
-        differences.finish_levels(SHORT, [asks, bids], || count_elements(*cursor)).ok()?;
+        let (bytes, start) = (cursor.bytes(), cursor.position());
         *cursor = local;
+        if !STRICT {
+            differences.finish_levels(SHORT, [asks, bids], move || count_elements(Cursor::at(bytes, start))).ok()?;
+        }
         Some(())
     }
     fn read(value: &Loose<'_>, _: (&mut Levels, &mut Levels)) -> Result<(), Fault> {
@@ -463,7 +490,7 @@ impl FieldType for Units {
             // An element that is not an object counts as a unit without fields.
             walk_members(unit.members().unwrap_or_default(), &mut quote, short, differences);
             differences.finish_unit(short, &mut quote);
-            push((asks, bids), &quote, &mut differences.levels);
+            differences.levels.count_cut(push((asks, bids), &quote));
         }
         differences.finish_levels(short, [asks, bids], || elements.count() as u64)
     }

@@ -16,14 +16,23 @@ impl Key {
     pub(super) const NONE: Self = Self { words: [0; SPAN / 8], len: 1 };
 
     /// Stores a key that needs no escapes. Returns `None` if it is too long.
-    pub(super) fn new(name: &str) -> Option<Self> {
-        let mut bytes = [0; SPAN];
+    pub(super) const fn new(name: &str) -> Option<Self> {
+        let (name, mut words, mut at) = (name.as_bytes(), [0; SPAN / 8], 0);
         let len = name.len() + 3;
-        let text = bytes.get_mut(..len)?;
-        text[0] = b'"';
-        text[1..len - 2].copy_from_slice(name.as_bytes());
-        text[len - 2..].copy_from_slice(b"\":");
-        Some(Self { words: std::array::from_fn(|at| word(&bytes, at * 8)), len: len as u8 })
+        if len > SPAN {
+            return None;
+        }
+        while at < len {
+            let byte = match at {
+                0 => b'"',
+                _ if at <= name.len() => name[at - 1],
+                _ if at == len - 2 => b'"',
+                _ => b':',
+            };
+            words[at / 8] |= (byte as u64) << (at % 8 * 8);
+            at += 1;
+        }
+        Some(Self { words, len: len as u8 })
     }
 
     /// Returns the length, with the quotes and the colon.

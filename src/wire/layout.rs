@@ -18,6 +18,9 @@ const ODD_MAX: usize = 24;
 /// After the order of the fields was learned, the number of drifted messages before it is learned again.
 const LEARN_AGAIN: u8 = 16;
 
+/// After an object that is not in the documented form, the number of objects that are not read strictly.
+const TOLERANT_OBJECTS: u8 = 64;
+
 /// If more fields than this are displaced, what was learned earlier is dropped.
 const DISPLACED_MAX: u32 = 8;
 
@@ -29,6 +32,8 @@ pub(super) struct Layout {
     /// Keys that are not those of the fields at their places, in the order in which they were met.
     odd_keys: [OddKey; ODD_MAX],
     odd_count: usize,
+    /// The number of objects before one is read strictly again.
+    tolerant_left: u8,
     /// The number of drifted messages before the order of the fields may be learned again.
     learn_after: u8,
     /// Fields whose drift has been reported, for each kind of drift.
@@ -70,6 +75,7 @@ impl Layout {
         displaced: 0,
         odd_keys: [OddKey { key: Key::NONE, meaning: Meaning::Type }; ODD_MAX],
         odd_count: 0,
+        tolerant_left: 0,
         learn_after: 0,
         reported: [0; DriftKind::OF_FIELDS],
         reported_keys: [ReportedKey { bytes: [0; REPORTED_LEN_MAX], len: 0 }; REPORTED_MAX],
@@ -84,7 +90,7 @@ impl Layout {
 
     /// Prepares for the next object.
     pub(super) fn reset_progress(&mut self) {
-        self.progress = Progress { is_plain: self.displaced == 0 && self.odd_count == 0, ..Progress::START };
+        self.progress = Progress::START;
     }
 
     /// Returns the length and the meaning of the odd key at the start of `text`, and expects the next one after it. The
@@ -123,8 +129,20 @@ impl Layout {
         is_due
     }
 
-    /// Counts a message that differs from the documented form.
-    pub(super) fn count_odd(&mut self) {
+    /// Returns whether the next object is probably in the documented form.
+    #[inline(always)]
+    pub(super) fn is_strict(&self) -> bool {
+        self.tolerant_left == 0
+    }
+
+    /// Notes that an object is not in the documented form.
+    pub(super) fn set_tolerant(&mut self) {
+        self.tolerant_left = TOLERANT_OBJECTS;
+    }
+
+    /// Counts an object that was not read strictly.
+    pub(super) fn count_tolerant(&mut self) {
+        self.tolerant_left = self.tolerant_left.saturating_sub(1);
         self.learn_after = self.learn_after.saturating_sub(1);
     }
 
@@ -298,7 +316,7 @@ mod tests {
         assert!(layout.begin_to_learn());
         for _ in 0..LEARN_AGAIN {
             assert!(!layout.begin_to_learn());
-            layout.count_odd();
+            layout.count_tolerant();
         }
         assert!(layout.begin_to_learn());
     }

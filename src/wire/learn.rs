@@ -2,7 +2,6 @@
 
 use super::cursor::Cursor;
 use super::detour::{key_of_type, plain_key};
-use super::differences::Tracked;
 use super::layout::{Layout, Meaning};
 use super::schema::{Record, find};
 use super::skip::skip_value;
@@ -13,8 +12,7 @@ const MEMBERS_MAX: usize = 64;
 /// Learns which fields of the object at `start` are displaced, and which odd keys it has.
 pub(super) fn learn<R: Record, const SHORT: bool>(start: Cursor<'_>, layout: &mut Layout) {
     let (mut order, mut count) = ([0; MEMBERS_MAX], 0);
-    let fields = Members { cursor: start }
-        .filter_map(|member| find::<R>(member.key, SHORT).filter(|&index| member.before == byte_before::<R>(index)));
+    let fields = Members { cursor: start }.filter_map(|member| find::<R>(member.key, SHORT));
     for index in fields.take(MEMBERS_MAX) {
         order[count] = index as u8;
         count += 1;
@@ -24,7 +22,7 @@ pub(super) fn learn<R: Record, const SHORT: bool>(start: Cursor<'_>, layout: &mu
     for Member { before, key, .. } in (Members { cursor: start }).take(MEMBERS_MAX) {
         let is_type = !R::IN_UNIT && key == key_of_type::<SHORT>();
         let meaning = match find::<R>(key, SHORT) {
-            Some(index) if before == byte_before::<R>(index) && layout.displaced() & 1 << index == 0 => continue,
+            Some(index) if layout.displaced() & 1 << index == 0 => continue,
             Some(index) => Meaning::Field(index as u8),
             None if is_type && before == b'{' => continue,
             None if is_type => Meaning::Type,
@@ -44,11 +42,6 @@ pub(super) fn learn_inside<R: Record, const SHORT: bool>(start: Cursor<'_>, list
             return;
         }
     }
-}
-
-/// Returns the byte before the key of the field with this index in the documented form.
-fn byte_before<R: Tracked>(index: usize) -> u8 {
-    if R::IN_UNIT && index == 0 { b'{' } else { b',' }
 }
 
 /// The members of an object.

@@ -7,6 +7,7 @@
 //!
 //! Vectors reinterpret bytes as numbers, so the processor has to be little-endian (`lib.rs` refuses others).
 
+use std::hint::cold_path;
 use std::num::{NonZeroU64, NonZeroUsize};
 
 use bytemuck::cast;
@@ -61,24 +62,16 @@ const WINDOW: usize = AHEAD - 1;
 const _: () = assert!(WINDOW > 16 + 1 + 16);
 
 /// An unsigned number and its length; `None` if `std` has to parse it. Small enough to be returned in registers.
-type Found = Option<(f64, NonZeroUsize)>;
+pub(super) type Found = Option<(f64, NonZeroUsize)>;
 
-/// Reads the JSON number at the start of `ahead`, which may be in quotes, and steps over it. Returns `None` if there is
-/// no number, or if it is too large for an `f64`, and for unusual numbers in quotes. Never returns a negative zero.
+/// Reads the JSON number at the start of `ahead` and steps over it. Returns `None` if there is no number, or if it is
+/// too large for an `f64`. Never returns a negative zero.
 #[inline(always)]
 pub(super) fn number(ahead: &[u8], cursor: &mut Cursor<'_>) -> Option<f64> {
     let (sign, window) = ahead.split_first_chunk::<1>()?;
-    // Few fields ever have a sign or quotes, so `unsigned` does not handle them.
-    if sign[0] < b'0' {
-        if sign[0] == b'"' {
-            let (value, len) = quoted(*cursor)?;
-            cursor.skip(len.get());
-            return Some(value);
-        }
-        if sign[0] != b'-' {
-            return None;
-        }
-        return match unsigned::<false>(window.first_chunk()?) {
+    // Few fields ever have a sign, so `unsigned` does not handle one.
+    if sign == b"-" {
+        return match unsigned(window.first_chunk()?) {
             Some((magnitude, len)) => {
                 cursor.skip(1 + len.get());
                 Some(0.0 - magnitude) // a negated zero would keep its sign
@@ -86,7 +79,7 @@ pub(super) fn number(ahead: &[u8], cursor: &mut Cursor<'_>) -> Option<f64> {
             None => by_text(cursor),
         };
     }
-    match unsigned::<false>(ahead.first_chunk()?) {
+    match unsigned(ahead.first_chunk()?) {
         Some((value, len)) => {
             cursor.skip(len.get());
             Some(value)
@@ -95,42 +88,53 @@ pub(super) fn number(ahead: &[u8], cursor: &mut Cursor<'_>) -> Option<f64> {
     }
 }
 
-/// Reads an unsigned whole number of at most 19 digits, which may be in quotes, and steps over it.
+/// Reads an unsigned whole number of at most 19 digits and steps over it.
 #[inline(always)]
 pub(super) fn whole(ahead: &[u8], cursor: &mut Cursor<'_>) -> Option<u64> {
-    let found = id(ahead.first_chunk()?);
-    let (value, len) = if found.is_some() { found } else { quoted_id(*cursor) }?;
+    let (value, len) = id(ahead.first_chunk()?)?;
     cursor.skip(len.get());
     Some(value)
 }
 
-/// Reads a number in quotes. Returns the length with the quotes.
+/// Reads a number in quotes at the start of `bytes`. Returns `None` for unusual forms. The length includes the quotes.
 #[cold]
 #[inline(never)]
-fn quoted(cursor: Cursor<'_>) -> Found {
-    let (quote, ahead) = cursor.chunk::<{ AHEAD + 2 }>()?.split_first_chunk::<1>()?;
-    let is_negative = ahead[0] == b'-';
-    let (magnitude, len) = unsigned::<true>(ahead.get(usize::from(is_negative)..)?.first_chunk()?)?;
-    let value = if is_negative { 0.0 - magnitude } else { magnitude };
-    if quote == b"\"" { found(value, len.get() + 2 + usize::from(is_negative)) } else { None }
+pub(super) fn quoted(bytes: &[u8]) -> Found {
+    let [b'"', ahead @ ..] = bytes.first_chunk::<{ AHEAD + 1 }>()? else { return None };
+    if ahead[0] == b'-' {
+        let (magnitude, len) = unsigned_quoted(ahead.last_chunk()?)?;
+        return Some((0.0 - magnitude, len.checked_add(3)?));
+    }
+    let (value, len) = unsigned_quoted(ahead.first_chunk()?)?;
+    Some((value, len.checked_add(2)?))
 }
 
-/// Reads an [`id`] in quotes. Returns the length with the quotes.
+/// Reads a [`whole`] number in quotes at the start of `bytes`. The length includes the quotes.
 #[cold]
 #[inline(never)]
-fn quoted_id(cursor: Cursor<'_>) -> Option<(u64, NonZeroUsize)> {
-    let (quote, ahead) = cursor.chunk::<{ AHEAD + 1 }>()?.split_first_chunk::<1>()?;
+pub(super) fn quoted_whole(bytes: &[u8]) -> Option<(u64, NonZeroUsize)> {
+    let [b'"', ahead @ ..] = bytes.first_chunk::<{ AHEAD + 1 }>()? else { return None };
     let (value, len) = id(ahead.first_chunk()?)?;
-    let is_quoted = quote == b"\"" && ahead.get(len.get()) == Some(&b'"');
-    if is_quoted { Some((value, len.checked_add(2)?)) } else { None }
+    if *ahead.get(len.get())? == b'"' { Some((value, len.checked_add(2)?)) } else { None }
 }
 
-/// Reads up to seven digits, alone or with a point and up to eight decimals. `QUOTED` means that a quote follows. Separate functions read all other forms,
-/// so that this one does not have to save registers.
+/// Reads an unsigned number.
 ///
 /// Not inlined, because copies for all fields of a ticker would outgrow the processor's cache of decoded instructions.
 #[inline(never)]
-fn unsigned<const QUOTED: bool>(window: &[u8; WINDOW]) -> Found {
+fn unsigned(window: &[u8; WINDOW]) -> Found {
+    usual::<false>(window)
+}
+
+/// Reads an unsigned number with a quote behind it.
+fn unsigned_quoted(window: &[u8; WINDOW]) -> Found {
+    usual::<true>(window)
+}
+
+/// Reads up to seven digits, alone or with a point and up to eight decimals. Separate functions read all other forms,
+/// so that this one does not have to save registers. `QUOTED` means that a quote has to follow.
+#[inline(always)]
+fn usual<const QUOTED: bool>(window: &[u8; WINDOW]) -> Found {
     let head = load(window, 0);
     let Some(others) = non_digits(head) else { return large::<QUOTED>(window) };
     let bits = digit_bits(others);
@@ -171,7 +175,7 @@ fn unsigned<const QUOTED: bool>(window: &[u8; WINDOW]) -> Found {
     }
 }
 
-/// Reads a number with nine to twelve decimals, such as a rate. [`unsigned`] has read the first eight, up to `at`.
+/// Reads a number with nine to twelve decimals, such as a rate. [`usual`] has read the first eight, up to `at`.
 #[inline(never)]
 fn finer<const QUOTED: bool>(window: &[u8; WINDOW], at: usize, mantissa: u64) -> Found {
     let tail = load(window, at);
@@ -286,7 +290,14 @@ fn found(value: f64, len: usize) -> Found {
 /// Returns whether `byte` may follow a number.
 #[inline(always)]
 fn ends<const QUOTED: bool>(byte: u8) -> bool {
-    if QUOTED { byte == b'"' } else { matches!(byte, b',' | b'}') }
+    if QUOTED {
+        return byte == b'"';
+    }
+    if byte != b',' {
+        cold_path(); // a comma is compared first
+        return byte == b'}';
+    }
+    true
 }
 
 /// Converts a value of at most 63 bits. The processor converts a signed integer in one step.
@@ -316,19 +327,17 @@ fn sum(whole: Digits, fraction: Digits) -> Option<f64> {
 /// The slow path for every spelling: finds the end of the number and lets `std` parse it.
 #[inline(always)]
 fn by_text(cursor: &mut Cursor<'_>) -> Option<f64> {
-    let (value, after) = std_number(*cursor)?;
-    *cursor = after;
+    let (value, len) = std_number(cursor.rest())?;
+    cursor.skip(len.get());
     Some(value)
 }
 
-/// Takes and returns the cursor by value: a reference would force the caller's cursor out of registers.
 #[cold]
 #[inline(never)]
-fn std_number(mut cursor: Cursor<'_>) -> Option<(f64, Cursor<'_>)> {
-    let text = &cursor.rest()[..text_len(cursor.rest())?];
+fn std_number(bytes: &[u8]) -> Found {
+    let text = &bytes[..text_len(bytes)?];
     let value: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
-    cursor.skip(text.len());
-    value.is_finite().then_some((value + 0.0, cursor)) // + 0.0 makes a negative zero positive
+    if value.is_finite() { found(value + 0.0, text.len()) } else { None } // + 0.0 makes a negative zero positive
 }
 
 /// Returns the length of the JSON number at the start of `bytes`.

@@ -18,20 +18,12 @@ pub(super) struct Progress {
     pub(super) is_odd: bool,
     /// Whether there is a difference that the layout does not know.
     pub(super) is_new: bool,
-    /// Whether there is no difference and the layout knows of none.
-    pub(super) is_plain: bool,
 }
 
 impl Progress {
     /// The progress at the start of an object whose layout knows of no difference.
     pub(super) const START: Self =
-        Self { passed: 0, read: 0, bad: 0, empty: 0, expected: 0, is_odd: false, is_new: false, is_plain: true };
-
-    /// Notes that there is a difference.
-    #[inline(always)]
-    pub(super) fn set_odd(&mut self) {
-        (self.is_odd, self.is_plain) = (true, false);
-    }
+        Self { passed: 0, read: 0, bad: 0, empty: 0, expected: 0, is_odd: false, is_new: false };
 
     /// Returns the fields that were met in another place or in another form, readable or not.
     #[inline(always)]

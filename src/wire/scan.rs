@@ -77,13 +77,11 @@ fn scan_list(
 /// Reads one object of any data type with long or short keys.
 #[inline]
 fn scan_object(cursor: &mut Cursor<'_>, scratch: &mut Scratch) -> Option<NounKind> {
-    let start = *cursor;
     if cursor.eat(b"{\"type\":\"") {
         scan_fields::<false>(cursor, None, scratch)
     } else if cursor.eat(b"{\"ty\":\"") {
         scan_fields::<true>(cursor, None, scratch)
     } else {
-        *cursor = start;
         scan_misplaced_type(cursor, scratch)
     }
 }
@@ -95,6 +93,9 @@ macro_rules! scan_each {
             if let Some((start, key)) = $start {
                 $scratch.differences.expect_type(TypePlace { key, end: $cursor.position() });
                 *$cursor = start;
+                $scratch.nouns.$noun.set_data_type(data_type);
+                scan_tolerantly::<_, $SHORT>($cursor, &mut $scratch.nouns.$noun, &mut $scratch.differences)?;
+                return Some(NounKind::$Noun);
             }
             $scratch.nouns.$noun.set_data_type(data_type);
             scan_record::<_, $SHORT>($cursor, &mut $scratch.nouns.$noun, &mut $scratch.differences)?;
@@ -121,16 +122,47 @@ fn scan_data_type<T: Noun>(cursor: &mut Cursor<'_>) -> Option<DataType> {
     T::DATA_TYPES.iter().find(|data_type| cursor.eat_word(data_type.as_str())).copied()
 }
 
+/// Reads the fields of an object. Expects the documented form first, unless recent objects were different.
+#[inline(always)]
+fn scan_record<R: Record, const SHORT: bool>(
+    cursor: &mut Cursor<'_>,
+    record: &mut R,
+    differences: &mut Differences,
+) -> Option<()> {
+    if differences.layout::<R>(SHORT).is_strict() {
+        scan_strictly::<R, SHORT>(cursor, record, differences)
+    } else {
+        scan_tolerantly::<R, SHORT>(cursor, record, differences)
+    }
+}
+
 /// Not inlined: one function for each record and key style, each so long that the call does not matter.
 #[inline(never)]
-fn scan_record<R: Record, const SHORT: bool>(
+fn scan_strictly<R: Record, const SHORT: bool>(
     cursor: &mut Cursor<'_>,
     record: &mut R,
     differences: &mut Differences,
 ) -> Option<()> {
     // On a copy: a local cursor stays in registers, one behind a reference does not.
     let mut local = *cursor;
-    record.scan::<SHORT>(&mut local, differences)?;
+    if record.scan::<SHORT, true>(&mut local, differences).is_some() {
+        *cursor = local;
+        return Some(());
+    }
+    differences.layout::<R>(SHORT).set_tolerant();
+    scan_tolerantly::<R, SHORT>(cursor, record, differences)
+}
+
+#[cold]
+#[inline(never)]
+fn scan_tolerantly<R: Record, const SHORT: bool>(
+    cursor: &mut Cursor<'_>,
+    record: &mut R,
+    differences: &mut Differences,
+) -> Option<()> {
+    differences.layout::<R>(SHORT).count_tolerant();
+    let mut local = *cursor;
+    record.scan::<SHORT, false>(&mut local, differences)?;
     *cursor = local;
     if differences.is_odd { finish_odd::<R, SHORT>(record, differences) } else { Some(()) }
 }
@@ -174,33 +206,37 @@ fn deliver(
     sink: &mut impl Sink,
 ) {
     if scratch.differences.is_odd {
-        with_noun!(kind, T => if scratch.differences.short {
-            commit::<T, true>(start, is_list, scratch);
-        } else {
-            commit::<T, false>(start, is_list, scratch);
-        });
+        commit_any(kind, start.bytes(), start.position(), is_list, scratch);
     }
     scratch.deliver(kind, receipt, sink);
 }
 
-/// Counts, reports and learns the differences of the object at `start`, which is about to be delivered.
 #[cold]
 #[inline(never)]
+fn commit_any(kind: NounKind, bytes: &[u8], start: u32, is_list: bool, scratch: &mut Scratch) {
+    let start = Cursor::at(bytes, start);
+    with_noun!(kind, T => if scratch.differences.short {
+        commit::<T, true>(start, is_list, scratch);
+    } else {
+        commit::<T, false>(start, is_list, scratch);
+    });
+}
+
+/// Counts, reports and learns the differences of the object at `start`, which is about to be delivered.
 fn commit<T: Noun + Record, const SHORT: bool>(start: Cursor<'_>, is_list: bool, scratch: &mut Scratch) {
     let data_type = T::place(&mut scratch.nouns).data_type();
-    scratch.tolerated += 1;
     scratch.commit(data_type, Format::of(SHORT, is_list));
     let differences = &mut scratch.differences;
     let is_new_unit = differences.is_new_unit;
+    scratch.tolerated += u64::from(differences.is_drift);
     let layout = differences.layout::<T>(SHORT);
-    layout.count_odd();
     if layout.progress.is_new && layout.begin_to_learn() {
         learn::<T, SHORT>(start, layout);
     }
     layout.reset_progress();
     if is_new_unit {
         let layout = differences.layout::<Quote>(SHORT);
-        layout.count_odd();
+        layout.count_tolerant();
         if layout.begin_to_learn() {
             learn_inside::<Quote, SHORT>(start, if SHORT { UNITS.short } else { UNITS.long }, layout);
         }

@@ -7,7 +7,7 @@ use crate::model::{
 };
 
 use super::cursor::Cursor;
-use super::detour::{Next, odd_key, odd_value};
+use super::detour::{odd_key, odd_value};
 use super::differences::{Differences, Tracked};
 use super::error::Fault;
 use super::field::{
@@ -15,6 +15,7 @@ use super::field::{
     StartKst, StartUtc, Timestamp, Units,
 };
 use super::json::Json;
+use super::key::Key;
 use super::loose::Loose;
 use super::stand_in::StandIn;
 
@@ -63,15 +64,22 @@ pub(super) trait Record: Tracked + Sized + 'static {
     const ALL: u64;
     /// Fields without which the message is refused.
     const REQUIRED: u64;
+    /// Fields that may be absent without being a drift.
+    const OPTIONAL: u64;
     /// Fields that may be absent, but must be readable if present, because they identify the stream of the message.
     const IDENTITY: u64;
     /// Fields with another short name.
     const ALIASED: u64;
     /// The value before the first message is read. It is never delivered.
     const BLANK: Self;
-    /// Reads the fields up to and including the closing brace, and writes down what differs from the documented form.
-    /// Returns `None` if the tape walk must read the message; the record is then unspecified.
-    fn scan<const SHORT: bool>(&mut self, cursor: &mut Cursor<'_>, differences: &mut Differences) -> Option<()>;
+    /// Reads the fields up to and including the closing brace. Returns `None` at the first difference from the documented
+    /// form if `STRICT`; the record is then unspecified. Otherwise writes down the differences, and returns `None` if the
+    /// tape walk must read the message.
+    fn scan<const SHORT: bool, const STRICT: bool>(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        differences: &mut Differences,
+    ) -> Option<()>;
     /// Fills in fields that other fields can stand in for. The error is the index of a field that none can stand in
     /// for.
     fn complete(&mut self) -> Result<(), usize>;
@@ -83,6 +91,8 @@ type Scan<R> = fn(&mut Cursor<'_>, &mut R, &mut Differences) -> Option<()>;
 /// One field, for code that looks up fields by key.
 pub(super) struct Field<R> {
     pub(super) names: Names,
+    /// The names as they are written in messages.
+    pub(super) keys: [Key; 2],
     /// Another short name, which a clone of the exchange (Bithumb) uses.
     pub(super) also: Option<&'static str>,
     /// Whether it may be absent without being a drift.
@@ -156,16 +166,17 @@ macro_rules! schema {
 
             const FIELDS: &'static [Field<Self>] = &[$(Field {
                 names: Names { long: $long, short: $short },
+                keys: [Key::new($long).unwrap(), Key::new($short).unwrap()],
                 also: [$(Some($also),)? None][0],
                 is_optional: is_optional!($($presence)?),
                 scan: [
                     |cursor, record, differences| {
                         let ahead = cursor.ahead(<$kind as FieldType>::AHEAD)?;
-                        <$kind as FieldType>::scan::<false>(ahead, cursor, places!(record $place $($more)*), differences)
+                        <$kind as FieldType>::scan::<false, false>(ahead, cursor, places!(record $place $($more)*), differences)
                     },
                     |cursor, record, differences| {
                         let ahead = cursor.ahead(<$kind as FieldType>::AHEAD)?;
-                        <$kind as FieldType>::scan::<true>(ahead, cursor, places!(record $place $($more)*), differences)
+                        <$kind as FieldType>::scan::<true, false>(ahead, cursor, places!(record $place $($more)*), differences)
                     },
                 ],
                 read: |value, record| <$kind as FieldType>::read(value, places!(record $place $($more)*)),
@@ -177,6 +188,7 @@ macro_rules! schema {
 
             const ALL: u64 = u64::MAX >> (u64::BITS as usize - $names.len());
             const REQUIRED: u64 = bits(&[$(presence!($($presence)?)),*], Presence::Required);
+            const OPTIONAL: u64 = bits(&[$(presence!($($presence)?)),*], Presence::Optional) | Self::IDENTITY;
             const IDENTITY: u64 = bits(&[$(presence!($($presence)?)),*], Presence::Identity);
             const ALIASED: u64 = aliased(Self::FIELDS);
 
@@ -186,7 +198,7 @@ macro_rules! schema {
             };
 
             #[inline(always)]
-            fn scan<const SHORT: bool>(&mut self, cursor: &mut Cursor<'_>, differences: &mut Differences) -> Option<()> {
+            fn scan<const SHORT: bool, const STRICT: bool>(&mut self, cursor: &mut Cursor<'_>, differences: &mut Differences) -> Option<()> {
                 let index = 0;
                 $(
                     let key = match (<Self as Tracked>::IN_UNIT && index == 0, SHORT) {
@@ -196,45 +208,46 @@ macro_rules! schema {
                         (true, true) => concat!("{\"", $short, "\":"),
                     };
                     let key = key.as_bytes();
-                    loop {
-                        // Key and value are fetched together, to save a bounds check. Slack follows every message, so
-                        // if there are not enough bytes, the field is missing.
-                        let ahead = cursor.ahead(key.len() + <$kind as FieldType>::AHEAD);
-                        let value = match ahead.map(|ahead| ahead.split_at(key.len())) {
-                            Some((name, value)) if name == key => {
-                                cursor.skip(key.len());
-                                value
-                            }
-                            $(_ if SHORT && cursor.eat(concat!(",\"", $also, "\":").as_bytes()) => {
-                                cursor.ahead(<$kind as FieldType>::AHEAD)?
-                            })?
-                            _ if is_optional!($($presence)?) && differences.layout::<Self>(SHORT).progress.is_plain => {
-                                <$kind as FieldType>::clear(places!(self $place $($more)*));
-                                break;
-                            }
-                            _ => match odd_key::<Self, SHORT>(*cursor, index, self, differences)? {
-                                Next::Again(position) => {
-                                    *cursor = cursor.moved_to(position);
-                                    continue;
-                                }
-                                Next::Pass => break,
-                            },
-                        };
-                        let place = places!(self $place $($more)*);
-                        if <$kind as FieldType>::scan::<SHORT>(value, cursor, place, differences).is_none() {
-                            *cursor = cursor.moved_to(odd_value::<Self, SHORT>(*cursor, index, self, differences)?);
+                    // Key and value are fetched together, to save a bounds check. Slack follows every message, so if
+                    // there are not enough bytes, the field is missing.
+                    let ahead = cursor.ahead(key.len() + <$kind as FieldType>::AHEAD).map(|ahead| ahead.split_at(key.len()));
+                    let value = match ahead {
+                        Some((name, value)) if name == key => {
+                            cursor.skip(key.len());
+                            Some(value)
                         }
-                        break;
+                        $(_ if SHORT && cursor.eat(concat!(",\"", $also, "\":").as_bytes()) => {
+                            cursor.ahead(<$kind as FieldType>::AHEAD)
+                        })?
+                        _ => None,
+                    };
+                    let place = places!(self $place $($more)*);
+                    if let Some(value) = value {
+                        if <$kind as FieldType>::scan::<SHORT, STRICT>(value, cursor, place, differences).is_none() {
+                            if STRICT {
+                                return None;
+                            }
+                            let (bytes, position) = (cursor.bytes(), cursor.position());
+                            let end = odd_value::<Self, SHORT>(bytes, position, index, self, differences)?;
+                            *cursor = cursor.moved_to(end);
+                        }
+                    } else if STRICT {
+                        if !is_optional!($($presence)?) {
+                            return None;
+                        }
+                        <$kind as FieldType>::clear(place);
+                    } else {
+                        let (bytes, position) = (cursor.bytes(), cursor.position());
+                        let next = odd_key::<Self, SHORT>(bytes, position, index, self, differences)?;
+                        *cursor = cursor.moved_to(next);
                     }
                     let index = index + 1;
                 )*
-                while !cursor.eat(b"}") {
-                    let Next::Again(position) = odd_key::<Self, SHORT>(*cursor, index, self, differences)? else {
-                        return None;
-                    };
-                    *cursor = cursor.moved_to(position);
+                if !STRICT && cursor.peek() != Some(b'}') {
+                    let (bytes, position) = (cursor.bytes(), cursor.position());
+                    *cursor = cursor.moved_to(odd_key::<Self, SHORT>(bytes, position, index, self, differences)?);
                 }
-                Some(())
+                cursor.eat(b"}").then_some(())
             }
 
             fn complete(&mut self) -> Result<(), usize> {
