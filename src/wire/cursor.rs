@@ -1,5 +1,8 @@
 //! A position in the bytes of a message. Knows nothing of JSON.
 
+use bytemuck::cast;
+use wide::i8x16;
+
 /// A position in the bytes of a message and of the slack after it, see [`SLACK`](super::SLACK). A copy keeps its own
 /// position.
 #[derive(Clone, Copy)]
@@ -100,16 +103,20 @@ impl<'a> Cursor<'a> {
 
     /// Steps to the next byte with this value, or returns `None` if there is none.
     pub(super) fn skip_to(&mut self, byte: u8) -> Option<()> {
-        /// The number of bytes that are compared at once, in vectors.
         const BLOCK: usize = 64;
 
+        let splat = i8x16::splat(byte as i8);
         while let Some(block) = self.chunk::<BLOCK>() {
-            if block.iter().fold(false, |found, other| found | (*other == byte)) {
-                break;
+            let parts: [i8x16; 4] = cast(*block);
+            let found = parts.map(|part| part.simd_eq(splat));
+            if (found[0] | found[1] | found[2] | found[3]).any() {
+                let at = found.iter().rev().fold(0u64, |bits, part| bits << 16 | u64::from(part.to_bitmask()));
+                self.skip(at.trailing_zeros() as usize);
+                return Some(());
             }
             self.skip(BLOCK);
         }
-        let at = self.rest().iter().take(BLOCK).position(|other| *other == byte)?;
+        let at = self.rest().iter().position(|other| *other == byte)?;
         self.skip(at);
         Some(())
     }

@@ -64,16 +64,16 @@ pub(super) fn odd_key<R: Record, const SHORT: bool>(
 }
 
 /// Reads the value at `cursor` of the field with this index, in any form.
+#[inline(always)]
 fn read_here<R: Record, const SHORT: bool>(
-    mut cursor: Cursor<'_>,
+    cursor: Cursor<'_>,
     index: usize,
     record: &mut R,
     differences: &mut Differences,
 ) -> Option<u32> {
-    match (R::FIELDS[index].scan[usize::from(SHORT)])(&mut cursor, record, differences) {
-        Some(()) => Some(cursor.position()),
-        None => odd_value::<R, SHORT>(cursor.bytes(), cursor.position(), index, record, differences),
-    }
+    let (bytes, position) = (cursor.bytes(), cursor.position());
+    let end = (R::FIELDS[index].scan[usize::from(SHORT)])(bytes, position, record, differences);
+    end.or_else(|| odd_value::<R, SHORT>(bytes, position, index, record, differences))
 }
 
 /// Reads a member with a key that the layout knows.
@@ -150,7 +150,7 @@ fn end_of_type(cursor: Cursor<'_>, differences: &mut Differences) -> Option<u32>
 
 /// Reads the value of a field that is not where the table has it. `index` is the field that was expected there.
 fn read_elsewhere<R: Record, const SHORT: bool>(
-    mut cursor: Cursor<'_>,
+    cursor: Cursor<'_>,
     field: usize,
     index: usize,
     record: &mut R,
@@ -165,12 +165,13 @@ fn read_elsewhere<R: Record, const SHORT: bool>(
         return None;
     }
     progress.passed |= u64::from(is_over) << field;
-    if (R::FIELDS[field].scan[usize::from(SHORT)])(&mut cursor, record, differences).is_some() {
+    let end = (R::FIELDS[field].scan[usize::from(SHORT)])(cursor.bytes(), cursor.position(), record, differences);
+    if end.is_some() {
         let progress = &mut differences.layout::<R>(SHORT).progress;
         progress.read |= bit;
         progress.bad &= !bit;
         progress.empty &= !bit;
-        return Some(cursor.position());
+        return end;
     }
     read_loosely::<R, SHORT>(cursor, field, record, differences)
 }

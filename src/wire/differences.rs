@@ -210,6 +210,9 @@ impl Differences {
     pub(super) fn finish<R: Record>(&mut self, short: bool, record: &mut R) -> Result<(), usize> {
         let progress = self.layout::<R>(short).progress;
         let absent = progress.passed & R::ALL & !progress.read;
+        if absent == 0 {
+            return Ok(());
+        }
         let mut left = absent;
         while left != 0 {
             let index = left.trailing_zeros() as usize;

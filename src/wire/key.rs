@@ -6,18 +6,26 @@ pub(super) const SPAN: usize = 48;
 /// A key with its quotes and its colon.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Key {
-    /// Eight bytes in each, the first in the lowest byte. Zeros follow the key.
-    words: [u64; SPAN / 8],
+    blocks: [Block; SPAN / 16],
     len: u8,
+}
+
+/// Sixteen bytes of a key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Block {
+    /// The first byte is the lowest. Zeros follow the key.
+    bytes: u128,
+    /// All bits of the bytes that belong to the key.
+    mask: u128,
 }
 
 impl Key {
     /// The value of an unused slot.
-    pub(super) const NONE: Self = Self { words: [0; SPAN / 8], len: 1 };
+    pub(super) const NONE: Self = Self { blocks: [Block { bytes: 0, mask: 0 }; SPAN / 16], len: 0 };
 
     /// Stores a key that needs no escapes. Returns `None` if it is too long.
     pub(super) const fn new(name: &str) -> Option<Self> {
-        let (name, mut words, mut at) = (name.as_bytes(), [0; SPAN / 8], 0);
+        let (name, mut key, mut at) = (name.as_bytes(), Self::NONE, 0);
         let len = name.len() + 3;
         if len > SPAN {
             return None;
@@ -29,13 +37,17 @@ impl Key {
                 _ if at == len - 2 => b'"',
                 _ => b':',
             };
-            words[at / 8] |= (byte as u64) << (at % 8 * 8);
+            let (block, shift) = (&mut key.blocks[at / 16], at % 16 * 8);
+            block.bytes |= (byte as u128) << shift;
+            block.mask |= 0xFF << shift;
             at += 1;
         }
-        Some(Self { words, len: len as u8 })
+        key.len = len as u8;
+        Some(key)
     }
 
     /// Returns the length, with the quotes and the colon.
+    #[inline(always)]
     pub(super) fn len(&self) -> usize {
         usize::from(self.len)
     }
@@ -43,17 +55,16 @@ impl Key {
     /// Returns whether `text` starts with this key.
     #[inline(always)]
     pub(super) fn starts(&self, text: &[u8; SPAN]) -> bool {
-        let (full, rest) = (self.len() / 8, self.len() % 8);
-        self.words.iter().take(full).enumerate().all(|(at, expected)| word(text, at * 8) == *expected)
-            && (rest == 0 || (word(text, full * 8) ^ self.words[full]) << (64 - rest * 8) == 0)
+        self.is_at(text, 0) && (self.len <= 16 || self.is_at(text, 1) && self.is_at(text, 2))
     }
-}
 
-#[inline(always)]
-fn word(text: &[u8; SPAN], at: usize) -> u64 {
-    let mut bytes = [0; 8];
-    bytes.copy_from_slice(&text[at..at + 8]);
-    u64::from_le_bytes(bytes)
+    #[inline(always)]
+    fn is_at(&self, text: &[u8; SPAN], index: usize) -> bool {
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&text[index * 16..index * 16 + 16]);
+        let block = &self.blocks[index];
+        (u128::from_le_bytes(bytes) ^ block.bytes) & block.mask == 0
+    }
 }
 
 #[cfg(test)]

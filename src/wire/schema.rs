@@ -85,8 +85,8 @@ pub(super) trait Record: Tracked + Sized + 'static {
     fn complete(&mut self) -> Result<(), usize>;
 }
 
-/// Reads the value at the cursor into the record and steps over it.
-type Scan<R> = fn(&mut Cursor<'_>, &mut R, &mut Differences) -> Option<()>;
+/// Reads the value at a position in a message into the record, and returns the position behind it.
+type Scan<R> = fn(&[u8], u32, &mut R, &mut Differences) -> Option<u32>;
 
 /// One field, for code that looks up fields by key.
 pub(super) struct Field<R> {
@@ -170,13 +170,17 @@ macro_rules! schema {
                 also: [$(Some($also),)? None][0],
                 is_optional: is_optional!($($presence)?),
                 scan: [
-                    |cursor, record, differences| {
-                        let ahead = cursor.ahead(<$kind as FieldType>::AHEAD)?;
-                        <$kind as FieldType>::scan::<false, false>(ahead, cursor, places!(record $place $($more)*), differences)
+                    |bytes, position, record, differences| {
+                        let mut cursor = Cursor::at(bytes, position);
+                        let (ahead, place) = (cursor.ahead(<$kind as FieldType>::AHEAD)?, places!(record $place $($more)*));
+                        <$kind as FieldType>::scan::<false, false>(ahead, &mut cursor, place, differences)?;
+                        Some(cursor.position())
                     },
-                    |cursor, record, differences| {
-                        let ahead = cursor.ahead(<$kind as FieldType>::AHEAD)?;
-                        <$kind as FieldType>::scan::<true, false>(ahead, cursor, places!(record $place $($more)*), differences)
+                    |bytes, position, record, differences| {
+                        let mut cursor = Cursor::at(bytes, position);
+                        let (ahead, place) = (cursor.ahead(<$kind as FieldType>::AHEAD)?, places!(record $place $($more)*));
+                        <$kind as FieldType>::scan::<true, false>(ahead, &mut cursor, place, differences)?;
+                        Some(cursor.position())
                     },
                 ],
                 read: |value, record| <$kind as FieldType>::read(value, places!(record $place $($more)*)),

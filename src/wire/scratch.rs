@@ -62,13 +62,21 @@ impl Scratch {
     }
 
     /// Counts and reports what the notes say about a message that is about to be delivered.
-    #[cold]
+    #[inline]
     pub(super) fn commit(&mut self, data_type: DataType, format: Format) {
-        let kind = data_type.kind();
-        let short = format.is_short();
+        let counts = &self.differences.notes.counts;
+        self.drift.add(counts);
+        self.drift_by_type[data_type.kind() as usize][format as usize].add(counts);
+        if !self.differences.notes.fresh().is_empty() {
+            self.report(data_type, format);
+        }
+    }
+
+    /// Reports the differences that were not reported before.
+    #[cold]
+    fn report(&mut self, data_type: DataType, format: Format) {
+        let (kind, short) = (data_type.kind(), format.is_short());
         let differences = &mut self.differences;
-        self.drift.add(&differences.notes.counts);
-        self.drift_by_type[kind as usize][format as usize].add(&differences.notes.counts);
         let (layouts, unit_layouts) = (&mut differences.layouts, &mut differences.unit_layouts);
         for note in differences.notes.fresh() {
             if self.drifts.len() == DRIFTS_MAX {

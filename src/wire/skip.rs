@@ -1,6 +1,9 @@
 //! Steps over JSON values that are not needed, and checks that they are valid. `None` means that the tape walk must
 //! decide: the value contains white space, an escaped surrogate or deep nesting, or is not JSON.
 
+use bytemuck::cast;
+use wide::i8x16;
+
 use super::cursor::Cursor;
 use super::number::text_len;
 
@@ -8,15 +11,31 @@ use super::number::text_len;
 const DEPTH_MAX: u32 = 32;
 
 /// Steps over one value without white space.
+#[inline]
 pub(super) fn skip_value(cursor: &mut Cursor<'_>) -> Option<()> {
+    match cursor.peek()? {
+        b'{' | b'[' => skip_nested(cursor),
+        _ => skip_single(cursor),
+    }
+}
+
+/// Steps over a value that is no list and no object.
+#[inline]
+fn skip_single(cursor: &mut Cursor<'_>) -> Option<()> {
+    match cursor.peek()? {
+        b'"' => skip_text(cursor),
+        b'-' | b'0'..=b'9' => skip_number(cursor),
+        _ => skip_literal(cursor),
+    }
+}
+
+/// Steps over a list or an object.
+fn skip_nested(cursor: &mut Cursor<'_>) -> Option<()> {
     // The open lists and objects, the innermost in the lowest bit: 1 is an object, 0 a list. A 1 stands above the
     // outermost.
     let mut open = 1u64;
     loop {
         match cursor.peek()? {
-            b'"' => {
-                skip_string(cursor)?;
-            }
             b'{' => {
                 cursor.skip(1);
                 if !cursor.eat(b"}") {
@@ -32,8 +51,7 @@ pub(super) fn skip_value(cursor: &mut Cursor<'_>) -> Option<()> {
                     continue;
                 }
             }
-            b'-' | b'0'..=b'9' => cursor.skip(text_len(cursor.rest())?),
-            _ => skip_literal(cursor)?,
+            _ => skip_single(cursor)?,
         }
         // After a value: the end of the innermost list or object, or its next value.
         loop {
@@ -57,12 +75,58 @@ pub(super) fn skip_value(cursor: &mut Cursor<'_>) -> Option<()> {
     }
 }
 
+/// Steps over a number. The usual short ones are recognized in a vector.
+#[inline]
+fn skip_number(cursor: &mut Cursor<'_>) -> Option<()> {
+    let len = short_number(cursor.chunk()?).or_else(|| text_len(cursor.rest()))?;
+    cursor.skip(len);
+    Some(())
+}
+
+/// Returns the length of a number without a sign and an exponent that ends within the block.
+#[inline(always)]
+fn short_number(text: &[u8; 16]) -> Option<usize> {
+    let all: i8x16 = cast(*text);
+    let is_digit = all.simd_gt(i8x16::splat(b'0' as i8 - 1)) & all.simd_lt(i8x16::splat(b'9' as i8 + 1));
+    // A bit above those of the bytes ends each search.
+    let others = !is_digit.to_bitmask() | 1 << 16;
+    let whole = others.trailing_zeros() as usize;
+    if whole == 0 || whole > 1 && text[0] == b'0' {
+        return None;
+    }
+    let mut len = whole;
+    if text.get(whole) == Some(&b'.') {
+        let decimals = (others >> (whole + 1)).trailing_zeros() as usize;
+        len += 1 + decimals;
+        if decimals == 0 {
+            return None;
+        }
+    }
+    text.get(len).filter(|end| !matches!(end, b'e' | b'E')).map(|_| len)
+}
+
+/// Steps over a string. Short ones without escapes are recognized in a vector.
+#[inline]
+fn skip_text(cursor: &mut Cursor<'_>) -> Option<()> {
+    let text: &[u8; 17] = cursor.chunk()?;
+    let all: i8x16 = cast(*text.last_chunk::<16>()?);
+    let is = |byte: u8| all.simd_eq(i8x16::splat(byte as i8));
+    // As signed bytes, control characters and all characters beyond ASCII are below the space.
+    let ends = (is(b'"') | is(b'\\') | all.simd_lt(i8x16::splat(b' ' as i8))).to_bitmask();
+    let len = (ends | 1 << 16).trailing_zeros() as usize;
+    if text.get(1 + len) == Some(&b'"') && text[0] == b'"' {
+        cursor.skip(len + 2);
+        return Some(());
+    }
+    skip_string(cursor).map(|_| ())
+}
+
 fn push(open: u64, kind: u64) -> Option<u64> {
     (open < 1 << DEPTH_MAX).then_some(open << 1 | kind)
 }
 
 fn skip_key(cursor: &mut Cursor<'_>) -> Option<()> {
-    skip_string(cursor)?;
+    skip_text(cursor)?;
     cursor.eat(b":").then_some(())
 }
 
