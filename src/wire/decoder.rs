@@ -126,9 +126,9 @@ impl Decoder {
 
     /// Returns the counts of what this decoder has read so far.
     pub fn counters(&self) -> DecodeCounters {
-        let Scratch { delivered, drift, tolerated, .. } = self.scratch;
+        let Scratch { delivered, tolerated, .. } = self.scratch;
         let scanned = self.counters.scanned - tolerated;
-        DecodeCounters { by_type: delivered, drift, scanned, tolerated, ..self.counters }
+        DecodeCounters { by_type: delivered, drift: self.scratch.drift(), scanned, tolerated, ..self.counters }
     }
 
     /// Returns the number of differences between the delivered messages of one type in one format and the documented

@@ -26,27 +26,39 @@ pub(super) fn odd_key<R: Record, const SHORT: bool>(
     record: &mut R,
     differences: &mut Differences,
 ) -> Option<u32> {
-    let mut cursor = Cursor::at(bytes, position);
+    let layout = differences.odd::<R>(SHORT);
     let bit = 1 << index;
-    differences.is_odd = true;
+    if (layout.displaced() | layout.progress.met) & bit != 0 {
+        layout.progress.passed |= bit;
+        return Some(position);
+    }
+    read_members::<R, SHORT>(bytes, position, index, record, differences)
+}
+
+/// Reads members up to and including the field with this index.
+#[inline(never)]
+fn read_members<R: Record, const SHORT: bool>(
+    bytes: &[u8],
+    position: u32,
+    index: usize,
+    record: &mut R,
+    differences: &mut Differences,
+) -> Option<u32> {
+    let mut cursor = Cursor::at(bytes, position);
+    // The scanner has seen that the key does not follow a comma here.
+    let mut is_known = cursor.peek() == Some(b',');
     loop {
         let layout = differences.layout::<R>(SHORT);
-        layout.progress.is_odd = true;
-        if (layout.displaced() | layout.progress.met()) & bit != 0 {
-            layout.progress.passed |= bit;
-            return Some(cursor.position());
-        }
         if !is_before_key(cursor) {
             // The end of the object: all other fields are missing.
-            layout.progress.passed |= bit;
+            layout.progress.passed |= 1 << index;
             layout.progress.is_new |= index < R::FIELDS.len();
             return (cursor.peek()? == b'}').then_some(cursor.position());
         }
-        let is_first = cursor.position() == position && cursor.peek() == Some(b',');
         cursor.skip(1);
         let text = cursor.chunk()?;
         if let Some(field) = R::FIELDS.get(index)
-            && !is_first
+            && !is_known
             && field.keys[usize::from(SHORT)].starts(text)
         {
             cursor.skip(field.keys[usize::from(SHORT)].len());
@@ -59,7 +71,13 @@ pub(super) fn odd_key<R: Record, const SHORT: bool>(
             }
             None => new_member::<R, SHORT>(cursor, index, record, differences)?,
         };
-        cursor = cursor.moved_to(next);
+        (cursor, is_known) = (cursor.moved_to(next), false);
+        let progress = &mut differences.layout::<R>(SHORT).progress;
+        if progress.met & 1 << index != 0 {
+            // The field under its other name.
+            progress.passed |= 1 << index;
+            return Some(next);
+        }
     }
 }
 
@@ -159,7 +177,7 @@ fn read_elsewhere<R: Record, const SHORT: bool>(
     let bit = 1 << field;
     let progress = &mut differences.layout::<R>(SHORT).progress;
     let is_over = field < index;
-    let is_repeated = progress.met() & bit != 0 || is_over && progress.passed & bit == 0;
+    let is_repeated = progress.met & bit != 0 || is_over && progress.passed & bit == 0;
     if is_repeated && R::FIELDS[field].also.is_some() {
         // Which of them counts depends on their names.
         return None;
@@ -167,10 +185,7 @@ fn read_elsewhere<R: Record, const SHORT: bool>(
     progress.passed |= u64::from(is_over) << field;
     let end = (R::FIELDS[field].scan[usize::from(SHORT)])(cursor.bytes(), cursor.position(), record, differences);
     if end.is_some() {
-        let progress = &mut differences.layout::<R>(SHORT).progress;
-        progress.read |= bit;
-        progress.bad &= !bit;
-        progress.empty &= !bit;
+        differences.layout::<R>(SHORT).progress.set_read(bit);
         return end;
     }
     read_loosely::<R, SHORT>(cursor, field, record, differences)
@@ -188,7 +203,7 @@ pub(super) fn odd_value<R: Record, const SHORT: bool>(
     differences: &mut Differences,
 ) -> Option<u32> {
     let progress = &mut differences.odd::<R>(SHORT).progress;
-    if progress.met() & 1 << index != 0 && R::FIELDS[index].also.is_some() {
+    if progress.met & 1 << index != 0 && R::FIELDS[index].also.is_some() {
         return None;
     }
     progress.passed |= 1 << index;
@@ -236,11 +251,11 @@ pub(super) fn finish_odd<R: Record, const SHORT: bool>(record: &mut R, differenc
     differences.short = SHORT;
     let progress = differences.layout::<R>(SHORT).progress;
     // A field that was read in another place, and then under one of its names where the table has it.
-    let is_ambiguous = progress.met() & !progress.passed & R::ALIASED != 0;
+    let is_ambiguous = progress.met & !progress.passed & R::ALIASED != 0;
     if is_ambiguous || differences.type_place.is_some() {
         return None;
     }
-    let only_optional = progress.passed & !R::OPTIONAL == 0 && progress.met() == 0 && progress.expected == 0;
+    let only_optional = progress.passed & !R::OPTIONAL == 0 && progress.met == 0 && progress.expected == 0;
     differences.is_drift |= !only_optional || progress.is_new;
     differences.finish(SHORT, record).ok()
 }

@@ -157,26 +157,19 @@ impl Differences {
     ) {
         let bit = 1 << index;
         let progress = &mut self.layout::<R>(short).progress;
-        progress.read &= !bit;
-        progress.bad &= !bit;
-        progress.empty &= !bit;
+        progress.set_read(bit);
         let kind = match result {
-            Ok(()) => {
-                progress.read |= bit;
-                return;
-            }
-            Err(Fault::Word) => {
-                progress.read |= bit;
-                DriftKind::UnknownWord
-            }
+            Ok(()) => return,
+            Err(Fault::Word) => DriftKind::UnknownWord,
             Err(Fault::Empty) => {
-                progress.empty |= bit;
+                progress.read &= !bit;
                 if R::FIELDS[index].is_optional {
                     return;
                 }
                 DriftKind::MissingField
             }
             Err(_) => {
+                progress.read &= !bit;
                 progress.bad |= bit;
                 DriftKind::UnreadableField
             }
@@ -207,22 +200,24 @@ impl Differences {
     /// Ends an object: makes all fields absent that were passed and not read, notes the missing ones, and fills in fields
     /// that others can stand in for. If the message has to be refused, the error is the index of the field that is the
     /// reason.
+    #[inline]
     pub(super) fn finish<R: Record>(&mut self, short: bool, record: &mut R) -> Result<(), usize> {
-        let progress = self.layout::<R>(short).progress;
+        let progress = &self.layout::<R>(short).progress;
         let absent = progress.passed & R::ALL & !progress.read;
         if absent == 0 {
             return Ok(());
         }
+        let (met, bad) = (progress.met, progress.bad);
         let mut left = absent;
         while left != 0 {
             let index = left.trailing_zeros() as usize;
             left &= left - 1;
             (R::FIELDS[index].clear)(record);
-            if progress.met() & 1 << index == 0 && !R::FIELDS[index].is_optional {
+            if met & 1 << index == 0 && !R::FIELDS[index].is_optional {
                 self.note::<R>(short, DriftKind::MissingField, index, || Excerpt::EMPTY);
             }
         }
-        match (R::REQUIRED & absent) | (R::IDENTITY & absent & progress.bad) {
+        match (R::REQUIRED & absent) | (R::IDENTITY & absent & bad) {
             0 => record.complete(),
             refused => Err(refused.trailing_zeros() as usize),
         }

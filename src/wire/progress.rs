@@ -6,12 +6,12 @@
 pub(super) struct Progress {
     /// Fields that were not read in the documented form where the table has them.
     pub(super) passed: u64,
-    /// Fields whose value was read in another place or in another form.
+    /// Fields that were met in another place or in another form, readable or not.
+    pub(super) met: u64,
+    /// Those of them whose value was read.
     pub(super) read: u64,
-    /// Fields whose value could not be read.
+    /// Those of them whose value could not be read, except `null` and empty strings.
     pub(super) bad: u64,
-    /// Fields that are `null` or an empty string.
-    pub(super) empty: u64,
     /// The odd key of the layout that is expected next.
     pub(super) expected: usize,
     /// Whether there is a difference.
@@ -23,11 +23,11 @@ pub(super) struct Progress {
 impl Progress {
     /// The progress at the start of an object whose layout knows of no difference.
     pub(super) const START: Self =
-        Self { passed: 0, read: 0, bad: 0, empty: 0, expected: 0, is_odd: false, is_new: false };
+        Self { passed: 0, met: 0, read: 0, bad: 0, expected: 0, is_odd: false, is_new: false };
 
-    /// Returns the fields that were met in another place or in another form, readable or not.
+    /// Notes that the value of a field was read in another place or in another form.
     #[inline(always)]
-    pub(super) fn met(&self) -> u64 {
-        self.read | self.bad | self.empty
+    pub(super) fn set_read(&mut self, bit: u64) {
+        (self.met, self.read, self.bad) = (self.met | bit, self.read | bit, self.bad & !bit);
     }
 }

@@ -18,7 +18,6 @@ pub(super) struct Scratch {
     pub(super) delivered: ObjectCounts,
     /// Messages with a difference that the scanner read.
     pub(super) tolerated: u64,
-    pub(super) drift: DriftCounts,
     drift_by_type: [[DriftCounts; Format::ALL.len()]; NounKind::COUNT],
     /// Reports that were not taken yet.
     drifts: VecDeque<Drift>,
@@ -55,7 +54,6 @@ impl Scratch {
             differences: Differences::NONE,
             delivered: ObjectCounts::default(),
             tolerated: 0,
-            drift: DriftCounts::default(),
             drift_by_type: Default::default(),
             drifts: VecDeque::with_capacity(DRIFTS_MAX),
         }
@@ -65,7 +63,6 @@ impl Scratch {
     #[inline]
     pub(super) fn commit(&mut self, data_type: DataType, format: Format) {
         let counts = &self.differences.notes.counts;
-        self.drift.add(counts);
         self.drift_by_type[data_type.kind() as usize][format as usize].add(counts);
         if !self.differences.notes.fresh().is_empty() {
             self.report(data_type, format);
@@ -101,6 +98,13 @@ impl Scratch {
     /// Takes the oldest report that was not taken yet.
     pub(super) fn take_drift(&mut self) -> Option<Drift> {
         self.drifts.pop_front()
+    }
+
+    /// Returns the drift of all messages.
+    pub(super) fn drift(&self) -> DriftCounts {
+        let mut sum = DriftCounts::default();
+        self.drift_by_type.iter().flatten().for_each(|counts| sum.add(counts));
+        sum
     }
 
     /// Returns the drift of one type of message in one format.

@@ -11,16 +11,22 @@ use super::number::text_len;
 const DEPTH_MAX: u32 = 32;
 
 /// Steps over one value without white space.
-#[inline]
+#[inline(always)]
 pub(super) fn skip_value(cursor: &mut Cursor<'_>) -> Option<()> {
     match cursor.peek()? {
-        b'{' | b'[' => skip_nested(cursor),
+        b'{' | b'[' => {
+            // On a copy, so that the caller's cursor stays in registers.
+            let mut local = *cursor;
+            skip_nested(&mut local)?;
+            *cursor = local;
+            Some(())
+        }
         _ => skip_single(cursor),
     }
 }
 
 /// Steps over a value that is no list and no object.
-#[inline]
+#[inline(always)]
 fn skip_single(cursor: &mut Cursor<'_>) -> Option<()> {
     match cursor.peek()? {
         b'"' => skip_text(cursor),
@@ -30,6 +36,7 @@ fn skip_single(cursor: &mut Cursor<'_>) -> Option<()> {
 }
 
 /// Steps over a list or an object.
+#[inline(never)]
 fn skip_nested(cursor: &mut Cursor<'_>) -> Option<()> {
     // The open lists and objects, the innermost in the lowest bit: 1 is an object, 0 a list. A 1 stands above the
     // outermost.
@@ -76,7 +83,7 @@ fn skip_nested(cursor: &mut Cursor<'_>) -> Option<()> {
 }
 
 /// Steps over a number. The usual short ones are recognized in a vector.
-#[inline]
+#[inline(always)]
 fn skip_number(cursor: &mut Cursor<'_>) -> Option<()> {
     let len = short_number(cursor.chunk()?).or_else(|| text_len(cursor.rest()))?;
     cursor.skip(len);
@@ -106,7 +113,7 @@ fn short_number(text: &[u8; 16]) -> Option<usize> {
 }
 
 /// Steps over a string. Short ones without escapes are recognized in a vector.
-#[inline]
+#[inline(always)]
 fn skip_text(cursor: &mut Cursor<'_>) -> Option<()> {
     let text: &[u8; 17] = cursor.chunk()?;
     let all: i8x16 = cast(*text.last_chunk::<16>()?);
@@ -118,7 +125,10 @@ fn skip_text(cursor: &mut Cursor<'_>) -> Option<()> {
         cursor.skip(len + 2);
         return Some(());
     }
-    skip_string(cursor).map(|_| ())
+    let mut local = *cursor;
+    skip_string(&mut local)?;
+    *cursor = local;
+    Some(())
 }
 
 fn push(open: u64, kind: u64) -> Option<u64> {
