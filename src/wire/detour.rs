@@ -12,9 +12,16 @@ use super::loose::Loose;
 use super::schema::{CODE, Record, TYPE, find};
 use super::skip::{skip_string, skip_value};
 
-/// Reads the field with this index, whose key is not at `position`, and the members in front of it. Returns the position
-/// behind them. Only passes the field if it is not there. The index behind the last field stands for the end of the
-/// object.
+/// Where to go on after a key that was not expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Next {
+    pub(super) position: u32,
+    /// Whether the expected field was read or is not here. Otherwise another member was read, and the field may follow.
+    pub(super) is_done: bool,
+}
+
+/// Reads the member at `position`, whose key is not the one of the field with this index, or passes the field. The index
+/// behind the last field stands for the end of the object.
 ///
 /// Takes the parts of a cursor, see [`Cursor::at`].
 #[cold]
@@ -25,60 +32,52 @@ pub(super) fn odd_key<R: Record, const SHORT: bool>(
     index: usize,
     record: &mut R,
     differences: &mut Differences,
-) -> Option<u32> {
+) -> Option<Next> {
     let layout = differences.odd::<R>(SHORT);
     let bit = 1 << index;
     if (layout.displaced() | layout.progress.met) & bit != 0 {
         layout.progress.passed |= bit;
-        return Some(position);
+        return Some(Next { position, is_done: true });
     }
-    read_members::<R, SHORT>(bytes, position, index, record, differences)
+    read_member::<R, SHORT>(bytes, position, index, record, differences)
 }
 
-/// Reads members up to and including the field with this index.
+/// Reads the member at `position`. All fields from `index` on are missing if the object ends here.
 #[inline(never)]
-fn read_members<R: Record, const SHORT: bool>(
+fn read_member<R: Record, const SHORT: bool>(
     bytes: &[u8],
     position: u32,
     index: usize,
     record: &mut R,
     differences: &mut Differences,
-) -> Option<u32> {
+) -> Option<Next> {
     let mut cursor = Cursor::at(bytes, position);
-    // The scanner has seen that the key does not follow a comma here.
-    let mut is_known = cursor.peek() == Some(b',');
-    loop {
-        let layout = differences.layout::<R>(SHORT);
-        if !is_before_key(cursor) {
-            // The end of the object: all other fields are missing.
-            layout.progress.passed |= 1 << index;
-            layout.progress.is_new |= index < R::FIELDS.len();
-            return (cursor.peek()? == b'}').then_some(cursor.position());
-        }
-        cursor.skip(1);
-        let text = cursor.chunk()?;
-        if let Some(field) = R::FIELDS.get(index)
-            && !is_known
-            && field.keys[usize::from(SHORT)].starts(text)
-        {
-            cursor.skip(field.keys[usize::from(SHORT)].len());
-            return read_here::<R, SHORT>(cursor, index, record, differences);
-        }
-        let next = match layout.next_odd_key(text) {
-            Some((len, meaning)) => {
-                let value = cursor.moved_to(cursor.position() + len as u32);
-                odd_member::<R, SHORT>(cursor, value, meaning, index, record, differences)?
-            }
-            None => new_member::<R, SHORT>(cursor, index, record, differences)?,
-        };
-        (cursor, is_known) = (cursor.moved_to(next), false);
-        let progress = &mut differences.layout::<R>(SHORT).progress;
-        if progress.met & 1 << index != 0 {
-            // The field under its other name.
-            progress.passed |= 1 << index;
-            return Some(next);
-        }
+    let layout = differences.layout::<R>(SHORT);
+    if !is_before_key(cursor) {
+        layout.progress.passed |= 1 << index;
+        layout.progress.is_new = true;
+        return (cursor.peek()? == b'}').then_some(Next { position, is_done: true });
     }
+    // The scanner expects a comma before all keys but the first one of a unit.
+    let may_be_here = cursor.peek() == Some(b'{') || R::IN_UNIT && index == 0;
+    cursor.skip(1);
+    let text = cursor.chunk()?;
+    if may_be_here
+        && let Some(field) = R::FIELDS.get(index)
+        && field.keys[usize::from(SHORT)].starts(text)
+    {
+        cursor.skip(field.keys[usize::from(SHORT)].len());
+        let end = read_here::<R, SHORT>(cursor, index, record, differences)?;
+        return Some(Next { position: end, is_done: true });
+    }
+    let next = match layout.next_odd_key(text) {
+        Some((len, meaning)) => {
+            let value = cursor.moved_to(cursor.position() + len as u32);
+            odd_member::<R, SHORT>(cursor, value, meaning, index, record, differences)?
+        }
+        None => new_member::<R, SHORT>(cursor, index, record, differences)?,
+    };
+    Some(Next { position: next, is_done: false })
 }
 
 /// Reads the value at `cursor` of the field with this index, in any form.
@@ -257,5 +256,8 @@ pub(super) fn finish_odd<R: Record, const SHORT: bool>(record: &mut R, differenc
     }
     let only_optional = progress.passed & !R::OPTIONAL == 0 && progress.met == 0 && progress.expected == 0;
     differences.is_drift |= !only_optional || progress.is_new;
+    if progress.passed & !progress.read == 0 {
+        return Some(());
+    }
     differences.finish(SHORT, record).ok()
 }

@@ -212,44 +212,51 @@ macro_rules! schema {
                         (true, true) => concat!("{\"", $short, "\":"),
                     };
                     let key = key.as_bytes();
-                    // Key and value are fetched together, to save a bounds check. Slack follows every message, so if
-                    // there are not enough bytes, the field is missing.
-                    let ahead = cursor.ahead(key.len() + <$kind as FieldType>::AHEAD).map(|ahead| ahead.split_at(key.len()));
-                    let value = match ahead {
-                        Some((name, value)) if name == key => {
-                            cursor.skip(key.len());
-                            Some(value)
+                    loop {
+                        // Key and value are fetched together, to save a bounds check. Slack follows every message, so
+                        // if there are not enough bytes, the field is missing.
+                        let ahead = cursor.ahead(key.len() + <$kind as FieldType>::AHEAD);
+                        let value = match ahead.map(|ahead| ahead.split_at(key.len())) {
+                            Some((name, value)) if name == key => {
+                                cursor.skip(key.len());
+                                Some(value)
+                            }
+                            $(_ if SHORT && cursor.eat(concat!(",\"", $also, "\":").as_bytes()) => {
+                                cursor.ahead(<$kind as FieldType>::AHEAD)
+                            })?
+                            _ => None,
+                        };
+                        let (bytes, position) = (cursor.bytes(), cursor.position());
+                        if let Some(value) = value {
+                            let place = places!(self $place $($more)*);
+                            if <$kind as FieldType>::scan::<SHORT, STRICT>(value, cursor, place, differences).is_none() {
+                                if STRICT {
+                                    return None;
+                                }
+                                let end = odd_value::<Self, SHORT>(bytes, position, index, self, differences)?;
+                                *cursor = cursor.moved_to(end);
+                            }
+                            break;
                         }
-                        $(_ if SHORT && cursor.eat(concat!(",\"", $also, "\":").as_bytes()) => {
-                            cursor.ahead(<$kind as FieldType>::AHEAD)
-                        })?
-                        _ => None,
-                    };
-                    let place = places!(self $place $($more)*);
-                    if let Some(value) = value {
-                        if <$kind as FieldType>::scan::<SHORT, STRICT>(value, cursor, place, differences).is_none() {
-                            if STRICT {
+                        if STRICT {
+                            if !is_optional!($($presence)?) {
                                 return None;
                             }
-                            let (bytes, position) = (cursor.bytes(), cursor.position());
-                            let end = odd_value::<Self, SHORT>(bytes, position, index, self, differences)?;
-                            *cursor = cursor.moved_to(end);
+                            <$kind as FieldType>::clear(places!(self $place $($more)*));
+                            break;
                         }
-                    } else if STRICT {
-                        if !is_optional!($($presence)?) {
-                            return None;
-                        }
-                        <$kind as FieldType>::clear(place);
-                    } else {
-                        let (bytes, position) = (cursor.bytes(), cursor.position());
                         let next = odd_key::<Self, SHORT>(bytes, position, index, self, differences)?;
-                        *cursor = cursor.moved_to(next);
+                        *cursor = cursor.moved_to(next.position);
+                        if next.is_done {
+                            break;
+                        }
                     }
                     let index = index + 1;
                 )*
-                if !STRICT && cursor.peek() != Some(b'}') {
+                while !STRICT && cursor.peek() != Some(b'}') {
                     let (bytes, position) = (cursor.bytes(), cursor.position());
-                    *cursor = cursor.moved_to(odd_key::<Self, SHORT>(bytes, position, index, self, differences)?);
+                    let next = odd_key::<Self, SHORT>(bytes, position, index, self, differences)?;
+                    *cursor = cursor.moved_to(next.position);
                 }
                 cursor.eat(b"}").then_some(())
             }

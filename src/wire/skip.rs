@@ -90,20 +90,24 @@ fn skip_number(cursor: &mut Cursor<'_>) -> Option<()> {
     Some(())
 }
 
-/// Returns the length of a number without a sign and an exponent that ends within the block.
+/// Returns the length of a number without an exponent that ends within the text.
 #[inline(always)]
-fn short_number(text: &[u8; 16]) -> Option<usize> {
-    let all: i8x16 = cast(*text);
-    let is_digit = all.simd_gt(i8x16::splat(b'0' as i8 - 1)) & all.simd_lt(i8x16::splat(b'9' as i8 + 1));
-    // A bit above those of the bytes ends each search.
-    let others = !is_digit.to_bitmask() | 1 << 16;
-    let whole = others.trailing_zeros() as usize;
-    if whole == 0 || whole > 1 && text[0] == b'0' {
+fn short_number(text: &[u8; 32]) -> Option<usize> {
+    let halves: [i8x16; 2] = cast(*text);
+    let [low, high] = halves.map(|half| {
+        let is_digit = half.simd_gt(i8x16::splat(b'0' as i8 - 1)) & half.simd_lt(i8x16::splat(b'9' as i8 + 1));
+        u64::from(is_digit.to_bitmask())
+    });
+    // The bits above those of the text end each search.
+    let others = !(high << 16 | low);
+    let sign = usize::from(text[0] == b'-');
+    let whole = (others >> sign).trailing_zeros() as usize;
+    if whole == 0 || whole > 1 && text[sign] == b'0' {
         return None;
     }
-    let mut len = whole;
-    if text.get(whole) == Some(&b'.') {
-        let decimals = (others >> (whole + 1)).trailing_zeros() as usize;
+    let mut len = sign + whole;
+    if text.get(len) == Some(&b'.') {
+        let decimals = (others >> (len + 1)).trailing_zeros() as usize;
         len += 1 + decimals;
         if decimals == 0 {
             return None;
@@ -195,10 +199,22 @@ mod tests {
             "0",
             "-0.5e+7",
             "1e400",
+            "-12.5",
+            "-0",
+            "123456789012345678901234567890",
+            "1234567890123456789012345678901",
+            "12345678901234567890123456789012",
+            "123456789012345.123456789012345",
+            "12345678901234567890.1234567890123456789",
             "\"\"",
             "\"a\"",
             "\"\\\"\\u00e9\\\\\"",
             "\"가\u{7f}\"",
+            "\"fourteen bytes\"",
+            "\"fifteen bytes..\"",
+            "\"sixteen bytes...\"",
+            "\"seventeen bytes..\"",
+            "\"fourteen bytes\\\"\"",
             "[]",
             "{}",
             "[1,[],{}]",
@@ -220,6 +236,10 @@ mod tests {
             "True",
             "01",
             "-",
+            "-01",
+            "-.5",
+            "1.x",
+            "12345678901234567890123456789012.",
             "1.",
             "+1",
             ".5",
