@@ -101,8 +101,8 @@ fn a_file_without_messages_is_refused_with_its_contents() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("recording");
     let name = path.display();
-    let kinds = ["JSON of something else (first at N:3)", "comment (first at N:1)", "empty (first at N:2)"];
-    let kinds = kinds.map(|kind| kind.replace('N', &name.to_string()));
+    let kinds = ["JSON of something else (first at @:3)", "comment (first at @:1)", "empty (first at @:2)"];
+    let kinds = kinds.map(|kind| kind.replace('@', &name.to_string()));
     let something_else = format!("no message of the exchange in 3 lines: 1 {}", kinds.join(", 1 "));
     for (text, why) in [("", "the file is empty"), ("# x\n\n{}\n", &something_else)] {
         for command in [&["formats", "--time", "0s"][..], &["exchange", "--plain", "--replay"]] {

@@ -104,8 +104,10 @@ fn object(text: &str, depth: usize) -> Result<Message, Kind> {
     }
     match kind {
         _ if has("ticket", "tckt") || has("codes", "cds") => Err(REQUEST),
-        Some(kind) => Ok(Message { text: text.to_owned(), content: Content::Data { kind, code } }),
-        None => inside,
+        Some(kind) if inside == Err(SOMETHING_ELSE) => {
+            Ok(Message { text: text.to_owned(), content: Content::Data { kind, code } })
+        }
+        _ => inside,
     }
 }
 
