@@ -45,12 +45,13 @@ pub fn run(args: ExchangeArgs) -> Result<(), Failure> {
 type LogEnd = Arc<OnceLock<String>>;
 
 fn start(args: ExchangeArgs, log_end: &LogEnd) -> Result<Server, Failure> {
-    let log = args.log.as_deref().map(|path| create_log(path, log_end)).transpose()?;
     let replay = match args.replay[..] {
         [] => None,
         ref files => Some(Replay::load(files).map_err(|e| Failure::Usage(format!("--replay {e}")))?),
     };
     replay.iter().for_each(report_other_lines);
+    // After the replay has been read, because it may be the same file.
+    let log = args.log.as_deref().map(|path| create_log(path, log_end)).transpose()?;
     let listen = args.listen;
     let config = config(args, replay);
     let server = match log {
