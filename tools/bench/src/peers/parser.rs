@@ -8,7 +8,7 @@ pub trait Parser {
     fn parse<T: DeserializeOwned>(&mut self, message: &[u8]) -> Option<T>;
 }
 
-/// serde_json without its feature `float_roundtrip`. This is faster, but sometimes rounds the last digit of long numbers
+/// serde_json without its feature `float_roundtrip`. That is faster, but may round the last digit of long numbers
 /// incorrectly. The features that the simulated exchange enables do not change how it fills a struct.
 #[derive(Debug, Default)]
 pub struct SerdeJson;
