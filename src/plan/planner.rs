@@ -650,7 +650,7 @@ mod tests {
     use crate::model::{DataType, Market};
     use crate::plan::ticker;
 
-    /// Regression test: each new stream was checked only against the streams carried before, not against other new ones.
+    /// Regression test: each new stream was checked against the streams carried before, not against other new ones.
     #[test]
     fn no_connection_carries_more_than_it_may() {
         let limits = Limits { streams_per_connection: 6, ..Limits::default() };
