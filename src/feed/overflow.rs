@@ -22,8 +22,8 @@ pub enum Overflow {
     #[default]
     ByType,
     /// Drops the oldest events. The reader follows a ring that all readers of the connection share, so publishing costs
-    /// the same for one reader and for a thousand, without a ring for each feed. There is one
-    /// ring for each type. It holds the last events of all streams that are read this way, as many as
+    /// the same for one reader and for a thousand, without a ring for each feed. There is one ring for each type. It holds
+    /// the last events of all streams that are read this way, as many as
     /// [`Builder::broadcast_capacity`](crate::engine::Builder::broadcast_capacity) says, so busy streams shorten the
     /// history of the others. While one of these readers sleeps in `wait`, the connection's thread checks after each
     /// batch all such readers of the changed streams, and wakes those that sleep.
