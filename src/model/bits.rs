@@ -10,7 +10,7 @@ pub(super) trait Bits: Sized {
     /// Returns the value in the lowest `WIDTH` bits; the others are 0.
     fn bits(&self) -> u64;
 
-    /// Converts back from `bits`. Accepts any bits; the value is meaningless if they are not from `bits`.
+    /// Converts back the bits that [`bits`](Self::bits) returned. Any other bits convert to a meaningless value.
     fn from_bits(bits: u64) -> Self;
 }
 
@@ -83,8 +83,8 @@ enums! {
     Interval { Second1 Minute1 Minute3 Minute5 Minute10 Minute15 Minute30 Minute60 Minute240 }
 }
 
-/// Values that may be absent: the number of the variant, or for none the one behind the last, as in memory. Bits that are
-/// no variant read as none.
+/// Implements `Bits` for optional enums. As in memory, `None` has the number after the last variant. Invalid bits
+/// convert to `None`.
 macro_rules! optional_enums {
     ($($type:ident { $($variant:ident)* })*) => {$(
         impl Bits for Option<$type> {

@@ -125,11 +125,11 @@ impl DateTime {
         Ok(Self { date: Date::from_dashed(&text[..10])?, time: Time::from_colons(&text[11..])? })
     }
 
-    /// Seconds since 1970, of a date and time in UTC.
+    /// Converts a date and time in UTC to seconds since the beginning of 1970.
     pub(crate) fn to_unix(self) -> i64 {
         let Self { date, time } = self;
         let (month, day) = (i64::from(date.month), i64::from(date.day));
-        // Years that begin in March have the day that may be missing at their end.
+        // If years begin in March, the leap day is the last day of a year.
         let year = i64::from(date.year) - i64::from(month <= 2);
         let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
         let days = year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + day_of_year;
@@ -137,7 +137,7 @@ impl DateTime {
         (days - DAYS_TO_1970) * DAY + seconds
     }
 
-    /// The date and time in UTC that is `seconds` after the beginning of 1970; `None` outside the years 0 to 9999.
+    /// Converts seconds since the beginning of 1970 to a date and time in UTC. `None` outside the years 0 to 9999.
     pub(crate) fn from_unix(seconds: i64) -> Option<Self> {
         let days = seconds.div_euclid(DAY) + DAYS_TO_1970;
         let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
@@ -154,10 +154,10 @@ impl DateTime {
     }
 }
 
-/// Seconds of a day.
+/// The number of seconds in a day.
 const DAY: i64 = 86_400;
 
-/// From 1 March of the year 0 to 1 January 1970.
+/// The number of days from 1 March of the year 0 to 1 January 1970.
 const DAYS_TO_1970: i64 = 719_468;
 
 /// Prints `yyyy-MM-dd`.
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn seconds_since_1970_are_the_same_moment() {
+    fn seconds_since_1970_convert_in_both_directions() {
         for (text, seconds) in [
             ("1970-01-01T00:00:00", 0),
             ("1969-12-31T23:59:59", -1),

@@ -49,10 +49,11 @@ impl fmt::Display for InvalidMarket {
 impl std::error::Error for InvalidMarket {}
 
 impl Market {
-    /// The longest code that fits, in bytes. The longest real one known is 11.
+    /// Maximum length of a code, in bytes. The longest code known on the exchange has 11.
     pub const MAX_LEN: usize = 23;
 
-    /// The empty code: no market. Decoders hold it before the first message. Users never see it.
+    /// The empty code: no market. Decoders hold it before the first message, and `Scope::ACCOUNT` wraps it. Users never
+    /// see it.
     pub(crate) const BLANK: Self = Self { bytes: [0; Self::MAX_LEN], len: 0 };
 
     /// Stores a code without checking it, for types that share the layout of a market but not its rules.
@@ -86,7 +87,8 @@ impl Market {
         Ok(Self { bytes, len: code.len() as u8 })
     }
 
-    /// Parses a code of at most 15 bytes that is followed by a `"`, all bytes at once. Also returns its length.
+    /// Parses a code of at most 15 bytes that is followed by a `"`, all bytes at once. Also returns its length. Returns
+    /// `None` for any other text, even if it is a longer valid code.
     #[inline(always)]
     pub(crate) fn from_quoted(text: &[u8; 16]) -> Option<(Self, usize)> {
         let all: i8x16 = cast(*text);
@@ -167,7 +169,7 @@ impl Words for Market {
 
     #[inline]
     fn take(word: &mut impl FnMut() -> u64) -> Self {
-        // Byte by byte: the compiler turns this into three stores, but not a copy of seven bytes.
+        // Byte by byte, which the compiler turns into three stores. It does not for a copy of seven bytes.
         let [a0, a1, a2, a3, a4, a5, a6, a7] = word().to_le_bytes();
         let [b0, b1, b2, b3, b4, b5, b6, b7] = word().to_le_bytes();
         let [c0, c1, c2, c3, c4, c5, c6, len] = word().to_le_bytes();

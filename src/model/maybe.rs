@@ -1,11 +1,12 @@
-//! A value that a message may leave out, in the space of the value itself.
+//! A value that a message may leave out. Takes no more space than the value itself.
 
 use std::fmt;
 
 use super::bits::Bits;
 use super::{Date, DateTime, Time, Words};
 
-/// A value that the exchange may leave out, or send in a form that cannot be read. [`get`](Self::get) returns it.
+/// A value that the exchange may leave out, or send in a form that cannot be read. [`get`](Self::get) returns it as an
+/// [`Option`].
 ///
 /// It takes no more space than the value: one value that the exchange cannot send stands for "absent". Comparing and
 /// printing work as for an [`Option`], and `Maybe::default()` is absent.
@@ -34,7 +35,7 @@ impl<T: Niche> Maybe<T> {
     /// No value.
     pub const ABSENT: Self = Self(T::ABSENT);
 
-    /// The value, if the message has one.
+    /// Returns the value, or `None` if the message has none.
     #[inline]
     pub fn get(self) -> Option<T> {
         (!self.0.is_absent()).then_some(self.0)
@@ -48,7 +49,7 @@ impl<T: Niche> Maybe<T> {
 }
 
 impl<T> Maybe<T> {
-    /// What is stored: the value, or the one that stands for "absent".
+    /// Returns the stored value, which may be the one that stands for "absent".
     #[inline]
     pub(crate) const fn raw(self) -> T
     where
@@ -64,7 +65,7 @@ impl<T: Niche> Default for Maybe<T> {
     }
 }
 
-/// A NaN, [`u64::MAX`] and dates and times that do not exist become absent.
+/// A NaN, [`u64::MAX`], a date with month 0 and a time with hour 255 become absent.
 impl<T: Niche> From<T> for Maybe<T> {
     #[inline]
     fn from(value: T) -> Self {

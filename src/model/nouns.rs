@@ -117,7 +117,7 @@ pub trait Noun: family::Placed + Words + Into<super::Event> + Copy + PartialEq +
     /// The kind of this type.
     const KIND: NounKind = Self::PLACE;
 
-    /// The data types that carry this message, except those with an open parameter, such as a grouping step.
+    /// The data types that carry this message, except grouped order books, of which there is one for each step.
     const DATA_TYPES: &'static [DataType];
 
     /// How a message relates to earlier ones of its stream.
@@ -149,7 +149,8 @@ pub trait Noun: family::Placed + Words + Into<super::Event> + Copy + PartialEq +
     /// The exchange's timestamp of the event, in Unix ms.
     fn exchange_ms(&self) -> u64;
 
-    /// An id that is unique in the stream, if the exchange may send the message twice.
+    /// An id that is unique in the stream, for messages that the exchange may send twice. `None` for all others, and if
+    /// the message has no readable id.
     fn id(&self) -> Option<u64>;
 
     /// Whether the message is a snapshot or reports a change.
@@ -228,7 +229,7 @@ macro_rules! nouns {
             /// The number of kinds.
             pub const COUNT: usize = [$(stringify!($Noun)),*].len();
 
-            /// The data types that carry this kind, except those with an open parameter, such as a grouping step.
+            /// The data types that carry this kind, except grouped order books, of which there is one for each step.
             pub const fn data_types(self) -> &'static [DataType] {
                 match self {
                     $(Self::$Noun => $Noun::DATA_TYPES,)*

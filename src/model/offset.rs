@@ -17,9 +17,9 @@ const SECOND: i64 = 1_000_000_000;
 ///
 /// * A message is received after it is sent, so the exchange's clock is ahead by at least its timestamp minus the time
 ///   of receipt. The fastest message gives the best [`low`](Self::low) bound.
-/// * The server writes the `Date` of an HTTP response between our request and its arrival. It is cut to whole seconds,
-///   so each response bounds the difference from both sides, to within a second plus the round trip. Responses at
-///   different fractions of a second narrow the bounds.
+/// * The server writes the `Date` of an HTTP response after we send the request and before the response arrives. `Date`
+///   is cut to whole seconds, so each response bounds the difference from both sides, to within a second plus the round
+///   trip. Responses at different fractions of a second narrow the bounds.
 ///
 /// This assumes that the two clocks run at the same speed, that the exchange's servers share a clock, and that its
 /// stamps are truncated, not rounded. If an observation contradicts the bounds, one of the clocks was set: the bounds
@@ -53,12 +53,12 @@ impl ClockOffset {
         self.learn(ahead(date, answered), ahead(date, asked).saturating_add(SECOND))
     }
 
-    /// The lower bound of the lead, in ns. Negative if the exchange's clock is behind.
+    /// The lower bound of the lead, in ns, if it is known. A negative lead means that the exchange's clock is behind.
     pub fn low(&self) -> Option<i64> {
         (self.low != LOWEST).then_some(self.low)
     }
 
-    /// The upper bound of the lead, in ns. Negative if the exchange's clock is behind.
+    /// The upper bound of the lead, in ns, if it is known. A negative lead means that the exchange's clock is behind.
     pub fn high(&self) -> Option<i64> {
         (self.high != HIGHEST).then_some(self.high)
     }
@@ -68,7 +68,7 @@ impl ClockOffset {
         Some(self.low()? + self.width()? / 2)
     }
 
-    /// The maximum error of the estimate, in either direction.
+    /// The maximum error of the estimate, in either direction, if both bounds are known.
     pub fn error(&self) -> Option<Duration> {
         Some(Duration::from_nanos((self.width()? as u64).div_ceil(2)))
     }

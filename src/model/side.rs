@@ -13,7 +13,7 @@ pub enum Side {
 }
 
 impl Side {
-    /// The exchange's spelling.
+    /// The exchange's spelling; `UNKNOWN` for [`Unknown`](Self::Unknown).
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ask => "ASK",

@@ -55,7 +55,7 @@ pub enum DataType {
 }
 
 impl DataType {
-    /// Every data type except those with an open parameter, such as a grouping step. The order is fixed.
+    /// Every data type except grouped order books, of which there is one for each step. The order is fixed.
     pub const ALL: [Self; COUNT] = all();
 
     /// The kind of its messages.
@@ -117,7 +117,7 @@ impl fmt::Display for DataType {
     }
 }
 
-/// The number of data types without an open parameter.
+/// The number of data types, without grouped order books.
 const COUNT: usize = {
     let (mut count, mut kind) = (0, 0);
     while kind < NounKind::COUNT {
@@ -177,8 +177,9 @@ impl Interval {
 
 /// Whether a message is a snapshot or reports a change: `stream_type` of the exchange.
 ///
-/// A message that has no `stream_type`, or one with a word that this version does not know, counts as
-/// [`Realtime`](Self::Realtime): the documentation prints books without one, and feeds of changes must not lose a price.
+/// A message without a `stream_type`, or with one that this version cannot read, counts as
+/// [`Realtime`](Self::Realtime): the documentation has examples of books without it, and feeds of changes must not miss
+/// a price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StreamType {
     /// `SNAPSHOT`: the state at the time of the request.

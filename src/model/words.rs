@@ -17,7 +17,7 @@ pub trait Words: Sized {
     /// written.
     ///
     /// Any words convert to a value, which is meaningless if they are not from `put`. At most `MAX` words are read.
-    /// Nothing panics, neither here nor when the value is used.
+    /// Neither this function nor any use of the value panics.
     fn take(word: &mut impl FnMut() -> u64) -> Self;
 }
 
@@ -76,7 +76,7 @@ pub(super) const fn bits_of<T, B: Bits>(_: fn(&T) -> &B) -> usize {
 /// Implements [`Words`] for structs. The fields listed first have separate words. Each `[...]` packs its fields into
 /// one shared word.
 ///
-/// The code names every field of the struct, so a forgotten field does not compile.
+/// The generated code names every field of the struct, so a forgotten field does not compile.
 macro_rules! words {
     ($($type:ident { $($own:ident)* $([$($packed:ident)*])* })*) => {$(
         impl $crate::model::Words for $type {

@@ -54,8 +54,9 @@ struct Shape {
 /// does not change it.
 ///
 /// # Errors
-/// Returns [`DecodeErrorKind::NotJson`] or [`DecodeErrorKind::BadNumber`] for invalid JSON, and [`DecodeErrorKind::NotAMessage`]
-/// for JSON that the exchange does not send, such as a request.
+/// Returns [`DecodeErrorKind::NotJson`] or [`DecodeErrorKind::BadNumber`] for invalid JSON,
+/// [`DecodeErrorKind::NotAMessage`] for JSON that the exchange does not send, such as a request, and
+/// [`DecodeErrorKind::WrongType`] for a type that is not a string.
 pub fn convert(text: &str, to: Format) -> Result<Converted, DecodeError> {
     let text = text.trim_matches(is_space);
     let mut scratch = text.as_bytes().to_vec();
@@ -348,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn the_market_code_decides_on_short_keys_if_a_new_field_is_called_type() {
+    fn the_key_of_the_market_code_decides_if_a_new_field_is_called_type() {
         let short = r#"{"ty":"trade","cd":"KRW-BTC","tp":1,"type":"LIMIT"}"#;
         let converted = convert(short, Format::SimpleList).unwrap();
         assert_eq!((converted.from, converted.types), (Format::Simple, vec!["trade"]));

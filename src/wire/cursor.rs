@@ -1,54 +1,56 @@
 //! A position in the bytes of a message. Knows nothing of JSON.
 
-/// A position in the bytes of a message and the slack behind it. A copy remembers the position.
+/// A position in the bytes of a message and of the slack after it, see [`SLACK`](super::SLACK). A copy keeps its own
+/// position.
 #[derive(Clone, Copy)]
 pub(super) struct Cursor<'a> {
     bytes: &'a [u8],
-    /// A `u32`, so that the sum of a position and a length cannot overflow. Otherwise that would be checked for each field.
+    /// A `u32`, so that adding a length cannot overflow a `usize`, and no check for that is needed at each field.
     at: u32,
 }
 
 impl<'a> Cursor<'a> {
-    /// A cursor at the first byte. `None` if there are more bytes than positions.
+    /// Returns a cursor at the first byte, or `None` if the number of bytes does not fit a `u32`.
     pub(super) fn new(bytes: &'a [u8]) -> Option<Self> {
         u32::try_from(bytes.len()).ok().map(|_| Self { bytes, at: 0 })
     }
 
-    /// The bytes that have not been read.
+    /// Returns the bytes that have not been read, slack included.
     #[inline(always)]
     pub(super) fn rest(&self) -> &'a [u8] {
         self.bytes.get(self.at as usize..).unwrap_or_default()
     }
 
-    /// The next `len` bytes; `None` at the end of the slack.
+    /// Returns the next `len` bytes, or `None` if the slack ends before that.
     #[inline(always)]
     pub(super) fn ahead(&self, len: usize) -> Option<&'a [u8]> {
         let at = self.at as usize;
         self.bytes.get(at..at + len)
     }
 
-    /// The next byte; `None` at the end of the slack.
+    /// Returns the next byte, or `None` at the end of the slack.
     #[inline(always)]
     pub(super) fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at as usize).copied()
     }
 
-    /// The position, counted from the first byte.
+    /// Returns the position, counted from the first byte.
     pub(super) fn position(&self) -> u32 {
         self.at
     }
 
-    /// Another position in the same message.
+    /// Returns a cursor at another position in the same message.
     pub(super) fn moved_to(self, position: u32) -> Self {
         Self { at: position, ..self }
     }
 
-    /// The bytes from here to `end`, a later position in the same message.
+    /// Returns the bytes from here to `end`, a later position in the same message.
     pub(super) fn up_to(&self, end: Self) -> &'a [u8] {
         self.bytes.get(self.at as usize..end.at as usize).unwrap_or_default()
     }
 
-    /// Steps over `text`, or stays. Inlined, so a constant `text` is compared in a few wide loads.
+    /// Steps over `text` and returns true if it comes next; otherwise stays. Inlined, so that a constant `text` is
+    /// compared in a few wide loads.
     #[inline(always)]
     pub(super) fn eat(&mut self, text: &[u8]) -> bool {
         let is_here = self.ahead(text.len()) == Some(text);
@@ -58,7 +60,7 @@ impl<'a> Cursor<'a> {
         is_here
     }
 
-    /// Steps over `word` and the quote behind it, or stays.
+    /// Steps over `word` and the quote after it and returns true if they come next; otherwise stays.
     #[inline(always)]
     pub(super) fn eat_word(&mut self, word: &str) -> bool {
         let ahead = self.ahead(word.len() + 1).map(|ahead| ahead.split_at(word.len()));
@@ -69,7 +71,7 @@ impl<'a> Cursor<'a> {
         is_here
     }
 
-    /// Steps over bytes that were looked at.
+    /// Steps over `count` bytes that the caller has seen.
     #[inline(always)]
     pub(super) fn skip(&mut self, count: usize) {
         self.at += count as u32;

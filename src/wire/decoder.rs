@@ -1,4 +1,5 @@
-//! The decoder of one connection. Tries the strict scanner, then the tolerant one, then the tape walk, and counts.
+//! The decoder of one connection. Tries the strict scanner, then the tolerant scanner, then the tape walk, and counts
+//! the messages that each of them read.
 
 use std::fmt;
 
@@ -15,13 +16,14 @@ use super::scratch::{ObjectCounts, Scratch};
 use super::tape::walk_message;
 use super::tolerant::tolerate_message;
 
-/// The number of bytes that should be readable behind a message. With fewer, it is copied before it is read.
+/// The number of bytes that should be readable after a message. If there are fewer, the decoder copies the message
+/// first.
 pub const SLACK: usize = INPUT_PADDING;
 
-/// The deepest nesting that is read. The exchange's messages nest four deep.
+/// Maximum nesting of lists and objects. The exchange's messages have four levels.
 const DEPTH_MAX: usize = 64;
 
-/// Message size that needs no growth of the buffers: a book of 30 levels has 2.8 KB.
+/// Initial size of the buffers in bytes, enough for ordinary messages: a book of 30 levels has 2.8 KB.
 const MESSAGE_SIZE: usize = 4096;
 
 /// Reads the messages of one connection. After the first few messages, it does not allocate for data.
@@ -35,26 +37,27 @@ pub struct Decoder {
     copy: Vec<u8>,
 }
 
-/// What the decoder of a connection has read. As long as the exchange sends what it documents, all counts but `delivered`,
-/// `by_type` and `scanned` stay the same.
+/// Counts of what the decoder of a connection has read. While all messages are data in the documented form, only
+/// `delivered`, `by_type` and `scanned` grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct DecodeCounters {
     /// Data objects handed to the sink.
     pub delivered: u64,
-    /// The same by type.
+    /// Data objects handed to the sink, by type.
     pub by_type: ObjectCounts,
-    /// Data messages in the documented form.
+    /// Data messages that the strict scanner read: all are in the documented form.
     pub scanned: u64,
-    /// Data messages that were almost in the documented form, and were read nearly as fast.
+    /// Data messages that the tolerant scanner read, nearly as fast. They are almost in the documented form, or follow
+    /// such a message: after it, the strict scanner skips up to 64 messages of that type.
     pub tolerated: u64,
-    /// Data messages that only the tape walk could read, which takes several times as long.
+    /// Data messages that only the tape walk (simd-json) could read, which takes several times as long.
     pub fallbacks: u64,
-    /// Objects of types without a struct, dropped.
+    /// Objects of types without a struct, such as `myOrder`. They are dropped.
     pub skipped: u64,
-    /// Messages that were refused, in whole or, if they are lists, in part.
+    /// Refused messages. Of a refused list, the good objects are delivered.
     pub malformed: u64,
-    /// How delivered messages differ from the documented ones.
+    /// Differences between the delivered messages and the documented ones.
     pub drift: DriftCounts,
 }
 
@@ -71,7 +74,7 @@ impl fmt::Debug for Decoder {
 }
 
 impl Decoder {
-    /// A decoder with room for ordinary messages.
+    /// Creates a decoder with room for ordinary messages.
     pub fn new() -> Self {
         Self {
             scratch: Scratch::new(),
@@ -84,13 +87,16 @@ impl Decoder {
 
     /// Reads one message, `bytes[..len]`, in any of the four formats, and hands each data object in it to `sink`.
     ///
-    /// The bytes behind `len` are slack of any content. With at least [`SLACK`] bytes of it the message is read in place,
-    /// else it is copied first. If a key is repeated, the last one counts. If an element of a list is bad, the others have
-    /// been delivered when the error returns; [`delivered`](Self::delivered) returns their number. Never panics; costs time
-    /// and memory in proportion to `len` for any bytes.
+    /// The bytes from `len` on are slack and may hold anything. If there are at least [`SLACK`] of them, the message is
+    /// read in place; otherwise it is copied first. If `len` exceeds the length of `bytes`, all bytes are the message.
+    /// If a key is repeated, the last one counts. For any bytes, time and memory are proportional to `len`.
     ///
-    /// A message needs its type, its code, its price (a book its units, a candle its four prices) and a time. Every other
-    /// field may be missing, or hold anything.
+    /// A message needs its type, its code, its price (a book its units, a candle its four prices) and a time. Every
+    /// other field may be missing or unreadable, except that the `level` of a book must be readable if it is present.
+    ///
+    /// # Errors
+    /// Returns the reason if the message is refused. If objects of a list are refused, returns the reason of the first
+    /// one; the other objects were delivered, and [`delivered`](Self::delivered) has grown by their number.
     pub fn decode(
         &mut self,
         bytes: &[u8],
@@ -115,24 +121,25 @@ impl Decoder {
         }
     }
 
-    /// The number of data objects handed to sinks so far.
+    /// Returns the number of data objects handed to sinks so far.
     #[inline]
     pub fn delivered(&self) -> u64 {
         self.counters.delivered
     }
 
-    /// What this decoder has read so far.
+    /// Returns the counts of what this decoder has read so far.
     pub fn counters(&self) -> DecodeCounters {
         DecodeCounters { by_type: self.scratch.delivered, drift: self.scratch.drift, ..self.counters }
     }
 
-    /// How the delivered messages of one type in one format differ from the documented ones.
+    /// Returns the number of differences between the delivered messages of one type in one format and the documented
+    /// ones.
     pub fn drift(&self, kind: NounKind, format: Format) -> DriftCounts {
         self.scratch.drift_of(kind, format)
     }
 
-    /// The oldest difference from the documented messages that was not taken yet. Each is reported once, with a sample. A
-    /// bounded number of them waits; others are reported when there is room again.
+    /// Takes the oldest [`Drift`] that was not taken yet. At most 32 wait to be taken; any other is reported when it
+    /// occurs again and there is room.
     pub fn take_drift(&mut self) -> Option<Drift> {
         self.scratch.take_drift()
     }
@@ -153,7 +160,7 @@ impl Decoder {
         } else if message.starts_with(b"[")
             && let Some(count) = scan_message::<false>(padded, message.len(), &mut self.scratch, receipt, sink)
         {
-            // The tolerant scanner reads no lists of several objects, not even in the documented form.
+            // A list of several objects in the documented form, which the tolerant scanner does not read.
             self.counters.scanned += 1;
             count
         } else {
@@ -181,7 +188,7 @@ impl Decoder {
         result
     }
 
-    /// Reads the copy with the tape walk. If it is no JSON, nothing has been delivered.
+    /// Reads the copied message with the tape walk. Delivers nothing if it is not JSON.
     fn walk(&mut self, len: usize, receipt: Receipt, sink: &mut impl Sink) -> Result<Message, DecodeError> {
         let mut tape = std::mem::replace(&mut self.tape, Tape(Vec::new())).reset();
         let result = fill_tape_padded(&mut self.copy, len, &mut self.buffers, &mut tape)
@@ -198,7 +205,7 @@ impl Decoder {
     }
 }
 
-/// The reason of simd-json as one of ours.
+/// Converts an error of simd-json.
 pub(super) fn refusal(error: &simd_json::Error) -> DecodeErrorKind {
     match error.error() {
         ErrorType::InvalidNumber => DecodeErrorKind::BadNumber,

@@ -1,24 +1,27 @@
-//! Where the exchange's messages differ from the documented ones: counts, and a first sample of each difference.
+//! Differences between the exchange's messages and the documented ones: counts, and a first sample of each difference.
 
 use std::fmt;
 use std::io::Write;
 
 use crate::model::{DataType, Format};
 
-/// How messages of one type differ from the documented ones, with a sample. Reported once for each type, key style, kind
-/// and field.
+/// One difference between messages of one type and the documented ones, with a sample.
+///
+/// Each connection reports it once for each type (the candles of all intervals are one type), key style (long or short
+/// keys), kind and field. Of each type and key style, at most eight unknown keys are reported, of at most 40 bytes and
+/// without escapes; [`DriftCounts`] counts all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Drift {
     /// The type of the message.
     pub data_type: DataType,
-    /// Its format.
+    /// The format of the message.
     pub format: Format,
     /// What is different.
     pub kind: DriftKind,
     /// The field: its name in format `DEFAULT`, or an unknown key as the exchange writes it.
     pub field: Excerpt,
-    /// The first value that was seen; empty for a missing field.
+    /// The first value that was seen. Empty if the field was missing; the number of units for [`DriftKind::LevelsCut`].
     pub sample: Excerpt,
 }
 
@@ -26,36 +29,36 @@ pub struct Drift {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DriftKind {
-    /// A key that no table knows. Its value is ignored.
+    /// A key that this version does not know. Its value is ignored.
     UnknownKey,
-    /// A field that is not there, or that is `null` or an empty string. It reads as absent.
+    /// A field that is missing, `null` or an empty string, although it is documented for every message. It reads as
+    /// absent.
     MissingField,
     /// A field whose value cannot be read. It reads as absent.
     UnreadableField,
-    /// A field with a word that this version does not know. It reads as unknown.
+    /// A field with a word that this version does not know. It reads as `Unknown`, and a `stream_type` as realtime.
     UnknownWord,
     /// An order book with more levels than it can hold. The best ones are kept.
     LevelsCut,
 }
 
-/// The number of differences from the documented messages.
+/// Counts of the differences from the documented messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct DriftCounts {
-    /// Keys that no table knows, ignored.
+    /// Keys that this version does not know, ignored.
     pub unknown_keys: u64,
-    /// Fields that were not there, `null` or an empty string, and read as absent.
+    /// Fields that were missing, `null` or an empty string, and read as absent.
     pub missing_fields: u64,
     /// Fields whose value could not be read, and read as absent.
     pub unreadable_fields: u64,
     /// Words that this version does not know, read as unknown.
     pub unknown_words: u64,
-    /// Levels of order books that were cut off, counted for each side.
+    /// Levels of order books that were cut off, on both sides together.
     pub levels_cut: u64,
 }
 
-/// The beginning of a text of the exchange, at most [`Excerpt::MAX`] bytes. Printed with escapes for all that could confuse
-/// a terminal.
+/// The beginning of a text from the exchange, at most [`Excerpt::MAX`] bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Excerpt {
     bytes: [u8; Self::MAX],
@@ -64,10 +67,10 @@ pub struct Excerpt {
 }
 
 impl DriftKind {
-    /// The kinds that concern a known field, each at its number.
+    /// The number of kinds that concern a known field.
     pub(super) const OF_FIELDS: usize = 4;
 
-    /// The number of a kind that concerns a known field; `None` for the others.
+    /// Returns the index of a kind that concerns a known field, or `None` for another kind.
     pub(super) const fn of_field(self) -> Option<usize> {
         match self {
             Self::UnknownKey => None,
@@ -78,7 +81,7 @@ impl DriftKind {
         }
     }
 
-    /// A short, stable word for logs and scripts.
+    /// Returns a short, stable word for logs and scripts.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::UnknownKey => "unknown_key",
@@ -112,7 +115,7 @@ impl fmt::Display for Drift {
 }
 
 impl DriftCounts {
-    /// The count of one kind.
+    /// Returns the count of one kind.
     pub(super) fn of(&mut self, kind: DriftKind) -> &mut u64 {
         match kind {
             DriftKind::UnknownKey => &mut self.unknown_keys,
@@ -135,12 +138,12 @@ impl DriftCounts {
 }
 
 impl Excerpt {
-    /// The most bytes that are kept.
+    /// Maximum number of bytes that are kept.
     pub const MAX: usize = 46;
 
     pub(super) const EMPTY: Self = Self { bytes: [0; Self::MAX], len: 0, is_cut: false };
 
-    /// The beginning of `text`.
+    /// Copies the beginning of `text`.
     pub(super) fn new(text: &[u8]) -> Self {
         let len = text.len().min(Self::MAX);
         let mut excerpt = Self { len: len as u8, is_cut: len < text.len(), ..Self::EMPTY };
@@ -148,7 +151,7 @@ impl Excerpt {
         excerpt
     }
 
-    /// The beginning of a number or another value, as Rust prints it.
+    /// Prints a number or another value, and keeps the beginning.
     pub(super) fn number(number: impl fmt::Display) -> Self {
         let mut bytes = [0; Self::MAX];
         let mut rest = &mut bytes[..];
@@ -157,12 +160,12 @@ impl Excerpt {
         Self { bytes, len: len as u8, is_cut }
     }
 
-    /// The beginning of `text`, in quotes.
+    /// Puts `text` in quotes, and keeps the beginning.
     pub(super) fn quoted(text: &str) -> Self {
         Self::number(format_args!("\"{text}\""))
     }
 
-    /// The bytes that are kept, as the exchange wrote them.
+    /// Returns the bytes that were kept.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
     }
@@ -173,7 +176,7 @@ impl Excerpt {
     }
 }
 
-/// Characters that could confuse a terminal are escaped; `…` stands at the end of a text that was cut.
+/// Escapes characters that could confuse a terminal, and adds `…` to a text that was cut.
 impl fmt::Display for Excerpt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for chunk in self.as_bytes().utf8_chunks() {
@@ -184,7 +187,7 @@ impl fmt::Display for Excerpt {
                     write!(f, "{}", c.escape_unicode())?;
                 }
             }
-            // A character that was cut in two is not the exchange's mistake.
+            // In a text that was cut, the invalid bytes may be the first part of a valid character.
             if !self.is_cut {
                 chunk.invalid().iter().try_for_each(|byte| write!(f, "\\x{byte:02x}"))?;
             }
@@ -204,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_excerpt_is_bounded_and_cannot_drive_a_terminal() {
+    fn an_excerpt_is_bounded_and_prints_control_characters_as_escapes() {
         assert_eq!(Excerpt::new(b"\"A\x1b[2J\"").to_string(), "\"A\\u{1b}[2J\"");
         assert_eq!(Excerpt::new("매수\u{202e}".as_bytes()).to_string(), "매수\\u{202e}");
         assert_eq!(Excerpt::new(b"\xff").to_string(), "\\xff");
@@ -214,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn each_drift_is_a_plain_sentence() {
+    fn each_kind_of_drift_prints_as_a_sentence() {
         let drift = |kind, field: &str, sample: &str| {
             let (field, sample) = (Excerpt::new(field.as_bytes()), Excerpt::new(sample.as_bytes()));
             Drift { data_type: DataType::Ticker, format: Format::SimpleList, kind, field, sample }.to_string()

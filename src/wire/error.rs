@@ -1,11 +1,12 @@
-//! Why a message was refused. Small and `Copy`, because it travels beside every message.
+//! The reasons for refusing a message. The error is small and `Copy`, because every call of the decoder returns a
+//! result with room for it.
 
 use std::fmt;
 
 use crate::model::StreamKey;
 
-/// Why a message was refused, and of which stream it was. The connection goes on: one bad message says nothing about the
-/// next.
+/// The reason why a message was refused, and the stream of the message. The connection continues, because the next
+/// message may be good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DecodeError {
@@ -15,31 +16,33 @@ pub struct DecodeError {
     pub stream: Option<StreamKey>,
 }
 
-/// What is wrong with a refused message. Fields are named as in format `DEFAULT`.
+/// What is wrong with a refused message. Fields are named as in format `DEFAULT`. The `level` of a book must be
+/// readable if it is present, like a required field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DecodeErrorKind {
     /// Not JSON in UTF-8, or nested deeper than any message of the exchange.
     NotJson,
-    /// JSON, but not a message: no object, or one without a type, an error, a status or a method.
+    /// JSON that is not a message: an empty list, no object, or an object without a type, an error, a status or a
+    /// method.
     NotAMessage,
     /// A required field is absent.
     MissingField(&'static str),
     /// A required field is `null` or an empty string.
     EmptyField(&'static str),
-    /// A required field holds a JSON type that cannot be read. A number that does not fit counts as that: one too large, or
-    /// a whole one with a fraction.
+    /// A required field holds a JSON type that cannot be read. This includes numbers that do not fit: too large, or
+    /// with a fraction where a whole number is needed.
     WrongType(&'static str),
-    /// A required field holds a text that cannot be read, or an order book has a side without a level that can be read.
+    /// A required field holds a text that cannot be read, or none of the levels on one side of a book can be read.
     BadValue(&'static str),
-    /// The market code is none.
+    /// The field `code` holds a text that is not a market code.
     BadMarket,
-    /// A number is not spelled as JSON spells numbers.
+    /// A number is not written as JSON requires.
     BadNumber,
 }
 
 impl DecodeErrorKind {
-    /// A short, stable word for logs and scripts.
+    /// Returns a short, stable word for logs and scripts.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::NotJson => "not_json",
@@ -55,7 +58,7 @@ impl DecodeErrorKind {
 }
 
 impl DecodeError {
-    /// A short, stable word for logs and scripts.
+    /// Returns a short, stable word for logs and scripts.
     pub const fn code(&self) -> &'static str {
         self.kind.as_str()
     }
@@ -98,18 +101,18 @@ impl std::error::Error for DecodeError {}
 pub(super) enum Fault {
     /// `null` or an empty string.
     Empty,
-    /// Another JSON type.
+    /// A JSON type that cannot be read, or a number that does not fit.
     Type,
     /// A text that cannot be read.
     Value,
-    /// A text that is no market code.
+    /// A text that is not a market code.
     Market,
-    /// A word that this version does not know. The field holds what stands for it.
+    /// A word that this version does not know. The field then holds its value for unknown words.
     Word,
 }
 
 impl Fault {
-    /// The error of the field `name`, if it is required.
+    /// Returns the error for a message that is refused because of the field `name`.
     pub(super) fn at(self, name: &'static str) -> DecodeErrorKind {
         match self {
             Self::Empty => DecodeErrorKind::EmptyField(name),

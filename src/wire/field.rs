@@ -1,5 +1,5 @@
-//! The types of values that fields hold. `scan` reads the documented form from bytes, `read` a value of any form. A text that
-//! both read means the same to both.
+//! The types of values that fields hold. `scan` reads the documented form from bytes, `read` a value of any form. If
+//! both accept a text, they read the same value.
 
 use crate::model::{
     Change, Date, DateTime, Level, Levels, Market, MarketState, MarketWarning, Maybe, Niche, Side, StreamType, Time,
@@ -18,16 +18,17 @@ use super::tolerant::tolerate_record;
 
 /// How a field's value is read into its place.
 pub(super) trait FieldType {
-    /// Where the value goes.
+    /// The place in the record that the value is written to.
     type Place<'a>;
-    /// How many bytes `scan` is given.
+    /// The number of bytes that `scan` gets as `ahead`.
     const AHEAD: usize;
-    /// The names of the fields of objects inside it.
+    /// The names of the fields of the objects in the value; empty if it holds none.
     const INSIDE: &'static [Names] = &[];
-    /// Reads the value at `cursor` in its documented form and steps over it; `ahead` are the next bytes. `None` means "not
-    /// the documented form", and leaves `place` and `cursor` unspecified.
+    /// Reads the value at `cursor` in its documented form and steps over it. `ahead` holds the bytes at `cursor`.
+    /// Returns `None` for any other form; `place` and `cursor` are then unspecified.
     fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: Self::Place<'_>) -> Option<()>;
-    /// The same, for a type that has more to say about other forms than [`read`](Self::read) can hear.
+    /// Like [`scan`](Self::scan), for the tolerant scanner. The units of a book also accept other forms here, and note
+    /// them in the progress.
     #[inline(always)]
     fn tolerate<const SHORT: bool>(
         cursor: &mut Cursor<'_>,
@@ -36,13 +37,14 @@ pub(super) trait FieldType {
     ) -> Option<()> {
         Self::scan::<SHORT>(cursor.ahead(Self::AHEAD)?, cursor, place)
     }
-    /// Reads a value in any form. After an error other than [`Fault::Word`] the place is unspecified.
+    /// Reads a value in any form. After an error other than [`Fault::Word`], the place is unspecified.
     fn read(value: &Loose<'_>, place: Self::Place<'_>) -> Result<(), Fault>;
-    /// Reads a value of the tape.
+    /// Reads a value from simd-json's tape.
     fn walk(json: Json<'_>, place: Self::Place<'_>, _: &mut Progress<'_>) -> Result<(), Fault> {
         Self::read(&json.loose(), place)
     }
-    /// Makes the place absent, or what stands for "absent" until the message is complete.
+    /// Sets the place to its value for an absent field. A required field may ignore this, because the message is
+    /// refused.
     fn clear(place: Self::Place<'_>);
 }
 
@@ -66,7 +68,7 @@ impl FieldType for Number {
     }
 }
 
-/// A number that the message cannot do without.
+/// A required number.
 pub(super) enum Price {}
 
 impl FieldType for Price {
@@ -84,7 +86,7 @@ impl FieldType for Price {
     fn clear(_: &mut f64) {}
 }
 
-/// A `u64`, never through a float.
+/// A `u64`, such as an id.
 pub(super) enum Id {}
 
 impl FieldType for Id {
@@ -124,7 +126,7 @@ impl FieldType for Millis {
     }
 }
 
-/// The time that orders messages, in ms. Another time may stand in for it.
+/// The time that orders messages, in ms. If it is missing, another time of the message may stand in for it.
 pub(super) enum Timestamp {}
 
 impl FieldType for Timestamp {
@@ -178,7 +180,7 @@ pub(super) enum Code {}
 
 impl FieldType for Code {
     type Place<'a> = &'a mut Market;
-    // Longer than any code there is. A longer one is read by `read`.
+    // A quote, and the 16 bytes that `from_quoted` checks: room for any existing code. `read` reads longer codes.
     const AHEAD: usize = 17;
     #[inline(always)]
     fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut Market) -> Option<()> {
@@ -199,7 +201,8 @@ impl FieldType for Code {
     fn clear(_: &mut Market) {}
 }
 
-/// Declares field types whose documented text has one length: how it is scanned, and how any form of it is read.
+/// Declares field types whose documented text has a fixed length: the place, its value for an absent field, the length,
+/// the function that scans the text, and the function that reads any form.
 macro_rules! time_kinds {
     ($($(#[$doc:meta])* $kind:ident: $place:ty = $absent:expr, $len:literal bytes, $scan:expr, $read:expr;)*) => { $(
         $(#[$doc])*
@@ -238,7 +241,7 @@ time_kinds! {
     CompactTime: Maybe<Time> = Maybe::ABSENT, 6 bytes, Time::from_compact, lenient::time;
     /// `HH:mm:ss`.
     ColonTime: Maybe<Time> = Maybe::ABSENT, 8 bytes, Time::from_colons, lenient::time;
-    /// `yyyy-MM-ddTHH:mm:ss` in UTC: the start of a candle. Another time may stand in for it.
+    /// `yyyy-MM-ddTHH:mm:ss` in UTC: the start of a candle. If it is missing, another time may stand in for it.
     StartUtc: DateTime = Niche::ABSENT, 19 bytes, DateTime::from_iso, |value| lenient::date_time(value, 0);
     /// `yyyy-MM-ddTHH:mm:ss` in Korean time.
     StartKst: Maybe<DateTime> = Maybe::ABSENT, 19 bytes, DateTime::from_iso, |value| lenient::date_time(value, KST);
@@ -252,7 +255,7 @@ impl FieldType for NullableDate {
     const AHEAD: usize = DashedDate::AHEAD;
     #[inline(always)]
     fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut Maybe<Date>) -> Option<()> {
-        // The empty string is what Bithumb sends.
+        // Bithumb sends an empty string.
         if cursor.eat(b"null") || cursor.eat(b"\"\"") {
             *place = Maybe::ABSENT;
             return Some(());
@@ -267,11 +270,11 @@ impl FieldType for NullableDate {
     }
 }
 
-/// The longest word, with its quotes.
+/// Maximum length of a word, quotes included.
 const WORD_MAX: usize = 10;
 
-/// Declares field types that are one of a few words: the type of the place, what it holds for each word, for words that
-/// this version does not know, and without a word.
+/// Declares field types that hold one of a few words: the type of the place, and its value for each word, for an
+/// unknown word, and for an absent field.
 macro_rules! word_kinds {
     ($($kind:ident: $place:ty { $($value:expr => $word:literal)*; unknown $unknown:expr; absent $absent:expr; })*) => { $(
         impl FieldType for $kind {
@@ -336,7 +339,8 @@ word_kinds! {
 /// The levels of a book: both sides at once, as the exchange sends them.
 pub(super) enum Units {}
 
-/// Appends one level to each side; false if a side is full. The shallower side is padded with zeros, which are no offers.
+/// Appends one level to each side. Returns false if a side is full. The exchange pads the shallower side with zeros,
+/// which are left out.
 #[inline(always)]
 fn push((asks, bids): (&mut Levels, &mut Levels), quote: &Quote) -> bool {
     let offered = |price: f64, size: f64| price != 0.0 && size != 0.0;
@@ -345,12 +349,14 @@ fn push((asks, bids): (&mut Levels, &mut Levels), quote: &Quote) -> bool {
     (!offered(ask.price, ask.size) || asks.push(ask)) && (!offered(bid.price, bid.size) || bids.push(bid))
 }
 
-/// The sides of a book whose units may be incomplete, or too many.
+/// The two sides of a book while its units are read, which may be incomplete or too many.
 struct Sides<'a> {
     sides: [&'a mut Levels; 2],
-    /// A level of the side could not be read.
+    /// Whether a level of the side could not be read.
     lost: [bool; 2],
+    /// The number of units that were read.
     units: u64,
+    /// The number of levels that did not fit.
     cut: u64,
 }
 
@@ -361,7 +367,7 @@ impl<'a> Sides<'a> {
         Self { sides: [asks, bids], lost: [false; 2], units: 0, cut: 0 }
     }
 
-    /// Appends one level to each side. A level without a price or a size is left out, and so are all that do not fit.
+    /// Appends one level to each side. Leaves out levels without a price or a size, and levels that do not fit.
     fn push(&mut self, quote: &Quote) {
         self.units += 1;
         for (side, price, size) in [(0, quote.ask_price, quote.ask_size), (1, quote.bid_price, quote.bid_size)] {
@@ -373,7 +379,7 @@ impl<'a> Sides<'a> {
         }
     }
 
-    /// A side that looks empty only because none of its levels could be read must not be delivered.
+    /// Notes the levels that did not fit. Refuses the book if a side is empty because its levels could not be read.
     fn finish(self, progress: &mut Progress<'_>) -> Result<(), Fault> {
         if self.cut > 0 {
             progress.note_levels_cut(self.units, self.cut);
@@ -459,9 +465,9 @@ impl FieldType for Units {
         }
         for unit in elements {
             let mut quote = Quote::BLANK;
-            // An element that is no object is a unit without any field.
+            // An element that is not an object counts as a unit without fields.
             let members = unit.members().unwrap_or_default();
-            // A unit needs no field, so none can be missing.
+            // This cannot fail, because a unit has no required field.
             let _ = walk_record(members, &mut quote, &mut progress.unit());
             sides.push(&quote);
         }

@@ -1,4 +1,4 @@
-//! One JSON value on simd-json's tape. Skipping a value costs nothing, however deep it is.
+//! One JSON value on simd-json's tape. Skipping a value takes the same time for any size and depth.
 
 use simd_json::{Node, StaticNode};
 
@@ -24,7 +24,7 @@ pub(super) struct Members<'t> {
 }
 
 impl<'t> Json<'t> {
-    /// The value that a tape begins with.
+    /// Returns the first value on a tape.
     pub(super) fn new(nodes: &'t [Node<'t>]) -> Self {
         Self { nodes }
     }
@@ -40,7 +40,7 @@ impl<'t> Json<'t> {
         }
     }
 
-    /// A number as an `f64`: finite, correctly rounded and never a negative zero.
+    /// Returns a number as an `f64`: finite, correctly rounded and never a negative zero.
     pub(super) fn as_f64(self) -> Option<f64> {
         let value = match self.nodes.first() {
             Some(Node::Static(StaticNode::F64(value))) => *value,
@@ -48,10 +48,10 @@ impl<'t> Json<'t> {
             Some(Node::Static(StaticNode::I64(value))) => *value as f64,
             _ => return None,
         };
-        value.is_finite().then_some(value + 0.0) // + 0.0 turns a negative zero
+        value.is_finite().then_some(value + 0.0) // + 0.0 makes a negative zero positive
     }
 
-    /// The value of any type.
+    /// Converts the value, of any type.
     pub(super) fn loose(self) -> Loose<'t> {
         match self.nodes.first() {
             Some(Node::Static(StaticNode::Null)) => Loose::Null,
@@ -71,7 +71,8 @@ impl<'t> Json<'t> {
         Some([part("year")?, part("month")?, part("day")?])
     }
 
-    /// The beginning of its text. The tape has no spaces and spells numbers in its own way.
+    /// Returns the beginning of the value's text. Numbers may be spelled differently from the message, and lists and
+    /// objects are abbreviated, because the tape does not keep the text.
     pub(super) fn excerpt(self) -> Excerpt {
         match self.loose() {
             Loose::Null => Excerpt::new(b"null"),
@@ -98,7 +99,7 @@ impl<'t> Json<'t> {
         }
     }
 
-    /// The member of that name. If a key is repeated, the last one counts.
+    /// Returns the value of the key `name`. If the key is repeated, the last one counts.
     pub(super) fn member(self, name: &str) -> Option<Json<'t>> {
         self.members()?.filter(|(key, _)| *key == name).last().map(|(_, value)| value)
     }
@@ -126,7 +127,7 @@ impl<'t> Iterator for Members<'t> {
     }
 }
 
-/// Takes the value that `nodes` begin with off their front.
+/// Removes the first value from `nodes` and returns it.
 fn split_value<'t>(nodes: &mut &'t [Node<'t>]) -> Option<Json<'t>> {
     let inside = match nodes.first()? {
         Node::Object { count, .. } | Node::Array { count, .. } => *count,
@@ -142,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_parser_rounds_every_number_as_std_does() {
+    fn simd_json_rounds_numbers_as_std_does() {
         let mut seed = 7u64;
         let mut random = move |end: u64| {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -19,7 +19,7 @@ const LEARN_AGAIN: u8 = 16;
 /// If more fields than this are displaced, what was learned earlier is dropped.
 const DISPLACED_MAX: u32 = 8;
 
-/// Where the fields of one type of message are.
+/// What was learned about one type of message.
 pub(super) struct Layout {
     /// Fields that are missing, or that are not where the table has them. One bit for each.
     displaced: u64,
@@ -27,7 +27,9 @@ pub(super) struct Layout {
     reported: [u64; DriftKind::OF_FIELDS],
     keys: [Key; KEYS_MAX],
     key_count: u8,
+    /// The number of messages before the strict scanner is tried again.
     tolerant_left: u8,
+    /// The number of messages before the order of the fields may be learned again.
     learn_after: u8,
 }
 
@@ -49,29 +51,30 @@ impl Layout {
         learn_after: 0,
     };
 
-    /// Whether the strict scanner may try the next message.
+    /// Returns whether the strict scanner may try the next message.
     #[inline(always)]
     pub(super) fn is_strict(&self) -> bool {
         self.tolerant_left == 0
     }
 
-    /// The fields that are not where the table has them.
+    /// Returns the fields that are missing, or that are not where the table has them.
     pub(super) fn displaced(&self) -> u64 {
         self.displaced
     }
 
-    /// Takes note of a message that the tolerant scanner has read.
+    /// Counts a message that the tolerant scanner has read.
     pub(super) fn count_tolerated(&mut self) {
         self.tolerant_left = self.tolerant_left.checked_sub(1).unwrap_or(TOLERANT_MESSAGES);
         self.learn_after = self.learn_after.saturating_sub(1);
     }
 
-    /// Whether [`learn`](Self::learn) is due.
+    /// Returns whether [`learn`](Self::learn) is due.
     pub(super) fn wants_to_learn(&self) -> bool {
         self.learn_after == 0
     }
 
-    /// Learns the order in which a message has the fields of a table with `count` fields.
+    /// Learns from a message which of the `count` fields of the table are displaced. `order` has the indexes of its
+    /// fields.
     pub(super) fn learn(&mut self, order: &[u8], count: usize) {
         let all = u64::MAX >> (u64::BITS as usize - count);
         let displaced = all & !in_order(order);
@@ -89,8 +92,9 @@ impl Layout {
             .map(<[u8]>::len)
     }
 
-    /// Whether this unknown key would be remembered: it is not yet, and it is short and plain enough. The market's code
-    /// in an object with short keys is not, because the object may turn out to have long ones.
+    /// Returns whether [`remember`](Self::remember) would store this unknown key: there is room, it is not stored yet,
+    /// it is short, and it needs no escapes. `code` in an object with short keys is never stored, because it decides
+    /// whether the object has short or long keys (`tape::type_of`).
     pub(super) fn wants_key(&self, key: &[u8]) -> bool {
         let is_plain = |byte: &u8| !matches!(byte, 0..0x20 | b'"' | b'\\');
         let is_known =
@@ -103,7 +107,7 @@ impl Layout {
             && !keys.iter().any(is_known)
     }
 
-    /// Remembers an unknown key. Returns whether it was wanted.
+    /// Stores an unknown key. Returns false if [`wants_key`](Self::wants_key) does.
     pub(super) fn remember(&mut self, key: &[u8]) -> bool {
         if !self.wants_key(key) {
             return false;
@@ -117,12 +121,12 @@ impl Layout {
         true
     }
 
-    /// Whether this kind of drift of a field has been reported.
+    /// Returns whether this kind of drift of a field has been reported.
     pub(super) fn is_reported(&self, kind: usize, field: usize) -> bool {
         self.reported[kind] & 1 << field != 0
     }
 
-    /// Takes note that a drift has been reported.
+    /// Marks a kind of drift of a field as reported.
     pub(super) fn set_reported(&mut self, kind: usize, field: usize) {
         self.reported[kind] |= 1 << field;
     }
@@ -155,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_fields_in_order_are_as_many_as_can_be() {
+    fn in_order_keeps_as_many_fields_as_possible() {
         for (order, expected) in [
             (&[0, 1, 2, 3][..], 0b1111),
             (&[1, 2, 3, 0], 0b1110),
@@ -170,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_learned_adds_up_until_it_is_too_much() {
+    fn displaced_fields_add_up_until_there_are_too_many() {
         let mut layout = Layout::DOCUMENTED;
         layout.learn(&[0, 1, 3], 4);
         assert_eq!(layout.displaced(), 0b100);
@@ -186,13 +190,13 @@ mod tests {
     fn keys_are_bounded_in_length_and_number() {
         let mut layout = Layout::DOCUMENTED;
         assert!(!layout.remember(&[b'k'; KEY_MAX + 1]));
-        // Written between quotes, they would be no keys.
+        // Keys that need escapes, and the key of the market code.
         for odd in [&b"a\"b"[..], b"a\\", b"a\n", b"code"] {
             assert!(!layout.remember(odd));
         }
         for key in 0..KEYS_MAX {
             assert!(layout.remember(format!("key{key}").as_bytes()));
-            assert!(!layout.remember(format!("key{key}").as_bytes()), "it is remembered");
+            assert!(!layout.remember(format!("key{key}").as_bytes()), "a key is stored once");
         }
         assert!(!layout.remember(b"one more"));
         assert_eq!((layout.known_key(b"\"key7\":1"), layout.known_key(b"\"key\":1")), (Some(7), None));

@@ -7,7 +7,7 @@ use super::error::Fault;
 use super::loose::Loose;
 use super::number::text_len;
 
-/// A finite number, also as a string.
+/// Reads a finite number, also from a string.
 pub(super) fn number(value: &Loose<'_>) -> Result<f64, Fault> {
     match number_of(value)? {
         Loose::Number { float, .. } => Ok(float),
@@ -15,7 +15,7 @@ pub(super) fn number(value: &Loose<'_>) -> Result<f64, Fault> {
     }
 }
 
-/// A whole number without a sign, also as a string or with a fraction of zeros.
+/// Reads a whole number without a sign, also from a string. A fraction of zeros or an exponent is accepted below 2^53.
 pub(super) fn whole(value: &Loose<'_>) -> Result<u64, Fault> {
     /// Whole numbers below this are exact in an `f64`.
     const EXACT: f64 = (1u64 << 53) as f64;
@@ -27,11 +27,11 @@ pub(super) fn whole(value: &Loose<'_>) -> Result<u64, Fault> {
     }
 }
 
-/// A Unix time in ms, from a number in any unit or from a date and time. A time without a zone is UTC.
+/// Reads a Unix time in ms, from a number in s, ms, µs or ns, or from a date and time. A time without a zone is UTC.
 pub(super) fn unix_ms(value: &Loose<'_>) -> Result<u64, Fault> {
     match number_of(value) {
         Ok(Loose::Number { whole: Some(whole), .. }) if whole < u64::MAX => Ok(to_ms(whole)),
-        // Only a time in seconds loses precision without its fraction.
+        // The fraction matters only for a time in seconds.
         Ok(Loose::Number { float, .. }) if (0.0..SECONDS_END as f64).contains(&float) => {
             Ok((float * 1000.0).round() as u64)
         }
@@ -46,7 +46,7 @@ pub(super) fn unix_ms(value: &Loose<'_>) -> Result<u64, Fault> {
     }
 }
 
-/// The number in `value`, or in the text of it.
+/// Returns the number in `value`, or in its text.
 fn number_of<'a>(value: &Loose<'a>) -> Result<Loose<'a>, Fault> {
     match *value {
         Loose::Number { .. } => Ok(*value),
@@ -57,14 +57,15 @@ fn number_of<'a>(value: &Loose<'a>) -> Result<Loose<'a>, Fault> {
     }
 }
 
-/// In seconds this is the year 5138, in ms 1973.
+/// As seconds this is in the year 5138, as ms in 1973.
 const SECONDS_END: u64 = 100_000_000_000;
-/// In ms this is the year 5138, in µs 1973.
+/// As ms this is in the year 5138, as µs in 1973.
 const MILLIS_END: u64 = SECONDS_END * 1000;
-/// In µs this is the year 5138, in ns 1973.
+/// As µs this is in the year 5138, as ns in 1973.
 const MICROS_END: u64 = MILLIS_END * 1000;
 
-/// A Unix time in ms. Its size tells its unit: books came in µs for some days of 2023, and always do on Bithumb.
+/// Converts a Unix time to ms. Its size shows its unit. Upbit's books had µs for some days of 2023; Bithumb's always
+/// have.
 #[inline(always)]
 pub(super) fn to_ms(time: u64) -> u64 {
     // One comparison for the usual unit.
@@ -84,7 +85,7 @@ fn unit_to_ms(time: u64) -> u64 {
     }
 }
 
-/// A date in any spelling; of a date and time, the date as it is written.
+/// Reads a date in any spelling. If a time follows, the date is taken as it is written, in any zone.
 pub(super) fn date(value: &Loose<'_>) -> Result<Date, Fault> {
     match *value {
         Loose::Null | Loose::Text("") => Err(Fault::Empty),
@@ -102,7 +103,7 @@ fn parts(year: u64, month: u64, day: u64) -> Option<Date> {
     Date::new(year.try_into().ok()?, month.try_into().ok()?, day.try_into().ok()?).ok()
 }
 
-/// A time of day in any spelling.
+/// Reads a time of day in any spelling. Refuses zones other than UTC.
 pub(super) fn time(value: &Loose<'_>) -> Result<Time, Fault> {
     match *value {
         Loose::Null | Loose::Text("") => Err(Fault::Empty),
@@ -115,8 +116,8 @@ pub(super) fn time(value: &Loose<'_>) -> Result<Time, Fault> {
     }
 }
 
-/// A date and time of the zone that is `zone` minutes ahead of UTC, in any spelling. If it names another zone, it is
-/// converted.
+/// Reads a date and time in any spelling. Returns it in the zone that is `zone` minutes ahead of UTC, which is also the
+/// zone of a text that names none.
 pub(super) fn date_time(value: &Loose<'_>, zone: i32) -> Result<DateTime, Fault> {
     match *value {
         Loose::Null | Loose::Text("") => Err(Fault::Empty),
@@ -160,7 +161,8 @@ impl Moment {
 }
 
 impl Clock {
-    /// Reads `HH:mm`, and behind it `:ss`, a fraction, and `Z` or an offset such as `+09:00`, all of which may be missing.
+    /// Reads `HH:mm`, then optionally `:ss` with or without a fraction, then optionally `Z` or an offset such as
+    /// `+09:00`.
     fn parse(text: &[u8]) -> Option<Self> {
         let (hours, mut rest) = text.split_at_checked(5)?;
         let mut full = *b"00:00:00";
@@ -188,7 +190,7 @@ impl Clock {
     }
 }
 
-/// Reads `+09:00`, `+0900` or `+09`, as minutes.
+/// Reads an offset such as `+09:00`, `+0900` or `+09`. Returns minutes.
 fn offset(text: &[u8]) -> Option<i32> {
     let (sign, [a, b, rest @ ..]) = text.split_first()? else { return None };
     let sign = match sign {
@@ -230,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn the_size_of_a_time_tells_its_unit() {
+    fn the_size_of_a_time_shows_its_unit() {
         for time in ["1796000000", "1796000000000", "1796000000000000", "1796000000000000000"] {
             assert_eq!(text(unix_ms, time), Ok(1_796_000_000_000), "{time}");
         }

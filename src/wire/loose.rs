@@ -1,5 +1,5 @@
-//! One value of any JSON type, for fields whose value does not have the documented form. It is the same
-//! whether it was made from bytes or from the tape.
+//! One value of any JSON type, for fields whose value does not have the documented form. The same JSON yields the same
+//! value from bytes and from simd-json's tape.
 
 use super::cursor::Cursor;
 use super::number::text_len;
@@ -16,7 +16,7 @@ pub(super) enum Loose<'a> {
     Number {
         /// Finite, correctly rounded and never a negative zero.
         float: f64,
-        /// The same exactly, if it is written as a whole number without a sign.
+        /// The exact number, if it is written as a whole number without a sign and fits.
         whole: Option<u64>,
     },
     /// A string.
@@ -45,14 +45,14 @@ impl<'a> Loose<'a> {
         }
     }
 
-    /// A number as JSON spells it.
+    /// Converts the text of a JSON number.
     pub(super) fn number(text: &str) -> Option<Self> {
-        let float = text.parse::<f64>().ok()? + 0.0; // + 0.0 turns a negative zero
+        let float = text.parse::<f64>().ok()? + 0.0; // + 0.0 makes a negative zero positive
         Some(if float.is_finite() { Self::Number { float, whole: text.parse().ok() } } else { Self::Other })
     }
 }
 
-/// Reads a date in parts as the exchange would print it. The tape walk reads objects in any other form.
+/// Reads [`Loose::DateParts`] with its keys in this order and without spaces. The tape walk reads all other objects.
 fn date_parts(cursor: &mut Cursor<'_>) -> Option<[u64; 3]> {
     let mut parts = [0; 3];
     for (part, key) in parts.iter_mut().zip([&b"{\"year\":"[..], b",\"month\":", b",\"day\":"]) {
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_cannot_judge_is_left_to_the_general_reader() {
+    fn unusual_values_are_left_to_the_tape_walk() {
         for text in
             ["\"\\u0041\",", "{},", "{\"day\":24},", "{\"year\":2026.0,\"month\":12,\"day\":24},", "[1,", "01x", "x,"]
         {

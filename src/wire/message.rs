@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What one message contained. The sink has already received the data. Rare content is boxed to keep it small.
+/// What one message contained. The sink has already received the data. Rare content is boxed to keep the enum small.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Message {
@@ -84,7 +84,7 @@ pub struct SubscriptionEntry {
     pub type_name: Box<str>,
     /// Codes as the exchange writes them, some with a `.n` suffix. Empty for types without codes.
     pub codes: Vec<Box<str>>,
-    /// The step by which prices of an order book are grouped.
+    /// The step by which prices of an order book are grouped, in the quote currency. `None` if the exchange sends none.
     pub level: Option<f64>,
 }
 

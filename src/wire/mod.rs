@@ -2,9 +2,9 @@
 //!
 //! Three readers share one table ([`schema`]). The strict scanner expects exactly the documented fields in the documented
 //! order, and reads a ticker in a fraction of the time of a general parser. The tolerant scanner reads messages that are
-//! almost in that form, nearly as fast: fields that are missing, moved, new, or of another type. The tape walk, which uses
-//! simd-json, reads any JSON, and its result is what the scanners' is tested against. [`DecodeCounters`] says which of them
-//! read the messages, and [`Drift`] how messages differ from the documentation.
+//! almost in that form, nearly as fast: fields may be missing, moved, new, or of another type. The tape walk reads any
+//! JSON with simd-json; tests compare the scanners' results with its results. [`DecodeCounters`] counts the messages
+//! that each of them read. [`Drift`] reports how messages differ from the documentation.
 //!
 //! Numbers are `f64`, correctly rounded and finite, never a negative zero. Ids and timestamps are `u64` and never pass
 //! through a float if they are whole numbers. Timestamps in s, µs and ns become ms.

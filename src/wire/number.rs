@@ -32,7 +32,8 @@ const POW10: [u64; DIGITS_MAX + 1] = {
     powers
 };
 
-/// `LEAST[n]` is the least number of `n` digits without a leading zero. `LEAST[0]` refuses every value.
+/// `LEAST[n]` is the least number of `n` digits without a leading zero. `LEAST[0]` is above every number, so that
+/// text without digits is refused.
 const LEAST: [u64; 8] = {
     let mut least = [u64::MAX; 8];
     least[1] = 0;

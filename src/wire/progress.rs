@@ -1,51 +1,53 @@
-//! What has been read of one object, for the readers that take messages in another than the documented form, and what
-//! they found to be different.
+//! The progress of the tolerant scanner or the tape walk through one object: the fields that were read, and the
+//! differences from the documented form.
 
 use super::drift::{DriftCounts, DriftKind, Excerpt};
 use super::error::Fault;
 use super::layout::Layout;
 use super::schema::Record;
 
-/// What has been read of one object.
+/// The progress through one object.
 pub(super) struct Progress<'a> {
     /// Whether the object has short keys.
     pub(super) short: bool,
-    /// Fields whose value was read. One bit for each, as below.
+    /// Fields whose value was read. In this and the other masks, each field has one bit.
     pub(super) read: u64,
     /// Fields whose value could not be read.
     pub(super) bad: u64,
     /// Fields that are `null` or an empty string.
     empty: u64,
-    /// Fields not to look for at their place: they are displaced, or have been read.
+    /// Fields that are not looked for at their place, because they are displaced or were found elsewhere.
     pub(super) passed: u64,
-    /// The object differs from what was learned.
+    /// Whether a field is displaced that was not known to be.
     pub(super) is_new: bool,
-    /// Where the first unit of a book is that differs from what was learned.
+    /// The position of the first unit of a book for which `is_new` was set.
     pub(super) new_unit: Option<u32>,
     pub(super) layout: &'a Layout,
     /// The layout of the units of a book.
     pub(super) units: &'a Layout,
     pub(super) notes: &'a mut Notes,
+    /// Whether the object is a unit of a book.
     in_unit: bool,
 }
 
-/// What is different about one message. Kept until the message is delivered, or dropped with it.
+/// The differences found in one message. They are counted and reported when it is delivered, or dropped if it is
+/// refused.
 pub(super) struct Notes {
     pub(super) counts: DriftCounts,
     /// Differences that were not reported before.
     fresh: [Note; Self::FRESH_MAX],
     len: usize,
-    /// The units of a book are not in the documented form.
+    /// Whether a unit of the book is not in the documented form.
     pub(super) odd_units: bool,
 }
 
 /// A difference that was not reported before.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Note {
-    /// It is in a unit of a book.
+    /// Whether it is in a unit of a book.
     pub(super) in_unit: bool,
     pub(super) kind: DriftKind,
-    /// The field's place in the table, if the kind is about known fields.
+    /// The field's index in the table, or 0 for an unknown key.
     pub(super) index: usize,
     pub(super) field: Excerpt,
     pub(super) sample: Excerpt,
@@ -57,18 +59,18 @@ impl<'a> Progress<'a> {
         Self { short, read: 0, bad: 0, empty: 0, passed, is_new: false, new_unit: None, layout, units, notes, in_unit }
     }
 
-    /// For one unit of the book that this object is.
+    /// Starts the progress through one unit of this book.
     pub(super) fn unit(&mut self) -> Progress<'_> {
         Progress { in_unit: true, ..Progress::new(self.short, self.units, self.units, self.notes) }
     }
 
-    /// Fields that the object has.
+    /// Returns the fields that the object has, readable or not.
     #[inline]
     pub(super) fn met(&self) -> u64 {
         self.read | self.bad | self.empty
     }
 
-    /// Takes note of what became of a field's value. If a key is repeated, the last one counts.
+    /// Records the result of reading a field's value. If a key is repeated, the last one counts.
     pub(super) fn put<R: Record>(&mut self, index: usize, result: Result<(), Fault>, sample: impl FnOnce() -> Excerpt) {
         let bit = 1 << index;
         self.read &= !bit;
@@ -107,7 +109,7 @@ impl<'a> Progress<'a> {
         self.notes.add(Note { in_unit: self.in_unit, kind, index, field, sample: sample() });
     }
 
-    /// Takes note of a key that no table knows.
+    /// Notes an unknown key.
     pub(super) fn note_unknown(&mut self, key: &[u8], sample: impl FnOnce() -> Excerpt) {
         self.notes.counts.unknown_keys += 1;
         if self.layout.wants_key(key) {
@@ -116,7 +118,7 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Takes note of levels that were cut off the book that this object is.
+    /// Notes that `cut` levels of this book, which has `units` units, did not fit.
     pub(super) fn note_levels_cut(&mut self, units: u64, cut: u64) {
         const KIND: DriftKind = DriftKind::LevelsCut;
         self.notes.counts.levels_cut += cut;
@@ -126,14 +128,15 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Takes note of a unit that is not in the documented form, and of where it is if it differs from what was learned.
+    /// Notes a unit that is not in the documented form. `new_unit` is its position if its `is_new` was set.
     pub(super) fn note_odd_unit(&mut self, new_unit: Option<u32>) {
         self.notes.odd_units = true;
         self.new_unit = self.new_unit.or(new_unit);
     }
 
-    /// Makes all fields that were not read absent. The error is the place of a field without which the message is
-    /// refused.
+    /// Ends the object: makes all fields that were not read absent, notes the missing ones, and fills in fields that
+    /// others can stand in for. If the message has to be refused, the error is the index of the field that is the
+    /// reason.
     pub(super) fn finish<R: Record>(&mut self, record: &mut R) -> Result<(), usize> {
         let mut absent = R::ALL & !self.read;
         while absent != 0 {
@@ -153,7 +156,7 @@ impl<'a> Progress<'a> {
 }
 
 impl Notes {
-    /// The most differences that are reported of one message. Others are reported of a later one.
+    /// Maximum number of differences that one message reports. A later message reports the others.
     const FRESH_MAX: usize = 4;
 
     pub(super) const NONE: Self = Self {

@@ -1,5 +1,5 @@
 //! The strict scanner. Expects the documented fields in the documented order without white space, checks each of their
-//! bytes, and gives up at the first surprise. The tolerant scanner then takes the message from its beginning.
+//! bytes, and gives up at the first difference. The tolerant scanner then reads the message from its beginning.
 
 use crate::model::{DataType, Noun, NounKind, Receipt, Sink};
 
@@ -7,9 +7,9 @@ use super::cursor::Cursor;
 use super::schema::Record;
 use super::scratch::Scratch;
 
-/// Reads the message in `bytes[..len]` and delivers it; `None` if anything in it is unexpected, with nothing delivered. The
-/// bytes behind `len` may be read, but mean nothing. `LEARNED`: types that are not in the documented form at present are left
-/// to the tolerant scanner.
+/// Reads the message in `bytes[..len]`, delivers it and returns the number of objects. If anything in it is unexpected,
+/// returns `None` and delivers nothing. The bytes from `len` on may be read, but have no effect. If `LEARNED`, gives up
+/// at types whose recent messages were not in the documented form.
 #[inline]
 pub(super) fn scan_message<const LEARNED: bool>(
     bytes: &[u8],
@@ -31,8 +31,8 @@ pub(super) fn scan_message<const LEARNED: bool>(
     Some(1)
 }
 
-/// Reads the rest of a list. Nothing may be delivered before the last byte has been read, so a list of several objects,
-/// which the exchange has never sent so far, is read twice.
+/// Reads the rest of a list. Nothing may be delivered before the last byte has been read, so a list of several objects
+/// is read twice. The exchange has not sent one so far.
 fn scan_list<const LEARNED: bool>(
     mut cursor: Cursor<'_>,
     end: usize,
@@ -105,7 +105,7 @@ pub(super) fn scan_data_type<T: Noun>(cursor: &mut Cursor<'_>) -> Option<DataTyp
     T::DATA_TYPES.iter().find(|data_type| cursor.eat_word(data_type.as_str())).copied()
 }
 
-/// One function per record and key set: long enough that a call costs nothing.
+/// Not inlined: one function for each record and key style, each so long that the call does not matter.
 #[inline(never)]
 fn scan_record<R: Record, const SHORT: bool>(cursor: &mut Cursor<'_>, record: &mut R) -> Option<()> {
     // On a copy: a local cursor stays in registers, one behind a reference does not.

@@ -1,6 +1,6 @@
-//! The one table of what Upbit sends, field by field in wire order. All three readers are made from it: the strict
-//! scanner, which expects exactly this order, the tolerant scanner, which expects something like it, and the tape walk,
-//! for which the order has no meaning.
+//! The table of the fields that Upbit sends, in wire order. It generates all three readers: the strict scanner, which
+//! expects exactly this order, the tolerant scanner, which expects nearly this order, and the tape walk, which accepts
+//! any order.
 
 use crate::model::{
     Candle, Change, DateTime, Interval, Levels, Market, MarketState, MarketWarning, Maybe, Niche, NounKind, Orderbook,
@@ -28,15 +28,15 @@ pub struct Names {
     pub short: &'static str,
 }
 
-/// The type of a message: the first field of every one.
+/// The field with the type of a data message: its first field.
 pub const TYPE: Names = Names { long: "type", short: "ty" };
 
-/// The fields of a type of message in wire order, without the type.
+/// Returns the names of the fields of a type of message in wire order, without the field `type`.
 pub const fn names(kind: NounKind) -> &'static [Names] {
     with_noun!(kind, T => T::NAMES)
 }
 
-/// The bytes that short names save of an object with all of these fields.
+/// Returns the number of bytes that short names save in an object with all of these fields.
 pub const fn short_saves(names: &[Names]) -> usize {
     let (mut saved, mut index) = (0, 0);
     while index < names.len() {
@@ -46,61 +46,62 @@ pub const fn short_saves(names: &[Names]) -> usize {
     saved
 }
 
-/// The market's code, in all data.
+/// The field with the market code, in all data messages.
 pub(super) const CODE: Names = Names { long: "code", short: "cd" };
 
-/// A struct that is read from an object, by a table.
+/// A struct that is read from a JSON object. `schema!` implements it.
 pub(super) trait Record: Sized + 'static {
-    /// In wire order, without the type.
+    /// The fields in wire order, without the type.
     const FIELDS: &'static [Field<Self>];
     /// Their names, in the same order.
     const NAMES: &'static [Names];
     /// For each field that holds objects: its long name, and the names of their fields.
     const INSIDE: &'static [(&'static str, &'static [Names])];
-    /// All fields. One bit for each, as below.
+    /// All fields. In this and the other masks, each field has one bit.
     const ALL: u64;
     /// Fields without which the message is refused.
     const REQUIRED: u64;
-    /// Fields that may be absent, but whose value has to be readable, because it says which stream the message is of.
+    /// Fields that may be absent, but must be readable if present, because they identify the stream of the message.
     const IDENTITY: u64;
-    /// A value to start from. It is never delivered.
+    /// The value before the first message is read. It is never delivered.
     const BLANK: Self;
-    /// Reads the fields in wire order up to and including the closing brace. `opened`: the brace that stands before the
-    /// first key in place of a comma has been read. `None` at the first surprise; the record is then unspecified.
+    /// Reads the fields in wire order up to and including the closing brace. `opened` means that the first key follows,
+    /// and not a comma. Returns `None` at the first difference; the record is then unspecified.
     fn scan<const SHORT: bool>(&mut self, cursor: &mut Cursor<'_>, opened: bool) -> Option<()>;
-    /// Reads the fields in any order and with any others up to and including the closing brace. `before` is the byte
-    /// before the first key. `None` if the tape walk must read them.
+    /// Reads the fields in any order, and skips unknown keys, up to and including the closing brace. `before` is the
+    /// next byte: a comma or the opening brace. Returns `None` if the tape walk must read the object.
     fn tolerate<const SHORT: bool>(
         &mut self,
         cursor: &mut Cursor<'_>,
         before: u8,
         progress: &mut Progress<'_>,
     ) -> Option<()>;
-    /// Fills in fields that other fields can stand in for. The error is the place of one for which none can.
+    /// Fills in fields that other fields can stand in for. The error is the index of a field that none can stand in
+    /// for.
     fn complete(&mut self) -> Result<(), usize>;
 }
 
 /// Reads the value at the cursor into the record and steps over it.
 type Scan<R> = fn(&mut Cursor<'_>, &mut R, &mut Progress<'_>) -> Option<()>;
 
-/// One field, as the readers use it that go from key to field.
+/// One field, for code that looks up fields by key.
 pub(super) struct Field<R> {
     pub(super) names: Names,
-    /// The short name that a clone of the exchange uses.
+    /// Another short name, which a clone of the exchange (Bithumb) uses.
     pub(super) also: Option<&'static str>,
-    /// The exchange documents that it may be absent.
+    /// Whether it may be absent without being a drift.
     pub(super) is_optional: bool,
     /// Reads a value in the documented form from the bytes, with long and with short keys.
     pub(super) scan: [Scan<R>; 2],
     /// Reads a value in any form.
     pub(super) read: fn(&Loose<'_>, &mut R) -> Result<(), Fault>,
-    /// Reads a value of the tape.
+    /// Reads a value from simd-json's tape.
     pub(super) walk: fn(Json<'_>, &mut R, &mut Progress<'_>) -> Result<(), Fault>,
-    /// Makes it absent.
+    /// Makes the field absent.
     pub(super) clear: fn(&mut R),
 }
 
-/// The place of the field that `key` names, by the name of a clone of the exchange if need be.
+/// Returns the index of the field with this key. The exchange's names come before those of a clone of the exchange.
 pub(super) fn find<R: Record>(key: &str, short: bool) -> Option<usize> {
     let is_short = |field: &Field<R>| field.names.short == key;
     if !short {
@@ -109,7 +110,7 @@ pub(super) fn find<R: Record>(key: &str, short: bool) -> Option<usize> {
     R::FIELDS.iter().position(is_short).or_else(|| R::FIELDS.iter().position(|field| field.also == Some(key)))
 }
 
-/// The bits of the fields that `presences` has.
+/// Returns a mask of the fields with the presence `which`.
 const fn bits(presences: &[Presence], which: Presence) -> u64 {
     let (mut bits, mut index) = (0, 0);
     while index < presences.len() {
@@ -119,21 +120,21 @@ const fn bits(presences: &[Presence], which: Presence) -> u64 {
     bits
 }
 
-/// What it means if a field is absent.
+/// What the absence of a field means.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Presence {
-    /// It drifted: the exchange documents it for each message.
+    /// A drift: the exchange documents the field for each message.
     Documented,
-    /// The exchange documents that it may be absent.
+    /// Nothing: the exchange may leave the field out.
     Optional,
     /// The message is refused.
     Required,
-    /// As `Optional`; but if it is there and cannot be read, the message is refused.
+    /// Nothing, like `Optional`. But if the field is present and cannot be read, the message is refused.
     Identity,
 }
 
-/// Declares records: `place: FieldType = long / short`, in wire order, with another short name behind `|`. A field may be
-/// followed by one of the words of [`Presence`], in lower case.
+/// Declares records. Each field is `place: FieldType = long / short`, in wire order. Another short name may follow
+/// after `|`, and then a variant of [`Presence`] in lower case; without one, the field is `Documented`.
 macro_rules! schema {
     ($($names:ident: $record:ident $(with $extra:ident)? {
         $($place:ident $(+ $more:ident)*: $kind:ty = $long:literal / $short:literal $(| $also:literal)? $($presence:ident)?;)*
@@ -181,8 +182,8 @@ macro_rules! schema {
                 $(
                     let key = if SHORT { concat!(",\"", $short, "\":") } else { concat!(",\"", $long, "\":") };
                     let key = &key.as_bytes()[skip..];
-                    // One look for key and value, because each look is checked to be inside. Slack follows every message, so a
-                    // look that falls outside means that the field is missing.
+                    // Key and value are fetched together, to save a bounds check. Slack follows every message, so if
+                    // there are not enough bytes, the field is missing.
                     let ahead = cursor.ahead(key.len() + <$kind as FieldType>::AHEAD).map(|ahead| ahead.split_at(key.len()));
                     let value = match ahead {
                         Some((name, value)) if name == key => {
@@ -250,7 +251,7 @@ macro_rules! schema {
     )* };
 }
 
-/// The place of a value in a record: of one field of it, or of several.
+/// The place of a value in a record: one member of the struct, or a tuple of several.
 macro_rules! places {
     ($record:ident $place:ident) => { &mut $record.$place };
     ($record:ident $place:ident $($more:ident)+) => { (&mut $record.$place, $(&mut $record.$more),+) };
@@ -275,7 +276,7 @@ fn position(name: &str, names: &[Names]) -> usize {
     names.iter().position(|names| names.long == name).unwrap_or_default()
 }
 
-/// One level of a book on the wire: the i-th best ask beside the i-th best bid.
+/// One unit of a book: the n-th best ask and the n-th best bid.
 pub(super) struct Quote {
     pub(super) ask_price: Maybe<f64>,
     pub(super) bid_price: Maybe<f64>,
@@ -321,7 +322,7 @@ schema! {
     TRADE: Trade {
         market: Code = "code" / "cd" required;
         timestamp: Timestamp = "timestamp" / "tms";
-        // A ticker has `tdt` here, as Bithumb's trades have, and another spelling of date and time.
+        // In tickers the short name is `tdt`, as in Bithumb's trades, and date and time are spelled differently.
         trade_date: DashedDate = "trade_date" / "td" | "tdt";
         trade_time: ColonTime = "trade_time" / "ttm";
         trade_timestamp: Millis = "trade_timestamp" / "ttms";
@@ -344,9 +345,9 @@ schema! {
         total_ask_size: Number = "total_ask_size" / "tas";
         total_bid_size: Number = "total_bid_size" / "tbs";
         asks + bids: Units = "orderbook_units" / "obu" required;
-        // The documentation prints books without it.
+        // The examples in the documentation do not have it.
         stream_type: StreamType = "stream_type" / "st" optional;
-        // It says which stream the book is of: without it, a grouped book would pass for the whole one.
+        // It identifies the stream: if it were ignored, a grouped book would pass for an ungrouped one.
         level: Number = "level" / "lv" identity;
     }
     ORDERBOOK_UNIT: Quote {
@@ -423,7 +424,7 @@ names! {
     SUBSCRIPTIONS_ENTRY { "type" / "ty" "codes" / "cds" "level" / "lv" }
 }
 
-/// A value to start from.
+/// The value of a field before the first message is read.
 trait Blank {
     const BLANK: Self;
 }

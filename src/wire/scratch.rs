@@ -1,5 +1,5 @@
-//! The structs that messages are read into, one of each type, reused for every message, and what was learned and counted
-//! while they were read.
+//! The structs that messages are read into, one of each type, reused for every message. Also what the decoder has
+//! learned and counted.
 
 use std::collections::VecDeque;
 use std::ops::{Index, IndexMut};
@@ -11,23 +11,24 @@ use super::layout::Layout;
 use super::progress::Notes;
 use super::schema::Record;
 
-/// One struct of each type. Its content is unspecified between messages; only a message that was read completely is
-/// delivered.
+/// The structs that messages are read into, and what the decoder has learned and counted.
 pub(super) struct Scratch {
+    /// Unspecified between messages. A struct is delivered only if a message was read into it completely.
     pub(super) nouns: EachNoun<OneOfEach>,
-    /// With long and with short keys.
+    /// For long and for short keys.
     pub(super) layouts: EachNoun<TwoLayouts>,
+    /// For the units of books, with long and with short keys.
     pub(super) unit_layouts: [Layout; 2],
-    /// About the message that is being read.
+    /// Notes on the message that is being read.
     pub(super) notes: Notes,
     pub(super) delivered: ObjectCounts,
     pub(super) drift: DriftCounts,
     drift_by_type: [[DriftCounts; Format::ALL.len()]; NounKind::COUNT],
-    /// Not taken yet.
+    /// Reports that were not taken yet.
     drifts: VecDeque<Drift>,
 }
 
-/// The most samples of drift that wait to be taken. Others are reported when there is room again.
+/// Maximum number of reports that wait to be taken. Any other drift is reported when it occurs again and there is room.
 const DRIFTS_MAX: usize = 32;
 
 /// One message of each type.
@@ -48,7 +49,7 @@ impl Family for TwoLayouts {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ObjectCounts {
     by_kind: [u64; NounKind::COUNT],
-    /// Units of the order books: the levels of the deeper side of each.
+    /// Units of the order books. The units of one book are the levels of its deeper side.
     pub units: u64,
 }
 
@@ -109,12 +110,12 @@ impl Scratch {
         self.notes.clear();
     }
 
-    /// The oldest sample of drift that was not taken yet.
+    /// Takes the oldest report that was not taken yet.
     pub(super) fn take_drift(&mut self) -> Option<Drift> {
         self.drifts.pop_front()
     }
 
-    /// The drift of one type of message in one format.
+    /// Returns the drift of one type of message in one format.
     pub(super) fn drift_of(&self, kind: NounKind, format: Format) -> DriftCounts {
         self.drift_by_type[kind as usize][format as usize]
     }
@@ -132,7 +133,7 @@ impl Scratch {
 }
 
 impl ObjectCounts {
-    /// Each count combined with that of `other`.
+    /// Combines each count with the same count of `other`.
     #[must_use]
     pub fn zip(mut self, other: &Self, combine: impl Fn(u64, u64) -> u64) -> Self {
         for (count, other) in self.by_kind.iter_mut().zip(&other.by_kind) {

@@ -9,7 +9,8 @@ const DEPTH_MAX: u32 = 32;
 
 /// Steps over one value without white space.
 pub(super) fn skip_value(cursor: &mut Cursor<'_>) -> Option<()> {
-    // What is open: from the lowest bit on, 1 for an object and 0 for a list, and a 1 above the outermost.
+    // The open lists and objects, the innermost in the lowest bit: 1 is an object, 0 a list. A 1 stands above the
+    // outermost.
     let mut open = 1u64;
     loop {
         match cursor.peek()? {
@@ -34,7 +35,7 @@ pub(super) fn skip_value(cursor: &mut Cursor<'_>) -> Option<()> {
             b'-' | b'0'..=b'9' => cursor.skip(text_len(cursor.rest())?),
             _ => skip_literal(cursor)?,
         }
-        // Behind a value: the end of what is open, or the next value in it.
+        // After a value: the end of the innermost list or object, or its next value.
         loop {
             let in_object = open & 1 == 1;
             match cursor.peek() {
@@ -69,7 +70,7 @@ fn skip_literal(cursor: &mut Cursor<'_>) -> Option<()> {
     (cursor.eat(b"null") || cursor.eat(b"true") || cursor.eat(b"false")).then_some(())
 }
 
-/// Steps over a string. Returns the text between its quotes, escapes as they are.
+/// Steps over a string. Returns the text between its quotes, with its escapes unchanged.
 pub(super) fn skip_string<'a>(cursor: &mut Cursor<'a>) -> Option<&'a str> {
     let [b'"', text @ ..] = cursor.rest() else { return None };
     let mut len = 0;
@@ -85,7 +86,7 @@ pub(super) fn skip_string<'a>(cursor: &mut Cursor<'a>) -> Option<&'a str> {
     std::str::from_utf8(&text[..len]).ok()
 }
 
-/// The length of the escape that `text` begins with.
+/// Returns the length of the escape at the start of `text`.
 fn escape_len(text: &[u8]) -> Option<usize> {
     match text.get(1)? {
         b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(2),
@@ -104,7 +105,7 @@ fn escape_len(text: &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
 
-    /// How much of `text` is stepped over.
+    /// Returns the number of bytes of `text` that are stepped over.
     fn skipped(text: &[u8]) -> Option<usize> {
         let mut cursor = Cursor::new(text).unwrap();
         skip_value(&mut cursor)?;
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_never_stepped_over() {
+    fn invalid_json_is_never_stepped_over() {
         for text in [
             "",
             "nul",
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_cannot_judge_is_left_to_the_general_reader() {
+    fn unusual_values_are_left_to_the_tape_walk() {
         assert_eq!(skipped(b"[1, 2]"), None);
         assert_eq!(skipped(b"\"\\ud83d\\ude00\""), None);
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth)).into_bytes();

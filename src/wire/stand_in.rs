@@ -4,13 +4,14 @@ use crate::model::{Candle, DateTime, Maybe, Niche, Orderbook, Ticker, Trade};
 
 use super::schema::Quote;
 
-/// Fills in fields that other fields can stand in for. A field that was not read holds what stands for "absent".
+/// Fills in fields that other fields can stand in for. A field that was not read holds the value that stands for
+/// "absent".
 ///
 /// A message needs a time, because that orders the messages of a stream. The event time is `timestamp`. If it is missing,
 /// another time of the message stands in: the time of the trade for tickers and trades, the start for candles. A book has
 /// no other time.
 pub(super) trait StandIn {
-    /// The error is the name of a field that is needed.
+    /// Fills in the fields. The error is the name of a needed field that no other can stand in for.
     fn stand_in(&mut self) -> Result<(), &'static str>;
 }
 

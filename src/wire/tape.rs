@@ -1,5 +1,5 @@
-//! The tape walk. Takes what simd-json has read, in any key order and with any unknown fields, and decides what a
-//! message means if the scanners cannot.
+//! The tape walk. Reads messages that the scanners cannot read from simd-json's tape: valid JSON with keys in any order
+//! and any unknown keys.
 
 use simd_json::Node;
 
@@ -15,8 +15,9 @@ use super::progress::Progress;
 use super::schema::{CODE, Field, Record, TYPE, find};
 use super::scratch::Scratch;
 
-/// Reads one message. A list is read element by element: a bad one does not affect the others, which are delivered, and
-/// the first refusal is the result. Without one, the first element that is no data decides what the message was.
+/// Reads one message. The elements of a list are read and delivered one by one, even if others are refused. The result
+/// for a list is the first refusal; without one, the first element that is not data; without one, the number of data
+/// objects.
 pub(super) fn walk_message(
     nodes: &[Node<'_>],
     scratch: &mut Scratch,
@@ -43,7 +44,7 @@ pub(super) fn walk_message(
     }
 }
 
-/// Reads one object by what it calls itself.
+/// Reads one object according to its type.
 fn walk_object(
     json: Json<'_>,
     is_list: bool,
@@ -94,11 +95,11 @@ fn walk_noun<T: Noun + Record>(
     }
 }
 
-/// The place of the market code in the tables of all data.
+/// The index of the market code in the tables of all data messages.
 const MARKET: usize = 0;
 
-/// The type's value and whether the object has short keys. If a key is repeated, the last one counts. An object with both
-/// keys of the type has a new field with one of the two names: it has short keys if its market code has.
+/// Returns the value of the type, and whether the object has short keys. If a key is repeated, the last one counts. If
+/// the object has both `type` and `ty`, one of them is a new field, and the key of the market code decides.
 pub(super) fn type_of(members: Members<'_>) -> Option<(Json<'_>, bool)> {
     let last = |name| members.clone().filter(|(key, _)| *key == name).last().map(|(_, value)| value);
     match (last(TYPE.long), last(TYPE.short)) {
@@ -117,7 +118,7 @@ pub(super) fn walk_record<R: Record>(
     let short = progress.short;
     for (key, value) in members.clone() {
         match find::<R>(key, short) {
-            // The name that a clone of the exchange uses counts only without the other.
+            // A clone's name for the field counts only if the exchange's name is not there.
             Some(index)
                 if key_of(&R::FIELDS[index], short) == key || !has(members.clone(), &R::FIELDS[index], short) =>
             {
@@ -135,12 +136,12 @@ fn key_of<R>(field: &Field<R>, short: bool) -> &'static str {
     if short { field.names.short } else { field.names.long }
 }
 
-/// Whether the field is there under its own name.
+/// Returns whether the field is there under the exchange's name.
 fn has<R>(mut members: Members<'_>, field: &Field<R>, short: bool) -> bool {
     members.any(|(key, _)| key == key_of(field, short))
 }
 
-/// Reads the field that the message is refused for once more, for its error.
+/// Returns the error of the field that is the reason for a refusal. Reads the field again to find it.
 #[cold]
 fn error_of<R: Record>(
     members: Members<'_>,
@@ -173,7 +174,8 @@ fn control(json: Json<'_>) -> Result<Message, DecodeErrorKind> {
     Err(DecodeErrorKind::NotAMessage)
 }
 
-/// An error without a name or a message is still an error: the connection is about to be closed.
+/// Reads an error object. Accepts it without a name or a message, because the exchange is about to close the
+/// connection.
 fn server_error(json: Json<'_>) -> Result<ServerError, DecodeErrorKind> {
     json.members().ok_or(DecodeErrorKind::WrongType("error"))?;
     let text = |key| json.member(key).and_then(Json::as_str).unwrap_or_default();
@@ -184,7 +186,7 @@ fn server_error(json: Json<'_>) -> Result<ServerError, DecodeErrorKind> {
     })
 }
 
-/// The most characters of a ticket, a type name or a code that are kept.
+/// Maximum number of characters that are kept of a ticket, a type name or a code.
 const LABEL_MAX: usize = 64;
 
 fn subscriptions(json: Json<'_>) -> Result<SubscriptionList, DecodeErrorKind> {

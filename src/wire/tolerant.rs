@@ -19,8 +19,8 @@ use super::schema::{CODE, Quote, Record, TYPE, find};
 use super::scratch::Scratch;
 use super::skip::{skip_string, skip_value};
 
-/// Reads the message in `bytes[..len]` and delivers it; `None` if the tape walk must read it, with nothing
-/// delivered. The bytes behind `len` may be read, but mean nothing.
+/// Reads the message in `bytes[..len]`, delivers it and returns the number of objects, which is 1. If the tape walk
+/// must read it, returns `None` and delivers nothing. The bytes from `len` on may be read, but have no effect.
 pub(super) fn tolerate_message(
     bytes: &[u8],
     len: usize,
@@ -48,7 +48,7 @@ pub(super) fn tolerate_message(
 #[derive(Clone, Copy)]
 struct Frame {
     is_list: bool,
-    /// The number of bytes behind the message.
+    /// The number of bytes after the message.
     end: usize,
 }
 
@@ -178,7 +178,7 @@ pub(super) fn read_loosely<'m, R: Record>(
     Some(cursor)
 }
 
-/// Learns where an object has its fields. It was read, so it is an object.
+/// Learns which fields of an object are displaced. The object has been read before, so it is valid.
 #[cold]
 fn learn<R: Record, const SHORT: bool>(mut cursor: Cursor<'_>, before: u8, layout: &mut Layout) {
     if !layout.wants_to_learn() {

@@ -19,18 +19,19 @@ pub const SLACK: usize = 64;
 ///
 /// The buffer grows only for a frame that does not fit, to the size of that frame plus one `capacity`, and never
 /// shrinks. So the buffer holds at most `largest legal frame + capacity + SLACK` bytes, if the caller receives only
-/// after the reader has asked for more.
+/// after the reader has returned `None`.
 pub struct ReceiveBuffer {
     bytes: Vec<u8>,
     parsed: usize,
     filled: usize,
-    /// The number of bytes after `parsed` that the reader needs to go on; 0 if unknown.
+    /// The number of bytes after `parsed` that the reader needs to continue; 0 if unknown.
     wanted: usize,
     capacity: usize,
 }
 
 impl ReceiveBuffer {
-    /// Creates an empty buffer with space for `capacity` bytes, the largest single read. 64 KiB suits a socket.
+    /// Creates an empty buffer with space for `capacity` bytes, which should be the largest single read. 64 KiB suits a
+    /// socket.
     pub fn new(capacity: usize) -> Self {
         let capacity = capacity.max(1);
         Self { bytes: vec![0; capacity + SLACK], parsed: 0, filled: 0, wanted: 0, capacity }
@@ -67,7 +68,7 @@ impl ReceiveBuffer {
         &self.bytes[self.parsed..self.filled]
     }
 
-    /// Returns the bytes of memory held.
+    /// Returns the size of the allocated memory, in bytes.
     pub fn footprint(&self) -> usize {
         self.bytes.capacity()
     }
@@ -82,7 +83,7 @@ impl ReceiveBuffer {
         start..self.parsed
     }
 
-    /// Records that the reader needs `n` unread bytes to go on, so that [`spare`](Self::spare) makes space for them.
+    /// Records that the reader needs `n` unread bytes to continue, so that [`spare`](Self::spare) makes space for them.
     pub(super) fn want(&mut self, n: usize) {
         self.wanted = n;
     }

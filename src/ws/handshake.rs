@@ -15,7 +15,7 @@ use tungstenite::handshake::client::{ClientHandshake, Response};
 use tungstenite::http::{HeaderName, HeaderValue, Request, Uri};
 use tungstenite::protocol::WebSocketConfig;
 
-/// The most bytes of an answer's header. Headers with a proxy's additions stay below 4 KiB.
+/// Maximum length of an answer's header, in bytes. Even with the additions of a proxy, headers stay below 4 KiB.
 pub const MAX_HEADER_BYTES: usize = 16 * 1024;
 
 /// Headers that the caller may not set, because the handshake writes them itself or because they must not be sent. With
@@ -72,7 +72,7 @@ pub enum HandshakeError {
     InvalidRequest(Box<str>),
     /// The server answered with a status other than 101.
     Rejected(Rejection),
-    /// The answer's header has more than [`MAX_HEADER_BYTES`] or more than 124 lines.
+    /// The answer's header has more than [`MAX_HEADER_BYTES`] bytes or more than 124 lines.
     TooLarge,
     /// The answer is not HTTP, or violates the rules of the handshake.
     Protocol(Box<str>),
@@ -120,9 +120,11 @@ impl Handshake {
 
     /// Reads the received bytes. Call it after each read until it returns [`Progress::Done`] or an error.
     ///
-    /// Returns [`HandshakeError::Rejected`] once the body of the rejection is complete or has
-    /// [`MAX_BODY_BYTES`](super::MAX_BODY_BYTES). If neither happens before the caller's deadline,
-    /// [`handle_eof`](Self::handle_eof) returns the rejection with the part of the body that has arrived.
+    /// # Errors
+    /// Any [`HandshakeError`] except `InvalidRequest` and `Closed`. Returns [`HandshakeError::Rejected`] once the body
+    /// of the rejection is complete or has [`MAX_BODY_BYTES`](super::MAX_BODY_BYTES). If neither happens before the
+    /// caller's deadline, [`handle_eof`](Self::handle_eof) returns the rejection with the part of the body that has
+    /// arrived.
     pub fn handle(&mut self, buffer: &mut ReceiveBuffer) -> Result<Progress, HandshakeError> {
         if let Stage::Header { scanned, .. } = &mut self.stage {
             let Some(size) = find_header(buffer.unparsed(), scanned)? else { return Ok(Progress::NeedMore) };
@@ -223,7 +225,7 @@ fn insert_headers(request: &mut Vec<u8>, headers: &[(&str, &str)]) -> Result<(),
     Ok(())
 }
 
-/// Returns where the header ends, if it has arrived. Refuses invalid bytes as early as possible.
+/// Returns the length of the header, if all of it has arrived. Refuses invalid bytes as early as possible.
 ///
 /// The first `scanned` bytes were searched before, so that a header that arrives byte by byte is not searched from the
 /// start each time.

@@ -57,7 +57,7 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Parses the header at the front of `bytes`; `None` if they are too few.
+    /// Parses the header at the front of `bytes`. Returns `None` if more bytes are needed.
     #[inline]
     pub(super) fn parse(bytes: &[u8]) -> Result<Option<Self>, Violation> {
         let &[first, second, ref rest @ ..] = bytes else { return Ok(None) };

@@ -1,8 +1,8 @@
 //! RFC 6455, sans-IO: frames read in place in a byte buffer, and the opening handshake. No socket, no clock.
 //!
 //! Received bytes are stored in a [`ReceiveBuffer`]. First a [`Handshake`] reads the answer to the upgrade from it.
-//! Then a [`FrameReader`] reads frames from the same buffer, so bytes received with the 101 are not lost. The `write_*`
-//! functions append outgoing frames to a `Vec<u8>`.
+//! Then a [`FrameReader`] reads frames from the same buffer, so frames that arrive together with the answer are not
+//! lost. The `write_*` functions append outgoing frames to a `Vec<u8>`.
 //!
 //! ```
 //! use hoga::ws::{FrameReader, Incoming, Limits, ReceiveBuffer};
@@ -23,8 +23,8 @@
 //! # Ok::<(), hoga::ws::Violation>(())
 //! ```
 //!
-//! No extension is offered, not even permessage-deflate. Inflating takes more time than the saved bytes on a link that
-//! is not full, and a client that never inflates cannot be attacked with a deflate bomb.
+//! No extension is offered, not even permessage-deflate. On a link that is not full, inflating a message takes more
+//! time than its compression saves, and a client that never inflates cannot be attacked with a deflate bomb.
 
 mod buffer;
 mod close;

@@ -7,9 +7,10 @@ use std::ops::Range;
 /// Bounds on what a peer can make us store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The most bytes of one message. Default 1 MiB, far above the largest frame the exchange sends (a few KiB).
+    /// Maximum size of one message, in bytes. Default 1 MiB, far above the largest frame the exchange sends (a few
+    /// KiB).
     pub max_message: usize,
-    /// The most fragments of one message, including empty ones. Default 1024. The exchange does not fragment.
+    /// Maximum number of fragments of one message, including empty ones. Default 1024. The exchange does not fragment.
     pub max_fragments: u32,
 }
 
@@ -75,7 +76,8 @@ impl FrameReader {
         Self { limits, state: State::Idle, assembly: Vec::new(), fragments: 0, checked: 0 }
     }
 
-    /// Returns the bytes of memory held for fragmented messages: none at first, at most twice the largest message.
+    /// Returns the size of the memory allocated for fragmented messages, in bytes: 0 at first, at most about twice the
+    /// largest message.
     pub fn footprint(&self) -> usize {
         self.assembly.capacity()
     }
@@ -238,7 +240,8 @@ impl FrameReader {
         Ok(())
     }
 
-    /// Moves the arrived part of the fragment into the side buffer, so that it never holds more than was sent.
+    /// Moves the arrived part of the fragment into the side buffer. Reserves no memory for the rest, because a peer may
+    /// announce a length and not send it.
     fn absorb(&mut self, remaining: usize, buffer: &mut ReceiveBuffer) -> usize {
         let arrived = buffer.unparsed();
         let n = arrived.len().min(remaining);
@@ -268,7 +271,8 @@ fn whole(header: &Header, buffer: &mut ReceiveBuffer) -> Option<Found> {
     Some(Found::Frame(header.opcode, place.start + header.size..place.end))
 }
 
-/// Returns the number of further UTF-8 bytes. The last character may be incomplete, unless `whole` is true.
+/// Returns the number of bytes at the front of `bytes` that are complete characters of UTF-8. The last character may be
+/// incomplete, unless `whole` is true.
 fn check_utf8(bytes: &[u8], whole: bool) -> Result<usize, Violation> {
     match str::from_utf8(bytes) {
         Ok(_) => Ok(bytes.len()),

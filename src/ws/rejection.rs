@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use crate::model::Nanos;
 use tungstenite::http::{HeaderMap, header};
 
-/// The most bytes kept of a rejection's body. Enough for the exchange's error object or a proxy's first lines.
+/// Maximum number of bytes kept of a rejection's body. Enough for the exchange's error object or a proxy's first lines.
 pub const MAX_BODY_BYTES: usize = 4096;
 
 /// A server's answer that refuses the upgrade.
@@ -38,7 +38,7 @@ pub enum RetryAfter {
 }
 
 impl RetryAfter {
-    /// Returns the time to wait by a clock that shows `now`. `None` for a date in the past, which says nothing.
+    /// Returns the time to wait, by a clock that shows `now`. Returns `None` if the date is in the past.
     pub fn wait(self, now: Nanos) -> Option<Duration> {
         match self {
             Self::Wait(wait) => Some(wait),
@@ -46,7 +46,7 @@ impl RetryAfter {
         }
     }
 
-    /// Parses a `Retry-After` header. `date` is the time of the server's clock.
+    /// Parses a `Retry-After` header. `date` is the server's time, if known. Returns `None` for a date before it.
     fn parse(text: &str, date: Option<Nanos>) -> Option<Self> {
         if let Some(seconds) = seconds(text) {
             return Some(Self::Wait(seconds));

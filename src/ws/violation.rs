@@ -3,7 +3,7 @@
 use super::CloseCode;
 use std::fmt;
 
-/// A violation of the protocol or of a limit by the server. The connection cannot go on: send a close frame with
+/// A violation of the protocol or of a limit by the server. The connection cannot continue: send a close frame with
 /// [`close_code`](Self::close_code) and end it (RFC 6455 section 7.1.7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -26,7 +26,7 @@ pub enum Violation {
     InterruptedMessage,
     /// A message is larger than the limit. Detected in the header, before memory is allocated for it.
     TooBig {
-        /// The size of the message so far, in bytes.
+        /// The size of the message in bytes, up to and including the current fragment.
         size: u64,
         /// The limit in bytes.
         limit: usize,
@@ -47,7 +47,8 @@ pub enum Violation {
 }
 
 impl Violation {
-    /// Returns the code to close with: 1009 for size, 1007 for bad text, 1002 for all others (section 7.4.1).
+    /// Returns the code to close with: 1009 for a message over a limit, 1007 for text that is not UTF-8, and 1002 for
+    /// all others (section 7.4.1).
     pub fn close_code(&self) -> CloseCode {
         match self {
             Self::TooBig { .. } | Self::TooManyFragments { .. } => CloseCode::Size,
@@ -66,10 +67,10 @@ impl fmt::Display for Violation {
             Self::NonMinimalLength => f.write_str("a length is not in its shortest encoding"),
             Self::FragmentedControl => f.write_str("a control frame is fragmented"),
             Self::LongControl => f.write_str("a control frame has more than 125 bytes"),
-            Self::LoneContinuation => f.write_str("a continuation frame continues nothing"),
+            Self::LoneContinuation => f.write_str("a continuation frame has no message to continue"),
             Self::InterruptedMessage => f.write_str("a message began inside a fragmented message"),
-            Self::TooBig { size, limit } => write!(f, "a message of at least {size} bytes; the limit is {limit}"),
-            Self::TooManyFragments { limit } => write!(f, "a message in more than {limit} fragments"),
+            Self::TooBig { size, limit } => write!(f, "a message has at least {size} bytes; the limit is {limit}"),
+            Self::TooManyFragments { limit } => write!(f, "a message has more than {limit} fragments"),
             Self::InvalidUtf8 => f.write_str("a text message is not UTF-8"),
             Self::ShortClose => f.write_str("a close frame has one byte, half a code"),
             Self::InvalidCloseCode(code) => write!(f, "close code {code} must not be sent"),

@@ -9,12 +9,12 @@ pub fn write_text(out: &mut Vec<u8>, text: &str, mask: [u8; 4]) {
     write_frame(out, Opcode::Text, text.as_bytes(), mask);
 }
 
-/// Appends a binary message.
+/// Appends a binary message. The mask is as for [`write_text`].
 pub fn write_binary(out: &mut Vec<u8>, payload: &[u8], mask: [u8; 4]) {
     write_frame(out, Opcode::Binary, payload, mask);
 }
 
-/// Appends a ping.
+/// Appends a ping. The mask is as for [`write_text`].
 ///
 /// # Panics
 /// If the payload has more than 125 bytes.
@@ -22,7 +22,7 @@ pub fn write_ping(out: &mut Vec<u8>, payload: &[u8], mask: [u8; 4]) {
     write_control(out, Opcode::Ping, payload, mask);
 }
 
-/// Appends a pong. The answer to a ping carries the ping's payload (section 5.5.3).
+/// Appends a pong. The answer to a ping carries the ping's payload (section 5.5.3). The mask is as for [`write_text`].
 ///
 /// # Panics
 /// If the payload has more than 125 bytes. A ping never has more.
@@ -32,6 +32,7 @@ pub fn write_pong(out: &mut Vec<u8>, payload: &[u8], mask: [u8; 4]) {
 
 /// Appends a close frame, with a code and a reason or with neither. A reason of more than 123 bytes is cut at a
 /// character boundary. A code that must not be sent (section 7.4.1, such as 1005) is omitted together with the reason.
+/// The mask is as for [`write_text`].
 pub fn write_close(out: &mut Vec<u8>, close: Option<(CloseCode, &str)>, mask: [u8; 4]) {
     let Some((code, reason)) = close.filter(|(code, _)| close::may_be_sent(*code)) else {
         return write_control(out, Opcode::Close, b"", mask);

@@ -7,7 +7,7 @@ use super::{Access, Nature, Noun};
 use crate::model::words::words;
 use crate::model::{DataType, Grouping, Market, Maybe, StreamType, Words};
 
-/// The most levels that a side holds, which is the most that the exchange documents.
+/// Maximum number of levels on a side, which is also the maximum that the exchange documents.
 pub const MAX_LEVELS: usize = 30;
 
 /// The visible book of a market. Prices are in the quote currency, sizes in the base currency.
@@ -152,7 +152,7 @@ impl Deref for Levels {
     }
 }
 
-/// The length, then that many levels.
+/// Stored as the number of levels, then the levels.
 impl Words for Levels {
     const MAX: usize = 1 + Level::MAX * MAX_LEVELS;
 
@@ -171,7 +171,7 @@ impl Words for Levels {
     }
 }
 
-/// Compares only the current levels, not what an earlier book left after them.
+/// Compares only the current levels, not levels of an earlier book that are still stored after them.
 impl PartialEq for Levels {
     fn eq(&self, other: &Self) -> bool {
         **self == **other

@@ -7,8 +7,9 @@ use crate::model::{DataType, Date, Market, Maybe, Side, StreamType, Time};
 /// Last price and statistics of a market. Field names are the exchange's; prices are in the quote currency (KRW for
 /// `KRW-BTC`), volumes in the base currency (BTC), rates are fractions (0.01 is 1 %), timestamps are Unix ms.
 ///
-/// A message always has its market, its price, a time and a stream type. The exchange may drop any other field, and has
-/// announced that it will drop `is_trading_suspended` and `market_warning`: those are a [`Maybe`] or an [`Option`].
+/// A message always has its market, its price, a time and a stream type. All other fields are a [`Maybe`] or an
+/// [`Option`], because the exchange may drop them. It has announced that it will drop `is_trading_suspended` and
+/// `market_warning`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Ticker {
     /// The market; `code` of the exchange.
@@ -63,7 +64,7 @@ pub struct Ticker {
     pub market_state: Option<MarketState>,
     /// Whether trading is halted.
     pub is_trading_suspended: Option<bool>,
-    /// End of trading, if one is announced in a spelling that this version knows.
+    /// Date on which trading ends. Absent if no end is announced, or if the date cannot be read.
     pub delisting_date: Maybe<Date>,
     /// The exchange's warning flag.
     pub market_warning: Option<MarketWarning>,
@@ -130,7 +131,7 @@ pub enum Change {
 }
 
 impl Change {
-    /// The exchange's spelling.
+    /// The exchange's spelling; `UNKNOWN` for [`Unknown`](Self::Unknown).
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Rise => "RISE",
@@ -156,7 +157,7 @@ pub enum MarketState {
 }
 
 impl MarketState {
-    /// The exchange's spelling.
+    /// The exchange's spelling; `UNKNOWN` for [`Unknown`](Self::Unknown).
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Preview => "PREVIEW",
@@ -180,7 +181,7 @@ pub enum MarketWarning {
 }
 
 impl MarketWarning {
-    /// The exchange's spelling.
+    /// The exchange's spelling; `UNKNOWN` for [`Unknown`](Self::Unknown).
     pub fn as_str(self) -> &'static str {
         match self {
             Self::None => "NONE",

@@ -11,7 +11,7 @@ use crate::model::{DataType, Date, Market, Maybe, Side, StreamType, Time};
 pub struct Trade {
     /// The market; `code` of the exchange.
     pub market: Market,
-    /// Event time, ms: the ordering key. Tens of ms after the trade, up to a second in old captures. If a message has
+    /// Event time, ms: the ordering key. Tens of ms after the trade; up to a second in old recordings. If a message has
     /// none, this is `trade_timestamp`.
     pub timestamp: u64,
     /// Date of the trade, UTC.
@@ -32,8 +32,8 @@ pub struct Trade {
     pub change: Option<Change>,
     /// Absolute change from `prev_closing_price`.
     pub change_price: Maybe<f64>,
-    /// Unique within its market only. Not an ordering key: a late trade has a smaller one than the trade before it.
-    /// Without it, a repeated trade cannot be recognized.
+    /// The id of the trade, unique within its market only. Not an ordering key: a trade that arrives late has a smaller
+    /// id than the trade before it. Without it, a repeated trade cannot be recognized.
     pub sequential_id: Maybe<u64>,
     /// Best ask at the time of the trade. Absent before 2024-11-27, and on Bithumb, like the three fields below.
     pub best_ask_price: Maybe<f64>,
@@ -63,7 +63,7 @@ impl Noun for Trade {
         DataType::Trade
     }
 
-    // Not `sequential_id`: a trade from the previous second arrives with a smaller one.
+    // Not `sequential_id`: a trade from the previous second may arrive after a trade with a greater id.
     #[inline]
     fn order(&self) -> u64 {
         self.timestamp
