@@ -1,7 +1,8 @@
 //! Scenarios of desktop programs and trading bots that share one engine: independent widgets and strategies subscribe,
 //! change their subscriptions and leave. The tests check the requests that the exchange received.
 //!
-//! All data is public. Scenarios that also use the account's private streams are reduced to their public part.
+//! All data is public. Scenarios that also use the account's private streams are reduced to their public part. The
+//! letters and numbers of scenarios, such as A1 or G 5-1, come from a list that is not in this repository.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -49,7 +50,7 @@ fn in_one_window<T>(
         undo(held);
         std::thread::sleep(SETTLE_TIME);
     }
-    panic!("this machine is too busy for five calls in 200 ms");
+    panic!("this machine is too busy for a few calls within one window");
 }
 
 // ---- A. a chart view ----
@@ -153,7 +154,8 @@ fn g_1_1_and_1_2_first_entry_and_another_coin() {
 
 #[test]
 fn g_2_1_one_wants_snapshots_another_changes() {
-    // The second request comes before any data. A running stream would be requested without another snapshot.
+    // The second request must be sent before any data arrives, because a running stream would be requested without
+    // another snapshot.
     let mut config = ServerConfig { plain: true, ..ServerConfig::default() };
     (config.exchange.speed, config.exchange.snapshot_delays) = (5.0, [Duration::from_secs(1); 2]);
     let record = Record::default();
