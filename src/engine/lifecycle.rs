@@ -25,8 +25,8 @@ pub struct LifecycleEvent {
 /// A watcher of what happens to the engine's connections. Up to 1024 reports of each connection wait. A watcher that
 /// reads too slowly loses newer reports, which [`dropped`](Self::dropped) counts. It never slows the engine.
 ///
-/// Reports of one connection arrive in order, and each arrives before the connection reads its socket again. So the
-/// only data that can arrive before a report is data that was read together with its cause.
+/// Reports of one connection arrive in order, and each arrives before the connection reads its socket again. So at most
+/// the data that was read together with the cause of a report arrives before the report.
 pub struct Lifecycle {
     reports: Reader<LifecycleEvent>,
 }
