@@ -13,7 +13,7 @@ const REPORTED_MAX: usize = 8;
 const REPORTED_LEN_MAX: usize = 40;
 
 /// Maximum number of odd keys to remember. Any other one is looked up in the table each time.
-const ODD_MAX: usize = 24;
+const ODD_MAX: usize = 16;
 
 /// After the order of the fields was learned, the number of drifted messages before it is learned again.
 const LEARN_AGAIN: u8 = 16;

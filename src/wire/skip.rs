@@ -85,7 +85,7 @@ fn skip_nested(cursor: &mut Cursor<'_>) -> Option<()> {
 /// Steps over a number. The usual short ones are recognized in a vector.
 #[inline(always)]
 fn skip_number(cursor: &mut Cursor<'_>) -> Option<()> {
-    let len = short_number(cursor.chunk()?).or_else(|| text_len(cursor.rest()))?;
+    let len = cursor.chunk().and_then(short_number).or_else(|| text_len(cursor.rest()))?;
     cursor.skip(len);
     Some(())
 }
@@ -119,20 +119,25 @@ fn short_number(text: &[u8; 32]) -> Option<usize> {
 /// Steps over a string. Short ones without escapes are recognized in a vector.
 #[inline(always)]
 fn skip_text(cursor: &mut Cursor<'_>) -> Option<()> {
-    let text: &[u8; 17] = cursor.chunk()?;
-    let all: i8x16 = cast(*text.last_chunk::<16>()?);
-    let is = |byte: u8| all.simd_eq(i8x16::splat(byte as i8));
-    // As signed bytes, control characters and all characters beyond ASCII are below the space.
-    let ends = (is(b'"') | is(b'\\') | all.simd_lt(i8x16::splat(b' ' as i8))).to_bitmask();
-    let len = (ends | 1 << 16).trailing_zeros() as usize;
-    if text.get(1 + len) == Some(&b'"') && text[0] == b'"' {
-        cursor.skip(len + 2);
+    if let Some(len) = cursor.chunk().and_then(short_text) {
+        cursor.skip(len);
         return Some(());
     }
     let mut local = *cursor;
     skip_string(&mut local)?;
     *cursor = local;
     Some(())
+}
+
+/// Returns the length of a string of at most 15 ASCII characters without escapes, with its quotes.
+#[inline(always)]
+fn short_text(text: &[u8; 17]) -> Option<usize> {
+    let all: i8x16 = cast(*text.last_chunk::<16>()?);
+    let is = |byte: u8| all.simd_eq(i8x16::splat(byte as i8));
+    // As signed bytes, control characters and all characters beyond ASCII are below the space.
+    let ends = is(b'"') | is(b'\\') | all.simd_lt(i8x16::splat(b' ' as i8));
+    let len = ends.to_bitmask().trailing_zeros() as usize;
+    (text[0] == b'"' && text.get(1 + len) == Some(&b'"')).then_some(len + 2)
 }
 
 fn push(open: u64, kind: u64) -> Option<u64> {
@@ -221,7 +226,8 @@ mod tests {
             "{\"a\":{\"b\":[null,\"]}\"]},\"\":-1}",
             "[[[[1]]]]",
         ] {
-            for behind in ["", ",\"st\":1}", "}", "]", "\0"] {
+            let long = ",\"st\":1}".repeat(10);
+            for behind in ["", ",\"st\":1}", "}", "]", "\0", &long] {
                 let text = format!("{value}{behind}");
                 assert_eq!(skipped(text.as_bytes()), Some(value.len()), "{text}");
             }
@@ -267,6 +273,8 @@ mod tests {
             "[1 2]",
         ] {
             assert_eq!(skipped(text.as_bytes()), None, "{text}");
+            let behind = " ".repeat(40);
+            assert_eq!(skipped(format!("{text}{behind}").as_bytes()), None, "{text}");
         }
         assert_eq!(skipped(b"\"\xff\""), None);
         assert_eq!(skipped(b"\"\xed\xa0\x80\""), None);

@@ -318,10 +318,9 @@ fn readers_agree_on_a_hundred_thousand_damaged_messages() {
 
 /// Changes that the exchange makes to all messages of one type, on top of each other.
 fn drift(members: &mut Vec<(String, String)>, changes: &mut Rng) {
-    for _ in 0..=changes.below(3) {
-        // The type stays the first field, as it does on every exchange so far.
+    for _ in 0..=changes.below(5) {
         let at = 1 + changes.below(members.len() - 1);
-        match changes.below(6) {
+        match changes.below(8) {
             0 => drop(members.remove(at)),
             1 => members.insert(at, (format!("new_{}", changes.below(9)), (*changes.pick(&NEW)).into())),
             2 => {
@@ -331,9 +330,33 @@ fn drift(members: &mut Vec<(String, String)>, changes: &mut Rng) {
             }
             3 => members[at].1 = (*changes.pick(&RETYPED)).into(),
             4 => members[at].0 += "_v2",
-            _ => members[at].1 = format!("\"{}\"", members[at].1.replace('"', "")),
+            5 => members[at].1 = format!("\"{}\"", members[at].1.replace('"', "")),
+            6 => {
+                // The type or the first field after it.
+                let member = members.remove(changes.below(2));
+                members.insert(at, member);
+            }
+            _ => drift_units(members, changes),
         }
     }
+}
+
+/// One change to all units of a book.
+fn drift_units(members: &mut [(String, String)], changes: &mut Rng) {
+    let Some((_, units)) = members.iter_mut().find(|(_, value)| value.starts_with("[{")) else { return };
+    let new = *changes.pick(&NEW);
+    let fields = |unit: &str| unit.split(',').map(str::to_owned).collect::<Vec<_>>();
+    let changed: Vec<String> = units[2..units.len() - 2]
+        .split("},{")
+        .map(|unit| match changes.clone().below(5) {
+            0 => format!("\"new\":{new},{unit}"),
+            1 => format!("{unit},\"new\":{new}"),
+            2 => fields(unit).into_iter().rev().collect::<Vec<_>>().join(","),
+            3 => fields(unit)[..3].join(","),
+            _ => unit.replace("\":", "\":\"").replace(',', "\",") + "\"",
+        })
+        .collect();
+    *units = format!("[{{{}}}]", changed.join("},{"));
 }
 
 const NEW: [&str; 7] =
@@ -363,21 +386,25 @@ fn readers_agree_on_messages_that_drift_alike() {
         // Two layouts alternate, as when a field is there for some markets only.
         let seeds = [seed, if rng.below(2) == 0 { seed } else { rng.next() }];
         for number in 0..200 {
-            let draft = match kind {
-                0 => ticker(&mut rng),
-                1 => trade(&mut rng),
-                2 => candle(&mut rng),
-                3 => orderbook(&mut rng, 31, short),
-                _ => orderbook(&mut rng, 4, short),
+            let object = |rng: &mut Rng| {
+                let draft = match kind {
+                    0 => ticker(rng),
+                    1 => trade(rng),
+                    2 => candle(rng),
+                    3 => orderbook(rng, 31, short),
+                    _ => orderbook(rng, 4, short),
+                };
+                let mut members: Vec<_> =
+                    draft.members(short).into_iter().map(|(key, text)| (key.to_owned(), text)).collect();
+                // The last ones are as documented again.
+                if number < 120 {
+                    drift(&mut members, &mut Rng::new(seeds[number % 2]));
+                }
+                write_plainly(&members)
             };
-            let mut members: Vec<_> =
-                draft.members(short).into_iter().map(|(key, text)| (key.to_owned(), text)).collect();
-            // The last ones are as documented again.
-            if number < 120 {
-                drift(&mut members, &mut Rng::new(seeds[number % 2]));
-            }
-            let object = write_plainly(&members);
-            let mut bytes = if is_list { format!("[{object}]") } else { object }.into_bytes();
+            let count = if is_list && rng.below(4) == 0 { 3 } else { 1 };
+            let objects: Vec<_> = (0..count).map(|_| object(&mut rng)).collect();
+            let mut bytes = if is_list { format!("[{}]", objects.join(",")) } else { objects.concat() }.into_bytes();
             if rng.below(8) == 0 {
                 change_bytes(&mut bytes, &mut rng);
             }
