@@ -372,6 +372,22 @@ const RETYPED: [&str; 8] = [
     "\"NEW\"",
 ];
 
+/// A brace in place of a comma is no JSON, even where the first field of a unit is expected after a brace.
+#[test]
+fn readers_agree_on_braces_in_wrong_places() {
+    for short in [false, true] {
+        let (mut scanning, mut walking) = (Decoder::new(), Decoder::new());
+        let book = orderbook(&mut Rng::new(3), 4, short).write(short).replace("{\"a", "{\"new\":1,\"a");
+        for _ in 0..3 {
+            assert!(assert_agreement(&mut scanning, &mut walking, book.as_bytes()), "{book}");
+            for (at, _) in book.match_indices(',') {
+                let damaged = [&book[..at], "{", &book[at + 1..]].concat();
+                assert!(!assert_agreement(&mut scanning, &mut walking, damaged.as_bytes()), "{damaged}");
+            }
+        }
+    }
+}
+
 /// Reads series of messages that have all changed in the same way, so that the tolerant scanner learns their form. The
 /// environment variable `HOGA_DRIFTED_MESSAGES` sets the number of messages, 20,000 by default; a release build is fast
 /// enough for a million.
