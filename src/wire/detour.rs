@@ -33,21 +33,13 @@ pub(super) fn odd_key<R: Record, const SHORT: bool>(
     record: &mut R,
     differences: &mut Differences,
 ) -> Option<Next> {
-    let mut position = position;
-    loop {
-        let layout = differences.odd::<R>(SHORT);
-        let bit = 1 << index;
-        if (layout.displaced() | layout.progress.met) & bit != 0 {
-            layout.progress.passed |= bit;
-            return Some(Next { position, is_done: true });
-        }
-        let next = read_member::<R, SHORT>(bytes, position, index, record, differences)?;
-        // The scanner looks for the first field of a unit only after the brace.
-        if next.is_done || !R::IN_UNIT || index > 0 {
-            return Some(next);
-        }
-        position = next.position;
+    let layout = differences.odd::<R>(SHORT);
+    let bit = 1 << index;
+    if (layout.displaced() | layout.progress.met) & bit != 0 {
+        layout.progress.passed |= bit;
+        return Some(Next { position, is_done: true });
     }
+    read_member::<R, SHORT>(bytes, position, index, record, differences)
 }
 
 /// Reads the member at `position`. All fields from `index` on are missing if the object ends here.
@@ -85,6 +77,10 @@ fn read_member<R: Record, const SHORT: bool>(
         }
         None => new_member::<R, SHORT>(cursor, index, record, differences)?,
     };
+    if R::IN_UNIT && index == 0 {
+        // The scanner looks for the first field of a unit only after the brace.
+        return odd_key::<R, SHORT>(bytes, next, index, record, differences);
+    }
     Some(Next { position: next, is_done: false })
 }
 

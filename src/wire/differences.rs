@@ -8,6 +8,7 @@ use super::drift::{DriftKind, Excerpt};
 use super::error::Fault;
 use super::layout::Layout;
 use super::notes::{Note, Notes};
+use super::progress::Progress;
 use super::schema::{Quote, Record};
 
 /// The differences from the documented form.
@@ -227,13 +228,15 @@ impl Differences {
     #[cold]
     #[inline(never)]
     pub(super) fn finish_unit(&mut self, short: bool, unit: &mut Quote) {
-        // This cannot fail, because a unit has no required field.
-        let _ = self.finish(short, unit);
         let layout = self.layout::<Quote>(short);
-        let is_new = layout.progress.is_new;
-        layout.reset_progress();
+        let Progress { passed, read, is_new, .. } = layout.progress;
+        if passed & !read != 0 {
+            // This cannot fail, because a unit has no required field.
+            let _ = self.finish(short, unit);
+            self.levels.drop_unreadable(unit);
+        }
+        self.layout::<Quote>(short).reset_progress();
         (self.is_drift, self.is_new_unit) = (true, self.is_new_unit | is_new);
-        self.levels.drop_unreadable(unit);
     }
 
     /// Ends the units of a book: notes the levels that did not fit. `units` counts the units. Refuses the book if one of

@@ -444,6 +444,10 @@ impl FieldType for Units {
         if !local.eat(b"]") {
             let mut quote = Quote::BLANK;
             loop {
+                // The tolerant pass may look for the first field after a comma.
+                if !STRICT && local.peek() != Some(b'{') {
+                    return None;
+                }
                 quote.scan::<SHORT, STRICT>(&mut local, differences)?;
                 if !STRICT && differences.layout::<Quote>(SHORT).progress.is_odd {
                     differences.finish_unit(SHORT, &mut quote);

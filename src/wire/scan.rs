@@ -176,8 +176,7 @@ fn scan_misplaced_type(cursor: &mut Cursor<'_>, scratch: &mut Scratch) -> Option
     let mut word = start;
     while cursor.peek() == Some(b'{') {
         word.skip_to(b'y')?;
-        let Some(key) = word.position().checked_sub(2) else { return None };
-        let key = word.moved_to(key);
+        let key = word.moved_to(word.position().checked_sub(2)?);
         for (name, short) in [(&b"\"type\":\""[..], false), (b"\"ty\":\"", true)] {
             *cursor = key;
             if cursor.eat(name) {

@@ -372,16 +372,19 @@ const RETYPED: [&str; 8] = [
     "\"NEW\"",
 ];
 
-/// A brace in place of a comma is no JSON, even where the first field of a unit is expected after a brace.
+/// The first field of a unit is expected after a brace, but may be found after a comma.
 #[test]
-fn readers_agree_on_braces_in_wrong_places() {
+fn readers_agree_on_braces_and_commas_in_wrong_places() {
     for short in [false, true] {
         let (mut scanning, mut walking) = (Decoder::new(), Decoder::new());
-        let book = orderbook(&mut Rng::new(3), 4, short).write(short).replace("{\"a", "{\"new\":1,\"a");
-        for _ in 0..3 {
+        let plain = orderbook(&mut Rng::new(3), 4, short).write(short);
+        let first_is_new = plain.replace("{\"a", "{\"new\":1,\"a");
+        let [price, size] = if short { ["\"ap\"", "\"as\""] } else { ["\"ask_price\"", "\"ask_size\""] };
+        let first_is_moved = plain.replace(price, "?").replace(size, price).replace('?', size);
+        for book in [&first_is_new, &first_is_moved, &first_is_new, &first_is_moved] {
             assert!(assert_agreement(&mut scanning, &mut walking, book.as_bytes()), "{book}");
-            for (at, _) in book.match_indices(',') {
-                let damaged = [&book[..at], "{", &book[at + 1..]].concat();
+            for (at, old) in book.match_indices([',', '{']) {
+                let damaged = [&book[..at], if old == "," { "{" } else { "," }, &book[at + 1..]].concat();
                 assert!(!assert_agreement(&mut scanning, &mut walking, damaged.as_bytes()), "{damaged}");
             }
         }
