@@ -52,7 +52,7 @@ const MORE_DRIFTS: [(&str, Change); 4] = [
     ("the code last", |members, _| move_member(members, 1, members.len() - 1)),
     ("a field as an object", |members, at| members[at].1 = "{\"value\":1}".to_owned()),
     ("five changes", |members, at| {
-        members[3].1 = format!("\"{}\"", members[3].1);
+        members[2].1 = format!("\"{}\"", members[2].1);
         members[at + 2].0 = "kind";
         members.insert(at, ("grade", "12.5".to_owned()));
         move_member(members, at + 1, 2);
@@ -149,7 +149,8 @@ fn decode(messages: Vec<String>, objects: u32) -> impl FnMut() {
     move || {
         for (bytes, len) in &messages {
             let message = decoder.decode(black_box(bytes), *len, RECEIPT, &mut Look);
-            assert_eq!(message, Ok(Message::Data { count: objects }), "a message was not read");
+            let is_read = matches!(message, Ok(Message::Data { count }) if count == objects);
+            assert!(is_read, "a message was not read");
         }
         assert_eq!(decoder.counters().fallbacks, 0, "the scanners must read all messages");
     }
