@@ -108,7 +108,8 @@ mod tests {
     use crate::wire::DecodeErrorKind;
 
     fn report() -> LifecycleEvent {
-        LifecycleEvent { connection: ConnectionId(0), event: Event::Malformed(DecodeErrorKind::NotJson.into()) }
+        let event = Event::Malformed { count: 1, last: DecodeErrorKind::NotJson.into() };
+        LifecycleEvent { connection: ConnectionId(0), event }
     }
 
     /// Adds a watcher of one connection.
