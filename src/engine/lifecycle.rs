@@ -23,7 +23,8 @@ pub struct LifecycleEvent {
 }
 
 /// A watcher of what happens to the engine's connections. Up to 1024 reports of each connection wait. A watcher that
-/// reads too slowly loses newer reports, which [`dropped`](Self::dropped) counts. It never slows the engine.
+/// reads too slowly loses newer reports, which [`dropped`](Self::dropped) counts. It never slows the engine. Refused
+/// messages and errors of the exchange cannot fill the queue, because their reports are limited to about one per second.
 ///
 /// Reports of one connection arrive in order, and each arrives before the connection reads its socket again. So the
 /// only data that can arrive before a report is data that was read together with its cause.

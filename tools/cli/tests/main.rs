@@ -9,4 +9,5 @@ mod life;
 mod options;
 mod output;
 mod overflow;
+mod refused;
 mod values;
