@@ -53,7 +53,7 @@ fn behind<R>(threads: usize, load: impl Fn() -> R + Sync, measured: impl FnOnce(
     });
 }
 
-/// A stream and its next value. Each value is new to the order gate.
+/// A stream and its next value. The pool's gate accepts each value as newer.
 struct Source {
     pool: DataPool,
     publisher: Publisher<Ticker>,

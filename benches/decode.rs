@@ -1,6 +1,6 @@
-//! How long does it take to decode a message into a struct? The rows of each type and format are `scanner`, the
-//! library's fallback `tape` (of simd-json), and for comparison `simd_json_serde`, `serde_json` and `sonic_rs`, which
-//! fill a struct of the same fields. `baseline` iterates over the messages without decoding them.
+//! How long does it take to decode a message into a struct? The rows of each type and format are the library's
+//! `scanner`, its fallback `tape` (which walks simd-json's tape), and for comparison `simd_json_serde`, `serde_json`
+//! and `sonic_rs`, which fill a struct of the same fields. `baseline` iterates over the messages without decoding them.
 //!
 //! One iteration decodes one message: `time` is per message, and `thrpt` is based on the average message size in bytes.
 //! The rows of a group run one after the other, so on a busy machine their ratios need several runs. A run takes two
@@ -90,7 +90,7 @@ struct SerdeUnit {
     bid_size: f64,
 }
 
-/// Units in an array, without an allocation, like the library's orderbook.
+/// Units in an array, which needs no allocation, as in the library's order book.
 struct SerdeUnits {
     units: [SerdeUnit; 30],
     len: usize,

@@ -1,7 +1,7 @@
 //! What does it cost to deliver an update to one reader, and to a thousand?
 //!
 //! `cargo bench -p hoga --bench fanout`. `hoga bench fanout` measures the same in interleaved rounds, which suits a
-//! noisy machine better. Uses at most two threads. `rtrb` is a bare ring of the same updates, the lower bound.
+//! noisy machine better. At most two threads are busy. `rtrb` is a bare ring of the same updates, the lower bound.
 //! `array_queue` (of crossbeam), `std_mpsc` and `tokio` (its broadcast channel) are alternatives. `push` and `pop`
 //! measure both ends of a channel on one thread, `one_way` the time from one thread to another. Every row writes in
 //! batches of 16.
@@ -50,7 +50,7 @@ fn pin_here(core: usize) {
 }
 
 /// Asserts that the last update that the reader finds is the last one written.
-fn newest_of(reader: &mut impl Read, written: u64) {
+fn assert_newest(reader: &mut impl Read, written: u64) {
     let newest = std::iter::from_fn(|| reader.next_version()).last();
     assert_eq!(newest, Some(written));
 }
@@ -61,7 +61,7 @@ fn publish_to<T: Payload + Words>(group: &mut Group, value: T, name: &str) {
         let mut feeds: Vec<_> = (0..readers).map(|_| shared.follow()).collect();
         let mut first = update(value);
         write(&mut shared, &mut first, BATCH);
-        feeds.iter_mut().for_each(|feed| newest_of(feed, first.version));
+        feeds.iter_mut().for_each(|feed| assert_newest(feed, first.version));
         group.bench_function(format!("{name}/{readers}"), |b| {
             b.iter_custom(|updates| time_writing(&mut shared, &mut first, updates))
         });
@@ -87,7 +87,7 @@ fn publish(c: &mut Criterion) {
     group.finish();
 }
 
-/// Measures both ends of one channel, alternating on one thread.
+/// Measures both ends of one channel on one thread, which writes and reads alternately.
 fn push_through<T: Payload>(c: &mut Criterion, value: T, name: &str, mut channel: Channel<impl Write<T>, impl Read>) {
     let mut first = update(value);
     let mut row = |end: &str, of: fn(Spent) -> Duration| {
@@ -117,7 +117,8 @@ fn push(c: &mut Criterion) {
     push_through(c, orderbook(1, 100.0), "orderbook/tokio", tokio());
 }
 
-/// Measures a mark, which costs the same for every value. benches/cell.rs measures the store.
+/// Measures how a conflating feed marks a stream as changed, which costs the same for every value. benches/cell.rs
+/// measures storing the value.
 fn mark(c: &mut Criterion) {
     let Channel { mut writer, mut reader } = conflate();
     let mut first = update(ticker(1, 1.0));

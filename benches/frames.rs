@@ -13,12 +13,12 @@ use tungstenite::protocol::{Message, Role, WebSocket, WebSocketConfig};
 const FRAMES: usize = 128;
 /// Bytes per packet.
 const PACKET: usize = 1448;
-/// The most bytes per read: the default of `Config::receive_bytes`.
+/// Maximum number of bytes per read: the default of `Config::receive_bytes`.
 const CAPACITY: usize = 64 * 1024;
 /// Sizes in bytes of a trade, a ticker, and an order book of 15 levels in the DEFAULT format.
 const PAYLOADS: [usize; 3] = [400, 960, 1500];
 
-/// How many frames each read returns.
+/// The number of frames that each read returns.
 #[derive(Clone, Copy)]
 enum Arrival {
     /// As many as fit: a burst, or a reader that is behind.

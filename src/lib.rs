@@ -9,9 +9,9 @@
 //!     let engine = Engine::builder()
 //!         .ticker(["KRW-BTC", "KRW-ETH"])
 //!         .orderbook(["KRW-BTC"])
-//!         .start()?; // every configuration error at once, before any thread
-//!     let btc = engine.pool().ticker("KRW-BTC")?; // resolved once; no string on the hot path
-//!     engine.wait_ready(Duration::from_secs(5))?; // every stream has data, or the error names those that have not
+//!         .start()?; // reports all configuration errors at once
+//!     let btc = engine.pool().ticker("KRW-BTC")?; // looked up once; no strings on the hot path
+//!     engine.wait_ready(Duration::from_secs(5))?; // until every stream has data; the error names those without
 //!     while engine.is_running() {
 //!         let t = btc.load(); // lock-free
 //!         if t.health().is_live() {

@@ -51,7 +51,7 @@ impl Log {
         static EXCLUSIVE: Mutex<()> = Mutex::new(());
         let guard = EXCLUSIVE.lock().unwrap_or_else(PoisonError::into_inner);
         let log = LOG.get_or_init(Self::default);
-        // The second test finds the subscriber set.
+        // Fails in the second test, because the subscriber is already set.
         let _ = tracing::subscriber::set_global_default(Subscriber(log));
         log.state().lines.clear();
         (log, guard)
@@ -115,7 +115,8 @@ impl tracing::Subscriber for Subscriber {
 // ---- the exchange ----
 
 /// An exchange that serves every connection in rounds: malformed messages and lists, then the next ticker of each
-/// requested market. The price numbers the tickers of a market from 1. It has no market whose name ends in NONE.
+/// requested market. The price of a ticker is the number of its round, counted from 1. Markets whose names end in NONE
+/// do not exist.
 struct Scripted {
     url: String,
     malformed: Arc<AtomicU64>,
@@ -230,7 +231,7 @@ fn is_running(thread: &str) -> bool {
     fs::read_dir("/proc/self/task").unwrap().filter_map(name).any(|name| name.trim() == thread)
 }
 
-/// The connection's thread, the control thread and the threads of callbacks once wrote to the log themselves.
+/// Regression: the connection's thread, the control thread and the threads of callbacks wrote to the log themselves.
 #[test]
 fn a_stuck_log_stops_nothing() {
     let (log, _guard) = Log::take();
@@ -240,7 +241,7 @@ fn a_stuck_log_stops_nothing() {
     let watcher = engine.lifecycle(); // never read
     let mut btc = engine.feed(ticker("KRW-BTC"), Overflow::DROP_NEWEST).unwrap();
     expect_tickers(&mut btc, 50);
-    eventually("the watcher has lost reports", || watcher.dropped() > 0);
+    eventually("the watcher has lost events", || watcher.dropped() > 0);
     expect_tickers(&mut btc, 20);
 
     // The control thread logs a line and continues.

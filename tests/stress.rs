@@ -35,10 +35,10 @@ mod calls {
     /// Timeout of the close handshake, which the peer never answers.
     const CLOSE: Duration = Duration::from_millis(3);
 
-    /// Calls begin two of these before that deadline and end one after it.
+    /// Calls begin two margins before the deadline of the close handshake and end one margin after it.
     const MARGIN: Duration = Duration::from_micros(200);
 
-    /// A call without effect for this long is lost.
+    /// A call that has had no effect for this long counts as lost.
     const LOST: Duration = Duration::from_secs(10);
 
     #[derive(Clone, Copy)]
@@ -248,7 +248,7 @@ mod streams {
             for item in self.feed.by_ref() {
                 match item {
                     Item::Gap { missed } => self.missed += missed,
-                    Item::Epoch { .. } => panic!("the socket was lost"),
+                    Item::Epoch { .. } => panic!("the socket disconnected"),
                     data => self.got.push(delivered(data)),
                 }
             }
@@ -313,8 +313,8 @@ mod streams {
         got.iter().map(place).collect()
     }
 
-    /// Returns the number of messages with news: each trade counts once, and a state counts if it is not older than an
-    /// earlier one.
+    /// Returns the number of messages with news. Each trade counts once. A ticker or book counts if it is not older
+    /// than an earlier one.
     fn news(sent: &[(usize, Message)], is_trade: bool) -> usize {
         news_among(&(0..sent.len()).collect::<Vec<_>>(), sent, is_trade)
     }
@@ -374,7 +374,8 @@ mod streams {
         let is_over = deadline();
         let (server, record) = exchange();
         let codes = common::markets(MARKETS);
-        // The first market keeps the socket open; the others join and leave. Grace is short, so that they do leave.
+        // The first market keeps the socket open; the others join and leave. Grace is short, so that they do leave the
+        // wire.
         let limits = Limits { requests_per_second: 1_000, requests_per_minute: 10_000, ..Limits::default() };
         let engine = builder(&server)
             .grace(Duration::from_millis(5))
@@ -418,7 +419,7 @@ mod streams {
             server.inject(Fault::Mute(false));
             rounds += 1;
         }
-        println!("{rounds} rounds, {} feeds gone, {} messages sent", gone.len(), record.sent_count());
+        println!("{rounds} rounds, {} feeds dropped, {} messages sent", gone.len(), record.sent_count());
         drop(readers);
         finish(engine, &server);
     }

@@ -1,5 +1,5 @@
-//! Assembles an engine without its threads, sockets and clock. Its runner adds them: [`Engine`](super::Engine) those of
-//! the system, a simulation its own.
+//! Assembles an engine without its threads, sockets and clock. [`Engine`](super::Engine) adds the system's, and a
+//! simulation adds its own.
 
 use std::sync::Arc;
 

@@ -141,11 +141,11 @@ impl Engine {
     }
 
     /// Opens a feed of the updates of these streams, from now on. The [`Overflow`] policy decides about updates that
-    /// are not read in time. The default policy depends on the type of the stream. Every trade counts, so each feed
-    /// keeps trades in a ring of 4096, and updates that do not fit are dropped and reported in band. Tickers, order
-    /// books and candles are states, so only the newest value of each stream waits. A program that must not miss a
-    /// trade asks for enough capacity up front ([`DropNewest`](Overflow::DropNewest)) and reads as fast as trades
-    /// arrive; if updates are lost nevertheless, the feed reports it.
+    /// are not read in time. The default policy depends on the type of the stream. Every trade counts, so up to 4096
+    /// trades of a connection wait for the reader, and those that do not fit are dropped and reported in band. Tickers,
+    /// order books and candles are states, so only the newest value of each stream waits. A program that must not miss
+    /// a trade asks for enough capacity up front ([`DropNewest`](Overflow::DropNewest)) and reads as fast as trades
+    /// arrive.
     ///
     /// If a stream already runs, its newest value comes first, as a snapshot, followed by its updates without a gap or
     /// a repetition. The exchange is not asked for another snapshot, because it would send no changes to anyone while
@@ -313,7 +313,8 @@ impl Engine {
         self.control.connections.iter().filter_map(measured).collect()
     }
 
-    /// Returns how far the newest demand has progressed: changed here, sent to the exchange, confirmed by data.
+    /// Returns how far changes of demand have progressed: the newest one, the last one that the sockets carry, and the
+    /// last one that is confirmed.
     pub fn revisions(&self) -> Revisions {
         self.control.with_planner(|planner| planner.revisions())
     }
@@ -331,13 +332,14 @@ impl Engine {
         true
     }
 
-    /// Returns what is wanted, what is on the wire, and the requests that it took, all at one moment.
+    /// Returns the demand, the streams on the wire and the number of requests sent, all at one moment.
     pub fn subscriptions(&self) -> PlanStats {
         let now = self.now();
         self.control.with_planner(|planner| planner.stats(now))
     }
 
-    /// Returns the most recent conflicts between subscriptions, oldest first. Each was resolved as its kind says.
+    /// Returns the most recent conflicts between subscriptions, oldest first. The kind of a conflict says how it was
+    /// resolved.
     pub fn conflicts(&self) -> Vec<Conflict> {
         self.control.with_planner(|planner| planner.conflicts())
     }
@@ -417,7 +419,7 @@ mod tests {
     fn an_engine_has_failed_as_soon_as_a_connections_thread_has_panicked() {
         let engine = Engine::builder().start().unwrap();
         assert!(engine.is_running());
-        // No call makes a thread of ours panic, so one that does takes the place of the connection's.
+        // No call can make one of the engine's threads panic, so this thread panics in place of the connection's.
         let alive = engine.control.connections[0].alive.clone();
         let thread = Thread::start("hoga-test".to_owned(), alive, || panic!("a bug")).unwrap();
         engine.threads.lock().unwrap().push(thread);

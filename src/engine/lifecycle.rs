@@ -26,8 +26,8 @@ pub struct LifecycleEvent {
 /// reads too slowly loses newer reports, which [`dropped`](Self::dropped) counts. It never slows the engine. Refused
 /// messages and errors of the exchange cannot fill the queue, because their reports are limited to about one per second.
 ///
-/// Reports of one connection arrive in order, and each arrives before the connection reads its socket again. So the
-/// only data that can arrive before a report is data that was read together with its cause.
+/// Reports of one connection arrive in order, and each arrives before the connection reads its socket again. So at most
+/// the data that was read together with the cause of a report arrives before the report.
 pub struct Lifecycle {
     reports: Reader<LifecycleEvent>,
 }

@@ -88,10 +88,10 @@ impl Reports {
 }
 
 impl Pending {
-    /// Adds a report and keeps only what still matters. Of a socket that has ended, only the number of its requests is
-    /// kept. Of two lists in a row, the newer is kept. If there are still too many reports, the older half is replaced
-    /// by one request with the revision [`FORGOTTEN`]. The planner then treats no stream as running before the requests
-    /// that follow.
+    /// Adds a report and keeps only what still matters. If a socket has ended, its reports are reduced to the number of
+    /// its requests. If two lists follow each other, the newer one is kept. If there are still too many reports, one
+    /// request with the revision [`FORGOTTEN`] replaces the older half. The planner then treats no stream as running
+    /// before the requests that follow.
     fn add(&mut self, report: Report) {
         match (&report, self.reports.last_mut()) {
             (Report::Opened(_) | Report::Disconnected, _) => {

@@ -22,15 +22,16 @@ pub enum Overflow {
     #[default]
     ByType,
     /// Drops the oldest events. The reader follows a ring that all readers of the connection share, so publishing costs
-    /// the same for one reader and for a thousand, without a ring for each feed. The ring holds the events of all
-    /// streams that are read this way, [`Builder::broadcast_capacity`](crate::engine::Builder::broadcast_capacity) of
-    /// each type, so busy streams shorten the history of the others. While one of these readers sleeps in `wait`, the
-    /// connection's thread checks after each batch all such readers of the changed streams, and wakes those that sleep.
+    /// the same for one reader and for a thousand, without a ring for each feed. There is one ring for each type. It holds
+    /// the last events of all streams that are read this way, as many as
+    /// [`Builder::broadcast_capacity`](crate::engine::Builder::broadcast_capacity) says, so busy streams shorten the
+    /// history of the others. While one of these readers sleeps in `wait`, the connection's thread checks after each
+    /// batch all such readers of the changed streams, and wakes those that sleep.
     DropOldest,
     /// Drops the newest events. The feed has its own ring for each connection that carries its streams, and events in
     /// the ring stay until they are read. Nothing is lost if the capacity covers the reader's longest pause.
     DropNewest {
-        /// The number of updates that may wait. A trade takes 208 bytes, an order book or any event 1.1 KB.
+        /// The number of updates that may wait. A trade takes 176 bytes, an order book or any event 1.1 KB.
         capacity: usize,
     },
     /// Drops the older values of each stream. At most one update of each stream waits, and the reader gets the newest

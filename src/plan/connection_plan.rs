@@ -413,7 +413,7 @@ mod tests {
         plan
     }
 
-    /// Once, each change of demand left a copy of the whole desired set behind while no request could be sent.
+    /// Regression test: while no request could be sent, each change of demand left a copy of the whole desired set.
     #[test]
     fn unsent_desired_sets_do_not_pile_up() {
         let mut offline = ConnectionPlan::default();

@@ -650,7 +650,7 @@ mod tests {
     use crate::model::{DataType, Market};
     use crate::plan::ticker;
 
-    /// Once, each new stream was checked only against the streams carried before, and not against the other new ones.
+    /// Regression test: each new stream was checked against the streams carried before, not against other new ones.
     #[test]
     fn no_connection_carries_more_than_it_may() {
         let limits = Limits { streams_per_connection: 6, ..Limits::default() };
@@ -798,7 +798,7 @@ mod tests {
         assert_eq!((decisions.carry.len(), decisions.expired), (1, vec![key("KRW-ETH")]));
     }
 
-    /// Once, the pool reported its value as live, although the stream was not on the wire.
+    /// Regression test: the pool reported its value as live, although the stream was not on the wire.
     #[test]
     fn a_stream_that_left_the_wire_just_before_it_was_wanted_again_is_interrupted() {
         let (mut planner, eth) = with_two();
@@ -812,8 +812,8 @@ mod tests {
         assert!(!again.carry[0].1.running.on(Epoch(1), Some(without.revision)).contains(&key("KRW-ETH")));
     }
 
-    /// Once, each holder's list was searched again for each of its streams. That took 32 ms for 4,250 streams, and
-    /// would take an hour for these.
+    /// Regression test: each holder's list was searched again for each of its streams. That took 32 ms for 4,250
+    /// streams, and would take an hour for these.
     #[test]
     fn relisting_many_markets_takes_linear_time() {
         let mut planner = planner();
@@ -852,7 +852,7 @@ mod tests {
         assert_eq!((planner.lacking(all), planner.expected().0.len()), (vec![], 3));
     }
 
-    /// Once, the holder kept delisted markets, and so never had room for listed ones.
+    /// Regression test: the holder kept delisted markets, and so never had room for listed ones.
     #[test]
     fn a_holder_without_room_releases_delisted_markets() {
         let mut planner = limited(2);

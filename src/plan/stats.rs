@@ -106,7 +106,7 @@ mod tests {
         assert_eq!(rate.per_second(at(0)), 0.0);
         (0..120).for_each(|n| rate.count(at(100 + n / 60)));
         assert_eq!(rate.per_second(at(101)), 2.0);
-        // Of a minute with two busy seconds, the first has passed, then both.
+        // The first of the two busy seconds is now more than a minute ago, then the second.
         assert_eq!(rate.per_second(at(160)), 1.0);
         assert_eq!(rate.per_second(at(161)), 0.0);
         assert_eq!(rate.total(), 120);

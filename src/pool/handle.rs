@@ -18,7 +18,7 @@ pub struct Handle<T: Noun> {
 }
 
 impl<T: Noun> Handle<T> {
-    /// Returns the newest reading. Takes about ten ns, never waits, and reads no clock: see [`Reading::health`].
+    /// Returns the newest reading. Takes 10 to 20 ns, never waits, and reads no clock: see [`Reading::health`].
     /// Threads that load the same stream over and over at the same time slow each other down by about ten ns. To avoid
     /// that, use [`load_if_newer`](Self::load_if_newer) or a [`cached`](Self::cached) handle.
     #[inline]
@@ -56,7 +56,7 @@ impl<T: Noun> Handle<T> {
         self.state.key
     }
 
-    /// Returns a handle for one polling thread. A load takes about 1 ns while the value is unchanged.
+    /// Returns a handle for one polling thread. A load takes 1 to 4 ns while the value is unchanged.
     pub fn cached(&self) -> CachedHandle<T> {
         CachedHandle { latest: self.latest.cached(), state: self.state.clone() }
     }
@@ -95,7 +95,7 @@ pub struct CachedHandle<T: Noun> {
 }
 
 impl<T: Noun> CachedHandle<T> {
-    /// Returns the newest reading. Takes about 1 ns while the value is unchanged, otherwise a load and a copy. Only the
+    /// Returns the newest reading. Takes 1 to 4 ns while the value is unchanged, otherwise a load and a copy. Only the
     /// value is remembered; its health is computed on each request.
     #[inline]
     pub fn load(&mut self) -> Reading<'_, T> {

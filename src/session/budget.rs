@@ -22,8 +22,8 @@ pub const MARGIN: Duration = Duration::from_millis(250);
 /// Decides whether a connection may be opened now. The exchange counts connects per address, so the answer may depend
 /// on other connections, including those of other processes.
 pub trait DialBudget: Send {
-    /// Takes one connect, or returns the time to ask again. A refusal costs nothing. A connect that fails is not
-    /// returned, because the exchange may have counted it.
+    /// Takes one connect, or returns the time to ask again. A refusal costs nothing. A connect that fails
+    /// still counts, because the exchange may have counted it.
     fn try_acquire(&mut self, now: Nanos) -> Result<(), Nanos>;
 
     /// Grants nothing before `until` to any user of this budget, because the exchange refused this address.

@@ -107,7 +107,7 @@ pub struct Reader<T> {
 }
 
 impl<T> Reader<T> {
-    /// Returns the newest version. Takes about 10 ns. While the result lives, its memory is not reused. Readers that
+    /// Returns the newest version. Takes 10 to 20 ns. While the result lives, its memory is not reused. Readers that
     /// load at the same moment contend for the slot's cache line: for polling, use
     /// [`load_if_newer`](Self::load_if_newer) or a [`cached`](Self::cached) reader.
     #[inline]

@@ -14,7 +14,7 @@ use hoga::prelude::*;
 use hoga_exchange::{ConnId, Exchange, Fault, Observer, Server, ServerConfig};
 use serde_json::Value;
 
-/// Timeout of every wait. It is generous, because the machine may be busy.
+/// Timeout of waits for the engine. It is generous, because the machine may be busy.
 pub const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The messages of a stream that a request asks for.
@@ -109,8 +109,8 @@ impl Record {
         self.0.lock().unwrap().requests.iter().filter(|(_, request)| !is_list(request)).cloned().collect()
     }
 
-    /// Returns the format that each request of a connection named, oldest first: of subscribe requests, or of requests
-    /// that list the subscriptions.
+    /// Returns the formats that the requests of a connection name, oldest first. `of_lists` selects the requests for
+    /// the list of subscriptions; otherwise these are the subscribe requests.
     pub fn formats(&self, conn: ConnId, of_lists: bool) -> Vec<String> {
         let format = |request: &Value| {
             let name = request.as_array().unwrap().iter().find_map(|part| part.get("format"));
@@ -137,7 +137,7 @@ impl Record {
         self.subscribes().iter().filter(|(of, _)| *of == conn).map(|(_, request)| streams(request)).collect()
     }
 
-    /// Returns the same, each with the number of messages sent on all connections before it.
+    /// Same as [`Self::requested`], each request with the number of messages sent on all connections before it.
     pub fn requested_at(&self, conn: ConnId) -> Vec<(usize, BTreeMap<String, RequestMode>)> {
         let log = self.0.lock().unwrap();
         let requests = log.sent_before.iter().zip(&log.requests);
@@ -150,12 +150,12 @@ impl Record {
         self.subscribes().last().map(|(_, request)| streams(request)).unwrap_or_default()
     }
 
-    /// Returns the names of these streams.
+    /// Returns the names of the streams of the newest subscribe request.
     pub fn wire(&self) -> BTreeSet<String> {
         self.last_request().into_keys().collect()
     }
 
-    /// Returns every message sent on a connection for which `is` holds.
+    /// Returns the messages sent on a connection for which `is` holds.
     pub fn sent(&self, conn: ConnId, is: impl Fn(&Message) -> bool) -> Vec<Message> {
         let log = self.0.lock().unwrap();
         log.sent.iter().filter(|(of, message)| *of == conn && is(message)).map(|(_, message)| message.clone()).collect()
@@ -227,13 +227,14 @@ pub fn exchange(speed: f64, markets: usize) -> (Server, Record) {
     (Server::start_observed(config, Box::new(record.clone())).unwrap(), record)
 }
 
-/// Returns the builder of an engine for it. No other process uses the test's exchange.
+/// Returns the builder of an engine that uses this exchange. Connects are counted only in this process, because no
+/// other process uses the exchange.
 pub fn builder(server: &Server) -> Builder {
     let endpoint = Endpoint::custom(&server.url()).unwrap();
     Engine::builder().endpoint(endpoint).connect_ledger(ConnectLedger::Process).grace(Duration::from_millis(200))
 }
 
-/// Polls until the condition holds.
+/// Polls until the condition holds, for at most 40 s.
 #[track_caller]
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     for _ in 0..4000 {
@@ -245,7 +246,7 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     panic!("never: {what}");
 }
 
-/// Polls until the newest request asks for exactly these streams.
+/// Polls until the newest request asks for exactly these streams, for at most 40 s.
 #[track_caller]
 pub fn eventually_wire(record: &Record, expected: &BTreeSet<String>) {
     for _ in 0..4000 {
@@ -276,7 +277,7 @@ pub fn finish(engine: Engine, server: &Server) {
     assert_eq!(server.stats().violations(), 0, "{:?}", server.stats());
 }
 
-/// Takes the messages that have arrived so far, without reports of new sockets.
+/// Moves the messages that have arrived so far into `into`. Skips the reports of new sockets.
 pub fn drain<T: Payload + Into<Event>>(feed: &mut Feed<T>, into: &mut Vec<Message>) {
     let of_sockets = |item: &Item<T>| matches!(item, Item::Epoch { .. });
     into.extend(feed.filter(|item| !of_sockets(item)).map(delivered));

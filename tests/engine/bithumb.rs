@@ -10,7 +10,7 @@ use hoga_exchange::{Config, Dialect, Server, ServerConfig};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// In one format, its trades carry their date under another name. Such trades were once refused.
+/// Regression: in one of its formats, Bithumb names the date of a trade differently, and such trades were refused.
 #[test]
 fn bithumb_is_read_in_each_of_its_formats() {
     let exchange = Config { markets: 12, speed: 20.0, ..Config::of(Dialect::Bithumb) };
@@ -42,7 +42,7 @@ fn bithumb_is_requested_with_its_own_option_names() {
             let book = update.value;
             assert_eq!((book.stream_type, book.level.get()), (StreamType::Realtime, None));
             assert!(book.asks.len() <= 3 && !book.asks.is_empty());
-            // Microseconds on the wire.
+            // The wire has microseconds, the stamp has ms.
             assert!(update.stamps.exchange_ms < 100_000_000_000_000, "{:?}", update.stamps);
             seen += 1;
         }
@@ -53,7 +53,8 @@ fn bithumb_is_requested_with_its_own_option_names() {
     assert_eq!(server.stats().violations(), 0);
 }
 
-/// Bithumb reports level 1 for ungrouped books, so a book grouped by 1 could not be distinguished and stayed silent.
+/// Regression: Bithumb reports level 1 for ungrouped books, so a book grouped by 1 could not be distinguished, and its
+/// stream stayed silent.
 #[test]
 fn a_step_that_groups_nothing_is_refused() {
     let exchange = Config { markets: 12, speed: 20.0, ..Config::of(Dialect::Bithumb) };

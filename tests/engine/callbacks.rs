@@ -106,7 +106,7 @@ fn a_quarantine_ends_at_a_rearm_and_queued_messages_come_first() {
     let status = callback.status();
     assert_eq!((status.state, status.failures, status.consecutive_failures), (CallbackState::Running, 5, 0));
     let latencies = &status.latencies;
-    assert!(latencies.publish_to_read.count() > 30, "all but gaps and calls that are not counted yet");
+    assert!(latencies.publish_to_read.count() > 30, "gaps have no latency, and the last calls may not be counted yet");
     assert_eq!(latencies.publish_to_read.count(), latencies.receive_to_publish.count());
     finish(engine, &server);
 }
@@ -224,7 +224,8 @@ fn a_throttled_callback_gets_the_last_value_when_the_interval_ends_not_at_the_ne
     finish(engine, &server);
 }
 
-/// Its stream is due and has an update that will not be taken. The thread must not poll for it in a loop.
+/// The stream of a callback in quarantine is due and has an update, which will not be taken. The callback's thread must
+/// not poll for it in a loop.
 #[cfg(target_os = "linux")]
 #[test]
 fn the_thread_of_a_throttled_callback_in_quarantine_sleeps() {
@@ -237,7 +238,7 @@ fn the_thread_of_a_throttled_callback_in_quarantine_sleeps() {
         callback.state() == CallbackState::Quarantined && callback.status().counts.queued > 1
     });
     let ticks = || -> u64 { threads("hoga-call-idle").iter().map(|task| cpu_ticks(task)).sum() };
-    // By then its thread has polled again.
+    // After this pause, the callback's thread has polled again.
     std::thread::sleep(Duration::from_millis(1500));
     assert_eq!(threads("hoga-call-idle").len(), 1);
     let before = ticks();

@@ -1,5 +1,5 @@
-//! Clients with names and leases: their subscriptions, and the release of these when a client is dropped, leaked or
-//! dead.
+//! Clients with names and leases: their subscriptions, which end when the client is dropped, when its lease expires, or
+//! when the thread that holds them dies.
 
 use std::time::Duration;
 
@@ -89,14 +89,14 @@ fn clients_of_a_leaked_handle_and_a_dead_thread_are_reaped_and_live_ones_are_not
     assert_eq!(names, ["living".into()]);
 }
 
-/// No stream was left to wait for, so everything counted as confirmed.
+/// Regression: no stream was left to wait for, so everything counted as confirmed.
 #[test]
 fn a_reaped_clients_streams_are_never_confirmed() {
     let server = exchange();
     let engine = start(&server);
     let client = engine.client_with_lease("late", Duration::from_millis(100)).unwrap();
     let held = client.subscribe(ticker("KRW-BTC")).unwrap();
-    eventually("it is reaped", || engine.subscriptions().clients.is_empty());
+    eventually("the client is reaped", || engine.subscriptions().clients.is_empty());
     let lost = held.wait_confirmed(TIMEOUT).unwrap_err();
     assert!(matches!(lost, Error::LeaseExpired), "{lost}");
 }

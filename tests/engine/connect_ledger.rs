@@ -21,7 +21,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Environment variable with the ledger's directory, for the child processes.
 const DIRECTORY: &str = "HOGA_TEST_LEDGER";
 
-/// A temporary directory that is removed with the test.
+/// A temporary directory that is removed at the end of the test.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -73,7 +73,7 @@ fn dial(ledger: &mut DialLedger) -> (u64, u64) {
 }
 
 #[test]
-fn a_storm_of_dialers_in_several_processes_never_passes_the_limit() {
+fn many_dialers_in_several_processes_never_exceed_the_limit() {
     let scratch = Scratch::new("storm");
     let children: Vec<_> = (0..PROCESSES).map(|_| child("dialers", &scratch.0)).collect();
     let mut grants = Vec::new();
@@ -87,7 +87,7 @@ fn a_storm_of_dialers_in_several_processes_never_passes_the_limit() {
     assert_eq!(grants.len(), PROCESSES * DIALERS, "every dialer got its connect");
     grants.sort_unstable();
     for burst in grants.windows(LIMIT + 1) {
-        // The ledger's own timestamp lies in between, so this is the largest possible distance of the six.
+        // The ledger's timestamp of a connect lies between its two times, so the six span at most this time.
         let last = burst.iter().map(|(_, after)| after).max().unwrap();
         assert!(last - burst[0].0 >= 1_000_000_000, "six connects within a second: {burst:?}");
     }

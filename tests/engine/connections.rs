@@ -35,7 +35,7 @@ fn is_change(message: &Message) -> bool {
 }
 
 /// Asserts that the feed delivered, for the markets of one connection, all that the connection sent since the feed
-/// joined, in order. The engine was running before.
+/// joined, in order. The exchange may have sent messages before that.
 #[track_caller]
 fn nothing_is_missing(got: &[Message], sent: &[Message], of: &BTreeSet<String>) {
     let markets: BTreeSet<&str> = of.iter().map(|stream| market(stream)).collect();
@@ -71,7 +71,7 @@ fn streams_are_spread_over_connections_and_one_disconnect_does_not_affect_the_ot
     // One feed of all connections: every trade has arrived.
     let sent = |conn: ConnId| record.sent(conn, is_change);
     let mut got = Vec::new();
-    eventually("trades", || {
+    eventually("every connection has sent trades", || {
         drain(&mut feed, &mut got);
         shares.keys().all(|conn| sent(*conn).len() > 20)
     });
@@ -85,7 +85,7 @@ fn streams_are_spread_over_connections_and_one_disconnect_does_not_affect_the_ot
         nothing_is_missing(&got, sent, &shares[conn]);
     }
 
-    // One connection is lost. The others do not notice.
+    // One socket disconnects. The other connections are not affected.
     let (&lost, share) = shares.first_key_value().unwrap();
     let before: Vec<_> = engine.connections().iter().map(|connection| connection.epoch).collect();
     server.inject(Fault::Drop(lost));

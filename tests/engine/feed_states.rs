@@ -105,7 +105,7 @@ fn an_engine_is_idle_without_demand_connecting_until_data_arrives_and_then_activ
     assert_eq!(engine.state(), EngineState::Stopped);
 }
 
-/// The feed got an outdated price as its state, and the current snapshot was treated as a second one.
+/// Regression: the feed began with an outdated price, and treated the current snapshot as a second one.
 #[test]
 fn a_stream_that_was_off_the_wire_begins_with_the_current_snapshot() {
     for policy in POLICIES {
@@ -189,7 +189,7 @@ fn a_stream_that_is_wanted_again_within_its_grace_period_begins_with_the_pools_v
     }
 }
 
-/// For a stream that is carried only as snapshots, the pool has the price of the last request.
+/// If a stream is carried only as snapshots, the pool's value is as old as the last request.
 #[test]
 fn each_new_reader_of_a_snapshot_only_stream_gets_a_current_snapshot() {
     for policy in POLICIES {
@@ -211,7 +211,8 @@ fn each_new_reader_of_a_snapshot_only_stream_gets_a_current_snapshot() {
     }
 }
 
-/// Only that snapshot has the changes made while the exchange sent nothing. Feeds refused it as a second one.
+/// Regression: only the second snapshot shows the changes made while the exchange sent nothing, and feeds refused it
+/// because they already had a snapshot.
 #[test]
 fn news_of_a_second_snapshot_reaches_every_feed_that_wants_changes() {
     for policy in POLICIES {
@@ -239,7 +240,7 @@ fn news_of_a_second_snapshot_reaches_every_feed_that_wants_changes() {
 }
 
 #[test]
-fn a_deeper_book_for_another_feed_delivers_the_changes_since_then() {
+fn a_snapshot_for_another_feeds_deeper_book_delivers_the_changes_before_it() {
     for policy in POLICIES {
         let exchange = Scripted::start();
         let engine = exchange.builder().start().unwrap();
@@ -260,7 +261,7 @@ fn a_deeper_book_for_another_feed_delivers_the_changes_since_then() {
     }
 }
 
-/// A trade that a snapshot repeats was refused for every feed, even for one that had never received it.
+/// Regression: a trade that a snapshot repeats was refused for every feed, even for one that had never received it.
 #[test]
 fn a_trade_feed_that_is_opened_again_gets_the_last_trade_without_a_new_trade() {
     for policy in POLICIES {

@@ -29,7 +29,7 @@ fn messages(got: &[Seen]) -> Vec<Message> {
     got.iter().filter_map(message).collect()
 }
 
-/// Asserts equality. Both lists are long, so the message shows only their first difference.
+/// Asserts equality. Both lists are long, so the panic shows only their first difference.
 #[track_caller]
 fn assert_same(got: &[Message], sent: &[Message], what: &str) {
     let difference = got.iter().zip(sent).position(|(got, sent)| got != sent);
@@ -94,7 +94,7 @@ fn stalled_readers_lose_what_their_policy_says_and_learn_exactly_how_much() {
     finish(engine, &server);
 }
 
-/// With every policy, a reader that keeps up gets the state first and then every later event.
+/// With each policy that keeps every trade, a reader that keeps up gets the state first and then every later update.
 #[test]
 fn a_reader_that_joins_a_running_stream_gets_its_state_and_then_each_later_event_once() {
     let (server, record) = exchange(100.0, 10);
@@ -184,9 +184,9 @@ fn a_new_socket_is_reported_in_band_with_its_reason_for_every_policy() {
     let policies = [Overflow::ByType, Overflow::DROP_NEWEST, Overflow::DropOldest, Overflow::Conflate];
     let mut feeds = policies.map(|overflow| engine.feed(trade("KRW-BTC"), overflow).unwrap());
     engine.wait_ready(TIMEOUT).unwrap();
-    // A feed that read nothing of the first socket gets no report of its end.
+    // A feed that has read nothing of the first socket does not report the second one.
     for feed in &mut feeds {
-        eventually("something was read", || feed.pop().is_some());
+        eventually("an update was read", || feed.pop().is_some());
     }
     let before = engine.connections()[0].epoch;
     server.inject(Fault::Drop(record.connections()[0]));
@@ -262,7 +262,7 @@ fn feeds_and_callbacks_end_with_their_client() {
 }
 
 #[test]
-fn a_market_that_is_listed_repeatedly_does_not_grow_memory() {
+fn listing_a_market_repeatedly_does_not_grow_memory() {
     let (server, _record) = exchange(50.0, 10);
     let markets = ["KRW-BTC", "KRW-ETH"].map(|code| code.parse::<Market>().unwrap());
     let engine = builder(&server).universe(markets).start().unwrap();

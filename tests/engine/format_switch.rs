@@ -84,7 +84,7 @@ fn formats_change_back_and_forth_and_no_trade_is_lost_or_repeated() {
         assert_eq!(got[..both], seen[from..from + both], "as the other engine saw them");
     }
     let snapshots = record.sent(conn, |message| message.is_snapshot);
-    assert_eq!(snapshots.len(), 2 * CODES.len(), "no stream was requested from the start again");
+    assert_eq!(snapshots.len(), 2 * CODES.len(), "no request asked for a second snapshot of a stream");
     let counters = engine.connections()[0].counters;
     assert_eq!((counters.malformed, counters.decode.fallbacks, counters.disconnects), (0, 0, 0));
     witness.shutdown(TIMEOUT).into_result().unwrap();

@@ -40,7 +40,7 @@ fn receive(engine: &Engine, server: &Server, messages: u64) {
     server.inject(Fault::Mute(true));
 }
 
-/// Returns the numbers of recorded times: of decoded messages, and of changes by the exchange's timestamp.
+/// Returns the numbers of times recorded from receive to publish, from exchange to receive, and above the fastest.
 fn counts(all: &Attribution) -> [u64; 3] {
     [&all.receive_to_publish, &all.exchange_to_receive, &all.above_fastest].map(Latency::count)
 }
@@ -111,7 +111,7 @@ fn records_outlive_sockets() {
         && after.clock_offset.high() <= before.clock_offset.high();
     assert!(
         is_within,
-        "a second answer only narrows the offset: {:?}, then {:?}",
+        "the second handshake only narrows the offset: {:?}, then {:?}",
         before.clock_offset, after.clock_offset
     );
     finish(engine, &server);

@@ -50,7 +50,7 @@ fn next_disconnect(lifecycle: &Lifecycle) -> &'static str {
             return reason.code();
         }
     }
-    panic!("no connection was lost");
+    panic!("no socket disconnected");
 }
 
 #[test]
@@ -337,7 +337,8 @@ fn every_problem_of_the_configuration_is_reported_before_anything_starts() {
     }
 }
 
-/// The planner was consulted only after the threads ran, and one of its refusals hid all other problems.
+/// Regression: the planner was consulted only after the threads had started, and one of its refusals hid all other
+/// problems.
 #[test]
 fn refusals_of_the_planner_are_reported_with_the_other_problems() {
     let problems = |builder: Builder| match builder.receive_bytes(1).start() {
@@ -413,7 +414,7 @@ fn demand_after_the_end_is_refused() {
     assert_eq!(engine.shutdown(TIMEOUT).joined.len(), 0, "no thread is left to join");
     drop(engine);
     assert!(btc.load().value().is_some() && !btc.load().health().is_live(), "the last value outlives its engine");
-    drop(held); // so does a handle
+    drop(held); // a subscription outlives the engine, too
 }
 
 /// A source of markets that panics.

@@ -58,7 +58,7 @@ fn each_feed_of_a_ticker_gets_only_its_mode() {
     assert_eq!(snapshots(&all), 1);
 }
 
-/// The snapshot of a running trade stream is the last trade, which has arrived already. It was once refused as a
+/// Regression: the snapshot of a running trade stream is the last trade, which has arrived already. It was refused as a
 /// duplicate for every feed, so a snapshot-only feed waited forever.
 #[test]
 fn each_feed_of_trades_gets_only_its_mode() {
@@ -73,7 +73,7 @@ fn a_new_feed_causes_no_second_snapshot_for_others() {
     let mut first = engine.feed(ticker(["KRW-BTC", "KRW-ETH"]), Overflow::DROP_NEWEST).unwrap();
     let mut second = engine.feed(ticker("KRW-BTC"), Overflow::DROP_NEWEST).unwrap();
     first.subscribed().wait_confirmed(TIMEOUT).unwrap();
-    // One subscription wants a snapshot of a running stream, another a new stream, and a third the same as the first.
+    // One subscription wants a snapshot of a running stream, another wants new streams, and a third a running stream.
     let mut once = engine.feed(ticker("KRW-BTC").only_snapshot(), Overflow::DROP_NEWEST).unwrap();
     assert!(once.wait(TIMEOUT));
     let others = engine.subscribe(trade(["KRW-BTC", "KRW-XRP"])).unwrap();

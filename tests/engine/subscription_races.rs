@@ -174,7 +174,8 @@ fn clients_that_join_and_leave_interrupt_no_others() {
     finish(engine, &server);
 }
 
-/// The stream was not published between the end of its grace period and the request without it, and restarted later.
+/// Regression: the stream was not published between the end of its grace period and the request without it, and it was
+/// restarted later.
 #[test]
 fn a_stream_that_is_wanted_again_before_it_leaves_the_wire_does_not_stop() {
     let (server, record) = exchange(50.0, 12);

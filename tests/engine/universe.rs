@@ -108,7 +108,7 @@ impl MarketSource for LateSource {
     }
 }
 
-/// Without a stream to wait for, everything was ready at once.
+/// Regression: without a stream to wait for, everything was ready at once.
 #[test]
 fn a_pattern_is_not_ready_before_the_list_of_markets_has_arrived() {
     let server = exchange();
@@ -138,7 +138,7 @@ fn a_pattern_is_not_ready_before_the_list_of_markets_has_arrived() {
     }
 }
 
-/// A stream that was no longer subscribed counted as ready.
+/// Regression: a stream that was no longer subscribed counted as ready.
 #[test]
 fn nothing_is_ready_after_a_shutdown() {
     let server = exchange();
@@ -177,7 +177,7 @@ fn markets_of<T: Payload + Into<Event>>(feed: &mut Feed<T>) -> Vec<Market> {
     feed.filter_map(market).collect()
 }
 
-/// The feed delivered a stream that another client, or its own grace period, kept on the wire.
+/// Regression: the feed delivered a stream that another client, or the stream's grace period, kept on the wire.
 #[test]
 fn a_feed_of_a_pattern_gets_nothing_of_a_delisted_market_until_it_is_listed_again() {
     let policies =
@@ -233,7 +233,7 @@ fn a_callback_of_a_pattern_gets_nothing_of_a_delisted_market() {
     finish(engine, &server);
 }
 
-/// The market was requested again only when another list arrived.
+/// Regression: the market was requested again only when another list arrived.
 #[test]
 fn a_listed_market_beyond_capacity_is_subscribed_once_there_is_capacity() {
     let server = exchange();
@@ -275,7 +275,8 @@ fn of_market<T: Payload + Into<Event>>(feed: &mut Feed<T>, market: Market) -> Ve
     events
 }
 
-/// The feed had a snapshot of the market on this socket, and treated the one of the new listing as another feed's.
+/// Regression: the feed already had a snapshot of the market on this socket, so it treated the snapshot after the new
+/// listing as one for another feed.
 #[test]
 fn a_market_that_is_listed_again_delivers_its_snapshot_again() {
     let server = exchange();
@@ -291,7 +292,7 @@ fn a_market_that_is_listed_again_delivers_its_snapshot_again() {
     eventually("its snapshot after the new listing", || !of_market(&mut feed, *again).is_empty());
 }
 
-/// The feed kept reading the market in its earlier mode.
+/// Regression: the feed kept reading the market in its earlier mode.
 #[test]
 fn a_named_market_that_is_listed_is_also_read_in_the_patterns_mode() {
     let server = exchange();

@@ -12,7 +12,8 @@ const CAPACITY: usize = 256;
 const WORDS: usize = 24;
 const RECORDS: u64 = 1_500_000;
 
-/// Returns a word of record `position`. Its length and words follow from the position; the last word is their sum.
+/// Returns a word of record `position`. The record's length and words follow from the position. Its last word is the
+/// sum of the others.
 fn word(position: u64, index: usize) -> u64 {
     position.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(index as u32)
 }
@@ -131,7 +132,8 @@ impl Accounts {
         self.known[key] = (count, value);
     }
 
-    /// Drains one key; holds every third key for a moment. Returns false if no key waits.
+    /// Drains one key. If the number of accounted marks is divisible by 3, holds the key for a moment. Returns false if
+    /// no key waits.
     fn step(&mut self, values: &[AtomicU64; KEYS]) -> bool {
         if !self.accounted.is_multiple_of(3) {
             let next = self.drain.next();

@@ -9,7 +9,8 @@ use hoga::model::{DataType, Trade};
 
 const EVENTS: u64 = 60_000;
 
-/// Reads the counts until the feed has delivered everything. Counts only grow, and at the end they add up.
+/// Reads the counts until the feed has delivered everything. Asserts that no count but `queued` falls, and that they
+/// add up at the end.
 fn watch(counters: &FeedCounters, expected: u64) {
     let mut last = FeedCounts::default();
     loop {

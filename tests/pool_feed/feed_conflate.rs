@@ -80,7 +80,7 @@ fn a_mark_after_its_value_was_read_is_conflated_and_delivers_nothing() {
     assert_counts(&feed, 2, 1, 1);
 }
 
-/// Each stream once became a separate source, which the reader had to poll from then on.
+/// Regression: each stream became a separate source, which the reader had to poll from then on.
 #[test]
 fn streams_that_join_one_by_one_share_few_sources() {
     const STREAMS: u64 = 1_000;

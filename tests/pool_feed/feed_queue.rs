@@ -1,4 +1,4 @@
-//! A feed's private ring delivers all updates in order; a gap item at the place of a loss reports its size.
+//! A feed's private ring delivers updates in order. Where updates are missing, a gap item reports their number.
 
 use std::thread;
 use std::time::Duration;
@@ -92,7 +92,7 @@ fn a_waiting_reader_wakes_at_the_flush_and_at_the_end() {
 }
 
 #[test]
-fn under_overflow_between_threads_every_update_is_delivered_or_missed_in_its_place() {
+fn between_threads_every_update_is_delivered_or_reported_missing_in_order() {
     const UPDATES: u64 = 200_000;
     let (mut writer, mut feed) = queue(16);
     let counters = feed.counters();

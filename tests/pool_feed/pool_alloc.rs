@@ -11,6 +11,7 @@ use hoga::model::*;
 use hoga::pool::{Handle, Reading};
 use hoga_testing::allocations;
 
+/// Number of versions that the two readers hold at once: five, and a cached one.
 const HELD: usize = 6;
 const PUBLISHES: u64 = 100_000;
 
@@ -23,7 +24,7 @@ fn a_hundred_thousand_publishes_allocate_nothing_while_readers_load_and_hold() {
     let writer = &mut writers[0];
     let mut book = orderbook(1, 100.0);
 
-    // Warm up with more versions than the reader holds below, plus two that alternate.
+    // Warm up: hold more versions at once than the readers will hold.
     let mut held = Vec::new();
     for timestamp in 0..HELD as u64 + 4 {
         book.timestamp = timestamp;

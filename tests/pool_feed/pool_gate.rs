@@ -106,7 +106,7 @@ fn a_late_trade_or_other_candle_is_news_but_a_late_state_is_not() {
     assert!(!candles.is_news(Late, &same), "an older state of the newest candle");
 }
 
-/// One timestamp from the future froze a stream, which appeared live, until the next socket.
+/// Regression: one timestamp from the future froze a stream until the next socket, and the stream appeared live.
 #[test]
 fn a_wrong_timestamp_does_not_freeze_a_stream() {
     let (_clock, pool, _connection, mut publisher) = open(DataType::Ticker);
@@ -120,7 +120,8 @@ fn a_wrong_timestamp_does_not_freeze_a_stream() {
     assert_eq!(pool.ticker("KRW-BTC").unwrap().load().timestamp, 109);
 }
 
-/// Seven repetitions counted as late, so the next late trade appeared to prove that the newest timestamp is wrong.
+/// Regression: seven repetitions counted as late, so the next late trade appeared to prove that the newest timestamp is
+/// wrong.
 #[test]
 fn repeated_trades_do_not_prove_that_the_newest_timestamp_is_wrong() {
     let (_clock, pool, _connection, mut publisher) = open(DataType::Trade);
@@ -135,7 +136,8 @@ fn repeated_trades_do_not_prove_that_the_newest_timestamp_is_wrong() {
     assert_eq!(offer(99, 105), Late);
     assert_eq!(handle.load().sequential_id.get(), Some(20));
 
-    // They do not hide a wrong timestamp either: eight older real trades prove it, with or without repetitions between.
+    // Repetitions do not hide a wrong timestamp either: eight older real trades prove it, even if repetitions arrive
+    // between them.
     for id in 100..106 {
         assert_eq!(offer(id, 106), Late);
         assert_eq!(offer(20, 120), Duplicate);
@@ -232,8 +234,8 @@ fn an_older_duplicate_that_opens_an_epoch_keeps_the_newer_trade_and_sets_the_clo
     assert_eq!(handle.load().sequential_id.get(), Some(4), "the order of the new epoch counts, not the old one's");
 }
 
-/// A server that lags repeated an older trade, which confirmed the newest one for its socket. The next trade then went
-/// back within that epoch.
+/// Regression: on a new socket, a server that lagged repeated an older trade. That confirmed the newest trade for the
+/// new epoch, and the next trade was then older than the confirmed one.
 #[test]
 fn a_new_socket_that_repeats_an_older_trade_does_not_confirm_the_newest() {
     let (clock, pool, connection, mut publisher) = open(DataType::Trade);

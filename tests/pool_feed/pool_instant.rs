@@ -22,7 +22,7 @@ fn open(clock: Arc<dyn Clock>) -> (DataPool, Vec<Publisher<Ticker>>) {
     (pool, publishers)
 }
 
-/// Publishes a ticker whose price is `count`, so that its age is visible.
+/// Publishes a ticker whose timestamp and price are `count`, so that tests can tell updates apart.
 fn put(publisher: &mut Publisher<Ticker>, count: u64, published: Nanos) {
     publisher.publish(&receipt(1, published.0), &ticker(count, count as f64), || published);
 }
@@ -79,7 +79,8 @@ fn a_batch_without_markets_is_never_disturbed() {
     assert!(readings.is_empty());
 }
 
-/// An update that is being published already has its stamp. Its version shows that it is newer.
+/// An update gets its stamp before it becomes visible. So the instant of a read may be later than the stamp of an
+/// update that the read did not see. The versions show that the update is newer.
 #[test]
 fn an_update_that_is_being_published_is_newer_by_its_version() {
     let clock = ManualClock::at(10);
@@ -137,7 +138,8 @@ fn an_update_between_the_two_loads_of_a_market_restarts_the_read() {
     assert_eq!(read_behind(0), (Some(Nanos(100)), vec![33, 1, 1, 1]));
 }
 
-/// Two values may be in publication at once. The second was returned with the value that the first had replaced.
+/// Regression: two values may be in publication at once. A read returned the second together with the value that the
+/// first had replaced.
 #[test]
 fn values_that_were_never_visible_together_are_not_returned_together() {
     const ROUNDS: u64 = 30;
@@ -201,7 +203,7 @@ fn readings_of_one_instant_are_consistent_while_a_writer_cycles_through_the_mark
                 assert!(readings.iter().all(|reading| reading.stamps().is_none_or(|s| s.published <= cut)));
                 assert!(counts.windows(2).all(|pair| pair[0] >= pair[1]), "{counts:?}");
                 assert!(counts[0] - counts[CODES.len() - 1] <= 1, "{counts:?}");
-                assert!(counts[0] >= last, "an instant before the previous one");
+                assert!(counts[0] >= last, "the readings are older than those of the previous instant");
                 last = counts[0];
             }
             if is_last {

@@ -204,7 +204,7 @@ fn a_batch_is_read_in_one_call_and_shows_which_markets_have_data() {
     assert!(pool.tickers([""; 0]).unwrap().is_empty());
 }
 
-/// The caller's iterator ran under the lock that opening a stream needs, which deadlocked.
+/// Regression: the caller's iterator ran under the lock that opening a stream needs, which deadlocked.
 #[test]
 fn streams_may_be_opened_by_the_iterator_of_a_batch() {
     let pool = pool::empty(ManualClock::at(0), DataPool::STALE_AFTER);
@@ -276,8 +276,8 @@ fn a_stream_that_moves_to_another_connection_takes_the_epochs_of_that_connection
     assert_eq!(handle.load().health(), Health::Disconnected { since: Nanos(33) });
 }
 
-/// A panic leaves the demand unchanged, so the value was not recognized as old, and the epochs of two connections were
-/// compared.
+/// Regression: a panic leaves the demand unchanged, so the value was not recognized as old, and the epochs of two
+/// connections were compared.
 #[test]
 fn a_value_of_a_connection_that_panicked_is_stale_on_the_next_one() {
     let (clock, pool, connection, mut publisher) = open(DataType::Ticker);

@@ -71,7 +71,7 @@ pub fn update(version: u64) -> Update<Trade> {
     on_socket(version, 1)
 }
 
-/// Returns the same on another socket.
+/// Same as [`update`], on the socket of this epoch.
 pub fn on_socket(version: u64, epoch: u32) -> Update<Trade> {
     let (connection, epoch) = (ConnectionId(0), Epoch(epoch));
     Update { value: trade(version, version), stamps: Stamps::default(), connection, epoch, version }
@@ -125,6 +125,7 @@ pub struct SharedRing {
     pub ring: Broadcaster<Trade>,
     pub streams: Vec<BroadcastStream>,
     pub waiters: Arc<Waiters>,
+    /// The epoch of the published updates.
     pub socket: u32,
 }
 
@@ -157,7 +158,7 @@ impl SharedRing {
         (writer, feed)
     }
 
-    /// Makes a feed follow more streams, with these states.
+    /// Makes a feed follow more streams. The feed first gets the updates with the numbers in `states`.
     pub fn follow(&self, writer: &mut FeedWriter<Trade>, streams: &[usize], states: &[u64]) {
         let filter = Filter::new(true, true);
         let followed = streams.iter().map(|stream| self.streams[*stream].join(filter, false)).collect();

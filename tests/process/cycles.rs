@@ -10,10 +10,11 @@ use hoga_exchange::{Exchange, Server, ServerConfig};
 use hoga_testing::allocations;
 
 const CYCLES: usize = 1_000_000;
-/// The live bytes are read after each of this many parts of the cycles.
+/// The cycles run in this many parts. The live bytes are read after each part.
 const PARTS: usize = 8;
-/// Maximum growth in bytes from the largest reading of the first half to the smallest of the second. The current request
-/// and data in flight vary by more than this, but not in one direction. A leak of one byte per cycle exceeds it.
+/// Maximum growth in bytes from the largest reading of the first half to the smallest of the second. The current
+/// request and data in flight vary by more than this, but not in one direction. A leak of one byte per cycle exceeds
+/// it.
 const GROWTH_MAX: i64 = (CYCLES / PARTS / 2) as i64;
 
 /// Returns the live bytes once only the first stream is subscribed: the minimum of half a second, because data in

@@ -14,9 +14,9 @@ const START: Nanos = Nanos::from_millis(1_790_000_000_000);
 
 /// A model of the exchange: the times of arrivals. It is independent of the budget's algorithm.
 #[derive(Default)]
-struct Gate(Vec<Nanos>);
+struct Arrivals(Vec<Nanos>);
 
-impl Gate {
+impl Arrivals {
     /// Returns the number of arrivals beyond `rate.count` within `rate.window`.
     fn violations(&mut self, rate: Rate) -> usize {
         self.0.sort_unstable();
@@ -26,7 +26,7 @@ impl Gate {
 }
 
 /// Simulates a sender: in bursts, sporadically, or as soon as the budget allows.
-fn pattern(rng: &mut Rng, attempts: usize, pacing: Pacing, rates: &[Rate], gate: &mut Gate) {
+fn pattern(rng: &mut Rng, attempts: usize, pacing: Pacing, rates: &[Rate], arrivals: &mut Arrivals) {
     let ours: Vec<_> = rates.iter().map(|r| Rate { count: pacing.share_of(r.count), ..*r }).collect();
     let mut budget = Budget::with_margin(ours, pacing.margin());
     // The delay that the margin must cover: 200 ms by default.
@@ -42,7 +42,7 @@ fn pattern(rng: &mut Rng, attempts: usize, pacing: Pacing, rates: &[Rate], gate:
             assert_eq!(budget.clone().try_acquire(now), Ok(()), "granted at the announced time");
         }
         if budget.try_acquire(now).is_ok() {
-            gate.0.push(now + rng.up_to(delay_max));
+            arrivals.0.push(now + rng.up_to(delay_max));
         }
     }
 }
@@ -66,17 +66,17 @@ fn rates(rng: &mut Rng) -> Vec<Rate> {
 #[test]
 fn a_million_patterns_never_exceed_a_limit_as_the_exchange_counts_it() {
     let mut rng = Rng::new(1);
-    let mut gate = Gate::default();
+    let mut arrivals = Arrivals::default();
     let (mut sent, mut violations) = (0, 0);
     for n in 0..PATTERNS {
         let pacing = [Pacing::Conservative, Pacing::Balanced, Pacing::Aggressive][rng.below(3)];
         let rates = rates(&mut rng);
         // Only a few patterns are long enough to use up a minute's budget.
         let attempts = if n % 2_000 == 0 { 600 } else { 4 + rng.below(16) };
-        gate.0.clear();
-        pattern(&mut rng, attempts, pacing, &rates, &mut gate);
-        sent += gate.0.len();
-        violations += rates.iter().map(|&rate| gate.violations(rate)).sum::<usize>();
+        arrivals.0.clear();
+        pattern(&mut rng, attempts, pacing, &rates, &mut arrivals);
+        sent += arrivals.0.len();
+        violations += rates.iter().map(|&rate| arrivals.violations(rate)).sum::<usize>();
     }
     assert_eq!(violations, 0);
     assert!(sent as u64 > 5 * PATTERNS, "the patterns sent requests: {sent}");
@@ -86,16 +86,16 @@ fn a_million_patterns_never_exceed_a_limit_as_the_exchange_counts_it() {
 fn the_model_detects_violations() {
     let mut violations = 0;
     for seed in 0..100 {
-        let (mut rng, mut gate) = (Rng::new(seed), Gate::default());
+        let (mut rng, mut arrivals) = (Rng::new(seed), Arrivals::default());
         let rate = Rate { count: 5, window: SECOND };
         let mut budget = Budget::with_margin([rate], Duration::ZERO);
         let mut now = START;
         for _ in 0..50 {
             now = now.max(budget.free_at());
             budget.try_acquire(now).unwrap();
-            gate.0.push(now + rng.up_to(Duration::from_millis(200)));
+            arrivals.0.push(now + rng.up_to(Duration::from_millis(200)));
         }
-        violations += gate.violations(rate);
+        violations += arrivals.violations(rate);
     }
     assert!(violations > 100, "without a margin, varying delays exceed the limit: {violations}");
 }

@@ -116,7 +116,8 @@ impl Connection {
         changed
     }
 
-    /// Simulates a window with this traffic. A change of format is requested at once and starts a window.
+    /// Simulates a window with this traffic, of which `odd` messages need the general reader. A change of format is
+    /// requested at once and starts a window.
     fn window(&mut self, trace: &Trace, odd: u64) -> Option<Format> {
         let sums = |sum: &mut u64, more: u64| *sum += more;
         sums(&mut self.counters.bytes, trace.bytes[self.written as usize]);
@@ -209,8 +210,8 @@ fn on_documented_traffic_the_choice_is_the_cheapest_of_all_formats() {
 #[test]
 fn one_window_is_not_enough_and_an_interruption_restarts_the_count() {
     let trace = Trace::drawn(&mut Rng::new(3)).times(100);
-    let dear = FormatRule::default();
-    let mut connection = Connection::new(dear, ALL, Format::Default);
+    let rule = FormatRule::default();
+    let mut connection = Connection::new(rule, ALL, Format::Default);
     assert_eq!([(); 2].map(|()| connection.window(&trace, 0)), [None; 2]);
     // An empty window decides nothing.
     assert_eq!(connection.window(&Trace::default(), 0), None);
@@ -221,7 +222,7 @@ fn one_window_is_not_enough_and_an_interruption_restarts_the_count() {
     let same = Trace { delivered: ObjectCounts::default(), ..trace.clone() };
     let mut no_gain = same.clone();
     no_gain.delivered[NounKind::Candle] = 1;
-    let mut connection = Connection::new(dear, ALL, Format::Default);
+    let mut connection = Connection::new(rule, ALL, Format::Default);
     connection.window(&trace, 0);
     connection.window(&trace, 0);
     assert_eq!(connection.window(&no_gain, 0), None);

@@ -1,4 +1,4 @@
-//! A reference decoder, based on serde_json. Of the library it uses only the structs.
+//! A reference decoder, based on serde_json. It uses only the model types of the library and error kinds.
 
 use hoga::model::{
     Candle, Change, DataType, Date, DateTime, Interval, Level, Levels, MAX_LEVELS, Market, MarketState, MarketWarning,
@@ -79,7 +79,7 @@ impl Object<'_> {
         self.map.get(if self.short { short } else { long })
     }
 
-    /// A field that may be anything.
+    /// Reads an optional field. `None` if it is absent or cannot be read.
     fn any<T>(&self, long: &'static str, short: &'static str, read: impl Fn(&Value) -> Option<T>) -> Option<T> {
         self.value(long, short).and_then(read)
     }
@@ -93,7 +93,7 @@ impl Object<'_> {
         Some(words.iter().find(|(word, _)| *word == text).map_or(unknown, |(_, value)| *value))
     }
 
-    /// A field that the message needs.
+    /// Reads a required field.
     fn needed<T>(
         &self,
         long: &'static str,
@@ -130,13 +130,13 @@ impl Object<'_> {
         if is_snapshot { StreamType::Snapshot } else { StreamType::Realtime }
     }
 
-    /// The event time, or another time of the message.
+    /// Returns the message's `timestamp`, or `other` if it cannot be read.
     fn timestamp(&self, other: Option<u64>) -> Result<u64, DecodeErrorKind> {
         self.needed("timestamp", "tms", unix_ms).or_else(|error| other.ok_or(error))
     }
 
     fn ticker(&self) -> Result<Ticker, DecodeErrorKind> {
-        // A struct literal evaluates in the order it is written: that of the wire, so the first error is the same.
+        // Fields are evaluated in the written order. It is the order on the wire, so the first error is the same.
         Ok(Ticker {
             market: self.market()?,
             opening_price: self.number("opening_price", "op").into(),
@@ -198,7 +198,7 @@ impl Object<'_> {
             trade_time: self.any("trade_time", "ttm", time).into(),
             trade_timestamp: self.any("trade_timestamp", "ttms", unix_ms).into(),
             trade_price: self.price("trade_price", "tp")?,
-            // A message without its price is refused for that first.
+            // After the price: a message that lacks both is refused for its price.
             timestamp: self.timestamp(self.any("trade_timestamp", "ttms", unix_ms))?,
             trade_volume: self.number("trade_volume", "tv").into(),
             ask_bid: self.side(),
@@ -301,7 +301,7 @@ impl Object<'_> {
     }
 }
 
-/// The error of a needed field that holds this value.
+/// Returns the error for a required field with this value.
 fn wrong(value: &Value, name: &'static str) -> DecodeErrorKind {
     match value {
         Value::Null => DecodeErrorKind::EmptyField(name),
@@ -311,13 +311,13 @@ fn wrong(value: &Value, name: &'static str) -> DecodeErrorKind {
     }
 }
 
-/// The text, if it is a number as JSON spells it.
+/// Returns the text if it is a JSON number.
 fn numeral(text: &str) -> Option<&str> {
     let is_number = matches!(serde_json::from_str(text), Ok(Value::Number(_)));
     (is_number && text.trim() == text).then_some(text)
 }
 
-/// The text of a number, which may also be in a string.
+/// Returns the text of a number, which may be quoted.
 fn text_of(value: &Value) -> Option<&str> {
     match value {
         Value::Number(number) => Some(number.as_str()),
@@ -388,7 +388,7 @@ fn time(value: &Value) -> Option<Time> {
     clock(text).filter(|(.., zone)| zone.unwrap_or(0) == 0).map(|(time, ..)| time)
 }
 
-/// A time of day, its ms, and the minutes that its zone is ahead of UTC.
+/// Parses a time of day. Returns it with its ms, and the minutes by which its zone is ahead of UTC.
 fn clock(text: &str) -> Option<(Time, u64, Option<i64>)> {
     let (clock, zone) = match text.find(['Z', 'z', '+', '-']) {
         Some(at) => (&text[..at], Some(zone(&text[at..])?)),
@@ -432,17 +432,19 @@ fn zone(text: &str) -> Option<i64> {
     (hours.len() == 2 && minutes.len() == 2).then_some(sign * (i64::from(time.hour) * 60 + i64::from(time.minute)))
 }
 
-/// A date and time: Unix ms, its zone, and what is written.
+/// Parses a date and time. Returns Unix ms, -1 if before 1970; the minutes by which its zone is ahead of UTC; and the
+/// date and time as written.
 fn moment(text: &str) -> Option<(i64, Option<i64>, DateTime)> {
     let (date, rest) = text.split_at_checked(10)?;
     let [year, month, day] = dashed(date)?;
     let (time, ms, zone) = clock(rest.strip_prefix(['T', ' '])?)?;
     let local = DateTime { date: Date::new(year as u16, month as u8, day as u8).ok()?, time };
     let seconds = (minutes_of(local) - zone.unwrap_or(0)) * 60 + i64::from(time.second);
-    // Before 1970 there is no time.
+    // -1 is not a valid timestamp, so callers that need one refuse times before 1970.
     Some((if seconds < 0 { -1 } else { seconds * 1000 + ms as i64 }, zone, local))
 }
 
+/// Reads a date and time, and converts it to the zone that is `wanted` minutes ahead of UTC.
 fn date_time(value: &Value, wanted: i64) -> Option<DateTime> {
     let (_, zone, local) = moment(value.as_str()?)?;
     match zone.filter(|zone| *zone != wanted) {
@@ -459,13 +461,13 @@ fn days_of(year: i64) -> [i64; 12] {
     [31, if is_leap(year) { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
 }
 
-/// Days before the first of January, from 1970 on.
+/// Returns the days from 1970-01-01 to January 1 of `year`.
 fn days_before(year: i64) -> i64 {
     let leap_years = |year: i64| (year - 1).div_euclid(4) - (year - 1).div_euclid(100) + (year - 1).div_euclid(400);
     (year - 1970) * 365 + leap_years(year) - leap_years(1970)
 }
 
-/// Minutes since 1970, without the second.
+/// Returns whole minutes since 1970.
 fn minutes_of(DateTime { date, time }: DateTime) -> i64 {
     let year = i64::from(date.year);
     let months: i64 = days_of(year)[..usize::from(date.month) - 1].iter().sum();
@@ -473,7 +475,7 @@ fn minutes_of(DateTime { date, time }: DateTime) -> i64 {
     days * 1440 + i64::from(time.hour) * 60 + i64::from(time.minute)
 }
 
-/// The other way round. A 60th second is the first of the next minute.
+/// The inverse of [`minutes_of`]. Second 60 is second 0 of the next minute.
 fn civil(minutes: i64, second: u8) -> Option<DateTime> {
     let (minutes, second) = (minutes + i64::from(second / 60), second % 60);
     let (mut days, minute) = (minutes.div_euclid(1440), minutes.rem_euclid(1440));

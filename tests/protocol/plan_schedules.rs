@@ -206,7 +206,7 @@ impl Connection {
         }
     }
 
-    fn lose(&mut self, reopens_at: Nanos, reported_at: Nanos) {
+    fn disconnect(&mut self, reopens_at: Nanos, reported_at: Nanos) {
         if std::mem::replace(&mut self.open, false) {
             self.report(reported_at, Report::Disconnected);
         }
@@ -218,7 +218,7 @@ impl Connection {
         self.apply_commands(now);
         let mut arrival = || now + whole_ms(rng, latency.as_millis() as u64);
         if self.desired.streams.is_empty() {
-            self.lose(now, arrival());
+            self.disconnect(now, arrival());
             return;
         }
         if !self.open && now >= self.reopens_at {
@@ -297,7 +297,7 @@ impl Connection {
         }
     }
 
-    /// Returns whether a snapshot was sent since then, or the stream runs, so that its newest value serves.
+    /// Returns whether a snapshot was sent after `since`, or the stream runs, so that its newest value is the state.
     fn provides_state(&self, key: StreamKey, since: Nanos) -> bool {
         let runs = |served: &Served| served.spec.mode == Mode::All && served.runs();
         self.snapshots.get(&key).is_some_and(|at| *at > since) || self.served.get(&key).is_some_and(runs)
@@ -313,7 +313,7 @@ impl Connection {
     }
 }
 
-/// A stream that is always subscribed, so that there is always one that can be interrupted.
+/// A stream that is always subscribed, so that each schedule has a stream that could be interrupted.
 fn lasting() -> StreamKey {
     StreamKey::of(DataType::Ticker, "KRW-C0".parse().unwrap())
 }
@@ -375,7 +375,7 @@ impl World {
                 let connection = self.rng.below(self.connections.len());
                 let reopens_at = self.now + whole_ms(&mut self.rng, 500);
                 let reported_at = self.arrival();
-                self.connections[connection].lose(reopens_at, reported_at);
+                self.connections[connection].disconnect(reopens_at, reported_at);
             }
             _ => {}
         }

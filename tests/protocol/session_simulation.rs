@@ -432,7 +432,7 @@ impl World {
             STALL => Fault::Stall(self.rng.chance(2)),
             5 => {
                 let status = [301, 401, 418, 429, 503][self.rng.below(5)];
-                // A ban without a duration causes a wait of minutes, which is longer than a run.
+                // A ban without a duration causes a wait of minutes, longer than the part with faults.
                 let retry_after = (status == 418 || self.rng.chance(2)).then_some(2);
                 Fault::RejectUpgrades { count: 1 + self.rng.below(3) as u32, status, retry_after, body: "no".into() }
             }

@@ -1,5 +1,5 @@
-//! The scanner, the tape walk and an independent reader agree on every message: well-formed messages of every type, and
-//! a hundred thousand damaged ones.
+//! The scanners, the general reader (a walk over simd-json's tape) and an independent reader agree on every message:
+//! well-formed messages of every type, and a hundred thousand damaged ones.
 
 use hoga::wire::{DecodeErrorKind, Decoder, Message};
 use hoga_testing::Rng;
@@ -290,7 +290,7 @@ fn readers_agree_on_a_hundred_thousand_damaged_messages() {
         read += usize::from(assert_agreement(decoder, &mut walking, &message(&mut rng)));
         strict += new.counters().scanned;
     }
-    // There must be enough messages of both results, and enough on both paths.
+    // There must be enough messages of both results, and enough on each of the three paths.
     let counters = scanning.counters();
     assert!(read > MESSAGES / 4 && read < MESSAGES * 3 / 4, "{read}");
     assert!(strict > MESSAGES as u64 / 20, "{strict}");
@@ -334,10 +334,11 @@ const RETYPED: [&str; 8] = [
     "\"NEW\"",
 ];
 
-/// Streams of messages that have all changed in the same way, so that the tolerant scanner learns. In release with
-/// `HOGA_DRIFTED_MESSAGES=1000000`, a million of them.
+/// Reads series of messages that have all changed in the same way, so that the tolerant scanner learns their form. The
+/// environment variable `HOGA_DRIFTED_MESSAGES` sets the number of messages, 20,000 by default; a release build is fast
+/// enough for a million.
 #[test]
-fn messages_that_drift_alike_are_agreed_upon() {
+fn readers_agree_on_messages_that_drift_alike() {
     let wanted = std::env::var("HOGA_DRIFTED_MESSAGES").map_or(20_000, |count| count.parse().expect("a number"));
     let mut rng = Rng::new(20_261_130);
     let mut counts = [0; 4];

@@ -19,7 +19,7 @@ pub fn frames() -> Vec<(PathBuf, String)> {
     frames
 }
 
-/// Files of frames have one frame per line.
+/// Adds the frames of all files in a folder and its subfolders, one frame per line.
 fn frames_below(folder: &Path, frames: &mut Vec<(PathBuf, String)>) {
     let mut entries: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     entries.sort();
@@ -74,7 +74,8 @@ fn both_readers_read_every_frame_like_the_reference() {
 fn a_frame_in_the_documented_order_never_falls_back() {
     let mut decoder = Decoder::new();
     for (file, line) in frames() {
-        // The key order of another exchange or of a REST response, or one that the source shortened or rearranged.
+        // These frames have the key order of another exchange or of a REST response, or their source has shortened or
+        // rearranged them.
         let rearranged = ["bithumb", "upbit-2022-11-13"].iter().any(|part| file.to_string_lossy().contains(part));
         let before = decoder.counters();
         decode(&mut decoder, line.as_bytes()).0.ok();

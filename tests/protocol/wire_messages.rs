@@ -107,8 +107,8 @@ fn a_book_drops_the_padding_of_each_side() {
     assert_eq!(ungrouped.level.get(), None);
 }
 
-/// The search for a missing key reached beyond the bytes that are known to follow a message, so the slow reader read
-/// the whole book.
+/// Regression: the search for a missing key reached beyond the bytes that are known to follow a message, so the general
+/// reader read the whole book.
 #[test]
 fn a_book_that_ends_before_an_optional_field_is_scanned() {
     for book in [ORDERBOOK.replace(",\"level\":10000", ""), INDONESIAN_ORDERBOOK.to_owned()] {
@@ -270,7 +270,7 @@ fn a_book_whose_step_cannot_be_read_is_refused() {
     assert_eq!(read.level.get(), Some(10_000.0));
 }
 
-/// A number too large for an `f64` is valid JSON, but once made the whole message fail.
+/// Regression: a number too large for an `f64` is valid JSON, but made the whole message fail.
 #[test]
 fn an_unused_value_never_fails_the_message() {
     let deep = format!("{}{}", "[".repeat(60), "]".repeat(60));
@@ -289,7 +289,7 @@ fn an_unused_value_never_fails_the_message() {
     for (message, key) in [(TICKER, "code"), (TRADE, "cd"), (ORDERBOOK, "code"), (CANDLE, "code")] {
         let plain = one(message);
         for value in values {
-            // Before the first field, where the scanner gives up, and after the last, where it has read them all.
+            // Before the code, where the strict scanner gives up, and after the last field, where it has read all.
             let first = message.replace(&format!("\"{key}\":"), &format!("\"novelty\":{value},\"{key}\":"));
             let last = message.strip_suffix('}').unwrap().to_owned() + &format!(",\"novelty\":{value}}}");
             for text in [&first, &last, &format!("[{first}]"), &format!(" {last} ")] {
@@ -308,7 +308,7 @@ fn a_list_of_several_survives_an_unused_number() {
     assert_eq!((result, data), (Ok(Message::Data { count: 3 }), vec![one(TICKER), one(TRADE), one(CANDLE)]));
 }
 
-/// A key `type` once decided that the message has long keys, regardless of the others.
+/// Regression: a key `type` decided that the message has long keys, regardless of the other keys.
 #[test]
 fn a_new_field_called_type_does_not_change_the_keys_of_a_message_with_short_keys() {
     for value in ["\"LIMIT\"", "\"ticker\"", "7", "null"] {
@@ -354,7 +354,7 @@ fn the_last_of_repeated_keys_counts() {
     let Data::Ticker(ticker) = one(&twice("\"wrong\"", "3")) else { panic!("no ticker") };
     assert_eq!(ticker.trade_price, 3.0);
     assert_eq!(error(twice("4", "\"wrong\"").as_bytes()), DecodeErrorKind::BadValue("trade_price"));
-    // The type included.
+    // This holds for the type too.
     let Data::Trade(_) = one(&TRADE.replace("\"ty\":\"trade\"", "\"ty\":\"nonsense\",\"ty\":\"trade\"")) else {
         panic!("no trade")
     };
@@ -368,7 +368,7 @@ fn escapes_are_read_by_the_general_reader() {
     assert_eq!(trade.trade_price, 109_847_000.0);
 }
 
-/// The fields, apart from the type, without which a message is refused. Another time stands in for a missing time.
+/// Returns whether a message is refused without this field. Another time stands in for a missing time.
 fn is_required(type_name: &str, name: &str) -> bool {
     match name {
         "code" => true,
@@ -379,7 +379,7 @@ fn is_required(type_name: &str, name: &str) -> bool {
     }
 }
 
-/// A message of each type, with long and with short keys.
+/// Returns a message of each type, with long and with short keys.
 fn drafts() -> impl Iterator<Item = (messages::Draft, bool)> {
     let rng = &mut Rng::new(3);
     [messages::ticker(rng), messages::trade(rng), messages::orderbook(rng, 5, false), messages::candle(rng)]
@@ -387,7 +387,7 @@ fn drafts() -> impl Iterator<Item = (messages::Draft, bool)> {
         .flat_map(|draft| [(draft.clone(), false), (draft, true)])
 }
 
-/// The message as JSON text, with one value replaced, or left out.
+/// Returns the message as JSON text, with one value replaced, or without that field if `value` is `None`.
 fn with(draft: &messages::Draft, short: bool, index: usize, value: Option<&str>) -> String {
     let mut members = draft.members(short);
     match value {
@@ -398,7 +398,7 @@ fn with(draft: &messages::Draft, short: bool, index: usize, value: Option<&str>)
     format!("{{{}}}", members.join(","))
 }
 
-/// What the value of a field looks like in the struct's debug text.
+/// Returns the value of a field as the struct's `Debug` output shows it.
 fn field_of(data: &Data, name: &str) -> String {
     let name = match name {
         "code" => "market",
@@ -411,7 +411,7 @@ fn field_of(data: &Data, name: &str) -> String {
 }
 
 #[test]
-fn only_what_a_message_is_for_is_required() {
+fn only_essential_fields_are_required() {
     for (draft, short) in drafts() {
         let names: Vec<_> = draft.0.iter().map(|(name, ..)| *name).collect();
         let type_name = draft.members(false)[0].1.trim_matches('"').to_owned();
@@ -529,7 +529,7 @@ fn a_level_without_a_price_or_a_size_is_left_out() {
         let all = read.asks.iter().chain(read.bids.iter());
         assert!(all.into_iter().all(|level| level.price > 0.0 && level.size > 0.0), "{unit}");
     }
-    // A side that looked empty because nothing of it could be read would be a lie.
+    // A side must not appear empty because none of its levels could be read.
     let renamed = ORDERBOOK.replace("bid_size", "bidSize");
     assert_eq!(error(renamed.as_bytes()), DecodeErrorKind::BadValue("orderbook_units"));
 }
@@ -548,7 +548,7 @@ fn a_refused_message_names_its_stream() {
     assert_eq!(refused("{\"type\":\"ticker\"}").stream, None);
 }
 
-/// The drift of a decoder, as text.
+/// Takes the drift that a decoder reports, as text.
 fn drifts(decoder: &mut Decoder) -> Vec<String> {
     std::iter::from_fn(|| decoder.take_drift()).map(|drift: Drift| drift.to_string()).collect()
 }
@@ -581,7 +581,7 @@ fn each_drift_is_reported_once_with_a_sample() {
     );
     assert_eq!(counts, decoder.counters().drift);
     assert_eq!(decoder.drift(NounKind::Ticker, Format::Simple), decoder.drift(NounKind::Trade, Format::Default));
-    // Short keys are another thing, and so are units.
+    // Drift is also reported with short keys, and in the units of a book.
     let trade = TRADE.replace("\"ab\":\"ASK\"", "\"ab\":null");
     decode(&mut decoder, format!("[{trade}]").as_bytes()).0.unwrap();
     let book =
@@ -628,7 +628,7 @@ fn the_samples_that_wait_are_bounded_and_none_is_lost() {
     assert!(reported.len() > 100, "{}", reported.len());
 }
 
-/// Each of these messages cost eight times as much as a documented one.
+/// Regression: the general reader read these messages, at eight times the cost of a documented one.
 #[test]
 fn a_message_that_drifts_in_any_one_way_is_read_without_the_general_reader() {
     for (draft, short) in drafts() {
@@ -674,7 +674,7 @@ fn a_message_that_drifts_in_any_one_way_is_read_without_the_general_reader() {
 }
 
 #[test]
-fn a_type_that_is_documented_again_is_scanned_strictly_again() {
+fn messages_in_the_documented_form_are_scanned_strictly_again() {
     let mut decoder = Decoder::new();
     let drifted = TICKER.replace("\"market_warning\":\"NONE\",", "");
     decode(&mut decoder, drifted.as_bytes()).0.unwrap();
@@ -684,7 +684,7 @@ fn a_type_that_is_documented_again_is_scanned_strictly_again() {
     }
     let counters = decoder.counters();
     assert!(counters.tolerated < 100 && counters.fallbacks == 0, "{counters:?}");
-    // A list of several documented objects is scanned at any time.
+    // A list of several objects in the documented form is always scanned strictly.
     decode(&mut decoder, drifted.as_bytes()).0.unwrap();
     decode(&mut decoder, format!("[{TICKER},{TICKER}]").as_bytes()).0.unwrap();
     assert_eq!((decoder.counters().scanned, decoder.counters().fallbacks), (counters.scanned + 1, 0));
@@ -719,7 +719,7 @@ fn errors_say_what_is_wrong() {
     assert_eq!(error(book("[1e999]").as_bytes()), DecodeErrorKind::WrongType("orderbook_units"));
     assert_eq!(error(book("null").as_bytes()), DecodeErrorKind::EmptyField("orderbook_units"));
     assert_eq!(damaged(PRICE, "0122720000"), DecodeErrorKind::BadNumber);
-    // Of times, one has to be readable.
+    // At least one time must be readable.
     let timeless = |time: &str| error(ORDERBOOK.replace("1790134742106", time).as_bytes());
     assert_eq!(timeless("1e999"), DecodeErrorKind::WrongType("timestamp"));
     assert_eq!(timeless("-1745117643124"), DecodeErrorKind::WrongType("timestamp"));
@@ -765,7 +765,7 @@ fn a_list_delivers_its_elements_in_order() {
 }
 
 #[test]
-fn a_bad_element_of_a_list_costs_nothing_but_itself() {
+fn a_bad_element_of_a_list_does_not_affect_the_others() {
     let bad = TRADE.replace("\"tp\":109847000.0", "\"tp\":\"?\"");
     let mut decoder = Decoder::new();
     for list in [format!("[{TICKER},{bad},{CANDLE}]"), format!(" [{TICKER},{bad},{CANDLE}]")] {
@@ -774,7 +774,7 @@ fn a_bad_element_of_a_list_costs_nothing_but_itself() {
         assert_eq!(data, [one(TICKER), one(CANDLE)]);
     }
     assert_eq!((decoder.counters().malformed, decoder.delivered()), (2, 4));
-    // What is no JSON at all delivers nothing, however good its beginning.
+    // Text that is not JSON delivers nothing, even if it begins with valid messages.
     assert_eq!(error(format!("[{TICKER},{TRADE}").as_bytes()), DecodeErrorKind::NotJson);
 }
 

@@ -273,7 +273,7 @@ fn bad_text_is_refused_at_its_first_bad_byte() {
 }
 
 /// Returns a stream with every legal kind of frame.
-fn recorded() -> Vec<u8> {
+fn all_kinds() -> Vec<u8> {
     let long = "다음 호가 ".repeat(20);
     [
         binary(br#"{"type":"ticker","code":"KRW-BTC","trade_price":122720000.00000000}"#),
@@ -294,7 +294,7 @@ fn recorded() -> Vec<u8> {
 
 #[test]
 fn every_split_of_the_stream_yields_the_same_events() {
-    let stream = recorded();
+    let stream = all_kinds();
     let whole = Client::new().receive(&stream);
     assert_eq!(whole.len(), 9);
     for cut in 1..stream.len() {
@@ -436,11 +436,11 @@ proptest! {
     }
 
     #[test]
-    fn any_cuts_of_the_recorded_stream_yield_the_same_events(
+    fn any_cuts_of_the_stream_yield_the_same_events(
         cuts in prop::collection::vec(1usize..200, 1..30),
         capacity in 1usize..600,
     ) {
-        let stream = recorded();
+        let stream = all_kinds();
         let mut client = Client::with(capacity, Limits::default());
         let events: Vec<Event> = cut(&stream, &cuts).iter().flat_map(|piece| client.receive(piece)).collect();
         prop_assert_eq!(events, Client::new().receive(&stream));
@@ -466,7 +466,7 @@ proptest! {
         cuts in prop::collection::vec(1usize..50, 1..8),
         capacity in 1usize..600,
     ) {
-        let mut stream = recorded();
+        let mut stream = all_kinds();
         for (at, byte) in mutations {
             let at = at.index(stream.len());
             stream[at] = byte;

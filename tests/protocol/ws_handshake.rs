@@ -158,7 +158,7 @@ fn frames_in_the_same_bytes_as_the_response_are_read_with_any_cut() {
 
 #[test]
 fn a_response_that_arrives_byte_by_byte_opens_the_connection() {
-    // Longer than tungstenite's check for small packets allows.
+    // So long that tungstenite's own check against many small packets would refuse it.
     let answer = accepted(&format!("X-Filler: {}\r\n", "x".repeat(3000)));
     let mut dialogue = Dialogue::start();
     let (last, before) = answer.as_bytes().split_last().unwrap();

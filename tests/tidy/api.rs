@@ -1,6 +1,6 @@
 //! The public interface, read from the sources: the items that `lib.rs` exports, one line each, sorted.
 //!
-//! It has everything that users see, except implementations of traits that a macro generates.
+//! It has everything that users see, except trait implementations that a macro generates.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -44,7 +44,7 @@ const FUNCTION_LINES_MAX: usize = 60;
 /// The functions that read a clock.
 const CLOCK_READS: &[&str] = &["Instant::now", "SystemTime::now", "clock_gettime"];
 
-/// The files of the library that may read a clock. `sync::prim` only measures the rest of a wait.
+/// The files of the library that may read a clock. `sync::prim` only measures how much of a wait is left.
 const CLOCK_READERS: &[&str] = &["src/net/clock.rs", "src/sync/prim.rs"];
 
 /// Orderings of memory between threads. Only `sync` may use them, because the model checker covers it. Other rooms use

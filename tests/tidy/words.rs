@@ -68,7 +68,7 @@ fn prose_is_plain() {
     assert!(found.is_empty(), "\n{}", found.join("\n"));
 }
 
-/// One line of text for each refused phrase.
+/// Returns one line for each refused phrase in the text.
 fn complaints(path: &str, text: &str) -> Vec<String> {
     let lines = text.lines().enumerate().map(|(index, line)| (index + 1, normalized(line)));
     lines
@@ -79,7 +79,7 @@ fn complaints(path: &str, text: &str) -> Vec<String> {
         .collect()
 }
 
-/// The words of a line in lower case, separated by single spaces and surrounded by them.
+/// Returns the words of a line in lower case, separated and surrounded by single spaces.
 fn normalized(line: &str) -> String {
     let words = line.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
     let words: Vec<_> = words.map(str::to_lowercase).collect();

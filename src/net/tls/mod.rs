@@ -1,4 +1,8 @@
 //! TLS: certificates are always verified, ciphertext is read in large pieces, and records are decrypted in place.
+//!
+//! rustls does the handshake (`stream`); after it, this module reads and writes the records itself (`records`). Keys are
+//! renewed when the server asks, never on our initiative: no socket lives for 2^24 records, and one that did would end
+//! with an error.
 
 mod cipher;
 mod ciphertext;

@@ -99,16 +99,17 @@ feeds.
 
 {}", bench_exit_codes(ISOLATION_MISSED)))]
     Isolation(BenchArgs),
-    /// Measures thousands of streams, demands and feeds at many times the exchange's rate: losses, latency, CPU, memory.
+    /// Measures thousands of streams, demands and feeds at many times the exchange's rate: losses, latency, CPU,
+    /// memory.
     #[command(after_help = format!("\
 Example: hoga bench load --quick
          hoga bench load --streams 4200 --connections 1 --rate 100
 
 A server of prepared messages in this process carries, over TLS 1.3 on loopback, tickers, trades,
-order books of 30 levels, and candles of 1 s and of 1 min. At rate 1, each market has as many order
-books as the average market of Upbit when its 855 markets sent 785 a second (2.2 MB/s); the
-simulated exchange decides the share of the other types. Messages are spread evenly. The latency of
-a message is the time from when it was due until a feed's reader has popped it.
+order books of 30 levels, and candles of 1 s and of 1 min. Rate 1 is Upbit's own: its 855 markets
+together sent 785 order books a second (2.2 MB/s), so each market sends 785/855 books a second.
+The simulated exchange decides the share of the other types. Messages are spread evenly. The latency
+of a message is the time from when it was due until a feed's reader has popped it.
 
 Each feed has five streams. One quarter of the feeds keep every update (drop-newest, with room for
 --pause), one quarter drop the oldest, one quarter conflate, and one quarter throttle to 100 ms. The

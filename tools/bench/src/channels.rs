@@ -1,5 +1,5 @@
 //! Channels from one writer to its readers, hoga's and those of other crates, behind one interface, with the functions
-//! that time them. Used by `hoga bench fanout` and by the library's benches/fanout.rs.
+//! that time them. `hoga bench fanout` and the library's benches/fanout.rs use them.
 
 use std::hint::{black_box, spin_loop};
 use std::sync::Arc;
@@ -340,9 +340,9 @@ fn spin<R: Read>(reader: &mut R) -> u64 {
     }
 }
 
-/// Returns the time of an update from one thread to another, in ns: half of a round trip. Each burst counts with its
-/// mean; of all bursts, the first quartile is returned. Other load does not affect that quartile on a machine that is
-/// busy less than three quarters of the time. `far` is called on the other thread before anything is sent.
+/// Returns the time of an update from one thread to another, in ns: half of a round trip. The result is the first
+/// quartile of the means of all bursts. Other load does not affect that quartile on a machine that is busy less than
+/// three quarters of the time. `far` is called on the other thread before anything is sent.
 pub fn time_one_way<T: Payload>(
     there: &mut Channel<impl Write<T>, impl Read>,
     back: &mut Channel<impl Write<T>, impl Read>,

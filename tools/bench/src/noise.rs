@@ -28,7 +28,7 @@ const TRIES: usize = 3;
 const PAUSE: Duration = Duration::from_millis(10);
 /// Samples at the start, to find the full speed of the cores.
 const FIRST_LOOKS: usize = 50;
-/// How often a turn is measured at most.
+/// Maximum number of times that a turn is measured.
 const TURNS_MOST: usize = 4;
 
 const COLUMNS: [Column; 3] = [Column::tail("turns", ""), Column::tail("slow", ""), Column::tail("repeated", "")];

@@ -15,11 +15,11 @@ use crate::stack::{Stack, Strategy};
 
 /// Bytes of one write to a client in the saturated load.
 const BATCH: usize = 64 * 1024;
-/// A longer pause of this thread is not the client's doing: other load used the core.
+/// A pause of this thread that is longer than this has another cause than the client: other load used the core.
 const DISTURBED: Duration = Duration::from_micros(25);
 /// Attempts to run a paced load without losing this thread's core for too long.
 const TRIES: usize = 10;
-/// The part of the frames that may be left out of the latencies.
+/// Maximum part of the frames that is left out of the latencies. If it is more, the load is repeated.
 const DISTURBED_MOST: f64 = 0.5;
 /// The longest recorded latency, in ns.
 const LONGEST: u64 = 60_000_000_000;

@@ -1,5 +1,5 @@
-//! The turns of whole clients: saturated, paced at fixed rates, and in bursts. The command chooses the clients, the
-//! traffic and the targets.
+//! The turns of whole clients: saturated, paced at fixed rates, and in bursts. A turn is one measurement of a
+//! candidate; in each round, every candidate has a turn. The command chooses the clients, the traffic and the targets.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub const CORES: [usize; 2] = [FEEDER_CORE, CLIENT_CORE];
 /// Messages per second, one by one.
 pub const RATES: [u64; 3] = [10_000, 50_000, 100_000];
 
-/// How far the median of a spinning engine may be above that of the bare socket, in µs.
+/// Maximum difference between the medians of a spinning engine and of the bare socket, in µs.
 const ABOVE_FLOOR: f64 = 0.5;
 
 const SATURATED: [Column; 3] =
@@ -45,7 +45,7 @@ const SINGLY: [Column; 1] = [Column::output("sends/s", "")];
 const LIMIT_TABLE: &str = "one by one, plain";
 /// Single sends to measure that limit.
 const LIMIT_FRAMES: u64 = 20_000;
-/// Above this part of the limit, a rate is mentioned in a note.
+/// A rate above this fraction of the feeder's limit gets a note.
 const NEAR_LIMIT: f64 = 2.0 / 3.0;
 
 /// A client to measure.
@@ -93,7 +93,7 @@ pub struct Turn<'a> {
 }
 
 impl<'a> Turn<'a> {
-    /// Sends a client as much as it takes; the result is the line with this name.
+    /// Sends a client frames as fast as it takes them. The result is the line `name` of `table`.
     pub fn saturated(self, table: impl Into<String>, name: impl Into<String>, client: Client) -> Candidate<'a> {
         Candidate::new(vec![Line::new(table, name, &SATURATED)], move || {
             let mut traffic = self.traffic.borrow_mut();
@@ -188,7 +188,7 @@ fn of_limit(lines: &[Line], rate: u64) -> f64 {
     find(lines, LIMIT_TABLE, FLOOR).map_or(0.0, |limit| rate as f64 / limit.median(0))
 }
 
-/// The target that the p50 of a spinning client stays near that of the bare socket in the same table.
+/// Returns the target that the p50 of a spinning client stays near that of the bare socket in the same table.
 pub fn above_floor(lines: &[Line], table: &str, client: Client) -> Option<Target> {
     let above = find(lines, table, client)?.difference(find(lines, table, FLOOR)?, 0);
     Some(Target {

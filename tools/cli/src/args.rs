@@ -109,7 +109,7 @@ pub struct FormatsArgs {
     /// Prints the messages in this format, one per line, instead of comparing the formats.
     #[arg(long, value_enum, value_name = "FORMAT", conflicts_with = "json")]
     pub convert: Option<FormatArg>,
-    /// Messages of each type per second, from which the megabytes per hour are computed.
+    /// Assumed number of messages of each type per second, to compute the megabytes per hour.
     #[arg(long, default_value_t = 100.0, value_name = "N", value_parser = rate)]
     pub rate: f64,
     /// How long to measure. Every format is measured at least once.
@@ -152,7 +152,7 @@ pub struct WatchArgs {
     /// For order books: groups prices by this step, in KRW. Only KRW markets can be grouped.
     #[arg(long, value_name = "KRW")]
     pub group: Option<f64>,
-    /// Prints only the state at the start (snapshot), or only changes (realtime). Default: both.
+    /// Prints only the state at the start of each socket (snapshot), or only changes (realtime). Default: both.
     #[arg(long, value_enum)]
     pub only: Option<Only>,
     /// Number of connections over which the streams are spread, from 1 to 64.
@@ -224,8 +224,8 @@ pub struct ExchangeArgs {
     /// are simulated.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub replay: Vec<PathBuf>,
-    /// Multiplies the activity of the markets and the pace of a replay, which is 100 lines per second and connection at
-    /// 1. `max` replays as fast as the client reads.
+    /// Multiplies the activity of the markets and the pace of a replay. At 1, a replay sends 100 lines per second on each
+    /// connection; at `max`, as fast as the client reads.
     #[arg(long, default_value = "1", value_name = "X", value_parser = speed)]
     pub speed: Speed,
     /// Writes every data frame that is sent, with its time, to this file. Overwrites the file.

@@ -229,10 +229,11 @@ struct Summary {
     live: usize,
     tally: Tally,
     missed: u64,
-    /// The time from the exchange until this program has read the event. The program sleeps between events, which adds
-    /// a wake-up.
+    /// The parts of the time from the exchange until this program has read the event. The program sleeps between
+    /// events, so the last part includes a wake-up.
     breakdown: Breakdown,
-    /// The whole of that time, from the exchange's stamps, which are in whole ms. The exchange has the same clock here.
+    /// The same time as a whole, measured from the exchange's stamps, which are in whole ms. The exchange has the same
+    /// clock as the engine here.
     exchange_to_read: Latency,
     cpu: Option<Duration>,
 }

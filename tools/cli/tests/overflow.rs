@@ -83,7 +83,7 @@ fn a_shared_ring_drops_the_oldest_once_it_is_full() {
 }
 
 #[test]
-fn conflated_streams_have_no_gaps_and_are_printed_newest_first() {
+fn conflated_streams_have_no_gaps_and_wait_with_one_event_each() {
     let exchange = Exchange::start(&["--plain", "--speed", "50"]);
     let run = Run::of(&exchange, "conflate", "50ms");
     assert!(run.gaps.is_empty() && run.count("conflated") > 0, "{}", run.summary);

@@ -201,9 +201,9 @@ fn check(line: &Map<String, Value>, message: &Map<String, Value>) {
     for (key, value) in message {
         check_value(key, &line[key], value);
     }
-    let proof = line["_hoga"].as_object().expect("the proof");
-    assert!(proof.keys().eq(["conn", "epoch", "version", "recv_ns", "publish_ns"]), "{proof:?}");
-    assert!(proof.values().all(|value| value.is_u64()), "{proof:?}");
+    let ours = line["_hoga"].as_object().expect("hoga's own fields");
+    assert!(ours.keys().eq(["conn", "epoch", "version", "recv_ns", "publish_ns"]), "{ours:?}");
+    assert!(ours.values().all(|value| value.is_u64()), "{ours:?}");
 }
 
 #[track_caller]

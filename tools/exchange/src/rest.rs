@@ -10,12 +10,12 @@ pub(crate) fn answer(target: &str, listings: &Listings) -> Answer {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     match path {
         "/v1/market/all" => Answer::ok(markets(listings, wants_details(query))),
-        // Upbit's error has a number as its name here and a word elsewhere. The text is a guess.
+        // In Upbit's REST errors, the name is a number; in all others it is a word. The text is a guess.
         _ => Answer::refuse(404, 404, "no such path"),
     }
 }
 
-/// Clients use both spellings.
+/// Returns true if the query asks for details. Clients use both spellings.
 fn wants_details(query: &str) -> bool {
     query.split('&').any(|part| part == "is_details=true" || part == "isDetails=true")
 }

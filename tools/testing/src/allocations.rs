@@ -3,9 +3,9 @@
 //!
 //! # Synchronization
 //!
-//! Each thread writes only its own slot of `THREADS`, which it takes from `NEXT` at its first allocation. All accesses
-//! are relaxed: a caller that reads the count of another thread must know by other means that the thread has finished,
-//! or compare two readings while it runs.
+//! Each thread writes only its own slot of `THREADS`, whose index it takes from `NEXT` at its first allocation. All
+//! accesses are relaxed. So another thread's count is exact only if the caller knows by other means that the thread has
+//! finished. While the thread runs, a reading may lag behind, and only the difference of two readings is useful.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering::
 /// Forwards every call to the system's allocator and counts it.
 pub struct Counting;
 
-/// The most threads that a program may start in its life.
+/// Maximum number of threads that a program may start before it ends. Allocations of further threads count only as live
+/// bytes.
 const THREADS_MAX: usize = 4096;
 
 struct Thread {
@@ -31,7 +32,7 @@ static LIVE_BYTES: AtomicI64 = AtomicI64::new(0);
 const NO_SLOT: usize = usize::MAX;
 
 thread_local! {
-    /// Has no destructor, so it can be used as long as the thread allocates.
+    /// The index of this thread's slot. It has no destructor, so it can be used as long as the thread allocates.
     static SLOT: Cell<usize> = const { Cell::new(NO_SLOT) };
 }
 

@@ -5,7 +5,7 @@
 //! | `data.FORMAT.jsonl` | tickers, trades, order books, and candles of every unit; the same messages in each format |
 //! | `other.FORMAT.jsonl` | account messages, announcements, indicators |
 //! | `control.jsonl` | statuses, errors, answers to `LIST_SUBSCRIPTIONS` |
-//! | `requests.jsonl` | requests, and what the exchange must answer first |
+//! | `requests.jsonl` | requests, each with the kind or the error name of the exchange's first answer |
 
 use std::path::{Path, PathBuf};
 

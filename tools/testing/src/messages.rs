@@ -3,7 +3,7 @@
 
 use crate::Rng;
 
-/// Returns the message followed by `slack` more bytes, as in a receive buffer.
+/// Returns the message followed by `slack` bytes of other content, as in a receive buffer.
 pub fn padded(message: &[u8], slack: usize) -> Vec<u8> {
     let mut bytes = message.to_vec();
     bytes.resize(message.len() + slack, b'7');
@@ -14,7 +14,7 @@ pub fn padded(message: &[u8], slack: usize) -> Vec<u8> {
 #[derive(Debug, Clone)]
 pub struct Draft(pub Vec<(&'static str, &'static str, Text)>);
 
-/// The text of a value.
+/// The text of a value as JSON.
 #[derive(Debug, Clone)]
 pub enum Text {
     /// The same text with long and short keys.
@@ -31,7 +31,7 @@ impl Draft {
         format!("{{{}}}", members.join(","))
     }
 
-    /// Returns the keys and the text of the values.
+    /// Returns each field's key, long or short, and the text of its value, in the exchange's order.
     pub fn members(&self, short: bool) -> Vec<(&'static str, String)> {
         let key = |long: &'static str, abbreviation: &'static str| if short { abbreviation } else { long };
         self.0

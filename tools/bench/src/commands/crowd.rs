@@ -15,7 +15,7 @@ use super::reader::{Reader, Timing};
 use crate::cpu::{process_cpu, thread_cpu};
 use crate::serving::multi_server::MultiServer;
 
-/// How long the engine may take to get ready, and how long the last message may take to arrive.
+/// Timeout for the engine to get ready, and for the last message to arrive.
 const PATIENCE: Duration = Duration::from_secs(30);
 const DEADLINE: Duration = Duration::from_secs(2);
 const THROTTLE: Duration = Duration::from_millis(100);
@@ -233,7 +233,7 @@ impl Crowd {
     }
 
     /// Returns the number of disconnects.
-    pub fn losses(&self) -> u64 {
+    pub fn disconnects(&self) -> u64 {
         self.engine.connections().iter().map(|connection| connection.counters.disconnects).sum()
     }
 

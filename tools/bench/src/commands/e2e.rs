@@ -32,7 +32,7 @@ const SPIN_THEN_PARK: Client =
     Client { name: "spin then park", stack: &Hoga::new(Wait::SpinThenPark(Duration::from_micros(200))) };
 const PARK_MEASURING: Client = Client { name: "park, measuring", stack: &Hoga::measuring(Wait::Park) };
 const SPIN_MEASURING: Client = Client { name: "spin, measuring", stack: &Hoga::measuring(Wait::Spin) };
-/// The most that recording latencies may cost, as a factor.
+/// Maximum ratio of a figure while latencies are recorded to the same figure without that.
 const MEASURING_MOST: f64 = 1.05;
 const FLOOR_PARK: Client = Client { name: "bare socket, park", stack: &Floor { wait: Wait::Park } };
 

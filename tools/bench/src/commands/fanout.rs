@@ -30,7 +30,7 @@ const BOOKS: u64 = UPDATES / 4;
 /// Bursts of round trips in each turn.
 const BURSTS: u64 = 32;
 
-/// Single trades in each turn, one after the other.
+/// Number of trades in each turn that are delivered one at a time.
 const LONE: u64 = 256;
 
 const PUBLISH: &str = "publish a trade";

@@ -36,7 +36,7 @@ const BLOCKED: Duration = Duration::from_secs(1);
 /// The overflow policies of the other readers' feeds.
 const OTHERS: [Overflow; 4] =
     [Overflow::DropOldest, Overflow::DropOldest, Overflow::DROP_NEWEST, Overflow::DROP_NEWEST];
-/// The most that the other readers' p99 may grow, as a factor.
+/// Maximum ratio of the other readers' p99 beside offenders to their p99 alone.
 const MOST: f64 = 1.1;
 
 const ALONE: &str = "alone";

@@ -166,12 +166,12 @@ fn measure(
         let turn = crowd.turn(server, per_second * f64::from(*rate), args.turn())?;
         figures.extend([speed(&turn), account(&turn)]);
     }
-    figures.insert(0, [setup, vec![crowd.losses() as f64]].concat());
+    figures.insert(0, [setup, vec![crowd.disconnects() as f64]].concat());
     Ok(figures)
 }
 
 impl LoadArgs {
-    /// The time for which one rate lasts.
+    /// Returns how long each rate is measured.
     fn turn(&self) -> Duration {
         (self.bench.time() / 40).clamp(Duration::from_millis(50), Duration::from_secs(2))
     }
@@ -230,7 +230,7 @@ const MEMORY_TABLE: &str = "memory";
 const STREAM: &str = "one more ticker stream";
 const DEMAND: &str = "one more demand for a stream that runs";
 
-/// Returns the memory of a stream, in all, and of one more demand for it.
+/// Returns the memory of one more ticker stream, and of one more demand for a stream that runs, in bytes.
 fn memory() -> Result<Vec<(&'static str, f64)>, Error> {
     let mut growing = Growing::start(MANY_STREAMS, CORES[1])?;
     let (_few, few) = growing.ask(|engine, markets| engine.subscribe(ticker(&markets[..FEW_STREAMS])))?;

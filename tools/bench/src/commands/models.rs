@@ -42,7 +42,7 @@ const MODELS: [Model; 6] = [
     Model::Ring(None),
     Model::Callback,
 ];
-/// How long a strategy that waits for wake-ups sleeps at most.
+/// Maximum time that a strategy waits for a wake-up.
 const SLEEP: Duration = Duration::from_millis(20);
 /// How long to wait at the end of a turn for messages that are under way.
 const REST: Duration = Duration::from_millis(50);
@@ -85,7 +85,7 @@ impl Model {
         }
     }
 
-    /// Whether the strategy gets every change.
+    /// Returns whether the strategy gets every change.
     fn sees_all(self) -> bool {
         !matches!(self, Self::Pull(_))
     }
@@ -402,8 +402,8 @@ fn memory() -> Result<Vec<Memory>, Error> {
 
 fn targets(lines: &[Line]) -> Vec<Target> {
     let all: Vec<_> = MODELS.iter().filter(|model| model.sees_all()).map(|model| model.name()).collect();
-    let told = lines.iter().filter(|line| line.columns == FIGURES && all.contains(&line.name));
-    told.map(|line| Target {
+    let rows = lines.iter().filter(|line| line.columns == FIGURES && all.contains(&line.name));
+    rows.map(|line| Target {
         name: format!("{}, {}: not seen", line.table, line.name),
         unit: " %".to_owned(),
         value: 100.0 - line.range(SEEN).0,

@@ -18,6 +18,7 @@ pub struct Reader {
     pub feed: Feed,
     pub overflow: Overflow,
     streams: Vec<usize>,
+    /// Whether messages of its streams have been sent and not yet read.
     pub is_expecting: bool,
     /// Whether the feed dropped updates. Then the reader does not know which ones are still to come.
     pub has_gaps: bool,

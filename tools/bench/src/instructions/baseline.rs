@@ -12,7 +12,7 @@ use crate::setting::Setting;
 /// Instructions of one operation, by the name of the row.
 pub type Counts = BTreeMap<String, f64>;
 
-/// Growth that fails the gate.
+/// Growth of a row above which the check fails.
 const GROWTH_MAX: f64 = 0.03;
 /// A saving worth reporting: if the baseline is not lowered, later growth may use it up unnoticed.
 const SAVING_MIN: f64 = 0.01;

@@ -22,15 +22,15 @@ Counts the instructions of hoga's frame path under valgrind and compares them wi
 usage: cargo run --profile instructions -p hoga-bench --no-default-features --bin hoga-instructions -- COMMAND
 
   check              fails if a row takes over 3 % more instructions than in the baseline. If the
-                     baseline has other versions of the compiler or of valgrind, for example, its commit
-                     is built and counted here, and the rows are compared with that
+                     baseline was counted with another compiler or valgrind, for example, its commit
+                     is built and counted here, and the rows are compared with those counts
   check --base REV   compares with the commit REV instead
   counts             prints the counts as JSON
   lower              makes smaller counts the baseline
   raise ROW...       makes the counts of these rows the baseline, larger or smaller
   raise all          replaces the whole baseline, with the versions found here
 
---baseline FILE before the command names another baseline than benches/instructions.json.
+With --baseline FILE before the command, FILE is used instead of benches/instructions.json.
 
 Exit codes: 0 good; 1 a row takes too many instructions; 2 nothing was compared, stderr has the reason";
 
@@ -68,7 +68,7 @@ fn run(args: &[String]) -> Result<bool, Failure> {
         ["lower"] => lower(&file),
         ["raise", "all"] => raise_all(&file),
         ["raise", rows @ ..] if !rows.is_empty() => raise(&file, rows),
-        // For the counted processes.
+        // Only for the processes that this program starts under valgrind.
         ["row", name] => count_row(name),
         ["features"] => {
             println!("{}", cpu_features());

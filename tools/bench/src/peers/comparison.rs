@@ -124,7 +124,7 @@ fn saturated_table(what: &str) -> String {
     format!("saturated, {what}")
 }
 
-/// Returns hoga's figures as parts of each peer's, round by round.
+/// Returns the ratios of hoga's figures to those of each peer, round by round.
 fn ratios(lines: &[Line]) -> Vec<Measured> {
     let mut tables: Vec<&str> = Vec::new();
     for line in lines {
@@ -166,8 +166,8 @@ fn ratio(mine: &Line, theirs: &Line) -> Measured {
     }
 }
 
-/// Returns the lower bound for any client. No client can be faster than the bare socket: if its p99 is near a peer's,
-/// no client can be far below the peer.
+/// Returns notes on the lower bound for any client. No client can be faster than the bare socket, so if the socket's
+/// p99 is near a peer's, no client's p99 can be far below the peer's.
 fn limits(lines: &[Line]) -> Vec<String> {
     let limit = |rate: &u64| {
         let table = rate_table(TICKER_PLAIN, *rate);

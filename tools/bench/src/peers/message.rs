@@ -118,9 +118,9 @@ messages! {
 pub enum Change {
     /// Above the previous close.
     Rise,
-    /// Equal.
+    /// Equal to the previous close.
     Even,
-    /// Below.
+    /// Below the previous close.
     Fall,
 }
 
@@ -128,9 +128,9 @@ pub enum Change {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Side {
-    /// Sold.
+    /// The taker sold.
     Ask,
-    /// Bought.
+    /// The taker bought.
     Bid,
 }
 
@@ -160,8 +160,8 @@ pub enum MarketWarning {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum StreamType {
-    /// The first of a subscription.
+    /// The first message of a requested stream.
     Snapshot,
-    /// The others.
+    /// A later message.
     Realtime,
 }

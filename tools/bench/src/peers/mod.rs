@@ -163,7 +163,7 @@ mod tests {
             }
             std::thread::sleep(LOOK);
         }
-        panic!("nothing came");
+        panic!("no update arrived");
     }
 
     #[test]

@@ -8,8 +8,8 @@ pub trait Parser {
     fn parse<T: DeserializeOwned>(&mut self, message: &[u8]) -> Option<T>;
 }
 
-/// serde_json with its default features. Without its feature `float_roundtrip` it is faster, but sometimes rounds the
-/// last digit of long numbers incorrectly.
+/// serde_json without its feature `float_roundtrip`. That is faster, but may round the last digit of long numbers
+/// incorrectly. The features that the simulated exchange enables do not change how it fills a struct.
 #[derive(Debug, Default)]
 pub struct SerdeJson;
 

@@ -1,6 +1,6 @@
-"""The Python client that hoga-peers measures: picows and orjson, the newest message of each market in a dict.
+"""The Python client that hoga-bench measures: picows and orjson, the newest message of each market in a dict.
 
-How many messages it has read is in the first eight bytes of a file, where the strategy of hoga-peers looks.
+It writes the number of messages that it has read to the first eight bytes of a file, which hoga-bench reads.
 """
 
 import asyncio

@@ -72,7 +72,7 @@ impl<Q> Drop for Running<Q> {
             if let Ok(Err(why)) = thread.join()
                 && !self.has_delivered
             {
-                let _ = writeln!(io::stderr(), "hoga-peers: a client ended: {why}");
+                let _ = writeln!(io::stderr(), "hoga-bench: a client ended: {why}");
             }
         }
     }

@@ -22,7 +22,7 @@ pub fn config(endpoint: &Endpoint) -> io::Result<Arc<ClientConfig>> {
     Ok(Arc::new(config))
 }
 
-/// Returns the feeder's name.
+/// Returns the name in the feeder's certificate, its loopback address.
 pub fn server_name() -> ServerName<'static> {
     ServerName::IpAddress(IpAddr::from(std::net::IpAddr::from([127, 0, 0, 1])))
 }

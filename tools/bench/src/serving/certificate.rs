@@ -12,8 +12,8 @@ use rustls::{CipherSuite, ServerConfig};
 const CERTIFICATE: &str = include_str!("../../fixtures/localhost.pem");
 const KEY: &str = include_str!("../../fixtures/localhost.key.pem");
 
-/// The cipher suite of every client that supports it, regardless of the client's preference, so that all of them
-/// decrypt the same way. The exchange's choice is not known.
+/// The server chooses this cipher suite for every client that supports it, regardless of the client's preference, so
+/// that all of them decrypt the same way. It is not known which suite the exchange chooses.
 const SUITE: CipherSuite = CipherSuite::TLS13_AES_128_GCM_SHA256;
 
 /// The client's trusted root, and the server's configuration.
@@ -28,7 +28,7 @@ impl Identity {
         let failed = |e: &dyn std::fmt::Display| Error::failed("the certificate", e);
         let certificate = CertificateDer::from_pem_slice(CERTIFICATE.as_bytes()).map_err(|e| failed(&e))?;
         let key = PrivateKeyDer::from_pem_slice(KEY.as_bytes()).map_err(|e| failed(&e))?;
-        // Named explicitly instead of using the process default, which another crate may have replaced.
+        // The provider is named, because another crate may have replaced the default of the process.
         let mut provider = rustls::crypto::ring::default_provider();
         provider.cipher_suites.sort_by_key(|suite| suite.suite() != SUITE);
         let mut tls = ServerConfig::builder_with_provider(Arc::new(provider))

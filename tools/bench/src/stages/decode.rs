@@ -106,7 +106,7 @@ impl Sink for Sum {
     }
 }
 
-/// Returns the price that [`Sum`] adds.
+/// A message with the price that [`Sum`] adds up.
 trait Priced: DeserializeOwned + 'static {
     fn price(&self) -> f64;
 }

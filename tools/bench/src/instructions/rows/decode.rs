@@ -49,7 +49,8 @@ const DRIFTS: [(&str, Change); 5] = [
     }),
 ];
 
-/// Messages that are not in the documented form, after the decoder has learned that.
+/// Returns rows of messages that are not in the documented form. The decoder has learned their form when the counted
+/// run begins.
 fn drifted() -> impl Iterator<Item = Row> {
     let types: [(&str, Write); 2] = [TYPES[0], TYPES[4]];
     let rows = types.into_iter().flat_map(|(data_type, write)| {

@@ -31,7 +31,7 @@ impl Row {
         Self { name: name.into(), times, make: Box::new(|| Box::new(make())) }
     }
 
-    /// The operation and its object.
+    /// Returns the row's name, which says what is done to what.
     pub fn name(&self) -> &str {
         &self.name
     }
