@@ -129,7 +129,9 @@ fn summary(out: &mut String, total: &Summary) -> fmt::Result {
         grouped(kilobytes(total.shared_bytes)),
     )?;
     writeln!(out, "-- {}", losses(&total.tally.losses(total.missed)))?;
-    drift(out, &total.tally)?;
+    if let Some(drift) = drift(&total.tally) {
+        writeln!(out, "-- drift from the documentation: {drift}")?;
+    }
     let plan = &total.plan;
     writeln!(
         out,
@@ -141,12 +143,6 @@ fn summary(out: &mut String, total: &Summary) -> fmt::Result {
     }
     // If nothing was received at all, the error that follows has the reason.
     if received > 0 { no_data(out, &total.tally) } else { Ok(()) }
-}
-
-/// Prints how the messages differed from the documented ones, if they did.
-fn drift(out: &mut String, tally: &Tally) -> fmt::Result {
-    let kinds: Vec<_> = tally.drift().into_iter().filter(|(_, count)| *count > 0).collect();
-    if kinds.is_empty() { Ok(()) } else { writeln!(out, "-- other than documented: {}", losses(&kinds)) }
 }
 
 /// Prints which streams have no data, and why.
@@ -170,6 +166,12 @@ fn kilobytes(bytes: u64) -> f64 {
 pub fn losses(kinds: &[(&str, u64)]) -> String {
     let kinds: Vec<_> = kinds.iter().map(|(kind, count)| format!("{} {count}", kind.replace('_', " "))).collect();
     kinds.join(", ")
+}
+
+/// `unknown keys 1, unknown words 3`: how the messages differed from the documented ones. `None` if they did not.
+pub fn drift(tally: &Tally) -> Option<String> {
+    let kinds: Vec<_> = tally.drift().into_iter().filter(|(_, count)| *count > 0).collect();
+    (!kinds.is_empty()).then(|| losses(&kinds))
 }
 
 /// Stands for a field that the message does not have.

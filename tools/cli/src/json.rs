@@ -22,7 +22,7 @@ pub fn write(out: &mut String, line: &Line) {
         Line::Error(problem) => Object::line(out, |object| error(object, problem)),
         Line::Drift(connection, drift) => Object::line(out, |object| drifted(object, *connection, drift)),
         Line::UnknownType { connection, name, sample } => Object::line(out, |object| {
-            object.word("_event", "drift").plain("conn", connection).text("type", &name.to_string());
+            object.word("_event", "drift").plain("conn", connection).text("data_type", &name.to_string());
             object.word("kind", "unknown_type").text("sample", &sample.to_string());
         }),
         Line::Health(change) => Object::line(out, |object| health(object, change)),
@@ -77,7 +77,8 @@ fn drifted(object: &mut Object, connection: ConnectionId, drift: &Drift) {
     object
         .word("_event", "drift")
         .plain("conn", connection)
-        .word("type", drift.data_type)
+        // Not `type`, because scripts select data by it.
+        .word("data_type", drift.data_type)
         .word("format", drift.format.as_str())
         .word("kind", drift.kind)
         .text("field", &drift.field.to_string())

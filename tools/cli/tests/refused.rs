@@ -43,10 +43,10 @@ fn a_new_field_is_printed_once_and_then_counted() {
     let end = r#""stream_type""#;
     let messages = [0, 1, 2].map(|n| good(1_793_848_455_160 + n).replace(end, &format!(r#""mood":"calm",{end}"#)));
     let lines = watch(&messages, "KRW-BTC", "--json --count 3").json_lines();
-    assert_eq!(lines.iter().filter(|line| line["type"] == "ticker" && line["_event"].is_null()).count(), 3);
+    assert_eq!(lines.iter().filter(|line| line["type"] == "ticker").count(), 3);
     let drifts = events(&lines, "drift");
     assert_eq!(drifts.len(), 1, "{drifts:?}");
-    let expected = r#"{"_event":"drift","conn":0,"type":"ticker","format":"DEFAULT","kind":"unknown_key","field":"mood","sample":"\"calm\""}"#;
+    let expected = r#"{"_event":"drift","conn":0,"data_type":"ticker","format":"DEFAULT","kind":"unknown_key","field":"mood","sample":"\"calm\""}"#;
     assert_eq!(drifts[0].to_string(), expected);
     let summary = lines.last().expect("a summary");
     assert_eq!(summary["drift"]["unknown_keys"].as_u64(), Some(3), "{summary}");
@@ -54,7 +54,7 @@ fn a_new_field_is_printed_once_and_then_counted() {
     let text = watch(&messages, "KRW-BTC", "--count 3").stdout;
     let line = "-- connection 0: ticker (DEFAULT): new field mood, ignored; first value \"calm\"\n";
     assert_eq!(text.matches(line).count(), 1, "{text}");
-    assert!(text.contains("\n-- other than documented: unknown keys 3\n"), "{text}");
+    assert!(text.contains("\n-- drift from the documentation: unknown keys 3\n"), "{text}");
 }
 
 /// Each refused message was once a line of its own.
