@@ -51,37 +51,39 @@ fn read_member<R: Record, const SHORT: bool>(
     record: &mut R,
     differences: &mut Differences,
 ) -> Option<Next> {
+    // The scanner looks for the first field of a unit only after the brace, and for all others after a comma.
+    let is_first_of_unit = R::IN_UNIT && index == 0;
     let mut cursor = Cursor::at(bytes, position);
-    let layout = differences.layout::<R>(SHORT);
-    if !is_before_key(cursor) {
-        layout.progress.passed |= 1 << index;
-        layout.progress.is_new = true;
-        return (cursor.peek()? == b'}').then_some(Next { position, is_done: true });
-    }
-    // The scanner expects a comma before all keys but the first one of a unit.
-    let may_be_here = cursor.peek() == Some(b'{') || R::IN_UNIT && index == 0;
-    cursor.skip(1);
-    let text = cursor.chunk()?;
-    if may_be_here
-        && let Some(field) = R::FIELDS.get(index)
-        && field.keys[usize::from(SHORT)].starts(text)
-    {
-        cursor.skip(field.keys[usize::from(SHORT)].len());
-        let end = read_here::<R, SHORT>(cursor, index, record, differences)?;
-        return Some(Next { position: end, is_done: true });
-    }
-    let next = match layout.next_odd_key(text) {
-        Some((len, meaning)) => {
-            let value = cursor.moved_to(cursor.position() + len as u32);
-            odd_member::<R, SHORT>(cursor, value, meaning, index, record, differences)?
+    loop {
+        let layout = differences.layout::<R>(SHORT);
+        if !is_before_key(cursor) {
+            layout.progress.passed |= 1 << index;
+            layout.progress.is_new = true;
+            return (cursor.peek()? == b'}').then_some(Next { position: cursor.position(), is_done: true });
         }
-        None => new_member::<R, SHORT>(cursor, index, record, differences)?,
-    };
-    if R::IN_UNIT && index == 0 {
-        // The scanner looks for the first field of a unit only after the brace.
-        return odd_key::<R, SHORT>(bytes, next, index, record, differences);
+        let may_be_here = is_first_of_unit || cursor.peek() == Some(b'{');
+        cursor.skip(1);
+        let text = cursor.chunk()?;
+        if may_be_here
+            && let Some(field) = R::FIELDS.get(index)
+            && field.keys[usize::from(SHORT)].starts(text)
+        {
+            cursor.skip(field.keys[usize::from(SHORT)].len());
+            let position = read_here::<R, SHORT>(cursor, index, record, differences)?;
+            return Some(Next { position, is_done: true });
+        }
+        let position = match layout.next_odd_key(text) {
+            Some((len, meaning)) => {
+                let value = cursor.moved_to(cursor.position() + len as u32);
+                odd_member::<R, SHORT>(cursor, value, meaning, index, record, differences)?
+            }
+            None => new_member::<R, SHORT>(cursor, index, record, differences)?,
+        };
+        if !is_first_of_unit {
+            return Some(Next { position, is_done: false });
+        }
+        cursor = cursor.moved_to(position);
     }
-    Some(Next { position: next, is_done: false })
 }
 
 /// Reads the value at `cursor` of the field with this index, in any form.

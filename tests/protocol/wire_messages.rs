@@ -740,6 +740,18 @@ fn invalid_utf8_is_an_error_in_any_place() {
 }
 
 #[test]
+fn any_number_of_new_keys_costs_no_stack() {
+    for (old, new) in [("\"ask_price\":", "\"new\":1,"), ("\"bid_size\":", "\"new\":1,"), ("\"code\":", "\"new\":1,")] {
+        let mut decoder = Decoder::new();
+        let book = ORDERBOOK.replacen(old, &(new.repeat(200_000) + old), 1);
+        for _ in 0..3 {
+            assert_eq!(decode(&mut decoder, book.as_bytes()).1, [one(ORDERBOOK)]);
+        }
+        assert_eq!(decoder.counters().fallbacks, 0);
+    }
+}
+
+#[test]
 fn nesting_is_bounded_and_costs_no_stack() {
     for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
         let deep = |depth: usize| {
