@@ -541,6 +541,24 @@ mod tests {
     }
 
     #[test]
+    fn numbers_in_quotes_are_read_up_to_the_closing_quote() {
+        let padded = |text: &str| [text.as_bytes(), b",\"st\":", &[b'7'; SLACK + 2]].concat();
+        let number = |text: &str| quoted(&padded(text)).map(|(value, len)| (value.to_bits(), len.get()));
+        let id = |text: &str| quoted_whole(&padded(text)).map(|(value, len)| (value, len.get()));
+        for text in
+            ["0", "-0", "1.16539E8", "-0.02100531", "122720000.00000000", "19699800600.2538100000000000", "860743.53"]
+        {
+            let quoted = format!("\"{text}\"");
+            assert_eq!(number(&quoted), Some((expected(text).to_bits(), quoted.len())), "{text}");
+        }
+        assert_eq!(id("\"17877285547970001\""), Some((17_877_285_547_970_001, 19)));
+        for text in ["", "\"", "\"\"", "\"1", "1\"", "\"1,\"", "\"1}", "\"01\"", "\"1 \"", "\"+1\"", "\"--1\"", "\"x\""]
+        {
+            assert_eq!((number(text), id(text)), (None, None), "{text}");
+        }
+    }
+
+    #[test]
     fn a_million_random_numbers_round_as_in_std() {
         let mut seed = 42u64;
         let mut random = move |end: u64| {
