@@ -16,7 +16,7 @@ use std::thread;
 use arc_swap::ArcSwap;
 use criterion::{Criterion, criterion_group, criterion_main};
 use hoga::model::*;
-use hoga::pool::{self, DataPool, Handle, Publisher, Verdict};
+use hoga::pool::{self, DataPool, Handle, Publisher, Timeline, Verdict};
 use hoga::sync::connection::ConnectionState;
 use hoga::sync::latest;
 use samples::*;
@@ -59,13 +59,14 @@ struct Source {
     publisher: Publisher<Ticker>,
     handle: Handle<Ticker>,
     ticker: Ticker,
+    timeline: Timeline,
 }
 
 impl Source {
     fn new() -> Self {
         let (_clock, pool, _connection, publisher) = open(DataType::Ticker);
         let handle = pool.ticker("KRW-BTC").unwrap();
-        let mut source = Self { pool, publisher, handle, ticker: ticker(1, 1.0) };
+        let mut source = Self { pool, publisher, handle, ticker: ticker(1, 1.0), timeline: Timeline::new() };
         source.publish();
         assert_eq!((source.handle.version(), source.handle.load().timestamp), (1, 2));
         source
@@ -73,7 +74,8 @@ impl Source {
 
     fn publish(&mut self) {
         self.ticker.timestamp += 1;
-        let verdict = self.publisher.publish(&receipt(1, self.ticker.timestamp), &self.ticker, || Nanos(1));
+        let verdict =
+            self.publisher.publish(&receipt(1, self.ticker.timestamp), &self.ticker, &self.timeline, || Nanos(1));
         assert_eq!(verdict, Verdict::Published);
     }
 }
@@ -93,12 +95,12 @@ fn store(c: &mut Criterion) {
     let mut source = Source::new();
     group.bench_function("publisher/ticker", |b| b.iter(|| source.publish()));
     let (_clock, _pool, _connection, mut trades) = open(DataType::Trade);
-    let (mut next, mut id) = (trade(1, 1), 1);
+    let (mut next, mut id, timeline) = (trade(1, 1), 1, Timeline::new());
     group.bench_function("publisher/trade", |b| {
         b.iter(|| {
             id += 1;
             next.sequential_id = id.into();
-            trades.publish(&receipt(1, 1), &next, || Nanos(1))
+            trades.publish(&receipt(1, 1), &next, &timeline, || Nanos(1))
         })
     });
 
@@ -269,7 +271,7 @@ fn batch(c: &mut Criterion) {
     let mut publishers: Vec<Publisher<Ticker>> = Vec::new();
     for &market in &markets {
         let mut publisher = pool::open(&pool, StreamKey::of(DataType::Ticker, market), connection.clone());
-        publisher.publish(&receipt(1, 1), &Ticker { market, ..ticker(1, 1.0) }, || Nanos(1));
+        publisher.publish(&receipt(1, 1), &Ticker { market, ..ticker(1, 1.0) }, &Timeline::new(), || Nanos(1));
         publishers.push(publisher);
     }
     let batch = pool.tickers(&markets).unwrap();

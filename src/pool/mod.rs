@@ -56,6 +56,7 @@ mod publisher;
 mod reading;
 mod status;
 mod stream_state;
+mod timeline;
 
 pub use batch::{Batch, BatchCursor};
 pub use data_pool::{DataPool, empty, open, set_subscribed, waiters};
@@ -65,3 +66,4 @@ pub use health::Health;
 pub use publisher::{Publisher, Verdict};
 pub use reading::Reading;
 pub use status::{StreamStatus, VerdictCounts};
+pub use timeline::Timeline;

@@ -112,25 +112,43 @@ impl<T: Noun> StreamState<T> {
     }
 }
 
-/// The number of arrivals with each verdict. On a cache line of its own, because each publish stores to it.
+/// The counts of a stream's arrivals. On a cache line of their own, because each publish stores to it.
 #[derive(Default)]
-pub(super) struct Counts(CachePadded<[AtomicU64; 4]>);
+pub(super) struct Counts(CachePadded<CountFields>);
 
+#[derive(Default)]
+struct CountFields {
+    verdicts: [AtomicU64; 4],
+    implausible: AtomicU64,
+    id_clashes: AtomicU64,
+}
+
+// Only the publisher counts, so a load and a store suffice.
 impl Counts {
-    /// Counts one verdict. Only the publisher calls this, so a load and a store suffice.
     #[inline]
     pub fn add(&self, verdict: Verdict) {
-        let count = &self.0[verdict as usize];
+        let count = &self.0.verdicts[verdict as usize];
         count.store(count.load(Relaxed) + 1, Relaxed);
     }
 
+    pub fn add_implausible(&self) {
+        self.0.implausible.store(self.0.implausible.load(Relaxed) + 1, Relaxed);
+    }
+
+    #[inline]
+    pub fn set_id_clashes(&self, clashes: u64) {
+        self.0.id_clashes.store(clashes, Relaxed);
+    }
+
     pub fn read(&self) -> VerdictCounts {
-        let count = |verdict: Verdict| self.0[verdict as usize].load(Relaxed);
+        let count = |verdict: Verdict| self.0.verdicts[verdict as usize].load(Relaxed);
         VerdictCounts {
             published: count(Verdict::Published),
             late: count(Verdict::Late),
             duplicate: count(Verdict::Duplicate),
             old_epoch: count(Verdict::OldEpoch),
+            implausible: self.0.implausible.load(Relaxed),
+            id_clashes: self.0.id_clashes.load(Relaxed),
         }
     }
 }

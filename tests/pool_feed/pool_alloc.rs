@@ -8,7 +8,7 @@ use crate::samples::*;
 use crate::support::{Rig, rig};
 use hoga::feed::{Overflow, Update};
 use hoga::model::*;
-use hoga::pool::{Handle, Reading};
+use hoga::pool::{Handle, Reading, Timeline};
 use hoga_testing::allocations;
 
 /// Number of versions that the two readers hold at once: five, and a cached one.
@@ -28,7 +28,7 @@ fn a_hundred_thousand_publishes_allocate_nothing_while_readers_load_and_hold() {
     let mut held = Vec::new();
     for timestamp in 0..HELD as u64 + 4 {
         book.timestamp = timestamp;
-        publisher.publish(&receipt(1, timestamp), &book, || Nanos(timestamp));
+        publisher.publish(&receipt(1, timestamp), &book, &Timeline::new(), || Nanos(timestamp));
         held.push(handle.load());
     }
     held.clear();
@@ -41,7 +41,7 @@ fn a_hundred_thousand_publishes_allocate_nothing_while_readers_load_and_hold() {
         let before = allocations::on_this_thread();
         for timestamp in 100..100 + PUBLISHES {
             book.timestamp = timestamp;
-            publisher.publish(&receipt(1, timestamp), &book, || Nanos(timestamp));
+            publisher.publish(&receipt(1, timestamp), &book, &Timeline::new(), || Nanos(timestamp));
             let version = publisher.version();
             let stamps = Stamps::default();
             let (connection, epoch) = (ConnectionId(0), Epoch(1));
