@@ -1,7 +1,8 @@
 //! A short summary of the contents of an event, to find out whether two messages report the same event.
 
 /// The contents of an event, each value shortened to 16 bits; 0 if the message does not have it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, Default)]
+#[allow(unnameable_types, reason = "a private part of `Noun`")]
 pub struct Fingerprint([u16; 4]);
 
 impl Fingerprint {

@@ -158,6 +158,7 @@ pub trait Noun: family::Placed + Words + Into<super::Event> + Copy + PartialEq +
 
     /// What the message says about the event with its [`id`](Self::id). If two messages with one id differ in this,
     /// they report two events.
+    #[doc(hidden)]
     fn contents(&self) -> Fingerprint;
 
     /// Whether the message is a snapshot or reports a change.

@@ -1,4 +1,4 @@
-//! Times that cannot be true: they neither order nor bar the values after them, whatever the clocks show and at any
+//! Times that cannot be true: they neither order nor bar the values after them, however the clocks are set and at any
 //! pace.
 
 use crate::samples::*;
