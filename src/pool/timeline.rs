@@ -7,12 +7,10 @@
 //!
 //! * A time is *ahead* if its lead is above the usual one by more than [`TOLERANCE`]. Only such times are doubted: a
 //!   snapshot of a quiet market is old by nature, and an old time does not bar later ones.
-//! * The usual lead follows a lead that rises in small steps, as in a recording that is replayed faster than it was
-//!   recorded.
-//! * [`MISSES_MAX`] messages in a row that are far from the usual lead replace it: a clock was set, or a fast replay
-//!   skips a pause. A snapshot that is behind does not count among them.
-//! * A new usual lead is *unconfirmed* until a change near it arrives. Until then, any change far from it replaces it, so
-//!   a wrong first message does no harm. Snapshots can only raise it, and do not confirm it.
+//! * [`MISSES_MAX`] messages in a row that are not near the usual lead replace it: a clock was set, or a recording is
+//!   replayed at another pace. A snapshot that is behind does not count among them.
+//! * A new usual lead is *unconfirmed* until a change near it arrives. Until then, any other change replaces it, so a
+//!   wrong first message does no harm. Snapshots can only raise it, and do not confirm it.
 
 use std::time::Duration;
 
@@ -22,20 +20,22 @@ use crate::model::Nanos;
 /// within 0.7 s of their time.
 pub(super) const TOLERANCE: Duration = Duration::from_secs(10);
 
-/// The number of messages in a row, all far from the usual lead, that replace it. More would lose more values after a clock
+/// The number of messages in a row, none near the usual lead, that replace it. More would lose more values after a clock
 /// was set back. Fewer would let a wrong time that is sent twice become the usual one.
 const MISSES_MAX: u8 = 3;
 
 const TOLERANCE_NS: i64 = TOLERANCE.as_nanos() as i64;
-/// A lead that is above the usual one by more than this raises it.
-const STEP_NS: i64 = TOLERANCE_NS / 2;
+/// Leads up to this far above the usual one are near it. Less than the tolerance, so that leads that rise in small steps
+/// replace the usual one before they are ahead.
+const NEAR_NS: i64 = TOLERANCE_NS / 2;
 
 /// The usual lead of a connection.
 #[derive(Debug, Clone)]
 pub struct Timeline {
-    /// The usual lead plus [`STEP_NS`], in ns. Added to a receive time, it is the end of the usual range of exchange times.
+    /// The usual lead plus [`NEAR_NS`], in ns. Added to a receive time, it is the end of the usual range of exchange
+    /// times.
     reach: i64,
-    /// The number of messages in a row that were far from the usual lead; [`MISSES_MAX`] if that is unconfirmed.
+    /// The number of messages in a row that were not near the usual lead; [`MISSES_MAX`] if that is unconfirmed.
     misses: u8,
 }
 
@@ -50,9 +50,10 @@ impl Timeline {
     /// new usual lead.
     #[inline]
     pub fn doubts_change(&mut self, exchange_ms: u64, received: Nanos) -> bool {
-        // One comparison for both ends of the range. A time that does not fit wraps to a time far outside the range.
+        // One comparison for both ends of the range. Wraps if the time cannot be true; it would have to wrap into these
+        // 15 s out of 584 years to go unnoticed.
         let end = received.0.wrapping_add(self.reach.cast_unsigned());
-        if end.wrapping_sub(exchange_ms.wrapping_mul(1_000_000)) <= (STEP_NS + TOLERANCE_NS) as u64 {
+        if end.wrapping_sub(exchange_ms.wrapping_mul(1_000_000)) <= (NEAR_NS + TOLERANCE_NS) as u64 {
             self.misses = 0;
             return false;
         }
@@ -66,7 +67,7 @@ impl Timeline {
             return lead > self.usual() + TOLERANCE_NS && self.doubts_unusual(lead);
         }
         if lead > self.usual() {
-            self.set_usual(lead, MISSES_MAX);
+            self.replace_usual(lead);
         }
         false
     }
@@ -81,14 +82,11 @@ impl Timeline {
     fn doubts_unusual(&mut self, lead: i64) -> bool {
         let above = lead.saturating_sub(self.usual());
         self.misses = self.misses.saturating_add(1);
-        if (STEP_NS..=TOLERANCE_NS).contains(&above) {
-            self.set_usual(lead, 0);
-        } else if self.misses >= MISSES_MAX {
-            self.set_usual(lead, MISSES_MAX);
-        } else {
-            return above > TOLERANCE_NS;
+        if self.misses >= MISSES_MAX {
+            self.replace_usual(lead);
+            return false;
         }
-        false
+        above > TOLERANCE_NS
     }
 
     fn is_confirmed(&self) -> bool {
@@ -96,11 +94,11 @@ impl Timeline {
     }
 
     fn usual(&self) -> i64 {
-        self.reach - STEP_NS
+        self.reach - NEAR_NS
     }
 
-    fn set_usual(&mut self, lead: i64, misses: u8) {
-        (self.reach, self.misses) = (lead + STEP_NS, misses);
+    fn replace_usual(&mut self, lead: i64) {
+        (self.reach, self.misses) = (lead + NEAR_NS, MISSES_MAX);
     }
 }
 

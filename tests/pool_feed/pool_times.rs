@@ -182,6 +182,17 @@ fn a_clock_set_forward_an_hour_for_good_loses_nothing_and_orders_at_once() {
 }
 
 #[test]
+fn a_fast_or_slow_replay_without_long_pauses_puts_no_time_in_doubt() {
+    for (recorded, replayed) in [(100, 1), (1_000, 1), (2_000, 1), (100, 1_000), (2_000, 100_000)] {
+        let mut story = Story::tickers();
+        for n in 0..500 {
+            assert_eq!(story.ticker(replayed * n, recorded * n), Published);
+        }
+        assert_eq!(story.counts(), (500, 0, 0), "{recorded} ms replayed in {replayed} ms");
+    }
+}
+
+#[test]
 fn one_market_whose_clock_is_always_wrong_is_ordered_by_it_and_does_not_disturb_the_others() {
     for burst_max in [1, 5] {
         let (mut right, mut wrong) = (Story::tickers(), Story::tickers());
