@@ -9,7 +9,7 @@ use hoga::session::{Counters, FormatReason, FormatSelector};
 use hoga::wire::{Decoder, ObjectCounts, convert};
 use hoga_testing::{Rng, fixtures, messages};
 
-use crate::support::decode;
+use crate::support::{decode, recorded};
 
 const START: Nanos = Nanos::from_millis(1_790_000_000_000);
 const ALL: &[Format] = &Format::ALL;
@@ -170,20 +170,17 @@ fn on_documented_traffic_the_choice_is_the_cheapest_of_all_formats() {
         (name.to_owned(), fixtures::lines("data.DEFAULT.jsonl").into_iter().filter(is_of_type).collect::<Vec<_>>())
     };
     let own = ["ticker", "trade", "orderbook", "candle", ""].map(of_type);
-    let recorded = [
+    let files = [
         "cryptofeed/upbit-2021-04-17.SIMPLE.trade+orderbook.jsonl",
         "maxt/upbit-2026-07-30.DEFAULT.candle.jsonl",
         "upbit-docs/ticker.2025-09-26.DEFAULT.raw.jsonl",
         "upbit-docs/orderbook.2026-08-26.DEFAULT.30units.reserialised.jsonl",
     ];
     let mut rng = Rng::new(5);
-    let recorded = fixtures::captures().into_iter().flat_map(|folder| {
-        recorded.map(|file| {
-            let text = std::fs::read_to_string(folder.join(file)).unwrap();
-            (file.to_owned(), text.lines().map(str::to_owned).collect())
-        })
-    });
-    for (file, messages) in own.into_iter().chain(recorded) {
+    let captured = fixtures::captures()
+        .into_iter()
+        .flat_map(|folder| files.map(|file| (file.to_owned(), recorded(&folder.join(file)))));
+    for (file, messages) in own.into_iter().chain(captured) {
         assert!(!messages.is_empty(), "{file}");
         let trace = Trace::of(&messages);
         let rule = FormatRule::default();

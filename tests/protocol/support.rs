@@ -1,7 +1,10 @@
-//! Decoding with a sink that collects the data.
+//! Decoding with a sink that collects the data, and the messages of recordings.
+
+use std::path::Path;
 
 use hoga::model::{ConnectionId, Epoch, Event, Nanos, Noun, Receipt, Sink};
 use hoga::wire::{DecodeError, Decoder, Message, SLACK};
+use hoga_exchange::Recording;
 use hoga_testing::messages::padded;
 
 pub const RECEIPT: Receipt = Receipt { connection: ConnectionId(1), epoch: Epoch(2), received: Nanos(3) };
@@ -30,4 +33,10 @@ pub fn decode(decoder: &mut Decoder, message: &[u8]) -> (Result<Message, DecodeE
 /// Decodes the message after a space, which the scanner does not accept, so the general reader reads it.
 pub fn decode_by_tape(decoder: &mut Decoder, message: &[u8]) -> (Result<Message, DecodeError>, Vec<Data>) {
     decode(decoder, &[b" ", message].concat())
+}
+
+/// Returns the messages of a recording.
+pub fn recorded(path: &Path) -> Vec<String> {
+    let mut recording = Recording::open(path).unwrap();
+    std::iter::from_fn(|| recording.next_message().unwrap()).map(|message| message.text).collect()
 }

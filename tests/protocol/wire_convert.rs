@@ -7,7 +7,7 @@ use hoga_testing::messages::Draft;
 use hoga_testing::{Rng, fixtures, messages};
 use serde_json::Value;
 
-use crate::support::decode;
+use crate::support::{decode, recorded};
 use crate::wire_frames::frames;
 
 /// Converts a message to another format, which must hold it as one message.
@@ -124,14 +124,11 @@ fn every_frame_reads_the_same_in_every_format_and_round_trips_exactly() {
 /// Covers the documented keys of all types: the files have the same messages, made from the documentation's tables.
 #[test]
 fn the_four_files_of_every_type_convert_into_each_other() {
-    let recorded = ["ticker", "trade", "candle", "myOrder", "myAsset", "announcement", "indicator", "indicator_signal"];
+    let types = ["ticker", "trade", "candle", "myOrder", "myAsset", "announcement", "indicator", "indicator_signal"];
     let own = ["data", "other"].map(|name| fixtures::folder().join(name));
-    let recorded = fixtures::captures().map(|folder| recorded.map(|name| folder.join("synthetic").join(name)));
-    for file in own.into_iter().chain(recorded.into_iter().flatten()) {
-        let read = |format: Format| -> Vec<String> {
-            let text = std::fs::read_to_string(format!("{}.{}.jsonl", file.display(), format.as_str())).unwrap();
-            text.lines().map(str::to_owned).collect()
-        };
+    let captured = fixtures::captures().map(|folder| types.map(|name| folder.join("synthetic").join(name)));
+    for file in own.into_iter().chain(captured.into_iter().flatten()) {
+        let read = |format: Format| recorded(format!("{}.{}.jsonl", file.display(), format.as_str()).as_ref());
         assert!(!read(Format::Default).is_empty());
         for (from, to) in Format::ALL.into_iter().flat_map(|from| Format::ALL.map(|to| (from, to))) {
             let made: Vec<_> = read(from).iter().map(|line| one(line, to)).collect();

@@ -8,7 +8,7 @@ use hoga::wire::{Decoder, Message};
 use hoga_testing::fixtures;
 
 use crate::oracle;
-use crate::support::{Data, decode, decode_by_tape};
+use crate::support::{Data, decode, decode_by_tape, recorded};
 
 /// Returns the repository's frames and recorded ones: file and line.
 pub fn frames() -> Vec<(PathBuf, String)> {
@@ -19,7 +19,7 @@ pub fn frames() -> Vec<(PathBuf, String)> {
     frames
 }
 
-/// Adds the frames of all files in a folder and its subfolders, one frame per line.
+/// Adds the frames of all files in a folder and its subfolders.
 fn frames_below(folder: &Path, frames: &mut Vec<(PathBuf, String)>) {
     let mut entries: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     entries.sort();
@@ -29,8 +29,7 @@ fn frames_below(folder: &Path, frames: &mut Vec<(PathBuf, String)>) {
         if path.is_dir() && name != "upbeat-rest" {
             frames_below(&path, frames);
         } else if name.ends_with(".jsonl") && !name.starts_with("requests.") {
-            let text = std::fs::read_to_string(&path).unwrap();
-            frames.extend(text.lines().filter(|line| !line.is_empty()).map(|line| (path.clone(), line.to_owned())));
+            frames.extend(recorded(&path).into_iter().map(|text| (path.clone(), text)));
         }
     }
 }
@@ -90,14 +89,14 @@ fn a_frame_in_the_documented_order_never_falls_back() {
 #[test]
 fn the_four_formats_of_one_message_have_equal_values() {
     let read = |folder: &Path, name: &str, format: Format| -> Vec<Vec<Data>> {
-        let text = std::fs::read_to_string(folder.join(format!("{name}.{}.jsonl", format.as_str()))).unwrap();
+        let messages = recorded(&folder.join(format!("{name}.{}.jsonl", format.as_str())));
         let mut decoder = Decoder::new();
-        text.lines().map(|line| decode(&mut decoder, line.as_bytes()).1).collect()
+        messages.iter().map(|message| decode(&mut decoder, message.as_bytes()).1).collect()
     };
     let own = [(fixtures::folder(), vec!["data"])];
-    let recorded =
+    let captured =
         fixtures::captures().map(|folder| (folder.join("synthetic"), vec!["ticker", "trade", "orderbook", "candle"]));
-    for (folder, names) in own.into_iter().chain(recorded) {
+    for (folder, names) in own.into_iter().chain(captured) {
         for name in names {
             let expected = read(&folder, name, Format::Default);
             assert!(expected.len() > 10 && expected.iter().all(|data| data.len() == 1));

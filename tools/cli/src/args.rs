@@ -31,6 +31,12 @@ Exit codes:
   3    nothing was received in time
   130  interrupted by Ctrl-C or SIGTERM; a second signal ends the process at once";
 
+const RECORDINGS: &str = "\
+Each line of a file has one message in any of the four formats: as the exchange sends it, as
+`hoga exchange --log` or `hoga watch --json` write it, between stamps without braces, in quotes as
+CSV, JSON or Python write them, or in an object that has no other message. Other lines are counted
+by kind: comments, statuses, errors, requests, events of hoga watch, lines that are cut off.";
+
 /// Market data of the Upbit exchange. Without a command, runs the demo.
 #[derive(Debug, Parser)]
 #[command(name = "hoga", version, args_conflicts_with_subcommands = true, max_term_width = 120)]
@@ -87,12 +93,11 @@ Exit codes:
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(after_help = format!("\
 Example: hoga formats day.jsonl
          hoga formats day.jsonl --convert simple_list | head
 
-Each line of a file is one message: alone, after a time and a tab, as b'…' after a time and a
-colon, or as `hoga exchange --log` writes it. Other lines are skipped and counted by kind.
+{RECORDINGS}
 
 Each message is converted from its own format to the other three. Keys change and values do not,
 although the exchange spells some numbers differently in different formats.
@@ -100,10 +105,10 @@ although the exchange spells some numbers differently in different formats.
 Exit codes:
   0    finished, or the reader of the output closed it
   1    output could not be written
-  2    invalid arguments, a file that cannot be read, or no message in any file
-  130  interrupted by Ctrl-C or SIGTERM")]
+  2    invalid arguments, a file that cannot be read, or a file without a message
+  130  interrupted by Ctrl-C or SIGTERM"))]
 pub struct FormatsArgs {
-    /// Files with recorded messages; - reads stdin.
+    /// Files with recorded messages; - reads stdin. See below.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Prints the messages in this format, one per line, instead of comparing the formats.
@@ -193,17 +198,23 @@ pub struct WatchArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example: hoga exchange --listen 127.0.0.1:9443 --replay day.jsonl --speed 10
+#[command(after_help = format!("Example: hoga exchange --listen 127.0.0.1:9443 --replay day.jsonl --speed 10
 
 Prints one JSON line with its URL (listening) and the file of its certificate (ca), then runs
 until Ctrl-C or SIGTERM. SIGUSR1 mutes it: pings are answered, but no data is sent. The next
 SIGUSR1 ends that.
 
+{RECORDINGS}
+A replay reports the number of each kind on stderr.
+
+A log ends before the first frame that cannot be written. That is reported on stderr at once, with
+the number of the last frame in the log. The exchange goes on until it is interrupted.
+
 Exit codes:
   0    the reader of the output closed it before the first line
-  1    the exchange could not start, or output could not be written
-  2    invalid arguments, or a file that cannot be read
-  130  ended by Ctrl-C or SIGTERM; a second signal ends the process at once")]
+  1    the exchange could not start, or output or a frame of --log could not be written
+  2    invalid arguments, a file that cannot be read, or a recording without a message
+  130  ended by Ctrl-C or SIGTERM; a second signal ends the process at once"))]
 pub struct ExchangeArgs {
     /// Loopback address to listen on; port 0 takes a free port.
     #[arg(long, default_value = "127.0.0.1:0")]
@@ -220,8 +231,8 @@ pub struct ExchangeArgs {
     /// Number of listed markets, from 1 to 2000.
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u16).range(1..=2000))]
     pub markets: u16,
-    /// Serves the recorded messages in these files, one per line, for the streams that they contain. All other streams
-    /// are simulated.
+    /// Serves the recorded messages in these files for the streams that they contain; see below. All other streams are
+    /// simulated.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub replay: Vec<PathBuf>,
     /// Multiplies the activity of the markets and the pace of a replay. At 1, a replay sends 100 lines per second on each

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
+use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
 use crate::exit::{Failure, INTERRUPTED};
@@ -74,13 +75,22 @@ impl Usr1 {
     }
 }
 
+/// Makes a file that reaches the limit of its size an error of the writer. Otherwise the signal ends the process.
+pub fn survive_file_size_limit() -> Result<(), Failure> {
+    let _ = flag::register(SIGXFSZ, Arc::default()).map_err(refused)?;
+    Ok(())
+}
+
 /// Calls `act` for each signal, on a thread that lives as long as the process.
 fn on_each(signals: &[i32], mut act: impl FnMut() + Send + 'static) -> Result<(), Failure> {
-    let refused = |error: io::Error| Failure::Failed(format!("signals cannot be caught: {error}"));
     let mut signals = Signals::new(signals).map_err(refused)?;
     let listen = move || signals.forever().for_each(|_| act());
     thread::Builder::new().name("signals".into()).spawn(listen).map_err(refused)?;
     Ok(())
+}
+
+fn refused(error: io::Error) -> Failure {
+    Failure::Failed(format!("signals cannot be caught: {error}"))
 }
 
 /// Shows the cursor through `/dev/tty`, because the thread that hid it may hang with stdout locked. Does nothing

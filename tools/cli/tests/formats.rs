@@ -40,7 +40,7 @@ fn a_recording_is_compared_in_all_formats_and_its_other_lines_are_counted() {
     let report = report(&file(&folder, &text));
     assert_eq!((&report["lines"], &report["messages"]), (&Value::from(11), &Value::from(4)));
     assert_eq!(report["from"], json(r#"{"DEFAULT":1,"JSON_LIST":1,"SIMPLE":2}"#));
-    let others = r#"{"JSON of something else":1,"comment":1,"empty":1,"neither JSON nor a time and JSON":1,"no JSON":1,"request":1,"status":1}"#;
+    let others = r#"{"JSON of something else":1,"comment":1,"cut":1,"empty":1,"no JSON":1,"request":1,"status":1}"#;
     assert_eq!(report["other_lines"], json(others));
 
     let rows = report["rows"].as_array().unwrap();
@@ -99,14 +99,17 @@ fn stdin_is_read_and_types_without_a_struct_have_only_sizes() {
 #[test]
 fn a_file_without_messages_is_refused_with_its_contents() {
     let folder = TempDir::new().unwrap();
-    for (text, why) in [("", "in 0 lines: none"), ("# x\n\n{}\n", "1 JSON of something else, 1 comment, 1 empty")] {
-        let output = formats(&file(&folder, text), &["--time", "0s"]);
-        assert_eq!((output.code, output.stdout.as_str()), (Some(2), ""));
-        assert!(
-            output.stderr.contains("no message of the exchange") && output.stderr.contains(why),
-            "{}",
-            output.stderr
-        );
+    let path = folder.path().join("recording");
+    let name = path.display();
+    let kinds = ["JSON of something else (first at @:3)", "comment (first at @:1)", "empty (first at @:2)"];
+    let kinds = kinds.map(|kind| kind.replace('@', &name.to_string()));
+    let something_else = format!("no message of the exchange in 3 lines: 1 {}", kinds.join(", 1 "));
+    for (text, why) in [("", "the file is empty"), ("# x\n\n{}\n", &something_else)] {
+        for command in [&["formats", "--time", "0s"][..], &["exchange", "--plain", "--replay"]] {
+            let output = run(&[command, &[file(&folder, text).to_str().unwrap()]].concat());
+            assert_eq!((output.code, output.stdout.as_str()), (Some(2), ""), "{command:?}");
+            assert!(output.stderr.ends_with(&format!("{name}: {why}\n")), "{command:?}: {}", output.stderr);
+        }
     }
     let missing = formats(&folder.path().join("none"), &[]);
     assert_eq!(missing.code, Some(2));

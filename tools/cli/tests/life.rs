@@ -167,7 +167,9 @@ fn invalid_arguments_are_refused_with_the_reason() {
         (&["exchange", "--listen", "192.0.2.1:0"], "loopback"),
         (&["exchange", "--replay", "/no/such/file.jsonl"], "/no/such/file.jsonl"),
         (&["exchange", "--replay", "/dev/zero"], "/dev/zero: this is not a file"),
-        (&["exchange", "--replay", "Cargo.toml"], "Cargo.toml:1: no type and code"),
+        (&["exchange", "--replay", "Cargo.toml"], "--replay Cargo.toml: no message of the exchange in "),
+        (&["exchange", "--replay", "/dev/null"], "/dev/null: this is not a file"),
+        (&["formats", "/dev/zero"], "/dev/zero: this is not a file"),
         (&["exchange", "--log", "/no/such/folder/log.jsonl"], "--log /no/such/folder/log.jsonl"),
         (&["exchange", "--speed", "0"], "from 0.001"),
     ] {

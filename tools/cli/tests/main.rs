@@ -9,4 +9,6 @@ mod life;
 mod options;
 mod output;
 mod overflow;
+mod recordings;
+mod refused;
 mod values;

@@ -1,60 +1,67 @@
-//! Recorded lines that are served unchanged. Parses only as much of a line as is needed to find its stream.
+//! Recorded messages that are served unchanged.
 
 use crate::calendar::MS;
 use crate::config::Pace;
+use crate::recording::{Content, Contents, Message, Recording};
 use crate::request::{Kind, Want};
-use serde_json::Value;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::fs;
-use std::io::{Error, ErrorKind, Result};
-use std::os::unix::fs::FileTypeExt;
+use std::io::Result;
 use std::path::Path;
 
-/// Lines of recorded messages, in file order, grouped by (type, code).
+/// Recorded messages, in file order, grouped by (type, code).
 #[derive(Debug, Default)]
 pub struct Replay {
     lines: Vec<Box<[u8]>>,
     /// Line numbers of each stream, ascending.
     streams: Vec<Vec<usize>>,
     by_name: HashMap<(String, String), usize>,
+    contents: Contents,
 }
 
 impl Replay {
-    /// Loads JSONL files, one message per line, in any of the four formats. A list belongs to the stream of its first
-    /// element.
+    /// Loads recordings. A list of messages belongs to the stream of its first message.
     ///
     /// # Errors
-    /// If a file cannot be read, or a line has no type and code. The error names the file, the line and the remedy.
+    /// If a file cannot be read, or has no message of a stream. The error names the file.
     pub fn load<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Result<Self> {
         let mut replay = Self::default();
         for path in paths {
-            let name = path.as_ref().display().to_string();
-            let text = read(path.as_ref()).map_err(|error| Error::new(error.kind(), format!("{name}: {error}")))?;
-            replay.add(&name, &text)?;
+            replay.add(Recording::open(path)?)?;
         }
         Ok(replay)
     }
 
-    /// Adds the lines of one file. `name` is only used in errors.
+    /// Adds the messages of one recording.
     ///
     /// # Errors
-    /// If a line has no type and code.
-    pub fn add(&mut self, name: &str, text: &str) -> Result<()> {
-        for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-            let key = stream_of(line).ok_or_else(|| {
-                let line = index + 1;
-                let remedy = "each line must be one message with a type (or ty) and a code (or cd); remove this line";
-                Error::new(ErrorKind::InvalidData, format!("{name}:{line}: no type and code found: {remedy}"))
-            })?;
-            let stream = *self.by_name.entry(key).or_insert(self.streams.len());
-            if stream == self.streams.len() {
-                self.streams.push(Vec::new());
+    /// Same as [`load`](Self::load).
+    pub fn add(&mut self, mut recording: Recording) -> Result<()> {
+        while let Some(Message { text, content }) = recording.next_message()? {
+            match content {
+                Content::Data { kind, code: Some(code) } if Kind::named(&kind).is_some() => {
+                    self.push((kind, code), &text);
+                }
+                Content::Data { .. } => recording.refuse("message of another type"),
+                Content::Control(name) => recording.refuse(name),
             }
-            self.streams[stream].push(self.lines.len());
-            self.lines.push(line.as_bytes().into());
         }
+        self.contents.add(recording.finish()?);
         Ok(())
+    }
+
+    fn push(&mut self, key: (String, String), text: &str) {
+        let stream = *self.by_name.entry(key).or_insert(self.streams.len());
+        if stream == self.streams.len() {
+            self.streams.push(Vec::new());
+        }
+        self.streams[stream].push(self.lines.len());
+        self.lines.push(text.as_bytes().into());
+    }
+
+    /// What the recordings contain, including the lines that cannot be replayed.
+    pub fn contents(&self) -> &Contents {
+        &self.contents
     }
 
     /// The number of lines.
@@ -75,22 +82,6 @@ impl Replay {
     pub(crate) fn stream(&self, kind: &str, code: &str) -> Option<usize> {
         self.by_name.get(&(kind.to_owned(), code.to_owned())).copied()
     }
-}
-
-/// Reads a file or a named pipe. Refuses devices, which may never end.
-fn read(path: &Path) -> Result<String> {
-    let kind = fs::metadata(path)?.file_type();
-    if !kind.is_file() && !kind.is_fifo() {
-        return Err(Error::new(ErrorKind::InvalidInput, "this is not a file"));
-    }
-    fs::read_to_string(path)
-}
-
-fn stream_of(line: &str) -> Option<(String, String)> {
-    let value: Value = serde_json::from_str(line).ok()?;
-    let object = value.as_array().map_or(Some(&value), |list| list.first())?.as_object()?;
-    let text = |long: &str, short: &str| object.get(long).or_else(|| object.get(short))?.as_str().map(str::to_owned);
-    Some((text("type", "ty")?, text("code", "cd")?))
 }
 
 /// Returns the code of an order book without the `.n` that requests units. Codes of other types have no such suffix.
@@ -176,6 +167,7 @@ impl Cursor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Cursor;
 
     #[test]
     fn lines_of_any_format_are_grouped_by_type_and_code() {
@@ -185,16 +177,22 @@ mod tests {
             "[{\"ty\":\"trade\",\"cd\":\"KRW-BTC\"}]\n",
             "{\"cd\":\"KRW-ETH\",\"ty\":\"orderbook\"}\n"
         );
-        replay.add("x.jsonl", text).unwrap();
+        replay.add(Recording::new("x.jsonl", Cursor::new(text))).unwrap();
         assert_eq!(replay.len(), 3);
         assert_eq!(replay.streams[replay.stream("trade", "KRW-BTC").unwrap()], [0, 1]);
         assert!(replay.stream("orderbook", "KRW-ETH").is_some() && replay.stream("ticker", "KRW-BTC").is_none());
     }
 
     #[test]
-    fn a_line_without_type_and_code_is_refused_with_its_number_and_a_remedy() {
-        let text = "{\"type\":\"trade\",\"code\":\"KRW-BTC\"}\n{\"status\":\"UP\"}\n";
-        let error = Replay::default().add("x.jsonl", text).unwrap_err().to_string();
-        assert!(error.starts_with("x.jsonl:2:") && error.contains("remove this line"), "{error}");
+    fn messages_that_cannot_be_subscribed_are_counted_and_not_replayed() {
+        let mut replay = Replay::default();
+        let others = "{\"status\":\"UP\"}\n{\"type\":\"myAsset\"}\n{\"type\":\"myOrder\",\"code\":\"KRW-BTC\"}\n";
+        let text = format!("{others}{{\"type\":\"trade\",\"code\":\"KRW-BTC\"}}\n");
+        replay.add(Recording::new("x", Cursor::new(text))).unwrap();
+        assert_eq!((replay.len(), replay.contents().lines), (1, 4));
+        let counted = "2 message of another type (first at x:2), 1 status (first at x:1)";
+        assert_eq!(replay.contents().others(), counted);
+        let error = replay.add(Recording::new("y", Cursor::new(others))).unwrap_err().to_string();
+        assert!(error.starts_with("y: no message of the exchange in 3 lines: 2 message of"), "{error}");
     }
 }

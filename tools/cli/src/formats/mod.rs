@@ -2,15 +2,14 @@
 //! them. Or prints the messages in another format.
 
 mod comparison;
-mod recording;
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Write as _};
+use std::io::{self, Write};
 use std::path::Path;
 
 use hoga::model::Format;
-use hoga::wire::convert;
+use hoga::wire::{Converted, convert};
+use hoga_exchange::{Content, Contents, Message, Recording};
 
 pub use comparison::{Comparison, Samples};
 
@@ -20,8 +19,8 @@ use crate::object::Object;
 use crate::origin::Origin;
 use crate::{output, signals};
 
-/// Types of objects that concern the connection and not a market.
-const CONTROL: [&str; 3] = ["LIST_SUBSCRIPTIONS", "status", "error"];
+/// A message that the library cannot parse, such as one with a number out of range.
+const UNREADABLE: &str = "unreadable message";
 
 /// The name for a message with objects of more than one type.
 const MIXED: &str = "several types";
@@ -33,13 +32,6 @@ pub fn run(args: &FormatsArgs) -> Result<(), Failure> {
     let mut traffic = Traffic::default();
     for path in &args.files {
         traffic.read(path, args.convert.map(Format::from))?;
-    }
-    if traffic.messages == 0 {
-        return Err(Failure::Usage(format!(
-            "no message of the exchange in {} lines: {}",
-            traffic.lines,
-            traffic.others()
-        )));
     }
     if args.convert.is_some() {
         // Printed to stderr, because stdout is for the messages. stderr may be closed.
@@ -69,69 +61,57 @@ pub fn rate(text: &str) -> Result<f64, &'static str> {
 /// The lines that were read.
 #[derive(Default)]
 struct Traffic {
-    lines: u64,
-    /// The number of messages with data.
-    messages: u64,
+    contents: Contents,
     /// The number of messages by their original format.
     from: BTreeMap<&'static str, u64>,
     unknown_keys: u64,
-    /// The number of other lines by kind.
-    others: BTreeMap<&'static str, u64>,
     samples: Samples,
 }
 
 impl Traffic {
     /// Reads a file. Adds its messages to the samples, or prints them in the format `print`.
     fn read(&mut self, path: &Path, print: Option<Format>) -> Result<(), Failure> {
-        let unreadable = |error: io::Error| Failure::Usage(format!("{}: {error}", path.display()));
-        let mut reader: Box<dyn BufRead> = match path.to_str() {
-            Some("-") => Box::new(io::stdin().lock()),
-            _ => Box::new(BufReader::new(File::open(path).map_err(unreadable)?)),
+        let unreadable = |error: io::Error| Failure::Usage(error.to_string());
+        let mut recording = match path.to_str() {
+            Some("-") => Recording::new("-", io::stdin().lock()),
+            _ => Recording::open(path).map_err(unreadable)?,
         };
         let mut out = io::stdout().lock();
-        let mut line = Vec::new();
-        while recording::next_line(&mut reader, &mut line).map_err(unreadable)? {
-            self.lines += 1;
-            match recording::payload(&line) {
-                Err(what) => self.other(what),
-                Ok(text) => match print {
-                    None => self.take(&text),
-                    Some(format) => self.print(&text, format, &mut out)?,
+        while let Some(message) = recording.next_message().map_err(unreadable)? {
+            let used = match print {
+                None => self.take(&message),
+                Some(format) => match convert(&message.text, format) {
+                    Ok(converted) => {
+                        self.count(&converted);
+                        converted.messages.iter().try_for_each(|message| writeln!(out, "{message}"))?;
+                        Ok(())
+                    }
+                    Err(_) => Err(UNREADABLE),
                 },
+            };
+            if let Err(what) = used {
+                recording.refuse(what);
             }
         }
-        Ok(out.flush()?)
-    }
-
-    fn other(&mut self, what: &'static str) {
-        *self.others.entry(what).or_default() += 1;
-    }
-
-    fn take(&mut self, text: &str) {
-        let converted = Format::ALL.map(|format| convert(text, format));
-        let [Ok(one), Ok(two), Ok(three), Ok(four)] = converted else { return self.other(recording::refused(text)) };
-        let name = name_of(&one.types);
-        if CONTROL.contains(&name) {
-            return self.other(name);
-        }
-        self.count(&one);
-        self.samples.add(name, one.types.len(), [one.messages, two.messages, three.messages, four.messages]);
-    }
-
-    fn print(&mut self, text: &str, format: Format, out: &mut impl io::Write) -> Result<(), Failure> {
-        let Ok(converted) = convert(text, format) else {
-            self.other(recording::refused(text));
-            return Ok(());
-        };
-        self.count(&converted);
-        for message in &converted.messages {
-            writeln!(out, "{message}")?;
-        }
+        out.flush()?;
+        self.contents.add(recording.finish().map_err(unreadable)?);
         Ok(())
     }
 
-    fn count(&mut self, converted: &hoga::wire::Converted) {
-        self.messages += 1;
+    /// Adds a message to the samples, or returns why it is none.
+    fn take(&mut self, message: &Message) -> Result<(), &'static str> {
+        if let Content::Control(name) = message.content {
+            return Err(name);
+        }
+        let converted = Format::ALL.map(|format| convert(&message.text, format));
+        let [Ok(one), Ok(two), Ok(three), Ok(four)] = converted else { return Err(UNREADABLE) };
+        self.count(&one);
+        let name = name_of(&one.types);
+        self.samples.add(name, one.types.len(), [one.messages, two.messages, three.messages, four.messages]);
+        Ok(())
+    }
+
+    fn count(&mut self, converted: &Converted) {
         *self.from.entry(converted.from.as_str()).or_default() += 1;
         self.unknown_keys += converted.unknown_keys;
     }
@@ -143,12 +123,8 @@ impl Traffic {
             0 => String::new(),
             keys => format!("; {keys} unknown keys kept as they are"),
         };
-        format!("{} lines: {}{keys}; other lines: {}", self.lines, from.join(", "), self.others())
-    }
-
-    fn others(&self) -> String {
-        let others: Vec<_> = self.others.iter().map(|(what, count)| format!("{count} {what}")).collect();
-        if others.is_empty() { "none".to_owned() } else { others.join(", ") }
+        let (lines, others) = (self.contents.lines, self.contents.others());
+        format!("{lines} lines: {}{keys}; other lines: {others}", from.join(", "))
     }
 }
 
@@ -164,16 +140,17 @@ fn json(origin: &Origin, traffic: &Traffic, comparison: &Comparison) -> String {
     let mut text = String::new();
     Object::line(&mut text, |object| {
         origin.fields(object);
-        object.plain("lines", traffic.lines).plain("messages", traffic.messages);
+        object.plain("lines", traffic.contents.lines).plain("messages", traffic.contents.messages);
         object.plain("unknown_keys", traffic.unknown_keys);
-        for (key, counts) in [("from", &traffic.from), ("other_lines", &traffic.others)] {
-            object.object(key, |object| {
-                for (what, count) in counts {
-                    object.plain(what, count);
-                }
-            });
-        }
+        object.object("from", |object| counts(object, traffic.from.iter().map(|(format, count)| (*format, *count))));
+        object.object("other_lines", |object| counts(object, traffic.contents.kinds()));
         comparison.fields(object);
     });
     text
+}
+
+fn counts(object: &mut Object, counts: impl Iterator<Item = (&'static str, u64)>) {
+    for (what, count) in counts {
+        object.plain(what, count);
+    }
 }

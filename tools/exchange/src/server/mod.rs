@@ -44,8 +44,8 @@ pub struct ServerConfig {
     pub clock_ahead_ms: i64,
     /// The exchange.
     pub exchange: Config,
-    /// JSONL files with messages to replay for the streams that they contain; loaded into [`Config::replay`]. Default:
-    /// none.
+    /// [Recordings](crate::Recording) to replay for the streams that they contain; loaded into [`Config::replay`].
+    /// Default: none.
     pub replay: Vec<PathBuf>,
     /// The file for the ground-truth log; see [`LogFile`]. Default: none.
     pub log: Option<PathBuf>,
@@ -89,7 +89,9 @@ impl Server {
     /// # Errors
     /// If the address is not loopback or is in use, a replay file cannot be read, or the log cannot be created.
     pub fn start(config: ServerConfig) -> Result<Self> {
-        let log = config.log.as_ref().map(LogFile::create).transpose()?;
+        let create =
+            |path| LogFile::create(path, |failure| tracing::error!("the ground-truth log ends here: {failure}"));
+        let log = config.log.as_ref().map(create).transpose()?;
         Self::launch(config, log.map(|log| Box::new(log) as Box<dyn Observer>))
     }
 
@@ -108,7 +110,9 @@ impl Server {
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
         if !config.replay.is_empty() {
-            config.exchange.replay = Some(Arc::new(Replay::load(&config.replay)?));
+            let replay = Replay::load(&config.replay)?;
+            tracing::info!(messages = replay.len(), other_lines = replay.contents().others(), "a replay is loaded");
+            config.exchange.replay = Some(Arc::new(replay));
         }
         let identity = if config.plain { None } else { Some(Identity::of_localhost()?) };
         let poll = Poll::new()?;

@@ -1,8 +1,9 @@
 //! Replayed lines are sent byte for byte, once, in file order, to all their subscribers.
 
 use crate::common::*;
-use hoga_exchange::{Config, Exchange, Observer, Pace, Replay};
+use hoga_exchange::{Config, Exchange, Observer, Pace, Recording, Replay};
 use hoga_testing::frames;
+use std::io::Cursor;
 use std::sync::{Arc, Mutex};
 
 fn line(kind: &str, code: &str, n: usize) -> String {
@@ -15,10 +16,14 @@ fn recorded() -> Vec<String> {
     (0..30).map(|n| line(streams[n % 3].0, streams[n % 3].1, n)).collect()
 }
 
-fn link(pace: Pace) -> Link {
+fn replay(lines: &[String]) -> Arc<Replay> {
     let mut replay = Replay::default();
-    replay.add("recorded", &recorded().join("\n")).unwrap();
-    Link::with(Config { replay: Some(Arc::new(replay)), pace, ..Config::default() })
+    replay.add(Recording::new("recorded", Cursor::new(lines.join("\n")))).unwrap();
+    Arc::new(replay)
+}
+
+fn link(pace: Pace) -> Link {
+    Link::with(Config { replay: Some(replay(&recorded())), pace, ..Config::default() })
 }
 
 fn texts(link: &mut Link) -> Vec<String> {
@@ -54,9 +59,8 @@ fn nothing_is_sent_before_a_request_and_nothing_twice() {
 /// Replays 10 lines of KRW-BTC and 1000 of KRW-ETH.
 fn looping_link() -> Link {
     let streams = (0..10).map(|n| line("trade", "KRW-BTC", n)).chain((0..1_000).map(|n| line("trade", "KRW-ETH", n)));
-    let mut replay = Replay::default();
-    replay.add("recorded", &streams.collect::<Vec<_>>().join("\n")).unwrap();
-    Link::with(Config { replay: Some(Arc::new(replay)), replay_loops: true, ..Config::default() })
+    let replay = replay(&streams.collect::<Vec<_>>());
+    Link::with(Config { replay: Some(replay), replay_loops: true, ..Config::default() })
 }
 
 #[test]
@@ -106,10 +110,9 @@ fn streams_that_are_not_recorded_come_from_the_model() {
 
 #[test]
 fn an_unlimited_replay_waits_for_its_reader() {
-    let mut replay = Replay::default();
     let big = line("trade", "KRW-BTC", 1).replace("1.50E-8", &format!("\"{}\"", "x".repeat(1_000)));
-    replay.add("big", &vec![big; 2_000].join("\n")).unwrap();
-    let mut link = Link::with(Config { replay: Some(Arc::new(replay)), pace: Pace::Unlimited, ..Config::default() });
+    let replay = replay(&vec![big; 2_000]);
+    let mut link = Link::with(Config { replay: Some(replay), pace: Pace::Unlimited, ..Config::default() });
     let hello = frames::client(frames::TEXT, subscribe("trade", &["KRW-BTC"]).as_bytes());
     link.exchange.receive(link.now, link.conn, &hello);
     for _ in 0..100 {

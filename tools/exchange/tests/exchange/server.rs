@@ -147,10 +147,10 @@ fn a_replay_is_served_from_files_and_logged() {
 }
 
 #[test]
-fn a_replay_line_without_a_stream_stops_the_start() {
+fn a_replay_without_messages_stops_the_start_and_says_what_it_has() {
     let file = std::env::temp_dir().join(format!("hoga-exchange-bad-{}.jsonl", std::process::id()));
     std::fs::write(&file, "{\"status\":\"UP\"}\n").unwrap();
     let error = Server::start(ServerConfig { replay: vec![file.clone()], ..fast(true) }).unwrap_err();
-    assert!(error.to_string().contains(".jsonl:1: no type and code"), "{error}");
+    assert!(error.to_string().contains(".jsonl: no message of the exchange in 1 lines: 1 status"), "{error}");
     std::fs::remove_file(file).unwrap();
 }
