@@ -58,7 +58,7 @@ mod status;
 mod stream_state;
 
 pub use batch::{Batch, BatchCursor};
-pub use data_pool::{DataPool, empty, open, set_subscribed, waiters};
+pub use data_pool::{DataPool, delist, empty, open, set_subscribed, waiters};
 pub use error::{AsMarket, PoolError};
 pub use handle::{CachedHandle, Handle};
 pub use health::Health;
