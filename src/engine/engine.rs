@@ -13,8 +13,8 @@ use super::log::{Log, Note};
 use super::subscribed::POLL_EVERY;
 use super::threads::Thread;
 use super::{
-    Builder, CallbackBuilder, Client, ConnectionStatus, EngineState, Feed, FeedStatus, MarketListStatus, ShutdownReport,
-    Subscribed,
+    Builder, CallbackBuilder, Client, ConnectionStatus, EngineState, Feed, FeedStatus, MarketListStatus,
+    ShutdownReport, Subscribed,
 };
 use crate::call::{CallbackStatus, Dispatcher};
 use crate::config::{Config, FormatChoice};
