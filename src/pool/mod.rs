@@ -59,7 +59,7 @@ mod stream_state;
 mod timeline;
 
 pub use batch::{Batch, BatchCursor};
-pub use data_pool::{DataPool, empty, open, set_subscribed, waiters};
+pub use data_pool::{DataPool, delist, empty, open, set_subscribed, waiters};
 pub use error::{AsMarket, PoolError};
 pub use handle::{CachedHandle, Handle};
 pub use health::Health;

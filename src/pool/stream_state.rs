@@ -7,11 +7,13 @@
 //! * `connection` is replaced only when a publisher is opened on another connection, and after the interruption of the
 //!   subscription is recorded. Readers load it before the subscription, so a reader that sees the new connection also
 //!   sees the interruption, and that the value is older.
+//! * `delisted` is stored before the flag is cleared and loaded after the flag was found cleared, so a reader that sees
+//!   the end of a subscription sees its cause, or that of a later end.
 //! * `counts` has one writer, the publisher. Readers load each count separately (Relaxed).
 //! * `writer_state` is locked only when a publisher is opened or dropped.
 
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -43,6 +45,8 @@ pub(super) struct StreamState<T: Noun> {
     stale_after: Duration,
     /// Set while the stream is subscribed.
     subscription: TimedFlag,
+    /// Whether the subscription ended because the market left the list of markets.
+    delisted: AtomicBool,
 }
 
 impl<T: Noun> StreamState<T> {
@@ -64,6 +68,7 @@ impl<T: Noun> StreamState<T> {
             writer_state: Mutex::new(Some(writer_state)),
             stale_after,
             subscription: TimedFlag::new_set(),
+            delisted: AtomicBool::new(false),
         }
     }
 
@@ -82,7 +87,18 @@ impl<T: Noun> StreamState<T> {
             return;
         }
         let now = self.clock.now();
-        if subscribed { self.subscription.set(now) } else { self.subscription.clear(now) }
+        if subscribed {
+            self.subscription.set(now);
+            self.delisted.store(false, Relaxed);
+        } else {
+            self.subscription.clear(now);
+        }
+    }
+
+    /// Marks the stream not subscribed, because its market has left the list of markets.
+    pub fn delist(&self) {
+        self.delisted.store(true, Relaxed);
+        self.set_subscribed(false);
     }
 
     /// Moves the stream to another connection. The existing value was received on the old connection, and its epoch
@@ -108,7 +124,8 @@ impl<T: Noun> StreamState<T> {
 
     pub fn subscription(&self) -> SubscriptionState {
         let TimedFlagState { is_set, set_at, cleared_at } = self.subscription.read();
-        SubscriptionState { subscribed: is_set, renewed: set_at, dropped: cleared_at }
+        let delisted = !is_set && self.delisted.load(Relaxed);
+        SubscriptionState { subscribed: is_set, delisted, renewed: set_at, dropped: cleared_at }
     }
 }
 
