@@ -14,6 +14,5 @@ pub mod latest;
 pub mod lossy;
 mod prim;
 pub mod signal;
-mod slots;
 pub mod timed_flag;
 pub mod waiters;

@@ -5,13 +5,11 @@
 pub(super) use loom::{
     hint::spin_loop,
     sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, fence},
-    sync::{RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 #[cfg(not(loom))]
 pub(super) use std::{
     hint::spin_loop,
     sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, fence},
-    sync::{RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use std::time::Duration;
