@@ -251,6 +251,34 @@ mod tests {
     }
 
     #[test]
+    fn the_best_levels_are_read_from_the_first_words_of_books_of_all_depths() {
+        for (asks, bids) in [(0, 0), (1, 0), (0, 2), (1, 1), (3, 1), (MAX_LEVELS, MAX_LEVELS)] {
+            let side = |levels: usize, sign: f64| {
+                let mut side = Levels::EMPTY;
+                (0..levels).for_each(|i| _ = side.push(Level { price: 100.0 + sign * (i + 1) as f64, size: 1.5 }));
+                side
+            };
+            let book = Orderbook {
+                market: "KRW-BTC".parse().unwrap(),
+                timestamp: 7,
+                total_ask_size: Maybe::ABSENT,
+                total_bid_size: 2.0.into(),
+                asks: side(asks, 1.0),
+                bids: side(bids, -1.0),
+                stream_type: StreamType::Realtime,
+                level: 0.0.into(),
+            };
+            let mut words = Vec::new();
+            book.put(&mut |word| words.push(word));
+            let mut left = words.iter().copied();
+            let best = BestLevels::from_words(&mut || left.next().unwrap());
+            assert!(words.len() - left.len() <= BestLevels::WORDS);
+            assert_eq!((best.timestamp, best.ask, best.bid), (7, book.best_ask(), book.best_bid()));
+            assert_eq!(best.spread(), book.spread());
+        }
+    }
+
+    #[test]
     fn equality_ignores_leftover_levels() {
         let (mut a, mut b) = (Levels::EMPTY, Levels::EMPTY);
         a.push(Level { price: 1.0, size: 1.0 });
