@@ -188,10 +188,10 @@ pub mod status {
     pub use crate::plan::{ClientStatus, Conflict, ConflictKind, ConflictSubject, PlanStats, Revisions};
     pub use crate::pool::{StreamStatus, VerdictCounts};
     pub use crate::route::Attribution;
-    pub use crate::session::{Counters, Disconnect, Event, FormatReason, Stage, State};
+    pub use crate::session::{Counters, Disconnect, Event, FormatReason, Refused, RefusedMessages, Stage, State};
     pub use crate::wire::{
-        DecodeCounters, DecodeError, DecodeErrorKind, DriftCounts, ErrorName, ObjectCounts, ServerError,
-        SubscriptionEntry, SubscriptionList,
+        DecodeCounters, DecodeError, DecodeErrorKind, Drift, DriftCounts, DriftKind, ErrorName, Excerpt, ObjectCounts,
+        ServerError, SubscriptionEntry, SubscriptionList,
     };
     pub use crate::ws::{CloseCode, Rejection, RejectionKind, RetryAfter, Violation};
 }

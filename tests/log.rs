@@ -1,5 +1,5 @@
-//! A stuck log stops nothing, and a working log is not flooded. The scripted exchange sends fifty malformed messages in
-//! each round.
+//! A stuck log stops nothing, and a working log is not flooded. The scripted exchange sends fifty malformed messages and
+//! fifty lists of subscriptions in each round, and its tickers have a new field.
 
 use std::net::{TcpListener, TcpStream};
 use std::num::NonZeroU32;
@@ -12,7 +12,7 @@ use hoga::config::ConnectLedger;
 use hoga::feed::CallbackState;
 use hoga::prelude::*;
 use tracing::field::{Field, Visit};
-use tracing::span;
+use tracing::{Level, span};
 use tungstenite::{Message, WebSocket};
 
 /// Timeout of every wait. It is generous, because the machine may be busy.
@@ -21,8 +21,11 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const ROUND: Duration = Duration::from_millis(20);
 /// Number of failures of a callback. Each logs a line, and a stuck log keeps fewer lines than this.
 const FAILURES: u64 = 300;
-/// Number of malformed messages in each round.
+/// Number of malformed messages, and of lists, in each round.
 const MALFORMED: usize = 50;
+
+/// A list of subscriptions. Watchers get a report of each.
+const LIST: &str = r#"{"method":"LIST_SUBSCRIPTIONS","result":[],"ticket":"t"}"#;
 
 // ---- the log ----
 
@@ -36,7 +39,7 @@ struct Log {
 #[derive(Default)]
 struct LogState {
     is_stuck: bool,
-    lines: Vec<String>,
+    lines: Vec<(Level, String)>,
 }
 
 struct Subscriber(&'static Log);
@@ -60,13 +63,19 @@ impl Log {
     }
 
     fn lines(&self) -> Vec<String> {
-        self.state().lines.clone()
+        self.state().lines.iter().map(|(_, line)| line.clone()).collect()
     }
 
-    fn write(&self, line: String) {
+    /// Returns the lines of level `warn`.
+    fn warnings(&self) -> Vec<String> {
+        let state = self.state();
+        state.lines.iter().filter(|(level, _)| *level == Level::WARN).map(|(_, line)| line.clone()).collect()
+    }
+
+    fn write(&self, level: Level, line: String) {
         let state = self.state();
         let mut state = self.changed.wait_while(state, |state| state.is_stuck).unwrap_or_else(PoisonError::into_inner);
-        state.lines.push(line);
+        state.lines.push((level, line));
     }
 
     fn state(&self) -> MutexGuard<'_, LogState> {
@@ -90,7 +99,7 @@ impl tracing::Subscriber for Subscriber {
         }
         let mut text = Text(String::new());
         event.record(&mut text);
-        self.0.write(text.0);
+        self.0.write(*event.metadata().level(), text.0);
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
@@ -105,9 +114,9 @@ impl tracing::Subscriber for Subscriber {
 
 // ---- the exchange ----
 
-/// An exchange that serves every connection in rounds: malformed messages, then the next ticker of each requested
-/// market. The price of a ticker is the number of its round, counted from 1. Markets whose names end in NONE do not
-/// exist.
+/// An exchange that serves every connection in rounds: malformed messages and lists, then the next ticker of each
+/// requested market. The price of a ticker is the number of its round, counted from 1. Markets whose names end in NONE
+/// do not exist.
 struct Scripted {
     url: String,
     malformed: Arc<AtomicU64>,
@@ -150,7 +159,7 @@ fn serve(stream: TcpStream, malformed: &AtomicU64) {
             markets = codes.into_iter().filter(|code| request.contains(code)).collect();
         }
         for _ in 0..MALFORMED {
-            if socket.write(Message::binary("malformed")).is_err() {
+            if socket.write(Message::binary("malformed")).is_err() || socket.write(Message::text(LIST)).is_err() {
                 return;
             }
             malformed.fetch_add(1, Relaxed);
@@ -182,7 +191,7 @@ fn ticker_of(code: &str, number: u64) -> String {
     let time = 1_700_000_000_000 + number;
     let stream_type = if number == 1 { "SNAPSHOT" } else { "REALTIME" };
     format!(
-        r#"{{"type":"ticker","code":"{code}","opening_price":1.0,"high_price":1.0,"low_price":1.0,"trade_price":{number}.0,"prev_closing_price":1.0,"acc_trade_price":1.0,"change":"EVEN","change_price":0.0,"signed_change_price":0.0,"change_rate":0.0,"signed_change_rate":0.0,"ask_bid":"BID","trade_volume":0.1,"acc_trade_volume":1.0,"trade_date":"20250420","trade_time":"025403","trade_timestamp":{time},"acc_ask_volume":1.0,"acc_bid_volume":1.0,"highest_52_week_price":1.0,"highest_52_week_date":"2025-01-20","lowest_52_week_price":1.0,"lowest_52_week_date":"2024-08-05","market_state":"ACTIVE","is_trading_suspended":false,"delisting_date":null,"market_warning":"NONE","timestamp":{time},"acc_trade_price_24h":1.0,"acc_trade_volume_24h":1.0,"stream_type":"{stream_type}"}}"#
+        r#"{{"type":"ticker","code":"{code}","opening_price":1.0,"high_price":1.0,"low_price":1.0,"trade_price":{number}.0,"prev_closing_price":1.0,"acc_trade_price":1.0,"change":"EVEN","change_price":0.0,"signed_change_price":0.0,"change_rate":0.0,"signed_change_rate":0.0,"ask_bid":"BID","trade_volume":0.1,"acc_trade_volume":1.0,"trade_date":"20250420","trade_time":"025403","trade_timestamp":{time},"acc_ask_volume":1.0,"acc_bid_volume":1.0,"highest_52_week_price":1.0,"highest_52_week_date":"2025-01-20","lowest_52_week_price":1.0,"lowest_52_week_date":"2024-08-05","market_state":"ACTIVE","is_trading_suspended":false,"delisting_date":null,"market_warning":"NONE","timestamp":{time},"acc_trade_price_24h":1.0,"acc_trade_volume_24h":1.0,"stream_type":"{stream_type}","new_field":{number}}}"#
     )
 }
 
@@ -299,8 +308,12 @@ fn a_flood_of_malformed_messages_logs_one_line_per_second_with_their_number() {
     let refused = report.connections[0].counters.malformed;
     assert!(refused >= 100 * MALFORMED as u64 && refused <= exchange.malformed.load(Relaxed), "{refused}");
 
-    let lines: Vec<_> = log.lines().into_iter().filter(|line| line.contains("refused")).collect();
+    let lines: Vec<_> = log.warnings().into_iter().filter(|line| line.contains("refused")).collect();
     assert!(lines.len() <= seconds + 2, "{lines:#?}");
     let count = |line: &String| line.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or(1);
     assert_eq!(lines.iter().map(count).sum::<u64>(), refused, "{lines:#?}");
+
+    let drift: Vec<_> = log.warnings().into_iter().filter(|line| line.contains("documentation")).collect();
+    let expected = "ticker (DEFAULT): new field new_field, ignored; first value 1";
+    assert_eq!(drift, [format!("the exchange's messages differ from its documentation: {expected}")]);
 }

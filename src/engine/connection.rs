@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::handles::Handles;
 use super::lifecycle::{LifecycleEvent, Watchers};
-use super::log::{Flood, Note};
+use super::log::Note;
 use super::reports::Report;
 use crate::model::{
     Clock, ConnectionId, DataType, DisconnectKind, Grouping, Market, Nanos, Noun, Receipt, Sink, StreamKey,
@@ -16,7 +16,7 @@ use crate::plan::StreamSet;
 use crate::route::{Request, Router};
 use crate::session::{Event, Session};
 use crate::sync::lossy::Writer;
-use crate::wire::{DecodeError, ServerError, SubscriptionList};
+use crate::wire::SubscriptionList;
 
 /// The handler of a connection, on its thread.
 pub(super) struct Connection<C> {
@@ -27,8 +27,6 @@ pub(super) struct Connection<C> {
     watchers: Watchers,
     /// The queue to the log thread.
     log: Writer<Note>,
-    server_errors: Flood<ServerError>,
-    malformed: Flood<DecodeError>,
     /// The number of data messages at the end of the last batch.
     data_seen: u64,
     /// Why the last socket, or the last connection attempt, ended.
@@ -43,8 +41,6 @@ impl<C: Clock> Connection<C> {
             desired: StreamSet::default(),
             watchers: Watchers::default(),
             log,
-            server_errors: Flood::default(),
-            malformed: Flood::default(),
             data_seen: 0,
             last_disconnect: None,
         }
@@ -63,23 +59,6 @@ impl<C: Clock> Connection<C> {
     pub fn not_pinned(&mut self, core: usize) {
         self.log.push(Note::NotPinned(self.handles.id, core));
     }
-
-    #[cold]
-    fn note_due_errors(&mut self, now: Nanos) {
-        if let Some(errors) = self.server_errors.take_due(now) {
-            self.log.push(Note::ServerErrors(self.handles.id, errors));
-        }
-        if let Some(errors) = self.malformed.take_due(now) {
-            self.log.push(Note::Malformed(self.handles.id, errors));
-        }
-    }
-
-    /// Logs the errors that were counted but not logged yet.
-    fn note_remaining_errors(&mut self) {
-        let errors = self.server_errors.take().map(|errors| Note::ServerErrors(self.handles.id, errors));
-        let malformed = self.malformed.take().map(|errors| Note::Malformed(self.handles.id, errors));
-        errors.into_iter().chain(malformed).for_each(|note| self.log.push(note));
-    }
 }
 
 /// Returns the streams of a list, without unknown types and markets. Codes may have a suffix with the depth, such as
@@ -97,6 +76,11 @@ fn keys_of(list: &SubscriptionList, plain_level: Option<f64>) -> BTreeSet<Stream
         keys.extend(markets.map(|market| StreamKey::of(data_type, market)));
     }
     keys
+}
+
+/// Returns true for events that the log shows. The others are steps of normal operation.
+fn is_logged(event: &Event) -> bool {
+    !matches!(event, Event::Requested { .. } | Event::Subscriptions(_) | Event::Dated { .. })
 }
 
 impl<C: Clock> Handler for Connection<C> {
@@ -128,7 +112,6 @@ impl<C: Clock> Handler for Connection<C> {
         }
         if commands.stop {
             session.stop(now);
-            self.note_remaining_errors();
         }
     }
 
@@ -164,12 +147,11 @@ impl<C: Clock> Handler for Connection<C> {
                     attribution.dated(*asked, *answered, *date);
                 }
             }
-            Event::ServerError(error) => self.server_errors.add(error.clone()),
-            Event::Malformed(error) => self.malformed.add(*error),
+            Event::ServerError { .. } | Event::Malformed { .. } | Event::Drift(_) | Event::UnknownType { .. } => {}
         }
         let report = LifecycleEvent { connection: self.handles.id, event };
         self.watchers.report(&self.handles.new_watchers, &report);
-        if matches!(report.event, Event::State { .. } | Event::Disconnected { .. }) {
+        if is_logged(&report.event) {
             self.log.push(Note::Lifecycle(report));
         }
     }
@@ -187,14 +169,12 @@ impl<C: Clock> Handler for Connection<C> {
             self.handles.state.heard_data(now);
         }
         self.router.flush_feeds();
-        if self.server_errors.is_waiting() || self.malformed.is_waiting() {
-            self.note_due_errors(now);
-        }
         let unrouted = self.router.unrouted();
         self.handles.status.offer(|status| {
             status.blocked_until = session.blocked_until(now);
             status.counters = session.counters();
             status.unrouted = unrouted;
+            status.refused.follow(session.refused());
         });
     }
 }

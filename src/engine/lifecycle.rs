@@ -23,7 +23,8 @@ pub struct LifecycleEvent {
 }
 
 /// A watcher of what happens to the engine's connections. Up to 1024 reports of each connection wait. A watcher that
-/// reads too slowly loses newer reports, which [`dropped`](Self::dropped) counts. It never slows the engine.
+/// reads too slowly loses newer reports, which [`dropped`](Self::dropped) counts. It never slows the engine. Refused
+/// messages and errors of the exchange cannot fill the queue, because their reports are limited to about one per second.
 ///
 /// Reports of one connection arrive in order, and each arrives before the connection reads its socket again. So at most
 /// the data that was read together with the cause of a report arrives before the report.
@@ -108,7 +109,8 @@ mod tests {
     use crate::wire::DecodeErrorKind;
 
     fn report() -> LifecycleEvent {
-        LifecycleEvent { connection: ConnectionId(0), event: Event::Malformed(DecodeErrorKind::NotJson.into()) }
+        let event = Event::Malformed { count: 1, last: DecodeErrorKind::NotJson.into() };
+        LifecycleEvent { connection: ConnectionId(0), event }
     }
 
     /// Adds a watcher of one connection.

@@ -11,26 +11,19 @@ use std::time::Duration;
 use super::lifecycle::LifecycleEvent;
 use crate::call::drop_quietly;
 use crate::error::Error;
-use crate::model::{ConnectionId, Format, Nanos, StreamKey};
+use crate::model::{ConnectionId, Format, StreamKey};
 use crate::net::{LedgerWarning, SourceError};
 use crate::session::{Event, FormatReason};
 use crate::sync::lossy::{self, Reader, Writer};
-use crate::wire::{DecodeError, ServerError};
 
 /// The maximum number of waiting notes per thread.
 const PENDING_MAX: usize = 256;
-/// The minimum time between lines of one kind from one connection, if the exchange controls how often they occur.
-const REPEAT_AFTER: Duration = Duration::from_secs(1);
 
 /// A message for the log.
 #[derive(Debug)]
 pub(super) enum Note {
-    /// A connection changed its state or was disconnected.
+    /// An event of a connection.
     Lifecycle(LifecycleEvent),
-    /// The exchange answered with errors.
-    ServerErrors(ConnectionId, Counted<ServerError>),
-    /// Messages could not be decoded.
-    Malformed(ConnectionId, Counted<DecodeError>),
     /// The system refused to pin this connection's thread to this core.
     NotPinned(ConnectionId, usize),
     /// The file that counts connects is unusable.
@@ -59,55 +52,6 @@ pub(super) struct NewFormat {
     pub connection: usize,
     pub format: Format,
     pub reason: FormatReason,
-}
-
-/// The number of occurrences of something, and the last one.
-#[derive(Debug, PartialEq)]
-pub(super) struct Counted<T> {
-    count: u64,
-    last: T,
-}
-
-/// Limits how often a repeated event is logged. The first one is due at once. After that, all events within
-/// [`REPEAT_AFTER`] are combined into one note.
-#[derive(Debug)]
-pub(super) struct Flood<T> {
-    waiting: Option<Counted<T>>,
-    due: Nanos,
-}
-
-impl<T> Default for Flood<T> {
-    fn default() -> Self {
-        Self { waiting: None, due: Nanos::default() }
-    }
-}
-
-impl<T> Flood<T> {
-    /// Counts one more event.
-    pub fn add(&mut self, last: T) {
-        let count = self.waiting.as_ref().map_or(0, |waiting| waiting.count) + 1;
-        self.waiting = Some(Counted { count, last });
-    }
-
-    /// Returns true if there are events to be logged, now or later.
-    #[inline]
-    pub fn is_waiting(&self) -> bool {
-        self.waiting.is_some()
-    }
-
-    /// Returns the events to be logged now, if any.
-    pub fn take_due(&mut self, now: Nanos) -> Option<Counted<T>> {
-        if !self.is_waiting() || now < self.due {
-            return None;
-        }
-        self.due = now + REPEAT_AFTER;
-        self.take()
-    }
-
-    /// Returns the events that were not logged yet.
-    pub fn take(&mut self) -> Option<Counted<T>> {
-        self.waiting.take()
-    }
 }
 
 /// The queue for threads that have no queue of their own. No thread waits for the log.
@@ -155,18 +99,6 @@ impl Note {
     fn write(&self) {
         match self {
             Self::Lifecycle(LifecycleEvent { connection, event }) => write_lifecycle(*connection, event),
-            Self::ServerErrors(connection, Counted { count: 1, last }) => {
-                tracing::warn!(%connection, "the exchange answered {last}");
-            }
-            Self::ServerErrors(connection, Counted { count, last }) => {
-                tracing::warn!(%connection, "the exchange answered {count} times with an error; the last one was {last}");
-            }
-            Self::Malformed(connection, Counted { count: 1, last }) => {
-                tracing::debug!(%connection, "a message was refused: {last}");
-            }
-            Self::Malformed(connection, Counted { count, last }) => {
-                tracing::debug!(%connection, "{count} messages were refused; the last one: {last}");
-            }
             Self::NotPinned(connection, core) => {
                 tracing::warn!(%connection, "the system refused to pin this connection's thread to core {core}");
             }
@@ -200,6 +132,20 @@ fn write_lifecycle(connection: ConnectionId, event: &Event) {
         Event::Disconnected { reason, epoch, .. } => {
             tracing::info!(%connection, %epoch, reason = reason.code(), "{reason}")
         }
+        Event::ServerError { count: 1, last } => tracing::warn!(%connection, "the exchange answered {last}"),
+        Event::ServerError { count, last } => {
+            tracing::warn!(%connection, "the exchange answered {count} times with an error; the last one was {last}");
+        }
+        Event::Malformed { count: 1, last } => tracing::warn!(%connection, "a message was refused: {last}"),
+        Event::Malformed { count, last } => {
+            tracing::warn!(%connection, "{count} messages were refused; the last one: {last}");
+        }
+        Event::Drift(drift) => {
+            tracing::warn!(%connection, "the exchange's messages differ from its documentation: {drift}");
+        }
+        Event::UnknownType { name, sample } => {
+            tracing::warn!(%connection, "the exchange sends messages of the unknown type {name}: {sample}");
+        }
         _ => {}
     }
 }
@@ -217,32 +163,8 @@ impl NewFormat {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::fs;
     use std::path::Path;
-
-    fn at(ms: u64) -> Nanos {
-        Nanos::from_millis(1_000_000 + ms)
-    }
-
-    #[test]
-    fn a_flood_logs_the_first_event_at_once_and_counts_the_others() {
-        let mut flood = Flood::default();
-        let mut noted = Vec::new();
-        for ms in 0..3500 {
-            flood.add(ms);
-            noted.extend(flood.take_due(at(ms)));
-        }
-        let expected = [(1, 0), (1000, 1000), (1000, 2000), (1000, 3000)].map(|(count, last)| Counted { count, last });
-        assert_eq!(noted, expected);
-        assert_eq!(flood.take_due(at(3999)), None, "too soon");
-        assert_eq!(
-            flood.take_due(at(4000)),
-            Some(Counted { count: 499, last: 3499 }),
-            "due although no more events follow"
-        );
-        assert_eq!((flood.take_due(at(9000)), flood.take()), (None, None));
-    }
 
     /// A call of `tracing` in another file could block its thread.
     #[test]

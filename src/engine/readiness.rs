@@ -20,7 +20,7 @@ impl Control {
             let reason = match home {
                 _ if ended => NotReadyReason::Stopped,
                 None => NotReadyReason::NoRoom,
-                Some(home) => reason(&connections[home], confirmation, now),
+                Some(home) => reason(&connections[home], key, confirmation, now),
             };
             (key, reason)
         };
@@ -28,16 +28,19 @@ impl Control {
     }
 }
 
-fn reason(status: &ConnectionStatus, confirmation: Option<Confirmation>, now: Nanos) -> NotReadyReason {
+fn reason(status: &ConnectionStatus, key: StreamKey, confirmation: Option<Confirmation>, now: Nanos) -> NotReadyReason {
     let (connection, is_open) = (status.id, status.state.is_open());
     let by = if is_open { None } else { status.last_disconnect.clone() };
-    match status.blocked_until.filter(|until| *until > now) {
-        Some(until) => NotReadyReason::HeldBack { connection, until, by },
-        None if !is_open => NotReadyReason::Disconnected { connection, last: by },
+    if let Some(until) = status.blocked_until.filter(|until| *until > now) {
+        return NotReadyReason::HeldBack { connection, until, by };
+    }
+    if !is_open {
+        return NotReadyReason::Disconnected { connection, last: by };
+    }
+    // Messages that name another stream explain nothing. Those that name none may be of this stream.
+    match status.refused.of(key).or(status.refused.unnamed()) {
+        Some(refused) => NotReadyReason::RefusedMessages { connection, refused },
         None if confirmation == Some(Confirmation::Unconfirmed) => NotReadyReason::UnknownMarket,
-        None if status.counters.malformed > 0 => {
-            NotReadyReason::RefusedMessages { connection, count: status.counters.malformed }
-        }
         None => NotReadyReason::NoDataYet,
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::feed::{FeedCounts, Overflow};
 use crate::model::{ConnectionId, Epoch, Format, Nanos};
-use crate::session::{Counters, Disconnect, FormatReason, State};
+use crate::session::{Counters, Disconnect, FormatReason, RefusedMessages, State};
 
 /// The state of the engine as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -73,6 +73,8 @@ pub struct ConnectionStatus {
     pub epoch: Epoch,
     /// Why the last socket, or the last connection attempt, ended.
     pub last_disconnect: Option<Disconnect>,
+    /// The messages that were refused since the newest WebSocket was opened.
+    pub refused: RefusedMessages,
     /// The message format, as named in the newest request. `None` before the first request.
     pub format: Option<Format>,
     /// Why the format was chosen. If the format has changed, this is updated before a request names the new format.
@@ -119,6 +121,7 @@ impl SharedStatus {
             since: now,
             epoch: Epoch::default(),
             last_disconnect: None,
+            refused: RefusedMessages::default(),
             format: None,
             format_reason: FormatReason::default(),
             blocked_until: None,

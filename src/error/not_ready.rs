@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::model::{ConnectionId, Nanos, StreamKey};
-use crate::session::Disconnect;
+use crate::session::{Disconnect, Refused};
 
 /// The streams that were not ready when a wait timed out, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,12 +37,13 @@ pub enum NotReadyReason {
         /// The refusal that ended the last socket or attempt; `None` if a request was refused on an open socket.
         by: Option<Disconnect>,
     },
-    /// The connection receives messages that cannot be decoded.
+    /// The connection is open, and messages of the stream could not be read. If there are none, messages whose stream
+    /// could not be read.
     RefusedMessages {
         /// The connection.
         connection: ConnectionId,
-        /// The number of such messages on this connection since the engine started.
-        count: u64,
+        /// These messages, since the WebSocket was opened.
+        refused: Refused,
     },
     /// The stream was requested twice and the exchange sent nothing. Most likely the market does not exist or is
     /// suspended.
@@ -104,10 +105,7 @@ impl fmt::Display for NotReadyReason {
             Self::HeldBack { connection, by: None, .. } => {
                 write!(f, "the exchange refused a request on connection {connection}; the engine sends it again later")
             }
-            Self::RefusedMessages { connection, count } => write!(
-                f,
-                "{count} messages on connection {connection} could not be decoded; the debug log has the reasons"
-            ),
+            Self::RefusedMessages { connection, refused } => write!(f, "connection {connection} is {refused}"),
             Self::UnknownMarket => {
                 f.write_str("two requests brought no data; the market is unknown or suspended")
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Disconnect, SocketId, State};
 use crate::model::{Epoch, Format, Nanos, StreamKey};
-use crate::wire::{DecodeError, ServerError, SubscriptionList};
+use crate::wire::{DecodeError, Drift, Excerpt, ServerError, SubscriptionList};
 
 /// What the caller should do next. Drain with `poll_action` after each `handle_*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,12 +70,37 @@ pub enum Event {
         /// The time of the exchange's clock, truncated to whole seconds.
         date: Nanos,
     },
-    /// The exchange answered with an error object. It closes the socket after this.
-    ServerError(ServerError),
+    /// The exchange answered with error objects. It closes the socket after each. The first error of each name is
+    /// reported at once. Others are combined into one report per second, and one at the end of the socket. The counts of
+    /// all reports add up to [`Counters::server_errors`](super::Counters::server_errors).
+    ServerError {
+        /// The number of errors since the last such report.
+        count: u64,
+        /// The last of them.
+        last: ServerError,
+    },
     /// The exchange answered a LIST_SUBSCRIPTIONS request.
     Subscriptions(SubscriptionList),
-    /// A message could not be read. It is counted, and the connection goes on.
-    Malformed(DecodeError),
+    /// Messages could not be read. They are counted, and the connection goes on. The first error of each kind and stream
+    /// is reported at once. Others are combined into one report per second, and one at the end of the socket. The counts
+    /// of all reports add up to [`Counters::malformed`](super::Counters::malformed).
+    Malformed {
+        /// The number of messages since the last such report.
+        count: u64,
+        /// Why the last of them was refused.
+        last: DecodeError,
+    },
+    /// The exchange's messages differ from the documented ones. They are delivered. Each connection reports a difference
+    /// once, even if it uses several sockets; later, only [`Counters::decode`](super::Counters::decode) counts it.
+    Drift(Drift),
+    /// The exchange sent a message of a type that this version does not read. Each connection reports at most 16 types,
+    /// and each of them once; [`Counters::other_messages`](super::Counters::other_messages) counts all such messages.
+    UnknownType {
+        /// The exchange's name of the type.
+        name: Excerpt,
+        /// The beginning of the first message of that type.
+        sample: Excerpt,
+    },
 }
 
 /// How the transport ended.

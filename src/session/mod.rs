@@ -21,6 +21,8 @@ mod format;
 mod liveness;
 mod outbox;
 mod refusal_backoff;
+mod refused;
+mod repeats;
 mod requests;
 mod retry;
 #[allow(clippy::module_inception, reason = "the file is named after its type")]
@@ -38,6 +40,7 @@ pub use disconnect::{Disconnect, Stage};
 pub use entropy::Entropy;
 pub use event::{Action, Closed, Event};
 pub use format::{FormatReason, FormatSelector};
+pub use refused::{Refused, RefusedMessages};
 pub use retry::{RETRY_AFTER_MAX, Retry};
 pub use session::Session;
 pub use socket_id::SocketId;

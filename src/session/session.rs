@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::dialer::{DialAttempt, Dialer};
 use super::entropy::Entropy;
+use super::refused::RefusedMessages;
 use super::requests::SubscriptionState;
 use super::shared::{Reports, Shared};
 use super::socket::{Phase, Socket, SocketOutcome, Upgrade};
@@ -57,6 +58,7 @@ impl Session {
                 decoder: Decoder::new(),
                 entropy,
                 reports: Reports::default(),
+                refused: RefusedMessages::default(),
                 id,
                 config,
             },
@@ -156,6 +158,7 @@ impl Session {
     pub fn handle_received(&mut self, now: Nanos, socket: SocketId, n: usize, sink: &mut impl Sink) {
         let Some(socket) = self.phase.socket(socket) else { return };
         let outcome = socket.handle_received(now, n, &mut self.shared, sink);
+        self.shared.report_drift();
         self.apply(now, outcome);
     }
 
@@ -173,6 +176,7 @@ impl Session {
 
     /// Handles the passing of time.
     pub fn handle_timeout(&mut self, now: Nanos) {
+        self.shared.reports.report_due(now);
         match &mut self.phase {
             SessionPhase::Online(socket) => {
                 let outcome = socket.handle_timeout(now, &mut self.shared);
@@ -217,7 +221,7 @@ impl Session {
             SessionPhase::Disconnected => Nanos::NEVER,
             SessionPhase::Pausing { until } => *until,
             SessionPhase::Dialing(dial) => dial.deadline(),
-            SessionPhase::Online(socket) => socket.deadline(&self.shared),
+            SessionPhase::Online(socket) => socket.deadline(&self.shared).min(self.shared.reports.deadline()),
         }
     }
 
@@ -254,6 +258,12 @@ impl Session {
     #[inline]
     pub fn data_received(&self) -> u64 {
         self.shared.decoder.delivered()
+    }
+
+    /// Returns the messages that were refused since the newest WebSocket was opened.
+    #[inline]
+    pub fn refused(&self) -> &RefusedMessages {
+        &self.shared.refused
     }
 
     /// Returns exact counts since the start.
@@ -366,6 +376,7 @@ impl Session {
             self.dialer.worked();
         }
         socket.close(now, &mut self.shared);
+        self.shared.reports.report_rest();
         self.shared.reports.event(Event::Disconnected { at: now, reason, epoch: self.epoch, retry_at: None });
     }
 
@@ -383,6 +394,7 @@ impl Session {
     fn end_socket(&mut self, now: Nanos, reason: Disconnect, next: SessionPhase) {
         let retry_at = if let SessionPhase::Pausing { until } = &next { Some(*until) } else { None };
         self.drop_socket();
+        self.shared.reports.report_rest();
         self.shared.reports.event(Event::Disconnected { at: now, reason, epoch: self.epoch, retry_at });
         self.enter(now, next);
     }

@@ -275,6 +275,7 @@ impl Socket {
         {
             shared.reports.event(Event::Dated { asked: upgrade.asked_at, answered: now, date });
         }
+        shared.refused.opened(self.epoch);
         shared.reports.counters.opened += 1;
         shared.reports.counters.round_trip = None;
         shared.reports.step(now, State::Upgrading, State::Connected, self.epoch);
@@ -387,7 +388,7 @@ impl Socket {
                 requests.handle_data(now, self.epoch, shared);
             }
             if !matches!(message, Ok(Message::Data { .. })) {
-                handle_other(now, message, liveness, requests, shared);
+                handle_other(now, message, &bytes[..len], liveness, requests, shared);
             }
         }
     }
@@ -415,6 +416,7 @@ impl Socket {
 fn handle_other(
     now: Nanos,
     message: Result<Message, DecodeError>,
+    bytes: &[u8],
     liveness: &mut Liveness,
     requests: &Requests,
     shared: &mut Shared,
@@ -423,19 +425,16 @@ fn handle_other(
     match message {
         Ok(Message::Status(_)) => reports.counters.status_messages += 1,
         Ok(Message::Error(error)) => {
-            reports.counters.server_errors += 1;
             if error.name == ErrorName::TooManyRequest {
                 reports.counters.requests_refused += 1;
                 requests.handle_refusal(now, liveness, &mut shared.subscription);
             }
-            reports.message_event(Event::ServerError(*error));
+            reports.server_error(now, *error);
         }
-        Ok(Message::Subscriptions(list)) => reports.message_event(Event::Subscriptions(*list)),
-        Ok(_) => reports.counters.other_messages += 1,
-        Err(error) => {
-            reports.counters.malformed += 1;
-            reports.message_event(Event::Malformed(error));
-        }
+        Ok(Message::Subscriptions(list)) => reports.list(*list),
+        Ok(Message::Other(_)) => reports.other_message(bytes),
+        Ok(Message::Data { .. }) => {}
+        Err(error) => shared.refused(now, error),
     }
 }
 

@@ -144,7 +144,7 @@ impl Excerpt {
     pub(super) const EMPTY: Self = Self { bytes: [0; Self::MAX], len: 0, is_cut: false };
 
     /// Copies the beginning of `text`.
-    pub(super) fn new(text: &[u8]) -> Self {
+    pub(crate) fn new(text: &[u8]) -> Self {
         let len = text.len().min(Self::MAX);
         let mut excerpt = Self { len: len as u8, is_cut: len < text.len(), ..Self::EMPTY };
         excerpt.bytes[..len].copy_from_slice(&text[..len]);

@@ -51,7 +51,8 @@ fn types_of_the_public_modules_are_debug_and_send() {
     all!(value: status::Attribution, status::CallbackState, status::CallbackStatus, status::ClientStatus);
     all!(value: status::ClockOffset, status::CloseCode, status::Conflict, status::ConflictKind);
     all!(value: status::ConflictSubject, status::ConnectionStatus, status::Counters, status::DecodeCounters);
-    all!(value: status::DecodeError, status::DecodeErrorKind, status::DriftCounts, status::ObjectCounts, status::ErrorName, status::Event, status::FeedCounts);
+    all!(value: status::DecodeError, status::DecodeErrorKind, status::ObjectCounts, status::ErrorName, status::Event, status::FeedCounts);
+    all!(value: status::Drift, status::DriftCounts, status::DriftKind, status::Excerpt, status::Refused, status::RefusedMessages);
     all!(value: status::FeedStatus, status::FormatReason, status::Latencies, status::Latency, status::LifecycleEvent);
     all!(value: status::Disconnect, status::PlanStats, status::Rejection, status::RejectionKind, status::RetryAfter);
     all!(value: status::Revisions, status::ServerError, status::Stage, status::State, status::StreamStatus);

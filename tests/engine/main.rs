@@ -14,6 +14,7 @@ mod feeds;
 mod format_switch;
 mod latencies;
 mod lifecycle;
+mod refused_messages;
 #[cfg(feature = "rest")]
 mod rest;
 mod scenarios;

@@ -140,15 +140,22 @@ fn an_address_that_fails_after_tcp_does_not_hide_the_others() {
 /// A flood of events about messages once pushed the disconnect event out of the queue, so the connection was still
 /// reported as up.
 #[test]
-fn a_flood_of_unreadable_messages_does_not_hide_the_disconnect_of_the_socket() {
-    let mut harness = Harness::active(config());
-    let mut bytes: Vec<u8> = (0..300).flat_map(|_| frame(2, b"{")).collect();
-    bytes.extend(frame(8, &1000u16.to_be_bytes()));
-    harness.events.clear();
-    harness.receive(&bytes);
-    assert_eq!(states(&harness), [State::Reconnecting]);
-    assert!(matches!(harness.disconnects()[..], [Disconnect::ClosedByPeer { .. }]));
-    assert!(harness.session.counters().events_dropped > 0);
+fn a_flood_of_unreadable_messages_or_lists_does_not_hide_the_disconnect_of_the_socket() {
+    let list = br#"{"method":"LIST_SUBSCRIPTIONS","result":[],"ticket":"t"}"#;
+    for (flood, dropped) in [(&b"{"[..], 0), (list, 100)] {
+        let mut harness = Harness::active(config());
+        // All in one read, so nothing is drained in between.
+        let mut bytes: Vec<u8> = (0..256 + 100).flat_map(|_| frame(2, flood)).collect();
+        bytes.extend(frame(8, &1000u16.to_be_bytes()));
+        harness.events.clear();
+        let spare = harness.session.spare(harness.socket);
+        spare[..bytes.len()].copy_from_slice(&bytes);
+        harness.session.handle_received(harness.now, harness.socket, bytes.len(), &mut harness.delivered);
+        harness.settle();
+        assert_eq!(harness.session.counters().events_dropped, dropped);
+        assert_eq!(states(&harness), [State::Reconnecting]);
+        assert!(matches!(harness.disconnects()[..], [Disconnect::ClosedByPeer { .. }]));
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod opening;
 mod protocol;
 mod refusals;
 mod refused_requests;
+mod reports;
 
 use super::testing::{Harness, config};
 use super::{Event, State};

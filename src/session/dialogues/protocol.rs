@@ -47,7 +47,7 @@ fn an_error_of_the_exchange_is_reported_and_its_close_causes_no_storm_of_dials()
         }
         harness.advance(ms(10));
     }
-    assert!(harness.events.iter().any(|e| matches!(e, Event::ServerError(_))));
+    assert!(harness.events.iter().any(|e| matches!(e, Event::ServerError { .. })));
     assert!((3..40).contains(&dials), "{dials} dials in a minute");
 }
 

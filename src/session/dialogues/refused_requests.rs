@@ -22,7 +22,7 @@ fn a_refused_request_is_not_sent_again_on_a_new_socket_during_the_block() {
     let refused = harness.now;
     refuse_request(&mut harness);
     assert_eq!(harness.session.counters().requests_refused, 1);
-    assert!(harness.events.iter().any(|e| matches!(e, Event::ServerError(_))));
+    assert!(harness.events.iter().any(|e| matches!(e, Event::ServerError { .. })));
     let blocked_until = harness.session.blocked_until(harness.now).unwrap();
     assert_eq!(blocked_until, refused + secs(1) + Pacing::default().margin());
 

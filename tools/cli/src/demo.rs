@@ -15,7 +15,7 @@ use crate::args::DemoArgs;
 use crate::breakdown::Breakdown;
 use crate::cpu;
 use crate::exit::Failure;
-use crate::human::{grouped, losses};
+use crate::human::{drift, grouped, losses};
 use crate::latency::{fields, quantiles, short};
 use crate::object::Object;
 use crate::output;
@@ -262,6 +262,7 @@ impl Summary {
             ("messages".to_owned(), messages),
             ("losses".to_owned(), losses(&tally.losses(*missed))),
         ];
+        rows.extend(drift(tally).map(|drift| ("drift".to_owned(), drift)));
         rows.extend(breakdown.rows());
         rows.push(("exchange→read".to_owned(), format!("{}  (stamps in whole ms)", quantiles(exchange_to_read))));
         rows.push(("CPU".to_owned(), cpu));

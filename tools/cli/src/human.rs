@@ -3,19 +3,22 @@
 use std::fmt::{self, Display, Write};
 
 use hoga::feed::{FeedCounts, Update};
-use hoga::model::{Candle, Event, Level, Market, Maybe, Nanos, Orderbook, Side, Ticker, Trade};
+use hoga::model::{Candle, Event, Level, Market, Maybe, Nanos, Orderbook, Side, StreamKey, Ticker, Trade};
 
 use crate::breakdown::Breakdown;
 use crate::latency::short;
 use crate::line::{Change, Gap, Line, NewSocket, Problem, Summary, Transition};
+use crate::tally::Tally;
 
 /// Appends a line. Writing to a `String` cannot fail.
 pub fn write(out: &mut String, line: &Line) {
     let _ = match line {
         Line::Data(update) => data(out, update),
         Line::State(transition) => state(out, transition),
-        Line::Error(Problem { connection, reason, message }) => {
-            writeln!(out, "{:12} -- connection {connection}: {reason}: {message}", "")
+        Line::Error(problem) => error(out, problem),
+        Line::Drift(connection, drift) => writeln!(out, "{:12} -- connection {connection}: {drift}", ""),
+        Line::UnknownType { connection, name, sample } => {
+            writeln!(out, "{:12} -- connection {connection}: messages of the unknown type {name}: {sample}", "")
         }
         Line::Health(Change { stream, health, at }) => writeln!(out, "{} -- {stream} is {health}", time_of_day(*at)),
         Line::Gap(Gap::FeedFull { missed }) => {
@@ -88,6 +91,15 @@ fn state(out: &mut String, transition: &Transition) -> fmt::Result {
     writeln!(out)
 }
 
+fn error(out: &mut String, problem: &Problem) -> fmt::Result {
+    let Problem { connection, count, reason, message } = problem;
+    write!(out, "{:12} -- connection {connection}: {reason}: ", "")?;
+    if *count > 1 {
+        write!(out, "{} more, the last one: ", grouped(*count as f64))?;
+    }
+    writeln!(out, "{message}")
+}
+
 fn new_socket(out: &mut String, socket: &NewSocket) -> fmt::Result {
     let NewSocket { connection, old, new, last, first, disconnect } = socket;
     let (at, time) = (time_of_day(*first), short(first.since(*last)));
@@ -117,6 +129,9 @@ fn summary(out: &mut String, total: &Summary) -> fmt::Result {
         grouped(kilobytes(total.shared_bytes)),
     )?;
     writeln!(out, "-- {}", losses(&total.tally.losses(total.missed)))?;
+    if let Some(drift) = drift(&total.tally) {
+        writeln!(out, "-- drift from the documentation: {drift}")?;
+    }
     let plan = &total.plan;
     writeln!(
         out,
@@ -126,12 +141,21 @@ fn summary(out: &mut String, total: &Summary) -> fmt::Result {
     for (name, value) in total.latencies.iter().flat_map(Breakdown::rows) {
         writeln!(out, "-- {name:<17} {value}")?;
     }
-    // If nothing was received at all, the markets are not the cause.
-    if received > 0 && !total.tally.silent.is_empty() {
-        let silent: Vec<_> = total.tally.silent.iter().map(ToString::to_string).collect();
-        writeln!(out, "-- no data for {}: does the market exist?", silent.join(", "))?;
+    // If nothing was received at all, the error that follows has the reason.
+    if received > 0 { no_data(out, &total.tally) } else { Ok(()) }
+}
+
+/// Prints which streams have no data, and why.
+fn no_data(out: &mut String, tally: &Tally) -> fmt::Result {
+    for (stream, refused) in &tally.refused {
+        writeln!(out, "-- no data for {stream}: {refused}")?;
     }
-    Ok(())
+    let is_refused = |stream: &&StreamKey| tally.refused.iter().any(|(refused, _)| refused == *stream);
+    let unknown: Vec<_> = tally.silent.iter().filter(|stream| !is_refused(stream)).map(ToString::to_string).collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "-- no data for {}: does the market exist?", unknown.join(", "))
 }
 
 fn kilobytes(bytes: u64) -> f64 {
@@ -142,6 +166,12 @@ fn kilobytes(bytes: u64) -> f64 {
 pub fn losses(kinds: &[(&str, u64)]) -> String {
     let kinds: Vec<_> = kinds.iter().map(|(kind, count)| format!("{} {count}", kind.replace('_', " "))).collect();
     kinds.join(", ")
+}
+
+/// `unknown keys 1, unknown words 3`: how the messages differed from the documented ones. `None` if they did not.
+pub fn drift(tally: &Tally) -> Option<String> {
+    let kinds: Vec<_> = tally.drift().into_iter().filter(|(_, count)| *count > 0).collect();
+    (!kinds.is_empty()).then(|| losses(&kinds))
 }
 
 /// Stands for a field that the message does not have.

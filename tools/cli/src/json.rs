@@ -5,9 +5,11 @@
 
 use hoga::feed::Update;
 use hoga::model::{
-    self, Candle, DataType, Date, Event, MarketState, MarketWarning, Orderbook, Side, Ticker, Time, Trade, Unit,
+    self, Candle, ConnectionId, DataType, Date, Event, MarketState, MarketWarning, Orderbook, Side, Ticker, Time,
+    Trade, Unit,
 };
 use hoga::pool::Health;
+use hoga::wire::Drift;
 
 use crate::line::{Change, Gap, Line, NewSocket, Problem, Summary, Transition};
 use crate::object::Object;
@@ -18,6 +20,11 @@ pub fn write(out: &mut String, line: &Line) {
         Line::Data(update) => data(out, update),
         Line::State(transition) => Object::line(out, |object| state(object, transition)),
         Line::Error(problem) => Object::line(out, |object| error(object, problem)),
+        Line::Drift(connection, drift) => Object::line(out, |object| drifted(object, *connection, drift)),
+        Line::UnknownType { connection, name, sample } => Object::line(out, |object| {
+            object.word("_event", "drift").plain("conn", connection).text("data_type", &name.to_string());
+            object.word("kind", "unknown_type").text("sample", &sample.to_string());
+        }),
         Line::Health(change) => Object::line(out, |object| health(object, change)),
         Line::Gap(gap) => Object::line(out, |object| missing(object, gap)),
         Line::Summary(total) => Object::line(out, |object| summary(object, total)),
@@ -61,8 +68,21 @@ fn error(object: &mut Object, problem: &Problem) {
     object
         .word("_event", "error")
         .plain("conn", problem.connection)
+        .plain("count", problem.count)
         .text("reason", &problem.reason)
         .text("message", &problem.message);
+}
+
+fn drifted(object: &mut Object, connection: ConnectionId, drift: &Drift) {
+    object
+        .word("_event", "drift")
+        .plain("conn", connection)
+        // Not `type`, because scripts select data by it.
+        .word("data_type", drift.data_type)
+        .word("format", drift.format.as_str())
+        .word("kind", drift.kind)
+        .text("field", &drift.field.to_string())
+        .text("sample", &drift.sample.to_string());
 }
 
 fn health(object: &mut Object, change: &Change) {

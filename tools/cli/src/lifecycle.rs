@@ -29,12 +29,15 @@ impl Reports {
                 self.disconnected.insert(connection, Disconnected { reason, retry_at });
                 None
             }
-            Event::ServerError(ServerError { raw_name, message, .. }) => {
-                Some(Line::Error(Problem { connection, reason: raw_name.into(), message: message.into() }))
+            Event::ServerError { count, last: ServerError { raw_name, message, .. } } => {
+                Some(Line::Error(Problem { connection, count, reason: raw_name.into(), message: message.into() }))
             }
-            Event::Malformed(error) => {
-                Some(Line::Error(Problem { connection, reason: error.code().into(), message: error.to_string() }))
+            Event::Malformed { count, last } => {
+                let (reason, message) = (last.code().into(), last.to_string());
+                Some(Line::Error(Problem { connection, count, reason, message }))
             }
+            Event::Drift(drift) => Some(Line::Drift(connection, drift)),
+            Event::UnknownType { name, sample } => Some(Line::UnknownType { connection, name, sample }),
             _ => None,
         }
     }

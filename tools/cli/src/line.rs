@@ -8,6 +8,7 @@ use hoga::model::{ConnectionId, DataType, DisconnectKind, Epoch, Nanos, StreamKe
 use hoga::plan::PlanStats;
 use hoga::pool::Health;
 use hoga::session::{Disconnect, State};
+use hoga::wire::{Drift, Excerpt};
 
 use crate::breakdown::Breakdown;
 use crate::tally::Tally;
@@ -18,8 +19,12 @@ pub enum Line<'a> {
     Data(&'a Update),
     /// A connection changed its state.
     State(Transition),
-    /// The exchange sent an error, or a message that cannot be read.
+    /// The exchange sent errors, or messages that cannot be read.
     Error(Problem),
+    /// The exchange's messages differ from the documented ones.
+    Drift(ConnectionId, Drift),
+    /// The exchange sent a message of an unknown type.
+    UnknownType { connection: ConnectionId, name: Excerpt, sample: Excerpt },
     /// The health of a stream's value changed.
     Health(Change),
     /// Updates are missing here, or may be.
@@ -64,7 +69,10 @@ pub struct Disconnected {
 
 pub struct Problem {
     pub connection: ConnectionId,
+    /// How often it occurred since the last line about it.
+    pub count: u64,
     pub reason: String,
+    /// The text of the last occurrence.
     pub message: String,
 }
 

@@ -3,6 +3,8 @@
 use hoga::engine::{ConnectionStatus, Engine};
 use hoga::model::StreamKey;
 use hoga::pool::DataPool;
+use hoga::session::Refused;
+use hoga::wire::DriftCounts;
 
 use crate::object::Object;
 
@@ -12,6 +14,8 @@ pub struct Tally {
     pub streams: usize,
     /// Streams that never had a value: most likely markets that do not exist.
     pub silent: Vec<StreamKey>,
+    /// Those of them for which messages may have arrived, but were refused.
+    pub refused: Vec<(StreamKey, Refused)>,
     pub bytes: u64,
     pub messages: u64,
     pub data: u64,
@@ -24,6 +28,8 @@ pub struct Tally {
     pub late: u64,
     pub duplicate: u64,
     pub old_epoch: u64,
+    /// Differences between the delivered messages and the documented ones.
+    pub drift: DriftCounts,
 }
 
 impl Tally {
@@ -45,6 +51,7 @@ impl Tally {
             tally.reconnects += counters.opened.saturating_sub(1);
             tally.epochs = tally.epochs.max(connection.epoch.0);
             tally.unrouted += connection.unrouted;
+            tally.add_drift(&counters.decode.drift);
         }
         for stream in pool.streams() {
             tally.streams += 1;
@@ -53,9 +60,30 @@ impl Tally {
             tally.old_epoch += stream.verdicts.old_epoch;
             if stream.version == 0 {
                 tally.silent.push(stream.key);
+                tally.refused.extend(refused(connections, stream.key).map(|refused| (stream.key, refused)));
             }
         }
         tally
+    }
+
+    fn add_drift(&mut self, drift: &DriftCounts) {
+        self.drift.unknown_keys += drift.unknown_keys;
+        self.drift.missing_fields += drift.missing_fields;
+        self.drift.unreadable_fields += drift.unreadable_fields;
+        self.drift.unknown_words += drift.unknown_words;
+        self.drift.levels_cut += drift.levels_cut;
+    }
+
+    /// Returns the differences from the documented messages by kind, for people and scripts.
+    pub fn drift(&self) -> [(&'static str, u64); 5] {
+        let DriftCounts { unknown_keys, missing_fields, unreadable_fields, unknown_words, levels_cut, .. } = self.drift;
+        [
+            ("unknown_keys", unknown_keys),
+            ("missing_fields", missing_fields),
+            ("unreadable_fields", unreadable_fields),
+            ("unknown_words", unknown_words),
+            ("levels_cut", levels_cut),
+        ]
     }
 
     /// Returns the losses by kind, for people and scripts. `gaps` is the number of events dropped because the feed was
@@ -84,6 +112,16 @@ impl Tally {
         for (kind, count) in self.losses(gaps) {
             object.plain(kind, count);
         }
-        object.plain("server_errors", self.server_errors);
+        object.plain("server_errors", self.server_errors).object("drift", |object| {
+            for (kind, count) in self.drift() {
+                object.plain(kind, count);
+            }
+        });
     }
+}
+
+/// Returns the refused messages that explain why a stream has no data.
+fn refused(connections: &[ConnectionStatus], stream: StreamKey) -> Option<Refused> {
+    let own = connections.iter().find_map(|connection| connection.refused.of(stream));
+    own.or_else(|| connections.iter().find_map(|connection| connection.refused.unnamed()))
 }

@@ -319,13 +319,16 @@ impl Watch {
 
 /// Returns why nothing was received, as far as that is known, and what to do.
 fn why_nothing(engine: &Engine, args: &WatchArgs) -> String {
-    let disconnect = engine.connections().into_iter().find_map(|connection| connection.last_disconnect);
-    let why = match disconnect {
-        Some(disconnect) => format!("the last attempt failed: {disconnect}"),
-        None if engine.connections().iter().any(|connection| connection.state.is_open()) => {
-            "the connection is open, but the exchange sends no data; does the market exist?".to_owned()
-        }
-        None => "the server does not answer; check --endpoint and the network".to_owned(),
+    let connections = engine.connections();
+    let is_open = connections.iter().any(|connection| connection.state.is_open());
+    let refused = connections.iter().find_map(|connection| connection.refused.all());
+    let disconnect = connections.into_iter().find_map(|connection| connection.last_disconnect);
+    let why = match (refused, disconnect) {
+        (Some(refused), _) if is_open => refused.to_string(),
+        (Some(refused), Some(disconnect)) => format!("{refused}; then the socket ended: {disconnect}"),
+        (_, Some(disconnect)) => format!("the last attempt failed: {disconnect}"),
+        _ if is_open => "the connection is open, but the exchange sends no data; does the market exist?".to_owned(),
+        _ => "the server does not answer; check --endpoint and the network".to_owned(),
     };
     format!("nothing was received from {} in time: {why}", args.endpoint)
 }

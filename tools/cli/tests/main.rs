@@ -10,4 +10,5 @@ mod options;
 mod output;
 mod overflow;
 mod recordings;
+mod refused;
 mod values;
