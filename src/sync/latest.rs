@@ -309,15 +309,12 @@ mod models {
         version
     }
 
-    /// Loads twice. Asserts that each load is whole and not older than what was seen before.
+    /// Loads twice. Asserts that each load is whole, and that the second is not older than what was seen before.
     fn read(reader: &Reader<u64>) {
-        let mut newest = 0;
-        for _ in 0..2 {
-            let version = reader.version();
-            let seen = reader.load().version.as_ref().map_or(0, check);
-            assert!(seen >= version && seen >= newest, "{seen} after {newest}, version {version}");
-            newest = seen;
-        }
+        let first = reader.load().version.as_ref().map_or(0, check);
+        let version = reader.version();
+        let second = reader.load().version.as_ref().map_or(0, check);
+        assert!(second >= version && second >= first, "{second} after {first}, version {version}");
     }
 
     fn bounded(preemptions: usize) -> loom::model::Builder {
@@ -328,7 +325,7 @@ mod models {
 
     /// Runs one reader against a writer that publishes `times` after a first value.
     fn one_reader(times: usize, read: impl Fn(&Reader<u64>) + Copy + Send + Sync + 'static) {
-        bounded(3).check(move || {
+        bounded(2).check(move || {
             let (mut writer, reader) = cell();
             publish(&mut writer);
             let reading = thread::spawn(move || read(&reader));
@@ -353,8 +350,8 @@ mod models {
     }
 
     #[test]
-    fn versions_are_whole_and_never_go_back_while_slots_are_overwritten() {
-        one_reader(3, read);
+    fn versions_never_go_back() {
+        one_reader(1, read);
     }
 
     #[test]
@@ -362,8 +359,8 @@ mod models {
         bounded(2).check(|| {
             let (mut writer, reader) = cell();
             publish(&mut writer);
-            let readings = [reader.clone(), reader].map(|reader| thread::spawn(move || read(&reader)));
-            publish(&mut writer);
+            let load = |reader: Reader<u64>| move || assert!(reader.load().version.as_ref().map_or(0, check) >= 1);
+            let readings = [reader.clone(), reader].map(|reader| thread::spawn(load(reader)));
             publish(&mut writer);
             for reading in readings {
                 reading.join().unwrap();
@@ -373,11 +370,12 @@ mod models {
 
     /// Each failed try needs a publication: `SLOTS` publications after the first value overwrite its slot once.
     #[test]
-    fn a_reader_starts_over_only_if_its_slot_was_overwritten() {
+    fn a_reader_starts_over_only_if_its_slot_was_overwritten_and_then_loads_a_whole_version() {
         one_reader(SLOTS - 1, |reader| assert!(reader.try_load().is_some(), "the slot was not overwritten"));
         one_reader(SLOTS, |reader| {
-            let failed = (0..).take_while(|_| reader.try_load().is_none()).count();
-            assert!(failed <= 1, "the second try sees the newer ticket");
+            let first = reader.try_load();
+            let loaded = first.or_else(|| reader.try_load()).expect("the second try sees a newer ticket");
+            assert!(loaded.version.as_ref().map_or(0, check) >= 1);
         });
     }
 
@@ -447,7 +445,7 @@ mod models {
 
     /// Reads two cells. The second is always written after the first, so it is never ahead.
     fn read_two_cells(look_again: bool) {
-        loom::model(move || {
+        bounded(3).check(move || {
             let ((mut first, reader), (mut second, other)) = (cell(), cell());
             let reading = thread::spawn(move || {
                 let (loaded, last) = (reader.load(), other.load());
