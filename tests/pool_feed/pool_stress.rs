@@ -129,19 +129,19 @@ fn load_cached(reader: &Reader<Payload>, running: impl Fn() -> bool) -> Reads {
     reads
 }
 
-/// Publishes at changing rates: in bursts without a pause, with short pauses, and with pauses in which a reader is
-/// scheduled. Returns the last version.
+/// Publishes at changing rates: mostly without a pause, at times with short pauses, and seldom with pauses in which other
+/// threads are scheduled. Returns the last version.
 fn publish(mut writer: Writer<Payload>, running: impl Fn() -> bool) -> u64 {
     let mut seed = 0u64;
     while running() {
         seed += 1;
         let receipt = Receipt { connection: ConnectionId(0), epoch: Epoch(seed as u32), received: Nanos(seed) };
         assert_eq!(writer.publish(&Payload::of(seed), seed, &receipt, Nanos(seed)), seed);
-        match seed >> 14 & 3 {
-            0 | 1 => {}
-            2 => (0..seed & 0xFF).for_each(|_| std::hint::spin_loop()),
-            _ if seed & 0xFFF == 0 => thread::sleep(Duration::from_millis(1)),
-            _ => thread::yield_now(),
+        match seed >> 10 & 63 {
+            0 if seed & 0x1FF == 0 => thread::sleep(Duration::from_millis(1)),
+            0 if seed & 0xF == 0 => thread::yield_now(),
+            1..16 => (0..seed & 0xFF).for_each(|_| std::hint::spin_loop()),
+            _ => {}
         }
     }
     seed
