@@ -232,7 +232,7 @@ fn poll_changed_by_another_core<T: Value, C: Candidate<T>>(value: &T) -> Option<
     })
 }
 
-/// Measures all candidates by turns, and prints the row. Ratios are to the first candidate.
+/// Measures all candidates in short turns, and prints the row. Ratios are to the first candidate.
 fn print_row<T>(name: &str, value: &T, candidates: &[(&str, Measure<T>)]) {
     let rounds = if is_measuring() { 31 } else { 1 };
     let mut turns = vec![Vec::new(); candidates.len()];
