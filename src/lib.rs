@@ -174,9 +174,9 @@ pub use plan::{IntoMarkets, MarketSelector, Pattern, Subscription, Universe, can
 
 // Messages.
 pub use model::{
-    Candle, Change, ConnectionId, Date, DateTime, DisconnectKind, Epoch, Event, Format, Level, Levels, MAX_LEVELS,
-    MarketState, MarketWarning, Maybe, Nanos, Nature, Noun, NounKind, Orderbook, Side, Stamps, StreamType, Ticker,
-    Time, Trade, Unit,
+    BestLevels, Candle, Change, ConnectionId, Date, DateTime, DisconnectKind, Epoch, Event, Format, Level, Levels,
+    MAX_LEVELS, MarketState, MarketWarning, Maybe, Nanos, Nature, Noun, NounKind, Orderbook, Side, Stamps, StreamType,
+    Ticker, Time, Trade, Unit,
 };
 
 /// The status of the engine: connections, feeds, callbacks, demand, the list of markets, and latencies.

@@ -35,4 +35,4 @@ pub use side::Side;
 pub use sink::{Receipt, Sink};
 pub use stamp::{Clock, ConnectionId, Epoch, Nanos, Stamps};
 pub use stream::{DataType, Format, Grouping, Interval, StreamType};
-pub use words::Words;
+pub use words::{FromWords, Words};

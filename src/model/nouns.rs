@@ -101,7 +101,7 @@ mod trade;
 
 pub use candle::Candle;
 pub(crate) use family::{AnyNoun, EachNoun, Family, Placed};
-pub use orderbook::{Level, Levels, MAX_LEVELS, Orderbook, Unit};
+pub use orderbook::{BestLevels, Level, Levels, MAX_LEVELS, Orderbook, Unit};
 pub use ticker::{Change, MarketState, MarketWarning, Ticker};
 pub use trade::Trade;
 

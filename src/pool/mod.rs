@@ -1,8 +1,8 @@
 //! The newest value of every stream, with evidence of how fresh it is. Any thread reads it in nanoseconds.
 //!
 //! A strategy gets a [`Handle`] from the pool once and then reads through it, without strings, maps or blocking locks.
-//! [`Handle::load`] returns a [`Reading`]: the value, stamps, epoch and version of one moment. Its [`Health`] is
-//! computed on request. The engine writes each stream through one [`Publisher`].
+//! [`Handle::load`] returns a [`Reading`]: a copy of the value, stamps, epoch and version of one moment. Its [`Health`]
+//! is computed on request. The engine writes each stream through one [`Publisher`].
 //!
 //! The type of a handle determines what it reads. This compiles:
 //!

@@ -10,20 +10,19 @@
 //! * `delisted` is stored before the flag is cleared and loaded after the flag was found cleared, so a reader that sees
 //!   the end of a subscription sees its cause, or that of a later end.
 //! * `counts` has one writer, the publisher. Readers load each count separately (Relaxed).
-//! * `writer_state` is locked only when a publisher is opened or dropped.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use crossbeam_utils::CachePadded;
 
 use super::health::{Health, HealthInputs, SubscriptionState};
-use super::publisher::{Verdict, WriterState};
+use super::publisher::Verdict;
 use super::status::VerdictCounts;
-use crate::model::{Clock, Noun, StreamKey};
+use crate::model::{Clock, StreamKey};
 use crate::sync::connection::ConnectionState;
 use crate::sync::latest::Version;
 use crate::sync::signal::Signal;
@@ -31,7 +30,7 @@ use crate::sync::timed_flag::{TimedFlag, TimedFlagState};
 use crate::sync::waiters::Waiters;
 
 /// The state that the handles and the publisher of one stream share.
-pub(super) struct StreamState<T: Noun> {
+pub(super) struct StreamState {
     pub key: StreamKey,
     pub clock: Arc<dyn Clock>,
     pub signal: Signal,
@@ -39,9 +38,6 @@ pub(super) struct StreamState<T: Noun> {
     pub waiters: Arc<Waiters>,
     pub connection: ArcSwap<ConnectionState>,
     pub counts: Counts,
-    /// The writing end, while no publisher has it. It is passed from publisher to publisher, so the cell has one writer
-    /// for life.
-    writer_state: Mutex<Option<WriterState<T>>>,
     stale_after: Duration,
     /// Set while the stream is subscribed.
     subscription: TimedFlag,
@@ -49,14 +45,13 @@ pub(super) struct StreamState<T: Noun> {
     delisted: AtomicBool,
 }
 
-impl<T: Noun> StreamState<T> {
+impl StreamState {
     pub fn new(
         key: StreamKey,
         connection: Arc<ConnectionState>,
         clock: Arc<dyn Clock>,
         waiters: Arc<Waiters>,
         stale_after: Duration,
-        writer_state: WriterState<T>,
     ) -> Self {
         Self {
             key,
@@ -65,16 +60,10 @@ impl<T: Noun> StreamState<T> {
             waiters,
             connection: ArcSwap::new(connection),
             counts: Counts::default(),
-            writer_state: Mutex::new(Some(writer_state)),
             stale_after,
             subscription: TimedFlag::new_set(),
             delisted: AtomicBool::new(false),
         }
-    }
-
-    /// Locks the writing end, which is `Some` if no publisher has it.
-    pub fn writer_state(&self) -> MutexGuard<'_, Option<WriterState<T>>> {
-        self.writer_state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn is_subscribed(&self) -> bool {
@@ -110,7 +99,7 @@ impl<T: Noun> StreamState<T> {
     }
 
     /// Returns the health of a loaded version. Reads the clock at most once.
-    pub fn health(&self, version: Option<&Version<T>>) -> Health {
+    pub fn health<V>(&self, version: Option<&Version<V>>) -> Health {
         // The connection must be loaded before the subscription, see `move_to`.
         let connection = self.connection.load().snapshot();
         let inputs = HealthInputs {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::open_feeds::{OpenFeeds, Rings};
 use super::router::Table;
 use crate::feed::{Arrival, BroadcastStream, Broadcaster, Filter, JoinedStream, Mark, Update};
-use crate::model::{DataType, EachNoun, Epoch, Family, Nanos, Noun, Receipt, Stamps, StreamKey, StreamType};
+use crate::model::{DataType, EachNoun, Epoch, Family, Nanos, Noun, Receipt, Stamps, StreamKey, StreamType, Words};
 use crate::plan::{Mode, StreamSet, StreamSpec};
 use crate::pool::{Publisher, Timeline, Verdict};
 use crate::sync::latest::{Version, Writer};
@@ -250,7 +250,7 @@ impl<T: Noun> Route<T> {
         let starts = mem::take(&mut self.starts);
         let newest = self.publisher.newest();
         let is_known = || {
-            newest.load().get().is_some_and(|n| {
+            newest.load().version.is_some_and(|n| {
                 n.value.with_stream_type(StreamType::Snapshot) == value.with_stream_type(StreamType::Snapshot)
             })
         };
@@ -347,7 +347,7 @@ impl<T: Noun> Reader<T> {
 
 /// Stores an update as the newest value.
 #[inline]
-pub(crate) fn put<T: Copy>(newest: &mut Writer<T>, update: &Update<T>) {
+pub(crate) fn put<T: Words>(newest: &mut Writer<T>, update: &Update<T>) {
     let Update { value, stamps, connection, epoch, .. } = update;
     let receipt = Receipt { connection: *connection, epoch: *epoch, received: stamps.received };
     newest.publish(value, stamps.exchange_ms, &receipt, stamps.published);
