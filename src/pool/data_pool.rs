@@ -236,7 +236,7 @@ pub fn set_subscribed(pool: &DataPool, key: StreamKey, subscribed: bool) {
 /// ignored.
 pub fn delist(pool: &DataPool, key: StreamKey) {
     if let Some(stream) = pool.read().get(&key) {
-        match_any!(stream, handle => handle.state.delist());
+        match_any!(stream, stream => stream.handle.state.delist());
     }
 }
 

@@ -340,7 +340,7 @@ fn the_best_levels_have_the_version_stamps_and_health_of_the_whole_book() {
     assert_eq!((best.load().version(), best.load().health()), (0, Health::NoData));
     for price in 1..=3 {
         let book = orderbook(price, 100.0 * price as f64);
-        publisher.publish(&receipt(1, price), &book, || Nanos(price));
+        publisher.publish(&receipt(1, price), &book, &Timeline::new(), || Nanos(price));
         let (part, whole) = (best.load(), handle.load());
         assert_eq!((part.ask, part.bid, part.timestamp), (whole.best_ask(), whole.best_bid(), price));
         assert_eq!((part.version(), part.stamps(), part.epoch()), (whole.version(), whole.stamps(), whole.epoch()));
@@ -361,7 +361,7 @@ fn a_reading_does_not_change_and_may_be_sent_to_another_thread() {
     put(&mut publisher, 1, 1, 1.0);
     let reading = handle.load();
     for price in 2..20 {
-        publisher.publish(&receipt(1, price), &ticker(price, price as f64), || Nanos(price));
+        publisher.publish(&receipt(1, price), &ticker(price, price as f64), &Timeline::new(), || Nanos(price));
     }
     let seen = thread::scope(|scope| scope.spawn(move || (reading.trade_price, reading.version())).join().unwrap());
     assert_eq!(seen, (1.0, 1));

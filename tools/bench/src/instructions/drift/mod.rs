@@ -80,18 +80,15 @@ fn changes(of: &'static Type) -> impl Iterator<Item = (&'static Change, Place)> 
 }
 
 fn costs(of: &'static Type, cases: &[Case], counts: &[Count]) -> Vec<Cost> {
-    let each = |format: Format, is_wanted: &dyn Fn(Option<(&Change, Place)>) -> bool| {
-        let at =
-            cases.iter().position(|case| case.of.name == of.name && case.format == format && is_wanted(case.change));
-        counts[at.expect("every case is counted")].each()
-    };
-    let documented = Format::ALL.map(|format| each(format, &|change| change.is_none()));
-    let ratio = |change: &Change, place, at: usize| {
-        let is_it = |other: Option<(&Change, Place)>| {
-            other.is_some_and(|(other, there)| (other.name, there) == (change.name, place))
+    let each = |format: Format, wanted: Option<(&str, Place)>| {
+        let is_wanted = |case: &Case| {
+            let change = case.change.map(|(change, place)| (change.name, place));
+            (case.of.name, case.format, change) == (of.name, format, wanted)
         };
-        each(Format::ALL[at], &is_it) / documented[at]
+        counts[cases.iter().position(is_wanted).expect("every case is counted")].each()
     };
+    let documented = Format::ALL.map(|format| each(format, None));
+    let ratio = |change: &Change, place, at: usize| each(Format::ALL[at], Some((change.name, place))) / documented[at];
     changes(of)
         .map(|(change, place)| Cost { change, place, ratios: std::array::from_fn(|at| ratio(change, place, at)) })
         .collect()
