@@ -13,7 +13,7 @@ use super::lenient;
 use super::loose::Loose;
 use super::number;
 use super::schema::{Names, ORDERBOOK_UNIT, Quote, Record};
-use super::skip::skip_value;
+use super::skip::count_elements;
 use super::tape::walk_members;
 
 /// How a field's value is read into its place.
@@ -409,19 +409,6 @@ fn push((asks, bids): (&mut Levels, &mut Levels), quote: &Quote) -> u64 {
     let bid = Level { price: quote.bid_price.raw(), size: quote.bid_size.raw() };
     u64::from(offered(ask.price, ask.size) && !asks.push(ask))
         + u64::from(offered(bid.price, bid.size) && !bids.push(bid))
-}
-
-/// Counts the elements of the list at `cursor`, which has been read before.
-fn count_elements(mut cursor: Cursor<'_>) -> u64 {
-    let mut count = 0;
-    while matches!(cursor.peek(), Some(b'[' | b',')) {
-        cursor.skip(1);
-        if skip_value(&mut cursor).is_none() {
-            break;
-        }
-        count += 1;
-    }
-    count
 }
 
 impl FieldType for Units {

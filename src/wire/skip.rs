@@ -129,6 +129,19 @@ fn skip_text(cursor: &mut Cursor<'_>) -> Option<()> {
     Some(())
 }
 
+/// Counts the elements of the list at `cursor`, which has been read before.
+pub(super) fn count_elements(mut cursor: Cursor<'_>) -> u64 {
+    let mut count = 0;
+    while matches!(cursor.peek(), Some(b'[' | b',')) {
+        cursor.skip(1);
+        if skip_value(&mut cursor).is_none() {
+            break;
+        }
+        count += 1;
+    }
+    count
+}
+
 /// Returns the length of a string of at most 15 ASCII characters without escapes, with its quotes.
 #[inline(always)]
 fn short_text(text: &[u8; 17]) -> Option<usize> {

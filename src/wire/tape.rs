@@ -1,4 +1,4 @@
-//! The tape walk. Reads messages that the scanners cannot read from simd-json's tape: valid JSON with keys in any order
+//! The tape walk. Reads messages that the scanner cannot read from simd-json's tape: valid JSON with keys in any order
 //! and any unknown keys.
 
 use simd_json::Node;

@@ -1,4 +1,4 @@
-//! The scanners, the general reader (a walk over simd-json's tape) and an independent reader agree on every message:
+//! The scanner, the general reader (a walk over simd-json's tape) and an independent reader agree on every message:
 //! well-formed messages of every type, and a hundred thousand damaged ones.
 
 use hoga::wire::{DecodeErrorKind, Decoder, DriftCounts, Message};
@@ -391,7 +391,7 @@ fn readers_agree_on_braces_and_commas_in_wrong_places() {
     }
 }
 
-/// Reads series of messages that have all changed in the same way, so that the tolerant scanner learns their form. The
+/// Reads series of messages that have all changed in the same way, so that the scanner learns their form. The
 /// environment variable `HOGA_DRIFTED_MESSAGES` sets the number of messages, 20,000 by default; a release build is fast
 /// enough for a million.
 #[test]

@@ -288,7 +288,7 @@ fn an_unused_value_never_fails_the_message() {
     for (message, key) in [(TICKER, "code"), (TRADE, "cd"), (ORDERBOOK, "code"), (CANDLE, "code")] {
         let plain = one(message);
         for value in values {
-            // Before the code, where the strict scanner gives up, and after the last field, where it has read all.
+            // Before the code, where the strict pass gives up, and after the last field, where it has read all.
             let first = message.replace(&format!("\"{key}\":"), &format!("\"novelty\":{value},\"{key}\":"));
             let last = message.strip_suffix('}').unwrap().to_owned() + &format!(",\"novelty\":{value}}}");
             for text in [&first, &last, &format!("[{first}]"), &format!(" {last} ")] {

@@ -152,6 +152,6 @@ fn decode(messages: Vec<String>, objects: u32) -> impl FnMut() {
             let is_read = matches!(message, Ok(Message::Data { count }) if count == objects);
             assert!(is_read, "a message was not read");
         }
-        assert_eq!(decoder.counters().fallbacks, 0, "the scanners must read all messages");
+        assert_eq!(decoder.counters().fallbacks, 0, "the scanner must read all messages");
     }
 }
