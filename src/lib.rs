@@ -174,15 +174,15 @@ pub use plan::{IntoMarkets, MarketSelector, Pattern, Subscription, Universe, can
 
 // Messages.
 pub use model::{
-    Candle, Change, ConnectionId, Date, DateTime, DisconnectKind, Epoch, Event, Format, Level, Levels, MAX_LEVELS,
-    MarketState, MarketWarning, Maybe, Nanos, Nature, Noun, NounKind, Orderbook, Side, Stamps, StreamType, Ticker,
-    Time, Trade, Unit,
+    BestLevels, Candle, Change, ConnectionId, Date, DateTime, DisconnectKind, Epoch, Event, Format, Level, Levels,
+    MAX_LEVELS, MarketState, MarketWarning, Maybe, Nanos, Nature, Noun, NounKind, Orderbook, Side, Stamps, StreamType,
+    Ticker, Time, Trade, Unit,
 };
 
-/// The status of the engine: connections, feeds, callbacks, demand, and latencies.
+/// The status of the engine: connections, feeds, callbacks, demand, the list of markets, and latencies.
 pub mod status {
     pub use crate::call::CallbackStatus;
-    pub use crate::engine::{ConnectionStatus, FeedStatus, Lifecycle, LifecycleEvent};
+    pub use crate::engine::{ConnectionStatus, FeedStatus, Lifecycle, LifecycleEvent, MarketListStatus};
     pub use crate::feed::{CallbackState, FeedCounters, FeedCounts, Latencies, Latency};
     pub use crate::model::ClockOffset;
     pub use crate::plan::{ClientStatus, Conflict, ConflictKind, ConflictSubject, PlanStats, Revisions};

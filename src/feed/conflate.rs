@@ -12,7 +12,7 @@ use super::counters::FeedCounters;
 use super::epoch_tracker::EpochTracker;
 use super::source::Source;
 use super::{Item, Update};
-use crate::model::{Clock, ConnectionId, Epoch, Nanos};
+use crate::model::{Clock, ConnectionId, Epoch, FromWords, Nanos};
 use crate::sync::dirty::{self, Drain, Marker};
 use crate::sync::latest::{Reader, Version};
 
@@ -21,11 +21,10 @@ pub(super) trait Newest<T>: Send + Sync {
     fn load(&self) -> Option<Update<T>>;
 }
 
-impl<T, U: Copy + Into<T> + Send + Sync> Newest<T> for Reader<U> {
+impl<T, U: FromWords + Into<T>> Newest<T> for Reader<U> {
     #[inline]
     fn load(&self) -> Option<Update<T>> {
-        let loaded = self.load();
-        let Version { value, stamps, epoch, connection, version } = *loaded.get()?;
+        let Version { value, stamps, epoch, connection, version } = self.load().version?;
         Some(Update { value: value.into(), stamps, connection, epoch, version })
     }
 }

@@ -13,7 +13,7 @@ use super::epoch_tracker::EpochTracker;
 use super::queue::QueueWriter;
 use super::reader::{Join, Shared};
 use super::{Overflow, Payload, Update};
-use crate::model::{Clock, Words};
+use crate::model::{Clock, FromWords, Words};
 use crate::sync::connection::ConnectionState;
 use crate::sync::latest::Reader;
 use crate::sync::waiters::Waiters;
@@ -118,7 +118,7 @@ impl<T: Payload> FeedWriter<T> {
     /// segments.
     pub fn conflate<U>(&mut self, streams: Vec<Reader<U>>) -> Vec<Mark>
     where
-        U: Payload + Into<T>,
+        U: FromWords + Into<T> + 'static,
     {
         let count = streams.len();
         let mut add = |(added, newest): (usize, Reader<U>)| {

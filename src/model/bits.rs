@@ -116,6 +116,20 @@ optional_enums! {
     MarketWarning { None Caution Unknown }
 }
 
+impl Bits for u8 {
+    const WIDTH: u32 = Self::BITS;
+
+    #[inline]
+    fn bits(&self) -> u64 {
+        u64::from(*self)
+    }
+
+    #[inline]
+    fn from_bits(bits: u64) -> Self {
+        bits as u8
+    }
+}
+
 impl Bits for Option<bool> {
     const WIDTH: u32 = 2;
 

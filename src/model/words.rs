@@ -21,6 +21,25 @@ pub trait Words: Sized {
     fn take(word: &mut impl FnMut() -> u64) -> Self;
 }
 
+/// A value that can be read from a row of words: of its own, or the first words of a larger value.
+#[allow(unnameable_types, reason = "a private half of `Noun`")]
+pub trait FromWords: Sized {
+    /// The maximum number of words that are read.
+    const WORDS: usize;
+
+    /// Reads the value. As for [`Words::take`], any words convert to a value.
+    fn from_words(word: &mut impl FnMut() -> u64) -> Self;
+}
+
+impl<T: Words> FromWords for T {
+    const WORDS: usize = T::MAX;
+
+    #[inline]
+    fn from_words(word: &mut impl FnMut() -> u64) -> Self {
+        T::take(word)
+    }
+}
+
 impl Words for u64 {
     const MAX: usize = 1;
 
@@ -386,7 +405,7 @@ mod tests {
         assert_eq!((words(&nothing.ticker()).len(), Ticker::MAX), (26, 26));
         assert_eq!((words(&nothing.trade()).len(), Trade::MAX), (15, 15));
         assert_eq!((words(&nothing.candle()).len(), Candle::MAX), (12, 12));
-        assert_eq!((words(&nothing.orderbook()).len(), Orderbook::MAX), (10, 130));
+        assert_eq!((words(&nothing.orderbook()).len(), Orderbook::MAX), (8, 128));
         assert_eq!((words(&nothing.stamps()).len(), Stamps::MAX), (3, 3));
     }
 }

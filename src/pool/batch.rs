@@ -24,8 +24,8 @@ impl<T: Noun> Batch<T> {
         Self { markets, handles, clock }
     }
 
-    /// Returns the newest reading of each market, loaded one at a time as the iterator advances. Each reading is
-    /// consistent, but different readings are from different instants. Allocates nothing.
+    /// Returns the newest reading of each market, loaded one at a time as the iterator advances. Each reading is a
+    /// consistent copy, but different readings are from different instants. Allocates nothing.
     pub fn load(&self) -> impl ExactSizeIterator<Item = (Market, Reading<'_, T>)> {
         self.markets.iter().zip(&self.handles).map(|(market, handle)| (*market, handle.load()))
     }
@@ -35,9 +35,9 @@ impl<T: Noun> Batch<T> {
     /// reused `into` does not grow.
     ///
     /// An update of any of these markets during the read restarts it. Returns `None`, with `into` empty, if sixteen
-    /// attempts in a row are interrupted; the next call may succeed. One attempt takes about 15 ns per market: with a
-    /// thousand markets and a thousand messages a second, one attempt in a hundred is interrupted. An empty batch
-    /// always succeeds.
+    /// attempts in a row are interrupted; the next call may succeed. One attempt copies all values, which takes about 15
+    /// ns per ticker and 100 ns per order book: with a thousand tickers and a thousand messages a second, one attempt in
+    /// fifty is interrupted. An empty batch always succeeds.
     ///
     /// The readings are the values that were visible at the instant, which the publish stamps do not show exactly. A
     /// stamp is taken just before its value becomes visible, so an update that was being published at that instant is

@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use super::gate::Gate;
-use super::publisher::WriterState;
+use super::publisher::{WriterPlace, WriterState};
 use super::stream_state::StreamState;
 use super::{AsMarket, Batch, Handle, PoolError, Publisher, StreamStatus};
 use crate::model::{
@@ -32,17 +32,23 @@ struct Shared {
     clock: Arc<dyn Clock>,
     stale_after: Duration,
     waiters: Arc<Waiters>,
-    streams: RwLock<HashMap<StreamKey, Stream>>,
+    streams: RwLock<HashMap<StreamKey, AnyStream>>,
 }
 
-/// The handle of a stream of any type.
-type Stream = AnyNoun<Handles>;
+/// A stream of any type.
+type AnyStream = AnyNoun<Streams>;
 
-/// The family of handle types.
-struct Handles;
+/// The family of stream types.
+struct Streams;
 
-impl Family for Handles {
-    type Of<T: Noun> = Handle<T>;
+impl Family for Streams {
+    type Of<T: Noun> = Stream<T>;
+}
+
+/// A stream: its reading end, and the place of its writing end.
+struct Stream<T: Noun> {
+    handle: Handle<T>,
+    place: Arc<WriterPlace<T>>,
 }
 
 impl DataPool {
@@ -157,19 +163,19 @@ impl DataPool {
         Ok(Batch::new(markets, handles, self.shared.clock.clone()))
     }
 
-    fn new_handle<T: Noun>(&self, key: StreamKey, connection: Arc<ConnectionState>) -> Handle<T> {
+    fn new_stream<T: Noun>(&self, key: StreamKey, connection: Arc<ConnectionState>) -> Stream<T> {
         let (writer, latest) = latest::cell();
         let writer_state = WriterState { writer, latest: latest.clone(), gate: Gate::new() };
         let Shared { clock, waiters, stale_after, .. } = &*self.shared;
-        let state = StreamState::new(key, connection, clock.clone(), waiters.clone(), *stale_after, writer_state);
-        Handle { latest, state: Arc::new(state) }
+        let state = StreamState::new(key, connection, clock.clone(), waiters.clone(), *stale_after);
+        Stream { handle: Handle { latest, state: Arc::new(state) }, place: Arc::new(WriterPlace::new(writer_state)) }
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, HashMap<StreamKey, Stream>> {
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<StreamKey, AnyStream>> {
         self.shared.streams.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, HashMap<StreamKey, Stream>> {
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<StreamKey, AnyStream>> {
         self.shared.streams.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -197,18 +203,19 @@ pub fn empty(clock: Arc<dyn Clock>, stale_after: Duration) -> DataPool {
 pub fn open<T: Noun>(pool: &DataPool, key: StreamKey, connection: Arc<ConnectionState>) -> Publisher<T> {
     assert!(key.data_type.kind() == T::KIND, "{key} does not carry this type of value");
     let mut streams = pool.write();
-    let stream = streams.entry(key).or_insert_with(|| T::into_any(pool.new_handle(key, connection.clone())));
-    let state = T::from_any(stream).expect("the key determines the type").state.clone();
+    let stream = streams.entry(key).or_insert_with(|| T::into_any(pool.new_stream(key, connection.clone())));
+    let Stream { handle, place } = T::from_any(stream).expect("the key determines the type");
+    let (state, place) = (handle.state.clone(), place.clone());
     drop(streams);
 
-    let writer_state = state.writer_state().take();
+    let writer_state = place.lock().take();
     let Some(mut writer_state) = writer_state else { panic!("{key} has a publisher already: a cell has one writer") };
     if !Arc::ptr_eq(&connection, &state.connection.load()) {
         writer_state.gate.reopen();
         state.move_to(connection);
     }
     state.set_subscribed(true);
-    Publisher::new(state, writer_state)
+    Publisher::new(state, place, writer_state)
 }
 
 /// Returns the count of readers that sleep in `wait_newer` on any stream. The connection's thread checks it once after
@@ -221,7 +228,15 @@ pub fn waiters(pool: &DataPool) -> Arc<Waiters> {
 /// it is subscribed again, they are `Stale` until data arrives. A stream that was never opened is ignored.
 pub fn set_subscribed(pool: &DataPool, key: StreamKey, subscribed: bool) {
     if let Some(stream) = pool.read().get(&key) {
-        match_any!(stream, handle => handle.state.set_subscribed(subscribed));
+        match_any!(stream, stream => stream.handle.state.set_subscribed(subscribed));
+    }
+}
+
+/// Marks a stream as not subscribed, because its market has left the list of markets. A stream that was never opened is
+/// ignored.
+pub fn delist(pool: &DataPool, key: StreamKey) {
+    if let Some(stream) = pool.read().get(&key) {
+        match_any!(stream, stream => stream.handle.state.delist());
     }
 }
 
@@ -231,11 +246,11 @@ impl fmt::Debug for DataPool {
     }
 }
 
-fn status(stream: &Stream) -> StreamStatus {
-    match_any!(stream, handle => handle.status())
+fn status(stream: &AnyStream) -> StreamStatus {
+    match_any!(stream, stream => stream.handle.status())
 }
 
-fn find<T: Noun>(streams: &HashMap<StreamKey, Stream>, key: StreamKey) -> Result<Handle<T>, PoolError> {
-    let handle = streams.get(&key).and_then(T::from_any).filter(|handle| handle.state.is_subscribed());
-    handle.cloned().ok_or(PoolError::NotSubscribed(key))
+fn find<T: Noun>(streams: &HashMap<StreamKey, AnyStream>, key: StreamKey) -> Result<Handle<T>, PoolError> {
+    let handle = streams.get(&key).and_then(T::from_any).map(|stream| &stream.handle);
+    handle.filter(|handle| handle.state.is_subscribed()).cloned().ok_or(PoolError::NotSubscribed(key))
 }

@@ -6,21 +6,24 @@ use std::time::Duration;
 
 use super::stream_state::StreamState;
 use super::{Health, Reading, StreamStatus};
-use crate::model::{Noun, StreamKey};
+use crate::model::{BestLevels, FromWords, Orderbook, StreamKey};
 use crate::sync::latest::{CachedReader, Reader};
 
-/// A handle to one stream, for reading from any thread. [`load`](Self::load) never waits: it starts over only if a
-/// newer value was published in between. Clone the handle for each thread. A handle is valid for the life of the pool,
-/// also after the stream is dropped and subscribed again.
-pub struct Handle<T: Noun> {
+/// A handle to one stream, for reading from any thread. Readers write nothing that other threads read, so they slow
+/// neither each other nor the writer. A handle is valid for the life of the pool, also after the stream is dropped and
+/// subscribed again.
+pub struct Handle<T> {
     pub(super) latest: Reader<T>,
-    pub(super) state: Arc<StreamState<T>>,
+    pub(super) state: Arc<StreamState>,
 }
 
-impl<T: Noun> Handle<T> {
-    /// Returns the newest reading. Takes 10 to 20 ns, never waits, and reads no clock: see [`Reading::health`].
-    /// Threads that load the same stream over and over at the same time slow each other down by about ten ns. To avoid
-    /// that, use [`load_if_newer`](Self::load_if_newer) or a [`cached`](Self::cached) handle.
+impl<T: FromWords> Handle<T> {
+    /// Returns the newest reading, which is a copy of the value. Takes no lock and reads no clock (see
+    /// [`Reading::health`]). Starts over only if several newer values were published during the copy.
+    ///
+    /// The copy takes about 10 ns for a ticker, and about 100 ns for an order book with 30 levels. For polling, use
+    /// [`load_if_newer`](Self::load_if_newer) or a [`cached`](Self::cached) handle, which copy a value once. To read the
+    /// best levels of a book without the rest, use [`best_levels`](Handle::best_levels).
     #[inline]
     pub fn load(&self) -> Reading<'_, T> {
         Reading::loaded(self.latest.load(), &self.state)
@@ -56,7 +59,8 @@ impl<T: Noun> Handle<T> {
         self.state.key
     }
 
-    /// Returns a handle for one polling thread. A load takes 1 to 4 ns while the value is unchanged.
+    /// Returns a handle for one polling thread, with a copy of the last value that it read. A load takes 1 to 4 ns while
+    /// the value is unchanged.
     pub fn cached(&self) -> CachedHandle<T> {
         CachedHandle { latest: self.latest.cached(), state: self.state.clone() }
     }
@@ -75,13 +79,20 @@ impl<T: Noun> Handle<T> {
     }
 }
 
-impl<T: Noun> Clone for Handle<T> {
+impl Handle<Orderbook> {
+    /// Returns a handle to the best ask and the best bid of the book. Its loads copy nothing else of the book.
+    pub fn best_levels(&self) -> Handle<BestLevels> {
+        Handle { latest: self.latest.part(), state: self.state.clone() }
+    }
+}
+
+impl<T> Clone for Handle<T> {
     fn clone(&self) -> Self {
         Self { latest: self.latest.clone(), state: self.state.clone() }
     }
 }
 
-impl<T: Noun> fmt::Debug for Handle<T> {
+impl<T: FromWords> fmt::Debug for Handle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let health: Health = self.load().health();
         write!(f, "Handle({}, {health}, version {})", self.key(), self.version())
@@ -89,12 +100,12 @@ impl<T: Noun> fmt::Debug for Handle<T> {
 }
 
 /// A [`Handle`] that remembers the last value it read. Not shared: each polling thread makes its own.
-pub struct CachedHandle<T: Noun> {
+pub struct CachedHandle<T> {
     latest: CachedReader<T>,
-    state: Arc<StreamState<T>>,
+    state: Arc<StreamState>,
 }
 
-impl<T: Noun> CachedHandle<T> {
+impl<T: FromWords> CachedHandle<T> {
     /// Returns the newest reading. Takes 1 to 4 ns while the value is unchanged, otherwise a load and a copy. Only the
     /// value is remembered; its health is computed on each request.
     #[inline]
@@ -108,7 +119,7 @@ impl<T: Noun> CachedHandle<T> {
     }
 }
 
-impl<T: Noun> fmt::Debug for CachedHandle<T> {
+impl<T: FromWords> fmt::Debug for CachedHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "CachedHandle({})", self.key())
     }

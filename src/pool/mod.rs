@@ -1,8 +1,8 @@
 //! The newest value of every stream, with evidence of how fresh it is. Any thread reads it in nanoseconds.
 //!
 //! A strategy gets a [`Handle`] from the pool once and then reads through it, without strings, maps or blocking locks.
-//! [`Handle::load`] returns a [`Reading`]: the value, stamps, epoch and version of one moment. Its [`Health`] is
-//! computed on request. The engine writes each stream through one [`Publisher`].
+//! [`Handle::load`] returns a [`Reading`]: a copy of the value, stamps, epoch and version of one moment. Its [`Health`]
+//! is computed on request. The engine writes each stream through one [`Publisher`].
 //!
 //! The type of a handle determines what it reads. This compiles:
 //!
@@ -56,12 +56,14 @@ mod publisher;
 mod reading;
 mod status;
 mod stream_state;
+mod timeline;
 
 pub use batch::{Batch, BatchCursor};
-pub use data_pool::{DataPool, empty, open, set_subscribed, waiters};
+pub use data_pool::{DataPool, delist, empty, open, set_subscribed, waiters};
 pub use error::{AsMarket, PoolError};
 pub use handle::{CachedHandle, Handle};
 pub use health::Health;
 pub use publisher::{Publisher, Verdict};
 pub use reading::Reading;
 pub use status::{StreamStatus, VerdictCounts};
+pub use timeline::Timeline;

@@ -1,11 +1,12 @@
 //! The writing side of one stream. The engine uses it on the connection's thread.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use super::gate::Gate;
 use super::stream_state::StreamState;
-use crate::model::{Nanos, Noun, Receipt, StreamKey};
+use super::timeline::Timeline;
+use crate::model::{Nanos, Nature, Noun, Receipt, StreamKey};
 use crate::sync::latest::{self, Version, Writer};
 
 /// The gate's decision on an arrival.
@@ -26,12 +27,28 @@ pub enum Verdict {
 /// Dropping it returns the writing end to the pool and marks the stream not subscribed. If its thread panics, dropping
 /// it marks the connection as down instead: the stream is still wanted, but the connection is gone.
 pub struct Publisher<T: Noun> {
-    state: Arc<StreamState<T>>,
+    state: Arc<StreamState>,
+    place: Arc<WriterPlace<T>>,
     // Always `Some`; taken only in `drop`.
     writer_state: Option<WriterState<T>>,
 }
 
-/// The writing end of a stream. The pool keeps it while there is no publisher.
+/// The place of a stream's writing end while no publisher has it. The end is passed from publisher to publisher, so the
+/// cell has one writer for life. Locked only when a publisher is opened or dropped.
+pub(super) struct WriterPlace<T: Noun>(Mutex<Option<WriterState<T>>>);
+
+impl<T: Noun> WriterPlace<T> {
+    pub fn new(writer_state: WriterState<T>) -> Self {
+        Self(Mutex::new(Some(writer_state)))
+    }
+
+    /// Locks the place, which is empty while a publisher has the writing end.
+    pub fn lock(&self) -> MutexGuard<'_, Option<WriterState<T>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The writing end of a stream.
 pub(super) struct WriterState<T: Noun> {
     pub writer: Writer<T>,
     pub latest: latest::Reader<T>,
@@ -39,21 +56,28 @@ pub(super) struct WriterState<T: Noun> {
 }
 
 impl<T: Noun> Publisher<T> {
-    pub(super) fn new(state: Arc<StreamState<T>>, writer_state: WriterState<T>) -> Self {
-        Self { state, writer_state: Some(writer_state) }
+    pub(super) fn new(state: Arc<StreamState>, place: Arc<WriterPlace<T>>, writer_state: WriterState<T>) -> Self {
+        Self { state, place, writer_state: Some(writer_state) }
     }
 
     /// Publishes an arrival if the gate finds that it is the newest. Does not wake sleeping readers:
     /// [`wake`](Self::wake) does.
     ///
-    /// `published` returns the time. It is called just before readers can see the value, and not at all if the arrival
+    /// `timeline` belongs to the connection and has recorded the arrival; if it doubts the arrival's time,
+    /// [`doubt`](Self::doubt) must be called first. `published` returns the time. It is called just before readers can see the value, and not at all if the arrival
     /// is refused. Waits for no lock; after warm-up it does not allocate, log, or make a system call.
     #[inline]
-    pub fn publish(&mut self, receipt: &Receipt, value: &T, published: impl FnOnce() -> Nanos) -> Verdict {
+    pub fn publish(
+        &mut self,
+        receipt: &Receipt,
+        value: &T,
+        timeline: &Timeline,
+        published: impl FnOnce() -> Nanos,
+    ) -> Verdict {
         let Some(WriterState { writer, latest, gate }) = &mut self.writer_state else {
             unreachable!("taken only in drop")
         };
-        let verdict = gate.judge(receipt.epoch, value);
+        let verdict = gate.judge(receipt, value, timeline);
         match verdict {
             Verdict::Published => {
                 writer.publish(value, value.exchange_ms(), receipt, published());
@@ -62,7 +86,19 @@ impl<T: Noun> Publisher<T> {
             Verdict::Duplicate | Verdict::Late | Verdict::OldEpoch => {}
         }
         self.state.counts.add(verdict);
+        if T::NATURE == Nature::Occurrence {
+            self.state.counts.set_id_clashes(gate.id_clashes());
+        }
         verdict
+    }
+
+    /// Announces an arrival whose time the connection's timeline doubts, and counts it.
+    #[cold]
+    pub fn doubt(&mut self, received: Nanos, timeline: &Timeline) {
+        if let Some(WriterState { gate, .. }) = &mut self.writer_state {
+            gate.doubt(received, timeline);
+        }
+        self.state.counts.add_implausible();
     }
 
     /// Wakes readers that sleep in `wait_newer`. Separate from publishing, so that one fence and one check serve a
@@ -83,11 +119,11 @@ impl<T: Noun> Publisher<T> {
     /// older value may be outdated.
     pub fn current(&self, asked: Nanos) -> Option<Version<T>> {
         let (connection, renewed) = (self.state.connection.load(), self.state.subscription().renewed);
-        let holds = |newest: &&Version<T>| {
+        let holds = |newest: &Version<T>| {
             let received = newest.stamps.received;
             connection.is_up() && newest.epoch == connection.epoch() && received > asked && received >= renewed
         };
-        self.writer_state.as_ref()?.latest.load().get().filter(holds).copied()
+        self.writer_state.as_ref()?.latest.load().version.filter(holds)
     }
 
     /// Returns true if feeds deliver an arrival with this verdict: published values, late trades, because they did
@@ -125,7 +161,7 @@ impl<T: Noun> Publisher<T> {
 #[cold]
 fn confirms<T: Noun>(repetition: &T, gate: &Gate<T>, latest: &latest::Reader<T>) -> bool {
     let order = repetition.order();
-    gate.newest() == Some(order) && latest.load().get().is_some_and(|newest| newest.value.order() == order)
+    gate.newest() == Some(order) && latest.load().version.is_some_and(|newest| newest.value.order() == order)
 }
 
 impl<T: Noun> Drop for Publisher<T> {
@@ -135,6 +171,6 @@ impl<T: Noun> Drop for Publisher<T> {
         } else {
             self.state.set_subscribed(false);
         }
-        *self.state.writer_state() = self.writer_state.take();
+        *self.place.lock() = self.writer_state.take();
     }
 }

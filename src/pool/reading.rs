@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Health;
 use super::stream_state::StreamState;
-use crate::model::{ConnectionId, Epoch, Nanos, Noun, Stamps, StreamKey};
+use crate::model::{ConnectionId, Epoch, FromWords, Nanos, Stamps, StreamKey};
 use crate::sync::latest::{Loaded, Reader, Version};
 
 /// The result of one load, all of one version. Dereferences to the value.
@@ -14,49 +14,47 @@ use crate::sync::latest::{Loaded, Reader, Version};
 /// Version, stamps and epoch are fixed at the load. [`health`](Self::health) and [`age`](Self::age) are computed on
 /// each call, from the clock and the connection at that time: a reading that is kept grows old.
 ///
-/// Drop readings soon. While a reading lives, its memory is not reused; the stream allocates other memory for its next
-/// value and keeps it. A few readings cost nothing else. Thousands of readings of one stream, held at once, slow its
-/// publishing by some tens of ns until they are dropped. If 2^28 of them are held at once, which takes more than 48
-/// GiB, the connection's thread panics and ends. A reading stays on the thread that loaded it. Copy the value
-/// (`*reading`) to keep it or to send it elsewhere.
-pub struct Reading<'a, T: Noun> {
-    version: Held<'a, T>,
-    state: &'a StreamState<T>,
+/// A reading is a copy: it does not change, holds no memory of the stream, may be kept for any time and sent to another
+/// thread. A reading of a [`CachedHandle`](super::CachedHandle) refers to the copy in the handle.
+pub struct Reading<'a, T> {
+    copy: Copied<'a, T>,
+    state: &'a StreamState,
 }
 
-enum Held<'a, T> {
-    Loaded(Loaded<'a, T>),
-    Cached(Option<&'a Version<T>>),
+#[allow(clippy::large_enum_variant, reason = "a reading is not kept in bulk, and a box would allocate")]
+enum Copied<'a, T> {
+    Own(Loaded<T>),
+    Cached(&'a Loaded<T>),
 }
 
-impl<'a, T: Noun> Reading<'a, T> {
+impl<'a, T> Reading<'a, T> {
     #[inline]
-    pub(super) fn loaded(version: Loaded<'a, T>, state: &'a StreamState<T>) -> Self {
-        Self { version: Held::Loaded(version), state }
+    pub(super) fn loaded(loaded: Loaded<T>, state: &'a StreamState) -> Self {
+        Self { copy: Copied::Own(loaded), state }
     }
 
     #[inline]
-    pub(super) fn cached(version: Option<&'a Version<T>>, state: &'a StreamState<T>) -> Self {
-        Self { version: Held::Cached(version), state }
+    pub(super) fn cached(loaded: &'a Loaded<T>, state: &'a StreamState) -> Self {
+        Self { copy: Copied::Cached(loaded), state }
     }
 
     /// Returns the value, if one has arrived.
     #[inline]
     pub fn value(&self) -> Option<&T> {
-        self.held().map(|v| &v.value)
+        self.newest().map(|v| &v.value)
     }
 
     /// Returns how far the value can be trusted now. Costs a few loads and at most one clock read, which only a value
     /// that is `Live` or stale from silence needs.
     #[inline]
     pub fn health(&self) -> Health {
-        self.state.health(self.held())
+        self.state.health(self.newest())
     }
 
     /// Returns the time since the value was received, or last confirmed by the exchange. Costs one clock read.
     #[inline]
     pub fn age(&self) -> Option<Duration> {
-        self.held().map(|v| self.state.clock.now().since(v.stamps.received))
+        self.newest().map(|v| self.state.clock.now().since(v.stamps.received))
     }
 
     /// Returns the time since the value was published, just before readers could see it, or since the exchange last
@@ -65,38 +63,38 @@ impl<'a, T: Noun> Reading<'a, T> {
     /// measure the time from publish to read.
     #[inline]
     pub fn published_age(&self) -> Option<Duration> {
-        self.held().map(|v| self.state.clock.now().since(v.stamps.published))
+        self.newest().map(|v| self.state.clock.now().since(v.stamps.published))
     }
 
     /// Returns the time since the exchange's stamp, as far as the two clocks agree; zero if the exchange's clock is
     /// ahead. Costs one clock read.
     #[inline]
     pub fn exchange_age(&self) -> Option<Duration> {
-        self.held().map(|v| self.state.clock.now().since(Nanos::from_millis(v.stamps.exchange_ms)))
+        self.newest().map(|v| self.state.clock.now().since(Nanos::from_millis(v.stamps.exchange_ms)))
     }
 
     /// Returns the exchange, receive and publish stamps.
     #[inline]
     pub fn stamps(&self) -> Option<Stamps> {
-        self.held().map(|v| v.stamps)
+        self.newest().map(|v| v.stamps)
     }
 
     /// Returns the epoch of the socket that brought the value, or last confirmed it.
     #[inline]
     pub fn epoch(&self) -> Option<Epoch> {
-        self.held().map(|v| v.epoch)
+        self.newest().map(|v| v.epoch)
     }
 
     /// Returns the connection that brought the value, or last confirmed it.
     #[inline]
     pub fn connection(&self) -> Option<ConnectionId> {
-        self.held().map(|v| v.connection)
+        self.newest().map(|v| v.connection)
     }
 
     /// Returns the version, which counts the values of this stream from 1; 0 before the first.
     #[inline]
     pub fn version(&self) -> u64 {
-        self.held().map_or(0, |v| v.version)
+        self.newest().map_or(0, |v| v.version)
     }
 
     /// Returns the key of the stream.
@@ -105,19 +103,26 @@ impl<'a, T: Noun> Reading<'a, T> {
         self.state.key
     }
 
-    /// Returns true if this is still the newest version of its stream, whose values `latest` reads. Always false for a
-    /// reading of a cached handle, which has only a copy.
+    /// Returns true if this is still the newest version of its stream, whose values `latest` reads.
     #[inline]
-    pub(super) fn is_newest(&self, latest: &Reader<T>) -> bool {
-        matches!(&self.version, Held::Loaded(loaded) if latest.is_newest(loaded))
+    pub(super) fn is_newest(&self, latest: &Reader<T>) -> bool
+    where
+        T: FromWords,
+    {
+        latest.is_newest(self.copy())
     }
 
     #[inline]
-    fn held(&self) -> Option<&Version<T>> {
-        match &self.version {
-            Held::Loaded(loaded) => loaded.get(),
-            Held::Cached(version) => *version,
+    fn copy(&self) -> &Loaded<T> {
+        match &self.copy {
+            Copied::Own(loaded) => loaded,
+            Copied::Cached(loaded) => loaded,
         }
+    }
+
+    #[inline]
+    fn newest(&self) -> Option<&Version<T>> {
+        self.copy().version.as_ref()
     }
 }
 
@@ -127,7 +132,7 @@ impl<'a, T: Noun> Reading<'a, T> {
 ///
 /// If nothing has arrived yet. A reading that is live, or has a version above 0, has a value. [`value`](Reading::value)
 /// never panics.
-impl<T: Noun> Deref for Reading<'_, T> {
+impl<T> Deref for Reading<'_, T> {
     type Target = T;
 
     #[inline]
@@ -146,7 +151,7 @@ fn no_data(key: StreamKey) -> ! {
     panic!("no data yet for {key}: ask health() or value() first")
 }
 
-impl<T: Noun> fmt::Debug for Reading<'_, T> {
+impl<T: fmt::Debug> fmt::Debug for Reading<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reading")
             .field("health", &self.health())

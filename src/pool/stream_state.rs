@@ -7,21 +7,22 @@
 //! * `connection` is replaced only when a publisher is opened on another connection, and after the interruption of the
 //!   subscription is recorded. Readers load it before the subscription, so a reader that sees the new connection also
 //!   sees the interruption, and that the value is older.
+//! * `delisted` is stored before the flag is cleared and loaded after the flag was found cleared, so a reader that sees
+//!   the end of a subscription sees its cause, or that of a later end.
 //! * `counts` has one writer, the publisher. Readers load each count separately (Relaxed).
-//! * `writer_state` is locked only when a publisher is opened or dropped.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use crossbeam_utils::CachePadded;
 
 use super::health::{Health, HealthInputs, SubscriptionState};
-use super::publisher::{Verdict, WriterState};
+use super::publisher::Verdict;
 use super::status::VerdictCounts;
-use crate::model::{Clock, Noun, StreamKey};
+use crate::model::{Clock, StreamKey};
 use crate::sync::connection::ConnectionState;
 use crate::sync::latest::Version;
 use crate::sync::signal::Signal;
@@ -29,7 +30,7 @@ use crate::sync::timed_flag::{TimedFlag, TimedFlagState};
 use crate::sync::waiters::Waiters;
 
 /// The state that the handles and the publisher of one stream share.
-pub(super) struct StreamState<T: Noun> {
+pub(super) struct StreamState {
     pub key: StreamKey,
     pub clock: Arc<dyn Clock>,
     pub signal: Signal,
@@ -37,22 +38,20 @@ pub(super) struct StreamState<T: Noun> {
     pub waiters: Arc<Waiters>,
     pub connection: ArcSwap<ConnectionState>,
     pub counts: Counts,
-    /// The writing end, while no publisher has it. It is passed from publisher to publisher, so the cell has one writer
-    /// for life.
-    writer_state: Mutex<Option<WriterState<T>>>,
     stale_after: Duration,
     /// Set while the stream is subscribed.
     subscription: TimedFlag,
+    /// Whether the subscription ended because the market left the list of markets.
+    delisted: AtomicBool,
 }
 
-impl<T: Noun> StreamState<T> {
+impl StreamState {
     pub fn new(
         key: StreamKey,
         connection: Arc<ConnectionState>,
         clock: Arc<dyn Clock>,
         waiters: Arc<Waiters>,
         stale_after: Duration,
-        writer_state: WriterState<T>,
     ) -> Self {
         Self {
             key,
@@ -61,15 +60,10 @@ impl<T: Noun> StreamState<T> {
             waiters,
             connection: ArcSwap::new(connection),
             counts: Counts::default(),
-            writer_state: Mutex::new(Some(writer_state)),
             stale_after,
             subscription: TimedFlag::new_set(),
+            delisted: AtomicBool::new(false),
         }
-    }
-
-    /// Locks the writing end, which is `Some` if no publisher has it.
-    pub fn writer_state(&self) -> MutexGuard<'_, Option<WriterState<T>>> {
-        self.writer_state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn is_subscribed(&self) -> bool {
@@ -82,7 +76,18 @@ impl<T: Noun> StreamState<T> {
             return;
         }
         let now = self.clock.now();
-        if subscribed { self.subscription.set(now) } else { self.subscription.clear(now) }
+        if subscribed {
+            self.subscription.set(now);
+            self.delisted.store(false, Relaxed);
+        } else {
+            self.subscription.clear(now);
+        }
+    }
+
+    /// Marks the stream not subscribed, because its market has left the list of markets.
+    pub fn delist(&self) {
+        self.delisted.store(true, Relaxed);
+        self.set_subscribed(false);
     }
 
     /// Moves the stream to another connection. The existing value was received on the old connection, and its epoch
@@ -94,7 +99,7 @@ impl<T: Noun> StreamState<T> {
     }
 
     /// Returns the health of a loaded version. Reads the clock at most once.
-    pub fn health(&self, version: Option<&Version<T>>) -> Health {
+    pub fn health<V>(&self, version: Option<&Version<V>>) -> Health {
         // The connection must be loaded before the subscription, see `move_to`.
         let connection = self.connection.load().snapshot();
         let inputs = HealthInputs {
@@ -108,29 +113,48 @@ impl<T: Noun> StreamState<T> {
 
     pub fn subscription(&self) -> SubscriptionState {
         let TimedFlagState { is_set, set_at, cleared_at } = self.subscription.read();
-        SubscriptionState { subscribed: is_set, renewed: set_at, dropped: cleared_at }
+        let delisted = !is_set && self.delisted.load(Relaxed);
+        SubscriptionState { subscribed: is_set, delisted, renewed: set_at, dropped: cleared_at }
     }
 }
 
-/// The number of arrivals with each verdict. On a cache line of its own, because each publish stores to it.
+/// The counts of a stream's arrivals. On a cache line of their own, because each publish stores to it.
 #[derive(Default)]
-pub(super) struct Counts(CachePadded<[AtomicU64; 4]>);
+pub(super) struct Counts(CachePadded<CountFields>);
 
+#[derive(Default)]
+struct CountFields {
+    verdicts: [AtomicU64; 4],
+    implausible: AtomicU64,
+    id_clashes: AtomicU64,
+}
+
+// Only the publisher counts, so a load and a store suffice.
 impl Counts {
-    /// Counts one verdict. Only the publisher calls this, so a load and a store suffice.
     #[inline]
     pub fn add(&self, verdict: Verdict) {
-        let count = &self.0[verdict as usize];
+        let count = &self.0.verdicts[verdict as usize];
         count.store(count.load(Relaxed) + 1, Relaxed);
     }
 
+    pub fn add_implausible(&self) {
+        self.0.implausible.store(self.0.implausible.load(Relaxed) + 1, Relaxed);
+    }
+
+    #[inline]
+    pub fn set_id_clashes(&self, clashes: u64) {
+        self.0.id_clashes.store(clashes, Relaxed);
+    }
+
     pub fn read(&self) -> VerdictCounts {
-        let count = |verdict: Verdict| self.0[verdict as usize].load(Relaxed);
+        let count = |verdict: Verdict| self.0.verdicts[verdict as usize].load(Relaxed);
         VerdictCounts {
             published: count(Verdict::Published),
             late: count(Verdict::Late),
             duplicate: count(Verdict::Duplicate),
             old_epoch: count(Verdict::OldEpoch),
+            implausible: self.0.implausible.load(Relaxed),
+            id_clashes: self.0.id_clashes.load(Relaxed),
         }
     }
 }

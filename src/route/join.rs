@@ -11,7 +11,7 @@ use super::open_feeds::{OpenFeeds, Rings};
 use super::route::{AnyRoute, Keep, Reader, Route, put, route};
 use super::router::Table;
 use crate::feed::{AnyWriter, FeedWriter, Filter, JoinedStream, Mark, Overflow, Payload, Update};
-use crate::model::{Event, Noun, StreamKey};
+use crate::model::{Event, Noun, StreamKey, Words};
 use crate::plan::{Mode, StreamSpec};
 use crate::sync::latest::{self, Writer};
 use crate::sync::waiters::Waiters;
@@ -225,7 +225,7 @@ impl<T: Noun> Conflating<T> {
     }
 }
 
-impl<T: Copy> Keep<T> {
+impl<T: Words> Keep<T> {
     /// Stores the state, unless the pool holds it already. Returns the mark to set.
     fn put(&mut self, state: &Update<T>) -> Option<Mark> {
         match self {

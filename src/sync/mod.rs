@@ -1,6 +1,5 @@
 //! Lock-free building blocks without unsafe code. A thread waits for a lock in one place, the reading end of `lossy`,
-//! where readers take turns. (The futex of systems that have none has a lock, too.) The locks of `slots` are only
-//! tried.
+//! where readers take turns. (The futex of systems that have none has a lock, too.)
 //!
 //! Loom models named `planted_…` contain a deliberate mistake and pass only if the model checker finds it.
 
@@ -14,6 +13,5 @@ pub mod latest;
 pub mod lossy;
 mod prim;
 pub mod signal;
-mod slots;
 pub mod timed_flag;
 pub mod waiters;

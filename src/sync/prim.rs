@@ -1,17 +1,15 @@
 //! The primitives under `sync`: std's, or loom's under `cfg(loom)`, where a model checker runs the same source; and a
-//! futex, which std does not export. Other code depends on the difference only in tests and in the size of one array.
+//! futex, which std does not export. Other code depends on the difference only in tests and in the sizes of two arrays.
 
 #[cfg(loom)]
 pub(super) use loom::{
     hint::spin_loop,
     sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, fence},
-    sync::{RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 #[cfg(not(loom))]
 pub(super) use std::{
     hint::spin_loop,
     sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, fence},
-    sync::{RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use std::time::Duration;

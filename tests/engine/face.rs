@@ -5,10 +5,10 @@ use std::fmt::Debug;
 
 use hoga::prelude::*;
 use hoga::{
-    Access, AsMarket, Batch, BatchCursor, Builder, CachedHandle, CallbackBuilder, Change, ConnectionId, Currency, Date,
-    DateTime, DisconnectKind, Dispatcher, Grouping, IntoMarkets, Level, Levels, MarketSelector, MarketSource,
-    MarketState, MarketWarning, Maybe, Nanos, Nature, Noun, NounKind, Pattern, Payload, Resolve, Scope, ShutdownReport,
-    Side, Stamps, StreamType, SystemResolver, Time, Unit, Universe, config, error, offline, status,
+    Access, AsMarket, Batch, BatchCursor, BestLevels, Builder, CachedHandle, CallbackBuilder, Change, ConnectionId,
+    Currency, Date, DateTime, DisconnectKind, Dispatcher, Grouping, IntoMarkets, Level, Levels, MarketSelector,
+    MarketSource, MarketState, MarketWarning, Maybe, Nanos, Nature, Noun, NounKind, Pattern, Payload, Resolve, Scope,
+    ShutdownReport, Side, Stamps, StreamType, SystemResolver, Time, Unit, Universe, config, error, offline, status,
 };
 
 /// Types that can be cloned, sent and shared.
@@ -34,9 +34,8 @@ fn types_of_the_crate_root_are_debug_and_send() {
     all!(value: Market, DataType, Grouping, Interval, StreamKey, Scope, Currency, Access, Format, Nature, NounKind);
     all!(value: Ticker, Trade, Orderbook, Candle, Event, Level, Levels, Unit, Change, Side, MarketState, MarketWarning);
     all!(value: StreamType, Date, Time, DateTime, Maybe<f64>, Stamps, Nanos, Epoch, ConnectionId, DisconnectKind);
-    // A reading holds a lock of its thread, so it is `Debug` but not `Send`.
-    fn shown<T: Debug>() {}
-    all!(shown: Reading<'_, Ticker>);
+    all!(shared: Reading<'_, Ticker>, Reading<'_, BestLevels>);
+    all!(value: BestLevels, Handle<BestLevels>);
 }
 
 #[test]
@@ -54,7 +53,8 @@ fn types_of_the_public_modules_are_debug_and_send() {
     all!(value: status::DecodeError, status::DecodeErrorKind, status::ObjectCounts, status::ErrorName, status::Event, status::FeedCounts);
     all!(value: status::Drift, status::DriftCounts, status::DriftKind, status::Excerpt, status::Refused, status::RefusedMessages);
     all!(value: status::FeedStatus, status::FormatReason, status::Latencies, status::Latency, status::LifecycleEvent);
-    all!(value: status::Disconnect, status::PlanStats, status::Rejection, status::RejectionKind, status::RetryAfter);
+    all!(value: status::Disconnect, status::MarketListStatus, status::PlanStats, status::Rejection);
+    all!(value: status::RejectionKind, status::RetryAfter);
     all!(value: status::Revisions, status::ServerError, status::Stage, status::State, status::StreamStatus);
     all!(value: status::SubscriptionEntry, status::SubscriptionList, status::VerdictCounts, status::Violation);
     all!(shared: status::FeedCounters, status::Lifecycle);

@@ -5,7 +5,7 @@ use std::ops::Deref;
 
 use super::{Access, Nature, Noun};
 use crate::model::words::words;
-use crate::model::{DataType, Grouping, Market, Maybe, StreamType, Words};
+use crate::model::{DataType, Fingerprint, FromWords, Grouping, Market, Maybe, StreamType, Words};
 
 /// Maximum number of levels on a side, which is also the maximum that the exchange documents.
 pub const MAX_LEVELS: usize = 30;
@@ -50,6 +50,26 @@ pub struct Unit {
     pub ask: Option<Level>,
     /// The bid, if that side is deep enough.
     pub bid: Option<Level>,
+}
+
+/// The best ask and the best bid of a book, read without the rest of it: see
+/// [`Handle::best_levels`](crate::Handle::best_levels).
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct BestLevels {
+    /// Time of the last change of the book, Unix ms.
+    pub timestamp: u64,
+    /// The lowest ask, if there is one.
+    pub ask: Option<Level>,
+    /// The highest bid, if there is one.
+    pub bid: Option<Level>,
+}
+
+impl BestLevels {
+    /// Best ask minus best bid, in the quote currency. `None` if a side is empty.
+    pub fn spread(&self) -> Option<f64> {
+        Some(self.ask?.price - self.bid?.price)
+    }
 }
 
 /// One side of a book, best level first, stored inline. Dereferences to a slice.
@@ -124,8 +144,18 @@ impl Noun for Orderbook {
     }
 
     #[inline]
+    fn latest_ms(order: u64) -> u64 {
+        order
+    }
+
+    #[inline]
     fn id(&self) -> Option<u64> {
         None
+    }
+
+    #[inline]
+    fn contents(&self) -> Fingerprint {
+        Fingerprint::default()
     }
 
     #[inline]
@@ -139,9 +169,60 @@ impl Noun for Orderbook {
     }
 }
 
-words! {
-    Level { price size }
-    Orderbook { market timestamp total_ask_size total_bid_size asks bids level [stream_type] }
+words! { Level { price size } }
+
+/// The first words of a book: what they say about the words that follow, and the time of the book.
+struct Head {
+    stream_type: StreamType,
+    asks: u8,
+    bids: u8,
+    timestamp: u64,
+}
+
+words! { Head { timestamp [stream_type asks bids] } }
+
+/// Stored as the head, then the best ask, the best bid, the next ask and so on, then the other fields. So the best levels
+/// are found in the first words, and a book with fewer levels takes fewer words. If one side has more levels than the
+/// other, the other side's places hold meaningless levels.
+impl Words for Orderbook {
+    const MAX: usize = Head::MAX + 2 * Level::MAX * MAX_LEVELS + 3 * <Maybe<f64> as Words>::MAX + Market::MAX;
+
+    #[inline]
+    fn put(&self, word: &mut impl FnMut(u64)) {
+        let Self { market, timestamp, total_ask_size, total_bid_size, asks, bids, stream_type, level } = self;
+        Head { stream_type: *stream_type, asks: asks.len, bids: bids.len, timestamp: *timestamp }.put(word);
+        for (ask, bid) in asks.levels.iter().zip(&bids.levels).take(self.unit_count()) {
+            ask.put(word);
+            bid.put(word);
+        }
+        [total_ask_size, total_bid_size, level].into_iter().for_each(|it| it.put(word));
+        market.put(word);
+    }
+
+    #[inline]
+    fn take(word: &mut impl FnMut() -> u64) -> Self {
+        let Head { stream_type, asks, bids, timestamp } = Head::take(word);
+        let mut asks = Levels { len: asks.min(MAX_LEVELS as u8), ..Levels::EMPTY };
+        let mut bids = Levels { len: bids.min(MAX_LEVELS as u8), ..Levels::EMPTY };
+        let units = asks.len().max(bids.len());
+        for (ask, bid) in asks.levels.iter_mut().zip(&mut bids.levels).take(units) {
+            (*ask, *bid) = (Level::take(word), Level::take(word));
+        }
+        let [total_ask_size, total_bid_size, level] = std::array::from_fn(|_| Maybe::take(word));
+        let market = Market::take(word);
+        Self { market, timestamp, total_ask_size, total_bid_size, asks, bids, stream_type, level }
+    }
+}
+
+impl FromWords for BestLevels {
+    const WORDS: usize = Head::MAX + 2 * Level::MAX;
+
+    #[inline]
+    fn from_words(word: &mut impl FnMut() -> u64) -> Self {
+        let Head { asks, bids, timestamp, .. } = Head::take(word);
+        let (ask, bid) = (Level::take(word), Level::take(word));
+        Self { timestamp, ask: (asks > 0).then_some(ask), bid: (bids > 0).then_some(bid) }
+    }
 }
 
 impl Deref for Levels {
@@ -149,25 +230,6 @@ impl Deref for Levels {
     #[inline]
     fn deref(&self) -> &[Level] {
         &self.levels[..usize::from(self.len)]
-    }
-}
-
-/// Stored as the number of levels, then the levels.
-impl Words for Levels {
-    const MAX: usize = 1 + Level::MAX * MAX_LEVELS;
-
-    #[inline]
-    fn put(&self, word: &mut impl FnMut(u64)) {
-        word(u64::from(self.len));
-        self.iter().for_each(|level| level.put(word));
-    }
-
-    #[inline]
-    fn take(word: &mut impl FnMut() -> u64) -> Self {
-        let len = word().min(MAX_LEVELS as u64) as u8;
-        let mut side = Self { len, ..Self::EMPTY };
-        side.levels[..usize::from(len)].fill_with(|| Level::take(word));
-        side
     }
 }
 
@@ -196,6 +258,34 @@ mod tests {
         }
         assert!(!side.push(Level::default()));
         assert_eq!(side.len(), MAX_LEVELS);
+    }
+
+    #[test]
+    fn the_best_levels_are_read_from_the_first_words_of_books_of_all_depths() {
+        for (asks, bids) in [(0, 0), (1, 0), (0, 2), (1, 1), (3, 1), (MAX_LEVELS, MAX_LEVELS)] {
+            let side = |levels: usize, sign: f64| {
+                let mut side = Levels::EMPTY;
+                (0..levels).for_each(|i| _ = side.push(Level { price: 100.0 + sign * (i + 1) as f64, size: 1.5 }));
+                side
+            };
+            let book = Orderbook {
+                market: "KRW-BTC".parse().unwrap(),
+                timestamp: 7,
+                total_ask_size: Maybe::ABSENT,
+                total_bid_size: 2.0.into(),
+                asks: side(asks, 1.0),
+                bids: side(bids, -1.0),
+                stream_type: StreamType::Realtime,
+                level: 0.0.into(),
+            };
+            let mut words = Vec::new();
+            book.put(&mut |word| words.push(word));
+            let mut left = words.iter().copied();
+            let best = BestLevels::from_words(&mut || left.next().unwrap());
+            assert!(words.len() - left.len() <= BestLevels::WORDS);
+            assert_eq!((best.timestamp, best.ask, best.bid), (7, book.best_ask(), book.best_bid()));
+            assert_eq!(best.spread(), book.spread());
+        }
     }
 
     #[test]

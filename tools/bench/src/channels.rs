@@ -163,14 +163,14 @@ pub struct Marked<T> {
 }
 
 /// Creates a feed that conflates one stream.
-pub fn conflate<T: Payload>() -> Channel<Marked<T>, Feed<T>> {
+pub fn conflate<T: Payload + Words>() -> Channel<Marked<T>, Feed<T>> {
     let Channel { writer: mut feed, reader } = feed(DataType::Ticker, Overflow::Conflate);
     let (newest, stored) = latest::cell();
     let mark = feed.conflate(vec![stored])[0];
     Channel { writer: Marked { feed, mark, newest }, reader }
 }
 
-impl<T: Payload> Marked<T> {
+impl<T: Payload + Words> Marked<T> {
     /// Stores a newest value.
     pub fn store(&mut self, value: &T) {
         let receipt = Receipt { connection: ConnectionId(0), epoch: Epoch(1), received: Nanos(0) };
@@ -178,7 +178,7 @@ impl<T: Payload> Marked<T> {
     }
 }
 
-impl<T: Payload> Write<T> for Marked<T> {
+impl<T: Payload + Words> Write<T> for Marked<T> {
     #[inline]
     fn put(&mut self, _stored: &Update<T>) {
         self.feed.mark(self.mark);

@@ -117,7 +117,7 @@ fn readers_name(readers: usize) -> String {
     format!("drop-oldest, {readers} reader{}", if readers == 1 { "" } else { "s" })
 }
 
-fn marking<T: Payload>(value: T) -> Candidate<'static> {
+fn marking<T: Payload + Words>(value: T) -> Candidate<'static> {
     let (Channel { mut writer, reader }, mut next) = (channels::conflate(), update(value));
     writer.store(&value);
     Candidate::new(lines("conflate", &["mark a newest value"]), move || {
