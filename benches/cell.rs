@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use candidates::*;
 use hoga::model::*;
 use hoga::net::SystemClock;
-use hoga::pool::{self, DataPool, Handle, Publisher};
+use hoga::pool::{self, DataPool, Handle, Publisher, Timeline};
 use hoga::sync::connection::ConnectionState;
 use samples::*;
 
@@ -301,7 +301,7 @@ fn ticker_handle() -> (Publisher<Ticker>, Handle<Ticker>) {
     connection.opened(Epoch(1), clock.now(), None);
     let mut publisher = pool::open(&pool, btc(DataType::Ticker), connection);
     let now = clock.now();
-    publisher.publish(&receipt(1, now.0), &ticker(1, 1.0), || now);
+    publisher.publish(&receipt(1, now.0), &ticker(1, 1.0), &Timeline::new(), || now);
     (publisher, pool.ticker("KRW-BTC").unwrap())
 }
 
@@ -356,7 +356,7 @@ impl Batch1000 {
         for &market in &markets {
             let key = StreamKey::of(DataType::Ticker, market);
             let mut publisher: Publisher<Ticker> = pool::open(&pool, key, connection.clone());
-            publisher.publish(&receipt(1, 1), &Ticker { market, ..ticker(1, 1.0) }, || Nanos(1));
+            publisher.publish(&receipt(1, 1), &Ticker { market, ..ticker(1, 1.0) }, &Timeline::new(), || Nanos(1));
             // Its stream stays readable until a publisher is dropped.
             std::mem::forget(publisher);
         }

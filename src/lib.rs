@@ -179,10 +179,10 @@ pub use model::{
     Ticker, Time, Trade, Unit,
 };
 
-/// The status of the engine: connections, feeds, callbacks, demand, and latencies.
+/// The status of the engine: connections, feeds, callbacks, demand, the list of markets, and latencies.
 pub mod status {
     pub use crate::call::CallbackStatus;
-    pub use crate::engine::{ConnectionStatus, FeedStatus, Lifecycle, LifecycleEvent};
+    pub use crate::engine::{ConnectionStatus, FeedStatus, Lifecycle, LifecycleEvent, MarketListStatus};
     pub use crate::feed::{CallbackState, FeedCounters, FeedCounts, Latencies, Latency};
     pub use crate::model::ClockOffset;
     pub use crate::plan::{ClientStatus, Conflict, ConflictKind, ConflictSubject, PlanStats, Revisions};

@@ -237,7 +237,14 @@ impl Builder {
     }
 
     /// Asks `source` which markets exist, at the start and then at intervals of `every`, on a separate thread. If it
-    /// fails, the error is logged, the known markets stay, and it is asked again after at most a minute.
+    /// fails, the error is logged, the known markets stay, and it is asked again after 1 s, then 2 s, and so on, up to a
+    /// minute, but never later than `every`. After status 418, which means that the address is blocked, it is asked
+    /// again after a minute.
+    ///
+    /// A list with unusable entries, or with fewer than three quarters of the known markets, is doubtful. Its markets
+    /// are used, but a market leaves only when two lists in a row lack it. The streams of a market that has left become
+    /// [`NotListed`](crate::pool::Health::NotListed) as soon as they are off the wire. If the market returns, so do they.
+    /// [`Engine::market_list`] returns the status.
     pub fn market_source(mut self, source: impl MarketSource + 'static, every: Duration) -> Self {
         self.source = Some((Box::new(source), every));
         self

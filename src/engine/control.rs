@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::handles::Handles;
 use super::hub::{Accepted, FeedRequest, Hub, Outcome};
 use super::log::Log;
+use super::market_list::MarketListStatus;
 use super::status::FeedStatus;
 use crate::call::{self, CallbackStatus};
 use crate::config::{Dialect, FormatChoice};
@@ -29,6 +30,7 @@ pub(super) struct Control {
     /// No code that may block runs under this lock: neither the log nor code of the program.
     hub: Mutex<Hub>,
     callbacks: Mutex<Vec<Weak<call::Shared>>>,
+    market_list: Mutex<MarketListStatus>,
     /// The control thread, to be woken when demand changes.
     thread: OnceLock<Thread>,
     /// False after the control thread has ended, by a panic or otherwise.
@@ -55,6 +57,7 @@ impl Control {
             log,
             hub: Mutex::new(hub),
             callbacks: Mutex::default(),
+            market_list: Mutex::default(),
             thread: OnceLock::new(),
             alive: Arc::new(AtomicBool::new(true)),
         }
@@ -98,6 +101,16 @@ impl Control {
     /// Returns the markets that exist, as far as the engine knows.
     pub fn universe(&self) -> Universe {
         self.with_planner(|planner| planner.universe().clone())
+    }
+
+    /// Returns the status of the list of markets.
+    pub fn market_list(&self) -> MarketListStatus {
+        self.market_list.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes the status of the list of markets.
+    pub fn change_market_list(&self, write: impl FnOnce(&mut MarketListStatus)) {
+        write(&mut self.market_list.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Returns the streams that a demand asks for now.

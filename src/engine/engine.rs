@@ -13,7 +13,8 @@ use super::log::{Log, Note};
 use super::subscribed::POLL_EVERY;
 use super::threads::Thread;
 use super::{
-    Builder, CallbackBuilder, Client, ConnectionStatus, EngineState, Feed, FeedStatus, ShutdownReport, Subscribed,
+    Builder, CallbackBuilder, Client, ConnectionStatus, EngineState, Feed, FeedStatus, MarketListStatus,
+    ShutdownReport, Subscribed,
 };
 use crate::call::{CallbackStatus, Dispatcher};
 use crate::config::{Config, FormatChoice};
@@ -234,6 +235,12 @@ impl Engine {
         self.control.universe()
     }
 
+    /// Returns the status of the list of markets from the source of markets: why the last request failed, and what is
+    /// doubtful about the newest list.
+    pub fn market_list(&self) -> MarketListStatus {
+        self.control.market_list()
+    }
+
     /// Opens a client, which represents a component of the program and holds the subscriptions made through it. No
     /// other client may have the same name.
     ///
@@ -265,8 +272,9 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::NotReady`] names the streams that are not live when the timeout expires or the engine stops, each with
-    /// the reason. It names none if only the list of markets is missing. Unknown markets never get a value, because the
-    /// exchange ignores them silently. Streams of a pattern for which the connections have no room are named too.
+    /// the reason. It names none if only the list of markets is missing, and then says why. Unknown markets never get a
+    /// value, because the exchange ignores them silently. Streams of a pattern for which the connections have no room
+    /// are named too.
     pub fn wait_ready(&self, timeout: Duration) -> Result<()> {
         let deadline = self.now() + timeout;
         loop {

@@ -344,7 +344,10 @@ impl Hub {
 
     fn carry_out(&mut self, decisions: Decisions) {
         let Decisions { carry, list, overdue, reaped, expired, interrupted, relisted, unconfirmed } = decisions;
-        for key in expired.iter().chain(&interrupted) {
+        for key in &expired {
+            self.end_stream(*key);
+        }
+        for key in &interrupted {
             pool::set_subscribed(&self.pool, *key, false);
         }
         for key in &interrupted {
@@ -364,6 +367,16 @@ impl Hub {
         }
         if !unconfirmed.is_empty() {
             self.outcome.notes.push(Note::Unconfirmed(unconfirmed));
+        }
+    }
+
+    /// Marks a stream that has left the wire.
+    fn end_stream(&self, key: StreamKey) {
+        let universe = self.planner.universe();
+        if !universe.is_empty() && key.market().is_some_and(|market| !universe.contains(market)) {
+            pool::delist(&self.pool, key);
+        } else {
+            pool::set_subscribed(&self.pool, key, false);
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::lifecycle::LifecycleEvent;
 use crate::call::drop_quietly;
 use crate::error::Error;
-use crate::model::{ConnectionId, Format, StreamKey};
+use crate::model::{ConnectionId, Format, Market, StreamKey};
 use crate::net::{LedgerWarning, SourceError};
 use crate::session::{Event, FormatReason};
 use crate::sync::lossy::{self, Reader, Writer};
@@ -40,6 +40,10 @@ pub(super) enum Note {
     NoMarkets(SourceError),
     /// The number of entries in the list of markets that are not markets.
     NotMarkets(u64),
+    /// Markets that a doubtful list lacks, and that stay.
+    KeptMarkets(Vec<Market>),
+    /// Markets that have left the list.
+    Delisted(Vec<Market>),
     /// A callback failed too often in a row. The text describes the last failure.
     Quarantined(Box<str>, String),
     /// The engine was dropped, and its shutdown ended with this error.
@@ -117,6 +121,11 @@ impl Note {
             Self::NotMarkets(count) => {
                 tracing::warn!("{count} entries of the list of markets have no usable market code");
             }
+            Self::KeptMarkets(markets) => tracing::warn!(
+                "the list of markets is doubtful: it lacks {}; they stay unless the next list lacks them too",
+                names(markets)
+            ),
+            Self::Delisted(markets) => tracing::info!("no longer in the list of markets: {}", names(markets)),
             Self::Quarantined(name, failure) => {
                 let name = name.escape_debug();
                 tracing::warn!("callback \"{name}\" is quarantined because it failed too often in a row: {failure}");
@@ -124,6 +133,15 @@ impl Note {
             Self::BadEnd(error) => tracing::error!("{error}"),
         }
     }
+}
+
+/// Returns the first names, and the number of the others.
+fn names(markets: &[Market]) -> String {
+    const SHOWN: usize = 10;
+    let (shown, others) = markets.split_at(markets.len().min(SHOWN));
+    let shown: Vec<_> = shown.iter().map(Market::as_str).collect();
+    let others = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+    shown.join(", ") + &others
 }
 
 fn write_lifecycle(connection: ConnectionId, event: &Event) {

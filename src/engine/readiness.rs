@@ -24,7 +24,8 @@ impl Control {
             };
             (key, reason)
         };
-        Error::NotReady(NotReady { streams: planned.into_iter().map(reason).collect(), awaits_markets })
+        let market_list = if awaits_markets { self.market_list().failure } else { None };
+        Error::NotReady(NotReady { streams: planned.into_iter().map(reason).collect(), awaits_markets, market_list })
     }
 }
 

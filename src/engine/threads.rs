@@ -15,13 +15,11 @@ use super::log::{self, Note};
 use super::shutdown::ShutdownReport;
 use crate::model::{Clock, Nanos};
 use crate::net::{MarketSource, Reactor, SystemClock, pin};
+use crate::plan::MarketList;
 use crate::sync::lossy::Reader;
 
 /// The longest time between two polls of the control thread.
 const POLL_EVERY_MAX: Duration = Duration::from_secs(1);
-
-/// The longest time until a source of markets is asked again after an error.
-const SOURCE_RETRY_MAX: Duration = Duration::from_secs(60);
 
 /// How often the markets thread checks whether the engine has stopped.
 const STOP_CHECK_EVERY: Duration = Duration::from_millis(50);
@@ -91,21 +89,11 @@ impl Thread {
         // Not part of the engine's liveness: the data stays current without this thread.
         let alive = Arc::new(AtomicBool::new(true));
         Self::start("hoga-markets".to_owned(), alive, move || {
+            let mut list = MarketList::new(every);
             while !control.is_stopped() {
-                let pause = match source.markets() {
-                    Ok(markets) => {
-                        if source.skipped() > 0 {
-                            control.log.note(Note::NotMarkets(source.skipped()));
-                        }
-                        control.set_universe(markets.into_iter().collect());
-                        every
-                    }
-                    Err(error) => {
-                        control.log.note(Note::NoMarkets(error));
-                        every.min(SOURCE_RETRY_MAX)
-                    }
-                };
-                let until = control.clock.now() + pause;
+                let answer = source.markets();
+                control.take_markets(&mut list, answer.map(|markets| (markets, source.skipped())));
+                let until = control.clock.now() + list.pause();
                 while !control.is_stopped() && control.clock.now() < until {
                     thread::park_timeout(until.since(control.clock.now()).min(STOP_CHECK_EVERY));
                 }

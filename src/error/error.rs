@@ -267,7 +267,11 @@ mod tests {
                 failure: SourceFailure::Status(503),
             }),
             Error::Start { what: "thread", source: io::ErrorKind::OutOfMemory.into() },
-            Error::NotReady(NotReady { streams: vec![(key, NotReadyReason::NoDataYet)], awaits_markets: false }),
+            Error::NotReady(NotReady {
+                streams: vec![(key, NotReadyReason::NoDataYet)],
+                awaits_markets: false,
+                market_list: None,
+            }),
             Error::InvalidArgument("there is no connection 7".into()),
             Error::from("KRW".parse::<Market>().unwrap_err()),
             Error::Stopped,

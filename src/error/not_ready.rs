@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::model::{ConnectionId, Nanos, StreamKey};
+use crate::net::SourceError;
 use crate::session::{Disconnect, Refused};
 
 /// The streams that were not ready when a wait timed out, and why.
@@ -13,6 +14,8 @@ pub struct NotReady {
     pub streams: Vec<(StreamKey, NotReadyReason)>,
     /// Whether patterns are subscribed and the list of markets has not been loaded yet.
     pub awaits_markets: bool,
+    /// If that list is missing, why the last request for it failed; `None` if no request has ended yet.
+    pub market_list: Option<SourceError>,
 }
 
 /// Why a stream has no current data.
@@ -66,8 +69,18 @@ impl NotReady {
 impl fmt::Display for NotReady {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 10;
+        if self.awaits_markets {
+            f.write_str("the patterns have no list of markets yet")?;
+            match &self.market_list {
+                Some(failure) => write!(f, ": {failure}")?,
+                None => f.write_str("; check the market source, or wait longer")?,
+            }
+        }
         if self.streams.is_empty() {
-            return f.write_str("the patterns have no list of markets yet; check the market source, or wait longer");
+            return Ok(());
+        }
+        if self.awaits_markets {
+            f.write_str("; and ")?;
         }
         let shown = &self.streams[..self.streams.len().min(SHOWN)];
         let names: Vec<_> = shown.iter().map(|(key, _)| key.to_string()).collect();
@@ -121,16 +134,24 @@ impl fmt::Display for NotReadyReason {
 mod tests {
     use super::*;
     use crate::model::DataType;
+    use crate::net::SourceFailure;
 
     fn not_ready(reasons: &[NotReadyReason]) -> NotReady {
         let key = StreamKey::of(DataType::Ticker, "KRW-BTC".parse().unwrap());
-        NotReady { streams: reasons.iter().map(|reason| (key, reason.clone())).collect(), awaits_markets: false }
+        let streams = reasons.iter().map(|reason| (key, reason.clone())).collect();
+        NotReady { streams, awaits_markets: false, market_list: None }
     }
 
     #[test]
     fn a_missing_list_of_markets_is_reported() {
-        let text = NotReady { streams: Vec::new(), awaits_markets: true }.to_string();
-        assert!(text.contains("list of markets"), "{text}");
+        let mut missing = NotReady { streams: Vec::new(), awaits_markets: true, market_list: None };
+        assert!(missing.to_string().contains("list of markets"), "{missing}");
+        let failure = SourceError { url: "http://x".to_owned(), failure: SourceFailure::Status(503) };
+        missing.market_list = Some(failure.clone());
+        assert!(missing.to_string().ends_with(&failure.to_string()), "{missing}");
+        missing.streams = not_ready(&[NotReadyReason::NoDataYet]).streams;
+        let text = missing.to_string();
+        assert!(text.contains("status 503") && text.contains("; and no current data for ticker KRW-BTC"), "{text}");
     }
 
     #[test]

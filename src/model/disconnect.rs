@@ -43,6 +43,8 @@ pub enum DisconnectKind {
     Silent,
     /// Pings were answered, but no data arrived.
     Mute,
+    /// The peer did not read what was sent to it.
+    NotReading,
     /// The connection has no stream left to carry, so the engine closed the socket.
     Unwanted,
     /// The engine was stopped.
@@ -51,7 +53,7 @@ pub enum DisconnectKind {
 
 impl DisconnectKind {
     /// All kinds, in numeric order: `ALL[kind as usize] == kind`.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::DnsFailed,
         Self::DnsTimeout,
         Self::ConnectRefused,
@@ -70,6 +72,7 @@ impl DisconnectKind {
         Self::ProtocolError,
         Self::Silent,
         Self::Mute,
+        Self::NotReading,
         Self::Unwanted,
         Self::Stopped,
     ];
@@ -100,6 +103,7 @@ impl DisconnectKind {
             Self::ProtocolError => "protocol_error",
             Self::Silent => "silent",
             Self::Mute => "mute",
+            Self::NotReading => "not_reading",
             Self::Unwanted => "unwanted",
             Self::Stopped => "stopped",
         }

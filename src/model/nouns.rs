@@ -107,7 +107,7 @@ pub use trade::Trade;
 
 use std::fmt::Debug;
 
-use super::{DataType, Scope, StreamKey, StreamType, Words};
+use super::{DataType, Fingerprint, Scope, StreamKey, StreamType, Words};
 
 /// A message type: [`Ticker`], [`Trade`], [`Orderbook`] or [`Candle`]. Sealed: other types cannot implement it.
 ///
@@ -146,12 +146,20 @@ pub trait Noun: family::Placed + Words + Into<super::Event> + Copy + PartialEq +
     /// The ordering key of this message.
     fn order(&self) -> Self::Order;
 
+    /// The latest time in an ordering key, in Unix ms. The key cannot be true if this time cannot.
+    fn latest_ms(order: Self::Order) -> u64;
+
     /// The exchange's timestamp of the event, in Unix ms.
     fn exchange_ms(&self) -> u64;
 
     /// An id that is unique in the stream, for messages that the exchange may send twice. `None` for all others, and if
     /// the message has no readable id.
     fn id(&self) -> Option<u64>;
+
+    /// What the message says about the event with its [`id`](Self::id). If two messages with one id differ in this,
+    /// they report two events.
+    #[doc(hidden)]
+    fn contents(&self) -> Fingerprint;
 
     /// Whether the message is a snapshot or reports a change.
     fn stream_type(&self) -> StreamType;

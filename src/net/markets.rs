@@ -11,10 +11,12 @@ pub trait MarketSource: Send {
     /// Returns every market that exists now, in any order.
     ///
     /// # Errors
-    /// If the list cannot be fetched, or may be incomplete: a market missing from the list counts as delisted.
+    /// If the list cannot be fetched, or is known to be incomplete. A market that is missing from the list counts as
+    /// delisted, unless the list is doubtful; see [`Builder::market_source`](crate::Builder::market_source).
     fn markets(&mut self) -> Result<Vec<Market>, SourceError>;
 
-    /// Returns the number of entries in the last list without a valid market code. The engine logs it.
+    /// Returns the number of entries in the last list without a valid market code. If there are any, the list is
+    /// doubtful.
     fn skipped(&self) -> u64 {
         0
     }

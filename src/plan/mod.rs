@@ -4,13 +4,14 @@
 //! connection. The [`Planner`] counts demand, collects changes for a short time (the window), and creates a
 //! [`DesiredSet`] for each connection: all the streams that it must carry, and which of them run already and need no
 //! new snapshot. Only [`request()`] and [`list_request()`] write request text. A [`Pattern`] selects markets, and a
-//! [`Universe`] is the set of markets that exist.
+//! [`Universe`] is the set of markets that exist; the [`MarketList`] decides what a source's answers change in it.
 
 mod client;
 mod conflict;
 mod connection_plan;
 mod demand;
 mod desired_set;
+mod market_list;
 mod market_selector;
 mod pattern;
 mod placement;
@@ -27,6 +28,7 @@ pub use conflict::{Conflict, ConflictKind, ConflictLog, ConflictSubject};
 pub use connection_plan::Confirmation;
 pub use demand::DemandId;
 pub use desired_set::{DesiredSet, Running};
+pub use market_list::MarketList;
 pub use market_selector::{IntoMarkets, InvalidCode, MarketSelector};
 pub use pattern::{InvalidPattern, Pattern};
 pub use placement::Placement;

@@ -232,6 +232,14 @@ pub fn set_subscribed(pool: &DataPool, key: StreamKey, subscribed: bool) {
     }
 }
 
+/// Marks a stream as not subscribed, because its market has left the list of markets. A stream that was never opened is
+/// ignored.
+pub fn delist(pool: &DataPool, key: StreamKey) {
+    if let Some(stream) = pool.read().get(&key) {
+        match_any!(stream, stream => stream.handle.state.delist());
+    }
+}
+
 impl fmt::Debug for DataPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "DataPool({} streams)", self.read().len())

@@ -10,6 +10,7 @@ use crate::sync::connection::ConnectionSnapshot;
 ///
 /// | health | when |
 /// | --- | --- |
+/// | `NotListed` | the same as `NotSubscribed`, because the market has left the list of markets |
 /// | `NotSubscribed` | the stream is not subscribed any more; a remaining value is history |
 /// | `Disconnected` | its connection has no socket |
 /// | `NoData` | connected and subscribed, and nothing has arrived yet |
@@ -38,6 +39,9 @@ pub enum Health {
     },
     /// The stream is not subscribed any more.
     NotSubscribed,
+    /// The stream is not subscribed any more, because its market has left the list of markets. It is subscribed again
+    /// if the market returns and a pattern matches it.
+    NotListed,
 }
 
 impl Health {
@@ -55,6 +59,7 @@ impl Health {
             Self::Stale { .. } => "stale",
             Self::Disconnected { .. } => "disconnected",
             Self::NotSubscribed => "not_subscribed",
+            Self::NotListed => "not_listed",
         }
     }
 }
@@ -67,6 +72,7 @@ impl fmt::Display for Health {
             Self::Stale { .. } => "stale",
             Self::Disconnected { .. } => "disconnected",
             Self::NotSubscribed => "not subscribed",
+            Self::NotListed => "not listed",
         })
     }
 }
@@ -85,6 +91,8 @@ pub(super) struct HealthInputs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SubscriptionState {
     pub subscribed: bool,
+    /// Whether the subscription ended because the market left the list of markets. Has no meaning while subscribed.
+    pub delisted: bool,
     /// When the stream was last subscribed again or moved to another connection. Zero: never.
     pub renewed: Nanos,
     /// When the stream was last dropped, or lost its connection before it moved to another. Zero: never.
@@ -95,7 +103,7 @@ impl HealthInputs {
     /// Returns the health. Calls `now` at most once, and only if the other inputs do not decide.
     pub fn judge(&self, now: impl FnOnce() -> Nanos) -> Health {
         if !self.subscription.subscribed {
-            return Health::NotSubscribed;
+            return if self.subscription.delisted { Health::NotListed } else { Health::NotSubscribed };
         }
         if !self.connection.up {
             return Health::Disconnected { since: self.connection.disconnected_at };
@@ -128,12 +136,14 @@ mod tests {
     }
 
     fn subscription(subscribed: bool, dropped: u64, renewed: u64) -> SubscriptionState {
-        SubscriptionState { subscribed, dropped: Nanos(dropped), renewed: Nanos(renewed) }
+        SubscriptionState { subscribed, delisted: false, dropped: Nanos(dropped), renewed: Nanos(renewed) }
     }
 
     #[test]
     fn the_first_row_that_applies_decides() {
         let (on, off, again) = (subscription(true, 0, 0), subscription(false, 95, 0), subscription(true, 70, 80));
+        let gone = SubscriptionState { delisted: true, ..off };
+        let on = SubscriptionState { delisted: true, ..on };
         let stale = |since| Health::Stale { since: Nanos(since) };
         let down = |since| Health::Disconnected { since: Nanos(since) };
         // subscription, connection (up, epoch, disconnected_at, heard), value (epoch, received), now, expected
@@ -142,6 +152,7 @@ mod tests {
             (off, connection(true, 1, 0, 99), Some((1, 99)), 100, Health::NotSubscribed),
             (off, connection(false, 1, 50, 40), Some((1, 40)), 100, Health::NotSubscribed),
             (off, connection(false, 0, 5, 0), None, 100, Health::NotSubscribed),
+            (gone, connection(true, 1, 0, 99), Some((1, 99)), 100, Health::NotListed),
             // Then the state of the connection, with or without a value.
             (on, connection(false, 0, 5, 0), None, 100, down(5)),
             (on, connection(false, 1, 50, 49), Some((1, 49)), 51, down(50)),
@@ -177,7 +188,8 @@ mod tests {
     fn only_live_is_live() {
         let since = Nanos(1);
         assert!(Health::Live.is_live());
-        for health in [Health::NoData, Health::NotSubscribed, Health::Stale { since }, Health::Disconnected { since }] {
+        let off = [Health::NotSubscribed, Health::NotListed];
+        for health in off.into_iter().chain([Health::NoData, Health::Stale { since }, Health::Disconnected { since }]) {
             assert!(!health.is_live(), "{health}");
         }
     }

@@ -56,12 +56,14 @@ mod publisher;
 mod reading;
 mod status;
 mod stream_state;
+mod timeline;
 
 pub use batch::{Batch, BatchCursor};
-pub use data_pool::{DataPool, empty, open, set_subscribed, waiters};
+pub use data_pool::{DataPool, delist, empty, open, set_subscribed, waiters};
 pub use error::{AsMarket, PoolError};
 pub use handle::{CachedHandle, Handle};
 pub use health::Health;
 pub use publisher::{Publisher, Verdict};
 pub use reading::Reading;
 pub use status::{StreamStatus, VerdictCounts};
+pub use timeline::Timeline;

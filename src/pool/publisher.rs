@@ -5,7 +5,8 @@ use std::thread;
 
 use super::gate::Gate;
 use super::stream_state::StreamState;
-use crate::model::{Nanos, Noun, Receipt, StreamKey};
+use super::timeline::Timeline;
+use crate::model::{Nanos, Nature, Noun, Receipt, StreamKey};
 use crate::sync::latest::{self, Version, Writer};
 
 /// The gate's decision on an arrival.
@@ -62,14 +63,21 @@ impl<T: Noun> Publisher<T> {
     /// Publishes an arrival if the gate finds that it is the newest. Does not wake sleeping readers:
     /// [`wake`](Self::wake) does.
     ///
-    /// `published` returns the time. It is called just before readers can see the value, and not at all if the arrival
+    /// `timeline` belongs to the connection and has recorded the arrival; if it doubts the arrival's time,
+    /// [`doubt`](Self::doubt) must be called first. `published` returns the time. It is called just before readers can see the value, and not at all if the arrival
     /// is refused. Waits for no lock; after warm-up it does not allocate, log, or make a system call.
     #[inline]
-    pub fn publish(&mut self, receipt: &Receipt, value: &T, published: impl FnOnce() -> Nanos) -> Verdict {
+    pub fn publish(
+        &mut self,
+        receipt: &Receipt,
+        value: &T,
+        timeline: &Timeline,
+        published: impl FnOnce() -> Nanos,
+    ) -> Verdict {
         let Some(WriterState { writer, latest, gate }) = &mut self.writer_state else {
             unreachable!("taken only in drop")
         };
-        let verdict = gate.judge(receipt.epoch, value);
+        let verdict = gate.judge(receipt, value, timeline);
         match verdict {
             Verdict::Published => {
                 writer.publish(value, value.exchange_ms(), receipt, published());
@@ -78,7 +86,19 @@ impl<T: Noun> Publisher<T> {
             Verdict::Duplicate | Verdict::Late | Verdict::OldEpoch => {}
         }
         self.state.counts.add(verdict);
+        if T::NATURE == Nature::Occurrence {
+            self.state.counts.set_id_clashes(gate.id_clashes());
+        }
         verdict
+    }
+
+    /// Announces an arrival whose time the connection's timeline doubts, and counts it.
+    #[cold]
+    pub fn doubt(&mut self, received: Nanos, timeline: &Timeline) {
+        if let Some(WriterState { gate, .. }) = &mut self.writer_state {
+            gate.doubt(received, timeline);
+        }
+        self.state.counts.add_implausible();
     }
 
     /// Wakes readers that sleep in `wait_newer`. Separate from publishing, so that one fence and one check serve a

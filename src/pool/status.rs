@@ -19,11 +19,12 @@ pub struct StreamStatus {
     pub connection: Option<ConnectionId>,
     /// The exchange, receive and publish stamps of the newest value.
     pub stamps: Option<Stamps>,
-    /// The number of arrivals with each verdict.
+    /// The number of arrivals with each verdict, and of suspicious ones.
     pub verdicts: VerdictCounts,
 }
 
-/// The number of arrivals with each verdict, since the stream was first opened.
+/// The number of arrivals with each verdict, since the stream was first opened. Each arrival has one verdict;
+/// [`implausible`](Self::implausible) and [`id_clashes`](Self::id_clashes) count some of them again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct VerdictCounts {
@@ -35,6 +36,13 @@ pub struct VerdictCounts {
     pub duplicate: u64,
     /// From a socket that had been replaced.
     pub old_epoch: u64,
+    /// Arrivals with a time more than 10 s ahead of what other messages of the connection suggested. They are published,
+    /// because the clock may have been set, but do not make later values late, unless the following messages confirm
+    /// the time. A recording that is replayed faster than it was recorded may also cause a few.
+    pub implausible: u64,
+    /// Trades whose id was seen before, but with another price, size, side or time of the trade. They count as different
+    /// trades.
+    pub id_clashes: u64,
 }
 
 impl VerdictCounts {

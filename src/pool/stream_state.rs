@@ -7,11 +7,13 @@
 //! * `connection` is replaced only when a publisher is opened on another connection, and after the interruption of the
 //!   subscription is recorded. Readers load it before the subscription, so a reader that sees the new connection also
 //!   sees the interruption, and that the value is older.
+//! * `delisted` is stored before the flag is cleared and loaded after the flag was found cleared, so a reader that sees
+//!   the end of a subscription sees its cause, or that of a later end.
 //! * `counts` has one writer, the publisher. Readers load each count separately (Relaxed).
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -39,6 +41,8 @@ pub(super) struct StreamState {
     stale_after: Duration,
     /// Set while the stream is subscribed.
     subscription: TimedFlag,
+    /// Whether the subscription ended because the market left the list of markets.
+    delisted: AtomicBool,
 }
 
 impl StreamState {
@@ -58,6 +62,7 @@ impl StreamState {
             counts: Counts::default(),
             stale_after,
             subscription: TimedFlag::new_set(),
+            delisted: AtomicBool::new(false),
         }
     }
 
@@ -71,7 +76,18 @@ impl StreamState {
             return;
         }
         let now = self.clock.now();
-        if subscribed { self.subscription.set(now) } else { self.subscription.clear(now) }
+        if subscribed {
+            self.subscription.set(now);
+            self.delisted.store(false, Relaxed);
+        } else {
+            self.subscription.clear(now);
+        }
+    }
+
+    /// Marks the stream not subscribed, because its market has left the list of markets.
+    pub fn delist(&self) {
+        self.delisted.store(true, Relaxed);
+        self.set_subscribed(false);
     }
 
     /// Moves the stream to another connection. The existing value was received on the old connection, and its epoch
@@ -97,29 +113,48 @@ impl StreamState {
 
     pub fn subscription(&self) -> SubscriptionState {
         let TimedFlagState { is_set, set_at, cleared_at } = self.subscription.read();
-        SubscriptionState { subscribed: is_set, renewed: set_at, dropped: cleared_at }
+        let delisted = !is_set && self.delisted.load(Relaxed);
+        SubscriptionState { subscribed: is_set, delisted, renewed: set_at, dropped: cleared_at }
     }
 }
 
-/// The number of arrivals with each verdict. On a cache line of its own, because each publish stores to it.
+/// The counts of a stream's arrivals. On a cache line of their own, because each publish stores to it.
 #[derive(Default)]
-pub(super) struct Counts(CachePadded<[AtomicU64; 4]>);
+pub(super) struct Counts(CachePadded<CountFields>);
 
+#[derive(Default)]
+struct CountFields {
+    verdicts: [AtomicU64; 4],
+    implausible: AtomicU64,
+    id_clashes: AtomicU64,
+}
+
+// Only the publisher counts, so a load and a store suffice.
 impl Counts {
-    /// Counts one verdict. Only the publisher calls this, so a load and a store suffice.
     #[inline]
     pub fn add(&self, verdict: Verdict) {
-        let count = &self.0[verdict as usize];
+        let count = &self.0.verdicts[verdict as usize];
         count.store(count.load(Relaxed) + 1, Relaxed);
     }
 
+    pub fn add_implausible(&self) {
+        self.0.implausible.store(self.0.implausible.load(Relaxed) + 1, Relaxed);
+    }
+
+    #[inline]
+    pub fn set_id_clashes(&self, clashes: u64) {
+        self.0.id_clashes.store(clashes, Relaxed);
+    }
+
     pub fn read(&self) -> VerdictCounts {
-        let count = |verdict: Verdict| self.0[verdict as usize].load(Relaxed);
+        let count = |verdict: Verdict| self.0.verdicts[verdict as usize].load(Relaxed);
         VerdictCounts {
             published: count(Verdict::Published),
             late: count(Verdict::Late),
             duplicate: count(Verdict::Duplicate),
             old_epoch: count(Verdict::OldEpoch),
+            implausible: self.0.implausible.load(Relaxed),
+            id_clashes: self.0.id_clashes.load(Relaxed),
         }
     }
 }

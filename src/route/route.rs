@@ -9,7 +9,7 @@ use super::router::Table;
 use crate::feed::{Arrival, BroadcastStream, Broadcaster, Filter, JoinedStream, Mark, Update};
 use crate::model::{DataType, EachNoun, Epoch, Family, Nanos, Noun, Receipt, Stamps, StreamKey, StreamType, Words};
 use crate::plan::{Mode, StreamSet, StreamSpec};
-use crate::pool::{Publisher, Verdict};
+use crate::pool::{Publisher, Timeline, Verdict};
 use crate::sync::latest::{Version, Writer};
 
 /// How long changes of an earlier subscription may still arrive after the socket asks again for a stream that was
@@ -57,6 +57,15 @@ pub(crate) struct Request<'a> {
     pub streams: &'a StreamSet,
     /// The streams that were asked for without a snapshot.
     pub running: &'a BTreeSet<StreamKey>,
+}
+
+/// What a route did with a message.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Routed {
+    Discarded,
+    Delivered,
+    /// Delivered, but the exchange's time of the message is in doubt.
+    Doubted,
 }
 
 /// What a snapshot means to readers, apart from the gate's verdict on it.
@@ -187,29 +196,34 @@ impl<T: Noun> Route<T> {
         Some(Update { value: value.with_stream_type(StreamType::Snapshot), stamps, connection, epoch, version })
     }
 
-    /// Publishes to the pool, then to the feeds, with the same stamps. Returns false if the message was discarded,
-    /// because it is a leftover or the socket does not carry the stream.
+    /// Publishes to the pool, then to the feeds, with the same stamps. Discards the message if it is a leftover or the
+    /// socket does not carry the stream. `timeline` belongs to the connection.
     #[inline]
     pub fn publish(
         &mut self,
         feeds: &mut OpenFeeds,
         ring: &mut Option<Broadcaster<T>>,
+        timeline: &mut Timeline,
         published: Nanos,
         receipt: Receipt,
         value: &T,
-    ) -> bool {
-        let snapshot = match value.stream_type() {
-            StreamType::Realtime if receipt.received < self.from => return false,
-            StreamType::Realtime => None,
+    ) -> Routed {
+        let exchange_ms = T::latest_ms(value.order());
+        let (snapshot, is_doubted) = match value.stream_type() {
+            StreamType::Realtime if receipt.received < self.from => return Routed::Discarded,
+            StreamType::Realtime => (None, timeline.doubts_change(exchange_ms, receipt.received)),
             StreamType::Snapshot => {
                 let snapshot = self.receive_snapshot(value);
                 if snapshot.is_none() {
-                    return false;
+                    return Routed::Discarded;
                 }
-                snapshot
+                (snapshot, timeline.doubts_snapshot(exchange_ms, receipt.received))
             }
         };
-        let verdict = self.publisher.publish(&receipt, value, || published);
+        if is_doubted {
+            self.publisher.doubt(receipt.received, timeline);
+        }
+        let verdict = self.publisher.publish(&receipt, value, timeline, || published);
         if verdict == Verdict::Published {
             feeds.touch(&mut self.touched_in, || self.publisher.key());
         }
@@ -225,7 +239,7 @@ impl<T: Noun> Route<T> {
             };
             self.deliver(feeds, ring, verdict, arrival, &update);
         }
-        true
+        if is_doubted { Routed::Doubted } else { Routed::Delivered }
     }
 
     /// Classifies a snapshot that arrived. Returns `None` if the socket does not carry the stream.

@@ -10,11 +10,11 @@ use foldhash::fast::FixedState;
 use super::attribution::AttributionWriter;
 use super::join::{join, pause};
 use super::open_feeds::{AnyRing, NewFeed, OpenFeed, OpenFeeds, Rings, add};
-use super::route::{AnyRoute, Request, Route, Routes, any_route, route};
+use super::route::{AnyRoute, Request, Route, Routed, Routes, any_route, route};
 use crate::config::Dialect;
 use crate::model::{AnyNoun, Clock, Family, Noun, Placed, Receipt, Scope, Sink, StreamKey, StreamType};
 use crate::plan::{DemandChange, DemandId, StreamSpec};
-use crate::pool::Publisher;
+use crate::pool::{Publisher, Timeline};
 use crate::sync::waiters::Waiters;
 
 /// The publisher of a stream of any type.
@@ -38,6 +38,7 @@ pub(crate) struct Router<C> {
     streams: usize,
     feeds: OpenFeeds,
     rings: Rings,
+    timeline: Timeline,
     unrouted: u64,
     attribution: Option<AttributionWriter>,
     /// The level that the exchange sends in ungrouped books, unless it sends 0 or none.
@@ -50,7 +51,8 @@ impl<C: Clock> Router<C> {
     pub fn new(clock: C, waiters: Arc<Waiters>, dialect: &Dialect, attribution: Option<AttributionWriter>) -> Self {
         let plain_level = (dialect.level_default != 0).then(|| f64::from(dialect.level_default));
         let (table, feeds, rings) = (Table::default(), OpenFeeds::new(waiters), Rings::default());
-        Self { clock, table, streams: 0, feeds, rings, unrouted: 0, attribution, plain_level }
+        let timeline = Timeline::new();
+        Self { clock, table, streams: 0, feeds, rings, timeline, unrouted: 0, attribution, plain_level }
     }
 
     /// Adds a stream that this connection may carry from now on.
@@ -156,13 +158,15 @@ impl<C: Clock> Router<C> {
         let route = route(&mut self.table, message.key());
         let now = self.clock.now();
         let ring = T::place(&mut self.rings);
-        let routed = route.is_some_and(|route| route.publish(&mut self.feeds, ring, now, receipt, message));
-        self.unrouted += u64::from(!routed);
+        let routed = route.map_or(Routed::Discarded, |route| {
+            route.publish(&mut self.feeds, ring, &mut self.timeline, now, receipt, message)
+        });
+        self.unrouted += u64::from(routed == Routed::Discarded);
         if let Some(attribution) = &mut self.attribution
-            && routed
+            && routed != Routed::Discarded
         {
             attribution.message(receipt.received, now, || self.clock.now());
-            if message.stream_type() == StreamType::Realtime {
+            if message.stream_type() == StreamType::Realtime && routed != Routed::Doubted {
                 attribution.change(message.exchange_ms(), receipt.received);
             }
         }

@@ -33,7 +33,7 @@ pub struct Counters {
     pub requests_refused: u64,
     /// Pings received.
     pub pings_received: u64,
-    /// Pings that were not answered because too many earlier bytes were still unsent.
+    /// Pings that were not answered, because a newer one came while too many bytes were unsent.
     pub pings_unanswered: u64,
     /// Requests sent: subscriptions, probes and lists.
     pub requests: u64,

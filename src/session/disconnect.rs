@@ -64,6 +64,11 @@ pub enum Disconnect {
     /// Pings were answered, but no data arrived for this long, not even snapshots after the subscription was sent
     /// again.
     Mute(Duration),
+    /// The peer does not read: a request was due, and more than 1 MiB of earlier requests and pongs was still unsent.
+    NotReading {
+        /// The number of unsent bytes.
+        unsent: usize,
+    },
     /// No stream of this connection is wanted any more.
     Unwanted,
     /// The engine was stopped.
@@ -102,6 +107,7 @@ impl Disconnect {
             Self::Violation(_) => DisconnectKind::ProtocolError,
             Self::Silent(_) => DisconnectKind::Silent,
             Self::Mute(_) => DisconnectKind::Mute,
+            Self::NotReading { .. } => DisconnectKind::NotReading,
             Self::Unwanted => DisconnectKind::Unwanted,
             Self::Stopped => DisconnectKind::Stopped,
         }
@@ -144,6 +150,9 @@ impl fmt::Display for Disconnect {
             Self::Violation(violation) => write!(f, "the exchange broke the WebSocket protocol: {violation}"),
             Self::Silent(time) => write!(f, "nothing arrived for {time:?}, not even the answer to a ping"),
             Self::Mute(time) => write!(f, "no data for {time:?}, although the socket answers"),
+            Self::NotReading { unsent } => {
+                write!(f, "the exchange does not read what is sent to it: {unsent} bytes are unsent")
+            }
             Self::Unwanted => f.write_str("nothing is subscribed on this connection"),
             Self::Stopped => f.write_str("the engine was stopped"),
         }
@@ -183,6 +192,7 @@ mod tests {
             Disconnect::Violation(Violation::Masked),
             Disconnect::Silent(Duration::from_secs(1)),
             Disconnect::Mute(Duration::from_secs(1)),
+            Disconnect::NotReading { unsent: 1 },
             Disconnect::Unwanted,
             Disconnect::Stopped,
         ];

@@ -178,7 +178,7 @@ impl Requests {
         refusal_backoff.until() <= now && self.budget.try_acquire(now).is_ok()
     }
 
-    /// Writes the pending request if the budget allows it now.
+    /// Writes the pending request if the budget allows it now, and the outbox has room for it.
     pub fn send_next(
         &mut self,
         now: Nanos,
@@ -188,7 +188,7 @@ impl Requests {
         shared: &mut Shared,
     ) {
         let Some(next) = self.next(&shared.subscription, liveness) else { return };
-        if !self.try_acquire(now, &shared.subscription.refusal_backoff) {
+        if outbox.is_full() || !self.try_acquire(now, &shared.subscription.refusal_backoff) {
             return;
         }
         shared.reports.counters.requests += 1;

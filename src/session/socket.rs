@@ -316,6 +316,10 @@ impl Socket {
 
     fn check_liveness(&mut self, now: Nanos, shared: &mut Shared) -> SocketOutcome {
         let Phase::Open(Open { liveness, requests, .. }) = &mut self.phase else { return SocketOutcome::Continue };
+        if self.outbox.is_full() && requests.deadline(&shared.subscription, liveness) <= now {
+            let unsent = self.outbox.pending().len();
+            return self.end(CloseCode::Policy, Disconnect::NotReading { unsent }, shared);
+        }
         match liveness.due(now, requests.expects_data()) {
             Due::Nothing => {}
             Due::Ping => {

@@ -123,6 +123,14 @@ impl Harness {
         self.settle();
     }
 
+    /// Changes the desired set, and sends nothing.
+    pub fn want(&mut self, codes: &[&str]) {
+        self.revision += 1;
+        let (streams, format) = (trades(codes), Format::Simple);
+        let desired = DesiredSet { revision: self.revision, streams, format, running: Running::default() };
+        self.session.set_desired(self.now, desired);
+    }
+
     /// Collects the session's actions, events and outgoing bytes.
     pub fn settle(&mut self) {
         while let Some(event) = self.session.poll_event() {

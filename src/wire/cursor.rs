@@ -1,5 +1,8 @@
 //! A position in the bytes of a message. Knows nothing of JSON.
 
+use bytemuck::cast;
+use wide::i8x16;
+
 /// A position in the bytes of a message and of the slack after it, see [`SLACK`](super::SLACK). A copy keeps its own
 /// position.
 #[derive(Clone, Copy)]
@@ -13,6 +16,19 @@ impl<'a> Cursor<'a> {
     /// Returns a cursor at the first byte, or `None` if the number of bytes does not fit a `u32`.
     pub(super) fn new(bytes: &'a [u8]) -> Option<Self> {
         u32::try_from(bytes.len()).ok().map(|_| Self { bytes, at: 0 })
+    }
+
+    /// Returns a cursor at a position in a message. For functions that take the two parts of a cursor, because a whole
+    /// one would be passed in memory, and the caller could not keep its cursor in registers.
+    #[inline(always)]
+    pub(super) fn at(bytes: &'a [u8], position: u32) -> Self {
+        Self { bytes, at: position }
+    }
+
+    /// Returns the message from its first byte.
+    #[inline(always)]
+    pub(super) fn bytes(&self) -> &'a [u8] {
+        self.bytes
     }
 
     /// Returns the bytes that have not been read, slack included.
@@ -34,12 +50,26 @@ impl<'a> Cursor<'a> {
         self.bytes.get(self.at as usize).copied()
     }
 
+    /// Returns the next `N` bytes, or `None` if the slack ends before that.
+    #[inline(always)]
+    pub(super) fn chunk<const N: usize>(&self) -> Option<&'a [u8; N]> {
+        self.rest().first_chunk()
+    }
+
+    /// Returns the byte before this position.
+    #[inline(always)]
+    pub(super) fn before(&self) -> Option<u8> {
+        self.bytes.get((self.at as usize).checked_sub(1)?).copied()
+    }
+
     /// Returns the position, counted from the first byte.
+    #[inline(always)]
     pub(super) fn position(&self) -> u32 {
         self.at
     }
 
     /// Returns a cursor at another position in the same message.
+    #[inline(always)]
     pub(super) fn moved_to(self, position: u32) -> Self {
         Self { at: position, ..self }
     }
@@ -69,6 +99,26 @@ impl<'a> Cursor<'a> {
             self.skip(word.len() + 1);
         }
         is_here
+    }
+
+    /// Steps to the next byte with this value, or returns `None` if there is none.
+    pub(super) fn skip_to(&mut self, byte: u8) -> Option<()> {
+        const BLOCK: usize = 64;
+
+        let splat = i8x16::splat(byte as i8);
+        while let Some(block) = self.chunk::<BLOCK>() {
+            let parts: [i8x16; 4] = cast(*block);
+            let found = parts.map(|part| part.simd_eq(splat));
+            if (found[0] | found[1] | found[2] | found[3]).any() {
+                let at = found.iter().rev().fold(0u64, |bits, part| bits << 16 | u64::from(part.to_bitmask()));
+                self.skip(at.trailing_zeros() as usize);
+                return Some(());
+            }
+            self.skip(BLOCK);
+        }
+        let at = self.rest().iter().position(|other| *other == byte)?;
+        self.skip(at);
+        Some(())
     }
 
     /// Steps over `count` bytes that the caller has seen.

@@ -1,5 +1,4 @@
-//! The decoder of one connection. Tries the strict scanner, then the tolerant scanner, then the tape walk, and counts
-//! the messages that each of them read.
+//! The decoder of one connection. Tries the scanner, then the tape walk, and counts the messages that each of them read.
 
 use std::fmt;
 
@@ -14,7 +13,6 @@ use super::message::Message;
 use super::scan::scan_message;
 use super::scratch::{ObjectCounts, Scratch};
 use super::tape::walk_message;
-use super::tolerant::tolerate_message;
 
 /// The number of bytes that should be readable after a message. If there are fewer, the decoder copies the message
 /// first.
@@ -46,10 +44,9 @@ pub struct DecodeCounters {
     pub delivered: u64,
     /// Data objects handed to the sink, by type.
     pub by_type: ObjectCounts,
-    /// Data messages that the strict scanner read: all are in the documented form.
+    /// Data messages that the scanner read and that are in the documented form, apart from numbers in quotes.
     pub scanned: u64,
-    /// Data messages that the tolerant scanner read, nearly as fast. They are almost in the documented form, or follow
-    /// such a message: after it, the strict scanner skips up to 64 messages of that type.
+    /// Data messages that the scanner read, nearly as fast, although they differ from the documented form.
     pub tolerated: u64,
     /// Data messages that only the tape walk (simd-json) could read, which takes several times as long.
     pub fallbacks: u64,
@@ -106,10 +103,10 @@ impl Decoder {
     ) -> Result<Message, DecodeError> {
         let message = bytes.get(..len).unwrap_or(bytes);
         let scanned = if bytes.len() >= message.len() + SLACK {
-            scan_message::<true>(bytes, message.len(), &mut self.scratch, receipt, sink)
+            scan_message(bytes, message.len(), &mut self.scratch, receipt, sink)
         } else {
             self.copy(message);
-            scan_message::<true>(&self.copy, message.len(), &mut self.scratch, receipt, sink)
+            scan_message(&self.copy, message.len(), &mut self.scratch, receipt, sink)
         };
         match scanned {
             Some(count) => {
@@ -117,7 +114,7 @@ impl Decoder {
                 self.counters.delivered += u64::from(count);
                 Ok(Message::Data { count })
             }
-            None => self.read_again(bytes, message, receipt, sink),
+            None => self.fall_back(message, receipt, sink),
         }
     }
 
@@ -129,7 +126,9 @@ impl Decoder {
 
     /// Returns the counts of what this decoder has read so far.
     pub fn counters(&self) -> DecodeCounters {
-        DecodeCounters { by_type: self.scratch.delivered, drift: self.scratch.drift, ..self.counters }
+        let Scratch { delivered, tolerated, .. } = self.scratch;
+        let scanned = self.counters.scanned - tolerated;
+        DecodeCounters { by_type: delivered, drift: self.scratch.drift(), scanned, tolerated, ..self.counters }
     }
 
     /// Returns the number of differences between the delivered messages of one type in one format and the documented
@@ -144,34 +143,10 @@ impl Decoder {
         self.scratch.take_drift()
     }
 
-    /// Reads a message that the strict scanner could not read.
+    /// Reads a message that the scanner could not read.
     #[cold]
-    fn read_again(
-        &mut self,
-        bytes: &[u8],
-        message: &[u8],
-        receipt: Receipt,
-        sink: &mut impl Sink,
-    ) -> Result<Message, DecodeError> {
-        let padded = if bytes.len() >= message.len() + SLACK { bytes } else { &self.copy };
-        let count = if let Some(count) = tolerate_message(padded, message.len(), &mut self.scratch, receipt, sink) {
-            self.counters.tolerated += 1;
-            count
-        } else if message.starts_with(b"[")
-            && let Some(count) = scan_message::<false>(padded, message.len(), &mut self.scratch, receipt, sink)
-        {
-            // A list of several objects in the documented form, which the tolerant scanner does not read.
-            self.counters.scanned += 1;
-            count
-        } else {
-            return self.fall_back(message, receipt, sink);
-        };
-        self.counters.delivered += u64::from(count);
-        Ok(Message::Data { count })
-    }
-
-    /// Reads a message that no scanner could read.
     fn fall_back(&mut self, message: &[u8], receipt: Receipt, sink: &mut impl Sink) -> Result<Message, DecodeError> {
+        self.scratch.differences.reset();
         self.copy(message);
         let mut result = self.walk(message.len(), receipt, sink);
         if result == Err(DecodeErrorKind::BadNumber.into()) {

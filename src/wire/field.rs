@@ -6,15 +6,15 @@ use crate::model::{
 };
 
 use super::cursor::Cursor;
+use super::differences::Differences;
 use super::error::Fault;
 use super::json::Json;
 use super::lenient;
 use super::loose::Loose;
 use super::number;
-use super::progress::Progress;
 use super::schema::{Names, ORDERBOOK_UNIT, Quote, Record};
-use super::tape::walk_record;
-use super::tolerant::tolerate_record;
+use super::skip::count_elements;
+use super::tape::walk_members;
 
 /// How a field's value is read into its place.
 pub(super) trait FieldType {
@@ -24,28 +24,46 @@ pub(super) trait FieldType {
     const AHEAD: usize;
     /// The names of the fields of the objects in the value; empty if it holds none.
     const INSIDE: &'static [Names] = &[];
-    /// Reads the value at `cursor` in its documented form and steps over it. `ahead` holds the bytes at `cursor`.
-    /// Returns `None` for any other form; `place` and `cursor` are then unspecified.
-    fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: Self::Place<'_>) -> Option<()>;
-    /// Like [`scan`](Self::scan), for the tolerant scanner. The units of a book also accept other forms here, and note
-    /// them in the progress.
-    #[inline(always)]
-    fn tolerate<const SHORT: bool>(
+    /// Reads the value at `cursor` in its documented form and steps over it. `ahead` holds the bytes at `cursor`. Returns
+    /// `None` for any other form; `cursor` then stays, and `place` is unspecified. Units of a book may also have other
+    /// forms, unless `STRICT`; they become `differences`.
+    fn scan<const SHORT: bool, const STRICT: bool>(
+        ahead: &[u8],
         cursor: &mut Cursor<'_>,
         place: Self::Place<'_>,
-        _: &mut Progress<'_>,
-    ) -> Option<()> {
-        Self::scan::<SHORT>(cursor.ahead(Self::AHEAD)?, cursor, place)
-    }
+        differences: &mut Differences,
+    ) -> Option<()>;
     /// Reads a value in any form. After an error other than [`Fault::Word`], the place is unspecified.
     fn read(value: &Loose<'_>, place: Self::Place<'_>) -> Result<(), Fault>;
     /// Reads a value from simd-json's tape.
-    fn walk(json: Json<'_>, place: Self::Place<'_>, _: &mut Progress<'_>) -> Result<(), Fault> {
+    fn walk(json: Json<'_>, place: Self::Place<'_>, _short: bool, _: &mut Differences) -> Result<(), Fault> {
         Self::read(&json.loose(), place)
     }
     /// Sets the place to its value for an absent field. A required field may ignore this, because the message is
     /// refused.
     fn clear(place: Self::Place<'_>);
+}
+
+/// Reads a number, which may be in quotes unless `STRICT`.
+#[inline(always)]
+fn scan_number<const STRICT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>) -> Option<f64> {
+    if STRICT || ahead.first() != Some(&b'"') {
+        return number::number(ahead, cursor);
+    }
+    let (value, len) = number::quoted(cursor.rest())?;
+    cursor.skip(len.get());
+    Some(value)
+}
+
+/// Reads a whole number, which may be in quotes unless `STRICT`.
+#[inline(always)]
+fn scan_whole<const STRICT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>) -> Option<u64> {
+    if STRICT || ahead.first() != Some(&b'"') {
+        return number::whole(ahead, cursor);
+    }
+    let (value, len) = number::quoted_whole(cursor.rest())?;
+    cursor.skip(len.get());
+    Some(value)
 }
 
 /// A number, as an `f64`.
@@ -55,8 +73,13 @@ impl FieldType for Number {
     type Place<'a> = &'a mut Maybe<f64>;
     const AHEAD: usize = number::AHEAD;
     #[inline(always)]
-    fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut Maybe<f64>) -> Option<()> {
-        *place = number::number(ahead, cursor)?.into();
+    fn scan<const SHORT: bool, const STRICT: bool>(
+        ahead: &[u8],
+        cursor: &mut Cursor<'_>,
+        place: &mut Maybe<f64>,
+        _: &mut Differences,
+    ) -> Option<()> {
+        *place = scan_number::<STRICT>(ahead, cursor)?.into();
         Some(())
     }
     fn read(value: &Loose<'_>, place: &mut Maybe<f64>) -> Result<(), Fault> {
@@ -75,8 +98,13 @@ impl FieldType for Price {
     type Place<'a> = &'a mut f64;
     const AHEAD: usize = number::AHEAD;
     #[inline(always)]
-    fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut f64) -> Option<()> {
-        *place = number::number(ahead, cursor)?;
+    fn scan<const SHORT: bool, const STRICT: bool>(
+        ahead: &[u8],
+        cursor: &mut Cursor<'_>,
+        place: &mut f64,
+        _: &mut Differences,
+    ) -> Option<()> {
+        *place = scan_number::<STRICT>(ahead, cursor)?;
         Some(())
     }
     fn read(value: &Loose<'_>, place: &mut f64) -> Result<(), Fault> {
@@ -93,8 +121,13 @@ impl FieldType for Id {
     type Place<'a> = &'a mut Maybe<u64>;
     const AHEAD: usize = number::AHEAD;
     #[inline(always)]
-    fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut Maybe<u64>) -> Option<()> {
-        *place = number::whole(ahead, cursor)?.into();
+    fn scan<const SHORT: bool, const STRICT: bool>(
+        ahead: &[u8],
+        cursor: &mut Cursor<'_>,
+        place: &mut Maybe<u64>,
+        _: &mut Differences,
+    ) -> Option<()> {
+        *place = scan_whole::<STRICT>(ahead, cursor)?.into();
         Some(())
     }
     fn read(value: &Loose<'_>, place: &mut Maybe<u64>) -> Result<(), Fault> {
@@ -113,8 +146,13 @@ impl FieldType for Millis {
     type Place<'a> = &'a mut Maybe<u64>;
     const AHEAD: usize = number::AHEAD;
     #[inline(always)]
-    fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut Maybe<u64>) -> Option<()> {
-        *place = lenient::to_ms(number::whole(ahead, cursor)?).into();
+    fn scan<const SHORT: bool, const STRICT: bool>(
+        ahead: &[u8],
+        cursor: &mut Cursor<'_>,
+        place: &mut Maybe<u64>,
+        _: &mut Differences,
+    ) -> Option<()> {
+        *place = lenient::to_ms(scan_whole::<STRICT>(ahead, cursor)?).into();
         Some(())
     }
     fn read(value: &Loose<'_>, place: &mut Maybe<u64>) -> Result<(), Fault> {
@@ -133,8 +171,13 @@ impl FieldType for Timestamp {
     type Place<'a> = &'a mut u64;
     const AHEAD: usize = number::AHEAD;
     #[inline(always)]
-    fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut u64) -> Option<()> {
-        *place = lenient::to_ms(number::whole(ahead, cursor)?);
+    fn scan<const SHORT: bool, const STRICT: bool>(
+        ahead: &[u8],
+        cursor: &mut Cursor<'_>,
+        place: &mut u64,
+        _: &mut Differences,
+    ) -> Option<()> {
+        *place = lenient::to_ms(scan_whole::<STRICT>(ahead, cursor)?);
         Some(())
     }
     fn read(value: &Loose<'_>, place: &mut u64) -> Result<(), Fault> {
@@ -153,11 +196,19 @@ impl FieldType for Flag {
     type Place<'a> = &'a mut Option<bool>;
     const AHEAD: usize = 5;
     #[inline(always)]
-    fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut Option<bool>) -> Option<()> {
+    fn scan<const SHORT: bool, const STRICT: bool>(
+        ahead: &[u8],
+        cursor: &mut Cursor<'_>,
+        place: &mut Option<bool>,
+        _: &mut Differences,
+    ) -> Option<()> {
         let value = ahead.starts_with(b"true");
+        if !value && ahead != b"false" {
+            return None;
+        }
         *place = Some(value);
         cursor.skip(if value { 4 } else { 5 });
-        (value || ahead == b"false").then_some(())
+        Some(())
     }
     fn read(value: &Loose<'_>, place: &mut Option<bool>) -> Result<(), Fault> {
         *place = Some(match *value {
@@ -183,7 +234,12 @@ impl FieldType for Code {
     // A quote, and the 16 bytes that `from_quoted` checks: room for any existing code. `read` reads longer codes.
     const AHEAD: usize = 17;
     #[inline(always)]
-    fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut Market) -> Option<()> {
+    fn scan<const SHORT: bool, const STRICT: bool>(
+        ahead: &[u8],
+        cursor: &mut Cursor<'_>,
+        place: &mut Market,
+        _: &mut Differences,
+    ) -> Option<()> {
         let [b'"', text @ ..] = ahead else { return None };
         let (market, len) = Market::from_quoted(text.first_chunk()?)?;
         *place = market;
@@ -212,7 +268,7 @@ macro_rules! time_kinds {
             type Place<'a> = &'a mut $place;
             const AHEAD: usize = $len + 2;
             #[inline(always)]
-            fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut $place) -> Option<()> {
+            fn scan<const SHORT: bool, const STRICT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut $place, _: &mut Differences) -> Option<()> {
                 let [b'"', text @ .., b'"'] = ahead else { return None };
                 *place = $scan(text).ok()?.into();
                 cursor.skip($len + 2);
@@ -254,13 +310,18 @@ impl FieldType for NullableDate {
     type Place<'a> = &'a mut Maybe<Date>;
     const AHEAD: usize = DashedDate::AHEAD;
     #[inline(always)]
-    fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut Maybe<Date>) -> Option<()> {
+    fn scan<const SHORT: bool, const STRICT: bool>(
+        ahead: &[u8],
+        cursor: &mut Cursor<'_>,
+        place: &mut Maybe<Date>,
+        differences: &mut Differences,
+    ) -> Option<()> {
         // Bithumb sends an empty string.
         if cursor.eat(b"null") || cursor.eat(b"\"\"") {
             *place = Maybe::ABSENT;
             return Some(());
         }
-        DashedDate::scan::<SHORT>(ahead, cursor, place)
+        DashedDate::scan::<SHORT, STRICT>(ahead, cursor, place, differences)
     }
     fn read(value: &Loose<'_>, place: &mut Maybe<Date>) -> Result<(), Fault> {
         DashedDate::read(value, place)
@@ -284,7 +345,7 @@ macro_rules! word_kinds {
                 WORD_MAX
             };
             #[inline(always)]
-            fn scan<const SHORT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut $place) -> Option<()> {
+            fn scan<const SHORT: bool, const STRICT: bool>(ahead: &[u8], cursor: &mut Cursor<'_>, place: &mut $place, _: &mut Differences) -> Option<()> {
                 // Selected without a branch, because which word is next cannot be predicted.
                 let (mut found, mut len) = (None, 0);
                 $(
@@ -339,54 +400,15 @@ word_kinds! {
 /// The levels of a book: both sides at once, as the exchange sends them.
 pub(super) enum Units {}
 
-/// Appends one level to each side. Returns false if a side is full. The exchange pads the shallower side with zeros,
-/// which are left out.
+/// Appends one level to each side. Returns the number of levels that do not fit. The exchange pads the shallower side
+/// with zeros, which are left out.
 #[inline(always)]
-fn push((asks, bids): (&mut Levels, &mut Levels), quote: &Quote) -> bool {
+fn push((asks, bids): (&mut Levels, &mut Levels), quote: &Quote) -> u64 {
     let offered = |price: f64, size: f64| price != 0.0 && size != 0.0;
     let ask = Level { price: quote.ask_price.raw(), size: quote.ask_size.raw() };
     let bid = Level { price: quote.bid_price.raw(), size: quote.bid_size.raw() };
-    (!offered(ask.price, ask.size) || asks.push(ask)) && (!offered(bid.price, bid.size) || bids.push(bid))
-}
-
-/// The two sides of a book while its units are read, which may be incomplete or too many.
-struct Sides<'a> {
-    sides: [&'a mut Levels; 2],
-    /// Whether a level of the side could not be read.
-    lost: [bool; 2],
-    /// The number of units that were read.
-    units: u64,
-    /// The number of levels that did not fit.
-    cut: u64,
-}
-
-impl<'a> Sides<'a> {
-    fn new((asks, bids): (&'a mut Levels, &'a mut Levels)) -> Self {
-        asks.clear();
-        bids.clear();
-        Self { sides: [asks, bids], lost: [false; 2], units: 0, cut: 0 }
-    }
-
-    /// Appends one level to each side. Leaves out levels without a price or a size, and levels that do not fit.
-    fn push(&mut self, quote: &Quote) {
-        self.units += 1;
-        for (side, price, size) in [(0, quote.ask_price, quote.ask_size), (1, quote.bid_price, quote.bid_size)] {
-            match (price.get(), size.get()) {
-                (Some(price), Some(size)) if price == 0.0 || size == 0.0 => {}
-                (Some(price), Some(size)) => self.cut += u64::from(!self.sides[side].push(Level { price, size })),
-                _ => self.lost[side] = true,
-            }
-        }
-    }
-
-    /// Notes the levels that did not fit. Refuses the book if a side is empty because its levels could not be read.
-    fn finish(self, progress: &mut Progress<'_>) -> Result<(), Fault> {
-        if self.cut > 0 {
-            progress.note_levels_cut(self.units, self.cut);
-        }
-        let is_gone = |side: usize| self.lost[side] && self.sides[side].is_empty();
-        if is_gone(0) || is_gone(1) { Err(Fault::Value) } else { Ok(()) }
-    }
+    u64::from(offered(ask.price, ask.size) && !asks.push(ask))
+        + u64::from(offered(bid.price, bid.size) && !bids.push(bid))
 }
 
 impl FieldType for Units {
@@ -394,84 +416,74 @@ impl FieldType for Units {
     const AHEAD: usize = 0;
     const INSIDE: &'static [Names] = ORDERBOOK_UNIT;
     #[inline(always)]
-    fn scan<const SHORT: bool>(
+    fn scan<const SHORT: bool, const STRICT: bool>(
         _: &[u8],
         cursor: &mut Cursor<'_>,
         (asks, bids): (&mut Levels, &mut Levels),
+        differences: &mut Differences,
     ) -> Option<()> {
         asks.clear();
         bids.clear();
-        if !cursor.eat(b"[") {
+        let mut local = *cursor;
+        if !local.eat(b"[") {
             return None;
         }
-        if cursor.eat(b"]") {
-            return Some(());
-        }
-        loop {
+        if !local.eat(b"]") {
             let mut quote = Quote::BLANK;
-            if !cursor.eat(b"{") {
+            loop {
+                // The tolerant pass may look for the first field after a comma.
+                if !STRICT && local.peek() != Some(b'{') {
+                    return None;
+                }
+                quote.scan::<SHORT, STRICT>(&mut local, differences)?;
+                if !STRICT && differences.layout::<Quote>(SHORT).progress.is_odd {
+                    differences.finish_unit(SHORT, &mut quote);
+                }
+                let cut = push((asks, bids), &quote);
+                if cut > 0 {
+                    if STRICT {
+                        return None;
+                    }
+                    differences.levels.count_cut(cut);
+                }
+                if !local.eat(b",") {
+                    break;
+                }
+            }
+            if !local.eat(b"]") {
                 return None;
             }
-            quote.scan::<SHORT>(cursor, true)?;
-            if !push((asks, bids), &quote) {
-                return None;
-            }
-            if !cursor.eat(b",") {
-                return cursor.eat(b"]").then_some(());
-            }
         }
-    }
-    #[inline(never)]
-    fn tolerate<const SHORT: bool>(
-        cursor: &mut Cursor<'_>,
-        sides: (&mut Levels, &mut Levels),
-        progress: &mut Progress<'_>,
-    ) -> Option<()> {
-        let mut sides = Sides::new(sides);
-        if !cursor.eat(b"[") {
-            return None;
+        let (bytes, start) = (cursor.bytes(), cursor.position());
+        *cursor = local;
+        if !STRICT {
+            differences.finish_levels(SHORT, [asks, bids], move || count_elements(Cursor::at(bytes, start))).ok()?;
         }
-        if cursor.eat(b"]") {
-            return Some(());
-        }
-        loop {
-            let mut quote = Quote::BLANK;
-            let start = *cursor;
-            let is_documented =
-                progress.units.is_strict() && cursor.eat(b"{") && quote.scan::<SHORT>(cursor, true).is_some();
-            if !is_documented {
-                *cursor = start;
-                let mut unit = progress.unit();
-                tolerate_record::<_, SHORT>(cursor, b'{', &mut quote, &mut unit)?;
-                let is_new = unit.is_new;
-                progress.note_odd_unit(is_new.then_some(start.position()));
-            }
-            sides.push(&quote);
-            if !cursor.eat(b",") {
-                break;
-            }
-        }
-        sides.finish(progress).ok()?;
-        cursor.eat(b"]").then_some(())
+        Some(())
     }
     fn read(value: &Loose<'_>, _: (&mut Levels, &mut Levels)) -> Result<(), Fault> {
         Err(if *value == Loose::Null { Fault::Empty } else { Fault::Type })
     }
-    fn walk(json: Json<'_>, sides: (&mut Levels, &mut Levels), progress: &mut Progress<'_>) -> Result<(), Fault> {
-        let Some(elements) = json.elements() else { return Self::read(&json.loose(), sides) };
-        let mut sides = Sides::new(sides);
+    fn walk(
+        json: Json<'_>,
+        (asks, bids): (&mut Levels, &mut Levels),
+        short: bool,
+        differences: &mut Differences,
+    ) -> Result<(), Fault> {
+        let Some(elements) = json.elements() else { return Self::read(&json.loose(), (asks, bids)) };
+        asks.clear();
+        bids.clear();
         if !elements.is_empty() && elements.clone().all(|element| element.members().is_none()) {
             return Err(Fault::Type);
         }
-        for unit in elements {
+        for unit in elements.clone() {
             let mut quote = Quote::BLANK;
             // An element that is not an object counts as a unit without fields.
-            let members = unit.members().unwrap_or_default();
-            // This cannot fail, because a unit has no required field.
-            let _ = walk_record(members, &mut quote, &mut progress.unit());
-            sides.push(&quote);
+            walk_members(unit.members().unwrap_or_default(), &mut quote, short, differences);
+            differences.finish_unit(short, &mut quote);
+            differences.levels.count_cut(push((asks, bids), &quote));
         }
-        sides.finish(progress)
+        differences.finish_levels(short, [asks, bids], || elements.count() as u64)
     }
     fn clear((asks, bids): (&mut Levels, &mut Levels)) {
         asks.clear();

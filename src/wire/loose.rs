@@ -35,7 +35,7 @@ impl<'a> Loose<'a> {
             b't' => cursor.eat(b"true").then_some(Self::Bool(true)),
             b'f' => cursor.eat(b"false").then_some(Self::Bool(false)),
             b'"' => skip_string(cursor).filter(|text| !text.contains('\\')).map(Self::Text),
-            b'{' => date_parts(cursor).map(Self::DateParts),
+            b'{' => Self::object(cursor),
             b'[' => skip_value(cursor).map(|()| Self::Other),
             _ => {
                 let text = cursor.ahead(text_len(cursor.rest())?)?;
@@ -45,6 +45,19 @@ impl<'a> Loose<'a> {
         }
     }
 
+    /// Reads an object. Leaves dates in an unusual form to the tape walk.
+    fn object(cursor: &mut Cursor<'a>) -> Option<Self> {
+        let start = *cursor;
+        if let Some(parts) = date_parts(cursor) {
+            return Some(Self::DateParts(parts));
+        }
+        *cursor = start;
+        skip_value(cursor)?;
+        let text = start.up_to(*cursor);
+        let may_be_date = text.contains(&b'\\') || text.windows(6).any(|part| part == b"\"year\"");
+        (!may_be_date).then_some(Self::Other)
+    }
+
     /// Converts the text of a JSON number.
     pub(super) fn number(text: &str) -> Option<Self> {
         let float = text.parse::<f64>().ok()? + 0.0; // + 0.0 makes a negative zero positive
@@ -52,7 +65,7 @@ impl<'a> Loose<'a> {
     }
 }
 
-/// Reads [`Loose::DateParts`] with its keys in this order and without spaces. The tape walk reads all other objects.
+/// Reads [`Loose::DateParts`] with its keys in this order and without spaces.
 fn date_parts(cursor: &mut Cursor<'_>) -> Option<[u64; 3]> {
     let mut parts = [0; 3];
     for (part, key) in parts.iter_mut().zip([&b"{\"year\":"[..], b",\"month\":", b",\"day\":"]) {
@@ -87,13 +100,20 @@ mod tests {
         assert_eq!(read("\"한\","), Some(Loose::Text("한")));
         assert_eq!(read("{\"year\":2026,\"month\":12,\"day\":24},"), Some(Loose::DateParts([2026, 12, 24])));
         assert_eq!(read("[1,{}],"), Some(Loose::Other));
+        assert_eq!(read("{\"a\":{\"day\":24}},"), Some(Loose::Other));
     }
 
     #[test]
     fn unusual_values_are_left_to_the_tape_walk() {
-        for text in
-            ["\"\\u0041\",", "{},", "{\"day\":24},", "{\"year\":2026.0,\"month\":12,\"day\":24},", "[1,", "01x", "x,"]
-        {
+        for text in [
+            "\"\\u0041\",",
+            "{\"day\":24,\"year\":1},",
+            "{\"\\u0079ear\":1},",
+            "{\"year\":2026.0,\"month\":12,\"day\":24},",
+            "[1,",
+            "01x",
+            "x,",
+        ] {
             assert_eq!(Loose::read(&mut Cursor::new(text.as_bytes()).unwrap()), None, "{text}");
         }
     }

@@ -7,6 +7,7 @@
 //!
 //! Vectors reinterpret bytes as numbers, so the processor has to be little-endian (`lib.rs` refuses others).
 
+use std::hint::cold_path;
 use std::num::{NonZeroU64, NonZeroUsize};
 
 use bytemuck::cast;
@@ -61,7 +62,7 @@ const WINDOW: usize = AHEAD - 1;
 const _: () = assert!(WINDOW > 16 + 1 + 16);
 
 /// An unsigned number and its length; `None` if `std` has to parse it. Small enough to be returned in registers.
-type Found = Option<(f64, NonZeroUsize)>;
+pub(super) type Found = Option<(f64, NonZeroUsize)>;
 
 /// Reads the JSON number at the start of `ahead` and steps over it. Returns `None` if there is no number, or if it is
 /// too large for an `f64`. Never returns a negative zero.
@@ -95,22 +96,55 @@ pub(super) fn whole(ahead: &[u8], cursor: &mut Cursor<'_>) -> Option<u64> {
     Some(value)
 }
 
-/// Reads up to seven digits, alone or with a point and up to eight decimals. Separate functions read all other forms,
-/// so that this one does not have to save registers.
+/// Reads a number in quotes at the start of `bytes`. Returns `None` for unusual forms. The length includes the quotes.
+#[cold]
+#[inline(never)]
+pub(super) fn quoted(bytes: &[u8]) -> Found {
+    let [b'"', ahead @ ..] = bytes.first_chunk::<{ AHEAD + 1 }>()? else { return None };
+    if ahead[0] == b'-' {
+        let (magnitude, len) = unsigned_quoted(ahead.last_chunk()?)?;
+        return Some((0.0 - magnitude, len.checked_add(3)?));
+    }
+    let (value, len) = unsigned_quoted(ahead.first_chunk()?)?;
+    Some((value, len.checked_add(2)?))
+}
+
+/// Reads a [`whole`] number in quotes at the start of `bytes`. The length includes the quotes.
+#[cold]
+#[inline(never)]
+pub(super) fn quoted_whole(bytes: &[u8]) -> Option<(u64, NonZeroUsize)> {
+    let [b'"', ahead @ ..] = bytes.first_chunk::<{ AHEAD + 1 }>()? else { return None };
+    let (value, len) = id(ahead.first_chunk()?)?;
+    if *ahead.get(len.get())? == b'"' { Some((value, len.checked_add(2)?)) } else { None }
+}
+
+/// Reads an unsigned number.
 ///
 /// Not inlined, because copies for all fields of a ticker would outgrow the processor's cache of decoded instructions.
 #[inline(never)]
 fn unsigned(window: &[u8; WINDOW]) -> Found {
+    usual::<false>(window)
+}
+
+/// Reads an unsigned number with a quote behind it.
+fn unsigned_quoted(window: &[u8; WINDOW]) -> Found {
+    usual::<true>(window)
+}
+
+/// Reads up to seven digits, alone or with a point and up to eight decimals. Separate functions read all other forms,
+/// so that this one does not have to save registers. `QUOTED` means that a quote has to follow.
+#[inline(always)]
+fn usual<const QUOTED: bool>(window: &[u8; WINDOW]) -> Found {
     let head = load(window, 0);
-    let Some(others) = non_digits(head) else { return large(window) };
+    let Some(others) = non_digits(head) else { return large::<QUOTED>(window) };
     let bits = digit_bits(others);
     let point = bits as usize / 8;
     // Without digits nothing is shifted, and `LEAST` refuses the value.
     let head = head.wrapping_shl(64 - bits);
     if window[point] != b'.' {
         let whole = eight_digits(head);
-        let is_whole = ends(window[point]) && whole >= LEAST[point];
-        return if is_whole { found(as_f64(whole), point) } else { unusual(window) };
+        let is_whole = ends::<QUOTED>(window[point]) && whole >= LEAST[point];
+        return if is_whole { found(as_f64(whole), point) } else { unusual::<QUOTED>(window) };
     }
     let tail = load(window, point + 1);
     let Some(others) = non_digits(tail) else {
@@ -121,7 +155,11 @@ fn unsigned(window: &[u8; WINDOW]) -> Found {
             return None;
         }
         // Both operands are exact, so the one division rounds correctly. The same holds below.
-        return if ends(window[end]) { found(as_f64(mantissa) / 1e8, end) } else { finer(window, end, mantissa) };
+        return if ends::<QUOTED>(window[end]) {
+            found(as_f64(mantissa) / 1e8, end)
+        } else {
+            finer::<QUOTED>(window, end, mantissa)
+        };
     };
     let bits = digit_bits(others);
     let scale = bits as usize / 8;
@@ -130,40 +168,40 @@ fn unsigned(window: &[u8; WINDOW]) -> Found {
     if scale == 0 || whole < LEAST[point] {
         return None;
     }
-    if ends(window[end]) {
+    if ends::<QUOTED>(window[end]) {
         found(as_f64(mantissa) / POW10_F64[scale], end)
     } else {
-        exponent(window, end, mantissa, scale)
+        exponent::<QUOTED>(window, end, mantissa, scale)
     }
 }
 
-/// Reads a number with nine to twelve decimals, such as a rate. [`unsigned`] has read the first eight, up to `at`.
+/// Reads a number with nine to twelve decimals, such as a rate. [`usual`] has read the first eight, up to `at`.
 #[inline(never)]
-fn finer(window: &[u8; WINDOW], at: usize, mantissa: u64) -> Found {
+fn finer<const QUOTED: bool>(window: &[u8; WINDOW], at: usize, mantissa: u64) -> Found {
     let tail = load(window, at);
     let bits = non_digits(tail).map_or(64, digit_bits);
     let count = bits as usize / 8;
     let end = at + count;
-    if count > 4 || !ends(*window.get(end)?) {
-        return unusual(window);
+    if count > 4 || !ends::<QUOTED>(*window.get(end)?) {
+        return unusual::<QUOTED>(window);
     }
     let mantissa = mantissa * POW10[count] + eight_digits(shifted(tail, bits));
-    if mantissa > EXACT { unusual(window) } else { found(as_f64(mantissa) / POW10_F64[8 + count], end) }
+    if mantissa > EXACT { unusual::<QUOTED>(window) } else { found(as_f64(mantissa) / POW10_F64[8 + count], end) }
 }
 
 /// Reads a number of at least eight digits with eight decimals, which eight zeros may follow: a price in hundreds of
 /// millions, or a turnover.
 #[inline(never)]
-fn large(window: &[u8; WINDOW]) -> Found {
+fn large<const QUOTED: bool>(window: &[u8; WINDOW]) -> Found {
     let whole = digits(window, 0);
     let decimals = load(window, whole.count + 1);
     let mut end = whole.count + 9;
     if window[whole.count] != b'.' || window[0] == b'0' || non_digits(decimals).is_some() {
-        return unusual(window);
+        return unusual::<QUOTED>(window);
     }
-    if !ends(window[end]) {
-        if load(window, end) != 0 || !ends(window[end + 8]) {
-            return unusual(window);
+    if !ends::<QUOTED>(window[end]) {
+        if load(window, end) != 0 || !ends::<QUOTED>(window[end + 8]) {
+            return unusual::<QUOTED>(window);
         }
         end += 8;
     }
@@ -172,13 +210,13 @@ fn large(window: &[u8; WINDOW]) -> Found {
     }
     match sum(whole, Digits { value: eight_digits(decimals), count: 8 }) {
         Some(value) => found(value, end),
-        None => unusual(window),
+        None => unusual::<QUOTED>(window),
     }
 }
 
 /// Reads any number of at most 16 digits on either side of the point.
 #[inline(never)]
-fn unusual(window: &[u8; WINDOW]) -> Found {
+fn unusual<const QUOTED: bool>(window: &[u8; WINDOW]) -> Found {
     let whole = digits(window, 0);
     if whole.count == 0 || (whole.count > 1 && window[0] == b'0') {
         return None;
@@ -191,8 +229,8 @@ fn unusual(window: &[u8; WINDOW]) -> Found {
             return None;
         }
     }
-    if !ends(window[end]) {
-        return exponent(window, end, join(whole, fraction)?, fraction.count);
+    if !ends::<QUOTED>(window[end]) {
+        return exponent::<QUOTED>(window, end, join(whole, fraction)?, fraction.count);
     }
     let value = match join(whole, fraction) {
         _ if fraction.value == 0 => as_f64(whole.value),
@@ -207,11 +245,11 @@ fn unusual(window: &[u8; WINDOW]) -> Found {
 /// Reads a one-digit exponent, such as the `E8` of `1.16539E8`, the usual spelling of book prices. `at` is the position
 /// of the `E`.
 #[inline(never)]
-fn exponent(window: &[u8; WINDOW], at: usize, mantissa: u64, scale: usize) -> Found {
+fn exponent<const QUOTED: bool>(window: &[u8; WINDOW], at: usize, mantissa: u64, scale: usize) -> Found {
     let down = *window.get(at + 1)? == b'-';
     let end = at + 2 + usize::from(down);
     let power = usize::from(window.get(end - 1)?.wrapping_sub(b'0'));
-    if window[at] | 0x20 != b'e' || power > 9 || !ends(*window.get(end)?) || mantissa > EXACT {
+    if window[at] | 0x20 != b'e' || power > 9 || !ends::<QUOTED>(*window.get(end)?) || mantissa > EXACT {
         return None;
     }
     let mantissa = as_f64(mantissa);
@@ -251,8 +289,15 @@ fn found(value: f64, len: usize) -> Found {
 
 /// Returns whether `byte` may follow a number.
 #[inline(always)]
-fn ends(byte: u8) -> bool {
-    matches!(byte, b',' | b'}')
+fn ends<const QUOTED: bool>(byte: u8) -> bool {
+    if QUOTED {
+        return byte == b'"';
+    }
+    if byte != b',' {
+        cold_path(); // a comma is compared first
+        return byte == b'}';
+    }
+    true
 }
 
 /// Converts a value of at most 63 bits. The processor converts a signed integer in one step.
@@ -282,19 +327,17 @@ fn sum(whole: Digits, fraction: Digits) -> Option<f64> {
 /// The slow path for every spelling: finds the end of the number and lets `std` parse it.
 #[inline(always)]
 fn by_text(cursor: &mut Cursor<'_>) -> Option<f64> {
-    let (value, after) = std_number(*cursor)?;
-    *cursor = after;
+    let (value, len) = std_number(cursor.rest())?;
+    cursor.skip(len.get());
     Some(value)
 }
 
-/// Takes and returns the cursor by value: a reference would force the caller's cursor out of registers.
 #[cold]
 #[inline(never)]
-fn std_number(mut cursor: Cursor<'_>) -> Option<(f64, Cursor<'_>)> {
-    let text = &cursor.rest()[..text_len(cursor.rest())?];
+fn std_number(bytes: &[u8]) -> Found {
+    let text = &bytes[..text_len(bytes)?];
     let value: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
-    cursor.skip(text.len());
-    value.is_finite().then_some((value + 0.0, cursor)) // + 0.0 makes a negative zero positive
+    if value.is_finite() { found(value + 0.0, text.len()) } else { None } // + 0.0 makes a negative zero positive
 }
 
 /// Returns the length of the JSON number at the start of `bytes`.

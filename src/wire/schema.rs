@@ -1,6 +1,5 @@
-//! The table of the fields that Upbit sends, in wire order. It generates all three readers: the strict scanner, which
-//! expects exactly this order, the tolerant scanner, which expects nearly this order, and the tape walk, which accepts
-//! any order.
+//! The table of the fields that Upbit sends, in wire order. It generates both readers: the scanner, which expects this
+//! order, and the tape walk, which accepts any order.
 
 use crate::model::{
     Candle, Change, DateTime, Interval, Levels, Market, MarketState, MarketWarning, Maybe, Niche, NounKind, Orderbook,
@@ -8,16 +7,17 @@ use crate::model::{
 };
 
 use super::cursor::Cursor;
+use super::detour::{odd_key, odd_value};
+use super::differences::{Differences, Tracked};
 use super::error::Fault;
 use super::field::{
     Code, ColonTime, CompactDate, CompactTime, DashedDate, FieldType, Flag, Id, Millis, NullableDate, Number, Price,
     StartKst, StartUtc, Timestamp, Units,
 };
 use super::json::Json;
+use super::key::Key;
 use super::loose::Loose;
-use super::progress::Progress;
 use super::stand_in::StandIn;
-use super::tolerant::{detour, read_loosely};
 
 /// A field's two names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,8 +49,11 @@ pub const fn short_saves(names: &[Names]) -> usize {
 /// The field with the market code, in all data messages.
 pub(super) const CODE: Names = Names { long: "code", short: "cd" };
 
+/// The field with the units of a book.
+pub(super) const UNITS: Names = Names { long: "orderbook_units", short: "obu" };
+
 /// A struct that is read from a JSON object. `schema!` implements it.
-pub(super) trait Record: Sized + 'static {
+pub(super) trait Record: Tracked + Sized + 'static {
     /// The fields in wire order, without the type.
     const FIELDS: &'static [Field<Self>];
     /// Their names, in the same order.
@@ -61,32 +64,35 @@ pub(super) trait Record: Sized + 'static {
     const ALL: u64;
     /// Fields without which the message is refused.
     const REQUIRED: u64;
+    /// Fields that may be absent without being a drift.
+    const OPTIONAL: u64;
     /// Fields that may be absent, but must be readable if present, because they identify the stream of the message.
     const IDENTITY: u64;
+    /// Fields with another short name.
+    const ALIASED: u64;
     /// The value before the first message is read. It is never delivered.
     const BLANK: Self;
-    /// Reads the fields in wire order up to and including the closing brace. `opened` means that the first key follows,
-    /// and not a comma. Returns `None` at the first difference; the record is then unspecified.
-    fn scan<const SHORT: bool>(&mut self, cursor: &mut Cursor<'_>, opened: bool) -> Option<()>;
-    /// Reads the fields in any order, and skips unknown keys, up to and including the closing brace. `before` is the
-    /// next byte: a comma or the opening brace. Returns `None` if the tape walk must read the object.
-    fn tolerate<const SHORT: bool>(
+    /// Reads the fields up to and including the closing brace. Returns `None` at the first difference from the documented
+    /// form if `STRICT`; the record is then unspecified. Otherwise writes down the differences, and returns `None` if the
+    /// tape walk must read the message.
+    fn scan<const SHORT: bool, const STRICT: bool>(
         &mut self,
         cursor: &mut Cursor<'_>,
-        before: u8,
-        progress: &mut Progress<'_>,
+        differences: &mut Differences,
     ) -> Option<()>;
     /// Fills in fields that other fields can stand in for. The error is the index of a field that none can stand in
     /// for.
     fn complete(&mut self) -> Result<(), usize>;
 }
 
-/// Reads the value at the cursor into the record and steps over it.
-type Scan<R> = fn(&mut Cursor<'_>, &mut R, &mut Progress<'_>) -> Option<()>;
+/// Reads the value at a position in a message into the record, and returns the position behind it.
+type Scan<R> = fn(&[u8], u32, &mut R, &mut Differences) -> Option<u32>;
 
 /// One field, for code that looks up fields by key.
 pub(super) struct Field<R> {
     pub(super) names: Names,
+    /// The names as they are written in messages.
+    pub(super) keys: [Key; 2],
     /// Another short name, which a clone of the exchange (Bithumb) uses.
     pub(super) also: Option<&'static str>,
     /// Whether it may be absent without being a drift.
@@ -96,7 +102,7 @@ pub(super) struct Field<R> {
     /// Reads a value in any form.
     pub(super) read: fn(&Loose<'_>, &mut R) -> Result<(), Fault>,
     /// Reads a value from simd-json's tape.
-    pub(super) walk: fn(Json<'_>, &mut R, &mut Progress<'_>) -> Result<(), Fault>,
+    pub(super) walk: fn(Json<'_>, &mut R, bool, &mut Differences) -> Result<(), Fault>,
     /// Makes the field absent.
     pub(super) clear: fn(&mut R),
 }
@@ -115,6 +121,16 @@ const fn bits(presences: &[Presence], which: Presence) -> u64 {
     let (mut bits, mut index) = (0, 0);
     while index < presences.len() {
         bits |= (presences[index] as u64 == which as u64) as u64 * (1 << index);
+        index += 1;
+    }
+    bits
+}
+
+/// Returns a mask of the fields with another short name.
+const fn aliased<R>(fields: &[Field<R>]) -> u64 {
+    let (mut bits, mut index) = (0, 0);
+    while index < fields.len() {
+        bits |= (fields[index].also.is_some() as u64) << index;
         index += 1;
     }
     bits
@@ -150,26 +166,35 @@ macro_rules! schema {
 
             const FIELDS: &'static [Field<Self>] = &[$(Field {
                 names: Names { long: $long, short: $short },
+                keys: [Key::new($long).unwrap(), Key::new($short).unwrap()],
                 also: [$(Some($also),)? None][0],
-                is_optional: matches!(presence!($($presence)?), Presence::Optional | Presence::Identity),
+                is_optional: is_optional!($($presence)?),
                 scan: [
-                    |cursor, record, progress| {
-                        <$kind as FieldType>::tolerate::<false>(cursor, places!(record $place $($more)*), progress)
+                    |bytes, position, record, differences| {
+                        let mut cursor = Cursor::at(bytes, position);
+                        let (ahead, place) = (cursor.ahead(<$kind as FieldType>::AHEAD)?, places!(record $place $($more)*));
+                        <$kind as FieldType>::scan::<false, false>(ahead, &mut cursor, place, differences)?;
+                        Some(cursor.position())
                     },
-                    |cursor, record, progress| {
-                        <$kind as FieldType>::tolerate::<true>(cursor, places!(record $place $($more)*), progress)
+                    |bytes, position, record, differences| {
+                        let mut cursor = Cursor::at(bytes, position);
+                        let (ahead, place) = (cursor.ahead(<$kind as FieldType>::AHEAD)?, places!(record $place $($more)*));
+                        <$kind as FieldType>::scan::<true, false>(ahead, &mut cursor, place, differences)?;
+                        Some(cursor.position())
                     },
                 ],
                 read: |value, record| <$kind as FieldType>::read(value, places!(record $place $($more)*)),
-                walk: |json, record, progress| {
-                    <$kind as FieldType>::walk(json, places!(record $place $($more)*), progress)
+                walk: |json, record, short, differences| {
+                    <$kind as FieldType>::walk(json, places!(record $place $($more)*), short, differences)
                 },
                 clear: |record| <$kind as FieldType>::clear(places!(record $place $($more)*)),
             }),*];
 
             const ALL: u64 = u64::MAX >> (u64::BITS as usize - $names.len());
             const REQUIRED: u64 = bits(&[$(presence!($($presence)?)),*], Presence::Required);
+            const OPTIONAL: u64 = bits(&[$(presence!($($presence)?)),*], Presence::Optional) | Self::IDENTITY;
             const IDENTITY: u64 = bits(&[$(presence!($($presence)?)),*], Presence::Identity);
+            const ALIASED: u64 = aliased(Self::FIELDS);
 
             const BLANK: Self = Self {
                 $($extra: Blank::BLANK,)?
@@ -177,70 +202,62 @@ macro_rules! schema {
             };
 
             #[inline(always)]
-            fn scan<const SHORT: bool>(&mut self, cursor: &mut Cursor<'_>, opened: bool) -> Option<()> {
-                let skip = usize::from(opened);
-                $(
-                    let key = if SHORT { concat!(",\"", $short, "\":") } else { concat!(",\"", $long, "\":") };
-                    let key = &key.as_bytes()[skip..];
-                    // Key and value are fetched together, to save a bounds check. Slack follows every message, so if
-                    // there are not enough bytes, the field is missing.
-                    let ahead = cursor.ahead(key.len() + <$kind as FieldType>::AHEAD).map(|ahead| ahead.split_at(key.len()));
-                    let value = match ahead {
-                        Some((name, value)) if name == key => {
-                            cursor.skip(key.len());
-                            Some(value)
-                        }
-                        $(_ if SHORT && cursor.eat(concat!(",\"", $also, "\":").as_bytes()) => {
-                            cursor.ahead(<$kind as FieldType>::AHEAD)
-                        })?
-                        _ => None,
-                    };
-                    if let Some(value) = value {
-                        <$kind as FieldType>::scan::<SHORT>(value, cursor, places!(self $place $($more)*))?;
-                    } else if matches!(presence!($($presence)?), Presence::Optional | Presence::Identity) {
-                        <$kind as FieldType>::clear(places!(self $place $($more)*));
-                    } else {
-                        return None;
-                    }
-                    let skip = 0;
-                )*
-                let _ = skip;
-                cursor.eat(b"}").then_some(())
-            }
-
-            #[inline(always)]
-            fn tolerate<const SHORT: bool>(
-                &mut self,
-                cursor: &mut Cursor<'_>,
-                mut before: u8,
-                progress: &mut Progress<'_>,
-            ) -> Option<()> {
+            fn scan<const SHORT: bool, const STRICT: bool>(&mut self, cursor: &mut Cursor<'_>, differences: &mut Differences) -> Option<()> {
                 let index = 0;
                 $(
-                    let key = if SHORT { concat!("\"", $short, "\":") } else { concat!("\"", $long, "\":") }.as_bytes();
-                    while progress.passed & 1 << index == 0 {
-                        if cursor.ahead(1 + key.len()).is_some_and(|ahead| ahead[0] == before && ahead[1..] == *key) {
-                            cursor.skip(1 + key.len());
-                            before = b',';
-                            let start = *cursor;
+                    let key = match (<Self as Tracked>::IN_UNIT && index == 0, SHORT) {
+                        (false, false) => concat!(",\"", $long, "\":"),
+                        (false, true) => concat!(",\"", $short, "\":"),
+                        (true, false) => concat!("{\"", $long, "\":"),
+                        (true, true) => concat!("{\"", $short, "\":"),
+                    };
+                    let key = key.as_bytes();
+                    loop {
+                        // Key and value are fetched together, to save a bounds check. Slack follows every message, so
+                        // if there are not enough bytes, the field is missing.
+                        let ahead = cursor.ahead(key.len() + <$kind as FieldType>::AHEAD);
+                        let value = match ahead.map(|ahead| ahead.split_at(key.len())) {
+                            Some((name, value)) if name == key => {
+                                cursor.skip(key.len());
+                                Some(value)
+                            }
+                            $(_ if SHORT && cursor.eat(concat!(",\"", $also, "\":").as_bytes()) => {
+                                cursor.ahead(<$kind as FieldType>::AHEAD)
+                            })?
+                            _ => None,
+                        };
+                        let (bytes, position) = (cursor.bytes(), cursor.position());
+                        if let Some(value) = value {
                             let place = places!(self $place $($more)*);
-                            if <$kind as FieldType>::tolerate::<SHORT>(cursor, place, progress).is_some() {
-                                progress.read |= 1 << index;
-                            } else {
-                                *cursor = read_loosely(start, index, self, progress)?;
+                            if <$kind as FieldType>::scan::<SHORT, STRICT>(value, cursor, place, differences).is_none() {
+                                if STRICT {
+                                    return None;
+                                }
+                                let end = odd_value::<Self, SHORT>(bytes, position, index, self, differences)?;
+                                *cursor = cursor.moved_to(end);
                             }
                             break;
                         }
-                        let Some(next) = detour::<Self, SHORT>(*cursor, before, self, progress)? else { break };
-                        (*cursor, before) = (next, b',');
+                        if STRICT {
+                            if !is_optional!($($presence)?) {
+                                return None;
+                            }
+                            <$kind as FieldType>::clear(places!(self $place $($more)*));
+                            break;
+                        }
+                        let next = odd_key::<Self, SHORT>(bytes, position, index, self, differences)?;
+                        *cursor = cursor.moved_to(next.position);
+                        if next.is_done {
+                            break;
+                        }
                     }
                     let index = index + 1;
                 )*
-                let _ = index;
-                while let Some(next) = detour::<Self, SHORT>(*cursor, before, self, progress)? {
-                    (*cursor, before) = (next, b',');
+                while !STRICT && cursor.peek() != Some(b'}') {
+                    let (bytes, position) = (cursor.bytes(), cursor.position());
+                    let next = odd_key::<Self, SHORT>(bytes, position, index, self, differences)?;
+                    *cursor = cursor.moved_to(next.position);
                 }
-                cursor.skip(usize::from(before == b'{'));
                 cursor.eat(b"}").then_some(())
             }
 
@@ -269,6 +286,12 @@ macro_rules! presence {
     };
     (identity) => {
         Presence::Identity
+    };
+}
+
+macro_rules! is_optional {
+    ($($presence:ident)?) => {
+        matches!(presence!($($presence)?), Presence::Optional | Presence::Identity)
     };
 }
 

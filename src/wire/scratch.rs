@@ -6,23 +6,18 @@ use std::ops::{Index, IndexMut};
 
 use crate::model::{DataType, EachNoun, Family, Format, Noun, NounKind, Placed, Receipt, Sink};
 
+use super::differences::Differences;
 use super::drift::{Drift, DriftCounts};
-use super::layout::Layout;
-use super::progress::Notes;
 use super::schema::Record;
 
 /// The structs that messages are read into, and what the decoder has learned and counted.
 pub(super) struct Scratch {
     /// Unspecified between messages. A struct is delivered only if a message was read into it completely.
     pub(super) nouns: EachNoun<OneOfEach>,
-    /// For long and for short keys.
-    pub(super) layouts: EachNoun<TwoLayouts>,
-    /// For the units of books, with long and with short keys.
-    pub(super) unit_layouts: [Layout; 2],
-    /// Notes on the message that is being read.
-    pub(super) notes: Notes,
+    pub(super) differences: Differences,
     pub(super) delivered: ObjectCounts,
-    pub(super) drift: DriftCounts,
+    /// Messages with a difference that the scanner read.
+    pub(super) tolerated: u64,
     drift_by_type: [[DriftCounts; Format::ALL.len()]; NounKind::COUNT],
     /// Reports that were not taken yet.
     drifts: VecDeque<Drift>,
@@ -36,13 +31,6 @@ pub(super) struct OneOfEach;
 
 impl Family for OneOfEach {
     type Of<T: Noun> = T;
-}
-
-/// Two layouts of each type.
-pub(super) struct TwoLayouts;
-
-impl Family for TwoLayouts {
-    type Of<T: Noun> = [Layout; 2];
 }
 
 /// Counts data objects by type: `delivered[NounKind::Trade]`.
@@ -59,39 +47,40 @@ macro_rules! blank {
     };
 }
 
-macro_rules! documented {
-    ([] $($Noun:ident $noun:ident,)*) => {
-        EachNoun { $($noun: [Layout::DOCUMENTED; 2],)* }
-    };
-}
-
 impl Scratch {
     pub(super) fn new() -> Self {
         Self {
             nouns: for_each_noun! { blank! },
-            layouts: for_each_noun! { documented! },
-            unit_layouts: [Layout::DOCUMENTED; 2],
-            notes: Notes::NONE,
+            differences: Differences::NONE,
             delivered: ObjectCounts::default(),
-            drift: DriftCounts::default(),
+            tolerated: 0,
             drift_by_type: Default::default(),
             drifts: VecDeque::with_capacity(DRIFTS_MAX),
         }
     }
 
     /// Counts and reports what the notes say about a message that is about to be delivered.
-    #[cold]
+    #[inline]
     pub(super) fn commit(&mut self, data_type: DataType, format: Format) {
-        let kind = data_type.kind();
-        let short = usize::from(format.is_short());
-        self.drift.add(&self.notes.counts);
-        self.drift_by_type[kind as usize][format as usize].add(&self.notes.counts);
-        let layout = with_noun!(kind, T => &mut T::place(&mut self.layouts)[short]);
-        for note in self.notes.fresh() {
+        let counts = &self.differences.notes.counts;
+        self.drift_by_type[data_type.kind() as usize][format as usize].add(counts);
+        if !self.differences.notes.fresh().is_empty() {
+            self.report(data_type, format);
+        }
+    }
+
+    /// Reports the differences that were not reported before.
+    #[cold]
+    fn report(&mut self, data_type: DataType, format: Format) {
+        let (kind, short) = (data_type.kind(), format.is_short());
+        let differences = &mut self.differences;
+        let (layouts, unit_layouts) = (&mut differences.layouts, &mut differences.unit_layouts);
+        for note in differences.notes.fresh() {
             if self.drifts.len() == DRIFTS_MAX {
                 break;
             }
-            let layout = if note.in_unit { &mut self.unit_layouts[short] } else { &mut *layout };
+            let layouts = if note.in_unit { &mut *unit_layouts } else { with_noun!(kind, T => T::place(layouts)) };
+            let layout = &mut layouts[usize::from(short)];
             let is_news = match note.kind.of_field() {
                 Some(kind) => {
                     layout.set_reported(kind, note.index);
@@ -104,15 +93,18 @@ impl Scratch {
                 self.drifts.push_back(Drift { data_type, format, kind, field, sample });
             }
         }
-        if self.notes.odd_units {
-            self.unit_layouts[short].count_tolerated();
-        }
-        self.notes.clear();
     }
 
     /// Takes the oldest report that was not taken yet.
     pub(super) fn take_drift(&mut self) -> Option<Drift> {
         self.drifts.pop_front()
+    }
+
+    /// Returns the drift of all messages.
+    pub(super) fn drift(&self) -> DriftCounts {
+        let mut sum = DriftCounts::default();
+        self.drift_by_type.iter().flatten().for_each(|counts| sum.add(counts));
+        sum
     }
 
     /// Returns the drift of one type of message in one format.

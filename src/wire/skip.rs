@@ -1,6 +1,9 @@
 //! Steps over JSON values that are not needed, and checks that they are valid. `None` means that the tape walk must
 //! decide: the value contains white space, an escaped surrogate or deep nesting, or is not JSON.
 
+use bytemuck::cast;
+use wide::i8x16;
+
 use super::cursor::Cursor;
 use super::number::text_len;
 
@@ -8,15 +11,38 @@ use super::number::text_len;
 const DEPTH_MAX: u32 = 32;
 
 /// Steps over one value without white space.
+#[inline(always)]
 pub(super) fn skip_value(cursor: &mut Cursor<'_>) -> Option<()> {
+    match cursor.peek()? {
+        b'{' | b'[' => {
+            // On a copy, so that the caller's cursor stays in registers.
+            let mut local = *cursor;
+            skip_nested(&mut local)?;
+            *cursor = local;
+            Some(())
+        }
+        _ => skip_single(cursor),
+    }
+}
+
+/// Steps over a value that is no list and no object.
+#[inline(always)]
+fn skip_single(cursor: &mut Cursor<'_>) -> Option<()> {
+    match cursor.peek()? {
+        b'"' => skip_text(cursor),
+        b'-' | b'0'..=b'9' => skip_number(cursor),
+        _ => skip_literal(cursor),
+    }
+}
+
+/// Steps over a list or an object.
+#[inline(never)]
+fn skip_nested(cursor: &mut Cursor<'_>) -> Option<()> {
     // The open lists and objects, the innermost in the lowest bit: 1 is an object, 0 a list. A 1 stands above the
     // outermost.
     let mut open = 1u64;
     loop {
         match cursor.peek()? {
-            b'"' => {
-                skip_string(cursor)?;
-            }
             b'{' => {
                 cursor.skip(1);
                 if !cursor.eat(b"}") {
@@ -32,8 +58,7 @@ pub(super) fn skip_value(cursor: &mut Cursor<'_>) -> Option<()> {
                     continue;
                 }
             }
-            b'-' | b'0'..=b'9' => cursor.skip(text_len(cursor.rest())?),
-            _ => skip_literal(cursor)?,
+            _ => skip_single(cursor)?,
         }
         // After a value: the end of the innermost list or object, or its next value.
         loop {
@@ -57,12 +82,83 @@ pub(super) fn skip_value(cursor: &mut Cursor<'_>) -> Option<()> {
     }
 }
 
+/// Steps over a number. The usual short ones are recognized in a vector.
+#[inline(always)]
+fn skip_number(cursor: &mut Cursor<'_>) -> Option<()> {
+    let len = cursor.chunk().and_then(short_number).or_else(|| text_len(cursor.rest()))?;
+    cursor.skip(len);
+    Some(())
+}
+
+/// Returns the length of a number without an exponent that ends within the text.
+#[inline(always)]
+fn short_number(text: &[u8; 32]) -> Option<usize> {
+    let halves: [i8x16; 2] = cast(*text);
+    let [low, high] = halves.map(|half| {
+        let is_digit = half.simd_gt(i8x16::splat(b'0' as i8 - 1)) & half.simd_lt(i8x16::splat(b'9' as i8 + 1));
+        u64::from(is_digit.to_bitmask())
+    });
+    // The bits above those of the text end each search.
+    let others = !(high << 16 | low);
+    let sign = usize::from(text[0] == b'-');
+    let whole = (others >> sign).trailing_zeros() as usize;
+    if whole == 0 || whole > 1 && text[sign] == b'0' {
+        return None;
+    }
+    let mut len = sign + whole;
+    if text.get(len) == Some(&b'.') {
+        let decimals = (others >> (len + 1)).trailing_zeros() as usize;
+        len += 1 + decimals;
+        if decimals == 0 {
+            return None;
+        }
+    }
+    text.get(len).filter(|end| !matches!(end, b'e' | b'E')).map(|_| len)
+}
+
+/// Steps over a string. Short ones without escapes are recognized in a vector.
+#[inline(always)]
+fn skip_text(cursor: &mut Cursor<'_>) -> Option<()> {
+    if let Some(len) = cursor.chunk().and_then(short_text) {
+        cursor.skip(len);
+        return Some(());
+    }
+    let mut local = *cursor;
+    skip_string(&mut local)?;
+    *cursor = local;
+    Some(())
+}
+
+/// Counts the elements of the list at `cursor`, which has been read before.
+pub(super) fn count_elements(mut cursor: Cursor<'_>) -> u64 {
+    let mut count = 0;
+    while matches!(cursor.peek(), Some(b'[' | b',')) {
+        cursor.skip(1);
+        if skip_value(&mut cursor).is_none() {
+            break;
+        }
+        count += 1;
+    }
+    count
+}
+
+/// Returns the length of a string of at most 15 ASCII characters without escapes, with its quotes.
+#[inline(always)]
+fn short_text(text: &[u8; 17]) -> Option<usize> {
+    let all: i8x16 = cast(*text.last_chunk::<16>()?);
+    let is = |byte: u8| all.simd_eq(i8x16::splat(byte as i8));
+    // As signed bytes, control characters and all characters beyond ASCII are below the space.
+    let ends = is(b'"') | is(b'\\') | all.simd_lt(i8x16::splat(b' ' as i8));
+    let len = ends.to_bitmask().trailing_zeros() as usize;
+    (text[0] == b'"' && text.get(1 + len) == Some(&b'"')).then_some(len + 2)
+}
+
 fn push(open: u64, kind: u64) -> Option<u64> {
     (open < 1 << DEPTH_MAX).then_some(open << 1 | kind)
 }
 
 fn skip_key(cursor: &mut Cursor<'_>) -> Option<()> {
-    skip_string(cursor)?;
+    skip_text(cursor)?;
     cursor.eat(b":").then_some(())
 }
 
@@ -121,17 +217,30 @@ mod tests {
             "0",
             "-0.5e+7",
             "1e400",
+            "-12.5",
+            "-0",
+            "123456789012345678901234567890",
+            "1234567890123456789012345678901",
+            "12345678901234567890123456789012",
+            "123456789012345.123456789012345",
+            "12345678901234567890.1234567890123456789",
             "\"\"",
             "\"a\"",
             "\"\\\"\\u00e9\\\\\"",
             "\"가\u{7f}\"",
+            "\"fourteen bytes\"",
+            "\"fifteen bytes..\"",
+            "\"sixteen bytes...\"",
+            "\"seventeen bytes..\"",
+            "\"fourteen bytes\\\"\"",
             "[]",
             "{}",
             "[1,[],{}]",
             "{\"a\":{\"b\":[null,\"]}\"]},\"\":-1}",
             "[[[[1]]]]",
         ] {
-            for behind in ["", ",\"st\":1}", "}", "]", "\0"] {
+            let long = ",\"st\":1}".repeat(10);
+            for behind in ["", ",\"st\":1}", "}", "]", "\0", &long] {
                 let text = format!("{value}{behind}");
                 assert_eq!(skipped(text.as_bytes()), Some(value.len()), "{text}");
             }
@@ -146,6 +255,10 @@ mod tests {
             "True",
             "01",
             "-",
+            "-01",
+            "-.5",
+            "1.x",
+            "12345678901234567890123456789012.",
             "1.",
             "+1",
             ".5",
@@ -173,6 +286,8 @@ mod tests {
             "[1 2]",
         ] {
             assert_eq!(skipped(text.as_bytes()), None, "{text}");
+            let behind = " ".repeat(40);
+            assert_eq!(skipped(format!("{text}{behind}").as_bytes()), None, "{text}");
         }
         assert_eq!(skipped(b"\"\xff\""), None);
         assert_eq!(skipped(b"\"\xed\xa0\x80\""), None);

@@ -1,4 +1,4 @@
-//! The tape walk. Reads messages that the scanners cannot read from simd-json's tape: valid JSON with keys in any order
+//! The tape walk. Reads messages that the scanner cannot read from simd-json's tape: valid JSON with keys in any order
 //! and any unknown keys.
 
 use simd_json::Node;
@@ -6,12 +6,12 @@ use simd_json::Node;
 use crate::model::{DataType, Format, Noun, Receipt, Sink};
 
 use super::decoder::DecodeCounters;
+use super::differences::Differences;
 use super::error::{DecodeError, DecodeErrorKind};
 use super::json::{Json, Members};
 use super::message::{
     ErrorName, Message, OtherType, ServerError, Status, SubscriptionEntry, SubscriptionList, bounded,
 };
-use super::progress::Progress;
 use super::schema::{CODE, Field, Record, TYPE, find};
 use super::scratch::Scratch;
 
@@ -74,25 +74,17 @@ fn walk_noun<T: Noun + Record>(
     format: Format,
     scratch: &mut Scratch,
 ) -> Result<(), DecodeError> {
-    let Scratch { nouns, layouts, unit_layouts, notes, .. } = scratch;
+    let Scratch { nouns, differences, .. } = scratch;
     let (record, short) = (T::place(nouns), format.is_short());
-    let (layout, unit_layout) = (&T::place(layouts)[usize::from(short)], &unit_layouts[usize::from(short)]);
     record.set_data_type(data_type);
-    let mut progress = Progress::new(short, layout, unit_layout, notes);
-    let result = walk_record(members, record, &mut progress);
-    let has_code = progress.read & 1 << MARKET != 0;
-    let data_type = record.data_type();
-    match result {
-        Ok(()) => {
-            scratch.commit(data_type, format);
-            Ok(())
-        }
-        Err(kind) => {
-            let stream = has_code.then(|| record.key());
-            notes.clear();
-            Err(DecodeError { kind, stream })
-        }
+    let result = walk_record(members, record, short, differences);
+    let has_code = differences.layout::<T>(short).progress.read & 1 << MARKET != 0;
+    let (data_type, stream) = (record.data_type(), has_code.then(|| record.key()));
+    if result.is_ok() {
+        scratch.commit(data_type, format);
     }
+    scratch.differences.reset();
+    result.map_err(|kind| DecodeError { kind, stream })
 }
 
 /// The index of the market code in the tables of all data messages.
@@ -109,27 +101,40 @@ pub(super) fn type_of(members: Members<'_>) -> Option<(Json<'_>, bool)> {
     }
 }
 
-/// Reads an object into `record`. If a key is repeated, the last one counts, whether it can be read or not.
-pub(super) fn walk_record<R: Record>(
+/// Reads an object into `record`.
+fn walk_record<R: Record>(
     members: Members<'_>,
     record: &mut R,
-    progress: &mut Progress<'_>,
+    short: bool,
+    differences: &mut Differences,
 ) -> Result<(), DecodeErrorKind> {
-    let short = progress.short;
+    walk_members(members.clone(), record, short, differences);
+    let result = differences.finish(short, record);
+    result.map_err(|index| error_of(members, &R::FIELDS[index], record, short, differences))
+}
+
+/// Reads the members of an object into `record`. If a key is repeated, the last one counts, whether it can be read or
+/// not.
+pub(super) fn walk_members<R: Record>(
+    members: Members<'_>,
+    record: &mut R,
+    short: bool,
+    differences: &mut Differences,
+) {
+    differences.odd::<R>(short).progress.passed = R::ALL;
     for (key, value) in members.clone() {
         match find::<R>(key, short) {
             // A clone's name for the field counts only if the exchange's name is not there.
             Some(index)
                 if key_of(&R::FIELDS[index], short) == key || !has(members.clone(), &R::FIELDS[index], short) =>
             {
-                let result = (R::FIELDS[index].walk)(value, record, progress);
-                progress.put::<R>(index, result, || value.excerpt());
+                let result = (R::FIELDS[index].walk)(value, record, short, differences);
+                differences.put::<R>(short, index, result, || value.excerpt());
             }
             _ if key == if short { TYPE.short } else { TYPE.long } => {}
-            _ => progress.note_unknown(key.as_bytes(), || value.excerpt()),
+            _ => differences.note_unknown::<R>(short, key, || value.excerpt()),
         }
     }
-    progress.finish(record).map_err(|index| error_of(members, &R::FIELDS[index], record, progress))
 }
 
 fn key_of<R>(field: &Field<R>, short: bool) -> &'static str {
@@ -147,11 +152,12 @@ fn error_of<R: Record>(
     members: Members<'_>,
     field: &Field<R>,
     record: &mut R,
-    progress: &mut Progress<'_>,
+    short: bool,
+    differences: &mut Differences,
 ) -> DecodeErrorKind {
-    let name = key_of(field, progress.short);
-    let name = members.filter(|(key, _)| *key == name || progress.short && field.also == Some(key)).last();
-    match name.map(|(_, value)| (field.walk)(value, record, progress)) {
+    let name = key_of(field, short);
+    let name = members.filter(|(key, _)| *key == name || short && field.also == Some(key)).last();
+    match name.map(|(_, value)| (field.walk)(value, record, short, differences)) {
         None => DecodeErrorKind::MissingField(field.names.long),
         Some(Err(fault)) => fault.at(field.names.long),
         Some(Ok(())) => DecodeErrorKind::WrongType(field.names.long),

@@ -14,6 +14,8 @@ mod feeds;
 mod format_switch;
 mod latencies;
 mod lifecycle;
+#[cfg(feature = "rest")]
+mod market_list;
 mod refused_messages;
 #[cfg(feature = "rest")]
 mod rest;

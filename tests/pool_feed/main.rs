@@ -13,6 +13,7 @@ mod pool_gate;
 mod pool_instant;
 mod pool_reading;
 mod pool_stress;
+mod pool_times;
 #[path = "../common/samples.rs"]
 mod samples;
 mod support;

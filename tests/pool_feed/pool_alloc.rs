@@ -8,7 +8,7 @@ use crate::samples::*;
 use crate::support::{Rig, rig};
 use hoga::feed::{Overflow, Update};
 use hoga::model::*;
-use hoga::pool::{Handle, Reading};
+use hoga::pool::{Handle, Reading, Timeline};
 use hoga_testing::allocations;
 
 /// Number of readings that one reader keeps.
@@ -24,7 +24,7 @@ fn a_hundred_thousand_publishes_allocate_nothing_while_readers_load_and_keep() {
     let writer = &mut writers[0];
     let mut book = orderbook(1, 100.0);
 
-    publisher.publish(&receipt(1, 1), &book, || Nanos(1));
+    publisher.publish(&receipt(1, 1), &book, &Timeline::new(), || Nanos(1));
 
     let (ready, stop) = (Barrier::new(3), AtomicBool::new(false));
     let counted = thread::scope(|s| {
@@ -34,7 +34,7 @@ fn a_hundred_thousand_publishes_allocate_nothing_while_readers_load_and_keep() {
         let before = allocations::on_this_thread();
         for timestamp in 100..100 + PUBLISHES {
             book.timestamp = timestamp;
-            publisher.publish(&receipt(1, timestamp), &book, || Nanos(timestamp));
+            publisher.publish(&receipt(1, timestamp), &book, &Timeline::new(), || Nanos(timestamp));
             let version = publisher.version();
             let stamps = Stamps::default();
             let (connection, epoch) = (ConnectionId(0), Epoch(1));

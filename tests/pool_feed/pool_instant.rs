@@ -8,7 +8,7 @@ use std::{hint, iter};
 use crate::samples::{ManualClock, market, receipt, ticker};
 use hoga::model::{Clock, ConnectionId, DataType, Epoch, Nanos, StreamKey, Ticker};
 use hoga::net::SystemClock;
-use hoga::pool::{self, BatchCursor, DataPool, Publisher};
+use hoga::pool::{self, BatchCursor, DataPool, Publisher, Timeline};
 use hoga::sync::connection::ConnectionState;
 
 const CODES: [&str; 4] = ["KRW-BTC", "KRW-ETH", "KRW-XRP", "KRW-SOL"];
@@ -24,7 +24,7 @@ fn open(clock: Arc<dyn Clock>) -> (DataPool, Vec<Publisher<Ticker>>) {
 
 /// Publishes a ticker whose timestamp and price are `count`, so that tests can tell updates apart.
 fn put(publisher: &mut Publisher<Ticker>, count: u64, published: Nanos) {
-    publisher.publish(&receipt(1, published.0), &ticker(count, count as f64), || published);
+    publisher.publish(&receipt(1, published.0), &ticker(count, count as f64), &Timeline::new(), || published);
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn an_update_that_is_being_published_is_newer_by_its_version() {
     let (pool, mut publishers) = open(clock.clone());
     let (batch, mut readings) = (pool.tickers(CODES).unwrap(), Vec::new());
     publishers.iter_mut().for_each(|publisher| put(publisher, 1, Nanos(10)));
-    publishers[0].publish(&receipt(1, 20), &ticker(2, 2.0), || {
+    publishers[0].publish(&receipt(1, 20), &ticker(2, 2.0), &Timeline::new(), || {
         clock.set(30);
         assert_eq!(batch.load_at_once(&mut readings), Some(Nanos(30)), "only visible updates count");
         Nanos(20)

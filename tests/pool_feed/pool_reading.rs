@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use crate::samples::*;
 use hoga::model::*;
-use hoga::pool::{self, DataPool, Health, PoolError, Publisher};
+use hoga::pool::{self, DataPool, Health, PoolError, Publisher, Timeline};
 use hoga::sync::connection::ConnectionState;
 
 const STALE_AFTER: u64 = DataPool::STALE_AFTER.as_nanos() as u64;
 
 fn put(publisher: &mut Publisher<Ticker>, epoch: u32, received: u64, price: f64) {
-    publisher.publish(&receipt(epoch, received), &ticker(1, price), || Nanos(received + 1));
+    publisher.publish(&receipt(epoch, received), &ticker(1, price), &Timeline::new(), || Nanos(received + 1));
 }
 
 #[test]
@@ -238,7 +238,7 @@ fn all_streams_are_listed_in_order_with_their_verdicts() {
 fn a_stream_that_is_opened_again_continues_in_the_same_handles() {
     let (clock, pool, connection, mut publisher) = open(DataType::Trade);
     let handle = pool.trade("KRW-BTC").unwrap();
-    publisher.publish(&receipt(1, 10), &trade(1, 10), || Nanos(10));
+    publisher.publish(&receipt(1, 10), &trade(1, 10), &Timeline::new(), || Nanos(10));
     clock.set(20);
     drop(publisher);
     assert_eq!(handle.load().health(), Health::NotSubscribed);
@@ -247,10 +247,10 @@ fn a_stream_that_is_opened_again_continues_in_the_same_handles() {
     let mut publisher = pool::open::<Trade>(&pool, handle.key(), connection);
     assert_eq!(handle.load().health(), Health::Stale { since: Nanos(20) });
     // The new subscription's snapshot is the known trade: it is fresh again, and no news.
-    let verdict = publisher.publish(&receipt(1, 40), &trade(1, 10), || Nanos(40));
+    let verdict = publisher.publish(&receipt(1, 40), &trade(1, 10), &Timeline::new(), || Nanos(40));
     assert_eq!(verdict, hoga::pool::Verdict::Duplicate);
     assert_eq!((handle.load().health(), handle.version()), (Health::Live, 1));
-    publisher.publish(&receipt(1, 41), &trade(2, 11), || Nanos(41));
+    publisher.publish(&receipt(1, 41), &trade(2, 11), &Timeline::new(), || Nanos(41));
     assert_eq!(handle.version(), 2, "version numbers continue");
 }
 
@@ -340,7 +340,7 @@ fn the_best_levels_have_the_version_stamps_and_health_of_the_whole_book() {
     assert_eq!((best.load().version(), best.load().health()), (0, Health::NoData));
     for price in 1..=3 {
         let book = orderbook(price, 100.0 * price as f64);
-        publisher.publish(&receipt(1, price), &book, || Nanos(price));
+        publisher.publish(&receipt(1, price), &book, &Timeline::new(), || Nanos(price));
         let (part, whole) = (best.load(), handle.load());
         assert_eq!((part.ask, part.bid, part.timestamp), (whole.best_ask(), whole.best_bid(), price));
         assert_eq!((part.version(), part.stamps(), part.epoch()), (whole.version(), whole.stamps(), whole.epoch()));
@@ -361,7 +361,7 @@ fn a_reading_does_not_change_and_may_be_sent_to_another_thread() {
     put(&mut publisher, 1, 1, 1.0);
     let reading = handle.load();
     for price in 2..20 {
-        publisher.publish(&receipt(1, price), &ticker(price, price as f64), || Nanos(price));
+        publisher.publish(&receipt(1, price), &ticker(price, price as f64), &Timeline::new(), || Nanos(price));
     }
     let seen = thread::scope(|scope| scope.spawn(move || (reading.trade_price, reading.version())).join().unwrap());
     assert_eq!(seen, (1.0, 1));

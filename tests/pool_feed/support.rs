@@ -9,12 +9,26 @@ use hoga::feed::{
     Arrival, BroadcastStream, Broadcaster, Feed, FeedCounts, FeedWriter, Filter, Item, Mark, Opening, Overflow,
     Payload, Update, broadcast, open,
 };
-use hoga::model::{Clock, ConnectionId, DataType, Epoch, Nanos, Receipt, Stamps, Trade};
+use hoga::model::{Clock, ConnectionId, DataType, Epoch, Nanos, Noun, Receipt, Stamps, StreamType, Trade};
+use hoga::pool::{Publisher, Timeline, Verdict};
 use hoga::sync::latest;
 use hoga::sync::waiters::Waiters;
 
 use crate::samples::trade;
 use hoga::sync::connection::ConnectionState;
+
+/// Publishes an arrival as a route does: the connection's timeline records its time first.
+pub fn arrive<T: Noun>(timeline: &mut Timeline, publisher: &mut Publisher<T>, receipt: Receipt, value: &T) -> Verdict {
+    let exchange_ms = T::latest_ms(value.order());
+    let is_doubted = match value.stream_type() {
+        StreamType::Realtime => timeline.doubts_change(exchange_ms, receipt.received),
+        StreamType::Snapshot => timeline.doubts_snapshot(exchange_ms, receipt.received),
+    };
+    if is_doubted {
+        publisher.doubt(receipt.received, timeline);
+    }
+    publisher.publish(&receipt, value, timeline, || receipt.received)
+}
 
 /// A clock that the test sets.
 #[derive(Default)]

@@ -1,7 +1,7 @@
-//! The scanners, the general reader (a walk over simd-json's tape) and an independent reader agree on every message:
+//! The scanner, the general reader (a walk over simd-json's tape) and an independent reader agree on every message:
 //! well-formed messages of every type, and a hundred thousand damaged ones.
 
-use hoga::wire::{DecodeErrorKind, Decoder, Message};
+use hoga::wire::{DecodeErrorKind, Decoder, DriftCounts, Message};
 use hoga_testing::Rng;
 use hoga_testing::messages::{Draft, candle, orderbook, ticker, trade};
 
@@ -243,11 +243,26 @@ fn message(rng: &mut Rng) -> Vec<u8> {
     bytes
 }
 
+/// Returns by how much each count grew.
+fn difference(after: DriftCounts, before: DriftCounts) -> [u64; 5] {
+    [
+        after.unknown_keys - before.unknown_keys,
+        after.missing_fields - before.missing_fields,
+        after.unreadable_fields - before.unreadable_fields,
+        after.unknown_words - before.unknown_words,
+        after.levels_cut - before.levels_cut,
+    ]
+}
+
 #[track_caller]
 fn assert_agreement(scanning: &mut Decoder, walking: &mut Decoder, bytes: &[u8]) -> bool {
     let text = String::from_utf8_lossy(bytes);
+    let drift_before = [scanning.counters().drift, walking.counters().drift];
     let (result, data) = decode(scanning, bytes);
     let (by_tape, tape_data) = decode_by_tape(walking, bytes);
+    let drift = [scanning.counters().drift, walking.counters().drift];
+    let growth = |at: usize| difference(drift[at], drift_before[at]);
+    assert_eq!(growth(0), growth(1), "scanner and tape count different drifts: {text}");
     assert_eq!((&result, &data), (&by_tape, &tape_data), "scanner and tape differ: {text}");
     let (expected, expected_data) = oracle::read(bytes);
     assert_eq!(data, expected_data, "{result:?} {expected:?} {text}");
@@ -284,7 +299,7 @@ fn readers_agree_on_a_hundred_thousand_damaged_messages() {
     const MESSAGES: usize = 100_000;
     let mut strict = 0;
     for number in 0..MESSAGES {
-        // A decoder that has read drifted messages tries the tolerant scanner first, a new one the strict one.
+        // One decoder has learned from the messages before, the other one is new.
         let mut new = Decoder::new();
         let decoder = if number % 2 == 0 { &mut scanning } else { &mut new };
         read += usize::from(assert_agreement(decoder, &mut walking, &message(&mut rng)));
@@ -295,7 +310,7 @@ fn readers_agree_on_a_hundred_thousand_damaged_messages() {
     assert!(read > MESSAGES / 4 && read < MESSAGES * 3 / 4, "{read}");
     assert!(strict > MESSAGES as u64 / 20, "{strict}");
     assert!(counters.tolerated > MESSAGES as u64 / 20, "{counters:?}");
-    assert!(counters.fallbacks > MESSAGES as u64 / 20, "{counters:?}");
+    assert!(counters.fallbacks > MESSAGES as u64 / 50, "{counters:?}");
     let drift = counters.drift;
     assert!(drift.unknown_keys > 1000 && drift.missing_fields > 1000 && drift.unreadable_fields > 1000, "{drift:?}");
     assert!(drift.unknown_words > 100 && drift.levels_cut > 100, "{drift:?}");
@@ -303,10 +318,9 @@ fn readers_agree_on_a_hundred_thousand_damaged_messages() {
 
 /// Changes that the exchange makes to all messages of one type, on top of each other.
 fn drift(members: &mut Vec<(String, String)>, changes: &mut Rng) {
-    for _ in 0..=changes.below(3) {
-        // The type stays the first field, as it does on every exchange so far.
+    for _ in 0..=changes.below(5) {
         let at = 1 + changes.below(members.len() - 1);
-        match changes.below(6) {
+        match changes.below(8) {
             0 => drop(members.remove(at)),
             1 => members.insert(at, (format!("new_{}", changes.below(9)), (*changes.pick(&NEW)).into())),
             2 => {
@@ -316,9 +330,33 @@ fn drift(members: &mut Vec<(String, String)>, changes: &mut Rng) {
             }
             3 => members[at].1 = (*changes.pick(&RETYPED)).into(),
             4 => members[at].0 += "_v2",
-            _ => members[at].1 = format!("\"{}\"", members[at].1.replace('"', "")),
+            5 => members[at].1 = format!("\"{}\"", members[at].1.replace('"', "")),
+            6 => {
+                // The type or the first field after it.
+                let member = members.remove(changes.below(2));
+                members.insert(at, member);
+            }
+            _ => drift_units(members, changes),
         }
     }
+}
+
+/// One change to all units of a book.
+fn drift_units(members: &mut [(String, String)], changes: &mut Rng) {
+    let Some((_, units)) = members.iter_mut().find(|(_, value)| value.starts_with("[{")) else { return };
+    let new = *changes.pick(&NEW);
+    let fields = |unit: &str| unit.split(',').map(str::to_owned).collect::<Vec<_>>();
+    let changed: Vec<String> = units[2..units.len() - 2]
+        .split("},{")
+        .map(|unit| match changes.clone().below(5) {
+            0 => format!("\"new\":{new},{unit}"),
+            1 => format!("{unit},\"new\":{new}"),
+            2 => fields(unit).into_iter().rev().collect::<Vec<_>>().join(","),
+            3 => fields(unit)[..3].join(","),
+            _ => unit.replace("\":", "\":\"").replace(',', "\",") + "\"",
+        })
+        .collect();
+    *units = format!("[{{{}}}]", changed.join("},{"));
 }
 
 const NEW: [&str; 7] =
@@ -334,7 +372,26 @@ const RETYPED: [&str; 8] = [
     "\"NEW\"",
 ];
 
-/// Reads series of messages that have all changed in the same way, so that the tolerant scanner learns their form. The
+/// The first field of a unit is expected after a brace, but may be found after a comma.
+#[test]
+fn readers_agree_on_braces_and_commas_in_wrong_places() {
+    for short in [false, true] {
+        let (mut scanning, mut walking) = (Decoder::new(), Decoder::new());
+        let plain = orderbook(&mut Rng::new(3), 4, short).write(short);
+        let first_is_new = plain.replace("{\"a", "{\"new\":1,\"a");
+        let [price, size] = if short { ["\"ap\"", "\"as\""] } else { ["\"ask_price\"", "\"ask_size\""] };
+        let first_is_moved = plain.replace(price, "?").replace(size, price).replace('?', size);
+        for book in [&first_is_new, &first_is_moved, &first_is_new, &first_is_moved] {
+            assert!(assert_agreement(&mut scanning, &mut walking, book.as_bytes()), "{book}");
+            for (at, old) in book.match_indices([',', '{']) {
+                let damaged = [&book[..at], if old == "," { "{" } else { "," }, &book[at + 1..]].concat();
+                assert!(!assert_agreement(&mut scanning, &mut walking, damaged.as_bytes()), "{damaged}");
+            }
+        }
+    }
+}
+
+/// Reads series of messages that have all changed in the same way, so that the scanner learns their form. The
 /// environment variable `HOGA_DRIFTED_MESSAGES` sets the number of messages, 20,000 by default; a release build is fast
 /// enough for a million.
 #[test]
@@ -348,21 +405,25 @@ fn readers_agree_on_messages_that_drift_alike() {
         // Two layouts alternate, as when a field is there for some markets only.
         let seeds = [seed, if rng.below(2) == 0 { seed } else { rng.next() }];
         for number in 0..200 {
-            let draft = match kind {
-                0 => ticker(&mut rng),
-                1 => trade(&mut rng),
-                2 => candle(&mut rng),
-                3 => orderbook(&mut rng, 31, short),
-                _ => orderbook(&mut rng, 4, short),
+            let object = |rng: &mut Rng| {
+                let draft = match kind {
+                    0 => ticker(rng),
+                    1 => trade(rng),
+                    2 => candle(rng),
+                    3 => orderbook(rng, 31, short),
+                    _ => orderbook(rng, 4, short),
+                };
+                let mut members: Vec<_> =
+                    draft.members(short).into_iter().map(|(key, text)| (key.to_owned(), text)).collect();
+                // The last ones are as documented again.
+                if number < 120 {
+                    drift(&mut members, &mut Rng::new(seeds[number % 2]));
+                }
+                write_plainly(&members)
             };
-            let mut members: Vec<_> =
-                draft.members(short).into_iter().map(|(key, text)| (key.to_owned(), text)).collect();
-            // The last ones are as documented again.
-            if number < 120 {
-                drift(&mut members, &mut Rng::new(seeds[number % 2]));
-            }
-            let object = write_plainly(&members);
-            let mut bytes = if is_list { format!("[{object}]") } else { object }.into_bytes();
+            let count = if is_list && rng.below(4) == 0 { 3 } else { 1 };
+            let objects: Vec<_> = (0..count).map(|_| object(&mut rng)).collect();
+            let mut bytes = if is_list { format!("[{}]", objects.join(",")) } else { objects.concat() }.into_bytes();
             if rng.below(8) == 0 {
                 change_bytes(&mut bytes, &mut rng);
             }

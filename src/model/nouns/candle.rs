@@ -3,7 +3,7 @@
 
 use super::{Access, Nature, Noun};
 use crate::model::words::words;
-use crate::model::{DataType, DateTime, Interval, Market, Maybe, StreamType};
+use crate::model::{DataType, DateTime, Fingerprint, Interval, Market, Maybe, StreamType};
 
 /// Open, high, low, close and volume of one interval. The last message for a start is the final one: there is no
 /// "closed" flag, and no message for an interval without trades. Prices are in the quote currency, timestamps are Unix
@@ -71,9 +71,21 @@ impl Noun for Candle {
         (self.candle_date_time_utc, self.timestamp)
     }
 
+    // A wrong start bars later candles as a wrong timestamp does.
+    #[inline]
+    fn latest_ms((start, timestamp): (DateTime, u64)) -> u64 {
+        let start_ms = u64::try_from(start.to_unix() * 1000).unwrap_or(0);
+        timestamp.max(start_ms)
+    }
+
     #[inline]
     fn id(&self) -> Option<u64> {
         None
+    }
+
+    #[inline]
+    fn contents(&self) -> Fingerprint {
+        Fingerprint::default()
     }
 
     // A late message with another start may be the final one for that start.

@@ -5,7 +5,7 @@ use std::ops::Deref;
 
 use super::{Access, Nature, Noun};
 use crate::model::words::words;
-use crate::model::{DataType, FromWords, Grouping, Market, Maybe, StreamType, Words};
+use crate::model::{DataType, Fingerprint, FromWords, Grouping, Market, Maybe, StreamType, Words};
 
 /// Maximum number of levels on a side, which is also the maximum that the exchange documents.
 pub const MAX_LEVELS: usize = 30;
@@ -144,8 +144,18 @@ impl Noun for Orderbook {
     }
 
     #[inline]
+    fn latest_ms(order: u64) -> u64 {
+        order
+    }
+
+    #[inline]
     fn id(&self) -> Option<u64> {
         None
+    }
+
+    #[inline]
+    fn contents(&self) -> Fingerprint {
+        Fingerprint::default()
     }
 
     #[inline]

@@ -2,7 +2,7 @@
 
 use super::{Access, Nature, Noun};
 use crate::model::words::words;
-use crate::model::{DataType, Date, Market, Maybe, Side, StreamType, Time};
+use crate::model::{DataType, Date, Fingerprint, Market, Maybe, Side, StreamType, Time};
 
 /// Last price and statistics of a market. Field names are the exchange's; prices are in the quote currency (KRW for
 /// `KRW-BTC`), volumes in the base currency (BTC), rates are fractions (0.01 is 1 %), timestamps are Unix ms.
@@ -100,8 +100,18 @@ impl Noun for Ticker {
     }
 
     #[inline]
+    fn latest_ms(order: u64) -> u64 {
+        order
+    }
+
+    #[inline]
     fn id(&self) -> Option<u64> {
         None
+    }
+
+    #[inline]
+    fn contents(&self) -> Fingerprint {
+        Fingerprint::default()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Access, Change, Nature, Noun};
 use crate::model::words::words;
-use crate::model::{DataType, Date, Market, Maybe, Side, StreamType, Time};
+use crate::model::{DataType, Date, Fingerprint, Market, Maybe, Side, StreamType, Time};
 
 /// One execution. Prices are in the quote currency, sizes in the base currency, timestamps are Unix ms.
 ///
@@ -70,8 +70,24 @@ impl Noun for Trade {
     }
 
     #[inline]
+    fn latest_ms(order: u64) -> u64 {
+        order
+    }
+
+    #[inline]
     fn id(&self) -> Option<u64> {
         self.sequential_id.get()
+    }
+
+    // Not `timestamp` and `stream_type`: the snapshot of a trade is the same trade, sent again.
+    #[inline]
+    fn contents(&self) -> Fingerprint {
+        Fingerprint::of([
+            Some(self.trade_price.to_bits()),
+            self.trade_volume.get().map(f64::to_bits),
+            self.trade_timestamp.get(),
+            self.ask_bid.map(|side| side as u64),
+        ])
     }
 }
 

@@ -1,6 +1,6 @@
 //! Dialogues about invalid frames and messages.
 
-use super::super::testing::{Harness, START, Sent, config, frame, ms, secs};
+use super::super::testing::{Harness, START, Sent, config, frame, ms, secs, trade_message};
 use super::super::{Disconnect, Event, State};
 
 #[test]
@@ -52,9 +52,10 @@ fn an_error_of_the_exchange_is_reported_and_its_close_causes_no_storm_of_dials()
 }
 
 #[test]
-fn a_flood_of_pings_is_answered_only_while_the_pongs_are_sent() {
+fn a_flood_of_pings_is_answered_as_far_as_the_pongs_are_sent_and_the_newest_always() {
     let mut harness = Harness::active(config());
-    let flood: Vec<u8> = (0..5000).flat_map(|_| frame(9, &[0; 100])).collect();
+    harness.sent();
+    let flood: Vec<u8> = (0..5000u16).flat_map(|number| frame(9, &number.to_be_bytes().repeat(50))).collect();
     let mut fed = 0;
     // The peer does not read, so nothing is sent.
     for piece in flood.chunks(16 * 1024) {
@@ -66,4 +67,31 @@ fn a_flood_of_pings_is_answered_only_while_the_pongs_are_sent() {
     let counters = harness.session.counters();
     assert_eq!(counters.pings_received, 5000);
     assert!(counters.pings_unanswered > 4000);
+    harness.settle();
+    let answered = 5000 - counters.pings_unanswered as usize;
+    let pongs = harness.sent();
+    assert_eq!((pongs.len(), pongs.last()), (answered, Some(&Sent::Pong(4999u16.to_be_bytes().repeat(50)))));
+}
+
+/// Sends data and reads nothing, so every change of the desired set waits in the outbox.
+#[test]
+fn a_peer_that_sends_data_and_does_not_read_is_replaced_and_named() {
+    let mut harness = Harness::active(config());
+    harness.sent();
+    let codes: Vec<String> = (0..4000).map(|number| format!("KRW-M{number}")).collect();
+    let (mut wanted, mut unsent_max) = (0, 0);
+    while harness.session.state().is_open() {
+        wanted += 1;
+        assert!(wanted < 10_000, "the outbox grows without bound: {unsent_max} bytes are unsent");
+        harness.want(&codes.iter().map(String::as_str).skip(wanted % 2).collect::<Vec<_>>());
+        harness.now = harness.now + secs(1);
+        let data = frame(2, trade_message("KRW-BTC", wanted as u64 + 1).as_bytes());
+        harness.session.spare(harness.socket)[..data.len()].copy_from_slice(&data);
+        harness.session.handle_received(harness.now, harness.socket, data.len(), &mut harness.delivered);
+        harness.session.handle_timeout(harness.now);
+        unsent_max = unsent_max.max(harness.session.poll_transmit(harness.socket).len());
+    }
+    assert!(((1 << 20)..(1 << 20) + 100_000).contains(&unsent_max), "{unsent_max}");
+    harness.settle();
+    assert!(matches!(harness.disconnects()[..], [Disconnect::NotReading { .. }]));
 }

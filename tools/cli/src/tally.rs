@@ -28,6 +28,10 @@ pub struct Tally {
     pub late: u64,
     pub duplicate: u64,
     pub old_epoch: u64,
+    /// Messages with a time that was far ahead of the others of their connection.
+    pub implausible: u64,
+    /// Trades with the id of another trade.
+    pub id_clashes: u64,
     /// Differences between the delivered messages and the documented ones.
     pub drift: DriftCounts,
 }
@@ -58,6 +62,8 @@ impl Tally {
             tally.late += stream.verdicts.late;
             tally.duplicate += stream.verdicts.duplicate;
             tally.old_epoch += stream.verdicts.old_epoch;
+            tally.implausible += stream.verdicts.implausible;
+            tally.id_clashes += stream.verdicts.id_clashes;
             if stream.version == 0 {
                 tally.silent.push(stream.key);
                 tally.refused.extend(refused(connections, stream.key).map(|refused| (stream.key, refused)));
@@ -86,9 +92,9 @@ impl Tally {
         ]
     }
 
-    /// Returns the losses by kind, for people and scripts. `gaps` is the number of events dropped because the feed was
-    /// full.
-    pub fn losses(&self, gaps: u64) -> [(&'static str, u64); 7] {
+    /// Returns the losses by kind, and what is suspicious, for people and scripts. `gaps` is the number of events dropped
+    /// because the feed was full.
+    pub fn losses(&self, gaps: u64) -> [(&'static str, u64); 9] {
         [
             ("gaps", gaps),
             ("malformed", self.malformed),
@@ -97,6 +103,8 @@ impl Tally {
             ("late", self.late),
             ("duplicate", self.duplicate),
             ("old_epoch", self.old_epoch),
+            ("implausible", self.implausible),
+            ("id_clashes", self.id_clashes),
         ]
     }
 

@@ -330,7 +330,29 @@ fn why_nothing(engine: &Engine, args: &WatchArgs) -> String {
         _ if is_open => "the connection is open, but the exchange sends no data; does the market exist?".to_owned(),
         _ => "the server does not answer; check --endpoint and the network".to_owned(),
     };
+    let why = match why_no_market(engine, args) {
+        Some(list) if engine.subscriptions().wire_streams == 0 => list,
+        Some(list) => format!("{why}; {list}"),
+        None => why,
+    };
     format!("nothing was received from {} in time: {why}", args.endpoint)
+}
+
+/// Returns why the patterns stand for no market, if that is so.
+fn why_no_market(engine: &Engine, args: &WatchArgs) -> Option<String> {
+    let patterns = args.codes.iter().filter_map(|code| match code {
+        MarketSelector::Pattern(pattern) => Some(*pattern),
+        MarketSelector::Market(_) => None,
+    });
+    let (patterns, listed) = (patterns.collect::<Vec<_>>(), engine.universe());
+    if patterns.is_empty() || patterns.iter().any(|pattern| listed.matching(pattern).next().is_some()) {
+        return None;
+    }
+    Some(match engine.market_list().failure {
+        _ if !listed.is_empty() => format!("the patterns match none of the {} listed markets", listed.len()),
+        Some(failure) => failure.to_string(),
+        None => "the list of markets has not arrived".to_owned(),
+    })
 }
 
 /// Writes lines to stdout in large pieces. The caller flushes it when no more items wait, so that live data is not

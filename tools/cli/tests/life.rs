@@ -1,6 +1,6 @@
 //! The output and the behavior of `hoga watch` when something fails or ends.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::process::Command;
 use std::thread;
@@ -148,6 +148,25 @@ fn a_server_that_never_answers_is_given_up_after_the_timeout() {
     assert_eq!(output.code, Some(3));
     assert!(output.stderr.starts_with("hoga: nothing was received from ws://127.0.0.1:"), "{}", output.stderr);
     assert_eq!(output.json_lines().pop().expect("a summary")["end"], "nothing_received");
+}
+
+#[test]
+fn without_a_list_of_markets_its_last_failure_is_the_reason() {
+    let server = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("ws://{}", server.local_addr().expect("an address"));
+    thread::spawn(move || {
+        for mut stream in server.incoming().map_while(Result::ok) {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    // The first request may take long on a busy machine.
+    let output = run(&["watch", "KRW-*", "--endpoint", &url, "--connect-timeout", "5s", "--json"]);
+    assert_eq!(output.code, Some(3));
+    let (nothing, why) = output.stderr.split_once(" in time: ").expect("the reason");
+    assert!(nothing.contains("nothing was received from ws://127.0.0.1:"), "{nothing}");
+    assert!(why.starts_with("cannot get the list of markets from http://127.0.0.1:"), "{why}");
+    assert!(why.contains("/v1/market/all: status 503"), "{why}");
 }
 
 #[test]

@@ -30,6 +30,8 @@ pub enum Fault {
         /// Body.
         body: String,
     },
+    /// Requests for the list of markets are answered with this HTTP status and this body; `None` ends the fault.
+    MarketList(Option<(u16, String)>),
     /// Switch: new connections are closed at once.
     RefuseConnects(bool),
     /// Switch: messages are sent as text frames.
@@ -94,6 +96,7 @@ impl Switches {
             | Fault::CloseAll(_)
             | Fault::Garbage
             | Fault::RejectUpgrades { .. }
+            | Fault::MarketList(_)
             | Fault::ErrorNow(_) => return false,
         };
         *switch = *on;

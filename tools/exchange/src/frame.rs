@@ -46,6 +46,9 @@ impl Violation {
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     bytes: Vec<u8>,
+    /// The number of `bytes` that were read already. They are removed when more bytes arrive, not after each frame,
+    /// because every removal moves the rest.
+    read: usize,
     /// Opcode of the fragmented message in progress.
     fragmented: Option<u8>,
     message: Vec<u8>,
@@ -61,14 +64,15 @@ struct Header {
 
 impl Reader {
     pub fn feed(&mut self, bytes: &[u8]) {
+        self.bytes.drain(..std::mem::take(&mut self.read));
         self.bytes.extend_from_slice(bytes);
     }
 
     /// Returns the next message or control frame; `None` if more bytes are needed.
     pub fn next(&mut self) -> Result<Option<Incoming>, Violation> {
-        while let Some(header) = header(&self.bytes)? {
-            let mut payload = self.bytes[header.start..header.end].to_vec();
-            self.bytes.drain(..header.end);
+        while let Some(header) = header(&self.bytes[self.read..])? {
+            let mut payload = self.bytes[self.read..][header.start..header.end].to_vec();
+            self.read += header.end;
             for (index, byte) in payload.iter_mut().enumerate() {
                 *byte ^= header.mask[index % 4];
             }

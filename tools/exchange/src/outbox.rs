@@ -1,5 +1,5 @@
-//! The messages that wait to be sent on a connection. The callers limit their size. Messages become frames when they
-//! are sent.
+//! The messages that wait to be sent on a connection. The callers limit their size, and a client cannot raise it with
+//! pings. Messages become frames when they are sent.
 
 use crate::fault::Switches;
 use crate::frame;
@@ -19,6 +19,8 @@ enum Item {
 pub(crate) struct Outbox {
     items: VecDeque<Item>,
     length: usize,
+    /// The place of the waiting pong in `items`.
+    pong: Option<usize>,
 }
 
 impl Outbox {
@@ -44,6 +46,23 @@ impl Outbox {
         let mut bytes = Vec::with_capacity(payload.len() + 2);
         frame::write(&mut bytes, opcode, payload);
         self.push_raw(bytes);
+    }
+
+    /// Answers a ping. If the answer to an earlier ping still waits, replaces it (RFC 6455 section 5.5.3).
+    pub fn push_pong(&mut self, payload: &[u8]) {
+        let mut bytes = Vec::with_capacity(payload.len() + 2);
+        frame::write(&mut bytes, frame::PONG, payload);
+        self.length += bytes.len();
+        match self.pong.and_then(|place| self.items.get_mut(place)) {
+            Some(Item::Raw(earlier)) => {
+                self.length -= earlier.len();
+                *earlier = bytes;
+            }
+            _ => {
+                self.pong = Some(self.items.len());
+                self.items.push_back(Item::Raw(bytes));
+            }
+        }
     }
 
     pub fn push_notice(&mut self, payload: Vec<u8>) {
@@ -92,5 +111,6 @@ impl Outbox {
             }
         }
         self.length = 0;
+        self.pong = None;
     }
 }

@@ -5,11 +5,14 @@ use crate::market::listing::Listings;
 use crate::upgrade::Answer;
 use serde_json::{Value, json};
 
+/// The path of the list of markets.
+pub(crate) const MARKET_LIST: &str = "/v1/market/all";
+
 /// Returns the response to a GET of `target`, which is a path and a query.
 pub(crate) fn answer(target: &str, listings: &Listings) -> Answer {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     match path {
-        "/v1/market/all" => Answer::ok(markets(listings, wants_details(query))),
+        MARKET_LIST => Answer::ok(markets(listings, wants_details(query))),
         // In Upbit's REST errors, the name is a number; in all others it is a word. The text is a guess.
         _ => Answer::refuse(404, 404, "no such path"),
     }

@@ -27,7 +27,7 @@ pub(crate) struct Upgrade {
 }
 
 /// An HTTP response that ends the connection.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub status: u16,
     pub retry_after: Option<u32>,

@@ -6,6 +6,8 @@ use std::{env, fs, io};
 
 /// A pattern for the function in mod.rs whose instructions are counted; it matches all ways of mangling names.
 const COUNTED: &str = "*hoga_bench*counting*counted*";
+/// The same function for `--dump-after`, which ignores patterns that begin with `*`.
+const DUMPED: &str = "hoga_bench::counting::counted";
 
 /// An installed valgrind.
 #[derive(Debug, Clone)]
@@ -23,6 +25,16 @@ pub struct Count {
 }
 
 impl Count {
+    /// Reads the number of operations that `program` printed, and the profile that callgrind wrote.
+    fn read(times: &str, profile: &Path, program: &Path) -> Result<Self, String> {
+        let times = times.parse().map_err(|_| format!("the counted program printed {times:?} instead of a number"))?;
+        let instructions = instructions(profile)?;
+        if instructions == 0 || times == 0 {
+            return Err(format!("nothing was counted: is {} stripped of its symbols?", program.display()));
+        }
+        Ok(Self { instructions, times })
+    }
+
     /// Returns the instructions of one operation, rounded to hundredths.
     pub fn each(self) -> f64 {
         (self.instructions as f64 / self.times as f64 * 100.0).round() / 100.0
@@ -53,12 +65,17 @@ impl Valgrind {
         let toggle = format!("--toggle-collect={COUNTED}");
         let out = format!("--callgrind-out-file={}", profile.display());
         let times = run(&["--tool=callgrind", &toggle, &out], program, args)?;
-        let times = times.parse().map_err(|_| format!("the counted program printed {times:?} instead of a number"))?;
-        let instructions = instructions(profile)?;
-        if instructions == 0 || times == 0 {
-            return Err(format!("nothing was counted: is {} stripped of its symbols?", program.display()));
-        }
-        Ok(Count { instructions, times })
+        Count::read(&times, profile, program)
+    }
+
+    /// Counts several pieces of work in one process: `program`, started with `args`, must call [`count`](super::count)
+    /// for each. Callgrind writes the profile of the n-th piece, counted from 1, to `profile.n`.
+    pub fn count_each(&self, program: &Path, args: &[&str], profile: &Path) -> Result<Vec<Count>, String> {
+        let (toggle, dump) = (format!("--toggle-collect={COUNTED}"), format!("--dump-after={DUMPED}"));
+        let out = format!("--callgrind-out-file={}", profile.display());
+        let times = run(&["--tool=callgrind", &toggle, &dump, &out], program, args)?;
+        let nth = |n: usize| profile.with_added_extension((n + 1).to_string());
+        times.lines().enumerate().map(|(n, times)| Count::read(times, &nth(n), program)).collect()
     }
 
     /// Returns what `program` prints under valgrind, on the processor that valgrind emulates.
@@ -86,7 +103,10 @@ fn said(output: &Output) -> Result<String, String> {
 
 fn instructions(profile: &Path) -> Result<u64, String> {
     let text = fs::read_to_string(profile).map_err(|e| format!("{}: {e}", profile.display()))?;
-    let total = text.lines().find_map(|line| line.strip_prefix("summary:")?.trim().parse().ok());
+    let total = text.lines().find_map(|line| {
+        let total = line.strip_prefix("summary:").or_else(|| line.strip_prefix("totals:"))?;
+        total.trim().parse().ok()
+    });
     total.ok_or_else(|| format!("{} has no summary of callgrind", profile.display()))
 }
 

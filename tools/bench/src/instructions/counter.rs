@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{env, fs, thread};
 
-use hoga_bench::counting::Valgrind;
+use hoga_bench::counting::{Count, Valgrind};
 
 use crate::baseline::Counts;
 use crate::rows;
@@ -52,6 +52,11 @@ impl Counter {
             workers.into_iter().try_for_each(|worker| worker.join().expect("no worker panics"))
         })?;
         Ok(counts.into_inner().expect("no worker panics"))
+    }
+
+    /// Returns the counts of all cases of [`drift`](crate::drift), in order.
+    pub fn count_drift(&self) -> Result<Vec<Count>, Failure> {
+        self.valgrind.count_each(&self.program, &["drift-cases"], &self.folder.join("drift.out"))
     }
 
     fn count(&self, row: &str) -> Result<f64, Failure> {

@@ -5,12 +5,13 @@
 mod base;
 mod baseline;
 mod counter;
+mod drift;
 mod rows;
 mod setting;
 
-use std::env;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::{env, fs};
 
 use baseline::{Baseline, Comparison, Counts};
 use counter::Counter;
@@ -29,10 +30,13 @@ usage: cargo run --profile instructions -p hoga-bench --no-default-features --bi
   lower              makes smaller counts the baseline
   raise ROW...       makes the counts of these rows the baseline, larger or smaller
   raise all          replaces the whole baseline, with the versions found here
+  drift              prints docs/drift.md: what becomes of messages that differ from the documented
+                     form, and what they cost
+  drift check        fails if results differ from those in docs/drift.md, or if costs are higher
 
 With --baseline FILE before the command, FILE is used instead of benches/instructions.json.
 
-Exit codes: 0 good; 1 a row takes too many instructions; 2 nothing was compared, stderr has the reason";
+Exit codes: 0 good; 1 a row or a drifted message takes too many instructions; 2 nothing was compared, stderr has the reason";
 
 /// The command that runs this program, before its arguments.
 const RUN: &str = "cargo run --profile instructions -p hoga-bench --no-default-features --bin hoga-instructions --";
@@ -67,9 +71,15 @@ fn run(args: &[String]) -> Result<bool, Failure> {
         ["counts"] => print_counts(),
         ["lower"] => lower(&file),
         ["raise", "all"] => raise_all(&file),
+        ["drift"] => print_drift(),
+        ["drift", "check"] => check_drift(),
         ["raise", rows @ ..] if !rows.is_empty() => raise(&file, rows),
         // Only for the processes that this program starts under valgrind.
         ["row", name] => count_row(name),
+        ["drift-cases"] => {
+            drift::count_cases();
+            Ok(true)
+        }
         ["features"] => {
             println!("{}", cpu_features());
             Ok(true)
@@ -155,6 +165,23 @@ fn raise_all(file: &Path) -> Result<bool, Failure> {
     let counter = Counter::new()?;
     Baseline { instructions: counter.count_all()?, taken_with: counter.setting }.write(file)?;
     Ok(true)
+}
+
+fn print_drift() -> Result<bool, Failure> {
+    print!("{}", drift::document(&Counter::new()?)?);
+    Ok(true)
+}
+
+fn check_drift() -> Result<bool, Failure> {
+    let file = root().join("docs/drift.md");
+    let before = fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
+    let worse = drift::worse(&before, &drift::document(&Counter::new()?)?);
+    if worse.is_empty() {
+        return Ok(true);
+    }
+    eprintln!("FAILED: docs/drift.md has other results, or lower costs:\n{}", worse.join("\n"));
+    eprintln!("To generate it: {RUN} drift > docs/drift.md");
+    Ok(false)
 }
 
 fn count_row(name: &str) -> Result<bool, Failure> {

@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use hoga::model::{Clock, ConnectionId, DataType, Epoch, Event, Nanos, Noun, Receipt, Sink, StreamKey, Ticker};
 use hoga::net::SystemClock;
-use hoga::pool::{self, DataPool, Handle, Publisher};
+use hoga::pool::{self, DataPool, Handle, Publisher, Timeline};
 use hoga::sync::connection::ConnectionState;
 use hoga::wire::Decoder;
 use hoga_cli::exit::Failure;
@@ -108,9 +108,10 @@ impl Source {
 
     /// Publishes another value of every market.
     fn publish(&mut self) {
+        let timeline = Timeline::new();
         for (publisher, ticker) in self.publishers.iter_mut().zip(&mut self.tickers) {
             ticker.timestamp += 1;
-            publisher.publish(&RECEIPT, ticker, || Nanos(1));
+            publisher.publish(&RECEIPT, ticker, &timeline, || Nanos(1));
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::{ConnId, Exchange, Flow, nanos};
 use crate::connection::{Stale, State};
 use crate::format::Format;
-use crate::frame::{self, Incoming, Violation};
+use crate::frame::{Incoming, Violation};
 use crate::message;
 use crate::received::Received;
 use crate::refusal::{ErrorName, Refusal};
@@ -26,7 +26,7 @@ impl Exchange {
                 Ok(Some(Incoming::Pong)) => {}
                 Ok(Some(Incoming::Ping(payload))) => {
                     self.stats.ping_frames += 1;
-                    connection.outbox.push_control(frame::PONG, &payload);
+                    connection.outbox.push_pong(&payload);
                 }
                 Ok(Some(Incoming::Close(code))) => {
                     connection.closed_by_client(code);

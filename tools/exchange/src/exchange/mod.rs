@@ -70,6 +70,8 @@ pub struct Exchange {
     floor_is_stale: bool,
     switches: Switches,
     rejections: VecDeque<Answer>,
+    /// See [`Fault::MarketList`].
+    market_list: Option<Answer>,
     observer: Option<Box<dyn Observer>>,
     stats: Stats,
     received: Record,
@@ -101,6 +103,7 @@ impl Exchange {
             floor_is_stale: false,
             switches: Switches::default(),
             rejections: VecDeque::new(),
+            market_list: None,
             observer: None,
             stats: Stats::default(),
             received: Record::default(),
@@ -267,6 +270,9 @@ impl Exchange {
             Fault::RejectUpgrades { count, status, retry_after, body } => {
                 let rejection = |_| Answer { status, retry_after, body: body.clone() };
                 self.rejections.extend((0..count).map(rejection));
+            }
+            Fault::MarketList(answer) => {
+                self.market_list = answer.map(|(status, body)| Answer { status, retry_after: None, body });
             }
             Fault::ErrorNow(name) => {
                 let open = self.connections.iter().filter(|(_, connection)| connection.is_open()).map(|(id, _)| *id);

@@ -20,7 +20,7 @@ impl Exchange {
             }
             Ok(Some(Opening::Rest(target))) => {
                 self.stats.rest_requests += 1;
-                Err(rest::answer(&target, &self.floor.listings))
+                Err(self.market_list_fault(&target).unwrap_or_else(|| rest::answer(&target, &self.floor.listings)))
             }
             Err(refusal) => {
                 self.stats.malformed_upgrades += 1;
@@ -49,6 +49,11 @@ impl Exchange {
                 self.read_frames(conn);
             }
         }
+    }
+
+    /// Returns the answer to a REST request that [`Fault::MarketList`](crate::Fault::MarketList) sets.
+    fn market_list_fault(&self, target: &str) -> Option<Answer> {
+        self.market_list.clone().filter(|_| target.starts_with(rest::MARKET_LIST))
     }
 
     /// Checks a well-formed upgrade against the limits. Returns the number of further upgrades allowed this second.

@@ -56,6 +56,9 @@ impl Reactor {
     }
 
     fn timeout(&self) -> Duration {
+        if !self.exchange.is_stalled() && self.sockets.values().any(|socket| socket.readable) {
+            return Duration::ZERO;
+        }
         // During a stall nothing is due: lingering sockets stay open until it ends.
         let lingering = self.sockets.values().filter_map(|socket| socket.linger_until).min();
         let lingering = lingering.filter(|_| !self.exchange.is_stalled());

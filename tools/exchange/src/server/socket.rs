@@ -2,16 +2,22 @@
 
 use mio::net::TcpStream;
 use rustls::{ServerConfig, ServerConnection};
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Result, Write};
 use std::net::Shutdown;
 use std::sync::Arc;
+
+/// The maximum number of bytes that are read at a time.
+const READ_BYTES: usize = 16 * 1024;
+/// The maximum number of reads in one turn, so that a client that sends without end does not delay the others.
+const READS_PER_TURN: usize = 4;
 
 #[derive(Debug)]
 pub(crate) struct Socket {
     pub stream: TcpStream,
     tls: Option<ServerConnection>,
     /// Bytes of a connection without TLS that the kernel has not taken yet. With TLS, rustls queues them.
-    unsent: Vec<u8>,
+    unsent: VecDeque<u8>,
     /// Readiness is edge-triggered: true until a read would block.
     pub readable: bool,
     /// Set once writing has ended. TCP is closed when the peer closes, and at this time at the latest.
@@ -25,7 +31,7 @@ impl Socket {
             Some(config) => Some(ServerConnection::new(config.clone()).map_err(std::io::Error::other)?),
             None => None,
         };
-        let mut socket = Self { stream, tls, unsent: Vec::new(), readable: false, linger_until: None };
+        let mut socket = Self { stream, tls, unsent: VecDeque::new(), readable: false, linger_until: None };
         if let Some(tls) = &mut socket.tls {
             // The buffer stays bounded, because the exchange is asked for more only when everything before was sent.
             tls.set_buffer_limit(None);
@@ -33,9 +39,13 @@ impl Socket {
         Ok(socket)
     }
 
-    /// Appends the received bytes to `into`. Returns false once the peer has closed.
+    /// Appends received bytes to `into`. Returns false once the peer has closed. More bytes may wait as long as the
+    /// socket is readable.
     pub fn read(&mut self, into: &mut Vec<u8>) -> Result<bool> {
-        while self.readable {
+        for _ in 0..READS_PER_TURN {
+            if !self.readable {
+                break;
+            }
             match self.read_once(into) {
                 Ok(0) => return Ok(false),
                 Ok(_) => {}
@@ -49,7 +59,7 @@ impl Socket {
 
     fn read_once(&mut self, into: &mut Vec<u8>) -> Result<usize> {
         let Some(tls) = &mut self.tls else {
-            let mut buffer = [0; 16 * 1024];
+            let mut buffer = [0; READ_BYTES];
             let count = self.stream.read(&mut buffer)?;
             into.extend_from_slice(&buffer[..count]);
             return Ok(count);
@@ -66,7 +76,7 @@ impl Socket {
     pub fn send(&mut self, bytes: &[u8]) -> Result<()> {
         match &mut self.tls {
             Some(tls) => tls.writer().write_all(bytes)?,
-            None => self.unsent.extend_from_slice(bytes),
+            None => self.unsent.extend(bytes),
         }
         self.flush()
     }
@@ -76,7 +86,7 @@ impl Socket {
         while self.has_unsent() {
             let written = match &mut self.tls {
                 Some(tls) => tls.write_tls(&mut self.stream),
-                None => self.stream.write(&self.unsent).inspect(|count| drop(self.unsent.drain(..*count))),
+                None => self.stream.write(self.unsent.as_slices().0).inspect(|count| drop(self.unsent.drain(..*count))),
             };
             match written {
                 Ok(_) => {}
@@ -102,5 +112,35 @@ impl Socket {
         self.flush()?;
         self.linger_until = Some(linger_until);
         self.stream.shutdown(Shutdown::Write)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener, TcpStream as Peer};
+
+    /// The other clients of the server wait during a turn.
+    #[test]
+    fn a_turn_reads_a_part_of_what_a_flooding_peer_has_sent() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut peer = Peer::connect(listener.local_addr().unwrap()).unwrap();
+        let stream = listener.accept().unwrap().0;
+        stream.set_nonblocking(true).unwrap();
+        let mut socket = Socket::new(TcpStream::from_std(stream), None).unwrap();
+        let flood = std::thread::spawn(move || {
+            peer.write_all(&vec![b'x'; 1 << 20]).unwrap();
+            peer
+        });
+        let mut received = 0;
+        while received < 1 << 20 {
+            socket.readable = true;
+            let mut bytes = Vec::new();
+            assert!(socket.read(&mut bytes).unwrap());
+            assert!(bytes.len() <= READS_PER_TURN * READ_BYTES);
+            assert!(socket.readable || bytes.len() < READS_PER_TURN * READ_BYTES, "more may wait");
+            received += bytes.len();
+        }
+        drop(flood.join().unwrap());
     }
 }

@@ -403,6 +403,36 @@ fn pings_are_answered_at_once_and_keep_the_connection_open() {
     assert_eq!(link.flow, Flow::Open);
 }
 
+/// Regression: each ping of a client that reads no pongs was answered, which took 776 MB in four seconds.
+#[test]
+fn a_flood_of_pings_leaves_one_pong_to_send_for_the_newest() {
+    let mut link = Link::open();
+    for round in 0..100u32 {
+        let pings: Vec<u8> =
+            (0..1_000u32).flat_map(|n| frames::client(frames::PING, &(round * 1_000 + n).to_be_bytes())).collect();
+        link.exchange.receive(link.now, link.conn, &pings);
+    }
+    link.send(9, b"last");
+    let pongs = link.take();
+    assert_eq!((pongs.len(), pongs[0].opcode, pongs[0].text()), (1, 10, "last"));
+    assert_eq!(link.exchange.stats().ping_frames, 100_001);
+    link.send(9, b"again");
+    assert_eq!(link.take()[0].text(), "again", "the next answer waits for nothing");
+}
+
+/// Regression: the bytes after each frame were moved, so a few MB of small frames took minutes.
+#[test]
+fn a_message_of_300_000_fragments_is_read_once() {
+    let mut link = Link::open();
+    let request = subscribe("trade", &["KRW-BTC"]);
+    let mut flood = frames::client(0x01, b"[");
+    flood.extend(frames::client(0x00, b" ").repeat(300_000));
+    flood.extend(frames::client(0x80, &request.as_bytes()[1..]));
+    link.receive(&flood);
+    link.advance(SECOND);
+    assert_eq!(link.objects()[0]["stream_type"], "SNAPSHOT");
+}
+
 #[test]
 fn an_error_is_followed_by_a_close_and_ends_the_subscription() {
     let mut link = Link::open();

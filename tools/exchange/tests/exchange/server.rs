@@ -1,9 +1,12 @@
 //! Tests the server over real loopback sockets with the `tungstenite` client.
 
-use crate::common::encrypt;
+use crate::common::{encrypt, upgrade};
 use hoga_exchange::{Config, Fault, Pace, Server, ServerConfig};
+use hoga_testing::frames;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use tungstenite::{Message, WebSocket};
 
@@ -23,6 +26,16 @@ fn connect(server: &Server) -> WebSocket<Box<dyn Stream>> {
     let (socket, response) = tungstenite::client(url, stream).map_err(|error| error.to_string()).unwrap();
     assert_eq!(response.headers()["limit-by-ip"], "Yes");
     socket
+}
+
+/// Opens a WebSocket without TLS, to write any bytes to.
+fn raw(server: &Server) -> TcpStream {
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    stream.write_all(upgrade("/websocket/v1", "").as_bytes()).unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 101");
+    stream
 }
 
 fn fast(plain: bool) -> ServerConfig {
@@ -102,6 +115,38 @@ fn a_client_that_does_not_read_is_disconnected() {
     while let Ok(message) = socket.read() {
         assert!(!message.is_close());
     }
+}
+
+/// Regression: the server read from a client as long as it sent, and served no other client meanwhile.
+#[test]
+fn a_client_that_floods_pings_and_fragments_does_not_starve_another() {
+    let server = Server::start(fast(true)).unwrap();
+    let mut socket = connect(&server);
+    let stop = Arc::new(AtomicBool::new(false));
+    let floods =
+        [(Vec::new(), frames::client(frames::PING, b"ping")), (frames::client(0x01, b"["), frames::client(0x00, b""))];
+    let floods = floods.map(|(first, repeated)| {
+        let (mut flooder, stop) = (raw(&server), stop.clone());
+        std::thread::spawn(move || {
+            // Reads nothing.
+            flooder.write_all(&first).unwrap();
+            let block = repeated.repeat(2_000);
+            while !stop.load(Relaxed) && flooder.write_all(&block).is_ok() {}
+        })
+    });
+    socket.send(Message::text(REQUEST)).unwrap();
+    let is_data = |message| matches!(message, Message::Binary(_));
+    for _ in 0..10 {
+        let before = server.stats().ping_frames;
+        let mut data = 0;
+        // Each round takes both: frames for this client, and more of the flood.
+        while data < 5 || server.stats().ping_frames < before + 2_000 {
+            data += usize::from(is_data(socket.read().unwrap()));
+        }
+    }
+    stop.store(true, Relaxed);
+    drop(server);
+    floods.into_iter().for_each(|flood| flood.join().unwrap());
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub fn rows() -> Vec<Row> {
     let formats = [("DEFAULT", false), ("SIMPLE", true)];
     let row = |(data_type, write): (&str, Write)| {
         formats.map(|(format, short)| {
-            Row::new(format!("decode {data_type} {format}"), MESSAGES, move || decode(written(write, short)))
+            Row::new(format!("decode {data_type} {format}"), MESSAGES, move || decode(written(write, short), 1))
         })
     };
     TYPES.into_iter().flat_map(row).chain(drifted()).collect()
@@ -43,32 +43,72 @@ const DRIFTS: [(&str, Change); 5] = [
     ("a field fewer", |members, at| drop(members.remove(at))),
     ("a field renamed", |members, at| members[at].0 = "turnover"),
     ("a field as a string", |members, at| members[at].1 = format!("\"{}\"", members[at].1)),
-    ("a field elsewhere", |members, at| {
-        let member = members.remove(at);
-        members.insert(2, member);
+    ("a field elsewhere", |members, at| move_member(members, at, 2)),
+];
+
+/// Other changes, each measured for one type of message.
+const MORE_DRIFTS: [(&str, Change); 4] = [
+    ("the type last", |members, _| move_member(members, 0, members.len() - 1)),
+    ("the code last", |members, _| move_member(members, 1, members.len() - 1)),
+    ("a field as an object", |members, at| members[at].1 = "{\"value\":1}".to_owned()),
+    ("five changes", |members, at| {
+        members[2].1 = format!("\"{}\"", members[2].1);
+        members[at + 2].0 = "kind";
+        members.insert(at, ("grade", "12.5".to_owned()));
+        move_member(members, at + 1, 2);
+        members.push(("score", "\"A1\"".to_owned()));
     }),
 ];
+
+fn move_member(members: &mut Members, from: usize, to: usize) {
+    let member = members.remove(from);
+    members.insert(to, member);
+}
 
 /// Returns rows of messages that are not in the documented form. The decoder has learned their form when the counted
 /// run begins.
 fn drifted() -> impl Iterator<Item = Row> {
-    let types: [(&str, Write); 2] = [TYPES[0], TYPES[4]];
-    let rows = types.into_iter().flat_map(|(data_type, write)| {
-        DRIFTS.map(|(name, change)| {
-            let change = move |draft: &Draft| {
-                let mut members = draft.members(false);
-                let at = members.len() - 3;
-                change(&mut members, at);
-                text(&members)
-            };
-            let texts = move || drafts(write, false).iter().map(change).collect();
-            Row::new(format!("decode {data_type} DEFAULT, {name}"), MESSAGES, move || decode(texts()))
-        })
+    let [ticker, trade, book, _, candle] = TYPES;
+    let rows =
+        [ticker, candle].into_iter().flat_map(|data_type| DRIFTS.map(|drift| drifted_row(data_type, drift, false)));
+    let more = MORE_DRIFTS.map(|drift| drifted_row(trade, drift, true));
+    let books = [
+        drifted_row(book, ("a field more in each unit", |members, _| more_in_units(members)), false),
+        drifted_row(book, ("all numbers of units as strings", |members, _| units_as_strings(members)), false),
+    ];
+    let several = Row::new("decode 3 tickers JSON_LIST, a field more", MESSAGES, move || {
+        let texts = drifted_texts(ticker.1, DRIFTS[0].1, false);
+        decode(texts.iter().map(|text| format!("[{text},{text},{text}]")).collect(), 3)
     });
-    let units =
-        || written(TYPES[2].1, false).iter().map(|book| book.replace("\"ask_size\"", "\"n\":1,\"ask_size\"")).collect();
-    let units = Row::new("decode book of 15 DEFAULT, a field more in each unit", MESSAGES, move || decode(units()));
-    rows.chain([units])
+    rows.chain(more).chain(books).chain([several])
+}
+
+fn drifted_row((data_type, write): (&'static str, Write), (name, change): (&str, Change), short: bool) -> Row {
+    let format = if short { "SIMPLE" } else { "DEFAULT" };
+    let name = format!("decode {data_type} {format}, {name}");
+    Row::new(name, MESSAGES, move || decode(drifted_texts(write, change, short), 1))
+}
+
+fn drifted_texts(write: Write, change: Change, short: bool) -> Vec<String> {
+    let drifted = |draft: &Draft| {
+        let mut members = draft.members(short);
+        let at = members.len() - 3;
+        change(&mut members, at);
+        text(&members)
+    };
+    drafts(write, short).iter().map(drifted).collect()
+}
+
+fn more_in_units(members: &mut Members) {
+    for (_, value) in members {
+        *value = value.replace("\"ask_size\"", "\"n\":1,\"ask_size\"");
+    }
+}
+
+fn units_as_strings(members: &mut Members) {
+    for (_, value) in members.iter_mut().filter(|(_, value)| value.starts_with('[')) {
+        *value = value.replace("\":", "\":\"").replace(',', "\",").replace('}', "\"}").replace("}\",", "},");
+    }
 }
 
 fn text(members: &[(&str, String)]) -> String {
@@ -102,14 +142,16 @@ impl Sink for Look {
     }
 }
 
-fn decode(messages: Vec<String>) -> impl FnMut() {
+/// Decodes messages with this number of objects in each.
+fn decode(messages: Vec<String>, objects: u32) -> impl FnMut() {
     let messages: Vec<_> = messages.iter().map(|text| (padded(text.as_bytes(), SLACK), text.len())).collect();
     let mut decoder = Decoder::new();
     move || {
         for (bytes, len) in &messages {
             let message = decoder.decode(black_box(bytes), *len, RECEIPT, &mut Look);
-            assert!(matches!(message, Ok(Message::Data { count: 1 })), "a message was not read");
+            let is_read = matches!(message, Ok(Message::Data { count }) if count == objects);
+            assert!(is_read, "a message was not read");
         }
-        assert_eq!(decoder.counters().fallbacks, 0, "the scanners must read all messages");
+        assert_eq!(decoder.counters().fallbacks, 0, "the scanner must read all messages");
     }
 }

@@ -12,7 +12,7 @@ use std::thread;
 use hoga::model::{ConnectionId, Epoch, Event, Nanos, Noun, Receipt, Sink, Ticker};
 use hoga_bench::counting::{Work, count};
 
-const RECEIPT: Receipt = Receipt { connection: ConnectionId(0), epoch: Epoch(1), received: Nanos(1) };
+pub const RECEIPT: Receipt = Receipt { connection: ConnectionId(0), epoch: Epoch(1), received: Nanos(1) };
 
 /// A piece of work that is counted and compared under a name.
 pub struct Row {

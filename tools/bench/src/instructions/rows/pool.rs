@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hoga::model::{Clock, ConnectionId, DataType, Epoch, Market, Nanos, StreamKey, Ticker};
 use hoga::net::SystemClock;
-use hoga::pool::{self, CachedHandle, DataPool, Handle, Publisher, Verdict};
+use hoga::pool::{self, CachedHandle, DataPool, Handle, Publisher, Timeline, Verdict};
 use hoga::sync::connection::ConnectionState;
 use hoga_bench::counting::Work;
 
@@ -77,9 +77,10 @@ impl Source {
 
     /// Publishes a newer value of every market.
     fn publish(&mut self) {
+        let timeline = Timeline::new();
         for (publisher, ticker) in self.publishers.iter_mut().zip(&mut self.tickers) {
             ticker.timestamp += 1;
-            let verdict = publisher.publish(&RECEIPT, ticker, || Nanos(1));
+            let verdict = publisher.publish(&RECEIPT, ticker, &timeline, || Nanos(1));
             assert_eq!(verdict, Verdict::Published);
         }
     }
