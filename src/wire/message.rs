@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::model::is_misleading;
+
 /// What one message contained. The sink has already received the data. Rare content is boxed to keep the enum small.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -157,7 +159,7 @@ impl OtherType {
     }
 }
 
-/// Cuts text of the exchange to `max` characters and replaces control characters with `\u{fffd}`, for logs and errors.
+/// Cuts text of the exchange to `max` characters and replaces misleading ones with `\u{fffd}`, for logs and errors.
 pub(super) fn bounded(text: &str, max: usize) -> Box<str> {
-    text.chars().take(max).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars().take(max).map(|c| if is_misleading(c) { '\u{fffd}' } else { c }).collect()
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::model::Nanos;
+use crate::model::{Nanos, is_misleading};
 use tungstenite::http::{HeaderMap, header};
 
 /// Maximum number of bytes kept of a rejection's body. Enough for the exchange's error object or a proxy's first lines.
@@ -182,7 +182,7 @@ pub(super) fn printable(bytes: &[u8]) -> Box<str> {
         if text.len() + c.len_utf8() > MAX_BODY_BYTES {
             break;
         }
-        if c.is_control() { text.extend(c.escape_default()) } else { text.push(c) }
+        if is_misleading(c) { text.extend(c.escape_default()) } else { text.push(c) }
     }
     text.truncate(text.floor_char_boundary(MAX_BODY_BYTES));
     text.into()
@@ -215,6 +215,7 @@ mod tests {
     #[test]
     fn a_body_is_bounded_and_has_no_control_characters() {
         assert_eq!(&*printable(b"a\x1b[2J\r\n\xff\x00"), "a\\u{1b}[2J\\r\\n\u{fffd}\\u{0}");
+        assert_eq!(&*printable("매수\u{202e}".as_bytes()), "매수\\u{202e}");
         for filler in [b"\x00", b"x", b"\xff"] {
             assert!(printable(&filler.repeat(2 * MAX_BODY_BYTES)).len() <= MAX_BODY_BYTES);
         }

@@ -821,9 +821,9 @@ fn the_exchanges_errors_are_read_in_either_key_order() {
 
 #[test]
 fn an_error_text_is_bounded_and_cannot_drive_a_terminal() {
-    let text = format!("{{\"error\":{{\"name\":\"A\\u001b[2J\",\"message\":\"{}\\n\"}}}}", "가".repeat(10_000));
+    let text = format!("{{\"error\":{{\"name\":\"A\\u001b[2J\\u202e\",\"message\":\"{}\\n\"}}}}", "가".repeat(10_000));
     let Message::Error(error) = control(&text) else { panic!("no error") };
-    assert_eq!(&*error.raw_name, "A\u{fffd}[2J");
+    assert_eq!(&*error.raw_name, "A\u{fffd}[2J\u{fffd}");
     assert_eq!(error.message.chars().count(), 512);
     let Message::Error(error) = control("{\"error\":{}}") else { panic!("no error") };
     assert_eq!((error.name, error.message.len()), (ErrorName::Other, 0));

@@ -1,14 +1,18 @@
 //! `hoga bench` runs `hoga-bench` if that is installed.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
+
+/// Runs a shell script on two arguments. Other processes write the programs of these tests: a program that this process
+/// has open for writing could be inherited by a process that another test starts, and could then not be executed.
+fn shell(script: &str, args: [&Path; 2]) {
+    assert!(Command::new("sh").args(["-c", script, "sh"]).args(args).status().unwrap().success());
+}
 
 /// Runs `hoga` from its own folder.
 fn bench(folder: &Path, args: &[&str]) -> Output {
     let hoga = folder.join("hoga");
-    fs::copy(env!("CARGO_BIN_EXE_hoga"), &hoga).unwrap();
+    shell("cp \"$1\" \"$2\"", [Path::new(env!("CARGO_BIN_EXE_hoga")), &hoga]);
     Command::new(hoga).args(args).output().unwrap()
 }
 
@@ -16,8 +20,8 @@ fn bench(folder: &Path, args: &[&str]) -> Output {
 fn hoga_bench_gets_all_arguments_and_decides_the_exit_code() {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("hoga-bench");
-    fs::write(&program, "#!/bin/sh\necho \"$@\"\nexit 7\n").unwrap();
-    fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    let write = "printf '#!/bin/sh\\necho \"$@\"\\nexit 7\\n' > \"$2\" && chmod 755 \"$2\"";
+    shell(write, [folder.path(), &program]);
     for (args, passed_on) in [
         (&["bench", "e2e", "--time", "1s", "-v"][..], "e2e --time 1s -v\n"),
         (&["bench", "--help"], "--help\n"),
