@@ -35,6 +35,14 @@ fn commands(url: &str) -> Vec<Vec<&str>> {
 }
 
 #[test]
+fn a_log_in_a_pipe_has_no_colors() {
+    let exchange = Exchange::start(&["--plain"]);
+    let args = ["watch", "KRW-BTC", "--endpoint", &exchange.url, "--count", "1", "-v"];
+    let (code, said) = end(command(&args).stdout(Stdio::null()).env_remove("NO_COLOR"));
+    assert!(code == Some(0) && said.contains("INFO") && !said.contains('\x1b'), "{code:?}: {said}");
+}
+
+#[test]
 fn a_full_device_makes_every_command_fail() {
     let Ok(full) = OpenOptions::new().write(true).open("/dev/full") else {
         return println!("skipped: this system has no /dev/full");
