@@ -21,7 +21,7 @@ impl<T: FromWords> Handle<T> {
     /// Returns the newest reading, which is a copy of the value. Takes no lock and reads no clock (see
     /// [`Reading::health`]). Starts over only if several newer values were published during the copy.
     ///
-    /// The copy takes about 10 ns for a ticker, and about 100 ns for an order book with 30 levels. For polling, use
+    /// The copy takes about 15 ns for a ticker, and about 100 ns for an order book with 30 levels. For polling, use
     /// [`load_if_newer`](Self::load_if_newer) or a [`cached`](Self::cached) handle, which copy a value once. To read the
     /// best levels of a book without the rest, use [`best_levels`](Handle::best_levels).
     #[inline]

@@ -30,8 +30,8 @@ field, in all messages of the type.
 
 **Results** lists what consumers get: which fields are absent, hold an unknown word, or have another value. A value that
 cannot be read is absent. Only messages without a market, a price, a time or, for books, units and a readable level are
-refused. The result is the same in all four formats unless the row says otherwise. Numbers are made negative, and
-replaced by other values, in some rows: then the field has another value because the message has.
+refused. The result is the same in all four formats unless the row says otherwise. *Another value* means another value
+than in the documented message: the one that the message has now or, for the time, the one that stands in for it.
 "
     );
     for of in &TYPES {
