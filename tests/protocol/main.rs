@@ -1,5 +1,6 @@
 //! Rooms that need no socket, thread or clock: decoding, frames, the planner and the session.
 
+mod attacks;
 mod budget_patterns;
 mod format_choice;
 mod oracle;

@@ -1,5 +1,5 @@
 //! An allocator that counts. A test program installs it with `#[global_allocator]`. The counts are kept per thread, so
-//! that tests in one program do not disturb each other.
+//! that tests in one program do not disturb each other; only [`live_bytes`] is one count for all threads.
 //!
 //! # Synchronization
 //!
@@ -22,10 +22,30 @@ struct Thread {
     /// The kernel's ID of the thread; 0 if the slot is free.
     id: AtomicU32,
     allocations: AtomicU64,
+    /// The bytes that this thread has allocated, without those that it has freed. Negative if it frees what other
+    /// threads have allocated.
+    held: AtomicI64,
+    /// The largest value of `held` since [`peak_during`] last set it.
+    peak: AtomicI64,
 }
 
-static THREADS: [Thread; THREADS_MAX] =
-    [const { Thread { id: AtomicU32::new(0), allocations: AtomicU64::new(0) } }; THREADS_MAX];
+impl Thread {
+    const fn new() -> Self {
+        let (held, peak) = (AtomicI64::new(0), AtomicI64::new(0));
+        Self { id: AtomicU32::new(0), allocations: AtomicU64::new(0), held, peak }
+    }
+
+    /// Counts bytes that were allocated, or freed if negative.
+    fn hold(&self, bytes: i64) {
+        let held = self.held.load(Relaxed) + bytes;
+        self.held.store(held, Relaxed);
+        if held > self.peak.load(Relaxed) {
+            self.peak.store(held, Relaxed);
+        }
+    }
+}
+
+static THREADS: [Thread; THREADS_MAX] = [const { Thread::new() }; THREADS_MAX];
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 static LIVE_BYTES: AtomicI64 = AtomicI64::new(0);
 
@@ -52,8 +72,16 @@ fn slot() -> usize {
 fn count(bytes: i64) {
     if let Some(thread) = THREADS.get(slot()) {
         thread.allocations.store(thread.allocations.load(Relaxed) + 1, Relaxed);
+        thread.hold(bytes);
     }
     LIVE_BYTES.fetch_add(bytes, Relaxed);
+}
+
+fn count_freed(bytes: i64) {
+    if let Some(thread) = THREADS.get(slot()) {
+        thread.hold(-bytes);
+    }
+    LIVE_BYTES.fetch_sub(bytes, Relaxed);
 }
 
 // SAFETY: forwards every call to the system's allocator unchanged; counting touches no memory of the caller.
@@ -77,7 +105,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        LIVE_BYTES.fetch_sub(layout.size() as i64, Relaxed);
+        count_freed(layout.size() as i64);
         // SAFETY: the caller keeps the same contract; `at` came from `System`.
         unsafe { System.dealloc(at, layout) }
     }
@@ -106,6 +134,20 @@ pub fn on_threads(prefix: &str) -> u64 {
         name.is_ok_and(|name| name.starts_with(prefix))
     };
     THREADS[..started].iter().filter(is_meant).map(|thread| thread.allocations.load(Relaxed)).sum()
+}
+
+/// Runs `work` and returns by how many bytes, at most, the memory of the calling thread grew meanwhile, also if `work`
+/// has freed it again. Another call inside `work` would change the result.
+///
+/// # Panics
+///
+/// If the program has started more threads than can be counted.
+pub fn peak_during(work: impl FnOnce()) -> i64 {
+    let thread = THREADS.get(slot()).expect("a slot for this thread");
+    let before = thread.held.load(Relaxed);
+    thread.peak.store(before, Relaxed);
+    work();
+    thread.peak.load(Relaxed) - before
 }
 
 /// Returns the bytes that all threads together have allocated and not yet freed.
@@ -163,6 +205,20 @@ mod tests {
             on_threads("counted-") == 0
         });
         assert!(removed, "a thread that has ended is still counted");
+    }
+
+    #[test]
+    fn the_peak_of_a_thread_includes_what_was_freed_again_and_no_other_thread() {
+        let kept = black_box(vec![0u8; 1 << 20]);
+        let peak = peak_during(|| {
+            drop(black_box(vec![0u8; 3000]));
+            drop(black_box(vec![0u8; 1000]));
+            drop(kept);
+            drop(black_box(vec![0u8; 5000]));
+        });
+        assert_eq!(peak, 3000);
+        let peak = peak_during(|| thread::scope(|s| drop(s.spawn(|| drop(black_box(vec![0u8; 1 << 20]))).join())));
+        assert!(peak < 1 << 16, "{peak}");
     }
 
     #[test]
