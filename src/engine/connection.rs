@@ -29,8 +29,31 @@ pub(super) struct Connection<C> {
     log: Writer<Note>,
     /// The number of data messages at the end of the last batch.
     data_seen: u64,
-    /// Why the last socket, or the last connection attempt, ended.
-    last_disconnect: Option<DisconnectKind>,
+    /// The end of the last socket that was open.
+    last_socket: LastSocket,
+}
+
+/// The end of the last socket that was open.
+enum LastSocket {
+    /// There was none.
+    None,
+    /// It is still open.
+    Open,
+    /// It ended for this reason. Failed attempts to open the next one do not change it.
+    EndedBy(DisconnectKind),
+}
+
+impl LastSocket {
+    /// Notes the end of a socket, or of an attempt to open one.
+    fn disconnected(&mut self, why: DisconnectKind) {
+        if matches!(self, Self::Open) {
+            *self = Self::EndedBy(why);
+        }
+    }
+
+    fn ended_by(&self) -> Option<DisconnectKind> {
+        if let Self::EndedBy(why) = self { Some(*why) } else { None }
+    }
 }
 
 impl<C: Clock> Connection<C> {
@@ -42,7 +65,7 @@ impl<C: Clock> Connection<C> {
             watchers: Watchers::default(),
             log,
             data_seen: 0,
-            last_disconnect: None,
+            last_socket: LastSocket::None,
         }
     }
 
@@ -122,7 +145,8 @@ impl<C: Clock> Handler for Connection<C> {
         match &event {
             Event::State { at, from, to, epoch } => {
                 if to.is_open() && !from.is_open() {
-                    self.handles.state.opened(*epoch, *at, self.last_disconnect);
+                    let before = std::mem::replace(&mut self.last_socket, LastSocket::Open);
+                    self.handles.state.opened(*epoch, *at, before.ended_by());
                     self.handles.reports.add(Report::Opened(*epoch));
                 } else if from.is_open() && !to.is_open() {
                     self.handles.state.disconnected(*at);
@@ -131,7 +155,7 @@ impl<C: Clock> Handler for Connection<C> {
                 self.handles.status.change(|s| (s.state, s.since, s.epoch) = (*to, *at, *epoch));
             }
             Event::Disconnected { reason, .. } => {
-                self.last_disconnect = Some(reason.kind());
+                self.last_socket.disconnected(reason.kind());
                 self.handles.status.change(|s| s.last_disconnect = Some(reason.clone()));
             }
             // Sent again to provoke a response: the socket carries the same streams as before.

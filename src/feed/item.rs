@@ -66,8 +66,8 @@ pub enum Item<T = Event> {
         old: Epoch,
         /// The socket that replaced it.
         new: Epoch,
-        /// Why the last socket, or the last attempt to open one, ended. `None` if the reason is unknown, or no longer
-        /// kept: a connection keeps the reasons of its last 64 sockets.
+        /// Why the socket before `new` ended. Failed attempts to open another one do not change it. `None` if the reason
+        /// is unknown, or no longer kept: a connection keeps the reasons of its last 64 sockets.
         reason: Option<DisconnectKind>,
     },
 }

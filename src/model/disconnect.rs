@@ -17,6 +17,8 @@ pub enum DisconnectKind {
     ConnectFailed,
     /// Connecting TCP took too long.
     ConnectTimeout,
+    /// This machine has no file descriptor or no memory left for a socket.
+    OutOfResources,
     /// The TLS handshake failed, or the certificate was refused.
     TlsFailed,
     /// The TLS handshake took too long.
@@ -33,7 +35,7 @@ pub enum DisconnectKind {
     Eof,
     /// The peer reset the TCP connection.
     Reset,
-    /// The data ended in the middle of a TLS record or a message.
+    /// The socket ended inside a message, or without the end of TLS.
     Truncated,
     /// The socket failed with another I/O error.
     IoFailed,
@@ -53,12 +55,13 @@ pub enum DisconnectKind {
 
 impl DisconnectKind {
     /// All kinds, in numeric order: `ALL[kind as usize] == kind`.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::DnsFailed,
         Self::DnsTimeout,
         Self::ConnectRefused,
         Self::ConnectFailed,
         Self::ConnectTimeout,
+        Self::OutOfResources,
         Self::TlsFailed,
         Self::TlsTimeout,
         Self::UpgradeRejected,
@@ -90,6 +93,7 @@ impl DisconnectKind {
             Self::ConnectRefused => "connect_refused",
             Self::ConnectFailed => "connect_failed",
             Self::ConnectTimeout => "connect_timeout",
+            Self::OutOfResources => "out_of_resources",
             Self::TlsFailed => "tls_failed",
             Self::TlsTimeout => "tls_timeout",
             Self::UpgradeRejected => "upgrade_rejected",

@@ -9,7 +9,7 @@ use mio::{Events, Poll, Token, Waker};
 
 use super::clock::{SystemClock, wall};
 use super::resolve::{Lookups, Resolve};
-use super::socket_table::{Progress, SocketEntry, SocketTable, Stage, close_reason, token_of};
+use super::socket_table::{Progress, SocketEntry, SocketTable, Stage, close_reason, create_reason, token_of};
 use super::tls::TlsConfig;
 use super::transport::{Transport, is_temporary};
 use crate::config::{Endpoint, Wait};
@@ -181,7 +181,7 @@ impl Reactor {
             }
             Action::Connect(socket, address) => {
                 if let Err(e) = self.connect(socket, address) {
-                    self.session.handle_closed(self.clock.now(), socket, Closed::Io(e.kind()));
+                    self.session.handle_closed(self.clock.now(), socket, create_reason(&e));
                 }
             }
             Action::StartTls(socket) => {

@@ -3,6 +3,7 @@
 use std::io;
 
 use mio::Token;
+use rustix::io::Errno;
 
 use super::transport::{Transport, is_temporary};
 use crate::session::{Closed, SocketId};
@@ -109,10 +110,34 @@ pub(super) fn token_of(socket: SocketId) -> Token {
     Token(socket.0 as usize)
 }
 
+/// Converts an error of the attempt to create a socket.
+pub(super) fn create_reason(error: &io::Error) -> Closed {
+    // `ErrorKind` has no names for most of them.
+    match Errno::from_io_error(error) {
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => Closed::OutOfResources(error.to_string()),
+        _ => Closed::Io(error.kind()),
+    }
+}
+
 /// Converts an error of a socket. Errors of kind `InvalidData` come from TLS, all others from the network.
 pub(super) fn close_reason(error: &io::Error) -> Closed {
     match error.kind() {
         io::ErrorKind::InvalidData => Closed::Tls(error.to_string()),
         kind => Closed::Io(kind),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_without_descriptors_or_memory_is_not_a_fault_of_the_network() {
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {
+            let error = io::Error::from(errno);
+            assert_eq!(create_reason(&error), Closed::OutOfResources(error.to_string()));
+        }
+        assert!(io::Error::from(Errno::MFILE).to_string().contains("open files"));
+        assert_eq!(create_reason(&Errno::CONNREFUSED.into()), Closed::Io(io::ErrorKind::ConnectionRefused));
     }
 }

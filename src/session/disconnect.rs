@@ -38,6 +38,8 @@ pub enum Disconnect {
     Resolve(Box<str>),
     /// TCP could not be opened.
     Connect(io::ErrorKind),
+    /// This machine has no file descriptor or no memory left for a socket.
+    OutOfResources(Box<str>),
     /// The TLS handshake or the certificate was refused. Verification is never relaxed.
     Tls(Box<str>),
     /// The server answered the opening request with a status other than 101.
@@ -55,7 +57,7 @@ pub enum Disconnect {
     },
     /// The peer closed TCP without a close frame.
     Eof,
-    /// The network broke the connection.
+    /// The network broke the connection. `UnexpectedEof` is an end inside a message, or without the end of TLS.
     Io(io::ErrorKind),
     /// The peer broke the WebSocket protocol.
     Violation(Violation),
@@ -92,6 +94,7 @@ impl Disconnect {
             Self::Resolve(_) => DisconnectKind::DnsFailed,
             Self::Connect(io::ErrorKind::ConnectionRefused) => DisconnectKind::ConnectRefused,
             Self::Connect(_) => DisconnectKind::ConnectFailed,
+            Self::OutOfResources(_) => DisconnectKind::OutOfResources,
             Self::Tls(_) => DisconnectKind::TlsFailed,
             Self::Rejected(_) => DisconnectKind::UpgradeRejected,
             Self::Handshake(_) => DisconnectKind::HandshakeFailed,
@@ -126,6 +129,7 @@ impl Disconnect {
             Closed::Eof => Self::Eof,
             Closed::Io(kind) => Self::Io(kind),
             Closed::Tls(why) => Self::Tls(Self::bounded(&why)),
+            Closed::OutOfResources(why) => Self::OutOfResources(Self::bounded(&why)),
         }
     }
 }
@@ -135,10 +139,12 @@ impl fmt::Display for Disconnect {
         match self {
             Self::Resolve(why) => write!(f, "the name could not be looked up: {why}"),
             Self::Connect(kind) => write!(f, "TCP could not be opened: {kind}"),
+            Self::OutOfResources(why) => write!(f, "this machine could not create a socket: {why}"),
             Self::Tls(why) => write!(f, "TLS failed: {why}"),
             Self::Rejected(rejection) => write!(f, "the exchange refused the connection: {rejection}"),
             Self::Handshake(why) => write!(f, "the opening handshake failed: {why}"),
             Self::Timeout(stage) => write!(f, "the {} step took too long", stage.as_str()),
+            Self::ClosedByPeer { code: 1005, .. } => f.write_str("the exchange closed without a code"),
             Self::ClosedByPeer { code, reason } if reason.is_empty() => {
                 write!(f, "the exchange closed with code {code}")
             }
@@ -146,6 +152,9 @@ impl fmt::Display for Disconnect {
                 write!(f, "the exchange closed with code {code}: {}", reason.escape_debug())
             }
             Self::Eof => f.write_str("the exchange closed the socket without a close frame"),
+            Self::Io(io::ErrorKind::UnexpectedEof) => {
+                f.write_str("the data was cut off: the socket ended inside a message, or without the end of TLS")
+            }
             Self::Io(kind) => write!(f, "the network broke the connection: {kind}"),
             Self::Violation(violation) => write!(f, "the exchange broke the WebSocket protocol: {violation}"),
             Self::Silent(time) => write!(f, "nothing arrived for {time:?}, not even the answer to a ping"),
@@ -177,6 +186,7 @@ mod tests {
             Disconnect::Resolve("why".into()),
             Disconnect::Connect(io::ErrorKind::ConnectionRefused),
             Disconnect::Connect(io::ErrorKind::NetworkUnreachable),
+            Disconnect::OutOfResources("why".into()),
             Disconnect::Tls("why".into()),
             Disconnect::Rejected(Box::new(rejection)),
             Disconnect::Handshake("why".into()),
@@ -200,6 +210,13 @@ mod tests {
         assert_eq!(codes, DisconnectKind::ALL.map(DisconnectKind::as_str).into());
         assert_eq!(codes.len(), disconnects.len());
         assert!(disconnects.iter().all(|disconnect| disconnect.to_string().len() > 10));
+    }
+
+    #[test]
+    fn a_close_without_a_code_and_a_cut_have_their_own_words() {
+        let close = Disconnect::ClosedByPeer { code: 1005, reason: "".into() };
+        assert_eq!(close.to_string(), "the exchange closed without a code");
+        assert!(Disconnect::Io(io::ErrorKind::UnexpectedEof).to_string().contains("cut off"));
     }
 
     #[test]

@@ -112,4 +112,6 @@ pub enum Closed {
     Io(std::io::ErrorKind),
     /// TLS was refused or broken, with the reason.
     Tls(String),
+    /// This machine has no file descriptor or no memory left for a socket, with the reason.
+    OutOfResources(String),
 }

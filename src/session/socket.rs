@@ -234,6 +234,10 @@ impl Socket {
         match self.phase {
             Phase::Closing { .. } => SocketOutcome::Left,
             Phase::Upgrading(_) => SocketOutcome::Disconnected(self.upgrade_closed(how)),
+            // The peer closed its side inside a message.
+            Phase::Open(_) if matches!(how, Closed::Eof) && self.is_inside_message() => {
+                SocketOutcome::Disconnected(Disconnect::Io(io::ErrorKind::UnexpectedEof))
+            }
             Phase::Securing { .. } | Phase::Open(_) => SocketOutcome::Disconnected(Disconnect::closed(how)),
         }
     }

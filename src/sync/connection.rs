@@ -83,8 +83,8 @@ impl ConnectionState {
         }
     }
 
-    /// Records that the socket of `epoch` is ready to carry data. `after` is the reason why the last socket, or the
-    /// last attempt to get one, ended. If another socket was still up, it ends at `now`.
+    /// Records that the socket of `epoch` is ready to carry data. `after` is the reason why the socket before it
+    /// ended. If another socket was still up, it ends at `now`.
     pub fn opened(&self, epoch: Epoch, now: Nanos, after: Option<DisconnectKind>) {
         // 0 stands for no reason.
         let reason = after.map_or(0, |disconnect| disconnect as u64 + 1);
@@ -154,8 +154,7 @@ impl ConnectionState {
         epoch(self.socket.load(Acquire))
     }
 
-    /// Returns why the last socket before `epoch`, or the last attempt to get one, ended. `None` if the reason is
-    /// unknown or no longer kept.
+    /// Returns why the socket before that of `epoch` ended. `None` if the reason is unknown or no longer kept.
     pub fn ended_before(&self, epoch: Epoch) -> Option<DisconnectKind> {
         let entry = self.endings[epoch.0 as usize % ENDINGS].load(Relaxed);
         if entry >> 8 != u64::from(epoch.0) {

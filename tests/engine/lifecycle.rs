@@ -187,6 +187,28 @@ fn the_engine_is_reconnecting_while_the_exchange_refuses_it() {
 }
 
 #[test]
+fn a_new_socket_names_what_ended_the_one_before_it_and_not_a_failed_attempt() {
+    let server = exchange(true);
+    let engine = builder(&server).ticker("KRW-BTC").start().unwrap();
+    engine.wait_ready(TIMEOUT).unwrap();
+    let mut feed = engine.feed(ticker("KRW-BTC"), Overflow::DropOldest).unwrap();
+    eventually("data", || matches!(feed.pop(), Some(Item::Data(_))));
+    server.inject(Fault::RejectUpgrades { count: 2, status: 503, retry_after: None, body: String::new() });
+    server.inject(Fault::CloseAll(1001));
+    let mut reasons = Vec::new();
+    eventually("data of a new socket", || {
+        reasons.extend(std::iter::from_fn(|| feed.pop()).filter_map(|item| match item {
+            Item::Epoch { reason, .. } => Some(reason),
+            _ => None,
+        }));
+        !reasons.is_empty()
+    });
+    assert_eq!(reasons, [Some(hoga::DisconnectKind::ClosedByPeer)]);
+    assert_eq!(engine.connections()[0].counters.disconnects, 3);
+    engine.shutdown(TIMEOUT).into_result().unwrap();
+}
+
+#[test]
 fn every_byte_of_every_message_is_counted() {
     let (server, record) = common::exchange(20.0, 40);
     let engine = builder(&server).ticker("KRW-BTC").orderbook("KRW-BTC").start().unwrap();

@@ -143,7 +143,15 @@ impl Tls {
         };
         let shown = &mut self.incoming.pending()[..self.shown];
         let UnbufferedStatus { discard, state } = connection.process_tls_records(shown);
-        match state? {
+        let state = match state {
+            Ok(state) => state,
+            Err(error) => {
+                self.discard(discard);
+                self.queue_alert(&error);
+                return Err(error);
+            }
+        };
+        match state {
             ConnectionState::EncodeTlsData(data) => encode(data, &mut self.outgoing)?,
             // The bytes are flushed before the next wait.
             ConnectionState::TransmitTlsData(data) => data.done(),
@@ -186,10 +194,24 @@ impl Tls {
         Ok(Step::Done)
     }
 
-    /// Fails the connection. Queues the alert for the peer.
+    /// Queues the alert with which rustls ends a handshake, after it has returned an error.
+    #[cold]
+    fn queue_alert(&mut self, error: &Error) {
+        // An alert is not answered. rustls has queued none, so it would continue to read.
+        let State::Handshake(connection) = &mut self.state else { return };
+        if matches!(error, Error::AlertReceived(_)) {
+            return;
+        }
+        let shown = &mut self.incoming.pending()[..self.shown];
+        if let Ok(ConnectionState::EncodeTlsData(alert)) = connection.process_tls_records(shown).state {
+            // Without the alert, the peer only sees that the socket closes.
+            let _ = encode(alert, &mut self.outgoing);
+        }
+    }
+
+    /// Fails the connection. Queues the alert for the peer, unless [`queue_alert`](Self::queue_alert) has.
     #[cold]
     fn fail(&mut self, error: &Error) {
-        // During the handshake only rustls could produce the alert, and calling it again after an error is not safe.
         if let State::Open(records) = &mut self.state {
             records.refuse(error, &mut self.outgoing);
         }

@@ -350,6 +350,87 @@ fn an_untrusted_server_is_refused() {
     assert_eq!(tls.handshake(&mut socket).unwrap_err().kind(), io::ErrorKind::InvalidData);
 }
 
+/// A socket from which nothing can be read yet.
+struct Withheld<'a>(&'a mut Socket);
+
+impl Read for Withheld<'_> {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+}
+
+impl Write for Withheld<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Returns the client's error and the server's, for a handshake in which the server's bytes are changed.
+fn handshake_with(
+    pair: &Pair,
+    host: &str,
+    piece: usize,
+    change: impl FnOnce(&mut Vec<u8>),
+) -> (io::Error, Option<Error>) {
+    let mut socket = Socket::new(&pair.server, piece);
+    let mut tls = Tls::new(&pair.client, host).unwrap();
+    assert_eq!(tls.handshake(&mut Withheld(&mut socket)).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    change(&mut socket.to_client);
+    socket.ended = true;
+    let error = loop {
+        match tls.handshake(&mut socket) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => tls.readable(false),
+            Err(error) => break error,
+            // The changed bytes follow the handshake.
+            Ok(()) => break read_all(&mut tls, &mut socket, 100).1.unwrap_or(io::ErrorKind::Other).into(),
+        }
+    };
+    tls.close();
+    let _ = tls.flush(&mut socket);
+    (error, socket.refused)
+}
+
+#[test]
+fn a_failed_handshake_sends_its_alert() {
+    for version in [&TLS12, &TLS13] {
+        let trusted = Pair::of(&[version], None);
+        let foreign = Pair { server: trusted.server.clone(), client: TlsConfig::new(&[]).unwrap() };
+        for piece in [1, 100, usize::MAX] {
+            let (error, alert) = handshake_with(&foreign, "localhost", piece, |_| {});
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+            assert_eq!(alert, Some(Error::AlertReceived(AlertDescription::UnknownCA)), "{version:?}, {piece}: {error}");
+            let (error, alert) = handshake_with(&trusted, "other.test", piece, |_| {});
+            assert_eq!(alert, Some(Error::AlertReceived(AlertDescription::BadCertificate)), "{version:?}: {error}");
+        }
+    }
+}
+
+/// rustls is called once more after its error, so that must be safe after every error.
+#[test]
+fn a_handshake_with_a_flipped_bit_fails_with_an_alert_or_an_error() {
+    for version in [&TLS12, &TLS13] {
+        let pair = Pair::of(&[version], None);
+        let (mut tries, mut alerts) = (0, 0);
+        for at in (0..2000).step_by(13) {
+            for piece in [3, usize::MAX] {
+                let mut is_changed = false;
+                let (error, alert) = handshake_with(&pair, "localhost", piece, |bytes| {
+                    is_changed = at < bytes.len();
+                    bytes.get_mut(at).into_iter().for_each(|byte| *byte ^= 1 << (at % 8));
+                });
+                tries += u32::from(is_changed);
+                alerts += u32::from(matches!(alert, Some(Error::AlertReceived(_))));
+                assert!(!is_changed || error.kind() != io::ErrorKind::WouldBlock);
+            }
+        }
+        assert!(tries > 40 && alerts > tries / 2, "{version:?}: {alerts} alerts in {tries} failed handshakes");
+    }
+}
+
 /// Keeps the secret with which the server encrypts after its part of the handshake.
 #[derive(Debug, Default)]
 struct Log(Mutex<Vec<u8>>);

@@ -455,11 +455,13 @@ fn a_message_cut_off_by_the_end_of_the_socket_is_counted_and_not_delivered() {
     let message = frame(2, trade_message("KRW-BTC", 2).as_bytes());
     harness.receive(&message[..message.len() - 1]);
     harness.closed(Closed::Eof);
+    assert_eq!(harness.disconnects(), [Disconnect::Io(ErrorKind::UnexpectedEof)]);
     harness.advance(secs(1));
     harness.open();
     harness.data("KRW-BTC", 3);
     assert_eq!((harness.session.counters().cut_off, harness.delivered.0.len()), (1, 2));
     harness.closed(Closed::Eof);
+    assert_eq!(harness.disconnects(), [Disconnect::Eof]);
     assert_eq!(harness.session.counters().cut_off, 1, "between messages nothing is cut off");
     harness.advance(secs(1));
     harness.open();

@@ -184,6 +184,20 @@ fn addresses_are_tried_in_turn_and_looked_up_again_each_time() {
 }
 
 #[test]
+fn a_machine_without_file_descriptors_is_named_and_dials_again() {
+    let mut harness = Harness::new(config());
+    harness.subscribe(&["KRW-BTC"]);
+    harness.closed(Closed::OutOfResources("Too many open files (os error 24)".to_owned()));
+    let disconnects = harness.disconnects();
+    let [disconnect] = &disconnects[..] else { panic!("{disconnects:?}") };
+    assert_eq!(disconnect.code(), "out_of_resources");
+    let text = disconnect.to_string();
+    assert_eq!(text, "this machine could not create a socket: Too many open files (os error 24)");
+    harness.advance(secs(1));
+    harness.open();
+}
+
+#[test]
 fn a_failed_dial_is_charged_to_the_budget() {
     let mut harness = Harness::new(named("wss://example.test/"));
     harness.subscribe(&["KRW-BTC"]);

@@ -17,6 +17,7 @@ use crate::cpu;
 use crate::exit::Failure;
 use crate::human::{drift, grouped, losses};
 use crate::latency::{fields, quantiles, short};
+use crate::line::{Gap, Gaps};
 use crate::object::Object;
 use crate::output;
 use crate::screen::Screen;
@@ -67,7 +68,7 @@ struct Demo {
     exchange_to_read: Latency,
     started: Nanos,
     duration: Duration,
-    missed: u64,
+    gaps: Gaps,
 }
 
 impl Demo {
@@ -88,7 +89,7 @@ impl Demo {
         let table = Table::new(engine.pool(), markets, started).map_err(hoga::Error::from)?;
         let view = View::choose(args.json)?;
         let (exchange_to_read, duration) = (Latency::new(), args.duration);
-        Ok(Self { server, engine, feed, table, view, exchange_to_read, started, duration, missed: 0 })
+        Ok(Self { server, engine, feed, table, view, exchange_to_read, started, duration, gaps: Gaps::default() })
     }
 
     fn follow(&mut self, interrupt: &Interrupt) -> Result<(), Failure> {
@@ -125,7 +126,7 @@ impl Demo {
                         self.table.count(market);
                     }
                 }
-                Item::Gap { missed } => self.missed += missed,
+                Item::Gap { missed } => self.gaps.add(&Gap::FeedFull { missed }),
                 Item::Epoch { .. } => {}
             }
         }
@@ -165,7 +166,7 @@ impl Demo {
         let (sent, live) = (self.server.stats().data_frames, live_streams(&self.engine));
         let cpu = cpu::connection_thread();
         let breakdown = Breakdown::of(&self.engine, self.feed.latencies());
-        let Self { server, engine, view, exchange_to_read, missed, .. } = self;
+        let Self { server, engine, view, exchange_to_read, gaps, .. } = self;
         // Restores the cursor before anything else is printed.
         drop(view);
         let pool = engine.pool().clone();
@@ -173,7 +174,7 @@ impl Demo {
         let tally = Tally::of(&report.connections, &pool);
         report.into_result()?;
         server.shutdown();
-        Ok(Summary { duration, sent, live, tally, missed, breakdown, exchange_to_read, cpu })
+        Ok(Summary { duration, sent, live, tally, gaps, breakdown, exchange_to_read, cpu })
     }
 }
 
@@ -228,7 +229,7 @@ struct Summary {
     sent: u64,
     live: usize,
     tally: Tally,
-    missed: u64,
+    gaps: Gaps,
     /// The parts of the time from the exchange until this program has read the event. The program sleeps between
     /// events, so the last part includes a wake-up.
     breakdown: Breakdown,
@@ -244,7 +245,7 @@ impl Summary {
     }
 
     fn text(&self) -> String {
-        let Self { duration, sent, live, tally, missed, breakdown, exchange_to_read, .. } = self;
+        let Self { duration, sent, live, tally, gaps, breakdown, exchange_to_read, .. } = self;
         let cpu = match (self.cpu, self.cpu_per_message()) {
             (Some(all), Some(each)) => {
                 format!(
@@ -260,7 +261,7 @@ impl Summary {
         let mut rows = vec![
             ("streams".to_owned(), format!("{}, {live} live at the end", tally.streams)),
             ("messages".to_owned(), messages),
-            ("losses".to_owned(), losses(&tally.losses(*missed))),
+            ("losses".to_owned(), losses(&tally.losses(*gaps))),
         ];
         rows.extend(drift(tally).map(|drift| ("drift".to_owned(), drift)));
         rows.extend(breakdown.rows());
@@ -277,7 +278,7 @@ impl Summary {
         let mut text = String::new();
         Object::line(&mut text, |object| {
             object.plain("duration_ms", self.duration.as_millis()).plain("live", self.live).plain("sent", self.sent);
-            self.tally.fields(object, self.missed);
+            self.tally.fields(object, self.gaps);
             object
                 .object("latencies", |object| self.breakdown.fields(object))
                 .object("exchange_to_read", |object| fields(object, &self.exchange_to_read))

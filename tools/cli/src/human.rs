@@ -131,7 +131,7 @@ fn summary(out: &mut String, total: &Summary) -> fmt::Result {
         grouped(kilobytes(total.feed_bytes)),
         grouped(kilobytes(total.shared_bytes)),
     )?;
-    writeln!(out, "-- {}", losses(&total.tally.losses(total.missed)))?;
+    writeln!(out, "-- {}", losses(&total.tally.losses(total.gaps)))?;
     if let Some(drift) = drift(&total.tally) {
         writeln!(out, "-- drift from the documentation: {drift}")?;
     }
@@ -165,7 +165,7 @@ fn kilobytes(bytes: u64) -> f64 {
     (bytes as f64 / 1e3).ceil()
 }
 
-/// `gaps 0, malformed 0, …`
+/// `gaps 0, missed 0, …`
 pub fn losses(kinds: &[(&str, u64)]) -> String {
     let kinds: Vec<_> = kinds.iter().map(|(kind, count)| format!("{} {count}", kind.replace('_', " "))).collect();
     kinds.join(", ")

@@ -57,8 +57,7 @@ fn missing(object: &mut Object, gap: &Gap) {
             .plain("first_recv_ns", socket.first.0),
     };
     if let Gap::NewSocket(NewSocket { disconnect: Some(disconnect), .. }) = gap {
-        // `reason` is why there is a gap: the new socket. `disconnect` is why the last socket or connection attempt
-        // ended.
+        // `reason` is why there is a gap: the new socket. `disconnect` is why the socket before it ended.
         object.word("disconnect", disconnect.as_str());
     }
 }
@@ -137,7 +136,7 @@ fn summary(object: &mut Object, total: &Summary) {
     if let Some(latencies) = &total.latencies {
         object.object("latencies", |object| latencies.fields(object));
     }
-    total.tally.fields(object, total.missed);
+    total.tally.fields(object, total.gaps);
 }
 
 fn data(out: &mut String, update: &Update) {

@@ -40,6 +40,24 @@ pub enum Gap {
     NewSocket(NewSocket),
 }
 
+/// How many gaps were printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Gaps {
+    /// The number of gaps of both kinds.
+    pub count: u64,
+    /// The number of events that they reported as dropped.
+    pub missed: u64,
+}
+
+impl Gaps {
+    pub fn add(&mut self, gap: &Gap) {
+        self.count += 1;
+        if let Gap::FeedFull { missed } = gap {
+            self.missed += missed;
+        }
+    }
+}
+
 #[derive(Debug, PartialEq)]
 pub struct NewSocket {
     pub connection: ConnectionId,
@@ -48,7 +66,7 @@ pub struct NewSocket {
     /// When the last data of the old socket and the first data of the new socket were received.
     pub last: Nanos,
     pub first: Nanos,
-    /// Why the last socket or the last connection attempt ended, if that is known.
+    /// Why the socket before the new one ended, if that is known.
     pub disconnect: Option<DisconnectKind>,
 }
 
@@ -90,8 +108,8 @@ pub struct Summary {
     pub duration: Duration,
     /// The number of events printed, by type.
     pub by_type: BTreeMap<DataType, u64>,
-    /// The number of events that the printed gaps reported as dropped.
-    pub missed: u64,
+    /// The printed gaps.
+    pub gaps: Gaps,
     pub overflow: Overflow,
     /// What the feed received and what happened to it.
     pub counts: FeedCounts,

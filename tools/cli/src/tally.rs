@@ -6,6 +6,7 @@ use hoga::pool::DataPool;
 use hoga::session::Refused;
 use hoga::wire::DriftCounts;
 
+use crate::line::Gaps;
 use crate::object::Object;
 
 /// The counts since the engine started.
@@ -92,11 +93,11 @@ impl Tally {
         ]
     }
 
-    /// Returns the losses by kind, and what is suspicious, for people and scripts. `gaps` is the number of events dropped
-    /// because the feed was full.
-    pub fn losses(&self, gaps: u64) -> [(&'static str, u64); 9] {
+    /// Returns the losses by kind, and what is suspicious, for people and scripts.
+    pub fn losses(&self, gaps: Gaps) -> [(&'static str, u64); 10] {
         [
-            ("gaps", gaps),
+            ("gaps", gaps.count),
+            ("missed", gaps.missed),
             ("malformed", self.malformed),
             ("reconnects", self.reconnects),
             ("unrouted", self.unrouted),
@@ -109,7 +110,7 @@ impl Tally {
     }
 
     /// Writes the counts as JSON fields.
-    pub fn fields(&self, object: &mut Object, gaps: u64) {
+    pub fn fields(&self, object: &mut Object, gaps: Gaps) {
         object
             .plain("streams", self.streams)
             .words("silent", self.silent.iter())

@@ -15,7 +15,7 @@ use crate::breakdown::Breakdown;
 use crate::exit::Failure;
 use crate::health::Healths;
 use crate::lifecycle::Reports;
-use crate::line::{Gap, Line, Summary};
+use crate::line::{Gap, Gaps, Line, Summary};
 use crate::signals::Interrupt;
 use crate::sockets::Sockets;
 use crate::tally::Tally;
@@ -64,7 +64,7 @@ pub fn run(args: WatchArgs) -> Result<(), Failure> {
         sockets: Sockets::default(),
         by_type: BTreeMap::new(),
         printed: 0,
-        missed: 0,
+        gaps: Gaps::default(),
     };
     let end = watch.follow()?;
     watch.finish(end)
@@ -133,7 +133,7 @@ struct Watch {
     sockets: Sockets,
     by_type: BTreeMap<DataType, u64>,
     printed: u64,
-    missed: u64,
+    gaps: Gaps,
 }
 
 impl Watch {
@@ -186,10 +186,7 @@ impl Watch {
             }
             match self.feed.pop() {
                 Some(Item::Data(update)) => self.print_data(&update)?,
-                Some(Item::Gap { missed }) => {
-                    self.missed += missed;
-                    self.print(&Line::Gap(Gap::FeedFull { missed }))?;
-                }
+                Some(Item::Gap { missed }) => self.print_gap(Gap::FeedFull { missed })?,
                 Some(Item::Epoch { connection, new, reason, .. }) => self.sockets.reported(connection, new, reason),
                 None => return Ok(true),
             }
@@ -203,11 +200,16 @@ impl Watch {
             self.print_reports()?;
         }
         if let Some(socket) = self.sockets.data(update) {
-            self.print(&Line::Gap(Gap::NewSocket(socket)))?;
+            self.print_gap(Gap::NewSocket(socket))?;
         }
         self.printed += 1;
         *self.by_type.entry(update.value.key().data_type).or_default() += 1;
         self.print(&Line::Data(update))
+    }
+
+    fn print_gap(&mut self, gap: Gap) -> io::Result<()> {
+        self.gaps.add(&gap);
+        self.print(&Line::Gap(gap))
     }
 
     fn print_reports(&mut self) -> io::Result<()> {
@@ -302,7 +304,7 @@ impl Watch {
             end: end.as_str(),
             duration,
             by_type: std::mem::take(&mut self.by_type),
-            missed: self.missed,
+            gaps: self.gaps,
             overflow: self.args.overflow,
             counts: counters.counts(),
             queue_max: counters.depth_max(),
