@@ -28,6 +28,8 @@ pub struct Dialect {
     pub has_levels: bool,
     /// The level that messages of an ungrouped order book contain. So books cannot be grouped by this level.
     pub level_default: u32,
+    /// Whether the exchange lists the subscriptions of a connection on request (LIST_SUBSCRIPTIONS).
+    pub has_list: bool,
     /// Whether the exchange has candles. If not, the exchange closes a socket that requests them.
     pub has_candles: bool,
     /// The formats that a request can name. The exchange answers any other in [`Format::Default`].
@@ -46,6 +48,7 @@ pub const UPBIT: Dialect = Dialect {
     units_default: 30,
     has_levels: true,
     level_default: 0,
+    has_list: true,
     has_candles: true,
     formats: &[Format::Default, Format::Simple, Format::JsonList, Format::SimpleList],
     connects_per_second: 5,
@@ -63,6 +66,8 @@ pub const BITHUMB: Dialect = Dialect {
     units_default: 15,
     has_levels: true,
     level_default: 1,
+    // Not documented.
+    has_list: false,
     has_candles: false,
     formats: &[Format::Default, Format::Simple],
     connects_per_second: 10,

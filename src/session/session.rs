@@ -350,6 +350,7 @@ impl Session {
         let had_worked = matches!(&self.phase, SessionPhase::Online(socket) if socket.has_worked(now));
         let until = self.dialer.schedule_retry(now, &disconnect, had_worked, &mut *self.shared.entropy);
         self.shared.reports.counters.disconnects += 1;
+        self.shared.subscription.refused_something(now);
         if matches!(disconnect, Disconnect::Mute(_)) {
             self.shared.subscription.replaced_mute_socket();
         }

@@ -301,7 +301,7 @@ impl Socket {
     /// Asks the exchange what the socket carries, as soon as the budget allows.
     pub fn list(&mut self, now: Nanos, shared: &mut Shared) {
         if let Phase::Open(open) = &mut self.phase {
-            open.requests.list();
+            open.requests.list(&shared.subscription);
             self.send_next(now, shared);
         }
     }
@@ -439,13 +439,17 @@ fn handle_other(
     match message {
         Ok(Message::Status(_)) => reports.counters.status_messages += 1,
         Ok(Message::Error(error)) => {
+            shared.subscription.refused_something(now);
             if error.name == ErrorName::TooManyRequest {
                 reports.counters.requests_refused += 1;
                 requests.handle_refusal(now, liveness, &mut shared.subscription);
             }
             reports.server_error(now, *error);
         }
-        Ok(Message::Subscriptions(list)) => reports.list(*list),
+        Ok(Message::Subscriptions(list)) => {
+            shared.subscription.listed();
+            reports.list(*list);
+        }
         Ok(Message::Other(_)) => reports.other_message(bytes),
         Ok(Message::Data { .. }) => {}
         Err(error) => shared.refused(now, error),
