@@ -150,7 +150,10 @@ fn measured<R>(open: impl FnOnce() -> R) -> (R, u64) {
 /// Asserts that the reported bytes are the allocated ones, apart from a few small objects: less than 5 %.
 #[track_caller]
 fn assert_nearly(reported: u64, allocated: u64) {
-    assert!((allocated - allocated / 20..=allocated).contains(&reported), "{reported} bytes are reported of {allocated}");
+    assert!(
+        (allocated - allocated / 20..=allocated).contains(&reported),
+        "{reported} bytes are reported of {allocated}"
+    );
 }
 
 #[test]
