@@ -246,7 +246,7 @@ pub(crate) fn drop_quietly<V>(value: V) {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use std::sync::atomic::AtomicU64;

@@ -107,7 +107,7 @@ impl fmt::Display for Latency {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
