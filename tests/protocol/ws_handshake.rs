@@ -104,7 +104,8 @@ fn a_request_with_injected_text_is_not_written() {
     }
     for name in ["Origin", "origin", "Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol", "Host", "a b", "", "X\r\nY"]
     {
-        start("host", "/", &[(name, "value")]);
+        let why = start("host", "/", &[(name, "canary")]);
+        assert!(!why.contains("canary"), "{why}");
     }
     for value in ["canary\r\nX: y", "canary\0", "canary\n"] {
         let why = start("host", "/", &[("Authorization", value)]);
@@ -309,11 +310,11 @@ fn an_end_of_file_before_the_response_is_complete_is_a_close() {
 }
 
 #[test]
-fn printed_text_never_has_the_token_or_a_control_character() {
+fn printed_text_never_has_a_control_character() {
     let answer = b"HTTP/1.1 418 x\r\nRetry-After: soon \xff\r\nContent-Length: 5\r\n\r\n\x1b[2J\n";
     let rejection = Dialogue::start().rejected(answer);
     let printed = format!("{rejection} {rejection:?}");
-    assert!(!printed.contains("canary") && !printed.contains('\x1b'), "{printed}");
+    assert!(printed.contains("[2J") && !printed.contains(|c: char| c.is_control()), "{printed}");
 }
 
 mod any_bytes {

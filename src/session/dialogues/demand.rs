@@ -135,6 +135,20 @@ fn an_error_long_after_the_question_or_after_an_answer_is_not_a_refusal_to_list(
     }
 }
 
+/// The exchange counts every request.
+#[test]
+fn requests_for_the_list_are_charged_to_the_budget() {
+    let mut harness = Harness::active(config());
+    let before = harness.session.counters().requests;
+    for _ in 0..1_000 {
+        harness.session.list(harness.now);
+        harness.settle();
+        harness.advance(ms(1));
+    }
+    // Five are allowed in this second, and the subscription was the first.
+    assert_eq!(harness.session.counters().requests - before, 4);
+}
+
 #[test]
 fn a_connection_closes_when_no_stream_is_wanted_and_reopens_on_demand() {
     let mut harness = Harness::active(config());

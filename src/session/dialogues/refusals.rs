@@ -1,9 +1,11 @@
 //! Dialogues about upgrades that the server refuses.
 
 use super::super::testing::{Harness, config, ms, secs};
-use super::super::{Closed, Disconnect, State};
+use super::super::{Budget, Closed, DialBudget, Disconnect, Rate, State};
+use crate::model::Nanos;
 use crate::ws::RejectionKind;
 use std::io::ErrorKind;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 fn refuse(answer: &str) -> (Harness, Disconnect) {
@@ -25,6 +27,35 @@ fn a_refusal_is_typed_and_its_wait_is_kept() {
     assert_eq!(harness.dials(), [], "no dial before the stated wait is over");
     harness.advance(secs(1));
     assert_eq!(harness.dials().len(), 1);
+}
+
+/// A budget that several connections share.
+#[derive(Clone)]
+struct SharedBudget(Arc<Mutex<Budget>>);
+
+impl DialBudget for SharedBudget {
+    fn try_acquire(&mut self, now: Nanos) -> Result<(), Nanos> {
+        self.0.lock().unwrap().try_acquire(now)
+    }
+
+    fn hold(&mut self, _: Nanos, until: Nanos) {
+        self.0.lock().unwrap().hold(until);
+    }
+}
+
+#[test]
+fn a_refusal_because_of_too_many_connects_holds_back_all_connections_that_share_the_budget() {
+    for (status, holds) in [(418, true), (429, true), (503, false)] {
+        let budget = Budget::new([Rate { count: 5, window: secs(1) }]);
+        let mut budget = SharedBudget(Arc::new(Mutex::new(budget)));
+        let mut harness = Harness::with_budget(config(), Box::new(budget.clone()));
+        harness.subscribe(&["KRW-BTC"]);
+        harness.connect();
+        harness.receive(format!("HTTP/1.1 {status} No\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n").as_bytes());
+        assert_eq!(harness.disconnects().len(), 1);
+        assert_eq!(budget.try_acquire(harness.now + secs(7) - ms(1)).is_err(), holds, "{status}");
+        assert_eq!(budget.try_acquire(harness.now + secs(8)), Ok(()), "{status}");
+    }
 }
 
 #[test]

@@ -34,6 +34,8 @@ const NO_SLOT: usize = usize::MAX;
 thread_local! {
     /// The index of this thread's slot. It has no destructor, so it can be used as long as the thread allocates.
     static SLOT: Cell<usize> = const { Cell::new(NO_SLOT) };
+    /// The bytes that this thread has allocated, minus those that it has freed.
+    static OWN_BYTES: Cell<i64> = const { Cell::new(0) };
 }
 
 fn slot() -> usize {
@@ -53,7 +55,12 @@ fn count(bytes: i64) {
     if let Some(thread) = THREADS.get(slot()) {
         thread.allocations.store(thread.allocations.load(Relaxed) + 1, Relaxed);
     }
+    count_bytes(bytes);
+}
+
+fn count_bytes(bytes: i64) {
     LIVE_BYTES.fetch_add(bytes, Relaxed);
+    OWN_BYTES.set(OWN_BYTES.get() + bytes);
 }
 
 // SAFETY: forwards every call to the system's allocator unchanged; counting touches no memory of the caller.
@@ -77,7 +84,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        LIVE_BYTES.fetch_sub(layout.size() as i64, Relaxed);
+        count_bytes(-(layout.size() as i64));
         // SAFETY: the caller keeps the same contract; `at` came from `System`.
         unsafe { System.dealloc(at, layout) }
     }
@@ -111,6 +118,12 @@ pub fn on_threads(prefix: &str) -> u64 {
 /// Returns the bytes that all threads together have allocated and not yet freed.
 pub fn live_bytes() -> i64 {
     LIVE_BYTES.load(Relaxed)
+}
+
+/// Returns the bytes that the calling thread has allocated, minus those that it has freed. It may also free memory that
+/// another thread has allocated.
+pub fn live_bytes_of_this_thread() -> i64 {
+    OWN_BYTES.get()
 }
 
 #[cfg(test)]
@@ -173,5 +186,15 @@ mod tests {
         assert!(live_bytes() - before > MUCH / 2);
         drop(black_box(much));
         assert!(live_bytes() - before < MUCH / 2);
+    }
+    #[test]
+    fn live_bytes_of_a_thread_do_not_include_those_of_others() {
+        let before = live_bytes_of_this_thread();
+        let other = thread::spawn(|| vec![0u8; 1 << 20]).join().unwrap();
+        assert!(live_bytes_of_this_thread() - before < 1 << 19, "another thread has allocated it");
+        let own = black_box(vec![0u8; 1 << 20]);
+        assert!(live_bytes_of_this_thread() - before >= 1 << 20);
+        drop((own, other));
+        assert!(live_bytes_of_this_thread() - before < 0, "this thread has freed both");
     }
 }
