@@ -89,8 +89,9 @@ impl Upgrade {
         let (config, key) = (&shared.config, shared.entropy.bytes());
         let endpoint = &config.endpoint;
         let (host, port, path) = (endpoint.host(), endpoint.port(), endpoint.path());
+        let headers: Vec<_> = config.headers.iter().collect();
         let (handshake, request) =
-            Handshake::start(host, port, path, endpoint.is_secure(), &[], key).map_err(handshake_disconnect)?;
+            Handshake::start(host, port, path, endpoint.is_secure(), &headers, key).map_err(handshake_disconnect)?;
         Ok((Self { handshake, asked_at: now, until: now + config.timeouts.upgrade }, request))
     }
 }
