@@ -9,6 +9,7 @@
 //! message to a [`Sink`](crate::model::Sink), notices when the peer falls silent (nothing arrives) or mute (it answers
 //! pings but sends no data), and reconnects as often as needed, but no faster than the exchange allows.
 
+mod addresses;
 mod budget;
 mod counters;
 mod dialer;
@@ -20,6 +21,7 @@ mod event;
 mod format;
 mod liveness;
 mod outbox;
+mod race;
 mod refusal_backoff;
 mod refused;
 mod repeats;

@@ -105,8 +105,10 @@ impl Session {
         let is_awaited = matches!(self.phase, SessionPhase::Dialing(DialAttempt::Resolving { .. }));
         match result {
             Ok(addresses) if is_awaited => {
-                let next = self.dialer.resolved(now, addresses, &mut self.shared);
-                self.continue_dialing(now, next.ok_or_else(|| Disconnect::Resolve("the name has no address".into())));
+                match self.dialer.resolved(now, &addresses, &mut self.shared) {
+                    Some(dial) => self.phase = SessionPhase::Dialing(dial),
+                    None => self.disconnected(now, Disconnect::Resolve("the name has no address".into())),
+                }
             }
             Err(why) if is_awaited => self.disconnected(now, Disconnect::Resolve(Disconnect::bounded(&why))),
             // The deadline has passed, or no stream is wanted any more.
@@ -117,9 +119,11 @@ impl Session {
 
     /// Handles an open TCP connection.
     pub fn handle_connected(&mut self, now: Nanos, socket: SocketId) {
-        if !matches!(&self.phase, SessionPhase::Dialing(dial) if dial.socket() == Some(socket)) {
+        let SessionPhase::Dialing(DialAttempt::Racing(race)) = &mut self.phase else { return };
+        if race.address(socket).is_none() {
             return;
         }
+        self.dialer.won(race, socket, &mut self.shared);
         self.epoch = self.epoch.next();
         if self.shared.config.endpoint.is_secure() {
             self.shared.reports.act(Action::StartTls(socket));
@@ -165,7 +169,7 @@ impl Session {
     /// Handles the end of the transport, or the failure to open it.
     pub fn handle_closed(&mut self, now: Nanos, socket: SocketId, how: Closed) {
         match &mut self.phase {
-            SessionPhase::Dialing(dial) if dial.socket() == Some(socket) => self.connect_failed(now, how),
+            SessionPhase::Dialing(_) => self.connect_failed(now, socket, how),
             SessionPhase::Online(open) if open.id() == socket => {
                 let outcome = open.handle_closed(how);
                 self.apply(now, outcome);
@@ -289,32 +293,24 @@ impl Session {
         self.enter(now, SessionPhase::Dialing(dial));
     }
 
-    /// Continues the dial attempt with `next`, or ends it.
-    fn continue_dialing(&mut self, now: Nanos, next: Result<DialAttempt, Disconnect>) {
-        match next {
-            Ok(dial) => self.phase = SessionPhase::Dialing(dial),
-            Err(disconnect) => self.disconnected(now, disconnect),
-        }
-    }
-
     #[cold]
-    fn connect_failed(&mut self, now: Nanos, how: Closed) {
-        let SessionPhase::Dialing(DialAttempt::Connecting { rest, .. }) = &mut self.phase else { return };
-        let next = match how {
-            Closed::Io(kind) => {
-                let rest = std::mem::take(rest);
-                self.dialer.dial_next(now, rest, &mut self.shared).ok_or(Disconnect::Connect(kind))
-            }
-            other => Err(Disconnect::closed(other)),
+    fn connect_failed(&mut self, now: Nanos, socket: SocketId, how: Closed) {
+        let SessionPhase::Dialing(DialAttempt::Racing(race)) = &mut self.phase else { return };
+        let why = match how {
+            Closed::Io(kind) => Disconnect::Connect(kind),
+            other => Disconnect::closed(other),
         };
-        self.continue_dialing(now, next);
+        if let Err(disconnect) = self.dialer.failed(now, race, socket, why, &mut self.shared) {
+            self.disconnected(now, disconnect);
+        }
     }
 
     #[cold]
     fn dial_expired(&mut self, now: Nanos) {
         let SessionPhase::Dialing(dial) = &mut self.phase else { return };
-        let next = self.dialer.expired(now, dial, &mut self.shared);
-        self.continue_dialing(now, next);
+        if let Err(disconnect) = self.dialer.expired(now, dial, &mut self.shared) {
+            self.disconnected(now, disconnect);
+        }
     }
 
     /// Enters the first phase of a socket whose TCP connection is open. `request` is sent first.
@@ -404,7 +400,7 @@ impl Session {
         match &mut self.phase {
             SessionPhase::Disconnected | SessionPhase::Pausing { .. } => {}
             SessionPhase::Dialing(dial) => {
-                if let Some(socket) = dial.socket() {
+                for socket in dial.sockets() {
                     self.shared.reports.act(Action::Disconnect(socket, Vec::new()));
                 }
             }

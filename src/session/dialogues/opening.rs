@@ -202,23 +202,6 @@ fn addresses_are_tried_in_turn_and_looked_up_again_each_time() {
     assert_eq!(harness.actions.last(), Some(&Action::Resolve));
 }
 
-#[test]
-fn a_failed_dial_is_charged_to_the_budget() {
-    let mut harness = Harness::new(named("wss://example.test/"));
-    harness.subscribe(&["KRW-BTC"]);
-    let addresses = (1..=7).map(|n| format!("192.0.2.{n}:443").parse().unwrap()).collect();
-    harness.session.handle_resolved(harness.now, Ok(addresses));
-    harness.settle();
-    for _ in 0..7 {
-        harness.closed(Closed::Io(ErrorKind::ConnectionRefused));
-    }
-    assert_eq!(harness.dials().len(), 5, "the exchange may have counted them");
-    harness.advance(ms(1249));
-    assert_eq!(harness.dials(), []);
-    harness.advance(ms(1));
-    assert_eq!(harness.dials().len(), 1);
-}
-
 /// The first socket ends inside a frame. Neither the rest of that frame nor late reports about the first socket may
 /// affect the second one.
 #[test]
