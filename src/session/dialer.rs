@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::addresses::Addresses;
 use super::entropy::Entropy;
 use super::race::{Attempt, Race};
-use super::retry::Retry;
+use super::retry::{Carried, Retry};
 use super::shared::Shared;
 use super::{Action, DialBudget, Disconnect, SocketId, Stage};
 use crate::config::Config;
@@ -56,7 +56,7 @@ impl Dialer {
     /// Creates a dialer that has dialed nothing yet.
     pub fn new(config: &Config, connects: Box<dyn DialBudget>) -> Self {
         Self {
-            retry: Retry::new(config.backoff),
+            retry: Retry::new(config),
             connects,
             pause_until: Nanos::default(),
             refused_until: Nanos::default(),
@@ -183,13 +183,18 @@ impl Dialer {
         &mut self,
         now: Nanos,
         disconnect: &Disconnect,
-        had_worked: bool,
+        carried: Carried,
         entropy: &mut dyn Entropy,
     ) -> Nanos {
+        let pause = self.retry.delay(disconnect, carried, now, entropy);
         if let Some(address) = self.open.take() {
-            if had_worked { self.addresses.worked(address) } else { self.addresses.failed(address) }
+            match carried {
+                Carried::Enough => self.addresses.worked(address),
+                Carried::Little if pause.is_zero() => {}
+                Carried::Little | Carried::Nothing => self.addresses.failed(address),
+            }
         }
-        self.pause_until = now + self.retry.delay(disconnect, had_worked, now, entropy);
+        self.pause_until = now + pause;
         if disconnect.is_rate_limit() {
             self.refused_until = self.pause_until;
             self.connects.hold(now, self.pause_until);

@@ -10,6 +10,7 @@
 //! pings but sends no data), and reconnects as often as needed, but no faster than the exchange allows.
 
 mod addresses;
+mod block_time;
 mod budget;
 mod counters;
 mod dialer;
@@ -43,7 +44,7 @@ pub use entropy::Entropy;
 pub use event::{Action, Closed, Event};
 pub use format::{FormatReason, FormatSelector};
 pub use refused::{Refused, RefusedMessages};
-pub use retry::{RETRY_AFTER_MAX, Retry};
+pub use retry::RETRY_AFTER_MAX;
 pub use session::Session;
 pub use socket_id::SocketId;
 pub use state::State;

@@ -7,6 +7,7 @@ use super::dialer::{DialAttempt, Dialer};
 use super::entropy::Entropy;
 use super::refused::RefusedMessages;
 use super::requests::SubscriptionState;
+use super::retry::Carried;
 use super::shared::{Reports, Shared};
 use super::socket::{Phase, Socket, SocketOutcome, Upgrade};
 use super::{Action, Closed, Counters, DialBudget, Disconnect, Event, SocketId, State};
@@ -334,8 +335,8 @@ impl Session {
     /// Ends the socket or the dial attempt, and schedules the next attempt, however many attempts have failed.
     #[cold]
     fn disconnected(&mut self, now: Nanos, disconnect: Disconnect) {
-        let had_worked = matches!(&self.phase, SessionPhase::Online(socket) if socket.has_worked(now));
-        let until = self.dialer.schedule_retry(now, &disconnect, had_worked, &mut *self.shared.entropy);
+        let carried = if let SessionPhase::Online(socket) = &self.phase { socket.carried(now) } else { Carried::Nothing };
+        let until = self.dialer.schedule_retry(now, &disconnect, carried, &mut *self.shared.entropy);
         self.shared.reports.counters.disconnects += 1;
         if matches!(disconnect, Disconnect::Mute(_)) {
             self.shared.subscription.replaced_mute_socket();
@@ -354,7 +355,7 @@ impl Session {
                     // If the exchange has refused the upgrade, keep the pause that follows, without waiting for the
                     // rest of the body.
                     if let Some(refusal) = socket.refusal() {
-                        self.dialer.schedule_retry(now, &refusal, false, &mut *self.shared.entropy);
+                        self.dialer.schedule_retry(now, &refusal, Carried::Nothing, &mut *self.shared.entropy);
                     }
                     self.end_socket(now, reason, SessionPhase::Disconnected);
                 }
@@ -368,7 +369,7 @@ impl Session {
     #[cold]
     fn send_close(&mut self, now: Nanos, reason: Disconnect) {
         let SessionPhase::Online(socket) = &mut self.phase else { return };
-        if socket.has_worked(now) {
+        if socket.carried(now) == Carried::Enough {
             self.dialer.worked();
         }
         socket.close(now, &mut self.shared);
