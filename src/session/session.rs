@@ -105,12 +105,10 @@ impl Session {
     pub fn handle_resolved(&mut self, now: Nanos, result: Result<Vec<SocketAddr>, String>) {
         let is_awaited = matches!(self.phase, SessionPhase::Dialing(DialAttempt::Resolving { .. }));
         match result {
-            Ok(addresses) if is_awaited => {
-                match self.dialer.resolved(now, &addresses, &mut self.shared) {
-                    Some(dial) => self.phase = SessionPhase::Dialing(dial),
-                    None => self.disconnected(now, Disconnect::Resolve("the name has no address".into())),
-                }
-            }
+            Ok(addresses) if is_awaited => match self.dialer.resolved(now, &addresses, &mut self.shared) {
+                Some(dial) => self.phase = SessionPhase::Dialing(dial),
+                None => self.disconnected(now, Disconnect::Resolve("the name has no address".into())),
+            },
             Err(why) if is_awaited => self.disconnected(now, Disconnect::Resolve(Disconnect::bounded(&why))),
             // The deadline has passed, or no stream is wanted any more.
             Ok(addresses) if !addresses.is_empty() => self.dialer.resolved_late(now, addresses),
@@ -335,7 +333,8 @@ impl Session {
     /// Ends the socket or the dial attempt, and schedules the next attempt, however many attempts have failed.
     #[cold]
     fn disconnected(&mut self, now: Nanos, disconnect: Disconnect) {
-        let carried = if let SessionPhase::Online(socket) = &self.phase { socket.carried(now) } else { Carried::Nothing };
+        let carried =
+            if let SessionPhase::Online(socket) = &self.phase { socket.carried(now) } else { Carried::Nothing };
         let until = self.dialer.schedule_retry(now, &disconnect, carried, &mut *self.shared.entropy);
         self.shared.reports.counters.disconnects += 1;
         if matches!(disconnect, Disconnect::Mute(_)) {

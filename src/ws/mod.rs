@@ -43,7 +43,7 @@ pub use handshake::{Handshake, HandshakeError, MAX_HEADER_BYTES, Progress};
 pub use incoming::{Incoming, Payload};
 pub use reader::{FrameReader, Limits};
 pub use rejection::{MAX_BODY_BYTES, Rejection, RejectionKind, RetryAfter};
-pub use tungstenite::protocol::frame::coding::CloseCode;
 pub use request::header_problem;
+pub use tungstenite::protocol::frame::coding::CloseCode;
 pub use violation::Violation;
 pub use writer::{write_binary, write_close, write_ping, write_pong, write_text};

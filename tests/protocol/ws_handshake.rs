@@ -326,7 +326,10 @@ fn a_response_that_violates_the_handshake_is_refused() {
     refused(&accepted("Sec-WebSocket-Accept: x\r\n"), "`s3pPLMBiTxaQ9kYGzzhZRbK+xOo=, x`, which does not answer");
     refused(&replaced("Upgrade: websocket", "Upgrade: h2c"), "the header Upgrade is `h2c`, without `websocket`");
     refused(&replaced("Upgrade: websocket\r\n", ""), "the header Upgrade is missing");
-    refused(&replaced("Connection: Upgrade", "Connection: close"), "the header Connection is `close`, without `upgrade`");
+    refused(
+        &replaced("Connection: Upgrade", "Connection: close"),
+        "the header Connection is `close`, without `upgrade`",
+    );
     refused(&replaced("Connection: Upgrade", "Connection: upgrade-insecure"), "without `upgrade`");
     refused(&replaced("Connection: Upgrade\r\n", ""), "the header Connection is missing");
     refused(&accepted("Sec-WebSocket-Protocol: chat\r\n"), "`chat`, but no subprotocol was offered");

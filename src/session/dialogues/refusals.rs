@@ -141,7 +141,9 @@ fn a_stated_wait_is_never_shorter_than_the_pause_of_the_status() {
     let mut least = secs(1);
     for (status, retry_after) in [(429, "0"), (429, "1"), (418, "1"), (429, "2")] {
         harness.connect();
-        harness.receive(format!("HTTP/1.1 {status} x\r\nRetry-After: {retry_after}\r\nContent-Length: 0\r\n\r\n").as_bytes());
+        harness.receive(
+            format!("HTTP/1.1 {status} x\r\nRetry-After: {retry_after}\r\nContent-Length: 0\r\n\r\n").as_bytes(),
+        );
         assert!((least..2 * least).contains(&harness.pause()), "{status}, {retry_after}: {:?}", harness.pause());
         harness.dials();
         harness.advance(harness.pause());
@@ -150,7 +152,9 @@ fn a_stated_wait_is_never_shorter_than_the_pause_of_the_status() {
     assert!(refuse_and_pause("HTTP/1.1 418 x\r\nRetry-After: 0\r\n") >= secs(60), "zero states nothing");
     let pause = refuse_and_pause("HTTP/1.1 503 x\r\nRetry-After: 5\r\n");
     assert!((secs(5)..secs(6)).contains(&pause), "{pause:?}");
-    let pause = refuse_and_pause("HTTP/1.1 503 x\r\nDate: Wed, 21 Oct 2026 07:28:00 GMT\r\nRetry-After: Wednesday, 21-Oct-26 07:28:09 GMT\r\n");
+    let pause = refuse_and_pause(
+        "HTTP/1.1 503 x\r\nDate: Wed, 21 Oct 2026 07:28:00 GMT\r\nRetry-After: Wednesday, 21-Oct-26 07:28:09 GMT\r\n",
+    );
     assert!((secs(9)..secs(10)).contains(&pause), "{pause:?}");
 }
 
