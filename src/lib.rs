@@ -112,6 +112,11 @@ mod feed;
 #[doc(hidden)]
 pub mod feed;
 #[cfg(not(feature = "insides"))]
+mod monitor;
+#[cfg(feature = "insides")]
+#[doc(hidden)]
+pub mod monitor;
+#[cfg(not(feature = "insides"))]
 mod net;
 #[cfg(feature = "insides")]
 #[doc(hidden)]
@@ -186,7 +191,7 @@ pub mod status {
     pub use crate::feed::{CallbackState, FeedCounters, FeedCounts, Latencies, Latency};
     pub use crate::model::ClockOffset;
     pub use crate::plan::{ClientStatus, Conflict, ConflictKind, ConflictSubject, PlanStats, Revisions};
-    pub use crate::pool::{StreamStatus, VerdictCounts};
+    pub use crate::pool::{HealthReason, StreamStatus, VerdictCounts};
     pub use crate::route::Attribution;
     pub use crate::session::{Counters, Disconnect, Event, FormatReason, Refused, RefusedMessages, Stage, State};
     pub use crate::wire::{

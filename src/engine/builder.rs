@@ -255,7 +255,7 @@ impl Builder {
     ///
     /// A list with unusable entries, or with fewer than three quarters of the known markets, is doubtful. Its markets
     /// are used, but a market leaves only when two lists in a row lack it. The streams of a market that has left become
-    /// [`NotListed`](crate::pool::Health::NotListed) as soon as they are off the wire. If the market returns, so do they.
+    /// [`Gone`](crate::pool::Health::Gone) as soon as they are off the wire. If the market returns, so do they.
     /// [`Engine::market_list`] returns the status.
     pub fn market_source(mut self, source: impl MarketSource + 'static, every: Duration) -> Self {
         self.source = Some((Box::new(source), every));

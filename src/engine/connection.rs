@@ -110,6 +110,9 @@ impl<C: Clock> Handler for Connection<C> {
         if commands.list {
             session.list(now);
         }
+        if commands.probe {
+            session.probe(now);
+        }
         if commands.stop {
             session.stop(now);
         }
@@ -183,5 +186,13 @@ impl<C: Clock> Sink for Connection<C> {
     #[inline]
     fn deliver<T: Noun>(&mut self, receipt: Receipt, message: &T) {
         self.router.deliver(receipt, message);
+    }
+
+    #[cold]
+    fn refuse(&mut self, receipt: Receipt, stream: Option<StreamKey>) {
+        let is_known = stream.is_some_and(|stream| self.router.refused(receipt.received, stream));
+        if !is_known {
+            self.handles.state.refused_unnamed(receipt.received);
+        }
     }
 }

@@ -279,7 +279,7 @@ impl Engine {
         let deadline = self.now() + timeout;
         loop {
             let (mut missing, awaits_markets) = self.control.with_planner(|planner| planner.expected());
-            missing.retain(|key| !self.pool().is_live(*key));
+            missing.retain(|key| !self.pool().is_undisputed(*key));
             if missing.is_empty() && !awaits_markets {
                 return Ok(());
             }

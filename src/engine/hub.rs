@@ -14,11 +14,12 @@ use crate::config::{Dialect, FormatChoice};
 use crate::error::{Error, Result};
 use crate::feed::{AnyWriter, FeedCounters, Overflow};
 use crate::model::{DataType, Nanos, NounKind, Placed, StreamKey};
+use crate::monitor::{Findings, Look, Monitor};
 use crate::plan::{
     CheckedSubscription, ClientId, Decisions, DemandChange, DemandId, DesiredSet, Heartbeat, Planner, Relisted,
     StreamSpec, Universe,
 };
-use crate::pool::{self, DataPool};
+use crate::pool::{self, DataPool, Glance, HealthReason};
 use crate::route::{AnyPublisher, NewFeed, OpenFeed, new_ring};
 use crate::session::{FormatReason, FormatSelector};
 use crate::sync::connection::ConnectionState;
@@ -39,9 +40,15 @@ pub(super) struct Hub {
     /// Capacity of a shared ring, in events.
     broadcast_capacity: usize,
     feeds: BTreeMap<DemandId, FeedRecord>,
+    monitor: Monitor,
+    /// The time of the monitor's next look at all streams.
+    next_look: Nanos,
     stopped: bool,
     outcome: Outcome,
 }
+
+/// How often the monitor looks at all streams.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The work that remains after a call, to be done without the lock.
 #[derive(Default)]
@@ -95,6 +102,8 @@ impl Hub {
             dialect,
             planner,
             selectors: connections.iter().map(|_| None).collect(),
+            monitor: Monitor::new(connections.len()),
+            next_look: Nanos::default(),
             connections,
             opened: BTreeSet::new(),
             rings: BTreeSet::new(),
@@ -258,6 +267,9 @@ impl Hub {
 
     /// Opens a publisher for each new stream, on the thread that carries it.
     fn open_streams(&mut self, new: Vec<(StreamKey, usize)>) {
+        if !new.is_empty() {
+            self.next_look = Nanos::default();
+        }
         for (key, home) in new {
             if self.opened.insert(key) {
                 let publisher = self.open(key, home);
@@ -304,9 +316,36 @@ impl Hub {
     pub fn poll(&mut self, now: Nanos) -> Nanos {
         (0..self.connections.len()).for_each(|connection| self.take_reports(connection));
         let next_choice = self.choose_formats(now);
+        if now >= self.next_look {
+            self.look(now);
+        }
         let decisions = self.planner.poll(now, |key| self.pool.heard(key));
         self.carry_out(decisions);
-        self.planner.next_poll().min(next_choice)
+        self.planner.next_poll().min(next_choice).min(self.next_look)
+    }
+
+    /// Lets the monitor judge all wanted streams, and acts on what it finds.
+    fn look(&mut self, now: Nanos) {
+        let look = |glance: Glance| {
+            let mode = self.planner.mode(glance.stream)?;
+            Some(Look { connection: self.planner.home(glance.stream), mode, glance })
+        };
+        let looks: Vec<_> = pool::glances(&self.pool).into_iter().filter_map(look).collect();
+        self.next_look = if looks.is_empty() { Nanos::NEVER } else { now + LOOK_EVERY };
+        let Findings { usual, usual_of_connections, doubts, asks, probes } = self.monitor.judge(now, &looks);
+        for (key, silence) in usual {
+            pool::set_usual_silence(&self.pool, key, silence);
+        }
+        for (connection, silence) in usual_of_connections {
+            self.connections[connection].state.set_usual_silence(silence);
+        }
+        for (key, reason) in doubts {
+            pool::doubt(&self.pool, key, reason);
+        }
+        self.planner.check_streams(now, asks);
+        for connection in probes {
+            self.command(connection, |commands| commands.probe = true);
+        }
     }
 
     fn take_reports(&mut self, connection: usize) {
@@ -364,6 +403,9 @@ impl Hub {
         if !reaped.is_empty() {
             self.end_released_feeds();
             self.outcome.notes.push(Note::Reaped(reaped));
+        }
+        for key in &unconfirmed {
+            pool::doubt(&self.pool, *key, HealthReason::Unanswered);
         }
         if !unconfirmed.is_empty() {
             self.outcome.notes.push(Note::Unconfirmed(unconfirmed));

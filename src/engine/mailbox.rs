@@ -19,6 +19,8 @@ pub(super) struct Commands {
     pub desired: Option<DesiredSet>,
     /// Ask the exchange which streams the socket carries.
     pub list: bool,
+    /// Find out whether the exchange still sends data on the socket.
+    pub probe: bool,
     /// New streams. Each stream appears once in the life of the engine.
     pub streams: Vec<AnyPublisher>,
     /// New rings, at most one per type.

@@ -161,6 +161,14 @@ pub trait Noun: family::Placed + Words + Into<super::Event> + Copy + PartialEq +
     #[doc(hidden)]
     fn contents(&self) -> Fingerprint;
 
+    /// Whether each trade of the market causes a message of this type, which shows the time of the trade.
+    const SHOWS_TRADES: bool = false;
+
+    /// The time of the newest trade that the message shows, in Unix ms.
+    fn last_trade_ms(&self) -> Option<u64> {
+        None
+    }
+
     /// Whether the message is a snapshot or reports a change.
     fn stream_type(&self) -> StreamType;
 

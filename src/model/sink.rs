@@ -1,6 +1,6 @@
 //! The interface that receives decoded messages. Lower rooms call it; the engine and its router implement it.
 
-use super::{ConnectionId, Epoch, Nanos, Noun};
+use super::{ConnectionId, Epoch, Nanos, Noun, StreamKey};
 
 /// What is known about a frame before it is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,4 +21,10 @@ pub struct Receipt {
 pub trait Sink {
     /// Handles one message.
     fn deliver<T: Noun>(&mut self, receipt: Receipt, message: &T);
+
+    /// Handles a message that could not be read. `stream` is its stream, if its type and its code could be read. A list
+    /// causes one call for each element that could not be read.
+    fn refuse(&mut self, receipt: Receipt, stream: Option<StreamKey>) {
+        let _ = (receipt, stream);
+    }
 }

@@ -59,12 +59,23 @@ impl fmt::Debug for Nanos {
 pub trait Clock: Send + Sync {
     /// Returns the current time. Never goes backwards.
     fn now(&self) -> Nanos;
+
+    /// Returns a recent time of the same clock, which may be up to 10 ms old, at a lower cost where the system offers
+    /// that. For comparisons with limits of seconds.
+    fn coarse(&self) -> Nanos {
+        self.now()
+    }
 }
 
 impl<C: Clock + ?Sized> Clock for Arc<C> {
     #[inline]
     fn now(&self) -> Nanos {
         (**self).now()
+    }
+
+    #[inline]
+    fn coarse(&self) -> Nanos {
+        (**self).coarse()
     }
 }
 

@@ -39,6 +39,8 @@ struct Carried {
     /// The revision of the first desired set that requests the stream again because a holder needs another snapshot; 0
     /// if none.
     snapshot_by: u64,
+    /// Its data is in doubt, so it is requested with a snapshot, even if only its changes are wanted.
+    is_checked: bool,
 }
 
 /// The steps already taken for a stream without data.
@@ -134,6 +136,23 @@ impl ConnectionPlan {
         self.needs_snapshot = true;
     }
 
+    /// Requests a stream again, with a snapshot, because its data is in doubt. Returns false if it is not carried, or if
+    /// its data is awaited already.
+    pub fn check_stream(&mut self, now: Nanos, key: StreamKey) -> bool {
+        let Some(carried) = self.carried.get_mut(&key) else { return false };
+        if carried.confirmation == Confirmation::Pending {
+            return false;
+        }
+        // A list would not prove that the stream still works.
+        let (confirmation, escalation) = (Confirmation::Pending, Escalation::Listed);
+        *carried = Carried { since: now, asked_at: now, confirmation, escalation, is_checked: true, ..*carried };
+        if carried.spec.mode == Mode::SnapshotOnly {
+            carried.snapshot_by = self.desired.revision + 1;
+        }
+        self.needs_snapshot = true;
+        true
+    }
+
     /// Returns true if a new request is needed even if the streams are unchanged.
     pub fn must_resend(&self) -> bool {
         self.needs_snapshot || self.format != self.desired.format
@@ -156,7 +175,9 @@ impl ConnectionPlan {
     /// Issues a desired set with these streams.
     pub fn issue(&mut self, revision: u64, streams: StreamSet) -> DesiredSet {
         let running = self.running(&streams);
-        self.desired = DesiredSet { revision, streams, format: self.format, running };
+        let checked = self.carried.values().filter(|carried| carried.is_checked).map(|carried| carried.spec.key);
+        let checked = Arc::new(checked.collect());
+        self.desired = DesiredSet { revision, streams, format: self.format, running, checked };
         self.needs_snapshot = false;
         if self.socket.is_none() {
             // Only the newest set is sent after a reconnect.
@@ -255,7 +276,9 @@ impl ConnectionPlan {
             self.carried.extract_if(.., |key, _| desired.streams.get(*key).is_none()).map(|(key, _)| key).collect();
         for &spec in desired.streams.specs() {
             let (confirmation, escalation) = (Confirmation::Pending, Escalation::Requested);
-            let new = Carried { spec, revision, since: at, asked_at: at, confirmation, escalation, snapshot_by: 0 };
+            let (snapshot_by, is_checked) = (0, false);
+            let new =
+                Carried { spec, revision, since: at, asked_at: at, confirmation, escalation, snapshot_by, is_checked };
             let starts = spec.mode == Mode::All && !running.contains(&spec.key);
             self.carried.entry(spec.key).and_modify(|carried| carried.ask(new, starts)).or_insert(new);
         }
@@ -267,6 +290,7 @@ impl ConnectionPlan {
         for (key, carried) in &mut self.carried {
             if carried.confirmation == Confirmation::Pending
                 && carried.spec.mode == Mode::RealtimeOnly
+                && !carried.is_checked
                 && listed.contains(key)
             {
                 carried.confirmation = Confirmation::Listed;
@@ -288,7 +312,7 @@ impl ConnectionPlan {
                 continue;
             }
             if heard(*key).is_some_and(|(e, received)| e == epoch && received > carried.since) {
-                carried.confirmation = Confirmation::Data;
+                (carried.confirmation, carried.is_checked) = (Confirmation::Data, false);
             } else if carried.confirmation == Confirmation::Pending && now.since(carried.asked_at) >= confirm_within {
                 carried.escalate(now, &mut outcome);
             }
@@ -335,7 +359,9 @@ impl Carried {
         let starts = starts || (is_again && new.spec.mode == Mode::SnapshotOnly);
         let is_new = starts || !continues(&self.spec, &new.spec);
         let snapshot_by = if is_again { 0 } else { self.snapshot_by };
-        let (new, same) = (Self { snapshot_by, ..new }, Self { spec: new.spec, snapshot_by, ..*self });
+        let is_checked = self.is_checked;
+        let new = Self { snapshot_by, is_checked, ..new };
+        let same = Self { spec: new.spec, snapshot_by, ..*self };
         *self = match self.confirmation {
             // The stream has its state and continues, or it needs none.
             Confirmation::Data if !is_new => same,

@@ -18,6 +18,9 @@ pub struct DesiredSet {
     pub format: Format,
     /// The streams that the connection's socket already delivers.
     pub running: Running,
+    /// Streams of which only changes are wanted, and of which a snapshot is requested nevertheless, because the exchange
+    /// may have stopped sending their changes.
+    pub checked: Arc<BTreeSet<StreamKey>>,
 }
 
 /// The running streams of a desired set: its request asks for them without a snapshot. Their data has arrived since

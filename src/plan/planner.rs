@@ -430,6 +430,22 @@ impl Planner {
 
     // ---- events of connections ----
 
+    /// Requests streams again, with a snapshot each, because their data is in doubt. The other streams continue.
+    pub fn check_streams(&mut self, now: Nanos, keys: impl IntoIterator<Item = StreamKey>) {
+        let mut any = false;
+        for key in keys {
+            any |= self.plans[self.placement.home(key)].check_stream(now, key);
+        }
+        if any {
+            self.changed(now);
+        }
+    }
+
+    /// Returns how the connection carries a stream; `None` if it is not wanted.
+    pub fn mode(&self, key: StreamKey) -> Option<Mode> {
+        self.demand.get(key).map(|spec| spec.mode)
+    }
+
     /// Handles the opening of a connection's socket.
     pub fn opened(&mut self, connection: usize, epoch: Epoch) {
         self.plans[connection].opened(epoch);

@@ -10,20 +10,25 @@ use crate::model::{DataType, Format, StreamKey};
 /// Writes the request that makes a socket carry exactly `streams`, in `format`.
 ///
 /// A request replaces everything that the socket carried, and the exchange answers it with a snapshot of each stream.
-/// Streams in `running` are requested without a snapshot, and continue.
+/// Streams in `running` are requested without a snapshot, and continue. Streams in `checked` are requested with a
+/// snapshot, even if only their changes are wanted.
 ///
 /// `ticket` is a label that the exchange does not interpret. It must not need JSON escapes; market codes never do.
 pub fn request(
     ticket: &str,
     streams: &StreamSet,
     running: &BTreeSet<StreamKey>,
+    checked: &BTreeSet<StreamKey>,
     format: Format,
     dialect: &Dialect,
 ) -> String {
     let mut objects: BTreeMap<(DataType, Mode), Vec<&StreamSpec>> = BTreeMap::new();
     for spec in streams.specs() {
-        let is_running = spec.mode == Mode::All && running.contains(&spec.key);
-        let mode = if is_running { Mode::RealtimeOnly } else { spec.mode };
+        let mode = match spec.mode {
+            Mode::All if running.contains(&spec.key) => Mode::RealtimeOnly,
+            Mode::RealtimeOnly if checked.contains(&spec.key) => Mode::All,
+            mode => mode,
+        };
         objects.entry((spec.key.data_type, mode)).or_default().push(spec);
     }
     let mut text = format!(r#"[{{"ticket":"{ticket}"}}"#);
@@ -79,7 +84,22 @@ mod tests {
 
     fn text(specs: Vec<StreamSpec>, running: &[StreamKey], format: Format) -> String {
         let running = running.iter().copied().collect();
-        request("t-1", &specs.into_iter().collect(), &running, format, &UPBIT)
+        request("t-1", &specs.into_iter().collect(), &running, &BTreeSet::new(), format, &UPBIT)
+    }
+
+    #[test]
+    fn streams_of_changes_only_are_checked_with_a_snapshot() {
+        let changes = |code| StreamSpec { mode: Mode::RealtimeOnly, ..spec(DataType::Trade, code) };
+        let (btc, eth) = (changes("KRW-BTC"), changes("KRW-ETH"));
+        let checked = BTreeSet::from([eth.key]);
+        let text = request("t", &[btc, eth].into_iter().collect(), &BTreeSet::new(), &checked, Format::Default, &UPBIT);
+        assert_eq!(
+            text,
+            concat!(
+                r#"[{"ticket":"t"},{"type":"trade","codes":["KRW-ETH"]},"#,
+                r#"{"type":"trade","codes":["KRW-BTC"],"is_only_realtime":true},{"format":"DEFAULT"}]"#
+            )
+        );
     }
 
     #[test]

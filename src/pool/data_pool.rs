@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::gate::Gate;
 use super::publisher::{WriterPlace, WriterState};
 use super::stream_state::StreamState;
-use super::{AsMarket, Batch, Handle, PoolError, Publisher, StreamStatus};
+use super::{AsMarket, Batch, Glance, Handle, HealthReason, PoolError, Publisher, StreamStatus};
 use crate::model::{
     AnyNoun, Candle, Clock, DataType, Epoch, Family, Grouping, Interval, Market, Nanos, Noun, Orderbook, StreamKey,
     Ticker, Trade,
@@ -123,9 +123,9 @@ impl DataPool {
         self.batch(DataType::Candle(interval), markets)
     }
 
-    /// Returns true if the newest value of a stream is live.
-    pub(crate) fn is_live(&self, key: StreamKey) -> bool {
-        self.read().get(&key).is_some_and(|stream| status(stream).health.is_live())
+    /// Returns true if nothing speaks against the newest value of a stream.
+    pub(crate) fn is_undisputed(&self, key: StreamKey) -> bool {
+        self.read().get(&key).is_some_and(|stream| status(stream).health.is_undisputed())
     }
 
     /// Returns the epoch and the receive time of a stream's newest value, or of its last confirmation.
@@ -238,6 +238,30 @@ pub fn delist(pool: &DataPool, key: StreamKey) {
     if let Some(stream) = pool.read().get(&key) {
         match_any!(stream, stream => stream.handle.state.delist());
     }
+}
+
+/// Marks the newest value of a stream as suspect until another one arrives. A stream without a value is ignored.
+pub fn doubt(pool: &DataPool, key: StreamKey, reason: HealthReason) {
+    if let Some(stream) = pool.read().get(&key) {
+        match_any!(stream, stream => {
+            if let Some((_, received)) = stream.handle.newest() {
+                stream.handle.state.doubt(pool.shared.clock.now(), reason, Some(received));
+            }
+        });
+    }
+}
+
+/// Sets the longest silence that is usual for a stream. After a longer one its value is `Quiet`. `None`: silence tells
+/// nothing about the stream.
+pub fn set_usual_silence(pool: &DataPool, key: StreamKey, silence: Option<Duration>) {
+    if let Some(stream) = pool.read().get(&key) {
+        match_any!(stream, stream => stream.handle.state.set_usual_silence(silence));
+    }
+}
+
+/// Returns a glance at every stream that was ever opened, in any order.
+pub fn glances(pool: &DataPool) -> Vec<Glance> {
+    pool.read().values().map(|stream| match_any!(stream, stream => stream.handle.glance())).collect()
 }
 
 impl fmt::Debug for DataPool {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::stream_state::StreamState;
-use super::{Health, Reading, StreamStatus};
-use crate::model::{BestLevels, FromWords, Orderbook, StreamKey};
+use super::{Glance, Health, Reading, StreamStatus};
+use crate::model::{BestLevels, Epoch, FromWords, Nanos, Noun, Orderbook, StreamKey};
 use crate::sync::latest::{CachedReader, Reader};
 
 /// A handle to one stream, for reading from any thread. Readers write nothing that other threads read, so they slow
@@ -76,6 +76,35 @@ impl<T: FromWords> Handle<T> {
             stamps: reading.stamps(),
             verdicts: self.state.counts.read(),
         }
+    }
+}
+
+impl<T: Noun> Handle<T> {
+    /// Returns the socket that brought or last confirmed the newest value, and when it did.
+    pub(super) fn newest(&self) -> Option<(Epoch, Nanos)> {
+        self.latest.load_part::<NoValue>().version.map(|version| (version.epoch, version.stamps.received))
+    }
+
+    pub(super) fn glance(&self) -> Glance {
+        let version = self.latest.load_part::<NoValue>().version;
+        Glance {
+            stream: self.key(),
+            health: self.state.health(version.as_ref()),
+            arrivals: self.state.counts.read().total(),
+            newest: version.map(|version| (version.epoch, version.stamps.received)),
+            last_trade_ms: T::SHOWS_TRADES.then(|| self.latest.load().version?.value.last_trade_ms()).flatten(),
+        }
+    }
+}
+
+/// Reads nothing of a value, only its stamps and origin.
+struct NoValue;
+
+impl FromWords for NoValue {
+    const WORDS: usize = 0;
+
+    fn from_words(_: &mut impl FnMut() -> u64) -> Self {
+        Self
     }
 }
 

@@ -59,11 +59,11 @@ mod stream_state;
 mod timeline;
 
 pub use batch::{Batch, BatchCursor};
-pub use data_pool::{DataPool, delist, empty, open, set_subscribed, waiters};
+pub use data_pool::{DataPool, delist, doubt, empty, glances, open, set_subscribed, set_usual_silence, waiters};
 pub use error::{AsMarket, PoolError};
 pub use handle::{CachedHandle, Handle};
-pub use health::Health;
+pub use health::{Health, HealthReason};
 pub use publisher::{Publisher, Verdict};
 pub use reading::Reading;
-pub use status::{StreamStatus, VerdictCounts};
+pub use status::{Glance, StreamStatus, VerdictCounts};
 pub use timeline::Timeline;

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use super::HealthReason;
 use super::gate::Gate;
 use super::stream_state::StreamState;
 use super::timeline::Timeline;
@@ -99,6 +100,19 @@ impl<T: Noun> Publisher<T> {
             gate.doubt(received, timeline);
         }
         self.state.counts.add_implausible();
+    }
+
+    /// Marks the newest value as suspect until another one arrives, because a message of the stream was refused.
+    #[cold]
+    pub fn refused(&self, received: Nanos) {
+        let newest = self.writer_state.as_ref().and_then(|writer_state| writer_state.latest.load().version);
+        self.state.doubt(received, HealthReason::Refused, newest.map(|newest| newest.stamps.received));
+    }
+
+    /// Sets whether only snapshots of the stream are requested. A snapshot grows old, even while its connection brings
+    /// other data.
+    pub fn set_only_snapshots(&self, only_snapshots: bool) {
+        self.state.set_only_snapshots(only_snapshots);
     }
 
     /// Wakes readers that sleep in `wait_newer`. Separate from publishing, so that one fence and one check serve a

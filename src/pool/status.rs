@@ -1,7 +1,7 @@
 //! The status of one stream, for screens and logs.
 
 use super::Health;
-use crate::model::{ConnectionId, Epoch, Stamps, StreamKey};
+use crate::model::{ConnectionId, Epoch, Nanos, Stamps, StreamKey};
 
 /// The state of one stream at one moment, for screens and logs. Strategies read through a [`Handle`](super::Handle).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,21 @@ pub struct StreamStatus {
     pub stamps: Option<Stamps>,
     /// The number of arrivals with each verdict, and of suspicious ones.
     pub verdicts: VerdictCounts,
+}
+
+/// What the monitor needs to know of one stream at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Glance {
+    /// The stream.
+    pub stream: StreamKey,
+    /// The health of its newest value.
+    pub health: Health,
+    /// The number of its messages so far.
+    pub arrivals: u64,
+    /// The socket that brought or last confirmed the newest value, and when it did.
+    pub newest: Option<(Epoch, Nanos)>,
+    /// The time of the newest trade that the value shows, ms.
+    pub last_trade_ms: Option<u64>,
 }
 
 /// The number of arrivals with each verdict, since the stream was first opened. Each arrival has one verdict;

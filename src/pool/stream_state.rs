@@ -19,10 +19,10 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use crossbeam_utils::CachePadded;
 
-use super::health::{Health, HealthInputs, SubscriptionState};
+use super::health::{Health, HealthInputs, HealthReason, SubscriptionState};
 use super::publisher::Verdict;
 use super::status::VerdictCounts;
-use crate::model::{Clock, StreamKey};
+use crate::model::{Clock, Nanos, StreamKey};
 use crate::sync::connection::ConnectionState;
 use crate::sync::latest::Version;
 use crate::sync::signal::Signal;
@@ -38,7 +38,14 @@ pub(super) struct StreamState {
     pub waiters: Arc<Waiters>,
     pub connection: ArcSwap<ConnectionState>,
     pub counts: Counts,
-    stale_after: Duration,
+    /// In ns.
+    stale_after: u64,
+    /// The newest evidence against the stream's values, see [`pack`].
+    doubt: AtomicU64,
+    /// The longest time without a message that is usual for the stream, in ns.
+    usual_silence: AtomicU64,
+    /// Whether only snapshots are requested.
+    only_snapshots: AtomicBool,
     /// Set while the stream is subscribed.
     subscription: TimedFlag,
     /// Whether the subscription ended because the market left the list of markets.
@@ -53,6 +60,7 @@ impl StreamState {
         waiters: Arc<Waiters>,
         stale_after: Duration,
     ) -> Self {
+        let now = clock.now();
         Self {
             key,
             clock,
@@ -60,8 +68,11 @@ impl StreamState {
             waiters,
             connection: ArcSwap::new(connection),
             counts: Counts::default(),
-            stale_after,
-            subscription: TimedFlag::new_set(),
+            stale_after: u64::try_from(stale_after.as_nanos()).unwrap_or(u64::MAX),
+            doubt: AtomicU64::new(0),
+            usual_silence: AtomicU64::new(u64::MAX),
+            only_snapshots: AtomicBool::new(false),
+            subscription: TimedFlag::new_set(now),
             delisted: AtomicBool::new(false),
         }
     }
@@ -98,6 +109,27 @@ impl StreamState {
         self.connection.store(connection);
     }
 
+    /// Records evidence, found at `now`, against all values received until then. If evidence against the newest value,
+    /// which was received at `newest`, is known already, that is kept. May be called by any thread: if two do so at the
+    /// same time, one of the two remains.
+    pub fn doubt(&self, now: Nanos, reason: HealthReason, newest: Option<Nanos>) {
+        let known = unpack(self.doubt.load(Relaxed)).is_some_and(|(at, _)| at >= newest.unwrap_or_default());
+        if !known {
+            self.doubt.store(pack(now, reason), Relaxed);
+        }
+    }
+
+    /// Sets the longest time without a message that is usual for the stream.
+    pub fn set_usual_silence(&self, silence: Option<Duration>) {
+        let ns = silence.map_or(u64::MAX, |silence| u64::try_from(silence.as_nanos()).unwrap_or(u64::MAX));
+        self.usual_silence.store(ns, Relaxed);
+    }
+
+    /// Sets whether only snapshots of the stream are requested.
+    pub fn set_only_snapshots(&self, only_snapshots: bool) {
+        self.only_snapshots.store(only_snapshots, Relaxed);
+    }
+
     /// Returns the health of a loaded version. Reads the clock at most once.
     pub fn health<V>(&self, version: Option<&Version<V>>) -> Health {
         // The connection must be loaded before the subscription, see `move_to`.
@@ -106,16 +138,45 @@ impl StreamState {
             connection,
             subscription: self.subscription(),
             value: version.map(|v| (v.epoch, v.stamps.received)),
+            // Relaxed: a reader that sees an older doubt or limit only judges as it would have a moment ago.
+            doubt: unpack(self.doubt.load(Relaxed)),
+            usual_silence: self.usual_silence.load(Relaxed),
             stale_after: self.stale_after,
         };
-        inputs.judge(|| self.clock.now())
+        inputs.judge(|| self.clock.coarse())
     }
 
     pub fn subscription(&self) -> SubscriptionState {
         let TimedFlagState { is_set, set_at, cleared_at } = self.subscription.read();
         let delisted = !is_set && self.delisted.load(Relaxed);
-        SubscriptionState { subscribed: is_set, delisted, renewed: set_at, dropped: cleared_at }
+        let only_snapshots = self.only_snapshots.load(Relaxed);
+        SubscriptionState { subscribed: is_set, delisted, only_snapshots, renewed: set_at, dropped: cleared_at }
     }
+}
+
+/// The bits of a packed doubt that hold its reason. They replace the lowest bits of its time, which is rounded up to
+/// them.
+const REASON: u64 = 7;
+
+/// The reasons for a doubt about one stream. Each is stored as its index plus 1; 0 means no doubt.
+const REASONS: [HealthReason; 5] = [
+    HealthReason::Refused,
+    HealthReason::BehindTrades,
+    HealthReason::MissingTrade,
+    HealthReason::NotCarried,
+    HealthReason::Unanswered,
+];
+
+/// Stores the time of a doubt and its reason in one word, so that readers see both or neither.
+fn pack(at: Nanos, reason: HealthReason) -> u64 {
+    let index = REASONS.iter().position(|known| *known == reason);
+    debug_assert!(index.is_some(), "{reason:?} is not about one stream");
+    index.map_or(0, |index| (at.0.saturating_add(REASON) & !REASON) | (index as u64 + 1))
+}
+
+fn unpack(doubt: u64) -> Option<(Nanos, HealthReason)> {
+    let index = (doubt & REASON).checked_sub(1)?;
+    REASONS.get(index as usize).map(|reason| (Nanos(doubt & !REASON), *reason))
 }
 
 /// The counts of a stream's arrivals. On a cache line of their own, because each publish stores to it.
@@ -155,6 +216,23 @@ impl Counts {
             old_epoch: count(Verdict::OldEpoch),
             implausible: self.0.implausible.load(Relaxed),
             id_clashes: self.0.id_clashes.load(Relaxed),
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packed_doubt_keeps_its_reason_and_is_never_earlier() {
+        assert_eq!(unpack(0), None);
+        for reason in REASONS {
+            for at in [Nanos(0), Nanos(1), Nanos(7), Nanos(8), Nanos::from_millis(1_900_000_000_000)] {
+                let (unpacked, kept) = unpack(pack(at, reason)).unwrap();
+                assert_eq!(kept, reason);
+                assert!(unpacked >= at && unpacked.0 - at.0 <= REASON);
+            }
         }
     }
 }

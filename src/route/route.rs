@@ -136,6 +136,7 @@ impl<T: Noun> Route<T> {
 
     /// Applies a request that asks for the stream.
     fn ask(&mut self, spec: StreamSpec, Request { at, epoch, running, .. }: &Request<'_>) {
+        self.publisher.set_only_snapshots(spec.mode == Mode::SnapshotOnly);
         // No snapshot comes if the stream runs already, or if only changes are requested.
         let is_running = spec.mode == Mode::RealtimeOnly || running.contains(&spec.key);
         let begins = Carried { spec, epoch: *epoch, since: *at, asked: *at };
@@ -361,6 +362,8 @@ pub(crate) trait AnyRoute {
     fn leave(&mut self, feed: usize);
     /// Wakes readers that wait for a newer value in the pool.
     fn wake(&self);
+    /// Marks the value as suspect, because a newer message was refused.
+    fn refused(&self, received: Nanos);
     /// Returns the feeds that read the stream from the shared ring.
     fn broadcast_readers(&self) -> &[usize];
 }
@@ -379,6 +382,10 @@ impl<T: Noun> AnyRoute for Route<T> {
 
     fn wake(&self) {
         self.publisher.wake();
+    }
+
+    fn refused(&self, received: Nanos) {
+        self.publisher.refused(received);
     }
 
     fn broadcast_readers(&self) -> &[usize] {

@@ -12,7 +12,9 @@ use super::join::{join, pause};
 use super::open_feeds::{AnyRing, NewFeed, OpenFeed, OpenFeeds, Rings, add};
 use super::route::{AnyRoute, Request, Route, Routed, Routes, any_route, route};
 use crate::config::Dialect;
-use crate::model::{AnyNoun, Clock, Family, Noun, Placed, Receipt, Scope, Sink, StreamKey, StreamType};
+use crate::model::{
+    AnyNoun, Clock, DataType, Family, Nanos, Noun, Placed, Receipt, Scope, Sink, StreamKey, StreamType,
+};
 use crate::plan::{DemandChange, DemandId, StreamSpec};
 use crate::pool::{Publisher, Timeline};
 use crate::sync::waiters::Waiters;
@@ -134,6 +136,16 @@ impl<C: Clock> Router<C> {
             route.broadcast_readers().iter().for_each(|reader| self.feeds.wake(*reader));
         }
         self.feeds.reuse_touched(touched);
+    }
+
+    /// Marks the value of a stream, of which a message was refused, as suspect. Returns false if there is no such stream.
+    #[cold]
+    pub fn refused(&mut self, received: Nanos, mut stream: StreamKey) -> bool {
+        if matches!(stream.data_type, DataType::GroupedOrderbook(step) if Some(step.to_krw()) == self.plain_level) {
+            stream.data_type = DataType::Orderbook;
+        }
+        let route = any_route(&mut self.table, stream);
+        route.map(|route| route.refused(received)).is_some()
     }
 
     /// Returns the level that the exchange sends in ungrouped books, unless it sends 0 or none.

@@ -144,6 +144,13 @@ impl Liveness {
         self.probe = Probe::Due;
     }
 
+    /// Requests a probe, unless one is due or not answered yet.
+    pub fn check(&mut self) {
+        if self.probe == Probe::NotDue {
+            self.probe = Probe::Due;
+        }
+    }
+
     /// Records that a probe was sent. A probe that replaces an unanswered one keeps its deadline.
     pub fn probed(&mut self, now: Nanos) {
         if !matches!(self.probe, Probe::Sent(_)) {

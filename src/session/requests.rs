@@ -11,7 +11,7 @@ use super::shared::Shared;
 use super::{Budget, Event, Rate, State};
 use crate::config::Config;
 use crate::model::{Epoch, Nanos};
-use crate::plan::{self, DesiredSet, Mode};
+use crate::plan::{self, DesiredSet};
 
 /// How long frames of the old subscription may still arrive after a request that replaces it. At most two were
 /// observed, within one round trip.
@@ -60,13 +60,7 @@ impl SubscriptionState {
 
     /// Returns true if the unanswered probe means that the socket is mute.
     pub fn is_mute(&self, liveness: &Liveness) -> bool {
-        self.owes_snapshots() && liveness.is_mute(self.had_data, self.mute_sockets)
-    }
-
-    /// Returns true if the exchange must answer the request with snapshots, provided the markets exist. If only
-    /// realtime updates are wanted, a healthy socket carries nothing until someone trades.
-    fn owes_snapshots(&self) -> bool {
-        self.desired.streams.specs().iter().any(|spec| spec.mode != Mode::RealtimeOnly)
+        liveness.is_mute(self.had_data, self.mute_sockets)
     }
 
     /// Records that a socket was replaced because it was mute.
@@ -224,14 +218,17 @@ impl Requests {
         shared: &mut Shared,
     ) {
         let Shared { config, subscription, entropy, reports, .. } = shared;
-        let DesiredSet { revision, streams, format, running } = &subscription.desired;
+        let DesiredSet { revision, streams, format, running, checked } = &subscription.desired;
         let (from, sent) = (self.state(), self.sent());
         let again = sent == Some(*revision);
         subscription.refusal_backoff.requested(now);
         // A probe requests a snapshot of every stream.
-        let running = if is_probe { Arc::default() } else { running.on(epoch, sent) };
-        let ticket = entropy.ticket();
-        outbox.text(&plan::request(&ticket, streams, &running, *format, config.endpoint.dialect()), &mut **entropy);
+        let (running, checked) = match is_probe {
+            true => (Arc::default(), Arc::new(streams.keys().collect())),
+            false => (running.on(epoch, sent), Arc::clone(checked)),
+        };
+        let (ticket, dialect) = (entropy.ticket(), config.endpoint.dialect());
+        outbox.text(&plan::request(&ticket, streams, &running, &checked, *format, dialect), &mut **entropy);
         self.subscribed(now, *revision);
         reports.event(Event::Requested { at: now, revision: *revision, format: *format, again, running });
         if from == State::Connected {

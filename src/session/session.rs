@@ -93,6 +93,15 @@ impl Session {
         }
     }
 
+    /// Requests everything again, with snapshots, as soon as the budget allows, to find out whether the exchange still
+    /// sends data on this socket. If nothing arrives, the socket is replaced. Has no effect before the first subscription
+    /// request on the socket.
+    pub fn probe(&mut self, now: Nanos) {
+        if let SessionPhase::Online(socket) = &mut self.phase {
+            socket.probe(now, &mut self.shared);
+        }
+    }
+
     /// Closes the socket and stays disconnected.
     pub fn stop(&mut self, now: Nanos) {
         self.stopping = true;

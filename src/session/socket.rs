@@ -310,6 +310,16 @@ impl Socket {
         }
     }
 
+    /// Sends a probe as soon as the budget allows.
+    pub fn probe(&mut self, now: Nanos, shared: &mut Shared) {
+        if let Phase::Open(Open { liveness, requests, .. }) = &mut self.phase
+            && requests.expects_data()
+        {
+            liveness.check();
+            self.send_next(now, shared);
+        }
+    }
+
     /// Sends a close frame to the peer of an open socket.
     pub fn close(&mut self, now: Nanos, shared: &mut Shared) {
         let from = self.state();

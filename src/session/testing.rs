@@ -119,7 +119,10 @@ impl Harness {
         let keys = Arc::new(trades(running).specs().iter().map(|spec| spec.key).collect());
         let running = Running { epoch: self.session.epoch(), unless_sent: Arc::clone(&keys), keys, sent: None };
         let (streams, format) = (trades(codes), Format::Simple);
-        self.session.set_desired(self.now, DesiredSet { revision: self.revision, streams, format, running });
+        self.session.set_desired(
+            self.now,
+            DesiredSet { revision: self.revision, streams, format, running, checked: Arc::default() },
+        );
         self.settle();
     }
 
@@ -127,7 +130,7 @@ impl Harness {
     pub fn want(&mut self, codes: &[&str]) {
         self.revision += 1;
         let (streams, format) = (trades(codes), Format::Simple);
-        let desired = DesiredSet { revision: self.revision, streams, format, running: Running::default() };
+        let desired = DesiredSet { revision: self.revision, streams, format, ..DesiredSet::default() };
         self.session.set_desired(self.now, desired);
     }
 

@@ -3,7 +3,8 @@
 //!
 //! # Synchronization
 //!
-//! All fields have one writer, the connection's thread, so each change is a plain store.
+//! Each field has one writer, the connection's thread (the control thread for `usual_silence`), so each change is a
+//! plain store.
 //! * `socket` holds in one word the epoch, whether the socket is up, and which of the two places of `disconnected_at`
 //!   is the newest. The writer fills the other place before it stores the word (DISCONNECT-THEN-SOCKET, Release), and
 //!   readers load the word before the place (Acquire): the place is never older than the word.
@@ -15,9 +16,11 @@
 //!   holds no data of the old socket.
 //! * Each entry of `endings` is one word: an epoch, and the reason why the socket before it ended. It is stored before
 //!   `socket`. Readers ignore an entry for another epoch.
-//! * `heard` is independent (Relaxed): a reader that sees an older time only sees a slightly longer silence.
+//! * `heard`, `refused_at` and `usual_silence` are independent (Relaxed): a reader that sees an older value only judges
+//!   as it would have judged a moment ago.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 
@@ -45,6 +48,8 @@ pub struct ConnectionState {
     socket: AtomicU64,
     disconnected_at: [AtomicU64; 2],
     endings: [AtomicU64; ENDINGS],
+    refused_at: AtomicU64,
+    usual_silence: AtomicU64,
 }
 
 /// The state of a connection at one moment.
@@ -58,6 +63,10 @@ pub struct ConnectionSnapshot {
     pub disconnected_at: Nanos,
     /// When data of any stream last arrived; zero if never.
     pub heard: Nanos,
+    /// When a message was last refused whose stream could not be read; zero if never.
+    pub refused_at: Nanos,
+    /// The longest time without data that is usual for the connection, in ns.
+    pub usual_silence: u64,
 }
 
 impl ConnectionState {
@@ -69,6 +78,8 @@ impl ConnectionState {
             socket: AtomicU64::new(0),
             disconnected_at: [AtomicU64::new(now.0), AtomicU64::new(0)],
             endings: std::array::from_fn(|_| AtomicU64::new(0)),
+            refused_at: AtomicU64::new(0),
+            usual_silence: AtomicU64::new(u64::MAX),
         }
     }
 
@@ -107,6 +118,17 @@ impl ConnectionState {
     #[inline]
     pub fn heard_data(&self, now: Nanos) {
         self.heard.store(now.0, Relaxed);
+    }
+
+    /// Records that a message was refused whose stream could not be read.
+    pub fn refused_unnamed(&self, now: Nanos) {
+        self.refused_at.store(now.0, Relaxed);
+    }
+
+    /// Sets the longest time without data that is usual for the connection. For the control thread.
+    pub fn set_usual_silence(&self, silence: Option<Duration>) {
+        let ns = silence.map_or(u64::MAX, |silence| u64::try_from(silence.as_nanos()).unwrap_or(u64::MAX));
+        self.usual_silence.store(ns, Relaxed);
     }
 
     /// Returns the connection's id.
@@ -150,8 +172,14 @@ impl ConnectionState {
             // Acquire, pairs with SOCKET-THEN-DISCONNECT.
             let disconnected_at = Nanos(self.disconnected_at[place(socket)].load(Acquire));
             if self.socket.load(Relaxed) == socket {
-                let heard = Nanos(self.heard.load(Relaxed));
-                return ConnectionSnapshot { up: socket & UP != 0, epoch: epoch(socket), disconnected_at, heard };
+                return ConnectionSnapshot {
+                    up: socket & UP != 0,
+                    epoch: epoch(socket),
+                    disconnected_at,
+                    heard: Nanos(self.heard.load(Relaxed)),
+                    refused_at: Nanos(self.refused_at.load(Relaxed)),
+                    usual_silence: self.usual_silence.load(Relaxed),
+                };
             }
         }
     }
@@ -287,6 +315,8 @@ mod tests {
             epoch: Epoch(epoch),
             disconnected_at: Nanos(disconnected_at),
             heard: Nanos(0),
+            refused_at: Nanos(0),
+            usual_silence: u64::MAX,
         };
         assert_eq!(state.snapshot(), at(false, 0, 5));
         state.disconnected(Nanos(6));

@@ -179,6 +179,11 @@ impl<T: FromWords> Reader<T> {
         CachedReader { reader: self.clone(), seen: Loaded::NOTHING }
     }
 
+    /// Same as [`load`](Self::load), but copies only a part of the value: a `P` is read from the first words of a `T`.
+    pub fn load_part<P: FromWords>(&self) -> Loaded<P> {
+        self.part().load()
+    }
+
     /// Returns a reader of the same cell that copies only a part of the value: a `P` is read from the first words of a
     /// `T`.
     pub fn part<P: FromWords>(&self) -> Reader<P> {

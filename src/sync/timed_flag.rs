@@ -25,16 +25,16 @@ pub struct TimedFlag {
 pub struct TimedFlagState {
     /// Whether the flag is set.
     pub is_set: bool,
-    /// When the flag was last set; zero if never.
+    /// When the flag was last set.
     pub set_at: Nanos,
     /// When the flag was last cleared; zero if never.
     pub cleared_at: Nanos,
 }
 
 impl TimedFlag {
-    /// Returns a flag that is set and has never changed.
-    pub fn new_set() -> Self {
-        Self { is_set: AtomicBool::new(true), set_at: AtomicU64::new(0), cleared_at: AtomicU64::new(0) }
+    /// Returns a flag that has been set since `now` and was never cleared.
+    pub fn new_set(now: Nanos) -> Self {
+        Self { is_set: AtomicBool::new(true), set_at: AtomicU64::new(now.0), cleared_at: AtomicU64::new(0) }
     }
 
     /// Returns true if the flag is set. For the writer, and for threads that do not need the times.
@@ -87,7 +87,7 @@ mod models {
     /// Clears a flag at 10 and sets it again at 20.
     fn a_change_is_seen_with_its_time(stored: Ordering) {
         loom::model(move || {
-            let flag = Arc::new(TimedFlag::new_set());
+            let flag = Arc::new(TimedFlag::new_set(Nanos(0)));
             let writer = thread::spawn({
                 let flag = flag.clone();
                 move || match stored {
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_flag_remembers_when_it_changed() {
-        let flag = TimedFlag::new_set();
+        let flag = TimedFlag::new_set(Nanos(0));
         let at = |is_set, set_at, cleared_at| TimedFlagState {
             is_set,
             set_at: Nanos(set_at),

@@ -158,7 +158,13 @@ impl Decoder {
         match result {
             Ok(Message::Data { .. }) => self.counters.fallbacks += 1,
             Ok(_) => {}
-            Err(_) => self.counters.malformed += 1,
+            Err(error) => {
+                self.counters.malformed += 1;
+                // The tape walk reports what it refuses itself. It does not see text that is not JSON.
+                if matches!(error.kind, DecodeErrorKind::NotJson | DecodeErrorKind::BadNumber) {
+                    sink.refuse(receipt, None);
+                }
+            }
         }
         result
     }

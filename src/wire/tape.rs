@@ -26,20 +26,29 @@ pub(super) fn walk_message(
     sink: &mut impl Sink,
 ) -> Result<Message, DecodeError> {
     let json = Json::new(nodes);
-    let Some(elements) = json.elements() else { return walk_object(json, false, scratch, counters, receipt, sink) };
+    let Some(elements) = json.elements() else {
+        let result = walk_object(json, false, scratch, counters, receipt, sink);
+        return result.inspect_err(|error| sink.refuse(receipt, error.stream));
+    };
     let mut count = 0;
     let (mut refusal, mut other) = (None, None);
     for element in elements {
         match walk_object(element, true, scratch, counters, receipt, sink) {
             Ok(Message::Data { .. }) => count += 1,
             Ok(message) => other = other.or(Some(message)),
-            Err(error) => refusal = refusal.or(Some(error)),
+            Err(error) => {
+                sink.refuse(receipt, error.stream);
+                refusal = refusal.or(Some(error));
+            }
         }
     }
     match (refusal, other) {
         (Some(error), _) => Err(error),
         (None, Some(message)) => Ok(message),
-        (None, None) if count == 0 => Err(DecodeErrorKind::NotAMessage.into()),
+        (None, None) if count == 0 => {
+            sink.refuse(receipt, None);
+            Err(DecodeErrorKind::NotAMessage.into())
+        }
         (None, None) => Ok(Message::Data { count }),
     }
 }

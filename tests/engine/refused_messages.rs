@@ -6,6 +6,7 @@ use hoga::engine::Lifecycle;
 use hoga::error::{NotReady, NotReadyReason};
 use hoga::prelude::*;
 use hoga::session;
+use hoga::status::HealthReason;
 use serde_json::{Value, json};
 
 use crate::scripted::{REALTIME, SNAPSHOT, Scripted, TIMEOUT, eventually, ticker_json};
@@ -85,7 +86,7 @@ fn a_wait_names_refused_messages_for_their_streams_and_no_others() {
     let status = engine.connections().remove(0).refused.all().unwrap();
     assert_eq!(status.to_string(), why, "the status says the same");
 
-    // A message whose stream cannot be read may be of any stream.
+    // A message whose stream cannot be read may be of any stream, also of one that has a value.
     socket.send([json!([])]);
     await_refused(&engine, 3);
     let error = not_ready(engine.wait_ready(Duration::ZERO));
@@ -93,7 +94,9 @@ fn a_wait_names_refused_messages_for_their_streams_and_no_others() {
         NotReadyReason::RefusedMessages { refused, .. } => refused.count,
         other => panic!("{other:?}"),
     });
-    assert_eq!(counts.collect::<Vec<_>>(), [2, 1]);
+    assert_eq!(counts.collect::<Vec<_>>(), [1, 2, 1]);
+    let suspect = engine.pool().ticker("KRW-BTC").unwrap().load().health();
+    assert_eq!(suspect.reason(), Some(HealthReason::RefusedUnnamed));
 
     // The next socket starts without refused messages.
     drop(socket);

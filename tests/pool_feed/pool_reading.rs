@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::samples::*;
 use hoga::model::*;
+use hoga::pool::HealthReason::{ConnectionSilent, NewSocket, SubscribedAgain};
 use hoga::pool::{self, DataPool, Health, PoolError, Publisher, Timeline};
 use hoga::sync::connection::ConnectionState;
 
@@ -27,7 +28,7 @@ fn a_stream_passes_through_every_health() {
 
     assert_eq!(health(), Health::Disconnected { since: since(5) });
     connection.opened(Epoch(1), Nanos(10), None);
-    assert_eq!(health(), Health::NoData);
+    assert_eq!(health(), Health::NoData { since: since(5) });
     put(&mut publisher, 1, 20, 1.0);
     connection.heard_data(Nanos(20));
     assert_eq!(health(), Health::Live);
@@ -36,7 +37,7 @@ fn a_stream_passes_through_every_health() {
     clock.set(20 + STALE_AFTER);
     assert_eq!(health(), Health::Live);
     clock.set(21 + STALE_AFTER);
-    assert_eq!(health(), Health::Stale { since: since(20) });
+    assert_eq!(health(), Health::Stale { since: since(20), reason: ConnectionSilent });
     // Another stream of the connection receives data, so this one is quiet, not stale.
     connection.heard_data(Nanos(21 + STALE_AFTER));
     assert_eq!(health(), Health::Live);
@@ -46,16 +47,24 @@ fn a_stream_passes_through_every_health() {
     assert_eq!(health(), Health::Disconnected { since: since(2 * STALE_AFTER) });
     connection.opened(Epoch(2), Nanos(2 * STALE_AFTER + 5), None);
     connection.heard_data(Nanos(2 * STALE_AFTER + 6));
-    assert_eq!(health(), Health::Stale { since: since(2 * STALE_AFTER) }, "the connection is back, the value is not");
+    assert_eq!(
+        health(),
+        Health::Resyncing { since: since(2 * STALE_AFTER), reason: NewSocket },
+        "the connection is back, the value is not"
+    );
     put(&mut publisher, 2, 2 * STALE_AFTER + 7, 2.0);
     assert_eq!(health(), Health::Live);
 
     pool::set_subscribed(&pool, handle.key(), false);
-    assert_eq!(health(), Health::NotSubscribed);
+    assert_eq!(health(), Health::NotSubscribed { since: since(2 * STALE_AFTER) });
     assert_eq!(handle.load().trade_price, 2.0, "the old value stays readable");
     clock.set(2 * STALE_AFTER + 50);
     pool::set_subscribed(&pool, handle.key(), true);
-    assert_eq!(health(), Health::Stale { since: since(2 * STALE_AFTER) }, "requested again, not refreshed yet");
+    assert_eq!(
+        health(),
+        Health::Resyncing { since: since(2 * STALE_AFTER), reason: SubscribedAgain },
+        "requested again, not refreshed yet"
+    );
     put(&mut publisher, 2, 2 * STALE_AFTER + 50, 3.0);
     assert_eq!(health(), Health::Live);
 }
@@ -71,7 +80,7 @@ fn a_kept_reading_ages() {
         clock.set(30);
         assert_eq!((reading.health(), reading.age()), (Health::Live, Some(Duration::from_nanos(10))));
         clock.set(21 + STALE_AFTER);
-        assert_eq!(reading.health(), Health::Stale { since: Nanos(20) });
+        assert_eq!(reading.health(), Health::Stale { since: Nanos(20), reason: ConnectionSilent });
         assert_eq!(reading.age(), Some(Duration::from_nanos(STALE_AFTER + 1)));
     }
     connection.disconnected(Nanos(40));
@@ -108,9 +117,9 @@ fn every_accessor_reports_missing_data() {
     assert_eq!((reading.value(), reading.stamps(), reading.age()), (None, None, None));
     assert_eq!((reading.epoch(), reading.connection(), reading.exchange_age()), (None, None, None));
     assert_eq!(reading.published_age(), None);
-    assert_eq!((reading.version(), reading.health()), (0, Health::NoData));
+    assert_eq!((reading.version(), reading.health()), (0, Health::NoData { since: Nanos(0) }));
     assert!(handle.load_if_newer(0).is_none());
-    assert_eq!(handle.cached().load().health(), Health::NoData);
+    assert_eq!(handle.cached().load().health(), Health::NoData { since: Nanos(0) });
 }
 
 #[test]
@@ -194,7 +203,7 @@ fn a_batch_is_read_in_one_call_and_shows_which_markets_have_data() {
     let batch = pool.tickers(["KRW-ETH", "KRW-BTC"]).unwrap();
     put(&mut first, 1, 1, 1.0);
     let read: Vec<_> = batch.load().map(|(market, r)| (market.to_string(), r.health(), r.version())).collect();
-    assert_eq!(read, [("KRW-ETH".into(), Health::NoData, 0), ("KRW-BTC".into(), Health::Live, 1)]);
+    assert_eq!(read, [("KRW-ETH".into(), Health::NoData { since: Nanos(0) }, 0), ("KRW-BTC".into(), Health::Live, 1)]);
     assert_eq!((batch.len(), batch.load().len(), batch.is_empty()), (2, 2, false));
 
     let missing = pool.tickers([market("KRW-BTC"), market("KRW-XRP")].iter()).unwrap_err();
@@ -230,7 +239,10 @@ fn all_streams_are_listed_in_order_with_their_verdicts() {
     let keys: Vec<_> = streams.iter().map(|s| s.key.data_type).collect();
     assert_eq!(keys, [DataType::Ticker, DataType::Trade, DataType::Orderbook]);
     assert_eq!((streams[0].health, streams[0].version, streams[0].epoch), (Health::Live, 1, Some(Epoch(1))));
-    assert_eq!((streams[1].health, streams[1].version, streams[1].epoch), (Health::NoData, 0, None));
+    assert_eq!(
+        (streams[1].health, streams[1].version, streams[1].epoch),
+        (Health::NoData { since: Nanos(0) }, 0, None)
+    );
     assert_eq!((streams[0].verdicts.published, streams[1].verdicts.total()), (1, 0));
 }
 
@@ -241,11 +253,11 @@ fn a_stream_that_is_opened_again_continues_in_the_same_handles() {
     publisher.publish(&receipt(1, 10), &trade(1, 10), &Timeline::new(), || Nanos(10));
     clock.set(20);
     drop(publisher);
-    assert_eq!(handle.load().health(), Health::NotSubscribed);
+    assert_eq!(handle.load().health(), Health::NotSubscribed { since: Nanos(20) });
 
     clock.set(30);
     let mut publisher = pool::open::<Trade>(&pool, handle.key(), connection);
-    assert_eq!(handle.load().health(), Health::Stale { since: Nanos(20) });
+    assert_eq!(handle.load().health(), Health::Resyncing { since: Nanos(20), reason: SubscribedAgain });
     // The new subscription's snapshot is the known trade: it is fresh again, and no news.
     let verdict = publisher.publish(&receipt(1, 40), &trade(1, 10), &Timeline::new(), || Nanos(40));
     assert_eq!(verdict, hoga::pool::Verdict::Duplicate);
@@ -267,7 +279,7 @@ fn a_stream_that_moves_to_another_connection_takes_the_epochs_of_that_connection
     let other = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)));
     other.opened(Epoch(1), Nanos(25), None);
     let mut publisher = pool::open(&pool, handle.key(), other.clone());
-    assert_eq!(handle.load().health(), Health::Stale { since: Nanos(20) });
+    assert_eq!(handle.load().health(), Health::Resyncing { since: Nanos(20), reason: SubscribedAgain });
     put(&mut publisher, 1, 31, 2.0);
     assert_eq!((handle.load().trade_price, handle.load().health()), (2.0, Health::Live));
     connection.disconnected(Nanos(32));
@@ -298,7 +310,7 @@ fn a_value_of_a_connection_that_panicked_is_stale_on_the_next_one() {
     next.opened(Epoch(1), Nanos(210), None);
     next.heard_data(Nanos(219));
     clock.set(220);
-    assert_eq!(handle.load().health(), Health::Stale { since: Nanos(60) });
+    assert_eq!(handle.load().health(), Health::Resyncing { since: Nanos(60), reason: SubscribedAgain });
     put(&mut publisher, 1, 221, 2.0);
     assert_eq!(handle.load().health(), Health::Live);
 }
@@ -337,7 +349,7 @@ fn the_best_levels_have_the_version_stamps_and_health_of_the_whole_book() {
     let handle = pool.orderbook("KRW-BTC").unwrap();
     let best = handle.best_levels();
     let mut cached = best.cached();
-    assert_eq!((best.load().version(), best.load().health()), (0, Health::NoData));
+    assert_eq!((best.load().version(), best.load().health()), (0, Health::NoData { since: Nanos(0) }));
     for price in 1..=3 {
         let book = orderbook(price, 100.0 * price as f64);
         publisher.publish(&receipt(1, price), &book, &Timeline::new(), || Nanos(price));

@@ -22,13 +22,17 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("session", &["model", "wire", "ws", "plan", "config"]),
     ("net", &["model", "sync", "config", "session"]),
     ("pool", &["model", "sync"]),
+    ("monitor", &["model", "plan", "pool"]),
     ("feed", &["model", "sync"]),
     ("error", &["model", "config", "plan", "session", "net", "pool", "feed"]),
     ("route", &["model", "sync", "config", "plan", "pool", "feed"]),
     ("call", &["model", "sync", "feed"]),
     (
         "engine",
-        &["model", "sync", "wire", "ws", "plan", "config", "session", "net", "pool", "feed", "error", "route", "call"],
+        &[
+            "model", "sync", "wire", "ws", "plan", "config", "session", "net", "pool", "monitor", "feed", "error",
+            "route", "call",
+        ],
     ),
 ];
 

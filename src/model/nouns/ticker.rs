@@ -87,6 +87,12 @@ impl Noun for Ticker {
 
     type Order = u64;
 
+    const SHOWS_TRADES: bool = true;
+
+    fn last_trade_ms(&self) -> Option<u64> {
+        self.trade_timestamp.get()
+    }
+
     common_answers!();
 
     #[inline]

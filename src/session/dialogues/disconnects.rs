@@ -101,8 +101,8 @@ fn pauses_grow_if_the_server_sends_a_little_and_closes() {
     assert!(dials > 250, "a socket that has worked for 2 s is replaced at once: {dials} dials in ten minutes");
 }
 
-/// Some sockets carry nothing but answers to pings. The exchange closes them after hours, and each of these closes once
-/// counted as a failed attempt, so the pauses grew.
+/// Some sockets carry nothing but answers to pings. When the exchange closed them, each of these closes once counted as a
+/// failed attempt, so the pauses grew.
 #[test]
 fn a_socket_that_lived_long_without_data_has_worked() {
     let mut harness = Harness::new(config());
@@ -112,7 +112,7 @@ fn a_socket_that_lived_long_without_data_has_worked() {
     harness.settle();
     for _ in 0..10 {
         harness.open();
-        harness.answer_pings(secs(3600));
+        harness.answer_pings(secs(100));
         harness.receive(&frame(8, &1000u16.to_be_bytes()));
         assert_eq!(harness.pause(), Duration::ZERO);
         harness.advance(Duration::ZERO);
@@ -406,10 +406,8 @@ fn frames_of_the_old_set_do_not_count_as_an_answer_for_the_new_one() {
     assert_eq!(harness.disconnects(), []);
 }
 
-/// The exchange does not answer requests for realtime updates only. The socket was once replaced after each 15 s
-/// without a trade.
-#[test]
-fn a_quiet_socket_is_not_mute_if_only_realtime_updates_are_wanted() {
+/// Returns a session that wants only changes, and has received one on an open socket.
+fn active_with_changes_only() -> Harness {
     let mut harness = Harness::new(config());
     let changes =
         trades(&["KRW-BTC"]).specs().iter().map(|spec| StreamSpec { mode: Mode::RealtimeOnly, ..*spec }).collect();
@@ -417,9 +415,32 @@ fn a_quiet_socket_is_not_mute_if_only_realtime_updates_are_wanted() {
     harness.settle();
     harness.open();
     harness.data("KRW-BTC", 1);
-    harness.answer_pings(secs(600));
+    harness.sent();
+    harness
+}
+
+/// A request for changes only is not answered, so it proves nothing. The socket was once replaced after each 15 s without
+/// a trade.
+#[test]
+fn a_quiet_socket_that_answers_probes_is_not_mute_if_only_changes_are_wanted() {
+    let mut harness = active_with_changes_only();
+    for _ in 0..60 {
+        harness.answer_pings(secs(9));
+        harness.advance(secs(1));
+        let probe =
+            harness.sent().into_iter().find_map(|sent| if let Sent::Text(text) = sent { Some(text) } else { None });
+        assert!(probe.is_some_and(|text| !text.contains("isOnlyRealtime") && !text.contains("is_only_realtime")));
+        harness.data("KRW-BTC", 1);
+    }
     assert_eq!(harness.disconnects(), []);
-    assert!((10..=15).contains(&harness.session.counters().requests), "probed with growing pauses");
+}
+
+/// Such a socket was once kept without limit, because no data was owed.
+#[test]
+fn a_mute_socket_is_replaced_if_only_changes_are_wanted() {
+    let mut harness = active_with_changes_only();
+    harness.answer_pings(secs(20));
+    assert_eq!(harness.disconnects(), [Disconnect::Mute(secs(15))]);
 }
 
 #[test]

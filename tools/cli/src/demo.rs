@@ -218,7 +218,7 @@ fn progress(engine: &Engine, time: Duration) -> String {
 }
 
 fn live_streams(engine: &Engine) -> usize {
-    engine.pool().streams().iter().filter(|stream| stream.health.is_live()).count()
+    engine.pool().streams().iter().filter(|stream| stream.health.is_undisputed()).count()
 }
 
 /// The result of the demo.

@@ -20,7 +20,10 @@ pub fn write(out: &mut String, line: &Line) {
         Line::UnknownType { connection, name, sample } => {
             writeln!(out, "{:12} -- connection {connection}: messages of the unknown type {name}: {sample}", "")
         }
-        Line::Health(Change { stream, health, at }) => writeln!(out, "{} -- {stream} is {health}", time_of_day(*at)),
+        Line::Health(Change { stream, to, at, .. }) => {
+            let reason = to.reason().map(|reason| format!(": {reason}")).unwrap_or_default();
+            writeln!(out, "{} -- {stream} is {to}{reason}", time_of_day(*at))
+        }
         Line::Gap(Gap::FeedFull { missed }) => {
             writeln!(out, "{:12} -- {missed} events are missing here: the output is too slow, see --overflow", "")
         }

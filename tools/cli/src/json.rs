@@ -8,7 +8,6 @@ use hoga::model::{
     self, Candle, ConnectionId, DataType, Date, Event, MarketState, MarketWarning, Orderbook, Side, Ticker, Time,
     Trade, Unit,
 };
-use hoga::pool::Health;
 use hoga::wire::Drift;
 
 use crate::line::{Change, Gap, Line, NewSocket, Problem, Summary, Transition};
@@ -86,8 +85,15 @@ fn drifted(object: &mut Object, connection: ConnectionId, drift: &Drift) {
 }
 
 fn health(object: &mut Object, change: &Change) {
-    object.word("_event", "health").word("stream", change.stream).word("health", change.health.as_str());
-    if let Health::Stale { since } | Health::Disconnected { since } = change.health {
+    object
+        .word("_event", "health")
+        .word("stream", change.stream)
+        .word("from", change.from.as_str())
+        .word("to", change.to.as_str());
+    if let Some(reason) = change.to.reason() {
+        object.word("reason", reason.as_str());
+    }
+    if let Some(since) = change.to.since() {
         object.plain("since_ns", since.0);
     }
     object.plain("at_ns", change.at.0);

@@ -78,7 +78,8 @@ pub struct Problem {
 
 pub struct Change {
     pub stream: StreamKey,
-    pub health: Health,
+    pub from: Health,
+    pub to: Health,
     /// When the change was noticed.
     pub at: Nanos,
 }

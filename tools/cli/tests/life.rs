@@ -14,7 +14,7 @@ fn is_state(line: &Value, to: &str) -> bool {
 }
 
 fn is_health(line: &Value, health: &str) -> bool {
-    line["_event"] == "health" && line["health"] == health
+    line["_event"] == "health" && line["to"] == health
 }
 
 fn epoch_of_data(line: &Value) -> Option<u64> {
