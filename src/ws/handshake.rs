@@ -193,7 +193,7 @@ impl fmt::Display for HandshakeError {
             Self::InvalidRequest(why) => write!(f, "the request is invalid: {why}"),
             Self::Rejected(rejection) => rejection.fmt(f),
             Self::TooLarge => f.write_str("the answer's header is too large"),
-            Self::Protocol(why) => write!(f, "the answer is not a valid handshake: {why}"),
+            Self::Protocol(why) => f.write_str(why),
             Self::Closed => f.write_str("the peer closed before its answer was complete"),
         }
     }
