@@ -204,11 +204,11 @@ impl Seen {
 
 /// Returns the connection of a stream and the newest trade that it shows. `None` unless it runs and brings each change.
 fn shown(look: &Look) -> Option<(usize, Shown)> {
-    let Glance { health, newest, last_trade_ms, .. } = look.glance;
+    let Glance { health, newest, exchange_ms, last_trade_ms, .. } = look.glance;
     // A suspect stream is still compared, because the comparison shows whether the suspicion was right.
     let runs = health.is_undisputed() || matches!(health, Health::Suspect { .. });
     let (_, received) = newest.filter(|_| runs && look.mode != Mode::SnapshotOnly)?;
-    Some((look.connection, Shown { trade_ms: last_trade_ms?, received }))
+    Some((look.connection, Shown { trade_ms: last_trade_ms?, until_ms: exchange_ms, received }))
 }
 
 #[cfg(test)]
@@ -248,7 +248,8 @@ mod tests {
             let streams = streams.iter().map(|(data_type, code)| {
                 let stream = stream(*data_type, code);
                 let (health, arrivals) = (Health::Live, 1);
-                let glance = Glance { stream, health, arrivals, newest: Some((EPOCH, at(0))), last_trade_ms: None };
+                let newest = Some((EPOCH, at(0)));
+                let glance = Glance { stream, health, arrivals, newest, exchange_ms: 0, last_trade_ms: None };
                 Stream { look: Look { connection: 0, mode: Mode::All, glance }, usual: None }
             });
             let streams = streams.collect();

@@ -1,7 +1,6 @@
 //! Compares the ticker and the trades of one market. The exchange sends a ticker with each trade, and both name the time
 //! of the trade, so each of the two streams proves what the other must have brought.
 
-use std::cmp::Ordering;
 use std::time::Duration;
 
 use crate::model::Nanos;
@@ -55,8 +54,18 @@ impl Settling {
 pub(super) struct Shown {
     /// The time of its newest trade, ms.
     pub trade_ms: u64,
+    /// The time up to which it is complete, ms: that of its newest message. Of several trades that the exchange reports
+    /// at one time, the last need not be the newest.
+    pub until_ms: u64,
     /// When its newest message was received.
     pub received: Nanos,
+}
+
+impl Shown {
+    /// Returns true if the stream is complete up to this trade.
+    fn shows(self, trade_ms: u64) -> bool {
+        self.trade_ms.max(self.until_ms) >= trade_ms
+    }
 }
 
 /// The comparison of the two streams of one market.
@@ -99,7 +108,7 @@ impl Siblings {
         settling: &mut Settling,
     ) -> Option<HealthReason> {
         if let Some(behind) = self.behind
-            && behind.of(ticker, trade).trade_ms >= behind.trade_ms
+            && behind.of(ticker, trade).shows(behind.trade_ms)
         {
             // The answer to a question says nothing about the usual delay.
             if !self.is_accused(behind) {
@@ -108,12 +117,11 @@ impl Siblings {
             self.behind = None;
         }
         self.judge_accusation(ticker, trade, settling);
-        let is_ticker = match ticker.trade_ms.cmp(&trade.trade_ms) {
-            Ordering::Equal => return None,
-            Ordering::Less => true,
-            Ordering::Greater => false,
+        let (is_ticker, trade_ms) = match () {
+            () if !ticker.shows(trade.trade_ms) => (true, trade.trade_ms),
+            () if !trade.shows(ticker.trade_ms) => (false, ticker.trade_ms),
+            () => return None,
         };
-        let trade_ms = ticker.trade_ms.max(trade.trade_ms);
         let behind = *self.behind.get_or_insert(Behind { is_ticker, trade_ms, since: now });
         if self.is_accused(behind) || !settling.is_useful() || now.since(behind.since) < settling.limit() {
             return None;
@@ -132,7 +140,7 @@ impl Siblings {
         let Some(accused) = self.accused.filter(|accused| accused.of(ticker, trade).received > accused.since) else {
             return;
         };
-        let was_right = accused.of(ticker, trade).trade_ms >= accused.trade_ms;
+        let was_right = accused.of(ticker, trade).shows(accused.trade_ms);
         settling.accused(was_right);
         if was_right {
             self.accused = None;
@@ -162,7 +170,7 @@ mod tests {
         /// Shows both streams from one time to another, and returns the reasons with their times. The second number of a
         /// stream is when its message was received.
         fn show(&mut self, from: u64, to: u64, ticker: (u64, u64), trade: (u64, u64)) -> Vec<(u64, HealthReason)> {
-            let shown = |(trade_ms, received)| Shown { trade_ms, received: at(received) };
+            let shown = |(trade_ms, received)| Shown { trade_ms, until_ms: 0, received: at(received) };
             let looks = (from..to).step_by(100);
             let mut compare =
                 |ms| self.siblings.compare(at(ms), shown(ticker), shown(trade), &mut self.settling).map(|r| (ms, r));
@@ -218,6 +226,17 @@ mod tests {
             reasons += market.show(ms + 5000, ms + 10_000, (ms + 7, ms), (ms, ms + 5000)).len();
         }
         assert_eq!(reasons, WRONG_MAX as usize);
+    }
+
+    /// Two trades had the same time of the event, and the one that the exchange sent last had happened first.
+    #[test]
+    fn a_trade_that_is_older_than_its_message_is_not_missing() {
+        let mut siblings = Siblings::default();
+        let ticker = Shown { trade_ms: 804, until_ms: 922, received: at(0) };
+        let trade = Shown { trade_ms: 742, until_ms: 922, received: at(0) };
+        for ms in (0..60_000).step_by(100) {
+            assert_eq!(siblings.compare(at(ms), ticker, trade, &mut Settling::default()), None);
+        }
     }
 
     #[test]

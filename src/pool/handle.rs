@@ -87,11 +87,13 @@ impl<T: Noun> Handle<T> {
 
     pub(super) fn glance(&self) -> Glance {
         let version = self.latest.load_part::<NoValue>().version;
+        let version = version.as_ref();
         Glance {
             stream: self.key(),
-            health: self.state.health(version.as_ref()),
+            health: self.state.health(version),
             arrivals: self.state.counts.read().total(),
             newest: version.map(|version| (version.epoch, version.stamps.received)),
+            exchange_ms: version.map_or(0, |version| version.stamps.exchange_ms),
             last_trade_ms: T::SHOWS_TRADES.then(|| self.latest.load().version?.value.last_trade_ms()).flatten(),
         }
     }

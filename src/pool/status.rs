@@ -34,6 +34,8 @@ pub struct Glance {
     pub arrivals: u64,
     /// The socket that brought or last confirmed the newest value, and when it did.
     pub newest: Option<(Epoch, Nanos)>,
+    /// The exchange's time of the newest value, ms; 0 before the first.
+    pub exchange_ms: u64,
     /// The time of the newest trade that the value shows, ms.
     pub last_trade_ms: Option<u64>,
 }

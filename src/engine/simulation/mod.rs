@@ -17,6 +17,7 @@
 //!
 //! A failing scenario prints its seed. The judge prints what arrived of the stream and what the feed did, in order.
 
+mod health;
 mod judge;
 mod network;
 mod peer;

@@ -3,12 +3,29 @@
 
 use crate::exchange::ConnId;
 use crate::refusal::ErrorName;
+use crate::request::Kind;
 
 /// A fault to inject. Switches stay on until they are switched off, and also apply to later connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
     /// Switch: pings are answered but no data is sent. The unsent data is lost.
     Mute(bool),
+    /// Switch: no data of one stream is sent, neither snapshots nor changes. It stays on the list of subscriptions.
+    MuteStream {
+        /// The type, such as `ticker` or `candle.1s`.
+        type_name: String,
+        /// The market.
+        code: String,
+        /// Whether the stream is mute.
+        on: bool,
+    },
+    /// All connections lose one stream without a message, until they request it again.
+    Forget {
+        /// The type.
+        type_name: String,
+        /// The market.
+        code: String,
+    },
     /// Switch: nothing is read or written, but TCP stays open. New connections are accepted and never answered.
     Stall(bool),
     /// All connections are closed without a close frame.
@@ -57,6 +74,8 @@ pub enum Fault {
 pub(crate) struct Switches {
     /// Acts in `Exchange::dispatch` and when snapshots and replayed lines are sent.
     pub mute: bool,
+    /// The mute streams: their types and the indexes of their markets. Act where `mute` does, except in replays.
+    pub mute_streams: Vec<(Kind, usize)>,
     /// Acts in `receive`, `poll_transmit`, `poll_timeout` and `handle_timeout` of `Exchange`.
     pub stall: bool,
     /// Acts in `Exchange::connect`.
@@ -91,7 +110,9 @@ impl Switches {
             Fault::UnknownKeys(on) => (&mut self.unknown_keys, on),
             Fault::MultiElementLists(on) => (&mut self.multi_element_lists, on),
             Fault::EarlyData(on) => (&mut self.early_data, on),
-            Fault::DropAll
+            Fault::MuteStream { .. }
+            | Fault::Forget { .. }
+            | Fault::DropAll
             | Fault::Drop(_)
             | Fault::CloseAll(_)
             | Fault::Garbage

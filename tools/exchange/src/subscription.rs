@@ -102,6 +102,22 @@ impl Subscription {
         self.snapshots.retain(|(_, other, _)| *other != market);
     }
 
+    /// Ends one stream, and removes it from the list of subscriptions.
+    pub fn forget(&mut self, kind: Kind, market: usize, code: &str) {
+        // The indexes of other snapshots of the market must stay valid, so the stream keeps its place.
+        for stream in self.streams.get_mut(&market).into_iter().flatten().filter(|stream| stream.kind == kind) {
+            (stream.live, stream.delivery) = (false, Delivery::OnlySnapshot);
+        }
+        let is_stream = |(_, other, index): &(u64, usize, usize)| {
+            *other == market && self.streams.get(other).is_some_and(|streams| streams[*index].kind == kind)
+        };
+        self.snapshots.retain(|snapshot| !is_stream(snapshot));
+        for want in self.wants.iter_mut().filter(|want| want.kind == kind) {
+            want.codes.retain(|named| named.split('.').next() != Some(code));
+        }
+        self.wants.retain(|want| !want.codes.is_empty());
+    }
+
     pub fn markets(&self) -> impl Iterator<Item = usize> {
         self.streams.keys().copied()
     }

@@ -15,6 +15,7 @@ use crate::limits::{Connects, Requests};
 use crate::market::floor::Floor;
 use crate::market::listing::Listings;
 use crate::received::{Received, Record};
+use crate::request::Kind;
 use crate::rng::Rng;
 use crate::stats::Stats;
 use crate::subscription::Subscription;
@@ -109,6 +110,11 @@ impl Exchange {
             received: Record::default(),
             now,
         }
+    }
+
+    /// Returns the type with this name and the index of this market.
+    fn stream(&self, type_name: &str, code: &str) -> Option<(Kind, usize)> {
+        Some((Kind::named(type_name)?, self.floor.listings.index(code)?))
     }
 
     /// Calls `observer` for every request and data frame from here on.
@@ -255,6 +261,23 @@ impl Exchange {
             return;
         }
         match fault {
+            Fault::MuteStream { type_name, code, on } => {
+                if let Some(stream) = self.stream(&type_name, &code) {
+                    self.switches.mute_streams.retain(|mute| *mute != stream);
+                    self.switches.mute_streams.extend(on.then_some(stream));
+                }
+            }
+            Fault::Forget { type_name, code } => {
+                if let Some((kind, market)) = self.stream(&type_name, &code) {
+                    for connection in self.connections.values_mut() {
+                        connection.stale = None;
+                        connection
+                            .subscription
+                            .iter_mut()
+                            .for_each(|subscription| subscription.forget(kind, market, &code));
+                    }
+                }
+            }
             Fault::DropAll => self.connections.values_mut().for_each(|connection| connection.finish(Flow::Drop)),
             Fault::Drop(conn) => {
                 if let Some(connection) = self.connections.get_mut(&conn) {

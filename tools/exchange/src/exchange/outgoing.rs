@@ -47,7 +47,8 @@ impl Exchange {
         let Some(connection) = self.connections.get_mut(&conn) else { return };
         let Some(subscription) = &mut connection.subscription else { return };
         while let Some((index, stream)) = subscription.take_snapshot(self.now) {
-            let Some(market) = self.floor.market(index).filter(|_| !self.switches.mute) else { continue };
+            let is_mute = self.switches.mute || self.switches.mute_streams.contains(&(stream.kind, index));
+            let Some(market) = self.floor.market(index).filter(|_| !is_mute) else { continue };
             let print = print(subscription.format, true, &self.switches, self.config.dialect);
             if let Some(payload) = snapshot(print, market, &stream) {
                 connection.outbox.push_data(payload, &self.switches);
@@ -61,7 +62,7 @@ impl Exchange {
         let copies = |kind| if switches.duplicate_trades && kind == Kind::Trade { 2 } else { 1 };
         for connection in self.connections.values_mut().filter(|connection| connection.is_open()) {
             let Connection { subscription, stale, outbox, .. } = connection;
-            for kind in kinds(event) {
+            for kind in kinds(event).into_iter().filter(|kind| !switches.mute_streams.contains(&(*kind, index))) {
                 let source = subscription_for(subscription.as_ref(), stale.as_mut(), index, kind);
                 let Some((subscription, mut frames_left)) = source else { continue };
                 let print = print(subscription.format, false, switches, dialect);

@@ -37,7 +37,8 @@ impl Dice {
 
     fn fault(&mut self) -> Fault {
         let on = self.roll(2) == 0;
-        match self.roll(15) {
+        let stream = ("trade".to_owned(), "KRW-BTC".to_owned());
+        match self.roll(17) {
             0 => Fault::Mute(on),
             1 => Fault::Stall(on),
             2 => Fault::DropAll,
@@ -52,6 +53,8 @@ impl Dice {
             11 => Fault::UnknownKeys(on),
             12 => Fault::MultiElementLists(on),
             13 => Fault::EarlyData(on),
+            14 => Fault::MuteStream { type_name: stream.0, code: stream.1, on },
+            15 => Fault::Forget { type_name: stream.0, code: stream.1 },
             _ => Fault::ErrorNow(ErrorName::ALL[self.roll(7)]),
         }
     }

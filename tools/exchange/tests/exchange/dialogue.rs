@@ -577,6 +577,53 @@ fn busy() -> Link {
     link
 }
 
+/// Returns the number of messages of each type in ten seconds.
+fn heard(link: &mut Link) -> [usize; 3] {
+    link.take();
+    link.advance(10 * SECOND);
+    let types: Vec<_> = link.take().iter().map(|frame| frame.json()["type"].to_string()).collect();
+    ["ticker", "trade", "orderbook"].map(|name| types.iter().filter(|kind| kind.trim_matches('"') == name).count())
+}
+
+#[test]
+fn a_mute_stream_sends_nothing_until_it_is_switched_on_and_stays_on_the_list() {
+    const TYPES: &str = r#"{"type":"ticker","codes":["KRW-BTC"]},{"type":"trade","codes":["KRW-BTC"]},
+        {"type":"orderbook","codes":["KRW-BTC"]}"#;
+    let mute = |on| Fault::MuteStream { type_name: "trade".into(), code: "KRW-BTC".into(), on };
+    let mut link = Link::open();
+    link.say(&request(TYPES, "DEFAULT"));
+    assert!(heard(&mut link).iter().all(|count| *count > 0));
+    link.exchange.inject(link.now, mute(true));
+    // Another request is not answered with a snapshot of it either.
+    link.say(&request(TYPES, "DEFAULT"));
+    let [ticker, trade, orderbook] = heard(&mut link);
+    assert!(ticker > 0 && trade == 0 && orderbook > 0);
+    link.take();
+    link.say(r#"[{"ticket":"t"},{"method":"LIST_SUBSCRIPTIONS"}]"#);
+    link.advance(SECOND / 10);
+    assert!(link.take().iter().any(|frame| frame.text().contains("result") && frame.text().contains("trade")));
+    link.exchange.inject(link.now, mute(false));
+    assert!(heard(&mut link)[1] > 0);
+}
+
+#[test]
+fn a_forgotten_stream_is_off_the_list_until_it_is_requested_again() {
+    const TYPES: &str = r#"{"type":"ticker","codes":["KRW-BTC"]},{"type":"trade","codes":["KRW-BTC"]}"#;
+    let mut link = Link::open();
+    link.say(&request(TYPES, "DEFAULT"));
+    assert!(heard(&mut link)[1] > 0);
+    link.exchange.inject(link.now, Fault::Forget { type_name: "trade".into(), code: "KRW-BTC".into() });
+    let [ticker, trade, _] = heard(&mut link);
+    assert!(ticker > 0 && trade == 0);
+    link.say(r#"[{"ticket":"t"},{"method":"LIST_SUBSCRIPTIONS"}]"#);
+    link.advance(SECOND / 10);
+    let frames = link.take();
+    let list = frames.iter().find(|frame| frame.text().contains("result")).unwrap().text();
+    assert!(list.contains("ticker") && !list.contains("trade"), "{list}");
+    link.say(&request(TYPES, "DEFAULT"));
+    assert!(heard(&mut link)[1] > 0);
+}
+
 #[test]
 fn mute_answers_pings_and_sends_no_data() {
     let mut link = busy();
