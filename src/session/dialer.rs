@@ -14,8 +14,8 @@ use super::{Action, DialBudget, Disconnect, SocketId, Stage};
 use crate::config::Config;
 use crate::model::Nanos;
 
-/// How long a late answer to a look-up stays usable. The exchange's addresses change every few minutes.
-const LATE_ANSWER: Duration = Duration::from_secs(60);
+/// How long the answer to a look-up stays usable. The exchange's addresses change every few minutes.
+const ANSWER_AGE_MAX: Duration = Duration::from_secs(60);
 
 /// The state that all dial attempts of a connection share.
 pub(super) struct Dialer {
@@ -45,6 +45,8 @@ pub(super) enum DialAttempt {
     Waiting {
         /// When to ask the budget again.
         until: Nanos,
+        /// When the addresses were looked up.
+        since: Nanos,
         /// The addresses, in the order in which to try them.
         addresses: VecDeque<SocketAddr>,
     },
@@ -83,9 +85,9 @@ impl Dialer {
         let endpoint = &shared.config.endpoint;
         if let Some(ip) = endpoint.address() {
             let address = SocketAddr::new(ip, endpoint.port());
-            return self.race(now, [address].into(), shared);
+            return self.race(now, now, [address].into(), shared);
         }
-        let late = self.late_answer.take().filter(|(at, _)| now.since(*at) <= LATE_ANSWER);
+        let late = self.late_answer.take().filter(|(at, _)| now.since(*at) <= ANSWER_AGE_MAX);
         if let Some(dial) = late.and_then(|(_, addresses)| self.resolved(now, &addresses, shared)) {
             return dial;
         }
@@ -95,7 +97,7 @@ impl Dialer {
 
     /// Dials the resolved addresses; `None` if there are none.
     pub fn resolved(&mut self, now: Nanos, addresses: &[SocketAddr], shared: &mut Shared) -> Option<DialAttempt> {
-        (!addresses.is_empty()).then(|| self.race(now, self.addresses.order(addresses), shared))
+        (!addresses.is_empty()).then(|| self.race(now, now, self.addresses.order(addresses), shared))
     }
 
     /// Keeps the answer to a look-up that had timed out.
@@ -103,10 +105,10 @@ impl Dialer {
         self.late_answer = Some((now, addresses));
     }
 
-    /// Begins a race, or waits until the budget allows it.
-    fn race(&mut self, now: Nanos, addresses: VecDeque<SocketAddr>, shared: &mut Shared) -> DialAttempt {
+    /// Begins a race between addresses that were looked up at `since`, or waits until the budget allows it.
+    fn race(&mut self, now: Nanos, since: Nanos, addresses: VecDeque<SocketAddr>, shared: &mut Shared) -> DialAttempt {
         if let Err(until) = self.connects.try_acquire(now) {
-            return DialAttempt::Waiting { until, addresses };
+            return DialAttempt::Waiting { until, since, addresses };
         }
         let mut race = Race::new(addresses);
         self.dial_due(now, &mut race, shared);
@@ -128,7 +130,11 @@ impl Dialer {
     pub fn expired(&mut self, now: Nanos, dial: &mut DialAttempt, shared: &mut Shared) -> Result<(), Disconnect> {
         match dial {
             DialAttempt::Resolving { .. } => return Err(Disconnect::Timeout(Stage::Resolve)),
-            DialAttempt::Waiting { addresses, .. } => *dial = self.race(now, std::mem::take(addresses), shared),
+            // Another connection's refusal may have blocked the budget for a long time.
+            DialAttempt::Waiting { since, .. } if now.since(*since) > ANSWER_AGE_MAX => *dial = self.start(now, shared),
+            DialAttempt::Waiting { since, addresses, .. } => {
+                *dial = self.race(now, *since, std::mem::take(addresses), shared);
+            }
             DialAttempt::Racing(race) => {
                 while let Some(Attempt { socket, address, .. }) = race.take_expired(now) {
                     shared.reports.act(Action::Disconnect(socket, Vec::new()));

@@ -1,12 +1,13 @@
 //! Dialogues about the addresses of the exchange: which is tried, when, and which one is used.
 
 use super::super::testing::{Harness, START, config, ms, secs};
-use super::super::{Action, Closed, Disconnect, SocketId, Stage, State};
+use super::super::{Action, Budget, Closed, DialBudget, Disconnect, Rate, SocketId, Stage, State};
 use super::named;
 use crate::config::{Backoff, Config, Timeouts};
 use crate::model::Nanos;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const REFUSED: Closed = Closed::Io(ErrorKind::ConnectionRefused);
@@ -225,4 +226,40 @@ fn a_literal_address_has_no_race() {
     let mut harness = Harness::new(config());
     harness.subscribe(&["KRW-BTC"]);
     assert_eq!(dials_for(&mut harness, secs(2)).len(), 1);
+}
+
+/// A connect budget that other connections share.
+#[derive(Clone)]
+struct Shared(Arc<Mutex<Budget>>);
+
+impl DialBudget for Shared {
+    fn try_acquire(&mut self, now: Nanos) -> Result<(), Nanos> {
+        self.0.lock().unwrap().try_acquire(now)
+    }
+
+    fn hold(&mut self, _: Nanos, until: Nanos) {
+        self.0.lock().unwrap().hold(until);
+    }
+}
+
+/// The exchange has refused another connection, so this one waits.
+#[test]
+fn addresses_that_grew_old_in_a_long_wait_are_looked_up_again() {
+    for (wait, is_old) in [(secs(50), false), (secs(600), true)] {
+        let budget = Shared(Arc::new(Mutex::new(Budget::new([Rate { count: 5, window: secs(1) }]))));
+        let mut harness = Harness::with_budget(named_exchange(), Box::new(budget.clone()));
+        harness.subscribe(&["KRW-BTC"]);
+        budget.0.lock().unwrap().hold(harness.now + wait);
+        let all = addresses(["192.0.2.1"]);
+        resolve(&mut harness, &all);
+        harness.actions.clear();
+        harness.advance(wait - ms(1));
+        assert_eq!(harness.actions, []);
+        harness.advance(ms(1));
+        if is_old {
+            assert_eq!(harness.actions, [Action::Resolve]);
+            resolve(&mut harness, &all);
+        }
+        assert_eq!(harness.dials(), all);
+    }
 }
