@@ -1,5 +1,7 @@
 //! The differences between the exchanges that use Upbit's protocol. Data only, no logic.
 
+use std::time::Duration;
+
 use crate::model::Format;
 
 /// The protocol details of one exchange: the requests that it accepts, and its defaults. Each
@@ -37,6 +39,8 @@ pub struct Dialect {
     /// Connects per second that the exchange allows for one IP address. The engine does not apply it: set
     /// [`Limits::connects_per_second`](super::Limits::connects_per_second).
     pub connects_per_second: u32,
+    /// How long the exchange blocks an address that connected too often, if its answer with status 418 states no time.
+    pub block: Duration,
 }
 
 /// Upbit, on all its hosts except Indonesia.
@@ -52,6 +56,8 @@ pub const UPBIT: Dialect = Dialect {
     has_candles: true,
     formats: &[Format::Default, Format::Simple, Format::JsonList, Format::SimpleList],
     connects_per_second: 5,
+    // Not documented, except that each block is longer than the one before.
+    block: Duration::from_secs(60),
 };
 
 /// Upbit Indonesia, which answers any `level` with an error and closes the socket.
@@ -71,6 +77,7 @@ pub const BITHUMB: Dialect = Dialect {
     has_candles: false,
     formats: &[Format::Default, Format::Simple],
     connects_per_second: 10,
+    block: Duration::from_secs(600),
 };
 
 #[cfg(test)]

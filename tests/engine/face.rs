@@ -41,7 +41,7 @@ fn types_of_the_crate_root_are_debug_and_send() {
 #[test]
 fn types_of_the_public_modules_are_debug_and_send() {
     all!(value: config::Backoff, config::Config, config::ConnectLedger, config::Dialect, config::Endpoint, config::FormatChoice);
-    all!(value: config::FormatCosts, config::FormatRule, config::KeepAlive, config::Limits, config::Pacing);
+    all!(value: config::FormatCosts, config::FormatRule, config::Headers, config::KeepAlive, config::Limits, config::Pacing);
     all!(value: config::ReadCosts, config::Timeouts, config::Wait);
     all!(value: error::InvalidCode, error::InvalidEndpoint, error::InvalidMarket, error::InvalidOption);
     all!(value: error::InvalidOverflow, error::InvalidPattern, error::InvalidSubscription, error::InvalidTime);

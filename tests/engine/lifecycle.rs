@@ -380,6 +380,16 @@ fn every_problem_of_the_configuration_is_reported_before_anything_starts() {
     }
 }
 
+#[test]
+fn headers_that_would_break_the_handshake_are_refused_and_no_value_is_printed() {
+    let builder = Engine::builder().header("Origin", "canary").header("Host", "canary").header("X-Key", "canary\0");
+    assert!(!format!("{builder:?}").contains("canary"));
+    let Err(Error::Configuration(problems)) = builder.header("Authorization", "canary").start() else { panic!() };
+    let [origin, host, key] = &problems[..] else { panic!("{problems:#?}") };
+    assert!(origin.contains("Origin") && host.contains("Host") && key.contains("X-Key"), "{problems:#?}");
+    assert!(!problems.concat().contains("canary"), "{problems:#?}");
+}
+
 /// Regression: the planner was consulted only after the threads had started, and one of its refusals hid all other
 /// problems.
 #[test]
