@@ -317,3 +317,23 @@ fn a_flood_of_malformed_messages_logs_one_line_per_second_with_their_number() {
     let expected = "ticker (DEFAULT): new field new_field, ignored; first value 1";
     assert_eq!(drift, [format!("the exchange's messages differ from its documentation: {expected}")]);
 }
+
+/// A program may name its clients and callbacks after texts from outside.
+#[test]
+fn names_in_the_log_cannot_control_a_terminal() {
+    const HOSTILE: &str = "a\x1b[2J\nWARN all is well";
+    let (log, _guard) = Log::take();
+    let exchange = Scripted::start();
+    let engine = exchange.engine().clean_up_every(Duration::from_millis(10)).start().unwrap();
+    // It is never renewed.
+    let _client = engine.client_with_lease(HOSTILE, Duration::from_millis(1)).unwrap();
+    let fails = engine.callback(HOSTILE).quota(NonZeroU32::MIN);
+    let _fails = fails.run(ticker("KRW-BTC"), Overflow::DROP_NEWEST, |_| Err(HOSTILE)).unwrap();
+    for part in ["did not renew", "lost its subscriptions", "is quarantined"] {
+        let is_logged = |line: &String| line.contains(part) && line.contains("[2J");
+        eventually(part, || log.warnings().iter().any(is_logged));
+    }
+    let printed: Vec<_> = log.lines().into_iter().filter(|line| line.contains(|c: char| c.is_control())).collect();
+    assert_eq!(printed, [""; 0]);
+    engine.shutdown(TIMEOUT).into_result().unwrap();
+}

@@ -216,9 +216,14 @@ mod streams {
         Overflow::Throttle(Duration::from_millis(5)),
     ];
 
-    /// A feed and the messages that it has delivered.
+    /// A feed and what it has delivered.
     struct Reader {
         feed: Feed<Event>,
+        history: History,
+    }
+
+    /// The messages of one feed.
+    struct History {
         stream: String,
         is_trade: bool,
         policy: Overflow,
@@ -241,19 +246,28 @@ mod streams {
             let opened_at = record.sent_count();
             let feed = engine.feed(subscription, policy).unwrap();
             let (stream, is_trade) = (format!("{name} {code}"), name == "trade");
-            Self { feed, stream, is_trade, policy, opened_at, got: Vec::new(), missed: 0 }
+            let history = History { stream, is_trade, policy, opened_at, got: Vec::new(), missed: 0 };
+            Self { feed, history }
         }
 
         fn drain(&mut self) {
             for item in self.feed.by_ref() {
                 match item {
-                    Item::Gap { missed } => self.missed += missed,
+                    Item::Gap { missed } => self.history.missed += missed,
                     Item::Epoch { .. } => panic!("the socket disconnected"),
-                    data => self.got.push(delivered(data)),
+                    data => self.history.got.push(delivered(data)),
                 }
             }
         }
 
+        /// Reads what has arrived, and drops the feed.
+        fn leave(mut self) -> History {
+            self.drain();
+            self.history
+        }
+    }
+
+    impl History {
         fn conflates(&self) -> bool {
             match self.policy {
                 Overflow::ByType => !self.is_trade,
@@ -262,7 +276,8 @@ mod streams {
             }
         }
 
-        /// Compares the delivered messages with the sent ones. `is_settled`: the feed has delivered all that it will.
+        /// Compares the delivered messages with the sent ones. `is_settled`: the feed has delivered all that was sent.
+        /// A feed that has left has not, and may have left before the first message.
         #[track_caller]
         fn check(&self, log: &Log, is_settled: bool) {
             let what = format!("{} with {}", self.stream, self.policy);
@@ -279,7 +294,8 @@ mod streams {
                 let gone = news - news_among(&places, sent, self.is_trade);
                 assert!(gone as u64 <= self.missed, "{what}: {gone} of {news} are missing, {} reported", self.missed);
             }
-            if is_settled && let Some((_, newest)) = sent.last() {
+            if is_settled {
+                let (_, newest) = sent.last().unwrap_or_else(|| panic!("{what}: its request was not answered"));
                 let last = self.got.last().unwrap_or_else(|| panic!("{what}: no message arrived, {newest:?} was sent"));
                 if self.missed == 0 {
                     assert!(
@@ -386,15 +402,13 @@ mod streams {
             .unwrap();
         engine.wait_ready(common::TIMEOUT).unwrap();
         let (mut rng, mut readers, mut gone) = (Rng::new(1), Vec::new(), Vec::new());
-        let mut rounds = 0;
+        let (mut rounds, mut checked) = (0, 0);
         while !is_over() {
             for _ in 0..100 {
                 if rng.below(2) == 0 && readers.len() < READERS_MAX {
                     readers.push(Reader::open(&engine, &record, &mut rng, &codes[1..]));
                 } else if !readers.is_empty() {
-                    let mut reader = readers.swap_remove(rng.below(readers.len()));
-                    reader.drain();
-                    gone.push((reader.stream, reader.policy));
+                    gone.push(readers.swap_remove(rng.below(readers.len())).leave());
                 }
                 for reader in &mut readers {
                     // Some readers fall behind.
@@ -405,7 +419,7 @@ mod streams {
                 std::thread::sleep(Duration::from_millis(rng.below(8) as u64));
             }
             for reader in &readers {
-                let _ = reader.feed.subscribed().wait_confirmed(common::TIMEOUT);
+                reader.feed.subscribed().wait_confirmed(common::TIMEOUT).unwrap();
             }
             fall_silent(&server, &engine);
             let log = Log::of(&record);
@@ -414,12 +428,16 @@ mod streams {
                     reader.drain();
                     reader.feed.counts().queued == 0
                 });
-                reader.check(&log, true);
+                reader.history.check(&log, true);
             }
+            gone.iter().for_each(|history: &History| history.check(&log, false));
+            checked += gone.iter().map(|history| history.got.len()).sum::<usize>();
+            gone.clear();
             server.inject(Fault::Mute(false));
             rounds += 1;
         }
-        println!("{rounds} rounds, {} feeds dropped, {} messages sent", gone.len(), record.sent_count());
+        println!("{rounds} rounds, {checked} messages of dropped feeds, {} messages sent", record.sent_count());
+        assert!(checked > 0, "no dropped feed has delivered a message");
         drop(readers);
         finish(engine, &server);
     }

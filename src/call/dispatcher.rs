@@ -77,13 +77,7 @@ impl Waiting {
 impl Dispatcher {
     /// Starts the threads.
     pub(crate) fn start(name: &str, threads: usize, clock: Arc<dyn Clock>) -> io::Result<Self> {
-        let queue = Arc::new(TaskQueue {
-            waiting: Mutex::default(),
-            signal: Arc::default(),
-            state_changes: Signal::new(),
-            clock,
-            closed: AtomicBool::new(false),
-        });
+        let queue = Arc::new(TaskQueue::new(clock));
         // If a thread cannot be started, dropping the dispatcher ends those that were.
         let dispatcher = Self { queue };
         for _ in 0..threads {
@@ -115,6 +109,16 @@ impl Drop for Dispatcher {
 }
 
 impl TaskQueue {
+    fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            waiting: Mutex::default(),
+            signal: Arc::default(),
+            state_changes: Signal::new(),
+            clock,
+            closed: AtomicBool::new(false),
+        }
+    }
+
     /// Adds a task.
     pub fn add(&self, task: Box<dyn Task>) {
         self.lock().push(task);
@@ -182,19 +186,26 @@ impl TaskQueue {
     fn sleep(&self) {
         let some_run = self.fall_asleep();
         let due = self.next_due();
-        let until_due = due.map_or(IDLE, |due| due.since(self.clock.now()));
         let signal = if some_run { &*self.signal } else { &self.state_changes };
+        signal.wait_until(self.pause(due), || self.must_wake(some_run, due));
+        self.wake_up();
+    }
+
+    /// Returns the longest sleep of a thread if the next delayed item is due at `due`.
+    fn pause(&self, due: Option<Nanos>) -> Duration {
+        due.map_or(IDLE, |due| due.since(self.clock.now())).min(IDLE)
+    }
+
+    /// Whether a sleeping thread must wake. `some_run` and `due` are from before its sleep.
+    fn must_wake(&self, some_run: bool, due: Option<Nanos>) -> bool {
+        let mut waiting = self.lock();
+        let has_work = waiting.tasks.iter_mut().any(|task| task.is_ready() || task.is_over());
+        // This thread waits on `state_changes`, but a rearmed callback's feed notifies `signal`.
+        let is_misplaced = !some_run && waiting.tasks.iter().any(|task| task.is_running());
+        drop(waiting);
         // The due time can also change during the sleep: an item that arrives while its stream is throttled is due when
         // the pause ends.
-        signal.wait_until(until_due.min(IDLE), || {
-            let mut waiting = self.lock();
-            let has_work = waiting.tasks.iter_mut().any(|task| task.is_ready() || task.is_over());
-            // This thread waits on `state_changes`, but a rearmed callback's feed notifies `signal`.
-            let is_misplaced = !some_run && waiting.tasks.iter().any(|task| task.is_running());
-            drop(waiting);
-            has_work || is_misplaced || self.is_done() || self.next_due() != due
-        });
-        self.wake_up();
+        has_work || is_misplaced || self.is_done() || self.next_due() != due
     }
 
     /// Counts this thread as asleep, so that the feeds wake it. While no thread sleeps, the feeds' writers skip the
@@ -232,5 +243,72 @@ pub(crate) fn drop_quietly<V>(value: V) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
         // The destructor of the panic value may panic too.
         std::mem::forget(panic);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicU64;
+
+    /// A clock that the test sets.
+    #[derive(Default)]
+    struct TestClock(AtomicU64);
+
+    impl Clock for TestClock {
+        fn now(&self) -> Nanos {
+            Nanos(self.0.load(Relaxed))
+        }
+    }
+
+    /// A callback whose next item is due at this time; 0 if none is.
+    struct Throttled {
+        due: Arc<AtomicU64>,
+        clock: Arc<TestClock>,
+    }
+
+    impl Task for Throttled {
+        fn run(&mut self) {}
+
+        fn is_running(&self) -> bool {
+            true
+        }
+
+        fn is_ready(&mut self) -> bool {
+            self.next_due().is_some_and(|due| due <= self.clock.now())
+        }
+
+        fn next_due(&self) -> Option<Nanos> {
+            Some(Nanos(self.due.load(Relaxed))).filter(|due| due.0 > 0)
+        }
+
+        fn is_over(&mut self) -> bool {
+            false
+        }
+
+        fn park(&mut self, _: bool) {}
+    }
+
+    /// Regression: an item that arrived while its stream was throttled waited for the next poll, up to a second later.
+    #[test]
+    fn a_thread_sleeps_until_the_next_item_is_due() {
+        const AT: Nanos = Nanos::from_millis(1_000);
+        let (clock, due) = (Arc::<TestClock>::default(), Arc::new(AtomicU64::new(0)));
+        let queue = TaskQueue::new(clock.clone());
+        queue.add(Box::new(Throttled { due: due.clone(), clock: clock.clone() }));
+        clock.0.store(AT.0, Relaxed);
+        assert_eq!((queue.next_due(), queue.pause(None)), (None, IDLE));
+        assert!(!queue.must_wake(true, None));
+
+        let end = AT + Duration::from_millis(100);
+        due.store(end.0, Relaxed);
+        assert!(queue.must_wake(true, None), "it sleeps too long");
+        assert_eq!((queue.next_due(), queue.pause(Some(end))), (Some(end), Duration::from_millis(100)));
+        assert!(!queue.must_wake(true, Some(end)));
+
+        clock.0.store(end.0, Relaxed);
+        assert!(queue.must_wake(true, Some(end)), "the item is due");
+        assert_eq!(queue.pause(Some(end)), Duration::ZERO);
+        assert_eq!(queue.pause(Some(end + 2 * IDLE)), IDLE, "it polls even if nothing is due");
     }
 }

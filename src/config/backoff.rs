@@ -9,7 +9,8 @@ use super::problems::Problems;
 /// never gives up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
-    /// Bound of the first delay. Default 250 ms. After a socket that worked, the first attempt has no delay.
+    /// Bound of the first delay. Default 250 ms. After a socket that carried data for at least 2 s, the first attempt
+    /// has no delay. The same holds for a single socket that carried data for a shorter time.
     pub base: Duration,
     /// The bound doubles up to this. Default 30 s; at most [`CAP_MAX`](Self::CAP_MAX). Longer puts less load on an
     /// exchange that is down; shorter reconnects sooner when it returns.

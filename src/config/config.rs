@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::problems::Problems;
-use super::{Backoff, ConnectLedger, Endpoint, FormatChoice, KeepAlive, Limits, Pacing, Timeouts, Wait};
+use super::{Backoff, ConnectLedger, Endpoint, FormatChoice, Headers, KeepAlive, Limits, Pacing, Timeouts, Wait};
 
 /// The settings of one engine that are plain data. The engine's [`Builder`](crate::engine::Builder) has one method for
 /// each field and checks them together. Sessions and the planner share the result.
@@ -11,6 +11,9 @@ use super::{Backoff, ConnectLedger, Endpoint, FormatChoice, KeepAlive, Limits, P
 pub struct Config {
     /// The exchange. Default: Upbit Korea.
     pub endpoint: Endpoint,
+    /// The additional headers of each opening request. Default: `User-Agent: hoga/x.y.z`. Requests for the list of
+    /// markets do not have them.
+    pub headers: Headers,
     /// The message format: a fixed [`Format`](crate::model::Format), or a [`FormatRule`](super::FormatRule) by which
     /// each connection chooses the cheapest. Default: `Format::Default`. Readers get the same values in any format;
     /// `Format::Simple` saves about a third of the bytes.
@@ -75,6 +78,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             endpoint: Endpoint::korea(),
+            headers: Headers::default(),
             format: FormatChoice::default(),
             wait: Wait::default(),
             pin: Vec::new(),

@@ -1,5 +1,7 @@
 //! The differences between the exchanges that use Upbit's protocol. Data only, no logic.
 
+use std::time::Duration;
+
 use crate::model::Format;
 
 /// The protocol details of one exchange: the requests that it accepts, and its defaults. Each
@@ -28,6 +30,8 @@ pub struct Dialect {
     pub has_levels: bool,
     /// The level that messages of an ungrouped order book contain. So books cannot be grouped by this level.
     pub level_default: u32,
+    /// Whether the exchange lists the subscriptions of a connection on request (LIST_SUBSCRIPTIONS).
+    pub has_list: bool,
     /// Whether the exchange has candles. If not, the exchange closes a socket that requests them.
     pub has_candles: bool,
     /// The formats that a request can name. The exchange answers any other in [`Format::Default`].
@@ -35,6 +39,8 @@ pub struct Dialect {
     /// Connects per second that the exchange allows for one IP address. The engine does not apply it: set
     /// [`Limits::connects_per_second`](super::Limits::connects_per_second).
     pub connects_per_second: u32,
+    /// How long the exchange blocks an address that connected too often, if its answer with status 418 states no time.
+    pub block: Duration,
 }
 
 /// Upbit, on all its hosts except Indonesia.
@@ -46,9 +52,12 @@ pub const UPBIT: Dialect = Dialect {
     units_default: 30,
     has_levels: true,
     level_default: 0,
+    has_list: true,
     has_candles: true,
     formats: &[Format::Default, Format::Simple, Format::JsonList, Format::SimpleList],
     connects_per_second: 5,
+    // Not documented, except that each block is longer than the one before.
+    block: Duration::from_secs(60),
 };
 
 /// Upbit Indonesia, which answers any `level` with an error and closes the socket.
@@ -63,9 +72,12 @@ pub const BITHUMB: Dialect = Dialect {
     units_default: 15,
     has_levels: true,
     level_default: 1,
+    // Not documented.
+    has_list: false,
     has_candles: false,
     formats: &[Format::Default, Format::Simple],
     connects_per_second: 10,
+    block: Duration::from_secs(600),
 };
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use super::problems::Problems;
 /// exchanges change them. [`Pacing`](super::Pacing) sets how much of them is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Connects per second and IP address. Default 5, the exchange's documented limit.
+    /// Connects per second and IP address. Default 5, the exchange's documented limit. A connect may try several
+    /// addresses of the exchange, but sends a request to only one.
     /// [`ConnectLedger`](super::ConnectLedger) sets which processes share it.
     pub connects_per_second: u32,
     /// Requests per second and connection. Default 5.

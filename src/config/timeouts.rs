@@ -27,14 +27,16 @@ use super::problems::Problems;
 ///   a connection without trades are stale from time to time, until the exchange has answered.
 /// * A mute socket is replaced after `quiet_after` plus `probe`. `quiet_after` has no maximum: pings keep the socket
 ///   open.
-/// * An attempt to open a socket takes at most `resolve`, plus `connect` for each address, plus `tls`, plus `upgrade`.
+/// * An attempt to open a socket takes at most `resolve`, plus `connect`, plus 250 ms for each address after the first,
+///   plus `tls`, plus `upgrade`.
 /// * A stream counts as unconfirmed after twice `confirm_within`, or three times if only its changes are subscribed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeouts {
     /// Maximum time of a DNS lookup. Default 5 s. A resolver that hangs delays only the attempts to connect. A late
     /// answer is used by the next attempt.
     pub resolve: Duration,
-    /// Maximum time of a TCP connect to one address. Then the next address is tried. Default 3 s.
+    /// Maximum time of a TCP connect to one address. Default 3 s. The next address is tried after 250 ms, at the same
+    /// time, and the first that opens is used.
     pub connect: Duration,
     /// Maximum time of the TLS handshake. Default 5 s.
     pub tls: Duration,

@@ -17,6 +17,7 @@ use crate::model::{Interval, Market, Nanos};
 use crate::net::RestMarkets;
 use crate::net::{MarketSource, Resolve, SystemResolver, TlsConfig, is_available};
 use crate::plan::{self, CheckedSubscription, IntoMarkets, Planner, Subscription, Universe};
+use crate::ws;
 
 /// The largest root certificate file that is read, in bytes.
 const ROOTS_FILE_MAX: u64 = 1 << 20;
@@ -103,6 +104,17 @@ impl Builder {
     /// Selects the exchange. See [`Config::endpoint`].
     pub fn endpoint(mut self, endpoint: Endpoint) -> Self {
         self.config.endpoint = endpoint;
+        self
+    }
+
+    /// Sets a header of each opening request, such as `User-Agent`. Replaces an earlier value of the same header, and
+    /// the default. Values are never printed. See [`Config::headers`].
+    ///
+    /// [`start`](Self::start) refuses headers that would break the opening handshake (`Host`, `Connection`, `Upgrade`,
+    /// `Sec-WebSocket-*`, `Content-Length`, `Transfer-Encoding`), invalid characters, and `Origin`, because Upbit allows
+    /// only one connect in ten seconds with it.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.config.headers.set(name, value);
         self
     }
 
@@ -268,6 +280,7 @@ impl Builder {
     pub fn start(mut self) -> Result<Engine> {
         let tls = self.checked_tls();
         self.problems.extend(self.config.problems());
+        self.check_headers();
         self.check_cores();
         self.check_source();
         self.check_subscription();
@@ -278,6 +291,11 @@ impl Builder {
         let Some(tls) = tls else { return Err(Error::Configuration(vec!["no root certificates".to_owned()])) };
         let Self { config, universe, resolver, subscription, source, .. } = self;
         Engine::start(&Arc::new(config), universe, &tls, &resolver, subscription, source)
+    }
+
+    fn check_headers(&mut self) {
+        let problems = self.config.headers.iter().filter_map(|(name, value)| ws::header_problem(name, value));
+        self.problems.extend(problems);
     }
 
     /// Checks that this process may use the configured cores, which the configuration cannot know.

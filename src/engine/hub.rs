@@ -314,7 +314,7 @@ impl Hub {
     /// Applies the reports of the connections, and issues the commands that follow from them. Returns the time of the
     /// next poll.
     pub fn poll(&mut self, now: Nanos) -> Nanos {
-        (0..self.connections.len()).for_each(|connection| self.take_reports(connection));
+        (0..self.connections.len()).for_each(|connection| self.take_reports(now, connection));
         let next_choice = self.choose_formats(now);
         if now >= self.next_look {
             self.look(now);
@@ -348,7 +348,7 @@ impl Hub {
         }
     }
 
-    fn take_reports(&mut self, connection: usize) {
+    fn take_reports(&mut self, now: Nanos, connection: usize) {
         let Pending { reports, earlier_requests, ended } = self.connections[connection].reports.take();
         self.outcome.ended.extend(ended);
         self.planner.count_requests(earlier_requests);
@@ -357,7 +357,16 @@ impl Hub {
                 Report::Opened(epoch) => self.planner.opened(connection, epoch),
                 Report::Disconnected => self.planner.disconnected(connection),
                 Report::Requested { at, revision } => self.planner.requested(connection, at, revision),
-                Report::Listed(streams) => self.planner.listed(connection, &streams),
+                Report::Listed(streams) => {
+                    let heard = |key| self.pool.heard(key).map(|(_, received)| received);
+                    let difference = self.planner.listed(now, connection, &streams, heard);
+                    for key in &difference.missing {
+                        pool::doubt(&self.pool, *key, HealthReason::NotCarried);
+                    }
+                    if !difference.is_empty() {
+                        self.outcome.notes.push(Note::ListDiffers(connection, difference));
+                    }
+                }
             }
         }
     }

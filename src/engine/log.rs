@@ -4,6 +4,7 @@
 //! So no other thread of the engine calls `tracing`. Other threads put notes into a bounded queue and continue. Notes
 //! that do not fit are counted, and the log reports the number of missing lines once it accepts lines again.
 
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use crate::call::drop_quietly;
 use crate::error::Error;
 use crate::model::{ConnectionId, Format, Market, StreamKey};
 use crate::net::{LedgerWarning, SourceError};
+use crate::plan::ListDifference;
 use crate::session::{Event, FormatReason};
 use crate::sync::lossy::{self, Reader, Writer};
 
@@ -36,6 +38,8 @@ pub(super) enum Note {
     Reaped(Vec<Box<str>>),
     /// Streams without data.
     Unconfirmed(Vec<StreamKey>),
+    /// The exchange's list of a connection's subscriptions differs from the request.
+    ListDiffers(usize, ListDifference),
     /// The source of markets failed.
     NoMarkets(SourceError),
     /// The number of entries in the list of markets that are not markets.
@@ -115,8 +119,17 @@ impl Note {
                 tracing::warn!("client \"{}\" lost its subscriptions: its lease has expired", name.escape_debug());
             }),
             Self::Unconfirmed(streams) => streams.iter().for_each(|key| {
-                tracing::warn!("no data for {key} after two requests: the market may be unknown or suspended");
+                tracing::warn!(
+                    "no data for {key} after two requests: the market may be unknown or suspended, or the exchange has \
+                     stopped sending it"
+                );
             }),
+            Self::ListDiffers(connection, ListDifference { missing, unwanted }) => tracing::warn!(
+                "connection {connection}: the exchange's list of subscriptions lacks [{}] and has [{}] in addition; they \
+                 are requested again",
+                names(missing),
+                names(unwanted)
+            ),
             Self::NoMarkets(error) => tracing::warn!("{error}"),
             Self::NotMarkets(count) => {
                 tracing::warn!("{count} entries of the list of markets have no usable market code");
@@ -136,10 +149,10 @@ impl Note {
 }
 
 /// Returns the first names, and the number of the others.
-fn names(markets: &[Market]) -> String {
+fn names(all: &[impl fmt::Display]) -> String {
     const SHOWN: usize = 10;
-    let (shown, others) = markets.split_at(markets.len().min(SHOWN));
-    let shown: Vec<_> = shown.iter().map(Market::as_str).collect();
+    let (shown, others) = all.split_at(all.len().min(SHOWN));
+    let shown: Vec<_> = shown.iter().map(ToString::to_string).collect();
     let others = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
     shown.join(", ") + &others
 }

@@ -291,6 +291,12 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_name_in_an_error_cannot_control_a_terminal() {
+        let text = Error::NameTaken("a\x1b[2J\n".into()).to_string();
+        assert!(text.contains("[2J") && !text.contains(|c: char| c.is_control()), "{text:?}");
+    }
+
     /// A program that prints the whole chain of causes must not print a text twice.
     #[test]
     fn no_error_repeats_its_source() {

@@ -461,3 +461,31 @@ where
         joining
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::model::{Nanos, Noun, Trade};
+    use crate::sync::connection::ConnectionState;
+
+    /// The reader may pass events of a stream between the writer's join and its own.
+    #[test]
+    fn a_stream_that_joins_behind_the_cursor_loses_nothing() {
+        let mut ring = broadcast::<Trade>(8);
+        let mut stream = ring.add_stream();
+        let connection = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)));
+        let epochs = EpochTracker::new(connection);
+        let mut reader = ring.reader::<Trade>(ConnectionId(0), Arc::default(), epochs, Arc::default());
+        let mut joining = ring.joining(vec![stream.join(Filter::new(true, true), false)], Vec::new());
+        for version in 1..=2 {
+            let value = Update::<Trade>::blank().value.with_stream_type(StreamType::Realtime);
+            ring.publish(&mut stream, &Update { value, version, ..Update::blank() }, Arrival::Change);
+        }
+        assert!(reader.pop().is_none(), "it does not follow the stream yet");
+        assert_eq!(reader.cursor.position(), 2);
+        reader.join(&mut joining);
+        let popped: Vec<_> = std::iter::from_fn(|| reader.pop()).collect();
+        let is = |item: &Item<Trade>, expected| matches!(item, Item::Data(update) if update.version == expected);
+        assert!(popped.len() == 2 && is(&popped[0], 1) && is(&popped[1], 2), "{popped:?}");
+    }
+}

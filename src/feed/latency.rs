@@ -106,3 +106,19 @@ impl fmt::Display for Latency {
         write!(f, "p50 {p50:?}, p99 {p99:?}, max {max:?}, {} times", self.count())
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_time_is_recorded_between_its_own_stamps() {
+        let published = |published| Stamps { exchange_ms: 0, received: Nanos(1_000), published: Nanos(published) };
+        let mut latencies = Latencies::since(Nanos(1_100));
+        latencies.record(&published(1_099), Nanos(1_140));
+        assert_eq!(latencies.publish_to_read.count(), 0, "published before the reader started");
+        latencies.record(&published(1_100), Nanos(1_140));
+        let times = [&latencies.receive_to_publish, &latencies.publish_to_read];
+        assert_eq!(times.map(|time| (time.count(), time.max().as_nanos())), [(1, 100), (1, 40)]);
+    }
+}

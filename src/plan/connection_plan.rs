@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::list_check::{ListCheck, ListDifference};
 use super::{Depth, DesiredSet, Mode, Running, StreamSet, StreamSpec};
 use crate::model::{Epoch, Format, Nanos, StreamKey};
 
@@ -73,6 +74,7 @@ pub(super) struct ConnectionPlan {
     /// True if some stream needs another snapshot.
     needs_snapshot: bool,
     carried: BTreeMap<StreamKey, Carried>,
+    list_check: ListCheck,
 }
 
 /// The summary of unsent desired sets that were evicted.
@@ -251,6 +253,7 @@ impl ConnectionPlan {
     pub fn disconnected(&mut self) {
         self.socket = None;
         self.sent = None;
+        self.list_check.disconnected();
         self.lost_track = false;
         self.carried.clear();
         self.evicted = None;
@@ -260,6 +263,7 @@ impl ConnectionPlan {
 
     /// Handles the sending of a request. Returns the streams that it removed from the wire.
     pub fn requested(&mut self, at: Nanos, revision: u64) -> Vec<StreamKey> {
+        self.list_check.requested(at);
         let Some(desired) = self.unsent.iter().find(|desired| desired.revision == revision).cloned() else {
             // The set was evicted. Until the newest set is sent, no stream is known to run.
             self.lost_track = true;
@@ -285,8 +289,34 @@ impl ConnectionPlan {
         left
     }
 
-    /// Handles the exchange's list of subscriptions.
-    pub fn listed(&mut self, listed: &BTreeSet<StreamKey>) {
+    /// Returns true if the exchange's list must be requested now, to compare it with what was requested. While a desired
+    /// set waits to be sent, the answer would say nothing.
+    pub fn is_list_due(&mut self, now: Nanos) -> bool {
+        self.is_settled() && self.socket.is_some() && self.list_check.is_due(now)
+    }
+
+    /// Returns when the exchange's list must be requested next.
+    pub fn next_list(&self) -> Nanos {
+        if self.is_settled() { self.list_check.next() } else { Nanos::NEVER }
+    }
+
+    /// Handles the exchange's list of subscriptions, and returns how it differs from what was requested. A request that
+    /// names unwanted streams no more is then needed.
+    pub fn listed(
+        &mut self,
+        listed: &BTreeSet<StreamKey>,
+        heard: impl Fn(StreamKey) -> Option<Nanos>,
+    ) -> ListDifference {
+        self.confirm_listed(listed);
+        let difference = match self.is_settled() {
+            true => self.list_check.compare(self.carried.keys().copied(), listed, heard),
+            false => ListDifference::default(),
+        };
+        self.needs_snapshot |= !difference.unwanted.is_empty();
+        difference
+    }
+
+    fn confirm_listed(&mut self, listed: &BTreeSet<StreamKey>) {
         for (key, carried) in &mut self.carried {
             if carried.confirmation == Confirmation::Pending
                 && carried.spec.mode == Mode::RealtimeOnly

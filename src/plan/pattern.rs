@@ -118,15 +118,15 @@ mod tests {
 
     fn matching(pattern: &str) -> Vec<&'static str> {
         let pattern: Pattern = pattern.parse().unwrap();
-        let codes = ["KRW-BTC", "KRW-ETH", "BTC-ETH", "USDT-BTC", "KRWX-BTC"];
+        let codes = ["KRW-BTC", "KRW-ETH", "BTC-ETH", "USDT-BTC", "KRWX-BTC", "KRW-BTCX"];
         codes.into_iter().filter(|code| pattern.matches(code.parse().unwrap())).collect()
     }
 
     #[test]
     fn a_star_stands_for_a_whole_currency() {
-        assert_eq!(matching("KRW-*"), ["KRW-BTC", "KRW-ETH"]);
+        assert_eq!(matching("KRW-*"), ["KRW-BTC", "KRW-ETH", "KRW-BTCX"]);
         assert_eq!(matching("*-BTC"), ["KRW-BTC", "USDT-BTC", "KRWX-BTC"]);
-        assert_eq!(matching("*").len(), 5);
+        assert_eq!(matching("*").len(), 6);
         assert_eq!(matching("EUR-*").len(), 0);
     }
 

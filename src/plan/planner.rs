@@ -11,7 +11,7 @@ use super::demand::{Added, Demand, Replaced};
 use super::stats::ChangeRate;
 use super::{
     CheckedSubscription, ClientId, Confirmation, Conflict, ConflictKind, ConflictLog, ConflictSubject, DemandId,
-    DesiredSet, Heartbeat, Mode, Placement, PlanStats, Revisions, StreamSet, StreamSpec, Universe,
+    DesiredSet, Heartbeat, ListDifference, Mode, Placement, PlanStats, Revisions, StreamSet, StreamSpec, Universe,
 };
 use crate::config::Config;
 use crate::model::{Epoch, Format, Nanos, StreamKey};
@@ -468,9 +468,20 @@ impl Planner {
         self.requests += requests;
     }
 
-    /// Handles the exchange's list of a connection's subscriptions.
-    pub fn listed(&mut self, connection: usize, streams: &BTreeSet<StreamKey>) {
-        self.plans[connection].listed(streams);
+    /// Handles the exchange's list of a connection's subscriptions, and returns how it differs from the request. `heard`
+    /// returns when data of a stream last arrived.
+    pub fn listed(
+        &mut self,
+        now: Nanos,
+        connection: usize,
+        streams: &BTreeSet<StreamKey>,
+        heard: impl Fn(StreamKey) -> Option<Nanos>,
+    ) -> ListDifference {
+        let difference = self.plans[connection].listed(streams, heard);
+        if !difference.unwanted.is_empty() {
+            self.changed(now);
+        }
+        difference
     }
 
     // ---- decisions ----
@@ -512,7 +523,14 @@ impl Planner {
             Some(_) => self.last_check + SLOW_CHECK_EVERY,
             None => Nanos::NEVER,
         };
-        window.min(check).min(self.demand.next_expiry()).min(self.next_clean_up)
+        let list = self.next_list();
+        window.min(check).min(list).min(self.demand.next_expiry()).min(self.next_clean_up)
+    }
+
+    /// Returns when the exchange's list of a connection must be requested next.
+    fn next_list(&self) -> Nanos {
+        let next = self.plans.iter().map(ConnectionPlan::next_list).min();
+        next.filter(|_| self.config.endpoint.dialect().has_list).unwrap_or(Nanos::NEVER)
     }
 
     /// Checks the leases, if a check is due.
@@ -540,6 +558,10 @@ impl Planner {
             return resend;
         }
         self.last_check = now;
+        if self.config.endpoint.dialect().has_list {
+            let due = self.plans.iter_mut().enumerate().filter_map(|(n, plan)| plan.is_list_due(now).then_some(n));
+            decisions.list.extend(due);
+        }
         for (connection, plan) in self.plans.iter_mut().enumerate() {
             let outcome = plan.check(now, self.config.confirm_within, &mut *heard);
             decisions.unconfirmed.extend(outcome.unconfirmed);

@@ -23,7 +23,8 @@ pub const MARGIN: Duration = Duration::from_millis(250);
 /// on other connections, including those of other processes.
 pub trait DialBudget: Send {
     /// Takes one connect, or returns the time to ask again. A refusal costs nothing. A connect that fails
-    /// still counts, because the exchange may have counted it.
+    /// still counts, because the exchange may have counted it. A connect may try several addresses, of which only one
+    /// gets a request.
     fn try_acquire(&mut self, now: Nanos) -> Result<(), Nanos>;
 
     /// Grants nothing before `until` to any user of this budget, because the exchange refused this address.

@@ -1,20 +1,21 @@
-//! How a connection gets its next socket: look-up, then the addresses in order, no faster than the exchange allows.
+//! How a connection gets its next socket: look-up, then a race between the addresses, no more often than the exchange
+//! allows. A race takes one connect of the budget, because only its winner sends a request to the exchange.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::addresses::Addresses;
 use super::entropy::Entropy;
-use super::retry::Retry;
+use super::race::{Attempt, Race};
+use super::retry::{Carried, Retry};
 use super::shared::Shared;
 use super::{Action, DialBudget, Disconnect, SocketId, Stage};
 use crate::config::Config;
 use crate::model::Nanos;
 
-/// How long a late answer to a look-up stays usable. The exchange's addresses change every few minutes.
-const LATE_ANSWER: Duration = Duration::from_secs(60);
-/// The most addresses tried per look-up. The exchange's name has about six.
-const ADDRESSES_MAX: usize = 16;
+/// How long the answer to a look-up stays usable. The exchange's addresses change every few minutes.
+const ANSWER_AGE_MAX: Duration = Duration::from_secs(60);
 
 /// The state that all dial attempts of a connection share.
 pub(super) struct Dialer {
@@ -26,6 +27,9 @@ pub(super) struct Dialer {
     refused_until: Nanos,
     /// The answer to a look-up that had timed out, and when it arrived. The next attempt may use it.
     late_answer: Option<(Nanos, Vec<SocketAddr>)>,
+    addresses: Addresses,
+    /// The address of the socket that is open.
+    open: Option<SocketAddr>,
     /// The socket that was dialed last.
     newest: SocketId,
 }
@@ -41,31 +45,26 @@ pub(super) enum DialAttempt {
     Waiting {
         /// When to ask the budget again.
         until: Nanos,
-        /// The next address.
-        address: SocketAddr,
-        /// The addresses after it.
-        rest: VecDeque<SocketAddr>,
+        /// When the addresses were looked up.
+        since: Nanos,
+        /// The addresses, in the order in which to try them.
+        addresses: VecDeque<SocketAddr>,
     },
     /// TCP is being opened.
-    Connecting {
-        /// The deadline.
-        until: Nanos,
-        /// The socket being opened.
-        socket: SocketId,
-        /// The addresses that were not tried yet.
-        rest: VecDeque<SocketAddr>,
-    },
+    Racing(Race),
 }
 
 impl Dialer {
     /// Creates a dialer that has dialed nothing yet.
     pub fn new(config: &Config, connects: Box<dyn DialBudget>) -> Self {
         Self {
-            retry: Retry::new(config.backoff),
+            retry: Retry::new(config),
             connects,
             pause_until: Nanos::default(),
             refused_until: Nanos::default(),
             late_answer: None,
+            addresses: Addresses::default(),
+            open: None,
             newest: SocketId::default(),
         }
     }
@@ -82,27 +81,23 @@ impl Dialer {
 
     /// Begins an attempt.
     pub fn start(&mut self, now: Nanos, shared: &mut Shared) -> DialAttempt {
+        self.open = None;
         let endpoint = &shared.config.endpoint;
         if let Some(ip) = endpoint.address() {
             let address = SocketAddr::new(ip, endpoint.port());
-            return self.dial(now, address, VecDeque::new(), shared);
+            return self.race(now, now, [address].into(), shared);
         }
-        let late = self.late_answer.take().filter(|(at, _)| now.since(*at) <= LATE_ANSWER);
-        if let Some(dial) = late.and_then(|(_, addresses)| self.resolved(now, addresses, shared)) {
+        let late = self.late_answer.take().filter(|(at, _)| now.since(*at) <= ANSWER_AGE_MAX);
+        if let Some(dial) = late.and_then(|(_, addresses)| self.resolved(now, &addresses, shared)) {
             return dial;
         }
         shared.reports.act(Action::Resolve);
         DialAttempt::Resolving { until: now + shared.config.timeouts.resolve }
     }
 
-    /// Dials the first of the resolved addresses; `None` if there are none.
-    pub fn resolved(&mut self, now: Nanos, mut addresses: Vec<SocketAddr>, shared: &mut Shared) -> Option<DialAttempt> {
-        addresses.truncate(ADDRESSES_MAX);
-        // Start at another address after each failure. Otherwise an address that accepts TCP and fails later would
-        // always hide the addresses after it.
-        let start = self.retry.failures() as usize % addresses.len().max(1);
-        addresses.rotate_left(start);
-        self.dial_next(now, addresses.into(), shared)
+    /// Dials the resolved addresses; `None` if there are none.
+    pub fn resolved(&mut self, now: Nanos, addresses: &[SocketAddr], shared: &mut Shared) -> Option<DialAttempt> {
+        (!addresses.is_empty()).then(|| self.race(now, now, self.addresses.order(addresses), shared))
     }
 
     /// Keeps the answer to a look-up that had timed out.
@@ -110,56 +105,81 @@ impl Dialer {
         self.late_answer = Some((now, addresses));
     }
 
-    /// Dials the first of the remaining addresses; `None` if there are none.
-    pub fn dial_next(
-        &mut self,
-        now: Nanos,
-        mut rest: VecDeque<SocketAddr>,
-        shared: &mut Shared,
-    ) -> Option<DialAttempt> {
-        let address = rest.pop_front()?;
-        Some(self.dial(now, address, rest, shared))
+    /// Begins a race between addresses that were looked up at `since`, or waits until the budget allows it.
+    fn race(&mut self, now: Nanos, since: Nanos, addresses: VecDeque<SocketAddr>, shared: &mut Shared) -> DialAttempt {
+        if let Err(until) = self.connects.try_acquire(now) {
+            return DialAttempt::Waiting { until, since, addresses };
+        }
+        let mut race = Race::new(addresses);
+        self.dial_due(now, &mut race, shared);
+        DialAttempt::Racing(race)
     }
 
-    fn dial(
-        &mut self,
-        now: Nanos,
-        address: SocketAddr,
-        rest: VecDeque<SocketAddr>,
-        shared: &mut Shared,
-    ) -> DialAttempt {
-        if let Err(until) = self.connects.try_acquire(now) {
-            return DialAttempt::Waiting { until, address, rest };
-        }
+    /// Dials the next address if it is due.
+    fn dial_due(&mut self, now: Nanos, race: &mut Race, shared: &mut Shared) {
+        let Some(address) = race.take_due(now) else { return };
         let socket = self.newest.next();
         self.newest = socket;
         shared.reports.counters.dials += 1;
         shared.reports.act(Action::Connect(socket, address));
-        DialAttempt::Connecting { until: now + shared.config.timeouts.connect, socket, rest }
+        race.started(now, Attempt { socket, address, until: now + shared.config.timeouts.connect });
     }
 
     /// Continues an attempt whose deadline has passed, or returns why it failed.
     #[cold]
-    pub fn expired(
+    pub fn expired(&mut self, now: Nanos, dial: &mut DialAttempt, shared: &mut Shared) -> Result<(), Disconnect> {
+        match dial {
+            DialAttempt::Resolving { .. } => return Err(Disconnect::Timeout(Stage::Resolve)),
+            // Another connection's refusal may have blocked the budget for a long time.
+            DialAttempt::Waiting { since, .. } if now.since(*since) > ANSWER_AGE_MAX => *dial = self.start(now, shared),
+            DialAttempt::Waiting { since, addresses, .. } => {
+                *dial = self.race(now, *since, std::mem::take(addresses), shared);
+            }
+            DialAttempt::Racing(race) => {
+                while let Some(Attempt { socket, address, .. }) = race.take_expired(now) {
+                    shared.reports.act(Action::Disconnect(socket, Vec::new()));
+                    self.addresses.failed(address);
+                }
+                self.dial_due(now, race, shared);
+                return race.failure().map_or(Ok(()), Err);
+            }
+        }
+        Ok(())
+    }
+
+    /// Continues a race in which this socket could not be opened, or returns why the race failed.
+    #[cold]
+    pub fn failed(
         &mut self,
         now: Nanos,
-        expired: &mut DialAttempt,
+        race: &mut Race,
+        socket: SocketId,
+        why: Disconnect,
         shared: &mut Shared,
-    ) -> Result<DialAttempt, Disconnect> {
-        match expired {
-            DialAttempt::Resolving { .. } => Err(Disconnect::Timeout(Stage::Resolve)),
-            DialAttempt::Waiting { address, rest, .. } => Ok(self.dial(now, *address, std::mem::take(rest), shared)),
-            DialAttempt::Connecting { socket, rest, .. } if !rest.is_empty() => {
-                shared.reports.act(Action::Disconnect(*socket, Vec::new()));
-                self.dial_next(now, std::mem::take(rest), shared).ok_or(Disconnect::Timeout(Stage::Connect))
+    ) -> Result<(), Disconnect> {
+        if let Some(attempt) = race.take_failed(socket, why) {
+            self.addresses.failed(attempt.address);
+        }
+        self.dial_due(now, race, shared);
+        race.failure().map_or(Ok(()), Err)
+    }
+
+    /// Ends a race: this socket is open. The others are closed before anything is sent on them.
+    pub fn won(&mut self, race: &mut Race, socket: SocketId, shared: &mut Shared) {
+        self.open = race.address(socket);
+        for loser in race.take_losers(socket) {
+            shared.reports.act(Action::Disconnect(loser.socket, Vec::new()));
+            // Those that started earlier have had their chance.
+            if loser.socket < socket {
+                self.addresses.failed(loser.address);
             }
-            DialAttempt::Connecting { .. } => Err(Disconnect::Timeout(Stage::Connect)),
         }
     }
 
     /// Records that a connection has worked and was closed on purpose. The failures before it no longer count.
     pub fn worked(&mut self) {
         self.retry.worked();
+        self.open.take().into_iter().for_each(|address| self.addresses.worked(address));
     }
 
     /// Schedules the next attempt and returns its time. If the exchange refused because of too many connects, all
@@ -169,10 +189,18 @@ impl Dialer {
         &mut self,
         now: Nanos,
         disconnect: &Disconnect,
-        had_worked: bool,
+        carried: Carried,
         entropy: &mut dyn Entropy,
     ) -> Nanos {
-        self.pause_until = now + self.retry.delay(disconnect, had_worked, now, entropy);
+        let pause = self.retry.delay(disconnect, carried, now, entropy);
+        if let Some(address) = self.open.take() {
+            match carried {
+                Carried::Enough => self.addresses.worked(address),
+                Carried::Little if pause.is_zero() => {}
+                Carried::Little | Carried::Nothing => self.addresses.failed(address),
+            }
+        }
+        self.pause_until = now + pause;
         if disconnect.is_rate_limit() {
             self.refused_until = self.pause_until;
             self.connects.hold(now, self.pause_until);
@@ -185,12 +213,13 @@ impl DialAttempt {
     /// Returns the deadline of the current step.
     pub fn deadline(&self) -> Nanos {
         match self {
-            Self::Resolving { until } | Self::Waiting { until, .. } | Self::Connecting { until, .. } => *until,
+            Self::Resolving { until } | Self::Waiting { until, .. } => *until,
+            Self::Racing(race) => race.deadline(),
         }
     }
 
-    /// Returns the socket being opened.
-    pub fn socket(&self) -> Option<SocketId> {
-        if let Self::Connecting { socket, .. } = self { Some(*socket) } else { None }
+    /// Returns the sockets being opened.
+    pub fn sockets(&self) -> impl Iterator<Item = SocketId> {
+        if let Self::Racing(race) = self { Some(race.sockets()) } else { None }.into_iter().flatten()
     }
 }

@@ -9,6 +9,8 @@
 //! message to a [`Sink`](crate::model::Sink), notices when the peer falls silent (nothing arrives) or mute (it answers
 //! pings but sends no data), and reconnects as often as needed, but no faster than the exchange allows.
 
+mod addresses;
+mod block_time;
 mod budget;
 mod counters;
 mod dialer;
@@ -20,6 +22,7 @@ mod event;
 mod format;
 mod liveness;
 mod outbox;
+mod race;
 mod refusal_backoff;
 mod refused;
 mod repeats;
@@ -41,7 +44,7 @@ pub use entropy::Entropy;
 pub use event::{Action, Closed, Event};
 pub use format::{FormatReason, FormatSelector};
 pub use refused::{Refused, RefusedMessages};
-pub use retry::{RETRY_AFTER_MAX, Retry};
+pub use retry::RETRY_AFTER_MAX;
 pub use session::Session;
 pub use socket_id::SocketId;
 pub use state::State;

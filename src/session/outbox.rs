@@ -104,6 +104,7 @@ impl Outbox {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::session::testing::SeededEntropy;
 
     struct Zeros;
 
@@ -176,6 +177,24 @@ mod tests {
         let after = &outbox.pending()[PONG_BACKLOG + 1..];
         assert_eq!(&after[6..13], b"request");
         assert_eq!(pongs(&after[13..]), [2]);
+    }
+
+    /// RFC 6455 section 5.3: a server must not be able to predict a mask from earlier ones.
+    #[test]
+    fn each_frame_has_a_new_random_mask() {
+        let (mut outbox, mut entropy) = (Outbox::new(), SeededEntropy::new(1));
+        let mut masks = std::collections::BTreeSet::new();
+        for frame in 0..8 {
+            let start = outbox.bytes.len();
+            match frame % 4 {
+                0 => outbox.text("text", &mut entropy),
+                1 => drop(outbox.ping(&mut entropy)),
+                2 => drop(outbox.pong(b"pong", &mut entropy)),
+                _ => outbox.close(CloseCode::Normal, &mut entropy),
+            }
+            masks.insert(outbox.bytes[start + 2..start + 6].to_vec());
+        }
+        assert!(masks.len() == 8 && !masks.contains(&[0; 4][..]), "{masks:?}");
     }
 
     #[test]

@@ -26,13 +26,35 @@ pub(super) struct SubscriptionState {
     had_data: bool,
     /// The number of sockets in a row that were replaced because they were mute.
     mute_sockets: u32,
+    list_support: ListSupport,
 }
+
+/// Whether the exchange answers requests for a list of the subscriptions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ListSupport {
+    /// None was requested yet, or no conclusion was possible.
+    Unknown,
+    /// The first list was requested at this time.
+    Asked(Nanos),
+    Works,
+    /// The exchange answered with an error or closed the socket. No list is requested any more.
+    Refused,
+}
+
+/// An error or a disconnect within this time after the first request for a list is the answer to it.
+const LIST_ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
 impl SubscriptionState {
     /// Creates the state of a connection that wants no streams.
     pub fn new(config: &Config) -> Self {
         let refusal_backoff = RefusalBackoff::new(config.pacing.margin());
-        Self { desired: DesiredSet::default(), refusal_backoff, had_data: false, mute_sockets: 0 }
+        Self {
+            desired: DesiredSet::default(),
+            refusal_backoff,
+            had_data: false,
+            mute_sockets: 0,
+            list_support: ListSupport::Unknown,
+        }
     }
 
     /// Returns true if any stream is wanted.
@@ -61,6 +83,20 @@ impl SubscriptionState {
     /// Returns true if the unanswered probe means that the socket is mute.
     pub fn is_mute(&self, liveness: &Liveness) -> bool {
         liveness.is_mute(self.had_data, self.mute_sockets)
+    }
+
+    /// Records that the exchange answered with a list.
+    pub fn listed(&mut self) {
+        self.list_support = ListSupport::Works;
+    }
+
+    /// Records an error of the exchange, or that the exchange ended the socket. An exchange that does not know requests
+    /// for a list does one of these, and is not asked again: each question would cost a socket.
+    pub fn refused_something(&mut self, now: Nanos) {
+        if let ListSupport::Asked(at) = self.list_support {
+            let is_answer = now.since(at) <= LIST_ANSWER_WITHIN;
+            self.list_support = if is_answer { ListSupport::Refused } else { ListSupport::Unknown };
+        }
     }
 
     /// Records that a socket was replaced because it was mute.
@@ -139,10 +175,11 @@ impl Requests {
         }
     }
 
-    /// Requests a list of the subscriptions. Has no effect before the first subscription request.
-    pub fn list(&mut self) {
+    /// Requests a list of the subscriptions. Has no effect before the first subscription request, and if the exchange has
+    /// refused to list them.
+    pub fn list(&mut self, subscription: &SubscriptionState) {
         if let Some(newest) = &mut self.newest {
-            newest.list_due = true;
+            newest.list_due = subscription.list_support != ListSupport::Refused;
         }
     }
 
@@ -187,7 +224,7 @@ impl Requests {
         }
         shared.reports.counters.requests += 1;
         match next {
-            Request::List => self.send_list(outbox, shared),
+            Request::List => self.send_list(now, outbox, shared),
             Request::Subscribe | Request::Probe => {
                 let is_probe = self.begin_wait(now, next, liveness);
                 self.send_subscription(now, epoch, is_probe, outbox, shared);
@@ -251,7 +288,10 @@ impl Requests {
         }
     }
 
-    fn send_list(&mut self, outbox: &mut Outbox, shared: &mut Shared) {
+    fn send_list(&mut self, now: Nanos, outbox: &mut Outbox, shared: &mut Shared) {
+        if shared.subscription.list_support == ListSupport::Unknown {
+            shared.subscription.list_support = ListSupport::Asked(now);
+        }
         let ticket = shared.entropy.ticket();
         outbox.text(&plan::list_request(&ticket, shared.subscription.desired.format), &mut *shared.entropy);
         if let Some(newest) = &mut self.newest {

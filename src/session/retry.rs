@@ -2,27 +2,37 @@
 
 use std::time::Duration;
 
-use super::Disconnect;
 use super::entropy::{Entropy, EntropyExt};
-use crate::config::Backoff;
+use super::{Disconnect, block_time};
+use crate::config::{Backoff, Config};
 use crate::model::Nanos;
-use crate::ws::RejectionKind;
+use crate::ws::{Rejection, RejectionKind};
 
-/// The wait after a ban if the exchange states none.
-const BAN_DEFAULT: Duration = Duration::from_secs(60);
-/// The least wait after HTTP 429 if the exchange states none.
-const TOO_MANY_DEFAULT: Duration = Duration::from_secs(1);
-
+/// The least wait after HTTP 429 or 418. It doubles with each refusal in a row, also if the exchange states less.
+const REFUSED_MIN: Duration = Duration::from_secs(1);
 /// The longest wait after a refusal that states none.
 const DEFAULT_WAIT_MAX: Duration = Duration::from_secs(3600);
 /// The longest wait that a server may ask for, one day. A longer one is taken for a mistake, which must not stop the
 /// engine forever: it tries once a day.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
 
+/// What a socket has carried until its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carried {
+    /// No data, or there was no socket.
+    Nothing,
+    /// Data, but not for long.
+    Little,
+    /// Data for a while, or it was open for long enough without data.
+    Enough,
+}
+
 /// Counts failed attempts in a row. Never stops trying.
 #[derive(Debug, Clone)]
 pub struct Retry {
     backoff: Backoff,
+    /// How long the exchange blocks an address if it states no time.
+    block: Duration,
     attempt: u32,
     /// The number of these that were refused with HTTP 429 or 418, which limit the rate of connects.
     refusals: u32,
@@ -30,13 +40,8 @@ pub struct Retry {
 
 impl Retry {
     /// Creates a counter without failures.
-    pub fn new(backoff: Backoff) -> Self {
-        Self { backoff, attempt: 0, refusals: 0 }
-    }
-
-    /// Returns the number of attempts that failed since a connection last worked.
-    pub fn failures(&self) -> u32 {
-        self.attempt
+    pub fn new(config: &Config) -> Self {
+        Self { backoff: config.backoff, block: config.endpoint.dialect().block, attempt: 0, refusals: 0 }
     }
 
     /// Records that a connection has worked, and forgets the failures before it.
@@ -44,18 +49,26 @@ impl Retry {
         (self.attempt, self.refusals) = (0, 0);
     }
 
-    /// Returns the time to wait after a `disconnect` at `now`. Zero if the connection had worked. Otherwise a uniformly
-    /// random delay up to a bound that doubles with each failure, added to the wait that the exchange asked for.
+    /// Returns the time to wait after a `disconnect` at `now`. Zero if the socket has carried enough, or if it has
+    /// carried a little and is the first in a row. Otherwise a uniformly random delay up to a bound that doubles with
+    /// each failure, added to the wait that the exchange asked for.
     pub fn delay(
         &mut self,
         disconnect: &Disconnect,
-        had_worked: bool,
+        carried: Carried,
         now: Nanos,
         entropy: &mut dyn Entropy,
     ) -> Duration {
-        if had_worked {
-            self.worked();
-            return Duration::ZERO;
+        match carried {
+            Carried::Enough => {
+                self.worked();
+                return Duration::ZERO;
+            }
+            Carried::Little if self.attempt == 0 => {
+                self.attempt = 1;
+                return Duration::ZERO;
+            }
+            Carried::Little | Carried::Nothing => {}
         }
         let requested = self.requested_wait(disconnect, now);
         let bound = self.backoff.base.saturating_mul(1 << self.attempt.min(20)).min(self.backoff.cap);
@@ -64,20 +77,33 @@ impl Retry {
         requested + jitter
     }
 
-    /// Returns the least wait that the exchange asked for. If it states none, the wait doubles with each refusal in a
-    /// row, as the exchange's own block does.
+    /// Returns the least wait that the exchange asked for. After 429 and 418 it doubles with each refusal in a row, as
+    /// the exchange's own block does. So a server that always states a short wait is not asked at that pace forever.
     fn requested_wait(&mut self, disconnect: &Disconnect, now: Nanos) -> Duration {
         let Disconnect::Rejected(rejection) = disconnect else { return Duration::ZERO };
-        let stated = rejection.retry_after.and_then(|retry_after| retry_after.wait(now));
-        let default = match rejection.kind {
-            RejectionKind::Banned => BAN_DEFAULT,
-            RejectionKind::TooManyRequests => TOO_MANY_DEFAULT,
+        let stated = stated_wait(rejection, now);
+        let unstated = match rejection.kind {
+            RejectionKind::Banned => self.block,
+            RejectionKind::TooManyRequests => REFUSED_MIN,
             _ => return stated.unwrap_or_default().min(RETRY_AFTER_MAX),
         };
-        let doubled = default.saturating_mul(1 << self.refusals.min(12)).min(DEFAULT_WAIT_MAX);
+        let doublings = self.refusals.min(12);
         self.refusals = self.refusals.saturating_add(1);
-        stated.unwrap_or(doubled).min(RETRY_AFTER_MAX)
+        let own = |wait: Duration| wait.saturating_mul(1 << doublings).min(DEFAULT_WAIT_MAX);
+        stated.map_or(own(unstated), |stated| stated.max(own(REFUSED_MIN))).min(RETRY_AFTER_MAX)
     }
+}
+
+/// Returns the wait that a refusal states, in its header or its body. A wait of zero states nothing.
+fn stated_wait(rejection: &Rejection, now: Nanos) -> Option<Duration> {
+    let in_header = rejection.retry_after.and_then(|retry_after| retry_after.wait(now));
+    let in_body = || {
+        // Other refusals may come from a proxy, whose pages mention many times.
+        let is_rate_limit = matches!(rejection.kind, RejectionKind::Banned | RejectionKind::TooManyRequests);
+        let is_own = is_rate_limit || rejection.body.trim_start().starts_with('{');
+        is_own.then(|| block_time::stated(&rejection.body)).flatten()
+    };
+    in_header.filter(|wait| !wait.is_zero()).or_else(in_body)
 }
 
 #[cfg(test)]
@@ -87,20 +113,27 @@ mod tests {
 
     #[test]
     fn the_first_attempt_after_a_working_connection_has_no_delay() {
-        let mut retry = Retry::new(Backoff::default());
-        assert_eq!(retry.delay(&Disconnect::Eof, true, Nanos(0), &mut SeededEntropy::new(1)), Duration::ZERO);
+        let (mut retry, mut entropy) = (Retry::new(&Config::default()), SeededEntropy::new(1));
+        let mut delay = |carried| retry.delay(&Disconnect::Eof, carried, Nanos(0), &mut entropy);
+        assert_eq!(delay(Carried::Enough), Duration::ZERO);
+        assert_eq!(delay(Carried::Little), Duration::ZERO, "the first in a row");
+        assert_ne!(delay(Carried::Little), Duration::ZERO);
+        assert_ne!(delay(Carried::Nothing), Duration::ZERO);
+        assert_eq!(delay(Carried::Enough), Duration::ZERO);
+        assert_ne!(delay(Carried::Nothing), Duration::ZERO);
+        assert_ne!(delay(Carried::Little), Duration::ZERO);
     }
 
     #[test]
     fn delays_fill_the_whole_range_up_to_a_doubling_bound() {
         let backoff = Backoff { base: Duration::from_millis(100), cap: Duration::from_secs(2) };
-        let mut entropy = SeededEntropy::new(7);
+        let (config, mut entropy) = (Config { backoff, ..Config::default() }, SeededEntropy::new(7));
         for attempt in 0..8 {
             let bound = (backoff.base * (1 << attempt)).min(backoff.cap);
             let delays: Vec<_> = (0..10_000)
                 .map(|_| {
-                    Retry { backoff, attempt, refusals: 0 }
-                        .delay(&Disconnect::Eof, false, Nanos(0), &mut entropy)
+                    Retry { attempt, ..Retry::new(&config) }
+                        .delay(&Disconnect::Eof, Carried::Nothing, Nanos(0), &mut entropy)
                         .as_secs_f64()
                 })
                 .collect();

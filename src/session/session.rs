@@ -7,6 +7,7 @@ use super::dialer::{DialAttempt, Dialer};
 use super::entropy::Entropy;
 use super::refused::RefusedMessages;
 use super::requests::SubscriptionState;
+use super::retry::Carried;
 use super::shared::{Reports, Shared};
 use super::socket::{Phase, Socket, SocketOutcome, Upgrade};
 use super::{Action, Closed, Counters, DialBudget, Disconnect, Event, SocketId, State};
@@ -113,10 +114,10 @@ impl Session {
     pub fn handle_resolved(&mut self, now: Nanos, result: Result<Vec<SocketAddr>, String>) {
         let is_awaited = matches!(self.phase, SessionPhase::Dialing(DialAttempt::Resolving { .. }));
         match result {
-            Ok(addresses) if is_awaited => {
-                let next = self.dialer.resolved(now, addresses, &mut self.shared);
-                self.continue_dialing(now, next.ok_or_else(|| Disconnect::Resolve("the name has no address".into())));
-            }
+            Ok(addresses) if is_awaited => match self.dialer.resolved(now, &addresses, &mut self.shared) {
+                Some(dial) => self.phase = SessionPhase::Dialing(dial),
+                None => self.disconnected(now, Disconnect::Resolve("the name has no address".into())),
+            },
             Err(why) if is_awaited => self.disconnected(now, Disconnect::Resolve(Disconnect::bounded(&why))),
             // The deadline has passed, or no stream is wanted any more.
             Ok(addresses) if !addresses.is_empty() => self.dialer.resolved_late(now, addresses),
@@ -126,9 +127,11 @@ impl Session {
 
     /// Handles an open TCP connection.
     pub fn handle_connected(&mut self, now: Nanos, socket: SocketId) {
-        if !matches!(&self.phase, SessionPhase::Dialing(dial) if dial.socket() == Some(socket)) {
+        let SessionPhase::Dialing(DialAttempt::Racing(race)) = &mut self.phase else { return };
+        if race.address(socket).is_none() {
             return;
         }
+        self.dialer.won(race, socket, &mut self.shared);
         self.epoch = self.epoch.next();
         if self.shared.config.endpoint.is_secure() {
             self.shared.reports.act(Action::StartTls(socket));
@@ -174,7 +177,7 @@ impl Session {
     /// Handles the end of the transport, or the failure to open it.
     pub fn handle_closed(&mut self, now: Nanos, socket: SocketId, how: Closed) {
         match &mut self.phase {
-            SessionPhase::Dialing(dial) if dial.socket() == Some(socket) => self.connect_failed(now, how),
+            SessionPhase::Dialing(_) => self.connect_failed(now, socket, how),
             SessionPhase::Online(open) if open.id() == socket => {
                 let outcome = open.handle_closed(how);
                 self.apply(now, outcome);
@@ -298,32 +301,24 @@ impl Session {
         self.enter(now, SessionPhase::Dialing(dial));
     }
 
-    /// Continues the dial attempt with `next`, or ends it.
-    fn continue_dialing(&mut self, now: Nanos, next: Result<DialAttempt, Disconnect>) {
-        match next {
-            Ok(dial) => self.phase = SessionPhase::Dialing(dial),
-            Err(disconnect) => self.disconnected(now, disconnect),
-        }
-    }
-
     #[cold]
-    fn connect_failed(&mut self, now: Nanos, how: Closed) {
-        let SessionPhase::Dialing(DialAttempt::Connecting { rest, .. }) = &mut self.phase else { return };
-        let next = match how {
-            Closed::Io(kind) => {
-                let rest = std::mem::take(rest);
-                self.dialer.dial_next(now, rest, &mut self.shared).ok_or(Disconnect::Connect(kind))
-            }
-            other => Err(Disconnect::closed(other)),
+    fn connect_failed(&mut self, now: Nanos, socket: SocketId, how: Closed) {
+        let SessionPhase::Dialing(DialAttempt::Racing(race)) = &mut self.phase else { return };
+        let why = match how {
+            Closed::Io(kind) => Disconnect::Connect(kind),
+            other => Disconnect::closed(other),
         };
-        self.continue_dialing(now, next);
+        if let Err(disconnect) = self.dialer.failed(now, race, socket, why, &mut self.shared) {
+            self.disconnected(now, disconnect);
+        }
     }
 
     #[cold]
     fn dial_expired(&mut self, now: Nanos) {
         let SessionPhase::Dialing(dial) = &mut self.phase else { return };
-        let next = self.dialer.expired(now, dial, &mut self.shared);
-        self.continue_dialing(now, next);
+        if let Err(disconnect) = self.dialer.expired(now, dial, &mut self.shared) {
+            self.disconnected(now, disconnect);
+        }
     }
 
     /// Enters the first phase of a socket whose TCP connection is open. `request` is sent first.
@@ -347,9 +342,11 @@ impl Session {
     /// Ends the socket or the dial attempt, and schedules the next attempt, however many attempts have failed.
     #[cold]
     fn disconnected(&mut self, now: Nanos, disconnect: Disconnect) {
-        let had_worked = matches!(&self.phase, SessionPhase::Online(socket) if socket.has_worked(now));
-        let until = self.dialer.schedule_retry(now, &disconnect, had_worked, &mut *self.shared.entropy);
+        let carried =
+            if let SessionPhase::Online(socket) = &self.phase { socket.carried(now) } else { Carried::Nothing };
+        let until = self.dialer.schedule_retry(now, &disconnect, carried, &mut *self.shared.entropy);
         self.shared.reports.counters.disconnects += 1;
+        self.shared.subscription.refused_something(now);
         if matches!(disconnect, Disconnect::Mute(_)) {
             self.shared.subscription.replaced_mute_socket();
         }
@@ -367,7 +364,7 @@ impl Session {
                     // If the exchange has refused the upgrade, keep the pause that follows, without waiting for the
                     // rest of the body.
                     if let Some(refusal) = socket.refusal() {
-                        self.dialer.schedule_retry(now, &refusal, false, &mut *self.shared.entropy);
+                        self.dialer.schedule_retry(now, &refusal, Carried::Nothing, &mut *self.shared.entropy);
                     }
                     self.end_socket(now, reason, SessionPhase::Disconnected);
                 }
@@ -381,7 +378,7 @@ impl Session {
     #[cold]
     fn send_close(&mut self, now: Nanos, reason: Disconnect) {
         let SessionPhase::Online(socket) = &mut self.phase else { return };
-        if socket.has_worked(now) {
+        if socket.carried(now) == Carried::Enough {
             self.dialer.worked();
         }
         socket.close(now, &mut self.shared);
@@ -413,7 +410,7 @@ impl Session {
         match &mut self.phase {
             SessionPhase::Disconnected | SessionPhase::Pausing { .. } => {}
             SessionPhase::Dialing(dial) => {
-                if let Some(socket) = dial.socket() {
+                for socket in dial.sockets() {
                     self.shared.reports.act(Action::Disconnect(socket, Vec::new()));
                 }
             }

@@ -7,6 +7,7 @@ use super::entropy::EntropyExt;
 use super::liveness::{Due, Liveness};
 use super::outbox::Outbox;
 use super::requests::Requests;
+use super::retry::Carried;
 use super::shared::Shared;
 use super::{Closed, Disconnect, Event, SocketId, Stage, State};
 use crate::config::{Config, KeepAlive};
@@ -17,12 +18,11 @@ use crate::ws::{
 };
 
 /// A socket that has carried data for at least this long has worked: the next dial follows its end at once. If the
-/// exchange sends a snapshot and closes sooner, the socket counts as a failed attempt, and the pauses between dials
-/// grow.
-const WORKED_AFTER: Duration = Duration::from_millis(250);
+/// exchange sends some data and closes sooner, again and again, the pauses between dials grow.
+const ENOUGH_AFTER: Duration = Duration::from_secs(2);
 /// A socket that stayed open for this long has also worked, even without data: its pings were answered, and some
 /// sockets carry nothing else.
-const WORKED_WITHOUT_DATA_AFTER: Duration = Duration::from_secs(60);
+const ENOUGH_WITHOUT_DATA_AFTER: Duration = Duration::from_secs(60);
 
 /// One socket. The session drops it at its end, so that none of its state reaches the next socket.
 pub(super) struct Socket {
@@ -89,8 +89,9 @@ impl Upgrade {
         let (config, key) = (&shared.config, shared.entropy.bytes());
         let endpoint = &config.endpoint;
         let (host, port, path) = (endpoint.host(), endpoint.port(), endpoint.path());
+        let headers: Vec<_> = config.headers.iter().collect();
         let (handshake, request) =
-            Handshake::start(host, port, path, endpoint.is_secure(), &[], key).map_err(handshake_disconnect)?;
+            Handshake::start(host, port, path, endpoint.is_secure(), &headers, key).map_err(handshake_disconnect)?;
         Ok((Self { handshake, asked_at: now, until: now + config.timeouts.upgrade }, request))
     }
 }
@@ -136,12 +137,15 @@ impl Socket {
         if let Phase::Open(open) = &self.phase { open.requests.sent() } else { None }
     }
 
-    /// Returns true if the end of the socket is not a failed attempt: see [`WORKED_AFTER`] and
-    /// [`WORKED_WITHOUT_DATA_AFTER`].
-    pub fn has_worked(&self, now: Nanos) -> bool {
-        let Phase::Open(open) = &self.phase else { return false };
-        open.requests.data_since().is_some_and(|since| now.since(since) >= WORKED_AFTER)
-            || now.since(open.since) >= WORKED_WITHOUT_DATA_AFTER
+    /// Returns what the socket has carried until now.
+    pub fn carried(&self, now: Nanos) -> Carried {
+        let Phase::Open(open) = &self.phase else { return Carried::Nothing };
+        match open.requests.data_since() {
+            Some(since) if now.since(since) >= ENOUGH_AFTER => Carried::Enough,
+            _ if now.since(open.since) >= ENOUGH_WITHOUT_DATA_AFTER => Carried::Enough,
+            Some(_) => Carried::Little,
+            None => Carried::Nothing,
+        }
     }
 
     /// Returns the free space of the receive buffer.
@@ -305,7 +309,7 @@ impl Socket {
     /// Asks the exchange what the socket carries, as soon as the budget allows.
     pub fn list(&mut self, now: Nanos, shared: &mut Shared) {
         if let Phase::Open(open) = &mut self.phase {
-            open.requests.list();
+            open.requests.list(&shared.subscription);
             self.send_next(now, shared);
         }
     }
@@ -443,13 +447,17 @@ fn handle_other(
     match message {
         Ok(Message::Status(_)) => reports.counters.status_messages += 1,
         Ok(Message::Error(error)) => {
+            shared.subscription.refused_something(now);
             if error.name == ErrorName::TooManyRequest {
                 reports.counters.requests_refused += 1;
                 requests.handle_refusal(now, liveness, &mut shared.subscription);
             }
             reports.server_error(now, *error);
         }
-        Ok(Message::Subscriptions(list)) => reports.list(*list),
+        Ok(Message::Subscriptions(list)) => {
+            shared.subscription.listed();
+            reports.list(*list);
+        }
         Ok(Message::Other(_)) => reports.other_message(bytes),
         Ok(Message::Data { .. }) => {}
         Err(error) => shared.refused(now, error),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use hoga_testing::{Rng, frames};
 use tungstenite::handshake::derive_accept_key;
 
-use super::{Action, Budget, Closed, Disconnect, Entropy, Event, Rate, Session, SocketId, State};
+use super::{Action, Budget, Closed, DialBudget, Disconnect, Entropy, Event, Rate, Session, SocketId, State};
 use crate::config::{Config, Endpoint};
 use crate::model::{ConnectionId, DataType, Epoch, Format, Nanos, Noun, Receipt, Sink, StreamKey};
 use crate::plan::{DesiredSet, Running, StreamSet};
@@ -92,8 +92,11 @@ pub(super) fn config() -> Config {
 impl Harness {
     pub fn new(config: Config) -> Self {
         let connects = Budget::new([Rate { count: config.limits.connects_per_second, window: secs(1) }]);
-        let session =
-            Session::new(ConnectionId(0), Arc::new(config), Box::new(connects), Box::new(SeededEntropy::new(1)));
+        Self::with_budget(config, Box::new(connects))
+    }
+
+    pub fn with_budget(config: Config, connects: Box<dyn DialBudget>) -> Self {
+        let session = Session::new(ConnectionId(0), Arc::new(config), connects, Box::new(SeededEntropy::new(1)));
         let delivered = Delivered::default();
         let (actions, events, unread) = (Vec::new(), Vec::new(), Vec::new());
         Self { session, socket: SocketId::default(), now: START, delivered, actions, events, revision: 0, unread }

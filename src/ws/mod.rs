@@ -26,6 +26,7 @@
 //! No extension is offered, not even permessage-deflate. On a link that is not full, inflating a message takes more
 //! time than its compression saves, and a client that never inflates cannot be attacked with a deflate bomb.
 
+mod answer;
 mod buffer;
 mod close;
 mod handshake;
@@ -33,6 +34,7 @@ mod header;
 mod incoming;
 mod reader;
 mod rejection;
+mod request;
 mod violation;
 mod writer;
 
@@ -41,6 +43,7 @@ pub use handshake::{Handshake, HandshakeError, MAX_HEADER_BYTES, Progress};
 pub use incoming::{Incoming, Payload};
 pub use reader::{FrameReader, Limits};
 pub use rejection::{MAX_BODY_BYTES, Rejection, RejectionKind, RetryAfter};
+pub use request::header_problem;
 pub use tungstenite::protocol::frame::coding::CloseCode;
 pub use violation::Violation;
 pub use writer::{write_binary, write_close, write_ping, write_pong, write_text};

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::common::{TIMEOUT, builder, delivered, eventually, exchange, finish};
+use crate::common::{Message, TIMEOUT, builder, delivered, eventually, exchange, fall_silent, finish};
 use hoga::call::CallbackStatus;
 use hoga::engine::Engine;
 use hoga::error::Error;
@@ -86,29 +86,60 @@ fn callbacks_that_panic_fail_or_block_do_not_affect_the_others() {
 
 #[test]
 fn a_quarantine_ends_at_a_rearm_and_queued_messages_come_first() {
-    let (server, _record) = exchange(50.0, 10);
+    const CAPACITY: usize = 8;
+    const QUOTA: usize = 5;
+    let (server, record) = exchange(50.0, 10);
     let engine = builder(&server).start().unwrap();
-    let (broken, called) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicU64::new(0)));
+    let (broken, got) = (Arc::new(AtomicBool::new(true)), Arc::new(Mutex::new(Vec::new())));
     let callback = {
-        let (broken, called) = (broken.clone(), called.clone());
-        let call = move |_: &Item<Trade>| {
-            called.fetch_add(1, Relaxed);
+        let (broken, got) = (broken.clone(), got.clone());
+        let call = move |item: &Item<Trade>| {
+            got.lock().unwrap().push(*item);
             if broken.load(Relaxed) { Err("not yet") } else { Ok(()) }
         };
-        engine.callback("mends").run(trade("KRW-BTC"), Overflow::DropNewest { capacity: 8 }, call).unwrap()
+        engine.callback("mends").run(trade("KRW-BTC"), Overflow::DropNewest { capacity: CAPACITY }, call).unwrap()
     };
+    let calls = || got.lock().unwrap().len();
     eventually("it is quarantined", || callback.state() == CallbackState::Quarantined);
-    eventually("its feed fills", || callback.status().counts.dropped > 0);
-    assert_eq!(called.load(Relaxed), 5, "it is not called");
+    eventually("its feed overflows", || {
+        let counts = callback.status().counts;
+        counts.queued >= CAPACITY as u64 && counts.dropped > 0
+    });
+    assert_eq!(calls(), QUOTA, "it is not called");
+    // What arrives from now on finds no room before the rearm.
+    let received = callback.status().counts.received as usize;
     broken.store(false, Relaxed);
     assert!(callback.rearm() && !callback.rearm());
-    eventually("it is called again", || called.load(Relaxed) > 50);
+    eventually("it is called again", || calls() > 50);
     let status = callback.status();
     assert_eq!((status.state, status.failures, status.consecutive_failures), (CallbackState::Running, 5, 0));
     let latencies = &status.latencies;
     assert!(latencies.publish_to_read.count() > 30, "gaps have no latency, and the last calls may not be counted yet");
     assert_eq!(latencies.publish_to_read.count(), latencies.receive_to_publish.count());
+
+    let got = got.lock().unwrap().clone();
+    let sent = record.sent(record.connections()[0], |message| message.stream == "trade KRW-BTC");
+    let places = places(&got, &sent);
+    let queued = places[QUOTA..].iter().flatten().filter(|place| **place < received);
+    assert_eq!(queued.count(), CAPACITY, "{places:?}, {received} had arrived");
     finish(engine, &server);
+}
+
+/// Returns the index in `sent` of each message, and `None` for each gap. Asserts that they are in order and that the
+/// gaps account for all others.
+#[track_caller]
+fn places(got: &[Item<Trade>], sent: &[Message]) -> Vec<Option<usize>> {
+    let mut next = 0;
+    let place = |item: &Item<Trade>| {
+        if let Item::Gap { missed } = item {
+            next += *missed as usize;
+            return None;
+        }
+        assert_eq!(delivered(*item), sent[next], "message {next}");
+        next += 1;
+        Some(next - 1)
+    };
+    got.iter().map(place).collect()
 }
 
 /// Two threads run three callbacks, one of which never returns.
@@ -204,22 +235,25 @@ fn a_name_may_be_any_text() {
 
 /// An update within the interval of its stream wakes no thread, and may be the last one for a long time.
 #[test]
-fn a_throttled_callback_gets_the_last_value_when_the_interval_ends_not_at_the_next_poll() {
-    let (server, _record) = exchange(50.0, 10);
+fn a_throttled_callback_gets_the_last_value() {
+    let (server, record) = exchange(50.0, 10);
     let engine = builder(&server).start().unwrap();
-    let interval = Duration::from_millis(100);
-    let callback = engine.callback("screen").run(ticker("KRW-BTC"), Overflow::Throttle(interval), |_| ()).unwrap();
-    let mut late = 0;
+    let last = Arc::new(Mutex::new(None));
+    let callback = {
+        let last = last.clone();
+        let call = move |item: &Item<Ticker>| *last.lock().unwrap() = Some(delivered(*item));
+        let overflow = Overflow::Throttle(Duration::from_millis(100));
+        engine.callback("screen").run(ticker("KRW-BTC"), overflow, call).unwrap()
+    };
     for _ in 0..5 {
         let calls = callback.status().calls;
         eventually("it is called", || callback.status().calls > calls + 2);
-        server.inject(hoga_exchange::Fault::Mute(true));
-        let waited = engine.now();
-        eventually("nothing is queued", || callback.status().counts.queued == 0);
-        late += u32::from(engine.now().since(waited) > Duration::from_millis(600));
+        fall_silent(&server, &engine);
+        let sent = record.sent(record.connections()[0], |message| message.stream == "ticker KRW-BTC");
+        eventually("it gets the last ticker", || last.lock().unwrap().as_ref() == sent.last());
+        assert!(callback.status().counts.conflated > 0);
         server.inject(hoga_exchange::Fault::Mute(false));
     }
-    assert!(late < 2, "{late} of 5 times the last ticker was late; {}", callback.status().latencies.publish_to_read);
     drop(callback);
     finish(engine, &server);
 }
@@ -269,8 +303,43 @@ fn threads(name: &str) -> Vec<std::path::PathBuf> {
     tasks.filter(is_named).collect()
 }
 
+/// The callback blocks until its ring has been overwritten.
 #[test]
-fn a_callback_receives_gaps_and_sockets_and_ends_with_the_engine() {
+fn a_callback_learns_how_many_updates_it_missed() {
+    const RING: usize = 64;
+    let (server, record) = exchange(100.0, 10);
+    let engine = builder(&server).broadcast_capacity(RING).start().unwrap();
+    let (blocked, got) = (Arc::new(AtomicBool::new(true)), Arc::new(Mutex::new(Vec::new())));
+    let callback = {
+        let (blocked, got) = (blocked.clone(), got.clone());
+        let call = move |item: &Item<Trade>| {
+            got.lock().unwrap().push(*item);
+            while blocked.load(Relaxed) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        };
+        engine.callback("slow").run(trade("KRW-BTC"), Overflow::DropOldest, call).unwrap()
+    };
+    let sent = || record.sent(record.connections()[0], |message| message.stream == "trade KRW-BTC");
+    eventually("it is called, and far more has arrived than the ring holds", || {
+        got.lock().unwrap().len() == 1 && callback.status().counts.received > 4 * RING as u64
+    });
+    blocked.store(false, Relaxed);
+    fall_silent(&server, &engine);
+    eventually("it has received the rest", || callback.status().counts.queued == 0);
+    let counts = callback.status().counts;
+    let (got, sent) = (got.lock().unwrap().clone(), sent());
+    let places = places(&got, &sent);
+    assert_eq!(places.last(), Some(&Some(sent.len() - 1)), "it received the newest");
+    let messages = places.iter().flatten().count();
+    assert!(messages < places.len(), "it received a gap");
+    assert_eq!((counts.delivered, counts.dropped), (messages as u64, (sent.len() - messages) as u64));
+    drop(callback);
+    finish(engine, &server);
+}
+
+#[test]
+fn a_callback_receives_new_sockets_and_ends_with_the_engine() {
     let (server, record) = exchange(20.0, 10);
     let engine = builder(&server).start().unwrap();
     let sockets = Arc::new(AtomicU64::new(0));

@@ -149,13 +149,25 @@ fn engines_record_their_connects_and_start_even_without_a_writable_ledger() {
         engine.wait_ready(TIMEOUT).unwrap();
         engine
     };
-    let (one, two) = (start(scratch.0.join("new")), start(scratch.0.join("new")));
-    let files: Vec<_> = fs::read_dir(scratch.0.join("new")).unwrap().map(|f| f.unwrap().path()).collect();
-    assert_eq!(files.len(), 1, "one file per exchange");
+    let one = start(scratch.0.join("new"));
+    let files = || -> Vec<_> { fs::read_dir(scratch.0.join("new")).unwrap().map(|f| f.unwrap().path()).collect() };
+    let file = files().remove(0);
+    let of_one = last_connect(&file);
+    let two = start(scratch.0.join("new"));
+    assert_eq!(files(), std::slice::from_ref(&file), "one file per exchange");
+    assert!(last_connect(&file) > of_one, "the second engine's connect is in the same file");
     fs::write(scratch.0.join("file"), "").unwrap();
     let three = start(scratch.0.join("file"));
     for engine in [one, two, three] {
         engine.shutdown(TIMEOUT).into_result().unwrap();
     }
     assert_eq!(server.stats().violations(), 0);
+}
+
+/// Returns the time of the newest connect in a ledger's file, in ns. The file has a title, the end of the current hold,
+/// the times of connects in order, and a last line.
+fn last_connect(file: &Path) -> u64 {
+    let text = fs::read_to_string(file).unwrap();
+    let times: Vec<_> = text.lines().skip(2).take_while(|line| *line != "end").collect();
+    times.last().unwrap_or_else(|| panic!("no connect in {text:?}")).parse().unwrap()
 }

@@ -41,7 +41,7 @@ fn types_of_the_crate_root_are_debug_and_send() {
 #[test]
 fn types_of_the_public_modules_are_debug_and_send() {
     all!(value: config::Backoff, config::Config, config::ConnectLedger, config::Dialect, config::Endpoint, config::FormatChoice);
-    all!(value: config::FormatCosts, config::FormatRule, config::KeepAlive, config::Limits, config::Pacing);
+    all!(value: config::FormatCosts, config::FormatRule, config::Headers, config::KeepAlive, config::Limits, config::Pacing);
     all!(value: config::ReadCosts, config::Timeouts, config::Wait);
     all!(value: error::InvalidCode, error::InvalidEndpoint, error::InvalidMarket, error::InvalidOption);
     all!(value: error::InvalidOverflow, error::InvalidPattern, error::InvalidSubscription, error::InvalidTime);
@@ -53,7 +53,7 @@ fn types_of_the_public_modules_are_debug_and_send() {
     all!(value: status::DecodeError, status::DecodeErrorKind, status::ObjectCounts, status::ErrorName, status::Event, status::FeedCounts);
     all!(value: status::Drift, status::DriftCounts, status::DriftKind, status::Excerpt, status::Refused, status::RefusedMessages);
     all!(value: status::FeedStatus, status::FormatReason, status::Latencies, status::Latency, status::LifecycleEvent);
-    all!(value: status::Disconnect, status::MarketListStatus, status::PlanStats, status::Rejection);
+    all!(value: status::Disconnect, status::HealthReason, status::MarketListStatus, status::PlanStats, status::Rejection);
     all!(value: status::RejectionKind, status::RetryAfter);
     all!(value: status::Revisions, status::ServerError, status::Stage, status::State, status::StreamStatus);
     all!(value: status::SubscriptionEntry, status::SubscriptionList, status::VerdictCounts, status::Violation);

@@ -9,9 +9,11 @@ use crate::common;
 use hoga::config::{Backoff, ConnectLedger, KeepAlive, Limits, Timeouts};
 use hoga::engine::{Builder, Lifecycle};
 use hoga::error::{Error, NotReadyReason};
+use hoga::model::Nanos;
 use hoga::net::{MarketSource, Resolve, SourceError};
 use hoga::prelude::*;
 use hoga::session;
+use hoga::ws::Rejection;
 use hoga_exchange::{Fault, Server, ServerConfig};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -154,20 +156,27 @@ fn a_feed_delivers_every_event_that_it_requested_and_nothing_else() {
 }
 
 #[test]
-fn a_lost_socket_is_replaced_and_values_show_the_disconnect() {
+fn a_disconnected_socket_is_replaced_and_values_show_the_disconnect() {
     let server = exchange(false);
     let engine = builder(&server).ticker("KRW-BTC").start().unwrap();
     engine.wait_ready(TIMEOUT).unwrap();
-    let lifecycle = engine.lifecycle();
     let btc = engine.pool().ticker("KRW-BTC").unwrap();
-    for (round, fault) in [Fault::DropAll, Fault::CloseAll(1001), Fault::Garbage].into_iter().enumerate() {
+    for (fault, code) in
+        [(Fault::DropAll, "truncated"), (Fault::CloseAll(1001), "closed_by_peer"), (Fault::Garbage, "protocol_error")]
+    {
+        let lifecycle = engine.lifecycle();
         let epoch = btc.load().epoch().unwrap();
+        // No socket replaces this one until the values were read.
+        server.inject(Fault::RefuseConnects(true));
         server.inject(fault);
-        let code = next_disconnect(&lifecycle);
-        assert_eq!(code, ["truncated", "closed_by_peer", "protocol_error"][round]);
+        assert_eq!(next_disconnect(&lifecycle), code);
+        eventually("disconnected", || matches!(btc.load().health(), Health::Disconnected { .. }));
+        let reading = btc.load();
+        assert!(reading.value().is_some() && reading.epoch() == Some(epoch), "the last value stays readable");
+        server.inject(Fault::RefuseConnects(false));
         eventually("data of a higher epoch", || btc.load().epoch() > Some(epoch) && btc.load().health().is_live());
     }
-    assert_eq!(engine.connections()[0].counters.disconnects, 3);
+    assert_eq!(server.stats().upgrades, 4, "one WebSocket replaced each");
     engine.shutdown(TIMEOUT).into_result().unwrap();
 }
 
@@ -273,20 +282,53 @@ fn a_mute_connection_is_requested_again_and_then_replaced() {
 #[test]
 fn the_engine_waits_after_refusals() {
     let server = exchange(true);
-    for (status, retry_after) in [(429, Some(1)), (503, None), (301, None)] {
+    for (status, retry_after) in [(429, Some(1)), (503, Some(1)), (503, None), (301, None)] {
         server.inject(Fault::RejectUpgrades { count: 1, status, retry_after, body: "wait".to_owned() });
-        let engine = builder(&server).ticker("KRW-BTC").start().unwrap();
-        if status == 429 {
-            eventually("the block shows", || engine.connections()[0].blocked_until > Some(engine.now()));
-        }
+        let engine = builder(&server).start().unwrap();
+        let lifecycle = engine.lifecycle();
+        let _held = engine.subscribe(ticker("KRW-BTC")).unwrap();
+        let (at, rejection, retry_at) = next_rejection(&lifecycle);
+        assert_eq!((rejection.status, &*rejection.body), (status, "wait"));
+        let asked = Duration::from_secs(retry_after.unwrap_or_default().into());
+        assert!(retry_at > at && retry_at >= at + asked, "{status}: refused at {at:?}, again at {retry_at:?}");
+        assert!(next_dial(&lifecycle) >= retry_at, "{status}: it did not wait");
         engine.wait_ready(TIMEOUT).unwrap();
-        let connection = &engine.connections()[0];
-        assert!(
-            matches!(&connection.last_disconnect, Some(session::Disconnect::Rejected(r)) if r.status == status && &*r.body == "wait"),
-            "{connection:?}"
-        );
+        assert_eq!(engine.connections()[0].last_disconnect, Some(session::Disconnect::Rejected(rejection)));
         engine.shutdown(TIMEOUT).into_result().unwrap();
     }
+}
+
+#[test]
+fn a_block_of_the_exchange_shows() {
+    let server = exchange(true);
+    server.inject(Fault::RejectUpgrades { count: 1, status: 429, retry_after: Some(3600), body: String::new() });
+    let engine = builder(&server).ticker("KRW-BTC").start().unwrap();
+    eventually("the block shows", || engine.connections()[0].blocked_until.is_some());
+    assert!(engine.connections()[0].blocked_until > Some(engine.now()));
+    engine.shutdown(TIMEOUT).into_result().unwrap();
+}
+
+/// Returns the time of the next rejection, the rejection, and the time of the next attempt.
+#[track_caller]
+fn next_rejection(lifecycle: &Lifecycle) -> (Nanos, Box<Rejection>, Nanos) {
+    while let Some(report) = lifecycle.next_within(TIMEOUT) {
+        if let session::Event::Disconnected { at, reason, retry_at, .. } = report.event {
+            let session::Disconnect::Rejected(rejection) = reason else { panic!("{reason}") };
+            return (at, rejection, retry_at.expect("another attempt"));
+        }
+    }
+    panic!("nothing was rejected");
+}
+
+/// Returns the time of the next connect.
+#[track_caller]
+fn next_dial(lifecycle: &Lifecycle) -> Nanos {
+    while let Some(report) = lifecycle.next_within(TIMEOUT) {
+        if let session::Event::State { at, to: session::State::Connecting, .. } = report.event {
+            return at;
+        }
+    }
+    panic!("no connect");
 }
 
 #[test]
@@ -358,6 +400,16 @@ fn every_problem_of_the_configuration_is_reported_before_anything_starts() {
     for word in ["krw-btc", "9999", "PEM", "exist.pem", "ping_after", "backoff", "receive_bytes", "stale_after"] {
         assert!(problems.iter().any(|p| p.contains(word)), "{word} is missing in {problems:#?}");
     }
+}
+
+#[test]
+fn headers_that_would_break_the_handshake_are_refused_and_no_value_is_printed() {
+    let builder = Engine::builder().header("Origin", "canary").header("Host", "canary").header("X-Key", "canary\0");
+    assert!(!format!("{builder:?}").contains("canary"));
+    let Err(Error::Configuration(problems)) = builder.header("Authorization", "canary").start() else { panic!() };
+    let [origin, host, key] = &problems[..] else { panic!("{problems:#?}") };
+    assert!(origin.contains("Origin") && host.contains("Host") && key.contains("X-Key"), "{problems:#?}");
+    assert!(!problems.concat().contains("canary"), "{problems:#?}");
 }
 
 /// Regression: the planner was consulted only after the threads had started, and one of its refusals hid all other

@@ -24,3 +24,6 @@ mod scripted;
 mod subscription_modes;
 mod subscription_races;
 mod universe;
+
+#[global_allocator]
+static ALLOCATOR: hoga_testing::allocations::Counting = hoga_testing::allocations::Counting;

@@ -163,16 +163,20 @@ fn values_that_were_never_visible_together_are_not_returned_together() {
             }
             is_over.store(true, Relaxed);
         });
-        let (mut readings, mut apart) = (Vec::new(), None);
+        let (mut readings, mut failed, mut apart) = (Vec::new(), 0, None);
         while !is_over.load(Relaxed) {
             reads.fetch_add(1, Relaxed);
             if batch.load_at_once(&mut readings).is_some() {
                 let (ahead, behind) = (readings[0].version(), readings[readings.len() - 1].version());
                 apart = apart.or((behind > ahead).then_some((ahead, behind)));
                 readings.clear();
+            } else {
+                failed += 1;
             }
         }
         assert_eq!(apart, None, "the second value is never visible before the first");
+        // The writer waits for the next read before each round, so a read meets two updates at most.
+        assert_eq!(failed, 0, "the third attempt of a read is not disturbed");
     });
 }
 

@@ -488,7 +488,9 @@ impl World {
                 .copied()
                 .filter(|key| key.market() != Some(unknown()))
                 .collect();
-            self.planner.listed(connection, &listed);
+            let heard = |key| self.connections[connection].heard.get(&key).map(|(_, at)| *at);
+            let difference = self.planner.listed(self.now, connection, &listed, heard);
+            assert!(difference.is_empty(), "the exchange carries what was requested: {difference:?}");
         }
         for connection in &mut self.connections {
             connection.turn(self.now, &self.changes, &mut self.rng, self.latency);

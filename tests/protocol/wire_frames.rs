@@ -108,20 +108,35 @@ fn the_four_formats_of_one_message_have_equal_values() {
 }
 
 #[test]
-fn a_price_prints_as_the_exchange_wrote_it() {
+fn a_decoded_price_prints_as_the_exchange_wrote_it() {
     let plain = |text: &str| text.trim_end_matches('0').trim_end_matches('.').to_owned();
-    let mut prices = 0;
+    let (mut decoder, mut prices) = (Decoder::new(), 0);
     for (_, line) in frames() {
-        for key in ["\"trade_price\":", "\"tp\":", "\"opening_price\":", "\"op\":"] {
-            let Some(at) = line.find(key) else { continue };
-            let text: String = line[at + key.len()..].chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
-            if !text.contains('.') || line[at + key.len() + text.len()..].starts_with(['e', 'E']) {
+        let (_, data) = decode(&mut decoder, line.as_bytes());
+        // The text that is found below belongs to the first object of a list.
+        let [data] = &data[..] else { continue };
+        for (keys, price) in prices_of(data) {
+            let Some(at) = keys.iter().find_map(|key| Some(line.find(key)? + key.len())) else { continue };
+            let text: String = line[at..].chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+            if !text.contains('.') || line[at + text.len()..].starts_with(['e', 'E']) {
                 continue;
             }
-            assert_eq!(format!("{}", text.parse::<f64>().unwrap()), plain(&text), "{line}");
+            assert_eq!(price.map(|price| price.to_string()), Some(plain(&text)), "{line}");
             prices += 1;
         }
     }
     // Tickers and candles have both prices, trades have one, books have none.
     assert!(prices > own_data(), "only {prices} prices");
+}
+
+/// Returns the long and the short key of the trade price and of the opening price, each with the decoded value.
+fn prices_of(data: &Data) -> [([&'static str; 2], Option<f64>); 2] {
+    let (trade_price, opening_price) = match data {
+        Data::Ticker(ticker) => (Some(ticker.trade_price), ticker.opening_price.get()),
+        Data::Trade(trade) => (Some(trade.trade_price), None),
+        Data::Candle(candle) => (Some(candle.trade_price), Some(candle.opening_price)),
+        _ => (None, None),
+    };
+    let trade_keys = ["\"trade_price\":", "\"tp\":"];
+    [(trade_keys, trade_price), (["\"opening_price\":", "\"op\":"], opening_price)]
 }

@@ -216,6 +216,12 @@ fn a_message_above_the_limit_is_refused_at_its_header_without_allocation() {
         assert_eq!(violation.close_code(), CloseCode::Size);
         assert_eq!(client.buffer.footprint(), 256 + SLACK);
     }
+    // A whole message in one read, which needs no state of the reader.
+    for (size, limit) in [(1001, 1000), (101, 100)] {
+        let mut client = Client::with(4096, Limits { max_message: limit, ..Limits::default() });
+        let violation = Violation::TooBig { size: size as u64, limit };
+        assert_eq!(client.receive(&binary(&vec![7; size])), [Refused(violation)]);
+    }
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The event loop with real sockets on loopback, and a handler scripted by the test.
 
 use std::collections::VecDeque;
-use std::io::Write;
-use std::net::{SocketAddr, TcpListener};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Condvar, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 
@@ -379,6 +379,51 @@ fn a_refusal_that_ends_with_a_reset_is_read() {
     rig.send(Command::Want);
     let disconnect = rig.until_disconnected();
     assert!(matches!(&disconnect, Disconnect::Rejected(rejection) if rejection.status == 429), "{disconnect:?}");
+}
+
+// ---- addresses ----
+
+/// A resolver that always returns these addresses.
+struct Fixed(Vec<SocketAddr>);
+
+impl Resolve for Fixed {
+    fn resolve(&self, _: &str, _: u16) -> io::Result<Vec<SocketAddr>> {
+        Ok(self.0.clone())
+    }
+}
+
+/// Returns a listener that answers no connect, because its queue is full, and the sockets in its queue.
+fn dead_listener() -> (TcpListener, Vec<TcpStream>) {
+    let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    listener.listen(0).unwrap();
+    let listener = TcpListener::from(listener);
+    let address = listener.local_addr().unwrap();
+    let mut queued = Vec::new();
+    while let Ok(socket) = TcpStream::connect_timeout(&address, Duration::from_millis(500)) {
+        queued.push(socket);
+        assert!(queued.len() < 64, "the queue is never full");
+    }
+    (listener, queued)
+}
+
+/// The deadline of the first address is an hour away.
+#[test]
+fn a_dead_first_address_does_not_delay_the_second() {
+    let (dead, _queued) = dead_listener();
+    let good = TcpListener::bind("127.0.0.1:0").unwrap();
+    let resolver = Fixed([&dead, &good].map(|listener| listener.local_addr().unwrap()).to_vec());
+    let config = Config {
+        endpoint: Endpoint::custom("wss://exchange.test/").unwrap(),
+        ..config(1, Timeouts { connect: NEVER, ..Timeouts::default() })
+    };
+    let rig = Rig::start(config, Arc::new(resolver), |_| Hooks::default());
+    rig.send(Command::Want);
+    let mut stream = good.accept().unwrap().0;
+    rig.until_state(State::TlsHandshake);
+    let mut content_type = [0];
+    stream.read_exact(&mut content_type).unwrap();
+    assert_eq!(content_type, [22], "a TLS handshake");
 }
 
 // ---- look-ups ----

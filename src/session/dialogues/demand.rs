@@ -87,6 +87,68 @@ fn a_list_request_names_the_format_of_the_desired_set() {
     assert_eq!(formats, [true, true], "the subscription and the list request");
 }
 
+fn list_requests(harness: &mut Harness) -> usize {
+    harness.requests().iter().filter(|text| text.contains("LIST_SUBSCRIPTIONS")).count()
+}
+
+/// Each question would cost a socket.
+#[test]
+fn an_exchange_that_refuses_to_list_subscriptions_is_not_asked_again() {
+    let refusals: [fn(&mut Harness); 2] = [
+        |harness| harness.message(r#"{"error":{"name":"WRONG_FORMAT","message":"unknown method"}}"#),
+        |harness| harness.receive(&frame(8, &1000u16.to_be_bytes())),
+    ];
+    for refuse in refusals {
+        let mut harness = Harness::active(config());
+        harness.requests();
+        harness.session.list(harness.now);
+        harness.settle();
+        assert_eq!(list_requests(&mut harness), 1);
+        refuse(&mut harness);
+        harness.closed(Closed::Eof);
+        harness.advance(secs(1));
+        harness.open();
+        harness.session.list(harness.now);
+        harness.advance(secs(5));
+        assert_eq!(list_requests(&mut harness), 0);
+    }
+}
+
+#[test]
+fn an_error_long_after_the_question_or_after_an_answer_is_not_a_refusal_to_list() {
+    for is_answered in [false, true] {
+        let mut harness = Harness::active(config());
+        harness.session.list(harness.now);
+        harness.advance(secs(1));
+        if is_answered {
+            harness.message(r#"{"method":"LIST_SUBSCRIPTIONS","result":[],"ticket":"t"}"#);
+        } else {
+            harness.answer_pings(secs(5));
+        }
+        harness.closed(Closed::Eof);
+        harness.advance(secs(1));
+        harness.open();
+        harness.requests();
+        harness.session.list(harness.now);
+        harness.advance(secs(5));
+        assert_eq!(list_requests(&mut harness), 1, "answered: {is_answered}");
+    }
+}
+
+/// The exchange counts every request.
+#[test]
+fn requests_for_the_list_are_charged_to_the_budget() {
+    let mut harness = Harness::active(config());
+    let before = harness.session.counters().requests;
+    for _ in 0..1_000 {
+        harness.session.list(harness.now);
+        harness.settle();
+        harness.advance(ms(1));
+    }
+    // Five are allowed in this second, and the subscription was the first.
+    assert_eq!(harness.session.counters().requests - before, 4);
+}
+
 #[test]
 fn a_connection_closes_when_no_stream_is_wanted_and_reopens_on_demand() {
     let mut harness = Harness::active(config());

@@ -3,7 +3,7 @@
 use super::super::testing::{Harness, START, Sent, config, frame, ms, secs, trade_message, trades};
 use super::super::{Action, Closed, Disconnect, Stage, State};
 use super::{named, states};
-use crate::config::{Config, KeepAlive, Timeouts};
+use crate::config::{Backoff, Config, KeepAlive, Timeouts};
 use crate::model::{Epoch, Nanos};
 use crate::plan::{DesiredSet, Mode, StreamSpec};
 use std::collections::HashSet;
@@ -31,7 +31,8 @@ fn after_a_clean_disconnect_the_first_attempt_has_no_delay_and_requests_all_stre
 
 #[test]
 fn a_server_that_accepts_and_closes_is_not_dialed_faster_than_the_exchange_allows() {
-    let mut harness = Harness::active(config());
+    // Without pauses, only the budget limits the dials.
+    let mut harness = Harness::active(Config { backoff: Backoff { base: ms(1), cap: ms(1) }, ..config() });
     harness.closed(Closed::Eof);
     let mut dialed: Vec<Nanos> = vec![];
     while harness.now < START + secs(60) {
@@ -40,12 +41,12 @@ fn a_server_that_accepts_and_closes_is_not_dialed_faster_than_the_exchange_allow
             continue;
         }
         dialed.push(harness.now);
-        // The server even sends data for a while before it closes, so that every attempt looks like a success.
+        // The server even sends some data before it closes.
         harness.connected();
         let answer = harness.switching_protocols();
         harness.receive(&answer);
         harness.data("KRW-BTC", dialed.len() as u64 + 1);
-        harness.advance(ms(250));
+        harness.advance(ms(200));
         harness.closed(Closed::Io(ErrorKind::ConnectionReset));
     }
     assert!(dialed.len() > 100, "the session does not give up: {} dials", dialed.len());
@@ -54,23 +55,50 @@ fn a_server_that_accepts_and_closes_is_not_dialed_faster_than_the_exchange_allow
     }
 }
 
-#[test]
-fn pauses_grow_if_the_server_sends_a_snapshot_and_closes() {
+/// The server opens each WebSocket, sends something for `life`, and closes. Returns the number of dials in ten minutes.
+fn dials_of_short_sockets(life: Duration, mut send: impl FnMut(&mut Harness, u64)) -> u64 {
     let mut harness = Harness::new(config());
     harness.subscribe(&["KRW-BTC"]);
-    let mut dials = 0;
+    let (mut dials, mut sent) = (0, 0);
     while harness.now < START + secs(600) {
         if !harness.dials().is_empty() {
             dials += 1;
             harness.connected();
             let answer = harness.switching_protocols();
             harness.receive(&answer);
-            harness.data("KRW-BTC", dials);
+            let end = harness.now + life;
+            loop {
+                sent += 1;
+                send(&mut harness, sent);
+                if harness.now >= end {
+                    break;
+                }
+                harness.advance(ms(50));
+            }
             harness.closed(Closed::Eof);
         }
         harness.advance(ms(10));
     }
-    assert!((20..100).contains(&dials), "{dials} dials in ten minutes");
+    dials
+}
+
+/// A server that sent data for 250 ms was once dialed again at once, forever.
+#[test]
+fn pauses_grow_if_the_server_sends_a_little_and_closes() {
+    for life in [0, 250, 600, 1900] {
+        let little: [fn(&mut Harness, u64); 4] = [
+            |harness, sent| harness.data("KRW-BTC", sent),
+            |harness, _| harness.message(r#"{"status":"UP"}"#),
+            |harness, _| harness.message(r#"{"type":"trade"}"#),
+            |harness, _| harness.receive(&frame(9, b"")),
+        ];
+        for (kind, send) in little.into_iter().enumerate() {
+            let dials = dials_of_short_sockets(ms(life), send);
+            assert!((20..100).contains(&dials), "{dials} dials in ten minutes, message {kind} for {life} ms");
+        }
+    }
+    let dials = dials_of_short_sockets(secs(2), |harness, sent| harness.data("KRW-BTC", sent));
+    assert!(dials > 250, "a socket that has worked for 2 s is replaced at once: {dials} dials in ten minutes");
 }
 
 /// Some sockets carry nothing but answers to pings. When the exchange closed them, each of these closes once counted as a
@@ -110,7 +138,7 @@ fn a_socket_that_worked_resets_the_failures_even_if_closed_on_purpose() {
     assert!(harness.pause() > secs(1));
     harness.open();
     harness.data("KRW-BTC", 1);
-    harness.advance(secs(1));
+    harness.advance(secs(2));
     harness.subscribe(&[]);
     harness.receive(&frame(8, &1000u16.to_be_bytes()));
     harness.subscribe(&["KRW-BTC"]);

@@ -1,5 +1,6 @@
 //! Tests of a session's promises, as dialogues with a scripted peer.
 
+mod addresses;
 mod demand;
 mod disconnects;
 mod opening;

@@ -3,7 +3,7 @@
 use super::super::testing::{Harness, START, Sent, config, frame, ms, secs, trade_message};
 use super::super::{Action, Closed, Disconnect, Event, SocketId, Stage, State};
 use super::{named, states};
-use crate::config::Timeouts;
+use crate::config::{Config, Headers, Timeouts};
 use crate::model::Epoch;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -40,6 +40,25 @@ fn a_connection_is_active_only_after_the_first_data() {
     assert_eq!(states(&harness), [Connecting, TlsHandshake, Upgrading, Connected, Subscribing, Active]);
     assert_eq!(harness.delivered.0.len(), 1);
     assert_eq!(harness.session.epoch(), Epoch(1));
+}
+
+#[test]
+fn each_header_is_in_the_opening_request_once() {
+    let request = |config| {
+        let mut harness = Harness::new(config);
+        harness.subscribe(&["KRW-BTC"]);
+        harness.connect();
+        harness.opening_request()
+    };
+    let default = concat!("\r\nUser-Agent: hoga/", env!("CARGO_PKG_VERSION"), "\r\n");
+    assert!(request(config()).contains(default));
+    let mut headers = Headers::default();
+    headers.set("user-agent", "mine/1");
+    headers.set("X-Key", "first");
+    headers.set("x-key", "second");
+    let request = request(Config { headers, ..config() });
+    assert!(request.ends_with("\r\nuser-agent: mine/1\r\nx-key: second\r\n\r\n"), "{request}");
+    assert!(!request.contains("hoga/") && !request.contains("first"), "{request}");
 }
 
 #[test]
@@ -195,23 +214,6 @@ fn a_machine_without_file_descriptors_is_named_and_dials_again() {
     assert_eq!(text, "this machine could not create a socket: Too many open files (os error 24)");
     harness.advance(secs(1));
     harness.open();
-}
-
-#[test]
-fn a_failed_dial_is_charged_to_the_budget() {
-    let mut harness = Harness::new(named("wss://example.test/"));
-    harness.subscribe(&["KRW-BTC"]);
-    let addresses = (1..=7).map(|n| format!("192.0.2.{n}:443").parse().unwrap()).collect();
-    harness.session.handle_resolved(harness.now, Ok(addresses));
-    harness.settle();
-    for _ in 0..7 {
-        harness.closed(Closed::Io(ErrorKind::ConnectionRefused));
-    }
-    assert_eq!(harness.dials().len(), 5, "the exchange may have counted them");
-    harness.advance(ms(1249));
-    assert_eq!(harness.dials(), []);
-    harness.advance(ms(1));
-    assert_eq!(harness.dials().len(), 1);
 }
 
 /// The first socket ends inside a frame. Neither the rest of that frame nor late reports about the first socket may

@@ -1,9 +1,12 @@
 //! Dialogues about upgrades that the server refuses.
 
 use super::super::testing::{Harness, config, ms, secs};
-use super::super::{Closed, Disconnect, State};
+use super::super::{Budget, Closed, DialBudget, Disconnect, Rate, State};
+use crate::config::{BITHUMB, Config, Endpoint};
+use crate::model::Nanos;
 use crate::ws::RejectionKind;
 use std::io::ErrorKind;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 fn refuse(answer: &str) -> (Harness, Disconnect) {
@@ -25,6 +28,35 @@ fn a_refusal_is_typed_and_its_wait_is_kept() {
     assert_eq!(harness.dials(), [], "no dial before the stated wait is over");
     harness.advance(secs(1));
     assert_eq!(harness.dials().len(), 1);
+}
+
+/// A budget that several connections share.
+#[derive(Clone)]
+struct SharedBudget(Arc<Mutex<Budget>>);
+
+impl DialBudget for SharedBudget {
+    fn try_acquire(&mut self, now: Nanos) -> Result<(), Nanos> {
+        self.0.lock().unwrap().try_acquire(now)
+    }
+
+    fn hold(&mut self, _: Nanos, until: Nanos) {
+        self.0.lock().unwrap().hold(until);
+    }
+}
+
+#[test]
+fn a_refusal_because_of_too_many_connects_holds_back_all_connections_that_share_the_budget() {
+    for (status, holds) in [(418, true), (429, true), (503, false)] {
+        let budget = Budget::new([Rate { count: 5, window: secs(1) }]);
+        let mut budget = SharedBudget(Arc::new(Mutex::new(budget)));
+        let mut harness = Harness::with_budget(config(), Box::new(budget.clone()));
+        harness.subscribe(&["KRW-BTC"]);
+        harness.connect();
+        harness.receive(format!("HTTP/1.1 {status} No\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n").as_bytes());
+        assert_eq!(harness.disconnects().len(), 1);
+        assert_eq!(budget.try_acquire(harness.now + secs(7) - ms(1)).is_err(), holds, "{status}");
+        assert_eq!(budget.try_acquire(harness.now + secs(8)), Ok(()), "{status}");
+    }
 }
 
 #[test]
@@ -130,6 +162,58 @@ fn the_date_until_which_a_refusal_asks_to_wait_is_kept() {
         let pause = refused(&format!("{date}Retry-After: Sun, 09 Sep 2001 01:46:39 GMT\r\n"));
         assert!((secs(1)..secs(2)).contains(&pause), "{date}: {pause:?}");
     }
+}
+
+/// A server with the status 429 and `Retry-After: 0` was once dialed as fast as the budget allowed.
+#[test]
+fn a_stated_wait_is_never_shorter_than_the_pause_of_the_status() {
+    let mut harness = Harness::new(config());
+    harness.subscribe(&["KRW-BTC"]);
+    let mut least = secs(1);
+    for (status, retry_after) in [(429, "0"), (429, "1"), (418, "1"), (429, "2")] {
+        harness.connect();
+        harness.receive(
+            format!("HTTP/1.1 {status} x\r\nRetry-After: {retry_after}\r\nContent-Length: 0\r\n\r\n").as_bytes(),
+        );
+        assert!((least..2 * least).contains(&harness.pause()), "{status}, {retry_after}: {:?}", harness.pause());
+        harness.dials();
+        harness.advance(harness.pause());
+        least *= 2;
+    }
+    assert!(refuse_and_pause("HTTP/1.1 418 x\r\nRetry-After: 0\r\n") >= secs(60), "zero states nothing");
+    let pause = refuse_and_pause("HTTP/1.1 503 x\r\nRetry-After: 5\r\n");
+    assert!((secs(5)..secs(6)).contains(&pause), "{pause:?}");
+    let pause = refuse_and_pause(
+        "HTTP/1.1 503 x\r\nDate: Wed, 21 Oct 2026 07:28:00 GMT\r\nRetry-After: Wednesday, 21-Oct-26 07:28:09 GMT\r\n",
+    );
+    assert!((secs(9)..secs(10)).contains(&pause), "{pause:?}");
+}
+
+#[test]
+fn a_block_lasts_as_long_as_the_body_or_the_documentation_says() {
+    let pause = |config, status: u16, headers: &str, body: &str| {
+        let mut harness = Harness::new(config);
+        harness.subscribe(&["KRW-BTC"]);
+        harness.connect();
+        let length = body.len();
+        harness.receive(format!("HTTP/1.1 {status} x\r\n{headers}Content-Length: {length}\r\n\r\n{body}").as_bytes());
+        harness.pause().as_secs()
+    };
+    let bithumb = || {
+        let endpoint = Endpoint::custom("ws://127.0.0.1:9/").unwrap();
+        Config { endpoint: endpoint.with_dialect(BITHUMB), ..config() }
+    };
+    let json = r#"{"error":{"name":"banned","message":"blocked for 300 seconds"}}"#;
+    assert_eq!(pause(config(), 418, "", "banned"), 60);
+    assert_eq!(pause(bithumb(), 418, "", "banned"), 600);
+    assert_eq!(pause(config(), 418, "", json), 300);
+    assert_eq!(pause(bithumb(), 418, "", json), 300);
+    assert_eq!(pause(config(), 418, "", "blocked for 300 seconds"), 300);
+    assert_eq!(pause(config(), 429, "", json), 300);
+    assert_eq!(pause(config(), 503, "", json), 300);
+    assert_eq!(pause(config(), 503, "", "<html>back in 300 seconds"), 0, "a page may mention any time");
+    assert_eq!(pause(config(), 418, "Retry-After: 20\r\n", json), 20, "the header is exact");
+    assert_eq!(pause(config(), 418, "", "blocked for 999 days"), 86_400);
 }
 
 #[test]

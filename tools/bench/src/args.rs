@@ -10,12 +10,16 @@ use crate::noise::ON_QUIET;
 
 /// The exit codes of a benchmark. `missed` names the results for which --check fails.
 fn bench_exit_codes(missed: &str) -> String {
+    exit_codes(&format!(";\n       with --check, {missed}"))
+}
+
+/// The exit codes of any command. `failures` is added to the results for which it fails.
+fn exit_codes(failures: &str) -> String {
     format!(
         "\
 Exit codes:
   0    measured, or the reader of the output closed it
-  1    the measurement failed, or output could not be written;
-       with --check, {missed}
+  1    the measurement failed, or output could not be written{failures}
   2    wrong arguments
   130  interrupted by Ctrl-C or SIGTERM; a second signal ends the program at once"
     )
@@ -186,7 +190,7 @@ loads a value that has changed since the last load, or has not; and publishes af
     #[command(after_help = format!("\
 Example: hoga bench saturate ticker plain 3000000
 
-{}", bench_exit_codes(TARGET_MISSED)))]
+{}", exit_codes("")))]
     Saturate(SaturateArgs),
     /// Runs the work of one row of `stages`, for callgrind to count.
     #[cfg(feature = "peers")]

@@ -117,7 +117,7 @@ fn load_accounts_for_every_message_and_feeds_with_room_lose_none() {
     assert_eq!(figures(&report, ": updates", "lost"), [0.0; 4]);
     assert_eq!(figures(&report, ": updates", "mismatch"), [0.0; 4]);
     assert!(figures(&report, ": updates", "delivered").iter().all(|delivered| *delivered > 0.0));
-    assert_eq!(figures(&report, "setup", "sockets lost"), [0.0; 2]);
+    assert_eq!(figures(&report, "setup", "disconnects"), [0.0; 2]);
 }
 
 #[test]
@@ -149,12 +149,39 @@ fn invalid_arguments_are_usage_errors() {
 
 #[test]
 fn every_help_has_an_example_and_the_exit_codes() {
-    for command in ["", "e2e", "load", "peers", "saturate"] {
+    let help = run(&["--help"]).stdout;
+    let commands = commands(&help);
+    for command in ["e2e", "fanout", "formats", "isolation", "load", "models", "peers", "stages", "saturate"] {
+        assert!(commands.contains(&command), "{command} is missing in {commands:?}");
+    }
+    for command in [""].into_iter().chain(commands) {
         let args: Vec<_> = command.split_terminator(' ').chain(["--help"]).collect();
         let output = run(&args);
         assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""), "{args:?}");
         for part in ["Example: hoga bench", "\nExit codes:\n  0    ", "\n  130  "] {
             assert!(output.stdout.contains(part), "{args:?}: {}", output.stdout);
         }
+        // The notes of a command without `--check` do not describe it.
+        let (options, notes) = output.stdout.split_once("\nExample: ").unwrap();
+        assert!(command.is_empty() || !notes.contains("--check") || options.contains("--check"), "{args:?}: {notes}");
+    }
+}
+
+/// Returns the commands that a help lists, without `help`.
+fn commands(help: &str) -> Vec<&str> {
+    let list = help.split_once("\nCommands:\n").unwrap().1.split("\n\n").next().unwrap();
+    let lines = list.lines().filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' ')));
+    lines.filter_map(|line| line.split(' ').next()).filter(|name| *name != "help").collect()
+}
+
+#[test]
+fn saturate_prints_costs_with_units() {
+    let output = run(&["saturate", "ticker", "plain", "2000"]);
+    assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""));
+    let parts: Vec<_> = output.stdout.trim_end().split(", ").collect();
+    let [cost, rate, missed] = parts[..] else { panic!("{parts:?}") };
+    for (part, unit) in [(cost, "ns of CPU per frame"), (rate, "frames/s"), (missed, "% of frames missed")] {
+        let (number, words) = part.split_once(' ').unwrap();
+        assert!(number.parse::<f64>().is_ok() && words == unit, "{part}");
     }
 }

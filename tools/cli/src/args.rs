@@ -1,10 +1,12 @@
 //! The command line of `hoga`: its commands and options, and how their values are parsed.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{StringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hoga::config::{Endpoint, FormatChoice, FormatRule, InvalidEndpoint};
 use hoga::feed::Overflow;
@@ -173,6 +175,10 @@ pub struct WatchArgs {
     /// Trusts the root certificates in this PEM file, in addition to the public ones.
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
+    /// Sends this header with each opening request. Can be repeated. 'User-Agent: x' replaces the default, hoga/x.y.z.
+    /// Values are never printed.
+    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = StringValueParser::new().map(Header))]
+    pub headers: Vec<Header>,
     /// Ends after this time, such as 500ms, 10s, 2m, 1h. Default: runs until interrupted.
     #[arg(long, value_parser = humantime::parse_duration)]
     pub duration: Option<Duration>,
@@ -279,6 +285,24 @@ impl From<DialectArg> for Dialect {
             DialectArg::Upbit => Self::Upbit,
             DialectArg::Bithumb => Self::Bithumb,
         }
+    }
+}
+
+/// The value of `--header`. Any text is accepted here, because clap prints a value that it refuses, and this one may be
+/// secret.
+#[derive(Clone)]
+pub struct Header(String);
+
+impl Header {
+    /// Returns the name and the value; `None` if there is no colon between them.
+    pub fn parts(&self) -> Option<(&str, &str)> {
+        self.0.split_once(':').map(|(name, value)| (name.trim(), value.trim()))
+    }
+}
+
+impl fmt::Debug for Header {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Header").finish_non_exhaustive()
     }
 }
 

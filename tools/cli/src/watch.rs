@@ -43,6 +43,12 @@ pub fn run(args: WatchArgs) -> Result<(), Failure> {
     if let Some(ca) = &args.ca {
         builder = builder.root_certificates_file(ca);
     }
+    for header in &args.headers {
+        let Some((name, value)) = header.parts() else {
+            return Err(Failure::Usage("--header needs a name and a value, such as 'User-Agent: x'".to_owned()));
+        };
+        builder = builder.header(name, value);
+    }
     let engine = builder.start()?;
     // Created before the feed: without demand nothing is connected, so no report is missed.
     let lifecycle = engine.lifecycle();

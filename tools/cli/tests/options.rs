@@ -1,6 +1,9 @@
 //! The options of `hoga watch`: patterns, levels, groups, modes, several connections.
 
 use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::thread;
 
 use super::common::{Exchange, Output, run};
 use serde_json::Value;
@@ -74,6 +77,29 @@ fn only_the_requested_modes_are_printed() {
     assert!(kinds("realtime").iter().all(|kind| kind == "REALTIME"));
 }
 
+/// A firewall that refuses requests without its key, and writes what it gets.
+#[test]
+fn headers_are_sent_and_never_printed() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    let firewall = thread::spawn(move || {
+        let stream = listener.accept().unwrap().0;
+        let mut lines = BufReader::new(&stream).lines().map(Result::unwrap).take_while(|line| !line.is_empty());
+        let request: Vec<String> = lines.by_ref().collect();
+        (&stream).write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n").unwrap();
+        request
+    });
+    let headers = ["--header", "X-Key: canary: 1", "--header", "User-Agent:mine", "-vv"];
+    let args = [&["watch", "KRW-BTC", "--endpoint", &url, "--connect-timeout", "2s"], &headers[..]].concat();
+    let output = run(&args);
+    assert_eq!(output.code, Some(3));
+    assert!(output.stderr.contains("answered 403"), "{}", output.stderr);
+    assert!(!format!("{}{}", output.stdout, output.stderr).contains("canary"), "{}", output.stderr);
+    let request = firewall.join().unwrap();
+    assert_eq!(request[request.len() - 2..], ["X-Key: canary: 1", "User-Agent: mine"]);
+    assert_eq!(request.iter().filter(|line| line.to_lowercase().starts_with("user-agent")).count(), 1);
+}
+
 #[test]
 fn invalid_arguments_are_refused_with_the_reason() {
     for (args, reason) in [
@@ -85,9 +111,15 @@ fn invalid_arguments_are_refused_with_the_reason() {
         (&["KRW-BTC", "--connections", "0"], "connections is 0: set it to a number from 1 to 64"),
         (&["KRW-BTC", "--types", "candle.1s", "--endpoint", "bithumb"], "has no candle.1s"),
         (&["KRW-BTC", "--format", "json_list", "--endpoint", "bithumb"], "does not write"),
+        (&["KRW-BTC", "--header", "canary"], "needs a name and a value"),
+        (&["KRW-BTC", "--header", "X-Key: canary\nX: y"], "the value of the header X-Key contains control characters"),
+        (&["KRW-BTC", "--header", "X Key: canary"], "the name of a header is invalid"),
+        (&["KRW-BTC", "--header", "Origin: https://canary"], "only one connect in ten seconds"),
+        (&["KRW-BTC", "--header", "Host: canary"], "the header Host may not be set"),
     ] {
         let output = run(&[&["watch"], args].concat());
         assert_eq!((output.code, output.stdout.as_str()), (Some(2), ""), "{args:?}: {}", output.stderr);
         assert!(output.stderr.contains(reason), "{args:?}: {}", output.stderr);
+        assert!(!output.stderr.contains("canary"), "{args:?}: {}", output.stderr);
     }
 }

@@ -1,5 +1,5 @@
 //! An allocator that counts. A test program installs it with `#[global_allocator]`. The counts are kept per thread, so
-//! that tests in one program do not disturb each other; only [`live_bytes`] is one count for all threads.
+//! that tests in one program do not disturb each other.
 //!
 //! # Synchronization
 //!
@@ -22,30 +22,10 @@ struct Thread {
     /// The kernel's ID of the thread; 0 if the slot is free.
     id: AtomicU32,
     allocations: AtomicU64,
-    /// The bytes that this thread has allocated, without those that it has freed. Negative if it frees what other
-    /// threads have allocated.
-    held: AtomicI64,
-    /// The largest value of `held` since [`peak_during`] last set it.
-    peak: AtomicI64,
 }
 
-impl Thread {
-    const fn new() -> Self {
-        let (held, peak) = (AtomicI64::new(0), AtomicI64::new(0));
-        Self { id: AtomicU32::new(0), allocations: AtomicU64::new(0), held, peak }
-    }
-
-    /// Counts bytes that were allocated, or freed if negative.
-    fn hold(&self, bytes: i64) {
-        let held = self.held.load(Relaxed) + bytes;
-        self.held.store(held, Relaxed);
-        if held > self.peak.load(Relaxed) {
-            self.peak.store(held, Relaxed);
-        }
-    }
-}
-
-static THREADS: [Thread; THREADS_MAX] = [const { Thread::new() }; THREADS_MAX];
+static THREADS: [Thread; THREADS_MAX] =
+    [const { Thread { id: AtomicU32::new(0), allocations: AtomicU64::new(0) } }; THREADS_MAX];
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 static LIVE_BYTES: AtomicI64 = AtomicI64::new(0);
 
@@ -54,6 +34,10 @@ const NO_SLOT: usize = usize::MAX;
 thread_local! {
     /// The index of this thread's slot. It has no destructor, so it can be used as long as the thread allocates.
     static SLOT: Cell<usize> = const { Cell::new(NO_SLOT) };
+    /// The bytes that this thread has allocated, minus those that it has freed.
+    static OWN_BYTES: Cell<i64> = const { Cell::new(0) };
+    /// The largest value of `OWN_BYTES` since [`peak_during`] last set it.
+    static PEAK_BYTES: Cell<i64> = const { Cell::new(0) };
 }
 
 fn slot() -> usize {
@@ -72,16 +56,15 @@ fn slot() -> usize {
 fn count(bytes: i64) {
     if let Some(thread) = THREADS.get(slot()) {
         thread.allocations.store(thread.allocations.load(Relaxed) + 1, Relaxed);
-        thread.hold(bytes);
     }
-    LIVE_BYTES.fetch_add(bytes, Relaxed);
+    count_bytes(bytes);
 }
 
-fn count_freed(bytes: i64) {
-    if let Some(thread) = THREADS.get(slot()) {
-        thread.hold(-bytes);
-    }
-    LIVE_BYTES.fetch_sub(bytes, Relaxed);
+fn count_bytes(bytes: i64) {
+    LIVE_BYTES.fetch_add(bytes, Relaxed);
+    let own = OWN_BYTES.get() + bytes;
+    OWN_BYTES.set(own);
+    PEAK_BYTES.set(PEAK_BYTES.get().max(own));
 }
 
 // SAFETY: forwards every call to the system's allocator unchanged; counting touches no memory of the caller.
@@ -105,7 +88,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        count_freed(layout.size() as i64);
+        count_bytes(-(layout.size() as i64));
         // SAFETY: the caller keeps the same contract; `at` came from `System`.
         unsafe { System.dealloc(at, layout) }
     }
@@ -137,22 +120,23 @@ pub fn on_threads(prefix: &str) -> u64 {
 }
 
 /// Runs `work` and returns by how many bytes, at most, the memory of the calling thread grew meanwhile, also if `work`
-/// has freed it again. Another call inside `work` would change the result.
-///
-/// # Panics
-///
-/// If the program has started more threads than can be counted.
+/// has freed it again. `work` must not call this function.
 pub fn peak_during(work: impl FnOnce()) -> i64 {
-    let thread = THREADS.get(slot()).expect("a slot for this thread");
-    let before = thread.held.load(Relaxed);
-    thread.peak.store(before, Relaxed);
+    let before = OWN_BYTES.get();
+    PEAK_BYTES.set(before);
     work();
-    thread.peak.load(Relaxed) - before
+    PEAK_BYTES.get() - before
 }
 
 /// Returns the bytes that all threads together have allocated and not yet freed.
 pub fn live_bytes() -> i64 {
     LIVE_BYTES.load(Relaxed)
+}
+
+/// Returns the bytes that the calling thread has allocated, minus those that it has freed. It may also free memory that
+/// another thread has allocated.
+pub fn live_bytes_of_this_thread() -> i64 {
+    OWN_BYTES.get()
 }
 
 #[cfg(test)]
@@ -229,5 +213,15 @@ mod tests {
         assert!(live_bytes() - before > MUCH / 2);
         drop(black_box(much));
         assert!(live_bytes() - before < MUCH / 2);
+    }
+    #[test]
+    fn live_bytes_of_a_thread_do_not_include_those_of_others() {
+        let before = live_bytes_of_this_thread();
+        let other = thread::spawn(|| vec![0u8; 1 << 20]).join().unwrap();
+        assert!(live_bytes_of_this_thread() - before < 1 << 19, "another thread has allocated it");
+        let own = black_box(vec![0u8; 1 << 20]);
+        assert!(live_bytes_of_this_thread() - before >= 1 << 20);
+        drop((own, other));
+        assert!(live_bytes_of_this_thread() - before < 0, "this thread has freed both");
     }
 }

@@ -63,7 +63,7 @@ const SETUP: [Column; 6] = [
     Column::cost("RSS", "MB"),
     Column::cost("own rings", "MB"),
     Column::cost("shared/conn.", "MB"),
-    Column::tail("sockets lost", ""),
+    Column::tail("disconnects", ""),
 ];
 const BYTES: [Column; 1] = [Column::cost("bytes", "")];
 

@@ -26,6 +26,8 @@ pub fn run(args: &SaturateArgs) -> Result<(), Failure> {
     let mut session = Session::start(&Hoga::new(Wait::Park), &feeder, &mut traffic, CLIENT_CORE)?;
     session.saturate(args.frames / 10)?;
     let Saturated { cpu_ns, frames_per_second, missed } = session.saturate(args.frames)?;
-    let line = format!("{cpu_ns:.0} ns of CPU per frame, {frames_per_second:.0} frames/s, {missed} missed\n");
+    let missed = 100.0 * missed;
+    let line =
+        format!("{cpu_ns:.0} ns of CPU per frame, {frames_per_second:.0} frames/s, {missed:.3} % of frames missed\n");
     Ok(output::print(&line)?)
 }

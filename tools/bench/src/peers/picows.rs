@@ -126,9 +126,10 @@ mod tests {
     use crate::session::Session;
 
     #[test]
-    fn counts_every_message_and_its_own_time() {
+    fn counts_every_message_and_its_own_time_if_picows_is_installed() {
         let Some(versions) = Picows::versions() else {
-            eprintln!("skipped: {PYTHON} has no picows and orjson");
+            // Unlike `eprintln`, this is shown although the test passes.
+            let _ = writeln!(io::stderr(), "NOT TESTED: the picows client, because {PYTHON} has no picows and orjson");
             return;
         };
         assert!(versions.contains("picows "), "{versions}");

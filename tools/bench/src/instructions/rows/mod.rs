@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_row_computes_the_right_answer_without_valgrind() {
+    fn every_row_runs_without_valgrind() {
         all().into_iter().for_each(Row::count);
     }
 

@@ -105,3 +105,23 @@ impl Work for Changed {
         load_cached(&mut self.handles);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The loads have no result, so that nothing else is counted. This checks what they would return.
+    #[test]
+    fn both_kinds_of_handles_load_the_values_that_were_published() {
+        let mut source = Source::new();
+        let mut cached = source.cached();
+        for _ in 0..2 {
+            source.publish();
+            for (i, ticker) in source.tickers.iter().enumerate() {
+                assert_eq!(source.handles[i].load().value(), Some(ticker));
+                assert_eq!(cached[i].load().value(), Some(ticker));
+            }
+            load_cached(&mut cached);
+        }
+    }
+}
