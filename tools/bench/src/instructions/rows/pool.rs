@@ -2,10 +2,11 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
+use std::time::Duration;
 
-use hoga::model::{Clock, ConnectionId, DataType, Epoch, Market, Nanos, StreamKey, Ticker};
+use hoga::model::{Clock, ConnectionId, DataType, Epoch, Market, Nanos, Receipt, StreamKey, Ticker};
 use hoga::net::SystemClock;
-use hoga::pool::{self, CachedHandle, DataPool, Handle, Publisher, Timeline, Verdict};
+use hoga::pool::{self, CachedHandle, Handle, Publisher, Timeline, Verdict};
 use hoga::sync::connection::ConnectionState;
 use hoga_bench::counting::Work;
 
@@ -33,6 +34,11 @@ pub fn rows() -> Vec<Row> {
             let source = Source::new();
             move || source.handles.iter().for_each(|handle| _ = black_box(handle.load().trade_price))
         }),
+        Row::new("load ticker with its health, cached handle", MARKETS, || {
+            let source = Source::new();
+            let mut handles = source.cached();
+            move || load_cached_with_health(&mut handles)
+        }),
     ]
 }
 
@@ -42,6 +48,15 @@ pub fn rows() -> Vec<Row> {
 fn load_cached(handles: &mut [CachedHandle<Ticker>]) {
     for handle in handles {
         black_box(handle.load().trade_price);
+    }
+}
+
+/// Each health is that of a live value, so that all of its conditions are checked.
+#[inline(never)]
+fn load_cached_with_health(handles: &mut [CachedHandle<Ticker>]) {
+    for handle in handles {
+        let reading = handle.load();
+        black_box((reading.trade_price, reading.health()));
     }
 }
 
@@ -55,13 +70,15 @@ struct Source {
     publishers: Vec<Publisher<Ticker>>,
     handles: Vec<Handle<Ticker>>,
     tickers: Vec<Ticker>,
+    receipt: Receipt,
 }
 
 impl Source {
     fn new() -> Self {
         let (clock, ticker) = (SystemClock::new(), decode::ticker());
         let (pool, connection) = (
-            pool::empty(Arc::new(clock), DataPool::STALE_AFTER),
+            // Nothing becomes stale, however slow the counting is.
+            pool::empty(Arc::new(clock), Duration::MAX),
             Arc::new(ConnectionState::new(ConnectionId(0), clock.now())),
         );
         connection.opened(Epoch(1), clock.now(), None);
@@ -70,6 +87,7 @@ impl Source {
             publishers: markets().map(|market| pool::open(&pool, key(market), connection.clone())).collect(),
             handles: markets().map(|market| pool.ticker(market).expect("an open stream")).collect(),
             tickers: markets().map(|market| Ticker { market, ..ticker }).collect(),
+            receipt: Receipt { received: clock.now(), ..RECEIPT },
         };
         source.publish();
         source
@@ -80,7 +98,7 @@ impl Source {
         let timeline = Timeline::new();
         for (publisher, ticker) in self.publishers.iter_mut().zip(&mut self.tickers) {
             ticker.timestamp += 1;
-            let verdict = publisher.publish(&RECEIPT, ticker, &timeline, || Nanos(1));
+            let verdict = publisher.publish(&self.receipt, ticker, &timeline, || Nanos(1));
             assert_eq!(verdict, Verdict::Published);
         }
     }
@@ -120,6 +138,7 @@ mod tests {
             for (i, ticker) in source.tickers.iter().enumerate() {
                 assert_eq!(source.handles[i].load().value(), Some(ticker));
                 assert_eq!(cached[i].load().value(), Some(ticker));
+                assert!(cached[i].load().health().is_live());
             }
             load_cached(&mut cached);
         }
