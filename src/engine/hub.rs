@@ -41,14 +41,17 @@ pub(super) struct Hub {
     broadcast_capacity: usize,
     feeds: BTreeMap<DemandId, FeedRecord>,
     monitor: Monitor,
-    /// The time of the monitor's next look at all streams.
+    /// The time of the monitor's next look at all streams, and the time between two.
     next_look: Nanos,
+    look_every: Duration,
     stopped: bool,
     outcome: Outcome,
 }
 
-/// How often the monitor looks at all streams.
+/// How often the monitor looks at all streams while messages arrive.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// The longest time between two looks while nothing arrives. It doubles.
+const LOOK_EVERY_MAX: Duration = Duration::from_secs(1);
 
 /// The work that remains after a call, to be done without the lock.
 #[derive(Default)]
@@ -104,6 +107,7 @@ impl Hub {
             selectors: connections.iter().map(|_| None).collect(),
             monitor: Monitor::new(connections.len()),
             next_look: Nanos::default(),
+            look_every: LOOK_EVERY,
             connections,
             opened: BTreeSet::new(),
             rings: BTreeSet::new(),
@@ -331,8 +335,9 @@ impl Hub {
             Some(Look { connection: self.planner.home(glance.stream), mode, glance })
         };
         let looks: Vec<_> = pool::glances(&self.pool).into_iter().filter_map(look).collect();
-        self.next_look = if looks.is_empty() { Nanos::NEVER } else { now + LOOK_EVERY };
-        let Findings { usual, usual_of_connections, doubts, asks, probes } = self.monitor.judge(now, &looks);
+        let Findings { usual, usual_of_connections, doubts, asks, probes, is_still } = self.monitor.judge(now, &looks);
+        self.look_every = if is_still { (self.look_every * 2).min(LOOK_EVERY_MAX) } else { LOOK_EVERY };
+        self.next_look = if looks.is_empty() { Nanos::NEVER } else { now + self.look_every };
         for (key, silence) in usual {
             pool::set_usual_silence(&self.pool, key, silence);
         }

@@ -37,6 +37,8 @@ pub struct Findings {
     pub asks: BTreeSet<StreamKey>,
     /// Connections that must be probed.
     pub probes: BTreeSet<usize>,
+    /// True if nothing has arrived since the last look, and nothing follows from this one.
+    pub is_still: bool,
 }
 
 /// Watches all streams of an engine.
@@ -45,6 +47,8 @@ pub struct Monitor {
     streams: BTreeMap<StreamKey, Watched>,
     markets: BTreeMap<Market, Siblings>,
     connections: Vec<WatchedConnection>,
+    /// The number of messages of all streams at the last look.
+    arrivals: u64,
 }
 
 /// What is remembered about one stream.
@@ -95,6 +99,9 @@ impl Monitor {
         looks.iter().for_each(|look| self.judge_stream(now, look, &mut findings));
         self.compare_siblings(now, looks, &mut findings);
         self.streams.retain(|_, watched| std::mem::take(&mut watched.is_seen));
+        let arrivals = looks.iter().map(|look| look.glance.arrivals).sum();
+        let nothing_arrived = std::mem::replace(&mut self.arrivals, arrivals) == arrivals;
+        findings.is_still = nothing_arrived && findings == Findings::default();
         findings
     }
 

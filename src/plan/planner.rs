@@ -530,7 +530,9 @@ impl Planner {
     /// Returns when the exchange's list of a connection must be requested next.
     fn next_list(&self) -> Nanos {
         let next = self.plans.iter().map(ConnectionPlan::next_list).min();
-        next.filter(|_| self.config.endpoint.dialect().has_list).unwrap_or(Nanos::NEVER)
+        let next = next.filter(|_| self.config.endpoint.dialect().has_list).unwrap_or(Nanos::NEVER);
+        // Never earlier than the check that requests it.
+        next.max(self.last_check + CHECK_EVERY)
     }
 
     /// Checks the leases, if a check is due.
@@ -751,6 +753,21 @@ mod tests {
         planner.poll(at(100), |_| Some((Epoch(1), at(50))));
         assert_eq!(planner.confirmation(key("KRW-ETH")), Some(Confirmation::Data));
         (planner, eth)
+    }
+
+    /// Regression test: the list was due, but the planner looks only once in 20 ms, and asked to be polled at once until
+    /// then.
+    #[test]
+    fn the_next_poll_is_never_in_the_past() {
+        let (mut planner, _) = with_two();
+        let mut listed = Vec::new();
+        for ms in 9_900..10_100 {
+            let decisions = planner.poll(at(ms), |_| Some((Epoch(1), at(50))));
+            listed.extend(decisions.list.iter().map(|_| ms));
+            assert!(planner.next_poll() > at(ms), "{ms}");
+        }
+        let [ms] = listed[..] else { panic!("{listed:?}") };
+        assert!((10_000..=10_020).contains(&ms), "{ms}");
     }
 
     #[test]
