@@ -367,6 +367,17 @@ mod tests {
         assert_eq!((fixture.asked, fixture.probed), (vec![], vec![]));
     }
 
+    /// The stream died a moment after it began.
+    #[test]
+    fn a_stream_that_has_brought_few_messages_is_asked_later() {
+        let mut fixture = Fixture::new(&[BTC, ETH]);
+        fixture.run(2, &[0, 1]);
+        fixture.run(60, &[0]);
+        let [(ms, key), ..] = fixture.asked[..] else { panic!("never asked") };
+        assert_eq!(key, stream(ETH.0, ETH.1));
+        assert!((10_000..16_000).contains(&ms), "{ms}");
+    }
+
     #[test]
     fn a_trade_without_its_ticker_makes_the_ticker_suspect() {
         let mut fixture = Fixture::new(&[BTC, (DataType::Trade, "KRW-BTC"), ETH, (DataType::Trade, "KRW-ETH")]);

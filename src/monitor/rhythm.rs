@@ -13,8 +13,10 @@ const SILENCE_MIN: Duration = Duration::from_secs(2);
 /// A stream with longer usual silences is not judged by them. The answer to a needless question teaches the rhythm a
 /// longer pause, so a market that stops trading is asked for a few times and then left alone.
 const SILENCE_MAX: Duration = Duration::from_secs(600);
-/// The number of pauses that must be known.
-const PAUSES_MIN: u32 = 20;
+/// The number of pauses that must be known before silence tells anything.
+const PAUSES_MIN: u32 = 3;
+/// The number of pauses from which on they are taken as they are. With half as many, silences twice as long are usual.
+const PAUSES_ENOUGH: u32 = 20;
 /// The longest pause shrinks by this part with each pause that follows.
 const FORGET: u32 = 512;
 
@@ -49,8 +51,12 @@ impl Rhythm {
     /// Returns the longest silence that is usual. `None` while too little is known, and for a stream whose usual silences
     /// are too long to tell anything.
     pub fn usual_silence(&self) -> Option<Duration> {
-        let usual = (self.longest * FACTOR).max(SILENCE_MIN);
-        (self.pauses >= PAUSES_MIN && usual <= SILENCE_MAX).then_some(usual)
+        if self.pauses < PAUSES_MIN {
+            return None;
+        }
+        let known = self.pauses.min(PAUSES_ENOUGH);
+        let usual = (self.longest * FACTOR).max(SILENCE_MIN) * PAUSES_ENOUGH / known;
+        (usual <= SILENCE_MAX).then_some(usual)
     }
 }
 
@@ -77,10 +83,13 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_usual_before_enough_pauses_are_known() {
+    fn the_fewer_pauses_are_known_the_longer_silences_are_usual() {
         assert_eq!(usual_ms(&Rhythm::default()), None);
-        assert_eq!(usual_ms(&with_pauses([1000; 19])), None);
+        assert_eq!(usual_ms(&with_pauses([1000; 2])), None);
+        assert_eq!(usual_ms(&with_pauses([1000; 4])), Some(20_000));
+        assert_eq!(usual_ms(&with_pauses([1000; 10])), Some(8000));
         assert_eq!(usual_ms(&with_pauses([1000; 20])), Some(4000));
+        assert_eq!(usual_ms(&with_pauses([1000; 200])), Some(4000));
     }
 
     #[test]
