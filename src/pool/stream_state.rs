@@ -23,7 +23,7 @@ use super::health::{Health, HealthInputs, HealthReason, SubscriptionState};
 use super::publisher::Verdict;
 use super::status::VerdictCounts;
 use crate::model::{Clock, Nanos, StreamKey};
-use crate::sync::connection::ConnectionState;
+use crate::sync::connection::{ConnectionSnapshot, ConnectionState};
 use crate::sync::latest::Version;
 use crate::sync::signal::Signal;
 use crate::sync::timed_flag::{TimedFlag, TimedFlagState};
@@ -37,6 +37,10 @@ pub(super) struct StreamState {
     /// Shared by the whole pool.
     pub waiters: Arc<Waiters>,
     pub connection: ArcSwap<ConnectionState>,
+    /// The first connection, and whether the stream has moved to another. Almost no stream ever moves, and a load of an
+    /// `ArcSwap` takes longer than all other reads of [`health`](Self::health).
+    first: Arc<ConnectionState>,
+    has_moved: AtomicBool,
     pub counts: Counts,
     /// In ns.
     stale_after: u64,
@@ -66,7 +70,9 @@ impl StreamState {
             clock,
             signal: Signal::new(),
             waiters,
-            connection: ArcSwap::new(connection),
+            connection: ArcSwap::new(connection.clone()),
+            first: connection,
+            has_moved: AtomicBool::new(false),
             counts: Counts::default(),
             stale_after: u64::try_from(stale_after.as_nanos()).unwrap_or(u64::MAX),
             doubt: AtomicU64::new(0),
@@ -107,6 +113,12 @@ impl StreamState {
     pub fn move_to(&self, connection: Arc<ConnectionState>) {
         self.subscription.interrupt(self.connection.load().snapshot().disconnected_at, self.clock.now());
         self.connection.store(connection);
+        // Relaxed: a reader that does not see it yet judges by the old connection, as it would have a moment ago.
+        self.has_moved.store(true, Relaxed);
+    }
+
+    fn connection_snapshot(&self) -> ConnectionSnapshot {
+        if self.has_moved.load(Relaxed) { self.connection.load().snapshot() } else { self.first.snapshot() }
     }
 
     /// Records evidence, found at `now`, against all values received until then. If evidence against the newest value,
@@ -133,7 +145,7 @@ impl StreamState {
     /// Returns the health of a loaded version. Reads the clock at most once.
     pub fn health<V>(&self, version: Option<&Version<V>>) -> Health {
         // The connection must be loaded before the subscription, see `move_to`.
-        let connection = self.connection.load().snapshot();
+        let connection = self.connection_snapshot();
         let inputs = HealthInputs {
             connection,
             subscription: self.subscription(),

@@ -164,6 +164,7 @@ impl ConnectionState {
     }
 
     /// Returns the state at one moment: epoch, up and the last disconnect belong together.
+    #[inline]
     pub fn snapshot(&self) -> ConnectionSnapshot {
         loop {
             // Acquire, pairs with DISCONNECT-THEN-SOCKET.
