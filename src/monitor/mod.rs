@@ -13,6 +13,8 @@
 //! whole connection is quiet, all of it is probed, and the session replaces the socket if nothing answers.
 
 mod attempts;
+#[cfg(all(test, not(loom)))]
+mod labelled;
 mod monitor;
 mod rhythm;
 mod siblings;

@@ -117,10 +117,12 @@ impl Siblings {
             self.behind = None;
         }
         self.judge_accusation(ticker, trade, settling);
-        let (is_ticker, trade_ms) = match () {
-            () if !ticker.shows(trade.trade_ms) => (true, trade.trade_ms),
-            () if !trade.shows(ticker.trade_ms) => (false, ticker.trade_ms),
-            () => return None,
+        let (is_ticker, trade_ms) = if !ticker.shows(trade.trade_ms) {
+            (true, trade.trade_ms)
+        } else if !trade.shows(ticker.trade_ms) {
+            (false, ticker.trade_ms)
+        } else {
+            return None;
         };
         let behind = *self.behind.get_or_insert(Behind { is_ticker, trade_ms, since: now });
         if self.is_accused(behind) || !settling.is_useful() || now.since(behind.since) < settling.limit() {
