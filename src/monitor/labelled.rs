@@ -24,6 +24,9 @@ const FAULT_MS: u64 = 900_000;
 /// How long the planner waits for an answer to its two requests.
 const UNANSWERED_MS: u64 = 6000;
 
+/// After this time without data, the session probes the connection.
+const QUIET_AFTER: Duration = Duration::from_secs(10);
+
 struct TestClock(AtomicU64);
 
 impl Clock for TestClock {
@@ -260,7 +263,9 @@ impl Model {
         self.answers = later;
         let due: Vec<_> = due;
         for (ms, market, stream, is_none) in due {
-            if is_none {
+            if is_none && self.markets[market].faults[stream].is_none() {
+                // The fault has ended, and a message has arrived since the request.
+            } else if is_none {
                 pool::doubt(&self.pool, key(self.markets[market].market, stream), HealthReason::Unanswered);
             } else {
                 self.send(market, stream, ms.max(self.ms));
@@ -274,6 +279,17 @@ impl Model {
         self.answers.push((self.ms + wait, market, stream, is_mute));
         if !is_mute {
             self.end_fault(market, stream);
+        }
+    }
+
+    /// Answers a probe of the connection with the state of each stream that works.
+    fn answer_probe(&mut self) {
+        for market in 0..self.markets.len() {
+            for stream in 0..3 {
+                if self.markets[market].faults[stream].is_none() {
+                    self.answers.push((self.ms + 50 + self.random.below(250), market, stream, false));
+                }
+            }
         }
     }
 
@@ -291,6 +307,11 @@ impl Model {
         }
         for (_, usual) in findings.usual_of_connections {
             self.state.set_usual_silence(usual);
+        }
+        // The session also probes a silent connection by itself.
+        let is_quiet = at(self.ms).since(self.state.snapshot().heard) >= QUIET_AFTER;
+        if (is_quiet && self.answers.is_empty()) || !findings.probes.is_empty() {
+            self.answer_probe();
         }
         for (key, reason) in findings.doubts {
             pool::doubt(&self.pool, key, reason);
