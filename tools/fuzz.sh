@@ -9,10 +9,31 @@
 # Inputs that reach new code are kept in target/fuzz/corpus, so that the next run continues from there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+usage() {
+    sed -n '2,/^set /{/^set /d; s/^# \{0,1\}//p;}' tools/fuzz.sh
+}
+
+all=(frames opening decode session recording)
 seconds=${1:-60}
 shift || true
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(frames opening decode session recording)
+[ ${#targets[@]} -gt 0 ] || targets=("${all[@]}")
+case $seconds in
+-h | --help)
+    usage
+    exit
+    ;;
+*[!0-9]* | 0)
+    echo "SECONDS is '$seconds': give a whole number above 0" >&2
+    exit 2
+    ;;
+esac
+for target in "${targets[@]}"; do
+    [[ " ${all[*]} " == *" $target "* ]] || {
+        echo "there is no target '$target': choose from ${all[*]}" >&2
+        exit 2
+    }
+done
 
 host=$(rustc -vV | sed -n 's/^host: //p')
 out=$PWD/target/fuzz

@@ -27,6 +27,17 @@ unavailable() {
     exit 77
 }
 
+case ${1:-} in
+-h | --help)
+    sed -n '2,/^set /{/^set /d; s/^# \{0,1\}//p;}' tools/autobahn/run.sh
+    exit
+    ;;
+-*)
+    echo "unknown option '$1': --help shows the usage" >&2
+    exit 2
+    ;;
+esac
+
 is_python27() {
     "$1" -c 'import sys; sys.exit(sys.version_info[:2] != (2, 7))' >/dev/null 2>&1
 }
