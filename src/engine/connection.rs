@@ -214,9 +214,9 @@ impl<C: Clock> Sink for Connection<C> {
 
     #[cold]
     fn refuse(&mut self, receipt: Receipt, stream: Option<StreamKey>) {
-        let is_known = stream.is_some_and(|stream| self.router.refused(receipt.received, stream));
-        if !is_known {
-            self.handles.state.refused_unnamed(receipt.received);
+        match stream {
+            Some(stream) => self.router.refused(receipt.received, stream),
+            None => self.handles.state.refused_unnamed(receipt.received),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use crate::model::{Nanos, Stamps};
+use crate::model::{Nanos, Stamps, saturating_ns};
 
 /// The number of significant decimal digits of each recorded time: a resolution of 1 %.
 const DIGITS: u8 = 2;
@@ -56,12 +56,12 @@ impl Latency {
     /// Records a duration.
     #[inline]
     pub fn record(&mut self, time: Duration) {
-        self.0.saturating_record(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+        self.0.saturating_record(saturating_ns(time));
     }
 
     /// Records a duration that occurred `times` times.
     pub fn record_many(&mut self, time: Duration, times: u64) {
-        self.0.saturating_record_n(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), times);
+        self.0.saturating_record_n(saturating_ns(time), times);
     }
 
     /// Adds the records of another histogram.

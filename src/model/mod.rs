@@ -35,6 +35,7 @@ pub use offset::ClockOffset;
 pub(crate) use printable::is_misleading;
 pub use side::Side;
 pub use sink::{Receipt, Sink};
+pub(crate) use stamp::saturating_ns;
 pub use stamp::{Clock, ConnectionId, Epoch, Nanos, Stamps};
 pub use stream::{DataType, Format, Grouping, Interval, StreamType};
 pub use words::{FromWords, Words};

@@ -35,17 +35,22 @@ impl Nanos {
     }
 }
 
+/// Returns a duration in ns; the maximum if it is longer than 584 years.
+pub(crate) fn saturating_ns(d: Duration) -> u64 {
+    u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)
+}
+
 impl Add<Duration> for Nanos {
     type Output = Self;
     fn add(self, d: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)))
+        Self(self.0.saturating_add(saturating_ns(d)))
     }
 }
 
 impl Sub<Duration> for Nanos {
     type Output = Self;
     fn sub(self, d: Duration) -> Self {
-        Self(self.0.saturating_sub(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)))
+        Self(self.0.saturating_sub(saturating_ns(d)))
     }
 }
 

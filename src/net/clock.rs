@@ -4,7 +4,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::model::{Clock, Nanos};
+use crate::model::{Clock, Nanos, saturating_ns};
 
 /// A clock that returns the wall time of its creation plus the monotonic time since. Later changes of the wall clock do
 /// not affect it.
@@ -30,7 +30,7 @@ impl SystemClock {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             anchor: Instant::now(),
-            anchor_ns: u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX),
+            anchor_ns: saturating_ns(wall),
             #[cfg(any(target_os = "linux", target_os = "android"))]
             anchor_coarse: read(ClockId::Monotonic).0,
         }

@@ -300,8 +300,8 @@ impl ConnectionPlan {
         if self.is_settled() { self.list_check.next() } else { Nanos::NEVER }
     }
 
-    /// Handles the exchange's list of subscriptions, and returns how it differs from what was requested. A request that
-    /// names unwanted streams no more is then needed.
+    /// Handles the exchange's list of subscriptions, and returns how it differs from what was requested. If the
+    /// socket carries unwanted streams, the request is sent again, which ends them.
     pub fn listed(
         &mut self,
         listed: &BTreeSet<StreamKey>,

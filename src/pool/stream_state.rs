@@ -22,7 +22,7 @@ use crossbeam_utils::CachePadded;
 use super::health::{Health, HealthInputs, HealthReason, SubscriptionState};
 use super::publisher::Verdict;
 use super::status::VerdictCounts;
-use crate::model::{Clock, Nanos, StreamKey};
+use crate::model::{Clock, Nanos, StreamKey, saturating_ns};
 use crate::sync::connection::{ConnectionSnapshot, ConnectionState};
 use crate::sync::latest::Version;
 use crate::sync::signal::Signal;
@@ -74,7 +74,7 @@ impl StreamState {
             first: connection,
             has_moved: AtomicBool::new(false),
             counts: Counts::default(),
-            stale_after: u64::try_from(stale_after.as_nanos()).unwrap_or(u64::MAX),
+            stale_after: saturating_ns(stale_after),
             doubt: AtomicU64::new(0),
             usual_silence: AtomicU64::new(u64::MAX),
             only_snapshots: AtomicBool::new(false),
@@ -133,7 +133,7 @@ impl StreamState {
 
     /// Sets the longest time without a message that is usual for the stream.
     pub fn set_usual_silence(&self, silence: Option<Duration>) {
-        let ns = silence.map_or(u64::MAX, |silence| u64::try_from(silence.as_nanos()).unwrap_or(u64::MAX));
+        let ns = silence.map_or(u64::MAX, saturating_ns);
         self.usual_silence.store(ns, Relaxed);
     }
 

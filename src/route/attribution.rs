@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use crate::feed::Latency;
-use crate::model::{ClockOffset, Nanos};
+use crate::model::{ClockOffset, Nanos, saturating_ns};
 use crate::sync::histogram::{Recorded, Recorder, histogram};
 
 /// The value of `Shared::origin` until the first message.
@@ -175,7 +175,7 @@ impl AttributionWriter {
     /// Records how long the bytes of a read had waited in the kernel.
     #[inline]
     pub fn read_after(&mut self, wait: Duration) {
-        self.kernel.record(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX));
+        self.kernel.record(saturating_ns(wait));
     }
 
     /// Records a `Date` header of the exchange: `asked` and `answered` are our stamps of the request and its answer.

@@ -138,14 +138,16 @@ impl<C: Clock> Router<C> {
         self.feeds.reuse_touched(touched);
     }
 
-    /// Marks the value of a stream, of which a message was refused, as suspect. Returns false if there is no such stream.
+    /// Marks the value of a stream as suspect, because a message of it was refused. Ignores streams that the connection
+    /// never carried.
     #[cold]
-    pub fn refused(&mut self, received: Nanos, mut stream: StreamKey) -> bool {
+    pub fn refused(&mut self, received: Nanos, mut stream: StreamKey) {
         if matches!(stream.data_type, DataType::GroupedOrderbook(step) if Some(step.to_krw()) == self.plain_level) {
             stream.data_type = DataType::Orderbook;
         }
-        let route = any_route(&mut self.table, stream);
-        route.map(|route| route.refused(received)).is_some()
+        if let Some(route) = any_route(&mut self.table, stream) {
+            route.refused(received);
+        }
     }
 
     /// Returns the level that the exchange sends in ungrouped books, unless it sends 0 or none.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::entropy::{Entropy, EntropyExt};
 use super::{Disconnect, block_time};
 use crate::config::{Backoff, Config};
-use crate::model::Nanos;
+use crate::model::{Nanos, saturating_ns};
 use crate::ws::{Rejection, RejectionKind};
 
 /// The least wait after HTTP 429 or 418. It doubles with each refusal in a row, also if the exchange states less.
@@ -73,7 +73,7 @@ impl Retry {
         let requested = self.requested_wait(disconnect, now);
         let bound = self.backoff.base.saturating_mul(1 << self.attempt.min(20)).min(self.backoff.cap);
         self.attempt = self.attempt.saturating_add(1);
-        let jitter = Duration::from_nanos(entropy.up_to(u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX)));
+        let jitter = Duration::from_nanos(entropy.up_to(saturating_ns(bound)));
         requested + jitter
     }
 

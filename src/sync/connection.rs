@@ -25,7 +25,7 @@ use std::time::Duration;
 use crossbeam_utils::CachePadded;
 
 use super::prim::AtomicU64;
-use crate::model::{ConnectionId, DisconnectKind, Epoch, Nanos};
+use crate::model::{ConnectionId, DisconnectKind, Epoch, Nanos, saturating_ns};
 
 /// In `socket`: set while the socket is up.
 const UP: u64 = 1;
@@ -127,7 +127,7 @@ impl ConnectionState {
 
     /// Sets the longest time without data that is usual for the connection. For the control thread.
     pub fn set_usual_silence(&self, silence: Option<Duration>) {
-        let ns = silence.map_or(u64::MAX, |silence| u64::try_from(silence.as_nanos()).unwrap_or(u64::MAX));
+        let ns = silence.map_or(u64::MAX, saturating_ns);
         self.usual_silence.store(ns, Relaxed);
     }
 

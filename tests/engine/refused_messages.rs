@@ -75,28 +75,34 @@ fn a_wait_names_refused_messages_for_their_streams_and_no_others() {
     socket.send([ticker_json("KRW-BTC", 1.0, 1_700_000_000_000, SNAPSHOT), refused("KRW-ETH"), refused("KRW-ETH")]);
     await_refused(&engine, 2);
     let error = not_ready(engine.wait_ready(Duration::ZERO));
-    let [(eth, NotReadyReason::RefusedMessages { refused, .. }), (xrp, NotReadyReason::NoDataYet)] = &error.streams[..]
+    let [(eth, NotReadyReason::RefusedMessages { refused: of_eth, .. }), (xrp, NotReadyReason::NoDataYet)] =
+        &error.streams[..]
     else {
         panic!("{error:?}")
     };
     assert_eq!((eth.to_string(), xrp.to_string()), ("ticker KRW-ETH".to_owned(), "ticker KRW-XRP".to_owned()));
-    assert_eq!((refused.count, refused.first.stream), (2, Some(*eth)));
+    assert_eq!((of_eth.count, of_eth.first.stream), (2, Some(*eth)));
     let why = "connected, and 2 messages were refused, the first (ticker KRW-ETH) because field trade_price is empty";
     assert!(error.to_string().contains(why), "{error}");
     let status = engine.connections().remove(0).refused.all().unwrap();
     assert_eq!(status.to_string(), why, "the status says the same");
 
+    // A message of a stream that nobody asked for says nothing about the others.
+    let btc = engine.pool().ticker("KRW-BTC").unwrap();
+    socket.send([refused("KRW-DOGE")]);
+    await_refused(&engine, 3);
+    assert!(btc.load().health().is_undisputed(), "{}", btc.load().health());
+
     // A message whose stream cannot be read may be of any stream, also of one that has a value.
     socket.send([json!([])]);
-    await_refused(&engine, 3);
+    await_refused(&engine, 4);
     let error = not_ready(engine.wait_ready(Duration::ZERO));
     let counts = error.streams.iter().map(|(_, reason)| match reason {
         NotReadyReason::RefusedMessages { refused, .. } => refused.count,
         other => panic!("{other:?}"),
     });
     assert_eq!(counts.collect::<Vec<_>>(), [1, 2, 1]);
-    let suspect = engine.pool().ticker("KRW-BTC").unwrap().load().health();
-    assert_eq!(suspect.reason(), Some(HealthReason::RefusedUnnamed));
+    assert_eq!(btc.load().health().reason(), Some(HealthReason::RefusedUnnamed));
 
     // The next socket starts without refused messages.
     drop(socket);

@@ -101,7 +101,7 @@ impl Victim {
         )
     }
 
-    /// Receives bytes of the attacker, who then reads what was sent. Ignores them after the end of the socket.
+    /// Passes bytes of the attacker to the session, and takes the answers. Does nothing after the socket has ended.
     fn receive(&mut self, bytes: &[u8]) {
         for piece in bytes.chunks(READ_BYTES) {
             let spare = self.session.spare(self.socket);
