@@ -187,18 +187,20 @@ pub use model::{
 /// The status of the engine: connections, feeds, callbacks, demand, the list of markets, and latencies.
 pub mod status {
     pub use crate::call::CallbackStatus;
-    pub use crate::engine::{ConnectionStatus, FeedStatus, Lifecycle, LifecycleEvent, MarketListStatus};
+    pub use crate::engine::{ConnectionStatus, FeedStatus, Lifecycle, LifecycleEvent, MarketListStatus, NetworkStatus};
     pub use crate::feed::{CallbackState, FeedCounters, FeedCounts, Latencies, Latency};
     pub use crate::model::ClockOffset;
     pub use crate::plan::{ClientStatus, Conflict, ConflictKind, ConflictSubject, PlanStats, Revisions};
     pub use crate::pool::{HealthReason, StreamStatus, VerdictCounts};
     pub use crate::route::Attribution;
-    pub use crate::session::{Counters, Disconnect, Event, FormatReason, Refused, RefusedMessages, Stage, State};
+    pub use crate::session::{
+        Counters, Disconnect, Event, FormatReason, ProxyFailure, Refused, RefusedMessages, Stage, State,
+    };
     pub use crate::wire::{
         DecodeCounters, DecodeError, DecodeErrorKind, Drift, DriftCounts, DriftKind, ErrorName, Excerpt, ObjectCounts,
         ServerError, SubscriptionEntry, SubscriptionList,
     };
-    pub use crate::ws::{CloseCode, Rejection, RejectionKind, RetryAfter, Violation};
+    pub use crate::ws::{CloseCode, Rejection, RejectionKind, RetryAfter, TunnelError, Violation};
 }
 
 /// Feeds without an engine, to replay recordings.

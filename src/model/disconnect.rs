@@ -19,6 +19,10 @@ pub enum DisconnectKind {
     ConnectTimeout,
     /// This machine has no file descriptor or no memory left for a socket.
     OutOfResources,
+    /// The proxy could not be reached, or opened no tunnel to the exchange.
+    ProxyFailed,
+    /// The proxy could not be reached, or opened no tunnel, in time.
+    ProxyTimeout,
     /// The TLS handshake failed, or the certificate was refused.
     TlsFailed,
     /// The TLS handshake took too long.
@@ -55,13 +59,15 @@ pub enum DisconnectKind {
 
 impl DisconnectKind {
     /// All kinds, in numeric order: `ALL[kind as usize] == kind`.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::DnsFailed,
         Self::DnsTimeout,
         Self::ConnectRefused,
         Self::ConnectFailed,
         Self::ConnectTimeout,
         Self::OutOfResources,
+        Self::ProxyFailed,
+        Self::ProxyTimeout,
         Self::TlsFailed,
         Self::TlsTimeout,
         Self::UpgradeRejected,
@@ -94,6 +100,8 @@ impl DisconnectKind {
             Self::ConnectFailed => "connect_failed",
             Self::ConnectTimeout => "connect_timeout",
             Self::OutOfResources => "out_of_resources",
+            Self::ProxyFailed => "proxy_failed",
+            Self::ProxyTimeout => "proxy_timeout",
             Self::TlsFailed => "tls_failed",
             Self::TlsTimeout => "tls_timeout",
             Self::UpgradeRejected => "upgrade_rejected",

@@ -15,8 +15,9 @@ pub enum Action {
     Resolve,
     /// Open TCP to this address; answer with `handle_connected` or `handle_closed`.
     Connect(SocketId, SocketAddr),
-    /// Start TLS on the open socket; answer with `handle_secured` or `handle_closed`.
-    StartTls(SocketId),
+    /// Start TLS on the open socket; answer with `handle_secured` or `handle_closed`. These bytes of the exchange were
+    /// received after a proxy's answer, and come before all that the socket still holds.
+    StartTls(SocketId, Vec<u8>),
     /// Send as many of these last bytes as the socket takes at once, then drop the socket (or the attempt to open it).
     Disconnect(SocketId, Vec<u8>),
 }

@@ -16,7 +16,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hoga::config::{Config, Endpoint, InvalidEndpoint};
+use hoga::config::{Config, Endpoint, InvalidEndpoint, Roots};
 use hoga::model::{ConnectionId, DataType, DisconnectKind, Nanos, Noun, Receipt, Sink, StreamKey};
 use hoga::plan::DesiredSet;
 use hoga::session::{Action, Budget, Disconnect, Entropy, Event, Rate, Session, SocketId};
@@ -503,7 +503,8 @@ mod tls {
             .unwrap();
         let server = ServerConnection::new(Arc::new(config)).unwrap();
         let mut attacker = Attacker { server: Some(server), piece: usize::MAX, ..Attacker::default() };
-        let mut tls = Tls::new(&TlsConfig::new(&[cert.pem().into_bytes()]).unwrap(), "localhost").unwrap();
+        let mut tls =
+            Tls::new(&TlsConfig::new(&Roots::bundled().and_pem(cert.pem())).unwrap(), "localhost", &[]).unwrap();
         while let Err(error) = tls.handshake(&mut attacker) {
             assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "{error}");
             tls.readable(false);
@@ -547,7 +548,7 @@ mod tls {
     /// Feeds a client that waits for the server's part of the handshake. Returns how many bytes it took before it failed.
     #[track_caller]
     fn handshake_with(first: &[u8], again: &[u8], piece: usize) -> usize {
-        let mut tls = Tls::new(&TlsConfig::new(&[]).unwrap(), "localhost").unwrap();
+        let mut tls = Tls::new(&TlsConfig::new(&Roots::bundled()).unwrap(), "localhost", &[]).unwrap();
         let mut attacker = Attacker { to_client: first.to_vec(), piece, ..Attacker::default() };
         let mut given = first.len();
         let peak = peak_during(|| {
