@@ -25,8 +25,11 @@ pub(super) struct Context {
 }
 
 impl Context {
-    pub fn new(host: &str, roots: Arc<str>) -> Self {
-        Self { host: host.into(), roots, first: Vec::new() }
+    /// Creates the context of a handshake whose server has already sent these bytes.
+    pub fn new(host: &str, roots: Arc<str>, received: &[u8]) -> Self {
+        let mut context = Self { host: host.into(), roots, first: Vec::new() };
+        context.received(received);
+        context
     }
 
     /// Notes the beginning of `bytes`, which were received and not processed. Has no effect once some were processed.
@@ -95,6 +98,11 @@ impl Context {
             CertificateError::UnknownIssuer => format!(
                 "no trusted root has issued the server's certificate; trusted: {roots}. If you trust its issuer, add the \
                  issuer's root certificate (Builder::root_certificates_file; hoga watch --ca FILE)"
+            ),
+            // Typical of a CA that was made again under the same name.
+            CertificateError::BadSignature => format!(
+                "the server's certificate names a trusted root as its issuer, but another key has signed it; trusted: \
+                 {roots}. If the issuer's root certificate was made again, use the new one (hoga watch --ca FILE)"
             ),
             CertificateError::ExpiredContext { time, not_after } => format!(
                 "the server's certificate expired at {}, {} ago by this machine's clock ({}); if the clock is right, the \

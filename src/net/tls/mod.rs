@@ -17,4 +17,6 @@ pub(super) use failure::explain_broken;
 pub use stream::Tls;
 
 #[cfg(test)]
+mod failure_tests;
+#[cfg(test)]
 mod tests;

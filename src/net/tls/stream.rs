@@ -64,7 +64,7 @@ impl Tls {
             shown: 0,
             leftover: Vec::with_capacity(DATA_MAX),
             closed_by_peer: false,
-            context: Box::new(Context::new(host, config.roots().clone())),
+            context: Box::new(Context::new(host, config.roots().clone(), received)),
         })
     }
 

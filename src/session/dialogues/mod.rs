@@ -5,6 +5,7 @@ mod demand;
 mod disconnects;
 mod opening;
 mod protocol;
+mod proxy;
 mod refusals;
 mod refused_requests;
 mod reports;
