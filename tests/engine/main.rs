@@ -16,6 +16,7 @@ mod latencies;
 mod lifecycle;
 #[cfg(feature = "rest")]
 mod market_list;
+mod proxies;
 mod refused_messages;
 #[cfg(feature = "rest")]
 mod rest;
