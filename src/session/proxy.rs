@@ -103,10 +103,10 @@ impl fmt::Display for ProxyFailure {
             Self::Connect(kind) => write!(f, "could not be reached: {kind}; check its address, and that it runs"),
             Self::Timeout(Stage::Resolve) => f.write_str("has a name whose look-up took too long; check the resolver"),
             Self::Timeout(Stage::Tunnel) => {
-                f.write_str("accepted the connection, but opened no tunnel to the exchange in time (timeouts.connect)")
+                f.write_str("accepted the connection, but opened no tunnel to the exchange in time")
             }
             Self::Timeout(_) => {
-                f.write_str("did not accept a connection in time (timeouts.connect); check its address")
+                f.write_str("did not accept a connection in time; check its address")
             }
             Self::Tunnel(error) => error.fmt(f),
         }

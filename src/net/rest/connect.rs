@@ -8,11 +8,11 @@ use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, TcpConnector, Transport, TransportAdapter,
 };
-use ureq::{Error, Timeout};
+use ureq::Error;
 
 use crate::config::{Proxy, ProxyProtocol};
 use crate::net::tls::{Tls, TlsConfig, explain_broken};
-use crate::session::ProxyFailure;
+use crate::session::{ProxyFailure, Stage};
 use crate::ws::{Tunnel, TunnelError, TunnelStep};
 
 /// Looks up the proxy, if there is one, and otherwise the exchange.
@@ -36,7 +36,11 @@ impl Resolver for Lookup {
             .map_err(ureq::http::Error::from)?;
         resolver
             .resolve(&address, config, timeout)
-            .map_err(|error| failed(proxy, ProxyFailure::Resolve(error.to_string().into())))
+            .map_err(|error| match error {
+                Error::Timeout(_) => failed(proxy, ProxyFailure::Timeout(Stage::Resolve)),
+                Error::Io(error) => failed(proxy, ProxyFailure::Resolve(error.to_string().into())),
+                error => failed(proxy, ProxyFailure::Resolve(error.to_string().into())),
+            })
     }
 }
 
@@ -55,48 +59,50 @@ impl Connector for Dial {
         let Some(proxy) = &self.proxy else { return connected };
         let connected = connected.map_err(|error| match error {
             Error::Io(error) => failed(proxy, ProxyFailure::Connect(error.kind())),
-            Error::Timeout(_) => failed(proxy, ProxyFailure::Connect(io::ErrorKind::TimedOut)),
+            Error::Timeout(_) => failed(proxy, ProxyFailure::Timeout(Stage::Connect)),
             other => other,
         })?;
         let Some(transport) = connected else { return Ok(None) };
         let mut socket = TransportAdapter::new(transport, details.current_time.clone());
         socket.set_timeout(details.timeout);
-        open_tunnel(&mut socket, details.uri, proxy).map_err(|why| failed(proxy, ProxyFailure::Tunnel(why)))?;
+        open_tunnel(&mut socket, details.uri, proxy).map_err(|why| failed(proxy, why))?;
         Ok(Some(socket.into_inner()))
     }
 }
 
-fn open_tunnel(socket: &mut (impl Read + Write), uri: &Uri, proxy: &Proxy) -> Result<(), TunnelError> {
+fn open_tunnel(socket: &mut (impl Read + Write), uri: &Uri, proxy: &Proxy) -> Result<(), ProxyFailure> {
+    let broken = |error: io::Error| match is_timeout(&error) {
+        true => ProxyFailure::Timeout(Stage::Tunnel),
+        false => ProxyFailure::Tunnel(TunnelError::Closed),
+    };
     let start = match proxy.protocol() {
         ProxyProtocol::Http => Tunnel::http,
         ProxyProtocol::Socks5 => Tunnel::socks5,
     };
     let default_port = if uri.scheme_str() == Some("https") { 443 } else { 80 };
     let (mut tunnel, first) = start(host(uri), uri.port_u16().unwrap_or(default_port), proxy.credentials());
-    socket.write_all(&first).map_err(|error| broken(&error))?;
+    socket.write_all(&first).map_err(broken)?;
     let mut received = Vec::new();
     loop {
         // One byte at a time, so that no byte after the answer is read. The transport has a buffer.
         let mut byte = [0];
-        if socket.read(&mut byte).map_err(|error| broken(&error))? == 0 {
-            return Err(TunnelError::Closed);
+        if socket.read(&mut byte).map_err(broken)? == 0 {
+            return Err(ProxyFailure::Tunnel(TunnelError::Closed));
         }
         received.push(byte[0]);
-        let (consumed, step) = tunnel.handle(&received)?;
+        let (consumed, step) = tunnel.handle(&received).map_err(ProxyFailure::Tunnel)?;
         received.drain(..consumed);
         match step {
             TunnelStep::NeedMore => {}
-            TunnelStep::Send(bytes) => socket.write_all(&bytes).map_err(|error| broken(&error))?,
+            TunnelStep::Send(bytes) => socket.write_all(&bytes).map_err(broken)?,
             TunnelStep::Done => return Ok(()),
         }
     }
 }
 
-fn broken(error: &io::Error) -> TunnelError {
-    match error.kind() {
-        io::ErrorKind::TimedOut => TunnelError::Protocol("it did not answer in time".into()),
-        _ => TunnelError::Closed,
-    }
+/// Returns true if the request's deadline has passed.
+fn is_timeout(error: &io::Error) -> bool {
+    error.get_ref().and_then(|inner| inner.downcast_ref()).is_some_and(|error| matches!(error, Error::Timeout(_)))
 }
 
 /// Adds TLS for `https`.
@@ -123,7 +129,7 @@ impl<In: Transport> Connector<In> for Secure {
         let mut secured = Secured { tls, socket, buffers };
         match secured.blocking(Tls::handshake) {
             Ok(()) => Ok(Some(Either::B(secured))),
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(Error::Timeout(Timeout::Global)),
+            Err(error) if is_timeout(&error) => Err(error.into()),
             Err(error) => Err(other(format!("TLS failed: {}", secured.tls.explain(&error)))),
         }
     }

@@ -116,7 +116,9 @@ fn the_roots_of_the_environment_replace_the_bundled_ones_and_are_named() {
     let output = watch(&exchange, &[], &[("SSL_CERT_FILE", &ca)]);
     assert_eq!(network(&output)["roots"], format!("1 from {ca} (SSL_CERT_FILE)"));
     assert_eq!(output.stderr, format!("hoga: proxy: none; trusted: 1 from {ca} (SSL_CERT_FILE)\n"));
-    let directory = ca.rsplit_once('/').unwrap().0;
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::copy(&ca, directory.path().join("ca.pem")).unwrap();
+    let directory = directory.path().to_str().unwrap();
     let output = watch(&exchange, &[], &[("SSL_CERT_DIR", directory)]);
     assert_eq!(network(&output)["roots"], format!("1 from {directory} (SSL_CERT_DIR)"));
 
