@@ -13,8 +13,8 @@ use super::{
 pub struct Config {
     /// The exchange. Default: Upbit Korea.
     pub endpoint: Endpoint,
-    /// The proxy through which the exchange and its list of markets are reached. Default: none, whatever the
-    /// environment says; see [`Proxy::from_env`]. Costs one round trip to the proxy for each connect, and nothing
+    /// The proxy through which the exchange and its list of markets are reached. Default: none; the
+    /// environment is read only by [`Proxy::from_env`]. Costs one round trip to the proxy for each connect, and nothing
     /// afterwards.
     pub proxy: Option<Proxy>,
     /// The additional headers of each opening request. Default: `User-Agent: hoga/x.y.z`. Requests for the list of

@@ -83,17 +83,14 @@ impl Hosts {
                 let above = host.strip_suffix(domain.as_str()).filter(|_| host.parse::<IpAddr>().is_err());
                 !domain.is_empty() && (host == *domain || above.is_some_and(|above| above.ends_with('.')))
             }
-            Self::Network { address, bits } => match (address, host.parse().map(|ip: IpAddr| ip.to_canonical())) {
-                (IpAddr::V4(network), Ok(IpAddr::V4(ip))) => {
-                    let differ = network.to_bits() ^ ip.to_bits();
-                    differ.leading_zeros() >= *bits
-                }
-                (IpAddr::V6(network), Ok(IpAddr::V6(ip))) => {
-                    let differ = network.to_bits() ^ ip.to_bits();
-                    differ.leading_zeros() >= *bits
-                }
-                _ => false,
-            },
+            Self::Network { address, bits } => {
+                let leading = match (address, host.parse().map(|ip: IpAddr| ip.to_canonical())) {
+                    (IpAddr::V4(network), Ok(IpAddr::V4(ip))) => (network.to_bits() ^ ip.to_bits()).leading_zeros(),
+                    (IpAddr::V6(network), Ok(IpAddr::V6(ip))) => (network.to_bits() ^ ip.to_bits()).leading_zeros(),
+                    _ => return false,
+                };
+                leading >= *bits
+            }
         }
     }
 }

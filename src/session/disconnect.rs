@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Closed, ProxyFailure};
 use crate::model::DisconnectKind;
-use crate::ws::{Rejection, RejectionKind, Violation};
+use crate::ws::{HandshakeError, Rejection, RejectionKind, Violation};
 
 /// A step of opening a connection that has its own deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -139,6 +139,14 @@ impl Disconnect {
 }
 
 impl Disconnect {
+    /// Converts the failure of an opening handshake.
+    pub(super) fn handshake(error: HandshakeError) -> Self {
+        match error {
+            HandshakeError::Rejected(rejection) => Self::Rejected(Box::new(rejection)),
+            other => Self::Handshake(Self::bounded(&other.to_string())),
+        }
+    }
+
     /// Converts the end of the transport.
     pub(super) fn closed(how: Closed) -> Self {
         match how {

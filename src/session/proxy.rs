@@ -105,9 +105,7 @@ impl fmt::Display for ProxyFailure {
             Self::Timeout(Stage::Tunnel) => {
                 f.write_str("accepted the connection, but opened no tunnel to the exchange in time")
             }
-            Self::Timeout(_) => {
-                f.write_str("did not accept a connection in time; check its address")
-            }
+            Self::Timeout(_) => f.write_str("did not accept a connection in time; check its address"),
             Self::Tunnel(error) => error.fmt(f),
         }
     }

@@ -94,7 +94,7 @@ impl Upgrade {
         let (host, port, path) = (endpoint.host(), endpoint.port(), endpoint.path());
         let headers: Vec<_> = config.headers.iter().collect();
         let (handshake, request) =
-            Handshake::start(host, port, path, endpoint.is_secure(), &headers, key).map_err(handshake_disconnect)?;
+            Handshake::start(host, port, path, endpoint.is_secure(), &headers, key).map_err(Disconnect::handshake)?;
         Ok((Self { handshake, asked_at: now, until: now + config.timeouts.upgrade }, request))
     }
 }
@@ -236,7 +236,7 @@ impl Socket {
                     self.open(now, shared);
                     self.read_frames(now, shared, sink)
                 }
-                Err(error) => SocketOutcome::Disconnected(handshake_disconnect(error)),
+                Err(error) => SocketOutcome::Disconnected(Disconnect::handshake(error)),
             },
             Phase::Closing { .. } => self.read_close(shared),
             Phase::Securing { .. } | Phase::Open(_) => SocketOutcome::Continue,
@@ -490,12 +490,5 @@ fn handle_other(
         Ok(Message::Other(_)) => reports.other_message(bytes),
         Ok(Message::Data { .. }) => {}
         Err(error) => shared.refused(now, error),
-    }
-}
-
-fn handshake_disconnect(error: HandshakeError) -> Disconnect {
-    match error {
-        HandshakeError::Rejected(rejection) => Disconnect::Rejected(Box::new(rejection)),
-        other => Disconnect::Handshake(Disconnect::bounded(&other.to_string())),
     }
 }

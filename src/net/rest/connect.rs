@@ -3,12 +3,12 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 
+use ureq::Error;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, TcpConnector, Transport, TransportAdapter,
 };
-use ureq::Error;
 
 use crate::config::{Proxy, ProxyProtocol};
 use crate::net::tls::{Tls, TlsConfig, explain_broken};
@@ -34,13 +34,11 @@ impl Resolver for Lookup {
         let address: Uri = format!("http://{open}{}{close}:{}/", proxy.host(), proxy.port())
             .parse()
             .map_err(ureq::http::Error::from)?;
-        resolver
-            .resolve(&address, config, timeout)
-            .map_err(|error| match error {
-                Error::Timeout(_) => failed(proxy, ProxyFailure::Timeout(Stage::Resolve)),
-                Error::Io(error) => failed(proxy, ProxyFailure::Resolve(error.to_string().into())),
-                error => failed(proxy, ProxyFailure::Resolve(error.to_string().into())),
-            })
+        resolver.resolve(&address, config, timeout).map_err(|error| match error {
+            Error::Timeout(_) => failed(proxy, ProxyFailure::Timeout(Stage::Resolve)),
+            Error::Io(error) => failed(proxy, ProxyFailure::Resolve(error.to_string().into())),
+            error => failed(proxy, ProxyFailure::Resolve(error.to_string().into())),
+        })
     }
 }
 

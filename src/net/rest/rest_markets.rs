@@ -52,7 +52,8 @@ impl RestMarkets {
     /// # Errors
     /// If a root certificate cannot be read or used. Does not touch the network.
     pub fn new(endpoint: &Endpoint, roots: &Roots) -> Result<Self, InvalidRoots> {
-        Ok(Self::with_tls(endpoint, TlsConfig::new(roots)?))
+        let tls = TlsConfig::new(roots).map_err(|problems| InvalidRoots::new(&problems))?;
+        Ok(Self::with_tls(endpoint, tls))
     }
 
     /// Same as [`new`](Self::new), with roots that were read before.

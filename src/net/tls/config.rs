@@ -18,7 +18,13 @@ pub struct TlsConfig {
 
 /// Why root certificates were not accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InvalidRoots(pub(super) String);
+pub struct InvalidRoots(String);
+
+impl InvalidRoots {
+    pub(in crate::net) fn new(problems: &[String]) -> Self {
+        Self(problems.join("; "))
+    }
+}
 
 impl fmt::Display for InvalidRoots {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -8,7 +8,6 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::InvalidRoots;
 use crate::config::{BaseRoots, Roots};
 
 /// The largest root certificate file that is read, in bytes. The bundles of systems have a quarter of it.
@@ -108,12 +107,6 @@ impl Loaded {
             }
             Err(why) => self.problems.push(format!("{subject}: {why}")),
         }
-    }
-}
-
-impl From<Vec<String>> for InvalidRoots {
-    fn from(problems: Vec<String>) -> Self {
-        Self(problems.join("; "))
     }
 }
 

@@ -1,4 +1,4 @@
-//! A proxy on a loopback port, for HTTP CONNECT and SOCKS5. Whatever name it is asked for, it connects to loopback.
+//! A proxy on a loopback port, for HTTP CONNECT and SOCKS5. It connects to loopback regardless of the name.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
