@@ -165,6 +165,9 @@ mod tests {
 
     const LOGIN: Option<(&str, &str)> = Some(("user", "p:w"));
 
+    /// Begins a tunnel with these credentials.
+    type Start = fn(Option<(&str, &str)>) -> (Tunnel, Vec<u8>);
+
     fn http(credentials: Option<(&str, &str)>) -> (Tunnel, Vec<u8>) {
         Tunnel::http("api.upbit.com", 443, credentials)
     }
@@ -208,12 +211,7 @@ mod tests {
     /// Requires that an answer opens the tunnel after exactly these bytes were sent, at every split, and that no later
     /// byte is lost.
     #[track_caller]
-    fn opens(
-        start: fn(Option<(&str, &str)>) -> (Tunnel, Vec<u8>),
-        login: Option<(&str, &str)>,
-        answer: &[u8],
-        sent: &[u8],
-    ) {
+    fn opens(start: Start, login: Option<(&str, &str)>, answer: &[u8], sent: &[u8]) {
         let whole = [answer, EARLY].concat();
         for cut in 0..=whole.len() {
             let (all, end, rest) = play(start(login), &whole, cut);
@@ -226,11 +224,7 @@ mod tests {
 
     /// Requires that an answer fails, at every split.
     #[track_caller]
-    fn fails(
-        start: fn(Option<(&str, &str)>) -> (Tunnel, Vec<u8>),
-        login: Option<(&str, &str)>,
-        answer: &[u8],
-    ) -> TunnelError {
+    fn fails(start: Start, login: Option<(&str, &str)>, answer: &[u8]) -> TunnelError {
         let error = play(start(login), answer, 0).1.unwrap_err();
         for cut in 1..answer.len() {
             assert_eq!(play(start(login), answer, cut).1, Err(error.clone()), "cut at {cut}");
