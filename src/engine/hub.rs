@@ -8,11 +8,12 @@ use std::time::Duration;
 use super::handles::Handles;
 use super::log::{NewFormat, Note};
 use super::mailbox::Commands;
-use super::reports::{Pending, Report};
+use super::reports::{Pending, Report, RequestRefusal};
 use super::status::FeedStatus;
 use crate::config::{Dialect, FormatChoice};
 use crate::error::{Error, Result};
 use crate::feed::{AnyWriter, FeedCounters, Overflow};
+use crate::model::planted::{Place, reach};
 use crate::model::{DataType, Nanos, NounKind, Placed, StreamKey};
 use crate::monitor::{Findings, Look, Monitor};
 use crate::plan::{
@@ -319,6 +320,7 @@ impl Hub {
     /// next poll.
     pub fn poll(&mut self, now: Nanos) -> Nanos {
         (0..self.connections.len()).for_each(|connection| self.take_reports(now, connection));
+        reach(Place::Hub, |code| self.planner.homes().iter().any(|(key, _)| key.scope.to_string() == code));
         let next_choice = self.choose_formats(now);
         if now >= self.next_look {
             self.look(now);
@@ -354,9 +356,15 @@ impl Hub {
     }
 
     fn take_reports(&mut self, now: Nanos, connection: usize) {
-        let Pending { reports, earlier_requests, ended } = self.connections[connection].reports.take();
+        let Pending { reports, earlier_requests, refusal, ended } = self.connections[connection].reports.take();
         self.outcome.ended.extend(ended);
         self.planner.count_requests(earlier_requests);
+        // The reports of the socket on which the request was refused may be merged already.
+        let is_of_earlier_socket = matches!(reports.first(), Some(Report::Opened(_) | Report::Disconnected));
+        let (before, after) = if is_of_earlier_socket { (refusal, None) } else { (None, refusal) };
+        if let Some(refusal) = before {
+            self.refused(now, connection, refusal);
+        }
         for report in reports {
             match report {
                 Report::Opened(epoch) => self.planner.opened(connection, epoch),
@@ -373,6 +381,20 @@ impl Hub {
                     }
                 }
             }
+        }
+        if let Some(refusal) = after {
+            self.refused(now, connection, refusal);
+        }
+    }
+
+    /// Handles the refusal of a request.
+    fn refused(&mut self, now: Nanos, connection: usize, RequestRefusal { revision, reason }: RequestRefusal) {
+        let left_out = self.planner.refused(now, connection, revision, &reason);
+        for key in &left_out {
+            pool::set_subscribed(&self.pool, *key, false);
+        }
+        if !left_out.is_empty() {
+            self.outcome.notes.push(Note::LeftOut(left_out, reason));
         }
     }
 
@@ -396,7 +418,8 @@ impl Hub {
     }
 
     fn carry_out(&mut self, decisions: Decisions) {
-        let Decisions { carry, list, overdue, reaped, expired, interrupted, relisted, unconfirmed } = decisions;
+        let Decisions { carry, list, overdue, reaped, expired, interrupted, relisted, unconfirmed, restored } =
+            decisions;
         for key in &expired {
             self.end_stream(*key);
         }
@@ -404,6 +427,9 @@ impl Hub {
             pool::set_subscribed(&self.pool, *key, false);
         }
         for key in &interrupted {
+            pool::set_subscribed(&self.pool, *key, true);
+        }
+        for key in &restored {
             pool::set_subscribed(&self.pool, *key, true);
         }
         self.relist(relisted);
@@ -441,6 +467,18 @@ impl Hub {
         for (connection, desired) in desired {
             self.command(connection, |commands| commands.desired = Some(desired));
         }
+    }
+
+    /// Continues after a panic of the thread that changed the hub.
+    #[cold]
+    pub fn rebuild(&mut self, now: Nanos) {
+        self.planner.rebuild(now);
+        self.monitor = Monitor::new(self.connections.len());
+        self.next_look = now;
+        let unopened = self.planner.homes().into_iter().filter(|(key, _)| !self.opened.contains(key)).collect();
+        self.open_streams(unopened);
+        self.end_released_feeds();
+        self.outcome.notes.push(Note::Rebuilt);
     }
 
     /// Refuses demand from now on and makes every connection close.

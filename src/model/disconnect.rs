@@ -19,12 +19,16 @@ pub enum DisconnectKind {
     ConnectTimeout,
     /// This machine has no file descriptor or no memory left for a socket.
     OutOfResources,
-    /// The proxy could not be reached, or opened no tunnel to the exchange.
+    /// The proxy could not be reached, or could not reach the exchange.
     ProxyFailed,
+    /// The proxy refused the user name, the password or the exchange's address, or is not such a proxy.
+    ProxyRefused,
     /// The proxy could not be reached, or opened no tunnel, in time.
     ProxyTimeout,
     /// The TLS handshake failed, or the certificate was refused.
     TlsFailed,
+    /// The TLS handshake was cut off: the server closed, or the network broke.
+    TlsEnded,
     /// The TLS handshake took too long.
     TlsTimeout,
     /// The server answered the upgrade request with a status other than 101.
@@ -51,6 +55,8 @@ pub enum DisconnectKind {
     Mute,
     /// The peer did not read what was sent to it.
     NotReading,
+    /// The connection's thread panicked, which is a bug in hoga, and continued.
+    Panicked,
     /// The connection has no stream left to carry, so the engine closed the socket.
     Unwanted,
     /// The engine was stopped.
@@ -59,7 +65,7 @@ pub enum DisconnectKind {
 
 impl DisconnectKind {
     /// All kinds, in numeric order: `ALL[kind as usize] == kind`.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 27] = [
         Self::DnsFailed,
         Self::DnsTimeout,
         Self::ConnectRefused,
@@ -67,8 +73,10 @@ impl DisconnectKind {
         Self::ConnectTimeout,
         Self::OutOfResources,
         Self::ProxyFailed,
+        Self::ProxyRefused,
         Self::ProxyTimeout,
         Self::TlsFailed,
+        Self::TlsEnded,
         Self::TlsTimeout,
         Self::UpgradeRejected,
         Self::UpgradeTimeout,
@@ -82,6 +90,7 @@ impl DisconnectKind {
         Self::Silent,
         Self::Mute,
         Self::NotReading,
+        Self::Panicked,
         Self::Unwanted,
         Self::Stopped,
     ];
@@ -101,8 +110,10 @@ impl DisconnectKind {
             Self::ConnectTimeout => "connect_timeout",
             Self::OutOfResources => "out_of_resources",
             Self::ProxyFailed => "proxy_failed",
+            Self::ProxyRefused => "proxy_refused",
             Self::ProxyTimeout => "proxy_timeout",
             Self::TlsFailed => "tls_failed",
+            Self::TlsEnded => "tls_ended",
             Self::TlsTimeout => "tls_timeout",
             Self::UpgradeRejected => "upgrade_rejected",
             Self::UpgradeTimeout => "upgrade_timeout",
@@ -116,6 +127,7 @@ impl DisconnectKind {
             Self::Silent => "silent",
             Self::Mute => "mute",
             Self::NotReading => "not_reading",
+            Self::Panicked => "panicked",
             Self::Unwanted => "unwanted",
             Self::Stopped => "stopped",
         }

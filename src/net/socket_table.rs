@@ -52,7 +52,10 @@ impl SocketEntry {
             Ok(None) => Ok(None),
             Err(e) if self.stage == Stage::Connecting => Err(Closed::Io(e.kind())),
             Err(e) if is_temporary(&e) => Ok(None),
-            Err(e) => Err(Closed::Tls(self.transport.explain(&e))),
+            Err(e) => {
+                let why = self.transport.explain(&e);
+                Err(if e.kind() == io::ErrorKind::InvalidData { Closed::Tls(why) } else { Closed::TlsEnded(why) })
+            }
         }
     }
 
@@ -97,6 +100,11 @@ impl SocketTable {
     pub fn remove(&mut self, socket: SocketId) -> Option<SocketEntry> {
         let at = self.0.iter().position(|entry| entry.socket == socket)?;
         Some(self.0.remove(at))
+    }
+
+    /// Removes all sockets.
+    pub fn take_all(&mut self) -> Vec<SocketEntry> {
+        std::mem::take(&mut self.0)
     }
 
     /// Returns true if a read of any socket may return bytes.

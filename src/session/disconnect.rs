@@ -51,6 +51,8 @@ pub enum Disconnect {
     },
     /// The TLS handshake or the certificate was refused. Verification is never relaxed.
     Tls(Box<str>),
+    /// The TLS handshake was cut off: the server closed, or the network broke.
+    TlsEnded(Box<str>),
     /// The server answered the opening request with a status other than 101.
     Rejected(Box<Rejection>),
     /// The server's opening answer breaks the protocol.
@@ -80,6 +82,8 @@ pub enum Disconnect {
         /// The number of unsent bytes.
         unsent: usize,
     },
+    /// The connection's thread panicked with this message, which is a bug in hoga. The socket is replaced.
+    Panicked(Box<str>),
     /// No stream of this connection is wanted any more.
     Unwanted,
     /// The engine was stopped.
@@ -101,6 +105,11 @@ impl Disconnect {
         matches!(self, Self::Rejected(r) if matches!(r.kind, RejectionKind::TooManyRequests | RejectionKind::Banned))
     }
 
+    /// Returns true if the peer ended the socket.
+    pub(super) fn is_end_by_peer(&self) -> bool {
+        matches!(self, Self::ClosedByPeer { .. } | Self::Eof | Self::Io(_))
+    }
+
     /// Returns the kind of this disconnect, without its details.
     pub const fn kind(&self) -> DisconnectKind {
         match self {
@@ -108,9 +117,9 @@ impl Disconnect {
             Self::Connect(io::ErrorKind::ConnectionRefused) => DisconnectKind::ConnectRefused,
             Self::Connect(_) => DisconnectKind::ConnectFailed,
             Self::OutOfResources(_) => DisconnectKind::OutOfResources,
-            Self::Proxy { why: ProxyFailure::Timeout(_), .. } => DisconnectKind::ProxyTimeout,
-            Self::Proxy { .. } => DisconnectKind::ProxyFailed,
+            Self::Proxy { why, .. } => why.kind(),
             Self::Tls(_) => DisconnectKind::TlsFailed,
+            Self::TlsEnded(_) => DisconnectKind::TlsEnded,
             Self::Rejected(_) => DisconnectKind::UpgradeRejected,
             Self::Handshake(_) => DisconnectKind::HandshakeFailed,
             Self::Timeout(Stage::Resolve) => DisconnectKind::DnsTimeout,
@@ -127,6 +136,7 @@ impl Disconnect {
             Self::Silent(_) => DisconnectKind::Silent,
             Self::Mute(_) => DisconnectKind::Mute,
             Self::NotReading { .. } => DisconnectKind::NotReading,
+            Self::Panicked(_) => DisconnectKind::Panicked,
             Self::Unwanted => DisconnectKind::Unwanted,
             Self::Stopped => DisconnectKind::Stopped,
         }
@@ -154,6 +164,7 @@ impl Disconnect {
             Closed::Io(kind) => Self::Io(kind),
             // These texts have several sentences, and bounded parts from outside.
             Closed::Tls(why) => Self::Tls(Self::cut(&why, 600)),
+            Closed::TlsEnded(why) => Self::TlsEnded(Self::cut(&why, 600)),
             Closed::OutOfResources(why) => Self::OutOfResources(Self::bounded(&why)),
         }
     }
@@ -166,7 +177,7 @@ impl fmt::Display for Disconnect {
             Self::Connect(kind) => write!(f, "TCP could not be opened: {kind}"),
             Self::OutOfResources(why) => write!(f, "this machine could not create a socket: {why}"),
             Self::Proxy { proxy, why } => write!(f, "the proxy {proxy} {why}"),
-            Self::Tls(why) => write!(f, "TLS failed: {why}"),
+            Self::Tls(why) | Self::TlsEnded(why) => write!(f, "TLS failed: {why}"),
             Self::Rejected(rejection) => write!(f, "the exchange refused the connection: {rejection}"),
             Self::Handshake(why) => write!(f, "the opening handshake failed: {why}"),
             Self::Timeout(Stage::Tls) => f.write_str(
@@ -192,6 +203,9 @@ impl fmt::Display for Disconnect {
             Self::NotReading { unsent } => {
                 write!(f, "the exchange does not read what is sent to it: {unsent} bytes are unsent")
             }
+            Self::Panicked(message) => {
+                write!(f, "the connection's thread panicked, which is a bug in hoga: {}", message.escape_debug())
+            }
             Self::Unwanted => f.write_str("nothing is subscribed on this connection"),
             Self::Stopped => f.write_str("the engine was stopped"),
         }
@@ -201,6 +215,7 @@ impl fmt::Display for Disconnect {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ws::TunnelError;
     use std::collections::HashSet;
 
     #[test]
@@ -219,7 +234,9 @@ mod tests {
             Disconnect::OutOfResources("why".into()),
             Disconnect::Proxy { proxy: "p".into(), why: ProxyFailure::Resolve("why".into()) },
             Disconnect::Proxy { proxy: "p".into(), why: ProxyFailure::Timeout(Stage::Tunnel) },
+            Disconnect::Proxy { proxy: "p".into(), why: ProxyFailure::Tunnel(TunnelError::CredentialsMissing) },
             Disconnect::Tls("why".into()),
+            Disconnect::TlsEnded("why".into()),
             Disconnect::Rejected(Box::new(rejection)),
             Disconnect::Handshake("why".into()),
             Disconnect::Timeout(Stage::Resolve),
@@ -235,6 +252,7 @@ mod tests {
             Disconnect::Silent(Duration::from_secs(1)),
             Disconnect::Mute(Duration::from_secs(1)),
             Disconnect::NotReading { unsent: 1 },
+            Disconnect::Panicked("why".into()),
             Disconnect::Unwanted,
             Disconnect::Stopped,
         ];

@@ -80,6 +80,16 @@ pub enum Event {
         /// The last of them.
         last: ServerError,
     },
+    /// The exchange refused a subscription request, for a reason that lies in the request itself. It ends the socket and
+    /// all streams on it. The engine finds the streams that it refuses and leaves them out.
+    RequestRefused {
+        /// The time.
+        at: Nanos,
+        /// The revision of the desired set that was requested.
+        revision: u64,
+        /// The exchange's answer.
+        error: ServerError,
+    },
     /// The exchange answered a LIST_SUBSCRIPTIONS request.
     Subscriptions(SubscriptionList),
     /// Messages could not be read. They are counted, and the connection goes on. The first error of each kind and stream
@@ -113,6 +123,8 @@ pub enum Closed {
     Io(std::io::ErrorKind),
     /// TLS was refused or broken, with the reason.
     Tls(String),
+    /// The TLS handshake was cut off, with what that may mean.
+    TlsEnded(String),
     /// This machine has no file descriptor or no memory left for a socket, with the reason.
     OutOfResources(String),
 }

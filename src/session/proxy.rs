@@ -7,7 +7,7 @@ use super::outbox::Outbox;
 use super::shared::Shared;
 use super::{Closed, Disconnect, Stage};
 use crate::config::{Proxy, ProxyProtocol};
-use crate::model::Nanos;
+use crate::model::{DisconnectKind, Nanos};
 use crate::ws::{ReceiveBuffer, Tunnel, TunnelError, TunnelStep};
 
 /// The opening of one tunnel.
@@ -79,6 +79,25 @@ impl Tunneling {
 
     fn failed(&self, error: TunnelError) -> Disconnect {
         Disconnect::Proxy { proxy: self.proxy.clone(), why: ProxyFailure::Tunnel(error) }
+    }
+}
+
+impl ProxyFailure {
+    /// Returns the kind of a disconnect for this reason. What only a person can change is `ProxyRefused`.
+    pub(super) const fn kind(&self) -> DisconnectKind {
+        match self {
+            Self::Timeout(_) => DisconnectKind::ProxyTimeout,
+            Self::Resolve(_) | Self::Connect(_) => DisconnectKind::ProxyFailed,
+            Self::Tunnel(error) => match error {
+                // 501 and 7 mean that it does not offer CONNECT, 2 and 8 that it does not accept the address.
+                TunnelError::CredentialsMissing
+                | TunnelError::CredentialsRefused
+                | TunnelError::Protocol(_)
+                | TunnelError::Status { status: ..=428 | 430..=499 | 501, .. }
+                | TunnelError::Reply(2 | 7 | 8) => DisconnectKind::ProxyRefused,
+                TunnelError::Status { .. } | TunnelError::Reply(_) | TunnelError::Closed => DisconnectKind::ProxyFailed,
+            },
+        }
     }
 }
 

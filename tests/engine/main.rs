@@ -16,8 +16,10 @@ mod latencies;
 mod lifecycle;
 #[cfg(feature = "rest")]
 mod market_list;
+mod panics;
 mod proxies;
 mod refused_messages;
+mod refused_requests;
 #[cfg(feature = "rest")]
 mod rest;
 mod scenarios;

@@ -20,6 +20,7 @@
 mod health;
 mod judge;
 mod network;
+mod outages;
 mod peer;
 mod random;
 mod scenarios;

@@ -28,6 +28,30 @@ fn exchange() -> Config {
     named("wss://example.test/")
 }
 
+/// Only what a person must change is `proxy_refused`, which is dialed again slowly.
+#[test]
+fn what_a_person_must_change_has_its_own_kind() {
+    let status = |status| TunnelError::Status { status, reason: "".into() };
+    let refused = [
+        TunnelError::CredentialsMissing,
+        TunnelError::CredentialsRefused,
+        TunnelError::Protocol("why".into()),
+        status(403),
+        status(405),
+        status(501),
+        TunnelError::Reply(2),
+        TunnelError::Reply(7),
+    ];
+    let failed =
+        [TunnelError::Closed, status(429), status(502), status(503), TunnelError::Reply(1), TunnelError::Reply(5)];
+    for (errors, code) in [(&refused[..], "proxy_refused"), (&failed[..], "proxy_failed")] {
+        for error in errors {
+            let disconnect = Disconnect::Proxy { proxy: "p".into(), why: ProxyFailure::Tunnel(error.clone()) };
+            assert_eq!(disconnect.code(), code, "{disconnect}");
+        }
+    }
+}
+
 #[track_caller]
 fn failure(harness: &mut Harness) -> ProxyFailure {
     let disconnects = harness.disconnects();

@@ -267,6 +267,10 @@ impl Exchange {
                     self.switches.mute_streams.extend(on.then_some(stream));
                 }
             }
+            Fault::RefuseStreams { type_name, code, on } => {
+                let kind = self.config.dialect.kind(&type_name);
+                kind.into_iter().for_each(|kind| self.switches.set_refused((kind, code.clone()), on));
+            }
             Fault::Forget { type_name, code } => {
                 if let Some((kind, market)) = self.stream(&type_name, &code) {
                     for connection in self.connections.values_mut() {
