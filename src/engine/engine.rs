@@ -81,7 +81,7 @@ impl Engine {
             threads.push(ConnectionThread { handles, remote, attribution, alive });
             ends.push((reactor, connection));
         }
-        let control = Arc::new(Control::new(hub, clock, threads, log));
+        let control = Arc::new(Control::new(hub, config.clone(), clock, threads, log));
         // From here on, an early return drops the engine, which stops the threads.
         let (threads, log_thread) = (Mutex::default(), Mutex::default());
         let network = NetworkStatus { proxy: config.proxy_in_force().cloned(), roots: tls.roots().clone() };

@@ -6,6 +6,7 @@ mod disconnects;
 mod opening;
 mod protocol;
 mod proxy;
+mod reconfigure;
 mod recovery;
 mod refusals;
 mod refused_requests;
