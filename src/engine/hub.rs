@@ -6,15 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::handles::Handles;
+use super::lifecycle::LifecycleEvent;
 use super::log::{NewFormat, Note};
 use super::mailbox::Commands;
 use super::reports::{Pending, Report};
 use super::status::FeedStatus;
+use super::stream_watch::StreamWatch;
 use crate::config::{Dialect, FormatChoice};
 use crate::error::{Error, Result};
 use crate::feed::{AnyWriter, FeedCounters, Overflow};
 use crate::model::{DataType, Nanos, NounKind, Placed, StreamKey};
-use crate::monitor::{Findings, Look, Monitor};
+use crate::monitor::{Findings, GapLog, Look, Monitor};
 use crate::plan::{
     CheckedSubscription, ClientId, Decisions, DemandChange, DemandId, DesiredSet, Heartbeat, Planner, Relisted,
     StreamSpec, Universe,
@@ -23,6 +25,7 @@ use crate::pool::{self, DataPool, Glance, HealthReason};
 use crate::route::{AnyPublisher, NewFeed, OpenFeed, new_ring};
 use crate::session::{FormatReason, FormatSelector};
 use crate::sync::connection::ConnectionState;
+use crate::sync::lossy::Writer;
 
 /// The planner, and what the engine keeps for each demand.
 pub(super) struct Hub {
@@ -41,6 +44,7 @@ pub(super) struct Hub {
     broadcast_capacity: usize,
     feeds: BTreeMap<DemandId, FeedRecord>,
     monitor: Monitor,
+    stream_watch: StreamWatch,
     /// The time of the monitor's next look at all streams, and the time between two.
     next_look: Nanos,
     look_every: Duration,
@@ -106,6 +110,7 @@ impl Hub {
             planner,
             selectors: connections.iter().map(|_| None).collect(),
             monitor: Monitor::new(connections.len()),
+            stream_watch: StreamWatch::default(),
             next_look: Nanos::default(),
             look_every: LOOK_EVERY,
             connections,
@@ -328,13 +333,26 @@ impl Hub {
         self.planner.next_poll().min(next_choice).min(self.next_look)
     }
 
-    /// Lets the monitor judge all wanted streams, and acts on what it finds.
+    /// Adds a watcher of the streams.
+    pub fn watch_streams(&mut self, watcher: Writer<LifecycleEvent>) {
+        self.stream_watch.add(watcher);
+    }
+
+    /// Returns the gaps of all streams.
+    pub fn gaps(&self) -> GapLog {
+        self.stream_watch.gaps()
+    }
+
+    /// Looks at all streams: reports what has changed, lets the monitor judge those that are wanted, and acts on what it
+    /// finds.
     fn look(&mut self, now: Nanos) {
+        let glances = pool::glances(&self.pool);
+        self.stream_watch.look(now, &glances);
         let look = |glance: Glance| {
             let mode = self.planner.mode(glance.stream)?;
             Some(Look { connection: self.planner.home(glance.stream), mode, glance })
         };
-        let looks: Vec<_> = pool::glances(&self.pool).into_iter().filter_map(look).collect();
+        let looks: Vec<_> = glances.into_iter().filter_map(look).collect();
         let Findings { usual, usual_of_connections, doubts, asks, probes, is_still } = self.monitor.judge(now, &looks);
         self.look_every = if is_still { (self.look_every * 2).min(LOOK_EVERY_MAX) } else { LOOK_EVERY };
         self.next_look = if looks.is_empty() { Nanos::NEVER } else { now + self.look_every };
@@ -359,8 +377,15 @@ impl Hub {
         self.planner.count_requests(earlier_requests);
         for report in reports {
             match report {
-                Report::Opened(epoch) => self.planner.opened(connection, epoch),
-                Report::Disconnected => self.planner.disconnected(connection),
+                Report::Opened(epoch) => {
+                    self.planner.opened(connection, epoch);
+                    self.next_look = now;
+                }
+                Report::Disconnected => {
+                    self.planner.disconnected(connection);
+                    // A short outage would be over at the next regular look.
+                    self.next_look = now;
+                }
                 Report::Requested { at, revision } => self.planner.requested(connection, at, revision),
                 Report::Listed(streams) => {
                     let heard = |key| self.pool.heard(key).map(|(_, received)| received);
@@ -446,6 +471,7 @@ impl Hub {
     /// Refuses demand from now on and makes every connection close.
     pub fn stop(&mut self) {
         self.stopped = true;
+        self.stream_watch.end();
         (0..self.connections.len()).for_each(|connection| self.command(connection, |commands| commands.stop = true));
     }
 

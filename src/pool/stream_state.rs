@@ -131,6 +131,14 @@ impl StreamState {
         }
     }
 
+    /// Returns the newest evidence against any of the stream's values, whether or not a newer value has arrived.
+    pub fn newest_doubt(&self) -> Option<(Nanos, HealthReason)> {
+        let unnamed = (self.connection_snapshot().refused_at, HealthReason::RefusedUnnamed);
+        let own = unpack(self.doubt.load(Relaxed)).filter(|(at, _)| *at >= unnamed.0);
+        // Zero: never.
+        own.or_else(|| (unnamed.0 > Nanos(0)).then_some(unnamed))
+    }
+
     /// Sets the longest time without a message that is usual for the stream.
     pub fn set_usual_silence(&self, silence: Option<Duration>) {
         let ns = silence.map_or(u64::MAX, saturating_ns);
