@@ -6,7 +6,7 @@ use crate::monitor::{GapLog, Gaps, HealthChanges};
 use crate::pool::Glance;
 use crate::sync::lossy::Writer;
 
-/// What is remembered of all streams, and who is told about them.
+/// What is remembered of all streams, and the watchers of the changes.
 #[derive(Default)]
 pub(super) struct StreamWatch {
     health_changes: HealthChanges,

@@ -9,7 +9,7 @@
 //! * **Siblings**: the ticker and the trades of one market show the same trades, so one of them proves that the other
 //!   lacks a message (`siblings`). This makes values `Suspect`.
 //!
-//! From the same looks follow the changes of health that a program is told about (`changes`), and the account of what
+//! From the same looks follow the changes of health that watchers get (`changes`), and the account of what
 //! may be missing (`gaps`).
 //!
 //! A stream that is quiet or suspect is requested again, with growing pauses (`attempts`). The others continue. If the
