@@ -18,8 +18,6 @@
 mod attempts;
 mod changes;
 mod gaps;
-#[cfg(all(test, not(loom)))]
-mod labelled;
 mod monitor;
 mod rhythm;
 mod siblings;
