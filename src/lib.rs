@@ -194,7 +194,10 @@ pub mod status {
     pub use crate::plan::{ClientStatus, Conflict, ConflictKind, ConflictSubject, PlanStats, Revisions};
     pub use crate::pool::{HealthReason, StreamStatus, VerdictCounts};
     pub use crate::route::Attribution;
-    pub use crate::session::{Counters, Disconnect, Event, FormatReason, Refused, RefusedMessages, Stage, State};
+    pub use crate::session::{
+        Cadence, Counters, Disconnect, Event, FailureCause, FormatReason, RecoverableBy, RecoveryAction, RecoveryRule,
+        Refused, RefusedMessages, Stage, State,
+    };
     pub use crate::wire::{
         DecodeCounters, DecodeError, DecodeErrorKind, Drift, DriftCounts, DriftKind, ErrorName, Excerpt, ObjectCounts,
         ServerError, SubscriptionEntry, SubscriptionList,

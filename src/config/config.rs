@@ -232,8 +232,8 @@ mod tests {
             ),
             (with(|c| c.grace = secs(60) + MOMENT), "grace is 60.000000001s: set it to 60s at most"),
             (
-                with(|c| c.backoff = Backoff { base: secs(2), cap: secs(1) }),
-                "backoff.cap is 1s: set it to backoff.base (2s) or more",
+                with(|c| c.backoff.network_cap = Duration::from_millis(100)),
+                "backoff.network_cap is 100ms: set it to backoff.base (250ms) or more",
             ),
             (
                 with(|c| c.backoff.cap = secs(86_400) + MOMENT),
@@ -245,7 +245,7 @@ mod tests {
             timed(|t| (t.ping_after, t.silent_after) = (secs(20), secs(30))),
             with(|c| c.grace = ZERO),
             with(|c| c.grace = secs(60)),
-            with(|c| c.backoff = Backoff { base: secs(1), cap: secs(1) }),
+            with(|c| c.backoff = Backoff::constant(secs(1))),
             with(|c| c.backoff.cap = Backoff::CAP_MAX),
         ]);
     }

@@ -17,8 +17,8 @@ use super::problems::Problems;
 ///   each has to be replaced.
 /// * `silent_after` is longer than `ping_after`. The difference is the time to answer a ping; without it, every quiet
 ///   socket would count as dead.
-/// * [`Backoff::cap`](super::Backoff::cap) is at least its `base` and at most [`CAP_MAX`](super::Backoff::CAP_MAX). A
-///   longer delay could keep the engine disconnected for good.
+/// * Each cap of [`Backoff`](super::Backoff) is at least its `base` and at most
+///   [`CAP_MAX`](super::Backoff::CAP_MAX). A longer delay could keep the engine disconnected for good.
 /// * [`grace`](super::Config::grace) is at most [`GRACE_MAX`](super::Config::GRACE_MAX). Zero is allowed.
 ///
 /// These are recommended, but not required:

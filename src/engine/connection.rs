@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::handles::Handles;
 use super::lifecycle::{LifecycleEvent, Watchers};
 use super::log::Note;
-use super::reports::Report;
+use super::reports::{Report, RequestRefusal};
 use crate::model::{
     Clock, ConnectionId, DataType, DisconnectKind, Grouping, Market, Nanos, Noun, Receipt, Sink, StreamKey,
 };
@@ -106,6 +106,9 @@ impl<C: Clock> Connection<C> {
                 self.handles.status.change(|s| s.format = Some(*format));
                 return Some(Report::Requested { at: *at, revision: *revision });
             }
+            Event::RequestRefused { revision, error, .. } => {
+                self.handles.reports.add_refusal(RequestRefusal { revision: *revision, reason: error.to_string() });
+            }
             Event::Subscriptions(list) => {
                 return Some(Report::Listed(keys_of(list, self.router.plain_level())));
             }
@@ -144,7 +147,9 @@ fn keys_of(list: &SubscriptionList, plain_level: Option<f64>) -> BTreeSet<Stream
 
 /// Returns true for events that the log shows. The others are steps of normal operation.
 fn is_logged(event: &Event) -> bool {
-    !matches!(event, Event::Requested { .. } | Event::Subscriptions(_) | Event::Dated { .. })
+    // The error itself is reported by `ServerError`.
+    let is_step = matches!(event, Event::Requested { .. } | Event::Subscriptions(_) | Event::Dated { .. });
+    !is_step && !matches!(event, Event::RequestRefused { .. })
 }
 
 impl<C: Clock> Handler for Connection<C> {

@@ -217,6 +217,12 @@ impl Control {
     }
 
     fn lock(&self) -> MutexGuard<'_, Hub> {
-        self.hub.lock().unwrap_or_else(PoisonError::into_inner)
+        self.hub.lock().unwrap_or_else(|poisoned| {
+            // A thread panicked while it changed the hub, which may be inconsistent.
+            self.hub.clear_poison();
+            let mut hub = poisoned.into_inner();
+            hub.rebuild(self.clock.now());
+            hub
+        })
     }
 }

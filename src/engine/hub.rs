@@ -9,19 +9,20 @@ use super::handles::Handles;
 use super::lifecycle::LifecycleEvent;
 use super::log::{NewFormat, Note};
 use super::mailbox::Commands;
-use super::reports::{Pending, Report};
+use super::reports::{Pending, Report, RequestRefusal};
 use super::status::FeedStatus;
-use super::stream_watch::StreamWatch;
+use super::stream_watch::{Questions, StreamWatch};
 use crate::config::{Dialect, FormatChoice};
 use crate::error::{Error, Result};
 use crate::feed::{AnyWriter, FeedCounters, Overflow};
+use crate::model::planted::{Place, reach};
 use crate::model::{DataType, Nanos, NounKind, Placed, StreamKey};
-use crate::monitor::{Findings, GapLog, Look, Monitor};
+use crate::monitor::GapLog;
 use crate::plan::{
     CheckedSubscription, ClientId, Decisions, DemandChange, DemandId, DesiredSet, Heartbeat, Planner, Relisted,
     StreamSpec, Universe,
 };
-use crate::pool::{self, DataPool, Glance, HealthReason};
+use crate::pool::{self, DataPool, HealthReason};
 use crate::route::{AnyPublisher, NewFeed, OpenFeed, new_ring};
 use crate::session::{FormatReason, FormatSelector};
 use crate::sync::connection::ConnectionState;
@@ -43,19 +44,10 @@ pub(super) struct Hub {
     /// Capacity of a shared ring, in events.
     broadcast_capacity: usize,
     feeds: BTreeMap<DemandId, FeedRecord>,
-    monitor: Monitor,
     stream_watch: StreamWatch,
-    /// The time of the monitor's next look at all streams, and the time between two.
-    next_look: Nanos,
-    look_every: Duration,
     stopped: bool,
     outcome: Outcome,
 }
-
-/// How often the monitor looks at all streams while messages arrive.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// The longest time between two looks while nothing arrives. It doubles.
-const LOOK_EVERY_MAX: Duration = Duration::from_secs(1);
 
 /// The work that remains after a call, to be done without the lock.
 #[derive(Default)]
@@ -109,10 +101,7 @@ impl Hub {
             dialect,
             planner,
             selectors: connections.iter().map(|_| None).collect(),
-            monitor: Monitor::new(connections.len()),
-            stream_watch: StreamWatch::default(),
-            next_look: Nanos::default(),
-            look_every: LOOK_EVERY,
+            stream_watch: StreamWatch::new(connections.len()),
             connections,
             opened: BTreeSet::new(),
             rings: BTreeSet::new(),
@@ -277,7 +266,7 @@ impl Hub {
     /// Opens a publisher for each new stream, on the thread that carries it.
     fn open_streams(&mut self, new: Vec<(StreamKey, usize)>) {
         if !new.is_empty() {
-            self.next_look = Nanos::default();
+            self.stream_watch.hasten();
         }
         for (key, home) in new {
             if self.opened.insert(key) {
@@ -324,13 +313,14 @@ impl Hub {
     /// next poll.
     pub fn poll(&mut self, now: Nanos) -> Nanos {
         (0..self.connections.len()).for_each(|connection| self.take_reports(now, connection));
+        reach(Place::Hub, |code| self.planner.homes().iter().any(|(key, _)| key.scope.to_string() == code));
         let next_choice = self.choose_formats(now);
-        if now >= self.next_look {
+        if now >= self.stream_watch.next_look() {
             self.look(now);
         }
         let decisions = self.planner.poll(now, |key| self.pool.heard(key));
         self.carry_out(decisions);
-        self.planner.next_poll().min(next_choice).min(self.next_look)
+        self.planner.next_poll().min(next_choice).min(self.stream_watch.next_look())
     }
 
     /// Adds a watcher of the streams.
@@ -343,28 +333,9 @@ impl Hub {
         self.stream_watch.gaps()
     }
 
-    /// Looks at all streams: reports what has changed, lets the monitor judge those that are wanted, and acts on what it
-    /// finds.
+    /// Looks at all streams, and asks the exchange about those that may have died.
     fn look(&mut self, now: Nanos) {
-        let glances = pool::glances(&self.pool);
-        self.stream_watch.look(now, &glances);
-        let look = |glance: Glance| {
-            let mode = self.planner.mode(glance.stream)?;
-            Some(Look { connection: self.planner.home(glance.stream), mode, glance })
-        };
-        let looks: Vec<_> = glances.into_iter().filter_map(look).collect();
-        let Findings { usual, usual_of_connections, doubts, asks, probes, is_still } = self.monitor.judge(now, &looks);
-        self.look_every = if is_still { (self.look_every * 2).min(LOOK_EVERY_MAX) } else { LOOK_EVERY };
-        self.next_look = if looks.is_empty() { Nanos::NEVER } else { now + self.look_every };
-        for (key, silence) in usual {
-            pool::set_usual_silence(&self.pool, key, silence);
-        }
-        for (connection, silence) in usual_of_connections {
-            self.connections[connection].state.set_usual_silence(silence);
-        }
-        for (key, reason) in doubts {
-            pool::doubt(&self.pool, key, reason);
-        }
+        let Questions { asks, probes } = self.stream_watch.look(now, &self.pool, &self.planner, &self.connections);
         self.planner.check_streams(now, asks);
         for connection in probes {
             self.command(connection, |commands| commands.probe = true);
@@ -372,19 +343,25 @@ impl Hub {
     }
 
     fn take_reports(&mut self, now: Nanos, connection: usize) {
-        let Pending { reports, earlier_requests, ended } = self.connections[connection].reports.take();
+        let Pending { reports, earlier_requests, refusal, ended } = self.connections[connection].reports.take();
         self.outcome.ended.extend(ended);
         self.planner.count_requests(earlier_requests);
+        // The reports of the socket on which the request was refused may be merged already.
+        let is_of_earlier_socket = matches!(reports.first(), Some(Report::Opened(_) | Report::Disconnected));
+        let (before, after) = if is_of_earlier_socket { (refusal, None) } else { (None, refusal) };
+        if let Some(refusal) = before {
+            self.refused(now, connection, refusal);
+        }
         for report in reports {
             match report {
                 Report::Opened(epoch) => {
                     self.planner.opened(connection, epoch);
-                    self.next_look = now;
+                    self.stream_watch.hasten();
                 }
                 Report::Disconnected => {
                     self.planner.disconnected(connection);
                     // A short outage would be over at the next regular look.
-                    self.next_look = now;
+                    self.stream_watch.hasten();
                 }
                 Report::Requested { at, revision } => self.planner.requested(connection, at, revision),
                 Report::Listed(streams) => {
@@ -398,6 +375,20 @@ impl Hub {
                     }
                 }
             }
+        }
+        if let Some(refusal) = after {
+            self.refused(now, connection, refusal);
+        }
+    }
+
+    /// Handles the refusal of a request.
+    fn refused(&mut self, now: Nanos, connection: usize, RequestRefusal { revision, reason }: RequestRefusal) {
+        let left_out = self.planner.refused(now, connection, revision, &reason);
+        for key in &left_out {
+            pool::set_subscribed(&self.pool, *key, false);
+        }
+        if !left_out.is_empty() {
+            self.outcome.notes.push(Note::LeftOut(left_out, reason));
         }
     }
 
@@ -421,7 +412,8 @@ impl Hub {
     }
 
     fn carry_out(&mut self, decisions: Decisions) {
-        let Decisions { carry, list, overdue, reaped, expired, interrupted, relisted, unconfirmed } = decisions;
+        let Decisions { carry, list, overdue, reaped, expired, interrupted, relisted, unconfirmed, restored } =
+            decisions;
         for key in &expired {
             self.end_stream(*key);
         }
@@ -429,6 +421,9 @@ impl Hub {
             pool::set_subscribed(&self.pool, *key, false);
         }
         for key in &interrupted {
+            pool::set_subscribed(&self.pool, *key, true);
+        }
+        for key in &restored {
             pool::set_subscribed(&self.pool, *key, true);
         }
         self.relist(relisted);
@@ -466,6 +461,17 @@ impl Hub {
         for (connection, desired) in desired {
             self.command(connection, |commands| commands.desired = Some(desired));
         }
+    }
+
+    /// Continues after a panic of the thread that changed the hub.
+    #[cold]
+    pub fn rebuild(&mut self, now: Nanos) {
+        self.planner.rebuild(now);
+        self.stream_watch.rebuild(self.connections.len());
+        let unopened = self.planner.homes().into_iter().filter(|(key, _)| !self.opened.contains(key)).collect();
+        self.open_streams(unopened);
+        self.end_released_feeds();
+        self.outcome.notes.push(Note::Rebuilt);
     }
 
     /// Refuses demand from now on and makes every connection close.

@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use crate::call::drop_quietly;
 use crate::error::Error;
-use crate::model::{ConnectionId, Format, Market, StreamKey};
+use crate::model::{ConnectionId, Epoch, Format, Market, Severity, StreamKey};
 use crate::net::{LedgerWarning, SourceError};
 use crate::plan::ListDifference;
-use crate::session::{Event, FormatReason};
+use crate::session::{Disconnect, Event, FailureCause, FormatReason, RecoveryRule};
 use crate::sync::lossy::{self, Reader, Writer};
 
 /// The maximum number of waiting notes per thread.
@@ -38,6 +38,8 @@ pub(super) enum Note {
     Reaped(Vec<Box<str>>),
     /// Streams without data.
     Unconfirmed(Vec<StreamKey>),
+    /// Streams that are left out because the exchange refuses requests for them, with its answer.
+    LeftOut(Vec<StreamKey>, String),
     /// The exchange's list of a connection's subscriptions differs from the request.
     ListDiffers(usize, ListDifference),
     /// The source of markets failed.
@@ -50,6 +52,8 @@ pub(super) enum Note {
     Delisted(Vec<Market>),
     /// A callback failed too often in a row. The text describes the last failure.
     Quarantined(Box<str>, String),
+    /// A panic damaged the control plane, which was rebuilt.
+    Rebuilt,
     /// The engine was dropped, and its shutdown ended with this error.
     BadEnd(Error),
 }
@@ -124,6 +128,11 @@ impl Note {
                      stopped sending it"
                 );
             }),
+            Self::LeftOut(streams, reason) => tracing::error!(
+                "the exchange refuses requests for {}: {reason}; they are left out and seldom tried again; check their \
+                 subscription",
+                names(streams)
+            ),
             Self::ListDiffers(connection, ListDifference { missing, unwanted }) => tracing::warn!(
                 "connection {connection}: the exchange's list of subscriptions lacks [{}] and has [{}] in addition; they \
                  are requested again",
@@ -143,6 +152,9 @@ impl Note {
                 let name = name.escape_debug();
                 tracing::warn!("callback \"{name}\" is quarantined because it failed too often in a row: {failure}");
             }
+            Self::Rebuilt => {
+                tracing::error!("the control plane panicked, which is a bug in hoga; all streams are requested again")
+            }
             Self::BadEnd(error) => tracing::error!("{error}"),
         }
     }
@@ -160,9 +172,7 @@ fn names(all: &[impl fmt::Display]) -> String {
 fn write_lifecycle(connection: ConnectionId, event: &Event) {
     match event {
         Event::State { from, to, epoch, .. } => tracing::debug!(%connection, %epoch, "{from} -> {to}"),
-        Event::Disconnected { reason, epoch, .. } => {
-            tracing::info!(%connection, %epoch, reason = reason.code(), "{reason}")
-        }
+        Event::Disconnected { reason, epoch, .. } => write_disconnect(connection, reason, *epoch),
         Event::ServerError { count: 1, last } => tracing::warn!(%connection, "the exchange answered {last}"),
         Event::ServerError { count, last } => {
             tracing::warn!(%connection, "the exchange answered {count} times with an error; the last one was {last}");
@@ -178,6 +188,17 @@ fn write_lifecycle(connection: ConnectionId, event: &Event) {
             tracing::warn!(%connection, "the exchange sends messages of the unknown type {name}: {sample}");
         }
         _ => {}
+    }
+}
+
+/// Says how severe the disconnect is, and what a person should do about it.
+fn write_disconnect(connection: ConnectionId, reason: &Disconnect, epoch: Epoch) {
+    let RecoveryRule { severity, advice, .. } = FailureCause::of(reason).rule();
+    let code = reason.code();
+    match severity {
+        Severity::High if advice.is_empty() => tracing::error!(%connection, %epoch, reason = code, "{reason}"),
+        Severity::High => tracing::error!(%connection, %epoch, reason = code, "{reason}; {advice}"),
+        _ => tracing::info!(%connection, %epoch, reason = code, "{reason}"),
     }
 }
 

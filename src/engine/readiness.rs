@@ -12,13 +12,17 @@ impl Control {
         let now = self.clock.now();
         let ended = self.is_stopped() || !self.is_alive();
         let planned: Vec<_> = self.with_planner(|planner| {
-            let planned = |key| (key, planner.is_wanted(key).then(|| planner.home(key)), planner.confirmation(key));
+            let planned = |key| {
+                let home = planner.is_wanted(key).then(|| planner.home(key));
+                (key, home, planner.confirmation(key), planner.refusal(key).map(Box::from))
+            };
             streams.into_iter().map(planned).collect()
         });
         let connections: Vec<_> = self.connections.iter().map(|one| one.handles.status.read()).collect();
-        let reason = |(key, home, confirmation): (_, Option<usize>, _)| {
+        let reason = |(key, home, confirmation, refusal): (_, Option<usize>, _, Option<Box<str>>)| {
             let reason = match home {
                 _ if ended => NotReadyReason::Stopped,
+                _ if refusal.is_some() => NotReadyReason::RefusedByExchange(refusal.unwrap_or_default()),
                 None => NotReadyReason::NoRoom,
                 Some(home) => reason(&connections[home], key, confirmation, now),
             };

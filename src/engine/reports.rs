@@ -50,8 +50,19 @@ pub(super) struct Pending {
     pub reports: Vec<Report>,
     /// The number of requests that are no longer in `reports`.
     pub earlier_requests: u64,
+    /// The newest refusal of a request. It is kept when the end of its socket is reported.
+    pub refusal: Option<RequestRefusal>,
     /// Feeds that have ended, to be freed on a thread that is not time-critical.
     pub ended: Vec<OpenFeed>,
+}
+
+/// The exchange's refusal of a request.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct RequestRefusal {
+    /// The revision of the desired set that was requested.
+    pub revision: u64,
+    /// The exchange's answer.
+    pub reason: String,
 }
 
 impl Reports {
@@ -62,6 +73,11 @@ impl Reports {
 
     pub fn add(&self, report: Report) {
         self.change(|pending| pending.add(report));
+        self.wake();
+    }
+
+    pub fn add_refusal(&self, refusal: RequestRefusal) {
+        self.change(|pending| pending.refusal = Some(refusal));
         self.wake();
     }
 

@@ -53,7 +53,8 @@ impl Subscribed {
     ///
     /// # Errors
     /// [`Error::NotReady`] names the streams that are not confirmed when the timeout expires, or as soon as the engine
-    /// has requested each of them twice without an answer: most likely there are no such markets. It names none if only
+    /// has requested each of them twice without an answer, or the exchange refuses them: most likely there are no such
+    /// markets. It names none if only
     /// the list of markets is missing. [`Error::LeaseExpired`] if the client of this subscription is gone, and its
     /// demand with it.
     pub fn wait_confirmed(&self, timeout: Duration) -> Result<()> {
@@ -97,7 +98,9 @@ impl Open {
     /// Returns true if the engine has requested all of the streams twice, and nothing else is awaited.
     fn is_hopeless(&self) -> bool {
         !self.awaits_markets
-            && self.streams.iter().all(|(_, confirmation)| *confirmation == Some(Confirmation::Unconfirmed))
+            && self.streams.iter().all(|(_, confirmation)| {
+                matches!(confirmation, Some(Confirmation::Unconfirmed | Confirmation::Refused))
+            })
     }
 }
 

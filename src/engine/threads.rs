@@ -21,6 +21,9 @@ use crate::sync::lossy::Reader;
 /// The longest time between two polls of the control thread.
 const POLL_EVERY_MAX: Duration = Duration::from_secs(1);
 
+/// The pause of the control thread after a panic, so that one that comes again and again does not take a core.
+const PANIC_PAUSE: Duration = Duration::from_millis(100);
+
 /// How often the markets thread checks whether the engine has stopped.
 const STOP_CHECK_EVERY: Duration = Duration::from_millis(50);
 
@@ -77,7 +80,9 @@ impl Thread {
         let alive = control.alive.clone();
         Self::start("hoga-control".to_owned(), alive, move || {
             while !control.is_stopped() {
-                let next = control.poll();
+                // After a panic, the next poll rebuilds the hub.
+                let poll = catch_unwind(AssertUnwindSafe(|| control.poll()));
+                let next = poll.unwrap_or_else(|_| control.clock.now() + PANIC_PAUSE);
                 thread::park_timeout(next.since(control.clock.now()).min(POLL_EVERY_MAX));
             }
             0

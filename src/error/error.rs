@@ -7,7 +7,7 @@ use std::io;
 use super::NotReady;
 use crate::config::InvalidEndpoint;
 use crate::feed::InvalidOverflow;
-use crate::model::{InvalidMarket, InvalidTime};
+use crate::model::{InvalidMarket, InvalidTime, Severity};
 #[cfg(feature = "rest")]
 use crate::net::InvalidRoots;
 use crate::net::SourceError;
@@ -57,18 +57,6 @@ pub enum Error {
     ShutdownTimedOut(Vec<String>),
     /// The named thread of the engine panicked. This is a bug in hoga.
     ThreadPanicked(String),
-}
-
-/// How severe an error is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum Severity {
-    /// The call had no effect.
-    Low,
-    /// Something is missing, or was lost, but the engine can continue.
-    Medium,
-    /// The engine does not work, or no longer works.
-    High,
 }
 
 /// How the caller can recover from an error.

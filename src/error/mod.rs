@@ -3,13 +3,13 @@
 mod error;
 mod not_ready;
 
-pub use error::{Error, Recovery, Result, Severity};
+pub use error::{Error, Recovery, Result};
 pub use not_ready::{NotReady, NotReadyReason};
 
 // The errors of other rooms.
 pub use crate::config::InvalidEndpoint;
 pub use crate::feed::InvalidOverflow;
-pub use crate::model::{InvalidMarket, InvalidTime};
+pub use crate::model::{InvalidMarket, InvalidTime, Severity};
 #[cfg(feature = "rest")]
 pub use crate::net::InvalidRoots;
 pub use crate::net::{SourceError, SourceFailure};

@@ -51,6 +51,8 @@ pub enum NotReadyReason {
     /// The stream was requested twice and the exchange sent nothing. Most likely the market does not exist or is
     /// suspended.
     UnknownMarket,
+    /// The exchange refuses requests for the stream, with this answer. It is left out, so that all others flow.
+    RefusedByExchange(Box<str>),
     /// The connections have no room for the stream.
     NoRoom,
     /// The engine has stopped, or one of its threads has ended.
@@ -122,6 +124,7 @@ impl fmt::Display for NotReadyReason {
             Self::UnknownMarket => {
                 f.write_str("two requests brought no data; the market is unknown or suspended")
             }
+            Self::RefusedByExchange(reason) => write!(f, "the exchange refuses requests for it: {reason}"),
             Self::NoRoom => f.write_str(
                 "the connections have no room for the stream; use more connections or raise limits.streams_per_connection",
             ),

@@ -47,6 +47,8 @@ pub enum DisconnectKind {
     Mute,
     /// The peer did not read what was sent to it.
     NotReading,
+    /// The connection's thread panicked, which is a bug in hoga, and continued.
+    Panicked,
     /// The connection has no stream left to carry, so the engine closed the socket.
     Unwanted,
     /// The engine was stopped.
@@ -55,7 +57,7 @@ pub enum DisconnectKind {
 
 impl DisconnectKind {
     /// All kinds, in numeric order: `ALL[kind as usize] == kind`.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::DnsFailed,
         Self::DnsTimeout,
         Self::ConnectRefused,
@@ -76,6 +78,7 @@ impl DisconnectKind {
         Self::Silent,
         Self::Mute,
         Self::NotReading,
+        Self::Panicked,
         Self::Unwanted,
         Self::Stopped,
     ];
@@ -108,6 +111,7 @@ impl DisconnectKind {
             Self::Silent => "silent",
             Self::Mute => "mute",
             Self::NotReading => "not_reading",
+            Self::Panicked => "panicked",
             Self::Unwanted => "unwanted",
             Self::Stopped => "stopped",
         }

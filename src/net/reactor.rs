@@ -1,7 +1,9 @@
 //! The event loop of one connection's thread: waits, reads, and performs the session's actions.
 
+use std::any::Any;
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -123,7 +125,41 @@ impl Reactor {
     }
 
     /// Runs until the session has stopped. Returns the number of look-ups still pending in the resolver.
+    ///
+    /// A panic in the session or the handler is a bug in hoga. It costs the socket, as a disconnect does: all that was
+    /// read and not delivered is lost, and another socket is opened.
     pub fn run(mut self, handler: &mut impl Handler) -> usize {
+        let mut panic: Option<String> = None;
+        loop {
+            let mut has_recovered = panic.is_none();
+            let run = AssertUnwindSafe(|| {
+                if let Some(message) = panic.take() {
+                    self.recover(&message, handler);
+                    has_recovered = true;
+                }
+                self.run_until_stopped(handler)
+            });
+            match catch_unwind(run) {
+                Ok(hanging_lookups) => return hanging_lookups,
+                // There is no other way to continue.
+                Err(payload) if !has_recovered => resume_unwind(payload),
+                Err(payload) => panic = Some(message_of(&*payload)),
+            }
+        }
+    }
+
+    /// Drops all sockets after a panic, and tells the session and the handler.
+    #[cold]
+    fn recover(&mut self, message: &str, handler: &mut impl Handler) {
+        for entry in self.sockets.take_all() {
+            entry.transport.close(self.poll.registry());
+        }
+        let now = self.clock.now();
+        self.session.handle_panic(now, message);
+        self.settle(now, handler);
+    }
+
+    fn run_until_stopped(&mut self, handler: &mut impl Handler) -> usize {
         loop {
             let now = self.clock.now();
             let called = self.remote.take();
@@ -342,6 +378,12 @@ impl Reactor {
             }
         }
     }
+}
+
+/// Returns the message of a panic.
+fn message_of(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("a panic without a message").to_owned()
 }
 
 /// Sends the session's pending bytes on an open socket.

@@ -99,6 +99,11 @@ impl SocketTable {
         Some(self.0.remove(at))
     }
 
+    /// Removes all sockets.
+    pub fn take_all(&mut self) -> Vec<SocketEntry> {
+        std::mem::take(&mut self.0)
+    }
+
     /// Returns true if a read of any socket may return bytes.
     pub fn is_any_readable(&self) -> bool {
         self.0.iter().any(SocketEntry::is_readable)

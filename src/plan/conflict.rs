@@ -21,11 +21,13 @@ pub enum ConflictKind {
     Identity,
     /// There are more streams than the connections may carry.
     Limit,
+    /// The exchange refuses requests for the stream.
+    Refused,
 }
 
 impl ConflictKind {
     /// All kinds.
-    pub const ALL: [Self; 4] = [Self::Mode, Self::Depth, Self::Identity, Self::Limit];
+    pub const ALL: [Self; 5] = [Self::Mode, Self::Depth, Self::Identity, Self::Limit, Self::Refused];
 
     /// Returns a short, stable word for logs and scripts.
     pub const fn as_str(self) -> &'static str {
@@ -34,6 +36,7 @@ impl ConflictKind {
             Self::Depth => "depth",
             Self::Identity => "identity",
             Self::Limit => "limit",
+            Self::Refused => "refused",
         }
     }
 
@@ -44,6 +47,9 @@ impl ConflictKind {
             Self::Depth => "the deepest is sent; the other readers see more levels than they requested",
             Self::Identity => "the new client is refused",
             Self::Limit => "the new demand is refused",
+            Self::Refused => {
+                "the stream is left out of the requests, so that all others flow, and is seldom tried again"
+            }
         }
     }
 }

@@ -5,8 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::list_check::{ListCheck, ListDifference};
+use super::refusal_search::RefusalSearch;
 use super::{Depth, DesiredSet, Mode, Running, StreamSet, StreamSpec};
 use crate::model::{Epoch, Format, Nanos, StreamKey};
+
+/// A request that was not refused within this time counts as accepted.
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
 /// The maximum number of unsent desired sets that are kept. While demand changes and the request limit is used up, any
 /// number may be issued; older ones are only summarized.
@@ -23,6 +27,8 @@ pub enum Confirmation {
     Listed,
     /// The stream was requested twice, and no data arrived: the market is unknown or suspended.
     Unconfirmed,
+    /// The exchange refuses requests for the stream, so it is left out.
+    Refused,
 }
 
 /// A stream on the current socket.
@@ -75,6 +81,10 @@ pub(super) struct ConnectionPlan {
     needs_snapshot: bool,
     carried: BTreeMap<StreamKey, Carried>,
     list_check: ListCheck,
+    /// Finds the streams for which the exchange refuses requests.
+    pub refusal_search: RefusalSearch,
+    /// When the newest request was sent, until the exchange is known to accept it.
+    unanswered_since: Option<Nanos>,
 }
 
 /// The summary of unsent desired sets that were evicted.
@@ -93,6 +103,8 @@ pub(super) struct CheckOutcome {
     pub list: bool,
     /// Send the request again.
     pub resend: bool,
+    /// Request other streams, because the exchange has accepted those that were tried.
+    pub next_group: bool,
     /// Streams that have become unconfirmed.
     pub unconfirmed: Vec<StreamKey>,
 }
@@ -249,11 +261,21 @@ impl ConnectionPlan {
         self.socket = Some(epoch);
     }
 
+    /// Forgets what the socket carries, after a panic. Until the next desired set is sent, no stream is known to run.
+    pub fn rebuild(&mut self) {
+        self.lost_track = self.socket.is_some();
+        self.needs_snapshot = true;
+        self.carried.clear();
+        self.unsent.clear();
+        self.evicted = None;
+    }
+
     /// Handles the end of the socket and of all streams on it.
     pub fn disconnected(&mut self) {
         self.socket = None;
         self.sent = None;
         self.list_check.disconnected();
+        self.unanswered_since = None;
         self.lost_track = false;
         self.carried.clear();
         self.evicted = None;
@@ -276,6 +298,7 @@ impl ConnectionPlan {
         // Keep the newest set, which is sent again after a reconnect.
         self.unsent.retain(|w| w.revision > revision || w.revision == self.desired.revision);
         (self.sent, self.lost_track) = (Some(revision), false);
+        self.unanswered_since = Some(at);
         let left =
             self.carried.extract_if(.., |key, _| desired.streams.get(*key).is_none()).map(|(key, _)| key).collect();
         for &spec in desired.streams.specs() {
@@ -337,17 +360,41 @@ impl ConnectionPlan {
     ) -> CheckOutcome {
         let mut outcome = CheckOutcome::default();
         let Some(epoch) = self.socket else { return outcome };
+        let mut is_answered = self.unanswered_since.is_some_and(|since| now.since(since) > ANSWER_WITHIN);
         for (key, carried) in &mut self.carried {
             if carried.confirmation == Confirmation::Data {
                 continue;
             }
             if heard(*key).is_some_and(|(e, received)| e == epoch && received > carried.since) {
                 (carried.confirmation, carried.is_checked) = (Confirmation::Data, false);
+                is_answered |= self.unanswered_since == Some(carried.since);
             } else if carried.confirmation == Confirmation::Pending && now.since(carried.asked_at) >= confirm_within {
                 carried.escalate(now, &mut outcome);
             }
         }
+        if is_answered {
+            self.unanswered_since = None;
+            outcome.next_group = self.is_accepted();
+        }
         outcome
+    }
+
+    /// Records that the exchange has accepted the newest request. Returns true if other streams must be requested now.
+    fn is_accepted(&mut self) -> bool {
+        let streams = self.carried.keys().copied();
+        self.refusal_search.awaits(streams.clone()) && self.refusal_search.accept(streams)
+    }
+
+    /// Records that the exchange has refused the request of a desired set. Returns the streams that are left out from
+    /// now on.
+    pub fn refused(&mut self, now: Nanos, revision: u64, reason: &str) -> Vec<StreamKey> {
+        self.unanswered_since = None;
+        let streams = match self.unsent.iter().find(|desired| desired.revision == revision) {
+            Some(desired) => desired.streams.clone(),
+            None if self.sent == Some(revision) => self.carried.values().map(|carried| carried.spec).collect(),
+            None => return Vec::new(),
+        };
+        self.refusal_search.refuse(now, &streams, reason)
     }
 
     /// Returns the streams of the current socket and their confirmations.
@@ -357,12 +404,18 @@ impl ConnectionPlan {
 
     /// Returns the confirmation of a stream on the current socket.
     pub fn confirmation(&self, key: StreamKey) -> Option<Confirmation> {
+        if self.refusal_search.reason(key).is_some() {
+            return Some(Confirmation::Refused);
+        }
         self.carried.get(&key).map(|carried| self.confirmation_now(carried))
     }
 
     /// Returns the confirmation of a stream for a holder that wants it as `spec`: [`Confirmation::Pending`] until it is
     /// requested in that way.
     pub fn confirmation_for(&self, spec: &StreamSpec) -> Option<Confirmation> {
+        if self.refusal_search.reason(spec.key).is_some() {
+            return Some(Confirmation::Refused);
+        }
         let carried = self.carried.get(&spec.key)?;
         if covers(&carried.spec, spec) { self.confirmation(spec.key) } else { Some(Confirmation::Pending) }
     }

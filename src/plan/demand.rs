@@ -149,6 +149,15 @@ impl Demand {
         expired
     }
 
+    /// Derives the streams from the holders again. Streams in their grace period leave at once.
+    pub fn rebuild(&mut self) {
+        self.streams.clear();
+        self.leaving.clear();
+        let mut added = Added::default();
+        let specs: Vec<_> = self.holders.values().flatten().copied().collect();
+        specs.into_iter().for_each(|spec| self.add_one(spec, &mut added));
+    }
+
     /// Returns when [`expire`](Self::expire) is due.
     pub fn next_expiry(&self) -> Nanos {
         self.leaving.first().map_or(Nanos::NEVER, |(at, _)| *at)

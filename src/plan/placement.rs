@@ -52,6 +52,15 @@ impl Placement {
         self.loads[home] = if self.streams[home] == 0 { 0.0 } else { self.loads[home] - weight(key) };
     }
 
+    /// Counts the streams again. Each market keeps its connection.
+    pub fn rebuild(&mut self, streams: impl Iterator<Item = StreamKey>) {
+        self.loads.fill(0.0);
+        self.streams.fill(0);
+        for key in streams {
+            self.add(key);
+        }
+    }
+
     /// Returns the number of streams on each connection.
     pub fn streams(&self) -> &[usize] {
         &self.streams

@@ -96,6 +96,8 @@ pub struct Decisions {
     pub relisted: Relisted,
     /// Streams that were requested twice and have brought no data. Each is reported once per socket.
     pub unconfirmed: Vec<StreamKey>,
+    /// Streams that were left out because the exchange refused them, and that it accepts now.
+    pub restored: Vec<StreamKey>,
 }
 
 /// Keeps each connection's subscription equal to the union of demand, with as few requests as possible.
@@ -104,7 +106,7 @@ pub struct Planner {
     config: Arc<Config>,
     /// True if some source reports which markets exist.
     knows_markets: bool,
-    demand: Demand,
+    pub(super) demand: Demand,
     /// The known markets.
     universe: Universe,
     /// Holders whose subscriptions have patterns.
@@ -112,13 +114,13 @@ pub struct Planner {
     /// The holders in `patterned` that lack some of their streams, because the connections may not carry more.
     short: BTreeSet<DemandId>,
     clients: Clients,
-    placement: Placement,
-    plans: Vec<ConnectionPlan>,
+    pub(super) placement: Placement,
+    pub(super) plans: Vec<ConnectionPlan>,
     /// Streams whose grace period has ended, and that may still be on the wire.
-    leaving: BTreeSet<StreamKey>,
+    pub(super) leaving: BTreeSet<StreamKey>,
     /// See [`Decisions::interrupted`].
-    interrupted: Vec<StreamKey>,
-    conflicts: ConflictLog,
+    pub(super) interrupted: Vec<StreamKey>,
+    pub(super) conflicts: ConflictLog,
     rate: ChangeRate,
     /// The number of the newest change. See [`Revisions`].
     desired: u64,
@@ -130,6 +132,8 @@ pub struct Planner {
     last_check: Nanos,
     /// When leases are checked next.
     next_clean_up: Nanos,
+    /// The number of times that the planner was rebuilt after a panic.
+    pub(super) panics: u64,
 }
 
 impl Planner {
@@ -154,6 +158,7 @@ impl Planner {
             requests: 0,
             last_check: Nanos::default(),
             next_clean_up: Nanos::default(),
+            panics: 0,
             config,
             knows_markets,
         }
@@ -216,7 +221,7 @@ impl Planner {
         self.recall(added.new.iter().chain(&added.widened))
     }
 
-    fn with_homes(&self, keys: Vec<StreamKey>) -> Vec<(StreamKey, usize)> {
+    pub(super) fn with_homes(&self, keys: Vec<StreamKey>) -> Vec<(StreamKey, usize)> {
         keys.into_iter().map(|key| (key, self.placement.home(key))).collect()
     }
 
@@ -423,7 +428,7 @@ impl Planner {
         }
     }
 
-    fn changed(&mut self, now: Nanos) {
+    pub(super) fn changed(&mut self, now: Nanos) {
         self.desired += 1;
         self.changed_at.get_or_insert(now);
     }
@@ -459,8 +464,10 @@ impl Planner {
     /// Handles the sending of a desired set's request.
     pub fn requested(&mut self, connection: usize, at: Nanos, revision: u64) {
         self.requests += 1;
-        let left = self.plans[connection].requested(at, revision);
-        self.interrupted.extend(left.into_iter().filter(|key| self.demand.get(*key).is_some()));
+        let plan = &mut self.plans[connection];
+        let left = plan.requested(at, revision);
+        let is_wanted = |key: &StreamKey| self.demand.get(*key).is_some() && plan.refusal_search.reason(*key).is_none();
+        self.interrupted.extend(left.into_iter().filter(is_wanted));
     }
 
     /// Counts requests that were sent and whose reports were merged, so that only their number is known.
@@ -498,6 +505,7 @@ impl Planner {
         let has_left = |key: &StreamKey| !plans[placement.home(*key)].may_carry(*key);
         decisions.expired = self.leaving.extract_if(.., has_left).collect();
         decisions.interrupted = std::mem::take(&mut self.interrupted);
+        decisions.restored = self.plans.iter_mut().flat_map(|plan| plan.refusal_search.take_restored()).collect();
         decisions
     }
 
@@ -524,7 +532,9 @@ impl Planner {
             None => Nanos::NEVER,
         };
         let list = self.next_list();
-        window.min(check).min(list).min(self.demand.next_expiry()).min(self.next_clean_up)
+        let retry = self.plans.iter().map(|plan| plan.refusal_search.next_retry()).min().unwrap_or(Nanos::NEVER);
+        let retry = retry.max(self.last_check + CHECK_EVERY);
+        window.min(check).min(list).min(retry).min(self.demand.next_expiry()).min(self.next_clean_up)
     }
 
     /// Returns when the exchange's list of a connection must be requested next.
@@ -564,6 +574,7 @@ impl Planner {
             let due = self.plans.iter_mut().enumerate().filter_map(|(n, plan)| plan.is_list_due(now).then_some(n));
             decisions.list.extend(due);
         }
+        let mut is_changed = self.update_searches(now);
         for (connection, plan) in self.plans.iter_mut().enumerate() {
             let outcome = plan.check(now, self.config.confirm_within, &mut *heard);
             decisions.unconfirmed.extend(outcome.unconfirmed);
@@ -573,6 +584,10 @@ impl Planner {
             if outcome.resend {
                 resend.insert(connection);
             }
+            is_changed |= outcome.next_group;
+        }
+        if is_changed {
+            self.changed(now);
         }
         resend
     }
@@ -607,7 +622,10 @@ impl Planner {
     fn shares(&self) -> Vec<StreamSet> {
         let mut shares = vec![Vec::new(); self.plans.len()];
         for spec in self.demand.carried() {
-            shares[self.placement.home(spec.key)].push(spec);
+            let home = self.placement.home(spec.key);
+            if self.plans[home].refusal_search.allows(spec.key) {
+                shares[home].push(spec);
+            }
         }
         shares.into_iter().map(StreamSet::from_iter).collect()
     }
@@ -657,6 +675,7 @@ impl Planner {
             changes: self.rate.total(),
             changes_per_second: self.rate.per_second(now),
             requests: self.requests,
+            panics: self.panics,
             conflicts: ConflictKind::ALL.map(|kind| (kind, self.conflicts.count(kind))),
             revisions: self.revisions(),
             unconfirmed: self

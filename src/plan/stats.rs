@@ -42,6 +42,9 @@ pub struct PlanStats {
     pub changes_per_second: f64,
     /// The number of subscription requests sent.
     pub requests: u64,
+    /// The number of panics of the engine's control plane. Each is a bug in hoga; the control plane was then rebuilt from
+    /// the subscriptions that are held.
+    pub panics: u64,
     /// The number of conflicts of each kind.
     pub conflicts: [(ConflictKind, u64); ConflictKind::ALL.len()],
     /// The progress of changes of demand.

@@ -12,6 +12,7 @@ use super::join::{join, pause};
 use super::open_feeds::{AnyRing, NewFeed, OpenFeed, OpenFeeds, Rings, add};
 use super::route::{AnyRoute, Request, Route, Routed, Routes, any_route, route};
 use crate::config::Dialect;
+use crate::model::planted::{Place, reach};
 use crate::model::{
     AnyNoun, Clock, DataType, Family, Nanos, Noun, Placed, Receipt, Scope, Sink, StreamKey, StreamType,
 };
@@ -169,6 +170,7 @@ impl<C: Clock> Router<C> {
     /// are measured, one message in eight needs a second read after all readers were served.
     #[inline]
     fn route<T: Noun>(&mut self, receipt: Receipt, message: &T) {
+        reach(Place::Route, |code| message.key().scope.to_string() == code);
         let route = route(&mut self.table, message.key());
         let now = self.clock.now();
         let ring = T::place(&mut self.rings);

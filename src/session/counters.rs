@@ -29,7 +29,8 @@ pub struct Counters {
     pub other_messages: u64,
     /// Error objects sent by the exchange.
     pub server_errors: u64,
-    /// Requests refused with TOO_MANY_REQUEST, each followed by a pause in requests. Also in `server_errors`.
+    /// Requests that the exchange refused: with TOO_MANY_REQUEST, followed by a pause in requests, or because of what
+    /// they request. Also in `server_errors`.
     pub requests_refused: u64,
     /// Pings received.
     pub pings_received: u64,
@@ -43,6 +44,8 @@ pub struct Counters {
     pub opened: u64,
     /// Sockets and dial attempts that ended without being closed on purpose.
     pub disconnects: u64,
+    /// Panics of the connection's thread. Each is a bug in hoga; the thread continues with a new socket.
+    pub panics: u64,
     /// Events dropped because the caller did not drain them.
     pub events_dropped: u64,
     /// The decoder's counters.

@@ -10,7 +10,7 @@ use super::entropy::Entropy;
 use super::race::{Attempt, Race};
 use super::retry::{Carried, Retry};
 use super::shared::Shared;
-use super::{Action, DialBudget, Disconnect, SocketId, Stage};
+use super::{Action, DialBudget, Disconnect, FailureCause, SocketId, Stage};
 use crate::config::Config;
 use crate::model::Nanos;
 
@@ -189,10 +189,11 @@ impl Dialer {
         &mut self,
         now: Nanos,
         disconnect: &Disconnect,
+        cause: FailureCause,
         carried: Carried,
         entropy: &mut dyn Entropy,
     ) -> Nanos {
-        let pause = self.retry.delay(disconnect, carried, now, entropy);
+        let pause = self.retry.delay(disconnect, cause, carried, now, entropy);
         if let Some(address) = self.open.take() {
             match carried {
                 Carried::Enough => self.addresses.worked(address),

@@ -71,6 +71,8 @@ pub enum Disconnect {
         /// The number of unsent bytes.
         unsent: usize,
     },
+    /// The connection's thread panicked with this message, which is a bug in hoga. The socket is replaced.
+    Panicked(Box<str>),
     /// No stream of this connection is wanted any more.
     Unwanted,
     /// The engine was stopped.
@@ -86,6 +88,11 @@ impl Disconnect {
     /// Returns true if the exchange refused because this address connected too often. If so, no connection should dial.
     pub(super) fn is_rate_limit(&self) -> bool {
         matches!(self, Self::Rejected(r) if matches!(r.kind, RejectionKind::TooManyRequests | RejectionKind::Banned))
+    }
+
+    /// Returns true if the peer ended the socket.
+    pub(super) fn is_end_by_peer(&self) -> bool {
+        matches!(self, Self::ClosedByPeer { .. } | Self::Eof | Self::Io(_))
     }
 
     /// Returns the kind of this disconnect, without its details.
@@ -111,6 +118,7 @@ impl Disconnect {
             Self::Silent(_) => DisconnectKind::Silent,
             Self::Mute(_) => DisconnectKind::Mute,
             Self::NotReading { .. } => DisconnectKind::NotReading,
+            Self::Panicked(_) => DisconnectKind::Panicked,
             Self::Unwanted => DisconnectKind::Unwanted,
             Self::Stopped => DisconnectKind::Stopped,
         }
@@ -162,6 +170,9 @@ impl fmt::Display for Disconnect {
             Self::NotReading { unsent } => {
                 write!(f, "the exchange does not read what is sent to it: {unsent} bytes are unsent")
             }
+            Self::Panicked(message) => {
+                write!(f, "the connection's thread panicked, which is a bug in hoga: {}", message.escape_debug())
+            }
             Self::Unwanted => f.write_str("nothing is subscribed on this connection"),
             Self::Stopped => f.write_str("the engine was stopped"),
         }
@@ -203,6 +214,7 @@ mod tests {
             Disconnect::Silent(Duration::from_secs(1)),
             Disconnect::Mute(Duration::from_secs(1)),
             Disconnect::NotReading { unsent: 1 },
+            Disconnect::Panicked("why".into()),
             Disconnect::Unwanted,
             Disconnect::Stopped,
         ];

@@ -79,6 +79,16 @@ pub enum Event {
         /// The last of them.
         last: ServerError,
     },
+    /// The exchange refused a subscription request, for a reason that lies in the request itself. It ends the socket and
+    /// all streams on it. The engine finds the streams that it refuses and leaves them out.
+    RequestRefused {
+        /// The time.
+        at: Nanos,
+        /// The revision of the desired set that was requested.
+        revision: u64,
+        /// The exchange's answer.
+        error: ServerError,
+    },
     /// The exchange answered a LIST_SUBSCRIPTIONS request.
     Subscriptions(SubscriptionList),
     /// Messages could not be read. They are counted, and the connection goes on. The first error of each kind and stream

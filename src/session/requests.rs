@@ -8,10 +8,12 @@ use super::liveness::Liveness;
 use super::outbox::Outbox;
 use super::refusal_backoff::RefusalBackoff;
 use super::shared::Shared;
-use super::{Budget, Event, Rate, State};
+use super::{Budget, Event, FailureCause, Rate, RecoveryAction, State};
 use crate::config::Config;
+use crate::model::planted::{Place, reach};
 use crate::model::{Epoch, Nanos};
 use crate::plan::{self, DesiredSet};
+use crate::wire::{ErrorName, ServerError};
 
 /// How long frames of the old subscription may still arrive after a request that replaces it. At most two were
 /// observed, within one round trip.
@@ -41,8 +43,8 @@ enum ListSupport {
     Refused,
 }
 
-/// An error or a disconnect within this time after the first request for a list is the answer to it.
-const LIST_ANSWER_WITHIN: Duration = Duration::from_secs(3);
+/// An error or a disconnect within this time after a request is the answer to it.
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
 impl SubscriptionState {
     /// Creates the state of a connection that wants no streams.
@@ -94,7 +96,7 @@ impl SubscriptionState {
     /// for a list does one of these, and is not asked again: each question would cost a socket.
     pub fn refused_something(&mut self, now: Nanos) {
         if let ListSupport::Asked(at) = self.list_support {
-            let is_answer = now.since(at) <= LIST_ANSWER_WITHIN;
+            let is_answer = now.since(at) <= ANSWER_WITHIN;
             self.list_support = if is_answer { ListSupport::Refused } else { ListSupport::Unknown };
         }
     }
@@ -110,6 +112,8 @@ pub(super) struct Requests {
     budget: Budget,
     /// The newest subscription request. `None` before the first.
     newest: Option<SentRequest>,
+    /// The newest error with which the exchange has answered. It closes the socket after each.
+    error: Option<ErrorName>,
 }
 
 /// What the socket carries since its newest subscription request.
@@ -122,6 +126,9 @@ struct SentRequest {
     data_since: Option<Nanos>,
     /// True if a list of the subscriptions must be requested.
     list_due: bool,
+    /// When the request was sent. `None` once the exchange has refused it, or another request has followed, so that an
+    /// error says nothing about this one.
+    answerable_since: Option<Nanos>,
 }
 
 /// The kinds of request.
@@ -149,7 +156,7 @@ fn request_budget(config: &Config) -> Budget {
 impl Requests {
     /// Creates the state of a socket without requests.
     pub fn new(config: &Config) -> Self {
-        Self { budget: request_budget(config), newest: None }
+        Self { budget: request_budget(config), newest: None, error: None }
     }
 
     /// Returns the revision of the desired set that the socket carries.
@@ -165,6 +172,11 @@ impl Requests {
     /// Returns when data first arrived on the socket.
     pub fn data_since(&self) -> Option<Nanos> {
         self.newest.as_ref()?.data_since
+    }
+
+    /// Returns the newest error with which the exchange has answered on this socket.
+    pub fn error(&self) -> Option<ErrorName> {
+        self.error
     }
 
     pub fn state(&self) -> State {
@@ -256,6 +268,7 @@ impl Requests {
     ) {
         let Shared { config, subscription, entropy, reports, .. } = shared;
         let DesiredSet { revision, streams, format, running, checked } = &subscription.desired;
+        reach(Place::Request, |code| streams.keys().any(|key| key.scope.to_string() == code));
         let (from, sent) = (self.state(), self.sent());
         let again = sent == Some(*revision);
         subscription.refusal_backoff.requested(now);
@@ -280,10 +293,16 @@ impl Requests {
                 let is_other = newest.revision != revision;
                 newest.revision = revision;
                 newest.stale_until = is_other.then(|| now + STALE_FRAMES);
+                newest.answerable_since = Some(now);
             }
             None => {
-                let sent = SentRequest { revision, stale_until: None, data_since: None, list_due: false };
-                self.newest = Some(sent);
+                self.newest = Some(SentRequest {
+                    revision,
+                    stale_until: None,
+                    data_since: None,
+                    list_due: false,
+                    answerable_since: Some(now),
+                });
             }
         }
     }
@@ -295,7 +314,7 @@ impl Requests {
         let ticket = shared.entropy.ticket();
         outbox.text(&plan::list_request(&ticket, shared.subscription.desired.format), &mut *shared.entropy);
         if let Some(newest) = &mut self.newest {
-            newest.list_due = false;
+            (newest.list_due, newest.answerable_since) = (false, None);
         }
     }
 
@@ -323,13 +342,34 @@ impl Requests {
         }
     }
 
-    /// Handles the refusal of a request. The exchange closes the socket after this. If it does not, the refused
-    /// subscription is requested again after the block.
-    pub fn handle_refusal(&self, now: Nanos, liveness: &mut Liveness, subscription: &mut SubscriptionState) {
-        subscription.refusal_backoff.refused(now);
-        if self.expects_data() {
-            // An unanswered probe proves nothing now, so a new one is due.
-            liveness.request_probe();
+    /// Handles an error of the exchange. The exchange closes the socket after each. If it does not, a request that came
+    /// too early is sent again after the block.
+    #[cold]
+    pub fn handle_error(&mut self, now: Nanos, error: ServerError, liveness: &mut Liveness, shared: &mut Shared) {
+        self.error = Some(error.name);
+        shared.subscription.refused_something(now);
+        match FailureCause::ServerError(error.name).rule().action {
+            RecoveryAction::HoldRequests => {
+                shared.reports.counters.requests_refused += 1;
+                shared.subscription.refusal_backoff.refused(now);
+                if self.expects_data() {
+                    // An unanswered probe proves nothing now, so a new one is due.
+                    liveness.request_probe();
+                }
+            }
+            RecoveryAction::SplitRequest => self.report_refusal(now, &error, shared),
+            _ => {}
+        }
+        shared.reports.server_error(now, error);
+    }
+
+    /// Reports that the exchange has refused the newest subscription request, if the error can be the answer to it.
+    fn report_refusal(&mut self, now: Nanos, error: &ServerError, shared: &mut Shared) {
+        let Some(newest) = &mut self.newest else { return };
+        if newest.answerable_since.take().is_some_and(|since| now.since(since) <= ANSWER_WITHIN) {
+            shared.reports.counters.requests_refused += 1;
+            let (revision, error) = (newest.revision, error.clone());
+            shared.reports.event(Event::RequestRefused { at: now, revision, error });
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::entropy::{Entropy, EntropyExt};
-use super::{Disconnect, block_time};
+use super::{Cadence, Disconnect, FailureCause, block_time};
 use crate::config::{Backoff, Config};
 use crate::model::{Nanos, saturating_ns};
 use crate::ws::{Rejection, RejectionKind};
@@ -15,6 +15,10 @@ const DEFAULT_WAIT_MAX: Duration = Duration::from_secs(3600);
 /// The longest wait that a server may ask for, one day. A longer one is taken for a mistake, which must not stop the
 /// engine forever: it tries once a day.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// The number of attempts with short pauses while the streams that the exchange refuses are searched for. Halving finds
+/// one of 10,000 streams in 14.
+const SEARCH_ATTEMPTS: u32 = 16;
 
 /// What a socket has carried until its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,12 +53,13 @@ impl Retry {
         (self.attempt, self.refusals) = (0, 0);
     }
 
-    /// Returns the time to wait after a `disconnect` at `now`. Zero if the socket has carried enough, or if it has
+    /// Returns the time to wait after a `disconnect` at `now` with this cause. Zero if the socket has carried enough, or if it has
     /// carried a little and is the first in a row. Otherwise a uniformly random delay up to a bound that doubles with
     /// each failure, added to the wait that the exchange asked for.
     pub fn delay(
         &mut self,
         disconnect: &Disconnect,
+        cause: FailureCause,
         carried: Carried,
         now: Nanos,
         entropy: &mut dyn Entropy,
@@ -71,7 +76,13 @@ impl Retry {
             Carried::Little | Carried::Nothing => {}
         }
         let requested = self.requested_wait(disconnect, now);
-        let bound = self.backoff.base.saturating_mul(1 << self.attempt.min(20)).min(self.backoff.cap);
+        let cap = match cause.rule().cadence {
+            Cadence::Short => self.backoff.network_cap,
+            Cadence::Search if self.attempt < SEARCH_ATTEMPTS => self.backoff.network_cap,
+            Cadence::Search | Cadence::Long | Cadence::Stated | Cadence::Never => self.backoff.cap,
+            Cadence::Slow => self.backoff.slow_cap,
+        };
+        let bound = self.backoff.base.saturating_mul(1 << self.attempt.min(20)).min(cap);
         self.attempt = self.attempt.saturating_add(1);
         let jitter = Duration::from_nanos(entropy.up_to(saturating_ns(bound)));
         requested + jitter
@@ -114,7 +125,8 @@ mod tests {
     #[test]
     fn the_first_attempt_after_a_working_connection_has_no_delay() {
         let (mut retry, mut entropy) = (Retry::new(&Config::default()), SeededEntropy::new(1));
-        let mut delay = |carried| retry.delay(&Disconnect::Eof, carried, Nanos(0), &mut entropy);
+        let (eof, cause) = (Disconnect::Eof, FailureCause::of(&Disconnect::Eof));
+        let mut delay = |carried| retry.delay(&eof, cause, carried, Nanos(0), &mut entropy);
         assert_eq!(delay(Carried::Enough), Duration::ZERO);
         assert_eq!(delay(Carried::Little), Duration::ZERO, "the first in a row");
         assert_ne!(delay(Carried::Little), Duration::ZERO);
@@ -126,14 +138,20 @@ mod tests {
 
     #[test]
     fn delays_fill_the_whole_range_up_to_a_doubling_bound() {
-        let backoff = Backoff { base: Duration::from_millis(100), cap: Duration::from_secs(2) };
+        let seconds = Duration::from_secs;
+        let base = Duration::from_millis(100);
+        let backoff = Backoff { base, network_cap: seconds(1), cap: seconds(2), slow_cap: seconds(5) };
         let (config, mut entropy) = (Config { backoff, ..Config::default() }, SeededEntropy::new(7));
-        for attempt in 0..8 {
-            let bound = (backoff.base * (1 << attempt)).min(backoff.cap);
+        let refused = Disconnect::Connect(std::io::ErrorKind::ConnectionRefused);
+        let untrusted = Disconnect::Tls("the certificate has expired".into());
+        let causes = [(refused, backoff.network_cap), (Disconnect::Eof, backoff.cap), (untrusted, backoff.slow_cap)];
+        for (attempt, (disconnect, cap)) in (0..8).flat_map(|attempt| causes.iter().map(move |cause| (attempt, cause)))
+        {
+            let bound = (backoff.base * (1 << attempt)).min(*cap);
             let delays: Vec<_> = (0..10_000)
                 .map(|_| {
                     Retry { attempt, ..Retry::new(&config) }
-                        .delay(&Disconnect::Eof, Carried::Nothing, Nanos(0), &mut entropy)
+                        .delay(disconnect, FailureCause::of(disconnect), Carried::Nothing, Nanos(0), &mut entropy)
                         .as_secs_f64()
                 })
                 .collect();

@@ -10,9 +10,9 @@ use super::requests::SubscriptionState;
 use super::retry::Carried;
 use super::shared::{Reports, Shared};
 use super::socket::{Phase, Socket, SocketOutcome, Upgrade};
-use super::{Action, Closed, Counters, DialBudget, Disconnect, Event, SocketId, State};
+use super::{Action, Closed, Counters, DialBudget, Disconnect, Event, FailureCause, SocketId, State};
 use crate::config::Config;
-use crate::model::{ConnectionId, Epoch, Nanos, Sink};
+use crate::model::{ConnectionId, DisconnectKind, Epoch, Nanos, Sink};
 use crate::plan::DesiredSet;
 use crate::wire::Decoder;
 
@@ -186,6 +186,23 @@ impl Session {
         }
     }
 
+    /// Continues after a panic of this session or of its caller, with this message. The caller must have dropped all
+    /// sockets. Demand and the exchange's refusals are kept, and another socket is opened after a pause.
+    #[cold]
+    pub fn handle_panic(&mut self, now: Nanos, message: &str) {
+        self.shared.reports.actions.clear();
+        self.shared.reports.counters.panics += 1;
+        match &self.phase {
+            SessionPhase::Disconnected | SessionPhase::Pausing { .. } => {}
+            SessionPhase::Online(socket) if matches!(socket.phase(), Phase::Closing { .. }) => self.left(now),
+            SessionPhase::Online(_) | SessionPhase::Dialing(_) => {
+                self.disconnected(now, Disconnect::Panicked(Disconnect::bounded(message)));
+            }
+        }
+        // The sockets are gone already.
+        self.shared.reports.actions.clear();
+    }
+
     /// Handles the passing of time.
     pub fn handle_timeout(&mut self, now: Nanos) {
         self.shared.reports.report_due(now);
@@ -342,9 +359,18 @@ impl Session {
     /// Ends the socket or the dial attempt, and schedules the next attempt, however many attempts have failed.
     #[cold]
     fn disconnected(&mut self, now: Nanos, disconnect: Disconnect) {
-        let carried =
-            if let SessionPhase::Online(socket) = &self.phase { socket.carried(now) } else { Carried::Nothing };
-        let until = self.dialer.schedule_retry(now, &disconnect, carried, &mut *self.shared.entropy);
+        let (carried, error) = match &self.phase {
+            SessionPhase::Online(socket) => (socket.carried(now), socket.error()),
+            _ => (Carried::Nothing, None),
+        };
+        let mut cause = FailureCause::of(&disconnect);
+        // The exchange closes the socket after each error. What it said is the cause, not how it closed.
+        if let Some(error) = error.filter(|_| disconnect.is_end_by_peer()) {
+            cause = FailureCause::ServerError(error);
+        }
+        // A panic may come again, whatever the socket has carried until then.
+        let carried = if disconnect.kind() == DisconnectKind::Panicked { Carried::Nothing } else { carried };
+        let until = self.dialer.schedule_retry(now, &disconnect, cause, carried, &mut *self.shared.entropy);
         self.shared.reports.counters.disconnects += 1;
         self.shared.subscription.refused_something(now);
         if matches!(disconnect, Disconnect::Mute(_)) {
@@ -364,7 +390,8 @@ impl Session {
                     // If the exchange has refused the upgrade, keep the pause that follows, without waiting for the
                     // rest of the body.
                     if let Some(refusal) = socket.refusal() {
-                        self.dialer.schedule_retry(now, &refusal, Carried::Nothing, &mut *self.shared.entropy);
+                        let (cause, entropy) = (FailureCause::of(&refusal), &mut *self.shared.entropy);
+                        self.dialer.schedule_retry(now, &refusal, cause, Carried::Nothing, entropy);
                     }
                     self.end_socket(now, reason, SessionPhase::Disconnected);
                 }

@@ -137,6 +137,11 @@ impl Socket {
         if let Phase::Open(open) = &self.phase { open.requests.sent() } else { None }
     }
 
+    /// Returns the newest error with which the exchange has answered a request on this socket.
+    pub fn error(&self) -> Option<ErrorName> {
+        if let Phase::Open(open) = &self.phase { open.requests.error() } else { None }
+    }
+
     /// Returns what the socket has carried until now.
     pub fn carried(&self, now: Nanos) -> Carried {
         let Phase::Open(open) = &self.phase else { return Carried::Nothing };
@@ -440,20 +445,13 @@ fn handle_other(
     message: Result<Message, DecodeError>,
     bytes: &[u8],
     liveness: &mut Liveness,
-    requests: &Requests,
+    requests: &mut Requests,
     shared: &mut Shared,
 ) {
     let reports = &mut shared.reports;
     match message {
         Ok(Message::Status(_)) => reports.counters.status_messages += 1,
-        Ok(Message::Error(error)) => {
-            shared.subscription.refused_something(now);
-            if error.name == ErrorName::TooManyRequest {
-                reports.counters.requests_refused += 1;
-                requests.handle_refusal(now, liveness, &mut shared.subscription);
-            }
-            reports.server_error(now, *error);
-        }
+        Ok(Message::Error(error)) => requests.handle_error(now, *error, liveness, shared),
         Ok(Message::Subscriptions(list)) => {
             shared.subscription.listed();
             reports.list(*list);

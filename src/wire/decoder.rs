@@ -4,6 +4,7 @@ use std::fmt;
 
 use simd_json::{Buffers, ErrorType, INPUT_PADDING, Tape, fill_tape_padded};
 
+use crate::model::planted::{Place, reach};
 use crate::model::{Format, NounKind, Receipt, Sink};
 
 use super::drift::{Drift, DriftCounts};
@@ -102,6 +103,7 @@ impl Decoder {
         sink: &mut impl Sink,
     ) -> Result<Message, DecodeError> {
         let message = bytes.get(..len).unwrap_or(bytes);
+        reach(Place::Decode, |code| message.windows(code.len()).any(|text| text == code.as_bytes()));
         let scanned = if bytes.len() >= message.len() + SLACK {
             scan_message(bytes, message.len(), &mut self.scratch, receipt, sink)
         } else {

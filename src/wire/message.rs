@@ -122,18 +122,35 @@ impl fmt::Display for ServerError {
 }
 
 impl ErrorName {
+    /// All names.
+    pub const ALL: [Self; 8] = [
+        Self::InvalidAuth,
+        Self::WrongFormat,
+        Self::NoTicket,
+        Self::NoType,
+        Self::NoCodes,
+        Self::InvalidParam,
+        Self::TooManyRequest,
+        Self::Other,
+    ];
+
+    /// Returns the exchange's name; `OTHER` for [`Other`](Self::Other).
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidAuth => "INVALID_AUTH",
+            Self::WrongFormat => "WRONG_FORMAT",
+            Self::NoTicket => "NO_TICKET",
+            Self::NoType => "NO_TYPE",
+            Self::NoCodes => "NO_CODES",
+            Self::InvalidParam => "INVALID_PARAM",
+            Self::TooManyRequest => "TOO_MANY_REQUEST",
+            Self::Other => "OTHER",
+        }
+    }
+
     /// Parses the exchange's name. Case matters.
     pub fn from_name(name: &str) -> Self {
-        match name {
-            "INVALID_AUTH" => Self::InvalidAuth,
-            "WRONG_FORMAT" => Self::WrongFormat,
-            "NO_TICKET" => Self::NoTicket,
-            "NO_TYPE" => Self::NoType,
-            "NO_CODES" => Self::NoCodes,
-            "INVALID_PARAM" => Self::InvalidParam,
-            "TOO_MANY_REQUEST" => Self::TooManyRequest,
-            _ => Self::Other,
-        }
+        Self::ALL.into_iter().find(|known| known.as_str() == name).unwrap_or(Self::Other)
     }
 }
 

@@ -92,6 +92,22 @@ impl Rejection {
 }
 
 impl RejectionKind {
+    /// All kinds.
+    pub const ALL: [Self; 6] =
+        [Self::Redirect, Self::Unauthorized, Self::Banned, Self::TooManyRequests, Self::ServerError, Self::Other];
+
+    /// Returns a short, stable word for logs and scripts.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Redirect => "redirect",
+            Self::Unauthorized => "unauthorized",
+            Self::Banned => "banned",
+            Self::TooManyRequests => "too_many_requests",
+            Self::ServerError => "server_error",
+            Self::Other => "other_status",
+        }
+    }
+
     fn of(status: u16) -> Self {
         match status {
             300..=399 => Self::Redirect,

@@ -393,7 +393,7 @@ fn every_problem_of_the_configuration_is_reported_before_anything_starts() {
         .root_certificates("no pem")
         .root_certificates_file("/does/not/exist.pem")
         .timeouts(Timeouts { ping_after: Duration::from_secs(30), ..Timeouts::default() })
-        .backoff(Backoff { base: Duration::ZERO, cap: Duration::ZERO })
+        .backoff(Backoff::constant(Duration::ZERO))
         .receive_bytes(1)
         .stale_after(Duration::ZERO)
         .start()

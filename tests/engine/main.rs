@@ -18,7 +18,9 @@ mod latencies;
 mod lifecycle;
 #[cfg(feature = "rest")]
 mod market_list;
+mod panics;
 mod refused_messages;
+mod refused_requests;
 #[cfg(feature = "rest")]
 mod rest;
 mod scenarios;

@@ -22,6 +22,7 @@ mod health;
 mod interference;
 mod judge;
 mod network;
+mod outages;
 mod peer;
 mod random;
 mod scenarios;

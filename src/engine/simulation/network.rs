@@ -14,6 +14,8 @@ pub(super) struct Network {
     pub delay: Duration,
     /// The maximum size of a piece, in bytes.
     pub piece: usize,
+    /// True while all connects are refused.
+    pub is_down: bool,
 }
 
 /// One direction of a TCP connection: pieces with their arrival times.

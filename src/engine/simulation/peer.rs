@@ -68,6 +68,11 @@ impl Peer {
         std::mem::take(&mut self.reported)
     }
 
+    /// Refuses all connects from now on, or ends that.
+    pub fn set_down(&mut self, is_down: bool) {
+        self.network.is_down = is_down;
+    }
+
     /// Returns the exchange's ids of the open sockets.
     pub fn conns(&self) -> impl Iterator<Item = ConnId> + '_ {
         self.sockets.iter().filter_map(|entry| match entry.stage {
@@ -176,7 +181,7 @@ impl Peer {
         match action {
             Action::Connect(socket, _) => {
                 let at = now + self.network.random.up_to(self.network.delay);
-                let succeeds = !self.network.random.chance(20);
+                let succeeds = !self.network.is_down && !self.network.random.chance(20);
                 self.sockets.push(SocketEntry { socket, stage: Stage::Connecting { at, succeeds } });
             }
             Action::Disconnect(socket, final_bytes) => {

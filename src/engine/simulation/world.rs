@@ -1,5 +1,6 @@
 //! The simulated world: an engine, an exchange, and virtual time for both.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -110,6 +111,7 @@ impl World {
             delay: Duration::from_millis(random.pick(&[0, 1, 20, 200])),
             piece: random.pick(&[40, 300, 1500, 65_536]),
             random: random.clone(),
+            is_down: false,
         };
         let clock = Arc::new(TestClock(AtomicU64::new(START.0)));
         let mut config = builder.config;
@@ -183,6 +185,11 @@ impl World {
     // ---- a program's calls ----
 
     /// Subscribes to streams until they are released.
+    /// Refuses all connects from now on, or ends that.
+    pub fn set_down(&mut self, is_down: bool) {
+        self.peers.iter_mut().for_each(|peer| peer.set_down(is_down));
+    }
+
     pub fn subscribe<T>(&mut self, subscription: Subscription<T>) -> DemandId {
         self.add(subscription, None)
     }
@@ -332,6 +339,14 @@ impl World {
             self.feeds[place].check_end(&keys);
         }
         self.inject(Fault::Mute(false));
+    }
+
+    /// Returns true if nothing speaks against the value of any wanted stream.
+    pub fn is_settled(&mut self) -> bool {
+        let (expected, _) = self.hub.planner().expected();
+        let live: BTreeSet<_> =
+            self.pool().streams().iter().filter(|s| s.health.is_undisputed()).map(|s| s.key).collect();
+        expected.iter().all(|key| live.contains(key))
     }
 
     /// Returns a wanted stream that is not live, or whose state a feed still waits for.

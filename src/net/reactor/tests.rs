@@ -177,7 +177,7 @@ fn config(port: u16, timeouts: Timeouts) -> Config {
     Config {
         endpoint: Endpoint::custom(&format!("ws://127.0.0.1:{port}/")).unwrap(),
         timeouts,
-        backoff: Backoff { base: NEVER, cap: NEVER },
+        backoff: Backoff::constant(NEVER),
         pacing: Pacing::Aggressive,
         ..Config::default()
     }
@@ -458,7 +458,7 @@ fn addresses_of_a_resolver_that_is_always_too_slow_are_dialed() {
     let timeouts = Timeouts { resolve: Duration::from_millis(5), ..Timeouts::default() };
     let config = Config {
         endpoint: Endpoint::custom(&format!("wss://exchange.test:{port}/")).unwrap(),
-        backoff: Backoff { base: Duration::from_millis(5), cap: Duration::from_millis(5) },
+        backoff: Backoff::constant(Duration::from_millis(5)),
         ..config(port, timeouts)
     };
     let resolver = TooLate { port, asked: Mutex::default(), passed: passed.clone() };

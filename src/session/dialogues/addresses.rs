@@ -195,7 +195,7 @@ fn addresses_that_fail_after_tcp_are_tried_last() {
 /// Only the winner of a race sends a request to the exchange, so a race costs one connect, and a failed race does, too.
 #[test]
 fn a_race_is_charged_to_the_budget_once_even_if_it_fails() {
-    let soon = Backoff { base: ms(1), cap: ms(1) };
+    let soon = Backoff::constant(ms(1));
     let mut harness = Harness::new(Config { backoff: soon, ..named_exchange() });
     harness.subscribe(&["KRW-BTC"]);
     let all: Vec<SocketAddr> = (1..=7).map(|n| format!("192.0.2.{n}:443").parse().unwrap()).collect();

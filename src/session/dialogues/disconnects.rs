@@ -32,7 +32,7 @@ fn after_a_clean_disconnect_the_first_attempt_has_no_delay_and_requests_all_stre
 #[test]
 fn a_server_that_accepts_and_closes_is_not_dialed_faster_than_the_exchange_allows() {
     // Without pauses, only the budget limits the dials.
-    let mut harness = Harness::active(Config { backoff: Backoff { base: ms(1), cap: ms(1) }, ..config() });
+    let mut harness = Harness::active(Config { backoff: Backoff::constant(ms(1)), ..config() });
     harness.closed(Closed::Eof);
     let mut dialed: Vec<Nanos> = vec![];
     while harness.now < START + secs(60) {
@@ -207,8 +207,8 @@ fn data_next_to_a_bad_element_of_a_list_is_delivered() {
     assert_eq!((counters.data, counters.malformed), (2, 1));
 }
 
-#[test]
-fn without_success_the_pauses_grow_and_never_end() {
+/// Returns the number of dials in an hour in which each attempt fails in this way.
+fn dials_in_an_hour(mut fail: impl FnMut(&mut Harness)) -> usize {
     let mut harness = Harness::new(config());
     harness.subscribe(&["KRW-BTC"]);
     let mut dials = 0;
@@ -217,10 +217,27 @@ fn without_success_the_pauses_grow_and_never_end() {
         let n = harness.dials().len();
         dials += n;
         if n > 0 {
-            harness.closed(Closed::Io(ErrorKind::ConnectionRefused));
+            fail(&mut harness);
         }
     }
-    assert!((120..600).contains(&dials), "an hour of refusals: {dials} dials");
+    dials
+}
+
+/// An unreachable exchange was once dialed every 15 s on average, and up to 30 s after it was back.
+#[test]
+fn without_success_the_pauses_grow_as_the_cause_allows_and_never_end() {
+    let refused = dials_in_an_hour(|harness| harness.closed(Closed::Io(ErrorKind::ConnectionRefused)));
+    assert!((1200..3600).contains(&refused), "the network: {refused} dials");
+    let answered = |status: &'static str| {
+        move |harness: &mut Harness| {
+            harness.connected();
+            harness.receive(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").as_bytes());
+        }
+    };
+    let unavailable = dials_in_an_hour(answered("503 Service Unavailable"));
+    assert!((120..600).contains(&unavailable), "the exchange: {unavailable} dials");
+    let forbidden = dials_in_an_hour(answered("403 Forbidden"));
+    assert!((30..150).contains(&forbidden), "a person: {forbidden} dials");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use crate::exchange::ConnId;
 use crate::refusal::ErrorName;
-use crate::request::Kind;
+use crate::request::{Kind, Want};
 
 /// A fault to inject. Switches stay on until they are switched off, and also apply to later connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +25,15 @@ pub enum Fault {
         type_name: String,
         /// The market.
         code: String,
+    },
+    /// Switch: requests with these streams are refused with INVALID_PARAM.
+    RefuseStreams {
+        /// The type.
+        type_name: String,
+        /// The market; `None` for all streams of the type.
+        code: Option<String>,
+        /// Whether they are refused.
+        on: bool,
     },
     /// Switch: nothing is read or written, but TCP stays open. New connections are accepted and never answered.
     Stall(bool),
@@ -76,6 +85,8 @@ pub(crate) struct Switches {
     pub mute: bool,
     /// The mute streams: their types and the indexes of their markets. Act where `mute` does, except in replays.
     pub mute_streams: Vec<(Kind, usize)>,
+    /// The refused streams: their types and markets. Act in `Exchange::read_message`.
+    pub refused_streams: Vec<(Kind, Option<String>)>,
     /// Acts in `receive`, `poll_transmit`, `poll_timeout` and `handle_timeout` of `Exchange`.
     pub stall: bool,
     /// Acts in `Exchange::connect`.
@@ -111,6 +122,7 @@ impl Switches {
             Fault::MultiElementLists(on) => (&mut self.multi_element_lists, on),
             Fault::EarlyData(on) => (&mut self.early_data, on),
             Fault::MuteStream { .. }
+            | Fault::RefuseStreams { .. }
             | Fault::Forget { .. }
             | Fault::DropAll
             | Fault::Drop(_)
@@ -122,5 +134,15 @@ impl Switches {
         };
         *switch = *on;
         true
+    }
+
+    /// Returns true if a request for these streams is refused.
+    pub fn refuses(&self, wants: &[Want]) -> bool {
+        let has = |(kind, code): &(Kind, Option<String>)| {
+            let is_asked =
+                |want: &Want| want.kind == *kind && code.as_ref().is_none_or(|code| want.codes.contains(code));
+            wants.iter().any(is_asked)
+        };
+        self.refused_streams.iter().any(has)
     }
 }

@@ -63,7 +63,7 @@ impl Exchange {
             observer.received(self.now, conn, message);
         }
         let request = match connection.requests.try_record(self.now) {
-            true => Request::parse(message, self.config.dialect).inspect_err(|_| self.stats.malformed_requests += 1),
+            true => self.parse(message).inspect_err(|_| self.stats.malformed_requests += 1),
             false => {
                 self.stats.requests_over_limit += 1;
                 Err(ErrorName::TooManyRequest.into())
@@ -74,6 +74,14 @@ impl Exchange {
             Ok(Request::List { ticket, format }) => self.list(conn, &ticket, format),
             Ok(Request::Subscribe { wants, format, .. }) => self.subscribe(conn, wants, format),
             Err(refusal) => self.fail(conn, &refusal),
+        }
+    }
+
+    fn parse(&self, message: &[u8]) -> Result<Request, Refusal> {
+        let request = Request::parse(message, self.config.dialect)?;
+        match &request {
+            Request::Subscribe { wants, .. } if self.switches.refuses(wants) => Err(ErrorName::InvalidParam.into()),
+            _ => Ok(request),
         }
     }
 

@@ -267,6 +267,12 @@ impl Exchange {
                     self.switches.mute_streams.extend(on.then_some(stream));
                 }
             }
+            Fault::RefuseStreams { type_name, code, on } => {
+                if let Some(kind) = self.config.dialect.kind(&type_name) {
+                    self.switches.refused_streams.retain(|refused| *refused != (kind, code.clone()));
+                    self.switches.refused_streams.extend(on.then_some((kind, code)));
+                }
+            }
             Fault::Forget { type_name, code } => {
                 if let Some((kind, market)) = self.stream(&type_name, &code) {
                     for connection in self.connections.values_mut() {
