@@ -263,8 +263,7 @@ impl ConnectionPlan {
 
     /// Forgets what the socket carries, after a panic. Until the next desired set is sent, no stream is known to run.
     pub fn rebuild(&mut self) {
-        self.lost_track = self.socket.is_some();
-        self.needs_snapshot = true;
+        (self.lost_track, self.needs_snapshot) = (self.socket.is_some(), true);
         self.carried.clear();
         self.unsent.clear();
         self.evicted = None;

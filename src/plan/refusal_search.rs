@@ -29,7 +29,7 @@ pub(super) struct RefusalSearch {
     groups: VecDeque<Group>,
     /// Streams that are left out.
     refused: BTreeMap<StreamKey, RefusedStream>,
-    /// Streams that were left out, and that the exchange has accepted since. The pool is told about them.
+    /// Streams that were left out, and that the exchange has accepted since.
     restored: Vec<StreamKey>,
     /// The number of refusals in a row of requests in which all streams had been accepted before.
     surprises: u32,

@@ -286,7 +286,7 @@ mod tests {
                 severity == Severity::High && !advice.is_empty() && {
                     !matches!(action, RecoveryAction::Restart | RecoveryAction::HoldDials)
                 },
-                "{context}: a person is told what to do"
+                "{context}: a person must know what to do"
             );
             assert_eq!(
                 cadence == Cadence::Never,

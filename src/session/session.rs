@@ -368,7 +368,7 @@ impl Session {
         if let Some(error) = error.filter(|_| disconnect.is_end_by_peer()) {
             cause = FailureCause::ServerError(error);
         }
-        // A panic may come again, whatever the socket has carried until then.
+        // A panic may come again, no matter what the socket has carried until then.
         let carried = if disconnect.kind() == DisconnectKind::Panicked { Carried::Nothing } else { carried };
         let until = self.dialer.schedule_retry(now, &disconnect, cause, carried, &mut *self.shared.entropy);
         self.shared.reports.counters.disconnects += 1;

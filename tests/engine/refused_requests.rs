@@ -38,7 +38,7 @@ fn a_stream_that_the_exchange_refuses_is_left_out_by_name_and_all_others_flow() 
     let sockets = engine.connections()[0].counters.opened;
     assert!(sockets < 20, "{sockets} sockets to find one of 40 streams");
 
-    // The exchange accepts it from now on, but it is tried again only when it is wanted anew.
+    // The exchange accepts it from now on, but it is tried again at once only if it was dropped in between.
     server.inject(refuse("trade", Some(&all[7]), false));
     drop(trades);
     eventually("the trades have left the wire", || engine.subscriptions().wire_streams == 40);

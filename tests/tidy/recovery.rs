@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::top;
+use crate::source::top;
 
 const PAGE: &str = "docs/recovery.md";
 

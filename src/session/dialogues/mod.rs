@@ -5,6 +5,7 @@ mod demand;
 mod disconnects;
 mod opening;
 mod protocol;
+mod recovery;
 mod refusals;
 mod refused_requests;
 mod reports;

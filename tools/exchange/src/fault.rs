@@ -136,6 +136,12 @@ impl Switches {
         true
     }
 
+    /// Refuses requests for these streams, or ends that.
+    pub fn set_refused(&mut self, streams: (Kind, Option<String>), on: bool) {
+        self.refused_streams.retain(|refused| *refused != streams);
+        self.refused_streams.extend(on.then_some(streams));
+    }
+
     /// Returns true if a request for these streams is refused.
     pub fn refuses(&self, wants: &[Want]) -> bool {
         let has = |(kind, code): &(Kind, Option<String>)| {

@@ -268,10 +268,8 @@ impl Exchange {
                 }
             }
             Fault::RefuseStreams { type_name, code, on } => {
-                if let Some(kind) = self.config.dialect.kind(&type_name) {
-                    self.switches.refused_streams.retain(|refused| *refused != (kind, code.clone()));
-                    self.switches.refused_streams.extend(on.then_some((kind, code)));
-                }
+                let kind = self.config.dialect.kind(&type_name);
+                kind.into_iter().for_each(|kind| self.switches.set_refused((kind, code.clone()), on));
             }
             Fault::Forget { type_name, code } => {
                 if let Some((kind, market)) = self.stream(&type_name, &code) {
