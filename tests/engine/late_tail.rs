@@ -115,8 +115,8 @@ fn a_late_tail_of_an_old_socket_reaches_neither_the_pool_nor_a_feed() {
     let (server, record) = exchange(20.0, 8);
     let proxy = Proxy::start(server.url()["ws://".len()..].split('/').next().unwrap().to_owned());
     let silent = Timeouts {
-        ping_after: Duration::from_millis(200),
-        silent_after: Duration::from_millis(800),
+        ping_after: Duration::from_secs(1),
+        silent_after: Duration::from_secs(4),
         ..Timeouts::default()
     };
     let engine = builder(&server).endpoint(Endpoint::custom(&proxy.url).unwrap()).timeouts(silent);
