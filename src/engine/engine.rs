@@ -37,7 +37,7 @@ const DROP_DEADLINE: Duration = Duration::from_secs(2);
 /// All methods are for the control path and may lock. Strategies read through [`pool`](Self::pool) handles and
 /// [`feed`](Self::feed)s, which do not lock.
 pub struct Engine {
-    control: Arc<Control>,
+    pub(super) control: Arc<Control>,
     /// Taken by the first call that shuts the engine down.
     threads: Mutex<Vec<Thread>>,
     /// The log thread. It ends after the others.
@@ -83,7 +83,7 @@ impl Engine {
             threads.push(ConnectionThread { handles, remote, attribution, alive });
             ends.push((reactor, connection));
         }
-        let control = Arc::new(Control::new(hub, clock, threads, log));
+        let control = Arc::new(Control::new(hub, config.clone(), clock, threads, log));
         // From here on, an early return drops the engine, which stops the threads.
         let mut engine = Self { control, threads: Mutex::default(), log_thread: Mutex::default(), initial: None };
         engine.start_log(notes)?;

@@ -12,7 +12,7 @@ use super::mailbox::Commands;
 use super::reports::{Pending, Report, RequestRefusal};
 use super::status::FeedStatus;
 use super::stream_watch::{Questions, StreamWatch};
-use crate::config::{Dialect, FormatChoice};
+use crate::config::{Config, Dialect, FormatChoice};
 use crate::error::{Error, Result};
 use crate::feed::{AnyWriter, FeedCounters, Overflow};
 use crate::model::planted::{Place, reach};
@@ -292,6 +292,15 @@ impl Hub {
         shares
     }
 
+    /// Applies another configuration from now on.
+    pub fn set_config(&mut self, config: &Arc<Config>) {
+        self.planner.set_config(config.clone());
+        pool::set_stale_after(&self.pool, config.stale_after);
+        for connection in 0..self.connections.len() {
+            self.command(connection, |commands| commands.config = Some(config.clone()));
+        }
+    }
+
     /// Changes the message format of a connection.
     pub fn set_format(&mut self, now: Nanos, connection: usize, choice: FormatChoice) {
         let (selector, reason) = match choice {
@@ -360,7 +369,6 @@ impl Hub {
                 }
                 Report::Disconnected => {
                     self.planner.disconnected(connection);
-                    // A short outage would be over at the next regular look.
                     self.stream_watch.hasten();
                 }
                 Report::Requested { at, revision } => self.planner.requested(connection, at, revision),

@@ -66,7 +66,7 @@ impl StreamWatch {
         self.next_look
     }
 
-    /// Makes the next look happen at once.
+    /// Makes the next look happen at once. A short outage, for example, would be over at the next regular one.
     pub fn hasten(&mut self) {
         self.next_look = Nanos::default();
     }

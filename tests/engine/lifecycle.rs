@@ -10,9 +10,10 @@ use hoga::config::{Backoff, ConnectLedger, KeepAlive, Limits, Timeouts};
 use hoga::engine::{Builder, Lifecycle, LifecycleEvent};
 use hoga::error::{Error, NotReadyReason};
 use hoga::model::Nanos;
-use hoga::net::{MarketSource, Resolve, SourceError};
+use hoga::net::{MarketSource, Resolve, SourceError, SourceFailure};
 use hoga::prelude::*;
 use hoga::session;
+use hoga::status::{EngineProblem, HealthLevel};
 use hoga::ws::Rejection;
 use hoga_exchange::{Fault, Server, ServerConfig};
 
@@ -495,6 +496,31 @@ fn demand_after_the_end_is_refused() {
 }
 
 /// A source of markets that panics.
+#[test]
+fn a_running_engine_takes_another_configuration_without_a_new_socket() {
+    let server = exchange(true);
+    let engine = builder(&server).ticker("KRW-BTC").start().unwrap();
+    engine.wait_ready(TIMEOUT).unwrap();
+    let error = engine.reconfigure(|config| {
+        (config.connections, config.stale_after) = (3, Duration::ZERO);
+        config.limits.connects_per_second += 1;
+    });
+    let Err(Error::Configuration(problems)) = error else { panic!("{error:?}") };
+    for word in ["connections cannot be changed", "stale_after is 0ns", "connects_per_second cannot"] {
+        assert!(problems.iter().any(|problem| problem.contains(word)), "{word}: {problems:?}");
+    }
+    assert_eq!(engine.config().connections, 1);
+
+    // With the default of 12 s, the value would be live for longer than this test takes.
+    engine.reconfigure(|config| config.stale_after = Duration::from_millis(50)).unwrap();
+    server.inject(Fault::Mute(true));
+    let handle = engine.pool().ticker("KRW-BTC").unwrap();
+    eventually("the value is stale", || matches!(handle.load().health(), Health::Stale { .. }));
+    assert_eq!(engine.connections()[0].counters.disconnects, 0);
+    engine.shutdown(TIMEOUT).into_result().unwrap();
+    assert!(matches!(engine.reconfigure(|_| {}), Err(Error::Stopped)));
+}
+
 struct PanickingSource;
 
 impl MarketSource for PanickingSource {
@@ -503,16 +529,21 @@ impl MarketSource for PanickingSource {
     }
 }
 
+/// The panic once ended the thread that asks for the list, so no list ever followed.
 #[test]
-fn a_source_of_markets_that_panics_is_named_at_the_end() {
+fn a_source_of_markets_that_panics_fails_by_name_and_is_asked_again() {
     let server = exchange(true);
-    let builder = builder(&server).market_source(PanickingSource, Duration::from_secs(60)).ticker("KRW-BTC");
+    let builder = builder(&server).market_source(PanickingSource, Duration::from_millis(10)).ticker("KRW-BTC");
     let engine = builder.start().unwrap();
     engine.wait_ready(TIMEOUT).unwrap();
-    let report = engine.shutdown(TIMEOUT);
-    assert_eq!((&report.panicked[..], report.running.len()), (&["hoga-markets".to_owned()][..], 0));
-    let error = report.into_result().unwrap_err();
-    assert!(matches!(&error, Error::ThreadPanicked(thread) if thread == "hoga-markets"), "{error}");
+    eventually("the failure is reported", || engine.market_list().failure.is_some());
+    let failure = engine.market_list().failure.unwrap();
+    assert!(matches!(&failure.failure, SourceFailure::Panicked(why) if why == "a bug of the program"), "{failure}");
+    let health = engine.health();
+    assert_eq!((health.level, &health.problems[..]), (HealthLevel::Degraded, &[EngineProblem::MarketList][..]));
+    engine.shutdown(TIMEOUT).into_result().unwrap();
+    let health = engine.health();
+    assert_eq!((health.level, &health.problems[0]), (HealthLevel::Critical, &EngineProblem::Stopped));
 }
 
 /// A source of markets that blocks until it is released.
