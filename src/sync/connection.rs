@@ -213,7 +213,7 @@ fn place(socket: u64) -> usize {
 
 /// Returns what tells the epochs of one entry of `endings` apart.
 fn turn(epoch: Epoch) -> u64 {
-    u64::from(epoch.0) / ENDINGS as u64 & ((1 << TURN_BITS) - 1)
+    (u64::from(epoch.0) / ENDINGS as u64) & ((1 << TURN_BITS) - 1)
 }
 
 fn epoch(socket: u64) -> Epoch {

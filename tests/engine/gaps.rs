@@ -84,7 +84,8 @@ fn a_new_socket_leaves_a_gap_in_each_stream_between_its_last_and_its_first_messa
         assert_eq!((gap.cause, gap.from.epoch, to.epoch), (HealthReason::NewSocket, Epoch(1), Epoch(2)));
         assert!(gap.from.exchange_ms.is_some() && gap.from.exchange_ms <= to.exchange_ms, "{gap:?}");
     }
-    let received = |epoch| updates.iter().filter(move |u| u.epoch == Epoch(epoch)).map(|u| u.stamps.received.as_millis());
+    let received =
+        |epoch| updates.iter().filter(move |u| u.epoch == Epoch(epoch)).map(|u| u.stamps.received.as_millis());
     let since = since.expect("when the old socket last brought data").as_millis();
     assert!(received(1).max().unwrap() <= since && since <= received(2).min().unwrap(), "{since}");
     finish(engine, &server);
@@ -118,7 +119,10 @@ fn a_refused_message_leaves_a_gap_between_its_neighbours() {
     let [gap] = gaps[..] else { panic!("{gaps:?}") };
     // The change of health is reported before the end of the gap, by the same look.
     let events: Vec<_> = std::iter::from_fn(|| lifecycle.try_next()).collect();
-    assert!(events.iter().any(|event| matches!(event, LifecycleEvent::Health(change) if change.to.is_live())), "{events:?}");
+    assert!(
+        events.iter().any(|event| matches!(event, LifecycleEvent::Health(change) if change.to.is_live())),
+        "{events:?}"
+    );
     assert!(events.contains(&LifecycleEvent::Gap(gap)), "{events:?}");
     assert_eq!((gap.stream.to_string().as_str(), gap.cause), ("trade KRW-BTC", HealthReason::Refused));
     assert_eq!((gap.from.exchange_ms, gap.to.unwrap().exchange_ms), (Some(at(1)), Some(at(3))));

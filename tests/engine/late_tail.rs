@@ -114,11 +114,8 @@ const POLICIES: [Overflow; 4] =
 fn a_late_tail_of_an_old_socket_reaches_neither_the_pool_nor_a_feed() {
     let (server, record) = exchange(20.0, 8);
     let proxy = Proxy::start(server.url()["ws://".len()..].split('/').next().unwrap().to_owned());
-    let silent = Timeouts {
-        ping_after: Duration::from_secs(1),
-        silent_after: Duration::from_secs(4),
-        ..Timeouts::default()
-    };
+    let silent =
+        Timeouts { ping_after: Duration::from_secs(1), silent_after: Duration::from_secs(4), ..Timeouts::default() };
     let engine = builder(&server).endpoint(Endpoint::custom(&proxy.url).unwrap()).timeouts(silent);
     let engine = engine.ticker("KRW-BTC").trade("KRW-BTC").orderbook("KRW-BTC").start().unwrap();
     engine.wait_ready(TIMEOUT).unwrap();
@@ -162,7 +159,10 @@ fn a_late_tail_of_an_old_socket_reaches_neither_the_pool_nor_a_feed() {
     assert!(tail >= 3, "only {tail} messages were late");
     // No message of the tail was decoded, so none is counted as old.
     let streams = engine.pool().streams();
-    assert!(streams.iter().all(|stream| stream.verdicts.old_epoch == 0 && stream.epoch > Some(Epoch(1))), "{streams:?}");
+    assert!(
+        streams.iter().all(|stream| stream.verdicts.old_epoch == 0 && stream.epoch > Some(Epoch(1))),
+        "{streams:?}"
+    );
 
     // What the tail contained is missing, and the engine says so.
     let gaps = engine.gaps().gaps;

@@ -92,9 +92,7 @@ impl<T: Payload + Into<Event>> Reader for feed::Feed<T> {
         Some(match feed::Feed::pop(self)? {
             Item::Data(update) => Item::Data(update.map(Into::into)),
             Item::Gap { missed } => Item::Gap { missed },
-            Item::Epoch { connection, old, new, reason, since } => {
-                Item::Epoch { connection, old, new, reason, since }
-            }
+            Item::Epoch { connection, old, new, reason, since } => Item::Epoch { connection, old, new, reason, since },
         })
     }
 

@@ -3,9 +3,9 @@
 use std::fmt::{self, Display, Write};
 
 use hoga::feed::{FeedCounts, Update};
+use hoga::model::{Candle, Event, Level, Market, Maybe, Nanos, Orderbook, Side, StreamKey, Ticker, Trade};
 use hoga::monitor::{HealthChange, StreamGap};
 use hoga::pool::HealthReason;
-use hoga::model::{Candle, Event, Level, Market, Maybe, Nanos, Orderbook, Side, StreamKey, Ticker, Trade};
 
 use crate::breakdown::Breakdown;
 use crate::latency::short;

@@ -73,10 +73,7 @@ fn stream_gap(object: &mut Object, gap: &StreamGap) {
         .optional("from_exchange_ms", gap.from.exchange_ms)
         .plain("from_epoch", gap.from.epoch);
     if let Some(to) = gap.to {
-        object
-            .plain("to_ns", to.received.0)
-            .optional("to_exchange_ms", to.exchange_ms)
-            .plain("to_epoch", to.epoch);
+        object.plain("to_ns", to.received.0).optional("to_exchange_ms", to.exchange_ms).plain("to_epoch", to.epoch);
     }
 }
 

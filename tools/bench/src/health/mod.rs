@@ -100,6 +100,9 @@ fn notes(counts: &Counts) -> Vec<String> {
             counts.precision()
         ),
         format!("{asks} questions, {} of them about streams without a fault", counts.vain_asks),
-        format!("{quiet:.2} % of the time of streams without a fault quiet, {} suspicions", counts.false_suspects.len()),
+        format!(
+            "{quiet:.2} % of the time of streams without a fault quiet, {} suspicions",
+            counts.false_suspects.len()
+        ),
     ]
 }

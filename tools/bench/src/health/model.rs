@@ -266,10 +266,10 @@ impl Model {
 
     /// Compares the health of all streams with the truth.
     fn judge(&mut self, looks: &[Look]) {
-        if let Some(fault) = self.connection_fault.as_mut().filter(|fault| fault.harmful.is_some()) {
-            if looks.iter().all(|look| !look.glance.health.is_live()) {
-                fault.doubted.get_or_insert(self.ms);
-            }
+        if let Some(fault) = self.connection_fault.as_mut().filter(|fault| fault.harmful.is_some())
+            && looks.iter().all(|look| !look.glance.health.is_live())
+        {
+            fault.doubted.get_or_insert(self.ms);
         }
         for look in looks {
             let (market, stream) = self.places[&look.glance.stream];
