@@ -309,20 +309,20 @@ fn pool_operations() {
     let rows: [(&str, Measure<()>); 5] = [
         ("load", |()| {
             let (_publisher, handle) = ticker_handle();
-            Some(time(|| consume(handle.load().trade_price)))
+            Some(time(|| consume(handle.load().value().unwrap().trade_price)))
         }),
         ("load, health", |()| {
             let (_publisher, handle) = ticker_handle();
             assert!(handle.load().health().is_live());
             Some(time(|| {
                 let reading = handle.load();
-                black_box((reading.trade_price, reading.health()));
+                black_box((reading.value().unwrap().trade_price, reading.health()));
             }))
         }),
         ("cached load", |()| {
             let (_publisher, handle) = ticker_handle();
             let mut cached = handle.cached();
-            Some(time(|| consume(cached.load().trade_price)))
+            Some(time(|| consume(cached.load().value().unwrap().trade_price)))
         }),
         ("cached load, health", |()| {
             let (_publisher, handle) = ticker_handle();
@@ -336,7 +336,8 @@ fn pool_operations() {
     ];
     print_row("pool: operations of a handle", &(), &rows);
     let rows: [(&str, Measure<Batch1000>); 1] = [("load, per ticker", |batch| {
-        let sum = || batch.pool_batch.load().map(|(_, reading)| reading.trade_price).sum::<f64>();
+        let mut tickers = batch.pool_batch.clone();
+        let mut sum = || tickers.load().filter_map(|(_, quote)| Some(quote.value()?.trade_price)).sum::<f64>();
         Some(time(|| consume(sum())) / batch.pool_batch.len() as f64)
     })];
     print_row("pool: batch of 1000 tickers", &Batch1000::new(), &rows);
@@ -360,7 +361,7 @@ impl Batch1000 {
             // Its stream stays readable until a publisher is dropped.
             std::mem::forget(publisher);
         }
-        Self { pool_batch: pool.tickers(&markets).unwrap() }
+        Self { pool_batch: pool.tickers(&markets) }
     }
 }
 

@@ -162,7 +162,7 @@ pub use engine::{Builder, Client, Engine, EngineState, ShutdownReport};
 pub use error::{Error, Result};
 
 // Reading the pool.
-pub use pool::{AsMarket, Batch, BatchCursor, CachedHandle, DataPool, Handle, Health, Reading};
+pub use pool::{AsMarket, Batch, BatchCursor, CachedHandle, DataPool, Handle, Health, Quote, Reading};
 
 // Feeds and callbacks.
 pub use call::{Callback, CallbackResult, Dispatcher};
@@ -171,11 +171,13 @@ pub use feed::{Item, Overflow, Payload, Update};
 
 // Subscriptions, and the markets that exist.
 pub use engine::Subscribed;
-pub use model::{Access, Currency, DataType, Grouping, Interval, Market, Scope, StreamKey};
+pub use model::{
+    Access, Currency, DataType, Grouping, Interval, IntoMarkets, Market, MarketSelector, Pattern, Scope, StreamKey,
+};
 #[cfg(feature = "rest")]
 pub use net::RestMarkets;
 pub use net::{MarketSource, Resolve, SystemResolver};
-pub use plan::{IntoMarkets, MarketSelector, Pattern, Subscription, Universe, candle, orderbook, ticker, trade};
+pub use plan::{Subscription, Universe, candle, orderbook, ticker, trade};
 
 // Messages.
 pub use model::{
@@ -188,13 +190,13 @@ pub use model::{
 pub mod status {
     pub use crate::call::CallbackStatus;
     pub use crate::engine::{
-        ConnectionStatus, EngineHealth, EngineProblem, FeedStatus, HealthLevel, Lifecycle, LifecycleEvent,
-        MarketListStatus, NetworkStatus,
+        ConnectionStatus, EngineHealth, EngineProblem, FeedStatus, HealthLevel, HeldSubscription, Lifecycle,
+        LifecycleEvent, MarketListStatus, NetworkStatus,
     };
     pub use crate::feed::{CallbackState, FeedCounters, FeedCounts, Latencies, Latency};
     pub use crate::model::ClockOffset;
     pub use crate::monitor::{GapEdge, GapLog, HealthChange, StreamGap};
-    pub use crate::plan::{ClientStatus, Conflict, ConflictKind, ConflictSubject, PlanStats, Revisions};
+    pub use crate::plan::{ClientStatus, Conflict, ConflictKind, ConflictSubject, DemandId, PlanStats, Revisions};
     pub use crate::pool::{HealthReason, StreamStatus, VerdictCounts};
     pub use crate::route::Attribution;
     pub use crate::session::{
@@ -225,7 +227,7 @@ pub mod prelude {
     pub use crate::config::{Endpoint, Wait};
     pub use crate::{
         Callback, Candle, Client, DataPool, DataType, Engine, EngineState, Epoch, Event, Feed, Format, Handle, Health,
-        Interval, Item, Market, Orderbook, Overflow, Reading, StreamKey, Subscribed, Subscription, Ticker, Trade,
-        Update, candle, orderbook, ticker, trade,
+        Interval, Item, Market, Orderbook, Overflow, Quote, Reading, StreamKey, Subscribed, Subscription, Ticker,
+        Trade, Update, candle, orderbook, ticker, trade,
     };
 }

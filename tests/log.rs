@@ -214,7 +214,7 @@ fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 fn expect_tickers(feed: &mut Feed<Ticker>, count: usize) {
     let mut last: Option<f64> = None;
     for _ in 0..count {
-        assert!(feed.wait(TIMEOUT), "no more after {last:?}");
+        assert!(feed.wait(TIMEOUT).unwrap(), "no more after {last:?}");
         match feed.pop() {
             Some(Item::Data(update)) => {
                 let number = update.value.trade_price;

@@ -10,11 +10,11 @@ use crate::config::{
     Backoff, Config, ConnectLedger, Endpoint, FormatChoice, KeepAlive, Limits, Pacing, Proxy, Roots, Timeouts, Wait,
 };
 use crate::error::{Error, Result};
-use crate::model::{Interval, Market, Nanos};
+use crate::model::{Interval, IntoMarkets, Market, Nanos};
 #[cfg(feature = "rest")]
 use crate::net::RestMarkets;
 use crate::net::{MarketSource, Resolve, SystemResolver, TlsConfig, is_available};
-use crate::plan::{self, CheckedSubscription, IntoMarkets, Planner, Subscription, Universe};
+use crate::plan::{self, CheckedSubscription, Planner, Subscription, Universe};
 use crate::ws;
 
 /// Configures an [`Engine`] and starts it. Every setting has a default. Public data needs no key.

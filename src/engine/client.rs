@@ -4,11 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::control::Control;
-use super::{CallbackBuilder, Feed, Subscribed};
+use super::revise::Revision;
+use super::{CallbackBuilder, Feed, HeldSubscription, Subscribed};
 use crate::error::Result;
 use crate::feed::{Overflow, Payload};
-use crate::model::Clock;
-use crate::plan::{ClientId, Heartbeat, Subscription};
+use crate::model::{Clock, IntoMarkets};
+use crate::plan::{ClientId, DemandId, Heartbeat, Subscription};
 
 /// A named component of a program. It may hold many subscriptions; dropping it, from any thread, releases all of them.
 ///
@@ -52,6 +53,35 @@ impl Client {
     /// The same errors, and [`Error::LeaseExpired`](crate::error::Error::LeaseExpired).
     pub fn feed<T: Payload>(&self, subscription: Subscription<T>, overflow: Overflow) -> Result<Feed<T>> {
         Feed::open(self.control.clone(), Some(self.id), subscription, overflow, Arc::default())
+    }
+
+    /// Returns the subscriptions that this client holds, with those of its feeds and callbacks, oldest first.
+    pub fn held(&self) -> Vec<HeldSubscription> {
+        self.control.with_planner(|planner| {
+            let streams = |id| planner.held(id).iter().map(|spec| spec.key).collect();
+            planner.holders_of(self.id).into_iter().map(|id| HeldSubscription { id, streams: streams(id) }).collect()
+        })
+    }
+
+    /// Ends one of the client's subscriptions, as if its handle were dropped; a feed or callback of it ends. Returns
+    /// false if the client holds no subscription with this id.
+    pub fn cancel(&self, id: DemandId) -> bool {
+        let is_held = self.control.with_planner(|planner| planner.holders_of(self.id).contains(&id));
+        if is_held {
+            self.control.remove(id);
+        }
+        is_held
+    }
+
+    /// Removes all streams of these markets or patterns from each of the client's subscriptions; see
+    /// [`Subscribed::narrow`].
+    ///
+    /// # Errors
+    /// Same as [`Subscribed::narrow`]. Subscriptions opened before the one that fails were changed already.
+    pub fn cancel_markets(&self, markets: impl IntoMarkets) -> Result<()> {
+        let revision = Revision::narrow(markets)?;
+        let held = self.control.with_planner(|planner| planner.holders_of(self.id));
+        held.into_iter().try_for_each(|id| self.control.revise(id, revision.clone()).map(drop))
     }
 
     /// Same as [`Engine::callback`](super::Engine::callback), with demand held by this client.

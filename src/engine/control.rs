@@ -11,6 +11,7 @@ use super::hub::{Accepted, FeedRequest, Hub, Outcome};
 use super::lifecycle::LifecycleEvent;
 use super::log::Log;
 use super::market_list::MarketListStatus;
+use super::revise::Revision;
 use super::status::FeedStatus;
 use crate::call::{self, CallbackStatus};
 use crate::config::{Config, Dialect, FormatChoice};
@@ -19,7 +20,7 @@ use crate::model::{Clock, Nanos, StreamKey};
 use crate::monitor::GapLog;
 use crate::net::{Remote, SystemClock};
 use crate::plan::{CheckedSubscription, ClientId, DemandId, Heartbeat, Planner, Universe};
-use crate::pool::DataPool;
+use crate::pool::{self, DataPool};
 use crate::route::AttributionReader;
 use crate::sync::lossy::Writer;
 
@@ -93,6 +94,14 @@ impl Control {
     pub fn remove(&self, id: DemandId) {
         self.with_hub(|hub| hub.remove(self.clock.now(), id));
         self.wake();
+    }
+
+    /// Changes what a demand asks for. Returns the revision that includes the change.
+    pub fn revise(&self, id: DemandId, change: Revision) -> Result<u64> {
+        self.check_runs()?;
+        let revision = self.with_hub(|hub| hub.revise(self.clock.now(), id, change))?;
+        self.wake();
+        Ok(revision)
     }
 
     /// Returns the current configuration.
@@ -212,6 +221,7 @@ impl Control {
     /// Refuses demand from now on and makes the threads end.
     pub fn stop(&self) {
         self.with_hub(Hub::stop);
+        pool::stop(&self.pool);
         self.wake();
     }
 
@@ -219,6 +229,11 @@ impl Control {
     pub fn is_alive(&self) -> bool {
         // Relaxed: no other data depends on these flags.
         self.alive.load(Relaxed) && self.connections.iter().all(|connection| connection.alive.load(Relaxed))
+    }
+
+    /// Returns an error if the engine was shut down or has failed.
+    pub fn check_runs(&self) -> Result<()> {
+        if self.is_alive() && !self.is_stopped() { Ok(()) } else { Err(Error::Stopped) }
     }
 
     pub fn is_stopped(&self) -> bool {

@@ -279,19 +279,20 @@ impl Engine {
     /// for that list too.
     ///
     /// # Errors
-    /// [`Error::NotReady`] names the streams that are not live when the timeout expires or the engine stops, each with
-    /// the reason. It names none if only the list of markets is missing, and then says why. Unknown markets never get a
+    /// [`Error::NotReady`] names the streams that are not live when the timeout expires, each with the reason. It names
+    /// none if only the list of markets is missing, and then says why. Unknown markets never get a
     /// value, because the exchange ignores them silently. Streams of a pattern for which the connections have no room
-    /// are named too.
+    /// are named too. [`Error::Stopped`] as soon as the engine does not run any more.
     pub fn wait_ready(&self, timeout: Duration) -> Result<()> {
         let deadline = self.now() + timeout;
         loop {
+            self.control.check_runs()?;
             let (mut missing, awaits_markets) = self.control.with_planner(|planner| planner.expected());
             missing.retain(|key| !self.pool().is_undisputed(*key));
             if missing.is_empty() && !awaits_markets {
                 return Ok(());
             }
-            if self.now() >= deadline || !self.is_running() {
+            if self.now() >= deadline {
                 return Err(self.control.not_ready(missing, awaits_markets));
             }
             std::thread::sleep(POLL_EVERY);
@@ -337,15 +338,19 @@ impl Engine {
 
     /// Waits, at most `timeout`, until `reached` returns true for the current revisions, and returns whether it did.
     /// For your own streams, [`Subscribed::wait_confirmed`] also reports which are missing.
-    pub fn wait_revisions(&self, timeout: Duration, reached: impl Fn(Revisions) -> bool) -> bool {
+    ///
+    /// # Errors
+    /// [`Error::Stopped`] as soon as the engine does not run any more.
+    pub fn wait_revisions(&self, timeout: Duration, reached: impl Fn(Revisions) -> bool) -> Result<bool> {
         let deadline = self.now() + timeout;
         while !reached(self.revisions()) {
-            if self.now() >= deadline || !self.is_running() {
-                return false;
+            self.control.check_runs()?;
+            if self.now() >= deadline {
+                return Ok(false);
             }
             std::thread::sleep(POLL_EVERY);
         }
-        true
+        Ok(true)
     }
 
     /// Returns the demand, the streams on the wire and the number of requests sent, all at one moment.

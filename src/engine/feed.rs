@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Subscribed;
 use super::control::Control;
@@ -14,6 +15,41 @@ use crate::plan::{ClientId, Subscription};
 use crate::sync::signal::Signal;
 
 /// A feed of the updates of some streams, in order. It holds their demand: dropping the feed releases them.
+///
+/// A thread that only reads the feed loops over [`blocking`](feed::Feed::blocking). The loop survives silence, gaps and
+/// lost connections, and ends when the engine stops:
+///
+/// ```no_run
+/// # use hoga::prelude::*;
+/// # fn follow(engine: &Engine) -> hoga::Result<()> {
+/// let mut trades = engine.feed(trade("KRW-BTC"), Overflow::default())?;
+/// for item in trades.blocking() {
+///     match item {
+///         Item::Data(update) => println!("{}", update.value.trade_price),
+///         Item::Gap { missed } => println!("{missed} trades are missing here"),
+///         Item::Epoch { new, .. } => println!("socket {new}: trades between the two sockets are lost"),
+///     }
+/// }
+/// # Ok(()) }
+/// ```
+///
+/// A thread that has other work [waits](Self::wait) with a timeout. An empty `pop` and a timeout mean "nothing yet";
+/// only an error means that nothing more will arrive:
+///
+/// ```no_run
+/// # use hoga::prelude::*;
+/// # use std::time::Duration;
+/// # fn follow(engine: &Engine) -> hoga::Result<()> {
+/// # let mut trades = engine.feed(trade("KRW-BTC"), Overflow::default())?;
+/// loop {
+///     trades.wait(Duration::from_millis(100))?;
+///     while let Some(item) = trades.pop() {
+///         println!("{item:?}");
+///     }
+///     // other work
+/// }
+/// # }
+/// ```
 ///
 /// One thread reads a feed at a time: it can be sent to another thread, but not shared. A client may have several
 /// feeds.
@@ -46,6 +82,23 @@ impl<T: Payload> Feed<T> {
         let subscribed = Subscribed::new(control, client, subscription.mixed(), Some(asked))?;
         // If the demand was accepted, `open` was called.
         items.map(|items| Self { items, subscribed }).ok_or(Error::Stopped)
+    }
+
+    /// Sleeps until there is an item to pop, for at most `timeout`. Returns false if there is none by then: silence is
+    /// not the end of a feed. After `true`, [`pop`](feed::Feed::pop) may still return `None`, see
+    /// [`offline::Feed::wait`](feed::Feed::wait). Programs that only read this feed use
+    /// [`blocking`](feed::Feed::blocking) instead.
+    ///
+    /// # Errors
+    /// When everything was popped and no more will arrive: [`Error::Stopped`] if the engine does not run any more, or
+    /// [`Error::LeaseExpired`] if the feed's client is gone.
+    pub fn wait(&mut self, timeout: Duration) -> Result<bool> {
+        let is_ready = self.items.wait(timeout);
+        if !self.items.is_closed() {
+            return Ok(is_ready);
+        }
+        self.subscribed.check_runs()?;
+        Err(Error::LeaseExpired)
     }
 
     /// Returns the handle that holds the feed's streams.

@@ -43,7 +43,7 @@ pub(super) struct Hub {
     rings: BTreeSet<(usize, NounKind)>,
     /// Capacity of a shared ring, in events.
     broadcast_capacity: usize,
-    feeds: BTreeMap<DemandId, FeedRecord>,
+    pub(super) feeds: BTreeMap<DemandId, FeedRecord>,
     stream_watch: StreamWatch,
     stopped: bool,
     outcome: Outcome,
@@ -62,7 +62,7 @@ pub(super) struct Outcome {
 }
 
 /// What the hub keeps about an open feed.
-struct FeedRecord {
+pub(super) struct FeedRecord {
     client: Option<Box<str>>,
     overflow: Overflow,
     counters: Arc<FeedCounters>,
@@ -250,7 +250,7 @@ impl Hub {
     }
 
     /// Opens the streams that patterns now match, and changes the feeds that read them.
-    fn relist(&mut self, relisted: Relisted) {
+    pub(super) fn relist(&mut self, relisted: Relisted) {
         let Relisted { new, carry, changes } = relisted;
         self.open_streams(new);
         self.carry(carry);

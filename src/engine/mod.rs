@@ -10,6 +10,7 @@ mod control;
 mod dialogues;
 mod engine;
 mod feed;
+mod get;
 mod handles;
 mod health;
 mod hub;
@@ -20,6 +21,7 @@ mod market_list;
 mod readiness;
 mod reconfigure;
 mod reports;
+mod revise;
 mod shutdown;
 #[cfg(all(test, not(loom)))]
 mod simulation;
@@ -39,6 +41,6 @@ pub use lifecycle::{Lifecycle, LifecycleEvent};
 pub use market_list::MarketListStatus;
 pub use shutdown::ShutdownReport;
 pub use status::{ConnectionStatus, EngineState, FeedStatus, NetworkStatus};
-pub use subscribed::Subscribed;
+pub use subscribed::{HeldSubscription, Subscribed};
 #[doc(hidden)]
 pub use ticker_routes::TickerRoutes;

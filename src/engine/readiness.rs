@@ -10,7 +10,6 @@ impl Control {
     /// Returns the error of a wait that ended without success.
     pub fn not_ready(&self, streams: Vec<StreamKey>, awaits_markets: bool) -> Error {
         let now = self.clock.now();
-        let ended = self.is_stopped() || !self.is_alive();
         let planned: Vec<_> = self.with_planner(|planner| {
             let planned = |key| {
                 let home = planner.is_wanted(key).then(|| planner.home(key));
@@ -21,7 +20,6 @@ impl Control {
         let connections: Vec<_> = self.connections.iter().map(|one| one.handles.status.read()).collect();
         let reason = |(key, home, confirmation, refusal): (_, Option<usize>, _, Option<Box<str>>)| {
             let reason = match home {
-                _ if ended => NotReadyReason::Stopped,
                 _ if refusal.is_some() => NotReadyReason::RefusedByExchange(refusal.unwrap_or_default()),
                 None => NotReadyReason::NoRoom,
                 Some(home) => reason(&connections[home], key, confirmation, now),

@@ -7,11 +7,11 @@ use std::io;
 use super::NotReady;
 use crate::config::{InvalidEndpoint, InvalidProxy};
 use crate::feed::InvalidOverflow;
-use crate::model::{InvalidMarket, InvalidTime, Severity};
+use crate::model::{InvalidMarket, InvalidPattern, InvalidTime, Severity};
 #[cfg(feature = "rest")]
 use crate::net::InvalidRoots;
 use crate::net::SourceError;
-use crate::plan::{InvalidPattern, InvalidSubscription, Refused};
+use crate::plan::{InvalidSubscription, Refused};
 use crate::pool::PoolError;
 
 /// The error of every call of the engine. Conditions such as full, empty, stale and not yet ready are return values,
@@ -218,7 +218,10 @@ invalid_argument!(InvalidRoots);
 
 impl From<PoolError> for Error {
     fn from(error: PoolError) -> Self {
-        Self::Pool(error)
+        match error {
+            PoolError::Stopped => Self::Stopped,
+            error => Self::Pool(error),
+        }
     }
 }
 
@@ -231,9 +234,8 @@ mod tests {
     use crate::config::Endpoint;
     use crate::error::NotReadyReason;
     use crate::feed::Overflow;
-    use crate::model::{DataType, Date, Market, StreamKey};
+    use crate::model::{DataType, Date, Market, Pattern, StreamKey};
     use crate::net::SourceFailure;
-    use crate::plan::Pattern;
     use std::collections::HashSet;
 
     fn every_error() -> Vec<Error> {

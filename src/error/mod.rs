@@ -9,9 +9,9 @@ pub use not_ready::{NotReady, NotReadyReason};
 // The errors of other rooms.
 pub use crate::config::{InvalidEndpoint, InvalidProxy};
 pub use crate::feed::InvalidOverflow;
-pub use crate::model::{InvalidMarket, InvalidTime, Severity};
+pub use crate::model::{InvalidCode, InvalidMarket, InvalidPattern, InvalidTime, Severity};
 #[cfg(feature = "rest")]
 pub use crate::net::InvalidRoots;
 pub use crate::net::{SourceError, SourceFailure};
-pub use crate::plan::{InvalidCode, InvalidOption, InvalidPattern, InvalidSubscription};
+pub use crate::plan::{InvalidOption, InvalidSubscription};
 pub use crate::pool::PoolError;

@@ -55,8 +55,6 @@ pub enum NotReadyReason {
     RefusedByExchange(Box<str>),
     /// The connections have no room for the stream.
     NoRoom,
-    /// The engine has stopped, or one of its threads has ended.
-    Stopped,
 }
 
 impl NotReady {
@@ -128,7 +126,6 @@ impl fmt::Display for NotReadyReason {
             Self::NoRoom => f.write_str(
                 "the connections have no room for the stream; use more connections or raise limits.streams_per_connection",
             ),
-            Self::Stopped => f.write_str("the engine has stopped"),
         }
     }
 }
@@ -162,11 +159,10 @@ mod tests {
         let text = not_ready(&vec![NotReadyReason::UnknownMarket; 1000]).to_string();
         assert!(text.contains("and 990 more") && text.len() < 400, "{text}");
         assert_eq!(text.matches("unknown or suspended").count(), 1, "{text}");
-        let two = not_ready(&[NotReadyReason::NoDataYet, NotReadyReason::Stopped]).to_string();
-        assert!(
-            two.ends_with(
-                "ticker KRW-BTC, ticker KRW-BTC: nothing has arrived yet; wait longer; the engine has stopped"
-            )
-        );
+        let two = not_ready(&[NotReadyReason::NoDataYet, NotReadyReason::UnknownMarket]).to_string();
+        assert!(two.ends_with(
+            "ticker KRW-BTC, ticker KRW-BTC: nothing has arrived yet; wait longer; two requests brought no data; the \
+                 market is unknown or suspended"
+        ));
     }
 }

@@ -192,6 +192,20 @@ impl<T: Payload> Feed<T> {
         ready
     }
 
+    /// Returns an iterator that sleeps until there is an item, for as long as that takes, and ends when the feed is
+    /// [closed](Self::is_closed): when its engine stops, or its client is gone. Never spins.
+    pub fn blocking(&mut self) -> impl Iterator<Item = Item<T>> + use<'_, T> {
+        std::iter::from_fn(|| {
+            loop {
+                let item = self.pop();
+                if item.is_some() || self.is_closed() {
+                    return item;
+                }
+                self.wait(Duration::MAX);
+            }
+        })
+    }
+
     /// Returns true if all writing ends were dropped and everything was popped. No further item will arrive.
     pub fn is_closed(&mut self) -> bool {
         self.has_ended() && !self.has_item() && self.next_due().is_none()
@@ -297,7 +311,7 @@ impl<T: Payload> Feed<T> {
     }
 }
 
-/// Pops waiting items, like [`Feed::pop`]. After `None`, more items may arrive later.
+/// Pops waiting items, like [`Feed::pop`]. After `None`, more items may arrive later; [`Feed::blocking`] waits for them.
 impl<T: Payload> Iterator for Feed<T> {
     type Item = Item<T>;
 

@@ -93,6 +93,11 @@ impl Clients {
         self.clients.contains_key(&id)
     }
 
+    /// Returns the demand of a client, oldest first.
+    pub fn holders_of(&self, id: ClientId) -> Vec<DemandId> {
+        self.clients.get(&id).into_iter().flat_map(|client| client.holds.iter().copied()).collect()
+    }
+
     /// Adds demand to a client.
     pub fn hold(&mut self, id: ClientId, demand: DemandId) {
         if let Some(client) = self.clients.get_mut(&id) {

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::{Depth, Mode, StreamSpec};
 use crate::model::{Nanos, StreamKey};
 
-/// Identifies a holder of demand, such as a subscription, as long as it exists.
+/// Identifies a holder of demand, such as a subscription, as long as it exists. No other holder of the same engine ever
+/// has the same id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DemandId(pub(crate) u64);
 

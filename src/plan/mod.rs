@@ -3,7 +3,7 @@
 //! At Upbit, a request replaces everything that its connection carried before, so each request is planned for the whole
 //! connection. The [`Planner`] counts demand, collects changes for a short time (the window), and creates a
 //! [`DesiredSet`] for each connection: all the streams that it must carry, and which of them run already and need no
-//! new snapshot. Only [`request()`] and [`list_request()`] write request text. A [`Pattern`] selects markets, and a
+//! new snapshot. Only [`request()`] and [`list_request()`] write request text. A
 //! [`Universe`] is the set of markets that exist; the [`MarketList`] decides what a source's answers change in it.
 
 mod client;
@@ -13,14 +13,13 @@ mod demand;
 mod desired_set;
 mod list_check;
 mod market_list;
-mod market_selector;
-mod pattern;
 mod placement;
 mod planner;
 mod rebuild;
 mod refusal_search;
 mod refusals;
 mod request;
+mod revise;
 mod stats;
 mod stream_set;
 mod stream_spec;
@@ -34,8 +33,6 @@ pub use demand::DemandId;
 pub use desired_set::{DesiredSet, Running};
 pub use list_check::ListDifference;
 pub use market_list::MarketList;
-pub use market_selector::{IntoMarkets, InvalidCode, MarketSelector};
-pub use pattern::{InvalidPattern, Pattern};
 pub use placement::Placement;
 pub use planner::{Admitted, Decisions, DemandChange, Planner, Refused, Relisted};
 pub use request::{list_request, request};

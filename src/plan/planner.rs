@@ -105,15 +105,15 @@ pub struct Decisions {
 pub struct Planner {
     config: Arc<Config>,
     /// True if some source reports which markets exist.
-    knows_markets: bool,
+    pub(super) knows_markets: bool,
     pub(super) demand: Demand,
     /// The known markets.
-    universe: Universe,
+    pub(super) universe: Universe,
     /// Holders whose subscriptions have patterns.
-    patterned: BTreeMap<DemandId, CheckedSubscription>,
+    pub(super) patterned: BTreeMap<DemandId, CheckedSubscription>,
     /// The holders in `patterned` that lack some of their streams, because the connections may not carry more.
-    short: BTreeSet<DemandId>,
-    clients: Clients,
+    pub(super) short: BTreeSet<DemandId>,
+    pub(super) clients: Clients,
     pub(super) placement: Placement,
     pub(super) plans: Vec<ConnectionPlan>,
     /// Streams whose grace period has ended, and that may still be on the wire.
@@ -185,15 +185,7 @@ impl Planner {
         if client.is_some_and(|id| !self.clients.has(id)) {
             return Err(Refused::NoSuchClient);
         }
-        if !checked.patterns.is_empty() && !self.knows_markets && self.universe.is_empty() {
-            return Err(Refused::NoUniverse);
-        }
-        let specs = checked.specs_in(&self.universe);
-        if let Some(excess) = self.excess(&specs) {
-            self.note_excess(now, &excess);
-            return Err(Refused::TooManyStreams { streams: excess.streams, limit: excess.limit });
-        }
-        self.note_conflicts(now, &specs);
+        let specs = self.checked_specs(now, &checked)?;
         let (id, added) = self.demand.add(specs);
         if let Some(client) = client {
             self.clients.hold(client, id);
@@ -272,20 +264,25 @@ impl Planner {
             } else {
                 self.short.remove(&id);
             }
-            if specs == self.demand.held(id) {
-                continue;
-            }
-            let (placement, plans, grace) = (&self.placement, &self.plans, self.config.grace);
-            let leaves_at = |key| leaves_at(now, grace, placement, plans, key);
-            let Replaced { added, narrowed, more, less } = self.demand.replace(id, specs, leaves_at);
-            relisted.carry.extend(self.admit(now, &added));
-            relisted.new.extend(self.with_homes(added.new));
-            if narrowed {
-                self.changed(now);
-            }
-            relisted.changes.push(DemandChange { id, more, less });
+            self.replace(now, id, specs, &mut relisted);
         }
         relisted
+    }
+
+    /// Replaces the streams of a holder, and adds the consequences to `relisted`.
+    pub(super) fn replace(&mut self, now: Nanos, id: DemandId, specs: Vec<StreamSpec>, relisted: &mut Relisted) {
+        if specs == self.demand.held(id) {
+            return;
+        }
+        let (placement, plans, grace) = (&self.placement, &self.plans, self.config.grace);
+        let leaves_at = |key| leaves_at(now, grace, placement, plans, key);
+        let Replaced { added, narrowed, more, less } = self.demand.replace(id, specs, leaves_at);
+        relisted.carry.extend(self.admit(now, &added));
+        relisted.new.extend(self.with_homes(added.new));
+        if narrowed {
+            self.changed(now);
+        }
+        relisted.changes.push(DemandChange { id, more, less });
     }
 
     /// Returns the known markets.
@@ -387,7 +384,7 @@ impl Planner {
     }
 
     /// Returns the excess if the connections may not carry these streams in addition.
-    fn excess(&self, specs: &[StreamSpec]) -> Option<Excess> {
+    pub(super) fn excess(&self, specs: &[StreamSpec]) -> Option<Excess> {
         let new: Vec<_> = specs.iter().filter(|spec| self.demand.get(spec.key).is_none()).collect();
         let carried: usize = self.placement.streams().iter().sum();
         let each = self.config.limits.streams_per_connection;
@@ -407,11 +404,11 @@ impl Planner {
         offender.map(|offender| Excess { streams, limit, offender: offender.key })
     }
 
-    fn note_excess(&mut self, now: Nanos, excess: &Excess) {
+    pub(super) fn note_excess(&mut self, now: Nanos, excess: &Excess) {
         self.conflicts.record(now, ConflictKind::Limit, ConflictSubject::Stream(excess.offender));
     }
 
-    fn note_conflicts(&mut self, now: Nanos, specs: &[StreamSpec]) {
+    pub(super) fn note_conflicts(&mut self, now: Nanos, specs: &[StreamSpec]) {
         for spec in specs {
             let Some(carried) = self.demand.demanded_as(spec.key) else { continue };
             if carried.mode != spec.mode {
@@ -693,9 +690,9 @@ impl Planner {
 }
 
 /// The refusal of streams because the connections may not carry more.
-struct Excess {
-    streams: usize,
-    limit: usize,
+pub(super) struct Excess {
+    pub streams: usize,
+    pub limit: usize,
     /// The first stream without room.
     offender: StreamKey,
 }

@@ -4,9 +4,12 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::marker::PhantomData;
 
-use super::{Depth, IntoMarkets, InvalidCode, MarketSelector, Mode, Pattern, StreamSpec, Universe};
+use super::{Depth, Mode, StreamSpec, Universe};
 use crate::config::Dialect;
-use crate::model::{Candle, DataType, Event, Grouping, Interval, Noun, Orderbook, StreamKey, Ticker, Trade};
+use crate::model::{
+    Candle, DataType, Event, Grouping, Interval, IntoMarkets, InvalidCode, MarketSelector, Noun, Orderbook, Pattern,
+    StreamKey, Ticker, Trade,
+};
 
 /// Streams that are requested together. Built with [`ticker`], [`trade`], [`orderbook`], [`candle`] and
 /// [`Subscription::and`].
@@ -107,6 +110,39 @@ impl CheckedSubscription {
     pub fn specs_in(&self, universe: &Universe) -> Vec<StreamSpec> {
         let patterns = self.patterns.iter().flat_map(|pattern| pattern.specs(universe));
         merged(self.specs.iter().copied().chain(patterns).collect())
+    }
+}
+
+impl CheckedSubscription {
+    /// Returns these streams and those of `other`.
+    pub fn and(mut self, other: Self) -> Self {
+        self.specs.extend(other.specs);
+        self.patterns
+            .extend(other.patterns.into_iter().filter(|pattern| !self.patterns.contains(pattern)).collect::<Vec<_>>());
+        Self { specs: merged(self.specs), patterns: self.patterns }
+    }
+
+    /// Returns these streams without those of some markets or patterns.
+    ///
+    /// # Errors
+    ///
+    /// A remaining pattern that selects one of the markets, which would come back at once.
+    pub fn without(mut self, removed: &[MarketSelector]) -> Result<Self, Pattern> {
+        self.patterns.retain(|spec| !removed.contains(&MarketSelector::Pattern(spec.pattern)));
+        for selector in removed {
+            match selector {
+                MarketSelector::Market(market) => {
+                    if let Some(spec) = self.patterns.iter().find(|spec| spec.pattern.matches(*market)) {
+                        return Err(spec.pattern);
+                    }
+                    self.specs.retain(|spec| spec.key.market() != Some(*market));
+                }
+                MarketSelector::Pattern(pattern) => {
+                    self.specs.retain(|spec| !spec.key.market().is_some_and(|market| pattern.matches(market)));
+                }
+            }
+        }
+        Ok(self)
     }
 }
 
@@ -397,8 +433,8 @@ fn merged(mut specs: Vec<StreamSpec>) -> Vec<StreamSpec> {
 mod tests {
     use super::*;
     use crate::config::{BITHUMB, UPBIT, UPBIT_INDONESIA};
+    use crate::model::InvalidPattern;
     use crate::model::Market;
-    use crate::plan::InvalidPattern;
 
     #[test]
     fn markets_may_be_written_in_any_usual_form() {

@@ -3,8 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::Pattern;
-use crate::model::Market;
+use crate::model::{Market, Pattern};
 
 /// An immutable, sorted set of markets without duplicates. Cloning costs one reference count.
 #[derive(Clone, Default, PartialEq, Eq)]

@@ -16,10 +16,11 @@ use super::publisher::{WriterPlace, WriterState};
 use super::stream_state::StreamState;
 use super::{AsMarket, Batch, Glance, Handle, HealthReason, PoolError, Publisher, StreamStatus};
 use crate::model::{
-    AnyNoun, Candle, Clock, DataType, Epoch, Family, Grouping, Interval, Market, Nanos, Noun, Orderbook, StreamKey,
-    Ticker, Trade, saturating_ns,
+    AnyNoun, Candle, Clock, DataType, Epoch, Family, Grouping, Interval, IntoMarkets, Nanos, Noun, Orderbook,
+    StreamKey, Ticker, Trade, saturating_ns,
 };
 use crate::sync::connection::ConnectionState;
+use crate::sync::flag::Flag;
 use crate::sync::latest;
 use crate::sync::waiters::Waiters;
 
@@ -34,6 +35,10 @@ struct Shared {
     /// In ns.
     stale_after: AtomicU64,
     waiters: Arc<Waiters>,
+    /// Raised when the engine stops.
+    stopped: Arc<Flag>,
+    /// The number of streams.
+    opened: AtomicU64,
     streams: RwLock<HashMap<StreamKey, AnyStream>>,
 }
 
@@ -97,32 +102,54 @@ impl DataPool {
         find(&self.read(), key)
     }
 
-    /// Returns a batch of the tickers of many markets.
-    ///
-    /// # Errors
-    ///
-    /// The error of the first market that has no handle.
-    pub fn tickers<M: AsMarket>(&self, markets: impl IntoIterator<Item = M>) -> Result<Batch<Ticker>, PoolError> {
+    /// Returns a batch of the tickers of many markets, given by code or by pattern such as `KRW-*`. Never fails: the batch
+    /// reports invalid codes and streams that are not subscribed, each by name.
+    pub fn tickers(&self, markets: impl IntoMarkets) -> Batch<Ticker> {
         self.batch(DataType::Ticker, markets)
     }
 
     /// Returns a batch of the newest trades of many markets, see [`tickers`](Self::tickers).
-    pub fn trades<M: AsMarket>(&self, markets: impl IntoIterator<Item = M>) -> Result<Batch<Trade>, PoolError> {
+    pub fn trades(&self, markets: impl IntoMarkets) -> Batch<Trade> {
         self.batch(DataType::Trade, markets)
     }
 
     /// Returns a batch of the order books of many markets, see [`tickers`](Self::tickers).
-    pub fn orderbooks<M: AsMarket>(&self, markets: impl IntoIterator<Item = M>) -> Result<Batch<Orderbook>, PoolError> {
+    pub fn orderbooks(&self, markets: impl IntoMarkets) -> Batch<Orderbook> {
         self.batch(DataType::Orderbook, markets)
     }
 
+    /// Returns a batch of the order books of many markets with prices grouped by `step`, see
+    /// [`tickers`](Self::tickers).
+    pub fn grouped_orderbooks(&self, step: Grouping, markets: impl IntoMarkets) -> Batch<Orderbook> {
+        self.batch(DataType::GroupedOrderbook(step), markets)
+    }
+
     /// Returns a batch of the current candles of many markets, see [`tickers`](Self::tickers).
-    pub fn candles<M: AsMarket>(
-        &self,
-        interval: Interval,
-        markets: impl IntoIterator<Item = M>,
-    ) -> Result<Batch<Candle>, PoolError> {
+    pub fn candles(&self, interval: Interval, markets: impl IntoMarkets) -> Batch<Candle> {
         self.batch(DataType::Candle(interval), markets)
+    }
+
+    /// Returns the number of streams that were ever opened.
+    pub(super) fn streams_opened(&self) -> u64 {
+        // Relaxed: a reader that sees an older number finds the stream at its next look.
+        self.shared.opened.load(Relaxed)
+    }
+
+    /// Returns the handle of a stream that was ever opened, subscribed or not.
+    pub(super) fn find<T: Noun>(&self, key: StreamKey) -> Option<Handle<T>> {
+        self.read().get(&key).and_then(T::from_any).map(|stream| stream.handle.clone())
+    }
+
+    /// Returns the keys that `is` selects of the streams that were ever opened, sorted.
+    pub(super) fn keys(&self, is: impl Fn(&StreamKey) -> bool) -> Vec<StreamKey> {
+        let mut keys: Vec<_> = self.read().keys().filter(|key| is(key)).copied().collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    /// Returns the time of the pool's clock.
+    pub(super) fn now(&self) -> Nanos {
+        self.shared.clock.now()
     }
 
     /// Returns true if nothing speaks against the newest value of a stream.
@@ -148,29 +175,16 @@ impl DataPool {
         self.stream(StreamKey::of(data_type, market.as_market()?))
     }
 
-    fn batch<T: Noun, M: AsMarket>(
-        &self,
-        data_type: DataType,
-        markets: impl IntoIterator<Item = M>,
-    ) -> Result<Batch<T>, PoolError> {
-        // Runs before the lock is taken, because the iterator and `as_market` are code of the program, which may be
-        // slow or call the pool.
-        let markets: Vec<_> = markets.into_iter().map(|market| market.as_market()).collect();
-        let streams = self.read();
-        let found = markets.into_iter().map(|market| {
-            let market: Market = market?;
-            Ok((market, find(&streams, StreamKey::of(data_type, market))?))
-        });
-        let (markets, handles) = found.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
-        Ok(Batch::new(markets, handles, self.shared.clock.clone()))
+    fn batch<T: Noun>(&self, data_type: DataType, markets: impl IntoMarkets) -> Batch<T> {
+        Batch::new(self.clone(), data_type, markets.into_markets())
     }
 
     fn new_stream<T: Noun>(&self, key: StreamKey, connection: Arc<ConnectionState>) -> Stream<T> {
         let (writer, latest) = latest::cell();
         let writer_state = WriterState { writer, latest: latest.clone(), gate: Gate::new() };
-        let Shared { clock, waiters, stale_after, .. } = &*self.shared;
+        let Shared { clock, waiters, stopped, stale_after, .. } = &*self.shared;
         let stale_after = Duration::from_nanos(stale_after.load(Relaxed));
-        let state = StreamState::new(key, connection, clock.clone(), waiters.clone(), stale_after);
+        let state = StreamState::new(key, connection, clock.clone(), waiters.clone(), stopped.clone(), stale_after);
         Stream { handle: Handle { latest, state: Arc::new(state) }, place: Arc::new(WriterPlace::new(writer_state)) }
     }
 
@@ -192,7 +206,8 @@ impl DataPool {
 /// normal pauses of a quiet connection makes live values stale.
 pub fn empty(clock: Arc<dyn Clock>, stale_after: Duration) -> DataPool {
     let stale_after = AtomicU64::new(saturating_ns(stale_after));
-    DataPool { shared: Arc::new(Shared { clock, stale_after, waiters: Arc::default(), streams: RwLock::default() }) }
+    let (waiters, stopped, opened) = (Arc::default(), Arc::default(), AtomicU64::new(0));
+    DataPool { shared: Arc::new(Shared { clock, stale_after, waiters, stopped, opened, streams: RwLock::default() }) }
 }
 
 /// Opens the writing side of a stream for the thread that owns `connection`, and marks the stream subscribed.
@@ -210,6 +225,7 @@ pub fn open<T: Noun>(pool: &DataPool, key: StreamKey, connection: Arc<Connection
     let stream = streams.entry(key).or_insert_with(|| T::into_any(pool.new_stream(key, connection.clone())));
     let Stream { handle, place } = T::from_any(stream).expect("the key determines the type");
     let (state, place) = (handle.state.clone(), place.clone());
+    pool.shared.opened.store(streams.len() as u64, Relaxed);
     drop(streams);
 
     let writer_state = place.lock().take();
@@ -226,6 +242,14 @@ pub fn open<T: Noun>(pool: &DataPool, key: StreamKey, connection: Arc<Connection
 /// each batch and, if it is not zero, calls [`Publisher::wake`] for each stream it published.
 pub fn waiters(pool: &DataPool) -> Arc<Waiters> {
     pool.shared.waiters.clone()
+}
+
+/// Ends all waits for newer values: no more will be published.
+pub fn stop(pool: &DataPool) {
+    pool.shared.stopped.raise();
+    for stream in pool.read().values() {
+        match_any!(stream, stream => stream.handle.state.signal.notify());
+    }
 }
 
 /// Sets the longest time without data on a connection during which its values count as live.
@@ -252,12 +276,16 @@ pub fn delist(pool: &DataPool, key: StreamKey) {
     }
 }
 
-/// Marks the newest value of a stream as suspect until another one arrives. A stream without a value is ignored.
+/// Marks the newest value of a stream as suspect until another one arrives. Of a stream without a value, only this is
+/// stored: whether the exchange was asked for it repeatedly, without an answer.
 pub fn doubt(pool: &DataPool, key: StreamKey, reason: HealthReason) {
     if let Some(stream) = pool.read().get(&key) {
         match_any!(stream, stream => {
-            if let Some((_, received)) = stream.handle.newest() {
-                stream.handle.state.doubt(pool.shared.clock.now(), reason, Some(received));
+            let received = stream.handle.newest().map(|(_, received)| received);
+            match received {
+                Some(_) => stream.handle.state.doubt(pool.shared.clock.now(), reason, received),
+                None if reason == HealthReason::Unanswered => stream.handle.state.set_unanswered(true),
+                None => {}
             }
         });
     }

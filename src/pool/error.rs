@@ -1,10 +1,10 @@
-//! Why the pool returns no handle. Missing and stale data are not errors: the reading reports them.
+//! Why the pool returns no handle or reading. Missing and stale data are not errors: the reading reports them.
 
 use std::fmt;
 
 use crate::model::{InvalidMarket, Market, StreamKey};
 
-/// Why the pool returns no handle.
+/// Why the pool returns no handle or reading.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PoolError {
@@ -17,6 +17,8 @@ pub enum PoolError {
     },
     /// The stream is not subscribed. Subscribe to it first.
     NotSubscribed(StreamKey),
+    /// The engine was shut down, so nothing newer will arrive. Values stay readable.
+    Stopped,
 }
 
 impl fmt::Display for PoolError {
@@ -27,6 +29,7 @@ impl fmt::Display for PoolError {
                 f,
                 "{key} is not subscribed: name it when the engine is built, or subscribe and keep the subscription"
             ),
+            Self::Stopped => f.write_str("the engine has stopped; start a new one"),
         }
     }
 }

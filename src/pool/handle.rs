@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::stream_state::StreamState;
-use super::{Glance, Health, Reading, StreamStatus};
+use super::{Glance, Health, PoolError, Reading, StreamStatus};
 use crate::model::{BestLevels, Epoch, FromWords, Nanos, Noun, Orderbook, StreamKey};
 use crate::sync::latest::{CachedReader, Reader};
 
@@ -39,13 +39,21 @@ impl<T: FromWords> Handle<T> {
     /// Sleeps until there is a reading newer than `version`, at most for `timeout`. Returns `None` after the timeout.
     /// Never spins. Waking a sleeper costs the writer a system call. For the lowest latency, poll
     /// [`load_if_newer`](Self::load_if_newer) instead.
-    pub fn wait_newer(&self, version: u64, timeout: Duration) -> Option<Reading<'_, T>> {
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError::Stopped`] if there is no newer reading and the engine was shut down, also during the wait.
+    pub fn wait_newer(&self, version: u64, timeout: Duration) -> Result<Option<Reading<'_, T>>, PoolError> {
         let is_newer = || self.version() > version;
-        if is_newer() {
-            return Some(self.load());
+        let is_stopped = || self.state.stopped.is_raised();
+        if !is_newer() {
+            let _guard = self.state.waiters.guard();
+            self.state.signal.wait_until(timeout, || is_newer() || is_stopped());
         }
-        let _guard = self.state.waiters.guard();
-        self.state.signal.wait_until(timeout, is_newer).then(|| self.load())
+        if is_newer() {
+            return Ok(Some(self.load()));
+        }
+        if is_stopped() { Err(PoolError::Stopped) } else { Ok(None) }
     }
 
     /// Returns the version of the newest value; 0 before the first. One atomic load.

@@ -53,6 +53,7 @@ mod gate;
 mod handle;
 mod health;
 mod publisher;
+mod quote;
 mod reading;
 mod status;
 mod stream_state;
@@ -60,12 +61,13 @@ mod timeline;
 
 pub use batch::{Batch, BatchCursor};
 pub use data_pool::{
-    DataPool, delist, doubt, empty, glances, open, set_stale_after, set_subscribed, set_usual_silence, waiters,
+    DataPool, delist, doubt, empty, glances, open, set_stale_after, set_subscribed, set_usual_silence, stop, waiters,
 };
 pub use error::{AsMarket, PoolError};
 pub use handle::{CachedHandle, Handle};
 pub use health::{Health, HealthReason};
 pub use publisher::{Publisher, Verdict};
+pub use quote::Quote;
 pub use reading::Reading;
 pub use status::{Glance, StreamStatus, VerdictCounts};
 pub use timeline::Timeline;

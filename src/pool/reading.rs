@@ -1,7 +1,6 @@
 //! The result of one load: the value, its stamps and origin and, on request, its health.
 
 use std::fmt;
-use std::ops::Deref;
 use std::time::Duration;
 
 use super::Health;
@@ -9,7 +8,24 @@ use super::stream_state::StreamState;
 use crate::model::{ConnectionId, Epoch, FromWords, Nanos, Stamps, StreamKey};
 use crate::sync::latest::{Loaded, Reader, Version};
 
-/// The result of one load, all of one version. Dereferences to the value.
+/// The result of one load, all of one version.
+///
+/// Nothing may have arrived yet, so [`value`](Self::value) returns an `Option`. A strategy that must not act on an
+/// outdated value asks for the [`live`](Self::live) one. This compiles:
+///
+/// ```
+/// fn price(ticker: &hoga::Handle<hoga::Ticker>) -> Option<f64> {
+///     ticker.load().live().map(|ticker| ticker.trade_price)
+/// }
+/// ```
+///
+/// Reading a field without asking whether there is a value does not compile:
+///
+/// ```compile_fail
+/// fn price(ticker: &hoga::Handle<hoga::Ticker>) -> f64 {
+///     ticker.load().trade_price
+/// }
+/// ```
 ///
 /// Version, stamps and epoch are fixed at the load. [`health`](Self::health) and [`age`](Self::age) are computed on
 /// each call, from the clock and the connection at that time: a reading that is kept grows old.
@@ -38,10 +54,17 @@ impl<'a, T> Reading<'a, T> {
         Self { copy: Copied::Cached(loaded), state }
     }
 
-    /// Returns the value, if one has arrived.
+    /// Returns the value, however old it is; `None` if none has arrived yet.
     #[inline]
     pub fn value(&self) -> Option<&T> {
         self.newest().map(|v| &v.value)
+    }
+
+    /// Returns the value if its [`health`](Self::health) is [`Live`](Health::Live) now. A strategy that trades only on
+    /// what this returns never trades on a missing, outdated or doubtful value.
+    #[inline]
+    pub fn live(&self) -> Option<&T> {
+        self.value().filter(|_| self.health().is_live())
     }
 
     /// Returns how far the value can be trusted now. Costs a few loads and at most one clock read, which only a value
@@ -103,6 +126,11 @@ impl<'a, T> Reading<'a, T> {
         self.state.key
     }
 
+    /// Returns true if there is no value, although the exchange was asked for the stream repeatedly.
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.value().is_none() && self.state.is_unanswered()
+    }
+
     /// Returns true if this is still the newest version of its stream, whose values `latest` reads.
     #[inline]
     pub(super) fn is_newest(&self, latest: &Reader<T>) -> bool
@@ -124,31 +152,6 @@ impl<'a, T> Reading<'a, T> {
     fn newest(&self) -> Option<&Version<T>> {
         self.copy().version.as_ref()
     }
-}
-
-/// Returns the value.
-///
-/// # Panics
-///
-/// If nothing has arrived yet. A reading that is live, or has a version above 0, has a value. [`value`](Reading::value)
-/// never panics.
-impl<T> Deref for Reading<'_, T> {
-    type Target = T;
-
-    #[inline]
-    #[track_caller]
-    fn deref(&self) -> &T {
-        match self.value() {
-            Some(value) => value,
-            None => no_data(self.state.key),
-        }
-    }
-}
-
-#[cold]
-#[track_caller]
-fn no_data(key: StreamKey) -> ! {
-    panic!("no data yet for {key}: ask health() or value() first")
 }
 
 impl<T: fmt::Debug> fmt::Debug for Reading<'_, T> {

@@ -24,6 +24,7 @@ use super::publisher::Verdict;
 use super::status::VerdictCounts;
 use crate::model::{Clock, Nanos, StreamKey, saturating_ns};
 use crate::sync::connection::{ConnectionSnapshot, ConnectionState};
+use crate::sync::flag::Flag;
 use crate::sync::latest::Version;
 use crate::sync::signal::Signal;
 use crate::sync::timed_flag::{TimedFlag, TimedFlagState};
@@ -36,6 +37,8 @@ pub(super) struct StreamState {
     pub signal: Signal,
     /// Shared by the whole pool.
     pub waiters: Arc<Waiters>,
+    /// Raised when the engine stops. Shared by the whole pool. The signal orders it.
+    pub stopped: Arc<Flag>,
     pub connection: ArcSwap<ConnectionState>,
     /// The first connection, and whether the stream has moved to another. Almost no stream ever moves, and a load of an
     /// `ArcSwap` takes longer than all other reads of [`health`](Self::health).
@@ -54,6 +57,9 @@ pub(super) struct StreamState {
     subscription: TimedFlag,
     /// Whether the subscription ended because the market left the list of markets.
     delisted: AtomicBool,
+    /// Whether the exchange was asked for the stream repeatedly, since it was subscribed, and sent nothing. Has no
+    /// meaning once there is a value.
+    unanswered: AtomicBool,
 }
 
 impl StreamState {
@@ -62,6 +68,7 @@ impl StreamState {
         connection: Arc<ConnectionState>,
         clock: Arc<dyn Clock>,
         waiters: Arc<Waiters>,
+        stopped: Arc<Flag>,
         stale_after: Duration,
     ) -> Self {
         let now = clock.now();
@@ -70,6 +77,7 @@ impl StreamState {
             clock,
             signal: Signal::new(),
             waiters,
+            stopped,
             connection: ArcSwap::new(connection.clone()),
             first: connection,
             has_moved: AtomicBool::new(false),
@@ -80,6 +88,7 @@ impl StreamState {
             only_snapshots: AtomicBool::new(false),
             subscription: TimedFlag::new_set(now),
             delisted: AtomicBool::new(false),
+            unanswered: AtomicBool::new(false),
         }
     }
 
@@ -96,9 +105,20 @@ impl StreamState {
         if subscribed {
             self.subscription.set(now);
             self.delisted.store(false, Relaxed);
+            self.set_unanswered(false);
         } else {
             self.subscription.clear(now);
         }
+    }
+
+    /// Sets whether the exchange was asked for the stream repeatedly and sent nothing.
+    pub fn set_unanswered(&self, unanswered: bool) {
+        self.unanswered.store(unanswered, Relaxed);
+    }
+
+    /// Returns true if the exchange was asked for the stream repeatedly and sent nothing.
+    pub fn is_unanswered(&self) -> bool {
+        self.unanswered.load(Relaxed)
     }
 
     /// Marks the stream not subscribed, because its market has left the list of markets.

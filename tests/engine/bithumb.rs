@@ -36,7 +36,7 @@ fn bithumb_is_requested_with_its_own_option_names() {
     let _held = engine.subscribe(ticker("KRW-BTC").and(trade("KRW-BTC"))).unwrap();
     let mut seen = 0;
     while seen < 5 {
-        assert!(changes.wait(TIMEOUT), "no books");
+        assert!(changes.wait(TIMEOUT).unwrap(), "no books");
         while let Some(item) = changes.pop() {
             let Item::Data(update) = item else { continue };
             let book = update.value;

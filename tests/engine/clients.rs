@@ -31,7 +31,7 @@ fn a_second_type_never_replaces_the_first_and_a_name_is_taken_once() {
         (chart.subscribe(ticker("KRW-BTC")).unwrap(), chart.subscribe(orderbook("KRW-BTC")).unwrap());
     engine.wait_ready(TIMEOUT).unwrap();
     let wanted = engine.revisions().desired;
-    assert!(engine.wait_revisions(TIMEOUT, |revisions| revisions.confirmed >= wanted));
+    assert!(engine.wait_revisions(TIMEOUT, |revisions| revisions.confirmed >= wanted).unwrap());
     assert!(engine.pool().ticker("KRW-BTC").is_ok() && engine.pool().orderbook("KRW-BTC").is_ok());
     assert_eq!(record.wire(), names(["ticker", "orderbook"], &["KRW-BTC"]));
 

@@ -28,7 +28,7 @@ fn price(event: Event) -> f64 {
 fn take<T: Payload + Into<Event>>(feed: &mut Feed<T>, count: usize) -> Vec<f64> {
     let mut prices = Vec::new();
     while prices.len() < count {
-        assert!(feed.wait(TIMEOUT), "only {prices:?} arrived, {:?}", feed.counts());
+        assert!(feed.wait(TIMEOUT).unwrap(), "only {prices:?} arrived, {:?}", feed.counts());
         for item in feed.by_ref() {
             match item {
                 Item::Data(update) => prices.push(price(update.value.into())),
@@ -85,7 +85,7 @@ fn messages_in_flight_when_a_stream_leaves_the_wire_are_counted_and_discarded() 
         socket.send([ticker_json("KRW-BTC", price, price as u64, REALTIME)]);
         engine.connections()[0].unrouted == 2
     });
-    assert_eq!(handle.load().trade_price, 100.0, "neither is published");
+    assert_eq!(handle.load().value().unwrap().trade_price, 100.0, "neither is published");
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn a_stream_that_was_off_the_wire_begins_with_the_current_snapshot() {
             socket.send([ticker_json("KRW-ETH", 200.0, 200, SNAPSHOT)]);
             assert_eq!(take(&mut feed, 1), [200.0], "{policy}");
             feed.subscribed().wait_confirmed(TIMEOUT).unwrap();
-            assert!(eth.load().health().is_live() && eth.load().trade_price == 200.0);
+            assert!(eth.load().health().is_live() && eth.load().value().unwrap().trade_price == 200.0);
             let counts = feed.counts();
             assert_eq!((counts.received, counts.delivered, counts.queued), (1, 1, 0), "{policy}");
         }
@@ -255,7 +255,7 @@ fn a_snapshot_for_another_feeds_deeper_book_delivers_the_changes_before_it() {
         assert_eq!(deep.pop(), None, "{policy}: it asked for more than five levels");
         socket.send([book_json("KRW-BTC", 200.0, 30, 200, SNAPSHOT)]);
         assert_eq!(take(&mut feed, 1), [200.0], "{policy}");
-        assert!(deep.wait(TIMEOUT));
+        assert!(deep.wait(TIMEOUT).unwrap());
         let Some(Item::Data(update)) = deep.pop() else { panic!("{policy}: {:?}", deep.counts()) };
         assert_eq!((update.value.asks.len(), update.value.stream_type), (30, StreamType::Snapshot), "{policy}");
     }

@@ -28,7 +28,7 @@ fn changes_of(messages: &[Message], stream: &str) -> Vec<Message> {
 #[track_caller]
 fn wait_settled(engine: &Engine) {
     engine.wait_ready(TIMEOUT).unwrap();
-    assert!(engine.wait_revisions(TIMEOUT, |revisions| revisions.confirmed == revisions.desired));
+    assert!(engine.wait_revisions(TIMEOUT, |revisions| revisions.confirmed == revisions.desired).unwrap());
 }
 
 /// Waits until the exchange has sent `messages` more messages.
@@ -136,7 +136,7 @@ fn format_changes_respect_the_budget_and_the_last_one_wins() {
         engine.set_format(FIRST, format).unwrap();
         std::thread::sleep(Duration::from_millis(60));
     }
-    assert!(engine.wait_revisions(TIMEOUT, |revisions| revisions.sent == revisions.desired));
+    assert!(engine.wait_revisions(TIMEOUT, |revisions| revisions.sent == revisions.desired).unwrap());
     let conn = record.connections()[0];
     // The exchange may not have read the last request yet.
     eventually("the last format wins", || {

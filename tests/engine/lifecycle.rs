@@ -73,14 +73,17 @@ fn quotes_arrive_over_tls_in_every_format_and_type() {
         let pool = engine.pool();
         let ticker = pool.ticker("KRW-BTC").unwrap();
         let reading = ticker.load();
-        assert!(reading.health().is_live() && reading.trade_price > 0.0);
+        assert!(reading.health().is_live() && reading.value().unwrap().trade_price > 0.0);
         let stamps = reading.stamps().unwrap();
         assert!(stamps.published >= stamps.received && stamps.exchange_ms > 1_600_000_000_000);
-        assert!(ticker.wait_newer(reading.version(), TIMEOUT).is_some(), "realtime follows the snapshot");
+        assert!(ticker.wait_newer(reading.version(), TIMEOUT).unwrap().is_some(), "realtime follows the snapshot");
         let book = pool.orderbook("KRW-BTC").unwrap();
         let book = book.load();
-        assert!(book.asks.len() == 30 && book.spread().unwrap() > 0.0);
-        assert_eq!(pool.candle(Interval::Second1, "KRW-BTC").unwrap().load().interval, Interval::Second1);
+        assert!(book.value().unwrap().asks.len() == 30 && book.value().unwrap().spread().unwrap() > 0.0);
+        assert_eq!(
+            pool.candle(Interval::Second1, "KRW-BTC").unwrap().load().value().unwrap().interval,
+            Interval::Second1
+        );
         assert!(engine.connections()[0].counters.malformed == 0);
         engine.shutdown(TIMEOUT).into_result().unwrap();
     }
@@ -138,7 +141,7 @@ fn a_feed_delivers_every_event_that_it_requested_and_nothing_else() {
     let mut feed = engine.feed(trade(["KRW-BTC", "KRW-ETH"]), Overflow::DROP_NEWEST).unwrap();
     let (mut got, mut versions) = (Vec::new(), BTreeMap::new());
     while got.len() < 200 {
-        assert!(feed.wait(TIMEOUT), "only {} arrived", got.len());
+        assert!(feed.wait(TIMEOUT).unwrap(), "only {} arrived", got.len());
         while let Some(item) = feed.pop() {
             let Item::Data(update) = &item else { panic!("{item:?}") };
             let last = versions.insert(update.value.market, update.version);

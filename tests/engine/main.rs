@@ -26,6 +26,7 @@ mod refused_requests;
 mod rest;
 mod scenarios;
 mod scripted;
+mod simple;
 mod subscription_modes;
 mod subscription_races;
 mod universe;

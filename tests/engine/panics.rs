@@ -1,12 +1,18 @@
 //! Panics that are planted in the engine's own threads: mistakes of hoga itself. Each costs at most a socket.
 
+use std::sync::{Mutex, PoisonError};
+
 use crate::common::{TIMEOUT, builder, drain, eventually, exchange, markets};
 use hoga::model::planted::{Place, arm};
 use hoga::prelude::*;
 
+/// Runs these tests one after the other: a planted panic hits the first engine that carries its market.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 /// A panic of a connection's thread once ended that thread, and with it the engine: it refused all demand.
 #[test]
 fn a_panic_of_a_connections_thread_costs_a_socket_and_no_demand() {
+    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     for place in [Place::Decode, Place::Route, Place::Request] {
         let (server, _) = exchange(50.0, 20);
         let all = markets(20);
@@ -45,6 +51,7 @@ fn a_panic_of_a_connections_thread_costs_a_socket_and_no_demand() {
 
 #[test]
 fn a_panic_of_the_control_thread_keeps_all_demand() {
+    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let (server, record) = exchange(50.0, 20);
     let all = markets(20);
     let engine = builder(&server).connections(2).subscribe(ticker(&all[..10])).start().unwrap();

@@ -139,7 +139,7 @@ fn a_difference_from_the_documented_messages_is_reported_to_watchers_once_and_co
     let lifecycle = engine.lifecycle();
     let mut btc = engine.feed(ticker("KRW-BTC"), Overflow::DROP_NEWEST).unwrap();
     let mut receive = |price: f64| {
-        assert!(btc.wait(TIMEOUT));
+        assert!(btc.wait(TIMEOUT).unwrap());
         while let Some(item) = btc.pop() {
             assert!(!matches!(item, Item::Data(update) if update.value.trade_price != price));
         }

@@ -286,7 +286,7 @@ fn everything_is_back_after_an_outage() {
     let fresh = |(name, mode): (&String, &RequestMode)| (*mode == RequestMode::All) == (name != "ticker BTC-XRP");
     assert!(restored[0].iter().all(fresh), "on a new socket no stream runs yet, so snapshots are requested");
     assert!(held_ticker.load().epoch() > before && held_ticker.load().health().is_live());
-    assert!(feed.wait(TIMEOUT), "feeds continue");
+    assert!(feed.wait(TIMEOUT).unwrap(), "feeds continue");
     drop(changes);
     finish(engine, &server);
 }
@@ -365,7 +365,7 @@ fn ten_clients_on_one_code_are_one_stream() {
     feeds.truncate(1);
     std::thread::sleep(SETTLE_TIME);
     assert_eq!(record.requests(), 1);
-    assert!(feeds[0].wait(TIMEOUT));
+    assert!(feeds[0].wait(TIMEOUT).unwrap());
     finish(engine, &server);
 }
 

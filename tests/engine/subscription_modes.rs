@@ -75,7 +75,7 @@ fn a_new_feed_causes_no_second_snapshot_for_others() {
     first.subscribed().wait_confirmed(TIMEOUT).unwrap();
     // One subscription wants a snapshot of a running stream, another wants new streams, and a third a running stream.
     let mut once = engine.feed(ticker("KRW-BTC").only_snapshot(), Overflow::DROP_NEWEST).unwrap();
-    assert!(once.wait(TIMEOUT));
+    assert!(once.wait(TIMEOUT).unwrap());
     let others = engine.subscribe(trade(["KRW-BTC", "KRW-XRP"])).unwrap();
     others.wait_confirmed(TIMEOUT).unwrap();
     let same = engine.subscribe(ticker("KRW-ETH")).unwrap();
@@ -103,7 +103,7 @@ fn running_streams_are_requested_without_a_snapshot() {
     let (server, record) = exchange(20.0, 40);
     let engine = builder(&server).ticker(["KRW-BTC", "KRW-ETH"]).start().unwrap();
     engine.wait_ready(TIMEOUT).unwrap();
-    assert!(engine.wait_revisions(TIMEOUT, |revisions| revisions.confirmed == revisions.desired));
+    assert!(engine.wait_revisions(TIMEOUT, |revisions| revisions.confirmed == revisions.desired).unwrap());
     let _held = engine.subscribe(ticker("KRW-XRP")).unwrap();
     eventually_wire(&record, &names(["ticker"], &["KRW-BTC", "KRW-ETH", "KRW-XRP"]));
     let requested = record.last_request();
@@ -122,14 +122,14 @@ fn the_deepest_subscription_decides_how_deep_a_book_is() {
     eventually_wire(&record, &names(["orderbook"], &["KRW-BTC.5"]));
     five.wait_confirmed(TIMEOUT).unwrap();
     let book = engine.pool().orderbook("KRW-BTC").unwrap();
-    assert_eq!(book.load().asks.len(), 5);
+    assert_eq!(book.load().value().unwrap().asks.len(), 5);
     let fifteen = engine.subscribe(orderbook("KRW-BTC").levels(15)).unwrap();
     eventually_wire(&record, &names(["orderbook"], &["KRW-BTC.15"]));
-    eventually("both have 15 levels", || book.load().asks.len() == 15);
+    eventually("both have 15 levels", || book.load().value().unwrap().asks.len() == 15);
     assert_eq!(engine.conflicts().len(), 1);
     drop(fifteen);
     eventually_wire(&record, &names(["orderbook"], &["KRW-BTC.5"]));
-    eventually("5 again", || book.load().asks.len() == 5);
+    eventually("5 again", || book.load().value().unwrap().asks.len() == 5);
     finish(engine, &server);
 }
 

@@ -49,7 +49,7 @@ fn a_hundred_thousand_publishes_allocate_nothing_while_readers_load_and_keep() {
         [published, keeps.join().unwrap(), polls.join().unwrap()]
     });
     assert_eq!(counted, [0; 3], "by the publisher, the keeping reader and the caching reader");
-    assert_eq!(handle.load().timestamp, 99 + PUBLISHES);
+    assert_eq!(handle.load().value().unwrap().timestamp, 99 + PUBLISHES);
 }
 
 /// Keeps five readings at a time and replaces them in turn. Returns the number of allocations.
@@ -71,7 +71,7 @@ fn poll(handle: &Handle<Orderbook>, ready: &Barrier, stop: &AtomicBool) -> u64 {
     let before = allocations::on_this_thread();
     while !stop.load(Relaxed) {
         let reading = cached.load();
-        assert_eq!(reading.asks.len(), MAX_LEVELS);
+        assert_eq!(reading.value().unwrap().asks.len(), MAX_LEVELS);
     }
     allocations::on_this_thread() - before
 }

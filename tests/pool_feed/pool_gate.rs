@@ -34,7 +34,7 @@ fn an_older_ticker_does_not_replace_a_newer_one_and_an_equal_one_does() {
         &mut publisher,
         &[(1, ticker(100, 1.0), Published), (1, ticker(99, 2.0), Late), (1, ticker(100, 3.0), Published)],
     );
-    assert_eq!((handle.load().trade_price, handle.version()), (3.0, 2));
+    assert_eq!((handle.load().value().unwrap().trade_price, handle.version()), (3.0, 2));
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn an_older_book_does_not_replace_a_newer_one_and_an_equal_one_does() {
         &mut publisher,
         &[(1, orderbook(100, 1.0), Published), (1, orderbook(99, 2.0), Late), (1, orderbook(100, 3.0), Published)],
     );
-    assert_eq!(handle.load().best_ask().unwrap().price, 3.0);
+    assert_eq!(handle.load().value().unwrap().best_ask().unwrap().price, 3.0);
 }
 
 #[test]
@@ -65,7 +65,10 @@ fn a_candle_is_ordered_by_its_start_and_then_by_its_timestamp() {
             (1, candle(2, 51), Published),
         ],
     );
-    assert_eq!((handle.load().candle_date_time_utc.time.minute, handle.load().timestamp), (2, 51));
+    assert_eq!(
+        (handle.load().value().unwrap().candle_date_time_utc.time.minute, handle.load().value().unwrap().timestamp),
+        (2, 51)
+    );
 }
 
 #[test]
@@ -88,7 +91,7 @@ fn a_trade_is_ordered_by_its_timestamp_and_identified_by_its_id() {
             (1, trade(11, 101), Published),
         ],
     );
-    assert_eq!((handle.load().sequential_id.get(), handle.version()), (Some(11), 3));
+    assert_eq!((handle.load().value().unwrap().sequential_id.get(), handle.version()), (Some(11), 3));
     let counts = pool.streams()[0].verdicts;
     assert_eq!((counts.published, counts.late, counts.duplicate, counts.old_epoch), (3, 1, 3, 0));
     assert_eq!(counts.total(), 7);
@@ -129,7 +132,7 @@ fn a_wrong_timestamp_does_not_freeze_a_stream() {
     let verdicts: Vec<_> = (100..110).map(offer).collect();
     assert_eq!(verdicts[..7], [Late; 7]);
     assert_eq!(verdicts[7..], [Published; 3]);
-    assert_eq!(pool.ticker("KRW-BTC").unwrap().load().timestamp, 109);
+    assert_eq!(pool.ticker("KRW-BTC").unwrap().load().value().unwrap().timestamp, 109);
 }
 
 /// Regression: seven repetitions counted as late, so the next late trade appeared to prove that the newest timestamp is
@@ -147,7 +150,7 @@ fn repeated_trades_do_not_prove_that_the_newest_timestamp_is_wrong() {
         assert_eq!(offer(id, 100 + id), Duplicate);
     }
     assert_eq!(offer(99, 105), Late);
-    assert_eq!(handle.load().sequential_id.get(), Some(20));
+    assert_eq!(handle.load().value().unwrap().sequential_id.get(), Some(20));
 
     // Repetitions do not hide a wrong timestamp either: eight older real trades prove it, even if repetitions arrive
     // between them.
@@ -183,7 +186,7 @@ fn late_data_of_an_old_socket_never_replaces_data_of_the_new_one() {
             (1, ticker(103, 4.0), OldEpoch),
         ],
     );
-    assert_eq!((handle.load().trade_price, handle.load().epoch()), (2.0, Some(Epoch(2))));
+    assert_eq!((handle.load().value().unwrap().trade_price, handle.load().epoch()), (2.0, Some(Epoch(2))));
     assert_eq!(pool.streams()[0].verdicts.old_epoch, 2);
 }
 
@@ -201,7 +204,7 @@ fn a_new_epoch_wins_regardless_of_its_clock() {
             (2, ticker(6, 4.0), Published),
         ],
     );
-    assert_eq!(handle.load().trade_price, 4.0);
+    assert_eq!(handle.load().value().unwrap().trade_price, 4.0);
 }
 
 #[test]
@@ -219,7 +222,10 @@ fn the_snapshot_trade_after_a_reconnect_proves_freshness_and_is_no_news() {
     assert_eq!(verdict, Duplicate);
     let reading = handle.load();
     assert!(reading.health().is_live());
-    assert_eq!((reading.version(), reading.epoch(), reading.sequential_id.get()), (1, Some(Epoch(2)), Some(7)));
+    assert_eq!(
+        (reading.version(), reading.epoch(), reading.value().unwrap().sequential_id.get()),
+        (1, Some(Epoch(2)), Some(7))
+    );
     let stamps = Stamps { exchange_ms: 100, received: Nanos(40), published: Nanos(41) };
     assert_eq!(reading.stamps(), Some(stamps));
     assert!(handle.load_if_newer(1).is_none());
@@ -240,11 +246,15 @@ fn an_older_duplicate_that_opens_an_epoch_keeps_the_newer_trade_and_sets_the_clo
         ],
     );
     assert_eq!(
-        (handle.load().sequential_id.get(), handle.load().epoch(), handle.version()),
+        (handle.load().value().unwrap().sequential_id.get(), handle.load().epoch(), handle.version()),
         (Some(2), Some(Epoch(1)), 2)
     );
     publish_all(&mut publisher, &[(2, trade(4, 60), Published)]);
-    assert_eq!(handle.load().sequential_id.get(), Some(4), "the order of the new epoch counts, not the old one's");
+    assert_eq!(
+        handle.load().value().unwrap().sequential_id.get(),
+        Some(4),
+        "the order of the new epoch counts, not the old one's"
+    );
 }
 
 /// Regression: on a new socket, a server that lagged repeated an older trade. That confirmed the newest trade for the
@@ -255,7 +265,7 @@ fn a_new_socket_that_repeats_an_older_trade_does_not_confirm_the_newest() {
     let handle = pool.trade("KRW-BTC").unwrap();
     let shown = || {
         let reading = handle.load();
-        (reading.epoch().unwrap().0, reading.timestamp, reading.health().is_live())
+        (reading.epoch().unwrap().0, reading.value().unwrap().timestamp, reading.health().is_live())
     };
     publish_all(&mut publisher, &[(1, trade(1, 100), Published), (1, trade(2, 200), Published)]);
     connection.disconnected(Nanos(3));
@@ -437,7 +447,7 @@ proptest! {
             let verdict = arrive(&mut timeline, &mut publisher, receipt(epoch, 1), &ticker(timestamp, 1.0));
             prop_assert_eq!(verdict, naive.offer(epoch, None, timestamp));
             let reading = handle.load();
-            let (timestamp, epoch) = (reading.timestamp, reading.epoch().unwrap().0);
+            let (timestamp, epoch) = (reading.value().unwrap().timestamp, reading.epoch().unwrap().0);
             prop_assert_eq!(Some(Shown { id: timestamp, timestamp, epoch }), naive.shown);
         }
     }

@@ -30,10 +30,10 @@ fn put(publisher: &mut Publisher<Ticker>, count: u64, published: Nanos) {
 #[test]
 fn each_changed_market_is_reported_once() {
     let (pool, mut publishers) = open(ManualClock::at(0));
-    let (batch, mut cursor) = (pool.tickers(CODES).unwrap(), BatchCursor::default());
+    let (mut batch, mut cursor) = (pool.tickers(CODES), BatchCursor::default());
     let mut changed = || -> Vec<_> {
         let changed = batch.changed_since(&mut cursor);
-        changed.map(|(market, reading)| (market.to_string(), reading.trade_price)).collect()
+        changed.map(|reading| (reading.key().scope.to_string(), reading.value().unwrap().trade_price)).collect()
     };
     let pair = |place: usize, price: f64| (CODES[place].to_owned(), price);
     assert_eq!(changed(), []);
@@ -49,7 +49,7 @@ fn each_changed_market_is_reported_once() {
 #[test]
 fn markets_that_an_iterator_did_not_reach_are_reported_next_time() {
     let (pool, mut publishers) = open(ManualClock::at(0));
-    let (batch, mut cursor) = (pool.tickers(CODES).unwrap(), BatchCursor::default());
+    let (mut batch, mut cursor) = (pool.tickers(CODES), BatchCursor::default());
     publishers.iter_mut().for_each(|publisher| put(publisher, 1, Nanos(1)));
     assert_eq!(batch.changed_since(&mut cursor).take(1).count(), 1);
     assert_eq!(batch.changed_since(&mut cursor).count(), CODES.len() - 1);
@@ -60,7 +60,7 @@ fn markets_that_an_iterator_did_not_reach_are_reported_next_time() {
 fn no_reading_is_newer_than_the_instant() {
     let clock = ManualClock::at(10);
     let (pool, mut publishers) = open(clock.clone());
-    let (batch, mut readings) = (pool.tickers(CODES).unwrap(), Vec::new());
+    let (batch, mut readings) = (pool.tickers(CODES), Vec::new());
     assert_eq!(batch.load_at_once(&mut readings), Some(Nanos(10)), "a market without data is included");
     assert!(readings.len() == CODES.len() && readings.iter().all(|reading| reading.value().is_none()));
     put(&mut publishers[1], 1, Nanos(11));
@@ -68,13 +68,13 @@ fn no_reading_is_newer_than_the_instant() {
     assert!(readings.is_empty());
     clock.set(11);
     assert_eq!(batch.load_at_once(&mut readings), Some(Nanos(11)));
-    assert_eq!(readings[1].trade_price, 1.0);
+    assert_eq!(readings[1].value().unwrap().trade_price, 1.0);
 }
 
 #[test]
 fn a_batch_without_markets_is_never_disturbed() {
     let (pool, _publishers) = open(ManualClock::at(10));
-    let (nothing, mut readings) = (pool.tickers([""; 0]).unwrap(), Vec::new());
+    let (nothing, mut readings) = (pool.tickers([""; 0]), Vec::new());
     assert_eq!(nothing.load_at_once(&mut readings), Some(Nanos(10)));
     assert!(readings.is_empty());
 }
@@ -85,16 +85,16 @@ fn a_batch_without_markets_is_never_disturbed() {
 fn an_update_that_is_being_published_is_newer_by_its_version() {
     let clock = ManualClock::at(10);
     let (pool, mut publishers) = open(clock.clone());
-    let (batch, mut readings) = (pool.tickers(CODES).unwrap(), Vec::new());
+    let (batch, mut readings) = (pool.tickers(CODES), Vec::new());
     publishers.iter_mut().for_each(|publisher| put(publisher, 1, Nanos(10)));
     publishers[0].publish(&receipt(1, 20), &ticker(2, 2.0), &Timeline::new(), || {
         clock.set(30);
         assert_eq!(batch.load_at_once(&mut readings), Some(Nanos(30)), "only visible updates count");
         Nanos(20)
     });
-    assert_eq!(readings[0].trade_price, 1.0);
+    assert_eq!(readings[0].value().unwrap().trade_price, 1.0);
     let newer = |place: usize| batch.handles()[place].load_if_newer(readings[place].version());
-    assert_eq!(newer(0).map(|reading| reading.trade_price), Some(2.0));
+    assert_eq!(newer(0).map(|reading| reading.value().unwrap().trade_price), Some(2.0));
     assert!(newer(1).is_none());
 }
 
@@ -125,7 +125,7 @@ fn an_update_between_the_two_loads_of_a_market_restarts_the_read() {
     let (pool, mut publishers) = open(clock.clone());
     publishers.iter_mut().for_each(|publisher| put(publisher, 1, Nanos(1)));
     *clock.publisher.lock().unwrap() = Some(publishers.remove(0));
-    let (batch, mut readings) = (pool.tickers(CODES).unwrap(), Vec::new());
+    let (batch, mut readings) = (pool.tickers(CODES), Vec::new());
     let mut read_behind = |updates: u64| {
         clock.left.store(updates, Relaxed);
         let instant = batch.load_at_once(&mut readings);
@@ -147,8 +147,8 @@ fn values_that_were_never_visible_together_are_not_returned_together() {
     let (pool, mut publishers) = open(Arc::new(clock));
     let [first, idle, last] = [CODES[0], CODES[1], CODES[2]];
     // The idle market repeats so often that both updates fall into one read.
-    let codes = iter::once(first).chain(iter::repeat_n(idle, 200_000)).chain(iter::once(last));
-    let batch = pool.tickers(codes).unwrap();
+    let codes: Vec<_> = iter::once(first).chain(iter::repeat_n(idle, 200_000)).chain(iter::once(last)).collect();
+    let batch = pool.tickers(codes);
     let (reads, is_over) = (AtomicU64::new(0), AtomicBool::new(false));
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -186,7 +186,7 @@ fn readings_of_one_instant_are_consistent_while_a_writer_cycles_through_the_mark
     const ROUNDS: u64 = 20_000;
     let clock = SystemClock::new();
     let (pool, mut publishers) = open(Arc::new(clock));
-    let batch = pool.tickers(CODES).unwrap();
+    let batch = pool.tickers(CODES);
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {

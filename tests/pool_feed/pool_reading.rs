@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::samples::*;
 use hoga::model::*;
-use hoga::pool::HealthReason::{ConnectionSilent, NewSocket, SubscribedAgain};
-use hoga::pool::{self, DataPool, Health, PoolError, Publisher, Timeline};
+use hoga::pool::HealthReason::{self, ConnectionSilent, NewSocket, SubscribedAgain};
+use hoga::pool::{self, DataPool, Health, PoolError, Publisher, Quote, Timeline};
 use hoga::sync::connection::ConnectionState;
 
 const STALE_AFTER: u64 = DataPool::STALE_AFTER.as_nanos() as u64;
@@ -57,7 +57,7 @@ fn a_stream_passes_through_every_health() {
 
     pool::set_subscribed(&pool, handle.key(), false);
     assert_eq!(health(), Health::NotSubscribed { since: since(2 * STALE_AFTER) });
-    assert_eq!(handle.load().trade_price, 2.0, "the old value stays readable");
+    assert_eq!(handle.load().value().unwrap().trade_price, 2.0, "the old value stays readable");
     clock.set(2 * STALE_AFTER + 50);
     pool::set_subscribed(&pool, handle.key(), true);
     assert_eq!(
@@ -95,7 +95,7 @@ fn one_load_returns_all_facts_of_one_version() {
     clock.set(5_000_000);
     let reading = handle.load();
     assert_eq!(reading.value().unwrap().trade_price, 7.0);
-    assert_eq!(reading.trade_price, 7.0);
+    assert_eq!(reading.live().unwrap().trade_price, 7.0);
     assert_eq!((reading.version(), reading.epoch(), reading.connection()), (1, Some(Epoch(1)), Some(ConnectionId(0))));
     let stamps = Stamps { exchange_ms: 1, received: Nanos(2_000_000), published: Nanos(2_000_001) };
     assert_eq!(reading.stamps(), Some(stamps));
@@ -103,8 +103,8 @@ fn one_load_returns_all_facts_of_one_version() {
     assert_eq!(reading.exchange_age(), Some(Duration::from_millis(4)));
     assert_eq!(reading.published_age(), Some(Duration::from_nanos(2_999_999)));
     put(&mut publisher, 1, 6_000_000, 8.0);
-    assert_eq!((reading.trade_price, reading.version()), (7.0, 1), "a reading never changes");
-    assert_eq!((handle.load().trade_price, handle.cached().load().version()), (8.0, 2));
+    assert_eq!((reading.value().unwrap().trade_price, reading.version()), (7.0, 1), "a reading never changes");
+    assert_eq!((handle.load().value().unwrap().trade_price, handle.cached().load().version()), (8.0, 2));
     assert!(format!("{reading:?}").contains("Live"));
     assert_eq!(format!("{handle:?}"), "Handle(ticker KRW-BTC, live, version 2)");
 }
@@ -120,13 +120,6 @@ fn every_accessor_reports_missing_data() {
     assert_eq!((reading.version(), reading.health()), (0, Health::NoData { since: Nanos(0) }));
     assert!(handle.load_if_newer(0).is_none());
     assert_eq!(handle.cached().load().health(), Health::NoData { since: Nanos(0) });
-}
-
-#[test]
-#[should_panic(expected = "no data yet for ticker KRW-BTC: ask health() or value() first")]
-fn reading_a_missing_value_panics_with_advice() {
-    let (_clock, pool, _connection, _publisher) = open::<Ticker>(DataType::Ticker);
-    let _price = pool.ticker("KRW-BTC").unwrap().load().trade_price;
 }
 
 #[test]
@@ -149,19 +142,37 @@ fn a_stream_without_subscription_is_an_error_with_advice() {
 fn wait_newer_wakes_for_a_new_value_and_returns_at_its_timeout() {
     let (_clock, pool, _connection, mut publisher) = open(DataType::Ticker);
     let (handle, waiters) = (pool.ticker("KRW-BTC").unwrap(), pool::waiters(&pool));
-    assert!(handle.wait_newer(0, Duration::from_millis(5)).is_none());
+    assert!(handle.wait_newer(0, Duration::from_millis(5)).unwrap().is_none());
     thread::scope(|s| {
-        let waiter = s.spawn(|| handle.wait_newer(0, Duration::from_secs(20)).map(|r| (r.version(), r.trade_price)));
+        let waiter = s.spawn(|| {
+            let reading = handle.wait_newer(0, Duration::from_secs(20)).unwrap()?;
+            Some((reading.version(), reading.value()?.trade_price))
+        });
         put(&mut publisher, 1, 1, 9.0);
         if waiters.any() {
             publisher.wake();
         }
         assert_eq!(waiter.join().unwrap(), Some((1, 9.0)));
     });
-    assert!(handle.wait_newer(1, Duration::from_millis(5)).is_none());
-    assert_eq!(handle.wait_newer(0, Duration::ZERO).map(|r| r.version()), Some(1));
+    assert!(handle.wait_newer(1, Duration::from_millis(5)).unwrap().is_none());
+    assert_eq!(handle.wait_newer(0, Duration::ZERO).unwrap().map(|r| r.version()), Some(1));
     assert_eq!(handle.load_if_newer(0).map(|r| r.version()), Some(1));
     assert!(handle.load_if_newer(1).is_none());
+}
+
+#[test]
+fn a_stop_ends_every_wait_and_values_stay_readable() {
+    let (_clock, pool, _connection, mut publisher) = open(DataType::Ticker);
+    let handle = pool.ticker("KRW-BTC").unwrap();
+    thread::scope(|s| {
+        let waiter = s.spawn(|| handle.wait_newer(0, Duration::MAX).map(|reading| reading.is_some()));
+        // Both a wait that has begun and one that begins later must end.
+        pool::stop(&pool);
+        assert_eq!(waiter.join().unwrap(), Err(PoolError::Stopped));
+    });
+    put(&mut publisher, 1, 1, 9.0);
+    assert_eq!(handle.wait_newer(0, Duration::MAX).unwrap().unwrap().value().unwrap().trade_price, 9.0);
+    assert_eq!(handle.wait_newer(1, Duration::MAX).err(), Some(PoolError::Stopped));
 }
 
 #[test]
@@ -174,7 +185,7 @@ fn every_change_wakes_a_reader_that_waits_for_each() {
         s.spawn(move || {
             let mut version = 0;
             while version < VALUES {
-                let reading = handle.wait_newer(version, Duration::from_secs(20)).expect("a lost wake-up");
+                let reading = handle.wait_newer(version, Duration::from_secs(20)).unwrap().expect("a lost wake-up");
                 version = reading.version();
                 back.0.send(version).unwrap();
             }
@@ -200,33 +211,90 @@ fn a_batch_is_read_in_one_call_and_shows_which_markets_have_data() {
     let mut first = pool::open::<Ticker>(&pool, key("KRW-BTC"), connection.clone());
     let _second = pool::open::<Ticker>(&pool, key("KRW-ETH"), connection);
 
-    let batch = pool.tickers(["KRW-ETH", "KRW-BTC"]).unwrap();
+    let mut batch = pool.tickers(["KRW-ETH", "KRW-BTC"]);
     put(&mut first, 1, 1, 1.0);
-    let read: Vec<_> = batch.load().map(|(market, r)| (market.to_string(), r.health(), r.version())).collect();
-    assert_eq!(read, [("KRW-ETH".into(), Health::NoData { since: Nanos(0) }, 0), ("KRW-BTC".into(), Health::Live, 1)]);
-    assert_eq!((batch.len(), batch.load().len(), batch.is_empty()), (2, 2, false));
-
-    let missing = pool.tickers([market("KRW-BTC"), market("KRW-XRP")].iter()).unwrap_err();
-    assert_eq!(missing, PoolError::NotSubscribed(key("KRW-XRP")));
-    assert!(pool.trades(["KRW-BTC"]).is_err() && pool.orderbooks(vec![String::from("KRW-BTC")]).is_err());
-    assert!(pool.candles(Interval::Minute1, [market("KRW-BTC")]).is_err());
-    assert!(pool.tickers([""; 0]).unwrap().is_empty());
+    let read: Vec<_> = batch.load().map(|(market, quote)| (market.to_owned(), word(&quote))).collect();
+    assert_eq!(read, [("KRW-ETH".to_owned(), "not yet since 0"), ("KRW-BTC".to_owned(), "value")]);
+    assert_eq!(batch.load().len(), 2);
+    assert_eq!((batch.len(), batch.is_empty()), (2, false));
+    assert!(pool.tickers([""; 0]).is_empty());
 }
 
-/// Regression: the caller's iterator ran under the lock that opening a stream needs, which deadlocked.
+/// Names what a batch has of a market.
+fn word<T>(quote: &Quote<'_, T>) -> &'static str {
+    match quote {
+        Quote::Value(reading) if reading.value().is_some() => "value",
+        Quote::Stale { reading, since: Nanos(50) } if reading.value().is_some() => "stale since 50",
+        Quote::NotYet { since: Nanos(0) } => "not yet since 0",
+        Quote::NotSubscribed => "not subscribed",
+        Quote::NoSuchMarket => "no such market",
+        _ => "something else",
+    }
+}
+
 #[test]
-fn streams_may_be_opened_by_the_iterator_of_a_batch() {
+fn a_batch_reports_each_market_and_one_bad_market_does_not_affect_the_others() {
+    let pool = pool::empty(ManualClock::at(0), DataPool::STALE_AFTER);
+    let connections = [0, 1].map(|id| Arc::new(ConnectionState::new(ConnectionId(id), Nanos(0))));
+    connections.iter().for_each(|connection| connection.opened(Epoch(1), Nanos(0), None));
+    let key = |code| StreamKey::of(DataType::Ticker, market(code));
+    let open = |code, connection: usize| pool::open::<Ticker>(&pool, key(code), connections[connection].clone());
+    let (mut value, mut lost, _waiting) = (open("KRW-BTC", 0), open("KRW-ETH", 1), open("KRW-XRP", 0));
+    let _nonexistent = open("KRW-NOPE", 0);
+    drop(open("KRW-OLD", 0));
+    let _delisted = open("KRW-GONE", 0);
+    put(&mut value, 1, 1, 1.0);
+    put(&mut lost, 1, 1, 1.0);
+    connections[1].disconnected(Nanos(50));
+    pool::doubt(&pool, key("KRW-NOPE"), HealthReason::Unanswered);
+    pool::delist(&pool, key("KRW-GONE"));
+
+    let codes = ["KRW-BTC", "krw_btc", "KRW-ETH", "KRW-XRP", "KRW-NOPE", "KRW-OLD", "KRW-GONE", "KRW-NEW"];
+    let expected = [
+        "value",
+        "no such market",
+        "stale since 50",
+        "not yet since 0",
+        "no such market",
+        "not subscribed",
+        "no such market",
+        "not subscribed",
+    ];
+    let mut batch = pool.tickers(codes);
+    let read: Vec<_> = batch.load().map(|(market, quote)| (market.to_owned(), word(&quote))).collect();
+    let expected: Vec<_> = codes.iter().map(|code| code.to_string()).zip(expected).collect();
+    assert_eq!(read, expected);
+    assert_eq!(batch.load().filter_map(|(_, quote)| Some(quote.value()?.trade_price)).sum::<f64>(), 1.0);
+
+    let _new = open("KRW-NEW", 0);
+    assert_eq!(batch.load().last().map(|(_, quote)| word(&quote)), Some("not yet since 0"), "subscribed later");
+    assert_eq!(
+        pool.orderbooks("KRW-BTC").load().map(|(_, quote)| word(&quote)).collect::<Vec<_>>(),
+        ["not subscribed"]
+    );
+}
+
+#[test]
+fn a_batch_of_a_pattern_follows_listings() {
     let pool = pool::empty(ManualClock::at(0), DataPool::STALE_AFTER);
     let connection = Arc::new(ConnectionState::new(ConnectionId(0), Nanos(0)));
-    let (done, is_done) = std::sync::mpsc::channel();
-    thread::spawn(move || {
-        let key = |code| StreamKey::of(DataType::Ticker, market(code));
-        let mut publishers = Vec::new();
-        let codes = ["KRW-BTC", "KRW-ETH"].into_iter();
-        let opened = codes.inspect(|code| publishers.push(pool::open::<Ticker>(&pool, key(code), connection.clone())));
-        done.send(pool.tickers(opened).unwrap().len()).unwrap();
-    });
-    assert_eq!(is_done.recv_timeout(Duration::from_secs(20)), Ok(2));
+    connection.opened(Epoch(1), Nanos(0), None);
+    let step = Grouping::krw(1000.0).unwrap();
+    let open = |code| {
+        let key = StreamKey::of(DataType::GroupedOrderbook(step), market(code));
+        pool::open::<Orderbook>(&pool, key, connection.clone())
+    };
+    let (_eth, _btc, _usdt) = (open("KRW-ETH"), open("KRW-BTC"), open("USDT-BTC"));
+    let _plain = pool::open::<Orderbook>(&pool, btc(DataType::Orderbook), connection.clone());
+    let mut books = pool.grouped_orderbooks(step, ["KRW-ETH", "KRW-*"]);
+    let names =
+        |books: &mut pool::Batch<Orderbook>| -> Vec<_> { books.load().map(|(name, _)| name.to_owned()).collect() };
+    assert_eq!(names(&mut books), ["KRW-ETH", "KRW-BTC"], "named markets first, each market once");
+    let mut cursor = pool::BatchCursor::default();
+    let _xrp = open("KRW-XRP");
+    assert_eq!(books.changed_since(&mut cursor).count(), 0);
+    assert_eq!(names(&mut books), ["KRW-ETH", "KRW-BTC", "KRW-XRP"]);
+    assert_eq!(books.handles().len(), 3);
 }
 
 #[test]
@@ -281,7 +349,7 @@ fn a_stream_that_moves_to_another_connection_takes_the_epochs_of_that_connection
     let mut publisher = pool::open(&pool, handle.key(), other.clone());
     assert_eq!(handle.load().health(), Health::Resyncing { since: Nanos(20), reason: SubscribedAgain });
     put(&mut publisher, 1, 31, 2.0);
-    assert_eq!((handle.load().trade_price, handle.load().health()), (2.0, Health::Live));
+    assert_eq!((handle.load().value().unwrap().trade_price, handle.load().health()), (2.0, Health::Live));
     connection.disconnected(Nanos(32));
     assert_eq!(handle.load().health(), Health::Live, "the old connection no longer matters");
     other.disconnected(Nanos(33));
@@ -354,10 +422,13 @@ fn the_best_levels_have_the_version_stamps_and_health_of_the_whole_book() {
         let book = orderbook(price, 100.0 * price as f64);
         publisher.publish(&receipt(1, price), &book, &Timeline::new(), || Nanos(price));
         let (part, whole) = (best.load(), handle.load());
-        assert_eq!((part.ask, part.bid, part.timestamp), (whole.best_ask(), whole.best_bid(), price));
+        assert_eq!(
+            (part.value().unwrap().ask, part.value().unwrap().bid, part.value().unwrap().timestamp),
+            (whole.value().unwrap().best_ask(), whole.value().unwrap().best_bid(), price)
+        );
         assert_eq!((part.version(), part.stamps(), part.epoch()), (whole.version(), whole.stamps(), whole.epoch()));
         assert_eq!((part.key(), part.health()), (whole.key(), Health::Live));
-        assert_eq!(cached.load().spread(), whole.spread());
+        assert_eq!(cached.load().value().unwrap().spread(), whole.value().unwrap().spread());
         assert_eq!(best.load_if_newer(price - 1).map(|part| part.version()), Some(price));
     }
     clock.set(10 + STALE_AFTER);
@@ -375,7 +446,9 @@ fn a_reading_does_not_change_and_may_be_sent_to_another_thread() {
     for price in 2..20 {
         publisher.publish(&receipt(1, price), &ticker(price, price as f64), &Timeline::new(), || Nanos(price));
     }
-    let seen = thread::scope(|scope| scope.spawn(move || (reading.trade_price, reading.version())).join().unwrap());
+    let seen = thread::scope(|scope| {
+        scope.spawn(move || (reading.value().unwrap().trade_price, reading.version())).join().unwrap()
+    });
     assert_eq!(seen, (1.0, 1));
-    assert_eq!(handle.load().trade_price, 19.0);
+    assert_eq!(handle.load().value().unwrap().trade_price, 19.0);
 }

@@ -63,7 +63,7 @@ impl Story<Ticker> {
     }
 
     fn shown(&self) -> u64 {
-        self.pool.ticker("KRW-BTC").unwrap().load().timestamp - START
+        self.pool.ticker("KRW-BTC").unwrap().load().value().unwrap().timestamp - START
     }
 }
 

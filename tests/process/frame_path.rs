@@ -71,7 +71,7 @@ fn allocates_nothing(plain: bool, format: Format) {
     let streams = || trade(MARKETS).and(ticker(MARKETS)).and(orderbook(MARKETS));
     let mut feeds = POLICIES.map(|overflow| engine.feed(streams(), overflow).unwrap());
     let mut read = || {
-        feeds[0].wait(PAUSE);
+        feeds[0].wait(PAUSE).unwrap();
         feeds.iter_mut().for_each(|feed| while feed.pop().is_some() {});
     };
     engine.wait_ready(TIMEOUT).unwrap();
@@ -94,7 +94,7 @@ pub fn unread_messages_take_no_memory() {
     // Joining allocates. A feed that has received a message has joined.
     receive(&engine, 100, pause);
     for (feed, policy) in feeds.iter_mut().zip(policies) {
-        assert!(feed.wait(TIMEOUT), "{policy}: no message arrived");
+        assert!(feed.wait(TIMEOUT).unwrap(), "{policy}: no message arrived");
     }
     let before = allocated();
     receive(&engine, MEASURED, pause);

@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use hoga::config::{Endpoint, FormatChoice, FormatRule, InvalidEndpoint};
 use hoga::feed::Overflow;
 use hoga::model::{DataType, Format};
-use hoga::plan::{InvalidCode, MarketSelector};
+use hoga::model::{InvalidCode, MarketSelector};
 use hoga_exchange::{Dialect, Pace};
 
 use crate::formats::rate;

@@ -108,7 +108,8 @@ impl Demo {
             if left.is_zero() || interrupt.is_asked() {
                 return Ok(());
             }
-            self.feed.wait(left.min(next_view.since(now)).min(FRAME));
+            // The end of the engine is handled above.
+            let _ = self.feed.wait(left.min(next_view.since(now)).min(FRAME));
         }
     }
 
@@ -159,7 +160,7 @@ impl Demo {
         self.server.inject(Fault::Mute(true));
         let deadline = self.engine.now() + DRAIN_MAX;
         while Tally::now(&self.engine).data < self.server.stats().data_frames && self.engine.now() < deadline {
-            self.feed.wait(Duration::from_millis(10));
+            let _ = self.feed.wait(Duration::from_millis(10));
             self.read();
         }
         self.read();

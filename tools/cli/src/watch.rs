@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use hoga::engine::{Engine, Feed, Lifecycle, LifecycleEvent};
 use hoga::feed::{Item, Update};
+use hoga::model::MarketSelector;
 use hoga::model::{DataType, Nanos};
 use hoga::monitor::GapLog;
-use hoga::plan::{MarketSelector, PlanStats, Subscription};
+use hoga::plan::{PlanStats, Subscription};
 
 use crate::args::{Only, WatchArgs};
 use crate::breakdown::Breakdown;
@@ -153,7 +154,8 @@ impl Watch {
             }
             if caught_up {
                 let pause = self.pause();
-                self.feed.wait(pause);
+                // The end of the engine is handled above.
+                let _ = self.feed.wait(pause);
             }
         }
     }

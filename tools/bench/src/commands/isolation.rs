@@ -153,7 +153,7 @@ impl Other {
         let (record, ended, clock) = (seen.clone(), stop.clone(), SystemClock::new());
         let thread = thread::spawn(move || {
             while !ended.load(Relaxed) {
-                feed.wait(Duration::from_millis(50));
+                let _ = feed.wait(Duration::from_millis(50));
                 let mut record = record.lock().unwrap_or_else(PoisonError::into_inner);
                 while let Some(item) = feed.pop() {
                     record_one(&mut record, &item, clock.now());

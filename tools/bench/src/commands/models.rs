@@ -299,7 +299,7 @@ impl Strategy {
                         match every {
                             Some(every) => thread::sleep(every),
                             None => {
-                                feed.wait(SLEEP);
+                                let _ = feed.wait(SLEEP);
                             }
                         }
                     }

@@ -123,8 +123,8 @@ fn unchanged(measure: &Measure) -> Result<Vec<Candidate<'static>>, Error> {
     let (map, market) = (DashMap::new(), ticker.market);
     map.insert(market, Arc::new(ticker));
     Ok(vec![
-        loads(CACHED, measure, move || cached.load().trade_price)?,
-        loads(HANDLE, measure, move || handle.load().trade_price)?,
+        loads(CACHED, measure, move || cached.load().value().unwrap().trade_price)?,
+        loads(HANDLE, measure, move || handle.load().value().unwrap().trade_price)?,
         loads("arc-swap", measure, move || swap.load().trade_price)?,
         loads("DashMap", measure, move || map.get(&market).map_or(0.0, |ticker| ticker.trade_price))?,
     ])
@@ -141,11 +141,15 @@ fn changed(turn: Duration) -> Result<Vec<Candidate<'static>>, Error> {
         let (mut publish, handles) = writer(table)?;
         let mut cached: Vec<_> = handles.iter().map(Handle::cached).collect();
         all.push(Candidate::new(vec![Line::new(table, CACHED, &TIME)], move || {
-            Ok(vec![vec![alternate(turn, &mut publish, || cached.iter_mut().map(|one| one.load().trade_price).sum())]])
+            Ok(vec![vec![alternate(turn, &mut publish, || {
+                cached.iter_mut().map(|one| one.load().value().unwrap().trade_price).sum()
+            })]])
         }));
         let (mut publish, handles) = writer(table)?;
         all.push(Candidate::new(vec![Line::new(table, HANDLE, &TIME)], move || {
-            Ok(vec![vec![alternate(turn, &mut publish, || handles.iter().map(|one| one.load().trade_price).sum())]])
+            Ok(vec![vec![alternate(turn, &mut publish, || {
+                handles.iter().map(|one| one.load().value().unwrap().trade_price).sum()
+            })]])
         }));
     }
     Ok(all)
@@ -215,7 +219,7 @@ pub fn publish(readers: usize) -> Result<(), Failure> {
     let time = thread::scope(|scope| {
         for _ in 0..readers {
             scope.spawn(|| {
-                black_box(handles[0].load().trade_price);
+                black_box(handles[0].load().value().unwrap().trade_price);
                 have_read.wait();
                 may_leave.wait();
             });

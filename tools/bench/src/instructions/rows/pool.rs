@@ -32,7 +32,7 @@ pub fn rows() -> Vec<Row> {
         }),
         Row::new("load ticker, handle", MARKETS, || {
             let source = Source::new();
-            move || source.handles.iter().for_each(|handle| _ = black_box(handle.load().trade_price))
+            move || source.handles.iter().for_each(|handle| _ = black_box(handle.load().value().unwrap().trade_price))
         }),
         Row::new("load ticker with its health, cached handle", MARKETS, || {
             let source = Source::new();
@@ -47,7 +47,7 @@ pub fn rows() -> Vec<Row> {
 #[inline(never)]
 fn load_cached(handles: &mut [CachedHandle<Ticker>]) {
     for handle in handles {
-        black_box(handle.load().trade_price);
+        black_box(handle.load().value().unwrap().trade_price);
     }
 }
 
@@ -56,7 +56,7 @@ fn load_cached(handles: &mut [CachedHandle<Ticker>]) {
 fn load_cached_with_health(handles: &mut [CachedHandle<Ticker>]) {
     for handle in handles {
         let reading = handle.load();
-        black_box((reading.trade_price, reading.health()));
+        black_box((reading.value().unwrap().trade_price, reading.health()));
     }
 }
 

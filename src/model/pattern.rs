@@ -1,9 +1,9 @@
-//! Patterns of markets: `KRW-*`, `*-BTC`, `*`. Which markets exist is in the [`Universe`](super::Universe).
+//! Patterns of markets: `KRW-*`, `*-BTC`, `*`. Which markets exist is not known here.
 
 use std::fmt;
 use std::str::FromStr;
 
-use crate::model::{Currency, InvalidMarket, Market};
+use super::{Currency, InvalidMarket, Market};
 
 /// A pattern for all markets of one quote currency (`KRW-*`), of one base currency (`*-BTC`), or all markets (`*`).
 ///

@@ -3,8 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{InvalidPattern, Pattern};
-use crate::model::{InvalidMarket, Market};
+use super::{InvalidMarket, InvalidPattern, Market, Pattern};
 
 /// One market, or all markets of a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
