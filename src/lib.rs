@@ -50,7 +50,7 @@
 //! | --- | --- |
 //! | the engine | [`Engine`], made by a [`Builder`]; [`Client`] groups subscriptions under a name |
 //! | reading the pool | [`DataPool`], [`Handle`], [`Reading`], [`Health`]; [`Batch`] for many markets at one moment |
-//! | feeds and callbacks | [`Feed`], [`Item`], [`Update`], [`Overflow`]; [`CallbackBuilder`], [`Callback`], [`Dispatcher`] |
+//! | feeds and callbacks | [`Feed`], [`Item`], [`Update`], [`Overflow`], [`History`]; [`CallbackBuilder`], [`Callback`], [`Dispatcher`] |
 //! | subscriptions | [`ticker()`], [`trade()`], [`orderbook()`], [`candle()`]; [`Subscription`], [`Subscribed`], [`Pattern`], [`Universe`] |
 //! | messages | [`Ticker`], [`Trade`], [`Orderbook`], [`Candle`], or any of them as an [`Event`]; [`Market`], [`StreamKey`], [`Stamps`] |
 //! | errors | [`Error`] |
@@ -58,6 +58,7 @@
 //! | details of errors | [`error`] |
 //! | status of the engine | [`status`] |
 //! | feeds without an engine | [`offline`] |
+//! | tests of strategies | `testing`, with the feature of that name |
 //!
 //! The library installs no logger, panic hook or signal handler. It logs through `tracing`, from a separate thread: a
 //! slow or stuck subscriber delays the log and nothing else. Lines that do not fit in the thread's queue are dropped,
@@ -167,7 +168,7 @@ pub use pool::{AsMarket, Batch, BatchCursor, CachedHandle, DataPool, Handle, Hea
 // Feeds and callbacks.
 pub use call::{Callback, CallbackResult, Dispatcher};
 pub use engine::{CallbackBuilder, Feed};
-pub use feed::{Item, Overflow, Payload, Update};
+pub use feed::{History, Item, Overflow, Payload, Update};
 
 // Subscriptions, and the markets that exist.
 pub use engine::Subscribed;
@@ -216,6 +217,9 @@ pub mod offline {
     pub use crate::model::Clock;
     pub use crate::net::SystemClock;
 }
+
+#[cfg(feature = "testing")]
+pub mod testing;
 
 /// Compiles the programs in the README.
 #[cfg(doctest)]

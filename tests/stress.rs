@@ -419,7 +419,7 @@ mod streams {
                 std::thread::sleep(Duration::from_millis(rng.below(8) as u64));
             }
             for reader in &readers {
-                reader.feed.subscribed().wait_confirmed(common::TIMEOUT).unwrap();
+                reader.feed.subscribed().unwrap().wait_confirmed(common::TIMEOUT).unwrap();
             }
             fall_silent(&server, &engine);
             let log = Log::of(&record);

@@ -150,8 +150,8 @@ impl Engine {
     }
 
     /// Opens a feed of the updates of these streams, from now on. The [`Overflow`] policy decides about updates that
-    /// are not read in time. The default policy depends on the type of the stream. Every trade counts, so up to 4096
-    /// trades of a connection wait for the reader, and those that do not fit are dropped and reported in band. Tickers,
+    /// are not read in time. The default policy depends on the type of the stream. Every trade counts, so about
+    /// 1500 trades of a connection wait for the reader, and those that do not fit are dropped and reported in band. Tickers,
     /// order books and candles are states, so only the newest value of each stream waits. A program that must not miss
     /// a trade asks for enough capacity up front ([`DropNewest`](Overflow::DropNewest)) and reads as fast as trades
     /// arrive.

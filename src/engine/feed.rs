@@ -55,7 +55,8 @@ use crate::sync::signal::Signal;
 /// feeds.
 pub struct Feed<T = Event> {
     items: feed::Feed<T>,
-    subscribed: Subscribed,
+    /// `None` for a feed that a test fills.
+    subscribed: Option<Subscribed>,
 }
 
 impl<T: Payload> Feed<T> {
@@ -81,7 +82,7 @@ impl<T: Payload> Feed<T> {
         let asked = FeedRequest { overflow, open: Box::new(open) };
         let subscribed = Subscribed::new(control, client, subscription.mixed(), Some(asked))?;
         // If the demand was accepted, `open` was called.
-        items.map(|items| Self { items, subscribed }).ok_or(Error::Stopped)
+        items.map(|items| Self { items, subscribed: Some(subscribed) }).ok_or(Error::Stopped)
     }
 
     /// Sleeps until there is an item to pop, for at most `timeout`. Returns false if there is none by then: silence is
@@ -97,18 +98,26 @@ impl<T: Payload> Feed<T> {
         if !self.items.is_closed() {
             return Ok(is_ready);
         }
-        self.subscribed.check_runs()?;
-        Err(Error::LeaseExpired)
+        match &self.subscribed {
+            Some(subscribed) => subscribed.check_runs().and(Err(Error::LeaseExpired)),
+            None => Err(Error::Stopped),
+        }
     }
 
-    /// Returns the handle that holds the feed's streams.
-    pub fn subscribed(&self) -> &Subscribed {
-        &self.subscribed
+    /// Returns the handle that holds the feed's streams; `None` for a feed of a test's source, which has no engine.
+    pub fn subscribed(&self) -> Option<&Subscribed> {
+        self.subscribed.as_ref()
+    }
+
+    /// Returns a feed that a test fills.
+    #[cfg(feature = "testing")]
+    pub(super) fn without_demand(items: feed::Feed<T>) -> Self {
+        Self { items, subscribed: None }
     }
 }
 
 /// Refuses policies that cannot work or need too much memory.
-fn check<T: Payload>(overflow: Overflow, connections: usize) -> Result<()> {
+pub(super) fn check<T: Payload>(overflow: Overflow, connections: usize) -> Result<()> {
     let ring = overflow.capacity().map_or(0, |capacity| feed::ring_bytes::<T>(capacity).saturating_mul(connections));
     let too_large = (ring > Feed::<T>::BYTES_MAX).then(|| {
         format!(

@@ -28,6 +28,10 @@ mod simulation;
 mod status;
 mod stream_watch;
 mod subscribed;
+#[cfg(feature = "testing")]
+pub(crate) mod testing;
+#[cfg(feature = "testing")]
+pub(crate) mod testing_messages;
 mod threads;
 mod ticker_routes;
 

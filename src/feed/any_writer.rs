@@ -65,6 +65,12 @@ impl AnyWriter {
         for_any!(self, writer => writer.flush());
     }
 
+    /// See [`FeedWriter::lose`].
+    #[cfg(feature = "testing")]
+    pub(crate) fn lose(&mut self, updates: u64) {
+        for_any!(self, writer => writer.lose(updates));
+    }
+
     pub(crate) fn wake(&self) {
         for_any!(self, writer => writer.wake());
     }

@@ -77,6 +77,14 @@ pub enum Item<T = Event> {
     },
 }
 
+impl<T> Item<T> {
+    /// Returns the update; `None` for a gap and for a change of the socket.
+    #[inline]
+    pub fn data(&self) -> Option<&Update<T>> {
+        if let Self::Data(update) = self { Some(update) } else { None }
+    }
+}
+
 /// A placeholder, to create the slice that [`Feed::pop_batch`](super::Feed::pop_batch) fills.
 impl<T> Default for Item<T> {
     fn default() -> Self {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::ring_bytes;
 use crate::model::{DataType, Nature};
 
 /// A feed's policy for events that arrive faster than they are read. With every policy of a live feed, no reader makes
@@ -16,9 +17,9 @@ use crate::model::{DataType, Nature};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Overflow {
-    /// A policy for each type of stream. Every trade counts, so trades get `DropNewest` with
-    /// [`CAPACITY`](Self::CAPACITY). Tickers, order books and candles are states, whose newest value replaces older
-    /// ones, so they get `Conflate`.
+    /// A policy for each type of stream. Every trade counts, so trades get `DropNewest` with as many updates as fit into
+    /// [`BY_TYPE_BYTES`](Self::BY_TYPE_BYTES): 1489 trades, or 240 of a feed of events. Tickers, order books and candles
+    /// are states, whose newest value replaces older ones, so they get `Conflate`.
     #[default]
     ByType,
     /// Drops the oldest events. The reader follows a ring that all readers of the connection share, so publishing costs
@@ -49,8 +50,13 @@ pub enum Overflow {
 const THROTTLE_MAX: Duration = Duration::from_secs(3600);
 
 impl Overflow {
-    /// The default number of updates that may wait.
+    /// The number of updates that may wait with [`DROP_NEWEST`](Self::DROP_NEWEST).
     pub const CAPACITY: usize = 4096;
+
+    /// The size of the ring for trades with [`ByType`](Self::ByType), for each connection that may carry the feed's
+    /// streams, in bytes. So that fifty feeds of a program take megabytes, and a reader may pause for about a second
+    /// while a busy market trades.
+    pub const BY_TYPE_BYTES: usize = 256 << 10;
 
     /// The largest number of updates that may wait.
     pub const CAPACITY_MAX: usize = 1 << 20;
@@ -67,13 +73,9 @@ impl Overflow {
         }
     }
 
-    /// Returns the capacity of the feed's own ring, if the policy allows one.
+    /// Returns the number of updates that may wait, if the policy sets it.
     pub fn capacity(self) -> Option<usize> {
-        match self {
-            Self::DropNewest { capacity } => Some(capacity),
-            Self::ByType => Some(Self::CAPACITY),
-            _ => None,
-        }
+        if let Self::DropNewest { capacity } = self { Some(capacity) } else { None }
     }
 
     /// Returns why a live feed cannot use this policy and how to fix it, or `None` if it can.
@@ -94,12 +96,10 @@ impl Overflow {
         }
     }
 
-    /// Returns the capacity of the ring that a feed needs for streams of these types, in updates.
-    pub(super) fn own_ring(self, data_types: impl IntoIterator<Item = DataType>) -> Option<usize> {
-        data_types.into_iter().find_map(|data_type| match self.of(data_type) {
-            Self::DropNewest { capacity } => Some(capacity),
-            _ => None,
-        })
+    /// Returns the capacity of the ring that a feed of `T` needs for streams of these types, in updates.
+    pub(super) fn own_ring<T>(self, data_types: impl IntoIterator<Item = DataType>) -> Option<usize> {
+        let capacity = data_types.into_iter().find_map(|data_type| self.of(data_type).capacity());
+        if self == Self::ByType { capacity.map(|_| Self::BY_TYPE_BYTES / ring_bytes::<T>(1)) } else { capacity }
     }
 }
 

@@ -87,6 +87,15 @@ impl<T: Payload> QueueWriter<T> {
         self.writer_counters.depth_max.raise((self.ring.buffer().capacity() - self.ring.slots()) as u64);
     }
 
+    /// Drops this number of updates, as if the ring had been full.
+    #[cfg(feature = "testing")]
+    pub fn lose(&mut self, updates: u64) {
+        for _ in 0..updates {
+            self.writer_counters.received.add(1);
+            self.drop_newest();
+        }
+    }
+
     #[cold]
     fn drop_newest(&mut self) {
         self.dropped += 1;

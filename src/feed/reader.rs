@@ -89,7 +89,7 @@ pub(super) fn open_with<T: Payload>(opening: Opening<'_>, room: Option<Arc<Signa
         writers,
         counters: counters.clone(),
     });
-    let capacity = overflow.own_ring(data_types.iter().copied());
+    let capacity = overflow.own_ring::<T>(data_types.iter().copied());
     let (joins, joining) = channel();
     let mut sources: Vec<Box<dyn Source<T>>> = Vec::new();
     let mut writer = |connection: &Arc<ConnectionState>| {

@@ -80,6 +80,15 @@ impl<T: Payload> FeedWriter<T> {
         !std::mem::replace(&mut self.unflushed, true)
     }
 
+    /// Makes a feed with its own ring lose updates.
+    #[cfg(feature = "testing")]
+    pub fn lose(&mut self, updates: u64) {
+        if let Some(queue) = &mut self.queue {
+            queue.lose(updates);
+            self.shared.signal.notify();
+        }
+    }
+
     /// Counts an update that the reader does not want.
     #[inline]
     pub fn filter(&mut self) {

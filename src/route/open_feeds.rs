@@ -115,6 +115,12 @@ impl OpenFeeds {
         Some(feed)
     }
 
+    /// Makes each feed with its own ring lose updates.
+    #[cfg(feature = "testing")]
+    pub fn lose(&mut self, updates: u64) {
+        self.places.iter_mut().flatten().for_each(|open| open.writer.lose(updates));
+    }
+
     /// Reserves room for this number of streams to flush.
     pub fn reserve_touched(&mut self, streams: usize) {
         self.touched.reserve(streams.saturating_sub(self.touched.len()));

@@ -119,6 +119,12 @@ impl<C: Clock> Router<C> {
         each_noun!(T => join::<T>(&mut self.table, &mut self.feeds, &mut self.rings, place, specs));
     }
 
+    /// Makes each feed with its own ring lose updates, for tests of strategies.
+    #[cfg(feature = "testing")]
+    pub fn lose(&mut self, updates: u64) {
+        self.feeds.lose(updates);
+    }
+
     /// Hands over everything that was pushed since the last call.
     #[inline]
     pub fn flush_feeds(&mut self) {

@@ -98,7 +98,7 @@ fn debug_output_is_short() {
     let shown: [&dyn Debug; 9] = [
         &engine,
         engine.pool(),
-        feed.subscribed(),
+        feed.subscribed().unwrap(),
         &feed,
         &callback,
         &handle,

@@ -121,7 +121,7 @@ fn a_stream_that_was_off_the_wire_begins_with_the_current_snapshot() {
             eventually("the known price is stale", || !eth.load().health().is_live());
             socket.send([ticker_json("KRW-ETH", 200.0, 200, SNAPSHOT)]);
             assert_eq!(take(&mut feed, 1), [200.0], "{policy}");
-            feed.subscribed().wait_confirmed(TIMEOUT).unwrap();
+            feed.subscribed().unwrap().wait_confirmed(TIMEOUT).unwrap();
             assert!(eth.load().health().is_live() && eth.load().value().unwrap().trade_price == 200.0);
             let counts = feed.counts();
             assert_eq!((counts.received, counts.delivered, counts.queued), (1, 1, 0), "{policy}");
@@ -156,7 +156,7 @@ fn a_market_that_is_listed_again_begins_with_the_current_snapshot() {
         let socket = exchange.socket();
         assert_eq!(socket.request().mode("ticker KRW-ETH"), Some("all"));
         socket.send([ticker_json("KRW-BTC", 1.0, 1, SNAPSHOT), ticker_json("KRW-ETH", 100.0, 100, SNAPSHOT)]);
-        feed.subscribed().wait_confirmed(TIMEOUT).unwrap();
+        feed.subscribed().unwrap().wait_confirmed(TIMEOUT).unwrap();
         assert_eq!(sorted(take(&mut feed, 2)), [1.0, 100.0], "{policy}");
         engine.set_universe(markets[..1].iter().copied());
         assert_eq!(socket.request().mode("ticker KRW-ETH"), None);
@@ -248,7 +248,7 @@ fn a_snapshot_for_another_feeds_deeper_book_delivers_the_changes_before_it() {
         let socket = exchange.socket();
         assert!(socket.request().mode("orderbook KRW-BTC.5").is_some());
         socket.send([book_json("KRW-BTC", 100.0, 5, 100, SNAPSHOT)]);
-        feed.subscribed().wait_confirmed(TIMEOUT).unwrap();
+        feed.subscribed().unwrap().wait_confirmed(TIMEOUT).unwrap();
         assert_eq!(take(&mut feed, 1), [100.0]);
         let mut deep = engine.feed(orderbook("KRW-BTC").only_snapshot(), policy).unwrap();
         assert_eq!(socket.request().mode("orderbook KRW-BTC"), Some("all"));
@@ -274,7 +274,7 @@ fn a_trade_feed_that_is_opened_again_gets_the_last_trade_without_a_new_trade() {
             assert_eq!(socket.request().mode("trade KRW-ETH"), Some("all"));
             socket.send([trade_json("KRW-ETH", 1001.0, 100, SNAPSHOT)]);
             assert_eq!(take(&mut feed, 1), [1001.0], "{policy}");
-            feed.subscribed().wait_confirmed(TIMEOUT).unwrap();
+            feed.subscribed().unwrap().wait_confirmed(TIMEOUT).unwrap();
             socket.send([trade_json("KRW-ETH", 1001.0, 100, SNAPSHOT)]);
             eventually("the trade has arrived again", || engine.connections()[0].counters.data == 2 * round);
             assert_eq!(feed.pop(), None, "{policy}: the trade is delivered once");

@@ -258,7 +258,7 @@ fn everything_is_back_after_an_outage() {
     }
     let changes = engine.subscribe(ticker("BTC-XRP").only_realtime()).unwrap();
     let mut feed = engine.feed(trade("KRW-BTC"), Overflow::DROP_NEWEST).unwrap();
-    feed.subscribed().wait_confirmed(TIMEOUT).unwrap();
+    feed.subscribed().unwrap().wait_confirmed(TIMEOUT).unwrap();
     eventually("everything is on the wire", || record.wire().len() == 24 * 3 + 2);
     let (carried, connection) = (record.wire(), record.connections()[0]);
     let held_ticker = engine.pool().ticker("KRW-BTC").unwrap();

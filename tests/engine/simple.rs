@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::common::{TIMEOUT, builder, eventually, exchange, finish, markets};
+use crate::common::{TIMEOUT, builder, eventually, eventually_wire, exchange, finish, markets};
 use hoga::Noun;
 use hoga::error::{Error, NotReadyReason};
 use hoga::prelude::*;
@@ -126,7 +126,9 @@ fn after_a_shutdown_every_wait_ends_with_stopped() {
             let end = wait.join().unwrap();
             assert!(matches!(end, Error::Stopped), "{end}");
         }
-        read.into_iter().for_each(|count| drop(count.join().unwrap()));
+        for count in read {
+            count.join().unwrap();
+        }
     });
     eventually("the callback has ended", || callback.state() == hoga::status::CallbackState::Ended);
     // And those that begin later.
@@ -135,4 +137,64 @@ fn after_a_shutdown_every_wait_ends_with_stopped() {
     assert!(matches!(engine.wait_revisions(TIMEOUT, |_| false), Err(Error::Stopped)));
     assert!(matches!(feeds[0].wait(TIMEOUT), Err(Error::Stopped)));
     assert!(feeds[0].blocking().next().is_none());
+}
+
+#[test]
+fn a_held_subscription_is_widened_and_narrowed_and_the_others_are_not_touched() {
+    let (server, record) = exchange(50.0, 10);
+    let engine = builder(&server).start().unwrap();
+    let held = engine.subscribe(ticker(["KRW-BTC", "KRW-ETH"])).unwrap();
+    held.wait_confirmed(TIMEOUT).unwrap();
+    let before = held.revision();
+    held.widen(orderbook("KRW-BTC").and(ticker("KRW-XRP"))).unwrap();
+    assert!(held.revision() > before);
+    held.wait_confirmed(TIMEOUT).unwrap();
+    let wire = |streams: &[&str]| streams.iter().map(|stream| stream.to_string()).collect();
+    eventually_wire(&record, &wire(&["orderbook KRW-BTC", "ticker KRW-BTC", "ticker KRW-ETH", "ticker KRW-XRP"]));
+    held.narrow(["KRW-BTC", "KRW-NOPE"]).unwrap();
+    eventually_wire(&record, &wire(&["ticker KRW-ETH", "ticker KRW-XRP"]));
+    assert_eq!(held.keys().len(), 2);
+    assert_eq!(held.narrow("krw-eth").unwrap_err().code(), "INVALID_ARGUMENT");
+
+    let feed = engine.feed(trade(["KRW-BTC", "KRW-ETH"]), Overflow::default()).unwrap();
+    let subscribed = feed.subscribed().unwrap();
+    assert_eq!(subscribed.widen(trade("KRW-XRP")).unwrap_err().code(), "INVALID_ARGUMENT");
+    subscribed.narrow("KRW-BTC").unwrap();
+    eventually_wire(&record, &wire(&["ticker KRW-ETH", "ticker KRW-XRP", "trade KRW-ETH"]));
+    drop((held, feed));
+    eventually_wire(&record, &wire(&[]));
+    finish(engine, &server);
+}
+
+#[test]
+fn a_client_lists_what_it_holds_and_cancels_by_id_and_by_market() {
+    let (server, record) = exchange(50.0, 10);
+    let all = markets(10);
+    let engine =
+        builder(&server).universe(all.iter().map(|code| code.parse().unwrap())).ticker("KRW-XRP").start().unwrap();
+    let (client, other) = (engine.client("chart").unwrap(), engine.client("other").unwrap());
+    let prices = client.subscribe(ticker(["KRW-BTC", "KRW-ETH"])).unwrap();
+    let mut trades = client.feed(trade("KRW-BTC"), Overflow::default()).unwrap();
+    let held = client.held();
+    assert_eq!(held.iter().map(|held| held.id).collect::<Vec<_>>(), [prices.id(), trades.subscribed().unwrap().id()]);
+    assert_eq!(held[1].streams.iter().map(StreamKey::to_string).collect::<Vec<_>>(), ["trade KRW-BTC"]);
+    assert!(!other.cancel(prices.id()), "only its holder cancels it");
+
+    client.cancel_markets("KRW-ETH").unwrap();
+    assert_eq!(prices.keys().len(), 1);
+    assert!(client.cancel(trades.subscribed().unwrap().id()) && !client.cancel(trades.subscribed().unwrap().id()));
+    assert!(trades.blocking().all(|item| matches!(item, Item::Data(_))), "and then the feed ends");
+    let wire = ["ticker KRW-BTC", "ticker KRW-XRP"].map(str::to_owned).into();
+    eventually_wire(&record, &wire);
+    assert!(client.cancel(prices.id()));
+    assert!(matches!(prices.wait_confirmed(TIMEOUT), Err(Error::LeaseExpired)));
+    assert!(matches!(prices.widen(ticker("KRW-ETH")), Err(Error::LeaseExpired)));
+
+    let pattern = client.subscribe(orderbook("KRW-*")).unwrap();
+    assert_eq!(pattern.keys().len(), all.iter().filter(|code| code.starts_with("KRW-")).count());
+    let refused = client.cancel_markets(&*all[0]).unwrap_err();
+    assert!(refused.to_string().contains("KRW-*"), "{refused}");
+    client.cancel_markets("KRW-*").unwrap();
+    assert!(pattern.keys().is_empty());
+    finish(engine, &server);
 }

@@ -72,7 +72,7 @@ fn a_new_feed_causes_no_second_snapshot_for_others() {
     let engine = builder(&server).start().unwrap();
     let mut first = engine.feed(ticker(["KRW-BTC", "KRW-ETH"]), Overflow::DROP_NEWEST).unwrap();
     let mut second = engine.feed(ticker("KRW-BTC"), Overflow::DROP_NEWEST).unwrap();
-    first.subscribed().wait_confirmed(TIMEOUT).unwrap();
+    first.subscribed().unwrap().wait_confirmed(TIMEOUT).unwrap();
     // One subscription wants a snapshot of a running stream, another wants new streams, and a third a running stream.
     let mut once = engine.feed(ticker("KRW-BTC").only_snapshot(), Overflow::DROP_NEWEST).unwrap();
     assert!(once.wait(TIMEOUT).unwrap());

@@ -45,11 +45,11 @@ fn listed_markets_join_delisted_ones_leave_and_the_others_stay_untouched() {
     let engine = builder(&server).connections(2).universe(rest.iter().copied()).start().unwrap();
     let mut feed = engine.feed(orderbook("*"), Overflow::DROP_NEWEST).unwrap();
     engine.wait_ready(TIMEOUT).unwrap();
-    assert_eq!(feed.subscribed().keys().len(), rest.len());
+    assert_eq!(feed.subscribed().unwrap().keys().len(), rest.len());
     let connects = server.stats().connections;
 
     engine.set_universe(all.iter().copied());
-    assert_eq!(feed.subscribed().keys().len(), all.len());
+    assert_eq!(feed.subscribed().unwrap().keys().len(), all.len());
     engine.wait_ready(TIMEOUT).unwrap();
     let mut seen = BTreeSet::new();
     eventually("the feed delivers the new market", || {
@@ -188,7 +188,7 @@ fn a_feed_of_a_pattern_gets_nothing_of_a_delisted_market_until_it_is_listed_agai
         let engine = builder(&server).grace(TIMEOUT).universe([stays, gone]).start().unwrap();
         let mut feed = engine.feed(ticker("*").and(orderbook("*")), overflow).unwrap();
         let _held = is_held.then(|| engine.subscribe(ticker(gone).and(orderbook(gone))).unwrap());
-        feed.subscribed().wait_confirmed(TIMEOUT).unwrap();
+        feed.subscribed().unwrap().wait_confirmed(TIMEOUT).unwrap();
         eventually("it gets both markets", || markets_of(&mut feed).contains(&gone));
 
         engine.set_universe([stays]);
@@ -244,9 +244,9 @@ fn a_listed_market_beyond_capacity_is_subscribed_once_there_is_capacity() {
     engine.wait_ready(TIMEOUT).unwrap();
 
     engine.set_universe(all[..3].iter().copied());
-    assert_eq!(feed.subscribed().keys().len(), 2);
+    assert_eq!(feed.subscribed().unwrap().keys().len(), 2);
     assert_eq!(engine.conflicts().len(), 1);
-    for not_ready in [engine.wait_ready(Duration::ZERO), feed.subscribed().wait_confirmed(Duration::ZERO)] {
+    for not_ready in [engine.wait_ready(Duration::ZERO), feed.subscribed().unwrap().wait_confirmed(Duration::ZERO)] {
         let not_ready = not_ready.unwrap_err();
         let Error::NotReady(missing) = &not_ready else { panic!("{not_ready}") };
         let no_room =
@@ -256,7 +256,7 @@ fn a_listed_market_beyond_capacity_is_subscribed_once_there_is_capacity() {
     drop(other);
     eventually("the feed delivers it", || !of_market(&mut feed, all[2]).is_empty());
     engine.wait_ready(TIMEOUT).unwrap();
-    assert_eq!(feed.subscribed().keys().len(), 3);
+    assert_eq!(feed.subscribed().unwrap().keys().len(), 3);
     finish(engine, &server);
 }
 
@@ -287,7 +287,7 @@ fn a_market_that_is_listed_again_delivers_its_snapshot_again() {
     engine.set_universe(rest.iter().copied());
     eventually("the delisted market leaves", || engine.pool().orderbook(*again).is_err());
     engine.set_universe(all.iter().copied());
-    feed.subscribed().wait_confirmed(TIMEOUT).unwrap();
+    feed.subscribed().unwrap().wait_confirmed(TIMEOUT).unwrap();
     eventually("its snapshot after the new listing", || !of_market(&mut feed, *again).is_empty());
 }
 
@@ -300,7 +300,7 @@ fn a_named_market_that_is_listed_is_also_read_in_the_patterns_mode() {
     let engine = builder(&server).universe(rest.iter().copied()).start().unwrap();
     let named = orderbook(*new).only_snapshot();
     let mut feed = engine.feed(named.and(orderbook("*").only_realtime()), Overflow::DROP_NEWEST).unwrap();
-    feed.subscribed().wait_confirmed(TIMEOUT).unwrap();
+    feed.subscribed().unwrap().wait_confirmed(TIMEOUT).unwrap();
     engine.set_universe(all.iter().copied());
     eventually("changes of it arrive", || {
         of_market(&mut feed, *new).iter().any(|event| event.stream_type() == StreamType::Realtime)
