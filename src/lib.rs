@@ -187,7 +187,10 @@ pub use model::{
 /// The status of the engine: connections, feeds, callbacks, demand, the list of markets, and latencies.
 pub mod status {
     pub use crate::call::CallbackStatus;
-    pub use crate::engine::{ConnectionStatus, FeedStatus, Lifecycle, LifecycleEvent, MarketListStatus};
+    pub use crate::engine::{
+        ConnectionStatus, EngineHealth, EngineProblem, FeedStatus, HealthLevel, Lifecycle, LifecycleEvent,
+        MarketListStatus,
+    };
     pub use crate::feed::{CallbackState, FeedCounters, FeedCounts, Latencies, Latency};
     pub use crate::model::ClockOffset;
     pub use crate::plan::{ClientStatus, Conflict, ConflictKind, ConflictSubject, PlanStats, Revisions};

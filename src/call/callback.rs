@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::dispatcher::{BATCH, Task, TaskQueue, drop_quietly};
 use crate::feed::{CallbackState, FailureQuota, Feed, FeedCounters, FeedCounts, Item, Latencies, Latency, Payload};
-use crate::model::{Clock, Nanos};
+use crate::model::{Clock, Nanos, panic_message};
 
 /// The maximum length of a stored failure message, in characters.
 const FAILURE_MAX: usize = 200;
@@ -307,9 +307,4 @@ where
         }
         ended
     }
-}
-
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a message".to_owned())
 }

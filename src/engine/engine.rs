@@ -36,7 +36,7 @@ const DROP_DEADLINE: Duration = Duration::from_secs(2);
 /// All methods are for the control path and may lock. Strategies read through [`pool`](Self::pool) handles and
 /// [`feed`](Self::feed)s, which do not lock.
 pub struct Engine {
-    control: Arc<Control>,
+    pub(super) control: Arc<Control>,
     /// Taken by the first call that shuts the engine down.
     threads: Mutex<Vec<Thread>>,
     /// The log thread. It ends after the others.

@@ -13,8 +13,9 @@ use super::connection::Connection;
 use super::control::Control;
 use super::log::{self, Note};
 use super::shutdown::ShutdownReport;
-use crate::model::{Clock, Nanos};
-use crate::net::{MarketSource, Reactor, SystemClock, pin};
+use crate::call::drop_quietly;
+use crate::model::{Clock, Market, Nanos, panic_message};
+use crate::net::{MarketSource, Reactor, SourceError, SourceFailure, SystemClock, pin};
 use crate::plan::MarketList;
 use crate::sync::lossy::Reader;
 
@@ -33,6 +34,16 @@ enum End {
     Stopped { hanging_lookups: usize },
     /// The thread panicked.
     Panicked,
+}
+
+/// Asks the source for its markets and the number of unusable entries. A panic of the source is a failure like others.
+fn ask(source: &mut dyn MarketSource) -> Result<(Vec<Market>, u64), SourceError> {
+    let answer = catch_unwind(AssertUnwindSafe(|| source.markets().map(|markets| (markets, source.skipped()))));
+    answer.unwrap_or_else(|panic| {
+        let failure = SourceFailure::Panicked(panic_message(&*panic));
+        drop_quietly(panic);
+        Err(SourceError { url: "the market source of the program".to_owned(), failure })
+    })
 }
 
 /// A running thread.
@@ -96,8 +107,7 @@ impl Thread {
         Self::start("hoga-markets".to_owned(), alive, move || {
             let mut list = MarketList::new(every);
             while !control.is_stopped() {
-                let answer = source.markets();
-                control.take_markets(&mut list, answer.map(|markets| (markets, source.skipped())));
+                control.take_markets(&mut list, ask(&mut *source));
                 let until = control.clock.now() + list.pause();
                 while !control.is_stopped() && control.clock.now() < until {
                     thread::park_timeout(until.since(control.clock.now()).min(STOP_CHECK_EVERY));

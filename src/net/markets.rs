@@ -48,6 +48,8 @@ pub enum SourceFailure {
     Timeout(Duration),
     /// The connection failed or broke off, in the look-up, TCP, TLS or HTTP.
     Unreachable(String),
+    /// The source panicked with this message.
+    Panicked(String),
 }
 
 impl fmt::Display for SourceError {
@@ -72,6 +74,7 @@ impl fmt::Display for SourceFailure {
             }
             Self::Unreadable(why) => write!(f, "{why}; check that the endpoint is an exchange"),
             Self::Timeout(time) => write!(f, "no response within {time:?}; check the network, or try again later"),
+            Self::Panicked(why) => write!(f, "it panicked: {}", why.escape_debug()),
             Self::Unreachable(why) => write!(f, "{why}; check the network, the address and the root certificates"),
         }
     }

@@ -1,6 +1,5 @@
 //! The event loop of one connection's thread: waits, reads, and performs the session's actions.
 
-use std::any::Any;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -15,7 +14,7 @@ use super::socket_table::{Progress, SocketEntry, SocketTable, Stage, close_reaso
 use super::tls::TlsConfig;
 use super::transport::{Transport, is_temporary};
 use crate::config::{Endpoint, Wait};
-use crate::model::{Clock, Nanos, Sink};
+use crate::model::{Clock, Nanos, Sink, panic_message};
 use crate::session::{Action, Closed, Event, Session, SocketId};
 use crate::sync::flag::Flag;
 
@@ -143,7 +142,7 @@ impl Reactor {
                 Ok(hanging_lookups) => return hanging_lookups,
                 // There is no other way to continue.
                 Err(payload) if !has_recovered => resume_unwind(payload),
-                Err(payload) => panic = Some(message_of(&*payload)),
+                Err(payload) => panic = Some(panic_message(&*payload)),
             }
         }
     }
@@ -378,12 +377,6 @@ impl Reactor {
             }
         }
     }
-}
-
-/// Returns the message of a panic.
-fn message_of(payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("a panic without a message").to_owned()
 }
 
 /// Sends the session's pending bytes on an open socket.

@@ -55,7 +55,8 @@ fn types_of_the_public_modules_are_debug_and_send() {
     all!(value: status::FeedStatus, status::FormatReason, status::Latencies, status::Latency, status::LifecycleEvent);
     all!(value: status::Disconnect, status::HealthReason, status::MarketListStatus, status::PlanStats, status::Rejection);
     all!(value: status::RejectionKind, status::RetryAfter, status::Cadence, status::FailureCause, status::RecoverableBy);
-    all!(value: status::RecoveryAction, status::RecoveryRule);
+    all!(value: status::RecoveryAction, status::RecoveryRule, status::EngineHealth, status::EngineProblem);
+    all!(value: status::HealthLevel);
     all!(value: status::Revisions, status::ServerError, status::Stage, status::State, status::StreamStatus);
     all!(value: status::SubscriptionEntry, status::SubscriptionList, status::VerdictCounts, status::Violation);
     all!(shared: status::FeedCounters, status::Lifecycle);

@@ -10,9 +10,10 @@ use hoga::config::{Backoff, ConnectLedger, KeepAlive, Limits, Timeouts};
 use hoga::engine::{Builder, Lifecycle};
 use hoga::error::{Error, NotReadyReason};
 use hoga::model::Nanos;
-use hoga::net::{MarketSource, Resolve, SourceError};
+use hoga::net::{MarketSource, Resolve, SourceError, SourceFailure};
 use hoga::prelude::*;
 use hoga::session;
+use hoga::status::{EngineProblem, HealthLevel};
 use hoga::ws::Rejection;
 use hoga_exchange::{Fault, Server, ServerConfig};
 
@@ -501,16 +502,21 @@ impl MarketSource for PanickingSource {
     }
 }
 
+/// The panic once ended the thread that asks for the list, so no list ever followed.
 #[test]
-fn a_source_of_markets_that_panics_is_named_at_the_end() {
+fn a_source_of_markets_that_panics_fails_by_name_and_is_asked_again() {
     let server = exchange(true);
-    let builder = builder(&server).market_source(PanickingSource, Duration::from_secs(60)).ticker("KRW-BTC");
+    let builder = builder(&server).market_source(PanickingSource, Duration::from_millis(10)).ticker("KRW-BTC");
     let engine = builder.start().unwrap();
     engine.wait_ready(TIMEOUT).unwrap();
-    let report = engine.shutdown(TIMEOUT);
-    assert_eq!((&report.panicked[..], report.running.len()), (&["hoga-markets".to_owned()][..], 0));
-    let error = report.into_result().unwrap_err();
-    assert!(matches!(&error, Error::ThreadPanicked(thread) if thread == "hoga-markets"), "{error}");
+    eventually("the failure is reported", || engine.market_list().failure.is_some());
+    let failure = engine.market_list().failure.unwrap();
+    assert!(matches!(&failure.failure, SourceFailure::Panicked(why) if why == "a bug of the program"), "{failure}");
+    let health = engine.health();
+    assert_eq!((health.level, &health.problems[..]), (HealthLevel::Degraded, &[EngineProblem::MarketList][..]));
+    engine.shutdown(TIMEOUT).into_result().unwrap();
+    let health = engine.health();
+    assert_eq!((health.level, &health.problems[0]), (HealthLevel::Critical, &EngineProblem::Stopped));
 }
 
 /// A source of markets that blocks until it is released.
