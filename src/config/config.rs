@@ -53,6 +53,10 @@ pub struct Config {
     /// [`Pacing::Balanced`]. Slower leaves room for others behind the same IP address and tolerates varying delays;
     /// faster sends changes of demand sooner.
     pub pacing: Pacing,
+    /// How long changes of demand are gathered into one request. Default: `None`, which is the window of
+    /// [`pacing`](Self::pacing). At most [`WINDOW_MAX`](Self::WINDOW_MAX). Longer sends fewer requests if many parts of
+    /// the program subscribe one after the other; new demand reaches the exchange later.
+    pub window: Option<Duration>,
     /// How a quiet socket is kept open. Default: [`KeepAlive::Ping`].
     pub keep_alive: KeepAlive,
     /// The longest time without data on a whole connection during which its values count as live. Default: 12 s, which
@@ -91,6 +95,7 @@ impl Default for Config {
             limits: Limits::default(),
             connect_ledger: ConnectLedger::default(),
             pacing: Pacing::default(),
+            window: None,
             keep_alive: KeepAlive::default(),
             stale_after: Duration::from_secs(12),
             receive_bytes: 64 * 1024,
@@ -104,12 +109,45 @@ impl Config {
     /// The maximum number of connections. The exchange allows five new ones per second and IP address.
     pub const CONNECTIONS_MAX: usize = 64;
 
+    /// The maximum of [`window`](Self::window).
+    pub const WINDOW_MAX: Duration = Duration::from_millis(500);
     /// The maximum grace period of an unused stream.
     pub const GRACE_MAX: Duration = Duration::from_secs(60);
 
     /// Whether the number of connections is valid.
     pub(crate) fn has_connections(&self) -> bool {
         (1..=Self::CONNECTIONS_MAX).contains(&self.connections)
+    }
+
+    /// Returns how long changes of demand are gathered into one request.
+    pub(crate) fn window(&self) -> Duration {
+        self.window.unwrap_or(self.pacing.window())
+    }
+
+    /// Returns the names of the settings in which `other` differs and that are fixed while an engine runs.
+    pub(crate) fn fixed_differences(&self, other: &Self) -> Vec<&'static str> {
+        macro_rules! differing {
+            ($($field:ident),*) => {
+                [$((stringify!($field), self.$field != other.$field)),*]
+            };
+        }
+        let all = differing!(
+            endpoint,
+            headers,
+            format,
+            wait,
+            pin,
+            connections,
+            connect_ledger,
+            keep_alive,
+            receive_bytes,
+            broadcast_capacity,
+            measure_latencies
+        );
+        let differing = all.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name);
+        let connects = (self.limits.connects_per_second != other.limits.connects_per_second)
+            .then_some("limits.connects_per_second");
+        differing.chain(connects).collect()
     }
 
     /// Returns the problems that would keep an engine with this configuration from working. Each text names the
@@ -133,6 +171,9 @@ impl Config {
         ] {
             problems.require(!time.is_zero(), name, time, "to more than zero");
         }
+        let window = self.window();
+        let remedy = format_args!("to {:?} at most", Self::WINDOW_MAX);
+        problems.require(window <= Self::WINDOW_MAX, "window", window, remedy);
         let remedy = format_args!("to {:?} at most", Self::GRACE_MAX);
         problems.require(self.grace <= Self::GRACE_MAX, "grace", self.grace, remedy);
     }

@@ -185,6 +185,12 @@ impl Builder {
         self
     }
 
+    /// Sets how long changes of demand are gathered into one request. See [`Config::window`].
+    pub fn window(mut self, window: Duration) -> Self {
+        self.config.window = Some(window);
+        self
+    }
+
     /// Sets how much of the limits is used. See [`Config::pacing`].
     pub fn pacing(mut self, pacing: Pacing) -> Self {
         self.config.pacing = pacing;

@@ -128,6 +128,9 @@ impl<C: Clock> Handler for Connection<C> {
                 self.handles.reports.add_ended(feed);
             }
         }
+        if let Some(config) = commands.config {
+            session.set_config(config);
+        }
         if let Some(desired) = commands.desired {
             self.desired = desired.streams.clone();
             session.set_desired(now, desired);

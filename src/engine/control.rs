@@ -12,7 +12,7 @@ use super::log::Log;
 use super::market_list::MarketListStatus;
 use super::status::FeedStatus;
 use crate::call::{self, CallbackStatus};
-use crate::config::{Dialect, FormatChoice};
+use crate::config::{Config, Dialect, FormatChoice};
 use crate::error::{Error, Result};
 use crate::model::{Clock, Nanos, StreamKey};
 use crate::net::{Remote, SystemClock};
@@ -31,6 +31,7 @@ pub(super) struct Control {
     hub: Mutex<Hub>,
     callbacks: Mutex<Vec<Weak<call::Shared>>>,
     market_list: Mutex<MarketListStatus>,
+    config: Mutex<Arc<Config>>,
     /// The control thread, to be woken when demand changes.
     thread: OnceLock<Thread>,
     /// False after the control thread has ended, by a panic or otherwise.
@@ -48,7 +49,13 @@ pub(super) struct ConnectionThread {
 }
 
 impl Control {
-    pub fn new(hub: Hub, clock: SystemClock, connections: Vec<ConnectionThread>, log: Arc<Log>) -> Self {
+    pub fn new(
+        hub: Hub,
+        config: Arc<Config>,
+        clock: SystemClock,
+        connections: Vec<ConnectionThread>,
+        log: Arc<Log>,
+    ) -> Self {
         Self {
             pool: hub.pool().clone(),
             clock,
@@ -58,6 +65,7 @@ impl Control {
             hub: Mutex::new(hub),
             callbacks: Mutex::default(),
             market_list: Mutex::default(),
+            config: Mutex::new(config),
             thread: OnceLock::new(),
             alive: Arc::new(AtomicBool::new(true)),
         }
@@ -81,6 +89,18 @@ impl Control {
     /// Releases exactly what one `add` requested. A second call with the same id does nothing.
     pub fn remove(&self, id: DemandId) {
         self.with_hub(|hub| hub.remove(self.clock.now(), id));
+        self.wake();
+    }
+
+    /// Returns the current configuration.
+    pub fn config(&self) -> Arc<Config> {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Applies another configuration from now on.
+    pub fn set_config(&self, config: Arc<Config>) {
+        self.with_hub(|hub| hub.set_config(&config));
+        *self.config.lock().unwrap_or_else(PoisonError::into_inner) = config;
         self.wake();
     }
 

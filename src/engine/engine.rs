@@ -82,7 +82,7 @@ impl Engine {
             threads.push(ConnectionThread { handles, remote, attribution, alive });
             ends.push((reactor, connection));
         }
-        let control = Arc::new(Control::new(hub, clock, threads, log));
+        let control = Arc::new(Control::new(hub, config.clone(), clock, threads, log));
         // From here on, an early return drops the engine, which stops the threads.
         let mut engine = Self { control, threads: Mutex::default(), log_thread: Mutex::default(), initial: None };
         engine.start_log(notes)?;

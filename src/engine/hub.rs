@@ -10,7 +10,7 @@ use super::log::{NewFormat, Note};
 use super::mailbox::Commands;
 use super::reports::{Pending, Report, RequestRefusal};
 use super::status::FeedStatus;
-use crate::config::{Dialect, FormatChoice};
+use crate::config::{Config, Dialect, FormatChoice};
 use crate::error::{Error, Result};
 use crate::feed::{AnyWriter, FeedCounters, Overflow};
 use crate::model::planted::{Place, reach};
@@ -297,6 +297,15 @@ impl Hub {
             shares[self.planner.home(key(&one))].push(one);
         }
         shares
+    }
+
+    /// Applies another configuration from now on.
+    pub fn set_config(&mut self, config: &Arc<Config>) {
+        self.planner.set_config(config.clone());
+        pool::set_stale_after(&self.pool, config.stale_after);
+        for connection in 0..self.connections.len() {
+            self.command(connection, |commands| commands.config = Some(config.clone()));
+        }
     }
 
     /// Changes the message format of a connection.

@@ -1,7 +1,8 @@
 //! Commands from the control plane to a connection's thread.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::config::Config;
 use crate::model::StreamKey;
 use crate::plan::{DemandChange, DemandId, DesiredSet};
 use crate::route::{AnyPublisher, AnyRing, NewFeed};
@@ -31,6 +32,8 @@ pub(super) struct Commands {
     pub changes: Vec<DemandChange>,
     /// Feeds that the thread must remove, because they have ended.
     pub ended: Vec<DemandId>,
+    /// The newest configuration, if it has changed.
+    pub config: Option<Arc<Config>>,
     pub stop: bool,
 }
 
@@ -81,7 +84,6 @@ impl Mailbox {
 mod tests {
     use super::*;
     use crate::config::UPBIT;
-    use std::sync::Arc;
 
     use crate::feed::{AnyWriter, Opening, Overflow, open};
     use crate::model::{ConnectionId, DataType, Nanos, Ticker};

@@ -18,6 +18,7 @@ mod log;
 mod mailbox;
 mod market_list;
 mod readiness;
+mod reconfigure;
 mod reports;
 mod shutdown;
 #[cfg(all(test, not(loom)))]

@@ -164,6 +164,11 @@ impl Planner {
         }
     }
 
+    /// Applies another configuration from now on.
+    pub fn set_config(&mut self, config: Arc<Config>) {
+        self.config = config;
+    }
+
     // ---- demand ----
 
     /// Adds a holder of these streams. If `client` is given, that client holds the demand.
@@ -525,7 +530,7 @@ impl Planner {
 
     /// Returns when to call [`poll`](Self::poll) again if nothing happens before.
     pub fn next_poll(&self) -> Nanos {
-        let window = self.changed_at.map_or(Nanos::NEVER, |at| at + self.config.pacing.window());
+        let window = self.changed_at.map_or(Nanos::NEVER, |at| at + self.config.window());
         let check = match self.plans.iter().filter_map(ConnectionPlan::least_confirmed).min() {
             Some(Confirmation::Pending) => self.last_check + CHECK_EVERY,
             Some(_) => self.last_check + SLOW_CHECK_EVERY,
@@ -594,7 +599,7 @@ impl Planner {
 
     /// Issues changes when the window is over, or at once to a connection that has sent no request yet.
     fn issue(&mut self, now: Nanos, resend: &BTreeSet<usize>, decisions: &mut Decisions) {
-        let due = self.changed_at.is_some_and(|at| now >= at + self.config.pacing.window());
+        let due = self.changed_at.is_some_and(|at| now >= at + self.config.window());
         let any_early = self.changed_at.is_some() && self.plans.iter().any(|plan| !plan.has_sent());
         if !due && !any_early && resend.is_empty() {
             return;
@@ -787,6 +792,26 @@ mod tests {
         }
         let [ms] = listed[..] else { panic!("{listed:?}") };
         assert!((10_000..=10_020).contains(&ms), "{ms}");
+    }
+
+    #[test]
+    fn with_a_longer_window_five_changes_in_400_ms_make_one_request() {
+        let window = Some(Duration::from_millis(500));
+        let mut planner = Planner::new(Arc::new(Config { window, ..Config::default() }), true);
+        planner.add(at(0), None, asked(&["KRW-BTC"])).unwrap();
+        planner.opened(0, Epoch(1));
+        let first = planner.poll(at(0), |_| None).carry.pop().unwrap().1;
+        planner.requested(0, at(0), first.revision);
+        let mut carried = Vec::new();
+        for ms in 1000..1600 {
+            if ms <= 1400 && ms % 100 == 0 {
+                planner.add(at(ms), None, asked(&[&format!("KRW-C{ms}")])).unwrap();
+            }
+            carried
+                .extend(planner.poll(at(ms), |_| Some((Epoch(1), at(50)))).carry.into_iter().map(|(_, set)| (ms, set)));
+        }
+        let [(1500, set)] = &carried[..] else { panic!("{carried:?}") };
+        assert_eq!(set.streams.specs().len(), 6);
     }
 
     #[test]

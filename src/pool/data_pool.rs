@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use super::stream_state::StreamState;
 use super::{AsMarket, Batch, Glance, Handle, HealthReason, PoolError, Publisher, StreamStatus};
 use crate::model::{
     AnyNoun, Candle, Clock, DataType, Epoch, Family, Grouping, Interval, Market, Nanos, Noun, Orderbook, StreamKey,
-    Ticker, Trade,
+    Ticker, Trade, saturating_ns,
 };
 use crate::sync::connection::ConnectionState;
 use crate::sync::latest;
@@ -30,7 +31,8 @@ pub struct DataPool {
 
 struct Shared {
     clock: Arc<dyn Clock>,
-    stale_after: Duration,
+    /// In ns.
+    stale_after: AtomicU64,
     waiters: Arc<Waiters>,
     streams: RwLock<HashMap<StreamKey, AnyStream>>,
 }
@@ -167,7 +169,8 @@ impl DataPool {
         let (writer, latest) = latest::cell();
         let writer_state = WriterState { writer, latest: latest.clone(), gate: Gate::new() };
         let Shared { clock, waiters, stale_after, .. } = &*self.shared;
-        let state = StreamState::new(key, connection, clock.clone(), waiters.clone(), *stale_after);
+        let stale_after = Duration::from_nanos(stale_after.load(Relaxed));
+        let state = StreamState::new(key, connection, clock.clone(), waiters.clone(), stale_after);
         Stream { handle: Handle { latest, state: Arc::new(state) }, place: Arc::new(WriterPlace::new(writer_state)) }
     }
 
@@ -188,6 +191,7 @@ impl DataPool {
 /// [`DataPool::STALE_AFTER`]. A shorter time detects a silent connection sooner, but a time that is shorter than the
 /// normal pauses of a quiet connection makes live values stale.
 pub fn empty(clock: Arc<dyn Clock>, stale_after: Duration) -> DataPool {
+    let stale_after = AtomicU64::new(saturating_ns(stale_after));
     DataPool { shared: Arc::new(Shared { clock, stale_after, waiters: Arc::default(), streams: RwLock::default() }) }
 }
 
@@ -222,6 +226,14 @@ pub fn open<T: Noun>(pool: &DataPool, key: StreamKey, connection: Arc<Connection
 /// each batch and, if it is not zero, calls [`Publisher::wake`] for each stream it published.
 pub fn waiters(pool: &DataPool) -> Arc<Waiters> {
     pool.shared.waiters.clone()
+}
+
+/// Sets the longest time without data on a connection during which its values count as live.
+pub fn set_stale_after(pool: &DataPool, stale_after: Duration) {
+    pool.shared.stale_after.store(saturating_ns(stale_after), Relaxed);
+    for stream in pool.read().values() {
+        match_any!(stream, stream => stream.handle.state.set_stale_after(stale_after));
+    }
 }
 
 /// Marks a stream as subscribed or not. Readings of a stream that is not subscribed are `NotSubscribed` at once. After

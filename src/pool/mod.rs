@@ -59,7 +59,9 @@ mod stream_state;
 mod timeline;
 
 pub use batch::{Batch, BatchCursor};
-pub use data_pool::{DataPool, delist, doubt, empty, glances, open, set_subscribed, set_usual_silence, waiters};
+pub use data_pool::{
+    DataPool, delist, doubt, empty, glances, open, set_stale_after, set_subscribed, set_usual_silence, waiters,
+};
 pub use error::{AsMarket, PoolError};
 pub use handle::{CachedHandle, Handle};
 pub use health::{Health, HealthReason};

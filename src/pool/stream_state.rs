@@ -43,7 +43,7 @@ pub(super) struct StreamState {
     has_moved: AtomicBool,
     pub counts: Counts,
     /// In ns.
-    stale_after: u64,
+    stale_after: AtomicU64,
     /// The newest evidence against the stream's values, see [`pack`].
     doubt: AtomicU64,
     /// The longest time without a message that is usual for the stream, in ns.
@@ -74,7 +74,7 @@ impl StreamState {
             first: connection,
             has_moved: AtomicBool::new(false),
             counts: Counts::default(),
-            stale_after: saturating_ns(stale_after),
+            stale_after: AtomicU64::new(saturating_ns(stale_after)),
             doubt: AtomicU64::new(0),
             usual_silence: AtomicU64::new(u64::MAX),
             only_snapshots: AtomicBool::new(false),
@@ -131,6 +131,11 @@ impl StreamState {
         }
     }
 
+    /// Sets the longest time without data on the connection during which the value counts as live.
+    pub fn set_stale_after(&self, stale_after: Duration) {
+        self.stale_after.store(saturating_ns(stale_after), Relaxed);
+    }
+
     /// Sets the longest time without a message that is usual for the stream.
     pub fn set_usual_silence(&self, silence: Option<Duration>) {
         let ns = silence.map_or(u64::MAX, saturating_ns);
@@ -153,7 +158,7 @@ impl StreamState {
             // Relaxed: a reader that sees an older doubt or limit only judges as it would have a moment ago.
             doubt: unpack(self.doubt.load(Relaxed)),
             usual_silence: self.usual_silence.load(Relaxed),
-            stale_after: self.stale_after,
+            stale_after: self.stale_after.load(Relaxed),
         };
         inputs.judge(|| self.clock.coarse())
     }

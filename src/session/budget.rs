@@ -54,6 +54,11 @@ impl Budget {
         Self { rates, margin, log, held_until: Nanos::default() }
     }
 
+    /// Sets other rates and another margin. Earlier acquisitions still count.
+    pub fn set_rates(&mut self, rates: impl Into<Vec<Rate>>, margin: Duration) {
+        (self.rates, self.margin) = (rates.into(), margin);
+    }
+
     /// Takes one acquisition, or returns the time at which one will be free. A refusal costs nothing.
     pub fn try_acquire(&mut self, now: Nanos) -> Result<(), Nanos> {
         let free_at = self.free_at();
@@ -71,7 +76,7 @@ impl Budget {
 
     /// Records an acquisition at `at` by another user of the same limit. Call in order of time.
     pub fn record(&mut self, at: Nanos) {
-        if self.log.len() >= longest(&self.rates) {
+        while self.log.len() >= longest(&self.rates).max(1) {
             self.log.pop_front();
         }
         self.log.push_back(at);

@@ -11,7 +11,7 @@ use super::race::{Attempt, Race};
 use super::retry::{Carried, Retry};
 use super::shared::Shared;
 use super::{Action, DialBudget, Disconnect, FailureCause, SocketId, Stage};
-use crate::config::Config;
+use crate::config::{Backoff, Config};
 use crate::model::Nanos;
 
 /// How long the answer to a look-up stays usable. The exchange's addresses change every few minutes.
@@ -67,6 +67,11 @@ impl Dialer {
             open: None,
             newest: SocketId::default(),
         }
+    }
+
+    /// Sets the pauses between attempts from now on.
+    pub fn set_backoff(&mut self, backoff: Backoff) {
+        self.retry.set_backoff(backoff);
     }
 
     /// Returns the time before which no attempt may begin.

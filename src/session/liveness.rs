@@ -83,6 +83,14 @@ impl Liveness {
         }
     }
 
+    /// Sets the deadlines from now on.
+    pub fn set_timeouts(&mut self, timeouts: Timeouts) {
+        if self.probe_after == self.timeouts.quiet_after {
+            self.probe_after = timeouts.quiet_after;
+        }
+        self.timeouts = timeouts;
+    }
+
     /// Records a sign of life.
     pub fn alive(&mut self, now: Nanos) {
         self.alive_at = now;

@@ -32,6 +32,11 @@ impl RefusalBackoff {
         Self { until: Nanos::default(), refusals: 0, asked_at: None, margin }
     }
 
+    /// Sets what is added to each block from now on.
+    pub fn set_margin(&mut self, margin: Duration) {
+        self.margin = margin;
+    }
+
     /// Records that the exchange refused a request. Each refusal in a row doubles the block. A refusal during a block
     /// answers a request that was sent before it, and changes nothing.
     pub fn refused(&mut self, now: Nanos) {

@@ -143,20 +143,25 @@ enum Request {
     List,
 }
 
-/// Returns the budget of requests for one socket.
-fn request_budget(config: &Config) -> Budget {
+/// Returns the limits on the requests of one socket.
+fn request_rates(config: &Config) -> [Rate; 2] {
     let Config { pacing, limits, .. } = config;
-    let rates = [
+    [
         Rate { count: pacing.share_of(limits.requests_per_second), window: Duration::from_secs(1) },
         Rate { count: pacing.share_of(limits.requests_per_minute), window: Duration::from_secs(60) },
-    ];
-    Budget::with_margin(rates, pacing.margin())
+    ]
 }
 
 impl Requests {
     /// Creates the state of a socket without requests.
     pub fn new(config: &Config) -> Self {
-        Self { budget: request_budget(config), newest: None, error: None }
+        let budget = Budget::with_margin(request_rates(config), config.pacing.margin());
+        Self { budget, newest: None, error: None }
+    }
+
+    /// Applies other limits from now on. Earlier requests still count.
+    pub fn set_config(&mut self, config: &Config) {
+        self.budget.set_rates(request_rates(config), config.pacing.margin());
     }
 
     /// Returns the revision of the desired set that the socket carries.

@@ -48,6 +48,11 @@ impl Retry {
         Self { backoff: config.backoff, block: config.endpoint.dialect().block, attempt: 0, refusals: 0 }
     }
 
+    /// Sets the pauses from now on.
+    pub fn set_backoff(&mut self, backoff: Backoff) {
+        self.backoff = backoff;
+    }
+
     /// Records that a connection has worked, and forgets the failures before it.
     pub fn worked(&mut self) {
         (self.attempt, self.refusals) = (0, 0);

@@ -85,6 +85,17 @@ impl Session {
         }
     }
 
+    /// Applies another configuration from now on, on the open socket too. Steps of an attempt in progress keep their
+    /// deadlines.
+    pub fn set_config(&mut self, config: Arc<Config>) {
+        self.dialer.set_backoff(config.backoff);
+        self.shared.subscription.refusal_backoff.set_margin(config.pacing.margin());
+        if let SessionPhase::Online(socket) = &mut self.phase {
+            socket.set_config(&config);
+        }
+        self.shared.config = config;
+    }
+
     /// Asks the exchange what this socket carries, as soon as the budget allows. [`Event::Subscriptions`] reports the
     /// answer. Has no effect before the first subscription request on the socket.
     pub fn list(&mut self, now: Nanos) {

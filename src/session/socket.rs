@@ -137,6 +137,14 @@ impl Socket {
         if let Phase::Open(open) = &self.phase { open.requests.sent() } else { None }
     }
 
+    /// Applies another configuration from now on.
+    pub fn set_config(&mut self, config: &Config) {
+        if let Phase::Open(open) = &mut self.phase {
+            open.liveness.set_timeouts(config.timeouts.clone());
+            open.requests.set_config(config);
+        }
+    }
+
     /// Returns the newest error with which the exchange has answered a request on this socket.
     pub fn error(&self) -> Option<ErrorName> {
         if let Phase::Open(open) = &self.phase { open.requests.error() } else { None }

@@ -494,6 +494,31 @@ fn demand_after_the_end_is_refused() {
 }
 
 /// A source of markets that panics.
+#[test]
+fn a_running_engine_takes_another_configuration_without_a_new_socket() {
+    let server = exchange(true);
+    let engine = builder(&server).ticker("KRW-BTC").start().unwrap();
+    engine.wait_ready(TIMEOUT).unwrap();
+    let error = engine.reconfigure(|config| {
+        (config.connections, config.stale_after) = (3, Duration::ZERO);
+        config.limits.connects_per_second += 1;
+    });
+    let Err(Error::Configuration(problems)) = error else { panic!("{error:?}") };
+    for word in ["connections cannot be changed", "stale_after is 0ns", "connects_per_second cannot"] {
+        assert!(problems.iter().any(|problem| problem.contains(word)), "{word}: {problems:?}");
+    }
+    assert_eq!(engine.config().connections, 1);
+
+    // With the default of 12 s, the value would be live for longer than this test takes.
+    engine.reconfigure(|config| config.stale_after = Duration::from_millis(50)).unwrap();
+    server.inject(Fault::Mute(true));
+    let handle = engine.pool().ticker("KRW-BTC").unwrap();
+    eventually("the value is stale", || matches!(handle.load().health(), Health::Stale { .. }));
+    assert_eq!(engine.connections()[0].counters.disconnects, 0);
+    engine.shutdown(TIMEOUT).into_result().unwrap();
+    assert!(matches!(engine.reconfigure(|_| {}), Err(Error::Stopped)));
+}
+
 struct PanickingSource;
 
 impl MarketSource for PanickingSource {
