@@ -189,7 +189,7 @@ pub mod status {
     pub use crate::call::CallbackStatus;
     pub use crate::engine::{
         ConnectionStatus, EngineHealth, EngineProblem, FeedStatus, HealthLevel, Lifecycle, LifecycleEvent,
-        MarketListStatus,
+        MarketListStatus, NetworkStatus,
     };
     pub use crate::feed::{CallbackState, FeedCounters, FeedCounts, Latencies, Latency};
     pub use crate::model::ClockOffset;
@@ -197,14 +197,14 @@ pub mod status {
     pub use crate::pool::{HealthReason, StreamStatus, VerdictCounts};
     pub use crate::route::Attribution;
     pub use crate::session::{
-        Cadence, Counters, Disconnect, Event, FailureCause, FormatReason, RecoverableBy, RecoveryAction, RecoveryRule,
-        Refused, RefusedMessages, Stage, State,
+        Cadence, Counters, Disconnect, Event, FailureCause, FormatReason, ProxyFailure, RecoverableBy, RecoveryAction,
+        RecoveryRule, Refused, RefusedMessages, Stage, State,
     };
     pub use crate::wire::{
         DecodeCounters, DecodeError, DecodeErrorKind, Drift, DriftCounts, DriftKind, ErrorName, Excerpt, ObjectCounts,
         ServerError, SubscriptionEntry, SubscriptionList,
     };
-    pub use crate::ws::{CloseCode, Rejection, RejectionKind, RetryAfter, Violation};
+    pub use crate::ws::{CloseCode, Rejection, RejectionKind, RetryAfter, TunnelError, Violation};
 }
 
 /// Feeds without an engine, to replay recordings.

@@ -26,7 +26,7 @@ mod calls {
     use std::sync::{Arc, Mutex, mpsc};
     use std::time::{Duration, Instant};
 
-    use hoga::config::{Config, Endpoint, Pacing, Timeouts, Wait};
+    use hoga::config::{Config, Endpoint, Pacing, Roots, Timeouts};
     use hoga::model::{ConnectionId, DataType, Nanos, Noun, Receipt, Sink, StreamKey};
     use hoga::net::{Handler, Reactor, Remote, SystemClock, SystemEntropy, SystemResolver, TlsConfig};
     use hoga::plan::DesiredSet;
@@ -99,7 +99,7 @@ mod calls {
         fn start(port: u16) -> Self {
             let endpoint = Endpoint::custom(&format!("ws://127.0.0.1:{port}/")).unwrap();
             let config = Config {
-                endpoint: endpoint.clone(),
+                endpoint,
                 timeouts: Timeouts { close: CLOSE, ..Timeouts::default() },
                 pacing: Pacing::Aggressive,
                 ..Config::default()
@@ -107,10 +107,10 @@ mod calls {
             let connects =
                 Budget::with_margin([Rate { count: 10_000, window: Duration::from_secs(1) }], Duration::ZERO);
             let entropy = Box::new(SystemEntropy::new());
-            let session = Session::new(ConnectionId(0), Arc::new(config), Box::new(connects), entropy);
-            let (tls, resolver) = (TlsConfig::new(&[]).unwrap(), Arc::new(SystemResolver));
-            let reactor =
-                Reactor::new(session, endpoint, tls, resolver, Wait::Park, SystemClock::new(), false).unwrap();
+            let config = Arc::new(config);
+            let session = Session::new(ConnectionId(0), config.clone(), Box::new(connects), entropy);
+            let (tls, resolver) = (TlsConfig::new(&Roots::bundled()).unwrap(), Arc::new(SystemResolver));
+            let reactor = Reactor::new(session, config, tls, resolver, SystemClock::new()).unwrap();
             let (commands, calls) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicU64::new(0)));
             let (sender, states) = mpsc::channel();
             let mut owner = Owner { commands: commands.clone(), calls: calls.clone(), states: sender, revision: 0 };

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::problems::Problems;
-use super::{Backoff, ConnectLedger, Endpoint, FormatChoice, Headers, KeepAlive, Limits, Pacing, Timeouts, Wait};
+use super::{
+    Backoff, ConnectLedger, Endpoint, FormatChoice, Headers, KeepAlive, Limits, Pacing, Proxy, Timeouts, Wait,
+};
 
 /// The settings of one engine that are plain data. The engine's [`Builder`](crate::engine::Builder) has one method for
 /// each field and checks them together. Sessions and the planner share the result.
@@ -11,6 +13,10 @@ use super::{Backoff, ConnectLedger, Endpoint, FormatChoice, Headers, KeepAlive, 
 pub struct Config {
     /// The exchange. Default: Upbit Korea.
     pub endpoint: Endpoint,
+    /// The proxy through which the exchange and its list of markets are reached. Default: none; the
+    /// environment is read only by [`Proxy::from_env`]. Costs one round trip to the proxy for each connect, and nothing
+    /// afterwards.
+    pub proxy: Option<Proxy>,
     /// The additional headers of each opening request. Default: `User-Agent: hoga/x.y.z`. Requests for the list of
     /// markets do not have them.
     pub headers: Headers,
@@ -82,6 +88,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             endpoint: Endpoint::korea(),
+            proxy: None,
             headers: Headers::default(),
             format: FormatChoice::default(),
             wait: Wait::default(),
@@ -119,6 +126,20 @@ impl Config {
         (1..=Self::CONNECTIONS_MAX).contains(&self.connections)
     }
 
+    /// Returns the proxy through which the exchange is reached: the configured one, unless its exceptions contain the
+    /// exchange.
+    pub(crate) fn proxy_in_force(&self) -> Option<&Proxy> {
+        self.proxy.as_ref().filter(|proxy| proxy.is_for(self.endpoint.host(), self.endpoint.port()))
+    }
+
+    /// Returns the host and port to which TCP is opened: the proxy's or the exchange's.
+    pub(crate) fn tcp_peer(&self) -> (&str, u16) {
+        match self.proxy_in_force() {
+            Some(proxy) => (proxy.host(), proxy.port()),
+            None => (self.endpoint.host(), self.endpoint.port()),
+        }
+    }
+
     /// Returns how long changes of demand are gathered into one request.
     pub(crate) fn window(&self) -> Duration {
         self.window.unwrap_or(self.pacing.window())
@@ -133,6 +154,7 @@ impl Config {
         }
         let all = differing!(
             endpoint,
+            proxy,
             headers,
             format,
             wait,
@@ -155,6 +177,7 @@ impl Config {
     pub(crate) fn problems(&self) -> Vec<String> {
         let mut problems = Problems::default();
         self.check_times(&mut problems);
+        self.check_proxy(&mut problems);
         self.check_sizes(&mut problems);
         self.limits.check(&mut problems);
         problems.extend(self.format.problems(self.endpoint.dialect().formats));
@@ -176,6 +199,15 @@ impl Config {
         problems.require(window <= Self::WINDOW_MAX, "window", window, remedy);
         let remedy = format_args!("to {:?} at most", Self::GRACE_MAX);
         problems.require(self.grace <= Self::GRACE_MAX, "grace", self.grace, remedy);
+    }
+
+    /// Plain text must not leave this machine, through a proxy either.
+    fn check_proxy(&self, problems: &mut Problems) {
+        let Some(proxy) = self.proxy_in_force() else { return };
+        let stays_here = self.endpoint.is_secure() || proxy.is_loopback();
+        let remedy = "to one on a loopback address, use wss://, or reach the endpoint without it (NO_PROXY, Proxy::except; \
+                      hoga watch --proxy none)";
+        problems.require(stays_here, "the proxy for a plain ws:// endpoint", proxy, remedy);
     }
 
     fn check_sizes(&self, problems: &mut Problems) {
@@ -239,6 +271,25 @@ mod tests {
     #[test]
     fn the_default_has_no_problems() {
         assert_none([Config::default()]);
+    }
+
+    #[test]
+    fn plain_text_does_not_leave_the_machine_through_a_proxy() {
+        let through = |endpoint: &str, proxy: Proxy| {
+            let endpoint = Endpoint::custom(endpoint).unwrap();
+            Config { endpoint, proxy: Some(proxy), ..Config::default() }
+        };
+        let (far, near) = (Proxy::new("http://10.0.0.1:1").unwrap(), Proxy::new("http://127.0.0.1:1").unwrap());
+        let problems = through("ws://127.0.0.1:9", far.clone()).problems();
+        assert_eq!(problems.len(), 1);
+        assert!(problems[0].contains("http://10.0.0.1:1") && problems[0].contains("--proxy none"), "{problems:?}");
+        assert_none([
+            through("ws://127.0.0.1:9", near.clone()),
+            through("wss://127.0.0.1:9", far.clone()),
+            through("ws://127.0.0.1:9", far.except("127.0.0.0/8")),
+        ]);
+        assert_eq!(through("wss://a.test", near.clone()).tcp_peer(), ("127.0.0.1", 1));
+        assert_eq!(through("wss://a.test", near.except("a.test")).tcp_peer(), ("a.test", 443));
     }
 
     #[test]

@@ -173,6 +173,11 @@ impl Endpoint {
         format!("{scheme}://{authority}{path}")
     }
 
+    /// The host and port of REST requests.
+    pub(crate) fn rest_address(&self) -> (&str, u16) {
+        self.rest_host.map_or((&self.host, self.port), |host| (host, 443))
+    }
+
     /// The value of the `Host` header.
     pub fn authority(&self) -> String {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
@@ -184,7 +189,7 @@ impl Endpoint {
 }
 
 /// Splits `host`, `host:port`, `[v6]` or `[v6]:port`.
-fn split_port(authority: &str) -> Result<(&str, Option<&str>), InvalidEndpoint> {
+pub(super) fn split_port(authority: &str) -> Result<(&str, Option<&str>), InvalidEndpoint> {
     if let Some(rest) = authority.strip_prefix('[') {
         let (host, tail) = rest.split_once(']').ok_or(InvalidEndpoint::Host)?;
         host.parse::<std::net::Ipv6Addr>().map_err(|_| InvalidEndpoint::Host)?;

@@ -1,15 +1,13 @@
 //! The engine's builder: collects the settings and checks all of them before it starts anything.
 
 use std::fmt;
-use std::fs;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Engine;
 use crate::config::{
-    Backoff, Config, ConnectLedger, Endpoint, FormatChoice, KeepAlive, Limits, Pacing, Timeouts, Wait,
+    Backoff, Config, ConnectLedger, Endpoint, FormatChoice, KeepAlive, Limits, Pacing, Proxy, Roots, Timeouts, Wait,
 };
 use crate::error::{Error, Result};
 use crate::model::{Interval, Market, Nanos};
@@ -18,9 +16,6 @@ use crate::net::RestMarkets;
 use crate::net::{MarketSource, Resolve, SystemResolver, TlsConfig, is_available};
 use crate::plan::{self, CheckedSubscription, IntoMarkets, Planner, Subscription, Universe};
 use crate::ws;
-
-/// The largest root certificate file that is read, in bytes.
-const ROOTS_FILE_MAX: u64 = 1 << 20;
 
 /// Configures an [`Engine`] and starts it. Every setting has a default. Public data needs no key.
 ///
@@ -33,8 +28,7 @@ pub struct Builder {
     universe: Universe,
     subscription: Option<Subscription>,
     resolver: Arc<dyn Resolve>,
-    roots: Vec<Vec<u8>>,
-    roots_files: Vec<PathBuf>,
+    roots: Roots,
     source: Option<(Box<dyn MarketSource>, Duration)>,
     #[cfg(feature = "rest")]
     rest_every: Option<Duration>,
@@ -58,8 +52,7 @@ impl Default for Builder {
             universe: Universe::default(),
             subscription: None,
             resolver: Arc::new(SystemResolver),
-            roots: Vec::new(),
-            roots_files: Vec::new(),
+            roots: Roots::default(),
             source: None,
             #[cfg(feature = "rest")]
             rest_every: None,
@@ -104,6 +97,21 @@ impl Builder {
     /// Selects the exchange. See [`Config::endpoint`].
     pub fn endpoint(mut self, endpoint: Endpoint) -> Self {
         self.config.endpoint = endpoint;
+        self
+    }
+
+    /// Reaches the exchange, and its list of markets, through this proxy. `None` means no proxy. See [`Config::proxy`].
+    ///
+    /// ```no_run
+    /// # use hoga::{Engine, config::Proxy};
+    /// let builder = Engine::builder().proxy(Proxy::from_env()?); // HTTPS_PROXY, ALL_PROXY, NO_PROXY
+    /// # Ok::<(), hoga::Error>(())
+    /// ```
+    ///
+    /// [`Engine::network`] returns the proxy in force. If a proxy fails, the
+    /// [`Disconnect`](crate::status::Disconnect) names it and the reason.
+    pub fn proxy(mut self, proxy: impl Into<Option<Proxy>>) -> Self {
+        self.config.proxy = proxy.into();
         self
     }
 
@@ -230,15 +238,27 @@ impl Builder {
 
     // ---- settings outside `Config` ----
 
-    /// Trusts the root certificates in this PEM text, in addition to the public ones. For a test exchange.
+    /// Trusts these roots, and those of [`root_certificates`](Self::root_certificates) and
+    /// [`root_certificates_file`](Self::root_certificates_file), which are added to them in any order of the calls.
+    /// Default: [`Roots::bundled`]. [`start`](Self::start) reads their files; [`Engine::network`] says which are in
+    /// force.
+    pub fn roots(mut self, mut roots: Roots) -> Self {
+        roots.pem.append(&mut self.roots.pem);
+        roots.files.append(&mut self.roots.files);
+        self.roots = roots;
+        self
+    }
+
+    /// Trusts the root certificates in this PEM text, in addition to the others. For a test exchange, or for a proxy
+    /// that reads the traffic.
     pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.roots.push(pem.into());
+        self.roots = self.roots.and_pem(pem);
         self
     }
 
     /// Same as [`root_certificates`](Self::root_certificates), from a file that [`start`](Self::start) reads.
     pub fn root_certificates_file(mut self, path: impl AsRef<Path>) -> Self {
-        self.roots_files.push(path.as_ref().to_owned());
+        self.roots = self.roots.and_file(path);
         self
     }
 
@@ -333,36 +353,12 @@ impl Builder {
     }
 
     fn checked_tls(&mut self) -> Option<TlsConfig> {
-        let mut roots = std::mem::take(&mut self.roots);
-        for path in &self.roots_files {
-            match read_roots(path) {
-                Ok(pem) => roots.push(pem),
-                Err(why) => self.problems.push(format!("root certificates {}: {why}", path.display())),
-            }
-        }
+        let tls = TlsConfig::new(&self.roots).map_err(|problems| self.problems.extend(problems)).ok()?;
         #[cfg(feature = "rest")]
         if let Some(every) = self.rest_every {
-            match RestMarkets::new(&self.config.endpoint, &roots) {
-                Ok(source) => self.source = Some((Box::new(source), every)),
-                Err(e) => self.problems.push(format!("root certificates: {e}")),
-            }
+            let source = RestMarkets::with_tls(&self.config.endpoint, tls.clone()).proxy(self.config.proxy.clone());
+            self.source = Some((Box::new(source), every));
         }
-        TlsConfig::new(&roots).map_err(|e| self.problems.push(format!("root certificates: {e}"))).ok()
+        Some(tls)
     }
-}
-
-fn read_roots(path: &Path) -> std::result::Result<Vec<u8>, String> {
-    // A device or a pipe may never end and does not report its size.
-    if !fs::metadata(path).map_err(|e| e.to_string())?.is_file() {
-        return Err("this is not a file".to_owned());
-    }
-    let mut pem = Vec::new();
-    let file = fs::File::open(path).map_err(|e| e.to_string())?;
-    file.take(ROOTS_FILE_MAX + 1).read_to_end(&mut pem).map_err(|e| e.to_string())?;
-    if pem.len() as u64 > ROOTS_FILE_MAX {
-        return Err(format!("larger than {ROOTS_FILE_MAX} bytes, which is too large for a certificate file"));
-    }
-    // Checked here, so that the error can name the file.
-    TlsConfig::new(std::slice::from_ref(&pem)).map_err(|e| e.to_string())?;
-    Ok(pem)
 }

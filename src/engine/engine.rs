@@ -13,7 +13,7 @@ use super::log::{Log, Note};
 use super::subscribed::POLL_EVERY;
 use super::threads::Thread;
 use super::{
-    Builder, CallbackBuilder, Client, ConnectionStatus, EngineState, Feed, FeedStatus, MarketListStatus,
+    Builder, CallbackBuilder, Client, ConnectionStatus, EngineState, Feed, FeedStatus, MarketListStatus, NetworkStatus,
     ShutdownReport, Subscribed,
 };
 use crate::call::{CallbackStatus, Dispatcher};
@@ -43,6 +43,7 @@ pub struct Engine {
     log_thread: Mutex<Option<Thread>>,
     /// Holds the builder's subscription as long as the engine lives.
     initial: Option<Subscribed>,
+    network: NetworkStatus,
 }
 
 impl Engine {
@@ -74,9 +75,7 @@ impl Engine {
         hub.set_universe(clock.now(), universe);
         let (mut threads, mut ends) = (Vec::new(), Vec::new());
         for ConnectionParts { session, connection, handles, attribution } in connections {
-            let (endpoint, resolver) = (config.endpoint.clone(), resolver.clone());
-            let measure = config.measure_latencies;
-            let reactor = Reactor::new(session, endpoint, tls.clone(), resolver, config.wait, clock, measure)
+            let reactor = Reactor::new(session, config.clone(), tls.clone(), resolver.clone(), clock)
                 .map_err(|source| Error::Start { what: "event queue", source })?;
             let (remote, alive) = (reactor.remote(), Arc::new(AtomicBool::new(true)));
             threads.push(ConnectionThread { handles, remote, attribution, alive });
@@ -84,7 +83,10 @@ impl Engine {
         }
         let control = Arc::new(Control::new(hub, config.clone(), clock, threads, log));
         // From here on, an early return drops the engine, which stops the threads.
-        let mut engine = Self { control, threads: Mutex::default(), log_thread: Mutex::default(), initial: None };
+        let (threads, log_thread) = (Mutex::default(), Mutex::default());
+        let network = NetworkStatus { proxy: config.proxy_in_force().cloned(), roots: tls.roots().clone() };
+        control.log.note(Note::Network(network.clone()));
+        let mut engine = Self { control, threads, log_thread, initial: None, network };
         engine.start_log(notes)?;
         engine.start_threads(ends, &config.pin)?;
         // Subscribes before the source reports markets, so that the engine accepts exactly what the builder checked.
@@ -123,6 +125,11 @@ impl Engine {
             threads.push(thread);
         }
         Ok(())
+    }
+
+    /// Returns how the engine reaches the exchange, and which certificates it trusts.
+    pub fn network(&self) -> &NetworkStatus {
+        &self.network
     }
 
     /// Returns the pool, which holds the newest value of every stream. It is cheap to clone and readable from any

@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use super::NetworkStatus;
 use super::lifecycle::LifecycleEvent;
 use crate::call::drop_quietly;
 use crate::error::Error;
@@ -28,6 +29,8 @@ pub(super) enum Note {
     Lifecycle(LifecycleEvent),
     /// The system refused to pin this connection's thread to this core.
     NotPinned(ConnectionId, usize),
+    /// How the engine reaches the exchange.
+    Network(NetworkStatus),
     /// The file that counts connects is unusable.
     Ledger(LedgerWarning),
     /// A selector changed the format of a connection.
@@ -114,6 +117,7 @@ impl Note {
             Self::NotPinned(connection, core) => {
                 tracing::warn!(%connection, "the system refused to pin this connection's thread to core {core}");
             }
+            Self::Network(network) => tracing::info!("{network}"),
             Self::Ledger(LedgerWarning { path, text }) => tracing::warn!(path = %path.display(), "{text}"),
             Self::Format(new) => new.write(),
             Self::Overdue(names) => names.iter().for_each(|name| {

@@ -37,7 +37,7 @@ pub use health::{EngineHealth, EngineProblem, HealthLevel};
 pub use lifecycle::{Lifecycle, LifecycleEvent};
 pub use market_list::MarketListStatus;
 pub use shutdown::ShutdownReport;
-pub use status::{ConnectionStatus, EngineState, FeedStatus};
+pub use status::{ConnectionStatus, EngineState, FeedStatus, NetworkStatus};
 pub use subscribed::Subscribed;
 #[doc(hidden)]
 pub use ticker_routes::TickerRoutes;

@@ -1,7 +1,9 @@
 //! The status of the engine, its connections and its feeds.
 
-use std::sync::{Mutex, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::config::Proxy;
 use crate::feed::{FeedCounts, Overflow};
 use crate::model::{ConnectionId, Epoch, Format, Nanos};
 use crate::session::{Counters, Disconnect, FormatReason, RefusedMessages, State};
@@ -56,6 +58,28 @@ impl EngineState {
             State::Reconnecting => Self::Reconnecting,
             _ => Self::Connecting,
         }
+    }
+}
+
+/// How the engine reaches the exchange, and which certificates it trusts. Does not change while it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NetworkStatus {
+    /// The proxy in force for the connections; `None` if there is none, or if its exceptions contain the exchange.
+    /// Printing it shows the environment variable that it comes from, and never its user name or password.
+    pub proxy: Option<Proxy>,
+    /// The sources of the trusted root certificates, with their numbers, for people. Names the environment variables
+    /// that they come from.
+    pub roots: Arc<str>,
+}
+
+impl fmt::Display for NetworkStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.proxy {
+            Some(proxy) => write!(f, "proxy: {proxy}; ")?,
+            None => f.write_str("proxy: none; ")?,
+        }
+        write!(f, "trusted: {}", self.roots)
     }
 }
 

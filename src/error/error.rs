@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 
 use super::NotReady;
-use crate::config::InvalidEndpoint;
+use crate::config::{InvalidEndpoint, InvalidProxy};
 use crate::feed::InvalidOverflow;
 use crate::model::{InvalidMarket, InvalidTime, Severity};
 #[cfg(feature = "rest")]
@@ -212,7 +212,7 @@ macro_rules! invalid_argument {
     )*};
 }
 
-invalid_argument!(InvalidEndpoint, InvalidMarket, InvalidOverflow, InvalidPattern, InvalidTime);
+invalid_argument!(InvalidEndpoint, InvalidProxy, InvalidMarket, InvalidOverflow, InvalidPattern, InvalidTime);
 #[cfg(feature = "rest")]
 invalid_argument!(InvalidRoots);
 

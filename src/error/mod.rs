@@ -7,7 +7,7 @@ pub use error::{Error, Recovery, Result};
 pub use not_ready::{NotReady, NotReadyReason};
 
 // The errors of other rooms.
-pub use crate::config::InvalidEndpoint;
+pub use crate::config::{InvalidEndpoint, InvalidProxy};
 pub use crate::feed::InvalidOverflow;
 pub use crate::model::{InvalidMarket, InvalidTime, Severity};
 #[cfg(feature = "rest")]

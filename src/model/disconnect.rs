@@ -19,8 +19,16 @@ pub enum DisconnectKind {
     ConnectTimeout,
     /// This machine has no file descriptor or no memory left for a socket.
     OutOfResources,
+    /// The proxy could not be reached, or could not reach the exchange.
+    ProxyFailed,
+    /// The proxy refused the user name, the password or the exchange's address, or is not such a proxy.
+    ProxyRefused,
+    /// The proxy could not be reached, or opened no tunnel, in time.
+    ProxyTimeout,
     /// The TLS handshake failed, or the certificate was refused.
     TlsFailed,
+    /// The TLS handshake was cut off: the server closed, or the network broke.
+    TlsEnded,
     /// The TLS handshake took too long.
     TlsTimeout,
     /// The server answered the upgrade request with a status other than 101.
@@ -57,14 +65,18 @@ pub enum DisconnectKind {
 
 impl DisconnectKind {
     /// All kinds, in numeric order: `ALL[kind as usize] == kind`.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 27] = [
         Self::DnsFailed,
         Self::DnsTimeout,
         Self::ConnectRefused,
         Self::ConnectFailed,
         Self::ConnectTimeout,
         Self::OutOfResources,
+        Self::ProxyFailed,
+        Self::ProxyRefused,
+        Self::ProxyTimeout,
         Self::TlsFailed,
+        Self::TlsEnded,
         Self::TlsTimeout,
         Self::UpgradeRejected,
         Self::UpgradeTimeout,
@@ -97,7 +109,11 @@ impl DisconnectKind {
             Self::ConnectFailed => "connect_failed",
             Self::ConnectTimeout => "connect_timeout",
             Self::OutOfResources => "out_of_resources",
+            Self::ProxyFailed => "proxy_failed",
+            Self::ProxyRefused => "proxy_refused",
+            Self::ProxyTimeout => "proxy_timeout",
             Self::TlsFailed => "tls_failed",
+            Self::TlsEnded => "tls_ended",
             Self::TlsTimeout => "tls_timeout",
             Self::UpgradeRejected => "upgrade_rejected",
             Self::UpgradeTimeout => "upgrade_timeout",

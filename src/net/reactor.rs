@@ -13,7 +13,7 @@ use super::resolve::{Lookups, Resolve};
 use super::socket_table::{Progress, SocketEntry, SocketTable, Stage, close_reason, create_reason, token_of};
 use super::tls::TlsConfig;
 use super::transport::{Transport, is_temporary};
-use crate::config::{Endpoint, Wait};
+use crate::config::{Config, Wait};
 use crate::model::{Clock, Nanos, Sink, panic_message};
 use crate::session::{Action, Closed, Event, Session, SocketId};
 use crate::sync::flag::Flag;
@@ -32,7 +32,7 @@ pub trait Handler: Sink {
     /// Handles an event of the session.
     fn event(&mut self, event: Event);
     /// Records that the last bytes of a read had waited in the kernel for `wait`. Called before the session gets the
-    /// bytes, and only if the reactor was created with `stamp_arrivals`.
+    /// bytes, and only if `Config::measure_latencies` is set.
     fn read_after(&mut self, wait: Duration);
     /// Called after each input to the session, once all events and actions that followed from it are handled.
     fn batch_done(&mut self, now: Nanos, session: &Session);
@@ -72,10 +72,8 @@ pub struct Reactor {
     events: Events,
     remote: Remote,
     clock: SystemClock,
-    wait: Wait,
-    endpoint: Endpoint,
+    config: Arc<Config>,
     tls: TlsConfig,
-    stamp_arrivals: bool,
     lookups: Lookups,
     session: Session,
     sockets: SocketTable,
@@ -84,20 +82,17 @@ pub struct Reactor {
 }
 
 impl Reactor {
-    /// Returns a reactor that is not running yet. With `stamp_arrivals`, it measures how long bytes waited in the
-    /// kernel, if the kernel supports it.
+    /// Returns a reactor that is not running yet. `config` is the session's.
     ///
     /// # Errors
     ///
     /// If the system refuses an event queue.
     pub fn new(
         session: Session,
-        endpoint: Endpoint,
+        config: Arc<Config>,
         tls: TlsConfig,
         resolver: Arc<dyn Resolve>,
-        wait: Wait,
         clock: SystemClock,
-        stamp_arrivals: bool,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
@@ -108,10 +103,8 @@ impl Reactor {
             lookups: Lookups::new(resolver, remote.clone()),
             remote,
             clock,
-            wait,
-            endpoint,
+            config,
             tls,
-            stamp_arrivals,
             session,
             sockets: SocketTable::default(),
             traffic_at: Nanos::default(),
@@ -210,7 +203,8 @@ impl Reactor {
     fn act(&mut self, action: Action) {
         match action {
             Action::Resolve => {
-                if let Err(why) = self.lookups.start(self.endpoint.host(), self.endpoint.port()) {
+                let (host, port) = self.config.tcp_peer();
+                if let Err(why) = self.lookups.start(host, port) {
                     self.session.handle_resolved(self.clock.now(), Err(why));
                 }
             }
@@ -219,8 +213,8 @@ impl Reactor {
                     self.session.handle_closed(self.clock.now(), socket, create_reason(&e));
                 }
             }
-            Action::StartTls(socket) => {
-                if let Err(how) = self.start_tls(socket) {
+            Action::StartTls(socket, received) => {
+                if let Err(how) = self.start_tls(socket, &received) {
                     self.sockets.remove(socket);
                     self.session.handle_closed(self.clock.now(), socket, how);
                 }
@@ -231,16 +225,16 @@ impl Reactor {
 
     fn connect(&mut self, socket: SocketId, address: SocketAddr) -> io::Result<()> {
         let mut transport = Transport::connect(address, self.poll.registry(), token_of(socket))?;
-        if self.stamp_arrivals {
+        if self.config.measure_latencies {
             transport.stamp_arrivals();
         }
         self.sockets.add(SocketEntry { socket, transport, stage: Stage::Connecting });
         Ok(())
     }
 
-    fn start_tls(&mut self, socket: SocketId) -> Result<(), Closed> {
+    fn start_tls(&mut self, socket: SocketId, received: &[u8]) -> Result<(), Closed> {
         let Some(entry) = self.sockets.find(socket) else { return Ok(()) };
-        entry.transport.start_tls(&self.tls, self.endpoint.host()).map_err(Closed::Tls)?;
+        entry.transport.start_tls(&self.tls, self.config.endpoint.host(), received).map_err(Closed::Tls)?;
         entry.stage = Stage::Securing;
         // Sends the first flight now: the socket reported that it is writable before, and will not report it again.
         if let Some(progress) = entry.progress()? {
@@ -289,7 +283,7 @@ impl Reactor {
         // A pending call may have no event any more: the turn before a deadline consumes the event and does not handle
         // the call.
         let has_work = self.remote.is_called() || self.sockets.is_any_readable();
-        let spins = match self.wait {
+        let spins = match self.config.wait {
             Wait::Park => false,
             Wait::Spin => true,
             Wait::SpinThenPark(time) => now.since(self.traffic_at) < time,

@@ -5,6 +5,7 @@ use std::io;
 use mio::Token;
 use rustix::io::Errno;
 
+use super::tls::explain_broken;
 use super::transport::{Transport, is_temporary};
 use crate::session::{Closed, SocketId};
 
@@ -51,8 +52,10 @@ impl SocketEntry {
             Ok(None) => Ok(None),
             Err(e) if self.stage == Stage::Connecting => Err(Closed::Io(e.kind())),
             Err(e) if is_temporary(&e) => Ok(None),
-            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Err(Closed::Eof),
-            Err(e) => Err(close_reason(&e)),
+            Err(e) => {
+                let why = self.transport.explain(&e);
+                Err(if e.kind() == io::ErrorKind::InvalidData { Closed::Tls(why) } else { Closed::TlsEnded(why) })
+            }
         }
     }
 
@@ -127,7 +130,7 @@ pub(super) fn create_reason(error: &io::Error) -> Closed {
 /// Converts an error of a socket. Errors of kind `InvalidData` come from TLS, all others from the network.
 pub(super) fn close_reason(error: &io::Error) -> Closed {
     match error.kind() {
-        io::ErrorKind::InvalidData => Closed::Tls(error.to_string()),
+        io::ErrorKind::InvalidData => Closed::Tls(explain_broken(error)),
         kind => Closed::Io(kind),
     }
 }

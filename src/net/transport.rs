@@ -57,9 +57,9 @@ impl Transport {
         }
     }
 
-    /// Starts TLS. All later bytes are encrypted.
-    pub fn start_tls(&mut self, config: &TlsConfig, host: &str) -> Result<(), String> {
-        let mut tls = Tls::new(config, host)?;
+    /// Starts TLS. All later bytes are encrypted. The peer has already sent the `received` bytes.
+    pub fn start_tls(&mut self, config: &TlsConfig, host: &str, received: &[u8]) -> Result<(), String> {
+        let mut tls = Tls::new(config, host, received)?;
         // The event loop does not report an end again that it reported before.
         tls.readable(self.ended);
         self.tls = Some(tls);
@@ -72,6 +72,12 @@ impl Transport {
             Some(tls) => tls.handshake(&mut self.socket),
             None => Ok(()),
         }
+    }
+
+    /// Explains why [`handshake`](Self::handshake) failed.
+    #[cold]
+    pub fn explain(&self, error: &io::Error) -> String {
+        self.tls.as_ref().map_or_else(|| error.to_string(), |tls| tls.explain(error))
     }
 
     /// Records that the socket became readable, and with `ended` that the peer has closed its side.
@@ -156,6 +162,7 @@ mod tests {
     use mio::{Events, Poll};
 
     use super::*;
+    use crate::config::Roots;
 
     /// A past bug: if the end arrived before TLS was started, the handshake waited for it until its deadline.
     #[test]
@@ -178,7 +185,9 @@ mod tests {
             }
             is_open = transport.finish_connect().unwrap();
         }
-        transport.start_tls(&TlsConfig::new(&[]).unwrap(), "exchange.test").unwrap();
-        assert_eq!(transport.handshake().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        transport.start_tls(&TlsConfig::new(&Roots::bundled()).unwrap(), "exchange.test", &[]).unwrap();
+        let error = transport.handshake().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        assert!(transport.explain(&error).contains("in the middle of the TLS handshake"));
     }
 }

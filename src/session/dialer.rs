@@ -87,9 +87,9 @@ impl Dialer {
     /// Begins an attempt.
     pub fn start(&mut self, now: Nanos, shared: &mut Shared) -> DialAttempt {
         self.open = None;
-        let endpoint = &shared.config.endpoint;
-        if let Some(ip) = endpoint.address() {
-            let address = SocketAddr::new(ip, endpoint.port());
+        let (host, port) = shared.config.tcp_peer();
+        if let Ok(ip) = host.parse() {
+            let address = SocketAddr::new(ip, port);
             return self.race(now, now, [address].into(), shared);
         }
         let late = self.late_answer.take().filter(|(at, _)| now.since(*at) <= ANSWER_AGE_MAX);

@@ -4,9 +4,9 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use super::Closed;
+use super::{Closed, ProxyFailure};
 use crate::model::DisconnectKind;
-use crate::ws::{Rejection, RejectionKind, Violation};
+use crate::ws::{HandshakeError, Rejection, RejectionKind, Violation};
 
 /// A step of opening a connection that has its own deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -15,6 +15,7 @@ use crate::ws::{Rejection, RejectionKind, Violation};
 pub enum Stage {
     Resolve,
     Connect,
+    Tunnel,
     Tls,
     Upgrade,
 }
@@ -24,6 +25,7 @@ impl Stage {
         match self {
             Self::Resolve => "resolve",
             Self::Connect => "connect",
+            Self::Tunnel => "tunnel",
             Self::Tls => "tls",
             Self::Upgrade => "upgrade",
         }
@@ -40,8 +42,17 @@ pub enum Disconnect {
     Connect(io::ErrorKind),
     /// This machine has no file descriptor or no memory left for a socket.
     OutOfResources(Box<str>),
+    /// The exchange could not be reached through the proxy.
+    Proxy {
+        /// The proxy, without its user name and password.
+        proxy: Box<str>,
+        /// The reason.
+        why: ProxyFailure,
+    },
     /// The TLS handshake or the certificate was refused. Verification is never relaxed.
     Tls(Box<str>),
+    /// The TLS handshake was cut off: the server closed, or the network broke.
+    TlsEnded(Box<str>),
     /// The server answered the opening request with a status other than 101.
     Rejected(Box<Rejection>),
     /// The server's opening answer breaks the protocol.
@@ -82,7 +93,11 @@ pub enum Disconnect {
 impl Disconnect {
     /// Cuts text from outside to 200 characters, so that it fits into a report.
     pub(super) fn bounded(text: &str) -> Box<str> {
-        text.chars().take(200).collect::<String>().into()
+        Self::cut(text, 200)
+    }
+
+    fn cut(text: &str, chars: usize) -> Box<str> {
+        text.chars().take(chars).collect::<String>().into()
     }
 
     /// Returns true if the exchange refused because this address connected too often. If so, no connection should dial.
@@ -102,11 +117,14 @@ impl Disconnect {
             Self::Connect(io::ErrorKind::ConnectionRefused) => DisconnectKind::ConnectRefused,
             Self::Connect(_) => DisconnectKind::ConnectFailed,
             Self::OutOfResources(_) => DisconnectKind::OutOfResources,
+            Self::Proxy { why, .. } => why.kind(),
             Self::Tls(_) => DisconnectKind::TlsFailed,
+            Self::TlsEnded(_) => DisconnectKind::TlsEnded,
             Self::Rejected(_) => DisconnectKind::UpgradeRejected,
             Self::Handshake(_) => DisconnectKind::HandshakeFailed,
             Self::Timeout(Stage::Resolve) => DisconnectKind::DnsTimeout,
             Self::Timeout(Stage::Connect) => DisconnectKind::ConnectTimeout,
+            Self::Timeout(Stage::Tunnel) => DisconnectKind::ProxyTimeout,
             Self::Timeout(Stage::Tls) => DisconnectKind::TlsTimeout,
             Self::Timeout(Stage::Upgrade) => DisconnectKind::UpgradeTimeout,
             Self::ClosedByPeer { .. } => DisconnectKind::ClosedByPeer,
@@ -131,12 +149,22 @@ impl Disconnect {
 }
 
 impl Disconnect {
+    /// Converts the failure of an opening handshake.
+    pub(super) fn handshake(error: HandshakeError) -> Self {
+        match error {
+            HandshakeError::Rejected(rejection) => Self::Rejected(Box::new(rejection)),
+            other => Self::Handshake(Self::bounded(&other.to_string())),
+        }
+    }
+
     /// Converts the end of the transport.
     pub(super) fn closed(how: Closed) -> Self {
         match how {
             Closed::Eof => Self::Eof,
             Closed::Io(kind) => Self::Io(kind),
-            Closed::Tls(why) => Self::Tls(Self::bounded(&why)),
+            // These texts have several sentences, and bounded parts from outside.
+            Closed::Tls(why) => Self::Tls(Self::cut(&why, 600)),
+            Closed::TlsEnded(why) => Self::TlsEnded(Self::cut(&why, 600)),
             Closed::OutOfResources(why) => Self::OutOfResources(Self::bounded(&why)),
         }
     }
@@ -148,9 +176,14 @@ impl fmt::Display for Disconnect {
             Self::Resolve(why) => write!(f, "the name could not be looked up: {why}"),
             Self::Connect(kind) => write!(f, "TCP could not be opened: {kind}"),
             Self::OutOfResources(why) => write!(f, "this machine could not create a socket: {why}"),
-            Self::Tls(why) => write!(f, "TLS failed: {why}"),
+            Self::Proxy { proxy, why } => write!(f, "the proxy {proxy} {why}"),
+            Self::Tls(why) | Self::TlsEnded(why) => write!(f, "TLS failed: {why}"),
             Self::Rejected(rejection) => write!(f, "the exchange refused the connection: {rejection}"),
             Self::Handshake(why) => write!(f, "the opening handshake failed: {why}"),
+            Self::Timeout(Stage::Tls) => f.write_str(
+                "the tls step took too long: the server accepted TCP but did not complete the TLS handshake; check that \
+                 this port is for wss://",
+            ),
             Self::Timeout(stage) => write!(f, "the {} step took too long", stage.as_str()),
             Self::ClosedByPeer { code: 1005, .. } => f.write_str("the exchange closed without a code"),
             Self::ClosedByPeer { code, reason } if reason.is_empty() => {
@@ -182,6 +215,7 @@ impl fmt::Display for Disconnect {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ws::TunnelError;
     use std::collections::HashSet;
 
     #[test]
@@ -198,7 +232,11 @@ mod tests {
             Disconnect::Connect(io::ErrorKind::ConnectionRefused),
             Disconnect::Connect(io::ErrorKind::NetworkUnreachable),
             Disconnect::OutOfResources("why".into()),
+            Disconnect::Proxy { proxy: "p".into(), why: ProxyFailure::Resolve("why".into()) },
+            Disconnect::Proxy { proxy: "p".into(), why: ProxyFailure::Timeout(Stage::Tunnel) },
+            Disconnect::Proxy { proxy: "p".into(), why: ProxyFailure::Tunnel(TunnelError::CredentialsMissing) },
             Disconnect::Tls("why".into()),
+            Disconnect::TlsEnded("why".into()),
             Disconnect::Rejected(Box::new(rejection)),
             Disconnect::Handshake("why".into()),
             Disconnect::Timeout(Stage::Resolve),

@@ -15,8 +15,9 @@ pub enum Action {
     Resolve,
     /// Open TCP to this address; answer with `handle_connected` or `handle_closed`.
     Connect(SocketId, SocketAddr),
-    /// Start TLS on the open socket; answer with `handle_secured` or `handle_closed`.
-    StartTls(SocketId),
+    /// Start TLS on the open socket; answer with `handle_secured` or `handle_closed`. These bytes of the exchange were
+    /// received after a proxy's answer, and come before all that the socket still holds.
+    StartTls(SocketId, Vec<u8>),
     /// Send as many of these last bytes as the socket takes at once, then drop the socket (or the attempt to open it).
     Disconnect(SocketId, Vec<u8>),
 }
@@ -122,6 +123,8 @@ pub enum Closed {
     Io(std::io::ErrorKind),
     /// TLS was refused or broken, with the reason.
     Tls(String),
+    /// The TLS handshake was cut off, with what that may mean.
+    TlsEnded(String),
     /// This machine has no file descriptor or no memory left for a socket, with the reason.
     OutOfResources(String),
 }

@@ -143,10 +143,15 @@ const fn of_disconnect(kind: DisconnectKind) -> RecoveryRule {
         | Kind::ConnectRefused
         | Kind::ConnectFailed
         | Kind::ConnectTimeout
+        | Kind::ProxyFailed
+        | Kind::ProxyTimeout
         | Kind::TlsTimeout
         | Kind::UpgradeTimeout => rule(Medium, Later, Reconnect, Cadence::Short),
         Kind::OutOfResources => {
             person(Cadence::Short, "close files or sockets of this process, or raise its limits (ulimit -n)")
+        }
+        Kind::ProxyRefused => {
+            person(Cadence::Slow, "check the proxy's address, the user name and the password, and what it allows")
         }
         Kind::TlsFailed => person(
             Cadence::Slow,
@@ -154,7 +159,8 @@ const fn of_disconnect(kind: DisconnectKind) -> RecoveryRule {
         ),
         // Without a more specific kind, the status is unknown.
         Kind::UpgradeRejected => of_rejection(RejectionKind::Other),
-        Kind::HandshakeFailed => rule(Medium, Later, Reconnect, Cadence::Long),
+        // The server may only be busy.
+        Kind::TlsEnded | Kind::HandshakeFailed => rule(Medium, Later, Reconnect, Cadence::Long),
         Kind::ClosedByPeer
         | Kind::Eof
         | Kind::Reset

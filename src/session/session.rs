@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::dialer::{DialAttempt, Dialer};
 use super::entropy::Entropy;
+use super::proxy::Tunneling;
 use super::refused::RefusedMessages;
 use super::requests::SubscriptionState;
 use super::retry::Carried;
@@ -144,8 +145,12 @@ impl Session {
         }
         self.dialer.won(race, socket, &mut self.shared);
         self.epoch = self.epoch.next();
+        if let Some(proxy) = self.shared.config.proxy_in_force() {
+            let (tunneling, request) = Tunneling::start(now, proxy, &self.shared);
+            return self.open_socket(now, socket, Phase::Tunneling(tunneling), &request);
+        }
         if self.shared.config.endpoint.is_secure() {
-            self.shared.reports.act(Action::StartTls(socket));
+            self.shared.reports.act(Action::StartTls(socket, Vec::new()));
             let until = now + self.shared.config.timeouts.tls;
             return self.open_socket(now, socket, Phase::Securing { until }, &[]);
         }
@@ -369,7 +374,10 @@ impl Session {
 
     /// Ends the socket or the dial attempt, and schedules the next attempt, however many attempts have failed.
     #[cold]
-    fn disconnected(&mut self, now: Nanos, disconnect: Disconnect) {
+    fn disconnected(&mut self, now: Nanos, mut disconnect: Disconnect) {
+        if let (SessionPhase::Dialing(_), Some(proxy)) = (&self.phase, self.shared.config.proxy_in_force()) {
+            disconnect = disconnect.at_proxy(proxy);
+        }
         let (carried, error) = match &self.phase {
             SessionPhase::Online(socket) => (socket.carried(now), socket.error()),
             _ => (Carried::Nothing, None),
@@ -397,7 +405,7 @@ impl Session {
             SessionPhase::Online(socket) => match socket.phase() {
                 Phase::Closing { .. } => {}
                 Phase::Open(_) => self.send_close(now, reason),
-                Phase::Securing { .. } | Phase::Upgrading(_) => {
+                Phase::Tunneling(_) | Phase::Securing { .. } | Phase::Upgrading(_) => {
                     // If the exchange has refused the upgrade, keep the pause that follows, without waiting for the
                     // rest of the body.
                     if let Some(refusal) = socket.refusal() {

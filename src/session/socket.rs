@@ -6,10 +6,11 @@ use std::time::Duration;
 use super::entropy::EntropyExt;
 use super::liveness::{Due, Liveness};
 use super::outbox::Outbox;
+use super::proxy::Tunneling;
 use super::requests::Requests;
 use super::retry::Carried;
 use super::shared::Shared;
-use super::{Closed, Disconnect, Event, SocketId, Stage, State};
+use super::{Action, Closed, Disconnect, Event, SocketId, Stage, State};
 use crate::config::{Config, KeepAlive};
 use crate::model::{Epoch, Nanos, Receipt, Sink};
 use crate::wire::{DecodeError, ErrorName, Message};
@@ -40,6 +41,8 @@ pub(super) struct Socket {
     reason = "the largest phase is the one that lasts, and a connection has one socket"
 )]
 pub(super) enum Phase {
+    /// The proxy opens a tunnel.
+    Tunneling(Tunneling),
     /// The TLS handshake is in progress.
     Securing {
         /// The deadline.
@@ -91,7 +94,7 @@ impl Upgrade {
         let (host, port, path) = (endpoint.host(), endpoint.port(), endpoint.path());
         let headers: Vec<_> = config.headers.iter().collect();
         let (handshake, request) =
-            Handshake::start(host, port, path, endpoint.is_secure(), &headers, key).map_err(handshake_disconnect)?;
+            Handshake::start(host, port, path, endpoint.is_secure(), &headers, key).map_err(Disconnect::handshake)?;
         Ok((Self { handshake, asked_at: now, until: now + config.timeouts.upgrade }, request))
     }
 }
@@ -125,6 +128,7 @@ impl Socket {
 
     pub fn state(&self) -> State {
         match &self.phase {
+            Phase::Tunneling(_) => State::Tunneling,
             Phase::Securing { .. } => State::TlsHandshake,
             Phase::Upgrading(_) => State::Upgrading,
             Phase::Open(open) => open.requests.state(),
@@ -191,6 +195,7 @@ impl Socket {
     pub fn deadline(&self, shared: &Shared) -> Nanos {
         match &self.phase {
             Phase::Securing { until } | Phase::Closing { until } => *until,
+            Phase::Tunneling(tunneling) => tunneling.until,
             Phase::Upgrading(upgrade) => upgrade.until,
             Phase::Open(Open { liveness, requests, .. }) => {
                 liveness.deadline(requests.expects_data()).min(requests.deadline(&shared.subscription, liveness))
@@ -203,6 +208,7 @@ impl Socket {
         match &self.phase {
             Phase::Open(_) => self.check_liveness(now, shared),
             _ if now < self.deadline(shared) => SocketOutcome::Continue,
+            Phase::Tunneling(tunneling) => SocketOutcome::Disconnected(tunneling.expired()),
             Phase::Securing { .. } => SocketOutcome::Disconnected(Disconnect::Timeout(Stage::Tls)),
             // If the header of a refusal has arrived, the refusal is the reason, even if its body never ends.
             Phase::Upgrading(_) => {
@@ -232,13 +238,18 @@ impl Socket {
     #[cold]
     fn handle_unopened(&mut self, now: Nanos, shared: &mut Shared, sink: &mut impl Sink) -> SocketOutcome {
         match &mut self.phase {
+            Phase::Tunneling(tunneling) => match tunneling.handle(&mut self.buffer, &mut self.outbox) {
+                Ok(false) => SocketOutcome::Continue,
+                Ok(true) => self.tunneled(now, shared, sink),
+                Err(disconnect) => SocketOutcome::Disconnected(disconnect),
+            },
             Phase::Upgrading(upgrade) => match upgrade.handshake.handle(&mut self.buffer) {
                 Ok(Progress::NeedMore) => SocketOutcome::Continue,
                 Ok(Progress::Done) => {
                     self.open(now, shared);
                     self.read_frames(now, shared, sink)
                 }
-                Err(error) => SocketOutcome::Disconnected(handshake_disconnect(error)),
+                Err(error) => SocketOutcome::Disconnected(Disconnect::handshake(error)),
             },
             Phase::Closing { .. } => self.read_close(shared),
             Phase::Securing { .. } | Phase::Open(_) => SocketOutcome::Continue,
@@ -248,8 +259,9 @@ impl Socket {
     /// Handles the end of the transport.
     #[cold]
     pub fn handle_closed(&mut self, how: Closed) -> SocketOutcome {
-        match self.phase {
+        match &self.phase {
             Phase::Closing { .. } => SocketOutcome::Left,
+            Phase::Tunneling(tunneling) => SocketOutcome::Disconnected(tunneling.closed(how)),
             Phase::Upgrading(_) => SocketOutcome::Disconnected(self.upgrade_closed(how)),
             // The peer closed its side inside a message.
             Phase::Open(_) if matches!(how, Closed::Eof) && self.is_inside_message() => {
@@ -260,6 +272,23 @@ impl Socket {
     }
 
     // ---- the opening handshake ----
+
+    /// Continues with the exchange: the tunnel to it is open. It may have sent bytes already.
+    fn tunneled(&mut self, now: Nanos, shared: &mut Shared, sink: &mut impl Sink) -> SocketOutcome {
+        if shared.config.endpoint.is_secure() {
+            let early = self.buffer.unparsed().to_vec();
+            self.buffer.consume(early.len());
+            shared.reports.act(Action::StartTls(self.id, early));
+            self.phase = Phase::Securing { until: now + shared.config.timeouts.tls };
+        } else {
+            match Upgrade::start(now, shared) {
+                Ok((upgrade, request)) => self.upgrade(upgrade, &request),
+                Err(disconnect) => return SocketOutcome::Disconnected(disconnect),
+            }
+        }
+        shared.reports.step(now, State::Tunneling, self.state(), self.epoch);
+        self.handle_unopened(now, shared, sink)
+    }
 
     /// Begins the opening handshake with this request.
     pub fn upgrade(&mut self, upgrade: Upgrade, request: &[u8]) {
@@ -467,12 +496,5 @@ fn handle_other(
         Ok(Message::Other(_)) => reports.other_message(bytes),
         Ok(Message::Data { .. }) => {}
         Err(error) => shared.refused(now, error),
-    }
-}
-
-fn handshake_disconnect(error: HandshakeError) -> Disconnect {
-    match error {
-        HandshakeError::Rejected(rejection) => Disconnect::Rejected(Box::new(rejection)),
-        other => Disconnect::Handshake(Disconnect::bounded(&other.to_string())),
     }
 }

@@ -5,6 +5,8 @@ use std::fmt;
 /// The state of a connection.
 ///
 /// ```text
+///                          ┌─► Tunneling ─┐  (with a proxy)
+///                          │              ▼
 ///  Disconnected ─► Connecting ─► TlsHandshake ─► Upgrading ─► Connected ─► Subscribing ─► Active
 ///       ▲  ▲           │  ▲           │              │            │             │           │
 ///       │  │           ▼  │           ▼              ▼            ▼             ▼           │
@@ -18,6 +20,8 @@ pub enum State {
     Disconnected,
     /// The name is being looked up, or TCP is being opened.
     Connecting,
+    /// TCP to the proxy is open; the proxy opens a tunnel to the exchange. Only with a proxy, before `TlsHandshake`.
+    Tunneling,
     /// TCP is open; the TLS handshake is in progress.
     TlsHandshake,
     /// The WebSocket opening request was sent, or is about to be.
@@ -36,9 +40,10 @@ pub enum State {
 
 impl State {
     /// All states, in the usual order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Disconnected,
         Self::Connecting,
+        Self::Tunneling,
         Self::TlsHandshake,
         Self::Upgrading,
         Self::Connected,
@@ -53,6 +58,7 @@ impl State {
         match self {
             Self::Disconnected => "disconnected",
             Self::Connecting => "connecting",
+            Self::Tunneling => "tunneling",
             Self::TlsHandshake => "tls_handshake",
             Self::Upgrading => "upgrading",
             Self::Connected => "connected",
@@ -73,7 +79,8 @@ impl State {
         use State::*;
         match self {
             Disconnected => matches!(next, Connecting | Reconnecting),
-            Connecting => matches!(next, TlsHandshake | Upgrading | Reconnecting | Disconnected),
+            Connecting => matches!(next, Tunneling | TlsHandshake | Upgrading | Reconnecting | Disconnected),
+            Tunneling => matches!(next, TlsHandshake | Upgrading | Reconnecting | Disconnected),
             TlsHandshake => matches!(next, Upgrading | Reconnecting | Disconnected),
             Upgrading => matches!(next, Connected | Reconnecting | Disconnected),
             Connected => matches!(next, Subscribing | Reconnecting | Closing),

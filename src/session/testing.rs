@@ -146,7 +146,7 @@ impl Harness {
             match &action {
                 Action::Connect(socket, _) => self.socket = *socket,
                 Action::Disconnect(_, final_bytes) => self.unread.extend_from_slice(final_bytes),
-                Action::Resolve | Action::StartTls(_) => {}
+                Action::Resolve | Action::StartTls(..) => {}
             }
             self.actions.push(action);
         }

@@ -88,6 +88,12 @@ impl Answer {
     }
 }
 
+/// Returns the words after the status, safe to log.
+pub(super) fn reason(header: &[u8]) -> String {
+    let line = header.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+    quote(trim(line.splitn(3, |byte| *byte == b' ').nth(2).unwrap_or_default()))
+}
+
 /// Reads the status. Ignores the reason phrase, which may be absent, empty or any bytes (RFC 9112 section 4).
 fn read_status(line: &[u8]) -> Result<u16, HandshakeError> {
     let mut words = line.split(|byte| matches!(byte, b' ' | b'\t')).filter(|word| !word.is_empty());

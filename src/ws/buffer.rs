@@ -75,7 +75,7 @@ impl ReceiveBuffer {
 
     /// Marks the next `n` bytes as read. Returns their range, valid until the next call of [`spare`](Self::spare).
     #[inline]
-    pub(super) fn consume(&mut self, n: usize) -> Range<usize> {
+    pub fn consume(&mut self, n: usize) -> Range<usize> {
         let start = self.parsed;
         self.parsed += n;
         self.wanted = 0;

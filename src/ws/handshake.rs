@@ -80,7 +80,7 @@ impl Handshake {
         headers: &[(&str, &str)],
         key: [u8; 16],
     ) -> Result<(Self, Vec<u8>), HandshakeError> {
-        let key = base64(key);
+        let key = data_encoding::BASE64.encode(&key);
         let request = request::write(host, port, path, secure, headers, &key)?;
         let accept = derive_accept_key(key.as_bytes());
         Ok((Self { stage: Stage::Header { accept, scanned: 0, left: MAX_HEADER_BYTES } }, request))
@@ -155,7 +155,7 @@ impl Handshake {
 ///
 /// The first `scanned` bytes were searched before, so that a header that arrives byte by byte is not searched from the
 /// start each time.
-fn find_header(bytes: &[u8], left: usize, scanned: &mut usize) -> Result<Option<usize>, HandshakeError> {
+pub(super) fn find_header(bytes: &[u8], left: usize, scanned: &mut usize) -> Result<Option<usize>, HandshakeError> {
     const PROTOCOL: &[u8] = b"HTTP/";
     let seen = bytes.len().min(PROTOCOL.len());
     if bytes[..seen] != PROTOCOL[..seen] {
@@ -174,19 +174,6 @@ fn find_header(bytes: &[u8], left: usize, scanned: &mut usize) -> Result<Option<
     Ok(None)
 }
 
-fn base64(key: [u8; 16]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(24);
-    for group in key.chunks(3) {
-        let bits = group.iter().fold(0u32, |bits, &byte| bits << 8 | u32::from(byte)) << (8 * (3 - group.len()));
-        for sextet in 0..=group.len() {
-            text.push(ALPHABET[(bits >> (18 - 6 * sextet)) as usize & 63].into());
-        }
-    }
-    text.push_str("==");
-    text
-}
-
 impl fmt::Display for HandshakeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -200,13 +187,3 @@ impl fmt::Display for HandshakeError {
 }
 
 impl std::error::Error for HandshakeError {}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn base64_matches_the_example_of_the_rfc() {
-        assert_eq!(base64(*b"the sample nonce"), "dGhlIHNhbXBsZSBub25jZQ==");
-    }
-}

@@ -35,6 +35,8 @@ mod incoming;
 mod reader;
 mod rejection;
 mod request;
+mod socks5;
+mod tunnel;
 mod violation;
 mod writer;
 
@@ -45,5 +47,6 @@ pub use reader::{FrameReader, Limits};
 pub use rejection::{MAX_BODY_BYTES, Rejection, RejectionKind, RetryAfter};
 pub use request::header_problem;
 pub use tungstenite::protocol::frame::coding::CloseCode;
+pub use tunnel::{Tunnel, TunnelError, TunnelStep};
 pub use violation::Violation;
 pub use writer::{write_binary, write_close, write_ping, write_pong, write_text};

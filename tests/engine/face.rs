@@ -41,9 +41,9 @@ fn types_of_the_crate_root_are_debug_and_send() {
 #[test]
 fn types_of_the_public_modules_are_debug_and_send() {
     all!(value: config::Backoff, config::Config, config::ConnectLedger, config::Dialect, config::Endpoint, config::FormatChoice);
-    all!(value: config::FormatCosts, config::FormatRule, config::Headers, config::KeepAlive, config::Limits, config::Pacing);
+    all!(value: config::FormatCosts, config::FormatRule, config::Headers, config::KeepAlive, config::Limits, config::Pacing, config::Proxy, config::ProxyProtocol, config::Roots);
     all!(value: config::ReadCosts, config::Timeouts, config::Wait);
-    all!(value: error::InvalidCode, error::InvalidEndpoint, error::InvalidMarket, error::InvalidOption);
+    all!(value: error::InvalidCode, error::InvalidEndpoint, error::InvalidMarket, error::InvalidOption, error::InvalidProxy);
     all!(value: error::InvalidOverflow, error::InvalidPattern, error::InvalidSubscription, error::InvalidTime);
     all!(value: error::NotReady, error::NotReadyReason, error::PoolError, error::Recovery, error::Severity);
     all!(value: error::SourceError, error::SourceFailure);
@@ -52,7 +52,7 @@ fn types_of_the_public_modules_are_debug_and_send() {
     all!(value: status::ConflictSubject, status::ConnectionStatus, status::Counters, status::DecodeCounters);
     all!(value: status::DecodeError, status::DecodeErrorKind, status::ObjectCounts, status::ErrorName, status::Event, status::FeedCounts);
     all!(value: status::Drift, status::DriftCounts, status::DriftKind, status::Excerpt, status::Refused, status::RefusedMessages);
-    all!(value: status::FeedStatus, status::FormatReason, status::Latencies, status::Latency, status::LifecycleEvent);
+    all!(value: status::FeedStatus, status::NetworkStatus, status::ProxyFailure, status::TunnelError, status::FormatReason, status::Latencies, status::Latency, status::LifecycleEvent);
     all!(value: status::Disconnect, status::HealthReason, status::MarketListStatus, status::PlanStats, status::Rejection);
     all!(value: status::RejectionKind, status::RetryAfter, status::Cadence, status::FailureCause, status::RecoverableBy);
     all!(value: status::RecoveryAction, status::RecoveryRule, status::EngineHealth, status::EngineProblem);

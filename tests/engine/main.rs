@@ -17,6 +17,7 @@ mod lifecycle;
 #[cfg(feature = "rest")]
 mod market_list;
 mod panics;
+mod proxies;
 mod refused_messages;
 mod refused_requests;
 #[cfg(feature = "rest")]

@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use crate::common::{TIMEOUT, builder, eventually, finish};
-use hoga::config::Endpoint;
+use hoga::config::{Endpoint, Roots};
 use hoga::error::Error;
 use hoga::model::Market;
 use hoga::net::{MarketSource, RestMarkets, SourceError, SourceFailure};
@@ -31,7 +31,7 @@ struct Stepped {
 impl Stepped {
     fn new(server: &Server) -> (Self, Sender<()>) {
         let (step, steps) = channel();
-        let rest = RestMarkets::new(&Endpoint::custom(&server.url()).unwrap(), &[]).unwrap();
+        let rest = RestMarkets::new(&Endpoint::custom(&server.url()).unwrap(), &Roots::bundled()).unwrap();
         (Self { rest, steps }, step)
     }
 }

@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use hoga::config::Endpoint;
+use hoga::config::{Endpoint, Roots};
 use hoga::model::Market;
 use hoga::net::{MarketSource, RestMarkets, SourceFailure};
 use hoga::plan::Universe;
@@ -13,7 +13,7 @@ use hoga_exchange::{Server, ServerConfig};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-fn rest(server: &Server, roots: &[Vec<u8>]) -> RestMarkets {
+fn rest(server: &Server, roots: &Roots) -> RestMarkets {
     RestMarkets::new(&Endpoint::custom(&server.url()).unwrap(), roots).unwrap()
 }
 
@@ -21,7 +21,7 @@ fn rest(server: &Server, roots: &[Vec<u8>]) -> RestMarkets {
 fn every_market_of_the_exchange_is_listed_plain_and_over_tls() {
     for plain in [true, false] {
         let server = Server::start(ServerConfig { plain, ..ServerConfig::default() }).unwrap();
-        let roots = if plain { Vec::new() } else { vec![server.ca_pem().as_bytes().to_vec()] };
+        let roots = if plain { Roots::bundled() } else { Roots::bundled().and_pem(server.ca_pem()) };
         let mut source = rest(&server, &roots);
         let expected: Universe = server.markets().iter().map(|code| code.parse::<Market>().unwrap()).collect();
         let first: Universe = source.markets().unwrap().into_iter().collect();
@@ -39,19 +39,19 @@ fn every_market_of_the_exchange_is_listed_plain_and_over_tls() {
 fn an_untrusted_certificate_is_refused() {
     let server = Server::start(ServerConfig::default()).unwrap();
     let other = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
-    for roots in [vec![], vec![other.cert.pem().into_bytes()]] {
+    for roots in [Roots::bundled(), Roots::bundled().and_pem(other.cert.pem())] {
         let error = rest(&server, &roots).markets().unwrap_err();
         let SourceFailure::Unreachable(why) = error.failure else { panic!("{error}") };
         assert!(why.contains("certificate"), "{why}");
     }
-    assert!(RestMarkets::new(&Endpoint::korea(), &[b"no certificate".to_vec()]).is_err());
+    assert!(RestMarkets::new(&Endpoint::korea(), &Roots::bundled().and_pem("no certificate")).is_err());
 }
 
 #[test]
 fn a_port_without_a_listener_is_unreachable() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let endpoint = Endpoint::custom(&format!("ws://127.0.0.1:{port}")).unwrap();
-    let error = RestMarkets::new(&endpoint, &[]).unwrap().markets().unwrap_err();
+    let error = RestMarkets::new(&endpoint, &Roots::bundled()).unwrap().markets().unwrap_err();
     assert!(matches!(error.failure, SourceFailure::Unreachable(_)), "{error}");
     assert_eq!(error.url, format!("http://127.0.0.1:{port}/v1/market/all"));
 }
@@ -78,7 +78,10 @@ impl Script {
             answer(&mut stream);
             String::from_utf8(request).unwrap()
         });
-        Self { source: RestMarkets::new(&endpoint, &[]).unwrap().timeout(Duration::from_millis(500)), server }
+        Self {
+            source: RestMarkets::new(&endpoint, &Roots::bundled()).unwrap().timeout(Duration::from_millis(500)),
+            server,
+        }
     }
 
     /// Returns the failure that the response causes.

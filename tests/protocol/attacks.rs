@@ -16,7 +16,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hoga::config::{Config, Endpoint, InvalidEndpoint};
+use hoga::config::{Config, Endpoint, InvalidEndpoint, InvalidProxy, Proxy, Roots};
 use hoga::model::{ConnectionId, DataType, DisconnectKind, Nanos, Noun, Receipt, Sink, StreamKey};
 use hoga::plan::DesiredSet;
 use hoga::session::{Action, Budget, Disconnect, Entropy, Event, Rate, Session, SocketId};
@@ -248,6 +248,20 @@ mod opening {
             ("wss://a.test?query\rX:y", InvalidEndpoint::Path),
         ] {
             assert_eq!(Endpoint::custom(address), Err(error), "{address:?}");
+        }
+    }
+
+    /// The same in a proxy's address and login, which become lines of CONNECT. Escapes are decoded first.
+    #[test]
+    fn cve_2026_1527_line_breaks_in_a_proxy() {
+        for (proxy, error) in [
+            ("http://a.test\r\nX: y", InvalidProxy::Host),
+            ("http://a.test:80\r\nX: y", InvalidProxy::Port),
+            ("http://user\r\nX: y@a.test", InvalidProxy::Credentials),
+            ("http://user%0D%0AX:y@a.test", InvalidProxy::Credentials),
+            ("socks5://user:%0a@a.test", InvalidProxy::Credentials),
+        ] {
+            assert_eq!(Proxy::new(proxy), Err(error), "{proxy:?}");
         }
     }
 
@@ -503,7 +517,8 @@ mod tls {
             .unwrap();
         let server = ServerConnection::new(Arc::new(config)).unwrap();
         let mut attacker = Attacker { server: Some(server), piece: usize::MAX, ..Attacker::default() };
-        let mut tls = Tls::new(&TlsConfig::new(&[cert.pem().into_bytes()]).unwrap(), "localhost").unwrap();
+        let mut tls =
+            Tls::new(&TlsConfig::new(&Roots::bundled().and_pem(cert.pem())).unwrap(), "localhost", &[]).unwrap();
         while let Err(error) = tls.handshake(&mut attacker) {
             assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "{error}");
             tls.readable(false);
@@ -547,7 +562,7 @@ mod tls {
     /// Feeds a client that waits for the server's part of the handshake. Returns how many bytes it took before it failed.
     #[track_caller]
     fn handshake_with(first: &[u8], again: &[u8], piece: usize) -> usize {
-        let mut tls = Tls::new(&TlsConfig::new(&[]).unwrap(), "localhost").unwrap();
+        let mut tls = Tls::new(&TlsConfig::new(&Roots::bundled()).unwrap(), "localhost", &[]).unwrap();
         let mut attacker = Attacker { to_client: first.to_vec(), piece, ..Attacker::default() };
         let mut given = first.len();
         let peak = peak_during(|| {

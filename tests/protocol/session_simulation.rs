@@ -348,7 +348,7 @@ impl World {
                     self.send_final_bytes(final_bytes);
                     self.drop_socket();
                 }
-                Some(Action::Resolve | Action::StartTls(_)) => unreachable!("plain, to an address literal"),
+                Some(Action::Resolve | Action::StartTls(..)) => unreachable!("plain, to an address literal"),
                 None => {}
             }
             let moved = self.transmit_client() | self.transmit_server();

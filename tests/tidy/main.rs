@@ -22,7 +22,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config", &["model"]),
     ("plan", &["model", "config"]),
     ("session", &["model", "wire", "ws", "plan", "config"]),
-    ("net", &["model", "sync", "config", "session"]),
+    ("net", &["model", "sync", "ws", "config", "session"]),
     ("pool", &["model", "sync"]),
     ("monitor", &["model", "plan", "pool"]),
     ("feed", &["model", "sync"]),

@@ -181,7 +181,7 @@ impl Peer {
                 self.send_final_bytes(now, socket, &final_bytes, exchange);
                 self.drop_socket(now, socket, exchange);
             }
-            Action::Resolve | Action::StartTls(_) => unreachable!("the endpoint is plain and has a literal address"),
+            Action::Resolve | Action::StartTls(..) => unreachable!("the endpoint is plain and has a literal address"),
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::{Condvar, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 
 use super::*;
-use crate::config::{Backoff, Config, Pacing, Timeouts};
+use crate::config::{Backoff, Endpoint, Pacing, Roots, Timeouts};
 use crate::model::{self, ConnectionId, DataType, Noun, Receipt, StreamKey};
 use crate::net::SystemResolver;
 use crate::plan::DesiredSet;
@@ -114,11 +114,11 @@ struct Rig {
 impl Rig {
     /// Starts a reactor. `hooks` gets the reactor's remote.
     fn start(config: Config, resolver: Arc<dyn Resolve>, hooks: impl FnOnce(Remote) -> Hooks) -> Self {
-        let endpoint = config.endpoint.clone();
+        let config = Arc::new(config);
         let connects = Budget::with_margin([Rate { count: 10_000, window: Duration::from_secs(1) }], Duration::ZERO);
-        let session = Session::new(ConnectionId(0), Arc::new(config), Box::new(connects), Box::new(Longest));
-        let tls = TlsConfig::new(&[]).unwrap();
-        let reactor = Reactor::new(session, endpoint, tls, resolver, Wait::Park, SystemClock::new(), false).unwrap();
+        let session = Session::new(ConnectionId(0), config.clone(), Box::new(connects), Box::new(Longest));
+        let tls = TlsConfig::new(&Roots::bundled()).unwrap();
+        let reactor = Reactor::new(session, config, tls, resolver, SystemClock::new()).unwrap();
         let remote = reactor.remote();
         let commands = Arc::<Mutex<Vec<Command>>>::default();
         let (to, events) = mpsc::channel();

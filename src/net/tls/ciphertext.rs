@@ -25,9 +25,11 @@ pub(super) struct Ciphertext {
 }
 
 impl Ciphertext {
-    pub fn new() -> Self {
-        let bytes = vec![0; READ_BYTES + HEADER + BODY_MAX].into();
-        Self { bytes, start: 0, end: 0, drained: false, ended: false }
+    /// Creates the buffer with bytes that were received earlier.
+    pub fn new(received: &[u8]) -> Self {
+        let mut bytes = received.to_vec();
+        bytes.resize(received.len() + READ_BYTES + HEADER + BODY_MAX, 0);
+        Self { bytes: bytes.into(), start: 0, end: received.len(), drained: false, ended: false }
     }
 
     /// Records that the socket has new bytes, or with `ended` that the peer has closed its side.

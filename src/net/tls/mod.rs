@@ -7,13 +7,16 @@
 mod cipher;
 mod ciphertext;
 mod config;
+mod failure;
 mod records;
+mod roots;
 mod stream;
 
-#[cfg(feature = "rest")]
-pub(super) use config::certificates;
 pub use config::{InvalidRoots, TlsConfig};
+pub(super) use failure::explain_broken;
 pub use stream::Tls;
 
+#[cfg(test)]
+mod failure_tests;
 #[cfg(test)]
 mod tests;

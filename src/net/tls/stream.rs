@@ -6,10 +6,11 @@ use std::mem;
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus};
-use rustls::{Error, PeerMisbehaved};
+use rustls::{Error, InvalidMessage, PeerMisbehaved};
 
 use super::TlsConfig;
 use super::ciphertext::Ciphertext;
+use super::failure::Context;
 use super::records::{DATA_MAX, Opened, Records};
 
 /// The maximum number of plaintext bytes of one read. More records per read share the fixed cost of a read, but the
@@ -30,6 +31,8 @@ pub struct Tls {
     leftover: Vec<u8>,
     /// Whether the peer has sent its close notification.
     closed_by_peer: bool,
+    /// What is known about the handshake, to explain its failure.
+    context: Box<Context>,
 }
 
 enum State {
@@ -49,17 +52,19 @@ enum Step {
 }
 
 impl Tls {
-    /// Returns a client that has not sent anything yet. The server must prove the name `host`.
-    pub fn new(config: &TlsConfig, host: &str) -> Result<Self, String> {
+    /// Returns a client that has not sent anything yet. The server must prove the name `host`. It has already sent the
+    /// `received` bytes.
+    pub fn new(config: &TlsConfig, host: &str, received: &[u8]) -> Result<Self, String> {
         let name = ServerName::try_from(host.to_owned()).map_err(|e| format!("cannot verify \"{host}\": {e}"))?;
-        let connection = UnbufferedClientConnection::new(config.0.clone(), name).map_err(|e| e.to_string())?;
+        let connection = UnbufferedClientConnection::new(config.client.clone(), name).map_err(|e| e.to_string())?;
         Ok(Self {
             state: State::Handshake(Box::new(connection)),
-            incoming: Ciphertext::new(),
+            incoming: Ciphertext::new(received),
             outgoing: Vec::new(),
             shown: 0,
             leftover: Vec::with_capacity(DATA_MAX),
             closed_by_peer: false,
+            context: Box::new(Context::new(host, config.roots().clone(), received)),
         })
     }
 
@@ -76,6 +81,7 @@ impl Tls {
                 Ok(Step::Receive) => {
                     self.flush(socket)?;
                     self.receive(socket)?;
+                    self.context.received(self.incoming.pending());
                 }
                 Ok(Step::Done) => return self.flush(socket),
                 Err(error) => {
@@ -84,6 +90,12 @@ impl Tls {
                 }
             }
         }
+    }
+
+    /// Explains why [`handshake`](Self::handshake) failed.
+    #[cold]
+    pub fn explain(&self, error: &io::Error) -> String {
+        self.context.explain(error)
     }
 
     /// Reads plaintext. `Ok(0)` is a clean end. If the socket ends without close_notify, the error is `UnexpectedEof`,
@@ -175,6 +187,10 @@ impl Tls {
     }
 
     fn show_another(&mut self) -> Result<Step, Error> {
+        // Otherwise the length in the middle of some other text would be waited for.
+        if self.context.is_foreign() {
+            return Err(InvalidMessage::InvalidContentType.into());
+        }
         let Some(record) = self.incoming.record_at(self.shown)? else { return Ok(Step::Receive) };
         self.shown += record.len();
         Ok(Step::Continue)

@@ -16,6 +16,7 @@ use rustls::{
 
 use super::cipher::Sealer;
 use super::{Tls, TlsConfig};
+use crate::config::Roots;
 
 /// A socket whose other end is a server in the same thread. Transfers at most `piece` bytes at once.
 struct Socket {
@@ -114,13 +115,13 @@ impl Pair {
             .unwrap();
         server.send_tls13_tickets = 2;
         server.enable_secret_extraction = true;
-        Self { server: Arc::new(server), client: TlsConfig::new(&[cert.pem().into_bytes()]).unwrap() }
+        Self { server: Arc::new(server), client: TlsConfig::new(&Roots::bundled().and_pem(cert.pem())).unwrap() }
     }
 
     /// Returns a connection after its handshake.
     fn open(&self, piece: usize) -> (Tls, Socket) {
         let mut socket = Socket::new(&self.server, piece);
-        let mut tls = Tls::new(&self.client, "localhost").unwrap();
+        let mut tls = Tls::new(&self.client, "localhost", &[]).unwrap();
         while let Err(e) = tls.handshake(&mut socket) {
             assert_eq!(e.kind(), io::ErrorKind::WouldBlock);
             tls.readable(false);
@@ -325,7 +326,7 @@ fn data_sent_with_the_servers_last_handshake_message_is_read() {
         let mut socket = Socket::new(&pair.server, piece);
         // Sent as soon as there are keys, before the client has finished.
         socket.server.writer().write_all(b"early").unwrap();
-        let mut tls = Tls::new(&pair.client, "localhost").unwrap();
+        let mut tls = Tls::new(&pair.client, "localhost", &[]).unwrap();
         while tls.handshake(&mut socket).is_err() {
             tls.readable(false);
         }
@@ -337,7 +338,7 @@ fn data_sent_with_the_servers_last_handshake_message_is_read() {
 fn an_untrusted_server_is_refused() {
     let (trusted, other) = (Pair::new(), Pair::new());
     let mut socket = Socket::new(&other.server, usize::MAX);
-    let mut tls = Tls::new(&trusted.client, "localhost").unwrap();
+    let mut tls = Tls::new(&trusted.client, "localhost", &[]).unwrap();
     let error = loop {
         match tls.handshake(&mut socket) {
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => tls.readable(false),
@@ -377,7 +378,7 @@ fn handshake_with(
     change: impl FnOnce(&mut Vec<u8>),
 ) -> (io::Error, Option<Error>) {
     let mut socket = Socket::new(&pair.server, piece);
-    let mut tls = Tls::new(&pair.client, host).unwrap();
+    let mut tls = Tls::new(&pair.client, host, &[]).unwrap();
     assert_eq!(tls.handshake(&mut Withheld(&mut socket)).unwrap_err().kind(), io::ErrorKind::WouldBlock);
     change(&mut socket.to_client);
     socket.ended = true;
@@ -398,7 +399,7 @@ fn handshake_with(
 fn a_failed_handshake_sends_its_alert() {
     for version in [&TLS12, &TLS13] {
         let trusted = Pair::of(&[version], None);
-        let foreign = Pair { server: trusted.server.clone(), client: TlsConfig::new(&[]).unwrap() };
+        let foreign = Pair { server: trusted.server.clone(), client: TlsConfig::new(&Roots::bundled()).unwrap() };
         for piece in [1, 100, usize::MAX] {
             let (error, alert) = handshake_with(&foreign, "localhost", piece, |_| {});
             assert_eq!(error.kind(), io::ErrorKind::InvalidData);
@@ -476,7 +477,7 @@ impl Script {
     fn open(version: &'static SupportedProtocolVersion) -> (Tls, Self) {
         let pair = Pair::of(&[version], None);
         let mut server = UnbufferedServerConnection::new(pair.server.clone()).unwrap();
-        let mut tls = Tls::new(&pair.client, "localhost").unwrap();
+        let mut tls = Tls::new(&pair.client, "localhost", &[]).unwrap();
         let mut script = Self { to_client: Vec::new(), to_server: Vec::new(), connection: None, sealer: None };
         while {
             let is_open = tls.handshake(&mut script).is_ok();
@@ -501,7 +502,7 @@ impl Script {
         let log = Arc::new(Log::default());
         Arc::make_mut(&mut pair.server).key_log = log.clone();
         let mut server = UnbufferedServerConnection::new(pair.server.clone()).unwrap();
-        let mut tls = Tls::new(&pair.client, "localhost").unwrap();
+        let mut tls = Tls::new(&pair.client, "localhost", &[]).unwrap();
         let mut script = Self { to_client: Vec::new(), to_server: Vec::new(), connection: None, sealer: None };
         assert_eq!(tls.handshake(&mut script).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         script.serve(&mut server);
@@ -661,7 +662,7 @@ fn a_server_gets_an_alert_that_says_why_the_connection_ends() {
 #[test]
 fn a_handshake_in_too_many_pieces_is_not_reported_as_the_end_of_the_socket() {
     let pair = Pair::new();
-    let mut tls = Tls::new(&pair.client, "localhost").unwrap();
+    let mut tls = Tls::new(&pair.client, "localhost", &[]).unwrap();
     let mut script = Script { to_client: Vec::new(), to_server: Vec::new(), connection: None, sealer: None };
     // A message of 60 KB with one byte in each record.
     script.to_client.extend([22, 3, 3, 0, 4, 2, 0, 0xF0, 0]);

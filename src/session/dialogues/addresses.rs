@@ -92,7 +92,7 @@ fn the_first_that_is_open_wins_and_the_others_are_closed_before_anything_is_sent
         connected(&mut harness, winner);
         let others: Vec<_> = (1..=3).filter(|socket| *socket != winner).collect();
         assert_eq!(dropped(&harness), others);
-        assert_eq!(harness.actions.last(), Some(&Action::StartTls(SocketId(winner))));
+        assert_eq!(harness.actions.last(), Some(&Action::StartTls(SocketId(winner), vec![])));
         // They may have been opened as well, or have failed, before the caller dropped them.
         harness.actions.clear();
         connected(&mut harness, others[0]);

@@ -5,6 +5,7 @@ mod demand;
 mod disconnects;
 mod opening;
 mod protocol;
+mod proxy;
 mod reconfigure;
 mod recovery;
 mod refusals;

@@ -25,7 +25,7 @@ fn a_connection_is_active_only_after_the_first_data() {
     assert_eq!(harness.dials(), ["192.0.2.1:443".parse().unwrap()]);
     harness.session.handle_connected(harness.now, harness.socket);
     harness.settle();
-    assert_eq!(harness.actions, [Action::StartTls(harness.socket)]);
+    assert_eq!(harness.actions, [Action::StartTls(harness.socket, vec![])]);
     assert_eq!(harness.opening_request(), "", "nothing is sent before the TLS handshake is over");
     harness.session.handle_secured(harness.now, harness.socket);
     harness.settle();

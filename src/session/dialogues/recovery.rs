@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::testing::{Harness, frame, ms, secs};
 use super::super::{Cadence, Closed, Event, FailureCause, RecoveryAction, State};
 use super::named;
-use crate::config::Backoff;
+use crate::config::{Backoff, Config, Proxy};
 use crate::model::DisconnectKind;
 use crate::wire::ErrorName;
 use crate::ws::RejectionKind;
@@ -110,6 +110,22 @@ fn provoke_disconnect(harness: &mut Harness, kind: DisconnectKind) -> bool {
             dial(harness);
             harness.closed(Closed::OutOfResources("too many open files".to_owned()));
         }
+        Kind::ProxyFailed => {
+            dial(harness);
+            harness.closed(io(ErrorKind::ConnectionRefused));
+        }
+        Kind::ProxyRefused => {
+            connect(harness);
+            harness.receive(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n");
+        }
+        Kind::ProxyTimeout => {
+            connect(harness);
+            harness.advance(secs(3));
+        }
+        Kind::TlsEnded => {
+            connect(harness);
+            harness.closed(Closed::TlsEnded("the server closed".to_owned()));
+        }
         Kind::TlsFailed => {
             connect(harness);
             harness.closed(Closed::Tls("the certificate has expired".to_owned()));
@@ -162,6 +178,14 @@ fn provoke_disconnect(harness: &mut Harness, kind: DisconnectKind) -> bool {
     true
 }
 
+/// Returns the configuration in which a cause can occur.
+fn config_for(cause: FailureCause) -> Config {
+    use DisconnectKind::{ProxyFailed, ProxyRefused, ProxyTimeout};
+    let needs_proxy = matches!(cause, FailureCause::Disconnect(ProxyFailed | ProxyRefused | ProxyTimeout));
+    let proxy = needs_proxy.then(|| Proxy::new("http://proxy.test").unwrap());
+    Config { proxy, ..named("wss://example.test/websocket/v1") }
+}
+
 /// Lets attempts fail for one cause. Returns the pauses after them.
 fn pauses(harness: &mut Harness, cause: FailureCause) -> Vec<Duration> {
     let mut pauses = Vec::new();
@@ -186,7 +210,7 @@ fn each_cause_of_failure_is_answered_as_the_table_says() {
     let backoff = Backoff::default();
     let mut provoked = 0;
     for cause in FailureCause::all() {
-        let mut harness = Harness::new(named("wss://example.test/websocket/v1"));
+        let mut harness = Harness::new(config_for(cause));
         harness.subscribe(&["KRW-BTC"]);
         let (rule, code) = (cause.rule(), cause.code());
         if rule.cadence == Cadence::Never {

@@ -172,6 +172,14 @@ pub struct WatchArgs {
     /// Exchange to connect to: kr, sg, id, th, bithumb, or a URL: wss://…, or ws://… on loopback.
     #[arg(long, default_value = "kr", value_parser = endpoint)]
     pub endpoint: Endpoint,
+    /// Proxy through which the exchange is reached: http://[user:password@]host[:port], socks5://…, or none. Default:
+    /// HTTPS_PROXY or ALL_PROXY, unless NO_PROXY contains the exchange. The password is never printed; the list of
+    /// processes shows it here, but not in a variable.
+    #[arg(long, value_name = "URL|none", value_parser = StringValueParser::new().map(ProxyArg))]
+    pub proxy: Option<ProxyArg>,
+    /// Public root certificates to trust. Default: bundled, unless SSL_CERT_FILE or SSL_CERT_DIR is set.
+    #[arg(long, value_enum)]
+    pub roots: Option<RootsArg>,
     /// Trusts the root certificates in this PEM file, in addition to the public ones.
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
@@ -304,6 +312,25 @@ impl fmt::Debug for Header {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Header").finish_non_exhaustive()
     }
+}
+
+/// The value of `--proxy`. Any text is accepted here, for the same reason.
+#[derive(Clone)]
+pub struct ProxyArg(pub String);
+
+impl fmt::Debug for ProxyArg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ProxyArg").finish_non_exhaustive()
+    }
+}
+
+/// The value of `--roots`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RootsArg {
+    /// Mozilla's, compiled into this program
+    Bundled,
+    /// The operating system's
+    System,
 }
 
 /// The messages of a stream to print.

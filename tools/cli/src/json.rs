@@ -133,6 +133,9 @@ fn summary(object: &mut Object, total: &Summary) {
             stats.plain(&format!("conflicts_{}", kind.as_str()), count);
         }
     });
+    object.object("network", |network| {
+        network.optional_word("proxy", total.network.proxy.as_ref()).text("roots", &total.network.roots);
+    });
     if let Some(latencies) = &total.latencies {
         object.object("latencies", |object| latencies.fields(object));
     }

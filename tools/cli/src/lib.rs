@@ -19,6 +19,7 @@ mod lifecycle;
 mod line;
 pub mod logging;
 pub mod machine;
+mod network;
 pub mod object;
 pub mod origin;
 pub mod output;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use hoga::engine::NetworkStatus;
 use hoga::feed::{FeedCounts, Overflow, Update};
 use hoga::model::{ConnectionId, DataType, DisconnectKind, Epoch, Nanos, StreamKey};
 use hoga::plan::PlanStats;
@@ -123,4 +124,6 @@ pub struct Summary {
     /// What was requested from the exchange.
     pub plan: PlanStats,
     pub tally: Tally,
+    /// The proxy and the trusted roots.
+    pub network: NetworkStatus,
 }

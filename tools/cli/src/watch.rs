@@ -19,7 +19,7 @@ use crate::line::{Gap, Gaps, Line, Summary};
 use crate::signals::Interrupt;
 use crate::sockets::Sockets;
 use crate::tally::Tally;
-use crate::{human, json};
+use crate::{human, json, network};
 
 /// The longest sleep while nothing arrives: signals, reports and deadlines are checked this often.
 const SLEEP_MAX: Duration = Duration::from_millis(100);
@@ -40,9 +40,7 @@ pub fn run(args: WatchArgs) -> Result<(), Failure> {
     if args.codes.iter().any(|code| matches!(code, MarketSelector::Pattern(_))) {
         builder = builder.rest_markets(MARKETS_EVERY);
     }
-    if let Some(ca) = &args.ca {
-        builder = builder.root_certificates_file(ca);
-    }
+    builder = network::configure(builder, &args)?;
     for header in &args.headers {
         let Some((name, value)) = header.parts() else {
             return Err(Failure::Usage("--header needs a name and a value, such as 'User-Agent: x'".to_owned()));
@@ -50,6 +48,7 @@ pub fn run(args: WatchArgs) -> Result<(), Failure> {
         builder = builder.header(name, value);
     }
     let engine = builder.start()?;
+    network::announce(&engine, &args);
     // Created before the feed: without demand nothing is connected, so no report is missed.
     let lifecycle = engine.lifecycle();
     let mut feed = engine.feed(asked, args.overflow)?;
@@ -319,6 +318,7 @@ impl Watch {
             latencies: self.args.latencies.then(|| Breakdown::of(&self.engine, self.feed.latencies())),
             plan,
             tally,
+            network: self.engine.network().clone(),
         };
         self.print(&Line::Summary(Box::new(summary)))?;
         self.printer.flush()

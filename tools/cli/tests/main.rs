@@ -6,6 +6,7 @@ mod demo;
 mod exchange;
 mod formats;
 mod life;
+mod network;
 mod options;
 mod output;
 mod overflow;

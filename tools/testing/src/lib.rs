@@ -5,6 +5,7 @@ pub mod allocations;
 pub mod fixtures;
 pub mod frames;
 pub mod messages;
+pub mod proxy;
 mod rng;
 
 pub use rng::Rng;

@@ -38,6 +38,12 @@ pub fn run(args: &[&str]) -> Output {
     Hoga::start(args).finish()
 }
 
+/// Runs `hoga` with these environment variables to its end.
+#[track_caller]
+pub fn run_with(args: &[&str], variables: &[(&str, &str)]) -> Output {
+    Hoga::start_with(args, variables).finish()
+}
+
 /// A running `hoga`.
 pub struct Hoga {
     child: Child,
@@ -48,7 +54,12 @@ pub struct Hoga {
 
 impl Hoga {
     pub fn start(args: &[&str]) -> Self {
-        let (mut child, stdout) = spawn(args);
+        Self::start_with(args, &[])
+    }
+
+    /// Starts it with these environment variables.
+    pub fn start_with(args: &[&str], variables: &[(&str, &str)]) -> Self {
+        let (mut child, stdout) = spawn_command(command(args).envs(variables.iter().copied()));
         let (to, lines) = channel();
         thread::spawn(move || BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| to.send(line)));
         let mut errors = child.stderr.take().expect("stderr is piped");
@@ -120,15 +131,35 @@ impl Drop for Hoga {
 
 /// Starts `hoga` and returns its unread stdout.
 pub fn spawn(args: &[&str]) -> (Child, ChildStdout) {
-    let mut child = command(args).stdout(Stdio::piped()).spawn().expect("the binary starts");
+    spawn_command(&mut command(args))
+}
+
+fn spawn_command(command: &mut Command) -> (Child, ChildStdout) {
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("the binary starts");
     let stdout = child.stdout.take().expect("stdout is piped");
     (child, stdout)
 }
 
+/// The environment variables that `hoga` reads. Those of the test's own environment must not change a test.
+const VARIABLES: [&str; 9] = [
+    "RUST_LOG",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "all_proxy",
+    "ALL_PROXY",
+    "no_proxy",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+];
+
 /// Returns `hoga` with an empty stdin. Its stderr is a pipe.
 pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hoga"));
-    command.args(args).env_remove("RUST_LOG").stdin(Stdio::null()).stderr(Stdio::piped());
+    VARIABLES.iter().for_each(|variable| {
+        command.env_remove(variable);
+    });
+    command.args(args).stdin(Stdio::null()).stderr(Stdio::piped());
     command
 }
 

@@ -1,10 +1,14 @@
-//! A server's answer to the opening request: any bytes, with any cuts, have the same result.
+//! A server's answer to the opening request, and a proxy's to the request for a tunnel: any bytes, with any cuts, have
+//! the same result.
 //!
 //! Input: one byte that selects the cuts, then the answer.
 
 #![no_main]
 
-use hoga::ws::{Handshake, HandshakeError, MAX_BODY_BYTES, MAX_HEADER_BYTES, Progress, ReceiveBuffer};
+use hoga::ws::{
+    Handshake, HandshakeError, MAX_BODY_BYTES, MAX_HEADER_BYTES, Progress, ReceiveBuffer, Tunnel, TunnelError,
+    TunnelStep,
+};
 use hoga_fuzz::{KEY, pieces, receive};
 use libfuzzer_sys::fuzz_target;
 
@@ -32,6 +36,25 @@ fn read(pieces: &[&[u8]], capacity: usize) -> Result<Option<i64>, HandshakeError
     }
 }
 
+/// Returns the number of bytes that belong to the proxy's answer; `None` if it is not complete.
+fn open_tunnel(mut tunnel: Tunnel, pieces: &[&[u8]]) -> Result<Option<usize>, TunnelError> {
+    let (mut pending, mut total) = (Vec::new(), 0);
+    for piece in pieces {
+        pending.extend_from_slice(piece);
+        loop {
+            let (consumed, step) = tunnel.handle(&pending)?;
+            pending.drain(..consumed);
+            total += consumed;
+            match step {
+                TunnelStep::NeedMore => break,
+                TunnelStep::Send(bytes) => assert!(!bytes.is_empty()),
+                TunnelStep::Done => return Ok(Some(total)),
+            }
+        }
+    }
+    Ok(None)
+}
+
 fuzz_target!(|input: &[u8]| {
     let Some((&seed, answer)) = input.split_first() else { return };
     // Of a longer body, the cuts decide how much has arrived when the refusal is reported.
@@ -41,5 +64,14 @@ fuzz_target!(|input: &[u8]| {
     if let Err(error) = whole {
         let printed = error.to_string();
         assert!(!printed.contains(char::is_control), "{printed:?}");
+    }
+    for start in [Tunnel::http, Tunnel::socks5] {
+        let tunnel = || start("api.upbit.com", 443, Some(("user", "password"))).0;
+        let whole = open_tunnel(tunnel(), &[answer]);
+        assert_eq!(open_tunnel(tunnel(), &pieces(seed, answer)), whole);
+        if let Err(error) = whole {
+            let printed = error.to_string();
+            assert!(!printed.contains(char::is_control), "{printed:?}");
+        }
     }
 });

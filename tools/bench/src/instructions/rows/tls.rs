@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
+use hoga::config::Roots;
 use hoga::net::{Tls, TlsConfig};
 use hoga_bench::counting::Work;
 use rustls::pki_types::pem::PemObject;
@@ -38,7 +39,8 @@ impl Opening {
         // This allocation must come first: later ones vary in size and would move it.
         let into = vec![0; ROOM];
         let (config, root) = server();
-        let mut tls = Tls::new(&TlsConfig::new(&[root.into_bytes()]).expect("a root"), "localhost").expect("a name");
+        let mut tls = Tls::new(&TlsConfig::new(&Roots::bundled().and_pem(root)).expect("a root"), "localhost", &[])
+            .expect("a name");
         let mut socket = Socket { server: ServerConnection::new(config).expect("a server"), to_client: Vec::new() };
         while let Err(error) = tls.handshake(&mut socket) {
             assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "the handshake failed: {error}");

@@ -1,28 +1,32 @@
 //! The list of markets from the exchange's REST interface: one blocking GET. Requires the feature `rest`.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use simd_json::prelude::*;
 use simd_json::tape::Value;
-use ureq::tls::{Certificate, RootCerts, TlsConfig as UreqTls};
+use ureq::unversioned::transport::{Connector, TcpConnector};
 use ureq::{Agent, Error};
 
-use super::markets::{MarketSource, SourceError, SourceFailure};
-use super::tls::{InvalidRoots, TlsConfig, certificates};
-use crate::config::Endpoint;
+use super::connect::{Dial, Lookup, Secure};
+use crate::config::{Endpoint, Proxy, Roots};
 use crate::model::Market;
+use crate::net::markets::{MarketSource, SourceError, SourceFailure};
+use crate::net::tls::{InvalidRoots, TlsConfig};
 
 /// The maximum size of a response. Upbit's list has about 100 KB, with details 400 KB.
 const BODY_BYTES_MAX: u64 = 8 << 20;
 
 /// A source that sends `GET /v1/market/all` to an exchange, at [`Endpoint::rest_url`].
 ///
-/// Certificates are always verified, against the web's public roots and the added roots. Redirects are not followed,
-/// proxies from the environment are not used, and no `Origin` header is sent. No connection stays open between calls.
+/// Certificates are always verified. Redirects are not followed, the environment is not read, and no `Origin` header is
+/// sent. No connection stays open between calls.
 pub struct RestMarkets {
-    agent: Agent,
+    tls: TlsConfig,
+    proxy: Option<Proxy>,
+    host: String,
+    port: u16,
+    https_only: bool,
     url: String,
     timeout: Duration,
     skipped: u64,
@@ -30,7 +34,12 @@ pub struct RestMarkets {
 
 impl fmt::Debug for RestMarkets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RestMarkets").field("url", &self.url).field("timeout", &self.timeout).finish_non_exhaustive()
+        let Self { url, proxy, timeout, .. } = self;
+        f.debug_struct("RestMarkets")
+            .field("url", url)
+            .field("proxy", proxy)
+            .field("timeout", timeout)
+            .finish_non_exhaustive()
     }
 }
 
@@ -38,31 +47,36 @@ impl RestMarkets {
     /// The default deadline of one call, 5 s.
     pub const TIMEOUT: Duration = Duration::from_secs(5);
 
-    /// Returns a source for the exchange behind `endpoint` that trusts the public roots and the roots in each of
-    /// `extra_pem`. Pass the same roots as to the engine.
+    /// Returns a source for the exchange behind `endpoint` that trusts `roots`. Pass the same roots as to the engine.
     ///
     /// # Errors
     /// If a root certificate cannot be read or used. Does not touch the network.
-    pub fn new(endpoint: &Endpoint, extra_pem: &[Vec<u8>]) -> Result<Self, InvalidRoots> {
-        // ureq silently skips unusable roots; this check reports them.
-        TlsConfig::new(extra_pem)?;
-        let tls = UreqTls::builder()
-            // Set explicitly: another crate may have installed another default provider in the process.
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .root_certs(roots(extra_pem)?)
-            .build();
-        let agent = Agent::config_builder()
-            .tls_config(tls)
-            .https_only(endpoint.is_secure())
-            .proxy(None)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .http_status_as_error(false)
-            .max_idle_connections(0)
-            .user_agent(concat!("hoga/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .new_agent();
-        Ok(Self { agent, url: endpoint.rest_url("/v1/market/all"), timeout: Self::TIMEOUT, skipped: 0 })
+    pub fn new(endpoint: &Endpoint, roots: &Roots) -> Result<Self, InvalidRoots> {
+        let tls = TlsConfig::new(roots).map_err(|problems| InvalidRoots::new(&problems))?;
+        Ok(Self::with_tls(endpoint, tls))
+    }
+
+    /// Same as [`new`](Self::new), with roots that were read before.
+    pub(crate) fn with_tls(endpoint: &Endpoint, tls: TlsConfig) -> Self {
+        let (host, port) = endpoint.rest_address();
+        Self {
+            tls,
+            proxy: None,
+            host: host.to_owned(),
+            port,
+            https_only: endpoint.is_secure(),
+            url: endpoint.rest_url("/v1/market/all"),
+            timeout: Self::TIMEOUT,
+            skipped: 0,
+        }
+    }
+
+    /// Sends the requests through this proxy, unless its exceptions contain the host. Default: none. Pass the same proxy
+    /// as to the engine.
+    #[must_use]
+    pub fn proxy(mut self, proxy: impl Into<Option<Proxy>>) -> Self {
+        self.proxy = proxy.into().filter(|proxy| proxy.is_for(&self.host, self.port));
+        self
     }
 
     /// Sets the deadline of one call, from the look-up of the name to the last byte. Default: [`RestMarkets::TIMEOUT`],
@@ -74,7 +88,7 @@ impl RestMarkets {
     }
 
     fn fetch(&self) -> Result<Vec<u8>, SourceFailure> {
-        let request = self.agent.get(&self.url).config().timeout_global(Some(self.timeout)).build();
+        let request = self.agent().get(&self.url).config().timeout_global(Some(self.timeout)).build();
         let mut response = request.call().map_err(|error| self.failure(error))?;
         if response.status() != 200 {
             return Err(SourceFailure::Status(response.status().as_u16()));
@@ -83,10 +97,26 @@ impl RestMarkets {
         body.read_to_vec().map_err(|error| self.failure(error))
     }
 
+    fn agent(&self) -> Agent {
+        let config = Agent::config_builder()
+            .https_only(self.https_only)
+            // ureq would read the environment.
+            .proxy(None)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .http_status_as_error(false)
+            .max_idle_connections(0)
+            .user_agent(concat!("hoga/", env!("CARGO_PKG_VERSION")))
+            .build();
+        let dial = Dial { tcp: TcpConnector::default(), proxy: self.proxy.clone() };
+        Agent::with_parts(config, dial.chain(Secure(self.tls.clone())), Lookup { proxy: self.proxy.clone() })
+    }
+
     fn failure(&self, error: Error) -> SourceFailure {
         match error {
             Error::Timeout(_) => SourceFailure::Timeout(self.timeout),
             Error::BodyExceedsLimit(limit_bytes) => SourceFailure::TooLarge { limit_bytes },
+            Error::Other(why) => SourceFailure::Unreachable(why.to_string()),
             other => SourceFailure::Unreachable(other.to_string()),
         }
     }
@@ -103,16 +133,6 @@ impl MarketSource for RestMarkets {
     fn skipped(&self) -> u64 {
         self.skipped
     }
-}
-
-/// Returns the public roots and the added ones, as whole certificates.
-fn roots(extra_pem: &[Vec<u8>]) -> Result<RootCerts, InvalidRoots> {
-    let mut roots: Vec<Certificate<'static>> =
-        webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|root| Certificate::from_der(root)).collect();
-    for pem in extra_pem {
-        roots.extend(certificates(pem)?.iter().map(|root| Certificate::from_der(root).to_owned()));
-    }
-    Ok(RootCerts::new_with_certs(&roots))
 }
 
 /// The content of a response.
