@@ -193,6 +193,7 @@ pub mod status {
     };
     pub use crate::feed::{CallbackState, FeedCounters, FeedCounts, Latencies, Latency};
     pub use crate::model::ClockOffset;
+    pub use crate::monitor::{GapEdge, GapLog, HealthChange, StreamGap};
     pub use crate::plan::{ClientStatus, Conflict, ConflictKind, ConflictSubject, PlanStats, Revisions};
     pub use crate::pool::{HealthReason, StreamStatus, VerdictCounts};
     pub use crate::route::Attribution;

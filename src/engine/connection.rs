@@ -78,6 +78,50 @@ impl<C: Clock> Connection<C> {
         self.handles.id
     }
 
+    /// Applies an event to what other threads see of the connection. Returns the report to the control thread.
+    fn apply(&mut self, event: &Event) -> Option<Report> {
+        match event {
+            Event::State { at, from, to, epoch } => {
+                let mut report = None;
+                if to.is_open() && !from.is_open() {
+                    let before = std::mem::replace(&mut self.last_socket, LastSocket::Open);
+                    self.handles.state.opened(*epoch, *at, before.ended_by());
+                    report = Some(Report::Opened(*epoch));
+                } else if from.is_open() && !to.is_open() {
+                    self.handles.state.disconnected(*at);
+                    report = Some(Report::Disconnected);
+                }
+                self.handles.status.change(|s| (s.state, s.since, s.epoch) = (*to, *at, *epoch));
+                return report;
+            }
+            Event::Disconnected { reason, .. } => {
+                self.last_socket.disconnected(reason.kind());
+                self.handles.status.change(|s| s.last_disconnect = Some(reason.clone()));
+            }
+            // Sent again to provoke a response: the socket carries the same streams as before.
+            Event::Requested { at, again: true, running, .. } => self.requested(*at, running),
+            Event::Requested { at, revision, format, running, .. } => {
+                // `self.desired` is the set of this request, because only the newest desired set is sent.
+                self.requested(*at, running);
+                self.handles.status.change(|s| s.format = Some(*format));
+                return Some(Report::Requested { at: *at, revision: *revision });
+            }
+            Event::RequestRefused { revision, error, .. } => {
+                self.handles.reports.add_refusal(RequestRefusal { revision: *revision, reason: error.to_string() });
+            }
+            Event::Subscriptions(list) => {
+                return Some(Report::Listed(keys_of(list, self.router.plain_level())));
+            }
+            Event::Dated { asked, answered, date } => {
+                if let Some(attribution) = self.router.attribution() {
+                    attribution.dated(*asked, *answered, *date);
+                }
+            }
+            Event::ServerError { .. } | Event::Malformed { .. } | Event::Drift(_) | Event::UnknownType { .. } => {}
+        }
+        None
+    }
+
     /// Logs that the system refused to pin the connection's thread.
     pub fn not_pinned(&mut self, core: usize) {
         self.log.push(Note::NotPinned(self.handles.id, core));
@@ -147,47 +191,15 @@ impl<C: Clock> Handler for Connection<C> {
     }
 
     fn event(&mut self, event: Event) {
-        match &event {
-            Event::State { at, from, to, epoch } => {
-                if to.is_open() && !from.is_open() {
-                    let before = std::mem::replace(&mut self.last_socket, LastSocket::Open);
-                    self.handles.state.opened(*epoch, *at, before.ended_by());
-                    self.handles.reports.add(Report::Opened(*epoch));
-                } else if from.is_open() && !to.is_open() {
-                    self.handles.state.disconnected(*at);
-                    self.handles.reports.add(Report::Disconnected);
-                }
-                self.handles.status.change(|s| (s.state, s.since, s.epoch) = (*to, *at, *epoch));
-            }
-            Event::Disconnected { reason, .. } => {
-                self.last_socket.disconnected(reason.kind());
-                self.handles.status.change(|s| s.last_disconnect = Some(reason.clone()));
-            }
-            // Sent again to provoke a response: the socket carries the same streams as before.
-            Event::Requested { at, again: true, running, .. } => self.requested(*at, running),
-            Event::Requested { at, revision, format, running, .. } => {
-                // `self.desired` is the set of this request, because only the newest desired set is sent.
-                self.requested(*at, running);
-                self.handles.status.change(|s| s.format = Some(*format));
-                self.handles.reports.add(Report::Requested { at: *at, revision: *revision });
-            }
-            Event::RequestRefused { revision, error, .. } => {
-                self.handles.reports.add_refusal(RequestRefusal { revision: *revision, reason: error.to_string() });
-            }
-            Event::Subscriptions(list) => {
-                self.handles.reports.add(Report::Listed(keys_of(list, self.router.plain_level())))
-            }
-            Event::Dated { asked, answered, date } => {
-                if let Some(attribution) = self.router.attribution() {
-                    attribution.dated(*asked, *answered, *date);
-                }
-            }
-            Event::ServerError { .. } | Event::Malformed { .. } | Event::Drift(_) | Event::UnknownType { .. } => {}
+        let report = self.apply(&event);
+        if is_logged(&event) {
+            self.log.push(Note::Lifecycle(self.handles.id, event.clone()));
         }
-        let report = LifecycleEvent { connection: self.handles.id, event };
-        self.watchers.report(&self.handles.new_watchers, &report);
-        if is_logged(&report.event) {
-            self.log.push(Note::Lifecycle(report));
+        self.watchers.join(&self.handles.new_watchers);
+        self.watchers.report(&LifecycleEvent::Connection { connection: self.handles.id, event });
+        // After the watchers, so that they have the event before what it changes for streams.
+        if let Some(report) = report {
+            self.handles.reports.add(report);
         }
     }
 

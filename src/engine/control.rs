@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::handles::Handles;
 use super::hub::{Accepted, FeedRequest, Hub, Outcome};
+use super::lifecycle::LifecycleEvent;
 use super::log::Log;
 use super::market_list::MarketListStatus;
 use super::status::FeedStatus;
@@ -15,10 +16,12 @@ use crate::call::{self, CallbackStatus};
 use crate::config::{Config, Dialect, FormatChoice};
 use crate::error::{Error, Result};
 use crate::model::{Clock, Nanos, StreamKey};
+use crate::monitor::GapLog;
 use crate::net::{Remote, SystemClock};
 use crate::plan::{CheckedSubscription, ClientId, DemandId, Heartbeat, Planner, Universe};
 use crate::pool::DataPool;
 use crate::route::AttributionReader;
+use crate::sync::lossy::Writer;
 
 /// The control plane, shared by the engine, its control thread and every handle that holds demand.
 pub(super) struct Control {
@@ -141,6 +144,16 @@ impl Control {
     /// Returns the status of each open feed.
     pub fn feeds(&self) -> Vec<FeedStatus> {
         self.lock().feeds()
+    }
+
+    /// Adds a watcher of the streams.
+    pub fn watch_streams(&self, watcher: Writer<LifecycleEvent>) {
+        self.lock().watch_streams(watcher);
+    }
+
+    /// Returns the gaps of all streams.
+    pub fn gaps(&self) -> GapLog {
+        self.lock().gaps()
     }
 
     /// Opens a client. Its name must be free.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::config::{Config, Pacing, UPBIT};
 use crate::feed::{self, AnyWriter, Feed, Item, Opening, Overflow, Payload};
 use crate::model::{
-    Clock, ConnectionId, DataType, Event, Market, Nanos, NounKind, Placed, Receipt, Sink, StreamKey, StreamType,
+    Clock, ConnectionId, DataType, Epoch, Event, Market, Nanos, NounKind, Placed, Receipt, Sink, StreamKey, StreamType,
     Ticker, Trade, Words,
 };
 use crate::plan::{
@@ -49,6 +49,8 @@ struct Fixture {
     running: Arc<BTreeSet<StreamKey>>,
     /// The revision of the desired set that this socket carries.
     on_socket: Option<u64>,
+    /// The old socket whose messages arrive now.
+    late_of: Option<Epoch>,
 }
 
 impl Fixture {
@@ -65,7 +67,8 @@ impl Fixture {
         }
         let state = Arc::new(ConnectionState::new(ConnectionId(0), clock.now()));
         let (issued, sent, running, on_socket) = (None, DesiredSet::default(), Arc::default(), None);
-        let mut fixture = Self { clock, pool, state, planner, router, issued, sent, running, on_socket };
+        let late_of = None;
+        let mut fixture = Self { clock, pool, state, planner, router, issued, sent, running, on_socket, late_of };
         fixture.connect();
         fixture
     }
@@ -196,8 +199,10 @@ impl Fixture {
         }
     }
 
+    /// Returns the receipt of a message of the newest socket, or of an older one.
     fn receipt(&self) -> Receipt {
-        Receipt { connection: ConnectionId(0), epoch: self.state.epoch(), received: self.now() }
+        let epoch = self.late_of.unwrap_or(self.state.epoch());
+        Receipt { connection: ConnectionId(0), epoch, received: self.now() }
     }
 
     fn ticker(&mut self, code: &str, price: u32, stream_type: StreamType) {
@@ -550,6 +555,39 @@ fn a_stream_that_joins_after_a_reconnect_comes_after_the_rest_of_the_old_socket(
 }
 
 // ---- which streams serve which ----
+
+/// A session drops its old socket before it opens the next one, so no message arrives in this way today.
+#[test]
+fn messages_of_an_old_socket_are_counted_and_reach_neither_the_pool_nor_a_feed() {
+    for policy in POLICIES {
+        let mut fixture = Fixture::new();
+        let (_, mut tickers) = fixture.feed(ticker("KRW-ETH"), policy);
+        let (_, mut trades) = fixture.feed(trade("KRW-ETH"), policy);
+        fixture.settle();
+        fixture.ticker("KRW-ETH", 1, SNAPSHOT);
+        fixture.trade("KRW-ETH", 1, SNAPSHOT);
+        let old = fixture.state.epoch();
+        fixture.disconnect();
+        fixture.connect();
+        fixture.ticker("KRW-ETH", 10, SNAPSHOT);
+        fixture.trade("KRW-ETH", 10, SNAPSHOT);
+        read(&mut tickers);
+        read(&mut trades);
+        fixture.late_of = Some(old);
+        // The order of the last one is newer than that of anything else.
+        for price in [2, 3, 99] {
+            fixture.ticker("KRW-ETH", price, CHANGE);
+            fixture.trade("KRW-ETH", price, CHANGE);
+        }
+        assert_eq!((read(&mut tickers).as_str(), read(&mut trades).as_str()), ("", ""), "{policy}");
+        let old_epoch: Vec<_> = fixture.pool.streams().iter().map(|stream| stream.verdicts.old_epoch).collect();
+        assert_eq!(old_epoch, [3, 3], "{policy}");
+        fixture.late_of = None;
+        fixture.ticker("KRW-ETH", 11, CHANGE);
+        fixture.trade("KRW-ETH", 11, CHANGE);
+        assert_eq!((read(&mut tickers).as_str(), read(&mut trades).as_str()), ("11", "11"), "{policy}");
+    }
+}
 
 #[test]
 fn a_book_that_is_too_shallow_does_not_serve_as_state() {

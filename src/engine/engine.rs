@@ -21,6 +21,7 @@ use crate::config::{Config, FormatChoice};
 use crate::error::{Error, Result};
 use crate::feed::{Overflow, Payload};
 use crate::model::{Clock, ConnectionId, Market, Nanos};
+use crate::monitor::GapLog;
 use crate::net::{DialLedger, MarketSource, Reactor, Resolve, SystemClock, SystemEntropy, TlsConfig};
 use crate::plan::{Conflict, PlanStats, Revisions, Subscription, Universe};
 use crate::pool::DataPool;
@@ -359,12 +360,21 @@ impl Engine {
         self.control.with_planner(|planner| planner.conflicts())
     }
 
-    /// Returns a watcher of what happens to the connections from now on.
+    /// Returns a watcher of what happens to the connections and streams from now on.
     pub fn lifecycle(&self) -> Lifecycle {
-        let (writers, lifecycle) = lifecycle(self.control.connections.len());
+        let (mut writers, lifecycle) = lifecycle(self.control.connections.len());
+        if let Some(streams) = writers.pop() {
+            self.control.watch_streams(streams);
+        }
         let connections = self.control.connections.iter().zip(writers);
         connections.for_each(|(connection, writer)| connection.handles.new_watchers.add(writer));
         lifecycle
+    }
+
+    /// Returns the intervals in which messages of a stream may be missing: the most recent ones that have ended, up to
+    /// 4096, and all that have not. Watchers get each of them as an event; see [`lifecycle`](Self::lifecycle).
+    pub fn gaps(&self) -> GapLog {
+        self.control.gaps()
     }
 
     /// Returns the time of the engine's clock, which is comparable with every stamp that the engine makes.

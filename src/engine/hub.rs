@@ -6,24 +6,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::handles::Handles;
+use super::lifecycle::LifecycleEvent;
 use super::log::{NewFormat, Note};
 use super::mailbox::Commands;
 use super::reports::{Pending, Report, RequestRefusal};
 use super::status::FeedStatus;
+use super::stream_watch::{Questions, StreamWatch};
 use crate::config::{Config, Dialect, FormatChoice};
 use crate::error::{Error, Result};
 use crate::feed::{AnyWriter, FeedCounters, Overflow};
 use crate::model::planted::{Place, reach};
 use crate::model::{DataType, Nanos, NounKind, Placed, StreamKey};
-use crate::monitor::{Findings, Look, Monitor};
+use crate::monitor::GapLog;
 use crate::plan::{
     CheckedSubscription, ClientId, Decisions, DemandChange, DemandId, DesiredSet, Heartbeat, Planner, Relisted,
     StreamSpec, Universe,
 };
-use crate::pool::{self, DataPool, Glance, HealthReason};
+use crate::pool::{self, DataPool, HealthReason};
 use crate::route::{AnyPublisher, NewFeed, OpenFeed, new_ring};
 use crate::session::{FormatReason, FormatSelector};
 use crate::sync::connection::ConnectionState;
+use crate::sync::lossy::Writer;
 
 /// The planner, and what the engine keeps for each demand.
 pub(super) struct Hub {
@@ -41,18 +44,10 @@ pub(super) struct Hub {
     /// Capacity of a shared ring, in events.
     broadcast_capacity: usize,
     feeds: BTreeMap<DemandId, FeedRecord>,
-    monitor: Monitor,
-    /// The time of the monitor's next look at all streams, and the time between two.
-    next_look: Nanos,
-    look_every: Duration,
+    stream_watch: StreamWatch,
     stopped: bool,
     outcome: Outcome,
 }
-
-/// How often the monitor looks at all streams while messages arrive.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// The longest time between two looks while nothing arrives. It doubles.
-const LOOK_EVERY_MAX: Duration = Duration::from_secs(1);
 
 /// The work that remains after a call, to be done without the lock.
 #[derive(Default)]
@@ -106,9 +101,7 @@ impl Hub {
             dialect,
             planner,
             selectors: connections.iter().map(|_| None).collect(),
-            monitor: Monitor::new(connections.len()),
-            next_look: Nanos::default(),
-            look_every: LOOK_EVERY,
+            stream_watch: StreamWatch::new(connections.len()),
             connections,
             opened: BTreeSet::new(),
             rings: BTreeSet::new(),
@@ -273,7 +266,7 @@ impl Hub {
     /// Opens a publisher for each new stream, on the thread that carries it.
     fn open_streams(&mut self, new: Vec<(StreamKey, usize)>) {
         if !new.is_empty() {
-            self.next_look = Nanos::default();
+            self.stream_watch.hasten();
         }
         for (key, home) in new {
             if self.opened.insert(key) {
@@ -331,33 +324,27 @@ impl Hub {
         (0..self.connections.len()).for_each(|connection| self.take_reports(now, connection));
         reach(Place::Hub, |code| self.planner.homes().iter().any(|(key, _)| key.scope.to_string() == code));
         let next_choice = self.choose_formats(now);
-        if now >= self.next_look {
+        if now >= self.stream_watch.next_look() {
             self.look(now);
         }
         let decisions = self.planner.poll(now, |key| self.pool.heard(key));
         self.carry_out(decisions);
-        self.planner.next_poll().min(next_choice).min(self.next_look)
+        self.planner.next_poll().min(next_choice).min(self.stream_watch.next_look())
     }
 
-    /// Lets the monitor judge all wanted streams, and acts on what it finds.
+    /// Adds a watcher of the streams.
+    pub fn watch_streams(&mut self, watcher: Writer<LifecycleEvent>) {
+        self.stream_watch.add(watcher);
+    }
+
+    /// Returns the gaps of all streams.
+    pub fn gaps(&self) -> GapLog {
+        self.stream_watch.gaps()
+    }
+
+    /// Looks at all streams, and asks the exchange about those that may have died.
     fn look(&mut self, now: Nanos) {
-        let look = |glance: Glance| {
-            let mode = self.planner.mode(glance.stream)?;
-            Some(Look { connection: self.planner.home(glance.stream), mode, glance })
-        };
-        let looks: Vec<_> = pool::glances(&self.pool).into_iter().filter_map(look).collect();
-        let Findings { usual, usual_of_connections, doubts, asks, probes, is_still } = self.monitor.judge(now, &looks);
-        self.look_every = if is_still { (self.look_every * 2).min(LOOK_EVERY_MAX) } else { LOOK_EVERY };
-        self.next_look = if looks.is_empty() { Nanos::NEVER } else { now + self.look_every };
-        for (key, silence) in usual {
-            pool::set_usual_silence(&self.pool, key, silence);
-        }
-        for (connection, silence) in usual_of_connections {
-            self.connections[connection].state.set_usual_silence(silence);
-        }
-        for (key, reason) in doubts {
-            pool::doubt(&self.pool, key, reason);
-        }
+        let Questions { asks, probes } = self.stream_watch.look(now, &self.pool, &self.planner, &self.connections);
         self.planner.check_streams(now, asks);
         for connection in probes {
             self.command(connection, |commands| commands.probe = true);
@@ -376,8 +363,14 @@ impl Hub {
         }
         for report in reports {
             match report {
-                Report::Opened(epoch) => self.planner.opened(connection, epoch),
-                Report::Disconnected => self.planner.disconnected(connection),
+                Report::Opened(epoch) => {
+                    self.planner.opened(connection, epoch);
+                    self.stream_watch.hasten();
+                }
+                Report::Disconnected => {
+                    self.planner.disconnected(connection);
+                    self.stream_watch.hasten();
+                }
                 Report::Requested { at, revision } => self.planner.requested(connection, at, revision),
                 Report::Listed(streams) => {
                     let heard = |key| self.pool.heard(key).map(|(_, received)| received);
@@ -482,8 +475,7 @@ impl Hub {
     #[cold]
     pub fn rebuild(&mut self, now: Nanos) {
         self.planner.rebuild(now);
-        self.monitor = Monitor::new(self.connections.len());
-        self.next_look = now;
+        self.stream_watch.rebuild(self.connections.len());
         let unopened = self.planner.homes().into_iter().filter(|(key, _)| !self.opened.contains(key)).collect();
         self.open_streams(unopened);
         self.end_released_feeds();
@@ -493,6 +485,7 @@ impl Hub {
     /// Refuses demand from now on and makes every connection close.
     pub fn stop(&mut self) {
         self.stopped = true;
+        self.stream_watch.end();
         (0..self.connections.len()).for_each(|connection| self.command(connection, |commands| commands.stop = true));
     }
 

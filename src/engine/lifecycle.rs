@@ -1,33 +1,52 @@
-//! Delivers reports about connections to watchers. The connection's own thread delivers them, without waiting, so that
-//! a report arrives before any data that is received later.
+//! Delivers events of the engine to watchers. The connection's own thread delivers those about the connection, without
+//! waiting, so that each arrives before any data that is received later. The control thread delivers those about streams.
 
 use std::fmt;
+use std::iter::{once, repeat_n};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::model::ConnectionId;
+use crate::monitor::{HealthChange, StreamGap};
 use crate::session::Event;
 use crate::sync::flag::Flag;
 use crate::sync::lossy::{self, Reader, Writer};
 
 /// The maximum number of reports per connection that wait for one watcher. More are dropped and counted.
 const PENDING_MAX: usize = 1024;
+/// The same for the reports about all streams: the loss of a connection causes up to five for each of its streams.
+const PENDING_OF_STREAMS_MAX: usize = 4096;
 
-/// An event of a connection.
+/// An event of the engine.
 #[derive(Debug, Clone, PartialEq)]
-pub struct LifecycleEvent {
-    /// The connection.
-    pub connection: ConnectionId,
-    /// What happened.
-    pub event: Event,
+#[non_exhaustive]
+pub enum LifecycleEvent {
+    /// Something happened to a connection.
+    Connection {
+        /// The connection.
+        connection: ConnectionId,
+        /// What happened.
+        event: Event,
+    },
+    /// The health of a stream changed.
+    Health(HealthChange),
+    /// A gap of a stream began or, if it has an end, ended. This is the place to get the missing trades elsewhere.
+    Gap(StreamGap),
 }
 
-/// A watcher of what happens to the engine's connections. Up to 1024 reports of each connection wait. A watcher that
-/// reads too slowly loses newer reports, which [`dropped`](Self::dropped) counts. It never slows the engine. Refused
-/// messages and errors of the exchange cannot fill the queue, because their reports are limited to about one per second.
+/// A watcher of what happens to the engine's connections and streams. Up to 1024 reports of each connection and 4096
+/// about streams wait. A watcher that reads too slowly loses newer reports, which [`dropped`](Self::dropped) counts. It
+/// never slows the engine. Refused messages and errors of the exchange cannot fill the queue, because their reports are
+/// limited to about one per second.
 ///
 /// Reports of one connection arrive in order, and each arrives before the connection reads its socket again. So at most
 /// the data that was read together with the cause of a report arrives before the report.
+///
+/// Reports about streams arrive in order too. Of a report about a stream and one about its connection, either may come
+/// first. The health of all streams is
+/// compared up to ten times a second while messages arrive, at least once a second otherwise, and at each new and ended
+/// socket. A health that lasts for a shorter time may not be reported. [`Engine::gaps`](super::Engine::gaps) has the gaps
+/// of which a watcher lost the reports.
 pub struct Lifecycle {
     reports: Reader<LifecycleEvent>,
 }
@@ -56,9 +75,10 @@ impl fmt::Debug for Lifecycle {
     }
 }
 
-/// Creates a watcher of all connections, and its writing end for each of them.
+/// Creates a watcher, its writing end for each connection, and the one for streams, which is the last.
 pub(super) fn lifecycle(connections: usize) -> (Vec<Writer<LifecycleEvent>>, Lifecycle) {
-    let (writers, reports) = lossy::queue(connections, PENDING_MAX);
+    let capacities: Vec<_> = repeat_n(PENDING_MAX, connections).chain(once(PENDING_OF_STREAMS_MAX)).collect();
+    let (writers, reports) = lossy::queue(capacities.into_iter());
     (writers, Lifecycle { reports })
 }
 
@@ -90,14 +110,23 @@ impl NewWatchers {
     }
 }
 
-/// The watchers of one connection, on its thread.
+/// The watchers of one connection, on its thread, or of all streams.
 #[derive(Default)]
 pub(super) struct Watchers(Vec<Writer<LifecycleEvent>>);
 
 impl Watchers {
-    /// Sends a report to every watcher.
-    pub fn report(&mut self, new: &NewWatchers, report: &LifecycleEvent) {
+    /// Takes the watchers that are new.
+    pub fn join(&mut self, new: &NewWatchers) {
         self.0.extend(new.take());
+    }
+
+    pub fn add(&mut self, watcher: Writer<LifecycleEvent>) {
+        self.0.retain(|watcher| !watcher.is_abandoned());
+        self.0.push(watcher);
+    }
+
+    /// Sends a report to every watcher.
+    pub fn report(&mut self, report: &LifecycleEvent) {
         self.0.retain(|watcher| !watcher.is_abandoned());
         self.0.iter_mut().for_each(|watcher| watcher.push(report.clone()));
     }
@@ -110,23 +139,24 @@ mod tests {
 
     fn report() -> LifecycleEvent {
         let event = Event::Malformed { count: 1, last: DecodeErrorKind::NotJson.into() };
-        LifecycleEvent { connection: ConnectionId(0), event }
+        LifecycleEvent::Connection { connection: ConnectionId(0), event }
     }
 
     /// Adds a watcher of one connection.
     fn watch(new: &NewWatchers) -> Lifecycle {
         let (writers, lifecycle) = lifecycle(1);
-        writers.into_iter().for_each(|writer| new.add(writer));
+        writers.into_iter().take(1).for_each(|writer| new.add(writer));
         lifecycle
     }
 
     #[test]
     fn a_watcher_gets_later_reports_and_a_count_of_those_it_lost() {
         let (new, mut watchers) = (NewWatchers::default(), Watchers::default());
-        watchers.report(&new, &report());
+        watchers.report(&report());
         let (reads, sleeps) = (watch(&new), watch(&new));
         for _ in 0..PENDING_MAX + 7 {
-            watchers.report(&new, &report());
+            watchers.join(&new);
+            watchers.report(&report());
             assert_eq!(reads.try_next(), Some(report()));
         }
         assert_eq!((reads.try_next(), reads.dropped(), sleeps.dropped()), (None, 0, 7));
@@ -141,7 +171,8 @@ mod tests {
         }
         assert_eq!(new.waiting.lock().unwrap().len(), 1, "each new watcher replaces the abandoned one");
         let stays = watch(&new);
-        watchers.report(&new, &report());
+        watchers.join(&new);
+        watchers.report(&report());
         assert_eq!((watchers.0.len(), stays.try_next()), (1, Some(report())));
     }
 }

@@ -5,12 +5,12 @@
 //! that do not fit are counted, and the log reports the number of missing lines once it accepts lines again.
 
 use std::fmt;
+use std::iter::repeat_n;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::NetworkStatus;
-use super::lifecycle::LifecycleEvent;
 use crate::call::drop_quietly;
 use crate::error::Error;
 use crate::model::{ConnectionId, Epoch, Format, Market, Severity, StreamKey};
@@ -26,7 +26,7 @@ const PENDING_MAX: usize = 256;
 #[derive(Debug)]
 pub(super) enum Note {
     /// An event of a connection.
-    Lifecycle(LifecycleEvent),
+    Lifecycle(ConnectionId, Event),
     /// The system refused to pin this connection's thread to this core.
     NotPinned(ConnectionId, usize),
     /// How the engine reaches the exchange.
@@ -75,7 +75,7 @@ pub(super) struct Log(Mutex<Option<Writer<Note>>>);
 impl Log {
     /// Creates the log, a queue for each connection, and the reading end of all notes.
     pub fn new(connections: usize) -> (Self, Vec<Writer<Note>>, Reader<Note>) {
-        let (mut writers, notes) = lossy::queue(connections + 1, PENDING_MAX);
+        let (mut writers, notes) = lossy::queue(repeat_n(PENDING_MAX, connections + 1));
         (Self(Mutex::new(writers.pop())), writers, notes)
     }
 
@@ -113,7 +113,7 @@ pub(super) fn write_all(notes: &Reader<Note>) {
 impl Note {
     fn write(&self) {
         match self {
-            Self::Lifecycle(LifecycleEvent { connection, event }) => write_lifecycle(*connection, event),
+            Self::Lifecycle(connection, event) => write_lifecycle(*connection, event),
             Self::NotPinned(connection, core) => {
                 tracing::warn!(%connection, "the system refused to pin this connection's thread to core {core}");
             }

@@ -24,6 +24,7 @@ mod shutdown;
 #[cfg(all(test, not(loom)))]
 mod simulation;
 mod status;
+mod stream_watch;
 mod subscribed;
 mod threads;
 mod ticker_routes;

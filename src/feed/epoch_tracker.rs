@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Item;
 use crate::model::{ConnectionId, Epoch};
-use crate::sync::connection::ConnectionState;
+use crate::sync::connection::{ConnectionState, Ending};
 
 /// The epoch that one reader has reached on a connection.
 pub(super) struct EpochTracker {
@@ -55,8 +55,9 @@ impl EpochTracker {
     #[cold]
     fn change<T>(&mut self, new: Epoch) -> Option<Item<T>> {
         let old = std::mem::replace(&mut self.seen, new);
-        let (connection, reason) = (self.connection.id(), self.connection.ended_before(new));
+        let (connection, ending) = (self.connection.id(), self.connection.ended_before(new));
+        let Ending { reason, heard: since } = ending;
         // The first socket is not a change.
-        (old != Epoch::default()).then_some(Item::Epoch { connection, old, new, reason })
+        (old != Epoch::default()).then_some(Item::Epoch { connection, old, new, reason, since })
     }
 }

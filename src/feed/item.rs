@@ -1,7 +1,7 @@
 //! The items that a feed carries. All data is inline, so an update crosses threads without an allocation.
 
 use super::{AnyWriter, FeedWriter};
-use crate::model::{ConnectionId, DisconnectKind, Epoch, Event, Noun, Stamps, StreamType, Ticker, Words};
+use crate::model::{ConnectionId, DisconnectKind, Epoch, Event, Nanos, Noun, Stamps, StreamType, Ticker, Words};
 
 /// A message with its time stamps and its origin.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -58,7 +58,9 @@ pub enum Item<T = Event> {
         missed: u64,
     },
     /// From here on a connection uses another socket. Messages that the exchange sent between the two sockets are lost
-    /// to every reader, and their number is unknown.
+    /// to every reader, and their number is unknown. For each stream, the interval is that between its updates before
+    /// and after this item; [`Engine::gaps`](crate::Engine::gaps) has the intervals of all streams, and those with other
+    /// causes. Trades may be missing. Of other types only freshness was lost: the next update has the whole state.
     Epoch {
         /// The connection.
         connection: ConnectionId,
@@ -69,6 +71,9 @@ pub enum Item<T = Event> {
         /// Why the socket before `new` ended. Failed attempts to open another one do not change it. `None` if the reason
         /// is unknown, or no longer kept: a connection keeps the reasons of its last 64 sockets.
         reason: Option<DisconnectKind>,
+        /// When data last arrived on the connection before `new`, rounded down to ms: everything that the exchange sent
+        /// before that data was received. `None` if that is unknown, or no longer kept.
+        since: Option<Nanos>,
     },
 }
 

@@ -32,6 +32,7 @@ struct EpochChange {
     old: Epoch,
     new: Epoch,
     reason: Option<DisconnectKind>,
+    since: Option<Nanos>,
 }
 
 impl<T> MergedSource<T> {
@@ -88,8 +89,8 @@ impl<T> Merge<T> {
             }
             let merged = &mut self.sources[at];
             item = merged.source.pop();
-            if let Some(Item::Epoch { connection, old, new, reason }) = item {
-                merged.held = Some(EpochChange { connection, old, new, reason });
+            if let Some(Item::Epoch { connection, old, new, reason, since }) = item {
+                merged.held = Some(EpochChange { connection, old, new, reason, since });
                 item = self.pop_epoch_change();
             }
             if item.is_some() {
@@ -110,7 +111,13 @@ impl<T> Merge<T> {
         // brought no data of a socket that others reported.
         let held = self.sources.iter_mut().filter_map(|merged| merged.held.take_if(is_same));
         let reported = held.max_by_key(|change| change.old);
-        reported.map(|EpochChange { connection, old, new, reason }| Item::Epoch { connection, old, new, reason })
+        reported.map(|EpochChange { connection, old, new, reason, since }| Item::Epoch {
+            connection,
+            old,
+            new,
+            reason,
+            since,
+        })
     }
 
     pub fn is_ready(&mut self) -> bool {
@@ -159,7 +166,7 @@ mod tests {
             let old = self.seen;
             self.seen = old.max(new);
             if old != Epoch::default() && old < new {
-                return Some(Item::Epoch { connection: self.connection, old, new, reason: None });
+                return Some(Item::Epoch { connection: self.connection, old, new, reason: None, since: None });
             }
             let (epoch, value) = self.values.pop_front()?;
             let (connection, epoch) = (self.connection, Epoch(epoch));

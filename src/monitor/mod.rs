@@ -9,14 +9,19 @@
 //! * **Siblings**: the ticker and the trades of one market show the same trades, so one of them proves that the other
 //!   lacks a message (`siblings`). This makes values `Suspect`.
 //!
+//! From the same looks follow the changes of health that watchers get (`changes`), and the account of what
+//! may be missing (`gaps`).
+//!
 //! A stream that is quiet or suspect is requested again, with growing pauses (`attempts`). The others continue. If the
 //! whole connection is quiet, all of it is probed, and the session replaces the socket if nothing answers.
 
 mod attempts;
-#[cfg(all(test, not(loom)))]
-mod labelled;
+mod changes;
+mod gaps;
 mod monitor;
 mod rhythm;
 mod siblings;
 
+pub use changes::{HealthChange, HealthChanges};
+pub use gaps::{GapEdge, GapLog, Gaps, StreamGap};
 pub use monitor::{Findings, Look, Monitor};

@@ -256,7 +256,8 @@ mod tests {
                 let stream = stream(*data_type, code);
                 let (health, arrivals) = (Health::Live, 1);
                 let newest = Some((EPOCH, at(0)));
-                let glance = Glance { stream, health, arrivals, newest, exchange_ms: 0, last_trade_ms: None };
+                let glance =
+                    Glance { stream, health, arrivals, newest, exchange_ms: 0, last_trade_ms: None, doubt: None };
                 Stream { look: Look { connection: 0, mode: Mode::All, glance }, usual: None }
             });
             let streams = streams.collect();

@@ -94,6 +94,8 @@ impl<T: Noun> Handle<T> {
             arrivals: self.state.counts.read().total(),
             newest: version.map(|version| (version.epoch, version.stamps.received)),
             exchange_ms: version.map_or(0, |version| version.stamps.exchange_ms),
+            // Read after the value, so that a refusal before the value is seen.
+            doubt: self.state.newest_doubt(),
             last_trade_ms: T::SHOWS_TRADES.then(|| self.latest.load().version?.value.last_trade_ms()).flatten(),
         }
     }

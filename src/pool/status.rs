@@ -1,6 +1,6 @@
 //! The status of one stream, for screens and logs.
 
-use super::Health;
+use super::{Health, HealthReason};
 use crate::model::{ConnectionId, Epoch, Nanos, Stamps, StreamKey};
 
 /// The state of one stream at one moment, for screens and logs. Strategies read through a [`Handle`](super::Handle).
@@ -38,6 +38,8 @@ pub struct Glance {
     pub exchange_ms: u64,
     /// The time of the newest trade that the value shows, ms.
     pub last_trade_ms: Option<u64>,
+    /// The newest evidence against any of its values, and when it was found.
+    pub doubt: Option<(Nanos, HealthReason)>,
 }
 
 /// The number of arrivals with each verdict, since the stream was first opened. Each arrival has one verdict;

@@ -131,6 +131,14 @@ impl StreamState {
         }
     }
 
+    /// Returns the newest evidence against any of the stream's values, whether or not a newer value has arrived.
+    pub fn newest_doubt(&self) -> Option<(Nanos, HealthReason)> {
+        let unnamed = (self.connection_snapshot().refused_at, HealthReason::RefusedUnnamed);
+        let own = unpack(self.doubt.load(Relaxed)).filter(|(at, _)| *at >= unnamed.0);
+        // Zero: never.
+        own.or_else(|| (unnamed.0 > Nanos(0)).then_some(unnamed))
+    }
+
     /// Sets the longest time without data on the connection during which the value counts as live.
     pub fn set_stale_after(&self, stale_after: Duration) {
         self.stale_after.store(saturating_ns(stale_after), Relaxed);

@@ -14,8 +14,8 @@
 //! * The writer stores the word after it published all data of the old socket and before it publishes any of the new
 //!   one. Feeds load it (Acquire) before they check whether their ring is empty. So a ring found empty after that load
 //!   holds no data of the old socket.
-//! * Each entry of `endings` is one word: an epoch, and the reason why the socket before it ended. It is stored before
-//!   `socket`. Readers ignore an entry for another epoch.
+//! * Each entry of `endings` is one word: an epoch, why the socket before it ended, and when data last arrived before that.
+//!   It is stored before `socket`. Readers ignore an entry for another epoch.
 //! * `heard`, `refused_at` and `usual_silence` are independent (Relaxed): a reader that sees an older value only judges
 //!   as it would have judged a moment ago.
 
@@ -37,6 +37,11 @@ const EPOCH: u32 = 2;
 /// The number of recent epochs for which the state keeps the reason why the socket before them ended. Small under loom,
 /// to keep models small.
 const ENDINGS: usize = if cfg!(loom) { 2 } else { 64 };
+/// In `endings`, from the lowest bit: the reason, the epoch divided by `ENDINGS`, and the time in ms. Of the divided epoch
+/// only the lowest bits are kept: a reader would have to be four million sockets behind to take another one for its own.
+const REASON_BITS: u32 = 5;
+const TURN_BITS: u32 = 16;
+const _: () = assert!(DisconnectKind::ALL.len() < 1 << REASON_BITS);
 
 /// The published state of one connection. The connection's thread writes it, any thread reads it. Readers never wait:
 /// [`snapshot`](Self::snapshot) starts over only if a socket opened or ended during the read.
@@ -50,6 +55,15 @@ pub struct ConnectionState {
     endings: [AtomicU64; ENDINGS],
     refused_at: AtomicU64,
     usual_silence: AtomicU64,
+}
+
+/// The end of a socket that was replaced by another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ending {
+    /// Why it ended, if that is known.
+    pub reason: Option<DisconnectKind>,
+    /// When data last arrived before it ended, rounded down to ms. `None` if that is unknown, or if none had arrived.
+    pub heard: Option<Nanos>,
 }
 
 /// The state of a connection at one moment.
@@ -86,9 +100,11 @@ impl ConnectionState {
     /// Records that the socket of `epoch` is ready to carry data. `after` is the reason why the socket before it
     /// ended. If another socket was still up, it ends at `now`.
     pub fn opened(&self, epoch: Epoch, now: Nanos, after: Option<DisconnectKind>) {
-        // 0 stands for no reason.
+        // 0 stands for no reason, and for no time.
         let reason = after.map_or(0, |disconnect| disconnect as u64 + 1);
-        self.endings[epoch.0 as usize % ENDINGS].store(u64::from(epoch.0) << 8 | reason, Relaxed);
+        let heard = self.heard.load(Relaxed) / 1_000_000;
+        let entry = heard << (REASON_BITS + TURN_BITS) | turn(epoch) << REASON_BITS | reason;
+        self.endings[epoch.0 as usize % ENDINGS].store(entry, Relaxed);
         let newest = self.note_disconnect(now) & SECOND;
         // DISCONNECT-THEN-SOCKET: Release, pairs with the Acquire in `snapshot` and `newest`.
         self.socket.store(u64::from(epoch.0) << EPOCH | newest | UP, Release);
@@ -154,13 +170,18 @@ impl ConnectionState {
         epoch(self.socket.load(Acquire))
     }
 
-    /// Returns why the socket before that of `epoch` ended. `None` if the reason is unknown or no longer kept.
-    pub fn ended_before(&self, epoch: Epoch) -> Option<DisconnectKind> {
+    /// Returns the end of the socket before that of `epoch`. Both parts are `None` if it is no longer kept.
+    pub fn ended_before(&self, epoch: Epoch) -> Ending {
         let entry = self.endings[epoch.0 as usize % ENDINGS].load(Relaxed);
-        if entry >> 8 != u64::from(epoch.0) {
-            return None;
+        if entry >> REASON_BITS & ((1 << TURN_BITS) - 1) != turn(epoch) {
+            return Ending::default();
         }
-        DisconnectKind::from_index((entry as u8).checked_sub(1)?)
+        let reason = (entry & ((1 << REASON_BITS) - 1)) as u8;
+        let heard_ms = entry >> (REASON_BITS + TURN_BITS);
+        Ending {
+            reason: reason.checked_sub(1).and_then(DisconnectKind::from_index),
+            heard: (heard_ms > 0).then_some(Nanos::from_millis(heard_ms)),
+        }
     }
 
     /// Returns the state at one moment: epoch, up and the last disconnect belong together.
@@ -188,6 +209,11 @@ impl ConnectionState {
 /// Returns the index in `disconnected_at` of the newest disconnect.
 fn place(socket: u64) -> usize {
     usize::from(socket & SECOND != 0)
+}
+
+/// Returns what tells the epochs of one entry of `endings` apart.
+fn turn(epoch: Epoch) -> u64 {
+    (u64::from(epoch.0) / ENDINGS as u64) & ((1 << TURN_BITS) - 1)
 }
 
 fn epoch(socket: u64) -> Epoch {
@@ -287,7 +313,7 @@ mod models {
                 assert_eq!(ring.load(Relaxed), 1, "missed");
             }
             writer.join().unwrap();
-            assert!(stored == Relaxed || state.ended_before(Epoch(2)) == Some(DisconnectKind::Eof));
+            assert!(stored == Relaxed || state.ended_before(Epoch(2)).reason == Some(DisconnectKind::Eof));
         });
     }
 
@@ -342,9 +368,13 @@ mod tests {
     fn reasons_are_kept_for_recent_epochs() {
         let state = ConnectionState::new(ConnectionId(0), Nanos(0));
         state.opened(Epoch(1), Nanos(1), None);
+        state.heard_data(Nanos::from_millis(1_790_000_000_007) + Duration::from_nanos(999_999));
         state.opened(Epoch(2), Nanos(2), Some(DisconnectKind::Eof));
-        assert_eq!((state.ended_before(Epoch(1)), state.ended_before(Epoch(2))), (None, Some(DisconnectKind::Eof)));
+        let ending = Ending { reason: Some(DisconnectKind::Eof), heard: Some(Nanos::from_millis(1_790_000_000_007)) };
+        assert_eq!((state.ended_before(Epoch(1)), state.ended_before(Epoch(2))), (Ending::default(), ending));
         state.opened(Epoch(2 + ENDINGS as u32), Nanos(3), Some(DisconnectKind::Silent));
-        assert_eq!(state.ended_before(Epoch(2)), None, "its entry was reused");
+        assert_eq!(state.ended_before(Epoch(2)), Ending::default(), "its entry was reused");
+        state.opened(Epoch(u32::MAX), Nanos(4), Some(DisconnectKind::Stopped));
+        assert_eq!(state.ended_before(Epoch(u32::MAX)), Ending { reason: Some(DisconnectKind::Stopped), ..ending });
     }
 }

@@ -29,11 +29,11 @@ struct Shared {
     writers: Tally,
 }
 
-/// Returns the ends of a queue with `writers` writers. Each has room for `capacity` items, allocated here.
-pub fn queue<T>(writers: usize, capacity: usize) -> (Vec<Writer<T>>, Reader<T>) {
-    let (signal, lost, count) = (Signal::new(), AtomicU64::new(0), Tally::new(writers as u64));
+/// Returns the ends of a queue with one writer for each capacity. The room for that many items is allocated here.
+pub fn queue<T>(capacities: impl ExactSizeIterator<Item = usize>) -> (Vec<Writer<T>>, Reader<T>) {
+    let (signal, lost, count) = (Signal::new(), AtomicU64::new(0), Tally::new(capacities.len() as u64));
     let shared = Arc::new(Shared { signal, lost, writers: count });
-    let ends = (0..writers).map(|_| RingBuffer::new(capacity));
+    let ends = capacities.map(RingBuffer::new);
     let (writers, rings) = ends.map(|(ring, end)| (Writer { ring, shared: shared.clone() }, end)).unzip();
     (writers, Reader { rings: Mutex::new(Rings { rings, next: 0 }), shared })
 }
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn items_that_do_not_fit_are_dropped_and_counted() {
-        let (mut writers, reader) = queue(1, 4);
+        let (mut writers, reader) = queue([4].into_iter());
         (0..10).for_each(|n| writers[0].push(n));
         assert_eq!((reader.lost(), reader.pop(), reader.pop()), (6, Some(0), Some(1)));
         writers[0].push(10);
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_busy_writer_does_not_starve_the_others() {
-        let (mut writers, reader) = queue(3, 100);
+        let (mut writers, reader) = queue([100; 3].into_iter());
         (0..100).for_each(|_| writers[0].push("busy"));
         writers[1].push("rare");
         writers[2].push("rarer");
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_sleeping_reader_is_woken_by_an_item_and_by_the_end() {
-        let (mut writers, reader) = queue(2, 4);
+        let (mut writers, reader) = queue([4; 2].into_iter());
         thread::scope(|scope| {
             let reads = scope.spawn(|| (reader.pop_within(LONG), reader.pop_within(LONG), reader.pop_within(LONG)));
             let mut last = writers.pop().unwrap();
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_writer_learns_that_its_reader_is_gone() {
-        let (mut writers, reader) = queue(1, 1);
+        let (mut writers, reader) = queue([1].into_iter());
         assert!(!writers[0].is_abandoned());
         drop(reader);
         assert!(writers[0].is_abandoned());

@@ -53,6 +53,7 @@ fn types_of_the_public_modules_are_debug_and_send() {
     all!(value: status::DecodeError, status::DecodeErrorKind, status::ObjectCounts, status::ErrorName, status::Event, status::FeedCounts);
     all!(value: status::Drift, status::DriftCounts, status::DriftKind, status::Excerpt, status::Refused, status::RefusedMessages);
     all!(value: status::FeedStatus, status::NetworkStatus, status::ProxyFailure, status::TunnelError, status::FormatReason, status::Latencies, status::Latency, status::LifecycleEvent);
+    all!(value: status::GapEdge, status::GapLog, status::HealthChange, status::StreamGap);
     all!(value: status::Disconnect, status::HealthReason, status::MarketListStatus, status::PlanStats, status::Rejection);
     all!(value: status::RejectionKind, status::RetryAfter, status::Cadence, status::FailureCause, status::RecoverableBy);
     all!(value: status::RecoveryAction, status::RecoveryRule, status::EngineHealth, status::EngineProblem);

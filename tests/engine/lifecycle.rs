@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::common;
 use hoga::config::{Backoff, ConnectLedger, KeepAlive, Limits, Timeouts};
-use hoga::engine::{Builder, Lifecycle};
+use hoga::engine::{Builder, Lifecycle, LifecycleEvent};
 use hoga::error::{Error, NotReadyReason};
 use hoga::model::Nanos;
 use hoga::net::{MarketSource, Resolve, SourceError, SourceFailure};
@@ -49,7 +49,7 @@ fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 #[track_caller]
 fn next_disconnect(lifecycle: &Lifecycle) -> &'static str {
     while let Some(report) = lifecycle.next_within(TIMEOUT) {
-        if let session::Event::Disconnected { reason, .. } = report.event {
+        if let LifecycleEvent::Connection { event: session::Event::Disconnected { reason, .. }, .. } = report {
             return reason.code();
         }
     }
@@ -313,7 +313,8 @@ fn a_block_of_the_exchange_shows() {
 #[track_caller]
 fn next_rejection(lifecycle: &Lifecycle) -> (Nanos, Box<Rejection>, Nanos) {
     while let Some(report) = lifecycle.next_within(TIMEOUT) {
-        if let session::Event::Disconnected { at, reason, retry_at, .. } = report.event {
+        let LifecycleEvent::Connection { event, .. } = report else { continue };
+        if let session::Event::Disconnected { at, reason, retry_at, .. } = event {
             let session::Disconnect::Rejected(rejection) = reason else { panic!("{reason}") };
             return (at, rejection, retry_at.expect("another attempt"));
         }
@@ -325,7 +326,8 @@ fn next_rejection(lifecycle: &Lifecycle) -> (Nanos, Box<Rejection>, Nanos) {
 #[track_caller]
 fn next_dial(lifecycle: &Lifecycle) -> Nanos {
     while let Some(report) = lifecycle.next_within(TIMEOUT) {
-        if let session::Event::State { at, to: session::State::Connecting, .. } = report.event {
+        let LifecycleEvent::Connection { event, .. } = report else { continue };
+        if let session::Event::State { at, to: session::State::Connecting, .. } = event {
             return at;
         }
     }

@@ -12,6 +12,8 @@ mod feed_crowds;
 mod feed_states;
 mod feeds;
 mod format_switch;
+mod gaps;
+mod late_tail;
 mod latencies;
 mod lifecycle;
 #[cfg(feature = "rest")]

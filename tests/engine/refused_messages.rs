@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hoga::engine::Lifecycle;
+use hoga::engine::{Lifecycle, LifecycleEvent};
 use hoga::error::{NotReady, NotReadyReason};
 use hoga::prelude::*;
 use hoga::session;
@@ -26,7 +26,11 @@ fn await_refused(engine: &Engine, count: u64) {
 
 /// Returns the reports that wait.
 fn waiting(lifecycle: &Lifecycle) -> Vec<session::Event> {
-    std::iter::from_fn(|| lifecycle.try_next()).map(|report| report.event).collect()
+    let event = |report| match report {
+        LifecycleEvent::Connection { event, .. } => Some(event),
+        _ => None,
+    };
+    std::iter::from_fn(|| lifecycle.try_next()).filter_map(event).collect()
 }
 
 #[track_caller]

@@ -75,7 +75,7 @@ impl Fixture {
 }
 
 fn socket(item: Item<Trade>) -> Option<(u16, u32, u32, Option<DisconnectKind>)> {
-    let Item::Epoch { connection, old, new, reason } = item else { return None };
+    let Item::Epoch { connection, old, new, reason, .. } = item else { return None };
     Some((connection.0, old.0, new.0, reason))
 }
 

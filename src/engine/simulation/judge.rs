@@ -29,6 +29,12 @@ impl Arrivals {
         self.lock().get(&key).map_or(0, Vec::len)
     }
 
+    /// Returns when each message of a stream was received, and on which socket.
+    pub fn receipts(&self, key: StreamKey) -> Vec<(Nanos, Epoch)> {
+        let arrivals = self.lock();
+        arrivals.get(&key).into_iter().flatten().map(|arrival| (arrival.at, arrival.epoch)).collect()
+    }
+
     /// Returns the number of messages of all streams.
     pub fn total(&self) -> usize {
         self.lock().values().map(Vec::len).sum()

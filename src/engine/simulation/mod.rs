@@ -17,7 +17,9 @@
 //!
 //! A failing scenario prints its seed. The judge prints what arrived of the stream and what the feed did, in order.
 
+mod gaps;
 mod health;
+mod interference;
 mod judge;
 mod network;
 mod outages;

@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use hoga_exchange::{ConnId, Exchange, Flow};
 
+use super::interference::{Harm, Interference};
 use super::judge::Arrivals;
 use super::network::{Network, Piece, Pipe};
 use super::world::TestClock;
 use crate::engine::assembly::ConnectionParts;
 use crate::engine::connection::Connection;
-use crate::model::{Nanos, Noun, Receipt, Sink};
+use crate::model::{Nanos, Noun, Receipt, Sink, StreamKey};
 use crate::net::Handler;
 use crate::session::{Action, Closed, Session, SocketId};
 
@@ -33,6 +34,7 @@ pub(super) struct Peer {
 struct Tap {
     connection: Connection<Arc<TestClock>>,
     arrivals: Arrivals,
+    interference: Interference,
 }
 
 struct SocketEntry {
@@ -46,9 +48,14 @@ enum Stage {
 }
 
 impl Peer {
-    pub fn new(parts: ConnectionParts<Arc<TestClock>>, arrivals: Arrivals, network: Network) -> Self {
+    pub fn new(
+        parts: ConnectionParts<Arc<TestClock>>,
+        arrivals: Arrivals,
+        interference: Interference,
+        network: Network,
+    ) -> Self {
         let ConnectionParts { session, connection, .. } = parts;
-        let tap = Tap { connection, arrivals };
+        let tap = Tap { connection, arrivals, interference };
         Self { session, tap, sockets: Vec::new(), network, wake_at: Nanos::NEVER, reported: false }
     }
 
@@ -239,7 +246,17 @@ impl Peer {
 
 impl Sink for Tap {
     fn deliver<T: Noun>(&mut self, receipt: Receipt, message: &T) {
-        self.arrivals.add(receipt, (*message).into());
-        self.connection.deliver(receipt, message);
+        match self.interference.harm(receipt.received, message.key(), message.stream_type()) {
+            None => {
+                self.arrivals.add(receipt, (*message).into());
+                self.connection.deliver(receipt, message);
+            }
+            Some(Harm::RefuseOne) => self.connection.refuse(receipt, Some(message.key())),
+            Some(Harm::LoseChanges | Harm::LoseAll) => {}
+        }
+    }
+
+    fn refuse(&mut self, receipt: Receipt, stream: Option<StreamKey>) {
+        self.connection.refuse(receipt, stream);
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use hoga_exchange::{Exchange, Fault};
 
+use super::interference::Interference;
 use super::judge::{Arrivals, Judge, is_same};
 use super::peer::Peer;
 use super::{Network, Random};
@@ -14,9 +15,11 @@ use crate::config::Endpoint;
 use crate::engine::Builder;
 use crate::engine::assembly::Assembly;
 use crate::engine::hub::{FeedRequest, Hub, Outcome};
+use crate::engine::lifecycle::{Lifecycle, lifecycle};
 use crate::engine::log::Log;
 use crate::feed::{self, AnyWriter, Item, Opening, Overflow, Payload};
 use crate::model::{Clock, Event, Market, Nanos, Noun, StreamKey};
+use crate::monitor::{GapLog, StreamGap};
 use crate::plan::{CheckedSubscription, DemandId, Subscription, Universe};
 use crate::pool::{DataPool, Handle, PoolError};
 use crate::session::{Budget, DialBudget, Rate};
@@ -59,6 +62,7 @@ pub(super) struct FeedId(DemandId);
 pub(super) struct World {
     pub random: Random,
     pub arrivals: Arrivals,
+    pub interference: Interference,
     clock: Arc<TestClock>,
     exchange: Exchange,
     hub: Hub,
@@ -88,7 +92,7 @@ impl<T: Payload + Into<Event>> Reader for feed::Feed<T> {
         Some(match feed::Feed::pop(self)? {
             Item::Data(update) => Item::Data(update.map(Into::into)),
             Item::Gap { missed } => Item::Gap { missed },
-            Item::Epoch { connection, old, new, reason } => Item::Epoch { connection, old, new, reason },
+            Item::Epoch { connection, old, new, reason, since } => Item::Epoch { connection, old, new, reason, since },
         })
     }
 
@@ -116,9 +120,22 @@ impl World {
         let outside = || (Box::new(budget.clone()) as Box<dyn DialBudget>, Box::new(random.clone()) as _);
         let Assembly { hub, connections } = Assembly::new(&Arc::new(config), &clock, true, logs, outside);
         let arrivals = Arrivals::default();
-        let peers = connections.into_iter().map(|parts| Peer::new(parts, arrivals.clone(), network.clone())).collect();
+        let interference = Interference::default();
+        let peer = |parts| Peer::new(parts, arrivals.clone(), interference.clone(), network.clone());
+        let peers = connections.into_iter().map(peer).collect();
         let exchange = Exchange::new(hoga_exchange::Config { seed, ..exchange }, START.0);
-        Self { random, arrivals, clock, exchange, hub, peers, next_poll: START, feeds: Vec::new(), _log: log }
+        Self {
+            random,
+            arrivals,
+            interference,
+            clock,
+            exchange,
+            hub,
+            peers,
+            next_poll: START,
+            feeds: Vec::new(),
+            _log: log,
+        }
     }
 
     pub fn now(&self) -> Nanos {
@@ -136,6 +153,20 @@ impl World {
 
     pub fn stats(&self) -> &hoga_exchange::Stats {
         self.exchange.stats()
+    }
+
+    /// Returns the gaps of all streams, which are all kept.
+    pub fn gaps(&self) -> Vec<StreamGap> {
+        let GapLog { gaps, cut } = self.hub.gaps();
+        assert_eq!(cut, 0);
+        gaps
+    }
+
+    /// Returns a watcher of the streams.
+    pub fn watch(&mut self) -> Lifecycle {
+        let (writers, lifecycle) = lifecycle(0);
+        writers.into_iter().for_each(|writer| self.hub.watch_streams(writer));
+        lifecycle
     }
 
     pub fn inject(&mut self, fault: Fault) {

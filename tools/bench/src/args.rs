@@ -30,6 +30,10 @@ const E2E_MISSED: &str = "a target was missed; with --baseline, something got wo
 const FORMATS_MISSED: &str = "\
 short keys saved less than 20 % of the bytes, or some format took
        25 % longer to read than DEFAULT";
+const HEALTH_MISSED: &str = "\
+; or
+       more than 5 % of the judged faults were missed, more than 5 % of the suspicions
+       were wrong, or a market that never trades was asked for";
 const ISOLATION_MISSED: &str = "\
 the others' p99 was more than 10 % longer in the median of all
        rounds, or an offender was not quarantined";
@@ -93,6 +97,20 @@ round. `hoga formats` does the same with recorded messages.
 
 {}", bench_exit_codes(FORMATS_MISSED)))]
     Formats(BenchFormatsArgs),
+    /// Runs the monitor of the streams' health against known faults, and counts those that it finds.
+    #[command(after_help = format!("\
+Example: hoga bench health --hours 24 --markets 200
+
+The model is an exchange under virtual time: markets with five trades a second to two an hour and
+one that never trades, pauses with heavy tails, nights with a tenth of the trades, halts. Random
+streams become mute (they answer no question) or are forgotten (a question repairs them), sometimes
+two of one market, and sometimes the whole connection becomes mute. A fault does harm once a message
+was withheld; it is found when the value is not live. Nothing but its silence shows the fault of a
+book, or of a ticker whose trades are mute too: if such a stream is usually silent for minutes, it is
+not judged. If HOGA_CAPTURES names a folder of recordings, the pauses have their shape.
+
+{}", exit_codes(HEALTH_MISSED)))]
+    Health(HealthArgs),
     /// Measures whether readers that stop reading, block, fail or panic disturb other readers.
     #[command(after_help = format!("\
 Example: hoga bench isolation --quick
@@ -200,6 +218,22 @@ Example: hoga bench saturate ticker plain 3000000
     #[cfg(feature = "peers")]
     #[command(hide = true)]
     Publish { readers: usize },
+}
+
+#[derive(Debug, Args)]
+pub struct HealthArgs {
+    /// Virtual hours.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub hours: u16,
+    /// Number of markets, with three streams each.
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u16).range(2..=1000))]
+    pub markets: u16,
+    /// The seed of all random numbers.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Prints the report as one JSON object.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

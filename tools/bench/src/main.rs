@@ -11,6 +11,7 @@
 mod args;
 mod commands;
 mod cpu;
+mod health;
 mod memory;
 mod noise;
 #[cfg(feature = "peers")]

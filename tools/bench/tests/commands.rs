@@ -185,3 +185,16 @@ fn saturate_prints_costs_with_units() {
         assert!(number.parse::<f64>().is_ok() && words == unit, "{part}");
     }
 }
+
+/// The smallest run that finds enough faults to say something.
+#[test]
+fn health_finds_the_faults_of_an_hour_and_suspects_no_other_stream() {
+    let report = report(&["health", "--hours", "1", "--markets", "30"]);
+    let figures = all_figures(&report);
+    let sum =
+        |name| -> f64 { figures.iter().filter(|f| f["name"] == name).map(|f| f["median"].as_f64().unwrap()).sum() };
+    assert!(sum("found") >= 20.0 && sum("missed") <= 0.05 * sum("found"), "{report}");
+    assert_eq!(report["targets"].as_array().unwrap().len(), 3);
+    // The only market that trades has no fault in this hour, and a run in which nothing was found misses its goals.
+    assert_eq!(run(&["health", "--markets", "2", "--seed", "38"]).code, Some(1));
+}

@@ -19,7 +19,8 @@ struct Output {
 
 /// Runs `hoga-bench` to its end.
 fn run(args: &[&str]) -> Output {
-    let output = Command::new(env!("CARGO_BIN_EXE_hoga-bench")).args(args).env_remove("RUST_LOG").output().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hoga-bench"));
+    let output = command.args(args).env_remove("RUST_LOG").env_remove("HOGA_CAPTURES").output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Output { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }

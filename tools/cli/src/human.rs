@@ -4,10 +4,12 @@ use std::fmt::{self, Display, Write};
 
 use hoga::feed::{FeedCounts, Update};
 use hoga::model::{Candle, Event, Level, Market, Maybe, Nanos, Orderbook, Side, StreamKey, Ticker, Trade};
+use hoga::monitor::{HealthChange, StreamGap};
+use hoga::pool::HealthReason;
 
 use crate::breakdown::Breakdown;
 use crate::latency::short;
-use crate::line::{Change, Gap, Line, NewSocket, Problem, Summary, Transition};
+use crate::line::{Gap, Line, NewSocket, Problem, StreamGaps, Summary, Transition};
 use crate::tally::Tally;
 
 /// Appends a line. Writing to a `String` cannot fail.
@@ -20,7 +22,7 @@ pub fn write(out: &mut String, line: &Line) {
         Line::UnknownType { connection, name, sample } => {
             writeln!(out, "{:12} -- connection {connection}: messages of the unknown type {name}: {sample}", "")
         }
-        Line::Health(Change { stream, to, at, .. }) => {
+        Line::Health(HealthChange { stream, to, at, .. }) => {
             let reason = to.reason().map(|reason| format!(": {reason}")).unwrap_or_default();
             writeln!(out, "{} -- {stream} is {to}{reason}", time_of_day(*at))
         }
@@ -28,6 +30,7 @@ pub fn write(out: &mut String, line: &Line) {
             writeln!(out, "{:12} -- {missed} events are missing here: the output is too slow, see --overflow", "")
         }
         Line::Gap(Gap::NewSocket(socket)) => new_socket(out, socket),
+        Line::StreamGap(gap) => stream_gap(out, gap),
         Line::Summary(total) => summary(out, total),
     };
 }
@@ -113,6 +116,14 @@ fn new_socket(out: &mut String, socket: &NewSocket) -> fmt::Result {
     writeln!(out, "; data that was sent in between is missing")
 }
 
+/// Prints a gap, unless its cause is a new socket: one line about the connection reports that.
+fn stream_gap(out: &mut String, gap: &StreamGap) -> fmt::Result {
+    let StreamGap { stream, cause, from, to, .. } = gap;
+    let Some(to) = to.filter(|_| *cause != HealthReason::NewSocket) else { return Ok(()) };
+    let (from, to) = (time_of_day(from.received), time_of_day(to.received));
+    writeln!(out, "{to} -- {stream}: messages since {from} may be missing: {cause}")
+}
+
 fn summary(out: &mut String, total: &Summary) -> fmt::Result {
     let types: Vec<_> = total.by_type.iter().map(|(data_type, count)| format!("{count} {data_type}")).collect();
     let of = if types.is_empty() { String::new() } else { format!(" ({})", types.join(", ")) };
@@ -132,6 +143,9 @@ fn summary(out: &mut String, total: &Summary) -> fmt::Result {
         grouped(kilobytes(total.shared_bytes)),
     )?;
     writeln!(out, "-- {}", losses(&total.tally.losses(total.gaps)))?;
+    if let Some(gaps) = stream_gaps(&total.stream_gaps) {
+        writeln!(out, "-- times in which messages of a stream may be missing: {gaps}")?;
+    }
     if let Some(drift) = drift(&total.tally) {
         writeln!(out, "-- drift from the documentation: {drift}")?;
     }
@@ -169,6 +183,14 @@ fn kilobytes(bytes: u64) -> f64 {
 pub fn losses(kinds: &[(&str, u64)]) -> String {
     let kinds: Vec<_> = kinds.iter().map(|(kind, count)| format!("{} {count}", kind.replace('_', " "))).collect();
     kinds.join(", ")
+}
+
+/// `new socket 3, refused 1, of these 1 still open`. `None` if there are none.
+fn stream_gaps(gaps: &StreamGaps) -> Option<String> {
+    let mut kinds: Vec<_> = gaps.by_cause.iter().map(|(cause, count)| (*cause, *count)).collect();
+    kinds.extend((gaps.cut > 0).then_some(("earlier", gaps.cut)));
+    let open = if gaps.open > 0 { format!(", of these {} still open", gaps.open) } else { String::new() };
+    (!kinds.is_empty()).then(|| losses(&kinds) + &open)
 }
 
 /// `unknown keys 1, unknown words 3`: how the messages differed from the documented ones. `None` if they did not.

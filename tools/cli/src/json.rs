@@ -8,9 +8,10 @@ use hoga::model::{
     self, Candle, ConnectionId, DataType, Date, Event, MarketState, MarketWarning, Orderbook, Side, Ticker, Time,
     Trade, Unit,
 };
+use hoga::monitor::{HealthChange, StreamGap};
 use hoga::wire::Drift;
 
-use crate::line::{Change, Gap, Line, NewSocket, Problem, Summary, Transition};
+use crate::line::{Gap, Line, NewSocket, Problem, Summary, Transition};
 use crate::object::Object;
 
 /// Appends a line.
@@ -26,6 +27,7 @@ pub fn write(out: &mut String, line: &Line) {
         }),
         Line::Health(change) => Object::line(out, |object| health(object, change)),
         Line::Gap(gap) => Object::line(out, |object| missing(object, gap)),
+        Line::StreamGap(gap) => Object::line(out, |object| stream_gap(object, gap)),
         Line::Summary(total) => Object::line(out, |object| summary(object, total)),
     }
 }
@@ -62,6 +64,19 @@ fn missing(object: &mut Object, gap: &Gap) {
     }
 }
 
+fn stream_gap(object: &mut Object, gap: &StreamGap) {
+    object
+        .word("_event", "stream_gap")
+        .word("stream", gap.stream)
+        .word("cause", gap.cause.as_str())
+        .plain("from_ns", gap.from.received.0)
+        .optional("from_exchange_ms", gap.from.exchange_ms)
+        .plain("from_epoch", gap.from.epoch);
+    if let Some(to) = gap.to {
+        object.plain("to_ns", to.received.0).optional("to_exchange_ms", to.exchange_ms).plain("to_epoch", to.epoch);
+    }
+}
+
 fn error(object: &mut Object, problem: &Problem) {
     object
         .word("_event", "error")
@@ -83,7 +98,7 @@ fn drifted(object: &mut Object, connection: ConnectionId, drift: &Drift) {
         .text("sample", &drift.sample.to_string());
 }
 
-fn health(object: &mut Object, change: &Change) {
+fn health(object: &mut Object, change: &HealthChange) {
     object
         .word("_event", "health")
         .word("stream", change.stream)
@@ -135,6 +150,12 @@ fn summary(object: &mut Object, total: &Summary) {
     });
     object.object("network", |network| {
         network.optional_word("proxy", total.network.proxy.as_ref()).text("roots", &total.network.roots);
+    });
+    object.object("stream_gaps", |gaps| {
+        for (cause, count) in &total.stream_gaps.by_cause {
+            gaps.plain(cause, count);
+        }
+        gaps.plain("open", total.stream_gaps.open).plain("cut", total.stream_gaps.cut);
     });
     if let Some(latencies) = &total.latencies {
         object.object("latencies", |object| latencies.fields(object));

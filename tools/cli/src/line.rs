@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use hoga::engine::NetworkStatus;
 use hoga::feed::{FeedCounts, Overflow, Update};
-use hoga::model::{ConnectionId, DataType, DisconnectKind, Epoch, Nanos, StreamKey};
+use hoga::model::{ConnectionId, DataType, DisconnectKind, Epoch, Nanos};
+use hoga::monitor::{GapLog, HealthChange, StreamGap};
 use hoga::plan::PlanStats;
-use hoga::pool::Health;
 use hoga::session::{Disconnect, State};
 use hoga::wire::{Drift, Excerpt};
 
@@ -27,9 +27,11 @@ pub enum Line<'a> {
     /// The exchange sent a message of an unknown type.
     UnknownType { connection: ConnectionId, name: Excerpt, sample: Excerpt },
     /// The health of a stream's value changed.
-    Health(Change),
+    Health(HealthChange),
     /// Updates are missing here, or may be.
     Gap(Gap),
+    /// Messages of one stream may be missing in an interval.
+    StreamGap(StreamGap),
     /// The summary, which is the last line.
     Summary(Box<Summary>),
 }
@@ -56,6 +58,28 @@ impl Gaps {
         if let Gap::FeedFull { missed } = gap {
             self.missed += missed;
         }
+    }
+}
+
+/// How many intervals there are in which messages of one stream may be missing.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StreamGaps {
+    /// By cause, those that are still open included. Only the most recent 4096 closed ones are counted.
+    pub by_cause: BTreeMap<&'static str, u64>,
+    /// The number of those that are open.
+    pub open: u64,
+    /// The number of earlier ones, whose causes are not known any more.
+    pub cut: u64,
+}
+
+impl StreamGaps {
+    pub fn of(log: &GapLog) -> Self {
+        let mut all = Self { cut: log.cut, ..Self::default() };
+        for gap in &log.gaps {
+            *all.by_cause.entry(gap.cause.as_str()).or_default() += 1;
+            all.open += u64::from(gap.to.is_none());
+        }
+        all
     }
 }
 
@@ -95,14 +119,6 @@ pub struct Problem {
     pub message: String,
 }
 
-pub struct Change {
-    pub stream: StreamKey,
-    pub from: Health,
-    pub to: Health,
-    /// When the change was noticed.
-    pub at: Nanos,
-}
-
 pub struct Summary {
     /// A short, stable word for why the command ended.
     pub end: &'static str,
@@ -126,4 +142,5 @@ pub struct Summary {
     pub tally: Tally,
     /// The proxy and the trusted roots.
     pub network: NetworkStatus,
+    pub stream_gaps: StreamGaps,
 }

@@ -5,17 +5,17 @@ use std::io::{self, BufWriter, StdoutLock, Write};
 use std::thread;
 use std::time::Duration;
 
-use hoga::engine::{Engine, Feed, Lifecycle};
+use hoga::engine::{Engine, Feed, Lifecycle, LifecycleEvent};
 use hoga::feed::{Item, Update};
 use hoga::model::{DataType, Nanos};
+use hoga::monitor::GapLog;
 use hoga::plan::{MarketSelector, PlanStats, Subscription};
 
 use crate::args::{Only, WatchArgs};
 use crate::breakdown::Breakdown;
 use crate::exit::Failure;
-use crate::health::Healths;
 use crate::lifecycle::Reports;
-use crate::line::{Gap, Gaps, Line, Summary};
+use crate::line::{Gap, Gaps, Line, StreamGaps, Summary};
 use crate::signals::Interrupt;
 use crate::sockets::Sockets;
 use crate::tally::Tally;
@@ -23,8 +23,6 @@ use crate::{human, json, network};
 
 /// The longest sleep while nothing arrives: signals, reports and deadlines are checked this often.
 const SLEEP_MAX: Duration = Duration::from_millis(100);
-/// How often the health of the streams is checked.
-const HEALTH_EVERY: Duration = Duration::from_millis(200);
 /// The number of items printed before anything else is checked.
 const BATCH: usize = 1024;
 /// How often the exchange is asked which markets exist, if the arguments contain a pattern.
@@ -57,14 +55,12 @@ pub fn run(args: WatchArgs) -> Result<(), Failure> {
     }
     let mut watch = Watch {
         started: engine.now(),
-        checked: engine.now(),
         args,
         interrupt,
         engine,
         feed,
         lifecycle,
         reports: Reports::default(),
-        healths: Healths::default(),
         printer: Printer::new(),
         sockets: Sockets::default(),
         by_type: BTreeMap::new(),
@@ -130,11 +126,8 @@ struct Watch {
     feed: Feed,
     lifecycle: Lifecycle,
     reports: Reports,
-    healths: Healths,
     printer: Printer,
     started: Nanos,
-    /// When the health was last checked.
-    checked: Nanos,
     sockets: Sockets,
     by_type: BTreeMap<DataType, u64>,
     printed: u64,
@@ -150,7 +143,6 @@ impl Watch {
                 // Reports are printed only when no data waits, so that a socket's data is printed before the report of
                 // its end.
                 self.print_reports()?;
-                self.print_health()?;
                 self.printer.flush()?;
             }
             if let Some(end) = self.end() {
@@ -218,31 +210,20 @@ impl Watch {
     }
 
     fn print_reports(&mut self) -> io::Result<()> {
+        // What happened to connections comes first, because it is the cause of what happened to streams.
+        let mut of_streams = Vec::new();
         while let Some(report) = self.lifecycle.try_next() {
-            if let Some(line) = self.reports.line(report) {
-                let is_state = matches!(line, Line::State(_));
-                self.print(&line)?;
-                if is_state {
-                    // Check the health at once: a short outage would be over at the next regular check.
-                    self.checked = Nanos::default();
-                }
+            if matches!(report, LifecycleEvent::Connection { .. }) {
+                self.print_report(report)?;
+            } else {
+                of_streams.push(report);
             }
         }
-        Ok(())
+        of_streams.into_iter().try_for_each(|report| self.print_report(report))
     }
 
-    fn print_health(&mut self) -> io::Result<()> {
-        let now = self.engine.now();
-        if now.since(self.checked) < HEALTH_EVERY {
-            return Ok(());
-        }
-        self.checked = now;
-        for stream in self.engine.pool().streams() {
-            if let Some(change) = self.healths.change(&stream, now) {
-                self.print(&Line::Health(change))?;
-            }
-        }
-        Ok(())
+    fn print_report(&mut self, report: LifecycleEvent) -> io::Result<()> {
+        self.reports.line(report).map_or(Ok(()), |line| self.print(&line))
     }
 
     fn print(&mut self, line: &Line) -> io::Result<()> {
@@ -290,8 +271,9 @@ impl Watch {
         let plan = self.engine.subscriptions();
         let report = self.engine.shutdown(SHUTDOWN_DEADLINE);
         let tally = Tally::of(&report.connections, self.engine.pool());
+        let gaps = self.engine.gaps();
         let stopped = report.into_result();
-        let printed = self.print_rest(end, duration, plan, tally);
+        let printed = self.print_rest(end, duration, plan, tally, &gaps);
         match end {
             // Ctrl-C ends the whole pipeline, so an error because the reader is gone is ignored.
             End::Interrupted => Err(Failure::Interrupted),
@@ -300,7 +282,14 @@ impl Watch {
         }
     }
 
-    fn print_rest(&mut self, end: End, duration: Duration, plan: PlanStats, tally: Tally) -> io::Result<()> {
+    fn print_rest(
+        &mut self,
+        end: End,
+        duration: Duration,
+        plan: PlanStats,
+        tally: Tally,
+        gaps: &GapLog,
+    ) -> io::Result<()> {
         // With `--count` all wanted events were printed. Otherwise the events that had arrived are printed too.
         while end != End::Count && !self.print_items(BATCH)? {}
         self.print_reports()?;
@@ -319,7 +308,12 @@ impl Watch {
             plan,
             tally,
             network: self.engine.network().clone(),
+            stream_gaps: StreamGaps::of(gaps),
         };
+        // Those that have ended were printed.
+        for gap in gaps.gaps.iter().filter(|gap| gap.to.is_none()) {
+            self.print(&Line::StreamGap(*gap))?;
+        }
         self.print(&Line::Summary(Box::new(summary)))?;
         self.printer.flush()
     }

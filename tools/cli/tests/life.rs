@@ -55,12 +55,17 @@ fn an_exchange_that_dies_and_returns_is_reported_and_followed() {
     assert!(epoch_of_data(&again) > Some(1), "{again}");
     assert_eq!(again["_hoga"]["epoch"], gap["new_epoch"]);
     watch.until(|line| is_health(line, "live"));
+    let gap = watch.until(|line| line["_event"] == "stream_gap");
+    assert_eq!((&gap["stream"], &gap["cause"]), (&"orderbook KRW-BTC".into(), &"new_socket".into()), "{gap}");
+    assert_eq!((&gap["from_epoch"], gap["to_epoch"].as_u64() > Some(1)), (&1.into(), true), "{gap}");
+    assert!(gap["from_ns"].as_u64() < gap["to_ns"].as_u64() && gap["from_exchange_ms"].is_u64(), "{gap}");
 
     watch.signal("INT");
     let output = watch.finish();
     assert_eq!((output.code, output.stderr.as_str()), (Some(130), ""));
     let summary = output.json_lines().pop().expect("a summary");
     assert_eq!((&summary["_event"], &summary["end"]), (&"summary".into(), &"interrupted".into()));
+    assert!(summary["stream_gaps"]["new_socket"].as_u64() >= Some(1), "{summary}");
     assert!(summary["reconnects"].as_u64() >= Some(1), "{summary}");
 }
 

@@ -16,6 +16,7 @@ use hoga_cli::exit::Failure;
 use hoga_cli::output;
 
 use crate::args::{Command, ReportArgs};
+use crate::health;
 use crate::report::Report;
 #[cfg(feature = "peers")]
 use crate::{peers, stages};
@@ -26,6 +27,7 @@ pub fn run(command: Command) -> Result<(), Failure> {
         Command::E2e(args) => e2e::run(&args),
         Command::Fanout(args) => fanout::run(&args),
         Command::Formats(args) => formats::run(&args),
+        Command::Health(args) => health::run(&args),
         Command::Isolation(args) => isolation::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Models(args) => models::run(&args),
