@@ -22,6 +22,7 @@ mod event;
 mod format;
 mod liveness;
 mod outbox;
+mod patience;
 mod proxy;
 mod race;
 mod recovery;

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use super::dialer::{DialAttempt, Dialer};
 use super::entropy::Entropy;
+use super::patience::Patience;
 use super::proxy::Tunneling;
 use super::refused::RefusedMessages;
 use super::requests::SubscriptionState;
 use super::retry::Carried;
 use super::shared::{Reports, Shared};
 use super::socket::{Phase, Socket, SocketOutcome, Upgrade};
-use super::{Action, Closed, Counters, DialBudget, Disconnect, Event, FailureCause, SocketId, State};
+use super::{Action, Closed, Counters, DialBudget, Disconnect, Event, FailureCause, SocketId, Stage, State};
 use crate::config::Config;
 use crate::model::{ConnectionId, DisconnectKind, Epoch, Nanos, Sink};
 use crate::plan::DesiredSet;
@@ -61,6 +62,7 @@ impl Session {
                 entropy,
                 reports: Reports::default(),
                 refused: RefusedMessages::default(),
+                patience: Patience::default(),
                 id,
                 config,
             },
@@ -92,7 +94,7 @@ impl Session {
         self.dialer.set_backoff(config.backoff);
         self.shared.subscription.refusal_backoff.set_margin(config.pacing.margin());
         if let SessionPhase::Online(socket) = &mut self.phase {
-            socket.set_config(&config);
+            socket.set_config(&config, &self.shared.patience);
         }
         self.shared.config = config;
     }
@@ -124,7 +126,11 @@ impl Session {
 
     /// Handles the end of the look-up that [`Action::Resolve`] asked for.
     pub fn handle_resolved(&mut self, now: Nanos, result: Result<Vec<SocketAddr>, String>) {
-        let is_awaited = matches!(self.phase, SessionPhase::Dialing(DialAttempt::Resolving { .. }));
+        let mut is_awaited = false;
+        if let SessionPhase::Dialing(DialAttempt::Resolving { since, .. }) = self.phase {
+            is_awaited = true;
+            self.shared.took(now, Stage::Resolve, since);
+        }
         match result {
             Ok(addresses) if is_awaited => match self.dialer.resolved(now, &addresses, &mut self.shared) {
                 Some(dial) => self.phase = SessionPhase::Dialing(dial),
@@ -143,7 +149,7 @@ impl Session {
         if race.address(socket).is_none() {
             return;
         }
-        self.dialer.won(race, socket, &mut self.shared);
+        self.dialer.won(now, race, socket, &mut self.shared);
         self.epoch = self.epoch.next();
         if let Some(proxy) = self.shared.config.proxy_in_force() {
             let (tunneling, request) = Tunneling::start(now, proxy, &self.shared);
@@ -151,8 +157,8 @@ impl Session {
         }
         if self.shared.config.endpoint.is_secure() {
             self.shared.reports.act(Action::StartTls(socket, Vec::new()));
-            let until = now + self.shared.config.timeouts.tls;
-            return self.open_socket(now, socket, Phase::Securing { until }, &[]);
+            let securing = Phase::securing(now, &self.shared);
+            return self.open_socket(now, socket, securing, &[]);
         }
         match Upgrade::start(now, &mut self.shared) {
             Ok((upgrade, request)) => self.open_socket(now, socket, Phase::Upgrading(upgrade), &request),
@@ -163,9 +169,8 @@ impl Session {
     /// Handles the end of the TLS handshake; the certificate is verified.
     pub fn handle_secured(&mut self, now: Nanos, socket: SocketId) {
         let Some(socket) = self.phase.socket(socket) else { return };
-        if !matches!(socket.phase(), Phase::Securing { .. }) {
-            return;
-        }
+        let Phase::Securing { since, .. } = *socket.phase() else { return };
+        self.shared.took(now, Stage::Tls, since);
         match Upgrade::start(now, &mut self.shared) {
             Ok((upgrade, request)) => {
                 socket.upgrade(upgrade, &request);
@@ -390,6 +395,9 @@ impl Session {
         // A panic may come again, no matter what the socket has carried until then.
         let carried = if disconnect.kind() == DisconnectKind::Panicked { Carried::Nothing } else { carried };
         let until = self.dialer.schedule_retry(now, &disconnect, cause, carried, &mut *self.shared.entropy);
+        if let Some(stage) = disconnect.slow_stage() {
+            self.shared.patience.timed_out(stage);
+        }
         self.shared.reports.counters.disconnects += 1;
         self.shared.subscription.refused_something(now);
         if matches!(disconnect, Disconnect::Mute(_)) {

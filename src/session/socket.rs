@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::entropy::EntropyExt;
 use super::liveness::{Due, Liveness};
 use super::outbox::Outbox;
+use super::patience::Patience;
 use super::proxy::Tunneling;
 use super::requests::Requests;
 use super::retry::Carried;
@@ -45,6 +46,8 @@ pub(super) enum Phase {
     Tunneling(Tunneling),
     /// The TLS handshake is in progress.
     Securing {
+        /// When it began.
+        since: Nanos,
         /// The deadline.
         until: Nanos,
     },
@@ -57,6 +60,13 @@ pub(super) enum Phase {
         /// The deadline.
         until: Nanos,
     },
+}
+
+impl Phase {
+    /// Begins the TLS handshake.
+    pub fn securing(now: Nanos, shared: &Shared) -> Self {
+        Self::Securing { since: now, until: shared.deadline(now, Stage::Tls) }
+    }
 }
 
 /// An opening handshake.
@@ -95,14 +105,14 @@ impl Upgrade {
         let headers: Vec<_> = config.headers.iter().collect();
         let (handshake, request) =
             Handshake::start(host, port, path, endpoint.is_secure(), &headers, key).map_err(Disconnect::handshake)?;
-        Ok((Self { handshake, asked_at: now, until: now + config.timeouts.upgrade }, request))
+        Ok((Self { handshake, asked_at: now, until: shared.deadline(now, Stage::Upgrade) }, request))
     }
 }
 
 impl Open {
     /// Creates the state of a WebSocket that was opened at `now`.
     fn new(now: Nanos, shared: &Shared) -> Self {
-        let liveness = Liveness::new(shared.config.timeouts.clone(), now);
+        let liveness = Liveness::new(shared.config.timeouts.clone(), &shared.patience, now);
         Self { since: now, liveness, requests: Requests::new(&shared.config) }
     }
 }
@@ -142,9 +152,9 @@ impl Socket {
     }
 
     /// Applies another configuration from now on.
-    pub fn set_config(&mut self, config: &Config) {
+    pub fn set_config(&mut self, config: &Config, patience: &Patience) {
         if let Phase::Open(open) = &mut self.phase {
-            open.liveness.set_timeouts(config.timeouts.clone());
+            open.liveness.set_timeouts(config.timeouts.clone(), patience);
             open.requests.set_config(config);
         }
     }
@@ -194,7 +204,7 @@ impl Socket {
     /// Returns the latest time at which to call [`handle_timeout`](Self::handle_timeout).
     pub fn deadline(&self, shared: &Shared) -> Nanos {
         match &self.phase {
-            Phase::Securing { until } | Phase::Closing { until } => *until,
+            Phase::Securing { until, .. } | Phase::Closing { until } => *until,
             Phase::Tunneling(tunneling) => tunneling.until,
             Phase::Upgrading(upgrade) => upgrade.until,
             Phase::Open(Open { liveness, requests, .. }) => {
@@ -275,11 +285,14 @@ impl Socket {
 
     /// Continues with the exchange: the tunnel to it is open. It may have sent bytes already.
     fn tunneled(&mut self, now: Nanos, shared: &mut Shared, sink: &mut impl Sink) -> SocketOutcome {
+        if let Phase::Tunneling(tunneling) = &self.phase {
+            shared.took(now, Stage::Tunnel, tunneling.since);
+        }
         if shared.config.endpoint.is_secure() {
             let early = self.buffer.unparsed().to_vec();
             self.buffer.consume(early.len());
             shared.reports.act(Action::StartTls(self.id, early));
-            self.phase = Phase::Securing { until: now + shared.config.timeouts.tls };
+            self.phase = Phase::securing(now, shared);
         } else {
             match Upgrade::start(now, shared) {
                 Ok((upgrade, request)) => self.upgrade(upgrade, &request),
@@ -320,10 +333,11 @@ impl Socket {
     /// Handles the server's acceptance of the WebSocket.
     fn open(&mut self, now: Nanos, shared: &mut Shared) {
         let opened = Phase::Open(Open::new(now, shared));
-        if let Phase::Upgrading(upgrade) = std::mem::replace(&mut self.phase, opened)
-            && let Some(date) = upgrade.handshake.date()
-        {
-            shared.reports.event(Event::Dated { asked: upgrade.asked_at, answered: now, date });
+        if let Phase::Upgrading(upgrade) = std::mem::replace(&mut self.phase, opened) {
+            shared.took(now, Stage::Upgrade, upgrade.asked_at);
+            if let Some(date) = upgrade.handshake.date() {
+                shared.reports.event(Event::Dated { asked: upgrade.asked_at, answered: now, date });
+            }
         }
         shared.refused.opened(self.epoch);
         shared.reports.counters.opened += 1;
@@ -430,8 +444,9 @@ impl Socket {
                     continue;
                 }
                 Ok(Some(Incoming::Pong(payload))) => {
-                    let round_trip = liveness.pong(now, payload);
-                    shared.reports.counters.round_trip = round_trip.or(shared.reports.counters.round_trip);
+                    if let Some(round_trip) = liveness.pong(now, payload, &mut shared.patience) {
+                        shared.reports.counters.round_trip = Some(round_trip);
+                    }
                     continue;
                 }
                 Ok(Some(Incoming::Close(close))) => {
