@@ -247,6 +247,13 @@ mod tests {
     }
 
     #[test]
+    fn each_exchange_has_its_own_host() {
+        let hosts = [Endpoint::korea(), Endpoint::singapore(), Endpoint::indonesia(), Endpoint::thailand()];
+        let hosts = hosts.map(|endpoint| endpoint.host().to_owned());
+        assert_eq!(hosts, ["api.upbit.com", "sg-api.upbit.com", "id-api.upbit.com", "th-api.upbit.com"]);
+    }
+
+    #[test]
     fn each_exchange_has_its_own_dialect() {
         let bithumb = Endpoint::bithumb();
         assert_eq!(bithumb.to_string(), "wss://ws-api.bithumb.com/websocket/v1");

@@ -221,6 +221,11 @@ impl<C: Clock> Handler for Connection<C> {
             status.blocked_until = session.blocked_until(now);
             status.counters = session.counters();
             status.unrouted = unrouted;
+            let (opened_at, last_heard) = session.life().unzip();
+            if status.opened_at != opened_at {
+                status.opening = session.opening_times();
+            }
+            (status.opened_at, status.last_heard) = (opened_at, last_heard);
             status.refused.follow(session.refused());
         });
     }

@@ -89,6 +89,7 @@ impl Dialer {
     /// Begins an attempt.
     pub fn start(&mut self, now: Nanos, shared: &mut Shared) -> DialAttempt {
         self.open = None;
+        shared.patience.begin();
         let (host, port) = shared.config.tcp_peer();
         if let Ok(ip) = host.parse() {
             let address = SocketAddr::new(ip, port);

@@ -101,6 +101,11 @@ impl Liveness {
         self.alive_at = now;
     }
 
+    /// Returns when the peer last showed a sign of life.
+    pub fn alive_at(&self) -> Nanos {
+        self.alive_at
+    }
+
     /// Records the arrival of data.
     #[inline]
     pub fn data(&mut self, now: Nanos) {

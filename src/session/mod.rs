@@ -46,6 +46,7 @@ pub use disconnect::{Disconnect, Stage};
 pub use entropy::Entropy;
 pub use event::{Action, Closed, Event};
 pub use format::{FormatReason, FormatSelector};
+pub use patience::OpeningTimes;
 pub use proxy::ProxyFailure;
 pub use recovery::{Cadence, FailureCause, RecoverableBy, RecoveryAction, RecoveryRule, recovery_table};
 pub use refused::{Refused, RefusedMessages};

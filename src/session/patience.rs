@@ -13,6 +13,22 @@ const DOUBLINGS_MAX: u32 = 2;
 /// A step that needs less than this part of its deadline is fast.
 const FAST: u32 = 4;
 
+/// How long the steps of opening a socket took. `None` for a step that it did not need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct OpeningTimes {
+    /// The look-up of the name.
+    pub resolve: Option<Duration>,
+    /// TCP.
+    pub connect: Option<Duration>,
+    /// The tunnel through a proxy.
+    pub tunnel: Option<Duration>,
+    /// The TLS handshake.
+    pub tls: Option<Duration>,
+    /// The WebSocket handshake, from the request to the response.
+    pub upgrade: Option<Duration>,
+}
+
 /// The extensions of a connection's deadlines.
 #[derive(Debug, Default)]
 pub(super) struct Patience {
@@ -20,6 +36,8 @@ pub(super) struct Patience {
     doublings: [u32; Stage::ALL.len()],
     /// The newest round trip: of the last ping, or of the opening of the socket.
     round_trip: Duration,
+    /// How long the steps of the newest attempt took so far.
+    times: OpeningTimes,
 }
 
 impl Patience {
@@ -34,8 +52,27 @@ impl Patience {
         *doublings = (*doublings + 1).min(DOUBLINGS_MAX);
     }
 
+    /// Begins a new attempt.
+    pub fn begin(&mut self) {
+        self.times = OpeningTimes::default();
+    }
+
+    /// Returns how long the steps of the newest attempt took so far.
+    pub fn times(&self) -> OpeningTimes {
+        self.times
+    }
+
     /// Records that a step took this long.
     pub fn took(&mut self, stage: Stage, time: Duration, limit: Duration) {
+        let times = &mut self.times;
+        let of_stage = match stage {
+            Stage::Resolve => &mut times.resolve,
+            Stage::Connect => &mut times.connect,
+            Stage::Tunnel => &mut times.tunnel,
+            Stage::Tls => &mut times.tls,
+            Stage::Upgrade => &mut times.upgrade,
+        };
+        *of_stage = Some(time);
         if time.saturating_mul(FAST) <= limit {
             self.doublings[stage as usize] = 0;
         }

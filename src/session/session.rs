@@ -12,7 +12,9 @@ use super::requests::SubscriptionState;
 use super::retry::Carried;
 use super::shared::{Reports, Shared};
 use super::socket::{Phase, Socket, SocketOutcome, Upgrade};
-use super::{Action, Closed, Counters, DialBudget, Disconnect, Event, FailureCause, SocketId, Stage, State};
+use super::{
+    Action, Closed, Counters, DialBudget, Disconnect, Event, FailureCause, OpeningTimes, SocketId, Stage, State,
+};
 use crate::config::Config;
 use crate::model::{ConnectionId, DisconnectKind, Epoch, Nanos, Sink};
 use crate::plan::DesiredSet;
@@ -308,6 +310,18 @@ impl Session {
     #[inline]
     pub fn data_received(&self) -> u64 {
         self.shared.decoder.delivered()
+    }
+
+    /// Returns when the WebSocket opened, and when a message or an answer to a ping last arrived on it. `None` unless it
+    /// is open.
+    #[inline]
+    pub fn life(&self) -> Option<(Nanos, Nanos)> {
+        if let SessionPhase::Online(socket) = &self.phase { socket.life() } else { None }
+    }
+
+    /// Returns how long the steps of the newest attempt to open a socket took so far.
+    pub fn opening_times(&self) -> OpeningTimes {
+        self.shared.patience.times()
     }
 
     /// Returns the messages that were refused since the newest WebSocket was opened.

@@ -164,6 +164,12 @@ impl Socket {
         if let Phase::Open(open) = &self.phase { open.requests.error() } else { None }
     }
 
+    /// Returns when the WebSocket opened, and when the peer last showed a sign of life on it.
+    #[inline]
+    pub fn life(&self) -> Option<(Nanos, Nanos)> {
+        if let Phase::Open(open) = &self.phase { Some((open.since, open.liveness.alive_at())) } else { None }
+    }
+
     /// Returns what the socket has carried until now.
     pub fn carried(&self, now: Nanos) -> Carried {
         let Phase::Open(open) = &self.phase else { return Carried::Nothing };
