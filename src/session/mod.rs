@@ -33,12 +33,14 @@ mod requests;
 mod retry;
 #[allow(clippy::module_inception, reason = "the file is named after its type")]
 mod session;
+mod session_phase;
 mod shared;
 mod socket;
 mod socket_id;
 mod state;
 #[cfg(test)]
 pub(crate) mod testing;
+mod upgrade;
 
 pub use budget::{Budget, DialBudget, MARGIN, Rate};
 pub use counters::Counters;

@@ -10,8 +10,10 @@ use super::proxy::Tunneling;
 use super::refused::RefusedMessages;
 use super::requests::SubscriptionState;
 use super::retry::Carried;
+use super::session_phase::SessionPhase;
 use super::shared::{Reports, Shared};
-use super::socket::{Phase, Socket, SocketOutcome, Upgrade};
+use super::socket::{Phase, Socket, SocketOutcome};
+use super::upgrade::Upgrade;
 use super::{
     Action, Closed, Counters, DialBudget, Disconnect, Event, FailureCause, OpeningTimes, SocketId, Stage, State,
 };
@@ -31,18 +33,6 @@ pub struct Session {
     epoch: Epoch,
     dialer: Dialer,
     shared: Shared,
-}
-
-/// The phase of a session, with the data that only this phase needs.
-enum SessionPhase {
-    /// No socket, and none is wanted.
-    Disconnected,
-    /// A socket is wanted, and the pause after the last disconnect is not over.
-    Pausing { until: Nanos },
-    /// A socket is being opened.
-    Dialing(DialAttempt),
-    /// TCP is open.
-    Online(Box<Socket>),
 }
 
 impl Session {
@@ -493,16 +483,5 @@ impl Session {
         let from = self.state();
         self.phase = next;
         self.shared.reports.step(now, from, self.state(), self.epoch);
-    }
-}
-
-impl SessionPhase {
-    /// Returns the socket with this id, if its TCP connection is open.
-    #[inline]
-    fn socket(&mut self, id: SocketId) -> Option<&mut Socket> {
-        match self {
-            Self::Online(socket) if socket.id() == id => Some(socket),
-            _ => None,
-        }
     }
 }

@@ -3,7 +3,6 @@
 use std::io;
 use std::time::Duration;
 
-use super::entropy::EntropyExt;
 use super::liveness::{Due, Liveness};
 use super::outbox::Outbox;
 use super::patience::Patience;
@@ -11,13 +10,12 @@ use super::proxy::Tunneling;
 use super::requests::Requests;
 use super::retry::Carried;
 use super::shared::Shared;
+use super::upgrade::Upgrade;
 use super::{Action, Closed, Disconnect, Event, SocketId, Stage, State};
 use crate::config::{Config, KeepAlive};
 use crate::model::{Epoch, Nanos, Receipt, Sink};
 use crate::wire::{DecodeError, ErrorName, Message};
-use crate::ws::{
-    self, CloseCode, FrameReader, Handshake, HandshakeError, Incoming, Progress, ReceiveBuffer, Violation,
-};
+use crate::ws::{self, CloseCode, FrameReader, HandshakeError, Incoming, Progress, ReceiveBuffer, Violation};
 
 /// A socket that has carried data for at least this long has worked: the next dial follows its end at once. If the
 /// exchange sends some data and closes sooner, again and again, the pauses between dials grow.
@@ -69,15 +67,6 @@ impl Phase {
     }
 }
 
-/// An opening handshake.
-pub(super) struct Upgrade {
-    handshake: Handshake,
-    /// When the opening request was created.
-    asked_at: Nanos,
-    /// The deadline.
-    until: Nanos,
-}
-
 /// An open WebSocket.
 pub(super) struct Open {
     since: Nanos,
@@ -94,19 +83,6 @@ pub(super) enum SocketOutcome {
     Disconnected(Disconnect),
     /// The socket was closed on purpose, and the close handshake is over.
     Left,
-}
-
-impl Upgrade {
-    /// Begins an opening handshake. Also returns the bytes to send.
-    pub fn start(now: Nanos, shared: &mut Shared) -> Result<(Self, Vec<u8>), Disconnect> {
-        let (config, key) = (&shared.config, shared.entropy.bytes());
-        let endpoint = &config.endpoint;
-        let (host, port, path) = (endpoint.host(), endpoint.port(), endpoint.path());
-        let headers: Vec<_> = config.headers.iter().collect();
-        let (handshake, request) =
-            Handshake::start(host, port, path, endpoint.is_secure(), &headers, key).map_err(Disconnect::handshake)?;
-        Ok((Self { handshake, asked_at: now, until: shared.deadline(now, Stage::Upgrade) }, request))
-    }
 }
 
 impl Open {

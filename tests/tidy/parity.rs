@@ -128,6 +128,15 @@ fn rows_about_other_rows_and_the_counts_add_up() {
     assert_none(counts(&text()).into_iter());
 }
 
+#[test]
+fn each_row_that_does_not_work_is_in_a_step_of_the_roadmap() {
+    let planted = page("| 1 | a | works | `a` | |\n| 2 | a | open | | b |\n| 3 | a | part | `a` | b |\n");
+    assert_eq!(without_step(&planted, "a\n\nRows 1, 3.\n"), ["2 is in no step of docs/roadmap.md"]);
+    assert_eq!(without_step(&planted, "Rows 1–9.\n"), ["Rows 1–9. are not on this page"]);
+    let roadmap = fs::read_to_string(top().join("docs/roadmap.md")).unwrap();
+    assert_none(without_step(&rows(&text()), &roadmap).into_iter());
+}
+
 fn text() -> String {
     fs::read_to_string(top().join(PAGE)).unwrap()
 }
@@ -335,6 +344,25 @@ fn named_rows(rows: &[Row], names: &str) -> Option<Vec<Range<usize>>> {
         Some(place(first)?..place(last)? + 1)
     };
     names.strip_prefix("rows ")?.split(", ").map(range).collect()
+}
+
+/// Compares the rows that do not work with the steps of the roadmap. Each paragraph that begins with `Rows` is a list.
+fn without_step(rows: &[Row], roadmap: &str) -> Vec<String> {
+    let (mut complaints, mut planned) = (Vec::new(), Vec::new());
+    for list in roadmap.split("\n\n").filter(|paragraph| paragraph.starts_with("Rows ")) {
+        let names = list.trim_end().trim_end_matches('.').replace('\n', " ").replacen("Rows", "rows", 1);
+        match named_rows(rows, &names) {
+            Some(places) => planned.extend(places.into_iter().flatten()),
+            None => complaints.push(format!("{} are not on this page", list.trim_end())),
+        }
+    }
+    if complaints.is_empty() {
+        let is_left =
+            |(place, row): &(usize, &Row)| ["open", "part"].contains(&row.state()) && !planned.contains(place);
+        let left = rows.iter().enumerate().filter(is_left);
+        complaints.extend(left.map(|(_, row)| format!("{} is in no step of docs/roadmap.md", row.number())));
+    }
+    complaints
 }
 
 /// Checks the rows whose state follows from others: such a row works if all of them do, or the stated part of them.
