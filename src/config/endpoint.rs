@@ -174,6 +174,7 @@ impl Endpoint {
     }
 
     /// The host and port of REST requests.
+    #[cfg(feature = "rest")]
     pub(crate) fn rest_address(&self) -> (&str, u16) {
         self.rest_host.map_or((&self.host, self.port), |host| (host, 443))
     }
