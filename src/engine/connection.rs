@@ -219,6 +219,7 @@ impl<C: Clock> Handler for Connection<C> {
         let unrouted = self.router.unrouted();
         self.handles.status.offer(|status| {
             status.blocked_until = session.blocked_until(now);
+            status.dial_held_until = session.dial_held_until();
             status.counters = session.counters();
             status.unrouted = unrouted;
             let (opened_at, last_heard) = session.life().unzip();

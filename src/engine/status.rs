@@ -112,6 +112,9 @@ pub struct ConnectionStatus {
     /// Until when the exchange's refusals keep this connection from dialing or sending requests. `None` if that time
     /// has passed.
     pub blocked_until: Option<Nanos>,
+    /// Until when this connection waits because the budget of connects allows no dial. All processes at this address that
+    /// share a connect ledger share the budget, and wait together after a refusal of one of them.
+    pub dial_held_until: Option<Nanos>,
     /// Exact counts since the start, at most a few ms old.
     pub counters: Counters,
     /// The number of data messages of streams that the socket was not asked for, or is no longer asked for. They were
@@ -158,6 +161,7 @@ impl SharedStatus {
             format: None,
             format_reason: FormatReason::default(),
             blocked_until: None,
+            dial_held_until: None,
             counters: Counters::default(),
             unrouted: 0,
         }))

@@ -296,6 +296,16 @@ impl Session {
         (until > now).then_some(until)
     }
 
+    /// Returns the time before which the budget of connects lets this connection not dial. `None` if it does not wait for
+    /// the budget.
+    #[inline]
+    pub fn dial_held_until(&self) -> Option<Nanos> {
+        match &self.phase {
+            SessionPhase::Dialing(DialAttempt::Waiting { until, .. }) => Some(*until),
+            _ => None,
+        }
+    }
+
     /// Returns the number of data objects received since the start.
     #[inline]
     pub fn data_received(&self) -> u64 {

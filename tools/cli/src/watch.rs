@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use hoga::engine::{ConnectionStatus, Engine, Feed, Lifecycle, LifecycleEvent};
+use hoga::error::NotReadyReason;
 use hoga::feed::{Item, Update};
 use hoga::model::{DataType, Nanos};
 use hoga::monitor::GapLog;
@@ -328,11 +329,16 @@ fn why_nothing(engine: &Engine, args: &WatchArgs) -> String {
     let connections = engine.connections();
     let is_open = connections.iter().any(|connection| connection.state.is_open());
     let refused = connections.iter().find_map(|connection| connection.refused.all());
+    let held = connections.iter().find_map(|connection| {
+        let wait = connection.dial_held_until?.since(engine.now());
+        Some(NotReadyReason::ConnectBudget { connection: connection.id, wait })
+    });
     let disconnect = connections.into_iter().find_map(|connection| connection.last_disconnect);
     let why = match (refused, disconnect) {
         (Some(refused), _) if is_open => refused.to_string(),
         (Some(refused), Some(disconnect)) => format!("{refused}; then the socket ended: {disconnect}"),
         (_, Some(disconnect)) => format!("the last attempt failed: {disconnect}"),
+        _ if held.is_some() => held.map(|reason| reason.to_string()).unwrap_or_default(),
         _ if is_open => "the connection is open, but the exchange sends no data; does the market exist?".to_owned(),
         _ => "the server does not answer; check --endpoint and the network".to_owned(),
     };
