@@ -7,6 +7,7 @@ mod clients;
 mod common;
 mod connect_ledger;
 mod connections;
+mod examples;
 mod face;
 mod feed_crowds;
 mod feed_states;

@@ -198,3 +198,15 @@ fn a_client_lists_what_it_holds_and_cancels_by_id_and_by_market() {
     assert!(pattern.keys().is_empty());
     finish(engine, &server);
 }
+
+#[test]
+fn fifty_feeds_with_the_default_policy_take_megabytes() {
+    let (server, _record) = exchange(50.0, 10);
+    let engine = builder(&server).start().unwrap();
+    let mixed = || ticker("KRW-BTC").and(trade("KRW-BTC"));
+    let feeds: Vec<_> = (0..50).map(|_| engine.feed(mixed(), Overflow::default()).unwrap()).collect();
+    let bytes: u64 = engine.feeds().iter().map(|feed| feed.bytes).sum();
+    assert!(bytes <= 50 * (Overflow::BY_TYPE_BYTES as u64 + 4096), "{bytes} bytes");
+    drop(feeds);
+    finish(engine, &server);
+}

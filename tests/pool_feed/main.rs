@@ -5,6 +5,7 @@ mod feed_account;
 mod feed_alloc;
 mod feed_conflate;
 mod feed_follow;
+mod feed_history;
 mod feed_offline;
 mod feed_queue;
 mod feed_sockets;
