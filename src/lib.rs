@@ -3,25 +3,38 @@
 //!
 //! ```no_run
 //! use hoga::prelude::*;
-//! use std::time::Duration;
 //!
 //! fn main() -> hoga::Result<()> {
-//!     let engine = Engine::builder()
-//!         .ticker(["KRW-BTC", "KRW-ETH"])
-//!         .orderbook(["KRW-BTC"])
-//!         .start()?; // reports all configuration errors at once
-//!     let btc = engine.pool().ticker("KRW-BTC")?; // looked up once; no strings on the hot path
-//!     engine.wait_ready(Duration::from_secs(5))?; // until every stream has data; the error names those without
-//!     while engine.is_running() {
-//!         let t = btc.load(); // lock-free
-//!         if t.health().is_live() {
-//!             println!("{} age {:?}", t.trade_price, t.age());
-//!         }
-//!         btc.wait_newer(t.version(), Duration::from_millis(100));
+//!     let engine = Engine::builder().start()?; // public data needs no key
+//!     for item in engine.feed(ticker(["KRW-BTC", "KRW-ETH"]), Overflow::default())?.blocking() {
+//!         let Item::Data(t) = item else { continue };
+//!         println!("{} {}", t.value.market, t.value.trade_price);
 //!     }
-//!     engine.shutdown(Duration::from_secs(2)).into_result()
+//!     Ok(())
 //! }
 //! ```
+//!
+//! Reading the newest value instead, from any thread and without waiting:
+//!
+//! ```no_run
+//! use hoga::prelude::*;
+//! use std::time::Duration;
+//!
+//! # fn main() -> hoga::Result<()> {
+//! let engine = Engine::builder().ticker(["KRW-BTC", "KRW-ETH"]).start()?; // reports all configuration errors at once
+//! engine.wait_ready(Duration::from_secs(5))?; // until every stream has data; the error names those without
+//! let btc = engine.pool().ticker("KRW-BTC")?; // looked up once; no strings on the hot path
+//! let reading = btc.load(); // lock-free
+//! match reading.live() {
+//!     Some(ticker) => println!("trade on {}, age {:?}", ticker.trade_price, reading.age()),
+//!     None => println!("do not trade: {:?}", reading.health()),
+//! }
+//! engine.shutdown(Duration::from_secs(2)).into_result()
+//! # }
+//! ```
+//!
+//! Which call for what: [`Engine::get`] for one value now; [`DataPool`] handles for the newest value, again and again;
+//! [`DataPool::tickers`] and its siblings for many markets; [`Feed::blocking`](offline::Feed::blocking) for every update.
 //!
 //! # Threads
 //!
@@ -49,7 +62,7 @@
 //! | for | start at |
 //! | --- | --- |
 //! | the engine | [`Engine`], made by a [`Builder`]; [`Client`] groups subscriptions under a name |
-//! | reading the pool | [`DataPool`], [`Handle`], [`Reading`], [`Health`]; [`Batch`] for many markets at one moment |
+//! | reading the pool | [`DataPool`], [`Handle`], [`Reading`], [`Health`]; [`Batch`] and [`Quote`] for many markets |
 //! | feeds and callbacks | [`Feed`], [`Item`], [`Update`], [`Overflow`], [`History`]; [`CallbackBuilder`], [`Callback`], [`Dispatcher`] |
 //! | subscriptions | [`ticker()`], [`trade()`], [`orderbook()`], [`candle()`]; [`Subscription`], [`Subscribed`], [`Pattern`], [`Universe`] |
 //! | messages | [`Ticker`], [`Trade`], [`Orderbook`], [`Candle`], or any of them as an [`Event`]; [`Market`], [`StreamKey`], [`Stamps`] |

@@ -30,6 +30,9 @@ fn types_of_the_crate_root_are_debug_and_send() {
     all!(shared: Engine, Client, hoga::Error, hoga::Result<()>, Subscribed, Callback, Dispatcher, CallbackBuilder<'_>);
     all!(value: EngineState, ShutdownReport, DataPool, Handle<Ticker>, Batch<Trade>, BatchCursor, Health);
     all!(sent: Builder, CachedHandle<Orderbook>, Feed, Feed<Candle>);
+    all!(value: hoga::History<Trade>, status::DemandId, status::HeldSubscription);
+    all!(shared: Quote<'_, Ticker>);
+    all!(sent: hoga::testing::Source);
     all!(value: Item, Update, Overflow, Subscription, Subscription<Ticker>, Pattern, MarketSelector, Universe, SystemResolver);
     all!(value: Market, DataType, Grouping, Interval, StreamKey, Scope, Currency, Access, Format, Nature, NounKind);
     all!(value: Ticker, Trade, Orderbook, Candle, Event, Level, Levels, Unit, Change, Side, MarketState, MarketWarning);

@@ -36,6 +36,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "route", "call",
         ],
     ),
+    ("testing", &["engine"]),
 ];
 
 /// Maximum number of lines of a file, without tests.
