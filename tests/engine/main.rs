@@ -1,5 +1,7 @@
 //! Running engines over real loopback sockets, against the simulated exchange or a scripted one.
 
+#![allow(clippy::duplicate_mod, reason = "each program in examples/ has the same module for its exchange")]
+
 mod bithumb;
 mod callbacks;
 mod clients;
