@@ -7,8 +7,8 @@ use std::marker::PhantomData;
 use super::{Depth, Mode, StreamSpec, Universe};
 use crate::config::Dialect;
 use crate::model::{
-    Candle, DataType, Event, Grouping, Interval, IntoMarkets, InvalidCode, MarketSelector, Noun, Orderbook, Pattern,
-    StreamKey, Ticker, Trade,
+    Candle, DataType, Event, Grouping, Interval, IntoMarkets, InvalidCode, Market, MarketSelector, Noun, Orderbook,
+    Pattern, StreamKey, Ticker, Trade,
 };
 
 /// Streams that are requested together. Built with [`ticker`], [`trade`], [`orderbook`], [`candle`] and
@@ -207,6 +207,9 @@ impl fmt::Display for InvalidSubscription {
         let mut separator = "";
         for (code, reason) in &self.offenders {
             write!(f, "{separator}\"{}\": {reason}", code.escape_default())?;
+            if let (InvalidCode::Market(_), Some(meant)) = (reason, Market::suggestion(code)) {
+                write!(f, "; did you mean {meant}?")?;
+            }
             separator = "; ";
         }
         for data_type in &self.empty_types {

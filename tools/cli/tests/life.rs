@@ -185,7 +185,9 @@ fn without_a_list_of_markets_its_last_failure_is_the_reason() {
 fn invalid_arguments_are_refused_with_the_reason() {
     let watch = ["watch", "KRW-BTC"];
     for (args, reason) in [
-        (&["watch", "krw-btc"][..], "lower case"),
+        (&["watch", "krw-btc"][..], "lower case; did you mean KRW-BTC?"),
+        (&["watch", "BTC/KRW"], "did you mean KRW-BTC?"),
+        (&["watch", "BTC-KRW"], "the quote currency is first in a market code; did you mean KRW-BTC?"),
         (&["watch"], "CODES"),
         (&[&watch[..], &["--types", "quotes"]].concat(), "orderbook"),
         (&[&watch[..], &["--endpoint", "ws://example.com"]].concat(), "loopback"),
