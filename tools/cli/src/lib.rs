@@ -50,7 +50,8 @@ pub fn main() -> ExitCode {
         Command::Watch(args) => watch::run(*args),
         Command::Exchange(args) => exchange::run(args),
         Command::Formats(args) => formats::run(&args),
-        Command::Bench { args } => bench::run(&args, verbose),
+        Command::Bench { args } => bench::bench(&args, verbose),
+        Command::Soak { args } => bench::soak("soak", &args, verbose),
     };
     exit::code("hoga", end)
 }

@@ -1,0 +1,37 @@
+//! `hoga-soak`: shows that the engine recovers from everything, and what each recovery takes. `hoga soak` and `hoga
+//! faults` run it.
+//!
+//! It is a program of its own because it counts allocations, which would slow down the clients that `hoga-bench` compares.
+
+#![forbid(unsafe_code)]
+
+mod args;
+mod bed;
+mod fault;
+mod proxy;
+mod reader;
+mod report;
+mod resources;
+mod run;
+mod stall;
+mod watch;
+
+use std::process::ExitCode;
+
+use args::{Cli, Command};
+use clap::Parser;
+use hoga_cli::{exit, logging};
+
+#[global_allocator]
+static ALLOCATOR: hoga_testing::allocations::Counting = hoga_testing::allocations::Counting;
+
+fn main() -> ExitCode {
+    match Cli::try_parse() {
+        Ok(cli) => {
+            logging::start(cli.verbose);
+            let Command::Soak(args) = cli.command;
+            exit::code("hoga-soak", run::run(&args))
+        }
+        Err(answer) => exit::without_a_command("hoga-soak", &answer),
+    }
+}
