@@ -1,4 +1,4 @@
-//! `hoga bench` and `hoga soak`: replace this process with `hoga-bench` or `hoga-soak`, which are separate programs, so
+//! `hoga bench`, `hoga soak` and `hoga faults`: replace this process with `hoga-bench` or `hoga-soak`, which are separate programs, so
 //! that code that only measures is not part of this command.
 
 use std::env;

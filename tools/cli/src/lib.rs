@@ -52,6 +52,7 @@ pub fn main() -> ExitCode {
         Command::Formats(args) => formats::run(&args),
         Command::Bench { args } => bench::bench(&args, verbose),
         Command::Soak { args } => bench::soak("soak", &args, verbose),
+        Command::Faults { args } => bench::soak("faults", &args, verbose),
     };
     exit::code("hoga", end)
 }

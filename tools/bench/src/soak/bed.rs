@@ -4,16 +4,13 @@ use std::time::Duration;
 
 use hoga::config::{ConnectLedger, Endpoint};
 use hoga::engine::Engine;
-use hoga::model::{Epoch, Event, Interval};
+use hoga::model::{DataType, Epoch, Event, Interval, StreamKey};
 use hoga::plan::{Subscription, candle, orderbook, ticker, trade};
 use hoga_cli::exit::Failure;
 use hoga_exchange::{Config, Fault, Server, ServerConfig};
 
 use crate::proxy::Proxy;
 
-/// Multiplies the exchange's usual rates.
-const SPEED: f64 = 10.0;
-pub const CONNECTIONS: usize = 2;
 const READY: Duration = Duration::from_secs(60);
 
 pub struct Bed {
@@ -22,6 +19,16 @@ pub struct Bed {
     pub server: Server,
     /// All markets, the busiest first.
     pub markets: Vec<String>,
+}
+
+/// The size of a bed.
+#[derive(Debug, Clone, Copy)]
+pub struct Size {
+    pub seed: u64,
+    pub markets: usize,
+    /// Multiplies the exchange's usual rates.
+    pub speed: f64,
+    pub connections: usize,
 }
 
 /// Counts of all connections together.
@@ -35,9 +42,10 @@ pub struct Sums {
 }
 
 impl Bed {
-    pub fn start(seed: u64, markets: usize) -> Result<Self, Failure> {
+    pub fn start(size: Size) -> Result<Self, Failure> {
         let failed = |e: std::io::Error| Failure::Failed(format!("the simulated exchange could not start: {e}"));
-        let exchange = Config { seed, markets, speed: SPEED, received_kept: 0, ..Config::default() };
+        let Size { seed, markets, speed, connections } = size;
+        let exchange = Config { seed, markets, speed, received_kept: 0, ..Config::default() };
         let server = Server::start(ServerConfig { exchange, ..ServerConfig::default() }).map_err(failed)?;
         let proxy = Proxy::start(server.address()).map_err(failed)?;
         let url = format!("wss://{}/websocket/v1", proxy.address());
@@ -46,7 +54,7 @@ impl Bed {
             .endpoint(endpoint)
             .root_certificates(server.ca_pem())
             .connect_ledger(ConnectLedger::Process)
-            .connections(CONNECTIONS)
+            .connections(connections)
             .start()?;
         let markets = server.markets();
         Ok(Self { engine, proxy, server, markets })
@@ -56,6 +64,16 @@ impl Bed {
     pub fn everything(&self) -> Subscription<Event> {
         let markets = &self.markets;
         ticker(markets).and(trade(markets)).and(orderbook(markets)).and(candle(Interval::Second1, markets))
+    }
+
+    /// Returns the busiest market.
+    pub fn busiest(&self) -> String {
+        self.markets.first().cloned().unwrap_or_default()
+    }
+
+    /// Returns its order book, which changes several times a second.
+    pub fn busiest_book(&self) -> Option<StreamKey> {
+        self.busiest().parse().ok().map(|market| StreamKey::of(DataType::Orderbook, market))
     }
 
     pub fn wait_ready(&self) -> Result<(), Failure> {

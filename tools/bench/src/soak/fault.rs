@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hoga::model::{DataType, StreamKey};
+use hoga::model::StreamKey;
 use hoga_exchange::{ErrorName, Fault};
 use hoga_testing::Rng;
 
@@ -123,8 +123,7 @@ impl Kind {
     /// Returns the stream that the fault is about, if it is only one. It is busy.
     pub fn stream(self, bed: &Bed) -> Option<StreamKey> {
         let is_of_one = matches!(self, Self::MuteStream | Self::Forget);
-        let market = bed.markets.first().filter(|_| is_of_one)?.parse().ok()?;
-        Some(StreamKey::of(DataType::Orderbook, market))
+        bed.busiest_book().filter(|_| is_of_one)
     }
 
     /// Begins the fault.
@@ -148,7 +147,7 @@ impl Kind {
                 bed.inject(Fault::RejectUpgrades { count, status, retry_after: None, body });
                 bed.inject(Fault::DropAll);
             }
-            Self::Forget => bed.inject(Fault::Forget { type_name: "orderbook".to_owned(), code: busiest(bed) }),
+            Self::Forget => bed.inject(Fault::Forget { type_name: "orderbook".to_owned(), code: bed.busiest() }),
             _ => self.switch(bed, true),
         }
     }
@@ -166,7 +165,7 @@ impl Kind {
         bed.inject(match self {
             Self::Mute => Fault::Mute(on),
             Self::Freeze => Fault::Stall(on),
-            Self::MuteStream => Fault::MuteStream { type_name: "orderbook".to_owned(), code: busiest(bed), on },
+            Self::MuteStream => Fault::MuteStream { type_name: "orderbook".to_owned(), code: bed.busiest(), on },
             Self::Text => Fault::SendText(on),
             Self::Fragment => Fault::Fragment(on),
             Self::Duplicates => Fault::DuplicateTrades(on),
@@ -174,8 +173,4 @@ impl Kind {
             _ => return,
         });
     }
-}
-
-fn busiest(bed: &Bed) -> String {
-    bed.markets.first().cloned().unwrap_or_default()
 }

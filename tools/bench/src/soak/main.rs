@@ -8,6 +8,8 @@
 mod args;
 mod bed;
 mod fault;
+mod faults;
+mod promise;
 mod proxy;
 mod reader;
 mod report;
@@ -16,6 +18,7 @@ mod run;
 mod stall;
 mod watch;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use args::{Cli, Command};
@@ -29,9 +32,17 @@ fn main() -> ExitCode {
     match Cli::try_parse() {
         Ok(cli) => {
             logging::start(cli.verbose);
-            let Command::Soak(args) = cli.command;
-            exit::code("hoga-soak", run::run(&args))
+            let end = match cli.command {
+                Command::Soak(args) => run::run(&args),
+                Command::Faults(args) => faults::run(&args),
+            };
+            exit::code("hoga-soak", end)
         }
         Err(answer) => exit::without_a_command("hoga-soak", &answer),
     }
+}
+
+/// Prints a line to stderr, which may be closed.
+fn progress(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
 }

@@ -2,13 +2,17 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use hoga::model::{Clock, Nanos};
+use hoga::net::SystemClock;
 use socket2::SockRef;
 
+/// What is sent as [`Harm::Garbage`].
+const GARBAGE: [u8; 64] = [0xff; 64];
 /// How often a thread that waits for bytes looks for a new fault.
 const LOOK: Duration = Duration::from_millis(5);
 /// The size of the pieces of [`Harm::Split`].
@@ -21,8 +25,16 @@ const SPLIT_MAX: usize = 700;
 pub enum Harm {
     /// Ends it with a reset.
     Reset,
+    /// Ends it after what has arrived.
+    Eof,
+    /// Ends the direction to the engine only.
+    HalfClose,
     /// Ends it with half of what arrives next, inside a TLS record.
     Cut,
+    /// Passes on half of what arrives next, inside a TLS record, and then nothing.
+    Stick,
+    /// Sends bytes that are neither TLS nor a frame.
+    Garbage,
     /// Passes nothing on, in either direction. The connection stays open.
     Stall,
     /// Passes on each read after this time.
@@ -40,10 +52,18 @@ pub struct Proxy {
 
 struct Shared {
     exchange: SocketAddr,
-    is_stopped: AtomicBool,
+    mode: AtomicU8,
+    clock: SystemClock,
+    /// When a connection was last harmed, in ns.
+    harmed_at: Arc<AtomicU64>,
     /// Weak, because a connection must be closed as soon as its threads end.
     links: Mutex<Vec<Weak<Link>>>,
 }
+
+/// What the proxy does with new connections: the values of `Shared::mode`.
+const FORWARD: u8 = 0;
+const REFUSE: u8 = 1;
+const STOPPED: u8 = 2;
 
 /// A connection of the engine and the one to the exchange that belongs to it.
 struct Link {
@@ -51,6 +71,8 @@ struct Link {
     exchange: TcpStream,
     harm: Mutex<Option<Harm>>,
     is_over: AtomicBool,
+    clock: SystemClock,
+    harmed_at: Arc<AtomicU64>,
 }
 
 impl Proxy {
@@ -58,9 +80,15 @@ impl Proxy {
     pub fn start(exchange: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Shared { exchange, is_stopped: AtomicBool::new(false), links: Mutex::default() });
+        let shared = Arc::new(Shared {
+            exchange,
+            mode: AtomicU8::new(FORWARD),
+            clock: SystemClock::new(),
+            harmed_at: Arc::default(),
+            links: Mutex::default(),
+        });
         let accept = shared.clone();
-        let thread = thread::Builder::new().name("proxy".into()).spawn(move || accept.run(&listener))?;
+        let thread = thread::Builder::new().name("proxy".into()).spawn(move || accept.run(listener, address))?;
         Ok(Self { address, shared, thread: Some(thread) })
     }
 
@@ -69,7 +97,21 @@ impl Proxy {
         self.address
     }
 
-    /// Harms one of the open connections.
+    /// Refuses TCP connects from now on, or ends that.
+    pub fn refuse(&self, on: bool) {
+        self.shared.mode.store(if on { REFUSE } else { FORWARD }, Relaxed);
+        if on {
+            // Wakes the thread that accepts.
+            let _ = TcpStream::connect(self.address);
+        }
+    }
+
+    /// Returns when a connection was last harmed: just before its end, if that was the harm.
+    pub fn harmed_at(&self) -> Nanos {
+        Nanos(self.shared.harmed_at.load(Relaxed))
+    }
+
+    /// Harms one of the open connections. 0 is the oldest.
     pub fn harm_one(&self, which: usize, harm: Harm) {
         let links = self.shared.open();
         if let Some(link) = links.get(which % links.len().max(1)) {
@@ -85,7 +127,7 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        self.shared.is_stopped.store(true, Relaxed);
+        self.shared.mode.store(STOPPED, Relaxed);
         self.harm_all(Some(Harm::Reset));
         // Wakes the thread that accepts.
         let _ = TcpStream::connect(self.address);
@@ -96,13 +138,21 @@ impl Drop for Proxy {
 }
 
 impl Shared {
-    fn run(self: &Arc<Self>, listener: &TcpListener) {
-        for client in listener.incoming() {
-            if self.is_stopped.load(Relaxed) {
-                return;
+    fn run(&self, first: TcpListener, address: SocketAddr) {
+        let mut listener = Some(first);
+        while self.mode.load(Relaxed) != STOPPED {
+            if self.mode.load(Relaxed) == REFUSE {
+                // Nothing listens, so connects are refused.
+                listener = None;
+                thread::sleep(LOOK);
+                continue;
             }
-            // A failure here looks to the engine like a connection that ends at once.
-            let _ = client.and_then(|client| self.forward(client));
+            listener = listener.or_else(|| TcpListener::bind(address).ok());
+            let Some(client) = listener.as_ref().map(TcpListener::accept) else { continue };
+            if self.mode.load(Relaxed) == FORWARD {
+                // A failure here looks to the engine like a connection that ends at once.
+                let _ = client.and_then(|(client, _)| self.forward(client));
+            }
         }
     }
 
@@ -112,7 +162,8 @@ impl Shared {
             stream.set_nodelay(true)?;
             stream.set_read_timeout(Some(LOOK))?;
         }
-        let link = Arc::new(Link { client, exchange, harm: Mutex::default(), is_over: AtomicBool::new(false) });
+        let (is_over, harmed_at) = (AtomicBool::new(false), self.harmed_at.clone());
+        let link = Arc::new(Link { client, exchange, harm: Mutex::default(), is_over, clock: self.clock, harmed_at });
         self.lock().push(Arc::downgrade(&link));
         let up = link.clone();
         thread::Builder::new().name("proxy-up".into()).spawn(move || up.pump(Way::ToExchange))?;
@@ -124,7 +175,7 @@ impl Shared {
     fn open(&self) -> Vec<Arc<Link>> {
         let mut links = self.lock();
         links.retain(|link| link.strong_count() > 0);
-        let is_open = |link: &Arc<Link>| !link.is_over.load(Relaxed) && *link.harm() != Some(Harm::Stall);
+        let is_open = |link: &Arc<Link>| !link.is_over.load(Relaxed) && !link.is_stalled();
         links.iter().filter_map(Weak::upgrade).filter(is_open).collect()
     }
 
@@ -144,6 +195,15 @@ impl Link {
         self.harm.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns whether nothing is passed on.
+    fn is_stalled(&self) -> bool {
+        matches!(*self.harm(), Some(Harm::Stall | Harm::Stick))
+    }
+
+    fn mark(&self) {
+        self.harmed_at.store(self.clock.now().0, Relaxed);
+    }
+
     /// Copies in one direction until the connection ends.
     fn pump(&self, way: Way) {
         let (from, to) = match way {
@@ -152,16 +212,28 @@ impl Link {
         };
         let mut buffer = vec![0; 64 << 10];
         while !self.is_over.load(Relaxed) {
-            if *self.harm() == Some(Harm::Reset) {
+            let harm = *self.harm();
+            if harm == Some(Harm::Reset) {
                 self.reset();
-            } else if way == Way::ToClient && *self.harm() == Some(Harm::Stall) {
+            } else if harm == Some(Harm::Eof) {
+                self.is_over.store(true, Relaxed);
+            } else if way == Way::ToClient && matches!(harm, Some(Harm::Stall | Harm::HalfClose)) {
+                if harm == Some(Harm::HalfClose) {
+                    self.mark();
+                    let _ = to.shutdown(Shutdown::Write);
+                    *self.harm() = Some(Harm::Stall);
+                }
                 // The other thread notices if the engine closes the connection.
                 thread::sleep(LOOK);
             } else if self.pass_on(way, from, to, &mut buffer).is_err() {
                 self.is_over.store(true, Relaxed);
             }
         }
-        if *self.harm() != Some(Harm::Reset) {
+        let harm = *self.harm();
+        if harm != Some(Harm::Reset) {
+            if harm == Some(Harm::Eof) && way == Way::ToClient {
+                self.mark();
+            }
             let _ = to.shutdown(Shutdown::Write);
         }
     }
@@ -180,7 +252,18 @@ impl Link {
             Some(Harm::Stall) => Ok(()),
             Some(Harm::Cut) => {
                 to.write_all(&bytes[..count.div_ceil(2)])?;
+                self.mark();
                 Err(ErrorKind::UnexpectedEof.into())
+            }
+            Some(Harm::Stick) => {
+                self.mark();
+                *self.harm() = Some(Harm::Stall);
+                to.write_all(&bytes[..count.div_ceil(2)])
+            }
+            Some(Harm::Garbage) => {
+                self.mark();
+                *self.harm() = Some(Harm::Stall);
+                to.write_all(&GARBAGE)
             }
             Some(Harm::Delay(time)) => {
                 thread::sleep(time);
@@ -191,7 +274,7 @@ impl Link {
                 pieces.chunks(PIECE).try_for_each(|piece| to.write_all(piece))?;
                 to.write_all(rest)
             }
-            Some(Harm::Reset) | None => to.write_all(bytes),
+            Some(Harm::Reset | Harm::Eof | Harm::HalfClose) | None => to.write_all(bytes),
         }
     }
 
@@ -201,5 +284,14 @@ impl Link {
             let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
         }
         self.is_over.store(true, Relaxed);
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        // A reset is sent when the sockets are closed, which happens next.
+        if *self.harm() == Some(Harm::Reset) {
+            self.mark();
+        }
     }
 }

@@ -3,11 +3,11 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use hoga_cli::exit::Failure;
 use hoga_cli::origin::Origin;
 use serde_json::{Value, json};
 
 use crate::args::SoakArgs;
+use crate::promise::{self, Promise, short};
 use crate::reader::Account;
 use crate::resources::{Growth, Sample};
 use crate::run::{Outcomes, Run};
@@ -17,34 +17,6 @@ use crate::stall::Stalled;
 const GROWTH_MAX: f64 = (1 << 20) as f64;
 /// The part of what was sent that must have arrived while the readers had stopped. The rest is on its way.
 const KEPT_UP_MIN: f64 = 0.99;
-
-/// A figure with a limit.
-struct Promise {
-    name: &'static str,
-    value: f64,
-    limit: f64,
-    /// Whether the limit is the least that the value may be; otherwise the most.
-    is_least: bool,
-}
-
-impl Promise {
-    fn most(name: &'static str, value: impl Into<f64>, limit: f64) -> Self {
-        Self { name, value: value.into(), limit, is_least: false }
-    }
-
-    fn least(name: &'static str, value: impl Into<f64>, limit: f64) -> Self {
-        Self { name, value: value.into(), limit, is_least: true }
-    }
-
-    fn is_kept(&self) -> bool {
-        if self.is_least { self.value >= self.limit } else { self.value <= self.limit }
-    }
-
-    fn line(&self) -> String {
-        let bound = if self.is_least { "at least" } else { "at most" };
-        format!("{}: {}, {bound} {}", self.name, short(self.value), short(self.limit))
-    }
-}
 
 /// The times to restore of a kind of fault.
 struct Row {
@@ -61,7 +33,7 @@ pub struct Report {
     /// Names and values of single figures, in order.
     figures: Vec<(&'static str, f64)>,
     growths: Vec<(&'static str, Growth)>,
-    promises: Vec<Promise>,
+    pub promises: Vec<Promise>,
 }
 
 impl Report {
@@ -95,7 +67,6 @@ impl Report {
             json!({"name": name, "start": growth.start, "after_warm_up": growth.warm, "end": growth.end,
                 "per_minute": growth.per_minute})
         };
-        let promise = |promise: &Promise| json!({"name": promise.name, "value": promise.value, "limit": promise.limit, "kept": promise.is_kept()});
         let origin = Origin::this();
         let report = json!({
             "command": "hoga soak", "version": origin.version, "commit": origin.commit,
@@ -104,7 +75,7 @@ impl Report {
             "faults": self.rows.iter().map(row).collect::<Vec<_>>(),
             "figures": self.figures.iter().map(|(name, value)| json!({"name": name, "value": value})).collect::<Vec<_>>(),
             "resources": self.growths.iter().map(growth).collect::<Vec<_>>(),
-            "promises": self.promises.iter().map(promise).collect::<Vec<_>>(),
+            "promises": self.promises.iter().map(Promise::json).collect::<Vec<_>>(),
         });
         format!("{report}\n")
     }
@@ -125,18 +96,8 @@ impl Report {
         for (name, value) in &self.figures {
             let _ = writeln!(text, "{name}: {}", short(*value));
         }
-        text.push_str("\npromises\n");
-        for promise in &self.promises {
-            let _ = writeln!(text, "  {:<6} {}", if promise.is_kept() { "kept" } else { "BROKEN" }, promise.line());
-        }
-        text
+        text + "\npromises\n" + &promise::lines(&self.promises)
     }
-}
-
-/// Fails if a promise was broken.
-pub fn check(report: &Report) -> Result<(), Failure> {
-    let broken: Vec<_> = report.promises.iter().filter(|promise| !promise.is_kept()).map(Promise::line).collect();
-    if broken.is_empty() { Ok(()) } else { Err(Failure::Failed(format!("broken:\n  {}", broken.join("\n  ")))) }
 }
 
 pub fn ms(time: Duration) -> f64 {
@@ -214,9 +175,4 @@ fn promises(run: &Run, stalled: Stalled, accounts: &[Account], growths: &[(&'sta
         Promise::most("threads after the warm-up", grown("threads") as f64, 0.0),
         Promise::most("descriptors after the warm-up", grown("descriptors") as f64, 0.0),
     ]
-}
-
-/// Formats a number with at most three decimal places.
-fn short(number: f64) -> String {
-    if number.fract() == 0.0 { format!("{number:.0}") } else { format!("{number:.3}") }
 }

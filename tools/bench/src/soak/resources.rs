@@ -7,7 +7,7 @@ use hoga_bench::process;
 use hoga_testing::allocations;
 
 /// The part of the run that counts as warm-up.
-const WARM_UP: f64 = 0.25;
+const WARM_UP: f64 = 0.4;
 
 #[derive(Debug, Clone, Copy)]
 pub struct Sample {
@@ -98,11 +98,11 @@ mod tests {
 
     #[test]
     fn growth_leaves_out_the_warm_up_and_what_faults_take_for_a_moment() {
-        let steady = Samples((0..100).map(|n| sample(n, if n < 20 { n } else { 20 + 50 * (n % 3) })).collect());
+        let steady = Samples((0..100).map(|n| sample(n, if n < 35 { n } else { 20 + 50 * (n % 3) })).collect());
         let growth = steady.growth(|sample| sample.live);
         assert_eq!((growth.start, growth.warm, growth.end, growth.after_warm_up()), (0, 20, 20, 0));
         let leak = Samples((0..100).map(|n| sample(n, 10 * n)).collect()).growth(|sample| sample.live);
-        assert_eq!((leak.warm, leak.after_warm_up()), (250, 560));
+        assert_eq!((leak.warm, leak.after_warm_up()), (400, 450));
         assert!((leak.per_minute - 600.0).abs() < 1e-6, "{leak:?}");
     }
 }

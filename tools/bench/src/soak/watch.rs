@@ -6,8 +6,6 @@ use hoga::engine::Engine;
 use hoga::model::{Candle, ConnectionId, DataType, Nanos, Noun, NounKind, Orderbook, StreamKey, Ticker, Trade};
 use hoga::pool::{Health, PoolError};
 
-use crate::bed::CONNECTIONS;
-
 /// The health of a stream, and when its newest value was received and by which connection.
 type Seen = (Health, Option<(Nanos, ConnectionId)>);
 
@@ -22,12 +20,18 @@ pub struct Glance {
     pub at: Nanos,
     /// Number of streams against whose value nothing speaks.
     pub undisputed: usize,
-    /// Whether all streams are live.
-    pub all_live: bool,
+    /// The health of a stream that is not live, if there is one.
+    pub worst: Option<Health>,
     /// When each connection last received a value that is still the newest of its stream.
-    pub heard: [Nanos; CONNECTIONS],
+    pub heard: Vec<Nanos>,
     /// Number of each connection's streams that are live.
-    live: [usize; CONNECTIONS],
+    live: Vec<usize>,
+}
+
+impl Glance {
+    fn empty(at: Nanos, connections: usize) -> Self {
+        Self { at, heard: vec![Nanos::default(); connections], live: vec![0; connections], ..Self::default() }
+    }
 }
 
 /// Time of streams: each stream counts separately.
@@ -49,7 +53,8 @@ pub struct Watch {
 impl Watch {
     pub fn new(engine: &Engine, keys: &[StreamKey], silence_max: Duration) -> Result<Self, PoolError> {
         let streams = keys.iter().map(|key| stream(engine, *key)).collect::<Result<_, _>>()?;
-        let last = Glance { at: engine.now(), ..Glance::default() };
+        let connections = engine.connections().len();
+        let last = Glance::empty(engine.now(), connections);
         Ok(Self { streams, silence_max, times: Times::default(), last })
     }
 
@@ -59,11 +64,11 @@ impl Watch {
 
     /// Looks at all streams. `is_up` says whether the time since the last look counts as up-time.
     pub fn look(&mut self, now: Nanos, is_up: bool) {
-        let mut glance = Glance { at: now, all_live: true, ..Glance::default() };
+        let mut glance = Glance::empty(now, self.last.heard.len());
         for stream in &self.streams {
             let (health, received) = (stream.look)();
             glance.undisputed += usize::from(health.is_undisputed());
-            glance.all_live &= health.is_live();
+            glance.worst = if health.is_live() { glance.worst } else { Some(health) };
             let Some((received, ConnectionId(connection))) = received else { continue };
             if let Some(heard) = glance.heard.get_mut(usize::from(connection)) {
                 *heard = (*heard).max(received);
@@ -86,7 +91,7 @@ impl Watch {
             let heard = self.last.heard[*connection];
             now.heard[*connection] == heard && self.last.at.since(heard) > self.silence_max
         };
-        (0..CONNECTIONS).filter(is_blind).map(|connection| self.last.live[connection] as u32).sum()
+        (0..now.heard.len()).filter(is_blind).map(|connection| self.last.live[connection] as u32).sum()
     }
 
     /// Returns when the newest value of a stream was received.
