@@ -66,14 +66,14 @@ impl Bed {
         ticker(markets).and(trade(markets)).and(orderbook(markets)).and(candle(Interval::Second1, markets))
     }
 
-    /// Returns the busiest market.
-    pub fn busiest(&self) -> String {
-        self.markets.first().cloned().unwrap_or_default()
+    /// Returns a market; 0 is the busiest.
+    pub fn market(&self, place: usize) -> String {
+        self.markets.get(place).cloned().unwrap_or_default()
     }
 
-    /// Returns its order book, which changes several times a second.
-    pub fn busiest_book(&self) -> Option<StreamKey> {
-        self.busiest().parse().ok().map(|market| StreamKey::of(DataType::Orderbook, market))
+    /// Returns the order book of a market. Those of the first markets change several times a second.
+    pub fn book(&self, place: usize) -> Option<StreamKey> {
+        self.market(place).parse().ok().map(|market| StreamKey::of(DataType::Orderbook, market))
     }
 
     pub fn wait_ready(&self) -> Result<(), Failure> {

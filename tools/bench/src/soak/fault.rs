@@ -123,7 +123,7 @@ impl Kind {
     /// Returns the stream that the fault is about, if it is only one. It is busy.
     pub fn stream(self, bed: &Bed) -> Option<StreamKey> {
         let is_of_one = matches!(self, Self::MuteStream | Self::Forget);
-        bed.busiest_book().filter(|_| is_of_one)
+        bed.book(0).filter(|_| is_of_one)
     }
 
     /// Begins the fault.
@@ -147,7 +147,7 @@ impl Kind {
                 bed.inject(Fault::RejectUpgrades { count, status, retry_after: None, body });
                 bed.inject(Fault::DropAll);
             }
-            Self::Forget => bed.inject(Fault::Forget { type_name: "orderbook".to_owned(), code: bed.busiest() }),
+            Self::Forget => bed.inject(Fault::Forget { type_name: "orderbook".to_owned(), code: bed.market(0) }),
             _ => self.switch(bed, true),
         }
     }
@@ -165,7 +165,7 @@ impl Kind {
         bed.inject(match self {
             Self::Mute => Fault::Mute(on),
             Self::Freeze => Fault::Stall(on),
-            Self::MuteStream => Fault::MuteStream { type_name: "orderbook".to_owned(), code: bed.busiest(), on },
+            Self::MuteStream => Fault::MuteStream { type_name: "orderbook".to_owned(), code: bed.market(0), on },
             Self::Text => Fault::SendText(on),
             Self::Fragment => Fault::Fragment(on),
             Self::Duplicates => Fault::DuplicateTrades(on),

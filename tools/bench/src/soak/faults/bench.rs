@@ -82,22 +82,25 @@ impl Observed {
         std::iter::from_fn(|| self.events.try_next()).filter_map(of_connection).collect()
     }
 
+    /// Lets a moment pass.
+    pub fn idle(&self) -> Result<(), Failure> {
+        thread::sleep(LOOK_EVERY);
+        if self.interrupt.is_asked() { Err(Failure::Interrupted) } else { Ok(()) }
+    }
+
     /// Lets a moment pass, and looks at all streams.
     pub fn step(&mut self) -> Result<(), Failure> {
-        if self.interrupt.is_asked() {
-            return Err(Failure::Interrupted);
-        }
-        thread::sleep(LOOK_EVERY);
+        self.idle()?;
         let now = self.now();
         self.watch.look(now, true);
         Ok(())
     }
 
     /// Lets time pass.
-    pub fn wait(&mut self, time: Duration) -> Result<(), Failure> {
+    pub fn wait(&self, time: Duration) -> Result<(), Failure> {
         let end = self.now() + time;
         while self.now() < end {
-            self.step()?;
+            self.idle()?;
         }
         Ok(())
     }
@@ -106,7 +109,6 @@ impl Observed {
     pub fn observe(&mut self, case: &Case) -> Result<Outcome, Failure> {
         self.noticed();
         let (began, epochs) = (self.now(), self.bed.epochs());
-        let busiest = self.bed.busiest_book();
         let mut outcome = Outcome::default();
         (case.begin)(&self.bed);
         while self.now().since(began) < case.lasts {
@@ -120,7 +122,7 @@ impl Observed {
             self.note(&mut outcome, began)?;
             let has_recovered = match case.expected {
                 Expected::NewSocket => self.bed.epochs().iter().zip(&epochs).any(|(now, before)| now > before),
-                Expected::Asked => outcome.detected.is_some() && self.is_heard(busiest, ended),
+                Expected::Asked { market } => outcome.detected.is_some() && self.is_heard(self.bed.book(market), ended),
                 Expected::Nothing => self.watch.last.heard.iter().all(|heard| *heard > ended),
             };
             if has_recovered && self.watch.last.undisputed == self.watch.len() {

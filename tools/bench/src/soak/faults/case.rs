@@ -12,8 +12,8 @@ use crate::proxy::Harm;
 pub enum Expected {
     /// Another socket.
     NewSocket,
-    /// The stream is asked for again, on the same socket.
-    Asked,
+    /// The order book of this market is asked for again, on the same socket.
+    Asked { market: usize },
     /// Nothing: the socket stays, and the messages arrive.
     Nothing,
 }
@@ -30,6 +30,11 @@ pub struct Case {
 }
 
 use Expected::{Asked, NewSocket, Nothing};
+
+/// The market with a mute stream.
+const MUTE: usize = 0;
+/// The market with a forgotten stream: another one, because a silence teaches that such a silence is usual.
+const FORGOTTEN: usize = 1;
 
 /// All kinds, in order.
 pub const CASES: [Case; 24] = [
@@ -73,8 +78,15 @@ pub const CASES: [Case; 24] = [
         Nothing,
     ),
     once(55, "error object instead of data", |bed| bed.inject(Fault::ErrorNow(ErrorName::WrongFormat)), NewSocket),
-    lasting(56, "one stream mute", 8, |bed| mute_stream(bed, true), |bed| mute_stream(bed, false), Asked),
-    once(57, "one stream forgotten", forget, Asked),
+    lasting(
+        56,
+        "one stream mute",
+        8,
+        |bed| mute_stream(bed, true),
+        |bed| mute_stream(bed, false),
+        Asked { market: MUTE },
+    ),
+    once(57, "one stream forgotten", forget, Asked { market: FORGOTTEN }),
     lasting(
         58,
         "pings answered, no data",
@@ -139,11 +151,11 @@ fn early_data(bed: &Bed) {
 }
 
 fn mute_stream(bed: &Bed, on: bool) {
-    bed.inject(Fault::MuteStream { type_name: "orderbook".to_owned(), code: bed.busiest(), on });
+    bed.inject(Fault::MuteStream { type_name: "orderbook".to_owned(), code: bed.market(MUTE), on });
 }
 
 fn forget(bed: &Bed) {
-    bed.inject(Fault::Forget { type_name: "orderbook".to_owned(), code: bed.busiest() });
+    bed.inject(Fault::Forget { type_name: "orderbook".to_owned(), code: bed.market(FORGOTTEN) });
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ const OUTAGE: Duration = Duration::from_secs(30);
 const STALLED: usize = 4;
 
 /// Ends one socket after another. Returns the goals for the time from the end to the next request.
-pub fn explicit(observed: &mut Observed, faults: usize) -> Result<Vec<Promise>, Failure> {
+pub fn explicit(observed: &Observed, faults: usize) -> Result<Vec<Promise>, Failure> {
     let mut times = Vec::new();
     for fault in 0..faults {
         observed.wait(PAUSE)?;
@@ -43,10 +43,10 @@ pub fn explicit(observed: &mut Observed, faults: usize) -> Result<Vec<Promise>, 
 }
 
 /// Waits until a connection whose socket has ended sends a request. Returns the time of the request.
-fn next_request(observed: &mut Observed) -> Result<Option<Nanos>, Failure> {
+fn next_request(observed: &Observed) -> Result<Option<Nanos>, Failure> {
     let (deadline, mut ended) = (observed.now() + NEVER, None);
     while observed.now() < deadline {
-        observed.step()?;
+        observed.idle()?;
         for (connection, noticed) in observed.noticed() {
             match noticed {
                 Noticed::Ended { .. } => ended = Some(connection),
@@ -59,7 +59,7 @@ fn next_request(observed: &mut Observed) -> Result<Option<Nanos>, Failure> {
 }
 
 /// Stalls connections, and returns the goal for the longest time until one sends a request on its next socket.
-pub fn half_open(observed: &mut Observed, rounds: usize) -> Result<Promise, Failure> {
+pub fn half_open(observed: &Observed, rounds: usize) -> Result<Promise, Failure> {
     let mut worst = 0f64;
     for _ in 0..rounds {
         observed.wait(2 * PAUSE)?;
@@ -68,7 +68,7 @@ pub fn half_open(observed: &mut Observed, rounds: usize) -> Result<Promise, Fail
         (0..STALLED).for_each(|_| observed.bed.proxy.harm_one(0, Harm::Stall));
         let mut requested = BTreeMap::<ConnectionId, Option<Duration>>::new();
         while requested.values().flatten().count() < STALLED && observed.now().since(began) < NEVER {
-            observed.step()?;
+            observed.idle()?;
             for (connection, noticed) in observed.noticed() {
                 match noticed {
                     Noticed::Ended { .. } => drop(requested.entry(connection).or_default()),

@@ -57,10 +57,10 @@ pub fn run(args: &FaultsArgs) -> Result<(), Failure> {
     if args.only.is_empty() {
         let mut observed = Observed::start(OF_GOALS, interrupt)?;
         observed.wait(Duration::from_secs(3))?;
-        goals.extend(goals::explicit(&mut observed, EXPLICIT_FAULTS)?);
+        goals.extend(goals::explicit(&observed, EXPLICIT_FAULTS)?);
         let over = observed.bed.server.stats().violations();
         goals.push(Promise::most("limits of the exchange exceeded", over as f64, 0.0));
-        goals.push(goals::half_open(&mut observed, HALF_OPEN_ROUNDS)?);
+        goals.push(goals::half_open(&observed, HALF_OPEN_ROUNDS)?);
         goals.push(goals::outage(&mut observed)?);
         accounts.extend(observed.finish()?);
     }
@@ -95,7 +95,7 @@ fn of_rows(rows: &[Row], streams: usize) -> Vec<Promise> {
 
 /// Returns the goals for a stream that falls silent.
 fn of_kinds(rows: &[Row]) -> Vec<Promise> {
-    let of_one = |row: &&Row| row.0.expected == Expected::Asked;
+    let of_one = |row: &&Row| matches!(row.0.expected, Expected::Asked { .. });
     let goals = |(case, outcome): &Row| {
         let time = |time: Option<Duration>| time.map_or(f64::INFINITY, ms);
         let (flagged, acted) = (time(outcome.detected), time(outcome.requested));
