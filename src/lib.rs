@@ -198,8 +198,8 @@ pub mod status {
     pub use crate::pool::{HealthReason, StreamStatus, VerdictCounts};
     pub use crate::route::Attribution;
     pub use crate::session::{
-        Cadence, Counters, Disconnect, Event, FailureCause, FormatReason, ProxyFailure, RecoverableBy, RecoveryAction,
-        RecoveryRule, Refused, RefusedMessages, Stage, State,
+        Cadence, Counters, Disconnect, Event, FailureCause, FormatReason, OpeningTimes, ProxyFailure, RecoverableBy,
+        RecoveryAction, RecoveryRule, Refused, RefusedMessages, Stage, State,
     };
     pub use crate::wire::{
         DecodeCounters, DecodeError, DecodeErrorKind, Drift, DriftCounts, DriftKind, ErrorName, Excerpt, ObjectCounts,

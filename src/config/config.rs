@@ -141,7 +141,7 @@ impl Config {
     }
 
     /// Returns how long changes of demand are gathered into one request.
-    pub(crate) fn window(&self) -> Duration {
+    pub(crate) fn effective_window(&self) -> Duration {
         self.window.unwrap_or(self.pacing.window())
     }
 
@@ -194,7 +194,7 @@ impl Config {
         ] {
             problems.require(!time.is_zero(), name, time, "to more than zero");
         }
-        let window = self.window();
+        let window = self.effective_window();
         let remedy = format_args!("to {:?} at most", Self::WINDOW_MAX);
         problems.require(window <= Self::WINDOW_MAX, "window", window, remedy);
         let remedy = format_args!("to {:?} at most", Self::GRACE_MAX);

@@ -174,6 +174,7 @@ impl Endpoint {
     }
 
     /// The host and port of REST requests.
+    #[cfg(feature = "rest")]
     pub(crate) fn rest_address(&self) -> (&str, u16) {
         self.rest_host.map_or((&self.host, self.port), |host| (host, 443))
     }
@@ -244,6 +245,13 @@ mod tests {
         assert_eq!(Endpoint::korea().rest_url("/v1/market/all"), "https://api.upbit.com/v1/market/all");
         assert_eq!(url("wss://127.0.0.1:9443/x?y"), "https://127.0.0.1:9443/v1/market/all");
         assert_eq!(url("ws://[::1]:8080"), "http://[::1]:8080/v1/market/all");
+    }
+
+    #[test]
+    fn each_exchange_has_its_own_host() {
+        let hosts = [Endpoint::korea(), Endpoint::singapore(), Endpoint::indonesia(), Endpoint::thailand()];
+        let hosts = hosts.map(|endpoint| endpoint.host().to_owned());
+        assert_eq!(hosts, ["api.upbit.com", "sg-api.upbit.com", "id-api.upbit.com", "th-api.upbit.com"]);
     }
 
     #[test]

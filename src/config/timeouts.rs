@@ -6,6 +6,10 @@ use super::problems::Problems;
 
 /// Every deadline of a connection. All are measured on a monotonic clock.
 ///
+/// While the network is slow, `resolve`, `connect`, `tls` and `upgrade` are extended up to four times: a step that took
+/// too long gets twice the time in the next attempt, until it is fast again. The time to answer a ping, `silent_after`
+/// less `ping_after`, is extended up to four times while round trips are longer than a quarter of it.
+///
 /// # Relations between deadlines
 ///
 /// These must hold, or the engine refuses to start:

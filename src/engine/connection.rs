@@ -219,8 +219,14 @@ impl<C: Clock> Handler for Connection<C> {
         let unrouted = self.router.unrouted();
         self.handles.status.offer(|status| {
             status.blocked_until = session.blocked_until(now);
+            status.dial_held_until = session.dial_held_until();
             status.counters = session.counters();
             status.unrouted = unrouted;
+            let (opened_at, last_heard) = session.life().unzip();
+            if status.opened_at != opened_at {
+                status.opening = session.opening_times();
+            }
+            (status.opened_at, status.last_heard) = (opened_at, last_heard);
             status.refused.follow(session.refused());
         });
     }

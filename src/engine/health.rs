@@ -39,7 +39,7 @@ pub enum EngineProblem {
         /// How its last socket or attempt ended; `None` before the first.
         last: Option<DisconnectKind>,
     },
-    /// The exchange's refusals keep this connection from dialing or sending requests.
+    /// The exchange's refusals, or the budget of connects, keep this connection from dialing or sending requests.
     HeldBack {
         /// The connection.
         connection: ConnectionId,
@@ -134,7 +134,7 @@ impl fmt::Display for EngineProblem {
                 write!(f, "connection {connection} has no open socket: {last}")
             }
             Self::HeldBack { connection, .. } => {
-                write!(f, "the exchange holds connection {connection} back after a refusal")
+                write!(f, "connection {connection} waits after a refusal, or for the budget of connects")
             }
             Self::Streams { health, count } => write!(f, "{count} streams are {health}"),
             Self::NoStreamLives => f.write_str("no stream has a value that can be trusted"),
@@ -171,7 +171,7 @@ struct ConnectionFacts {
 impl From<&ConnectionStatus> for ConnectionFacts {
     fn from(status: &ConnectionStatus) -> Self {
         let last = status.last_disconnect.as_ref().map(|disconnect| disconnect.kind());
-        Self { id: status.id, state: status.state, last, held_until: status.blocked_until }
+        Self { id: status.id, state: status.state, last, held_until: status.blocked_until.or(status.dial_held_until) }
     }
 }
 

@@ -39,6 +39,9 @@ fn reason(status: &ConnectionStatus, key: StreamKey, confirmation: Option<Confir
     if let Some(until) = status.blocked_until.filter(|until| *until > now) {
         return NotReadyReason::HeldBack { connection, until, by };
     }
+    if let Some(until) = status.dial_held_until.filter(|until| *until > now) {
+        return NotReadyReason::ConnectBudget { connection, wait: until.since(now) };
+    }
     if !is_open {
         return NotReadyReason::Disconnected { connection, last: by };
     }

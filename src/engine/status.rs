@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::config::Proxy;
 use crate::feed::{FeedCounts, Overflow};
 use crate::model::{ConnectionId, Epoch, Format, Nanos};
-use crate::session::{Counters, Disconnect, FormatReason, RefusedMessages, State};
+use crate::session::{Counters, Disconnect, FormatReason, OpeningTimes, RefusedMessages, State};
 
 /// The state of the engine as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -97,6 +97,12 @@ pub struct ConnectionStatus {
     pub epoch: Epoch,
     /// Why the last socket, or the last connection attempt, ended.
     pub last_disconnect: Option<Disconnect>,
+    /// When the WebSocket opened; `None` unless it is open.
+    pub opened_at: Option<Nanos>,
+    /// When a message, a ping or the answer to a ping last arrived on the open WebSocket, at most a few ms old.
+    pub last_heard: Option<Nanos>,
+    /// How long the steps of opening the newest WebSocket took.
+    pub opening: OpeningTimes,
     /// The messages that were refused since the newest WebSocket was opened.
     pub refused: RefusedMessages,
     /// The message format, as named in the newest request. `None` before the first request.
@@ -106,6 +112,9 @@ pub struct ConnectionStatus {
     /// Until when the exchange's refusals keep this connection from dialing or sending requests. `None` if that time
     /// has passed.
     pub blocked_until: Option<Nanos>,
+    /// Until when this connection waits because the budget of connects allows no dial. All processes at this address that
+    /// share a connect ledger share the budget, and wait together after a refusal of one of them.
+    pub dial_held_until: Option<Nanos>,
     /// Exact counts since the start, at most a few ms old.
     pub counters: Counters,
     /// The number of data messages of streams that the socket was not asked for, or is no longer asked for. They were
@@ -145,10 +154,14 @@ impl SharedStatus {
             since: now,
             epoch: Epoch::default(),
             last_disconnect: None,
+            opened_at: None,
+            last_heard: None,
+            opening: OpeningTimes::default(),
             refused: RefusedMessages::default(),
             format: None,
             format_reason: FormatReason::default(),
             blocked_until: None,
+            dial_held_until: None,
             counters: Counters::default(),
             unrouted: 0,
         }))

@@ -1,6 +1,7 @@
 //! The error of a wait for streams that timed out.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::model::{ConnectionId, Nanos, StreamKey};
 use crate::net::SourceError;
@@ -39,6 +40,14 @@ pub enum NotReadyReason {
         until: Nanos,
         /// The refusal that ended the last socket or attempt; `None` if a request was refused on an open socket.
         by: Option<Disconnect>,
+    },
+    /// The budget of connects, which the processes at this address share, allows no connect yet: it is used up, or the
+    /// exchange has refused one of the processes.
+    ConnectBudget {
+        /// The connection.
+        connection: ConnectionId,
+        /// How long it waits at most.
+        wait: Duration,
     },
     /// The connection is open, and messages of the stream could not be read. If there are none, messages whose stream
     /// could not be read.
@@ -120,6 +129,11 @@ impl fmt::Display for NotReadyReason {
             Self::HeldBack { connection, by: None, .. } => {
                 write!(f, "the exchange refused a request on connection {connection}; the engine sends it again later")
             }
+            Self::ConnectBudget { connection, wait } => write!(
+                f,
+                "connection {connection} waits for {wait:.0?}: the processes at this address share a budget of connects, \
+                 and it is used up, or the exchange has refused one of them"
+            ),
             Self::RefusedMessages { connection, refused } => write!(f, "connection {connection} is {refused}"),
             Self::UnknownMarket => {
                 f.write_str("two requests brought no data; the market is unknown or suspended")

@@ -22,6 +22,7 @@ mod side;
 mod sink;
 mod stamp;
 mod stream;
+mod suggestion;
 mod words;
 
 pub use currency::Currency;

@@ -530,7 +530,7 @@ impl Planner {
 
     /// Returns when to call [`poll`](Self::poll) again if nothing happens before.
     pub fn next_poll(&self) -> Nanos {
-        let window = self.changed_at.map_or(Nanos::NEVER, |at| at + self.config.window());
+        let window = self.changed_at.map_or(Nanos::NEVER, |at| at + self.config.effective_window());
         let check = match self.plans.iter().filter_map(ConnectionPlan::least_confirmed).min() {
             Some(Confirmation::Pending) => self.last_check + CHECK_EVERY,
             Some(_) => self.last_check + SLOW_CHECK_EVERY,
@@ -599,7 +599,7 @@ impl Planner {
 
     /// Issues changes when the window is over, or at once to a connection that has sent no request yet.
     fn issue(&mut self, now: Nanos, resend: &BTreeSet<usize>, decisions: &mut Decisions) {
-        let due = self.changed_at.is_some_and(|at| now >= at + self.config.window());
+        let due = self.changed_at.is_some_and(|at| now >= at + self.config.effective_window());
         let any_early = self.changed_at.is_some() && self.plans.iter().any(|plan| !plan.has_sent());
         if !due && !any_early && resend.is_empty() {
             return;

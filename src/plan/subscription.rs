@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 
 use super::{Depth, IntoMarkets, InvalidCode, MarketSelector, Mode, Pattern, StreamSpec, Universe};
 use crate::config::Dialect;
-use crate::model::{Candle, DataType, Event, Grouping, Interval, Noun, Orderbook, StreamKey, Ticker, Trade};
+use crate::model::{Candle, DataType, Event, Grouping, Interval, Market, Noun, Orderbook, StreamKey, Ticker, Trade};
 
 /// Streams that are requested together. Built with [`ticker`], [`trade`], [`orderbook`], [`candle`] and
 /// [`Subscription::and`].
@@ -171,6 +171,9 @@ impl fmt::Display for InvalidSubscription {
         let mut separator = "";
         for (code, reason) in &self.offenders {
             write!(f, "{separator}\"{}\": {reason}", code.escape_default())?;
+            if let (InvalidCode::Market(_), Some(meant)) = (reason, Market::suggestion(code)) {
+                write!(f, "; did you mean {meant}?")?;
+            }
             separator = "; ";
         }
         for data_type in &self.empty_types {

@@ -38,6 +38,8 @@ pub(super) struct Dialer {
 pub(super) enum DialAttempt {
     /// The name is being looked up.
     Resolving {
+        /// When it began.
+        since: Nanos,
         /// The deadline.
         until: Nanos,
     },
@@ -87,6 +89,7 @@ impl Dialer {
     /// Begins an attempt.
     pub fn start(&mut self, now: Nanos, shared: &mut Shared) -> DialAttempt {
         self.open = None;
+        shared.patience.begin();
         let (host, port) = shared.config.tcp_peer();
         if let Ok(ip) = host.parse() {
             let address = SocketAddr::new(ip, port);
@@ -97,7 +100,7 @@ impl Dialer {
             return dial;
         }
         shared.reports.act(Action::Resolve);
-        DialAttempt::Resolving { until: now + shared.config.timeouts.resolve }
+        DialAttempt::Resolving { since: now, until: shared.deadline(now, Stage::Resolve) }
     }
 
     /// Dials the resolved addresses; `None` if there are none.
@@ -127,7 +130,7 @@ impl Dialer {
         self.newest = socket;
         shared.reports.counters.dials += 1;
         shared.reports.act(Action::Connect(socket, address));
-        race.started(now, Attempt { socket, address, until: now + shared.config.timeouts.connect });
+        race.started(now, Attempt { socket, address, since: now, until: shared.deadline(now, Stage::Connect) });
     }
 
     /// Continues an attempt whose deadline has passed, or returns why it failed.
@@ -170,7 +173,10 @@ impl Dialer {
     }
 
     /// Ends a race: this socket is open. The others are closed before anything is sent on them.
-    pub fn won(&mut self, race: &mut Race, socket: SocketId, shared: &mut Shared) {
+    pub fn won(&mut self, now: Nanos, race: &mut Race, socket: SocketId, shared: &mut Shared) {
+        if let Some(since) = race.since(socket) {
+            shared.took(now, Stage::Connect, since);
+        }
         self.open = race.address(socket);
         for loser in race.take_losers(socket) {
             shared.reports.act(Action::Disconnect(loser.socket, Vec::new()));
@@ -219,7 +225,7 @@ impl DialAttempt {
     /// Returns the deadline of the current step.
     pub fn deadline(&self) -> Nanos {
         match self {
-            Self::Resolving { until } | Self::Waiting { until, .. } => *until,
+            Self::Resolving { until, .. } | Self::Waiting { until, .. } => *until,
             Self::Racing(race) => race.deadline(),
         }
     }

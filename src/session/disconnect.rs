@@ -21,6 +21,8 @@ pub enum Stage {
 }
 
 impl Stage {
+    pub(super) const ALL: [Self; 5] = [Self::Resolve, Self::Connect, Self::Tunnel, Self::Tls, Self::Upgrade];
+
     const fn as_str(self) -> &'static str {
         match self {
             Self::Resolve => "resolve",
@@ -103,6 +105,14 @@ impl Disconnect {
     /// Returns true if the exchange refused because this address connected too often. If so, no connection should dial.
     pub(super) fn is_rate_limit(&self) -> bool {
         matches!(self, Self::Rejected(r) if matches!(r.kind, RejectionKind::TooManyRequests | RejectionKind::Banned))
+    }
+
+    /// Returns the step that took too long, if that is the reason.
+    pub(super) fn slow_stage(&self) -> Option<Stage> {
+        match self {
+            Self::Timeout(stage) | Self::Proxy { why: ProxyFailure::Timeout(stage), .. } => Some(*stage),
+            _ => None,
+        }
     }
 
     /// Returns true if the peer ended the socket.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::patience::Patience;
 use crate::config::Timeouts;
 use crate::model::Nanos;
 
@@ -37,6 +38,8 @@ pub(super) enum Due {
 #[derive(Debug)]
 pub(super) struct Liveness {
     timeouts: Timeouts,
+    /// How long the answer to a ping may take.
+    answer_within: Duration,
     alive_at: Nanos,
     ping: Option<Ping>,
     /// When data last arrived, or the first request was sent.
@@ -69,9 +72,10 @@ struct Ping {
 
 impl Liveness {
     /// Creates the state of a socket that opened at `now`.
-    pub fn new(timeouts: Timeouts, now: Nanos) -> Self {
+    pub fn new(timeouts: Timeouts, patience: &Patience, now: Nanos) -> Self {
         let probe_after = timeouts.quiet_after;
         Self {
+            answer_within: answer_within(&timeouts, patience),
             timeouts,
             alive_at: now,
             ping: None,
@@ -84,7 +88,8 @@ impl Liveness {
     }
 
     /// Sets the deadlines from now on.
-    pub fn set_timeouts(&mut self, timeouts: Timeouts) {
+    pub fn set_timeouts(&mut self, timeouts: Timeouts, patience: &Patience) {
+        self.answer_within = answer_within(&timeouts, patience);
         if self.probe_after == self.timeouts.quiet_after {
             self.probe_after = timeouts.quiet_after;
         }
@@ -94,6 +99,11 @@ impl Liveness {
     /// Records a sign of life.
     pub fn alive(&mut self, now: Nanos) {
         self.alive_at = now;
+    }
+
+    /// Returns when the peer last showed a sign of life.
+    pub fn alive_at(&self) -> Nanos {
+        self.alive_at
     }
 
     /// Records the arrival of data.
@@ -109,10 +119,13 @@ impl Liveness {
     }
 
     /// Records a pong. If it answers our last ping, returns the round trip; other pongs do not count.
-    pub fn pong(&mut self, now: Nanos, payload: &[u8]) -> Option<Duration> {
+    pub fn pong(&mut self, now: Nanos, payload: &[u8], patience: &mut Patience) -> Option<Duration> {
         let ping = self.ping.take_if(|ping| ping.payload == payload)?;
         self.alive(now);
-        Some(now.since(ping.at))
+        let round_trip = now.since(ping.at);
+        patience.round_trip(round_trip);
+        self.answer_within = answer_within(&self.timeouts, patience);
+        Some(round_trip)
     }
 
     /// Begins the wait for data: the first request of the socket was sent, or data arrived.
@@ -214,8 +227,7 @@ impl Liveness {
     fn silent_at(&self) -> Nanos {
         match self.ping {
             Some(ping) if ping.at >= self.alive_at => {
-                let answer_within = self.timeouts.silent_after.saturating_sub(self.timeouts.ping_after);
-                (self.alive_at + self.timeouts.silent_after).max(ping.at + answer_within)
+                (self.alive_at + self.timeouts.ping_after + self.answer_within).max(ping.at + self.answer_within)
             }
             _ => Nanos::NEVER,
         }
@@ -240,6 +252,11 @@ impl Liveness {
     }
 }
 
+/// Returns how long the answer to a ping may take: the configured time, or longer while round trips are.
+fn answer_within(timeouts: &Timeouts, patience: &Patience) -> Duration {
+    patience.answer_within(timeouts.silent_after.saturating_sub(timeouts.ping_after))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -249,7 +266,7 @@ mod tests {
     }
 
     fn live() -> Liveness {
-        Liveness::new(Timeouts::default(), at(0))
+        Liveness::new(Timeouts::default(), &Patience::default(), at(0))
     }
 
     #[test]
@@ -275,10 +292,10 @@ mod tests {
     fn only_a_pong_to_our_last_ping_is_a_sign_of_life() {
         let mut l = live();
         l.pinged(at(2_000), [7; 8]);
-        assert_eq!(l.pong(at(2_100), b""), None);
-        assert_eq!(l.pong(at(2_100), &[8; 8]), None);
-        assert_eq!(l.pong(at(2_200), &[7; 8]), Some(Duration::from_millis(200)));
-        assert_eq!(l.pong(at(9_999), &[7; 8]), None);
+        assert_eq!(l.pong(at(2_100), b"", &mut Patience::default()), None);
+        assert_eq!(l.pong(at(2_100), &[8; 8], &mut Patience::default()), None);
+        assert_eq!(l.pong(at(2_200), &[7; 8], &mut Patience::default()), Some(Duration::from_millis(200)));
+        assert_eq!(l.pong(at(9_999), &[7; 8], &mut Patience::default()), None);
         assert_eq!(l.due(at(4_200), false), Due::Ping, "the next period of silence has its own ping");
     }
 
@@ -317,7 +334,7 @@ mod tests {
     #[test]
     fn the_wait_for_the_next_probe_may_be_the_longest_duration() {
         let timeouts = Timeouts { quiet_after: Duration::MAX, ..Timeouts::default() };
-        let mut l = Liveness::new(timeouts, at(0));
+        let mut l = Liveness::new(timeouts, &Patience::default(), at(0));
         l.request_probe();
         l.probed(at(1));
         l.give_up_probe(at(6_000));
@@ -362,7 +379,7 @@ mod tests {
                 Due::Nothing => panic!("step {step}: woken at {now:?} although nothing is due"),
                 Due::Ping => {
                     l.pinged(now, [step; 8]);
-                    l.pong(now + Duration::from_millis(3), &[step; 8]);
+                    l.pong(now + Duration::from_millis(3), &[step; 8], &mut Patience::default());
                 }
                 Due::Probe => l.probed(now),
                 Due::Mute(_) => l.data(now),

@@ -22,6 +22,7 @@ mod event;
 mod format;
 mod liveness;
 mod outbox;
+mod patience;
 mod proxy;
 mod race;
 mod recovery;
@@ -32,12 +33,14 @@ mod requests;
 mod retry;
 #[allow(clippy::module_inception, reason = "the file is named after its type")]
 mod session;
+mod session_phase;
 mod shared;
 mod socket;
 mod socket_id;
 mod state;
 #[cfg(test)]
 pub(crate) mod testing;
+mod upgrade;
 
 pub use budget::{Budget, DialBudget, MARGIN, Rate};
 pub use counters::Counters;
@@ -45,6 +48,7 @@ pub use disconnect::{Disconnect, Stage};
 pub use entropy::Entropy;
 pub use event::{Action, Closed, Event};
 pub use format::{FormatReason, FormatSelector};
+pub use patience::OpeningTimes;
 pub use proxy::ProxyFailure;
 pub use recovery::{Cadence, FailureCause, RecoverableBy, RecoveryAction, RecoveryRule, recovery_table};
 pub use refused::{Refused, RefusedMessages};

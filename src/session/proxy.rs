@@ -15,6 +15,8 @@ pub(super) struct Tunneling {
     tunnel: Tunnel,
     /// The proxy, for errors.
     proxy: Box<str>,
+    /// When it began.
+    pub since: Nanos,
     /// The deadline.
     pub until: Nanos,
 }
@@ -42,7 +44,10 @@ impl Tunneling {
             ProxyProtocol::Socks5 => Tunnel::socks5,
         };
         let (tunnel, first) = start(endpoint.host(), endpoint.port(), proxy.credentials());
-        (Self { tunnel, proxy: proxy.to_string().into(), until: now + shared.config.timeouts.connect }, first)
+        (
+            Self { tunnel, proxy: proxy.to_string().into(), since: now, until: shared.deadline(now, Stage::Tunnel) },
+            first,
+        )
     }
 
     /// Handles received bytes. Returns true if the tunnel is open; later bytes stay in the buffer.

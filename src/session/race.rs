@@ -30,6 +30,8 @@ pub(super) struct Race {
 pub(super) struct Attempt {
     pub socket: SocketId,
     pub address: SocketAddr,
+    /// When it began.
+    pub since: Nanos,
     /// The deadline.
     pub until: Nanos,
 }
@@ -84,6 +86,11 @@ impl Race {
     /// Returns the address of an attempt in progress.
     pub fn address(&self, socket: SocketId) -> Option<SocketAddr> {
         self.attempts.iter().find(|attempt| attempt.socket == socket).map(|attempt| attempt.address)
+    }
+
+    /// Returns when an attempt in progress began.
+    pub fn since(&self, socket: SocketId) -> Option<Nanos> {
+        self.attempts.iter().find(|attempt| attempt.socket == socket).map(|attempt| attempt.since)
     }
 
     /// Takes all attempts except the one with this socket, which is open.

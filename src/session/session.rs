@@ -5,13 +5,18 @@ use std::sync::Arc;
 
 use super::dialer::{DialAttempt, Dialer};
 use super::entropy::Entropy;
+use super::patience::Patience;
 use super::proxy::Tunneling;
 use super::refused::RefusedMessages;
 use super::requests::SubscriptionState;
 use super::retry::Carried;
+use super::session_phase::SessionPhase;
 use super::shared::{Reports, Shared};
-use super::socket::{Phase, Socket, SocketOutcome, Upgrade};
-use super::{Action, Closed, Counters, DialBudget, Disconnect, Event, FailureCause, SocketId, State};
+use super::socket::{Phase, Socket, SocketOutcome};
+use super::upgrade::Upgrade;
+use super::{
+    Action, Closed, Counters, DialBudget, Disconnect, Event, FailureCause, OpeningTimes, SocketId, Stage, State,
+};
 use crate::config::Config;
 use crate::model::{ConnectionId, DisconnectKind, Epoch, Nanos, Sink};
 use crate::plan::DesiredSet;
@@ -28,18 +33,6 @@ pub struct Session {
     epoch: Epoch,
     dialer: Dialer,
     shared: Shared,
-}
-
-/// The phase of a session, with the data that only this phase needs.
-enum SessionPhase {
-    /// No socket, and none is wanted.
-    Disconnected,
-    /// A socket is wanted, and the pause after the last disconnect is not over.
-    Pausing { until: Nanos },
-    /// A socket is being opened.
-    Dialing(DialAttempt),
-    /// TCP is open.
-    Online(Box<Socket>),
 }
 
 impl Session {
@@ -61,6 +54,7 @@ impl Session {
                 entropy,
                 reports: Reports::default(),
                 refused: RefusedMessages::default(),
+                patience: Patience::default(),
                 id,
                 config,
             },
@@ -92,7 +86,7 @@ impl Session {
         self.dialer.set_backoff(config.backoff);
         self.shared.subscription.refusal_backoff.set_margin(config.pacing.margin());
         if let SessionPhase::Online(socket) = &mut self.phase {
-            socket.set_config(&config);
+            socket.set_config(&config, &self.shared.patience);
         }
         self.shared.config = config;
     }
@@ -124,7 +118,11 @@ impl Session {
 
     /// Handles the end of the look-up that [`Action::Resolve`] asked for.
     pub fn handle_resolved(&mut self, now: Nanos, result: Result<Vec<SocketAddr>, String>) {
-        let is_awaited = matches!(self.phase, SessionPhase::Dialing(DialAttempt::Resolving { .. }));
+        let mut is_awaited = false;
+        if let SessionPhase::Dialing(DialAttempt::Resolving { since, .. }) = self.phase {
+            is_awaited = true;
+            self.shared.took(now, Stage::Resolve, since);
+        }
         match result {
             Ok(addresses) if is_awaited => match self.dialer.resolved(now, &addresses, &mut self.shared) {
                 Some(dial) => self.phase = SessionPhase::Dialing(dial),
@@ -143,7 +141,7 @@ impl Session {
         if race.address(socket).is_none() {
             return;
         }
-        self.dialer.won(race, socket, &mut self.shared);
+        self.dialer.won(now, race, socket, &mut self.shared);
         self.epoch = self.epoch.next();
         if let Some(proxy) = self.shared.config.proxy_in_force() {
             let (tunneling, request) = Tunneling::start(now, proxy, &self.shared);
@@ -151,8 +149,8 @@ impl Session {
         }
         if self.shared.config.endpoint.is_secure() {
             self.shared.reports.act(Action::StartTls(socket, Vec::new()));
-            let until = now + self.shared.config.timeouts.tls;
-            return self.open_socket(now, socket, Phase::Securing { until }, &[]);
+            let securing = Phase::securing(now, &self.shared);
+            return self.open_socket(now, socket, securing, &[]);
         }
         match Upgrade::start(now, &mut self.shared) {
             Ok((upgrade, request)) => self.open_socket(now, socket, Phase::Upgrading(upgrade), &request),
@@ -163,9 +161,8 @@ impl Session {
     /// Handles the end of the TLS handshake; the certificate is verified.
     pub fn handle_secured(&mut self, now: Nanos, socket: SocketId) {
         let Some(socket) = self.phase.socket(socket) else { return };
-        if !matches!(socket.phase(), Phase::Securing { .. }) {
-            return;
-        }
+        let Phase::Securing { since, .. } = *socket.phase() else { return };
+        self.shared.took(now, Stage::Tls, since);
         match Upgrade::start(now, &mut self.shared) {
             Ok((upgrade, request)) => {
                 socket.upgrade(upgrade, &request);
@@ -299,10 +296,32 @@ impl Session {
         (until > now).then_some(until)
     }
 
+    /// Returns the time before which the budget of connects lets this connection not dial. `None` if it does not wait for
+    /// the budget.
+    #[inline]
+    pub fn dial_held_until(&self) -> Option<Nanos> {
+        match &self.phase {
+            SessionPhase::Dialing(DialAttempt::Waiting { until, .. }) => Some(*until),
+            _ => None,
+        }
+    }
+
     /// Returns the number of data objects received since the start.
     #[inline]
     pub fn data_received(&self) -> u64 {
         self.shared.decoder.delivered()
+    }
+
+    /// Returns when the WebSocket opened, and when a message or an answer to a ping last arrived on it. `None` unless it
+    /// is open.
+    #[inline]
+    pub fn life(&self) -> Option<(Nanos, Nanos)> {
+        if let SessionPhase::Online(socket) = &self.phase { socket.life() } else { None }
+    }
+
+    /// Returns how long the steps of the newest attempt to open a socket took so far.
+    pub fn opening_times(&self) -> OpeningTimes {
+        self.shared.patience.times()
     }
 
     /// Returns the messages that were refused since the newest WebSocket was opened.
@@ -390,6 +409,9 @@ impl Session {
         // A panic may come again, no matter what the socket has carried until then.
         let carried = if disconnect.kind() == DisconnectKind::Panicked { Carried::Nothing } else { carried };
         let until = self.dialer.schedule_retry(now, &disconnect, cause, carried, &mut *self.shared.entropy);
+        if let Some(stage) = disconnect.slow_stage() {
+            self.shared.patience.timed_out(stage);
+        }
         self.shared.reports.counters.disconnects += 1;
         self.shared.subscription.refused_something(now);
         if matches!(disconnect, Disconnect::Mute(_)) {
@@ -471,16 +493,5 @@ impl Session {
         let from = self.state();
         self.phase = next;
         self.shared.reports.step(now, from, self.state(), self.epoch);
-    }
-}
-
-impl SessionPhase {
-    /// Returns the socket with this id, if its TCP connection is open.
-    #[inline]
-    fn socket(&mut self, id: SocketId) -> Option<&mut Socket> {
-        match self {
-            Self::Online(socket) if socket.id() == id => Some(socket),
-            _ => None,
-        }
     }
 }

@@ -2,12 +2,14 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::entropy::Entropy;
+use super::patience::Patience;
 use super::refused::RefusedMessages;
 use super::repeats::{Repeated, Repeats};
 use super::requests::SubscriptionState;
-use super::{Action, Counters, Event, State};
+use super::{Action, Counters, Event, Stage, State};
 use crate::config::Config;
 use crate::model::{ConnectionId, DataType, Epoch, Nanos};
 use crate::wire::{DecodeError, Decoder, Excerpt, ServerError, SubscriptionList};
@@ -28,6 +30,7 @@ pub(super) struct Shared {
     pub entropy: Box<dyn Entropy>,
     pub reports: Reports,
     pub refused: RefusedMessages,
+    pub patience: Patience,
 }
 
 /// Actions and events for the caller to drain, and the counters.
@@ -43,6 +46,28 @@ pub(super) struct Reports {
 }
 
 impl Shared {
+    /// Returns the deadline of a step that begins now.
+    pub fn deadline(&self, now: Nanos, stage: Stage) -> Nanos {
+        now + self.patience.extend(stage, self.limit(stage))
+    }
+
+    /// Records that a step that began at `since` has ended.
+    pub fn took(&mut self, now: Nanos, stage: Stage, since: Nanos) {
+        self.patience.took(stage, now.since(since), self.limit(stage));
+    }
+
+    /// Returns the configured deadline of a step.
+    fn limit(&self, stage: Stage) -> Duration {
+        let timeouts = &self.config.timeouts;
+        match stage {
+            Stage::Resolve => timeouts.resolve,
+            // The tunnel takes a round trip or two, as TCP does.
+            Stage::Connect | Stage::Tunnel => timeouts.connect,
+            Stage::Tls => timeouts.tls,
+            Stage::Upgrade => timeouts.upgrade,
+        }
+    }
+
     /// Reports each new difference from the documented messages. Called after each batch of messages, because this is
     /// the only cost of drift for messages in the documented form.
     #[inline]

@@ -3,20 +3,19 @@
 use std::io;
 use std::time::Duration;
 
-use super::entropy::EntropyExt;
 use super::liveness::{Due, Liveness};
 use super::outbox::Outbox;
+use super::patience::Patience;
 use super::proxy::Tunneling;
 use super::requests::Requests;
 use super::retry::Carried;
 use super::shared::Shared;
+use super::upgrade::Upgrade;
 use super::{Action, Closed, Disconnect, Event, SocketId, Stage, State};
 use crate::config::{Config, KeepAlive};
 use crate::model::{Epoch, Nanos, Receipt, Sink};
 use crate::wire::{DecodeError, ErrorName, Message};
-use crate::ws::{
-    self, CloseCode, FrameReader, Handshake, HandshakeError, Incoming, Progress, ReceiveBuffer, Violation,
-};
+use crate::ws::{self, CloseCode, FrameReader, HandshakeError, Incoming, Progress, ReceiveBuffer, Violation};
 
 /// A socket that has carried data for at least this long has worked: the next dial follows its end at once. If the
 /// exchange sends some data and closes sooner, again and again, the pauses between dials grow.
@@ -45,6 +44,8 @@ pub(super) enum Phase {
     Tunneling(Tunneling),
     /// The TLS handshake is in progress.
     Securing {
+        /// When it began.
+        since: Nanos,
         /// The deadline.
         until: Nanos,
     },
@@ -59,13 +60,11 @@ pub(super) enum Phase {
     },
 }
 
-/// An opening handshake.
-pub(super) struct Upgrade {
-    handshake: Handshake,
-    /// When the opening request was created.
-    asked_at: Nanos,
-    /// The deadline.
-    until: Nanos,
+impl Phase {
+    /// Begins the TLS handshake.
+    pub fn securing(now: Nanos, shared: &Shared) -> Self {
+        Self::Securing { since: now, until: shared.deadline(now, Stage::Tls) }
+    }
 }
 
 /// An open WebSocket.
@@ -86,23 +85,10 @@ pub(super) enum SocketOutcome {
     Left,
 }
 
-impl Upgrade {
-    /// Begins an opening handshake. Also returns the bytes to send.
-    pub fn start(now: Nanos, shared: &mut Shared) -> Result<(Self, Vec<u8>), Disconnect> {
-        let (config, key) = (&shared.config, shared.entropy.bytes());
-        let endpoint = &config.endpoint;
-        let (host, port, path) = (endpoint.host(), endpoint.port(), endpoint.path());
-        let headers: Vec<_> = config.headers.iter().collect();
-        let (handshake, request) =
-            Handshake::start(host, port, path, endpoint.is_secure(), &headers, key).map_err(Disconnect::handshake)?;
-        Ok((Self { handshake, asked_at: now, until: now + config.timeouts.upgrade }, request))
-    }
-}
-
 impl Open {
     /// Creates the state of a WebSocket that was opened at `now`.
     fn new(now: Nanos, shared: &Shared) -> Self {
-        let liveness = Liveness::new(shared.config.timeouts.clone(), now);
+        let liveness = Liveness::new(shared.config.timeouts.clone(), &shared.patience, now);
         Self { since: now, liveness, requests: Requests::new(&shared.config) }
     }
 }
@@ -142,9 +128,9 @@ impl Socket {
     }
 
     /// Applies another configuration from now on.
-    pub fn set_config(&mut self, config: &Config) {
+    pub fn set_config(&mut self, config: &Config, patience: &Patience) {
         if let Phase::Open(open) = &mut self.phase {
-            open.liveness.set_timeouts(config.timeouts.clone());
+            open.liveness.set_timeouts(config.timeouts.clone(), patience);
             open.requests.set_config(config);
         }
     }
@@ -152,6 +138,12 @@ impl Socket {
     /// Returns the newest error with which the exchange has answered a request on this socket.
     pub fn error(&self) -> Option<ErrorName> {
         if let Phase::Open(open) = &self.phase { open.requests.error() } else { None }
+    }
+
+    /// Returns when the WebSocket opened, and when the peer last showed a sign of life on it.
+    #[inline]
+    pub fn life(&self) -> Option<(Nanos, Nanos)> {
+        if let Phase::Open(open) = &self.phase { Some((open.since, open.liveness.alive_at())) } else { None }
     }
 
     /// Returns what the socket has carried until now.
@@ -194,7 +186,7 @@ impl Socket {
     /// Returns the latest time at which to call [`handle_timeout`](Self::handle_timeout).
     pub fn deadline(&self, shared: &Shared) -> Nanos {
         match &self.phase {
-            Phase::Securing { until } | Phase::Closing { until } => *until,
+            Phase::Securing { until, .. } | Phase::Closing { until } => *until,
             Phase::Tunneling(tunneling) => tunneling.until,
             Phase::Upgrading(upgrade) => upgrade.until,
             Phase::Open(Open { liveness, requests, .. }) => {
@@ -275,11 +267,14 @@ impl Socket {
 
     /// Continues with the exchange: the tunnel to it is open. It may have sent bytes already.
     fn tunneled(&mut self, now: Nanos, shared: &mut Shared, sink: &mut impl Sink) -> SocketOutcome {
+        if let Phase::Tunneling(tunneling) = &self.phase {
+            shared.took(now, Stage::Tunnel, tunneling.since);
+        }
         if shared.config.endpoint.is_secure() {
             let early = self.buffer.unparsed().to_vec();
             self.buffer.consume(early.len());
             shared.reports.act(Action::StartTls(self.id, early));
-            self.phase = Phase::Securing { until: now + shared.config.timeouts.tls };
+            self.phase = Phase::securing(now, shared);
         } else {
             match Upgrade::start(now, shared) {
                 Ok((upgrade, request)) => self.upgrade(upgrade, &request),
@@ -320,10 +315,11 @@ impl Socket {
     /// Handles the server's acceptance of the WebSocket.
     fn open(&mut self, now: Nanos, shared: &mut Shared) {
         let opened = Phase::Open(Open::new(now, shared));
-        if let Phase::Upgrading(upgrade) = std::mem::replace(&mut self.phase, opened)
-            && let Some(date) = upgrade.handshake.date()
-        {
-            shared.reports.event(Event::Dated { asked: upgrade.asked_at, answered: now, date });
+        if let Phase::Upgrading(upgrade) = std::mem::replace(&mut self.phase, opened) {
+            shared.took(now, Stage::Upgrade, upgrade.asked_at);
+            if let Some(date) = upgrade.handshake.date() {
+                shared.reports.event(Event::Dated { asked: upgrade.asked_at, answered: now, date });
+            }
         }
         shared.refused.opened(self.epoch);
         shared.reports.counters.opened += 1;
@@ -430,8 +426,9 @@ impl Socket {
                     continue;
                 }
                 Ok(Some(Incoming::Pong(payload))) => {
-                    let round_trip = liveness.pong(now, payload);
-                    shared.reports.counters.round_trip = round_trip.or(shared.reports.counters.round_trip);
+                    if let Some(round_trip) = liveness.pong(now, payload, &mut shared.patience) {
+                        shared.reports.counters.round_trip = Some(round_trip);
+                    }
                     continue;
                 }
                 Ok(Some(Incoming::Close(close))) => {

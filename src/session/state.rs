@@ -97,3 +97,33 @@ impl fmt::Display for State {
         f.pad(self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each line is a state with all states that may follow it. All other transitions are refused.
+    const DRAWN: &str = "\
+disconnected: connecting reconnecting
+connecting: tunneling tls_handshake upgrading reconnecting disconnected
+tunneling: tls_handshake upgrading reconnecting disconnected
+tls_handshake: upgrading reconnecting disconnected
+upgrading: connected reconnecting disconnected
+connected: subscribing reconnecting closing
+subscribing: active reconnecting closing
+active: reconnecting closing
+reconnecting: connecting disconnected
+closing: disconnected";
+
+    #[test]
+    fn exactly_the_drawn_transitions_are_legal() {
+        assert_eq!(DRAWN.lines().count(), State::ALL.len());
+        for (from, drawn) in DRAWN.lines().map(|line| line.split_once(": ").unwrap()) {
+            let from = State::ALL.into_iter().find(|state| state.as_str() == from).unwrap();
+            for to in State::ALL {
+                let is_drawn = drawn.split(' ').any(|state| state == to.as_str());
+                assert_eq!(from.may_become(to), is_drawn, "{from} -> {to}");
+            }
+        }
+    }
+}

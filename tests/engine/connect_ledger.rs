@@ -7,11 +7,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use hoga::config::{ConnectLedger, Limits, Pacing};
+use hoga::error::NotReadyReason;
 use hoga::model::Clock;
 use hoga::net::{DialLedger, SystemClock};
 use hoga::prelude::*;
 use hoga::session::DialBudget;
-use hoga_exchange::{Server, ServerConfig};
+use hoga_exchange::{Fault, Server, ServerConfig};
 use rustix::time::{ClockId, clock_gettime};
 
 const PROCESSES: usize = 5;
@@ -200,6 +201,37 @@ fn engines_record_their_connects_and_start_even_without_a_writable_ledger() {
         engine.shutdown(TIMEOUT).into_result().unwrap();
     }
     assert_eq!(server.stats().violations(), 0);
+}
+
+/// The second engine once had no reason but "has not been opened yet".
+#[test]
+fn an_engine_that_another_one_holds_back_says_so() {
+    let scratch = Scratch::new("held");
+    let server = Server::start(ServerConfig { plain: true, ..ServerConfig::default() }).unwrap();
+    let start = || {
+        Engine::builder()
+            .endpoint(Endpoint::custom(&server.url()).unwrap())
+            .connect_ledger(ConnectLedger::Directory(scratch.0.clone()))
+            .ticker("KRW-BTC")
+            .start()
+            .unwrap()
+    };
+    server.inject(Fault::RejectUpgrades { count: 1, status: 418, retry_after: Some(600), body: String::new() });
+    let refused = start();
+    while refused.connections()[0].blocked_until.is_none() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let held = start();
+    while held.connections()[0].dial_held_until.is_none() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let error = held.wait_ready(Duration::ZERO).unwrap_err();
+    let hoga::Error::NotReady(not_ready) = &error else { panic!("{error}") };
+    let (_, NotReadyReason::ConnectBudget { wait, .. }) = &not_ready.streams[0] else { panic!("{error}") };
+    assert!(*wait > Duration::from_secs(60), "{error}");
+    assert!(error.to_string().contains("the exchange has refused one of them"), "{error}");
+    assert!(held.health().problems.iter().any(|problem| problem.code() == "held_back"), "{:?}", held.health());
+    drop((refused, held));
 }
 
 /// Returns the time of the newest connect in a ledger's file, in ns. The file has a title, the end of the current hold,

@@ -57,7 +57,7 @@ fn types_of_the_public_modules_are_debug_and_send() {
     all!(value: status::Disconnect, status::HealthReason, status::MarketListStatus, status::PlanStats, status::Rejection);
     all!(value: status::RejectionKind, status::RetryAfter, status::Cadence, status::FailureCause, status::RecoverableBy);
     all!(value: status::RecoveryAction, status::RecoveryRule, status::EngineHealth, status::EngineProblem);
-    all!(value: status::HealthLevel);
+    all!(value: status::HealthLevel, status::OpeningTimes);
     all!(value: status::Revisions, status::ServerError, status::Stage, status::State, status::StreamStatus);
     all!(value: status::SubscriptionEntry, status::SubscriptionList, status::VerdictCounts, status::Violation);
     all!(shared: status::FeedCounters, status::Lifecycle);

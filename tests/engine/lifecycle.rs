@@ -13,7 +13,7 @@ use hoga::model::Nanos;
 use hoga::net::{MarketSource, Resolve, SourceError, SourceFailure};
 use hoga::prelude::*;
 use hoga::session;
-use hoga::status::{EngineProblem, HealthLevel};
+use hoga::status::{ConnectionStatus, EngineProblem, HealthLevel};
 use hoga::ws::Rejection;
 use hoga_exchange::{Fault, Server, ServerConfig};
 
@@ -81,7 +81,15 @@ fn quotes_arrive_over_tls_in_every_format_and_type() {
         let book = book.load();
         assert!(book.asks.len() == 30 && book.spread().unwrap() > 0.0);
         assert_eq!(pool.candle(Interval::Second1, "KRW-BTC").unwrap().load().interval, Interval::Second1);
-        assert!(engine.connections()[0].counters.malformed == 0);
+        let ConnectionStatus { counters, opened_at, last_heard, opening, .. } = engine.connections().remove(0);
+        assert!(counters.malformed == 0);
+        assert!(opened_at <= last_heard && last_heard <= Some(engine.now()), "{opened_at:?} {last_heard:?}");
+        assert!([opening.connect, opening.tls, opening.upgrade].iter().all(|time| *time > Some(Duration::ZERO)));
+        assert_eq!((opening.resolve, opening.tunnel), (None, None), "{opening:?}");
+        let health = engine.health();
+        assert_eq!((health.level, &health.problems[..]), (HealthLevel::Healthy, &[][..]));
+        let streams: Vec<_> = health.streams.iter().map(|(data_type, count)| format!("{data_type} {count}")).collect();
+        assert_eq!(streams.join(", "), "ticker 2, trade 1, orderbook 1, candle.1s 1, candle.240m 1");
         engine.shutdown(TIMEOUT).into_result().unwrap();
     }
     assert_eq!(server.stats().violations(), 0, "{:?}", server.stats());

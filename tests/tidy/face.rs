@@ -22,6 +22,7 @@ const PLANTED: &str = "\
 enum hoga::EngineV2
 fn hoga::Engine::start_v1 = fn start_v1(&self)
 fn hoga::status::ticker2 = fn ticker2()
+mod hoga::engine_v6
 fn hoga::Client::engine = fn engine(&self) -> Result<Engine>
 struct hoga::net::ClientHub
 ";
@@ -48,7 +49,10 @@ fn the_root_of_the_crate_is_small() {
 
 #[test]
 fn no_name_has_a_version() {
-    assert_eq!(versions(PLANTED), ["hoga::EngineV2", "hoga::Engine::start_v1", "hoga::status::ticker2"]);
+    assert_eq!(
+        versions(PLANTED),
+        ["hoga::EngineV2", "hoga::Engine::start_v1", "hoga::status::ticker2", "hoga::engine_v6"]
+    );
     assert_none(versions(api::dump()).into_iter());
 }
 
@@ -102,9 +106,9 @@ fn too_many_types(dump: &str) -> Vec<String> {
     (types > ROOT_TYPES_MAX).then(message).into_iter().collect()
 }
 
-/// Returns types and functions whose name ends with a number.
+/// Returns types, functions and modules whose name ends with a number.
 fn versions(dump: &str) -> Vec<String> {
-    let named = dump.lines().map(parts).filter(|(kind, _, _)| is_type(kind) || *kind == "fn");
+    let named = dump.lines().map(parts).filter(|(kind, _, _)| is_type(kind) || ["fn", "mod"].contains(kind));
     let versions = named.filter(|(_, path, _)| path.ends_with(|c: char| c.is_ascii_digit()));
     versions.map(|(_, path, _)| path.to_owned()).collect()
 }

@@ -4,6 +4,7 @@
 
 mod api;
 mod face;
+mod parity;
 mod recovery;
 mod source;
 mod words;

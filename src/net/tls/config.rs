@@ -20,6 +20,7 @@ pub struct TlsConfig {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidRoots(String);
 
+#[cfg(feature = "rest")]
 impl InvalidRoots {
     pub(in crate::net) fn new(problems: &[String]) -> Self {
         Self(problems.join("; "))

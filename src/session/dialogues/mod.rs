@@ -4,6 +4,7 @@ mod addresses;
 mod demand;
 mod disconnects;
 mod opening;
+mod patience;
 mod protocol;
 mod proxy;
 mod reconfigure;

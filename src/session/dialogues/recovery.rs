@@ -49,6 +49,13 @@ fn end(harness: &mut Harness, how: Closed) {
     harness.closed(how);
 }
 
+/// Waits until the attempt has taken too long.
+fn expire(harness: &mut Harness) {
+    while !harness.events.iter().any(|event| matches!(event, Event::Disconnected { .. })) {
+        harness.advance(ms(100));
+    }
+}
+
 /// Answers the upgrade with a status.
 fn reject(harness: &mut Harness, status: u16) {
     secure(harness);
@@ -93,7 +100,7 @@ fn provoke_disconnect(harness: &mut Harness, kind: DisconnectKind) -> bool {
             harness.session.handle_resolved(harness.now, Err("no such host".to_owned()));
             harness.settle();
         }
-        Kind::DnsTimeout => harness.advance(secs(5)),
+        Kind::DnsTimeout => expire(harness),
         Kind::ConnectRefused => {
             dial(harness);
             harness.closed(io(ErrorKind::ConnectionRefused));
@@ -104,7 +111,7 @@ fn provoke_disconnect(harness: &mut Harness, kind: DisconnectKind) -> bool {
         }
         Kind::ConnectTimeout => {
             dial(harness);
-            harness.advance(secs(3));
+            expire(harness);
         }
         Kind::OutOfResources => {
             dial(harness);
@@ -120,7 +127,7 @@ fn provoke_disconnect(harness: &mut Harness, kind: DisconnectKind) -> bool {
         }
         Kind::ProxyTimeout => {
             connect(harness);
-            harness.advance(secs(3));
+            expire(harness);
         }
         Kind::TlsEnded => {
             connect(harness);
@@ -132,11 +139,11 @@ fn provoke_disconnect(harness: &mut Harness, kind: DisconnectKind) -> bool {
         }
         Kind::TlsTimeout => {
             connect(harness);
-            harness.advance(secs(5));
+            expire(harness);
         }
         Kind::UpgradeTimeout => {
             secure(harness);
-            harness.advance(secs(5));
+            expire(harness);
         }
         Kind::HandshakeFailed => {
             secure(harness);

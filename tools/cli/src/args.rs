@@ -10,8 +10,8 @@ use clap::builder::{StringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hoga::config::{Endpoint, FormatChoice, FormatRule, InvalidEndpoint};
 use hoga::feed::Overflow;
-use hoga::model::{DataType, Format};
-use hoga::plan::{InvalidCode, MarketSelector};
+use hoga::model::{DataType, Format, Market};
+use hoga::plan::MarketSelector;
 use hoga_exchange::{Dialect, Pace};
 
 use crate::formats::rate;
@@ -417,9 +417,20 @@ fn speed(text: &str) -> Result<Speed, &'static str> {
     }
 }
 
-fn target(code: &str) -> Result<MarketSelector, InvalidCode> {
-    code.parse()
+fn target(code: &str) -> Result<MarketSelector, String> {
+    let meant = Market::suggestion(code).map(|market| format!("; did you mean {market}?")).unwrap_or_default();
+    match code.parse() {
+        // Such a market would be parsed, and never send anything.
+        Ok(MarketSelector::Market(market)) if FIAT.contains(&market.base()) => {
+            Err(format!("the quote currency is first in a market code{meant}"))
+        }
+        Ok(selector) => Ok(selector),
+        Err(reason) => Err(format!("{reason}{meant}")),
+    }
 }
+
+/// Currencies that are never the base of a market.
+const FIAT: [&str; 4] = ["KRW", "IDR", "SGD", "THB"];
 
 fn data_type(name: &str) -> Result<DataType, String> {
     DataType::from_name(name).ok_or_else(|| {

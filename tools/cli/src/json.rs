@@ -3,12 +3,16 @@
 //! be read, is left out; only `delisting_date` is then `null`, as the exchange writes it. A word that this version does not
 //! know is `UNKNOWN`. The field `_event` names the kind of all other lines.
 
+use std::time::Duration;
+
+use hoga::engine::ConnectionStatus;
 use hoga::feed::Update;
 use hoga::model::{
-    self, Candle, ConnectionId, DataType, Date, Event, MarketState, MarketWarning, Orderbook, Side, Ticker, Time,
-    Trade, Unit,
+    self, Candle, ConnectionId, DataType, Date, Event, MarketState, MarketWarning, Nanos, Orderbook, Side, Ticker,
+    Time, Trade, Unit,
 };
 use hoga::monitor::{HealthChange, StreamGap};
+use hoga::session::Disconnect;
 use hoga::wire::Drift;
 
 use crate::line::{Gap, Line, NewSocket, Problem, Summary, Transition};
@@ -148,6 +152,9 @@ fn summary(object: &mut Object, total: &Summary) {
             stats.plain(&format!("conflicts_{}", kind.as_str()), count);
         }
     });
+    object.objects("connections", total.connections.iter(), |object, connection| {
+        connection_status(object, connection, total.ended_at);
+    });
     object.object("network", |network| {
         network.optional_word("proxy", total.network.proxy.as_ref()).text("roots", &total.network.roots);
     });
@@ -161,6 +168,36 @@ fn summary(object: &mut Object, total: &Summary) {
         object.object("latencies", |object| latencies.fields(object));
     }
     total.tally.fields(object, total.gaps);
+}
+
+/// One connection. Times are ages at the end of the command, or durations, in ns.
+fn connection_status(object: &mut Object, connection: &ConnectionStatus, now: Nanos) {
+    let ConnectionStatus { opening, counters, .. } = connection;
+    let age = |at: Option<Nanos>| at.map(|at| now.since(at).as_nanos());
+    let ns = |time: Option<Duration>| time.map(|time| time.as_nanos());
+    object
+        .plain("connection", connection.id)
+        .word("state", connection.state)
+        .plain("epoch", connection.epoch)
+        .optional("uptime_ns", age(connection.opened_at))
+        .optional("last_heard_ns", age(connection.last_heard))
+        .optional("round_trip_ns", ns(counters.round_trip))
+        .optional("resolve_ns", ns(opening.resolve))
+        .optional("connect_ns", ns(opening.connect))
+        .optional("tunnel_ns", ns(opening.tunnel))
+        .optional("tls_ns", ns(opening.tls))
+        .optional("upgrade_ns", ns(opening.upgrade))
+        .optional_word("last_disconnect", connection.last_disconnect.as_ref().map(Disconnect::code))
+        .plain("bytes", counters.bytes)
+        .plain("messages", counters.messages)
+        .plain("data", counters.data)
+        .plain("requests", counters.requests)
+        .plain("dials", counters.dials)
+        .plain("opened", counters.opened)
+        .plain("disconnects", counters.disconnects)
+        .plain("malformed", counters.malformed)
+        .plain("server_errors", counters.server_errors)
+        .plain("panics", counters.panics);
 }
 
 fn data(out: &mut String, update: &Update) {

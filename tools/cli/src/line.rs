@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hoga::engine::NetworkStatus;
+use hoga::engine::{ConnectionStatus, NetworkStatus};
 use hoga::feed::{FeedCounts, Overflow, Update};
 use hoga::model::{ConnectionId, DataType, DisconnectKind, Epoch, Nanos};
 use hoga::monitor::{GapLog, HealthChange, StreamGap};
@@ -140,6 +140,9 @@ pub struct Summary {
     /// What was requested from the exchange.
     pub plan: PlanStats,
     pub tally: Tally,
+    /// The connections just before the engine was shut down, and that time.
+    pub connections: Vec<ConnectionStatus>,
+    pub ended_at: Nanos,
     /// The proxy and the trusted roots.
     pub network: NetworkStatus,
     pub stream_gaps: StreamGaps,

@@ -5,7 +5,8 @@ use std::io::{self, BufWriter, StdoutLock, Write};
 use std::thread;
 use std::time::Duration;
 
-use hoga::engine::{Engine, Feed, Lifecycle, LifecycleEvent};
+use hoga::engine::{ConnectionStatus, Engine, Feed, Lifecycle, LifecycleEvent};
+use hoga::error::NotReadyReason;
 use hoga::feed::{Item, Update};
 use hoga::model::{DataType, Nanos};
 use hoga::monitor::GapLog;
@@ -269,11 +270,12 @@ impl Watch {
     fn finish(mut self, end: End) -> Result<(), Failure> {
         let (duration, why_nothing) = (self.time(), why_nothing(&self.engine, &self.args));
         let plan = self.engine.subscriptions();
+        let (connections, ended_at) = (self.engine.connections(), self.engine.now());
         let report = self.engine.shutdown(SHUTDOWN_DEADLINE);
         let tally = Tally::of(&report.connections, self.engine.pool());
         let gaps = self.engine.gaps();
         let stopped = report.into_result();
-        let printed = self.print_rest(end, duration, plan, tally, &gaps);
+        let printed = self.print_rest(end, duration, plan, tally, &gaps, (connections, ended_at));
         match end {
             // Ctrl-C ends the whole pipeline, so an error because the reader is gone is ignored.
             End::Interrupted => Err(Failure::Interrupted),
@@ -289,6 +291,7 @@ impl Watch {
         plan: PlanStats,
         tally: Tally,
         gaps: &GapLog,
+        (connections, ended_at): (Vec<ConnectionStatus>, Nanos),
     ) -> io::Result<()> {
         // With `--count` all wanted events were printed. Otherwise the events that had arrived are printed too.
         while end != End::Count && !self.print_items(BATCH)? {}
@@ -307,6 +310,8 @@ impl Watch {
             latencies: self.args.latencies.then(|| Breakdown::of(&self.engine, self.feed.latencies())),
             plan,
             tally,
+            connections,
+            ended_at,
             network: self.engine.network().clone(),
             stream_gaps: StreamGaps::of(gaps),
         };
@@ -324,11 +329,16 @@ fn why_nothing(engine: &Engine, args: &WatchArgs) -> String {
     let connections = engine.connections();
     let is_open = connections.iter().any(|connection| connection.state.is_open());
     let refused = connections.iter().find_map(|connection| connection.refused.all());
+    let held = connections.iter().find_map(|connection| {
+        let wait = connection.dial_held_until?.since(engine.now());
+        Some(NotReadyReason::ConnectBudget { connection: connection.id, wait })
+    });
     let disconnect = connections.into_iter().find_map(|connection| connection.last_disconnect);
     let why = match (refused, disconnect) {
         (Some(refused), _) if is_open => refused.to_string(),
         (Some(refused), Some(disconnect)) => format!("{refused}; then the socket ended: {disconnect}"),
         (_, Some(disconnect)) => format!("the last attempt failed: {disconnect}"),
+        _ if held.is_some() => held.map(|reason| reason.to_string()).unwrap_or_default(),
         _ if is_open => "the connection is open, but the exchange sends no data; does the market exist?".to_owned(),
         _ => "the server does not answer; check --endpoint and the network".to_owned(),
     };

@@ -67,6 +67,12 @@ fn an_exchange_that_dies_and_returns_is_reported_and_followed() {
     assert_eq!((&summary["_event"], &summary["end"]), (&"summary".into(), &"interrupted".into()));
     assert!(summary["stream_gaps"]["new_socket"].as_u64() >= Some(1), "{summary}");
     assert!(summary["reconnects"].as_u64() >= Some(1), "{summary}");
+    let connection = &summary["connections"][0];
+    assert!(connection["epoch"].as_u64() >= Some(2) && connection["opened"].as_u64() >= Some(2), "{summary}");
+    for time in ["uptime_ns", "last_heard_ns", "connect_ns", "upgrade_ns", "bytes", "messages"] {
+        assert!(connection[time].as_u64() > Some(0), "{time} in {summary}");
+    }
+    assert!(connection["last_disconnect"].is_string(), "{summary}");
 }
 
 #[test]
@@ -179,7 +185,9 @@ fn without_a_list_of_markets_its_last_failure_is_the_reason() {
 fn invalid_arguments_are_refused_with_the_reason() {
     let watch = ["watch", "KRW-BTC"];
     for (args, reason) in [
-        (&["watch", "krw-btc"][..], "lower case"),
+        (&["watch", "krw-btc"][..], "lower case; did you mean KRW-BTC?"),
+        (&["watch", "BTC/KRW"], "did you mean KRW-BTC?"),
+        (&["watch", "BTC-KRW"], "the quote currency is first in a market code; did you mean KRW-BTC?"),
         (&["watch"], "CODES"),
         (&[&watch[..], &["--types", "quotes"]].concat(), "orderbook"),
         (&[&watch[..], &["--endpoint", "ws://example.com"]].concat(), "loopback"),
