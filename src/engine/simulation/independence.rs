@@ -10,28 +10,35 @@ use crate::engine::Builder;
 use crate::model::Market;
 use crate::plan::{ticker, trade};
 
-/// Returns a world with two connections that carry all tickers, and a market of each.
-fn two_connections(seed: u64) -> (World, [Market; 2]) {
+/// Returns a world with two connections that carry all tickers.
+fn two_connections(seed: u64) -> World {
     let builder = Builder::default().connections(2).grace(Duration::ZERO);
     let mut world = World::new(seed, builder, Config { markets: 24, speed: 0.2, ..Config::default() });
     let markets = world.markets();
     world.subscribe(ticker(&markets));
     world.run(Duration::from_secs(90));
     world.settle();
-    let of = |world: &mut World, connection| *world.carried(connection).first().expect("a market for each connection");
-    let own = [of(&mut world, 0), of(&mut world, 1)];
-    (world, own)
+    world
 }
 
-/// Changes the demand of the markets as often as possible for two minutes. Returns the requests of each connection.
+/// Changes the demand of the connections more often than they may send requests, for two minutes. Returns the number of
+/// requests of each connection.
 fn saturate(seed: u64, connections: &[usize]) -> [usize; 2] {
-    let (mut world, own) = two_connections(seed);
+    let mut world = two_connections(seed);
+    let own: Vec<Vec<_>> =
+        connections.iter().map(|connection| world.carried(*connection).into_iter().collect()).collect();
     let before = [0, 1].map(|connection| world.requests(world.conns(connection)[0]));
     for _ in 0..1200 {
-        let held: Vec<_> = connections.iter().map(|connection| world.subscribe(trade([own[*connection]]))).collect();
-        world.run(Duration::from_millis(50));
+        let pick = |world: &World, own: &[Market]| trade([world.random.pick(own)]);
+        let held: Vec<_> = own
+            .iter()
+            .map(|own| {
+                let wanted = pick(&world, own);
+                world.subscribe(wanted)
+            })
+            .collect();
+        world.run(Duration::from_millis(100));
         held.into_iter().for_each(|id| world.release(id));
-        world.run(Duration::from_millis(50));
     }
     assert_eq!(world.stats().violations(), 0, "{:?}", world.stats());
     [0, 1].map(|connection| world.requests(world.conns(connection)[0]) - before[connection])
@@ -53,7 +60,7 @@ fn two_saturated_connections_each_get_their_whole_budget() {
 #[test]
 fn cutting_one_connection_does_not_touch_the_other() {
     for seed in 0..20 {
-        let (mut world, _) = two_connections(seed);
+        let mut world = two_connections(seed);
         let (before, pauses) = (world.conns(1), world.pauses(1).len());
         world.cut(0);
         world.run(Duration::from_secs(20));
@@ -66,7 +73,7 @@ fn cutting_one_connection_does_not_touch_the_other() {
 #[test]
 fn connections_cut_at_once_reconnect_on_schedules_of_their_own() {
     for seed in 0..20 {
-        let (mut world, _) = two_connections(seed);
+        let mut world = two_connections(seed);
         let before = [0, 1].map(|connection| world.pauses(connection).len());
         world.set_down(true);
         world.inject(Fault::DropAll);

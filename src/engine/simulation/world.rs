@@ -172,7 +172,7 @@ impl World {
     /// Returns the markets that a connection carries.
     pub fn carried(&mut self, connection: usize) -> BTreeSet<Market> {
         let homes = self.hub.planner().homes();
-        let own = homes.iter().filter(|(_, home)| usize::from(home.0) == connection);
+        let own = homes.iter().filter(|(_, home)| *home == connection);
         own.filter_map(|(key, _)| key.market()).collect()
     }
 
