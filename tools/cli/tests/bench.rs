@@ -41,7 +41,7 @@ fn hoga_soak_gets_the_command_and_all_arguments() {
     for (args, passed_on) in [
         (&["soak", "--duration", "1m"][..], "soak --duration 1m\n"),
         (&["soak", "--help"], "soak --help\n"),
-        (&["faults", "-v", "--only", "1"], "faults -v --only 1\n"),
+        (&["faults", "-v", "--only", "1"], "-v faults --only 1\n"),
     ] {
         let output = bench(folder.path(), args);
         assert_eq!((output.status.code(), String::from_utf8(output.stdout).unwrap().as_str()), (Some(7), passed_on));
