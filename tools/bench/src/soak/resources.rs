@@ -31,7 +31,7 @@ impl Sample {
     }
 }
 
-/// One sample a second.
+/// At most one sample a second, while no fault is active.
 #[derive(Debug, Default)]
 pub struct Samples(Vec<Sample>);
 
@@ -60,7 +60,7 @@ impl Samples {
         }
     }
 
-    /// Returns the growth of a resource. Each fault takes some of it for a moment, so the values after the warm-up and at
+    /// Returns the growth of a resource. Buffers take some of it for a moment, so the values after the warm-up and at
     /// the end are the smallest of a quarter of the remaining time.
     pub fn growth(&self, of: impl Fn(&Sample) -> u64) -> Growth {
         let warm = &self.0[(self.0.len() as f64 * WARM_UP) as usize..];

@@ -47,6 +47,8 @@ pub struct Run {
     interrupt: Interrupt,
     random: Rng,
     is_up: bool,
+    /// Whether no fault is active. Only then are resources compared: a fault closes and opens sockets.
+    is_quiet: bool,
 }
 
 /// What became of the faults of one kind.
@@ -79,7 +81,8 @@ pub fn run(args: &SoakArgs) -> Result<(), Failure> {
     let watch = Watch::new(&bed.engine, &watch::keys(&bed.markets), silence_max)
         .map_err(|e| Failure::Failed(format!("a stream cannot be read: {e}")))?;
     let (random, outcomes) = (Rng::new(args.seed), BTreeMap::new());
-    let mut run = Run { bed, watch, samples, outcomes, false_alarms: 0, interrupt, random, is_up: true };
+    let mut run =
+        Run { bed, watch, samples, outcomes, false_alarms: 0, interrupt, random, is_up: true, is_quiet: true };
     let began = run.bed.engine.now();
     progress(&format!("{} streams of {} markets are live; the readers stop for 10 s", run.watch.len(), args.markets));
     let stalled = stall::run(&mut run, &reader)?;
@@ -136,6 +139,7 @@ impl Run {
 
     /// Injects a fault. Returns the time to restore, or `None` if that takes too long.
     fn fault(&mut self, kind: Kind) -> Result<Option<Duration>, Failure> {
+        self.is_quiet = false;
         let disconnects = self.bed.sums().disconnects;
         let (now, epochs, stream) = (self.bed.engine.now(), self.bed.epochs(), kind.stream(&self.bed));
         let mut active = Active { kind, since: now, epochs, stream };
@@ -148,6 +152,7 @@ impl Run {
             active.since = self.bed.engine.now();
         }
         let restored = self.restored(&active)?;
+        self.is_quiet = true;
         let outcomes = self.outcomes.entry(kind).or_default();
         outcomes.count += 1;
         outcomes.restored.extend(restored);
@@ -194,7 +199,9 @@ impl Run {
             }
             if now.since(self.watch.last.at) >= LOOK_EVERY {
                 self.watch.look(now, self.is_up);
-                self.samples.offer(now);
+                if self.is_quiet {
+                    self.samples.offer(now);
+                }
             }
             if now >= end {
                 return Ok(());
