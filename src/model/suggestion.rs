@@ -17,12 +17,12 @@ impl Market {
     pub fn suggestion(text: &str) -> Option<Self> {
         let upper = text.trim().to_ascii_uppercase();
         let parts: Vec<_> = upper.split(['-', '/', '_', ':', ' ']).filter(|part| !part.is_empty()).collect();
-        let (quote, base) = match parts[..] {
+        let (first, second) = match parts[..] {
             [one] => divide(one)?,
-            [first, second] if rank(second) < rank(first) => (second, first),
             [first, second] => (first, second),
             _ => return None,
         };
+        let (quote, base) = if rank(second) < rank(first) { (second, first) } else { (first, second) };
         let market: Self = format!("{quote}-{base}").parse().ok()?;
         (market.to_string() != text).then_some(market)
     }
@@ -35,8 +35,8 @@ fn rank(currency: &str) -> usize {
 
 /// Divides a code without a separator.
 fn divide(code: &str) -> Option<(&str, &str)> {
-    let first = QUOTES.iter().find_map(|quote| Some((&code[..quote.len()], code.strip_prefix(quote)?)));
-    let last = QUOTES.iter().find_map(|quote| Some((&code[code.len() - quote.len()..], code.strip_suffix(quote)?)));
+    let first = QUOTES.iter().find_map(|quote| Some((*quote, code.strip_prefix(quote)?)));
+    let last = QUOTES.iter().find_map(|quote| Some((*quote, code.strip_suffix(quote)?)));
     first.or(last).filter(|(_, base)| !base.is_empty())
 }
 
